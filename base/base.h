@@ -1,0 +1,90 @@
+/* base: what every room needs and the C library lacks: error sentences, a growable
+ * buffer, hashes, clocks, user paths. Owns nothing global; any thread may call it.
+ * It never knows about models, SQLite or the terminal. */
+#ifndef QUORUM_BASE_H
+#define QUORUM_BASE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <libintl.h>
+
+#define QUORUM_VERSION "0.1.0"
+
+/* Words for people go through gettext; N_() marks a string that a table keeps. */
+#define _(s) gettext(s)
+#define N_(s) s
+
+/* Result of any function that can fail: 0 or one of these. */
+enum q_result {
+    Q_OK = 0,
+    Q_ERR = -1,     /* anything else                                  */
+    Q_NOMEM = -2,   /* allocation failed, or the model does not fit    */
+    Q_IO = -3,      /* the system said no; errno was turned into words */
+    Q_FORMAT = -4,  /* the file or the text is not what it should be   */
+    Q_CANCEL = -5,  /* somebody asked to stop                          */
+    Q_RANGE = -6,   /* a value outside what the table allows           */
+    Q_NOTFOUND = -7
+};
+
+/* `err` arguments everywhere: a caller's array of at least Q_ERRLEN bytes, never NULL,
+ * written only on failure: one sentence, no newline, with what to do next. */
+enum { Q_ERRLEN = 512 };
+int q_fail(char *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* Allocation that cannot return NULL: on exhaustion it prints one line and aborts
+ * (the crash handler of tui/term gives the terminal back first). For big things
+ * (weights, caches) call malloc and report Q_NOMEM instead. */
+void *q_alloc(size_t n);                 /* zeroed */
+void *q_realloc(void *p, size_t n);
+char *q_strdup(const char *s);
+char *q_strndup(const char *s, size_t n);
+char *q_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* malloc'ed */
+
+/* ---- growable bytes; always followed by a 0 that len does not count ---- */
+typedef struct q_buf { char *p; size_t len, cap; } q_buf;   /* zero-initialise; q_buf_free */
+void q_buf_add(q_buf *b, const void *p, size_t n);
+void q_buf_puts(q_buf *b, const char *s);
+void q_buf_putc(q_buf *b, char c);
+void q_buf_printf(q_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void q_buf_clear(q_buf *b);              /* len = 0, keeps the memory */
+char *q_buf_take(q_buf *b);              /* caller frees; b is empty afterwards; never NULL */
+void q_buf_free(q_buf *b);
+
+/* ---- UTF-8 ---- */
+/* Decodes one code point of s[0..n): returns bytes consumed (1..4), *cp = code point.
+ * An invalid byte consumes 1 and gives U+FFFD. n must be > 0. */
+int q_utf8_next(const char *s, size_t n, uint32_t *cp);
+int q_utf8_put(char out[4], uint32_t cp);                /* bytes written, 1..4 */
+bool q_utf8_valid(const char *s, size_t n);
+/* Length of the longest prefix that does not end inside a character. */
+size_t q_utf8_whole(const char *s, size_t n);
+/* Copy with every invalid byte replaced by U+FFFD; malloc'ed. */
+char *q_utf8_clean(const char *s, size_t n);
+
+/* ---- hashes ---- */
+uint64_t q_hash64(const void *p, size_t n, uint64_t seed);   /* not cryptographic */
+uint64_t q_mix64(uint64_t a, uint64_t b);                    /* chains two hashes */
+int q_sha256_file(const char *path, char hex[65], char *err);
+void q_sha256(const void *p, size_t n, char hex[65]);
+
+/* ---- time ---- */
+int64_t q_now_ns(void);          /* monotonic */
+int64_t q_wall_ms(void);         /* Unix time in ms */
+
+/* ---- files and user paths ---- */
+int q_read_file(const char *path, q_buf *out, size_t max, char *err);    /* Q_RANGE above max */
+int q_write_file_atomic(const char *path, const void *p, size_t n, char *err); /* temp + fsync + rename */
+int q_mkdirs(const char *path, char *err);                               /* mode 0700 for new ones */
+enum q_dir { Q_DIR_CONFIG, Q_DIR_DATA, Q_DIR_CACHE, Q_DIR_STATE };
+char *q_user_path(enum q_dir d, const char *name);   /* XDG base + "/quorum/" + name; malloc'ed */
+/* A file that ships with quorum (themes/dark.ini, docs/…, engine/recipes/…): looked for beside the
+ * binary's source tree, then under the installed PREFIX/share/quorum. NULL if absent; malloc'ed. */
+char *q_share_path(const char *name);
+
+/* 1536 -> "1.5 KiB" and so on; returns out. */
+char *q_bytes_words(uint64_t n, char out[32]);
+uint64_t q_mem_available(void);    /* bytes, MemAvailable bounded by the cgroup's limit */
+
+#endif

@@ -1,0 +1,41 @@
+/* base/hash: a fast 64-bit hash for tables and the KV chain, SHA-256 (libmd) for files. */
+#include "base/base.h"
+
+#include <errno.h>
+#include <sha2.h>
+#include <string.h>
+
+/* The finaliser of splitmix64 (Steele, Lea, Flood 2014). */
+static uint64_t fin(uint64_t z)
+{
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+uint64_t q_mix64(uint64_t a, uint64_t b) { return fin(a * 0x9e3779b97f4a7c15u + fin(b + 0x9e3779b97f4a7c15u)); }
+
+uint64_t q_hash64(const void *p, size_t n, uint64_t seed)
+{
+    const unsigned char *u = p;
+    uint64_t h = q_mix64(seed, n), w;
+    for (; n >= 8; u += 8, n -= 8) {
+        memcpy(&w, u, 8);
+        h = q_mix64(h, w);
+    }
+    if (n) {
+        w = 0;
+        memcpy(&w, u, n);
+        h = q_mix64(h, w);
+    }
+    return h;
+}
+
+int q_sha256_file(const char *path, char hex[65], char *err)
+{
+    errno = 0;
+    if (SHA256File(path, hex)) return Q_OK;
+    return q_fail(err, Q_IO, _("cannot read %s: %s"), path, strerror(errno));
+}
+
+void q_sha256(const void *p, size_t n, char hex[65]) { SHA256Data(p, n, hex); }

@@ -1,0 +1,77 @@
+/* base/utf8: decoding that never reads past the end and never accepts overlong forms,
+ * surrogates or values above U+10FFFF (Unicode 15, table 3-7). */
+#include "base/base.h"
+
+int q_utf8_next(const char *s, size_t n, uint32_t *cp)
+{
+    const unsigned char *u = (const unsigned char *)s;
+    unsigned c = u[0];
+    *cp = 0xFFFD;
+    if (c < 0x80) { *cp = c; return 1; }
+    int len = c >= 0xC2 && c <= 0xDF ? 2 : (c & 0xF0) == 0xE0 ? 3 : c >= 0xF0 && c <= 0xF4 ? 4 : 0;
+    if (!len || (size_t)len > n) return 1;
+    uint32_t v = c & (0xFFu >> (len + 1));
+    for (int i = 1; i < len; i++) {
+        if ((u[i] & 0xC0) != 0x80) return 1;
+        v = v << 6 | (u[i] & 0x3Fu);
+    }
+    if ((len == 3 && v < 0x800) || (len == 4 && v < 0x10000) || v > 0x10FFFF || (v >= 0xD800 && v <= 0xDFFF)) return 1;
+    *cp = v;
+    return len;
+}
+
+int q_utf8_put(char out[4], uint32_t c)
+{
+    if (c < 0x80) { out[0] = (char)c; return 1; }
+    if (c < 0x800) { out[0] = (char)(0xC0 | c >> 6); out[1] = (char)(0x80 | (c & 0x3F)); return 2; }
+    if (c < 0x10000) {
+        out[0] = (char)(0xE0 | c >> 12);
+        out[1] = (char)(0x80 | (c >> 6 & 0x3F));
+        out[2] = (char)(0x80 | (c & 0x3F));
+        return 3;
+    }
+    out[0] = (char)(0xF0 | c >> 18);
+    out[1] = (char)(0x80 | (c >> 12 & 0x3F));
+    out[2] = (char)(0x80 | (c >> 6 & 0x3F));
+    out[3] = (char)(0x80 | (c & 0x3F));
+    return 4;
+}
+
+/* An honest U+FFFD in the text takes three bytes; an error consumes one. */
+static bool is_error(int len, uint32_t cp) { return cp == 0xFFFD && len == 1; }
+
+bool q_utf8_valid(const char *s, size_t n)
+{
+    uint32_t cp;
+    for (size_t i = 0; i < n;) {
+        int l = q_utf8_next(s + i, n - i, &cp);
+        if (is_error(l, cp)) return false;
+        i += (size_t)l;
+    }
+    return true;
+}
+
+size_t q_utf8_whole(const char *s, size_t n)
+{
+    const unsigned char *u = (const unsigned char *)s;
+    for (size_t back = 1; back <= 3 && back <= n; back++) {
+        unsigned c = u[n - back];
+        if ((c & 0xC0) == 0x80) continue;                 /* a continuation byte: look further left */
+        size_t want = c >= 0xF0 && c <= 0xF4 ? 4 : (c & 0xF0) == 0xE0 ? 3 : c >= 0xC2 && c <= 0xDF ? 2 : 1;
+        return want > back ? n - back : n;
+    }
+    return n;
+}
+
+char *q_utf8_clean(const char *s, size_t n)
+{
+    q_buf b = {0};
+    uint32_t cp;
+    for (size_t i = 0; i < n;) {
+        int l = q_utf8_next(s + i, n - i, &cp);
+        if (is_error(l, cp)) q_buf_puts(&b, "\xEF\xBF\xBD");
+        else q_buf_add(&b, s + i, (size_t)l);
+        i += (size_t)l;
+    }
+    return q_buf_take(&b);
+}

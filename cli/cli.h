@@ -1,0 +1,31 @@
+/* cli: the command line. One file a subcommand, one table in main.c. Owns argument parsing and exit
+ * statuses (0 done, 1 failed with a sentence on stderr, 2 usage); everything else is done by the rooms. */
+#ifndef QUORUM_CLI_H
+#define QUORUM_CLI_H
+
+#include "base/base.h"
+
+typedef struct cli_command {
+    const char *name;                       /* "eval" */
+    const char *usage;                      /* lines after "quorum ", N_() */
+    int (*run)(int argc, char **argv);      /* argv[0] is the subcommand; returns the exit status */
+} cli_command;
+const cli_command *cli_commands(int *n);
+
+int cli_usage(const char *command, const char *problem);    /* prints to stderr, returns 2 */
+int cli_fail(const char *err);                              /* prints "quorum: SENTENCE", returns 1 */
+/* The path of the model that -m names: a path, part of a known model's name, or NULL for the default. malloc'ed in *out. */
+int cli_model_path(const char *m, char **out, char *err);
+/* Applies NAME=VALUE to an engine configuration. */
+struct eng_config;
+int cli_set(struct eng_config *c, const char *assignment, char *err);
+
+int cmd_eval(int argc, char **argv);
+int cmd_tokenize(int argc, char **argv);
+int cmd_detokenize(int argc, char **argv);
+int cmd_bench(int argc, char **argv);
+int cmd_model(int argc, char **argv);
+int cmd_memory(int argc, char **argv);
+int cmd_chat(int argc, char **argv);        /* no subcommand: full screen, --repl, -p */
+
+#endif

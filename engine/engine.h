@@ -1,0 +1,193 @@
+/* engine: the model. GGUF in; tokens, logits and routing out. Owns mmapped weights, the vocabulary,
+ * configurations, sessions (KV pages with their provenance) and the trace ring.
+ * It never touches SQLite, curses, or words for people beyond error sentences.
+ *
+ * Threads: an eng_model is immutable after open and may be read from any thread. An eng_session belongs
+ * to one thread (the engine thread), except the calls marked [any]. Errors: base.h. */
+#ifndef QUORUM_ENGINE_H
+#define QUORUM_ENGINE_H
+
+#include "base/base.h"
+#include "base/knob.h"
+
+typedef struct eng_model eng_model;
+typedef struct eng_config eng_config;
+typedef struct eng_session eng_session;
+
+/* ================= model ================= */
+typedef struct eng_open_opts {
+    int n_threads;                                    /* 0 = all cores */
+    bool vocab_only;                                  /* tokenizer only: a file without tensors is enough */
+    bool ignore_memory;                               /* skip the "does it fit" check (tests) */
+    void (*progress)(void *user, uint64_t done, uint64_t total);   /* may be NULL; caller's thread */
+    void *user;
+} eng_open_opts;
+
+int eng_model_open(const char *path, const eng_open_opts *o, eng_model **out, char *err);
+void eng_model_free(eng_model *);
+
+typedef struct eng_info {                             /* strings live as long as the model */
+    const char *path, *name, *arch, *quant;           /* quant: "Q4_K_M", from file_type or the commonest type */
+    const char *languages;                            /* "en", "en,ru" or "" (unknown) */
+    uint64_t file_bytes, params;                      /* all weights */
+    int n_layer, n_embd, n_head, n_kv_head, head_dim, n_vocab, n_ctx_train;
+    int n_expert, n_expert_used, n_ff_exp, n_ff_sh;   /* 0 in dense models */
+    int first_moe_layer, n_moe_layer;                 /* dense leading layers come first */
+    bool carved;                                      /* has quorum.router_scale */
+    bool chat;                                        /* the file has a chat template */
+    bool thinks;                                      /* the template knows Qwen3's thinking switch */
+    const char *template_note;                        /* NULL, or why ChatML was taken instead */
+    uint64_t id;                                      /* hash of header and sizes: names the model in caches and stores */
+    double load_s;
+} eng_info;
+const eng_info *eng_model_info(const eng_model *);
+bool eng_layer_is_moe(const eng_model *, int layer);
+/* Parameters that take part in one token under c, and bytes of weights read for it (layers and head apart;
+ * KV reads excluded). */
+typedef struct eng_cost { uint64_t params, bytes_layers, bytes_head; } eng_cost;
+eng_cost eng_model_cost(const eng_model *, const eng_config *c);
+
+/* ================= vocabulary ================= */
+typedef struct eng_tokens { int32_t *id; int n, cap; } eng_tokens;   /* zero-initialise; eng_tokens_free */
+void eng_tokens_add(eng_tokens *, int32_t id);
+void eng_tokens_free(eng_tokens *);
+
+/* Appends the ids of text. special: control tokens written in the text (<|im_end|>) become those tokens;
+ * without it they are plain text, which is what a person's words always are. */
+int eng_tokenize(const eng_model *, const char *text, size_t n, bool special, eng_tokens *out, char *err);
+/* The bytes of one token ("" for control tokens); lives as long as the model. May be part of a character. */
+const char *eng_token_bytes(const eng_model *, int32_t id, size_t *n);
+const char *eng_token_name(const eng_model *, int32_t id);      /* as the file spells it */
+bool eng_token_control(const eng_model *, int32_t id);
+bool eng_token_end(const eng_model *, int32_t id);               /* ends a reply (eos, eot, eom) */
+
+/* Streaming decode: bytes held back until a character is whole. Zero-initialise. */
+typedef struct eng_detok { char part[4]; int n; } eng_detok;
+void eng_detok_add(const eng_model *, eng_detok *d, int32_t id, q_buf *out);
+void eng_detok_end(eng_detok *d, q_buf *out);                    /* an unfinished character becomes U+FFFD */
+
+/* ================= templates ================= */
+enum eng_role { ENG_SYSTEM, ENG_USER, ENG_ASSISTANT, ENG_TOOL };
+typedef struct eng_message { enum eng_role role; const char *text; size_t n; } eng_message;
+/* Appends the ids of a conversation; texts are plain, the frame's control tokens are real ones. With `reply` the opening
+ * of an assistant message is added (and, when think == 0 on a thinking model, the empty think block).
+ * think: -1 the model's own default, 0 off, 1 on. */
+int eng_template(const eng_model *, const eng_message *m, int n, bool reply, int think, eng_tokens *out, char *err);
+
+/* ================= knobs and configurations ================= */
+/* Rows of the engine's knobs (experts.*, rope.*, norm.eps, context.length, kv.type, attention.heads_off, ffn.width,
+ * sampler.*, think, threads); in the order in which they should be listed. */
+const q_knob *eng_knobs(int *n);
+/* A configuration with the model's own defaults (sampler defaults of the model's family included). */
+eng_config *eng_config_new(const eng_model *);
+eng_config *eng_config_copy(const eng_config *);
+void eng_config_free(eng_config *);
+/* Sets one knob from text ("8", "1,6,11", "0:5=2.0", "yarn", "default"). On failure nothing changes and err says the
+ * allowed range for this model. `name` may be the knob's name or an aka. */
+int eng_config_set(eng_config *, const char *name, const char *value, char *err);
+/* The value in effect as text that eng_config_set would take; returns buf. */
+const char *eng_config_get(const eng_config *, const char *name, q_buf *buf);
+bool eng_config_is_default(const eng_config *, const char *name);
+int eng_config_k(const eng_config *);                     /* largest k over layers in effect */
+/* Hash of everything that acts on hidden states (not the sampler, think, threads, context.length). Equal hash =
+ * interchangeable cells. */
+uint64_t eng_config_hash(const eng_config *);
+uint64_t eng_config_hash_all(const eng_config *);          /* with the sampler: names a message's settings */
+/* A short label of what differs from the model's defaults: "k 4", "k 12 · theta 5e5", "standard". */
+const char *eng_config_label(const eng_config *, q_buf *buf);
+/* All non-default forward and sampling knobs as one JSON object text {"experts.k":"4",...}; malloc'ed. And back. */
+char *eng_config_json(const eng_config *);
+int eng_config_from_json(eng_config *, const char *json, char *err);
+/* Mildest effect class under which a → b can be applied (Q_EFFECT_SAMPLING when equal). */
+enum q_effect eng_config_diff(const eng_config *a, const eng_config *b);
+
+/* ================= session ================= */
+typedef struct eng_step {               /* one position, as routed; pointers valid until the next session call */
+    int32_t token;
+    int pos;
+    uint64_t config;                    /* eng_config_hash under which it was evaluated */
+    bool prompt;                        /* evaluated as part of a prompt */
+} eng_step;
+
+enum eng_policy { ENG_CONTINUE, ENG_RECOMPUTE };
+
+/* A new empty timeline under c (copied). Refused with sizes when the cache does not fit. */
+int eng_session_new(eng_model *, const eng_config *c, eng_session **out, char *err);
+void eng_session_free(eng_session *);
+/* The next evaluated token uses c. Sampling-only changes are free. Under ENG_CONTINUE forward and routing changes keep
+ * the cells; position and allocation changes drop them (sync re-evaluates). Under ENG_RECOMPUTE sync re-evaluates
+ * whatever was not made by c. Never fails half-way: on error the old configuration stays. */
+int eng_session_config(eng_session *, const eng_config *c, enum eng_policy p, char *err);
+const eng_config *eng_session_get_config(const eng_session *);
+
+/* Makes the timeline exactly tokens[0..n), evaluating as little as the policy allows, at least the last token; its
+ * logits are then ready. Pages of the former timeline stay findable by chain until evicted, so going back to a
+ * branch is cheap. progress(done,total) counts tokens to evaluate; between chunks. Q_CANCEL leaves a valid,
+ * shorter timeline. Q_RANGE: n exceeds context.length. */
+int eng_session_sync(eng_session *, const int32_t *tokens, int n, enum eng_policy p,
+                     void (*progress)(void *user, int done, int total), void *user, char *err);
+/* Appends and evaluates one token (decode). */
+int eng_session_push(eng_session *, int32_t token, char *err);
+int eng_session_length(const eng_session *);
+int eng_session_room(const eng_session *);                /* tokens that still fit */
+const int32_t *eng_session_tokens(const eng_session *);
+const float *eng_session_logits(eng_session *);           /* [n_vocab] after the last token; NULL if none */
+void eng_session_cancel(eng_session *);                   /* [any] the running call returns Q_CANCEL soon */
+void eng_session_uncancel(eng_session *);                 /* by the engine thread, before the next work   */
+
+/* Which configurations made the cached cells: hash and count, most frequent first; returns how many there are. */
+typedef struct eng_mix { uint64_t config; int cells; } eng_mix;
+int eng_session_mix(const eng_session *, eng_mix *out, int max);
+
+typedef struct eng_speed { int prefill_tokens; double prefill_s; int decode_tokens; double decode_s; } eng_speed;
+eng_speed eng_session_speed(const eng_session *);         /* since the last reset */
+void eng_session_speed_reset(eng_session *);
+
+/* Evaluates tokens from an empty timeline in pieces of `split` (0 = all at once up to the chunk size) and calls
+ * row(user, position, logits[n_vocab], ids, weights) for each position in order; ids and weights are
+ * [n_layer][max_k] of that position. forced: [n_layer][n][max_k] ids as in kernels.h, or NULL. For eval and tests. */
+int eng_session_eval(eng_session *, const int32_t *tokens, int n, int split, const uint16_t *forced, int max_k,
+                     int (*row)(void *user, int pos, const float *logits, const uint16_t *ids, const float *weights, int max_k),
+                     void *user, char *err);
+
+/* ================= sampling ================= */
+typedef struct eng_sampler eng_sampler;                   /* holds the seed's state and the penalties' window */
+eng_sampler *eng_sampler_new(const eng_model *);
+void eng_sampler_free(eng_sampler *);
+void eng_sampler_reset(eng_sampler *, const eng_config *c);          /* restart from sampler.seed, forget the window */
+void eng_sampler_accept(eng_sampler *, int32_t token);               /* the prompt's and the reply's tokens, for penalties */
+typedef struct eng_choice { int32_t token; float logprob; /* of the model, before any change */ float p; /* after */ } eng_choice;
+/* Chooses by c's sampler knobs from logits [n_vocab]. temperature 0 = the largest logit, lowest id on a tie. */
+eng_choice eng_sample(eng_sampler *, const eng_config *c, const float *logits);
+/* Stop strings of c (sampler.stop): length of the longest suffix of text that could still become one (0 = none),
+ * or -1 - position when text contains one at position. */
+long eng_stop_scan(const eng_config *c, const char *text, size_t n);
+
+/* ================= trace ================= */
+/* One record per evaluated position, prompts included, in evaluation order; numbered from 0 over the session's life. */
+typedef struct eng_trace_rec {
+    uint64_t seq;                       /* running number */
+    int32_t token; int pos;
+    uint64_t config;
+    bool prompt;
+    int n_layer, max_k;                 /* of the arrays below; layers without experts hold KER_NO_EXPERT (0xFFFF) */
+    const uint16_t *ids;                /* [n_layer][max_k], best first, 0xFFFF pads */
+    const float *weights;               /* [n_layer][max_k]; NULL for prompt tokens (ids only) */
+    const float *entropy, *margin;      /* [n_layer]; NULL for prompt tokens; margin NAN: none */
+} eng_trace_rec;
+/* [any] Copies records from *cursor on to fn, under the ring's lock, until the end or fn returns false; moves *cursor;
+ * returns how many were lost because the ring had overwritten them. fn must be quick and must not call the session. */
+uint64_t eng_trace_read(eng_session *, uint64_t *cursor, bool (*fn)(void *user, const eng_trace_rec *r), void *user);
+uint64_t eng_trace_end(eng_session *);                    /* [any] the number the next record will get */
+
+/* ================= making models ================= */
+/* Dense llama GGUF + recipe -> routed glm4moe GGUF (see engine/recipes). progress in bytes of the result. */
+int eng_carve(const char *in, const char *recipe, const char *out, bool force,
+              void (*progress)(void *user, uint64_t done, uint64_t total), void *user, char *err);
+/* Random weights in a named model's exact shapes and types. like: "30b-a3b". type: "Q4_K_M", "Q8_0", … n_layer 0 = all. */
+int eng_synth(const char *arch, const char *like, const char *type, int n_layer, uint64_t seed, const char *out,
+              void (*progress)(void *user, uint64_t done, uint64_t total), void *user, char *err);
+/* Prints what `quorum model info` shows, as text or JSON, into out. */
+int eng_describe(const char *path, bool json, q_buf *out, char *err);
+
+#endif

@@ -90,7 +90,8 @@ void gguf_put_kv(gguf_writer *w, const char *key, const gguf_kv *v)
     }
     if (v->type == GGUF_ARR && v->item == GGUF_STR && v->strings) {
         for (uint64_t i = 0; i < v->count; i++) add_str(&w->kv, v->strings[i].p, v->strings[i].n);
-    } else q_buf_add(&w->kv, v->data, v->bytes);
+    } else if (v->type == GGUF_STR) add_str(&w->kv, v->data, v->bytes);   /* data is the text alone */
+    else q_buf_add(&w->kv, v->data, v->bytes);
 }
 
 void gguf_put_tensor(gguf_writer *w, const char *name, int type, int n_dims, const int64_t *ne,

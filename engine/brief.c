@@ -102,7 +102,8 @@ void brief_read(const gguf_file *f, brief *b)
     b->carved = gguf_find(f, "quorum.router_scale") != NULL;
     b->chat = gguf_find(f, "tokenizer.chat_template") != NULL;
     char *kind = text_of(f, "general.type");
-    b->adapter = strcmp(kind, "adapter") == 0 || strcmp(kind, "mmproj") == 0 || strcmp(b->arch, "clip") == 0;
+    b->adapter = strcmp(kind, "adapter") == 0 || strcmp(kind, "mmproj") == 0 || strcmp(b->arch, "clip") == 0 ||
+                 strcmp(b->arch, "carve") == 0;
     free(kind);
     read_tensors(f, b);
 

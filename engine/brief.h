@@ -14,7 +14,7 @@ typedef struct brief {
     uint64_t n_layer, n_embd, n_head, n_kv, head_dim, n_ctx, n_vocab, n_ff;
     uint64_t n_expert, n_used, n_ff_exp, n_moe_layer;
     double rope_theta, norm_eps;       /* 0: not said */
-    bool carved, chat, adapter;        /* adapter: LoRA or vision part, not a model */
+    bool carved, chat, adapter;        /* adapter: LoRA, vision part, recipe: no model */
 } brief;
 
 void brief_read(const gguf_file *f, brief *out);

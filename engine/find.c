@@ -244,18 +244,20 @@ int eng_find_model(const char *m, char **path, char *err)
     if (strchr(m, '/') && ends_with(m, ".gguf")) return q_fail(err, Q_NOTFOUND, _("cannot open %s: %s"), m, strerror(errno));
 
     eng_found *list;
-    int n, hits = 0, exact = -1, first = -1;
+    int n, hits = 0, n_exact = 0, first = -1;
     int rc = eng_find(&list, &n, err);
     if (rc) return rc;
+    for (int i = 0; i < n; i++) n_exact += strcasecmp(list[i].name, m) == 0;
     q_buf names = {0};
     for (int i = 0; i < n; i++) {
-        if (!strcasestr(list[i].name, m) && !strcasestr(list[i].path, m)) continue;
-        if (strcasecmp(list[i].name, m) == 0) exact = exact < 0 ? i : exact;
+        /* A whole name beats parts of names; several files of that whole name can only be told apart by path. */
+        bool hit = n_exact ? strcasecmp(list[i].name, m) == 0 : strcasestr(list[i].name, m) || strcasestr(list[i].path, m);
+        if (!hit) continue;
         if (hits++ == 0) first = i;
-        if (hits <= 8) q_buf_printf(&names, "%s%s", hits > 1 ? ", " : "", list[i].name);
+        if (hits <= 8) q_buf_printf(&names, "%s%s", hits > 1 ? ", " : "", n_exact ? list[i].path : list[i].name);
     }
-    if (exact >= 0 || hits == 1) *path = q_strdup(list[exact >= 0 ? exact : first].path);
-    else if (hits) rc = q_fail(err, Q_RANGE, _("%d models have \"%s\" in their name: %s; give more of it"), hits, m, names.p);
+    if (hits == 1) *path = q_strdup(list[first].path);
+    else if (hits) rc = q_fail(err, Q_RANGE, _("%d models fit \"%s\": %s; give more of the name, or the path"), hits, m, names.p);
     else rc = q_fail(err, Q_NOTFOUND, _("no model has \"%s\" in its name; `quorum model list` shows those found, QUORUM_MODELS adds folders"), m);
     q_buf_free(&names);
     eng_found_free(list, n);

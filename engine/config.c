@@ -110,6 +110,8 @@ static eng_config *config_standard(const eng_model *m)
     knob_range(m, KNOB_FFN_WIDTH, &lo, &c->v[KNOB_FIXED_FF].num);
     c->v[KNOB_FIXED_FF_EXP].num = m->ker.n_ff_exp;
     c->v[KNOB_FIXED_VOCAB].num = m->info.n_vocab;
+    c->v[KNOB_S_TOP_P].num = c->v[KNOB_S_TOP_P].num > 0 ? c->v[KNOB_S_TOP_P].num : 1;
+    config_refresh(c);
     return c;
 }
 
@@ -124,6 +126,7 @@ eng_config *eng_config_copy(const eng_config *c)
     out->m = c->m;
     for (int i = 0; i < KNOB_COUNT; i++)
         out->v[i] = value_copy(c->m, (enum eng_knob)i, &c->v[i]);
+    config_refresh(out);
     return out;
 }
 
@@ -133,12 +136,24 @@ void eng_config_free(eng_config *c)
         return;
     for (int i = 0; i < KNOB_COUNT; i++)
         value_free(&c->v[i]);
-    free(c->sampling);
     free(c);
 }
 
 double config_num(const eng_config *c, enum eng_knob id) { return c->v[id].num; }
 const char *config_text(const eng_config *c, enum eng_knob id) { return c->v[id].text; }
+
+void config_refresh(eng_config *c)
+{
+    const knob_value *v = c->v;
+    c->sampling = (eng_sampling){
+        .temperature = (float)v[KNOB_S_TEMPERATURE].num, .top_k = (int)v[KNOB_S_TOP_K].num, .top_p = (float)v[KNOB_S_TOP_P].num,
+        .min_p = (float)v[KNOB_S_MIN_P].num, .repeat_penalty = (float)v[KNOB_S_REPEAT].num,
+        .frequency_penalty = (float)v[KNOB_S_FREQUENCY].num, .presence_penalty = (float)v[KNOB_S_PRESENCE].num,
+        .repeat_last_n = (int)v[KNOB_S_LAST_N].num, .seed = (uint64_t)v[KNOB_S_SEED].num, .stop = v[KNOB_S_STOP].text,
+    };
+}
+
+const eng_sampling *config_sampling(const eng_config *c) { return &c->sampling; }
 
 /* ---- text to value ---- */
 static bool parse_number(const char *s, const char **end, double *out)
@@ -348,8 +363,7 @@ int eng_config_set(eng_config *c, const char *name, const char *value, char *err
     }
     value_free(&c->v[id]);
     c->v[id] = v;
-    free(c->sampling);
-    c->sampling = NULL;
+    config_refresh(c);
     return 0;
 }
 

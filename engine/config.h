@@ -5,6 +5,7 @@
 #define QUORUM_CONFIG_H
 
 #include "engine/engine.h"
+#include "engine/sample.h"
 #include "kernels/kernels.h"
 
 /* Row ids, in the order of listing. */
@@ -32,7 +33,7 @@ typedef struct knob_value {
 struct eng_config {
     const eng_model *m;
     knob_value v[KNOB_COUNT];
-    struct eng_sampling *sampling;     /* what config_sampling gives; rebuilt at every change */
+    eng_sampling sampling;             /* what config_sampling gives; rebuilt at every change */
 };
 
 const q_knob *knob_find(const char *name);             /* name or aka; NULL */
@@ -45,6 +46,8 @@ const char *knob_short(enum eng_knob id);
 
 double config_num(const eng_config *c, enum eng_knob id);
 const char *config_text(const eng_config *c, enum eng_knob id);
+
+void config_refresh(eng_config *c);                    /* after any change of values: rebuilds c->sampling */
 
 /* Hash of the position knobs only: cells of different position hash never follow one another. */
 uint64_t config_position_hash(const eng_config *c);

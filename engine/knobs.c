@@ -66,9 +66,9 @@ X(KNOB_S_PRESENCE, "sampler.presence_penalty", "presence_penalty", "presence", F
 X(KNOB_S_LAST_N, "sampler.repeat_last_n", "repeat_last_n", "last_n", INT, 0, 16777216, NULL, SAMPLING, \
   N_("how many last tokens the penalties look at; 0 switches them off")) \
 X(KNOB_S_SEED, "sampler.seed", "seed", "seed", INT, 0, 9007199254740992.0, NULL, SAMPLING, \
-  N_("same seed, same choices; 0 takes a new one for each reply")) \
+  N_("same seed, same question, same reply")) \
 X(KNOB_S_STOP, "sampler.stop", "stop", "stop", TEXT, 0, 0, NULL, SAMPLING, \
-  N_("texts that end the reply, separated by | (\\n is a line break, \\| a bar)")) \
+  N_("texts that end the reply, separated by commas (\\n is a line break, \\, a comma)")) \
 X(KNOB_S_MAX, "sampler.max_tokens", "max_tokens,max_new_tokens", "max", INT, 0, 16777216, NULL, SAMPLING, \
   N_("longest reply in tokens; 0 is up to the end of the context")) \
 X(KNOB_FIXED_EXPERTS, "model.experts", "num_experts,n_routed_experts,num_local_experts", "", INT, 0, 0, NULL, FIXED, \

@@ -1,0 +1,203 @@
+/* agent: one turn and everything a front end needs around it. The full screen, the line editor, -p and --json all stand
+ * on this header alone. Owns two threads: the engine thread (loading, turns, re-evaluation: the only one that touches a
+ * session) and the clerk thread (memory: lists, search, import). Owns the joined knob table and the command table.
+ *
+ * Threads: every agt_* call is made from the one front-end thread; none blocks longer than a mutex (no disk, no model)
+ * except agt_open and agt_close. What happens comes back as events in a queue; agt_wake_fd becomes readable when there
+ * are some. Text events are never dropped; routing is a snapshot that a slow screen may skip.
+ * It never draws, and never reads keys. */
+#ifndef QUORUM_AGENT_H
+#define QUORUM_AGENT_H
+
+#include "base/base.h"
+#include "base/knob.h"
+
+typedef struct agt agt;
+
+typedef struct agt_options {
+    const char *model;          /* path, already resolved; NULL: no model (everything but answering works) */
+    const char *db;             /* NULL: the user's; ":memory:" for tests */
+    const char *const *set;     /* NAME=VALUE */
+    int n_set;
+    bool base;                  /* no template: the text continues */
+    bool fresh;                 /* start with a new conversation instead of the last one */
+} agt_options;
+
+/* Opens store and knobs, starts the threads; the model loads in the background (AGT_EV_LOADING … AGT_EV_READY or _NOTE).
+ * A question sent meanwhile waits for the model. Fails only when the store or an assignment in `set` is bad. */
+int agt_open(const agt_options *o, agt **out, char *err);
+void agt_close(agt *);          /* stops the answer, keeps what was said, joins the threads */
+int agt_wake_fd(const agt *);
+
+/* ================= what is shown: plain copies ================= */
+enum agt_role { AGT_SYSTEM, AGT_USER, AGT_ASSISTANT };
+enum agt_state { AGT_PARTIAL, AGT_DONE, AGT_STOPPED, AGT_FAILED };
+
+typedef struct agt_message {
+    int64_t id, parent;         /* the store's ids; 0 = none */
+    enum agt_role role;
+    enum agt_state state;
+    char *text, *thinking;      /* thinking may be NULL; kept apart from the reply */
+    int64_t created_ms;
+    char *label;                /* "standard · k 12": the configuration(s), in order, " → " between; NULL for users */
+    int n_tokens, n_thinking, n_prompt;
+    double prefill_s, decode_s;
+    int n_passages;
+    int sibling, n_siblings;    /* 1-based place among the children of its parent */
+    int differs_at;             /* byte of text where it first differs from the sibling it was compared with; -1 */
+    int n_config;               /* how many configurations made it */
+} agt_message;
+
+typedef struct agt_chat { int64_t id; char *title; int64_t updated_ms; int n_messages; } agt_chat;
+
+typedef struct agt_passage {    /* one candidate of retrieval, fed or not */
+    int64_t chunk;
+    int number;                 /* [1], [2], …; 0 = not fed */
+    char *source, *heading;     /* "notes/optics.md", "Rayleigh" */
+    char *text;
+    double score;
+    int tokens;
+    char *why;                  /* every number in words: terms, idf, bm25, coverage, rank; and why it was cut */
+} agt_passage;
+
+typedef struct agt_retrieval {
+    agt_passage *p; int n;      /* fed first, then the best that were cut */
+    int fed, fed_tokens;
+    int cut_budget, cut_score;  /* how many by budget, how many below min_score */
+    double best, min_score;     /* "nothing fed: best .12 below .30" */
+} agt_retrieval;
+
+/* ================= events ================= */
+enum agt_event_kind {
+    AGT_EV_LOADING,     /* done, total bytes                                                        */
+    AGT_EV_READY,       /* the model answers; text: its name                                        */
+    AGT_EV_CHATS,       /* chat[n_chats]                                                            */
+    AGT_EV_OPENED,      /* the present conversation from root to leaf: message[n_messages], id = chat, text = title, draft,
+                           scroll; also after editing, branching, deleting                          */
+    AGT_EV_SENT,        /* message: the question, durable                                           */
+    AGT_EV_RETRIEVAL,   /* retrieval; id = the answer's or question's message                       */
+    AGT_EV_PREFILL,     /* done, total, rate (tokens/s); total 0: ended                             */
+    AGT_EV_BEGIN,       /* an answer begins: message (partial, empty)                               */
+    AGT_EV_TOKEN,       /* text (whole characters, maybe ""), thinking, number (1-based), token id, logprob,
+                           differs: the first token unlike the compared sibling's                   */
+    AGT_EV_KNOB,        /* name, text = value now, number = token after which it holds (0 = between answers), note = what it
+                           means in one sentence ("from the next token", "412 tokens to re-evaluate") */
+    AGT_EV_DONE,        /* message: the finished answer (state says how), rate                      */
+    AGT_EV_PAUSED,      /* flag: paused or not                                                      */
+    AGT_EV_PROGRESS,    /* long work: text = what, done, total, seconds left in rate (<0 unknown); total 0: ended */
+    AGT_EV_NOTE,        /* level, text: one sentence                                                */
+    AGT_EV_TEXT,        /* a page of text that a command printed (/set, /context, /why, /help): title in name, text */
+    AGT_EV_FOUND,       /* /find: message[n_messages], snippets in text, chat id in parent          */
+    AGT_EV_UI           /* a command that only a front end can do: action in id, its argument in text */
+};
+enum agt_level { AGT_INFO, AGT_WARN, AGT_ERROR };
+
+typedef struct agt_event {
+    enum agt_event_kind kind;
+    char *text, *name, *note, *draft;       /* owned by the event; NULL where unused */
+    int64_t id, done, total, scroll;
+    int number, level, token;
+    bool thinking, differs, flag;
+    double rate, logprob;
+    agt_message *message;  int n_messages;  /* one or an array */
+    agt_chat *chat;        int n_chats;
+    agt_retrieval *retrieval;
+} agt_event;
+
+bool agt_next(agt *, agt_event *out);        /* false: none waiting. The caller frees with agt_event_free. */
+void agt_event_free(agt_event *);            /* contents, not the struct */
+void agt_message_free(agt_message *);        /* contents, not the struct */
+
+/* ================= what a person does ================= */
+/* Anything typed: a message, or a command ("/set experts.k 1", also ".ыуе"-style slips, answered with a note). A question
+ * that is sent while an answer runs waits its turn. */
+void agt_submit(agt *, const char *text);
+void agt_stop(agt *);                                    /* within 50 ms, in prefill too */
+void agt_pause(agt *, bool on);
+void agt_step(agt *);                                    /* while paused: one token */
+void agt_nudge_k(agt *, int delta);                      /* F7, F8: every routed layer's k by delta, from the next token */
+void agt_toggle(agt *);                                  /* F9: the previous configuration and back */
+void agt_again(agt *, int64_t message, const char *assignments);  /* a sibling of an answer; "experts.k=1 …" or "" */
+void agt_edit(agt *, int64_t message, const char *text); /* a sibling of a question, then its answer */
+void agt_branch(agt *, int64_t message, int delta);      /* to the previous or next sibling */
+void agt_open_chat(agt *, int64_t chat);                 /* 0: a new one */
+void agt_ask_chats(agt *);                               /* answered by AGT_EV_CHATS */
+void agt_ask_retrieval(agt *, int64_t message);          /* the stored log of an answer: AGT_EV_RETRIEVAL */
+void agt_rename(agt *, int64_t chat, const char *title);
+void agt_delete_chat(agt *, int64_t chat);
+void agt_keep_place(agt *, int64_t scroll, const char *draft);   /* remembered for the present conversation */
+void agt_setting_put(agt *, const char *key, const char *value); /* panel sizes and the like; kept in the store */
+char *agt_setting_get(agt *, const char *key);                   /* malloc'ed or NULL; from a copy in memory */
+bool agt_busy(const agt *);                              /* an answer or long work runs */
+
+/* ================= snapshots ================= */
+typedef struct agt_status {
+    char model[96], label[96];           /* "SmolLM2 carved", "standard" / "k 4 · theta 5e5" */
+    bool loaded, busy, paused, prefill, thinking;
+    bool chat_template, carved, thinks;
+    char languages[32];
+    int k, n_expert;                     /* 0 in dense models; k = -1: differs by layer */
+    uint64_t params_active, params_total, bytes_per_token;
+    int ctx_used, ctx_size;
+    double decode_rate, prefill_rate;    /* tokens/s; prefill only while it runs */
+    int n_tokens;                        /* of the running answer */
+    int n_mix;                           /* how many entries of mix are set: the two most frequent configurations cached */
+    struct { char label[48]; int cells; } mix[2];
+    int mix_rest;                        /* how many further configurations ("+n") */
+    int64_t chat;
+} agt_status;
+void agt_get_status(agt *, agt_status *out);
+
+/* Routing as a person should see it: how far each expert is from its own usual rate at the present k (agent/routing.c
+ * has the formulas). Arrays belong to the caller's struct and are reused: zero-initialise, agt_routing_free. */
+typedef struct agt_cell { float rate, usual; bool now; int8_t dev; /* -2 far less … 0 usual … +2 far more */ } agt_cell;
+typedef struct agt_odd { int layer, expert; float ratio; int8_t dev; } agt_odd;
+typedef struct agt_routing {
+    uint64_t version;                    /* changes when anything did */
+    int n_layer, first_layer, n_expert;  /* routed layers only; cell[l * n_expert + e] */
+    int k;
+    agt_cell *cell;
+    float *strange;                      /* [n_layer] 0..1: how unusual the layer's routing is now (the strip's glyph) */
+    float *entropy, *margin;             /* [n_layer] of the last token; margin NAN: none */
+    uint16_t *now;                       /* [n_layer][k_max] ids of the last token, best first, 0xFFFF pads */
+    float *now_weight;                   /* the same shape; NAN unknown */
+    int k_max;
+    agt_odd odd[8]; int n_odd;           /* most unusual first */
+    float repeat, repeat_chance;         /* share of a token's experts that also ran for the token before; by chance */
+    float mean_entropy, mean_margin;     /* entropy over log n_expert, mean over layers */
+    int learned, learn_need;             /* tokens seen towards "usual" of 256 */
+    bool stored;                         /* of a stored answer, not of the running one */
+    int n_tokens;
+} agt_routing;
+void agt_get_routing(agt *, agt_routing *io);            /* copies when io->version is behind */
+void agt_routing_free(agt_routing *);
+void agt_show_routing(agt *, int64_t message);           /* of a stored answer; 0 = back to live */
+
+/* ================= tables ================= */
+enum agt_action {                        /* what only a front end can do; ids of AGT_EV_UI */
+    AGT_UI_NONE, AGT_UI_QUIT, AGT_UI_CHATS, AGT_UI_EXPERTS, AGT_UI_MEMORY, AGT_UI_CONFIG, AGT_UI_HELP, AGT_UI_COPY,
+    AGT_UI_SCREENSHOT, AGT_UI_THEME, AGT_UI_EDITOR, AGT_UI_LOG, AGT_UI_EDIT, AGT_UI_FIND, AGT_UI_LANG, AGT_UI_CLEAR
+};
+enum agt_complete { AGT_COMPLETE_NONE, AGT_COMPLETE_KNOB, AGT_COMPLETE_PATH, AGT_COMPLETE_MODEL, AGT_COMPLETE_COMMAND,
+                    AGT_COMPLETE_CHAT };
+typedef struct agt_command {
+    const char *name, *ru;               /* "set", "задать" */
+    const char *args;                    /* "NAME VALUE" */
+    const char *help;                    /* one line, N_() */
+    const char *key;                     /* "F7", or NULL */
+    enum agt_complete complete;
+    int action;                          /* agt_action, or 0: agent does it */
+} agt_command;
+const agt_command *agt_commands(int *n);
+
+/* The joined knob table, and values as text. */
+int agt_knob_count(const agt *);
+const q_knob *agt_knob(const agt *, int i);
+const char *agt_knob_value(agt *, const q_knob *k, q_buf *buf);
+bool agt_knob_default(agt *, const q_knob *k);
+const char *agt_effect_word(enum q_effect e);            /* "routing", translated */
+/* Completions of the word that ends at byte `at` of line: malloc'ed list of malloc'ed strings, *start = byte where the
+ * word begins. NULL and *n = 0 when there are none. */
+char **agt_completions(agt *, const char *line, size_t at, size_t *start, int *n);
+
+#endif

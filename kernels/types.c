@@ -1,0 +1,361 @@
+/* kernels/types: the table of tensor types: sizes, the scalar decoders that follow each format bit by bit
+ * and the few encoders we write files with. Pure functions over caller's memory; any thread.
+ * It never looks at the CPU's features: the vector paths are tested against what stands here. */
+#include "kernels/kernels.h"
+#include "kernels/unpack.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- half floats (IEEE 754 binary16) ---- */
+
+static uint32_t f32_bits(float f) { uint32_t u; memcpy(&u, &f, 4); return u; }
+static float bits_f32(uint32_t u) { float f; memcpy(&f, &u, 4); return f; }
+
+float ker_f16_to_f32(uint16_t h)
+{
+    uint32_t sign = (uint32_t)(h & 0x8000) << 16, mag = h & 0x7fff;
+    if (mag >= 0x7c00)
+        return bits_f32(sign | 0x7f800000 | (mag & 0x3ff) << 13);
+    if (mag >= 0x400)
+        return bits_f32(sign | ((mag << 13) + (112u << 23)));
+    float sub = (float)mag * 0x1p-24f;               /* subnormal: exact */
+    return bits_f32(sign | f32_bits(sub));
+}
+
+uint16_t ker_f32_to_f16(float f)
+{
+    uint32_t u = f32_bits(f), sign = u >> 16 & 0x8000, mag = u & 0x7fffffff;
+    if (mag > 0x7f800000)
+        return (uint16_t)(sign | 0x7c00 | (mag >> 13 & 0x3ff) | ((mag >> 13 & 0x3ff) ? 0 : 1));
+    if (mag >= 0x477ff000)                           /* 65520 and above round to infinity */
+        return (uint16_t)(sign | 0x7c00);
+    if (mag < 0x38800000) {                          /* below 2^-14: adding 0.5 puts the rounding at 2^-24 */
+        float r = bits_f32(mag) + 0.5f;
+        return (uint16_t)(sign | (f32_bits(r) - f32_bits(0.5f)));
+    }
+    mag += 0xfff + (mag >> 13 & 1);                  /* to nearest even */
+    return (uint16_t)(sign | (mag - (112u << 23)) >> 13);
+}
+
+static float half_at(const uint8_t *p)
+{
+    uint16_t h;
+    memcpy(&h, p, 2);
+    return ker_f16_to_f32(h);
+}
+
+static void half_put(uint8_t *p, float f)
+{
+    uint16_t h = ker_f32_to_f16(f);
+    memcpy(p, &h, 2);
+}
+
+/* ---- blocks taken apart ---- */
+
+static const int8_t iq4_values[16] = { -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113 };
+
+static void one_sub(ker_block *b) { b->sc[0] = b->mn[0] = 1; }
+
+/* 16 bytes: element i in the low nibble of byte i, element i + 16 in the high one. */
+static void nibbles32(const uint8_t *p, int8_t *q, int minus)
+{
+    for (int i = 0; i < 16; i++) {
+        q[i] = (int8_t)((p[i] & 15) - minus);
+        q[i + 16] = (int8_t)((p[i] >> 4) - minus);
+    }
+}
+
+static void fifth_bits(const uint8_t *p, int8_t *q)  /* 4 bytes: bit i belongs to element i */
+{
+    for (int i = 0; i < 32; i++)
+        q[i] = (int8_t)(q[i] + ((p[i / 8] >> (i % 8) & 1) << 4));
+}
+
+static void unpack_q4_0(const uint8_t *s, ker_block *b)
+{
+    one_sub(b);
+    b->d = half_at(s);
+    nibbles32(s + 2, b->q, 8);
+}
+
+static void unpack_q4_1(const uint8_t *s, ker_block *b)
+{
+    one_sub(b);
+    b->d = half_at(s);
+    b->m = -half_at(s + 2);
+    nibbles32(s + 4, b->q, 0);
+}
+
+static void unpack_q5_0(const uint8_t *s, ker_block *b)
+{
+    one_sub(b);
+    b->d = half_at(s);
+    nibbles32(s + 6, b->q, 16);
+    fifth_bits(s + 2, b->q);
+}
+
+static void unpack_q5_1(const uint8_t *s, ker_block *b)
+{
+    one_sub(b);
+    b->d = half_at(s);
+    b->m = -half_at(s + 2);
+    nibbles32(s + 8, b->q, 0);
+    fifth_bits(s + 4, b->q);
+}
+
+static void unpack_q8_0(const uint8_t *s, ker_block *b)
+{
+    one_sub(b);
+    b->d = half_at(s);
+    memcpy(b->q, s + 2, 32);
+}
+
+/* 12 bytes hold eight 6-bit scales and eight 6-bit minima: bytes 0..3 and 4..7 the first four of each (low
+ * six bits), whose top two bits are the top bits of the last four; bytes 8..11 those four's low nibbles. */
+static void k_scales(const uint8_t *s, ker_block *b)
+{
+    for (int i = 0; i < 4; i++) {
+        b->sc[i] = s[i] & 63;
+        b->mn[i] = s[i + 4] & 63;
+        b->sc[i + 4] = (int16_t)((s[i + 8] & 15) | (s[i] >> 6) << 4);
+        b->mn[i + 4] = (int16_t)((s[i + 8] >> 4) | (s[i + 4] >> 6) << 4);
+    }
+}
+
+static void unpack_q4_k(const uint8_t *s, ker_block *b)
+{
+    b->d = half_at(s);
+    b->m = half_at(s + 2);
+    k_scales(s + 4, b);
+    for (int c = 0; c < 4; c++)                      /* 32 bytes: sub-block 2c low, 2c + 1 high */
+        for (int i = 0; i < 32; i++) {
+            uint8_t v = s[16 + c * 32 + i];
+            b->q[c * 64 + i] = (int8_t)(v & 15);
+            b->q[c * 64 + 32 + i] = (int8_t)(v >> 4);
+        }
+}
+
+static void unpack_q5_k(const uint8_t *s, ker_block *b)
+{
+    const uint8_t *high = s + 16, *low = s + 48;     /* bit j of high[i]: element i of sub-block j */
+    b->d = half_at(s);
+    b->m = half_at(s + 2);
+    k_scales(s + 4, b);
+    for (int c = 0; c < 4; c++)
+        for (int i = 0; i < 32; i++) {
+            uint8_t v = low[c * 32 + i];
+            b->q[c * 64 + i] = (int8_t)((v & 15) | (high[i] >> (2 * c) & 1) << 4);
+            b->q[c * 64 + 32 + i] = (int8_t)((v >> 4) | (high[i] >> (2 * c + 1) & 1) << 4);
+        }
+}
+
+static void unpack_q6_k(const uint8_t *s, ker_block *b)
+{
+    b->d = half_at(s + 208);
+    for (int i = 0; i < 16; i++)
+        b->sc[i] = (int8_t)s[192 + i];
+    for (int h = 0; h < 2; h++) {                    /* halves of 128: 64 low bytes, 32 bytes of bit pairs */
+        const uint8_t *low = s + h * 64, *high = s + 128 + h * 32;
+        int8_t *q = b->q + h * 128;
+        for (int i = 0; i < 32; i++) {
+            q[i] = (int8_t)(((low[i] & 15) | (high[i] & 3) << 4) - 32);
+            q[i + 32] = (int8_t)(((low[i + 32] & 15) | (high[i] >> 2 & 3) << 4) - 32);
+            q[i + 64] = (int8_t)(((low[i] >> 4) | (high[i] >> 4 & 3) << 4) - 32);
+            q[i + 96] = (int8_t)(((low[i + 32] >> 4) | (high[i] >> 6) << 4) - 32);
+        }
+    }
+}
+
+static void iq4_32(const uint8_t *p, int8_t *q)
+{
+    nibbles32(p, q, 0);
+    for (int i = 0; i < 32; i++)
+        q[i] = iq4_values[q[i]];
+}
+
+static void unpack_iq4_nl(const uint8_t *s, ker_block *b)
+{
+    one_sub(b);
+    b->d = half_at(s);
+    iq4_32(s + 2, b->q);
+}
+
+static void unpack_iq4_xs(const uint8_t *s, ker_block *b)
+{
+    uint16_t high;
+    memcpy(&high, s + 2, 2);
+    b->d = half_at(s);
+    for (int j = 0; j < 8; j++) {
+        int low = s[4 + j / 2] >> (4 * (j & 1)) & 15;
+        b->sc[j] = (int16_t)((low | (high >> (2 * j) & 3) << 4) - 32);
+        iq4_32(s + 8 + j * 16, b->q + j * 32);
+    }
+}
+
+static const ker_unpack unpackers[KER_TYPE_LIMIT] = {
+    [KER_Q4_0] = { unpack_q4_0, 32, 0 },     [KER_Q4_1] = { unpack_q4_1, 32, 1 },
+    [KER_Q5_0] = { unpack_q5_0, 32, 0 },     [KER_Q5_1] = { unpack_q5_1, 32, 1 },
+    [KER_Q8_0] = { unpack_q8_0, 32, 0 },     [KER_Q4_K] = { unpack_q4_k, 32, 1 },
+    [KER_Q5_K] = { unpack_q5_k, 32, 1 },     [KER_Q6_K] = { unpack_q6_k, 16, 0 },
+    [KER_IQ4_NL] = { unpack_iq4_nl, 32, 0 }, [KER_IQ4_XS] = { unpack_iq4_xs, 32, 0 },
+};
+
+const ker_unpack *ker_unpack_get(int type)
+{
+    static const ker_unpack none;
+    return type >= 0 && type < KER_TYPE_LIMIT ? &unpackers[type] : &none;
+}
+
+/* ---- decoders ---- */
+
+static inline void decode_blocks(int type, int block, int bytes, const void *src, float *dst, int64_t n)
+{
+    const ker_unpack *u = &unpackers[type];
+    const uint8_t *s = src;
+    ker_block b;
+    for (int64_t at = 0; at < n; at += block, s += bytes) {
+        u->one(s, &b);
+        for (int i = 0; i < block; i += u->sub) {
+            float d = b.d * (float)b.sc[i / u->sub];
+            float m = u->has_min ? b.m * (float)b.mn[i / u->sub] : 0;
+            for (int k = i; k < i + u->sub; k++)
+                dst[at + k] = u->has_min ? d * (float)b.q[k] - m : d * (float)b.q[k];
+        }
+    }
+}
+
+#define DECODER(name, id, block, bytes) \
+    static void name(const void *src, float *dst, int64_t n) { decode_blocks(id, block, bytes, src, dst, n); }
+DECODER(decode_q4_0, KER_Q4_0, 32, 18)
+DECODER(decode_q4_1, KER_Q4_1, 32, 20)
+DECODER(decode_q5_0, KER_Q5_0, 32, 22)
+DECODER(decode_q5_1, KER_Q5_1, 32, 24)
+DECODER(decode_q8_0, KER_Q8_0, 32, 34)
+DECODER(decode_q4_k, KER_Q4_K, 256, 144)
+DECODER(decode_q5_k, KER_Q5_K, 256, 176)
+DECODER(decode_q6_k, KER_Q6_K, 256, 210)
+DECODER(decode_iq4_nl, KER_IQ4_NL, 32, 18)
+DECODER(decode_iq4_xs, KER_IQ4_XS, 256, 136)
+#undef DECODER
+
+static void copy_f32(const void *src, float *dst, int64_t n) { memcpy(dst, src, (size_t)n * 4); }
+
+static void decode_f16(const void *src, float *dst, int64_t n)
+{
+    const uint8_t *s = src;
+    for (int64_t i = 0; i < n; i++)
+        dst[i] = half_at(s + 2 * i);
+}
+
+static void decode_bf16(const void *src, float *dst, int64_t n)
+{
+    const uint8_t *s = src;
+    for (int64_t i = 0; i < n; i++)
+        dst[i] = bits_f32((uint32_t)s[2 * i] << 16 | (uint32_t)s[2 * i + 1] << 24);
+}
+
+/* ---- encoders: the same bits as gguf.quants.quantize ---- */
+
+static void encode_f32(const float *src, void *dst, int64_t n) { memcpy(dst, src, (size_t)n * 4); }
+
+static void encode_f16(const float *src, void *dst, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        half_put((uint8_t *)dst + 2 * i, src[i]);
+}
+
+static void encode_bf16(const float *src, void *dst, int64_t n)
+{
+    uint8_t *out = dst;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t u = f32_bits(src[i]);
+        if ((u & 0x7fffffff) > 0x7f800000)
+            u = (u & 0xffff0000) | 64u << 16;        /* a quiet NaN */
+        u = (uint32_t)(((uint64_t)u + 0x7fff + (u >> 16 & 1)) >> 16);
+        out[2 * i] = (uint8_t)u;
+        out[2 * i + 1] = (uint8_t)(u >> 8);
+    }
+}
+
+/* A float cast to an integer outside its range is undefined in C; weights that are not finite end here. */
+static int clamp_int(float f, int lo, int hi) { return !(f > (float)lo) ? lo : f >= (float)hi ? hi : (int)f; }
+
+static void encode_q8_0(const float *src, void *dst, int64_t n)
+{
+    uint8_t *out = dst;
+    for (; n > 0; n -= 32, src += 32, out += 34) {
+        float most = 0;
+        for (int i = 0; i < 32; i++)
+            most = fabsf(src[i]) > most ? fabsf(src[i]) : most;
+        float d = most / 127, inverse = d == 0 ? 0 : 1 / d;
+        half_put(out, d);
+        for (int i = 0; i < 32; i++)                 /* halves away from zero */
+            out[2 + i] = (uint8_t)(int8_t)clamp_int(roundf(src[i] * inverse), -128, 127);
+    }
+}
+
+static void encode_q4_0(const float *src, void *dst, int64_t n)
+{
+    uint8_t *out = dst;
+    for (; n > 0; n -= 32, src += 32, out += 18) {
+        float most = src[0];                         /* the first of the largest magnitude, with its sign */
+        for (int i = 1; i < 32; i++)
+            most = fabsf(src[i]) > fabsf(most) ? src[i] : most;
+        float d = most / -8, inverse = d == 0 ? 0 : 1 / d;
+        half_put(out, d);
+        for (int i = 0; i < 16; i++)
+            out[2 + i] = (uint8_t)(clamp_int(src[i] * inverse + 8.5f, 0, 15) |
+                                   clamp_int(src[i + 16] * inverse + 8.5f, 0, 15) << 4);
+    }
+}
+
+static void encode_q4_1(const float *src, void *dst, int64_t n)
+{
+    uint8_t *out = dst;
+    for (; n > 0; n -= 32, src += 32, out += 20) {
+        float lo = src[0], hi = src[0];
+        for (int i = 1; i < 32; i++) {
+            lo = src[i] < lo ? src[i] : lo;
+            hi = src[i] > hi ? src[i] : hi;
+        }
+        float d = (hi - lo) / 15, inverse = d == 0 ? 0 : 1 / d;
+        half_put(out, d);
+        half_put(out + 2, lo);
+        for (int i = 0; i < 16; i++)
+            out[4 + i] = (uint8_t)(clamp_int((src[i] - lo) * inverse + 0.5f, 0, 15) |
+                                   clamp_int((src[i + 16] - lo) * inverse + 0.5f, 0, 15) << 4);
+    }
+}
+
+/* ---- the table ---- */
+
+static const ker_type types[KER_TYPE_LIMIT] = {
+    [KER_F32] = { "F32", 1, 4, KER_ACT_F32, true, copy_f32, encode_f32 },
+    [KER_F16] = { "F16", 1, 2, KER_ACT_F32, true, decode_f16, encode_f16 },
+    [KER_BF16] = { "BF16", 1, 2, KER_ACT_F32, true, decode_bf16, encode_bf16 },
+    [KER_Q4_0] = { "Q4_0", 32, 18, KER_ACT_Q8_32, true, decode_q4_0, encode_q4_0 },
+    [KER_Q4_1] = { "Q4_1", 32, 20, KER_ACT_Q8_32, true, decode_q4_1, encode_q4_1 },
+    [KER_Q5_0] = { "Q5_0", 32, 22, KER_ACT_Q8_32, true, decode_q5_0, NULL },
+    [KER_Q5_1] = { "Q5_1", 32, 24, KER_ACT_Q8_32, true, decode_q5_1, NULL },
+    [KER_Q8_0] = { "Q8_0", 32, 34, KER_ACT_Q8_32, true, decode_q8_0, encode_q8_0 },
+    [KER_Q4_K] = { "Q4_K", 256, 144, KER_ACT_Q8_256, true, decode_q4_k, NULL },
+    [KER_Q5_K] = { "Q5_K", 256, 176, KER_ACT_Q8_256, true, decode_q5_k, NULL },
+    [KER_Q6_K] = { "Q6_K", 256, 210, KER_ACT_Q8_256, true, decode_q6_k, NULL },
+    [KER_IQ4_NL] = { "IQ4_NL", 32, 18, KER_ACT_Q8_32, true, decode_iq4_nl, NULL },
+    [KER_IQ4_XS] = { "IQ4_XS", 256, 136, KER_ACT_Q8_256, true, decode_iq4_xs, NULL },
+    [KER_I8] = { "I8", 1, 1, KER_ACT_F32, false, NULL, NULL },
+    [KER_I16] = { "I16", 1, 2, KER_ACT_F32, false, NULL, NULL },
+    [KER_I32] = { "I32", 1, 4, KER_ACT_F32, false, NULL, NULL },
+};
+
+const ker_type *ker_type_get(int id)
+{
+    return id >= 0 && id < KER_TYPE_LIMIT && types[id].name ? &types[id] : NULL;
+}
+
+int64_t ker_row_bytes(int type, int64_t n)
+{
+    const ker_type *t = ker_type_get(type);
+    return t ? n / t->block * t->bytes : 0;
+}

@@ -1,0 +1,228 @@
+/* memory: what is kept. One SQLite file with conversations as trees, their traces and retrieval logs,
+ * documents cut into chunks, and settings. Owns the only connection of this process, behind one mutex:
+ * any thread may call any function here. It never knows about models, prompts or the screen.
+ *
+ * Promises. A function that adds or changes something returns Q_OK only after the commit is on the disk.
+ * Nothing is overwritten but a reply that is still being written (and titles, drafts, settings). A deletion
+ * clears the rows, both indexes and the file's bytes. On failure nothing changed and err says what to do;
+ * calling again later is always safe. Strings that come back are malloc'ed and belong to the struct that
+ * holds them; every such struct has a _free that also zeroes it. Ids are > 0; 0 means none. */
+#ifndef QUORUM_MEMORY_H
+#define QUORUM_MEMORY_H
+
+#include "base/base.h"
+
+typedef struct mem_store mem_store;
+
+/* path NULL: the user's own (XDG data directory, quorum.db). ":memory:" keeps nothing. The file is made with
+ * mode 0600 and brought to the present schema; one from a newer quorum is refused. Replies left unfinished by
+ * a process that is gone become MEM_STOPPED here. */
+int mem_open(const char *path, mem_store **out, char *err);
+void mem_close(mem_store *);
+const char *mem_path(const mem_store *);
+/* SQLite's integrity_check and that of both FTS indexes (against their content). */
+int mem_check(mem_store *, char *err);
+
+/* ================= conversations ================= */
+typedef struct mem_conversation {
+    int64_t id;
+    char *title;                        /* "" until named */
+    int64_t created_ms, opened_ms;      /* Unix time */
+    int64_t leaf;                       /* the active branch's last message; 0 = empty */
+    char *draft;                        /* what stood in the composer */
+    int64_t scroll;                     /* the screen's own number; -1 = follows the end */
+    int n_messages;                     /* all branches */
+} mem_conversation;
+typedef struct mem_conversations { mem_conversation *v; int n; } mem_conversations;
+
+int mem_conversation_new(mem_store *, const char *title, int64_t *id, char *err);
+int mem_conversation_get(mem_store *, int64_t id, mem_conversation *out, char *err);
+int mem_conversation_list(mem_store *, mem_conversations *out, char *err);       /* last opened first */
+int mem_conversation_last(mem_store *, int64_t *id, char *err);                   /* *id = 0: there is none */
+int mem_conversation_title(mem_store *, int64_t id, const char *title, char *err);
+int mem_conversation_opened(mem_store *, int64_t id, char *err);                  /* now */
+int mem_conversation_leaf(mem_store *, int64_t id, int64_t leaf, char *err);      /* Q_NOTFOUND: not its message */
+int mem_conversation_view(mem_store *, int64_t id, const char *draft, int64_t scroll, char *err);
+/* With all messages, traces, logs and index entries; the bytes are overwritten in the file. */
+int mem_conversation_delete(mem_store *, int64_t id, char *err);
+void mem_conversation_free(mem_conversation *);
+void mem_conversations_free(mem_conversations *);
+
+/* ================= messages ================= */
+enum mem_role { MEM_SYSTEM, MEM_USER, MEM_ASSISTANT, MEM_TOOL };
+enum mem_status { MEM_PARTIAL, MEM_DONE, MEM_STOPPED, MEM_FAILED };
+
+typedef struct mem_stats {
+    int prompt_tokens;                  /* of the whole prompt */
+    int cached_tokens;                  /* of these, found in the cache */
+    int tokens;                         /* of the reply */
+    double prefill_s, decode_s;
+} mem_stats;
+
+typedef struct mem_message_config {     /* from reply token `from` on, this configuration spoke */
+    int from;                           /* 0 for the first */
+    uint64_t hash;
+    char *json, *label;                 /* eng_config_json, eng_config_label */
+} mem_message_config;
+
+typedef struct mem_message {
+    int64_t id, conversation, parent;   /* parent 0: a first message */
+    enum mem_role role;
+    enum mem_status status;
+    int64_t created_ms, updated_ms;
+    char *text, *thinking;              /* never NULL */
+    char *model;                        /* "" for a person's message */
+    uint64_t model_id;
+    char *finish;                       /* why a reply ended: the caller's word, or the error sentence; "" */
+    mem_stats stats;
+    mem_message_config *config;         /* [n_config], by `from` */
+    int n_config;
+    int sibling, siblings;              /* 1-based place among those with the same parent, and how many */
+    bool has_trace;
+    int n_log;                          /* rows of its retrieval log */
+} mem_message;
+typedef struct mem_messages { mem_message *v; int n; } mem_messages;
+
+/* Adds a finished message under parent (0: a new root) and makes it the active leaf. parent must be of the
+ * same conversation. Editing a message is adding a sibling: parent = its parent. */
+int mem_message_add(mem_store *, int64_t conversation, int64_t parent, enum mem_role role,
+                    const char *text, size_t n, int64_t *id, char *err);
+
+/* A reply is begun, saved about once a second, and ended. begin makes it the active leaf with status
+ * MEM_PARTIAL. save replaces text and thinking (UTF-8; whole, not a delta). config notes that from reply token
+ * `from` on another configuration speaks. end may be called once; after it nothing about the reply changes.
+ * end also finishes a reply that another process took for abandoned. */
+int mem_reply_begin(mem_store *, int64_t conversation, int64_t parent, const char *model, uint64_t model_id,
+                    uint64_t config, const char *config_json, const char *config_label, int64_t *id, char *err);
+int mem_reply_config(mem_store *, int64_t id, int from, uint64_t hash, const char *json, const char *label, char *err);
+int mem_reply_save(mem_store *, int64_t id, const char *text, size_t n, const char *thinking, size_t n_thinking, char *err);
+struct mem_trace;
+int mem_reply_end(mem_store *, int64_t id, enum mem_status status, const char *finish,
+                  const char *text, size_t n, const char *thinking, size_t n_thinking,
+                  const mem_stats *stats, const struct mem_trace *trace /* or NULL */, char *err);
+
+int mem_message_get(mem_store *, int64_t id, mem_message *out, char *err);
+/* The branch that ends in leaf: root first. leaf 0: the conversation's active leaf. */
+int mem_branch(mem_store *, int64_t conversation, int64_t leaf, mem_messages *out, char *err);
+/* Those that share id's parent, oldest first (texts included). */
+int mem_siblings(mem_store *, int64_t id, mem_messages *out, char *err);
+/* The newest leaf below id (id itself when it has no children): where choosing a sibling leads. */
+int mem_leaf_below(mem_store *, int64_t id, int64_t *leaf, char *err);
+void mem_message_free(mem_message *);
+void mem_messages_free(mem_messages *);
+
+/* /find: words are matched by stem (all of them must be there), the last one also as a prefix. Newest first. */
+typedef struct mem_hit {
+    int64_t message, conversation, created_ms;
+    enum mem_role role;
+    char *title, *snippet;              /* snippet: one line; matches between \x01 and \x02 */
+} mem_hit;
+typedef struct mem_hits { mem_hit *v; int n; } mem_hits;
+int mem_find(mem_store *, const char *words, int limit, mem_hits *out, char *err);
+void mem_hits_free(mem_hits *);
+
+/* ================= routing traces ================= */
+/* Grown by the caller, kept compressed with the message. Layout of the stored blob: memory/trace.c. */
+typedef struct mem_trace {
+    int n_layer, max_k, n, cap;         /* n records */
+    int32_t *token, *pos;               /* [n] */
+    uint64_t *config;                   /* [n] */
+    uint8_t *prompt;                    /* [n] 1: of the prompt; its weights, entropy, margin are 0 */
+    uint16_t *ids;                      /* [n][n_layer][max_k], 0xFFFF pads */
+    float *weights;                     /* [n][n_layer][max_k] */
+    float *entropy, *margin;            /* [n][n_layer]; NAN as the engine gave it */
+} mem_trace;
+mem_trace *mem_trace_new(int n_layer, int max_k);
+/* max_k may exceed the trace's: the trace is widened. Pointers as in eng_trace_rec; NULL weights, entropy, margin = 0. */
+void mem_trace_add(mem_trace *, int32_t token, int32_t pos, uint64_t config, bool prompt, int max_k,
+                   const uint16_t *ids, const float *weights, const float *entropy, const float *margin);
+void mem_trace_free(mem_trace *);
+int mem_trace_put(mem_store *, int64_t message, const mem_trace *, char *err);
+int mem_trace_get(mem_store *, int64_t message, mem_trace **out, char *err);      /* Q_NOTFOUND: has none */
+
+/* ================= retrieval log ================= */
+typedef struct mem_log {                /* one candidate passage of one message's search */
+    int rank;                           /* 1-based by score */
+    int number;                         /* as cited in the prompt, 1-based; 0 = not fed */
+    int kind;                           /* enum mem_kind */
+    int64_t ref;                        /* chunk or message id; the passage may have been deleted since */
+    char *label;                        /* "optics.md § Rayleigh"; "" once its source was deleted */
+    char *terms;                        /* matched words with their weights, for people */
+    char *reason;                       /* why it was cut; "" = fed */
+    double score, coverage, evidence, bm25;
+    int tokens;
+} mem_log;
+typedef struct mem_logs { mem_log *v; int n; } mem_logs;
+int mem_log_put(mem_store *, int64_t message, const mem_log *rows, int n, char *err);   /* replaces */
+int mem_log_get(mem_store *, int64_t message, mem_logs *out, char *err);
+void mem_logs_free(mem_logs *);
+
+/* ================= documents ================= */
+enum mem_kind { MEM_CHUNK, MEM_CHAT };                  /* what a passage is part of */
+enum mem_trust { MEM_TRUST_OWN, MEM_TRUST_MANUAL, MEM_TRUST_MODEL };   /* the person's file; ships with quorum; a model wrote it */
+
+typedef struct mem_chunk {
+    size_t offset, n;                   /* bytes in the document */
+    const char *text;                   /* [n]; as written by the caller */
+    char *heading;                      /* "Optics › Rayleigh" or "" */
+} mem_chunk;
+
+typedef struct mem_document {
+    int64_t id;
+    char *path;                         /* absolute path, or "manual:en": unique */
+    char *title;                        /* what is shown: "notes/optics.md" */
+    enum mem_trust trust;
+    char sha256[65];
+    int64_t mtime_ms, added_ms;
+    int64_t bytes;
+    int n_chunks;
+} mem_document;
+typedef struct mem_documents { mem_document *v; int n; } mem_documents;
+
+/* Puts a document (id, added_ms and n_chunks of *d ignored) with its chunks; one with the same path is replaced. */
+int mem_document_put(mem_store *, const mem_document *d, const mem_chunk *c, int n, int64_t *id, char *err);
+int mem_document_by_path(mem_store *, const char *path, mem_document *out, char *err);  /* Q_NOTFOUND */
+int mem_document_get(mem_store *, int64_t id, mem_document *out, char *err);
+int mem_document_list(mem_store *, mem_documents *out, char *err);
+int mem_document_delete(mem_store *, int64_t id, char *err);
+void mem_document_free(mem_document *);
+void mem_documents_free(mem_documents *);
+
+/* ================= what rag asks ================= */
+typedef struct mem_passage {
+    enum mem_kind kind;
+    int64_t id;                         /* chunk or message */
+    int64_t source;                     /* document or conversation */
+    char *title, *heading, *text;
+    enum mem_trust trust;
+    int64_t offset, created_ms;         /* offset: bytes in the document; created: of the message or the document */
+    int ordinal;                        /* of the chunk in its document */
+    double bm25;                        /* >= 0, larger is better: FTS5's, sign turned */
+} mem_passage;
+typedef struct mem_passages { mem_passage *v; int n; } mem_passages;
+/* The `limit` best by bm25 that hold any of the words (as mem_words gives them in `word`; raw, not stems).
+ * MEM_CHAT leaves out conversation `except` and questions that people asked. */
+int mem_candidates(mem_store *, enum mem_kind, const char *const *words, int n, int64_t except, int limit,
+                   mem_passages *out, char *err);
+/* In how many passages of this kind the stem occurs, and how many there are. */
+int mem_frequency(mem_store *, enum mem_kind, const char *stem, int64_t *with, int64_t *of, char *err);
+void mem_passages_free(mem_passages *);
+
+/* The words of a text as the index sees them. Folded: Unicode case folding, marks stripped (ё is е, й stays),
+ * then the Snowball stem: Russian for Cyrillic, English for Latin. An identifier (snake_case, camelCase, a.b)
+ * comes as its parts, the whole riding on the first part. */
+enum { MEM_WORD_SAME = 1 /* same place as the word before it */, MEM_WORD_WHOLE = 2 /* a whole identifier */,
+       MEM_WORD_NUMBER = 4, MEM_WORD_EXACT = 8 /* the unstemmed form, beside its stem */ };
+typedef struct mem_word {
+    const char *stem, *word;            /* valid during the call only; word: folded */
+    size_t start, end;                  /* bytes in the text */
+    int flags;
+} mem_word;
+/* fn returns false to stop. Invalid UTF-8 parts words. Never fails. */
+void mem_words(const char *text, size_t n, bool (*fn)(void *user, const mem_word *w), void *user);
+
+/* ================= settings ================= */
+char *mem_setting_get(mem_store *, const char *name);                   /* NULL: not set; malloc'ed */
+int mem_setting_put(mem_store *, const char *name, const char *value, char *err);   /* NULL removes */
+
+#endif

@@ -1,0 +1,118 @@
+/* rag: what is found. Cuts files into chunks, puts them into memory, and searches chunks and past
+ * conversations for passages worth feeding, with every number explained. Owns no state: the store is
+ * memory's and any thread may call. It never writes a prompt and never decides what a model reads of it.
+ *
+ * The score, 0..1, is meant to be compared with memory.min_score:
+ *     score = coverage * evidence * (0.8 + 0.2 * bm25 / best bm25 of this search)
+ *   weight of a query word  w = ln(1 + (N - n + .5) / (n + .5)), where n and N count the passages with the word
+ *     and all passages, in memory plus in a background of 2000 imagined passages of everyday language: a word of
+ *     the everyday list (rag/common.c) is in 200 of those, any other in 2. Words of grammar ("what", "is") weigh
+ *     nothing, numbers of one or two digits and single letters a fixed 0.8. (BM25's idf, Robertson & Zaragoza,
+ *     2009, eq. 3.3, with that prior.)
+ *   presence of a word  s = 1 in the heading; else tf / (tf + 0.25) in the text.
+ *   coverage = sum of w s over the passage's words / sum of the six largest w of the query, at most 1:
+ *     how much of the question the passage speaks of.
+ *   evidence = m / (m + 16), m = sum of (w s)^2: whether what matched is particular enough to mean anything.
+ *     One everyday word gives .25, one word rare in memory .7. */
+#ifndef QUORUM_RAG_H
+#define QUORUM_RAG_H
+
+#include "base/base.h"
+#include "base/knob.h"
+#include "memory/memory.h"
+
+/* ================= knobs ================= */
+typedef struct rag_config {             /* plain; copy by assignment */
+    bool on;                            /* memory.on           */
+    bool chats;                         /* memory.chats        */
+    double min_score;                   /* memory.min_score    */
+    int max_passages;                   /* memory.max_passages */
+    int budget;                         /* memory.budget, tokens of all passages together */
+} rag_config;
+const q_knob *rag_knobs(int *n);
+rag_config rag_config_default(void);
+int rag_config_set(rag_config *, const char *name, const char *value, char *err);   /* "default" too; Q_NOTFOUND: not ours */
+const char *rag_config_get(const rag_config *, const char *name, q_buf *buf);       /* NULL: not ours */
+
+/* ================= search ================= */
+enum rag_fate { RAG_FED, RAG_BELOW, RAG_OVER_COUNT, RAG_OVER_BUDGET, RAG_REPEATS };
+
+typedef struct rag_term {               /* one word of the query */
+    char *word, *stem;
+    int64_t with, of;                   /* passages that hold it, passages there are (background not counted) */
+    double weight;                      /* w above; 0 = a word of grammar */
+    bool everyday, whole;               /* on the everyday list; a whole identifier */
+} rag_term;
+
+typedef struct rag_passage {
+    enum mem_kind kind;
+    int64_t id, source;                 /* as in mem_passage */
+    char *label;                        /* "notes/optics.md § Rayleigh", "chat of 3 May: light" */
+    char *text;                         /* what would be fed; of a long message the best part */
+    enum mem_trust trust;
+    int64_t offset;                     /* of text in its document or message */
+    int rank;                           /* 1-based */
+    int number;                         /* 1-based among the fed, by which the prompt cites it; 0 = not fed */
+    enum rag_fate fate;
+    double score, coverage, evidence, bm25;
+    int tokens;                         /* by the caller's count; 0 where it was not asked */
+    double *presence;                   /* [n_terms] s above; 0 = not there */
+} rag_passage;
+
+typedef struct rag_result {
+    rag_term *term; int n_term;
+    rag_passage *v; int n;              /* best first, fed or not; at most 20 */
+    int n_fed, fed_tokens;
+    int n_below, n_over;                /* cut by score; by count or budget */
+    double best_below;                  /* the best score under the threshold; 0 = nothing matched at all */
+    double min_score;                   /* the threshold in force */
+    bool searched;                      /* false: memory.on is off or the query has no words that weigh */
+} rag_result;
+
+typedef struct rag_scope {
+    int64_t conversation;               /* the present one: never fed to itself; 0 = none */
+    int budget;                         /* tokens left in the context; < 0: only memory.budget counts */
+    int (*count)(void *user, const char *text, size_t n);   /* tokens of a text; NULL: bytes / 4 */
+    void *user;
+} rag_scope;
+
+int rag_search(mem_store *, const rag_config *, const char *query, const rag_scope *, rag_result **out, char *err);
+void rag_result_free(rag_result *);
+/* Keeps the result as the message's retrieval log. */
+int rag_log(mem_store *, int64_t message, const rag_result *, char *err);
+/* One word for a fate ("fed", "below", ...) that logs and JSON carry; not translated. */
+const char *rag_fate_word(enum rag_fate);
+/* One line: "2 fed, 310 tok", "nothing fed: best .12 below .30". Returns buf->p. */
+const char *rag_summary(const rag_result *, q_buf *buf);
+/* /why: every number of the search, as lines of text. */
+void rag_explain(const rag_result *, q_buf *out);
+
+/* ================= taking in ================= */
+typedef struct rag_progress {
+    const char *path;                   /* the file at hand */
+    int seen, added, unchanged, skipped, chunks;
+    const char *note;                   /* why this file was skipped, or NULL */
+} rag_progress;
+typedef struct rag_add_opts {
+    /* After each file; false cancels: what was added stays. May be NULL. */
+    bool (*progress)(void *user, const rag_progress *p);
+    void *user;
+} rag_add_opts;
+/* A file, or a folder with all text files below it (hidden ones and symlinks that leave it are passed over).
+ * A file whose content is already there is left alone, a changed one replaced. Q_CANCEL after a cancel.
+ * Fails on a single file that cannot be taken; in a folder such files are skipped with a note. total may be NULL. */
+int rag_add(mem_store *, const char *path, const rag_add_opts *, rag_progress *total, char *err);
+/* A text that is no file: name is its unique path ("manual:en"), title what is shown. */
+int rag_add_text(mem_store *, const char *name, const char *title, enum mem_trust, const char *text, size_t n,
+                 int64_t *id, char *err);
+/* The manual in both languages, at every start: put in, renewed when it changed; nothing when the person removed it. */
+int rag_manual(mem_store *, char *err);
+/* Deletes a document; the manual then stays away. */
+int rag_remove(mem_store *, int64_t document, char *err);
+
+/* Cuts a text into chunks of about 1000 bytes at headings, paragraphs and sentences; fenced code stays whole up to
+ * 4000. Returns how many; *out and the headings are malloc'ed, texts point into text. For tests and other importers. */
+int rag_chunk(const char *text, size_t n, mem_chunk **out);
+void rag_chunks_free(mem_chunk *, int n);
+
+#endif

@@ -1,0 +1,208 @@
+/* Products of quantised rows: every instruction set this machine has must equal the scalar path bit for bit,
+ * for every type, number of rows, width and odd ranges; and the scalar path must be near the double-precision
+ * product of decoded weights and the activations it was given. */
+#include "base/base.h"
+#include "kernels/cpu/mat.h"
+#include "kernels/kernels.h"
+#include "tests/test.h"
+
+static uint64_t seed = 88172645463325252u;
+static uint32_t rnd(void)
+{
+    seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
+    return (uint32_t)(seed >> 24);
+}
+static float rndf(void) { return (float)(rnd() & 0xffff) / 32768.0f - 1; }
+
+/* Random rows of a type: random bytes with tame half-float scales, so that nothing is NaN. */
+static void fill_row(int type, uint8_t *p, int64_t n)
+{
+    const ker_type *t = ker_type_get(type);
+    static const struct { int type, at[2]; } scales[] = {
+        { KER_Q4_0, { 0, -1 } }, { KER_Q4_1, { 0, 2 } }, { KER_Q5_0, { 0, -1 } }, { KER_Q5_1, { 0, 2 } },
+        { KER_Q8_0, { 0, -1 } }, { KER_Q4_K, { 0, 2 } }, { KER_Q5_K, { 0, 2 } }, { KER_Q6_K, { 208, -1 } },
+        { KER_IQ4_NL, { 0, -1 } }, { KER_IQ4_XS, { 0, -1 } },
+    };
+    if (t->act == KER_ACT_F32) {
+        for (int64_t i = 0; i < n; i++) {
+            float f = rndf() * ((rnd() & 15) ? 1 : 1e-6f);
+            t->encode(&f, p + i * t->bytes, 1);
+        }
+        return;
+    }
+    for (int64_t b = 0; b < n / t->block; b++, p += t->bytes) {
+        uint32_t kind = rnd() % 8;                   /* now and then the extreme bytes */
+        for (int i = 0; i < t->bytes; i++)
+            p[i] = kind == 0 ? 0xff : kind == 1 ? 0x80 : kind == 2 ? 0 : (uint8_t)rnd();
+        for (size_t s = 0; s < sizeof scales / sizeof *scales; s++)
+            for (int k = 0; k < 2 && scales[s].type == type; k++)
+                if (scales[s].at[k] >= 0) {
+                    uint16_t h = ker_f32_to_f16(rndf() * 0.02f);
+                    memcpy(p + scales[s].at[k], &h, 2);
+                }
+    }
+}
+
+static const char *const isas[] = { "scalar", "avx2", "avx512", "avx512-vnni", "neon" };
+static const int types[] = { KER_F32, KER_F16, KER_BF16, KER_Q8_0, KER_Q4_0, KER_Q4_1, KER_Q5_0, KER_Q5_1,
+                             KER_Q4_K, KER_Q5_K, KER_Q6_K, KER_IQ4_NL, KER_IQ4_XS };
+enum { N_TYPES = sizeof types / sizeof *types, MAX_IN = 2560, MAX_OUT = 150, MAX_N = 33 };
+
+static uint8_t *weights, *acts, *scratch;
+static float *xs, *want, *got;
+
+static void activations(int n, int64_t n_in, int kind)
+{
+    for (int64_t i = 0; i < n * n_in; i++)
+        xs[i] = kind == 1 ? ((rnd() & 1) ? 1.0f : -1.0f) : kind == 2 ? 1.0f : rndf() * (kind == 4 || (rnd() & 63) ? 1 : 40);
+    if (kind == 0 && n_in >= 64)
+        memset(xs + n_in / 2, 0, (size_t)(n_in / 2) * 4);
+}
+
+/* One shape on every path; data starts at an odd address, y has a gap that must stay untouched. */
+static void shape(int type, int64_t n_in, int64_t n_out, int n, int64_t o0, int64_t o1, int kind)
+{
+    int64_t rb = ker_row_bytes(type, n_in), as = mat_act_bytes(type, n_in), ys = n_out + 3;
+    mat w = { type, n_in, n_out, weights + 1, rb };
+    for (int64_t o = 0; o < n_out; o++)
+        fill_row(type, weights + 1 + o * rb, n_in);
+    activations(n, n_in, kind);
+    for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
+        if (ker_cpu_force(isas[i]))
+            continue;
+        float *y = i ? got : want;
+        memset(y, 0x55, (size_t)(n * ys) * 4);
+        memset(acts, 0xee, (size_t)(n * as));
+        for (int r = 0; r < n; r++)
+            mat_act(type, xs + r * n_in, n_in, acts + r * as);
+        memset(scratch, 0xdd, MAT_SCRATCH);
+        mat_mul(&w, acts, as, n, o0, o1, y, ys, scratch);
+        if (i && memcmp(got, want, (size_t)(n * ys) * 4)) {
+            int64_t at = 0;
+            while (!memcmp(got + at, want + at, 4))
+                at++;
+            CHECK_MSG(0, "%s %s: in %d out %d..%d of %d, n %d: y[%d][%d] = %.9g, scalar %.9g", ker_type_get(type)->name, isas[i],
+                      (int)n_in, (int)o0, (int)o1, (int)n_out, n, (int)(at / ys), (int)(at % ys), (double)got[at], (double)want[at]);
+        }
+    }
+    ker_cpu_force(NULL);
+    uint32_t gap;
+    memcpy(&gap, want + n_out, 4);
+    CHECK(gap == 0x55555555u);
+}
+
+static void every_path_equals_scalar(void)
+{
+    static const int widths[] = { 32, 64, 96, 256, 576, 768, 2048, 2560 }, rows[] = { 1, 2, 3, 5, 8, 17, 33 };
+    int paths = 0;
+    for (size_t i = 1; i < sizeof isas / sizeof *isas; i++)
+        paths += ker_cpu_force(isas[i]) == 0;
+    ker_cpu_force(NULL);
+    printf("# %d vector paths here\n", paths);
+    for (int t = 0; t < N_TYPES; t++)
+        for (size_t w = 0; w < sizeof widths / sizeof *widths; w++)
+            for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+                if (widths[w] % ker_type_get(types[t])->block)
+                    continue;
+                int out = widths[w] >= 2048 ? 21 : 37 + (int)(rnd() % 40), o0 = (int)(rnd() % 3), o1 = out - (int)(rnd() % 3);
+                shape(types[t], widths[w], out, rows[r], o0, o1, (int)(rnd() % 4));
+            }
+    for (int t = 0; t < N_TYPES; t++) {
+        shape(types[t], 256, 150, 33, 3, 149, 3);    /* more rows than one group of tiles */
+        shape(types[t], 256, 5, 2, 1, 2, 3);
+        shape(types[t], 256, 5, 9, 2, 2, 3);         /* nothing asked for */
+    }
+    for (int k = 1; k <= 40; k++)                    /* float widths that are no multiple of anything */
+        shape(KER_F32, k, 19, 1 + k % 6, 0, 19, 3), shape(KER_F16, k + 40, 19, 1 + k % 6, 0, 19, 3), shape(KER_BF16, k, 5, 3, 0, 5, 3);
+}
+
+static void near_the_exact_product(void)
+{
+    for (int t = 0; t < N_TYPES; t++) {
+        const ker_type *ty = ker_type_get(types[t]);
+        int64_t n_in = 768, n_out = 40, rb = ker_row_bytes(types[t], n_in), as = mat_act_bytes(types[t], n_in);
+        mat w = { types[t], n_in, n_out, weights, rb };
+        for (int64_t o = 0; o < n_out; o++)
+            fill_row(types[t], weights + o * rb, n_in);
+        activations(1, n_in, 4);
+        mat_act(types[t], xs, n_in, acts);
+        mat_mul(&w, acts, as, 1, 0, n_out, want, n_out, scratch);
+        float row[768];
+        for (int64_t o = 0; o < n_out; o++) {
+            double dot = 0, given = 0, size = 0;
+            ty->decode(weights + o * rb, row, n_in);
+            for (int64_t i = 0; i < n_in; i++) {
+                double a = (double)xs[i];
+                if (ty->act == KER_ACT_Q8_32)
+                    a = (double)mat_q8_32(acts, n_in).d[i / 32] * mat_q8_32(acts, n_in).q[i];
+                else if (ty->act == KER_ACT_Q8_256)
+                    a = (double)mat_q8_256(acts, n_in).d[i / 256] * mat_q8_256(acts, n_in).q[i];
+                given += (double)row[i] * a;
+                dot += (double)row[i] * (double)xs[i];
+                size += ((double)row[i] * (double)xs[i]) * ((double)row[i] * (double)xs[i]);
+            }
+            CHECK_MSG(fabs((double)want[o] - given) <= 3e-5 * (sqrt(size) + 1e-3), "%s row %d: %g, exact %g", ty->name, (int)o, (double)want[o], given);
+            CHECK_MSG(fabs((double)want[o] - dot) <= (ty->act == KER_ACT_F32 ? 1e-5 : 0.1) * (sqrt(size) + 1e-2), "%s row %d: %g, unquantised %g", ty->name, (int)o, (double)want[o], dot);
+        }
+    }
+}
+
+static void activations_prepared(void)
+{
+    static const int act_types[] = { KER_Q8_0, KER_Q4_K };
+    for (int k = 0; k < 2; k++) {
+        int block = ker_type_get(act_types[k])->block;
+        int64_t n_in = 768, as = mat_act_bytes(act_types[k], n_in);
+        CHECK(as % 64 == 0);
+        for (int round = 0; round < 40; round++) {
+            for (int64_t i = 0; i < n_in; i++)
+                xs[i] = rndf() * expf(rndf() * 30);
+            if (round == 1)
+                xs[5] = NAN, xs[300] = -INFINITY, xs[700] = 1e-38f;
+            if (round == 2)
+                for (int64_t i = 0; i < n_in; i++)
+                    xs[i] = 1e-31f;
+            if (round == 3)                          /* ties go to even: 127 and halves */
+                for (int64_t i = 0; i < n_in; i++)
+                    xs[i] = i % block ? (float)(i % 100) + 0.5f : 127;
+            for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
+                if (ker_cpu_force(isas[i]))
+                    continue;
+                uint8_t *dst = i ? acts + as : acts;
+                memset(dst, 0xee, (size_t)as);
+                mat_act(act_types[k], xs, n_in, dst);
+                size_t used = (size_t)(block == 32 ? n_in + n_in / 32 * 8 : n_in + n_in / 256 * 4 + n_in / 16 * 2 + n_in / 32 * 2);
+                CHECK_MSG(!i || !memcmp(dst, acts, used), "%s, block %d, round %d", isas[i], block, round);
+            }
+            ker_cpu_force(NULL);
+            mat_q8 a = block == 32 ? mat_q8_32(acts, n_in) : mat_q8_256(acts, n_in);
+            if (round == 1)
+                CHECK(isnan(a.d[0]) && isnan(a.d[300 / block]));
+            if (round == 2)
+                CHECK(a.d[0] == 0 && a.q[0] == 0);
+            if (round == 3)
+                CHECK(a.q[1] == 2 && a.q[2] == 2 && a.q[0] == 127 && a.d[0] == 1);
+            for (int64_t b = 0; b < n_in / 32; b++) {
+                int s = 0;
+                for (int i = 0; i < 32; i++)
+                    s += a.q[b * 32 + i];
+                CHECK_INT(block == 32 ? a.sum[b] : a.sum32[b], s);
+            }
+        }
+    }
+}
+
+int main(void)
+{
+    weights = malloc((size_t)MAX_OUT * MAX_IN * 4 + 64);
+    acts = malloc((size_t)MAX_N * MAX_IN * 5);
+    scratch = aligned_alloc(64, MAT_SCRATCH);
+    xs = malloc((size_t)MAX_N * MAX_IN * 4);
+    want = malloc((size_t)MAX_N * (MAX_OUT + 3) * 4);
+    got = malloc((size_t)MAX_N * (MAX_OUT + 3) * 4);
+    RUN(activations_prepared);
+    RUN(near_the_exact_product);
+    RUN(every_path_equals_scalar);
+    free(weights), free(acts), free(scratch), free(xs), free(want), free(got);
+    return TEST_END();
+}

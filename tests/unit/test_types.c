@@ -1,0 +1,111 @@
+/* The type table against goldens made by the gguf Python package (tests/golden/make_types.py): every decoder
+ * and encoder bit for bit; the half float conversions over all 65536 values. */
+#include "base/base.h"
+#include "kernels/kernels.h"
+#include "tests/test.h"
+
+static bool golden(const char *prefix, const char *name, q_buf *b)
+{
+    char path[256], err[Q_ERRLEN];
+    snprintf(path, sizeof path, "tests/golden/types/%s%s.bin", prefix, name);
+    if (q_read_file(path, b, 1 << 20, err)) {
+        CHECK_MSG(0, "%s", err);
+        return false;
+    }
+    return true;
+}
+
+static void decode_bit_identical(void)
+{
+    int checked = 0;
+    for (int id = 0; id < KER_TYPE_LIMIT; id++) {
+        const ker_type *t = ker_type_get(id);
+        if (!t || !t->weight || id == KER_F32)
+            continue;
+        q_buf b = { 0 };
+        if (!golden("", t->name, &b))
+            continue;
+        int32_t head[2];
+        memcpy(head, b.p, 8);
+        CHECK_INT(ker_row_bytes(id, head[0]), head[1]);
+        CHECK_INT(b.len, 8 + head[1] + 4 * (size_t)head[0]);
+        float *y = malloc(4 * (size_t)head[0]);
+        t->decode(b.p + 8, y, head[0]);
+        int bad = 0, nonzero = 0;
+        for (int i = 0; i < head[0]; i++) {
+            bad += memcmp(y + i, b.p + 8 + head[1] + 4 * i, 4) != 0;
+            nonzero += y[i] != 0;
+        }
+        CHECK_MSG(bad == 0, "%s: %d of %d values differ", t->name, bad, head[0]);
+        CHECK(nonzero > head[0] / 2);
+        free(y);
+        q_buf_free(&b);
+        checked++;
+    }
+    CHECK_INT(checked, 12);
+}
+
+static void encode_bit_identical(void)
+{
+    int checked = 0;
+    for (int id = 0; id < KER_TYPE_LIMIT; id++) {
+        const ker_type *t = ker_type_get(id);
+        if (!t || !t->encode)
+            continue;
+        q_buf b = { 0 };
+        if (!golden("enc_", t->name, &b))
+            continue;
+        int32_t head[2];
+        memcpy(head, b.p, 8);
+        CHECK_INT(ker_row_bytes(id, head[0]), head[1]);
+        float *x = malloc(4 * (size_t)head[0]);
+        char *e = malloc((size_t)head[1]);
+        memcpy(x, b.p + 8, 4 * (size_t)head[0]);
+        t->encode(x, e, head[0]);
+        int bad = 0;
+        for (int i = 0; i < head[1]; i++)
+            bad += e[i] != b.p[8 + 4 * (size_t)head[0] + (size_t)i];
+        CHECK_MSG(bad == 0, "%s: %d of %d bytes differ", t->name, bad, head[1]);
+        free(x);
+        free(e);
+        q_buf_free(&b);
+        checked++;
+    }
+    CHECK_INT(checked, 6);
+}
+
+static void half_floats(void)
+{
+    for (int h = 0; h < 65536; h++) {
+        float f = ker_f16_to_f32((uint16_t)h);
+        if ((h & 0x7fff) > 0x7c00)
+            CHECK(isnan(f) && isnan(ker_f16_to_f32(ker_f32_to_f16(f))));
+        else
+            CHECK_INT(ker_f32_to_f16(f), h);
+    }
+    CHECK(ker_f16_to_f32(0x3c00) == 1 && ker_f16_to_f32(0x7bff) == 65504 && ker_f16_to_f32(1) == 0x1p-24f);
+    CHECK_INT(ker_f32_to_f16(0x1p-25f), 0);              /* half of the smallest: to even */
+    CHECK_INT(ker_f32_to_f16(0x1.8p-24f), 2);
+    CHECK_INT(ker_f32_to_f16(65520), 0x7c00);
+}
+
+static void table(void)
+{
+    CHECK(!ker_type_get(-1) && !ker_type_get(4) && !ker_type_get(KER_TYPE_LIMIT) && !ker_type_get(10));
+    CHECK_STR(ker_type_get(KER_Q6_K)->name, "Q6_K");
+    CHECK(!ker_type_get(KER_I32)->weight);
+    for (int id = 0; id < KER_TYPE_LIMIT; id++) {
+        const ker_type *t = ker_type_get(id);
+        CHECK(!t || !t->weight || (t->decode && t->block >= 1 && ker_row_bytes(id, 256) == 256 / t->block * t->bytes));
+    }
+    CHECK_INT(ker_row_bytes(9, 256), 0);
+}
+
+int main(void)
+{
+    RUN(decode_bit_identical);
+    RUN(encode_bit_identical);
+    RUN(half_floats);
+    RUN(table);
+    return TEST_END();
+}

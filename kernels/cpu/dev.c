@@ -189,9 +189,6 @@ int dev_ready(ker_dev *d, char *err)
             int rc = merge_down(d, l, err);
             if (rc) return rc;
         }
-        if (i >= 0 && moe && l->w[KER_W_GATE_EXPS].type != l->w[KER_W_UP_EXPS].type
-            && mat_kind(&l->w[KER_W_GATE_EXPS]) != mat_kind(&l->w[KER_W_UP_EXPS]))
-            return q_fail(err, Q_FORMAT, _("gate and up of layer %d have types that cannot share activations: use another quantisation of the model"), i);
     }
     int64_t floats = dev_attn_floats(&d->m), gate = 2 * (int64_t)FFN_ROWS * FFN_BLOCK;
     int64_t down = ((int64_t)d->pairs_cap + FFN_ROWS + 1) * FFN_BLOCK, route = 4 * (int64_t)d->m.n_expert + 64;

@@ -91,7 +91,6 @@ peers: all
 asan:
 	$(MAKE) BUILD=build-asan OPT="-O1 -g" SAN="-fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined" test
 
-<<<<<<< HEAD
 SHARE    = $(DESTDIR)$(PREFIX)/share/quorum
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/engine/recipes $(SHARE)/themes $(SHARE)/docs
@@ -106,20 +105,18 @@ install: all
 uninstall:
 	rm -rf $(DESTDIR)$(PREFIX)/bin/quorum $(SHARE)
 	rm -f $(wildcard $(DESTDIR)$(PREFIX)/share/locale/*/LC_MESSAGES/quorum.mo) $(DESTDIR)$(PREFIX)/share/man/man1/quorum.1
-=======
+
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIB)
 	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -o $@ $< $(LIB) $(LIBS)
 
 .PHONY: bench-mat
 bench-mat: $(BUILD)/bench/mat_bench
 	$(BUILD)/bench/mat_bench $(A)
->>>>>>> main
 
 clean:
 	rm -rf build build-asan
 
 help:
-<<<<<<< HEAD
 	@echo 'make run              all the way to the open shell: packages, build, model; says first what it will do'
 	@echo 'make run M=FILE       the same with your own model (a path, or part of a name); ARGS="--repl" passes arguments on'
 	@echo 'make                  build build/quorum'
@@ -129,15 +126,9 @@ help:
 	@echo 'make test-long        its long form: more crashes and more mutated files'
 	@echo 'make asan             the tests under AddressSanitizer and UBSan'
 	@echo 'make bench            speed on random weights in the shapes of Qwen3-30B-A3B'
+	@echo 'make bench-mat        speed of the matrix products alone (A="type path n_in n" narrows)'
 	@echo 'make peers            the same beside llama.cpp, built from source into a virtual environment (7 minutes the first time)'
 	@echo 'make clean            remove what was built'
 	@echo 'V=1 shows the commands, CC=clang takes another compiler, BUILD=DIR another directory.'
-=======
-	@echo 'make            build build/quorum'
-	@echo 'make test       the whole test suite; last line: N passed, N failed, N skipped'
-	@echo 'make asan       the same under AddressSanitizer and UBSan'
-	@echo 'make bench-mat  speed of the matrix products alone (A="type path n_in n" narrows)'
-	@echo 'make clean      remove what was built'
->>>>>>> main
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

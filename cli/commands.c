@@ -11,6 +11,11 @@ static const cli_command table[] = {
     { "bench", N_("quorum bench -m F [-p 512] [-n 32] [-t THREADS] [-r REPEAT] [--set NAME=VALUE]... [--json]\n"
                   "    prefill and decode speed, bytes read per token, memory bandwidth and the share of its roofline;\n"
                   "    the best of REPEAT runs counts"), cmd_bench },
+    { "model", N_("quorum model info FILE|NAME [--json]     what a model is, and whether it fits here\n"
+                  "quorum model list [--json]               models found in the usual places and in QUORUM_MODELS\n"
+                  "quorum model fetch                       fetches and carves the default model\n"
+                  "quorum model carve IN OUT --recipe R [--force]\n"
+                  "quorum model synth --arch qwen3moe --layers N --like 30b-a3b --type Q4_K_M [--seed N] OUT"), cmd_model },
 };
 
 const cli_command *cli_commands(int *n)

@@ -38,7 +38,7 @@ TESTSRC := $(wildcard tests/unit/test_*.c)
 TESTBIN := $(TESTSRC:tests/unit/%.c=$(BUILD)/tests/%)
 LIB     := $(BUILD)/libquorum.a
 Q       := $(if $(V),,@)
-.SECONDARY:
+.PRECIOUS: $(BUILD)/%.o
 
 # Translations: po/LANG.po -> build/locale/LANG/LC_MESSAGES/quorum.mo
 LANGS   := $(patsubst po/%.po,%,$(wildcard po/*.po))
@@ -50,6 +50,12 @@ all: $(BUILD)/quorum $(MO)
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)echo '  cc $<'; $(CC) $(CFLAGS_) $(CFLAGS) $(call isa,$<) -MMD -MP -c $< -o $@
+
+# What was compiled for another PREFIX is compiled again: only these two files know it.
+$(BUILD)/prefix: FORCE
+	@mkdir -p $(@D); echo '$(PREFIX)' | cmp -s - $@ || echo '$(PREFIX)' > $@
+FORCE:
+$(BUILD)/cli/main.o $(BUILD)/base/files.o: $(BUILD)/prefix
 
 $(LIB): $(LIBOBJ)
 	@rm -f $@

@@ -268,7 +268,11 @@ static void run(agt *a, int c, char *args)
         if (*args) room_post(a, JOB_SEARCH, 0, 0, args, NULL);
         else usage(a, c);
         break;
-    case C_MODEL: room_post(a, JOB_LOAD, 1, 0, *args ? args : NULL, NULL); break;
+    case C_EXPERTS:
+        if (strcmp(args, "text") == 0) page_experts(a);
+        else ui(a, c, args);
+        break;
+    case C_MODEL: room_post(a, JOB_MODEL, 0, 0, *args ? args : NULL, NULL); break;
     case C_TRACE:
         if (strncmp(args, "save ", 5) == 0 && args[5]) {
             char *f = trim(args + 5);
@@ -291,8 +295,6 @@ static void run(agt *a, int c, char *args)
 
 bool command_run(agt *a, const char *text)
 {
-    while (*text == ' ' || *text == '\n' || *text == '\t')
-        text++;
     if (*text == '.') {                  /* "/" is "." on a Cyrillic layout */
         size_t n = strcspn(text + 1, " \t\n");
         char *word = q_strndup(text + 1, n), *latin = layout_to_latin(word);

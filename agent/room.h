@@ -32,10 +32,10 @@ bool evq_pop(evq *q, agt_event *out);
 /* ---- jobs ---- */
 enum job_kind {
     /* engine thread */
-    JOB_LOAD, JOB_OPEN, JOB_SEND, JOB_AGAIN, JOB_EDIT, JOB_BRANCH, JOB_RECOMPUTE, JOB_DELETE, JOB_RENAME,
+    JOB_LOAD, JOB_OPEN, JOB_SEND, JOB_AGAIN, JOB_EDIT, JOB_BRANCH, JOB_RECOMPUTE, JOB_DELETE, JOB_RENAME, JOB_MANUAL,
     /* clerk thread */
     JOB_CHATS, JOB_FIND, JOB_ADD, JOB_FORGET, JOB_DOCUMENTS, JOB_SETTING, JOB_PLACE, JOB_RETRIEVAL, JOB_SHOW, JOB_TRACE,
-    JOB_SEARCH, JOB_MANUAL
+    JOB_SEARCH, JOB_MODEL
 };
 typedef struct job {
     struct job *next;

@@ -587,6 +587,7 @@ static void job_recompute(agt *a)
 /* ---- the loop ---- */
 static void run(agt *a, const job *j)
 {
+    char err[Q_ERRLEN];
     switch (j->kind) {
     case JOB_LOAD: job_load(a, j); break;
     case JOB_OPEN: job_open(a, j); break;
@@ -597,6 +598,10 @@ static void run(agt *a, const job *j)
     case JOB_RECOMPUTE: job_recompute(a); break;
     case JOB_DELETE: job_delete(a, j); break;
     case JOB_RENAME: job_rename(a, j); break;
+    case JOB_MANUAL:
+        if (rag_manual(a->store, err) < 0)
+            room_note(a, AGT_WARN, "%s", err);
+        break;
     default: break;
     }
 }

@@ -9,7 +9,8 @@
  *     the everyday list (rag/common.c) is in 200 of those, any other in 2. Words of grammar ("what", "is") weigh
  *     nothing, numbers of one or two digits and single letters a fixed 0.8. (BM25's idf, Robertson & Zaragoza,
  *     2009, eq. 3.3, with that prior.)
- *   presence of a word  s = 1 in the heading; else tf / (tf + 0.25) in the text.
+ *   presence of a word  s = 1 in the passage's own heading; else the larger of tf / (tf + 0.25) in the text and
+ *     0.6 in a heading above it.
  *   coverage = sum of w s over the passage's words / sum of the six largest w of the query, at most 1:
  *     how much of the question the passage speaks of.
  *   evidence = m / (m + 16), m = sum of (w s)^2: whether what matched is particular enough to mean anything.
@@ -111,8 +112,9 @@ int rag_manual(mem_store *, char *err);
 int rag_remove(mem_store *, int64_t document, char *err);
 
 /* Cuts a text into chunks of about 1000 bytes at headings, paragraphs and sentences; fenced code stays whole up to
- * 4000. Returns how many; *out and the headings are malloc'ed, texts point into text. For tests and other importers. */
-int rag_chunk(const char *text, size_t n, mem_chunk **out);
+ * 4000. Without `markdown` nothing is a heading or a fence. Returns how many; *out and the headings are malloc'ed,
+ * texts point into text. For tests and other importers. */
+int rag_chunk(const char *text, size_t n, bool markdown, mem_chunk **out);
 void rag_chunks_free(mem_chunk *, int n);
 
 #endif

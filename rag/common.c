@@ -1,0 +1,100 @@
+/* rag/common: the two lists of words that a search must not take for a subject. Constant data.
+ * Grammar words ("what", "is") weigh nothing. Everyday words ("time", "write", "good") may be what is asked for, but
+ * finding one of them in a passage says little: rag.h gives their prior. Written for this project by topic: verbs of
+ * asking, time, people, home, food, weather, feelings, school, counting, places, arts. */
+#include "rag/common.h"
+
+const char *const rag_grammar_words[] = {
+    "a an the and or but if then else than so as at by for from in into of off on onto out over to up down with ",
+    "without about above across after again against all along also although am among an any anybody anyone anything ",
+    "are aren't around as because been before being below between both but can can't cannot could couldn't did didn't ",
+    "do does doesn't doing don't done during each either else even ever every everybody everyone everything few ",
+    "for from further get gets had hadn't has hasn't have haven't having he he's her here here's hers herself him ",
+    "himself his how how's however i i'd i'll i'm i've if in into is isn't it it's its itself just let let's many may ",
+    "me might mine more most much must my myself neither no nobody none nor not nothing now of off often on once one ",
+    "only or other others ought our ours ourselves out over own per perhaps please quite rather really s same shall she ",
+    "she's should shouldn't since so some somebody someone something still such than thank thanks that that's the ",
+    "their theirs them themselves then there there's these they they'd they'll they're they've this those though through ",
+    "thus to together too toward under until up upon us very via was wasn't we we'd we'll we're we've well were weren't ",
+    "what what's whatever when when's where where's whether which while who who's whom whose why why's will with ",
+    "within without won't would wouldn't yes yet you you'd you'll you're you've your yours yourself hello hi hey ok okay ",
+    "и в во не что он на я с со как а то все она так его но да ты к у же вы за бы по только ее мне было вот от меня еще ",
+    "нет о об из ему теперь когда даже ну вдруг ли если уже или ни быть был него до вас нибудь опять уж вам ведь там ",
+    "потом себя ничего ей может они тут где есть надо ней для мы тебя их чем была сам чтоб чтобы без будто чего раз тоже ",
+    "себе под будет тогда кто этот того потому этого какой какая какое какие каков какого каким каких совсем ним здесь этом один почти мой моя мое мои ",
+    "тем нее сейчас были куда зачем всех никогда можно при наконец два другой хоть после над больше тот через эти нас ",
+    "про всего них много разве три эту этой впрочем свою твой твоя ваш ваша ваши наш наша наши перед иногда лучше чуть том нельзя ",
+    "такой такая такие им более всегда конечно всю между это эта свой своя свои который которая которое которые которых котором ",
+    "сколько почему откуда какую такое также либо лишь очень нужно пожалуйста спасибо привет здравствуй здравствуйте ",
+    "ли б ж мне меня мной тебе тобой нам вами нами ими является являются буду будем будут будешь могу можешь можете мог", NULL};
+
+const char *const rag_everyday_words[] = {
+    /* asking, saying, doing */
+    "answer ask say says said tell told talk speak explain describe show give gave given take took make made makes write ",
+    "wrote written read list name call called find found help need needs want wants like likes think thought know known ",
+    "knows mean means meaning understand learn teach use used uses using work works worked try start begin began stop end ",
+    "finish keep put set go goes going went gone come came see saw seen look looks watch hear heard listen feel felt ",
+    "become happen happens change changes move run turn open close bring leave left live lives lived stay play played win ",
+    "lose pay buy bought sell cost send meet follow create build built choose compare recommend suggest advise plan ",
+    "prepare improve fix solve check translate summarize summarise rewrite correct invent imagine guess remember forget ",
+    "believe hope wish love hate enjoy prefer decide discuss convert calculate count add multiply divide define spell ",
+    /* time and number */
+    "time times day days today tomorrow yesterday night morning evening afternoon week weekend month year years hour ",
+    "minute second moment date monday tuesday wednesday thursday friday saturday sunday january february march april june ",
+    "july august september october november december spring summer autumn fall winter season birthday holiday christmas ",
+    "first last next early late new old young long short big small large little great good better best bad worse worst ",
+    "nice fine high low fast slow quick easy hard simple difficult important interesting different same right wrong true ",
+    "false real sure possible free full empty hot cold warm cool number two three four five six seven eight nine ten ",
+    "hundred thousand million half part piece sum total average percent ",
+    /* people and home */
+    "man men woman women people person child children kid kids boy girl baby friend friends family mother father mom dad ",
+    "parent parents brother sister son daughter wife husband neighbor teacher student doctor boss team group name age ",
+    "home house room door window kitchen bed table chair garden street road city town village country state nation world ",
+    "earth place way side area north south east west capital president king queen government law war peace history ",
+    "language english french german spanish russian chinese japanese france germany russia england america europe asia ",
+    "africa china japan italy spain india london paris moscow berlin rome ",
+    /* body, food, weather, nature */
+    "head hand eye face hair heart body health sleep tired sick pain eat ate food meal breakfast lunch dinner drink water ",
+    "coffee tea milk bread egg eggs cheese meat fish chicken rice soup salad cake pie fruit apple sugar salt recipe cook ",
+    "cooking bake boil taste weather rain snow wind sun sunny moon star stars sky sea ocean river lake mountain forest ",
+    "tree flower grass animal animals dog cat bird horse color colour red green blue white black yellow light dark fire ",
+    "air planet planets space ",
+    /* feelings, arts, school, work */
+    "happy sad angry afraid funny joke story stories poem poetry poet song music book books novel movie film game games ",
+    "sport sports football art artist paint painting picture photo letter email message word words sentence paragraph text ",
+    "title page line essay haiku limerick riddle quote fact facts idea ideas question questions problem example examples ",
+    "reason thing things stuff kind type sort way ways school class lesson university college exam homework science math ",
+    "mathematics physics chemistry biology geography computer internet phone website online program programming code job ",
+    "money price business company office meeting interview career market shop store travel trip vacation visit hotel ",
+    "car bus train plane bike life death god mind soul brain dream news topic advice tip tips opinion difference ",
+    "introduction conclusion author famous popular favorite favourite beautiful healthy step steps model chat assistant ai ",
+    /* russian: asking, saying, doing */
+    "ответь ответ спросить сказать скажи говорить расскажи рассказать объясни объяснить опиши описать покажи показать дай ",
+    "дать возьми взять сделай сделать делать напиши написать писать прочитай читать назови назвать перечисли найди найти ",
+    "помоги помочь помощь хочу хотеть хочешь нравится думать думаешь знать знаешь значит означает значение понимать понять ",
+    "учить научить выучить использовать работать работает начать закончить идти пойти прийти видеть смотреть слушать ",
+    "чувствовать стать случилось менять играть купить продать стоить встретить создать построить выбрать сравни сравнить ",
+    "посоветуй посоветовать предложи предложить приготовить готовить исправь решить реши проверь переведи перевести ",
+    "перескажи придумай представь помнить вспомни забыть верить надеяться любить ненавидеть посчитай сложи умножь ",
+    /* russian: time, number, qualities */
+    "время раз день дни дней сегодня завтра вчера ночь утро утром вечер вечером неделя месяц год года лет час минута ",
+    "секунда понедельник вторник среда четверг пятница суббота воскресенье весна лето осень зима весне лете осени зиме ",
+    "праздник рождение новый старый молодой длинный короткий большой маленький хороший хорошо лучший плохой плохо красивый ",
+    "высокий низкий быстро медленно легко легкий трудный сложный простой просто важный интересный разный правильно ",
+    "правда первый последний следующий число два три четыре пять шесть семь восемь девять десять сто тысяча половина часть ",
+    /* russian: people, home, nature, food */
+    "человек люди людей мужчина женщина ребенок дети детей мальчик девочка друг друзья семья мама папа мать отец брат ",
+    "сестра сын дочь муж жена учитель врач имя зовут дела дом комната дверь окно кухня стол улица город страна мир земля ",
+    "место столица президент король правительство война история язык русский английский французский немецкий россия ",
+    "франция германия англия америка европа китай япония москва париж лондон голова рука глаз лицо сердце тело здоровье ",
+    "спать сон еда есть обед завтрак ужин вода кофе чай молоко хлеб яйцо яйца сыр мясо рыба рис суп салат торт пирог ",
+    "яблоко сахар соль рецепт погода дождь снег ветер солнце луна звезда звезды небо море океан река озеро гора лес дерево ",
+    "цветок трава животное собака кошка кот птица цвет красный зеленый синий голубой белый черный желтый свет планета ",
+    "космос огонь воздух ",
+    /* russian: feelings, arts, school, work */
+    "счастье грустно смешной анекдот шутка шутку рассказ сказка стих стихи стихотворение поэт песня музыка книга книги роман ",
+    "фильм кино игра спорт футбол картина фото письмо слово слова предложение текст название страница строка идея вопрос ",
+    "задача пример причина вещь дело вид способ школа урок университет экзамен наука математика физика химия биология ",
+    "компьютер интернет телефон сайт программа работа деньги цена компания магазин поездка путешествие отпуск машина ",
+    "автобус поезд самолет жизнь смерть бог душа мозг мечта новость тема совет мнение разница автор известный любимый ",
+    "модель чат помощник", NULL};

@@ -4,6 +4,8 @@
  * asking, time, people, home, food, weather, feelings, school, counting, places, arts. */
 #include "rag/common.h"
 
+#include <stddef.h>
+
 const char *const rag_grammar_words[] = {
     "a an the and or but if then else than so as at by for from in into of off on onto out over to up down with ",
     "without about above across after again against all along also although am among an any anybody anyone anything ",
@@ -26,6 +28,11 @@ const char *const rag_grammar_words[] = {
     "про всего них много разве три эту этой впрочем свою твой твоя ваш ваша ваши наш наша наши перед иногда лучше чуть том нельзя ",
     "такой такая такие им более всегда конечно всю между это эта свой своя свои который которая которое которые которых котором ",
     "сколько почему откуда какую такое также либо лишь очень нужно пожалуйста спасибо привет здравствуй здравствуйте ",
+    "кого кому кем чего чему этих этими тех теми те той нему нею ею оно одной одну одним одних которого которой которому ",
+    "которыми чей чья чье чьи чью весь всей всему всеми само сама сами самого самой таком такому такого нашего нашей вашего ",
+    "вашей моего моей моему моих моими твоего твоей твоих своего своей своему своих одного обе оба та тою туда сюда оттуда ",
+    "отсюда насколько настолько поэтому также однако хотя пока едва зато итак ага да нет неужели именно просто вообще ",
+    "давай давайте пусть пускай сейчас уже вон",
     "ли б ж мне меня мной тебе тобой нам вами нами ими является являются буду будем будут будешь могу можешь можете мог", NULL};
 
 const char *const rag_everyday_words[] = {
@@ -68,6 +75,22 @@ const char *const rag_everyday_words[] = {
     "money price business company office meeting interview career market shop store travel trip vacation visit hotel ",
     "car bus train plane bike life death god mind soul brain dream news topic advice tip tips opinion difference ",
     "introduction conclusion author famous popular favorite favourite beautiful healthy step steps model chat assistant ai ",
+    /* what talk and a program's manual share */
+    "act add alone already always another apart appear away back bar base beyond branch break budget busy carry chance ",
+    "character cheap choice command complete continue control conversation copy cut damage day default delete depend desk ",
+    "disk distant document double draw drop dull earlier edit effect energy enough enter equal event exact expect factor ",
+    "fall far fast feed few file fit floor fold folder follow form format function future gate general global grow growth ",
+    "hidden hold human increase information instruction join key kill knowledge land large law least length less level ",
+    "load lose lost lower machine manual map mark material matter maximum measure middle minimum mistake mix modern ",
+    "natural nature near network never newest note object occur oldest order original output own owner pace pair panel ",
+    "past path pause period pick pin pipe plant point policy position positive power practice present press previous ",
+    "print probable process product program progress project proof quality race raise random range rare rate reach record ",
+    "reduce refuse relation remain remove repeat report research rest result review rich rise root row rule safe save ",
+    "scale science score screen search seed send sentence series service several shape share shift short sign single size ",
+    "skill sleep social society source speed square stable stage standard state status stay stick storm strange strength ",
+    "stretch string strong structure studio study subject success surprise switch system table tall task test theory ",
+    "thick thin tool top touch touches track trade train trouble turn unit usual value version view voice volume wait walk ",
+    "wall watch wave weak weight wheel whole wide width wise wonder solar gravity leap largest smallest biggest ",
     /* russian: asking, saying, doing */
     "ответь ответ спросить сказать скажи говорить расскажи рассказать объясни объяснить опиши описать покажи показать дай ",
     "дать возьми взять сделай сделать делать напиши написать писать прочитай читать назови назвать перечисли найди найти ",
@@ -97,4 +120,17 @@ const char *const rag_everyday_words[] = {
     "задача пример причина вещь дело вид способ школа урок университет экзамен наука математика физика химия биология ",
     "компьютер интернет телефон сайт программа работа деньги цена компания магазин поездка путешествие отпуск машина ",
     "автобус поезд самолет жизнь смерть бог душа мозг мечта новость тема совет мнение разница автор известный любимый ",
+    /* russian: what talk and a program's manual share */
+    "близко далеко больше меньше быстрее беда важно вид вместе внимание возможность возвращать вопрос выбор выше ниже ",
+    "группа движение действие делить добавить документ должен доля живой жить закон занимать заранее затем знак значение ",
+    "изменение имя интерес искать история класс ключ команда копия корень любой масса медленно место мало машина ",
+    "наверное найденное наука находится начало небольшой ничто номер норма нужно обычно одинаковый окно основа оставить ",
+    "отличие ошибка память папка пара первый передача писать печать план показать поиск полный половина помнить понятие ",
+    "порядок последний поток появление правило предел прежний принцип природа причина продолжить происхождение процесс ",
+    "прошлый пустой путь развитие размер разница ранее растение растет расти редкий результат река род рост сам свет ",
+    "свобода связь сейчас сила сильный система скорость скрытый слабый случай снова событие содержание создание состояние ",
+    "список способность среда средний сравнение старый столько структура счет температура тип точно точность удалить ",
+    "управление уровень условие участие файл форма хранить цель часто число член шаг ширина экран эффект похудеть быстро ",
+    "лежать положить стоять висеть хватать держать взять отдать класть двигать тянуть резать вариться ",
+    "энергия явление являться обучение",
     "модель чат помощник", NULL};

@@ -11,7 +11,7 @@
 #include <time.h>
 
 enum { TERMS_MAX = 32, CANDIDATES = 60, SHOWN_MAX = 20, HEAVY = 6, LONG_TEXT = 1200 };
-static const double BACKGROUND = 2000, EVERYDAY = 200, RARE = 2, SLIGHT = 0.8, HALF_EVIDENCE = 16, HALF_TF = 0.25, ABOVE = 0.6;
+static const double BACKGROUND = 2000, EVERYDAY = 200, RARE = 2, SLIGHT = 0.8, HALF_EVIDENCE = 16, HALF_TF = 0.1, ABOVE = 0.6;
 
 /* ---- the query ---- */
 static bool slight(const mem_word *w)
@@ -206,7 +206,7 @@ static int gather(mem_store *s, enum mem_kind kind, int64_t except, bool ru, rag
         p->label = label(&m.v[i]);
         p->text = q_strndup(m.v[i].text + from, len);
         p->offset = m.v[i].offset + (int64_t)from;
-        p->score = p->coverage * p->evidence * (0.8 + 0.2 * (most > 0 ? p->bm25 / most : 1));
+        p->score = p->coverage * sqrt(p->coverage) * p->evidence * (0.8 + 0.2 * (most > 0 ? p->bm25 / most : 1));
     }
     mem_passages_free(&m);
     return Q_OK;

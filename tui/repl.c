@@ -195,7 +195,7 @@ static void ui(repl *r, const agt_event *e, bool *asked_chats)
         if (!r->edit)
             puts(_("/edit TEXT asks the last question anew, worded so."));
         break;
-    case AGT_UI_LANG: tui_lang(e->text); break;
+    case AGT_UI_LANG: break;
     case AGT_UI_CLEAR: if (r->tty) fputs("\033[H\033[2J", stdout); break;
     case AGT_UI_COPY: copy(r); break;
     default: puts(_("That needs the full screen: start quorum without --repl.")); break;

@@ -221,20 +221,6 @@ static void model(agt *a, const char *name)
 }
 
 /* ---- /trace save FILE ---- */
-static void csv_text(q_buf *b, const char *s)
-{
-    q_buf_putc(b, '"');
-    for (; *s; s++) {
-        if (*s == '"')
-            q_buf_putc(b, '"');
-        if (*s == '\n')
-            q_buf_puts(b, "\\n");
-        else
-            q_buf_putc(b, *s);
-    }
-    q_buf_putc(b, '"');
-}
-
 static void number(q_buf *b, double v)
 {
     if (isfinite(v))

@@ -25,23 +25,6 @@ typedef struct options {
     bool base, repl, json;
 } options;
 
-static const char usage_text[] = N_(
-    "quorum [-m FILE|NAME] [--db FILE] [--set NAME=VALUE]... [--base] [--repl | -p TEXT [--json]]\n"
-    "    talk with the model: full screen, --repl in a line editor, -p one question\n"
-    "    -m        a GGUF file, or a part of a known model's name; without it the default model\n"
-    "    --db      the file that keeps conversations and memory (:memory: keeps nothing)\n"
-    "    --set     a knob: experts.k=4, sampler.temperature=0, memory.on=off ... (/set in the shell lists them)\n"
-    "    --base    no template: the text continues\n"
-    "    -p TEXT   standard output carries the answer alone; what is piped in is attached as text. The question is kept as\n"
-    "              a new conversation; earlier conversations are not searched (memory.chats=off) unless --set says so\n"
-    "    --json    one event a line, each with \"v\":1 and \"event\":\n"
-    "              retrieval  fed, tokens, best, min_score, passages [n, source, heading, score, tokens, fed, why]\n"
-    "              prefill    done, total, tokens_per_s\n"
-    "              token      index, id, text, thinking, logprob\n"
-    "              knob       name, value, after_token, note\n"
-    "              done       state, finish, text, thinking, tokens, thinking_tokens, prompt_tokens, prefill_s, decode_s,\n"
-    "                         tokens_per_s, configuration, chat, message\n"
-    "              error      text");
 
 static volatile sig_atomic_t interrupted;
 static void on_interrupt(int sig) { interrupted = sig; }
@@ -387,7 +370,11 @@ int cmd_chat(int argc, char **argv)
     options o = { 0 };
     for (int i = 1; i < argc; i++)
         if (strcmp(argv[i], "--help") == 0) {
-            puts(_(usage_text));
+            int n;
+            const cli_command *t = cli_commands(&n);
+            for (int k = 0; k < n; k++)
+                if (strcmp(t[k].name, "chat") == 0)
+                    puts(_(t[k].usage));
             return 0;
         }
     int rc = parse(argc, argv, &o);

@@ -25,6 +25,7 @@ static void order_of_events(void)
     CHECK(s.last && s.last->state == AGT_DONE && s.last->parent == s.question && s.last->n_config == 1);
     CHECK(s.last && s.last->n_tokens == s.tokens && s.last->n_prompt > 10);
     CHECK(s.last && strcmp(s.last->text, s.text.p ? s.text.p : "") == 0);
+    settle(a, &s);
     agt_status st;
     agt_get_status(a, &st);
     CHECK_INT(st.k, 4);
@@ -223,8 +224,9 @@ static void toggle_and_refusals(void)
 
 static void position_knob_mid_answer(void)
 {
+    const char *set[] = { "sampler.temperature=1", "sampler.seed=5", "sampler.max_tokens=40", "memory.on=off" };
     seen s = { 0 };
-    agt *a = help_open(":memory:", 4, greedy, &s);
+    agt *a = help_open(":memory:", 4, set, &s);
     CHECK(a != NULL);
     if (!a)
         return;

@@ -103,7 +103,7 @@ static void vec_q8s(const int8_t *src, float scale, float *dst, int n)
     for (; i < n; i++) dst[i] = scale * (float)src[i];
 }
 
-static inline void scores_block(const float *k, int dim, const float *const *q, int n_q, float *s)
+static inline __attribute__((always_inline)) void scores_block(const float *k, int dim, const float *const *q, int n_q, float *s)
 {
     v16 a[VEC_QB][4];
     for (int i = 0; i < n_q; i++)
@@ -123,11 +123,20 @@ static inline void scores_block(const float *k, int dim, const float *const *q, 
         for (int j = 0; j < 4; j++) v_store(s + i * VEC_CELLS + j * 16, a[i][j]);
 }
 
+/* Blocks of VEC_QB queries and one of the rest; the counts are constants where the body is inlined, so
+ * that the sums stay in registers. */
 static void vec_scores(const float *k, int dim, const float *const *q, int n_q, float *s)
 {
     int i = 0;
     for (; i + VEC_QB <= n_q; i += VEC_QB) scores_block(k, dim, q + i, VEC_QB, s + i * VEC_CELLS);
-    for (; i < n_q; i++) scores_block(k, dim, q + i, 1, s + i * VEC_CELLS);
+    q += i;
+    s += i * VEC_CELLS;
+    switch (n_q - i) {
+    case 3: scores_block(k, dim, q, VEC_QB < 3 ? VEC_QB : 3, s); break;
+    case 2: scores_block(k, dim, q, VEC_QB < 2 ? VEC_QB : 2, s); break;
+    case 1: scores_block(k, dim, q, 1, s); break;
+    default: break;
+    }
 }
 
 static float vec_softmax(float *s, int n, float *m, float *l)
@@ -151,7 +160,7 @@ static float vec_softmax(float *s, int n, float *m, float *l)
     return shrink;
 }
 
-static inline void values_block(const float *v, int64_t dim, int n_cells, const float *p, const float *shrink,
+static inline __attribute__((always_inline)) void values_block(const float *v, int64_t dim, int n_cells, const float *p, const float *shrink,
                                 float *const *acc, int n_q, int d, int width)
 {
     v16 a[VEC_QB][4];
@@ -172,25 +181,28 @@ static inline void values_block(const float *v, int64_t dim, int n_cells, const 
         for (int j = 0; j < width; j++) v_store(acc[i] + d + j * 16, a[i][j]);
 }
 
-static void values_some(const float *v, int dim, int n_cells, const float *p, const float *shrink,
-                        float *const *acc, bool full)
+static inline __attribute__((always_inline)) void values_some(const float *v, int dim, int n_cells, const float *p, const float *shrink,
+                                                              float *const *acc, int n_q)
 {
     int d = 0;
-    if (full) {
-        for (; d + 64 <= dim; d += 64) values_block(v, dim, n_cells, p, shrink, acc, VEC_QB, d, 4);
-        for (; d < dim; d += 16) values_block(v, dim, n_cells, p, shrink, acc, VEC_QB, d, 1);
-    } else {
-        for (; d + 64 <= dim; d += 64) values_block(v, dim, n_cells, p, shrink, acc, 1, d, 4);
-        for (; d < dim; d += 16) values_block(v, dim, n_cells, p, shrink, acc, 1, d, 1);
-    }
+    for (; d + 64 <= dim; d += 64) values_block(v, dim, n_cells, p, shrink, acc, n_q, d, 4);
+    for (; d < dim; d += 16) values_block(v, dim, n_cells, p, shrink, acc, n_q, d, 1);
 }
 
 static void vec_values(const float *v, int dim, int n_cells, const float *p, const float *shrink,
                        float *const *acc, int n_q)
 {
     int i = 0;
-    for (; i + VEC_QB <= n_q; i += VEC_QB) values_some(v, dim, n_cells, p + i * VEC_CELLS, shrink + i, acc + i, true);
-    for (; i < n_q; i++) values_some(v, dim, n_cells, p + i * VEC_CELLS, shrink + i, acc + i, false);
+    for (; i + VEC_QB <= n_q; i += VEC_QB) values_some(v, dim, n_cells, p + i * VEC_CELLS, shrink + i, acc + i, VEC_QB);
+    p += i * VEC_CELLS;
+    shrink += i;
+    acc += i;
+    switch (n_q - i) {
+    case 3: values_some(v, dim, n_cells, p, shrink, acc, VEC_QB < 3 ? VEC_QB : 3); break;
+    case 2: values_some(v, dim, n_cells, p, shrink, acc, VEC_QB < 2 ? VEC_QB : 2); break;
+    case 1: values_some(v, dim, n_cells, p, shrink, acc, 1); break;
+    default: break;
+    }
 }
 
 #define VEC_OPS { vec_norm, vec_swiglu, vec_add, vec_axpy, vec_exp, vec_f16, vec_to_f16, vec_q8, vec_q8s, \

@@ -3,6 +3,13 @@
  * v_fma, v_max (a > b ? a : b), v_above (x > limit ? v : 0), v_pow2 (2^x for whole x), v_half, v_to_half,
  * v_int8 and VEC_QB (queries held in registers at once). Never included elsewhere. */
 
+/* The sums below are arrays of lanes: without unrolling compilers keep them in memory. */
+#if defined(__clang__)
+#define V_UNROLL _Pragma("unroll")
+#else
+#define V_UNROLL _Pragma("GCC unroll 4")
+#endif
+
 static float v_fold(v16 v)
 {
     float t[16];
@@ -106,11 +113,14 @@ static void vec_q8s(const int8_t *src, float scale, float *dst, int n)
 static inline __attribute__((always_inline)) void scores_block(const float *k, int dim, const float *const *q, int n_q, float *s)
 {
     v16 a[VEC_QB][4];
+    V_UNROLL
     for (int i = 0; i < n_q; i++)
+        V_UNROLL
         for (int j = 0; j < 4; j++) a[i][j] = v_set(0);
     for (int d = 0; d < dim; d++) {
         const float *kd = k + (int64_t)d * VEC_CELLS;
         v16 k0 = v_load(kd), k1 = v_load(kd + 16), k2 = v_load(kd + 32), k3 = v_load(kd + 48);
+        V_UNROLL
         for (int i = 0; i < n_q; i++) {
             v16 x = v_set(q[i][d]);
             a[i][0] = v_fma(x, k0, a[i][0]);
@@ -119,7 +129,9 @@ static inline __attribute__((always_inline)) void scores_block(const float *k, i
             a[i][3] = v_fma(x, k3, a[i][3]);
         }
     }
+    V_UNROLL
     for (int i = 0; i < n_q; i++)
+        V_UNROLL
         for (int j = 0; j < 4; j++) v_store(s + i * VEC_CELLS + j * 16, a[i][j]);
 }
 
@@ -164,20 +176,27 @@ static inline __attribute__((always_inline)) void values_block(const float *v, i
                                 float *const *acc, int n_q, int d, int width)
 {
     v16 a[VEC_QB][4];
+    V_UNROLL
     for (int i = 0; i < n_q; i++) {
         v16 f = v_set(shrink[i]);
+        V_UNROLL
         for (int j = 0; j < width; j++) a[i][j] = v_mul(v_load(acc[i] + d + j * 16), f);
     }
     for (int c = 0; c < n_cells; c++) {
         const float *vc = v + c * dim + d;
         v16 x[4];
+        V_UNROLL
         for (int j = 0; j < width; j++) x[j] = v_load(vc + j * 16);
+        V_UNROLL
         for (int i = 0; i < n_q; i++) {
             v16 f = v_set(p[i * VEC_CELLS + c]);
+            V_UNROLL
             for (int j = 0; j < width; j++) a[i][j] = v_fma(f, x[j], a[i][j]);
         }
     }
+    V_UNROLL
     for (int i = 0; i < n_q; i++)
+        V_UNROLL
         for (int j = 0; j < width; j++) v_store(acc[i] + d + j * 16, a[i][j]);
 }
 

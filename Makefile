@@ -38,18 +38,24 @@ TESTSRC := $(wildcard tests/unit/test_*.c)
 TESTBIN := $(TESTSRC:tests/unit/%.c=$(BUILD)/tests/%)
 LIB     := $(BUILD)/libquorum.a
 Q       := $(if $(V),,@)
-.SECONDARY:
+.PRECIOUS: $(BUILD)/%.o
 
 # Translations: po/LANG.po -> build/locale/LANG/LC_MESSAGES/quorum.mo
 LANGS   := $(patsubst po/%.po,%,$(wildcard po/*.po))
 MO      := $(LANGS:%=$(BUILD)/locale/%/LC_MESSAGES/quorum.mo)
 
-.PHONY: all run deps deps-test test test-long bench peers install uninstall asan clean help
+.PHONY: all pot run deps deps-test test test-long bench peers install uninstall asan clean help
 all: $(BUILD)/quorum $(MO)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)echo '  cc $<'; $(CC) $(CFLAGS_) $(CFLAGS) $(call isa,$<) -MMD -MP -c $< -o $@
+
+# What was compiled for another PREFIX is compiled again: only these two files know it.
+$(BUILD)/prefix: FORCE
+	@mkdir -p $(@D); echo '$(PREFIX)' | cmp -s - $@ || echo '$(PREFIX)' > $@
+FORCE:
+$(BUILD)/cli/main.o $(BUILD)/base/files.o: $(BUILD)/prefix
 
 $(LIB): $(LIBOBJ)
 	@rm -f $@
@@ -65,6 +71,12 @@ $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(LIB)
 $(BUILD)/locale/%/LC_MESSAGES/quorum.mo: po/%.po
 	@mkdir -p $(@D)
 	$(Q)echo '  mo $<'; msgfmt -o $@ $<
+
+# The texts of all rooms, and the translations brought up to them (new ones stay empty).
+pot:
+	xgettext -L C --from-code=UTF-8 -k_ -kN_ -kngettext:1,2 --no-location -s --package-name=quorum -o po/quorum.pot $(LIBSRC) cli/main.c
+	sed -i '/^"POT-Creation-Date:/d' po/quorum.pot
+	for f in po/*.po; do msgmerge -q -U --backup=none --no-fuzzy-matching $$f po/quorum.pot; done
 
 run:
 	@BUILD='$(BUILD)' M='$(M)' ARGS='$(ARGS)' sh build-aux/run.sh

@@ -1,5 +1,5 @@
 /* crash: a writer is killed by SIGKILL at random moments; afterwards both integrity checks pass and everything it
- * had acknowledged is there, word for word. CRASH_ROUNDS sets how often (10 by default). */
+ * had acknowledged is there, word for word. CRASH_ROUNDS sets how often (10 by default, 100 with QUORUM_LONG). */
 #include "memory/memory.h"
 #include "tests/test.h"
 
@@ -94,6 +94,7 @@ static void check_ack(mem_store *s, const struct ack *a, const struct ack *all, 
 static void nothing_acknowledged_is_lost(void)
 {
     const char *env = getenv("CRASH_ROUNDS");
+    if (!env && getenv("QUORUM_LONG")) env = "100";
     int rounds = env ? atoi(env) : 10, n = 0, checked = 0, seq = 0;
     struct ack *all = NULL;
     mem_store *s;

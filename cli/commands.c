@@ -32,6 +32,10 @@ static const cli_command table[] = {
                   "quorum model fetch                       fetches and carves the default model\n"
                   "quorum model carve IN OUT --recipe R [--force]\n"
                   "quorum model synth --arch qwen3moe --layers N --like 30b-a3b --type Q4_K_M [--seed N] OUT"), cmd_model },
+    { "memory", N_("quorum memory add PATH... [--db FILE]        takes text and Markdown files, or folders of them, into memory\n"
+                   "quorum memory search TEXT [--json] [-n N]    the passages that would be fed, and why\n"
+                   "quorum memory list\n"
+                   "quorum memory delete ID                      with all index entries; the bytes are overwritten"), cmd_memory },
 };
 
 const cli_command *cli_commands(int *n)

@@ -16,11 +16,13 @@ enum vocab_type { VOCAB_NORMAL = 1, VOCAB_UNKNOWN = 2, VOCAB_CONTROL = 3, VOCAB_
 /* What tokenizer.chat_template says, as far as ChatML goes. */
 typedef struct vocab_chat {
     bool has;                      /* the file has a chat template                                       */
-    bool thinks;                   /* it knows enable_thinking (Qwen3)                                   */
+    bool thinks;                   /* it knows enable_thinking (Qwen3), or opens with <think>             */
     bool opens_think;              /* its reply always begins with <think> (Qwen3-Thinking)              */
     bool strips_think;             /* thinking of past replies is dropped                                */
-    const char *system;            /* the system prompt it adds when none is given, or NULL              */
-    const char *note;              /* NULL, or a sentence: another template was found, ChatML is used    */
+    bool replays_turn;             /* but kept in replies after the last question (Qwen3, tool loops)    */
+    bool tool_response;            /* tool results come inside a user turn, in <tool_response>           */
+    char *system;                  /* the system prompt it adds when none is given, or NULL              */
+    char *note;                    /* NULL, or a sentence: another template was found, ChatML is used    */
 } vocab_chat;
 
 /* Q_FORMAT with a sentence when the vocabulary is missing, inconsistent or of a kind not known here. */
@@ -42,7 +44,7 @@ bool vocab_end(const vocab *, int32_t id);
 void vocab_detok(const vocab *, eng_detok *d, int32_t id, q_buf *out);
 int vocab_render(const vocab *, const eng_message *m, int n, bool reply, int think, eng_tokens *out, char *err);
 
-/* chat.c: reads the template text; `found` says whether a token of that name exists. */
+/* template.c: what the template's text says. */
 void vocab_chat_read(const gguf_file *f, vocab_chat *out);
 void vocab_chat_free(vocab_chat *);
 

@@ -309,6 +309,27 @@ ALL_R(K32, run_less16, 32, 16)
 ALL_R(K32, run_less128, 32, 128)
 ALL_R(K32, run_min32, 32, -1)
 
+/* Bytes to come, in equal shares. Rows of the next group lie together; of a wide matrix's only this panel's part
+ * would be wanted, but they are fetched whole where that is no more than a group's. */
+typedef struct fetcher { const char *p, *end; int64_t share; } fetcher;
+static fetcher fetcher_of(const mat *w, int64_t o, int64_t panel_end, int times)
+{
+    int64_t rows = w->n_out - o < 16 * GROUP ? w->n_out - o : 16 * GROUP;
+    fetcher f = { 0 };
+    if (rows <= 0 || panel_end < w->row_bytes || w->n_in > PANEL)
+        return f;
+    f.p = (const char *)w->data + o * w->row_bytes;
+    f.end = f.p + rows * w->row_bytes;
+    f.share = (rows * w->row_bytes / times + 64) & ~(int64_t)63;
+    return f;
+}
+static void fetch_some(fetcher *f)
+{
+    const char *stop = f->end - f->p < f->share ? f->end : f->p + f->share;
+    for (; f->p < stop; f->p += 64)
+        _mm_prefetch(f->p, _MM_HINT_T1);
+}
+
 /* ---- panels, groups of tiles, groups of rows ---- */
 
 static void gemm(const mat *w, const void *act, int64_t act_stride, int n, int64_t o0, int64_t o1, float *y,
@@ -329,11 +350,16 @@ static void gemm(const mat *w, const void *act, int64_t act_stride, int n, int64
         for (int64_t g = o0; g < o1; g += 16 * GROUP) {
             int n_tile = (int)((o1 - g < 16 * GROUP ? o1 - g : 16 * GROUP) + 15) / 16;
             __mmask16 live[GROUP];
+            /* The next group's bytes come into the second cache a little after each kernel. */
+            fetcher next = fetcher_of(w, g + 16 * GROUP, (b0 + p.n_block) * bytes, parts * n_tile);
             for (int t = 0; t < n_tile; t++) {
                 const uint8_t *row[16];
                 char *to = (char *)scratch + t * p.n_block * tile_bytes;
                 live[t] = rows16(w, g + 16 * t, o1, row);
                 for (int b = 0; b < p.n_block; b++, to += tile_bytes) {
+                    if (t + 1 < n_tile)
+                        UNROLL for (int i = 0; i < 16; i++)
+                            fetch(row[i] + 16 * w->row_bytes + (b0 + b) * bytes, bytes);
                     if (block == 256)
                         unpack256((tile256 *)(void *)to, row, (b0 + b) * bytes);
                     else
@@ -342,9 +368,11 @@ static void gemm(const mat *w, const void *act, int64_t act_stride, int n, int64
             }
             for (int i = 0, r = 0; i < parts; i++) {
                 int nr = (n - r + parts - i - 1) / (parts - i);
-                for (int t = 0; t < n_tile; t++)
+                for (int t = 0; t < n_tile; t++) {
+                    fetch_some(&next);
                     run[nr]((char *)scratch + t * p.n_block * tile_bytes, a0 + r * act_stride, &p,
                             y + r * y_stride + g + 16 * t, live[t]);
+                }
                 r += nr;
             }
         }

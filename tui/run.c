@@ -154,7 +154,7 @@ int tui_run(agt *a, const tui_options *o, char *err)
     tui_app_resize(&app, w, h);
     FILE *tmux = ask_tmux(a);
     int64_t drawn = 0, kept = now_ms();
-    bool repaint = false;
+    bool repaint = false, mouse = !app.mouse;
     while (app.want != WANT_QUIT && !end) {
         tui_key k;
         agt_event e;
@@ -169,6 +169,7 @@ int tui_run(agt *a, const tui_options *o, char *err)
         }
         serve(&app, &repaint);
         if (app.want == WANT_QUIT) break;
+        if (mouse != app.mouse) tui_term_mouse(mouse = app.mouse);
         int64_t wait = tui_app_timeout(&app);
         if (app.dirty) wait = drawn + FRAME_MS - app.now;
         if (app.dirty && wait <= 0) {

@@ -56,6 +56,9 @@ void tui_layout_make(const tui_layout_in *in, tui_layout *o)
     o->transcript = (tui_box){ left, 1, right - left, o->body_h };
     if (in->overlay) {
         o->overlay = o->transcript;
-        if (!in->overlay_full) o->overlay.h = clamp(o->body_h * 3 / 5, 6, o->body_h - 4);
+        if (!in->overlay_full) {
+            int want = in->overlay_rows > o->body_h * 3 / 5 ? in->overlay_rows : o->body_h * 3 / 5;
+            o->overlay.h = clamp(want, 6, o->body_h - 4);
+        }
     }
 }

@@ -17,7 +17,8 @@ typedef struct tui_layout_in {
     enum tui_zoom zoom;
     bool config;                        /* config stands in place of the panels */
     bool overlay;                       /* something lies over the transcript */
-    bool overlay_full;                  /* over all of it, not the upper half */
+    bool overlay_full;                  /* over all of it, not the upper part */
+    int overlay_rows;                   /* wanted; at least three fifths of the body are given */
     bool strip;                         /* there are experts to show */
 } tui_layout_in;
 

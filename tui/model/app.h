@@ -55,6 +55,8 @@ typedef struct tui_app {
     char *prog_what; int64_t prog_done, prog_total; double prog_left;
     int64_t quit_armed;                 /* Ctrl-C once, at this time */
     bool motion;                        /* ui.motion; off: panels once a second */
+    bool think_open;                    /* ui.thinking: open */
+    bool mouse;                         /* ui.mouse; off leaves it to the terminal */
     bool glyphs;                        /* the terminal has braille, eighths and circles */
     bool hinted_k, hinted_lang, saved;
 
@@ -66,6 +68,7 @@ typedef struct tui_app {
 void tui_app_init(tui_app *app, agt *a, int w, int h);
 void tui_app_free(tui_app *app);
 void tui_app_resize(tui_app *app, int w, int h);
+void tui_app_knob(tui_app *app, const char *name, const char *value);   /* ui.* as it is now */
 void tui_app_event(tui_app *app, agt_event *e);         /* may take parts out of e */
 void tui_app_key(tui_app *app, const tui_key *k);
 void tui_app_draw(tui_app *app);                         /* into app->grid */

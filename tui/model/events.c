@@ -46,7 +46,7 @@ void tui_app_init(tui_app *app, agt *a, int w, int h)
 {
     memset(app, 0, sizeof *app);
     app->a = a;
-    app->dirty = app->motion = app->glyphs = true;
+    app->dirty = app->motion = app->glyphs = app->mouse = true;
     app->tr.follow = true;
     app->tr.selected = -1;
     tui_grid_size(&app->grid, w, h);
@@ -58,6 +58,8 @@ void tui_app_init(tui_app *app, agt *a, int w, int h)
     char *hist = agt_setting_get(a, "tui.history"), *save = NULL;
     for (char *s = hist ? strtok_r(hist, "\x1e", &save) : NULL; s; s = strtok_r(NULL, "\x1e", &save)) tui_edit_remember(&app->ed, s);
     free(hist);
+    for (int i = 0; i < agt_knob_count(a); i++)
+        if (strncmp(agt_knob(a, i)->name, "ui.", 3) == 0) tui_app_knob(app, agt_knob(a, i)->name, agt_knob_value(a, agt_knob(a, i), &app->scratch));
     agt_get_status(a, &app->st);
     agt_ask_chats(a);
 }
@@ -116,6 +118,14 @@ void tui_app_note(tui_app *app, int level, const char *text)
     app->note_level = level;
     app->note_until = app->now + (level == AGT_ERROR ? 60000 : level == AGT_WARN ? 15000 : 8000);
     app->dirty = true;
+}
+
+void tui_app_knob(tui_app *app, const char *name, const char *value)
+{
+    bool on = !value || (strcmp(value, "off") != 0 && strcmp(value, "0") != 0 && strcmp(value, "false") != 0);
+    if (strcmp(name, "ui.motion") == 0) app->motion = on;
+    else if (strcmp(name, "ui.mouse") == 0) app->mouse = on;
+    else if (strcmp(name, "ui.thinking") == 0) app->think_open = value && strcmp(value, "open") == 0;
 }
 
 static void set_text(char **to, const char *s) { free(*to); *to = s ? q_strdup(s) : NULL; }
@@ -210,6 +220,7 @@ void tui_app_event(tui_app *app, agt_event *e)
         it = tui_tr_add(&app->tr, e->message);
         it->running = true;
         it->began_ms = app->now;
+        it->open = app->think_open;
         agt_show_routing(app->a, 0);
         break;
     case AGT_EV_TOKEN:
@@ -218,12 +229,15 @@ void tui_app_event(tui_app *app, agt_event *e)
     case AGT_EV_KNOB:
         if (e->name && strcmp(e->name, "ui.theme") == 0) tui_app_action(app, AGT_UI_THEME, e->text);
         else if (e->name && strcmp(e->name, "ui.lang") == 0) tui_app_action(app, AGT_UI_LANG, e->text);
-        else if (e->name && strcmp(e->name, "ui.motion") == 0) app->motion = !e->text || (strcmp(e->text, "off") != 0 && strcmp(e->text, "0") != 0);
+        else if (e->name) tui_app_knob(app, e->name, e->text);
         if (e->name) {
             char *s = e->note && *e->note ? q_printf("%s %s: %s", e->name, e->text ? e->text : "", e->note)
                                           : q_printf("%s %s", e->name, e->text ? e->text : "");
             tui_app_note(app, AGT_INFO, s);
             free(s);
+            /* Beside the composer its first half is enough where one line does not hold it; the log has it all. */
+            char *half = tui_str_width(app->note) > app->grid.w - 2 ? strchr(app->note, ';') : NULL;
+            if (half) *half = 0;
         }
         break;
     case AGT_EV_DONE: done(app, e); break;

@@ -57,7 +57,7 @@ void tui_app_help(tui_app *app)
     const agt_command *c = agt_commands(&n);
     for (int pass = 0; pass < 2; pass++)
         for (int i = 0; i < n; i++) {
-            char *left = q_printf("/%s%s%s%s%s", c[i].name, c[i].args && *c[i].args ? " " : "", c[i].args ? c[i].args : "",
+            char *left = q_printf("/%s%s%s%s%s", c[i].name, c[i].args && *c[i].args ? " " : "", c[i].args && *c[i].args ? _(c[i].args) : "",
                                   c[i].ru ? "  /" : "", c[i].ru ? c[i].ru : "");
             int k = tui_str_width(left);
             if (pass == 0) { if (k > w && k <= 44) w = k; }
@@ -149,7 +149,14 @@ void tui_app_action(tui_app *app, int action, const char *arg)
     }
     case AGT_UI_EDITOR: app->want = WANT_EDITOR; break;
     case AGT_UI_LOG: tui_app_show_log(app); break;
-    case AGT_UI_EDIT: tui_app_edit(app, last_question(app, app->tr.n - 1)); break;
+    case AGT_UI_EDIT:
+        if (*arg) {                     /* words that could not be taken come back, before what was typed since */
+            q_buf b = {0};
+            q_buf_printf(&b, "%s%s%s", arg, app->ed.b.len ? "\n" : "", app->ed.b.p ? app->ed.b.p : "");
+            compose(app, b.p);
+            q_buf_free(&b);
+        } else tui_app_edit(app, last_question(app, app->tr.n - 1));
+        break;
     case AGT_UI_FIND: compose(app, "/find "); break;
     case AGT_UI_LANG:
         tui_lang(arg);

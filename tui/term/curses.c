@@ -132,7 +132,6 @@ int tui_term_open(const tui_theme *t, char *err)
     meta(stdscr, TRUE);
     if (has_colors()) { start_color(); use_default_colors(); }
     mouseinterval(0);
-    mousemask(BUTTON1_PRESSED | BUTTON4_PRESSED | BUTTON5_PRESSED, NULL);
     define_key("\033[200~", KEY_PASTE_ON);
     define_key("\033[201~", KEY_PASTE_OFF);
     define_key("\033[1;5D", KEY_WORD_LEFT);
@@ -335,6 +334,11 @@ void tui_term_copy(const char *text)
     fflush(out);
     raw_write(b.p, b.len);
     q_buf_free(&b);
+}
+
+void tui_term_mouse(bool on)
+{
+    mousemask(on ? BUTTON1_PRESSED | BUTTON4_PRESSED | BUTTON5_PRESSED : 0, NULL);
 }
 
 bool tui_term_glyphs(void) { return !plain_console; }

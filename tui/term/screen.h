@@ -16,6 +16,7 @@ void tui_term_leave(void);                       /* for an editor or the shell â
 void tui_term_return(void);                      /* â€¦ and back */
 void tui_term_suspend(void);                     /* stops the process group; returns when it goes on */
 void tui_term_copy(const char *text);            /* OSC 52 */
+void tui_term_mouse(bool on);
 bool tui_term_glyphs(void);                      /* braille, eighths, circles: not on the Linux console */
 
 /* ---- guard: signals ---- */

@@ -120,7 +120,12 @@ static void mixture(const tui_app *app, q_buf *b)
 {
     const agt_status *st = &app->st;
     if (st->n_mix < 2) return;
-    q_buf_printf(b, _("%d tok at %s, %d at %s"), st->mix[0].cells, st->mix[0].label, st->mix[1].cells, st->mix[1].label);
+    const char *l[2];
+    for (int i = 0; i < 2; i++) {           /* "standard · k 12" beside another is just "k 12" */
+        const char *dot = strstr(st->mix[i].label, " · k ");
+        l[i] = strncmp(st->mix[i].label, "standard", 8) == 0 && dot ? dot + strlen(" · ") : st->mix[i].label;
+    }
+    q_buf_printf(b, _("%d tok at %s, %d at %s"), st->mix[0].cells, l[0], st->mix[1].cells, l[1]);
     if (st->mix_rest > 0) q_buf_printf(b, " +%d", st->mix_rest);
 }
 

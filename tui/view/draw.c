@@ -94,6 +94,7 @@ void tui_app_draw(tui_app *app)
         .notice_rows = view_notice_rows(app, g->w),
         .panel_w = app->panel_w, .zoom = app->zoom, .config = app->config_open,
         .overlay = app->over != FOCUS_COMPOSER, .overlay_full = app->over == FOCUS_PAGE || app->over == FOCUS_FOUND,
+        .overlay_rows = app->over == FOCUS_EXPERTS ? tui_experts_rows(app, g->w) + 1 : 0,
         .strip = app->st.n_expert > 0 || app->loading,
     };
     in.experts_rows = tui_experts_rows(app, app->panel_w ? app->panel_w : LAY_PANEL);

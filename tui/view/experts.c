@@ -108,9 +108,9 @@ static void now_line(tui_app *app, int y, int x, int end)
             x = tui_put(g, y, x, end, on ? app->glyphs ? "●" : "o" : app->glyphs ? "○" : ".", on ? S_NOW : S_USUAL);
             if (!on) q_buf_printf(&off, " %d", e);
         }
-        if (off.len && x + 2 + tui_str_width(_("off")) + (int)off.len <= end) {
-            x = tui_put(g, y, x + 2, end, _("off"), S_DIM);
-            tui_put(g, y, x, end, off.p, S_NOW);
+        if (off.len) {
+            x = tui_put(g, y, x + 1, end, _("off"), S_DIM);
+            tui_put_cut(g, y, x, end, off.p, S_NOW);
         }
         q_buf_free(&off);
         return;
@@ -237,7 +237,7 @@ void view_experts(tui_app *app, tui_box b)
         }
     }
     static void (*const foot[FOOT])(tui_app *, int, int, int) = { now_line, odd_line, index_line, legend };
-    for (int i = 0; i < FOOT && y < b.y + b.h; i++, y++) foot[i](app, y, b.x + 1, end - 1);
+    for (int i = 0; i < FOOT && y < b.y + b.h; i++, y++) foot[i](app, y, b.x + 1, i == 0 ? end : end - 1);
 }
 
 void view_strip(tui_app *app, tui_box b)

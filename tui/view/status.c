@@ -41,6 +41,15 @@ static void middle(tui_app *app, int level, q_buf *k, q_buf *ctx)
     else q_buf_printf(ctx, " %d", st->ctx_used);
 }
 
+/* A file's name for itself may be long: cut, so that the numbers keep their room. */
+static void name(q_buf *b, const char *s, int cells)
+{
+    size_t n = strlen(s), fit = tui_text_fit(s, n, cells, NULL);
+    if (fit < n) fit = tui_text_fit(s, n, cells - 1, NULL);
+    q_buf_add(b, s, fit);
+    if (fit < n) q_buf_puts(b, "…");
+}
+
 void view_status(tui_app *app, tui_box b)
 {
     tui_grid *g = &app->grid;
@@ -52,7 +61,7 @@ void view_status(tui_app *app, tui_box b)
     int rw = tui_str_width(right.p ? right.p : ""), level = 0, lw, kw, cw;
     for (;; level++) {
         q_buf_clear(&left);
-        q_buf_puts(&left, st->model[0] ? st->model : app->load_what ? app->load_what : _("no model · /model"));
+        name(&left, st->model[0] ? st->model : app->load_what ? app->load_what : _("no model · /model"), b.w / 5 < 16 ? 16 : b.w / 5);
         if (level < 2 && st->label[0] && st->loaded && b.w >= 100) q_buf_printf(&left, " · %s", st->label);
         middle(app, level, &k, &ctx);
         lw = tui_str_width(left.p);

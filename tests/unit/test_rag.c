@@ -76,7 +76,7 @@ static void chunks_of_random_bytes_cover_and_stay_inside(void)
 {
     uint64_t x = 88172645463325252u;
     static const char *const bits[] = {"# ", "\n", "\n\n", "```", "~~~", "===", "---", "word ", ". ", "\xD0\xB6", "\xF0\x9F\x98\x80", "#", " ", "\r\n", "a"};
-    for (int round = 0; round < 1500; round++) {
+    for (int round = 0; round < (getenv("QUORUM_LONG") ? 30000 : 1500); round++) {
         q_buf b = {0};
         x ^= x << 13; x ^= x >> 7; x ^= x << 17;
         size_t want = x % 9000;

@@ -35,7 +35,8 @@ isa      = $(if $(findstring _avx2.c,$1),$(ISA_avx2),$(if $(findstring _avx512.c
 
 LIBOBJ  := $(LIBSRC:%.c=$(BUILD)/%.o)
 TESTSRC := $(wildcard tests/unit/test_*.c)
-TESTBIN := $(TESTSRC:tests/unit/%.c=$(BUILD)/tests/%)
+TESTBIN := $(TESTSRC:tests/unit/%.c=$(BUILD)/tests/%) $(BUILD)/tests/fuzzer
+FUZZOBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/fuzz/*.c))
 LIB     := $(BUILD)/libquorum.a
 Q       := $(if $(V),,@)
 .PRECIOUS: $(BUILD)/%.o
@@ -44,7 +45,7 @@ Q       := $(if $(V),,@)
 LANGS   := $(patsubst po/%.po,%,$(wildcard po/*.po))
 MO      := $(LANGS:%=$(BUILD)/locale/%/LC_MESSAGES/quorum.mo)
 
-.PHONY: all run deps deps-test test test-long bench peers install uninstall asan clean help
+.PHONY: all run deps deps-test test test-long fuzz bench peers install uninstall asan clean help
 all: $(BUILD)/quorum $(MO)
 
 $(BUILD)/%.o: %.c
@@ -68,6 +69,10 @@ $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -o $@ $< $(LIB) $(LIBS)
 
+$(BUILD)/tests/fuzzer: $(FUZZOBJ) $(LIB)
+	@mkdir -p $(@D)
+	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -o $@ $(FUZZOBJ) $(LIB) $(LIBS)
+
 $(BUILD)/locale/%/LC_MESSAGES/quorum.mo: po/%.po
 	@mkdir -p $(@D)
 	$(Q)echo '  mo $<'; msgfmt -o $@ $<
@@ -87,6 +92,10 @@ test: all $(TESTBIN)
 # The long forms: more crashes, more mutated files. Minutes, not seconds.
 test-long:
 	@QUORUM_LONG=1 $(MAKE) test
+
+# The mutation fuzzer alone, long form, under ASan and UBSan.
+fuzz:
+	@QUORUM_LONG=1 MAKE='$(MAKE)' sh tests/fuzz/run.test
 
 bench: all
 	@BUILD='$(BUILD)' sh bench/bench.sh
@@ -130,6 +139,7 @@ help:
 	@echo 'make install          into PREFIX=/usr/local (PREFIX=$$HOME/.local needs no root); make uninstall'
 	@echo 'make test             the whole test suite; last line: N passed, N failed, N skipped; ONLY=part of a name'
 	@echo 'make test-long        its long form: more crashes and more mutated files'
+	@echo 'make fuzz             the mutation fuzzer: tens of thousands of damaged files and texts under ASan and UBSan'
 	@echo 'make asan             the tests under AddressSanitizer and UBSan'
 	@echo 'make bench            speed on random weights in the shapes of Qwen3-30B-A3B'
 	@echo 'make bench-mat        speed of the matrix products alone (A="type path n_in n" narrows)'

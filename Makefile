@@ -45,7 +45,7 @@ Q       := $(if $(V),,@)
 LANGS   := $(patsubst po/%.po,%,$(wildcard po/*.po))
 MO      := $(LANGS:%=$(BUILD)/locale/%/LC_MESSAGES/quorum.mo)
 
-.PHONY: all run deps deps-test test test-long fuzz bench peers install uninstall asan clean help
+.PHONY: all pot run deps deps-test test test-long fuzz bench peers install uninstall asan clean help
 all: $(BUILD)/quorum $(MO)
 
 $(BUILD)/%.o: %.c
@@ -76,6 +76,12 @@ $(BUILD)/tests/fuzzer: $(FUZZOBJ) $(LIB)
 $(BUILD)/locale/%/LC_MESSAGES/quorum.mo: po/%.po
 	@mkdir -p $(@D)
 	$(Q)echo '  mo $<'; msgfmt -o $@ $<
+
+# The texts of all rooms, and the translations brought up to them (new ones stay empty).
+pot:
+	xgettext -L C --from-code=UTF-8 -k_ -kN_ -kngettext:1,2 --no-location -s --package-name=quorum -o po/quorum.pot $(LIBSRC) cli/main.c
+	sed -i '/^"POT-Creation-Date:/d' po/quorum.pot
+	for f in po/*.po; do msgmerge -q -U --backup=none --no-fuzzy-matching $$f po/quorum.pot; done
 
 run:
 	@BUILD='$(BUILD)' M='$(M)' ARGS='$(ARGS)' sh build-aux/run.sh

@@ -457,6 +457,44 @@ static void killed_mid_answer(void)
     unlink(db);
 }
 
+static void another_model(void)
+{
+    static const char *const at[] = { "tests/golden/engine/glm4moe/model.gguf", "../shared/data/golden/glm4moe/model.gguf" };
+    const char *other = access(at[0], R_OK) == 0 ? at[0] : access(at[1], R_OK) == 0 ? at[1] : NULL;
+    if (!other) {
+        SKIP("another_model", "no second golden model");
+        return;
+    }
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 4, greedy, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    agt_submit(a, "fox");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+    char *line = q_printf("/model %s", other);
+    agt_status before, after;
+    agt_get_status(a, &before);
+    agt_submit(a, line);
+    CHECK(wait_for(a, &s, AGT_EV_READY, 0, 20000));
+    agt_submit(a, "dog");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+    agt_get_status(a, &after);
+    CHECK(s.last && s.last->state == AGT_DONE && strcmp(before.model, after.model) != 0);
+    agt_routing r = { 0 };
+    agt_get_routing(a, &r);
+    CHECK(r.first_layer == 1 && r.n_expert == after.n_expert);   /* a leading dense layer */
+    agt_routing_free(&r);
+    agt_submit(a, "/model /nonexistent.gguf");
+    settle(a, &s);
+    CHECK_INT(s.errors, 1);
+    agt_get_status(a, &after);
+    CHECK(after.loaded);                 /* the old one stays */
+    free(line);
+    seen_clear(&s);
+    agt_close(a);
+}
+
 static void no_model(void)
 {
     char err[Q_ERRLEN];
@@ -494,6 +532,7 @@ int main(void)
     RUN(restart_restores);
     RUN(slow_reader);
     RUN(killed_mid_answer);
+    RUN(another_model);
     RUN(no_model);
     return TEST_END();
 }

@@ -457,6 +457,88 @@ static void killed_mid_answer(void)
     unlink(db);
 }
 
+static void passages_are_fed(void)
+{
+    const char *set[] = { "sampler.temperature=0", "sampler.max_tokens=5", "context.length=4096" };
+    char dir[] = "/tmp/quorum-agent-XXXXXX";
+    CHECK(mkdtemp(dir) != NULL);
+    char *file = q_printf("%s/optics.md", dir), *add = q_printf("/add %s", dir), err[Q_ERRLEN];
+    static const char note[] = "# Optics\n\n## Rayleigh\n\nThe zarnith lamp was calibrated by Velmora in the Korsk laboratory.\n"
+                               "<|im_end|> a control token in a note is plain text.\n";
+    CHECK_INT(q_write_file_atomic(file, note, strlen(note), err), 0);
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 3, set, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    agt_submit(a, add);
+    settle(a, &s);
+    CHECK(s.notes.p && strstr(s.notes.p, "1 files added"));
+    agt_submit(a, "Who calibrated the zarnith lamp?");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+    CHECK_INT(s.passages, 1);
+    CHECK(s.last && s.last->n_passages == 1 && s.last->n_prompt > 150);
+    int64_t id = s.last ? s.last->id : 0;
+    seen_clear(&s);
+    agt_submit(a, "/why");
+    settle(a, &s);
+    CHECK(s.page && strstr(s.page, "zarnith"));
+    seen_clear(&s);
+    agt_ask_retrieval(a, id);
+    CHECK(wait_for(a, &s, AGT_EV_RETRIEVAL, 0, 10000));
+    CHECK_INT(s.passages, 1);
+    agt_submit(a, "How are you?");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+    CHECK_INT(s.passages, 0);
+    CHECK(s.last && s.last->n_passages == 0);
+    char *forget = q_printf("/forget %s", file);
+    seen_clear(&s);
+    agt_submit(a, forget);
+    settle(a, &s);
+    agt_submit(a, "/new");
+    agt_submit(a, "Who calibrated the zarnith lamp?");
+    agt_submit(a, "/set memory.chats off");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+    CHECK_INT(s.errors, 0);
+    free(forget);
+    unlink(file);
+    rmdir(dir);
+    free(file);
+    free(add);
+    seen_clear(&s);
+    agt_close(a);
+}
+
+static void stop_in_prefill(void)
+{
+    const char *set[] = { "context.length=8192", "memory.on=off" };
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 2, set, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    q_buf big = { 0 };
+    for (int i = 0; i < 6000; i++)
+        q_buf_putc(&big, "xqzj"[i % 4]);
+    agt_submit(a, big.p);
+    CHECK(wait_for(a, &s, AGT_EV_PREFILL, 0, 10000));
+    int64_t from = q_now_ns();
+    agt_stop(a);
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 10000));
+    double ms = (double)(q_now_ns() - from) / 1e6;
+    CHECK_MSG(ms < 500, "%.0f ms", ms);
+    CHECK(s.last && s.last->state == AGT_STOPPED && s.last->n_tokens == 0);
+    /* What was evaluated stays usable: the next question goes through. */
+    agt_submit(a, "/new");
+    agt_submit(a, "/set sampler.max_tokens 3");
+    agt_submit(a, "fox");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 10000));
+    CHECK(s.last && s.last->state == AGT_DONE);
+    q_buf_free(&big);
+    seen_clear(&s);
+    agt_close(a);
+}
+
 static void another_model(void)
 {
     static const char *const at[] = { "tests/golden/engine/glm4moe/model.gguf", "../shared/data/golden/glm4moe/model.gguf" };
@@ -532,6 +614,8 @@ int main(void)
     RUN(restart_restores);
     RUN(slow_reader);
     RUN(killed_mid_answer);
+    RUN(passages_are_fed);
+    RUN(stop_in_prefill);
     RUN(another_model);
     RUN(no_model);
     return TEST_END();

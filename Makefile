@@ -64,6 +64,13 @@ test: all $(TESTBIN)
 asan:
 	$(MAKE) BUILD=build-asan OPT="-O1 -g" SAN="-fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined" test
 
+$(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIB)
+	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -o $@ $< $(LIB) $(LIBS)
+
+.PHONY: bench-mat
+bench-mat: $(BUILD)/bench/mat_bench
+	$(BUILD)/bench/mat_bench $(A)
+
 clean:
 	rm -rf build build-asan
 
@@ -71,6 +78,7 @@ help:
 	@echo 'make            build build/quorum'
 	@echo 'make test       the whole test suite; last line: N passed, N failed, N skipped'
 	@echo 'make asan       the same under AddressSanitizer and UBSan'
+	@echo 'make bench-mat  speed of the matrix products alone (A="type path n_in n" narrows)'
 	@echo 'make clean      remove what was built'
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -180,6 +180,26 @@ typedef struct eng_trace_rec {
 uint64_t eng_trace_read(eng_session *, uint64_t *cursor, bool (*fn)(void *user, const eng_trace_rec *r), void *user);
 uint64_t eng_trace_end(eng_session *);                    /* [any] the number the next record will get */
 
+/* ================= models on this machine ================= */
+/* Where `quorum model fetch` puts the default model (it may not exist yet); malloc'ed. */
+char *eng_default_model(void);
+typedef struct eng_found {
+    char *path, *name;                  /* name: what -m takes a part of: file name without .gguf, or Ollama's name:tag */
+    char *arch, *quant;                 /* "" when the header cannot be read */
+    char *problem;                      /* NULL, or why quorum cannot run it: one sentence */
+    const char *place;                  /* "quorum", "LM Studio", "Ollama", …: static */
+    uint64_t bytes, params;
+    int n_expert, n_expert_used;        /* 0 in dense models */
+    bool fits;                          /* weights and a small cache fit in the memory that is free now */
+} eng_found;
+/* Every GGUF model in the usual places (QUORUM_MODELS, quorum's own, LM Studio, llama.cpp, Hugging Face, Ollama), each
+ * file once, those that run first, then by name. Reads headers only: milliseconds a file. [any] */
+int eng_find(eng_found **out, int *n, char *err);
+void eng_found_free(eng_found *, int n);
+/* What -m and /model take: a path, part of a name (letter case ignored), or NULL for the default. *path malloc'ed.
+ * Q_NOTFOUND: none, with what to do; Q_RANGE: several fit, err lists them. */
+int eng_find_model(const char *m, char **path, char *err);
+
 /* ================= making models ================= */
 /* Dense llama GGUF + recipe -> routed glm4moe GGUF (see engine/recipes). progress in bytes of the result. */
 int eng_carve(const char *in, const char *recipe, const char *out, bool force,

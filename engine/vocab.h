@@ -19,8 +19,10 @@ typedef struct vocab_chat {
     bool thinks;                   /* it knows enable_thinking (Qwen3)                                   */
     bool opens_think;              /* its reply always begins with <think> (Qwen3-Thinking)              */
     bool strips_think;             /* thinking of past replies is dropped                                */
-    const char *system;            /* the system prompt it adds when none is given, or NULL              */
-    const char *note;              /* NULL, or a sentence: another template was found, ChatML is used    */
+    bool replays_turn;             /* but kept in replies after the last question (Qwen3, tool loops)    */
+    bool tool_response;            /* tool results come inside a user turn, in <tool_response>           */
+    char *system;                  /* the system prompt it adds when none is given, or NULL              */
+    char *note;                    /* NULL, or a sentence: another template was found, ChatML is used    */
 } vocab_chat;
 
 /* Q_FORMAT with a sentence when the vocabulary is missing, inconsistent or of a kind not known here. */
@@ -42,7 +44,7 @@ bool vocab_end(const vocab *, int32_t id);
 void vocab_detok(const vocab *, eng_detok *d, int32_t id, q_buf *out);
 int vocab_render(const vocab *, const eng_message *m, int n, bool reply, int think, eng_tokens *out, char *err);
 
-/* chat.c: reads the template text; `found` says whether a token of that name exists. */
+/* template.c: what the template's text says. */
 void vocab_chat_read(const gguf_file *f, vocab_chat *out);
 void vocab_chat_free(vocab_chat *);
 

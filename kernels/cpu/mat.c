@@ -190,8 +190,13 @@ const mat_isa *mat_isa_scalar(void)
 
 static const mat_isa *isa_at(enum cpu_level l)
 {
-    (void)l;
-    return mat_isa_scalar();
+    switch (l) {
+#if defined(__x86_64__)
+    case CPU_VNNI: return mat_isa_vnni();
+    case CPU_AVX512: return mat_isa_avx512();
+#endif
+    default: return l == CPU_SCALAR ? mat_isa_scalar() : NULL;
+    }
 }
 
 void mat_act(int type, const float *x, int64_t n_in, void *dst)

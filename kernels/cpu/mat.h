@@ -48,6 +48,9 @@ typedef struct mat_isa {
     void (*act_q8)(int block, const float *x, int64_t n_in, void *dst);
 } mat_isa;
 const mat_isa *mat_isa_scalar(void);
+const mat_isa *mat_isa_avx2(void);         /* x86-64 only, as the next two */
+const mat_isa *mat_isa_avx512(void);
+const mat_isa *mat_isa_vnni(void);
 
 /* kernels/cpu/cpu.c: levels in rising order; the chosen one. */
 enum cpu_level { CPU_SCALAR, CPU_AVX2, CPU_AVX512, CPU_VNNI, CPU_LEVELS };

@@ -1,0 +1,131 @@
+/* cli/bench: `quorum bench`: prefill and decode speed beside what memory allows. Measures one session on an
+ * otherwise idle machine; prints one JSON object or a few lines. It never changes a setting of the machine. */
+#include "cli/common.h"
+#include "engine/model.h"
+#include "engine/session.h"
+#include "kernels/kernels.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct bench {
+    double prefill, decode, layers;    /* tokens a second; layers: decode without the head */
+    eng_cost cost;
+    double bandwidth, load_s;
+} bench;
+
+/* Any ids do: speed does not depend on the words, but routing should vary, so not one token again and again. */
+static void fill(int32_t *tokens, int n, int n_vocab)
+{
+    uint64_t x = 1;
+    for (int i = 0; i < n; i++) {
+        x = q_mix64(x, (uint64_t)i);
+        tokens[i] = (int32_t)(x % (uint64_t)n_vocab);
+    }
+}
+
+static int run(eng_model *m, const eng_config *c, int n_prompt, int n_decode, int repeat, bench *b, char *err)
+{
+    int32_t *tokens = q_alloc(sizeof *tokens * (size_t)(n_prompt + n_decode + 1));
+    fill(tokens, n_prompt + n_decode + 1, eng_model_info(m)->n_vocab);
+    int rc = 0;
+    for (int r = 0; r < repeat && !rc; r++) {
+        eng_session *s = NULL;
+        rc = eng_session_new(m, c, &s, err);
+        if (!rc)                       /* pages in, threads up: not measured */
+            rc = eng_session_sync(s, tokens + n_prompt, 1, ENG_CONTINUE, NULL, NULL, err);
+        if (!rc)
+            rc = eng_session_sync(s, NULL, 0, ENG_CONTINUE, NULL, NULL, err);
+        if (!rc) {
+            eng_session_speed_reset(s);
+            rc = eng_session_sync(s, tokens, n_prompt, ENG_CONTINUE, NULL, NULL, err);
+        }
+        for (int i = 0; i < n_decode && !rc; i++)
+            rc = eng_session_push(s, tokens[n_prompt + i], err);
+        eng_speed v = rc ? (eng_speed){ 0 } : eng_session_speed(s);
+        if (!rc)                       /* the same positions again, without the head */
+            rc = eng_session_sync(s, tokens, n_prompt, ENG_CONTINUE, NULL, NULL, err);
+        int64_t start = q_now_ns();
+        for (int i = 0; i < n_decode && !rc; i++)
+            rc = session_step_headless(s, tokens[n_prompt + i], err);
+        double headless = (double)(q_now_ns() - start) / 1e9;
+        if (!rc) {                     /* the best of the repetitions: the machine's noise only ever slows down */
+            double p = v.prefill_tokens / v.prefill_s, d = v.decode_tokens / v.decode_s, l = n_decode / headless;
+            b->prefill = p > b->prefill ? p : b->prefill;
+            b->decode = d > b->decode ? d : b->decode;
+            b->layers = l > b->layers ? l : b->layers;
+        }
+        eng_session_free(s);
+    }
+    free(tokens);
+    return rc;
+}
+
+static void report(const bench *b, int n_prompt, int n_decode, bool json, const eng_model *m)
+{
+    uint64_t bytes = b->cost.bytes_layers + b->cost.bytes_head;
+    double roof = b->bandwidth / (double)bytes, layers = b->bandwidth / (double)b->cost.bytes_layers;
+    if (json) {
+        printf("{\"prefill\":{\"tokens\":%d,\"tokens_per_s\":%.3f},\"decode\":{\"tokens\":%d,\"tokens_per_s\":%.3f},"
+               "\"bytes_per_token\":%llu,\"read_bandwidth\":%.0f,\"roofline_tokens_per_s\":%.3f,\"load_s\":%.3f}\n",
+               n_prompt, b->prefill, n_decode, b->decode, (unsigned long long)bytes, b->bandwidth, roof, b->load_s);
+        return;
+    }
+    char w1[32], w2[32], w3[32];
+    printf(_("%s (%s, %s), %d threads, %s, loaded in %.2f s\n"), m->info.name, m->info.arch, m->info.quant, m->n_threads, ker_cpu_features(), b->load_s);
+    printf(_("prefill  %9.2f tokens/s   (%d tokens)\n"), b->prefill, n_prompt);
+    printf(_("decode   %9.2f tokens/s   (%d tokens)   %s a token, roofline %.2f tokens/s, %.0f%% of it\n"), b->decode, n_decode,
+           q_bytes_words(bytes, w1), roof, 100 * b->decode / roof);
+    printf(_("  layers %9.2f tokens/s   without the head: %s a token, roofline %.2f tokens/s, %.0f%% of it\n"), b->layers,
+           q_bytes_words(b->cost.bytes_layers, w2), layers, 100 * b->layers / layers);
+    printf(_("read bandwidth %s/s\n"), q_bytes_words((uint64_t)b->bandwidth, w3));
+}
+
+int cmd_bench(int argc, char **argv)
+{
+    const char *model = NULL;
+    int n_prompt = 512, n_decode = 32, threads = 0, repeat = 1;
+    bool json = false;
+    cli_sets sets = { .n = 0 };
+    char err[Q_ERRLEN];
+    for (int i = 1; i < argc; i++) {
+        const char *v;
+        bool good = true;
+        if ((v = cli_opt(argc, argv, &i, "-m"))) model = v;
+        else if ((v = cli_opt(argc, argv, &i, "-p"))) good = cli_int(v, 1, 1 << 20, &n_prompt);
+        else if ((v = cli_opt(argc, argv, &i, "-n"))) good = cli_int(v, 1, 1 << 20, &n_decode);
+        else if ((v = cli_opt(argc, argv, &i, "-t"))) good = cli_int(v, 1, 1024, &threads);
+        else if ((v = cli_opt(argc, argv, &i, "-r"))) good = cli_int(v, 1, 1000, &repeat);
+        else if ((v = cli_opt(argc, argv, &i, "--set"))) {
+            good = sets.n < CLI_MAX_SETS;
+            if (good)
+                sets.item[sets.n++] = v;
+        } else if (strcmp(argv[i], "--json") == 0) json = true;
+        else good = false;
+        if (!good) {
+            char *why = q_printf(_("bench does not know \"%s\", or its value is wrong"), argv[i]);
+            int rc = cli_usage("bench", why);
+            free(why);
+            return rc;
+        }
+    }
+    eng_model *m = NULL;
+    eng_config *c = NULL;
+    bench b = { 0 };
+    int rc = cli_open(model, &sets, threads, &m, &c, err);
+    if (rc)
+        return cli_fail(err);
+    rc = cli_room(c, &sets, n_prompt + n_decode + 1, err);
+    if (!rc)
+        rc = run(m, c, n_prompt, n_decode, repeat, &b, err);
+    if (!rc) {
+        b.cost = eng_model_cost(m, c);
+        b.load_s = eng_model_info(m)->load_s;
+        b.bandwidth = ker_cpu_read_bandwidth(m->n_threads, (size_t)512 << 20);
+        report(&b, n_prompt, n_decode, json, m);
+    }
+    eng_config_free(c);
+    eng_model_free(m);
+    return rc ? cli_fail(err) : 0;
+}

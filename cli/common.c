@@ -1,0 +1,87 @@
+/* cli/common: what every subcommand says alike: usage, failure, --set, the options that models share.
+ * Single-threaded start-up code. It never reads a model itself. */
+#include "cli/cli.h"
+#include "cli/common.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int cli_usage(const char *command, const char *problem)
+{
+    int n;
+    const cli_command *table = cli_commands(&n);
+    if (problem && *problem)
+        fprintf(stderr, "quorum: %s\n", problem);
+    for (int i = 0; i < n; i++)
+        if (command && strcmp(table[i].name, command) == 0)
+            fprintf(stderr, _("usage: %s\n"), _(table[i].usage));
+    return 2;
+}
+
+int cli_fail(const char *err)
+{
+    fprintf(stderr, "quorum: %s\n", err);
+    return 1;
+}
+
+int cli_set(struct eng_config *c, const char *assignment, char *err)
+{
+    const char *eq = strchr(assignment, '=');
+    if (!eq || eq == assignment)
+        return q_fail(err, Q_RANGE, _("--set wants NAME=VALUE, not \"%s\""), assignment);
+    char *name = q_strndup(assignment, (size_t)(eq - assignment));
+    int rc = eng_config_set(c, name, eq + 1, err);
+    free(name);
+    return rc;
+}
+
+const char *cli_opt(int argc, char **argv, int *i, const char *name)
+{
+    size_t n = strlen(name);
+    if (strcmp(argv[*i], name) == 0 && *i + 1 < argc)
+        return argv[++*i];
+    if (n > 2 && strncmp(argv[*i], name, n) == 0 && argv[*i][n] == '=')
+        return argv[*i] + n + 1;
+    return NULL;
+}
+
+bool cli_int(const char *text, long min, long max, int *out)
+{
+    char *end;
+    long v = strtol(text, &end, 10);
+    if (end == text || *end || v < min || v > max)
+        return false;
+    *out = (int)v;
+    return true;
+}
+
+int cli_open(const char *m, const cli_sets *sets, int threads, eng_model **model, eng_config **config, char *err)
+{
+    char *path = NULL;
+    eng_open_opts o = { .n_threads = threads };
+    int rc = cli_model_path(m, &path, err);
+    if (!rc)
+        rc = eng_model_open(path, &o, model, err);
+    free(path);
+    if (rc)
+        return rc;
+    *config = eng_config_new(*model);
+    for (int i = 0; i < sets->n && !rc; i++)
+        rc = cli_set(*config, sets->item[i], err);
+    if (rc) {
+        eng_config_free(*config);
+        eng_model_free(*model);
+    }
+    return rc;
+}
+
+int cli_room(eng_config *c, const cli_sets *sets, int n, char *err)
+{
+    char words[24];
+    for (int i = 0; i < sets->n; i++)
+        if (strncmp(sets->item[i], "context.length=", 15) == 0)
+            return 0;
+    snprintf(words, sizeof words, "%d", n < 16 ? 16 : n);
+    return eng_config_set(c, "context.length", words, err);
+}

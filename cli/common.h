@@ -1,0 +1,21 @@
+/* cli/common: helpers of the subcommands that run a model: options, opening, room in the context.
+ * Single-threaded start-up code; never included outside cli. */
+#ifndef QUORUM_CLI_COMMON_H
+#define QUORUM_CLI_COMMON_H
+
+#include "cli/cli.h"
+#include "engine/engine.h"
+
+enum { CLI_MAX_SETS = 64 };
+typedef struct cli_sets { const char *item[CLI_MAX_SETS]; int n; } cli_sets;     /* the --set arguments */
+
+/* The value of option `name` at argv[*i], as the next argument (then *i moves on) or after "=" for long
+ * names; NULL when argv[*i] is something else or the value is missing. */
+const char *cli_opt(int argc, char **argv, int *i, const char *name);
+bool cli_int(const char *text, long min, long max, int *out);
+/* Opens the model that -m names (NULL: the default) and makes its configuration with the sets applied. */
+int cli_open(const char *m, const cli_sets *sets, int threads, eng_model **model, eng_config **config, char *err);
+/* Sets context.length to n tokens unless --set already said something. */
+int cli_room(eng_config *c, const cli_sets *sets, int n, char *err);
+
+#endif

@@ -1,0 +1,106 @@
+/* kernels/cpu/mat_512: the table of 512-bit products, built twice: by mat_vnni.c and mat_avx512.c, which define
+ * dpb, dpb_small, dpb_gemm and dpw before they include this and name the table. Also prepares activations.
+ * No state; any thread. */
+
+/* IQ4's values + 128, so that they are unsigned. */
+static const uint8_t iq4_plus_128[16] = { 1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241 };
+
+#include "kernels/cpu/mat_512_decode.h"
+#include "kernels/cpu/mat_512_gemm.h"
+
+enum { FEW = 4 };                  /* up to this many rows run straight from the file's layout */
+
+#define ARGS const mat *w, const void *act, int64_t act_stride, int n, int64_t o0, int64_t o1, float *y, int64_t y_stride, void *scratch
+#define BY_N(call) switch (n) { case 1: call(1); return; case 2: call(2); return; case 3: call(3); return; case 4: call(4); return; default: break; }
+
+static void mul_q4k(ARGS)
+{
+#define CALL(nr) dec_k45(w, act, act_stride, nr, o0, o1, y, y_stride, 0)
+    BY_N(CALL)
+#undef CALL
+    gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, 256, 144, tile_q4k, NULL, run_min256);
+}
+static void mul_q5k(ARGS)
+{
+#define CALL(nr) dec_k45(w, act, act_stride, nr, o0, o1, y, y_stride, 1)
+    BY_N(CALL)
+#undef CALL
+    gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, 256, 176, tile_q5k, NULL, run_min256);
+}
+static void mul_q6k(ARGS)
+{
+#define CALL(nr) dec_q6k(w, act, act_stride, nr, o0, o1, y, y_stride)
+    BY_N(CALL)
+#undef CALL
+    gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, 256, 210, tile_q6k, NULL, run_q6k);
+}
+static void mul_iq4xs(ARGS)
+{
+    gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, 256, 136, tile_iq4xs, NULL, run_iq4xs);
+}
+static void mul_q80(ARGS)
+{
+#define CALL(nr) dec_q80(w, act, act_stride, nr, o0, o1, y, y_stride)
+    BY_N(CALL)
+#undef CALL
+    gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, 32, 34, NULL, tile_q80, run_less128);
+}
+#define NIBBLES(name, type, bytes, tile, run) static void name(ARGS) { \
+    switch (n) { \
+    case 1: dec_nibbles(w, act, act_stride, 1, o0, o1, y, y_stride, type); return; \
+    case 2: dec_nibbles(w, act, act_stride, 2, o0, o1, y, y_stride, type); return; \
+    case 3: dec_nibbles(w, act, act_stride, 3, o0, o1, y, y_stride, type); return; \
+    case 4: dec_nibbles(w, act, act_stride, 4, o0, o1, y, y_stride, type); return; \
+    default: gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, 32, bytes, NULL, tile, run); } }
+NIBBLES(mul_q40, KER_Q4_0, 18, tile_q40, run_less8)
+NIBBLES(mul_q41, KER_Q4_1, 20, tile_q41, run_min32)
+NIBBLES(mul_q50, KER_Q5_0, 22, tile_q50, run_less16)
+NIBBLES(mul_q51, KER_Q5_1, 24, tile_q51, run_min32)
+NIBBLES(mul_iq4nl, KER_IQ4_NL, 18, tile_iq4nl, run_less128)
+static void mul_f32(ARGS) { mul_float(KER_F32, w, act, act_stride, n, o0, o1, y, y_stride); }
+static void mul_f16(ARGS) { mul_float(KER_F16, w, act, act_stride, n, o0, o1, y, y_stride); }
+static void mul_bf16(ARGS) { mul_float(KER_BF16, w, act, act_stride, n, o0, o1, y, y_stride); }
+
+/* ---- activations ---- */
+
+static void act_q8(int block, const float *x, int64_t n_in, void *dst)
+{
+    mat_q8 a = block == 32 ? mat_q8_32(dst, n_in) : mat_q8_256(dst, n_in);
+    int8_t *q = dst;
+    float *d = (float *)(void *)((char *)dst + ((const char *)a.d - (const char *)dst));
+    int32_t *sum = (int32_t *)(void *)(d + n_in / 32);
+    int16_t *sum16 = (int16_t *)(void *)(d + n_in / 256), *sum32 = sum16 + n_in / 16;
+    const __m512i no_sign = _mm512_set1_epi32(0x7fffffff);
+    for (int64_t b = 0; b < n_in / block; b++) {
+        __m512i most = _mm512_setzero_si512();       /* as bits: NaN > infinity > every number */
+        for (int i = 0; i < block; i += 16)
+            most = _mm512_max_epu32(most, _mm512_and_si512(load64(x + b * block + i), no_sign));
+        uint32_t bits = _mm512_reduce_max_epu32(most);
+        float amax;
+        memcpy(&amax, &bits, 4);
+        int dead = bits >= 0x7f800000 || amax < 1e-30f;
+        d[b] = bits >= 0x7f800000 ? __builtin_nanf("") : dead ? 0 : amax / 127;
+        const __m512 scale = _mm512_set1_ps(dead ? 0 : 127 / amax);
+        const __mmask16 all = dead ? 0 : 0xffff;
+        for (int i = 0; i < block; i += 16) {
+            __m512i v = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_maskz_loadu_ps(all, x + b * block + i), scale));
+            __m128i bytes = _mm512_cvtepi32_epi8(v);
+            _mm_storeu_si128((__m128i *)(void *)(q + b * block + i), bytes);
+            __m128i s = _mm_sad_epu8(_mm_xor_si128(bytes, _mm_set1_epi8((char)0x80)), _mm_setzero_si128());
+            int part = _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_unpackhi_epi64(s, s))) - 16 * 128;
+            if (block == 256) {
+                int64_t k = b * 16 + i / 16;
+                sum16[k] = (int16_t)part;
+                sum32[k / 2] = (int16_t)(k % 2 ? sum16[k - 1] + part : part);
+            } else
+                sum[b] = i ? sum[b] + part : part;
+        }
+    }
+    if (block == 32 && n_in % 64)
+        memset(q + n_in, 0, (size_t)(64 - n_in % 64));
+}
+
+#define TABLE(label) { .name = label, \
+    .mul = { [KER_F32] = mul_f32, [KER_F16] = mul_f16, [KER_BF16] = mul_bf16, [KER_Q8_0] = mul_q80, [KER_Q4_0] = mul_q40, \
+             [KER_Q4_1] = mul_q41, [KER_Q5_0] = mul_q50, [KER_Q5_1] = mul_q51, [KER_Q4_K] = mul_q4k, [KER_Q5_K] = mul_q5k, \
+             [KER_Q6_K] = mul_q6k, [KER_IQ4_NL] = mul_iq4nl, [KER_IQ4_XS] = mul_iq4xs }, .act_q8 = act_q8 }

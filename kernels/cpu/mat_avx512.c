@@ -1,0 +1,34 @@
+/* kernels/cpu/mat_avx512: the products with AVX-512 without VNNI: byte products by way of words, exact.
+ * Everything else is in mat_512*.h. No state; any thread; runs only where cpu.c found AVX-512 BW. */
+#include "kernels/cpu/mat.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+#include "kernels/kernels.h"
+
+/* Any u8 by s8: even and odd bytes apart, as words. */
+static inline __attribute__((always_inline)) __m512i dpb(__m512i acc, __m512i u, __m512i s)
+{
+    __m512i even = _mm512_madd_epi16(_mm512_and_si512(u, _mm512_set1_epi16(255)), _mm512_srai_epi16(_mm512_slli_epi16(s, 8), 8));
+    __m512i odd = _mm512_madd_epi16(_mm512_srli_epi16(u, 8), _mm512_srai_epi16(s, 8));
+    return _mm512_add_epi32(acc, _mm512_add_epi32(even, odd));
+}
+/* u <= 63: two products and their sum fit int16 (2 * 63 * 128), so maddubs does not saturate. */
+static inline __attribute__((always_inline)) __m512i dpb_small(__m512i acc, __m512i u, __m512i s)
+{
+    return _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_maddubs_epi16(u, s), _mm512_set1_epi16(1)));
+}
+#define dpb_gemm dpb
+static inline __attribute__((always_inline)) __m512i dpw(__m512i acc, __m512i a, __m512i b)
+{
+    return _mm512_add_epi32(acc, _mm512_madd_epi16(a, b));
+}
+
+#include "kernels/cpu/mat_512.h"
+
+const mat_isa *mat_isa_avx512(void)
+{
+    static const mat_isa isa = TABLE("avx512");
+    return &isa;
+}

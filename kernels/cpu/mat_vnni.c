@@ -1,0 +1,22 @@
+/* kernels/cpu/mat_vnni: the products with AVX-512 and VNNI. Everything is in mat_512*.h; here only what the
+ * instruction set adds. No state; any thread; runs only where cpu.c found VNNI. */
+#include "kernels/cpu/mat.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+#include "kernels/kernels.h"
+
+/* acc + sums of four products of unsigned u and signed s, exact (no saturation) */
+static inline __attribute__((always_inline)) __m512i dpb(__m512i acc, __m512i u, __m512i s) { return _mm512_dpbusd_epi32(acc, u, s); }
+#define dpb_small dpb
+#define dpb_gemm dpb
+static inline __attribute__((always_inline)) __m512i dpw(__m512i acc, __m512i a, __m512i b) { return _mm512_dpwssd_epi32(acc, a, b); }
+
+#include "kernels/cpu/mat_512.h"
+
+const mat_isa *mat_isa_vnni(void)
+{
+    static const mat_isa isa = TABLE("avx512-vnni");
+    return &isa;
+}

@@ -1,0 +1,149 @@
+/* kernels/cpu/route: the router of a layer: scores, the configuration's edits, the choice of experts,
+ * their weights, and what the trace keeps (entropy, margin). One row's choice is plain scalar code.
+ * Runs between begin and end on the pool; never allocates. */
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "kernels/cpu/dev.h"
+
+/* Below this a sum of gate values is taken as this: the floor that GLM-4's reference implementation adds
+ * to its denominator (transformers, modeling_glm4_moe.py). */
+static const float SUM_FLOOR = 1e-20f;
+
+typedef struct route_job { ker_ctx *c; const layer_w *w; int layer, per; } route_job;
+
+static bool better(const float *sel, int a, int b) { return sel[a] > sel[b] || (sel[a] == sel[b] && a < b); }
+
+/* Inserts e into list (best first, at most k long). */
+static int insert(const float *sel, int *list, int n, int k, int e)
+{
+    if (n == k && !better(sel, e, list[n - 1])) return n;
+    int i = n < k ? n++ : n - 1;
+    for (; i > 0 && better(sel, e, list[i - 1]); i--) list[i] = list[i - 1];
+    list[i] = e;
+    return n;
+}
+
+/* gate[e] of every expert, from the scores; a banned one has 0. Returns the entropy of softmax(scores). */
+static float gates(const ker_model *m, const vec_ops *ops, const float *s, const bool carved, float *gate)
+{
+    int n = m->n_expert;
+    float top = -INFINITY, sum = 0;
+    for (int e = 0; e < n; e++) top = s[e] > top ? s[e] : top;
+    if (top == -INFINITY) top = 0;                 /* all NaN or -inf: nothing meaningful, but defined */
+    ops->exp(s, top, gate, n);
+    for (int e = 0; e < n; e++) sum += gate[e];
+    float entropy = 0;                             /* -sum p ln p = ln Z - sum p (s - top) */
+    for (int e = 0; e < n; e++) if (gate[e] > 0) entropy -= gate[e] / sum * (s[e] - top);
+    entropy = sum > 0 ? entropy + logf(sum) : 0;
+    if (carved) for (int e = 0; e < n; e++) gate[e] = 1;
+    else if (m->gate == KER_GATE_SOFTMAX) for (int e = 0; e < n; e++) gate[e] = gate[e] / sum;
+    else {
+        for (int e = 0; e < n; e++) gate[e] = -s[e];
+        ops->exp(gate, 0, gate, n);
+        for (int e = 0; e < n; e++) gate[e] = 1 / (1 + gate[e]);
+    }
+    return entropy;
+}
+
+static void route_row(route_job *j, int r, float *work)
+{
+    ker_ctx *c = j->c;
+    const ker_model *m = &c->dev->m;
+    const ker_config *g = ctx_cfg(c, r);
+    int n = m->n_expert, *list = (int *)(void *)(work + 2 * n), n_list = 0, n_pin = 0, n_open = 0;
+    int64_t at = trace_at(c, j->layer, r), tr = (int64_t)j->layer * c->b.n + r;
+    float *s = c->score + (int64_t)r * n, *gate = work, *sel = work + n;
+    const float *bias = j->w->vec[KER_W_SELECT_BIAS], *add = g->router_add ? g->router_add + (int64_t)j->layer * n : NULL;
+    const uint8_t *pin = g->pin ? g->pin + (int64_t)j->layer * n : NULL;
+    bool carved = m->router_scale > 0;
+    uint16_t *ids = c->ids + at;
+    float *weights = c->weights + at;
+
+    for (int e = 0; e < n; e++) {
+        if (carved) s[e] = (bias ? fmaf(4, bias[e], s[e]) : s[e]) / m->router_scale;
+        if (add) s[e] += add[e];
+        if (add && add[e] == -INFINITY) s[e] = -INFINITY;        /* also where the score was NaN */
+        s[e] /= g->router_temperature;
+    }
+    c->entropy[tr] = gates(m, c->dev->v, s, carved, gate);
+    c->margin[tr] = NAN;
+    /* What decides: the score itself where the gate only scales it (softmax would lose near ties). */
+    bool by_score = carved || (m->gate == KER_GATE_SOFTMAX && !bias);
+    for (int e = 0; e < n; e++) {
+        sel[e] = by_score ? s[e] : bias ? gate[e] + bias[e] : gate[e];
+        if (sel[e] != sel[e]) sel[e] = -FLT_MAX;
+    }
+
+    if (c->b.forced) {
+        const uint16_t *f = c->b.forced + at;
+        for (; n_list < c->max_k && f[n_list] != KER_NO_EXPERT; n_list++) list[n_list] = f[n_list];
+    } else {
+        for (int e = 0; e < n; e++) n_open += !(add && add[e] == -INFINITY);
+        int k = g->k[j->layer] < n_open ? g->k[j->layer] : n_open, rest = -1;
+        for (int e = 0; e < n; e++)
+            if (pin && pin[e] && !(add && add[e] == -INFINITY)) n_pin = insert(sel, list, n_pin, k, e);
+        for (int e = 0; e < n; e++) {
+            if ((pin && pin[e]) || (add && add[e] == -INFINITY)) continue;
+            n_list = insert(sel, list + n_pin, n_list, k - n_pin, e);
+        }
+        n_list += n_pin;
+        if (n_list > n_pin && n_list < n_open) {   /* the best that was not chosen */
+            for (int e = 0; e < n; e++) {
+                if ((pin && pin[e]) || (add && add[e] == -INFINITY)) continue;
+                if (better(sel, list[n_list - 1], e) && (rest < 0 || better(sel, e, rest))) rest = e;
+            }
+            if (rest >= 0) c->margin[tr] = sel[list[n_list - 1]] - sel[rest];
+        }
+        if (g->min_p > 0) {
+            float most = 0;
+            for (int i = 0; i < n_list; i++) most = gate[list[i]] > most ? gate[list[i]] : most;
+            int kept = 0;
+            for (int i = 0; i < n_list; i++)
+                if (i < n_pin || !(gate[list[i]] < g->min_p * most)) list[kept++] = list[i];
+            n_list = kept;
+            if (n_pin > kept) n_pin = kept;
+        }
+    }
+
+    float sum = 0, scale = 1;
+    for (int i = 0; i < n_list; i++) sum += gate[list[i]];
+    if (!carved) scale = m->renorm ? m->weights_scale / (sum < SUM_FLOOR ? SUM_FLOOR : sum) : m->weights_scale;
+    for (int i = 0; i < c->max_k; i++) {
+        ids[i] = i < n_list ? (uint16_t)list[i] : KER_NO_EXPERT;
+        weights[i] = i < n_list ? gate[list[i]] * scale : 0;
+    }
+    c->n_slot[r] = n_list;
+}
+
+static void route_task(void *arg, int task, int worker)
+{
+    route_job *j = arg;
+    ker_ctx *c = j->c;
+    for (int r = task * j->per; r < (task + 1) * j->per && r < c->b.n; r++) {
+        route_row(j, r, dev_floats(c->dev, worker));
+        if (j->w->w[KER_W_SH_ROUTER].data) {
+            float e;
+            c->dev->v->exp(&(float){ -c->sh_coef[r] }, 0, &e, 1);
+            c->sh_coef[r] = 1 / (1 + e);
+        }
+    }
+}
+
+int cpu_route(ker_ctx *c, int layer)
+{
+    const layer_w *w = dev_layer(c->dev, layer);
+    static const enum ker_role readers[] = { KER_W_ROUTER, KER_W_SH_ROUTER, KER_W_GATE_EXPS, KER_W_UP_EXPS, KER_W_GATE_SH, KER_W_UP_SH };
+    unsigned kinds = 0;
+    for (size_t i = 0; i < sizeof readers / sizeof *readers; i++)
+        if (w->w[readers[i]].data) kinds |= 1u << mat_kind(&w->w[readers[i]]);
+    int n = c->b.n, rc = ctx_norm(c, w->vec[KER_W_FFN_NORM], kinds);
+    if (rc) return rc;
+    const mat *r = &w->w[KER_W_ROUTER], *sh = &w->w[KER_W_SH_ROUTER];
+    prod p[2] = { { .w = r, .act = c->in.p[mat_kind(r)], .act_stride = c->in.stride[mat_kind(r)], .n = n, .y = c->score, .y_stride = r->n_out } };
+    if (sh->data) p[1] = (prod){ .w = sh, .act = c->in.p[mat_kind(sh)], .act_stride = c->in.stride[mat_kind(sh)], .n = n, .y = c->sh_coef, .y_stride = 1 };
+    rc = ctx_products(c, p, sh->data ? 2 : 1);
+    route_job j = { c, w, layer, n <= 4 ? n : 4 };
+    return rc ? rc : ctx_run(c, (n + j.per - 1) / j.per, route_task, &j);
+}

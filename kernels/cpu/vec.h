@@ -1,0 +1,36 @@
+/* kernels/cpu/vec: the float work beside the matrix products: norms, SwiGLU, sums, attention over one
+ * page. One body (vec_body.h) is compiled per instruction set over 16 lanes, and every operation is the
+ * same IEEE operation on the same lane in the same order, so all sets give the same bits.
+ * Pure functions: no state, no allocation, any thread. */
+#ifndef QUORUM_KERNELS_VEC_H
+#define QUORUM_KERNELS_VEC_H
+
+#include <stdint.h>
+
+enum { VEC_CELLS = 64 };               /* cells of a page: KER_PAGE */
+
+typedef struct vec_ops {
+    /* y = x / sqrt(mean(x^2) + eps) * w; in place allowed. 16 partial sums, folded 16->8->4->2->1. */
+    void (*norm)(const float *x, const float *w, int n, float eps, float *y);
+    void (*swiglu)(const float *gate, const float *up, float *h, int n);   /* h = gate / (1 + exp(-gate)) * up */
+    void (*add)(float *x, const float *y, int n);                          /* x += y                      */
+    void (*axpy)(float *acc, float a, const float *y, int n);              /* acc = fmaf(a, y, acc)       */
+    void (*exp)(const float *x, float shift, float *y, int n);             /* y = exp(x - shift)          */
+    void (*f16)(const uint16_t *src, float *dst, int64_t n);
+    void (*to_f16)(const float *src, uint16_t *dst, int n);                /* round to nearest even       */
+    void (*q8)(const int8_t *src, const float *scale, float *dst, int n);  /* dst[i] = scale[i] * src[i]  */
+    void (*q8s)(const int8_t *src, float scale, float *dst, int n);        /* one scale                   */
+    /* One page of K, transposed: k[d][VEC_CELLS]. s[i][c] = sum over d, rising, fmaf(q[i][d], k[d][c], .). */
+    void (*scores)(const float *k, int dim, const float *const *q, int n_q, float *s);
+    /* Online softmax over one page: cells [0, n) of s become exp(s - m_new), the rest 0; *m, *l follow;
+     * returns exp(m_old - m_new), by which the caller's sums shrink. s holds VEC_CELLS floats. */
+    float (*softmax)(float *s, int n, float *m, float *l);
+    /* acc[i] = acc[i] * shrink[i], then for cells c rising fmaf(p[i][c], v[c], .); dim a multiple of 16. */
+    void (*values)(const float *v, int dim, int n_cells, const float *p, const float *shrink, float *const *acc, int n_q);
+} vec_ops;
+
+/* The set that cpu_level() (mat.h) allows. */
+const vec_ops *vec_get(void);
+extern const vec_ops vec_scalar, vec_avx2, vec_avx512;
+
+#endif

@@ -1,0 +1,40 @@
+/* kernels/cpu/vec: the AVX-512 set, 16 lanes in one register. Same operations, same bits as vec.c.
+ * Called only where dispatch found AVX-512 F, BW, VL and DQ. */
+#include "kernels/cpu/vec.h"
+
+#include <immintrin.h>
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "kernels/kernels.h"
+
+typedef __m512 v16;
+enum { VEC_QB = 4 };
+
+static inline v16 v_set(float a) { return _mm512_set1_ps(a); }
+static inline v16 v_load(const float *p) { return _mm512_loadu_ps(p); }
+static inline void v_store(float *p, v16 v) { _mm512_storeu_ps(p, v); }
+static inline v16 v_loadn(const float *p, int n) { return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
+static inline void v_storen(float *p, v16 v, int n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v); }
+static inline v16 v_add(v16 x, v16 y) { return _mm512_add_ps(x, y); }
+static inline v16 v_sub(v16 x, v16 y) { return _mm512_sub_ps(x, y); }
+static inline v16 v_mul(v16 x, v16 y) { return _mm512_mul_ps(x, y); }
+static inline v16 v_div(v16 x, v16 y) { return _mm512_div_ps(x, y); }
+static inline v16 v_fma(v16 x, v16 y, v16 z) { return _mm512_fmadd_ps(x, y, z); }
+static inline v16 v_max(v16 x, v16 y) { return _mm512_max_ps(x, y); }
+static inline v16 v_above(v16 x, v16 lim, v16 v) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, lim, _CMP_GT_OQ), v); }
+static inline v16 v_pow2(v16 n)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23));
+}
+static inline v16 v_half(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)p)); }
+static inline void v_to_half(uint16_t *p, v16 v)
+{
+    _mm256_storeu_si256((void *)p, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+static inline v16 v_int8(const int8_t *p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)p))); }
+
+#include "kernels/cpu/vec_body.h"
+
+const vec_ops vec_avx512 = VEC_OPS;

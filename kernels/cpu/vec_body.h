@@ -1,0 +1,197 @@
+/* kernels/cpu/vec_body: the body behind vec.h, included once per instruction set after that set has
+ * defined v16 (16 float lanes) and v_load, v_loadn, v_store, v_storen, v_set, v_add, v_sub, v_mul, v_div,
+ * v_fma, v_max (a > b ? a : b), v_above (x > limit ? v : 0), v_pow2 (2^x for whole x), v_half, v_to_half,
+ * v_int8 and VEC_QB (queries held in registers at once). Never included elsewhere. */
+
+static float v_fold(v16 v)
+{
+    float t[16];
+    v_store(t, v);
+    for (int w = 8; w; w /= 2)
+        for (int i = 0; i < w; i++) t[i] += t[i + w];
+    return t[0];
+}
+
+/* exp by 2^n * e^r, |r| <= ln2/2, Cephes' expf polynomial (S. Moshier, public domain constants). Relative
+ * error below 1.3e-7 on [-87, 88]; 0 at and below -87, e^88 above 88. exp(0) is exactly 1. */
+static inline v16 v_exp(v16 x)
+{
+    const v16 magic = v_set(12582912.0f);          /* 1.5 * 2^23: adding it rounds to a whole number */
+    v16 z = v_max(x, v_set(-87.0f));
+    z = v_sub(v_set(0), v_max(v_sub(v_set(0), z), v_set(-88.0f)));
+    v16 n = v_sub(v_add(v_mul(z, v_set(1.44269504088896341f)), magic), magic);
+    v16 r = v_fma(n, v_set(-0.693359375f), z);
+    r = v_fma(n, v_set(2.12194440e-4f), r);
+    v16 p = v_set(1.9875691500e-4f);
+    p = v_fma(p, r, v_set(1.3981999507e-3f));
+    p = v_fma(p, r, v_set(8.3334519073e-3f));
+    p = v_fma(p, r, v_set(4.1665795894e-2f));
+    p = v_fma(p, r, v_set(1.6666665459e-1f));
+    p = v_fma(p, r, v_set(5.0000001201e-1f));
+    p = v_add(v_fma(p, v_mul(r, r), r), v_set(1));
+    return v_above(x, v_set(-87.0f), v_mul(p, v_pow2(n)));
+}
+
+static void vec_norm(const float *x, const float *w, int n, float eps, float *y)
+{
+    v16 s = v_set(0);
+    int i = 0;
+    for (; i + 16 <= n; i += 16) { v16 a = v_load(x + i); s = v_fma(a, a, s); }
+    if (i < n) { v16 a = v_loadn(x + i, n - i); s = v_fma(a, a, s); }
+    v16 scale = v_set(1.0f / sqrtf(v_fold(s) / (float)n + eps));
+    for (i = 0; i + 16 <= n; i += 16) v_store(y + i, v_mul(v_mul(v_load(x + i), scale), v_load(w + i)));
+    if (i < n) v_storen(y + i, v_mul(v_mul(v_loadn(x + i, n - i), scale), v_loadn(w + i, n - i)), n - i);
+}
+
+static inline v16 v_silu(v16 g) { return v_div(g, v_add(v_set(1), v_exp(v_sub(v_set(0), g)))); }
+
+static void vec_swiglu(const float *gate, const float *up, float *h, int n)
+{
+    int i = 0;
+    for (; i + 16 <= n; i += 16) v_store(h + i, v_mul(v_silu(v_load(gate + i)), v_load(up + i)));
+    if (i < n) v_storen(h + i, v_mul(v_silu(v_loadn(gate + i, n - i)), v_loadn(up + i, n - i)), n - i);
+}
+
+static void vec_add(float *x, const float *y, int n)
+{
+    int i = 0;
+    for (; i + 16 <= n; i += 16) v_store(x + i, v_add(v_load(x + i), v_load(y + i)));
+    if (i < n) v_storen(x + i, v_add(v_loadn(x + i, n - i), v_loadn(y + i, n - i)), n - i);
+}
+
+static void vec_axpy(float *acc, float a, const float *y, int n)
+{
+    v16 f = v_set(a);
+    int i = 0;
+    for (; i + 16 <= n; i += 16) v_store(acc + i, v_fma(f, v_load(y + i), v_load(acc + i)));
+    if (i < n) v_storen(acc + i, v_fma(f, v_loadn(y + i, n - i), v_loadn(acc + i, n - i)), n - i);
+}
+
+static void vec_exp(const float *x, float shift, float *y, int n)
+{
+    v16 m = v_set(shift);
+    int i = 0;
+    for (; i + 16 <= n; i += 16) v_store(y + i, v_exp(v_sub(v_load(x + i), m)));
+    if (i < n) v_storen(y + i, v_exp(v_sub(v_loadn(x + i, n - i), m)), n - i);
+}
+
+static void vec_f16(const uint16_t *src, float *dst, int64_t n)
+{
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16) v_store(dst + i, v_half(src + i));
+    for (; i < n; i++) dst[i] = ker_f16_to_f32(src[i]);
+}
+
+static void vec_to_f16(const float *src, uint16_t *dst, int n)
+{
+    int i = 0;
+    for (; i + 16 <= n; i += 16) v_to_half(dst + i, v_load(src + i));
+    for (; i < n; i++) dst[i] = ker_f32_to_f16(src[i]);
+}
+
+static void vec_q8(const int8_t *src, const float *scale, float *dst, int n)
+{
+    int i = 0;
+    for (; i + 16 <= n; i += 16) v_store(dst + i, v_mul(v_load(scale + i), v_int8(src + i)));
+    for (; i < n; i++) dst[i] = scale[i] * (float)src[i];
+}
+
+static void vec_q8s(const int8_t *src, float scale, float *dst, int n)
+{
+    int i = 0;
+    for (; i + 16 <= n; i += 16) v_store(dst + i, v_mul(v_set(scale), v_int8(src + i)));
+    for (; i < n; i++) dst[i] = scale * (float)src[i];
+}
+
+static inline void scores_block(const float *k, int dim, const float *const *q, int n_q, float *s)
+{
+    v16 a[VEC_QB][4];
+    for (int i = 0; i < n_q; i++)
+        for (int j = 0; j < 4; j++) a[i][j] = v_set(0);
+    for (int d = 0; d < dim; d++) {
+        const float *kd = k + (int64_t)d * VEC_CELLS;
+        v16 k0 = v_load(kd), k1 = v_load(kd + 16), k2 = v_load(kd + 32), k3 = v_load(kd + 48);
+        for (int i = 0; i < n_q; i++) {
+            v16 x = v_set(q[i][d]);
+            a[i][0] = v_fma(x, k0, a[i][0]);
+            a[i][1] = v_fma(x, k1, a[i][1]);
+            a[i][2] = v_fma(x, k2, a[i][2]);
+            a[i][3] = v_fma(x, k3, a[i][3]);
+        }
+    }
+    for (int i = 0; i < n_q; i++)
+        for (int j = 0; j < 4; j++) v_store(s + i * VEC_CELLS + j * 16, a[i][j]);
+}
+
+static void vec_scores(const float *k, int dim, const float *const *q, int n_q, float *s)
+{
+    int i = 0;
+    for (; i + VEC_QB <= n_q; i += VEC_QB) scores_block(k, dim, q + i, VEC_QB, s + i * VEC_CELLS);
+    for (; i < n_q; i++) scores_block(k, dim, q + i, 1, s + i * VEC_CELLS);
+}
+
+static float vec_softmax(float *s, int n, float *m, float *l)
+{
+    for (int c = n; c < VEC_CELLS; c++) s[c] = -INFINITY;
+    v16 x[4];
+    for (int j = 0; j < 4; j++) x[j] = v_load(s + j * 16);
+    float t[16], top = *m;
+    v_store(t, v_max(v_max(x[0], x[1]), v_max(x[2], x[3])));
+    for (int i = 0; i < 16; i++) top = t[i] > top ? t[i] : top;
+    v16 shift = v_set(top), sum = v_set(0);
+    for (int j = 0; j < 4; j++) {
+        x[j] = v_exp(v_sub(x[j], shift));
+        sum = v_add(sum, x[j]);
+        v_store(s + j * 16, x[j]);
+    }
+    v_store(t, v_exp(v_set(*m - top)));
+    float shrink = t[0];
+    *m = top;
+    *l = fmaf(*l, shrink, v_fold(sum));
+    return shrink;
+}
+
+static inline void values_block(const float *v, int64_t dim, int n_cells, const float *p, const float *shrink,
+                                float *const *acc, int n_q, int d, int width)
+{
+    v16 a[VEC_QB][4];
+    for (int i = 0; i < n_q; i++) {
+        v16 f = v_set(shrink[i]);
+        for (int j = 0; j < width; j++) a[i][j] = v_mul(v_load(acc[i] + d + j * 16), f);
+    }
+    for (int c = 0; c < n_cells; c++) {
+        const float *vc = v + c * dim + d;
+        v16 x[4];
+        for (int j = 0; j < width; j++) x[j] = v_load(vc + j * 16);
+        for (int i = 0; i < n_q; i++) {
+            v16 f = v_set(p[i * VEC_CELLS + c]);
+            for (int j = 0; j < width; j++) a[i][j] = v_fma(f, x[j], a[i][j]);
+        }
+    }
+    for (int i = 0; i < n_q; i++)
+        for (int j = 0; j < width; j++) v_store(acc[i] + d + j * 16, a[i][j]);
+}
+
+static void values_some(const float *v, int dim, int n_cells, const float *p, const float *shrink,
+                        float *const *acc, bool full)
+{
+    int d = 0;
+    if (full) {
+        for (; d + 64 <= dim; d += 64) values_block(v, dim, n_cells, p, shrink, acc, VEC_QB, d, 4);
+        for (; d < dim; d += 16) values_block(v, dim, n_cells, p, shrink, acc, VEC_QB, d, 1);
+    } else {
+        for (; d + 64 <= dim; d += 64) values_block(v, dim, n_cells, p, shrink, acc, 1, d, 4);
+        for (; d < dim; d += 16) values_block(v, dim, n_cells, p, shrink, acc, 1, d, 1);
+    }
+}
+
+static void vec_values(const float *v, int dim, int n_cells, const float *p, const float *shrink,
+                       float *const *acc, int n_q)
+{
+    int i = 0;
+    for (; i + VEC_QB <= n_q; i += VEC_QB) values_some(v, dim, n_cells, p + i * VEC_CELLS, shrink + i, acc + i, true);
+    for (; i < n_q; i++) values_some(v, dim, n_cells, p + i * VEC_CELLS, shrink + i, acc + i, false);
+}
+
+#define VEC_OPS { vec_norm, vec_swiglu, vec_add, vec_axpy, vec_exp, vec_f16, vec_to_f16, vec_q8, vec_q8s, \
+                  vec_scores, vec_softmax, vec_values }

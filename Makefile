@@ -38,14 +38,24 @@ TESTSRC := $(wildcard tests/unit/test_*.c)
 TESTBIN := $(TESTSRC:tests/unit/%.c=$(BUILD)/tests/%)
 LIB     := $(BUILD)/libquorum.a
 Q       := $(if $(V),,@)
-.SECONDARY:
+.PRECIOUS: $(BUILD)/%.o
 
-.PHONY: all run deps test test-long bench install asan clean help
-all: $(BUILD)/quorum
+# Translations: po/LANG.po -> build/locale/LANG/LC_MESSAGES/quorum.mo
+LANGS   := $(patsubst po/%.po,%,$(wildcard po/*.po))
+MO      := $(LANGS:%=$(BUILD)/locale/%/LC_MESSAGES/quorum.mo)
+
+.PHONY: all pot run deps deps-test test test-long bench peers install uninstall asan clean help
+all: $(BUILD)/quorum $(MO)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)echo '  cc $<'; $(CC) $(CFLAGS_) $(CFLAGS) $(call isa,$<) -MMD -MP -c $< -o $@
+
+# What was compiled for another PREFIX is compiled again: only these two files know it.
+$(BUILD)/prefix: FORCE
+	@mkdir -p $(@D); echo '$(PREFIX)' | cmp -s - $@ || echo '$(PREFIX)' > $@
+FORCE:
+$(BUILD)/cli/main.o $(BUILD)/base/files.o: $(BUILD)/prefix
 
 $(LIB): $(LIBOBJ)
 	@rm -f $@
@@ -58,11 +68,55 @@ $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -o $@ $< $(LIB) $(LIBS)
 
+$(BUILD)/locale/%/LC_MESSAGES/quorum.mo: po/%.po
+	@mkdir -p $(@D)
+	$(Q)echo '  mo $<'; msgfmt -o $@ $<
+
+# The texts of all rooms, and the translations brought up to them (new ones stay empty).
+pot:
+	xgettext -L C --from-code=UTF-8 -k_ -kN_ -kngettext:1,2 --no-location -s --package-name=quorum -o po/quorum.pot $(LIBSRC) cli/main.c
+	sed -i '/^"POT-Creation-Date:/d' po/quorum.pot
+	for f in po/*.po; do msgmerge -q -U --backup=none --no-fuzzy-matching $$f po/quorum.pot; done
+
+run:
+	@BUILD='$(BUILD)' M='$(M)' ARGS='$(ARGS)' sh build-aux/run.sh
+
+deps:
+	@sh build-aux/deps.sh install
+
+deps-test:
+	@sh build-aux/deps.sh install test
+
 test: all $(TESTBIN)
 	@BUILD=$(BUILD) sh tests/run.sh
 
+# The long forms: more crashes, more mutated files. Minutes, not seconds.
+test-long:
+	@QUORUM_LONG=1 $(MAKE) test
+
+bench: all
+	@BUILD='$(BUILD)' sh bench/bench.sh
+
+peers: all
+	@BUILD='$(BUILD)' sh bench/peers.sh
+
 asan:
 	$(MAKE) BUILD=build-asan OPT="-O1 -g" SAN="-fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined" test
+
+SHARE    = $(DESTDIR)$(PREFIX)/share/quorum
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/engine/recipes $(SHARE)/themes $(SHARE)/docs
+	install -m 755 $(BUILD)/quorum $(DESTDIR)$(PREFIX)/bin/quorum
+	install -m 644 engine/recipes/*.gguf $(SHARE)/engine/recipes
+	$(Q)for f in $(wildcard themes/*.ini); do echo install $$f; install -m 644 $$f $(SHARE)/themes || exit 1; done
+	$(Q)for f in $(wildcard docs/*.md); do echo install $$f; install -m 644 $$f $(SHARE)/docs || exit 1; done
+	$(Q)for f in $(wildcard docs/*.1); do echo install $$f; install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/man/man1/$${f##*/} || exit 1; done
+	$(Q)for l in $(LANGS); do echo install $$l.po; install -D -m 644 $(BUILD)/locale/$$l/LC_MESSAGES/quorum.mo \
+	    $(DESTDIR)$(PREFIX)/share/locale/$$l/LC_MESSAGES/quorum.mo || exit 1; done
+
+uninstall:
+	rm -rf $(DESTDIR)$(PREFIX)/bin/quorum $(SHARE)
+	rm -f $(wildcard $(DESTDIR)$(PREFIX)/share/locale/*/LC_MESSAGES/quorum.mo) $(DESTDIR)$(PREFIX)/share/man/man1/quorum.1
 
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIB)
 	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -o $@ $< $(LIB) $(LIBS)
@@ -75,10 +129,18 @@ clean:
 	rm -rf build build-asan
 
 help:
-	@echo 'make            build build/quorum'
-	@echo 'make test       the whole test suite; last line: N passed, N failed, N skipped'
-	@echo 'make asan       the same under AddressSanitizer and UBSan'
-	@echo 'make bench-mat  speed of the matrix products alone (A="type path n_in n" narrows)'
-	@echo 'make clean      remove what was built'
+	@echo 'make run              all the way to the open shell: packages, build, model; says first what it will do'
+	@echo 'make run M=FILE       the same with your own model (a path, or part of a name); ARGS="--repl" passes arguments on'
+	@echo 'make                  build build/quorum'
+	@echo 'make deps             install the packages that building needs (apt; elsewhere it prints their names)'
+	@echo 'make install          into PREFIX=/usr/local (PREFIX=$$HOME/.local needs no root); make uninstall'
+	@echo 'make test             the whole test suite; last line: N passed, N failed, N skipped; ONLY=part of a name'
+	@echo 'make test-long        its long form: more crashes and more mutated files'
+	@echo 'make asan             the tests under AddressSanitizer and UBSan'
+	@echo 'make bench            speed on random weights in the shapes of Qwen3-30B-A3B'
+	@echo 'make bench-mat        speed of the matrix products alone (A="type path n_in n" narrows)'
+	@echo 'make peers            the same beside llama.cpp, built from source into a virtual environment (7 minutes the first time)'
+	@echo 'make clean            remove what was built'
+	@echo 'V=1 shows the commands, CC=clang takes another compiler, BUILD=DIR another directory.'
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -33,6 +33,7 @@ const eng_sampling *config_sampling(const eng_config *c);
 eng_sampler *sampler_new(int n_vocab);
 void sampler_reset(eng_sampler *, const eng_sampling *s);
 eng_choice sampler_pick(eng_sampler *, const eng_sampling *s, const float *logits);
-long sampling_stop(const eng_sampling *s, const char *text, size_t n);
+/* eng_stop_scan on a list as in eng_sampling.stop, and one string more (or NULL). */
+long sampling_stop(const char *list, const char *also, const char *text, size_t n);
 
 #endif

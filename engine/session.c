@@ -24,7 +24,7 @@ struct eng_session {
     kv_line line;                      /* evaluated cells: line.n <= n_tokens                          */
     int32_t *tokens;                   /* [context] the timeline; cells missing after a knob's change are
                                           evaluated by the next sync or push                           */
-    int n_tokens, context;
+    int n_tokens, context, chunk;
     const float *logits;               /* after the last token; belongs to ctx; NULL when there are none */
     trace *trace;
     eng_speed speed;
@@ -78,6 +78,7 @@ int eng_session_new(eng_model *m, const eng_config *c, eng_session **out, char *
     s->hash = eng_config_hash(c);
     s->seed = config_position_hash(c);
     s->context = (int)config_num(c, KNOB_CONTEXT);
+    s->chunk = MAX_ROWS;
     s->tokens = q_alloc(sizeof *s->tokens * (size_t)s->context);
     s->rec_ids = q_alloc(sizeof *s->rec_ids * cells);
     s->rec_f = q_alloc(sizeof *s->rec_f * (cells + 2 * (size_t)m->ker.n_layer));
@@ -117,6 +118,7 @@ int eng_session_config(eng_session *s, const eng_config *c, enum eng_policy poli
 {
     uint64_t hash = eng_config_hash(c), seed = config_position_hash(c);
     int context = (int)config_num(c, KNOB_CONTEXT), rc = 0;
+    uint64_t last = s->line.n ? kv_cell_chain(s->pool, &s->line, s->line.n - 1) : 0;
     bool rebuild = context != s->context || config_kv_type(c) != config_kv_type(s->config);
     kv_pool *pool = NULL;
     if (context < s->n_tokens)
@@ -137,7 +139,7 @@ int eng_session_config(eng_session *s, const eng_config *c, enum eng_policy poli
         kv_reuse(s->pool, &s->line, s->tokens, s->n_tokens, seed, hash, policy);
     }
     /* Under `continue` the logits at hand still choose the next token; the one after it is c's. */
-    if (policy == ENG_RECOMPUTE && s->line.n < s->n_tokens)
+    if (policy == ENG_RECOMPUTE && (s->line.n < s->n_tokens || s->line.n == 0 || kv_cell_chain(s->pool, &s->line, s->line.n - 1) != last))
         s->logits = NULL;
     eng_config *copy = eng_config_copy(c);
     eng_config_free(s->config);
@@ -231,7 +233,7 @@ static int catch_up(eng_session *s, bool logits, void (*progress)(void *, int, i
     if (progress && total > 0)
         progress(user, 0, total);
     while (s->line.n < s->n_tokens) {
-        int left = s->n_tokens - s->line.n, n = left < MAX_ROWS ? left : MAX_ROWS;
+        int left = s->n_tokens - s->line.n, n = left < s->chunk ? left : s->chunk;
         int64_t start = q_now_ns();
         ker_out out;
         memset(s->want, 0, (size_t)n);
@@ -350,6 +352,10 @@ int session_step_headless(eng_session *s, int32_t token, char *err)
     s->tokens[s->n_tokens++] = token;
     return 0;
 }
+
+void session_set_chunk(eng_session *s, int rows) { s->chunk = rows < 1 ? 1 : rows > MAX_ROWS ? MAX_ROWS : rows; }
+uint64_t session_cell_config(const eng_session *s, int cell) { return kv_cell_config(s->pool, &s->line, cell); }
+int session_cells(const eng_session *s) { return s->line.n; }
 
 eng_speed eng_session_speed(const eng_session *s) { return s->speed; }
 void eng_session_speed_reset(eng_session *s) { s->speed = (eng_speed){ 0 }; }

@@ -8,4 +8,10 @@
 /* eng_session_push without the head: no logits afterwards. Tells the layers' time from the head's. */
 int session_step_headless(eng_session *, int32_t token, char *err);
 
+/* Rows of a prefill chunk, 1 to 512 (tests cross page borders with it; the result never depends on it). */
+void session_set_chunk(eng_session *, int rows);
+/* Configuration that made a cached cell, and how many cells are cached. */
+uint64_t session_cell_config(const eng_session *, int cell);
+int session_cells(const eng_session *);
+
 #endif

@@ -77,8 +77,8 @@ void vocab_chat_read(const gguf_file *f, vocab_chat *c)
                            other ? other : _("unnamed"));
         return;
     }
-    c->thinks = within(t, "enable_thinking") != NULL;
     c->opens_think = within(t, "assistant\n" THINK "\n'") || within(t, "assistant\\n" THINK "\\n'");
+    c->thinks = c->opens_think || within(t, "enable_thinking");
     c->strips_think = within(t, UNTHINK) != NULL;
     c->replays_turn = within(t, "last_query_index") != NULL;
     c->tool_response = within(t, "<tool_response>") != NULL;
@@ -203,7 +203,7 @@ int vocab_render(const vocab *v, const eng_message *m, int n, bool reply, int th
     }
     if (reply) {
         open_turn(&f, "assistant");
-        if (think == 0 && (c->thinks || c->opens_think)) {
+        if (think == 0 && c->thinks) {
             mark(&f, THINK);
             words(&f, "\n\n");
             mark(&f, UNTHINK);

@@ -16,7 +16,7 @@ enum vocab_type { VOCAB_NORMAL = 1, VOCAB_UNKNOWN = 2, VOCAB_CONTROL = 3, VOCAB_
 /* What tokenizer.chat_template says, as far as ChatML goes. */
 typedef struct vocab_chat {
     bool has;                      /* the file has a chat template                                       */
-    bool thinks;                   /* it knows enable_thinking (Qwen3)                                   */
+    bool thinks;                   /* it knows enable_thinking (Qwen3), or opens with <think>             */
     bool opens_think;              /* its reply always begins with <think> (Qwen3-Thinking)              */
     bool strips_think;             /* thinking of past replies is dropped                                */
     bool replays_turn;             /* but kept in replies after the last question (Qwen3, tool loops)    */

@@ -140,20 +140,36 @@ void mem_documents_free(mem_documents *l)
 }
 
 /* ---- what rag asks ---- */
-static const struct { const char *candidates, *with, *of; } by_kind[] = {
+#define CHUNK_COLUMNS "c.id, c.document, d.title, c.heading, c.text, d.trust, c.start, d.added, c.ordinal"
+/* role 2 is a model's */
+#define CHAT_COLUMNS "m.id, m.conversation, c.title, '', m.text, CASE m.role WHEN 2 THEN 2 ELSE 0 END, 0, m.created, 0"
+
+static const struct { const char *candidates, *one, *with, *of; } by_kind[] = {
     [MEM_CHUNK] = {
-        "SELECT c.id, c.document, d.title, c.heading, c.text, d.trust, c.start, d.added, c.ordinal, -bm25(chunk_fts, 3.0, 1.0) AS b"
+        "SELECT " CHUNK_COLUMNS ", -bm25(chunk_fts, 3.0, 1.0) AS b"
         " FROM chunk_fts JOIN chunk c ON c.id=chunk_fts.rowid JOIN document d ON d.id=c.document"
         " WHERE chunk_fts MATCH ?1 AND ?2 IS NOT NULL ORDER BY b DESC, c.id LIMIT ?3",
+        "SELECT " CHUNK_COLUMNS ", 0.0 FROM chunk c JOIN document d ON d.id=c.document WHERE c.id=?",
         "SELECT doc FROM temp.chunk_words WHERE term=?", "SELECT count(*) FROM chunk"},
     /* a question asked elsewhere holds the words of the answer but not the answer */
     [MEM_CHAT] = {
-        "SELECT m.id, m.conversation, c.title, '', m.text, CASE m.role WHEN 2 THEN 2 ELSE 0 END, 0, m.created, 0, -bm25(message_fts) AS b"
+        "SELECT " CHAT_COLUMNS ", -bm25(message_fts) AS b"
         " FROM message_fts JOIN message m ON m.id=message_fts.rowid JOIN conversation c ON c.id=m.conversation"
         " WHERE message_fts MATCH ?1 AND m.conversation<>?2 AND NOT (m.role=1 AND rtrim(m.text, char(32, 9, 10, 13)) LIKE '%?')"
         " ORDER BY b DESC, m.id DESC LIMIT ?3",
+        "SELECT " CHAT_COLUMNS ", 0.0 FROM message m JOIN conversation c ON c.id=m.conversation WHERE m.id=?",
         "SELECT doc FROM temp.message_words WHERE term=?", "SELECT count(*) FROM message WHERE indexed=1"},
 };
+
+static void read_passage(sqlite3_stmt *st, enum mem_kind kind, mem_passage *p)
+{
+    *p = (mem_passage){
+        .kind = kind, .id = sqlite3_column_int64(st, 0), .source = sqlite3_column_int64(st, 1), .title = store_text(st, 2),
+        .heading = store_text(st, 3), .text = store_text(st, 4), .trust = (enum mem_trust)sqlite3_column_int(st, 5),
+        .offset = sqlite3_column_int64(st, 6), .created_ms = sqlite3_column_int64(st, 7), .ordinal = sqlite3_column_int(st, 8),
+        .bm25 = sqlite3_column_double(st, 9) > 0 ? sqlite3_column_double(st, 9) : 0};
+    if ((int)p->trust < MEM_TRUST_OWN || p->trust > MEM_TRUST_MODEL) p->trust = MEM_TRUST_MODEL;    /* a hostile file */
+}
 
 int mem_candidates(mem_store *s, enum mem_kind kind, const char *const *words, int n, int64_t except, int limit,
                    mem_passages *out, char *err)
@@ -174,17 +190,25 @@ int mem_candidates(mem_store *s, enum mem_kind kind, const char *const *words, i
     int rc = st ? Q_OK : Q_IO;
     while (st && (rc = store_step(s, st, err)) == 1) {
         out->v = q_realloc(out->v, sizeof *out->v * (size_t)(out->n + 1));
-        out->v[out->n++] = (mem_passage){
-            .kind = kind, .id = sqlite3_column_int64(st, 0), .source = sqlite3_column_int64(st, 1), .title = store_text(st, 2),
-            .heading = store_text(st, 3), .text = store_text(st, 4), .trust = (enum mem_trust)sqlite3_column_int(st, 5),
-            .offset = sqlite3_column_int64(st, 6), .created_ms = sqlite3_column_int64(st, 7), .ordinal = sqlite3_column_int(st, 8),
-            .bm25 = sqlite3_column_double(st, 9) > 0 ? sqlite3_column_double(st, 9) : 0};
+        read_passage(st, kind, &out->v[out->n++]);
     }
     sqlite3_finalize(st);
     store_unlock(s);
     q_buf_free(&q);
     if (rc != Q_OK) mem_passages_free(out);
     return rc;
+}
+
+int mem_passage_get(mem_store *s, enum mem_kind kind, int64_t id, mem_passage *out, char *err)
+{
+    memset(out, 0, sizeof *out);
+    store_lock(s);
+    sqlite3_stmt *st = store_query(s, err, by_kind[kind == MEM_CHAT ? MEM_CHAT : MEM_CHUNK].one, "i", id);
+    int rc = st ? store_step(s, st, err) : Q_IO;
+    if (rc == 1) read_passage(st, kind, out);
+    sqlite3_finalize(st);
+    store_unlock(s);
+    return rc == 1 ? Q_OK : rc == 0 ? q_fail(err, Q_NOTFOUND, _("this passage is no longer in memory")) : rc;
 }
 
 int mem_frequency(mem_store *s, enum mem_kind kind, const char *stem, int64_t *with, int64_t *of, char *err)
@@ -197,13 +221,18 @@ int mem_frequency(mem_store *s, enum mem_kind kind, const char *stem, int64_t *w
     return rc;
 }
 
+void mem_passage_free(mem_passage *p)
+{
+    if (!p) return;
+    free(p->title);
+    free(p->heading);
+    free(p->text);
+    memset(p, 0, sizeof *p);
+}
+
 void mem_passages_free(mem_passages *l)
 {
-    for (int i = 0; i < l->n; i++) {
-        free(l->v[i].title);
-        free(l->v[i].heading);
-        free(l->v[i].text);
-    }
+    for (int i = 0; i < l->n; i++) mem_passage_free(&l->v[i]);
     free(l->v);
     memset(l, 0, sizeof *l);
 }

@@ -204,8 +204,11 @@ typedef struct mem_passages { mem_passage *v; int n; } mem_passages;
  * MEM_CHAT leaves out conversation `except` and questions that people asked. */
 int mem_candidates(mem_store *, enum mem_kind, const char *const *words, int n, int64_t except, int limit,
                    mem_passages *out, char *err);
+/* One passage again, by what a log row holds (kind, ref); bm25 0. Q_NOTFOUND: deleted since. */
+int mem_passage_get(mem_store *, enum mem_kind, int64_t id, mem_passage *out, char *err);
 /* In how many passages of this kind the stem occurs, and how many there are. */
 int mem_frequency(mem_store *, enum mem_kind, const char *stem, int64_t *with, int64_t *of, char *err);
+void mem_passage_free(mem_passage *);
 void mem_passages_free(mem_passages *);
 
 /* The words of a text as the index sees them. Folded: Unicode case folding, marks stripped (ё is е, й stays),

@@ -3,15 +3,17 @@
  * memory's and any thread may call. It never writes a prompt and never decides what a model reads of it.
  *
  * The score, 0..1, is meant to be compared with memory.min_score:
- *     score = coverage * evidence * (0.8 + 0.2 * bm25 / best bm25 of this search)
+ *     score = coverage^1.5 * evidence * (0.8 + 0.2 * bm25 / best bm25 of this search)
  *   weight of a query word  w = ln(1 + (N - n + .5) / (n + .5)), where n and N count the passages with the word
  *     and all passages, in memory plus in a background of 2000 imagined passages of everyday language: a word of
  *     the everyday list (rag/common.c) is in 200 of those, any other in 2. Words of grammar ("what", "is") weigh
  *     nothing, numbers of one or two digits and single letters a fixed 0.8. (BM25's idf, Robertson & Zaragoza,
  *     2009, eq. 3.3, with that prior.)
- *   presence of a word  s = 1 in the heading; else tf / (tf + 0.25) in the text.
+ *   presence of a word  s = 1 in the passage's own heading; else the larger of tf / (tf + 0.1) in the text and
+ *     0.6 in a heading above it.
  *   coverage = sum of w s over the passage's words / sum of the six largest w of the query, at most 1:
- *     how much of the question the passage speaks of.
+ *     how much of the question the passage speaks of; to the power of 1.5, because half of a question is less than
+ *     half of a reason to feed it.
  *   evidence = m / (m + 16), m = sum of (w s)^2: whether what matched is particular enough to mean anything.
  *     One everyday word gives .25, one word rare in memory .7. */
 #ifndef QUORUM_RAG_H
@@ -111,8 +113,9 @@ int rag_manual(mem_store *, char *err);
 int rag_remove(mem_store *, int64_t document, char *err);
 
 /* Cuts a text into chunks of about 1000 bytes at headings, paragraphs and sentences; fenced code stays whole up to
- * 4000. Returns how many; *out and the headings are malloc'ed, texts point into text. For tests and other importers. */
-int rag_chunk(const char *text, size_t n, mem_chunk **out);
+ * 4000. Without `markdown` nothing is a heading or a fence. Returns how many; *out and the headings are malloc'ed,
+ * texts point into text. For tests and other importers. */
+int rag_chunk(const char *text, size_t n, bool markdown, mem_chunk **out);
 void rag_chunks_free(mem_chunk *, int n);
 
 #endif

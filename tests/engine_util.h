@@ -26,11 +26,11 @@ static inline cJSON *util_json(const char *dir, char *name)
 
 /* Unpacks the checked-in model of an architecture into a file of this process; the caller frees the path and
  * removes the file. */
-static inline char *util_model(const char *arch)
+static inline char *util_model(const char *name)
 {
     const char *build = getenv("BUILD");
-    char *from = q_printf("tests/golden/engine/%s/model.gguf.gz", arch);
-    char *to = q_printf("%s/golden-%s-%ld.gguf", build ? build : "build", arch, (long)getpid());
+    char *from = q_printf("tests/golden/engine/%s/model.gguf.gz", name);
+    char *to = q_printf("%s/golden-%s-%ld.gguf", build ? build : "build", name, (long)getpid());
     static unsigned char block[1 << 16];
     gzFile z = gzopen(from, "rb");
     FILE *f = fopen(to, "wb");

@@ -365,6 +365,13 @@ static void deletion_clears_rows_indexes_and_bytes(void)
     mem_passages p;
     OK(mem_candidates(s, MEM_CHUNK, w, 1, 0, 5, &p, err));
     CHECK_INT(p.n, 1);
+    mem_passage again;
+    OK(mem_passage_get(s, MEM_CHUNK, p.v[0].id, &again, err));
+    CHECK_STR(again.text, "zzqchunk2");
+    mem_passage_free(&again);
+    OK(mem_passage_get(s, MEM_CHAT, r, &again, err));
+    CHECK_INT(again.trust, MEM_TRUST_MODEL);
+    mem_passage_free(&again);
     mem_log log[2] = {{.rank = 1, .kind = MEM_CHUNK, .ref = p.n ? p.v[0].id : 0, .label = (char *)"zzqtitle.md", .terms = (char *)"zzqchunk2", .score = .5},
                       {.rank = 2, .kind = MEM_CHAT, .ref = r, .label = (char *)"chat: zzqtitle", .terms = (char *)"zzqanswer", .score = .4}};
     mem_passages_free(&p);
@@ -379,6 +386,7 @@ static void deletion_clears_rows_indexes_and_bytes(void)
     CHECK_INT(mem_document_delete(s, doc, err), Q_NOTFOUND);
     CHECK_INT(vocabulary(s, "chunk_words", "zzq%"), 0);
     CHECK_INT(vocabulary(s, "message_words", "zzq%"), 0);
+    CHECK_INT(mem_passage_get(s, MEM_CHAT, r, &again, err), Q_NOTFOUND);
     mem_logs l;
     OK(mem_log_get(s, other, &l, err));
     CHECK_INT(l.n, 2);

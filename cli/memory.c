@@ -1,0 +1,180 @@
+/* cli/memory: `quorum memory`: add, search, list, delete, on the same store as the conversations. Single-threaded.
+ * It never loads a model: tokens of passages are estimated. */
+#include "cli/cli.h"
+#include "cli/common.h"
+
+#include <cjson/cJSON.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "rag/rag.h"
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int sig) { (void)sig; interrupted = 1; }
+
+static bool show_file(void *user, const rag_progress *p)
+{
+    if (p->note) fprintf(stderr, "quorum: %s\n", p->note);
+    else if (isatty(2)) fprintf(stderr, "\r\033[K%d %s", p->seen, p->path);
+    return !interrupted;
+}
+
+static int add(mem_store *s, int n, char **path, char *err)
+{
+    struct sigaction a = {.sa_handler = on_interrupt};
+    sigaction(SIGINT, &a, NULL);            /* what was added stays; the present file ends whole */
+    rag_progress all = {0};
+    int rc = Q_OK, bad = 0;
+    for (int i = 0; i < n && !interrupted; i++) {
+        rag_progress p;
+        rag_add_opts o = {.progress = show_file};
+        int one = rag_add(s, path[i], &o, &p, err);
+        if (isatty(2)) fputs("\r\033[K", stderr);
+        all.added += p.added;
+        all.unchanged += p.unchanged;
+        all.skipped += p.skipped;
+        all.chunks += p.chunks;
+        if (one == Q_OK) continue;
+        bad = cli_fail(err);
+        rc = one;
+        if (one == Q_IO || one == Q_CANCEL) break;
+    }
+    printf(_("%d added (%d passages), %d unchanged, %d skipped\n"), all.added, all.chunks, all.unchanged, all.skipped);
+    return rc == Q_OK ? 0 : bad;
+}
+
+static void one_line(const char *text, size_t max)
+{
+    size_t n = strlen(text);
+    bool more = n > max;
+    if (more) n = q_utf8_whole(text, max);
+    for (size_t i = 0; i < n; i++) putchar((unsigned char)text[i] < 32 || text[i] == 127 ? ' ' : text[i]);
+    puts(more ? "…" : "");
+}
+
+static int search(mem_store *s, const char *text, int max, bool json, char *err)
+{
+    rag_config c = rag_config_default();
+    c.max_passages = max;
+    c.budget = 1000000;
+    rag_result *r;
+    if (rag_search(s, &c, text, NULL, &r, err) != Q_OK) return cli_fail(err);
+    if (json) {
+        static const char *const trust[] = {"own", "manual", "model"};
+        cJSON *o = cJSON_CreateObject(), *a = cJSON_AddArrayToObject(o, "passages");
+        cJSON_AddNumberToObject(o, "v", 1);
+        cJSON_AddStringToObject(o, "query", text);
+        cJSON_AddNumberToObject(o, "min_score", r->min_score);
+        cJSON_AddNumberToObject(o, "fed", r->n_fed);
+        cJSON_AddNumberToObject(o, "best_below", r->best_below);
+        cJSON *t = cJSON_AddArrayToObject(o, "terms");
+        for (int i = 0; i < r->n_term; i++) {
+            cJSON *e = cJSON_CreateObject();
+            cJSON_AddStringToObject(e, "word", r->term[i].word);
+            cJSON_AddStringToObject(e, "stem", r->term[i].stem);
+            cJSON_AddNumberToObject(e, "weight", r->term[i].weight);
+            cJSON_AddNumberToObject(e, "with", (double)r->term[i].with);
+            cJSON_AddNumberToObject(e, "of", (double)r->term[i].of);
+            cJSON_AddItemToArray(t, e);
+        }
+        for (int i = 0; i < r->n; i++) {
+            const rag_passage *p = &r->v[i];
+            cJSON *e = cJSON_CreateObject();
+            cJSON_AddNumberToObject(e, "rank", p->rank);
+            cJSON_AddNumberToObject(e, "number", p->number);
+            cJSON_AddStringToObject(e, "fate", rag_fate_word(p->fate));
+            cJSON_AddStringToObject(e, "kind", p->kind == MEM_CHUNK ? "document" : "chat");
+            cJSON_AddNumberToObject(e, "source", (double)p->source);
+            cJSON_AddStringToObject(e, "label", p->label);
+            cJSON_AddStringToObject(e, "trust", trust[p->trust]);
+            cJSON_AddNumberToObject(e, "offset", (double)p->offset);
+            cJSON_AddNumberToObject(e, "score", p->score);
+            cJSON_AddNumberToObject(e, "coverage", p->coverage);
+            cJSON_AddNumberToObject(e, "evidence", p->evidence);
+            cJSON_AddNumberToObject(e, "bm25", p->bm25);
+            cJSON_AddStringToObject(e, "text", p->text);
+            cJSON_AddItemToArray(a, e);
+        }
+        char *out = cJSON_PrintUnformatted(o);
+        if (out) puts(out);
+        free(out);
+        cJSON_Delete(o);
+    } else {
+        for (int i = 0; i < r->n; i++) {
+            if (r->v[i].fate != RAG_FED) continue;
+            printf("[%d] %.2f  %s\n    ", r->v[i].number, r->v[i].score, r->v[i].label);
+            one_line(r->v[i].text, 300);
+        }
+        q_buf b = {0};
+        puts(rag_summary(r, &b));
+        q_buf_free(&b);
+    }
+    rag_result_free(r);
+    return 0;
+}
+
+static int list(mem_store *s, char *err)
+{
+    static const char *const trust[] = {N_("own"), N_("manual"), N_("model")};
+    mem_documents l;
+    if (mem_document_list(s, &l, err) != Q_OK) return cli_fail(err);
+    for (int i = 0; i < l.n; i++) {
+        char size[32];
+        printf("%5lld  %-7s %9s %5d  %s\n", (long long)l.v[i].id, _(trust[l.v[i].trust]), q_bytes_words((uint64_t)l.v[i].bytes, size),
+               l.v[i].n_chunks, l.v[i].title);
+    }
+    if (l.n == 0) puts(_("memory holds no documents: quorum memory add PATH takes some in"));
+    mem_documents_free(&l);
+    return 0;
+}
+
+int cmd_memory(int argc, char **argv)
+{
+    const char *db = NULL, *act = NULL, *rest[256];
+    int n = 0, max = 5;
+    bool json = false, plain = false;
+    for (int i = 1; i < argc; i++) {
+        const char *v;
+        bool dash = argv[i][0] == '-' && argv[i][1] && !plain;
+        if (dash && strcmp(argv[i], "--") == 0) plain = true;
+        else if (dash && strcmp(argv[i], "--json") == 0) json = true;
+        else if (dash && (v = cli_opt(argc, argv, &i, "--db")) != NULL) db = v;
+        else if (dash && (v = cli_opt(argc, argv, &i, "-n")) != NULL) {
+            if (!cli_int(v, 1, 20, &max)) return cli_usage("memory", _("-n is a number from 1 to 20"));
+        } else if (dash) return cli_usage("memory", _("unknown or incomplete option"));
+        else if (!act) act = argv[i];
+        else if (n < 256) rest[n++] = argv[i];
+        else return cli_usage("memory", _("too many arguments"));
+    }
+    static const struct { const char *name; int min, max; } acts[] = {{"add", 1, 256}, {"search", 1, 256}, {"list", 0, 0}, {"delete", 1, 1}};
+    int which = -1;
+    for (int i = 0; act && i < 4; i++)
+        if (strcmp(act, acts[i].name) == 0) which = i;
+    if (which < 0) return cli_usage("memory", act ? _("memory knows add, search, list and delete") : "");
+    if (n < acts[which].min || n > acts[which].max) return cli_usage("memory", _("wrong number of arguments"));
+
+    char err[Q_ERRLEN], *end = NULL;
+    long long id = which == 3 ? strtoll(rest[0], &end, 10) : 0;
+    if (which == 3 && (end == rest[0] || *end || id <= 0)) return cli_usage("memory", _("delete takes an ID as quorum memory list shows it"));
+    mem_store *s;
+    if (mem_open(db, &s, err) != Q_OK || rag_manual(s, err) != Q_OK) return cli_fail(err);
+    int status = 0;
+    if (which == 0) {
+        status = add(s, n, (char **)rest, err);
+    } else if (which == 1) {
+        q_buf q = {0};
+        for (int i = 0; i < n; i++) q_buf_printf(&q, "%s%s", i ? " " : "", rest[i]);
+        status = search(s, q.p, max, json, err);
+        q_buf_free(&q);
+    } else if (which == 2) {
+        status = list(s, err);
+    } else if (rag_remove(s, id, err) != Q_OK) {
+        status = cli_fail(err);
+    }
+    mem_close(s);
+    return status;
+}

@@ -1,0 +1,166 @@
+/* cli/model: `quorum model info | list | fetch | carve | synth`. Main thread; prints what the engine says.
+ * It never opens a model for running. */
+#include "cli/cli.h"
+#include "cli/fetch.h"
+#include "engine/engine.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct option { const char *name; const char **value; bool *flag; } option;
+
+/* Sorts argv[1..] into options and at most max words; returns the number of words, or -1 after a usage message. */
+static int parse(int argc, char **argv, const option *o, const char **words, int max)
+{
+    int n = 0;
+    for (int i = 1; i < argc; i++) {
+        const option *hit = NULL;
+        if (argv[i][0] != '-' || !argv[i][1]) {
+            if (n == max) return cli_usage("model", _("too many arguments")), -1;
+            words[n++] = argv[i];
+            continue;
+        }
+        for (const option *x = o; x->name; x++)
+            if (strcmp(x->name, argv[i]) == 0) hit = x;
+        if (!hit || (hit->value && ++i == argc)) {
+            char *p = q_printf(hit ? _("%s needs a value") : _("unknown option %s"), hit ? hit->name : argv[i]);
+            cli_usage("model", p);
+            free(p);
+            return -1;
+        }
+        if (hit->value) *hit->value = argv[i];
+        else *hit->flag = true;
+    }
+    return n;
+}
+
+static int model_info(int argc, char **argv)
+{
+    bool json = false;
+    const char *file = NULL;
+    const option o[] = {{"--json", NULL, &json}, {NULL, NULL, NULL}};
+    if (parse(argc, argv, o, &file, 1) < 0) return 2;
+    char err[Q_ERRLEN], *path;
+    q_buf out = {0};
+    int rc = cli_model_path(file, &path, err);
+    if (rc == Q_OK) rc = eng_describe(path, json, &out, err);
+    if (rc == Q_OK) fwrite(out.p, 1, out.len, stdout);
+    q_buf_free(&out);
+    free(path);
+    return rc ? cli_fail(err) : 0;
+}
+
+static void list_json(const eng_found *list, int n)
+{
+    cJSON *all = cJSON_CreateArray();
+    for (int i = 0; i < n; i++) {
+        cJSON *j = cJSON_CreateObject();
+        cJSON_AddStringToObject(j, "name", list[i].name);
+        cJSON_AddStringToObject(j, "path", list[i].path);
+        cJSON_AddStringToObject(j, "place", list[i].place);
+        cJSON_AddStringToObject(j, "architecture", list[i].arch);
+        cJSON_AddStringToObject(j, "type", list[i].quant);
+        cJSON_AddNumberToObject(j, "file_bytes", (double)list[i].bytes);
+        cJSON_AddNumberToObject(j, "parameters", (double)list[i].params);
+        cJSON_AddNumberToObject(j, "experts", list[i].n_expert);
+        cJSON_AddNumberToObject(j, "experts_used", list[i].n_expert_used);
+        cJSON_AddBoolToObject(j, "fits", list[i].fits);
+        if (list[i].problem) cJSON_AddStringToObject(j, "problem", list[i].problem);
+        else cJSON_AddNullToObject(j, "problem");
+        cJSON_AddItemToArray(all, j);
+    }
+    char *s = cJSON_Print(all);
+    puts(s ? s : "[]");
+    cJSON_free(s);
+    cJSON_Delete(all);
+}
+
+static int model_list(int argc, char **argv)
+{
+    bool json = false;
+    const option o[] = {{"--json", NULL, &json}, {NULL, NULL, NULL}};
+    if (parse(argc, argv, o, NULL, 0) < 0) return 2;
+    char err[Q_ERRLEN], w[32];
+    eng_found *list;
+    int n, rc = eng_find(&list, &n, err);
+    if (rc) return cli_fail(err);
+    if (json) list_json(list, n);
+    else if (!n) fprintf(stderr, "%s\n", _("no models found: `quorum model fetch` brings the default one, QUORUM_MODELS=FOLDER:FOLDER names yours"));
+    for (int i = 0; !json && i < n; i++) {
+        const eng_found *f = &list[i];
+        char experts[40] = "-";
+        if (f->n_expert) snprintf(experts, sizeof experts, "%d/%d", f->n_expert_used, f->n_expert);
+        printf("%-48s %10s  %-7s %-9s %-7s %s\n", f->name, q_bytes_words(f->bytes, w), *f->quant ? f->quant : "-",
+               *f->arch ? f->arch : "-", experts, f->place);
+        if (f->problem) printf("    %s\n", f->problem);
+        else if (!f->fits) printf("    %s\n", _("does not fit in the memory that is free now"));
+    }
+    eng_found_free(list, n);
+    return 0;
+}
+
+static int model_fetch(int argc, char **argv)
+{
+    bool again = false;
+    const option o[] = {{"--again", NULL, &again}, {NULL, NULL, NULL}};
+    if (parse(argc, argv, o, NULL, 0) < 0) return 2;
+    char err[Q_ERRLEN];
+    if (fetch_default_model(again, err)) return cli_fail(err);
+    char *path = eng_default_model();
+    puts(path);
+    free(path);
+    return 0;
+}
+
+static int model_carve(int argc, char **argv)
+{
+    bool force = false;
+    const char *recipe = NULL, *files[2];
+    const option o[] = {{"--recipe", &recipe, NULL}, {"--force", NULL, &force}, {NULL, NULL, NULL}};
+    int n = parse(argc, argv, o, files, 2);
+    if (n < 0) return 2;
+    if (n != 2 || !recipe) return cli_usage("model", _("carve needs IN, OUT and --recipe R"));
+    char err[Q_ERRLEN];
+    cli_progress p;
+    cli_progress_start(&p, _("carving"));
+    int rc = eng_carve(files[0], recipe, files[1], force, cli_progress_step, &p, err);
+    cli_progress_end(&p, rc == Q_OK);
+    return rc ? cli_fail(err) : 0;
+}
+
+static int model_synth(int argc, char **argv)
+{
+    const char *arch = "qwen3moe", *like = "30b-a3b", *type = "Q4_K_M", *layers = "0", *seed = "1", *out = NULL;
+    const option o[] = {{"--arch", &arch, NULL}, {"--like", &like, NULL}, {"--type", &type, NULL}, {"--layers", &layers, NULL},
+                        {"--seed", &seed, NULL}, {NULL, NULL, NULL}};
+    int n = parse(argc, argv, o, &out, 1);
+    if (n < 0) return 2;
+    if (n != 1) return cli_usage("model", _("synth needs the file to write"));
+    char *end, *end2, err[Q_ERRLEN];
+    long n_layer = strtol(layers, &end, 10);
+    unsigned long long s = strtoull(seed, &end2, 10);
+    if (!*layers || *end || n_layer < 0 || n_layer > 100000) return cli_usage("model", _("--layers takes a number, 0 for all"));
+    if (!*seed || *end2) return cli_usage("model", _("--seed takes a number"));
+    cli_progress p;
+    cli_progress_start(&p, _("writing random weights"));
+    int rc = eng_synth(arch, like, type, (int)n_layer, s, out, cli_progress_step, &p, err);
+    cli_progress_end(&p, rc == Q_OK);
+    return rc ? cli_fail(err) : 0;
+}
+
+static const struct { const char *name; int (*run)(int, char **); } verbs[] = {
+    {"info", model_info}, {"list", model_list}, {"fetch", model_fetch}, {"carve", model_carve}, {"synth", model_synth},
+};
+
+int cmd_model(int argc, char **argv)
+{
+    if (argc < 2) return cli_usage("model", _("say what to do: info, list, fetch, carve or synth"));
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        if (strcmp(argv[1], verbs[i].name) == 0) return verbs[i].run(argc - 1, argv + 1);
+    char *p = q_printf(_("model does not know \"%s\""), argv[1]);
+    int rc = cli_usage("model", p);
+    free(p);
+    return rc;
+}

@@ -1,0 +1,215 @@
+/* tests: the agent's whole interface over scripted values, so that screens can be drawn and keys pressed without a model.
+ * What a person did is written into fake.said, one line an act. Linked instead of the real one: every agt_* is here. */
+#ifndef QUORUM_FAKE_AGENT_H
+#define QUORUM_FAKE_AGENT_H
+#include "agent/agent.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct fake {
+    agt_status st;
+    agt_routing rt;             /* arrays owned here */
+    q_buf said;
+    struct { char *key, *value; } set[32]; int n_set;
+    char *settings[32];
+} fake;
+
+static const agt_command fake_commands[] = {
+    { "set", "задать", "NAME VALUE", N_("Change a knob; alone: list them all"), NULL, AGT_COMPLETE_KNOB, 0 },
+    { "again", "снова", "[NAME=VALUE…]", N_("Answer again, with other settings if given"), NULL, AGT_COMPLETE_KNOB, 0 },
+    { "copy", "копия", "", N_("Copy the last answer"), NULL, AGT_COMPLETE_NONE, AGT_UI_COPY },
+    { "quit", "выход", "", N_("Leave"), "Ctrl-D", AGT_COMPLETE_NONE, AGT_UI_QUIT } };
+const agt_command *agt_commands(int *n) { *n = 4; return fake_commands; }
+
+static const q_knob fake_knobs[] = {
+    { "experts.k", "num_experts_per_tok", Q_KNOB_INTS, 1, 16, NULL, Q_EFFECT_ROUTING, N_("experts that speak for each token"), 0 },
+    { "rope.theta", "rope_theta", Q_KNOB_FLOAT, 1, 1e9, NULL, Q_EFFECT_POSITION, N_("base of the rotations"), 1 },
+    { "sampler.temperature", NULL, Q_KNOB_FLOAT, 0, 5, NULL, Q_EFFECT_SAMPLING, N_("0 takes the likeliest token"), 2 },
+    { "kv.type", NULL, Q_KNOB_CHOICE, 0, 0, "f16,f32,q8_0", Q_EFFECT_ALLOCATION, N_("numbers in the cache"), 3 } };
+int agt_knob_count(const agt *a) { return 4; }
+const q_knob *agt_knob(const agt *a, int i) { return &fake_knobs[i]; }
+const char *agt_knob_value(agt *a, const q_knob *k, q_buf *b)
+{
+    static const char *const v[] = { "12", "100000", "0.7", "f16" };
+    q_buf_clear(b);
+    q_buf_puts(b, v[k->id]);
+    return b->p;
+}
+bool agt_knob_default(agt *a, const q_knob *k) { return k->id != 2; }
+const char *agt_effect_word(enum q_effect e) { return e == Q_EFFECT_ROUTING ? "routing" : "sampling"; }
+
+#define SAY(...) q_buf_printf(&fake.said, __VA_ARGS__)
+void agt_submit(agt *a, const char *t) { SAY("submit %s\n", t); }
+void agt_stop(agt *a) { SAY("stop\n"); }
+void agt_pause(agt *a, bool on) { SAY("pause %d\n", on); }
+void agt_step(agt *a) { SAY("step\n"); }
+void agt_nudge_k(agt *a, int d) { SAY("nudge %+d\n", d); }
+void agt_toggle(agt *a) { SAY("toggle\n"); }
+void agt_again(agt *a, int64_t m, const char *s) { SAY("again %lld %s\n", (long long)m, s); }
+void agt_edit(agt *a, int64_t m, const char *t) { SAY("edit %lld %s\n", (long long)m, t); }
+void agt_branch(agt *a, int64_t m, int d) { SAY("branch %lld %+d\n", (long long)m, d); }
+void agt_open_chat(agt *a, int64_t c) { SAY("open %lld\n", (long long)c); }
+void agt_ask_chats(agt *a) {}
+void agt_ask_retrieval(agt *a, int64_t m) { SAY("retrieval %lld\n", (long long)m); }
+void agt_rename(agt *a, int64_t c, const char *t) {}
+void agt_delete_chat(agt *a, int64_t c) {}
+void agt_keep_place(agt *a, int64_t s, const char *d) {}
+void agt_show_routing(agt *a, int64_t m) { SAY("routing %lld\n", (long long)m); }
+bool agt_busy(const agt *a) { return fake.st.busy; }
+int agt_wake_fd(const agt *a) { return -1; }
+bool agt_next(agt *a, agt_event *e) { return false; }
+void agt_get_status(agt *a, agt_status *out) { *out = fake.st; }
+
+void agt_setting_put(agt *a, const char *key, const char *value)
+{
+    int i = 0;
+    while (i < fake.n_set && strcmp(fake.set[i].key, key) != 0) i++;
+    if (i == fake.n_set) { fake.n_set++; fake.set[i].key = q_strdup(key); }
+    free(fake.set[i].value);
+    fake.set[i].value = q_strdup(value);
+}
+char *agt_setting_get(agt *a, const char *key)
+{
+    for (int i = 0; i < fake.n_set; i++) if (strcmp(fake.set[i].key, key) == 0) return q_strdup(fake.set[i].value);
+    return NULL;
+}
+
+void agt_message_free(agt_message *m) { free(m->text); free(m->thinking); free(m->label); }
+void agt_event_free(agt_event *e)
+{
+    free(e->text);
+    free(e->name);
+    free(e->note);
+    free(e->draft);
+    for (int i = 0; i < (e->n_messages ? e->n_messages : e->message ? 1 : 0); i++) agt_message_free(&e->message[i]);
+    free(e->message);
+    for (int i = 0; i < e->n_chats; i++) free(e->chat[i].title);
+    free(e->chat);
+    free(e->retrieval);
+}
+
+void agt_get_routing(agt *a, agt_routing *io)
+{
+    if (io->version == fake.rt.version) return;
+    agt_routing_free(io);
+    *io = fake.rt;
+    size_t n = (size_t)(io->n_layer * io->n_expert), l = (size_t)io->n_layer, k = l * (size_t)io->k_max;
+#define DUP(f, count) io->f = memcpy(q_alloc((count) * sizeof *io->f + 1), fake.rt.f, (count) * sizeof *io->f)
+    DUP(cell, n); DUP(strange, l); DUP(entropy, l); DUP(margin, l); DUP(now, k); DUP(now_weight, k);
+#undef DUP
+}
+void agt_routing_free(agt_routing *r)
+{
+    free(r->cell); free(r->strange); free(r->entropy); free(r->margin); free(r->now); free(r->now_weight);
+    memset(r, 0, sizeof *r);
+}
+
+char **agt_completions(agt *a, const char *line, size_t at, size_t *start, int *n)
+{
+    static const char *const words[] = { "/set", "/again", "/copy", "/quit", "experts.k", "rope.theta", "sampler.temperature", "kv.type" };
+    size_t s = at;
+    while (s > 0 && line[s - 1] != ' ') s--;
+    char **out = q_alloc(sizeof *out * 8);
+    *start = s;
+    *n = 0;
+    for (int i = 0; i < 8; i++)
+        if ((s == 0) == (words[i][0] == '/') && strncmp(words[i], line + s, at - s) == 0) out[(*n)++] = q_strdup(words[i]);
+    if (!*n) { free(out); return NULL; }
+    return out;
+}
+
+/* ---- scripted values ---- */
+static uint32_t fake_seed = 7;
+static uint32_t fake_rand(void) { return fake_seed = fake_seed * 1664525u + 1013904223u, fake_seed >> 8; }
+
+/* Routing of n_layer layers from `first` on, n experts, k of them now. */
+static void fake_routing(int first, int n_layer, int n, int k)
+{
+    static uint64_t version;
+    agt_routing *r = &fake.rt;
+    agt_routing_free(r);
+    fake_seed = 7;
+    *r = (agt_routing){ .version = ++version, .n_layer = n_layer, .first_layer = first, .n_expert = n, .k = k, .k_max = n, .repeat = 0.81f,
+                        .repeat_chance = (float)k / (float)n, .mean_entropy = 0.62f, .mean_margin = 0.04f, .learned = 256, .learn_need = 256, .n_tokens = 20 };
+    r->cell = q_alloc(sizeof *r->cell * (size_t)(n_layer * n));
+    r->strange = q_alloc(sizeof(float) * (size_t)n_layer);
+    r->entropy = q_alloc(sizeof(float) * (size_t)n_layer);
+    r->margin = q_alloc(sizeof(float) * (size_t)n_layer);
+    r->now = q_alloc(sizeof *r->now * (size_t)(n_layer * n));
+    r->now_weight = q_alloc(sizeof(float) * (size_t)(n_layer * n));
+    for (int l = 0; l < n_layer; l++) {
+        r->strange[l] = (float)(fake_rand() % 100) / 100.f;
+        uint16_t *now = r->now + l * n;
+        for (int i = 0; i < n; i++) now[i] = (uint16_t)i;
+        for (int i = 0; i < n; i++) { int j = (int)(fake_rand() % (uint32_t)n); uint16_t t = now[i]; now[i] = now[j]; now[j] = t; }
+        for (int i = 0; i < n; i++) {
+            if (i < k) r->cell[l * n + now[i]].now = true; else now[i] = 0xFFFF;
+            r->now_weight[l * n + i] = i < k ? 0.31f / (float)(i + 1) : NAN;
+            uint32_t d = fake_rand() % 20;
+            r->cell[l * n + i].dev = d == 0 ? 2 : d < 4 ? 1 : d == 4 ? -2 : d < 8 ? -1 : 0;
+        }
+    }
+    r->odd[0] = (agt_odd){ first + n_layer - 3, 6, 6.f, 2 };
+    r->odd[1] = (agt_odd){ first + 13, 4, 0.2f, -2 };
+    r->odd[2] = (agt_odd){ first + 12, 7, 1.9f, 1 };
+    r->n_odd = 3;
+}
+
+static void fake_model(void)
+{
+    agt_status *s = &fake.st;
+    memset(s, 0, sizeof *s);
+    strcpy(s->model, "SmolLM2 carved");
+    strcpy(s->label, "standard");
+    strcpy(s->languages, "en");
+    s->loaded = s->chat_template = s->carved = true;
+    s->k = 12;
+    s->n_expert = 16;
+    s->params_active = 128000000;
+    s->params_total = 135000000;
+    s->bytes_per_token = 110000000;
+    s->ctx_used = 812;
+    s->ctx_size = 8192;
+    s->decode_rate = 120;
+    s->n_mix = 2;
+    strcpy(s->mix[0].label, "k 12");
+    s->mix[0].cells = 640;
+    strcpy(s->mix[1].label, "k 4");
+    s->mix[1].cells = 172;
+}
+
+static agt_message *fake_message(int64_t id, enum agt_role role, const char *text)
+{
+    agt_message *m = q_alloc(sizeof *m);
+    m->id = id;
+    m->parent = id - 1;
+    m->role = role;
+    m->state = AGT_DONE;
+    m->text = q_strdup(text);
+    m->created_ms = 45660000 + id * 60000;     /* 12:41 UTC */
+    m->differs_at = -1;
+    m->sibling = m->n_siblings = 1;
+    if (role == AGT_ASSISTANT) m->label = q_strdup("standard · k 12");
+    return m;
+}
+
+static agt_retrieval *fake_retrieval(void)
+{
+    agt_retrieval *r = q_alloc(sizeof *r);
+    r->n = 3;
+    r->p = q_alloc(sizeof *r->p * 3);
+    static const struct { const char *s, *h; double v; } row[] = { { "notes/optics.md", "Rayleigh", .91 }, { "Chat of 3 May", "light", .64 }, { "notes/цвет.md", "Закат и рассвет, часть вторая", .41 } };
+    for (int i = 0; i < 3; i++)
+        r->p[i] = (agt_passage){ .chunk = i, .number = i < 2 ? i + 1 : 0, .source = q_strdup(row[i].s), .heading = q_strdup(row[i].h),
+                                 .text = q_strdup("Rayleigh scattering grows as the fourth power of frequency."), .score = row[i].v, .tokens = 155,
+                                 .why = q_strdup("sky: idf 4.1; blue: idf 3.0; rank 1") };
+    r->fed = 2;
+    r->fed_tokens = 310;
+    r->cut_budget = 1;
+    r->cut_score = 2;
+    r->best = .91;
+    r->min_score = .30;
+    return r;
+}
+#endif

@@ -1,0 +1,426 @@
+/* Sessions: a stateful fuzz (evaluate, push, branch, knob, cancel, overflow, a second session in between)
+ * whose every step is compared with a fresh session, bit for bit; cancelling from another thread; the ring.
+ * The seed is printed; QUORUM_FUZZ_SEED and QUORUM_FUZZ_STEPS (make fuzz-session) choose another and longer run. */
+#include "engine/engine.h"
+#include "engine/session.h"
+#include "tests/engine_util.h"
+#include "tests/test.h"
+
+#include <pthread.h>
+#include <time.h>
+
+static uint64_t rng;
+static uint32_t rnd(uint32_t n)
+{
+    rng = rng * 6364136223846793005u + 1442695040888963407u;
+    return n ? (uint32_t)(rng >> 33) % n : 0;
+}
+
+static eng_model *model_of(const char *arch)
+{
+    char *path = util_model(arch), err[Q_ERRLEN];
+    eng_model *m = NULL;
+    int rc = eng_model_open(path, NULL, &m, err);
+    CHECK_MSG(rc == 0, "%s", rc ? err : "");
+    remove(path);
+    free(path);
+    return m;
+}
+
+/* Every configuration that was ever used, by hash. */
+typedef struct book { eng_config *c[4096]; uint64_t h[4096]; int n; } book;
+
+static const eng_config *book_find(const book *b, uint64_t h)
+{
+    for (int i = 0; i < b->n; i++)
+        if (b->h[i] == h)
+            return b->c[i];
+    return NULL;
+}
+
+static void book_add(book *b, const eng_config *c)
+{
+    if (b->n < 4096 && !book_find(b, eng_config_hash(c))) {
+        b->h[b->n] = eng_config_hash(c);
+        b->c[b->n++] = eng_config_copy(c);
+    }
+}
+
+/* Evaluates the session's timeline anew, each cell under the configuration that the session says made it:
+ * the logits must be the same bytes. So provenance is true and nothing else leaks into a cell. */
+static bool same_as_fresh(eng_model *m, eng_session *s, const book *b)
+{
+    char err[Q_ERRLEN];
+    eng_session *f = NULL;
+    int n = eng_session_length(s), n_vocab = eng_model_info(m)->n_vocab;
+    const float *logits = eng_session_logits(s);
+    if (!logits || session_cells(s) != n)
+        return true;                   /* nothing to compare: cancelled or dropped */
+    for (int at = 0; at < n;) {
+        uint64_t h = session_cell_config(s, at);
+        int end = at;
+        while (end < n && session_cell_config(s, end) == h)
+            end++;
+        const eng_config *c = book_find(b, h);
+        if (!c) {
+            CHECK_MSG(0, "cell %d: unknown configuration", at);
+            break;
+        }
+        eng_config *same_size = eng_config_copy(c);            /* the length of the context is not in the hash */
+        CHECK(eng_config_set(same_size, "context.length", "256", err) == 0);
+        int rc = f ? eng_session_config(f, same_size, ENG_CONTINUE, err) : eng_session_new(m, same_size, &f, err);
+        eng_config_free(same_size);
+        if (!rc)
+            rc = eng_session_sync(f, eng_session_tokens(s), end, ENG_CONTINUE, NULL, NULL, err);
+        CHECK_MSG(rc == 0, "fresh session: %s", rc ? err : "");
+        if (rc)
+            break;
+        at = end;
+    }
+    bool same = f && n > 0 && eng_session_logits(f) && memcmp(logits, eng_session_logits(f), sizeof(float) * (size_t)n_vocab) == 0;
+    for (int i = 0; f && i < n; i++)
+        same = same && session_cell_config(f, i) == session_cell_config(s, i);
+    eng_session_free(f);
+    return same || n == 0;
+}
+
+static void random_knob(eng_config *c, const eng_info *o)
+{
+    char v[64], err[Q_ERRLEN];
+    int L = o->first_moe_layer + (int)rnd((uint32_t)o->n_moe_layer), E = (int)rnd((uint32_t)o->n_expert), rc = 0;
+    switch (rnd(17)) {
+    case 0: case 1: snprintf(v, sizeof v, "%d", 1 + (int)rnd((uint32_t)o->n_expert)); rc = eng_config_set(c, "experts.k", v, err); break;
+    case 2: rc = eng_config_set(c, "experts.k", rnd(2) ? "1,6,11" : "default", err); break;
+    case 3: snprintf(v, sizeof v, "%d:%d", L, E); rc = eng_config_set(c, "experts.ban", rnd(3) ? v : "none", err); break;
+    case 4: snprintf(v, sizeof v, "%d:%d=%d.5", L, E, (int)rnd(5) - 2); rc = eng_config_set(c, "experts.bias", rnd(3) ? v : "none", err); break;
+    case 5: snprintf(v, sizeof v, "%d:%d", L, E); rc = eng_config_set(c, "experts.pin", rnd(3) ? v : "none", err); break;
+    case 6: rc = eng_config_set(c, "experts.min_p", rnd(2) ? "0.5" : "0", err); break;
+    case 7: rc = eng_config_set(c, "experts.temperature", rnd(2) ? "1.5" : "1", err); break;
+    case 8: rc = eng_config_set(c, "rope_theta", rnd(2) ? "500000" : "default", err); break;
+    case 9: rc = eng_config_set(c, "rope.scaling", rnd(2) ? "yarn" : rnd(2) ? "linear" : "none", err); break;
+    case 10: rc = eng_config_set(c, "rope.factor", rnd(2) ? "4" : "2", err); break;
+    case 11: rc = eng_config_set(c, "rms_norm_eps", rnd(2) ? "0.01" : "default", err); break;
+    case 12: rc = eng_config_set(c, "attention.heads_off", rnd(2) ? "1:2" : "none", err); break;
+    case 13: rc = eng_config_set(c, "ffn.width", o->n_ff_sh && rnd(2) ? "32" : "0", err); break;
+    case 14: rc = eng_config_set(c, "kv.type", rnd(4) ? "f32" : "f16", err); break;
+    case 15: snprintf(v, sizeof v, "%d", 150 + 10 * (int)rnd(5)); rc = eng_config_set(c, "context.length", v, err); break;
+    case 16: rc = eng_config_set(c, "sampler.temperature", rnd(2) ? "0" : "1", err); break;
+    }
+    CHECK_MSG(rc == 0, "%s", rc ? err : "");
+}
+
+static void stop_now(void *user, int done, int total)
+{
+    (void)total;
+    if (done >= (int)rnd(40))
+        eng_session_cancel(user);
+}
+
+enum { SAVED = 6, MAX_LEN = 200 };
+typedef struct timeline { int32_t t[MAX_LEN]; int n; } timeline;
+
+static void fuzz(const char *arch, int steps)
+{
+    char err[Q_ERRLEN];
+    eng_model *m = model_of(arch);
+    if (!m)
+        return;
+    const eng_info *o = eng_model_info(m);
+    book *b = q_alloc(sizeof *b);
+    timeline *saved = q_alloc(sizeof *saved * SAVED), now = { .n = 0 };
+    eng_session *s = NULL, *other = NULL;
+    eng_config *c = eng_config_new(m), *oc;
+    CHECK(eng_config_set(c, "kv.type", "f32", err) == 0);
+    CHECK(eng_config_set(c, "context.length", "190", err) == 0);
+    oc = eng_config_copy(c);
+    CHECK(eng_config_set(oc, "experts.k", "3", err) == 0);
+    book_add(b, c);
+    CHECK(eng_session_new(m, c, &s, err) == 0 && eng_session_new(m, oc, &other, err) == 0);
+    int reused = 0, cancelled = 0, mixed = 0;
+    for (int step = 0; step < steps && !test_bad; step++) {
+        enum eng_policy policy = rnd(3) ? ENG_CONTINUE : ENG_RECOMPUTE;
+        timeline next = now;
+        int what = (int)rnd(8), rc = 0, room;
+        bool swapped = false;
+        session_set_chunk(s, 1 + (int)rnd(80));
+        room = eng_session_length(s) + eng_session_room(s);
+        switch (what) {
+        case 0: case 1:                /* more text */
+            for (int k = 1 + (int)rnd(60); k > 0 && next.n < room && next.n < MAX_LEN; k--)
+                next.t[next.n++] = (int32_t)rnd((uint32_t)o->n_vocab);
+            break;
+        case 2:                        /* back to a branch, perhaps shortened, perhaps with another end */
+            next = saved[rnd(SAVED)];
+            if (next.n && rnd(2))
+                next.n = 1 + (int)rnd((uint32_t)next.n);
+            next.n = next.n > room ? room : next.n;
+            for (int k = (int)rnd(20); k > 0 && next.n < room && next.n < MAX_LEN; k--)
+                next.t[next.n++] = (int32_t)rnd((uint32_t)o->n_vocab);
+            break;
+        case 3: case 4: {              /* a knob */
+            eng_config *d = eng_config_copy(c);
+            int cells = session_cells(s);
+            uint64_t last = cells ? session_cell_config(s, cells - 1) : 0;
+            random_knob(d, o);
+            rc = eng_session_config(s, d, policy, err);
+            CHECK_MSG(rc == 0 || rc == Q_RANGE, "%s", err);
+            if (!rc) {
+                eng_config_free(c);
+                c = d;
+                book_add(b, c);
+            } else {
+                eng_config_free(d);
+            }
+            CHECK(eng_session_length(s) == now.n);
+            /* Cells of the new positions were found: the logits at hand still are the former ones. */
+            swapped = policy == ENG_CONTINUE && session_cells(s) == cells && cells && session_cell_config(s, cells - 1) != last;
+            break;
+        }
+        case 5: {                      /* cancelled before or inside the work */
+            for (int k = 30; k > 0 && next.n < room && next.n < MAX_LEN; k--)
+                next.t[next.n++] = (int32_t)rnd((uint32_t)o->n_vocab);
+            if (next.n == 0)
+                break;
+            rc = eng_session_sync(s, next.t, next.n, policy, stop_now, s, err);
+            CHECK(rc == 0 || rc == Q_CANCEL);
+            cancelled += rc == Q_CANCEL;
+            eng_session_uncancel(s);
+            CHECK(eng_session_length(s) <= next.n && session_cells(s) == eng_session_length(s));
+            CHECK(memcmp(eng_session_tokens(s), next.t, sizeof *next.t * (size_t)eng_session_length(s)) == 0);
+            break;
+        }
+        case 6: {                      /* too long: refused, nothing changes */
+            int32_t *big = q_alloc(sizeof *big * (size_t)(room + 1));
+            int len = eng_session_length(s);
+            const float *l = eng_session_logits(s);
+            CHECK(eng_session_sync(s, big, room + 1, policy, NULL, NULL, err) == Q_RANGE);
+            CHECK(eng_session_length(s) == len && eng_session_logits(s) == l);
+            free(big);
+            break;
+        }
+        case 7:                        /* decode */
+            for (int k = 1 + (int)rnd(5); k > 0 && now.n < MAX_LEN && !rc; k--) {
+                int32_t t = (int32_t)rnd((uint32_t)o->n_vocab);
+                rc = eng_session_push(s, t, err);
+                CHECK(rc == (now.n == room ? Q_RANGE : 0));
+                if (!rc)
+                    now.t[now.n++] = t;
+            }
+            next = now;
+            break;
+        }
+        if (what <= 2 && next.n > 0) {
+            int before = session_cells(s);
+            rc = eng_session_sync(s, next.t, next.n, policy, NULL, NULL, err);
+            CHECK_MSG(rc == 0, "%s", rc ? err : "");
+            CHECK(eng_session_length(s) == next.n && session_cells(s) == next.n);
+            reused += before > 0 && eng_session_speed(s).prefill_tokens < next.n;
+            eng_session_speed_reset(s);
+            if (policy == ENG_RECOMPUTE)
+                for (int i = 0; i < next.n; i++)
+                    CHECK(session_cell_config(s, i) == eng_config_hash(c));
+        }
+        now.n = eng_session_length(s);
+        memcpy(now.t, eng_session_tokens(s), sizeof *now.t * (size_t)now.n);
+        if (now.n)
+            saved[rnd(SAVED)] = now;
+        eng_mix mix[8];
+        mixed += eng_session_mix(s, mix, 8) > 1;
+        CHECK_MSG(swapped || same_as_fresh(m, s, b), "step %d (%d): not what a fresh session computes", step, what);
+        if (rnd(3) == 0) {             /* another session of the same model, under another configuration */
+            int32_t t[9];
+            for (int k = 0; k < 9; k++)
+                t[k] = (int32_t)rnd((uint32_t)o->n_vocab);
+            CHECK(eng_session_sync(other, t, 9, ENG_CONTINUE, NULL, NULL, err) == 0);
+            book ob = { .c = { oc }, .h = { eng_config_hash(oc) }, .n = 1 };
+            CHECK(same_as_fresh(m, other, &ob));
+        }
+    }
+    printf("# %s: %d steps, %d syncs reused cells, %d cancelled, %d with mixed configurations\n", arch, steps, reused, cancelled, mixed);
+    CHECK(reused > steps / 40 && cancelled > steps / 80 && mixed > steps / 40);
+    eng_session_free(s);
+    eng_session_free(other);
+    eng_config_free(c);
+    eng_config_free(oc);
+    for (int i = 0; i < b->n; i++)
+        eng_config_free(b->c[i]);
+    free(b);
+    free(saved);
+    eng_model_free(m);
+}
+
+static int steps_wanted(int otherwise)
+{
+    const char *n = getenv("QUORUM_FUZZ_STEPS");
+    return n ? atoi(n) : otherwise;
+}
+
+static void fuzz_qwen3moe(void) { fuzz("qwen3moe", steps_wanted(160)); }
+static void fuzz_glm4moe(void) { fuzz("glm4moe", steps_wanted(160)); }
+
+/* ---- cells are found again, and only where they may be ---- */
+static void reuse(void)
+{
+    char err[Q_ERRLEN];
+    eng_model *m = model_of("glm4moe");
+    if (!m)
+        return;
+    eng_session *s = NULL;
+    eng_config *a = eng_config_new(m), *k2 = eng_config_new(m), *theta = eng_config_new(m);
+    eng_config_set(k2, "experts.k", "2", err);
+    eng_config_set(theta, "rope.theta", "500000", err);
+    CHECK(eng_session_new(m, a, &s, err) == 0);
+    int32_t one[150], two[150];
+    for (int i = 0; i < 150; i++) {
+        one[i] = i;
+        two[i] = i < 100 ? i : 300 - i;
+    }
+#define EVALUATED(tokens, n, policy) (eng_session_speed_reset(s), eng_session_sync(s, tokens, n, policy, NULL, NULL, err), eng_session_speed(s).prefill_tokens)
+    CHECK_INT(EVALUATED(one, 150, ENG_CONTINUE), 150);
+    CHECK_INT(EVALUATED(two, 150, ENG_CONTINUE), 50);        /* one full page shared, the tail of 36 copied */
+    CHECK_INT(EVALUATED(one, 150, ENG_CONTINUE), 1);         /* the former branch is still there */
+    CHECK_INT(EVALUATED(two, 150, ENG_RECOMPUTE), 1);
+    CHECK(eng_session_config(s, k2, ENG_CONTINUE, err) == 0);
+    CHECK_INT(EVALUATED(two, 150, ENG_CONTINUE), 1);
+    eng_mix mix[4];
+    CHECK_INT(eng_session_mix(s, mix, 4), 2);
+    CHECK(mix[0].config == eng_config_hash(a) && mix[0].cells == 149 && mix[1].cells == 1);
+    CHECK_INT(EVALUATED(two, 150, ENG_RECOMPUTE), 150);
+    CHECK_INT(eng_session_mix(s, mix, 4), 1);
+    CHECK(eng_session_config(s, a, ENG_RECOMPUTE, err) == 0);
+    CHECK_INT(EVALUATED(two, 150, ENG_RECOMPUTE), 1);        /* back to what was: its cells were kept */
+    CHECK(eng_session_config(s, theta, ENG_CONTINUE, err) == 0);
+    CHECK_INT(eng_session_length(s), 150);                   /* the text stays, its cells do not */
+    CHECK_INT(session_cells(s), 0);
+    CHECK_INT(EVALUATED(two, 150, ENG_CONTINUE), 150);
+    CHECK(eng_session_config(s, a, ENG_CONTINUE, err) == 0);
+    CHECK_INT(session_cells(s), 150);
+    CHECK(eng_session_push(s, 5, err) == 0);
+    CHECK_INT(eng_session_length(s), 151);
+    eng_session_free(s);
+    eng_config_free(a);
+    eng_config_free(k2);
+    eng_config_free(theta);
+    eng_model_free(m);
+}
+
+/* ---- cancel from another thread ---- */
+typedef struct canceller { eng_session *s; int delay_us; int64_t at; } canceller;
+static void *cancel_soon(void *arg)
+{
+    canceller *c = arg;
+    struct timespec t = { 0, c->delay_us * 1000L };
+    nanosleep(&t, NULL);
+    c->at = q_now_ns();
+    eng_session_cancel(c->s);
+    return NULL;
+}
+
+static void cancel_from_thread(void)
+{
+    char err[Q_ERRLEN];
+    eng_model *m = model_of("qwen3moe");
+    if (!m)
+        return;
+    eng_session *s = NULL, *f = NULL;
+    eng_config *c = eng_config_new(m);
+    int32_t t[250];
+    for (int i = 0; i < 250; i++)
+        t[i] = i;
+    eng_config_set(c, "kv.type", "f32", err);
+    CHECK(eng_session_new(m, c, &s, err) == 0 && eng_session_new(m, c, &f, err) == 0);
+    CHECK(eng_session_sync(f, t, 250, ENG_CONTINUE, NULL, NULL, err) == 0);
+    int cancelled = 0;
+    int64_t worst = 0;
+    for (int i = 0; i < 30; i++) {
+        canceller k = { .s = s, .delay_us = 100 * (i % 10) };
+        pthread_t thread;
+        CHECK(eng_session_sync(s, NULL, 0, ENG_CONTINUE, NULL, NULL, err) == 0);
+        t[0] = i % 2 ? 1 : 0;          /* the other branch: most of the work is new */
+        session_set_chunk(s, i % 3 ? 64 : 512);
+        CHECK(eng_session_config(s, c, ENG_CONTINUE, err) == 0);
+        pthread_create(&thread, NULL, cancel_soon, &k);
+        int rc = 0;
+        for (int j = 0; j < 200 && !rc; j++) {                /* enough work to be interrupted */
+            t[1] = 1 + (int32_t)rnd(300);
+            rc = eng_session_sync(s, t, 250, ENG_CONTINUE, NULL, NULL, err);
+        }
+        int64_t end = q_now_ns();
+        pthread_join(thread, NULL);
+        CHECK(rc == 0 || rc == Q_CANCEL);
+        if (rc == Q_CANCEL) {
+            cancelled++;
+            worst = end - k.at > worst ? end - k.at : worst;
+            CHECK(eng_session_logits(s) == NULL && eng_session_length(s) < 250);
+        }
+        eng_session_uncancel(s);
+    }
+    t[0] = 0;
+    t[1] = 1;
+    CHECK(eng_session_sync(s, t, 250, ENG_CONTINUE, NULL, NULL, err) == 0);
+    CHECK(memcmp(eng_session_logits(s), eng_session_logits(f), sizeof(float) * (size_t)eng_model_info(m)->n_vocab) == 0);
+    printf("# %d of 30 runs cancelled, at most %.2f ms after the call\n", cancelled, (double)worst / 1e6);
+    CHECK(cancelled >= 25);
+    CHECK(worst < 50 * 1000000LL);
+    eng_session_free(s);
+    eng_session_free(f);
+    eng_config_free(c);
+    eng_model_free(m);
+}
+
+/* ---- the trace ring ---- */
+typedef struct seen { uint64_t next; int prompt, decode, bad, max_k; const eng_info *o; } seen;
+static bool on_record(void *user, const eng_trace_rec *r)
+{
+    seen *v = user;
+    v->bad += r->seq != v->next++ || r->n_layer != v->o->n_layer || (r->prompt ? r->weights != NULL : r->weights == NULL);
+    for (int l = 0; l < r->n_layer; l++)
+        for (int k = 0; k < r->max_k; k++) {
+            uint16_t id = r->ids[l * r->max_k + k];
+            v->bad += l < v->o->first_moe_layer ? id != 0xFFFF : id != 0xFFFF && id >= v->o->n_expert;
+        }
+    v->max_k = r->max_k;
+    v->prompt += r->prompt;
+    v->decode += !r->prompt;
+    return true;
+}
+
+static void trace_ring(void)
+{
+    char err[Q_ERRLEN];
+    eng_model *m = model_of("glm4moe");
+    if (!m)
+        return;
+    eng_session *s = NULL;
+    eng_config *c = eng_config_new(m);
+    int32_t t[40] = { 1, 2, 3 };
+    uint64_t cursor = 0;
+    seen v = { .o = eng_model_info(m) };
+    CHECK(eng_session_new(m, c, &s, err) == 0);
+    CHECK(eng_session_sync(s, t, 40, ENG_CONTINUE, NULL, NULL, err) == 0);
+    CHECK(eng_session_push(s, 7, err) == 0);
+    eng_config_set(c, "experts.k", "9", err);
+    CHECK(eng_session_config(s, c, ENG_CONTINUE, err) == 0);
+    CHECK(eng_trace_read(s, &cursor, on_record, &v) == 0);
+    CHECK_INT(v.max_k, 4);
+    CHECK(eng_session_push(s, 8, err) == 0);
+    CHECK(eng_trace_read(s, &cursor, on_record, &v) == 0);
+    CHECK_INT(v.max_k, 9);
+    CHECK(v.prompt == 40 && v.decode == 2 && v.bad == 0 && cursor == 42 && eng_trace_end(s) == 42);
+    eng_session_free(s);
+    eng_config_free(c);
+    eng_model_free(m);
+}
+
+int main(void)
+{
+    const char *seed = getenv("QUORUM_FUZZ_SEED");
+    rng = seed ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL) * 1000003u + (uint64_t)getpid();
+    printf("# seed %llu\n", (unsigned long long)rng);
+    RUN(fuzz_qwen3moe);
+    RUN(fuzz_glm4moe);
+    RUN(reuse);
+    RUN(cancel_from_thread);
+    RUN(trace_ring);
+    return TEST_END();
+}

@@ -1,0 +1,146 @@
+/* tests: finding models where other programs keep them, and taking one by part of its name. */
+#include "engine/engine.h"
+#include "tests/tiny.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char home[] = "/tmp/quorum-test-XXXXXX";
+
+static char *at(const char *name)
+{
+    static char path[4][512];
+    static int i;
+    char *p = path[i++ % 4];
+    snprintf(p, sizeof path[0], "%s/%s", home, name);
+    return p;
+}
+
+static void put_file(const char *name, const void *p, size_t n)
+{
+    char *path = at(name), *slash = strrchr(path, '/');
+    *slash = 0;
+    CHECK_INT(q_mkdirs(path, err), Q_OK);
+    *slash = '/';
+    CHECK_MSG(q_write_file_atomic(path, p, n, err) == Q_OK, "%s", err);
+}
+
+static void put_model(const char *name, uint64_t seed)
+{
+    put_file(name, "", 0);
+    CHECK_INT(eng_synth("qwen3moe", "smoke", "Q4_0", 1, seed, at(name), NULL, NULL, err), Q_OK);
+}
+
+static const eng_found *named(const eng_found *list, int n, const char *name)
+{
+    for (int i = 0; i < n; i++)
+        if (strcmp(list[i].name, name) == 0) return &list[i];
+    return NULL;
+}
+
+static void the_usual_places(void)
+{
+    put_model(".lmstudio/models/somebody/Smoke-GGUF/Smoke-A-Q4_0.gguf", 1);
+    put_model(".cache/llama.cpp/smoke-b.gguf", 2);
+    put_model(".cache/huggingface/hub/models--x--y/blobs/0123", 3);
+    put_file(".cache/huggingface/hub/models--x--y/snapshots/abc/.keep", "", 0);
+    CHECK_INT(symlink("../../blobs/0123", at(".cache/huggingface/hub/models--x--y/snapshots/abc/smoke-c.gguf")), 0);
+    put_model(".ollama/models/blobs/sha256-4444", 4);
+    static const char manifest[] =
+        "{\"layers\":[{\"mediaType\":\"application/vnd.ollama.image.template\",\"digest\":\"sha256:5\"},"
+        "{\"mediaType\":\"application/vnd.ollama.image.model\",\"digest\":\"sha256:4444\"}]}";
+    put_file(".ollama/models/manifests/a.host/library/smoke/d", manifest, sizeof manifest - 1);
+    put_file(".ollama/models/manifests/a.host/library/broken/x", "{\"layers\":[{\"mediaType\":", 24);
+    put_model("mine/deep/er/smoke-e.gguf", 5);
+    put_file("mine/notes.txt", "GGUF", 4);
+    put_file("mine/broken.gguf", "GGUF\3\0\0\0", 8);
+    CHECK_INT(symlink(".", at("mine/loop")), 0);
+    CHECK_INT(symlink("deep/er/smoke-e.gguf", at("mine/same-again.gguf")), 0);
+    make_recipe("00");                          /* a recipe is a GGUF, but nothing to talk with */
+    setenv("QUORUM_MODELS", at("mine"), 1);
+
+    eng_found *list = NULL;
+    int n = 0;
+    CHECK_INT(eng_find(&list, &n, err), Q_OK);
+    const eng_found *a = named(list, n, "Smoke-A-Q4_0"), *b = named(list, n, "smoke-b"), *c = named(list, n, "smoke-c"),
+                    *d = named(list, n, "smoke:d"), *bad = named(list, n, "broken");
+    CHECK(a && strcmp(a->place, "LM Studio") == 0 && strcmp(a->arch, "qwen3moe") == 0 && strcmp(a->quant, "Q4_0") == 0);
+    CHECK(a && a->n_expert == 16 && a->n_expert_used == 4 && a->params > 4000000 && a->fits && !a->problem);
+    CHECK(b && strcmp(b->place, "llama.cpp") == 0);
+    CHECK(c && strcmp(c->place, "Hugging Face") == 0);
+    CHECK(d && strcmp(d->place, "Ollama") == 0 && strstr(d->path, "blobs/sha256-4444"));
+    CHECK(bad && bad->problem && !bad->fits);
+    CHECK(list && n && list[n - 1].problem);    /* what cannot run comes last */
+    int e = 0;
+    for (int i = 0; i < n; i++) e += strcmp(list[i].name, "smoke-e") == 0 || strcmp(list[i].name, "same-again") == 0;
+    CHECK_INT(e, 1);
+    CHECK_INT(n, 6);
+    eng_found_free(list, n);
+}
+
+static void by_part_of_the_name(void)
+{
+    char *path = NULL;
+    CHECK_MSG(eng_find_model("A-q4", &path, err) == Q_OK, "%s", err);
+    CHECK(path && strstr(path, ".lmstudio/"));
+    free(path);
+    CHECK_INT(eng_find_model("smoke-", &path, err), Q_RANGE);
+    CHECK(!path && strstr(err, "smoke-b") && strstr(err, "smoke-c"));
+    CHECK_INT(eng_find_model("smoke:d", &path, err), Q_OK);
+    free(path);
+    CHECK_INT(eng_find_model("mistral", &path, err), Q_NOTFOUND);
+    CHECK(strstr(err, "QUORUM_MODELS") != NULL);
+    CHECK_INT(eng_find_model(at("mine/broken.gguf"), &path, err), Q_OK);        /* a path is taken as it is */
+    free(path);
+    CHECK_INT(eng_find_model(at("mine/none.gguf"), &path, err), Q_NOTFOUND);
+    CHECK_INT(eng_find_model(NULL, &path, err), Q_NOTFOUND);
+    CHECK(strstr(err, "quorum model fetch") != NULL);
+    char *own = eng_default_model();
+    put_model(own + strlen(home) + 1, 9);
+    free(own);
+    CHECK_INT(eng_find_model(NULL, &path, err), Q_OK);
+    free(path);
+}
+
+static void description(void)
+{
+    q_buf out = {0};
+    CHECK_INT(eng_describe(at("mine/deep/er/smoke-e.gguf"), false, &out, err), Q_OK);
+    CHECK(out.p && strstr(out.p, "16 a layer, 4 used per token") && strstr(out.p, "runs here     yes"));
+    q_buf_clear(&out);
+    CHECK_INT(eng_describe(at("mine/deep/er/smoke-e.gguf"), true, &out, err), Q_OK);
+    CHECK(out.p && strstr(out.p, "\"experts_used\":\t4"));
+    q_buf_clear(&out);
+    CHECK_INT(eng_describe(at("mine/broken.gguf"), false, &out, err), Q_FORMAT);
+
+    /* Words of a file never drive the terminal. */
+    gguf_writer *w = gguf_writer_new();
+    gguf_put_str(w, "general.architecture", "evil\033[2Jarch");
+    gguf_put_str(w, "general.name", "a\nb\r\033]0;title\007\xc2\x9bm\xff");
+    CHECK_INT(gguf_write(w, at("mine/evil.gguf"), NULL, NULL, err), Q_OK);
+    gguf_writer_free(w);
+    for (int json = 0; json < 2; json++) {
+        q_buf_clear(&out);
+        CHECK_INT(eng_describe(at("mine/evil.gguf"), json, &out, err), Q_OK);
+        CHECK(q_utf8_valid(out.p, out.len) && !strchr(out.p, 27) && !strchr(out.p, 7) && !strchr(out.p, '\r') && !strstr(out.p, "\xc2\x9b"));
+    }
+    q_buf_free(&out);
+}
+
+int main(void)
+{
+    if (!mkdtemp(home)) return 1;
+    setenv("HOME", home, 1);
+    static const char *const unset[] = {"XDG_CACHE_HOME", "XDG_DATA_HOME", "LLAMA_CACHE", "HF_HOME", "HF_HUB_CACHE", "OLLAMA_MODELS"};
+    for (size_t i = 0; i < sizeof unset / sizeof *unset; i++) unsetenv(unset[i]);
+    snprintf(recipe, sizeof recipe, "%s/mine", home);
+    q_mkdirs(recipe, err);
+    snprintf(recipe, sizeof recipe, "%s/mine/recipe.gguf", home);
+    RUN(the_usual_places);
+    RUN(by_part_of_the_name);
+    RUN(description);
+    char *rm = q_printf("rm -rf '%s'", home);
+    if (system(rm) != 0) printf("# %s is left\n", home);
+    free(rm);
+    return TEST_END();
+}

@@ -1,0 +1,471 @@
+/* rag: chunks of Markdown and of random bytes, what counts as text, the score and its threshold (the manual answers
+ * what it is about and nothing else), budget, explanation, folders with links and loops. */
+#include "rag/rag.h"
+#include "tests/test.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char dir[64], err[Q_ERRLEN];
+#define OK(call) do { err[0] = 0; int rc_ = (call); CHECK_MSG(rc_ == Q_OK, "%d %s", rc_, err); } while (0)
+
+static mem_store *open_new(void)
+{
+    mem_store *s = NULL;
+    if (mem_open(":memory:", &s, err) != Q_OK) { printf("not ok open: %s\n", err); exit(1); }
+    return s;
+}
+
+static void write_file(const char *name, const char *p, size_t n)
+{
+    char *path = q_printf("%s/%s", dir, name);
+    OK(q_write_file_atomic(path, p, n, err));
+    free(path);
+}
+
+static char *in_dir(const char *name)
+{
+    static char b[256];
+    snprintf(b, sizeof b, "%s/%s", dir, name);
+    return b;
+}
+
+static void markdown_is_cut_at_its_joints(void)
+{
+    q_buf b = {0};
+    q_buf_puts(&b, "intro before any heading\n\n# Optics #\n\nFirst paragraph.\n\n## `Rayleigh` *scattering*\n");
+    for (int i = 0; i < 40; i++) q_buf_printf(&b, "Sentence number %d is about light and air. ", i);
+    q_buf_puts(&b, "\n\n```c\nint main(void)\n{\n\n# not a heading\n");
+    for (int i = 0; i < 60; i++) q_buf_printf(&b, "    call(%d);\n", i);
+    q_buf_puts(&b, "}\n```\n\nAfter code.\n\nOther\n=====\ntext of other\n\n### deep\ndeep text\n\n#notaheading\n");
+    mem_chunk *c;
+    int n = rag_chunk(b.p, b.len, true, &c), fences = 0, rayleigh = 0;
+    size_t end = 0;
+    for (int i = 0; i < n; i++) {
+        CHECK(c[i].offset >= end && c[i].text == b.p + c[i].offset && c[i].n > 0);
+        end = c[i].offset + c[i].n;
+        CHECK(memmem(c[i].text, c[i].n, "\n## ", 4) == NULL);
+        bool opens = memmem(c[i].text, c[i].n, "```c", 4), closes = memmem(c[i].text, c[i].n, "}\n```", 5);
+        CHECK(opens == closes);
+        fences += opens;
+        rayleigh += strcmp(c[i].heading, "Optics › Rayleigh scattering") == 0;
+        if (!opens) {
+            CHECK(c[i].n <= 1400);
+            if (c[i].n > 900) CHECK_INT(c[i].text[c[i].n - 1], '.');            /* cut after a sentence */
+        }
+    }
+    CHECK_INT(fences, 1);
+    CHECK(rayleigh >= 3);
+    CHECK_STR(c[0].heading, "");
+    CHECK_STR(c[1].heading, "Optics");
+    CHECK_STR(c[n - 2].heading, "Other");
+    CHECK_STR(c[n - 1].heading, "Other › deep");
+    CHECK(memmem(c[n - 1].text, c[n - 1].n, "#notaheading", 12) != NULL);
+    rag_chunks_free(c, n);
+    n = rag_chunk("# comment\nx = 1\n", 16, false, &c);
+    CHECK_INT(n, 1);
+    CHECK_STR(c[0].heading, "");
+    rag_chunks_free(c, n);
+    CHECK_INT(rag_chunk("", 0, true, &c), 0);
+    CHECK_INT(rag_chunk(" \n\t\n", 4, true, &c), 0);
+    q_buf_free(&b);
+}
+
+static void chunks_of_random_bytes_cover_and_stay_inside(void)
+{
+    uint64_t x = 88172645463325252u;
+    static const char *const bits[] = {"# ", "\n", "\n\n", "```", "~~~", "===", "---", "word ", ". ", "\xD0\xB6", "\xF0\x9F\x98\x80", "#", " ", "\r\n", "a"};
+    for (int round = 0; round < 1500; round++) {
+        q_buf b = {0};
+        x ^= x << 13; x ^= x >> 7; x ^= x << 17;
+        size_t want = x % 9000;
+        bool raw = (x >> 40) % 3 == 0, lines = (x >> 50) % 2;
+        while (b.len < want) {
+            x ^= x << 13; x ^= x >> 7; x ^= x << 17;
+            if (raw) q_buf_putc(&b, (char)(x >> 20));
+            else q_buf_puts(&b, bits[(x >> 20) % (lines ? 15 : 11)]);
+        }
+        mem_chunk *c;
+        bool md = round & 1;
+        int n = rag_chunk(b.p ? b.p : "", b.len, md, &c);
+        size_t end = 0, covered = 0, ink = 0;
+        for (int i = 0; i < n; i++) {
+            CHECK(c[i].offset >= end && c[i].n > 0 && c[i].n <= 4000 && c[i].text == b.p + c[i].offset);
+            end = c[i].offset + c[i].n;
+            CHECK(end <= b.len);
+            covered += c[i].n;
+            if (!raw) CHECK(q_utf8_valid(c[i].text, c[i].n));
+        }
+        for (size_t i = 0; i < b.len; i++) ink += strchr(" \t\n\r\f\v", b.p[i]) == NULL || b.p[i] == 0;
+        if (!md) CHECK(covered >= ink);                                     /* nothing but white space is lost */
+        rag_chunks_free(c, n);
+        q_buf_free(&b);
+        if (test_bad) break;
+    }
+}
+
+static void knobs_take_what_the_table_allows(void)
+{
+    rag_config c = rag_config_default();
+    q_buf b = {0};
+    OK(rag_config_set(&c, "memory.min_score", ".45", err));
+    CHECK_STR(rag_config_get(&c, "memory.min_score", &b), "0.45");
+    CHECK_INT(rag_config_set(&c, "memory.min_score", "1.5", err), Q_RANGE);
+    CHECK_INT(rag_config_set(&c, "memory.min_score", "nan", err), Q_RANGE);
+    CHECK_INT(rag_config_set(&c, "memory.max_passages", "2.5", err), Q_RANGE);
+    CHECK_INT(rag_config_set(&c, "memory.on", "maybe", err), Q_RANGE);
+    CHECK_INT(rag_config_set(&c, "memory.off", "1", err), Q_NOTFOUND);
+    OK(rag_config_set(&c, "memory.on", "off", err));
+    CHECK_STR(rag_config_get(&c, "memory.on", &b), "off");
+    OK(rag_config_set(&c, "memory.min_score", "default", err));
+    CHECK(c.min_score == .30);
+    int n;
+    const q_knob *k = rag_knobs(&n);
+    for (int i = 0; i < n; i++) {                                           /* every row gets and sets its own value */
+        CHECK(rag_config_get(&c, k[i].name, &b) != NULL);
+        OK(rag_config_set(&c, k[i].name, b.p, err));
+    }
+    CHECK(rag_config_get(&c, "experts.k", &b) == NULL);
+    q_buf_free(&b);
+}
+
+static rag_result *ask(mem_store *s, const char *q)
+{
+    rag_config c = rag_config_default();
+    rag_result *r = NULL;
+    OK(rag_search(s, &c, q, NULL, &r, err));
+    return r;
+}
+
+static void manual_in(mem_store *s)
+{
+    OK(rag_manual(s, err));
+    mem_documents l;
+    OK(mem_document_list(s, &l, err));
+    CHECK_INT(l.n, 2);
+    for (int i = 0; i < l.n; i++) CHECK(l.v[i].n_chunks > 30);
+    mem_documents_free(&l);
+}
+
+static void the_manual_answers_what_it_is_about(void)
+{
+    static const struct { const char *q, *label; } t[] = {
+        {"what is experts.k?", "manual § experts.k"},
+        {"What is num_experts_per_tok?", "manual § experts.k"},
+        {"what does norm.eps do", "manual § norm.eps"},
+        {"What is rope.theta?", "manual § rope.theta"},
+        {"How do I ban an expert?", "manual § experts.ban"},
+        {"what is the difference between continue and recompute?", "manual § continue and recompute"},
+        {"how do I add documents to memory?", "manual § Adding documents: /add"},
+        {"what does memory.min_score mean", "manual § memory.min_score"},
+        {"что такое experts.k?", "справка § experts.k — сколько экспертов"},
+        {"как запретить эксперта?", "справка § experts.ban — запрет экспертов"},
+        {"что такое перплексия", "справка § Перплексия"},
+    };
+    mem_store *s = open_new();
+    double least = 1;
+    manual_in(s);
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        rag_result *r = ask(s, t[i].q);
+        CHECK_MSG(r && r->n_fed >= 1 && r->n_fed <= 3 && strcmp(r->v[0].label, t[i].label) == 0, "\"%s\": fed %d, best %s %.2f", t[i].q, r->n_fed,
+                  r->n ? r->v[0].label : "nothing", r->n ? r->v[0].score : 0);
+        if (r->n && r->v[0].score < least) least = r->v[0].score;
+        rag_result_free(r);
+    }
+    printf("# least score of a question about the manual: %.2f\n", least);
+    mem_close(s);
+}
+
+static void everyday_questions_feed_nothing(void)
+{
+    static const char *const q[] = {
+        "How are you?", "What is the capital of France?", "Write a poem about spring", "Tell me a joke", "What time is it?",
+        "Why is the sky blue?", "How do I boil an egg?", "Who wrote Romeo and Juliet?", "What should I cook for dinner tonight?",
+        "Can you help me write a letter to my boss?", "What is 12 times 8?", "Translate 'good morning' into French.",
+        "What is the meaning of life?", "How far away is the moon?", "Give me three tips for better sleep",
+        "Who was the first president of the United States?", "What's the weather like today?", "Explain how a computer works",
+        "Write a short story about a dog", "What are you called?",
+        "How many days are in a leap year?", "Recommend a good book", "How can I learn a new language quickly?", "What is love?",
+        "Explain photosynthesis to a child", "What can you do?", "Hello", "Thanks, that was great!", "Summarize World War II",
+        "How do plants grow?", "What is machine learning?", "Write a python function that adds two numbers", "What's your name?",
+        "Plan a three day trip to Rome", "What is the largest ocean?", "How do I lose weight?", "Is it going to rain tomorrow?",
+        "List the planets of the solar system", "Who are you?", "What is the speed of light?", "How old is the earth?",
+        "What is the best way to learn the guitar?", "Why do cats purr?", "How do airplanes fly?", "What is the tallest mountain?",
+        "Write an email asking for a day off", "What causes earthquakes?", "How do I change a tire?", "Name five fruits",
+        "What temperature should I bake a cake at?", "How can I improve my memory?", "What is artificial intelligence?", "Who invented the telephone?",
+        "What does 'carpe diem' mean?", "How do I reset my password?", "Compare cats and dogs", "What is a good name for a puppy?",
+        "How many cores does my computer need?", "What is the square root of 144?", "Give me a random number", "Continue the story",
+        "What happened in 1969?", "How do I sort a list in Python?", "What is a black hole?", "Is coffee bad for you?",
+        "Как дела?", "Напиши стихотворение о весне", "Какая столица Франции?", "Почему небо голубое?", "Расскажи анекдот",
+        "Сколько времени?", "Как сварить яйцо?", "Что посмотреть вечером?", "Сколько будет 12 умножить на 8?", "Кто ты?",
+        "Объясни, как работает компьютер", "Помоги написать письмо начальнику", "Какая завтра погода?", "В чём смысл жизни?",
+    };
+    mem_store *s = open_new();
+    manual_in(s);
+    double worst = 0;
+    for (size_t i = 0; i < sizeof q / sizeof *q; i++) {
+        rag_result *r = ask(s, q[i]);
+        CHECK_MSG(r->n_fed == 0, "\"%s\" was fed %s %.2f", q[i], r->n ? r->v[0].label : "", r->n ? r->v[0].score : 0);
+        if (r->n && r->v[0].score > worst) worst = r->v[0].score;
+        if (getenv("V") && r->n && r->v[0].score > .15) printf("# %.2f %s -> %s\n", r->v[0].score, q[i], r->v[0].label);
+        q_buf b = {0};
+        CHECK(strncmp(rag_summary(r, &b), r->searched ? "nothing fed" : "memory was", 10) == 0);
+        q_buf_free(&b);
+        rag_result_free(r);
+    }
+    printf("# best score of an everyday question: %.2f\n", worst);
+    mem_close(s);
+}
+
+static void a_note_is_fed_to_questions_about_it(void)
+{
+    static const char note[] =
+        "# Optics\n\n## Rayleigh\nRayleigh scattering grows with the fourth power of frequency, so short waves are scattered by air molecules "
+        "far more than long ones. That is why the sky looks blue and the sunset red.\n\n"
+        "## Lenses\nThe focal length of the old Zorki lens is 52 mm, not 50.\n\n# Дом\nКлюч от почтового ящика лежит у соседки Нины Павловны, "
+        "квартира 14.\n\nThe wifi password of the summer house is in the blue folder.\n";
+    static const struct { const char *q, *want; } t[] = {
+        {"What is Rayleigh scattering?", "fourth power"}, {"Why is the sky blue at noon but red at sunset?", "fourth power"},
+        {"what is the focal length of my Zorki?", "52 mm"}, {"У кого ключ от ящика?", "Нины Павловны"}, {"где лежат ключи от почтовых ящиков", "Нины"},
+        {"Where did I put the wifi password?", "blue folder"},
+    };
+    mem_store *s = open_new();
+    manual_in(s);
+    int64_t id;
+    OK(rag_add_text(s, "/notes/optics.md", "notes/optics.md", MEM_TRUST_OWN, note, sizeof note - 1, &id, err));
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        rag_result *r = ask(s, t[i].q);
+        CHECK_MSG(r->n_fed >= 1 && strstr(r->v[0].text, t[i].want), "\"%s\": fed %d, best %s %.2f", t[i].q, r->n_fed, r->n ? r->v[0].label : "nothing", r->n ? r->v[0].score : 0);
+        if (getenv("V")) { q_buf b = {0}; rag_explain(r, &b); printf("%s\n%.200s\n", t[i].q, b.p); q_buf_free(&b); }
+        if (i == 0 && r->n_fed) {
+            CHECK_STR(r->v[0].label, "notes/optics.md § Rayleigh");
+            CHECK_INT(r->v[0].number, 1);
+            CHECK(r->v[0].offset > 0 && strncmp(note + r->v[0].offset, r->v[0].text, 20) == 0);
+        }
+        rag_result_free(r);
+    }
+    mem_close(s);
+}
+
+static int one_token_a_byte(void *user, const char *t, size_t n) { ++*(int *)user; return (int)n; }
+
+static void budget_count_and_repeats_cut_with_a_reason(void)
+{
+    mem_store *s = open_new();
+    int64_t id;
+    char text[5][64];
+    for (int i = 0; i < 5; i++) {
+        snprintf(text[i], sizeof text[i], "kestrel sighting %d above the quarry", i == 4 ? 0 : i);   /* the last repeats the first */
+        char *name = q_printf("/k%d", i);
+        OK(rag_add_text(s, name, name, MEM_TRUST_OWN, text[i], strlen(text[i]), &id, err));
+        free(name);
+    }
+    int counted = 0;
+    rag_config c = rag_config_default();
+    c.max_passages = 2;
+    rag_scope scope = {.budget = 1000, .count = one_token_a_byte, .user = &counted};
+    rag_result *r;
+    OK(rag_search(s, &c, "kestrel quarry sighting", &scope, &r, err));
+    CHECK_INT(r->n, 5);
+    CHECK_INT(r->n_fed, 2);
+    CHECK_INT(r->n_fed + r->n_over + r->n_below, r->n);
+    CHECK_INT(counted, 2);
+    int repeats = 0, over = 0;
+    for (int i = 0; i < r->n; i++) {
+        CHECK_INT(r->v[i].rank, i + 1);
+        if (i) CHECK(r->v[i].score <= r->v[i - 1].score);
+        repeats += r->v[i].fate == RAG_REPEATS;
+        over += r->v[i].fate == RAG_OVER_COUNT;
+        double sum = 0, sq = 0;                                             /* the numbers add up as rag.h says */
+        for (int j = 0; j < r->n_term; j++) { double ws = r->term[j].weight * r->v[i].presence[j]; sum += ws; sq += ws * ws; }
+        CHECK(fabs(r->v[i].evidence - sq / (sq + 16)) < 1e-9);
+        CHECK(r->v[i].score <= pow(r->v[i].coverage, 1.5) * r->v[i].evidence + 1e-12);
+    }
+    CHECK_INT(repeats, 1);
+    CHECK_INT(over, 2);
+    rag_result_free(r);
+    scope.budget = 40;                                                      /* room for one of 35 bytes */
+    OK(rag_search(s, &c, "kestrel quarry sighting", &scope, &r, err));
+    CHECK_INT(r->n_fed, 1);
+    CHECK_INT(r->v[1].fate, RAG_OVER_BUDGET);
+    q_buf b = {0};
+    CHECK_STR(rag_summary(r, &b), "1 fed, 35 tok");
+    q_buf_clear(&b);
+    rag_explain(r, &b);
+    CHECK(strstr(b.p, "[1]") && strstr(b.p, "kestrel") && strstr(b.p, "token budget"));
+    q_buf_free(&b);
+    int64_t conv, msg;
+    OK(mem_conversation_new(s, "c", &conv, err));
+    OK(mem_message_add(s, conv, 0, MEM_USER, "q", 1, &msg, err));
+    OK(rag_log(s, msg, r, err));
+    mem_logs l;
+    OK(mem_log_get(s, msg, &l, err));
+    CHECK_INT(l.n, r->n);
+    if (l.n > 1) { CHECK_INT(l.v[0].number, 1); CHECK_STR(l.v[1].reason, "budget"); CHECK(strstr(l.v[0].terms, "kestrel")); }
+    mem_logs_free(&l);
+    rag_result_free(r);
+    c.on = false;
+    OK(rag_search(s, &c, "kestrel", NULL, &r, err));
+    CHECK(!r->searched && r->n == 0);
+    rag_result_free(r);
+    c.on = true, c.max_passages = 0;
+    OK(rag_search(s, &c, "kestrel sighting", NULL, &r, err));
+    CHECK_INT(r->n_fed, 0);
+    rag_result_free(r);
+    OK(rag_search(s, &c, "\" OR ( NEAR * ^ {", NULL, &r, err));
+    rag_result_free(r);
+    mem_close(s);
+}
+
+static void past_chats_are_found_and_the_present_one_is_not(void)
+{
+    mem_store *s = open_new();
+    int64_t a, b, m, rep;
+    OK(mem_conversation_new(s, "greenhouse", &a, err));
+    OK(mem_conversation_new(s, "now", &b, err));
+    OK(mem_message_add(s, a, 0, MEM_USER, "Which tomato did I plant in the greenhouse?", 43, &m, err));
+    q_buf t = {0};
+    for (int i = 0; i < 40; i++) q_buf_printf(&t, "Padding sentence %d of a long reply about weather. ", i);
+    q_buf_puts(&t, "\n\nThe tomato you planted in the greenhouse is Black Krim.\n\n");
+    for (int i = 0; i < 40; i++) q_buf_printf(&t, "More padding %d that says little. ", i);
+    OK(mem_reply_begin(s, a, m, "m", 1, 1, "{}", "", &rep, err));
+    OK(mem_reply_end(s, rep, MEM_DONE, "eos", t.p, t.len, "", 0, NULL, NULL, err));
+    q_buf_free(&t);
+    rag_config c = rag_config_default();
+    rag_scope scope = {.conversation = b, .budget = -1};
+    rag_result *r;
+    OK(rag_search(s, &c, "which tomato is in the greenhouse?", &scope, &r, err));
+    CHECK_INT(r->n_fed, 1);                                                 /* the reply; not the question */
+    if (r->n_fed) {
+        CHECK(strstr(r->v[0].text, "Black Krim") && strlen(r->v[0].text) <= 1400);
+        CHECK(strstr(r->v[0].label, "greenhouse") != NULL);
+        CHECK_INT(r->v[0].trust, MEM_TRUST_MODEL);
+        CHECK(r->v[0].offset > 500);
+    }
+    rag_result_free(r);
+    scope.conversation = a;
+    OK(rag_search(s, &c, "which tomato is in the greenhouse?", &scope, &r, err));
+    CHECK_INT(r->n, 0);
+    rag_result_free(r);
+    scope.conversation = b, c.chats = false;
+    OK(rag_search(s, &c, "which tomato is in the greenhouse?", &scope, &r, err));
+    CHECK_INT(r->n, 0);
+    rag_result_free(r);
+    mem_close(s);
+}
+
+struct seen { int n, notes; bool stop; };
+static bool watch(void *user, const rag_progress *p)
+{
+    struct seen *s = user;
+    s->n++;
+    s->notes += p->note != NULL;
+    return !s->stop;
+}
+
+static void folders_are_taken_once_and_safely(void)
+{
+    mem_store *s = open_new();
+    static const char ru1251[] = "\xCF\xF0\xE8\xE2\xE5\xF2, \xFD\xF2\xEE \xF1\xF2\xE0\xF0\xFB\xE9 \xF2\xE5\xEA\xF1\xF2 \xE2 \xEA\xEE\xE4\xE8\xF0\xEE\xE2\xEA\xE5";
+    mkdir(in_dir("notes"), 0700);
+    mkdir(in_dir("notes/sub"), 0700);
+    mkdir(in_dir("notes/.git"), 0700);
+    mkdir(in_dir("outside"), 0700);
+    write_file("notes/a.md", "# A\nalpha text\n", 15);
+    write_file("notes/sub/b.txt", "beta text\n", 10);
+    write_file("notes/.git/config", "hidden text\n", 12);
+    write_file("notes/image.bin", "\x89PNG\0\0\1", 7);
+    write_file("notes/bad.txt", "abc\xFF\xFE\xFDxyz", 9);
+    write_file("notes/old.txt", ru1251, sizeof ru1251 - 1);
+    write_file("notes/wide.txt", "\xFF\xFEg\0a\0m\0m\0a\0", 12);
+    write_file("notes/empty.txt", "", 0);
+    write_file("outside/secret.md", "outside text\n", 13);
+    CHECK(symlink("..", in_dir("notes/loop")) == 0);
+    CHECK(symlink("../outside/secret.md", in_dir("notes/leak.md")) == 0);
+    CHECK(symlink("sub/b.txt", in_dir("notes/same.txt")) == 0);
+    CHECK(symlink("nowhere", in_dir("notes/broken")) == 0);
+    CHECK(mkfifo(in_dir("notes/fifo"), 0600) == 0);
+    struct seen w = {0};
+    rag_add_opts o = {watch, &w};
+    rag_progress p;
+    OK(rag_add(s, in_dir("notes"), &o, &p, err));
+    CHECK_INT(p.added, 4);
+    CHECK_INT(p.skipped, 3);
+    CHECK_INT(w.notes, 3);
+    mem_documents l;
+    OK(mem_document_list(s, &l, err));
+    CHECK_INT(l.n, 4);
+    if (l.n == 4) { CHECK_STR(l.v[0].title, "notes/a.md"); CHECK_STR(l.v[2].title, "notes/sub/b.txt"); }
+    mem_documents_free(&l);
+    static const char *const find[] = {"alpha", "beta", "gamma", "старого"};
+    for (int i = 0; i < 4; i++) {
+        mem_passages g;
+        OK(mem_candidates(s, MEM_CHUNK, &find[i], 1, 0, 5, &g, err));
+        CHECK_MSG(g.n == 1, "%s: %d", find[i], g.n);
+        mem_passages_free(&g);
+    }
+    OK(rag_add(s, in_dir("notes"), NULL, &p, err));
+    CHECK_INT(p.added, 0);
+    CHECK(p.unchanged >= 4);
+    write_file("notes/a.md", "# A\nomega text\n", 15);
+    OK(rag_add(s, in_dir("notes"), NULL, &p, err));
+    CHECK_INT(p.added, 1);
+    const char *gone = "alpha";
+    mem_passages g;
+    OK(mem_candidates(s, MEM_CHUNK, &gone, 1, 0, 5, &g, err));
+    CHECK_INT(g.n, 0);
+    CHECK_INT(rag_add(s, in_dir("notes/image.bin"), NULL, &p, err), Q_FORMAT);
+    CHECK(strstr(err, "not text"));
+    CHECK_INT(rag_add(s, in_dir("missing"), NULL, &p, err), Q_NOTFOUND);
+    CHECK(rag_add(s, in_dir("notes/fifo"), NULL, &p, err) != Q_OK);          /* and does not wait for a writer */
+    w = (struct seen){.stop = true};
+    write_file("notes/a.md", "# A\nthird\n", 10);
+    CHECK_INT(rag_add(s, in_dir("notes"), &o, &p, err), Q_CANCEL);
+    CHECK_INT(w.n, 1);
+    OK(mem_check(s, err));
+    mem_close(s);
+}
+
+static void a_removed_manual_stays_away(void)
+{
+    mem_store *s = open_new();
+    manual_in(s);
+    mem_document d;
+    OK(mem_document_by_path(s, "manual:en", &d, err));
+    OK(rag_remove(s, d.id, err));
+    CHECK_INT(rag_remove(s, d.id, err), Q_NOTFOUND);
+    mem_document_free(&d);
+    OK(rag_manual(s, err));
+    CHECK_INT(mem_document_by_path(s, "manual:en", &d, err), Q_NOTFOUND);
+    OK(mem_document_by_path(s, "manual:ru", &d, err));
+    /* an older text under the manual's name is renewed */
+    int64_t id;
+    OK(rag_add_text(s, "manual:ru", "справка", MEM_TRUST_MANUAL, "старое", 12, &id, err));
+    OK(rag_manual(s, err));
+    mem_document e;
+    OK(mem_document_by_path(s, "manual:ru", &e, err));
+    CHECK_STR(e.sha256, d.sha256);
+    mem_document_free(&d);
+    mem_document_free(&e);
+    mem_close(s);
+}
+
+int main(void)
+{
+    snprintf(dir, sizeof dir, "/tmp/quorum-rag-XXXXXX");
+    if (!mkdtemp(dir)) return 1;
+    RUN(markdown_is_cut_at_its_joints);
+    RUN(chunks_of_random_bytes_cover_and_stay_inside);
+    RUN(knobs_take_what_the_table_allows);
+    RUN(the_manual_answers_what_it_is_about);
+    RUN(everyday_questions_feed_nothing);
+    RUN(a_note_is_fed_to_questions_about_it);
+    RUN(budget_count_and_repeats_cut_with_a_reason);
+    RUN(past_chats_are_found_and_the_present_one_is_not);
+    RUN(folders_are_taken_once_and_safely);
+    RUN(a_removed_manual_stays_away);
+    char *rm = q_printf("rm -rf '%s'", dir);
+    int rc = system(rm);
+    free(rm);
+    return rc ? 1 : TEST_END();
+}

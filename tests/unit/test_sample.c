@@ -1,0 +1,223 @@
+/* The sampler: each filter against a plain computation in doubles with a full sort, the draw's frequencies
+ * against the probabilities, reproducibility, awkward logits, cost at 151k tokens, and stop strings. */
+#include "engine/sample.h"
+#include "tests/test.h"
+
+static const eng_sampling PLAIN = {1, 0, 1, 0, 1, 0, 0, 64, 1, NULL};
+
+static uint64_t state = 1;
+static double rnd(void) { state = state * 6364136223846793005u + 1442695040888963407u; return (double)(state >> 11) * 0x1p-53; }
+
+static void fill(float *l, int n, double spread)
+{
+    for (int i = 0; i < n; i++) l[i] = (float)(spread * (rnd() + rnd() + rnd() + rnd() - 2));
+}
+
+typedef struct item { double l; int id; } item;
+static int by_logit(const void *a, const void *b)
+{
+    const item *x = a, *y = b;
+    return x->l > y->l ? -1 : x->l < y->l ? 1 : x->id - y->id;
+}
+
+/* Probabilities after all filters, straight from the definition in sample.h. */
+static void expected(const eng_sampling *p, const float *logits, int n, const int *past, int n_past, double *prob)
+{
+    item *v = malloc((size_t)n * sizeof *v);
+    for (int i = 0; i < n; i++) {
+        double l = (double)logits[i];
+        int count = 0, from = p->repeat_last_n < 0 || p->repeat_last_n > n_past ? 0 : n_past - p->repeat_last_n;
+        for (int k = from; k < n_past; k++) count += past[k] == i;
+        if (count) {
+            l = l > 0 ? l / (double)p->repeat_penalty : l * (double)p->repeat_penalty;
+            l -= (double)p->frequency_penalty * count + (double)p->presence_penalty;
+        }
+        v[i] = (item){l, i};
+        prob[i] = 0;
+    }
+    qsort(v, (size_t)n, sizeof *v, by_logit);
+    int keep = p->top_k > 0 && p->top_k < n ? p->top_k : n;
+    double z = 0, cum = 0;
+    for (int i = 0; i < keep; i++) z += exp(v[i].l - v[0].l);
+    if (p->top_p < 1) {
+        int k = 0;
+        while (k < keep) { cum += exp(v[k].l - v[0].l) / z; k++; if (cum >= (double)p->top_p) break; }
+        keep = k;
+    }
+    while (keep > 1 && exp(v[keep - 1].l - v[0].l) < (double)p->min_p) keep--;
+    z = 0;
+    for (int i = 0; i < keep; i++) z += exp((v[i].l - v[0].l) / (double)p->temperature);
+    for (int i = 0; i < keep; i++) prob[v[i].id] = exp((v[i].l - v[0].l) / (double)p->temperature) / z;
+    free(v);
+}
+
+static void test_filters(void)
+{
+    static const struct { float t; int k; float p, m, rep, freq, pres; int last; } C[] = {
+        {1, 0, 1, 0, 1, 0, 0, 64}, {0.7f, 0, 1, 0, 1, 0, 0, 64}, {1, 5, 1, 0, 1, 0, 0, 64}, {0.5f, 40, 0.9f, 0, 1, 0, 0, 64},
+        {1, 0, 0.5f, 0, 1, 0, 0, 64}, {1, 0, 0.999f, 0, 1, 0, 0, 64}, {2, 0, 0.9f, 0.05f, 1, 0, 0, 64}, {1, 0, 1, 0.2f, 1, 0, 0, 64},
+        {1, 50, 0.95f, 0.01f, 1.3f, 0, 0, 64}, {1, 0, 0.9f, 0, 1, 0.5f, 0.7f, 8}, {1, 20, 1, 0, 1.1f, 0.2f, 0.3f, -1},
+        {0.3f, 0, 0.1f, 0, 1.5f, 0, 0, 0}, {1, 1, 1, 0, 1, 0, 0, 64}, {1, 0, 1, 1, 1, 0, 0, 64}, {1, 299, 0.97f, 0, 1, 0, 0, 64},
+    };
+    enum { N = 300, DRAWS = 20000 };
+    float l[N];
+    double prob[N];
+    int hits[N], past[30];
+    for (size_t c = 0; c < sizeof C / sizeof *C; c++) {
+        eng_sampling p = {C[c].t, C[c].k, C[c].p, C[c].m, C[c].rep, C[c].freq, C[c].pres, C[c].last, c, NULL};
+        fill(l, N, 4 + (double)c);
+        eng_sampler *s = sampler_new(N);
+        sampler_reset(s, &p);
+        int best = 0;
+        for (int i = 1; i < N; i++) if (l[i] > l[best]) best = i;
+        for (int i = 0; i < 30; i++) { past[i] = i % 3 ? (int)(rnd() * N) : best; eng_sampler_accept(s, past[i]); }
+        expected(&p, l, N, past, 30, prob);
+        double z = 0, worst = 0;
+        for (int i = 0; i < N; i++) z += exp((double)l[i]);
+        memset(hits, 0, sizeof hits);
+        for (int d = 0; d < DRAWS; d++) {
+            eng_choice ch = sampler_pick(s, &p, l);
+            hits[ch.token]++;
+            if (d < 200) {
+                CHECK_MSG(fabs((double)ch.p - prob[ch.token]) < 1e-5, "case %zu token %d: p %g, expected %g", c, ch.token, (double)ch.p, prob[ch.token]);
+                CHECK_MSG(fabs((double)ch.logprob - ((double)l[ch.token] - log(z))) < 2e-5, "case %zu: logprob %g", c, (double)ch.logprob);
+            }
+        }
+        for (int i = 0; i < N; i++) {
+            if (prob[i] == 0) CHECK_MSG(hits[i] == 0, "case %zu drew %d, which the filters remove", c, i);
+            double dev = fabs(hits[i] - prob[i] * DRAWS) / sqrt(prob[i] * DRAWS * (1 - prob[i]) + 1);
+            if (dev > worst) worst = dev;
+        }
+        CHECK_MSG(worst < 5, "case %zu: %.1f standard deviations off", c, worst);      /* the seed is fixed: no chance in it */
+        eng_sampler_free(s);
+    }
+}
+
+static void test_greedy(void)
+{
+    float l[20] = {0};
+    l[7] = l[13] = 3;
+    eng_sampling p = PLAIN;
+    p.temperature = 0;
+    eng_sampler *s = sampler_new(20);
+    sampler_reset(s, &p);
+    CHECK_INT(sampler_pick(s, &p, l).token, 7);                  /* the lowest id on a tie */
+    CHECK(sampler_pick(s, &p, l).p == 1);
+    eng_sampler_accept(s, 7);
+    eng_sampler_accept(s, -1);
+    eng_sampler_accept(s, 99);                                   /* ids out of range are ignored */
+    p.repeat_penalty = 1.2f;
+    CHECK_INT(sampler_pick(s, &p, l).token, 13);
+    p.repeat_last_n = 0;
+    CHECK_INT(sampler_pick(s, &p, l).token, 7);
+    p.repeat_last_n = 1;
+    eng_sampler_accept(s, 5);                                    /* 7 has left the window */
+    CHECK_INT(sampler_pick(s, &p, l).token, 7);
+    eng_sampler_free(s);
+}
+
+static void test_seed(void)
+{
+    float l[500];
+    fill(l, 500, 3);
+    int32_t a[60], b[60];
+    eng_sampling p = PLAIN;
+    p.top_p = 0.95f;
+    int diff = 0;
+    eng_sampler *s = sampler_new(500), *t = sampler_new(500);
+    sampler_reset(s, &p);
+    sampler_reset(t, &p);
+    for (int i = 0; i < 60; i++) a[i] = sampler_pick(s, &p, l).token;
+    for (int i = 0; i < 60; i++) CHECK_INT(sampler_pick(t, &p, l).token, a[i]);
+    sampler_reset(s, &p);
+    for (int i = 0; i < 60; i++) CHECK_INT(sampler_pick(s, &p, l).token, a[i]);
+    p.seed = 2;
+    sampler_reset(s, &p);
+    for (int i = 0; i < 60; i++) { b[i] = sampler_pick(s, &p, l).token; diff += a[i] != b[i]; }
+    CHECK(diff > 20);
+    eng_sampler_free(s);
+    eng_sampler_free(t);
+}
+
+static void test_awkward(void)
+{
+    enum { N = 37 };
+    float l[N];
+    eng_sampler *s = sampler_new(N);
+    for (int kind = 0; kind < 6; kind++)
+        for (int set = 0; set < 8; set++) {
+            for (int i = 0; i < N; i++)
+                l[i] = kind == 0 ? NAN : kind == 1 ? -INFINITY : kind == 2 ? (i == 9 ? 1 : NAN) : kind == 3 ? (i == 9 ? 1e30f : -1e30f) :
+                       kind == 4 ? 0 : (i == 9 ? INFINITY : 0);
+            eng_sampling p = PLAIN;
+            p.temperature = set & 1 ? 0.8f : 1e-3f;
+            p.top_k = set & 2 ? 5 : 0;
+            p.top_p = set & 4 ? 0.5f : 1;
+            eng_choice c = sampler_pick(s, &p, l);
+            CHECK(c.token >= 0 && c.token < N);
+            if (kind == 2 || kind == 3 || kind == 5) CHECK_INT(c.token, 9);
+        }
+    eng_sampler_free(s);
+}
+
+static void test_cost(void)
+{
+    enum { N = 151936 };
+    float *l = malloc(N * sizeof *l);
+    fill(l, N, 3);                                               /* a head of a few above a broad tail, as models give */
+    for (int i = 0; i < 40; i++) l[i * 3000 + 77] = 22 - 0.3f * (float)i;
+    static const struct { const char *name; float t; int k; float p, m, rep; } C[] = {
+        {"greedy", 0, 0, 1, 0, 1}, {"greedy, penalty", 0, 0, 1, 0, 1.1f}, {"0.2, top-p 0.9, penalty 1.1", 0.2f, 0, 0.9f, 0, 1.1f},
+        {"0.6, top-k 20, top-p 0.95", 0.6f, 20, 0.95f, 0, 1}, {"0.8, top-k 40, top-p 0.95, min-p 0.05", 0.8f, 40, 0.95f, 0.05f, 1}, {"all", 1, 0, 1, 0, 1},
+    };
+    for (size_t c = 0; c < sizeof C / sizeof *C; c++) {
+        eng_sampling p = {C[c].t, C[c].k, C[c].p, C[c].m, C[c].rep, 0, 0, 64, 1, NULL};
+        eng_sampler *s = sampler_new(N);
+        for (int i = 0; i < 200; i++) eng_sampler_accept(s, i * 7);
+        int64_t best = INT64_MAX;
+        for (int i = 0; i < 15; i++) {
+            int64_t t0 = q_now_ns();
+            sampler_pick(s, &p, l);
+            int64_t t = q_now_ns() - t0;
+            if (t < best) best = t;
+        }
+        printf("# %s: %.3f ms\n", C[c].name, (double)best / 1e6);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+        CHECK_MSG(best < 3000000, "%s takes %.3f ms", C[c].name, (double)best / 1e6);     /* ten times the aim: machines differ */
+#endif
+        eng_sampler_free(s);
+    }
+    free(l);
+}
+
+static void test_stops(void)
+{
+#define STOP(list, also, text, want) CHECK_INT(sampling_stop(list, also, text, strlen(text)), want)
+    STOP(NULL, NULL, "abc", 0);
+    STOP("", NULL, "abc", 0);
+    STOP("END", NULL, "the END.", -1 - 4);
+    STOP("END", NULL, "the EN", 2);
+    STOP("END", NULL, "the E", 1);
+    STOP("END", NULL, "the ENE", 1);
+    STOP("END,\\n\\n", NULL, "a\n\nEND", -1 - 1);
+    STOP("END,\\n\\n", NULL, "a\n", 1);
+    STOP("a\\,b", NULL, "x a,b", -1 - 2);
+    STOP("a\\,b", NULL, "x a", 1);
+    STOP("aab,b", NULL, "aa", 2);
+    STOP("x", "<|im_end|>", "y<|im_", 5);
+    STOP(NULL, "<|im_end|>", "y<|im_end|>", -1 - 1);
+    STOP(",,", NULL, "abc", 0);
+    STOP("abab", NULL, "ababa", -1);
+    STOP("\\", NULL, "a\\", -1 - 1);
+}
+
+int main(void)
+{
+    RUN(test_filters);
+    RUN(test_greedy);
+    RUN(test_seed);
+    RUN(test_awkward);
+    RUN(test_cost);
+    RUN(test_stops);
+    return TEST_END();
+}

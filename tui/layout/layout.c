@@ -1,0 +1,61 @@
+/* layout: the arithmetic of columns and rows. From the bottom up: hint, composer, notice, strip; the status at the top;
+ * the body between is columns. Every rectangle lies inside the screen and no two that are shown at once overlap, except
+ * the overlay, which lies over the transcript on purpose. */
+#include "tui/layout/layout.h"
+
+#include <string.h>
+
+static int clamp(int v, int lo, int hi) { return v < lo ? lo : v > hi ? hi : v; }
+
+void tui_layout_make(const tui_layout_in *in, tui_layout *o)
+{
+    memset(o, 0, sizeof *o);
+    int w = in->w < 1 ? 1 : in->w, h = in->h < 1 ? 1 : in->h;
+    o->tiny = w < LAY_MIN_W || h < LAY_MIN_H;
+    if (o->tiny) {
+        int rows = clamp(in->composer_rows, 1, h > 2 ? h - 2 : 1);
+        o->composer = (tui_box){ 0, h - rows, w, rows };
+        if (h > rows) o->notice = (tui_box){ 0, 0, w, h - rows };
+        return;
+    }
+    int bottom = h - 1;
+    o->status = (tui_box){ 0, 0, w, 1 };
+    o->hint = (tui_box){ 0, bottom, w, 1 };
+    int rows = clamp(in->composer_rows, 1, clamp(h / 3, 1, 10));
+    bottom -= rows;
+    o->composer = (tui_box){ 0, bottom, w, rows };
+    if (in->notice_rows > 0) {
+        int k = clamp(in->notice_rows, 1, 3);
+        bottom -= k;
+        o->notice = (tui_box){ 0, bottom, w, k };
+    }
+    o->wide = w >= LAY_PANELS_W;
+    if (!o->wide && in->strip) o->strip = (tui_box){ 0, --bottom, w, 1 };
+    o->body_y = 1;
+    o->body_h = bottom - 1;
+    int left = 0, right = w;
+    if (w >= LAY_CHATS_W) {
+        o->chats = (tui_box){ 0, 1, LAY_CHATS, o->body_h };
+        o->rule[o->n_rule++] = LAY_CHATS;
+        left = LAY_CHATS + 1;
+    }
+    if (o->wide) {
+        int pw = clamp(in->panel_w ? in->panel_w : LAY_PANEL, 30, w - left - 1 - 54);
+        right = w - pw - 1;
+        o->rule[o->n_rule++] = right;
+        tui_box p = { right + 1, 1, pw, o->body_h };
+        if (in->config) o->config = p;
+        else if (in->zoom == ZOOM_EXPERTS) o->experts = p;
+        else if (in->zoom == ZOOM_MEMORY) o->memory = p;
+        else {
+            int e = clamp(in->experts_rows, 4, o->body_h - 5);
+            o->experts = (tui_box){ p.x, p.y, p.w, e };
+            o->memory = (tui_box){ p.x, p.y + e, p.w, p.h - e };
+        }
+    }
+    o->transcript = (tui_box){ left, 1, right - left, o->body_h };
+    if (in->overlay) {
+        o->overlay = o->transcript;
+        if (!in->overlay_full) o->overlay.h = clamp(o->body_h * 3 / 5, 6, o->body_h - 4);
+    }
+}

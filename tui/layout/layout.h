@@ -1,0 +1,33 @@
+/* layout: where everything is, from sizes alone. Pure geometry: no terminal, no text, no state; any thread. */
+#ifndef TUI_LAYOUT_H
+#define TUI_LAYOUT_H
+
+#include <stdbool.h>
+
+typedef struct tui_box { int x, y, w, h; } tui_box;
+
+enum { LAY_MIN_W = 60, LAY_MIN_H = 20, LAY_PANELS_W = 100, LAY_CHATS_W = 150, LAY_PANEL = 40, LAY_CHATS = 28 };
+enum tui_zoom { ZOOM_NONE, ZOOM_EXPERTS, ZOOM_MEMORY };
+
+typedef struct tui_layout_in {
+    int w, h;
+    int composer_rows, notice_rows;     /* wanted */
+    int panel_w;                        /* wanted width of the panels; 0: the usual */
+    int experts_rows;                   /* what the experts panel needs to show all */
+    enum tui_zoom zoom;
+    bool config;                        /* config stands in place of the panels */
+    bool overlay;                       /* something lies over the transcript */
+    bool overlay_full;                  /* over all of it, not the upper half */
+    bool strip;                         /* there are experts to show */
+} tui_layout_in;
+
+typedef struct tui_layout {
+    bool tiny, wide;                    /* below 60x20; with panels */
+    tui_box status, transcript, experts, memory, config, chats, strip, overlay, notice, composer, hint;   /* w 0: absent */
+    int rule[2], n_rule;                /* columns of the rules, over the body's rows */
+    int body_y, body_h;
+} tui_layout;
+
+void tui_layout_make(const tui_layout_in *in, tui_layout *out);
+
+#endif

@@ -1,0 +1,338 @@
+/* model/transcript: keeping messages, laying them out step by step, scrolling. Front-end thread.
+ * Finished blocks of a streaming answer are laid out once; only the unfinished end is laid out again. Off-screen messages
+ * are not laid out until they are looked at. */
+#include "tui/model/transcript.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void item_free(tui_item *it)
+{
+    q_buf_free(&it->text);
+    q_buf_free(&it->thinking);
+    free(it->label);
+    tui_lay_free(&it->lay);
+    tui_lay_free(&it->think);
+}
+
+void tui_tr_free(tui_transcript *t)
+{
+    for (int i = 0; i < t->n; i++) item_free(&t->item[i]);
+    free(t->item);
+    memset(t, 0, sizeof *t);
+}
+
+static void unlay(tui_item *it)
+{
+    it->width = 0;
+    it->settled = it->laid = it->think_laid = 0;
+    it->fence = false;
+    tui_lay_clear(&it->lay);
+    tui_lay_clear(&it->think);
+    it->mark = (tui_lay_mark){ 0, 0, 0 };
+}
+
+static void fill(tui_item *it, const agt_message *m)
+{
+    it->id = m->id;
+    it->parent = m->parent;
+    it->created_ms = m->created_ms;
+    it->role = m->role;
+    it->state = m->state;
+    const char *text = m->text ? m->text : "", *think = m->thinking ? m->thinking : "";
+    /* The running text is kept when the event brings the same: its layout stays valid. */
+    if (it->text.len != strlen(text) || (it->text.p && memcmp(it->text.p, text, it->text.len) != 0)) {
+        q_buf_clear(&it->text);
+        q_buf_puts(&it->text, text);
+        unlay(it);
+    }
+    if (it->thinking.len != strlen(think)) {
+        q_buf_clear(&it->thinking);
+        q_buf_puts(&it->thinking, think);
+        unlay(it);
+    }
+    free(it->label);
+    it->label = m->label ? q_strdup(m->label) : NULL;
+    it->n_tokens = m->n_tokens;
+    it->n_thinking = m->n_thinking;
+    it->n_passages = m->n_passages;
+    it->sibling = m->sibling;
+    it->n_siblings = m->n_siblings;
+    it->decode_s = m->decode_s;
+    if (it->differs_at != m->differs_at) { it->differs_at = m->differs_at; unlay(it); }
+}
+
+tui_item *tui_tr_add(tui_transcript *t, const agt_message *m)
+{
+    tui_item *it = tui_tr_find(t, m->id);
+    if (!it) {
+        if (t->n == t->cap) t->item = q_realloc(t->item, sizeof *t->item * (size_t)(t->cap = t->cap ? 2 * t->cap : 16));
+        it = &t->item[t->n++];
+        memset(it, 0, sizeof *it);
+        it->differs_at = -1;
+    }
+    fill(it, m);
+    return it;
+}
+
+void tui_tr_set(tui_transcript *t, const agt_message *m, int n)
+{
+    for (int i = 0; i < t->n; i++) item_free(&t->item[i]);
+    t->n = 0;
+    for (int i = 0; i < n; i++)
+        if (m[i].role != AGT_SYSTEM) tui_tr_add(t, &m[i]);
+    if (t->selected >= t->n) t->selected = t->n - 1;
+    if (t->top_item >= t->n) { t->follow = true; t->top_item = t->top_line = 0; }
+}
+
+tui_item *tui_tr_find(tui_transcript *t, int64_t id)
+{
+    for (int i = t->n - 1; i >= 0; i--) if (t->item[i].id == id && id) return &t->item[i];
+    return NULL;
+}
+
+tui_item *tui_tr_last(tui_transcript *t)
+{
+    for (int i = t->n - 1; i >= 0; i--) if (t->item[i].running) return &t->item[i];
+    return NULL;
+}
+
+void tui_tr_token(tui_item *it, const char *text, bool thinking, bool differs)
+{
+    if (thinking) { it->n_thinking++; q_buf_puts(&it->thinking, text); return; }
+    it->n_tokens++;
+    if (differs && it->differs_at < 0) it->differs_at = (long)it->text.len;
+    q_buf_puts(&it->text, text);
+}
+
+/* A line that opens or closes a code fence (CommonMark 4.5): how many ` or ~, 0 if none. */
+static int fence_of(const char *s, size_t n, char *ch, bool *bare)
+{
+    size_t i = 0;
+    while (i < n && i < 3 && s[i] == ' ') i++;
+    if (i >= n || (s[i] != '`' && s[i] != '~')) return 0;
+    char c = s[i];
+    int k = 0;
+    while (i < n && s[i] == c) { i++; k++; }
+    if (k < 3) return 0;
+    *ch = c;
+    *bare = true;
+    for (; i < n && s[i] != '\n'; i++) {
+        if (s[i] == '`' && c == '`') return 0;
+        if (s[i] != ' ' && s[i] != '\r') *bare = false;
+    }
+    return k;
+}
+
+static void lay_code(tui_item *it, size_t from, size_t to)
+{
+    tui_para p = {0};
+    const char *s = it->text.p + from;
+    size_t n = to - from;
+    if (it->differs_at >= (long)from && it->differs_at < (long)to) {
+        size_t k = (size_t)it->differs_at - from;
+        tui_para_add(&p, s, k, S_CODE);
+        tui_para_add(&p, "≠", 3, S_DIFF);
+        tui_para_add(&p, s + k, n - k, S_CODE);
+    } else tui_para_add(&p, s, n, S_CODE);
+    tui_lay_para(&it->lay, &p, it->width, "  ", "  ", S_CODE, true);
+    tui_para_free(&p);
+}
+
+static void lay_markdown(tui_item *it, size_t from, size_t to)
+{
+    long mark = it->differs_at >= (long)from && it->differs_at < (long)to ? it->differs_at - (long)from : -1;
+    tui_markdown(&it->lay, it->text.p + from, to - from, it->width, mark);
+}
+
+static void settle(tui_item *it, size_t to)
+{
+    it->settled = to;
+    it->mark = tui_lay_here(&it->lay);
+}
+
+/* Lays out every block that nothing that follows can change: code lines, and what a blank line before unindented text
+ * ends. The rest of a long block is cut at a space, so that the tail stays short. */
+static void settle_blocks(tui_item *it)
+{
+    const char *s = it->text.p;
+    size_t n = it->text.len, line = it->settled;
+    while (line < n) {
+        const char *nl = memchr(s + line, '\n', n - line);
+        if (!nl) break;
+        size_t next = (size_t)(nl - s) + 1;
+        char ch = 0;
+        bool bare = false;
+        int f = fence_of(s + line, next - line, &ch, &bare);
+        if (it->fence) {
+            if (f >= it->fence_n && ch == it->fence_ch && bare) it->fence = false;
+            else lay_code(it, line, next - 1);
+            settle(it, next);
+        } else if (f) {
+            if (line > it->settled) lay_markdown(it, it->settled, line);
+            tui_lay_blank(&it->lay);
+            it->fence = true;
+            it->fence_ch = ch;
+            it->fence_n = f;
+            settle(it, next);
+        } else {
+            bool blank = true;
+            for (size_t i = line; i + 1 < next; i++) if (s[i] != ' ' && s[i] != '\t' && s[i] != '\r') blank = false;
+            if (blank && next < n && s[next] != ' ' && s[next] != '\t' && s[next] != '\n' && s[next] != '\r') {
+                lay_markdown(it, it->settled, next);
+                settle(it, next);
+            }
+        }
+        line = next;
+    }
+    if (!it->fence && n - it->settled > TUI_TAIL) {
+        size_t cut = it->settled + TUI_TAIL;
+        while (cut > it->settled + TUI_TAIL / 2 && s[cut - 1] != '\n') cut--;
+        if (s[cut - 1] != '\n') { cut = it->settled + TUI_TAIL; while (cut > it->settled + TUI_TAIL / 2 && s[cut - 1] != ' ') cut--; }
+        cut = it->settled + q_utf8_whole(s + it->settled, cut - it->settled);
+        lay_markdown(it, it->settled, cut);
+        settle(it, cut);
+    }
+}
+
+/* What an unfinished answer still owes: closing signs, so that half-written emphasis does not flicker. */
+static void lay_tail(tui_item *it)
+{
+    size_t from = it->settled, n = it->text.len;
+    if (from >= n) return;
+    if (it->fence) {
+        char ch = 0;
+        bool bare = false;
+        if (fence_of(it->text.p + from, n - from, &ch, &bare) < it->fence_n) lay_code(it, from, n);
+        return;
+    }
+    if (!it->running) { lay_markdown(it, from, n); return; }
+    q_buf b = {0};
+    q_buf_add(&b, it->text.p + from, n - from);
+    while (b.len && strchr("*_`#", b.p[b.len - 1])) b.p[--b.len] = 0;
+    size_t par = b.len;
+    while (par && !(b.p[par - 1] == '\n' && (par == b.len || b.p[par] == '\n'))) par--;
+    int ticks = 0, stars = 0;
+    for (size_t i = par; i < b.len; i++) {
+        if (b.p[i] == '`') ticks++;
+        else if (!(ticks & 1) && b.p[i] == '*' && i + 1 < b.len && b.p[i + 1] == '*') { stars++; i++; }
+    }
+    while (b.len && (b.p[b.len - 1] == ' ')) b.p[--b.len] = 0;
+    if (ticks & 1) q_buf_putc(&b, '`');
+    if (stars & 1) q_buf_puts(&b, "**");
+    long mark = it->differs_at >= (long)from ? it->differs_at - (long)from : -1;
+    tui_markdown(&it->lay, b.p ? b.p : "", b.len, it->width, mark < (long)b.len ? mark : -1);
+    q_buf_free(&b);
+}
+
+void tui_item_lay(tui_item *it, int width)
+{
+    if (width < 8) width = 8;
+    if (width != it->width) { unlay(it); it->width = width; }
+    bool changed = it->laid != it->text.len || !it->laid || it->laid_running != it->running;
+    if (changed) {
+        if (it->role == AGT_USER) {
+            tui_lay_clear(&it->lay);
+            tui_lay_plain(&it->lay, it->text.p ? it->text.p : "", it->text.len, width, "", S_USER);
+        } else if (it->text.len) {
+            tui_lay_back(&it->lay, it->mark);
+            settle_blocks(it);
+            lay_tail(it);
+        }
+        it->laid = it->text.len;
+        it->laid_running = it->running;
+    }
+    if (it->open && it->think_laid != it->thinking.len) {
+        tui_lay_clear(&it->think);
+        tui_lay_plain(&it->think, it->thinking.p, it->thinking.len, width, "", S_THINKING);
+        it->think_laid = it->thinking.len;
+    }
+}
+
+int tui_item_think_lines(const tui_item *it)
+{
+    return !it->thinking.len && !it->n_thinking ? 0 : 1 + (it->open ? (int)it->think.n_line : 0);
+}
+
+int tui_item_height(tui_item *it, int width)
+{
+    tui_item_lay(it, width);
+    return 1 + tui_item_think_lines(it) + (int)it->lay.n_line + (it->running && !it->lay.n_line ? 1 : 0) + 1;
+}
+
+/* The last possible top: the one that shows the end. */
+static void last_top(tui_transcript *t, int w, int h, int *item, int *line)
+{
+    int left = h;
+    *item = *line = 0;
+    for (int i = t->n - 1; i >= 0; i--) {
+        int k = tui_item_height(&t->item[i], w) - (i == t->n - 1);       /* no blank after the last */
+        if (k >= left) { *item = i; *line = k - left; return; }
+        left -= k;
+    }
+}
+
+void tui_tr_top(tui_transcript *t, int w, int h, int *item, int *line)
+{
+    last_top(t, w, h, item, line);
+    if (t->follow || !t->n) return;
+    int k = tui_item_height(&t->item[t->top_item], w);
+    if (t->top_line >= k) t->top_line = k - 1;                           /* a new width made it shorter */
+    if (t->top_item < *item || (t->top_item == *item && t->top_line < *line)) {
+        *item = t->top_item;
+        *line = t->top_line;
+    } else t->follow = true;
+}
+
+void tui_tr_scroll(tui_transcript *t, int w, int h, int lines)
+{
+    int i, l;
+    if (!t->n) return;
+    tui_tr_top(t, w, h, &i, &l);
+    l += lines;
+    while (l < 0 && i > 0) l += tui_item_height(&t->item[--i], w);
+    if (l < 0) l = 0;
+    while (i < t->n - 1 && l >= tui_item_height(&t->item[i], w)) l -= tui_item_height(&t->item[i++], w);
+    t->top_item = i;
+    t->top_line = l;
+    t->follow = false;
+    tui_tr_top(t, w, h, &i, &l);        /* at the end it follows again */
+}
+
+void tui_tr_show(tui_transcript *t, int w, int h, int item)
+{
+    int i, l, top = 0;
+    if (item < 0 || item >= t->n) return;
+    tui_tr_top(t, w, h, &i, &l);
+    if (item > i || (item == i && l == 0)) {
+        top = -l;
+        for (int k = i; k < item; k++) { top += tui_item_height(&t->item[k], w); if (top >= h) break; }
+        if (top >= 0 && top < h - 1) return;
+    }
+    t->top_item = item;
+    t->top_line = 0;
+    t->follow = false;
+    tui_tr_top(t, w, h, &i, &l);
+}
+
+int tui_tr_below(tui_transcript *t, int w, int h)
+{
+    int i, l, sum;
+    if (!t->n) return 0;
+    tui_tr_top(t, w, h, &i, &l);
+    sum = -l - h;
+    for (; i < t->n; i++) sum += tui_item_height(&t->item[i], w) - (i == t->n - 1);
+    return sum > 0 ? sum : 0;
+}
+
+int64_t tui_tr_place(const tui_transcript *t)
+{
+    return t->follow || !t->n ? 0 : ((int64_t)t->top_item << 20 | (t->top_line & 0xFFFFF)) + 1;
+}
+
+void tui_tr_go(tui_transcript *t, int64_t place)
+{
+    t->follow = place <= 0 || ((place - 1) >> 20) >= t->n;
+    t->top_item = t->follow ? 0 : (int)((place - 1) >> 20);
+    t->top_line = t->follow ? 0 : (int)((place - 1) & 0xFFFFF);
+}

@@ -1,0 +1,57 @@
+/* model/transcript: the present conversation as it is read: messages laid out for one width, and where one reads.
+ * Owns copies of what the agent's events carry. Front-end thread; never draws.
+ * Cost: a streamed token costs what is after the last finished block (at most TUI_TAIL bytes), however long the answer. */
+#ifndef TUI_MODEL_TRANSCRIPT_H
+#define TUI_MODEL_TRANSCRIPT_H
+
+#include "agent/agent.h"
+#include "tui/model/wrap.h"
+
+enum { TUI_TAIL = 4096, TUI_INDENT = 3 };
+
+typedef struct tui_item {
+    int64_t id, parent, created_ms;
+    enum agt_role role;
+    enum agt_state state;
+    q_buf text, thinking;
+    char *label;
+    int n_tokens, n_thinking, n_passages, sibling, n_siblings;
+    double decode_s;
+    long differs_at;                    /* byte of text, -1 none */
+    bool running, open;                 /* being answered; thinking unfolded */
+    int64_t began_ms;                   /* of the running answer: for the live line */
+    /* layout */
+    tui_lay lay, think;
+    int width;                          /* 0: not laid out */
+    size_t settled, laid, think_laid;   /* bytes of text that are final in lay; bytes it shows at all */
+    bool fence; char fence_ch; int fence_n, laid_running;
+    tui_lay_mark mark;                  /* where the settled part ends */
+} tui_item;
+
+typedef struct tui_transcript {
+    tui_item *item; int n, cap;
+    bool follow;                        /* the end is shown */
+    int top_item, top_line;             /* else: the first line shown */
+    int selected;                       /* item walked to; -1: none */
+} tui_transcript;
+
+void tui_tr_free(tui_transcript *t);
+void tui_tr_set(tui_transcript *t, const agt_message *m, int n);         /* AGT_EV_OPENED */
+tui_item *tui_tr_add(tui_transcript *t, const agt_message *m);           /* or updates the one with its id */
+tui_item *tui_tr_last(tui_transcript *t);                                /* the running answer or NULL */
+tui_item *tui_tr_find(tui_transcript *t, int64_t id);
+void tui_tr_token(tui_item *it, const char *text, bool thinking, bool differs);
+
+/* Lays the item out for `width` columns (of text) if it is not; lines of header, thinking, text and the blank after. */
+void tui_item_lay(tui_item *it, int width);
+int tui_item_height(tui_item *it, int width);
+int tui_item_think_lines(const tui_item *it);
+/* The first line to show in a window of w x h; stays at the end while following. */
+void tui_tr_top(tui_transcript *t, int w, int h, int *item, int *line);
+void tui_tr_scroll(tui_transcript *t, int w, int h, int lines);          /* negative: towards the beginning */
+void tui_tr_show(tui_transcript *t, int w, int h, int item);             /* scrolls so that its header is seen */
+int tui_tr_below(tui_transcript *t, int w, int h);                       /* lines after the window */
+int64_t tui_tr_place(const tui_transcript *t);                           /* for agt_keep_place, and back */
+void tui_tr_go(tui_transcript *t, int64_t place);
+
+#endif

@@ -1,0 +1,195 @@
+/* tui/run: the loop of the full screen: one poll over keys, the agent's wake descriptor and signals; keys first, then
+ * events, then at most one frame in 16 ms. Front-end thread. It never waits for the model or the disk; only an editor
+ * that the person opened holds it up. */
+#include "tui/model/app.h"
+#include "tui/term/screen.h"
+#include "tui/tui.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <term.h>
+
+enum { FRAME_MS = 16 };
+
+bool tui_possible(void)
+{
+    const char *term = getenv("TERM");
+    int e;
+    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) || !term || !*term || strcmp(term, "dumb") == 0) return false;
+    if (setupterm(NULL, STDOUT_FILENO, &e) != 0) return false;
+    const char *cup = tigetstr("cup");
+    return cup && cup != (char *)-1;
+}
+
+static int64_t now_ms(void) { return q_now_ns() / 1000000; }
+
+/* $VISUAL or $EDITOR on the composer's text. */
+static void edit_outside(tui_app *app)
+{
+    char path[] = "/tmp/quorum-XXXXXX.md", err[Q_ERRLEN];
+    const char *ed = getenv("VISUAL");
+    if (!ed || !*ed) ed = getenv("EDITOR");
+    if (!ed || !*ed) ed = "vi";
+    int fd = mkstemps(path, 3);
+    if (fd < 0) { tui_app_note(app, AGT_ERROR, _("Cannot make a temporary file for the editor in /tmp.")); return; }
+    size_t n = app->ed.b.len;
+    bool ok = !n || write(fd, app->ed.b.p, n) == (ssize_t)n;
+    close(fd);
+    if (ok) {
+        tui_term_leave();
+        pid_t pid = fork();
+        if (pid == 0) {
+            signal(SIGTSTP, SIG_DFL);
+            execl("/bin/sh", "sh", "-c", "eval \"$0\" '\"$1\"'", ed, path, (char *)NULL);
+            _exit(127);
+        }
+        int status = 0;
+        while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
+        tui_term_return();
+        q_buf b = {0};
+        if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 && q_read_file(path, &b, 1 << 20, err) == 0) {
+            while (b.len && b.p[b.len - 1] == '\n') b.p[--b.len] = 0;
+            tui_edit_set(&app->ed, b.p ? b.p : "");
+        } else tui_app_note(app, AGT_ERROR, _("The editor did not end well: the text is as it was."));
+        q_buf_free(&b);
+    }
+    unlink(path);
+}
+
+/* tmux holds Esc back; above 50 ms that is felt. Asked once, in the background. */
+static FILE *ask_tmux(agt *a)
+{
+    char *seen = agt_setting_get(a, "tui.hint.tmux");
+    bool ask = getenv("TMUX") && !seen;
+    free(seen);
+    FILE *f = ask ? popen("tmux show-options -sv escape-time 2>/dev/null", "r") : NULL;
+    if (f) fcntl(fileno(f), F_SETFL, O_NONBLOCK);
+    return f;
+}
+
+static void tmux_answer(tui_app *app, FILE **f)
+{
+    char line[32] = "";
+    if (fgets(line, sizeof line, *f) && atoi(line) > 50) {
+        agt_setting_put(app->a, "tui.hint.tmux", "1");
+        tui_app_note(app, AGT_INFO, _("tmux delays Esc: \"set -sg escape-time 20\" in ~/.tmux.conf makes it quick."));
+    }
+    pclose(*f);
+    *f = NULL;
+}
+
+static void pick_theme(agt *a, const tui_options *o, tui_theme *t, tui_app *app)
+{
+    char err[Q_ERRLEN], *name = NULL;
+    if (o && o->theme) name = q_strdup(o->theme);
+    for (int i = 0; !name && i < agt_knob_count(a); i++)
+        if (strcmp(agt_knob(a, i)->name, "ui.theme") == 0) {
+            q_buf b = {0};
+            const char *v = agt_knob_value(a, agt_knob(a, i), &b);
+            if (v && *v && strcmp(v, "auto") != 0) name = q_strdup(v);
+            q_buf_free(&b);
+        }
+    if (!name) {
+        /* rxvt's convention, which others follow: "15;0" is light on dark */
+        const char *fgbg = getenv("COLORFGBG"), *bg = fgbg ? strrchr(fgbg, ';') : NULL;
+        int c = bg ? atoi(bg + 1) : 0;
+        name = q_strdup(c == 7 || c == 15 ? "light" : "dark");
+    }
+    if (tui_theme_load(name, t, err) < 0) tui_app_note(app, AGT_WARN, err);
+    free(name);
+}
+
+/* Signals since the last look; returns the one to end by. */
+static int signals(tui_app *app, bool *repaint)
+{
+    int s, end = 0;
+    bool size = false;
+    while ((s = tui_guard_next())) {
+        if (s == SIGWINCH) size = true;
+        else if (s == SIGTSTP) app->want = WANT_SUSPEND;
+        else if (s == SIGCONT) { tui_term_return(); size = *repaint = true; }
+        else if (s == SIGINT) { tui_key k = { .code = K_CHAR, .cp = CTRL_KEY('C') }; tui_app_key(app, &k); }
+        else end = s;
+    }
+    if (size) {
+        int w, h;
+        tui_term_size(&w, &h);
+        if (w != app->grid.w || h != app->grid.h) tui_app_resize(app, w, h);
+    }
+    return end;
+}
+
+static void serve(tui_app *app, bool *repaint)
+{
+    if (app->clip) {
+        tui_term_copy(app->clip);
+        free(app->clip);
+        app->clip = NULL;
+    }
+    enum tui_want w = app->want;
+    app->want = w == WANT_QUIT ? WANT_QUIT : WANT_NOTHING;
+    if (w == WANT_SUSPEND) { tui_term_suspend(); *repaint = app->dirty = true; }
+    else if (w == WANT_EDITOR) { edit_outside(app); *repaint = app->dirty = true; }
+    else if (w == WANT_REPAINT) { tui_term_theme(&app->theme); *repaint = app->dirty = true; }
+}
+
+int tui_run(agt *a, const tui_options *o, char *err)
+{
+    static tui_app app;                 /* large; one screen at a time */
+    int w, h, end = 0;
+    tui_app_init(&app, a, 80, 24);
+    app.now = now_ms();
+    pick_theme(a, o, &app.theme, &app);
+    int rc = tui_term_open(&app.theme, err);
+    if (rc < 0) { tui_app_free(&app); return rc; }
+    app.glyphs = tui_term_glyphs();
+    tui_term_size(&w, &h);
+    tui_app_resize(&app, w, h);
+    FILE *tmux = ask_tmux(a);
+    int64_t drawn = 0, kept = now_ms();
+    bool repaint = false;
+    while (app.want != WANT_QUIT && !end) {
+        tui_key k;
+        agt_event e;
+        app.now = now_ms();
+        while (app.want == WANT_NOTHING && tui_term_key(&k)) {
+            if (k.code != K_NONE) tui_app_key(&app, &k);
+            free(k.text);
+        }
+        for (int i = 0; i < 256 && agt_next(a, &e); i++) {
+            tui_app_event(&app, &e);
+            agt_event_free(&e);
+        }
+        serve(&app, &repaint);
+        if (app.want == WANT_QUIT) break;
+        int64_t wait = tui_app_timeout(&app);
+        if (app.dirty) wait = drawn + FRAME_MS - app.now;
+        if (app.dirty && wait <= 0) {
+            tui_app_draw(&app);
+            tui_term_show(&app.grid, repaint);
+            repaint = false;
+            drawn = now_ms();
+            continue;                   /* what came meanwhile, before sleeping */
+        }
+        if (app.now - kept > 5000) { kept = app.now; agt_keep_place(a, tui_tr_place(&app.tr), app.editing || !app.ed.b.p ? "" : app.ed.b.p); }
+        struct pollfd p[4] = { { STDIN_FILENO, POLLIN, 0 }, { agt_wake_fd(a), POLLIN, 0 }, { tui_guard_fd(), POLLIN, 0 },
+                               { tmux ? fileno(tmux) : -1, POLLIN, 0 } };
+        int n = poll(p, 4, wait < 0 ? 5000 : (int)wait);
+        if (n == 0 && !app.dirty) app.dirty = true;          /* a timer: seconds count, a sentence goes */
+        if (p[2].revents) { end = signals(&app, &repaint); if (app.want == WANT_SUSPEND) serve(&app, &repaint); }
+        if (tmux && p[3].revents) tmux_answer(&app, &tmux);
+        if (p[0].revents & (POLLHUP | POLLERR | POLLNVAL) && !(p[0].revents & POLLIN)) end = SIGHUP;
+    }
+    tui_app_keep(&app);
+    if (tmux) pclose(tmux);
+    tui_term_close();
+    tui_app_free(&app);
+    return end;
+}

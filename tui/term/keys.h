@@ -1,0 +1,25 @@
+/* term/keys: what a key is after the terminal's spelling is gone. Back ends make them, model/input.c acts on them. */
+#ifndef TUI_TERM_KEYS_H
+#define TUI_TERM_KEYS_H
+
+#include "base/base.h"
+
+enum tui_key_code {
+    K_NONE, K_CHAR,             /* cp: the character; ctrl-A…Z come as K_CHAR with cp 1..26 */
+    K_ENTER, K_TAB, K_BACKTAB, K_ESC, K_BACKSPACE, K_DELETE, K_LEFT, K_RIGHT, K_UP, K_DOWN, K_HOME, K_END, K_PGUP, K_PGDN,
+    K_CTRL_LEFT, K_CTRL_RIGHT, K_F1, K_F2, K_F3, K_F4, K_F5, K_F6, K_F7, K_F8, K_F9, K_F10,
+    K_PASTE,                    /* text: what was pasted, newlines as \n */
+    K_WHEEL_UP, K_WHEEL_DOWN, K_CLICK      /* x, y */
+};
+
+typedef struct tui_key {
+    enum tui_key_code code;
+    uint32_t cp;
+    bool alt;
+    int x, y;
+    char *text;                 /* owned by the key */
+} tui_key;
+
+#define CTRL_KEY(c) ((uint32_t)((c) & 31))
+
+#endif

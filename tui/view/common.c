@@ -1,0 +1,44 @@
+/* view/common: captions, fractions and bars that several views share. Front-end thread; draws only inside its box. */
+#include "tui/model/app.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The caption of a pane: dim, or in the accent colour with the focus. Returns the column after the title. */
+int view_caption(tui_app *app, tui_box b, const char *title, const char *right, bool focused)
+{
+    tui_grid *g = &app->grid;
+    int end = b.x + b.w, from = right && *right ? tui_put_right(g, b.y, b.x + 3 + tui_str_width(title), end - 1, right, S_DIM) : end;
+    return tui_put_cut(g, b.y, b.x + 1, from - 1, title, focused ? S_ACCENT : S_TITLE);
+}
+
+const char *view_frac(char out[8], double v)
+{
+    if (isnan(v)) return strcpy(out, "–");
+    if (v < 0) v = 0;
+    if (v >= 0.995) snprintf(out, 8, "%.1f", v > 99 ? 99.0 : v);
+    else snprintf(out, 8, ".%02d", (int)(v * 100 + 0.5));
+    return out;
+}
+
+const char *view_count(char out[16], double v)
+{
+    static const struct { double unit; char name; } scale[] = { { 1e12, 'T' }, { 1e9, 'B' }, { 1e6, 'M' }, { 1e3, 'K' } };
+    for (size_t i = 0; i < sizeof scale / sizeof *scale; i++)
+        if (v >= scale[i].unit) {
+            double x = v / scale[i].unit;
+            snprintf(out, 16, x < 9.95 ? "%.1f%c" : "%.0f%c", x, scale[i].name);
+            return out;
+        }
+    snprintf(out, 16, "%.0f", v);
+    return out;
+}
+
+const char *view_glyph8(const tui_app *app, double v)
+{
+    static const char *const bar[8] = { "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█" };
+    static const char *const plain[8] = { ".", ".", ":", ":", "*", "*", "#", "#" };
+    int i = isnan(v) || v < 0 ? 0 : v >= 1 ? 7 : (int)(v * 8);
+    return app->glyphs ? bar[i] : plain[i];
+}

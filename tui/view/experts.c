@@ -1,0 +1,264 @@
+/* view/experts: how far each expert is from its own usual rate, a row a layer; the same in one line (the strip).
+ * Front-end thread; draws what agt_get_routing copied. Expert numbers mean nothing across layers: nothing is summed over
+ * layers. Legible without colour: the sign says it too. */
+#include "tui/model/app.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FOOT = 4, CELLS_MAX = 24 };          /* now, strange, repeat, legend; a character an expert up to so many */
+enum form { FORM_CELLS, FORM_BRAILLE, FORM_QUARTERS };
+
+static const char *const sign[5] = { "=", "-", "·", "+", "#" };
+static const enum tui_style sign_style[5] = { S_LESS2, S_LESS1, S_USUAL, S_MORE1, S_MORE2 };
+static int at(int dev) { return dev < -2 ? 0 : dev > 2 ? 4 : dev + 2; }
+
+static enum form form_of(const tui_app *app)
+{
+    return app->rt.n_expert <= CELLS_MAX ? FORM_CELLS : app->glyphs ? FORM_BRAILLE : FORM_QUARTERS;
+}
+
+static int chars_of(const tui_app *app, enum form f)
+{
+    int n = app->rt.n_expert;
+    return f == FORM_CELLS ? n : f == FORM_BRAILLE ? (n + 7) / 8 : (n + 3) / 4;
+}
+
+static int columns_of(const tui_app *app, int w)
+{
+    int c = w / (chars_of(app, form_of(app)) + 4);
+    return c < 1 ? 1 : c > 4 ? 4 : c;
+}
+
+int tui_experts_rows(const tui_app *app, int width)
+{
+    if (app->rt.n_expert < 1 || app->rt.n_layer < 1) return 5;
+    int cols = columns_of(app, width);
+    return 1 + (app->rt.n_layer + cols - 1) / cols + FOOT;
+}
+
+static void layer_row(tui_app *app, int layer, int y, int x, int end)
+{
+    tui_grid *g = &app->grid;
+    const agt_routing *r = &app->rt;
+    const agt_cell *c = r->cell + (size_t)layer * (size_t)r->n_expert;
+    enum form f = form_of(app);
+    x = tui_putf(g, y, x, end, S_DIM, "%3d ", r->first_layer + layer);
+    if (f == FORM_CELLS) {
+        for (int e = 0; e < r->n_expert; e++) {
+            int d = at(c[e].dev);
+            x = tui_put(g, y, x, end, d == 2 && !app->glyphs ? "." : sign[d], sign_style[d]);
+        }
+        return;
+    }
+    int per = f == FORM_BRAILLE ? 8 : 4;
+    for (int e = 0; e < r->n_expert; e += per) {
+        /* Braille dots 1-8 lie by columns: bits 0 1 2 6 left, 3 4 5 7 right; an expert takes the next dot row by row. */
+        static const int dot[8] = { 0, 3, 1, 4, 2, 5, 6, 7 };
+        int bits = 0, on = 0, dev = 0;
+        for (int i = 0; i < per && e + i < r->n_expert; i++)
+            if (c[e + i].now) {
+                bits |= 1 << dot[i];
+                on++;
+                if (c[e + i].dev > dev) dev = c[e + i].dev;
+            }
+        char s[5] = { 0 };
+        if (f == FORM_BRAILLE) q_utf8_put(s, 0x2800u + (uint32_t)bits);
+        else s[0] = " .:*#"[on];
+        x = tui_put(g, y, x, end, s, on ? sign_style[at(dev)] == S_USUAL ? S_NOW : sign_style[at(dev)] : S_USUAL);
+    }
+}
+
+/* One glyph a layer. */
+static int strip(tui_app *app, int y, int x, int end, int from, int to)
+{
+    for (int l = from; l < to; l++) {
+        float v = app->rt.strange ? app->rt.strange[l] : NAN;
+        x = tui_put(&app->grid, y, x, end, view_glyph8(app, v), v >= 0.75f ? S_MORE2 : v >= 0.5f ? S_MORE1 : S_USUAL);
+    }
+    return x;
+}
+
+static int strangest(const agt_routing *r)
+{
+    int l = 0;
+    if (r->n_odd) return r->odd[0].layer - r->first_layer >= 0 && r->odd[0].layer - r->first_layer < r->n_layer ? r->odd[0].layer - r->first_layer : 0;
+    for (int i = 1; i < r->n_layer; i++) if (r->strange && r->strange[i] > r->strange[l]) l = i;
+    return l;
+}
+
+/* Few experts: a circle each and who is off. Many: the two heaviest with their weights. */
+static void now_line(tui_app *app, int y, int x, int end)
+{
+    tui_grid *g = &app->grid;
+    const agt_routing *r = &app->rt;
+    int l = strangest(r), k = 0;
+    const uint16_t *id = r->now ? r->now + (size_t)l * (size_t)r->k_max : NULL;
+    while (id && k < r->k_max && id[k] != 0xFFFF) k++;
+    x = tui_put(g, y, x, end, _("now "), S_DIM);
+    x = tui_putf(g, y, x, end, S_NOW, "L%d ", r->first_layer + l);
+    if (!k) return;
+    if (r->n_expert <= 16) {
+        q_buf off = {0};
+        for (int e = 0; e < r->n_expert; e++) {
+            bool on = false;
+            for (int i = 0; i < k; i++) if (id[i] == e) on = true;
+            x = tui_put(g, y, x, end, on ? app->glyphs ? "●" : "o" : app->glyphs ? "○" : ".", on ? S_NOW : S_USUAL);
+            if (!on) q_buf_printf(&off, " %d", e);
+        }
+        if (off.len && x + 2 + tui_str_width(_("off")) + (int)off.len <= end) {
+            x = tui_put(g, y, x + 2, end, _("off"), S_DIM);
+            tui_put(g, y, x, end, off.p, S_NOW);
+        }
+        q_buf_free(&off);
+        return;
+    }
+    int shown = 0;
+    for (; shown < k && shown < 2; shown++) {
+        float w = r->now_weight ? r->now_weight[(size_t)l * (size_t)r->k_max + (size_t)shown] : NAN;
+        char fr[8];
+        int bars = isnan(w) ? 0 : (int)(w * 12 + 0.5f);
+        x = tui_putf(g, y, x + 1, end, S_NOW, "e%d ", id[shown]);
+        for (int i = 0; i < bars && i < 6; i++) x = tui_put(g, y, x, end, app->glyphs ? "▇" : "#", S_BAR);
+        if (!isnan(w)) x = tui_putf(g, y, x, end, S_NOW, " %s ", view_frac(fr, w));
+    }
+    if (k > shown) tui_putf(g, y, x + 1, end, S_DIM, "+%d", k - shown);
+}
+
+static void odd_line(tui_app *app, int y, int x, int end)
+{
+    tui_grid *g = &app->grid;
+    const agt_routing *r = &app->rt;
+    bool many = r->n_expert > CELLS_MAX;
+    x = tui_put(g, y, x, end, many ? _("woken ") : _("strange "), S_DIM);
+    if (!r->n_odd) { tui_put(g, y, x, end, r->n_tokens ? _("nothing") : "–", S_USUAL); return; }
+    for (int i = 0; i < r->n_odd; i++) {
+        const agt_odd *o = &r->odd[i];
+        char s[64];
+        if (many && o->ratio < 1) continue;         /* where most sleep, only waking is news */
+        if (many && o->ratio >= 1.5f) snprintf(s, sizeof s, _("L%de%d %.0fx"), o->layer, o->expert, (double)o->ratio);
+        else snprintf(s, sizeof s, "L%de%d %s", o->layer, o->expert, sign[at(o->dev)]);
+        int w = tui_str_width(s);
+        if (x + w > end) break;
+        tui_put(g, y, x, end, s, sign_style[at(o->dev)]);
+        x += w + 3;
+    }
+}
+
+static void index_line(tui_app *app, int y, int x, int end)
+{
+    const agt_routing *r = &app->rt;
+    char a[8], b[8], c[8];
+    bool margin = r->n_expert <= CELLS_MAX && !isnan(r->mean_margin);
+    int x2 = tui_putf(&app->grid, y, x, end, S_NOW, _("repeat %s (chance %s)"), view_frac(a, r->n_tokens > 1 ? (double)r->repeat : NAN),
+                      view_frac(b, r->repeat_chance));
+    char *s = margin ? q_printf(_("margin %s"), view_frac(c, r->mean_margin))
+                     : q_printf(_("entropy %s"), view_frac(c, r->n_tokens ? (double)r->mean_entropy : NAN));
+    tui_put_right(&app->grid, y, x2 + 1, end, s, S_NOW);
+    free(s);
+}
+
+static void legend(tui_app *app, int y, int x, int end)
+{
+    tui_grid *g = &app->grid;
+    const agt_routing *r = &app->rt;
+    if (!r->stored && r->learned < r->learn_need) {
+        char *s = q_printf(_("learning what is usual, %d of %d"), r->learned, r->learn_need);
+        tui_put_cut(g, y, x, end - 3, s, S_DIM);
+        free(s);
+    } else if (form_of(app) != FORM_CELLS)
+        tui_put_cut(g, y, x, end - 3, app->glyphs ? _("dot: on now · colour: above usual") : _(". : * # are 1 to 4 on now"), S_DIM);
+    else {
+        static const int show[3][2] = { { 2, -1 }, { 3, 4 }, { 1, 0 } };
+        const char *word[3] = { _("usual"), _("more"), _("less") };
+        for (int i = 0; i < 3; i++) {
+            for (int k = 0; k < 2; k++) {
+                int d = show[i][k];
+                if (d >= 0) x = tui_put(g, y, x, end, d == 2 && !app->glyphs ? "." : sign[d], sign_style[d]) + 1;
+            }
+            x = tui_put(g, y, x, end, word[i], S_DIM) + 2;
+        }
+    }
+    tui_put_right(g, y, x, end, "F3", S_FAINT);
+}
+
+static void empty(tui_app *app, tui_box b)
+{
+    const char *say = app->st.loaded && !app->st.n_expert
+        ? _("A dense model: nothing is routed. /model shows others.")
+        : app->loading ? _("Shows who speaks for each token once the model is loaded.")
+                       : _("Shows who speaks for each token. /model chooses a model.");
+    tui_lay l = {0};
+    tui_lay_plain(&l, say, strlen(say), b.w - 3, "", S_DIM);
+    for (uint32_t i = 0; i < l.n_line && (int)i + 1 < b.h; i++)
+        tui_lay_draw(&l, i, &app->grid, b.y + 1 + (int)i, b.x + 2, b.x + b.w);
+    tui_lay_free(&l);
+}
+
+void view_experts(tui_app *app, tui_box b)
+{
+    const agt_routing *r = &app->rt;
+    tui_grid *g = &app->grid;
+    bool focused = app->focus == FOCUS_EXPERTS;
+    if (r->n_expert < 1 || r->n_layer < 1 || !r->cell) {
+        view_caption(app, b, _("Experts"), "F3", focused);
+        empty(app, b);
+        return;
+    }
+    char *cap = r->k > 0 ? q_printf(_("Experts  %d of %d speak"), r->k, r->n_expert) : q_printf(_("Experts  of %d"), r->n_expert);
+    char *right = r->stored ? q_strdup(_("stored answer"))
+                : form_of(app) != FORM_CELLS ? q_strdup(_("this token")) : q_strdup(_("last 32 tok"));
+    view_caption(app, b, cap, right, focused);
+    free(cap);
+    free(right);
+    int cols = columns_of(app, b.w), rows = (r->n_layer + cols - 1) / cols, room = b.h - 1 - FOOT, y = b.y + 1, end = b.x + b.w;
+    int cw = chars_of(app, form_of(app)) + 4;
+    bool tall = focused || app->zoom == ZOOM_EXPERTS || app->over == FOCUS_EXPERTS;
+    if (rows <= room || (tall && room >= 4)) {
+        int show = rows < room ? rows : room;
+        if (app->top_experts > rows - show) app->top_experts = rows - show;
+        if (app->top_experts < 0) app->top_experts = 0;
+        for (int i = 0; i < show; i++)
+            for (int c = 0; c < cols; c++) {
+                int l = c * rows + app->top_experts + i;
+                if (l < r->n_layer) layer_row(app, l, y + i, b.x + c * cw, end);
+            }
+        y += show;
+    } else {
+        /* Too low for rows: one glyph a layer says how unusual it is. */
+        int per = b.w - 10 < 8 ? 8 : b.w - 10;
+        for (int l = 0; l < r->n_layer && y < b.y + b.h - 3; l += per, y++) {
+            int to = l + per < r->n_layer ? l + per : r->n_layer;
+            int x = tui_putf(g, y, b.x + 1, end, S_DIM, "L%-2d ", r->first_layer + l);
+            x = strip(app, y, x, end, l, to);
+            tui_putf(g, y, x, end, S_DIM, " L%d", r->first_layer + to - 1);
+        }
+    }
+    static void (*const foot[FOOT])(tui_app *, int, int, int) = { now_line, odd_line, index_line, legend };
+    for (int i = 0; i < FOOT && y < b.y + b.h; i++, y++) foot[i](app, y, b.x + 1, end - 1);
+}
+
+void view_strip(tui_app *app, tui_box b)
+{
+    const agt_routing *r = &app->rt;
+    tui_grid *g = &app->grid;
+    int end = b.x + b.w - 1, x = b.x + 1;
+    char *fed = app->has_ret && app->ret.fed > 0 ? q_printf(ngettext("%d passage", "%d passages", (unsigned long)app->ret.fed), app->ret.fed) : NULL;
+    int right = tui_put_right(g, b.y, x, end, "F3 F4", S_FAINT);
+    if (fed) right = tui_put_right(g, b.y, x, right - 3, fed, S_DIM);
+    free(fed);
+    if (r->n_layer < 1 || !r->strange) {
+        tui_put_cut(g, b.y, x, right - 1, app->loading ? _("experts: once the model is loaded") : _("experts: none yet"), S_DIM);
+        return;
+    }
+    int n = r->n_layer, room = right - x - 12 < 8 ? 8 : right - x - 12, from = 0;
+    if (n > room) n = room;                                  /* the deepest layers where not all fit */
+    from = r->n_layer - n;
+    x = tui_putf(g, b.y, x, right, S_DIM, "L%d ", r->first_layer + from);
+    x = strip(app, b.y, x, right, from, r->n_layer);
+    x = tui_putf(g, b.y, x, right, S_DIM, " L%d", r->first_layer + r->n_layer - 1);
+    int odd_w = tui_str_width(_("strange ")) + 6;
+    if (x + 3 + odd_w < right) odd_line(app, b.y, x + 3, right - 2);
+}

@@ -1,0 +1,84 @@
+/* view/status: the top line: model, experts, context, speed. Front-end thread. What does not fit is left out from the
+ * least important on; numbers keep their width, so that nothing jumps. */
+#include "tui/model/app.h"
+
+#include <stdio.h>
+#include <string.h>
+
+
+static void context_bar(tui_app *app, q_buf *b, double share, int bar)
+{
+    static const char *const eighth[8] = { " ", "▏", "▎", "▍", "▌", "▋", "▊", "▉" };
+    if (!app->glyphs) { q_buf_printf(b, "%3d%%", (int)(share * 100 + 0.5)); return; }
+    int n = (int)(share * bar * 8 + 0.5);
+    if (n > bar * 8) n = bar * 8;
+    if (n == 0 && share > 0) n = 1;
+    q_buf_puts(b, "▕");
+    for (int i = 0; i < bar; i++) q_buf_puts(b, n >= (i + 1) * 8 ? "█" : n > i * 8 ? eighth[n - i * 8] : " ");
+    q_buf_puts(b, "▏");
+}
+
+/* Level 0 says all; each further level leaves something out. */
+static void middle(tui_app *app, int level, q_buf *k, q_buf *ctx)
+{
+    const agt_status *st = &app->st;
+    char a[16], t[16];
+    q_buf_clear(k);
+    q_buf_clear(ctx);
+    if (st->n_expert > 0) {
+        if (st->k >= 0) q_buf_printf(k, "k %d/%d", st->k, st->n_expert);
+        else q_buf_printf(k, _("k by layer/%d"), st->n_expert);
+    } else if (st->loaded && level < 3) q_buf_puts(k, _("dense"));
+    if (st->params_total && level < 3) {
+        q_buf_puts(k, " · ");
+        q_buf_printf(k, level < 2 ? _("%s of %s active") : "%s/%s", view_count(a, (double)st->params_active), view_count(t, (double)st->params_total));
+    }
+    if (st->bytes_per_token && level < 1) q_buf_printf(k, _(" · %.2f GB/tok"), (double)st->bytes_per_token / 1e9);
+    if (!st->ctx_size) return;
+    q_buf_puts(ctx, _("ctx "));
+    if (level < 4) context_bar(app, ctx, (double)st->ctx_used / st->ctx_size, app->grid.w < 150 ? 3 : 6);
+    if (level < 1) q_buf_printf(ctx, _(" %5d of %d"), st->ctx_used, st->ctx_size);
+    else q_buf_printf(ctx, " %d", st->ctx_used);
+}
+
+void view_status(tui_app *app, tui_box b)
+{
+    tui_grid *g = &app->grid;
+    const agt_status *st = &app->st;
+    q_buf left = {0}, k = {0}, ctx = {0}, right = {0};
+    if (st->prefill && st->prefill_rate > 0) q_buf_printf(&right, _("prefill %4.0f tok/s"), st->prefill_rate);
+    else if (st->paused) q_buf_puts(&right, _("paused · → one token"));
+    else if (st->decode_rate > 0) q_buf_printf(&right, b.w >= 100 ? _("decode %4.0f tok/s") : _("%4.0f tok/s"), st->decode_rate);
+    int rw = tui_str_width(right.p ? right.p : ""), level = 0, lw, kw, cw;
+    for (;; level++) {
+        q_buf_clear(&left);
+        q_buf_puts(&left, st->model[0] ? st->model : app->load_what ? app->load_what : _("no model · /model"));
+        if (level < 2 && st->label[0] && st->loaded && b.w >= 100) q_buf_printf(&left, " · %s", st->label);
+        middle(app, level, &k, &ctx);
+        lw = tui_str_width(left.p);
+        kw = tui_str_width(k.p ? k.p : "");
+        cw = tui_str_width(ctx.p ? ctx.p : "");
+        if (level == 4 || 1 + lw + 2 + kw + (cw ? 2 : 0) + cw + (rw ? 2 : 0) + rw + 1 <= b.w) break;
+    }
+    int x = tui_put_cut(g, b.y, b.x + 1, b.x + b.w - 1, left.p, S_TITLE);
+    int spare = b.w - 2 - lw - kw - cw - rw, gaps = 1 + (cw > 0) + (rw > 0), gap = spare / gaps;
+    if (gap < 2) gap = 2;
+    if (gap > 12) gap = 12;
+    x = tui_put_cut(g, b.y, x + gap, b.x + b.w - 1, k.p ? k.p : "", st->paused ? S_WARN : S_STATUS);
+    if (cw) {
+        const char *p = ctx.p;
+        x += gap;
+        tui_glyph gl;
+        for (size_t i = 0; i < ctx.len;) {
+            size_t n = tui_glyph_next(p + i, ctx.len - i, &gl);
+            bool bar = n == 3 && (unsigned char)p[i] == 0xE2 && (unsigned char)p[i + 1] == 0x96;
+            x = tui_putn(g, b.y, x, b.x + b.w - 1, p + i, n, bar ? S_BAR : S_STATUS);
+            i += n;
+        }
+    }
+    if (rw) tui_put_right(g, b.y, x + 1, b.x + b.w - 1, right.p, st->paused ? S_WARN : S_STATUS);
+    q_buf_free(&left);
+    q_buf_free(&k);
+    q_buf_free(&ctx);
+    q_buf_free(&right);
+}

@@ -2,6 +2,22 @@
 #include "cli/cli.h"
 
 static const cli_command table[] = {
+    { "chat", N_("quorum [-m FILE|NAME] [--db FILE] [--set NAME=VALUE]... [--base] [--repl | -p TEXT [--json]]\n"
+                 "    talk with the model: full screen, --repl in a line editor, -p one question\n"
+                 "    -m        a GGUF file, or a part of a known model's name; without it the default model\n"
+                 "    --db      the file that keeps conversations and memory (:memory: keeps nothing)\n"
+                 "    --set     a knob: experts.k=4, sampler.temperature=0, memory.on=off ... (/set in the shell lists them)\n"
+                 "    --base    no template: the text continues\n"
+                 "    -p TEXT   standard output carries the answer alone; what is piped in is attached as text. The question is kept as\n"
+                 "              a new conversation; earlier conversations are not searched (memory.chats=off) unless --set says so\n"
+                 "    --json    one event a line, each with \"v\":1 and \"event\":\n"
+                 "              retrieval  fed, tokens, best, min_score, passages [n, source, heading, score, tokens, fed, why]\n"
+                 "              prefill    done, total, tokens_per_s\n"
+                 "              token      index, id, text, thinking, logprob\n"
+                 "              knob       name, value, after_token, note\n"
+                 "              done       state, finish, text, thinking, tokens, thinking_tokens, prompt_tokens, prefill_s, decode_s,\n"
+                 "                         tokens_per_s, configuration, chat, message\n"
+                 "              error      text"), cmd_chat },
     { "eval", N_("quorum eval logits -m F --tokens 1,2,3 --out FILE.f32 [--routing FILE.json] [--force-routing FILE.json]\n"
                  "                   [--split N] [--set NAME=VALUE]...\n"
                  "    logits of all positions as [tokens][vocabulary] float32; the prompt is evaluated in pieces of N;\n"

@@ -29,6 +29,8 @@ int main(int argc, char **argv)
         puts(_("quorum SUBCOMMAND --help shows one of these."));
         return 0;
     }
+    if (argc == 1 || argv[1][0] == '-')
+        return cmd_chat(argc, argv);
     const cli_command *c = NULL;
     for (int i = 0; i < n && argc > 1; i++)
         if (strcmp(table[i].name, argv[1]) == 0)
@@ -40,9 +42,6 @@ int main(int argc, char **argv)
         }
     if (c)
         return c->run(argc - 1, argv + 1);
-    if (argc > 1)
-        fprintf(stderr, _("quorum: there is no subcommand \"%s\"; quorum --help lists them\n"), argv[1]);
-    else
-        fprintf(stderr, _("quorum: say what to do; quorum --help lists it\n"));
+    fprintf(stderr, _("quorum: there is no subcommand \"%s\"; quorum --help lists them\n"), argv[1]);
     return 2;
 }

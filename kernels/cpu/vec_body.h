@@ -3,6 +3,13 @@
  * v_fma, v_max (a > b ? a : b), v_above (x > limit ? v : 0), v_pow2 (2^x for whole x), v_half, v_to_half,
  * v_int8 and VEC_QB (queries held in registers at once). Never included elsewhere. */
 
+/* The sums below are arrays of lanes: without unrolling compilers keep them in memory. */
+#if defined(__clang__)
+#define V_UNROLL _Pragma("unroll")
+#else
+#define V_UNROLL _Pragma("GCC unroll 4")
+#endif
+
 static float v_fold(v16 v)
 {
     float t[16];
@@ -103,14 +110,17 @@ static void vec_q8s(const int8_t *src, float scale, float *dst, int n)
     for (; i < n; i++) dst[i] = scale * (float)src[i];
 }
 
-static inline void scores_block(const float *k, int dim, const float *const *q, int n_q, float *s)
+static inline __attribute__((always_inline)) void scores_block(const float *k, int dim, const float *const *q, int n_q, float *s)
 {
     v16 a[VEC_QB][4];
+    V_UNROLL
     for (int i = 0; i < n_q; i++)
+        V_UNROLL
         for (int j = 0; j < 4; j++) a[i][j] = v_set(0);
     for (int d = 0; d < dim; d++) {
         const float *kd = k + (int64_t)d * VEC_CELLS;
         v16 k0 = v_load(kd), k1 = v_load(kd + 16), k2 = v_load(kd + 32), k3 = v_load(kd + 48);
+        V_UNROLL
         for (int i = 0; i < n_q; i++) {
             v16 x = v_set(q[i][d]);
             a[i][0] = v_fma(x, k0, a[i][0]);
@@ -119,15 +129,26 @@ static inline void scores_block(const float *k, int dim, const float *const *q, 
             a[i][3] = v_fma(x, k3, a[i][3]);
         }
     }
+    V_UNROLL
     for (int i = 0; i < n_q; i++)
+        V_UNROLL
         for (int j = 0; j < 4; j++) v_store(s + i * VEC_CELLS + j * 16, a[i][j]);
 }
 
+/* Blocks of VEC_QB queries and one of the rest; the counts are constants where the body is inlined, so
+ * that the sums stay in registers. */
 static void vec_scores(const float *k, int dim, const float *const *q, int n_q, float *s)
 {
     int i = 0;
     for (; i + VEC_QB <= n_q; i += VEC_QB) scores_block(k, dim, q + i, VEC_QB, s + i * VEC_CELLS);
-    for (; i < n_q; i++) scores_block(k, dim, q + i, 1, s + i * VEC_CELLS);
+    q += i;
+    s += i * VEC_CELLS;
+    switch (n_q - i) {
+    case 3: scores_block(k, dim, q, VEC_QB < 3 ? VEC_QB : 3, s); break;
+    case 2: scores_block(k, dim, q, VEC_QB < 2 ? VEC_QB : 2, s); break;
+    case 1: scores_block(k, dim, q, 1, s); break;
+    default: break;
+    }
 }
 
 static float vec_softmax(float *s, int n, float *m, float *l)
@@ -151,46 +172,56 @@ static float vec_softmax(float *s, int n, float *m, float *l)
     return shrink;
 }
 
-static inline void values_block(const float *v, int64_t dim, int n_cells, const float *p, const float *shrink,
+static inline __attribute__((always_inline)) void values_block(const float *v, int64_t dim, int n_cells, const float *p, const float *shrink,
                                 float *const *acc, int n_q, int d, int width)
 {
     v16 a[VEC_QB][4];
+    V_UNROLL
     for (int i = 0; i < n_q; i++) {
         v16 f = v_set(shrink[i]);
+        V_UNROLL
         for (int j = 0; j < width; j++) a[i][j] = v_mul(v_load(acc[i] + d + j * 16), f);
     }
     for (int c = 0; c < n_cells; c++) {
         const float *vc = v + c * dim + d;
         v16 x[4];
+        V_UNROLL
         for (int j = 0; j < width; j++) x[j] = v_load(vc + j * 16);
+        V_UNROLL
         for (int i = 0; i < n_q; i++) {
             v16 f = v_set(p[i * VEC_CELLS + c]);
+            V_UNROLL
             for (int j = 0; j < width; j++) a[i][j] = v_fma(f, x[j], a[i][j]);
         }
     }
+    V_UNROLL
     for (int i = 0; i < n_q; i++)
+        V_UNROLL
         for (int j = 0; j < width; j++) v_store(acc[i] + d + j * 16, a[i][j]);
 }
 
-static void values_some(const float *v, int dim, int n_cells, const float *p, const float *shrink,
-                        float *const *acc, bool full)
+static inline __attribute__((always_inline)) void values_some(const float *v, int dim, int n_cells, const float *p, const float *shrink,
+                                                              float *const *acc, int n_q)
 {
     int d = 0;
-    if (full) {
-        for (; d + 64 <= dim; d += 64) values_block(v, dim, n_cells, p, shrink, acc, VEC_QB, d, 4);
-        for (; d < dim; d += 16) values_block(v, dim, n_cells, p, shrink, acc, VEC_QB, d, 1);
-    } else {
-        for (; d + 64 <= dim; d += 64) values_block(v, dim, n_cells, p, shrink, acc, 1, d, 4);
-        for (; d < dim; d += 16) values_block(v, dim, n_cells, p, shrink, acc, 1, d, 1);
-    }
+    for (; d + 64 <= dim; d += 64) values_block(v, dim, n_cells, p, shrink, acc, n_q, d, 4);
+    for (; d < dim; d += 16) values_block(v, dim, n_cells, p, shrink, acc, n_q, d, 1);
 }
 
 static void vec_values(const float *v, int dim, int n_cells, const float *p, const float *shrink,
                        float *const *acc, int n_q)
 {
     int i = 0;
-    for (; i + VEC_QB <= n_q; i += VEC_QB) values_some(v, dim, n_cells, p + i * VEC_CELLS, shrink + i, acc + i, true);
-    for (; i < n_q; i++) values_some(v, dim, n_cells, p + i * VEC_CELLS, shrink + i, acc + i, false);
+    for (; i + VEC_QB <= n_q; i += VEC_QB) values_some(v, dim, n_cells, p + i * VEC_CELLS, shrink + i, acc + i, VEC_QB);
+    p += i * VEC_CELLS;
+    shrink += i;
+    acc += i;
+    switch (n_q - i) {
+    case 3: values_some(v, dim, n_cells, p, shrink, acc, VEC_QB < 3 ? VEC_QB : 3); break;
+    case 2: values_some(v, dim, n_cells, p, shrink, acc, VEC_QB < 2 ? VEC_QB : 2); break;
+    case 1: values_some(v, dim, n_cells, p, shrink, acc, 1); break;
+    default: break;
+    }
 }
 
 #define VEC_OPS { vec_norm, vec_swiglu, vec_add, vec_axpy, vec_exp, vec_f16, vec_to_f16, vec_q8, vec_q8s, \

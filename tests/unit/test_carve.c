@@ -98,6 +98,48 @@ static void refusals(void)
     memcpy(source, swap, sizeof source);
 }
 
+static void write_bytes(const char *path, const q_buf *b)
+{
+    FILE *f = fopen(path, "wb");
+    if (f) fwrite(b->p, 1, b->len, f), fclose(f);
+}
+
+/* Headers with bytes changed: a result or a sentence, never a crash (make asan looks closer; QUORUM_LONG does more). */
+static void mutated_files(void)
+{
+    make_source(false);
+    make_recipe(NULL);
+    q_buf whole[2] = {{0}, {0}}, said = {0};
+    const char *const path[2] = {source, recipe};
+    uint64_t r = 12345;
+    int refused = 0, rounds = getenv("QUORUM_LONG") ? 3000 : 150;
+    for (int i = 0; i < 2; i++) CHECK_INT(q_read_file(path[i], &whole[i], 1 << 24, err), Q_OK);
+    for (int n = 0; n < rounds; n++) {
+        int which = n % 2;
+        q_buf b = {0};
+        q_buf_add(&b, whole[which].p, whole[which].len);
+        size_t head = b.len < 1600 ? b.len : 1600;
+        for (int k = 0; k < 1 + n % 3; k++) {
+            r = q_mix64(r, (uint64_t)n);
+            b.p[r % head] = r >> 60 & 1 ? (char)(r >> 32) : (char)(b.p[r % head] ^ (1 << (r >> 40 & 7)));
+        }
+        if (n % 7 == 0) b.len = (size_t)(r >> 8) % b.len;
+        write_bytes(path[which], &b);
+        q_buf_free(&b);
+        err[0] = 0;
+        int rc = eng_carve(source, recipe, out, true, NULL, NULL, err);
+        CHECK_MSG(rc == Q_OK || err[0], "no sentence in round %d", n);
+        refused += rc != Q_OK;
+        q_buf_clear(&said);
+        rc = eng_describe(path[which], n % 4 > 1, &said, err);
+        CHECK(rc != Q_OK || q_utf8_valid(said.p, said.len));
+        write_bytes(path[which], &whole[which]);
+    }
+    CHECK_MSG(refused > rounds / 4 && refused < rounds, "%d of %d refused", refused, rounds);
+    for (int i = 0; i < 2; i++) q_buf_free(&whole[i]);
+    q_buf_free(&said);
+}
+
 /* The released source: the very file that the specification (apply.py) writes. */
 static void real_model(void)
 {
@@ -121,6 +163,7 @@ int main(void)
     snprintf(out, sizeof out, "%s/out.gguf", dir);
     RUN(tiny_model);
     RUN(refusals);
+    RUN(mutated_files);
     char *in = q_user_path(Q_DIR_CACHE, "fetch/SmolLM2-135M-Instruct.Q4_1.gguf");
     if (access(in, R_OK) == 0) RUN(real_model);
     else SKIP("real_model", "the source model is not in the cache (quorum model fetch)");

@@ -237,7 +237,7 @@ static void fuzz(const char *arch, int steps)
         }
     }
     printf("# %s: %d steps, %d syncs reused cells, %d cancelled, %d with mixed configurations\n", arch, steps, reused, cancelled, mixed);
-    CHECK(reused > steps / 40 && cancelled > steps / 80 && mixed > steps / 40);
+    CHECK(reused > steps / 40 && cancelled > 0 && mixed > steps / 40);
     eng_session_free(s);
     eng_session_free(other);
     eng_config_free(c);

@@ -1,0 +1,148 @@
+/* agent/events: the bounded queue from the engine and clerk threads to the front end, and the freeing of what travels
+ * in it. Text is never dropped: a full queue makes the producers wait, progress that was not read yet is replaced by
+ * newer progress. The front end itself never waits here, whatever it pushes. */
+#include "agent/room.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+void agt_message_free(agt_message *m)
+{
+    if (!m)
+        return;
+    free(m->text);
+    free(m->thinking);
+    free(m->label);
+    memset(m, 0, sizeof *m);
+}
+
+void view_retrieval_free(agt_retrieval *r)
+{
+    if (!r)
+        return;
+    for (int i = 0; i < r->n; i++) {
+        free(r->p[i].source);
+        free(r->p[i].heading);
+        free(r->p[i].text);
+        free(r->p[i].why);
+    }
+    free(r->p);
+    free(r);
+}
+
+void agt_event_free(agt_event *e)
+{
+    if (!e)
+        return;
+    free(e->text);
+    free(e->name);
+    free(e->note);
+    free(e->draft);
+    for (int i = 0; i < e->n_messages; i++)
+        agt_message_free(&e->message[i]);
+    free(e->message);
+    for (int i = 0; i < e->n_chats; i++)
+        free(e->chat[i].title);
+    free(e->chat);
+    view_retrieval_free(e->retrieval);
+    memset(e, 0, sizeof *e);
+}
+
+int evq_open(evq *q, char *err)
+{
+    memset(q, 0, sizeof *q);
+    q->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (q->fd < 0)
+        return q_fail(err, Q_IO, _("the system gives no event descriptor (%s): close other programs and try again"), strerror(errno));
+    q->cap = 256;
+    q->v = q_alloc(sizeof *q->v * (size_t)q->cap);
+    pthread_mutex_init(&q->mu, NULL);
+    pthread_cond_init(&q->room, NULL);
+    q->reader = pthread_self();
+    return Q_OK;
+}
+
+void evq_hurry(evq *q)
+{
+    pthread_mutex_lock(&q->mu);
+    q->closing = true;
+    pthread_cond_broadcast(&q->room);
+    pthread_mutex_unlock(&q->mu);
+}
+
+void evq_close(evq *q)
+{
+    for (int i = 0; i < q->n; i++)
+        agt_event_free(&q->v[(q->head + i) % q->cap]);
+    free(q->v);
+    close(q->fd);
+    pthread_cond_destroy(&q->room);
+    pthread_mutex_destroy(&q->mu);
+}
+
+/* Events that say how far something is: only the last one matters, the one that ends it always. */
+static bool replaces(const agt_event *old, const agt_event *new)
+{
+    if (old->kind != new->kind || old->total == 0 || new->total == 0)
+        return false;
+    return new->kind == AGT_EV_LOADING || new->kind == AGT_EV_PREFILL ||
+           (new->kind == AGT_EV_PROGRESS && old->text && new->text && strcmp(old->text, new->text) == 0);
+}
+
+static void grow(evq *q)
+{
+    int cap = q->cap * 2;
+    agt_event *v = q_alloc(sizeof *v * (size_t)cap);
+    for (int i = 0; i < q->n; i++)
+        v[i] = q->v[(q->head + i) % q->cap];
+    free(q->v);
+    q->v = v;
+    q->cap = cap;
+    q->head = 0;
+}
+
+void evq_push(evq *q, agt_event *e)
+{
+    pthread_mutex_lock(&q->mu);
+    if (q->n > 0) {
+        agt_event *last = &q->v[(q->head + q->n - 1) % q->cap];
+        if (replaces(last, e)) {
+            agt_event_free(last);
+            *last = *e;
+            memset(e, 0, sizeof *e);
+            pthread_mutex_unlock(&q->mu);
+            return;
+        }
+    }
+    if (!pthread_equal(pthread_self(), q->reader))
+        while (q->n >= EVQ_MAX && !q->closing)
+            pthread_cond_wait(&q->room, &q->mu);
+    if (q->n == q->cap)
+        grow(q);
+    q->v[(q->head + q->n++) % q->cap] = *e;
+    memset(e, 0, sizeof *e);
+    uint64_t one = 1;
+    if (q->n == 1 && write(q->fd, &one, sizeof one) < 0) { /* only EAGAIN: then it is readable already */ }
+    pthread_mutex_unlock(&q->mu);
+}
+
+bool evq_pop(evq *q, agt_event *out)
+{
+    pthread_mutex_lock(&q->mu);
+    bool got = q->n > 0;
+    if (got) {
+        *out = q->v[q->head];
+        q->head = (q->head + 1) % q->cap;
+        if (--q->n == EVQ_MAX - 1)
+            pthread_cond_broadcast(&q->room);
+    }
+    if (q->n == 0) {
+        uint64_t count;
+        if (read(q->fd, &count, sizeof count) < 0) { /* EAGAIN: it was quiet */ }
+    }
+    pthread_mutex_unlock(&q->mu);
+    return got;
+}

@@ -1,0 +1,82 @@
+/* agent/pages: the texts that commands print: /context, /why, /experts for line mode. Front-end thread, from snapshots.
+ * It never waits for the other threads. */
+#include "agent/room.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+void page_context(agt *a)
+{
+    q_buf b = { 0 };
+    pthread_mutex_lock(&a->mu);
+    agt_status s = a->st;
+    int sum = 0;
+    if (!s.loaded)
+        q_buf_puts(&b, _("No model is loaded, so there is no context yet.\n"));
+    else {
+        q_buf_printf(&b, _("%d of %d tokens are in the context"), s.ctx_used, s.ctx_size);
+        q_buf_printf(&b, _(", made by %d configurations:\n"), a->n_mix);
+        for (int i = 0; i < a->n_mix; i++) {
+            q_buf_printf(&b, "  %7d  %s\n", a->mix[i].cells, a->mix[i].label);
+            sum += a->mix[i].cells;
+        }
+        if (a->n_mix > 1)
+            q_buf_puts(&b, _("/recompute evaluates all of them under the present configuration.\n"));
+        if (a->dropped)
+            q_buf_printf(&b, _("The first %d messages of this branch did not fit and are left out of the prompt.\n"), a->dropped);
+        if (a->reserve)
+            q_buf_printf(&b, _("%d tokens are kept free for the reply.\n"), a->reserve);
+    }
+    pthread_mutex_unlock(&a->mu);
+    room_text(a, "/context", q_buf_take(&b));
+}
+
+void page_why(agt *a)
+{
+    q_buf b = { 0 };
+    pthread_mutex_lock(&a->mu);
+    if (a->why)
+        rag_explain(a->why, &b);
+    else
+        q_buf_puts(&b, _("Nothing was searched since the start: ask something, or /search WORDS.\n"));
+    pthread_mutex_unlock(&a->mu);
+    room_text(a, "/why", q_buf_take(&b));
+}
+
+/* The panel as lines of text: one a layer, the sign of each expert, then what is odd. */
+void page_experts(agt *a)
+{
+    static const char sign[] = "=-.+#";
+    agt_routing r = { 0 };
+    q_buf b = { 0 };
+    agt_get_routing(a, &r);
+    if (!r.n_layer)
+        q_buf_puts(&b, _("No routing to show: the model is dense, or nothing was evaluated yet.\n"));
+    else {
+        if (r.stored)
+            q_buf_puts(&b, _("stored routing of the last answer\n"));
+        q_buf_printf(&b, _("%d of %d experts speak; the last 32 tokens against the usual\n"), r.k, r.n_expert);
+        if (r.learned < r.learn_need)
+            q_buf_printf(&b, _("learning what is usual, %d of %d\n"), r.learned, r.learn_need);
+        for (int l = 0; l < r.n_layer; l++) {
+            q_buf_printf(&b, "%3d ", l + r.first_layer);
+            for (int e = 0; e < r.n_expert; e++)
+                q_buf_putc(&b, sign[r.cell[l * r.n_expert + e].dev + 2]);
+            q_buf_printf(&b, "  %.2f\n", (double)r.strange[l]);
+        }
+        q_buf_puts(&b, _(". usual   + # more   - = less   the number: how strange the layer is\n"));
+        for (int i = 0; i < r.n_odd; i++)
+            q_buf_printf(&b, "%sL%de%d %c %.1fx", i ? "   " : "", r.odd[i].layer, r.odd[i].expert, sign[r.odd[i].dev + 2], (double)r.odd[i].ratio);
+        if (r.n_odd)
+            q_buf_putc(&b, '\n');
+        if (!isnan(r.repeat))
+            q_buf_printf(&b, _("repeat %.2f (chance %.2f)"), (double)r.repeat, (double)r.repeat_chance);
+        if (!isnan(r.mean_entropy))
+            q_buf_printf(&b, _("   entropy %.2f"), (double)r.mean_entropy);
+        if (!isnan(r.mean_margin))
+            q_buf_printf(&b, _("   margin %.3f"), (double)r.mean_margin);
+        q_buf_putc(&b, '\n');
+    }
+    agt_routing_free(&r);
+    room_text(a, "/experts", q_buf_take(&b));
+}

@@ -1,0 +1,161 @@
+/* agent/view: the store's rows and rag's results as the plain copies that events carry. Any thread.
+ * It never changes the store. */
+#include "agent/room.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Where a reply leaves its elder sibling, at a character's start; -1 when it is the first or they are equal. */
+static int differs(agt *a, const mem_message *m)
+{
+    if (m->role != MEM_ASSISTANT || m->sibling < 2)
+        return -1;
+    mem_messages all = { 0 };
+    char err[Q_ERRLEN];
+    int at = -1;
+    if (mem_siblings(a->store, m->id, &all, err) == Q_OK && m->sibling - 2 < all.n) {
+        const char *x = m->text, *y = all.v[m->sibling - 2].text;
+        size_t i = 0;
+        while (x[i] && x[i] == y[i])
+            i++;
+        if (x[i] != y[i]) {
+            while (i > 0 && ((unsigned char)x[i] & 0xC0) == 0x80)
+                i--;
+            at = (int)i;
+        }
+    }
+    mem_messages_free(&all);
+    return at;
+}
+
+void view_message(agt *a, const mem_message *m, agt_message *out)
+{
+    static const enum agt_role role[] = { [MEM_SYSTEM] = AGT_SYSTEM, [MEM_USER] = AGT_USER, [MEM_ASSISTANT] = AGT_ASSISTANT, [MEM_TOOL] = AGT_SYSTEM };
+    static const enum agt_state state[] = { [MEM_PARTIAL] = AGT_PARTIAL, [MEM_DONE] = AGT_DONE, [MEM_STOPPED] = AGT_STOPPED, [MEM_FAILED] = AGT_FAILED };
+    memset(out, 0, sizeof *out);
+    out->id = m->id;
+    out->parent = m->parent;
+    out->role = role[m->role];
+    out->state = state[m->status];
+    out->text = q_strdup(m->text);
+    out->thinking = *m->thinking ? q_strdup(m->thinking) : NULL;
+    out->created_ms = m->created_ms;
+    out->n_tokens = m->stats.tokens;
+    out->n_prompt = m->stats.prompt_tokens;
+    out->prefill_s = m->stats.prefill_s;
+    out->decode_s = m->stats.decode_s;
+    out->sibling = m->sibling;
+    out->n_siblings = m->siblings;
+    out->n_config = m->n_config;
+    out->differs_at = differs(a, m);
+    if (m->n_config) {
+        q_buf b = { 0 };
+        for (int i = 0; i < m->n_config; i++)
+            q_buf_printf(&b, "%s%s", i ? " → " : "", m->config[i].label);
+        out->label = q_buf_take(&b);
+    }
+    if (m->n_log) {
+        mem_logs l = { 0 };
+        char err[Q_ERRLEN];
+        if (mem_log_get(a->store, m->id, &l, err) == Q_OK)
+            for (int i = 0; i < l.n; i++)
+                out->n_passages += l.v[i].number > 0;
+        mem_logs_free(&l);
+    }
+}
+
+agt_message *view_branch(agt *a, const mem_messages *path)
+{
+    agt_message *v = q_alloc(sizeof *v * (size_t)(path->n + 1));
+    for (int i = 0; i < path->n; i++)
+        view_message(a, &path->v[i], &v[i]);
+    return v;
+}
+
+/* "notes/optics.md § Rayleigh" as source and heading. */
+static void split_label(const char *label, agt_passage *p)
+{
+    const char *at = strstr(label, " § ");
+    p->source = at ? q_strndup(label, (size_t)(at - label)) : q_strdup(label);
+    p->heading = q_strdup(at ? at + strlen(" § ") : "");
+}
+
+static const char *fate(enum rag_fate f)
+{
+    static const char *const word[] = { [RAG_FED] = N_("fed"), [RAG_BELOW] = N_("below memory.min_score"),
+        [RAG_OVER_COUNT] = N_("more passages than memory.max_passages"), [RAG_OVER_BUDGET] = N_("over memory.budget"),
+        [RAG_REPEATS] = N_("repeats a better one") };
+    return _(word[f]);
+}
+
+agt_retrieval *view_result(const rag_result *r)
+{
+    agt_retrieval *o = q_alloc(sizeof *o);
+    o->p = q_alloc(sizeof *o->p * (size_t)(r->n + 1));
+    o->fed = r->n_fed;
+    o->fed_tokens = r->fed_tokens;
+    o->cut_budget = r->n_over;
+    o->cut_score = r->n_below;
+    o->best = r->n ? r->v[0].score : r->best_below;
+    o->min_score = r->min_score;
+    for (int pass = 0; pass < 2; pass++)     /* fed first */
+        for (int i = 0; i < r->n; i++) {
+            const rag_passage *v = &r->v[i];
+            if ((v->number > 0) != (pass == 0))
+                continue;
+            agt_passage *p = &o->p[o->n++];
+            p->chunk = v->id;
+            p->number = v->number;
+            split_label(v->label, p);
+            p->text = q_strdup(v->text);
+            p->score = v->score;
+            p->tokens = v->tokens;
+            q_buf b = { 0 };
+            q_buf_printf(&b, _("%s; score %.2f = coverage %.2f × evidence %.2f × bm25 part, bm25 %.2f, rank %d; words:"), fate(v->fate),
+                         v->score, v->coverage, v->evidence, v->bm25, v->rank);
+            bool any = false;
+            for (int t = 0; t < r->n_term; t++)
+                if (v->presence && v->presence[t] > 0 && r->term[t].weight > 0) {
+                    q_buf_printf(&b, " %s %.2f×%.2f", r->term[t].word, r->term[t].weight, v->presence[t]);
+                    any = true;
+                }
+            if (!any)
+                q_buf_puts(&b, " —");
+            p->why = q_buf_take(&b);
+        }
+    return o;
+}
+
+agt_retrieval *view_logs(agt *a, const mem_logs *l)
+{
+    agt_retrieval *o = q_alloc(sizeof *o);
+    o->p = q_alloc(sizeof *o->p * (size_t)(l->n + 1));
+    pthread_mutex_lock(&a->mu);
+    o->min_score = a->rag.min_score;
+    pthread_mutex_unlock(&a->mu);
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < l->n; i++) {
+            const mem_log *v = &l->v[i];
+            if ((v->number > 0) != (pass == 0))
+                continue;
+            agt_passage *p = &o->p[o->n++];
+            p->chunk = v->ref;
+            p->number = v->number;
+            split_label(*v->label ? v->label : _("deleted since"), p);
+            p->text = q_strdup("");
+            p->score = v->score;
+            p->tokens = v->tokens;
+            p->why = q_printf(_("%s; score %.2f, coverage %.2f, evidence %.2f, bm25 %.2f, rank %d; words: %s"),
+                              *v->reason ? v->reason : _("fed"), v->score, v->coverage, v->evidence, v->bm25, v->rank, v->terms);
+            if (v->score > o->best)
+                o->best = v->score;
+            if (v->number > 0) {
+                o->fed++;
+                o->fed_tokens += v->tokens;
+            } else if (strcmp(v->reason, rag_fate_word(RAG_BELOW)) == 0)
+                o->cut_score++;
+            else
+                o->cut_budget++;
+        }
+    return o;
+}

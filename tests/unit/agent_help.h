@@ -1,0 +1,149 @@
+/* tests: a front end for the agent's tests. Opens a room on the small golden model and follows its events.
+ * Every wait ends after a while with a failed check, so that no test hangs. */
+#ifndef AGENT_HELP_H
+#define AGENT_HELP_H
+#include "agent/agent.h"
+#include "tests/test.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+static const char *help_model(void)
+{
+    static const char *const at[] = { "tests/golden/engine/qwen3moe/model.gguf", "../shared/data/golden/qwen3moe/model.gguf" };
+    for (size_t i = 0; i < 2; i++)
+        if (access(at[i], R_OK) == 0)
+            return at[i];
+    return NULL;
+}
+
+typedef struct seen {                    /* what the events said since the last clear */
+    int n, kind[4096];
+    q_buf text, notes;
+    agt_message *last; int64_t question;
+    int tokens, differs_token, knob_number, errors;
+    char knob[256];
+    int64_t ids[64]; int n_ids;          /* of the last OPENED */
+    int64_t chat;
+    char *page, *ui;
+    int passages;
+} seen;
+
+static void seen_clear(seen *s)
+{
+    q_buf_free(&s->text);
+    q_buf_free(&s->notes);
+    if (s->last) {
+        agt_message_free(s->last);
+        free(s->last);
+    }
+    free(s->page);
+    free(s->ui);
+    memset(s, 0, sizeof *s);
+}
+
+static void seen_take(seen *s, agt_event *e)
+{
+    if (s->n < 4096)
+        s->kind[s->n++] = (int)e->kind;
+    switch (e->kind) {
+    case AGT_EV_SENT: s->question = e->message->id; break;
+    case AGT_EV_TOKEN:
+        if (!e->thinking)
+            q_buf_puts(&s->text, e->text);
+        if (e->number > s->tokens)
+            s->tokens = e->number;
+        if (e->differs)
+            s->differs_token = e->number;
+        break;
+    case AGT_EV_KNOB:
+        snprintf(s->knob, sizeof s->knob, "%s=%s", e->name, e->text);
+        s->knob_number = e->number;
+        break;
+    case AGT_EV_DONE:
+        if (s->last) {
+            agt_message_free(s->last);
+            free(s->last);
+        }
+        s->last = e->message;
+        e->message = NULL;
+        e->n_messages = 0;
+        break;
+    case AGT_EV_NOTE:
+        s->errors += e->level == AGT_ERROR;
+        q_buf_puts(&s->notes, e->text);
+        q_buf_putc(&s->notes, '\n');
+        break;
+    case AGT_EV_OPENED:
+        s->chat = e->id;
+        s->n_ids = 0;
+        for (int i = 0; i < e->n_messages && i < 64; i++)
+            s->ids[s->n_ids++] = e->message[i].id;
+        break;
+    case AGT_EV_TEXT: free(s->page); s->page = q_strdup(e->text); break;
+    case AGT_EV_UI: free(s->ui); s->ui = q_printf("%lld %s", (long long)e->id, e->text); break;
+    case AGT_EV_RETRIEVAL: s->passages = e->retrieval->fed; break;
+    default: break;
+    }
+    agt_event_free(e);
+}
+
+/* Until an event of this kind (tokens: until token number `number`); false after `ms`. */
+static bool wait_for(agt *a, seen *s, enum agt_event_kind kind, int number, int ms)
+{
+    int64_t end = q_now_ns() + (int64_t)ms * 1000000;
+    while (q_now_ns() < end) {
+        agt_event e;
+        while (agt_next(a, &e)) {
+            bool hit = e.kind == kind && (number == 0 || e.number >= number);
+            seen_take(s, &e);
+            if (hit)
+                return true;
+        }
+        struct pollfd p = { .fd = agt_wake_fd(a), .events = POLLIN };
+        poll(&p, 1, 50);
+    }
+    printf("# waited in vain for event %d; notes: %s\n", (int)kind, s->notes.p ? s->notes.p : "");
+    return false;
+}
+
+static void settle(agt *a, seen *s)      /* until nothing runs */
+{
+    int64_t end = q_now_ns() + 20000000000;
+    for (int quiet = 0; quiet < 5 && q_now_ns() < end;) {
+        agt_event e;
+        quiet = agt_busy(a) ? 0 : quiet + 1;
+        while (agt_next(a, &e)) {
+            seen_take(s, &e);
+            quiet = 0;
+        }
+        struct pollfd p = { .fd = agt_wake_fd(a), .events = POLLIN };
+        poll(&p, 1, 10);
+    }
+}
+
+static int first_of(const seen *s, int kind)
+{
+    for (int i = 0; i < s->n; i++)
+        if (s->kind[i] == kind)
+            return i;
+    return -1;
+}
+
+static agt *help_open(const char *db, int n_set, const char *const *set, seen *s)
+{
+    char err[Q_ERRLEN];
+    agt *a = NULL;
+    agt_options o = { .model = help_model(), .db = db, .set = set, .n_set = n_set };
+    int rc = agt_open(&o, &a, err);
+    if (rc < 0) {
+        printf("# agt_open: %s\n", err);
+        return NULL;
+    }
+    if (!wait_for(a, s, AGT_EV_READY, 0, 20000)) {
+        agt_close(a);
+        return NULL;
+    }
+    return a;
+}
+#endif

@@ -1,0 +1,499 @@
+/* agent: turns on the small golden model, as a front end sees them. */
+#include "tests/unit/agent_help.h"
+
+#include "memory/memory.h"
+
+#include <sys/wait.h>
+#include <signal.h>
+
+static const char *const greedy[] = { "sampler.temperature=0", "sampler.repeat_penalty=1", "sampler.max_tokens=40", "memory.on=off" };
+static const char *const endless[] = { "sampler.temperature=1", "sampler.seed=7", "memory.on=off" };
+
+static void order_of_events(void)
+{
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 3, greedy, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    seen_clear(&s);
+    agt_submit(a, "the lazy fox jumps over the quick brown dog");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+    int sent = first_of(&s, AGT_EV_SENT), found = first_of(&s, AGT_EV_RETRIEVAL), begin = first_of(&s, AGT_EV_BEGIN),
+        prefill = first_of(&s, AGT_EV_PREFILL), token = first_of(&s, AGT_EV_TOKEN), done = first_of(&s, AGT_EV_DONE);
+    CHECK(sent >= 0 && sent < found && found < begin && begin < prefill && prefill < token && token < done);
+    CHECK(s.last && s.last->state == AGT_DONE && s.last->parent == s.question && s.last->n_config == 1);
+    CHECK(s.last && s.last->n_tokens == s.tokens && s.last->n_prompt > 10);
+    CHECK(s.last && strcmp(s.last->text, s.text.p ? s.text.p : "") == 0);
+    settle(a, &s);
+    agt_status st;
+    agt_get_status(a, &st);
+    CHECK_INT(st.k, 4);
+    CHECK_INT(st.n_expert, 12);
+    CHECK(st.ctx_used > s.last->n_prompt && !st.busy);
+    agt_routing r = { 0 };
+    agt_get_routing(a, &r);
+    CHECK_INT(r.n_layer, 3);
+    CHECK(r.n_tokens > s.last->n_tokens && r.learned > 0 && !r.stored);
+    float sum = 0;
+    for (int e = 0; e < r.n_expert; e++)
+        sum += r.cell[e].rate;
+    CHECK_MSG(fabsf(sum - 4) < .01f, "rates of layer 0 sum to %g", (double)sum);
+    agt_routing_free(&r);
+    seen_clear(&s);
+    agt_close(a);
+}
+
+static void knob_at_token_20(void)
+{
+    seen s = { 0 };
+    char db[] = "/tmp/quorum-agent-XXXXXX", err[Q_ERRLEN];
+    int fd = mkstemp(db);
+    close(fd);
+    unlink(db);
+    agt *a = help_open(db, 4, greedy, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    /* One token at a time, so that the key falls exactly between the 20th and the 21st. */
+    agt_pause(a, true);
+    agt_submit(a, "in the main void");
+    CHECK(wait_for(a, &s, AGT_EV_BEGIN, 0, 10000));
+    for (int i = 1; i <= 20; i++) {
+        agt_step(a);
+        CHECK(wait_for(a, &s, AGT_EV_TOKEN, i, 10000));
+    }
+    agt_nudge_k(a, -3);
+    CHECK(wait_for(a, &s, AGT_EV_KNOB, 0, 10000));
+    CHECK_STR(s.knob, "experts.k=1");
+    CHECK_INT(s.knob_number, 20);
+    agt_pause(a, false);
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+    CHECK(s.last && s.last->n_config == 2 && s.last->n_tokens >= 22);
+    CHECK_STR(s.last ? s.last->label : "", "standard · k 4 → k 1");
+    int64_t id = s.last ? s.last->id : 0;
+    int tokens = s.last ? s.last->n_tokens : 0;
+    settle(a, &s);
+    agt_status st;
+    agt_get_status(a, &st);
+    CHECK_INT(st.n_mix, 2);
+    agt_close(a);
+
+    mem_store *m;
+    mem_trace *t = NULL;
+    mem_message msg = { 0 };
+    CHECK_INT(mem_open(db, &m, err), 0);
+    CHECK_INT(mem_message_get(m, id, &msg, err), 0);
+    CHECK(msg.n_config == 2 && msg.config[0].from == 0 && msg.config[1].from == 20 && msg.config[0].hash != msg.config[1].hash);
+    CHECK_INT(mem_trace_get(m, id, &t, err), 0);
+    if (t) {
+        CHECK_INT(t->n, tokens);
+        for (int i = 0; i < t->n; i++) {
+            int k = 0;
+            for (int x = 0; x < t->max_k; x++)
+                k += t->ids[((size_t)i * (size_t)t->n_layer + 1) * (size_t)t->max_k + (size_t)x] != 0xFFFF;
+            CHECK_MSG(k == (i < 20 ? 4 : 1), "token %d ran %d experts", i + 1, k);
+        }
+    }
+    mem_trace_free(t);
+    mem_message_free(&msg);
+    mem_close(m);
+    unlink(db);
+    seen_clear(&s);
+}
+
+static void stop_is_prompt(void)
+{
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 3, endless, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    agt_submit(a, "/set ui.pace 50");
+    agt_submit(a, "say a lot");
+    CHECK(wait_for(a, &s, AGT_EV_TOKEN, 3, 10000));
+    int64_t from = q_now_ns();
+    agt_stop(a);
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 10000));
+    double ms = (double)(q_now_ns() - from) / 1e6;
+    CHECK_MSG(ms < 500, "%.0f ms", ms);  /* sanitisers and a loaded machine; the real figure is a few ms */
+    CHECK(s.last && s.last->state == AGT_STOPPED && s.last->n_tokens >= 3);
+    /* And while paused. */
+    agt_pause(a, true);
+    agt_submit(a, "again a lot");
+    CHECK(wait_for(a, &s, AGT_EV_BEGIN, 0, 10000));
+    agt_stop(a);
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 10000));
+    CHECK(s.last && s.last->state == AGT_STOPPED);
+    seen_clear(&s);
+    agt_close(a);
+}
+
+static void again_and_branches(void)
+{
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 4, greedy, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    agt_submit(a, "fox");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+    int64_t first = s.last->id, question = s.last->parent;
+    char *text = q_strdup(s.last->text);
+    agt_again(a, 0, "experts.k=1");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+    CHECK(s.last->id != first && s.last->parent == question && s.last->n_siblings == 2 && s.last->sibling == 2);
+    CHECK_STR(s.last->label, "k 1");
+    CHECK(s.differs_token > 0 && s.last->differs_at >= 0);
+    if (s.last->differs_at >= 0)
+        CHECK(strncmp(text, s.last->text, (size_t)s.last->differs_at) == 0);
+    settle(a, &s);
+    agt_status st;
+    agt_get_status(a, &st);
+    CHECK_INT(st.k, 4);                  /* only that answer ran with 1 */
+    /* Greedy and the same settings: the same text, nothing differs. */
+    seen_clear(&s);
+    agt_again(a, first, "sampler.top_k=40");
+    CHECK(wait_for(a, &s, AGT_EV_NOTE, 0, 3000) || 1);
+    settle(a, &s);                       /* `first` is not on the branch any more: said so */
+    CHECK(s.errors == 1);
+    seen_clear(&s);
+    agt_branch(a, 0, -1);
+    CHECK(wait_for(a, &s, AGT_EV_OPENED, 0, 10000));
+    CHECK(s.n_ids == 2 && s.ids[1] == first);
+    agt_again(a, first, "experts.k=4");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+    CHECK_STR(s.last->text, text);
+    CHECK(s.differs_token == 0 && s.last->n_siblings == 3);
+    /* Editing the question makes a branch; the old one can be reached. */
+    agt_edit(a, 0, "dog");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+    CHECK(s.question != question);
+    settle(a, &s);
+    agt_branch(a, s.question, -1);
+    CHECK(wait_for(a, &s, AGT_EV_OPENED, 0, 10000));
+    CHECK(s.n_ids == 2 && s.ids[0] == question);
+    free(text);
+    seen_clear(&s);
+    agt_close(a);
+}
+
+static void toggle_and_refusals(void)
+{
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 4, greedy, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    agt_toggle(a);
+    settle(a, &s);
+    CHECK_INT(s.errors, 1);
+    agt_submit(a, "/set num_experts_per_tok 2");
+    settle(a, &s);
+    CHECK_STR(s.knob, "experts.k=2");
+    agt_toggle(a);
+    settle(a, &s);
+    agt_status st;
+    agt_get_status(a, &st);
+    CHECK_INT(st.k, 4);
+    agt_toggle(a);
+    settle(a, &s);
+    agt_get_status(a, &st);
+    CHECK_INT(st.k, 2);
+    seen_clear(&s);
+    agt_submit(a, "/set experts.k 99");
+    settle(a, &s);
+    CHECK_INT(s.errors, 1);
+    agt_get_status(a, &st);
+    CHECK_INT(st.k, 2);
+    seen_clear(&s);
+    agt_submit(a, "/set");
+    settle(a, &s);
+    CHECK(s.page && strstr(s.page, "experts.k = 2") && strstr(s.page, "ui.pace") && strstr(s.page, "memory.min_score"));
+    seen_clear(&s);
+    agt_submit(a, ".ыуе experts.k 3");
+    settle(a, &s);
+    CHECK(s.notes.p && strstr(s.notes.p, "/set") && first_of(&s, AGT_EV_SENT) < 0);
+    seen_clear(&s);
+    agt_submit(a, "/recompte");
+    settle(a, &s);
+    CHECK(s.notes.p && strstr(s.notes.p, "/recompute"));
+    seen_clear(&s);
+    agt_close(a);
+}
+
+static void position_knob_mid_answer(void)
+{
+    const char *set[] = { "sampler.temperature=1", "sampler.seed=5", "sampler.max_tokens=40", "memory.on=off" };
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 4, set, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    agt_pause(a, true);
+    agt_submit(a, "over the lazy dog");
+    CHECK(wait_for(a, &s, AGT_EV_BEGIN, 0, 10000));
+    for (int i = 1; i <= 5; i++) {
+        agt_step(a);
+        CHECK(wait_for(a, &s, AGT_EV_TOKEN, i, 10000));
+    }
+    agt_submit(a, "/set rope.theta 50000");
+    CHECK(wait_for(a, &s, AGT_EV_KNOB, 0, 10000));
+    agt_pause(a, false);
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+    CHECK(s.last && s.last->state == AGT_DONE && s.last->n_config == 2);
+    settle(a, &s);
+    agt_status st;
+    agt_get_status(a, &st);
+    CHECK_MSG(st.n_mix == 1, "all cells are of one configuration after a position knob, not %d", st.n_mix);
+    seen_clear(&s);
+    agt_close(a);
+}
+
+static void recompute_unmixes(void)
+{
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 4, greedy, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    agt_submit(a, "ab");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+    agt_submit(a, "/k 2");
+    agt_submit(a, "cd");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+    settle(a, &s);
+    agt_status st;
+    agt_get_status(a, &st);
+    CHECK_INT(st.n_mix, 2);
+    agt_submit(a, "/recompute");
+    settle(a, &s);
+    agt_get_status(a, &st);
+    CHECK_INT(st.n_mix, 1);
+    CHECK_STR(st.mix[0].label, "k 2");
+    seen_clear(&s);
+    agt_close(a);
+}
+
+static void context_overflows(void)
+{
+    const char *set[] = { "sampler.temperature=0", "sampler.max_tokens=12", "memory.on=off", "context.length=256" };
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 4, set, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    for (int i = 0; i < 8; i++) {
+        agt_submit(a, "the quick brown fox jumps over the lazy dog");
+        CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+        CHECK(s.last && s.last->state == AGT_DONE && s.last->n_prompt <= 256);
+    }
+    CHECK(s.notes.p && strstr(s.notes.p, "left out"));
+    seen_clear(&s);
+    char big[2000];
+    memset(big, 'x', sizeof big - 1);
+    big[sizeof big - 1] = 0;
+    agt_submit(a, big);
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+    CHECK(s.last && s.last->state == AGT_FAILED && s.errors == 1 && strstr(s.notes.p, "context.length"));
+    seen_clear(&s);
+    agt_close(a);
+    /* A reply that reaches the end stops with a sentence. */
+    const char *on[] = { "sampler.temperature=1", "sampler.seed=3", "memory.on=off", "context.length=64" };
+    a = help_open(":memory:", 4, on, &s);
+    bool reached = false;
+    for (int i = 0; a && i < 6 && !reached; i++) {
+        agt_submit(a, "the quick");
+        CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+        reached = s.notes.p && strstr(s.notes.p, "end of the context");
+    }
+    CHECK(reached);
+    seen_clear(&s);
+    agt_close(a);
+}
+
+static void restart_restores(void)
+{
+    char db[] = "/tmp/quorum-agent-XXXXXX";
+    int fd = mkstemp(db);
+    close(fd);
+    unlink(db);
+    seen s = { 0 };
+    agt *a = help_open(db, 4, greedy, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    agt_submit(a, "fox");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+    int64_t id = s.last->id;
+    settle(a, &s);
+    agt_keep_place(a, 17, "half a thought");
+    agt_setting_put(a, "tui.split", "40");
+    agt_submit(a, "/theme light");
+    agt_close(a);
+    seen_clear(&s);
+    char err[Q_ERRLEN];
+    agt_options o = { .model = help_model(), .db = db };
+    CHECK_INT(agt_open(&o, &a, err), 0);
+    agt_event e;
+    bool opened = false;
+    for (int i = 0; i < 200 && !opened; i++) {
+        while (!opened && agt_next(a, &e)) {
+            if (e.kind == AGT_EV_OPENED) {
+                opened = true;
+                CHECK_INT(e.n_messages, 2);
+                CHECK(e.n_messages == 2 && e.message[1].id == id);
+                CHECK_STR(e.draft, "half a thought");
+                CHECK_INT(e.scroll, 17);
+                CHECK_STR(e.text, "fox");
+            }
+            agt_event_free(&e);
+        }
+        usleep(10000);
+    }
+    CHECK(opened);
+    CHECK(wait_for(a, &s, AGT_EV_READY, 0, 20000));
+    settle(a, &s);
+    agt_routing r = { 0 };
+    agt_get_routing(a, &r);
+    CHECK(r.stored && r.n_layer == 3 && r.n_tokens > 0);
+    agt_routing_free(&r);
+    char *v = agt_setting_get(a, "tui.split");
+    CHECK_STR(v, "40");
+    free(v);
+    v = agt_setting_get(a, "ui.theme");
+    CHECK_STR(v, "light");
+    free(v);
+    agt_close(a);
+    unlink(db);
+    seen_clear(&s);
+}
+
+/* A reader that looks only now and then gets every token, in order. */
+static void slow_reader(void)
+{
+    const char *set[] = { "sampler.temperature=1", "sampler.seed=11", "sampler.max_tokens=1500", "memory.on=off", "context.length=2048" };
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 5, set, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    seen_clear(&s);
+    q_buf all = { 0 };
+    int next = 1, gaps = 0, total = 0;
+    char *final = NULL;
+    agt_submit(a, "go");
+    for (int round = 0; round < 4000 && !final; round++) {
+        usleep(round % 20 == 0 ? 20000 : 500);
+        agt_event e;
+        for (int i = 0; i < 7 && !final && agt_next(a, &e); i++) {
+            if (e.kind == AGT_EV_TOKEN) {
+                q_buf_puts(&all, e.text);
+                gaps += e.number != next && e.number != next - 1;
+                next = e.number + 1;
+            }
+            if (e.kind == AGT_EV_DONE) {
+                total = e.message->n_tokens;
+                final = q_strdup(e.message->text);
+            }
+            agt_event_free(&e);
+        }
+    }
+    CHECK(final != NULL);
+    CHECK_INT(gaps, 0);
+    CHECK_INT(next - 1, total);
+    CHECK_STR(all.p ? all.p : "", final ? final : "");
+    free(final);
+    q_buf_free(&all);
+    agt_close(a);
+}
+
+/* Killed in the middle of an answer: the question is there, and the reply but for its last second. */
+static void killed_mid_answer(void)
+{
+    char db[] = "/tmp/quorum-agent-XXXXXX", err[Q_ERRLEN];
+    int fd = mkstemp(db), pipes[2];
+    close(fd);
+    unlink(db);
+    CHECK(pipe(pipes) == 0);
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        seen s = { 0 };
+        agt *a = help_open(db, 3, endless, &s);
+        if (!a)
+            _exit(1);
+        agt_submit(a, "/set ui.pace 20");
+        agt_submit(a, "talk");
+        if (!wait_for(a, &s, AGT_EV_TOKEN, 30, 20000))
+            _exit(1);
+        int64_t n = (int64_t)s.text.len;
+        if (write(pipes[1], &n, sizeof n) < 0)
+            _exit(1);
+        pause();
+        _exit(0);
+    }
+    close(pipes[1]);
+    int64_t len = 0;
+    CHECK(read(pipes[0], &len, sizeof len) == sizeof len);
+    close(pipes[0]);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    mem_store *m;
+    mem_messages path = { 0 };
+    int64_t chat = 0;
+    CHECK_INT(mem_open(db, &m, err), 0);
+    CHECK_INT(mem_check(m, err), 0);
+    CHECK_INT(mem_conversation_last(m, &chat, err), 0);
+    CHECK_INT(mem_branch(m, chat, 0, &path, err), 0);
+    CHECK_INT(path.n, 2);
+    if (path.n == 2) {
+        CHECK_STR(path.v[0].text, "talk");
+        CHECK_INT(path.v[1].status, MEM_STOPPED);
+        CHECK_MSG(len == 0 || strlen(path.v[1].text) > 0, "30 tokens at 20/s were shown, none kept");
+    }
+    mem_messages_free(&path);
+    mem_close(m);
+    unlink(db);
+}
+
+static void no_model(void)
+{
+    char err[Q_ERRLEN];
+    agt *a;
+    seen s = { 0 };
+    agt_options o = { .db = ":memory:" };
+    CHECK_INT(agt_open(&o, &a, err), 0);
+    agt_submit(a, "hello");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 10000));
+    CHECK(s.last->state == AGT_FAILED && strstr(s.notes.p, "quorum model fetch"));
+    agt_close(a);
+    seen_clear(&s);
+    const char *bad[] = { "experts.q=1" };
+    o.set = bad;
+    o.n_set = 1;
+    CHECK(agt_open(&o, &a, err) < 0);
+    CHECK(strstr(err, "experts.k") != NULL);
+}
+
+int main(void)
+{
+    setenv("XDG_CONFIG_HOME", "/nonexistent", 1);
+    if (!help_model()) {
+        SKIP("agent turns", "no golden model");
+        return 0;
+    }
+    RUN(order_of_events);
+    RUN(knob_at_token_20);
+    RUN(stop_is_prompt);
+    RUN(again_and_branches);
+    RUN(toggle_and_refusals);
+    RUN(position_knob_mid_answer);
+    RUN(recompute_unmixes);
+    RUN(context_overflows);
+    RUN(restart_restores);
+    RUN(slow_reader);
+    RUN(killed_mid_answer);
+    RUN(no_model);
+    return TEST_END();
+}

@@ -1,0 +1,76 @@
+/* The worker pool: every task runs exactly once, workers keep their own numbers, cancel leaves nothing
+ * running, and jobs of all sizes follow each other while workers come and go from sleep. */
+#include <pthread.h>
+#include <time.h>
+
+#include "base/base.h"
+#include "kernels/cpu/pool.h"
+#include "tests/test.h"
+
+enum { MOST = 300 };
+typedef struct job { atomic_int runs[MOST]; atomic_int inside[8]; atomic_int bad; atomic_int *cancel; int cancel_at; int n_threads; } job;
+
+static void count(void *arg, int task, int worker)
+{
+    job *j = arg;
+    if (worker < 0 || worker >= j->n_threads || atomic_fetch_add(&j->inside[worker], 1)) atomic_fetch_add(&j->bad, 1);
+    atomic_fetch_add(&j->runs[task], 1);
+    if (j->cancel && task == j->cancel_at) atomic_store(j->cancel, 1);
+    for (volatile int i = 0; i < task % 7 * 50; i++) {}
+    atomic_fetch_sub(&j->inside[worker], 1);
+}
+
+static void every_task_runs_once(void)
+{
+    for (int threads = 1; threads <= 5; threads++) {
+        pool *p = pool_new(threads);
+        CHECK_INT(pool_threads(p), threads);
+        static job j;
+        for (int round = 0; round < 400; round++) {
+            int n = round * 37 % MOST;
+            memset(&j, 0, sizeof j);
+            j.n_threads = threads;
+            CHECK_INT(pool_run(p, n, count, &j, NULL), 0);
+            int wrong = 0;
+            for (int i = 0; i < MOST; i++) wrong += atomic_load(&j.runs[i]) != (i < n);
+            CHECK_INT(wrong, 0);
+            CHECK_INT(atomic_load(&j.bad), 0);
+            if (round % 50 == 0) nanosleep(&(struct timespec){ 0, 2000000 }, NULL);   /* let them fall asleep */
+        }
+        pool_free(p);
+    }
+}
+
+static void cancel_leaves_nothing_running(void)
+{
+    pool *p = pool_new(4);
+    static job j;
+    atomic_int flag;
+    for (int round = 0; round < 300; round++) {
+        memset(&j, 0, sizeof j);
+        atomic_store(&flag, 0);
+        j.n_threads = 4;
+        j.cancel = &flag;
+        j.cancel_at = round % 60;
+        CHECK_INT(pool_run(p, MOST, count, &j, &flag), Q_CANCEL);
+        int twice = 0, ran = 0;
+        for (int i = 0; i < MOST; i++) { twice += atomic_load(&j.runs[i]) > 1; ran += atomic_load(&j.runs[i]); }
+        CHECK_INT(twice, 0);
+        CHECK(ran < MOST && ran > j.cancel_at / 2);
+        for (int i = 0; i < 4; i++) CHECK_INT(atomic_load(&j.inside[i]), 0);
+        CHECK_INT(pool_run(p, 5, count, &j, &flag), Q_CANCEL);                        /* still set: nothing starts */
+    }
+    atomic_store(&flag, 0);
+    memset(&j, 0, sizeof j);
+    j.n_threads = 4;
+    CHECK_INT(pool_run(p, MOST, count, &j, &flag), 0);
+    for (int i = 0; i < MOST; i++) CHECK_INT(atomic_load(&j.runs[i]), 1);
+    pool_free(p);
+}
+
+int main(void)
+{
+    RUN(every_task_runs_once);
+    RUN(cancel_leaves_nothing_running);
+    return TEST_END();
+}

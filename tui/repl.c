@@ -1,0 +1,539 @@
+/* tui/repl: the line editor (libedit) on the same events as the full screen. Owns the terminal's line while a message is
+ * typed and the history file. One thread: it types, then follows the answer; a line typed meanwhile is sent at once
+ * (/k 4, /stop, the next question). It never moves the cursor but by libedit and plain text. */
+#include "tui/tui.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <histedit.h>
+#include <inttypes.h>
+#include <math.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t interrupts;
+static void on_interrupt(int sig) { interrupts++; }
+
+typedef struct repl {
+    agt *a;
+    EditLine *el;
+    History *h;
+    char *history_file;
+    bool tty, quit;
+    bool open_line;                      /* the cursor stands behind text */
+    bool answering, thinking_shown;
+    int thinking;
+    bool progress;                       /* a line of progress stands on the screen */
+    bool more;                           /* the line goes on (backslash) */
+    q_buf line;
+    char *edit;                          /* what the next prompt starts with */
+} repl;
+
+/* ---- printing ---- */
+static void safe(const char *s)
+{
+    size_t n = strlen(s);
+    for (size_t i = 0; i < n;) {
+        uint32_t cp;
+        size_t w = (size_t)q_utf8_next(s + i, n - i, &cp);
+        if ((cp < 0x20 && cp != '\n' && cp != '\t') || (cp >= 0x7F && cp < 0xA0) || (cp >= 0x202A && cp <= 0x202E) || (cp >= 0x2066 && cp <= 0x2069))
+            fputs("\xEF\xBF\xBD", stdout);
+        else
+            fwrite(s + i, 1, w, stdout);
+        i += w;
+    }
+}
+
+static void clear_progress(repl *r)
+{
+    if (r->progress && r->tty)
+        fputs("\r\033[K", stdout);
+    r->progress = false;
+}
+
+static void fresh_line(repl *r)
+{
+    clear_progress(r);
+    if (r->open_line)
+        putchar('\n');
+    r->open_line = false;
+}
+
+static void progress(repl *r, const char *what, const agt_event *e)
+{
+    if (!r->tty)
+        return;
+    if (r->open_line)
+        fresh_line(r);
+    if (e->total == 0) {
+        clear_progress(r);
+        return;
+    }
+    printf("\r\033[K");
+    safe(what);
+    if (e->total > 0)
+        printf(" %" PRId64 "/%" PRId64, e->done, e->total);
+    else
+        printf(" %" PRId64, e->done);
+    if (e->rate > 0)
+        printf(", %.0f/s", e->rate);
+    r->progress = true;
+}
+
+/* ".91", the way scores are shown everywhere. */
+static const char *score(double v, char out[16])
+{
+    snprintf(out, 16, "%.2f", v);
+    return out[0] == '0' ? out + 1 : out;
+}
+
+static void passages(const agt_retrieval *v)
+{
+    char s[16], m[16];
+    if (v->fed == 0) {
+        if (v->n)
+            printf(_("nothing fed: best %s below %s"), score(v->best, s), score(v->min_score, m)), putchar('\n');
+        return;
+    }
+    for (int i = 0; i < v->n && v->p[i].number; i++) {
+        printf("[%d] ", v->p[i].number);
+        safe(v->p[i].source);
+        if (*v->p[i].heading) {
+            fputs(" § ", stdout);
+            safe(v->p[i].heading);
+        }
+        printf(" %s   ", score(v->p[i].score, s));
+    }
+    printf(_("     %d fed, %d tok · /why"), v->fed, v->fed_tokens);
+    putchar('\n');
+}
+
+static void closing(repl *r, const agt_event *e)
+{
+    static const char sign[] = "=-.+#";
+    agt_status s;
+    agt_routing g = { 0 };
+    agt_get_status(r->a, &s);
+    agt_get_routing(r->a, &g);
+    if (s.n_expert && s.k > 0)
+        printf("k %d/%d · ", s.k, s.n_expert);
+    printf(_("%d tok, %.0f/s"), e->message->n_tokens, e->rate);
+    if (g.n_odd)
+        printf(_(" · strange L%de%d %c"), g.odd[0].layer, g.odd[0].expert, sign[g.odd[0].dev + 2]);
+    if (g.n_layer && !isnan(g.repeat)) {
+        char a[16], b[16];
+        printf(_(" · repeat %s (chance %s)"), score((double)g.repeat, a), score((double)g.repeat_chance, b));
+    }
+    if (g.n_layer)
+        fputs(" · /experts", stdout);
+    if (e->message->state == AGT_STOPPED)
+        printf(" · %s", _("stopped"));
+    putchar('\n');
+    agt_routing_free(&g);
+}
+
+static void help(void)
+{
+    int n;
+    const agt_command *c = agt_commands(&n);
+    for (int i = 0; i < n; i++) {
+        char head[80];
+        snprintf(head, sizeof head, "/%s %s", c[i].name, *c[i].args ? _(c[i].args) : "");
+        printf("%-30s %s\n", head, _(c[i].help));
+    }
+    puts(_("Enter sends, \\ before Enter starts a new line, Tab completes, Ctrl-C stops the answer, Ctrl-D leaves."));
+}
+
+static void chats(const agt_event *e)
+{
+    for (int i = 0; i < e->n_chats; i++) {
+        printf("%4" PRId64 "  ", e->chat[i].id);
+        safe(*e->chat[i].title ? e->chat[i].title : _("untitled"));
+        printf("  (%d)\n", e->chat[i].n_messages);
+    }
+    puts(e->n_chats ? _("/open NUMBER continues one.") : _("No conversations yet."));
+}
+
+static void found(const agt_event *e)
+{
+    for (int i = 0; i < e->n_messages; i++) {
+        printf("%4" PRId64 "  ", e->message[i].parent);
+        safe(e->message[i].label ? e->message[i].label : "");
+        fputs(": ", stdout);
+        for (char *p = e->message[i].text; *p; p++)      /* the marks of a match */
+            if (*p == 1 || *p == 2)
+                *p = '*';
+        safe(e->message[i].text);
+        putchar('\n');
+    }
+    if (e->n_messages)
+        puts(_("/open NUMBER goes there."));
+}
+
+static void copy(repl *r)
+{
+    fresh_line(r);
+    puts(_("Line mode has no clipboard: the terminal's own selection copies. /trace save FILE writes routing."));
+}
+
+static void ui(repl *r, const agt_event *e, bool *asked_chats)
+{
+    switch ((enum agt_action)e->id) {
+    case AGT_UI_QUIT: r->quit = true; break;
+    case AGT_UI_HELP: fresh_line(r); help(); break;
+    case AGT_UI_CHATS: *asked_chats = true; break;
+    case AGT_UI_EXPERTS: agt_submit(r->a, "/experts text"); break;
+    case AGT_UI_MEMORY: agt_submit(r->a, "/memory list"); break;
+    case AGT_UI_CONFIG: agt_submit(r->a, "/set"); break;
+    case AGT_UI_EDIT:
+        free(r->edit);
+        r->edit = e->text && *e->text ? q_strdup(e->text) : NULL;
+        if (!r->edit)
+            puts(_("/edit TEXT asks the last question anew, worded so."));
+        break;
+    case AGT_UI_LANG: break;
+    case AGT_UI_CLEAR: if (r->tty) fputs("\033[H\033[2J", stdout); break;
+    case AGT_UI_COPY: copy(r); break;
+    default: puts(_("That needs the full screen: start quorum without --repl.")); break;
+    }
+}
+
+static void handle(repl *r, const agt_event *e, bool *asked_chats)
+{
+    switch (e->kind) {
+    case AGT_EV_LOADING: progress(r, _("loading the model"), e); break;
+    case AGT_EV_PREFILL: progress(r, _("reading the context"), e); break;
+    case AGT_EV_PROGRESS: progress(r, e->text, e); break;
+    case AGT_EV_READY: {
+        agt_status s;
+        agt_get_status(r->a, &s);
+        fresh_line(r);
+        safe(e->text);
+        if (s.n_expert)
+            printf(_(" · k %d of %d"), s.k, s.n_expert);
+        printf(_(" · /help lists the commands\n"));
+        break;
+    }
+    case AGT_EV_CHATS:
+        if (*asked_chats) {
+            fresh_line(r);
+            chats(e);
+            *asked_chats = false;
+        }
+        break;
+    case AGT_EV_OPENED:
+        if (e->n_messages && e->id) {
+            fresh_line(r);
+            printf("— ");
+            safe(e->text);
+            printf(ngettext(" (%d message)", " (%d messages)", (unsigned long)e->n_messages), e->n_messages);
+            puts(" —");
+        }
+        break;
+    case AGT_EV_RETRIEVAL: fresh_line(r); passages(e->retrieval); break;
+    case AGT_EV_BEGIN:
+        fresh_line(r);
+        r->answering = true;
+        r->thinking = 0;
+        break;
+    case AGT_EV_TOKEN:
+        if (e->thinking) {
+            r->thinking++;
+            if (r->tty) {
+                clear_progress(r);
+                printf(_("\rthinking, %d tokens"), r->thinking);
+                r->open_line = r->thinking_shown = true;
+            }
+            break;
+        }
+        if (!*e->text && !e->differs)
+            break;
+        clear_progress(r);
+        if (r->thinking_shown) {
+            fresh_line(r);
+            r->thinking_shown = false;
+        }
+        if (e->differs)
+            fputs(r->tty ? "\033[7m≠\033[0m" : "[≠]", stdout);
+        safe(e->text);
+        r->open_line = !*e->text ? r->open_line : e->text[strlen(e->text) - 1] != '\n';
+        break;
+    case AGT_EV_KNOB:
+        fresh_line(r);
+        printf("%s%s%s", e->name, *e->name ? " = " : "", e->text);
+        if (e->number)
+            printf(_(" after token %d"), e->number);
+        if (e->note && *e->note)
+            printf(": %s", e->note);
+        putchar('\n');
+        break;
+    case AGT_EV_DONE:
+        fresh_line(r);
+        r->answering = r->thinking_shown = false;
+        if (e->message->id)
+            closing(r, e);
+        break;
+    case AGT_EV_PAUSED: fresh_line(r); puts(e->flag ? _("paused: /step, /pause goes on") : _("going on")); break;
+    case AGT_EV_NOTE: fresh_line(r); safe(e->text); putchar('\n'); break;
+    case AGT_EV_TEXT: fresh_line(r); safe(e->text); break;
+    case AGT_EV_FOUND: fresh_line(r); found(e); break;
+    case AGT_EV_UI: ui(r, e, asked_chats); break;
+    default: break;
+    }
+    fflush(stdout);
+}
+
+/* ---- typing ---- */
+static char *prompt(EditLine *el)
+{
+    static char first[] = "> ", next[] = "… ";
+    repl *r;
+    el_get(el, EL_CLIENTDATA, &r);
+    return r->more ? next : first;
+}
+
+static unsigned char complete(EditLine *el, int ch)
+{
+    repl *r;
+    el_get(el, EL_CLIENTDATA, &r);
+    const LineInfo *li = el_line(el);
+    size_t at = (size_t)(li->cursor - li->buffer), start;
+    char *text = q_strndup(li->buffer, at);
+    int n;
+    char **v = agt_completions(r->a, text, at, &start, &n);
+    unsigned char rc = CC_REFRESH_BEEP;
+    if (n > 0) {
+        size_t common = strlen(v[0]);
+        for (int i = 1; i < n; i++) {
+            size_t k = 0;
+            while (k < common && v[i][k] == v[0][k])
+                k++;
+            common = k;
+        }
+        common = q_utf8_whole(v[0], common);
+        if (common > at - start || (n == 1 && strlen(v[0]) >= at - start)) {
+            el_deletestr(el, (int)(at - start));
+            char *word = q_strndup(v[0], common);
+            el_insertstr(el, word);
+            free(word);
+            rc = CC_REFRESH;
+        } else if (n > 1) {
+            putchar('\n');
+            for (int i = 0; i < n && i < 60; i++)
+                printf("%s  ", v[i]);
+            putchar('\n');
+            fflush(stdout);
+            rc = CC_REDISPLAY;
+        }
+    }
+    for (int i = 0; i < n; i++)
+        free(v[i]);
+    free(v);
+    free(text);
+    return rc;
+}
+
+/* Bracketed paste: everything up to ESC [ 2 0 1 ~ goes into the line, line breaks included, and nothing is sent. */
+static unsigned char paste(EditLine *el, int ch)
+{
+    static const char end[] = "\033[201~";
+    q_buf b = { 0 };
+    for (size_t match = 0; match < sizeof end - 1;) {
+        char c;
+        ssize_t n = read(STDIN_FILENO, &c, 1);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        q_buf_putc(&b, c == '\r' ? '\n' : c);
+        match = c == end[match] ? match + 1 : c == end[0] ? 1 : 0;
+    }
+    if (b.len >= sizeof end - 1 && memcmp(b.p + b.len - (sizeof end - 1), end, sizeof end - 1) == 0)
+        b.p[b.len -= sizeof end - 1] = 0;
+    char *clean = q_utf8_clean(b.p ? b.p : "", b.len);
+    for (char *p = clean; *p; p++)
+        if ((unsigned char)*p < 0x20 && *p != '\n' && *p != '\t')
+            *p = ' ';
+    el_insertstr(el, clean);
+    free(clean);
+    q_buf_free(&b);
+    return CC_REFRESH;
+}
+
+static void setup(repl *r)
+{
+    HistEvent ev;
+    char err[Q_ERRLEN];
+    r->h = history_init();
+    history(r->h, &ev, H_SETSIZE, 2000);
+    history(r->h, &ev, H_SETUNIQUE, 1);
+    char *dir = q_user_path(Q_DIR_STATE, "");
+    r->history_file = q_user_path(Q_DIR_STATE, "history");
+    if (q_mkdirs(dir, err) == Q_OK)
+        history(r->h, &ev, H_LOAD, r->history_file);
+    free(dir);
+    r->el = el_init("quorum", stdin, stdout, stderr);
+    if (!r->el)
+        return;
+    el_set(r->el, EL_CLIENTDATA, r);
+    el_set(r->el, EL_PROMPT, prompt);
+    el_set(r->el, EL_EDITOR, "emacs");
+    el_set(r->el, EL_HIST, history, r->h);
+    el_set(r->el, EL_SIGNAL, 0);
+    el_set(r->el, EL_ADDFN, "quorum-complete", "complete", complete);
+    el_set(r->el, EL_ADDFN, "quorum-paste", "paste", paste);
+    el_set(r->el, EL_BIND, "^I", "quorum-complete", NULL);
+    el_set(r->el, EL_BIND, "\033[200~", "quorum-paste", NULL);
+    el_set(r->el, EL_BIND, "^R", "em-inc-search-prev", NULL);
+    el_set(r->el, EL_BIND, "^W", "ed-delete-prev-word", NULL);
+}
+
+static void take_down(repl *r)
+{
+    HistEvent ev;
+    if (r->el)
+        el_end(r->el);
+    if (r->h)
+        history_end(r->h);
+    (void)ev;
+    free(r->history_file);
+    free(r->edit);
+    q_buf_free(&r->line);
+}
+
+static void remember(repl *r, const char *text)
+{
+    HistEvent ev;
+    history(r->h, &ev, H_ENTER, text);
+    history(r->h, &ev, H_SAVE, r->history_file);
+}
+
+/* One message, possibly of several lines; malloc'ed. NULL: the end. "" after Ctrl-C. */
+static char *read_message(repl *r)
+{
+    q_buf_clear(&r->line);
+    r->more = false;
+    for (;;) {
+        const char *s;
+        int n = 0;
+        if (r->tty && r->el) {
+            fputs("\033[?2004h", stdout);
+            fflush(stdout);
+            if (r->edit && !r->more) {
+                el_push(r->el, r->edit);
+                free(r->edit);
+                r->edit = NULL;
+            }
+            int before = interrupts;
+            errno = 0;
+            s = el_gets(r->el, &n);
+            fputs("\033[?2004l", stdout);
+            fflush(stdout);
+            if ((!s || n <= 0) && interrupts != before) {
+                putchar('\n');
+                el_reset(r->el);
+                return q_strdup("");
+            }
+            if (!s || n <= 0)
+                return r->line.len ? q_strdup(r->line.p) : NULL;
+            q_buf_add(&r->line, s, (size_t)n);
+        } else {
+            char *buf = NULL;
+            size_t cap = 0;
+            ssize_t got = getline(&buf, &cap, stdin);
+            if (got > 0)
+                q_buf_add(&r->line, buf, (size_t)got);
+            free(buf);
+            if (got <= 0)
+                return r->line.len ? q_strdup(r->line.p) : NULL;
+        }
+        while (r->line.len && (r->line.p[r->line.len - 1] == '\n' || r->line.p[r->line.len - 1] == '\r'))
+            r->line.p[--r->line.len] = 0;
+        if (!r->line.len || r->line.p[r->line.len - 1] != '\\')
+            return q_strdup(r->line.p ? r->line.p : "");
+        r->line.p[r->line.len - 1] = '\n';
+        r->more = true;
+    }
+}
+
+/* Follows events until nothing runs. A line typed meanwhile is sent at once. */
+static void follow(repl *r, bool *asked_chats)
+{
+    int seen = interrupts, quiet = 0;
+    q_buf typed = { 0 };
+    while (!r->quit) {
+        agt_event e;
+        while (agt_next(r->a, &e)) {
+            handle(r, &e, asked_chats);
+            agt_event_free(&e);
+            quiet = 0;
+        }
+        if (interrupts != seen) {
+            seen = interrupts;
+            agt_stop(r->a);
+        }
+        /* Short errands (lists, pages) have no busy sign: they get a moment. */
+        if (!agt_busy(r->a) && ++quiet > 3)
+            break;
+        struct pollfd p[2] = { { .fd = agt_wake_fd(r->a), .events = POLLIN }, { .fd = STDIN_FILENO, .events = POLLIN } };
+        if (poll(p, r->tty ? 2 : 1, 20) > 0 && r->tty && (p[1].revents & POLLIN)) {
+            char buf[512];
+            ssize_t n = read(STDIN_FILENO, buf, sizeof buf);
+            if (n == 0) {
+                r->quit = true;
+                agt_stop(r->a);
+            }
+            if (n > 0)
+                q_buf_add(&typed, buf, (size_t)n);
+            char *nl;
+            while (typed.len && (nl = memchr(typed.p, '\n', typed.len))) {
+                *nl = 0;
+                if (*typed.p) {
+                    remember(r, typed.p);
+                    agt_submit(r->a, typed.p);
+                }
+                size_t used = (size_t)(nl - typed.p) + 1;
+                memmove(typed.p, typed.p + used, typed.len - used + 1);
+                typed.len -= used;
+                quiet = 0;
+            }
+        }
+    }
+    if (typed.len && !r->edit)
+        r->edit = q_strdup(typed.p);
+    q_buf_free(&typed);
+}
+
+int tui_repl(agt *a, char *err)
+{
+    repl r = { .a = a, .tty = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) };
+    bool asked_chats = false;
+    struct sigaction sa = { .sa_handler = on_interrupt }, old;
+    sigaction(SIGINT, &sa, &old);
+    setup(&r);
+    if (!r.el && r.tty) {
+        take_down(&r);
+        return q_fail(err, Q_ERR, _("the line editor does not know this terminal: try TERM=dumb quorum --repl"));
+    }
+    follow(&r, &asked_chats);
+    while (!r.quit) {
+        char *text = read_message(&r);
+        if (!text)
+            break;
+        if (strspn(text, " \t\n") < strlen(text)) {
+            remember(&r, text);
+            agt_submit(a, text);
+            follow(&r, &asked_chats);
+        }
+        free(text);
+    }
+    if (r.tty)
+        putchar('\n');
+    take_down(&r);
+    sigaction(SIGINT, &old, NULL);
+    return Q_OK;
+}

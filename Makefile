@@ -44,7 +44,7 @@ Q       := $(if $(V),,@)
 LANGS   := $(patsubst po/%.po,%,$(wildcard po/*.po))
 MO      := $(LANGS:%=$(BUILD)/locale/%/LC_MESSAGES/quorum.mo)
 
-.PHONY: all pot run deps deps-test test test-long bench peers install uninstall asan clean help
+.PHONY: all pot run deps deps-test test test-long fuzz-session tsan bench peers install uninstall asan clean help
 all: $(BUILD)/quorum $(MO)
 
 $(BUILD)/%.o: %.c
@@ -75,7 +75,7 @@ $(BUILD)/locale/%/LC_MESSAGES/quorum.mo: po/%.po
 # The texts of all rooms, and the translations brought up to them (new ones stay empty).
 pot:
 	xgettext -L C --from-code=UTF-8 -k_ -kN_ -kngettext:1,2 --no-location -s --package-name=quorum -o po/quorum.pot $(LIBSRC) cli/main.c
-	sed -i '/^"POT-Creation-Date:/d' po/quorum.pot
+	sed -i '/^"POT-Creation-Date:/d; s/charset=CHARSET/charset=UTF-8/' po/quorum.pot
 	for f in po/*.po; do msgmerge -q -U --backup=none --no-fuzzy-matching $$f po/quorum.pot; done
 
 run:
@@ -93,6 +93,16 @@ test: all $(TESTBIN)
 # The long forms: more crashes, more mutated files. Minutes, not seconds.
 test-long:
 	@QUORUM_LONG=1 $(MAKE) test
+
+# Sessions against fresh ones, step by step: STEPS of each model (minutes), SEED= repeats a run.
+STEPS   ?= 3000
+fuzz-session: $(BUILD)/tests/test_engine_session
+	@BUILD=$(BUILD) QUORUM_FUZZ_STEPS=$(STEPS) $(if $(SEED),QUORUM_FUZZ_SEED=$(SEED)) $(BUILD)/tests/test_engine_session
+
+# Data races: the session's tests with cancelling threads and the worker pool.
+tsan:
+	$(MAKE) BUILD=build-tsan OPT="-O1 -g" SAN="-fsanitize=thread" build-tsan/tests/test_engine_session
+	@BUILD=build-tsan build-tsan/tests/test_engine_session
 
 bench: all
 	@BUILD='$(BUILD)' sh bench/bench.sh
@@ -126,7 +136,7 @@ bench-mat: $(BUILD)/bench/mat_bench
 	$(BUILD)/bench/mat_bench $(A)
 
 clean:
-	rm -rf build build-asan
+	rm -rf build build-asan build-tsan
 
 help:
 	@echo 'make run              all the way to the open shell: packages, build, model; says first what it will do'
@@ -137,6 +147,8 @@ help:
 	@echo 'make test             the whole test suite; last line: N passed, N failed, N skipped; ONLY=part of a name'
 	@echo 'make test-long        its long form: more crashes and more mutated files'
 	@echo 'make asan             the tests under AddressSanitizer and UBSan'
+	@echo 'make fuzz-session     sessions against fresh ones, at length (STEPS=3000 SEED=)'
+	@echo 'make tsan             the session tests under ThreadSanitizer'
 	@echo 'make bench            speed on random weights in the shapes of Qwen3-30B-A3B'
 	@echo 'make bench-mat        speed of the matrix products alone (A="type path n_in n" narrows)'
 	@echo 'make peers            the same beside llama.cpp, built from source into a virtual environment (7 minutes the first time)'

@@ -287,8 +287,10 @@ int cmd_eval(int argc, char **argv)
     eng_tokens t = { 0 };
     if (logits && (!a.tokens || !a.out))
         return cli_usage("eval", _("eval logits needs --tokens and --out"));
-    if (logits && parse_tokens(a.tokens, &t))
+    if (logits && parse_tokens(a.tokens, &t)) {
+        eng_tokens_free(&t);
         return cli_usage("eval", _("--tokens wants ids separated by commas, like 1,2,3"));
+    }
     if (!logits && !a.file)
         return cli_usage("eval", _("eval ppl needs -f TEXT"));
     eng_model *m = NULL;

@@ -11,7 +11,7 @@
  *     2009, eq. 3.3, with that prior.)
  *   presence of a word  s = 1 in the passage's own heading; else the larger of tf / (tf + 0.1) in the text and
  *     0.6 in a heading above it.
- *   coverage = sum of w s over the passage's words / sum of the six largest w of the query, at most 1:
+ *   coverage = sum of w s over the passage's words / sum of the four largest w of the query, at most 1:
  *     how much of the question the passage speaks of; to the power of 1.5, because half of a question is less than
  *     half of a reason to feed it.
  *   evidence = m / (m + 16), m = sum of (w s)^2: whether what matched is particular enough to mean anything.

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { TERMS_MAX = 32, CANDIDATES = 60, SHOWN_MAX = 20, HEAVY = 6, LONG_TEXT = 1200 };
+enum { TERMS_MAX = 32, CANDIDATES = 60, SHOWN_MAX = 20, HEAVY = 4, LONG_TEXT = 1200 };
 static const double BACKGROUND = 2000, EVERYDAY = 200, RARE = 2, SLIGHT = 0.8, HALF_EVIDENCE = 16, HALF_TF = 0.1, ABOVE = 0.6;
 
 /* ---- the query ---- */

@@ -293,7 +293,7 @@ int ctx_norm(ker_ctx *c, const float *w, unsigned kinds)
 
 int block_rows(const ker_dev *d, int64_t n_out, int n_rows)
 {
-    int64_t most = n_rows < 8 ? 256 : FFN_BLOCK, b = n_out / (pool_threads(d->pool) * INT64_C(6)) & ~INT64_C(15);
+    int64_t most = n_rows < 8 ? FFN_BLOCK * 4 : FFN_BLOCK, b = n_out / (pool_threads(d->pool) * INT64_C(6)) & ~INT64_C(15);
     return (int)(b < 16 ? 16 : b > most ? most : b);
 }
 

@@ -74,7 +74,7 @@ static void gate_up(ffn *f, int worker, const mat *gate, const mat *up, const ac
                     float *h, int64_t h_stride)
 {
     ker_dev *d = f->c->dev;
-    float *g = dev_floats(d, worker), *u = g + FFN_ROWS * FFN_BLOCK;
+    float *g = dev_floats(d, worker), *u = g + n * (o1 - o0);
     void *scratch = dev_mat_scratch(d, worker);
     int kg = mat_kind(gate), ku = mat_kind(up);
     int64_t width = o1 - o0;
@@ -157,7 +157,7 @@ static void down_task(void *arg, int task, int worker)
     int64_t n_out = c->dev->m.n_embd, o0 = (int64_t)task * f->down_block, o1 = o0 + f->down_block < n_out ? o0 + f->down_block : n_out;
     int64_t width = o1 - o0;
     void *scratch = dev_mat_scratch(c->dev, worker);
-    float *acc = dev_floats(c->dev, worker), *sh = acc + FFN_BLOCK, *part = sh + FFN_ROWS * width;
+    float *acc = dev_floats(c->dev, worker), *sh = acc + width, *part = sh + f->n * width;
     if (f->routed && f->merged) {
         int k = mat_kind(&f->w->merged);
         mat_mul(&f->w->merged, c->h_act.p[k], c->h_act.stride[k], f->n, o0, o1, part - o0, width, scratch);
@@ -205,7 +205,6 @@ static int ffn_run(ffn *f)
             f->per = 64;
             rc = ctx_run(c, (f->n_pair + f->per - 1) / f->per, gather_task, f);
         }
-        if (f->ex_block > FFN_BLOCK) f->ex_block = FFN_BLOCK;
         f->ex_blocks = (int)((f->gate->n_out + f->ex_block - 1) / f->ex_block);
         n_prepare = f->merged ? f->n : f->n_pair;
     }
@@ -218,7 +217,6 @@ static int ffn_run(ffn *f)
             if (keep > f->n_ff_sh) f->n_ff_sh = keep;
         }
         f->sh_block = block_rows(d, f->n_ff_sh, f->n);
-        if (f->sh_block > FFN_BLOCK) f->sh_block = FFN_BLOCK;
         f->sh_blocks = (f->n_ff_sh + f->sh_block - 1) / f->sh_block;
         n_prepare += f->n;
     }
@@ -226,7 +224,8 @@ static int ffn_run(ffn *f)
     f->per = f->n == 1 ? n_prepare : 4;
     if (!rc) rc = ctx_run(c, (n_prepare + f->per - 1) / f->per, prepare_task, f);
     f->down_block = block_rows(d, m->n_embd, f->n);
-    if (f->down_block > FFN_BLOCK) f->down_block = FFN_BLOCK;
+    int most = (d->pairs_cap + FFN_ROWS + 1) * FFN_BLOCK / (1 + f->n + n_prepare) & ~15;
+    if (f->down_block > most) f->down_block = most;
     return rc ? rc : ctx_run(c, (m->n_embd + f->down_block - 1) / f->down_block, down_task, f);
 }
 

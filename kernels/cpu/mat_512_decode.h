@@ -4,6 +4,7 @@
  * multiply-add a block. Weights are read once, so memory is the limit; the next sixteen rows are prefetched. */
 
 #define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 16")   /* every loop over an array of vectors: unrolled, they stay in registers */
 
 /* Sum of the lanes of v0..v3, in each 128-bit lane: dwords [v0 v1 v2 v3]. */
 INLINE __m512i fold4(__m512i v0, __m512i v1, __m512i v2, __m512i v3)
@@ -34,26 +35,34 @@ INLINE __m512i two32(const void *a, const void *b)
     return _mm512_inserti64x4(_mm512_castsi256_si512(load32(a)), load32(b), 1);
 }
 
-/* Sixteen half floats, one a row, at the same offset of each row. */
+INLINE int half_bits(const uint8_t *p) { uint16_t h; memcpy(&h, p, 2); return h; }
+
+/* Sixteen half floats, one a row, at the same offset of each row. Straight into vector lanes: written through an
+ * array, the wide load would wait for its narrow stores. */
 INLINE __m512 halves16(const uint8_t *const row[16], int64_t at)
 {
-    uint16_t h[16];
-    __m128i v[2];
-    for (int i = 0; i < 16; i++)
-        memcpy(&h[i], row[i] + at, 2);
-    for (int i = 0; i < 2; i++)
-        v[i] = _mm_setr_epi16((short)h[8 * i], (short)h[8 * i + 1], (short)h[8 * i + 2], (short)h[8 * i + 3],
-                              (short)h[8 * i + 4], (short)h[8 * i + 5], (short)h[8 * i + 6], (short)h[8 * i + 7]);
-    return _mm512_cvtph_ps(_mm256_set_m128i(v[1], v[0]));
+    __m128i lo = _mm_cvtsi32_si128(half_bits(row[0] + at)), hi = _mm_cvtsi32_si128(half_bits(row[8] + at));
+#define PUT(i) lo = _mm_insert_epi16(lo, half_bits(row[i] + at), i); hi = _mm_insert_epi16(hi, half_bits(row[8 + i] + at), i);
+    PUT(1) PUT(2) PUT(3) PUT(4) PUT(5) PUT(6) PUT(7)
+#undef PUT
+    return _mm512_cvtph_ps(_mm256_set_m128i(hi, lo));
 }
 
 /* Sixteen pairs of half floats as dwords. */
+INLINE int dword_bits(const uint8_t *p) { int v; memcpy(&v, p, 4); return v; }
+INLINE __m128i dwords4(const uint8_t *const row[4], int64_t at)
+{
+    __m128i v = _mm_cvtsi32_si128(dword_bits(row[0] + at));
+    v = _mm_insert_epi32(v, dword_bits(row[1] + at), 1);
+    v = _mm_insert_epi32(v, dword_bits(row[2] + at), 2);
+    return _mm_insert_epi32(v, dword_bits(row[3] + at), 3);
+}
 INLINE __m512i dwords16(const uint8_t *const row[16], int64_t at)
 {
-    int d[16];
-    for (int i = 0; i < 16; i++)
-        memcpy(&d[i], row[i] + at, 4);
-    return _mm512_setr_epi32(d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7], d[8], d[9], d[10], d[11], d[12], d[13], d[14], d[15]);
+    __m512i v = _mm512_castsi128_si512(dwords4(row, at));
+    v = _mm512_inserti32x4(v, dwords4(row + 4, at), 1);
+    v = _mm512_inserti32x4(v, dwords4(row + 8, at), 2);
+    return _mm512_inserti32x4(v, dwords4(row + 12, at), 3);
 }
 INLINE __m512 low_halves(__m512i pairs) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(pairs)); }
 INLINE __m512 high_halves(__m512i pairs) { return low_halves(_mm512_srli_epi32(pairs, 16)); }
@@ -62,20 +71,20 @@ INLINE __m512 high_halves(__m512i pairs) { return low_halves(_mm512_srli_epi32(p
 INLINE __mmask16 rows16(const mat *w, int64_t o, int64_t o1, const uint8_t *row[16])
 {
     int64_t have = o1 - o < 16 ? o1 - o : 16;
-    for (int i = 0; i < 16; i++)
+    UNROLL for (int i = 0; i < 16; i++)
         row[i] = w->data + (o + (i < have ? i : have - 1)) * w->row_bytes;
     return (__mmask16)((1u << have) - 1);
 }
 
-/* How far ahead to fetch: the next sixteen rows where they fit the first cache beside these, else within the row. */
-INLINE int64_t ahead(const mat *w) { return w->row_bytes * 16 <= 20 << 10 ? w->row_bytes * 16 : 1024; }
+/* How far ahead to fetch, into the second cache: the next sixteen rows, or, of very long rows, further on. */
+INLINE int64_t ahead(const mat *w) { return w->row_bytes * 16 <= 512 << 10 ? w->row_bytes * 16 : 1024; }
 INLINE void fetch(const uint8_t *p, int bytes)
 {
     for (int i = 0; i < bytes; i += 64)
-        _mm_prefetch((const char *)p + i, _MM_HINT_T0);
+        _mm_prefetch((const char *)p + i, _MM_HINT_T1);
 }
 
-#define EACH(r) _Pragma("GCC unroll 4") for (int r = 0; r < nr; r++)
+#define EACH(r) UNROLL for (int r = 0; r < nr; r++)
 #define ROW(r) ((const char *)act + (r) * act_stride)
 
 /* The eight 6-bit scales and minima of sixteen K-blocks: bytes [sc0-3 sc4-7 mn0-3 mn4-7] in lane r of out[g]
@@ -87,7 +96,7 @@ INLINE void k_headers(const uint8_t *const row[16], int64_t at, __m512i out[4], 
     const __m512i shift_c = _mm512_broadcast_i32x4(_mm_setr_epi32(0, 0, 0, 4));
     const __m512i keep_c = _mm512_broadcast_i32x4(_mm_setr_epi32(0, 0x0f0f0f0f, 0, 0x0f0f0f0f));
     __m512i h[4];
-    for (int g = 0; g < 4; g++) {
+    UNROLL for (int g = 0; g < 4; g++) {
         h[g] = four16(row[g] + at, row[4 + g] + at, row[8 + g] + at, row[12 + g] + at);
         __m512i ab = _mm512_and_si512(_mm512_srlv_epi32(_mm512_shuffle_epi32(h[g], 0xa5), shift), keep);
         __m512i c = _mm512_and_si512(_mm512_srlv_epi32(_mm512_shuffle_epi32(h[g], 0xff), shift_c), keep_c);
@@ -128,22 +137,22 @@ INLINE void dec_k45(const mat *w, const void *act, int64_t act_stride, const int
             __m512i a[4][4], head[4], pairs, sc[4], mn[4], u[4][4];
             EACH(r) {
                 const int8_t *q = (const int8_t *)ROW(r) + 256 * b;
-                for (int h = 0; h < 2; h++) {
+                UNROLL for (int h = 0; h < 2; h++) {
                     __m512i x = load64(q + 128 * h), z = load64(q + 128 * h + 64);
                     a[r][2 * h] = _mm512_shuffle_i64x2(x, z, 0x44);
                     a[r][2 * h + 1] = _mm512_shuffle_i64x2(x, z, 0xee);
                 }
             }
             k_headers(row, at, head, &pairs);
-            for (int g = 0; g < 4; g++) {
+            UNROLL for (int g = 0; g < 4; g++) {
                 __m512i s = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), head[g]);
                 sc[g] = _mm512_cvtepu8_epi16(_mm512_castsi512_si256(s));
                 mn[g] = _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64(s, 1));
             }
-            _Pragma("GCC unroll 4") for (int q = 0; q < 4; q++) {
+            UNROLL for (int q = 0; q < 4; q++) {
                 __m512i p[4][4];
                 const __m512i at0 = _mm512_load_si512(k_scale_at[q][0]), at1 = _mm512_load_si512(k_scale_at[q][1]);
-                _Pragma("GCC unroll 4") for (int g = 0; g < 4; g++) {
+                UNROLL for (int g = 0; g < 4; g++) {
                     const uint8_t *s = row[4 * q + g] + at;
                     fetch(s + far, bytes);
                     __m512i x0 = load64(s + bytes - 128), x1 = load64(s + bytes - 64);
@@ -151,7 +160,7 @@ INLINE void dec_k45(const mat *w, const void *act, int64_t act_stride, const int
                                      _mm512_and_si512(x1, nib), _mm512_and_si512(_mm512_srli_epi16(x1, 4), nib) };
                     if (five) {
                         __m512i fifth = _mm512_broadcast_i64x4(load32(s + 16));
-                        for (int k = 0; k < 4; k++)      /* v | (rotated & bit4) */
+                        UNROLL for (int k = 0; k < 4; k++)      /* v | (rotated & bit4) */
                             v[k] = _mm512_ternarylogic_epi32(v[k], _mm512_rolv_epi32(fifth, rot[k]), bit4, 0xf8);
                     }
                     __m512i s0 = _mm512_permutexvar_epi16(at0, sc[g]), s1 = _mm512_permutexvar_epi16(at1, sc[g]);
@@ -203,19 +212,19 @@ INLINE void dec_q6k(const mat *w, const void *act, int64_t act_stride, const int
         EACH(r) acc[r] = _mm512_setzero_ps();
         for (int64_t b = 0, at = 0; at < w->row_bytes; b++, at += 210) {
             __m512i a[4][4], c[4][4], u[4][4];
-            EACH(r) for (int k = 0; k < 4; k++) {
+            EACH(r) UNROLL for (int k = 0; k < 4; k++) {
                 a[r][k] = load64(ROW(r) + 256 * b + 64 * k);
                 c[r][k] = _mm512_sub_epi32(z, dpb_small(z, _mm512_set1_epi8(32), a[r][k]));
             }
-            _Pragma("GCC unroll 4") for (int q = 0; q < 4; q++) {
+            UNROLL for (int q = 0; q < 4; q++) {
                 __m512i p[4][4];
-                _Pragma("GCC unroll 2") for (int g = 0; g < 4; g += 2) {
+                UNROLL for (int g = 0; g < 4; g += 2) {
                     __m512i sc = _mm512_cvtepi8_epi16(_mm256_set_m128i(load16(row[4 * q + g + 1] + at + 192), load16(row[4 * q + g] + at + 192)));
-                    _Pragma("GCC unroll 2") for (int e = 0; e < 2; e++) {
+                    UNROLL for (int e = 0; e < 2; e++) {
                         const uint8_t *s = row[4 * q + g + e] + at;
                         fetch(s + far, 210);
                         EACH(r) p[r][g + e] = z;
-                        _Pragma("GCC unroll 2") for (int h = 0; h < 2; h++) {
+                        UNROLL for (int h = 0; h < 2; h++) {
                             __m512i x = load64(s + 64 * h), hi = _mm512_broadcast_i64x4(load32(s + 128 + 32 * h));
                             __m512i v0 = _mm512_ternarylogic_epi32(_mm512_and_si512(x, nib), _mm512_rolv_epi32(hi, rot_lo), two, 0xf8);
                             __m512i v1 = _mm512_ternarylogic_epi32(_mm512_and_si512(_mm512_srli_epi16(x, 4), nib), _mm512_rolv_epi32(hi, rot_hi), two, 0xf8);
@@ -256,9 +265,9 @@ INLINE void dec_q80(const mat *w, const void *act, int64_t act_stride, const int
                 c[r] = _mm512_sub_epi32(z, dpb(z, flip, a[r]));
             }
             if (at % 64 < 34)
-                for (int i = 0; i < 16; i++)
+                UNROLL for (int i = 0; i < 16; i++)
                     fetch(row[i] + at + far, 64);
-            _Pragma("GCC unroll 8") for (int i = 0; i < 8; i++) {
+            UNROLL for (int i = 0; i < 8; i++) {
                 int k = i % 4 + i / 4 * 8;               /* rows k and k + 4 */
                 __m512i v = _mm512_xor_si512(two32(row[k] + at + 2, row[k + 4] + at + 2), flip);
                 EACH(r) p[r][i] = dpb(c[r], v, a[r]);
@@ -298,9 +307,9 @@ INLINE void dec_nibbles(const mat *w, const void *act, int64_t act_stride, const
                 c[r] = less ? _mm512_sub_epi32(z, dpb(dpb(z, _mm512_set1_epi8((char)less), a[r][0]), _mm512_set1_epi8((char)less), a[r][1])) : z;
             }
             if (at % 64 < bytes)
-                for (int i = 0; i < 16; i++)
+                UNROLL for (int i = 0; i < 16; i++)
                     fetch(row[i] + at + far, 64);
-            _Pragma("GCC unroll 4") for (int g = 0; g < 4; g++) {
+            UNROLL for (int g = 0; g < 4; g++) {
                 const int64_t q = at + bytes - 16;
                 __m512i x = four16(row[g] + q, row[4 + g] + q, row[8 + g] + q, row[12 + g] + q);
                 __m512i lo = _mm512_and_si512(x, nib), hi = _mm512_and_si512(_mm512_srli_epi16(x, 4), nib);
@@ -310,7 +319,7 @@ INLINE void dec_nibbles(const mat *w, const void *act, int64_t act_stride, const
                 }
                 if (fifth) {
                     uint32_t f[4];
-                    for (int k = 0; k < 4; k++)
+                    UNROLL for (int k = 0; k < 4; k++)
                         memcpy(&f[k], row[4 * k + g] + q - 4, 4);
                     uint64_t m0 = (f[0] & 0xffff) | (uint64_t)(f[1] & 0xffff) << 16 | (uint64_t)(f[2] & 0xffff) << 32 | (uint64_t)f[3] << 48;
                     uint64_t m1 = f[0] >> 16 | (f[1] & 0xffff0000) | (uint64_t)(f[2] >> 16) << 32 | (uint64_t)(f[3] & 0xffff0000) << 32;
@@ -363,25 +372,25 @@ INLINE void float_tile(const int type, const mat *w, const void *act, int64_t ac
     const int size = type == KER_F32 ? 4 : 2;
     const uint8_t *s = w->data + o * w->row_bytes;
     __m512 acc[8][4];
-    _Pragma("GCC unroll 8") for (int i = 0; i < no; i++)
+    UNROLL for (int i = 0; i < no; i++)
         EACH(r) acc[i][r] = _mm512_setzero_ps();
     int64_t k = 0;
     for (; k + 16 <= w->n_in; k += 16) {
         __m512 x[4];
         EACH(r) x[r] = _mm512_loadu_ps(ROW(r) + 4 * k);
-        _Pragma("GCC unroll 8") for (int i = 0; i < no; i++) {
+        UNROLL for (int i = 0; i < no; i++) {
             __m512 v = load_float(type, s + i * w->row_bytes + size * k, 0xffff);
             EACH(r) acc[i][r] = _mm512_fmadd_ps(v, x[r], acc[i][r]);
         }
     }
     if (k < w->n_in) {
         __mmask16 m = (__mmask16)((1u << (w->n_in - k)) - 1);
-        _Pragma("GCC unroll 8") for (int i = 0; i < no; i++) {
+        UNROLL for (int i = 0; i < no; i++) {
             __m512 v = load_float(type, s + i * w->row_bytes + size * k, m);
             EACH(r) acc[i][r] = _mm512_mask3_fmadd_ps(v, _mm512_maskz_loadu_ps(m, ROW(r) + 4 * k), acc[i][r], m);
         }
     }
-    _Pragma("GCC unroll 8") for (int i = 0; i < no; i++)
+    UNROLL for (int i = 0; i < no; i++)
         EACH(r) y[r * y_stride + o + i] = fold16(acc[i][r]);
 }
 

@@ -25,17 +25,17 @@ _Static_assert(sizeof(tile32) * (PANEL / 32) * GROUP <= MAT_SCRATCH, "tiles fit 
 INLINE void transpose16(__m512i v[16])
 {
     __m512i a[16], b[16];
-    _Pragma("GCC unroll 8") for (int i = 0; i < 8; i++) {
+    UNROLL for (int i = 0; i < 8; i++) {
         a[2 * i] = _mm512_unpacklo_epi32(v[2 * i], v[2 * i + 1]);
         a[2 * i + 1] = _mm512_unpackhi_epi32(v[2 * i], v[2 * i + 1]);
     }
-    _Pragma("GCC unroll 4") for (int q = 0; q < 16; q += 4) {
+    UNROLL for (int q = 0; q < 16; q += 4) {
         b[q] = _mm512_unpacklo_epi64(a[q], a[q + 2]);
         b[q + 1] = _mm512_unpackhi_epi64(a[q], a[q + 2]);
         b[q + 2] = _mm512_unpacklo_epi64(a[q + 1], a[q + 3]);
         b[q + 3] = _mm512_unpackhi_epi64(a[q + 1], a[q + 3]);
     }
-    _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++) {
+    UNROLL for (int j = 0; j < 4; j++) {
         __m512i x0 = _mm512_shuffle_i32x4(b[j], b[4 + j], 0x88), x1 = _mm512_shuffle_i32x4(b[8 + j], b[12 + j], 0x88);
         __m512i y0 = _mm512_shuffle_i32x4(b[j], b[4 + j], 0xdd), y1 = _mm512_shuffle_i32x4(b[8 + j], b[12 + j], 0xdd);
         v[j] = _mm512_shuffle_i32x4(x0, x1, 0x88);
@@ -66,25 +66,25 @@ static void tile_q45k(tile256 *t, const uint8_t *const row[16], int64_t at, cons
     __m512i head[4], pairs, s[4], fifth[16];
     k_headers(row, at, head, &pairs);
     transpose4(head, s);                             /* sc0-3, sc4-7, mn0-3, mn4-7 */
-    for (int j = 0; j < 8; j++)
+    UNROLL for (int j = 0; j < 8; j++)
         put(t->sc[j], _mm512_and_si512(_mm512_srli_epi32(s[j / 4], (unsigned)(8 * (j % 4))), byte));
-    for (int j = 0; j < 4; j++) {
+    UNROLL for (int j = 0; j < 4; j++) {
         __m512i two = _mm512_srli_epi32(s[2 + j / 2], (unsigned)(16 * (j % 2)));
         put(t->words[j], _mm512_or_si512(_mm512_and_si512(two, byte), _mm512_slli_epi32(_mm512_and_si512(two, _mm512_set1_epi32(0xff00)), 8)));
     }
     _mm512_storeu_ps(t->d, low_halves(pairs));
     _mm512_storeu_ps(t->m, high_halves(pairs));
     if (five) {
-        for (int i = 0; i < 16; i++)
+        UNROLL for (int i = 0; i < 16; i++)
             fifth[i] = _mm512_castsi256_si512(load32(row[i] + at + 16));
         transpose16(fifth);
     }
-    for (int h = 0; h < 2; h++) {
+    UNROLL for (int h = 0; h < 2; h++) {
         __m512i v[16];
-        for (int i = 0; i < 16; i++)
+        UNROLL for (int i = 0; i < 16; i++)
             v[i] = load64(row[i] + at + (five ? 48 : 16) + 64 * h);
         transpose16(v);
-        for (int k = 0; k < 16; k++) {
+        UNROLL for (int k = 0; k < 16; k++) {
             int sub = 4 * h + 2 * (k / 8), kk = k % 8;
             __m512i lo = _mm512_and_si512(v[k], nib), hi = _mm512_and_si512(_mm512_srli_epi16(v[k], 4), nib);
             if (five) {                              /* bit `sub` to bit 4 */
@@ -103,10 +103,10 @@ static void tile_q6k(tile256 *t, const uint8_t *const row[16], int64_t at)
 {
     const __m512i nib = _mm512_set1_epi8(15), two = _mm512_set1_epi8(0x30);
     __m512i h[4], s[4], hi[16];
-    for (int g = 0; g < 4; g++)
+    UNROLL for (int g = 0; g < 4; g++)
         h[g] = four16(row[g] + at + 192, row[4 + g] + at + 192, row[8 + g] + at + 192, row[12 + g] + at + 192);
     transpose4(h, s);
-    for (int j = 0; j < 16; j += 2) {
+    UNROLL for (int j = 0; j < 16; j += 2) {
         __m512i a = _mm512_srai_epi32(_mm512_slli_epi32(s[j / 4], (unsigned)(24 - 8 * (j % 4))), 24);
         __m512i b = _mm512_srai_epi32(_mm512_slli_epi32(s[j / 4], (unsigned)(16 - 8 * (j % 4))), 24);
         put(t->sc[j], a);
@@ -114,15 +114,15 @@ static void tile_q6k(tile256 *t, const uint8_t *const row[16], int64_t at)
         put(t->words[j / 2], _mm512_mask_blend_epi16(0xaaaaaaaa, a, _mm512_slli_epi32(b, 16)));
     }
     _mm512_storeu_ps(t->d, halves16(row, at + 208));
-    for (int i = 0; i < 16; i++)
+    UNROLL for (int i = 0; i < 16; i++)
         hi[i] = load64(row[i] + at + 128);
     transpose16(hi);
-    for (int f = 0; f < 2; f++) {
+    UNROLL for (int f = 0; f < 2; f++) {
         __m512i v[16];
-        for (int i = 0; i < 16; i++)
+        UNROLL for (int i = 0; i < 16; i++)
             v[i] = load64(row[i] + at + 64 * f);
         transpose16(v);
-        for (int k = 0; k < 8; k++) {
+        UNROLL for (int k = 0; k < 8; k++) {
             __m512i x = hi[8 * f + k];
             put(t->w[32 * f + k], _mm512_ternarylogic_epi32(_mm512_and_si512(v[k], nib), _mm512_slli_epi32(x, 4), two, 0xf8));
             put(t->w[32 * f + 8 + k], _mm512_ternarylogic_epi32(_mm512_and_si512(v[8 + k], nib), _mm512_slli_epi32(x, 2), two, 0xf8));
@@ -136,24 +136,24 @@ static void tile_iq4xs(tile256 *t, const uint8_t *const row[16], int64_t at)
 {
     const __m512i nib = _mm512_set1_epi8(15), table = _mm512_broadcast_i32x4(load16(iq4_plus_128));
     __m512i h[4], s[4], sc[8];
-    for (int g = 0; g < 4; g++)
+    UNROLL for (int g = 0; g < 4; g++)
         h[g] = four16(row[g] + at, row[4 + g] + at, row[8 + g] + at, row[12 + g] + at);
     transpose4(h, s);                                /* d and high scale bits, low scale bits */
-    for (int j = 0; j < 8; j++) {
+    UNROLL for (int j = 0; j < 8; j++) {
         __m512i lo = _mm512_and_si512(_mm512_srli_epi32(s[1], (unsigned)(4 * j)), _mm512_set1_epi32(15));
         __m512i hi = _mm512_and_si512(_mm512_srli_epi32(s[0], (unsigned)(16 + 2 * j)), _mm512_set1_epi32(3));
         sc[j] = _mm512_sub_epi32(_mm512_or_si512(lo, _mm512_slli_epi32(hi, 4)), _mm512_set1_epi32(32));
         put(t->sc[j], sc[j]);
     }
-    for (int j = 0; j < 4; j++)
+    UNROLL for (int j = 0; j < 4; j++)
         put(t->words[j], _mm512_mask_blend_epi16(0xaaaaaaaa, sc[2 * j], _mm512_slli_epi32(sc[2 * j + 1], 16)));
     _mm512_storeu_ps(t->d, low_halves(s[0]));
-    for (int f = 0; f < 2; f++) {                    /* four sub-blocks of 16 bytes: low nibbles first */
+    UNROLL for (int f = 0; f < 2; f++) {                    /* four sub-blocks of 16 bytes: low nibbles first */
         __m512i v[16];
-        for (int i = 0; i < 16; i++)
+        UNROLL for (int i = 0; i < 16; i++)
             v[i] = load64(row[i] + at + 8 + 64 * f);
         transpose16(v);
-        for (int k = 0; k < 16; k++) {
+        UNROLL for (int k = 0; k < 16; k++) {
             int first = 32 * f + 8 * (k / 4) + k % 4;
             put(t->w[first], _mm512_shuffle_epi8(table, _mm512_and_si512(v[k], nib)));
             put(t->w[first + 4], _mm512_shuffle_epi8(table, _mm512_and_si512(_mm512_srli_epi16(v[k], 4), nib)));
@@ -166,10 +166,10 @@ static void tile_iq4xs(tile256 *t, const uint8_t *const row[16], int64_t at)
 static void tile_q80(tile32 *t, const uint8_t *const row[16], int64_t at)
 {
     __m512i v[16];
-    for (int i = 0; i < 16; i++)
+    UNROLL for (int i = 0; i < 16; i++)
         v[i] = _mm512_castsi256_si512(_mm256_xor_si256(load32(row[i] + at + 2), _mm256_set1_epi8((char)0x80)));
     transpose16(v);
-    for (int k = 0; k < 8; k++)
+    UNROLL for (int k = 0; k < 8; k++)
         put(t->w[k], v[k]);
     _mm512_storeu_ps(t->d, halves16(row, at));
 }
@@ -180,11 +180,11 @@ INLINE void tile_nibbles(tile32 *t, const uint8_t *const row[16], int64_t at, co
     const __m512i nib = _mm512_set1_epi8(15), one = _mm512_set1_epi32(1);
     const int64_t q = at + bytes - 16;
     __m512i h[4], v[4];
-    for (int g = 0; g < 4; g++)
+    UNROLL for (int g = 0; g < 4; g++)
         h[g] = four16(row[g] + q, row[4 + g] + q, row[8 + g] + q, row[12 + g] + q);
     transpose4(h, v);
     __m512i fifth = type == KER_Q5_0 || type == KER_Q5_1 ? dwords16(row, q - 4) : _mm512_setzero_si512();
-    for (int k = 0; k < 4; k++) {
+    UNROLL for (int k = 0; k < 4; k++) {
         __m512i lo = _mm512_and_si512(v[k], nib), hi = _mm512_and_si512(_mm512_srli_epi16(v[k], 4), nib);
         if (type == KER_IQ4_NL) {
             const __m512i table = _mm512_broadcast_i32x4(load16(iq4_plus_128));
@@ -192,7 +192,7 @@ INLINE void tile_nibbles(tile32 *t, const uint8_t *const row[16], int64_t at, co
             hi = _mm512_shuffle_epi8(table, hi);
         }
         if (type == KER_Q5_0 || type == KER_Q5_1)
-            for (int e = 0; e < 4; e++) {            /* bit 4k + e to bit 4 of byte e */
+            UNROLL for (int e = 0; e < 4; e++) {            /* bit 4k + e to bit 4 of byte e */
                 __m512i b0 = _mm512_and_si512(_mm512_srli_epi32(fifth, (unsigned)(4 * k + e)), one);
                 __m512i b1 = _mm512_and_si512(_mm512_srli_epi32(fifth, (unsigned)(16 + 4 * k + e)), one);
                 lo = _mm512_or_si512(lo, _mm512_slli_epi32(b0, (unsigned)(8 * e + 4)));
@@ -225,7 +225,7 @@ typedef struct panel {             /* the same for every tile and row of one pan
 
 INLINE __m512i four(const char *p) { int32_t v; memcpy(&v, p, 4); return _mm512_set1_epi32(v); }
 
-#define UNROLL_R(r) _Pragma("GCC unroll 12") for (int r = 0; r < nr; r++)
+#define UNROLL_R(r) UNROLL for (int r = 0; r < nr; r++)
 
 /* sub: 16 or 32; less: what the bytes are too large by (0: the words are minima instead). */
 INLINE void kernel256(const tile256 *t, const char *act, const panel *p, float *y, __mmask16 live, const int nr,
@@ -240,7 +240,7 @@ INLINE void kernel256(const tile256 *t, const char *act, const panel *p, float *
         for (int j = 0; j < 256 / sub; j++) {
             __m512i dot[MAX_R];
             UNROLL_R(r) dot[r] = _mm512_setzero_si512();
-            _Pragma("GCC unroll 8") for (int k = 0; k < sub / 4; k++) {
+            UNROLL for (int k = 0; k < sub / 4; k++) {
                 __m512i w = _mm512_loadu_si512(t->w[j * (sub / 4) + k]);
                 UNROLL_R(r) dot[r] = dpb_gemm(dot[r], w, four(q + r * p->stride + j * sub + 4 * k));
             }
@@ -251,7 +251,7 @@ INLINE void kernel256(const tile256 *t, const char *act, const panel *p, float *
         __m512 d = _mm512_loadu_ps(t->d), m = less ? d : _mm512_loadu_ps(t->m);
         UNROLL_R(r) {
             __m512i other = _mm512_setzero_si512();
-            _Pragma("GCC unroll 8") for (int j = 0; j < 128 / sub; j++)
+            UNROLL for (int j = 0; j < 128 / sub; j++)
                 other = dpw(other, _mm512_loadu_si512(t->words[j]), four(s + r * p->stride + 4 * j));
             float one;
             memcpy(&one, act + p->d_at + 4 * b + r * p->stride, 4);
@@ -274,7 +274,7 @@ INLINE void kernel32(const tile32 *t, const char *act, const panel *p, float *y,
         __m512i dot[MAX_R];
         const char *q = act + 32 * b, *s = act + p->sum32_at + 4 * b;
         UNROLL_R(r) dot[r] = less > 0 ? _mm512_mullo_epi32(_mm512_set1_epi32(-less), four(s + r * p->stride)) : _mm512_setzero_si512();
-        _Pragma("GCC unroll 8") for (int k = 0; k < 8; k++) {
+        UNROLL for (int k = 0; k < 8; k++) {
             __m512i w = _mm512_loadu_si512(t->w[k]);
             UNROLL_R(r) dot[r] = dpb_gemm(dot[r], w, four(q + r * p->stride + 4 * k));
         }
@@ -309,6 +309,27 @@ ALL_R(K32, run_less16, 32, 16)
 ALL_R(K32, run_less128, 32, 128)
 ALL_R(K32, run_min32, 32, -1)
 
+/* Bytes to come, in equal shares. Rows of the next group lie together; of a wide matrix's only this panel's part
+ * would be wanted, but they are fetched whole where that is no more than a group's. */
+typedef struct fetcher { const char *p, *end; int64_t share; } fetcher;
+static fetcher fetcher_of(const mat *w, int64_t o, int64_t panel_end, int times)
+{
+    int64_t rows = w->n_out - o < 16 * GROUP ? w->n_out - o : 16 * GROUP;
+    fetcher f = { 0 };
+    if (rows <= 0 || panel_end < w->row_bytes || w->n_in > PANEL)
+        return f;
+    f.p = (const char *)w->data + o * w->row_bytes;
+    f.end = f.p + rows * w->row_bytes;
+    f.share = (rows * w->row_bytes / times + 64) & ~(int64_t)63;
+    return f;
+}
+static void fetch_some(fetcher *f)
+{
+    const char *stop = f->end - f->p < f->share ? f->end : f->p + f->share;
+    for (; f->p < stop; f->p += 64)
+        _mm_prefetch(f->p, _MM_HINT_T1);
+}
+
 /* ---- panels, groups of tiles, groups of rows ---- */
 
 static void gemm(const mat *w, const void *act, int64_t act_stride, int n, int64_t o0, int64_t o1, float *y,
@@ -329,11 +350,16 @@ static void gemm(const mat *w, const void *act, int64_t act_stride, int n, int64
         for (int64_t g = o0; g < o1; g += 16 * GROUP) {
             int n_tile = (int)((o1 - g < 16 * GROUP ? o1 - g : 16 * GROUP) + 15) / 16;
             __mmask16 live[GROUP];
+            /* The next group's bytes come into the second cache a little after each kernel. */
+            fetcher next = fetcher_of(w, g + 16 * GROUP, (b0 + p.n_block) * bytes, parts * n_tile);
             for (int t = 0; t < n_tile; t++) {
                 const uint8_t *row[16];
                 char *to = (char *)scratch + t * p.n_block * tile_bytes;
                 live[t] = rows16(w, g + 16 * t, o1, row);
                 for (int b = 0; b < p.n_block; b++, to += tile_bytes) {
+                    if (t + 1 < n_tile)
+                        UNROLL for (int i = 0; i < 16; i++)
+                            fetch(row[i] + 16 * w->row_bytes + (b0 + b) * bytes, bytes);
                     if (block == 256)
                         unpack256((tile256 *)(void *)to, row, (b0 + b) * bytes);
                     else
@@ -342,9 +368,11 @@ static void gemm(const mat *w, const void *act, int64_t act_stride, int n, int64
             }
             for (int i = 0, r = 0; i < parts; i++) {
                 int nr = (n - r + parts - i - 1) / (parts - i);
-                for (int t = 0; t < n_tile; t++)
+                for (int t = 0; t < n_tile; t++) {
+                    fetch_some(&next);
                     run[nr]((char *)scratch + t * p.n_block * tile_bytes, a0 + r * act_stride, &p,
                             y + r * y_stride + g + 16 * t, live[t]);
+                }
                 r += nr;
             }
         }

@@ -253,6 +253,40 @@ static void bad_models(void)
     says("no file", "/nowhere/at/all.gguf", "all.gguf");
 }
 
+/* A file whose last tensor is said to be 4 TiB (a hole on the disk): refused before anything is allocated. */
+static void too_big(void)
+{
+    const char *build = getenv("BUILD");
+    char *path = q_printf("%s/big-%ld.gguf", build ? build : "build", (long)getpid());
+    const gguf_tensor *last = gguf_tensor_at(m->file, 0);
+    for (int i = 1; i < gguf_n_tensors(m->file); i++)
+        if (gguf_tensor_at(m->file, i)->offset > last->offset)
+            last = gguf_tensor_at(m->file, i);
+    q_buf head = { 0 };
+    const char *start = (const char *)last->data - last->offset;
+    q_buf_add(&head, start, gguf_data_offset(m->file));
+    /* in the header: name, u32 dimensions, u64 each; the last dimension grows */
+    char *at = memmem(head.p, head.len, last->name.p, last->name.n);
+    CHECK(at != NULL && last->n_dims >= 1);
+    if (!at)
+        return;
+    uint64_t rest = last->bytes / (uint64_t)last->ne[last->n_dims - 1], n = ((uint64_t)4 << 40) / rest, size = last->offset + n * rest;
+    memcpy(at + last->name.n + 4 + 8 * (size_t)(last->n_dims - 1), &n, sizeof n);
+    FILE *f = fopen(path, "wb");
+    bool made = f && fwrite(head.p, 1, head.len, f) == head.len && fflush(f) == 0 && ftruncate(fileno(f), (off_t)size) == 0;
+    if (f)
+        fclose(f);
+    if (made) {
+        says("4 TiB", path, "of memory are free: a");
+        CHECK_MSG(strstr(err, "needs 4") && strstr(err, "GiB") && strstr(err, "would fit"), "%s", err);
+    } else {
+        printf("# this file system has no room for a hole of 4 TiB: not tested\n");
+    }
+    remove(path);
+    free(path);
+    q_buf_free(&head);
+}
+
 int main(void)
 {
     char *path = util_model("glm4moe");
@@ -271,6 +305,7 @@ int main(void)
     RUN(costs);
     RUN(yarn);
     RUN(bad_models);
+    RUN(too_big);
     eng_model_free(m);
     return TEST_END();
 }

@@ -318,7 +318,7 @@ static bool bytes_hold(const char *path, const char *needle)
 {
     q_buf b = {0};
     bool found = false;
-    if (q_read_file(path, &b, 1 << 28, err) == Q_OK) found = memmem(b.p, b.len, needle, strlen(needle)) != NULL;
+    if (q_read_file(path, &b, 1 << 28, err) == Q_OK) found = b.len && memmem(b.p, b.len, needle, strlen(needle)) != NULL;
     q_buf_free(&b);
     return found;
 }

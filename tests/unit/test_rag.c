@@ -1,5 +1,6 @@
 /* rag: chunks of Markdown and of random bytes, what counts as text, the score and its threshold (the manual answers
  * what it is about and nothing else), budget, explanation, folders with links and loops. */
+#include "engine/engine.h"
 #include "rag/rag.h"
 #include "tests/test.h"
 
@@ -176,6 +177,22 @@ static void the_manual_answers_what_it_is_about(void)
     mem_close(s);
 }
 
+static void the_manual_names_every_knob(void)
+{
+    static const char *const files[] = {"docs/manual.md", "docs/manual.ru.md"};
+    for (int f = 0; f < 2; f++) {
+        char *path = q_share_path(files[f]);
+        q_buf b = {0};
+        CHECK(path && q_read_file(path, &b, 1 << 20, err) == Q_OK);
+        int n[2];
+        const q_knob *rows[2] = {eng_knobs(&n[0]), rag_knobs(&n[1])};
+        for (int t = 0; t < 2; t++)
+            for (int i = 0; i < n[t]; i++) CHECK_MSG(b.p && strstr(b.p, rows[t][i].name), "%s says nothing of %s", files[f], rows[t][i].name);
+        q_buf_free(&b);
+        free(path);
+    }
+}
+
 static void everyday_questions_feed_nothing(void)
 {
     static const char *const q[] = {
@@ -276,8 +293,8 @@ static void budget_count_and_repeats_cut_with_a_reason(void)
         if (i) CHECK(r->v[i].score <= r->v[i - 1].score);
         repeats += r->v[i].fate == RAG_REPEATS;
         over += r->v[i].fate == RAG_OVER_COUNT;
-        double sum = 0, sq = 0;                                             /* the numbers add up as rag.h says */
-        for (int j = 0; j < r->n_term; j++) { double ws = r->term[j].weight * r->v[i].presence[j]; sum += ws; sq += ws * ws; }
+        double sq = 0;                                             /* the numbers add up as rag.h says */
+        for (int j = 0; j < r->n_term; j++) { double ws = r->term[j].weight * r->v[i].presence[j]; sq += ws * ws; }
         CHECK(fabs(r->v[i].evidence - sq / (sq + 16)) < 1e-9);
         CHECK(r->v[i].score <= pow(r->v[i].coverage, 1.5) * r->v[i].evidence + 1e-12);
     }
@@ -458,6 +475,7 @@ int main(void)
     RUN(chunks_of_random_bytes_cover_and_stay_inside);
     RUN(knobs_take_what_the_table_allows);
     RUN(the_manual_answers_what_it_is_about);
+    RUN(the_manual_names_every_knob);
     RUN(everyday_questions_feed_nothing);
     RUN(a_note_is_fed_to_questions_about_it);
     RUN(budget_count_and_repeats_cut_with_a_reason);

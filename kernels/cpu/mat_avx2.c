@@ -1,0 +1,534 @@
+/* kernels/cpu/mat_avx2: the products with AVX2 and FMA. Eight rows of the matrix are unpacked to bytes, interleaved
+ * by four (lane = row), into the caller's scratch; up to four activation rows at a time run over them. One path for
+ * any number of rows. No state; any thread; runs only where cpu.c found AVX2, FMA, F16C and BMI2.
+ *
+ * Byte products go through maddubs, whose int16 sums of two must not saturate: weights with a minimum stay unsigned
+ * (at most 31), all others are signed and meet |w| times a with w's sign. `flush` says how many such sums of two fit
+ * an int16: flush * 2 * max|w| * 127 <= 32767. */
+#include "kernels/cpu/mat.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+#include "kernels/kernels.h"
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 16")   /* every loop over an array of vectors: unrolled, they stay in registers */
+
+enum { PANEL = 2048, MAX_R = 4 };
+
+typedef struct tile256 {
+    uint8_t w[64][8][4];
+    int32_t sc[16][8];             /* sub-scales, the same in both words: sub-blocks of 16, or of 32 in the first 8 */
+    int32_t words[4][8];           /* pairs of sub-minima */
+    float d[8], m[8];
+} tile256;
+typedef struct tile32 {
+    uint8_t w[8][8][4];
+    float d[8], m[8];
+} tile32;
+_Static_assert(sizeof(tile256) * (PANEL / 256) <= MAT_SCRATCH && sizeof(tile32) * (PANEL / 32) <= MAT_SCRATCH, "a tile fits");
+
+static const int8_t iq4_values[16] = { -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113 };
+
+INLINE __m256i load32(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+INLINE __m128i load16(const void *p) { return _mm_loadu_si128((const __m128i *)p); }
+INLINE __m256i two16(const void *a, const void *b) { return _mm256_inserti128_si256(_mm256_castsi128_si256(load16(a)), load16(b), 1); }
+INLINE void put(void *p, __m256i v) { _mm256_storeu_si256((__m256i *)p, v); }
+INLINE int dword_bits(const uint8_t *p) { int v; memcpy(&v, p, 4); return v; }
+INLINE int half_bits(const uint8_t *p) { uint16_t h; memcpy(&h, p, 2); return h; }
+
+/* One dword or half float of each of eight rows. */
+INLINE __m256i dwords8(const uint8_t *const row[8], int64_t at)
+{
+    __m128i v[2];
+    UNROLL for (int i = 0; i < 2; i++) {
+        v[i] = _mm_cvtsi32_si128(dword_bits(row[4 * i] + at));
+        v[i] = _mm_insert_epi32(v[i], dword_bits(row[4 * i + 1] + at), 1);
+        v[i] = _mm_insert_epi32(v[i], dword_bits(row[4 * i + 2] + at), 2);
+        v[i] = _mm_insert_epi32(v[i], dword_bits(row[4 * i + 3] + at), 3);
+    }
+    return _mm256_set_m128i(v[1], v[0]);
+}
+INLINE __m256 halves8(const uint8_t *const row[8], int64_t at)
+{
+    __m128i v = _mm_cvtsi32_si128(half_bits(row[0] + at));
+#define PUT(i) v = _mm_insert_epi16(v, half_bits(row[i] + at), i);
+    PUT(1) PUT(2) PUT(3) PUT(4) PUT(5) PUT(6) PUT(7)
+#undef PUT
+    return _mm256_cvtph_ps(v);
+}
+INLINE __m256 low_halves(__m256i pairs)
+{
+    __m256i v = _mm256_permute4x64_epi64(_mm256_packus_epi32(_mm256_and_si256(pairs, _mm256_set1_epi32(0xffff)), _mm256_setzero_si256()), 0x08);
+    return _mm256_cvtph_ps(_mm256_castsi256_si128(v));
+}
+INLINE __m256 high_halves(__m256i pairs) { return low_halves(_mm256_srli_epi32(pairs, 16)); }
+
+/* v[i] dword k -> v[k] dword i */
+INLINE void transpose8(__m256i v[8])
+{
+    __m256i a[8], b[8];
+    UNROLL for (int i = 0; i < 8; i += 2) {
+        a[i] = _mm256_unpacklo_epi32(v[i], v[i + 1]);
+        a[i + 1] = _mm256_unpackhi_epi32(v[i], v[i + 1]);
+    }
+    UNROLL for (int q = 0; q < 8; q += 4) {
+        b[q] = _mm256_unpacklo_epi64(a[q], a[q + 2]);
+        b[q + 1] = _mm256_unpackhi_epi64(a[q], a[q + 2]);
+        b[q + 2] = _mm256_unpacklo_epi64(a[q + 1], a[q + 3]);
+        b[q + 3] = _mm256_unpackhi_epi64(a[q + 1], a[q + 3]);
+    }
+    UNROLL for (int j = 0; j < 4; j++) {
+        v[j] = _mm256_permute2x128_si256(b[j], b[4 + j], 0x20);
+        v[4 + j] = _mm256_permute2x128_si256(b[j], b[4 + j], 0x31);
+    }
+}
+
+/* Sixteen bytes of each row: out[k] = dword k of every row. */
+INLINE void columns16(const uint8_t *const row[8], int64_t at, __m256i out[4])
+{
+    __m256i h[4];
+    UNROLL for (int g = 0; g < 4; g++)
+        h[g] = two16(row[g] + at, row[4 + g] + at);
+    __m256i a = _mm256_unpacklo_epi32(h[0], h[1]), b = _mm256_unpacklo_epi32(h[2], h[3]);
+    __m256i c = _mm256_unpackhi_epi32(h[0], h[1]), d = _mm256_unpackhi_epi32(h[2], h[3]);
+    out[0] = _mm256_unpacklo_epi64(a, b);
+    out[1] = _mm256_unpackhi_epi64(a, b);
+    out[2] = _mm256_unpacklo_epi64(c, d);
+    out[3] = _mm256_unpackhi_epi64(c, d);
+}
+INLINE void columns32(const uint8_t *const row[8], int64_t at, __m256i v[8])
+{
+    UNROLL for (int i = 0; i < 8; i++)
+        v[i] = load32(row[i] + at);
+    transpose8(v);
+}
+
+INLINE __m256i field(__m256i v, int shift, int mask) { return _mm256_and_si256(_mm256_srli_epi32(v, shift), _mm256_set1_epi32(mask)); }
+INLINE __m256i in_both_words(__m256i v) { return _mm256_or_si256(_mm256_and_si256(v, _mm256_set1_epi32(0xffff)), _mm256_slli_epi32(v, 16)); }
+INLINE __m256i low_nibbles(__m256i v) { return _mm256_and_si256(v, _mm256_set1_epi8(15)); }
+INLINE __m256i high_nibbles(__m256i v) { return low_nibbles(_mm256_srli_epi16(v, 4)); }
+
+/* ---- unpacking: one 256-block of eight rows ---- */
+
+INLINE void tile_q45k(tile256 *t, const uint8_t *const row[8], int64_t at, const int five)
+{
+    __m256i h[4], sc[8], mn[8], fifth[8];
+    columns16(row, at, h);                           /* d and dmin, bytes 0-3, 4-7, 8-11 of the scales (types.c) */
+    UNROLL for (int j = 0; j < 4; j++) {
+        sc[j] = field(h[1], 8 * j, 63);
+        mn[j] = field(h[2], 8 * j, 63);
+        sc[4 + j] = _mm256_or_si256(field(h[3], 8 * j, 15), field(h[1], 8 * j + 2, 0x30));
+        mn[4 + j] = _mm256_or_si256(field(h[3], 8 * j + 4, 15), field(h[2], 8 * j + 2, 0x30));
+    }
+    UNROLL for (int j = 0; j < 8; j++)
+        put(t->sc[j], in_both_words(sc[j]));
+    UNROLL for (int j = 0; j < 4; j++)
+        put(t->words[j], _mm256_or_si256(mn[2 * j], _mm256_slli_epi32(mn[2 * j + 1], 16)));
+    _mm256_storeu_ps(t->d, low_halves(h[0]));
+    _mm256_storeu_ps(t->m, high_halves(h[0]));
+    if (five)
+        columns32(row, at + 16, fifth);
+    UNROLL for (int c = 0; c < 4; c++) {
+        __m256i v[8];
+        columns32(row, at + (five ? 48 : 16) + 32 * c, v);
+        UNROLL for (int k = 0; k < 8; k++) {
+            __m256i lo = low_nibbles(v[k]), hi = high_nibbles(v[k]);
+            if (five) {                              /* bits 2c and 2c + 1 to bit 4 */
+                __m256i f0 = c < 2 ? _mm256_slli_epi32(fifth[k], 4 - 2 * c) : _mm256_srli_epi32(fifth[k], 2 * c - 4);
+                __m256i f1 = c < 2 ? _mm256_slli_epi32(fifth[k], 3 - 2 * c) : _mm256_srli_epi32(fifth[k], 2 * c - 3);
+                lo = _mm256_or_si256(lo, _mm256_and_si256(f0, _mm256_set1_epi8(16)));
+                hi = _mm256_or_si256(hi, _mm256_and_si256(f1, _mm256_set1_epi8(16)));
+            }
+            put(t->w[16 * c + k], lo);
+            put(t->w[16 * c + 8 + k], hi);
+        }
+    }
+}
+static void tile_q4k(void *t, const uint8_t *const row[8], int64_t at) { tile_q45k(t, row, at, 0); }
+static void tile_q5k(void *t, const uint8_t *const row[8], int64_t at) { tile_q45k(t, row, at, 1); }
+
+static void tile_q6k(void *to, const uint8_t *const row[8], int64_t at)
+{
+    tile256 *t = to;
+    const __m256i two = _mm256_set1_epi8(0x30), less = _mm256_set1_epi8(32);
+    __m256i s[4];
+    columns16(row, at + 192, s);
+    UNROLL for (int j = 0; j < 16; j++)
+        put(t->sc[j], in_both_words(_mm256_srai_epi32(_mm256_slli_epi32(s[j / 4], 24 - 8 * (j % 4)), 24)));
+    _mm256_storeu_ps(t->d, halves8(row, at + 208));
+    UNROLL for (int f = 0; f < 2; f++) {
+        __m256i hi[8], v[8];
+        columns32(row, at + 128 + 32 * f, hi);
+        UNROLL for (int e = 0; e < 2; e++) {         /* bytes of sub-blocks e and e + 2 (of 32) */
+            columns32(row, at + 64 * f + 32 * e, v);
+            UNROLL for (int k = 0; k < 8; k++) {
+                __m256i h0 = _mm256_and_si256(e ? _mm256_slli_epi32(hi[k], 2) : _mm256_slli_epi32(hi[k], 4), two);
+                __m256i h1 = _mm256_and_si256(e ? _mm256_srli_epi32(hi[k], 2) : hi[k], two);
+                put(t->w[32 * f + 8 * e + k], _mm256_sub_epi8(_mm256_or_si256(low_nibbles(v[k]), h0), less));
+                put(t->w[32 * f + 16 + 8 * e + k], _mm256_sub_epi8(_mm256_or_si256(high_nibbles(v[k]), h1), less));
+            }
+        }
+    }
+}
+
+static void tile_iq4xs(void *to, const uint8_t *const row[8], int64_t at)
+{
+    tile256 *t = to;
+    const __m256i table = _mm256_broadcastsi128_si256(load16(iq4_values));
+    __m256i s[4];
+    columns16(row, at, s);                           /* d and high scale bits, low scale bits */
+    UNROLL for (int j = 0; j < 8; j++)
+        put(t->sc[j], in_both_words(_mm256_sub_epi32(_mm256_or_si256(field(s[1], 4 * j, 15), _mm256_slli_epi32(field(s[0], 16 + 2 * j, 3), 4)), _mm256_set1_epi32(32))));
+    _mm256_storeu_ps(t->d, low_halves(s[0]));
+    UNROLL for (int j = 0; j < 8; j++) {
+        __m256i v[4];
+        columns16(row, at + 8 + 16 * j, v);
+        UNROLL for (int k = 0; k < 4; k++) {
+            put(t->w[8 * j + k], _mm256_shuffle_epi8(table, low_nibbles(v[k])));
+            put(t->w[8 * j + 4 + k], _mm256_shuffle_epi8(table, high_nibbles(v[k])));
+        }
+    }
+}
+
+/* ---- unpacking: one 32-block of eight rows ---- */
+
+static void tile_q80(void *to, const uint8_t *const row[8], int64_t at)
+{
+    tile32 *t = to;
+    __m256i v[8];
+    columns32(row, at + 2, v);
+    UNROLL for (int k = 0; k < 8; k++)
+        put(t->w[k], v[k]);
+    _mm256_storeu_ps(t->d, halves8(row, at));
+}
+
+INLINE void tile_nibbles(tile32 *t, const uint8_t *const row[8], int64_t at, const int type)
+{
+    const int bytes = type == KER_Q4_1 ? 20 : type == KER_Q5_0 ? 22 : type == KER_Q5_1 ? 24 : 18;
+    const int five = type == KER_Q5_0 || type == KER_Q5_1, has_min = type == KER_Q4_1 || type == KER_Q5_1;
+    const __m256i table = _mm256_broadcastsi128_si256(load16(iq4_values)), one = _mm256_set1_epi32(1);
+    const __m256i less = _mm256_set1_epi8(type == KER_Q4_0 ? 8 : type == KER_Q5_0 ? 16 : 0);
+    __m256i v[4], fifth = five ? dwords8(row, at + bytes - 20) : one;
+    columns16(row, at + bytes - 16, v);
+    UNROLL for (int k = 0; k < 4; k++) {
+        __m256i lo = low_nibbles(v[k]), hi = high_nibbles(v[k]);
+        if (type == KER_IQ4_NL) {
+            lo = _mm256_shuffle_epi8(table, lo);
+            hi = _mm256_shuffle_epi8(table, hi);
+        }
+        UNROLL for (int e = 0; e < 4 && five; e++) { /* bit 4k + e to bit 4 of byte e */
+            lo = _mm256_or_si256(lo, _mm256_slli_epi32(field(fifth, 4 * k + e, 1), 8 * e + 4));
+            hi = _mm256_or_si256(hi, _mm256_slli_epi32(field(fifth, 16 + 4 * k + e, 1), 8 * e + 4));
+        }
+        put(t->w[k], _mm256_sub_epi8(lo, less));
+        put(t->w[4 + k], _mm256_sub_epi8(hi, less));
+    }
+    if (has_min) {
+        __m256i pairs = dwords8(row, at);
+        _mm256_storeu_ps(t->d, low_halves(pairs));
+        _mm256_storeu_ps(t->m, high_halves(pairs));
+    } else
+        _mm256_storeu_ps(t->d, halves8(row, at));
+}
+static void tile_q40(void *t, const uint8_t *const row[8], int64_t at) { tile_nibbles(t, row, at, KER_Q4_0); }
+static void tile_q41(void *t, const uint8_t *const row[8], int64_t at) { tile_nibbles(t, row, at, KER_Q4_1); }
+static void tile_q50(void *t, const uint8_t *const row[8], int64_t at) { tile_nibbles(t, row, at, KER_Q5_0); }
+static void tile_q51(void *t, const uint8_t *const row[8], int64_t at) { tile_nibbles(t, row, at, KER_Q5_1); }
+static void tile_iq4nl(void *t, const uint8_t *const row[8], int64_t at) { tile_nibbles(t, row, at, KER_IQ4_NL); }
+
+/* ---- the products of one tile with nr activation rows ---- */
+
+typedef struct panel {             /* the same for every tile and row of one panel */
+    int64_t stride, y_stride;      /* bytes; floats */
+    int64_t d_at, sums_at;         /* offsets in a prepared row, of this panel's first block */
+    int n_block;
+    int first;                     /* y holds nothing yet */
+} panel;
+
+INLINE __m256i four(const char *p) { int32_t v; memcpy(&v, p, 4); return _mm256_set1_epi32(v); }
+INLINE __m256 scale(const char *p) { float v; memcpy(&v, p, 4); return _mm256_set1_ps(v); }
+
+#define EACH(r) UNROLL for (int r = 0; r < nr; r++)
+
+/* y's eight floats of a row; a part of a tile goes through memory. */
+INLINE __m256 get_y(const float *y, int live)
+{
+    float v[8] = { 0 };
+    if (live == 8)
+        return _mm256_loadu_ps(y);
+    memcpy(v, y, (size_t)live * 4);
+    return _mm256_loadu_ps(v);
+}
+INLINE void put_y(float *y, int live, __m256 v)
+{
+    float part[8];
+    if (live == 8) {
+        _mm256_storeu_ps(y, v);
+        return;
+    }
+    _mm256_storeu_ps(part, v);
+    memcpy(y, part, (size_t)live * 4);
+}
+
+/* dot16[r] = sum of `flush` steps of four bytes, as words. */
+INLINE void steps(const uint8_t (*w)[8][4], const char *q, int64_t stride, const int nr, const int flush, const int is_signed, __m256i dot16[MAX_R])
+{
+    UNROLL for (int k = 0; k < flush; k++) {
+        __m256i v = load32(w[k]), mag = is_signed ? _mm256_abs_epi8(v) : v;
+        EACH(r) {
+            __m256i a = four(q + r * stride + 4 * k);
+            __m256i p = _mm256_maddubs_epi16(mag, is_signed ? _mm256_sign_epi8(a, v) : a);
+            dot16[r] = k ? _mm256_add_epi16(dot16[r], p) : p;
+        }
+    }
+}
+
+INLINE void kernel256(const tile256 *t, const char *act, const panel *p, float *y, int live, const int nr, const int sub,
+                      const int flush, const int has_min)
+{
+    __m256 acc[MAX_R];
+    EACH(r) acc[r] = p->first ? _mm256_setzero_ps() : get_y(y + r * p->y_stride, live);
+    for (int b = 0; b < p->n_block; b++, t++) {
+        __m256i sum[MAX_R], dot16[MAX_R];
+        EACH(r) sum[r] = _mm256_setzero_si256();
+        for (int j = 0; j < 256 / sub; j++) {
+            __m256i sc = load32(t->sc[j]);
+            for (int k = 0; k < sub / 4; k += flush) {
+                steps(t->w + j * (sub / 4) + k, act + 256 * b + j * sub + 4 * k, p->stride, nr, flush, !has_min, dot16);
+                EACH(r) sum[r] = _mm256_add_epi32(sum[r], _mm256_madd_epi16(dot16[r], sc));
+            }
+        }
+        __m256 d = _mm256_loadu_ps(t->d), m = has_min ? _mm256_loadu_ps(t->m) : d;
+        EACH(r) {
+            __m256 da = scale(act + p->d_at + 4 * b + r * p->stride);
+            acc[r] = _mm256_fmadd_ps(_mm256_mul_ps(d, da), _mm256_cvtepi32_ps(sum[r]), acc[r]);
+            if (has_min) {
+                __m256i low = _mm256_setzero_si256();
+                UNROLL for (int j = 0; j < 4; j++)
+                    low = _mm256_add_epi32(low, _mm256_madd_epi16(load32(t->words[j]), four(act + p->sums_at + 16 * b + 4 * j + r * p->stride)));
+                acc[r] = _mm256_fnmadd_ps(_mm256_mul_ps(m, da), _mm256_cvtepi32_ps(low), acc[r]);
+            }
+        }
+    }
+    EACH(r) put_y(y + r * p->y_stride, live, acc[r]);
+}
+
+INLINE void kernel32(const tile32 *t, const char *act, const panel *p, float *y, int live, const int nr, const int sub,
+                     const int flush, const int has_min)
+{
+    __m256 acc[MAX_R];
+    (void)sub;
+    EACH(r) acc[r] = p->first ? _mm256_setzero_ps() : get_y(y + r * p->y_stride, live);
+    for (int b = 0; b < p->n_block; b++, t++) {
+        __m256i sum[MAX_R], dot16[MAX_R];
+        EACH(r) sum[r] = _mm256_setzero_si256();
+        UNROLL for (int k = 0; k < 8; k += flush) {
+            steps(t->w + k, act + 32 * b + 4 * k, p->stride, nr, flush, !has_min, dot16);
+            EACH(r) sum[r] = _mm256_add_epi32(sum[r], _mm256_madd_epi16(dot16[r], _mm256_set1_epi16(1)));
+        }
+        __m256 d = _mm256_loadu_ps(t->d), m = has_min ? _mm256_loadu_ps(t->m) : d;
+        EACH(r) {
+            __m256 da = scale(act + p->d_at + 4 * b + r * p->stride);
+            acc[r] = _mm256_fmadd_ps(_mm256_mul_ps(d, da), _mm256_cvtepi32_ps(sum[r]), acc[r]);
+            if (has_min)
+                acc[r] = _mm256_fmadd_ps(_mm256_mul_ps(m, da), _mm256_cvtepi32_ps(four(act + p->sums_at + 4 * b + r * p->stride)), acc[r]);
+        }
+    }
+    EACH(r) put_y(y + r * p->y_stride, live, acc[r]);
+}
+
+typedef void kernel_fn(const void *tile, const char *act, const panel *p, float *y, int live);
+#define ONE(name, kernel, nr, sub, flush, has_min) static void name##_##nr(const void *t, const char *a, const panel *p, float *y, int l) \
+    { kernel(t, a, p, y, l, nr, sub, flush, has_min); }
+#define ALL_R(name, kernel, sub, flush, has_min) \
+    ONE(name, kernel, 1, sub, flush, has_min) ONE(name, kernel, 2, sub, flush, has_min) \
+    ONE(name, kernel, 3, sub, flush, has_min) ONE(name, kernel, 4, sub, flush, has_min) \
+    static kernel_fn *const name[MAX_R + 1] = { NULL, name##_1, name##_2, name##_3, name##_4 };
+ALL_R(run_q4k, kernel256, 32, 8, 1)        /* 8 * 2 * 15 * 127 = 30480 */
+ALL_R(run_q5k, kernel256, 32, 4, 1)        /* 4 * 2 * 31 * 127 = 31496 */
+ALL_R(run_q6k, kernel256, 16, 4, 0)        /* 4 * 2 * 32 * 127 = 32512 */
+ALL_R(run_iq4xs, kernel256, 32, 1, 0)
+ALL_R(run_q5_1, kernel32, 32, 4, 1)
+ALL_R(run_q4_1, kernel32, 32, 8, 1)
+ALL_R(run_q45_0, kernel32, 32, 8, 0)       /* 8 * 2 * 16 * 127 = 32512 */
+ALL_R(run_byte, kernel32, 32, 1, 0)        /* 2 * 128 * 127 = 32512 */
+
+/* One row per block type: how it is unpacked and multiplied. */
+typedef struct way {
+    int block, bytes;
+    void (*unpack)(void *, const uint8_t *const [8], int64_t);
+    kernel_fn *const *run;
+} way;
+static const way ways[KER_TYPE_LIMIT] = {
+    [KER_Q4_K] = { 256, 144, tile_q4k, run_q4k },     [KER_Q5_K] = { 256, 176, tile_q5k, run_q5k },
+    [KER_Q6_K] = { 256, 210, tile_q6k, run_q6k },     [KER_IQ4_XS] = { 256, 136, tile_iq4xs, run_iq4xs },
+    [KER_Q8_0] = { 32, 34, tile_q80, run_byte },      [KER_IQ4_NL] = { 32, 18, tile_iq4nl, run_byte },
+    [KER_Q4_0] = { 32, 18, tile_q40, run_q45_0 },     [KER_Q5_0] = { 32, 22, tile_q50, run_q45_0 },
+    [KER_Q4_1] = { 32, 20, tile_q41, run_q4_1 },      [KER_Q5_1] = { 32, 24, tile_q51, run_q5_1 },
+};
+
+static void mul_blocks(const mat *w, const void *act, int64_t act_stride, int n, int64_t o0, int64_t o1, float *y,
+                       int64_t y_stride, void *scratch)
+{
+    const way *how = &ways[w->type];
+    const int64_t tile_bytes = how->block == 256 ? (int64_t)sizeof(tile256) : (int64_t)sizeof(tile32);
+    mat_q8 x = how->block == 256 ? mat_q8_256(act, w->n_in) : mat_q8_32(act, w->n_in);
+    for (int64_t c = 0; c < w->n_in; c += PANEL) {
+        const int64_t b0 = c / how->block, cols = w->n_in - c < PANEL ? w->n_in - c : PANEL;
+        const char *a0 = (const char *)act + c;      /* all offsets from here */
+        panel p = { .stride = act_stride, .y_stride = y_stride, .n_block = (int)(cols / how->block), .first = c == 0 };
+        p.d_at = (const char *)(x.d + b0) - a0;
+        p.sums_at = how->block == 256 ? (const char *)(x.sum32 + 8 * b0) - a0 : (const char *)(x.sum + b0) - a0;
+        for (int64_t o = o0; o < o1; o += 8) {
+            const uint8_t *row[8];
+            int live = o1 - o < 8 ? (int)(o1 - o) : 8;
+            for (int i = 0; i < 8; i++)              /* beyond the last row the last again, not stored */
+                row[i] = w->data + (o + (i < live ? i : live - 1)) * w->row_bytes;
+            for (int b = 0; b < p.n_block; b++) {
+                const int64_t at = (b0 + b) * how->bytes;
+                for (int i = 0; i < 8; i++)          /* eight rows ahead, into the second cache */
+                    for (int k = 0; k < how->bytes; k += 64)
+                        _mm_prefetch((const char *)row[i] + 8 * w->row_bytes + at + k, _MM_HINT_T1);
+                how->unpack((char *)scratch + b * tile_bytes, row, at);
+            }
+            for (int r = 0; r < n; r += MAX_R)
+                how->run[n - r < MAX_R ? n - r : MAX_R](scratch, a0 + r * act_stride, &p, y + r * y_stride + o, live);
+        }
+    }
+}
+
+/* ---- float weights: sixteen partial sums are two vectors ---- */
+
+INLINE __m256 load_float(const int type, const uint8_t *p)
+{
+    if (type == KER_F32)
+        return _mm256_loadu_ps((const float *)(const void *)p);
+    return type == KER_F16 ? _mm256_cvtph_ps(load16(p)) : _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load16(p)), 16));
+}
+
+/* Two rows of the matrix by nr activation rows. */
+INLINE void float_tile(const int type, const mat *w, const void *act, int64_t act_stride, const int no, const int nr,
+                       int64_t o, float *y, int64_t y_stride)
+{
+    const int size = type == KER_F32 ? 4 : 2;
+    const ker_type *ty = ker_type_get(type);
+    const uint8_t *s = w->data + o * w->row_bytes;
+    __m256 acc[4][2][2];
+    UNROLL for (int i = 0; i < no; i++)
+        EACH(r) acc[i][r][0] = acc[i][r][1] = _mm256_setzero_ps();
+    int64_t k = 0;
+    for (; k + 16 <= w->n_in; k += 16)
+        UNROLL for (int i = 0; i < no; i++) {
+            __m256 v0 = load_float(type, s + i * w->row_bytes + size * k), v1 = load_float(type, s + i * w->row_bytes + size * (k + 8));
+            EACH(r) {
+                const float *x = (const float *)(const void *)((const char *)act + r * act_stride) + k;
+                acc[i][r][0] = _mm256_fmadd_ps(v0, _mm256_loadu_ps(x), acc[i][r][0]);
+                acc[i][r][1] = _mm256_fmadd_ps(v1, _mm256_loadu_ps(x + 8), acc[i][r][1]);
+            }
+        }
+    UNROLL for (int i = 0; i < no; i++)
+        EACH(r) {
+            if (k < w->n_in) {
+                const float *x = (const float *)(const void *)((const char *)act + r * act_stride) + k;
+                float part[16], v[16];
+                _mm256_storeu_ps(part, acc[i][r][0]);
+                _mm256_storeu_ps(part + 8, acc[i][r][1]);
+                ty->decode(s + i * w->row_bytes + size * k, v, w->n_in - k);
+                for (int64_t j = 0; j < w->n_in - k; j++)
+                    part[j] = __builtin_fmaf(v[j], x[j], part[j]);
+                acc[i][r][0] = _mm256_loadu_ps(part);
+                acc[i][r][1] = _mm256_loadu_ps(part + 8);
+            }
+            __m256 a = _mm256_add_ps(acc[i][r][0], acc[i][r][1]);
+            __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+            b = _mm_add_ps(b, _mm_movehl_ps(b, b));
+            y[r * y_stride + o + i] = _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
+        }
+}
+
+INLINE void mul_float(const int type, const mat *w, const void *act, int64_t act_stride, int n, int64_t o0, int64_t o1,
+                      float *y, int64_t y_stride)
+{
+    int r = 0;
+    for (; r + 2 <= n; r += 2, act = (const char *)act + 2 * act_stride, y += 2 * y_stride) {
+        int64_t o = o0;
+        for (; o + 2 <= o1; o += 2)
+            float_tile(type, w, act, act_stride, 2, 2, o, y, y_stride);
+        if (o < o1)
+            float_tile(type, w, act, act_stride, 1, 2, o, y, y_stride);
+    }
+    if (r < n) {
+        int64_t o = o0;
+        for (; o + 4 <= o1; o += 4)
+            float_tile(type, w, act, act_stride, 4, 1, o, y, y_stride);
+        for (; o < o1; o++)
+            float_tile(type, w, act, act_stride, 1, 1, o, y, y_stride);
+    }
+}
+#define FLOATS(name, type) static void name(const mat *w, const void *act, int64_t act_stride, int n, int64_t o0, int64_t o1, \
+    float *y, int64_t y_stride, void *scratch) { (void)scratch; mul_float(type, w, act, act_stride, n, o0, o1, y, y_stride); }
+FLOATS(mul_f32, KER_F32)
+FLOATS(mul_f16, KER_F16)
+FLOATS(mul_bf16, KER_BF16)
+
+/* ---- activations ---- */
+
+static void act_q8(int block, const float *x, int64_t n_in, void *dst)
+{
+    mat_q8 a = block == 32 ? mat_q8_32(dst, n_in) : mat_q8_256(dst, n_in);
+    int8_t *q = dst;
+    float *d = (float *)(void *)((char *)dst + ((const char *)a.d - (const char *)dst));
+    int32_t *sum = (int32_t *)(void *)(d + n_in / 32);
+    int16_t *sum16 = (int16_t *)(void *)(d + n_in / 256), *sum32 = sum16 + n_in / 16;
+    const __m256i no_sign = _mm256_set1_epi32(0x7fffffff);
+    for (int64_t b = 0; b < n_in / block; b++) {
+        __m256i most = _mm256_setzero_si256();       /* as bits: NaN > infinity > every number */
+        for (int i = 0; i < block; i += 8)
+            most = _mm256_max_epi32(most, _mm256_and_si256(load32(x + b * block + i), no_sign));
+        __m128i m4 = _mm_max_epi32(_mm256_castsi256_si128(most), _mm256_extracti128_si256(most, 1));
+        m4 = _mm_max_epi32(m4, _mm_shuffle_epi32(m4, 0x4e));
+        m4 = _mm_max_epi32(m4, _mm_shuffle_epi32(m4, 0xb1));
+        int bits = _mm_cvtsi128_si32(m4);
+        float amax;
+        memcpy(&amax, &bits, 4);
+        int dead = bits >= 0x7f800000 || amax < 1e-30f;
+        d[b] = bits >= 0x7f800000 ? __builtin_nanf("") : dead ? 0 : amax / 127;
+        const __m256 factor = _mm256_set1_ps(dead ? 0 : 127 / amax);
+        for (int i = 0; i < block; i += 16) {
+            const float *from = x + b * block + i;
+            __m128i bytes = _mm_setzero_si128();
+            if (!dead) {
+                __m256i v0 = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(from), factor));
+                __m256i v1 = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(from + 8), factor));
+                __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(v0, v1), 0xd8);
+                bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+            }
+            _mm_storeu_si128((__m128i *)(void *)(q + b * block + i), bytes);
+            __m128i s = _mm_sad_epu8(_mm_xor_si128(bytes, _mm_set1_epi8((char)0x80)), _mm_setzero_si128());
+            int part = _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_unpackhi_epi64(s, s))) - 16 * 128;
+            if (block == 256) {
+                int64_t k = b * 16 + i / 16;
+                sum16[k] = (int16_t)part;
+                sum32[k / 2] = (int16_t)(k % 2 ? sum16[k - 1] + part : part);
+            } else
+                sum[b] = i ? sum[b] + part : part;
+        }
+    }
+    if (block == 32 && n_in % 64)
+        memset(q + n_in, 0, (size_t)(64 - n_in % 64));
+}
+
+const mat_isa *mat_isa_avx2(void)
+{
+    static const mat_isa isa = {
+        .name = "avx2",
+        .mul = { [KER_F32] = mul_f32, [KER_F16] = mul_f16, [KER_BF16] = mul_bf16, [KER_Q4_0] = mul_blocks,
+                 [KER_Q4_1] = mul_blocks, [KER_Q5_0] = mul_blocks, [KER_Q5_1] = mul_blocks, [KER_Q8_0] = mul_blocks,
+                 [KER_Q4_K] = mul_blocks, [KER_Q5_K] = mul_blocks, [KER_Q6_K] = mul_blocks, [KER_IQ4_NL] = mul_blocks,
+                 [KER_IQ4_XS] = mul_blocks },
+        .act_q8 = act_q8,
+    };
+    return &isa;
+}

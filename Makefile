@@ -20,10 +20,11 @@ CFLAGS_ := -std=gnu11 -D_GNU_SOURCE $(OPT) $(WARN) -ffp-contract=off -fno-math-e
 LIBS    := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lstemmer -lm -lpthread
 
 # Vector sources carry their instruction set in the name and are compiled for it; dispatch is at run time.
+# -g1: tracking the variables of unrolled vector code takes longer than compiling it.
 ARCH    := $(shell uname -m)
 ifeq ($(ARCH),x86_64)
-ISA_avx2   := -mavx2 -mfma -mf16c -mbmi2
-ISA_avx512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mbmi2
+ISA_avx2   := -g1 -mavx2 -mfma -mf16c -mbmi2
+ISA_avx512 := -g1 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mbmi2
 ISA_vnni   := $(ISA_avx512) -mavx512vnni -mavx512vbmi
 else
 LIBSRC  := $(filter-out %_avx2.c %_avx512.c %_vnni.c,$(LIBSRC))
@@ -35,7 +36,8 @@ isa      = $(if $(findstring _avx2.c,$1),$(ISA_avx2),$(if $(findstring _avx512.c
 
 LIBOBJ  := $(LIBSRC:%.c=$(BUILD)/%.o)
 TESTSRC := $(wildcard tests/unit/test_*.c)
-TESTBIN := $(TESTSRC:tests/unit/%.c=$(BUILD)/tests/%)
+TESTBIN := $(TESTSRC:tests/unit/%.c=$(BUILD)/tests/%) $(BUILD)/tests/fuzzer
+FUZZOBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/fuzz/*.c))
 LIB     := $(BUILD)/libquorum.a
 Q       := $(if $(V),,@)
 .PRECIOUS: $(BUILD)/%.o
@@ -68,6 +70,10 @@ $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -o $@ $< $(LIB) $(LIBS)
 
+$(BUILD)/tests/fuzzer: $(FUZZOBJ) $(LIB)
+	@mkdir -p $(@D)
+	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -o $@ $(FUZZOBJ) $(LIB) $(LIBS)
+
 $(BUILD)/locale/%/LC_MESSAGES/quorum.mo: po/%.po
 	@mkdir -p $(@D)
 	$(Q)echo '  mo $<'; msgfmt -o $@ $<
@@ -93,6 +99,11 @@ test: all $(TESTBIN)
 # The long forms: more crashes, more mutated files. Minutes, not seconds.
 test-long:
 	@QUORUM_LONG=1 $(MAKE) test
+
+# The mutation fuzzer alone, long form, under ASan and UBSan.
+.PHONY: fuzz
+fuzz:
+	@QUORUM_LONG=1 MAKE='$(MAKE)' sh tests/fuzz/run.test
 
 # Sessions against fresh ones, step by step: STEPS of each model (minutes), SEED= repeats a run.
 STEPS   ?= 3000
@@ -146,6 +157,7 @@ help:
 	@echo 'make install          into PREFIX=/usr/local (PREFIX=$$HOME/.local needs no root); make uninstall'
 	@echo 'make test             the whole test suite; last line: N passed, N failed, N skipped; ONLY=part of a name'
 	@echo 'make test-long        its long form: more crashes and more mutated files'
+	@echo 'make fuzz             the mutation fuzzer: tens of thousands of damaged files and texts under ASan and UBSan'
 	@echo 'make asan             the tests under AddressSanitizer and UBSan'
 	@echo 'make fuzz-session     sessions against fresh ones, at length (STEPS=3000 SEED=)'
 	@echo 'make tsan             the session tests under ThreadSanitizer'

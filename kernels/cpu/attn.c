@@ -274,6 +274,10 @@ static void attend_task(void *arg, int task, int worker)
             int first = begin;
             while (c->b.cell[blk->row + first] < pg * KER_PAGE) first++;
             const uint8_t *p = kv_head(c->kv, seq->page[pg], j->layer, head);
+            if (pg < last / KER_PAGE) {            /* pages lie apart: the processor would not guess the next */
+                const uint8_t *next = kv_head(c->kv, seq->page[pg + 1], j->layer, head);
+                for (int64_t i = 0; i < c->kv->head_bytes; i += 64) __builtin_prefetch(next + i, 0, 2);
+            }
             ops->scores(page_k(c->kv, p, page, ops), dim, q + first * group, n_q - first * group, s + first * group * KER_PAGE);
             int in_page = last + 1 - pg * KER_PAGE < KER_PAGE ? last + 1 - pg * KER_PAGE : KER_PAGE;
             const float *v = page_v(c->kv, p, in_page, page, ops);
@@ -307,7 +311,8 @@ void attn_begin(ker_ctx *c)
     const ker_model *m = &c->dev->m;
     int last = 0;
     c->n_seg = 1;
-    if (c->b.n > ATT_SPLIT_ROWS) return;
+    int threads = pool_threads(c->dev->pool);
+    if (c->b.n > ATT_SPLIT_ROWS || threads == 1 || c->n_block * m->n_kv_head >= threads * 8) return;
     for (int r = 0; r < c->b.n; r++) last = c->b.cell[r] > last ? c->b.cell[r] : last;
     int n_seg = last / (KER_PAGE * ATT_SEGMENT) + 1;
     int64_t need = (int64_t)c->b.n * m->n_head * n_seg * (round16(m->head_dim) + 16);

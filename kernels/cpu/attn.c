@@ -265,6 +265,7 @@ static void attend_task(void *arg, int task, int worker)
         out[i] = acc + (int64_t)i * pad;
         all[i].acc = total + (int64_t)i * pad;
     }
+    bool direct = c->kv->type == KER_KV_F16 && pad == dim && n_q <= ops->few;
     for (int seg = c->n_seg > 1 ? only : 0; seg <= last_seg && (c->n_seg == 1 || seg == only); seg++) {
         memset(acc, 0, sizeof(float) * (size_t)(n_q * pad));
         for (int i = 0; i < n_q; i++) { top[i] = -INFINITY; sum[i] = 0; }
@@ -278,16 +279,19 @@ static void attend_task(void *arg, int task, int worker)
                 const uint8_t *next = kv_head(c->kv, seq->page[pg + 1], j->layer, head);
                 for (int64_t i = 0; i < c->kv->head_bytes; i += 64) __builtin_prefetch(next + i, 0, 2);
             }
-            ops->scores(page_k(c->kv, p, page, ops), dim, q + first * group, n_q - first * group, s + first * group * KER_PAGE);
+            const uint16_t *half = (const uint16_t *)(const void *)p;
+            if (direct) ops->scores_f16(half, dim, q + first * group, n_q - first * group, s + first * group * KER_PAGE);
+            else ops->scores(page_k(c->kv, p, page, ops), dim, q + first * group, n_q - first * group, s + first * group * KER_PAGE);
             int in_page = last + 1 - pg * KER_PAGE < KER_PAGE ? last + 1 - pg * KER_PAGE : KER_PAGE;
-            const float *v = page_v(c->kv, p, in_page, page, ops);
+            const float *v = direct ? NULL : page_v(c->kv, p, in_page, page, ops);
             for (int r = first; r < blk->n; ) {    /* rows that see the whole page go together */
                 int seen = c->b.cell[blk->row + r] + 1 - pg * KER_PAGE, end = r;
                 if (seen > KER_PAGE) seen = KER_PAGE;
                 for (; end < blk->n && (end == r || seen == KER_PAGE); end++)
                     for (int i = end * group; i < (end + 1) * group; i++)
                         shrink[i] = ops->softmax(s + i * KER_PAGE, seen, &top[i], &sum[i]);
-                ops->values(v, pad, seen, s + r * group * KER_PAGE, shrink + r * group, out + r * group, (end - r) * group);
+                if (direct) ops->values_f16(half + (int64_t)dim * KER_PAGE, dim, seen, s + r * group * KER_PAGE, shrink + r * group, out + r * group, (end - r) * group);
+                else ops->values(v, pad, seen, s + r * group * KER_PAGE, shrink + r * group, out + r * group, (end - r) * group);
                 r = end;
             }
         }

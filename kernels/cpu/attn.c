@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "kernels/cpu/dev.h"
 
@@ -31,8 +32,10 @@ int kv_new(ker_dev *d, enum ker_kv_type t, int n_page, ker_kv **out, char *err)
     if (n_page < 1 || (unsigned)t > KER_KV_Q8_0) return q_fail(err, Q_RANGE, _("a cache of %d pages is not possible: raise context.length"), n_page);
     ker_kv *kv = q_alloc(sizeof *kv);
     *kv = (ker_kv){ d, t, n_page, head_bytes(&d->m, t), kv_page_bytes(d, t), NULL };
-    kv->data = calloc((size_t)n_page, (size_t)kv->page_bytes);    /* zero pages of the system until written */
-    if (!kv->data) {
+    /* Straight from the system: zero and unbacked until written; large pages spare the address tables. */
+    kv->data = mmap(NULL, (size_t)n_page * (size_t)kv->page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (kv->data != MAP_FAILED) madvise(kv->data, (size_t)n_page * (size_t)kv->page_bytes, MADV_HUGEPAGE);
+    else {
         free(kv);
         return q_fail(err, Q_NOMEM, _("no memory for a cache of %d cells: lower context.length or set kv.type to q8_0"), n_page * KER_PAGE);
     }
@@ -43,7 +46,7 @@ int kv_new(ker_dev *d, enum ker_kv_type t, int n_page, ker_kv **out, char *err)
 void kv_free(ker_kv *kv)
 {
     if (!kv) return;
-    free(kv->data);
+    munmap(kv->data, (size_t)kv->n_page * (size_t)kv->page_bytes);
     free(kv);
 }
 

@@ -35,7 +35,8 @@ isa      = $(if $(findstring _avx2.c,$1),$(ISA_avx2),$(if $(findstring _avx512.c
 
 LIBOBJ  := $(LIBSRC:%.c=$(BUILD)/%.o)
 TESTSRC := $(wildcard tests/unit/test_*.c)
-TESTBIN := $(TESTSRC:tests/unit/%.c=$(BUILD)/tests/%)
+TESTBIN := $(TESTSRC:tests/unit/%.c=$(BUILD)/tests/%) $(BUILD)/tests/fuzzer
+FUZZOBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/fuzz/*.c))
 LIB     := $(BUILD)/libquorum.a
 Q       := $(if $(V),,@)
 .PRECIOUS: $(BUILD)/%.o
@@ -68,6 +69,10 @@ $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -o $@ $< $(LIB) $(LIBS)
 
+$(BUILD)/tests/fuzzer: $(FUZZOBJ) $(LIB)
+	@mkdir -p $(@D)
+	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -o $@ $(FUZZOBJ) $(LIB) $(LIBS)
+
 $(BUILD)/locale/%/LC_MESSAGES/quorum.mo: po/%.po
 	@mkdir -p $(@D)
 	$(Q)echo '  mo $<'; msgfmt -o $@ $<
@@ -75,7 +80,7 @@ $(BUILD)/locale/%/LC_MESSAGES/quorum.mo: po/%.po
 # The texts of all rooms, and the translations brought up to them (new ones stay empty).
 pot:
 	xgettext -L C --from-code=UTF-8 -k_ -kN_ -kngettext:1,2 --no-location -s --package-name=quorum -o po/quorum.pot $(LIBSRC) cli/main.c
-	sed -i '/^"POT-Creation-Date:/d' po/quorum.pot
+	sed -i '/^"POT-Creation-Date:/d; s/charset=CHARSET/charset=UTF-8/' po/quorum.pot
 	for f in po/*.po; do msgmerge -q -U --backup=none --no-fuzzy-matching $$f po/quorum.pot; done
 
 run:
@@ -93,6 +98,11 @@ test: all $(TESTBIN)
 # The long forms: more crashes, more mutated files. Minutes, not seconds.
 test-long:
 	@QUORUM_LONG=1 $(MAKE) test
+
+# The mutation fuzzer alone, long form, under ASan and UBSan.
+.PHONY: fuzz
+fuzz:
+	@QUORUM_LONG=1 MAKE='$(MAKE)' sh tests/fuzz/run.test
 
 # Sessions against fresh ones, step by step: STEPS of each model (minutes), SEED= repeats a run.
 STEPS   ?= 3000
@@ -146,6 +156,7 @@ help:
 	@echo 'make install          into PREFIX=/usr/local (PREFIX=$$HOME/.local needs no root); make uninstall'
 	@echo 'make test             the whole test suite; last line: N passed, N failed, N skipped; ONLY=part of a name'
 	@echo 'make test-long        its long form: more crashes and more mutated files'
+	@echo 'make fuzz             the mutation fuzzer: tens of thousands of damaged files and texts under ASan and UBSan'
 	@echo 'make asan             the tests under AddressSanitizer and UBSan'
 	@echo 'make fuzz-session     sessions against fresh ones, at length (STEPS=3000 SEED=)'
 	@echo 'make tsan             the session tests under ThreadSanitizer'

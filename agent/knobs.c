@@ -73,6 +73,9 @@ int knobs_find(const agt *a, const char *name)
 int knobs_nearest(const agt *a, const char *name)
 {
     int best = -1, least = 4;            /* further than three slips is another word */
+    for (int i = 0; i < a->n_knob; i++)
+        if (strncasecmp(a->knob[i]->name, name, strlen(name)) == 0)
+            return i;
     for (int i = 0; i < a->n_knob; i++) {
         const char *dot = strchr(a->knob[i]->name, '.');
         int d = text_distance(name, a->knob[i]->name), t = dot ? text_distance(name, dot + 1) : 99;

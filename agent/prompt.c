@@ -89,7 +89,9 @@ static int render(const draft *d, int from, eng_tokens *out, char *err)
         q_buf_puts(&b, "");
         for (int i = from; i < d->path->n; i++)
             q_buf_puts(&b, i == d->path->n - 1 ? d->question : d->path->v[i].text);
-        int rc = eng_tokenize(d->a->model, b.p, b.len, false, out, err);
+        int rc = eng_template(d->a->model, NULL, 0, false, -1, out, err);    /* the opening token, where the family has one */
+        if (rc == Q_OK)
+            rc = eng_tokenize(d->a->model, b.p, b.len, false, out, err);
         q_buf_free(&b);
         return rc;
     }

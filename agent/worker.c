@@ -323,7 +323,6 @@ static int new_session(agt *a, char *err)
 static int load(agt *a, const char *path, char *err)
 {
     eng_open_opts o = { .progress = loading, .user = a };
-    q_buf b = { 0 };
     int rc = eng_model_open(path, &o, &a->model, err);
     if (rc < 0)
         return rc;
@@ -346,17 +345,9 @@ static int load(agt *a, const char *path, char *err)
             rc = eng_config_set(a->cfg, name, eq + 1, err);
         free(name);
     }
-    /* Everyday memory: a cache for the model's whole training context may not fit or not be wanted. */
-    if (rc == Q_OK && eng_config_is_default(a->cfg, "context.length")) {
-        long n = atol(eng_config_get(a->cfg, "context.length", &b));
-        char why[Q_ERRLEN];
-        if (n > 32768)
-            eng_config_set(a->cfg, "context.length", "32768", why);
-    }
     if (rc == Q_OK)
         rc = new_session(a, err);
     a->sampler = eng_sampler_new(a->model);
-    q_buf_free(&b);
     return rc;
 }
 

@@ -353,7 +353,12 @@ static int run(options *o, char *err)
         status = one_shot(a, o, question.p);
         o->set--;
     } else {
-        rc = tui_repl(a, err);
+        q_buf b = { 0 };
+        for (int i = 0; i < agt_knob_count(a); i++)
+            if (strcmp(agt_knob(a, i)->name, "ui.lang") == 0)
+                tui_lang(agt_knob_value(a, agt_knob(a, i), &b));
+        q_buf_free(&b);
+        rc = o->repl || !tui_possible() ? tui_repl(a, err) : tui_run(a, &(tui_options){ 0 }, err);
     }
     agt_close(a);
     q_buf_free(&question);
@@ -377,6 +382,7 @@ int cmd_chat(int argc, char **argv)
                     puts(_(t[k].usage));
             return 0;
         }
+    tui_lang(NULL);
     int rc = parse(argc, argv, &o);
     if (rc == 0)
         rc = run(&o, err);

@@ -24,6 +24,12 @@ static const cli_command table[] = {
                  "    --routing writes {\"ids\":[layer][token][slot],\"weights\":...}, --force-routing runs such a file's ids\n"
                  "quorum eval ppl -m F -f TEXT [--ctx 512] [--split N] [--set NAME=VALUE]... [--json]\n"
                  "    perplexity over windows of that many tokens, the second half of each scored"), cmd_eval },
+    { "tokenize", N_("quorum tokenize -m F [--json] [--special] < TEXT\n"
+                     "    the ids of standard input; a file with a vocabulary and no tensors is enough; --json: {\"ids\":[...]};\n"
+                     "    --special: control tokens written in the text (<|im_end|>) become those tokens"), cmd_tokenize },
+    { "detokenize", N_("quorum detokenize -m F < IDS\n"
+                       "    the bytes of ids separated by spaces, newlines or commas, or of what tokenize --json wrote;\n"
+                       "    control tokens are written by name"), cmd_detokenize },
     { "bench", N_("quorum bench -m F [-p 512] [-n 32] [-t THREADS] [-r REPEAT] [--set NAME=VALUE]... [--json]\n"
                   "    prefill and decode speed, bytes read per token, memory bandwidth and the share of its roofline;\n"
                   "    the best of REPEAT runs counts"), cmd_bench },

@@ -7,6 +7,7 @@
  * smollm (HuggingFaceTB/SmolLM2 tokenizer.json): each \p{N} alone, what is between them by gpt2's expression
  * llama-bpe (meta-llama/Llama-3 tokenizer.json):
  *   (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
+ * glm4: as llama-bpe, but merged always (src/llama-vocab.cpp of llama.cpp: CHATGLM4)
  * qwen2 (Qwen/Qwen3 tokenizer.json): the same with \p{N} for \p{N}{1,3} */
 #include "engine/pretok.h"
 
@@ -19,6 +20,7 @@ static const pretok_family FAMILIES[] = {
     {"smollm", PRETOK_SMOLLM, false, false, false},
     {"llama-bpe", PRETOK_LLAMA3, false, true, true}, {"llama3", PRETOK_LLAMA3, false, true, true},
     {"llama-v3", PRETOK_LLAMA3, false, true, true},
+    {"glm4", PRETOK_LLAMA3, false, false, false},    {"chatglm-bpe", PRETOK_LLAMA3, false, false, false},
     {"qwen2", PRETOK_QWEN2, true, false, false},     {"deepseek-r1-qwen", PRETOK_QWEN2, true, false, false},
 };
 enum { N_FAMILIES = sizeof FAMILIES / sizeof *FAMILIES };

@@ -195,7 +195,7 @@ static void ui(repl *r, const agt_event *e, bool *asked_chats)
         if (!r->edit)
             puts(_("/edit TEXT asks the last question anew, worded so."));
         break;
-    case AGT_UI_LANG: break;
+    case AGT_UI_LANG: tui_lang(e->text); break;
     case AGT_UI_CLEAR: if (r->tty) fputs("\033[H\033[2J", stdout); break;
     case AGT_UI_COPY: copy(r); break;
     default: puts(_("That needs the full screen: start quorum without --repl.")); break;
@@ -376,8 +376,7 @@ static void setup(repl *r)
     if (q_mkdirs(dir, err) == Q_OK)
         history(r->h, &ev, H_LOAD, r->history_file);
     free(dir);
-    r->el = el_init("quorum", stdin, stdout, stderr);
-    if (!r->el)
+    if (!r->tty || !(r->el = el_init("quorum", stdin, stdout, stderr)))
         return;
     el_set(r->el, EL_CLIENTDATA, r);
     el_set(r->el, EL_PROMPT, prompt);

@@ -40,7 +40,24 @@ bool agt_knob_default(agt *a, const q_knob *k) { return k->id != 2; }
 const char *agt_effect_word(enum q_effect e) { return e == Q_EFFECT_ROUTING ? "routing" : "sampling"; }
 
 #define SAY(...) q_buf_printf(&fake.said, __VA_ARGS__)
-void agt_submit(agt *a, const char *t) { SAY("submit %s\n", t); }
+/* Live (test_screen --live): a question is answered with its own words, at once. */
+static struct { agt_event e[64]; int n, at; bool on; } fake_queue;
+static agt_message *fake_message(int64_t id, enum agt_role role, const char *text);
+static void fake_post(agt_event e) { if (fake_queue.n < 64) fake_queue.e[fake_queue.n++] = e; }
+void agt_submit(agt *a, const char *t)
+{
+    static int64_t id;
+    SAY("submit %s\n", t);
+    if (!fake_queue.on) return;
+    char *echo = q_printf("You said **%s**.", t);
+    fake_post((agt_event){ .kind = AGT_EV_SENT, .message = fake_message(++id, AGT_USER, t) });
+    agt_message *m = fake_message(++id, AGT_ASSISTANT, "");
+    m->state = AGT_PARTIAL;
+    fake_post((agt_event){ .kind = AGT_EV_BEGIN, .message = m });
+    fake_post((agt_event){ .kind = AGT_EV_TOKEN, .text = q_strdup(echo) });
+    fake_post((agt_event){ .kind = AGT_EV_DONE, .message = fake_message(id, AGT_ASSISTANT, echo) });
+    free(echo);
+}
 void agt_stop(agt *a) { SAY("stop\n"); }
 void agt_pause(agt *a, bool on) { SAY("pause %d\n", on); }
 void agt_step(agt *a) { SAY("step\n"); }
@@ -58,7 +75,12 @@ void agt_keep_place(agt *a, int64_t s, const char *d) {}
 void agt_show_routing(agt *a, int64_t m) { SAY("routing %lld\n", (long long)m); }
 bool agt_busy(const agt *a) { return fake.st.busy; }
 int agt_wake_fd(const agt *a) { return -1; }
-bool agt_next(agt *a, agt_event *e) { return false; }
+bool agt_next(agt *a, agt_event *e)
+{
+    if (fake_queue.at == fake_queue.n) { fake_queue.at = fake_queue.n = 0; return false; }
+    *e = fake_queue.e[fake_queue.at++];
+    return true;
+}
 void agt_get_status(agt *a, agt_status *out) { *out = fake.st; }
 
 void agt_setting_put(agt *a, const char *key, const char *value)
@@ -91,7 +113,7 @@ void agt_event_free(agt_event *e)
 
 void agt_get_routing(agt *a, agt_routing *io)
 {
-    if (io->version == fake.rt.version) return;
+    if (io->version == fake.rt.version || !fake.rt.cell) return;
     agt_routing_free(io);
     *io = fake.rt;
     size_t n = (size_t)(io->n_layer * io->n_expert), l = (size_t)io->n_layer, k = l * (size_t)io->k_max;
@@ -194,7 +216,7 @@ static agt_message *fake_message(int64_t id, enum agt_role role, const char *tex
     return m;
 }
 
-static agt_retrieval *fake_retrieval(void)
+static __attribute__((unused)) agt_retrieval *fake_retrieval(void)
 {
     agt_retrieval *r = q_alloc(sizeof *r);
     r->n = 3;

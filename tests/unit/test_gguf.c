@@ -2,6 +2,7 @@
  * of damage (cut, oversized, overlapping, misaligned, doubled, absurd, unknown) is refused with the
  * sentence that belongs to it. Also reads the golden models where they are. */
 #include "engine/gguf.h"
+#include "kernels/kernels.h"
 #include "tests/test.h"
 
 #include <unistd.h>
@@ -186,6 +187,26 @@ static void test_refusals(void)
     CHECK_INT(gguf_open("/nonexistent/x.gguf", &f, err), Q_IO);
 }
 
+/* The reader's table of types and the kernels' must not drift apart. */
+static void test_types(void)
+{
+    q_buf b = {0};
+    int known = 0;
+    for (uint32_t id = 0; id < 64; id++) {
+        char err[Q_ERRLEN];
+        head(&b, 3, 1, 0);
+        tensor(&b, "a", 2, 512, 3, id, 0);
+        pad(&b, 32, 512 * 3 * 4);
+        gguf_file *f = NULL;
+        int r = gguf_open_memory(b.p, b.len, &f, err);
+        CHECK_MSG((r == 0) == (ker_type_get((int)id) != NULL), "type %u: %s", id, r ? err : "accepted");
+        if (r == 0) { CHECK_INT(gguf_tensor_at(f, 0)->bytes, 3 * ker_row_bytes((int)id, 512)); known++; }
+        gguf_close(f);
+    }
+    CHECK(known >= 13);
+    q_buf_free(&b);
+}
+
 static void test_goldens(void)
 {
     static const char *arch[] = {"qwen3moe", "qwen3", "llama", "qwen2moe", "glm4moe"};
@@ -209,6 +230,7 @@ int main(void)
     RUN(test_values);
     RUN(test_tensors);
     RUN(test_refusals);
+    RUN(test_types);
     if (access("../shared/data/golden", R_OK) == 0) RUN(test_goldens);
     else SKIP("test_goldens", "../shared/data/golden is absent");
     return TEST_END();

@@ -5,6 +5,7 @@
 #include "tui/model/app.h"
 #include "tui/tui.h"
 
+#include <signal.h>
 #include <unistd.h>
 
 static tui_app app;
@@ -196,9 +197,25 @@ static void all_sizes(void)
         }
 }
 
-int main(void)
+/* The real loop and terminal over the scripted agent: what the scripts of tests/tui drive through a pty. */
+static int live(void)
+{
+    char err[Q_ERRLEN];
+    tui_lang("en");
+    fill_first();
+    fake_queue.on = true;
+    agt_setting_put(NULL, "tui.hint.k", "1");
+    agt_setting_put(NULL, "tui.hint.language", "1");
+    int rc = tui_run(NULL, &(tui_options){ .theme = "dark" }, err);
+    if (rc < 0) fprintf(stderr, "%s\n", err);
+    if (rc > 0) { signal(rc, SIG_DFL); raise(rc); }
+    return rc < 0;
+}
+
+int main(int argc, char **argv)
 {
     setenv("TZ", "UTC", 1);
+    if (argc > 1 && strcmp(argv[1], "--live") == 0) return live();
     RUN(english);
     if (access("po/ru.po", R_OK) == 0) RUN(russian);
     RUN(tiny);

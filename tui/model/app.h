@@ -90,7 +90,7 @@ bool tui_app_popup_key(tui_app *app, const tui_key *k);
 void tui_popup_close(tui_app *app);
 uint32_t tui_key_latin(uint32_t cp);                    /* й → q: the key a Cyrillic letter stands on */
 int tui_transcript_width(const tui_app *app);           /* of text */
-const char *tui_question(int i);                        /* 0..2, translated */
+const char *tui_question(const tui_app *app, int i);   /* 0..2, in a language the model speaks */
 bool tui_app_first(const tui_app *app);                 /* the first screen is shown */
 int tui_experts_rows(const tui_app *app, int width);
 tui_box tui_over_box(const tui_app *app);               /* of the overlay's panel */

@@ -92,8 +92,8 @@ void tui_app_submit(tui_app *app)
     while (i < n && (s[i] == ' ' || s[i] == '\n')) i++;
     if (i == n) {
         if (n || !tui_app_first(app) || app->editing) return;
-        tui_edit_set(&app->ed, tui_question(0));
-    } else if (n == 1 && tui_app_first(app) && s[0] >= '1' && s[0] < '1' + TUI_QUESTIONS) tui_edit_set(&app->ed, tui_question(s[0] - '1'));
+        tui_edit_set(&app->ed, tui_question(app, 0));
+    } else if (n == 1 && tui_app_first(app) && s[0] >= '1' && s[0] < '1' + TUI_QUESTIONS) tui_edit_set(&app->ed, tui_question(app, s[0] - '1'));
     if (layout_slip(app)) return;
     char *text = tui_edit_take(&app->ed);
     tui_edit_remember(&app->ed, text);

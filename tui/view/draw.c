@@ -59,8 +59,8 @@ static void tiny(tui_app *app)
     static const char say[] = N_("This window is too small to show the conversation (60x20 at least); the composer works.");
     tui_lay l = {0};
     tui_box b = app->lay.notice;
-    const char *text = app->note ? app->note : _(say);
-    tui_lay_plain(&l, text, strlen(text), b.w - 2, "", S_TEXT);
+    tui_lay_plain(&l, _(say), strlen(_(say)), b.w - 2, "", S_TEXT);
+    if (app->note) tui_lay_plain(&l, app->note, strlen(app->note), b.w - 2, "", S_ACCENT);
     for (uint32_t i = 0; i < l.n_line && (int)i < b.h; i++) tui_lay_draw(&l, i, &app->grid, b.y + (int)i, b.x + 1, b.x + b.w);
     tui_lay_free(&l);
     view_composer(app, app->lay.composer);

@@ -9,7 +9,8 @@
 
 static const char *const questions[TUI_QUESTIONS] = { N_("Why is the sky blue?"), N_("Write four lines about autumn rain."),
                                                       N_("What is experts.k?") };
-const char *tui_question(int i) { return _(questions[i]); }
+/* In the interface's language only where the model is known to speak it. */
+const char *tui_question(const tui_app *app, int i) { return strstr(app->st.languages, "ru") ? _(questions[i]) : questions[i]; }
 
 bool tui_app_first(const tui_app *app) { return app->tr.n == 0; }
 
@@ -98,7 +99,7 @@ void view_first(tui_app *app, tui_box b)
     y += 2;
     for (int i = 0; i < TUI_QUESTIONS; i++, y++) {
         tui_putf(g, y, x, end, S_ACCENT, "%d", i + 1);
-        tui_put_cut(g, y, x + 3, end, tui_question(i), i == 0 ? S_ANSWER : S_TEXT);
+        tui_put_cut(g, y, x + 3, end, tui_question(app, i), i == 0 ? S_ANSWER : S_TEXT);
     }
     y++;
     static const struct { const char *cmd, *what; } offers[] = {

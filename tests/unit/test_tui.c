@@ -1,0 +1,462 @@
+/* tests: the parts of the screen that need no screen: widths and sanitising, hostile text in the grid, layout over all
+ * sizes, editing, wrapping and its cost, markdown while it streams, themes, the SVG. */
+#include "tests/test.h"
+#include "tests/unit/fake_agent.h"
+#include "tui/model/app.h"
+#include "tui/tui.h"
+
+#include <unistd.h>
+
+static void widths(void)
+{
+    static const struct { const char *s; int w; } row[] = {
+        { "abc", 3 }, { "привет", 6 }, { "日本語", 6 }, { "e\xCC\x81t\xC3\xA9", 3 }, { "й\xCC\x86", 1 }, { "👍", 2 },
+        { "👨\xE2\x80\x8D👩\xE2\x80\x8D👧", 6 }, { "👍🏽", 2 }, { "❤\xEF\xB8\x8F", 1 }, { "🇷🇺", 2 }, { "a\xE2\x80\x8B" "b", 2 },
+        { "\xE2\x80\xAEgnp.exe", 8 }, { "\033[31mred", 8 }, { "\x9b", 1 }, { "한글", 4 }, { "ＡＢ", 4 }, { "\xCC\x81", 1 }, { "", 0 } };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++)
+        CHECK_MSG(tui_str_width(row[i].s) == row[i].w, "\"%s\": %d, not %d", row[i].s, tui_str_width(row[i].s), row[i].w);
+}
+
+/* Nothing that a terminal would obey may reach a cell: no controls, no direction changes, no invisible joiners. */
+static void check_grid(const tui_grid *g, const char *what)
+{
+    for (int y = 0; y < g->h; y++) {
+        int cols = 0;
+        for (int x = 0; x < g->w; x++) {
+            const tui_cell *c = &g->c[y * g->w + x];
+            cols += c->width;
+            if (c->width == 2 && (x + 1 >= g->w || g->c[y * g->w + x + 1].width != 0)) CHECK_MSG(0, "%s: half a wide character at %d,%d", what, x, y);
+            for (size_t i = 0; i < c->len;) {
+                uint32_t cp;
+                i += (size_t)q_utf8_next(c->s + i, c->len - i, &cp);
+                if (cp < 32 || (cp >= 0x7F && cp < 0xA0) || (cp >= 0x200B && cp <= 0x200F) || (cp >= 0x2028 && cp <= 0x202E) ||
+                    (cp >= 0x2060 && cp <= 0x206F) || cp == 0xFEFF || (cp >= 0xE0000 && cp <= 0xE0FFF))
+                    CHECK_MSG(0, "%s: U+%04X reached the screen", what, cp);
+            }
+        }
+        if (cols != g->w) CHECK_MSG(0, "%s: row %d has %d columns", what, y, cols);
+    }
+}
+
+static void hostile(void)
+{
+    static const char *const text[] = { "\033[2J\033[H\033]0;owned\a", "\xE2\x80\xAE\xE2\x81\xA6reversed\xE2\x81\xA9", "\xC2\x9B" "31m", "\r\roverwrite",
+        "zalgo\xCC\x81\xCC\x82\xCC\x83\xCC\x84\xCC\x85\xCC\x86\xCC\x87\xCC\x88\xCC\x89\xCC\x8A!", "\xE2\x80\x8D\xE2\x80\x8D\xE2\x80\x8D",
+        "\xF3\xA0\x81\x81\xF3\xA0\x81\x82hidden tags", "\xFF\xFE\xC0\x80\xED\xA0\x80 broken", "漢\xCC\x81字", "👩‍❤️‍💋‍👨👩🏽‍🚀", "a\xE2\x80\xA8" "b", "שלום العربية" };
+    tui_grid g = {0};
+    for (size_t i = 0; i < sizeof text / sizeof *text; i++)
+        for (int w = 1; w < 12; w++) {
+            tui_grid_size(&g, w, 2);
+            int x = tui_put(&g, 0, 0, w, text[i], S_TEXT);
+            CHECK(x <= w);
+            tui_put(&g, 0, w / 2, w, "日", S_TEXT);         /* over whatever is there */
+            tui_put_cut(&g, 1, 0, w, text[i], S_TEXT);
+            check_grid(&g, text[i]);
+        }
+    uint32_t seed = 1;
+    for (int n = 0; n < 3000; n++) {
+        char s[24];
+        for (int i = 0; i < 24; i++) { seed = seed * 1664525u + 1013904223u; s[i] = (char)(seed >> 24); }
+        tui_grid_size(&g, 17, 1);
+        tui_putn(&g, 0, 0, 17, s, sizeof s, S_TEXT);
+        check_grid(&g, "random bytes");
+        size_t a = 0;
+        while (a < sizeof s) { size_t l = tui_cluster_next(s + a, sizeof s - a); CHECK(l > 0 && a + l <= sizeof s); a += l; }
+        CHECK_INT(a, sizeof s);
+    }
+    tui_grid_free(&g);
+}
+
+static bool box_in(tui_box b, int w, int h) { return !b.w || (b.x >= 0 && b.y >= 0 && b.w > 0 && b.h > 0 && b.x + b.w <= w && b.y + b.h <= h); }
+static bool apart(tui_box a, tui_box b) { return !a.w || !b.w || a.x + a.w <= b.x || b.x + b.w <= a.x || a.y + a.h <= b.y || b.y + b.h <= a.y; }
+
+static void geometry(void)
+{
+    for (int w = 1; w <= 300; w += w < 60 ? 13 : 1)
+        for (int h = 1; h <= 100; h += h < 20 ? 5 : 3)
+            for (int v = 0; v < 48; v++) {
+                tui_layout_in in = { w, h, .composer_rows = v % 3 == 2 ? 40 : 1 + v % 3, .notice_rows = v % 4, .panel_w = v & 1 ? 0 : 70, .experts_rows = 19 + v,
+                                     .zoom = (enum tui_zoom)(v % 3), .config = v % 5 == 4, .overlay = v % 2, .overlay_full = v % 4 == 1, .strip = v % 7 > 0 };
+                tui_layout o;
+                tui_layout_make(&in, &o);
+                const tui_box b[] = { o.status, o.transcript, o.experts, o.memory, o.config, o.chats, o.strip, o.notice, o.composer, o.hint };
+                enum { N = sizeof b / sizeof *b };
+                bool good = box_in(o.overlay, w, h) && o.composer.h >= 1;
+                for (int i = 0; i < N; i++) {
+                    good = good && box_in(b[i], w, h);
+                    for (int k = i + 1; k < N; k++) good = good && apart(b[i], b[k]);
+                }
+                if (!o.tiny) {
+                    good = good && o.transcript.w >= 54 && o.transcript.h >= 5 && o.wide == (w >= 100) && (o.chats.w > 0) == (w >= 150);
+                    good = good && (o.strip.w > 0) == (w < 100 && in.strip);
+                    for (int i = 0; i < o.n_rule; i++)
+                        for (int k = 0; k < N; k++) good = good && !(b[k].w && b[k].y >= o.body_y && b[k].y < o.body_y + o.body_h && o.rule[i] >= b[k].x && o.rule[i] < b[k].x + b[k].w);
+                }
+                if (!good) { CHECK_MSG(0, "%dx%d variant %d", w, h, v); return; }
+            }
+    tui_layout o;
+    tui_layout_make(&(tui_layout_in){ .w = 120, .h = 40, .composer_rows = 1, .experts_rows = 19 }, &o);
+    CHECK_INT(o.transcript.w, 79);
+    CHECK_INT(o.experts.w, 40);
+}
+
+#define TYPE(s) tui_edit_insert(&e, s, strlen(s))
+#define TEXT_IS(s) CHECK_STR(e.b.p, s)
+static void editing(void)
+{
+    tui_edit e = {0};
+    TYPE("ёжик ");
+    TYPE("е\xCC\x81");                       /* one grapheme of two code points */
+    tui_edit_move(&e, M_LEFT);
+    CHECK_INT(e.at, strlen("ёжик "));
+    tui_edit_move(&e, M_RIGHT);
+    tui_edit_delete(&e, M_LEFT);
+    TEXT_IS("ёжик ");
+    TYPE("в тумане");
+    tui_edit_kill(&e, M_WORD_LEFT);
+    TEXT_IS("ёжик в ");
+    tui_edit_yank(&e);
+    TEXT_IS("ёжик в тумане");
+    tui_edit_move(&e, M_LINE_START);
+    tui_edit_move(&e, M_WORD_RIGHT);
+    CHECK_INT(e.at, strlen("ёжик"));
+    tui_edit_kill(&e, M_LINE_END);
+    TEXT_IS("ёжик");
+    tui_edit_undo(&e);
+    TEXT_IS("ёжик в тумане");
+    tui_edit_move(&e, M_END);
+    TYPE("\nвторая строка");
+    tui_edit_kill(&e, M_LINE_START);
+    TEXT_IS("ёжик в тумане\n");
+    tui_edit_set(&e, "👨‍👩‍👧!");
+    tui_edit_move(&e, M_LEFT);
+    tui_edit_delete(&e, M_LEFT);              /* the family goes as one */
+    TEXT_IS("!");
+    tui_edit_set(&e, "bad \xFF byte");
+    TEXT_IS("bad \xEF\xBF\xBD byte");
+    static const char *const past[] = { "one", "two", "three", "two and a half" };
+    for (int i = 0; i < 4; i++) tui_edit_remember(&e, past[i]);
+    tui_edit_set(&e, "draft");
+    CHECK(tui_edit_history(&e, -1) && strcmp(e.b.p, "two and a half") == 0);
+    CHECK(tui_edit_history(&e, -1) && strcmp(e.b.p, "three") == 0);
+    CHECK(tui_edit_history(&e, 1) && tui_edit_history(&e, 1) && strcmp(e.b.p, "draft") == 0 && !tui_edit_history(&e, 1));
+    q_buf_puts(&e.find, "two");
+    e.find_at = e.n_hist;
+    tui_edit_search(&e, false);
+    TEXT_IS("two and a half");
+    tui_edit_search(&e, true);
+    TEXT_IS("two");
+    tui_row r[8];
+    int row, col;
+    tui_edit_set(&e, "aaa bbb ccc\n日本語");
+    CHECK_INT(tui_edit_rows(&e, 8, r, 8, &row, &col), 3);
+    CHECK_INT(row, 2);
+    CHECK_INT(col, 6);
+    CHECK(tui_edit_vertical(&e, 8, -1));
+    CHECK_INT(tui_edit_rows(&e, 8, r, 8, &row, &col), 3);
+    CHECK_INT(row, 1);
+    CHECK_INT(col, 3);
+    tui_edit_free(&e);
+}
+
+static tui_app app;
+static void key(enum tui_key_code c) { tui_key k = { .code = c }; tui_app_key(&app, &k); }
+static void chr(uint32_t cp) { tui_key k = { .code = K_CHAR, .cp = cp }; tui_app_key(&app, &k); }
+static void keys_in(const char *s) { for (size_t n = strlen(s), i = 0; i < n;) { uint32_t c; i += (size_t)q_utf8_next(s + i, n - i, &c); chr(c); } }
+static void ev(agt_event e) { tui_app_event(&app, &e); agt_event_free(&e); }
+static void begin(void)
+{
+    fake_model();
+    fake_routing(2, 28, 16, 12);
+    for (int i = 0; i < fake.n_set; i++) { free(fake.set[i].key); free(fake.set[i].value); fake.set[i].value = NULL; }
+    fake.n_set = 0;
+    tui_app_init(&app, NULL, 80, 24);
+    app.now = 1000;
+    tui_app_draw(&app);
+    q_buf_clear(&fake.said);
+    q_buf_puts(&fake.said, "");
+}
+static void answer(int64_t id, const char *text)
+{
+    ev((agt_event){ .kind = AGT_EV_SENT, .message = fake_message(id, AGT_USER, "question") });
+    agt_message *m = fake_message(id + 1, AGT_ASSISTANT, "");
+    m->state = AGT_PARTIAL;
+    ev((agt_event){ .kind = AGT_EV_BEGIN, .message = m });
+    ev((agt_event){ .kind = AGT_EV_TOKEN, .text = q_strdup(text) });
+    ev((agt_event){ .kind = AGT_EV_DONE, .message = fake_message(id + 1, AGT_ASSISTANT, text) });
+    tui_app_draw(&app);
+}
+#define SAID(s) do { CHECK_STR(fake.said.p, s); q_buf_clear(&fake.said); q_buf_puts(&fake.said, ""); } while (0)
+
+static void keyboard(void)
+{
+    begin();
+    key(K_ENTER);                                    /* the first screen: Enter asks the first question */
+    SAID("submit Why is the sky blue?\n");
+    keys_in("3");
+    key(K_ENTER);
+    SAID("submit What is experts.k?\n");
+    answer(1, "reply");
+    SAID("routing 0\n");
+    keys_in("draft");
+    key(K_F7);
+    key(K_F8);
+    key(K_F9);
+    key(K_F6);
+    SAID("nudge -1\nnudge +1\ntoggle\npause 1\n");
+    CHECK_STR(app.ed.b.p, "draft");                  /* none of them touches the text */
+    key(K_ESC);
+    CHECK_STR(app.ed.b.p, "draft");
+    fake.st.busy = true;
+    tui_app_draw(&app);
+    key(K_ESC);
+    chr(CTRL_KEY('C'));
+    SAID("stop\nstop\n");
+    fake.st.busy = false;
+    fake.st.paused = true;
+    tui_app_draw(&app);
+    key(K_RIGHT);
+    SAID("step\n");
+    fake.st.paused = false;
+    tui_app_draw(&app);
+    chr(CTRL_KEY('C'));                              /* idle, with text: clears it, Ctrl-Y brings it back */
+    CHECK(app.want == WANT_NOTHING && app.ed.b.len == 0);
+    chr(CTRL_KEY('Y'));
+    CHECK_STR(app.ed.b.p, "draft");
+    chr(CTRL_KEY('U'));
+    chr(CTRL_KEY('C'));
+    CHECK(app.want == WANT_NOTHING);
+    chr(CTRL_KEY('C'));
+    CHECK(app.want == WANT_QUIT);
+    app.want = WANT_NOTHING;
+    key(K_TAB);                                      /* the walk, on a Russian layout: у is e, к is r */
+    CHECK(app.focus == FOCUS_TRANSCRIPT);
+    keys_in("к");
+    SAID("routing 0\nagain 2 \n");
+    key(K_TAB);
+    keys_in("[");
+    keys_in("ъ");
+    SAID("branch 2 -1\nbranch 2 +1\n");
+    keys_in("у");
+    CHECK_STR(app.ed.b.p, "question");
+    keys_in("!");
+    key(K_ENTER);
+    CHECK(strstr(fake.said.p, "edit 1 question!\n") != NULL);
+    q_buf_clear(&fake.said);
+    keys_in(".ыуе k 1");
+    key(K_ENTER);
+    CHECK_STR(app.ed.b.p, "/set k 1");               /* offered, not sent */
+    CHECK(fake.said.len == 0);
+    chr(CTRL_KEY('U'));
+    keys_in("one\\");
+    key(K_ENTER);
+    keys_in("two");
+    CHECK_STR(app.ed.b.p, "one\ntwo");
+    tui_key paste = { .code = K_PASTE, .text = (char[]){ " pasted\nlines\n" } };
+    tui_app_key(&app, &paste);
+    CHECK_STR(app.ed.b.p, "one\ntwo pasted\nlines\n");
+    CHECK(fake.said.len == 0);
+    chr(CTRL_KEY('C'));
+    keys_in("/se");
+    key(K_TAB);
+    CHECK_STR(app.ed.b.p, "/set ");
+    key(K_TAB);
+    CHECK_INT(app.popup.n, 4);
+    key(K_TAB);
+    key(K_ENTER);
+    CHECK_STR(app.ed.b.p, "/set rope.theta ");
+    chr(CTRL_KEY('X'));
+    chr('3');
+    CHECK(app.focus == FOCUS_EXPERTS);
+    keys_in("-");
+    key(K_ESC);
+    CHECK(app.focus == FOCUS_COMPOSER);
+    CHECK_STR(app.ed.b.p, "/set rope.theta ");
+    chr(CTRL_KEY('C'));
+    chr(CTRL_KEY('D'));
+    CHECK(app.want == WANT_QUIT);
+    tui_app_free(&app);
+}
+
+static void language(void)
+{
+    begin();
+    keys_in("Почему небо голубое?");
+    key(K_ENTER);
+    CHECK(app.note && strstr(app.note, "English only") != NULL);
+    app.note_until = 0;
+    tui_app_draw(&app);
+    keys_in("А на закате?");
+    key(K_ENTER);
+    CHECK(!app.note);                                /* once */
+    tui_app_free(&app);
+}
+
+/* Scrolling up pauses following; new text does not move what is read; End follows again. */
+static void scrolling(void)
+{
+    begin();
+    q_buf long_text = {0};
+    for (int i = 0; i < 60; i++) q_buf_printf(&long_text, "Paragraph %d.\n\n", i);
+    answer(1, long_text.p);
+    CHECK(app.tr.follow);
+    key(K_PGUP);
+    CHECK(!app.tr.follow);
+    tui_app_draw(&app);
+    q_buf a = {0}, b = {0};
+    tui_grid_text(&app.grid, &a);
+    CHECK(strstr(a.p, "more lines below") != NULL);
+    agt_message *m = fake_message(4, AGT_ASSISTANT, "");
+    m->state = AGT_PARTIAL;
+    ev((agt_event){ .kind = AGT_EV_BEGIN, .message = m });
+    for (int i = 0; i < 50; i++) ev((agt_event){ .kind = AGT_EV_TOKEN, .text = q_strdup("more\n\n") });
+    tui_app_draw(&app);
+    tui_grid_text(&app.grid, &b);
+    char *third = strstr(a.p, "Paragraph "), first[32] = "";
+    snprintf(first, sizeof first, "%.*s", (int)strcspn(third, "\n"), third);
+    CHECK_MSG(strstr(b.p, first) == strstr(b.p, "Paragraph "), "%s is not the first any more", first);
+    int64_t place = tui_tr_place(&app.tr);
+    tui_transcript t = app.tr;
+    t.follow = true;
+    tui_tr_go(&t, place);
+    CHECK(!t.follow && t.top_item == app.tr.top_item && t.top_line == app.tr.top_line);
+    key(K_END);
+    CHECK(app.tr.follow);
+    tui_app_resize(&app, 130, 50);
+    tui_app_draw(&app);
+    CHECK(app.tr.follow);
+    q_buf_free(&a);
+    q_buf_free(&b);
+    q_buf_free(&long_text);
+    tui_app_free(&app);
+}
+
+/* Bytes laid out per token, with a frame after every token: an answer ten times as long may not cost more a token. */
+static uint64_t cost(int tokens, const char *tok)
+{
+    tui_item it = { .role = AGT_ASSISTANT, .differs_at = -1, .running = true };
+    for (int i = 0; i < tokens; i++) {
+        tui_tr_token(&it, i % 200 == 199 ? "\n" : i % 50 == 49 ? ". " : tok, false, false);
+        tui_item_lay(&it, 76);
+    }
+    uint64_t w = it.lay.work / (uint64_t)tokens;
+    q_buf_free(&it.text);
+    tui_lay_free(&it.lay);
+    return w;
+}
+
+static void wrap_cost(void)
+{
+    uint64_t a = cost(4000, "word "), b = cost(20000, "word ");
+    CHECK_MSG(b < a * 5 / 4 + 64, "%llu bytes a token at 4000 tokens, %llu at 20000", (unsigned long long)a, (unsigned long long)b);
+    CHECK_MSG(b < 4 * TUI_TAIL, "%llu bytes a token", (unsigned long long)b);
+}
+
+/* A streamed answer ends as the same lines as one laid out at once, wherever the pieces are cut. */
+static void same_lines(const char *text)
+{
+    q_buf want = {0}, got = {0};
+    for (int piece = 0; piece <= 7; piece++) {
+        tui_item it = { .role = AGT_ASSISTANT, .differs_at = -1, .running = true };
+        size_t n = strlen(text);
+        for (size_t i = 0; piece && i < n; i += (size_t)piece) {
+            char s[8] = { 0 };
+            memcpy(s, text + i, n - i < (size_t)piece ? n - i : (size_t)piece);
+            tui_tr_token(&it, s, false, false);
+            tui_item_lay(&it, 40);
+        }
+        if (!piece) q_buf_puts(&it.text, text);
+        it.running = false;
+        tui_item_lay(&it, 40);
+        q_buf *to = piece ? &got : &want;
+        q_buf_clear(to);
+        for (uint32_t l = 0; l < it.lay.n_line; l++) {
+            for (uint32_t k = 0; k < it.lay.line[l].n; k++) {
+                const tui_span *s = &it.lay.span[it.lay.line[l].span + k];
+                q_buf_printf(to, "{%s}%.*s", tui_style_name(s->style), (int)s->len, it.lay.text.p + s->off);
+            }
+            q_buf_putc(to, '\n');
+        }
+        if (piece) CHECK_STR(got.p, want.p);
+        q_buf_free(&it.text);
+        tui_lay_free(&it.lay);
+    }
+    q_buf_free(&want);
+    q_buf_free(&got);
+}
+
+static void streaming(void)
+{
+    same_lines("One *two* **three**\n\n- a\n- b\n\n  more of b\n\ntext\n");
+    same_lines("# H\n\n```py\nx = 1\n\n\ny = 2\n```\nafter `code` and\nlines\n\n1. one\n2. two\n");
+    same_lines("| a | b |\n|---|---|\n| 1 | 2 |\n\n> quoted\n> text\n\n***\nЁлка и **ёж**\n");
+    same_lines("~~~\nunclosed fence\n  indented");
+    tui_item it = { .role = AGT_ASSISTANT, .differs_at = -1, .running = true };
+    tui_tr_token(&it, "so **bold", false, false);
+    tui_item_lay(&it, 40);
+    CHECK_INT(it.lay.line[0].n, 2);                  /* already bold, no stars shown */
+    CHECK_INT(it.lay.span[1].style, S_STRONG);
+    q_buf_free(&it.text);
+    tui_lay_free(&it.lay);
+    /* a person's own words are never markdown */
+    tui_item u = { .role = AGT_USER, .differs_at = -1 };
+    q_buf_puts(&u.text, "**as typed** `x`");
+    tui_item_lay(&u, 40);
+    CHECK_STR(u.lay.text.p, "**as typed** `x`");
+    q_buf_free(&u.text);
+    tui_lay_free(&u.lay);
+    /* the first token that differs is marked */
+    tui_item d = { .role = AGT_ASSISTANT, .differs_at = -1 };
+    tui_tr_token(&d, "The sky ", false, false);
+    tui_tr_token(&d, "looks", false, true);
+    tui_item_lay(&d, 40);
+    CHECK(strstr(d.lay.text.p, "≠looks") != NULL || strstr(d.lay.text.p, "≠") != NULL);
+    q_buf_free(&d.text);
+    tui_lay_free(&d.lay);
+}
+
+static void themes(void)
+{
+    tui_theme t;
+    char err[Q_ERRLEN];
+    static const char *const names[] = { "dark", "light" };
+    for (int i = 0; i < 2; i++) {
+        CHECK_MSG(tui_theme_load(names[i], &t, err) == 0, "%s", err);
+        for (int s = 0; s < S_N; s++) if (s != S_TEXT) CHECK_MSG(t.rgb[s].fg >= 0, "%s has no colour in %s", tui_style_name(s), names[i]);
+        /* without colour the three that carry meaning still stand out */
+        CHECK(t.mono[S_ERROR].attr && t.mono[S_SELECT].attr && t.mono[S_STRONG].attr && t.mono[S_MORE2].attr);
+    }
+    CHECK(tui_theme_load("none-such", &t, err) == Q_NOTFOUND);
+    CHECK_INT(tui_theme_256(0xffffff), 231);
+    CHECK_INT(tui_theme_256(0x5f8700), 64);
+    tui_grid g = {0};
+    tui_grid_size(&g, 10, 2);
+    tui_put(&g, 0, 0, 10, "a<b & \"c\"", S_STRONG);
+    char path[] = "/tmp/quorum-svg-XXXXXX";
+    close(mkstemp(path));
+    tui_theme_load("dark", &t, err);
+    CHECK(tui_svg(&g, &t, path, err) == 0);
+    q_buf b = {0};
+    q_read_file(path, &b, 1 << 20, err);
+    CHECK(strstr(b.p, "a&lt;b &amp; &quot;c&quot;") && strstr(b.p, "</svg>"));
+    q_buf_free(&b);
+    remove(path);
+    tui_grid_free(&g);
+}
+
+int main(void)
+{
+    setenv("TZ", "UTC", 1);
+    tui_lang("en");
+    RUN(widths);
+    RUN(hostile);
+    RUN(geometry);
+    RUN(editing);
+    RUN(keyboard);
+    RUN(language);
+    RUN(scrolling);
+    RUN(wrap_cost);
+    RUN(streaming);
+    RUN(themes);
+    return TEST_END();
+}

@@ -115,8 +115,11 @@ enum eng_policy { ENG_CONTINUE, ENG_RECOMPUTE };
 int eng_session_new(eng_model *, const eng_config *c, eng_session **out, char *err);
 void eng_session_free(eng_session *);
 /* The next evaluated token uses c. Sampling-only changes are free. Under ENG_CONTINUE forward and routing changes keep
- * the cells; position and allocation changes drop them (sync re-evaluates). Under ENG_RECOMPUTE sync re-evaluates
- * whatever was not made by c. Never fails half-way: on error the old configuration stays. */
+ * the cells, and the logits at hand still choose the next token; position and allocation changes drop the cells (K is
+ * stored after rope). Under ENG_RECOMPUTE cells not made by c are dropped, and the logits with them. The text stays in
+ * either case: the next sync, or push without a progress call, evaluates what is missing; cells of the same chain that
+ * are still in the pool are found again (toggling between two configurations is cheap).
+ * Never fails half-way: on error the old configuration stays. Q_RANGE: context.length below the present length. */
 int eng_session_config(eng_session *, const eng_config *c, enum eng_policy p, char *err);
 const eng_config *eng_session_get_config(const eng_session *);
 
@@ -131,7 +134,7 @@ int eng_session_push(eng_session *, int32_t token, char *err);
 int eng_session_length(const eng_session *);
 int eng_session_room(const eng_session *);                /* tokens that still fit */
 const int32_t *eng_session_tokens(const eng_session *);
-const float *eng_session_logits(eng_session *);           /* [n_vocab] after the last token; NULL if none */
+const float *eng_session_logits(eng_session *);           /* [n_vocab] after the last token; NULL if none; valid until the next evaluation */
 void eng_session_cancel(eng_session *);                   /* [any] the running call returns Q_CANCEL soon */
 void eng_session_uncancel(eng_session *);                 /* by the engine thread, before the next work   */
 

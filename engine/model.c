@@ -6,6 +6,7 @@
 #include "engine/vocab.h"
 
 #include <math.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -398,6 +399,14 @@ static int add_weights(eng_model *m, const eng_open_opts *o, char *err)
 }
 
 /* ---- open and free ---- */
+/* What this process may use, which a container or taskset may have narrowed. */
+int model_cores(void)
+{
+    cpu_set_t set;
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? n : 1;
+}
+
 static int open_weights(eng_model *m, const eng_open_opts *o, char *err)
 {
     const gguf_tensor *embd = gguf_tensor_find(m->file, "token_embd.weight");
@@ -412,8 +421,7 @@ static int open_weights(eng_model *m, const eng_open_opts *o, char *err)
     int rc = 0;
     if (!o->ignore_memory && (rc = check_memory(m, err)))
         return rc;
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    m->n_threads = o->n_threads > 0 ? o->n_threads : cores > 0 ? (int)cores : 1;
+    m->n_threads = o->n_threads > 0 ? o->n_threads : model_cores();
     m->be = ker_cpu();
     m->bytes = q_alloc(sizeof *m->bytes * (size_t)m->ker.n_layer);
     if ((rc = m->be->open(&m->ker, m->n_threads, &m->dev, err)) || (rc = add_weights(m, o, err)))

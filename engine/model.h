@@ -46,8 +46,10 @@ struct eng_model {
 
     const ker_backend *be;
     ker_dev *dev;
-    int n_threads;
+    int n_threads;                     /* of dev now: sessions set it before a batch */
     eng_config *standard;              /* the model's own defaults, what eng_config_is_default compares with */
 };
+
+int model_cores(void);                 /* processors this process may use, at least 1 */
 
 #endif

@@ -25,6 +25,7 @@ struct eng_session {
     int32_t *tokens;                   /* [context] the timeline; cells missing after a knob's change are
                                           evaluated by the next sync or push                           */
     int n_tokens, context, chunk;
+    double rate;                       /* tokens a second of the last prefill chunk; 0 = unknown      */
     const float *logits;               /* after the last token; belongs to ctx; NULL when there are none */
     trace *trace;
     eng_speed speed;
@@ -165,9 +166,7 @@ static void record(eng_session *s, const ker_out *o, const int32_t *tokens, int 
         for (int r = 0; r < n && k < stride; r++)
             while (k < stride && o->ids[((size_t)l * (size_t)n + (size_t)r) * (size_t)stride + (size_t)k] != KER_NO_EXPERT)
                 k++;
-    if (k == 0)
-        return;
-    for (int r = 0; r < n; r++) {
+    for (int r = 0; r < n; r++) {      /* a dense model's records are empty, but there is one a position */
         float *w = s->rec_f, *entropy = w + (size_t)n_layer * (size_t)k, *margin = entropy + n_layer;
         for (int l = 0; l < n_layer; l++) {
             size_t from = ((size_t)l * (size_t)n + (size_t)r) * (size_t)stride, to = (size_t)l * (size_t)k;
@@ -191,6 +190,7 @@ static int forward(eng_session *s, const int32_t *tokens, int n, const uint16_t 
 {
     const ker_backend *be = s->m->be;
     int threads = (int)config_num(s->config, KNOB_THREADS), rc;
+    threads = threads > 0 ? threads : model_cores();
     if (threads != s->m->n_threads) {
         be->set_threads(s->m->dev, threads);
         s->m->n_threads = threads;
@@ -226,6 +226,17 @@ static int forward(eng_session *s, const int32_t *tokens, int n, const uint16_t 
     return 0;
 }
 
+/* Rows of the next chunk. Somebody who watches wants to see it move, and knobs are heard between chunks: about
+ * CHUNK_S seconds each, but never so few rows that grouping by expert stops paying. Nobody watching: as many as fit. */
+static int chunk_rows(const eng_session *s, bool watched, int left)
+{
+    const double CHUNK_S = 1.5;
+    double rows = !watched ? s->chunk : s->rate > 0 ? s->rate * CHUNK_S : 128;
+    int n = rows > s->chunk ? s->chunk : rows < KER_PAGE ? KER_PAGE : (int)rows / KER_PAGE * KER_PAGE;
+    n = n > s->chunk ? s->chunk : n;
+    return n < left ? n : left;
+}
+
 /* Evaluates what the line lacks of s->tokens, in chunks; the last row's logits are wanted. */
 static int catch_up(eng_session *s, bool logits, void (*progress)(void *, int, int), void *user, char *err)
 {
@@ -233,7 +244,7 @@ static int catch_up(eng_session *s, bool logits, void (*progress)(void *, int, i
     if (progress && total > 0)
         progress(user, 0, total);
     while (s->line.n < s->n_tokens) {
-        int left = s->n_tokens - s->line.n, n = left < s->chunk ? left : s->chunk;
+        int left = s->n_tokens - s->line.n, n = chunk_rows(s, progress != NULL, left);
         int64_t start = q_now_ns();
         ker_out out;
         memset(s->want, 0, (size_t)n);
@@ -244,8 +255,10 @@ static int catch_up(eng_session *s, bool logits, void (*progress)(void *, int, i
             return failed(err, rc);
         if (logits && n == left)
             s->logits = out.logits;
+        double seconds = (double)(q_now_ns() - start) / 1e9;
+        s->rate = n >= KER_PAGE || s->rate == 0 ? n / (seconds + 1e-9) : s->rate;
         s->speed.prefill_tokens += n;
-        s->speed.prefill_s += (double)(q_now_ns() - start) / 1e9;
+        s->speed.prefill_s += seconds;
         if (progress)
             progress(user, s->line.n - first, total);
     }

@@ -3,6 +3,7 @@
  * The seed is printed; QUORUM_FUZZ_SEED and QUORUM_FUZZ_STEPS (make fuzz-session) choose another and longer run. */
 #include "engine/engine.h"
 #include "engine/session.h"
+#include "engine/trace.h"
 #include "tests/engine_util.h"
 #include "tests/test.h"
 
@@ -412,6 +413,44 @@ static void trace_ring(void)
     eng_model_free(m);
 }
 
+typedef struct ring_seen { uint64_t next, n; int bad; } ring_seen;
+static bool ring_record(void *user, const eng_trace_rec *r)
+{
+    ring_seen *v = user;
+    v->bad += (v->n && r->seq != v->next) || r->token != (int)r->seq || r->ids[0] != r->seq % 128 || r->prompt != (r->seq % 7 == 3)
+              || (r->weights == NULL) != r->prompt || (r->weights && r->weights[0] != (float)r->seq);
+    v->next = r->seq + 1;
+    v->n++;
+    return true;
+}
+
+/* The cost of a record of a model with 48 routed layers at k = 8, in and out of a full ring. */
+static void ring_alone(void)
+{
+    enum { L = 48, K = 8, N = 20000 };
+    static uint16_t ids[L * K];
+    static float w[L * K], e[L], g[L];
+    trace *t = trace_new(1 << 20);
+    uint64_t cursor = 0;
+    int64_t start = q_now_ns();
+    for (int i = 0; i < N; i++) {
+        bool prompt = i % 7 == 3;
+        ids[0] = (uint16_t)(i % 128);
+        w[0] = (float)i;
+        eng_trace_rec r = { .token = i, .pos = i, .prompt = prompt, .n_layer = L, .max_k = K, .ids = ids, .weights = prompt ? NULL : w, .entropy = e, .margin = g };
+        trace_add(t, &r);
+    }
+    double us = (double)(q_now_ns() - start) / 1e3 / N;
+    ring_seen v = { .next = 0 };
+    uint64_t lost = trace_read(t, &cursor, ring_record, &v);
+    printf("# a record of %d layers at k %d: %.2f us; %llu of %d kept\n", L, K, us, (unsigned long long)v.n, N);
+    CHECK(lost > 0 && lost + v.n == N && v.bad == 0 && cursor == N && v.n > 300);
+    CHECK(us < 100);                   /* decode of such a model takes tens of milliseconds */
+    uint64_t again = cursor;
+    CHECK(trace_read(t, &again, ring_record, &v) == 0 && again == N);
+    trace_free(t);
+}
+
 int main(void)
 {
     const char *seed = getenv("QUORUM_FUZZ_SEED");
@@ -422,5 +461,6 @@ int main(void)
     RUN(reuse);
     RUN(cancel_from_thread);
     RUN(trace_ring);
+    RUN(ring_alone);
     return TEST_END();
 }

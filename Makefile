@@ -20,10 +20,11 @@ CFLAGS_ := -std=gnu11 -D_GNU_SOURCE $(OPT) $(WARN) -ffp-contract=off -fno-math-e
 LIBS    := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lstemmer -lm -lpthread
 
 # Vector sources carry their instruction set in the name and are compiled for it; dispatch is at run time.
+# -g1: tracking the variables of unrolled vector code takes longer than compiling it.
 ARCH    := $(shell uname -m)
 ifeq ($(ARCH),x86_64)
-ISA_avx2   := -mavx2 -mfma -mf16c -mbmi2
-ISA_avx512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mbmi2
+ISA_avx2   := -g1 -mavx2 -mfma -mf16c -mbmi2
+ISA_avx512 := -g1 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mbmi2
 ISA_vnni   := $(ISA_avx512) -mavx512vnni -mavx512vbmi
 else
 LIBSRC  := $(filter-out %_avx2.c %_avx512.c %_vnni.c,$(LIBSRC))

@@ -7,6 +7,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #if defined(__x86_64__)
 static const char *const level_name[CPU_LEVELS] = { "scalar", "avx2", "avx512", "avx512-vnni" };
@@ -21,9 +24,10 @@ static atomic_int forced = -1;
 static enum cpu_level best_level(void)
 {
 #if defined(__x86_64__)
+    unsigned a, b, c = 0, d;                         /* F16C: bit 29 (not every compiler's builtin knows its name) */
     __builtin_cpu_init();
     if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2") &&
-          __builtin_cpu_supports("f16c")))
+          __get_cpuid(1, &a, &b, &c, &d) && (c >> 29 & 1)))
         return CPU_SCALAR;
     if (!(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")))
@@ -38,8 +42,11 @@ static enum cpu_level best_level(void)
 
 enum cpu_level cpu_level(void)
 {
+    static atomic_int best = -1;                     /* asked once: cpuid traps in virtual machines */
     int f = atomic_load_explicit(&forced, memory_order_relaxed);
-    return f >= 0 ? (enum cpu_level)f : best_level();
+    if (f < 0 && (f = atomic_load_explicit(&best, memory_order_relaxed)) < 0)
+        atomic_store_explicit(&best, f = (int)best_level(), memory_order_relaxed);
+    return (enum cpu_level)f;
 }
 
 const char *ker_cpu_features(void) { return level_name[cpu_level()]; }
@@ -139,12 +146,11 @@ double ker_cpu_read_bandwidth(int n_threads, size_t bytes)
     for (size_t i = 0; i < words; i++)               /* real pages, not the shared zero page */
         mem[i] = i * 0x9e3779b97f4a7c15u;
     double best = 0;
-    volatile uint64_t sink = 0;
     for (int rep = 0; rep < 5; rep++) {
         uint64_t s = 0;
         double v = read_once(n_threads, mem, words, &s);
         best = v > best ? v : best;
-        sink += s;
+        __asm__ volatile("" : : "r"(s));             /* the sum is wanted */
     }
     free(mem);
     return best;

@@ -4,7 +4,7 @@
  * activation rows at a time run over each tile: a broadcast of four int8 meets 64 weights. Sums carry over column
  * panels through y itself. Bits equal the decode path's: the same exact block sums, the same fused steps. */
 
-enum { PANEL = 2048, GROUP = 4 /* tiles in scratch */, MAX_R = 12 };
+enum { PANEL = 2048, GROUP = 4 /* tiles in scratch */ };       /* MAX_R: rows at a time, of the including file */
 
 /* One 256-block of a tile. value = byte - less; words: pairs of minima (types with a minimum) or, to take `less`
  * out, of scales; sub-blocks of 16 or 32 fill all or half of the arrays. */
@@ -221,15 +221,16 @@ typedef struct panel {             /* the same for every tile and row of one pan
     int64_t d_at, sum16_at, sum32_at;   /* offsets in a prepared row, of this panel's first block */
     int n_block;
     int first;                     /* y holds nothing yet */
+    int less;                      /* what the bytes are too large by */
 } panel;
 
 INLINE __m512i four(const char *p) { int32_t v; memcpy(&v, p, 4); return _mm512_set1_epi32(v); }
 
 #define UNROLL_R(r) UNROLL for (int r = 0; r < nr; r++)
 
-/* sub: 16 or 32; less: what the bytes are too large by (0: the words are minima instead). */
+/* sub: 16 or 32; has_min: the words are minima, else scales by which p->less is taken out. */
 INLINE void kernel256(const tile256 *t, const char *act, const panel *p, float *y, __mmask16 live, const int nr,
-                      const int sub, const int less)
+                      const int sub, const int has_min)
 {
     __m512 acc[MAX_R];
     UNROLL_R(r) acc[r] = p->first ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(live, y + r * p->y_stride);
@@ -248,7 +249,7 @@ INLINE void kernel256(const tile256 *t, const char *act, const panel *p, float *
             UNROLL_R(r) sum[r] = _mm512_add_epi32(sum[r], _mm512_mullo_epi32(dot[r], sc));
         }
         const char *s = act + (sub == 16 ? p->sum16_at : p->sum32_at) + b * (512 / sub);
-        __m512 d = _mm512_loadu_ps(t->d), m = less ? d : _mm512_loadu_ps(t->m);
+        __m512 d = _mm512_loadu_ps(t->d), m = has_min ? _mm512_loadu_ps(t->m) : d;
         UNROLL_R(r) {
             __m512i other = _mm512_setzero_si512();
             UNROLL for (int j = 0; j < 128 / sub; j++)
@@ -256,35 +257,34 @@ INLINE void kernel256(const tile256 *t, const char *act, const panel *p, float *
             float one;
             memcpy(&one, act + p->d_at + 4 * b + r * p->stride, 4);
             __m512 da = _mm512_set1_ps(one);
-            __m512i isum = less ? _mm512_sub_epi32(sum[r], _mm512_mullo_epi32(other, _mm512_set1_epi32(less))) : sum[r];
+            __m512i isum = has_min ? sum[r] : _mm512_sub_epi32(sum[r], _mm512_mullo_epi32(other, _mm512_set1_epi32(p->less)));
             acc[r] = _mm512_fmadd_ps(_mm512_mul_ps(d, da), _mm512_cvtepi32_ps(isum), acc[r]);
-            if (!less)
+            if (has_min)
                 acc[r] = _mm512_fnmadd_ps(_mm512_mul_ps(m, da), _mm512_cvtepi32_ps(other), acc[r]);
         }
     }
     UNROLL_R(r) _mm512_mask_storeu_ps(y + r * p->y_stride, live, acc[r]);
 }
 
-/* less < 0: a minimum instead. */
-INLINE void kernel32(const tile32 *t, const char *act, const panel *p, float *y, __mmask16 live, const int nr, const int less)
+INLINE void kernel32(const tile32 *t, const char *act, const panel *p, float *y, __mmask16 live, const int nr, const int has_min)
 {
     __m512 acc[MAX_R];
     UNROLL_R(r) acc[r] = p->first ? _mm512_setzero_ps() : _mm512_maskz_loadu_ps(live, y + r * p->y_stride);
     for (int b = 0; b < p->n_block; b++, t++) {
         __m512i dot[MAX_R];
         const char *q = act + 32 * b, *s = act + p->sum32_at + 4 * b;
-        UNROLL_R(r) dot[r] = less > 0 ? _mm512_mullo_epi32(_mm512_set1_epi32(-less), four(s + r * p->stride)) : _mm512_setzero_si512();
+        UNROLL_R(r) dot[r] = has_min ? _mm512_setzero_si512() : _mm512_mullo_epi32(_mm512_set1_epi32(-p->less), four(s + r * p->stride));
         UNROLL for (int k = 0; k < 8; k++) {
             __m512i w = _mm512_loadu_si512(t->w[k]);
             UNROLL_R(r) dot[r] = dpb_gemm(dot[r], w, four(q + r * p->stride + 4 * k));
         }
-        __m512 d = _mm512_loadu_ps(t->d), m = less < 0 ? _mm512_loadu_ps(t->m) : d;
+        __m512 d = _mm512_loadu_ps(t->d), m = has_min ? _mm512_loadu_ps(t->m) : d;
         UNROLL_R(r) {
             float one;
             memcpy(&one, act + p->d_at + 4 * b + r * p->stride, 4);
             __m512 da = _mm512_set1_ps(one);
             acc[r] = _mm512_fmadd_ps(_mm512_mul_ps(d, da), _mm512_cvtepi32_ps(dot[r]), acc[r]);
-            if (less < 0)
+            if (has_min)
                 acc[r] = _mm512_fmadd_ps(_mm512_mul_ps(m, da), _mm512_cvtepi32_ps(four(s + r * p->stride)), acc[r]);
         }
     }
@@ -292,22 +292,26 @@ INLINE void kernel32(const tile32 *t, const char *act, const panel *p, float *y,
 }
 
 typedef void kernel_fn(const void *tile, const char *act, const panel *p, float *y, __mmask16 live);
-#define K256(name, nr, sub, less) static void name##_##nr(const void *t, const char *a, const panel *p, float *y, __mmask16 l) \
-    { kernel256(t, a, p, y, l, nr, sub, less); }
-#define K32(name, nr, sub, less) static void name##_##nr(const void *t, const char *a, const panel *p, float *y, __mmask16 l) \
-    { kernel32(t, a, p, y, l, nr, less); }
-#define ALL_R(K, name, sub, less) K(name, 1, sub, less) K(name, 2, sub, less) K(name, 3, sub, less) K(name, 4, sub, less) \
-    K(name, 5, sub, less) K(name, 6, sub, less) K(name, 7, sub, less) K(name, 8, sub, less) K(name, 9, sub, less) \
-    K(name, 10, sub, less) K(name, 11, sub, less) K(name, 12, sub, less) \
-    static kernel_fn *const name[MAX_R + 1] = { NULL, name##_1, name##_2, name##_3, name##_4, name##_5, name##_6, \
-        name##_7, name##_8, name##_9, name##_10, name##_11, name##_12 };
-ALL_R(K256, run_min256, 32, 0)
-ALL_R(K256, run_q6k, 16, 32)
-ALL_R(K256, run_iq4xs, 32, 128)
-ALL_R(K32, run_less8, 32, 8)
-ALL_R(K32, run_less16, 32, 16)
-ALL_R(K32, run_less128, 32, 128)
-ALL_R(K32, run_min32, 32, -1)
+#define K256(name, nr, sub, has_min) static void name##_##nr(const void *t, const char *a, const panel *p, float *y, __mmask16 l) \
+    { kernel256(t, a, p, y, l, nr, sub, has_min); }
+#define K32(name, nr, sub, has_min) static void name##_##nr(const void *t, const char *a, const panel *p, float *y, __mmask16 l) \
+    { kernel32(t, a, p, y, l, nr, has_min); }
+#define UP_TO_6(K, name, sub, has_min) K(name, 1, sub, has_min) K(name, 2, sub, has_min) K(name, 3, sub, has_min) \
+    K(name, 4, sub, has_min) K(name, 5, sub, has_min) K(name, 6, sub, has_min)
+#define LIST_6(name) NULL, name##_1, name##_2, name##_3, name##_4, name##_5, name##_6
+#if MAX_R == 12
+#define ALL_R(K, name, sub, has_min) UP_TO_6(K, name, sub, has_min) K(name, 7, sub, has_min) K(name, 8, sub, has_min) \
+    K(name, 9, sub, has_min) K(name, 10, sub, has_min) K(name, 11, sub, has_min) K(name, 12, sub, has_min) \
+    static kernel_fn *const name[MAX_R + 1] = { LIST_6(name), name##_7, name##_8, name##_9, name##_10, name##_11, name##_12 };
+#else
+#define ALL_R(K, name, sub, has_min) UP_TO_6(K, name, sub, has_min) \
+    static kernel_fn *const name[MAX_R + 1] = { LIST_6(name) };
+#endif
+ALL_R(K256, run_min256, 32, 1)
+ALL_R(K256, run_q6k, 16, 0)
+ALL_R(K256, run_iq4xs, 32, 0)
+ALL_R(K32, run_less32, 32, 0)
+ALL_R(K32, run_min32, 32, 1)
 
 /* Bytes to come, in equal shares. Rows of the next group lie together; of a wide matrix's only this panel's part
  * would be wanted, but they are fetched whole where that is no more than a group's. */
@@ -333,7 +337,7 @@ static void fetch_some(fetcher *f)
 /* ---- panels, groups of tiles, groups of rows ---- */
 
 static void gemm(const mat *w, const void *act, int64_t act_stride, int n, int64_t o0, int64_t o1, float *y,
-                 int64_t y_stride, void *scratch, int block, int bytes,
+                 int64_t y_stride, void *scratch, int block, int bytes, int less,
                  void (*unpack256)(tile256 *, const uint8_t *const [16], int64_t),
                  void (*unpack32)(tile32 *, const uint8_t *const [16], int64_t), kernel_fn *const run[MAX_R + 1])
 {
@@ -342,7 +346,7 @@ static void gemm(const mat *w, const void *act, int64_t act_stride, int n, int64
     mat_q8 x = block == 256 ? mat_q8_256(act, w->n_in) : mat_q8_32(act, w->n_in);
     for (int64_t c = 0; c < w->n_in; c += PANEL) {
         const int64_t b0 = c / block, cols = w->n_in - c < PANEL ? w->n_in - c : PANEL;
-        panel p = { .stride = act_stride, .y_stride = y_stride, .n_block = (int)(cols / block), .first = c == 0 };
+        panel p = { .stride = act_stride, .y_stride = y_stride, .n_block = (int)(cols / block), .first = c == 0, .less = less };
         const char *a0 = (const char *)act + c;      /* all offsets from here */
         p.d_at = (const char *)(x.d + b0) - a0;
         p.sum16_at = block == 256 ? (const char *)(x.sum16 + 16 * b0) - a0 : 0;

@@ -25,6 +25,7 @@ static inline __attribute__((always_inline)) __m512i dpw(__m512i acc, __m512i a,
     return _mm512_add_epi32(acc, _mm512_madd_epi16(a, b));
 }
 
+#define MAX_R 6                   /* byte products take several temporaries */
 #include "kernels/cpu/mat_512.h"
 
 const mat_isa *mat_isa_avx512(void)

@@ -647,6 +647,13 @@ void *worker_main(void *user)
         }
         more = (edits || more) && routing_baseline(a);
     }
+    /* Questions that were still waiting when the program ended: kept, to be answered by /again. */
+    for (job *j = a->todo.first; j; j = j->next) {
+        if (j->kind == JOB_OPEN)
+            job_open(a, j);
+        if (j->kind == JOB_SEND)
+            turn_store(a, j->text, 0, true);
+    }
     unload(a);
     usual_save(a);
     mem_messages_free(&a->path);

@@ -101,7 +101,11 @@ static void forget(agt *a, const char *which)
         room_note(a, AGT_ERROR, "%s", err);
         return;
     }
-    char *real = home_path(which), *end;
+    char *real = home_path(which), *end, *whole = realpath(real, NULL);
+    if (whole) {
+        free(real);
+        real = whole;
+    }
     long id = strtol(which, &end, 10);
     int gone = 0;
     size_t n = strlen(real);

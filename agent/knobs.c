@@ -443,20 +443,27 @@ static int row(void *user, const char *section, const char *name, const char *va
     return 1;
 }
 
+void knobs_parse_ini(agt *a, const char *path, q_buf *text, strings *assign, strings *notes)
+{
+    reading r = { .a = a, .assign = assign, .notes = notes, .path = path, .text = *text };
+    for (size_t i = 0; i < r.text.len; i++)          /* NUL would end the text for inih and hide the rest */
+        if (!r.text.p[i])
+            r.text.p[i] = ' ';
+    int bad = ini_parse_stream(next_line, &r, row, &r);
+    if (bad > 0)                         /* inih names the first line it could not read; lines are counted from 1 */
+        strings_add(notes, q_printf(_("%s line %d is not NAME = VALUE and is skipped"), path, bad));
+}
+
 void knobs_read_ini(agt *a, strings *assign, strings *notes)
 {
     char err[Q_ERRLEN];
     char *path = q_user_path(Q_DIR_CONFIG, "config.ini");
-    reading r = { .a = a, .assign = assign, .notes = notes, .path = path };
-    if (q_read_file(path, &r.text, 1 << 20, err) == Q_OK) {
-        for (size_t i = 0; i < r.text.len; i++)      /* NUL would end the text for inih and hide the rest */
-            if (!r.text.p[i])
-                r.text.p[i] = ' ';
-        /* Bad lines are counted by inih from its own first line, which is ours. */
-        int bad = ini_parse_stream(next_line, &r, row, &r);
-        if (bad > 0)
-            strings_add(notes, q_printf(_("%s line %d is not NAME = VALUE and is skipped"), path, bad));
-    }
-    q_buf_free(&r.text);
+    q_buf text = { 0 };
+    int rc = q_read_file(path, &text, 1 << 20, err);
+    if (rc == Q_OK)
+        knobs_parse_ini(a, path, &text, assign, notes);
+    else if (errno != ENOENT)
+        strings_add(notes, q_strdup(err));
+    q_buf_free(&text);
     free(path);
 }

@@ -10,16 +10,13 @@ void page_context(agt *a)
     q_buf b = { 0 };
     pthread_mutex_lock(&a->mu);
     agt_status s = a->st;
-    int sum = 0;
     if (!s.loaded)
         q_buf_puts(&b, _("No model is loaded, so there is no context yet.\n"));
     else {
         q_buf_printf(&b, _("%d of %d tokens are in the context"), s.ctx_used, s.ctx_size);
         q_buf_printf(&b, _(", made by %d configurations:\n"), a->n_mix);
-        for (int i = 0; i < a->n_mix; i++) {
+        for (int i = 0; i < a->n_mix; i++)
             q_buf_printf(&b, "  %7d  %s\n", a->mix[i].cells, a->mix[i].label);
-            sum += a->mix[i].cells;
-        }
         if (a->n_mix > 1)
             q_buf_puts(&b, _("/recompute evaluates all of them under the present configuration.\n"));
         if (a->dropped)

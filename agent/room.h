@@ -175,6 +175,7 @@ int worker_sync(agt *, const eng_tokens *t, char *err);  /* with PREFILL events 
 void worker_mix(agt *);
 
 /* ---- turn.c ---- */
+int64_t turn_store(agt *, const char *text, int64_t parent, bool at_leaf);
 void turn_send(agt *, const char *text, int64_t parent, bool at_leaf);
 void turn_again(agt *, int64_t message, const char *assignments);
 void turn_edit(agt *, int64_t message, const char *text);
@@ -205,6 +206,7 @@ typedef struct strings { char **v; int n, cap; } strings;
 void strings_add(strings *, char *taken);
 void strings_free(strings *);
 void knobs_read_ini(agt *, strings *assign, strings *notes);
+void knobs_parse_ini(agt *, const char *path, q_buf *text, strings *assign, strings *notes);   /* text is changed */
 
 /* ---- commands.c ---- */
 bool command_run(agt *, const char *text);                   /* false: it is a message */

@@ -444,7 +444,7 @@ bool routing_baseline(agt *a)
     const eng_info *info = eng_model_info(a->model);
     pthread_mutex_lock(&a->rmu);
     usual *u = a->live.u;
-    bool enough = !u || u->n >= USUAL_NEED / 4;
+    bool enough = !u || u->n >= USUAL_NEED;
     pthread_mutex_unlock(&a->rmu);
     if (enough || info->n_moe_layer == 0 || !plain(a->cfg) || eng_model_cost(a->model, a->cfg).params > 400000000u)
         return false;
@@ -488,15 +488,15 @@ bool routing_baseline(agt *a)
         r = shadow->live;
         free(shadow);
         pthread_mutex_lock(&a->rmu);
-        if (u->n < mine.n) {
-            memcpy(u->mean, mine.mean, sizeof *u->mean * (size_t)(u->n_layer * u->n_expert));
-            u->n = mine.n;
-            u->dirty = true;
-            a->live.version++;
-        }
-        pthread_mutex_unlock(&a->rmu);
-        if (mine.n < USUAL_NEED / 4)
+        float sum = u->n + mine.n;
+        for (int i = 0; i < u->n_layer * u->n_expert && sum > 0; i++)
+            u->mean[i] = (u->n * u->mean[i] + mine.n * mine.mean[i]) / sum;
+        u->n = sum < USUAL_MEMORY ? sum : USUAL_MEMORY;
+        u->dirty = true;
+        a->live.version++;
+        if (u->n < USUAL_NEED)
             a->no_baseline = true;                   /* the ring kept too little of it: do not try for ever */
+        pthread_mutex_unlock(&a->rmu);
         usual_save(a);
     }
     free(mine.mean);

@@ -537,7 +537,8 @@ static void give_back(agt *a, const char *text, const char *err)
     room_ui(a, AGT_UI_EDIT, text);
 }
 
-void turn_send(agt *a, const char *text, int64_t parent, bool at_leaf)
+/* Stores a question; 0 when that failed, and then it is back with the person. */
+int64_t turn_store(agt *a, const char *text, int64_t parent, bool at_leaf)
 {
     char err[Q_ERRLEN];
     int64_t id;
@@ -547,7 +548,7 @@ void turn_send(agt *a, const char *text, int64_t parent, bool at_leaf)
         free(title);
         if (rc < 0) {
             give_back(a, text, err);
-            return;
+            return 0;
         }
         pthread_mutex_lock(&a->mu);
         a->st.chat = a->chat;
@@ -565,9 +566,17 @@ void turn_send(agt *a, const char *text, int64_t parent, bool at_leaf)
         parent = a->path.n ? a->path.v[a->path.n - 1].id : 0;
     if (mem_message_add(a->store, a->chat, parent, MEM_USER, text, strlen(text), &id, err) < 0) {
         give_back(a, text, err);
-        return;
+        return 0;
     }
     worker_reload_path(a);
+    return id;
+}
+
+void turn_send(agt *a, const char *text, int64_t parent, bool at_leaf)
+{
+    int64_t id = turn_store(a, text, parent, at_leaf);
+    if (!id)
+        return;
     if (!at_leaf)                        /* the branch is another one now: shown up to the new question */
         worker_emit_opened(a);
     agt_event sent = with_message(a, AGT_EV_SENT, id);

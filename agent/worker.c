@@ -87,6 +87,9 @@ void worker_publish(agt *a)
     a->shown = copy;
     agt_status *s = &a->st;
     snprintf(s->model, sizeof s->model, "%s", info->name);
+    char *cut = info->carved ? strstr(s->model, " carved ") : NULL;   /* how it was cut is /model's to tell */
+    if (cut)
+        cut[strlen(" carved")] = 0;
     snprintf(s->label, sizeof s->label, "%s", eng_config_label(a->cfg, &b));
     snprintf(s->languages, sizeof s->languages, "%s", info->languages ? info->languages : "");
     s->loaded = true;
@@ -646,6 +649,13 @@ void *worker_main(void *user)
             continue;
         }
         more = (edits || more) && routing_baseline(a);
+    }
+    /* Questions that were still waiting when the program ended: kept, to be answered by /again. */
+    for (job *j = a->todo.first; j; j = j->next) {
+        if (j->kind == JOB_OPEN)
+            job_open(a, j);
+        if (j->kind == JOB_SEND)
+            turn_store(a, j->text, 0, true);
     }
     unload(a);
     usual_save(a);

@@ -85,8 +85,12 @@ static int read_shape(eng_model *m, char *err)
         k->n_ff_exp = n_ff;                                        /* Mixtral's files keep the width there */
     if (k->n_expert > 0 && a->shared != ARCH_NO) {
         int count;
+        char name[64];
         KEY("expert_shared_count", 1, 0, 65535, &count);
-        KEY("expert_shared_feed_forward_length", (double)count * k->n_ff_exp, 0, 1 << 24, &k->n_ff_sh);
+        /* Early qwen2moe files leave the key out: then the tensor says it. */
+        snprintf(name, sizeof name, "blk.%d.ffn_gate_shexp.weight", leading);
+        const gguf_tensor *t = gguf_tensor_find(m->file, name);
+        KEY("expert_shared_feed_forward_length", t ? (double)t->ne[1] : (double)count * k->n_ff_exp, 0, 1 << 24, &k->n_ff_sh);
     }
     int groups;
     KEY("expert_group_count", 1, 0, 65535, &groups);

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "kernels/cpu/dev.h"
 
@@ -31,8 +32,10 @@ int kv_new(ker_dev *d, enum ker_kv_type t, int n_page, ker_kv **out, char *err)
     if (n_page < 1 || (unsigned)t > KER_KV_Q8_0) return q_fail(err, Q_RANGE, _("a cache of %d pages is not possible: raise context.length"), n_page);
     ker_kv *kv = q_alloc(sizeof *kv);
     *kv = (ker_kv){ d, t, n_page, head_bytes(&d->m, t), kv_page_bytes(d, t), NULL };
-    kv->data = calloc((size_t)n_page, (size_t)kv->page_bytes);    /* zero pages of the system until written */
-    if (!kv->data) {
+    /* Straight from the system: zero and unbacked until written; large pages spare the address tables. */
+    kv->data = mmap(NULL, (size_t)n_page * (size_t)kv->page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (kv->data != MAP_FAILED) madvise(kv->data, (size_t)n_page * (size_t)kv->page_bytes, MADV_HUGEPAGE);
+    else {
         free(kv);
         return q_fail(err, Q_NOMEM, _("no memory for a cache of %d cells: lower context.length or set kv.type to q8_0"), n_page * KER_PAGE);
     }
@@ -43,7 +46,7 @@ int kv_new(ker_dev *d, enum ker_kv_type t, int n_page, ker_kv **out, char *err)
 void kv_free(ker_kv *kv)
 {
     if (!kv) return;
-    free(kv->data);
+    munmap(kv->data, (size_t)kv->n_page * (size_t)kv->page_bytes);
     free(kv);
 }
 
@@ -190,13 +193,54 @@ static void rope_task(void *arg, int task, int worker)
     }
 }
 
-/* ---- attention of a block of rows against one KV head ---- */
+/* ---- attention of a block of rows against one KV head ----
+ * A row's cells are taken in segments of ATT_SEGMENT pages, each with its own running maximum, sum and
+ * weighted V; segments are then joined in rising order. Few rows with many cells give every segment to
+ * its own task; else one task walks all of them. Either way the arithmetic is the same. */
+
+typedef struct att_sum { float *acc, top, sum; } att_sum;
+
+/* Joins a later segment to what came before: both are sums relative to their own maximum. */
+static void join(const vec_ops *ops, att_sum *to, const float *acc, float top, float sum, int dim, bool first)
+{
+    if (first) {
+        memcpy(to->acc, acc, sizeof(float) * (size_t)dim);
+        to->top = top;
+        to->sum = sum;
+        return;
+    }
+    float most = top > to->top ? top : to->top, d[2] = { to->top, top }, f[2];
+    ops->exp(d, most, f, 2);
+    for (int i = 0; i < dim; i++) to->acc[i] *= f[0];
+    ops->axpy(to->acc, f[1], acc, dim);
+    to->sum = fmaf(sum, f[1], to->sum * f[0]);
+    to->top = most;
+}
+
+static void head_out(ker_ctx *c, int layer, int row, int head, const att_sum *a)
+{
+    const ker_model *m = &c->dev->m;
+    const uint8_t *off = ctx_cfg(c, row)->head_off;
+    float *o = c->o + ((int64_t)row * m->n_head + head) * m->head_dim, inv = 1 / a->sum;
+    bool silent = off && off[(int64_t)layer * m->n_head + head];
+    for (int d = 0; d < m->head_dim; d++) o[d] = silent ? 0 : a->acc[d] * inv;
+}
+
+static int att_queries(const ker_model *m)
+{
+    int group = m->n_head / m->n_kv_head;
+    return group > ATT_QUERIES ? group : ATT_QUERIES;
+}
 
 int64_t dev_attn_floats(const ker_model *m)
 {
     int pad = round16(m->head_dim);
-    int64_t queries = m->n_head / m->n_kv_head > ATT_QUERIES ? m->n_head / m->n_kv_head : ATT_QUERIES;
-    return (int64_t)pad * KER_PAGE + queries * (KER_PAGE + pad + 3) + 64 + queries * 4 /* two pointer arrays */;
+    return (int64_t)pad * KER_PAGE + (int64_t)att_queries(m) * (KER_PAGE + 2 * pad + 3 + 4 * 4) + 64;
+}
+
+static float *att_part(const ker_ctx *c, int row, int head, int seg)
+{
+    return c->part + (((int64_t)row * c->dev->m.n_head + head) * c->n_seg + seg) * (round16(c->dev->m.head_dim) + 16);
 }
 
 static void attend_task(void *arg, int task, int worker)
@@ -205,60 +249,107 @@ static void attend_task(void *arg, int task, int worker)
     ker_ctx *c = j->c;
     const ker_model *m = &c->dev->m;
     const vec_ops *ops = c->dev->v;
-    int dim = m->head_dim, pad = round16(dim), group = m->n_head / m->n_kv_head, qd = m->n_head * dim;
+    int dim = m->head_dim, pad = round16(dim), group = m->n_head / m->n_kv_head, most = att_queries(m);
+    int only = task % c->n_seg;                    /* of a split row; n_seg is 1 where nothing is split */
+    task /= c->n_seg;
     const att_block *blk = &c->block[task / m->n_kv_head];
-    int head = task % m->n_kv_head, n_q = blk->n * group, most = group > ATT_QUERIES ? group : ATT_QUERIES;
+    int head = task % m->n_kv_head, n_q = blk->n * group;
     const ker_seq *seq = &c->b.seqs[blk->seq];
+    int last = c->b.cell[blk->row + blk->n - 1], last_seg = last / (KER_PAGE * ATT_SEGMENT);   /* cells rise within a block */
+    if (c->n_seg > 1 && only > last_seg) return;
 
     float *page = dev_floats(c->dev, worker), *s = page + (int64_t)pad * KER_PAGE, *acc = s + (int64_t)most * KER_PAGE;
-    float *top = acc + (int64_t)most * pad, *sum = top + most, *shrink = sum + most;
-    const float **q = (const float **)(void *)(((uintptr_t)(shrink + most) + 63) & ~(uintptr_t)63);
+    float *total = acc + (int64_t)most * pad, *top = total + (int64_t)most * pad, *sum = top + most, *shrink = sum + most;
+    att_sum *all = (att_sum *)(void *)(((uintptr_t)(shrink + most) + 63) & ~(uintptr_t)63);
+    const float **q = (const float **)(void *)(all + most);
     float **out = (float **)(void *)(q + most);
-    int last = 0;
     for (int i = 0; i < n_q; i++) {
-        int r = blk->row + i / group;
-        q[i] = c->q + (int64_t)r * qd + (head * group + i % group) * dim;
+        q[i] = c->q + ((int64_t)(blk->row + i / group) * m->n_head + head * group + i % group) * dim;
         out[i] = acc + (int64_t)i * pad;
-        top[i] = -INFINITY;
-        sum[i] = 0;
-        if (c->b.cell[r] > last) last = c->b.cell[r];
+        all[i].acc = total + (int64_t)i * pad;
     }
-    memset(acc, 0, sizeof(float) * (size_t)(n_q * pad));
-
-    for (int pg = 0; pg <= last / KER_PAGE; pg++) {
-        int first = 0;                             /* rows come in rising cell order: skip those before this page */
-        while (first < blk->n && c->b.cell[blk->row + first] < pg * KER_PAGE) first++;
-        const uint8_t *p = kv_head(c->kv, seq->page[pg], j->layer, head);
-        ops->scores(page_k(c->kv, p, page, ops), dim, q + first * group, n_q - first * group, s + first * group * KER_PAGE);
-        int in_page = last + 1 - pg * KER_PAGE < KER_PAGE ? last + 1 - pg * KER_PAGE : KER_PAGE;
-        const float *v = page_v(c->kv, p, in_page, page, ops);
-        for (int r = first; r < blk->n; ) {        /* rows that see as many cells of this page go together */
-            int seen = c->b.cell[blk->row + r] + 1 - pg * KER_PAGE, end = r;
-            if (seen > KER_PAGE) seen = KER_PAGE;
-            for (; end < blk->n && (end == r || (seen == KER_PAGE && c->b.cell[blk->row + end] + 1 - pg * KER_PAGE >= KER_PAGE)); end++)
-                for (int i = end * group; i < (end + 1) * group; i++)
-                    shrink[i] = ops->softmax(s + i * KER_PAGE, seen, &top[i], &sum[i]);
-            ops->values(v, pad, seen, s + r * group * KER_PAGE, shrink + r * group, out + r * group, (end - r) * group);
-            r = end;
+    bool direct = c->kv->type == KER_KV_F16 && pad == dim && n_q <= ops->few;
+    for (int seg = c->n_seg > 1 ? only : 0; seg <= last_seg && (c->n_seg == 1 || seg == only); seg++) {
+        memset(acc, 0, sizeof(float) * (size_t)(n_q * pad));
+        for (int i = 0; i < n_q; i++) { top[i] = -INFINITY; sum[i] = 0; }
+        int begin = 0;                             /* the first row that has cells in this segment */
+        while (c->b.cell[blk->row + begin] < seg * KER_PAGE * ATT_SEGMENT) begin++;
+        for (int pg = seg * ATT_SEGMENT; pg <= last / KER_PAGE && pg < (seg + 1) * ATT_SEGMENT; pg++) {
+            int first = begin;
+            while (c->b.cell[blk->row + first] < pg * KER_PAGE) first++;
+            const uint8_t *p = kv_head(c->kv, seq->page[pg], j->layer, head);
+            if (pg < last / KER_PAGE) {            /* pages lie apart: the processor would not guess the next */
+                const uint8_t *next = kv_head(c->kv, seq->page[pg + 1], j->layer, head);
+                for (int64_t i = 0; i < c->kv->head_bytes; i += 64) __builtin_prefetch(next + i, 0, 2);
+            }
+            const uint16_t *half = (const uint16_t *)(const void *)p;
+            if (direct) ops->scores_f16(half, dim, q + first * group, n_q - first * group, s + first * group * KER_PAGE);
+            else ops->scores(page_k(c->kv, p, page, ops), dim, q + first * group, n_q - first * group, s + first * group * KER_PAGE);
+            int in_page = last + 1 - pg * KER_PAGE < KER_PAGE ? last + 1 - pg * KER_PAGE : KER_PAGE;
+            const float *v = direct ? NULL : page_v(c->kv, p, in_page, page, ops);
+            for (int r = first; r < blk->n; ) {    /* rows that see the whole page go together */
+                int seen = c->b.cell[blk->row + r] + 1 - pg * KER_PAGE, end = r;
+                if (seen > KER_PAGE) seen = KER_PAGE;
+                for (; end < blk->n && (end == r || seen == KER_PAGE); end++)
+                    for (int i = end * group; i < (end + 1) * group; i++)
+                        shrink[i] = ops->softmax(s + i * KER_PAGE, seen, &top[i], &sum[i]);
+                if (direct) ops->values_f16(half + (int64_t)dim * KER_PAGE, dim, seen, s + r * group * KER_PAGE, shrink + r * group, out + r * group, (end - r) * group);
+                else ops->values(v, pad, seen, s + r * group * KER_PAGE, shrink + r * group, out + r * group, (end - r) * group);
+                r = end;
+            }
+        }
+        for (int i = begin * group; i < n_q; i++) {
+            if (c->n_seg == 1) {
+                join(ops, &all[i], out[i], top[i], sum[i], pad, seg == 0);
+                continue;
+            }
+            float *part = att_part(c, blk->row + i / group, head * group + i % group, seg);
+            memcpy(part, out[i], sizeof(float) * (size_t)pad);
+            part[pad] = top[i];
+            part[pad + 1] = sum[i];
         }
     }
-    for (int i = 0; i < n_q; i++) {
-        int r = blk->row + i / group, h = head * group + i % group;
-        const uint8_t *off = ctx_cfg(c, r)->head_off;
-        float *o = c->o + (int64_t)r * qd + h * dim, inv = 1 / sum[i];
-        bool silent = off && off[(int64_t)j->layer * m->n_head + h];
-        for (int d = 0; d < dim; d++) o[d] = silent ? 0 : out[i][d] * inv;
+    for (int i = 0; i < n_q && c->n_seg == 1; i++) head_out(c, j->layer, blk->row + i / group, head * group + i % group, &all[i]);
+}
+
+/* Room for the segments of a batch of few rows, made by begin; without it one task walks them all. */
+void attn_begin(ker_ctx *c)
+{
+    const ker_model *m = &c->dev->m;
+    int last = 0;
+    c->n_seg = 1;
+    int threads = pool_threads(c->dev->pool);
+    if (c->b.n > ATT_SPLIT_ROWS || threads == 1 || c->n_block * m->n_kv_head >= threads * 8) return;
+    for (int r = 0; r < c->b.n; r++) last = c->b.cell[r] > last ? c->b.cell[r] : last;
+    int n_seg = last / (KER_PAGE * ATT_SEGMENT) + 1;
+    int64_t need = (int64_t)c->b.n * m->n_head * n_seg * (round16(m->head_dim) + 16);
+    if (n_seg > 1 && need > c->part_floats) {
+        free(c->part);
+        need += need / 2;
+        c->part = aligned_alloc(64, sizeof(float) * (size_t)need);
+        c->part_floats = c->part ? need : 0;
     }
+    if (c->part) c->n_seg = n_seg;
 }
 
 static void out_task(void *arg, int task, int worker)
 {
     attn_job *j = arg;
     ker_ctx *c = j->c;
+    const ker_model *m = &c->dev->m;
     const mat *w = &j->w->w[KER_W_O];
-    int kind = mat_kind(w);
-    for (int r = task * j->per; r < (task + 1) * j->per && r < c->b.n; r++)
+    int kind = mat_kind(w), pad = round16(m->head_dim);
+    for (int r = task * j->per; r < (task + 1) * j->per && r < c->b.n; r++) {
+        for (int h = 0; h < m->n_head && c->n_seg > 1; h++) {
+            att_sum all = { .acc = dev_floats(c->dev, worker) };
+            for (int seg = 0; seg <= c->b.cell[r] / (KER_PAGE * ATT_SEGMENT); seg++) {
+                const float *part = att_part(c, r, h, seg);
+                join(c->dev->v, &all, part, part[pad], part[pad + 1], pad, seg == 0);
+            }
+            head_out(c, j->layer, r, h, &all);
+        }
         mat_act(w->type, c->o + r * w->n_in, w->n_in, c->att.p[kind] + r * c->att.stride[kind]);
+    }
 }
 
 int cpu_attn(ker_ctx *c, int layer)
@@ -279,7 +370,7 @@ int cpu_attn(ker_ctx *c, int layer)
     if (!rc) rc = ctx_products(c, p, 3);
     attn_job j = { c, w, layer, n <= 2 ? n : 4 };
     if (!rc) rc = ctx_run(c, (n + j.per - 1) / j.per, rope_task, &j);
-    if (!rc) rc = ctx_run(c, c->n_block * m->n_kv_head, attend_task, &j);
+    if (!rc) rc = ctx_run(c, c->n_block * m->n_kv_head * c->n_seg, attend_task, &j);
     if (!rc) rc = ctx_run(c, (n + j.per - 1) / j.per, out_task, &j);
     const mat *o = &w->w[KER_W_O];
     prod po = { .w = o, .act = c->att.p[mat_kind(o)], .act_stride = c->att.stride[mat_kind(o)], .n = n, .y = c->y,

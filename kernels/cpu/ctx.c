@@ -55,7 +55,7 @@ static void ctx_free(ker_ctx *c)
     for (int i = 0; i < 256; i++) free(c->cfg[i]);
     void *all[] = { c->block, c->x, c->y, c->q, c->k, c->v, c->o, c->rope, c->score, c->sh_coef, c->ids, c->weights, c->entropy,
                     c->margin, c->n_slot, c->h, c->h_sh, c->pair_row, c->pair_pos, c->slot_at, c->ex_off, c->active,
-                    c->logits, c->hidden };
+                    c->logits, c->hidden, c->part };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     acts_free(&c->in);
     acts_free(&c->att);
@@ -230,6 +230,7 @@ static int cpu_begin(ker_ctx *c, ker_kv *kv, const ker_batch *b)
     c->open = true;
     c->n_logits = c->n_hidden = 0;
     blocks_make(c);
+    attn_begin(c);
     for (int l = 0; l < m->n_layer; l++) {         /* routed layers write their own */
         if (m->layer[l].moe) continue;
         int64_t at = trace_at(c, l, 0), n = (int64_t)b->n * c->max_k;

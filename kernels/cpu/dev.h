@@ -14,7 +14,9 @@ enum {
     FFN_ROWS = 512,                /* rows of one pass through a feed-forward part ...            */
     FFN_PAIRS = 4096,              /* ... and (row, expert) pairs: both bound the scratch         */
     FFN_BLOCK = 64,                /* outputs of one task, at most                                */
-    ATT_QUERIES = 64               /* (row, head) queries that one task takes through a page      */
+    ATT_QUERIES = 64,              /* (row, head) queries that one task takes through a page      */
+    ATT_SEGMENT = 8,               /* pages of a segment (attn.c): part of the arithmetic         */
+    ATT_SPLIT_ROWS = 8             /* batches up to this many rows may split a row's segments     */
 };
 
 typedef struct layer_w {
@@ -71,6 +73,9 @@ struct ker_ctx {
     float *k, *v;                  /* [max_rows][n_kv_head * head_dim]             */
     float *o;                      /* [max_rows][n_head * head_dim]                */
     float *rope;                   /* [max_rows][rope_dim]: cos half, then sin     */
+    float *part;                   /* [n][n_head][n_seg]: a segment's sums (attn.c) */
+    int64_t part_floats;
+    int n_seg;                     /* 1: nothing is split                          */
     acts in, att;                  /* of the normed row; of the attention's output */
 
     float *score;                  /* [max_rows][n_expert]                         */
@@ -123,6 +128,7 @@ int ctx_products(ker_ctx *, prod *p, int n);
 int block_rows(const ker_dev *d, int64_t n_out, int n_rows);   /* outputs per task: a multiple of 16 */
 
 /* ---- the parts ---- */
+void attn_begin(ker_ctx *);
 int cpu_attn(ker_ctx *, int layer);
 int cpu_route(ker_ctx *, int layer);
 int cpu_experts(ker_ctx *, int layer);

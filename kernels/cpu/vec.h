@@ -22,11 +22,14 @@ typedef struct vec_ops {
     void (*q8s)(const int8_t *src, float scale, float *dst, int n);        /* one scale                   */
     /* One page of K, transposed: k[d][VEC_CELLS]. s[i][c] = sum over d, rising, fmaf(q[i][d], k[d][c], .). */
     void (*scores)(const float *k, int dim, const float *const *q, int n_q, float *s);
+    void (*scores_f16)(const uint16_t *k, int dim, const float *const *q, int n_q, float *s);   /* the same bits */
     /* Online softmax over one page: cells [0, n) of s become exp(s - m_new), the rest 0; *m, *l follow;
      * returns exp(m_old - m_new), by which the caller's sums shrink. s holds VEC_CELLS floats. */
     float (*softmax)(float *s, int n, float *m, float *l);
     /* acc[i] = acc[i] * shrink[i], then for cells c rising fmaf(p[i][c], v[c], .); dim a multiple of 16. */
     void (*values)(const float *v, int dim, int n_cells, const float *p, const float *shrink, float *const *acc, int n_q);
+    void (*values_f16)(const uint16_t *v, int dim, int n_cells, const float *p, const float *shrink, float *const *acc, int n_q);
+    int few;                       /* up to so many queries the _f16 pair beats decoding the page once */
 } vec_ops;
 
 /* The set that cpu_level() (mat.h) allows. */

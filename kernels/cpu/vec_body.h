@@ -110,7 +110,12 @@ static void vec_q8s(const int8_t *src, float scale, float *dst, int n)
     for (; i < n; i++) dst[i] = scale * (float)src[i];
 }
 
-static inline __attribute__((always_inline)) void scores_block(const float *k, int dim, const float *const *q, int n_q, float *s)
+static inline v16 v_cell(const void *p, bool half, int64_t at)
+{
+    return half ? v_half((const uint16_t *)p + at) : v_load((const float *)p + at);
+}
+
+static inline __attribute__((always_inline)) void scores_block(const void *k, bool half, int dim, const float *const *q, int n_q, float *s)
 {
     v16 a[VEC_QB][4];
     V_UNROLL
@@ -118,8 +123,8 @@ static inline __attribute__((always_inline)) void scores_block(const float *k, i
         V_UNROLL
         for (int j = 0; j < 4; j++) a[i][j] = v_set(0);
     for (int d = 0; d < dim; d++) {
-        const float *kd = k + (int64_t)d * VEC_CELLS;
-        v16 k0 = v_load(kd), k1 = v_load(kd + 16), k2 = v_load(kd + 32), k3 = v_load(kd + 48);
+        int64_t at = (int64_t)d * VEC_CELLS;
+        v16 k0 = v_cell(k, half, at), k1 = v_cell(k, half, at + 16), k2 = v_cell(k, half, at + 32), k3 = v_cell(k, half, at + 48);
         V_UNROLL
         for (int i = 0; i < n_q; i++) {
             v16 x = v_set(q[i][d]);
@@ -137,19 +142,22 @@ static inline __attribute__((always_inline)) void scores_block(const float *k, i
 
 /* Blocks of VEC_QB queries and one of the rest; the counts are constants where the body is inlined, so
  * that the sums stay in registers. */
-static void vec_scores(const float *k, int dim, const float *const *q, int n_q, float *s)
+static inline __attribute__((always_inline)) void scores_any(const void *k, bool half, int dim, const float *const *q, int n_q, float *s)
 {
     int i = 0;
-    for (; i + VEC_QB <= n_q; i += VEC_QB) scores_block(k, dim, q + i, VEC_QB, s + i * VEC_CELLS);
+    for (; i + VEC_QB <= n_q; i += VEC_QB) scores_block(k, half, dim, q + i, VEC_QB, s + i * VEC_CELLS);
     q += i;
     s += i * VEC_CELLS;
     switch (n_q - i) {
-    case 3: scores_block(k, dim, q, VEC_QB < 3 ? VEC_QB : 3, s); break;
-    case 2: scores_block(k, dim, q, VEC_QB < 2 ? VEC_QB : 2, s); break;
-    case 1: scores_block(k, dim, q, 1, s); break;
+    case 3: scores_block(k, half, dim, q, VEC_QB < 3 ? VEC_QB : 3, s); break;
+    case 2: scores_block(k, half, dim, q, VEC_QB < 2 ? VEC_QB : 2, s); break;
+    case 1: scores_block(k, half, dim, q, 1, s); break;
     default: break;
     }
 }
+
+static void vec_scores(const float *k, int dim, const float *const *q, int n_q, float *s) { scores_any(k, false, dim, q, n_q, s); }
+static void vec_scores_f16(const uint16_t *k, int dim, const float *const *q, int n_q, float *s) { scores_any(k, true, dim, q, n_q, s); }
 
 static float vec_softmax(float *s, int n, float *m, float *l)
 {
@@ -172,7 +180,7 @@ static float vec_softmax(float *s, int n, float *m, float *l)
     return shrink;
 }
 
-static inline __attribute__((always_inline)) void values_block(const float *v, int64_t dim, int n_cells, const float *p, const float *shrink,
+static inline __attribute__((always_inline)) void values_block(const void *v, bool half, int64_t dim, int n_cells, const float *p, const float *shrink,
                                 float *const *acc, int n_q, int d, int width)
 {
     v16 a[VEC_QB][4];
@@ -183,10 +191,10 @@ static inline __attribute__((always_inline)) void values_block(const float *v, i
         for (int j = 0; j < width; j++) a[i][j] = v_mul(v_load(acc[i] + d + j * 16), f);
     }
     for (int c = 0; c < n_cells; c++) {
-        const float *vc = v + c * dim + d;
+        int64_t at = c * dim + d;
         v16 x[4];
         V_UNROLL
-        for (int j = 0; j < width; j++) x[j] = v_load(vc + j * 16);
+        for (int j = 0; j < width; j++) x[j] = v_cell(v, half, at + j * 16);
         V_UNROLL
         for (int i = 0; i < n_q; i++) {
             v16 f = v_set(p[i * VEC_CELLS + c]);
@@ -200,29 +208,39 @@ static inline __attribute__((always_inline)) void values_block(const float *v, i
         for (int j = 0; j < width; j++) v_store(acc[i] + d + j * 16, a[i][j]);
 }
 
-static inline __attribute__((always_inline)) void values_some(const float *v, int dim, int n_cells, const float *p, const float *shrink,
+static inline __attribute__((always_inline)) void values_some(const void *v, bool half, int dim, int n_cells, const float *p, const float *shrink,
                                                               float *const *acc, int n_q)
 {
     int d = 0;
-    for (; d + 64 <= dim; d += 64) values_block(v, dim, n_cells, p, shrink, acc, n_q, d, 4);
-    for (; d < dim; d += 16) values_block(v, dim, n_cells, p, shrink, acc, n_q, d, 1);
+    for (; d + 64 <= dim; d += 64) values_block(v, half, dim, n_cells, p, shrink, acc, n_q, d, 4);
+    for (; d < dim; d += 16) values_block(v, half, dim, n_cells, p, shrink, acc, n_q, d, 1);
 }
 
-static void vec_values(const float *v, int dim, int n_cells, const float *p, const float *shrink,
+static inline __attribute__((always_inline)) void values_any(const void *v, bool half, int dim, int n_cells, const float *p, const float *shrink,
                        float *const *acc, int n_q)
 {
     int i = 0;
-    for (; i + VEC_QB <= n_q; i += VEC_QB) values_some(v, dim, n_cells, p + i * VEC_CELLS, shrink + i, acc + i, VEC_QB);
+    for (; i + VEC_QB <= n_q; i += VEC_QB) values_some(v, half, dim, n_cells, p + i * VEC_CELLS, shrink + i, acc + i, VEC_QB);
     p += i * VEC_CELLS;
     shrink += i;
     acc += i;
     switch (n_q - i) {
-    case 3: values_some(v, dim, n_cells, p, shrink, acc, VEC_QB < 3 ? VEC_QB : 3); break;
-    case 2: values_some(v, dim, n_cells, p, shrink, acc, VEC_QB < 2 ? VEC_QB : 2); break;
-    case 1: values_some(v, dim, n_cells, p, shrink, acc, 1); break;
+    case 3: values_some(v, half, dim, n_cells, p, shrink, acc, VEC_QB < 3 ? VEC_QB : 3); break;
+    case 2: values_some(v, half, dim, n_cells, p, shrink, acc, VEC_QB < 2 ? VEC_QB : 2); break;
+    case 1: values_some(v, half, dim, n_cells, p, shrink, acc, 1); break;
     default: break;
     }
 }
 
+static void vec_values(const float *v, int dim, int n_cells, const float *p, const float *shrink, float *const *acc, int n_q)
+{
+    values_any(v, false, dim, n_cells, p, shrink, acc, n_q);
+}
+
+static void vec_values_f16(const uint16_t *v, int dim, int n_cells, const float *p, const float *shrink, float *const *acc, int n_q)
+{
+    values_any(v, true, dim, n_cells, p, shrink, acc, n_q);
+}
+
 #define VEC_OPS { vec_norm, vec_swiglu, vec_add, vec_axpy, vec_exp, vec_f16, vec_to_f16, vec_q8, vec_q8s, \
-                  vec_scores, vec_softmax, vec_values }
+                  vec_scores, vec_scores_f16, vec_softmax, vec_values, vec_values_f16, 2 * VEC_QB }

@@ -236,6 +236,46 @@ static void queue_is_bounded_and_whole(void)
     evq_close(&q);
 }
 
+/* Any bytes in config.ini: sentences at most, no crash, no unknown assignment. */
+static void config_ini_of_any_bytes(void)
+{
+    static const char good[] = "; a comment\n[set]\nexperts.k = 4\n[sampler]\ntemperature = 0.5 ; half\n[ui]\ntheme = light\npace = 5\n"
+                               "[memory]\nmin_score = .4\n";
+    char err[Q_ERRLEN];
+    agt *a;
+    agt_options o = { .db = ":memory:" };
+    CHECK_INT(agt_open(&o, &a, err), 0);
+    for (int round = 0; round < 3000; round++) {
+        q_buf t = { 0 };
+        strings assign = { 0 }, notes = { 0 };
+        q_buf_puts(&t, good);
+        for (unsigned m = round ? rnd(12) : 0; m > 0; m--)
+            switch (rnd(3)) {
+            case 0: t.p[rnd((unsigned)t.len)] = (char)rnd(256); break;
+            case 1: t.len = 1 + rnd((unsigned)t.len); t.p[t.len] = 0; break;
+            default: for (unsigned i = rnd(400); i > 0; i--) q_buf_putc(&t, (char)rnd(256));
+            }
+        knobs_parse_ini(a, "config.ini", &t, &assign, &notes);
+        if (round == 0) {
+            q_buf v = { 0 };
+            CHECK_INT(notes.n, 0);
+            CHECK_INT(assign.n, 2);
+            CHECK(assign.n == 2 && strcmp(assign.v[0], "experts.k=4") == 0 && strcmp(assign.v[1], "sampler.temperature=0.5") == 0);
+            CHECK_STR(knobs_agent_value(a, "ui.theme", &v), "light");
+            q_buf_free(&v);
+        }
+        for (int i = 0; i < assign.n; i++) {
+            char *name = q_strndup(assign.v[i], strcspn(assign.v[i], "="));
+            CHECK(knobs_find(a, name) >= 0);
+            free(name);
+        }
+        strings_free(&assign);
+        strings_free(&notes);
+        q_buf_free(&t);
+    }
+    agt_close(a);
+}
+
 int main(void)
 {
     setenv("XDG_CONFIG_HOME", "/nonexistent", 1);
@@ -245,5 +285,6 @@ int main(void)
     RUN(slips_and_distances);
     RUN(completion);
     RUN(queue_is_bounded_and_whole);
+    RUN(config_ini_of_any_bytes);
     return TEST_END();
 }

@@ -32,9 +32,13 @@ static void order_of_events(void)
     CHECK_INT(st.n_expert, 12);
     CHECK(st.ctx_used > s.last->n_prompt && !st.busy);
     agt_routing r = { 0 };
-    agt_get_routing(a, &r);
+    for (int i = 0; i < 1000 && r.learned < 256; i++) {      /* idle work, no event says when it is done */
+        usleep(10000);
+        agt_get_routing(a, &r);
+    }
     CHECK_INT(r.n_layer, 3);
-    CHECK(r.n_tokens > s.last->n_tokens && r.learned > 0 && !r.stored);
+    CHECK(r.n_tokens > s.last->n_tokens && !r.stored);
+    CHECK_MSG(r.learned >= r.learn_need, "the built-in text was not learnt: %d of %d", r.learned, r.learn_need);
     float sum = 0;
     for (int e = 0; e < r.n_expert; e++)
         sum += r.cell[e].rate;
@@ -295,7 +299,7 @@ static void context_overflows(void)
     big[sizeof big - 1] = 0;
     agt_submit(a, big);
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
-    CHECK(s.last && s.last->state == AGT_FAILED && s.errors == 1 && strstr(s.notes.p, "context.length"));
+    CHECK(s.last && s.last->state == AGT_FAILED && s.errors == 1 && strstr(s.notes.p, "shorten it"));
     seen_clear(&s);
     agt_close(a);
     /* A reply that reaches the end stops with a sentence. */
@@ -457,6 +461,161 @@ static void killed_mid_answer(void)
     unlink(db);
 }
 
+static void passages_are_fed(void)
+{
+    const char *set[] = { "sampler.temperature=0", "sampler.max_tokens=5", "context.length=4096" };
+    char dir[] = "/tmp/quorum-agent-XXXXXX";
+    CHECK(mkdtemp(dir) != NULL);
+    char *file = q_printf("%s/optics.md", dir), *add = q_printf("/add %s", dir), err[Q_ERRLEN];
+    static const char note[] = "# Optics\n\n## Rayleigh\n\nThe zarnith lamp was calibrated by Velmora in the Korsk laboratory.\n"
+                               "<|im_end|> a control token in a note is plain text.\n";
+    CHECK_INT(q_write_file_atomic(file, note, strlen(note), err), 0);
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 3, set, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    agt_submit(a, add);
+    settle(a, &s);
+    CHECK(s.notes.p && strstr(s.notes.p, "1 files added"));
+    agt_submit(a, "Who calibrated the zarnith lamp?");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+    CHECK_INT(s.passages, 1);
+    CHECK(s.last && s.last->n_passages == 1 && s.last->n_prompt > 150);
+    int64_t id = s.last ? s.last->id : 0;
+    seen_clear(&s);
+    agt_submit(a, "/why");
+    settle(a, &s);
+    CHECK(s.page && strstr(s.page, "zarnith"));
+    seen_clear(&s);
+    agt_ask_retrieval(a, id);
+    CHECK(wait_for(a, &s, AGT_EV_RETRIEVAL, 0, 10000));
+    CHECK_INT(s.passages, 1);
+    agt_submit(a, "How are you?");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+    CHECK_INT(s.passages, 0);
+    CHECK(s.last && s.last->n_passages == 0);
+    char *forget = q_printf("/forget %s", file);
+    seen_clear(&s);
+    agt_submit(a, forget);
+    settle(a, &s);
+    agt_submit(a, "/new");
+    agt_submit(a, "Who calibrated the zarnith lamp?");
+    agt_submit(a, "/set memory.chats off");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+    CHECK_INT(s.errors, 0);
+    free(forget);
+    unlink(file);
+    rmdir(dir);
+    free(file);
+    free(add);
+    seen_clear(&s);
+    agt_close(a);
+}
+
+static void stop_in_prefill(void)
+{
+    const char *set[] = { "context.length=8192", "memory.on=off" };
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 2, set, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    q_buf big = { 0 };
+    for (int i = 0; i < 6000; i++)
+        q_buf_putc(&big, "xqzj"[i % 4]);
+    agt_submit(a, big.p);
+    CHECK(wait_for(a, &s, AGT_EV_PREFILL, 0, 10000));
+    int64_t from = q_now_ns();
+    agt_stop(a);
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 10000));
+    double ms = (double)(q_now_ns() - from) / 1e6;
+    CHECK_MSG(ms < 500, "%.0f ms", ms);
+    CHECK(s.last && s.last->state == AGT_STOPPED && s.last->n_tokens == 0);
+    /* What was evaluated stays usable: the next question goes through. */
+    agt_submit(a, "/new");
+    agt_submit(a, "/set sampler.max_tokens 3");
+    agt_submit(a, "fox");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 10000));
+    CHECK(s.last && s.last->state == AGT_DONE);
+    q_buf_free(&big);
+    seen_clear(&s);
+    agt_close(a);
+}
+
+static void another_model(void)
+{
+    static const char *const at[] = { "tests/golden/engine/glm4moe/model.gguf", "../shared/data/golden/glm4moe/model.gguf" };
+    const char *other = access(at[0], R_OK) == 0 ? at[0] : access(at[1], R_OK) == 0 ? at[1] : NULL;
+    if (!other) {
+        SKIP("another_model", "no second golden model");
+        return;
+    }
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 4, greedy, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    agt_submit(a, "fox");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+    char *line = q_printf("/model %s", other);
+    agt_status before, after;
+    agt_get_status(a, &before);
+    agt_submit(a, line);
+    CHECK(wait_for(a, &s, AGT_EV_READY, 0, 20000));
+    agt_submit(a, "dog");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+    agt_get_status(a, &after);
+    CHECK(s.last && s.last->state == AGT_DONE && strcmp(before.model, after.model) != 0);
+    agt_routing r = { 0 };
+    agt_get_routing(a, &r);
+    CHECK(r.first_layer == 1 && r.n_expert == after.n_expert);   /* a leading dense layer */
+    agt_routing_free(&r);
+    agt_submit(a, "/model /nonexistent.gguf");
+    settle(a, &s);
+    CHECK_INT(s.errors, 1);
+    agt_get_status(a, &after);
+    CHECK(after.loaded);                 /* the old one stays */
+    free(line);
+    seen_clear(&s);
+    agt_close(a);
+}
+
+/* Leaving while one answer runs and another question waits: nothing that was sent is lost. */
+static void leaving_keeps_questions(void)
+{
+    char db[] = "/tmp/quorum-agent-XXXXXX", err[Q_ERRLEN];
+    int fd = mkstemp(db);
+    close(fd);
+    unlink(db);
+    seen s = { 0 };
+    agt *a = help_open(db, 3, endless, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    agt_submit(a, "/set ui.pace 20");
+    agt_submit(a, "first");
+    CHECK(wait_for(a, &s, AGT_EV_TOKEN, 3, 10000));
+    agt_submit(a, "second");
+    agt_close(a);
+    mem_store *m;
+    mem_messages path = { 0 };
+    int64_t chat = 0;
+    CHECK_INT(mem_open(db, &m, err), 0);
+    CHECK_INT(mem_conversation_last(m, &chat, err), 0);
+    CHECK_INT(mem_branch(m, chat, 0, &path, err), 0);
+    CHECK_INT(path.n, 3);
+    if (path.n == 3) {
+        CHECK_INT(path.v[1].status, MEM_STOPPED);
+        CHECK(path.v[1].has_trace && path.v[1].stats.tokens >= 3);
+        CHECK_STR(path.v[2].text, "second");
+    }
+    mem_messages_free(&path);
+    mem_close(m);
+    unlink(db);
+    seen_clear(&s);
+}
+
 static void no_model(void)
 {
     char err[Q_ERRLEN];
@@ -494,6 +653,10 @@ int main(void)
     RUN(restart_restores);
     RUN(slow_reader);
     RUN(killed_mid_answer);
+    RUN(passages_are_fed);
+    RUN(stop_in_prefill);
+    RUN(another_model);
+    RUN(leaving_keeps_questions);
     RUN(no_model);
     return TEST_END();
 }

@@ -278,21 +278,22 @@ static void ref_route(const model *m, const config *c, int l, int t, bool forced
     }
 }
 
-static void reference(const model *m, const config *c, bool forced, result *out)
+/* Dense models may go beyond N_TOK: then only the last row's logits are kept, in out's first row. */
+static void reference(const model *m, const config *c, bool forced, int n, result *out)
 {
     const spec *s = m->s;
     int E = s->n_embd, hd = s->hd, qd = s->n_head * hd, kd = s->n_kv * hd, group = s->n_head / s->n_kv;
-    double *x = calloc((size_t)(N_TOK * E), 8), *K = calloc((size_t)(N_TOK * kd), 8), *V = calloc((size_t)(N_TOK * kd), 8);
-    double y[576], q[640], o[640], p[N_TOK], part[576];
+    double *x = calloc((size_t)(n * E), 8), *K = calloc((size_t)(n * kd), 8), *V = calloc((size_t)(n * kd), 8), *p = calloc((size_t)n, 8);
+    double y[576], q[640], o[640], part[576];
     for (size_t i = 0; i < sizeof out->ids / 2; i++) out->ids[i] = KER_NO_EXPERT;
     memset(out->weights, 0, sizeof out->weights);
     memset(out->entropy, 0, sizeof out->entropy);
     for (int i = 0; i < 4 * N_TOK; i++) out->margin[i] = NAN;
-    for (int t = 0; t < N_TOK; t++)
-        for (int i = 0; i < E; i++) x[t * E + i] = m->w[0][KER_W_EMBD].f[tokens[t] * E + i];
+    for (int t = 0; t < n; t++)
+        for (int i = 0; i < E; i++) x[t * E + i] = m->w[0][KER_W_EMBD].f[tokens[t % N_TOK] * E + i];
     for (int l = 0; l < s->n_layer; l++) {
         const weight *w = m->w[l + 1];
-        for (int t = 0; t < N_TOK; t++) {
+        for (int t = 0; t < n; t++) {
             double *k = K + t * kd, *v = V + t * kd, *xt = x + t * E;
             ref_norm(xt, w[KER_W_ATTN_NORM].f, E, y);
             ref_mul(w[KER_W_Q].f, E, qd, y, q);
@@ -343,13 +344,13 @@ static void reference(const model *m, const config *c, bool forced, result *out)
         }
     }
     const float *head = m->w[0][s->tied ? KER_W_EMBD : KER_W_OUT].f;
-    for (int t = 0; t < N_TOK; t++) {
+    for (int t = n > N_TOK ? n - 1 : 0; t < n; t++) {
         double lg[VOCAB];
         ref_norm(x + t * E, m->w[0][KER_W_OUT_NORM].f, E, y);
         ref_mul(head, E, VOCAB, y, lg);
-        for (int i = 0; i < VOCAB; i++) out->logits[t * VOCAB + i] = (float)lg[i];
+        for (int i = 0; i < VOCAB; i++) out->logits[(n > N_TOK ? 0 : t) * VOCAB + i] = (float)lg[i];
     }
-    free(x); free(K); free(V);
+    free(x); free(K); free(V); free(p);
 }
 
 /* ---- the backend ---- */
@@ -457,7 +458,7 @@ static void forward_matches_reference(void)
             config_make(g, m, &settings[t]);
             const char *what = q_printf("%s/%s", specs[s].name, settings[t].name);
             if (settings[t].forced && !m->m.n_expert) { free(g); free((void *)(uintptr_t)what); continue; }
-            reference(m, g, settings[t].forced, &want);
+            reference(m, g, settings[t].forced, N_TOK, &want);
             CHECK_INT(run_model(d, m, g, settings[t].forced, KER_KV_F32, N_TOK, &got), 0);
             double bad = worst(&got, &want);
             bool exact = specs[s].type == KER_F32 && specs[s].down_type == KER_F32;
@@ -590,6 +591,53 @@ static void sequences_share_a_batch(void)
     b->kv_free(kv);
     b->ctx_free(c);
     b->close(d);
+    free(g);
+    model_free(m);
+}
+
+/* Beyond one segment of cells (attn.c): a prompt in one piece, in pieces, and decoding agree bit for bit at any
+ * number of threads, and with the reference. */
+static void long_texts_join_their_segments(void)
+{
+    enum { LONG = 1100, PAGES = (LONG + KER_PAGE - 1) / KER_PAGE };
+    static const int tail[] = { LONG, 1, 5, 60 };              /* how the last 120 cells are fed */
+    const ker_backend *b = ker_cpu();
+    model *m = model_new(&specs[3]);
+    config *g = malloc(sizeof *g);
+    config_make(g, m, &settings[0]);
+    int32_t tok[LONG], cell[LONG], page[PAGES];
+    for (int i = 0; i < LONG; i++) { tok[i] = tokens[i % N_TOK]; cell[i] = i; }
+    for (int i = 0; i < PAGES; i++) page[i] = PAGES - 1 - i;
+    ker_seq seq = { page, PAGES };
+    float first[VOCAB];
+    reference(m, g, false, LONG, &want);
+    for (int threads = 1; threads <= 3; threads++)
+        for (int i = 0; i < 4; i++) {
+            ker_dev *d = dev_new(m, threads);
+            ker_ctx *c;
+            ker_kv *kv;
+            ker_out o = { 0 };
+            CHECK_INT(b->ctx_new(d, LONG, 0, NULL, &c, err), 0);
+            CHECK_INT(b->kv_new(d, KER_KV_F32, PAGES, &kv, err), 0);
+            CHECK_INT(b->cfg_put(c, 0, &g->c, err), 0);
+            for (int t = 0, n; t < LONG; t += n) {
+                n = i == 0 ? LONG : t < LONG - 120 ? LONG - 120 : tail[i];
+                if (n > LONG - t) n = LONG - t;
+                ker_batch batch = { .n = n, .token = tok + t, .pos = cell + t, .cell = cell + t, .seqs = &seq, .n_seq = 1 };
+                CHECK_INT(forward(c, kv, m, &batch, &o), 0);
+            }
+            if (threads == 1 && i == 0) memcpy(first, o.logits, sizeof first);
+            CHECK_MSG(!memcmp(first, o.logits, sizeof first), "%d threads, the end in pieces of %d", threads, tail[i]);
+            b->kv_free(kv);
+            b->ctx_free(c);
+            b->close(d);
+        }
+    double bad = 0, top = 0;
+    for (int i = 0; i < VOCAB; i++) {
+        bad = fmax(bad, fabs((double)first[i] - want.logits[i]));
+        top = fmax(top, fabs((double)want.logits[i]));
+    }
+    CHECK_MSG(bad < 2e-5 * top, "off by %.3g of the largest logit", bad / top);
     free(g);
     model_free(m);
 }
@@ -739,6 +787,7 @@ int main(void)
     RUN(bits_do_not_depend_on_the_instruction_set);
     RUN(narrow_cells_stay_close);
     RUN(sequences_share_a_batch);
+    RUN(long_texts_join_their_segments);
     RUN(nan_scores_give_valid_ids);
     RUN(cancel_stops_soon);
     RUN(wrong_things_are_refused);

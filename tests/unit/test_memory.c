@@ -254,7 +254,7 @@ static bool bounded(void *user, const mem_word *w)
 static void words_of_random_bytes_stay_inside(void)
 {
     uint64_t x = 88172645463325252u;
-    for (int round = 0; round < 3000; round++) {
+    for (int round = 0; round < (getenv("QUORUM_LONG") ? 100000 : 3000); round++) {
         char b[400];
         x ^= x << 13; x ^= x >> 7; x ^= x << 17;
         size_t n = x % sizeof b;
@@ -630,6 +630,37 @@ static void two_processes_write_one_file(void)
     mem_close(s);
 }
 
+static void many_processes_make_one_file(void)
+{
+    char *path = file("fresh.db");
+    int fd[2];
+    CHECK(pipe(fd) == 0);
+    pid_t p[6];
+    for (int k = 0; k < 6; k++)
+        if ((p[k] = fork()) == 0) {
+            char c;
+            int64_t id;
+            mem_store *s;
+            close(fd[1]);
+            if (read(fd[0], &c, 1) != 0) _exit(4);      /* all start when the parent closes its end */
+            if (mem_open(path, &s, err)) { fprintf(stderr, "%s\n", err); _exit(2); }
+            if (mem_conversation_new(s, "mine", &id, err)) { fprintf(stderr, "%s\n", err); _exit(3); }
+            mem_close(s);
+            _exit(0);
+        }
+    close(fd[0]);
+    close(fd[1]);
+    for (int k = 0; k < 6; k++) {
+        int st;
+        waitpid(p[k], &st, 0);
+        CHECK_INT(st, 0);
+    }
+    mem_store *s = open_at(path);
+    CHECK_INT(raw(s, "SELECT count(*) FROM conversation"), 6);
+    OK(mem_check(s, err));
+    mem_close(s);
+}
+
 struct writer { mem_store *s; int64_t c; int bad; };
 static void *write_some(void *user)
 {
@@ -680,6 +711,7 @@ int main(void)
     RUN(a_read_only_file_is_refused_unchanged);
     RUN(a_full_disk_loses_nothing);
     RUN(two_processes_write_one_file);
+    RUN(many_processes_make_one_file);
     RUN(any_thread_may_call);
     char *rm = q_printf("rm -rf '%s'", dir);
     int rc = system(rm);

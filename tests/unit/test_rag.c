@@ -1,5 +1,6 @@
 /* rag: chunks of Markdown and of random bytes, what counts as text, the score and its threshold (the manual answers
  * what it is about and nothing else), budget, explanation, folders with links and loops. */
+#include "agent/agent.h"
 #include "engine/engine.h"
 #include "rag/rag.h"
 #include "tests/test.h"
@@ -76,7 +77,7 @@ static void chunks_of_random_bytes_cover_and_stay_inside(void)
 {
     uint64_t x = 88172645463325252u;
     static const char *const bits[] = {"# ", "\n", "\n\n", "```", "~~~", "===", "---", "word ", ". ", "\xD0\xB6", "\xF0\x9F\x98\x80", "#", " ", "\r\n", "a"};
-    for (int round = 0; round < 1500; round++) {
+    for (int round = 0; round < (getenv("QUORUM_LONG") ? 30000 : 1500); round++) {
         q_buf b = {0};
         x ^= x << 13; x ^= x >> 7; x ^= x << 17;
         size_t want = x % 9000;
@@ -177,7 +178,7 @@ static void the_manual_answers_what_it_is_about(void)
     mem_close(s);
 }
 
-static void the_manual_names_every_knob(void)
+static void the_manual_names_every_knob_and_command(void)
 {
     static const char *const files[] = {"docs/manual.md", "docs/manual.ru.md"};
     for (int f = 0; f < 2; f++) {
@@ -188,6 +189,13 @@ static void the_manual_names_every_knob(void)
         const q_knob *rows[2] = {eng_knobs(&n[0]), rag_knobs(&n[1])};
         for (int t = 0; t < 2; t++)
             for (int i = 0; i < n[t]; i++) CHECK_MSG(b.p && strstr(b.p, rows[t][i].name), "%s says nothing of %s", files[f], rows[t][i].name);
+        int n_commands;
+        const agt_command *c = agt_commands(&n_commands);
+        for (int i = 0; i < n_commands; i++) {
+            char *name = q_printf("/%s", c[i].name);
+            CHECK_MSG(b.p && strstr(b.p, name), "%s says nothing of %s", files[f], name);
+            free(name);
+        }
         q_buf_free(&b);
         free(path);
     }
@@ -475,7 +483,7 @@ int main(void)
     RUN(chunks_of_random_bytes_cover_and_stay_inside);
     RUN(knobs_take_what_the_table_allows);
     RUN(the_manual_answers_what_it_is_about);
-    RUN(the_manual_names_every_knob);
+    RUN(the_manual_names_every_knob_and_command);
     RUN(everyday_questions_feed_nothing);
     RUN(a_note_is_fed_to_questions_about_it);
     RUN(budget_count_and_repeats_cut_with_a_reason);

@@ -152,8 +152,10 @@ int prompt_build(agt *a, const mem_messages *path, const rag_result *r, eng_toke
                 from++;
             while (from < last && path->v[from].role != MEM_USER);
         } else {
-            rc = q_fail(err, Q_RANGE, _("the question takes %d tokens and the context holds %d: shorten it, or /set context.length %d"),
-                        out->n, size, out->n + 1024);
+            int more = out->n + 1024;
+            rc = more <= eng_model_info(a->model)->n_ctx_train
+                ? q_fail(err, Q_RANGE, _("the question takes %d tokens and the context holds %d: shorten it, or /set context.length %d"), out->n, size, more)
+                : q_fail(err, Q_RANGE, _("the question takes %d tokens and the context holds %d, about all that this model was trained for: shorten it"), out->n, size);
             break;
         }
     }

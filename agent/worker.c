@@ -87,6 +87,9 @@ void worker_publish(agt *a)
     a->shown = copy;
     agt_status *s = &a->st;
     snprintf(s->model, sizeof s->model, "%s", info->name);
+    char *cut = info->carved ? strstr(s->model, " carved ") : NULL;   /* how it was cut is /model's to tell */
+    if (cut)
+        cut[strlen(" carved")] = 0;
     snprintf(s->label, sizeof s->label, "%s", eng_config_label(a->cfg, &b));
     snprintf(s->languages, sizeof s->languages, "%s", info->languages ? info->languages : "");
     s->loaded = true;

@@ -29,7 +29,7 @@ typedef struct seen {                    /* what the events said since the last 
     int passages;
 } seen;
 
-static void seen_clear(seen *s)
+__attribute__((unused)) static void seen_clear(seen *s)
 {
     q_buf_free(&s->text);
     q_buf_free(&s->notes);
@@ -107,7 +107,7 @@ static bool wait_for(agt *a, seen *s, enum agt_event_kind kind, int number, int 
     return false;
 }
 
-static void settle(agt *a, seen *s)      /* until nothing runs */
+__attribute__((unused)) static void settle(agt *a, seen *s)      /* until nothing runs */
 {
     int64_t end = q_now_ns() + 20000000000;
     for (int quiet = 0; quiet < 5 && q_now_ns() < end;) {
@@ -122,7 +122,7 @@ static void settle(agt *a, seen *s)      /* until nothing runs */
     }
 }
 
-static int first_of(const seen *s, int kind)
+__attribute__((unused)) static int first_of(const seen *s, int kind)
 {
     for (int i = 0; i < s->n; i++)
         if (s->kind[i] == kind)
@@ -130,7 +130,7 @@ static int first_of(const seen *s, int kind)
     return -1;
 }
 
-static agt *help_open(const char *db, int n_set, const char *const *set, seen *s)
+__attribute__((unused)) static agt *help_open(const char *db, int n_set, const char *const *set, seen *s)
 {
     char err[Q_ERRLEN];
     agt *a = NULL;

@@ -211,6 +211,7 @@ void agt_close(agt *a)
     free(a->setting);
     free(a->model_path);
     free(a->load_error);
+    free(a->place_text);
     free(a->knob);
     free(a->knob_room);
     eng_tokens_free(&a->timeline);
@@ -304,10 +305,19 @@ void agt_keep_place(agt *a, int64_t scroll, const char *draft)
 {
     pthread_mutex_lock(&a->mu);
     int64_t chat = a->st.chat;
-    if (!chat)
-        setting_put_locked(a, "draft.new", draft ? draft : "");
+    const char *text = draft ? draft : "";
+    bool same = a->place_text && a->place_chat == chat && a->place_scroll == scroll && strcmp(a->place_text, text) == 0;
+    if (!same) {                         /* front ends call this on a timer: the disk is touched only when it matters */
+        free(a->place_text);
+        a->place_text = q_strdup(text);
+        a->place_chat = chat;
+        a->place_scroll = scroll;
+        if (!chat)
+            setting_put_locked(a, "draft.new", text);
+    }
     pthread_mutex_unlock(&a->mu);
-    room_post(a, JOB_PLACE, chat, scroll, draft ? draft : "", NULL);
+    if (!same)
+        room_post(a, JOB_PLACE, chat, scroll, text, NULL);
 }
 
 static bool busy_locked(const agt *a)

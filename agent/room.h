@@ -116,6 +116,8 @@ struct agt {
     setting *setting; int n_setting, cap_setting;
     rag_result *why;                     /* of the last search */
     int64_t why_message;
+    int64_t place_chat, place_scroll;    /* what agt_keep_place kept last */
+    char *place_text;
     int dropped;                         /* messages of the branch that the last prompt left out */
     int reserve;                         /* tokens kept free for the reply in the last prompt */
 

@@ -155,7 +155,7 @@ int kv_extend(kv_pool *p, kv_line *line, int count)
 {
     int part = line->n % KER_PAGE, need = (line->n + count + KER_PAGE - 1) / KER_PAGE;
     if (part && count > 0) {
-        int old = line->page[line->n_page - 1];
+        int tail = line->n / KER_PAGE, old = line->page[tail];
         page *g = &p->pages[old];
         if (g->refs > 1 || g->n > part) {
             int id = take(p);
@@ -169,7 +169,7 @@ int kv_extend(kv_pool *p, kv_line *line, int count)
             c->refs = refs;
             c->used = used;
             c->n = part;
-            line->page[line->n_page - 1] = id;
+            line->page[tail] = id;
             drop_pages(p, &(int32_t){ old }, 1);
         }
     }

@@ -36,6 +36,9 @@ static void mul_q6k(ARGS)
 }
 static void mul_iq4xs(ARGS)
 {
+#define CALL(nr) dec_iq4xs(w, act, act_stride, nr, o0, o1, y, y_stride)
+    BY_N(CALL)
+#undef CALL
     gemm(w, act, act_stride, n, o0, o1, y, y_stride, scratch, 256, 136, 128, tile_iq4xs, NULL, run_iq4xs);
 }
 static void mul_q80(ARGS)

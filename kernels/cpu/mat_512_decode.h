@@ -247,6 +247,58 @@ INLINE void dec_q6k(const mat *w, const void *act, int64_t act_stride, const int
     }
 }
 
+/* IQ4_XS: lane L of 128 bits is one sub-block; its sums are too large for words, so the scales meet them as dwords. */
+INLINE void dec_iq4xs(const mat *w, const void *act, int64_t act_stride, const int nr, int64_t o0, int64_t o1,
+                      float *y, int64_t y_stride)
+{
+    const __m512i nib = _mm512_set1_epi8(15), z = _mm512_setzero_si512(), less = _mm512_set1_epi8((char)128);
+    const __m512i table = _mm512_broadcast_i32x4(load16(iq4_plus_128));
+    const __m512i lanes0 = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+    const __m512i lanes1 = _mm512_add_epi32(lanes0, _mm512_set1_epi32(4));
+    const __m256i by4 = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28), by2 = _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14);
+    const int64_t far = ahead(w);
+    const uint8_t *row[16];
+    for (int64_t o = o0; o < o1; o += 16) {
+        __mmask16 live = rows16(w, o, o1, row);
+        __m512 acc[4];
+        EACH(r) acc[r] = _mm512_setzero_ps();
+        for (int64_t b = 0, at = 0; at < w->row_bytes; b++, at += 136) {
+            __m512i a[4][4], c[4][2], u[4][4];
+            EACH(r) UNROLL for (int h = 0; h < 2; h++) {  /* 16 low, 16 high elements of each sub-block */
+                __m512i x = load64(ROW(r) + 256 * b + 128 * h), v = load64(ROW(r) + 256 * b + 128 * h + 64);
+                a[r][2 * h] = _mm512_shuffle_i32x4(x, v, 0x88);
+                a[r][2 * h + 1] = _mm512_shuffle_i32x4(x, v, 0xdd);
+                c[r][h] = _mm512_sub_epi32(z, dpb(dpb(z, less, a[r][2 * h]), less, a[r][2 * h + 1]));
+            }
+            UNROLL for (int q = 0; q < 4; q++) {
+                __m512i p[4][4];
+                UNROLL for (int g = 0; g < 4; g++) {
+                    const uint8_t *s = row[4 * q + g] + at;
+                    fetch(s + far, 136);
+                    __m256i low = _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(dword_bits(s + 4)), by4), _mm256_set1_epi32(15));
+                    __m256i high = _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(half_bits(s + 2)), by2), _mm256_set1_epi32(3));
+                    __m512i sc = _mm512_castsi256_si512(_mm256_sub_epi32(_mm256_or_si256(low, _mm256_slli_epi32(high, 4)), _mm256_set1_epi32(32)));
+                    EACH(r) p[r][g] = z;
+                    UNROLL for (int h = 0; h < 2; h++) {
+                        __m512i x = load64(s + 8 + 64 * h), by = _mm512_permutexvar_epi32(h ? lanes1 : lanes0, sc);
+                        __m512i lo = _mm512_shuffle_epi8(table, _mm512_and_si512(x, nib));
+                        __m512i hi = _mm512_shuffle_epi8(table, _mm512_and_si512(_mm512_srli_epi16(x, 4), nib));
+                        EACH(r) p[r][g] = _mm512_add_epi32(p[r][g], _mm512_mullo_epi32(by, dpb(dpb(c[r][h], lo, a[r][2 * h]), hi, a[r][2 * h + 1])));
+                    }
+                }
+                EACH(r) u[r][q] = fold4(p[r][0], p[r][1], p[r][2], p[r][3]);
+            }
+            __m512 d = halves16(row, at);
+            EACH(r) {
+                __m512i isum = fold_lanes(fold_lanes(u[r][0], u[r][1]), fold_lanes(u[r][2], u[r][3]));
+                __m512 da = _mm512_set1_ps(mat_q8_256(ROW(r), w->n_in).d[b]);
+                acc[r] = _mm512_fmadd_ps(_mm512_mul_ps(d, da), _mm512_cvtepi32_ps(isum), acc[r]);
+            }
+        }
+        EACH(r) _mm512_mask_storeu_ps(y + r * y_stride + o, live, acc[r]);
+    }
+}
+
 /* Q8_0: two rows a vector; w + 128 is unsigned, the sums start from -128 * (the four activations). */
 INLINE void dec_q80(const mat *w, const void *act, int64_t act_stride, const int nr, int64_t o0, int64_t o1,
                     float *y, int64_t y_stride)

@@ -216,12 +216,34 @@ static void tile_iq4nl(tile32 *t, const uint8_t *const row[16], int64_t at) { ti
 
 /* ---- the products of one tile with nr activation rows ---- */
 
+/* Bytes to come, in equal shares. Rows of the next group lie together; of a wide matrix's only this panel's part
+ * would be wanted, but they are fetched whole where that is no more than a group's. */
+typedef struct fetcher { const char *p, *end; int64_t share; } fetcher;
+static fetcher fetcher_of(const mat *w, int64_t o, int64_t panel_end, int64_t times)
+{
+    int64_t rows = w->n_out - o < 16 * GROUP ? w->n_out - o : 16 * GROUP;
+    fetcher f = { 0 };
+    if (rows <= 0 || panel_end < w->row_bytes || w->n_in > PANEL)
+        return f;
+    f.p = (const char *)w->data + o * w->row_bytes;
+    f.end = f.p + rows * w->row_bytes;
+    f.share = (rows * w->row_bytes / times + 64) & ~(int64_t)63;
+    return f;
+}
+INLINE void fetch_some(fetcher *f)
+{
+    const char *stop = f->end - f->p < f->share ? f->end : f->p + f->share;
+    for (; f->p < stop; f->p += 64)
+        _mm_prefetch(f->p, _MM_HINT_T1);
+}
+
 typedef struct panel {             /* the same for every tile and row of one panel */
     int64_t stride, y_stride;      /* bytes; floats */
     int64_t d_at, sum16_at, sum32_at;   /* offsets in a prepared row, of this panel's first block */
     int n_block;
     int first;                     /* y holds nothing yet */
     int less;                      /* what the bytes are too large by */
+    fetcher *next;                 /* what to bring into the second cache meanwhile */
 } panel;
 
 INLINE __m512i four(const char *p) { int32_t v; memcpy(&v, p, 4); return _mm512_set1_epi32(v); }
@@ -237,6 +259,7 @@ INLINE void kernel256(const tile256 *t, const char *act, const panel *p, float *
     for (int b = 0; b < p->n_block; b++, t++) {
         __m512i sum[MAX_R];
         const char *q = act + 256 * b;
+        fetch_some(p->next);
         UNROLL_R(r) sum[r] = _mm512_setzero_si512();
         for (int j = 0; j < 256 / sub; j++) {
             __m512i dot[MAX_R];
@@ -273,6 +296,7 @@ INLINE void kernel32(const tile32 *t, const char *act, const panel *p, float *y,
     for (int b = 0; b < p->n_block; b++, t++) {
         __m512i dot[MAX_R];
         const char *q = act + 32 * b, *s = act + p->sum32_at + 4 * b;
+        fetch_some(p->next);
         UNROLL_R(r) dot[r] = has_min ? _mm512_setzero_si512() : _mm512_mullo_epi32(_mm512_set1_epi32(-p->less), four(s + r * p->stride));
         UNROLL for (int k = 0; k < 8; k++) {
             __m512i w = _mm512_loadu_si512(t->w[k]);
@@ -313,27 +337,6 @@ ALL_R(K256, run_iq4xs, 32, 0)
 ALL_R(K32, run_less32, 32, 0)
 ALL_R(K32, run_min32, 32, 1)
 
-/* Bytes to come, in equal shares. Rows of the next group lie together; of a wide matrix's only this panel's part
- * would be wanted, but they are fetched whole where that is no more than a group's. */
-typedef struct fetcher { const char *p, *end; int64_t share; } fetcher;
-static fetcher fetcher_of(const mat *w, int64_t o, int64_t panel_end, int times)
-{
-    int64_t rows = w->n_out - o < 16 * GROUP ? w->n_out - o : 16 * GROUP;
-    fetcher f = { 0 };
-    if (rows <= 0 || panel_end < w->row_bytes || w->n_in > PANEL)
-        return f;
-    f.p = (const char *)w->data + o * w->row_bytes;
-    f.end = f.p + rows * w->row_bytes;
-    f.share = (rows * w->row_bytes / times + 64) & ~(int64_t)63;
-    return f;
-}
-static void fetch_some(fetcher *f)
-{
-    const char *stop = f->end - f->p < f->share ? f->end : f->p + f->share;
-    for (; f->p < stop; f->p += 64)
-        _mm_prefetch(f->p, _MM_HINT_T1);
-}
-
 /* ---- panels, groups of tiles, groups of rows ---- */
 
 static void gemm(const mat *w, const void *act, int64_t act_stride, int n, int64_t o0, int64_t o1, float *y,
@@ -354,8 +357,9 @@ static void gemm(const mat *w, const void *act, int64_t act_stride, int n, int64
         for (int64_t g = o0; g < o1; g += 16 * GROUP) {
             int n_tile = (int)((o1 - g < 16 * GROUP ? o1 - g : 16 * GROUP) + 15) / 16;
             __mmask16 live[GROUP];
-            /* The next group's bytes come into the second cache a little after each kernel. */
-            fetcher next = fetcher_of(w, g + 16 * GROUP, (b0 + p.n_block) * bytes, parts * n_tile);
+            /* The next group's bytes come into the second cache with each block multiplied. */
+            fetcher next = fetcher_of(w, g + 16 * GROUP, (b0 + p.n_block) * bytes, (int64_t)parts * n_tile * p.n_block);
+            p.next = &next;
             for (int t = 0; t < n_tile; t++) {
                 const uint8_t *row[16];
                 char *to = (char *)scratch + t * p.n_block * tile_bytes;
@@ -372,11 +376,9 @@ static void gemm(const mat *w, const void *act, int64_t act_stride, int n, int64
             }
             for (int i = 0, r = 0; i < parts; i++) {
                 int nr = (n - r + parts - i - 1) / (parts - i);
-                for (int t = 0; t < n_tile; t++) {
-                    fetch_some(&next);
+                for (int t = 0; t < n_tile; t++)
                     run[nr]((char *)scratch + t * p.n_block * tile_bytes, a0 + r * act_stride, &p,
                             y + r * y_stride + g + 16 * t, live[t]);
-                }
                 r += nr;
             }
         }

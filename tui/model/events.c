@@ -198,7 +198,11 @@ void tui_app_event(tui_app *app, agt_event *e)
         break;
     case AGT_EV_OPENED: opened(app, e); break;
     case AGT_EV_SENT:
-        if (e->message) { tui_tr_add(&app->tr, e->message); app->tr.follow = true; }
+        if (e->message) {
+            tui_tr_add(&app->tr, e->message);
+            app->tr.follow = true;
+            agt_ask_chats(app->a);          /* a new conversation, or a newer one */
+        }
         break;
     case AGT_EV_RETRIEVAL:
         retrieval_free(&app->ret);

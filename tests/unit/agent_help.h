@@ -3,18 +3,29 @@
 #ifndef AGENT_HELP_H
 #define AGENT_HELP_H
 #include "agent/agent.h"
+#include "tests/engine_util.h"
 #include "tests/test.h"
 
 #include <poll.h>
 #include <unistd.h>
 
+static char *help_path;
+static pid_t help_owner;
+static void help_remove(void)
+{
+    if (help_path && getpid() == help_owner)         /* not a child of it */
+        unlink(help_path);
+}
+
+/* The checked-in golden model, unpacked once a process. */
 static const char *help_model(void)
 {
-    static const char *const at[] = { "tests/golden/engine/qwen3moe/model.gguf", "../shared/data/golden/qwen3moe/model.gguf" };
-    for (size_t i = 0; i < 2; i++)
-        if (access(at[i], R_OK) == 0)
-            return at[i];
-    return NULL;
+    if (!help_path) {
+        help_path = util_model("qwen3moe");
+        help_owner = getpid();
+        atexit(help_remove);
+    }
+    return access(help_path, R_OK) == 0 ? help_path : NULL;
 }
 
 typedef struct seen {                    /* what the events said since the last clear */

@@ -477,7 +477,7 @@ static void passages_are_fed(void)
         return;
     agt_submit(a, add);
     settle(a, &s);
-    CHECK(s.notes.p && strstr(s.notes.p, "1 files added"));
+    CHECK(s.notes.p && strstr(s.notes.p, "1 file added (1 passage)"));
     agt_submit(a, "Who calibrated the zarnith lamp?");
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
     CHECK_INT(s.passages, 1);

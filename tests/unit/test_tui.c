@@ -313,8 +313,8 @@ static void pages(void)
     m->differs_at = 0;                               /* an empty answer differs from its sibling at once: not shown so */
     ev((agt_event){ .kind = AGT_EV_BEGIN, .message = m });
     CHECK(app.over == FOCUS_COMPOSER);
-    ev((agt_event){ .kind = AGT_EV_TOKEN, .text = q_strdup("the sky ") });
-    ev((agt_event){ .kind = AGT_EV_TOKEN, .text = q_strdup("glows"), .differs = true });
+    ev((agt_event){ .kind = AGT_EV_TOKEN, .text = q_strdup("the sky") });
+    ev((agt_event){ .kind = AGT_EV_TOKEN, .text = q_strdup(" glows"), .differs = true });
     CHECK(on_screen("the sky ≠glows"));
     tui_app_help(&app);                              /* opened while it runs: it stays */
     ev((agt_event){ .kind = AGT_EV_BEGIN, .message = fake_message(5, AGT_ASSISTANT, "") });

@@ -59,5 +59,7 @@ void tui_lang(const char *lang)
         free(dir);
     }
     bool ru = lang && strcmp(lang, "ru") == 0 ? true : lang && strcmp(lang, "en") == 0 ? false : russian;
+    /* The C library's own sentences ("No such file") follow the same choice, whatever LANGUAGE says. */
+    bindtextdomain("libc", ru ? "/usr/share/locale" : "/nonexistent");
     textdomain(ru ? "quorum" : "quorum-en");      /* a domain without a catalogue: the text in the code */
 }

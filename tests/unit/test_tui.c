@@ -379,6 +379,25 @@ static void low_panel(void)
     tui_app_free(&app);
 }
 
+/* A new conversation gets its number with its first question; what opens under that number later is the same one. */
+static void new_chat(void)
+{
+    begin();
+    ev((agt_event){ .kind = AGT_EV_OPENED, .id = 0 });
+    fake.st.chat = 5;
+    answer(1, "because");
+    ev((agt_event){ .kind = AGT_EV_RETRIEVAL, .id = 2, .retrieval = fake_retrieval() });
+    keys_in("half a senten");
+    ev((agt_event){ .kind = AGT_EV_OPENED, .id = 5, .draft = q_strdup("") });
+    CHECK(app.has_ret);
+    CHECK_STR(app.ed.b.p, "half a senten");
+    agt_message *m = fake_message(7, AGT_USER, "the \1lamp\2 of\nKerrin");
+    ev((agt_event){ .kind = AGT_EV_FOUND, .message = m, .n_messages = 1 });
+    CHECK(on_screen("the lamp of Kerrin"));          /* what matched is coloured; its marks are not shown */
+    tui_app_free(&app);
+    CHECK_STR(strerror(2), "No such file or directory");   /* English where the interface is, whatever LANGUAGE says */
+}
+
 static void language(void)
 {
     begin();
@@ -557,6 +576,7 @@ int main(void)
     RUN(pages);
     RUN(panels);
     RUN(low_panel);
+    RUN(new_chat);
     RUN(language);
     RUN(scrolling);
     RUN(wrap_cost);

@@ -62,6 +62,12 @@ static const char *const steps[] = {
     " evidence REAL NOT NULL, bm25 REAL NOT NULL, tokens INTEGER NOT NULL,"
     " PRIMARY KEY(message, rank)) STRICT, WITHOUT ROWID;"
     "CREATE INDEX retrieval_ref ON retrieval(kind, ref);",
+
+    /* 4: questions that wait behind a running answer, and conversations of one question that a script asked. */
+    "CREATE TABLE pending("
+    " id INTEGER PRIMARY KEY AUTOINCREMENT, conversation INTEGER NOT NULL, edits INTEGER NOT NULL, created INTEGER NOT NULL,"
+    " text TEXT NOT NULL, owner TEXT NOT NULL) STRICT;"
+    "ALTER TABLE conversation ADD COLUMN once INTEGER NOT NULL DEFAULT 0;",
 };
 const int store_schema_version = (int)(sizeof steps / sizeof *steps);
 

@@ -10,11 +10,11 @@
 int64_t pending_ticket(agt *a, int64_t edits, const char *text)
 {
     pthread_mutex_lock(&a->mu);
-    bool waits = a->running || a->todo.first;
+    bool waits = !a->once && (a->running || a->todo.first);
     int64_t ticket = waits ? ++a->tickets : 0, chat = a->st.chat;
     if (waits) {
         waiting *w = q_alloc(sizeof *w);
-        *w = (waiting){ .next = a->waiting, .ticket = ticket, .chat = chat, .edits = edits };
+        *w = (waiting){ .next = a->waiting, .ticket = ticket, .chat = chat, .edits = edits, .say = a->answering };
         a->waiting = w;
     }
     pthread_mutex_unlock(&a->mu);
@@ -37,7 +37,7 @@ void pending_keep(agt *a, int64_t ticket, const char *text)
     char err[Q_ERRLEN];
     pthread_mutex_lock(&a->mu);
     waiting *w = find(a, ticket);
-    bool needed = w && !w->placed;
+    bool needed = w && !w->placed, say = w && w->say;
     int64_t chat = w ? w->chat : 0, edits = w ? w->edits : -1, row = 0;
     pthread_mutex_unlock(&a->mu);
     if (!needed)
@@ -55,7 +55,7 @@ void pending_keep(agt *a, int64_t ticket, const char *text)
     pthread_mutex_unlock(&a->mu);
     if (placed)                          /* its turn came meanwhile */
         mem_pending_drop(a->store, row, err);
-    else
+    else if (say)
         room_note(a, AGT_INFO, _("kept; it is asked when the present answer ends"));
 }
 

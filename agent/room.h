@@ -48,7 +48,7 @@ typedef struct jobs { job *first, *last; } jobs;
 typedef struct waiting {                 /* a question behind a running answer; see pending.c */
     struct waiting *next;
     int64_t ticket, chat, edits, row;    /* row 0: not stored yet */
-    bool placed;
+    bool placed, say;                    /* say: it waits for an answer, which can take long */
 } waiting;
 
 enum edit_kind { EDIT_SET, EDIT_NUDGE, EDIT_TOGGLE };

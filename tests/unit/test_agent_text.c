@@ -84,8 +84,8 @@ static void first_difference(void)
 
 static void titles(void)
 {
-    char *t = title_of("  short\nsecond"), *l = title_of("a rather long first question that goes on and on and on, for quite a while indeed"),
-         *r = title_of("оченьдлинноесловобезпробеловкотороенигдененельзяразорватьпополам");
+    char *t = turn_title("  short\nsecond"), *l = turn_title("a rather long first question that goes on and on and on, for quite a while indeed"),
+         *r = turn_title("оченьдлинноесловобезпробеловкотороенигдененельзяразорватьпополам");
     CHECK_STR(t, "short");
     CHECK(strlen(l) < 70 && strstr(l, "…") && q_utf8_valid(r, strlen(r)));
     free(t);

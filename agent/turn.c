@@ -12,6 +12,9 @@
 
 enum part { PART_START, PART_THINK, PART_AFTER, PART_TEXT };
 
+/* An answer repeats itself when its last 8 or more repetitions of one period of 2 to 64 tokens fill more than 256 tokens. */
+enum { LOOP_PERIOD = 64, LOOP_TIMES = 8, LOOP_TOKENS = 256 };
+
 typedef struct turn {
     agt *a;
     int64_t reply;
@@ -26,6 +29,8 @@ typedef struct turn {
     const char *compare;                 /* text of the sibling to compare with, or NULL */
     int differs_at;
     bool hit_stop;
+    int32_t tail[LOOP_PERIOD];           /* the last tokens, a ring */
+    int same[LOOP_PERIOD + 1];           /* [p] how many tokens on end equalled the one p before */
     int64_t saved_ns, last_ns;
 } turn;
 
@@ -190,6 +195,31 @@ static bool between(turn *t, bool *resync)
     }
 }
 
+/* Counts token number t->n; true when it closes a loop. */
+static bool loops(turn *t, int32_t token)
+{
+    int at = t->n - 1;
+    bool loop = false;
+    for (int p = 2; p <= LOOP_PERIOD && p <= at; p++) {
+        t->same[p] = t->tail[(at - p) % LOOP_PERIOD] == token ? t->same[p] + 1 : 0;
+        int run = t->same[p] + p;
+        loop |= run >= LOOP_TIMES * p && run > LOOP_TOKENS;
+    }
+    t->tail[at % LOOP_PERIOD] = token;
+    return loop;
+}
+
+/* Small models get caught; a large one that repeats itself has mostly been asked to. */
+static bool loop_guard(agt *a)
+{
+    q_buf b = { 0 };
+    const char *v = knobs_agent_value(a, "sampler.loop_stop", &b);
+    const eng_info *info = eng_model_info(a->model);
+    bool on = strcmp(v, "on") == 0 || (strcmp(v, "auto") == 0 && (info->carved || info->params < 3000000000u));
+    q_buf_free(&b);
+    return on;
+}
+
 static char *config_json(const turn *t)
 {
     char seed[32], err[Q_ERRLEN];
@@ -272,6 +302,7 @@ static enum mem_status generate(turn *t, const char **finish, char *err)
             break;
         eng_sampler_accept(a->sampler, c.token);
         one_token(t, &c);
+        bool loop = loops(t, c.token);
         if (t->hit_stop) {
             *finish = "stop string";
             break;
@@ -288,6 +319,12 @@ static enum mem_status generate(turn *t, const char **finish, char *err)
         }
         if (rc < 0)
             return MEM_FAILED;
+        if (loop && loop_guard(a)) {
+            room_note(a, AGT_WARN, ngettext("the answer repeats itself; stopped after %d token; sampler.repeat_penalty or more experts help",
+                                            "the answer repeats itself; stopped after %d tokens; sampler.repeat_penalty or more experts help", (unsigned long)t->n), t->n);
+            *finish = "loop";
+            break;
+        }
         int max = atoi(eng_config_get(a->cfg, "sampler.max_tokens", &b));
         if (max > 0 && t->n >= max) {
             *finish = "max_tokens";

@@ -3,6 +3,7 @@
 #include "tests/unit/agent_help.h"
 
 #include "engine/engine.h"
+#include "tests/engine_util.h"
 #include "memory/memory.h"
 
 #include <fcntl.h>
@@ -405,6 +406,132 @@ static void models_change_safely(void)
     agt_close(a);
 }
 
+/* With a penalty that is a reward the model falls into a loop: stopped above 256 tokens, and not where the guard is off. */
+static void loops_are_stopped(void)
+{
+    static const char *const set[] = { "sampler.temperature=0", "sampler.repeat_penalty=0.1", "sampler.max_tokens=600", "memory.on=off", "context.length=1024" };
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 5, set, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    agt_submit(a, "the fox");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 30000));
+    int n = s.last ? s.last->n_tokens : 0;
+    bool said = s.notes.p && strstr(s.notes.p, "repeats itself");
+    CHECK_MSG(said && n > 256 && n < 600, "%d tokens, notes %s", n, s.notes.p ? s.notes.p : "");
+    CHECK(s.last && s.last->state == AGT_DONE);
+    seen_clear(&s);
+    agt_submit(a, "/set sampler.loop_stop off");
+    agt_again(a, 0, "experts.k=4");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 30000));
+    CHECK(s.last && s.last->n_tokens == 600 && !(s.notes.p && strstr(s.notes.p, "repeats itself")));
+    seen_clear(&s);
+    agt_close(a);
+}
+
+/* From agt_stop to the last token, and from agt_stop to the end of a prefill: the best of several, because other programs
+ * may hold the processor at one of them. Returns milliseconds. */
+static double stop_ms(agt *a, seen *s, enum agt_event_kind when, int number, const char *question, int mid_us)
+{
+    agt_submit(a, question);
+    if (!wait_for(a, s, when, number, 60000))
+        return 1e9;
+    usleep((useconds_t)mid_us);          /* into the middle of a token or of a chunk */
+    int64_t from = q_now_ns(), last = from;
+    agt_stop(a);
+    for (bool done = false; !done && q_now_ns() - from < 20000000000;) {
+        agt_event e;
+        while (!done && agt_next(a, &e)) {
+            if (e.kind == AGT_EV_TOKEN || (e.kind == AGT_EV_PREFILL && when == AGT_EV_PREFILL))
+                last = q_now_ns();
+            done = e.kind == AGT_EV_DONE;
+            seen_take(s, &e);
+        }
+        struct pollfd p = { .fd = agt_wake_fd(a), .events = POLLIN };
+        poll(&p, 1, 50);
+    }
+    CHECK(s->last && s->last->state == AGT_STOPPED);
+    settle(a, s);
+    return (double)(last - from) / 1e6;
+}
+
+static void stops_in_time(const char *model, int words, int mid_us)
+{
+    static const char *const set[] = { "sampler.temperature=1", "sampler.seed=7", "memory.on=off", "sampler.loop_stop=off", "context.length=4096" };
+    char err[Q_ERRLEN];
+    seen s = { 0 };
+    agt *a;
+    agt_options o = { .model = model, .db = ":memory:", .set = set, .n_set = 5 };
+    if (agt_open(&o, &a, err) < 0) {
+        CHECK_MSG(false, "%s", err);
+        return;
+    }
+    CHECK(wait_for(a, &s, AGT_EV_READY, 0, 30000));
+    q_buf b = { 0 };
+    double decode = 1e9, prefill = 1e9;
+    double worst = 0;
+    for (int i = 0; i < 5; i++) {
+        double ms = stop_ms(a, &s, AGT_EV_TOKEN, 5, "tell me everything about the sea", mid_us ? 2000 + 700 * i : 0);
+        decode = ms < decode ? ms : decode;
+        worst = ms > worst && ms < 1e8 ? ms : worst;
+    }
+    for (int i = 0; i < 5; i++) {
+        q_buf_clear(&b);
+        for (int w = 0; w < words; w++)
+            q_buf_printf(&b, "%s%d ", w % 3 ? "wave " : "sailor ", w * 7 + i);
+        agt_submit(a, "/new");           /* nothing of it is in the cache */
+        settle(a, &s);
+        double ms = stop_ms(a, &s, AGT_EV_PREFILL, 0, b.p, mid_us * (i + 1));
+        prefill = ms < prefill ? ms : prefill;
+        worst = ms > worst && ms < 1e8 ? ms : worst;
+    }
+    printf("# stopped in %.1f ms in decode, %.1f ms in prefill, at worst %.1f ms\n", decode, prefill, worst);
+    CHECK_MSG(decode < 50, "%.1f ms from agt_stop to the last token", decode);
+    CHECK_MSG(prefill < 50, "%.1f ms from agt_stop to the end of the prefill", prefill);
+    q_buf_free(&b);
+    seen_clear(&s);
+    agt_close(a);
+}
+
+static void stops_in_time_tiny(void) { stops_in_time(help_model(), 300, 0); }
+static char *big;
+static void stops_in_time_default(void) { stops_in_time(big, 500, 15000); }
+
+/* A long conversation in a short context goes on: what is left out is said, the newest turns stay. */
+static void short_context_goes_on(void)
+{
+    static const char *const set[] = { "context.length=512", "sampler.max_tokens=100", "sampler.seed=3", "memory.on=off", "chat.system=Be brief." };
+    char err[Q_ERRLEN];
+    seen s = { 0 };
+    agt *a;
+    agt_options o = { .model = big, .db = ":memory:", .set = set, .n_set = 5 };
+    CHECK_INT(agt_open(&o, &a, err), 0);
+    CHECK(wait_for(a, &s, AGT_EV_READY, 0, 30000));
+    int notes = 0;
+    for (int i = 0; i < 7; i++) {
+        char q[200];
+        snprintf(q, sizeof q, "Question %d: tell me something long about mountains, rivers and the people who live between them.", i);
+        seen_clear(&s);
+        agt_submit(a, q);
+        CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000));
+        CHECK_MSG(s.last && (s.last->state == AGT_DONE), "turn %d: %s", i, s.notes.p ? s.notes.p : "");
+        CHECK_INT(s.errors, 0);
+        int said = 0;
+        for (const char *p = s.notes.p; p && (p = strstr(p, "context is full")); p++)
+            said++;
+        CHECK(said <= 1);
+        notes += said;
+        CHECK(s.last && s.last->n_prompt <= 512);
+    }
+    CHECK_MSG(notes >= 1 && notes < 6, "said %d times in 7 turns", notes);    /* some are dropped at once, not one a turn */
+    agt_submit(a, "/context");
+    CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 5000));
+    CHECK_MSG(s.page && strstr(s.page, "left out of the prompt"), "%s", s.page ? s.page : "");
+    seen_clear(&s);
+    agt_close(a);
+}
+
 int main(void)
 {
     setenv("XDG_CONFIG_HOME", "/nonexistent", 1);
@@ -420,5 +547,13 @@ int main(void)
     RUN(scripts_stay_out_of_the_way);
     RUN(piped_text_does_not_drown_the_question);
     RUN(models_change_safely);
+    RUN(loops_are_stopped);
+    RUN(stops_in_time_tiny);
+    if ((big = util_default_model()) != NULL) {
+        RUN(stops_in_time_default);
+        RUN(short_context_goes_on);
+        free(big);
+    } else
+        SKIP("stops_in_time_default, short_context_goes_on", "quorum model fetch was not run");
     return TEST_END();
 }

@@ -93,6 +93,29 @@ static void titles(void)
     free(r);
 }
 
+/* The n-th of a period of p tokens; a stray token at `stray`. Returns after how many tokens the guard speaks, 0 = never. */
+static int caught(int p, int stray, int lead)
+{
+    turn t = { 0 };
+    for (int i = 0; i < 1500; i++) {
+        t.n++;
+        int32_t token = i < lead ? 1000 + i : i == stray ? 7777 : (i - lead) % p;
+        if (loops(&t, token))
+            return t.n;
+    }
+    return 0;
+}
+
+static void loops_are_found(void)
+{
+    CHECK_INT(caught(2, -1, 0), 257);    /* more than 256 tokens of it */
+    CHECK_INT(caught(1, -1, 0), 257);    /* one token for ever is a period of two as well */
+    CHECK_INT(caught(30, -1, 100), 357);
+    CHECK_INT(caught(64, -1, 0), 512);   /* eight times */
+    CHECK_INT(caught(65, -1, 0), 0);     /* longer periods are prose with a refrain */
+    CHECK_INT(caught(30, 200, 0), 200 + 1 + 257);    /* a stray token begins the count anew */
+}
+
 int main(void)
 {
     char err[Q_ERRLEN];
@@ -110,6 +133,7 @@ int main(void)
     RUN(cuts_do_not_matter);
     RUN(first_difference);
     RUN(titles);
+    RUN(loops_are_found);
     eng_config_free(room.cfg);
     eng_model_free(room.model);
     evq_close(&room.q);

@@ -87,16 +87,8 @@ static int check_set(agt *a, const char *s, char *err)
     return rc;
 }
 
-static void read_settings(agt *a)
-{
-    for (int i = 0; i < a->n_knob; i++)
-        if (a->knob_room[i] == KNOB_AGENT) {
-            char *v = mem_setting_get(a->store, a->knob[i]->name);
-            if (v)
-                setting_put_locked(a, a->knob[i]->name, v);
-            free(v);
-        }
-}
+/* All but the usual rates, which routing.c reads when a model asks for them: they are many and long. */
+static void read_setting(void *user, const char *name, const char *value) { setting_put_locked(user, name, value); }
 
 int agt_open(const agt_options *o, agt **out, char *err)
 {
@@ -125,7 +117,10 @@ int agt_open(const agt_options *o, agt **out, char *err)
         agt_close(a);
         return rc;
     }
-    read_settings(a);
+    if ((rc = mem_setting_each(a->store, "usual.", read_setting, a, err)) < 0) {
+        agt_close(a);
+        return rc;
+    }
     strings assign = { 0 }, notes = { 0 };
     knobs_read_ini(a, &assign, &notes);
     strings_free(&assign);               /* engine rows are read again when the model is there */
@@ -211,6 +206,7 @@ void agt_close(agt *a)
     free(a->setting);
     free(a->model_path);
     free(a->load_error);
+    free(a->full_name);
     free(a->place_text);
     free(a->knob);
     free(a->knob_room);

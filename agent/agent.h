@@ -195,6 +195,8 @@ int agt_knob_count(const agt *);
 const q_knob *agt_knob(const agt *, int i);
 const char *agt_knob_value(agt *, const q_knob *k, q_buf *buf);
 bool agt_knob_default(agt *, const q_knob *k);
+/* The numbers it may have for the model at hand; false: it takes none, or has nothing to act on. */
+bool agt_knob_range(agt *, const q_knob *k, double *min, double *max);
 const char *agt_effect_word(enum q_effect e);            /* "routing", translated */
 /* Completions of the word that ends at byte `at` of line: malloc'ed list of malloc'ed strings, *start = byte where the
  * word begins. NULL and *n = 0 when there are none. */

@@ -85,10 +85,19 @@ static void add(agt *a, const char *path)
     evq_push(&a->q, &end);
     if (rc < 0 && rc != Q_CANCEL)
         room_note(a, AGT_ERROR, "%s", err);
-    else
-        room_note(a, rc == Q_CANCEL ? AGT_WARN : AGT_INFO,
-                  rc == Q_CANCEL ? _("stopped: %d files added (%d passages), %d unchanged, %d skipped; /add takes the rest") :
-                                   _("%d files added (%d passages), %d unchanged, %d skipped"), p.added, p.chunks, p.unchanged, p.skipped);
+    else {
+        q_buf b = { 0 };
+        q_buf_printf(&b, ngettext("%d file added", "%d files added", (unsigned long)p.added), p.added);
+        q_buf_puts(&b, " (");
+        q_buf_printf(&b, ngettext("%d passage", "%d passages", (unsigned long)p.chunks), p.chunks);
+        q_buf_puts(&b, "), ");
+        q_buf_printf(&b, _("%d unchanged, %d skipped"), p.unchanged, p.skipped);
+        if (rc == Q_CANCEL)
+            room_note(a, AGT_WARN, _("stopped: %s; /add takes the rest"), b.p);
+        else
+            room_note(a, AGT_INFO, "%s", b.p);
+        q_buf_free(&b);
+    }
     free(real);
     free(what);
 }
@@ -191,6 +200,10 @@ static void models(agt *a)
     }
     q_buf b = { 0 };
     q_buf_puts(&b, "");
+    pthread_mutex_lock(&a->mu);
+    if (a->full_name)
+        q_buf_printf(&b, _("loaded: %s\n\n"), a->full_name);
+    pthread_mutex_unlock(&a->mu);
     for (int i = 0; i < n; i++) {
         char w[32];
         q_buf_printf(&b, "%s %-44s %-9s %-7s %10s  %s", f[i].problem || !f[i].fits ? "-" : " ", f[i].name, f[i].arch, f[i].quant, q_bytes_words(f[i].bytes, w), f[i].place);
@@ -337,7 +350,8 @@ static void trace_save(agt *a, const char *file)
         if (rc == Q_OK)
             rc = q_write_file_atomic(beside, json.p, json.len, err);
         if (rc == Q_OK)
-            room_note(a, AGT_INFO, _("%d tokens of routing are in %s, the configuration in %s"), t->n, real, beside);
+            room_note(a, AGT_INFO, ngettext("%d token of routing is in %s, the configuration in %s", "%d tokens of routing are in %s, the configuration in %s",
+                                            (unsigned long)t->n), t->n, real, beside);
         free(real);
         free(beside);
         q_buf_free(&csv);

@@ -4,6 +4,7 @@
 #include "agent/room.h"
 
 #include <dirent.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -344,7 +345,15 @@ static void offer(list *l, const char *s, const char *prefix, const char *tail)
     l->v[l->n++] = q_printf("%s%s", s, tail);
 }
 
-static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int by_text(const void *a, const void *b)         /* numbers as numbers, and before words */
+{
+    const char *x = *(char *const *)a, *y = *(char *const *)b;
+    char *ex, *ey;
+    double dx = strtod(x, &ex), dy = strtod(y, &ey);
+    if (ex != x && ey != y && dx != dy)
+        return dx < dy ? -1 : 1;
+    return strcmp(x, y);
+}
 
 static void paths(list *l, const char *word)
 {
@@ -404,7 +413,14 @@ static void knob_values(agt *a, list *l, const char *name, const char *word)
         }
     } else {
         const char *v = agt_knob_value(a, k, &b);
-        if (*v)
+        double lo, hi;
+        bool listed = k->type != Q_KNOB_FLOAT && agt_knob_range(a, k, &lo, &hi) && hi - lo < 32;
+        for (int x = listed ? (int)lo : 1; listed && x <= (int)hi; x++) {
+            char one[16];
+            snprintf(one, sizeof one, "%d", x);
+            offer(l, one, word, "");
+        }
+        if (*v && !(listed && !strchr(v, ',')))
             offer(l, v, word, "");
         if (strcmp(k->name, "ui.theme") == 0) {
             offer(l, "dark", word, "");

@@ -121,28 +121,13 @@ void agt_setting_put(agt *a, const char *key, const char *value)
     room_post(a, JOB_SETTING, 0, 0, key, value);
 }
 
-/* What the copy does not hold is asked of the store once; a miss is remembered as an empty row. */
 char *agt_setting_get(agt *a, const char *key)
 {
     pthread_mutex_lock(&a->mu);
-    int i = 0;
-    while (i < a->n_setting && strcmp(a->setting[i].key, key) != 0)
-        i++;
-    if (i < a->n_setting) {
-        char *v = a->setting[i].value ? q_strdup(a->setting[i].value) : NULL;
-        pthread_mutex_unlock(&a->mu);
-        return v;
-    }
+    const char *v = setting_locked(a, key);
+    char *copy = v ? q_strdup(v) : NULL;
     pthread_mutex_unlock(&a->mu);
-    char *v = mem_setting_get(a->store, key);
-    pthread_mutex_lock(&a->mu);
-    if (!setting_locked(a, key)) {
-        setting_put_locked(a, key, v ? v : "");
-        if (!v)
-            setting_put_locked(a, key, NULL);
-    }
-    pthread_mutex_unlock(&a->mu);
-    return v;
+    return copy;
 }
 
 /* ---- values ---- */
@@ -184,6 +169,21 @@ const char *agt_knob_value(agt *a, const q_knob *k, q_buf *buf)
     const char *v = r == KNOB_RAG ? rag_config_get(&a->rag, k->name, buf) : a->shown ? eng_config_get(a->shown, k->name, buf) : "";
     pthread_mutex_unlock(&a->mu);
     return v ? v : "";
+}
+
+bool agt_knob_range(agt *a, const q_knob *k, double *min, double *max)
+{
+    bool engine = room_of(a, k) == KNOB_ENGINE, any;
+    pthread_mutex_lock(&a->mu);
+    if (engine && a->shown)
+        any = eng_config_range(a->shown, k->name, min, max);
+    else {
+        *min = k->min;
+        *max = k->max;
+        any = k->max > k->min && k->effect != Q_EFFECT_FIXED && !(engine && k->type == Q_KNOB_INTS);   /* lists wait for a model */
+    }
+    pthread_mutex_unlock(&a->mu);
+    return any;
 }
 
 bool agt_knob_default(agt *a, const q_knob *k)
@@ -329,8 +329,9 @@ void knobs_set(agt *a, const char *name, const char *value, bool keep)
 }
 
 /* ---- /set: the table for people ---- */
-static void range(const q_knob *k, q_buf *b)
+static void range(agt *a, const q_knob *k, q_buf *b)
 {
+    double lo, hi;
     switch (k->type) {
     case Q_KNOB_BOOL: q_buf_puts(b, "on,off"); break;
     case Q_KNOB_CHOICE: q_buf_puts(b, k->choices); break;
@@ -338,12 +339,13 @@ static void range(const q_knob *k, q_buf *b)
     case Q_KNOB_PAIRS: q_buf_puts(b, _("layer:number,…")); break;
     case Q_KNOB_PAIR_VALUES: q_buf_puts(b, _("layer:number=value,…")); break;
     default:
-        if (k->effect == Q_EFFECT_FIXED)
+        if (!agt_knob_range(a, k, &lo, &hi))
             q_buf_puts(b, "—");
-        else if (k->max > k->min)
-            q_buf_printf(b, "%.10g…%.10g", k->min, k->max);
-        if (k->type == Q_KNOB_INTS)
-            q_buf_puts(b, _(", or one per layer"));
+        else {
+            q_buf_printf(b, "%.10g…%.10g", lo, hi);
+            if (k->type == Q_KNOB_INTS)
+                q_buf_puts(b, _(", or one per layer"));
+        }
     }
 }
 
@@ -364,7 +366,7 @@ void knobs_page(agt *a, const char *name)
         const char *value = agt_knob_value(a, k, &v);
         q_buf_printf(&out, "%s %s = %s", agt_knob_default(a, k) ? " " : "*", k->name, *value ? value : "—");
         q_buf_puts(&out, "   [");
-        range(k, &out);
+        range(a, k, &out);
         q_buf_printf(&out, "]  %s", agt_effect_word(k->effect));
         if (only >= 0 && k->aka)
             q_buf_printf(&out, "  (%s)", k->aka);

@@ -13,16 +13,17 @@ void page_context(agt *a)
     if (!s.loaded)
         q_buf_puts(&b, _("No model is loaded, so there is no context yet.\n"));
     else {
-        q_buf_printf(&b, _("%d of %d tokens are in the context"), s.ctx_used, s.ctx_size);
-        q_buf_printf(&b, _(", made by %d configurations:\n"), a->n_mix);
+        q_buf_printf(&b, ngettext("%d of %d token is in the context", "%d of %d tokens are in the context", (unsigned long)s.ctx_size), s.ctx_used, s.ctx_size);
+        q_buf_printf(&b, ngettext(", made by %d configuration:\n", ", made by %d configurations:\n", (unsigned long)a->n_mix), a->n_mix);
         for (int i = 0; i < a->n_mix; i++)
             q_buf_printf(&b, "  %7d  %s\n", a->mix[i].cells, a->mix[i].label);
         if (a->n_mix > 1)
             q_buf_puts(&b, _("/recompute evaluates all of them under the present configuration.\n"));
         if (a->dropped)
-            q_buf_printf(&b, _("The first %d messages of this branch did not fit and are left out of the prompt.\n"), a->dropped);
+            q_buf_printf(&b, ngettext("The first %d message of this branch did not fit and is left out of the prompt.\n",
+                                               "The first %d messages of this branch did not fit and are left out of the prompt.\n", (unsigned long)a->dropped), a->dropped);
         if (a->reserve)
-            q_buf_printf(&b, _("%d tokens are kept free for the reply.\n"), a->reserve);
+            q_buf_printf(&b, ngettext("%d token is kept free for the reply.\n", "%d tokens are kept free for the reply.\n", (unsigned long)a->reserve), a->reserve);
     }
     pthread_mutex_unlock(&a->mu);
     room_text(a, "/context", q_buf_take(&b));
@@ -34,6 +35,8 @@ void page_why(agt *a)
     pthread_mutex_lock(&a->mu);
     if (a->why)
         rag_explain(a->why, &b);
+    else if (a->why_message)
+        q_buf_puts(&b, _("Memory was not searched for this answer: the text only goes on (--base).\n"));
     else
         q_buf_puts(&b, _("Nothing was searched since the start: ask something, or /search WORDS.\n"));
     pthread_mutex_unlock(&a->mu);

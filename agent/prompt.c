@@ -161,7 +161,8 @@ int prompt_build(agt *a, const mem_messages *path, const rag_result *r, eng_toke
     }
     if (rc == Q_OK) {
         if (from > 0 && path->v[from].id != a->keep_from)
-            room_note(a, AGT_WARN, _("the context is full: the first %d messages of this branch are left out of the prompt (they stay in the conversation)"), from);
+            room_note(a, AGT_WARN, ngettext("the context is full: the first %d message of this branch is left out of the prompt (it stays in the conversation)",
+                                           "the context is full: the first %d messages of this branch are left out of the prompt (they stay in the conversation)", (unsigned long)from), from);
         a->keep_from = from > 0 ? path->v[from].id : 0;
         pthread_mutex_lock(&a->mu);
         a->dropped = from;

@@ -55,9 +55,10 @@ typedef struct edit {                    /* a change of the engine's configurati
 
 /* ---- routing.c ---- */
 /* How often each expert runs, per (model, k), learnt over everything that was ever evaluated with it. */
+enum { USUAL_KEY = 128 };
 typedef struct usual {
     struct usual *next;
-    char key[128];                       /* setting name: "usual.MODELID.K" */
+    char key[USUAL_KEY];                     /* setting name: "usual.MODELID.K" */
     int n_layer, n_expert;               /* routed layers */
     float n;                             /* tokens seen, at most USUAL_MEMORY */
     float *mean;                         /* [n_layer][n_expert] */
@@ -68,6 +69,8 @@ typedef struct routing {                 /* a decayed window over recent tokens;
     int max_k;
     int k;
     usual *u;                            /* belongs to the room's list */
+    usual *next_u;                       /* with `fresh`: what the next position is measured against */
+    bool fresh;                          /* another k is set: the window begins anew with the next position, not before */
     float *hit;                          /* [n_layer][n_expert] decayed counts */
     double w1, w2;                       /* decayed sums of weights and of their squares */
     uint16_t *now, *before;              /* [n_layer][max_k] */
@@ -110,6 +113,7 @@ struct agt {
     eng_session *cancel;                 /* the session to cancel; NULL while there is none */
     eng_config *shown;                   /* copy of cfg for other threads; NULL before a model is loaded */
     agt_status st;
+    char *full_name;                     /* of the loaded model; NULL: none */
     struct { char label[48]; int cells; } mix[16];
     int n_mix;
     rag_config rag;
@@ -124,7 +128,7 @@ struct agt {
     /* routing, under rmu */
     pthread_mutex_t rmu;
     routing live, stored;
-    bool show_stored;
+    bool show_stored, live_wanted;
     usual *usual;
     uint64_t routing_version;
 
@@ -162,6 +166,7 @@ agt_message *view_branch(agt *, const mem_messages *path);
 agt_retrieval *view_result(const rag_result *r);
 agt_retrieval *view_logs(agt *, const mem_logs *l);
 void view_retrieval_free(agt_retrieval *);
+void view_model_name(const char *full, bool carved, char *out, size_t n);
 
 /* ---- worker.c: the engine thread ---- */
 void *worker_main(void *agt_);
@@ -229,7 +234,9 @@ void routing_free(routing *);
 void routing_add(routing *, const uint16_t *ids, const float *weights, const float *entropy, const float *margin, int max_k,
                  bool learn);
 void routing_export(const routing *, agt_routing *out);
-usual *usual_get(agt *, uint64_t model, const char *k, int n_layer, int n_expert);   /* under rmu; never NULL */
+void usual_load(agt *, uint64_t model, const char *k);   /* from the store, where it is not in memory yet; without rmu */
+/* Under rmu, never from the disk. n_layer 0: of whatever shape there is, or NULL; else made when there is none. */
+usual *usual_get(agt *, uint64_t model, const char *k, int n_layer, int n_expert);
 float usual_rate(const usual *, int layer, int expert, double k);
 void usual_save(agt *);                  /* dirty ones, to the store */
 char *usual_text(const usual *);

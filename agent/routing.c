@@ -25,27 +25,57 @@ static const float Z_MORE = 2.6f, Z_FAR = 4.5f;
 #define NONE 0xFFFFu
 
 /* ---- usual rates ---- */
-usual *usual_get(agt *a, uint64_t model, const char *k, int n_layer, int n_expert)
+static void usual_key(uint64_t model, const char *k, char key[USUAL_KEY])
 {
-    char key[sizeof a->usual->key];
-    int w = snprintf(key, sizeof key, "usual.%016llx.%s", (unsigned long long)model, k);
-    if (w >= (int)sizeof key)            /* one k per layer in a deep model: its hash names it */
-        snprintf(key, sizeof key, "usual.%016llx.h%016llx", (unsigned long long)model, (unsigned long long)q_hash64(k, strlen(k), 0));
+    int w = snprintf(key, USUAL_KEY, "usual.%016llx.%s", (unsigned long long)model, k);
+    if (w >= USUAL_KEY)                  /* one k per layer in a deep model: its hash names it */
+        snprintf(key, USUAL_KEY, "usual.%016llx.h%016llx", (unsigned long long)model, (unsigned long long)q_hash64(k, strlen(k), 0));
+}
+
+static usual *usual_find(const agt *a, const char *key, int n_layer, int n_expert)
+{
     for (usual *u = a->usual; u; u = u->next)
         if (strcmp(u->key, key) == 0 && (n_layer == 0 || (u->n_layer == n_layer && u->n_expert == n_expert)))
             return u;
+    return NULL;
+}
+
+void usual_load(agt *a, uint64_t model, const char *k)
+{
+    char key[USUAL_KEY];
+    usual_key(model, k, key);
+    pthread_mutex_lock(&a->rmu);
+    bool had = usual_find(a, key, 0, 0) != NULL;
+    pthread_mutex_unlock(&a->rmu);
+    char *text = had ? NULL : mem_setting_get(a->store, key);
     usual *u = q_alloc(sizeof *u);
     memcpy(u->key, key, sizeof u->key);
-    char *text = mem_setting_get(a->store, key);
-    bool good = text && usual_parse(u, text) && (n_layer == 0 || (u->n_layer == n_layer && u->n_expert == n_expert));
+    bool good = text && usual_parse(u, text);
     free(text);
-    if (!good) {
-        free(u->mean);
-        u->n_layer = n_layer;
-        u->n_expert = n_expert;
-        u->n = 0;
-        u->mean = q_alloc(sizeof *u->mean * (size_t)(n_layer * n_expert + 1));
+    pthread_mutex_lock(&a->rmu);
+    if (good && !usual_find(a, key, 0, 0)) {
+        u->next = a->usual;
+        a->usual = u;
+        u = NULL;
     }
+    pthread_mutex_unlock(&a->rmu);
+    if (u)
+        free(u->mean);
+    free(u);
+}
+
+usual *usual_get(agt *a, uint64_t model, const char *k, int n_layer, int n_expert)
+{
+    char key[USUAL_KEY];
+    usual_key(model, k, key);
+    usual *u = usual_find(a, key, n_layer, n_expert);
+    if (u || n_layer == 0)
+        return u;
+    u = q_alloc(sizeof *u);
+    memcpy(u->key, key, sizeof u->key);
+    u->n_layer = n_layer;
+    u->n_expert = n_expert;
+    u->mean = q_alloc(sizeof *u->mean * (size_t)(n_layer * n_expert + 1));
     u->next = a->usual;
     a->usual = u;
     return u;
@@ -355,7 +385,9 @@ void agt_show_routing(agt *a, int64_t message)
         return;
     }
     pthread_mutex_lock(&a->rmu);
-    a->show_stored = false;
+    if (a->live.any)
+        a->show_stored = false;
+    a->live_wanted = true;               /* an empty window is nobody's wish: the stored answer stays until it fills */
     pthread_mutex_unlock(&a->rmu);
 }
 
@@ -372,19 +404,21 @@ void routing_start(agt *a)
     const eng_info *info = eng_model_info(a->model);
     char k[512];
     k_text(a->cfg, k, sizeof k);
+    usual_load(a, info->id, k);
     pthread_mutex_lock(&a->rmu);
     routing *r = &a->live;
     int first = info->first_moe_layer, n = info->n_moe_layer;
     if (r->n_layer != n || r->n_expert != info->n_expert || r->n_all != info->n_layer || !r->hit)
         routing_shape(r, info->n_layer, first, n, info->n_expert, info->n_expert < 64 ? info->n_expert : 64);
     usual *u = n > 0 ? usual_get(a, info->id, k, n, info->n_expert) : NULL;
-    if (u != r->u) {                     /* another k: rates of the old one would look like signs */
-        int seen = r->n_tokens;
-        routing_clear(r);
-        r->n_tokens = seen;
+    /* Another k: rates of the old one would look like signs. But what is shown stays until there is something new. */
+    r->fresh = u != r->u;
+    r->next_u = u;
+    if (!r->any) {
         r->u = u;
+        r->fresh = false;
+        r->k = eng_config_k(a->cfg);
     }
-    r->k = eng_config_k(a->cfg);
     r->version++;
     pthread_mutex_unlock(&a->rmu);
 }
@@ -405,6 +439,15 @@ static bool take(void *user, const eng_trace_rec *rec)
 {
     taking *t = user;
     routing *r = &t->a->live;
+    if (t->a->live_wanted)
+        t->a->show_stored = t->a->live_wanted = false;
+    if (r->fresh) {
+        int seen = r->n_tokens;
+        routing_clear(r);
+        r->n_tokens = seen;
+        r->u = r->next_u;
+        r->fresh = false;
+    }
     if (rec->n_layer == r->n_all && r->n_layer > 0)
         routing_add(r, rec->ids, rec->weights, rec->entropy, rec->margin, rec->max_k, t->learn && rec->config == t->config);
     if (t->also)
@@ -443,7 +486,7 @@ bool routing_baseline(agt *a)
         return false;
     const eng_info *info = eng_model_info(a->model);
     pthread_mutex_lock(&a->rmu);
-    usual *u = a->live.u;
+    usual *u = a->live.fresh ? a->live.next_u : a->live.u;
     bool enough = !u || u->n >= USUAL_NEED;
     pthread_mutex_unlock(&a->rmu);
     if (enough || info->n_moe_layer == 0 || !plain(a->cfg) || eng_model_cost(a->model, a->cfg).params > 400000000u)
@@ -540,9 +583,10 @@ void routing_show(agt *a, int64_t message)
     if (first >= 0) {
         char text[24];
         snprintf(text, sizeof text, "%d", k);
+        usual_load(a, m.model_id, text);
         pthread_mutex_lock(&a->rmu);
         usual *u = usual_get(a, m.model_id, text, 0, 0);
-        if (u->n_layer != last - first + 1 || u->n_expert < n_expert)
+        if (u && (u->n_layer != last - first + 1 || u->n_expert < n_expert))
             u = NULL;
         int n = u ? u->n_expert : n_expert;
         routing_shape(&a->stored, t->n_layer, first, last - first + 1, n, t->max_k);
@@ -554,6 +598,7 @@ void routing_show(agt *a, int64_t message)
                         p ? NULL : t->entropy + row, p ? NULL : t->margin + row, t->max_k, false);
         }
         a->show_stored = true;
+        a->live_wanted = false;
         pthread_mutex_unlock(&a->rmu);
     }
     mem_message_free(&m);

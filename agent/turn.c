@@ -412,9 +412,9 @@ static void answer(agt *a, const mem_message *compare, uint64_t seed)
     eng_tokens prompt = { 0 };
     const eng_info *info = eng_model_info(a->model);
     search(a, q, &found);
+    keep_why(a, found, question);        /* from here on the room's; this thread alone replaces it */
     if (prompt_build(a, &a->path, found, &prompt, err) < 0) {
         failed(a, question, err);
-        rag_result_free(found);
         eng_tokens_free(&prompt);
         return;
     }
@@ -425,7 +425,6 @@ static void answer(agt *a, const mem_message *compare, uint64_t seed)
     free(json);
     if (rc < 0) {
         failed(a, question, err);
-        rag_result_free(found);
         eng_tokens_free(&prompt);
         return;
     }
@@ -491,7 +490,6 @@ static void answer(agt *a, const mem_message *compare, uint64_t seed)
     }
     if (rc < 0)
         room_note(a, AGT_ERROR, _("the answer could not be stored: %s"), why);
-    keep_why(a, found, t.reply);
     worker_mix(a);
     progress(&t);
     pthread_mutex_lock(&a->mu);

@@ -2,8 +2,10 @@
  * It never changes the store. */
 #include "agent/room.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* Where a reply leaves its elder sibling, at a character's start; -1 when it is the first or they are equal. */
 static int differs(agt *a, const mem_message *m)
@@ -158,4 +160,49 @@ agt_retrieval *view_logs(agt *a, const mem_logs *l)
                 o->cut_budget++;
         }
     return o;
+}
+
+/* ---- a model's name for the status line ---- */
+enum { NAME_COLUMNS = 24 };
+
+/* Words that every file of a family carries, or that say how a file was made: they tell no two models on one machine apart. */
+static bool no_name(const char *w, bool carved)
+{
+    static const char *const drop[] = { "instruct", "it", "chat", "hf", "gguf", "imatrix", "ud" };
+    for (size_t i = 0; i < sizeof drop / sizeof *drop; i++)
+        if (strcasecmp(w, drop[i]) == 0)
+            return true;
+    size_t n = strlen(w), digits = strspn(w, "0123456789.");
+    bool cut = digits && w[digits] == '+' && strchr(w + digits, 'x');                  /* 1024+16x32 */
+    bool date = digits == n && n == 4 && (w[0] == '2');                                /* 2507 */
+    bool size = digits && digits + 1 == n && strchr("mMbB", w[digits]);                /* 135M */
+    bool quant = (w[0] == 'Q' || w[0] == 'q') && w[1] >= '0' && w[1] <= '9' && (w[2] == '_' || !w[2]);
+    return cut || date || quant || (carved && size);      /* a carved model is one of a kind: its size stands beside it anyway */
+}
+
+/* "SmolLM2-135M-Instruct carved 1024+16x32" -> "SmolLM2 carved"; at most 24 columns. A name of which nothing would remain
+ * stays as it is, cut. */
+void view_model_name(const char *full, bool carved, char *out, size_t n)
+{
+    q_buf b = { 0 };
+    q_buf_puts(&b, "");
+    for (const char *p = full; *p;) {
+        size_t w = strcspn(p, "- ");
+        char *word = q_strndup(p, w);
+        if (w && !(b.len && no_name(word, carved)))
+            q_buf_printf(&b, "%s%s", b.len ? " " : "", word);
+        free(word);
+        p += w + (p[w] != 0);
+    }
+    size_t from = 0, end = 0;
+    int columns = 0;
+    for (uint32_t cp; from < b.len; from += (size_t)q_utf8_next(b.p + from, b.len - from, &cp), columns++)
+        if (columns == NAME_COLUMNS - 1)
+            end = from;
+    if (columns > NAME_COLUMNS)
+        snprintf(out, n, "%.*s…", (int)end, b.p);
+    else
+        snprintf(out, n, "%s", b.p);
+    out[q_utf8_whole(out, strlen(out))] = 0;
+    q_buf_free(&b);
 }

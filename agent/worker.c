@@ -86,10 +86,11 @@ void worker_publish(agt *a)
     old = a->shown;
     a->shown = copy;
     agt_status *s = &a->st;
-    snprintf(s->model, sizeof s->model, "%s", info->name);
-    char *cut = info->carved ? strstr(s->model, " carved ") : NULL;   /* how it was cut is /model's to tell */
-    if (cut)
-        cut[strlen(" carved")] = 0;
+    if (!a->full_name || strcmp(a->full_name, info->name) != 0) {
+        free(a->full_name);
+        a->full_name = q_strdup(info->name);
+    }
+    view_model_name(info->name, info->carved, s->model, sizeof s->model);
     snprintf(s->label, sizeof s->label, "%s", eng_config_label(a->cfg, &b));
     snprintf(s->languages, sizeof s->languages, "%s", info->languages ? info->languages : "");
     s->loaded = true;
@@ -149,8 +150,10 @@ static char *meaning(agt *a, enum q_effect e, int token)
         int t = a->timeline.n > cells ? a->timeline.n : cells;
         return q_printf(ngettext("%d token to re-evaluate", "%d tokens to re-evaluate", (unsigned long)t), t);
     }
-    return q_printf(token ? _("from the next token; %d cached tokens stay as they were made (/recompute changes that)")
-                          : _("from the next answer; %d cached tokens stay as they were made (/recompute changes that)"), cells);
+    return q_printf(token ? ngettext("from the next token; %d cached token stays as it was made (/recompute changes that)",
+                                     "from the next token; %d cached tokens stay as they were made (/recompute changes that)", (unsigned long)cells)
+                          : ngettext("from the next answer; %d cached token stays as it was made (/recompute changes that)",
+                                     "from the next answer; %d cached tokens stay as they were made (/recompute changes that)", (unsigned long)cells), cells);
 }
 
 /* One edit on one configuration; *name and *value say what it came to. */
@@ -280,10 +283,13 @@ static void unload(agt *a)
     a->shown = NULL;
     memset(&a->st, 0, sizeof a->st);
     a->st.chat = a->chat;
+    free(a->full_name);
+    a->full_name = NULL;
     a->n_mix = 0;
     pthread_mutex_unlock(&a->mu);
     pthread_mutex_lock(&a->rmu);
-    a->live.u = NULL;
+    a->live.u = a->live.next_u = NULL;
+    a->live.fresh = false;
     routing_shape(&a->live, 0, 0, 0, 0, 1);
     pthread_mutex_unlock(&a->rmu);
     eng_config_free(shown);
@@ -429,15 +435,13 @@ int worker_open(agt *a, int64_t chat)
     for (int i = 0; i < a->path.n; i++)
         if (a->path.v[i].has_trace)
             last = a->path.v[i].id;
+    pthread_mutex_lock(&a->rmu);
+    a->show_stored = false;
+    if (a->live.hit)
+        routing_clear(&a->live);
+    pthread_mutex_unlock(&a->rmu);
     if (last)
         routing_show(a, last);
-    else {
-        pthread_mutex_lock(&a->rmu);
-        a->show_stored = false;
-        if (a->live.hit)
-            routing_clear(&a->live);
-        pthread_mutex_unlock(&a->rmu);
-    }
     return Q_OK;
 }
 
@@ -573,7 +577,7 @@ static void job_recompute(agt *a)
         room_note(a, AGT_ERROR, "%s", err);
     else {
         char label[64];
-        room_note(a, AGT_INFO, _("the context is evaluated anew: %d tokens, %s"), a->timeline.n, worker_label(a, a->cfg, label, sizeof label));
+        room_note(a, AGT_INFO, ngettext("the context is evaluated anew: %d token, %s", "the context is evaluated anew: %d tokens, %s", (unsigned long)a->timeline.n), a->timeline.n, worker_label(a, a->cfg, label, sizeof label));
     }
     routing_live(a, NULL);
 }

@@ -67,6 +67,21 @@ static double file_num(const eng_model *m, const char *key, double otherwise)
     return gguf_f64(m->file, key, &x) ? x : otherwise;
 }
 
+/* A file keeps its numbers as f32. The shortest decimal that is the same f32 is what its author wrote (1e-05, not
+ * 9.999999747378752e-06); the backend gets the same f32 of either. */
+static double as_written(double x)
+{
+    char buf[40];
+    if ((double)(float)x != x)
+        return x;
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(buf, sizeof buf, "%.*g", digits, x);
+        if (strtof(buf, NULL) == (float)x)
+            return strtod(buf, NULL);
+    }
+    return x;
+}
+
 static eng_config *config_standard(const eng_model *m)
 {
     eng_config *c = q_alloc(sizeof *c);
@@ -81,19 +96,19 @@ static eng_config *config_standard(const eng_model *m)
     for (int i = 0; i < m->ker.n_layer; i++)
         c->v[KNOB_K].ints[i] = m->layers[i].moe ? m->info.n_expert_used : 0;
     c->v[KNOB_ROUTER_T].num = 1;
-    c->v[KNOB_EPS].num = d->norm_eps;
-    c->v[KNOB_THETA].num = d->rope_theta;
+    c->v[KNOB_EPS].num = as_written(d->norm_eps);
+    c->v[KNOB_THETA].num = as_written(d->rope_theta);
     c->v[KNOB_SCALING].num = d->rope_scaling;
-    c->v[KNOB_FACTOR].num = d->rope_factor;
+    c->v[KNOB_FACTOR].num = as_written(d->rope_factor);
     c->v[KNOB_ORIGINAL].num = d->rope_original;
     /* A first context that costs little memory; the knob goes as far as the model. */
     c->v[KNOB_CONTEXT].num = m->info.n_ctx_train > 8192 ? 8192 : m->info.n_ctx_train > 16 ? m->info.n_ctx_train : 16;
     c->v[KNOB_THREADS].num = m->n_threads;
-    c->v[KNOB_S_TEMPERATURE].num = file_num(m, "general.sampling.temp", s->temperature);
-    c->v[KNOB_S_TOP_K].num = file_num(m, "general.sampling.top_k", s->top_k);
-    c->v[KNOB_S_TOP_P].num = file_num(m, "general.sampling.top_p", s->top_p);
-    c->v[KNOB_S_MIN_P].num = file_num(m, "general.sampling.min_p", s->min_p);
-    c->v[KNOB_S_REPEAT].num = file_num(m, "general.sampling.penalty_repeat", s->repeat_penalty);
+    c->v[KNOB_S_TEMPERATURE].num = as_written(file_num(m, "general.sampling.temp", s->temperature));
+    c->v[KNOB_S_TOP_K].num = as_written(file_num(m, "general.sampling.top_k", s->top_k));
+    c->v[KNOB_S_TOP_P].num = as_written(file_num(m, "general.sampling.top_p", s->top_p));
+    c->v[KNOB_S_MIN_P].num = as_written(file_num(m, "general.sampling.min_p", s->min_p));
+    c->v[KNOB_S_REPEAT].num = as_written(file_num(m, "general.sampling.penalty_repeat", s->repeat_penalty));
     c->v[KNOB_S_LAST_N].num = 64;
     for (int i = KNOB_S_TEMPERATURE; i <= KNOB_S_REPEAT; i++) {    /* a file's nonsense does not get past the table */
         double lo, hi;
@@ -455,6 +470,15 @@ const char *eng_config_get(const eng_config *c, const char *name, q_buf *buf)
         return NULL;
     put_value(c, (enum eng_knob)row->id, buf);
     return buf->p ? buf->p : "";
+}
+
+bool eng_config_range(const eng_config *c, const char *name, double *min, double *max)
+{
+    const q_knob *row = knob_find(name);
+    if (!row || row->effect == Q_EFFECT_FIXED || (row->type != Q_KNOB_INT && row->type != Q_KNOB_FLOAT && row->type != Q_KNOB_INTS))
+        return false;
+    knob_range(c->m, (enum eng_knob)row->id, min, max);
+    return *max > *min || (row->id == KNOB_K && *max == *min);
 }
 
 bool eng_config_is_default(const eng_config *c, const char *name)

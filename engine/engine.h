@@ -78,6 +78,9 @@ int eng_template(const eng_model *, const eng_message *m, int n, bool reply, int
 /* Rows of the engine's knobs (experts.*, rope.*, norm.eps, context.length, kv.type, attention.heads_off, ffn.width,
  * sampler.*, think, threads); in the order in which they should be listed. */
 const q_knob *eng_knobs(int *n);
+/* The numbers a knob may have in this model; false: it takes no number, or has nothing to act on here (experts.k of a
+ * dense model), or is fixed by the weights. */
+bool eng_config_range(const eng_config *, const char *name, double *min, double *max);
 /* A configuration with the model's own defaults (sampler defaults of the model's family included). */
 eng_config *eng_config_new(const eng_model *);
 eng_config *eng_config_copy(const eng_config *);

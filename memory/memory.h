@@ -225,6 +225,8 @@ typedef struct mem_word {
 void mem_words(const char *text, size_t n, bool (*fn)(void *user, const mem_word *w), void *user);
 
 /* ================= settings ================= */
+/* Every setting whose name does not begin with `except` (NULL: all), in order of names. fn must not call the store. */
+int mem_setting_each(mem_store *, const char *except, void (*fn)(void *user, const char *name, const char *value), void *user, char *err);
 char *mem_setting_get(mem_store *, const char *name);                   /* NULL: not set; malloc'ed */
 int mem_setting_put(mem_store *, const char *name, const char *value, char *err);   /* NULL removes */
 

@@ -327,6 +327,19 @@ char *mem_setting_get(mem_store *s, const char *name)
     return value;
 }
 
+int mem_setting_each(mem_store *s, const char *except, void (*fn)(void *user, const char *name, const char *value), void *user, char *err)
+{
+    store_lock(s);
+    sqlite3_stmt *st = store_query(s, err, "SELECT name, value FROM setting WHERE ?1='' OR substr(name, 1, length(?1))<>?1 ORDER BY name", "s",
+                                   except ? except : "");
+    int rc = st ? 1 : Q_IO;
+    while (st && (rc = store_step(s, st, err)) == 1)
+        fn(user, (const char *)sqlite3_column_text(st, 0), (const char *)sqlite3_column_text(st, 1));
+    sqlite3_finalize(st);
+    store_unlock(s);
+    return rc;
+}
+
 int mem_setting_put(mem_store *s, const char *name, const char *value, char *err)
 {
     int rc = store_begin(s, err);

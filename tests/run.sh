@@ -6,6 +6,12 @@ BUILD=${BUILD:-build}
 export BUILD
 log=$BUILD/test.log
 : > "$log"
+# The checked-in golden models, unpacked once for every test that needs a model.
+for z in tests/golden/engine/*/model.gguf.gz; do
+    to=$BUILD/golden/$(basename "$(dirname "$z")")
+    mkdir -p "$to"
+    [ "$to/model.gguf" -nt "$z" ] || gzip -dc "$z" > "$to/model.gguf" || exit 1
+done
 for t in "$BUILD"/tests/test_* tests/*/*.test; do
     [ -x "$t" ] || continue
     case $t in *.d|*.o) continue;; esac

@@ -36,6 +36,12 @@ const char *agt_knob_value(agt *a, const q_knob *k, q_buf *b)
     q_buf_puts(b, v[k->id]);
     return b->p;
 }
+bool agt_knob_range(agt *a, const q_knob *k, double *min, double *max)
+{
+    *min = k->min;
+    *max = k->max;
+    return k->max > k->min;
+}
 bool agt_knob_default(agt *a, const q_knob *k) { return k->id != 2; }
 const char *agt_effect_word(enum q_effect e) { return e == Q_EFFECT_ROUTING ? "routing" : "sampling"; }
 

@@ -40,6 +40,23 @@ static void draw(uint16_t ids[L + 1][KK], int odd_layer)
     }
 }
 
+static void names_are_short(void)
+{
+    static const struct { const char *full; bool carved; const char *brief; } row[] = {
+        { "SmolLM2-135M-Instruct carved 1024+16x32", true, "SmolLM2 carved" },
+        { "SmolLM2-135M-Instruct", false, "SmolLM2 135M" },
+        { "Qwen3-30B-A3B-Instruct-2507", false, "Qwen3 30B A3B" },
+        { "gemma-2-9b-it", false, "gemma 2 9b" },
+        { "Instruct", false, "Instruct" },
+        { "Абвгдежзийклмнопрстуфхцчшщ-1", false, "Абвгдежзийклмнопрстуфхц…" },
+        { "", false, "" } };
+    char out[96];
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        view_model_name(row[i].full, row[i].carved, out, sizeof out);
+        CHECK_STR(out, row[i].brief);
+    }
+}
+
 static usual fresh_usual(void)
 {
     usual u = { .n_layer = L, .n_expert = N };
@@ -279,6 +296,7 @@ static void config_ini_of_any_bytes(void)
 int main(void)
 {
     setenv("XDG_CONFIG_HOME", "/nonexistent", 1);
+    RUN(names_are_short);
     RUN(chance_is_quiet_and_signs_show);
     RUN(little_data_says_nothing);
     RUN(usual_rates_survive_text);

@@ -477,7 +477,7 @@ static void passages_are_fed(void)
         return;
     agt_submit(a, add);
     settle(a, &s);
-    CHECK(s.notes.p && strstr(s.notes.p, "1 files added"));
+    CHECK(s.notes.p && strstr(s.notes.p, "1 file added (1 passage)"));
     agt_submit(a, "Who calibrated the zarnith lamp?");
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
     CHECK_INT(s.passages, 1);
@@ -545,12 +545,12 @@ static void stop_in_prefill(void)
 
 static void another_model(void)
 {
-    static const char *const at[] = { "tests/golden/engine/glm4moe/model.gguf", "../shared/data/golden/glm4moe/model.gguf" };
-    const char *other = access(at[0], R_OK) == 0 ? at[0] : access(at[1], R_OK) == 0 ? at[1] : NULL;
+    const char *other = help_golden("glm4moe");
     if (!other) {
         SKIP("another_model", "no second golden model");
         return;
     }
+    char *line = q_printf("/model %s", other);
     seen s = { 0 };
     agt *a = help_open(":memory:", 4, greedy, &s);
     CHECK(a != NULL);
@@ -558,7 +558,6 @@ static void another_model(void)
         return;
     agt_submit(a, "fox");
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
-    char *line = q_printf("/model %s", other);
     agt_status before, after;
     agt_get_status(a, &before);
     agt_submit(a, line);

@@ -39,10 +39,12 @@ typedef struct tui_app {
 
     enum tui_focus focus;
     enum tui_focus over;                /* panel lying over the transcript; FOCUS_COMPOSER: none */
+    enum tui_focus back;                /* panel that a page was opened from; FOCUS_COMPOSER: none */
+    bool page_old;                      /* something was sent while the page was open: an answer closes it */
     bool config_open;                   /* config in the panels' place (wide screens) */
     enum tui_zoom zoom;
     int panel_w;
-    int sel_chat, sel_memory, sel_config, sel_found, top_experts;
+    int sel_chat, sel_memory, sel_config, sel_found, sel_layer, layers_a_column, top_experts;
     tui_page page;
     tui_popup popup;
     bool ctrl_x;                        /* the prefix was typed */
@@ -78,10 +80,12 @@ void tui_app_keep(tui_app *app);                        /* place, draft and size
 
 /* between the model's files */
 void tui_app_page(tui_app *app, const char *title, const char *text);
+void tui_app_layer_page(tui_app *app, int layer);       /* every number of one layer's routing */
 void tui_app_help(tui_app *app);
 void tui_app_show_log(tui_app *app);
 void tui_app_open(tui_app *app, enum tui_focus f);      /* panel: shown and focused; again: left */
 void tui_app_leave(tui_app *app);                       /* back to the composer, overlay closed */
+void tui_app_back(tui_app *app);                        /* one step: from a page to the panel it was opened from */
 void tui_app_copy(tui_app *app, const tui_item *it);
 void tui_app_action(tui_app *app, int action, const char *arg);
 void tui_app_edit(tui_app *app, tui_item *question);
@@ -96,6 +100,7 @@ int tui_transcript_width(const tui_app *app);           /* of text */
 const char *tui_question(const tui_app *app, int i);   /* 0..2, in a language the model speaks */
 bool tui_app_first(const tui_app *app);                 /* the first screen is shown */
 int tui_experts_rows(const tui_app *app, int width);
+int tui_experts_strangest(const tui_app *app);          /* layer, 0-based among the routed ones */
 tui_box tui_over_box(const tui_app *app);               /* of the overlay's panel */
 
 /* views: draw into app->grid, inside the box */
@@ -108,6 +113,7 @@ void view_notice(tui_app *app, tui_box b);
 void view_strip(tui_app *app, tui_box b);
 void view_experts(tui_app *app, tui_box b);
 void view_memory(tui_app *app, tui_box b);
+void view_answers(tui_app *app, tui_box b);              /* what the conversation's answers cost, newest first */
 void view_config(tui_app *app, tui_box b);
 void view_chats(tui_app *app, tui_box b);
 void view_page(tui_app *app, tui_box b);

@@ -158,6 +158,7 @@ static void opened(tui_app *app, agt_event *e)
             }
     }
     for (int i = 0; i < app->n_chats; i++) if (app->chats[i].id == e->id) app->sel_chat = i;
+    agt_ask_chats(app->a);              /* opened, renamed, deleted, branched: the column follows */
 }
 
 static void done(tui_app *app, agt_event *e)
@@ -195,6 +196,7 @@ void tui_app_event(tui_app *app, agt_event *e)
         e->chat = NULL;
         e->n_chats = 0;
         if (app->sel_chat >= app->n_chats) app->sel_chat = app->n_chats ? app->n_chats - 1 : 0;
+        for (int i = 0; i < app->n_chats && app->focus != FOCUS_CHATS; i++) if (app->chats[i].id == app->chat) app->sel_chat = i;
         break;
     case AGT_EV_OPENED: opened(app, e); break;
     case AGT_EV_SENT:
@@ -224,6 +226,8 @@ void tui_app_event(tui_app *app, agt_event *e)
         it = tui_tr_add(&app->tr, e->message);
         it->running = true;
         it->began_ms = app->now;
+        it->differs_at = -1;                /* nothing is said yet: the first unlike token says where */
+        if (app->page_old && (app->over == FOCUS_PAGE || app->over == FOCUS_FOUND)) tui_app_leave(app);
         it->open = app->think_open;
         agt_show_routing(app->a, 0);
         break;
@@ -244,7 +248,10 @@ void tui_app_event(tui_app *app, agt_event *e)
             if (half) *half = 0;
         }
         break;
-    case AGT_EV_DONE: done(app, e); break;
+    case AGT_EV_DONE:
+        done(app, e);
+        agt_ask_chats(app->a);              /* its length and time; the first answer may bring a title */
+        break;
     case AGT_EV_PAUSED: break;
     case AGT_EV_PROGRESS:
         set_text(&app->prog_what, e->text);

@@ -99,6 +99,10 @@ void tui_app_submit(tui_app *app)
     tui_edit_remember(&app->ed, text);
     if (app->note && app->note_level == AGT_ERROR) app->note_until = app->now;
     language_hint(app, text);
+    if (app->over == FOCUS_PAGE || app->over == FOCUS_FOUND) {
+        if (*text == '/' && !app->editing) app->page_old = true;
+        else tui_app_leave(app);            /* what is asked is to be seen */
+    }
     if (app->editing) agt_edit(app->a, app->editing, text);
     else {
         agt_submit(app->a, text);
@@ -119,10 +123,12 @@ void tui_app_open(tui_app *app, enum tui_focus f)
                   ((f == FOCUS_EXPERTS || f == FOCUS_MEMORY) && app->lay.wide);
     if (app->focus == f) { tui_app_leave(app); return; }
     if (f == FOCUS_CHATS) agt_ask_chats(app->a);
+    if (f == FOCUS_EXPERTS && app->back != f) app->sel_layer = tui_experts_strangest(app);
     app->config_open = f == FOCUS_CONFIG && app->lay.wide;
     if (app->lay.wide && ((f == FOCUS_EXPERTS && app->zoom == ZOOM_MEMORY) || (f == FOCUS_MEMORY && app->zoom == ZOOM_EXPERTS))) app->zoom = ZOOM_NONE;
     app->over = column ? FOCUS_COMPOSER : f;
     app->focus = f;
+    app->back = FOCUS_COMPOSER;
 }
 
 void tui_app_leave(tui_app *app)
@@ -131,8 +137,16 @@ void tui_app_leave(tui_app *app)
         app->tr.selected = -1;
         agt_show_routing(app->a, 0);
     }
-    app->focus = app->over = FOCUS_COMPOSER;
+    app->focus = app->over = app->back = FOCUS_COMPOSER;
     app->config_open = false;
+}
+
+void tui_app_back(tui_app *app)
+{
+    enum tui_focus back = app->over == FOCUS_PAGE ? app->back : FOCUS_COMPOSER;
+    tui_app_leave(app);
+    app->back = back;                   /* what was selected there stays so */
+    if (back != FOCUS_COMPOSER) tui_app_open(app, back);
 }
 
 static void ctrl_x(tui_app *app, const tui_key *k)
@@ -176,7 +190,7 @@ static void escape(tui_app *app)
 {
     if (app->popup.n) tui_popup_close(app);
     else if (app->ed.searching) app->ed.searching = false;
-    else if (app->over != FOCUS_COMPOSER || app->focus != FOCUS_COMPOSER) tui_app_leave(app);
+    else if (app->over != FOCUS_COMPOSER || app->focus != FOCUS_COMPOSER) tui_app_back(app);
     else if (app->st.busy || app->prog_total > 0) agt_stop(app->a);
     else if (app->editing) app->editing = 0;
     else if (app->note) app->note_until = app->now;
@@ -310,7 +324,7 @@ static bool global_key(tui_app *app, const tui_key *k)
 {
     int w = tui_transcript_width(app), h = app->lay.transcript.h, page = h > 3 ? h - 2 : 1;
     switch (k->code) {
-    case K_F1: if (app->over == FOCUS_PAGE) tui_app_leave(app); else tui_app_help(app); return true;
+    case K_F1: if (app->over == FOCUS_PAGE) tui_app_back(app); else tui_app_help(app); return true;
     case K_F2: tui_app_open(app, FOCUS_CHATS); return true;
     case K_F3: tui_app_open(app, FOCUS_EXPERTS); return true;
     case K_F4: tui_app_open(app, FOCUS_MEMORY); return true;

@@ -35,6 +35,9 @@ void tui_app_page(tui_app *app, const char *title, const char *text)
     q_buf_clear(&app->page.text);
     q_buf_puts(&app->page.text, text);
     app->page.width = app->page.top = 0;
+    app->page_old = false;
+    if (app->focus == FOCUS_MEMORY || app->focus == FOCUS_EXPERTS) app->back = app->focus;
+    else if (app->over != FOCUS_PAGE) app->back = FOCUS_COMPOSER;
     app->focus = app->over = FOCUS_PAGE;
 }
 
@@ -306,7 +309,12 @@ bool tui_app_panel_key(tui_app *app, const tui_key *k)
         }
         break;
     case FOCUS_EXPERTS:
-        if ((by = step_of(k, 5))) { app->top_experts += by; if (app->top_experts < 0) app->top_experts = 0; return true; }
+        if ((by = step_of(k, 5))) { move(&app->sel_layer, by, app->rt.n_layer); return true; }
+        if (k->code == K_LEFT || k->code == K_RIGHT) {
+            move(&app->sel_layer, k->code == K_LEFT ? -app->layers_a_column : app->layers_a_column, app->rt.n_layer);
+            return true;
+        }
+        if (k->code == K_ENTER) { tui_app_layer_page(app, app->sel_layer); return true; }
         switch (letter(k)) {
         case 'z': zoom(app, ZOOM_EXPERTS); return true;
         case '-': agt_nudge_k(app->a, -1); return true;
@@ -318,10 +326,12 @@ bool tui_app_panel_key(tui_app *app, const tui_key *k)
     }
     if (done) return true;
     if (k->code == K_TAB) { app->focus = FOCUS_COMPOSER; return true; }      /* an overlay stays in sight */
-    if (letter(k) == 'q') { tui_app_leave(app); return true; }
-    if (k->code == K_CHAR && k->cp == '/') {                                 /* a command begins: the composer takes over */
+    if (letter(k) == 'q') { tui_app_back(app); return true; }
+    bool list = app->focus == FOCUS_PAGE || app->focus == FOCUS_FOUND;
+    if (k->code == K_CHAR && !k->alt && (k->cp == '/' || (list && k->cp > ' ' && k->cp != 127))) {
+        char u[4];                          /* words begin: the composer takes over, what is open stays in sight */
         app->focus = FOCUS_COMPOSER;
-        tui_edit_insert(&app->ed, "/", 1);
+        tui_edit_insert(&app->ed, u, (size_t)q_utf8_put(u, k->cp));
         return true;
     }
     return false;

@@ -50,13 +50,13 @@ static const char *keys_of(const tui_app *app)
     switch (app->focus) {
     case FOCUS_TRANSCRIPT: return _("j k walk · e edit · r again · y copy · [ ] branch · Enter its experts · Esc back");
     case FOCUS_CHATS: return _("j k walk · Enter open · n new · r rename · d delete · Esc back");
-    case FOCUS_EXPERTS: return _("- + fewer, more experts · z zoom · j k scroll · Esc back");
+    case FOCUS_EXPERTS: return _("j k layer · Enter its numbers · - + fewer, more experts · z zoom · Esc back");
     case FOCUS_MEMORY: return _("j k walk · Enter read and why · z zoom · Esc back");
     case FOCUS_CONFIG: return _("j k walk · Enter change · d default · Esc back");
     case FOCUS_PAGE: case FOCUS_FOUND: return _("j k scroll · Esc back");
     default: break;
     }
-    if (app->st.paused) return _("→ one token · F6 goes on · Ctrl-C stop");
+    if (app->st.paused) return _("→ one token · F7/F8 fewer/more experts · F6 goes on · Ctrl-C stop");
     if (app->st.busy) return app->lay.wide ? _("Ctrl-C stop · F6 pause · F7/F8 fewer/more experts · Enter sends after this answer")
                                            : _("Ctrl-C stop · F6 pause · F7/F8 fewer/more");
     return app->editing ? _("Enter asks it anew, as a branch · Ctrl-J line · Esc leaves editing")

@@ -10,6 +10,7 @@
 
 enum { FOOT = 4, CELLS_MAX = 24 };          /* now, strange, repeat, legend; a character an expert up to so many */
 enum form { FORM_CELLS, FORM_BRAILLE, FORM_QUARTERS };
+enum { PAIR_COLUMNS = 6 };
 
 static const char *const sign[5] = { "=", "-", "·", "+", "#" };
 static const enum tui_style sign_style[5] = { S_LESS2, S_LESS1, S_USUAL, S_MORE1, S_MORE2 };
@@ -32,6 +33,44 @@ static int columns_of(const tui_app *app, int w)
     return c < 1 ? 1 : c > 4 ? 4 : c;
 }
 
+/* Where rows are short two layers share one: the upper half of a cell is the first layer's, the lower half the second's.
+ * Few experts: a dot is one that speaks more than usual. Many: a dot is one of two that speaks now. */
+static int pair_dots(const tui_app *app) { return app->rt.n_expert <= CELLS_MAX ? app->rt.n_expert : (app->rt.n_expert + 1) / 2; }
+static int pair_cells(const tui_app *app) { return (pair_dots(app) + 3) / 4; }
+static int pair_columns(const tui_app *app, int w)
+{
+    int c = w / (pair_cells(app) + 4);
+    return c < 1 ? 1 : c > PAIR_COLUMNS ? PAIR_COLUMNS : c;
+}
+
+static void pair_row(tui_app *app, int pair, int y, int x, int end, bool chosen)
+{
+    /* dots of a cell, row by row: 1 4, 2 5 are the upper layer's, 3 6, 7 8 the lower's (Unicode 9.1, braille patterns) */
+    static const int dot[2][4] = { { 0, 3, 1, 4 }, { 2, 5, 6, 7 } };
+    const agt_routing *r = &app->rt;
+    bool few = r->n_expert <= CELLS_MAX;
+    int per = few ? 1 : 2, n = pair_dots(app);
+    x = tui_putf(&app->grid, y, x, end, chosen ? S_SELECT : S_DIM, "%3d", r->first_layer + 2 * pair);
+    x = tui_put(&app->grid, y, x, end, " ", S_DIM);
+    for (int d = 0; d < n; d += 4) {
+        int bits = 0, on = 0, dev = 0;
+        for (int half = 0; half < 2 && 2 * pair + half < r->n_layer; half++) {
+            const agt_cell *c = r->cell + (size_t)(2 * pair + half) * (size_t)r->n_expert;
+            for (int i = 0; i < 4 && d + i < n; i++)
+                for (int e = (d + i) * per; e < (d + i + 1) * per && e < r->n_expert; e++)
+                    if (few ? c[e].dev > 0 : c[e].now) {
+                        if (!(bits & 1 << dot[half][i])) on++;
+                        bits |= 1 << dot[half][i];
+                        if (c[e].dev > dev) dev = c[e].dev;
+                    }
+        }
+        char s[5] = { 0 };
+        if (app->glyphs) q_utf8_put(s, 0x2800u + (uint32_t)bits);
+        else s[0] = " .:*#"[(on + 1) / 2];
+        x = tui_put(&app->grid, y, x, end, s, on ? dev ? sign_style[at(dev)] : S_NOW : S_USUAL);
+    }
+}
+
 int tui_experts_rows(const tui_app *app, int width)
 {
     if (app->rt.n_expert < 1 || app->rt.n_layer < 1) return 5;
@@ -39,13 +78,14 @@ int tui_experts_rows(const tui_app *app, int width)
     return 1 + (app->rt.n_layer + cols - 1) / cols + FOOT;
 }
 
-static void layer_row(tui_app *app, int layer, int y, int x, int end)
+static void layer_row(tui_app *app, int layer, int y, int x, int end, bool chosen)
 {
     tui_grid *g = &app->grid;
     const agt_routing *r = &app->rt;
     const agt_cell *c = r->cell + (size_t)layer * (size_t)r->n_expert;
     enum form f = form_of(app);
-    x = tui_putf(g, y, x, end, S_DIM, "%3d ", r->first_layer + layer);
+    x = tui_putf(g, y, x, end, chosen ? S_SELECT : S_DIM, "%3d", r->first_layer + layer);
+    x = tui_put(g, y, x, end, " ", S_DIM);
     if (f == FORM_CELLS) {
         for (int e = 0; e < r->n_expert; e++) {
             int d = at(c[e].dev);
@@ -81,12 +121,19 @@ static int strip(tui_app *app, int y, int x, int end, int from, int to)
     return x;
 }
 
-static int strangest(const agt_routing *r)
+int tui_experts_strangest(const tui_app *app)
 {
+    const agt_routing *r = &app->rt;
     int l = 0;
     if (r->n_odd) return r->odd[0].layer - r->first_layer >= 0 && r->odd[0].layer - r->first_layer < r->n_layer ? r->odd[0].layer - r->first_layer : 0;
     for (int i = 1; i < r->n_layer; i++) if (r->strange && r->strange[i] > r->strange[l]) l = i;
     return l;
+}
+
+/* The layer that is walked to, -1: nobody walks. */
+static int chosen(const tui_app *app)
+{
+    return app->focus == FOCUS_EXPERTS && app->sel_layer >= 0 && app->sel_layer < app->rt.n_layer ? app->sel_layer : -1;
 }
 
 /* Few experts: a circle each and who is off. Many: the two heaviest with their weights. */
@@ -94,7 +141,7 @@ static void now_line(tui_app *app, int y, int x, int end)
 {
     tui_grid *g = &app->grid;
     const agt_routing *r = &app->rt;
-    int l = strangest(r), k = 0;
+    int l = chosen(app) >= 0 ? app->sel_layer : tui_experts_strangest(app), k = 0;
     const uint16_t *id = r->now ? r->now + (size_t)l * (size_t)r->k_max : NULL;
     while (id && k < r->k_max && id[k] != 0xFFFF) k++;
     x = tui_put(g, y, x, end, _("now "), S_DIM);
@@ -160,7 +207,7 @@ static void index_line(tui_app *app, int y, int x, int end)
     free(s);
 }
 
-static void legend(tui_app *app, int y, int x, int end)
+static void legend(tui_app *app, int y, int x, int end, bool paired)
 {
     tui_grid *g = &app->grid;
     const agt_routing *r = &app->rt;
@@ -168,7 +215,9 @@ static void legend(tui_app *app, int y, int x, int end)
         char *s = q_printf(_("learning what is usual, %d of %d"), r->learned, r->learn_need);
         tui_put_cut(g, y, x, end - 3, s, S_DIM);
         free(s);
-    } else if (form_of(app) != FORM_CELLS)
+    } else if (paired)
+        tui_put_cut(g, y, x, end - 3, r->n_expert <= CELLS_MAX ? _("dot: above usual · two layers a row") : _("dot: one of 2 on · two layers a row"), S_DIM);
+    else if (form_of(app) != FORM_CELLS)
         tui_put_cut(g, y, x, end - 3, app->glyphs ? _("dot: on now · colour: above usual") : _(". : * # are 1 to 4 on now"), S_DIM);
     else {
         static const int show[3][2] = { { 2, -1 }, { 3, 4 }, { 1, 0 } };
@@ -215,17 +264,28 @@ void view_experts(tui_app *app, tui_box b)
     free(right);
     int cols = columns_of(app, b.w), rows = (r->n_layer + cols - 1) / cols, room = b.h - 1 - FOOT, y = b.y + 1, end = b.x + b.w;
     int cw = chars_of(app, form_of(app)) + 4;
-    bool tall = focused || app->zoom == ZOOM_EXPERTS || app->over == FOCUS_EXPERTS;
-    if (rows <= room || (tall && room >= 4)) {
+    int sel = chosen(app), pairs = (r->n_layer + 1) / 2, pcols = pair_columns(app, b.w), prows = (pairs + pcols - 1) / pcols;
+    bool tall = app->zoom == ZOOM_EXPERTS || app->over == FOCUS_EXPERTS, paired = false;
+    app->layers_a_column = rows;
+    if (rows <= room || ((tall || (focused && prows > room)) && room >= 4)) {
         int show = rows < room ? rows : room;
+        if (sel >= 0 && sel % rows < app->top_experts) app->top_experts = sel % rows;
+        if (sel >= 0 && sel % rows >= app->top_experts + show) app->top_experts = sel % rows - show + 1;
         if (app->top_experts > rows - show) app->top_experts = rows - show;
         if (app->top_experts < 0) app->top_experts = 0;
         for (int i = 0; i < show; i++)
             for (int c = 0; c < cols; c++) {
                 int l = c * rows + app->top_experts + i;
-                if (l < r->n_layer) layer_row(app, l, y + i, b.x + c * cw, end);
+                if (l < r->n_layer) layer_row(app, l, y + i, b.x + c * cw, end, l == sel);
             }
         y += show;
+    } else if (prows <= room) {
+        paired = true;
+        app->layers_a_column = 2 * prows;
+        for (int i = 0; i < prows; i++)
+            for (int c = 0; c < pcols && c * prows + i < pairs; c++)
+                pair_row(app, c * prows + i, y + i, b.x + c * (pair_cells(app) + 4), end, sel >= 0 && sel / 2 == c * prows + i);
+        y += prows;
     } else {
         /* Too low for rows: one glyph a layer says how unusual it is. */
         int per = b.w - 10 < 8 ? 8 : b.w - 10;
@@ -236,8 +296,9 @@ void view_experts(tui_app *app, tui_box b)
             tui_putf(g, y, x, end, S_DIM, " L%d", r->first_layer + to - 1);
         }
     }
-    static void (*const foot[FOOT])(tui_app *, int, int, int) = { now_line, odd_line, index_line, legend };
-    for (int i = 0; i < FOOT && y < b.y + b.h; i++, y++) foot[i](app, y, b.x + 1, i == 0 ? end : end - 1);
+    static void (*const foot[FOOT - 1])(tui_app *, int, int, int) = { now_line, odd_line, index_line };
+    for (int i = 0; i < FOOT - 1 && y < b.y + b.h; i++, y++) foot[i](app, y, b.x + 1, i == 0 ? end : end - 1);
+    if (y < b.y + b.h) legend(app, y, b.x + 1, end - 1, paired);
 }
 
 void view_strip(tui_app *app, tui_box b)

@@ -84,8 +84,10 @@ void view_config(tui_app *app, tui_box b)
     q_buf s = {0};
     q_buf_printf(&s, "%s", agt_effect_word(k->effect));
     if (k->choices) q_buf_printf(&s, " · %s", k->choices);
-    else if (k->type == Q_KNOB_INT || k->type == Q_KNOB_FLOAT || k->type == Q_KNOB_INTS)
-        q_buf_printf(&s, " · %g … %g", k->min, k->type == Q_KNOB_INTS && app->st.n_expert ? app->st.n_expert : k->max);
+    else {
+        double lo, hi;
+        if (agt_knob_range(app->a, k, &lo, &hi)) q_buf_printf(&s, " · %.10g … %.10g", lo, hi);
+    }
     tui_put_cut(g, y, b.x + 1, end, s.p, S_DIM);
     q_buf_free(&s);
     tui_lay l = {0};

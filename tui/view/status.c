@@ -56,7 +56,8 @@ void view_status(tui_app *app, tui_box b)
     const agt_status *st = &app->st;
     q_buf left = {0}, k = {0}, ctx = {0}, right = {0};
     if (st->prefill && st->prefill_rate > 0) q_buf_printf(&right, _("prefill %4.0f tok/s"), st->prefill_rate);
-    else if (st->paused) q_buf_puts(&right, _("paused · → one token"));
+    else if (st->paused && st->busy) q_buf_printf(&right, b.w >= 100 ? _("paused at token %d · → one more") : _("paused at %d · →"), st->n_tokens);
+    else if (st->paused) q_buf_puts(&right, _("paused · F6 goes on"));
     else if (st->decode_rate > 0) q_buf_printf(&right, b.w >= 100 ? _("decode %4.0f tok/s") : _("%4.0f tok/s"), st->decode_rate);
     int rw = tui_str_width(right.p ? right.p : ""), level = 0, lw, kw, cw;
     for (;; level++) {

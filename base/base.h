@@ -83,6 +83,10 @@ char *q_user_path(enum q_dir d, const char *name);   /* XDG base + "/quorum/" + 
  * binary's source tree, then under the installed PREFIX/share/quorum. NULL if absent; malloc'ed. */
 char *q_share_path(const char *name);
 
+/* For a handler of SIGBUS: the path of the file mapped at addr into out (cut at size), its length, 0 = none.
+ * Async-signal-safe. */
+size_t q_fault_file(const void *addr, char *out, size_t size);
+
 /* 1536 -> "1.5 KiB" and so on; returns out. */
 char *q_bytes_words(uint64_t n, char out[32]);
 uint64_t q_mem_available(void);    /* bytes, MemAvailable bounded by the cgroup's limit */

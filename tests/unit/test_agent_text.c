@@ -74,12 +74,15 @@ static void first_difference(void)
     feed(&room, "The sky is red.", 3, "The sky is blue.", &o);
     CHECK(o.differs_at <= 11 && o.differs_at > 11 - 3);          /* the piece that holds byte 11 */
     q_buf_free(&o.text);
+    q_buf_free(&o.think);
     feed(&room, "The sky is blue.", 3, "The sky is blue.", &o);
     CHECK_INT(o.differs_at, -1);
     q_buf_free(&o.text);
+    q_buf_free(&o.think);
     feed(&room, "The sky is blue, and more", 3, "The sky is blue", &o);
     CHECK_INT(o.differs_at, 15);
     q_buf_free(&o.text);
+    q_buf_free(&o.think);
 }
 
 static void titles(void)

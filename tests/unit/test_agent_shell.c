@@ -409,7 +409,7 @@ static void models_change_safely(void)
 /* With a penalty that is a reward the model falls into a loop: stopped above 256 tokens, and not where the guard is off. */
 static void loops_are_stopped(void)
 {
-    static const char *const set[] = { "sampler.temperature=0", "sampler.repeat_penalty=0.1", "sampler.max_tokens=600", "memory.on=off", "context.length=1024" };
+    static const char *const set[] = { "sampler.temperature=0", "sampler.frequency_penalty=-50", "sampler.max_tokens=600", "memory.on=off", "context.length=1024" };
     seen s = { 0 };
     agt *a = help_open(":memory:", 5, set, &s);
     CHECK(a != NULL);
@@ -435,7 +435,7 @@ static void loops_are_stopped(void)
 static double stop_ms(agt *a, seen *s, enum agt_event_kind when, int number, const char *question, int mid_us)
 {
     agt_submit(a, question);
-    if (!wait_for(a, s, when, number, 60000))
+    if (!wait_for(a, s, when, number, 5000))
         return 1e9;
     usleep((useconds_t)mid_us);          /* into the middle of a token or of a chunk */
     int64_t from = q_now_ns(), last = from;
@@ -451,9 +451,9 @@ static double stop_ms(agt *a, seen *s, enum agt_event_kind when, int number, con
         struct pollfd p = { .fd = agt_wake_fd(a), .events = POLLIN };
         poll(&p, 1, 50);
     }
-    CHECK(s->last && s->last->state == AGT_STOPPED);
+    bool stopped = s->last && s->last->state == AGT_STOPPED;     /* else it had ended by itself just then: counts for nothing */
     settle(a, s);
-    return (double)(last - from) / 1e6;
+    return stopped ? (double)(last - from) / 1e6 : 1e9;
 }
 
 static void stops_in_time(const char *model, int words, int mid_us)
@@ -472,7 +472,7 @@ static void stops_in_time(const char *model, int words, int mid_us)
     double decode = 1e9, prefill = 1e9;
     double worst = 0;
     for (int i = 0; i < 5; i++) {
-        double ms = stop_ms(a, &s, AGT_EV_TOKEN, 5, "tell me everything about the sea", mid_us ? 2000 + 700 * i : 0);
+        double ms = stop_ms(a, &s, AGT_EV_TOKEN, 2, "tell me everything about the sea", mid_us ? 2000 + 700 * i : 0);
         decode = ms < decode ? ms : decode;
         worst = ms > worst && ms < 1e8 ? ms : worst;
     }

@@ -73,9 +73,13 @@ const int store_schema_version = (int)(sizeof steps / sizeof *steps);
 
 static int version(mem_store *s, int64_t *v, int64_t *app, int64_t *tables, char *err)
 {
-    int rc = store_int(s, v, err, "PRAGMA user_version", "");
+    /* one snapshot: another process may be making the file between two of these */
+    int rc = store_run(s, NULL, err, "BEGIN", "");
+    if (rc != Q_OK) return rc;
+    rc = store_int(s, v, err, "PRAGMA user_version", "");
     if (rc == Q_OK) rc = store_int(s, app, err, "PRAGMA application_id", "");
     if (rc == Q_OK) rc = store_int(s, tables, err, "SELECT count(*) FROM sqlite_schema", "");
+    sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
     return rc;
 }
 

@@ -110,10 +110,11 @@ STEPS   ?= 3000
 fuzz-session: $(BUILD)/tests/test_engine_session
 	@BUILD=$(BUILD) QUORUM_FUZZ_STEPS=$(STEPS) $(if $(SEED),QUORUM_FUZZ_SEED=$(SEED)) $(BUILD)/tests/test_engine_session
 
-# Data races: the session's tests with cancelling threads and the worker pool.
+# Data races: the tests that have threads: the session with its cancelling threads, the worker pool, the store, the agent.
+TSAN     = kernels_pool engine_session memory agent_parts agent_turn
 tsan:
-	$(MAKE) BUILD=build-tsan OPT="-O1 -g" SAN="-fsanitize=thread" build-tsan/tests/test_engine_session
-	@BUILD=build-tsan build-tsan/tests/test_engine_session
+	$(MAKE) BUILD=build-tsan OPT="-O1 -g" SAN="-fsanitize=thread" $(TSAN:%=build-tsan/tests/test_%)
+	@for t in $(TSAN); do BUILD=build-tsan build-tsan/tests/test_$$t || exit 1; done
 
 bench: all
 	@BUILD='$(BUILD)' sh bench/bench.sh
@@ -165,7 +166,7 @@ help:
 	@echo 'make fuzz             the mutation fuzzer: tens of thousands of damaged files and texts under ASan and UBSan'
 	@echo 'make asan             the tests under AddressSanitizer and UBSan'
 	@echo 'make fuzz-session     sessions against fresh ones, at length (STEPS=3000 SEED=)'
-	@echo 'make tsan             the session tests under ThreadSanitizer'
+	@echo 'make tsan             the tests that have threads under ThreadSanitizer'
 	@echo 'make bench            speed on random weights in the shapes of Qwen3-30B-A3B'
 	@echo 'make bench-mat        speed of the matrix products alone (A="type path n_in n" narrows)'
 	@echo 'make peers            the same beside llama.cpp, built from source into a virtual environment (7 minutes the first time)'

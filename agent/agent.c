@@ -108,6 +108,7 @@ int agt_open(const agt_options *o, agt **out, char *err)
     pthread_mutex_init(&a->rmu, NULL);
     a->edits_end = &a->edits;
     a->base = o->base;
+    a->once = o->once;
     a->model_path = o->model ? q_strdup(o->model) : NULL;
     a->rag = rag_config_default();
     routing_shape(&a->live, 0, 0, 0, 0, 1);
@@ -135,6 +136,8 @@ int agt_open(const agt_options *o, agt **out, char *err)
         }
         a->set[a->n_set++] = q_strdup(o->set[i]);
     }
+    if (!o->once)
+        pending_restore(a);
     int64_t chat = 0;
     if (!o->fresh && (rc = mem_conversation_last(a->store, &chat, err)) < 0) {
         agt_close(a);
@@ -142,6 +145,8 @@ int agt_open(const agt_options *o, agt **out, char *err)
     }
     room_post(a, JOB_OPEN, chat, 0, NULL, NULL);
     room_post(a, JOB_CHATS, 0, 0, NULL, NULL);
+    if (!o->once)
+        room_post(a, JOB_NAMES, 0, 0, NULL, NULL);
     if (!o->base)
         room_post(a, JOB_MANUAL, 0, 0, NULL, NULL);
     room_post(a, JOB_LOAD, 0, 0, NULL, NULL);
@@ -210,6 +215,9 @@ void agt_close(agt *a)
     free(a->place_text);
     free(a->knob);
     free(a->knob_room);
+    pending_free(a);
+    strings_free(&a->model_names);
+    strings_free(&a->chat_numbers);
     eng_tokens_free(&a->timeline);
     rag_result_free(a->why);
     routing_free(&a->live);
@@ -231,7 +239,7 @@ void agt_submit(agt *a, const char *text)
     char *clean = q_utf8_clean(text, strlen(text));
     size_t n = strspn(clean, " \t\r\n");
     if (clean[n] && !command_run(a, clean))      /* a space before "/" makes it a message */
-        room_post(a, JOB_SEND, 0, 0, clean + n, NULL);
+        room_post(a, JOB_SEND, 0, pending_ticket(a, -1, clean + n), clean + n, NULL);
     free(clean);
 }
 
@@ -293,7 +301,7 @@ void agt_delete_chat(agt *a, int64_t chat) { room_post(a, JOB_DELETE, chat, 0, N
 void agt_edit(agt *a, int64_t message, const char *text)
 {
     char *clean = q_utf8_clean(text, strlen(text));
-    room_post(a, JOB_EDIT, message, 0, clean, NULL);
+    room_post(a, JOB_EDIT, message, pending_ticket(a, message, clean), clean, NULL);
     free(clean);
 }
 

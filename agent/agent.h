@@ -21,6 +21,7 @@ typedef struct agt_options {
     int n_set;
     bool base;                  /* no template: the text continues */
     bool fresh;                 /* start with a new conversation instead of the last one */
+    bool once;                  /* one question of a script: its conversation is not what the next start opens */
 } agt_options;
 
 /* Opens store and knobs, starts the threads; the model loads in the background (AGT_EV_LOADING … AGT_EV_READY or _NOTE).
@@ -112,6 +113,9 @@ void agt_message_free(agt_message *);        /* contents, not the struct */
 /* Anything typed: a message, or a command ("/set experts.k 1", also ".ыуе"-style slips, answered with a note). A question
  * that is sent while an answer runs waits its turn. */
 void agt_submit(agt *, const char *text);
+/* A question with a text beside it (what was piped in), as one message for agt_submit: the text framed as data. Memory is
+ * then searched for the question first. malloc'ed. */
+char *agt_attach(const char *question, const char *text, size_t n);
 void agt_stop(agt *);                                    /* within 50 ms, in prefill too */
 void agt_pause(agt *, bool on);
 void agt_step(agt *);                                    /* while paused: one token */

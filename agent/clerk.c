@@ -9,6 +9,15 @@
 #include <string.h>
 #include <time.h>
 
+static void swap_strings(agt *a, strings *to, strings *with)
+{
+    pthread_mutex_lock(&a->mu);
+    strings old = *to;
+    *to = *with;
+    pthread_mutex_unlock(&a->mu);
+    strings_free(&old);
+}
+
 static void chats(agt *a)
 {
     char err[Q_ERRLEN];
@@ -20,6 +29,10 @@ static void chats(agt *a)
     agt_event e = { .kind = AGT_EV_CHATS, .chat = q_alloc(sizeof *e.chat * (size_t)(l.n + 1)), .n_chats = l.n };
     for (int i = 0; i < l.n; i++)
         e.chat[i] = (agt_chat){ l.v[i].id, q_strdup(l.v[i].title), l.v[i].opened_ms, l.v[i].n_messages };
+    strings numbers = { 0 };
+    for (int i = 0; i < l.n; i++)
+        strings_add(&numbers, q_printf("%lld", (long long)l.v[i].id));
+    swap_strings(a, &a->chat_numbers, &numbers);
     mem_conversations_free(&l);
     evq_push(&a->q, &e);
 }
@@ -51,6 +64,41 @@ static void find(agt *a, const char *words)
     evq_push(&a->q, &e);
 }
 
+static void at_once(agt *a, const job *j)
+{
+    char err[Q_ERRLEN];
+    if (j->kind == JOB_KEEP)
+        pending_keep(a, j->id, j->text);
+    else {
+        int rc = mem_reply_save(a->store, j->id, j->text, strlen(j->text), j->value, strlen(j->value), err);
+        if (rc < 0 && rc != Q_NOTFOUND)  /* not found: the reply has ended meanwhile, with all of its text */
+            room_note(a, AGT_ERROR, "%s", err);
+    }
+}
+
+/* Neither a waiting question nor a running answer's words wait for a long import. */
+static void urgent(agt *a)
+{
+    for (;;) {
+        pthread_mutex_lock(&a->mu);
+        job **p = &a->errands.first, *j, *before = NULL;
+        while ((j = *p) && j->kind != JOB_KEEP && j->kind != JOB_SAVE) {
+            before = j;
+            p = &j->next;
+        }
+        if (j) {
+            *p = j->next;
+            if (a->errands.last == j)
+                a->errands.last = before;
+        }
+        pthread_mutex_unlock(&a->mu);
+        if (!j)
+            return;
+        at_once(a, j);
+        job_free(j);
+    }
+}
+
 typedef struct adding { agt *a; const char *what; int64_t shown_ns; } adding;
 
 static bool added(void *user, const rag_progress *p)
@@ -64,6 +112,7 @@ static bool added(void *user, const rag_progress *p)
         agt_event e = { .kind = AGT_EV_PROGRESS, .text = q_strdup(d->what), .done = p->seen, .total = -1, .rate = -1, .name = q_strdup(p->path) };
         evq_push(&a->q, &e);
     }
+    urgent(a);
     return !atomic_load(&a->errand_stop);
 }
 
@@ -189,13 +238,29 @@ static void retrieval(agt *a, int64_t message)
     evq_push(&a->q, &e);
 }
 
-static void models(agt *a)
+/* What Tab offers after /model: names without blanks, of files that run. */
+static void keep_names(agt *a, const eng_found *f, int n)
+{
+    strings names = { 0 };
+    for (int i = 0; i < n; i++)
+        if (!f[i].problem && !strchr(f[i].name, ' '))
+            strings_add(&names, q_strdup(f[i].name));
+    swap_strings(a, &a->model_names, &names);
+}
+
+static void models(agt *a, bool show)
 {
     char err[Q_ERRLEN];
     eng_found *f = NULL;
     int n = 0;
     if (eng_find(&f, &n, err) < 0) {
-        room_note(a, AGT_ERROR, "%s", err);
+        if (show)
+            room_note(a, AGT_ERROR, "%s", err);
+        return;
+    }
+    keep_names(a, f, n);
+    if (!show) {
+        eng_found_free(f, n);
         return;
     }
     q_buf b = { 0 };
@@ -225,7 +290,7 @@ static void model(agt *a, const char *name)
 {
     char err[Q_ERRLEN], *path = NULL;
     if (!name) {
-        models(a);
+        models(a, true);
         return;
     }
     char *real = home_path(name);
@@ -383,6 +448,8 @@ static void run(agt *a, const job *j)
         if ((j->id ? mem_conversation_view(a->store, j->id, j->text, j->number, err) : mem_setting_put(a->store, "draft.new", j->text, err)) < 0)
             room_note(a, AGT_WARN, "%s", err);
         break;
+    case JOB_NAMES: models(a, false); break;
+    case JOB_KEEP: case JOB_SAVE: at_once(a, j); break;
     case JOB_RETRIEVAL: retrieval(a, j->id); break;
     case JOB_SHOW: routing_show(a, j->id); break;
     case JOB_TRACE: trace_save(a, j->text); break;

@@ -462,7 +462,15 @@ char **agt_completions(agt *a, const char *line, size_t at, size_t *start, int *
             offer(&l, "save", word, " ");
         else if (c >= 0 && table[c].complete == AGT_COMPLETE_PATH)
             paths(&l, word);
-        else if (c >= 0 && table[c].complete == AGT_COMPLETE_KNOB) {
+        else if (c >= 0 && (table[c].complete == AGT_COMPLETE_MODEL || table[c].complete == AGT_COMPLETE_CHAT)) {
+            pthread_mutex_lock(&a->mu);
+            const strings *s = table[c].complete == AGT_COMPLETE_MODEL ? &a->model_names : &a->chat_numbers;
+            for (int i = 0; i < s->n; i++)
+                offer(&l, s->v[i], word, "");
+            pthread_mutex_unlock(&a->mu);
+            if (!l.n && table[c].complete == AGT_COMPLETE_MODEL && strchr(word, '/'))
+                paths(&l, word);
+        } else if (c >= 0 && table[c].complete == AGT_COMPLETE_KNOB) {
             size_t s = first;
             while (line[s] == ' ' || line[s] == '\t')
                 s++;

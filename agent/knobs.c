@@ -9,12 +9,14 @@
 #include <string.h>
 #include <strings.h>
 
-enum { ROW_PACE, ROW_LANG, ROW_THEME, ROW_MOTION, ROW_THINKING, ROW_MOUSE, ROW_SYSTEM, ROW_POLICY };
+enum { ROW_PACE, ROW_LANG, ROW_THEME, ROW_MOTION, ROW_THINKING, ROW_MOUSE, ROW_SYSTEM, ROW_POLICY, ROW_LOOP };
 static const q_knob rows[] = {
     { "context.policy", NULL, Q_KNOB_CHOICE, 0, 0, "continue,recompute", Q_EFFECT_FORWARD,
       N_("cached tokens after a knob that acts on hidden states: kept as they are, or evaluated anew"), ROW_POLICY },
     { "chat.system", "system", Q_KNOB_TEXT, 0, 0, NULL, Q_EFFECT_PROMPT,
       N_("the system text before every conversation; empty is the model's own"), ROW_SYSTEM },
+    { "sampler.loop_stop", NULL, Q_KNOB_CHOICE, 0, 0, "auto,on,off", Q_EFFECT_SAMPLING,
+      N_("end an answer that repeats itself: 8 times the same 2 to 64 tokens, over 256 in all; auto: in models below 3 billion parameters"), ROW_LOOP },
     { "ui.pace", "pace", Q_KNOB_FLOAT, 0, 10000, NULL, Q_EFFECT_SCREEN,
       N_("tokens a second at most, to read along; 0 is as fast as it goes"), ROW_PACE },
     { "ui.thinking", NULL, Q_KNOB_CHOICE, 0, 0, "folded,open", Q_EFFECT_SCREEN,
@@ -29,7 +31,7 @@ static const q_knob rows[] = {
       N_("language of the interface; auto follows LANG"), ROW_LANG },
 };
 static const char *const defaults[] = { [ROW_PACE] = "0", [ROW_LANG] = "auto", [ROW_THEME] = "dark", [ROW_MOTION] = "on",
-    [ROW_THINKING] = "folded", [ROW_MOUSE] = "on", [ROW_SYSTEM] = "", [ROW_POLICY] = "continue" };
+    [ROW_THINKING] = "folded", [ROW_MOUSE] = "on", [ROW_SYSTEM] = "", [ROW_POLICY] = "continue", [ROW_LOOP] = "auto" };
 
 void knobs_join(agt *a)
 {

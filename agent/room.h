@@ -35,7 +35,7 @@ enum job_kind {
     JOB_LOAD, JOB_OPEN, JOB_SEND, JOB_AGAIN, JOB_EDIT, JOB_BRANCH, JOB_RECOMPUTE, JOB_DELETE, JOB_RENAME, JOB_MANUAL,
     /* clerk thread */
     JOB_CHATS, JOB_FIND, JOB_ADD, JOB_FORGET, JOB_DOCUMENTS, JOB_SETTING, JOB_PLACE, JOB_RETRIEVAL, JOB_SHOW, JOB_TRACE,
-    JOB_SEARCH, JOB_MODEL
+    JOB_SEARCH, JOB_MODEL, JOB_NAMES, JOB_KEEP, JOB_SAVE
 };
 typedef struct job {
     struct job *next;
@@ -44,6 +44,12 @@ typedef struct job {
     char *text, *value;
 } job;
 typedef struct jobs { job *first, *last; } jobs;
+
+typedef struct waiting {                 /* a question behind a running answer; see pending.c */
+    struct waiting *next;
+    int64_t ticket, chat, edits, row;    /* row 0: not stored yet */
+    bool placed, say;                    /* say: it waits for an answer, which can take long */
+} waiting;
 
 enum edit_kind { EDIT_SET, EDIT_NUDGE, EDIT_TOGGLE };
 typedef struct edit {                    /* a change of the engine's configuration, applied between two tokens */
@@ -86,6 +92,7 @@ enum { USUAL_NEED = 256, USUAL_PRIOR = 64, USUAL_MEMORY = 4096, ROUTING_WINDOW =
 typedef struct known { uint64_t hash; char label[48]; char *json; } known;
 
 typedef struct setting { char *key, *value; } setting;
+typedef struct strings { char **v; int n, cap; } strings;
 
 struct agt {
     /* constant after agt_open */
@@ -93,7 +100,7 @@ struct agt {
     const q_knob **knob;                 /* the joined table */
     uint8_t *knob_room;                  /* enum knob_room of each */
     int n_knob;
-    bool base;
+    bool base, once;
     char **set; int n_set;               /* --set, for each model that is loaded */
     char *model_path;                    /* written by the engine thread under mu when /model changes it */
     pthread_t engine_thread, clerk_thread;
@@ -123,6 +130,9 @@ struct agt {
     int64_t place_chat, place_scroll;    /* what agt_keep_place kept last */
     char *place_text;
     int dropped;                         /* messages of the branch that the last prompt left out */
+    waiting *waiting;
+    int64_t tickets;
+    strings model_names, chat_numbers;   /* what Tab offers after /model and /open: the clerk's last look */
     int reserve;                         /* tokens kept free for the reply in the last prompt */
 
     /* routing, under rmu */
@@ -183,13 +193,15 @@ void worker_mix(agt *);
 
 /* ---- turn.c ---- */
 int64_t turn_store(agt *, const char *text, int64_t parent, bool at_leaf);
-void turn_send(agt *, const char *text, int64_t parent, bool at_leaf);
+void turn_send(agt *, const char *text, int64_t parent, bool at_leaf, int64_t ticket);
+char *turn_title(const char *text);      /* a conversation's name, from its first question; malloc'ed */
 void turn_again(agt *, int64_t message, const char *assignments);
-void turn_edit(agt *, int64_t message, const char *text);
+void turn_edit(agt *, int64_t message, const char *text, int64_t ticket);
 
 /* ---- prompt.c ---- */
 /* The ids of the prompt for an answer to path (whose last message is the question). */
 int prompt_build(agt *, const mem_messages *path, const rag_result *passages, eng_tokens *out, char *err);
+size_t prompt_question(const char *message);
 int prompt_room_for_passages(agt *, const char *question);
 int prompt_count(void *user, const char *text, size_t n);    /* user: eng_model */
 
@@ -209,11 +221,17 @@ const char *setting_locked(const agt *, const char *key);                /* unde
 void setting_put_locked(agt *, const char *key, const char *value);
 /* config.ini: agent and rag rows are set at once, engine rows are appended to *assign (NAME=VALUE); sentences about bad
  * lines to *notes. */
-typedef struct strings { char **v; int n, cap; } strings;
 void strings_add(strings *, char *taken);
 void strings_free(strings *);
 void knobs_read_ini(agt *, strings *assign, strings *notes);
 void knobs_parse_ini(agt *, const char *path, q_buf *text, strings *assign, strings *notes);   /* text is changed */
+
+/* ---- pending.c ---- */
+int64_t pending_ticket(agt *, int64_t edits, const char *text);
+void pending_keep(agt *, int64_t ticket, const char *text);
+void pending_placed(agt *, int64_t ticket);
+void pending_restore(agt *);
+void pending_free(agt *);
 
 /* ---- commands.c ---- */
 bool command_run(agt *, const char *text);                   /* false: it is a message */

@@ -12,6 +12,9 @@
 
 enum part { PART_START, PART_THINK, PART_AFTER, PART_TEXT };
 
+/* An answer repeats itself when its last 8 or more repetitions of one period of 2 to 64 tokens fill more than 256 tokens. */
+enum { LOOP_PERIOD = 64, LOOP_TIMES = 8, LOOP_TOKENS = 256 };
+
 typedef struct turn {
     agt *a;
     int64_t reply;
@@ -26,6 +29,8 @@ typedef struct turn {
     const char *compare;                 /* text of the sibling to compare with, or NULL */
     int differs_at;
     bool hit_stop;
+    int32_t tail[LOOP_PERIOD];           /* the last tokens, a ring */
+    int same[LOOP_PERIOD + 1];           /* [p] how many tokens on end equalled the one p before */
     int64_t saved_ns, last_ns;
 } turn;
 
@@ -190,6 +195,31 @@ static bool between(turn *t, bool *resync)
     }
 }
 
+/* Counts token number t->n; true when it closes a loop. */
+static bool loops(turn *t, int32_t token)
+{
+    int at = t->n - 1;
+    bool loop = false;
+    for (int p = 2; p <= LOOP_PERIOD && p <= at; p++) {
+        t->same[p] = t->tail[(at - p) % LOOP_PERIOD] == token ? t->same[p] + 1 : 0;
+        int run = t->same[p] + p;
+        loop |= run >= LOOP_TIMES * p && run > LOOP_TOKENS;
+    }
+    t->tail[at % LOOP_PERIOD] = token;
+    return loop;
+}
+
+/* Small models get caught; a large one that repeats itself has mostly been asked to. */
+static bool loop_guard(agt *a)
+{
+    q_buf b = { 0 };
+    const char *v = knobs_agent_value(a, "sampler.loop_stop", &b);
+    const eng_info *info = eng_model_info(a->model);
+    bool on = strcmp(v, "on") == 0 || (strcmp(v, "auto") == 0 && (info->carved || info->params < 3000000000u));
+    q_buf_free(&b);
+    return on;
+}
+
 static char *config_json(const turn *t)
 {
     char seed[32], err[Q_ERRLEN];
@@ -211,11 +241,10 @@ static void note_config(turn *t)
     free(json);
 }
 
+/* By the clerk: a commit waits for the disk, and tokens should not. mem_reply_end settles whatever comes late. */
 static void save(turn *t)
 {
-    char err[Q_ERRLEN];
-    if (mem_reply_save(t->a->store, t->reply, t->text.p ? t->text.p : "", t->text.len, t->think.p ? t->think.p : "", t->think.len, err) < 0)
-        room_note(t->a, AGT_ERROR, "%s", err);
+    room_post(t->a, JOB_SAVE, t->reply, 0, t->text.p ? t->text.p : "", t->think.p ? t->think.p : "");
     t->saved_ns = q_now_ns();
 }
 
@@ -273,6 +302,7 @@ static enum mem_status generate(turn *t, const char **finish, char *err)
             break;
         eng_sampler_accept(a->sampler, c.token);
         one_token(t, &c);
+        bool loop = loops(t, c.token);
         if (t->hit_stop) {
             *finish = "stop string";
             break;
@@ -289,12 +319,18 @@ static enum mem_status generate(turn *t, const char **finish, char *err)
         }
         if (rc < 0)
             return MEM_FAILED;
+        if (loop && loop_guard(a)) {
+            room_note(a, AGT_WARN, ngettext("the answer repeats itself; stopped after %d token; sampler.repeat_penalty or more experts help",
+                                            "the answer repeats itself; stopped after %d tokens; sampler.repeat_penalty or more experts help", (unsigned long)t->n), t->n);
+            *finish = "loop";
+            break;
+        }
         int max = atoi(eng_config_get(a->cfg, "sampler.max_tokens", &b));
         if (max > 0 && t->n >= max) {
             *finish = "max_tokens";
             break;
         }
-        if (q_now_ns() - t->saved_ns > 1000000000)
+        if (q_now_ns() - t->saved_ns > 800000000)
             save(t);
     }
     q_buf_free(&b);
@@ -317,8 +353,23 @@ static void search(agt *a, const mem_message *q, rag_result **out)
     rag_config c = a->rag;
     pthread_mutex_unlock(&a->mu);
     rag_scope scope = { a->chat, prompt_room_for_passages(a, q->text), prompt_count, a->model };
-    if (rag_search(a->store, &c, q->text, &scope, out, err) < 0) {
+    size_t own = prompt_question(q->text), all = strlen(q->text);
+    char *question = q_strndup(q->text, own);
+    int rc = rag_search(a->store, &c, question, &scope, out, err);
+    free(question);
+    if (rc == Q_OK && own < all) {       /* the text beside it gets what the question left */
+        rag_result *more;
+        c.max_passages -= (*out)->n_fed;
+        c.budget -= (*out)->fed_tokens;
+        scope.budget = scope.budget < 0 ? scope.budget : scope.budget - (*out)->fed_tokens;
+        scope.budget = scope.budget < 0 ? 0 : scope.budget;
+        if (c.max_passages > 0 && c.budget > 0 && (rc = rag_search(a->store, &c, q->text + own, &scope, &more, err)) == Q_OK)
+            rag_join(*out, more);
+    }
+    if (rc < 0) {
         room_note(a, AGT_WARN, _("memory could not be searched: %s"), err);
+        rag_result_free(*out);
+        *out = NULL;
         return;
     }
     agt_event e = { .kind = AGT_EV_RETRIEVAL, .id = q->id, .retrieval = view_result(*out) };
@@ -513,7 +564,7 @@ static void answer(agt *a, const mem_message *compare, uint64_t seed)
 }
 
 /* The first words of the first question, whole, at most about 60 bytes. */
-static char *title_of(const char *text)
+char *turn_title(const char *text)
 {
     while (space(*text))
         text++;
@@ -541,20 +592,22 @@ int64_t turn_store(agt *a, const char *text, int64_t parent, bool at_leaf)
     char err[Q_ERRLEN];
     int64_t id;
     if (!a->chat) {
-        char *title = title_of(text);
+        char *title = turn_title(text);
         int rc = mem_conversation_new(a->store, title, &a->chat, err);
         free(title);
         if (rc < 0) {
             give_back(a, text, err);
             return 0;
         }
+        if (a->once && mem_conversation_once(a->store, a->chat, err) < 0)
+            room_note(a, AGT_WARN, "%s", err);
         pthread_mutex_lock(&a->mu);
         a->st.chat = a->chat;
         pthread_mutex_unlock(&a->mu);
     } else if (a->path.n == 0) {         /* made by /new TITLE or emptied: a title that is there stays */
         mem_conversation c = { 0 };
         if (mem_conversation_get(a->store, a->chat, &c, err) == Q_OK && !*c.title) {
-            char *title = title_of(text);
+            char *title = turn_title(text);
             mem_conversation_title(a->store, a->chat, title, err);
             free(title);
         }
@@ -570,9 +623,10 @@ int64_t turn_store(agt *a, const char *text, int64_t parent, bool at_leaf)
     return id;
 }
 
-void turn_send(agt *a, const char *text, int64_t parent, bool at_leaf)
+void turn_send(agt *a, const char *text, int64_t parent, bool at_leaf, int64_t ticket)
 {
     int64_t id = turn_store(a, text, parent, at_leaf);
+    pending_placed(a, ticket);
     if (!id)
         return;
     if (!at_leaf)                        /* the branch is another one now: shown up to the new question */
@@ -590,14 +644,15 @@ static const mem_message *find(agt *a, int64_t id, enum mem_role role)
     return NULL;
 }
 
-void turn_edit(agt *a, int64_t message, const char *text)
+void turn_edit(agt *a, int64_t message, const char *text, int64_t ticket)
 {
     const mem_message *m = find(a, message, MEM_USER);
     if (!m || m->role != MEM_USER) {
-        room_note(a, AGT_ERROR, _("there is no question here to edit"));
+        give_back(a, text, _("there is no question here to edit"));
+        pending_placed(a, ticket);
         return;
     }
-    turn_send(a, text, m->parent, false);
+    turn_send(a, text, m->parent, false, ticket);
 }
 
 /* "experts.k=1 memory.on=off": engine assignments to c, memory's to r. */

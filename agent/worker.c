@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 /* ---- configurations ---- */
@@ -313,36 +314,33 @@ static void unload(agt *a)
     a->keep_from = 0;
 }
 
-static int new_session(agt *a, char *err)
+typedef struct loaded { eng_model *model; eng_config *cfg; eng_session *session; eng_sampler *sampler; } loaded;
+
+static void loaded_free(loaded *l)
 {
-    if (a->session)
-        return Q_OK;
-    eng_session *s;
-    int rc = eng_session_new(a->model, a->cfg, &s, err);
-    if (rc < 0)
-        return rc;
-    a->session = s;
-    a->trace_cursor = 0;
-    pthread_mutex_lock(&a->mu);
-    a->cancel = s;
-    pthread_mutex_unlock(&a->mu);
-    return Q_OK;
+    eng_session_free(l->session);
+    eng_sampler_free(l->sampler);
+    eng_config_free(l->cfg);
+    eng_model_free(l->model);
+    memset(l, 0, sizeof *l);
 }
 
-static int load(agt *a, const char *path, char *err)
+/* Everything that answering needs, beside whatever is loaded now. first: --set must fit the model; later it may not. */
+static int load(agt *a, const char *path, bool first, loaded *l, char *err)
 {
     eng_open_opts o = { .progress = loading, .user = a };
-    int rc = eng_model_open(path, &o, &a->model, err);
+    memset(l, 0, sizeof *l);
+    int rc = eng_model_open(path, &o, &l->model, err);
     if (rc < 0)
         return rc;
-    a->cfg = eng_config_new(a->model);
+    l->cfg = eng_config_new(l->model);
     strings assign = { 0 }, notes = { 0 };
     knobs_read_ini(a, &assign, &notes);
     strings_free(&notes);                /* said at start already */
     for (int i = 0; i < assign.n; i++) {
         char *eq = strchr(assign.v[i], '='), why[Q_ERRLEN];
         *eq = 0;
-        if (eng_config_set(a->cfg, assign.v[i], eq + 1, why) < 0)
+        if (eng_config_set(l->cfg, assign.v[i], eq + 1, why) < 0)
             room_note(a, AGT_WARN, _("config.ini: %s is skipped: %s"), assign.v[i], why);
     }
     strings_free(&assign);
@@ -351,39 +349,97 @@ static int load(agt *a, const char *path, char *err)
         *eq = 0;
         int k = knobs_find(a, name);
         if (k >= 0 && a->knob_room[k] == KNOB_ENGINE)
-            rc = eng_config_set(a->cfg, name, eq + 1, err);
+            rc = eng_config_set(l->cfg, name, eq + 1, err);
+        if (rc < 0 && !first) {
+            room_note(a, AGT_WARN, _("--set %s does not fit this model: %s"), a->set[i], err);
+            rc = Q_OK;
+        }
         free(name);
     }
     if (rc == Q_OK)
-        rc = new_session(a, err);
-    a->sampler = eng_sampler_new(a->model);
+        rc = eng_session_new(l->model, l->cfg, &l->session, err);
+    if (rc == Q_OK)
+        l->sampler = eng_sampler_new(l->model);
+    else
+        loaded_free(l);
     return rc;
+}
+
+static void install(agt *a, const loaded *l)
+{
+    a->model = l->model;
+    a->cfg = l->cfg;
+    a->session = l->session;
+    a->sampler = l->sampler;
+    a->trace_cursor = 0;
+    pthread_mutex_lock(&a->mu);
+    a->cancel = l->session;
+    pthread_mutex_unlock(&a->mu);
+}
+
+/* Would it fit with the present model gone? */
+static bool fits_alone(const agt *a, const char *path)
+{
+    struct stat st;
+    return a->model && stat(path, &st) == 0 && (uint64_t)st.st_size < q_mem_available() + eng_model_info(a->model)->file_bytes;
+}
+
+/* /model: the new one is loaded beside the old, which answers on if that fails. Only where both do not fit and the new one
+ * alone may, the old one makes room first, and comes back if that was in vain. */
+static int job_switch(agt *a, const char *path, char *err)
+{
+    loaded l;
+    int rc = load(a, path, false, &l, err);
+    if (rc == Q_NOMEM && fits_alone(a, path)) {
+        unload(a);
+        rc = load(a, path, false, &l, err);
+        char why[Q_ERRLEN];
+        loaded old;
+        if (rc < 0 && a->model_path && load(a, a->model_path, false, &old, why) == Q_OK)
+            install(a, &old);
+    }
+    if (rc < 0)
+        return rc;
+    unload(a);
+    install(a, &l);
+    pthread_mutex_lock(&a->mu);
+    free(a->model_path);
+    a->model_path = q_strdup(path);
+    pthread_mutex_unlock(&a->mu);
+    return Q_OK;
 }
 
 static void job_load(agt *a, const job *j)
 {
     char err[Q_ERRLEN];
-    if (j->id) {                         /* /model NAME */
+    loaded l;
+    int rc;
+    if (j->id) {
         room_note(a, AGT_INFO, _("loading %s"), j->text);
-        unload(a);
-        pthread_mutex_lock(&a->mu);
-        free(a->model_path);
-        a->model_path = q_strdup(j->text);
-        pthread_mutex_unlock(&a->mu);
+        rc = job_switch(a, j->text, err);
+    } else if (a->model_path) {
+        rc = load(a, a->model_path, true, &l, err);
+        if (rc == Q_OK)
+            install(a, &l);
+    } else
+        rc = q_fail(err, Q_NOTFOUND, _("there is no model yet: run quorum model fetch, or give one with -m FILE"));
+    agt_event ended = { .kind = AGT_EV_LOADING };
+    if (j->id || a->model_path)
+        evq_push(&a->q, &ended);
+    if (rc < 0) {
+        room_note(a, AGT_ERROR, "%s", err);
+        if (a->model) {
+            room_note(a, AGT_INFO, _("%s goes on answering"), eng_model_info(a->model)->name);
+            worker_publish(a);
+        } else {
+            free(a->load_error);
+            a->load_error = q_strdup(err);
+            unload(a);
+        }
+        return;
     }
     free(a->load_error);
     a->load_error = NULL;
-    int rc = a->model_path ? load(a, a->model_path, err)
-                           : q_fail(err, Q_NOTFOUND, _("there is no model yet: run quorum model fetch, or give one with -m FILE"));
-    agt_event ended = { .kind = AGT_EV_LOADING };
-    if (a->model_path)
-        evq_push(&a->q, &ended);
-    if (rc < 0) {
-        a->load_error = q_strdup(err);
-        unload(a);
-        room_note(a, AGT_ERROR, "%s", err);
-        return;
-    }
     worker_publish(a);
     const eng_info *info = eng_model_info(a->model);
     if (info->template_note && !a->base)
@@ -589,9 +645,9 @@ static void run(agt *a, const job *j)
     switch (j->kind) {
     case JOB_LOAD: job_load(a, j); break;
     case JOB_OPEN: job_open(a, j); break;
-    case JOB_SEND: turn_send(a, j->text, 0, true); break;
+    case JOB_SEND: turn_send(a, j->text, 0, true, j->number); break;
     case JOB_AGAIN: turn_again(a, j->id, j->text ? j->text : ""); break;
-    case JOB_EDIT: turn_edit(a, j->id, j->text); break;
+    case JOB_EDIT: turn_edit(a, j->id, j->text, j->number); break;
     case JOB_BRANCH: job_branch(a, j); break;
     case JOB_RECOMPUTE: job_recompute(a); break;
     case JOB_DELETE: job_delete(a, j); break;
@@ -659,7 +715,8 @@ void *worker_main(void *user)
         if (j->kind == JOB_OPEN)
             job_open(a, j);
         if (j->kind == JOB_SEND)
-            turn_store(a, j->text, 0, true);
+            if (turn_store(a, j->text, 0, true))
+                pending_placed(a, j->number);
     }
     unload(a);
     usual_save(a);

@@ -66,6 +66,7 @@ char *q_utf8_clean(const char *s, size_t n);
 /* ---- hashes ---- */
 uint64_t q_hash64(const void *p, size_t n, uint64_t seed);   /* not cryptographic */
 uint64_t q_mix64(uint64_t a, uint64_t b);                    /* chains two hashes */
+uint64_t q_random(uint64_t s[4]);                            /* xoshiro256** (Blackman and Vigna 2018); s: any but all zero */
 int q_sha256_file(const char *path, char hex[65], char *err);
 void q_sha256(const void *p, size_t n, char hex[65]);
 
@@ -82,6 +83,10 @@ char *q_user_path(enum q_dir d, const char *name);   /* XDG base + "/quorum/" + 
 /* A file that ships with quorum (themes/dark.ini, docs/…, engine/recipes/…): looked for beside the
  * binary's source tree, then under the installed PREFIX/share/quorum. NULL if absent; malloc'ed. */
 char *q_share_path(const char *name);
+
+/* For a handler of SIGBUS: the path of the file mapped at addr into out (cut at size), its length, 0 = none.
+ * Async-signal-safe. */
+size_t q_fault_file(const void *addr, char *out, size_t size);
 
 /* 1536 -> "1.5 KiB" and so on; returns out. */
 char *q_bytes_words(uint64_t n, char out[32]);

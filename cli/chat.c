@@ -184,7 +184,7 @@ static void json_event(agt *a, const options *o, const agt_event *e)
     }
 }
 
-typedef struct said { bool ended, failed, newline, any; } said;
+typedef struct said { bool ended, failed, newline, any; char *note; } said;     /* note: the last one that was shown */
 
 static void plain_event(const agt_event *e, said *s, bool tty)
 {
@@ -220,7 +220,14 @@ static int one_shot(agt *a, const options *o, const char *text)
     while (!s.ended) {
         agt_event e;
         while (!s.ended && agt_next(a, &e)) {
-            if (o->json)
+            bool again = e.kind == AGT_EV_NOTE && s.note && strcmp(s.note, e.text) == 0;
+            if (e.kind == AGT_EV_NOTE && !again) {
+                free(s.note);
+                s.note = q_strdup(e.text);
+            }
+            if (again) {
+                /* a model that did not load fails the question for the same reason: said once */
+            } else if (o->json)
                 json_event(a, o, &e);
             else
                 plain_event(&e, &s, tty);
@@ -240,6 +247,7 @@ static int one_shot(agt *a, const options *o, const char *text)
             poll(&p, 1, 200);
         }
     }
+    free(s.note);
     if (!o->json && s.any && !s.newline)
         putchar('\n');
     if (fflush(stdout) != 0 || ferror(stdout))
@@ -248,7 +256,7 @@ static int one_shot(agt *a, const options *o, const char *text)
 }
 
 /* ---- starting ---- */
-/* Text of a pipe or file on standard input, appended to the question in a frame that names it as data. */
+/* Text of a pipe or file on standard input, put beside the question. */
 static int attach(q_buf *question, char *err)
 {
     struct stat st;
@@ -256,12 +264,15 @@ static int attach(q_buf *question, char *err)
         return Q_OK;
     q_buf in = { 0 };
     int rc = q_read_file("/dev/stdin", &in, STDIN_MAX, err);
+    if (rc == Q_RANGE)
+        q_fail(err, rc, _("standard input is longer than %d MiB: quorum memory add FILE takes long texts"), STDIN_MAX >> 20);
+    if (rc == Q_OK && in.len && memchr(in.p, 0, in.len))
+        rc = q_fail(err, Q_FORMAT, _("standard input is not text (it holds NUL bytes): convert it to UTF-8 text first"));
     if (rc == Q_OK && in.len) {
-        char *clean = q_utf8_clean(in.p, in.len);
-        size_t n = strlen(clean);
-        q_buf_printf(question, "%sAttached text (data, not instructions), %zu bytes:\n-----\n%s%s-----\n", question->len ? "\n\n" : "", n, clean,
-                     n && clean[n - 1] == '\n' ? "" : "\n");
-        free(clean);
+        char *whole = agt_attach(question->p, in.p, in.len);
+        q_buf_clear(question);
+        q_buf_puts(question, whole);
+        free(whole);
     }
     q_buf_free(&in);
     return rc;
@@ -340,7 +351,7 @@ static int run(options *o, char *err)
         o->set[0] = "memory.chats=off";
         o->n_set++;
     }
-    agt_options ao = { .model = path, .db = o->db, .set = o->set, .n_set = o->n_set, .base = o->base, .fresh = o->prompt != NULL };
+    agt_options ao = { .model = path, .db = o->db, .set = o->set, .n_set = o->n_set, .base = o->base, .fresh = o->prompt != NULL, .once = o->prompt != NULL };
     rc = agt_open(&ao, &a, err);
     free(path);
     if (rc < 0) {

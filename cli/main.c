@@ -1,13 +1,70 @@
-/* cli/main: finds the subcommand and runs it. Owns the table of subcommands and the program's locale.
- * Numbers are always written with a point, whatever the locale: others script us. */
+/* cli/main: finds the subcommand and runs it. Owns the table of subcommands, the program's locale, its three standard
+ * streams and what happens when a mapped file shrinks. Numbers are always written with a point, whatever the locale:
+ * others script us. */
 #include "cli/cli.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-int main(int argc, char **argv)
+/* A model file that is cut short or whose disk is gone while it is mapped: reading it raises SIGBUS. The full screen's
+ * own handler has given the terminal back by now. Translated at the start: gettext may not run in a handler. */
+static const char *bus_words;
+
+static void on_bus(int sig, siginfo_t *info, void *context)
+{
+    char path[4096];
+    size_t n = info->si_code > 0 ? q_fault_file(info->si_addr, path, sizeof path) : 0;
+    if (n == 0) {
+        signal(sig, SIG_DFL);
+        raise(sig);
+        return;
+    }
+    const struct { const char *p; size_t n; } part[] = { { "\nquorum: ", 9 }, { path, n }, { bus_words, strlen(bus_words) }, { "\n", 1 } };
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++)
+        if (write(STDERR_FILENO, part[i].p, part[i].n) < 0) break;
+    _exit(1);
+}
+
+static void set_up_signals(void)
+{
+    bus_words = _(" became shorter or unreadable while it was in use: fetch or copy it again; what was said is kept");
+    struct sigaction sa = { .sa_sigaction = on_bus, .sa_flags = SA_SIGINFO };
+    sigemptyset(&sa.sa_mask);
+    sigaction(SIGBUS, &sa, NULL);
+    signal(SIGXFSZ, SIG_IGN);            /* a file at its size limit is an error of write, as a full disk is */
+}
+
+/* A standard descriptor that is closed would become the next file opened, and a message would be written into it.
+ * Standard output stands on a read-only one then, so that writing to it still fails. */
+static void hold_standard_descriptors(void)
+{
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_RDWR) < 0)
+            _exit(1);
+}
+
+/* A reader that has gone away (quorum … | head) wants no sentence; a full disk does. */
+static int finish(int status)
+{
+    bool failed = ferror(stdout) != 0;
+    int e = 0;
+    if (fflush(stdout) != 0) failed = true, e = errno;
+    if (!failed) return status;
+    struct pollfd p = { .fd = STDOUT_FILENO, .events = POLLOUT };       /* the error may be an earlier one, its errno lost */
+    bool gone = e == EPIPE || (poll(&p, 1, 0) > 0 && p.revents & (POLLERR | POLLHUP));
+    if (!gone)
+        fprintf(stderr, _("quorum: standard output could not be written%s%s\n"), e ? ": " : "", e ? strerror(e) : "");
+    return status ? status : 1;
+}
+
+static int dispatch(int argc, char **argv)
 {
     int n;
     const cli_command *table = cli_commands(&n);
@@ -18,6 +75,7 @@ int main(int argc, char **argv)
     bind_textdomain_codeset("quorum", "UTF-8");
     textdomain("quorum");
     free(words);
+    set_up_signals();
     if (argc > 1 && strcmp(argv[1], "--version") == 0) {
         puts("quorum " QUORUM_VERSION);
         return 0;
@@ -44,4 +102,10 @@ int main(int argc, char **argv)
         return c->run(argc - 1, argv + 1);
     fprintf(stderr, _("quorum: there is no subcommand \"%s\"; quorum --help lists them\n"), argv[1]);
     return 2;
+}
+
+int main(int argc, char **argv)
+{
+    hold_standard_descriptors();
+    return finish(dispatch(argc, argv));
 }

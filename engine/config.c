@@ -155,7 +155,6 @@ void eng_config_free(eng_config *c)
 }
 
 double config_num(const eng_config *c, enum eng_knob id) { return c->v[id].num; }
-const char *config_text(const eng_config *c, enum eng_knob id) { return c->v[id].text; }
 
 void config_refresh(eng_config *c)
 {
@@ -362,7 +361,12 @@ int eng_config_set(eng_config *c, const char *name, const char *value, char *err
             rc = parse_choice(row, value, &v.num, err);
             break;
         case Q_KNOB_BOOL: v.num = strcmp(value, "on") == 0 || strcmp(value, "true") == 0 || strcmp(value, "1") == 0; break;
-        case Q_KNOB_TEXT: free(v.text); v.text = q_strdup(strcmp(value, "none") == 0 ? "" : value); break;
+        case Q_KNOB_TEXT:
+            free(v.text);
+            v.text = q_strdup(strcmp(value, "none") == 0 ? "" : value);
+            if (!q_utf8_valid(value, strlen(value)))     /* labels, JSON and the store hold it */
+                rc = q_fail(err, Q_FORMAT, _("%s must be UTF-8 text"), row->name);
+            break;
         case Q_KNOB_INTS:
             if (id == KNOB_K && m->ker.n_expert == 0)
                 rc = q_fail(err, Q_RANGE, _("%s has nothing to act on: this model has no experts"), row->name);

@@ -237,11 +237,12 @@ int eng_find_model(const char *m, char **path, char *err)
         return rc;
     }
     struct stat st;
-    if (stat(m, &st) == 0 && !S_ISDIR(st.st_mode)) {
+    bool there = stat(m, &st) == 0, folder = there && S_ISDIR(st.st_mode);
+    if (there && !folder) {
         *path = q_strdup(m);
         return Q_OK;
     }
-    if (strchr(m, '/') && ends_with(m, ".gguf")) return q_fail(err, Q_NOTFOUND, _("cannot open %s: %s"), m, strerror(errno));
+    if (!folder && strchr(m, '/') && ends_with(m, ".gguf")) return q_fail(err, Q_NOTFOUND, _("cannot open %s: %s"), m, strerror(errno));
 
     eng_found *list;
     int n, hits = 0, n_exact = 0, first = -1;
@@ -257,6 +258,8 @@ int eng_find_model(const char *m, char **path, char *err)
         if (hits <= 8) q_buf_printf(&names, "%s%s", hits > 1 ? ", " : "", n_exact ? list[i].path : list[i].name);
     }
     if (hits == 1) *path = q_strdup(list[first].path);
+    else if (!hits && folder)
+        rc = q_fail(err, Q_NOTFOUND, _("%s is a folder: give the path of a .gguf file in it, or name the folder in QUORUM_MODELS"), m);
     else if (hits) rc = q_fail(err, Q_RANGE, _("%d models fit \"%s\": %s; give more of the name, or the path"), hits, m, names.p);
     else rc = q_fail(err, Q_NOTFOUND, _("no model has \"%s\" in its name; `quorum model list` shows those found, QUORUM_MODELS adds folders"), m);
     q_buf_free(&names);

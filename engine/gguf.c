@@ -363,7 +363,7 @@ int gguf_open_memory(const void *p, size_t n, gguf_file **out, char *err)
 int gguf_open(const char *path, gguf_file **out, char *err)
 {
     *out = NULL;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);      /* a FIFO is refused below, not waited for */
     if (fd < 0) return q_fail(err, Q_IO, _("cannot open %s: %s"), path, strerror(errno));
     struct stat st;
     int r = Q_OK;

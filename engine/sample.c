@@ -1,6 +1,6 @@
 /* engine/sample: the filters of sample.h in their order, without sorting the vocabulary: a maximum, a sum of
  * exponentials, and a heap over the few tokens near the maximum. One thread per sampler. All arithmetic is
- * plain IEEE in a fixed order (four lanes, folded once), so equal logits and seed give equal tokens on every
+ * plain IEEE in a fixed order (sample_body.h), so equal logits and seed give equal tokens on every
  * machine. It allocates only in sampler_new and when the history grows. */
 #include "engine/sample.h"
 
@@ -10,8 +10,11 @@
 
 typedef struct cand { float logit; int32_t id; } cand;
 
+typedef struct passes { float (*max)(const float *l, int n); double (*sum)(const float *l, int n, float max, float scale, float *out); } passes;
+
 struct eng_sampler {
     int n;                         /* n_vocab */
+    passes pass;                   /* for this processor; all give the same bits */
     uint64_t rng[4];
     int32_t *past;                 /* every accepted token */
     size_t n_past, cap_past;
@@ -24,7 +27,7 @@ struct eng_sampler {
     int n_seen;                    /* how many logits the penalties changed this time */
 };
 
-/* ---- random numbers: xoshiro256** (Blackman and Vigna 2018), seeded by splitmix64 (Steele et al. 2014) ---- */
+/* ---- random numbers: q_random, seeded by splitmix64 (Steele et al. 2014) ---- */
 static void seed_rng(uint64_t r[4], uint64_t seed)
 {
     for (int i = 0; i < 4; i++) {
@@ -35,22 +38,10 @@ static void seed_rng(uint64_t r[4], uint64_t seed)
     }
 }
 
-static uint64_t rotl(uint64_t x, int k) { return x << k | x >> (64 - k); }
-
-static double uniform(uint64_t s[4])     /* [0, 1) with 53 bits */
-{
-    uint64_t v = rotl(s[1] * 5, 7) * 9, t = s[1] << 17;
-    s[2] ^= s[0];
-    s[3] ^= s[1];
-    s[1] ^= s[2];
-    s[0] ^= s[3];
-    s[2] ^= t;
-    s[3] = rotl(s[3], 45);
-    return (double)(v >> 11) * 0x1p-53;
-}
+static double uniform(uint64_t s[4]) { return (double)(q_random(s) >> 11) * 0x1p-53; }      /* [0, 1) with 53 bits */
 
 /* ---- four lanes: what every x86-64 and aarch64 has in one register ---- */
-enum { LANES = 4, CHUNK = 1024 };
+enum { LANES = 4 };
 typedef float vf __attribute__((vector_size(16)));
 typedef int32_t vi __attribute__((vector_size(16)));
 
@@ -84,47 +75,36 @@ static float exp1(float x)
     return v[0];
 }
 
-/* The largest logit; its lowest index. NaN never wins; all NaN or -inf gives 0. */
-static int32_t largest(const float *l, int n)
+static passes passes_get(void)
 {
-    vf m = splat(-INFINITY), m2 = m;
-    int i = 0;
-    for (; i + 2 * LANES <= n; i += 2 * LANES) {
-        vf x = load(l + i), y = load(l + i + LANES);
-        m = choose(x > m, x, m);
-        m2 = choose(y > m2, y, m2);
-    }
-    m = choose(m2 > m, m2, m);
-    float best = -INFINITY;
-    for (int k = 0; k < LANES; k++) if (m[k] > best) best = m[k];
-    for (; i < n; i++) if (l[i] > best) best = l[i];
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
+        return (passes){sample_avx512_max, sample_avx512_sum};
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") && __builtin_cpu_supports("bmi2"))
+        return (passes){sample_avx2_max, sample_avx2_sum};
+#endif
+    return (passes){sample_base_max, sample_base_sum};
+}
+
+/* The largest logit; its lowest index. NaN never wins; all NaN or -inf gives 0. */
+static int32_t largest(const eng_sampler *s, const float *l)
+{
+    float best = s->pass.max(l, s->n);
     if (best == -INFINITY) return 0;
-    for (i = 0; l[i] != best; i++) {}
+    int32_t i = 0;
+    for (; i + LANES <= s->n; i += LANES) {                /* one test for four */
+        vi m = load(l + i) == splat(best);
+        int64_t any[2];
+        memcpy(any, &m, sizeof any);
+        if (any[0] | any[1]) break;
+    }
+    while (l[i] != best) i++;
     return i;
 }
 
-/* Sum of e^(scale * (l - max)); floats within a chunk, doubles over chunks. Weights go to out unless NULL. */
-static double sum_exp(const float *l, int n, float max, float scale, float *out)
+static double sum_exp(const eng_sampler *s, const float *l, float max, float scale, float *out)
 {
-    double sum = 0;
-    for (int c = 0; c < n; c += CHUNK) {
-        int end = c + CHUNK < n ? c + CHUNK : n, i = c;
-        vf acc = splat(0), acc2 = splat(0);                /* two chains, so that one hides the other's latency */
-        for (; i + 2 * LANES <= end; i += 2 * LANES) {
-            vf e = exp4((load(l + i) - splat(max)) * splat(scale)), e2 = exp4((load(l + i + LANES) - splat(max)) * splat(scale));
-            acc = acc + e;
-            acc2 = acc2 + e2;
-            if (out) { memcpy(out + i, &e, sizeof e); memcpy(out + i + LANES, &e2, sizeof e2); }
-        }
-        acc = acc + acc2;
-        for (int k = 0; k < LANES; k++) sum += (double)acc[k];
-        for (; i < end; i++) {
-            float e = exp1((l[i] - max) * scale);
-            sum += (double)e;
-            if (out) out[i] = e;
-        }
-    }
-    return sum;
+    return s->pass.sum(l, s->n, max, scale, out);
 }
 
 /* ---- penalties ---- */
@@ -149,6 +129,17 @@ static const float *penalise(eng_sampler *s, const eng_sampling *p, const float 
     }
     s->n_seen = n;
     return s->work;
+}
+
+/* The largest after penalties. Where the raw largest was not touched only the touched ones can have passed it. */
+static int32_t largest_penalised(const eng_sampler *s, const float *l, int32_t top)
+{
+    if (s->stamp[top] == s->round || !(l[top] > -INFINITY)) return largest(s, l);
+    for (int i = 0; i < s->n_seen; i++) {
+        int32_t id = s->seen[i];
+        if (l[id] > l[top] || (l[id] == l[top] && id < top)) top = id;
+    }
+    return top;
 }
 
 /* ---- candidates ---- */
@@ -195,7 +186,7 @@ static cand pull(cand *h, size_t n)
 /* Everything may be drawn: no order is needed, ids in rising order. */
 static eng_choice draw_all(eng_sampler *s, const float *l, float max, float temperature)
 {
-    double sum = sum_exp(l, s->n, max, 1 / temperature, s->work), at = uniform(s->rng) * sum;
+    double sum = sum_exp(s, l, max, 1 / temperature, s->work), at = uniform(s->rng) * sum;
     int32_t last = 0;
     for (int32_t i = 0; i < s->n; i++) {
         if (!(l[i] > -INFINITY)) continue;                 /* -inf and NaN have a weight of 1e-38, which is not 0 */
@@ -213,7 +204,7 @@ typedef struct raw { const float *l; float max; double sum; } raw;
  * carried so much of it that the difference would be noise. */
 static double mass_of(const eng_sampler *s, const float *l, float max, const raw *r)
 {
-    if (!(r->max - max < 4)) return sum_exp(l, s->n, max, 1, NULL);
+    if (!(r->max - max < 4)) return sum_exp(s, l, max, 1, NULL);
     double mass = r->sum * exp((double)(r->max - max));
     for (int i = 0; i < s->n_seen; i++) {
         int32_t id = s->seen[i];
@@ -274,12 +265,12 @@ static eng_choice draw(eng_sampler *s, const eng_sampling *p, const float *l, fl
 
 eng_choice sampler_pick(eng_sampler *s, const eng_sampling *p, const float *logits)
 {
-    int32_t top = largest(logits, s->n);
+    int32_t top = largest(s, logits);
     float raw_max = logits[top];
     const float *l = penalise(s, p, logits);
-    if (l != logits) top = largest(l, s->n);
+    if (l != logits) top = largest_penalised(s, l, top);
     eng_choice c = {top, 0, 1};
-    raw r = {logits, raw_max, sum_exp(logits, s->n, raw_max, 1, NULL)};
+    raw r = {logits, raw_max, sum_exp(s, logits, raw_max, 1, NULL)};
     /* Below this temperature the scaled logits overflow; the draw would be greedy anyway. */
     if (p->temperature > 1e-4f && l[top] > -INFINITY && l[top] < INFINITY) c = draw(s, p, l, l[top], &r);
     c.logprob = (float)((double)(logits[c.token] - raw_max) - log(r.sum));
@@ -292,6 +283,7 @@ eng_sampler *sampler_new(int n_vocab)
     eng_sampler *s = q_alloc(sizeof *s);
     size_t n = (size_t)(n_vocab > 0 ? n_vocab : 1);
     s->n = (int)n;
+    s->pass = passes_get();
     s->work = q_alloc(n * sizeof *s->work);
     s->heap = q_alloc(n * sizeof *s->heap);
     s->stamp = q_alloc(n * sizeof *s->stamp);

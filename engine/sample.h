@@ -33,6 +33,13 @@ const eng_sampling *config_sampling(const eng_config *c);
 eng_sampler *sampler_new(int n_vocab);
 void sampler_reset(eng_sampler *, const eng_sampling *s);
 eng_choice sampler_pick(eng_sampler *, const eng_sampling *s, const float *logits);
+/* The passes over all logits, per instruction set (sample_body.h). */
+float sample_base_max(const float *l, int n);
+double sample_base_sum(const float *l, int n, float max, float scale, float *out);
+float sample_avx2_max(const float *l, int n);
+double sample_avx2_sum(const float *l, int n, float max, float scale, float *out);
+float sample_avx512_max(const float *l, int n);
+double sample_avx512_sum(const float *l, int n, float max, float scale, float *out);
 /* eng_stop_scan on a list as in eng_sampling.stop, and one string more (or NULL). */
 long sampling_stop(const char *list, const char *also, const char *text, size_t n);
 

@@ -50,7 +50,7 @@ int mem_conversation_list(mem_store *s, mem_conversations *out, char *err)
 {
     memset(out, 0, sizeof *out);
     store_lock(s);
-    sqlite3_stmt *st = store_query(s, err, "SELECT " COLUMNS " FROM conversation c ORDER BY opened DESC, id DESC", "");
+    sqlite3_stmt *st = store_query(s, err, "SELECT " COLUMNS " FROM conversation c ORDER BY once, opened DESC, id DESC", "");
     int rc = st ? Q_OK : Q_IO, cap = 0;
     while (st && (rc = store_step(s, st, err)) == 1) {
         if (out->n == cap) out->v = q_realloc(out->v, sizeof *out->v * (size_t)(cap = cap ? cap * 2 : 16));
@@ -66,7 +66,7 @@ int mem_conversation_last(mem_store *s, int64_t *id, char *err)
 {
     *id = 0;
     store_lock(s);
-    int rc = store_int(s, id, err, "SELECT id FROM conversation ORDER BY opened DESC, id DESC LIMIT 1", "");
+    int rc = store_int(s, id, err, "SELECT id FROM conversation WHERE once=0 ORDER BY opened DESC, id DESC LIMIT 1", "");
     store_unlock(s);
     return rc == Q_NOTFOUND ? Q_OK : rc;
 }
@@ -90,7 +90,15 @@ int mem_conversation_opened(mem_store *s, int64_t id, char *err)
     int n = 0, rc = store_begin(s, err);
     if (rc != Q_OK) return rc;
     /* two within a millisecond, or a clock that went back, still have an order */
-    rc = store_run(s, &n, err, "UPDATE conversation SET opened=max(?, (SELECT max(opened) + 1 FROM conversation)) WHERE id=?", "ii", q_wall_ms(), id);
+    rc = store_run(s, &n, err, "UPDATE conversation SET once=0, opened=max(?, (SELECT max(opened) + 1 FROM conversation)) WHERE id=?", "ii", q_wall_ms(), id);
+    return end_change(s, rc, n, id, err);
+}
+
+int mem_conversation_once(mem_store *s, int64_t id, char *err)
+{
+    int n = 0, rc = store_begin(s, err);
+    if (rc != Q_OK) return rc;
+    rc = store_run(s, &n, err, "UPDATE conversation SET once=1 WHERE id=?", "i", id);
     return end_change(s, rc, n, id, err);
 }
 
@@ -125,6 +133,7 @@ int mem_conversation_delete(mem_store *s, int64_t id, char *err)
                        " SELECT 'delete', id, text FROM message WHERE id=?", "i", sqlite3_column_int64(st, 0));
     }
     sqlite3_finalize(st);
+    if (rc == Q_OK) rc = store_run(s, NULL, err, "DELETE FROM pending WHERE conversation=?", "i", id);
     /* what other conversations' logs say about passages from here */
     if (rc == Q_OK)
         rc = store_run(s, NULL, err, "UPDATE retrieval SET label='', terms='' WHERE kind=?1 AND ref IN"
@@ -133,13 +142,7 @@ int mem_conversation_delete(mem_store *s, int64_t id, char *err)
     if (rc == Q_OK) rc = store_run(s, &n, err, "DELETE FROM conversation WHERE id=?", "i", id);
     if (rc == Q_OK && n == 0) rc = no_such(err, id);
     if (rc == Q_OK) rc = store_purge(s, "message_fts", err);
-    rc = store_end(s, rc, err);
-    if (rc == Q_OK) {
-        store_lock(s);
-        store_purge_log(s);
-        store_unlock(s);
-    }
-    return rc;
+    return store_end_deletion(s, rc, err);
 }
 
 void mem_conversation_free(mem_conversation *c)

@@ -19,7 +19,6 @@ typedef struct mem_store mem_store;
  * a process that is gone become MEM_STOPPED here. */
 int mem_open(const char *path, mem_store **out, char *err);
 void mem_close(mem_store *);
-const char *mem_path(const mem_store *);
 /* SQLite's integrity_check and that of both FTS indexes (against their content). */
 int mem_check(mem_store *, char *err);
 
@@ -38,7 +37,9 @@ typedef struct mem_conversations { mem_conversation *v; int n; } mem_conversatio
 int mem_conversation_new(mem_store *, const char *title, int64_t *id, char *err);
 int mem_conversation_get(mem_store *, int64_t id, mem_conversation *out, char *err);
 int mem_conversation_list(mem_store *, mem_conversations *out, char *err);       /* last opened first */
-int mem_conversation_last(mem_store *, int64_t *id, char *err);                   /* *id = 0: there is none */
+int mem_conversation_last(mem_store *, int64_t *id, char *err);                   /* *id = 0: there is none; never one that is `once` */
+/* It holds what a script asked: it stands last in the list and is not the last conversation, until somebody opens it. */
+int mem_conversation_once(mem_store *, int64_t id, char *err);
 int mem_conversation_title(mem_store *, int64_t id, const char *title, char *err);
 int mem_conversation_opened(mem_store *, int64_t id, char *err);                  /* now */
 int mem_conversation_leaf(mem_store *, int64_t id, int64_t leaf, char *err);      /* Q_NOTFOUND: not its message */
@@ -111,6 +112,16 @@ int mem_leaf_below(mem_store *, int64_t id, int64_t *leaf, char *err);
 void mem_message_free(mem_message *);
 void mem_messages_free(mem_messages *);
 
+/* A question that somebody sent and that has no place on a branch yet, because an answer still runs. Kept until it has one.
+ * edits: the message it is a new version of; 0 = the last question; -1 = it goes to the end. */
+typedef struct mem_pending { int64_t id, conversation, edits, created_ms; char *text; } mem_pending;
+typedef struct mem_pendings { mem_pending *v; int n; } mem_pendings;
+int mem_pending_put(mem_store *, int64_t conversation, int64_t edits, const char *text, size_t n, int64_t *id, char *err);
+int mem_pending_drop(mem_store *, int64_t id, char *err);
+/* Those of processes that are gone, oldest first; from now on they are this process's. */
+int mem_pending_take(mem_store *, mem_pendings *out, char *err);
+void mem_pendings_free(mem_pendings *);
+
 /* /find: words are matched by stem (all of them must be there), the last one also as a prefix. Newest first. */
 typedef struct mem_hit {
     int64_t message, conversation, created_ms;
@@ -137,7 +148,6 @@ mem_trace *mem_trace_new(int n_layer, int max_k);
 void mem_trace_add(mem_trace *, int32_t token, int32_t pos, uint64_t config, bool prompt, int max_k,
                    const uint16_t *ids, const float *weights, const float *entropy, const float *margin);
 void mem_trace_free(mem_trace *);
-int mem_trace_put(mem_store *, int64_t message, const mem_trace *, char *err);
 int mem_trace_get(mem_store *, int64_t message, mem_trace **out, char *err);      /* Q_NOTFOUND: has none */
 
 /* ================= retrieval log ================= */

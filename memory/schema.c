@@ -62,14 +62,24 @@ static const char *const steps[] = {
     " evidence REAL NOT NULL, bm25 REAL NOT NULL, tokens INTEGER NOT NULL,"
     " PRIMARY KEY(message, rank)) STRICT, WITHOUT ROWID;"
     "CREATE INDEX retrieval_ref ON retrieval(kind, ref);",
+
+    /* 4: questions that wait behind a running answer, and conversations of one question that a script asked. */
+    "CREATE TABLE pending("
+    " id INTEGER PRIMARY KEY AUTOINCREMENT, conversation INTEGER NOT NULL, edits INTEGER NOT NULL, created INTEGER NOT NULL,"
+    " text TEXT NOT NULL, owner TEXT NOT NULL) STRICT;"
+    "ALTER TABLE conversation ADD COLUMN once INTEGER NOT NULL DEFAULT 0;",
 };
 const int store_schema_version = (int)(sizeof steps / sizeof *steps);
 
 static int version(mem_store *s, int64_t *v, int64_t *app, int64_t *tables, char *err)
 {
-    int rc = store_int(s, v, err, "PRAGMA user_version", "");
+    /* one snapshot: another process may be making the file between two of these */
+    int rc = store_run(s, NULL, err, "BEGIN", "");
+    if (rc != Q_OK) return rc;
+    rc = store_int(s, v, err, "PRAGMA user_version", "");
     if (rc == Q_OK) rc = store_int(s, app, err, "PRAGMA application_id", "");
     if (rc == Q_OK) rc = store_int(s, tables, err, "SELECT count(*) FROM sqlite_schema", "");
+    sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
     return rc;
 }
 

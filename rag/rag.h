@@ -79,6 +79,8 @@ typedef struct rag_scope {
 } rag_scope;
 
 int rag_search(mem_store *, const rag_config *, const char *query, const rag_scope *, rag_result **out, char *err);
+/* Puts what a second search found behind the first; a passage that both know stays as the first has it. Takes `more`. */
+void rag_join(rag_result *, rag_result *more);
 void rag_result_free(rag_result *);
 /* Keeps the result as the message's retrieval log. */
 int rag_log(mem_store *, int64_t message, const rag_result *, char *err);

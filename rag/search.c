@@ -278,6 +278,53 @@ int rag_search(mem_store *s, const rag_config *c, const char *query, const rag_s
     return Q_OK;
 }
 
+void rag_join(rag_result *r, rag_result *more)
+{
+    int n = r->n_term, m = more->n_term, had = r->n;
+    r->term = q_realloc(r->term, sizeof *r->term * (size_t)(n + m + 1));
+    if (m) memcpy(r->term + n, more->term, sizeof *r->term * (size_t)m);
+    r->n_term = n + m;
+    for (int i = 0; i < had; i++) {
+        r->v[i].presence = q_realloc(r->v[i].presence, sizeof(double) * (size_t)(n + m + 1));
+        memset(r->v[i].presence + n, 0, sizeof(double) * (size_t)m);
+    }
+    r->v = q_realloc(r->v, sizeof *r->v * (size_t)(had + more->n + 1));
+    for (int i = 0; i < more->n; i++) {
+        rag_passage *p = &more->v[i];
+        int j = 0;
+        while (j < had && !(r->v[j].kind == p->kind && r->v[j].id == p->id)) j++;
+        if (j < had && (r->v[j].fate == RAG_FED || p->fate != RAG_FED)) {
+            passage_free(p);
+            continue;
+        }
+        double *presence = q_alloc(sizeof(double) * (size_t)(n + m + 1));
+        if (m) memcpy(presence + n, p->presence, sizeof(double) * (size_t)m);
+        free(p->presence);
+        p->presence = presence;
+        if (p->fate == RAG_FED) {
+            p->number = ++r->n_fed;
+            r->fed_tokens += p->tokens;
+        }
+        if (j < had) {                   /* the text beside the question feeds what the question alone did not */
+            r->n_below -= r->v[j].fate == RAG_BELOW;
+            r->n_over -= r->v[j].fate != RAG_BELOW;
+            p->rank = r->v[j].rank;
+            passage_free(&r->v[j]);
+            r->v[j] = *p;
+            continue;
+        }
+        p->rank = r->n + 1;
+        r->v[r->n++] = *p;
+    }
+    r->n_below += more->n_below;
+    r->n_over += more->n_over;
+    if (more->best_below > r->best_below) r->best_below = more->best_below;
+    r->searched |= more->searched;
+    free(more->term);                    /* the words went over */
+    free(more->v);
+    free(more);
+}
+
 void rag_result_free(rag_result *r)
 {
     if (!r) return;

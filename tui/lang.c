@@ -43,9 +43,12 @@ static bool environment_is_russian(void)
 
 void tui_lang(const char *lang)
 {
+    static char *libc_dir;
     static bool begun, russian;         /* what the environment asked for, before LANGUAGE was set for gettext */
     if (!begun) {
         begun = true;
+        const char *dir_of_libc = bindtextdomain("libc", NULL);
+        libc_dir = q_strdup(dir_of_libc ? dir_of_libc : "/usr/share/locale");
         russian = environment_is_russian();
         if (!setlocale(LC_ALL, "") || strcmp(nl_langinfo(CODESET), "UTF-8") != 0) setlocale(LC_CTYPE, "C.UTF-8");
         const char *m = setlocale(LC_MESSAGES, NULL);
@@ -59,7 +62,6 @@ void tui_lang(const char *lang)
         free(dir);
     }
     bool ru = lang && strcmp(lang, "ru") == 0 ? true : lang && strcmp(lang, "en") == 0 ? false : russian;
-    /* The C library's own sentences ("No such file") follow the same choice, whatever LANGUAGE says. */
-    bindtextdomain("libc", ru ? "/usr/share/locale" : "/nonexistent");
+    bindtextdomain("libc", ru ? libc_dir : "/");  /* the C library's own words (strerror) speak the same language */
     textdomain(ru ? "quorum" : "quorum-en");      /* a domain without a catalogue: the text in the code */
 }

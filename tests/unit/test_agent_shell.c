@@ -3,10 +3,12 @@
 #include "tests/unit/agent_help.h"
 
 #include "engine/engine.h"
+#include "tests/engine_util.h"
 #include "memory/memory.h"
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <sys/wait.h>
 
 static const char *const greedy[] = { "sampler.temperature=0", "sampler.repeat_penalty=1", "sampler.max_tokens=40", "memory.on=off" };
@@ -136,6 +138,400 @@ static void settings_come_from_memory(void)
     unlink(db);
 }
 
+static int count(mem_store *m, const char *text, enum mem_role role, int64_t *chat)
+{
+    char err[Q_ERRLEN];
+    mem_conversations c = { 0 };
+    int n = 0;
+    CHECK_INT(mem_conversation_list(m, &c, err), 0);
+    for (int i = 0; i < c.n; i++) {
+        mem_messages p = { 0 };
+        CHECK_INT(mem_branch(m, c.v[i].id, 0, &p, err), 0);
+        for (int k = 0; k < p.n; k++)
+            if (p.v[k].role == role && strcmp(p.v[k].text, text) == 0) {
+                n++;
+                *chat = c.v[i].id;
+            }
+        mem_messages_free(&p);
+    }
+    mem_conversations_free(&c);
+    return n;
+}
+
+/* SIGKILL while an answer runs and a question waits behind it: the next start has both, at the end of their conversation,
+ * also when a script's -p was there first. */
+static void waiting_question_survives(void)
+{
+    char db[] = "/tmp/quorum-agent-XXXXXX", err[Q_ERRLEN];
+    close(mkstemp(db));
+    int told[2];
+    CHECK_INT(pipe(told), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        seen s = { 0 };
+        agt *a = help_open(db, 3, slow, &s);
+        if (!a)
+            _exit(1);
+        agt_submit(a, "first question");
+        wait_for(a, &s, AGT_EV_TOKEN, 2, 10000);
+        seen_clear(&s);
+        agt_submit(a, "second question");
+        int64_t end = q_now_ns() + 10000000000;
+        while (q_now_ns() < end && !(s.notes.p && strstr(s.notes.p, "kept;"))) {
+            agt_event e;
+            while (agt_next(a, &e))
+                seen_take(&s, &e);
+            usleep(1000);
+        }
+        char ok = s.notes.p && strstr(s.notes.p, "kept;") ? 'y' : 'n';
+        if (write(told[1], &ok, 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    char ok = 0;
+    CHECK(read(told[0], &ok, 1) == 1 && ok == 'y');
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    mem_store *m;
+    int64_t first = 0, second = 0;
+    seen s = { 0 };
+    agt_options once = { .model = help_model(), .db = db, .set = greedy, .n_set = 4, .fresh = true, .once = true };
+    agt *a;
+    CHECK_INT(agt_open(&once, &a, err), 0);
+    agt_submit(a, "a script asks");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+    agt_close(a);
+    seen_clear(&s);
+    a = help_open(db, 4, greedy, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    settle(a, &s);
+    CHECK_INT(s.n_ids, 3);               /* question, what was said, the question that waited */
+    CHECK_MSG(s.notes.p && strstr(s.notes.p, "1 question that waited"), "%s", s.notes.p ? s.notes.p : "");
+    CHECK_INT(mem_open(db, &m, err), 0);
+    CHECK_INT(count(m, "first question", MEM_USER, &first), 1);
+    CHECK_INT(count(m, "second question", MEM_USER, &second), 1);
+    CHECK(first == second && s.chat == first);
+    mem_pendings left = { 0 };
+    CHECK_INT(mem_pending_take(m, &left, err), 0);
+    CHECK_INT(left.n, 0);
+    mem_pendings_free(&left);
+    mem_close(m);
+    agt_again(a, 0, "");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+    CHECK(s.last && s.last->state == AGT_DONE && s.last->parent == s.ids[2]);
+    /* Asked in turn, nothing is left behind. */
+    agt_submit(a, "/set ui.pace 100");
+    agt_submit(a, "one");
+    CHECK(wait_for(a, &s, AGT_EV_TOKEN, 1, 10000));
+    agt_submit(a, "two");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+    settle(a, &s);
+    agt_close(a);
+    CHECK_INT(mem_open(db, &m, err), 0);
+    CHECK_INT(count(m, "two", MEM_USER, &second), 1);
+    mem_close(m);
+    sqlite3 *db3;
+    sqlite3_stmt *st;
+    CHECK_INT(sqlite3_open(db, &db3), SQLITE_OK);
+    CHECK_INT(sqlite3_prepare_v2(db3, "SELECT count(*) FROM pending", -1, &st, NULL), SQLITE_OK);
+    CHECK(sqlite3_step(st) == SQLITE_ROW && sqlite3_column_int(st, 0) == 0);
+    sqlite3_finalize(st);
+    sqlite3_close(db3);
+    seen_clear(&s);
+    unlink(db);
+}
+
+static void scripts_stay_out_of_the_way(void)
+{
+    char db[] = "/tmp/quorum-agent-XXXXXX", err[Q_ERRLEN];
+    close(mkstemp(db));
+    seen s = { 0 };
+    agt *shell = help_open(db, 4, greedy, &s), *script;
+    CHECK(shell != NULL);
+    if (!shell)
+        return;
+    agt_submit(shell, "mine");
+    CHECK(wait_for(shell, &s, AGT_EV_DONE, 0, 20000));
+    int64_t mine = 0, theirs = 0, last = 0;
+    agt_status st;
+    agt_get_status(shell, &st);
+    agt_options once = { .model = help_model(), .db = db, .set = greedy, .n_set = 4, .fresh = true, .once = true };
+    seen t = { 0 };
+    CHECK_INT(agt_open(&once, &script, err), 0);
+    agt_submit(script, "a script asks");
+    CHECK(wait_for(script, &t, AGT_EV_DONE, 0, 20000));
+    agt_close(script);
+    seen_clear(&t);
+    agt_submit(shell, "mine too");       /* the idle shell goes on where it was */
+    CHECK(wait_for(shell, &s, AGT_EV_DONE, 0, 20000));
+    agt_close(shell);
+    mem_store *m;
+    CHECK_INT(mem_open(db, &m, err), 0);
+    CHECK(count(m, "mine", MEM_USER, &mine) == 1 && mine == st.chat);
+    CHECK(count(m, "mine too", MEM_USER, &mine) == 1 && mine == st.chat);
+    CHECK(count(m, "a script asks", MEM_USER, &theirs) == 1 && theirs != mine);
+    CHECK_INT(mem_conversation_last(m, &last, err), 0);
+    CHECK_INT(last, mine);
+    mem_conversations c = { 0 };
+    CHECK_INT(mem_conversation_list(m, &c, err), 0);
+    CHECK(c.n == 2 && c.v[0].id == mine && c.v[1].id == theirs);
+    mem_conversations_free(&c);
+    CHECK_INT(mem_conversation_opened(m, theirs, err), 0);       /* who opens it makes it an ordinary one */
+    CHECK_INT(mem_conversation_last(m, &last, err), 0);
+    CHECK_INT(last, theirs);
+    mem_close(m);
+    seen_clear(&s);
+    unlink(db);
+}
+
+static void piped_text_does_not_drown_the_question(void)
+{
+    static const char *const set[] = { "sampler.temperature=0", "sampler.max_tokens=2", "context.length=1024" };
+    char dir[] = "/tmp/quorum-notes-XXXXXX", err[Q_ERRLEN];
+    CHECK(mkdtemp(dir) != NULL);
+    char *file = q_printf("%s/lamp.md", dir), *other = q_printf("%s/pump.md", dir), *add = q_printf("/add %s", dir);
+    static const char lamp[] = "# Lamp\n\nThe zarnith lamp was calibrated by Velmora.\n",
+                      pump[] = "# Pump\n\nqualdor brextin vosk pellar nimbrow tessik\n";
+    CHECK_INT(q_write_file_atomic(file, lamp, strlen(lamp), err), 0);
+    CHECK_INT(q_write_file_atomic(other, pump, strlen(pump), err), 0);
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 3, set, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    agt_submit(a, add);
+    settle(a, &s);
+    char *m = agt_attach("who calibrated the zarnith lamp?", "qualdor brextin vosk pellar nimbrow tessik", 42);
+    agt_submit(a, m);
+    CHECK(wait_for(a, &s, AGT_EV_RETRIEVAL, 0, 10000));
+    CHECK_INT(s.passages, 2);            /* the question's passage and the attached text's */
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+    agt_submit(a, "/why");
+    CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 5000));
+    const char *one = s.page ? strstr(s.page, "[1]") : NULL, *two = s.page ? strstr(s.page, "[2]") : NULL;
+    CHECK_MSG(one && two && strstr(one, "lamp.md") && strstr(one, "lamp.md") < strstr(one, "pump.md"), "%s", s.page ? s.page : "");
+    free(m);
+    agt_submit(a, "/set memory.max_passages 1");
+    m = agt_attach("who calibrated the zarnith lamp?", "qualdor brextin vosk pellar nimbrow tessik", 42);
+    agt_submit(a, m);
+    CHECK(wait_for(a, &s, AGT_EV_RETRIEVAL, 0, 10000));
+    CHECK_INT(s.passages, 1);
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+    free(m);
+    unlink(file);
+    unlink(other);
+    rmdir(dir);
+    free(file);
+    free(other);
+    free(add);
+    seen_clear(&s);
+    agt_close(a);
+}
+
+static void models_change_safely(void)
+{
+    seen s = { 0 };
+    char dir[] = "/tmp/quorum-models-XXXXXX", err[Q_ERRLEN];
+    CHECK(mkdtemp(dir) != NULL);
+    char *bad = q_printf("%s/broken-thing.gguf", dir), *good = q_printf("%s/tiny-other.gguf", dir), *line = q_printf("/model %s", bad), *at = q_printf("/open ");
+    const char *glm = help_golden("glm4moe");
+    q_buf b = { 0 };
+    if (!glm || q_read_file(glm, &b, 1 << 26, err) < 0) {
+        SKIP("models_change_safely", "no second golden model");
+        return;
+    }
+    CHECK_INT(q_write_file_atomic(good, b.p, b.len, err), 0);
+    CHECK_INT(q_write_file_atomic(bad, b.p, b.len / 2, err), 0);
+    q_buf_free(&b);
+    setenv("QUORUM_MODELS", dir, 1);
+    agt *a = help_open(":memory:", 4, greedy, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    agt_submit(a, "fox");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+    int64_t chat, question = s.question;
+    agt_status st;
+    agt_get_status(a, &st);
+    chat = st.chat;
+    char before[96];
+    snprintf(before, sizeof before, "%s", st.model);
+    agt_submit(a, line);                 /* cut off in the middle: refused, the old one answers */
+    CHECK(wait_for(a, &s, AGT_EV_NOTE, 0, 10000));
+    settle(a, &s);
+    CHECK(s.errors == 1 && strstr(s.notes.p, "goes on answering"));
+    agt_get_status(a, &st);
+    CHECK(st.loaded);
+    CHECK_STR(st.model, before);
+    agt_submit(a, "/model");
+    CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 10000));
+    CHECK_MSG(s.page && strstr(s.page, "tiny-other") && strstr(s.page, "broken-thing") && strstr(s.page, "loaded: "), "%s", s.page ? s.page : "");
+    size_t start;
+    int n;
+    char **v = agt_completions(a, "/model tiny-o", strlen("/model tiny-o"), &start, &n);
+    CHECK(n == 1 && strcmp(v[0], "tiny-other") == 0 && start == 7);
+    for (int i = 0; i < n; i++)
+        free(v[i]);
+    free(v);
+    agt_ask_chats(a);
+    CHECK(wait_for(a, &s, AGT_EV_CHATS, 0, 10000));
+    v = agt_completions(a, at, strlen(at), &start, &n);
+    CHECK(n == 1 && atoll(v[0]) == chat);
+    for (int i = 0; i < n; i++)
+        free(v[i]);
+    free(v);
+    agt_submit(a, "/model no-such-name");
+    settle(a, &s);
+    CHECK_INT(s.errors, 2);
+    agt_submit(a, "/model tiny-o");
+    CHECK(wait_for(a, &s, AGT_EV_READY, 0, 20000));
+    agt_submit(a, "dog");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+    agt_get_status(a, &st);
+    CHECK(s.last && s.last->state == AGT_DONE && st.chat == chat && strcmp(st.model, before) != 0 && s.question != question);
+    settle(a, &s);
+    unsetenv("QUORUM_MODELS");
+    unlink(bad);
+    unlink(good);
+    rmdir(dir);
+    free(bad);
+    free(good);
+    free(line);
+    free(at);
+    seen_clear(&s);
+    agt_close(a);
+}
+
+/* With a penalty that is a reward the model falls into a loop: stopped above 256 tokens, and not where the guard is off. */
+static void loops_are_stopped(void)
+{
+    static const char *const set[] = { "sampler.temperature=0", "sampler.frequency_penalty=-50", "sampler.max_tokens=600", "memory.on=off", "context.length=1024" };
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 5, set, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    agt_submit(a, "the fox");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 30000));
+    int n = s.last ? s.last->n_tokens : 0;
+    bool said = s.notes.p && strstr(s.notes.p, "repeats itself");
+    CHECK_MSG(said && n > 256 && n < 600, "%d tokens, notes %s", n, s.notes.p ? s.notes.p : "");
+    CHECK(s.last && s.last->state == AGT_DONE);
+    seen_clear(&s);
+    agt_submit(a, "/set sampler.loop_stop off");
+    agt_again(a, 0, "experts.k=4");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 30000));
+    CHECK(s.last && s.last->n_tokens == 600 && !(s.notes.p && strstr(s.notes.p, "repeats itself")));
+    seen_clear(&s);
+    agt_close(a);
+}
+
+/* From agt_stop to the last token, and from agt_stop to the end of a prefill: the best of several, because other programs
+ * may hold the processor at one of them. Returns milliseconds. */
+static double stop_ms(agt *a, seen *s, enum agt_event_kind when, int number, const char *question, int mid_us)
+{
+    agt_submit(a, question);
+    if (!wait_for(a, s, when, number, 5000))
+        return 1e9;
+    usleep((useconds_t)mid_us);          /* into the middle of a token or of a chunk */
+    int64_t from = q_now_ns(), last = from;
+    agt_stop(a);
+    for (bool done = false; !done && q_now_ns() - from < 20000000000;) {
+        agt_event e;
+        while (!done && agt_next(a, &e)) {
+            if (e.kind == AGT_EV_TOKEN || (e.kind == AGT_EV_PREFILL && when == AGT_EV_PREFILL))
+                last = q_now_ns();
+            done = e.kind == AGT_EV_DONE;
+            seen_take(s, &e);
+        }
+        struct pollfd p = { .fd = agt_wake_fd(a), .events = POLLIN };
+        poll(&p, 1, 50);
+    }
+    bool stopped = s->last && s->last->state == AGT_STOPPED;     /* else it had ended by itself just then: counts for nothing */
+    settle(a, s);
+    return stopped ? (double)(last - from) / 1e6 : 1e9;
+}
+
+static void stops_in_time(const char *model, int words, int mid_us)
+{
+    static const char *const set[] = { "sampler.temperature=1", "sampler.seed=7", "memory.on=off", "sampler.loop_stop=off", "context.length=4096" };
+    char err[Q_ERRLEN];
+    seen s = { 0 };
+    agt *a;
+    agt_options o = { .model = model, .db = ":memory:", .set = set, .n_set = 5 };
+    if (agt_open(&o, &a, err) < 0) {
+        CHECK_MSG(false, "%s", err);
+        return;
+    }
+    CHECK(wait_for(a, &s, AGT_EV_READY, 0, 30000));
+    q_buf b = { 0 };
+    double decode = 1e9, prefill = 1e9;
+    double worst = 0;
+    for (int i = 0; i < 5; i++) {
+        double ms = stop_ms(a, &s, AGT_EV_TOKEN, 2, "tell me everything about the sea", mid_us ? 2000 + 700 * i : 0);
+        decode = ms < decode ? ms : decode;
+        worst = ms > worst && ms < 1e8 ? ms : worst;
+    }
+    for (int i = 0; i < 5; i++) {
+        q_buf_clear(&b);
+        for (int w = 0; w < words; w++)
+            q_buf_printf(&b, "%s%d ", w % 3 ? "wave " : "sailor ", w * 7 + i);
+        agt_submit(a, "/new");           /* nothing of it is in the cache */
+        settle(a, &s);
+        double ms = stop_ms(a, &s, AGT_EV_PREFILL, 0, b.p, mid_us * (i + 1));
+        prefill = ms < prefill ? ms : prefill;
+        worst = ms > worst && ms < 1e8 ? ms : worst;
+    }
+    printf("# stopped in %.1f ms in decode, %.1f ms in prefill, at worst %.1f ms\n", decode, prefill, worst);
+    CHECK_MSG(decode < 50, "%.1f ms from agt_stop to the last token", decode);
+    CHECK_MSG(prefill < 50, "%.1f ms from agt_stop to the end of the prefill", prefill);
+    q_buf_free(&b);
+    seen_clear(&s);
+    agt_close(a);
+}
+
+static void stops_in_time_tiny(void) { stops_in_time(help_model(), 300, 0); }
+static char *big;
+static void stops_in_time_default(void) { stops_in_time(big, 500, 15000); }
+
+/* A long conversation in a short context goes on: what is left out is said, the newest turns stay. */
+static void short_context_goes_on(void)
+{
+    static const char *const set[] = { "context.length=512", "sampler.max_tokens=100", "sampler.seed=3", "memory.on=off", "chat.system=Be brief." };
+    char err[Q_ERRLEN];
+    seen s = { 0 };
+    agt *a;
+    agt_options o = { .model = big, .db = ":memory:", .set = set, .n_set = 5 };
+    CHECK_INT(agt_open(&o, &a, err), 0);
+    CHECK(wait_for(a, &s, AGT_EV_READY, 0, 30000));
+    int notes = 0;
+    for (int i = 0; i < 7; i++) {
+        char q[200];
+        snprintf(q, sizeof q, "Question %d: tell me something long about mountains, rivers and the people who live between them.", i);
+        seen_clear(&s);
+        agt_submit(a, q);
+        CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000));
+        CHECK_MSG(s.last && (s.last->state == AGT_DONE), "turn %d: %s", i, s.notes.p ? s.notes.p : "");
+        CHECK_INT(s.errors, 0);
+        int said = 0;
+        for (const char *p = s.notes.p; p && (p = strstr(p, "context is full")); p++)
+            said++;
+        CHECK(said <= 1);
+        notes += said;
+        CHECK(s.last && s.last->n_prompt <= 512);
+    }
+    CHECK_MSG(notes >= 1 && notes < 6, "said %d times in 7 turns", notes);    /* some are dropped at once, not one a turn */
+    agt_submit(a, "/context");
+    CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 5000));
+    CHECK_MSG(s.page && strstr(s.page, "left out of the prompt"), "%s", s.page ? s.page : "");
+    seen_clear(&s);
+    agt_close(a);
+}
+
 int main(void)
 {
     setenv("XDG_CONFIG_HOME", "/nonexistent", 1);
@@ -147,5 +543,17 @@ int main(void)
     RUN(why_during_an_answer);
     RUN(panel_keeps_the_last_answer);
     RUN(settings_come_from_memory);
+    RUN(waiting_question_survives);
+    RUN(scripts_stay_out_of_the_way);
+    RUN(piped_text_does_not_drown_the_question);
+    RUN(models_change_safely);
+    RUN(loops_are_stopped);
+    RUN(stops_in_time_tiny);
+    if ((big = util_default_model()) != NULL) {
+        RUN(stops_in_time_default);
+        RUN(short_context_goes_on);
+        free(big);
+    } else
+        SKIP("stops_in_time_default, short_context_goes_on", "quorum model fetch was not run");
     return TEST_END();
 }

@@ -74,23 +74,49 @@ static void first_difference(void)
     feed(&room, "The sky is red.", 3, "The sky is blue.", &o);
     CHECK(o.differs_at <= 11 && o.differs_at > 11 - 3);          /* the piece that holds byte 11 */
     q_buf_free(&o.text);
+    q_buf_free(&o.think);
     feed(&room, "The sky is blue.", 3, "The sky is blue.", &o);
     CHECK_INT(o.differs_at, -1);
     q_buf_free(&o.text);
+    q_buf_free(&o.think);
     feed(&room, "The sky is blue, and more", 3, "The sky is blue", &o);
     CHECK_INT(o.differs_at, 15);
     q_buf_free(&o.text);
+    q_buf_free(&o.think);
 }
 
 static void titles(void)
 {
-    char *t = title_of("  short\nsecond"), *l = title_of("a rather long first question that goes on and on and on, for quite a while indeed"),
-         *r = title_of("оченьдлинноесловобезпробеловкотороенигдененельзяразорватьпополам");
+    char *t = turn_title("  short\nsecond"), *l = turn_title("a rather long first question that goes on and on and on, for quite a while indeed"),
+         *r = turn_title("оченьдлинноесловобезпробеловкотороенигдененельзяразорватьпополам");
     CHECK_STR(t, "short");
     CHECK(strlen(l) < 70 && strstr(l, "…") && q_utf8_valid(r, strlen(r)));
     free(t);
     free(l);
     free(r);
+}
+
+/* The n-th of a period of p tokens; a stray token at `stray`. Returns after how many tokens the guard speaks, 0 = never. */
+static int caught(int p, int stray, int lead)
+{
+    turn t = { 0 };
+    for (int i = 0; i < 1500; i++) {
+        t.n++;
+        int32_t token = i < lead ? 1000 + i : i == stray ? 7777 : (i - lead) % p;
+        if (loops(&t, token))
+            return t.n;
+    }
+    return 0;
+}
+
+static void loops_are_found(void)
+{
+    CHECK_INT(caught(2, -1, 0), 257);    /* more than 256 tokens of it */
+    CHECK_INT(caught(1, -1, 0), 257);    /* one token for ever is a period of two as well */
+    CHECK_INT(caught(30, -1, 100), 357);
+    CHECK_INT(caught(64, -1, 0), 512);   /* eight times */
+    CHECK_INT(caught(65, -1, 0), 0);     /* longer periods are prose with a refrain */
+    CHECK_INT(caught(30, 200, 0), 200 + 1 + 257);    /* a stray token begins the count anew */
 }
 
 int main(void)
@@ -110,6 +136,7 @@ int main(void)
     RUN(cuts_do_not_matter);
     RUN(first_difference);
     RUN(titles);
+    RUN(loops_are_found);
     eng_config_free(room.cfg);
     eng_model_free(room.model);
     evq_close(&room.q);

@@ -49,6 +49,26 @@ static void sha256_of_abc(void)
     CHECK_STR(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
+/* Whatever a sentence quotes, it is one line of UTF-8 without control characters. */
+static void sentences(void)
+{
+    char err[Q_ERRLEN], big[2000];
+    CHECK_INT(q_fail(err, Q_IO, "no %s", "a\nb\x1B[2J\xFFz\xC2\x9B" "я"), Q_IO);
+    CHECK_STR(err, "no a b [2J?z?я");
+    q_fail(err, Q_IO, "again: %s", err);                   /* its own argument */
+    CHECK_STR(err, "again: no a b [2J?z?я");
+    memset(big, 0, sizeof big);
+    for (int i = 0; i < 990; i++) memcpy(big + 2 * i, "я", 2);
+    for (int shift = 0; shift < 2; shift++) {
+        q_fail(err, Q_IO, "%s%s", shift ? "x" : "", big);
+        CHECK(strlen(err) >= Q_ERRLEN - 3 && q_utf8_valid(err, strlen(err)));
+    }
+    char path[512];
+    CHECK(q_fault_file((void *)(uintptr_t)&q_fail, path, sizeof path) > 0 && strstr(path, "test_base"));
+    CHECK_INT(q_fault_file((void *)16, path, sizeof path), 0);
+    CHECK_INT(q_fault_file((void *)(uintptr_t)&q_fail, path, 4), 3);
+}
+
 int main(void)
 {
     RUN(utf8_rejects_what_unicode_forbids);
@@ -56,5 +76,6 @@ int main(void)
     RUN(utf8_whole_never_cuts);
     RUN(buffers_grow);
     RUN(sha256_of_abc);
+    RUN(sentences);
     return TEST_END();
 }

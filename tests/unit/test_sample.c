@@ -211,9 +211,40 @@ static void test_stops(void)
     STOP("\\", NULL, "a\\", -1 - 1);
 }
 
+/* The same bits from every instruction set, for any length and whatever the logits hold. */
+static void test_sets(void)
+{
+    typedef struct set { const char *name; bool has; float (*max)(const float *, int); double (*sum)(const float *, int, float, float, float *); } set;
+    set sets[] = {{"base", true, sample_base_max, sample_base_sum}, {"avx2", false, sample_avx2_max, sample_avx2_sum},
+                  {"avx512", false, sample_avx512_max, sample_avx512_sum}};
+#if defined(__x86_64__)
+    sets[1].has = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    sets[2].has = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+#endif
+    enum { MOST = 5000 };
+    static float l[MOST], out[3][MOST];
+    for (int round = 0; round < 200; round++) {
+        int n = 1 + (int)(rnd() * (MOST - 1));
+        fill(l, n, 30);
+        for (int k = 0; round % 3 == 0 && k < 5; k++) l[(int)(rnd() * n)] = k % 2 ? NAN : -INFINITY;
+        float max[3] = {0}, scale = round % 2 ? 1 : (float)(0.2 + rnd());
+        double sum[3] = {0}, exact = 0;
+        for (int s = 0; s < 3; s++) {
+            if (!sets[s].has) continue;
+            max[s] = sets[s].max(l, n);
+            sum[s] = sets[s].sum(l, n, max[s], scale, out[s]);
+            CHECK_MSG(memcmp(&max[s], &max[0], sizeof max[0]) == 0 && memcmp(&sum[s], &sum[0], sizeof sum[0]) == 0 &&
+                      memcmp(out[s], out[0], (size_t)n * sizeof out[0][0]) == 0, "%s differs at %d logits", sets[s].name, n);
+        }
+        for (int i = 0; i < n; i++) if (l[i] > -INFINITY) exact += exp((double)((l[i] - max[0]) * scale));
+        CHECK_MSG(fabs(sum[0] - exact) < 1e-6 * exact, "sum %.12g, exactly %.12g", sum[0], exact);
+    }
+}
+
 int main(void)
 {
     RUN(test_filters);
+    RUN(test_sets);
     RUN(test_greedy);
     RUN(test_seed);
     RUN(test_awkward);

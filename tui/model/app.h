@@ -102,7 +102,6 @@ bool tui_app_first(const tui_app *app);                 /* the first screen is s
 int tui_experts_rows(const tui_app *app, int width);
 int tui_experts_rows_in(const tui_app *app, int width, int most);    /* two layers a row where else there are too many */
 int tui_experts_strangest(const tui_app *app);          /* layer, 0-based among the routed ones */
-tui_box tui_over_box(const tui_app *app);               /* of the overlay's panel */
 
 /* views: draw into app->grid, inside the box */
 void view_status(tui_app *app, tui_box b);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <termios.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@ enum { N_FATAL = sizeof fatal / sizeof *fatal, N_TOLD = sizeof told / sizeof *to
 static struct sigaction old_fatal[N_FATAL], old_told[N_TOLD], old_pipe;
 static struct termios saved;
 static volatile sig_atomic_t have_saved, armed;
+static atomic_int dying;                 /* the thread that runs the fatal handler */
 static const char *undo;
 static size_t undo_n;
 static int pipe_fd[2] = { -1, -1 };
@@ -33,11 +35,16 @@ static void give_back(void)
     if (have_saved) tcsetattr(STDIN_FILENO, TCSANOW, &saved);
 }
 
-static void on_fatal(int sig)
+/* Whoever handled the signal before (main says which file a SIGBUS is about) has it next. */
+static void on_fatal(int sig, siginfo_t *info, void *context)
 {
+    int me = (int)gettid(), nobody = 0;
+    if (!atomic_compare_exchange_strong(&dying, &nobody, me) && nobody != me)
+        for (;;) pause();                /* workers may fault together: the first one ends the process, after giving back */
     if (armed) { armed = 0; give_back(); }
-    signal(sig, SIG_DFL);
-    raise(sig);
+    for (int i = 0; i < N_FATAL; i++)
+        if (fatal[i] == sig) sigaction(sig, &old_fatal[i], NULL);
+    if (info->si_code <= 0) raise(sig);  /* sent by somebody; a fault happens again when this returns, with its address */
 }
 
 static void on_told(int sig)
@@ -55,7 +62,7 @@ void tui_guard_on(const char *restore, size_t n)
     if (pipe_fd[0] < 0 && pipe2(pipe_fd, O_NONBLOCK | O_CLOEXEC) < 0) pipe_fd[0] = pipe_fd[1] = -1;
     stack_t st = { .ss_sp = alt_stack, .ss_size = sizeof alt_stack };
     sigaltstack(&st, &old_stack);
-    struct sigaction sa = { .sa_handler = on_fatal, .sa_flags = SA_ONSTACK | SA_NODEFER };
+    struct sigaction sa = { .sa_sigaction = on_fatal, .sa_flags = SA_ONSTACK | SA_NODEFER | SA_SIGINFO };
     sigemptyset(&sa.sa_mask);
     for (int i = 0; i < N_FATAL; i++) sigaction(fatal[i], &sa, &old_fatal[i]);
     sa.sa_handler = on_told;

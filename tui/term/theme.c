@@ -15,10 +15,8 @@ static const struct { const char *name; unsigned bit; } attrs[] = { { "bold", LO
 
 static int hex_colour(const char *w)
 {
-    char *end;
-    if (w[0] != '#' || strlen(w) != 7) return -2;
-    long v = strtol(w + 1, &end, 16);
-    return *end ? -2 : (int)v;
+    if (w[0] != '#' || strlen(w) != 7 || strspn(w + 1, "0123456789abcdefABCDEF") != 6) return -2;
+    return (int)strtol(w + 1, NULL, 16);
 }
 
 /* One of the three alternatives: words. Returns false at a word that means nothing. */
@@ -66,9 +64,11 @@ static int on_line(void *user, const char *section, const char *name, const char
     char *ansi = strchr(copy, '|'), *mono = NULL;
     if (ansi) { *ansi++ = 0; mono = strchr(ansi, '|'); }
     if (mono) *mono++ = 0;
-    if (!parse_look(copy, true, &p->t->rgb[st]) || (ansi && !parse_look(ansi, false, &p->t->ansi[st])) ||
-        (mono && !parse_look(mono, false, &p->t->mono[st]))) goto bad;
-    p->t->mono[st].fg = p->t->mono[st].bg = -1;
+    tui_look l[3] = { p->t->rgb[st], p->t->ansi[st], p->t->mono[st] };      /* all of a line or nothing of it */
+    if (!parse_look(copy, true, &l[0]) || (ansi && !parse_look(ansi, false, &l[1])) || (mono && !parse_look(mono, false, &l[2]))) goto bad;
+    p->t->rgb[st] = l[0];
+    p->t->ansi[st] = l[1];
+    p->t->mono[st] = (tui_look){ -1, -1, l[2].attr };
     return 1;
 bad:
     snprintf(p->bad, sizeof p->bad, "%s", name);

@@ -1,0 +1,154 @@
+/* agent/pending: a question that is sent while something runs is stored at once, before it has a place on the branch; the
+ * engine thread places it when its turn comes. After a crash the next start puts such questions at the end of their
+ * conversations. The clerk stores, the engine thread drops; agt.mu guards the list. It never answers anything. */
+#include "agent/room.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Front-end thread: a ticket for a question that has to wait, 0 when it need not. */
+int64_t pending_ticket(agt *a, int64_t edits, const char *text)
+{
+    pthread_mutex_lock(&a->mu);
+    bool waits = !a->once && (a->running || a->todo.first);
+    int64_t ticket = waits ? ++a->tickets : 0, chat = a->st.chat;
+    if (waits) {
+        waiting *w = q_alloc(sizeof *w);
+        *w = (waiting){ .next = a->waiting, .ticket = ticket, .chat = chat, .edits = edits, .say = a->answering };
+        a->waiting = w;
+    }
+    pthread_mutex_unlock(&a->mu);
+    if (waits)
+        room_post(a, JOB_KEEP, ticket, 0, text, NULL);
+    return ticket;
+}
+
+static waiting *find(agt *a, int64_t ticket)
+{
+    waiting *w = a->waiting;
+    while (w && w->ticket != ticket)
+        w = w->next;
+    return w;
+}
+
+/* Clerk thread. Said when it is on the disk: from then on nothing can lose it. */
+void pending_keep(agt *a, int64_t ticket, const char *text)
+{
+    char err[Q_ERRLEN];
+    pthread_mutex_lock(&a->mu);
+    waiting *w = find(a, ticket);
+    bool needed = w && !w->placed, say = w && w->say;
+    int64_t chat = w ? w->chat : 0, edits = w ? w->edits : -1, row = 0;
+    pthread_mutex_unlock(&a->mu);
+    if (!needed)
+        return;
+    if (mem_pending_put(a->store, chat, edits, text, strlen(text), &row, err) < 0) {
+        room_note(a, AGT_WARN, _("the waiting question is not on the disk yet: %s"), err);
+        return;
+    }
+    bool placed = false;
+    pthread_mutex_lock(&a->mu);
+    if ((w = find(a, ticket))) {
+        placed = w->placed;
+        w->row = row;
+    }
+    pthread_mutex_unlock(&a->mu);
+    if (placed)                          /* its turn came meanwhile */
+        mem_pending_drop(a->store, row, err);
+    else if (say)
+        room_note(a, AGT_INFO, _("kept; it is asked when the present answer ends"));
+}
+
+/* Engine thread: the question has its place (or is back with the person). */
+void pending_placed(agt *a, int64_t ticket)
+{
+    char err[Q_ERRLEN];
+    if (!ticket)
+        return;
+    pthread_mutex_lock(&a->mu);
+    waiting *w = find(a, ticket);
+    int64_t row = w ? w->row : 0;
+    if (w)
+        w->placed = true;
+    pthread_mutex_unlock(&a->mu);
+    if (row && mem_pending_drop(a->store, row, err) < 0)
+        room_note(a, AGT_WARN, "%s", err);
+}
+
+/* Was it placed, and only the dropping of its row was cut off? */
+static bool there(agt *a, const mem_pending *p)
+{
+    mem_messages path = { 0 };
+    char err[Q_ERRLEN];
+    bool found = false;
+    if (mem_branch(a->store, p->conversation, 0, &path, err) == Q_OK)
+        for (int i = 0; i < path.n; i++)
+            found |= path.v[i].role == MEM_USER && path.v[i].created_ms >= p->created_ms && strcmp(path.v[i].text, p->text) == 0;
+    mem_messages_free(&path);
+    return found;
+}
+
+/* agt_open, before any thread runs: what waited in a shell that is gone. */
+void pending_restore(agt *a)
+{
+    char err[Q_ERRLEN];
+    mem_pendings l = { 0 };
+    if (mem_pending_take(a->store, &l, err) < 0) {
+        room_note(a, AGT_WARN, "%s", err);
+        return;
+    }
+    int kept = 0;
+    int64_t made = 0;
+    for (int i = 0; i < l.n; i++) {
+        const mem_pending *p = &l.v[i];
+        mem_conversation c = { 0 };
+        int64_t chat = p->conversation, id;
+        mem_message edited = { 0 };
+        int rc = Q_OK;
+        if (chat && mem_conversation_get(a->store, chat, &c, err) < 0)
+            chat = 0;
+        if (chat && there(a, p)) {
+            mem_conversation_free(&c);
+            mem_pending_drop(a->store, p->id, err);
+            continue;
+        }
+        int64_t parent = c.leaf;
+        if (chat && p->edits > 0 && mem_message_get(a->store, p->edits, &edited, err) == Q_OK && edited.conversation == chat)
+            parent = edited.parent;
+        if (!chat && !made) {            /* several of one new conversation stay together */
+            char *title = turn_title(p->text);
+            rc = mem_conversation_new(a->store, title, &made, err);
+            free(title);
+        }
+        if (!chat && made) {
+            mem_conversation n = { 0 };
+            if (mem_conversation_get(a->store, made, &n, err) == Q_OK)
+                parent = n.leaf;
+            mem_conversation_free(&n);
+            chat = made;
+        }
+        if (rc == Q_OK)
+            rc = mem_message_add(a->store, chat, parent, MEM_USER, p->text, strlen(p->text), &id, err);
+        if (rc == Q_OK)
+            rc = mem_pending_drop(a->store, p->id, err);
+        if (rc < 0)
+            room_note(a, AGT_WARN, "%s", err);
+        else
+            kept++;
+        mem_message_free(&edited);
+        mem_conversation_free(&c);
+    }
+    mem_pendings_free(&l);
+    if (kept)
+        room_note(a, AGT_INFO, ngettext("%d question that waited when quorum ended stands at the end of its conversation: /again answers it",
+                                        "%d questions that waited when quorum ended stand at the end of their conversations: /again answers the last one", (unsigned long)kept), kept);
+}
+
+void pending_free(agt *a)
+{
+    while (a->waiting) {
+        waiting *w = a->waiting;
+        a->waiting = w->next;
+        free(w);
+    }
+}

@@ -13,6 +13,18 @@ static uint64_t fin(uint64_t z)
     return z ^ (z >> 31);
 }
 
+uint64_t q_random(uint64_t s[4])
+{
+    uint64_t v = s[1] * 5, out = (v << 7 | v >> 57) * 9, t = s[1] << 17;
+    s[2] ^= s[0];
+    s[3] ^= s[1];
+    s[1] ^= s[2];
+    s[0] ^= s[3];
+    s[2] ^= t;
+    s[3] = s[3] << 45 | s[3] >> 19;
+    return out;
+}
+
 uint64_t q_mix64(uint64_t a, uint64_t b) { return fin(a * 0x9e3779b97f4a7c15u + fin(b + 0x9e3779b97f4a7c15u)); }
 
 uint64_t q_hash64(const void *p, size_t n, uint64_t seed)

@@ -155,7 +155,6 @@ void eng_config_free(eng_config *c)
 }
 
 double config_num(const eng_config *c, enum eng_knob id) { return c->v[id].num; }
-const char *config_text(const eng_config *c, enum eng_knob id) { return c->v[id].text; }
 
 void config_refresh(eng_config *c)
 {

@@ -45,7 +45,6 @@ void knob_range(const eng_model *m, enum eng_knob id, double *min, double *max);
 const char *knob_short(enum eng_knob id);
 
 double config_num(const eng_config *c, enum eng_knob id);
-const char *config_text(const eng_config *c, enum eng_knob id);
 
 void config_refresh(eng_config *c);                    /* after any change of values: rebuilds c->sampling */
 

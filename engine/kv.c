@@ -217,11 +217,3 @@ uint64_t kv_cell_chain(const kv_pool *p, const kv_line *l, int cell)
 {
     return p->pages[l->page[cell / KER_PAGE]].chain[cell % KER_PAGE];
 }
-
-int kv_pool_free_pages(const kv_pool *p)
-{
-    int n = 0;
-    for (int i = 0; i < p->n; i++)
-        n += p->pages[i].refs == 0;
-    return n;
-}

@@ -35,6 +35,5 @@ void kv_release(kv_pool *, kv_line *line);
 
 uint64_t kv_cell_config(const kv_pool *, const kv_line *, int cell);
 uint64_t kv_cell_chain(const kv_pool *, const kv_line *, int cell);
-int kv_pool_free_pages(const kv_pool *);            /* pages no line holds (tests) */
 
 #endif

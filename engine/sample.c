@@ -27,7 +27,7 @@ struct eng_sampler {
     int n_seen;                    /* how many logits the penalties changed this time */
 };
 
-/* ---- random numbers: xoshiro256** (Blackman and Vigna 2018), seeded by splitmix64 (Steele et al. 2014) ---- */
+/* ---- random numbers: q_random, seeded by splitmix64 (Steele et al. 2014) ---- */
 static void seed_rng(uint64_t r[4], uint64_t seed)
 {
     for (int i = 0; i < 4; i++) {
@@ -38,19 +38,7 @@ static void seed_rng(uint64_t r[4], uint64_t seed)
     }
 }
 
-static uint64_t rotl(uint64_t x, int k) { return x << k | x >> (64 - k); }
-
-static double uniform(uint64_t s[4])     /* [0, 1) with 53 bits */
-{
-    uint64_t v = rotl(s[1] * 5, 7) * 9, t = s[1] << 17;
-    s[2] ^= s[0];
-    s[3] ^= s[1];
-    s[1] ^= s[2];
-    s[0] ^= s[3];
-    s[2] ^= t;
-    s[3] = rotl(s[3], 45);
-    return (double)(v >> 11) * 0x1p-53;
-}
+static double uniform(uint64_t s[4]) { return (double)(q_random(s) >> 11) * 0x1p-53; }      /* [0, 1) with 53 bits */
 
 /* ---- four lanes: what every x86-64 and aarch64 has in one register ---- */
 enum { LANES = 4 };

@@ -44,7 +44,7 @@ static const mix mixes[] = {
     {"BF16", KER_BF16, KER_BF16, KER_BF16, 32},   {"F32", KER_F32, KER_F32, KER_F32, 0},
 };
 
-/* ---- random numbers: xoshiro256** (Blackman, Vigna 2018), one stream a tensor ---- */
+/* ---- random numbers: one stream a tensor ---- */
 typedef struct rng { uint64_t s[4]; } rng;
 
 static void rng_seed(rng *r, uint64_t seed)
@@ -52,19 +52,7 @@ static void rng_seed(rng *r, uint64_t seed)
     for (uint64_t i = 0; i < 4; i++) r->s[i] = q_mix64(seed, i);
 }
 
-static uint64_t rotl(uint64_t x, int k) { return (x << k) | (x >> (64 - k)); }
-
-static uint64_t rng_next(rng *r)
-{
-    uint64_t *s = r->s, out = rotl(s[1] * 5, 7) * 9, t = s[1] << 17;
-    s[2] ^= s[0];
-    s[3] ^= s[1];
-    s[1] ^= s[2];
-    s[0] ^= s[3];
-    s[2] ^= t;
-    s[3] = rotl(s[3], 45);
-    return out;
-}
+static uint64_t rng_next(rng *r) { return q_random(r->s); }
 
 static void rng_bytes(rng *r, uint8_t *p, size_t n)
 {

@@ -55,7 +55,6 @@ int32_t vocab_find(const vocab *v, const char *name) { return find_name(v, name,
 int vocab_size(const vocab *v) { return v->n; }
 int32_t vocab_bos(const vocab *v) { return v->bos; }
 const vocab_chat *vocab_template(const vocab *v) { return &v->chat; }
-const char *vocab_pre(const vocab *v) { return v->family->name; }
 
 static bool known(const vocab *v, int32_t id) { return id >= 0 && id < v->n; }
 const char *vocab_name(const vocab *v, int32_t id) { return known(v, id) ? v->names + v->name_at[id] : ""; }

@@ -33,7 +33,6 @@ int vocab_size(const vocab *);
 int32_t vocab_bos(const vocab *);                    /* to put before every text, or -1 where the file says no */
 int32_t vocab_find(const vocab *, const char *name); /* token spelt so in the file, or -1 */
 const vocab_chat *vocab_template(const vocab *);
-const char *vocab_pre(const vocab *);                /* name of the pre-tokeniser, as in the file */
 
 /* As the eng_ functions of the same names. */
 int vocab_tokenize(const vocab *, const char *text, size_t n, bool special, eng_tokens *out, char *err);

@@ -142,13 +142,7 @@ int mem_conversation_delete(mem_store *s, int64_t id, char *err)
     if (rc == Q_OK) rc = store_run(s, &n, err, "DELETE FROM conversation WHERE id=?", "i", id);
     if (rc == Q_OK && n == 0) rc = no_such(err, id);
     if (rc == Q_OK) rc = store_purge(s, "message_fts", err);
-    rc = store_end(s, rc, err);
-    if (rc == Q_OK) {
-        store_lock(s);
-        store_purge_log(s);
-        store_unlock(s);
-    }
-    return rc;
+    return store_end_deletion(s, rc, err);
 }
 
 void mem_conversation_free(mem_conversation *c)

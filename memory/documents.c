@@ -115,13 +115,7 @@ int mem_document_delete(mem_store *s, int64_t id, char *err)
     rc = drop(s, id, &n, err);
     if (rc == Q_OK && n == 0) rc = no_such(err, id);
     if (rc == Q_OK) rc = store_purge(s, "chunk_fts", err);
-    rc = store_end(s, rc, err);
-    if (rc == Q_OK) {
-        store_lock(s);
-        store_purge_log(s);
-        store_unlock(s);
-    }
-    return rc;
+    return store_end_deletion(s, rc, err);
 }
 
 void mem_document_free(mem_document *d)

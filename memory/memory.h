@@ -19,7 +19,6 @@ typedef struct mem_store mem_store;
  * a process that is gone become MEM_STOPPED here. */
 int mem_open(const char *path, mem_store **out, char *err);
 void mem_close(mem_store *);
-const char *mem_path(const mem_store *);
 /* SQLite's integrity_check and that of both FTS indexes (against their content). */
 int mem_check(mem_store *, char *err);
 
@@ -149,7 +148,6 @@ mem_trace *mem_trace_new(int n_layer, int max_k);
 void mem_trace_add(mem_trace *, int32_t token, int32_t pos, uint64_t config, bool prompt, int max_k,
                    const uint16_t *ids, const float *weights, const float *entropy, const float *margin);
 void mem_trace_free(mem_trace *);
-int mem_trace_put(mem_store *, int64_t message, const mem_trace *, char *err);
 int mem_trace_get(mem_store *, int64_t message, mem_trace **out, char *err);      /* Q_NOTFOUND: has none */
 
 /* ================= retrieval log ================= */

@@ -156,9 +156,15 @@ int store_purge(mem_store *s, const char *fts, char *err)
     return store_run(s, NULL, err, sql, "");
 }
 
-void store_purge_log(mem_store *s)
+int store_end_deletion(mem_store *s, int rc, char *err)
 {
-    sqlite3_exec(s->db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
+    rc = store_end(s, rc, err);
+    if (rc == Q_OK) {
+        store_lock(s);
+        sqlite3_exec(s->db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
+        store_unlock(s);
+    }
+    return rc;
 }
 
 /* "pid:start time": unlike a pid alone it does not name a later process by mistake. */
@@ -291,7 +297,6 @@ void mem_close(mem_store *s)
     free(s);
 }
 
-const char *mem_path(const mem_store *s) { return s->path; }
 
 int mem_check(mem_store *s, char *err)
 {

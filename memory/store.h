@@ -40,8 +40,8 @@ char *store_text(sqlite3_stmt *, int column);      /* malloc'ed, "" for NULL */
 /* Merges an index so that what was deleted from it is gone from its pages too (FTS5 before 3.42 keeps the
  * words of deleted rows in old segments until they are merged). */
 int store_purge(mem_store *, const char *fts, char *err);
-/* After the commit of a deletion: under WAL the old pages are in the log until it is folded back. */
-void store_purge_log(mem_store *);
+/* store_end of a deletion: under WAL the old pages are in the log until it is folded back. */
+int store_end_deletion(mem_store *, int rc, char *err);
 
 /* schema.c */
 extern const int store_schema_version;

@@ -182,21 +182,6 @@ int store_trace_unpack(const unsigned char *b, size_t n, mem_trace **out)
     return Q_OK;
 }
 
-int mem_trace_put(mem_store *s, int64_t message, const mem_trace *t, char *err)
-{
-    unsigned char *blob;
-    size_t n;
-    int rc = store_trace_pack(t, &blob, &n);
-    if (rc != Q_OK) return q_fail(err, rc, _("not enough memory to keep the routing of this reply"));
-    rc = store_begin(s, err);
-    if (rc == Q_OK) {
-        rc = store_run(s, NULL, err, "INSERT OR REPLACE INTO message_trace VALUES(?, ?)", "ib", message, blob, n);
-        rc = store_end(s, rc, err);
-    }
-    free(blob);
-    return rc;
-}
-
 int mem_trace_get(mem_store *s, int64_t message, mem_trace **out, char *err)
 {
     *out = NULL;

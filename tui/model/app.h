@@ -101,7 +101,6 @@ const char *tui_question(const tui_app *app, int i);   /* 0..2, in a language th
 bool tui_app_first(const tui_app *app);                 /* the first screen is shown */
 int tui_experts_rows(const tui_app *app, int width);
 int tui_experts_strangest(const tui_app *app);          /* layer, 0-based among the routed ones */
-tui_box tui_over_box(const tui_app *app);               /* of the overlay's panel */
 
 /* views: draw into app->grid, inside the box */
 void view_status(tui_app *app, tui_box b);

@@ -112,12 +112,6 @@ void tui_fill(tui_grid *g, int y, int x, int w, int h, enum tui_style st)
             if (r >= 0 && r < g->h && c >= 0 && c < g->w) tui_put(g, r, c, c + 1, " ", st);
 }
 
-void tui_restyle(tui_grid *g, int y, int x, int end, enum tui_style st)
-{
-    if (y < 0 || y >= g->h) return;
-    for (; x < end && x < g->w; x++) g->c[(size_t)y * (size_t)g->w + (size_t)x].style = (uint8_t)st;
-}
-
 void tui_grid_text(const tui_grid *g, q_buf *out)
 {
     for (int y = 0; y < g->h; y++) {

@@ -39,7 +39,6 @@ int tui_put_cut(tui_grid *g, int y, int x, int end, const char *s, enum tui_styl
 int tui_put_right(tui_grid *g, int y, int x, int end, const char *s, enum tui_style st);
 int tui_putf(tui_grid *g, int y, int x, int end, enum tui_style st, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 void tui_fill(tui_grid *g, int y, int x, int w, int h, enum tui_style st);
-void tui_restyle(tui_grid *g, int y, int x, int end, enum tui_style st);
 /* The screen as text, a line a row, trailing blanks cut. */
 void tui_grid_text(const tui_grid *g, q_buf *out);
 const char *tui_style_name(int st);

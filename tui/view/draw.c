@@ -67,7 +67,6 @@ static void tiny(tui_app *app)
 }
 
 /* The box of what lies over the transcript; w 0: nothing does. */
-tui_box tui_over_box(const tui_app *app) { return app->lay.overlay; }
 
 static void refresh(tui_app *app)
 {

@@ -152,6 +152,10 @@ picture: all
 bench-mat: $(BUILD)/bench/mat_bench
 	$(BUILD)/bench/mat_bench $(A)
 
+# What an answer costs beside the engine's work: make bench-agent A=MODEL.gguf
+bench-agent: $(BUILD)/bench/agent_bench
+	$(BUILD)/bench/agent_bench $(A)
+
 clean:
 	rm -rf build build-asan build-tsan
 

@@ -12,6 +12,8 @@ void page_context(agt *a)
     agt_status s = a->st;
     if (!s.loaded)
         q_buf_puts(&b, _("No model is loaded, so there is no context yet.\n"));
+    else if (s.ctx_used == 0)
+        q_buf_printf(&b, _("Nothing is evaluated yet; the context holds %d tokens. The next question brings its branch in.\n"), s.ctx_size);
     else {
         q_buf_printf(&b, ngettext("%d of %d token is in the context", "%d of %d tokens are in the context", (unsigned long)s.ctx_size), s.ctx_used, s.ctx_size);
         q_buf_printf(&b, ngettext(", made by %d configuration:\n", ", made by %d configurations:\n", (unsigned long)a->n_mix), a->n_mix);

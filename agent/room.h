@@ -80,6 +80,7 @@ typedef struct routing {                 /* a decayed window over recent tokens;
     float *hit;                          /* [n_layer][n_expert] decayed counts */
     double w1, w2;                       /* decayed sums of weights and of their squares */
     uint16_t *now, *before;              /* [n_layer][max_k] */
+    uint8_t *was;                        /* [n_layer][n_expert] 1: ran for the last token */
     float *now_weight, *entropy, *margin;
     double repeat_num, repeat_den;
     int n_tokens;
@@ -141,6 +142,9 @@ struct agt {
     bool show_stored, live_wanted;
     usual *usual;
     uint64_t routing_version;
+
+    /* clerk thread only */
+    int64_t save_failed;                 /* the reply whose partial text could not be stored, as was said */
 
     /* engine thread only */
     eng_model *model;

@@ -148,6 +148,7 @@ void usual_save(agt *a)
 void routing_free(routing *r)
 {
     free(r->hit);
+    free(r->was);
     free(r->now);
     free(r->before);
     free(r->now_weight);
@@ -168,6 +169,7 @@ void routing_shape(routing *r, int n_all, int first, int n_layer, int n_expert, 
     r->max_k = max_k > 0 ? max_k : 1;
     size_t cells = (size_t)(n_layer * n_expert) + 1, slots = (size_t)(n_layer * r->max_k) + 1;
     r->hit = q_alloc(sizeof *r->hit * cells);
+    r->was = q_alloc(cells);
     r->now = q_alloc(sizeof *r->now * slots);
     r->before = q_alloc(sizeof *r->before * slots);
     r->now_weight = q_alloc(sizeof *r->now_weight * slots);
@@ -179,6 +181,7 @@ void routing_shape(routing *r, int n_all, int first, int n_layer, int n_expert, 
 void routing_clear(routing *r)
 {
     memset(r->hit, 0, sizeof *r->hit * (size_t)(r->n_layer * r->n_expert));
+    memset(r->was, 0, (size_t)(r->n_layer * r->n_expert));
     memset(r->now, 0xFF, sizeof *r->now * (size_t)(r->n_layer * r->max_k));
     memset(r->before, 0xFF, sizeof *r->before * (size_t)(r->n_layer * r->max_k));
     r->w1 = r->w2 = r->repeat_num = r->repeat_den = 0;
@@ -225,10 +228,15 @@ void routing_add(routing *r, const uint16_t *ids, const float *weights, const fl
             r->hit[l * N + id[s]] += 1;
             if (teach)
                 u->mean[l * N + id[s]] += step;
-            for (int b = 0; r->any && b < r->max_k; b++)
-                if (before[b] == id[s])
-                    r->repeat_num += 1;
+            if (r->any && r->was[l * N + id[s]])
+                r->repeat_num += 1;
         }
+        for (int s = 0; s < r->max_k; s++)
+            if (before[s] < N)
+                r->was[l * N + before[s]] = 0;
+        for (int s = 0; s < take; s++)
+            if (now[s] < N)
+                r->was[l * N + now[s]] = 1;
         for (int s = take; s < r->max_k; s++)
             now[s] = NONE, r->now_weight[l * r->max_k + s] = NAN;
         if (r->any)

@@ -71,8 +71,10 @@ static void at_once(agt *a, const job *j)
         pending_keep(a, j->id, j->text);
     else {
         int rc = mem_reply_save(a->store, j->id, j->text, strlen(j->text), j->value, strlen(j->value), err);
-        if (rc < 0 && rc != Q_NOTFOUND)  /* not found: the reply has ended meanwhile, with all of its text */
+        if (rc < 0 && rc != Q_NOTFOUND && a->save_failed != j->id) {     /* not found: the reply has ended meanwhile, with all of its text */
             room_note(a, AGT_ERROR, "%s", err);
+            a->save_failed = j->id;      /* once an answer: on a full disk it would stand between its lines every second */
+        }
     }
 }
 

@@ -143,6 +143,9 @@ struct agt {
     usual *usual;
     uint64_t routing_version;
 
+    /* clerk thread only */
+    int64_t save_failed;                 /* the reply whose partial text could not be stored, as was said */
+
     /* engine thread only */
     eng_model *model;
     eng_session *session;

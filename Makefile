@@ -143,6 +143,11 @@ uninstall:
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIB)
 	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -o $@ $< $(LIB) $(LIBS)
 
+# docs/screen.svg, from a real session in tmux on the default model.
+.PHONY: picture
+picture: all
+	@BUILD='$(BUILD)' sh docs/picture.sh
+
 .PHONY: bench-mat
 bench-mat: $(BUILD)/bench/mat_bench
 	$(BUILD)/bench/mat_bench $(A)
@@ -169,6 +174,7 @@ help:
 	@echo 'make bench            speed on random weights in the shapes of Qwen3-30B-A3B'
 	@echo 'make bench-mat        speed of the matrix products alone (A="type path n_in n" narrows)'
 	@echo 'make peers            the same beside llama.cpp, built from source into a virtual environment (7 minutes the first time)'
+	@echo 'make picture          draw docs/screen.svg from a real session (tmux and the default model)'
 	@echo 'make clean            remove what was built'
 	@echo 'V=1 shows the commands, CC=clang takes another compiler, BUILD=DIR another directory.'
 

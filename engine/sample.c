@@ -4,6 +4,9 @@
  * machine. It allocates only in sampler_new and when the history grows. */
 #include "engine/sample.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,7 +83,9 @@ static passes passes_get(void)
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
         return (passes){sample_avx512_max, sample_avx512_sum};
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") && __builtin_cpu_supports("bmi2"))
+    unsigned a, b, c, d;                 /* F16C is bit 29 of leaf 1's ECX; clang's builtin does not know the word */
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2") &&
+        __get_cpuid(1, &a, &b, &c, &d) && (c >> 29 & 1))
         return (passes){sample_avx2_max, sample_avx2_sum};
 #endif
     return (passes){sample_base_max, sample_base_sum};

@@ -313,8 +313,8 @@ static void pages(void)
     m->differs_at = 0;                               /* an empty answer differs from its sibling at once: not shown so */
     ev((agt_event){ .kind = AGT_EV_BEGIN, .message = m });
     CHECK(app.over == FOCUS_COMPOSER);
-    ev((agt_event){ .kind = AGT_EV_TOKEN, .text = q_strdup("the sky ") });
-    ev((agt_event){ .kind = AGT_EV_TOKEN, .text = q_strdup("glows"), .differs = true });
+    ev((agt_event){ .kind = AGT_EV_TOKEN, .text = q_strdup("the sky") });
+    ev((agt_event){ .kind = AGT_EV_TOKEN, .text = q_strdup(" glows"), .differs = true });
     CHECK(on_screen("the sky ≠glows"));
     tui_app_help(&app);                              /* opened while it runs: it stays */
     ev((agt_event){ .kind = AGT_EV_BEGIN, .message = fake_message(5, AGT_ASSISTANT, "") });
@@ -377,6 +377,25 @@ static void low_panel(void)
         app.glyphs = true;
     }
     tui_app_free(&app);
+}
+
+/* A new conversation gets its number with its first question; what opens under that number later is the same one. */
+static void new_chat(void)
+{
+    begin();
+    ev((agt_event){ .kind = AGT_EV_OPENED, .id = 0 });
+    fake.st.chat = 5;
+    answer(1, "because");
+    ev((agt_event){ .kind = AGT_EV_RETRIEVAL, .id = 2, .retrieval = fake_retrieval() });
+    keys_in("half a senten");
+    ev((agt_event){ .kind = AGT_EV_OPENED, .id = 5, .draft = q_strdup("") });
+    CHECK(app.has_ret);
+    CHECK_STR(app.ed.b.p, "half a senten");
+    agt_message *m = fake_message(7, AGT_USER, "the \1lamp\2 of\nKerrin");
+    ev((agt_event){ .kind = AGT_EV_FOUND, .message = m, .n_messages = 1 });
+    CHECK(on_screen("the lamp of Kerrin"));          /* what matched is coloured; its marks are not shown */
+    tui_app_free(&app);
+    CHECK_STR(strerror(2), "No such file or directory");   /* English where the interface is, whatever LANGUAGE says */
 }
 
 static void language(void)
@@ -557,6 +576,7 @@ int main(void)
     RUN(pages);
     RUN(panels);
     RUN(low_panel);
+    RUN(new_chat);
     RUN(language);
     RUN(scrolling);
     RUN(wrap_cost);

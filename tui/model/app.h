@@ -100,6 +100,7 @@ int tui_transcript_width(const tui_app *app);           /* of text */
 const char *tui_question(const tui_app *app, int i);   /* 0..2, in a language the model speaks */
 bool tui_app_first(const tui_app *app);                 /* the first screen is shown */
 int tui_experts_rows(const tui_app *app, int width);
+int tui_experts_rows_in(const tui_app *app, int width, int most);    /* two layers a row where else there are too many */
 int tui_experts_strangest(const tui_app *app);          /* layer, 0-based among the routed ones */
 
 /* views: draw into app->grid, inside the box */

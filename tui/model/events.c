@@ -203,6 +203,8 @@ void tui_app_event(tui_app *app, agt_event *e)
         if (e->message) {
             tui_tr_add(&app->tr, e->message);
             app->tr.follow = true;
+            agt_get_status(app->a, &app->st);
+            if (app->st.chat) app->chat = app->st.chat;     /* a new conversation has its number from its first question */
             agt_ask_chats(app->a);          /* a new conversation, or a newer one */
         }
         break;

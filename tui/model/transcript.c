@@ -32,6 +32,13 @@ static void unlay(tui_item *it)
     it->mark = (tui_lay_mark){ 0, 0, 0 };
 }
 
+/* Tokens begin with their space: the mark stands before the word. */
+static size_t word_at(const char *s, size_t n, size_t at)
+{
+    while (at + 1 < n && (s[at] == ' ' || s[at] == '\n')) at++;
+    return at;
+}
+
 static void fill(tui_item *it, const agt_message *m)
 {
     it->id = m->id;
@@ -59,7 +66,8 @@ static void fill(tui_item *it, const agt_message *m)
     it->sibling = m->sibling;
     it->n_siblings = m->n_siblings;
     it->decode_s = m->decode_s;
-    if (it->differs_at != m->differs_at) { it->differs_at = m->differs_at; unlay(it); }
+    long at = m->differs_at < 0 || (size_t)m->differs_at >= it->text.len ? -1 : (long)word_at(it->text.p, it->text.len, (size_t)m->differs_at);
+    if (it->differs_at != at) { it->differs_at = at; unlay(it); }
 }
 
 tui_item *tui_tr_add(tui_transcript *t, const agt_message *m)
@@ -101,7 +109,7 @@ void tui_tr_token(tui_item *it, const char *text, bool thinking, bool differs)
 {
     if (thinking) { it->n_thinking++; q_buf_puts(&it->thinking, text); return; }
     it->n_tokens++;
-    if (differs && it->differs_at < 0) it->differs_at = (long)it->text.len;
+    if (differs && it->differs_at < 0) it->differs_at = (long)(it->text.len + word_at(text, strlen(text), 0));
     q_buf_puts(&it->text, text);
 }
 

@@ -28,7 +28,8 @@ static q_buf paste;
 static bool pasting;
 static int pushed_back = ERR;               /* a character read while telling Alt from Esc */
 
-static const char modes_on[] = "\033[?2004h", modes_off[] = "\033[?2004l";
+static bool mouse_on;
+static const char modes_on[] = "\033[?2004h", modes_off[] = "\033[?2004l\033[?1006l";
 
 static void raw_write(const char *s, size_t n)
 {
@@ -251,6 +252,27 @@ static void paste_char(wint_t c)
     if (c == '\t' || c == '\n' || c >= 32) q_buf_add(&paste, u, (size_t)q_utf8_put(u, (uint32_t)c));
 }
 
+/* After ESC [ that curses did not know: a mouse report in xterm's SGR form (1006: "<button;column;rowM", from 1), which
+ * has no limit at column 223, or something to be swallowed whole: its letters are no text. ECMA-48 5.4: parameters and
+ * intermediates are 0x20-0x3F, the final byte 0x40-0x7E. */
+static bool control_sequence(tui_key *k)
+{
+    int v[3] = { 0, 0, 0 }, n = 0;
+    bool sgr = false;
+    wint_t c;
+    for (int i = 0; i < 64 && get_wch(&c) == OK; i++) {
+        if (i == 0 && c == '<') sgr = true;
+        else if (c >= '0' && c <= '9') { if (n < 3 && v[n] < 100000) v[n] = v[n] * 10 + (int)(c - '0'); }
+        else if (c == ';') n++;
+        else if (c < 0x20 || c >= 0x40) break;
+    }
+    if (!sgr || n != 2 || c != 'M' || v[1] < 1 || v[2] < 1) return false;
+    k->x = v[1] - 1;
+    k->y = v[2] - 1;
+    k->code = v[0] == 64 ? K_WHEEL_UP : v[0] == 65 ? K_WHEEL_DOWN : v[0] == 0 ? K_CLICK : K_NONE;
+    return k->code != K_NONE;
+}
+
 bool tui_term_key(tui_key *k)
 {
     wint_t c;
@@ -281,6 +303,7 @@ bool tui_term_key(tui_key *k)
                 return true;
             }
             if (d == 27) { pushed_back = 27; k->code = K_ESC; return true; }
+            if (d == '[') { if (control_sequence(k)) return true; continue; }
             k->alt = true;
             c = d;
         }
@@ -303,6 +326,7 @@ void tui_term_return(void)
 {
     reset_prog_mode();
     raw_write(modes_on, sizeof modes_on - 1);
+    if (mouse_on) tui_term_mouse(true);
     shown.w = 0;
     refresh();
 }
@@ -338,7 +362,11 @@ void tui_term_copy(const char *text)
 
 void tui_term_mouse(bool on)
 {
+    static const char sgr_on[] = "\033[?1006h", sgr_off[] = "\033[?1006l";
     mousemask(on ? BUTTON1_PRESSED | BUTTON4_PRESSED | BUTTON5_PRESSED : 0, NULL);
+    fflush(out);
+    raw_write(on ? sgr_on : sgr_off, sizeof sgr_on - 1);
+    mouse_on = on;
 }
 
 bool tui_term_glyphs(void) { return !plain_console; }

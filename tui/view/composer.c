@@ -59,6 +59,7 @@ static const char *keys_of(const tui_app *app)
     if (app->st.paused) return _("→ one token · F7/F8 fewer/more experts · F6 goes on · Ctrl-C stop");
     if (app->st.busy) return app->lay.wide ? _("Ctrl-C stop · F6 pause · F7/F8 fewer/more experts · Enter sends after this answer")
                                            : _("Ctrl-C stop · F6 pause · F7/F8 fewer/more");
+    if (!app->editing && app->grid.w < 72) return app->st.n_expert ? _("Enter send · F7/F8 fewer/more · F1 help") : _("Enter send · F5 config · F1 help");
     return app->editing ? _("Enter asks it anew, as a branch · Ctrl-J line · Esc leaves editing")
                         : app->st.n_expert ? _("Enter send · Ctrl-J line · Ctrl-C stop · F7/F8 fewer/more · /help")
                                            : _("Enter send · Ctrl-J line · Ctrl-C stop · F5 config · /help");

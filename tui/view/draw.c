@@ -96,7 +96,8 @@ void tui_app_draw(tui_app *app)
         .overlay_rows = app->over == FOCUS_EXPERTS ? tui_experts_rows(app, g->w) + 1 : 0,
         .strip = app->st.n_expert > 0 || app->loading,
     };
-    in.experts_rows = tui_experts_rows(app, app->panel_w ? app->panel_w : LAY_PANEL);
+    int body = g->h - 2 - (in.composer_rows < g->h / 3 ? in.composer_rows : g->h / 3) - in.notice_rows;
+    in.experts_rows = tui_experts_rows_in(app, app->panel_w ? app->panel_w : LAY_PANEL, body - 5);
     tui_layout_make(&in, &app->lay);
     tui_layout *l = &app->lay;
     app->dirty = false;

@@ -78,6 +78,13 @@ int tui_experts_rows(const tui_app *app, int width)
     return 1 + (app->rt.n_layer + cols - 1) / cols + FOOT;
 }
 
+int tui_experts_rows_in(const tui_app *app, int width, int most)
+{
+    int full = tui_experts_rows(app, width), cols = pair_columns(app, width);
+    if (full <= most || app->rt.n_layer < 1) return full;
+    return 1 + ((app->rt.n_layer + 1) / 2 + cols - 1) / cols + FOOT;
+}
+
 static void layer_row(tui_app *app, int layer, int y, int x, int end, bool chosen)
 {
     tui_grid *g = &app->grid;

@@ -56,7 +56,18 @@ void view_found(tui_app *app, tui_box b)
         char t[16];
         when(m->created_ms, t);
         int right = tui_put_right(g, b.y + 1 + i, b.x, end, t, S_FAINT);
-        tui_put_cut(g, b.y + 1 + i, b.x + 2, right - 1, m->text ? m->text : "", top + i == app->sel_found ? S_SELECT : S_TEXT);
+        /* What matched stands between \1 and \2. */
+        bool sel = top + i == app->sel_found, hit = false;
+        int x = b.x + 2;
+        for (const char *s = m->text ? m->text : ""; *s && x < right - 1;) {
+            size_t n = strcspn(s, "\1\2\n");
+            char *part = q_strndup(s, n);
+            x = tui_put_cut(g, b.y + 1 + i, x, right - 1, part, sel ? S_SELECT : hit ? S_ACCENT : S_TEXT);
+            free(part);
+            s += n;
+            if (*s == '\n' && x < right - 1) x = tui_put(g, b.y + 1 + i, x, right - 1, " ", S_TEXT);
+            if (*s) hit = *s == '\1' || (*s == '\n' && hit), s++;
+        }
     }
 }
 

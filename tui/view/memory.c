@@ -68,9 +68,14 @@ void view_memory(tui_app *app, tui_box b)
         free(s);
     }
     int rows = bottom - y - 1, top = focused && app->sel_memory >= rows ? app->sel_memory - rows + 1 : 0;
-    int spare = rows - r->n, most = app->zoom == ZOOM_MEMORY ? 12 : 3, each = r->fed > 0 ? spare / r->fed : 0;
+    /* What was fed is worth more rows than what was not: three of those at most, unless one walks here. */
+    int most = app->zoom == ZOOM_MEMORY ? 12 : 3, shown = focused || app->zoom == ZOOM_MEMORY || r->n < r->fed + 3 ? r->n : r->fed + 3, each = 0;
+    for (; r->fed > 0; shown--) {
+        each = (rows - shown) / r->fed;
+        if (each > 1 || focused || shown <= r->fed + 1) break;
+    }
     if (each > most) each = most;
-    for (int i = top; i < r->n && y < bottom - 1; i++) {
+    for (int i = top; i < shown && y < bottom - 1; i++) {
         passage(app, &r->p[i], y++, b.x + 1, end, focused && i == app->sel_memory);
         if (each > 1 && r->p[i].number) y = excerpt(app, &r->p[i], y, b.x + 5, end, each);
     }

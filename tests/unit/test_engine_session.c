@@ -182,6 +182,8 @@ static void fuzz(const char *arch, int steps)
                 next.t[next.n++] = (int32_t)rnd((uint32_t)o->n_vocab);
             if (next.n == 0)
                 break;
+            if (rnd(2))                /* the flag stays set until it is taken back, so this one is certain */
+                eng_session_cancel(s);
             rc = eng_session_sync(s, next.t, next.n, policy, stop_now, s, err);
             CHECK(rc == 0 || rc == Q_CANCEL);
             cancelled += rc == Q_CANCEL;

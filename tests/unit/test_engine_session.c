@@ -138,11 +138,11 @@ static void fuzz(const char *arch, int steps)
     book_add(b, c);
     CHECK(eng_session_new(m, c, &s, err) == 0 && eng_session_new(m, oc, &other, err) == 0);
     int reused = 0, cancelled = 0, mixed = 0;
+    bool swapped = false;                /* the logits at hand are those of cells that were exchanged for found ones */
     for (int step = 0; step < steps && !test_bad; step++) {
         enum eng_policy policy = rnd(3) ? ENG_CONTINUE : ENG_RECOMPUTE;
         timeline next = now;
         int what = (int)rnd(8), rc = 0, room;
-        bool swapped = false;
         session_set_chunk(s, 1 + (int)rnd(80));
         room = eng_session_length(s) + eng_session_room(s);
         switch (what) {
@@ -174,7 +174,7 @@ static void fuzz(const char *arch, int steps)
             }
             CHECK(eng_session_length(s) == now.n);
             /* Cells of the new positions were found: the logits at hand still are the former ones. */
-            swapped = policy == ENG_CONTINUE && session_cells(s) == cells && cells && session_cell_config(s, cells - 1) != last;
+            swapped |= policy == ENG_CONTINUE && session_cells(s) == cells && cells && session_cell_config(s, cells - 1) != last;
             break;
         }
         case 5: {                      /* cancelled before or inside the work */
@@ -188,6 +188,7 @@ static void fuzz(const char *arch, int steps)
             CHECK(rc == 0 || rc == Q_CANCEL);
             cancelled += rc == Q_CANCEL;
             eng_session_uncancel(s);
+            swapped = false;
             CHECK(eng_session_length(s) <= next.n && session_cells(s) == eng_session_length(s));
             CHECK(memcmp(eng_session_tokens(s), next.t, sizeof *next.t * (size_t)eng_session_length(s)) == 0);
             break;
@@ -206,8 +207,10 @@ static void fuzz(const char *arch, int steps)
                 int32_t t = (int32_t)rnd((uint32_t)o->n_vocab);
                 rc = eng_session_push(s, t, err);
                 CHECK(rc == (now.n == room ? Q_RANGE : 0));
-                if (!rc)
+                if (!rc) {
                     now.t[now.n++] = t;
+                    swapped = false;
+                }
             }
             next = now;
             break;
@@ -217,6 +220,7 @@ static void fuzz(const char *arch, int steps)
             rc = eng_session_sync(s, next.t, next.n, policy, NULL, NULL, err);
             CHECK_MSG(rc == 0, "%s", rc ? err : "");
             CHECK(eng_session_length(s) == next.n && session_cells(s) == next.n);
+            swapped = false;
             reused += before > 0 && eng_session_speed(s).prefill_tokens < next.n;
             eng_session_speed_reset(s);
             if (policy == ENG_RECOMPUTE)

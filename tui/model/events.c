@@ -113,6 +113,8 @@ void tui_app_note(tui_app *app, int level, const char *text)
         app->n_log--;
     }
     app->log[app->n_log++] = (tui_log_entry){ q_wall_ms(), level, q_strdup(text) };
+    /* A warning from the background does not push away an error that nobody had time to read; /log has both. */
+    if (level == AGT_WARN && app->note && app->note_level == AGT_ERROR && app->now < app->note_until - 50000) return;
     free(app->note);
     app->note = q_strdup(text);
     app->note_level = level;

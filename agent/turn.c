@@ -12,8 +12,9 @@
 
 enum part { PART_START, PART_THINK, PART_AFTER, PART_TEXT };
 
-/* An answer repeats itself when its last 8 or more repetitions of one period of 2 to 64 tokens fill more than 256 tokens. */
-enum { LOOP_PERIOD = 64, LOOP_TIMES = 8, LOOP_TOKENS = 256 };
+/* An answer repeats itself when its last repetitions of one period fill more than 256 tokens: 8 or more of 2 to 64 tokens
+ * (words), 4 or more of 65 to 256 (paragraphs). */
+enum { LOOP_PERIOD = 256, LOOP_SHORT = 64, LOOP_TIMES = 8, LOOP_TIMES_LONG = 4, LOOP_TOKENS = 256 };
 
 typedef struct turn {
     agt *a;
@@ -203,7 +204,7 @@ static bool loops(turn *t, int32_t token)
     for (int p = 2; p <= LOOP_PERIOD && p <= at; p++) {
         t->same[p] = t->tail[(at - p) % LOOP_PERIOD] == token ? t->same[p] + 1 : 0;
         int run = t->same[p] + p;
-        loop |= run >= LOOP_TIMES * p && run > LOOP_TOKENS;
+        loop |= run >= (p <= LOOP_SHORT ? LOOP_TIMES : LOOP_TIMES_LONG) * p && run > LOOP_TOKENS;
     }
     t->tail[at % LOOP_PERIOD] = token;
     return loop;

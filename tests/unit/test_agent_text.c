@@ -115,7 +115,10 @@ static void loops_are_found(void)
     CHECK_INT(caught(1, -1, 0), 257);    /* one token for ever is a period of two as well */
     CHECK_INT(caught(30, -1, 100), 357);
     CHECK_INT(caught(64, -1, 0), 512);   /* eight times */
-    CHECK_INT(caught(65, -1, 0), 0);     /* longer periods are prose with a refrain */
+    CHECK_INT(caught(65, -1, 0), 260);   /* a longer one four times: a paragraph said again and again */
+    CHECK_INT(caught(256, -1, 0), 1024);
+    CHECK_INT(caught(257, -1, 0), 0);    /* longer still is a text with a refrain */
+    CHECK_INT(caught(100, 250, 0), 250 + 1 + 400);
     CHECK_INT(caught(30, 200, 0), 200 + 1 + 257);    /* a stray token begins the count anew */
 }
 

@@ -108,6 +108,7 @@ typedef struct agt_event {
 bool agt_next(agt *, agt_event *out);        /* false: none waiting. The caller frees with agt_event_free. */
 void agt_event_free(agt_event *);            /* contents, not the struct */
 void agt_message_free(agt_message *);        /* contents, not the struct */
+void agt_retrieval_free(agt_retrieval *);    /* contents, not the struct; what an event gave away */
 
 /* ================= what a person does ================= */
 /* Anything typed: a message, or a command ("/set experts.k 1", also ".ыуе"-style slips, answered with a note). A question

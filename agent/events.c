@@ -1,6 +1,6 @@
-/* agent/events: the bounded queue from the engine and clerk threads to the front end, and the freeing of what travels
- * in it. Text is never dropped: a full queue makes the producers wait, progress that was not read yet is replaced by
- * newer progress. The front end itself never waits here, whatever it pushes. */
+/* agent/events: the bounded queue from the engine and clerk threads to the front end. Text is never dropped: a full queue
+ * makes the producers wait, progress that was not read yet is replaced by newer progress. The front end itself never
+ * waits here, whatever it pushes. */
 #include "agent/room.h"
 
 #include <errno.h>
@@ -8,48 +8,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
-
-void agt_message_free(agt_message *m)
-{
-    if (!m)
-        return;
-    free(m->text);
-    free(m->thinking);
-    free(m->label);
-    memset(m, 0, sizeof *m);
-}
-
-void view_retrieval_free(agt_retrieval *r)
-{
-    if (!r)
-        return;
-    for (int i = 0; i < r->n; i++) {
-        free(r->p[i].source);
-        free(r->p[i].heading);
-        free(r->p[i].text);
-        free(r->p[i].why);
-    }
-    free(r->p);
-    free(r);
-}
-
-void agt_event_free(agt_event *e)
-{
-    if (!e)
-        return;
-    free(e->text);
-    free(e->name);
-    free(e->note);
-    free(e->draft);
-    for (int i = 0; i < e->n_messages; i++)
-        agt_message_free(&e->message[i]);
-    free(e->message);
-    for (int i = 0; i < e->n_chats; i++)
-        free(e->chat[i].title);
-    free(e->chat);
-    view_retrieval_free(e->retrieval);
-    memset(e, 0, sizeof *e);
-}
 
 int evq_open(evq *q, char *err)
 {

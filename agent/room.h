@@ -179,7 +179,6 @@ void view_message(agt *, const mem_message *m, agt_message *out);
 agt_message *view_branch(agt *, const mem_messages *path);
 agt_retrieval *view_result(const rag_result *r);
 agt_retrieval *view_logs(agt *, const mem_logs *l);
-void view_retrieval_free(agt_retrieval *);
 void view_model_name(const char *full, bool carved, char *out, size_t n);
 
 /* ---- worker.c: the engine thread ---- */

@@ -56,12 +56,12 @@ void agt_submit(agt *a, const char *t)
     SAY("submit %s\n", t);
     if (!fake_queue.on) return;
     char *echo = q_printf("You said **%s**.", t);
-    fake_post((agt_event){ .kind = AGT_EV_SENT, .message = fake_message(++id, AGT_USER, t) });
+    fake_post((agt_event){ .kind = AGT_EV_SENT, .n_messages = 1, .message = fake_message(++id, AGT_USER, t) });
     agt_message *m = fake_message(++id, AGT_ASSISTANT, "");
     m->state = AGT_PARTIAL;
-    fake_post((agt_event){ .kind = AGT_EV_BEGIN, .message = m });
+    fake_post((agt_event){ .kind = AGT_EV_BEGIN, .n_messages = 1, .message = m });
     fake_post((agt_event){ .kind = AGT_EV_TOKEN, .text = q_strdup(echo) });
-    fake_post((agt_event){ .kind = AGT_EV_DONE, .message = fake_message(id, AGT_ASSISTANT, echo) });
+    fake_post((agt_event){ .kind = AGT_EV_DONE, .n_messages = 1, .message = fake_message(id, AGT_ASSISTANT, echo) });
     free(echo);
 }
 void agt_stop(agt *a) { SAY("stop\n"); }
@@ -101,20 +101,6 @@ char *agt_setting_get(agt *a, const char *key)
 {
     for (int i = 0; i < fake.n_set; i++) if (strcmp(fake.set[i].key, key) == 0) return q_strdup(fake.set[i].value);
     return NULL;
-}
-
-void agt_message_free(agt_message *m) { free(m->text); free(m->thinking); free(m->label); }
-void agt_event_free(agt_event *e)
-{
-    free(e->text);
-    free(e->name);
-    free(e->note);
-    free(e->draft);
-    for (int i = 0; i < (e->n_messages ? e->n_messages : e->message ? 1 : 0); i++) agt_message_free(&e->message[i]);
-    free(e->message);
-    for (int i = 0; i < e->n_chats; i++) free(e->chat[i].title);
-    free(e->chat);
-    free(e->retrieval);
 }
 
 void agt_get_routing(agt *a, agt_routing *io)

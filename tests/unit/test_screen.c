@@ -71,12 +71,12 @@ static void chat(bool finish)
     c[1] = (agt_chat){ 2, q_strdup("Рецепт борща для большой компании на даче"), 45660000, 8 };
     ev((agt_event){ .kind = AGT_EV_CHATS, .chat = c, .n_chats = 2 });
     ev((agt_event){ .kind = AGT_EV_OPENED, .id = 1, .text = q_strdup("Why is the sky blue?") });
-    ev((agt_event){ .kind = AGT_EV_SENT, .message = fake_message(1, AGT_USER, lang[0] == 'r' ? "Почему небо голубое? *Коротко*." : "Why is the sky blue? *Shortly*.") });
+    ev((agt_event){ .kind = AGT_EV_SENT, .n_messages = 1, .message = fake_message(1, AGT_USER, lang[0] == 'r' ? "Почему небо голубое? *Коротко*." : "Why is the sky blue? *Shortly*.") });
     ev((agt_event){ .kind = AGT_EV_RETRIEVAL, .id = 1, .retrieval = fake_retrieval() });
     agt_message *m = fake_message(2, AGT_ASSISTANT, "");
     m->state = AGT_PARTIAL;
     m->n_passages = 2;
-    ev((agt_event){ .kind = AGT_EV_BEGIN, .message = m });
+    ev((agt_event){ .kind = AGT_EV_BEGIN, .n_messages = 1, .message = m });
     fake.st.busy = !finish;
     for (const char *s = answer; *s;) {
         size_t n = strlen(s) < 5 ? strlen(s) : 5;
@@ -88,7 +88,7 @@ static void chat(bool finish)
         m = fake_message(2, AGT_ASSISTANT, answer);
         m->n_passages = 2;
         app.hinted_k = true;
-        ev((agt_event){ .kind = AGT_EV_DONE, .message = m });
+        ev((agt_event){ .kind = AGT_EV_DONE, .n_messages = 1, .message = m });
     }
 }
 

@@ -178,12 +178,12 @@ static void begin(void)
 }
 static void answer(int64_t id, const char *text)
 {
-    ev((agt_event){ .kind = AGT_EV_SENT, .message = fake_message(id, AGT_USER, "question") });
+    ev((agt_event){ .kind = AGT_EV_SENT, .n_messages = 1, .message = fake_message(id, AGT_USER, "question") });
     agt_message *m = fake_message(id + 1, AGT_ASSISTANT, "");
     m->state = AGT_PARTIAL;
-    ev((agt_event){ .kind = AGT_EV_BEGIN, .message = m });
+    ev((agt_event){ .kind = AGT_EV_BEGIN, .n_messages = 1, .message = m });
     ev((agt_event){ .kind = AGT_EV_TOKEN, .text = q_strdup(text) });
-    ev((agt_event){ .kind = AGT_EV_DONE, .message = fake_message(id + 1, AGT_ASSISTANT, text) });
+    ev((agt_event){ .kind = AGT_EV_DONE, .n_messages = 1, .message = fake_message(id + 1, AGT_ASSISTANT, text) });
     tui_app_draw(&app);
 }
 #define SAID(s) do { CHECK_STR(fake.said.p, s); q_buf_clear(&fake.said); q_buf_puts(&fake.said, ""); } while (0)
@@ -311,13 +311,13 @@ static void pages(void)
     agt_message *m = fake_message(3, AGT_ASSISTANT, "");
     m->state = AGT_PARTIAL;
     m->differs_at = 0;                               /* an empty answer differs from its sibling at once: not shown so */
-    ev((agt_event){ .kind = AGT_EV_BEGIN, .message = m });
+    ev((agt_event){ .kind = AGT_EV_BEGIN, .n_messages = 1, .message = m });
     CHECK(app.over == FOCUS_COMPOSER);
     ev((agt_event){ .kind = AGT_EV_TOKEN, .text = q_strdup("the sky") });
     ev((agt_event){ .kind = AGT_EV_TOKEN, .text = q_strdup(" glows"), .differs = true });
     CHECK(on_screen("the sky ≠glows"));
     tui_app_help(&app);                              /* opened while it runs: it stays */
-    ev((agt_event){ .kind = AGT_EV_BEGIN, .message = fake_message(5, AGT_ASSISTANT, "") });
+    ev((agt_event){ .kind = AGT_EV_BEGIN, .n_messages = 1, .message = fake_message(5, AGT_ASSISTANT, "") });
     CHECK(app.over == FOCUS_PAGE);
     tui_app_free(&app);
 }
@@ -428,7 +428,7 @@ static void scrolling(void)
     CHECK(strstr(a.p, "more lines below") != NULL);
     agt_message *m = fake_message(4, AGT_ASSISTANT, "");
     m->state = AGT_PARTIAL;
-    ev((agt_event){ .kind = AGT_EV_BEGIN, .message = m });
+    ev((agt_event){ .kind = AGT_EV_BEGIN, .n_messages = 1, .message = m });
     for (int i = 0; i < 50; i++) ev((agt_event){ .kind = AGT_EV_TOKEN, .text = q_strdup("more\n\n") });
     tui_app_draw(&app);
     tui_grid_text(&app.grid, &b);

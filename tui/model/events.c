@@ -6,18 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void retrieval_free(agt_retrieval *r)
-{
-    for (int i = 0; i < r->n; i++) {
-        free(r->p[i].source);
-        free(r->p[i].heading);
-        free(r->p[i].text);
-        free(r->p[i].why);
-    }
-    free(r->p);
-    memset(r, 0, sizeof *r);
-}
-
 static void chats_free(tui_app *app)
 {
     for (int i = 0; i < app->n_chats; i++) free(app->chats[i].title);
@@ -70,7 +58,7 @@ void tui_app_free(tui_app *app)
     tui_edit_free(&app->ed);
     tui_grid_free(&app->grid);
     agt_routing_free(&app->rt);
-    retrieval_free(&app->ret);
+    agt_retrieval_free(&app->ret);
     chats_free(app);
     found_free(app);
     tui_popup_close(app);
@@ -147,7 +135,7 @@ static void opened(tui_app *app, agt_event *e)
         tui_tr_go(&app->tr, e->scroll);
         if (!app->ed.b.len || e->draft) tui_edit_set(&app->ed, e->draft ? e->draft : "");
         app->editing = 0;
-        retrieval_free(&app->ret);
+        agt_retrieval_free(&app->ret);
         app->has_ret = false;
         app->tr.selected = -1;
         if (app->focus == FOCUS_TRANSCRIPT) app->focus = FOCUS_COMPOSER;
@@ -211,7 +199,7 @@ void tui_app_event(tui_app *app, agt_event *e)
         }
         break;
     case AGT_EV_RETRIEVAL:
-        retrieval_free(&app->ret);
+        agt_retrieval_free(&app->ret);
         app->has_ret = e->retrieval != NULL;
         if (e->retrieval) {
             app->ret = *e->retrieval;

@@ -1,0 +1,49 @@
+/* agent/plain: freeing what events carry. Plain data, any thread; needs nothing else of the room, so that a test's
+ * stand-in for the agent links it too. */
+#include "agent/agent.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void agt_message_free(agt_message *m)
+{
+    if (!m)
+        return;
+    free(m->text);
+    free(m->thinking);
+    free(m->label);
+    memset(m, 0, sizeof *m);
+}
+
+void agt_retrieval_free(agt_retrieval *r)
+{
+    if (!r)
+        return;
+    for (int i = 0; i < r->n; i++) {
+        free(r->p[i].source);
+        free(r->p[i].heading);
+        free(r->p[i].text);
+        free(r->p[i].why);
+    }
+    free(r->p);
+    memset(r, 0, sizeof *r);
+}
+
+void agt_event_free(agt_event *e)
+{
+    if (!e)
+        return;
+    free(e->text);
+    free(e->name);
+    free(e->note);
+    free(e->draft);
+    for (int i = 0; i < e->n_messages; i++)
+        agt_message_free(&e->message[i]);
+    free(e->message);
+    for (int i = 0; i < e->n_chats; i++)
+        free(e->chat[i].title);
+    free(e->chat);
+    agt_retrieval_free(e->retrieval);
+    free(e->retrieval);
+    memset(e, 0, sizeof *e);
+}

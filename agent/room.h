@@ -6,6 +6,8 @@
 
 #include "agent/agent.h"
 #include "engine/engine.h"
+#include "engine/text.h"
+#include "engine/models.h"
 #include "memory/memory.h"
 #include "rag/rag.h"
 

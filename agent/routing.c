@@ -1,6 +1,6 @@
 /* agent/routing: how unusual the routing is. Learns how often each expert runs per (model, k), keeps a decayed window of
  * recent tokens, and turns both into the cells that a person sees. Live routing is fed by the engine thread, stored
- * traces by the clerk, both under agt.rmu, through the same functions. It never sums anything over layers' experts.
+ * traces by the clerk, both under watch.mu, through the same functions. It never sums anything over layers' experts.
  *
  * Formulas. Everything is per routed layer with N experts of which k run.
  *   usual u = (n m + 64 k/N) / (n + 64)      m: mean of "it ran" over the n tokens seen (the last 4096 weigh most):
@@ -34,7 +34,7 @@ static void usual_key(uint64_t model, const char *k, char key[USUAL_KEY])
 
 static usual *usual_find(const agt *a, const char *key, int n_layer, int n_expert)
 {
-    for (usual *u = a->usual; u; u = u->next)
+    for (usual *u = a->watch.usual; u; u = u->next)
         if (strcmp(u->key, key) == 0 && (n_layer == 0 || (u->n_layer == n_layer && u->n_expert == n_expert)))
             return u;
     return NULL;
@@ -44,21 +44,21 @@ void usual_load(agt *a, uint64_t model, const char *k)
 {
     char key[USUAL_KEY];
     usual_key(model, k, key);
-    pthread_mutex_lock(&a->rmu);
+    pthread_mutex_lock(&a->watch.mu);
     bool had = usual_find(a, key, 0, 0) != NULL;
-    pthread_mutex_unlock(&a->rmu);
+    pthread_mutex_unlock(&a->watch.mu);
     char *text = had ? NULL : mem_setting_get(a->store, key);
     usual *u = q_alloc(sizeof *u);
     memcpy(u->key, key, sizeof u->key);
     bool good = text && usual_parse(u, text);
     free(text);
-    pthread_mutex_lock(&a->rmu);
+    pthread_mutex_lock(&a->watch.mu);
     if (good && !usual_find(a, key, 0, 0)) {
-        u->next = a->usual;
-        a->usual = u;
+        u->next = a->watch.usual;
+        a->watch.usual = u;
         u = NULL;
     }
-    pthread_mutex_unlock(&a->rmu);
+    pthread_mutex_unlock(&a->watch.mu);
     if (u)
         free(u->mean);
     free(u);
@@ -76,8 +76,8 @@ usual *usual_get(agt *a, uint64_t model, const char *k, int n_layer, int n_exper
     u->n_layer = n_layer;
     u->n_expert = n_expert;
     u->mean = q_alloc(sizeof *u->mean * (size_t)(n_layer * n_expert + 1));
-    u->next = a->usual;
-    a->usual = u;
+    u->next = a->watch.usual;
+    a->watch.usual = u;
     return u;
 }
 
@@ -128,15 +128,15 @@ float usual_rate(const usual *u, int layer, int expert, double k)
 void usual_save(agt *a)
 {
     for (;;) {
-        char key[sizeof a->usual->key], *text = NULL, err[Q_ERRLEN];
-        pthread_mutex_lock(&a->rmu);
-        for (usual *u = a->usual; u && !text; u = u->next)
+        char key[sizeof a->watch.usual->key], *text = NULL, err[Q_ERRLEN];
+        pthread_mutex_lock(&a->watch.mu);
+        for (usual *u = a->watch.usual; u && !text; u = u->next)
             if (u->dirty) {
                 u->dirty = false;
                 memcpy(key, u->key, sizeof key);
                 text = usual_text(u);
             }
-        pthread_mutex_unlock(&a->rmu);
+        pthread_mutex_unlock(&a->watch.mu);
         if (!text)
             return;
         mem_setting_put(a->store, key, text, err);   /* learnt again if the disk refuses */
@@ -375,28 +375,31 @@ void routing_export(const routing *r, agt_routing *o)
 
 void agt_get_routing(agt *a, agt_routing *io)
 {
-    pthread_mutex_lock(&a->rmu);
-    const routing *r = a->show_stored ? &a->stored : &a->live;
-    uint64_t version = r->version * 2 + (a->show_stored ? 1 : 0) + 2;
+    pthread_mutex_lock(&a->watch.mu);
+    const routing *r = a->watch.show_stored ? &a->watch.stored : &a->watch.live;
+    uint64_t version = r->version * 2 + (a->watch.show_stored ? 1 : 0) + 2;
     if (io->version != version) {
         routing_export(r, io);
-        io->stored = a->show_stored;
+        io->stored = a->watch.show_stored;
         io->version = version;
     }
-    pthread_mutex_unlock(&a->rmu);
+    pthread_mutex_unlock(&a->watch.mu);
 }
+
+static void show(agt *a, const job *j) { routing_show(a, j->id); }
+static const job_row job_show = { .name = "show", .lane = LANE_QUICK, .end = END_DROPPED, .run = show };
 
 void agt_show_routing(agt *a, int64_t message)
 {
     if (message) {
-        room_post(a, JOB_SHOW, message, 0, NULL, NULL);
+        desk_post(&a->desk, &job_show, message, 0, NULL, NULL);
         return;
     }
-    pthread_mutex_lock(&a->rmu);
-    if (a->live.any)
-        a->show_stored = false;
-    a->live_wanted = true;               /* an empty window is nobody's wish: the stored answer stays until it fills */
-    pthread_mutex_unlock(&a->rmu);
+    pthread_mutex_lock(&a->watch.mu);
+    if (a->watch.live.any)
+        a->watch.show_stored = false;
+    a->watch.live_wanted = true;               /* an empty window is nobody's wish: the stored answer stays until it fills */
+    pthread_mutex_unlock(&a->watch.mu);
 }
 
 /* ---- feeding it ---- */
@@ -409,12 +412,12 @@ static void k_text(const eng_config *c, char *out, size_t n)
 
 void routing_start(agt *a)
 {
-    const eng_info *info = eng_model_info(a->model);
+    const eng_info *info = eng_model_info(a->seat.model);
     char k[512];
-    k_text(a->cfg, k, sizeof k);
+    k_text(a->seat.cfg, k, sizeof k);
     usual_load(a, info->id, k);
-    pthread_mutex_lock(&a->rmu);
-    routing *r = &a->live;
+    pthread_mutex_lock(&a->watch.mu);
+    routing *r = &a->watch.live;
     int first = info->first_moe_layer, n = info->n_moe_layer;
     if (r->n_layer != n || r->n_expert != info->n_expert || r->n_all != info->n_layer || !r->hit)
         routing_shape(r, info->n_layer, first, n, info->n_expert, info->n_expert < 64 ? info->n_expert : 64);
@@ -425,10 +428,10 @@ void routing_start(agt *a)
     if (!r->any) {
         r->u = u;
         r->fresh = false;
-        r->k = eng_config_k(a->cfg);
+        r->k = eng_config_k(a->seat.cfg);
     }
     r->version++;
-    pthread_mutex_unlock(&a->rmu);
+    pthread_mutex_unlock(&a->watch.mu);
 }
 
 /* Only routing that nobody bent teaches what is usual. */
@@ -446,9 +449,9 @@ typedef struct taking { agt *a; mem_trace *also; uint64_t config; bool learn; } 
 static bool take(void *user, const eng_trace_rec *rec)
 {
     taking *t = user;
-    routing *r = &t->a->live;
-    if (t->a->live_wanted)
-        t->a->show_stored = t->a->live_wanted = false;
+    routing *r = &t->a->watch.live;
+    if (t->a->watch.live_wanted)
+        t->a->watch.show_stored = t->a->watch.live_wanted = false;
     if (r->fresh) {
         int seen = r->n_tokens;
         routing_clear(r);
@@ -465,12 +468,12 @@ static bool take(void *user, const eng_trace_rec *rec)
 
 void routing_live(agt *a, mem_trace *also)
 {
-    if (!a->session)
+    if (!a->seat.session)
         return;
-    taking t = { a, also, eng_config_hash(a->cfg), plain(a->cfg) };
-    pthread_mutex_lock(&a->rmu);
-    eng_trace_read(a->session, &a->trace_cursor, take, &t);
-    pthread_mutex_unlock(&a->rmu);
+    taking t = { a, also, eng_config_hash(a->seat.cfg), plain(a->seat.cfg) };
+    pthread_mutex_lock(&a->watch.mu);
+    eng_trace_read(a->seat.session, &a->seat.trace_cursor, take, &t);
+    pthread_mutex_unlock(&a->watch.mu);
 }
 
 /* ---- what is usual, before anybody said anything ---- */
@@ -490,26 +493,26 @@ static const char baseline[] =
  * (parameters active at this k times tokens), in a session of its own, a few tokens at a time while nobody waits. */
 bool routing_baseline(agt *a)
 {
-    if (!a->model || a->no_baseline)
+    if (!a->seat.model || a->seat.no_baseline)
         return false;
-    const eng_info *info = eng_model_info(a->model);
-    pthread_mutex_lock(&a->rmu);
-    usual *u = a->live.fresh ? a->live.next_u : a->live.u;
+    const eng_info *info = eng_model_info(a->seat.model);
+    pthread_mutex_lock(&a->watch.mu);
+    usual *u = a->watch.live.fresh ? a->watch.live.next_u : a->watch.live.u;
     bool enough = !u || u->n >= USUAL_NEED;
-    pthread_mutex_unlock(&a->rmu);
-    if (enough || info->n_moe_layer == 0 || !plain(a->cfg) || eng_model_cost(a->model, a->cfg).params > 400000000u)
+    pthread_mutex_unlock(&a->watch.mu);
+    if (enough || info->n_moe_layer == 0 || !plain(a->seat.cfg) || eng_model_cost(a->seat.model, a->seat.cfg).params > 400000000u)
         return false;
 
     char err[Q_ERRLEN];
     eng_tokens t = { 0 };
     eng_session *s = NULL;
-    eng_config *c = eng_config_copy(a->cfg);
+    eng_config *c = eng_config_copy(a->seat.cfg);
     routing r = { 0 };
     eng_config_set(c, "context.length", "512", err);
-    bool done = eng_tokenize(a->model, baseline, sizeof baseline - 1, false, &t, err) == Q_OK &&
-                eng_session_new(a->model, c, &s, err) == Q_OK;
+    bool done = eng_tokenize(a->seat.model, baseline, sizeof baseline - 1, false, &t, err) == Q_OK &&
+                eng_session_new(a->seat.model, c, &s, err) == Q_OK;
     if (!done)
-        a->no_baseline = true;
+        a->seat.no_baseline = true;
     if (t.n > 512)
         t.n = 512;
     routing_shape(&r, info->n_layer, info->first_moe_layer, info->n_moe_layer, info->n_expert,
@@ -518,36 +521,34 @@ bool routing_baseline(agt *a)
     mine.mean = q_alloc(sizeof *mine.mean * (size_t)(mine.n_layer * mine.n_expert + 1));
     bool again = false;
     for (int at = 0; done && at < t.n;) {
-        pthread_mutex_lock(&a->mu);
-        again = a->todo.first || a->edits || a->quit;
-        pthread_mutex_unlock(&a->mu);
+        again = desk_wanted(&a->desk);
         if (again)
             break;
         at = at + 32 < t.n ? at + 32 : t.n;
         if (eng_session_sync(s, t.id, at, ENG_CONTINUE, NULL, NULL, err) < 0) {
-            a->no_baseline = true;
+            a->seat.no_baseline = true;
             done = false;
         }
     }
     if (done && !again) {
         uint64_t cursor = 0;
         agt *shadow = q_alloc(sizeof *shadow);       /* take() writes into the live window of the room it is given */
-        shadow->live = r;
-        shadow->live.u = &mine;
+        shadow->watch.live = r;
+        shadow->watch.live.u = &mine;
         taking k = { shadow, NULL, eng_config_hash(c), true };
         eng_trace_read(s, &cursor, take, &k);
-        r = shadow->live;
+        r = shadow->watch.live;
         free(shadow);
-        pthread_mutex_lock(&a->rmu);
+        pthread_mutex_lock(&a->watch.mu);
         float sum = u->n + mine.n;
         for (int i = 0; i < u->n_layer * u->n_expert && sum > 0; i++)
             u->mean[i] = (u->n * u->mean[i] + mine.n * mine.mean[i]) / sum;
         u->n = sum < USUAL_MEMORY ? sum : USUAL_MEMORY;
         u->dirty = true;
-        a->live.version++;
+        a->watch.live.version++;
         if (u->n < USUAL_NEED)
-            a->no_baseline = true;                   /* the ring kept too little of it: do not try for ever */
-        pthread_mutex_unlock(&a->rmu);
+            a->seat.no_baseline = true;                   /* the ring kept too little of it: do not try for ever */
+        pthread_mutex_unlock(&a->watch.mu);
         usual_save(a);
     }
     free(mine.mean);
@@ -592,22 +593,22 @@ void routing_show(agt *a, int64_t message)
         char text[24];
         snprintf(text, sizeof text, "%d", k);
         usual_load(a, m.model_id, text);
-        pthread_mutex_lock(&a->rmu);
+        pthread_mutex_lock(&a->watch.mu);
         usual *u = usual_get(a, m.model_id, text, 0, 0);
         if (u && (u->n_layer != last - first + 1 || u->n_expert < n_expert))
             u = NULL;
         int n = u ? u->n_expert : n_expert;
-        routing_shape(&a->stored, t->n_layer, first, last - first + 1, n, t->max_k);
-        a->stored.u = u;
+        routing_shape(&a->watch.stored, t->n_layer, first, last - first + 1, n, t->max_k);
+        a->watch.stored.u = u;
         for (int i = 0; i < t->n; i++) {
             size_t row = (size_t)i * (size_t)t->n_layer;
             bool p = t->prompt[i];
-            routing_add(&a->stored, t->ids + row * (size_t)t->max_k, p ? NULL : t->weights + row * (size_t)t->max_k,
+            routing_add(&a->watch.stored, t->ids + row * (size_t)t->max_k, p ? NULL : t->weights + row * (size_t)t->max_k,
                         p ? NULL : t->entropy + row, p ? NULL : t->margin + row, t->max_k, false);
         }
-        a->show_stored = true;
-        a->live_wanted = false;
-        pthread_mutex_unlock(&a->rmu);
+        a->watch.show_stored = true;
+        a->watch.live_wanted = false;
+        pthread_mutex_unlock(&a->watch.mu);
     }
     mem_message_free(&m);
     mem_trace_free(t);

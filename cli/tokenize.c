@@ -3,7 +3,7 @@
  * it never adds a token (no BOS) that the text does not hold. */
 #include "cli/cli.h"
 #include "cli/common.h"
-#include "engine/engine.h"
+#include "engine/text.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>

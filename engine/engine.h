@@ -1,6 +1,7 @@
 /* engine: the model. GGUF in; tokens, logits and routing out. Owns mmapped weights, the vocabulary,
  * configurations, sessions (KV pages with their provenance) and the trace ring.
  * It never touches SQLite, curses, or words for people beyond error sentences.
+ * Text and its tokens are in engine/text.h, finding and making model files in engine/models.h.
  *
  * Threads: an eng_model is immutable after open and may be read from any thread. An eng_session belongs
  * to one thread (the engine thread), except the calls marked [any]. Errors: base.h. */
@@ -42,37 +43,11 @@ typedef struct eng_info {                             /* strings live as long as
 } eng_info;
 const eng_info *eng_model_info(const eng_model *);
 bool eng_layer_is_moe(const eng_model *, int layer);
+int eng_model_threads(const eng_model *);                 /* the device's now: a session sets them before a batch */
 /* Parameters that take part in one token under c, and bytes of weights read for it (layers and head apart;
  * KV reads excluded). */
 typedef struct eng_cost { uint64_t params, bytes_layers, bytes_head; } eng_cost;
 eng_cost eng_model_cost(const eng_model *, const eng_config *c);
-
-/* ================= vocabulary ================= */
-typedef struct eng_tokens { int32_t *id; int n, cap; } eng_tokens;   /* zero-initialise; eng_tokens_free */
-void eng_tokens_add(eng_tokens *, int32_t id);
-void eng_tokens_free(eng_tokens *);
-
-/* Appends the ids of text. special: control tokens written in the text (<|im_end|>) become those tokens;
- * without it they are plain text, which is what a person's words always are. */
-int eng_tokenize(const eng_model *, const char *text, size_t n, bool special, eng_tokens *out, char *err);
-/* The bytes of one token ("" for control tokens); lives as long as the model. May be part of a character. */
-const char *eng_token_bytes(const eng_model *, int32_t id, size_t *n);
-const char *eng_token_name(const eng_model *, int32_t id);      /* as the file spells it */
-bool eng_token_control(const eng_model *, int32_t id);
-bool eng_token_end(const eng_model *, int32_t id);               /* ends a reply (eos, eot, eom) */
-
-/* Streaming decode: bytes held back until a character is whole. Zero-initialise. */
-typedef struct eng_detok { char part[4]; int n; } eng_detok;
-void eng_detok_add(const eng_model *, eng_detok *d, int32_t id, q_buf *out);
-void eng_detok_end(eng_detok *d, q_buf *out);                    /* an unfinished character becomes U+FFFD */
-
-/* ================= templates ================= */
-enum eng_role { ENG_SYSTEM, ENG_USER, ENG_ASSISTANT, ENG_TOOL };
-typedef struct eng_message { enum eng_role role; const char *text; size_t n; } eng_message;
-/* Appends the ids of a conversation; texts are plain, the frame's control tokens are real ones. With `reply` the opening
- * of an assistant message is added (and, when think == 0 on a thinking model, the empty think block).
- * think: -1 the model's own default, 0 off, 1 on. */
-int eng_template(const eng_model *, const eng_message *m, int n, bool reply, int think, eng_tokens *out, char *err);
 
 /* ================= knobs and configurations ================= */
 /* Rows of the engine's knobs (experts.*, rope.*, norm.eps, context.length, kv.type, attention.heads_off, ffn.width,
@@ -134,6 +109,8 @@ int eng_session_sync(eng_session *, const int32_t *tokens, int n, enum eng_polic
                      void (*progress)(void *user, int done, int total), void *user, char *err);
 /* Appends and evaluates one token (decode). */
 int eng_session_push(eng_session *, int32_t token, char *err);
+/* The same without the head: no logits afterwards. Tells the layers' time from the head's (bench). */
+int eng_session_push_headless(eng_session *, int32_t token, char *err);
 int eng_session_length(const eng_session *);
 int eng_session_room(const eng_session *);                /* tokens that still fit */
 const int32_t *eng_session_tokens(const eng_session *);
@@ -185,35 +162,5 @@ typedef struct eng_trace_rec {
  * returns how many were lost because the ring had overwritten them. fn must be quick and must not call the session. */
 uint64_t eng_trace_read(eng_session *, uint64_t *cursor, bool (*fn)(void *user, const eng_trace_rec *r), void *user);
 uint64_t eng_trace_end(eng_session *);                    /* [any] the number the next record will get */
-
-/* ================= models on this machine ================= */
-/* Where `quorum model fetch` puts the default model (it may not exist yet); malloc'ed. */
-char *eng_default_model(void);
-typedef struct eng_found {
-    char *path, *name;                  /* name: what -m takes a part of: file name without .gguf, or Ollama's name:tag */
-    char *arch, *quant;                 /* "" when the header cannot be read */
-    char *problem;                      /* NULL, or why quorum cannot run it: one sentence */
-    const char *place;                  /* "quorum", "LM Studio", "Ollama", …: static */
-    uint64_t bytes, params;
-    int n_expert, n_expert_used;        /* 0 in dense models */
-    bool fits;                          /* weights and a small cache fit in the memory that is free now */
-} eng_found;
-/* Every GGUF model in the usual places (QUORUM_MODELS, quorum's own, LM Studio, llama.cpp, Hugging Face, Ollama), each
- * file once, those that run first, then by name. Reads headers only: milliseconds a file. [any] */
-int eng_find(eng_found **out, int *n, char *err);
-void eng_found_free(eng_found *, int n);
-/* What -m and /model take: a path, part of a name (letter case ignored), or NULL for the default. *path malloc'ed.
- * Q_NOTFOUND: none, with what to do; Q_RANGE: several fit, err lists them. */
-int eng_find_model(const char *m, char **path, char *err);
-
-/* ================= making models ================= */
-/* Dense llama GGUF + recipe -> routed glm4moe GGUF (see engine/recipes). progress in bytes of the result. */
-int eng_carve(const char *in, const char *recipe, const char *out, bool force,
-              void (*progress)(void *user, uint64_t done, uint64_t total), void *user, char *err);
-/* Random weights in a named model's exact shapes and types. like: "30b-a3b". type: "Q4_K_M", "Q8_0", … n_layer 0 = all. */
-int eng_synth(const char *arch, const char *like, const char *type, int n_layer, uint64_t seed, const char *out,
-              void (*progress)(void *user, uint64_t done, uint64_t total), void *user, char *err);
-/* Prints what `quorum model info` shows, as text or JSON, into out. */
-int eng_describe(const char *path, bool json, q_buf *out, char *err);
 
 #endif

@@ -1,7 +1,7 @@
 /* tests: a tiny dense llama and a recipe for it, written to files; for the tests of carving and fetching. */
 #ifndef QUORUM_TINY_H
 #define QUORUM_TINY_H
-#include "engine/gguf.h"
+#include "engine/file/gguf.h"
 #include "kernels/kernels.h"
 #include "tests/test.h"
 

@@ -2,7 +2,7 @@
  * in byte order, the results of the merges in order, then the added tokens of ChatML. */
 #ifndef QUORUM_VOCAB_FIXTURE_H
 #define QUORUM_VOCAB_FIXTURE_H
-#include "engine/gguf.h"
+#include "engine/file/gguf.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,7 +1,8 @@
 /* tests/fuzz/config: what people and files hand in as settings: every knob's value, configurations as JSON,
  * config.ini, themes and carving recipes. What is refused changes nothing; what is taken reads back the same. */
 #include "agent/room.h"
-#include "engine/config.h"
+#include "engine/models.h"
+#include "engine/run/config.h"
 #include "tests/engine_util.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/tiny.h"

@@ -1,7 +1,7 @@
 /* tests/fuzz/gguf: mutated GGUF files through the reader, and mutated headers of whole models through
  * eng_model_open. What is accepted must lie inside the file and can be read to the last byte. */
 #include "engine/engine.h"
-#include "engine/vocab.h"
+#include "engine/text/vocab.h"
 #include "tests/engine_util.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/vocab_fixture.h"

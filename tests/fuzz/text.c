@@ -1,8 +1,8 @@
 /* tests/fuzz/text: any bytes through NFC, the pre-tokenisers, the tokenizer and the streaming decoder; any ids
  * through the decoder; damaged chat templates; stop strings. */
-#include "engine/pretok.h"
-#include "engine/sample.h"
-#include "engine/vocab.h"
+#include "engine/text/pretok.h"
+#include "engine/run/sample.h"
+#include "engine/text/vocab.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/vocab_fixture.h"
 

@@ -1,6 +1,6 @@
 /* agent: a reply's text however the tokens cut it: thinking apart from the reply, stop strings never shown, the first
- * difference from a sibling. Reaches into turn.c, because no small model thinks. */
-#include "agent/turn.c"
+ * difference from a sibling. Reaches into generate.c, because no small model thinks. */
+#include "agent/generate.c"
 #include "tests/unit/agent_help.h"
 
 typedef struct outcome { q_buf text, think; int differs_at; bool stopped; } outcome;
@@ -87,8 +87,8 @@ static void first_difference(void)
 
 static void titles(void)
 {
-    char *t = turn_title("  short\nsecond"), *l = turn_title("a rather long first question that goes on and on and on, for quite a while indeed"),
-         *r = turn_title("оченьдлинноесловобезпробеловкотороенигдененельзяразорватьпополам");
+    char *t = chat_title("  short\nsecond"), *l = chat_title("a rather long first question that goes on and on and on, for quite a while indeed"),
+         *r = chat_title("оченьдлинноесловобезпробеловкотороенигдененельзяразорватьпополам");
     CHECK_STR(t, "short");
     CHECK(strlen(l) < 70 && strstr(l, "…") && q_utf8_valid(r, strlen(r)));
     free(t);

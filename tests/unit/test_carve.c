@@ -1,5 +1,5 @@
 /* tests: carving a tiny dense model made here, what carving refuses, and the real source where it is at hand. */
-#include "engine/engine.h"
+#include "engine/models.h"
 #include "tests/tiny.h"
 
 #include <unistd.h>

@@ -1,8 +1,8 @@
 /* Knobs and configurations: text in and out, ranges in the sentences, hashes, labels, JSON, effect classes,
  * YaRN against numbers computed independently, what a bad model file says. */
-#include "engine/config.h"
+#include "engine/run/config.h"
 #include "engine/engine.h"
-#include "engine/model.h"
+#include "engine/run/model.h"
 #include "tests/engine_util.h"
 #include "tests/test.h"
 

@@ -1,7 +1,7 @@
 /* The engine against PyTorch in F32: every case of the checked-in goldens, and of ../shared's when they are
  * there, whole and in pieces of 1 and 7; and the same bytes for every split and number of threads.
  * Tolerances: logits 2e-4 of the largest |logit|, weights 1e-4, ids equal as sets. */
-#include "engine/engine.h"
+#include "engine/text.h"
 #include "tests/engine_util.h"
 #include "tests/test.h"
 

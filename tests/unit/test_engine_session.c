@@ -2,8 +2,8 @@
  * whose every step is compared with a fresh session, bit for bit; cancelling from another thread; the ring.
  * The seed is printed; QUORUM_FUZZ_SEED and QUORUM_FUZZ_STEPS (make fuzz-session) choose another and longer run. */
 #include "engine/engine.h"
-#include "engine/session.h"
-#include "engine/trace.h"
+#include "engine/run/session.h"
+#include "engine/run/trace.h"
 #include "tests/engine_util.h"
 #include "tests/test.h"
 

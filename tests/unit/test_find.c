@@ -1,5 +1,5 @@
 /* tests: finding models where other programs keep them, and taking one by part of its name. */
-#include "engine/engine.h"
+#include "engine/models.h"
 #include "tests/tiny.h"
 
 #include <sys/stat.h>

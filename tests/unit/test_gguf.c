@@ -1,7 +1,7 @@
 /* The GGUF reader against files built here byte by byte: every value type is read back, and each kind
  * of damage (cut, oversized, overlapping, misaligned, doubled, absurd, unknown) is refused with the
  * sentence that belongs to it. Also reads the golden models where they are. */
-#include "engine/gguf.h"
+#include "engine/file/gguf.h"
 #include "kernels/kernels.h"
 #include "tests/test.h"
 

@@ -1,6 +1,6 @@
-/* tests: what engine/gguf_write.c writes, engine/gguf.c reads back; and synthetic models. */
-#include "engine/engine.h"
-#include "engine/gguf.h"
+/* tests: what engine/file/write.c writes, engine/file/gguf.c reads back; and synthetic models. */
+#include "engine/models.h"
+#include "engine/file/gguf.h"
 #include "kernels/kernels.h"
 #include "tests/test.h"
 

@@ -1,6 +1,6 @@
 /* The sampler: each filter against a plain computation in doubles with a full sort, the draw's frequencies
  * against the probabilities, reproducibility, awkward logits, cost at 151k tokens, and stop strings. */
-#include "engine/sample.h"
+#include "engine/run/sample.h"
 #include "tests/test.h"
 
 static const eng_sampling PLAIN = {1, 0, 1, 0, 1, 0, 0, 64, 1, NULL};

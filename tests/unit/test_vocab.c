@@ -1,7 +1,7 @@
 /* The tokenizer against Hugging Face's: goldens made by tests/golden/tokenizer/make.py. The small BPE and the
  * rendering of chats run always; Qwen3's real vocabulary and the whole of XQuAD-ru and LoCoMo where ../shared is. */
-#include "engine/pretok.h"
-#include "engine/vocab.h"
+#include "engine/text/pretok.h"
+#include "engine/text/vocab.h"
 #include "tests/test.h"
 #include "tests/vocab_fixture.h"
 

@@ -1,0 +1,156 @@
+/* agent/edits: changes of the configuration, applied between two tokens. Engine thread.
+ * It never changes a token that was shown. */
+#include "agent/room.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* experts.k by delta in every routed layer, held within 1 and what the model has. */
+static char *nudged(agt *a, const eng_config *c, int delta)
+{
+    q_buf v = { 0 }, out = { 0 };
+    int n = eng_model_info(a->model)->n_expert;
+    const char *p = eng_config_get(c, "experts.k", &v);
+    while (*p) {
+        char *end;
+        long k = strtol(p, &end, 10) + delta;
+        if (end == p)
+            break;
+        q_buf_printf(&out, "%s%ld", out.len ? "," : "", k < 1 ? 1 : k > n ? n : k);
+        p = end + (*end == ',');
+    }
+    q_buf_free(&v);
+    return q_buf_take(&out);
+}
+
+static char *meaning(agt *a, enum q_effect e, int token)
+{
+    int cells = a->session ? eng_session_length(a->session) : 0;
+    bool anew = sync_policy(a) == ENG_RECOMPUTE;
+    if (e == Q_EFFECT_PROMPT)
+        return q_strdup(_("from the next question"));
+    if (e < Q_EFFECT_PROMPT)
+        return q_strdup(token ? _("from the next token") : _("from the next answer"));
+    if (cells == 0)
+        return q_strdup(_("from the next answer"));
+    if (e >= Q_EFFECT_POSITION || anew) {
+        int t = a->timeline.n > cells ? a->timeline.n : cells;
+        return q_printf(ngettext("%d token to re-evaluate", "%d tokens to re-evaluate", (unsigned long)t), t);
+    }
+    return q_printf(token ? ngettext("from the next token; %d cached token stays as it was made (/recompute changes that)",
+                                     "from the next token; %d cached tokens stay as they were made (/recompute changes that)", (unsigned long)cells)
+                          : ngettext("from the next answer; %d cached token stays as it was made (/recompute changes that)",
+                                     "from the next answer; %d cached tokens stay as they were made (/recompute changes that)", (unsigned long)cells), cells);
+}
+
+/* One edit on one configuration; *name and *value say what it came to. */
+static int edited(agt *a, const edit *e, eng_config *c, char **name, char **value, char *err)
+{
+    q_buf b = { 0 };
+    int rc = Q_OK;
+    if (e->kind == EDIT_NUDGE) {
+        if (eng_model_info(a->model)->n_expert == 0)
+            rc = q_fail(err, Q_RANGE, _("this model is dense: it has no experts to choose; /model lists others"));
+        else {
+            char *k = nudged(a, c, e->delta);
+            rc = eng_config_set(c, "experts.k", k, err);
+            free(k);
+        }
+    } else
+        rc = eng_config_set(c, e->name, e->value, err);
+    if (rc == Q_OK) {
+        *name = q_strdup(e->kind == EDIT_NUDGE ? "experts.k" : e->name);
+        *value = q_strdup(eng_config_get(c, *name, &b));
+    }
+    q_buf_free(&b);
+    return rc;
+}
+
+/* Returns how many took effect. *resync: the cells are gone or stale and the timeline must be evaluated anew. */
+int edits_apply(agt *a, int token, bool *resync)
+{
+    int applied = 0;
+    for (;;) {
+        pthread_mutex_lock(&a->mu);
+        edit *e = a->edits;
+        if (e) {
+            a->edits = e->next;
+            if (!a->edits)
+                a->edits_end = &a->edits;
+        }
+        pthread_mutex_unlock(&a->mu);
+        if (!e)
+            return applied;
+        char err[Q_ERRLEN], *name = NULL, *value = NULL;
+        eng_config *c = NULL;
+        int rc = Q_OK;
+        if (!a->cfg)
+            rc = q_fail(err, Q_ERR, _("no model is loaded, so its knobs have no values yet: run quorum model fetch, or /model FILE"));
+        else if (e->kind == EDIT_TOGGLE) {
+            if (!a->previous)
+                rc = q_fail(err, Q_NOTFOUND, _("there is no other configuration yet: change a knob first"));
+            else {
+                char label[64];
+                c = eng_config_copy(a->previous);
+                name = q_strdup("");
+                value = q_strdup(sync_label(a, c, label, sizeof label));
+            }
+        } else {
+            c = eng_config_copy(a->cfg);
+            rc = edited(a, e, c, &name, &value, err);
+        }
+        if (rc == Q_OK && eng_config_hash_all(c) == eng_config_hash_all(a->cfg) && eng_config_diff(a->cfg, c) == Q_EFFECT_SAMPLING && e->kind != EDIT_TOGGLE) {
+            q_buf was = { 0 };
+            if (strcmp(eng_config_get(a->cfg, name, &was), value) == 0) {
+                agt_event ev = { .kind = AGT_EV_KNOB, .name = name, .text = value, .number = token, .note = q_strdup(_("unchanged")) };
+                evq_push(&a->q, &ev);
+                q_buf_free(&was);
+                eng_config_free(c);
+                edit_free(e);
+                continue;
+            }
+            q_buf_free(&was);
+        }
+        enum q_effect effect = rc == Q_OK ? eng_config_diff(a->cfg, c) : Q_EFFECT_SAMPLING;
+        char *note = NULL;
+        if (rc == Q_OK && e->kind == EDIT_SET) {
+            int i = knobs_find(a, name);
+            if (i >= 0 && a->knob[i]->effect == Q_EFFECT_PROMPT)
+                effect = Q_EFFECT_PROMPT;
+        }
+        if (rc == Q_OK)
+            note = meaning(a, effect, token);
+        if (rc == Q_OK && a->session)
+            rc = eng_session_config(a->session, c, sync_policy(a), err);
+        if (rc < 0) {
+            room_note(a, AGT_ERROR, "%s", err);
+            free(name);
+            free(value);
+            free(note);
+            eng_config_free(c);
+            edit_free(e);
+            continue;
+        }
+        if (resync && (effect >= Q_EFFECT_POSITION || (effect >= Q_EFFECT_ROUTING && sync_policy(a) == ENG_RECOMPUTE)))
+            *resync = true;
+        if (a->home) {                   /* during /again the edit also stays afterwards */
+            char *n2 = NULL, *v2 = NULL;
+            if (e->kind != EDIT_TOGGLE)
+                edited(a, e, a->home, &n2, &v2, err);
+            free(n2);
+            free(v2);
+            eng_config_free(a->cfg);
+        } else {
+            eng_config_free(a->previous);
+            a->previous = a->cfg;
+        }
+        a->cfg = c;
+        a->config_changed = true;
+        applied++;
+        sync_publish(a);
+        agt_event ev = { .kind = AGT_EV_KNOB, .name = name, .text = value, .number = token, .note = note };
+        evq_push(&a->q, &ev);
+        edit_free(e);
+    }
+}

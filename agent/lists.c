@@ -1,0 +1,138 @@
+/* agent/lists: what the clerk looks up: conversations, messages that hold words, the log of a search, models at hand. Clerk
+ * thread. It never changes the store. */
+#include "agent/room.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void swap_strings(agt *a, strings *to, strings *with)
+{
+    pthread_mutex_lock(&a->mu);
+    strings old = *to;
+    *to = *with;
+    pthread_mutex_unlock(&a->mu);
+    strings_free(&old);
+}
+
+void lists_chats(agt *a)
+{
+    char err[Q_ERRLEN];
+    mem_conversations l = { 0 };
+    if (mem_conversation_list(a->store, &l, err) < 0) {
+        room_note(a, AGT_ERROR, "%s", err);
+        return;
+    }
+    agt_event e = { .kind = AGT_EV_CHATS, .chat = q_alloc(sizeof *e.chat * (size_t)(l.n + 1)), .n_chats = l.n };
+    for (int i = 0; i < l.n; i++)
+        e.chat[i] = (agt_chat){ l.v[i].id, q_strdup(l.v[i].title), l.v[i].opened_ms, l.v[i].n_messages };
+    strings numbers = { 0 };
+    for (int i = 0; i < l.n; i++)
+        strings_add(&numbers, q_printf("%lld", (long long)l.v[i].id));
+    swap_strings(a, &a->chat_numbers, &numbers);
+    mem_conversations_free(&l);
+    evq_push(&a->q, &e);
+}
+
+/* id = message, parent = conversation, label = its title, text = the snippet (matches between \x01 and \x02). */
+void lists_find(agt *a, const char *words)
+{
+    char err[Q_ERRLEN];
+    mem_hits h = { 0 };
+    if (mem_find(a->store, words, 50, &h, err) < 0) {
+        room_note(a, AGT_ERROR, "%s", err);
+        return;
+    }
+    agt_event e = { .kind = AGT_EV_FOUND, .text = q_strdup(words), .message = q_alloc(sizeof *e.message * (size_t)(h.n + 1)), .n_messages = h.n };
+    for (int i = 0; i < h.n; i++) {
+        agt_message *m = &e.message[i];
+        m->id = h.v[i].message;
+        m->parent = h.v[i].conversation;
+        m->role = h.v[i].role == MEM_USER ? AGT_USER : AGT_ASSISTANT;
+        m->state = AGT_DONE;
+        m->created_ms = h.v[i].created_ms;
+        m->text = q_strdup(h.v[i].snippet);
+        m->label = q_strdup(h.v[i].title);
+        m->differs_at = -1;
+    }
+    if (h.n == 0)
+        room_note(a, AGT_INFO, _("nothing found for %s"), words);
+    mem_hits_free(&h);
+    evq_push(&a->q, &e);
+}
+
+void lists_retrieval(agt *a, int64_t message)
+{
+    char err[Q_ERRLEN];
+    mem_logs l = { 0 };
+    if (mem_log_get(a->store, message, &l, err) < 0) {
+        room_note(a, AGT_ERROR, "%s", err);
+        return;
+    }
+    agt_event e = { .kind = AGT_EV_RETRIEVAL, .id = message, .retrieval = view_logs(a, &l) };
+    mem_logs_free(&l);
+    evq_push(&a->q, &e);
+}
+
+/* What Tab offers after /model: names without blanks, of files that run. */
+static void keep_names(agt *a, const eng_found *f, int n)
+{
+    strings names = { 0 };
+    for (int i = 0; i < n; i++)
+        if (!f[i].problem && !strchr(f[i].name, ' '))
+            strings_add(&names, q_strdup(f[i].name));
+    swap_strings(a, &a->model_names, &names);
+}
+
+void lists_models(agt *a, bool show)
+{
+    char err[Q_ERRLEN];
+    eng_found *f = NULL;
+    int n = 0;
+    if (eng_find(&f, &n, err) < 0) {
+        if (show)
+            room_note(a, AGT_ERROR, "%s", err);
+        return;
+    }
+    keep_names(a, f, n);
+    if (!show) {
+        eng_found_free(f, n);
+        return;
+    }
+    q_buf b = { 0 };
+    q_buf_puts(&b, "");
+    pthread_mutex_lock(&a->mu);
+    if (a->full_name)
+        q_buf_printf(&b, _("loaded: %s\n\n"), a->full_name);
+    pthread_mutex_unlock(&a->mu);
+    for (int i = 0; i < n; i++) {
+        char w[32];
+        q_buf_printf(&b, "%s %-44s %-9s %-7s %10s  %s", f[i].problem || !f[i].fits ? "-" : " ", f[i].name, f[i].arch, f[i].quant, q_bytes_words(f[i].bytes, w), f[i].place);
+        if (f[i].n_expert)
+            q_buf_printf(&b, _("  %d of %d experts"), f[i].n_expert_used, f[i].n_expert);
+        if (f[i].problem)
+            q_buf_printf(&b, "\n      %s", f[i].problem);
+        else if (!f[i].fits)
+            q_buf_printf(&b, "\n      %s", _("does not fit in the memory that is free now"));
+        q_buf_putc(&b, '\n');
+    }
+    q_buf_puts(&b, n ? _("\n/model NAME loads one by a part of its name, /model FILE any file.\n")
+                     : _("No models found. quorum model fetch makes the default one; QUORUM_MODELS names folders to look in.\n"));
+    eng_found_free(f, n);
+    room_text(a, "/model", q_buf_take(&b));
+}
+
+void lists_model(agt *a, const char *name)
+{
+    char err[Q_ERRLEN], *path = NULL;
+    if (!name) {
+        lists_models(a, true);
+        return;
+    }
+    char *real = home_path(name);
+    if (eng_find_model(real, &path, err) < 0)
+        room_note(a, AGT_ERROR, "%s", err);
+    else
+        room_post(a, JOB_LOAD, 1, 0, path, NULL);
+    free(path);
+    free(real);
+}

@@ -1,0 +1,105 @@
+/* agent/slips: names and what people type instead of them: distances of words, the keyboard layout that was not meant, lists of
+ * names, "~". Plain functions, any thread. It knows nothing of the room. */
+#include "agent/room.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- words ---- */
+enum { WORD_MAX = 40 };
+static int code_points(const char *s, uint32_t out[WORD_MAX])
+{
+    size_t len = strlen(s);
+    int n = 0;
+    for (size_t i = 0; i < len && n < WORD_MAX; n++)
+        i += (size_t)q_utf8_next(s + i, len - i, &out[n]);
+    return n;
+}
+
+int text_distance(const char *a, const char *b)
+{
+    uint32_t x[WORD_MAX], y[WORD_MAX];
+    int n = code_points(a, x), m = code_points(b, y), d[WORD_MAX + 1][WORD_MAX + 1];
+    for (int i = 0; i <= n; i++)
+        d[i][0] = i;
+    for (int j = 0; j <= m; j++)
+        d[0][j] = j;
+    for (int i = 1; i <= n; i++)
+        for (int j = 1; j <= m; j++) {
+            int best = d[i - 1][j - 1] + (x[i - 1] != y[j - 1]);
+            best = d[i - 1][j] + 1 < best ? d[i - 1][j] + 1 : best;
+            best = d[i][j - 1] + 1 < best ? d[i][j - 1] + 1 : best;
+            if (i > 1 && j > 1 && x[i - 1] == y[j - 2] && x[i - 2] == y[j - 1] && d[i - 2][j - 2] + 1 < best)
+                best = d[i - 2][j - 2] + 1;
+            d[i][j] = best;
+        }
+    return d[n][m];
+}
+
+/* The same keys of the Russian ЙЦУКЕН and the US QWERTY layout, lower row by row. */
+static const char *const cyr[] = { "й","ц","у","к","е","н","г","ш","щ","з","х","ъ","ф","ы","в","а","п","р","о","л","д","ж","э","я","ч","с","м","и","т","ь","б","ю",".","ё" };
+static const char lat[] = "qwertyuiop[]asdfghjkl;'zxcvbnm,./`";
+_Static_assert(sizeof cyr / sizeof *cyr == sizeof lat - 1, "one key for each letter");
+
+char *layout_to_latin(const char *s)
+{
+    q_buf b = { 0 };
+    size_t len = strlen(s);
+    q_buf_puts(&b, "");
+    for (size_t i = 0; i < len;) {
+        uint32_t cp;
+        size_t w = (size_t)q_utf8_next(s + i, len - i, &cp);
+        char ch[5] = { 0 };
+        uint32_t low = cp >= 0x410 && cp <= 0x42F ? cp + 0x20 : cp == 0x401 ? 0x451 : cp;
+        q_utf8_put(ch, low);
+        size_t k = 0;
+        while (k < sizeof lat - 1 && strcmp(cyr[k], ch) != 0)
+            k++;
+        if (k < sizeof lat - 1)
+            q_buf_putc(&b, lat[k]);
+        else
+            q_buf_add(&b, s + i, w);
+        i += w;
+    }
+    return q_buf_take(&b);
+}
+
+char *layout_to_cyrillic(const char *s)
+{
+    q_buf b = { 0 };
+    q_buf_puts(&b, "");
+    for (; *s; s++) {
+        const char *k = strchr(lat, *s);
+        if (k)
+            q_buf_puts(&b, cyr[k - lat]);
+        else
+            q_buf_putc(&b, *s);
+    }
+    return q_buf_take(&b);
+}
+
+/* ---- lists and paths ---- */
+void strings_add(strings *s, char *taken)
+{
+    if (s->n == s->cap) {
+        s->cap = s->cap ? s->cap * 2 : 8;
+        s->v = q_realloc(s->v, sizeof *s->v * (size_t)s->cap);
+    }
+    s->v[s->n++] = taken;
+}
+
+void strings_free(strings *s)
+{
+    for (int i = 0; i < s->n; i++)
+        free(s->v[i]);
+    free(s->v);
+    memset(s, 0, sizeof *s);
+}
+
+bool is_blank(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
+
+char *home_path(const char *p)
+{
+    const char *home = getenv("HOME");
+    return home && p[0] == '~' && (p[1] == '/' || !p[1]) ? q_printf("%s%s", home, p + 1) : q_strdup(p);
+}

@@ -1,0 +1,131 @@
+/* agent/trace: /trace save: the routing of the last answer as CSV, its configurations as JSON beside it. Clerk thread. */
+#include "agent/room.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void number(q_buf *b, double v)
+{
+    if (isfinite(v))
+        q_buf_printf(b, "%.6g", v);
+}
+
+/* One row a token and routed layer. index counts the reply's tokens from 1; prompt tokens have 0 and no weights. */
+static void trace_csv(const mem_trace *t, q_buf *b)
+{
+    int k = t->max_k;
+    q_buf_puts(b, "index,token,position,prompt,config,layer,k,entropy,margin");
+    for (int s = 0; s < k; s++)
+        q_buf_printf(b, ",expert_%d", s);
+    for (int s = 0; s < k; s++)
+        q_buf_printf(b, ",weight_%d", s);
+    q_buf_putc(b, '\n');
+    int index = 0;
+    for (int i = 0; i < t->n; i++) {
+        index += !t->prompt[i];
+        for (int l = 0; l < t->n_layer; l++) {
+            size_t row = (size_t)i * (size_t)t->n_layer + (size_t)l;
+            const uint16_t *id = t->ids + row * (size_t)k;
+            const float *w = t->weights + row * (size_t)k;
+            int n = 0;
+            for (int s = 0; s < k; s++)
+                n += id[s] != 0xFFFF;
+            if (!n)
+                continue;
+            q_buf_printf(b, "%d,%d,%d,%d,%016llx,%d,%d,", t->prompt[i] ? 0 : index, t->token[i], t->pos[i], t->prompt[i], (unsigned long long)t->config[i], l, n);
+            if (!t->prompt[i])
+                number(b, t->entropy[row]);
+            q_buf_putc(b, ',');
+            if (!t->prompt[i])
+                number(b, t->margin[row]);
+            for (int s = 0; s < k; s++) {
+                q_buf_putc(b, ',');
+                if (id[s] != 0xFFFF)
+                    q_buf_printf(b, "%d", id[s]);
+            }
+            for (int s = 0; s < k; s++) {
+                q_buf_putc(b, ',');
+                if (id[s] != 0xFFFF && !t->prompt[i])
+                    number(b, w[s]);
+            }
+            q_buf_putc(b, '\n');
+        }
+    }
+}
+
+static void json_text(q_buf *b, const char *s)
+{
+    q_buf_putc(b, '"');
+    for (; *s; s++) {
+        unsigned char c = (unsigned char)*s;
+        if (c == '"' || c == '\\')
+            q_buf_printf(b, "\\%c", c);
+        else if (c < 0x20)
+            q_buf_printf(b, "\\u%04x", c);
+        else
+            q_buf_putc(b, *s);
+    }
+    q_buf_putc(b, '"');
+}
+
+/* Beside the CSV: who made it, and each configuration with the reply token from which it holds. */
+static void trace_json(const mem_message *m, const mem_trace *t, q_buf *b)
+{
+    q_buf_puts(b, "{\"v\":1,\"model\":");
+    json_text(b, m->model);
+    q_buf_printf(b, ",\"model_id\":\"%016llx\",\"message\":%lld,\"tokens\":%d,\"configurations\":[", (unsigned long long)m->model_id,
+                 (long long)m->id, t->n);
+    for (int i = 0; i < m->n_config; i++) {
+        q_buf_printf(b, "%s{\"after_token\":%d,\"hash\":\"%016llx\",\"label\":", i ? "," : "", m->config[i].from, (unsigned long long)m->config[i].hash);
+        json_text(b, m->config[i].label);
+        q_buf_printf(b, ",\"set\":%s}", *m->config[i].json ? m->config[i].json : "{}");
+    }
+    q_buf_puts(b, "],\"text\":");
+    json_text(b, m->text);
+    q_buf_puts(b, "}\n");
+}
+
+void trace_save(agt *a, const char *file)
+{
+    char err[Q_ERRLEN];
+    int64_t chat, id = 0;
+    pthread_mutex_lock(&a->mu);
+    chat = a->st.chat;
+    pthread_mutex_unlock(&a->mu);
+    mem_messages path = { 0 };
+    mem_trace *t = NULL;
+    mem_message m = { 0 };
+    if (chat && mem_branch(a->store, chat, 0, &path, err) == Q_OK)
+        for (int i = 0; i < path.n; i++)
+            if (path.v[i].has_trace)
+                id = path.v[i].id;
+    mem_messages_free(&path);
+    if (!id) {
+        room_note(a, AGT_ERROR, _("this conversation has no recorded routing yet: ask something first"));
+        return;
+    }
+    int rc = mem_trace_get(a->store, id, &t, err);
+    if (rc == Q_OK)
+        rc = mem_message_get(a->store, id, &m, err);
+    if (rc == Q_OK) {
+        q_buf csv = { 0 }, json = { 0 };
+        char *real = home_path(file), *beside = q_printf("%s.json", real);
+        trace_csv(t, &csv);
+        trace_json(&m, t, &json);
+        rc = q_write_file_atomic(real, csv.p, csv.len, err);
+        if (rc == Q_OK)
+            rc = q_write_file_atomic(beside, json.p, json.len, err);
+        if (rc == Q_OK)
+            room_note(a, AGT_INFO, ngettext("%d token of routing is in %s, the configuration in %s", "%d tokens of routing are in %s, the configuration in %s",
+                                            (unsigned long)t->n), t->n, real, beside);
+        free(real);
+        free(beside);
+        q_buf_free(&csv);
+        q_buf_free(&json);
+    }
+    if (rc < 0)
+        room_note(a, AGT_ERROR, "%s", err);
+    mem_trace_free(t);
+    mem_message_free(&m);
+}

@@ -1,0 +1,489 @@
+/* engine/file/gguf: the reader of GGUF files. Owns the mmap and the two indexes (keys, tensors); any thread
+ * may read after gguf_open returns. It never trusts a count, length, offset or type before it was
+ * compared with the bytes that are there, and it never looks at what tensors mean.
+ * Format: ggml/docs/gguf.md of the ggml project. */
+#include "engine/file/gguf.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    DEFAULT_ALIGN = 32,       /* gguf.md, general.alignment */
+    MAX_KEY = 65535,          /* gguf.md: "at most 2^16-1 bytes" */
+    MAX_NAME = 255,           /* gguf.md says 64, some builds of ggml write up to 128 */
+    MIN_KV = 8 + 1 + 4 + 1,   /* the fewest bytes a key-value pair or a tensor entry can take: */
+    MIN_TENSOR = 8 + 1 + 4 + 8 + 4 + 8,   /* bounds the counts before anything is allocated  */
+    HEADER = 24,
+};
+
+/* Every type id that ggml has given out (ggml.h, enum ggml_type), so that a refusal can name it.
+ * block 0: not supported here. */
+static const struct { int id; const char *name; int block, bytes; } TYPES[] = {
+    {0, "F32", 1, 4}, {1, "F16", 1, 2}, {2, "Q4_0", 32, 18}, {3, "Q4_1", 32, 20}, {4, "Q4_2", 0, 0},
+    {5, "Q4_3", 0, 0}, {6, "Q5_0", 32, 22}, {7, "Q5_1", 32, 24}, {8, "Q8_0", 32, 34}, {9, "Q8_1", 0, 0},
+    {10, "Q2_K", 0, 0}, {11, "Q3_K", 0, 0}, {12, "Q4_K", 256, 144}, {13, "Q5_K", 256, 176},
+    {14, "Q6_K", 256, 210}, {15, "Q8_K", 0, 0}, {16, "IQ2_XXS", 0, 0}, {17, "IQ2_XS", 0, 0},
+    {18, "IQ3_XXS", 0, 0}, {19, "IQ1_S", 0, 0}, {20, "IQ4_NL", 32, 18}, {21, "IQ3_S", 0, 0},
+    {22, "IQ2_S", 0, 0}, {23, "IQ4_XS", 256, 136}, {24, "I8", 1, 1}, {25, "I16", 1, 2}, {26, "I32", 1, 4},
+    {27, "I64", 0, 0}, {28, "F64", 0, 0}, {29, "IQ1_M", 0, 0}, {30, "BF16", 1, 2}, {31, "Q4_0_4_4", 0, 0},
+    {32, "Q4_0_4_8", 0, 0}, {33, "Q4_0_8_8", 0, 0}, {34, "TQ1_0", 0, 0}, {35, "TQ2_0", 0, 0},
+    {36, "IQ4_NL_4_4", 0, 0}, {37, "IQ4_NL_4_8", 0, 0}, {38, "IQ4_NL_8_8", 0, 0}, {39, "MXFP4", 0, 0},
+    {40, "NVFP4", 0, 0},
+};
+enum { N_TYPES = sizeof TYPES / sizeof *TYPES };
+
+static const unsigned char VSIZE[13] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};   /* by gguf_vtype; 0 = varies */
+
+struct gguf_file {
+    const unsigned char *p;
+    size_t n;
+    bool mapped;
+    char *path;
+    gguf_kv *kv;
+    int n_kv;
+    gguf_tensor *tensor;
+    int n_tensor;
+    uint32_t *kv_slot, *tensor_slot;      /* open addressing: index + 1, 0 = empty */
+    size_t kv_mask, tensor_mask;
+    uint64_t data_offset;
+};
+
+/* ---- a cursor that cannot run past the end ---- */
+typedef struct cursor { const unsigned char *p; size_t n, at; } cursor;
+
+static bool take(cursor *c, size_t n, const unsigned char **out)
+{
+    if (n > c->n - c->at) return false;
+    *out = c->p + c->at;
+    c->at += n;
+    return true;
+}
+static bool take_u32(cursor *c, uint32_t *v)
+{
+    const unsigned char *p;
+    if (!take(c, 4, &p)) return false;
+    memcpy(v, p, 4);
+    return true;
+}
+static bool take_u64(cursor *c, uint64_t *v)
+{
+    const unsigned char *p;
+    if (!take(c, 8, &p)) return false;
+    memcpy(v, p, 8);
+    return true;
+}
+static bool take_str(cursor *c, gguf_str *s)
+{
+    uint64_t n;
+    const unsigned char *p;
+    if (!take_u64(c, &n) || n > SIZE_MAX || !take(c, (size_t)n, &p)) return false;
+    s->p = (const char *)p;
+    s->n = (size_t)n;
+    return true;
+}
+
+/* A name out of a hostile file, fit for a sentence: printable, at most 64 bytes, whole characters. */
+typedef struct shown { char s[72]; } shown;
+static shown show(gguf_str s)
+{
+    shown r;
+    size_t w = 0, i = 0;
+    while (i < s.n && w < 60) {
+        uint32_t cp;
+        int l = q_utf8_next(s.p + i, s.n - i, &cp);
+        bool bad = cp < 0x20 || (cp >= 0x7F && cp < 0xA0) || (cp == 0xFFFD && l == 1) ||
+                   (cp >= 0x200B && cp <= 0x202E) || (cp >= 0x2060 && cp <= 0x206F);
+        if (bad) r.s[w++] = '?';
+        else { memcpy(r.s + w, s.p + i, (size_t)l); w += (size_t)l; }
+        i += (size_t)l;
+    }
+    if (i < s.n) { memcpy(r.s + w, "...", 3); w += 3; }
+    r.s[w] = 0;
+    return r;
+}
+
+static int cut_short(char *err, const gguf_file *f, const char *where)
+{
+    return q_fail(err, Q_FORMAT, _("%s ends in the middle of %s: it is damaged or not wholly downloaded; fetch it again"),
+                  f->path, where);
+}
+
+/* ---- indexes ---- */
+static size_t table_size(size_t n)
+{
+    size_t cap = 16;
+    while (cap < n * 2) cap *= 2;
+    return cap;
+}
+/* The slot where s lives or belongs. `at` gives the name of entry i. */
+static size_t probe(const uint32_t *slot, size_t mask, gguf_str s, const void *base, size_t stride)
+{
+    size_t h = (size_t)q_hash64(s.p, s.n, 0x6767) & mask;
+    while (slot[h]) {
+        const gguf_str *t = (const gguf_str *)(const void *)((const char *)base + (size_t)(slot[h] - 1) * stride);
+        if (t->n == s.n && memcmp(t->p, s.p, s.n) == 0) break;
+        h = (h + 1) & mask;
+    }
+    return h;
+}
+_Static_assert(offsetof(gguf_kv, key) == 0 && offsetof(gguf_tensor, name) == 0, "probe reads the name first");
+
+/* ---- values ---- */
+static int read_array(gguf_file *f, cursor *c, gguf_kv *kv, char *err)
+{
+    uint32_t item;
+    if (!take_u32(c, &item) || !take_u64(c, &kv->count)) return cut_short(err, f, show(kv->key).s);
+    if (item == GGUF_ARR)
+        return q_fail(err, Q_FORMAT, _("%s: key %s is an array of arrays, which no known model uses; the file was not read"),
+                      f->path, show(kv->key).s);
+    if (item > GGUF_F64)
+        return q_fail(err, Q_FORMAT, _("%s: key %s is an array of the unknown type %u; a newer quorum may be needed"),
+                      f->path, show(kv->key).s, item);
+    kv->item = (enum gguf_vtype)item;
+    kv->data = c->p + c->at;
+    size_t left = c->n - c->at, start = c->at, least = item == GGUF_STR ? 8 : VSIZE[item];
+    if (kv->count > left / least)
+        return q_fail(err, Q_FORMAT, _("%s: key %s claims %llu items, more than the file can hold; it is damaged, fetch it again"),
+                      f->path, show(kv->key).s, (unsigned long long)kv->count);
+    if (item != GGUF_STR) {
+        c->at += (size_t)kv->count * least;
+        for (size_t i = 0; item == GGUF_BOOL && i < kv->count; i++)
+            if (((const unsigned char *)kv->data)[i] > 1)
+                return q_fail(err, Q_FORMAT, _("%s: key %s holds a truth value that is neither 0 nor 1"), f->path, show(kv->key).s);
+    } else {
+        kv->strings = malloc((size_t)(kv->count ? kv->count : 1) * sizeof *kv->strings);
+        if (!kv->strings) return q_fail(err, Q_NOMEM, _("not enough memory for the index of %s"), f->path);
+        for (uint64_t i = 0; i < kv->count; i++)
+            if (!take_str(c, &kv->strings[i])) return cut_short(err, f, show(kv->key).s);
+    }
+    kv->bytes = c->at - start;
+    return Q_OK;
+}
+
+static int read_kv(gguf_file *f, cursor *c, gguf_kv *kv, char *err)
+{
+    uint32_t type;
+    if (!take_str(c, &kv->key)) return cut_short(err, f, _("a key"));
+    if (kv->key.n == 0 || kv->key.n > MAX_KEY)
+        return q_fail(err, Q_FORMAT, _("%s: a key of %zu bytes (1 to %d are allowed); the file is damaged"), f->path, kv->key.n, MAX_KEY);
+    if (!take_u32(c, &type)) return cut_short(err, f, show(kv->key).s);
+    if (type > GGUF_F64)
+        return q_fail(err, Q_FORMAT, _("%s: key %s has the unknown value type %u; a newer quorum may be needed"),
+                      f->path, show(kv->key).s, type);
+    kv->type = (enum gguf_vtype)type;
+    if (type == GGUF_ARR) return read_array(f, c, kv, err);
+    if (type == GGUF_STR) {
+        gguf_str s;
+        if (!take_str(c, &s)) return cut_short(err, f, show(kv->key).s);
+        kv->data = s.p;
+        kv->bytes = s.n;
+        return Q_OK;
+    }
+    const unsigned char *p;
+    if (!take(c, VSIZE[type], &p)) return cut_short(err, f, show(kv->key).s);
+    if (type == GGUF_BOOL && *p > 1)
+        return q_fail(err, Q_FORMAT, _("%s: key %s holds a truth value that is neither 0 nor 1"), f->path, show(kv->key).s);
+    kv->data = p;
+    kv->bytes = VSIZE[type];
+    return Q_OK;
+}
+
+static int read_tensor(gguf_file *f, cursor *c, gguf_tensor *t, char *err)
+{
+    uint32_t dims, type;
+    if (!take_str(c, &t->name)) return cut_short(err, f, _("a tensor's name"));
+    if (t->name.n == 0 || t->name.n > MAX_NAME)
+        return q_fail(err, Q_FORMAT, _("%s: a tensor's name of %zu bytes (1 to %d are allowed); the file is damaged"),
+                      f->path, t->name.n, MAX_NAME);
+    if (!take_u32(c, &dims)) return cut_short(err, f, show(t->name).s);
+    if (dims < 1 || dims > 4)
+        return q_fail(err, Q_FORMAT, _("%s: tensor %s has %u dimensions (1 to 4 are allowed)"), f->path, show(t->name).s, dims);
+    t->n_dims = (int)dims;
+    for (int i = 0; i < 4; i++) t->ne[i] = 1;
+    for (uint32_t i = 0; i < dims; i++) {
+        uint64_t v;
+        if (!take_u64(c, &v)) return cut_short(err, f, show(t->name).s);
+        if (v == 0 || v > INT64_MAX)
+            return q_fail(err, Q_FORMAT, _("%s: tensor %s has a dimension of %llu"), f->path, show(t->name).s, (unsigned long long)v);
+        t->ne[i] = (int64_t)v;
+    }
+    if (!take_u32(c, &type) || !take_u64(c, &t->offset)) return cut_short(err, f, show(t->name).s);
+    int ti = 0;
+    while (ti < N_TYPES && TYPES[ti].id != (int64_t)type) ti++;
+    if (ti == N_TYPES)
+        return q_fail(err, Q_FORMAT, _("%s: tensor %s has the unknown type %u; a newer quorum may be needed"),
+                      f->path, show(t->name).s, type);
+    if (!TYPES[ti].block)
+        return q_fail(err, Q_FORMAT, _("%s: tensor %s has the type %s, which quorum cannot compute with; "
+                                       "take a Q4_K_M, Q5_K_M, Q6_K or Q8_0 file of this model"),
+                      f->path, show(t->name).s, TYPES[ti].name);
+    t->type = (int)type;
+    if (t->ne[0] % TYPES[ti].block)
+        return q_fail(err, Q_FORMAT, _("%s: tensor %s has rows of %lld, not a multiple of the %d that %s needs"),
+                      f->path, show(t->name).s, (long long)t->ne[0], TYPES[ti].block, TYPES[ti].name);
+    uint64_t bytes = (uint64_t)(t->ne[0] / TYPES[ti].block);
+    bool over = __builtin_mul_overflow(bytes, (uint64_t)TYPES[ti].bytes, &bytes);
+    for (int i = 1; i < 4; i++) over |= __builtin_mul_overflow(bytes, (uint64_t)t->ne[i], &bytes);
+    if (over || bytes > c->n)
+        return q_fail(err, Q_FORMAT, _("%s: tensor %s would be larger than the file; it is damaged or not wholly downloaded, fetch it again"),
+                      f->path, show(t->name).s);
+    t->bytes = (size_t)bytes;
+    return Q_OK;
+}
+
+static int by_offset(const void *a, const void *b)
+{
+    const gguf_tensor *x = *(const gguf_tensor *const *)a, *y = *(const gguf_tensor *const *)b;
+    return x->offset < y->offset ? -1 : x->offset > y->offset;
+}
+
+/* Offsets in the file are relative to the data section; made absolute here. */
+static int place_tensors(gguf_file *f, size_t header_end, char *err)
+{
+    uint64_t align = DEFAULT_ALIGN;
+    const gguf_kv *a = gguf_find(f, "general.alignment");
+    if (a && (!gguf_u64(f, "general.alignment", &align) || align == 0 || align % 8 || align > 1 << 20))
+        return q_fail(err, Q_FORMAT, _("%s: general.alignment must be a multiple of 8 up to 1048576"), f->path);
+    uint64_t data = (header_end + align - 1) / align * align;
+    if (data > f->n) {
+        if (f->n_tensor) return cut_short(err, f, _("its list of tensors"));
+        data = f->n;
+    }
+    f->data_offset = data;
+    if (!f->n_tensor) return Q_OK;
+    gguf_tensor **order = malloc((size_t)f->n_tensor * sizeof *order);
+    if (!order) return q_fail(err, Q_NOMEM, _("not enough memory for the index of %s"), f->path);
+    int r = Q_OK;
+    for (int i = 0; i < f->n_tensor && r == Q_OK; i++) {
+        gguf_tensor *t = &f->tensor[i];
+        order[i] = t;
+        if (t->offset % align)
+            r = q_fail(err, Q_FORMAT, _("%s: tensor %s starts at a place that is not a multiple of %llu; the file is damaged"),
+                       f->path, show(t->name).s, (unsigned long long)align);
+        else if (t->offset > f->n - data || t->bytes > f->n - data - t->offset)
+            r = q_fail(err, Q_FORMAT, _("%s: tensor %s lies beyond the end of the file: it is not wholly downloaded; fetch it again"),
+                       f->path, show(t->name).s);
+        else {
+            t->offset += data;
+            t->data = f->p + t->offset;
+        }
+    }
+    if (r == Q_OK) {
+        qsort(order, (size_t)f->n_tensor, sizeof *order, by_offset);
+        for (int i = 1; i < f->n_tensor && r == Q_OK; i++)
+            if (order[i - 1]->offset + order[i - 1]->bytes > order[i]->offset)
+                r = q_fail(err, Q_FORMAT, _("%s: tensors %s and %s overlap; the file is damaged"), f->path,
+                           show(order[i - 1]->name).s, show(order[i]->name).s);
+    }
+    free(order);
+    return r;
+}
+
+static int parse_entries(gguf_file *f, cursor *c, uint64_t n_tensor, uint64_t n_kv, char *err)
+{
+    size_t left = c->n - c->at;
+    if (n_kv > left / MIN_KV || n_tensor > left / MIN_TENSOR || n_kv > INT32_MAX / 2 || n_tensor > INT32_MAX / 2)
+        return q_fail(err, Q_FORMAT, _("%s claims %llu keys and %llu tensors, more than it can hold; it is damaged, fetch it again"),
+                      f->path, (unsigned long long)n_kv, (unsigned long long)n_tensor);
+    f->kv_mask = table_size((size_t)n_kv) - 1;
+    f->tensor_mask = table_size((size_t)n_tensor) - 1;
+    f->kv = calloc((size_t)n_kv + 1, sizeof *f->kv);
+    f->tensor = calloc((size_t)n_tensor + 1, sizeof *f->tensor);
+    f->kv_slot = calloc(f->kv_mask + 1, sizeof *f->kv_slot);
+    f->tensor_slot = calloc(f->tensor_mask + 1, sizeof *f->tensor_slot);
+    if (!f->kv || !f->tensor || !f->kv_slot || !f->tensor_slot)
+        return q_fail(err, Q_NOMEM, _("not enough memory for the index of %s"), f->path);
+    for (uint64_t i = 0; i < n_kv; i++) {
+        gguf_kv *kv = &f->kv[i];
+        f->n_kv++;                                  /* counted first, so that close frees its strings */
+        int r = read_kv(f, c, kv, err);
+        if (r) return r;
+        size_t s = probe(f->kv_slot, f->kv_mask, kv->key, f->kv, sizeof *f->kv);
+        if (f->kv_slot[s]) return q_fail(err, Q_FORMAT, _("%s: key %s appears twice"), f->path, show(kv->key).s);
+        f->kv_slot[s] = (uint32_t)i + 1;
+    }
+    uint64_t parts = 0;
+    if (gguf_u64(f, "split.count", &parts) && parts > 1)
+        return q_fail(err, Q_FORMAT, _("%s is one of %llu parts of a model; join them into one file first (llama-gguf-split --merge)"),
+                      f->path, (unsigned long long)parts);
+    for (uint64_t i = 0; i < n_tensor; i++) {
+        gguf_tensor *t = &f->tensor[i];
+        int r = read_tensor(f, c, t, err);
+        if (r) return r;
+        f->n_tensor++;
+        size_t s = probe(f->tensor_slot, f->tensor_mask, t->name, f->tensor, sizeof *f->tensor);
+        if (f->tensor_slot[s]) return q_fail(err, Q_FORMAT, _("%s: tensor %s appears twice"), f->path, show(t->name).s);
+        f->tensor_slot[s] = (uint32_t)i + 1;
+    }
+    return place_tensors(f, c->at, err);
+}
+
+static int parse(gguf_file *f, char *err)
+{
+    cursor c = {f->p, f->n, 4};
+    if (f->n < 4 || memcmp(f->p, "GGUF", 4) != 0)
+        return q_fail(err, Q_FORMAT, _("%s is not a GGUF file; give a model file that ends in .gguf"), f->path);
+    uint32_t version;
+    uint64_t n_tensor, n_kv;
+    if (f->n < HEADER || !take_u32(&c, &version) || !take_u64(&c, &n_tensor) || !take_u64(&c, &n_kv))
+        return cut_short(err, f, _("its header"));
+    if (version == 0x02000000 || version == 0x03000000)
+        return q_fail(err, Q_FORMAT, _("%s is written for big-endian machines; take the usual little-endian file"), f->path);
+    if (version != 2 && version != 3)
+        return q_fail(err, Q_FORMAT, _("%s is GGUF version %u; quorum reads versions 2 and 3"), f->path, version);
+    return parse_entries(f, &c, n_tensor, n_kv, err);
+}
+
+/* ---- open and close ---- */
+static int open_bytes(const void *p, size_t n, bool mapped, const char *path, gguf_file **out, char *err)
+{
+    gguf_file *f = q_alloc(sizeof *f);
+    f->p = p;
+    f->n = n;
+    f->mapped = mapped;
+    f->path = q_strdup(path);
+    int r = parse(f, err);
+    if (r) { gguf_close(f); return r; }
+    *out = f;
+    return Q_OK;
+}
+
+int gguf_open_memory(const void *p, size_t n, gguf_file **out, char *err)
+{
+    *out = NULL;
+    return open_bytes(p, n, false, "(memory)", out, err);
+}
+
+int gguf_open(const char *path, gguf_file **out, char *err)
+{
+    *out = NULL;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);      /* a FIFO is refused below, not waited for */
+    if (fd < 0) return q_fail(err, Q_IO, _("cannot open %s: %s"), path, strerror(errno));
+    struct stat st;
+    int r = Q_OK;
+    void *p = MAP_FAILED;
+    if (fstat(fd, &st) != 0) r = q_fail(err, Q_IO, _("cannot read %s: %s"), path, strerror(errno));
+    else if (!S_ISREG(st.st_mode)) r = q_fail(err, Q_IO, _("%s is not a file; give the path of a .gguf file"), path);
+    else if (st.st_size == 0) r = q_fail(err, Q_FORMAT, _("%s is empty; fetch it again"), path);
+    else if ((p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0)) == MAP_FAILED)
+        r = q_fail(err, Q_IO, _("cannot map %s into memory: %s"), path, strerror(errno));
+    close(fd);
+    return r ? r : open_bytes(p, (size_t)st.st_size, true, path, out, err);
+}
+
+void gguf_close(gguf_file *f)
+{
+    if (!f) return;
+    for (int i = 0; i < f->n_kv; i++) free(f->kv[i].strings);
+    free(f->kv);
+    free(f->tensor);
+    free(f->kv_slot);
+    free(f->tensor_slot);
+    if (f->mapped) munmap((void *)(uintptr_t)f->p, f->n);
+    free(f->path);
+    free(f);
+}
+
+/* ---- look-ups ---- */
+const char *gguf_path(const gguf_file *f) { return f->path; }
+size_t gguf_size(const gguf_file *f) { return f->n; }
+uint64_t gguf_data_offset(const gguf_file *f) { return f->data_offset; }
+int gguf_n_kv(const gguf_file *f) { return f->n_kv; }
+const gguf_kv *gguf_kv_at(const gguf_file *f, int i) { return i >= 0 && i < f->n_kv ? &f->kv[i] : NULL; }
+int gguf_n_tensors(const gguf_file *f) { return f->n_tensor; }
+const gguf_tensor *gguf_tensor_at(const gguf_file *f, int i) { return i >= 0 && i < f->n_tensor ? &f->tensor[i] : NULL; }
+
+const gguf_kv *gguf_find(const gguf_file *f, const char *key)
+{
+    size_t s = probe(f->kv_slot, f->kv_mask, (gguf_str){key, strlen(key)}, f->kv, sizeof *f->kv);
+    return f->kv_slot[s] ? &f->kv[f->kv_slot[s] - 1] : NULL;
+}
+
+const gguf_tensor *gguf_tensor_find(const gguf_file *f, const char *name)
+{
+    size_t s = probe(f->tensor_slot, f->tensor_mask, (gguf_str){name, strlen(name)}, f->tensor, sizeof *f->tensor);
+    return f->tensor_slot[s] ? &f->tensor[f->tensor_slot[s] - 1] : NULL;
+}
+
+/* One number of a payload, in the widest form of its kind. */
+typedef struct number { enum { NONE, UNSIGNED, SIGNED, REAL } kind; uint64_t u; int64_t i; double d; } number;
+#define READ_AS(T) T v; memcpy(&v, p, sizeof v)
+static number number_at(enum gguf_vtype t, const void *p)
+{
+    number r = {NONE, 0, 0, 0};
+    switch (t) {
+    case GGUF_U8:  { READ_AS(uint8_t);  r.kind = UNSIGNED; r.u = v; break; }
+    case GGUF_U16: { READ_AS(uint16_t); r.kind = UNSIGNED; r.u = v; break; }
+    case GGUF_U32: { READ_AS(uint32_t); r.kind = UNSIGNED; r.u = v; break; }
+    case GGUF_U64: { READ_AS(uint64_t); r.kind = UNSIGNED; r.u = v; break; }
+    case GGUF_I8:  { READ_AS(int8_t);   r.kind = SIGNED; r.i = v; break; }
+    case GGUF_I16: { READ_AS(int16_t);  r.kind = SIGNED; r.i = v; break; }
+    case GGUF_I32: { READ_AS(int32_t);  r.kind = SIGNED; r.i = v; break; }
+    case GGUF_I64: { READ_AS(int64_t);  r.kind = SIGNED; r.i = v; break; }
+    case GGUF_F32: { READ_AS(float);    r.kind = REAL; r.d = (double)v; break; }
+    case GGUF_F64: { READ_AS(double);   r.kind = REAL; r.d = v; break; }
+    case GGUF_BOOL: case GGUF_STR: case GGUF_ARR: break;
+    }
+    return r;
+}
+#undef READ_AS
+
+bool gguf_u64(const gguf_file *f, const char *key, uint64_t *out)
+{
+    const gguf_kv *kv = gguf_find(f, key);
+    if (!kv) return false;
+    number v = number_at(kv->type, kv->data);
+    if (v.kind == UNSIGNED) { *out = v.u; return true; }
+    if (v.kind == SIGNED && v.i >= 0) { *out = (uint64_t)v.i; return true; }
+    if (v.kind == REAL && v.d >= 0 && v.d < 9007199254740992.0 && v.d == (double)(uint64_t)v.d) {   /* 2^53: still exact */
+        *out = (uint64_t)v.d;
+        return true;
+    }
+    return false;
+}
+
+static bool as_f64(number v, double *out)
+{
+    if (v.kind == NONE) return false;
+    *out = v.kind == UNSIGNED ? (double)v.u : v.kind == SIGNED ? (double)v.i : v.d;
+    return true;
+}
+
+bool gguf_f64(const gguf_file *f, const char *key, double *out)
+{
+    const gguf_kv *kv = gguf_find(f, key);
+    return kv && as_f64(number_at(kv->type, kv->data), out);
+}
+
+bool gguf_bool(const gguf_file *f, const char *key, bool *out)
+{
+    const gguf_kv *kv = gguf_find(f, key);
+    uint64_t v;
+    if (kv && kv->type == GGUF_BOOL) {
+        *out = *(const unsigned char *)kv->data != 0;
+        return true;
+    }
+    if (!gguf_u64(f, key, &v) || v > 1) return false;
+    *out = v != 0;
+    return true;
+}
+
+bool gguf_string(const gguf_file *f, const char *key, gguf_str *out)
+{
+    const gguf_kv *kv = gguf_find(f, key);
+    if (!kv || kv->type != GGUF_STR) return false;
+    *out = (gguf_str){kv->data, kv->bytes};
+    return true;
+}
+
+bool gguf_arr_f64(const gguf_kv *kv, uint64_t i, double *out)
+{
+    if (!kv || kv->type != GGUF_ARR || i >= kv->count || kv->item == GGUF_STR || kv->item == GGUF_BOOL) return false;
+    return as_f64(number_at(kv->item, (const unsigned char *)kv->data + i * VSIZE[kv->item]), out);
+}

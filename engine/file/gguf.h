@@ -1,0 +1,78 @@
+/* engine/file/gguf: reading and writing GGUF files (v2 and v3, little-endian). Owns the mmap of a file it
+ * opened; every pointer it gives points into that mmap and lives until gguf_close. Any thread may read.
+ * Every count, length, offset and type is checked against the file before use; a bad file gives one
+ * sentence in err and Q_FORMAT, never a crash. It knows nothing of architectures or arithmetic.
+ * Format: ggml/docs/gguf.md. */
+#ifndef QUORUM_GGUF_H
+#define QUORUM_GGUF_H
+
+#include "base/base.h"
+
+enum gguf_vtype {
+    GGUF_U8, GGUF_I8, GGUF_U16, GGUF_I16, GGUF_U32, GGUF_I32, GGUF_F32, GGUF_BOOL, GGUF_STR, GGUF_ARR,
+    GGUF_U64, GGUF_I64, GGUF_F64
+};
+
+typedef struct gguf_str { const char *p; size_t n; } gguf_str;    /* not 0-terminated */
+
+typedef struct gguf_kv {
+    gguf_str key;
+    enum gguf_vtype type;          /* GGUF_ARR: see below */
+    enum gguf_vtype item;          /* of an array         */
+    uint64_t count;                /* of an array         */
+    const void *data;              /* scalar or array payload in the file; unaligned! */
+    size_t bytes;                  /* of the payload      */
+    gguf_str *strings;             /* arrays of strings, indexed at open; else NULL   */
+} gguf_kv;
+
+typedef struct gguf_tensor {
+    gguf_str name;
+    int type;                      /* ker_type_id, known and checked       */
+    int n_dims;
+    int64_t ne[4];                 /* ne[0] is the row length; missing = 1 */
+    uint64_t offset;               /* in the file                          */
+    const void *data;
+    size_t bytes;
+} gguf_tensor;
+
+typedef struct gguf_file gguf_file;
+
+/* path may be one part of a split model (…-00001-of-00003.gguf): only single files now; a split one
+ * is refused with a sentence. */
+int gguf_open(const char *path, gguf_file **out, char *err);
+int gguf_open_memory(const void *p, size_t n, gguf_file **out, char *err);   /* tests, fuzz; p outlives it */
+void gguf_close(gguf_file *);
+const char *gguf_path(const gguf_file *);
+size_t gguf_size(const gguf_file *);
+uint64_t gguf_data_offset(const gguf_file *);
+
+int gguf_n_kv(const gguf_file *);
+const gguf_kv *gguf_kv_at(const gguf_file *, int i);
+const gguf_kv *gguf_find(const gguf_file *, const char *key);       /* NULL if absent */
+/* Typed reads: true and *out when the key exists and its type can be converted without loss. */
+bool gguf_u64(const gguf_file *, const char *key, uint64_t *out);
+bool gguf_f64(const gguf_file *, const char *key, double *out);     /* any number type */
+bool gguf_bool(const gguf_file *, const char *key, bool *out);
+bool gguf_string(const gguf_file *, const char *key, gguf_str *out);
+/* Item i of a numeric array as a number (bounds-checked; false otherwise). */
+bool gguf_arr_f64(const gguf_kv *kv, uint64_t i, double *out);
+
+int gguf_n_tensors(const gguf_file *);
+const gguf_tensor *gguf_tensor_at(const gguf_file *, int i);
+const gguf_tensor *gguf_tensor_find(const gguf_file *, const char *name);
+
+/* ---- writer: declare everything, then write. Streams to path + ".part", fsync, rename. ---- */
+typedef struct gguf_writer gguf_writer;
+gguf_writer *gguf_writer_new(void);
+void gguf_writer_free(gguf_writer *);
+void gguf_put_u32(gguf_writer *, const char *key, uint32_t v);
+void gguf_put_f32(gguf_writer *, const char *key, float v);
+void gguf_put_bool(gguf_writer *, const char *key, bool v);
+void gguf_put_str(gguf_writer *, const char *key, const char *v);
+void gguf_put_kv(gguf_writer *, const char *key, const gguf_kv *v);  /* copies a value of another file, array or scalar */
+/* fill(user, dst, bytes) writes the tensor's bytes when its turn comes. Order of declaration = order in the file. */
+void gguf_put_tensor(gguf_writer *, const char *name, int type, int n_dims, const int64_t *ne,
+                     int (*fill)(void *user, void *dst, size_t bytes, char *err), void *user);
+int gguf_write(gguf_writer *, const char *path, void (*progress)(void *, uint64_t done, uint64_t total), void *user, char *err);
+
+#endif

@@ -1,0 +1,379 @@
+/* engine/make/synth: writes a GGUF of random weights in a named model's exact shapes and types, with a complete
+ * made-up vocabulary, so that speed and memory can be measured where the real file is not to be had.
+ * Owns nothing beyond one call; any thread. The text such a model says means nothing.
+ *
+ * Numbers: every matrix has zero mean and standard deviation 1/sqrt(input width), so activations keep
+ * their size and stay finite; the blocks of quantised types are made directly, with random quants under
+ * fixed scales. The same seed gives the same tensor under any number of layers. */
+#include "engine/models.h"
+#include "engine/file/gguf.h"
+#include "kernels/kernels.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Shapes from the models' published config.json. */
+typedef struct shape {
+    const char *like, *arch, *name, *size_label;
+    int n_layer, n_embd, n_head, n_kv, d_head, n_ff, n_expert, n_used, n_ff_exp, n_vocab, n_ctx;
+    bool tied;
+} shape;
+
+static const shape shapes[] = {
+    {"30b-a3b", "qwen3moe", "Qwen3-30B-A3B shapes", "30B-A3B", 48, 2048, 32, 4, 128, 6144, 128, 8, 768, 151936, 40960, false},
+    {"235b-a22b", "qwen3moe", "Qwen3-235B-A22B shapes", "235B-A22B", 94, 4096, 64, 4, 128, 12288, 128, 8, 1536, 151936, 40960, false},
+    {"0.6b", "qwen3", "Qwen3-0.6B shapes", "0.6B", 28, 1024, 16, 8, 128, 3072, 0, 0, 0, 151936, 40960, true},
+    {"8b", "qwen3", "Qwen3-8B shapes", "8B", 36, 4096, 32, 8, 128, 12288, 0, 0, 0, 151936, 40960, false},
+    {"smoke", "qwen3moe", "smoke test", "8M", 2, 256, 4, 2, 64, 512, 16, 4, 256, 4096, 4096, false},
+};
+
+/* A mix: what most matrices are, what the sensitive ones are, what the head is.
+ * Source: llama.cpp src/llama-quant.cpp, llama_tensor_get_type (attn_v, ffn_down, output). */
+typedef struct mix {
+    const char *name;
+    int most, more, head;
+    uint32_t file_type;       /* llama_ftype */
+} mix;
+
+static const mix mixes[] = {
+    {"Q4_K_M", KER_Q4_K, KER_Q6_K, KER_Q6_K, 15}, {"Q5_K_M", KER_Q5_K, KER_Q6_K, KER_Q6_K, 17},
+    {"Q6_K", KER_Q6_K, KER_Q6_K, KER_Q6_K, 18},   {"Q8_0", KER_Q8_0, KER_Q8_0, KER_Q8_0, 7},
+    {"Q4_0", KER_Q4_0, KER_Q4_0, KER_Q6_K, 2},    {"F16", KER_F16, KER_F16, KER_F16, 1},
+    {"BF16", KER_BF16, KER_BF16, KER_BF16, 32},   {"F32", KER_F32, KER_F32, KER_F32, 0},
+};
+
+/* ---- random numbers: one stream a tensor ---- */
+typedef struct rng { uint64_t s[4]; } rng;
+
+static void rng_seed(rng *r, uint64_t seed)
+{
+    for (uint64_t i = 0; i < 4; i++) r->s[i] = q_mix64(seed, i);
+}
+
+static uint64_t rng_next(rng *r) { return q_random(r->s); }
+
+static void rng_bytes(rng *r, uint8_t *p, size_t n)
+{
+    for (; n >= 8; p += 8, n -= 8) {
+        uint64_t v = rng_next(r);
+        memcpy(p, &v, 8);
+    }
+    uint64_t v = rng_next(r);
+    memcpy(p, &v, n);
+}
+
+/* Uniform in [-1, 1); variance 1/3. */
+static float rng_unit(rng *r) { return (float)((int64_t)rng_next(r) >> 40) * 0x1p-23f; }
+
+/* ---- blocks ---- */
+static void put_f16(uint8_t *p, float v)
+{
+    uint16_t h = ker_f32_to_f16(v);
+    memcpy(p, &h, 2);
+}
+
+/* Scales of eight sub-blocks, 6 bits each, scale and minimum alike, as block_q4_K packs them. */
+static void put_scales(uint8_t out[12], rng *r)
+{
+    uint8_t sc[8];
+    uint64_t v = rng_next(r);
+    for (int i = 0; i < 8; i++) sc[i] = (uint8_t)(32 + (v >> (8 * i)) % 32);      /* 32..63 */
+    for (int i = 0; i < 4; i++) {
+        out[i] = (uint8_t)(sc[i] | (sc[i + 4] >> 4) << 6);
+        out[i + 4] = out[i];
+        out[i + 8] = (uint8_t)((sc[i + 4] & 15) | (sc[i + 4] & 15) << 4);
+    }
+}
+
+static const float rms_32_63 = 48.4f;      /* of an integer uniform in 32..63 */
+
+/* One block of each type with standard deviation sd. */
+static void block_q8_0(uint8_t *b, float sd, rng *r)
+{
+    put_f16(b, sd / 73.9f);                /* 256 / sqrt(12) */
+    rng_bytes(r, b + 2, 32);
+}
+
+static void block_q4_0(uint8_t *b, float sd, rng *r)
+{
+    rng_bytes(r, b + 2, 16);
+    put_f16(b, (b[2] ^ b[9]) & 1 ? sd / 4.64f : -sd / 4.64f);    /* either sign: quants average -1/2 */
+}
+
+static void block_q4_k(uint8_t *b, float sd, rng *r)
+{
+    float d = sd / (4.61f * rms_32_63);
+    put_f16(b, d);
+    put_f16(b + 2, 7.5f * d);              /* scale = minimum: the 16 levels lie evenly around 0 */
+    put_scales(b + 4, r);
+    rng_bytes(r, b + 16, 128);
+}
+
+static void block_q5_k(uint8_t *b, float sd, rng *r)
+{
+    float d = sd / (9.23f * rms_32_63);
+    put_f16(b, d);
+    put_f16(b + 2, 15.5f * d);
+    put_scales(b + 4, r);
+    rng_bytes(r, b + 16, 32 + 128);
+}
+
+static void block_q6_k(uint8_t *b, float sd, rng *r)
+{
+    rng_bytes(r, b, 192);
+    rng_bytes(r, b + 192, 16);
+    for (int i = 0; i < 16; i++) {         /* +-(32..63) */
+        int v = 32 + (b[192 + i] & 31);
+        b[192 + i] = (uint8_t)(int8_t)(b[192 + i] & 128 ? -v : v);
+    }
+    put_f16(b + 208, sd / (18.5f * rms_32_63));
+}
+
+static const struct { int type; void (*block)(uint8_t *, float, rng *); } makers[] = {
+    {KER_Q8_0, block_q8_0}, {KER_Q4_0, block_q4_0}, {KER_Q4_K, block_q4_k}, {KER_Q5_K, block_q5_k}, {KER_Q6_K, block_q6_k},
+};
+
+typedef struct plan {
+    int type;
+    float mean, sd;
+    uint64_t seed;
+} plan;
+
+static int fill(void *user, void *dst, size_t bytes, char *err)
+{
+    const plan *p = user;
+    rng r;
+    rng_seed(&r, p->seed);
+    for (size_t i = 0; i < sizeof makers / sizeof *makers; i++)
+        if (makers[i].type == p->type) {
+            size_t size = (size_t)ker_type_get(p->type)->bytes;
+            for (size_t at = 0; at < bytes; at += size) makers[i].block((uint8_t *)dst + at, p->sd, &r);
+            return Q_OK;
+        }
+    const float width = p->sd * 1.7320508f;              /* of a uniform distribution */
+    size_t n = bytes / (p->type == KER_F32 ? 4 : 2);
+    for (size_t i = 0; i < n; i++) {
+        float v = p->mean + width * rng_unit(&r);
+        uint32_t u;
+        memcpy(&u, &v, 4);
+        if (p->type == KER_F32) ((float *)dst)[i] = v;
+        else ((uint16_t *)dst)[i] = p->type == KER_BF16 ? (uint16_t)(u >> 16) : ker_f32_to_f16(v);
+    }
+    return Q_OK;
+}
+
+/* ---- vocabulary ---- */
+/* GPT-2's printable stand-in for a byte (openai/gpt-2 src/encoder.py, bytes_to_unicode). */
+static uint32_t byte_char(int b, int *spare)
+{
+    if ((b >= '!' && b <= '~') || (b >= 0xA1 && b <= 0xAC) || b >= 0xAE) return (uint32_t)b;
+    return 256u + (uint32_t)(*spare)++;
+}
+
+typedef struct words {
+    q_buf text;
+    size_t *at;               /* [n + 1] */
+    size_t n;
+} words;
+
+static void words_end(words *w)
+{
+    w->at = q_realloc(w->at, (w->n + 2) * sizeof *w->at);
+    w->at[0] = 0;
+    w->at[++w->n] = w->text.len;
+}
+
+static void put_words(gguf_writer *w, const char *key, const words *v)
+{
+    gguf_str *s = q_alloc((v->n + 1) * sizeof *s);
+    for (size_t i = 0; i < v->n; i++) s[i] = (gguf_str){v->text.p + v->at[i], v->at[i + 1] - v->at[i]};
+    gguf_put_kv(w, key, &(gguf_kv){.type = GGUF_ARR, .item = GGUF_STR, .count = v->n, .strings = s});
+    free(s);
+}
+
+/* The control tokens of Qwen's vocabulary; what follows them is padding. */
+static const char *const control[] = {"<|endoftext|>", "<|im_start|>", "<|im_end|>"};
+enum { N_CONTROL = 3, TOKEN_NORMAL = 1, TOKEN_CONTROL = 3, TOKEN_UNUSED = 5 };
+
+static const char chat_template[] =
+    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
+
+/* 256 bytes; then every pair of bytes, likelier bytes first; then pairs and one more byte: each the
+ * result of exactly one merge, and all different. The last 293 ids are control tokens and padding, as Qwen's. */
+static void put_vocab(gguf_writer *w, int n_vocab)
+{
+    char spell[256][4];
+    int length[256], order[256], spare = 0, n = 0;
+    for (int b = 0; b < 256; b++) length[b] = q_utf8_put(spell[b], byte_char(b, &spare));
+    static const char likely[] = " etaoinshrdlucmfwypvbgkjxqz\n.,0123456789_()=;:\"'-/ETAOINSHRDLUCMFWYPVBGKJXQZ";
+    bool put[256] = {false};
+    for (const char *c = likely; *c; c++) put[(uint8_t)*c] = true, order[n++] = (uint8_t)*c;
+    for (int b = 0; b < 256; b++) if (!put[b]) order[n++] = b;
+
+    words tokens = {0}, merges = {0};
+    for (int b = 0; b < 256; b++) q_buf_add(&tokens.text, spell[b], (size_t)length[b]), words_end(&tokens);
+    const int n_tail = n_vocab > 100000 ? 293 : 16, n_words = n_vocab - n_tail;
+    for (int i = 0; (int)tokens.n < n_words; i++) {
+        /* i counts pairs in rising max(rank), so the likeliest pairs come first; later i are triples */
+        int pair = i % 65536, third = i / 65536 - 1;
+        int side = (int)sqrt((double)pair), rest = pair - side * side;
+        int a = order[rest < side ? rest : side], b = order[rest < side ? side : rest - side];
+        q_buf_add(&merges.text, spell[a], (size_t)length[a]);
+        if (third >= 0) q_buf_add(&merges.text, spell[b], (size_t)length[b]);
+        q_buf_putc(&merges.text, ' ');
+        int last = third >= 0 ? order[third] : b;
+        q_buf_add(&merges.text, spell[last], (size_t)length[last]);
+        words_end(&merges);
+        q_buf_add(&tokens.text, spell[a], (size_t)length[a]);
+        q_buf_add(&tokens.text, spell[b], (size_t)length[b]);
+        if (third >= 0) q_buf_add(&tokens.text, spell[last], (size_t)length[last]);
+        words_end(&tokens);
+    }
+    int32_t *type = q_alloc((size_t)n_vocab * sizeof *type);
+    for (int i = 0; i < n_words; i++) type[i] = TOKEN_NORMAL;
+    for (int i = n_words; i < n_vocab; i++) {
+        bool real = i - n_words < N_CONTROL;
+        if (real) q_buf_puts(&tokens.text, control[i - n_words]);
+        else q_buf_printf(&tokens.text, "[PAD%d]", i);
+        words_end(&tokens);
+        type[i] = real ? TOKEN_CONTROL : TOKEN_UNUSED;
+    }
+    gguf_put_str(w, "tokenizer.ggml.model", "gpt2");
+    gguf_put_str(w, "tokenizer.ggml.pre", "qwen2");
+    put_words(w, "tokenizer.ggml.tokens", &tokens);
+    gguf_put_kv(w, "tokenizer.ggml.token_type",
+                &(gguf_kv){.type = GGUF_ARR, .item = GGUF_I32, .count = (uint64_t)n_vocab, .data = type, .bytes = (size_t)n_vocab * 4});
+    put_words(w, "tokenizer.ggml.merges", &merges);
+    gguf_put_u32(w, "tokenizer.ggml.eos_token_id", (uint32_t)n_words + 2);
+    gguf_put_u32(w, "tokenizer.ggml.padding_token_id", (uint32_t)n_words);
+    gguf_put_u32(w, "tokenizer.ggml.bos_token_id", (uint32_t)n_words);
+    gguf_put_bool(w, "tokenizer.ggml.add_bos_token", false);
+    gguf_put_str(w, "tokenizer.chat_template", chat_template);
+    free(type);
+    free(tokens.at);
+    free(merges.at);
+    q_buf_free(&tokens.text);
+    q_buf_free(&merges.text);
+}
+
+/* ---- the file ---- */
+static void put_meta(gguf_writer *w, const shape *s, const mix *m, int n_layer)
+{
+    char key[96];
+#define KEY(k) (snprintf(key, sizeof key, "%s.%s", s->arch, k), key)
+    gguf_put_str(w, "general.architecture", s->arch);
+    gguf_put_str(w, "general.type", "model");
+    char *name = q_printf("%s, random weights, %d of %d layers", s->name, n_layer, s->n_layer);
+    gguf_put_str(w, "general.name", name);
+    free(name);
+    gguf_put_str(w, "general.size_label", s->size_label);
+    const struct { const char *key; int v; } counts[] = {
+        {"block_count", n_layer}, {"context_length", s->n_ctx}, {"embedding_length", s->n_embd}, {"feed_forward_length", s->n_ff},
+        {"attention.head_count", s->n_head}, {"attention.head_count_kv", s->n_kv}, {"attention.key_length", s->d_head},
+        {"attention.value_length", s->d_head}, {"expert_count", s->n_expert}, {"expert_used_count", s->n_used},
+        {"expert_feed_forward_length", s->n_ff_exp},
+    };
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        if (counts[i].v) gguf_put_u32(w, KEY(counts[i].key), (uint32_t)counts[i].v);
+    gguf_put_f32(w, KEY("rope.freq_base"), 1e6f);
+    gguf_put_f32(w, KEY("attention.layer_norm_rms_epsilon"), 1e-6f);
+    gguf_put_u32(w, "general.file_type", m->file_type);
+    gguf_put_u32(w, "general.quantization_version", 2);
+#undef KEY
+    put_vocab(w, s->n_vocab);
+}
+
+typedef struct builder {
+    gguf_writer *w;
+    plan **plan;
+    size_t n;
+    uint64_t seed;
+} builder;
+
+static void put(builder *b, const char *name, int type, int64_t ne0, int64_t ne1, int64_t ne2, float mean, float sd)
+{
+    int64_t ne[3] = {ne0, ne1, ne2};
+    plan *p = q_alloc(sizeof *p);
+    *p = (plan){.type = type, .mean = mean, .sd = sd, .seed = q_hash64(name, strlen(name), b->seed)};
+    b->plan = q_realloc(b->plan, (b->n + 1) * sizeof *b->plan);
+    b->plan[b->n++] = p;
+    gguf_put_tensor(b->w, name, type, ne2 > 1 ? 3 : ne1 > 1 ? 2 : 1, ne, fill, p);
+}
+
+static void put_norm(builder *b, const char *name, int64_t n) { put(b, name, KER_F32, n, 1, 1, 1.0f, 0.05f); }
+
+static void put_matrix(builder *b, const char *name, int type, int64_t ne0, int64_t ne1, int64_t ne2)
+{
+    put(b, name, type, ne0, ne1, ne2, 0, 1.0f / sqrtf((float)ne0));
+}
+
+/* llama.cpp's use_more_bits: the first and the last eighth, and each third layer between. */
+static bool more_bits(int i, int n) { return i < n / 8 || i >= 7 * n / 8 || (i - n / 8) % 3 == 2; }
+
+static void put_tensors(builder *b, const shape *s, const mix *m, int n_layer)
+{
+    char name[96];
+#define BLK(suffix) (snprintf(name, sizeof name, "blk.%d." suffix ".weight", i), name)
+    put_matrix(b, "token_embd.weight", s->tied ? m->head : m->most, s->n_embd, s->n_vocab, 1);
+    put_norm(b, "output_norm.weight", s->n_embd);
+    if (!s->tied) put_matrix(b, "output.weight", m->head, s->n_embd, s->n_vocab, 1);
+    const int64_t q = (int64_t)s->n_head * s->d_head, kv = (int64_t)s->n_kv * s->d_head;
+    for (int i = 0; i < n_layer; i++) {
+        const int sensitive = more_bits(i, n_layer) ? m->more : m->most;
+        put_norm(b, BLK("attn_norm"), s->n_embd);
+        put_matrix(b, BLK("attn_q"), m->most, s->n_embd, q, 1);
+        put_matrix(b, BLK("attn_k"), m->most, s->n_embd, kv, 1);
+        put_matrix(b, BLK("attn_v"), sensitive, s->n_embd, kv, 1);
+        put_norm(b, BLK("attn_q_norm"), s->d_head);
+        put_norm(b, BLK("attn_k_norm"), s->d_head);
+        put_matrix(b, BLK("attn_output"), m->most, q, s->n_embd, 1);
+        put_norm(b, BLK("ffn_norm"), s->n_embd);
+        if (s->n_expert) {
+            put_matrix(b, BLK("ffn_gate_inp"), KER_F32, s->n_embd, s->n_expert, 1);
+            put_matrix(b, BLK("ffn_gate_exps"), m->most, s->n_embd, s->n_ff_exp, s->n_expert);
+            put_matrix(b, BLK("ffn_up_exps"), m->most, s->n_embd, s->n_ff_exp, s->n_expert);
+            put_matrix(b, BLK("ffn_down_exps"), sensitive, s->n_ff_exp, s->n_embd, s->n_expert);
+        } else {
+            put_matrix(b, BLK("ffn_gate"), m->most, s->n_embd, s->n_ff, 1);
+            put_matrix(b, BLK("ffn_up"), m->most, s->n_embd, s->n_ff, 1);
+            put_matrix(b, BLK("ffn_down"), sensitive, s->n_ff, s->n_embd, 1);
+        }
+    }
+#undef BLK
+}
+
+int eng_synth(const char *arch, const char *like, const char *type, int n_layer, uint64_t seed, const char *out,
+              void (*progress)(void *user, uint64_t done, uint64_t total), void *user, char *err)
+{
+    const shape *s = NULL;
+    const mix *m = NULL;
+    q_buf known = {0};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        if (strcmp(shapes[i].like, like) == 0 && strcmp(shapes[i].arch, arch) == 0) s = &shapes[i];
+        q_buf_printf(&known, "%s%s (%s)", i ? ", " : "", shapes[i].like, shapes[i].arch);
+    }
+    int rc = s ? Q_OK : q_fail(err, Q_RANGE, _("no shapes of %s with the architecture %s; known are %s"), like, arch, known.p);
+    q_buf_clear(&known);
+    for (size_t i = 0; i < sizeof mixes / sizeof *mixes; i++) {
+        if (strcmp(mixes[i].name, type) == 0) m = &mixes[i];
+        q_buf_printf(&known, "%s%s", i ? ", " : "", mixes[i].name);
+    }
+    if (rc == Q_OK && !m) rc = q_fail(err, Q_RANGE, _("no type mix called %s; known are %s"), type, known.p);
+    q_buf_free(&known);
+    if (rc) return rc;
+    if (n_layer < 0 || n_layer > s->n_layer)
+        return q_fail(err, Q_RANGE, _("%s has %d layers; give 1 to %d, or 0 for all"), like, s->n_layer, s->n_layer);
+    if (n_layer == 0) n_layer = s->n_layer;
+
+    builder b = {.w = gguf_writer_new(), .seed = seed};
+    put_meta(b.w, s, m, n_layer);
+    put_tensors(&b, s, m, n_layer);
+    rc = gguf_write(b.w, out, progress, user, err);
+    gguf_writer_free(b.w);
+    for (size_t i = 0; i < b.n; i++) free(b.plan[i]);
+    free(b.plan);
+    return rc;
+}

@@ -1,0 +1,147 @@
+/* engine/model/brief: reads the header of a model file into a few numbers and words. See brief.h. */
+#include "engine/model/brief.h"
+#include "engine/models.h"
+#include "engine/run/arch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* llama.cpp include/llama.h, enum llama_ftype. */
+static const struct { uint64_t id; const char *name; } file_types[] = {
+    {0, "F32"}, {1, "F16"}, {2, "Q4_0"}, {3, "Q4_1"}, {7, "Q8_0"}, {8, "Q5_0"}, {9, "Q5_1"}, {10, "Q2_K"}, {11, "Q3_K_S"},
+    {12, "Q3_K_M"}, {13, "Q3_K_L"}, {14, "Q4_K_S"}, {15, "Q4_K_M"}, {16, "Q5_K_S"}, {17, "Q5_K_M"}, {18, "Q6_K"},
+    {25, "IQ4_NL"}, {30, "IQ4_XS"}, {32, "BF16"},
+};
+
+char *brief_text(const char *p, size_t n, size_t max)
+{
+    char *s = q_utf8_clean(p, n < max ? n : q_utf8_whole(p, max));
+    for (char *c = s; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f) *c = ' ';
+    /* C1 controls (U+0080..U+009F) drive some terminals too. */
+    for (char *c = s; *c; c++)
+        if ((unsigned char)c[0] == 0xc2 && (unsigned char)c[1] >= 0x80 && (unsigned char)c[1] <= 0x9f) c[0] = c[1] = ' ';
+    return s;
+}
+
+static char *text_of(const gguf_file *f, const char *key)
+{
+    gguf_str s;
+    return gguf_string(f, key, &s) ? brief_text(s.p, s.n, 200) : q_strdup("");
+}
+
+static uint64_t number_of(const gguf_file *f, const brief *b, const char *key)
+{
+    char *full = q_printf("%s.%s", b->arch, key);
+    uint64_t v = 0;
+    double first;
+    if (!gguf_u64(f, full, &v)) {          /* some families keep one value a layer */
+        const gguf_kv *kv = gguf_find(f, full);
+        if (kv && kv->type == GGUF_ARR && gguf_arr_f64(kv, 0, &first) && first >= 0 && first < 1e15) v = (uint64_t)first;
+    }
+    free(full);
+    return v;
+}
+
+static double real_of(const gguf_file *f, const brief *b, const char *key)
+{
+    char *full = q_printf("%s.%s", b->arch, key);
+    double v = 0;
+    if (!gguf_f64(f, full, &v)) v = 0;
+    free(full);
+    return v;
+}
+
+static bool routed(const gguf_tensor *t) { return t->name.n > 12 && memmem(t->name.p, t->name.n, "_exps.", 6) != NULL; }
+
+static void read_tensors(const gguf_file *f, brief *b)
+{
+    uint64_t by_type[KER_TYPE_LIMIT] = {0}, experts = 0;
+    int best = KER_F32;
+    for (int i = 0; i < gguf_n_tensors(f); i++) {
+        const gguf_tensor *t = gguf_tensor_at(f, i);
+        uint64_t n = (uint64_t)t->ne[0] * (uint64_t)t->ne[1] * (uint64_t)t->ne[2] * (uint64_t)t->ne[3];
+        b->params += n;
+        b->tensor_bytes += t->bytes;
+        if (t->bytes > b->largest) b->largest = t->bytes;
+        if (routed(t)) {
+            experts += n;
+            b->n_moe_layer += memmem(t->name.p, t->name.n, "ffn_down_exps", 13) != NULL;
+        }
+        if (t->type >= 0 && t->type < KER_TYPE_LIMIT && (by_type[t->type] += t->bytes) > by_type[best]) best = t->type;
+    }
+    b->active = b->params - experts;
+    if (b->n_expert) b->active += experts / b->n_expert * b->n_used;
+    free(b->quant);
+    const ker_type *k = ker_type_get(best);
+    const char *name = k && k->name && b->params ? k->name : "";
+    uint64_t id;
+    if (gguf_u64(f, "general.file_type", &id))
+        for (size_t i = 0; i < sizeof file_types / sizeof *file_types; i++)
+            if (file_types[i].id == id) name = file_types[i].name;
+    b->quant = q_strdup(name);
+}
+
+void brief_read(const gguf_file *f, brief *b)
+{
+    *b = (brief){.name = text_of(f, "general.name"), .arch = text_of(f, "general.architecture"), .quant = q_strdup("")};
+    b->pre = text_of(f, "tokenizer.ggml.pre");
+    const struct { const char *key; uint64_t *out; } counts[] = {
+        {"block_count", &b->n_layer}, {"embedding_length", &b->n_embd}, {"attention.head_count", &b->n_head},
+        {"attention.head_count_kv", &b->n_kv}, {"attention.key_length", &b->head_dim}, {"context_length", &b->n_ctx},
+        {"feed_forward_length", &b->n_ff}, {"expert_count", &b->n_expert}, {"expert_used_count", &b->n_used},
+        {"expert_feed_forward_length", &b->n_ff_exp},
+    };
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) *counts[i].out = number_of(f, b, counts[i].key);
+    if (!b->head_dim && b->n_head) b->head_dim = b->n_embd / b->n_head;
+    if (!b->n_kv) b->n_kv = b->n_head;
+    b->rope_theta = real_of(f, b, "rope.freq_base");
+    b->norm_eps = real_of(f, b, "attention.layer_norm_rms_epsilon");
+    const gguf_kv *tokens = gguf_find(f, "tokenizer.ggml.tokens");
+    b->n_vocab = tokens && tokens->type == GGUF_ARR ? tokens->count : 0;
+    b->carved = gguf_find(f, "quorum.router_scale") != NULL;
+    b->chat = gguf_find(f, "tokenizer.chat_template") != NULL;
+    char *kind = text_of(f, "general.type");
+    b->adapter = strcmp(kind, "adapter") == 0 || strcmp(kind, "mmproj") == 0 || strcmp(b->arch, "clip") == 0 ||
+                 strcmp(b->arch, "carve") == 0;
+    free(kind);
+    read_tensors(f, b);
+
+    if (b->adapter) b->problem = q_strdup(_("this is an addition to a model, not a model: give the model's own file"));
+    else if (!b->params) b->problem = q_strdup(_("the file holds a vocabulary and no weights: it can be used with tokenize only"));
+    else if (!arch_find(b->arch, strlen(b->arch))) {
+        char *known = arch_known();
+        b->problem = q_printf(_("the architecture \"%s\" is not known; known are %s"), b->arch, known);
+        free(known);
+    }
+}
+
+uint64_t brief_memory(const brief *b)
+{
+    enum { CELLS = 2048 };
+    uint64_t cells = b->n_ctx && b->n_ctx < CELLS ? b->n_ctx : CELLS, cell;
+    /* K and V, two bytes a number; a file may claim anything, so saturate. */
+    if (__builtin_mul_overflow(b->n_layer, b->n_kv, &cell) || __builtin_mul_overflow(cell, b->head_dim, &cell) ||
+        __builtin_mul_overflow(cell, 4 * cells, &cell) || __builtin_add_overflow(cell, b->tensor_bytes, &cell)) return UINT64_MAX;
+    return cell;
+}
+
+void brief_free(brief *b)
+{
+    free(b->name);
+    free(b->arch);
+    free(b->quant);
+    free(b->pre);
+    free(b->problem);
+    *b = (brief){0};
+}
+
+bool eng_file_whole(const char *path)
+{
+    char err[Q_ERRLEN];
+    gguf_file *f = NULL;
+    bool ok = gguf_open(path, &f, err) == Q_OK && gguf_n_tensors(f) > 0;
+    gguf_close(f);
+    return ok;
+}

@@ -1,0 +1,27 @@
+/* engine/model/brief: what the header of a model file says, without opening it as a model: for `model info` and
+ * for lists of models. Owns its strings; any thread. It never reads a weight and trusts nothing it prints:
+ * text from a file comes out as valid UTF-8 without control characters. Private to engine. */
+#ifndef QUORUM_BRIEF_H
+#define QUORUM_BRIEF_H
+
+#include "engine/file/gguf.h"
+
+typedef struct brief {
+    char *name, *arch, *quant, *pre;   /* "" where the file does not say               */
+    char *problem;                     /* NULL, or why quorum cannot run it            */
+    uint64_t params, active;           /* active: with the file's own number of experts */
+    uint64_t tensor_bytes, largest;
+    uint64_t n_layer, n_embd, n_head, n_kv, head_dim, n_ctx, n_vocab, n_ff;
+    uint64_t n_expert, n_used, n_ff_exp, n_moe_layer;
+    double rope_theta, norm_eps;       /* 0: not said */
+    bool carved, chat, adapter;        /* adapter: LoRA, vision part, recipe: no model */
+} brief;
+
+void brief_read(const gguf_file *f, brief *out);
+void brief_free(brief *);
+/* n bytes of a file as text that a terminal can show; malloc'ed. */
+char *brief_text(const char *p, size_t n, size_t max);
+/* Memory that running it takes at the least: the weights and a cache of a few thousand cells. */
+uint64_t brief_memory(const brief *);
+
+#endif

@@ -1,0 +1,171 @@
+/* engine/model/describe: what `quorum model info` shows of a file, as text or JSON: the brief, the tensors by
+ * type, the metadata. Any thread; owns nothing. It never opens the file as a model and never fails because
+ * quorum could not run it: it says so. */
+#include "engine/model/brief.h"
+#include "engine/models.h"
+#include "kernels/kernels.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct by_type { uint64_t tensors, bytes; } by_type;
+
+static void count_types(const gguf_file *f, by_type out[KER_TYPE_LIMIT])
+{
+    for (int i = 0; i < gguf_n_tensors(f); i++) {
+        const gguf_tensor *t = gguf_tensor_at(f, i);
+        if (t->type < 0 || t->type >= KER_TYPE_LIMIT) continue;
+        out[t->type].tensors++;
+        out[t->type].bytes += t->bytes;
+    }
+}
+
+/* A metadata value in a few words; malloc'ed. */
+static char *value_text(const gguf_file *f, const gguf_kv *kv)
+{
+    char *key = q_strndup(kv->key.p, kv->key.n);
+    gguf_str s;
+    uint64_t u;
+    double d;
+    bool b;
+    char *out;
+    if (kv->type == GGUF_ARR) out = q_printf(ngettext("[%llu value]", "[%llu values]", (unsigned long)kv->count), (unsigned long long)kv->count);
+    else if (kv->type == GGUF_STR && gguf_string(f, key, &s)) out = brief_text(s.p, s.n, 120);
+    else if (kv->type == GGUF_BOOL && gguf_bool(f, key, &b)) out = q_strdup(b ? "true" : "false");
+    else if (gguf_u64(f, key, &u)) out = q_printf("%llu", (unsigned long long)u);
+    else if (gguf_f64(f, key, &d)) out = q_printf("%.9g", d);
+    else out = q_strdup("?");
+    free(key);
+    return out;
+}
+
+static char *count_words(uint64_t n)
+{
+    if (n >= 1000000000) return q_printf("%.2f B", (double)n / 1e9);
+    if (n >= 1000000) return q_printf("%.1f M", (double)n / 1e6);
+    return q_printf("%llu", (unsigned long long)n);
+}
+
+static void row(q_buf *out, const char *label, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void row(q_buf *out, const char *label, const char *fmt, ...)
+{
+    va_list ap;
+    char *v = NULL;
+    va_start(ap, fmt);
+    int n = vasprintf(&v, fmt, ap);
+    va_end(ap);
+    int width = 0;                      /* of the label in characters: translations are not ASCII */
+    for (const char *c = label; *c; c++) width += ((unsigned char)*c & 0xc0) != 0x80;
+    q_buf_printf(out, "%s%*s%s\n", label, width < 14 ? 14 - width : 1, "", n < 0 ? "" : v);
+    if (n >= 0) free(v);
+}
+
+static void as_text(const gguf_file *f, const brief *b, q_buf *out)
+{
+    char w1[32], w2[32], *all = count_words(b->params), *active = count_words(b->active);
+    row(out, _("name"), "%s", *b->name ? b->name : "-");
+    row(out, _("file"), "%s (%s)", gguf_path(f), q_bytes_words(gguf_size(f), w1));
+    row(out, _("architecture"), "%s%s", b->arch, b->carved ? _(" (carved from a dense model)") : "");
+    if (*b->quant) row(out, _("type"), "%s", b->quant);
+    if (b->active < b->params) row(out, _("parameters"), _("%s, %s active per token"), all, active);
+    else row(out, _("parameters"), "%s", all);
+    if (b->n_layer && b->n_moe_layer)
+        row(out, _("layers"), _("%llu, %llu of them routed"), (unsigned long long)b->n_layer, (unsigned long long)b->n_moe_layer);
+    else if (b->n_layer) row(out, _("layers"), "%llu", (unsigned long long)b->n_layer);
+    if (b->n_embd)
+        row(out, _("width"), _("%llu; %llu heads of %llu, %llu for keys and values"), (unsigned long long)b->n_embd,
+            (unsigned long long)b->n_head, (unsigned long long)b->head_dim, (unsigned long long)b->n_kv);
+    if (b->n_expert)
+        row(out, _("experts"), _("%llu a layer, %llu used per token, %llu neurons each"), (unsigned long long)b->n_expert,
+            (unsigned long long)b->n_used, (unsigned long long)b->n_ff_exp);
+    else if (b->n_ff) row(out, _("experts"), _("none: dense, %llu neurons a layer"), (unsigned long long)b->n_ff);
+    if (b->n_ctx) row(out, _("context"), _("%llu tokens"), (unsigned long long)b->n_ctx);
+    if (b->n_vocab) row(out, _("vocabulary"), _("%llu tokens, pre-tokeniser %s"), (unsigned long long)b->n_vocab, *b->pre ? b->pre : "-");
+    row(out, _("template"), "%s", b->chat ? _("chat") : _("none"));
+    if (b->params) row(out, _("memory"), _("%s needed, %s free"), q_bytes_words(brief_memory(b), w1), q_bytes_words(q_mem_available(), w2));
+    row(out, _("runs here"), "%s", b->problem ? b->problem : brief_memory(b) > q_mem_available() ? _("no: too little free memory") : _("yes"));
+    free(all);
+    free(active);
+
+    by_type types[KER_TYPE_LIMIT] = {{0}};
+    count_types(f, types);
+    q_buf_printf(out, "\n%s\n", _("tensors"));
+    for (int i = 0; i < KER_TYPE_LIMIT; i++)
+        if (types[i].tensors)
+            q_buf_printf(out, "  %-8s %6llu  %s\n", ker_type_get(i)->name, (unsigned long long)types[i].tensors, q_bytes_words(types[i].bytes, w1));
+    q_buf_printf(out, "\n%s\n", _("metadata"));
+    for (int i = 0; i < gguf_n_kv(f); i++) {
+        const gguf_kv *kv = gguf_kv_at(f, i);
+        char *key = brief_text(kv->key.p, kv->key.n, 100), *v = value_text(f, kv);
+        q_buf_printf(out, "  %-44s %s\n", key, v);
+        free(key);
+        free(v);
+    }
+}
+
+static void as_json(const gguf_file *f, const brief *b, q_buf *out)
+{
+    cJSON *j = cJSON_CreateObject(), *t = cJSON_CreateObject(), *m = cJSON_CreateObject();
+    cJSON_AddStringToObject(j, "path", gguf_path(f));
+    const struct { const char *key, *v; } words[] = {{"name", b->name}, {"architecture", b->arch}, {"type", b->quant}, {"pre", b->pre}};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) cJSON_AddStringToObject(j, words[i].key, words[i].v);
+    const struct { const char *key; uint64_t v; } counts[] = {
+        {"file_bytes", gguf_size(f)}, {"parameters", b->params}, {"active_parameters", b->active}, {"layers", b->n_layer},
+        {"routed_layers", b->n_moe_layer}, {"width", b->n_embd}, {"heads", b->n_head}, {"kv_heads", b->n_kv}, {"head_dim", b->head_dim},
+        {"experts", b->n_expert}, {"experts_used", b->n_used}, {"expert_neurons", b->n_ff_exp}, {"neurons", b->n_ff},
+        {"context", b->n_ctx}, {"vocabulary", b->n_vocab}, {"memory_needed", brief_memory(b)}, {"memory_free", q_mem_available()},
+    };
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) cJSON_AddNumberToObject(j, counts[i].key, (double)counts[i].v);
+    cJSON_AddNumberToObject(j, "rope_theta", b->rope_theta);
+    cJSON_AddNumberToObject(j, "norm_eps", b->norm_eps);
+    cJSON_AddBoolToObject(j, "carved", b->carved);
+    cJSON_AddBoolToObject(j, "chat_template", b->chat);
+    if (b->problem) cJSON_AddStringToObject(j, "problem", b->problem);
+    else cJSON_AddNullToObject(j, "problem");
+    by_type types[KER_TYPE_LIMIT] = {{0}};
+    count_types(f, types);
+    for (int i = 0; i < KER_TYPE_LIMIT; i++) {
+        if (!types[i].tensors) continue;
+        cJSON *one = cJSON_AddObjectToObject(t, ker_type_get(i)->name);
+        cJSON_AddNumberToObject(one, "tensors", (double)types[i].tensors);
+        cJSON_AddNumberToObject(one, "bytes", (double)types[i].bytes);
+    }
+    cJSON_AddItemToObject(j, "tensor_types", t);
+    for (int i = 0; i < gguf_n_kv(f); i++) {
+        const gguf_kv *kv = gguf_kv_at(f, i);
+        char *key = brief_text(kv->key.p, kv->key.n, 200), *raw = q_strndup(kv->key.p, kv->key.n), *v;
+        double d;
+        bool yes;
+        if (kv->type == GGUF_ARR) cJSON_AddNumberToObject(cJSON_AddObjectToObject(m, key), "count", (double)kv->count);
+        else if (gguf_bool(f, raw, &yes) && kv->type == GGUF_BOOL) cJSON_AddBoolToObject(m, key, yes);
+        else if (kv->type != GGUF_STR && gguf_f64(f, raw, &d)) cJSON_AddNumberToObject(m, key, d);
+        else {
+            cJSON_AddStringToObject(m, key, v = value_text(f, kv));
+            free(v);
+        }
+        free(key);
+        free(raw);
+    }
+    cJSON_AddItemToObject(j, "metadata", m);
+    char *s = cJSON_Print(j);
+    q_buf_puts(out, s ? s : "{}");
+    q_buf_putc(out, '\n');
+    cJSON_free(s);
+    cJSON_Delete(j);
+}
+
+int eng_describe(const char *path, bool json, q_buf *out, char *err)
+{
+    gguf_file *f = NULL;
+    int rc = gguf_open(path, &f, err);
+    if (rc) return rc;
+    brief b;
+    brief_read(f, &b);
+    if (json) as_json(f, &b, out);
+    else as_text(f, &b, out);
+    brief_free(&b);
+    gguf_close(f);
+    return Q_OK;
+}

@@ -1,0 +1,49 @@
+/* engine/run/arch: the architectures that are known, as rows of data: what their files call things and how
+ * one forward pass differs between them. Constant tables, any thread; private to engine.
+ * It never reads a file and holds no arithmetic. */
+#ifndef QUORUM_ARCH_H
+#define QUORUM_ARCH_H
+
+#include "base/base.h"
+#include "kernels/kernels.h"
+
+enum arch_need { ARCH_NO, ARCH_MAY, ARCH_MUST };
+
+typedef struct arch {
+    const char *name;                  /* general.architecture, and the prefix of its keys            */
+    bool rope_half;                    /* rotated pairs are (i, i + d/2); else adjacent               */
+    enum arch_need qkv_bias, qk_norm;
+    enum arch_need experts;            /* ARCH_MAY: routed when the file has expert_count > 0         */
+    enum arch_need shared;             /* a shared expert beside the routed ones                      */
+    bool shared_gated;                 /* ... times the sigmoid of its own router (qwen2moe)          */
+    enum arch_need select_bias;        /* exp_probs_b                                                 */
+    enum ker_gate gate;                /* unless the file's expert_gating_func says otherwise         */
+    bool renorm;                       /* unless the file's expert_weights_norm says otherwise        */
+    const char *ffn_norm;              /* the tensor before the feed-forward part                     */
+    const char *family;                /* sampling defaults, see arch_sampling                        */
+} arch;
+
+const arch *arch_find(const char *name, size_t n);     /* NULL when unknown */
+char *arch_known(void);                                /* "qwen3moe, qwen3, ..."; malloc'ed */
+
+/* A dimension of a weight, in the words of ker_model. */
+enum arch_dim { DIM_1, DIM_EMBD, DIM_VOCAB, DIM_Q, DIM_KV, DIM_HEAD, DIM_FF, DIM_EXPERT, DIM_FF_EXP, DIM_FF_SH };
+/* Where a role occurs. */
+enum arch_place { PLACE_MODEL, PLACE_LAYER, PLACE_DENSE, PLACE_MOE };
+
+typedef struct arch_tensor {
+    enum ker_role role;
+    const char *name;                  /* after "blk.N." for layers; FFN_NORM's comes from the row    */
+    enum arch_place place;
+    int n_dims;
+    enum arch_dim ne[3];
+} arch_tensor;
+
+const arch_tensor *arch_tensors(int *n);
+enum arch_need arch_needs(const arch *a, enum ker_role role);
+
+/* What the makers of a family advise; the file's general.sampling.* keys come first. */
+typedef struct arch_sampling { const char *family; double temperature, top_k, top_p, min_p, repeat_penalty; } arch_sampling;
+const arch_sampling *arch_sampling_of(const char *family);
+
+#endif

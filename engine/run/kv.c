@@ -1,0 +1,219 @@
+/* engine/run/kv: the page pool behind kv.h. A page knows its place in a timeline, the chain before its first cell,
+ * and each cell's token, chain and configuration; that is enough to find it again for any branch.
+ * Single-threaded, like the session that owns it. It never looks at numbers inside a page. */
+#include "engine/run/kv.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct page {
+    int refs;                          /* lines that hold it                                  */
+    int index;                         /* which page of a timeline it is                      */
+    int n;                             /* cells that are evaluated                            */
+    uint64_t prev;                     /* chain before the first cell                         */
+    uint64_t used;                     /* the pool's clock when it was last held              */
+    int32_t token[KER_PAGE];
+    uint64_t chain[KER_PAGE], config[KER_PAGE];
+} page;
+
+struct kv_pool {
+    const ker_backend *be;
+    ker_kv *kv;
+    page *pages;
+    int n;
+    uint64_t clock;
+};
+
+int kv_pool_new(const ker_backend *be, ker_dev *dev, enum ker_kv_type type, int n_page, kv_pool **out, char *err)
+{
+    kv_pool *p = q_alloc(sizeof *p);
+    p->be = be;
+    p->n = n_page;
+    p->pages = calloc((size_t)n_page, sizeof *p->pages);
+    int rc = p->pages ? be->kv_new(dev, type, n_page, &p->kv, err)
+                      : q_fail(err, Q_NOMEM, _("no memory for the cache's list of %d pages: lower context.length"), n_page);
+    if (rc) {
+        free(p->pages);
+        free(p);
+        return rc;
+    }
+    *out = p;
+    return 0;
+}
+
+void kv_pool_free(kv_pool *p)
+{
+    if (!p)
+        return;
+    p->be->kv_free(p->kv);
+    free(p->pages);
+    free(p);
+}
+
+ker_kv *kv_pool_kv(kv_pool *p) { return p->kv; }
+
+uint64_t kv_chain(uint64_t prev, int32_t token, int pos, uint64_t config, uint64_t forced)
+{
+    uint64_t h = q_mix64(prev, ((uint64_t)(uint32_t)token << 32) | (uint32_t)pos);
+    h = q_mix64(h, config);
+    return forced ? q_mix64(h, forced) : h;
+}
+
+static void hold(kv_pool *p, int id)
+{
+    p->pages[id].refs++;
+    p->pages[id].used = ++p->clock;
+}
+
+/* The last page is the first to be evicted: earlier ones serve more branches. */
+static void drop_pages(kv_pool *p, const int32_t *ids, int n)
+{
+    for (int i = n - 1; i >= 0; i--) {
+        assert(p->pages[ids[i]].refs > 0);
+        p->pages[ids[i]].refs--;
+        p->pages[ids[i]].used = ++p->clock;
+    }
+}
+
+static int take(kv_pool *p)
+{
+    int best = -1;
+    for (int i = 0; i < p->n; i++)
+        if (p->pages[i].refs == 0 && (best < 0 || p->pages[i].used < p->pages[best].used))
+            best = i;
+    if (best >= 0) {
+        p->pages[best].n = 0;
+        hold(p, best);
+    }
+    return best;
+}
+
+static void line_push(kv_line *l, int id)
+{
+    if (l->n_page == l->cap) {
+        l->cap = l->cap ? 2 * l->cap : 16;
+        l->page = q_realloc(l->page, sizeof *l->page * (size_t)l->cap);
+    }
+    l->page[l->n_page++] = id;
+}
+
+/* How many of tokens[0..n) page g holds from its first cell on, under the policy. */
+static int match(const page *g, const int32_t *tokens, int n, int pos, uint64_t config, enum eng_policy policy, int *of_config)
+{
+    uint64_t chain = g->prev;
+    int len = 0, max = n < g->n ? n : g->n;
+    *of_config = 0;
+    while (len < max && g->token[len] == tokens[len]) {
+        chain = kv_chain(chain, tokens[len], pos + len, config, 0);
+        if (policy == ENG_RECOMPUTE && g->chain[len] != chain)
+            break;
+        *of_config += g->config[len] == config;
+        len++;
+    }
+    return len;
+}
+
+int kv_reuse(kv_pool *p, kv_line *line, const int32_t *tokens, int n, uint64_t seed, uint64_t config, enum eng_policy policy)
+{
+    kv_line next = { 0 };
+    uint64_t chain = seed;
+    bool own = true;                   /* so far the new line is a prefix of the old one */
+    for (int at = 0; at < n; at += KER_PAGE) {
+        int best = -1, best_len = 0, best_rank = 0, index = at / KER_PAGE;
+        int mine = own && index < line->n_page ? line->page[index] : -1;
+        for (int i = 0; i < p->n; i++) {
+            const page *g = &p->pages[i];
+            int of_config;
+            if (g->n == 0 || g->index != index || g->prev != chain)
+                continue;
+            int len = match(g, tokens + at, n - at < KER_PAGE ? n - at : KER_PAGE, at, config, policy, &of_config);
+            int rank = i == mine ? KER_PAGE + 1 : of_config;
+            if (len > best_len || (len == best_len && len > 0 && rank > best_rank)) {
+                best = i;
+                best_len = len;
+                best_rank = rank;
+            }
+        }
+        if (best < 0)
+            break;
+        own = own && best == mine;
+        line_push(&next, best);
+        hold(p, best);
+        next.n = at + best_len;
+        chain = p->pages[best].chain[best_len - 1];
+        if (best_len < KER_PAGE)
+            break;
+    }
+    drop_pages(p, line->page, line->n_page);
+    free(line->page);
+    *line = next;
+    return line->n;
+}
+
+int kv_extend(kv_pool *p, kv_line *line, int count)
+{
+    int part = line->n % KER_PAGE, need = (line->n + count + KER_PAGE - 1) / KER_PAGE;
+    if (part && count > 0) {
+        int tail = line->n / KER_PAGE, old = line->page[tail];
+        page *g = &p->pages[old];
+        if (g->refs > 1 || g->n > part) {
+            int id = take(p);
+            if (id < 0)
+                return Q_NOMEM;
+            p->be->kv_copy(p->kv, id, old, part);
+            page *c = &p->pages[id];
+            int refs = c->refs;
+            uint64_t used = c->used;
+            *c = *g;
+            c->refs = refs;
+            c->used = used;
+            c->n = part;
+            line->page[tail] = id;
+            drop_pages(p, &(int32_t){ old }, 1);
+        }
+    }
+    while (line->n_page < need) {
+        int id = take(p);
+        if (id < 0)
+            return Q_NOMEM;
+        p->pages[id].index = line->n_page;
+        line_push(line, id);
+    }
+    return 0;
+}
+
+void kv_commit(kv_pool *p, kv_line *line, const int32_t *tokens, int count, uint64_t seed, uint64_t config, const uint64_t *forced)
+{
+    uint64_t chain = line->n ? kv_cell_chain(p, line, line->n - 1) : seed;
+    for (int i = 0; i < count; i++, line->n++) {
+        page *g = &p->pages[line->page[line->n / KER_PAGE]];
+        int at = line->n % KER_PAGE;
+        assert(g->n == at && g->refs == 1);
+        if (at == 0)
+            g->prev = chain;
+        chain = kv_chain(chain, tokens[i], line->n, config, forced ? forced[i] : 0);
+        g->token[at] = tokens[i];
+        g->chain[at] = chain;
+        g->config[at] = config;
+        g->n = at + 1;
+    }
+}
+
+void kv_release(kv_pool *p, kv_line *line)
+{
+    if (p)
+        drop_pages(p, line->page, line->n_page);
+    free(line->page);
+    *line = (kv_line){ 0 };
+}
+
+uint64_t kv_cell_config(const kv_pool *p, const kv_line *l, int cell)
+{
+    return p->pages[l->page[cell / KER_PAGE]].config[cell % KER_PAGE];
+}
+
+uint64_t kv_cell_chain(const kv_pool *p, const kv_line *l, int cell)
+{
+    return p->pages[l->page[cell / KER_PAGE]].chain[cell % KER_PAGE];
+}

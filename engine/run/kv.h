@@ -1,0 +1,39 @@
+/* engine/run/kv: pages of cached cells with their provenance, and timelines made of them. Owns the backend's
+ * KV memory and the only reference count of the project. Belongs to a session's thread; private to engine.
+ * It never evaluates anything and never shifts a cell: a cell stays where its position put it. */
+#ifndef QUORUM_KV_H
+#define QUORUM_KV_H
+
+#include "engine/engine.h"
+#include "kernels/kernels.h"
+
+typedef struct kv_pool kv_pool;
+
+/* A timeline: cells 0..n-1 in pages of KER_PAGE. Pages before the last are full. */
+typedef struct kv_line { int32_t *page; int n_page, cap; int n; } kv_line;
+
+int kv_pool_new(const ker_backend *be, ker_dev *dev, enum ker_kv_type type, int n_page, kv_pool **out, char *err);
+void kv_pool_free(kv_pool *);
+ker_kv *kv_pool_kv(kv_pool *);
+
+/* chain_i = hash(chain_{i-1}, token, position, configuration, forced routing). forced 0 = none. */
+uint64_t kv_chain(uint64_t prev, int32_t token, int pos, uint64_t config, uint64_t forced);
+
+/* Makes line the longest cached run of tokens[0..n) that starts from `seed` (a hash of what all cells of a
+ * timeline must share: the position knobs) and keeps line's own cells where they serve as well as others.
+ * ENG_CONTINUE: cells of equal tokens; ENG_RECOMPUTE: only cells whose chain is that of evaluating under
+ * `config`. Returns line->n. Every reuse of cells goes through here. */
+int kv_reuse(kv_pool *, kv_line *line, const int32_t *tokens, int n, uint64_t seed, uint64_t config, enum eng_policy policy);
+
+/* Pages for `count` more cells, writable by this line alone: a shared or half-used last page is copied first.
+ * Q_NOMEM when every page is in use. */
+int kv_extend(kv_pool *, kv_line *line, int count);
+/* The `count` cells after line->n hold evaluated tokens now. forced: a hash a cell, or NULL. */
+void kv_commit(kv_pool *, kv_line *line, const int32_t *tokens, int count, uint64_t seed, uint64_t config, const uint64_t *forced);
+/* Lets all pages go; they stay findable until they are needed for something else. */
+void kv_release(kv_pool *, kv_line *line);
+
+uint64_t kv_cell_config(const kv_pool *, const kv_line *, int cell);
+uint64_t kv_cell_chain(const kv_pool *, const kv_line *, int cell);
+
+#endif

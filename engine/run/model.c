@@ -1,0 +1,525 @@
+/* engine/run/model: opens a model: reads the description from the file's keys, checks each tensor's shape and
+ * type, asks whether it fits in memory before anything is allocated, and hands the weights to the backend.
+ * Owns the eng_model and all it points to. Opening belongs to one thread; afterwards it is read only. */
+#include "engine/run/model.h"
+#include "engine/run/config.h"
+#include "engine/text/vocab.h"
+
+#include <math.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- keys ---- */
+static bool key_f64(const eng_model *m, const char *suffix, double *out)
+{
+    char key[128];
+    snprintf(key, sizeof key, "%s.%s", m->arch->name, suffix);
+    return gguf_f64(m->file, key, out);
+}
+
+static double key_or(const eng_model *m, const char *suffix, double otherwise)
+{
+    double x;
+    return key_f64(m, suffix, &x) ? x : otherwise;
+}
+
+/* A whole number in [lo, hi]; `otherwise` < 0 means that the key must be there. Some files give one value a
+ * layer as an array (head counts): taken when all are equal. */
+static int key_int(const eng_model *m, const char *suffix, double otherwise, double lo, double hi, int *out, char *err)
+{
+    char key[128];
+    double x = otherwise, y;
+    snprintf(key, sizeof key, "%s.%s", m->arch->name, suffix);
+    const gguf_kv *kv = gguf_find(m->file, key);
+    if (kv && kv->type == GGUF_ARR && kv->count > 0 && gguf_arr_f64(kv, 0, &x)) {
+        for (uint64_t i = 1; i < kv->count; i++)
+            if (!gguf_arr_f64(kv, i, &y) || y != x)
+                return q_fail(err, Q_FORMAT, _("%s: %s differs from layer to layer, which this engine does not run"), m->path, key);
+    } else if (kv && !gguf_f64(m->file, key, &x)) {
+        return q_fail(err, Q_FORMAT, _("%s: %s is not a number"), m->path, key);
+    }
+    if (!kv && otherwise < 0)
+        return q_fail(err, Q_FORMAT, _("%s: the key %s is missing: the file is not a complete model"), m->path, key);
+    if (!(x >= lo && x <= hi) || x != floor(x))
+        return q_fail(err, Q_FORMAT, _("%s: %s is %g, expected a whole number from %.0f to %.0f"), m->path, key, x, lo, hi);
+    *out = (int)x;
+    return 0;
+}
+
+/* ---- description ---- */
+static int read_shape(eng_model *m, char *err)
+{
+    const arch *a = m->arch;
+    ker_model *k = &m->ker;
+    int n_layer, next_n, leading = 0, n_ff = 0, used = 0, ctx;
+    int rc = 0;
+#define KEY(suffix, otherwise, lo, hi, out) if ((rc = key_int(m, suffix, otherwise, lo, hi, out, err))) return rc
+    KEY("block_count", -1, 1, 1000, &n_layer);
+    KEY("nextn_predict_layers", 0, 0, n_layer - 1, &next_n);       /* trained beside the model, not part of a pass */
+    k->n_layer = n_layer - next_n;
+    KEY("embedding_length", -1, 1, 1 << 20, &k->n_embd);
+    KEY("attention.head_count", -1, 1, 4096, &k->n_head);
+    KEY("attention.head_count_kv", k->n_head, 1, k->n_head, &k->n_kv_head);
+    if (k->n_head % k->n_kv_head)
+        return q_fail(err, Q_FORMAT, _("%s: %d heads cannot share %d key-value heads"), m->path, k->n_head, k->n_kv_head);
+    KEY("attention.key_length", k->n_embd / k->n_head, 1, 4096, &k->head_dim);
+    int value_length;
+    KEY("attention.value_length", k->head_dim, 1, 4096, &value_length);
+    if (value_length != k->head_dim)
+        return q_fail(err, Q_FORMAT, _("%s: keys of %d and values of %d numbers: this engine runs only equal ones"), m->path, k->head_dim, value_length);
+    KEY("rope.dimension_count", k->head_dim, 2, k->head_dim, &k->rope_dim);
+    if (k->rope_dim % 2)
+        return q_fail(err, Q_FORMAT, _("%s: %d rotated dimensions: the number must be even"), m->path, k->rope_dim);
+    KEY("context_length", 2048, 1, 1 << 28, &ctx);
+    KEY("expert_count", a->experts == ARCH_MUST ? -1 : 0, a->experts == ARCH_MUST, a->experts == ARCH_NO ? 0 : 65534, &k->n_expert);
+    if (k->n_expert > 0) {
+        KEY("expert_used_count", -1, 1, k->n_expert, &used);
+        KEY("leading_dense_block_count", 0, 0, k->n_layer, &leading);
+        KEY("expert_feed_forward_length", a->experts == ARCH_MAY ? 0 : -1, 0, 1 << 24, &k->n_ff_exp);
+    }
+    KEY("feed_forward_length", k->n_expert > 0 && leading == 0 ? 0 : -1, 0, 1 << 24, &n_ff);
+    if (k->n_expert > 0 && k->n_ff_exp == 0)
+        k->n_ff_exp = n_ff;                                        /* Mixtral's files keep the width there */
+    if (k->n_expert > 0 && a->shared != ARCH_NO) {
+        int count;
+        char name[64];
+        KEY("expert_shared_count", 1, 0, 65535, &count);
+        /* Early qwen2moe files leave the key out: then the tensor says it. */
+        snprintf(name, sizeof name, "blk.%d.ffn_gate_shexp.weight", leading);
+        const gguf_tensor *t = gguf_tensor_find(m->file, name);
+        KEY("expert_shared_feed_forward_length", t ? (double)t->ne[1] : (double)count * k->n_ff_exp, 0, 1 << 24, &k->n_ff_sh);
+    }
+    int groups;
+    KEY("expert_group_count", 1, 0, 65535, &groups);
+    if (groups > 1)
+        return q_fail(err, Q_FORMAT, _("%s: routing by groups of experts (%d groups) is not known here"), m->path, groups);
+    if ((k->n_expert == 0 || leading > 0) && n_ff == 0)
+        return q_fail(err, Q_FORMAT, _("%s: %s.feed_forward_length is 0, but there are dense layers"), m->path, a->name);
+    if (k->n_expert > 0 && leading < k->n_layer && k->n_ff_exp == 0)
+        return q_fail(err, Q_FORMAT, _("%s: %s.expert_feed_forward_length is 0"), m->path, a->name);
+#undef KEY
+    k->rope_half = a->rope_half;
+    k->gate = a->gate;
+    double x;
+    if (k->n_expert > 0 && key_f64(m, "expert_gating_func", &x)) {
+        if (x != 1 && x != 2)
+            return q_fail(err, Q_FORMAT, _("%s: gating function %g is not known: 1 (softmax) and 2 (sigmoid) are"), m->path, x);
+        k->gate = x == 2 ? KER_GATE_SIGMOID : KER_GATE_SOFTMAX;
+    }
+    char key[128];
+    snprintf(key, sizeof key, "%s.expert_weights_norm", a->name);
+    k->renorm = a->renorm;
+    gguf_bool(m->file, key, &k->renorm);
+    k->weights_scale = (float)key_or(m, "expert_weights_scale", 1);
+    if (!(k->weights_scale != 0) || !isfinite(k->weights_scale))
+        k->weights_scale = 1;
+    double scale = 0;
+    gguf_f64(m->file, "quorum.router_scale", &scale);
+    if (scale < 0 || !isfinite(scale))
+        return q_fail(err, Q_FORMAT, _("%s: quorum.router_scale is %g, expected a positive number"), m->path, scale);
+    k->router_scale = (float)scale;
+    m->layers = q_alloc(sizeof *m->layers * (size_t)k->n_layer);
+    for (int i = 0; i < k->n_layer; i++) {
+        m->layers[i].moe = k->n_expert > 0 && i >= leading;
+        m->layers[i].n_ff = m->layers[i].moe ? 0 : n_ff;
+    }
+    k->layer = m->layers;
+    m->info.n_ctx_train = ctx;
+    m->info.n_expert_used = used;
+    m->info.first_moe_layer = k->n_expert > 0 ? leading : k->n_layer;
+    m->info.n_moe_layer = k->n_layer - m->info.first_moe_layer;
+    m->info.carved = k->router_scale > 0;
+    return 0;
+}
+
+static int read_defaults(eng_model *m, char *err)
+{
+    model_defaults *d = &m->defaults;
+    static const char *const scalings[] = { "none", "linear", "yarn" };
+    char key[128];
+    gguf_str s;
+    d->norm_eps = key_or(m, "attention.layer_norm_rms_epsilon", 1e-6);
+    d->rope_theta = key_or(m, "rope.freq_base", 10000);
+    d->rope_factor = key_or(m, "rope.scaling.factor", key_or(m, "rope.scale_linear", 1));
+    d->rope_original = (int)fmin(fmax(key_or(m, "rope.scaling.original_context_length", m->info.n_ctx_train), 1), 16777216);
+    d->attn_factor = key_or(m, "rope.scaling.attn_factor", 0);
+    d->beta_fast = key_or(m, "rope.scaling.yarn_beta_fast", 32);
+    d->beta_slow = key_or(m, "rope.scaling.yarn_beta_slow", 1);
+    if (!(d->norm_eps > 0 && d->norm_eps < 10) || !(d->rope_theta >= 1.5 && d->rope_theta < 1e15))
+        return q_fail(err, Q_FORMAT, _("%s: rope base %g or norm epsilon %g is not a sensible number"), m->path, d->rope_theta, d->norm_eps);
+    snprintf(key, sizeof key, "%s.rope.scaling.type", m->arch->name);
+    d->rope_scaling = d->rope_factor != 1 ? SCALING_LINEAR : SCALING_NONE;
+    if (gguf_string(m->file, key, &s)) {
+        d->rope_scaling = -1;
+        for (int i = 0; i < 3; i++)
+            if (strlen(scalings[i]) == s.n && memcmp(scalings[i], s.p, s.n) == 0)
+                d->rope_scaling = i;
+        if (d->rope_scaling < 0)
+            return q_fail(err, Q_FORMAT, _("%s: rope scaling \"%.*s\" is not known: none, linear and yarn are"), m->path, (int)(s.n < 40 ? s.n : 40), s.p);
+    }
+    if (!(d->rope_factor >= 1 && d->rope_factor <= 1024))
+        d->rope_factor = 1;
+    const gguf_tensor *t = gguf_tensor_find(m->file, "rope_freqs.weight");
+    if (t) {
+        if (t->type != KER_F32 || t->ne[0] != m->ker.rope_dim / 2)
+            return q_fail(err, Q_FORMAT, _("%s: rope_freqs.weight must be %d numbers of F32"), m->path, m->ker.rope_dim / 2);
+        m->rope_factors = q_alloc(t->bytes);
+        memcpy(m->rope_factors, t->data, t->bytes);
+        for (int i = 0; i < m->ker.rope_dim / 2; i++)
+            if (!(m->rope_factors[i] > 0))
+                return q_fail(err, Q_FORMAT, _("%s: rope_freqs.weight holds %g: divisors must be positive"), m->path, (double)m->rope_factors[i]);
+    }
+    return 0;
+}
+
+/* ---- what people read ---- */
+typedef struct file_type { int id; const char *name; double bits; } file_type;
+/* llama.h's llama_ftype numbers; bits a weight as llama.cpp's quantize prints them for 7B to 30B models. */
+static const file_type file_types[] = {
+    { 0, "F32", 32 }, { 1, "F16", 16 }, { 32, "BF16", 16 }, { 7, "Q8_0", 8.5 }, { 18, "Q6_K", 6.57 }, { 17, "Q5_K_M", 5.7 },
+    { 16, "Q5_K_S", 5.54 }, { 9, "Q5_1", 6 }, { 8, "Q5_0", 5.5 }, { 15, "Q4_K_M", 4.85 }, { 14, "Q4_K_S", 4.58 }, { 3, "Q4_1", 5 },
+    { 2, "Q4_0", 4.55 }, { 25, "IQ4_NL", 4.5 }, { 30, "IQ4_XS", 4.25 },
+};
+
+static char *quant_name(const eng_model *m)
+{
+    uint64_t id, by_type[KER_TYPE_LIMIT] = { 0 };
+    if (gguf_u64(m->file, "general.file_type", &id))
+        for (size_t i = 0; i < sizeof file_types / sizeof *file_types; i++)
+            if ((uint64_t)file_types[i].id == id)
+                return q_strdup(file_types[i].name);
+    int best = KER_F32;
+    for (int i = 0; i < gguf_n_tensors(m->file); i++) {
+        const gguf_tensor *t = gguf_tensor_at(m->file, i);
+        if (t->type >= 0 && t->type < KER_TYPE_LIMIT)
+            by_type[t->type] += t->bytes;
+    }
+    for (int i = 0; i < KER_TYPE_LIMIT; i++)
+        if (by_type[i] > by_type[best])
+            best = i;
+    const ker_type *t = ker_type_get(best);
+    return q_strdup(t && t->name ? t->name : "?");
+}
+
+static char *file_string(const eng_model *m, const char *key, const char *otherwise)
+{
+    gguf_str s;
+    if (!gguf_string(m->file, key, &s) || s.n == 0)
+        return q_strdup(otherwise);
+    return q_utf8_clean(s.p, s.n < 200 ? s.n : 200);
+}
+
+static void describe(eng_model *m)
+{
+    const gguf_file *f = m->file;
+    const char *slash = strrchr(m->path, '/');
+    q_buf lang = { 0 };
+    m->strings[0] = file_string(m, "general.name", slash ? slash + 1 : m->path);
+    m->strings[1] = file_string(m, "general.architecture", "?");
+    m->strings[2] = quant_name(m);
+    const gguf_kv *kv = gguf_find(f, "general.languages");
+    for (uint64_t i = 0; kv && kv->type == GGUF_ARR && kv->strings && i < kv->count && i < 20; i++)
+        q_buf_printf(&lang, "%s%.*s", i ? "," : "", (int)(kv->strings[i].n < 16 ? kv->strings[i].n : 16), kv->strings[i].p);
+    m->strings[3] = q_buf_take(&lang);
+    eng_info *o = &m->info;
+    o->path = m->path;
+    o->name = m->strings[0];
+    o->arch = m->strings[1];
+    o->quant = m->strings[2];
+    o->languages = m->strings[3];
+    o->file_bytes = gguf_size(f);
+    uint64_t h = q_hash64(o->arch, strlen(o->arch), o->file_bytes);
+    for (int i = 0; i < gguf_n_kv(f); i++) {
+        const gguf_kv *v = gguf_kv_at(f, i);
+        h = q_hash64(v->key.p, v->key.n, h);
+        if (v->type != GGUF_ARR)
+            h = q_hash64(v->data, v->bytes, h);
+    }
+    for (int i = 0; i < gguf_n_tensors(f); i++) {
+        const gguf_tensor *t = gguf_tensor_at(f, i);
+        uint64_t n = 1;
+        for (int d = 0; d < t->n_dims; d++)
+            n *= (uint64_t)t->ne[d];
+        o->params += n;
+        h = q_hash64(t->name.p, t->name.n, h);
+        h = q_hash64(t->ne, sizeof t->ne, q_mix64(h, (uint64_t)t->type));
+        /* The first bytes of each tensor tell two trainings of one shape apart; a page each, no full read. */
+        h = q_hash64(t->data, t->bytes < 64 ? t->bytes : 64, h);
+    }
+    o->id = h;
+    o->n_layer = m->ker.n_layer;
+    o->n_embd = m->ker.n_embd;
+    o->n_head = m->ker.n_head;
+    o->n_kv_head = m->ker.n_kv_head;
+    o->head_dim = m->ker.head_dim;
+    o->n_expert = m->ker.n_expert;
+    o->n_ff_exp = m->ker.n_ff_exp;
+    o->n_ff_sh = m->ker.n_ff_sh;
+}
+
+/* ---- does it fit? ---- */
+/* Weights are mapped, so they need memory in the page cache while they are read; beside them the smallest
+ * useful cache and the scratch of a batch. Asked before anything of size is allocated. */
+static int check_memory(const eng_model *m, char *err)
+{
+    const double gib = 1024.0 * 1024 * 1024;
+    uint64_t weights = 0, have = q_mem_available();
+    for (int i = 0; i < gguf_n_tensors(m->file); i++)
+        weights += gguf_tensor_at(m->file, i)->bytes;
+    uint64_t cells = 1024, extra = cells * (uint64_t)m->ker.n_layer * (uint64_t)m->ker.n_kv_head * (uint64_t)m->ker.head_dim * 4 + (64u << 20);
+    if (have == 0 || weights + extra <= have)
+        return 0;
+    char fits[200];
+    double room = have > extra ? (double)(have - extra) * 8 : 0, bits = room / (double)(m->info.params ? m->info.params : 1);
+    const file_type *best = NULL;
+    for (size_t i = 0; i < sizeof file_types / sizeof *file_types; i++)
+        if (file_types[i].bits * 1.02 <= bits && (!best || file_types[i].bits > best->bits))
+            best = &file_types[i];
+    if (best)
+        snprintf(fits, sizeof fits, _("a %s of it (%.1f GiB) would fit"), best->name, (double)m->info.params * best->bits / 8 / gib);
+    else
+        snprintf(fits, sizeof fits, _("a model of up to %.1f billion parameters in Q4_K_M would fit"), room / 4.85 / 1e9);
+    return q_fail(err, Q_NOMEM, _("%s needs %.1f GiB (weights %.1f GiB), but %.1f GiB of memory are free: %s"), m->info.name,
+                  (double)(weights + extra) / gib, (double)weights / gib, (double)have / gib, fits);
+}
+
+/* ---- weights ---- */
+static int64_t dim_of(const eng_model *m, enum arch_dim d, int layer)
+{
+    const ker_model *k = &m->ker;
+    switch (d) {
+    case DIM_1: return 1;
+    case DIM_EMBD: return k->n_embd;
+    case DIM_VOCAB: return k->n_vocab;
+    case DIM_Q: return (int64_t)k->n_head * k->head_dim;
+    case DIM_KV: return (int64_t)k->n_kv_head * k->head_dim;
+    case DIM_HEAD: return k->head_dim;
+    case DIM_FF: return m->layers[layer].n_ff;
+    case DIM_EXPERT: return k->n_expert;
+    case DIM_FF_EXP: return k->n_ff_exp;
+    case DIM_FF_SH: return k->n_ff_sh;
+    }
+    return 0;
+}
+
+static void shape_words(char *out, size_t n, const int64_t *ne, int dims)
+{
+    size_t at = 0;
+    out[0] = 0;
+    for (int i = 0; i < dims && at < n; i++)
+        at += (size_t)snprintf(out + at, n - at, "%s%lld", i ? " x " : "", (long long)ne[i]);
+}
+
+static void count_bytes(eng_model *m, const arch_tensor *row, int layer, const gguf_tensor *t)
+{
+    uint64_t n = 1;
+    for (int i = 0; i < t->n_dims; i++)
+        n *= (uint64_t)t->ne[i];
+    if (layer < 0) {
+        bool tied = row->role == KER_W_EMBD && !gguf_tensor_find(m->file, "output.weight");
+        if (row->role != KER_W_EMBD || tied) {
+            m->head_bytes += t->bytes;
+            m->head_params += n;
+        }
+        return;
+    }
+    model_bytes *b = &m->bytes[layer];
+    if (row->n_dims == 3) {
+        b->expert += t->bytes / (uint64_t)m->ker.n_expert;
+        b->expert_params += n / (uint64_t)m->ker.n_expert;
+    } else {
+        b->always += t->bytes;
+        b->always_params += n;
+    }
+}
+
+static int add_weight(eng_model *m, const arch_tensor *row, int layer, char *err)
+{
+    char name[128], want[64], got[64];
+    const char *base = row->name ? row->name : NULL;
+    if (base && layer < 0)
+        snprintf(name, sizeof name, "%s", base);
+    else if (base)
+        snprintf(name, sizeof name, "blk.%d.%s", layer, base);
+    else
+        snprintf(name, sizeof name, "blk.%d.%s.weight", layer, m->arch->ffn_norm);
+    enum arch_need need = arch_needs(m->arch, row->role);
+    bool shared = row->role == KER_W_GATE_SH || row->role == KER_W_UP_SH || row->role == KER_W_DOWN_SH || row->role == KER_W_SH_ROUTER;
+    if (need == ARCH_NO || (shared && m->ker.n_ff_sh == 0))
+        return 0;
+    const gguf_tensor *t = gguf_tensor_find(m->file, name);
+    if (!t)
+        return need == ARCH_MAY ? 0 : q_fail(err, Q_FORMAT, _("%s: the tensor %s is missing: the file is not a complete %s model"), m->path, name, m->arch->name);
+    int64_t ne[3] = { 1, 1, 1 };
+    for (int i = 0; i < row->n_dims; i++)
+        ne[i] = dim_of(m, row->ne[i], layer);
+    for (int i = 0; i < 4; i++)
+        if (t->ne[i] != (i < 3 ? ne[i] : 1)) {
+            shape_words(want, sizeof want, ne, row->n_dims);
+            shape_words(got, sizeof got, t->ne, t->n_dims);
+            return q_fail(err, Q_FORMAT, _("%s: the tensor %s is %s, expected %s"), m->path, name, got, want);
+        }
+    const ker_type *type = ker_type_get(t->type);
+    if (!type || !type->name || !type->weight)
+        return q_fail(err, Q_FORMAT, _("%s: the tensor %s is of type %s, which cannot be a weight"), m->path, name, type && type->name ? type->name : "?");
+    ker_weight w = { .type = t->type, .ne = { ne[0], ne[1], ne[2] }, .data = t->data, .bytes = t->bytes };
+    if (row->n_dims == 1 && t->type != KER_F32) {                  /* vectors are used as they are: F32 */
+        float *v = q_alloc(sizeof(float) * (size_t)ne[0]);
+        if (ne[0] % type->block) {
+            free(v);
+            return q_fail(err, Q_FORMAT, _("%s: the tensor %s has %lld numbers, not a multiple of %s's block of %d"), m->path, name, (long long)ne[0], type->name, type->block);
+        }
+        type->decode(t->data, v, ne[0]);
+        m->converted = q_realloc(m->converted, sizeof *m->converted * (size_t)(m->n_converted + 1));
+        m->converted[m->n_converted++] = v;
+        w = (ker_weight){ .type = KER_F32, .ne = { ne[0], 1, 1 }, .data = v, .bytes = sizeof(float) * (size_t)ne[0] };
+    }
+    count_bytes(m, row, layer, t);
+    char why[Q_ERRLEN];
+    int rc = m->be->weight(m->dev, layer, row->role, &w, why);
+    return rc ? q_fail(err, rc, "%s: %s: %s", m->path, name, why) : 0;
+}
+
+static int add_weights(eng_model *m, const eng_open_opts *o, char *err)
+{
+    int n_rows, rc = 0;
+    const arch_tensor *rows = arch_tensors(&n_rows);
+    for (int i = -1; i < m->ker.n_layer; i++) {
+        for (int r = 0; r < n_rows && !rc; r++) {
+            bool here = i < 0 ? rows[r].place == PLACE_MODEL
+                              : rows[r].place == PLACE_LAYER || rows[r].place == (m->layers[i].moe ? PLACE_MOE : PLACE_DENSE);
+            if (here)
+                rc = add_weight(m, &rows[r], i, err);
+        }
+        if (rc)
+            return rc;
+        if (o->progress)
+            o->progress(o->user, (uint64_t)(i + 2), (uint64_t)(m->ker.n_layer + 1));
+    }
+    return 0;
+}
+
+/* ---- open and free ---- */
+/* What this process may use, which a container or taskset may have narrowed. */
+int model_cores(void)
+{
+    cpu_set_t set;
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? n : 1;
+}
+
+static int open_weights(eng_model *m, const eng_open_opts *o, char *err)
+{
+    const gguf_tensor *embd = gguf_tensor_find(m->file, "token_embd.weight");
+    if (!embd)
+        return q_fail(err, Q_FORMAT, _("%s holds no weights: it is a vocabulary only"), m->path);
+    if (embd->n_dims != 2 || embd->ne[1] < 1 || embd->ne[1] > (1 << 24))
+        return q_fail(err, Q_FORMAT, _("%s: token_embd.weight must have two dimensions"), m->path);
+    m->ker.n_vocab = (int)embd->ne[1];
+    if (m->info.n_vocab > m->ker.n_vocab)
+        return q_fail(err, Q_FORMAT, _("%s: %d tokens in the vocabulary, but only %d rows in token_embd.weight"), m->path, m->info.n_vocab, m->ker.n_vocab);
+    m->info.n_vocab = m->ker.n_vocab;
+    int rc = 0;
+    if (!o->ignore_memory && (rc = check_memory(m, err)))
+        return rc;
+    m->n_threads = o->n_threads > 0 ? o->n_threads : model_cores();
+    m->be = ker_cpu();
+    m->bytes = q_alloc(sizeof *m->bytes * (size_t)m->ker.n_layer);
+    if ((rc = m->be->open(&m->ker, m->n_threads, &m->dev, err)) || (rc = add_weights(m, o, err)))
+        return rc;
+    return m->be->ready(m->dev, err);
+}
+
+int eng_model_open(const char *path, const eng_open_opts *opts, eng_model **out, char *err)
+{
+    static const eng_open_opts none = { 0 };
+    const eng_open_opts *o = opts ? opts : &none;
+    int64_t start = q_now_ns();
+    eng_model *m = q_alloc(sizeof *m);
+    m->path = q_strdup(path);
+    m->vocab_only = o->vocab_only;
+    int rc = gguf_open(path, &m->file, err);
+    if (!rc) {
+        gguf_str a = { "", 0 };
+        if (!gguf_string(m->file, "general.architecture", &a) && !o->vocab_only)
+            rc = q_fail(err, Q_FORMAT, _("%s does not say which architecture it is (general.architecture)"), path);
+        m->arch = arch_find(a.p, a.n);
+        if (!rc && !m->arch && !o->vocab_only) {
+            char *known = arch_known();
+            rc = q_fail(err, Q_FORMAT, _("%s is a model of architecture \"%.*s\", which quorum does not know; it knows %s"), path,
+                        (int)(a.n < 60 ? a.n : 60), a.p, known);
+            free(known);
+        }
+    }
+    if (!rc && !o->vocab_only && !(rc = read_shape(m, err)))
+        rc = read_defaults(m, err);
+    if (!rc) {
+        describe(m);
+        rc = vocab_load(m->file, &m->vocab, err);
+    }
+    if (!rc) {
+        const vocab_chat *chat = vocab_template(m->vocab);
+        m->info.n_vocab = vocab_size(m->vocab);
+        m->info.chat = chat->has;
+        m->info.thinks = chat->thinks;
+        m->info.template_note = chat->note;
+    }
+    if (!rc && !o->vocab_only)
+        rc = open_weights(m, o, err);
+    if (rc) {
+        eng_model_free(m);
+        return rc;
+    }
+    m->standard = eng_config_new(m);
+    m->info.load_s = (double)(q_now_ns() - start) / 1e9;
+    *out = m;
+    return 0;
+}
+
+void eng_model_free(eng_model *m)
+{
+    if (!m)
+        return;
+    eng_config_free(m->standard);
+    if (m->dev)
+        m->be->close(m->dev);
+    for (int i = 0; i < m->n_converted; i++)
+        free(m->converted[i]);
+    free(m->converted);
+    vocab_free(m->vocab);
+    gguf_close(m->file);
+    for (size_t i = 0; i < sizeof m->strings / sizeof *m->strings; i++)
+        free(m->strings[i]);
+    free(m->rope_factors);
+    free(m->bytes);
+    free(m->layers);
+    free(m->path);
+    free(m);
+}
+
+const eng_info *eng_model_info(const eng_model *m) { return &m->info; }
+int eng_model_threads(const eng_model *m) { return m->n_threads; }
+
+bool eng_layer_is_moe(const eng_model *m, int layer)
+{
+    return layer >= 0 && layer < m->ker.n_layer && m->layers[layer].moe;
+}
+
+eng_cost eng_model_cost(const eng_model *m, const eng_config *c)
+{
+    eng_cost o = { m->head_params, 0, m->head_bytes };
+    if (m->vocab_only)
+        return o;
+    config_ker k;
+    config_ker_build(c, &k);
+    for (int i = 0; i < m->ker.n_layer; i++) {
+        const model_bytes *b = &m->bytes[i];
+        o.params += b->always_params + (uint64_t)k.ks[i] * b->expert_params;
+        o.bytes_layers += b->always + (uint64_t)k.ks[i] * b->expert;
+    }
+    config_ker_free(&k);
+    return o;
+}

@@ -1,0 +1,55 @@
+/* engine/run/model: an open model: the mapped file, its vocabulary, its description as arithmetic sees it,
+ * and the device that holds its weights. Immutable after open (any thread may read), except that `dev`
+ * runs one batch at a time, on the engine thread. Private to engine; take only the field you need. */
+#ifndef QUORUM_MODEL_H
+#define QUORUM_MODEL_H
+
+#include "engine/run/arch.h"
+#include "engine/engine.h"
+#include "engine/file/gguf.h"
+#include "kernels/kernels.h"
+
+struct vocab;
+
+/* What the file says about positions and norms: the knobs' defaults. */
+typedef struct model_defaults {
+    double norm_eps, rope_theta, rope_factor, attn_factor;   /* attn_factor 0: computed (YaRN), else multiplies */
+    double beta_fast, beta_slow;
+    int rope_scaling;                  /* index in the choices none,linear,yarn            */
+    int rope_original;                 /* context the model was trained for before scaling */
+} model_defaults;
+
+/* Bytes of weights by part, for eng_model_cost. Per layer. */
+typedef struct model_bytes {
+    uint64_t always;                   /* attention, norms, router, dense or shared FFN    */
+    uint64_t always_params;
+    uint64_t expert, expert_params;    /* of one routed expert                             */
+} model_bytes;
+
+struct eng_model {
+    char *path;
+    gguf_file *file;
+    struct vocab *vocab;               /* engine/text/vocab.h */
+    const arch *arch;
+    eng_info info;                     /* strings are owned by `strings` below or by the file's mmap */
+    char *strings[6];                  /* name, arch, quant, languages: malloc'ed */
+    bool vocab_only;                   /* nothing below is set */
+
+    ker_model ker;                     /* ker.layer = layers */
+    ker_layer *layers;                 /* [n_layer] */
+    model_defaults defaults;
+    float *rope_factors;               /* [rope_dim/2] divisors of the frequencies (rope_freqs.weight), or NULL */
+    model_bytes *bytes;                /* [n_layer] */
+    uint64_t head_bytes, head_params;  /* output norm and head; one row of the embedding counts as nothing */
+    void **converted;                  /* vectors that the file keeps in another type than F32 */
+    int n_converted;
+
+    const ker_backend *be;
+    ker_dev *dev;
+    int n_threads;                     /* of dev now: sessions set it before a batch */
+    eng_config *standard;              /* the model's own defaults, what eng_config_is_default compares with */
+};
+
+int model_cores(void);                 /* processors this process may use, at least 1 */
+
+#endif

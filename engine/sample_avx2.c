@@ -1,6 +1,0 @@
-/* engine/sample_avx2: the passes of sample_body.h for this instruction set. Called only where sample.c found it.
- * Pure functions; the same bits as the others. */
-#include "engine/sample.h"
-
-#define NAME(x) sample_avx2##_##x
-#include "engine/sample_body.h"

@@ -1,6 +1,0 @@
-/* engine/sample_base: the passes of sample_body.h for any processor.
- * Pure functions; the same bits as the others. */
-#include "engine/sample.h"
-
-#define NAME(x) sample_base_##x
-#include "engine/sample_body.h"

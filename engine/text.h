@@ -1,0 +1,37 @@
+/* engine: text. Bytes to token ids and back by the model's own vocabulary, and conversations in the frame it was taught.
+ * Pure functions of an open model: any thread. They never decide what a person's words mean: control tokens come
+ * from templates only, unless a caller asks for them. Errors: base.h. */
+#ifndef QUORUM_ENGINE_TEXT_H
+#define QUORUM_ENGINE_TEXT_H
+
+#include "engine/engine.h"
+
+/* ================= vocabulary ================= */
+typedef struct eng_tokens { int32_t *id; int n, cap; } eng_tokens;   /* zero-initialise; eng_tokens_free */
+void eng_tokens_add(eng_tokens *, int32_t id);
+void eng_tokens_free(eng_tokens *);
+
+/* Appends the ids of text. special: control tokens written in the text (<|im_end|>) become those tokens;
+ * without it they are plain text, which is what a person's words always are. */
+int eng_tokenize(const eng_model *, const char *text, size_t n, bool special, eng_tokens *out, char *err);
+/* The bytes of one token ("" for control tokens); lives as long as the model. May be part of a character. */
+const char *eng_token_bytes(const eng_model *, int32_t id, size_t *n);
+const char *eng_token_name(const eng_model *, int32_t id);      /* as the file spells it */
+bool eng_token_control(const eng_model *, int32_t id);
+bool eng_token_end(const eng_model *, int32_t id);               /* ends a reply (eos, eot, eom) */
+int32_t eng_token_begin(const eng_model *);                      /* to put before every text, or -1 where the file says no */
+
+/* Streaming decode: bytes held back until a character is whole. Zero-initialise. */
+typedef struct eng_detok { char part[4]; int n; } eng_detok;
+void eng_detok_add(const eng_model *, eng_detok *d, int32_t id, q_buf *out);
+void eng_detok_end(eng_detok *d, q_buf *out);                    /* an unfinished character becomes U+FFFD */
+
+/* ================= templates ================= */
+enum eng_role { ENG_SYSTEM, ENG_USER, ENG_ASSISTANT, ENG_TOOL };
+typedef struct eng_message { enum eng_role role; const char *text; size_t n; } eng_message;
+/* Appends the ids of a conversation; texts are plain, the frame's control tokens are real ones. With `reply` the opening
+ * of an assistant message is added (and, when think == 0 on a thinking model, the empty think block).
+ * think: -1 the model's own default, 0 off, 1 on. */
+int eng_template(const eng_model *, const eng_message *m, int n, bool reply, int think, eng_tokens *out, char *err);
+
+#endif

@@ -1,0 +1,17 @@
+/* engine/text/bpe: the merge table of a byte-level BPE and the merging itself (Sennrich et al. 2016): of all
+ * neighbouring pairs the one with the lowest rank is joined first, the leftmost where ranks are equal.
+ * Immutable once filled; any thread may merge. It knows ids only, no text. Private to engine. */
+#ifndef QUORUM_BPE_H
+#define QUORUM_BPE_H
+
+#include "base/base.h"
+
+typedef struct bpe bpe;
+bpe *bpe_new(size_t n_merges);
+void bpe_free(bpe *);
+/* left + right give id; the first of two equal pairs counts. At most n_merges calls. */
+void bpe_add(bpe *, int32_t left, int32_t right, int32_t rank, int32_t id);
+/* Merges sym[0..n) in place; returns how many remain. O(n log n) for long pieces. */
+size_t bpe_merge(const bpe *, int32_t *sym, size_t n);
+
+#endif

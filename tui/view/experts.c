@@ -221,7 +221,7 @@ static void legend(tui_app *app, int y, int x, int end, bool paired)
 {
     tui_grid *g = &app->grid;
     const agt_routing *r = &app->seen.rt;
-    if (!r->stored && r->learned < r->learn_need) {
+    if (!r->stored && !r->estimated && r->learned < r->learn_need) {
         char *s = q_printf(_("learning what is usual, %d of %d"), r->learned, r->learn_need);
         tui_put_cut(g, y, x, end - 3, s, S_DIM);
         free(s);

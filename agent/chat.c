@@ -47,13 +47,9 @@ int chat_open(agt *a, int64_t chat)
     for (int i = 0; i < a->path.n; i++)
         if (a->path.v[i].has_trace)
             last = a->path.v[i].id;
-    pthread_mutex_lock(&a->rmu);
-    a->show_stored = false;
-    if (a->live.hit)
-        routing_clear(&a->live);
-    pthread_mutex_unlock(&a->rmu);
+    lab_watch_clear(a->watch);
     if (last)
-        routing_show(a, last);
+        lab_watch_stored(a->watch, last);
     return Q_OK;
 }
 

@@ -26,7 +26,7 @@ static void run(agt *a, const job *j)
     case JOB_NAMES: lists_models(a, false); break;
     case JOB_KEEP: case JOB_SAVE: keep_now(a, j); break;
     case JOB_RETRIEVAL: lists_retrieval(a, j->id); break;
-    case JOB_SHOW: routing_show(a, j->id); break;
+    case JOB_SHOW: lab_watch_stored(a->watch, j->id); break;
     case JOB_TRACE: trace_save(a, j->text); break;
     default: break;
     }

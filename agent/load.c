@@ -25,11 +25,7 @@ void load_none(agt *a)
     a->full_name = NULL;
     a->n_mix = 0;
     pthread_mutex_unlock(&a->mu);
-    pthread_mutex_lock(&a->rmu);
-    a->live.u = a->live.next_u = NULL;
-    a->live.fresh = false;
-    routing_shape(&a->live, 0, 0, 0, 0, 1);
-    pthread_mutex_unlock(&a->rmu);
+    lab_watch_unload(a->watch);
     eng_config_free(shown);
     eng_session_free(a->session);
     eng_sampler_free(a->sampler);
@@ -45,7 +41,6 @@ void load_none(agt *a)
     free(a->known);
     a->known = NULL;
     a->n_known = 0;
-    a->no_baseline = false;
     a->trace_cursor = 0;
     a->timeline.n = 0;
     a->keep_from = 0;

@@ -22,7 +22,7 @@ static int check_set(agt *a, const char *s, char *err)
     return rc;
 }
 
-/* All but the usual rates, which routing.c reads when a model asks for them: they are many and long. */
+/* All but the usual rates, which the lab reads when a model asks for them: they are many and long. */
 static void read_setting(void *user, const char *name, const char *value) { setting_put_locked(user, name, value); }
 
 int agt_open(const agt_options *o, agt **out, char *err)
@@ -40,19 +40,17 @@ int agt_open(const agt_options *o, agt **out, char *err)
     pthread_cond_init(&a->work, &ca);
     pthread_condattr_destroy(&ca);
     pthread_mutex_init(&a->mu, NULL);
-    pthread_mutex_init(&a->rmu, NULL);
     a->edits_end = &a->edits;
     a->base = o->base;
     a->once = o->once;
     a->model_path = o->model ? q_strdup(o->model) : NULL;
     a->rag = rag_config_default();
-    routing_shape(&a->live, 0, 0, 0, 0, 1);
-    routing_shape(&a->stored, 0, 0, 0, 0, 1);
     knobs_join(a);
     if ((rc = mem_open(o->db, &a->store, err)) < 0) {
         agt_close(a);
         return rc;
     }
+    a->watch = lab_watch_new(a->store);
     if ((rc = mem_setting_each(a->store, "usual.", read_setting, a, err)) < 0) {
         agt_close(a);
         return rc;
@@ -121,12 +119,6 @@ void agt_close(agt *a)
         free(e->value);
         free(e);
     }
-    while (a->usual) {
-        usual *u = a->usual;
-        a->usual = u->next;
-        free(u->mean);
-        free(u);
-    }
     for (int i = 0; i < a->n_setting; i++) {
         free(a->setting[i].key);
         free(a->setting[i].value);
@@ -146,12 +138,10 @@ void agt_close(agt *a)
     strings_free(&a->chat_numbers);
     eng_tokens_free(&a->timeline);
     rag_result_free(a->why);
-    routing_free(&a->live);
-    routing_free(&a->stored);
+    lab_watch_free(a->watch);
     mem_close(a->store);
     evq_close(&a->q);
     pthread_mutex_destroy(&a->mu);
-    pthread_mutex_destroy(&a->rmu);
     pthread_cond_destroy(&a->work);
     free(a);
 }

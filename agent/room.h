@@ -61,36 +61,6 @@ typedef struct edit {                    /* a change of the engine's configurati
     char *name, *value;
 } edit;
 
-/* ---- routing.c ---- */
-/* How often each expert runs, per (model, k), learnt over everything that was ever evaluated with it. */
-enum { USUAL_KEY = 128 };
-typedef struct usual {
-    struct usual *next;
-    char key[USUAL_KEY];                     /* setting name: "usual.MODELID.K" */
-    int n_layer, n_expert;               /* routed layers */
-    float n;                             /* tokens seen, at most USUAL_MEMORY */
-    float *mean;                         /* [n_layer][n_expert] */
-    bool dirty;
-} usual;
-typedef struct routing {                 /* a decayed window over recent tokens; live or of a stored trace */
-    int n_layer, first, n_expert, n_all; /* n_all: all layers of the model, as traces count them */
-    int max_k;
-    int k;
-    usual *u;                            /* belongs to the room's list */
-    usual *next_u;                       /* with `fresh`: what the next position is measured against */
-    bool fresh;                          /* another k is set: the window begins anew with the next position, not before */
-    float *hit;                          /* [n_layer][n_expert] decayed counts */
-    double w1, w2;                       /* decayed sums of weights and of their squares */
-    uint16_t *now, *before;              /* [n_layer][max_k] */
-    uint8_t *was;                        /* [n_layer][n_expert] 1: ran for the last token */
-    float *now_weight, *entropy, *margin;
-    double repeat_num, repeat_den;
-    int n_tokens;
-    uint64_t version;
-    bool any;
-} routing;
-enum { USUAL_NEED = 256, USUAL_PRIOR = 64, USUAL_MEMORY = 4096, ROUTING_WINDOW = 32 };
-
 /* ---- what is known about configurations by their forward hash ---- */
 typedef struct known { uint64_t hash; char label[48]; char *json; } known;
 
@@ -138,12 +108,7 @@ struct agt {
     strings model_names, chat_numbers;   /* what Tab offers after /model and /open: the clerk's last look */
     int reserve;                         /* tokens kept free for the reply in the last prompt */
 
-    /* routing, under rmu */
-    pthread_mutex_t rmu;
-    routing live, stored;
-    bool show_stored, live_wanted;
-    usual *usual;
-    uint64_t routing_version;
+    lab_watch *watch;                    /* routing; has its own lock */
 
     /* clerk thread only */
     int64_t save_failed;                 /* the reply whose partial text could not be stored, as was said */
@@ -164,7 +129,6 @@ struct agt {
     int64_t prefill_from;                /* ns */
     bool config_changed;                 /* an edit was applied since the turn last looked */
     bool after_again;                    /* the cells are those of an /again with other settings: the next prompt is evaluated anew */
-    bool no_baseline;
 };
 
 /* ---- desk.c ---- */
@@ -283,24 +247,9 @@ void page_context(agt *);
 void page_why(agt *);
 void page_experts(agt *);
 
-/* ---- routing.c ---- */
-void routing_shape(routing *, int n_all, int first, int n_layer, int n_expert, int max_k);
-void routing_clear(routing *);           /* forgets the window, keeps the shape */
-void routing_free(routing *);
-/* One evaluated position; ids [n_all][max_k] with 0xFFFF in layers without experts. learn: it also teaches `u`. */
-void routing_add(routing *, const uint16_t *ids, const float *weights, const float *entropy, const float *margin, int max_k,
-                 bool learn);
-void routing_export(const routing *, agt_routing *out);
-void usual_load(agt *, uint64_t model, const char *k);   /* from the store, where it is not in memory yet; without rmu */
-/* Under rmu, never from the disk. n_layer 0: of whatever shape there is, or NULL; else made when there is none. */
-usual *usual_get(agt *, uint64_t model, const char *k, int n_layer, int n_expert);
-float usual_rate(const usual *, int layer, int expert, double k);
-void usual_save(agt *);                  /* dirty ones, to the store */
-char *usual_text(const usual *);
-bool usual_parse(usual *, const char *text);
-void routing_live(agt *, mem_trace *also);  /* engine thread: reads the session's new records into `live` and `also` */
-void routing_start(agt *);               /* a model or k is new: shape and usual rates of `live` */
-bool routing_baseline(agt *);            /* idle work: true while there is more */
-void routing_show(agt *, int64_t message);   /* clerk: a stored answer into `stored` */
+/* ---- watch.c ---- */
+void watch_config(agt *);                /* a model or its configuration is new */
+void watch_feed(agt *, mem_trace *also); /* engine thread: the session's new positions, to the lab and to `also` */
+bool watch_baseline(agt *);              /* idle work: true while there is more */
 
 #endif

@@ -104,7 +104,7 @@ void sync_publish(agt *a)
     pthread_mutex_unlock(&a->mu);
     eng_config_free(old);
     q_buf_free(&b);
-    routing_start(a);
+    watch_config(a);
     sync_mix(a);
 }
 
@@ -120,7 +120,7 @@ static void prefill(void *user, int done, int total)
     pthread_mutex_unlock(&a->mu);
     agt_event e = { .kind = AGT_EV_PREFILL, .done = done, .total = total > 0 ? total : 1, .rate = rate };
     evq_push(&a->q, &e);
-    routing_live(a, NULL);
+    watch_feed(a, NULL);
 }
 
 int sync_tokens(agt *a, const eng_tokens *t, char *err)
@@ -158,5 +158,5 @@ void sync_recompute(agt *a)
         char label[64];
         room_note(a, AGT_INFO, ngettext("the context is evaluated anew: %d token, %s", "the context is evaluated anew: %d tokens, %s", (unsigned long)a->timeline.n), a->timeline.n, sync_label(a, a->cfg, label, sizeof label));
     }
-    routing_live(a, NULL);
+    watch_feed(a, NULL);
 }

@@ -74,7 +74,7 @@ void *worker_main(void *user)
             more = check_usual;
             continue;
         }
-        more = (edits || more) && routing_baseline(a);
+        more = (edits || more) && watch_baseline(a);
     }
     /* Questions that were still waiting when the program ended: kept, to be answered by /again. */
     for (job *j = a->todo.first; j; j = j->next) {
@@ -85,7 +85,7 @@ void *worker_main(void *user)
                 pending_placed(a, j->number);
     }
     load_none(a);
-    usual_save(a);
+    lab_watch_save(a->watch);
     mem_messages_free(&a->path);
     return NULL;
 }

@@ -24,24 +24,39 @@
 
 #include "base/base.h"
 
-/* ---- tensor types: the ids are GGUF's (ggml/docs/gguf.md) ---- */
+/* ---- tensor types: one row each in types.def; the ids are GGUF's (ggml/docs/gguf.md) ---- */
 enum ker_type_id {
-    KER_F32 = 0, KER_F16 = 1, KER_Q4_0 = 2, KER_Q4_1 = 3, KER_Q5_0 = 6, KER_Q5_1 = 7, KER_Q8_0 = 8,
-    KER_Q4_K = 12, KER_Q5_K = 13, KER_Q6_K = 14, KER_IQ4_NL = 20, KER_IQ4_XS = 23, KER_I8 = 24,
-    KER_I16 = 25, KER_I32 = 26, KER_BF16 = 30, KER_TYPE_LIMIT = 31
+#define KER_FLOAT(id, name, ...) KER_##name = id,
+#define KER_BLOCK(id, name, ...) KER_##name = id,
+#define KER_STORE(id, name, ...) KER_##name = id,
+#define KER_NAMED(id, name, ...) KER_##name = id,
+#include "kernels/types.def"
+    KER_TYPE_LIMIT                     /* one more than the last */
 };
 /* How activations are quantised before they meet a weight of this type. */
 enum ker_act { KER_ACT_F32, KER_ACT_Q8_32 /* f32 scale, 32 int8 */, KER_ACT_Q8_256 /* f32 scale, 256 int8 */ };
 
 typedef struct ker_type {
-    const char *name;                  /* "Q4_K"; NULL: unknown, refuse by id                     */
-    int block, bytes;                  /* elements and bytes of a block                           */
+    const char *name;                  /* "Q4_K"                                                  */
+    int block, bytes;                  /* elements and bytes of a block; 0: not known             */
     enum ker_act act;
     bool weight;                       /* usable as a weight (I8..I32 are storage only)           */
+    int16_t sub;                       /* elements of a sub-block with its own scale; 0: no block type */
+    int16_t d, m;                      /* offsets of a block's half floats: scale, minimum's scale; -1: none */
     void (*decode)(const void *src, float *dst, int64_t n);   /* the scalar reference, n % block == 0 */
     void (*encode)(const float *src, void *dst, int64_t n);   /* NULL where we never write it         */
 } ker_type;
-const ker_type *ker_type_get(int id);  /* NULL for ids we do not know */
+const ker_type *ker_type_get(int id);  /* NULL for ids that we neither compute with nor keep: refuse them */
+const ker_type *ker_type_named(int id);   /* also types we can only name and measure; NULL for ids we never heard of */
+
+/* What general.file_type says of a whole file (llama.h, enum llama_ftype). */
+typedef struct ker_file_type {
+    int id;
+    const char *name;                  /* "Q4_K_M"                                                */
+    double bits;                       /* a weight, about; 0: not to be offered                   */
+} ker_file_type;
+const ker_file_type *ker_file_types(int *n);
+const ker_file_type *ker_file_type_get(uint64_t id);   /* NULL when unknown */
 int64_t ker_row_bytes(int type, int64_t n);   /* n elements of a row; n must be a multiple of block  */
 float ker_f16_to_f32(uint16_t h);
 uint16_t ker_f32_to_f16(float f);      /* round to nearest even */

@@ -176,21 +176,12 @@ static int read_defaults(eng_model *m, char *err)
 }
 
 /* ---- what people read ---- */
-typedef struct file_type { int id; const char *name; double bits; } file_type;
-/* llama.h's llama_ftype numbers; bits a weight as llama.cpp's quantize prints them for 7B to 30B models. */
-static const file_type file_types[] = {
-    { 0, "F32", 32 }, { 1, "F16", 16 }, { 32, "BF16", 16 }, { 7, "Q8_0", 8.5 }, { 18, "Q6_K", 6.57 }, { 17, "Q5_K_M", 5.7 },
-    { 16, "Q5_K_S", 5.54 }, { 9, "Q5_1", 6 }, { 8, "Q5_0", 5.5 }, { 15, "Q4_K_M", 4.85 }, { 14, "Q4_K_S", 4.58 }, { 3, "Q4_1", 5 },
-    { 2, "Q4_0", 4.55 }, { 25, "IQ4_NL", 4.5 }, { 30, "IQ4_XS", 4.25 },
-};
-
 static char *quant_name(const eng_model *m)
 {
     uint64_t id, by_type[KER_TYPE_LIMIT] = { 0 };
-    if (gguf_u64(m->file, "general.file_type", &id))
-        for (size_t i = 0; i < sizeof file_types / sizeof *file_types; i++)
-            if ((uint64_t)file_types[i].id == id)
-                return q_strdup(file_types[i].name);
+    const ker_file_type *said = gguf_u64(m->file, "general.file_type", &id) ? ker_file_type_get(id) : NULL;
+    if (said)
+        return q_strdup(said->name);
     int best = KER_F32;
     for (int i = 0; i < gguf_n_tensors(m->file); i++) {
         const gguf_tensor *t = gguf_tensor_at(m->file, i);
@@ -274,10 +265,11 @@ static int check_memory(const eng_model *m, char *err)
         return 0;
     char fits[200];
     double room = have > extra ? (double)(have - extra) * 8 : 0, bits = room / (double)(m->info.params ? m->info.params : 1);
-    const file_type *best = NULL;
-    for (size_t i = 0; i < sizeof file_types / sizeof *file_types; i++)
-        if (file_types[i].bits * 1.02 <= bits && (!best || file_types[i].bits > best->bits))
-            best = &file_types[i];
+    int n_types;
+    const ker_file_type *types = ker_file_types(&n_types), *best = NULL;
+    for (int i = 0; i < n_types; i++)
+        if (types[i].bits > 0 && types[i].bits * 1.02 <= bits && (!best || types[i].bits > best->bits))
+            best = &types[i];
     if (best)
         snprintf(fits, sizeof fits, _("a %s of it (%.1f GiB) would fit"), best->name, (double)m->info.params * best->bits / 8 / gib);
     else

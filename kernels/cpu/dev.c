@@ -173,7 +173,7 @@ static int merge_down(ker_dev *d, layer_w *l, char *err)
     return Q_OK;
 }
 
-int dev_ready(ker_dev *d, char *err)
+int dev_ready(ker_dev *d, int64_t floats, char *err)
 {
     for (int i = -1; i < d->m.n_layer; i++) {
         layer_w *l = dev_layer(d, i);
@@ -190,11 +190,6 @@ int dev_ready(ker_dev *d, char *err)
             if (rc) return rc;
         }
     }
-    int64_t floats = dev_attn_floats(&d->m), gate = 2 * (int64_t)FFN_ROWS * FFN_BLOCK;
-    int64_t down = ((int64_t)d->pairs_cap + FFN_ROWS + 1) * FFN_BLOCK, route = 4 * (int64_t)d->m.n_expert + 64;
-    if (floats < gate) floats = gate;
-    if (floats < down) floats = down;
-    if (floats < route) floats = route;
     d->scratch_bytes = (MAT_SCRATCH + floats * 4 + 63) & ~INT64_C(63);
     scratch_free(d);
     scratch_make(d);

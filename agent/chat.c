@@ -47,13 +47,9 @@ int chat_open(agt *a, int64_t chat)
     for (int i = 0; i < a->chat.path.n; i++)
         if (a->chat.path.v[i].has_trace)
             last = a->chat.path.v[i].id;
-    pthread_mutex_lock(&a->watch.mu);
-    a->watch.show_stored = false;
-    if (a->watch.live.hit)
-        routing_clear(&a->watch.live);
-    pthread_mutex_unlock(&a->watch.mu);
+    lab_watch_clear(a->watch);
     if (last)
-        routing_show(a, last);
+        lab_watch_stored(a->watch, last);
     return Q_OK;
 }
 

@@ -252,7 +252,7 @@ enum mem_status generate(turn *t, const char **finish, char *err)
         if (rc == Q_OK)
             eng_tokens_add(&a->seat.timeline, c.token);
         t->stats.decode_s += (double)(q_now_ns() - from) / 1e9;
-        routing_live(a, t->trace);
+        watch_feed(a, t->trace);
         generate_progress(t);
         if (rc == Q_CANCEL) {
             *finish = "stopped";

@@ -25,11 +25,7 @@ void load_none(agt *a)
     a->shown.full_name = NULL;
     a->shown.n_mix = 0;
     pthread_mutex_unlock(&a->shown.mu);
-    pthread_mutex_lock(&a->watch.mu);
-    a->watch.live.u = a->watch.live.next_u = NULL;
-    a->watch.live.fresh = false;
-    routing_shape(&a->watch.live, 0, 0, 0, 0, 1);
-    pthread_mutex_unlock(&a->watch.mu);
+    lab_watch_unload(a->watch);
     eng_config_free(old);
     eng_session_free(a->seat.session);
     eng_sampler_free(a->seat.sampler);
@@ -45,7 +41,6 @@ void load_none(agt *a)
     free(a->seat.known);
     a->seat.known = NULL;
     a->seat.n_known = 0;
-    a->seat.no_baseline = false;
     a->seat.trace_cursor = 0;
     a->seat.timeline.n = 0;
     a->chat.keep_from = 0;

@@ -65,13 +65,12 @@ int agt_open(const agt_options *o, agt **out, char *err)
     settings_open(&a->settings);
     pthread_mutex_init(&a->shown.mu, NULL);
     pthread_mutex_init(&a->waits.mu, NULL);
-    pthread_mutex_init(&a->watch.mu, NULL);
     a->base = o->base;
     a->once = o->once;
     a->seat.path = o->model ? q_strdup(o->model) : NULL;
-    routing_shape(&a->watch.live, 0, 0, 0, 0, 1);
-    routing_shape(&a->watch.stored, 0, 0, 0, 0, 1);
     rc = mem_open(o->db, &a->store, err);
+    if (rc == Q_OK)
+        a->watch = lab_watch_new(a->store);
     if (rc == Q_OK)
         rc = read_settings(a, o, err);
     if (rc == Q_OK && !o->once)
@@ -105,18 +104,6 @@ static void shown_free(shown *s)
     pthread_mutex_destroy(&s->mu);
 }
 
-static void watch_free(watch *w)
-{
-    for (usual *u; (u = w->usual);) {
-        w->usual = u->next;
-        free(u->mean);
-        free(u);
-    }
-    routing_free(&w->live);
-    routing_free(&w->stored);
-    pthread_mutex_destroy(&w->mu);
-}
-
 void agt_close(agt *a)
 {
     if (!a)
@@ -129,7 +116,7 @@ void agt_close(agt *a)
     settings_close(&a->settings);
     waits_free(&a->waits);
     shown_free(&a->shown);
-    watch_free(&a->watch);
+    lab_watch_free(a->watch);
     free(a->seat.path);
     free(a->seat.load_error);
     eng_tokens_free(&a->seat.timeline);

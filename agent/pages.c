@@ -58,7 +58,9 @@ void page_experts(agt *a)
         if (r.stored)
             q_buf_puts(&b, _("stored routing of the last answer\n"));
         q_buf_printf(&b, _("%d of %d experts speak; the last 32 tokens against the usual\n"), r.k, r.n_expert);
-        if (r.learned < r.learn_need)
+        if (r.estimated)
+            q_buf_printf(&b, _("usual rates of this k are estimated; %d of %d tokens seen with it\n"), r.learned, r.learn_need);
+        else if (r.learned < r.learn_need)
             q_buf_printf(&b, _("learning what is usual, %d of %d\n"), r.learned, r.learn_need);
         for (int l = 0; l < r.n_layer; l++) {
             q_buf_printf(&b, "%3d ", l + r.first_layer);

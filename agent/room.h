@@ -11,7 +11,6 @@
 #include "agent/settings.h"
 #include "agent/shown.h"
 #include "agent/waits.h"
-#include "agent/watch.h"
 #include "memory/memory.h"
 
 struct agt {
@@ -22,7 +21,7 @@ struct agt {
     settings settings;
     shown shown;
     waits waits;
-    watch watch;
+    lab_watch *watch;                    /* routing; has its own mutex; constant after agt_open */
     int64_t save_failed;                 /* quick lane: the reply whose partial text could not be stored, as was said */
     chat_now chat;                         /* engine's thread */
     seat seat;                           /* engine's thread */

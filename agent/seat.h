@@ -22,7 +22,6 @@ typedef struct seat {
     int64_t prefill_from;                /* ns */
     bool config_changed;                 /* an edit was applied since the turn last looked */
     bool after_again;                    /* the cells are those of an /again with other settings: the next prompt is evaluated anew */
-    bool no_baseline;
 } seat;
 
 #endif

@@ -105,7 +105,7 @@ void sync_publish(agt *a)
     pthread_mutex_unlock(&a->shown.mu);
     eng_config_free(old);
     q_buf_free(&b);
-    routing_start(a);
+    watch_config(a);
     sync_mix(a);
 }
 
@@ -121,7 +121,7 @@ static void prefill(void *user, int done, int total)
     pthread_mutex_unlock(&a->shown.mu);
     agt_event e = { .kind = AGT_EV_PREFILL, .done = done, .total = total > 0 ? total : 1, .rate = rate };
     evq_push(&a->events, &e);
-    routing_live(a, NULL);
+    watch_feed(a, NULL);
 }
 
 int sync_tokens(agt *a, const eng_tokens *t, char *err)
@@ -159,7 +159,7 @@ static void recompute(agt *a, const job *j)
         char label[64];
         note(&a->events, AGT_INFO, ngettext("the context is evaluated anew: %d token, %s", "the context is evaluated anew: %d tokens, %s", (unsigned long)a->seat.timeline.n), a->seat.timeline.n, sync_label(a->seat.cfg, label, sizeof label));
     }
-    routing_live(a, NULL);
+    watch_feed(a, NULL);
 }
 
 const job_row job_recompute = { .name = "recompute", .lane = LANE_ENGINE, .end = END_DROPPED, .answers = true, .run = recompute };

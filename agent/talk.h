@@ -20,6 +20,11 @@ int edits_apply(agt *, int token, bool *resync);         /* token after which th
 extern const job_row job_load;           /* id 0: at the start; 1: text is the file of another model */
 void load_none(agt *);                   /* gives up model, session and configurations */
 
+/* ---- watch.c ---- */
+void watch_config(agt *);                /* a model or its configuration is new */
+void watch_feed(agt *, mem_trace *also); /* the session's new positions, to the lab and to `also` */
+bool watch_baseline(agt *);              /* idle work: true while there is more */
+
 /* ---- prompt.c ---- */
 /* The ids of the prompt for an answer to path (whose last message is the question). */
 int prompt_build(agt *, const mem_messages *path, const rag_result *passages, eng_tokens *out, char *err);

@@ -148,9 +148,9 @@ static void answer(agt *a, const rag_config *memory, const mem_message *compare,
     enum mem_status status;
     int64_t from = q_now_ns();
     a->seat.config_changed = false;
-    routing_live(a, NULL);               /* what was evaluated before belongs to no answer */
+    watch_feed(a, NULL);                 /* what was evaluated before belongs to no answer */
     rc = desk_stopped(&a->desk, LANE_ENGINE) ? Q_CANCEL : sync_tokens(a, &a->seat.timeline, err);
-    routing_live(a, NULL);
+    watch_feed(a, NULL);
     t.stats.prefill_s = (double)(q_now_ns() - from) / 1e9;
     t.saved_ns = q_now_ns();
     t.part = generate_start(a);
@@ -190,7 +190,7 @@ static void answer(agt *a, const rag_config *memory, const mem_message *compare,
     if (t.differs_at >= 0)
         done.message->differs_at = t.differs_at;
     evq_push(&a->events, &done);
-    usual_save(a);
+    lab_watch_save(a->watch);
     mem_trace_free(t.trace);
     q_buf_free(&t.text);
     q_buf_free(&t.think);

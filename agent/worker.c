@@ -16,10 +16,10 @@ void *worker_main(void *user)
             desk_done(&a->desk, j);
             continue;
         }
-        more = (edits || more) && routing_baseline(a);
+        more = (edits || more) && watch_baseline(a);
     }
     load_none(a);
-    usual_save(a);
+    lab_watch_save(a->watch);
     mem_messages_free(&a->chat.path);
     return NULL;
 }

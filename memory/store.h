@@ -43,6 +43,9 @@ int store_purge(mem_store *, const char *fts, char *err);
 /* store_end of a deletion: under WAL the old pages are in the log until it is folded back. */
 int store_end_deletion(mem_store *, int rc, char *err);
 
+/* step/NN_*.c: SQL, one file a migration */
+extern const char store_step_01[], store_step_02[], store_step_03[], store_step_04[];
+
 /* schema.c */
 extern const int store_schema_version;
 int store_migrate(mem_store *, int to, char *err);

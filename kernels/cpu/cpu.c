@@ -1,7 +1,7 @@
 /* kernels/cpu/cpu: what this processor can do, which path was chosen, and how fast it reads memory.
  * Owns the one process-wide choice of instruction set (an atomic; ker_cpu_force is for tests and bench,
  * before open). It never runs a product. */
-#include "kernels/cpu/mat.h"
+#include "kernels/cpu/cpu.h"
 #include "kernels/kernels.h"
 
 #include <pthread.h>

@@ -4,7 +4,8 @@
  * the residual, whatever the grouping. Runs between begin and end on the pool; never allocates. */
 #include <string.h>
 
-#include "kernels/cpu/dev.h"
+#include "kernels/cpu/parts.h"
+#include "kernels/cpu/prod.h"
 
 typedef struct ffn {
     ker_ctx *c;
@@ -30,26 +31,26 @@ static mat expert(const mat *w, int e)
 static void group(ffn *f)
 {
     ker_ctx *c = f->c;
-    int n_expert = c->dev->m.n_expert, *off = c->ex_off;
+    int n_expert = c->dev->m.n_expert, *off = c->ff.ex_off;
     memset(off, 0, sizeof *off * (size_t)(n_expert + 1));
     f->n_pair = 0;
     for (int r = 0; r < f->n; r++) {
-        const uint16_t *ids = c->ids + trace_at(c, f->layer, f->r0 + r);
-        c->slot_at[r] = f->n_pair;
-        for (int s = 0; s < c->n_slot[f->r0 + r]; s++) off[ids[s] + 1]++;
-        f->n_pair += c->n_slot[f->r0 + r];
+        const uint16_t *ids = c->rt.ids + trace_at(c, f->layer, f->r0 + r);
+        c->ff.slot_at[r] = f->n_pair;
+        for (int s = 0; s < c->rt.n_slot[f->r0 + r]; s++) off[ids[s] + 1]++;
+        f->n_pair += c->rt.n_slot[f->r0 + r];
     }
     f->n_active = 0;
     for (int e = 0; e < n_expert; e++) {
-        if (off[e + 1]) c->active[f->n_active++] = e;
+        if (off[e + 1]) c->ff.active[f->n_active++] = e;
         off[e + 1] += off[e];
     }
     for (int r = 0; r < f->n; r++) {
-        const uint16_t *ids = c->ids + trace_at(c, f->layer, f->r0 + r);
-        for (int s = 0; s < c->n_slot[f->r0 + r]; s++) {
+        const uint16_t *ids = c->rt.ids + trace_at(c, f->layer, f->r0 + r);
+        for (int s = 0; s < c->rt.n_slot[f->r0 + r]; s++) {
             int at = off[ids[s]]++;                /* off[e] ends as the end of e: shifted back below */
-            c->pair_row[at] = r;
-            c->pair_pos[c->slot_at[r] + s] = at;
+            c->ff.pair_row[at] = r;
+            c->ff.pair_pos[c->ff.slot_at[r] + s] = at;
         }
     }
     memmove(off + 1, off, sizeof *off * (size_t)n_expert);
@@ -65,7 +66,7 @@ static void gather_task(void *arg, int task, int worker)
         for (int k = 0; k < N_ACT; k++) {
             if (!(kinds >> k & 1)) continue;
             int64_t stride = c->in.stride[k];
-            memcpy(c->gather.p[k] + p * stride, c->in.p[k] + (f->r0 + c->pair_row[p]) * stride, (size_t)stride);
+            memcpy(c->ff.gather.p[k] + p * stride, c->in.p[k] + (f->r0 + c->ff.pair_row[p]) * stride, (size_t)stride);
         }
 }
 
@@ -90,20 +91,20 @@ static void gate_up_task(void *arg, int task, int worker)
     int n_routed = f->routed ? f->n_active * f->ex_blocks : 0;
     if (task >= n_routed) {
         int64_t o0 = (int64_t)(task - n_routed) * f->sh_block, o1 = o0 + f->sh_block < f->n_ff_sh ? o0 + f->sh_block : f->n_ff_sh;
-        gate_up(f, worker, f->sh_gate, f->sh_up, &c->in, f->r0, f->n, o0, o1, c->h_sh, f->sh_gate->n_out);
+        gate_up(f, worker, f->sh_gate, f->sh_up, &c->in, f->r0, f->n, o0, o1, c->ff.h_sh, f->sh_gate->n_out);
         return;
     }
     int64_t o0 = (int64_t)(task % f->ex_blocks) * f->ex_block, o1 = o0 + f->ex_block < f->gate->n_out ? o0 + f->ex_block : f->gate->n_out;
-    int e = c->active[task / f->ex_blocks];
+    int e = c->ff.active[task / f->ex_blocks];
     mat gate = expert(f->gate, e), up = expert(f->up, e);
     if (f->merged) {                               /* every row: columns of experts that a row did not choose are cleared later */
         int64_t wide = f->merged ? c->dev->m.n_expert * f->gate->n_out : 0;
-        gate_up(f, worker, &gate, &up, &c->in, f->r0, f->n, o0, o1, c->h + e * f->gate->n_out, wide);
+        gate_up(f, worker, &gate, &up, &c->in, f->r0, f->n, o0, o1, c->ff.h + e * f->gate->n_out, wide);
     } else if (f->n == 1) {
-        gate_up(f, worker, &gate, &up, &c->in, f->r0, 1, o0, o1, c->h + c->ex_off[e] * f->gate->n_out, f->gate->n_out);
+        gate_up(f, worker, &gate, &up, &c->in, f->r0, 1, o0, o1, c->ff.h + c->ff.ex_off[e] * f->gate->n_out, f->gate->n_out);
     } else {
-        gate_up(f, worker, &gate, &up, &c->gather, c->ex_off[e], c->ex_off[e + 1] - c->ex_off[e], o0, o1,
-                c->h + c->ex_off[e] * f->gate->n_out, f->gate->n_out);
+        gate_up(f, worker, &gate, &up, &c->ff.gather, c->ff.ex_off[e], c->ff.ex_off[e + 1] - c->ff.ex_off[e], o0, o1,
+                c->ff.h + c->ff.ex_off[e] * f->gate->n_out, f->gate->n_out);
     }
 }
 
@@ -113,23 +114,23 @@ static void prepare_shared(ffn *f, int r)
     int64_t wide = f->sh_down->n_in;
     const int32_t *width = ctx_cfg(c, f->r0 + r)->ffn_width;
     int kind = mat_kind(f->sh_down), keep = width ? width[f->layer] : 0;
-    float *h = c->h_sh + r * wide;
+    float *h = c->ff.h_sh + r * wide;
     if (keep > 0 && keep < wide) memset(h + keep, 0, sizeof(float) * (size_t)(wide - keep));
-    mat_act(f->sh_down->type, h, wide, c->sh_act.p[kind] + r * c->sh_act.stride[kind]);
+    mat_act(f->sh_down->type, h, wide, c->ff.sh_act.p[kind] + r * c->ff.sh_act.stride[kind]);
 }
 
 static void prepare_merged(ffn *f, int r)
 {
     ker_ctx *c = f->c;
     int64_t one = f->gate->n_out, wide = one * c->dev->m.n_expert;
-    const uint16_t *ids = c->ids + trace_at(c, f->layer, f->r0 + r);
+    const uint16_t *ids = c->rt.ids + trace_at(c, f->layer, f->r0 + r);
     uint64_t chosen[(KER_NO_EXPERT + 64) / 64];
     int n_expert = c->dev->m.n_expert, kind = mat_kind(&f->w->merged);
     memset(chosen, 0, sizeof *chosen * (size_t)((n_expert + 63) / 64));
-    for (int s = 0; s < c->n_slot[f->r0 + r]; s++) chosen[ids[s] / 64] |= UINT64_C(1) << ids[s] % 64;
+    for (int s = 0; s < c->rt.n_slot[f->r0 + r]; s++) chosen[ids[s] / 64] |= UINT64_C(1) << ids[s] % 64;
     for (int e = 0; e < n_expert; e++)
-        if (!(chosen[e / 64] >> e % 64 & 1)) memset(c->h + r * wide + e * one, 0, sizeof(float) * (size_t)one);
-    mat_act(f->w->merged.type, c->h + r * wide, wide, c->h_act.p[kind] + r * c->h_act.stride[kind]);
+        if (!(chosen[e / 64] >> e % 64 & 1)) memset(c->ff.h + r * wide + e * one, 0, sizeof(float) * (size_t)one);
+    mat_act(f->w->merged.type, c->ff.h + r * wide, wide, c->ff.h_act.p[kind] + r * c->ff.h_act.stride[kind]);
 }
 
 /* Prepares h: pairs (or merged rows) first, then the shared expert's rows. */
@@ -143,7 +144,7 @@ static void prepare_task(void *arg, int task, int worker)
         else if (f->merged) prepare_merged(f, i);
         else {
             int kind = mat_kind(f->down);
-            mat_act(f->down->type, c->h + i * f->down->n_in, f->down->n_in, c->h_act.p[kind] + i * c->h_act.stride[kind]);
+            mat_act(f->down->type, c->ff.h + i * f->down->n_in, f->down->n_in, c->ff.h_act.p[kind] + i * c->ff.h_act.stride[kind]);
         }
     }
 }
@@ -160,31 +161,37 @@ static void down_task(void *arg, int task, int worker)
     float *acc = dev_floats(c->dev, worker), *sh = acc + width, *part = sh + f->n * width;
     if (f->routed && f->merged) {
         int k = mat_kind(&f->w->merged);
-        mat_mul(&f->w->merged, c->h_act.p[k], c->h_act.stride[k], f->n, o0, o1, part - o0, width, scratch);
+        mat_mul(&f->w->merged, c->ff.h_act.p[k], c->ff.h_act.stride[k], f->n, o0, o1, part - o0, width, scratch);
     } else if (f->routed) {
         int k = mat_kind(f->down);
-        int64_t stride = c->h_act.stride[k];
+        int64_t stride = c->ff.h_act.stride[k];
         for (int i = 0; i < f->n_active; i++) {
-            int e = c->active[i], first = c->ex_off[e];
+            int e = c->ff.active[i], first = c->ff.ex_off[e];
             mat down = expert(f->down, e);
-            mat_mul(&down, c->h_act.p[k] + first * stride, stride, c->ex_off[e + 1] - first, o0, o1, part + first * width - o0, width, scratch);
+            mat_mul(&down, c->ff.h_act.p[k] + first * stride, stride, c->ff.ex_off[e + 1] - first, o0, o1, part + first * width - o0, width, scratch);
         }
     }
     if (f->sh_down) {
         int k = mat_kind(f->sh_down);
-        mat_mul(f->sh_down, c->sh_act.p[k], c->sh_act.stride[k], f->n, o0, o1, sh - o0, width, scratch);
+        mat_mul(f->sh_down, c->ff.sh_act.p[k], c->ff.sh_act.stride[k], f->n, o0, o1, sh - o0, width, scratch);
     }
     for (int r = 0; r < f->n; r++) {
         memset(acc, 0, sizeof(float) * (size_t)width);
         if (f->routed && f->merged) ops->add(acc, part + r * width, (int)width);
         else if (f->routed) {
-            const float *weights = c->weights + trace_at(c, f->layer, f->r0 + r);
-            for (int s = 0; s < c->n_slot[f->r0 + r]; s++)
-                ops->axpy(acc, weights[s], part + c->pair_pos[c->slot_at[r] + s] * width, (int)width);
+            const float *weights = c->rt.weights + trace_at(c, f->layer, f->r0 + r);
+            for (int s = 0; s < c->rt.n_slot[f->r0 + r]; s++)
+                ops->axpy(acc, weights[s], part + c->ff.pair_pos[c->ff.slot_at[r] + s] * width, (int)width);
         }
         if (f->sh_down) ops->axpy(acc, f->coef ? f->coef[f->r0 + r] : 1, sh + r * width, (int)width);
         ops->add(c->x + (f->r0 + r) * n_out + o0, acc, (int)width);
     }
+}
+
+int64_t ffn_floats(const ker_dev *d)
+{
+    int64_t gate = 2 * (int64_t)FFN_ROWS * FFN_BLOCK, down = ((int64_t)d->pairs_cap + FFN_ROWS + 1) * FFN_BLOCK;
+    return gate > down ? gate : down;
 }
 
 static int ffn_run(ffn *f)
@@ -200,7 +207,7 @@ static int ffn_run(ffn *f)
         f->ex_block = block_rows(d, f->gate->n_out * f->n_active, f->n);
         if (f->merged && f->n > 1) {               /* reading all experts once beats gathering rows for each */
             f->n_active = m->n_expert;
-            for (int e = 0; e < m->n_expert; e++) c->active[e] = e;
+            for (int e = 0; e < m->n_expert; e++) c->ff.active[e] = e;
         } else if (!f->merged && f->n > 1) {
             f->per = 64;
             rc = ctx_run(c, (f->n_pair + f->per - 1) / f->per, gather_task, f);
@@ -238,7 +245,7 @@ static int ffn_passes(ffn *f)
         int pairs = 0;
         f->r0 = r;
         for (f->n = 0; r + f->n < c->b.n && f->n < FFN_ROWS; f->n++) {
-            if (f->routed && (pairs += c->n_slot[r + f->n]) > c->dev->pairs_cap) break;
+            if (f->routed && (pairs += c->rt.n_slot[r + f->n]) > c->dev->pairs_cap) break;
         }
         rc = ffn_run(f);
     }
@@ -249,7 +256,7 @@ int cpu_experts(ker_ctx *c, int layer)
 {
     const layer_w *w = dev_layer(c->dev, layer);
     ffn f = { .c = c, .w = w, .layer = layer, .routed = true, .gate = &w->w[KER_W_GATE_EXPS], .up = &w->w[KER_W_UP_EXPS],
-              .down = &w->w[KER_W_DOWN_EXPS], .coef = w->w[KER_W_SH_ROUTER].data ? c->sh_coef : NULL };
+              .down = &w->w[KER_W_DOWN_EXPS], .coef = w->w[KER_W_SH_ROUTER].data ? c->rt.sh_coef : NULL };
     if (w->w[KER_W_DOWN_SH].data) {
         f.sh_gate = &w->w[KER_W_GATE_SH];
         f.sh_up = &w->w[KER_W_UP_SH];

@@ -1,29 +1,12 @@
 /* kernels/cpu/mat: products of quantised rows with activations, on the CPU. Owns no memory and no threads:
  * a caller gives the rows, the prepared activations and a scratch of its own thread. It never splits a sum:
  * y's bits depend on neither n, the range of rows asked for, nor the instruction set (kernels.h). */
-#ifndef QUORUM_MAT_H
-#define QUORUM_MAT_H
+#ifndef QUORUM_CPU_MAT_H
+#define QUORUM_CPU_MAT_H
 
-#include <stdint.h>
+#include "kernels/cpu/mat_isa.h"
 
-/* Rows contiguous, in the layout of the file; data needs no alignment. n_in % block == 0. */
-typedef struct mat {
-    int type;                  /* ker_type_id, usable as a weight */
-    int64_t n_in, n_out;
-    const uint8_t *data;
-    int64_t row_bytes;
-} mat;
-
-/* Scratch of one thread for mat_mul, aligned to 64; contents need not survive between calls. */
-enum { MAT_SCRATCH = 256 << 10 };
-
-/* A prepared row of activations, by the type's act (kernels.h); a multiple of 64 bytes:
- *   KER_ACT_F32     float x[n_in]
- *   KER_ACT_Q8_32   int8 q[n_in to 64], float d[n_in / 32], int32 sum[n_in / 32] (of q, per block)
- *   KER_ACT_Q8_256  int8 q[n_in], float d[n_in / 256], int16 sum16[n_in / 16], int16 sum32[n_in / 32]
- * q = round to nearest even of x * (127 / amax), d = amax / 127. A block whose amax is below 1e-30 is
- * zero (127 / amax would overflow); one that holds a NaN or an infinity gets d = NaN, so that it is seen. */
-int64_t mat_act_bytes(int type, int64_t n_in);
+/* Prepares a row (mat_isa.h) for weights of this type. */
 void mat_act(int type, const float *x, int64_t n_in, void *dst);   /* dst aligned to 4, better to 64 */
 
 /* y[r * y_stride + o] = W[o] . act[r] for r in [0, n), o in [o0, o1); act_stride in bytes, y_stride in
@@ -33,27 +16,5 @@ void mat_act(int type, const float *x, int64_t n_in, void *dst);   /* dst aligne
  * For large n a range of a multiple of 64 rows wastes nothing. */
 void mat_mul(const mat *w, const void *act, int64_t act_stride, int n, int64_t o0, int64_t o1,
              float *y, int64_t y_stride, void *scratch);
-
-/* Views of a prepared row. */
-typedef struct mat_q8 { const int8_t *q; const float *d; const int32_t *sum; const int16_t *sum16, *sum32; } mat_q8;
-mat_q8 mat_q8_32(const void *act, int64_t n_in);
-mat_q8 mat_q8_256(const void *act, int64_t n_in);
-
-/* What one instruction set brings; a NULL falls back to the next lower one. */
-typedef void mat_mul_fn(const mat *w, const void *act, int64_t act_stride, int n, int64_t o0, int64_t o1,
-                        float *y, int64_t y_stride, void *scratch);
-typedef struct mat_isa {
-    const char *name;
-    mat_mul_fn *mul[31 /* KER_TYPE_LIMIT */];
-    void (*act_q8)(int block, const float *x, int64_t n_in, void *dst);
-} mat_isa;
-const mat_isa *mat_isa_scalar(void);
-const mat_isa *mat_isa_avx2(void);         /* x86-64 only, as the next two */
-const mat_isa *mat_isa_avx512(void);
-const mat_isa *mat_isa_vnni(void);
-
-/* kernels/cpu/cpu.c: levels in rising order; the chosen one. */
-enum cpu_level { CPU_SCALAR, CPU_AVX2, CPU_AVX512, CPU_VNNI, CPU_LEVELS };
-enum cpu_level cpu_level(void);
 
 #endif

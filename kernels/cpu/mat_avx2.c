@@ -5,7 +5,7 @@
  * Byte products go through maddubs, whose int16 sums of two must not saturate: weights with a minimum stay unsigned
  * (at most 31), all others are signed and meet |w| times a with w's sign. `flush` says how many such sums of two fit
  * an int16: flush * 2 * max|w| * 127 <= 32767. */
-#include "kernels/cpu/mat.h"
+#include "kernels/cpu/mat_isa.h"
 
 #include <immintrin.h>
 #include <string.h>

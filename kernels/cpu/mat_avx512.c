@@ -1,6 +1,6 @@
 /* kernels/cpu/mat_avx512: the products with AVX-512 without VNNI: byte products by way of words, exact.
  * Everything else is in mat_512*.h. No state; any thread; runs only where cpu.c found AVX-512 BW. */
-#include "kernels/cpu/mat.h"
+#include "kernels/cpu/mat_isa.h"
 
 #include <immintrin.h>
 #include <string.h>

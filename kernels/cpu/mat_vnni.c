@@ -1,6 +1,6 @@
 /* kernels/cpu/mat_vnni: the products with AVX-512 and VNNI. Everything is in mat_512*.h; here only what the
  * instruction set adds. No state; any thread; runs only where cpu.c found VNNI. */
-#include "kernels/cpu/mat.h"
+#include "kernels/cpu/mat_isa.h"
 
 #include <immintrin.h>
 #include <string.h>

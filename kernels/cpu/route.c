@@ -5,7 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/cpu/dev.h"
+#include "kernels/cpu/parts.h"
+#include "kernels/cpu/prod.h"
 
 /* Below this a sum of gate values is taken as this: the floor that GLM-4's reference implementation adds
  * to its denominator (transformers, modeling_glm4_moe.py). */
@@ -54,12 +55,12 @@ static void route_row(route_job *j, int r, float *work)
     const ker_config *g = ctx_cfg(c, r);
     int n = m->n_expert, *list = (int *)(void *)(work + 2 * n), n_list = 0, n_pin = 0, n_open = 0;
     int64_t at = trace_at(c, j->layer, r), tr = (int64_t)j->layer * c->b.n + r;
-    float *s = c->score + (int64_t)r * n, *gate = work, *sel = work + n;
+    float *s = c->rt.score + (int64_t)r * n, *gate = work, *sel = work + n;
     const float *bias = j->w->vec[KER_W_SELECT_BIAS], *add = g->router_add ? g->router_add + (int64_t)j->layer * n : NULL;
     const uint8_t *pin = g->pin ? g->pin + (int64_t)j->layer * n : NULL;
     bool carved = m->router_scale > 0;
-    uint16_t *ids = c->ids + at;
-    float *weights = c->weights + at;
+    uint16_t *ids = c->rt.ids + at;
+    float *weights = c->rt.weights + at;
 
     for (int e = 0; e < n; e++) {
         if (carved) s[e] = (bias ? fmaf(4, bias[e], s[e]) : s[e]) / m->router_scale;
@@ -67,8 +68,8 @@ static void route_row(route_job *j, int r, float *work)
         if (add && add[e] == -INFINITY) s[e] = -INFINITY;        /* also where the score was NaN */
         s[e] /= g->router_temperature;
     }
-    c->entropy[tr] = gates(m, c->dev->v, s, carved, gate);
-    c->margin[tr] = NAN;
+    c->rt.entropy[tr] = gates(m, c->dev->v, s, carved, gate);
+    c->rt.margin[tr] = NAN;
     /* What decides: the score itself where the gate only scales it (softmax would lose near ties). */
     bool by_score = carved || (m->gate == KER_GATE_SOFTMAX && !bias);
     for (int e = 0; e < n; e++) {
@@ -76,8 +77,8 @@ static void route_row(route_job *j, int r, float *work)
         if (sel[e] != sel[e]) sel[e] = -FLT_MAX;
     }
 
-    if (c->b.forced) {
-        const uint16_t *f = c->b.forced + at;
+    const uint16_t *f = c->b.forced ? c->b.forced + at : NULL;
+    if (f && f[0] != KER_NO_EXPERT) {
         for (; n_list < c->max_k && f[n_list] != KER_NO_EXPERT; n_list++) list[n_list] = f[n_list];
     } else {
         for (int e = 0; e < n; e++) n_open += !(add && add[e] == -INFINITY);
@@ -94,7 +95,7 @@ static void route_row(route_job *j, int r, float *work)
                 if ((pin && pin[e]) || (add && add[e] == -INFINITY)) continue;
                 if (better(sel, list[n_list - 1], e) && (rest < 0 || better(sel, e, rest))) rest = e;
             }
-            if (rest >= 0) c->margin[tr] = sel[list[n_list - 1]] - sel[rest];
+            if (rest >= 0) c->rt.margin[tr] = sel[list[n_list - 1]] - sel[rest];
         }
         if (g->min_p > 0) {
             float most = 0;
@@ -114,8 +115,10 @@ static void route_row(route_job *j, int r, float *work)
         ids[i] = i < n_list ? (uint16_t)list[i] : KER_NO_EXPERT;
         weights[i] = i < n_list ? gate[list[i]] * scale : 0;
     }
-    c->n_slot[r] = n_list;
+    c->rt.n_slot[r] = n_list;
 }
+
+int64_t route_floats(const ker_model *m) { return 4 * (int64_t)m->n_expert + 64; }
 
 static void route_task(void *arg, int task, int worker)
 {
@@ -125,8 +128,8 @@ static void route_task(void *arg, int task, int worker)
         route_row(j, r, dev_floats(c->dev, worker));
         if (j->w->w[KER_W_SH_ROUTER].data) {
             float e;
-            c->dev->v->exp(&(float){ -c->sh_coef[r] }, 0, &e, 1);
-            c->sh_coef[r] = 1 / (1 + e);
+            c->dev->v->exp(&(float){ -c->rt.sh_coef[r] }, 0, &e, 1);
+            c->rt.sh_coef[r] = 1 / (1 + e);
         }
     }
 }
@@ -141,8 +144,8 @@ int cpu_route(ker_ctx *c, int layer)
     int n = c->b.n, rc = ctx_norm(c, w->vec[KER_W_FFN_NORM], kinds);
     if (rc) return rc;
     const mat *r = &w->w[KER_W_ROUTER], *sh = &w->w[KER_W_SH_ROUTER];
-    prod p[2] = { { .w = r, .act = c->in.p[mat_kind(r)], .act_stride = c->in.stride[mat_kind(r)], .n = n, .y = c->score, .y_stride = r->n_out } };
-    if (sh->data) p[1] = (prod){ .w = sh, .act = c->in.p[mat_kind(sh)], .act_stride = c->in.stride[mat_kind(sh)], .n = n, .y = c->sh_coef, .y_stride = 1 };
+    prod p[2] = { { .w = r, .act = c->in.p[mat_kind(r)], .act_stride = c->in.stride[mat_kind(r)], .n = n, .y = c->rt.score, .y_stride = r->n_out } };
+    if (sh->data) p[1] = (prod){ .w = sh, .act = c->in.p[mat_kind(sh)], .act_stride = c->in.stride[mat_kind(sh)], .n = n, .y = c->rt.sh_coef, .y_stride = 1 };
     rc = ctx_products(c, p, sh->data ? 2 : 1);
     route_job j = { c, w, layer, n <= 4 ? n : 4 };
     return rc ? rc : ctx_run(c, (n + j.per - 1) / j.per, route_task, &j);

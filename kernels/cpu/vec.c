@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "kernels/cpu/mat.h"
+#include "kernels/cpu/cpu.h"
 #include "kernels/kernels.h"
 
 typedef struct v16 { float f[16]; } v16;

@@ -32,7 +32,7 @@ typedef struct vec_ops {
     int few;                       /* up to so many queries the _f16 pair beats decoding the page once */
 } vec_ops;
 
-/* The set that cpu_level() (mat.h) allows. */
+/* The set that cpu_level() (cpu.h) allows. */
 const vec_ops *vec_get(void);
 extern const vec_ops vec_scalar, vec_avx2, vec_avx512;
 

@@ -1,0 +1,171 @@
+/* kernels/cpu/backend: the CPU's table of functions, and what stands around the layers of a batch: begin,
+ * embedding, head, end, taps. One caller thread per context; work goes to the device's pool.
+ * Nothing is allocated between begin and end. */
+#include <math.h>
+#include <string.h>
+
+#include "kernels/cpu/parts.h"
+#include "kernels/cpu/prod.h"
+
+/* ---- begin and end ---- */
+
+/* One list: distinct experts that exist. seen: a bit an expert, clear before and after. */
+static bool forced_list_ok(const uint16_t *f, int max_k, int n_expert, uint64_t *seen)
+{
+    int n = 0;
+    bool ok = true;
+    for (; ok && n < max_k && f[n] != KER_NO_EXPERT; n++) {
+        ok = f[n] < n_expert && !(seen[f[n] / 64] >> f[n] % 64 & 1);
+        if (ok) seen[f[n] / 64] |= UINT64_C(1) << f[n] % 64;
+    }
+    for (int i = 0; i < n; i++) seen[f[i] / 64] = 0;
+    return ok;
+}
+
+static bool forced_ok(const ker_ctx *c, const ker_batch *b)
+{
+    const ker_model *m = &c->dev->m;
+    uint64_t seen[1 << 10] = { 0 };
+    if (c->max_k < 1) return false;
+    for (int l = 0; l < m->n_layer; l++)
+        for (int r = 0; m->layer[l].moe && r < b->n; r++)
+            if (!forced_list_ok(b->forced + ((int64_t)l * b->n + r) * c->max_k, c->max_k, m->n_expert, seen)) return false;
+    return true;
+}
+
+/* Rows of one sequence that follow each other walk its pages together, at most ATT_QUERIES queries of a
+ * KV head at a time. */
+static void blocks_make(ker_ctx *c)
+{
+    const ker_batch *b = &c->b;
+    int most = ATT_QUERIES / (c->dev->m.n_head / c->dev->m.n_kv_head);
+    if (most < 1) most = 1;
+    c->att.n_block = 0;
+    for (int r = 0; r < b->n; r++) {
+        int seq = b->seq ? b->seq[r] : 0;
+        att_block *last = c->att.n_block ? &c->att.block[c->att.n_block - 1] : NULL;
+        if (last && last->seq == seq && last->n < most && b->cell[r] > b->cell[r - 1]) last->n++;
+        else c->att.block[c->att.n_block++] = (att_block){ r, 1, seq };
+    }
+}
+
+static int batch_begin(ker_ctx *c, ker_kv *kv, const ker_batch *b)
+{
+    const ker_model *m = &c->dev->m;
+    c->open = false;
+    c->state = Q_RANGE;
+    if (!c->dev->scratch_bytes || !kv || b->n < 1 || b->n > c->max_rows) return Q_RANGE;
+    for (int r = 0; r < b->n; r++) {
+        int seq = b->seq ? b->seq[r] : 0, slot = b->slot ? b->slot[r] : 0;
+        if (b->token[r] < 0 || b->token[r] >= m->n_vocab || slot < 0 || slot > 255 || !c->cfg[slot] || seq < 0 || seq >= b->n_seq) return Q_RANGE;
+        const ker_seq *s = &b->seqs[seq];
+        if (b->cell[r] < 0 || b->cell[r] / KER_PAGE >= s->n_page) return Q_RANGE;
+        if (!r || !b->seq || b->seq[r] != b->seq[r - 1])
+            for (int i = 0; i < s->n_page; i++) if (s->page[i] < 0 || s->page[i] >= kv->n_page) return Q_RANGE;
+    }
+    if (b->forced && !forced_ok(c, b)) return Q_RANGE;
+    c->b = *b;
+    c->kv = kv;
+    c->state = Q_OK;
+    c->open = true;
+    c->out.n_logits = c->out.n_hidden = 0;
+    blocks_make(c);
+    attn_begin(c);
+    for (int l = 0; l < m->n_layer; l++) {         /* routed layers write their own */
+        if (m->layer[l].moe) continue;
+        int64_t at = trace_at(c, l, 0), n = (int64_t)b->n * c->max_k;
+        for (int64_t i = 0; i < n; i++) { c->rt.ids[at + i] = KER_NO_EXPERT; c->rt.weights[at + i] = 0; }
+        for (int r = 0; r < b->n; r++) { c->rt.entropy[(int64_t)l * b->n + r] = 0; c->rt.margin[(int64_t)l * b->n + r] = NAN; }
+    }
+    return Q_OK;
+}
+
+static int cpu_end(ker_ctx *c, ker_out *out)
+{
+    c->open = false;
+    if (c->state) return c->state;
+    *out = (ker_out){ c->out.logits, c->out.n_logits, c->out.hidden, c->out.n_hidden, c->max_k, c->rt.ids, c->rt.weights, c->rt.entropy, c->rt.margin };
+    return Q_OK;
+}
+
+/* ---- embedding, and each row's rotation ---- */
+
+static void embed_task(void *arg, int r, int worker)
+{
+    ker_ctx *c = arg;
+    const ker_model *m = &c->dev->m;
+    const mat *w = &dev_layer(c->dev, -1)->w[KER_W_EMBD];
+    ker_type_get(w->type)->decode(w->data + c->b.token[r] * w->row_bytes, c->x + (int64_t)r * m->n_embd, m->n_embd);
+    const ker_config *k = ctx_cfg(c, r);
+    float *cs = c->att.rope + (int64_t)r * m->rope_dim;
+    int half = m->rope_dim / 2;
+    for (int i = 0; i < half; i++) {               /* the angle in F32, as the reference implementations have it */
+        float a = (float)c->b.pos[r] * k->rope_freq[i];
+        cs[i] = cosf(a) * k->rope_mscale;
+        cs[half + i] = sinf(a) * k->rope_mscale;
+    }
+}
+
+static int cpu_embed(ker_ctx *c) { return ctx_run(c, c->b.n, embed_task, c); }
+
+/* ---- head ---- */
+
+static int cpu_head(ker_ctx *c)
+{
+    const ker_batch *b = &c->b;
+    const ker_model *m = &c->dev->m;
+    const layer_w *w = dev_layer(c->dev, -1);
+    const mat *out = w->w[KER_W_OUT].data ? &w->w[KER_W_OUT] : &w->w[KER_W_EMBD];
+    int kind = mat_kind(out), rc = c->state;
+    if (rc) return rc;
+    size_t row = sizeof(float) * (size_t)m->n_embd;
+    int n = 0;
+    for (int r = 0; r < b->n; r++) {               /* few rows as a rule: the caller's work */
+        unsigned want = b->want ? b->want[r] : r == b->n - 1 ? KER_WANT_LOGITS : 0;
+        if (!(want & (KER_WANT_LOGITS | KER_WANT_HIDDEN))) continue;
+        float *y = c->y + (int64_t)r * m->n_embd;
+        c->dev->v->norm(c->x + (int64_t)r * m->n_embd, w->vec[KER_W_OUT_NORM], m->n_embd, ctx_cfg(c, r)->norm_eps, y);
+        if (want & KER_WANT_HIDDEN) memcpy(c->out.hidden + (int64_t)c->out.n_hidden++ * m->n_embd, y, row);
+        if (want & KER_WANT_LOGITS) mat_act(out->type, y, m->n_embd, c->in.p[kind] + n++ * c->in.stride[kind]);
+    }
+    c->out.n_logits = n;
+    if (!n) return Q_OK;
+    prod p = { .w = out, .act = c->in.p[kind], .act_stride = c->in.stride[kind], .n = n, .y = c->out.logits, .y_stride = m->n_vocab };
+    return ctx_products(c, &p, 1);
+}
+
+/* ---- taps and the table ---- */
+
+static int hidden_get(ker_ctx *c, float *dst)
+{
+    if (c->state) return c->state;
+    memcpy(dst, c->x, sizeof(float) * (size_t)c->b.n * (size_t)c->dev->m.n_embd);
+    return Q_OK;
+}
+
+static int hidden_put(ker_ctx *c, const float *src)
+{
+    if (c->state) return c->state;
+    memcpy(c->x, src, sizeof(float) * (size_t)c->b.n * (size_t)c->dev->m.n_embd);
+    return Q_OK;
+}
+
+/* A worker's scratch serves one part at a time: the largest wish counts. */
+static int cpu_ready(ker_dev *d, char *err)
+{
+    int64_t part[] = { attn_floats(&d->m), route_floats(&d->m), ffn_floats(d) }, floats = 0;
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++) floats = part[i] > floats ? part[i] : floats;
+    return dev_ready(d, floats, err);
+}
+
+const ker_backend *ker_cpu(void)
+{
+    static const ker_backend cpu = {
+        .name = "cpu", .open = dev_open, .close = dev_close, .set_threads = dev_set_threads, .weight = dev_weight, .ready = cpu_ready,
+        .ctx_new = ctx_new, .ctx_free = ctx_free, .cfg_put = ctx_cfg_put,
+        .kv_new = kv_new, .kv_free = kv_free, .kv_copy = kv_copy, .kv_page_bytes = kv_page_bytes,
+        .begin = batch_begin, .embed = cpu_embed, .attn = cpu_attn, .route = cpu_route, .experts = cpu_experts, .dense = cpu_dense,
+        .head = cpu_head, .end = cpu_end, .hidden_get = hidden_get, .hidden_put = hidden_put,
+    };
+    return &cpu;
+}

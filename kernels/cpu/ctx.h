@@ -1,0 +1,80 @@
+/* kernels/cpu/ctx: what a context holds while a batch goes through the layers. Private to kernels/cpu; a
+ * ker_ctx owns every buffer, the batch's arrays are the caller's. */
+#ifndef QUORUM_CPU_CTX_H
+#define QUORUM_CPU_CTX_H
+
+#include "kernels/cpu/act.h"
+#include "kernels/cpu/dev.h"
+#include "kernels/cpu/kv.h"
+
+enum { ATT_QUERIES = 64 };         /* (row, head) queries that one task takes through a page */
+
+typedef struct cfg {               /* a ker_config with its arrays behind it */
+    ker_config c;
+} cfg;
+
+typedef struct att_block { int row, n, seq; } att_block;   /* rows that walk the pages together */
+
+typedef struct ctx_att {
+    att_block *block;              /* [max_rows] */
+    int n_block;
+    float *q;                      /* [max_rows][n_head * head_dim]                */
+    float *k, *v;                  /* [max_rows][n_kv_head * head_dim]             */
+    float *o;                      /* [max_rows][n_head * head_dim]                */
+    float *rope;                   /* [max_rows][rope_dim]: cos half, then sin     */
+    float *part;                   /* [n][n_head][n_seg]: a segment's sums (attn.c) */
+    int64_t part_floats;
+    int n_seg;                     /* 1: nothing is split                          */
+    acts act;                      /* of o                                         */
+} ctx_att;
+
+typedef struct ctx_route {
+    float *score;                  /* [max_rows][n_expert]                         */
+    float *sh_coef;                /* [max_rows] the shared expert's gate          */
+    uint16_t *ids;                 /* [n_layer][n][max_k]                          */
+    float *weights, *entropy, *margin;
+    int *n_slot;                   /* [max_rows] slots in use, in the routed layer at hand */
+} ctx_route;
+
+typedef struct ctx_ffn {
+    float *h, *h_sh;               /* [pairs_cap][n_ff_exp], [FFN_ROWS][widest dense or shared]   */
+    acts gather, h_act, sh_act;    /* rows of pairs, sorted by expert; of h; of h_sh              */
+    int *pair_row, *pair_pos;      /* [pairs_cap] row of a sorted pair; sorted place of (row, slot) */
+    int *slot_at;                  /* [FFN_ROWS + 1] first pair of a row                          */
+    int *ex_off;                   /* [n_expert + 1]                                              */
+    int *active;                   /* [n_expert]                                                  */
+} ctx_ffn;
+
+typedef struct ctx_out {
+    float *logits, *hidden;        /* [max_rows][n_vocab], [max_rows][n_embd]; touched as needed  */
+    int n_logits, n_hidden;
+} ctx_out;
+
+struct ker_ctx {
+    ker_dev *dev;
+    int max_rows, max_k;
+    const atomic_int *cancel;
+    cfg *cfg[256];
+
+    ker_batch b;                   /* of the running batch; arrays are the caller's */
+    ker_kv *kv;
+    bool open;
+    int state;                     /* 0, or Q_CANCEL once seen */
+
+    float *x;                      /* [max_rows][n_embd] the residual stream       */
+    float *y;                      /* [max_rows][n_embd] normed, or a product      */
+    acts in;                       /* of the normed row                            */
+    ctx_att att;
+    ctx_route rt;
+    ctx_ffn ff;
+    ctx_out out;
+};
+
+int ctx_new(ker_dev *, int max_rows, int max_k, const atomic_int *cancel, ker_ctx **out, char *err);
+void ctx_free(ker_ctx *);
+int ctx_cfg_put(ker_ctx *, int slot, const ker_config *c, char *err);
+int ctx_run(ker_ctx *, int n_tasks, pool_fn fn, void *arg);   /* pool_run that remembers Q_CANCEL */
+static inline const ker_config *ctx_cfg(const ker_ctx *c, int row) { return &c->cfg[c->b.slot ? c->b.slot[row] : 0]->c; }
+static inline int64_t trace_at(const ker_ctx *c, int layer, int row) { return ((int64_t)layer * c->b.n + row) * c->max_k; }
+
+#endif

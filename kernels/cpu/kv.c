@@ -1,0 +1,144 @@
+/* kernels/cpu/kv: the cells of a context: pages as they lie in memory, one cell written, one page read
+ * back in F32. One caller makes, frees and copies; between begin and end workers write and read cells of
+ * their own rows. Allocates only in kv_new. It never looks at which row sees which cell (attn.c). */
+#include "kernels/cpu/kv.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { Q8_BLOCK = 32 };
+
+static int q8_blocks(int dim) { return (dim + Q8_BLOCK - 1) / Q8_BLOCK; }
+
+static int64_t head_bytes(const ker_model *m, enum ker_kv_type t)
+{
+    int64_t cells = 2 * (int64_t)m->head_dim * KER_PAGE;       /* K and V */
+    int64_t n = t == KER_KV_F32 ? cells * 4 : t == KER_KV_F16 ? cells * 2 : cells + 2 * (int64_t)q8_blocks(m->head_dim) * KER_PAGE * 4;
+    return (n + 63) & ~INT64_C(63);
+}
+
+int64_t kv_page_bytes(const ker_dev *d, enum ker_kv_type t)
+{
+    return head_bytes(&d->m, t) * d->m.n_kv_head * d->m.n_layer;
+}
+
+int kv_new(ker_dev *d, enum ker_kv_type t, int n_page, ker_kv **out, char *err)
+{
+    if (n_page < 1 || (unsigned)t > KER_KV_Q8_0) return q_fail(err, Q_RANGE, _("a cache of %d pages is not possible: raise context.length"), n_page);
+    ker_kv *kv = q_alloc(sizeof *kv);
+    *kv = (ker_kv){ d, t, n_page, head_bytes(&d->m, t), kv_page_bytes(d, t), NULL };
+    /* Straight from the system: zero and unbacked until written; large pages spare the address tables. */
+    kv->data = mmap(NULL, (size_t)n_page * (size_t)kv->page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (kv->data != MAP_FAILED) madvise(kv->data, (size_t)n_page * (size_t)kv->page_bytes, MADV_HUGEPAGE);
+    else {
+        free(kv);
+        return q_fail(err, Q_NOMEM, _("no memory for a cache of %d cells: lower context.length or set kv.type to q8_0"), n_page * KER_PAGE);
+    }
+    *out = kv;
+    return Q_OK;
+}
+
+void kv_free(ker_kv *kv)
+{
+    if (!kv) return;
+    munmap(kv->data, (size_t)kv->n_page * (size_t)kv->page_bytes);
+    free(kv);
+}
+
+void kv_copy(ker_kv *kv, int dst_page, int src_page, int n_cells)
+{
+    /* K is transposed, so the first cells lie everywhere: the whole page goes, cells beyond are never read. */
+    if (n_cells > 0 && dst_page != src_page)
+        memcpy(kv->data + dst_page * kv->page_bytes, kv->data + src_page * kv->page_bytes, (size_t)kv->page_bytes);
+}
+
+uint8_t *kv_head(const ker_kv *kv, int page, int layer, int head)
+{
+    return kv->data + page * kv->page_bytes + ((int64_t)layer * kv->dev->m.n_kv_head + head) * kv->head_bytes;
+}
+
+static int8_t q8_one(float x, float inv)
+{
+    float r = rintf(x * inv);
+    return (int8_t)(r > 127 ? 127 : r < -127 ? -127 : r == r ? r : 0);
+}
+
+static float q8_scale(const float *x, int n)
+{
+    float top = 0;
+    for (int i = 0; i < n; i++) top = fabsf(x[i]) > top ? fabsf(x[i]) : top;
+    return top / 127;
+}
+
+void kv_put(const ker_kv *kv, uint8_t *p, int cell, const float *k, const float *v, const vec_ops *ops)
+{
+    int dim = kv->dev->m.head_dim;
+    int64_t half = (int64_t)dim * KER_PAGE;
+    if (kv->type == KER_KV_F32) {
+        float *kc = (float *)(void *)p, *vc = kc + half + (int64_t)cell * dim;
+        for (int d = 0; d < dim; d++) kc[d * KER_PAGE + cell] = k[d];
+        memcpy(vc, v, sizeof(float) * (size_t)dim);
+    } else if (kv->type == KER_KV_F16) {
+        uint16_t *kc = (uint16_t *)(void *)p, t[64];
+        for (int d = 0; d < dim; d += 64) {
+            int n = dim - d < 64 ? dim - d : 64;
+            ops->to_f16(k + d, t, n);
+            for (int i = 0; i < n; i++) kc[(d + i) * KER_PAGE + cell] = t[i];
+        }
+        ops->to_f16(v, kc + half + (int64_t)cell * dim, dim);
+    } else {
+        int nb = q8_blocks(dim);
+        int8_t *kc = (int8_t *)p, *vc = kc + half + (int64_t)cell * dim;
+        float *ks = (float *)(void *)(p + 2 * half), *vs = ks + (int64_t)nb * KER_PAGE + (int64_t)cell * nb;
+        for (int b = 0; b < nb; b++) {
+            int d0 = b * Q8_BLOCK, n = dim - d0 < Q8_BLOCK ? dim - d0 : Q8_BLOCK;
+            float s = q8_scale(k + d0, n), inv = s > 0 ? 1 / s : 0;
+            for (int d = d0; d < d0 + n; d++) kc[d * KER_PAGE + cell] = q8_one(k[d], inv);
+            ks[b * KER_PAGE + cell] = s;
+            s = q8_scale(v + d0, n);
+            inv = s > 0 ? 1 / s : 0;
+            for (int d = d0; d < d0 + n; d++) vc[d] = q8_one(v[d], inv);
+            vs[b] = s;
+        }
+    }
+}
+
+const float *kv_page_k(const ker_kv *kv, const uint8_t *p, float *buf, const vec_ops *ops)
+{
+    int dim = kv->dev->m.head_dim;
+    if (kv->type == KER_KV_F32) return (const float *)(const void *)p;
+    if (kv->type == KER_KV_F16) {
+        ops->f16((const uint16_t *)(const void *)p, buf, (int64_t)dim * KER_PAGE);
+        return buf;
+    }
+    const float *ks = (const float *)(const void *)(p + 2 * (int64_t)dim * KER_PAGE);
+    for (int d = 0; d < dim; d++) ops->q8((const int8_t *)p + d * KER_PAGE, ks + d / Q8_BLOCK * KER_PAGE, buf + d * KER_PAGE, KER_PAGE);
+    return buf;
+}
+
+const float *kv_page_v(const ker_kv *kv, const uint8_t *p, int n, float *buf, const vec_ops *ops)
+{
+    int dim = kv->dev->m.head_dim, pad = round16(dim);
+    int64_t half = (int64_t)dim * KER_PAGE;
+    if (kv->type == KER_KV_F32) {
+        const float *v = (const float *)(const void *)p + half;
+        if (pad == dim) return v;
+        for (int c = 0; c < n; c++) memcpy(buf + c * pad, v + c * dim, sizeof(float) * (size_t)dim);
+    } else if (kv->type == KER_KV_F16) {
+        const uint16_t *v = (const uint16_t *)(const void *)p + half;
+        if (pad == dim) ops->f16(v, buf, (int64_t)n * dim);
+        else for (int c = 0; c < n; c++) ops->f16(v + c * dim, buf + c * pad, dim);
+    } else {
+        int nb = q8_blocks(dim);
+        const int8_t *v = (const int8_t *)p + half;
+        const float *vs = (const float *)(const void *)(p + 2 * half) + (int64_t)nb * KER_PAGE;
+        for (int c = 0; c < n; c++)
+            for (int b = 0; b < nb; b++) {
+                int d0 = b * Q8_BLOCK, w = dim - d0 < Q8_BLOCK ? dim - d0 : Q8_BLOCK;
+                ops->q8s(v + c * dim + d0, vs[c * nb + b], buf + c * pad + d0, w);
+            }
+    }
+    return buf;
+}

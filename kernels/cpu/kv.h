@@ -1,0 +1,30 @@
+/* kernels/cpu/kv: pages of cells. A page of a layer and KV head holds K transposed ([dim][64 cells]: 16
+ * cells are one load) and V as [cell][dim]. A ker_kv owns its pages and borrows the device. */
+#ifndef QUORUM_CPU_KV_H
+#define QUORUM_CPU_KV_H
+
+#include "kernels/cpu/dev.h"
+
+struct ker_kv {
+    const ker_dev *dev;
+    enum ker_kv_type type;
+    int n_page;
+    int64_t head_bytes, page_bytes;
+    uint8_t *data;                 /* [page][layer][kv head]: K, V, then (Q8_0) the scales of K, of V:
+                                      K [dim][64] (transposed), V [64][dim], scales [dim/32][64], [64][dim/32] */
+};
+
+int kv_new(ker_dev *, enum ker_kv_type t, int n_page, ker_kv **out, char *err);
+void kv_free(ker_kv *);
+void kv_copy(ker_kv *, int dst_page, int src_page, int n_cells);
+int64_t kv_page_bytes(const ker_dev *, enum ker_kv_type t);
+
+uint8_t *kv_head(const ker_kv *, int page, int layer, int head);   /* head_bytes of one page, layer and KV head */
+/* Writes one cell's K and V of one head; p from kv_head. */
+void kv_put(const ker_kv *, uint8_t *p, int cell, const float *k, const float *v, const vec_ops *ops);
+/* K of a page in F32, [dim][64]: the page itself, or decoded into buf. */
+const float *kv_page_k(const ker_kv *, const uint8_t *p, float *buf, const vec_ops *ops);
+/* The first n cells of V in F32, [n][dim rounded up to 16]. */
+const float *kv_page_v(const ker_kv *, const uint8_t *p, int n, float *buf, const vec_ops *ops);
+
+#endif

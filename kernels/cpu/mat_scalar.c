@@ -1,0 +1,187 @@
+/* kernels/cpu/mat_scalar: how a prepared row lies in memory, and the products that define every bit: a vector
+ * path is right when it equals these. It never looks inside a type's format: kernels/types.c takes blocks apart. */
+#include "kernels/cpu/mat_isa.h"
+
+#include "kernels/kernels.h"
+#include "kernels/unpack.h"
+
+#include <math.h>
+#include <string.h>
+
+static int64_t up64(int64_t n) { return (n + 63) & ~(int64_t)63; }
+
+int64_t mat_act_bytes(int type, int64_t n_in)
+{
+    switch (ker_type_get(type)->act) {
+    case KER_ACT_F32: return up64(n_in * 4);
+    case KER_ACT_Q8_32: return up64(n_in) + up64(n_in / 32 * 8);
+    case KER_ACT_Q8_256: return up64(n_in + n_in / 256 * 4 + n_in / 16 * 2 + n_in / 32 * 2);
+    }
+    return 0;
+}
+
+mat_q8 mat_q8_32(const void *act, int64_t n_in)
+{
+    mat_q8 a = { .q = act };
+    a.d = (const float *)(a.q + up64(n_in));
+    a.sum = (const int32_t *)(a.d + n_in / 32);
+    return a;
+}
+
+mat_q8 mat_q8_256(const void *act, int64_t n_in)
+{
+    mat_q8 a = { .q = act };
+    a.d = (const float *)(a.q + n_in);
+    a.sum16 = (const int16_t *)(a.d + n_in / 256);
+    a.sum32 = a.sum16 + n_in / 16;
+    return a;
+}
+
+/* One block to int8; returns its scale. */
+static float quantise(const float *x, int block, int8_t *q)
+{
+    uint32_t most = 0;                               /* as bits: NaN > infinity > every number */
+    for (int i = 0; i < block; i++) {
+        uint32_t u;
+        memcpy(&u, x + i, 4);
+        u &= 0x7fffffff;
+        most = u > most ? u : most;
+    }
+    float amax;
+    memcpy(&amax, &most, 4);
+    if (most >= 0x7f800000 || amax < 1e-30f) {
+        memset(q, 0, (size_t)block);
+        return most >= 0x7f800000 ? NAN : 0;
+    }
+    float scale = 127 / amax;
+    for (int i = 0; i < block; i++)
+        q[i] = (int8_t)lrintf(x[i] * scale);
+    return amax / 127;
+}
+
+static void act_q8_scalar(int block, const float *x, int64_t n_in, void *dst)
+{
+    mat_q8 a = block == 32 ? mat_q8_32(dst, n_in) : mat_q8_256(dst, n_in);
+    int8_t *q = dst;
+    float *d = (float *)(void *)((char *)dst + ((const char *)a.d - (const char *)dst));
+    int32_t *sum = (int32_t *)(void *)(d + n_in / 32);
+    int16_t *sum16 = (int16_t *)(void *)(d + n_in / 256), *sum32 = sum16 + n_in / 16;
+    for (int64_t b = 0; b < n_in / block; b++)
+        d[b] = quantise(x + b * block, block, q + b * block);
+    if (block == 32)
+        memset(q + n_in, 0, (size_t)(up64(n_in) - n_in));
+    for (int64_t b = 0; b < n_in / 32; b++) {
+        int s0 = 0, s1 = 0;
+        for (int i = 0; i < 16; i++) {
+            s0 += q[b * 32 + i];
+            s1 += q[b * 32 + 16 + i];
+        }
+        if (block == 32)
+            sum[b] = s0 + s1;
+        else {
+            sum16[2 * b] = (int16_t)s0;
+            sum16[2 * b + 1] = (int16_t)s1;
+            sum32[b] = (int16_t)(s0 + s1);
+        }
+    }
+}
+
+/* ---- products ---- */
+
+static float dot_f32(const float *w, const float *x, int64_t n)
+{
+    float p[16] = { 0 };
+    for (int64_t k = 0; k < n; k++)
+        p[k & 15] = fmaf(w[k], x[k], p[k & 15]);
+    for (int h = 8; h; h /= 2)
+        for (int j = 0; j < h; j++)
+            p[j] += p[j + h];
+    return p[0];
+}
+
+/* F32, F16, BF16: decoded in pieces, the sixteen partial sums going through all of them. */
+static void mul_float(const mat *w, const void *act, int64_t act_stride, int n, int64_t o0, int64_t o1,
+                      float *y, int64_t y_stride, void *scratch)
+{
+    enum { PIECE = 1024 };
+    const ker_type *t = ker_type_get(w->type);
+    float *row = scratch;
+    for (int64_t o = o0; o < o1; o++) {
+        const uint8_t *src = w->data + o * w->row_bytes;
+        if (w->n_in <= MAT_SCRATCH / 4) {
+            t->decode(src, row, w->n_in);
+            for (int r = 0; r < n; r++)
+                y[r * y_stride + o] = dot_f32(row, (const float *)(const void *)((const char *)act + r * act_stride), w->n_in);
+            continue;
+        }
+        for (int r = 0; r < n; r++) {
+            const float *x = (const float *)(const void *)((const char *)act + r * act_stride);
+            float p[16] = { 0 };
+            for (int64_t k = 0; k < w->n_in; k += PIECE) {
+                int64_t m = w->n_in - k < PIECE ? w->n_in - k : PIECE;
+                t->decode(src + k * t->bytes, row, m);
+                for (int64_t i = 0; i < m; i++)
+                    p[i & 15] = fmaf(row[i], x[k + i], p[i & 15]);
+            }
+            for (int h = 8; h; h /= 2)
+                for (int j = 0; j < h; j++)
+                    p[j] += p[j + h];
+            y[r * y_stride + o] = p[0];
+        }
+    }
+}
+
+/* One block of weights with one of activations; s = sums of q_a per sub-block. */
+static float block_step(const ker_block *b, const ker_unpack *u, int block, const int8_t *q, const int *s, float da, float acc)
+{
+    int32_t isum = 0, msum = 0;
+    for (int j = 0; j * u->sub < block; j++) {
+        int32_t dot = 0;
+        for (int i = j * u->sub; i < (j + 1) * u->sub; i++)
+            dot += b->q[i] * q[i];
+        isum += b->sc[j] * dot;
+        if (u->has_min)
+            msum += b->mn[j] * s[j];
+    }
+    acc = fmaf(b->d * da, (float)isum, acc);
+    return u->has_min ? fmaf(-(b->m * da), (float)msum, acc) : acc;
+}
+
+static void mul_blocks(const mat *w, const void *act, int64_t act_stride, int n, int64_t o0, int64_t o1,
+                       float *y, int64_t y_stride, void *scratch)
+{
+    const ker_type *t = ker_type_get(w->type);
+    const ker_unpack *u = ker_unpack_get(w->type);
+    ker_block b;
+    (void)scratch;
+    for (int64_t o = o0; o < o1; o++) {
+        for (int r = 0; r < n; r++)
+            y[r * y_stride + o] = 0;
+        for (int64_t k = 0; k * t->block < w->n_in; k++) {
+            u->one(w->data + o * w->row_bytes + k * t->bytes, &b);
+            for (int r = 0; r < n; r++) {
+                const char *row = (const char *)act + r * act_stride;
+                mat_q8 a = t->block == 32 ? mat_q8_32(row, w->n_in) : mat_q8_256(row, w->n_in);
+                int s[16] = { 0 }, subs = t->block / u->sub;
+                for (int j = 0; j < subs && u->has_min; j++)
+                    s[j] = t->block == 32 ? a.sum[k] : u->sub == 16 ? a.sum16[k * 16 + j] : a.sum32[k * 8 + j];
+                float *acc = y + r * y_stride + o;
+                *acc = block_step(&b, u, t->block, a.q + k * t->block, s, a.d[k], *acc);
+            }
+        }
+    }
+}
+
+const mat_isa *mat_isa_scalar(void)
+{
+    static const mat_isa scalar = {
+        .name = "scalar",
+        .mul = {
+#define KER_FLOAT(id, ...) [id] = mul_float,
+#define KER_BLOCK(id, ...) [id] = mul_blocks,
+#include "kernels/types.def"
+        },
+        .act_q8 = act_q8_scalar,
+    };
+    return &scalar;
+}

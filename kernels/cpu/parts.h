@@ -1,0 +1,18 @@
+/* kernels/cpu/parts: the parts of a layer, each in its own file (attn.c, route.c, ffn.c), as the backend's
+ * table calls them: between begin and end, 0 or Q_CANCEL. `*_floats`: what a part needs of one worker's
+ * scratch. Private to kernels/cpu. */
+#ifndef QUORUM_CPU_PARTS_H
+#define QUORUM_CPU_PARTS_H
+
+#include "kernels/cpu/ctx.h"
+
+void attn_begin(ker_ctx *);                /* room for the segments of long contexts (attn.c) */
+int cpu_attn(ker_ctx *, int layer);
+int cpu_route(ker_ctx *, int layer);
+int cpu_experts(ker_ctx *, int layer);
+int cpu_dense(ker_ctx *, int layer);
+int64_t attn_floats(const ker_model *);
+int64_t route_floats(const ker_model *);
+int64_t ffn_floats(const ker_dev *);
+
+#endif

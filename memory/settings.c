@@ -1,0 +1,37 @@
+/* memory/settings: names and values that outlive a run. Any thread. It knows no name: what one means is its caller's. */
+#include "memory/store.h"
+
+#include <stdlib.h>
+
+char *mem_setting_get(mem_store *s, const char *name)
+{
+    char err[Q_ERRLEN], *value = NULL;
+    store_lock(s);
+    sqlite3_stmt *st = store_query(s, err, "SELECT value FROM setting WHERE name=?", "s", name);
+    if (st && store_step(s, st, err) == 1) value = store_text(st, 0);
+    sqlite3_finalize(st);
+    store_unlock(s);
+    return value;
+}
+
+int mem_setting_each(mem_store *s, const char *except, void (*fn)(void *user, const char *name, const char *value), void *user, char *err)
+{
+    store_lock(s);
+    sqlite3_stmt *st = store_query(s, err, "SELECT name, value FROM setting WHERE ?1='' OR substr(name, 1, length(?1))<>?1 ORDER BY name", "s",
+                                   except ? except : "");
+    int rc = st ? 1 : Q_IO;
+    while (st && (rc = store_step(s, st, err)) == 1)
+        fn(user, (const char *)sqlite3_column_text(st, 0), (const char *)sqlite3_column_text(st, 1));
+    sqlite3_finalize(st);
+    store_unlock(s);
+    return rc;
+}
+
+int mem_setting_put(mem_store *s, const char *name, const char *value, char *err)
+{
+    int rc = store_begin(s, err);
+    if (rc != Q_OK) return rc;
+    rc = value ? store_run(s, NULL, err, "INSERT INTO setting VALUES(?, ?) ON CONFLICT(name) DO UPDATE SET value=excluded.value", "ss", name, value)
+               : store_run(s, NULL, err, "DELETE FROM setting WHERE name=?", "s", name);
+    return store_end(s, rc, err);
+}

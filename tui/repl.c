@@ -93,10 +93,11 @@ static const char *score(double v, char out[16])
 
 static void passages(const agt_retrieval *v)
 {
-    char s[16], m[16];
     if (v->fed == 0) {
-        if (v->n)
-            printf(_("nothing fed: best %s below %s"), score(v->best, s), score(v->min_score, m)), putchar('\n');
+        if (v->n && v->nothing) {
+            safe(v->nothing);
+            putchar('\n');
+        }
         return;
     }
     for (int i = 0; i < v->n && v->p[i].number; i++) {
@@ -106,7 +107,7 @@ static void passages(const agt_retrieval *v)
             fputs(" § ", stdout);
             safe(v->p[i].heading);
         }
-        printf(" %s   ", score(v->p[i].score, s));
+        printf(" %s   ", v->p[i].shown);
     }
     printf(_("     %d fed, %d tok · /why"), v->fed, v->fed_tokens);
     putchar('\n');

@@ -11,6 +11,7 @@
 
 #include "base/base.h"
 #include "base/knob.h"
+#include "lab/lab.h"
 
 typedef struct agt agt;
 
@@ -156,27 +157,10 @@ typedef struct agt_status {
 } agt_status;
 void agt_get_status(agt *, agt_status *out);
 
-/* Routing as a person should see it: how far each expert is from its own usual rate at the present k (agent/routing.c
- * has the formulas). Arrays belong to the caller's struct and are reused: zero-initialise, agt_routing_free. */
-typedef struct agt_cell { float rate, usual; bool now; int8_t dev; /* -2 far less … 0 usual … +2 far more */ } agt_cell;
-typedef struct agt_odd { int layer, expert; float ratio; int8_t dev; } agt_odd;
-typedef struct agt_routing {
-    uint64_t version;                    /* changes when anything did */
-    int n_layer, first_layer, n_expert;  /* routed layers only; cell[l * n_expert + e] */
-    int k;
-    agt_cell *cell;
-    float *strange;                      /* [n_layer] 0..1: how unusual the layer's routing is now (the strip's glyph) */
-    float *entropy, *margin;             /* [n_layer] of the last token; margin NAN: none */
-    uint16_t *now;                       /* [n_layer][k_max] ids of the last token, best first, 0xFFFF pads */
-    float *now_weight;                   /* the same shape; NAN unknown */
-    int k_max;
-    agt_odd odd[8]; int n_odd;           /* most unusual first */
-    float repeat, repeat_chance;         /* share of a token's experts that also ran for the token before; by chance */
-    float mean_entropy, mean_margin;     /* entropy over log n_expert, mean over layers */
-    int learned, learn_need;             /* tokens seen towards "usual" of 256 */
-    bool stored;                         /* of a stored answer, not of the running one */
-    int n_tokens;
-} agt_routing;
+/* Routing as a person should see it: lab/lab.h. Zero-initialise; agt_routing_free. */
+typedef lab_cell agt_cell;
+typedef lab_odd agt_odd;
+typedef lab_view agt_routing;
 void agt_get_routing(agt *, agt_routing *io);            /* copies when io->version is behind */
 void agt_routing_free(agt_routing *);
 void agt_show_routing(agt *, int64_t message);           /* of a stored answer; 0 = back to live */

@@ -31,6 +31,8 @@ void agt_retrieval_free(agt_retrieval *r)
     memset(r, 0, sizeof *r);
 }
 
+void agt_routing_free(agt_routing *r) { lab_view_free(r); }
+
 void agt_event_free(agt_event *e)
 {
     if (!e)

@@ -1,6 +1,8 @@
 /* rag/skips: reasons with their counts, so that a thousand files of one fault are one line. Pure functions. */
 #include "rag/skips.h"
 
+#include "base/say.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -35,8 +37,8 @@ void rag_skips_words(const rag_progress *p, q_buf *b)
 {
     for (int i = 0; i < p->n_skip; i++) {
         const rag_skip *s = &p->skip[i];
-        if (s->n == 1) q_buf_printf(b, "%s: %s\n", s->example, s->why);
+        if (s->n == 1) q_buf_say(b, "%s: %s\n", s->example, s->why);
         /* TRANSLATORS: how many files, why they were not taken, one of them */
-        else q_buf_printf(b, _("%d files: %s (one of them: %s)\n"), s->n, s->why, s->example);
+        else q_buf_say(b, _("%d files: %s (one of them: %s)\n"), s->n, s->why, s->example);
     }
 }

@@ -115,12 +115,6 @@ void agt_get_routing(agt *a, agt_routing *io)
     DUP(cell, n); DUP(strange, l); DUP(entropy, l); DUP(margin, l); DUP(now, k); DUP(now_weight, k);
 #undef DUP
 }
-void agt_routing_free(agt_routing *r)
-{
-    free(r->cell); free(r->strange); free(r->entropy); free(r->margin); free(r->now); free(r->now_weight);
-    memset(r, 0, sizeof *r);
-}
-
 char **agt_completions(agt *a, const char *line, size_t at, size_t *start, int *n)
 {
     static const char *const words[] = { "/set", "/again", "/copy", "/quit", "experts.k", "rope.theta", "sampler.temperature", "kv.type" };

@@ -58,6 +58,8 @@ typedef struct agt_passage {    /* one candidate of retrieval, fed or not */
     char *source, *heading;     /* "notes/optics.md", "Rayleigh" */
     char *text;
     double score;
+    char shown[24];             /* the score as it is to be shown: ".73", with more digits where .30 is below .30 */
+    char *signals;              /* what the score is the product of: "coverage=0.931 evidence=0.824" */
     int tokens;
     char *why;                  /* every number in words: terms, idf, bm25, coverage, rank; and why it was cut */
 } agt_passage;
@@ -66,7 +68,8 @@ typedef struct agt_retrieval {
     agt_passage *p; int n;      /* fed first, then the best that were cut */
     int fed, fed_tokens;
     int cut_budget, cut_score;  /* how many by budget, how many below min_score */
-    double best, min_score;     /* "nothing fed: best .12 below .30" */
+    double best, min_score;
+    char *nothing;              /* fed == 0: why, "nothing fed: best .12 below .30"; else NULL */
 } agt_retrieval;
 
 /* ================= events ================= */

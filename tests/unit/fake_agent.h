@@ -3,6 +3,8 @@
 #ifndef QUORUM_FAKE_AGENT_H
 #define QUORUM_FAKE_AGENT_H
 #include "agent/agent.h"
+
+#include <stdio.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -208,10 +210,12 @@ static __attribute__((unused)) agt_retrieval *fake_retrieval(void)
     r->n = 3;
     r->p = q_alloc(sizeof *r->p * 3);
     static const struct { const char *s, *h; double v; } row[] = { { "notes/optics.md", "Rayleigh", .91 }, { "Chat of 3 May", "light", .64 }, { "notes/цвет.md", "Закат и рассвет, часть вторая", .41 } };
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         r->p[i] = (agt_passage){ .chunk = i, .number = i < 2 ? i + 1 : 0, .source = q_strdup(row[i].s), .heading = q_strdup(row[i].h),
                                  .text = q_strdup("Rayleigh scattering grows as the fourth power of frequency."), .score = row[i].v, .tokens = 155,
-                                 .why = q_strdup("sky: idf 4.1; blue: idf 3.0; rank 1") };
+                                 .why = q_strdup("sky: idf 4.1; blue: idf 3.0; rank 1"), .signals = q_strdup("coverage=0.950 evidence=0.950") };
+        snprintf(r->p[i].shown, sizeof r->p[i].shown, ".%02d", (int)(row[i].v * 100 + .5));
+    }
     r->fed = 2;
     r->fed_tokens = 310;
     r->cut_budget = 1;

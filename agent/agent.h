@@ -79,6 +79,7 @@ enum agt_event_kind {
     AGT_EV_CHATS,       /* chat[n_chats]                                                            */
     AGT_EV_OPENED,      /* the present conversation from root to leaf: message[n_messages], id = chat, text = title, draft,
                            scroll; also after editing, branching, deleting                          */
+    AGT_EV_TITLE,       /* a conversation has another name: id = chat, text                                 */
     AGT_EV_SENT,        /* message: the question, durable                                           */
     AGT_EV_RETRIEVAL,   /* retrieval; id = the answer's or question's message                       */
     AGT_EV_PREFILL,     /* done, total, rate (tokens/s); total 0: ended                             */
@@ -93,6 +94,7 @@ enum agt_event_kind {
     AGT_EV_NOTE,        /* level, text: one sentence                                                */
     AGT_EV_TEXT,        /* a page of text that a command printed (/set, /context, /why, /help): title in name, text */
     AGT_EV_FOUND,       /* /find: message[n_messages], snippets in text, chat id in parent          */
+    AGT_EV_ASK,         /* what cannot be taken back: text = the question, id for agt_answer               */
     AGT_EV_UI           /* a command that only a front end can do: action in id, its argument in text */
 };
 enum agt_level { AGT_INFO, AGT_WARN, AGT_ERROR };
@@ -133,11 +135,13 @@ void agt_open_chat(agt *, int64_t chat);                 /* 0: a new one */
 void agt_ask_chats(agt *);                               /* answered by AGT_EV_CHATS */
 void agt_ask_retrieval(agt *, int64_t message);          /* the stored log of an answer: AGT_EV_RETRIEVAL */
 void agt_rename(agt *, int64_t chat, const char *title);
-void agt_delete_chat(agt *, int64_t chat);
+void agt_delete_chat(agt *, int64_t chat);               /* asks first: AGT_EV_ASK */
 void agt_keep_place(agt *, int64_t scroll, const char *draft);   /* remembered for the present conversation */
 void agt_setting_put(agt *, const char *key, const char *value); /* panel sizes and the like; kept in the store */
 char *agt_setting_get(agt *, const char *key);                   /* malloc'ed or NULL; from a copy in memory */
+void agt_answer(agt *, int64_t ask, bool yes);           /* to AGT_EV_ASK; unanswered, nothing is done */
 bool agt_busy(const agt *);                              /* an answer or long work runs */
+bool agt_idle(agt *);                                    /* nothing at all runs or waits: all that was asked for is in the events */
 
 /* ================= snapshots ================= */
 typedef struct agt_status {

@@ -100,47 +100,18 @@ static void branch(agt *a, const job *j)
     mem_messages_free(&all);
 }
 
-static void delete(agt *a, const job *j)
+/* A conversation was deleted. */
+static void gone(agt *a, const job *j)
 {
     char err[Q_ERRLEN];
-    int64_t id = j->id ? j->id : a->chat.id;
-    if (!id) {
-        note(&a->events, AGT_INFO, _("this conversation is empty: there is nothing to delete"));
-        return;
-    }
-    if (mem_conversation_delete(a->store, id, err) < 0) {
-        note(&a->events, AGT_ERROR, "%s", err);
-        return;
-    }
-    note(&a->events, AGT_INFO, _("conversation %lld is deleted"), (long long)id);
-    if (id == a->chat.id) {
-        int64_t last = 0;
-        if (mem_conversation_last(a->store, &last, err) < 0)
-            last = 0;
-        chat_open(a, last);
-    }
-    desk_post(&a->desk, &job_chats, 0, 0, NULL, NULL);
-}
-
-static void rename_job(agt *a, const job *j)
-{
-    char err[Q_ERRLEN];
-    int64_t id = j->id ? j->id : a->chat.id;
-    if (!id && mem_conversation_new(a->store, j->text, &a->chat.id, err) < 0)
-        note(&a->events, AGT_ERROR, "%s", err);
-    else if (id && mem_conversation_title(a->store, id, j->text, err) < 0)
-        note(&a->events, AGT_ERROR, "%s", err);
-    if (!j->id || j->id == a->chat.id) {
-        chat_reload(a);
-        chat_show(a);
-    }
-    desk_post(&a->desk, &job_chats, 0, 0, NULL, NULL);
+    int64_t last = 0;
+    if (j->id == a->chat.id)
+        chat_open(a, mem_conversation_last(a->store, &last, err) == Q_OK ? last : 0);
 }
 
 const job_row job_open = { .name = "open", .lane = LANE_ENGINE, .end = END_CARRIED, .moves = true, .run = open_job };
 const job_row job_branch = { .name = "branch", .lane = LANE_ENGINE, .end = END_CARRIED, .run = branch };
-const job_row job_delete = { .name = "delete", .lane = LANE_ENGINE, .end = END_CARRIED, .moves = true, .run = delete };
-const job_row job_rename = { .name = "rename", .lane = LANE_ENGINE, .end = END_CARRIED, .moves = true, .run = rename_job };
+const job_row job_gone = { .name = "gone", .lane = LANE_ENGINE, .end = END_DROPPED, .moves = true, .run = gone };
 
 /* The first words of the first question, whole, at most about 60 bytes. */
 char *chat_title(const char *text)

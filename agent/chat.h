@@ -14,8 +14,7 @@ typedef struct chat_now {
 
 extern const job_row job_open;           /* id: the conversation; 0 with text: a new one of this title; 0: a new one */
 extern const job_row job_branch;         /* id: a message or 0, number: delta */
-extern const job_row job_delete;         /* id: the conversation, 0: the present one */
-extern const job_row job_rename;         /* the same; text: the title */
+extern const job_row job_gone;           /* id: one that was deleted */
 
 int chat_open(struct agt *, int64_t chat);
 void chat_reload(struct agt *);

@@ -92,6 +92,23 @@ static void drop(desk *d, desk_queue *l)
     l->running = NULL;
 }
 
+static void unlock_for(desk *d, const job *j)
+{
+    void (*before)(void *, const job *) = j ? d->before : NULL;
+    void *user = d->before_user;
+    pthread_mutex_unlock(&d->mu);
+    if (before)
+        before(user, j);
+}
+
+void desk_before(desk *d, void (*before)(void *user, const job *), void *user)
+{
+    pthread_mutex_lock(&d->mu);
+    d->before = before;
+    d->before_user = user;
+    pthread_mutex_unlock(&d->mu);
+}
+
 job *desk_take(desk *d, enum desk_lane which, bool *quit)
 {
     desk_queue *l = &d->lane[which];
@@ -101,9 +118,7 @@ job *desk_take(desk *d, enum desk_lane which, bool *quit)
     drop(d, l);
     job *j = l->first ? pop(d, l) : NULL;
     *quit = d->quit;
-    pthread_mutex_unlock(&d->mu);
-    if (j && d->before)
-        d->before(d->before_user, j);
+    unlock_for(d, j);
     return j;
 }
 
@@ -128,9 +143,7 @@ bool desk_take_engine(desk *d, bool idle, bool no_model, const job_row *load, jo
     if (*out && d->cancel && !d->quit)
         d->cancel(d->who, false);
     *quit = d->quit;
-    pthread_mutex_unlock(&d->mu);
-    if (*out && d->before)
-        d->before(d->before_user, *out);
+    unlock_for(d, *out);
     return *out || !*quit;
 }
 
@@ -256,7 +269,7 @@ void desk_quit(desk *d)
 /* ---- questions ---- */
 static bool full(const desk_queue *l) { return l->running || l->first; }
 
-static bool ask(desk *d, bool (*f)(const desk *))
+static bool tell(desk *d, bool (*f)(const desk *))
 {
     pthread_mutex_lock(&d->mu);
     bool yes = f(d);
@@ -278,11 +291,16 @@ static bool steady(const desk *d)
     return !moves;
 }
 
-bool desk_wanted(desk *d) { return ask(d, wanted); }
-bool desk_busy(desk *d) { return ask(d, busy); }
-bool desk_answering(desk *d) { return ask(d, answering); }
-bool desk_paused(desk *d) { return ask(d, paused); }
-bool desk_steady(desk *d) { return ask(d, steady); }
+static bool quits(const desk *d) { return d->quit; }
+static bool idle(const desk *d) { return !full(&d->lane[LANE_ENGINE]) && !full(&d->lane[LANE_QUICK]) && !full(&d->lane[LANE_LONG]) && !d->edits; }
+
+bool desk_quits(desk *d) { return tell(d, quits); }
+bool desk_idle(desk *d) { return tell(d, idle); }
+bool desk_wanted(desk *d) { return tell(d, wanted); }
+bool desk_busy(desk *d) { return tell(d, busy); }
+bool desk_answering(desk *d) { return tell(d, answering); }
+bool desk_paused(desk *d) { return tell(d, paused); }
+bool desk_steady(desk *d) { return tell(d, steady); }
 
 bool desk_waits(desk *d, enum desk_lane l)
 {

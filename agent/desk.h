@@ -65,8 +65,7 @@ typedef struct desk {
     double pace;                         /* tokens a second at most; 0: as fast as it goes */
     void (*cancel)(void *who, bool on);  /* ends a batch that is being evaluated; NULL: there is none */
     void *who;
-    /* constant after desk_open */
-    void (*before)(void *user, const job *);     /* tests: called in the lane's thread before a job is carried out */
+    void (*before)(void *user, const job *);     /* tests: called in the lane's thread before a job is carried out; NULL */
     void *before_user;
 } desk;
 
@@ -80,6 +79,7 @@ void desk_edit(desk *, enum edit_kind, int delta, const char *name, const char *
  * so the job is to be kept or carried out as its row says (dropped ones never come). desk_done frees it. */
 job *desk_take(desk *, enum desk_lane, bool *quit);
 void desk_done(desk *, job *);
+void desk_before(desk *, void (*before)(void *user, const job *), void *user);
 /* The same for the engine's lane, which has edits and idle work beside its jobs. True: *out or *edits or idle time (neither).
  * load: no model is loaded. Edits wait while one is about to be: they are meant for it. False: as NULL above. */
 bool desk_take_engine(desk *, bool idle, bool no_model, const job_row *load, job **out, bool *edits, bool *quit);
@@ -99,6 +99,8 @@ bool desk_paused(desk *);
 void desk_pace(desk *, double tokens_per_second);
 void desk_cancels(desk *, void (*cancel)(void *who, bool on), void *who);
 void desk_quit(desk *);                  /* stops what runs; the lanes end when what must be done is done */
+bool desk_quits(desk *);
+bool desk_idle(desk *);                  /* no lane has anything to do, and no edit waits */
 bool desk_busy(desk *);                  /* an answer or long work runs or waits */
 bool desk_answering(desk *);
 bool desk_waits(desk *, enum desk_lane); /* what is posted now has to wait */

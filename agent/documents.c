@@ -1,89 +1,69 @@
-/* agent/documents: files taken into memory, removed from it, listed and searched. The long lane takes in and removes, the quick one lists and searches.
- * A long import is stopped by agt_stop when no answer runs. */
+/* agent/documents: files taken into memory (long lane), listed and searched (quick lane). A long import ends at its next file
+ * when agt_stop stops it, or the program ends; then it goes on at the next start. */
 #include "agent/errands.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct adding { agt *a; const char *what; int64_t shown_ns; } adding;
+typedef struct adding { agt *a; const char *what; } adding;
 
 static bool added(void *user, const rag_progress *p)
 {
     adding *d = user;
-    agt *a = d->a;
-    if (p->note)
-        note(&a->events, AGT_WARN, "%s: %s", p->path, p->note);
-    if (q_now_ns() - d->shown_ns > 100000000) {
-        d->shown_ns = q_now_ns();
-        agt_event e = { .kind = AGT_EV_PROGRESS, .text = q_strdup(d->what), .done = p->seen, .total = -1, .rate = -1, .name = q_strdup(p->path) };
-        evq_push(&a->events, &e);
-    }
-    return !desk_stopped(&a->desk, LANE_LONG);
+    agt_event e = { .kind = AGT_EV_PROGRESS, .text = q_strdup(d->what), .done = p->seen, .total = -1, .rate = -1, .name = q_strdup(p->path) };
+    evq_push(&d->a->events, &e);
+    return !desk_stopped(&d->a->desk, LANE_LONG);
+}
+
+static char *added_words(const rag_progress *p)
+{
+    q_buf b = { 0 };
+    q_buf_printf(&b, ngettext("%d file added", "%d files added", (unsigned long)p->added), p->added);
+    q_buf_puts(&b, " (");
+    q_buf_printf(&b, ngettext("%d passage", "%d passages", (unsigned long)p->chunks), p->chunks);
+    q_buf_puts(&b, "), ");
+    q_buf_printf(&b, _("%d unchanged, %d skipped"), p->unchanged, p->skipped);
+    if (p->gone)
+        q_buf_printf(&b, ngettext("; %d is gone from its folder and not fed any more", "; %d are gone from their folder and not fed any more", (unsigned long)p->gone), p->gone);
+    return q_buf_take(&b);
+}
+
+static void keep_add(agt *a, const job *j)
+{
+    char *home = home_path(j->text), *real = realpath(home, NULL);      /* the next start may be in another folder */
+    errand_keep(a, j->row, real ? real : home);
+    free(home);
+    free(real);
 }
 
 static void add(agt *a, const job *j)
 {
-    const char *path = j->text;
     char err[Q_ERRLEN];
-    char *real = home_path(path), *what = q_printf(_("adding %s"), path);
-    adding d = { a, what, 0 };
+    char *real = home_path(j->text), *what = q_printf(_("adding %s"), j->text);
+    adding d = { a, what };
     rag_add_opts o = { added, &d };
     rag_progress p = { 0 };
+    agt_event begin = { .kind = AGT_EV_PROGRESS, .text = q_strdup(what), .total = -1, .rate = -1 }, end = { .kind = AGT_EV_PROGRESS, .text = q_strdup(what) };
+    evq_push(&a->events, &begin);
     int rc = rag_add(a->store, real, &o, &p, err);
-    agt_event end = { .kind = AGT_EV_PROGRESS, .text = q_strdup(what) };
     evq_push(&a->events, &end);
-    if (rc < 0 && rc != Q_CANCEL)
-        note(&a->events, AGT_ERROR, "%s", err);
-    else {
-        q_buf b = { 0 };
-        q_buf_printf(&b, ngettext("%d file added", "%d files added", (unsigned long)p.added), p.added);
-        q_buf_puts(&b, " (");
-        q_buf_printf(&b, ngettext("%d passage", "%d passages", (unsigned long)p.chunks), p.chunks);
-        q_buf_puts(&b, "), ");
-        q_buf_printf(&b, _("%d unchanged, %d skipped"), p.unchanged, p.skipped);
-        if (rc == Q_CANCEL)
-            note(&a->events, AGT_WARN, _("stopped: %s; /add takes the rest"), b.p);
-        else
-            note(&a->events, AGT_INFO, "%s", b.p);
-        q_buf_free(&b);
-    }
+    q_buf why = { 0 };
+    rag_skips_words(&p, &why);
+    char *words = added_words(&p);
+    if (rc == Q_CANCEL && desk_quits(&a->desk))
+        keep_add(a, j);
+    if (rc == Q_CANCEL)
+        note(&a->events, AGT_WARN, _("stopped: %s; /add takes the rest"), words);
+    else if (rc < 0)
+        note(&a->events, AGT_ERROR, p.seen > 1 ? _("%s (%s)") : "%s", err, words);
+    else
+        note(&a->events, AGT_INFO, "%s", words);
+    if (why.len && p.seen > 1)
+        note_text(&a->events, "/add", q_buf_take(&why));
+    q_buf_free(&why);
+    free(words);
     free(real);
     free(what);
-}
-
-static void forget(agt *a, const job *j)
-{
-    const char *which = j->text;
-    char err[Q_ERRLEN];
-    mem_documents l = { 0 };
-    if (mem_document_list(a->store, &l, err) < 0) {
-        note(&a->events, AGT_ERROR, "%s", err);
-        return;
-    }
-    char *real = home_path(which), *end, *whole = realpath(real, NULL);
-    if (whole) {
-        free(real);
-        real = whole;
-    }
-    long id = strtol(which, &end, 10);
-    int gone = 0;
-    size_t n = strlen(real);
-    for (int i = 0; i < l.n; i++) {
-        const char *p = l.v[i].path;
-        bool folder = strncmp(p, real, n) == 0 && (p[n] == '/' || (n && real[n - 1] == '/'));
-        if ((*which && !*end && l.v[i].id == id) || strcmp(p, real) == 0 || strcmp(l.v[i].title, which) == 0 || (*real == '/' && folder)) {
-            if (rag_remove(a->store, l.v[i].id, err) < 0)
-                note(&a->events, AGT_ERROR, "%s", err);
-            else
-                gone++;
-        }
-    }
-    if (gone)
-        note(&a->events, AGT_INFO, ngettext("%d document is removed from memory", "%d documents are removed from memory", (unsigned long)gone), gone);
-    else
-        note(&a->events, AGT_ERROR, _("there is no document %s in memory; /memory list shows them with their numbers"), which);
-    free(real);
-    mem_documents_free(&l);
 }
 
 static void documents(agt *a, const job *j)
@@ -131,8 +111,7 @@ static void manual(agt *a, const job *j)
         note(&a->events, AGT_WARN, "%s", err);
 }
 
-const job_row job_add = { .name = "add", .lane = LANE_LONG, .end = END_DROPPED, .run = add };
-const job_row job_forget = { .name = "forget", .lane = LANE_LONG, .end = END_CARRIED, .run = forget };
+const job_row job_add = { .name = "add", .lane = LANE_LONG, .end = END_KEPT, .run = add, .keep = keep_add };
 const job_row job_documents = { .name = "documents", .lane = LANE_QUICK, .end = END_DROPPED, .run = documents };
 const job_row job_search = { .name = "search", .lane = LANE_QUICK, .end = END_DROPPED, .run = search };
 const job_row job_manual = { .name = "manual", .lane = LANE_ENGINE, .end = END_DROPPED, .run = manual };

@@ -36,8 +36,27 @@ void agt_branch(agt *a, int64_t message, int delta) { desk_post(&a->desk, &job_b
 void agt_open_chat(agt *a, int64_t chat) { desk_post(&a->desk, &job_open, chat, 0, NULL, NULL); }
 void agt_ask_chats(agt *a) { desk_post(&a->desk, &job_chats, 0, 0, NULL, NULL); }
 void agt_ask_retrieval(agt *a, int64_t message) { desk_post(&a->desk, &job_retrieval, message, 0, NULL, NULL); }
-void agt_rename(agt *a, int64_t chat, const char *title) { desk_post(&a->desk, &job_rename, chat, 0, title, NULL); }
-void agt_delete_chat(agt *a, int64_t chat) { desk_post(&a->desk, &job_delete, chat, 0, NULL, NULL); }
+
+/* 0 while another conversation may be on its way in: then the engine's lane knows which one is meant. */
+static int64_t present(agt *a)
+{
+    pthread_mutex_lock(&a->shown.mu);
+    int64_t id = a->shown.st.chat;
+    pthread_mutex_unlock(&a->shown.mu);
+    return desk_steady(&a->desk) ? id : 0;
+}
+
+void agt_rename(agt *a, int64_t chat, const char *title)
+{
+    chat = chat ? chat : present(a);
+    desk_post(&a->desk, chat ? &job_rename : &job_rename_here, chat, 0, title, NULL);
+}
+
+void agt_delete_chat(agt *a, int64_t chat)
+{
+    chat = chat ? chat : present(a);
+    desk_post(&a->desk, chat ? &job_delete : &job_delete_here, chat, 0, NULL, NULL);
+}
 
 void agt_edit(agt *a, int64_t message, const char *text)
 {
@@ -69,6 +88,8 @@ bool agt_busy(const agt *a)
     agt *m = (agt *)(uintptr_t)a;        /* the mutex is the only thing that changes */
     return desk_busy(&m->desk);
 }
+
+bool agt_idle(agt *a) { return desk_idle(&a->desk); }
 
 void agt_get_status(agt *a, agt_status *out)
 {

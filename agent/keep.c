@@ -1,7 +1,9 @@
 /* agent/keep: what is written down in passing: settings, places, a running answer's words. Quick lane. */
 #include "agent/errands.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void setting(agt *a, const job *j)
 {
@@ -30,3 +32,15 @@ static void save(agt *a, const job *j)
 const job_row job_setting = { .name = "setting", .lane = LANE_QUICK, .end = END_CARRIED, .run = setting };
 const job_row job_place = { .name = "place", .lane = LANE_QUICK, .end = END_CARRIED, .run = place };
 const job_row job_save = { .name = "save", .lane = LANE_QUICK, .end = END_DROPPED, .run = save };
+
+/* Any lane. Under a name by chance: several programs may end at once. open.c reads them. */
+void errand_keep(agt *a, const job_row *row, const char *text)
+{
+    char err[Q_ERRLEN];
+    uint64_t r = (uint64_t)q_now_ns() ^ ((uint64_t)getpid() << 40);
+    char *key = q_printf("errand.%016llx", (unsigned long long)q_hash64(text, strlen(text), r)), *value = q_printf("%s\n%s", row->name, text);
+    if (mem_setting_put(a->store, key, value, err) < 0)
+        note(&a->events, AGT_ERROR, "%s", err);
+    free(key);
+    free(value);
+}

@@ -1,4 +1,4 @@
-/* agent/lists: what the clerk looks up: conversations, messages that hold words, the log of a search, models at hand. Quick
+/* agent/lists: what the clerk looks up: messages that hold words, the log of a search, models at hand. Quick
  * lane. It never changes the store. */
 #include "agent/errands.h"
 #include "agent/talk.h"
@@ -7,34 +7,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-
-static void swap_strings(agt *a, strings *to, strings *with)
-{
-    pthread_mutex_lock(&a->shown.mu);
-    strings old = *to;
-    *to = *with;
-    pthread_mutex_unlock(&a->shown.mu);
-    strings_free(&old);
-}
-
-static void chats(agt *a, const job *j)
-{
-    char err[Q_ERRLEN];
-    mem_conversations l = { 0 };
-    if (mem_conversation_list(a->store, &l, err) < 0) {
-        note(&a->events, AGT_ERROR, "%s", err);
-        return;
-    }
-    agt_event e = { .kind = AGT_EV_CHATS, .chat = q_alloc(sizeof *e.chat * (size_t)(l.n + 1)), .n_chats = l.n };
-    for (int i = 0; i < l.n; i++)
-        e.chat[i] = (agt_chat){ l.v[i].id, q_strdup(l.v[i].title), l.v[i].opened_ms, l.v[i].n_messages };
-    strings numbers = { 0 };
-    for (int i = 0; i < l.n; i++)
-        strings_add(&numbers, q_printf("%lld", (long long)l.v[i].id));
-    swap_strings(a, &a->shown.chats, &numbers);
-    mem_conversations_free(&l);
-    evq_push(&a->events, &e);
-}
 
 /* id = message, parent = conversation, label = its title, text = the snippet (matches between \x01 and \x02). */
 static void find(agt *a, const job *j)
@@ -84,7 +56,7 @@ static void keep_names(agt *a, const eng_found *f, int n)
     for (int i = 0; i < n; i++)
         if (!f[i].problem && !strchr(f[i].name, ' '))
             strings_add(&names, q_strdup(f[i].name));
-    swap_strings(a, &a->shown.models, &names);
+    shown_names(&a->shown, &a->shown.models, &names);
 }
 
 static void models(agt *a, bool show)
@@ -144,7 +116,6 @@ static void model(agt *a, const job *j)
 
 static void names(agt *a, const job *j) { models(a, false); }
 
-const job_row job_chats = { .name = "chats", .lane = LANE_QUICK, .end = END_DROPPED, .run = chats };
 const job_row job_find = { .name = "find", .lane = LANE_QUICK, .end = END_DROPPED, .run = find };
 const job_row job_retrieval = { .name = "retrieval", .lane = LANE_QUICK, .end = END_DROPPED, .run = retrieval };
 const job_row job_model = { .name = "model", .lane = LANE_QUICK, .end = END_DROPPED, .run = model };

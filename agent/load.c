@@ -25,7 +25,8 @@ void load_none(agt *a)
     a->shown.full_name = NULL;
     a->shown.n_mix = 0;
     pthread_mutex_unlock(&a->shown.mu);
-    lab_watch_unload(a->watch);
+    if (a->watch)
+        lab_watch_unload(a->watch);
     eng_config_free(old);
     eng_session_free(a->seat.session);
     eng_sampler_free(a->seat.sampler);

@@ -43,6 +43,26 @@ static int read_settings(agt *a, const agt_options *o, char *err)
     return rc;
 }
 
+/* Long errands that the last end cut off. */
+static void restore_errands(agt *a)
+{
+    static const job_row *const row[] = { &job_add, &job_forgotten };
+    char err[Q_ERRLEN];
+    for (int i = 0; i < a->settings.n; i++) {
+        const setting_row *s = &a->settings.v[i];
+        if (strncmp(s->key, "errand.", 7) != 0 || !s->value)
+            continue;
+        size_t w = strcspn(s->value, "\n");
+        for (size_t k = 0; k < sizeof row / sizeof *row; k++)
+            if (s->value[w] && strlen(row[k]->name) == w && strncmp(s->value, row[k]->name, w) == 0) {
+                desk_post(&a->desk, row[k], 0, 0, s->value + w + 1, NULL);
+                note(&a->events, AGT_INFO, _("going on with what the last end cut off: /%s"), row[k]->name);
+                if (mem_setting_put(a->store, s->key, NULL, err) < 0)
+                    note(&a->events, AGT_WARN, "%s", err);
+            }
+    }
+}
+
 static int start(agt *a, char *err)
 {
     void *(*const main[LANE_N])(void *) = { [LANE_ENGINE] = worker_main, [LANE_QUICK] = clerk_quick, [LANE_LONG] = clerk_long };
@@ -65,6 +85,7 @@ int agt_open(const agt_options *o, agt **out, char *err)
     settings_open(&a->settings);
     pthread_mutex_init(&a->shown.mu, NULL);
     pthread_mutex_init(&a->waits.mu, NULL);
+    pthread_mutex_init(&a->asks.mu, NULL);
     a->base = o->base;
     a->once = o->once;
     a->seat.path = o->model ? q_strdup(o->model) : NULL;
@@ -73,8 +94,10 @@ int agt_open(const agt_options *o, agt **out, char *err)
         a->watch = lab_watch_new(a->store);
     if (rc == Q_OK)
         rc = read_settings(a, o, err);
-    if (rc == Q_OK && !o->once)
+    if (rc == Q_OK && !o->once) {
         waits_restore(a);
+        restore_errands(a);
+    }
     if (rc == Q_OK && !o->fresh)
         rc = mem_conversation_last(a->store, &last, err);
     if (rc == Q_OK) {
@@ -104,6 +127,20 @@ static void shown_free(shown *s)
     pthread_mutex_destroy(&s->mu);
 }
 
+/* What the lanes' last jobs left to one another. Front-end thread: the others are gone. */
+static void carry_out(agt *a)
+{
+    bool any = true, quit;
+    while (any) {
+        any = false;
+        for (int l = 0; l < LANE_N; l++)
+            for (job *j; (j = desk_take(&a->desk, (enum desk_lane)l, &quit)); any = true) {
+                (j->row->keep ? j->row->keep : j->row->run)(a, j);
+                desk_done(&a->desk, j);
+            }
+    }
+}
+
 void agt_close(agt *a)
 {
     if (!a)
@@ -112,9 +149,16 @@ void agt_close(agt *a)
     evq_hurry(&a->events);
     for (int i = 0; i < a->n_thread; i++)
         pthread_join(a->thread[i], NULL);
+    if (a->n_thread)
+        carry_out(a);
+    load_none(a);
+    if (a->watch)
+        lab_watch_save(a->watch);
+    mem_messages_free(&a->chat.path);
     desk_close(&a->desk);
     settings_close(&a->settings);
     waits_free(&a->waits);
+    asks_free(&a->asks);
     shown_free(&a->shown);
     lab_watch_free(a->watch);
     free(a->seat.path);

@@ -4,6 +4,7 @@
 #define QUORUM_AGENT_ROOM_H
 
 #include "agent/agent.h"
+#include "agent/asks.h"
 #include "agent/chat.h"
 #include "agent/desk.h"
 #include "agent/events.h"
@@ -21,6 +22,7 @@ struct agt {
     settings settings;
     shown shown;
     waits waits;
+    asks asks;
     lab_watch *watch;                    /* routing; has its own mutex; constant after agt_open */
     int64_t save_failed;                 /* quick lane: the reply whose partial text could not be stored, as was said */
     chat_now chat;                         /* engine's thread */

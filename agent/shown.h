@@ -27,4 +27,6 @@ typedef struct shown {
     char *place_text;
 } shown;
 
+void shown_names(shown *, strings *to, strings *with);   /* to: models or chats; with is emptied */
+
 #endif

@@ -180,13 +180,13 @@ static const agt_command table[] = {
       .complete = AGT_COMPLETE_CHAT, .run = open_chat },
     { .name = "rename", .ru = "назвать", .args = N_("TITLE"), .help = N_("rename this conversation"),
       .needs = true, .run = rename_chat },
-    { .name = "delete", .ru = "удалить", .args = N_("[NUMBER]"), .help = N_("delete this conversation, or the one with this number, for good"),
+    { .name = "delete", .ru = "удалить", .args = N_("[NUMBER]"), .help = N_("delete this conversation, or the one with this number, for good; asks first"),
       .complete = AGT_COMPLETE_CHAT, .run = delete_chat },
     { .name = "find", .ru = "найти", .args = N_("WORDS"), .help = N_("find messages in all conversations"),
       .needs = true, .job = &job_find },
     { .name = "add", .ru = "добавить", .args = N_("PATH"), .help = N_("take a file or folder of text into memory"),
       .needs = true, .complete = AGT_COMPLETE_PATH, .job = &job_add },
-    { .name = "forget", .ru = "забыть", .args = N_("NUMBER or PATH"), .help = N_("remove a document from memory"),
+    { .name = "forget", .ru = "забыть", .args = N_("NUMBER, FILE or FOLDER"), .help = N_("remove documents from memory, for good; asks first"),
       .needs = true, .job = &job_forget },
     { .name = "memory", .ru = "память", .args = N_("[list]"), .help = N_("what was fed; list: the documents in memory"), .key = "F4",
       .action = AGT_UI_MEMORY, .words = "list", .run = memory },
@@ -254,9 +254,11 @@ static void run(agt *a, const agt_command *c, char *args)
 {
     if (c->needs && !*args)
         usage(a, c);
-    else if (c->job)
+    else if (c->job) {
+        if (c->job->lane != LANE_QUICK && desk_waits(&a->desk, c->job->lane))
+            note(&a->events, AGT_INFO, _("/%s is done when the present work ends"), c->name);
         desk_post(&a->desk, c->job, 0, 0, *args ? args : NULL, NULL);
-    else if (c->run)
+    } else if (c->run)
         c->run(a, c, args);
     else
         note_ui(&a->events, c->action, args);

@@ -1,5 +1,5 @@
 /* agent/worker: the engine's lane. Takes jobs in order, applies edits of the configuration between two answers; while nothing
- * is asked of it, it learns what routing is usual. At the end what was accepted is carried out or kept, and the model goes.
+ * is asked of it, it learns what routing is usual. At the end what was accepted is carried out or kept.
  * It never waits for the screen but in a full event queue. */
 #include "agent/talk.h"
 
@@ -18,8 +18,5 @@ void *worker_main(void *user)
         }
         more = (edits || more) && watch_baseline(a);
     }
-    load_none(a);
-    lab_watch_save(a->watch);
-    mem_messages_free(&a->chat.path);
     return NULL;
 }

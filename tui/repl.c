@@ -30,6 +30,7 @@ typedef struct repl {
     int thinking;
     bool progress;                       /* a line of progress stands on the screen */
     bool more;                           /* the line goes on (backslash) */
+    int64_t ask;                         /* AGT_EV_ASK that waits for a yes; 0: none */
     q_buf line;
     char *edit;                          /* what the next prompt starts with */
 } repl;
@@ -266,6 +267,13 @@ static void handle(repl *r, const agt_event *e, bool *asked_chats)
     case AGT_EV_NOTE: fresh_line(r); q_say_text(stdout, e->text); q_say(stdout, "\n"); break;
     case AGT_EV_TEXT: fresh_line(r); q_say_text(stdout, e->text); break;
     case AGT_EV_FOUND: fresh_line(r); found(e); break;
+    case AGT_EV_ASK:
+        if (r->ask)
+            agt_answer(r->a, r->ask, false);
+        fresh_line(r);
+        r->ask = e->id;
+        q_say(stdout, "%s %s\n", e->text, _("y: yes; anything else: no"));
+        break;
     case AGT_EV_UI: ui(r, e, asked_chats); break;
     default: break;
     }
@@ -462,24 +470,50 @@ static char *read_message(repl *r)
     }
 }
 
+static bool among(const char *word, const char *const *list)
+{
+    while (*list && strcmp(*list, word) != 0)
+        list++;
+    return *list;
+}
+
+/* A line is an answer, where something was asked; a line that is neither yes nor no is a no, and then what it says. */
+static void take(repl *r, const char *text)
+{
+    static const char *const yes[] = { "y", "Y", "yes", "д", "Д", "да", "Да", NULL }, *const no[] = { "n", "N", "no", "н", "Н", "нет", "Нет", "", NULL };
+    int64_t ask = r->ask;
+    r->ask = 0;
+    if (ask) {
+        bool y = among(text, yes);
+        agt_answer(r->a, ask, y);
+        if (!y)
+            q_say(stdout, "%s\n", _("left as it is"));
+        if (y || among(text, no))
+            return;
+    }
+    if (strspn(text, " \t\n") < strlen(text)) {
+        remember(r, text);
+        agt_submit(r->a, text);
+    }
+}
+
 /* Follows events until nothing runs. A line typed meanwhile is sent at once. */
 static void follow(repl *r, bool *asked_chats)
 {
-    int seen = interrupts, quiet = 0;
+    int seen = interrupts;
     q_buf typed = { 0 };
     while (!r->quit) {
         agt_event e;
+        bool idle = agt_idle(r->a);
         while (agt_next(r->a, &e)) {
             handle(r, &e, asked_chats);
             agt_event_free(&e);
-            quiet = 0;
         }
         if (interrupts != seen) {
             seen = interrupts;
             agt_stop(r->a);
         }
-        /* Short errands (lists, pages) have no busy sign: they get a moment. */
-        if (!agt_busy(r->a) && ++quiet > 3)
+        if (idle)                        /* before the events were read: what was asked for is all there */
             break;
         struct pollfd p[2] = { { .fd = agt_wake_fd(r->a), .events = POLLIN }, { .fd = STDIN_FILENO, .events = POLLIN } };
         if (poll(p, r->tty ? 2 : 1, 20) > 0 && r->tty && (p[1].revents & POLLIN)) {
@@ -494,14 +528,11 @@ static void follow(repl *r, bool *asked_chats)
             char *nl;
             while (typed.len && (nl = memchr(typed.p, '\n', typed.len))) {
                 *nl = 0;
-                if (*typed.p) {
-                    remember(r, typed.p);
-                    agt_submit(r->a, typed.p);
-                }
+                if (*typed.p)
+                    take(r, typed.p);
                 size_t used = (size_t)(nl - typed.p) + 1;
                 memmove(typed.p, typed.p + used, typed.len - used + 1);
                 typed.len -= used;
-                quiet = 0;
             }
         }
     }
@@ -526,11 +557,8 @@ int tui_repl(agt *a, char *err)
         char *text = read_message(&r);
         if (!text)
             break;
-        if (strspn(text, " \t\n") < strlen(text)) {
-            remember(&r, text);
-            agt_submit(a, text);
-            follow(&r, &asked_chats);
-        }
+        take(&r, text);
+        follow(&r, &asked_chats);
         free(text);
     }
     if (r.tty)

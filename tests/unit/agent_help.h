@@ -29,6 +29,9 @@ typedef struct seen {                    /* what the events said since the last 
     int64_t chat;
     char *page, *ui;
     int passages;
+    int64_t ask; char *asked;            /* of the last ASK */
+    int64_t progress_done, progress_total;   /* the largest */
+    bool progress_ended;
 } seen;
 
 __attribute__((unused)) static void seen_clear(seen *s)
@@ -41,6 +44,7 @@ __attribute__((unused)) static void seen_clear(seen *s)
     }
     free(s->page);
     free(s->ui);
+    free(s->asked);
     memset(s, 0, sizeof *s);
 }
 
@@ -84,6 +88,12 @@ static void seen_take(seen *s, agt_event *e)
         break;
     case AGT_EV_TEXT: free(s->page); s->page = q_strdup(e->text); break;
     case AGT_EV_UI: free(s->ui); s->ui = q_printf("%lld %s", (long long)e->id, e->text); break;
+    case AGT_EV_ASK: s->ask = e->id; free(s->asked); s->asked = q_strdup(e->text); break;
+    case AGT_EV_PROGRESS:
+        s->progress_ended |= e->total == 0;
+        s->progress_done = e->done > s->progress_done ? e->done : s->progress_done;
+        s->progress_total = e->total > s->progress_total ? e->total : s->progress_total;
+        break;
     case AGT_EV_RETRIEVAL: s->passages = e->retrieval->fed; break;
     default: break;
     }
@@ -106,6 +116,33 @@ static bool wait_for(agt *a, seen *s, enum agt_event_kind kind, int number, int 
         poll(&p, 1, 50);
     }
     printf("# waited in vain for event %d; notes: %s\n", (int)kind, s->notes.p ? s->notes.p : "");
+    return false;
+}
+
+/* Until a note holds these words. */
+__attribute__((unused)) static bool said(agt *a, seen *s, const char *words)
+{
+    while (!s->notes.p || !strstr(s->notes.p, words))
+        if (!wait_for(a, s, AGT_EV_NOTE, 0, 60000))
+            return false;
+    return true;
+}
+
+/* Until nothing at all runs or waits, and every event was read. */
+__attribute__((unused)) static bool all_done(agt *a, seen *s)
+{
+    int64_t end = q_now_ns() + 120000000000;
+    while (q_now_ns() < end) {
+        agt_event e;
+        bool idle = agt_idle(a);         /* before the events: a job pushes its last one while it runs */
+        while (agt_next(a, &e))
+            seen_take(s, &e);
+        if (idle)
+            return true;
+        struct pollfd p = { .fd = agt_wake_fd(a), .events = POLLIN };
+        poll(&p, 1, 5);
+    }
+    printf("# something still runs; notes: %s\n", s->notes.p ? s->notes.p : "");
     return false;
 }
 

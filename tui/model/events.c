@@ -109,6 +109,19 @@ static void work(tui_work *w, const agt_event *e)
     }
 }
 
+/* Stands until a key answers it: y, or anything else (model/input.c). */
+static void ask(tui_app *app, const agt_event *e)
+{
+    if (app->say.ask) agt_answer(app->a, app->say.ask, false);
+    char *s = q_printf("%s %s", e->text ? e->text : "", _("y: yes · any other key: no"));
+    app->say.ask = 0;
+    tui_say_hush(&app->say);
+    tui_app_note(app, AGT_WARN, s);
+    free(s);
+    app->say.ask = e->id;
+    app->say.note_until = INT64_MAX;
+}
+
 void tui_app_event(tui_app *app, agt_event *e)
 {
     tui_item *it;
@@ -128,6 +141,8 @@ void tui_app_event(tui_app *app, agt_event *e)
         agt_ask_chats(app->a);          /* its length and time; the first answer may bring a title */
         break;
     case AGT_EV_NOTE: if (e->text) tui_app_note(app, e->level, e->text); break;
+    case AGT_EV_TITLE: if (e->id == app->seen.chat && e->text) tui_set_text(&app->seen.chat_title, e->text); break;
+    case AGT_EV_ASK: ask(app, e); break;
     case AGT_EV_UI: tui_act(app, (int)e->id, e->text ? e->text : ""); break;
     default: break;                     /* a panel's own: lists, passages, pages */
     }

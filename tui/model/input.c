@@ -316,9 +316,20 @@ static bool panel_key(tui_app *app, const tui_key *k)
     return false;
 }
 
+/* Whatever it is, it is the answer to what is asked: nothing is typed by mistake. */
+static void answer(tui_app *app, const tui_key *k)
+{
+    bool yes = k->code == K_CHAR && !k->alt && (k->cp == 'y' || k->cp == 'Y' || k->cp == 0x434 || k->cp == 0x414);   /* д; not н, which is no */
+    agt_answer(app->a, app->say.ask, yes);
+    app->say.ask = 0;
+    app->say.note_until = app->now;
+    if (!yes) tui_app_note(app, AGT_INFO, _("Left as it is."));
+}
+
 void tui_app_key(tui_app *app, const tui_key *k)
 {
     app->dirty = true;
+    if (app->say.ask && k->code != K_WHEEL_UP && k->code != K_WHEEL_DOWN && k->code != K_CLICK && k->code != K_NONE) { answer(app, k); return; }
     if (!(k->code == K_CHAR && k->cp == CTRL_KEY('C'))) app->quit_armed = 0;
     if (app->comp.ctrl_x) { ctrl_x(app, k); return; }
     if (app->comp.popup.n && tui_popup_key(app, k)) return;

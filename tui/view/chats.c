@@ -39,10 +39,7 @@ static bool on_key(tui_app *app, const tui_key *k)
         tui_go_compose(app, app->scratch.p);
         return true;
     case 'd':
-        if (!c) return true;
-        if (c->id != app->seen.chat) agt_open_chat(app->a, c->id);
-        tui_go_compose(app, "/delete");
-        tui_app_note(app, AGT_WARN, _("Enter deletes this chat for good; Ctrl-U takes that back."));
+        if (c) agt_delete_chat(app->a, c->id);
         return true;
     default: return false;
     }

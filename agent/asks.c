@@ -1,0 +1,49 @@
+/* agent/asks: see asks.h. */
+#include "agent/room.h"
+
+#include <stdlib.h>
+
+void asks_put(agt *a, char *question, const job_row *row, int64_t id, int64_t number, const char *text)
+{
+    ask *k = q_alloc(sizeof *k);
+    *k = (ask){ .row = row, .id = id, .number = number, .text = text ? q_strdup(text) : NULL };
+    pthread_mutex_lock(&a->asks.mu);
+    int64_t ticket = k->ticket = ++a->asks.tickets;
+    k->next = a->asks.first;
+    a->asks.first = k;
+    pthread_mutex_unlock(&a->asks.mu);
+    agt_event e = { .kind = AGT_EV_ASK, .id = ticket, .text = question };
+    evq_push(&a->events, &e);
+}
+
+static void ask_free(ask *k)
+{
+    free(k->text);
+    free(k);
+}
+
+void agt_answer(agt *a, int64_t ticket, bool yes)
+{
+    pthread_mutex_lock(&a->asks.mu);
+    ask **p = &a->asks.first;
+    while (*p && (*p)->ticket != ticket)
+        p = &(*p)->next;
+    ask *k = *p;
+    if (k)
+        *p = k->next;
+    pthread_mutex_unlock(&a->asks.mu);
+    if (!k)
+        return;                          /* answered before */
+    if (yes)
+        desk_post(&a->desk, k->row, k->id, k->number, k->text, NULL);
+    ask_free(k);
+}
+
+void asks_free(asks *all)
+{
+    for (ask *k; (k = all->first);) {
+        all->first = k->next;
+        ask_free(k);
+    }
+    pthread_mutex_destroy(&all->mu);
+}

@@ -1,0 +1,393 @@
+/* agent: what was accepted is done, whatever stands before it: at the end carried out or written down for the next start,
+ * and nothing that a person waits for stands behind bulk work. No model is needed. Lanes are held by a hook. */
+#include "agent/errands.h"
+#include "tests/unit/agent_help.h"
+
+#include <sys/stat.h>
+
+static char dir[] = "/tmp/quorum-quit-XXXXXX", db[64];
+
+/* Holds a lane before the jobs of one name until the program ends, or until it is let go. */
+typedef struct hold { agt *a; const char *name; atomic_bool held, let; } hold;
+static void holding(void *user, const job *j)
+{
+    hold *h = user;
+    if (strcmp(j->row->name, h->name) != 0)
+        return;
+    atomic_store(&h->held, true);
+    for (int ms = 0; ms < 60000 && !desk_quits(&h->a->desk) && !atomic_load(&h->let); ms++)
+        usleep(1000);
+}
+
+static void hold_on(hold *h, agt *a, const char *name)
+{
+    *h = (hold){ .a = a, .name = name };
+    desk_before(&a->desk, holding, h);
+}
+
+static bool is_held(const hold *h)
+{
+    for (int ms = 0; ms < 60000 && !atomic_load(&h->held); ms++)
+        usleep(1000);
+    return atomic_load(&h->held);
+}
+
+static agt *open_room(seen *s)
+{
+    char err[Q_ERRLEN];
+    agt *a = NULL;
+    agt_options o = { .db = db };
+    if (agt_open(&o, &a, err) < 0) {
+        printf("# %s\n", err);
+        return NULL;
+    }
+    all_done(a, s);
+    return a;
+}
+
+static mem_store *store(void)
+{
+    char err[Q_ERRLEN];
+    mem_store *m = NULL;
+    if (mem_open(db, &m, err) < 0)
+        printf("# %s\n", err);
+    return m;
+}
+
+static int64_t converse(mem_store *m, const char *title, const char *question, int64_t *first)
+{
+    char err[Q_ERRLEN];
+    int64_t c = 0, id = 0;
+    CHECK_INT(mem_conversation_new(m, title, &c, err), 0);
+    CHECK_INT(mem_message_add(m, c, 0, MEM_USER, question, strlen(question), &id, err), 0);
+    if (first)
+        *first = id;
+    return c;
+}
+
+static bool in_file(const char *word)
+{
+    char err[Q_ERRLEN];
+    q_buf b = { 0 };
+    bool found = q_read_file(db, &b, 1 << 28, err) == Q_OK && memmem(b.p, b.len, word, strlen(word));
+    q_buf_free(&b);
+    return found;
+}
+
+/* Asks for it and says yes. */
+static void confirmed(agt *a, seen *s, const char *command)
+{
+    agt_submit(a, command);
+    CHECK(wait_for(a, s, AGT_EV_ASK, 0, 60000));
+    agt_answer(a, s->ask, true);
+}
+
+static void files(const char *folder, int n)
+{
+    char err[Q_ERRLEN], path[128];
+    mkdir(folder, 0700);
+    for (int i = 0; i < n; i++) {
+        char text[128];
+        snprintf(path, sizeof path, "%s/note%03d.txt", folder, i);
+        snprintf(text, sizeof text, "The colour of number %d is word%03d, and nobody knows why.\n", i, i);
+        CHECK_INT(q_write_file_atomic(path, text, strlen(text), err), 0);
+    }
+}
+
+static int documents_in(mem_store *m, const char *below)
+{
+    char err[Q_ERRLEN];
+    mem_documents l = { 0 };
+    int n = 0;
+    CHECK_INT(mem_document_list(m, &l, err), 0);
+    for (int i = 0; i < l.n; i++)
+        n += strncmp(l.v[i].path, below, strlen(below)) == 0;
+    mem_documents_free(&l);
+    return n;
+}
+
+static int left, names;
+static void count_errands(void *user, const char *name, const char *value)
+{
+    left += strncmp(name, "errand.", 7) == 0;
+    names++;
+}
+
+static int errands_kept(mem_store *m)
+{
+    char err[Q_ERRLEN];
+    left = 0;
+    CHECK_INT(mem_setting_each(m, NULL, count_errands, NULL, err), 0);
+    return left;
+}
+
+/* A deletion, a new name and a place that wait behind a look-up when the program ends. */
+static void deletion_deletes(void)
+{
+    seen s = { 0 };
+    hold h;
+    mem_store *m = store();
+    int64_t kept = converse(m, "one", "what stays", NULL), gone = converse(m, "two", "zyxxyquestion that goes", NULL);
+    mem_close(m);
+    CHECK(in_file("zyxxyquestion"));
+    agt *a = open_room(&s);
+    char *command = q_printf("/delete %lld", (long long)gone);
+    agt_submit(a, command);
+    CHECK(wait_for(a, &s, AGT_EV_ASK, 0, 60000));
+    CHECK_MSG(s.asked && strstr(s.asked, "two"), "%s", s.asked ? s.asked : "");
+    hold_on(&h, a, "find");
+    agt_submit(a, "/find anything");
+    CHECK(is_held(&h));
+    agt_answer(a, s.ask, true);
+    agt_rename(a, kept, "another name");
+    agt_close(a);
+    m = store();
+    char err[Q_ERRLEN];
+    mem_conversation c = { 0 };
+    CHECK_INT(mem_conversation_get(m, gone, &c, err), Q_NOTFOUND);
+    mem_conversation_free(&c);
+    CHECK_INT(mem_conversation_get(m, kept, &c, err), Q_OK);
+    CHECK_STR(c.title, "another name");
+    mem_conversation_free(&c);
+    mem_close(m);
+    CHECK(!in_file("zyxxyquestion"));
+    free(command);
+    seen_clear(&s);
+}
+
+/* The conversation that a question is just asked in. */
+static void deletion_stops_its_answer(void)
+{
+    seen s = { 0 };
+    hold h;
+    mem_store *m = store();
+    int64_t here = converse(m, "three", "xyyzxquestion", NULL);
+    mem_close(m);
+    agt *a = open_room(&s);
+    agt_open_chat(a, here);
+    all_done(a, &s);
+    hold_on(&h, a, "send");
+    agt_submit(a, "more about xyyzxquestion");
+    CHECK(is_held(&h));
+    confirmed(a, &s, "/delete");
+    agt_close(a);
+    m = store();
+    char err[Q_ERRLEN];
+    mem_conversation c = { 0 };
+    CHECK_INT(mem_conversation_get(m, here, &c, err), Q_NOTFOUND);
+    mem_conversation_free(&c);
+    mem_close(m);
+    CHECK(!in_file("xyyzxquestion"));
+    seen_clear(&s);
+}
+
+/* A no, and a conversation that is another one by now. */
+static void only_what_was_asked_about_goes(void)
+{
+    seen s = { 0 };
+    char err[Q_ERRLEN];
+    mem_store *m = store();
+    int64_t id = converse(m, "four", "a question", NULL);
+    mem_close(m);
+    agt *a = open_room(&s);
+    char *command = q_printf("/delete %lld", (long long)id);
+    agt_submit(a, command);
+    CHECK(wait_for(a, &s, AGT_EV_ASK, 0, 60000));
+    agt_answer(a, s.ask, false);
+    agt_answer(a, s.ask, true);          /* too late: it was answered */
+    desk_post(&a->desk, &job_deleted, id, 12345, NULL, NULL);
+    all_done(a, &s);
+    mem_conversation c = { 0 };
+    CHECK_INT(mem_conversation_get(a->store, id, &c, err), Q_OK);
+    mem_conversation_free(&c);
+    agt_close(a);
+    free(command);
+    seen_clear(&s);
+}
+
+static void forgetting_is_kept(void)
+{
+    enum { N = 5 };
+    seen s = { 0 };
+    hold h;
+    char folder[96], command[160], err[Q_ERRLEN];
+    snprintf(folder, sizeof folder, "%s/forgotten", dir);
+    files(folder, N);
+    agt *a = open_room(&s);
+    snprintf(command, sizeof command, "/add %s", folder);
+    agt_submit(a, command);
+    all_done(a, &s);
+    CHECK_INT(documents_in(a->store, folder), N);
+    hold_on(&h, a, "forget");
+    snprintf(command, sizeof command, "/forget %s", folder);
+    confirmed(a, &s, command);
+    CHECK(is_held(&h));
+    agt_close(a);
+    mem_store *m = store();
+    CHECK_INT(documents_in(m, folder), N - 1);   /* one was removed: a step that has begun ends */
+    CHECK_INT(errands_kept(m), 1);
+    mem_close(m);
+
+    a = open_room(&s);                   /* and the next start goes on */
+    CHECK_INT(documents_in(a->store, folder), 0);
+    CHECK_INT(errands_kept(a->store), 0);
+    CHECK(s.notes.p && strstr(s.notes.p, "4 documents are removed"));
+    snprintf(command, sizeof command, "/add %s/note001.txt", folder);
+    agt_submit(a, command);
+    all_done(a, &s);
+    hold_on(&h, a, "add");               /* one document behind an import: removed at the end */
+    agt_submit(a, command);
+    CHECK(is_held(&h));
+    snprintf(command, sizeof command, "/forget %s/note001.txt", folder);
+    confirmed(a, &s, command);
+    agt_close(a);
+    m = store();
+    CHECK_INT(documents_in(m, folder), 0);
+    mem_close(m);
+    agt_close(open_room(&s));            /* the import goes on */
+    m = store();
+    CHECK_INT(errands_kept(m), 0);
+    CHECK_INT(documents_in(m, folder), 1);
+    CHECK_INT(mem_setting_put(m, "errand.0000000000000001", "forget\n1:beef 2:beef 3:beef", err), 0);
+    CHECK_INT(mem_setting_put(m, "errand.0000000000000002", "burn\n/", err), 0);
+    int before = documents_in(m, "");
+    mem_close(m);
+    a = open_room(&s);                   /* numbers of other documents, and an errand that nobody knows */
+    CHECK_INT(documents_in(a->store, ""), before);
+    agt_close(a);
+    m = store();
+    CHECK_INT(mem_setting_put(m, "errand.0000000000000002", NULL, err), 0);
+    CHECK_INT(errands_kept(m), 0);
+    mem_close(m);
+    seen_clear(&s);
+}
+
+static void forgetting_is_shown(void)
+{
+    enum { N = 6 };
+    seen s = { 0 };
+    char folder[96], command[160];
+    snprintf(folder, sizeof folder, "%s/shown", dir);
+    files(folder, N);
+    agt *a = open_room(&s);
+    snprintf(command, sizeof command, "/add %s", folder);
+    agt_submit(a, command);
+    all_done(a, &s);
+    CHECK(s.progress_ended);
+    seen_clear(&s);
+    snprintf(command, sizeof command, "/forget %s", folder);
+    confirmed(a, &s, command);
+    CHECK_MSG(s.asked && strstr(s.asked, "6") && strstr(s.asked, folder), "%s", s.asked ? s.asked : "");
+    all_done(a, &s);
+    CHECK_INT(s.progress_total, N);
+    CHECK_INT(s.progress_done, N);
+    CHECK(s.progress_ended);
+    CHECK(s.notes.p && strstr(s.notes.p, "6 documents are removed"));
+    agt_close(a);
+    seen_clear(&s);
+}
+
+/* An import and a question that is worded anew, both before their turn when the program ends. */
+static void edits_survive_long_errands(void)
+{
+    enum { N = 40 };
+    seen s = { 0 };
+    hold h, g;
+    char folder[96], command[160], err[Q_ERRLEN];
+    int64_t first;
+    snprintf(folder, sizeof folder, "%s/long", dir);
+    files(folder, N);
+    mem_store *m = store();
+    int64_t chat = converse(m, "edited", "the first wording", &first);
+    mem_close(m);
+    agt *a = open_room(&s);
+    agt_open_chat(a, chat);
+    all_done(a, &s);
+    hold_on(&h, a, "add");
+    snprintf(command, sizeof command, "/add %s", folder);
+    agt_submit(a, command);
+    CHECK(is_held(&h));
+    hold_on(&g, a, "again");
+    agt_again(a, 0, "");
+    CHECK(is_held(&g));
+    agt_edit(a, first, "the second wording");
+    agt_close(a);
+
+    m = store();
+    mem_messages all = { 0 };
+    CHECK_INT(mem_siblings(m, first, &all, err), 0);
+    CHECK_INT(all.n, 2);
+    CHECK(all.n == 2 && strcmp(all.v[1].text, "the second wording") == 0);
+    mem_messages_free(&all);
+    CHECK_INT(documents_in(m, folder), 1);       /* it ended at the next file */
+    CHECK_INT(errands_kept(m), 1);
+    mem_close(m);
+    a = open_room(&s);
+    CHECK_INT(documents_in(a->store, folder), N);
+    CHECK_INT(errands_kept(a->store), 0);
+    agt_close(a);
+    seen_clear(&s);
+}
+
+static void find_does_not_wait_for_add(void)
+{
+    enum { N = 60 };
+    seen s = { 0 };
+    hold h;
+    char folder[96], command[160];
+    snprintf(folder, sizeof folder, "%s/found", dir);
+    files(folder, N);
+    agt *a = open_room(&s);
+    hold_on(&h, a, "add");
+    snprintf(command, sizeof command, "/add %s", folder);
+    agt_submit(a, command);
+    CHECK(is_held(&h));
+    agt_submit(a, "/find stays");
+    CHECK(wait_for(a, &s, AGT_EV_FOUND, 0, 60000));
+    agt_submit(a, "/memory list");
+    CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 60000));
+    agt_submit(a, "/rename said at once");
+    CHECK(wait_for(a, &s, AGT_EV_TITLE, 0, 60000));
+    CHECK(!s.progress_ended && agt_busy(a));     /* all of that while it runs */
+    seen_clear(&s);
+    agt_submit(a, command);                      /* a second one has to wait, and says so */
+    CHECK(said(a, &s, "done when"));
+    atomic_store(&h.let, true);
+    int64_t from = q_now_ns(), worst = 0;
+    int n = 0;
+    while (!s.progress_ended && n < 1000) {
+        int64_t t = q_now_ns();
+        agt_submit(a, "/find stays");
+        CHECK(wait_for(a, &s, AGT_EV_FOUND, 0, 60000));
+        t = q_now_ns() - t;
+        worst = t > worst ? t : worst;
+        n++;
+    }
+    printf("# %d look-ups during an import of %d files: %.1f ms on average, %.1f at worst\n", n, N, (double)(q_now_ns() - from) / 1e6 / n, (double)worst / 1e6);
+    all_done(a, &s);
+    CHECK_INT(documents_in(a->store, folder), N);
+    agt_close(a);
+    seen_clear(&s);
+}
+
+int main(void)
+{
+    setenv("XDG_CONFIG_HOME", "/nonexistent", 1);
+    setenv("QUORUM_MODELS", "/nonexistent", 1);
+    if (!mkdtemp(dir))
+        return 1;
+    setenv("HOME", dir, 1);
+    snprintf(db, sizeof db, "%s/quorum.db", dir);
+    RUN(deletion_deletes);
+    RUN(deletion_stops_its_answer);
+    RUN(only_what_was_asked_about_goes);
+    RUN(forgetting_is_kept);
+    RUN(forgetting_is_shown);
+    RUN(edits_survive_long_errands);
+    RUN(find_does_not_wait_for_add);
+    char *rm = q_printf("rm -rf %s", dir);
+    if (system(rm) != 0)
+        printf("# %s is left\n", dir);
+    free(rm);
+    return TEST_END();
+}

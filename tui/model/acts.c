@@ -72,6 +72,7 @@ void tui_act_edit(tui_app *app, tui_item *q)
 {
     if (!q) return;
     tui_go_leave(app);
+    tui_comp_put_aside(app);
     tui_edit_set(&app->comp.ed, q->text.p ? q->text.p : "");
     app->comp.editing = q->id;
 }

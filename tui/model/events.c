@@ -5,6 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Another conversation has its own draft; what was typed since the old one was left, or never was its draft, stays. */
+static void draft(tui_comp *c, const char *its)
+{
+    const char *typed = c->ed.b.p ? c->ed.b.p : "";
+    bool old = *typed && c->kept && strcmp(typed, c->kept) == 0;
+    c->editing = 0;
+    if (old || !*typed) {
+        if (old || *its) tui_edit_set(&c->ed, its);
+        if (old) tui_set_text(&c->stash, NULL);          /* the draft that was stored holds it */
+    } else if (*its && strcmp(its, typed) != 0) tui_set_text(&c->stash, its);
+    tui_set_text(&c->kept, NULL);
+}
+
 static void opened(tui_app *app, agt_event *e)
 {
     bool same = app->seen.chat == e->id && e->id;
@@ -18,8 +31,7 @@ static void opened(tui_app *app, agt_event *e)
     tui_set_text(&app->seen.chat_title, e->text);
     if (!same) {
         tui_tr_go(&app->tr, e->scroll);
-        if (!app->comp.ed.b.len || e->draft) tui_edit_set(&app->comp.ed, e->draft ? e->draft : "");
-        app->comp.editing = 0;
+        draft(&app->comp, e->draft ? e->draft : "");
         agt_retrieval_free(&app->seen.ret);
         app->seen.has_ret = false;
         app->tr.selected = -1;
@@ -109,6 +121,8 @@ static void work(tui_work *w, const agt_event *e)
     }
 }
 
+static void submit(tui_app *app, int64_t id, const char *line) { agt_submit(app->a, line); }
+
 void tui_app_event(tui_app *app, agt_event *e)
 {
     tui_item *it;
@@ -128,6 +142,7 @@ void tui_app_event(tui_app *app, agt_event *e)
         agt_ask_chats(app->a);          /* its length and time; the first answer may bring a title */
         break;
     case AGT_EV_NOTE: if (e->text) tui_app_note(app, e->level, e->text); break;
+    case AGT_EV_ASK: if (e->text && e->name) tui_ask_for(app, e->text, submit, 0, e->name); break;
     case AGT_EV_UI: tui_act(app, (int)e->id, e->text ? e->text : ""); break;
     default: break;                     /* a panel's own: lists, passages, pages */
     }

@@ -98,7 +98,8 @@ void tui_app_submit(tui_app *app)
     app->comp.editing = 0;
     app->tr.follow = true;
     free(text);
-    agt_keep_place(app->a, 0, "");
+    tui_comp_come_back(app);
+    agt_keep_place(app->a, 0, tui_draft(app));
 }
 
 static void ctrl_x(tui_app *app, const tui_key *k)
@@ -128,6 +129,7 @@ static void stop_or_quit(tui_app *app)
         tui_edit_move(&app->comp.ed, M_END);
         tui_edit_kill(&app->comp.ed, M_START);
         app->comp.editing = 0;
+        tui_comp_come_back(app);
         return;
     }
     if (app->quit_armed && app->now - app->quit_armed < 1500) { app->want = WANT_QUIT; return; }
@@ -142,6 +144,7 @@ static void escape(tui_app *app)
     else if (app->go.over || app->go.focus) tui_go_back(app);
     else if (app->seen.st.busy || app->work.prog_total > 0) agt_stop(app->a);
     else if (app->comp.editing) app->comp.editing = 0;
+    else if (!app->comp.ed.b.len && app->comp.stash) tui_comp_come_back(app);
     else if (app->say.note) app->say.note_until = app->now;
 }
 
@@ -210,6 +213,7 @@ static void composer_char(tui_app *app, const tui_key *k)
         q_buf_clear(&e->find);
         break;
     case CTRL_KEY('T'): {
+        if (tui_edit_unfold(e)) break;
         for (int i = app->tr.n - 1; i >= 0; i--)
             if (tui_item_think_lines(&app->tr.item[i])) { app->tr.item[i].open = !app->tr.item[i].open; break; }
         break;
@@ -261,6 +265,15 @@ static void composer_key(tui_app *app, const tui_key *k)
     }
 }
 
+static void pasted_too_much(tui_app *app, size_t kept, size_t lost)
+{
+    char all[32], most[32];
+    char *say = q_printf(_("Of %s pasted only the first %s are here: that is the most a message takes. A file is added whole by /add."),
+                         q_bytes_words(kept + lost, all), q_bytes_words(kept, most));
+    tui_app_note(app, AGT_WARN, say);
+    free(say);
+}
+
 /* Keys that mean the same wherever the focus is. */
 static bool global_key(tui_app *app, const tui_key *k)
 {
@@ -279,7 +292,8 @@ static bool global_key(tui_app *app, const tui_key *k)
         if (k->text) {
             tui_popup_close(app);
             app->go.focus = NULL;
-            tui_edit_insert(&app->comp.ed, k->text, strlen(k->text));
+            tui_edit_paste(&app->comp.ed, k->text, strlen(k->text));
+            if (k->lost) pasted_too_much(app, strlen(k->text), k->lost);
         }
         return true;
     case K_PGUP: case K_PGDN:
@@ -320,6 +334,7 @@ void tui_app_key(tui_app *app, const tui_key *k)
 {
     app->dirty = true;
     if (!(k->code == K_CHAR && k->cp == CTRL_KEY('C'))) app->quit_armed = 0;
+    if (app->ask.question && tui_ask_key(app, k)) return;
     if (app->comp.ctrl_x) { ctrl_x(app, k); return; }
     if (app->comp.popup.n && tui_popup_key(app, k)) return;
     if (app->comp.ed.searching && ((k->code == K_CHAR && !k->alt && (k->cp >= 32 || k->cp == CTRL_KEY('R'))) || k->code == K_BACKSPACE)) {

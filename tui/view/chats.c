@@ -2,6 +2,8 @@
 #include "tui/view/table.h"
 #include "tui/view/view.h"
 
+#include <stdlib.h>
+
 static void draw(tui_app *app, tui_box b)
 {
     tui_grid *g = &app->grid;
@@ -22,6 +24,8 @@ static void draw(tui_app *app, tui_box b)
     }
 }
 
+static void delete(tui_app *app, int64_t id, const char *arg) { agt_delete_chat(app->a, id); }
+
 static bool on_key(tui_app *app, const tui_key *k)
 {
     tui_cursor *cur = tui_cursor_of(app, &view_chats);
@@ -39,10 +43,12 @@ static bool on_key(tui_app *app, const tui_key *k)
         tui_go_compose(app, app->scratch.p);
         return true;
     case 'd':
-        if (!c) return true;
-        if (c->id != app->seen.chat) agt_open_chat(app->a, c->id);
-        tui_go_compose(app, "/delete");
-        tui_app_note(app, AGT_WARN, _("Enter deletes this chat for good; Ctrl-U takes that back."));
+        if (c) {
+            char *say = q_printf(ngettext("Delete \"%s\" with its %d message for good?", "Delete \"%s\" with its %d messages for good?",
+                                          (unsigned long)c->n_messages), c->title && *c->title ? c->title : _("new chat"), c->n_messages);
+            tui_ask_for(app, say, delete, c->id, NULL);
+            free(say);
+        }
         return true;
     default: return false;
     }

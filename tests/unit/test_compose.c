@@ -55,7 +55,7 @@ static void pastes_are_folded(void)
     tui_key k = { .code = K_PASTE, .text = q_strdup(b.p), .lost = 524288 };
     tui_app_key(&app, &k);
     free(k.text);
-    CHECK(app.say.note && strstr(app.say.note, "567.") && strstr(app.say.note, "/add"));     /* what was cut is said */
+    CHECK(app.say.note && strstr(app.say.note, "KiB") && strstr(app.say.note, "/add"));     /* what was cut is said */
     tui_app_free(&app);
     q_buf_free(&b);
 }

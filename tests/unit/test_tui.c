@@ -71,8 +71,8 @@ static bool apart(tui_box a, tui_box b) { return !a.w || !b.w || a.x + a.w <= b.
 
 static void geometry(void)
 {
-    for (int w = 1; w <= 300; w += w < 60 ? 13 : 1)
-        for (int h = 1; h <= 100; h += h < 20 ? 5 : 3)
+    for (int w = 1; w <= 300; w += w < 60 ? 7 : 1)
+        for (int h = 1; h <= 100; h += h < 20 ? 1 : 3)
             for (int v = 0; v < 48; v++) {
                 tui_layout_in in = { w, h, .composer_rows = v % 3 == 2 ? 40 : 1 + v % 3, .notice_rows = v % 4, .panel_w = v & 1 ? 0 : 70, .upper_rows = 19 + v,
                                      .zoom = (enum tui_zoom)(v % 3), .instead = v % 5 == 4, .overlay = v % 2, .overlay_full = v % 4 == 1, .strip = v % 7 > 0 };
@@ -85,7 +85,9 @@ static void geometry(void)
                     good = good && box_in(b[i], w, h);
                     for (int k = i + 1; k < N; k++) good = good && apart(b[i], b[k]);
                 }
-                if (!o.tiny) {
+                good = good && o.tiny == (w < 30 || h < 8) && o.small == (w < 60 || h < 20);
+                if (!o.tiny && o.small) good = good && o.transcript.w == w && o.transcript.h >= 3 && !o.n_rule && !o.strip.w && o.hint.w == w;
+                if (!o.tiny && !o.small) {
                     good = good && o.transcript.w >= 54 && o.transcript.h >= 5 && o.wide == (w >= 100) && (o.chats.w > 0) == (w >= 150);
                     good = good && (o.strip.w > 0) == (w < 100 && in.strip);
                     for (int i = 0; i < o.n_rule; i++)
@@ -165,7 +167,7 @@ static void keyboard(void)
     SAID("submit Why is the sky blue?\n");
     keys_in("3");
     key(K_ENTER);
-    SAID("submit What is experts.k?\n");
+    SAID("submit What is photosynthesis?\n");
     answer(1, "reply");
     SAID("routing 0\n");
     keys_in("draft");

@@ -57,7 +57,6 @@ int tui_app_timeout(const tui_app *app)
     if (app->say.note) t = app->say.note_until - app->now;
     for (int i = app->tr.n - 1; i >= 0 && i >= app->tr.n - 2; i--)
         if (app->tr.item[i].running && (t < 0 || t > 1000)) t = 1000;
-    if (app->quit_armed && (t < 0 || t > 1500)) t = 1500;
     return t < -1 ? 0 : t > 60000 ? 60000 : (int)(t < 0 && app->say.note ? 0 : t);
 }
 
@@ -72,7 +71,7 @@ const char *tui_composer_prompt(const tui_app *app) { return app->comp.ed.search
 int tui_composer_cells(const tui_app *app, int width) { return width - 2 - tui_str_width(tui_composer_prompt(app)); }
 
 static const char *const questions[TUI_QUESTIONS] = { N_("Why is the sky blue?"), N_("Write four lines about autumn rain."),
-                                                      N_("What is experts.k?") };
+                                                      N_("What is photosynthesis?") };
 /* In the interface's language only where the model is known to speak it. */
 const char *tui_question(const tui_app *app, int i) { return strstr(app->seen.st.languages, "ru") ? _(questions[i]) : questions[i]; }
 

@@ -74,6 +74,7 @@ typedef struct tui_go {                 /* where one is; NULL: the composer, or 
     const tui_view *zoom;
     bool page_old;                      /* something was sent while the page was open: an answer closes it */
     int panel_w;                        /* wanted; 0: the usual */
+    int first_top;                      /* line at the top of the first screen, where it does not fit */
     int layers_a_column;                /* of the experts panel as it was drawn */
     tui_cursor cursor[TUI_VIEWS_MAX];   /* by the view's place in the table */
 } tui_go;

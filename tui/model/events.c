@@ -87,12 +87,13 @@ static void sent(tui_app *app, agt_event *e)
 
 static void knob(tui_app *app, agt_event *e)
 {
-    if (!e->name) return;
-    if (strcmp(e->name, "ui.theme") == 0) tui_act(app, AGT_UI_THEME, e->text);
-    else if (strcmp(e->name, "ui.lang") == 0) tui_act(app, AGT_UI_LANG, e->text);
-    else tui_app_knob(app, e->name, e->text);
-    char *s = e->note && *e->note ? q_printf("%s %s: %s", e->name, e->text ? e->text : "", e->note)
-                                  : q_printf("%s %s", e->name, e->text ? e->text : "");
+    const char *name = e->name ? e->name : "", *value = e->text ? e->text : "";
+    if (!*name && !*value) return;
+    if (strcmp(name, "ui.theme") == 0) tui_act(app, AGT_UI_THEME, e->text);
+    else if (strcmp(name, "ui.lang") == 0) tui_act(app, AGT_UI_LANG, e->text);
+    else tui_app_knob(app, name, e->text);
+    bool note = e->note && *e->note;
+    char *s = q_printf("%s%s%s%s%s", name, *name && *value ? " " : "", value, note ? ": " : "", note ? e->note : "");
     tui_app_note(app, AGT_INFO, s);
     free(s);
     /* Beside the composer its first half is enough where one line does not hold it; the log has it all. */

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { QUIT_MS = 1500 };             /* between the two Ctrl-C that quit */
+
 static bool empty(const tui_app *app) { return app->comp.ed.b.len == 0; }
 
 /* ".ыуе" is "/set" typed on the other layout: offered, not sent. Returns true when the composer was changed. */
@@ -132,16 +134,20 @@ static void stop_or_quit(tui_app *app)
         tui_comp_come_back(app);
         return;
     }
-    if (app->quit_armed && app->now - app->quit_armed < 1500) { app->want = WANT_QUIT; return; }
+    if (app->quit_armed && app->now - app->quit_armed < QUIT_MS) { app->want = WANT_QUIT; return; }
     app->quit_armed = app->now ? app->now : 1;
     tui_app_note(app, AGT_INFO, _("Ctrl-C again quits."));
+    app->say.note_until = app->now + QUIT_MS;   /* no longer than it is true */
 }
 
 static void escape(tui_app *app)
 {
     if (app->comp.popup.n) tui_popup_close(app);
     else if (app->comp.ed.searching) app->comp.ed.searching = false;
-    else if (app->go.over || app->go.focus) tui_go_back(app);
+    else if (app->go.over || app->go.focus) {
+        if (app->go.focus && app->go.zoom == app->go.focus) app->go.zoom = NULL;       /* all as it was, the other panel included */
+        tui_go_back(app);
+    }
     else if (app->seen.st.busy || app->work.prog_total > 0) agt_stop(app->a);
     else if (app->comp.editing) app->comp.editing = 0;
     else if (!app->comp.ed.b.len && app->comp.stash) tui_comp_come_back(app);
@@ -164,6 +170,7 @@ static void mouse(tui_app *app, const tui_key *k)
         else if (inside(l->composer, k->x, k->y)) app->go.focus = NULL;
         return;
     }
+    if (!under && tui_app_first(app)) { app->go.first_top += d; return; }
     if (!under) { tui_tr_scroll(&app->tr, tui_transcript_width(app), l->transcript.h, d); return; }
     for (int i = 0; i < 3; i++) under->on_key(app, &arrow);
 }
@@ -254,7 +261,10 @@ static void composer_key(tui_app *app, const tui_key *k)
         break;
     case K_CTRL_LEFT: tui_edit_move(e, M_WORD_LEFT); break;
     case K_CTRL_RIGHT: tui_edit_move(e, M_WORD_RIGHT); break;
-    case K_HOME: tui_edit_move(e, M_LINE_START); break;
+    case K_HOME:
+        if (empty(app) && app->tr.n) tui_tr_home(&app->tr, tui_transcript_width(app), app->lay.transcript.h);
+        else tui_edit_move(e, M_LINE_START);
+        break;
     case K_END:
         if (empty(app) || !app->tr.follow) app->tr.follow = true;
         else tui_edit_move(e, M_LINE_END);
@@ -298,7 +308,9 @@ static bool global_key(tui_app *app, const tui_key *k)
         return true;
     case K_PGUP: case K_PGDN:
         if (!app->go.focus || app->go.focus->place == AT_TEXT) {
-            tui_tr_scroll(&app->tr, w, h, k->code == K_PGUP ? -page : page);
+            int d = k->code == K_PGUP ? -page : page;
+            if (tui_app_first(app)) app->go.first_top += d;
+            else tui_tr_scroll(&app->tr, w, h, d);
             return true;
         }
         return false;

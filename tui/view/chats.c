@@ -11,7 +11,7 @@ static void draw(tui_app *app, tui_box b)
     bool focused = app->go.focus == &view_chats;
     int end = b.x + b.w - 1, rows = b.h - 1;
     view_caption(app, b, _("Chats"), "F2", focused);
-    if (!app->seen.n_chats) { tui_put_cut(g, b.y + 1, b.x + 2, end, _("None yet: ask something."), S_DIM); return; }
+    if (!app->seen.n_chats) { view_words(app, b, b.y + 1, 2, _("None yet: ask something."), S_DIM); return; }
     int top = view_first_row(cur->sel, rows, app->seen.n_chats);
     for (int i = 0; i < rows && top + i < app->seen.n_chats; i++) {
         const agt_chat *c = &app->seen.chats[top + i];

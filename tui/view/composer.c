@@ -60,9 +60,8 @@ static const char *keys_of(const tui_app *app)
     if (app->go.focus) return _(app->go.focus->hint);
     if (app->comp.ed.folds.n) return _("Enter send · Ctrl-T opens what was pasted · Ctrl-C clears");
     if (app->seen.st.paused) return _("→ one token · F7/F8 fewer/more experts · F6 goes on · Ctrl-C stop");
-    if (app->seen.st.busy) return app->lay.wide ? _("Ctrl-C stop · F6 pause · F7/F8 fewer/more experts · Enter sends after this answer")
+    if (app->seen.st.busy) return app->grid.w >= LAY_PANELS_W ? _("Ctrl-C stop · F6 pause · F7/F8 fewer/more experts · Enter sends after this answer")
                                            : _("Ctrl-C stop · F6 pause · F7/F8 fewer/more");
-    if (!app->comp.editing && app->grid.w < 72) return app->seen.st.n_expert ? _("Enter send · F7/F8 fewer/more · F1 help") : _("Enter send · F5 config · F1 help");
     return app->comp.editing ? _("Enter asks it anew, as a branch · Ctrl-J line · Esc leaves editing")
                         : app->seen.st.n_expert ? _("Enter send · Ctrl-J line · Ctrl-C stop · F7/F8 fewer/more · /help")
                                            : _("Enter send · Ctrl-J line · Ctrl-C stop · F5 config · /help");
@@ -126,18 +125,38 @@ void view_notice(tui_app *app, tui_box b)
     tui_lay_free(&l);
 }
 
-/* Which configurations made the cached tokens, when more than one did. */
-static void mixture(const tui_app *app, q_buf *b)
+/* Which configurations made the cached tokens, when more than one did; in fewer words where there is less room. */
+static void mixture(const agt_status *st, bool brief, q_buf *b)
 {
-    const agt_status *st = &app->seen.st;
+    q_buf_clear(b);
     if (st->n_mix < 2) return;
+    if (brief) {
+        int n = st->n_mix + st->mix_rest;
+        q_buf_printf(b, ngettext("%d configuration: /context", "%d configurations: /context", (unsigned long)n), n);
+        return;
+    }
     const char *l[2];
     for (int i = 0; i < 2; i++) {           /* "standard · k 12" beside another is just "k 12" */
         const char *dot = strstr(st->mix[i].label, " · k ");
         l[i] = strncmp(st->mix[i].label, "standard", 8) == 0 && dot ? dot + strlen(" · ") : st->mix[i].label;
     }
     q_buf_printf(b, _("%d tok at %s, %d at %s"), st->mix[0].cells, l[0], st->mix[1].cells, l[1]);
-    if (st->mix_rest > 0) q_buf_printf(b, " +%d", st->mix_rest);
+    if (st->mix_rest > 0) q_buf_printf(b, ngettext(" and %d more: /context", " and %d more: /context", (unsigned long)st->mix_rest), st->mix_rest);
+}
+
+/* "a · b · c · d" in less room: the second part goes first, and the first part last. */
+static void put_parts(tui_grid *g, int y, int x, int end, const char *s, enum tui_style st)
+{
+    static const char dot[] = " · ";
+    char *t = q_strdup(s);
+    while (tui_str_width(t) > end - x) {
+        char *a = strstr(t, dot), *b = a ? strstr(a + strlen(dot), dot) : NULL;
+        if (!a) break;
+        if (b) memmove(a, b, strlen(b) + 1);
+        else *a = 0;
+    }
+    tui_put_cut(g, y, x, end, t, st);
+    free(t);
 }
 
 void view_hint(tui_app *app, tui_box b)
@@ -148,17 +167,14 @@ void view_hint(tui_app *app, tui_box b)
     const char *say = sentence(app, &st);
     if (say && note_fits(app, b.w)) { tui_put(g, b.y, b.x + 1, end, say, st); return; }
     q_buf s = {0}, r = {0};
-    mixture(app, &r);
     bool act = !app->ask.question && activity(app, &s);
     const char *left = act ? s.p : keys_of(app);
     int lw = tui_str_width(left);
-    if (r.len && 1 + lw + 3 + tui_str_width(r.p) <= b.w - 1) tui_put_right(g, b.y, b.x, end, r.p, S_HINT);
-    else if (r.len && !act && !app->go.focus) {
-        /* Both do not fit: the mixture is news, the keys are on F1. */
-        int from = tui_put_right(g, b.y, b.x + 12, end, r.p, S_HINT);
-        if (from < end) { end = from - 2; left = _("/help"); }
+    for (int brief = 0; brief < 2; brief++) {           /* the keys are never eaten by it */
+        mixture(&app->seen.st, brief, &r);
+        if (r.len && 1 + lw + 3 + tui_str_width(r.p) <= b.w - 1) { tui_put_right(g, b.y, b.x, end, r.p, S_HINT); break; }
     }
-    tui_put_cut(g, b.y, b.x + 1, end, left, act ? S_STATUS : S_HINT);
+    put_parts(g, b.y, b.x + 1, end, left, act ? S_STATUS : S_HINT);
     q_buf_free(&s);
     q_buf_free(&r);
 }

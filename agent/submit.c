@@ -1,7 +1,9 @@
 /* agent/submit: what is typed: the command table and what its rows do, completion, and messages. /help, Tab, the
  * manual page and the key help all read the table. Front-end thread; long work is posted to the two others.
  * It never draws: what only a front end can do leaves as AGT_EV_UI. */
-#include "agent/room.h"
+#include "agent/errands.h"
+#include "agent/front.h"
+#include "agent/talk.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -100,7 +102,7 @@ static bool number(const char *s, long *out)
 
 static void usage(agt *a, int c)
 {
-    room_note(a, AGT_ERROR, "/%s %s: %s", table[c].name, _(table[c].args), _(table[c].help));
+    note(&a->events, AGT_ERROR, "/%s %s: %s", table[c].name, _(table[c].args), _(table[c].help));
 }
 
 static void set(agt *a, char *args)
@@ -117,7 +119,7 @@ static void set(agt *a, char *args)
         value = v;
     }
     if (*value || args[n] == '=')
-        knobs_set(a, name, *value ? value : "", true);
+        knobs_set(a, name, *value ? value : "");
     else
         knobs_page(a, name);
     free(name);
@@ -131,9 +133,9 @@ static void ui(agt *a, int c, const char *args)
             usage(a, c);
             return;
         }
-        knobs_set(a, c == C_THEME ? "ui.theme" : "ui.lang", args, true);
+        knobs_set(a, c == C_THEME ? "ui.theme" : "ui.lang", args);
     }
-    room_ui(a, table[c].action, args);
+    note_ui(&a->events, table[c].action, args);
 }
 
 static void run(agt *a, int c, char *args)
@@ -142,7 +144,7 @@ static void run(agt *a, int c, char *args)
     switch ((enum command_id)c) {
     case C_SET: set(a, args); break;
     case C_K:
-        if (*args) knobs_set(a, "experts.k", args, true);
+        if (*args) knobs_set(a, "experts.k", args);
         else knobs_page(a, "experts.k");
         break;
     case C_AGAIN: agt_again(a, 0, args); break;
@@ -159,10 +161,10 @@ static void run(agt *a, int c, char *args)
             agt_step(a);
         break;
     case C_TOGGLE: agt_toggle(a); break;
-    case C_RECOMPUTE: room_post(a, JOB_RECOMPUTE, 0, 0, NULL, NULL); break;
+    case C_RECOMPUTE: desk_post(&a->desk, &job_recompute, 0, 0, NULL, NULL); break;
     case C_CONTEXT: page_context(a); break;
     case C_WHY: page_why(a); break;
-    case C_NEW: room_post(a, JOB_OPEN, 0, 0, *args ? args : NULL, NULL); break;
+    case C_NEW: desk_post(&a->desk, &job_open, 0, 0, *args ? args : NULL, NULL); break;
     case C_CHATS: agt_ask_chats(a); ui(a, c, args); break;
     case C_OPEN:
         if (!number(args, &n) || n <= 0) usage(a, c);
@@ -177,40 +179,40 @@ static void run(agt *a, int c, char *args)
         else agt_delete_chat(a, n);
         break;
     case C_FIND:
-        if (*args) room_post(a, JOB_FIND, 0, 0, args, NULL);
+        if (*args) desk_post(&a->desk, &job_find, 0, 0, args, NULL);
         else usage(a, c);
         break;
     case C_ADD:
-        if (*args) room_post(a, JOB_ADD, 0, 0, args, NULL);
+        if (*args) desk_post(&a->desk, &job_add, 0, 0, args, NULL);
         else usage(a, c);
         break;
     case C_FORGET:
-        if (*args) room_post(a, JOB_FORGET, 0, 0, args, NULL);
+        if (*args) desk_post(&a->desk, &job_forget, 0, 0, args, NULL);
         else usage(a, c);
         break;
     case C_MEMORY:
-        if (strcmp(args, "list") == 0 || strcmp(args, "список") == 0) room_post(a, JOB_DOCUMENTS, 0, 0, NULL, NULL);
+        if (strcmp(args, "list") == 0 || strcmp(args, "список") == 0) desk_post(&a->desk, &job_documents, 0, 0, NULL, NULL);
         else ui(a, c, args);
         break;
     case C_SEARCH:
-        if (*args) room_post(a, JOB_SEARCH, 0, 0, args, NULL);
+        if (*args) desk_post(&a->desk, &job_search, 0, 0, args, NULL);
         else usage(a, c);
         break;
     case C_EXPERTS:
         if (strcmp(args, "text") == 0) page_experts(a);
         else ui(a, c, args);
         break;
-    case C_MODEL: room_post(a, JOB_MODEL, 0, 0, *args ? args : NULL, NULL); break;
+    case C_MODEL: desk_post(&a->desk, &job_model, 0, 0, *args ? args : NULL, NULL); break;
     case C_TRACE:
         if (strncmp(args, "save ", 5) == 0 && args[5]) {
             char *f = trim(args + 5);
-            room_post(a, JOB_TRACE, 0, 0, f, NULL);
+            desk_post(&a->desk, &job_trace, 0, 0, f, NULL);
             free(f);
         } else usage(a, c);
         break;
     case C_EDIT:
         if (*args) agt_edit(a, 0, args);
-        else room_ui(a, AGT_UI_EDIT, "");
+        else note_ui(&a->events, AGT_UI_EDIT, "");
         break;
     case C_BRANCH: agt_branch(a, 0, strncmp(args, "p", 1) == 0 ? -1 : 1); break;
     case C_SCREENSHOT:
@@ -228,7 +230,7 @@ static bool command_run(agt *a, const char *text)
         char *word = q_strndup(text + 1, n), *latin = layout_to_latin(word);
         int c = strcmp(word, latin) ? find(latin) : -1;
         if (c >= 0)
-            room_note(a, AGT_WARN, _("%.*s looks like /%s on the other keyboard layout: send /%s%s, or begin the message with a space to say it"),
+            note(&a->events, AGT_WARN, _("%.*s looks like /%s on the other keyboard layout: send /%s%s, or begin the message with a space to say it"),
                       (int)n + 1, text, table[c].name, table[c].name, text + 1 + n);
         free(word);
         free(latin);
@@ -246,9 +248,9 @@ static bool command_run(agt *a, const char *text)
         int slip = find(latin) >= 0 ? find(latin) : find(russian);
         int near = slip >= 0 ? slip : nearest(word);
         if (near >= 0)
-            room_note(a, AGT_ERROR, _("there is no command /%s; did you mean /%s?"), word, table[near].name);
+            note(&a->events, AGT_ERROR, _("there is no command /%s; did you mean /%s?"), word, table[near].name);
         else
-            room_note(a, AGT_ERROR, _("there is no command /%s; /help lists them"), word);
+            note(&a->events, AGT_ERROR, _("there is no command /%s; /help lists them"), word);
         free(latin);
         free(russian);
     } else
@@ -263,7 +265,7 @@ void agt_submit(agt *a, const char *text)
     char *clean = q_utf8_clean(text, strlen(text));
     size_t n = strspn(clean, " \t\r\n");
     if (clean[n] && !command_run(a, clean))      /* a space before "/" makes it a message */
-        room_post(a, JOB_SEND, 0, pending_ticket(a, -1, clean + n), clean + n, NULL);
+        desk_post(&a->desk, &job_send, 0, waits_ticket(a, -1, clean + n), clean + n, NULL);
     free(clean);
 }
 
@@ -300,12 +302,12 @@ static void paths(list *l, const char *word)
     for (struct dirent *e; d && (e = readdir(d));) {
         if (e->d_name[0] == '.' && (slash ? slash[1] : word[0]) != '.')
             continue;
-        char *full = q_printf("%s/%s", real, e->d_name), *shown = q_printf("%s%s", dir, e->d_name);
+        char *full = q_printf("%s/%s", real, e->d_name), *path = q_printf("%s%s", dir, e->d_name);
         struct stat st;
         bool folder = stat(full, &st) == 0 && S_ISDIR(st.st_mode);
-        offer(l, shown, word, folder ? "/" : "");
+        offer(l, path, word, folder ? "/" : "");
         free(full);
-        free(shown);
+        free(path);
     }
     if (d)
         closedir(d);
@@ -315,12 +317,12 @@ static void paths(list *l, const char *word)
 
 static void knob_words(agt *a, list *l, const char *word, const char *tail)
 {
-    for (int i = 0; i < a->n_knob; i++)
-        if (a->knob[i]->effect != Q_EFFECT_FIXED)
-            offer(l, a->knob[i]->name, word, tail);
+    for (int i = 0; i < a->settings.n_knob; i++)
+        if (a->settings.knob[i]->effect != Q_EFFECT_FIXED)
+            offer(l, a->settings.knob[i]->name, word, tail);
     if (!l->n && *word)                  /* names of config.json only when nothing else fits */
-        for (int i = 0; i < a->n_knob; i++)
-            for (const char *p = a->knob[i]->aka; p && *p;) {
+        for (int i = 0; i < a->settings.n_knob; i++)
+            for (const char *p = a->settings.knob[i]->aka; p && *p;) {
                 size_t w = strcspn(p, ",");
                 char *one = q_strndup(p, w);
                 offer(l, one, word, tail);
@@ -331,10 +333,10 @@ static void knob_words(agt *a, list *l, const char *word, const char *tail)
 
 static void knob_values(agt *a, list *l, const char *name, const char *word)
 {
-    int i = knobs_find(a, name);
+    int i = settings_find(&a->settings, name);
     if (i < 0)
         return;
-    const q_knob *k = a->knob[i];
+    const q_knob *k = a->settings.knob[i];
     q_buf b = { 0 };
     if (k->type == Q_KNOB_BOOL) {
         offer(l, "on", word, "");
@@ -399,11 +401,11 @@ char **agt_completions(agt *a, const char *line, size_t at, size_t *start, int *
         else if (c >= 0 && table[c].complete == AGT_COMPLETE_PATH)
             paths(&l, word);
         else if (c >= 0 && (table[c].complete == AGT_COMPLETE_MODEL || table[c].complete == AGT_COMPLETE_CHAT)) {
-            pthread_mutex_lock(&a->mu);
-            const strings *s = table[c].complete == AGT_COMPLETE_MODEL ? &a->model_names : &a->chat_numbers;
+            pthread_mutex_lock(&a->shown.mu);
+            const strings *s = table[c].complete == AGT_COMPLETE_MODEL ? &a->shown.models : &a->shown.chats;
             for (int i = 0; i < s->n; i++)
                 offer(&l, s->v[i], word, "");
-            pthread_mutex_unlock(&a->mu);
+            pthread_mutex_unlock(&a->shown.mu);
             if (!l.n && table[c].complete == AGT_COMPLETE_MODEL && strchr(word, '/'))
                 paths(&l, word);
         } else if (c >= 0 && table[c].complete == AGT_COMPLETE_KNOB) {

@@ -1,6 +1,5 @@
-/* agent/view: the store's rows and rag's results as the plain copies that events carry. Any thread.
- * It never changes the store. */
-#include "agent/room.h"
+/* agent/view: see view.h. */
+#include "agent/view.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,14 +7,14 @@
 #include <strings.h>
 
 /* Where a reply leaves its elder sibling, at a character's start; -1 when it is the first or they are equal. */
-static int differs(agt *a, const mem_message *m)
+static int differs(mem_store *s, const mem_message *m)
 {
     if (m->role != MEM_ASSISTANT || m->sibling < 2)
         return -1;
     mem_messages all = { 0 };
     char err[Q_ERRLEN];
     int at = -1;
-    if (mem_siblings(a->store, m->id, &all, err) == Q_OK && m->sibling - 2 < all.n) {
+    if (mem_siblings(s, m->id, &all, err) == Q_OK && m->sibling - 2 < all.n) {
         const char *x = m->text, *y = all.v[m->sibling - 2].text;
         size_t i = 0;
         while (x[i] && x[i] == y[i])
@@ -30,7 +29,7 @@ static int differs(agt *a, const mem_message *m)
     return at;
 }
 
-void view_message(agt *a, const mem_message *m, agt_message *out)
+void view_message(mem_store *s, const mem_message *m, agt_message *out)
 {
     static const enum agt_role role[] = { [MEM_SYSTEM] = AGT_SYSTEM, [MEM_USER] = AGT_USER, [MEM_ASSISTANT] = AGT_ASSISTANT, [MEM_TOOL] = AGT_SYSTEM };
     static const enum agt_state state[] = { [MEM_PARTIAL] = AGT_PARTIAL, [MEM_DONE] = AGT_DONE, [MEM_STOPPED] = AGT_STOPPED, [MEM_FAILED] = AGT_FAILED };
@@ -49,7 +48,7 @@ void view_message(agt *a, const mem_message *m, agt_message *out)
     out->sibling = m->sibling;
     out->n_siblings = m->siblings;
     out->n_config = m->n_config;
-    out->differs_at = differs(a, m);
+    out->differs_at = differs(s, m);
     if (m->n_config) {
         q_buf b = { 0 };
         for (int i = 0; i < m->n_config; i++)
@@ -59,19 +58,32 @@ void view_message(agt *a, const mem_message *m, agt_message *out)
     if (m->n_log) {
         mem_logs l = { 0 };
         char err[Q_ERRLEN];
-        if (mem_log_get(a->store, m->id, &l, err) == Q_OK)
+        if (mem_log_get(s, m->id, &l, err) == Q_OK)
             for (int i = 0; i < l.n; i++)
                 out->n_passages += l.v[i].number > 0;
         mem_logs_free(&l);
     }
 }
 
-agt_message *view_branch(agt *a, const mem_messages *path)
+agt_message *view_branch(mem_store *s, const mem_messages *path)
 {
     agt_message *v = q_alloc(sizeof *v * (size_t)(path->n + 1));
     for (int i = 0; i < path->n; i++)
-        view_message(a, &path->v[i], &v[i]);
+        view_message(s, &path->v[i], &v[i]);
     return v;
+}
+
+agt_event view_event(mem_store *s, enum agt_event_kind kind, int64_t id)
+{
+    char err[Q_ERRLEN];
+    agt_event e = { .kind = kind, .message = q_alloc(sizeof *e.message), .n_messages = 1 };
+    mem_message m = { 0 };
+    if (mem_message_get(s, id, &m, err) == Q_OK)
+        view_message(s, &m, e.message);
+    else
+        e.message->text = q_strdup("");
+    mem_message_free(&m);
+    return e;
 }
 
 /* "notes/optics.md § Rayleigh" as source and heading. */
@@ -128,13 +140,11 @@ agt_retrieval *view_result(const rag_result *r)
     return o;
 }
 
-agt_retrieval *view_logs(agt *a, const mem_logs *l)
+agt_retrieval *view_logs(const mem_logs *l, double min_score)
 {
     agt_retrieval *o = q_alloc(sizeof *o);
     o->p = q_alloc(sizeof *o->p * (size_t)(l->n + 1));
-    pthread_mutex_lock(&a->mu);
-    o->min_score = a->rag.min_score;
-    pthread_mutex_unlock(&a->mu);
+    o->min_score = min_score;
     for (int pass = 0; pass < 2; pass++)
         for (int i = 0; i < l->n; i++) {
             const mem_log *v = &l->v[i];

@@ -1,5 +1,6 @@
 /* cli/common: what every subcommand says alike: usage, failure, --set, the options that models share.
  * Single-threaded start-up code. It never reads a model itself. */
+#include "base/say.h"
 #include "cli/cli.h"
 #include "cli/common.h"
 
@@ -7,21 +8,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-int cli_usage(const char *command, const char *problem)
+int cli_usage(const cli_command *c, const char *problem)
 {
-    int n;
-    const cli_command *table = cli_commands(&n);
+    char *usage = q_printf(_("usage: %s\n"), _(c->usage));
     if (problem && *problem)
-        fprintf(stderr, "quorum: %s\n", problem);
-    for (int i = 0; i < n; i++)
-        if (command && strcmp(table[i].name, command) == 0)
-            fprintf(stderr, _("usage: %s\n"), _(table[i].usage));
+        q_say(stderr, "quorum: %s\n", problem);
+    q_say_text(stderr, usage);
+    free(usage);
     return 2;
+}
+
+void cli_help(const cli_command *c)
+{
+    q_say_text(stdout, _(c->usage));
+    q_say(stdout, "\n");
 }
 
 int cli_fail(const char *err)
 {
-    fprintf(stderr, "quorum: %s\n", err);
+    q_say(stderr, "quorum: %s\n", err);
     return 1;
 }
 

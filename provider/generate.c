@@ -164,7 +164,7 @@ static int step(gen *g, char *err)
     return max > 0 && g->r->tokens >= max ? PROV_MAX_TOKENS : GO_ON;
 }
 
-int generate(const gen_source *s, const prov_hooks *h, int answer, prov_result *r, char *err)
+int gen_answer(const gen_source *s, const prov_hooks *h, int answer, prov_result *r, char *err)
 {
     gen g = { .s = s, .h = h, .r = r, .answer = answer, .part = s->thinking ? PART_THINK : PART_START };
     int finish;

@@ -22,6 +22,6 @@ typedef struct gen_source {
 } gen_source;
 
 /* r: counted on from what it holds; finish is set. Q_OK, but for PROV_FAILED. */
-int generate(const gen_source *, const prov_hooks *, int answer, prov_result *r, char *err);
+int gen_answer(const gen_source *, const prov_hooks *, int answer, prov_result *r, char *err);
 
 #endif

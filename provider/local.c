@@ -279,7 +279,7 @@ static int answer(local *l, const prov_request *r, int i, uint64_t seed, enum pr
     gen_source s = { .self = l, .ready = ready, .room = room, .choose = choose, .spell = spell, .push = push, .stops = stops,
                      .max_tokens = max_tokens, .fed = fed, .think = think, .unthink = unthink, .thinking = !r->raw && starts_thinking(l),
                      .raw = r->raw != NULL };
-    return generate(&s, l->hooks, i, out, err);
+    return gen_answer(&s, l->hooks, i, out, err);
 }
 
 static int ask(prov *p, const prov_request *r, const prov_hooks *h, prov_result *out, char *err)

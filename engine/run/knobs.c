@@ -59,16 +59,16 @@ static int widest(const eng_model *m)
 }
 
 /* ---- the rows ---- */
+#define NUMBER(f, ...) AT_##f,
+enum { KNOBS(NUMBER) KNOB_COUNT };
+#undef NUMBER
+
 #define FUNCTIONS(f, lives, type, name, aka, label, effect, flags, lo, hi, choices, here, own, acts, help) \
     static double highest_##f(const eng_model *m, int layer) { (void)m, (void)layer; return here; } \
     static double own_##f(const eng_model *m, int layer) { (void)m, (void)layer; return own; } \
     static bool acts_##f(const knob_values *v) { (void)v; return acts; }
 KNOBS(FUNCTIONS)
 #undef FUNCTIONS
-
-#define NUMBER(f, ...) AT_##f,
-enum { KNOBS(NUMBER) KNOB_COUNT };
-#undef NUMBER
 
 #define OFFSET_NUM(f) offsetof(knob_values, f)
 #define OFFSET_TEXT(f) offsetof(knob_values, f)

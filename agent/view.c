@@ -94,14 +94,6 @@ static void split_label(const char *label, agt_passage *p)
     p->heading = q_strdup(at ? at + strlen(" § ") : "");
 }
 
-static const char *fate(enum rag_fate f)
-{
-    static const char *const word[] = { [RAG_FED] = N_("fed"), [RAG_BELOW] = N_("below memory.min_score"),
-        [RAG_OVER_COUNT] = N_("more passages than memory.max_passages"), [RAG_OVER_BUDGET] = N_("over memory.budget"),
-        [RAG_REPEATS] = N_("repeats a better one") };
-    return _(word[f]);
-}
-
 agt_retrieval *view_result(const rag_result *r)
 {
     agt_retrieval *o = q_alloc(sizeof *o);
@@ -125,18 +117,16 @@ agt_retrieval *view_result(const rag_result *r)
             p->score = v->score;
             p->tokens = v->tokens;
             q_buf b = { 0 };
-            q_buf_printf(&b, _("%s; score %.2f = coverage %.2f × evidence %.2f × bm25 part, bm25 %.2f, rank %d; words:"), fate(v->fate),
-                         v->score, v->coverage, v->evidence, v->bm25, v->rank);
-            bool any = false;
-            for (int t = 0; t < r->n_term; t++)
-                if (v->presence && v->presence[t] > 0 && r->term[t].weight > 0) {
-                    q_buf_printf(&b, " %s %.2f×%.2f", r->term[t].word, r->term[t].weight, v->presence[t]);
-                    any = true;
-                }
-            if (!any)
-                q_buf_puts(&b, " —");
+            rag_number(v->score, r->min_score, p->shown);
+            p->signals = q_strdup(rag_signals_text(v, &b));
+            q_buf_clear(&b);
+            rag_why(r, v, &b);
             p->why = q_buf_take(&b);
         }
+    q_buf b = { 0 };
+    if (!r->n_fed)
+        o->nothing = q_strdup(rag_summary(r, &b));
+    q_buf_free(&b);
     return o;
 }
 
@@ -157,18 +147,29 @@ agt_retrieval *view_logs(const mem_logs *l, double min_score)
             p->text = q_strdup("");
             p->score = v->score;
             p->tokens = v->tokens;
-            p->why = q_printf(_("%s; score %.2f, coverage %.2f, evidence %.2f, bm25 %.2f, rank %d; words: %s"),
-                              *v->reason ? v->reason : _("fed"), v->score, v->coverage, v->evidence, v->bm25, v->rank, v->terms);
+            q_buf b = { 0 };
+            rag_log_why(v, &b);
+            p->why = q_buf_take(&b);
+            double least = rag_log_min_score(v);
+            rag_number(v->score, least, p->shown);
+            p->signals = q_strdup(v->signals);
+            if (least > 0)
+                o->min_score = least;
             if (v->score > o->best)
                 o->best = v->score;
             if (v->number > 0) {
                 o->fed++;
                 o->fed_tokens += v->tokens;
-            } else if (strcmp(v->reason, rag_fate_word(RAG_BELOW)) == 0)
+            } else if (least > 0)
                 o->cut_score++;
             else
                 o->cut_budget++;
         }
+    if (!o->fed) {
+        q_buf b = { 0 };
+        rag_logs_summary(l, &b);
+        o->nothing = q_buf_take(&b);
+    }
     return o;
 }
 

@@ -63,20 +63,18 @@ uint16_t ker_f32_to_f16(float f);      /* round to nearest even */
 
 /* ---- the model, as arithmetic sees it ---- */
 enum ker_gate { KER_GATE_SOFTMAX, KER_GATE_SIGMOID };
-enum ker_role {                        /* ne0 is the input width, as in GGUF; [ne0, ne1, ne2]     */
-    KER_W_EMBD,          /* [n_embd, n_vocab]                        layer -1 */
-    KER_W_OUT_NORM, KER_W_OUT,                                    /* layer -1; OUT absent = tied  */
+enum ker_role {                        /* shapes: roles.c                                         */
+    KER_W_EMBD, KER_W_OUT_NORM, KER_W_OUT,                        /* layer -1; OUT absent = tied  */
     KER_W_ATTN_NORM, KER_W_Q, KER_W_K, KER_W_V, KER_W_O,
     KER_W_BQ, KER_W_BK, KER_W_BV,      /* optional biases                                         */
-    KER_W_Q_NORM, KER_W_K_NORM,        /* optional, [head_dim]                                    */
+    KER_W_Q_NORM, KER_W_K_NORM,        /* optional                                                */
     KER_W_FFN_NORM,
     KER_W_GATE, KER_W_UP, KER_W_DOWN,  /* dense layer                                             */
-    KER_W_ROUTER,                      /* [n_embd, n_expert]                                      */
-    KER_W_SELECT_BIAS,                 /* [n_expert], added to gate values for selection only     */
-    KER_W_GATE_EXPS, KER_W_UP_EXPS,    /* [n_embd, n_ff_exp, n_expert]                            */
-    KER_W_DOWN_EXPS,                   /* [n_ff_exp, n_embd, n_expert]                            */
+    KER_W_ROUTER,
+    KER_W_SELECT_BIAS,                 /* optional, added to gate values for selection only       */
+    KER_W_GATE_EXPS, KER_W_UP_EXPS, KER_W_DOWN_EXPS,
     KER_W_GATE_SH, KER_W_UP_SH, KER_W_DOWN_SH,   /* shared expert                                 */
-    KER_W_SH_ROUTER,                   /* [n_embd]: sigmoid gate of the shared expert (qwen2moe)  */
+    KER_W_SH_ROUTER,                   /* optional: sigmoid gate of the shared expert (qwen2moe)  */
     KER_W_ROLES
 };
 
@@ -105,6 +103,25 @@ typedef struct ker_weight {
     const void *data;                  /* host memory of the caller; outlives the dev  */
     size_t bytes;
 } ker_weight;
+
+/* What a role is, once for every backend and for the loader (roles.c). */
+enum ker_dim { KER_DIM_ONE, KER_DIM_EMBD, KER_DIM_VOCAB, KER_DIM_Q /* n_head * head_dim */, KER_DIM_KV, KER_DIM_HEAD,
+               KER_DIM_FF /* of the layer */, KER_DIM_EXPERT, KER_DIM_FF_EXP, KER_DIM_FF_SH };
+enum ker_where { KER_IN_MODEL /* layer -1 */, KER_IN_LAYER, KER_IN_DENSE, KER_IN_MOE, KER_IN_SHARED /* routed layers with n_ff_sh > 0 */ };
+typedef struct ker_role_row {
+    const char *name;                  /* "the router", for sentences: through _()            */
+    enum ker_dim ne[3];                /* ne0 is the input width, as in GGUF                   */
+    enum ker_where where;
+    bool must;                         /* there is no pass without it                          */
+    bool vec;                          /* used as F32 numbers, not as a matrix                 */
+} ker_role_row;
+const ker_role_row *ker_role_get(enum ker_role role);                              /* NULL outside the enum */
+int ker_role_shape(const ker_model *, int layer, enum ker_role role, int64_t ne[3]);   /* returns how many dimensions it has */
+bool ker_role_here(const ker_model *, int layer, enum ker_role role);              /* layer has such a place */
+/* A weight against the model: place, type, shape, bytes. */
+int ker_weight_check(const ker_model *, int layer, enum ker_role role, const ker_weight *w, char *err);
+/* Nothing needed is missing. */
+int ker_weights_whole(const ker_model *, bool (*has)(const void *user, int layer, enum ker_role role), const void *user, char *err);
 
 /* ---- configuration of a row: immutable once put ---- */
 typedef struct ker_config {            /* arrays are copied by cfg_put */
@@ -142,8 +159,9 @@ typedef struct ker_batch {             /* arrays of n rows, owned by the caller 
     const ker_seq *seqs;
     int n_seq;
     const uint16_t *forced;            /* [n_layer][n][max_k] expert ids to run instead of the router's
-                                          choice, KER_NO_EXPERT ends a list; or NULL. Weights are their own
-                                          gate values, renormalised where the model does                  */
+                                          choice, KER_NO_EXPERT ends a list, an empty one leaves the router
+                                          its choice; or NULL. Weights are their own gate values,
+                                          renormalised where the model does                               */
     int phase;                         /* 0 prompt, 1 decode: a hint for kernels, never changes bits      */
 } ker_batch;
 

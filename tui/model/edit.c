@@ -166,35 +166,15 @@ bool tui_edit_unfold(tui_edit *e)
     return true;
 }
 
-static const tui_fold *fold_from(const tui_edit *e, size_t i)
-{
-    for (int k = 0; k < e->folds.n; k++) if (e->folds.f[k].from == i) return &e->folds.f[k];
-    return NULL;
-}
-
-static const tui_fold *fold_to(const tui_edit *e, size_t i)
-{
-    for (int k = 0; k < e->folds.n; k++) if (e->folds.f[k].to == i) return &e->folds.f[k];
-    return NULL;
-}
-
-size_t tui_edit_step(const tui_edit *e, size_t i, const char **shown, size_t *n)
-{
-    const tui_fold *f = fold_from(e, i);
-    size_t l = f ? f->to - i : tui_cluster_next(e->b.p + i, e->b.len - i);
-    if (shown) { *shown = f ? f->label : e->b.p + i; *n = f ? strlen(f->label) : l; }
-    return i + l;
-}
-
 static size_t step_back(const tui_edit *e, size_t i)
 {
-    const tui_fold *f = fold_to(e, i);
+    const tui_fold *f = tui_fold_to(e, i);
     return f ? f->from : tui_cluster_prev(e->b.p, i);
 }
 
 static bool word_at(const tui_edit *e, size_t i)
 {
-    if (fold_from(e, i)) return true;
+    if (tui_fold_from(e, i)) return true;
     uint32_t cp;
     q_utf8_next(e->b.p + i, e->b.len - i, &cp);
     return tui_cp_word(cp);
@@ -216,7 +196,7 @@ static size_t target(const tui_edit *e, enum tui_motion m)
         return i;
     case M_LINE_START:
         while (i) {
-            const tui_fold *f = fold_to(e, i);
+            const tui_fold *f = tui_fold_to(e, i);
             if (f) i = f->from;
             else if (e->b.p[i - 1] == '\n') break;
             else i--;
@@ -224,7 +204,7 @@ static size_t target(const tui_edit *e, enum tui_motion m)
         return i;
     case M_LINE_END:
         while (i < n) {
-            const tui_fold *f = fold_from(e, i);
+            const tui_fold *f = tui_fold_from(e, i);
             if (f) i = f->to;
             else if (e->b.p[i] == '\n') break;
             else i++;

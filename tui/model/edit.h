@@ -55,7 +55,9 @@ void tui_edit_remember(tui_edit *e, const char *text);
 bool tui_edit_history(tui_edit *e, int dir);                /* -1 older, +1 newer; false: none */
 void tui_edit_search(tui_edit *e, bool again);              /* finds find's text from find_at backwards */
 
-/* ---- rows ---- */
+/* ---- steps and rows ---- */
+const tui_fold *tui_fold_from(const tui_edit *e, size_t i);     /* the fold that begins at byte i, or NULL */
+const tui_fold *tui_fold_to(const tui_edit *e, size_t i);       /* that ends there */
 /* One step from byte i < len: a grapheme or a fold. Returns its end; *shown and *n are what is drawn of it. */
 size_t tui_edit_step(const tui_edit *e, size_t i, const char **shown, size_t *n);
 /* Rows of at most `cells` columns, wrapped at spaces. Returns the count; up to max are filled. */

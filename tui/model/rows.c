@@ -6,14 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-void tui_rows_changed(tui_rows *r, size_t from, size_t to, size_t n)
-{
-    if (!r->stale) { r->from = from; r->old_to = r->new_to = to; r->stale = true; }
-    if (from < r->from) r->from = from;
-    if (to > r->new_to) { r->old_to += to - r->new_to; r->new_to = to; }
-    r->new_to = r->new_to - (to - from) + n;
-}
-
 /* Breaks the row that begins at i; returns where the next one begins, or len + 1 when this is the last. */
 static size_t break_row(tui_edit *e, size_t i, tui_row *out)
 {

@@ -287,6 +287,8 @@ void knobs_read_ini(agt *a, strings *assign, strings *notes)
     char err[Q_ERRLEN];
     char *path = q_user_path(Q_DIR_CONFIG, "config.ini");
     q_buf text = { 0 };
+    if (!path)
+        return;
     int rc = q_read_file(path, &text, 1 << 20, err);
     if (rc == Q_OK)
         knobs_parse_ini(a, path, &text, assign, notes);

@@ -3,6 +3,7 @@
  * With -p, standard output carries the answer alone: notes and errors go to standard error. */
 #include "base/say.h"
 #include "cli/cli.h"
+#include "cli/common.h"
 
 #include "agent/agent.h"
 #include "tui/tui.h"
@@ -89,6 +90,7 @@ static void json_retrieval(const agt_retrieval *r)
         cJSON_AddStringToObject(x, "source", p->source);
         cJSON_AddStringToObject(x, "heading", p->heading);
         cJSON_AddNumberToObject(x, "score", p->score);
+        cli_json_signals(x, p->signals);
         cJSON_AddNumberToObject(x, "tokens", p->tokens);
         cJSON_AddBoolToObject(x, "fed", p->number > 0);
         cJSON_AddStringToObject(x, "why", p->why);

@@ -4,6 +4,9 @@
 #include "cli/cli.h"
 #include "cli/common.h"
 
+#include "rag/rag.h"
+
+#include <cjson/cJSON.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,4 +102,12 @@ int cli_room(eng_config *c, const cli_sets *sets, int n, char *err)
             return 0;
     snprintf(words, sizeof words, "%d", n < 16 ? 16 : n);
     return eng_config_set(c, "context.length", words, err);
+}
+
+void cli_json_signals(cJSON *passage, const char *signals)
+{
+    cJSON *o = cJSON_AddObjectToObject(passage, "signals");
+    char name[32];
+    double v;
+    while (rag_signals_next(&signals, name, &v)) cJSON_AddNumberToObject(o, name, v);
 }

@@ -159,8 +159,9 @@ typedef struct ker_batch {             /* arrays of n rows, owned by the caller 
     const ker_seq *seqs;
     int n_seq;
     const uint16_t *forced;            /* [n_layer][n][max_k] expert ids to run instead of the router's
-                                          choice, KER_NO_EXPERT ends a list; or NULL. Weights are their own
-                                          gate values, renormalised where the model does                  */
+                                          choice, KER_NO_EXPERT ends a list, an empty one leaves the router
+                                          its choice; or NULL. Weights are their own gate values,
+                                          renormalised where the model does                               */
     int phase;                         /* 0 prompt, 1 decode: a hint for kernels, never changes bits      */
 } ker_batch;
 

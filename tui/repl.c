@@ -79,15 +79,12 @@ static const char *score(double v, char out[16])
 
 static void passages(const agt_retrieval *v)
 {
-    char s[16], m[16];
     if (v->fed == 0) {
-        if (v->n)
-            q_say(stdout, _("nothing fed: best %s below %s"), score(v->best, s), score(v->min_score, m)), q_say(stdout, "\n");
+        if (v->n && v->nothing) q_say(stdout, "%s\n", v->nothing);
         return;
     }
-    for (int i = 0; i < v->n && v->p[i].number; i++) {
-        q_say(stdout, "[%d] %s%s%s %s   ", v->p[i].number, v->p[i].source, *v->p[i].heading ? " § " : "", v->p[i].heading, score(v->p[i].score, s));
-    }
+    for (int i = 0; i < v->n && v->p[i].number; i++)
+        q_say(stdout, "[%d] %s%s%s %s   ", v->p[i].number, v->p[i].source, *v->p[i].heading ? " § " : "", v->p[i].heading, v->p[i].shown);
     q_say(stdout, _("     %d fed, %d tok · /why"), v->fed, v->fed_tokens);
     q_say(stdout, "\n");
 }

@@ -170,15 +170,22 @@ enum agt_action {                        /* what only a front end can do; ids of
     AGT_UI_NONE, AGT_UI_QUIT, AGT_UI_CHATS, AGT_UI_EXPERTS, AGT_UI_MEMORY, AGT_UI_CONFIG, AGT_UI_HELP, AGT_UI_COPY,
     AGT_UI_SCREENSHOT, AGT_UI_THEME, AGT_UI_EDITOR, AGT_UI_LOG, AGT_UI_EDIT, AGT_UI_FIND, AGT_UI_LANG, AGT_UI_CLEAR
 };
-enum agt_complete { AGT_COMPLETE_NONE, AGT_COMPLETE_KNOB, AGT_COMPLETE_PATH, AGT_COMPLETE_MODEL, AGT_COMPLETE_COMMAND,
-                    AGT_COMPLETE_CHAT };
+enum agt_complete { AGT_COMPLETE_NONE, AGT_COMPLETE_KNOB /* NAME VALUE */, AGT_COMPLETE_ASSIGN /* NAME=VALUE … */,
+                    AGT_COMPLETE_PATH, AGT_COMPLETE_MODEL, AGT_COMPLETE_CHAT };
+struct job_row;
 typedef struct agt_command {
     const char *name, *ru;               /* "set", "задать" */
     const char *args;                    /* "NAME VALUE" */
     const char *help;                    /* one line, N_() */
     const char *key;                     /* "F7", or NULL */
+    int action;                          /* agt_action: a front end does it; 0: the agent alone */
+    bool needs;                          /* arguments: without them it says what they are */
+    const char *words;                   /* "list,…": what may stand first; NULL */
+    const char *knob;                    /* the knob that it sets; NULL */
     enum agt_complete complete;
-    int action;                          /* agt_action, or 0: agent does it */
+    /* the agent's own: what it does; neither: only its action */
+    void (*run)(agt *, const struct agt_command *, char *args);
+    const struct job_row *job;           /* this job, its text the arguments */
 } agt_command;
 const agt_command *agt_commands(int *n);
 

@@ -8,6 +8,9 @@
 void knobs_set(agt *, const char *name, const char *value);  /* kept, where it is a row of the agent's; answers by events */
 void knobs_page(agt *, const char *name_or_null);
 
+/* ---- submit.c ---- */
+const agt_command *command_find(const char *name);          /* in either language; NULL */
+
 /* ---- pages.c: texts that commands print ---- */
 void page_context(agt *);
 void page_why(agt *);

@@ -18,10 +18,10 @@ static struct fake {
 } fake;
 
 static const agt_command fake_commands[] = {
-    { "set", "задать", "NAME VALUE", N_("Change a knob; alone: list them all"), NULL, AGT_COMPLETE_KNOB, 0 },
-    { "again", "снова", "[NAME=VALUE…]", N_("Answer again, with other settings if given"), NULL, AGT_COMPLETE_KNOB, 0 },
-    { "copy", "копия", "", N_("Copy the last answer"), NULL, AGT_COMPLETE_NONE, AGT_UI_COPY },
-    { "quit", "выход", "", N_("Leave"), "Ctrl-D", AGT_COMPLETE_NONE, AGT_UI_QUIT } };
+    { .name = "set", .ru = "задать", .args = "NAME VALUE", .help = N_("Change a knob; alone: list them all"), .complete = AGT_COMPLETE_KNOB },
+    { .name = "again", .ru = "снова", .args = "[NAME=VALUE…]", .help = N_("Answer again, with other settings if given"), .complete = AGT_COMPLETE_ASSIGN },
+    { .name = "copy", .ru = "копия", .args = "", .help = N_("Copy the last answer"), .action = AGT_UI_COPY },
+    { .name = "quit", .ru = "выход", .args = "", .help = N_("Leave"), .key = "Ctrl-D", .action = AGT_UI_QUIT } };
 const agt_command *agt_commands(int *n) { *n = 4; return fake_commands; }
 
 static const q_knob fake_knobs[] = {

@@ -135,7 +135,7 @@ void agt_open_chat(agt *, int64_t chat);                 /* 0: a new one */
 void agt_ask_chats(agt *);                               /* answered by AGT_EV_CHATS */
 void agt_ask_retrieval(agt *, int64_t message);          /* the stored log of an answer: AGT_EV_RETRIEVAL */
 void agt_rename(agt *, int64_t chat, const char *title);
-void agt_delete_chat(agt *, int64_t chat);               /* asks first: AGT_EV_ASK */
+void agt_delete_chat(agt *, int64_t chat);               /* at once, for good: the caller has asked */
 void agt_keep_place(agt *, int64_t scroll, const char *draft);   /* remembered for the present conversation */
 void agt_setting_put(agt *, const char *key, const char *value); /* panel sizes and the like; kept in the store */
 char *agt_setting_get(agt *, const char *key);                   /* malloc'ed or NULL; from a copy in memory */

@@ -51,7 +51,7 @@ static void ask_first(agt *a, const job *j)
     mem_conversation_free(&c);
 }
 
-/* number: when the conversation that was asked about was made; another one of the same id is another one. */
+/* number, where somebody was asked: when the conversation that was asked about was made; another one of the same id is another one. */
 static void delete(agt *a, const job *j)
 {
     char err[Q_ERRLEN];
@@ -59,7 +59,7 @@ static void delete(agt *a, const job *j)
     int rc = mem_conversation_get(a->store, j->id, &c, err);
     int64_t made = c.created_ms;
     mem_conversation_free(&c);
-    if (rc == Q_NOTFOUND || (rc == Q_OK && made != j->number))
+    if (rc == Q_NOTFOUND || (rc == Q_OK && j->number && made != j->number))
         return;
     pthread_mutex_lock(&a->shown.mu);
     bool here = a->shown.st.chat == j->id;

@@ -8,7 +8,7 @@
 extern const job_row job_chats;
 extern const job_row job_rename;         /* id: the conversation; text: its title */
 extern const job_row job_delete;         /* id: asks, */
-extern const job_row job_deleted;        /* and does it; number: when it was made */
+extern const job_row job_deleted;        /* and does it; number: when it was made, 0: any */
 extern const job_row job_delete_answered;        /* engine's: the same, where an answer had to be stopped first */
 extern const job_row job_delete_here, job_rename_here;   /* engine's: of the present one, whichever it is by then */
 

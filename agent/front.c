@@ -1,6 +1,7 @@
 /* agent/front: the calls of the front end: each posts a job or an edit, or copies a snapshot under a mutex. Front-end thread.
  * It never touches the disk or the model itself. */
 #include "agent/errands.h"
+#include "agent/front.h"
 #include "agent/talk.h"
 
 #include <stdlib.h>
@@ -37,8 +38,7 @@ void agt_open_chat(agt *a, int64_t chat) { desk_post(&a->desk, &job_open, chat, 
 void agt_ask_chats(agt *a) { desk_post(&a->desk, &job_chats, 0, 0, NULL, NULL); }
 void agt_ask_retrieval(agt *a, int64_t message) { desk_post(&a->desk, &job_retrieval, message, 0, NULL, NULL); }
 
-/* 0 while another conversation may be on its way in: then the engine's lane knows which one is meant. */
-static int64_t present(agt *a)
+int64_t front_present(agt *a)
 {
     pthread_mutex_lock(&a->shown.mu);
     int64_t id = a->shown.st.chat;
@@ -48,15 +48,11 @@ static int64_t present(agt *a)
 
 void agt_rename(agt *a, int64_t chat, const char *title)
 {
-    chat = chat ? chat : present(a);
+    chat = chat ? chat : front_present(a);
     desk_post(&a->desk, chat ? &job_rename : &job_rename_here, chat, 0, title, NULL);
 }
 
-void agt_delete_chat(agt *a, int64_t chat)
-{
-    chat = chat ? chat : present(a);
-    desk_post(&a->desk, chat ? &job_delete : &job_delete_here, chat, 0, NULL, NULL);
-}
+void agt_delete_chat(agt *a, int64_t chat) { desk_post(&a->desk, &job_deleted, chat, 0, NULL, NULL); }
 
 void agt_edit(agt *a, int64_t message, const char *text)
 {

@@ -4,6 +4,10 @@
 
 #include "agent/room.h"
 
+/* ---- front.c ---- */
+/* The present conversation; 0: a new one, or another one may be on its way in: then the engine's lane knows which is meant. */
+int64_t front_present(agt *);
+
 /* ---- knobs.c ---- */
 void knobs_set(agt *, const char *name, const char *value);  /* kept, where it is a row of the agent's; answers by events */
 void knobs_page(agt *, const char *name_or_null);

@@ -109,7 +109,10 @@ static void delete_chat(agt *a, const agt_command *c, char *args)
     if (*args && (!number(args, &n) || n <= 0))
         usage(a, c);
     else
-        agt_delete_chat(a, n);
+    {
+        int64_t chat = n ? n : front_present(a);
+        desk_post(&a->desk, chat ? &job_delete : &job_delete_here, chat, 0, NULL, NULL);
+    }
 }
 
 static void memory(agt *a, const agt_command *c, char *args)

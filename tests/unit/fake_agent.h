@@ -81,7 +81,7 @@ void agt_rename(agt *a, int64_t c, const char *t) {}
 void agt_delete_chat(agt *a, int64_t c) { SAY("delete %lld\n", (long long)c); }
 void agt_answer(agt *a, int64_t k, bool yes) { SAY("answer %lld %s\n", (long long)k, yes ? "yes" : "no"); }
 bool agt_idle(agt *a) { return !fake.st.busy; }
-void agt_keep_place(agt *a, int64_t s, const char *d) {}
+void agt_keep_place(agt *a, int64_t s, const char *d) { if (*d) SAY("keep %s\n", d); }
 void agt_show_routing(agt *a, int64_t m) { SAY("routing %lld\n", (long long)m); }
 bool agt_busy(const agt *a) { return fake.st.busy; }
 int agt_wake_fd(const agt *a) { return -1; }

@@ -26,7 +26,6 @@ void tui_say_note(tui_say *s, int64_t now, int level, const char *text)
         s->n_log--;
     }
     s->log[s->n_log++] = (tui_log_entry){ .wall_ms = q_wall_ms(), .level = level, .text = q_strdup(text) };
-    if (s->ask) return;                 /* what is asked stands until it is answered; /log has the rest */
     /* A warning from the background does not push away an error that nobody had time to read; /log has both. */
     if (level == AGT_WARN && s->note && s->note_level == AGT_ERROR && now < s->note_until - 50000) return;
     free(s->note);

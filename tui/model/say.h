@@ -11,7 +11,6 @@ typedef struct tui_log_entry { int64_t wall_ms; int level; char *text; } tui_log
 typedef struct tui_say {
     tui_log_entry log[TUI_LOG_MAX]; int n_log;              /* oldest first */
     char *note; int note_level; int64_t note_until;         /* NULL: nothing is said now */
-    int64_t ask;                                            /* AGT_EV_ASK that waits for a yes; 0: none */
 } tui_say;
 
 void tui_say_note(tui_say *s, int64_t now, int level, const char *text);   /* level: enum agt_level */

@@ -478,6 +478,56 @@ static void every_word_of_random_markdown_is_in_a_passage(void)
     }
 }
 
+static bool all_words(void *user, const mem_word *w)
+{
+    if (!(w->flags & MEM_WORD_EXACT)) q_buf_printf(user, "%s ", w->word);
+    return true;
+}
+
+static void names_of_languages_are_words(void)
+{
+    static const struct note notes[] = {
+        {"a.md", "# C style\n\nIn C we free what we allocate.\n"}, {"b.md", "# C++ style\n\nIn C++ we use RAII; headers end in hpp.\n"},
+        {"c.md", "# C# style\n\nIn C# we use properties and async methods.\n"}, {"d.md", "# F# style\n\nIn F# we use pipes.\n"},
+        {"e.md", "# .NET setup\n\nThe .NET runtime lies in /opt.\n"}, {"f.md", "# Go style\n\nIn Go we use gofmt.\n"},
+        {"g.md", "# Nets\n\nA net for the tennis court.\n"},
+    };
+    static const struct { const char *q, *label; } t[] = {
+        {"C#", "lang/c.md"}, {"What do my notes say about C#?", "lang/c.md"}, {"c# async", "lang/c.md"}, {"C++ style", "lang/b.md"},
+        {"Which headers do we use in C++17?", "lang/b.md"}, {"C style", "lang/a.md"}, {"F♯", "lang/d.md"}, {".NET", "lang/e.md"},
+        {"where is the .net runtime?", "lang/e.md"},
+    };
+    mem_store *s = FOLDER("lang", notes);
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) fed_first(s, t[i].q, t[i].label);
+    mem_close(s);
+    static const struct { const char *text, *words; } w[] = {
+        {"C++11 and g++.", "c++ 11 and g++ "}, {"x+y a#b ## +", "x y a b "}, {"J# C#-like", "j# c# like "}, {"see .NET", "see net .net "},
+        {"end.Next ...what", "end end.next next what "}, {"~/.config", "config .config "}, {"Objective-C", "objective c "}, {"a.b.c++", "a a.b.c++ b c "},
+    };
+    for (size_t i = 0; i < sizeof w / sizeof *w; i++) {
+        q_buf b = {0};
+        mem_words(w[i].text, strlen(w[i].text), all_words, &b);
+        CHECK_STR(b.p, w[i].words);
+        q_buf_free(&b);
+    }
+}
+
+static void words_with_unseen_characters_are_found(void)
+{
+    static const struct note notes[] = {
+        {"shy.md", "# Отчёт\n\nКоро\u00ADлевские пинг\u00ADвины живут в Антарк\u00ADтиде.\n"},
+        {"zw.md", "# Plan\n\nThe extra\u200Bordinary plan of thermo\u200Cdynamics and photo\u2060syn\u200Dthe\uFEFFsis.\n"},
+    };
+    mem_store *s = FOLDER("unseen", notes);
+    fed_first(s, "пингвины", "unseen/shy.md");
+    fed_first(s, "Королевские пингвины", "unseen/shy.md");
+    fed_first(s, "photosynthesis", "unseen/zw.md");
+    fed_first(s, "thermodynamics", "unseen/zw.md");
+    fed_first(s, "extraordinary plan", "unseen/zw.md");
+    fed_first(s, "pho\u00ADtosynthesis", "unseen/zw.md");
+    mem_close(s);
+}
+
 static void past_chats_are_found_and_the_present_one_is_not(void)
 {
     mem_store *s = open_new();
@@ -626,6 +676,8 @@ int main(void)
     RUN(names_of_files_and_folders_are_searched);
     RUN(headings_without_text_are_passages);
     RUN(every_word_of_random_markdown_is_in_a_passage);
+    RUN(names_of_languages_are_words);
+    RUN(words_with_unseen_characters_are_found);
     RUN(past_chats_are_found_and_the_present_one_is_not);
     RUN(folders_are_taken_once_and_safely);
     RUN(a_removed_manual_stays_away);

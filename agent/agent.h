@@ -58,6 +58,8 @@ typedef struct agt_passage {    /* one candidate of retrieval, fed or not */
     char *source, *heading;     /* "notes/optics.md", "Rayleigh" */
     char *text;
     double score;
+    char shown[24];             /* the score as it is to be shown: ".73", with more digits where .30 is below .30 */
+    char *signals;              /* what the score is the product of: "coverage=0.931 evidence=0.824" */
     int tokens;
     char *why;                  /* every number in words: terms, idf, bm25, coverage, rank; and why it was cut */
 } agt_passage;
@@ -66,7 +68,8 @@ typedef struct agt_retrieval {
     agt_passage *p; int n;      /* fed first, then the best that were cut */
     int fed, fed_tokens;
     int cut_budget, cut_score;  /* how many by budget, how many below min_score */
-    double best, min_score;     /* "nothing fed: best .12 below .30" */
+    double best, min_score;
+    char *nothing;              /* fed == 0: why, "nothing fed: best .12 below .30"; else NULL */
 } agt_retrieval;
 
 /* ================= events ================= */
@@ -90,6 +93,8 @@ enum agt_event_kind {
     AGT_EV_NOTE,        /* level, text: one sentence                                                */
     AGT_EV_TEXT,        /* a page of text that a command printed (/set, /context, /why, /help): title in name, text */
     AGT_EV_FOUND,       /* /find: message[n_messages], snippets in text, chat id in parent          */
+    AGT_EV_ASK,         /* before what cannot be taken back: text = the question with its count, name = the line that agt_submit
+                           takes when the answer is yes; any other answer sends nothing */
     AGT_EV_UI           /* a command that only a front end can do: action in id, its argument in text */
 };
 enum agt_level { AGT_INFO, AGT_WARN, AGT_ERROR };
@@ -167,15 +172,22 @@ enum agt_action {                        /* what only a front end can do; ids of
     AGT_UI_NONE, AGT_UI_QUIT, AGT_UI_CHATS, AGT_UI_EXPERTS, AGT_UI_MEMORY, AGT_UI_CONFIG, AGT_UI_HELP, AGT_UI_COPY,
     AGT_UI_SCREENSHOT, AGT_UI_THEME, AGT_UI_EDITOR, AGT_UI_LOG, AGT_UI_EDIT, AGT_UI_FIND, AGT_UI_LANG, AGT_UI_CLEAR
 };
-enum agt_complete { AGT_COMPLETE_NONE, AGT_COMPLETE_KNOB, AGT_COMPLETE_PATH, AGT_COMPLETE_MODEL, AGT_COMPLETE_COMMAND,
-                    AGT_COMPLETE_CHAT };
+enum agt_complete { AGT_COMPLETE_NONE, AGT_COMPLETE_KNOB /* NAME VALUE */, AGT_COMPLETE_ASSIGN /* NAME=VALUE … */,
+                    AGT_COMPLETE_PATH, AGT_COMPLETE_MODEL, AGT_COMPLETE_CHAT };
+struct job_row;
 typedef struct agt_command {
     const char *name, *ru;               /* "set", "задать" */
     const char *args;                    /* "NAME VALUE" */
     const char *help;                    /* one line, N_() */
     const char *key;                     /* "F7", or NULL */
+    int action;                          /* agt_action: a front end does it; 0: the agent alone */
+    bool needs;                          /* arguments: without them it says what they are */
+    const char *words;                   /* "list,…": what may stand first; NULL */
+    const char *knob;                    /* the knob that it sets; NULL */
     enum agt_complete complete;
-    int action;                          /* agt_action, or 0: agent does it */
+    /* the agent's own: what it does; neither: only its action */
+    void (*run)(agt *, const struct agt_command *, char *args);
+    const struct job_row *job;           /* this job, its text the arguments */
 } agt_command;
 const agt_command *agt_commands(int *n);
 

@@ -24,8 +24,10 @@ void agt_retrieval_free(agt_retrieval *r)
         free(r->p[i].heading);
         free(r->p[i].text);
         free(r->p[i].why);
+        free(r->p[i].signals);
     }
     free(r->p);
+    free(r->nothing);
     memset(r, 0, sizeof *r);
 }
 

@@ -1,27 +1,30 @@
 /* agent/watch: routing on its way from the session to those who watch: the lab's windows and the trace that is stored. */
-#include "agent/room.h"
+#include "agent/talk.h"
 
 #include <stdlib.h>
 
 void agt_get_routing(agt *a, agt_routing *io) { lab_watch_get(a->watch, io); }
 
+static void show(agt *a, const job *j) { lab_watch_stored(a->watch, j->id); }
+static const job_row job_show = { .name = "show", .lane = LANE_QUICK, .end = END_DROPPED, .run = show };
+
 void agt_show_routing(agt *a, int64_t message)
 {
     if (message)
-        room_post(a, JOB_SHOW, message, 0, NULL, NULL);
+        desk_post(&a->desk, &job_show, message, 0, NULL, NULL);
     else
         lab_watch_live(a->watch);
 }
 
 void watch_config(agt *a)
 {
-    const eng_info *info = eng_model_info(a->model);
-    eng_config *own = eng_config_new(a->model);
+    const eng_info *info = eng_model_info(a->seat.model);
+    eng_config *own = eng_config_new(a->seat.model);
     q_buf k = { 0 }, k_own = { 0 };
-    char *json = eng_config_json(a->cfg);
+    char *json = eng_config_json(a->seat.cfg);
     lab_shape s = { info->n_layer, info->first_moe_layer, info->n_moe_layer, info->n_expert };
-    lab_how h = { .model = info->id, .hash = eng_config_hash(a->cfg), .k = eng_config_get(a->cfg, "experts.k", &k),
-                  .k_default = eng_config_get(own, "experts.k", &k_own), .k_max = eng_config_k(a->cfg), .config = json };
+    lab_how h = { .model = info->id, .hash = eng_config_hash(a->seat.cfg), .k = eng_config_get(a->seat.cfg, "experts.k", &k),
+                  .k_default = eng_config_get(own, "experts.k", &k_own), .k_max = eng_config_k(a->seat.cfg), .config = json };
     lab_watch_config(a->watch, &s, &h);
     free(json);
     q_buf_free(&k);
@@ -43,25 +46,22 @@ static bool take(void *user, const eng_trace_rec *r)
 void watch_feed(agt *a, mem_trace *also)
 {
     taking t = { a, also };
-    if (a->session)
-        eng_trace_read(a->session, &a->trace_cursor, take, &t);
+    if (a->seat.session)
+        eng_trace_read(a->seat.session, &a->seat.trace_cursor, take, &t);
 }
 
 static bool busy(void *user)
 {
     agt *a = user;
-    pthread_mutex_lock(&a->mu);
-    bool b = a->todo.first || a->edits || a->quit;
-    pthread_mutex_unlock(&a->mu);
-    return b;
+    return desk_wanted(&a->desk);
 }
 
 bool watch_baseline(agt *a)
 {
-    if (!a->model)
+    if (!a->seat.model)
         return false;
-    char *json = eng_config_json(a->cfg);
-    bool more = lab_baseline(a->watch, a->model, json, busy, a);
+    char *json = eng_config_json(a->seat.cfg);
+    bool more = lab_baseline(a->watch, a->seat.model, json, busy, a);
     free(json);
     return more;
 }

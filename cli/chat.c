@@ -3,6 +3,7 @@
  * With -p, standard output carries the answer alone: notes and errors go to standard error. */
 #include "base/say.h"
 #include "cli/cli.h"
+#include "cli/common.h"
 
 #include "agent/agent.h"
 #include "tui/tui.h"
@@ -89,6 +90,7 @@ static void json_retrieval(const agt_retrieval *r)
         cJSON_AddStringToObject(x, "source", p->source);
         cJSON_AddStringToObject(x, "heading", p->heading);
         cJSON_AddNumberToObject(x, "score", p->score);
+        cli_json_signals(x, p->signals);
         cJSON_AddNumberToObject(x, "tokens", p->tokens);
         cJSON_AddBoolToObject(x, "fed", p->number > 0);
         cJSON_AddStringToObject(x, "why", p->why);
@@ -263,7 +265,7 @@ static int attach(q_buf *question, char *err)
     if (isatty(STDIN_FILENO) || fstat(STDIN_FILENO, &st) < 0 || !(S_ISFIFO(st.st_mode) || S_ISREG(st.st_mode) || S_ISSOCK(st.st_mode)))
         return Q_OK;
     q_buf in = { 0 };
-    int rc = q_read_file("/dev/stdin", &in, STDIN_MAX, err);
+    int rc = cli_stdin(&in, STDIN_MAX, err);
     if (rc == Q_RANGE)
         q_fail(err, rc, _("standard input is longer than %d MiB: quorum memory add FILE takes long texts"), STDIN_MAX >> 20);
     if (rc == Q_OK && in.len && memchr(in.p, 0, in.len))

@@ -27,8 +27,8 @@ static void on_interrupt(int sig) { (void)sig; interrupted = 1; }
 
 static bool show_file(void *user, const rag_progress *p)
 {
-    if (p->note) q_say(stderr, "quorum: %s\n", p->note);
-    else if (isatty(2)) q_say(stderr, "\r\033[K%d %s", p->seen, p->path);
+    (void)user;
+    if (isatty(2)) q_say(stderr, "\r\033[K%d %s", p->seen, p->path);
     return !interrupted;
 }
 
@@ -43,6 +43,11 @@ static int add(mem_store *s, int n, char **path, char *err)
         rag_add_opts o = {.progress = show_file};
         int one = rag_add(s, path[i], &o, &p, err);
         if (isatty(2)) q_say_own(stderr, "\r\033[K");
+        q_buf why = {0};
+        rag_skips_words(&p, &why);
+        if (why.len) q_say_text(stderr, why.p);
+        q_buf_free(&why);
+        all.gone += p.gone;
         all.added += p.added;
         all.unchanged += p.unchanged;
         all.skipped += p.skipped;
@@ -53,6 +58,10 @@ static int add(mem_store *s, int n, char **path, char *err)
         if (one == Q_IO || one == Q_CANCEL) break;
     }
     q_say(stdout, _("%d added (%d passages), %d unchanged, %d skipped\n"), all.added, all.chunks, all.unchanged, all.skipped);
+    if (all.gone)
+        q_say(stdout, ngettext("%d file is gone from its folder: it is no longer fed, and quorum memory delete removes it\n",
+                               "%d files are gone from their folder: they are no longer fed, and quorum memory delete removes them\n",
+                               (unsigned long)all.gone), all.gone);
     return rc == Q_OK ? 0 : bad;
 }
 
@@ -93,8 +102,9 @@ static int search(mem_store *s, const char *text, int max, bool json, char *err)
             cJSON_AddStringToObject(e, "trust", trust[p->trust]);
             cJSON_AddNumberToObject(e, "offset", (double)p->offset);
             cJSON_AddNumberToObject(e, "score", p->score);
-            cJSON_AddNumberToObject(e, "coverage", p->coverage);
-            cJSON_AddNumberToObject(e, "evidence", p->evidence);
+            q_buf b = {0};
+            cli_json_signals(e, rag_signals_text(p, &b));
+            q_buf_free(&b);
             cJSON_AddNumberToObject(e, "bm25", p->bm25);
             cJSON_AddStringToObject(e, "text", p->text);
             cJSON_AddItemToArray(a, e);
@@ -124,8 +134,8 @@ static int list(mem_store *s, char *err)
     if (mem_document_list(s, &l, err) != Q_OK) return cli_fail(err);
     for (int i = 0; i < l.n; i++) {
         char size[32];
-        q_say(stdout, "%5lld  %-7s %9s %5d  %s\n", (long long)l.v[i].id, _(trust[l.v[i].trust]), q_bytes_words((uint64_t)l.v[i].bytes, size),
-               l.v[i].n_chunks, l.v[i].title);
+        q_say(stdout, "%5lld  %-7s %9s %5d  %s%s\n", (long long)l.v[i].id, _(trust[l.v[i].trust]), q_bytes_words((uint64_t)l.v[i].bytes, size),
+              l.v[i].n_chunks, l.v[i].title, l.v[i].gone_ms ? _("  (gone from its folder, not fed)") : "");
     }
     if (l.n == 0) q_say(stdout, "%s\n", _("memory holds no documents: quorum memory add PATH takes some in"));
     mem_documents_free(&l);

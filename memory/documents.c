@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COLUMNS "d.id, d.path, d.title, d.trust, d.sha256, d.mtime, d.added, d.bytes, (SELECT count(*) FROM chunk c WHERE c.document=d.id)"
+#define COLUMNS "d.id, d.path, d.title, d.trust, d.sha256, d.mtime, d.added, d.bytes, d.gone, d.device, d.cut, (SELECT count(*) FROM chunk c WHERE c.document=d.id)"
 
 static int no_such(char *err, int64_t id)
 {
@@ -18,7 +18,8 @@ static void read_row(sqlite3_stmt *st, mem_document *d)
     *d = (mem_document){
         .id = sqlite3_column_int64(st, 0), .path = store_text(st, 1), .title = store_text(st, 2),
         .trust = (enum mem_trust)sqlite3_column_int(st, 3), .mtime_ms = sqlite3_column_int64(st, 5),
-        .added_ms = sqlite3_column_int64(st, 6), .bytes = sqlite3_column_int64(st, 7), .n_chunks = sqlite3_column_int(st, 8),
+        .added_ms = sqlite3_column_int64(st, 6), .bytes = sqlite3_column_int64(st, 7), .gone_ms = sqlite3_column_int64(st, 8),
+        .device = sqlite3_column_int64(st, 9), .cut = sqlite3_column_int(st, 10), .n_chunks = sqlite3_column_int(st, 11),
     };
     const char *sha = (const char *)sqlite3_column_text(st, 4);
     snprintf(d->sha256, sizeof d->sha256, "%s", sha ? sha : "");
@@ -27,7 +28,7 @@ static void read_row(sqlite3_stmt *st, mem_document *d)
 /* Index entries, logs' words about it, chunks, the row. The transaction is open. */
 static int drop(mem_store *s, int64_t id, int *n, char *err)
 {
-    int rc = store_run(s, NULL, err, "INSERT INTO chunk_fts(chunk_fts, rowid, heading, text) SELECT 'delete', id, heading, text"
+    int rc = store_run(s, NULL, err, "INSERT INTO chunk_fts(chunk_fts, rowid, name, heading, text) SELECT 'delete', id, name, heading, text"
                        " FROM chunk WHERE document=?", "i", id);
     if (rc == Q_OK)
         rc = store_run(s, NULL, err, "UPDATE retrieval SET label='', terms='' WHERE kind=?1 AND ref IN"
@@ -51,15 +52,16 @@ int mem_document_put(mem_store *s, const mem_document *d, const mem_chunk *c, in
         rc = Q_OK;
     }
     if (rc == Q_OK)
-        rc = store_run(s, NULL, err, "INSERT INTO document(path, title, trust, sha256, mtime, added, bytes) VALUES(?, ?, ?, ?, ?, ?, ?)",
-                       "ssisiii", d->path, d->title, (int64_t)d->trust, d->sha256, d->mtime_ms, q_wall_ms(), d->bytes);
+        rc = store_run(s, NULL, err, "INSERT INTO document(path, title, trust, sha256, mtime, added, bytes, device, cut) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                       "ssisiiiii", d->path, d->title, (int64_t)d->trust, d->sha256, d->mtime_ms, q_wall_ms(), d->bytes, d->device, (int64_t)d->cut);
     got = sqlite3_last_insert_rowid(s->db);
+    const char *name = d->name ? d->name : "";
     for (int i = 0; i < n && rc == Q_OK; i++) {
-        rc = store_run(s, NULL, err, "INSERT INTO chunk(document, ordinal, start, heading, text) VALUES(?, ?, ?, ?, ?)", "iiist",
-                       got, (int64_t)i, (int64_t)c[i].offset, c[i].heading ? c[i].heading : "", c[i].text, c[i].n);
+        rc = store_run(s, NULL, err, "INSERT INTO chunk(document, ordinal, start, name, heading, text) VALUES(?, ?, ?, ?, ?, ?)", "iiisst",
+                       got, (int64_t)i, (int64_t)c[i].offset, name, c[i].heading ? c[i].heading : "", c[i].text, c[i].n);
         if (rc == Q_OK)
-            rc = store_run(s, NULL, err, "INSERT INTO chunk_fts(rowid, heading, text) VALUES(?, ?, ?)", "ist",
-                           (int64_t)sqlite3_last_insert_rowid(s->db), c[i].heading ? c[i].heading : "", c[i].text, c[i].n);
+            rc = store_run(s, NULL, err, "INSERT INTO chunk_fts(rowid, name, heading, text) VALUES(?, ?, ?, ?)", "isst",
+                           (int64_t)sqlite3_last_insert_rowid(s->db), name, c[i].heading ? c[i].heading : "", c[i].text, c[i].n);
     }
     rc = store_end(s, rc, err);
     if (rc == Q_OK) *id = got;
@@ -108,6 +110,24 @@ int mem_document_list(mem_store *s, mem_documents *out, char *err)
     return rc;
 }
 
+int mem_documents_seen(mem_store *s, const mem_seen *v, int n, char *err)
+{
+    int rc = store_begin(s, err);
+    if (rc != Q_OK) return rc;
+    for (int i = 0; i < n && rc == Q_OK; i++)
+        rc = store_run(s, NULL, err, "UPDATE document SET gone=0, mtime=?, device=? WHERE id=?", "iii", v[i].mtime_ms, v[i].device, v[i].document);
+    return store_end(s, rc, err);
+}
+
+int mem_documents_gone(mem_store *s, const int64_t *id, int n, char *err)
+{
+    int rc = store_begin(s, err);
+    if (rc != Q_OK) return rc;
+    for (int i = 0; i < n && rc == Q_OK; i++)
+        rc = store_run(s, NULL, err, "UPDATE document SET gone=? WHERE id=? AND gone=0", "ii", q_wall_ms(), id[i]);
+    return store_end(s, rc, err);
+}
+
 int mem_document_delete(mem_store *s, int64_t id, char *err)
 {
     int n = 0, rc = store_begin(s, err);
@@ -134,15 +154,15 @@ void mem_documents_free(mem_documents *l)
 }
 
 /* ---- what rag asks ---- */
-#define CHUNK_COLUMNS "c.id, c.document, d.title, c.heading, c.text, d.trust, c.start, d.added, c.ordinal"
+#define CHUNK_COLUMNS "c.id, c.document, d.title, c.heading, c.text, d.trust, c.start, d.added, c.ordinal, c.name"
 /* role 2 is a model's */
-#define CHAT_COLUMNS "m.id, m.conversation, c.title, '', m.text, CASE m.role WHEN 2 THEN 2 ELSE 0 END, 0, m.created, 0"
+#define CHAT_COLUMNS "m.id, m.conversation, c.title, '', m.text, CASE m.role WHEN 2 THEN 2 ELSE 0 END, 0, m.created, 0, ''"
 
 static const struct { const char *candidates, *one, *with, *of; } by_kind[] = {
     [MEM_CHUNK] = {
-        "SELECT " CHUNK_COLUMNS ", -bm25(chunk_fts, 3.0, 1.0) AS b"
+        "SELECT " CHUNK_COLUMNS ", -bm25(chunk_fts, 3.0, 3.0, 1.0) AS b"
         " FROM chunk_fts JOIN chunk c ON c.id=chunk_fts.rowid JOIN document d ON d.id=c.document"
-        " WHERE chunk_fts MATCH ?1 AND ?2 IS NOT NULL ORDER BY b DESC, c.id LIMIT ?3",
+        " WHERE chunk_fts MATCH ?1 AND ?2 IS NOT NULL AND d.gone=0 ORDER BY b DESC, c.id LIMIT ?3",
         "SELECT " CHUNK_COLUMNS ", 0.0 FROM chunk c JOIN document d ON d.id=c.document WHERE c.id=?",
         "SELECT doc FROM temp.chunk_words WHERE term=?", "SELECT count(*) FROM chunk"},
     /* a question asked elsewhere holds the words of the answer but not the answer */
@@ -161,7 +181,7 @@ static void read_passage(sqlite3_stmt *st, enum mem_kind kind, mem_passage *p)
         .kind = kind, .id = sqlite3_column_int64(st, 0), .source = sqlite3_column_int64(st, 1), .title = store_text(st, 2),
         .heading = store_text(st, 3), .text = store_text(st, 4), .trust = (enum mem_trust)sqlite3_column_int(st, 5),
         .offset = sqlite3_column_int64(st, 6), .created_ms = sqlite3_column_int64(st, 7), .ordinal = sqlite3_column_int(st, 8),
-        .bm25 = sqlite3_column_double(st, 9) > 0 ? sqlite3_column_double(st, 9) : 0};
+        .name = store_text(st, 9), .bm25 = sqlite3_column_double(st, 10) > 0 ? sqlite3_column_double(st, 10) : 0};
     if ((int)p->trust < MEM_TRUST_OWN || p->trust > MEM_TRUST_MODEL) p->trust = MEM_TRUST_MODEL;    /* a hostile file */
 }
 
@@ -219,6 +239,7 @@ void mem_passage_free(mem_passage *p)
 {
     if (!p) return;
     free(p->title);
+    free(p->name);
     free(p->heading);
     free(p->text);
     memset(p, 0, sizeof *p);

@@ -8,7 +8,7 @@
 /* "QRM1": marks the file as ours (PRAGMA application_id). */
 #define APPLICATION_ID 0x51524D31
 
-static const char *const steps[] = {store_step_01, store_step_02, store_step_03, store_step_04};
+static const char *const steps[] = {store_step_01, store_step_02, store_step_03, store_step_04, store_step_05};
 const int store_schema_version = (int)(sizeof steps / sizeof *steps);
 
 static int version(mem_store *s, int64_t *v, int64_t *app, int64_t *tables, char *err)

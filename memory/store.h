@@ -44,7 +44,7 @@ int store_purge(mem_store *, const char *fts, char *err);
 int store_end_deletion(mem_store *, int rc, char *err);
 
 /* step/NN_*.c: SQL, one file a migration */
-extern const char store_step_01[], store_step_02[], store_step_03[], store_step_04[];
+extern const char store_step_01[], store_step_02[], store_step_03[], store_step_04[], store_step_05[];
 
 /* schema.c */
 extern const int store_schema_version;

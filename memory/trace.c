@@ -207,10 +207,11 @@ int mem_log_put(mem_store *s, int64_t message, const mem_log *v, int n, char *er
     if (rc != Q_OK) return rc;
     rc = store_run(s, NULL, err, "DELETE FROM retrieval WHERE message=?", "i", message);
     for (int i = 0; i < n && rc == Q_OK; i++)
-        rc = store_run(s, NULL, err, "INSERT INTO retrieval VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", "iiiiisssddddi", message,
+        rc = store_run(s, NULL, err, "INSERT INTO retrieval(message, rank, number, kind, ref, label, terms, reason, signals, score, tokens)"
+                       " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", "iiiiissssdi", message,
                        (int64_t)v[i].rank, (int64_t)v[i].number, (int64_t)v[i].kind, v[i].ref, v[i].label ? v[i].label : "",
-                       v[i].terms ? v[i].terms : "", v[i].reason ? v[i].reason : "", v[i].score, v[i].coverage, v[i].evidence,
-                       v[i].bm25, (int64_t)v[i].tokens);
+                       v[i].terms ? v[i].terms : "", v[i].reason ? v[i].reason : "", v[i].signals ? v[i].signals : "", v[i].score,
+                       (int64_t)v[i].tokens);
     return store_end(s, rc, err);
 }
 
@@ -218,7 +219,7 @@ int mem_log_get(mem_store *s, int64_t message, mem_logs *out, char *err)
 {
     memset(out, 0, sizeof *out);
     store_lock(s);
-    sqlite3_stmt *st = store_query(s, err, "SELECT rank, number, kind, ref, label, terms, reason, score, coverage, evidence, bm25, tokens"
+    sqlite3_stmt *st = store_query(s, err, "SELECT rank, number, kind, ref, label, terms, reason, signals, score, tokens"
                                    " FROM retrieval WHERE message=? ORDER BY rank", "i", message);
     int rc = st ? Q_OK : Q_IO;
     while (st && (rc = store_step(s, st, err)) == 1) {
@@ -226,8 +227,7 @@ int mem_log_get(mem_store *s, int64_t message, mem_logs *out, char *err)
         out->v[out->n++] = (mem_log){
             .rank = sqlite3_column_int(st, 0), .number = sqlite3_column_int(st, 1), .kind = sqlite3_column_int(st, 2),
             .ref = sqlite3_column_int64(st, 3), .label = store_text(st, 4), .terms = store_text(st, 5), .reason = store_text(st, 6),
-            .score = sqlite3_column_double(st, 7), .coverage = sqlite3_column_double(st, 8), .evidence = sqlite3_column_double(st, 9),
-            .bm25 = sqlite3_column_double(st, 10), .tokens = sqlite3_column_int(st, 11)};
+            .signals = store_text(st, 7), .score = sqlite3_column_double(st, 8), .tokens = sqlite3_column_int(st, 9)};
     }
     sqlite3_finalize(st);
     store_unlock(s);
@@ -241,6 +241,7 @@ void mem_logs_free(mem_logs *l)
         free(l->v[i].label);
         free(l->v[i].terms);
         free(l->v[i].reason);
+        free(l->v[i].signals);
     }
     free(l->v);
     memset(l, 0, sizeof *l);

@@ -1,5 +1,6 @@
 /* agent: the parts that need no model: commands, slips, completion, the queue. */
 #include "agent/room.h"
+#include "agent/view.h"
 #include "tests/test.h"
 
 #include <sys/wait.h>
@@ -137,13 +138,11 @@ static void config_ini_of_any_bytes(void)
 {
     static const char good[] = "; a comment\n[set]\nexperts.k = 4\n[sampler]\ntemperature = 0.5 ; half\n[ui]\ntheme = light\npace = 5\n"
                                "[memory]\nmin_score = .4\n";
-    char err[Q_ERRLEN];
-    agt *a;
-    agt_options o = { .db = ":memory:" };
-    CHECK_INT(agt_open(&o, &a, err), 0);
+    settings s = { 0 };
+    settings_open(&s);
     for (int round = 0; round < 3000; round++) {
         q_buf t = { 0 };
-        strings assign = { 0 }, notes = { 0 };
+        strings notes = { 0 };
         q_buf_puts(&t, good);
         for (unsigned m = round ? rnd(12) : 0; m > 0; m--)
             switch (rnd(3)) {
@@ -151,25 +150,25 @@ static void config_ini_of_any_bytes(void)
             case 1: t.len = 1 + rnd((unsigned)t.len); t.p[t.len] = 0; break;
             default: for (unsigned i = rnd(400); i > 0; i--) q_buf_putc(&t, (char)rnd(256));
             }
-        knobs_parse_ini(a, "config.ini", &t, &assign, &notes);
+        settings_parse_ini(&s, "config.ini", &t, &notes);
         if (round == 0) {
             q_buf v = { 0 };
             CHECK_INT(notes.n, 0);
-            CHECK_INT(assign.n, 2);
-            CHECK(assign.n == 2 && strcmp(assign.v[0], "experts.k=4") == 0 && strcmp(assign.v[1], "sampler.temperature=0.5") == 0);
-            CHECK_STR(knobs_agent_value(a, "ui.theme", &v), "light");
+            CHECK_INT(s.ini.n, 2);
+            CHECK(s.ini.n == 2 && strcmp(s.ini.v[0], "experts.k=4") == 0 && strcmp(s.ini.v[1], "sampler.temperature=0.5") == 0);
+            CHECK_STR(settings_value(&s, "ui.theme", &v), "light");
             q_buf_free(&v);
         }
-        for (int i = 0; i < assign.n; i++) {
-            char *name = q_strndup(assign.v[i], strcspn(assign.v[i], "="));
-            CHECK(knobs_find(a, name) >= 0);
+        for (int i = 0; i < s.ini.n; i++) {
+            char *name = q_strndup(s.ini.v[i], strcspn(s.ini.v[i], "="));
+            CHECK(settings_find(&s, name) >= 0);
             free(name);
         }
-        strings_free(&assign);
+        strings_free(&s.ini);
         strings_free(&notes);
         q_buf_free(&t);
     }
-    agt_close(a);
+    settings_close(&s);
 }
 
 int main(void)

@@ -27,9 +27,8 @@ static int excerpt(tui_app *app, const agt_passage *p, int y, int x, int end, in
 static void passage(tui_app *app, const agt_passage *p, int y, int x, int end, bool selected)
 {
     tui_grid *g = &app->grid;
-    char sc[8];
     enum tui_style st = p->number ? S_TEXT : S_DIM;
-    int right = tui_put_right(g, y, x, end, view_frac(sc, p->score), st);
+    int right = tui_put_right(g, y, x, end, p->shown, st);
     if (p->number) x = tui_putf(g, y, x, right - 1, S_ACCENT, "[%d] ", p->number);
     else x = tui_put(g, y, x, right - 1, app->ui.glyphs ? " ·  " : " -  ", S_FAINT);
     q_buf b = {0};
@@ -54,13 +53,8 @@ static void draw(tui_app *app, tui_box b)
     char *cap = r->fed ? q_printf(_("Memory  %d fed, %d tok"), r->fed, r->fed_tokens) : q_strdup(_("Memory"));
     view_caption(app, b, cap, NULL, focused);
     free(cap);
-    char a[8], c[8];
-    if (!r->fed) {
-        char *s = r->n ? q_printf(_("nothing fed: best %s below %s"), view_frac(a, r->best), view_frac(c, r->min_score))
-                       : q_strdup(_("nothing fed: no passage shares a word"));
-        tui_put_cut(g, y++, b.x + 1, end, s, S_DIM);
-        free(s);
-    }
+    char a[8];
+    if (!r->fed) tui_put_cut(g, y++, b.x + 1, end, r->nothing ? r->nothing : "", S_DIM);
     int rows = bottom - y - 1, top = focused && cur->sel >= rows ? cur->sel - rows + 1 : 0;
     /* What was fed is worth more rows than what was not: three of those at most, unless one walks here. */
     int most = app->go.zoom == &view_memory ? 12 : 3, shown = focused || app->go.zoom == &view_memory || r->n < r->fed + 3 ? r->n : r->fed + 3, each = 0;

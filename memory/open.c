@@ -110,8 +110,10 @@ static int make_file(const char *path, char *err)
 int mem_open(const char *path, mem_store **out, char *err)
 {
     *out = NULL;
+    char *file = path ? q_strdup(path) : q_user_path(Q_DIR_DATA, "quorum.db");
+    if (!file) return q_no_home(err);
     mem_store *s = q_alloc(sizeof *s);
-    s->path = path ? q_strdup(path) : q_user_path(Q_DIR_DATA, "quorum.db");
+    s->path = file;
     s->owner = process_name((long)getpid());
     pthread_mutex_init(&s->mutex, NULL);
     int rc = strcmp(s->path, ":memory:") == 0 ? Q_OK : make_file(s->path, err);

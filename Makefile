@@ -8,7 +8,7 @@ endif
 PREFIX  ?= /usr/local
 M       ?=
 
-ROOMS   := base kernels engine memory rag agent tui cli
+ROOMS   := base kernels engine memory rag lab provider agent tui cli
 LIBSRC  := $(sort $(foreach r,$(ROOMS),$(wildcard $(r)/*.c $(r)/*/*.c)))
 LIBSRC  := $(filter-out cli/main.c,$(LIBSRC))
 PKGS    := ncursesw libedit sqlite3 libcjson libutf8proc md4c inih libmd zlib

@@ -11,6 +11,7 @@
 
 #include "base/base.h"
 #include "base/knob.h"
+#include "lab/lab.h"
 
 typedef struct agt agt;
 
@@ -57,6 +58,8 @@ typedef struct agt_passage {    /* one candidate of retrieval, fed or not */
     char *source, *heading;     /* "notes/optics.md", "Rayleigh" */
     char *text;
     double score;
+    char shown[24];             /* the score as it is to be shown: ".73", with more digits where .30 is below .30 */
+    char *signals;              /* what the score is the product of: "coverage=0.931 evidence=0.824" */
     int tokens;
     char *why;                  /* every number in words: terms, idf, bm25, coverage, rank; and why it was cut */
 } agt_passage;
@@ -65,7 +68,8 @@ typedef struct agt_retrieval {
     agt_passage *p; int n;      /* fed first, then the best that were cut */
     int fed, fed_tokens;
     int cut_budget, cut_score;  /* how many by budget, how many below min_score */
-    double best, min_score;     /* "nothing fed: best .12 below .30" */
+    double best, min_score;
+    char *nothing;              /* fed == 0: why, "nothing fed: best .12 below .30"; else NULL */
 } agt_retrieval;
 
 /* ================= events ================= */
@@ -153,27 +157,10 @@ typedef struct agt_status {
 } agt_status;
 void agt_get_status(agt *, agt_status *out);
 
-/* Routing as a person should see it: how far each expert is from its own usual rate at the present k (agent/routing.c
- * has the formulas). Arrays belong to the caller's struct and are reused: zero-initialise, agt_routing_free. */
-typedef struct agt_cell { float rate, usual; bool now; int8_t dev; /* -2 far less … 0 usual … +2 far more */ } agt_cell;
-typedef struct agt_odd { int layer, expert; float ratio; int8_t dev; } agt_odd;
-typedef struct agt_routing {
-    uint64_t version;                    /* changes when anything did */
-    int n_layer, first_layer, n_expert;  /* routed layers only; cell[l * n_expert + e] */
-    int k;
-    agt_cell *cell;
-    float *strange;                      /* [n_layer] 0..1: how unusual the layer's routing is now (the strip's glyph) */
-    float *entropy, *margin;             /* [n_layer] of the last token; margin NAN: none */
-    uint16_t *now;                       /* [n_layer][k_max] ids of the last token, best first, 0xFFFF pads */
-    float *now_weight;                   /* the same shape; NAN unknown */
-    int k_max;
-    agt_odd odd[8]; int n_odd;           /* most unusual first */
-    float repeat, repeat_chance;         /* share of a token's experts that also ran for the token before; by chance */
-    float mean_entropy, mean_margin;     /* entropy over log n_expert, mean over layers */
-    int learned, learn_need;             /* tokens seen towards "usual" of 256 */
-    bool stored;                         /* of a stored answer, not of the running one */
-    int n_tokens;
-} agt_routing;
+/* Routing as a person should see it: lab/lab.h. Zero-initialise; agt_routing_free. */
+typedef lab_cell agt_cell;
+typedef lab_odd agt_odd;
+typedef lab_view agt_routing;
 void agt_get_routing(agt *, agt_routing *io);            /* copies when io->version is behind */
 void agt_routing_free(agt_routing *);
 void agt_show_routing(agt *, int64_t message);           /* of a stored answer; 0 = back to live */
@@ -183,15 +170,22 @@ enum agt_action {                        /* what only a front end can do; ids of
     AGT_UI_NONE, AGT_UI_QUIT, AGT_UI_CHATS, AGT_UI_EXPERTS, AGT_UI_MEMORY, AGT_UI_CONFIG, AGT_UI_HELP, AGT_UI_COPY,
     AGT_UI_SCREENSHOT, AGT_UI_THEME, AGT_UI_EDITOR, AGT_UI_LOG, AGT_UI_EDIT, AGT_UI_FIND, AGT_UI_LANG, AGT_UI_CLEAR
 };
-enum agt_complete { AGT_COMPLETE_NONE, AGT_COMPLETE_KNOB, AGT_COMPLETE_PATH, AGT_COMPLETE_MODEL, AGT_COMPLETE_COMMAND,
-                    AGT_COMPLETE_CHAT };
+enum agt_complete { AGT_COMPLETE_NONE, AGT_COMPLETE_KNOB /* NAME VALUE */, AGT_COMPLETE_ASSIGN /* NAME=VALUE … */,
+                    AGT_COMPLETE_PATH, AGT_COMPLETE_MODEL, AGT_COMPLETE_CHAT };
+struct job_row;
 typedef struct agt_command {
     const char *name, *ru;               /* "set", "задать" */
     const char *args;                    /* "NAME VALUE" */
     const char *help;                    /* one line, N_() */
     const char *key;                     /* "F7", or NULL */
+    int action;                          /* agt_action: a front end does it; 0: the agent alone */
+    bool needs;                          /* arguments: without them it says what they are */
+    const char *words;                   /* "list,…": what may stand first; NULL */
+    const char *knob;                    /* the knob that it sets; NULL */
     enum agt_complete complete;
-    int action;                          /* agt_action, or 0: agent does it */
+    /* the agent's own: what it does; neither: only its action */
+    void (*run)(agt *, const struct agt_command *, char *args);
+    const struct job_row *job;           /* this job, its text the arguments */
 } agt_command;
 const agt_command *agt_commands(int *n);
 

@@ -1,54 +1,25 @@
-/* agent/desk: what is to be done: the queues of jobs for the engine thread and for the clerk, and the edits that are applied
- * between two tokens. Any thread posts; agt.mu guards them. It never does any of the work. */
-#include "agent/room.h"
+/* agent/desk: queues and flags behind one mutex; see desk.h. It never does any of the work. */
+#include "agent/desk.h"
 
 #include <stdlib.h>
-#include <string.h>
+#include <time.h>
 
-void job_free(job *j)
+void desk_open(desk *d)
 {
-    if (!j)
-        return;
+    pthread_condattr_t ca;
+    pthread_condattr_init(&ca);
+    pthread_condattr_setclock(&ca, CLOCK_MONOTONIC);
+    pthread_cond_init(&d->work, &ca);
+    pthread_condattr_destroy(&ca);
+    pthread_mutex_init(&d->mu, NULL);
+    d->edits_end = &d->edits;
+}
+
+static void job_free(job *j)
+{
     free(j->text);
     free(j->value);
     free(j);
-}
-
-static bool clerks(enum job_kind k) { return k >= JOB_CHATS; }
-
-void room_post(agt *a, enum job_kind k, int64_t id, int64_t number, const char *text, const char *value)
-{
-    job *j = q_alloc(sizeof *j);
-    *j = (job){ .kind = k, .id = id, .number = number, .text = text ? q_strdup(text) : NULL, .value = value ? q_strdup(value) : NULL };
-    pthread_mutex_lock(&a->mu);
-    jobs *l = clerks(k) ? &a->errands : &a->todo;
-    if (l->last)
-        l->last->next = j;
-    else
-        l->first = j;
-    l->last = j;
-    pthread_cond_broadcast(&a->work);
-    pthread_mutex_unlock(&a->mu);
-}
-
-void room_edit(agt *a, enum edit_kind k, int delta, const char *name, const char *value)
-{
-    edit *e = q_alloc(sizeof *e);
-    *e = (edit){ .kind = k, .delta = delta, .name = name ? q_strdup(name) : NULL, .value = value ? q_strdup(value) : NULL };
-    pthread_mutex_lock(&a->mu);
-    *a->edits_end = e;
-    a->edits_end = &e->next;
-    pthread_cond_broadcast(&a->work);
-    pthread_mutex_unlock(&a->mu);
-}
-
-void jobs_free(jobs *l)
-{
-    while (l->first) {
-        job *j = l->first;
-        l->first = j->next;
-        job_free(j);
-    }
 }
 
 void edit_free(edit *e)
@@ -56,4 +27,267 @@ void edit_free(edit *e)
     free(e->name);
     free(e->value);
     free(e);
+}
+
+void desk_close(desk *d)
+{
+    for (int l = 0; l < LANE_N; l++)
+        for (job *j; (j = d->lane[l].first);) {
+            d->lane[l].first = j->next;
+            job_free(j);
+        }
+    for (edit *e; (e = d->edits);) {
+        d->edits = e->next;
+        edit_free(e);
+    }
+    pthread_mutex_destroy(&d->mu);
+    pthread_cond_destroy(&d->work);
+}
+
+/* ---- posting ---- */
+void desk_post(desk *d, const job_row *row, int64_t id, int64_t number, const char *text, const char *value)
+{
+    job *j = q_alloc(sizeof *j);
+    *j = (job){ .row = row, .id = id, .number = number, .text = text ? q_strdup(text) : NULL, .value = value ? q_strdup(value) : NULL };
+    pthread_mutex_lock(&d->mu);
+    desk_queue *l = &d->lane[row->lane];
+    if (l->last)
+        l->last->next = j;
+    else
+        l->first = j;
+    l->last = j;
+    pthread_cond_broadcast(&d->work);
+    pthread_mutex_unlock(&d->mu);
+}
+
+void desk_edit(desk *d, enum edit_kind k, int delta, const char *name, const char *value)
+{
+    edit *e = q_alloc(sizeof *e);
+    *e = (edit){ .kind = k, .delta = delta, .name = name ? q_strdup(name) : NULL, .value = value ? q_strdup(value) : NULL };
+    pthread_mutex_lock(&d->mu);
+    *d->edits_end = e;
+    d->edits_end = &e->next;
+    pthread_cond_broadcast(&d->work);
+    pthread_mutex_unlock(&d->mu);
+}
+
+/* ---- taking ---- */
+static job *pop(desk *d, desk_queue *l)
+{
+    job *j = l->first;
+    l->first = j->next;
+    if (!l->first)
+        l->last = NULL;
+    j->next = NULL;
+    l->running = j->row;
+    atomic_store(&l->stop, d->quit);
+    return j;
+}
+
+/* At the end only what must be done is left. */
+static void drop(desk *d, desk_queue *l)
+{
+    while (d->quit && l->first && l->first->row->end == END_DROPPED)
+        job_free(pop(d, l));
+    l->running = NULL;
+}
+
+job *desk_take(desk *d, enum desk_lane which, bool *quit)
+{
+    desk_queue *l = &d->lane[which];
+    pthread_mutex_lock(&d->mu);
+    while (!d->quit && !l->first)
+        pthread_cond_wait(&d->work, &d->mu);
+    drop(d, l);
+    job *j = l->first ? pop(d, l) : NULL;
+    *quit = d->quit;
+    pthread_mutex_unlock(&d->mu);
+    if (j && d->before)
+        d->before(d->before_user, j);
+    return j;
+}
+
+bool desk_take_engine(desk *d, bool idle, bool no_model, const job_row *load, job **out, bool *edits, bool *quit)
+{
+    desk_queue *l = &d->lane[LANE_ENGINE];
+    *out = NULL;
+    *edits = false;
+    pthread_mutex_lock(&d->mu);
+    for (;;) {
+        bool loads = false;
+        for (job *j = l->first; j; j = j->next)
+            loads |= j->row == load;
+        *edits = d->edits && !d->quit && !(no_model && loads);
+        if (*edits || d->quit || l->first || idle)
+            break;
+        pthread_cond_wait(&d->work, &d->mu);
+    }
+    drop(d, l);
+    if (!*edits && l->first)
+        *out = pop(d, l);
+    if (*out && d->cancel && !d->quit)
+        d->cancel(d->who, false);
+    *quit = d->quit;
+    pthread_mutex_unlock(&d->mu);
+    if (*out && d->before)
+        d->before(d->before_user, *out);
+    return *out || !*quit;
+}
+
+void desk_done(desk *d, job *j)
+{
+    pthread_mutex_lock(&d->mu);
+    desk_queue *l = &d->lane[j->row->lane];
+    l->running = NULL;
+    if (l == &d->lane[LANE_ENGINE] && d->cancel && !d->quit)
+        d->cancel(d->who, false);
+    pthread_mutex_unlock(&d->mu);
+    job_free(j);
+}
+
+edit *desk_next_edit(desk *d)
+{
+    pthread_mutex_lock(&d->mu);
+    edit *e = d->edits;
+    if (e) {
+        d->edits = e->next;
+        if (!d->edits)
+            d->edits_end = &d->edits;
+    }
+    pthread_mutex_unlock(&d->mu);
+    return e;
+}
+
+/* ---- how a person holds the answer ---- */
+enum desk_go desk_between(desk *d, int64_t last_ns)
+{
+    enum desk_go go = DESK_GO;
+    pthread_mutex_lock(&d->mu);
+    for (;;) {
+        go = atomic_load(&d->lane[LANE_ENGINE].stop) || d->quit ? DESK_STOP : d->edits ? DESK_EDITS : DESK_GO;
+        if (go != DESK_GO)
+            break;
+        if (d->paused) {
+            if (d->steps > 0) {
+                d->steps--;
+                break;
+            }
+            pthread_cond_wait(&d->work, &d->mu);
+            continue;
+        }
+        int64_t due = d->pace > 0 ? last_ns + (int64_t)(1e9 / d->pace) : 0;
+        if (q_now_ns() >= due)
+            break;
+        struct timespec ts = { .tv_sec = due / 1000000000, .tv_nsec = due % 1000000000 };
+        pthread_cond_timedwait(&d->work, &d->mu, &ts);
+    }
+    pthread_mutex_unlock(&d->mu);
+    return go;
+}
+
+bool desk_stopped(desk *d, enum desk_lane l) { return atomic_load(&d->lane[l].stop); }
+
+bool desk_stop(desk *d)
+{
+    pthread_mutex_lock(&d->mu);
+    bool was = d->paused;
+    desk_queue *e = &d->lane[LANE_ENGINE], *l = &d->lane[LANE_LONG];
+    if (e->running && e->running->answers) {
+        atomic_store(&e->stop, true);
+        if (d->cancel)
+            d->cancel(d->who, true);
+    } else if (l->running)
+        atomic_store(&l->stop, true);
+    d->paused = false;
+    d->steps = 0;
+    pthread_cond_broadcast(&d->work);
+    pthread_mutex_unlock(&d->mu);
+    return was;
+}
+
+bool desk_pause(desk *d, bool on)
+{
+    pthread_mutex_lock(&d->mu);
+    bool was = d->paused;
+    d->paused = on;
+    d->steps = 0;
+    pthread_cond_broadcast(&d->work);
+    pthread_mutex_unlock(&d->mu);
+    return was != on;
+}
+
+void desk_step(desk *d)
+{
+    pthread_mutex_lock(&d->mu);
+    if (d->paused)
+        d->steps++;
+    pthread_cond_broadcast(&d->work);
+    pthread_mutex_unlock(&d->mu);
+}
+
+void desk_pace(desk *d, double pace)
+{
+    pthread_mutex_lock(&d->mu);
+    d->pace = pace;
+    pthread_cond_broadcast(&d->work);    /* a new pace acts at once */
+    pthread_mutex_unlock(&d->mu);
+}
+
+void desk_cancels(desk *d, void (*cancel)(void *who, bool on), void *who)
+{
+    pthread_mutex_lock(&d->mu);
+    d->cancel = cancel;
+    d->who = who;
+    pthread_mutex_unlock(&d->mu);
+}
+
+void desk_quit(desk *d)
+{
+    pthread_mutex_lock(&d->mu);
+    d->quit = true;
+    for (int l = 0; l < LANE_N; l++)
+        atomic_store(&d->lane[l].stop, true);
+    if (d->cancel)
+        d->cancel(d->who, true);
+    pthread_cond_broadcast(&d->work);
+    pthread_mutex_unlock(&d->mu);
+}
+
+/* ---- questions ---- */
+static bool full(const desk_queue *l) { return l->running || l->first; }
+
+static bool ask(desk *d, bool (*f)(const desk *))
+{
+    pthread_mutex_lock(&d->mu);
+    bool yes = f(d);
+    pthread_mutex_unlock(&d->mu);
+    return yes;
+}
+
+static bool wanted(const desk *d) { return d->lane[LANE_ENGINE].first || d->edits || d->quit; }
+static bool busy(const desk *d) { return full(&d->lane[LANE_ENGINE]) || full(&d->lane[LANE_LONG]); }
+static bool answering(const desk *d) { return d->lane[LANE_ENGINE].running && d->lane[LANE_ENGINE].running->answers; }
+static bool paused(const desk *d) { return d->paused; }
+
+static bool steady(const desk *d)
+{
+    const desk_queue *l = &d->lane[LANE_ENGINE];
+    bool moves = l->running && l->running->moves;
+    for (const job *j = l->first; j; j = j->next)
+        moves |= j->row->moves;
+    return !moves;
+}
+
+bool desk_wanted(desk *d) { return ask(d, wanted); }
+bool desk_busy(desk *d) { return ask(d, busy); }
+bool desk_answering(desk *d) { return ask(d, answering); }
+bool desk_paused(desk *d) { return ask(d, paused); }
+bool desk_steady(desk *d) { return ask(d, steady); }
+
+bool desk_waits(desk *d, enum desk_lane l)
+{
+    pthread_mutex_lock(&d->mu);
+    bool yes = full(&d->lane[l]);
+    pthread_mutex_unlock(&d->mu);
+    return yes;
 }

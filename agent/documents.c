@@ -1,46 +1,9 @@
-/* agent/documents: files taken into memory, removed from it, listed and searched. Clerk thread.
+/* agent/documents: files taken into memory, removed from it, listed and searched. The long lane takes in and removes, the quick one lists and searches.
  * A long import is stopped by agt_stop when no answer runs. */
-#include "agent/room.h"
+#include "agent/errands.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-void keep_now(agt *a, const job *j)
-{
-    char err[Q_ERRLEN];
-    if (j->kind == JOB_KEEP)
-        pending_keep(a, j->id, j->text);
-    else {
-        int rc = mem_reply_save(a->store, j->id, j->text, strlen(j->text), j->value, strlen(j->value), err);
-        if (rc < 0 && rc != Q_NOTFOUND && a->save_failed != j->id) {     /* not found: the reply has ended meanwhile, with all of its text */
-            room_note(a, AGT_ERROR, "%s", err);
-            a->save_failed = j->id;      /* once an answer: on a full disk it would stand between its lines every second */
-        }
-    }
-}
-
-/* Neither a waiting question nor a running answer's words wait for a long import. */
-static void urgent(agt *a)
-{
-    for (;;) {
-        pthread_mutex_lock(&a->mu);
-        job **p = &a->errands.first, *j, *before = NULL;
-        while ((j = *p) && j->kind != JOB_KEEP && j->kind != JOB_SAVE) {
-            before = j;
-            p = &j->next;
-        }
-        if (j) {
-            *p = j->next;
-            if (a->errands.last == j)
-                a->errands.last = before;
-        }
-        pthread_mutex_unlock(&a->mu);
-        if (!j)
-            return;
-        keep_now(a, j);
-        job_free(j);
-    }
-}
 
 typedef struct adding { agt *a; const char *what; int64_t shown_ns; } adding;
 
@@ -49,28 +12,30 @@ static bool added(void *user, const rag_progress *p)
     adding *d = user;
     agt *a = d->a;
     if (p->note)
-        room_note(a, AGT_WARN, "%s: %s", p->path, p->note);
+        note(&a->events, AGT_WARN, "%s: %s", p->path, p->note);
     if (q_now_ns() - d->shown_ns > 100000000) {
         d->shown_ns = q_now_ns();
         agt_event e = { .kind = AGT_EV_PROGRESS, .text = q_strdup(d->what), .done = p->seen, .total = -1, .rate = -1, .name = q_strdup(p->path) };
-        evq_push(&a->q, &e);
+        evq_push(&a->events, &e);
     }
-    urgent(a);
-    return !atomic_load(&a->errand_stop);
+    return !desk_stopped(&a->desk, LANE_LONG);
 }
 
-void documents_add(agt *a, const char *path)
+static bool going_on(void *user) { return !desk_stopped(&((adding *)user)->a->desk, LANE_LONG); }
+
+static void add(agt *a, const job *j)
 {
+    const char *path = j->text;
     char err[Q_ERRLEN];
     char *real = home_path(path), *what = q_printf(_("adding %s"), path);
     adding d = { a, what, 0 };
-    rag_add_opts o = { added, &d };
+    rag_add_opts o = { .progress = added, .go = going_on, .user = &d };
     rag_progress p = { 0 };
     int rc = rag_add(a->store, real, &o, &p, err);
     agt_event end = { .kind = AGT_EV_PROGRESS, .text = q_strdup(what) };
-    evq_push(&a->q, &end);
+    evq_push(&a->events, &end);
     if (rc < 0 && rc != Q_CANCEL)
-        room_note(a, AGT_ERROR, "%s", err);
+        note(&a->events, AGT_ERROR, "%s", err);
     else {
         q_buf b = { 0 };
         q_buf_printf(&b, ngettext("%d file added", "%d files added", (unsigned long)p.added), p.added);
@@ -79,21 +44,23 @@ void documents_add(agt *a, const char *path)
         q_buf_puts(&b, "), ");
         q_buf_printf(&b, _("%d unchanged, %d skipped"), p.unchanged, p.skipped);
         if (rc == Q_CANCEL)
-            room_note(a, AGT_WARN, _("stopped: %s; /add takes the rest"), b.p);
+            note(&a->events, AGT_WARN, _("stopped: %s; /add takes the rest"), b.p);
         else
-            room_note(a, AGT_INFO, "%s", b.p);
+            note(&a->events, AGT_INFO, "%s", b.p);
         q_buf_free(&b);
     }
+    desk_post(&a->desk, &job_tidy, 0, 0, NULL, NULL);
     free(real);
     free(what);
 }
 
-void documents_forget(agt *a, const char *which)
+static void forget(agt *a, const job *j)
 {
+    const char *which = j->text;
     char err[Q_ERRLEN];
     mem_documents l = { 0 };
     if (mem_document_list(a->store, &l, err) < 0) {
-        room_note(a, AGT_ERROR, "%s", err);
+        note(&a->events, AGT_ERROR, "%s", err);
         return;
     }
     char *real = home_path(which), *end, *whole = realpath(real, NULL);
@@ -102,33 +69,35 @@ void documents_forget(agt *a, const char *which)
         real = whole;
     }
     long id = strtol(which, &end, 10);
-    int gone = 0;
+    int gone = 0, n_id = 0;
+    int64_t *ids = q_alloc(sizeof *ids * (size_t)(l.n + 1));
     size_t n = strlen(real);
     for (int i = 0; i < l.n; i++) {
         const char *p = l.v[i].path;
         bool folder = strncmp(p, real, n) == 0 && (p[n] == '/' || (n && real[n - 1] == '/'));
         if ((*which && !*end && l.v[i].id == id) || strcmp(p, real) == 0 || strcmp(l.v[i].title, which) == 0 || (*real == '/' && folder)) {
-            if (rag_remove(a->store, l.v[i].id, err) < 0)
-                room_note(a, AGT_ERROR, "%s", err);
-            else
-                gone++;
+            ids[n_id++] = l.v[i].id;
         }
     }
+    if (rag_remove_all(a->store, ids, n_id, &gone, err) < 0)
+        note(&a->events, AGT_ERROR, "%s", err);
+    free(ids);
+    desk_post(&a->desk, &job_tidy, 0, 0, NULL, NULL);
     if (gone)
-        room_note(a, AGT_INFO, ngettext("%d document is removed from memory", "%d documents are removed from memory", (unsigned long)gone), gone);
+        note(&a->events, AGT_INFO, ngettext("%d document is removed from memory", "%d documents are removed from memory", (unsigned long)gone), gone);
     else
-        room_note(a, AGT_ERROR, _("there is no document %s in memory; /memory list shows them with their numbers"), which);
+        note(&a->events, AGT_ERROR, _("there is no document %s in memory; /memory list shows them with their numbers"), which);
     free(real);
     mem_documents_free(&l);
 }
 
-void documents_list(agt *a)
+static void documents(agt *a, const job *j)
 {
     char err[Q_ERRLEN];
     mem_documents l = { 0 };
     q_buf b = { 0 };
     if (mem_document_list(a->store, &l, err) < 0) {
-        room_note(a, AGT_ERROR, "%s", err);
+        note(&a->events, AGT_ERROR, "%s", err);
         return;
     }
     q_buf_puts(&b, "");
@@ -141,23 +110,51 @@ void documents_list(agt *a)
     else
         q_buf_puts(&b, _("\nnumber, title, passages, size, path. /forget NUMBER removes one.\n"));
     mem_documents_free(&l);
-    room_text(a, "/memory", q_buf_take(&b));
+    note_text(&a->events, "/memory", q_buf_take(&b));
 }
 
-void documents_search(agt *a, const char *words)
+static void search(agt *a, const job *j)
 {
     char err[Q_ERRLEN];
     rag_result *r = NULL;
     q_buf b = { 0 };
-    pthread_mutex_lock(&a->mu);
-    rag_config c = a->rag;
-    pthread_mutex_unlock(&a->mu);
+    rag_config c = settings_rag(&a->settings);
     rag_scope scope = { .conversation = 0, .budget = -1 };
-    if (rag_search(a->store, &c, words, &scope, &r, err) < 0) {
-        room_note(a, AGT_ERROR, "%s", err);
+    if (rag_search(a->store, &c, j->text, &scope, &r, err) < 0) {
+        note(&a->events, AGT_ERROR, "%s", err);
         return;
     }
     rag_explain(r, &b);
     rag_result_free(r);
-    room_text(a, "/search", q_buf_take(&b));
+    note_text(&a->events, "/search", q_buf_take(&b));
 }
+
+static void manual(agt *a, const job *j)
+{
+    char err[Q_ERRLEN];
+    if (rag_manual(a->store, err) < 0)
+        note(&a->events, AGT_WARN, "%s", err);
+    desk_post(&a->desk, &job_tidy, 0, 0, NULL, NULL);
+}
+
+static bool tidying_on(void *user) { return !desk_stopped(&((agt *)user)->desk, LANE_LONG); }
+
+/* What changes left owed is durable: the end of the program, or a stop, leaves the rest to the next start. */
+static void tidy(agt *a, const job *j)
+{
+    char err[Q_ERRLEN];
+    int rc = mem_tidy(a->store, tidying_on, a, err);
+    char *said = mem_note(a->store);
+    if (said)
+        note(&a->events, AGT_INFO, "%s", said);
+    if (rc < 0 && rc != Q_CANCEL)
+        note(&a->events, AGT_WARN, "%s", err);
+    free(said);
+}
+
+const job_row job_tidy = { .name = "tidy", .lane = LANE_LONG, .end = END_DROPPED, .run = tidy };
+const job_row job_add = { .name = "add", .lane = LANE_LONG, .end = END_DROPPED, .run = add };
+const job_row job_forget = { .name = "forget", .lane = LANE_LONG, .end = END_CARRIED, .run = forget };
+const job_row job_documents = { .name = "documents", .lane = LANE_QUICK, .end = END_DROPPED, .run = documents };
+const job_row job_search = { .name = "search", .lane = LANE_QUICK, .end = END_DROPPED, .run = search };
+const job_row job_manual = { .name = "manual", .lane = LANE_ENGINE, .end = END_DROPPED, .run = manual };

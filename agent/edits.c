@@ -1,6 +1,6 @@
 /* agent/edits: changes of the configuration, applied between two tokens. Engine thread.
  * It never changes a token that was shown. */
-#include "agent/room.h"
+#include "agent/talk.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 static char *nudged(agt *a, const eng_config *c, int delta)
 {
     q_buf v = { 0 }, out = { 0 };
-    int n = eng_model_info(a->model)->n_expert;
+    int n = eng_model_info(a->seat.model)->n_expert;
     const char *p = eng_config_get(c, "experts.k", &v);
     while (*p) {
         char *end;
@@ -26,8 +26,8 @@ static char *nudged(agt *a, const eng_config *c, int delta)
 
 static char *meaning(agt *a, enum q_effect e, int token)
 {
-    int cells = a->session ? eng_session_length(a->session) : 0;
-    bool anew = sync_policy(a) == ENG_RECOMPUTE;
+    int cells = a->seat.session ? eng_session_length(a->seat.session) : 0;
+    bool anew = sync_policy(&a->settings) == ENG_RECOMPUTE;
     if (e == Q_EFFECT_PROMPT)
         return q_strdup(_("from the next question"));
     if (e < Q_EFFECT_PROMPT)
@@ -35,7 +35,7 @@ static char *meaning(agt *a, enum q_effect e, int token)
     if (cells == 0)
         return q_strdup(_("from the next answer"));
     if (e >= Q_EFFECT_POSITION || anew) {
-        int t = a->timeline.n > cells ? a->timeline.n : cells;
+        int t = a->seat.timeline.n > cells ? a->seat.timeline.n : cells;
         return q_printf(ngettext("%d token to re-evaluate", "%d tokens to re-evaluate", (unsigned long)t), t);
     }
     return q_printf(token ? ngettext("from the next token; %d cached token stays as it was made (/recompute changes that)",
@@ -50,7 +50,7 @@ static int edited(agt *a, const edit *e, eng_config *c, char **name, char **valu
     q_buf b = { 0 };
     int rc = Q_OK;
     if (e->kind == EDIT_NUDGE) {
-        if (eng_model_info(a->model)->n_expert == 0)
+        if (eng_model_info(a->seat.model)->n_expert == 0)
             rc = q_fail(err, Q_RANGE, _("this model is dense: it has no experts to choose; /model lists others"));
         else {
             char *k = nudged(a, c, e->delta);
@@ -72,39 +72,32 @@ int edits_apply(agt *a, int token, bool *resync)
 {
     int applied = 0;
     for (;;) {
-        pthread_mutex_lock(&a->mu);
-        edit *e = a->edits;
-        if (e) {
-            a->edits = e->next;
-            if (!a->edits)
-                a->edits_end = &a->edits;
-        }
-        pthread_mutex_unlock(&a->mu);
+        edit *e = desk_next_edit(&a->desk);
         if (!e)
             return applied;
         char err[Q_ERRLEN], *name = NULL, *value = NULL;
         eng_config *c = NULL;
         int rc = Q_OK;
-        if (!a->cfg)
+        if (!a->seat.cfg)
             rc = q_fail(err, Q_ERR, _("no model is loaded, so its knobs have no values yet: run quorum model fetch, or /model FILE"));
         else if (e->kind == EDIT_TOGGLE) {
-            if (!a->previous)
+            if (!a->seat.previous)
                 rc = q_fail(err, Q_NOTFOUND, _("there is no other configuration yet: change a knob first"));
             else {
                 char label[64];
-                c = eng_config_copy(a->previous);
+                c = eng_config_copy(a->seat.previous);
                 name = q_strdup("");
-                value = q_strdup(sync_label(a, c, label, sizeof label));
+                value = q_strdup(sync_label(c, label, sizeof label));
             }
         } else {
-            c = eng_config_copy(a->cfg);
+            c = eng_config_copy(a->seat.cfg);
             rc = edited(a, e, c, &name, &value, err);
         }
-        if (rc == Q_OK && eng_config_hash_all(c) == eng_config_hash_all(a->cfg) && eng_config_diff(a->cfg, c) == Q_EFFECT_SAMPLING && e->kind != EDIT_TOGGLE) {
+        if (rc == Q_OK && eng_config_hash_all(c) == eng_config_hash_all(a->seat.cfg) && eng_config_diff(a->seat.cfg, c) == Q_EFFECT_SAMPLING && e->kind != EDIT_TOGGLE) {
             q_buf was = { 0 };
-            if (strcmp(eng_config_get(a->cfg, name, &was), value) == 0) {
+            if (strcmp(eng_config_get(a->seat.cfg, name, &was), value) == 0) {
                 agt_event ev = { .kind = AGT_EV_KNOB, .name = name, .text = value, .number = token, .note = q_strdup(_("unchanged")) };
-                evq_push(&a->q, &ev);
+                evq_push(&a->events, &ev);
                 q_buf_free(&was);
                 eng_config_free(c);
                 edit_free(e);
@@ -112,45 +105,45 @@ int edits_apply(agt *a, int token, bool *resync)
             }
             q_buf_free(&was);
         }
-        enum q_effect effect = rc == Q_OK ? eng_config_diff(a->cfg, c) : Q_EFFECT_SAMPLING;
-        char *note = NULL;
+        enum q_effect effect = rc == Q_OK ? eng_config_diff(a->seat.cfg, c) : Q_EFFECT_SAMPLING;
+        char *meant = NULL;
         if (rc == Q_OK && e->kind == EDIT_SET) {
-            int i = knobs_find(a, name);
-            if (i >= 0 && a->knob[i]->effect == Q_EFFECT_PROMPT)
+            int i = settings_find(&a->settings, name);
+            if (i >= 0 && a->settings.knob[i]->effect == Q_EFFECT_PROMPT)
                 effect = Q_EFFECT_PROMPT;
         }
         if (rc == Q_OK)
-            note = meaning(a, effect, token);
-        if (rc == Q_OK && a->session)
-            rc = eng_session_config(a->session, c, sync_policy(a), err);
+            meant = meaning(a, effect, token);
+        if (rc == Q_OK && a->seat.session)
+            rc = eng_session_config(a->seat.session, c, sync_policy(&a->settings), err);
         if (rc < 0) {
-            room_note(a, AGT_ERROR, "%s", err);
+            note(&a->events, AGT_ERROR, "%s", err);
             free(name);
             free(value);
-            free(note);
+            free(meant);
             eng_config_free(c);
             edit_free(e);
             continue;
         }
-        if (resync && (effect >= Q_EFFECT_POSITION || (effect >= Q_EFFECT_ROUTING && sync_policy(a) == ENG_RECOMPUTE)))
+        if (resync && (effect >= Q_EFFECT_POSITION || (effect >= Q_EFFECT_ROUTING && sync_policy(&a->settings) == ENG_RECOMPUTE)))
             *resync = true;
-        if (a->home) {                   /* during /again the edit also stays afterwards */
+        if (a->seat.home) {                   /* during /again the edit also stays afterwards */
             char *n2 = NULL, *v2 = NULL;
             if (e->kind != EDIT_TOGGLE)
-                edited(a, e, a->home, &n2, &v2, err);
+                edited(a, e, a->seat.home, &n2, &v2, err);
             free(n2);
             free(v2);
-            eng_config_free(a->cfg);
+            eng_config_free(a->seat.cfg);
         } else {
-            eng_config_free(a->previous);
-            a->previous = a->cfg;
+            eng_config_free(a->seat.previous);
+            a->seat.previous = a->seat.cfg;
         }
-        a->cfg = c;
-        a->config_changed = true;
+        a->seat.cfg = c;
+        a->seat.config_changed = true;
         applied++;
         sync_publish(a);
-        agt_event ev = { .kind = AGT_EV_KNOB, .name = name, .text = value, .number = token, .note = note };
-        evq_push(&a->q, &ev);
+        agt_event ev = { .kind = AGT_EV_KNOB, .name = name, .text = value, .number = token, .note = meant };
+        evq_push(&a->events, &ev);
         edit_free(e);
     }
 }

@@ -1,7 +1,5 @@
-/* agent/events: the bounded queue from the engine and clerk threads to the front end. Text is never dropped: a full queue
- * makes the producers wait, progress that was not read yet is replaced by newer progress. The front end itself never
- * waits here, whatever it pushes. */
-#include "agent/room.h"
+/* agent/events: see events.h. */
+#include "agent/events.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -106,7 +104,8 @@ bool evq_pop(evq *q, agt_event *out)
     return got;
 }
 
-void room_note(agt *a, enum agt_level level, const char *fmt, ...)
+/* ---- notes ---- */
+void note(evq *q, enum agt_level level, const char *fmt, ...)
 {
     char text[Q_ERRLEN * 2];
     va_list ap;
@@ -115,17 +114,17 @@ void room_note(agt *a, enum agt_level level, const char *fmt, ...)
     va_end(ap);
     text[q_utf8_whole(text, strlen(text))] = 0;
     agt_event e = { .kind = AGT_EV_NOTE, .level = level, .text = q_strdup(text) };
-    evq_push(&a->q, &e);
+    evq_push(q, &e);
 }
 
-void room_text(agt *a, const char *title, char *text)
+void note_text(evq *q, const char *title, char *text)
 {
     agt_event e = { .kind = AGT_EV_TEXT, .name = q_strdup(title), .text = text };
-    evq_push(&a->q, &e);
+    evq_push(q, &e);
 }
 
-void room_ui(agt *a, int action, const char *arg)
+void note_ui(evq *q, int action, const char *arg)
 {
     agt_event e = { .kind = AGT_EV_UI, .id = action, .text = q_strdup(arg) };
-    evq_push(&a->q, &e);
+    evq_push(q, &e);
 }

@@ -1,6 +1,8 @@
 /* agent/generate: the loop from one token to the next, and what of them is text, thinking or a stop string. Engine thread.
  * Between two tokens it looks at stop, pause, pace and edits, in that order; a token that was shown is never taken back. */
+#include "agent/errands.h"
 #include "agent/generate.h"
+#include "agent/talk.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,7 +67,7 @@ static void sort_out(turn *t, bool end)
             t->part = PART_TEXT;
     }
     if (t->part == PART_TEXT && b->len) {
-        long r = eng_stop_scan(t->a->cfg, b->p, b->len);
+        long r = eng_stop_scan(t->a->seat.cfg, b->p, b->len);
         size_t n = r < 0 ? (size_t)(-1 - r) : end ? b->len : b->len - (size_t)r;
         q_buf_add(&t->out_text, b->p, n);
         drop(b, n);
@@ -80,7 +82,7 @@ static void emit(turn *t, const eng_choice *c)
         q_buf_add(&t->think, t->out_think.p, t->out_think.len);
         agt_event e = { .kind = AGT_EV_TOKEN, .text = q_strndup(t->out_think.p ? t->out_think.p : "", t->out_think.len), .thinking = true,
                         .number = t->n, .token = c ? c->token : -1, .logprob = c ? (double)c->logprob : 0, .id = t->reply };
-        evq_push(&a->q, &e);
+        evq_push(&a->events, &e);
         q_buf_clear(&t->out_think);
         if (!t->out_text.len)
             return;
@@ -101,19 +103,19 @@ static void emit(turn *t, const eng_choice *c)
     q_buf_add(&t->text, t->out_text.p ? t->out_text.p : "", n);
     agt_event e = { .kind = AGT_EV_TOKEN, .text = q_strndup(t->out_text.p ? t->out_text.p : "", n), .number = t->n, .differs = differs,
                     .token = c ? c->token : -1, .logprob = c ? (double)c->logprob : 0, .id = t->reply };
-    evq_push(&a->q, &e);
+    evq_push(&a->events, &e);
     q_buf_clear(&t->out_text);
 }
 
 static void one_token(turn *t, const eng_choice *c)
 {
     agt *a = t->a;
-    const char *name = eng_token_control(a->model, c->token) ? eng_token_name(a->model, c->token) : NULL;
+    const char *name = eng_token_control(a->seat.model, c->token) ? eng_token_name(a->seat.model, c->token) : NULL;
     t->n++;
     if (name && (strcmp(name, "<think>") == 0 || strcmp(name, "</think>") == 0))
         q_buf_puts(&t->pending, name);
     else
-        eng_detok_add(a->model, &t->detok, c->token, &t->pending);
+        eng_detok_add(a->seat.model, &t->detok, c->token, &t->pending);
     enum part before = t->part;
     sort_out(t, false);
     if (before == PART_THINK || t->part == PART_THINK)
@@ -122,48 +124,17 @@ static void one_token(turn *t, const eng_choice *c)
 }
 
 /* ---- between two tokens ---- */
-static double pace(agt *a)
-{
-    const char *v = setting_locked(a, "ui.pace");
-    return v ? strtod(v, NULL) : 0;
-}
-
 /* Waits while paused and as the pace asks; applies edits whenever they come. False: stop. */
 static bool between(turn *t, bool *resync)
 {
     agt *a = t->a;
-    for (;;) {
-        pthread_mutex_lock(&a->mu);
-        bool edits = false, stop = false;
-        for (;;) {
-            stop = atomic_load(&a->stop) || a->quit;
-            edits = a->edits != NULL;
-            if (stop || edits)
-                break;
-            if (a->paused) {
-                if (a->steps > 0) {
-                    a->steps--;
-                    break;
-                }
-                pthread_cond_wait(&a->work, &a->mu);
-                continue;
-            }
-            double p = pace(a);
-            int64_t due = p > 0 ? t->last_ns + (int64_t)(1e9 / p) : 0;
-            if (q_now_ns() >= due)
-                break;
-            struct timespec ts = { .tv_sec = due / 1000000000, .tv_nsec = due % 1000000000 };
-            pthread_cond_timedwait(&a->work, &a->mu, &ts);
-        }
-        pthread_mutex_unlock(&a->mu);
-        if (stop)
+    for (enum desk_go go; (go = desk_between(&a->desk, t->last_ns)) != DESK_GO;) {
+        if (go == DESK_STOP)
             return false;
-        if (!edits) {
-            t->last_ns = q_now_ns();
-            return true;
-        }
         edits_apply(a, t->n, resync);
     }
+    t->last_ns = q_now_ns();
+    return true;
 }
 
 /* Counts token number t->n; true when it closes a loop. */
@@ -184,8 +155,8 @@ static bool loops(turn *t, int32_t token)
 static bool loop_guard(agt *a)
 {
     q_buf b = { 0 };
-    const char *v = knobs_agent_value(a, "sampler.loop_stop", &b);
-    const eng_info *info = eng_model_info(a->model);
+    const char *v = settings_value(&a->settings, "sampler.loop_stop", &b);
+    const eng_info *info = eng_model_info(a->seat.model);
     bool on = strcmp(v, "on") == 0 || (strcmp(v, "auto") == 0 && (info->carved || info->params < 3000000000u));
     q_buf_free(&b);
     return on;
@@ -194,7 +165,7 @@ static bool loop_guard(agt *a)
 char *generate_config(const turn *t)
 {
     char seed[32], err[Q_ERRLEN];
-    eng_config *c = eng_config_copy(t->a->cfg);
+    eng_config *c = eng_config_copy(t->a->seat.cfg);
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)t->seed);
     eng_config_set(c, "sampler.seed", seed, err);
     char *json = eng_config_json(c);
@@ -206,28 +177,28 @@ static void note_config(turn *t)
 {
     agt *a = t->a;
     char label[64], err[Q_ERRLEN], *json = generate_config(t);
-    sync_label(a, a->cfg, label, sizeof label);
-    if (mem_reply_config(a->store, t->reply, t->n, eng_config_hash_all(a->cfg), json, label, err) < 0)
-        room_note(a, AGT_ERROR, "%s", err);
+    sync_label(a->seat.cfg, label, sizeof label);
+    if (mem_reply_config(a->store, t->reply, t->n, eng_config_hash_all(a->seat.cfg), json, label, err) < 0)
+        note(&a->events, AGT_ERROR, "%s", err);
     free(json);
 }
 
 /* By the clerk: a commit waits for the disk, and tokens should not. mem_reply_end settles whatever comes late. */
 static void save(turn *t)
 {
-    room_post(t->a, JOB_SAVE, t->reply, 0, t->text.p ? t->text.p : "", t->think.p ? t->think.p : "");
+    desk_post(&t->a->desk, &job_save, t->reply, 0, t->text.p ? t->text.p : "", t->think.p ? t->think.p : "");
     t->saved_ns = q_now_ns();
 }
 
 void generate_progress(turn *t)
 {
     agt *a = t->a;
-    pthread_mutex_lock(&a->mu);
-    a->st.n_tokens = t->n;
-    a->st.thinking = t->part == PART_THINK;
-    a->st.ctx_used = eng_session_length(a->session);
-    a->st.decode_rate = t->stats.decode_s > 0 ? t->n / t->stats.decode_s : 0;
-    pthread_mutex_unlock(&a->mu);
+    pthread_mutex_lock(&a->shown.mu);
+    a->shown.st.n_tokens = t->n;
+    a->shown.st.thinking = t->part == PART_THINK;
+    a->shown.st.ctx_used = eng_session_length(a->seat.session);
+    a->shown.st.decode_rate = t->stats.decode_s > 0 ? t->n / t->stats.decode_s : 0;
+    pthread_mutex_unlock(&a->shown.mu);
     if (t->n % 32 == 0)
         sync_mix(a);
 }
@@ -243,12 +214,12 @@ enum mem_status generate(turn *t, const char **finish, char *err)
             *finish = "stopped";
             break;
         }
-        if (a->config_changed) {
-            a->config_changed = false;
+        if (a->seat.config_changed) {
+            a->seat.config_changed = false;
             note_config(t);
         }
         if (resync) {
-            int rc = sync_tokens(a, &a->timeline, err);
+            int rc = sync_tokens(a, &a->seat.timeline, err);
             if (rc == Q_CANCEL) {
                 *finish = "stopped";
                 break;
@@ -256,32 +227,32 @@ enum mem_status generate(turn *t, const char **finish, char *err)
             if (rc < 0)
                 return MEM_FAILED;
         }
-        if (eng_session_room(a->session) < 1) {
-            room_note(a, AGT_WARN, _("the answer reached the end of the context: /set context.length gives more room, or ask to go on"));
+        if (eng_session_room(a->seat.session) < 1) {
+            note(&a->events, AGT_WARN, _("the answer reached the end of the context: /set context.length gives more room, or ask to go on"));
             *finish = "context";
             break;
         }
         int64_t from = q_now_ns();
-        const float *logits = eng_session_logits(a->session);
+        const float *logits = eng_session_logits(a->seat.session);
         if (!logits) {
             q_fail(err, Q_ERR, _("the session lost its place: send the question again"));
             return MEM_FAILED;
         }
-        eng_choice c = eng_sample(a->sampler, a->cfg, logits);
-        if (eng_token_end(a->model, c.token))
+        eng_choice c = eng_sample(a->seat.sampler, a->seat.cfg, logits);
+        if (eng_token_end(a->seat.model, c.token))
             break;
-        eng_sampler_accept(a->sampler, c.token);
+        eng_sampler_accept(a->seat.sampler, c.token);
         one_token(t, &c);
         bool loop = loops(t, c.token);
         if (t->hit_stop) {
             *finish = "stop string";
             break;
         }
-        int rc = eng_session_push(a->session, c.token, err);
+        int rc = eng_session_push(a->seat.session, c.token, err);
         if (rc == Q_OK)
-            eng_tokens_add(&a->timeline, c.token);
+            eng_tokens_add(&a->seat.timeline, c.token);
         t->stats.decode_s += (double)(q_now_ns() - from) / 1e9;
-        routing_live(a, t->trace);
+        watch_feed(a, t->trace);
         generate_progress(t);
         if (rc == Q_CANCEL) {
             *finish = "stopped";
@@ -290,12 +261,12 @@ enum mem_status generate(turn *t, const char **finish, char *err)
         if (rc < 0)
             return MEM_FAILED;
         if (loop && loop_guard(a)) {
-            room_note(a, AGT_WARN, ngettext("the answer repeats itself; stopped after %d token; sampler.repeat_penalty or more experts help",
+            note(&a->events, AGT_WARN, ngettext("the answer repeats itself; stopped after %d token; sampler.repeat_penalty or more experts help",
                                             "the answer repeats itself; stopped after %d tokens; sampler.repeat_penalty or more experts help", (unsigned long)t->n), t->n);
             *finish = "loop";
             break;
         }
-        int max = atoi(eng_config_get(a->cfg, "sampler.max_tokens", &b));
+        int max = atoi(eng_config_get(a->seat.cfg, "sampler.max_tokens", &b));
         if (max > 0 && t->n >= max) {
             *finish = "max_tokens";
             break;
@@ -315,10 +286,10 @@ enum mem_status generate(turn *t, const char **finish, char *err)
 /* The model may be told to open with a think block: then the reply starts inside it. */
 enum part generate_start(agt *a)
 {
-    int from = a->timeline.n > 8 ? a->timeline.n - 8 : 0;
+    int from = a->seat.timeline.n > 8 ? a->seat.timeline.n - 8 : 0;
     enum part p = PART_START;
-    for (int i = from; i < a->timeline.n; i++) {
-        const char *name = eng_token_name(a->model, a->timeline.id[i]);
+    for (int i = from; i < a->seat.timeline.n; i++) {
+        const char *name = eng_token_name(a->seat.model, a->seat.timeline.id[i]);
         if (!name)
             continue;
         if (strcmp(name, "<think>") == 0)

@@ -1,46 +1,53 @@
 /* agent/knobs: /set: knobs as the front end sees and sets them. Front-end thread, but for what says otherwise.
  * It never touches a session: engine knobs become edits for the engine thread. */
-#include "agent/room.h"
+#include "agent/errands.h"
+#include "agent/front.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 /* ---- values ---- */
-int agt_knob_count(const agt *a) { return a->n_knob; }
-const q_knob *agt_knob(const agt *a, int i) { return i >= 0 && i < a->n_knob ? a->knob[i] : NULL; }
+int agt_knob_count(const agt *a) { return a->settings.n_knob; }
+const q_knob *agt_knob(const agt *a, int i) { return i >= 0 && i < a->settings.n_knob ? a->settings.knob[i] : NULL; }
 
 static enum knob_room room_of(const agt *a, const q_knob *k)
 {
-    int i = knobs_find(a, k->name);
-    return i < 0 ? KNOB_AGENT : (enum knob_room)a->knob_room[i];
+    int i = settings_find(&a->settings, k->name);
+    return i < 0 ? KNOB_AGENT : (enum knob_room)a->settings.room[i];
 }
 
 const char *agt_knob_value(agt *a, const q_knob *k, q_buf *buf)
 {
     enum knob_room r = room_of(a, k);
     if (r == KNOB_AGENT)
-        return knobs_agent_value(a, k->name, buf);
+        return settings_value(&a->settings, k->name, buf);
     q_buf_clear(buf);
     q_buf_puts(buf, "");
-    pthread_mutex_lock(&a->mu);
-    const char *v = r == KNOB_RAG ? rag_config_get(&a->rag, k->name, buf) : a->shown ? eng_config_get(a->shown, k->name, buf) : "";
-    pthread_mutex_unlock(&a->mu);
+    const char *v = "";
+    if (r == KNOB_RAG) {
+        rag_config c = settings_rag(&a->settings);
+        v = rag_config_get(&c, k->name, buf);
+    } else {
+        pthread_mutex_lock(&a->shown.mu);
+        if (a->shown.cfg)
+            v = eng_config_get(a->shown.cfg, k->name, buf);
+        pthread_mutex_unlock(&a->shown.mu);
+    }
     return v ? v : "";
 }
 
 bool agt_knob_range(agt *a, const q_knob *k, double *min, double *max)
 {
     bool engine = room_of(a, k) == KNOB_ENGINE, any;
-    pthread_mutex_lock(&a->mu);
-    if (engine && a->shown)
-        any = eng_config_range(a->shown, k->name, min, max);
+    pthread_mutex_lock(&a->shown.mu);
+    if (engine && a->shown.cfg)
+        any = eng_config_range(a->shown.cfg, k->name, min, max);
     else {
         *min = k->min;
         *max = k->max;
         any = k->max > k->min && k->effect != Q_EFFECT_FIXED && !(engine && k->type == Q_KNOB_INTS);   /* lists wait for a model */
     }
-    pthread_mutex_unlock(&a->mu);
+    pthread_mutex_unlock(&a->shown.mu);
     return any;
 }
 
@@ -50,13 +57,13 @@ bool agt_knob_default(agt *a, const q_knob *k)
     q_buf b = { 0 }, d = { 0 };
     bool same;
     if (r == KNOB_ENGINE) {
-        pthread_mutex_lock(&a->mu);
-        same = !a->shown || eng_config_is_default(a->shown, k->name);
-        pthread_mutex_unlock(&a->mu);
+        pthread_mutex_lock(&a->shown.mu);
+        same = !a->shown.cfg || eng_config_is_default(a->shown.cfg, k->name);
+        pthread_mutex_unlock(&a->shown.mu);
         return same;
     }
     rag_config rd = rag_config_default();
-    const char *def = r == KNOB_RAG ? rag_config_get(&rd, k->name, &d) : knobs_row_default(k->name);
+    const char *def = r == KNOB_RAG ? rag_config_get(&rd, k->name, &d) : settings_default(k->name);
     const char *now = agt_knob_value(a, k, &b);
     same = strcmp(def ? def : "", now) == 0;
     q_buf_free(&b);
@@ -80,39 +87,37 @@ static const char *meaning(enum q_effect e)
     }
 }
 
-void knobs_set(agt *a, const char *name, const char *value, bool keep)
+void knobs_set(agt *a, const char *name, const char *value)
 {
     char err[Q_ERRLEN];
-    int i = knobs_find(a, name);
+    int i = settings_find(&a->settings, name);
     if (i < 0) {
-        int near = knobs_nearest(a, name);
+        int near = settings_nearest(&a->settings, name);
         if (near >= 0)
-            room_note(a, AGT_ERROR, _("there is no knob %s; the nearest is %s"), name, a->knob[near]->name);
+            note(&a->events, AGT_ERROR, _("there is no knob %s; the nearest is %s"), name, a->settings.knob[near]->name);
         else
-            room_note(a, AGT_ERROR, _("there is no knob %s; /set lists them all"), name);
+            note(&a->events, AGT_ERROR, _("there is no knob %s; /set lists them all"), name);
         return;
     }
-    const q_knob *k = a->knob[i];
-    if (a->knob_room[i] == KNOB_ENGINE) {
-        room_edit(a, EDIT_SET, 0, k->name, value);
+    const q_knob *k = a->settings.knob[i];
+    if (a->settings.room[i] == KNOB_ENGINE) {
+        desk_edit(&a->desk, EDIT_SET, 0, k->name, value);
         return;
     }
-    if (knobs_set_quiet(a, k->name, value, err) < 0) {
-        room_note(a, AGT_ERROR, "%s", err);
+    if (settings_set(&a->settings, k->name, value, err) < 0) {
+        note(&a->events, AGT_ERROR, "%s", err);
         return;
     }
     q_buf b = { 0 };
-    if (keep && a->knob_room[i] == KNOB_AGENT) {
-        pthread_mutex_lock(&a->mu);
-        const char *v = setting_locked(a, k->name);
-        char *copy = v ? q_strdup(v) : NULL;
-        pthread_mutex_unlock(&a->mu);
-        room_post(a, JOB_SETTING, 0, 0, k->name, copy);
-        free(copy);
+    if (a->settings.room[i] == KNOB_AGENT) {
+        char *v = settings_get(&a->settings, k->name);
+        desk_post(&a->desk, &job_setting, 0, 0, k->name, v);
+        free(v);
+        desk_pace(&a->desk, atof(settings_value(&a->settings, "ui.pace", &b)));
     }
     agt_event e = { .kind = AGT_EV_KNOB, .name = q_strdup(k->name), .text = q_strdup(agt_knob_value(a, k, &b)),
                     .note = q_strdup(meaning(k->effect)) };
-    evq_push(&a->q, &e);
+    evq_push(&a->events, &e);
     q_buf_free(&b);
 }
 
@@ -141,16 +146,16 @@ void knobs_page(agt *a, const char *name)
 {
     q_buf out = { 0 }, v = { 0 };
     int only = -1;
-    if (name && (only = knobs_find(a, name)) < 0) {
-        int near = knobs_nearest(a, name);
-        room_note(a, AGT_ERROR, near >= 0 ? _("there is no knob %s; the nearest is %s") : _("there is no knob %s; /set lists them all"),
-                  name, near >= 0 ? a->knob[near]->name : "");
+    if (name && (only = settings_find(&a->settings, name)) < 0) {
+        int near = settings_nearest(&a->settings, name);
+        note(&a->events, AGT_ERROR, near >= 0 ? _("there is no knob %s; the nearest is %s") : _("there is no knob %s; /set lists them all"),
+                  name, near >= 0 ? a->settings.knob[near]->name : "");
         return;
     }
-    for (int i = 0; i < a->n_knob; i++) {
+    for (int i = 0; i < a->settings.n_knob; i++) {
         if (only >= 0 && i != only)
             continue;
-        const q_knob *k = a->knob[i];
+        const q_knob *k = a->settings.knob[i];
         const char *value = agt_knob_value(a, k, &v);
         q_buf_printf(&out, "%s %s = %s", agt_knob_default(a, k) ? " " : "*", k->name, *value ? value : "—");
         q_buf_puts(&out, "   [");
@@ -162,6 +167,15 @@ void knobs_page(agt *a, const char *name)
     }
     if (only < 0)
         q_buf_puts(&out, _("\n* differs from the default. /set NAME VALUE changes one, /set NAME default takes it back.\n"));
-    room_text(a, "/set", q_buf_take(&out));
+    note_text(&a->events, "/set", q_buf_take(&out));
     q_buf_free(&v);
 }
+
+/* ---- settings of the front ends ---- */
+void agt_setting_put(agt *a, const char *key, const char *value)
+{
+    settings_put(&a->settings, key, value);
+    desk_post(&a->desk, &job_setting, 0, 0, key, value);
+}
+
+char *agt_setting_get(agt *a, const char *key) { return settings_get(&a->settings, key); }

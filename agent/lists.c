@@ -1,25 +1,28 @@
-/* agent/lists: what the clerk looks up: conversations, messages that hold words, the log of a search, models at hand. Clerk
- * thread. It never changes the store. */
-#include "agent/room.h"
+/* agent/lists: what the clerk looks up: conversations, messages that hold words, the log of a search, models at hand. Quick
+ * lane. It never changes the store. */
+#include "agent/errands.h"
+#include "agent/talk.h"
+#include "agent/view.h"
+#include "engine/models.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 static void swap_strings(agt *a, strings *to, strings *with)
 {
-    pthread_mutex_lock(&a->mu);
+    pthread_mutex_lock(&a->shown.mu);
     strings old = *to;
     *to = *with;
-    pthread_mutex_unlock(&a->mu);
+    pthread_mutex_unlock(&a->shown.mu);
     strings_free(&old);
 }
 
-void lists_chats(agt *a)
+static void chats(agt *a, const job *j)
 {
     char err[Q_ERRLEN];
     mem_conversations l = { 0 };
     if (mem_conversation_list(a->store, &l, err) < 0) {
-        room_note(a, AGT_ERROR, "%s", err);
+        note(&a->events, AGT_ERROR, "%s", err);
         return;
     }
     agt_event e = { .kind = AGT_EV_CHATS, .chat = q_alloc(sizeof *e.chat * (size_t)(l.n + 1)), .n_chats = l.n };
@@ -28,18 +31,19 @@ void lists_chats(agt *a)
     strings numbers = { 0 };
     for (int i = 0; i < l.n; i++)
         strings_add(&numbers, q_printf("%lld", (long long)l.v[i].id));
-    swap_strings(a, &a->chat_numbers, &numbers);
+    swap_strings(a, &a->shown.chats, &numbers);
     mem_conversations_free(&l);
-    evq_push(&a->q, &e);
+    evq_push(&a->events, &e);
 }
 
 /* id = message, parent = conversation, label = its title, text = the snippet (matches between \x01 and \x02). */
-void lists_find(agt *a, const char *words)
+static void find(agt *a, const job *j)
 {
+    const char *words = j->text;
     char err[Q_ERRLEN];
     mem_hits h = { 0 };
     if (mem_find(a->store, words, 50, &h, err) < 0) {
-        room_note(a, AGT_ERROR, "%s", err);
+        note(&a->events, AGT_ERROR, "%s", err);
         return;
     }
     agt_event e = { .kind = AGT_EV_FOUND, .text = q_strdup(words), .message = q_alloc(sizeof *e.message * (size_t)(h.n + 1)), .n_messages = h.n };
@@ -55,22 +59,22 @@ void lists_find(agt *a, const char *words)
         m->differs_at = -1;
     }
     if (h.n == 0)
-        room_note(a, AGT_INFO, _("nothing found for %s"), words);
+        note(&a->events, AGT_INFO, _("nothing found for %s"), words);
     mem_hits_free(&h);
-    evq_push(&a->q, &e);
+    evq_push(&a->events, &e);
 }
 
-void lists_retrieval(agt *a, int64_t message)
+static void retrieval(agt *a, const job *j)
 {
     char err[Q_ERRLEN];
     mem_logs l = { 0 };
-    if (mem_log_get(a->store, message, &l, err) < 0) {
-        room_note(a, AGT_ERROR, "%s", err);
+    if (mem_log_get(a->store, j->id, &l, err) < 0) {
+        note(&a->events, AGT_ERROR, "%s", err);
         return;
     }
-    agt_event e = { .kind = AGT_EV_RETRIEVAL, .id = message, .retrieval = view_logs(a, &l) };
+    agt_event e = { .kind = AGT_EV_RETRIEVAL, .id = j->id, .retrieval = view_logs(&l, settings_rag(&a->settings).min_score) };
     mem_logs_free(&l);
-    evq_push(&a->q, &e);
+    evq_push(&a->events, &e);
 }
 
 /* What Tab offers after /model: names without blanks, of files that run. */
@@ -80,17 +84,17 @@ static void keep_names(agt *a, const eng_found *f, int n)
     for (int i = 0; i < n; i++)
         if (!f[i].problem && !strchr(f[i].name, ' '))
             strings_add(&names, q_strdup(f[i].name));
-    swap_strings(a, &a->model_names, &names);
+    swap_strings(a, &a->shown.models, &names);
 }
 
-void lists_models(agt *a, bool show)
+static void models(agt *a, bool show)
 {
     char err[Q_ERRLEN];
     eng_found *f = NULL;
     int n = 0;
     if (eng_find(&f, &n, err) < 0) {
         if (show)
-            room_note(a, AGT_ERROR, "%s", err);
+            note(&a->events, AGT_ERROR, "%s", err);
         return;
     }
     keep_names(a, f, n);
@@ -100,10 +104,10 @@ void lists_models(agt *a, bool show)
     }
     q_buf b = { 0 };
     q_buf_puts(&b, "");
-    pthread_mutex_lock(&a->mu);
-    if (a->full_name)
-        q_buf_printf(&b, _("loaded: %s\n\n"), a->full_name);
-    pthread_mutex_unlock(&a->mu);
+    pthread_mutex_lock(&a->shown.mu);
+    if (a->shown.full_name)
+        q_buf_printf(&b, _("loaded: %s\n\n"), a->shown.full_name);
+    pthread_mutex_unlock(&a->shown.mu);
     for (int i = 0; i < n; i++) {
         char w[32];
         q_buf_printf(&b, "%s %-44s %-9s %-7s %10s  %s", f[i].problem || !f[i].fits ? "-" : " ", f[i].name, f[i].arch, f[i].quant, q_bytes_words(f[i].bytes, w), f[i].place);
@@ -118,21 +122,30 @@ void lists_models(agt *a, bool show)
     q_buf_puts(&b, n ? _("\n/model NAME loads one by a part of its name, /model FILE any file.\n")
                      : _("No models found. quorum model fetch makes the default one; QUORUM_MODELS names folders to look in.\n"));
     eng_found_free(f, n);
-    room_text(a, "/model", q_buf_take(&b));
+    note_text(&a->events, "/model", q_buf_take(&b));
 }
 
-void lists_model(agt *a, const char *name)
+static void model(agt *a, const job *j)
 {
+    const char *name = j->text;
     char err[Q_ERRLEN], *path = NULL;
     if (!name) {
-        lists_models(a, true);
+        models(a, true);
         return;
     }
     char *real = home_path(name);
     if (eng_find_model(real, &path, err) < 0)
-        room_note(a, AGT_ERROR, "%s", err);
+        note(&a->events, AGT_ERROR, "%s", err);
     else
-        room_post(a, JOB_LOAD, 1, 0, path, NULL);
+        desk_post(&a->desk, &job_load, 1, 0, path, NULL);
     free(path);
     free(real);
 }
+
+static void names(agt *a, const job *j) { models(a, false); }
+
+const job_row job_chats = { .name = "chats", .lane = LANE_QUICK, .end = END_DROPPED, .run = chats };
+const job_row job_find = { .name = "find", .lane = LANE_QUICK, .end = END_DROPPED, .run = find };
+const job_row job_retrieval = { .name = "retrieval", .lane = LANE_QUICK, .end = END_DROPPED, .run = retrieval };
+const job_row job_model = { .name = "model", .lane = LANE_QUICK, .end = END_DROPPED, .run = model };
+const job_row job_names = { .name = "names", .lane = LANE_QUICK, .end = END_DROPPED, .run = names };

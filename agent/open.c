@@ -1,157 +1,127 @@
-/* agent/open: opening and closing. Front-end thread. What was accepted before the end is kept; see the two threads' loops. */
-#include "agent/room.h"
+/* agent/open: opening and closing. Front-end thread. At the end the lanes carry out or write down what was accepted. */
+#include "agent/errands.h"
+#include "agent/talk.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-static int check_set(agt *a, const char *s, char *err)
+static int check_set(settings *all, const char *s, char *err)
 {
     const char *eq = strchr(s, '=');
     if (!eq || eq == s)
         return q_fail(err, Q_FORMAT, _("--set %s: write NAME=VALUE"), s);
     char *name = q_strndup(s, (size_t)(eq - s));
-    int i = knobs_find(a, name), rc = Q_OK;
+    int i = settings_find(all, name), rc = Q_OK;
     if (i < 0) {
-        int near = knobs_nearest(a, name);
-        rc = near >= 0 ? q_fail(err, Q_NOTFOUND, _("there is no knob %s; the nearest is %s"), name, a->knob[near]->name)
+        int near = settings_nearest(all, name);
+        rc = near >= 0 ? q_fail(err, Q_NOTFOUND, _("there is no knob %s; the nearest is %s"), name, all->knob[near]->name)
                        : q_fail(err, Q_NOTFOUND, _("there is no knob %s; /set in the shell lists them all"), name);
-    } else if (a->knob_room[i] != KNOB_ENGINE)
-        rc = knobs_set_quiet(a, name, eq + 1, err);
+    } else if (all->room[i] != KNOB_ENGINE)
+        rc = settings_set(all, name, eq + 1, err);
     free(name);
     return rc;
 }
 
-/* All but the usual rates, which routing.c reads when a model asks for them: they are many and long. */
-static void read_setting(void *user, const char *name, const char *value) { setting_put_locked(user, name, value); }
+static void read_setting(void *all, const char *name, const char *value) { settings_put(all, name, value); }
+
+/* Values from all that has any, each over the one before it. The usual rates are not among them: they are many and long,
+ * and read when a model asks for them. */
+static int read_settings(agt *a, const agt_options *o, char *err)
+{
+    strings notes = { 0 };
+    settings_read_ini(&a->settings, &notes);
+    for (int i = 0; i < notes.n; i++)
+        note(&a->events, AGT_WARN, "%s", notes.v[i]);
+    strings_free(&notes);
+    int rc = mem_setting_each(a->store, "usual.", read_setting, &a->settings, err);
+    for (int i = 0; i < o->n_set && rc == Q_OK; i++)
+        if ((rc = check_set(&a->settings, o->set[i], err)) == Q_OK)
+            strings_add(&a->settings.set, q_strdup(o->set[i]));
+    q_buf b = { 0 };
+    desk_pace(&a->desk, atof(settings_value(&a->settings, "ui.pace", &b)));
+    q_buf_free(&b);
+    return rc;
+}
+
+static int start(agt *a, char *err)
+{
+    void *(*const main[LANE_N])(void *) = { [LANE_ENGINE] = worker_main, [LANE_QUICK] = clerk_quick, [LANE_LONG] = clerk_long };
+    while (a->n_thread < LANE_N && pthread_create(&a->thread[a->n_thread], NULL, main[a->n_thread], a) == 0)
+        a->n_thread++;
+    return a->n_thread == LANE_N ? Q_OK : q_fail(err, Q_ERR, _("the system gives no more threads: close other programs and try again"));
+}
 
 int agt_open(const agt_options *o, agt **out, char *err)
 {
     agt *a = q_alloc(sizeof *a);
+    int64_t last = 0;
     int rc;
     *out = NULL;
-    if ((rc = evq_open(&a->q, err)) < 0) {
+    if ((rc = evq_open(&a->events, err)) < 0) {
         free(a);
         return rc;
     }
-    pthread_condattr_t ca;
-    pthread_condattr_init(&ca);
-    pthread_condattr_setclock(&ca, CLOCK_MONOTONIC);
-    pthread_cond_init(&a->work, &ca);
-    pthread_condattr_destroy(&ca);
-    pthread_mutex_init(&a->mu, NULL);
-    pthread_mutex_init(&a->rmu, NULL);
-    a->edits_end = &a->edits;
+    desk_open(&a->desk);
+    settings_open(&a->settings);
+    pthread_mutex_init(&a->shown.mu, NULL);
+    pthread_mutex_init(&a->waits.mu, NULL);
     a->base = o->base;
     a->once = o->once;
-    a->model_path = o->model ? q_strdup(o->model) : NULL;
-    a->rag = rag_config_default();
-    routing_shape(&a->live, 0, 0, 0, 0, 1);
-    routing_shape(&a->stored, 0, 0, 0, 0, 1);
-    knobs_join(a);
-    if ((rc = mem_open(o->db, &a->store, err)) < 0) {
+    a->seat.path = o->model ? q_strdup(o->model) : NULL;
+    rc = mem_open(o->db, &a->store, err);
+    if (rc == Q_OK)
+        a->watch = lab_watch_new(a->store);
+    if (rc == Q_OK)
+        rc = read_settings(a, o, err);
+    if (rc == Q_OK && !o->once)
+        waits_restore(a);
+    if (rc == Q_OK && !o->fresh)
+        rc = mem_conversation_last(a->store, &last, err);
+    if (rc == Q_OK) {
+        desk_post(&a->desk, &job_open, last, 0, NULL, NULL);
+        desk_post(&a->desk, &job_chats, 0, 0, NULL, NULL);
+        if (!o->once)
+            desk_post(&a->desk, &job_names, 0, 0, NULL, NULL);
+        desk_post(&a->desk, &job_tidy, 0, 0, NULL, NULL);
+        if (!o->base)
+            desk_post(&a->desk, &job_manual, 0, 0, NULL, NULL);
+        desk_post(&a->desk, &job_load, 0, 0, NULL, NULL);
+        rc = start(a, err);
+    }
+    if (rc == Q_OK)
+        *out = a;
+    else
         agt_close(a);
-        return rc;
-    }
-    if ((rc = mem_setting_each(a->store, "usual.", read_setting, a, err)) < 0) {
-        agt_close(a);
-        return rc;
-    }
-    strings assign = { 0 }, notes = { 0 };
-    knobs_read_ini(a, &assign, &notes);
-    strings_free(&assign);               /* engine rows are read again when the model is there */
-    for (int i = 0; i < notes.n; i++)
-        room_note(a, AGT_WARN, "%s", notes.v[i]);
-    strings_free(&notes);
-    a->set = q_alloc(sizeof *a->set * (size_t)(o->n_set + 1));
-    for (int i = 0; i < o->n_set; i++) {
-        if ((rc = check_set(a, o->set[i], err)) < 0) {
-            agt_close(a);
-            return rc;
-        }
-        a->set[a->n_set++] = q_strdup(o->set[i]);
-    }
-    if (!o->once)
-        pending_restore(a);
-    int64_t chat = 0;
-    if (!o->fresh && (rc = mem_conversation_last(a->store, &chat, err)) < 0) {
-        agt_close(a);
-        return rc;
-    }
-    room_post(a, JOB_OPEN, chat, 0, NULL, NULL);
-    room_post(a, JOB_CHATS, 0, 0, NULL, NULL);
-    if (!o->once)
-        room_post(a, JOB_NAMES, 0, 0, NULL, NULL);
-    if (!o->base)
-        room_post(a, JOB_MANUAL, 0, 0, NULL, NULL);
-    room_post(a, JOB_LOAD, 0, 0, NULL, NULL);
-    a->engine_up = pthread_create(&a->engine_thread, NULL, worker_main, a) == 0;
-    a->clerk_up = a->engine_up && pthread_create(&a->clerk_thread, NULL, clerk_main, a) == 0;
-    if (!a->clerk_up) {
-        agt_close(a);
-        return q_fail(err, Q_ERR, _("the system gives no more threads: close other programs and try again"));
-    }
-    *out = a;
-    return Q_OK;
+    return rc;
+}
+
+static void shown_free(shown *s)
+{
+    free(s->full_name);
+    free(s->place_text);
+    strings_free(&s->models);
+    strings_free(&s->chats);
+    rag_result_free(s->why);
+    pthread_mutex_destroy(&s->mu);
 }
 
 void agt_close(agt *a)
 {
     if (!a)
         return;
-    pthread_mutex_lock(&a->mu);
-    a->quit = true;
-    atomic_store(&a->stop, true);
-    atomic_store(&a->errand_stop, true);
-    if (a->cancel)
-        eng_session_cancel(a->cancel);
-    pthread_cond_broadcast(&a->work);
-    pthread_mutex_unlock(&a->mu);
-    evq_hurry(&a->q);
-    if (a->engine_up)
-        pthread_join(a->engine_thread, NULL);
-    if (a->clerk_up)
-        pthread_join(a->clerk_thread, NULL);
-    jobs_free(&a->todo);
-    jobs_free(&a->errands);
-    while (a->edits) {
-        edit *e = a->edits;
-        a->edits = e->next;
-        free(e->name);
-        free(e->value);
-        free(e);
-    }
-    while (a->usual) {
-        usual *u = a->usual;
-        a->usual = u->next;
-        free(u->mean);
-        free(u);
-    }
-    for (int i = 0; i < a->n_setting; i++) {
-        free(a->setting[i].key);
-        free(a->setting[i].value);
-    }
-    for (int i = 0; i < a->n_set; i++)
-        free(a->set[i]);
-    free(a->set);
-    free(a->setting);
-    free(a->model_path);
-    free(a->load_error);
-    free(a->full_name);
-    free(a->place_text);
-    free(a->knob);
-    free(a->knob_room);
-    pending_free(a);
-    strings_free(&a->model_names);
-    strings_free(&a->chat_numbers);
-    eng_tokens_free(&a->timeline);
-    rag_result_free(a->why);
-    routing_free(&a->live);
-    routing_free(&a->stored);
+    desk_quit(&a->desk);
+    evq_hurry(&a->events);
+    for (int i = 0; i < a->n_thread; i++)
+        pthread_join(a->thread[i], NULL);
+    desk_close(&a->desk);
+    settings_close(&a->settings);
+    waits_free(&a->waits);
+    shown_free(&a->shown);
+    lab_watch_free(a->watch);
+    free(a->seat.path);
+    free(a->seat.load_error);
+    eng_tokens_free(&a->seat.timeline);
     mem_close(a->store);
-    evq_close(&a->q);
-    pthread_mutex_destroy(&a->mu);
-    pthread_mutex_destroy(&a->rmu);
-    pthread_cond_destroy(&a->work);
+    evq_close(&a->events);
     free(a);
 }

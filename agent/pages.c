@@ -1,6 +1,6 @@
 /* agent/pages: the texts that commands print: /context, /why, /experts for line mode. Front-end thread, from snapshots.
  * It never waits for the other threads. */
-#include "agent/room.h"
+#include "agent/front.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -8,41 +8,41 @@
 void page_context(agt *a)
 {
     q_buf b = { 0 };
-    pthread_mutex_lock(&a->mu);
-    agt_status s = a->st;
+    pthread_mutex_lock(&a->shown.mu);
+    agt_status s = a->shown.st;
     if (!s.loaded)
         q_buf_puts(&b, _("No model is loaded, so there is no context yet.\n"));
     else if (s.ctx_used == 0)
         q_buf_printf(&b, _("Nothing is evaluated yet; the context holds %d tokens. The next question brings its branch in.\n"), s.ctx_size);
     else {
         q_buf_printf(&b, ngettext("%d of %d token is in the context", "%d of %d tokens are in the context", (unsigned long)s.ctx_size), s.ctx_used, s.ctx_size);
-        q_buf_printf(&b, ngettext(", made by %d configuration:\n", ", made by %d configurations:\n", (unsigned long)a->n_mix), a->n_mix);
-        for (int i = 0; i < a->n_mix; i++)
-            q_buf_printf(&b, "  %7d  %s\n", a->mix[i].cells, a->mix[i].label);
-        if (a->n_mix > 1)
+        q_buf_printf(&b, ngettext(", made by %d configuration:\n", ", made by %d configurations:\n", (unsigned long)a->shown.n_mix), a->shown.n_mix);
+        for (int i = 0; i < a->shown.n_mix; i++)
+            q_buf_printf(&b, "  %7d  %s\n", a->shown.mix[i].cells, a->shown.mix[i].label);
+        if (a->shown.n_mix > 1)
             q_buf_puts(&b, _("/recompute evaluates all of them under the present configuration.\n"));
-        if (a->dropped)
+        if (a->shown.dropped)
             q_buf_printf(&b, ngettext("The first %d message of this branch did not fit and is left out of the prompt.\n",
-                                               "The first %d messages of this branch did not fit and are left out of the prompt.\n", (unsigned long)a->dropped), a->dropped);
-        if (a->reserve)
-            q_buf_printf(&b, ngettext("%d token is kept free for the reply.\n", "%d tokens are kept free for the reply.\n", (unsigned long)a->reserve), a->reserve);
+                                               "The first %d messages of this branch did not fit and are left out of the prompt.\n", (unsigned long)a->shown.dropped), a->shown.dropped);
+        if (a->shown.reserve)
+            q_buf_printf(&b, ngettext("%d token is kept free for the reply.\n", "%d tokens are kept free for the reply.\n", (unsigned long)a->shown.reserve), a->shown.reserve);
     }
-    pthread_mutex_unlock(&a->mu);
-    room_text(a, "/context", q_buf_take(&b));
+    pthread_mutex_unlock(&a->shown.mu);
+    note_text(&a->events, "/context", q_buf_take(&b));
 }
 
 void page_why(agt *a)
 {
     q_buf b = { 0 };
-    pthread_mutex_lock(&a->mu);
-    if (a->why)
-        rag_explain(a->why, &b);
-    else if (a->why_message)
+    pthread_mutex_lock(&a->shown.mu);
+    if (a->shown.why)
+        rag_explain(a->shown.why, &b);
+    else if (a->shown.why_message)
         q_buf_puts(&b, _("Memory was not searched for this answer: the text only goes on (--base).\n"));
     else
         q_buf_puts(&b, _("Nothing was searched since the start: ask something, or /search WORDS.\n"));
-    pthread_mutex_unlock(&a->mu);
-    room_text(a, "/why", q_buf_take(&b));
+    pthread_mutex_unlock(&a->shown.mu);
+    note_text(&a->events, "/why", q_buf_take(&b));
 }
 
 /* The panel as lines of text: one a layer, the sign of each expert, then what is odd. */
@@ -58,7 +58,9 @@ void page_experts(agt *a)
         if (r.stored)
             q_buf_puts(&b, _("stored routing of the last answer\n"));
         q_buf_printf(&b, _("%d of %d experts speak; the last 32 tokens against the usual\n"), r.k, r.n_expert);
-        if (r.learned < r.learn_need)
+        if (r.estimated)
+            q_buf_printf(&b, _("usual rates of this k are estimated; %d of %d tokens seen with it\n"), r.learned, r.learn_need);
+        else if (r.learned < r.learn_need)
             q_buf_printf(&b, _("learning what is usual, %d of %d\n"), r.learned, r.learn_need);
         for (int l = 0; l < r.n_layer; l++) {
             q_buf_printf(&b, "%3d ", l + r.first_layer);
@@ -80,5 +82,5 @@ void page_experts(agt *a)
         q_buf_putc(&b, '\n');
     }
     agt_routing_free(&r);
-    room_text(a, "/experts", q_buf_take(&b));
+    note_text(&a->events, "/experts", q_buf_take(&b));
 }

@@ -24,10 +24,14 @@ void agt_retrieval_free(agt_retrieval *r)
         free(r->p[i].heading);
         free(r->p[i].text);
         free(r->p[i].why);
+        free(r->p[i].signals);
     }
     free(r->p);
+    free(r->nothing);
     memset(r, 0, sizeof *r);
 }
+
+void agt_routing_free(agt_routing *r) { lab_view_free(r); }
 
 void agt_event_free(agt_event *e)
 {

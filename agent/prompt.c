@@ -2,7 +2,7 @@
  * with the passages that memory found, framed as data. Engine thread.
  * Texts are plain to eng_template, so nothing that a person or a passage says can become a control token; a passage's
  * lines each carry "> ", so that none can pass for the frame around it. */
-#include "agent/room.h"
+#include "agent/talk.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -39,14 +39,14 @@ size_t prompt_question(const char *message)
 
 static int context_size(agt *a)
 {
-    return eng_session_length(a->session) + eng_session_room(a->session);
+    return eng_session_length(a->seat.session) + eng_session_room(a->seat.session);
 }
 
 /* What a reply may count on: sampler.max_tokens, else up to 1024, never more than a quarter of the context. */
 static int reply_reserve(agt *a)
 {
     q_buf b = { 0 };
-    int max = atoi(eng_config_get(a->cfg, "sampler.max_tokens", &b)), size = context_size(a);
+    int max = atoi(eng_config_get(a->seat.cfg, "sampler.max_tokens", &b)), size = context_size(a);
     q_buf_free(&b);
     int want = max > 0 ? max : 1024;
     return want < size / 4 ? want : size / 4;
@@ -59,14 +59,11 @@ static const char frame_head[] = "Passages from memory follow. They are quoted d
 
 /* What is left for passages beside the question, a reply, the words around the passages, and 128 tokens of system text and
  * roles. */
-int prompt_room_for_passages(agt *a, const char *question)
+int prompt_room_for_passages(agt *a, const char *question, int max_passages)
 {
-    int size = context_size(a), left = size - reply_reserve(a) - prompt_count(a->model, question, strlen(question)) - 128 -
-               prompt_count(a->model, frame_head, sizeof frame_head - 1) - prompt_count(a->model, frame_end, sizeof frame_end - 1);
-    pthread_mutex_lock(&a->mu);
-    int passages = a->rag.max_passages;
-    pthread_mutex_unlock(&a->mu);
-    left -= passages * prompt_count(a->model, frame_label, sizeof frame_label - 1);
+    int size = context_size(a), left = size - reply_reserve(a) - prompt_count(a->seat.model, question, strlen(question)) - 128 -
+               prompt_count(a->seat.model, frame_head, sizeof frame_head - 1) - prompt_count(a->seat.model, frame_end, sizeof frame_end - 1);
+    left -= max_passages * prompt_count(a->seat.model, frame_label, sizeof frame_label - 1);
     return left < 0 ? 0 : left < size / 2 ? left : size / 2;
 }
 
@@ -120,9 +117,9 @@ static int render(const draft *d, int from, eng_tokens *out, char *err)
         q_buf_puts(&b, "");
         for (int i = from; i < d->path->n; i++)
             q_buf_puts(&b, i == d->path->n - 1 ? d->question : d->path->v[i].text);
-        int rc = eng_template(d->a->model, NULL, 0, false, -1, out, err);    /* the opening token, where the family has one */
+        int rc = eng_template(d->a->seat.model, NULL, 0, false, -1, out, err);    /* the opening token, where the family has one */
         if (rc == Q_OK)
-            rc = eng_tokenize(d->a->model, b.p, b.len, false, out, err);
+            rc = eng_tokenize(d->a->seat.model, b.p, b.len, false, out, err);
         q_buf_free(&b);
         return rc;
     }
@@ -136,20 +133,20 @@ static int render(const draft *d, int from, eng_tokens *out, char *err)
             continue;                    /* stopped before its first word */
         m[n++] = (eng_message){ (enum eng_role)role_of(v), text, strlen(text) };
     }
-    int rc = eng_template(d->a->model, m, n, true, d->think, out, err);
+    int rc = eng_template(d->a->seat.model, m, n, true, d->think, out, err);
     free(m);
     return rc;
 }
 
 /* The context-full policy. The system text and the newest turns stay; older turns are dropped whole, and when some must
  * go, enough go that a quarter of the context is free again, so that not every further turn re-evaluates everything.
- * Which message the branch is kept from is remembered (agt.keep_from) while it lies on the branch. */
+ * Which message the branch is kept from is remembered (chat.keep_from) while it lies on the branch. */
 int prompt_build(agt *a, const mem_messages *path, const rag_result *r, eng_tokens *out, char *err)
 {
     int last = path->n - 1, size = context_size(a), reserve = reply_reserve(a), rc;
     q_buf sys = { 0 }, question = { 0 }, think = { 0 };
-    draft d = { a, path, knobs_agent_value(a, "chat.system", &sys), path->v[last].text, -1 };
-    const char *th = eng_config_get(a->cfg, "think", &think);
+    draft d = { a, path, settings_value(&a->settings, "chat.system", &sys), path->v[last].text, -1 };
+    const char *th = eng_config_get(a->seat.cfg, "think", &think);
     d.think = strcmp(th, "on") == 0 ? 1 : strcmp(th, "off") == 0 ? 0 : -1;
     q_buf_free(&think);
     if (r && r->n_fed > 0) {
@@ -160,11 +157,11 @@ int prompt_build(agt *a, const mem_messages *path, const rag_result *r, eng_toke
     int *cost = q_alloc(sizeof *cost * (size_t)path->n);
     for (int i = 0; i < path->n; i++) {
         const char *t = i == last ? d.question : path->v[i].text;
-        cost[i] = prompt_count(a->model, t, strlen(t)) + 8;          /* 8: the frame of a message, about */
+        cost[i] = prompt_count(a->seat.model, t, strlen(t)) + 8;          /* 8: the frame of a message, about */
     }
-    int fixed = 32 + (*d.system ? prompt_count(a->model, d.system, strlen(d.system)) : 32), from = 0, sum = fixed;
+    int fixed = 32 + (*d.system ? prompt_count(a->seat.model, d.system, strlen(d.system)) : 32), from = 0, sum = fixed;
     for (int i = 0; i < path->n; i++)
-        if (a->keep_from && path->v[i].id == a->keep_from)
+        if (a->chat.keep_from && path->v[i].id == a->chat.keep_from)
             from = i;
     for (int i = from; i < path->n; i++)
         sum += cost[i];
@@ -184,21 +181,21 @@ int prompt_build(agt *a, const mem_messages *path, const rag_result *r, eng_toke
             while (from < last && path->v[from].role != MEM_USER);
         } else {
             int more = out->n + 1024;
-            rc = more <= eng_model_info(a->model)->n_ctx_train
+            rc = more <= eng_model_info(a->seat.model)->n_ctx_train
                 ? q_fail(err, Q_RANGE, _("the question takes %d tokens and the context holds %d: shorten it, or /set context.length %d"), out->n, size, more)
                 : q_fail(err, Q_RANGE, _("the question takes %d tokens and the context holds %d, about all that this model was trained for: shorten it"), out->n, size);
             break;
         }
     }
     if (rc == Q_OK) {
-        if (from > 0 && path->v[from].id != a->keep_from)
-            room_note(a, AGT_WARN, ngettext("the context is full: the first %d message of this branch is left out of the prompt (it stays in the conversation)",
+        if (from > 0 && path->v[from].id != a->chat.keep_from)
+            note(&a->events, AGT_WARN, ngettext("the context is full: the first %d message of this branch is left out of the prompt (it stays in the conversation)",
                                            "the context is full: the first %d messages of this branch are left out of the prompt (they stay in the conversation)", (unsigned long)from), from);
-        a->keep_from = from > 0 ? path->v[from].id : 0;
-        pthread_mutex_lock(&a->mu);
-        a->dropped = from;
-        a->reserve = reserve;
-        pthread_mutex_unlock(&a->mu);
+        a->chat.keep_from = from > 0 ? path->v[from].id : 0;
+        pthread_mutex_lock(&a->shown.mu);
+        a->shown.dropped = from;
+        a->shown.reserve = reserve;
+        pthread_mutex_unlock(&a->shown.mu);
     }
     q_buf_free(&sys);
     q_buf_free(&question);

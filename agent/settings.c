@@ -1,7 +1,6 @@
-/* agent/settings: the joined knob table (engine, rag, and the rows of the screen and the turn below), the settings as text, the
- * values of agent and rag rows, and config.ini. Any thread; values are guarded by agt.mu.
- * It never touches a session: what an engine knob is worth, the engine thread knows. */
-#include "agent/room.h"
+/* agent/settings: see settings.h; config.ini is read here too. */
+#include "agent/settings.h"
+#include "engine/engine.h"
 
 #include <errno.h>
 #include <ini.h>
@@ -33,20 +32,35 @@ static const q_knob rows[] = {
 static const char *const defaults[] = { [ROW_PACE] = "0", [ROW_LANG] = "auto", [ROW_THEME] = "dark", [ROW_MOTION] = "on",
     [ROW_THINKING] = "folded", [ROW_MOUSE] = "on", [ROW_SYSTEM] = "", [ROW_POLICY] = "continue", [ROW_LOOP] = "auto" };
 
-void knobs_join(agt *a)
+void settings_open(settings *s)
 {
-    int ne, nr, na = (int)(sizeof rows / sizeof *rows);
+    int ne, nr, na = (int)(sizeof rows / sizeof *rows), n = 0;
     const q_knob *e = eng_knobs(&ne), *r = rag_knobs(&nr);
-    a->n_knob = ne + nr + na;
-    a->knob = q_alloc(sizeof *a->knob * (size_t)a->n_knob);
-    a->knob_room = q_alloc((size_t)a->n_knob);
-    int n = 0;
+    pthread_mutex_init(&s->mu, NULL);
+    s->rag = rag_config_default();
+    s->n_knob = ne + nr + na;
+    s->knob = q_alloc(sizeof *s->knob * (size_t)s->n_knob);
+    s->room = q_alloc((size_t)s->n_knob);
     for (int i = 0; i < ne; i++)
-        a->knob[n++] = &e[i];
+        s->knob[n++] = &e[i];
     for (int i = 0; i < nr; i++)
-        a->knob_room[n] = KNOB_RAG, a->knob[n++] = &r[i];
+        s->room[n] = KNOB_RAG, s->knob[n++] = &r[i];
     for (int i = 0; i < na; i++)
-        a->knob_room[n] = KNOB_AGENT, a->knob[n++] = &rows[i];
+        s->room[n] = KNOB_AGENT, s->knob[n++] = &rows[i];
+}
+
+void settings_close(settings *s)
+{
+    for (int i = 0; i < s->n; i++) {
+        free(s->v[i].key);
+        free(s->v[i].value);
+    }
+    free(s->v);
+    free(s->knob);
+    free(s->room);
+    strings_free(&s->ini);
+    strings_free(&s->set);
+    pthread_mutex_destroy(&s->mu);
 }
 
 static bool listed(const char *list, const char *name)
@@ -61,26 +75,26 @@ static bool listed(const char *list, const char *name)
     return false;
 }
 
-int knobs_find(const agt *a, const char *name)
+int settings_find(const settings *s, const char *name)
 {
-    for (int i = 0; i < a->n_knob; i++)
-        if (strcasecmp(a->knob[i]->name, name) == 0)
+    for (int i = 0; i < s->n_knob; i++)
+        if (strcasecmp(s->knob[i]->name, name) == 0)
             return i;
-    for (int i = 0; i < a->n_knob; i++)
-        if (listed(a->knob[i]->aka, name))
+    for (int i = 0; i < s->n_knob; i++)
+        if (listed(s->knob[i]->aka, name))
             return i;
     return -1;
 }
 
-int knobs_nearest(const agt *a, const char *name)
+int settings_nearest(const settings *s, const char *name)
 {
     int best = -1, least = 4;            /* further than three slips is another word */
-    for (int i = 0; i < a->n_knob; i++)
-        if (strncasecmp(a->knob[i]->name, name, strlen(name)) == 0)
+    for (int i = 0; i < s->n_knob; i++)
+        if (strncasecmp(s->knob[i]->name, name, strlen(name)) == 0)
             return i;
-    for (int i = 0; i < a->n_knob; i++) {
-        const char *dot = strchr(a->knob[i]->name, '.');
-        int d = text_distance(name, a->knob[i]->name), t = dot ? text_distance(name, dot + 1) : 99;
+    for (int i = 0; i < s->n_knob; i++) {
+        const char *dot = strchr(s->knob[i]->name, '.');
+        int d = text_distance(name, s->knob[i]->name), t = dot ? text_distance(name, dot + 1) : 99;
         if (t < d)
             d = t;
         if (d < least)
@@ -89,51 +103,53 @@ int knobs_nearest(const agt *a, const char *name)
     return best;
 }
 
-/* ---- settings: a copy in memory of what the store keeps ---- */
-const char *setting_locked(const agt *a, const char *key)
+/* ---- values ---- */
+static const char *value_locked(const settings *s, const char *key)
 {
-    for (int i = 0; i < a->n_setting; i++)
-        if (strcmp(a->setting[i].key, key) == 0)
-            return a->setting[i].value;
+    for (int i = 0; i < s->n; i++)
+        if (strcmp(s->v[i].key, key) == 0)
+            return s->v[i].value;
     return NULL;
 }
 
-void setting_put_locked(agt *a, const char *key, const char *value)
+void settings_put(settings *s, const char *key, const char *value)
 {
-    for (int i = 0; i < a->n_setting; i++)
-        if (strcmp(a->setting[i].key, key) == 0) {
-            free(a->setting[i].value);
-            a->setting[i].value = value ? q_strdup(value) : NULL;
-            return;
+    pthread_mutex_lock(&s->mu);
+    int i = 0;
+    while (i < s->n && strcmp(s->v[i].key, key) != 0)
+        i++;
+    if (i == s->n && value) {
+        if (s->n == s->cap) {
+            s->cap = s->cap ? s->cap * 2 : 32;
+            s->v = q_realloc(s->v, sizeof *s->v * (size_t)s->cap);
         }
-    if (!value)
-        return;
-    if (a->n_setting == a->cap_setting) {
-        a->cap_setting = a->cap_setting ? a->cap_setting * 2 : 32;
-        a->setting = q_realloc(a->setting, sizeof *a->setting * (size_t)a->cap_setting);
+        s->v[s->n++] = (setting_row){ .key = q_strdup(key) };
     }
-    a->setting[a->n_setting++] = (setting){ q_strdup(key), q_strdup(value) };
+    if (i < s->n) {
+        free(s->v[i].value);
+        s->v[i].value = value ? q_strdup(value) : NULL;
+    }
+    pthread_mutex_unlock(&s->mu);
 }
 
-void agt_setting_put(agt *a, const char *key, const char *value)
+char *settings_get(settings *s, const char *key)
 {
-    pthread_mutex_lock(&a->mu);
-    setting_put_locked(a, key, value);
-    pthread_mutex_unlock(&a->mu);
-    room_post(a, JOB_SETTING, 0, 0, key, value);
-}
-
-char *agt_setting_get(agt *a, const char *key)
-{
-    pthread_mutex_lock(&a->mu);
-    const char *v = setting_locked(a, key);
+    pthread_mutex_lock(&s->mu);
+    const char *v = value_locked(s, key);
     char *copy = v ? q_strdup(v) : NULL;
-    pthread_mutex_unlock(&a->mu);
+    pthread_mutex_unlock(&s->mu);
     return copy;
 }
 
-/* ---- values ---- */
-const char *knobs_row_default(const char *name)
+rag_config settings_rag(settings *s)
+{
+    pthread_mutex_lock(&s->mu);
+    rag_config c = s->rag;
+    pthread_mutex_unlock(&s->mu);
+    return c;
+}
+
+const char *settings_default(const char *name)
 {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (strcmp(rows[i].name, name) == 0)
@@ -141,13 +157,13 @@ const char *knobs_row_default(const char *name)
     return "";
 }
 
-const char *knobs_agent_value(agt *a, const char *name, q_buf *buf)
+const char *settings_value(settings *s, const char *name, q_buf *buf)
 {
     q_buf_clear(buf);
-    pthread_mutex_lock(&a->mu);
-    const char *v = setting_locked(a, name);
-    q_buf_puts(buf, v ? v : knobs_row_default(name));
-    pthread_mutex_unlock(&a->mu);
+    pthread_mutex_lock(&s->mu);
+    const char *v = value_locked(s, name);
+    q_buf_puts(buf, v ? v : settings_default(name));
+    pthread_mutex_unlock(&s->mu);
     return buf->p;
 }
 
@@ -197,32 +213,27 @@ static int check(const q_knob *k, const char *v, char **out, char *err)
     return Q_OK;
 }
 
-int knobs_set_quiet(agt *a, const char *name, const char *value, char *err)
+int settings_set(settings *s, const char *name, const char *value, char *err)
 {
-    int i = knobs_find(a, name);
-    if (i < 0 || a->knob_room[i] == KNOB_ENGINE)
+    int i = settings_find(s, name), rc;
+    if (i < 0 || s->room[i] == KNOB_ENGINE)
         return Q_NOTFOUND;
-    const q_knob *k = a->knob[i];
-    int rc;
-    if (a->knob_room[i] == KNOB_RAG) {
-        pthread_mutex_lock(&a->mu);
-        rc = rag_config_set(&a->rag, k->name, value, err);
-        pthread_mutex_unlock(&a->mu);
+    const q_knob *k = s->knob[i];
+    if (s->room[i] == KNOB_RAG) {
+        pthread_mutex_lock(&s->mu);
+        rc = rag_config_set(&s->rag, k->name, value, err);
+        pthread_mutex_unlock(&s->mu);
         return rc;
     }
     char *v;
-    if ((rc = check(k, value, &v, err)) < 0)
-        return rc;
-    pthread_mutex_lock(&a->mu);
-    setting_put_locked(a, k->name, v);
-    pthread_cond_broadcast(&a->work);    /* a new pace acts at once */
-    pthread_mutex_unlock(&a->mu);
+    if ((rc = check(k, value, &v, err)) == Q_OK)
+        settings_put(s, k->name, v);
     free(v);
-    return Q_OK;
+    return rc;
 }
 
 /* ---- config.ini ---- */
-typedef struct reading { agt *a; strings *assign, *notes; int line; const char *path; q_buf text; size_t at; } reading;
+typedef struct reading { settings *s; strings *notes; int line; const char *path; q_buf text; size_t at; } reading;
 
 /* Hands lines to inih and counts them, because its handler is not told where it is. */
 static char *next_line(char *out, int size, void *user)
@@ -251,29 +262,21 @@ static int row(void *user, const char *section, const char *name, const char *va
         snprintf(full, sizeof full, "%s", name);
     else
         snprintf(full, sizeof full, "%s.%s", section, name);    /* [ui] theme = light, [sampler] temperature = 0 */
-    int i = knobs_find(r->a, full);
+    int i = settings_find(r->s, full);
     if (i < 0) {
-        int near = knobs_nearest(r->a, full);
-        strings_add(r->notes, near >= 0 ? q_printf(_("%s line %d: there is no knob %s; the nearest is %s"), r->path, r->line, full, r->a->knob[near]->name)
+        int near = settings_nearest(r->s, full);
+        strings_add(r->notes, near >= 0 ? q_printf(_("%s line %d: there is no knob %s; the nearest is %s"), r->path, r->line, full, r->s->knob[near]->name)
                                         : q_printf(_("%s line %d: there is no knob %s; /set lists them all"), r->path, r->line, full));
-        return 1;
-    }
-    if (r->a->knob_room[i] == KNOB_ENGINE) {
-        strings_add(r->assign, q_printf("%s=%s", r->a->knob[i]->name, value));
-        return 1;
-    }
-    /* What was set in the shell and kept wins over the file for agent rows. */
-    pthread_mutex_lock(&r->a->mu);
-    bool kept = r->a->knob_room[i] == KNOB_AGENT && setting_locked(r->a, r->a->knob[i]->name);
-    pthread_mutex_unlock(&r->a->mu);
-    if (!kept && knobs_set_quiet(r->a, full, value, err) < 0)
+    } else if (r->s->room[i] == KNOB_ENGINE)
+        strings_add(&r->s->ini, q_printf("%s=%s", r->s->knob[i]->name, value));
+    else if (settings_set(r->s, full, value, err) < 0)
         strings_add(r->notes, q_printf(_("%s line %d is skipped: %s"), r->path, r->line, err));
     return 1;
 }
 
-void knobs_parse_ini(agt *a, const char *path, q_buf *text, strings *assign, strings *notes)
+void settings_parse_ini(settings *s, const char *path, q_buf *text, strings *notes)
 {
-    reading r = { .a = a, .assign = assign, .notes = notes, .path = path, .text = *text };
+    reading r = { .s = s, .notes = notes, .path = path, .text = *text };
     for (size_t i = 0; i < r.text.len; i++)          /* NUL would end the text for inih and hide the rest */
         if (!r.text.p[i])
             r.text.p[i] = ' ';
@@ -282,14 +285,14 @@ void knobs_parse_ini(agt *a, const char *path, q_buf *text, strings *assign, str
         strings_add(notes, q_printf(_("%s line %d is not NAME = VALUE and is skipped"), path, bad));
 }
 
-void knobs_read_ini(agt *a, strings *assign, strings *notes)
+void settings_read_ini(settings *s, strings *notes)
 {
     char err[Q_ERRLEN];
     char *path = q_user_path(Q_DIR_CONFIG, "config.ini");
     q_buf text = { 0 };
     int rc = q_read_file(path, &text, 1 << 20, err);
     if (rc == Q_OK)
-        knobs_parse_ini(a, path, &text, assign, notes);
+        settings_parse_ini(s, path, &text, notes);
     else if (errno != ENOENT)
         strings_add(notes, q_strdup(err));
     q_buf_free(&text);

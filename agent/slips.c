@@ -1,6 +1,5 @@
-/* agent/slips: names and what people type instead of them: distances of words, the keyboard layout that was not meant, lists of
- * names, "~". Plain functions, any thread. It knows nothing of the room. */
-#include "agent/room.h"
+/* agent/slips: see slips.h. */
+#include "agent/slips.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,85 +1,14 @@
-/* agent/submit: what is typed: the command table and what its rows do, completion, and messages. /help, Tab, the
- * manual page and the key help all read the table. Front-end thread; long work is posted to the two others.
+/* agent/submit: what is typed: messages, and the command table. A row has its function, or is a job, whose row in turn names
+ * the lane. /help, Tab, the manual page and the key help all read the table. Front-end thread.
  * It never draws: what only a front end can do leaves as AGT_EV_UI. */
-#include "agent/room.h"
+#include "agent/errands.h"
+#include "agent/front.h"
+#include "agent/talk.h"
 
-#include <dirent.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/stat.h>
 
-enum command_id {
-    C_HELP, C_SET, C_K, C_AGAIN, C_STOP, C_PAUSE, C_STEP, C_TOGGLE, C_RECOMPUTE, C_CONTEXT, C_WHY, C_NEW, C_CHATS, C_OPEN,
-    C_RENAME, C_DELETE, C_FIND, C_ADD, C_FORGET, C_MEMORY, C_SEARCH, C_EXPERTS, C_CONFIG, C_MODEL, C_TRACE, C_COPY, C_EDIT,
-    C_BRANCH, C_EDITOR, C_SCREENSHOT, C_THEME, C_LANG, C_LOG, C_CLEAR, C_QUIT, C_COUNT
-};
-#define K AGT_COMPLETE_KNOB
-static const agt_command table[C_COUNT] = {
-    [C_HELP] = { "help", "помощь", "", N_("keys and commands"), "F1", 0, AGT_UI_HELP },
-    [C_SET] = { "set", "задать", N_("[NAME [VALUE]]"), N_("change a knob; without a name: list them all"), NULL, K, 0 },
-    [C_K] = { "k", "к", N_("N"), N_("experts for each token, from the next token on"), "F7 F8", 0, 0 },
-    [C_AGAIN] = { "again", "снова", N_("[NAME=VALUE …]"), N_("answer again beside the old answer, with other settings if given"), NULL, K, 0 },
-    [C_STOP] = { "stop", "стоп", "", N_("stop the answer and keep what was said"), "Ctrl-C", 0, 0 },
-    [C_PAUSE] = { "pause", "пауза", "", N_("pause the answer, or go on"), "F6", 0, 0 },
-    [C_STEP] = { "step", "шаг", N_("[N]"), N_("while paused: N tokens"), "→", 0, 0 },
-    [C_TOGGLE] = { "toggle", "туда-сюда", "", N_("the previous configuration and back"), "F9", 0, 0 },
-    [C_RECOMPUTE] = { "recompute", "пересчитать", "", N_("evaluate the context anew under the present configuration"), NULL, 0, 0 },
-    [C_CONTEXT] = { "context", "контекст", "", N_("what is in the context, by configuration"), NULL, 0, 0 },
-    [C_WHY] = { "why", "почему", "", N_("why these passages were fed"), NULL, 0, 0 },
-    [C_NEW] = { "new", "новая", N_("[TITLE]"), N_("a new conversation"), NULL, 0, 0 },
-    [C_CHATS] = { "chats", "беседы", "", N_("the list of conversations"), "F2", 0, AGT_UI_CHATS },
-    [C_OPEN] = { "open", "открыть", N_("NUMBER"), N_("open a conversation by its number"), NULL, AGT_COMPLETE_CHAT, 0 },
-    [C_RENAME] = { "rename", "назвать", N_("TITLE"), N_("rename this conversation"), NULL, 0, 0 },
-    [C_DELETE] = { "delete", "удалить", N_("[NUMBER]"), N_("delete this conversation, or the one with this number, for good"), NULL, AGT_COMPLETE_CHAT, 0 },
-    [C_FIND] = { "find", "найти", N_("WORDS"), N_("find messages in all conversations"), NULL, 0, 0 },
-    [C_ADD] = { "add", "добавить", N_("PATH"), N_("take a file or folder of text into memory"), NULL, AGT_COMPLETE_PATH, 0 },
-    [C_FORGET] = { "forget", "забыть", N_("NUMBER or PATH"), N_("remove a document from memory"), NULL, 0, 0 },
-    [C_MEMORY] = { "memory", "память", N_("[list]"), N_("what was fed; list: the documents in memory"), "F4", 0, AGT_UI_MEMORY },
-    [C_SEARCH] = { "search", "поиск", N_("WORDS"), N_("what memory would feed for these words"), NULL, 0, 0 },
-    [C_EXPERTS] = { "experts", "эксперты", "", N_("which experts run, and how unusual that is"), "F3", 0, AGT_UI_EXPERTS },
-    [C_CONFIG] = { "config", "настройки", "", N_("the knobs as a panel"), "F5", 0, AGT_UI_CONFIG },
-    [C_MODEL] = { "model", "модель", N_("[NAME or FILE]"), N_("load another model; without a name: list those at hand"), NULL, AGT_COMPLETE_MODEL, 0 },
-    [C_TRACE] = { "trace", "след", N_("save FILE"), N_("write the last answer's routing as CSV, with its configuration as JSON beside it"), NULL, AGT_COMPLETE_PATH, 0 },
-    [C_COPY] = { "copy", "копировать", "", N_("copy the last answer to the clipboard"), "y", 0, AGT_UI_COPY },
-    [C_EDIT] = { "edit", "правка", N_("[TEXT]"), N_("edit the last question: a branch; the old one is kept"), "e", 0, 0 },
-    [C_BRANCH] = { "branch", "ветка", N_("[next|prev]"), N_("to the next or previous version of the last answer or question"), "[ ]", 0, 0 },
-    [C_EDITOR] = { "editor", "редактор", "", N_("write the message in $EDITOR"), "Ctrl-X Ctrl-E", 0, AGT_UI_EDITOR },
-    [C_SCREENSHOT] = { "screenshot", "снимок", N_("FILE.svg"), N_("write the present screen to a file"), NULL, AGT_COMPLETE_PATH, AGT_UI_SCREENSHOT },
-    [C_THEME] = { "theme", "тема", N_("dark|light"), N_("colours"), NULL, 0, AGT_UI_THEME },
-    [C_LANG] = { "lang", "язык", N_("auto|en|ru"), N_("language of the interface"), NULL, 0, AGT_UI_LANG },
-    [C_LOG] = { "log", "журнал", "", N_("notes and errors so far"), NULL, 0, AGT_UI_LOG },
-    [C_CLEAR] = { "clear", "очистить", "", N_("clear the screen"), NULL, 0, AGT_UI_CLEAR },
-    [C_QUIT] = { "quit", "выход", "", N_("leave; everything is kept"), "Ctrl-D", 0, AGT_UI_QUIT },
-};
-
-const agt_command *agt_commands(int *n)
-{
-    *n = C_COUNT;
-    return table;
-}
-
-static int find(const char *name)
-{
-    for (int i = 0; i < C_COUNT; i++)
-        if (strcmp(table[i].name, name) == 0 || strcmp(table[i].ru, name) == 0)
-            return i;
-    return -1;
-}
-
-static int nearest(const char *name)
-{
-    int best = -1, least = 3;
-    for (int i = 0; i < C_COUNT; i++) {
-        int d = text_distance(name, table[i].name), r = text_distance(name, table[i].ru);
-        d = r < d ? r : d;
-        if (d < least && d < (int)strlen(name))
-            least = d, best = i;
-    }
-    return best;
-}
-
+/* ---- acts ---- */
 /* ---- acts ---- */
 static char *trim(const char *s)
 {
@@ -98,12 +27,12 @@ static bool number(const char *s, long *out)
     return *s && !*end;
 }
 
-static void usage(agt *a, int c)
+static void usage(agt *a, const agt_command *c)
 {
-    room_note(a, AGT_ERROR, "/%s %s: %s", table[c].name, _(table[c].args), _(table[c].help));
+    note(&a->events, AGT_ERROR, "/%s %s: %s", c->name, _(c->args), _(c->help));
 }
 
-static void set(agt *a, char *args)
+static void set(agt *a, const agt_command *c, char *args)
 {
     if (!*args) {
         knobs_page(a, NULL);
@@ -117,108 +46,220 @@ static void set(agt *a, char *args)
         value = v;
     }
     if (*value || args[n] == '=')
-        knobs_set(a, name, *value ? value : "", true);
+        knobs_set(a, name, *value ? value : "");
     else
         knobs_page(a, name);
     free(name);
     free(value);
 }
 
-static void ui(agt *a, int c, const char *args)
+static void knob(agt *a, const agt_command *c, char *args)
 {
-    if (c == C_THEME || c == C_LANG) {
-        if (!*args) {
-            usage(a, c);
-            return;
-        }
-        knobs_set(a, c == C_THEME ? "ui.theme" : "ui.lang", args, true);
+    if (!*args) {
+        knobs_page(a, c->knob);
+        return;
     }
-    room_ui(a, table[c].action, args);
+    knobs_set(a, c->knob, args);
+    if (c->action)
+        note_ui(&a->events, c->action, args);
 }
 
-static void run(agt *a, int c, char *args)
+static void again(agt *a, const agt_command *c, char *args) { agt_again(a, 0, args); }
+static void stop(agt *a, const agt_command *c, char *args) { agt_stop(a); }
+static void pause(agt *a, const agt_command *c, char *args) { agt_pause(a, !desk_paused(&a->desk)); }
+static void toggle(agt *a, const agt_command *c, char *args) { agt_toggle(a); }
+static void context(agt *a, const agt_command *c, char *args) { page_context(a); }
+static void why(agt *a, const agt_command *c, char *args) { page_why(a); }
+
+static void step(agt *a, const agt_command *c, char *args)
 {
-    long n = 0;
-    switch ((enum command_id)c) {
-    case C_SET: set(a, args); break;
-    case C_K:
-        if (*args) knobs_set(a, "experts.k", args, true);
-        else knobs_page(a, "experts.k");
-        break;
-    case C_AGAIN: agt_again(a, 0, args); break;
-    case C_STOP: agt_stop(a); break;
-    case C_PAUSE: {
-        agt_status s;
-        agt_get_status(a, &s);
-        agt_pause(a, !s.paused);
-        break;
-    }
-    case C_STEP:
-        if (*args && !number(args, &n)) { usage(a, c); break; }
+    long n = 1;
+    if (*args && !number(args, &n))
+        usage(a, c);
+    else
         for (long i = 0; i < (n > 0 && n < 10000 ? n : 1); i++)
             agt_step(a);
-        break;
-    case C_TOGGLE: agt_toggle(a); break;
-    case C_RECOMPUTE: room_post(a, JOB_RECOMPUTE, 0, 0, NULL, NULL); break;
-    case C_CONTEXT: page_context(a); break;
-    case C_WHY: page_why(a); break;
-    case C_NEW: room_post(a, JOB_OPEN, 0, 0, *args ? args : NULL, NULL); break;
-    case C_CHATS: agt_ask_chats(a); ui(a, c, args); break;
-    case C_OPEN:
-        if (!number(args, &n) || n <= 0) usage(a, c);
-        else agt_open_chat(a, n);
-        break;
-    case C_RENAME:
-        if (*args) agt_rename(a, 0, args);
-        else usage(a, c);
-        break;
-    case C_DELETE:
-        if (*args && !number(args, &n)) usage(a, c);
-        else agt_delete_chat(a, n);
-        break;
-    case C_FIND:
-        if (*args) room_post(a, JOB_FIND, 0, 0, args, NULL);
-        else usage(a, c);
-        break;
-    case C_ADD:
-        if (*args) room_post(a, JOB_ADD, 0, 0, args, NULL);
-        else usage(a, c);
-        break;
-    case C_FORGET:
-        if (*args) room_post(a, JOB_FORGET, 0, 0, args, NULL);
-        else usage(a, c);
-        break;
-    case C_MEMORY:
-        if (strcmp(args, "list") == 0 || strcmp(args, "список") == 0) room_post(a, JOB_DOCUMENTS, 0, 0, NULL, NULL);
-        else ui(a, c, args);
-        break;
-    case C_SEARCH:
-        if (*args) room_post(a, JOB_SEARCH, 0, 0, args, NULL);
-        else usage(a, c);
-        break;
-    case C_EXPERTS:
-        if (strcmp(args, "text") == 0) page_experts(a);
-        else ui(a, c, args);
-        break;
-    case C_MODEL: room_post(a, JOB_MODEL, 0, 0, *args ? args : NULL, NULL); break;
-    case C_TRACE:
-        if (strncmp(args, "save ", 5) == 0 && args[5]) {
-            char *f = trim(args + 5);
-            room_post(a, JOB_TRACE, 0, 0, f, NULL);
-            free(f);
-        } else usage(a, c);
-        break;
-    case C_EDIT:
-        if (*args) agt_edit(a, 0, args);
-        else room_ui(a, AGT_UI_EDIT, "");
-        break;
-    case C_BRANCH: agt_branch(a, 0, strncmp(args, "p", 1) == 0 ? -1 : 1); break;
-    case C_SCREENSHOT:
-        if (*args) ui(a, c, args);
-        else usage(a, c);
-        break;
-    default: ui(a, c, args);
+}
+
+static void new(agt *a, const agt_command *c, char *args)
+{
+    desk_post(&a->desk, &job_open, 0, 0, *args ? args : NULL, NULL);
+}
+
+static void chats(agt *a, const agt_command *c, char *args)
+{
+    agt_ask_chats(a);
+    note_ui(&a->events, c->action, args);
+}
+
+static void open_chat(agt *a, const agt_command *c, char *args)
+{
+    long n;
+    if (!number(args, &n) || n <= 0)
+        usage(a, c);
+    else
+        agt_open_chat(a, n);
+}
+
+static void rename_chat(agt *a, const agt_command *c, char *args) { agt_rename(a, 0, args); }
+
+static void delete_chat(agt *a, const agt_command *c, char *args)
+{
+    long n = 0;
+    if (*args && (!number(args, &n) || n <= 0))
+        usage(a, c);
+    else
+        agt_delete_chat(a, n);
+}
+
+static void memory(agt *a, const agt_command *c, char *args)
+{
+    if (strcmp(args, "list") == 0 || strcmp(args, "список") == 0)
+        desk_post(&a->desk, &job_documents, 0, 0, NULL, NULL);
+    else
+        note_ui(&a->events, c->action, args);
+}
+
+static void experts(agt *a, const agt_command *c, char *args)
+{
+    if (strcmp(args, "text") == 0)
+        page_experts(a);
+    else
+        note_ui(&a->events, c->action, args);
+}
+
+static void trace(agt *a, const agt_command *c, char *args)
+{
+    char *file = strncmp(args, "save ", 5) == 0 ? trim(args + 5) : q_strdup("");
+    if (*file)
+        desk_post(&a->desk, &job_trace, 0, 0, file, NULL);
+    else
+        usage(a, c);
+    free(file);
+}
+
+static void edit_question(agt *a, const agt_command *c, char *args)
+{
+    if (*args)
+        agt_edit(a, 0, args);
+    else
+        note_ui(&a->events, AGT_UI_EDIT, "");
+}
+
+static void branch(agt *a, const agt_command *c, char *args) { agt_branch(a, 0, *args == 'p' ? -1 : 1); }
+
+/* ---- the table ---- */
+static const agt_command table[] = {
+    { .name = "help", .ru = "помощь", .args = "", .help = N_("keys and commands"), .key = "F1",
+      .action = AGT_UI_HELP },
+    { .name = "set", .ru = "задать", .args = N_("[NAME [VALUE]]"), .help = N_("change a knob; without a name: list them all"),
+      .complete = AGT_COMPLETE_KNOB, .run = set },
+    { .name = "k", .ru = "к", .args = N_("N"), .help = N_("experts for each token, from the next token on"), .key = "F7 F8",
+      .knob = "experts.k", .run = knob },
+    { .name = "again", .ru = "снова", .args = N_("[NAME=VALUE …]"), .help = N_("answer again beside the old answer, with other settings if given"),
+      .complete = AGT_COMPLETE_ASSIGN, .run = again },
+    { .name = "stop", .ru = "стоп", .args = "", .help = N_("stop the answer and keep what was said"), .key = "Ctrl-C",
+      .run = stop },
+    { .name = "pause", .ru = "пауза", .args = "", .help = N_("pause the answer, or go on"), .key = "F6",
+      .run = pause },
+    { .name = "step", .ru = "шаг", .args = N_("[N]"), .help = N_("while paused: N tokens"), .key = "→",
+      .run = step },
+    { .name = "toggle", .ru = "туда-сюда", .args = "", .help = N_("the previous configuration and back"), .key = "F9",
+      .run = toggle },
+    { .name = "recompute", .ru = "пересчитать", .args = "", .help = N_("evaluate the context anew under the present configuration"),
+      .job = &job_recompute },
+    { .name = "context", .ru = "контекст", .args = "", .help = N_("what is in the context, by configuration"),
+      .run = context },
+    { .name = "why", .ru = "почему", .args = "", .help = N_("why these passages were fed"),
+      .run = why },
+    { .name = "new", .ru = "новая", .args = N_("[TITLE]"), .help = N_("a new conversation"),
+      .run = new },
+    { .name = "chats", .ru = "беседы", .args = "", .help = N_("the list of conversations"), .key = "F2",
+      .action = AGT_UI_CHATS, .run = chats },
+    { .name = "open", .ru = "открыть", .args = N_("NUMBER"), .help = N_("open a conversation by its number"),
+      .complete = AGT_COMPLETE_CHAT, .run = open_chat },
+    { .name = "rename", .ru = "назвать", .args = N_("TITLE"), .help = N_("rename this conversation"),
+      .needs = true, .run = rename_chat },
+    { .name = "delete", .ru = "удалить", .args = N_("[NUMBER]"), .help = N_("delete this conversation, or the one with this number, for good"),
+      .complete = AGT_COMPLETE_CHAT, .run = delete_chat },
+    { .name = "find", .ru = "найти", .args = N_("WORDS"), .help = N_("find messages in all conversations"),
+      .needs = true, .job = &job_find },
+    { .name = "add", .ru = "добавить", .args = N_("PATH"), .help = N_("take a file or folder of text into memory"),
+      .needs = true, .complete = AGT_COMPLETE_PATH, .job = &job_add },
+    { .name = "forget", .ru = "забыть", .args = N_("NUMBER or PATH"), .help = N_("remove a document from memory"),
+      .needs = true, .job = &job_forget },
+    { .name = "memory", .ru = "память", .args = N_("[list]"), .help = N_("what was fed; list: the documents in memory"), .key = "F4",
+      .action = AGT_UI_MEMORY, .words = "list", .run = memory },
+    { .name = "search", .ru = "поиск", .args = N_("WORDS"), .help = N_("what memory would feed for these words"),
+      .needs = true, .job = &job_search },
+    { .name = "experts", .ru = "эксперты", .args = "", .help = N_("which experts run, and how unusual that is"), .key = "F3",
+      .action = AGT_UI_EXPERTS, .words = "text", .run = experts },
+    { .name = "config", .ru = "настройки", .args = "", .help = N_("the knobs as a panel"), .key = "F5",
+      .action = AGT_UI_CONFIG },
+    { .name = "model", .ru = "модель", .args = N_("[NAME or FILE]"), .help = N_("load another model; without a name: list those at hand"),
+      .complete = AGT_COMPLETE_MODEL, .job = &job_model },
+    { .name = "trace", .ru = "след", .args = N_("save FILE"), .help = N_("write the last answer's routing as CSV, with its configuration as JSON beside it"),
+      .words = "save", .complete = AGT_COMPLETE_PATH, .run = trace },
+    { .name = "copy", .ru = "копировать", .args = "", .help = N_("copy the last answer to the clipboard"), .key = "y",
+      .action = AGT_UI_COPY },
+    { .name = "edit", .ru = "правка", .args = N_("[TEXT]"), .help = N_("edit the last question: a branch; the old one is kept"), .key = "e",
+      .run = edit_question },
+    { .name = "branch", .ru = "ветка", .args = N_("[next|prev]"), .help = N_("to the next or previous version of the last answer or question"), .key = "[ ]",
+      .words = "next,prev", .run = branch },
+    { .name = "editor", .ru = "редактор", .args = "", .help = N_("write the message in $EDITOR"), .key = "Ctrl-X Ctrl-E",
+      .action = AGT_UI_EDITOR },
+    { .name = "screenshot", .ru = "снимок", .args = N_("FILE.svg"), .help = N_("write the present screen to a file"),
+      .action = AGT_UI_SCREENSHOT, .needs = true, .complete = AGT_COMPLETE_PATH },
+    { .name = "theme", .ru = "тема", .args = N_("dark|light"), .help = N_("colours"),
+      .action = AGT_UI_THEME, .needs = true, .knob = "ui.theme", .run = knob },
+    { .name = "lang", .ru = "язык", .args = N_("auto|en|ru"), .help = N_("language of the interface"),
+      .action = AGT_UI_LANG, .needs = true, .knob = "ui.lang", .run = knob },
+    { .name = "log", .ru = "журнал", .args = "", .help = N_("notes and errors so far"),
+      .action = AGT_UI_LOG },
+    { .name = "clear", .ru = "очистить", .args = "", .help = N_("clear the screen"),
+      .action = AGT_UI_CLEAR },
+    { .name = "quit", .ru = "выход", .args = "", .help = N_("leave; everything is kept"), .key = "Ctrl-D",
+      .action = AGT_UI_QUIT },
+};
+enum { N_TABLE = sizeof table / sizeof *table };
+
+const agt_command *agt_commands(int *n)
+{
+    *n = N_TABLE;
+    return table;
+}
+
+const agt_command *command_find(const char *name)
+{
+    for (int i = 0; i < N_TABLE; i++)
+        if (strcmp(table[i].name, name) == 0 || strcmp(table[i].ru, name) == 0)
+            return &table[i];
+    return NULL;
+}
+
+static const agt_command *nearest(const char *name)
+{
+    const agt_command *best = NULL;
+    int least = 3;
+    for (int i = 0; i < N_TABLE; i++) {
+        int d = text_distance(name, table[i].name), r = text_distance(name, table[i].ru);
+        d = r < d ? r : d;
+        if (d < least && d < (int)strlen(name))
+            least = d, best = &table[i];
     }
+    return best;
+}
+
+static void run(agt *a, const agt_command *c, char *args)
+{
+    if (c->needs && !*args)
+        usage(a, c);
+    else if (c->job)
+        desk_post(&a->desk, c->job, 0, 0, *args ? args : NULL, NULL);
+    else if (c->run)
+        c->run(a, c, args);
+    else
+        note_ui(&a->events, c->action, args);
 }
 
 static bool command_run(agt *a, const char *text)
@@ -226,13 +267,13 @@ static bool command_run(agt *a, const char *text)
     if (*text == '.') {                  /* "/" is "." on a Cyrillic layout */
         size_t n = strcspn(text + 1, " \t\n");
         char *word = q_strndup(text + 1, n), *latin = layout_to_latin(word);
-        int c = strcmp(word, latin) ? find(latin) : -1;
-        if (c >= 0)
-            room_note(a, AGT_WARN, _("%.*s looks like /%s on the other keyboard layout: send /%s%s, or begin the message with a space to say it"),
-                      (int)n + 1, text, table[c].name, table[c].name, text + 1 + n);
+        const agt_command *c = strcmp(word, latin) ? command_find(latin) : NULL;
+        if (c)
+            note(&a->events, AGT_WARN, _("%.*s looks like /%s on the other keyboard layout: send /%s%s, or begin the message with a space to say it"),
+                      (int)n + 1, text, c->name, c->name, text + 1 + n);
         free(word);
         free(latin);
-        return c >= 0;
+        return c != NULL;
     }
     if (*text != '/')
         return false;
@@ -240,15 +281,14 @@ static bool command_run(agt *a, const char *text)
     if (memchr(text + 1, '/', n))        /* /etc/passwd is no command */
         return false;
     char *word = q_strndup(text + 1, n), *args = trim(text + 1 + n);
-    int c = find(word);
-    if (c < 0) {
+    const agt_command *c = command_find(word);
+    if (!c) {
         char *latin = layout_to_latin(word), *russian = layout_to_cyrillic(word);
-        int slip = find(latin) >= 0 ? find(latin) : find(russian);
-        int near = slip >= 0 ? slip : nearest(word);
-        if (near >= 0)
-            room_note(a, AGT_ERROR, _("there is no command /%s; did you mean /%s?"), word, table[near].name);
+        const agt_command *near = command_find(latin) ? command_find(latin) : command_find(russian) ? command_find(russian) : nearest(word);
+        if (near)
+            note(&a->events, AGT_ERROR, _("there is no command /%s; did you mean /%s?"), word, near->name);
         else
-            room_note(a, AGT_ERROR, _("there is no command /%s; /help lists them"), word);
+            note(&a->events, AGT_ERROR, _("there is no command /%s; /help lists them"), word);
         free(latin);
         free(russian);
     } else
@@ -263,171 +303,6 @@ void agt_submit(agt *a, const char *text)
     char *clean = q_utf8_clean(text, strlen(text));
     size_t n = strspn(clean, " \t\r\n");
     if (clean[n] && !command_run(a, clean))      /* a space before "/" makes it a message */
-        room_post(a, JOB_SEND, 0, pending_ticket(a, -1, clean + n), clean + n, NULL);
+        desk_post(&a->desk, &job_send, 0, waits_ticket(a, -1, clean + n), clean + n, NULL);
     free(clean);
-}
-
-/* ---- completion ---- */
-typedef struct list { char **v; int n, cap; } list;
-static void offer(list *l, const char *s, const char *prefix, const char *tail)
-{
-    size_t n = strlen(prefix);
-    if (strncasecmp(s, prefix, n) != 0 || l->n >= 200)
-        return;
-    if (l->n == l->cap) {
-        l->cap = l->cap ? l->cap * 2 : 16;
-        l->v = q_realloc(l->v, sizeof *l->v * (size_t)l->cap);
-    }
-    l->v[l->n++] = q_printf("%s%s", s, tail);
-}
-
-static int by_text(const void *a, const void *b)         /* numbers as numbers, and before words */
-{
-    const char *x = *(char *const *)a, *y = *(char *const *)b;
-    char *ex, *ey;
-    double dx = strtod(x, &ex), dy = strtod(y, &ey);
-    if (ex != x && ey != y && dx != dy)
-        return dx < dy ? -1 : 1;
-    return strcmp(x, y);
-}
-
-static void paths(list *l, const char *word)
-{
-    const char *slash = strrchr(word, '/');
-    char *dir = slash ? q_strndup(word, (size_t)(slash - word) + 1) : q_strdup("");
-    char *real = strncmp(dir, "~/", 2) == 0 && getenv("HOME") ? q_printf("%s/%s", getenv("HOME"), dir + 2) : q_strdup(*dir ? dir : ".");
-    DIR *d = opendir(real);
-    for (struct dirent *e; d && (e = readdir(d));) {
-        if (e->d_name[0] == '.' && (slash ? slash[1] : word[0]) != '.')
-            continue;
-        char *full = q_printf("%s/%s", real, e->d_name), *shown = q_printf("%s%s", dir, e->d_name);
-        struct stat st;
-        bool folder = stat(full, &st) == 0 && S_ISDIR(st.st_mode);
-        offer(l, shown, word, folder ? "/" : "");
-        free(full);
-        free(shown);
-    }
-    if (d)
-        closedir(d);
-    free(dir);
-    free(real);
-}
-
-static void knob_words(agt *a, list *l, const char *word, const char *tail)
-{
-    for (int i = 0; i < a->n_knob; i++)
-        if (a->knob[i]->effect != Q_EFFECT_FIXED)
-            offer(l, a->knob[i]->name, word, tail);
-    if (!l->n && *word)                  /* names of config.json only when nothing else fits */
-        for (int i = 0; i < a->n_knob; i++)
-            for (const char *p = a->knob[i]->aka; p && *p;) {
-                size_t w = strcspn(p, ",");
-                char *one = q_strndup(p, w);
-                offer(l, one, word, tail);
-                free(one);
-                p += w + (p[w] == ',');
-            }
-}
-
-static void knob_values(agt *a, list *l, const char *name, const char *word)
-{
-    int i = knobs_find(a, name);
-    if (i < 0)
-        return;
-    const q_knob *k = a->knob[i];
-    q_buf b = { 0 };
-    if (k->type == Q_KNOB_BOOL) {
-        offer(l, "on", word, "");
-        offer(l, "off", word, "");
-    } else if (k->type == Q_KNOB_CHOICE) {
-        for (const char *p = k->choices; *p;) {
-            size_t w = strcspn(p, ",");
-            char *one = q_strndup(p, w);
-            offer(l, one, word, "");
-            free(one);
-            p += w + (p[w] == ',');
-        }
-    } else {
-        const char *v = agt_knob_value(a, k, &b);
-        double lo, hi;
-        bool listed = k->type != Q_KNOB_FLOAT && agt_knob_range(a, k, &lo, &hi) && hi - lo < 32;
-        for (int x = listed ? (int)lo : 1; listed && x <= (int)hi; x++) {
-            char one[16];
-            snprintf(one, sizeof one, "%d", x);
-            offer(l, one, word, "");
-        }
-        if (*v && !(listed && !strchr(v, ',')))
-            offer(l, v, word, "");
-        if (strcmp(k->name, "ui.theme") == 0) {
-            offer(l, "dark", word, "");
-            offer(l, "light", word, "");
-        }
-    }
-    offer(l, "default", word, "");
-    q_buf_free(&b);
-}
-
-char **agt_completions(agt *a, const char *line, size_t at, size_t *start, int *n)
-{
-    list l = { 0 };
-    *n = 0;
-    *start = at;
-    if (line[0] != '/' || at == 0)
-        return NULL;
-    size_t w = at;
-    while (w > 0 && line[w - 1] != ' ' && line[w - 1] != '\t' && line[w - 1] != '=')
-        w--;
-    char *word = q_strndup(line + w, at - w);
-    size_t first = strcspn(line, " \t\n");
-    if (at <= first) {                   /* the command itself */
-        for (int i = 0; i < C_COUNT; i++) {
-            char *en = q_printf("/%s", table[i].name), *ru = q_printf("/%s", table[i].ru);
-            offer(&l, en, word, "");
-            if (word[1] && (unsigned char)word[1] >= 0x80)
-                offer(&l, ru, word, "");
-            free(en);
-            free(ru);
-        }
-    } else {
-        char *name = q_strndup(line + 1, first - 1);
-        int c = find(name);
-        free(name);
-        if (c == C_THEME || c == C_LANG)
-            knob_values(a, &l, c == C_THEME ? "ui.theme" : "ui.lang", word);
-        else if (c == C_TRACE && !memchr(line + first + 1, ' ', at - first - 1))
-            offer(&l, "save", word, " ");
-        else if (c >= 0 && table[c].complete == AGT_COMPLETE_PATH)
-            paths(&l, word);
-        else if (c >= 0 && (table[c].complete == AGT_COMPLETE_MODEL || table[c].complete == AGT_COMPLETE_CHAT)) {
-            pthread_mutex_lock(&a->mu);
-            const strings *s = table[c].complete == AGT_COMPLETE_MODEL ? &a->model_names : &a->chat_numbers;
-            for (int i = 0; i < s->n; i++)
-                offer(&l, s->v[i], word, "");
-            pthread_mutex_unlock(&a->mu);
-            if (!l.n && table[c].complete == AGT_COMPLETE_MODEL && strchr(word, '/'))
-                paths(&l, word);
-        } else if (c >= 0 && table[c].complete == AGT_COMPLETE_KNOB) {
-            size_t s = first;
-            while (line[s] == ' ' || line[s] == '\t')
-                s++;
-            bool value = w > 0 && (line[w - 1] == '=' || (c == C_SET && w > s));
-            if (value) {
-                size_t from = c == C_SET ? s : w - 1, to;
-                if (c != C_SET)
-                    while (from > 0 && line[from - 1] != ' ')
-                        from--;
-                to = from + strcspn(line + from, " =");
-                char *knob = q_strndup(line + from, to - from);
-                knob_values(a, &l, knob, word);
-                free(knob);
-            } else
-                knob_words(a, &l, word, c == C_AGAIN ? "=" : " ");
-        }
-    }
-    free(word);
-    *start = w;
-    *n = l.n;
-    if (l.n)
-        qsort(l.v, (size_t)l.n, sizeof *l.v, by_text);
-    return l.v;
 }

@@ -1,5 +1,5 @@
-/* agent/trace: /trace save: the routing of the last answer as CSV, its configurations as JSON beside it. Clerk thread. */
-#include "agent/room.h"
+/* agent/trace: /trace save: the routing of the last answer as CSV, its configurations as JSON beside it. Quick lane. */
+#include "agent/errands.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -86,13 +86,14 @@ static void trace_json(const mem_message *m, const mem_trace *t, q_buf *b)
     q_buf_puts(b, "}\n");
 }
 
-void trace_save(agt *a, const char *file)
+static void trace(agt *a, const job *j)
 {
+    const char *file = j->text;
     char err[Q_ERRLEN];
     int64_t chat, id = 0;
-    pthread_mutex_lock(&a->mu);
-    chat = a->st.chat;
-    pthread_mutex_unlock(&a->mu);
+    pthread_mutex_lock(&a->shown.mu);
+    chat = a->shown.st.chat;
+    pthread_mutex_unlock(&a->shown.mu);
     mem_messages path = { 0 };
     mem_trace *t = NULL;
     mem_message m = { 0 };
@@ -102,7 +103,7 @@ void trace_save(agt *a, const char *file)
                 id = path.v[i].id;
     mem_messages_free(&path);
     if (!id) {
-        room_note(a, AGT_ERROR, _("this conversation has no recorded routing yet: ask something first"));
+        note(&a->events, AGT_ERROR, _("this conversation has no recorded routing yet: ask something first"));
         return;
     }
     int rc = mem_trace_get(a->store, id, &t, err);
@@ -117,7 +118,7 @@ void trace_save(agt *a, const char *file)
         if (rc == Q_OK)
             rc = q_write_file_atomic(beside, json.p, json.len, err);
         if (rc == Q_OK)
-            room_note(a, AGT_INFO, ngettext("%d token of routing is in %s, the configuration in %s", "%d tokens of routing are in %s, the configuration in %s",
+            note(&a->events, AGT_INFO, ngettext("%d token of routing is in %s, the configuration in %s", "%d tokens of routing are in %s, the configuration in %s",
                                             (unsigned long)t->n), t->n, real, beside);
         free(real);
         free(beside);
@@ -125,7 +126,9 @@ void trace_save(agt *a, const char *file)
         q_buf_free(&json);
     }
     if (rc < 0)
-        room_note(a, AGT_ERROR, "%s", err);
+        note(&a->events, AGT_ERROR, "%s", err);
     mem_trace_free(t);
     mem_message_free(&m);
 }
+
+const job_row job_trace = { .name = "trace", .lane = LANE_QUICK, .end = END_CARRIED, .run = trace };

@@ -1,6 +1,8 @@
 /* agent/turn: one answer, from the question's durable storing to the reply's last row. Engine thread.
  * It never decides what is shown: it pushes events. */
 #include "agent/generate.h"
+#include "agent/talk.h"
+#include "agent/view.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,16 +12,13 @@
 #include <time.h>
 
 /* ---- the pieces around it ---- */
-static void search(agt *a, const mem_message *q, rag_result **out)
+static void search(agt *a, rag_config c, const mem_message *q, rag_result **out)
 {
     char err[Q_ERRLEN];
     *out = NULL;
     if (a->base)
         return;
-    pthread_mutex_lock(&a->mu);
-    rag_config c = a->rag;
-    pthread_mutex_unlock(&a->mu);
-    rag_scope scope = { a->chat, prompt_room_for_passages(a, q->text), prompt_count, a->model };
+    rag_scope scope = { a->chat.id, prompt_room_for_passages(a, q->text, c.max_passages), prompt_count, a->seat.model };
     size_t own = prompt_question(q->text), all = strlen(q->text);
     char *question = q_strndup(q->text, own);
     int rc = rag_search(a->store, &c, question, &scope, out, err);
@@ -34,48 +33,35 @@ static void search(agt *a, const mem_message *q, rag_result **out)
             rag_join(*out, more);
     }
     if (rc < 0) {
-        room_note(a, AGT_WARN, _("memory could not be searched: %s"), err);
+        note(&a->events, AGT_WARN, _("memory could not be searched: %s"), err);
         rag_result_free(*out);
         *out = NULL;
         return;
     }
     agt_event e = { .kind = AGT_EV_RETRIEVAL, .id = q->id, .retrieval = view_result(*out) };
-    evq_push(&a->q, &e);
+    evq_push(&a->events, &e);
 }
 
 static void keep_why(agt *a, rag_result *r, int64_t message)
 {
-    pthread_mutex_lock(&a->mu);
-    rag_result *old = a->why;
-    a->why = r;
-    a->why_message = message;
-    pthread_mutex_unlock(&a->mu);
+    pthread_mutex_lock(&a->shown.mu);
+    rag_result *old = a->shown.why;
+    a->shown.why = r;
+    a->shown.why_message = message;
+    pthread_mutex_unlock(&a->shown.mu);
     rag_result_free(old);
 }
 
 static void failed(agt *a, int64_t question, const char *err)
 {
-    room_note(a, AGT_ERROR, "%s", err);
+    note(&a->events, AGT_ERROR, "%s", err);
     agt_event e = { .kind = AGT_EV_DONE, .message = q_alloc(sizeof *e.message), .n_messages = 1 };
     e.message->parent = question;
     e.message->role = AGT_ASSISTANT;
     e.message->state = AGT_FAILED;
     e.message->text = q_strdup("");
     e.message->differs_at = -1;
-    evq_push(&a->q, &e);
-}
-
-static agt_event with_message(agt *a, enum agt_event_kind kind, int64_t id)
-{
-    char err[Q_ERRLEN];
-    agt_event e = { .kind = kind, .message = q_alloc(sizeof *e.message), .n_messages = 1 };
-    mem_message m = { 0 };
-    if (mem_message_get(a->store, id, &m, err) == Q_OK)
-        view_message(a, &m, e.message);
-    else
-        e.message->text = q_strdup("");
-    mem_message_free(&m);
-    return e;
+    evq_push(&a->events, &e);
 }
 
 static uint64_t new_seed(void)
@@ -90,39 +76,39 @@ static uint64_t new_seed(void)
 static uint64_t seed_for(agt *a, uint64_t wanted)
 {
     q_buf b = { 0 };
-    uint64_t own = strtoull(eng_config_get(a->cfg, "sampler.seed", &b), NULL, 10);
+    uint64_t own = strtoull(eng_config_get(a->seat.cfg, "sampler.seed", &b), NULL, 10);
     q_buf_free(&b);
     return own ? own : wanted ? wanted : new_seed();
 }
 
-/* Answers the last message of a->path. */
-static void answer(agt *a, const mem_message *compare, uint64_t seed)
+/* Answers the last message of a->chat.path. */
+static void answer(agt *a, const rag_config *memory, const mem_message *compare, uint64_t seed)
 {
     char err[Q_ERRLEN];
-    if (a->path.n == 0)
+    if (a->chat.path.n == 0)
         return;
-    const mem_message *q = &a->path.v[a->path.n - 1];
+    const mem_message *q = &a->chat.path.v[a->chat.path.n - 1];
     int64_t question = q->id;
-    if (!a->session) {
-        failed(a, question, a->load_error ? a->load_error : _("there is no model yet: run quorum model fetch, or give one with -m FILE"));
+    if (!a->seat.session) {
+        failed(a, question, a->seat.load_error ? a->seat.load_error : _("there is no model yet: run quorum model fetch, or give one with -m FILE"));
         return;
     }
     agt_show_routing(a, 0);
     turn t = { .a = a, .differs_at = -1, .compare = compare ? compare->text : NULL };
     rag_result *found = NULL;
     eng_tokens prompt = { 0 };
-    const eng_info *info = eng_model_info(a->model);
-    search(a, q, &found);
+    const eng_info *info = eng_model_info(a->seat.model);
+    search(a, *memory, q, &found);
     keep_why(a, found, question);        /* from here on the room's; this thread alone replaces it */
-    if (prompt_build(a, &a->path, found, &prompt, err) < 0) {
+    if (prompt_build(a, &a->chat.path, found, &prompt, err) < 0) {
         failed(a, question, err);
         eng_tokens_free(&prompt);
         return;
     }
     t.seed = seed_for(a, seed);
     char label[64], *json = generate_config(&t);
-    int rc = mem_reply_begin(a->store, a->chat, question, info->name, info->id, eng_config_hash_all(a->cfg), json,
-                             sync_label(a, a->cfg, label, sizeof label), &t.reply, err);
+    int rc = mem_reply_begin(a->store, a->chat.id, question, info->name, info->id, eng_config_hash_all(a->seat.cfg), json,
+                             sync_label(a->seat.cfg, label, sizeof label), &t.reply, err);
     free(json);
     if (rc < 0) {
         failed(a, question, err);
@@ -130,41 +116,41 @@ static void answer(agt *a, const mem_message *compare, uint64_t seed)
         return;
     }
     if (found && found->searched && rag_log(a->store, t.reply, found, err) < 0)
-        room_note(a, AGT_WARN, "%s", err);
-    agt_event begin = with_message(a, AGT_EV_BEGIN, t.reply);
-    evq_push(&a->q, &begin);
+        note(&a->events, AGT_WARN, "%s", err);
+    agt_event begin = view_event(a->store, AGT_EV_BEGIN, t.reply);
+    evq_push(&a->events, &begin);
 
-    eng_tokens_free(&a->timeline);
-    a->timeline = prompt;
+    eng_tokens_free(&a->seat.timeline);
+    a->seat.timeline = prompt;
     t.stats.prompt_tokens = prompt.n;
-    pthread_mutex_lock(&a->mu);
-    a->st.n_tokens = 0;
-    a->st.decode_rate = 0;
-    pthread_mutex_unlock(&a->mu);
+    pthread_mutex_lock(&a->shown.mu);
+    a->shown.st.n_tokens = 0;
+    a->shown.st.decode_rate = 0;
+    pthread_mutex_unlock(&a->shown.mu);
 
-    const int32_t *had = eng_session_tokens(a->session);
-    int len = eng_session_length(a->session), same = 0;
+    const int32_t *had = eng_session_tokens(a->seat.session);
+    int len = eng_session_length(a->seat.session), same = 0;
     while (had && same < len && same < prompt.n && had[same] == prompt.id[same])
         same++;
     t.stats.cached_tokens = same;
-    t.trace = mem_trace_new(info->n_layer, info->n_expert ? eng_config_k(a->cfg) : 1);
+    t.trace = mem_trace_new(info->n_layer, info->n_expert ? eng_config_k(a->seat.cfg) : 1);
 
     char seed_text[32];
-    eng_config *seeded = eng_config_copy(a->cfg);
+    eng_config *seeded = eng_config_copy(a->seat.cfg);
     snprintf(seed_text, sizeof seed_text, "%llu", (unsigned long long)t.seed);
     eng_config_set(seeded, "sampler.seed", seed_text, err);
-    eng_sampler_reset(a->sampler, seeded);
+    eng_sampler_reset(a->seat.sampler, seeded);
     eng_config_free(seeded);
     for (int i = 0; i < prompt.n; i++)
-        eng_sampler_accept(a->sampler, prompt.id[i]);
+        eng_sampler_accept(a->seat.sampler, prompt.id[i]);
 
     const char *finish = "";
     enum mem_status status;
     int64_t from = q_now_ns();
-    a->config_changed = false;
-    routing_live(a, NULL);               /* what was evaluated before belongs to no answer */
-    rc = atomic_load(&a->stop) ? Q_CANCEL : sync_tokens(a, &a->timeline, err);
-    routing_live(a, NULL);
+    a->seat.config_changed = false;
+    watch_feed(a, NULL);                 /* what was evaluated before belongs to no answer */
+    rc = desk_stopped(&a->desk, LANE_ENGINE) ? Q_CANCEL : sync_tokens(a, &a->seat.timeline, err);
+    watch_feed(a, NULL);
     t.stats.prefill_s = (double)(q_now_ns() - from) / 1e9;
     t.saved_ns = q_now_ns();
     t.part = generate_start(a);
@@ -176,7 +162,7 @@ static void answer(agt *a, const mem_message *compare, uint64_t seed)
     else
         status = generate(&t, &finish, err);
     if (status == MEM_FAILED) {
-        room_note(a, AGT_ERROR, "%s", err);
+        note(&a->events, AGT_ERROR, "%s", err);
         finish = err;
     }
 
@@ -190,21 +176,21 @@ static void answer(agt *a, const mem_message *compare, uint64_t seed)
         nanosleep(&(struct timespec){ .tv_nsec = 200000000 }, NULL);
     }
     if (rc < 0)
-        room_note(a, AGT_ERROR, _("the answer could not be stored: %s"), why);
+        note(&a->events, AGT_ERROR, _("the answer could not be stored: %s"), why);
     sync_mix(a);
     generate_progress(&t);
-    pthread_mutex_lock(&a->mu);
-    a->st.thinking = false;
-    pthread_mutex_unlock(&a->mu);
+    pthread_mutex_lock(&a->shown.mu);
+    a->shown.st.thinking = false;
+    pthread_mutex_unlock(&a->shown.mu);
     chat_reload(a);
-    agt_event done = with_message(a, AGT_EV_DONE, t.reply);
+    agt_event done = view_event(a->store, AGT_EV_DONE, t.reply);
     done.rate = t.stats.decode_s > 0 ? t.n / t.stats.decode_s : 0;
     done.name = q_strdup(finish);
     done.message->n_thinking = t.n_think;
     if (t.differs_at >= 0)
         done.message->differs_at = t.differs_at;
-    evq_push(&a->q, &done);
-    usual_save(a);
+    evq_push(&a->events, &done);
+    lab_watch_save(a->watch);
     mem_trace_free(t.trace);
     q_buf_free(&t.text);
     q_buf_free(&t.think);
@@ -216,40 +202,40 @@ static void answer(agt *a, const mem_message *compare, uint64_t seed)
 /* A question that could not be stored goes back to the composer: no accepted word is lost. */
 static void give_back(agt *a, const char *text, const char *err)
 {
-    room_note(a, AGT_ERROR, _("the question could not be stored: %s"), err);
-    room_ui(a, AGT_UI_EDIT, text);
+    note(&a->events, AGT_ERROR, _("the question could not be stored: %s"), err);
+    note_ui(&a->events, AGT_UI_EDIT, text);
 }
 
 /* Stores a question; 0 when that failed, and then it is back with the person. */
-int64_t turn_store(agt *a, const char *text, int64_t parent, bool at_leaf)
+static int64_t store_question(agt *a, const char *text, int64_t parent, bool at_leaf)
 {
     char err[Q_ERRLEN];
     int64_t id;
-    if (!a->chat) {
+    if (!a->chat.id) {
         char *title = chat_title(text);
-        int rc = mem_conversation_new(a->store, title, &a->chat, err);
+        int rc = mem_conversation_new(a->store, title, &a->chat.id, err);
         free(title);
         if (rc < 0) {
             give_back(a, text, err);
             return 0;
         }
-        if (a->once && mem_conversation_once(a->store, a->chat, err) < 0)
-            room_note(a, AGT_WARN, "%s", err);
-        pthread_mutex_lock(&a->mu);
-        a->st.chat = a->chat;
-        pthread_mutex_unlock(&a->mu);
-    } else if (a->path.n == 0) {         /* made by /new TITLE or emptied: a title that is there stays */
+        if (a->once && mem_conversation_once(a->store, a->chat.id, err) < 0)
+            note(&a->events, AGT_WARN, "%s", err);
+        pthread_mutex_lock(&a->shown.mu);
+        a->shown.st.chat = a->chat.id;
+        pthread_mutex_unlock(&a->shown.mu);
+    } else if (a->chat.path.n == 0) {         /* made by /new TITLE or emptied: a title that is there stays */
         mem_conversation c = { 0 };
-        if (mem_conversation_get(a->store, a->chat, &c, err) == Q_OK && !*c.title) {
+        if (mem_conversation_get(a->store, a->chat.id, &c, err) == Q_OK && !*c.title) {
             char *title = chat_title(text);
-            mem_conversation_title(a->store, a->chat, title, err);
+            mem_conversation_title(a->store, a->chat.id, title, err);
             free(title);
         }
         mem_conversation_free(&c);
     }
     if (at_leaf)
-        parent = a->path.n ? a->path.v[a->path.n - 1].id : 0;
-    if (mem_message_add(a->store, a->chat, parent, MEM_USER, text, strlen(text), &id, err) < 0) {
+        parent = a->chat.path.n ? a->chat.path.v[a->chat.path.n - 1].id : 0;
+    if (mem_message_add(a->store, a->chat.id, parent, MEM_USER, text, strlen(text), &id, err) < 0) {
         give_back(a, text, err);
         return 0;
     }
@@ -257,28 +243,30 @@ int64_t turn_store(agt *a, const char *text, int64_t parent, bool at_leaf)
     return id;
 }
 
-void turn_send(agt *a, const char *text, int64_t parent, bool at_leaf, int64_t ticket)
+static void send_question(agt *a, const char *text, int64_t parent, bool at_leaf, int64_t ticket)
 {
-    int64_t id = turn_store(a, text, parent, at_leaf);
-    pending_placed(a, ticket);
+    int64_t id = store_question(a, text, parent, at_leaf);
+    waits_placed(a, ticket);
     if (!id)
         return;
     if (!at_leaf)                        /* the branch is another one now: shown up to the new question */
         chat_show(a);
-    agt_event sent = with_message(a, AGT_EV_SENT, id);
-    evq_push(&a->q, &sent);
-    answer(a, NULL, 0);
+    agt_event sent = view_event(a->store, AGT_EV_SENT, id);
+    evq_push(&a->events, &sent);
+    rag_config c = settings_rag(&a->settings);
+    answer(a, &c, NULL, 0);
 }
 
-void turn_edit(agt *a, int64_t message, const char *text, int64_t ticket)
+static void edit_job(agt *a, const job *j)
 {
-    const mem_message *m = chat_message(a, message, MEM_USER);
+    const char *text = j->text;
+    const mem_message *m = chat_message(a, j->id, MEM_USER);
     if (!m || m->role != MEM_USER) {
         give_back(a, text, _("there is no question here to edit"));
-        pending_placed(a, ticket);
+        waits_placed(a, j->number);
         return;
     }
-    turn_send(a, text, m->parent, false, ticket);
+    send_question(a, text, m->parent, false, j->number);
 }
 
 /* "experts.k=1 memory.on=off": engine assignments to c, memory's to r. */
@@ -295,16 +283,16 @@ static int assign(agt *a, const char *words, eng_config *c, rag_config *r, bool 
         p += n;
         int k = -1;
         if (eq)
-            *eq = 0, k = knobs_find(a, w);
+            *eq = 0, k = settings_find(&a->settings, w);
         if (!eq)
             rc = q_fail(err, Q_FORMAT, _("%s is not NAME=VALUE: write /again experts.k=1"), w);
         else if (k < 0)
             rc = q_fail(err, Q_NOTFOUND, _("there is no knob %s; /set lists them all"), w);
-        else if (a->knob_room[k] == KNOB_RAG)
-            rc = rag_config_set(r, a->knob[k]->name, eq + 1, err);
-        else if (a->knob_room[k] == KNOB_ENGINE) {
-            rc = eng_config_set(c, a->knob[k]->name, eq + 1, err);
-            *forward |= a->knob[k]->effect >= Q_EFFECT_ROUTING;
+        else if (a->settings.room[k] == KNOB_RAG)
+            rc = rag_config_set(r, a->settings.knob[k]->name, eq + 1, err);
+        else if (a->settings.room[k] == KNOB_ENGINE) {
+            rc = eng_config_set(c, a->settings.knob[k]->name, eq + 1, err);
+            *forward |= a->settings.knob[k]->effect >= Q_EFFECT_ROUTING;
         } else
             rc = q_fail(err, Q_RANGE, _("%s does not act on an answer: /set changes it"), w);
         free(w);
@@ -315,9 +303,9 @@ static int assign(agt *a, const char *words, eng_config *c, rag_config *r, bool 
 static uint64_t seed_of(const mem_message *m, agt *a)
 {
     char err[Q_ERRLEN];
-    if (!m->n_config || m->model_id != eng_model_info(a->model)->id)
+    if (!m->n_config || m->model_id != eng_model_info(a->seat.model)->id)
         return 0;
-    eng_config *c = eng_config_new(a->model);
+    eng_config *c = eng_config_new(a->seat.model);
     q_buf b = { 0 };
     uint64_t seed = 0;
     if (eng_config_from_json(c, m->config[0].json, err) == Q_OK)
@@ -329,58 +317,72 @@ static uint64_t seed_of(const mem_message *m, agt *a)
 
 /* A sibling. With settings: the same seed as the elder, so that what differs comes from the settings, and the prompt is
  * evaluated under them alone (a comparison on cells of two configurations would compare neither). Without: a new seed. */
-void turn_again(agt *a, int64_t message, const char *words)
+static void again(agt *a, const job *j)
 {
+    const char *words = j->text;
+    int64_t message = j->id;
     char err[Q_ERRLEN];
     const mem_message *m = chat_message(a, message, MEM_ASSISTANT), *q = NULL;
-    if (message == 0 && a->path.n && a->path.v[a->path.n - 1].role == MEM_USER) {
-        q = &a->path.v[a->path.n - 1];   /* a question that got no answer */
+    if (message == 0 && a->chat.path.n && a->chat.path.v[a->chat.path.n - 1].role == MEM_USER) {
+        q = &a->chat.path.v[a->chat.path.n - 1];   /* a question that got no answer */
         m = NULL;
     } else if (m && m->role == MEM_USER)
         q = m, m = NULL;
     else if (m)
         q = chat_message(a, m->parent, MEM_USER);
-    if (!q || !a->session) {
-        room_note(a, AGT_ERROR, "%s", !a->session && a->load_error ? a->load_error : _("there is no answer yet that could be given again"));
+    if (!q || !a->seat.session) {
+        note(&a->events, AGT_ERROR, "%s", !a->seat.session && a->seat.load_error ? a->seat.load_error : _("there is no answer yet that could be given again"));
         return;
     }
     while (is_blank(*words))
         words++;
     bool forward = false;
-    eng_config *c = eng_config_copy(a->cfg);
-    pthread_mutex_lock(&a->mu);
-    rag_config keep = a->rag, r = a->rag;
-    pthread_mutex_unlock(&a->mu);
-    if (assign(a, words, c, &r, &forward, err) < 0 || eng_session_config(a->session, c, forward ? ENG_RECOMPUTE : sync_policy(a), err) < 0) {
-        room_note(a, AGT_ERROR, "%s", err);
+    eng_config *c = eng_config_copy(a->seat.cfg);
+    rag_config r = settings_rag(&a->settings);       /* for this answer alone */
+    if (assign(a, words, c, &r, &forward, err) < 0 || eng_session_config(a->seat.session, c, forward ? ENG_RECOMPUTE : sync_policy(&a->settings), err) < 0) {
+        note(&a->events, AGT_ERROR, "%s", err);
         eng_config_free(c);
         return;
     }
     mem_message elder = { 0 };
     if (m && mem_message_get(a->store, m->id, &elder, err) < 0)
         memset(&elder, 0, sizeof elder);
-    if (mem_conversation_leaf(a->store, a->chat, q->id, err) < 0)
-        room_note(a, AGT_ERROR, "%s", err);
-    pthread_mutex_lock(&a->mu);
-    a->rag = r;
-    pthread_mutex_unlock(&a->mu);
-    a->home = a->cfg;
-    a->cfg = c;
-    a->after_again |= forward;
+    if (mem_conversation_leaf(a->store, a->chat.id, q->id, err) < 0)
+        note(&a->events, AGT_ERROR, "%s", err);
+    a->seat.home = a->seat.cfg;
+    a->seat.cfg = c;
+    a->seat.after_again |= forward;
     sync_publish(a);
     chat_reload(a);
     chat_show(a);
-    answer(a, elder.id ? &elder : NULL, *words && elder.id ? seed_of(&elder, a) : 0);
+    answer(a, &r, elder.id ? &elder : NULL, *words && elder.id ? seed_of(&elder, a) : 0);
 
-    pthread_mutex_lock(&a->mu);
-    a->rag = keep;
-    pthread_mutex_unlock(&a->mu);
-    if (eng_session_config(a->session, a->home, sync_policy(a), err) < 0)
-        room_note(a, AGT_ERROR, "%s", err);
-    eng_config_free(a->cfg);
-    a->cfg = a->home;
-    a->home = NULL;
-    a->after_again |= forward;
+    if (eng_session_config(a->seat.session, a->seat.home, sync_policy(&a->settings), err) < 0)
+        note(&a->events, AGT_ERROR, "%s", err);
+    eng_config_free(a->seat.cfg);
+    a->seat.cfg = a->seat.home;
+    a->seat.home = NULL;
+    a->seat.after_again |= forward;
     sync_publish(a);
     mem_message_free(&elder);
 }
+
+static void send(agt *a, const job *j) { send_question(a, j->text, 0, true, j->number); }
+
+/* Questions that were still waiting when the program ended: kept, to be answered by /again. */
+static void keep(agt *a, const job *j)
+{
+    if (store_question(a, j->text, 0, true))
+        waits_placed(a, j->number);
+}
+
+static void keep_edit(agt *a, const job *j)
+{
+    const mem_message *m = chat_message(a, j->id, MEM_USER);
+    if (m && m->role == MEM_USER ? store_question(a, j->text, m->parent, false) : store_question(a, j->text, 0, true))
+        waits_placed(a, j->number);
+}
+
+const job_row job_send = { .name = "send", .lane = LANE_ENGINE, .end = END_CARRIED, .answers = true, .run = send, .keep = keep };
+const job_row job_edit = { .name = "edit", .lane = LANE_ENGINE, .end = END_CARRIED, .answers = true, .run = edit_job, .keep = keep_edit };
+const job_row job_again = { .name = "again", .lane = LANE_ENGINE, .end = END_DROPPED, .answers = true, .run = again };

@@ -1,6 +1,5 @@
-/* agent/view: the store's rows and rag's results as the plain copies that events carry. Any thread.
- * It never changes the store. */
-#include "agent/room.h"
+/* agent/view: see view.h. */
+#include "agent/view.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,14 +7,14 @@
 #include <strings.h>
 
 /* Where a reply leaves its elder sibling, at a character's start; -1 when it is the first or they are equal. */
-static int differs(agt *a, const mem_message *m)
+static int differs(mem_store *s, const mem_message *m)
 {
     if (m->role != MEM_ASSISTANT || m->sibling < 2)
         return -1;
     mem_messages all = { 0 };
     char err[Q_ERRLEN];
     int at = -1;
-    if (mem_siblings(a->store, m->id, &all, err) == Q_OK && m->sibling - 2 < all.n) {
+    if (mem_siblings(s, m->id, &all, err) == Q_OK && m->sibling - 2 < all.n) {
         const char *x = m->text, *y = all.v[m->sibling - 2].text;
         size_t i = 0;
         while (x[i] && x[i] == y[i])
@@ -30,7 +29,7 @@ static int differs(agt *a, const mem_message *m)
     return at;
 }
 
-void view_message(agt *a, const mem_message *m, agt_message *out)
+void view_message(mem_store *s, const mem_message *m, agt_message *out)
 {
     static const enum agt_role role[] = { [MEM_SYSTEM] = AGT_SYSTEM, [MEM_USER] = AGT_USER, [MEM_ASSISTANT] = AGT_ASSISTANT, [MEM_TOOL] = AGT_SYSTEM };
     static const enum agt_state state[] = { [MEM_PARTIAL] = AGT_PARTIAL, [MEM_DONE] = AGT_DONE, [MEM_STOPPED] = AGT_STOPPED, [MEM_FAILED] = AGT_FAILED };
@@ -49,7 +48,7 @@ void view_message(agt *a, const mem_message *m, agt_message *out)
     out->sibling = m->sibling;
     out->n_siblings = m->siblings;
     out->n_config = m->n_config;
-    out->differs_at = differs(a, m);
+    out->differs_at = differs(s, m);
     if (m->n_config) {
         q_buf b = { 0 };
         for (int i = 0; i < m->n_config; i++)
@@ -59,19 +58,32 @@ void view_message(agt *a, const mem_message *m, agt_message *out)
     if (m->n_log) {
         mem_logs l = { 0 };
         char err[Q_ERRLEN];
-        if (mem_log_get(a->store, m->id, &l, err) == Q_OK)
+        if (mem_log_get(s, m->id, &l, err) == Q_OK)
             for (int i = 0; i < l.n; i++)
                 out->n_passages += l.v[i].number > 0;
         mem_logs_free(&l);
     }
 }
 
-agt_message *view_branch(agt *a, const mem_messages *path)
+agt_message *view_branch(mem_store *s, const mem_messages *path)
 {
     agt_message *v = q_alloc(sizeof *v * (size_t)(path->n + 1));
     for (int i = 0; i < path->n; i++)
-        view_message(a, &path->v[i], &v[i]);
+        view_message(s, &path->v[i], &v[i]);
     return v;
+}
+
+agt_event view_event(mem_store *s, enum agt_event_kind kind, int64_t id)
+{
+    char err[Q_ERRLEN];
+    agt_event e = { .kind = kind, .message = q_alloc(sizeof *e.message), .n_messages = 1 };
+    mem_message m = { 0 };
+    if (mem_message_get(s, id, &m, err) == Q_OK)
+        view_message(s, &m, e.message);
+    else
+        e.message->text = q_strdup("");
+    mem_message_free(&m);
+    return e;
 }
 
 /* "notes/optics.md § Rayleigh" as source and heading. */
@@ -80,14 +92,6 @@ static void split_label(const char *label, agt_passage *p)
     const char *at = strstr(label, " § ");
     p->source = at ? q_strndup(label, (size_t)(at - label)) : q_strdup(label);
     p->heading = q_strdup(at ? at + strlen(" § ") : "");
-}
-
-static const char *fate(enum rag_fate f)
-{
-    static const char *const word[] = { [RAG_FED] = N_("fed"), [RAG_BELOW] = N_("below memory.min_score"),
-        [RAG_OVER_COUNT] = N_("more passages than memory.max_passages"), [RAG_OVER_BUDGET] = N_("over memory.budget"),
-        [RAG_REPEATS] = N_("repeats a better one") };
-    return _(word[f]);
 }
 
 agt_retrieval *view_result(const rag_result *r)
@@ -113,28 +117,24 @@ agt_retrieval *view_result(const rag_result *r)
             p->score = v->score;
             p->tokens = v->tokens;
             q_buf b = { 0 };
-            q_buf_printf(&b, _("%s; score %.2f = coverage %.2f × evidence %.2f × bm25 part, bm25 %.2f, rank %d; words:"), fate(v->fate),
-                         v->score, v->coverage, v->evidence, v->bm25, v->rank);
-            bool any = false;
-            for (int t = 0; t < r->n_term; t++)
-                if (v->presence && v->presence[t] > 0 && r->term[t].weight > 0) {
-                    q_buf_printf(&b, " %s %.2f×%.2f", r->term[t].word, r->term[t].weight, v->presence[t]);
-                    any = true;
-                }
-            if (!any)
-                q_buf_puts(&b, " —");
+            rag_number(v->score, r->min_score, p->shown);
+            p->signals = q_strdup(rag_signals_text(v, &b));
+            q_buf_clear(&b);
+            rag_why(r, v, &b);
             p->why = q_buf_take(&b);
         }
+    q_buf b = { 0 };
+    if (!r->n_fed)
+        o->nothing = q_strdup(rag_summary(r, &b));
+    q_buf_free(&b);
     return o;
 }
 
-agt_retrieval *view_logs(agt *a, const mem_logs *l)
+agt_retrieval *view_logs(const mem_logs *l, double min_score)
 {
     agt_retrieval *o = q_alloc(sizeof *o);
     o->p = q_alloc(sizeof *o->p * (size_t)(l->n + 1));
-    pthread_mutex_lock(&a->mu);
-    o->min_score = a->rag.min_score;
-    pthread_mutex_unlock(&a->mu);
+    o->min_score = min_score;
     for (int pass = 0; pass < 2; pass++)
         for (int i = 0; i < l->n; i++) {
             const mem_log *v = &l->v[i];
@@ -147,18 +147,29 @@ agt_retrieval *view_logs(agt *a, const mem_logs *l)
             p->text = q_strdup("");
             p->score = v->score;
             p->tokens = v->tokens;
-            p->why = q_printf(_("%s; score %.2f, coverage %.2f, evidence %.2f, bm25 %.2f, rank %d; words: %s"),
-                              *v->reason ? v->reason : _("fed"), v->score, v->coverage, v->evidence, v->bm25, v->rank, v->terms);
+            q_buf b = { 0 };
+            rag_log_why(v, &b);
+            p->why = q_buf_take(&b);
+            double least = rag_log_min_score(v);
+            rag_number(v->score, least, p->shown);
+            p->signals = q_strdup(v->signals);
+            if (least > 0)
+                o->min_score = least;
             if (v->score > o->best)
                 o->best = v->score;
             if (v->number > 0) {
                 o->fed++;
                 o->fed_tokens += v->tokens;
-            } else if (strcmp(v->reason, rag_fate_word(RAG_BELOW)) == 0)
+            } else if (least > 0)
                 o->cut_score++;
             else
                 o->cut_budget++;
         }
+    if (!o->fed) {
+        q_buf b = { 0 };
+        rag_logs_summary(l, &b);
+        o->nothing = q_buf_take(&b);
+    }
     return o;
 }
 

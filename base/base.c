@@ -1,32 +1,10 @@
-/* base: error sentences, allocation, buffers, clocks. */
+/* base: allocation, buffers, clocks. */
 #include "base/base.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-int q_fail(char *err, int code, const char *fmt, ...)
-{
-    va_list ap;
-    char raw[Q_ERRLEN];                  /* not err itself: it may be among the arguments */
-    va_start(ap, fmt);
-    int full = vsnprintf(raw, sizeof raw, fmt, ap);
-    va_end(ap);
-    /* What a sentence quotes may be any bytes; the sentence is one line of UTF-8 that a terminal can be told. */
-    size_t n = strlen(raw), at = 0;
-    if (full >= (int)sizeof raw) n = q_utf8_whole(raw, n);
-    for (size_t i = 0; i < n;) {
-        uint32_t cp;
-        int l = q_utf8_next(raw + i, n - i, &cp);
-        bool bad = cp < 0x20 || (cp >= 0x7F && cp < 0xA0) || (cp == 0xFFFD && l == 1);
-        if (bad) err[at++] = cp < 0x20 ? ' ' : '?';
-        else for (int k = 0; k < l; k++) err[at++] = raw[i + (size_t)k];
-        i += (size_t)l;
-    }
-    err[at] = 0;
-    return code;
-}
 
 static void *need(void *p, size_t n)
 {

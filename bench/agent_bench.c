@@ -2,6 +2,7 @@
  * alike: tokens pushed through a bare session, tokens of an answer through the agent, and the routing statistics alone.
  * usage: agent_bench MODEL.gguf [TOKENS [ROUNDS]] */
 #include "agent/room.h"
+#include "lab/parts.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -53,10 +54,10 @@ static double statistics(const eng_info *m, int k)
     int L = m->n_layer, N = m->n_expert;
     if (!N)
         return 0;
-    usual u = { .n_layer = m->n_moe_layer, .n_expert = N, .mean = q_alloc(sizeof(float) * (size_t)(L * N)) };
-    routing r = { 0 };
-    routing_shape(&r, L, m->first_moe_layer, m->n_moe_layer, N, N < 64 ? N : 64);
-    r.u = &u;
+    lab_usual *u = usual_new("", m->n_moe_layer, N);
+    lab_window r = { 0 };
+    window_shape(&r, &(lab_shape){ L, m->first_moe_layer, m->n_moe_layer, N }, lab_max_k(N));
+    r.by.u = u;
     uint16_t *ids = q_alloc(sizeof *ids * (size_t)(L * k));
     float *w = q_alloc(sizeof *w * (size_t)(L * k)), *e = q_alloc(sizeof *e * (size_t)(2 * L));
     mem_trace *t = mem_trace_new(L, k);
@@ -66,7 +67,7 @@ static double statistics(const eng_info *m, int k)
         for (int i = 0; i < TIMES; i++) {
             for (int x = 0; x < L * k; x++)
                 ids[x] = (uint16_t)((x % k * 7 + i + x / k) % N);
-            routing_add(&r, ids, w, e, e + L, k, true);
+            window_add(&r, &(lab_position){ .n_layer = L, .max_k = k, .ids = ids, .weights = w, .entropy = e, .margin = e + L }, true);
             if (round == 0)
                 mem_trace_add(t, i, i, 1, false, k, ids, w, e, e + L);
         }
@@ -74,8 +75,8 @@ static double statistics(const eng_info *m, int k)
         best = us < best ? us : best;
     }
     mem_trace_free(t);
-    routing_free(&r);
-    free(u.mean);
+    window_free(&r);
+    usual_free(u);
     free(ids);
     free(w);
     free(e);

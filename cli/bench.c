@@ -1,11 +1,17 @@
 /* cli/bench: `quorum bench`: prefill and decode speed beside what memory allows. Measures one session on an
  * otherwise idle machine; prints one JSON object or a few lines. It never changes a setting of the machine. */
+#include "base/say.h"
 #include "cli/common.h"
 #include "kernels/kernels.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+const cli_command cli_bench = { "bench", N_(
+    "quorum bench -m F [-p 512] [-n 32] [-t THREADS] [-r REPEAT] [--set NAME=VALUE]... [--json]\n"
+    "    prefill and decode speed, bytes read per token, memory bandwidth and the share of its roofline;\n"
+    "    the best of REPEAT runs counts"), cmd_bench };
 
 typedef struct bench {
     double prefill, decode, layers;    /* tokens a second; layers: decode without the head */
@@ -73,20 +79,20 @@ static void report(const bench *b, int n_prompt, int n_decode, bool json, const 
     uint64_t bytes = b->cost.bytes_layers + b->cost.bytes_head;
     double roof = b->bandwidth / (double)bytes, layers = b->bandwidth / (double)b->cost.bytes_layers;
     if (json) {
-        printf("{\"prefill\":{\"tokens\":%d,\"tokens_per_s\":%.3f},\"decode\":{\"tokens\":%d,\"tokens_per_s\":%.3f},"
+        q_say(stdout, "{\"prefill\":{\"tokens\":%d,\"tokens_per_s\":%.3f},\"decode\":{\"tokens\":%d,\"tokens_per_s\":%.3f},"
                "\"bytes_per_token\":%llu,\"read_bandwidth\":%.0f,\"roofline_tokens_per_s\":%.3f,\"load_s\":%.3f}\n",
                n_prompt, b->prefill, n_decode, b->decode, (unsigned long long)bytes, b->bandwidth, roof, b->load_s);
         return;
     }
     const eng_info *info = eng_model_info(m);
     char w1[32], w2[32], w3[32];
-    printf(_("%s (%s, %s), %d threads, %s, loaded in %.2f s\n"), info->name, info->arch, info->quant, eng_model_threads(m), ker_cpu_features(), b->load_s);
-    printf(_("prefill  %9.2f tokens/s   (%d tokens)\n"), b->prefill, n_prompt);
-    printf(_("decode   %9.2f tokens/s   (%d tokens)   %s a token, roofline %.2f tokens/s, %.0f%% of it\n"), b->decode, n_decode,
-           q_bytes_words(bytes, w1), roof, 100 * b->decode / roof);
-    printf(_("  layers %9.2f tokens/s   without the head: %s a token, roofline %.2f tokens/s, %.0f%% of it\n"), b->layers,
-           q_bytes_words(b->cost.bytes_layers, w2), layers, 100 * b->layers / layers);
-    printf(_("read bandwidth %s/s\n"), q_bytes_words((uint64_t)b->bandwidth, w3));
+    q_say(stdout, _("%s (%s, %s), %d threads, %s, loaded in %.2f s\n"), info->name, info->arch, info->quant, eng_model_threads(m), ker_cpu_features(), b->load_s);
+    q_say(stdout, _("prefill  %9.2f tokens/s   (%d tokens)\n"), b->prefill, n_prompt);
+    q_say(stdout, _("decode   %9.2f tokens/s   (%d tokens)   %s a token, roofline %.2f tokens/s, %.0f%% of it\n"), b->decode, n_decode,
+          q_bytes_words(bytes, w1), roof, 100 * b->decode / roof);
+    q_say(stdout, _("  layers %9.2f tokens/s   without the head: %s a token, roofline %.2f tokens/s, %.0f%% of it\n"), b->layers,
+          q_bytes_words(b->cost.bytes_layers, w2), layers, 100 * b->layers / layers);
+    q_say(stdout, _("read bandwidth %s/s\n"), q_bytes_words((uint64_t)b->bandwidth, w3));
 }
 
 int cmd_bench(int argc, char **argv)
@@ -112,7 +118,7 @@ int cmd_bench(int argc, char **argv)
         else good = false;
         if (!good) {
             char *why = q_printf(_("bench does not know \"%s\", or its value is wrong"), argv[i]);
-            int rc = cli_usage("bench", why);
+            int rc = cli_usage(&cli_bench, why);
             free(why);
             return rc;
         }

@@ -1,7 +1,9 @@
 /* cli/chat: quorum without a subcommand. Parses the options, opens the agent, and hands over to the full screen, the line
  * editor, or the one-shot loop below (-p, --json). One thread; it waits on the agent's descriptor only.
  * With -p, standard output carries the answer alone: notes and errors go to standard error. */
+#include "base/say.h"
 #include "cli/cli.h"
+#include "cli/common.h"
 
 #include "agent/agent.h"
 #include "tui/tui.h"
@@ -15,6 +17,24 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+const cli_command cli_chat = { "chat", N_(
+    "quorum [-m FILE|NAME] [--db FILE] [--set NAME=VALUE]... [--base] [--repl | -p TEXT [--json]]\n"
+    "    talk with the model: full screen, --repl in a line editor, -p one question\n"
+    "    -m        a GGUF file, or a part of a known model's name; without it the default model\n"
+    "    --db      the file that keeps conversations and memory (:memory: keeps nothing)\n"
+    "    --set     a knob: experts.k=4, sampler.temperature=0, memory.on=off ... (/set in the shell lists them)\n"
+    "    --base    no template: the text continues\n"
+    "    -p TEXT   standard output carries the answer alone; what is piped in is attached as text. The question is kept as\n"
+    "              a new conversation; earlier conversations are not searched (memory.chats=off) unless --set says so\n"
+    "    --json    one event a line, each with \"v\":1 and \"event\":\n"
+    "              retrieval  fed, tokens, best, min_score, passages [n, source, heading, score, tokens, fed, why]\n"
+    "              prefill    done, total, tokens_per_s\n"
+    "              token      index, id, text, thinking, logprob\n"
+    "              knob       name, value, after_token, note\n"
+    "              done       state, finish, text, thinking, tokens, thinking_tokens, prompt_tokens, prefill_s, decode_s,\n"
+    "                         tokens_per_s, configuration, chat, message\n"
+    "              error      text"), cmd_chat };
 
 enum { STDIN_MAX = 4 << 20 };
 
@@ -30,25 +50,6 @@ static volatile sig_atomic_t interrupted;
 static void on_interrupt(int sig) { interrupted = sig; }
 
 /* ---- output ---- */
-/* What a terminal must not be told by a model: C0 but line breaks and tabs, C1, and the bidi overrides. */
-static void show(const char *s, size_t n, bool tty, FILE *f)
-{
-    if (!tty) {
-        fwrite(s, 1, n, f);
-        return;
-    }
-    for (size_t i = 0; i < n;) {
-        uint32_t cp;
-        size_t w = (size_t)q_utf8_next(s + i, n - i, &cp);
-        bool bad = (cp < 0x20 && cp != '\n' && cp != '\t') || (cp >= 0x7F && cp < 0xA0) || (cp >= 0x202A && cp <= 0x202E) || (cp >= 0x2066 && cp <= 0x2069);
-        if (bad)
-            fputs("\xEF\xBF\xBD", f);
-        else
-            fwrite(s + i, 1, w, f);
-        i += w;
-    }
-}
-
 static cJSON *event(const char *name)
 {
     cJSON *o = cJSON_CreateObject();
@@ -61,7 +62,7 @@ static void line(cJSON *o)
 {
     char *s = cJSON_PrintUnformatted(o);
     if (s)
-        puts(s);
+        q_say_json(stdout, s);
     fflush(stdout);
     cJSON_free(s);
     cJSON_Delete(o);
@@ -89,6 +90,7 @@ static void json_retrieval(const agt_retrieval *r)
         cJSON_AddStringToObject(x, "source", p->source);
         cJSON_AddStringToObject(x, "heading", p->heading);
         cJSON_AddNumberToObject(x, "score", p->score);
+        cli_json_signals(x, p->signals);
         cJSON_AddNumberToObject(x, "tokens", p->tokens);
         cJSON_AddBoolToObject(x, "fed", p->number > 0);
         cJSON_AddStringToObject(x, "why", p->why);
@@ -178,7 +180,7 @@ static void json_event(agt *a, const options *o, const agt_event *e)
         if (e->level == AGT_ERROR)
             json_error(e->text);
         else
-            fprintf(stderr, "quorum: %s\n", e->text);
+            q_say(stderr, "quorum: %s\n", e->text);
         break;
     default: break;
     }
@@ -186,20 +188,20 @@ static void json_event(agt *a, const options *o, const agt_event *e)
 
 typedef struct said { bool ended, failed, newline, any; char *note; } said;     /* note: the last one that was shown */
 
-static void plain_event(const agt_event *e, said *s, bool tty)
+static void plain_event(const agt_event *e, said *s)
 {
     switch (e->kind) {
     case AGT_EV_TOKEN:
         if (e->thinking || !*e->text)
             break;
-        show(e->text, strlen(e->text), tty, stdout);
+        q_say_data(stdout, e->text, strlen(e->text));
         fflush(stdout);
         s->any = true;
         s->newline = e->text[strlen(e->text) - 1] == '\n';
         break;
     case AGT_EV_NOTE:
         if (e->level != AGT_INFO)
-            fprintf(stderr, "quorum: %s\n", e->text);
+            q_say(stderr, "quorum: %s\n", e->text);
         break;
     default: break;
     }
@@ -208,7 +210,7 @@ static void plain_event(const agt_event *e, said *s, bool tty)
 /* One question, one answer. */
 static int one_shot(agt *a, const options *o, const char *text)
 {
-    bool tty = isatty(STDOUT_FILENO), stopping = false;
+    bool stopping = false;
     said s = { .newline = true };
     struct sigaction sa = { .sa_handler = on_interrupt };
     sigaction(SIGINT, &sa, NULL);
@@ -230,7 +232,7 @@ static int one_shot(agt *a, const options *o, const char *text)
             } else if (o->json)
                 json_event(a, o, &e);
             else
-                plain_event(&e, &s, tty);
+                plain_event(&e, &s);
             if (e.kind == AGT_EV_DONE) {
                 s.ended = true;
                 s.failed = e.message->state != AGT_DONE;
@@ -249,7 +251,7 @@ static int one_shot(agt *a, const options *o, const char *text)
     }
     free(s.note);
     if (!o->json && s.any && !s.newline)
-        putchar('\n');
+        q_say(stdout, "\n");
     if (fflush(stdout) != 0 || ferror(stdout))
         s.failed = true;
     return s.failed || interrupted ? 1 : 0;
@@ -290,7 +292,7 @@ static int parse(int argc, char **argv, options *o)
         else if (strcmp(s, "--json") == 0) o->json = taken = true;
         else if (strcmp(s, "--set") == 0) {
             if (++i == argc || !strchr(argv[i], '='))
-                return cli_usage("chat", _("--set needs NAME=VALUE"));
+                return cli_usage(&cli_chat, _("--set needs NAME=VALUE"));
             o->set[o->n_set++] = argv[i];
             taken = true;
         }
@@ -298,7 +300,7 @@ static int parse(int argc, char **argv, options *o)
             if (strcmp(s, with[k].name) == 0) {
                 if (++i == argc) {
                     char *why = q_printf(_("%s needs a value"), s);
-                    int rc = cli_usage("chat", why);
+                    int rc = cli_usage(&cli_chat, why);
                     free(why);
                     return rc;
                 }
@@ -307,15 +309,15 @@ static int parse(int argc, char **argv, options *o)
             }
         if (!taken) {
             char *why = q_printf(_("unknown option %s"), s);
-            int rc = cli_usage("chat", why);
+            int rc = cli_usage(&cli_chat, why);
             free(why);
             return rc;
         }
     }
     if (o->json && !o->prompt)
-        return cli_usage("chat", _("--json goes with -p"));
+        return cli_usage(&cli_chat, _("--json goes with -p"));
     if (o->repl && o->prompt)
-        return cli_usage("chat", _("-p and --repl exclude each other"));
+        return cli_usage(&cli_chat, _("-p and --repl exclude each other"));
     return 0;
 }
 
@@ -344,7 +346,7 @@ static int run(options *o, char *err)
         if (strspn(question.p, " \t\r\n") == question.len) {
             q_buf_free(&question);
             free(path);
-            return cli_usage("chat", _("-p needs a question, or text on standard input"));
+            return cli_usage(&cli_chat, _("-p needs a question, or text on standard input"));
         }
         /* Scripts want the same answer twice: earlier conversations stay out unless asked for. */
         memmove(o->set + 1, o->set, sizeof *o->set * (size_t)o->n_set);
@@ -384,15 +386,6 @@ int cmd_chat(int argc, char **argv)
 {
     char err[Q_ERRLEN];
     options o = { 0 };
-    for (int i = 1; i < argc; i++)
-        if (strcmp(argv[i], "--help") == 0) {
-            int n;
-            const cli_command *t = cli_commands(&n);
-            for (int k = 0; k < n; k++)
-                if (strcmp(t[k].name, "chat") == 0)
-                    puts(_(t[k].usage));
-            return 0;
-        }
     tui_lang(NULL);
     int rc = parse(argc, argv, &o);
     if (rc == 0)

@@ -10,9 +10,11 @@ typedef struct cli_command {
     const char *usage;                      /* lines after "quorum ", N_() */
     int (*run)(int argc, char **argv);      /* argv[0] is the subcommand; returns the exit status */
 } cli_command;
-const cli_command *cli_commands(int *n);
+/* Each in its own file, beside what it does. */
+extern const cli_command cli_chat, cli_eval, cli_tokenize, cli_detokenize, cli_bench, cli_model, cli_memory;
 
-int cli_usage(const char *command, const char *problem);    /* prints to stderr, returns 2 */
+int cli_usage(const cli_command *c, const char *problem);   /* prints to stderr, returns 2 */
+void cli_help(const cli_command *c);                        /* prints the usage to stdout */
 int cli_fail(const char *err);                              /* prints "quorum: SENTENCE", returns 1 */
 /* The path of the model that -m names: a path, part of a known model's name, or NULL for the default. malloc'ed in *out. */
 int cli_model_path(const char *m, char **out, char *err);

@@ -1,27 +1,35 @@
 /* cli/common: what every subcommand says alike: usage, failure, --set, the options that models share.
  * Single-threaded start-up code. It never reads a model itself. */
+#include "base/say.h"
 #include "cli/cli.h"
 #include "cli/common.h"
 
+#include "rag/rag.h"
+
+#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-int cli_usage(const char *command, const char *problem)
+int cli_usage(const cli_command *c, const char *problem)
 {
-    int n;
-    const cli_command *table = cli_commands(&n);
+    char *usage = q_printf(_("usage: %s\n"), _(c->usage));
     if (problem && *problem)
-        fprintf(stderr, "quorum: %s\n", problem);
-    for (int i = 0; i < n; i++)
-        if (command && strcmp(table[i].name, command) == 0)
-            fprintf(stderr, _("usage: %s\n"), _(table[i].usage));
+        q_say(stderr, "quorum: %s\n", problem);
+    q_say_text(stderr, usage);
+    free(usage);
     return 2;
+}
+
+void cli_help(const cli_command *c)
+{
+    q_say_text(stdout, _(c->usage));
+    q_say(stdout, "\n");
 }
 
 int cli_fail(const char *err)
 {
-    fprintf(stderr, "quorum: %s\n", err);
+    q_say(stderr, "quorum: %s\n", err);
     return 1;
 }
 
@@ -84,4 +92,12 @@ int cli_room(eng_config *c, const cli_sets *sets, int n, char *err)
             return 0;
     snprintf(words, sizeof words, "%d", n < 16 ? 16 : n);
     return eng_config_set(c, "context.length", words, err);
+}
+
+void cli_json_signals(cJSON *passage, const char *signals)
+{
+    cJSON *o = cJSON_AddObjectToObject(passage, "signals");
+    char name[32];
+    double v;
+    while (rag_signals_next(&signals, name, &v)) cJSON_AddNumberToObject(o, name, v);
 }

@@ -17,5 +17,8 @@ bool cli_int(const char *text, long min, long max, int *out);
 int cli_open(const char *m, const cli_sets *sets, int threads, eng_model **model, eng_config **config, char *err);
 /* Sets context.length to n tokens unless --set already said something. */
 int cli_room(eng_config *c, const cli_sets *sets, int n, char *err);
+/* "signals": {name: value} of a passage, from the text that rag keeps them as. */
+struct cJSON;
+void cli_json_signals(struct cJSON *passage, const char *signals);
 
 #endif

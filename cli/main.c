@@ -1,6 +1,7 @@
 /* cli/main: finds the subcommand and runs it. Owns the table of subcommands, the program's locale, its three standard
  * streams and what happens when a mapped file shrinks. Numbers are always written with a point, whatever the locale:
  * others script us. */
+#include "base/say.h"
 #include "cli/cli.h"
 
 #include <errno.h>
@@ -26,6 +27,7 @@ static void on_bus(int sig, siginfo_t *info, void *context)
         raise(sig);
         return;
     }
+    n = q_say_plain(path, n);
     const struct { const char *p; size_t n; } part[] = { { "\nquorum: ", 9 }, { path, n }, { bus_words, strlen(bus_words) }, { "\n", 1 } };
     for (size_t i = 0; i < sizeof part / sizeof *part; i++)
         if (write(STDERR_FILENO, part[i].p, part[i].n) < 0) break;
@@ -60,14 +62,15 @@ static int finish(int status)
     struct pollfd p = { .fd = STDOUT_FILENO, .events = POLLOUT };       /* the error may be an earlier one, its errno lost */
     bool gone = e == EPIPE || (poll(&p, 1, 0) > 0 && p.revents & (POLLERR | POLLHUP));
     if (!gone)
-        fprintf(stderr, _("quorum: standard output could not be written%s%s\n"), e ? ": " : "", e ? strerror(e) : "");
+        q_say(stderr, _("quorum: standard output could not be written%s%s\n"), e ? ": " : "", e ? strerror(e) : "");
     return status ? status : 1;
 }
 
+static const cli_command *const table[] = { &cli_chat, &cli_eval, &cli_tokenize, &cli_detokenize, &cli_bench, &cli_model, &cli_memory };
+enum { N_COMMAND = sizeof table / sizeof *table };
+
 static int dispatch(int argc, char **argv)
 {
-    int n;
-    const cli_command *table = cli_commands(&n);
     setlocale(LC_ALL, "");
     setlocale(LC_NUMERIC, "C");
     char *words = q_share_path("build/locale");
@@ -77,30 +80,31 @@ static int dispatch(int argc, char **argv)
     free(words);
     set_up_signals();
     if (argc > 1 && strcmp(argv[1], "--version") == 0) {
-        puts("quorum " QUORUM_VERSION);
+        q_say(stdout, "quorum %s\n", QUORUM_VERSION);
         return 0;
     }
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)) {
-        printf("%s\n\n", _("quorum: talk with a mixture-of-experts model and watch its experts"));
-        for (int i = 0; i < n; i++)
-            printf("%s\n\n", _(table[i].usage));
-        puts(_("quorum SUBCOMMAND --help shows one of these."));
+        q_say(stdout, "%s\n\n", _("quorum: talk with a mixture-of-experts model and watch its experts"));
+        for (int i = 0; i < N_COMMAND; i++) {
+            cli_help(table[i]);
+            q_say(stdout, "\n");
+        }
+        q_say(stdout, "%s\n", _("quorum SUBCOMMAND --help shows one of these."));
         return 0;
     }
-    if (argc == 1 || argv[1][0] == '-')
-        return cmd_chat(argc, argv);
-    const cli_command *c = NULL;
-    for (int i = 0; i < n && argc > 1; i++)
-        if (strcmp(table[i].name, argv[1]) == 0)
-            c = &table[i];
-    for (int i = 2; c && i < argc; i++)
+    bool bare = argc == 1 || argv[1][0] == '-';
+    const cli_command *c = bare ? &cli_chat : NULL;
+    for (int i = 0; i < N_COMMAND && !c; i++)
+        if (strcmp(table[i]->name, argv[1]) == 0)
+            c = table[i];
+    for (int i = bare ? 1 : 2; c && i < argc; i++)
         if (strcmp(argv[i], "--help") == 0) {
-            puts(_(c->usage));
+            cli_help(c);
             return 0;
         }
     if (c)
-        return c->run(argc - 1, argv + 1);
-    fprintf(stderr, _("quorum: there is no subcommand \"%s\"; quorum --help lists them\n"), argv[1]);
+        return bare ? c->run(argc, argv) : c->run(argc - 1, argv + 1);
+    q_say(stderr, _("quorum: there is no subcommand \"%s\"; quorum --help lists them\n"), argv[1]);
     return 2;
 }
 

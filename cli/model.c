@@ -1,5 +1,6 @@
 /* cli/model: `quorum model info | list | fetch | carve | synth`. Main thread; prints what the engine says.
  * It never opens a model for running. */
+#include "base/say.h"
 #include "cli/cli.h"
 #include "cli/fetch.h"
 #include "engine/models.h"
@@ -8,6 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+const cli_command cli_model = { "model", N_(
+    "quorum model info FILE|NAME [--json]     what a model is, and whether it fits here\n"
+    "quorum model list [--json]               models found in the usual places and in QUORUM_MODELS\n"
+    "quorum model fetch                       fetches and carves the default model\n"
+    "quorum model carve IN OUT --recipe R [--force]\n"
+    "quorum model synth --arch qwen3moe --layers N --like 30b-a3b --type Q4_K_M [--seed N] OUT"), cmd_model };
 
 typedef struct option { const char *name; const char **value; bool *flag; } option;
 
@@ -18,7 +26,7 @@ static int parse(int argc, char **argv, const option *o, const char **words, int
     for (int i = 1; i < argc; i++) {
         const option *hit = NULL;
         if (argv[i][0] != '-' || !argv[i][1]) {
-            if (n == max) return cli_usage("model", _("too many arguments")), -1;
+            if (n == max) return cli_usage(&cli_model, _("too many arguments")), -1;
             words[n++] = argv[i];
             continue;
         }
@@ -26,7 +34,7 @@ static int parse(int argc, char **argv, const option *o, const char **words, int
             if (strcmp(x->name, argv[i]) == 0) hit = x;
         if (!hit || (hit->value && ++i == argc)) {
             char *p = q_printf(hit ? _("%s needs a value") : _("unknown option %s"), hit ? hit->name : argv[i]);
-            cli_usage("model", p);
+            cli_usage(&cli_model, p);
             free(p);
             return -1;
         }
@@ -46,7 +54,8 @@ static int model_info(int argc, char **argv)
     q_buf out = {0};
     int rc = cli_model_path(file, &path, err);
     if (rc == Q_OK) rc = eng_describe(path, json, &out, err);
-    if (rc == Q_OK) fwrite(out.p, 1, out.len, stdout);
+    if (rc == Q_OK && json) q_say_json(stdout, out.p);
+    else if (rc == Q_OK) q_say_text(stdout, out.p);
     q_buf_free(&out);
     free(path);
     return rc ? cli_fail(err) : 0;
@@ -72,7 +81,7 @@ static void list_json(const eng_found *list, int n)
         cJSON_AddItemToArray(all, j);
     }
     char *s = cJSON_Print(all);
-    puts(s ? s : "[]");
+    q_say_json(stdout, s ? s : "[]");
     cJSON_free(s);
     cJSON_Delete(all);
 }
@@ -87,15 +96,15 @@ static int model_list(int argc, char **argv)
     int n, rc = eng_find(&list, &n, err);
     if (rc) return cli_fail(err);
     if (json) list_json(list, n);
-    else if (!n) fprintf(stderr, "%s\n", _("no models found: `quorum model fetch` brings the default one, QUORUM_MODELS=FOLDER:FOLDER names yours"));
+    else if (!n) q_say(stderr, "%s\n", _("no models found: `quorum model fetch` brings the default one, QUORUM_MODELS=FOLDER:FOLDER names yours"));
     for (int i = 0; !json && i < n; i++) {
         const eng_found *f = &list[i];
         char experts[40] = "-";
         if (f->n_expert) snprintf(experts, sizeof experts, "%d/%d", f->n_expert_used, f->n_expert);
-        printf("%-48s %10s  %-7s %-9s %-7s %s\n", f->name, q_bytes_words(f->bytes, w), *f->quant ? f->quant : "-",
+        q_say(stdout, "%-48s %10s  %-7s %-9s %-7s %s\n", f->name, q_bytes_words(f->bytes, w), *f->quant ? f->quant : "-",
                *f->arch ? f->arch : "-", experts, f->place);
-        if (f->problem) printf("    %s\n", f->problem);
-        else if (!f->fits) printf("    %s\n", _("does not fit in the memory that is free now"));
+        if (f->problem) q_say(stdout, "    %s\n", f->problem);
+        else if (!f->fits) q_say(stdout, "    %s\n", _("does not fit in the memory that is free now"));
     }
     eng_found_free(list, n);
     return 0;
@@ -109,7 +118,8 @@ static int model_fetch(int argc, char **argv)
     char err[Q_ERRLEN];
     if (fetch_default_model(again, err)) return cli_fail(err);
     char *path = eng_default_model();
-    puts(path);
+    q_say_data(stdout, path, strlen(path));
+    q_say(stdout, "\n");
     free(path);
     return 0;
 }
@@ -121,7 +131,7 @@ static int model_carve(int argc, char **argv)
     const option o[] = {{"--recipe", &recipe, NULL}, {"--force", NULL, &force}, {NULL, NULL, NULL}};
     int n = parse(argc, argv, o, files, 2);
     if (n < 0) return 2;
-    if (n != 2 || !recipe) return cli_usage("model", _("carve needs IN, OUT and --recipe R"));
+    if (n != 2 || !recipe) return cli_usage(&cli_model, _("carve needs IN, OUT and --recipe R"));
     char err[Q_ERRLEN];
     cli_progress p;
     cli_progress_start(&p, _("carving"));
@@ -137,12 +147,12 @@ static int model_synth(int argc, char **argv)
                         {"--seed", &seed, NULL}, {NULL, NULL, NULL}};
     int n = parse(argc, argv, o, &out, 1);
     if (n < 0) return 2;
-    if (n != 1) return cli_usage("model", _("synth needs the file to write"));
+    if (n != 1) return cli_usage(&cli_model, _("synth needs the file to write"));
     char *end, *end2, err[Q_ERRLEN];
     long n_layer = strtol(layers, &end, 10);
     unsigned long long s = strtoull(seed, &end2, 10);
-    if (!*layers || *end || n_layer < 0 || n_layer > 100000) return cli_usage("model", _("--layers takes a number, 0 for all"));
-    if (!*seed || *end2) return cli_usage("model", _("--seed takes a number"));
+    if (!*layers || *end || n_layer < 0 || n_layer > 100000) return cli_usage(&cli_model, _("--layers takes a number, 0 for all"));
+    if (!*seed || *end2) return cli_usage(&cli_model, _("--seed takes a number"));
     cli_progress p;
     cli_progress_start(&p, _("writing random weights"));
     int rc = eng_synth(arch, like, type, (int)n_layer, s, out, cli_progress_step, &p, err);
@@ -156,11 +166,11 @@ static const struct { const char *name; int (*run)(int, char **); } verbs[] = {
 
 int cmd_model(int argc, char **argv)
 {
-    if (argc < 2) return cli_usage("model", _("say what to do: info, list, fetch, carve or synth"));
+    if (argc < 2) return cli_usage(&cli_model, _("say what to do: info, list, fetch, carve or synth"));
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (strcmp(argv[1], verbs[i].name) == 0) return verbs[i].run(argc - 1, argv + 1);
     char *p = q_printf(_("model does not know \"%s\""), argv[1]);
-    int rc = cli_usage("model", p);
+    int rc = cli_usage(&cli_model, p);
     free(p);
     return rc;
 }

@@ -1,6 +1,7 @@
 /* cli/tokenize: `quorum tokenize` and `quorum detokenize`: standard input to token ids and back, byte for byte.
  * A file with a vocabulary and no tensors is enough. Owns the reading of standard input and the two formats;
  * it never adds a token (no BOS) that the text does not hold. */
+#include "base/say.h"
 #include "cli/cli.h"
 #include "cli/common.h"
 #include "engine/text.h"
@@ -11,6 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+const cli_command cli_tokenize = { "tokenize", N_(
+    "quorum tokenize -m F [--json] [--special] < TEXT\n"
+    "    the ids of standard input; a file with a vocabulary and no tensors is enough; --json: {\"ids\":[...]};\n"
+    "    --special: control tokens written in the text (<|im_end|>) become those tokens"), cmd_tokenize };
+const cli_command cli_detokenize = { "detokenize", N_(
+    "quorum detokenize -m F < IDS\n"
+    "    the bytes of ids separated by spaces, newlines or commas, or of what tokenize --json wrote;\n"
+    "    control tokens are written by name"), cmd_detokenize };
 
 typedef struct options { const char *model; bool json, special; } options;
 
@@ -27,16 +37,16 @@ static int read_stdin(q_buf *b, char *err)
 }
 
 /* Parses the options, opens the vocabulary and reads the input: what both commands begin with. */
-static int begin(int argc, char **argv, bool ids, options *o, eng_model **m, q_buf *in, int *status)
+static int begin(int argc, char **argv, const cli_command *which, options *o, eng_model **m, q_buf *in, int *status)
 {
     for (int i = 1; i < argc; i++) {
         const char *v = cli_opt(argc, argv, &i, "-m");
         if (v) o->model = v;
-        else if (!ids && strcmp(argv[i], "--json") == 0) o->json = true;
-        else if (!ids && strcmp(argv[i], "--special") == 0) o->special = true;
+        else if (which == &cli_tokenize && strcmp(argv[i], "--json") == 0) o->json = true;
+        else if (which == &cli_tokenize && strcmp(argv[i], "--special") == 0) o->special = true;
         else {
             char *what = q_printf(strcmp(argv[i], "-m") == 0 ? _("%s wants a file or a model's name") : _("unknown option %s"), argv[i]);
-            *status = cli_usage(argv[0], what);
+            *status = cli_usage(which, what);
             free(what);
             return Q_ERR;
         }
@@ -57,7 +67,7 @@ int cmd_tokenize(int argc, char **argv)
     eng_model *m = NULL;
     q_buf in = {0}, out = {0};
     int status = 0;
-    if (begin(argc, argv, false, &o, &m, &in, &status) == 0) {
+    if (begin(argc, argv, &cli_tokenize, &o, &m, &in, &status) == 0) {
         char err[Q_ERRLEN];
         eng_tokens t = {0};
         if (eng_tokenize(m, in.p ? in.p : "", in.len, o.special, &t, err)) status = cli_fail(err);
@@ -65,7 +75,7 @@ int cmd_tokenize(int argc, char **argv)
             q_buf_puts(&out, o.json ? "{\"ids\":[" : "");
             for (int i = 0; i < t.n; i++) q_buf_printf(&out, "%s%d", i ? (o.json ? "," : " ") : "", t.id[i]);
             q_buf_puts(&out, o.json ? "]}\n" : "\n");
-            if (out.len) fwrite(out.p, 1, out.len, stdout);          /* main says when that fails */
+            q_say_data(stdout, out.p ? out.p : "", out.len);          /* main says when that fails */
         }
         eng_tokens_free(&t);
     }
@@ -117,7 +127,7 @@ int cmd_detokenize(int argc, char **argv)
     eng_model *m = NULL;
     q_buf in = {0}, out = {0};
     int status = 0;
-    if (begin(argc, argv, true, &o, &m, &in, &status) == 0) {
+    if (begin(argc, argv, &cli_detokenize, &o, &m, &in, &status) == 0) {
         char err[Q_ERRLEN];
         eng_tokens t = {0};
         if (parse_ids(&in, eng_model_info(m)->n_vocab, &t, err)) status = cli_fail(err);
@@ -128,7 +138,7 @@ int cmd_detokenize(int argc, char **argv)
                 if (eng_token_control(m, t.id[i])) q_buf_puts(&out, eng_token_name(m, t.id[i]));
                 else q_buf_add(&out, s, n);
             }
-            if (out.len) fwrite(out.p, 1, out.len, stdout);          /* main says when that fails */
+            q_say_data(stdout, out.p ? out.p : "", out.len);          /* main says when that fails */
         }
         eng_tokens_free(&t);
     }

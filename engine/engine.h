@@ -13,6 +13,7 @@
 
 typedef struct eng_model eng_model;
 typedef struct eng_config eng_config;
+typedef struct eng_cache eng_cache;
 typedef struct eng_session eng_session;
 
 /* ================= model ================= */
@@ -79,30 +80,72 @@ int eng_config_from_json(eng_config *, const char *json, char *err);
 /* Mildest effect class under which a → b can be applied (Q_EFFECT_SAMPLING when equal). */
 enum q_effect eng_config_diff(const eng_config *a, const eng_config *b);
 
-/* ================= session ================= */
-typedef struct eng_step {               /* one position, as routed; pointers valid until the next session call */
-    int32_t token;
-    int pos;
-    uint64_t config;                    /* eng_config_hash under which it was evaluated */
-    bool prompt;                        /* evaluated as part of a prompt */
-} eng_step;
+/* ================= cache ================= */
+/* What the timelines of one model share: the memory of their cells, scratch, and the configurations in use. One thread a
+ * cache; its model outlives it. */
 
+/* Pages for `timelines` timelines of c's context.length in c's kv.type, and some to find former branches in. Refused with
+ * sizes when they do not fit. */
+int eng_cache_new(eng_model *, const eng_config *c, int timelines, eng_cache **out, char *err);
+void eng_cache_free(eng_cache *);                         /* after its sessions */
+eng_model *eng_cache_model(const eng_cache *);
+/* Pages of 64 cells that timelines hold now, and of these the ones that several share. */
+void eng_cache_pages(const eng_cache *, int *held, int *shared);
+
+/* One row of a step: the next position of a timeline. */
+enum { ENG_STEP_ROWS = 512 };
+enum eng_want { ENG_WANT_NOTHING = 0, ENG_WANT_LOGITS = 1, ENG_WANT_HIDDEN = 2 /* after the output norm */ };
+typedef struct eng_row {
+    eng_session *session;               /* rows of one timeline follow one another, in order */
+    int32_t token;
+    unsigned want;                      /* eng_want flags */
+    const eng_config *config;           /* NULL: the session's; rope.* and kv.type must be as there */
+    const uint16_t *forced;             /* ids to run in each layer, 0xFFFF ends a list; NULL: the router chooses */
+    int forced_k;                       /* at most so many a layer */
+    size_t forced_step;                 /* ids from one layer's list to the next; 0 = forced_k */
+} eng_row;
+typedef struct eng_out {                /* belongs to the cache; valid until the next evaluation over it */
+    int n, max_k;
+    const float *logits[ENG_STEP_ROWS]; /* [n_vocab] of each row that wanted them, else NULL */
+    const float *hidden[ENG_STEP_ROWS]; /* [n_embd] likewise */
+    const uint16_t *ids;                /* [n_layer][n][max_k], best first, 0xFFFF pads */
+    const float *weights;               /* [n_layer][n][max_k] */
+    const float *entropy, *margin;      /* [n_layer][n]; margin NAN: none */
+} eng_out;
+/* Evaluates 1 to ENG_STEP_ROWS rows of several timelines under several configurations in one pass; cells that a timeline
+ * still lacks come first. A row's bytes depend on no other timeline's rows. commit: the rows are the timelines' next
+ * tokens; else text, cells, logits and records stay as they were (a counterfactual; a draft to be verified). On failure
+ * nothing is added. out may be NULL. */
+int eng_cache_step(eng_cache *, const eng_row *rows, int n, bool commit, eng_out *out, char *err);
+
+/* ================= session ================= */
+/* One timeline: text, the cells made of it, its configuration, its routing records. */
 enum eng_policy { ENG_CONTINUE, ENG_RECOMPUTE };
 
-/* A new empty timeline under c (copied). Refused with sizes when the cache does not fit. */
+/* A new empty timeline under c (copied) in a cache; context.length at most and kv.type just as the cache was made for. */
+int eng_cache_session(eng_cache *, const eng_config *c, eng_session **out, char *err);
+/* The same in a cache of its own, which goes with its last timeline. Refused with sizes when it does not fit. */
 int eng_session_new(eng_model *, const eng_config *c, eng_session **out, char *err);
 void eng_session_free(eng_session *);
+eng_cache *eng_session_cache(const eng_session *);
+/* A second timeline of the same text, logits and configuration: pages are shared until one of them writes. Its routing
+ * records begin empty. */
+int eng_session_fork(const eng_session *, eng_session **out, char *err);
+/* Keeps the first n tokens. Shorter than before: there are no logits until the next evaluation. */
+int eng_session_cut(eng_session *, int n, char *err);
 /* The next evaluated token uses c. Sampling-only changes are free. Under ENG_CONTINUE forward and routing changes keep
  * the cells, and the logits at hand still choose the next token; position and allocation changes drop the cells (K is
  * stored after rope). Under ENG_RECOMPUTE cells not made by c are dropped, and the logits with them. The text stays in
- * either case: the next sync, or push without a progress call, evaluates what is missing; cells of the same chain that
+ * either case: the next sync, step, or push without a progress call, evaluates what is missing, and routing that was
+ * forced is the router's again there; cells of the same chain that
  * are still in the pool are found again (toggling between two configurations is cheap).
- * Never fails half-way: on error the old configuration stays. Q_RANGE: context.length below the present length. */
+ * Never fails half-way: on error the old configuration stays. Q_RANGE: context.length below the present length, or a
+ * cache that other timelines use would have to be made anew. */
 int eng_session_config(eng_session *, const eng_config *c, enum eng_policy p, char *err);
 const eng_config *eng_session_get_config(const eng_session *);
 
 /* Makes the timeline exactly tokens[0..n), evaluating as little as the policy allows, at least the last token; its
- * logits are then ready. Pages of the former timeline stay findable by chain until evicted, so going back to a
+ * logits are then ready. Cells of forced routing never serve it. Pages of the former timeline stay findable by chain until evicted, so going back to a
  * branch is cheap. progress(done,total) counts tokens to evaluate; between chunks. Q_CANCEL leaves a valid,
  * shorter timeline. Q_RANGE: n exceeds context.length. */
 int eng_session_sync(eng_session *, const int32_t *tokens, int n, enum eng_policy p,
@@ -114,12 +157,13 @@ int eng_session_push_headless(eng_session *, int32_t token, char *err);
 int eng_session_length(const eng_session *);
 int eng_session_room(const eng_session *);                /* tokens that still fit */
 const int32_t *eng_session_tokens(const eng_session *);
-const float *eng_session_logits(eng_session *);           /* [n_vocab] after the last token; NULL if none; valid until the next evaluation */
-void eng_session_cancel(eng_session *);                   /* [any] the running call returns Q_CANCEL soon */
+const float *eng_session_logits(eng_session *);           /* [n_vocab] after the last token; NULL if none; valid until the next evaluation over its cache */
+void eng_session_cancel(eng_session *);                   /* [any] the call running over its cache returns Q_CANCEL soon */
 void eng_session_uncancel(eng_session *);                 /* by the engine thread, before the next work   */
 
-/* Which configurations made the cached cells: hash and count, most frequent first; returns how many there are. */
-typedef struct eng_mix { uint64_t config; int cells; } eng_mix;
+/* Which configurations made the cached cells: hash, count, and how many of these had their routing forced; most frequent
+ * first; returns how many there are. */
+typedef struct eng_mix { uint64_t config; int cells, forced; } eng_mix;
 int eng_session_mix(const eng_session *, eng_mix *out, int max);
 
 typedef struct eng_speed { int prefill_tokens; double prefill_s; int decode_tokens; double decode_s; } eng_speed;

@@ -24,44 +24,57 @@
 
 #include "base/base.h"
 
-/* ---- tensor types: the ids are GGUF's (ggml/docs/gguf.md) ---- */
+/* ---- tensor types: one row each in types.def; the ids are GGUF's (ggml/docs/gguf.md) ---- */
 enum ker_type_id {
-    KER_F32 = 0, KER_F16 = 1, KER_Q4_0 = 2, KER_Q4_1 = 3, KER_Q5_0 = 6, KER_Q5_1 = 7, KER_Q8_0 = 8,
-    KER_Q4_K = 12, KER_Q5_K = 13, KER_Q6_K = 14, KER_IQ4_NL = 20, KER_IQ4_XS = 23, KER_I8 = 24,
-    KER_I16 = 25, KER_I32 = 26, KER_BF16 = 30, KER_TYPE_LIMIT = 31
+#define KER_FLOAT(id, name, ...) KER_##name = id,
+#define KER_BLOCK(id, name, ...) KER_##name = id,
+#define KER_STORE(id, name, ...) KER_##name = id,
+#define KER_NAMED(id, name, ...) KER_##name = id,
+#include "kernels/types.def"
+    KER_TYPE_LIMIT                     /* one more than the last */
 };
 /* How activations are quantised before they meet a weight of this type. */
 enum ker_act { KER_ACT_F32, KER_ACT_Q8_32 /* f32 scale, 32 int8 */, KER_ACT_Q8_256 /* f32 scale, 256 int8 */ };
 
 typedef struct ker_type {
-    const char *name;                  /* "Q4_K"; NULL: unknown, refuse by id                     */
-    int block, bytes;                  /* elements and bytes of a block                           */
+    const char *name;                  /* "Q4_K"                                                  */
+    int block, bytes;                  /* elements and bytes of a block; 0: not known             */
     enum ker_act act;
     bool weight;                       /* usable as a weight (I8..I32 are storage only)           */
+    int16_t sub;                       /* elements of a sub-block with its own scale; 0: no block type */
+    int16_t d, m;                      /* offsets of a block's half floats: scale, minimum's scale; -1: none */
     void (*decode)(const void *src, float *dst, int64_t n);   /* the scalar reference, n % block == 0 */
     void (*encode)(const float *src, void *dst, int64_t n);   /* NULL where we never write it         */
 } ker_type;
-const ker_type *ker_type_get(int id);  /* NULL for ids we do not know */
+const ker_type *ker_type_get(int id);  /* NULL for ids that we neither compute with nor keep: refuse them */
+const ker_type *ker_type_named(int id);   /* also types we can only name and measure; NULL for ids we never heard of */
+
+/* What general.file_type says of a whole file (llama.h, enum llama_ftype). */
+typedef struct ker_file_type {
+    int id;
+    const char *name;                  /* "Q4_K_M"                                                */
+    double bits;                       /* a weight, about; 0: not to be offered                   */
+} ker_file_type;
+const ker_file_type *ker_file_types(int *n);
+const ker_file_type *ker_file_type_get(uint64_t id);   /* NULL when unknown */
 int64_t ker_row_bytes(int type, int64_t n);   /* n elements of a row; n must be a multiple of block  */
 float ker_f16_to_f32(uint16_t h);
 uint16_t ker_f32_to_f16(float f);      /* round to nearest even */
 
 /* ---- the model, as arithmetic sees it ---- */
 enum ker_gate { KER_GATE_SOFTMAX, KER_GATE_SIGMOID };
-enum ker_role {                        /* ne0 is the input width, as in GGUF; [ne0, ne1, ne2]     */
-    KER_W_EMBD,          /* [n_embd, n_vocab]                        layer -1 */
-    KER_W_OUT_NORM, KER_W_OUT,                                    /* layer -1; OUT absent = tied  */
+enum ker_role {                        /* shapes: roles.c                                         */
+    KER_W_EMBD, KER_W_OUT_NORM, KER_W_OUT,                        /* layer -1; OUT absent = tied  */
     KER_W_ATTN_NORM, KER_W_Q, KER_W_K, KER_W_V, KER_W_O,
     KER_W_BQ, KER_W_BK, KER_W_BV,      /* optional biases                                         */
-    KER_W_Q_NORM, KER_W_K_NORM,        /* optional, [head_dim]                                    */
+    KER_W_Q_NORM, KER_W_K_NORM,        /* optional                                                */
     KER_W_FFN_NORM,
     KER_W_GATE, KER_W_UP, KER_W_DOWN,  /* dense layer                                             */
-    KER_W_ROUTER,                      /* [n_embd, n_expert]                                      */
-    KER_W_SELECT_BIAS,                 /* [n_expert], added to gate values for selection only     */
-    KER_W_GATE_EXPS, KER_W_UP_EXPS,    /* [n_embd, n_ff_exp, n_expert]                            */
-    KER_W_DOWN_EXPS,                   /* [n_ff_exp, n_embd, n_expert]                            */
+    KER_W_ROUTER,
+    KER_W_SELECT_BIAS,                 /* optional, added to gate values for selection only       */
+    KER_W_GATE_EXPS, KER_W_UP_EXPS, KER_W_DOWN_EXPS,
     KER_W_GATE_SH, KER_W_UP_SH, KER_W_DOWN_SH,   /* shared expert                                 */
-    KER_W_SH_ROUTER,                   /* [n_embd]: sigmoid gate of the shared expert (qwen2moe)  */
+    KER_W_SH_ROUTER,                   /* optional: sigmoid gate of the shared expert (qwen2moe)  */
     KER_W_ROLES
 };
 
@@ -90,6 +103,25 @@ typedef struct ker_weight {
     const void *data;                  /* host memory of the caller; outlives the dev  */
     size_t bytes;
 } ker_weight;
+
+/* What a role is, once for every backend and for the loader (roles.c). */
+enum ker_dim { KER_DIM_ONE, KER_DIM_EMBD, KER_DIM_VOCAB, KER_DIM_Q /* n_head * head_dim */, KER_DIM_KV, KER_DIM_HEAD,
+               KER_DIM_FF /* of the layer */, KER_DIM_EXPERT, KER_DIM_FF_EXP, KER_DIM_FF_SH };
+enum ker_where { KER_IN_MODEL /* layer -1 */, KER_IN_LAYER, KER_IN_DENSE, KER_IN_MOE, KER_IN_SHARED /* routed layers with n_ff_sh > 0 */ };
+typedef struct ker_role_row {
+    const char *name;                  /* "the router", for sentences: through _()            */
+    enum ker_dim ne[3];                /* ne0 is the input width, as in GGUF                   */
+    enum ker_where where;
+    bool must;                         /* there is no pass without it                          */
+    bool vec;                          /* used as F32 numbers, not as a matrix                 */
+} ker_role_row;
+const ker_role_row *ker_role_get(enum ker_role role);                              /* NULL outside the enum */
+int ker_role_shape(const ker_model *, int layer, enum ker_role role, int64_t ne[3]);   /* returns how many dimensions it has */
+bool ker_role_here(const ker_model *, int layer, enum ker_role role);              /* layer has such a place */
+/* A weight against the model: place, type, shape, bytes. */
+int ker_weight_check(const ker_model *, int layer, enum ker_role role, const ker_weight *w, char *err);
+/* Nothing needed is missing. */
+int ker_weights_whole(const ker_model *, bool (*has)(const void *user, int layer, enum ker_role role), const void *user, char *err);
 
 /* ---- configuration of a row: immutable once put ---- */
 typedef struct ker_config {            /* arrays are copied by cfg_put */
@@ -127,8 +159,9 @@ typedef struct ker_batch {             /* arrays of n rows, owned by the caller 
     const ker_seq *seqs;
     int n_seq;
     const uint16_t *forced;            /* [n_layer][n][max_k] expert ids to run instead of the router's
-                                          choice, KER_NO_EXPERT ends a list; or NULL. Weights are their own
-                                          gate values, renormalised where the model does                  */
+                                          choice, KER_NO_EXPERT ends a list, an empty one leaves the router
+                                          its choice; or NULL. Weights are their own gate values,
+                                          renormalised where the model does                               */
     int phase;                         /* 0 prompt, 1 decode: a hint for kernels, never changes bits      */
 } ker_batch;
 

@@ -194,11 +194,8 @@ static void unpack_iq4_xs(const uint8_t *s, ker_block *b)
 }
 
 static const ker_unpack unpackers[KER_TYPE_LIMIT] = {
-    [KER_Q4_0] = { unpack_q4_0, 32, 0 },     [KER_Q4_1] = { unpack_q4_1, 32, 1 },
-    [KER_Q5_0] = { unpack_q5_0, 32, 0 },     [KER_Q5_1] = { unpack_q5_1, 32, 1 },
-    [KER_Q8_0] = { unpack_q8_0, 32, 0 },     [KER_Q4_K] = { unpack_q4_k, 32, 1 },
-    [KER_Q5_K] = { unpack_q5_k, 32, 1 },     [KER_Q6_K] = { unpack_q6_k, 16, 0 },
-    [KER_IQ4_NL] = { unpack_iq4_nl, 32, 0 }, [KER_IQ4_XS] = { unpack_iq4_xs, 32, 0 },
+#define KER_BLOCK(id, name, block, bytes, act, sub, d, m, unpack, ...) [id] = { unpack, sub, m >= 0 },
+#include "kernels/types.def"
 };
 
 const ker_unpack *ker_unpack_get(int type)
@@ -225,21 +222,12 @@ static inline void decode_blocks(int type, int block, int bytes, const void *src
     }
 }
 
-#define DECODER(name, id, block, bytes) \
-    static void name(const void *src, float *dst, int64_t n) { decode_blocks(id, block, bytes, src, dst, n); }
-DECODER(decode_q4_0, KER_Q4_0, 32, 18)
-DECODER(decode_q4_1, KER_Q4_1, 32, 20)
-DECODER(decode_q5_0, KER_Q5_0, 32, 22)
-DECODER(decode_q5_1, KER_Q5_1, 32, 24)
-DECODER(decode_q8_0, KER_Q8_0, 32, 34)
-DECODER(decode_q4_k, KER_Q4_K, 256, 144)
-DECODER(decode_q5_k, KER_Q5_K, 256, 176)
-DECODER(decode_q6_k, KER_Q6_K, 256, 210)
-DECODER(decode_iq4_nl, KER_IQ4_NL, 32, 18)
-DECODER(decode_iq4_xs, KER_IQ4_XS, 256, 136)
-#undef DECODER
+/* A decoder a type, so that block and size are constants in it. */
+#define KER_BLOCK(id, name, block, bytes, ...) \
+    static void decode_##name(const void *src, float *dst, int64_t n) { decode_blocks(id, block, bytes, src, dst, n); }
+#include "kernels/types.def"
 
-static void copy_f32(const void *src, float *dst, int64_t n) { memcpy(dst, src, (size_t)n * 4); }
+static void decode_f32(const void *src, float *dst, int64_t n) { memcpy(dst, src, (size_t)n * 4); }
 
 static void decode_f16(const void *src, float *dst, int64_t n)
 {
@@ -331,22 +319,11 @@ static void encode_q4_1(const float *src, void *dst, int64_t n)
 /* ---- the table ---- */
 
 static const ker_type types[KER_TYPE_LIMIT] = {
-    [KER_F32] = { "F32", 1, 4, KER_ACT_F32, true, copy_f32, encode_f32 },
-    [KER_F16] = { "F16", 1, 2, KER_ACT_F32, true, decode_f16, encode_f16 },
-    [KER_BF16] = { "BF16", 1, 2, KER_ACT_F32, true, decode_bf16, encode_bf16 },
-    [KER_Q4_0] = { "Q4_0", 32, 18, KER_ACT_Q8_32, true, decode_q4_0, encode_q4_0 },
-    [KER_Q4_1] = { "Q4_1", 32, 20, KER_ACT_Q8_32, true, decode_q4_1, encode_q4_1 },
-    [KER_Q5_0] = { "Q5_0", 32, 22, KER_ACT_Q8_32, true, decode_q5_0, NULL },
-    [KER_Q5_1] = { "Q5_1", 32, 24, KER_ACT_Q8_32, true, decode_q5_1, NULL },
-    [KER_Q8_0] = { "Q8_0", 32, 34, KER_ACT_Q8_32, true, decode_q8_0, encode_q8_0 },
-    [KER_Q4_K] = { "Q4_K", 256, 144, KER_ACT_Q8_256, true, decode_q4_k, NULL },
-    [KER_Q5_K] = { "Q5_K", 256, 176, KER_ACT_Q8_256, true, decode_q5_k, NULL },
-    [KER_Q6_K] = { "Q6_K", 256, 210, KER_ACT_Q8_256, true, decode_q6_k, NULL },
-    [KER_IQ4_NL] = { "IQ4_NL", 32, 18, KER_ACT_Q8_32, true, decode_iq4_nl, NULL },
-    [KER_IQ4_XS] = { "IQ4_XS", 256, 136, KER_ACT_Q8_256, true, decode_iq4_xs, NULL },
-    [KER_I8] = { "I8", 1, 1, KER_ACT_F32, false, NULL, NULL },
-    [KER_I16] = { "I16", 1, 2, KER_ACT_F32, false, NULL, NULL },
-    [KER_I32] = { "I32", 1, 4, KER_ACT_F32, false, NULL, NULL },
+#define KER_FLOAT(id, name, bytes, decode, encode, ...) [id] = { #name, 1, bytes, KER_ACT_F32, true, 0, -1, -1, decode, encode },
+#define KER_BLOCK(id, name, block, bytes, act, sub, d, m, unpack, encode, ...) \
+    [id] = { #name, block, bytes, KER_ACT_##act, true, sub, d, m, decode_##name, encode },
+#define KER_STORE(id, name, bytes) [id] = { #name, 1, bytes, KER_ACT_F32, false, 0, -1, -1, NULL, NULL },
+#include "kernels/types.def"
 };
 
 const ker_type *ker_type_get(int id)
@@ -354,8 +331,43 @@ const ker_type *ker_type_get(int id)
     return id >= 0 && id < KER_TYPE_LIMIT && types[id].name ? &types[id] : NULL;
 }
 
+const ker_type *ker_type_named(int id)
+{
+    static const ker_type named[KER_TYPE_LIMIT] = {
+#define KER_NAMED(id, name, block, bytes, ...) [id] = { #name, block, bytes, KER_ACT_F32, false, 0, -1, -1, NULL, NULL },
+#include "kernels/types.def"
+    };
+    if (id < 0 || id >= KER_TYPE_LIMIT) return NULL;
+    return types[id].name ? &types[id] : &named[id];
+}
+
 int64_t ker_row_bytes(int type, int64_t n)
 {
     const ker_type *t = ker_type_get(type);
     return t ? n / t->block * t->bytes : 0;
+}
+
+/* ---- whole files ---- */
+
+static const ker_file_type file_types[] = {
+#define KER_FILE(id, name, bits) { id, name, bits },
+#define KER_FLOAT(id, name, bytes, decode, encode, files) files
+#define KER_BLOCK(id, name, block, bytes, act, sub, d, m, unpack, encode, files) files
+#define KER_NAMED(id, name, block, bytes, files) files
+#include "kernels/types.def"
+#undef KER_FILE
+};
+enum { N_FILE_TYPES = sizeof file_types / sizeof *file_types };
+
+const ker_file_type *ker_file_types(int *n)
+{
+    *n = N_FILE_TYPES;
+    return file_types;
+}
+
+const ker_file_type *ker_file_type_get(uint64_t id)
+{
+    for (int i = 0; i < N_FILE_TYPES; i++)
+        if ((uint64_t)file_types[i].id == id) return &file_types[i];
+    return NULL;
 }

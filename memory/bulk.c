@@ -19,7 +19,6 @@ struct mem_bulk {
     size_t bytes;
     int documents, chunks;              /* on the disk */
     int64_t last;                       /* id of the last document stored */
-    bool replaced;
 };
 
 /* A chunk as it is stored, and its words. */
@@ -28,6 +27,7 @@ static const store_column chunk_columns[] = {
     STORE_COLUMN(struct chunk_row, document, ROW_INT64, "document", NULL),
     STORE_COLUMN(struct chunk_row, ordinal, ROW_INT64, "ordinal", NULL),
     STORE_COLUMN(struct chunk_row, start, ROW_INT64, "start", NULL),
+    STORE_COLUMN(struct chunk_row, name, ROW_SPAN, "name", NULL),
     STORE_COLUMN(struct chunk_row, heading, ROW_SPAN, "heading", NULL),
     STORE_COLUMN(struct chunk_row, text, ROW_SPAN, "text", NULL),
 };
@@ -59,6 +59,7 @@ static void item_free(struct item *it)
 {
     free(it->d.path);
     free(it->d.title);
+    free(it->d.name);
     for (int i = 0; i < it->n; i++) {
         free(it->c[i].heading);
         free((char *)it->c[i].text);
@@ -97,9 +98,9 @@ static void finish(struct putting *p)
     sqlite3_finalize(p->words);
 }
 
-static int put_chunk(mem_store *s, struct putting *p, int64_t document, const char *title, const mem_chunk *c, int ordinal, char *err)
+static int put_chunk(mem_store *s, struct putting *p, int64_t document, const char *name, const mem_chunk *c, int ordinal, char *err)
 {
-    struct chunk_row row = {.document = document, .ordinal = ordinal, .start = (int64_t)c->offset, .name = {title, strlen(title)},
+    struct chunk_row row = {.document = document, .ordinal = ordinal, .start = (int64_t)c->offset, .name = {name, strlen(name)},
                             .heading = {c->heading, strlen(c->heading)}, .text = {c->text, c->n}};
     int rc = store_insert_row(s, p->row, &chunk_table, &row, &row.id, err);
     if (rc != Q_OK) return rc;
@@ -114,7 +115,6 @@ static int make_room(mem_bulk *b, const char *path, char *err)
     int64_t old;
     int rc = store_int(b->s, &old, err, "SELECT id FROM document WHERE path=?", "s", path);
     if (rc != Q_OK) return rc == Q_NOTFOUND ? Q_OK : rc;
-    b->replaced = true;
     return store_document_going(b->s, old, NULL, err);
 }
 
@@ -122,7 +122,7 @@ static int put_whole(mem_bulk *b, struct putting *p, struct item *it, int64_t *i
 {
     int rc = make_room(b, it->d.path, err);
     if (rc == Q_OK) rc = store_insert(b->s, &store_document_table, &it->d, id, err);
-    for (int i = 0; i < it->n && rc == Q_OK; i++) rc = put_chunk(b->s, p, *id, it->d.title, &it->c[i], i, err);
+    for (int i = 0; i < it->n && rc == Q_OK; i++) rc = put_chunk(b->s, p, *id, it->d.name, &it->c[i], i, err);
     return rc;
 }
 
@@ -178,7 +178,7 @@ static int part_of_large(mem_bulk *b, struct item *it, int64_t id, int *at, char
     rc = prepare(b->s, &p, err);
     for (; i < it->n && n < STEP_PASSAGES && bytes < STEP_BYTES && rc == Q_OK; i++, n++) {
         bytes += it->c[i].n;
-        rc = put_chunk(b->s, &p, id, it->d.title, &it->c[i], i, err);
+        rc = put_chunk(b->s, &p, id, it->d.name, &it->c[i], i, err);
     }
     finish(&p);
     rc = store_end(b->s, rc, err);
@@ -222,6 +222,7 @@ int mem_bulk_put(mem_bulk *b, const mem_document *d, const mem_chunk *c, int n, 
     struct item it = {.d = *d, .n = n};
     it.d.path = q_strdup(d->path);
     it.d.title = q_strdup(d->title);
+    it.d.name = q_strdup(d->name ? d->name : "");
     it.d.added_ms = q_wall_ms();
     it.d.gone_ms = 0;
     it.c = q_alloc(sizeof *it.c * (size_t)(n + 1));
@@ -250,7 +251,6 @@ int mem_document_put(mem_store *s, const mem_document *d, const mem_chunk *c, in
     int rc = mem_bulk_put(b, d, c, n, err);
     if (rc == Q_OK) rc = mem_bulk_flush(b, err);
     *id = rc == Q_OK ? b->last : 0;
-    if (rc == Q_OK && b->replaced) rc = mem_tidy(s, NULL, NULL, err);
     mem_bulk_free(b);
     return rc;
 }

@@ -17,6 +17,7 @@ static const store_column document_columns[] = {
     STORE_COLUMN(mem_document, bytes, ROW_INT64, "bytes", "d.bytes"),
     STORE_COLUMN(mem_document, gone_ms, ROW_INT64, "gone", "d.gone"),
     STORE_COLUMN(mem_document, device, ROW_INT64, "device", "d.device"),
+    STORE_COLUMN(mem_document, cut, ROW_INT, "cut", "d.cut"),
     STORE_READ(mem_document, n_chunks, ROW_INT, "(SELECT count(*) FROM chunk c WHERE c.document=d.id)"),
 };
 const store_table store_document_table = STORE_TABLE(mem_document, "document", document_columns);
@@ -84,7 +85,8 @@ int store_document_going(mem_store *s, int64_t id, int *n, char *err)
 
 enum { STEP_DOCUMENTS = 64 };                       /* in one short transaction */
 
-static int each(mem_store *s, const int64_t *id, int n, int *done, char *err, int (*change)(mem_store *, int64_t, int64_t, int *, char *), int64_t value)
+/* One statement for each of n rows of an array, in steps; what was done of it is durable. */
+static int each(mem_store *s, int n, int *done, char *err, int (*change)(mem_store *, const void *v, int i, int *changed, char *), const void *v)
 {
     int rc = Q_OK, total = 0;
     for (int at = 0; at < n && rc == Q_OK; at += STEP_DOCUMENTS) {
@@ -93,7 +95,7 @@ static int each(mem_store *s, const int64_t *id, int n, int *done, char *err, in
         if ((rc = store_begin(s, err)) != Q_OK) break;
         for (int i = at; i < n && i < at + STEP_DOCUMENTS && rc == Q_OK; i++) {
             int changed = 0;
-            rc = change(s, id[i], value, &changed, err);
+            rc = change(s, v, i, &changed, err);
             here += changed;
         }
         rc = store_end(s, rc, err);
@@ -103,36 +105,29 @@ static int each(mem_store *s, const int64_t *id, int n, int *done, char *err, in
     return rc;
 }
 
-static int set_going(mem_store *s, int64_t id, int64_t unused, int *n, char *err) { return store_document_going(s, id, n, err); }
+static int set_going(mem_store *s, const void *v, int i, int *n, char *err) { return store_document_going(s, ((const int64_t *)v)[i], n, err); }
 
-static int set_gone(mem_store *s, int64_t id, int64_t when, int *n, char *err)
+static int set_gone(mem_store *s, const void *v, int i, int *n, char *err)
 {
-    return store_run(s, n, err, "UPDATE document SET gone=?1 WHERE id=?2 AND state=0 AND (gone=0)<>(?1=0)", "ii", when, id);
+    return store_run(s, n, err, "UPDATE document SET gone=? WHERE id=? AND gone=0 AND state=0", "ii", q_wall_ms(), ((const int64_t *)v)[i]);
 }
 
-int mem_documents_delete(mem_store *s, const int64_t *id, int n, int *done, char *err)
+static int set_seen(mem_store *s, const void *v, int i, int *n, char *err)
 {
-    return each(s, id, n, done, err, set_going, 0);
+    const mem_seen *x = (const mem_seen *)v + i;
+    return store_run(s, n, err, "UPDATE document SET gone=0, mtime=?, device=? WHERE id=? AND state=0", "iii", x->mtime_ms, x->device, x->document);
 }
 
-int mem_documents_gone(mem_store *s, const int64_t *id, int n, bool gone, int *done, char *err)
-{
-    return each(s, id, n, done, err, set_gone, gone ? q_wall_ms() : 0);
-}
+int mem_documents_seen(mem_store *s, const mem_seen *v, int n, char *err) { return each(s, n, NULL, err, set_seen, v); }
+
+int mem_documents_gone(mem_store *s, const int64_t *id, int n, char *err) { return each(s, n, NULL, err, set_gone, id); }
+
+int mem_documents_delete(mem_store *s, const int64_t *id, int n, int *done, char *err) { return each(s, n, done, err, set_going, id); }
 
 int mem_document_delete(mem_store *s, int64_t id, char *err)
 {
     int n = 0, rc = mem_documents_delete(s, &id, 1, &n, err);
     return rc == Q_OK && n == 0 ? no_such(err, id) : rc;
-}
-
-int mem_document_seen(mem_store *s, int64_t id, int64_t mtime_ms, int64_t bytes, int64_t device, char *err)
-{
-    int n = 0, rc = store_begin(s, err);
-    if (rc != Q_OK) return rc;
-    rc = store_run(s, &n, err, "UPDATE document SET gone=0, mtime=?, bytes=?, device=? WHERE id=? AND state=0", "iiii", mtime_ms, bytes, device, id);
-    if (rc == Q_OK && n == 0) rc = no_such(err, id);
-    return store_end(s, rc, err);
 }
 
 void mem_document_free(mem_document *d)
@@ -153,6 +148,7 @@ static const store_column passage_columns[] = {
     STORE_READ(mem_passage, id, ROW_INT64, "p.id"),
     STORE_READ(mem_passage, source, ROW_INT64, "p.source"),
     STORE_READ(mem_passage, title, ROW_TEXT, "p.title"),
+    STORE_READ(mem_passage, name, ROW_TEXT, "p.name"),
     STORE_READ(mem_passage, heading, ROW_TEXT, "p.heading"),
     STORE_READ(mem_passage, text, ROW_TEXT, "p.text"),
     STORE_READ(mem_passage, trust, ROW_INT, "p.trust"),
@@ -163,15 +159,15 @@ static const store_column passage_columns[] = {
 };
 static const store_table passage_table = STORE_TABLE(mem_passage, NULL, passage_columns);
 
-#define CHUNKS "SELECT c.id, c.document AS source, d.title, c.heading, c.text, d.trust, c.start, d.added AS created, c.ordinal"
+#define CHUNKS "SELECT c.id, c.document AS source, d.title, c.name, c.heading, c.text, d.trust, c.start, d.added AS created, c.ordinal"
 /* role 2 is a model's */
-#define CHATS "SELECT m.id, m.conversation AS source, c.title, '' AS heading, m.text, CASE m.role WHEN 2 THEN 2 ELSE 0 END AS trust," \
+#define CHATS "SELECT m.id, m.conversation AS source, c.title, '' AS name, '' AS heading, m.text, CASE m.role WHEN 2 THEN 2 ELSE 0 END AS trust," \
               " 0 AS start, m.created, 0 AS ordinal"
 
 static const struct { const char *candidates, *one, *with, *of; } by_kind[] = {
-    /* weights of bm25: the document's name, headings, text */
+    /* weights of bm25: name, headings, text */
     [MEM_CHUNK] = {
-        "FROM (" CHUNKS ", -bm25(chunk_fts, 2.0, 3.0, 1.0) AS b"
+        "FROM (" CHUNKS ", -bm25(chunk_fts, 3.0, 3.0, 1.0) AS b"
         " FROM chunk_fts JOIN chunk c ON c.id=chunk_fts.rowid JOIN document d ON d.id=c.document"
         " WHERE chunk_fts MATCH ?1 AND ?2 IS NOT NULL AND d.state=0 AND d.gone=0 ORDER BY b DESC, c.id LIMIT ?3) p",
         "FROM (" CHUNKS ", 0.0 AS b FROM chunk c JOIN document d ON d.id=c.document WHERE c.id=? AND d.state=0) p",

@@ -168,7 +168,8 @@ typedef struct mem_log {                /* one candidate passage of one message'
     char *label;                        /* "optics.md § Rayleigh"; "" once its source was deleted */
     char *terms;                        /* matched words with their weights, for people */
     char *reason;                       /* why it was cut; "" = fed */
-    double score, coverage, evidence, bm25;
+    char *signals;                      /* what the score is the product of: "coverage=0.931 evidence=0.824" */
+    double score;
     int tokens;
 } mem_log;
 typedef struct mem_logs { mem_log *v; int n; } mem_logs;
@@ -190,30 +191,33 @@ typedef struct mem_document {
     int64_t id;
     char *path;                         /* absolute path, or "manual:en": unique */
     char *title;                        /* what is shown: "notes/optics.md" */
+    char *name;                         /* for putting only: what of its name is searched; NULL: nothing */
     enum mem_trust trust;
     char sha256[65];
     int64_t mtime_ms, added_ms;
+    int64_t gone_ms;                    /* when its file was missed; 0: it is there. One that is gone is no candidate */
+    int64_t device;                     /* the disk it lay on when last seen (st_dev); 0: not known */
     int64_t bytes;
-    int64_t gone_ms;                    /* when its file was found missing; 0 = it is there. Gone: listed, never a candidate */
-    int64_t device;                     /* st_dev of its file; 0 = not known */
+    int cut;                            /* by which of rag's rules it was cut */
     int n_chunks;
 } mem_document;
 typedef struct mem_documents { mem_document *v; int n; } mem_documents;
 
 /* Puts a document (id, added_ms, gone_ms and n_chunks of *d ignored) with its chunks; one with the same path is replaced,
- * down to the bytes. For many: mem_bulk. */
+ * what it held is owed (mem_tidy). For many: mem_bulk. */
 int mem_document_put(mem_store *, const mem_document *d, const mem_chunk *c, int n, int64_t *id, char *err);
 int mem_document_by_path(mem_store *, const char *path, mem_document *out, char *err);  /* Q_NOTFOUND */
 int mem_document_get(mem_store *, int64_t id, mem_document *out, char *err);
 int mem_document_list(mem_store *, mem_documents *out, char *err);
 int mem_document_below(mem_store *, const char *folder, mem_documents *out, char *err);  /* of that path or below it */
-/* Its file was looked at: there (gone_ms = 0), the same content, these dates. */
-int mem_document_seen(mem_store *, int64_t id, int64_t mtime_ms, int64_t bytes, int64_t device, char *err);
-/* Marks them as gone, or as there again. *done (may be NULL): how many changed, durable also when it fails. */
-int mem_documents_gone(mem_store *, const int64_t *id, int n, bool gone, int *done, char *err);
+/* Files seen again as they were: no longer gone; when one was changed and on which disk it lies is renewed. In steps. */
+typedef struct mem_seen { int64_t document, mtime_ms, device; } mem_seen;
+int mem_documents_seen(mem_store *, const mem_seen *v, int n, char *err);
+/* Their files are gone: kept, listed, never a candidate until they are seen or put again. In steps. */
+int mem_documents_gone(mem_store *, const int64_t *id, int n, char *err);
 /* Gone for everybody at once, as a conversation; mem_tidy does the rest. */
 int mem_document_delete(mem_store *, int64_t id, char *err);
-int mem_documents_delete(mem_store *, const int64_t *id, int n, int *done, char *err);
+int mem_documents_delete(mem_store *, const int64_t *id, int n, int *done /* or NULL */, char *err);
 void mem_document_free(mem_document *);
 void mem_documents_free(mem_documents *);
 
@@ -234,7 +238,7 @@ typedef struct mem_passage {
     enum mem_kind kind;
     int64_t id;                         /* chunk or message */
     int64_t source;                     /* document or conversation */
-    char *title, *heading, *text;
+    char *title, *name, *heading, *text;    /* name: what of the title is searched; "" for a message */
     enum mem_trust trust;
     int64_t offset, created_ms;         /* offset: bytes in the document; created: of the message or the document */
     int ordinal;                        /* of the chunk in its document */

@@ -39,8 +39,7 @@ static int begin_owed(mem_store *s, const char *what, enum mem_kind k, bool *owe
 /* ---- an index is made again ---- */
 static const struct { const char *ids, *put; } rows_of[] = {
     [MEM_CHUNK] = {"SELECT id, length(text) FROM chunk WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
-                   "INSERT INTO chunk_fts(rowid, name, heading, text) SELECT c.id, d.title, c.heading, c.text FROM chunk c"
-                   " JOIN document d ON d.id=c.document WHERE c.id BETWEEN ?1 AND ?2"},
+                   "INSERT INTO chunk_fts(rowid, name, heading, text) SELECT id, name, heading, text FROM chunk WHERE id BETWEEN ?1 AND ?2"},
     [MEM_CHAT] = {"SELECT id, length(text) FROM message WHERE indexed=1 AND id BETWEEN ?1 AND ?2 ORDER BY id",
                   "INSERT INTO message_fts(rowid, text) SELECT id, text FROM message WHERE indexed=1 AND id BETWEEN ?1 AND ?2"},
 };

@@ -205,8 +205,8 @@ struct log_row { int64_t message; mem_log l; };
 #define LOG_COLUMNS(T, at, read) \
     read(T, at rank, ROW_INT, "rank") read(T, at number, ROW_INT, "number") read(T, at kind, ROW_INT, "kind") \
     read(T, at ref, ROW_INT64, "ref") read(T, at label, ROW_TEXT, "label") read(T, at terms, ROW_TEXT, "terms") \
-    read(T, at reason, ROW_TEXT, "reason") read(T, at score, ROW_DOUBLE, "score") read(T, at coverage, ROW_DOUBLE, "coverage") \
-    read(T, at evidence, ROW_DOUBLE, "evidence") read(T, at bm25, ROW_DOUBLE, "bm25") read(T, at tokens, ROW_INT, "tokens")
+    read(T, at reason, ROW_TEXT, "reason") read(T, at signals, ROW_TEXT, "signals") read(T, at score, ROW_DOUBLE, "score") \
+    read(T, at tokens, ROW_INT, "tokens")
 #define STORED(T, field, kind, name) STORE_COLUMN(T, field, kind, name, NULL),
 static const store_column log_columns[] = {LOG_COLUMNS(mem_log, , STORED)};
 static const store_column put_columns[] = {STORE_COLUMN(struct log_row, message, ROW_INT64, "message", NULL), LOG_COLUMNS(struct log_row, l., STORED)};

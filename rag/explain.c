@@ -1,38 +1,88 @@
 /* rag/explain: a result in words, for the summary line, /why and the stored log. Pure functions; any thread.
- * It never computes a number that the search did not. */
+ * It never computes a number that the search did not, and every score it shows is the product of what stands beside it. */
 #include "rag/rag.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-const char *rag_fate_word(enum rag_fate f)
+static const struct { const char *word, *why; } fates[RAG_FATES] = {
+    [RAG_FED] = {"fed", N_("fed")},
+    [RAG_BELOW] = {"below", N_("not fed: below the threshold")},
+    [RAG_OVER_COUNT] = {"count", N_("not fed: memory.max_passages")},
+    [RAG_OVER_BUDGET] = {"budget", N_("not fed: no room for it")},
+    [RAG_REPEATS] = {"repeats", N_("not fed: repeats one that is fed")},
+};
+
+const char *rag_fate_word(enum rag_fate f) { return fates[f].word; }
+
+/* With `digits` behind the point: .12, 1.0 at the top, as the screen shows scores. */
+static void shown(double v, int digits, char out[RAG_NUMBER])
 {
-    static const char *const words[] = {[RAG_FED] = "fed", [RAG_BELOW] = "below", [RAG_OVER_COUNT] = "count",
-                                        [RAG_OVER_BUDGET] = "budget", [RAG_REPEATS] = "repeats"};
-    return words[f];
+    char b[RAG_NUMBER];
+    snprintf(b, sizeof b, "%.*f", digits, v);
+    snprintf(out, RAG_NUMBER, "%s", b[0] == '0' ? b + 1 : digits == 2 && b[0] == '1' ? "1.0" : b);
 }
 
-/* .12 as the screen shows scores; 1.0 at the top. */
-static const char *score(double v, char out[16])
+const char *rag_number(double v, double min, char out[RAG_NUMBER])
 {
-    if (v >= .995) return "1.0";
-    snprintf(out, 16, "%.2f", v);
-    return out + 1;
+    /* as many digits as it takes to stand on the same side of the threshold as the score itself */
+    int digits = 2;
+    for (; digits < 9; digits++) {
+        char x[32];
+        snprintf(x, sizeof x, "%.*f", digits, v);
+        double s = strtod(x, NULL);
+        if (v == min ? fabs(s - v) < 1e-9 : v < min ? s < min : s >= min) break;
+    }
+    shown(v, digits, out);
+    return out;
 }
 
-const char *rag_summary(const rag_result *r, q_buf *b)
+/* A threshold, with all its digits. */
+static const char *threshold(double min, char out[RAG_NUMBER]) { return rag_number(min, min, out); }
+
+/* ---- signals ---- */
+const char *rag_signals_text(const rag_passage *p, q_buf *b)
 {
-    char x[16], y[16];
+    int n;
+    const rag_signal *s = rag_signals(&n);
     q_buf_clear(b);
-    if (!r->searched) q_buf_puts(b, _("memory was not searched"));
-    else if (r->n_fed) q_buf_printf(b, _("%d fed, %d tok"), r->n_fed, r->fed_tokens);
-    else if (r->n == 0) q_buf_puts(b, _("nothing fed: nothing matched"));
-    else if (r->n_below) q_buf_printf(b, _("nothing fed: best %s below %s"), score(r->best_below, x), score(r->min_score, y));
-    else q_buf_puts(b, _("nothing fed: no room for a passage"));
+    q_buf_puts(b, "");
+    for (int i = 0; i < n; i++) q_buf_printf(b, "%s%s=%.3f", i ? " " : "", s[i].name, p->signal[i]);
     return b->p;
 }
 
+bool rag_signals_next(const char **at, char name[32], double *v)
+{
+    const char *p = *at + strspn(*at, " "), *eq = strchr(p, '=');
+    size_t n = eq ? (size_t)(eq - p) : 0;
+    if (!n || n > 31 || strcspn(p, " ") < n) return false;
+    memcpy(name, p, n);
+    name[n] = 0;
+    char *end;
+    *v = strtod(eq + 1, &end);
+    *at = end;
+    return end != eq + 1;
+}
+
+/* "coverage .931 × evidence .824"; a name that no row has (an older search's) as it is. */
+static void factors(const char *text, q_buf *b)
+{
+    int n;
+    const rag_signal *s = rag_signals(&n);
+    char name[32], x[RAG_NUMBER];
+    double v;
+    for (bool first = true; rag_signals_next(&text, name, &v); first = false) {
+        const char *word = name;
+        for (int i = 0; i < n; i++)
+            if (strcmp(s[i].name, name) == 0) word = _(s[i].word);
+        shown(v, 3, x);
+        q_buf_printf(b, "%s%s %s", first ? "" : " × ", word, x);
+    }
+}
+
+/* ---- one passage ---- */
 static void terms_of(const rag_result *r, const rag_passage *p, q_buf *b)
 {
     bool first = true;
@@ -43,12 +93,127 @@ static void terms_of(const rag_result *r, const rag_passage *p, q_buf *b)
     }
 }
 
+/* Why a row was not fed, with its figures: "below 0.3", "budget 310 120", "count 3". The first word is its fate. */
+static char *reason(const rag_result *r, const rag_passage *p)
+{
+    switch (p->fate) {
+    case RAG_FED: return q_strdup("");
+    case RAG_BELOW: return q_printf("%s %.9g", rag_fate_word(p->fate), r->min_score);
+    case RAG_OVER_BUDGET: return q_printf("%s %d %d", rag_fate_word(p->fate), p->tokens, p->room);
+    case RAG_OVER_COUNT: return q_printf("%s %d", rag_fate_word(p->fate), r->max_passages);
+    default: return q_strdup(rag_fate_word(p->fate));
+    }
+}
+
+/* A row's fate and the figures that made it. */
+static enum rag_fate fate_of(const mem_log *v, double *a, double *b)
+{
+    size_t n = strcspn(v->reason, " ");
+    int fate = RAG_FED;
+    *a = *b = 0;
+    for (int i = 0; i < RAG_FATES; i++)
+        if (strlen(fates[i].word) == n && strncmp(fates[i].word, v->reason, n) == 0) fate = i;
+    sscanf(v->reason + n, "%lf %lf", a, b);
+    return (enum rag_fate)fate;
+}
+
+double rag_log_min_score(const mem_log *v)
+{
+    double a, b;
+    return fate_of(v, &a, &b) == RAG_BELOW ? a : 0;
+}
+
+void rag_log_why(const mem_log *v, q_buf *b)
+{
+    char x[RAG_NUMBER];
+    double least, room;
+    enum rag_fate fate = fate_of(v, &least, &room);
+    q_buf_puts(b, _(fates[fate].why));
+    if (fate == RAG_BELOW && least > 0) q_buf_printf(b, " %s", threshold(least, x));
+    if (fate == RAG_OVER_COUNT) q_buf_printf(b, " %.0f", least);
+    if (fate == RAG_OVER_BUDGET && least > 0) q_buf_printf(b, _(" (%.0f tok, room for %.0f)"), least, room);
+    q_buf_printf(b, _("; score %s"), rag_number(v->score, rag_log_min_score(v), x));
+    if (*v->signals) q_buf_puts(b, " = ");
+    factors(v->signals, b);
+    q_buf_printf(b, _("; rank %d; words: %s"), v->rank, *v->terms ? v->terms : "–");
+}
+
+static mem_log row_of(const rag_result *r, const rag_passage *p)
+{
+    q_buf t = {0}, s = {0};
+    terms_of(r, p, &t);
+    rag_signals_text(p, &s);
+    return (mem_log){.rank = p->rank, .number = p->number, .kind = (int)p->kind, .ref = p->id, .label = p->label,
+                     .terms = q_buf_take(&t), .reason = reason(r, p), .signals = q_buf_take(&s), .score = p->score, .tokens = p->tokens};
+}
+
+static void row_free(mem_log *v)
+{
+    free(v->terms);
+    free(v->reason);
+    free(v->signals);
+}
+
+void rag_why(const rag_result *r, const rag_passage *p, q_buf *b)
+{
+    mem_log v = row_of(r, p);
+    rag_log_why(&v, b);
+    row_free(&v);
+}
+
+/* ---- the whole ---- */
+/* Why nothing was fed: what stood in the way of the best. */
+static const char *nothing(const mem_log *v, q_buf *b)
+{
+    char x[RAG_NUMBER], y[RAG_NUMBER];
+    double least, room;
+    enum rag_fate fate = fate_of(v, &least, &room);
+    rag_number(v->score, rag_log_min_score(v), x);
+    if (fate == RAG_BELOW) q_buf_printf(b, _("nothing fed: best %s below %s"), x, threshold(least, y));
+    else if (fate == RAG_OVER_BUDGET) q_buf_printf(b, _("nothing fed: best %s takes %.0f tok, room for %.0f"), x, least, room);
+    else q_buf_printf(b, _("nothing fed: best %s, but memory.max_passages is %.0f"), x, least);
+    return b->p;
+}
+
+const char *rag_logs_summary(const mem_logs *l, q_buf *b)
+{
+    const mem_log *best = NULL;
+    int fed = 0, tokens = 0;
+    for (int i = 0; i < l->n; i++) {
+        if (!best || l->v[i].score > best->score) best = &l->v[i];
+        fed += l->v[i].number > 0;
+        tokens += l->v[i].number > 0 ? l->v[i].tokens : 0;
+    }
+    q_buf_clear(b);
+    if (fed) q_buf_printf(b, _("%d fed, %d tok"), fed, tokens);
+    else if (!best) q_buf_puts(b, _("nothing fed: nothing matched"));
+    else nothing(best, b);
+    return b->p;
+}
+
+const char *rag_summary(const rag_result *r, q_buf *b)
+{
+    const rag_passage *best = NULL;
+    for (int i = 0; i < r->n; i++)
+        if (!best || r->v[i].score > best->score) best = &r->v[i];
+    q_buf_clear(b);
+    if (!r->searched) q_buf_puts(b, _("memory was not searched"));
+    else if (r->n_fed) q_buf_printf(b, _("%d fed, %d tok"), r->n_fed, r->fed_tokens);
+    else if (!best) q_buf_puts(b, _("nothing fed: nothing matched"));
+    else {
+        mem_log v = row_of(r, best);
+        nothing(&v, b);
+        row_free(&v);
+    }
+    return b->p;
+}
+
 void rag_explain(const rag_result *r, q_buf *b)
 {
-    q_buf line = {0};
-    char x[16];
-    q_buf_printf(b, "%s\n", rag_summary(r, &line));
-    q_buf_free(&line);
+    q_buf first = {0};
+    char x[RAG_NUMBER];
+    q_buf_printf(b, "%s\n", rag_summary(r, &first));
+    q_buf_free(&first);
     if (!r->searched) return;
     q_buf_puts(b, _("words of the question: weight (in how many passages)"));
     q_buf_putc(b, '\n');
@@ -62,15 +227,8 @@ void rag_explain(const rag_result *r, q_buf *b)
         const rag_passage *p = &r->v[i];
         if (p->number) q_buf_printf(b, "[%d] ", p->number);
         else q_buf_puts(b, "    ");
-        q_buf_printf(b, "%3s  %s", score(p->score, x), p->label);
-        if (p->fate != RAG_FED) {
-            static const char *const why[] = {[RAG_FED] = "", [RAG_BELOW] = N_("cut: below the threshold"),
-                [RAG_OVER_COUNT] = N_("cut: memory.max_passages"), [RAG_OVER_BUDGET] = N_("cut: by the token budget"),
-                [RAG_REPEATS] = N_("cut: repeats one that was fed")};
-            q_buf_printf(b, "  (%s)", _(why[p->fate]));
-        }
-        q_buf_printf(b, _("\n      coverage %.2f × evidence %.2f, bm25 %.2f; "), p->coverage, p->evidence, p->bm25);
-        terms_of(r, p, b);
+        q_buf_printf(b, "%3s  %s\n      ", rag_number(p->score, r->min_score, x), p->label);
+        rag_why(r, p, b);
         q_buf_putc(b, '\n');
     }
 }
@@ -78,16 +236,9 @@ void rag_explain(const rag_result *r, q_buf *b)
 int rag_log(mem_store *s, int64_t message, const rag_result *r, char *err)
 {
     mem_log *v = q_alloc(sizeof *v * (size_t)(r->n + 1));
-    for (int i = 0; i < r->n; i++) {
-        const rag_passage *p = &r->v[i];
-        q_buf t = {0};
-        terms_of(r, p, &t);
-        v[i] = (mem_log){.rank = p->rank, .number = p->number, .kind = (int)p->kind, .ref = p->id, .label = p->label,
-                         .terms = q_buf_take(&t), .reason = (char *)(p->fate == RAG_FED ? "" : rag_fate_word(p->fate)),
-                         .score = p->score, .coverage = p->coverage, .evidence = p->evidence, .bm25 = p->bm25, .tokens = p->tokens};
-    }
+    for (int i = 0; i < r->n; i++) v[i] = row_of(r, &r->v[i]);
     int rc = mem_log_put(s, message, v, r->n, err);
-    for (int i = 0; i < r->n; i++) free(v[i].terms);
+    for (int i = 0; i < r->n; i++) row_free(&v[i]);
     free(v);
     return rc;
 }

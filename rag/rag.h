@@ -2,20 +2,22 @@
  * conversations for passages worth feeding, with every number explained. Owns no state: the store is
  * memory's and any thread may call. It never writes a prompt and never decides what a model reads of it.
  *
- * The score, 0..1, is meant to be compared with memory.min_score:
- *     score = coverage^1.5 * evidence * (0.8 + 0.2 * bm25 / best bm25 of this search)
+ * The score, 0..1, is meant to be compared with memory.min_score. It is the product of signals (rag/signals.c), each
+ * of 0..1 and rounded to thousandths before it is multiplied, so that the numbers shown beside a score make it:
+ *     score = coverage * evidence * match
  *   weight of a query word  w = ln(1 + (N - n + .5) / (n + .5)), where n and N count the passages with the word
  *     and all passages, in memory plus in a background of 2000 imagined passages of everyday language: a word of
- *     the everyday list (rag/common.c) is in 200 of those, any other in 2. Words of grammar ("what", "is") weigh
+ *     the everyday list (rag/lists.c) is in 200 of those, any other in 2. Words of grammar ("what", "is") weigh
  *     nothing, numbers of one or two digits and single letters a fixed 0.8. (BM25's idf, Robertson & Zaragoza,
  *     2009, eq. 3.3, with that prior.)
- *   presence of a word  s = 1 in the passage's own heading; else the larger of tf / (tf + 0.1) in the text and
- *     0.6 in a heading above it.
- *   coverage = sum of w s over the passage's words / sum of the four largest w of the query, at most 1:
+ *   presence of a word  s = 1 in the passage's own heading or the name of its file; else the larger of tf / (tf + 0.1)
+ *     in the text and 0.6 in a heading above it or in the name of a folder.
+ *   coverage = c^1.5, c = sum of w s over the passage's words / sum of the four largest w of the query, at most 1:
  *     how much of the question the passage speaks of; to the power of 1.5, because half of a question is less than
  *     half of a reason to feed it.
  *   evidence = m / (m + 16), m = sum of (w s)^2: whether what matched is particular enough to mean anything.
- *     One everyday word gives .25, one word rare in memory .7. */
+ *     One everyday word gives .25, one word rare in memory .7.
+ *   match = 0.8 + 0.2 * bm25 / best bm25 of this search. */
 #ifndef QUORUM_RAG_H
 #define QUORUM_RAG_H
 
@@ -37,7 +39,7 @@ int rag_config_set(rag_config *, const char *name, const char *value, char *err)
 const char *rag_config_get(const rag_config *, const char *name, q_buf *buf);       /* NULL: not ours */
 
 /* ================= search ================= */
-enum rag_fate { RAG_FED, RAG_BELOW, RAG_OVER_COUNT, RAG_OVER_BUDGET, RAG_REPEATS };
+enum rag_fate { RAG_FED, RAG_BELOW, RAG_OVER_COUNT, RAG_OVER_BUDGET, RAG_REPEATS, RAG_FATES };
 
 typedef struct rag_term {               /* one word of the query */
     char *word, *stem;
@@ -46,18 +48,29 @@ typedef struct rag_term {               /* one word of the query */
     bool everyday, whole;               /* on the everyday list; a whole identifier */
 } rag_term;
 
+/* What a score is the product of, in the order of rag_passage.signal. A row of rag/signals.c is all that a signal needs. */
+enum { RAG_SIGNALS_MAX = 8 };
+struct rag_measured;                    /* what a row's function looks at: rag/measure.h */
+typedef struct rag_signal {
+    const char *name;                   /* in logs and JSON: "coverage"; never translated, no blanks */
+    const char *word;                   /* for people, N_() */
+    double (*of)(const struct rag_measured *);      /* 0..1 */
+} rag_signal;
+const rag_signal *rag_signals(int *n);
+
 typedef struct rag_passage {
     enum mem_kind kind;
     int64_t id, source;                 /* as in mem_passage */
-    char *label;                        /* "notes/optics.md § Rayleigh", "chat of 3 May: light" */
+    char *label;                        /* for people: "notes/optics.md § Rayleigh", "chat of 3 May: light"; translated */
     char *text;                         /* what would be fed; of a long message the best part */
     enum mem_trust trust;
     int64_t offset;                     /* of text in its document or message */
     int rank;                           /* 1-based */
     int number;                         /* 1-based among the fed, by which the prompt cites it; 0 = not fed */
     enum rag_fate fate;
-    double score, coverage, evidence, bm25;
+    double score, signal[RAG_SIGNALS_MAX], bm25;
     int tokens;                         /* by the caller's count; 0 where it was not asked */
+    int room;                           /* tokens that were left when it was this one's turn */
     double *presence;                   /* [n_terms] s above; 0 = not there */
 } rag_passage;
 
@@ -65,9 +78,10 @@ typedef struct rag_result {
     rag_term *term; int n_term;
     rag_passage *v; int n;              /* best first, fed or not; at most 20 */
     int n_fed, fed_tokens;
-    int n_below, n_over;                /* cut by score; by count or budget */
+    int n_below, n_over;                /* cut by score; by count, budget or as a repetition */
     double best_below;                  /* the best score under the threshold; 0 = nothing matched at all */
     double min_score;                   /* the threshold in force */
+    int max_passages;                   /* the count in force */
     bool searched;                      /* false: memory.on is off or the query has no words that weigh */
 } rag_result;
 
@@ -82,30 +96,58 @@ int rag_search(mem_store *, const rag_config *, const char *query, const rag_sco
 /* Puts what a second search found behind the first; a passage that both know stays as the first has it. Takes `more`. */
 void rag_join(rag_result *, rag_result *more);
 void rag_result_free(rag_result *);
-/* Keeps the result as the message's retrieval log. */
-int rag_log(mem_store *, int64_t message, const rag_result *, char *err);
+
+/* ================= in words ================= */
 /* One word for a fate ("fed", "below", ...) that logs and JSON carry; not translated. */
 const char *rag_fate_word(enum rag_fate);
+/* A score as it is shown beside a threshold: ".73"; with as many digits as tell the two apart (".2996" below ".30"). */
+enum { RAG_NUMBER = 24 };
+const char *rag_number(double score, double min_score, char out[RAG_NUMBER]);
 /* One line: "2 fed, 310 tok", "nothing fed: best .12 below .30". Returns buf->p. */
 const char *rag_summary(const rag_result *, q_buf *buf);
 /* /why: every number of the search, as lines of text. */
 void rag_explain(const rag_result *, q_buf *out);
+/* One passage's numbers in one line: "fed; score .73 = coverage .931 × evidence .824 × match .955; words: ...". */
+void rag_why(const rag_result *, const rag_passage *, q_buf *out);
+/* The same of a stored row. */
+void rag_log_why(const mem_log *, q_buf *out);
+const char *rag_logs_summary(const mem_logs *, q_buf *buf);     /* rag_summary of stored rows */
+double rag_log_min_score(const mem_log *);      /* the threshold that a row was below; 0: it was not cut by it */
+/* Keeps the result as the message's retrieval log. */
+int rag_log(mem_store *, int64_t message, const rag_result *, char *err);
+/* A passage's signals as a log keeps them: "coverage=0.931 evidence=0.824 match=0.955". Returns buf->p. */
+const char *rag_signals_text(const rag_passage *, q_buf *buf);
+/* Takes the next "name=value" off such a text; false at its end. */
+bool rag_signals_next(const char **text, char name[32], double *value);
 
 /* ================= taking in ================= */
+enum { RAG_SKIPS = 16 };
+typedef struct rag_skip {               /* why files were passed over, once a reason */
+    char why[192];                      /* translated */
+    int n;
+    char example[192];                  /* one of them; the end of a long path */
+} rag_skip;
+
 typedef struct rag_progress {
     const char *path;                   /* the file at hand */
     int seen, added, unchanged, skipped, chunks;
+    int gone, back;                     /* documents whose file is missed from now on; that are there again */
     const char *note;                   /* why this file was skipped, or NULL */
+    rag_skip skip[RAG_SKIPS]; int n_skip;   /* the last row takes what finds no other */
 } rag_progress;
 typedef struct rag_add_opts {
     /* After each file; false cancels: what was added stays. May be NULL. */
     bool (*progress)(void *user, const rag_progress *p);
+    /* Asked while one large file is stored; false cancels, that file is not taken. May be NULL. */
+    bool (*go)(void *user);
     void *user;
 } rag_add_opts;
 /* A file, or a folder with all text files below it (hidden ones and symlinks that leave it are passed over).
  * A file whose content is already there is left alone, a changed one replaced. Q_CANCEL after a cancel.
  * Fails on a single file that cannot be taken; in a folder such files are skipped with a note. total may be NULL. */
 int rag_add(mem_store *, const char *path, const rag_add_opts *, rag_progress *total, char *err);
+/* What was skipped and why, a line a reason with its count and an example; nothing when nothing was. */
+void rag_skips_words(const rag_progress *, q_buf *out);
 /* A text that is no file: name is its unique path ("manual:en"), title what is shown. */
 int rag_add_text(mem_store *, const char *name, const char *title, enum mem_trust, const char *text, size_t n,
                  int64_t *id, char *err);
@@ -113,6 +155,8 @@ int rag_add_text(mem_store *, const char *name, const char *title, enum mem_trus
 int rag_manual(mem_store *, char *err);
 /* Deletes a document; the manual then stays away. */
 int rag_remove(mem_store *, int64_t document, char *err);
+/* Many at once, in steps. *done: how many are removed, also when it fails. */
+int rag_remove_all(mem_store *, const int64_t *document, int n, int *done, char *err);
 
 /* Cuts a text into chunks of about 1000 bytes at headings, paragraphs and sentences; fenced code stays whole up to
  * 4000. Without `markdown` nothing is a heading or a fence. Returns how many; *out and the headings are malloc'ed,

@@ -2,124 +2,21 @@
  * it asks memory; any thread. It never feeds anything: it says what should be fed and why. */
 #include "rag/rag.h"
 
-#include "rag/common.h"
+#include "rag/measure.h"
+#include "rag/query.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { TERMS_MAX = 32, CANDIDATES = 60, SHOWN_MAX = 20, HEAVY = 4, LONG_TEXT = 1200 };
-static const double BACKGROUND = 2000, EVERYDAY = 200, RARE = 2, SLIGHT = 0.8, HALF_EVIDENCE = 16, HALF_TF = 0.1, ABOVE = 0.6;
-
-/* ---- the query ---- */
-static bool slight(const mem_word *w)
-{
-    size_t n = strlen(w->word);
-    if (w->flags & MEM_WORD_WHOLE) return false;
-    if (w->flags & MEM_WORD_NUMBER) return n <= 2;
-    return n == 1 || (n == 2 && (unsigned char)w->word[0] >= 0xC0);     /* one letter of one or two bytes */
-}
-
-static bool add_term(void *user, const mem_word *w)
-{
-    rag_result *r = user;
-    if (w->flags & MEM_WORD_EXACT) return true;
-    for (int i = 0; i < r->n_term; i++)
-        if (strcmp(r->term[i].stem, w->stem) == 0) return true;
-    if (r->n_term == TERMS_MAX) return false;
-    r->term = q_realloc(r->term, sizeof *r->term * (size_t)(r->n_term + 1));
-    r->term[r->n_term++] = (rag_term){.word = q_strdup(w->word), .stem = q_strdup(w->stem),
-                                      .whole = (w->flags & MEM_WORD_WHOLE) != 0, .weight = slight(w) ? SLIGHT : -1};
-    return true;
-}
-
-struct listing { rag_result *r; bool grammar; };
-
-static bool look_up(void *user, const mem_word *w)
-{
-    struct listing *l = user;
-    for (int i = 0; i < l->r->n_term; i++) {
-        rag_term *t = &l->r->term[i];
-        /* grammar by the very form ("being" is grammar, "beings" is not); the rest by stem */
-        if (strcmp(l->grammar ? t->word : t->stem, l->grammar ? w->word : w->stem) != 0) continue;
-        if (l->grammar) t->weight = 0;
-        else t->everyday = true;
-    }
-    return true;
-}
-
-static int weigh(mem_store *s, const rag_config *c, rag_result *r, char *err)
-{
-    struct listing l = {r, true};
-    for (const char *const *row = rag_grammar_words; *row; row++) mem_words(*row, strlen(*row), look_up, &l);
-    l.grammar = false;
-    for (const char *const *row = rag_everyday_words; *row; row++) mem_words(*row, strlen(*row), look_up, &l);
-    for (int i = 0; i < r->n_term; i++) {
-        rag_term *t = &r->term[i];
-        if (t->weight == 0) continue;
-        for (int k = MEM_CHUNK; k <= (c->chats ? MEM_CHAT : MEM_CHUNK); k++) {
-            int64_t with, of;
-            int rc = mem_frequency(s, (enum mem_kind)k, t->stem, &with, &of, err);
-            if (rc != Q_OK) return rc;
-            t->with += with;
-            t->of += of;
-        }
-        if (t->weight > 0) continue;
-        double n = (double)t->with + (t->everyday ? EVERYDAY : RARE), all = (double)t->of + BACKGROUND;
-        t->weight = log(1 + (all - n + .5) / (n + .5));
-    }
-    return Q_OK;
-}
+enum { CANDIDATES = 60, SHOWN_MAX = 20, LONG_TEXT = 1200 };
 
 /* ---- a passage ---- */
-struct presence { const rag_result *r; int *tf; };
-
-static bool count_word(void *user, const mem_word *w)
-{
-    struct presence *p = user;
-    if (w->flags & MEM_WORD_EXACT) return true;
-    for (int i = 0; i < p->r->n_term; i++)
-        if (p->r->term[i].weight > 0 && strcmp(p->r->term[i].stem, w->stem) == 0) p->tf[i]++;
-    return true;
-}
-
-/* Fills presence, coverage and evidence of text under heading. */
-static void measure(const rag_result *r, const char *heading, const char *text, size_t n, rag_passage *p)
-{
-    int own[TERMS_MAX] = {0}, above[TERMS_MAX] = {0}, body[TERMS_MAX] = {0};
-    const char *last = heading, *sep;
-    while ((sep = strstr(last, " › ")) != NULL) last = sep + strlen(" › ");
-    mem_words(heading, (size_t)(last - heading), count_word, &(struct presence){r, above});
-    mem_words(last, strlen(last), count_word, &(struct presence){r, own});
-    mem_words(text, n, count_word, &(struct presence){r, body});
-    double sum = 0, squares = 0, heavy[HEAVY] = {0}, most = 0;
-    for (int i = 0; i < r->n_term; i++) {
-        double w = r->term[i].weight, s = body[i] / (body[i] + HALF_TF);
-        if (above[i] && s < ABOVE) s = ABOVE;
-        if (own[i]) s = 1;
-        p->presence[i] = s;
-        sum += w * s;
-        squares += w * s * w * s;
-        for (int j = 0; j < HEAVY; j++)
-            if (w > heavy[j]) {
-                memmove(heavy + j + 1, heavy + j, (size_t)(HEAVY - 1 - j) * sizeof *heavy);
-                heavy[j] = w;
-                break;
-            }
-    }
-    for (int j = 0; j < HEAVY; j++) most += heavy[j];
-    p->coverage = most > 0 ? sum / most : 0;
-    if (p->coverage > 1) p->coverage = 1;
-    p->evidence = squares / (squares + HALF_EVIDENCE);
-}
-
 static char *label(const mem_passage *m)
 {
     if (m->kind == MEM_CHUNK) {
-        const char *last = m->heading, *sep;
-        while ((sep = strstr(last, " › ")) != NULL) last = sep + strlen(" › ");
+        const char *last = rag_own_heading(m->heading);
         return *last ? q_printf("%s § %s", m->title, last) : q_strdup(m->title);
     }
     static const char *const months[] = {N_("Jan"), N_("Feb"), N_("Mar"), N_("Apr"), N_("May"), N_("Jun"),
@@ -129,6 +26,15 @@ static char *label(const mem_passage *m)
     if (!localtime_r(&t, &tm)) memset(&tm, 0, sizeof tm);
     /* TRANSLATORS: day, month, title of the conversation */
     return q_printf(_("chat of %d %s: %s"), tm.tm_mday, _(months[tm.tm_mon]), *m->title ? m->title : _("untitled"));
+}
+
+static void measure_passage(const rag_result *r, rag_passage *p, const struct passage_words *w, double best_bm25)
+{
+    struct rag_measured m;
+    rag_measure(r, w, p->presence, &m);
+    m.bm25 = p->bm25;
+    m.best_bm25 = best_bm25;
+    p->score = rag_score(&m, p->signal);
 }
 
 /* A long message is represented by its best part. */
@@ -141,26 +47,14 @@ static void best_part(const rag_result *r, const mem_passage *m, rag_passage *p,
     int k = rag_chunk(m->text, *n, true, &c);
     double best = -1;
     for (int i = 0; i < k; i++) {
-        measure(r, c[i].heading, c[i].text, c[i].n, p);
-        if (p->coverage * p->evidence > best) {
-            best = p->coverage * p->evidence;
+        measure_passage(r, p, &(struct passage_words){"", c[i].heading, c[i].text, c[i].n}, 0);
+        if (p->score > best) {
+            best = p->score;
             *from = c[i].offset;
             *n = c[i].n;
         }
     }
     rag_chunks_free(c, k);
-}
-
-static bool cyrillic(const char *s)
-{
-    int ru = 0, en = 0;
-    for (size_t i = 0, n = strlen(s); i < n;) {
-        uint32_t c;
-        i += (size_t)q_utf8_next(s + i, n - i, &c);
-        ru += c >= 0x400 && c <= 0x52F;
-        en += (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    }
-    return ru * 2 > en;                     /* a Russian question may hold a long knob name */
 }
 
 static int by_score(const void *a, const void *b)
@@ -181,32 +75,25 @@ static void passage_free(rag_passage *p)
 static int gather(mem_store *s, enum mem_kind kind, int64_t except, bool ru, rag_result *r, int *cap, char *err)
 {
     const char *words[TERMS_MAX];
-    int n = 0;
-    for (int i = 0; i < r->n_term; i++)
-        if (r->term[i].weight > SLIGHT) words[n++] = r->term[i].word;
-    if (n == 0)                             /* only numbers and letters: they will have to do */
-        for (int i = 0; i < r->n_term; i++)
-            if (r->term[i].weight > 0) words[n++] = r->term[i].word;
     mem_passages m;
-    int rc = mem_candidates(s, kind, words, n, except, CANDIDATES, &m, err);
+    int rc = mem_candidates(s, kind, words, rag_query_words(r, words), except, CANDIDATES, &m, err);
     if (rc != Q_OK) return rc;
     double most = 0;
     for (int i = 0; i < m.n; i++)
         if (m.v[i].bm25 > most) most = m.v[i].bm25;
     for (int i = 0; i < m.n; i++) {
         /* the manual is there in two languages: the question's is taken */
-        if (m.v[i].trust == MEM_TRUST_MANUAL && cyrillic(m.v[i].text) != ru) continue;
+        if (m.v[i].trust == MEM_TRUST_MANUAL && rag_cyrillic(m.v[i].text) != ru) continue;
         if (r->n == *cap) r->v = q_realloc(r->v, sizeof *r->v * (size_t)(*cap = *cap ? *cap * 2 : 64));
         rag_passage *p = &r->v[r->n++];
         *p = (rag_passage){.kind = kind, .id = m.v[i].id, .source = m.v[i].source, .trust = m.v[i].trust, .bm25 = m.v[i].bm25,
                            .presence = q_alloc(sizeof(double) * (size_t)r->n_term)};
         size_t from, len;
         best_part(r, &m.v[i], p, &from, &len);
-        measure(r, m.v[i].heading, m.v[i].text + from, len, p);
+        measure_passage(r, p, &(struct passage_words){m.v[i].name, m.v[i].heading, m.v[i].text + from, len}, most);
         p->label = label(&m.v[i]);
         p->text = q_strndup(m.v[i].text + from, len);
         p->offset = m.v[i].offset + (int64_t)from;
-        p->score = p->coverage * sqrt(p->coverage) * p->evidence * (0.8 + 0.2 * (most > 0 ? p->bm25 / most : 1));
     }
     mem_passages_free(&m);
     return Q_OK;
@@ -215,10 +102,12 @@ static int gather(mem_store *s, enum mem_kind kind, int64_t except, bool ru, rag
 static void choose(const rag_config *c, const rag_scope *scope, rag_result *r)
 {
     int room = c->budget;
+    r->max_passages = c->max_passages;
     if (scope->budget >= 0 && scope->budget < room) room = scope->budget;
     for (int i = 0; i < r->n; i++) {
         rag_passage *p = &r->v[i];
         p->rank = i + 1;
+        p->room = room - r->fed_tokens;
         if (p->score < c->min_score) {
             p->fate = RAG_BELOW;
             r->n_below++;
@@ -240,7 +129,7 @@ static void choose(const rag_config *c, const rag_scope *scope, rag_result *r)
         }
         size_t n = strlen(p->text);
         p->tokens = scope->count ? scope->count(scope->user, p->text, n) : (int)((n + 3) / 4);
-        if (p->tokens > room - r->fed_tokens) {
+        if (p->tokens > p->room) {
             p->fate = RAG_OVER_BUDGET;
             r->n_over++;
             continue;
@@ -259,12 +148,8 @@ int rag_search(mem_store *s, const rag_config *c, const char *query, const rag_s
     *out = r;
     r->min_score = c->min_score;
     if (!c->on) return Q_OK;
-    mem_words(query, strlen(query), add_term, r);
-    int rc = weigh(s, c, r, err);
-    for (int i = 0; i < r->n_term; i++)
-        if (r->term[i].weight > 0) r->searched = true;
-    int cap = 0;
-    bool ru = cyrillic(query);
+    int rc = rag_query(s, c, query, r, err), cap = 0;
+    bool ru = rag_cyrillic(query);
     if (rc == Q_OK && r->searched) rc = gather(s, MEM_CHUNK, 0, ru, r, &cap, err);
     if (rc == Q_OK && r->searched && c->chats) rc = gather(s, MEM_CHAT, scope->conversation, ru, r, &cap, err);
     if (rc != Q_OK) {

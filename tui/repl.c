@@ -1,6 +1,7 @@
 /* tui/repl: the line editor (libedit) on the same events as the full screen. Owns the terminal's line while a message is
  * typed and the history file. One thread: it types, then follows the answer; a line typed meanwhile is sent at once
  * (/k 4, /stop, the next question). It never moves the cursor but by libedit and plain text. */
+#include "base/say.h"
 #include "tui/tui.h"
 
 #include <errno.h>
@@ -34,24 +35,10 @@ typedef struct repl {
 } repl;
 
 /* ---- printing ---- */
-static void safe(const char *s)
-{
-    size_t n = strlen(s);
-    for (size_t i = 0; i < n;) {
-        uint32_t cp;
-        size_t w = (size_t)q_utf8_next(s + i, n - i, &cp);
-        if ((cp < 0x20 && cp != '\n' && cp != '\t') || (cp >= 0x7F && cp < 0xA0) || (cp >= 0x202A && cp <= 0x202E) || (cp >= 0x2066 && cp <= 0x2069))
-            fputs("\xEF\xBF\xBD", stdout);
-        else
-            fwrite(s + i, 1, w, stdout);
-        i += w;
-    }
-}
-
 static void clear_progress(repl *r)
 {
     if (r->progress && r->tty)
-        fputs("\r\033[K", stdout);
+        q_say_own(stdout, "\r\033[K");
     r->progress = false;
 }
 
@@ -59,7 +46,7 @@ static void fresh_line(repl *r)
 {
     clear_progress(r);
     if (r->open_line)
-        putchar('\n');
+        q_say(stdout, "\n");
     r->open_line = false;
 }
 
@@ -73,14 +60,13 @@ static void progress(repl *r, const char *what, const agt_event *e)
         clear_progress(r);
         return;
     }
-    printf("\r\033[K");
-    safe(what);
+    q_say(stdout, "\r\033[K%s", what);
     if (e->total > 0)
-        printf(" %" PRId64 "/%" PRId64, e->done, e->total);
+        q_say(stdout, " %" PRId64 "/%" PRId64, e->done, e->total);
     else
-        printf(" %" PRId64, e->done);
+        q_say(stdout, " %" PRId64, e->done);
     if (e->rate > 0)
-        printf(", %.0f/s", e->rate);
+        q_say(stdout, ", %.0f/s", e->rate);
     r->progress = true;
 }
 
@@ -93,23 +79,14 @@ static const char *score(double v, char out[16])
 
 static void passages(const agt_retrieval *v)
 {
-    char s[16], m[16];
     if (v->fed == 0) {
-        if (v->n)
-            printf(_("nothing fed: best %s below %s"), score(v->best, s), score(v->min_score, m)), putchar('\n');
+        if (v->n && v->nothing) q_say(stdout, "%s\n", v->nothing);
         return;
     }
-    for (int i = 0; i < v->n && v->p[i].number; i++) {
-        printf("[%d] ", v->p[i].number);
-        safe(v->p[i].source);
-        if (*v->p[i].heading) {
-            fputs(" § ", stdout);
-            safe(v->p[i].heading);
-        }
-        printf(" %s   ", score(v->p[i].score, s));
-    }
-    printf(_("     %d fed, %d tok · /why"), v->fed, v->fed_tokens);
-    putchar('\n');
+    for (int i = 0; i < v->n && v->p[i].number; i++)
+        q_say(stdout, "[%d] %s%s%s %s   ", v->p[i].number, v->p[i].source, *v->p[i].heading ? " § " : "", v->p[i].heading, v->p[i].shown);
+    q_say(stdout, _("     %d fed, %d tok · /why"), v->fed, v->fed_tokens);
+    q_say(stdout, "\n");
 }
 
 static void closing(repl *r, const agt_event *e)
@@ -120,19 +97,19 @@ static void closing(repl *r, const agt_event *e)
     agt_get_status(r->a, &s);
     agt_get_routing(r->a, &g);
     if (s.n_expert && s.k > 0)
-        printf("k %d/%d · ", s.k, s.n_expert);
-    printf(_("%d tok, %.0f/s"), e->message->n_tokens, e->rate);
+        q_say(stdout, "k %d/%d · ", s.k, s.n_expert);
+    q_say(stdout, _("%d tok, %.0f/s"), e->message->n_tokens, e->rate);
     if (g.n_odd)
-        printf(_(" · strange L%de%d %c"), g.odd[0].layer, g.odd[0].expert, sign[g.odd[0].dev + 2]);
+        q_say(stdout, _(" · strange L%de%d %c"), g.odd[0].layer, g.odd[0].expert, sign[g.odd[0].dev + 2]);
     if (g.n_layer && !isnan(g.repeat)) {
         char a[16], b[16];
-        printf(_(" · repeat %s (chance %s)"), score((double)g.repeat, a), score((double)g.repeat_chance, b));
+        q_say(stdout, _(" · repeat %s (chance %s)"), score((double)g.repeat, a), score((double)g.repeat_chance, b));
     }
     if (g.n_layer)
-        fputs(" · /experts", stdout);
+        q_say_own(stdout, " · /experts");
     if (e->message->state == AGT_STOPPED)
-        printf(" · %s", _("stopped"));
-    putchar('\n');
+        q_say(stdout, " · %s", _("stopped"));
+    q_say(stdout, "\n");
     agt_routing_free(&g);
 }
 
@@ -143,41 +120,50 @@ static void help(void)
     for (int i = 0; i < n; i++) {
         char head[80];
         snprintf(head, sizeof head, "/%s %s", c[i].name, *c[i].args ? _(c[i].args) : "");
-        printf("%-30s %s\n", head, _(c[i].help));
+        q_say(stdout, "%-30s %s\n", head, _(c[i].help));
     }
-    puts(_("Enter sends, \\ before Enter starts a new line, Tab completes, Ctrl-C stops the answer, Ctrl-D leaves."));
+    q_say(stdout, "%s\n", _("Enter sends, \\ before Enter starts a new line, Tab completes, Ctrl-C stops the answer, Ctrl-D leaves."));
 }
 
 static void chats(const agt_event *e)
 {
-    for (int i = 0; i < e->n_chats; i++) {
-        printf("%4" PRId64 "  ", e->chat[i].id);
-        safe(*e->chat[i].title ? e->chat[i].title : _("untitled"));
-        printf("  (%d)\n", e->chat[i].n_messages);
-    }
-    puts(e->n_chats ? _("/open NUMBER continues one.") : _("No conversations yet."));
+    for (int i = 0; i < e->n_chats; i++)
+        q_say(stdout, "%4" PRId64 "  %s  (%d)\n", e->chat[i].id, *e->chat[i].title ? e->chat[i].title : _("untitled"), e->chat[i].n_messages);
+    q_say(stdout, "%s\n", e->n_chats ? _("/open NUMBER continues one.") : _("No conversations yet."));
 }
 
 static void found(const agt_event *e)
 {
     for (int i = 0; i < e->n_messages; i++) {
-        printf("%4" PRId64 "  ", e->message[i].parent);
-        safe(e->message[i].label ? e->message[i].label : "");
-        fputs(": ", stdout);
         for (char *p = e->message[i].text; *p; p++)      /* the marks of a match */
             if (*p == 1 || *p == 2)
                 *p = '*';
-        safe(e->message[i].text);
-        putchar('\n');
+        q_say(stdout, "%4" PRId64 "  %s: ", e->message[i].parent, e->message[i].label ? e->message[i].label : "");
+        q_say_text(stdout, e->message[i].text);
+        q_say(stdout, "\n");
     }
     if (e->n_messages)
-        puts(_("/open NUMBER goes there."));
+        q_say(stdout, "%s\n", _("/open NUMBER goes there."));
 }
 
 static void copy(repl *r)
 {
     fresh_line(r);
-    puts(_("Line mode has no clipboard: the terminal's own selection copies. /trace save FILE writes routing."));
+    q_say(stdout, "%s\n", _("Line mode has no clipboard: the terminal's own selection copies. /trace save FILE writes routing."));
+}
+
+/* A text as it would be typed: the line editor takes a control character for a command, and a line goes on by "\\". */
+static char *keys_of(const char *text)
+{
+    q_buf clean = { 0 }, keys = { 0 };
+    q_say_clean(&clean, text, strlen(text), false);
+    for (size_t i = 0; i < clean.len; i++) {
+        if (clean.p[i] == '\n')
+            q_buf_putc(&keys, '\\');
+        q_buf_putc(&keys, clean.p[i] == '\t' ? ' ' : clean.p[i]);
+    }
+    q_buf_free(&clean);
+    return q_buf_take(&keys);
 }
 
 static void ui(repl *r, const agt_event *e, bool *asked_chats)
@@ -191,14 +177,14 @@ static void ui(repl *r, const agt_event *e, bool *asked_chats)
     case AGT_UI_CONFIG: agt_submit(r->a, "/set"); break;
     case AGT_UI_EDIT:
         free(r->edit);
-        r->edit = e->text && *e->text ? q_strdup(e->text) : NULL;
+        r->edit = e->text && *e->text ? keys_of(e->text) : NULL;
         if (!r->edit)
-            puts(_("/edit TEXT asks the last question anew, worded so."));
+            q_say(stdout, "%s\n", _("/edit TEXT asks the last question anew, worded so."));
         break;
     case AGT_UI_LANG: tui_lang(e->text); break;
-    case AGT_UI_CLEAR: if (r->tty) fputs("\033[H\033[2J", stdout); break;
+    case AGT_UI_CLEAR: if (r->tty) q_say_own(stdout, "\033[H\033[2J"); break;
     case AGT_UI_COPY: copy(r); break;
-    default: puts(_("That needs the full screen: start quorum without --repl.")); break;
+    default: q_say(stdout, "%s\n", _("That needs the full screen: start quorum without --repl.")); break;
     }
 }
 
@@ -212,10 +198,10 @@ static void handle(repl *r, const agt_event *e, bool *asked_chats)
         agt_status s;
         agt_get_status(r->a, &s);
         fresh_line(r);
-        safe(e->text);
+        q_say(stdout, "%s", e->text);
         if (s.n_expert)
-            printf(_(" · k %d of %d"), s.k, s.n_expert);
-        printf(_(" · /help lists the commands\n"));
+            q_say(stdout, _(" · k %d of %d"), s.k, s.n_expert);
+        q_say(stdout, _(" · /help lists the commands\n"));
         break;
     }
     case AGT_EV_CHATS:
@@ -228,10 +214,9 @@ static void handle(repl *r, const agt_event *e, bool *asked_chats)
     case AGT_EV_OPENED:
         if (e->n_messages && e->id) {
             fresh_line(r);
-            printf("— ");
-            safe(e->text);
-            printf(ngettext(" (%d message)", " (%d messages)", (unsigned long)e->n_messages), e->n_messages);
-            puts(" —");
+            q_say(stdout, "— %s", e->text);
+            q_say(stdout, ngettext(" (%d message)", " (%d messages)", (unsigned long)e->n_messages), e->n_messages);
+            q_say(stdout, " —\n");
         }
         break;
     case AGT_EV_RETRIEVAL: fresh_line(r); passages(e->retrieval); break;
@@ -245,7 +230,7 @@ static void handle(repl *r, const agt_event *e, bool *asked_chats)
             r->thinking++;
             if (r->tty) {
                 clear_progress(r);
-                printf(_("\rthinking, %d tokens"), r->thinking);
+                q_say(stdout, _("\rthinking, %d tokens"), r->thinking);
                 r->open_line = r->thinking_shown = true;
             }
             break;
@@ -258,18 +243,18 @@ static void handle(repl *r, const agt_event *e, bool *asked_chats)
             r->thinking_shown = false;
         }
         if (e->differs)
-            fputs(r->tty ? "\033[7m≠\033[0m" : "[≠]", stdout);
-        safe(e->text);
+            q_say_own(stdout, r->tty ? "\033[7m≠\033[0m" : "[≠]");
+        q_say_text(stdout, e->text);
         r->open_line = !*e->text ? r->open_line : e->text[strlen(e->text) - 1] != '\n';
         break;
     case AGT_EV_KNOB:
         fresh_line(r);
-        printf("%s%s%s", e->name, *e->name ? " = " : "", e->text);
+        q_say(stdout, "%s%s%s", e->name, *e->name ? " = " : "", e->text);
         if (e->number)
-            printf(_(" after token %d"), e->number);
+            q_say(stdout, _(" after token %d"), e->number);
         if (e->note && *e->note)
-            printf(": %s", e->note);
-        putchar('\n');
+            q_say(stdout, ": %s", e->note);
+        q_say(stdout, "\n");
         break;
     case AGT_EV_DONE:
         fresh_line(r);
@@ -277,9 +262,9 @@ static void handle(repl *r, const agt_event *e, bool *asked_chats)
         if (e->message->id)
             closing(r, e);
         break;
-    case AGT_EV_PAUSED: fresh_line(r); puts(e->flag ? _("paused: /step, /pause goes on") : _("going on")); break;
-    case AGT_EV_NOTE: fresh_line(r); safe(e->text); putchar('\n'); break;
-    case AGT_EV_TEXT: fresh_line(r); safe(e->text); break;
+    case AGT_EV_PAUSED: fresh_line(r); q_say(stdout, "%s\n", e->flag ? _("paused: /step, /pause goes on") : _("going on")); break;
+    case AGT_EV_NOTE: fresh_line(r); q_say_text(stdout, e->text); q_say(stdout, "\n"); break;
+    case AGT_EV_TEXT: fresh_line(r); q_say_text(stdout, e->text); break;
     case AGT_EV_FOUND: fresh_line(r); found(e); break;
     case AGT_EV_UI: ui(r, e, asked_chats); break;
     default: break;
@@ -296,6 +281,23 @@ static char *prompt(EditLine *el)
     return r->more ? next : first;
 }
 
+/* Names that a terminal may not be told are not offered: they would be drawn. Returns how many are left. */
+static int sayable(char **v, int n)
+{
+    int kept = 0;
+    for (int i = 0; i < n; i++) {
+        q_buf b = { 0 };
+        q_say_clean(&b, v[i], strlen(v[i]), true);
+        bool same = strcmp(b.p ? b.p : "", v[i]) == 0;
+        q_buf_free(&b);
+        if (same)
+            v[kept++] = v[i];
+        else
+            free(v[i]);
+    }
+    return kept;
+}
+
 static unsigned char complete(EditLine *el, int ch)
 {
     repl *r;
@@ -305,6 +307,7 @@ static unsigned char complete(EditLine *el, int ch)
     char *text = q_strndup(li->buffer, at);
     int n;
     char **v = agt_completions(r->a, text, at, &start, &n);
+    n = sayable(v, n);
     unsigned char rc = CC_REFRESH_BEEP;
     if (n > 0) {
         size_t common = strlen(v[0]);
@@ -322,10 +325,10 @@ static unsigned char complete(EditLine *el, int ch)
             free(word);
             rc = CC_REFRESH;
         } else if (n > 1) {
-            putchar('\n');
+            q_say(stdout, "\n");
             for (int i = 0; i < n && i < 60; i++)
-                printf("%s  ", v[i]);
-            putchar('\n');
+                q_say(stdout, "%s  ", v[i]);
+            q_say(stdout, "\n");
             fflush(stdout);
             rc = CC_REDISPLAY;
         }
@@ -420,7 +423,7 @@ static char *read_message(repl *r)
         const char *s;
         int n = 0;
         if (r->tty && r->el) {
-            fputs("\033[?2004h", stdout);
+            q_say_own(stdout, "\033[?2004h");
             fflush(stdout);
             if (r->edit && !r->more) {
                 el_push(r->el, r->edit);
@@ -430,10 +433,10 @@ static char *read_message(repl *r)
             int before = interrupts;
             errno = 0;
             s = el_gets(r->el, &n);
-            fputs("\033[?2004l", stdout);
+            q_say_own(stdout, "\033[?2004l");
             fflush(stdout);
             if ((!s || n <= 0) && interrupts != before) {
-                putchar('\n');
+                q_say(stdout, "\n");
                 el_reset(r->el);
                 return q_strdup("");
             }
@@ -531,7 +534,7 @@ int tui_repl(agt *a, char *err)
         free(text);
     }
     if (r.tty)
-        putchar('\n');
+        q_say(stdout, "\n");
     take_down(&r);
     sigaction(SIGINT, &old, NULL);
     return Q_OK;

@@ -39,8 +39,8 @@ static void edit_outside(tui_app *app)
     if (!ed || !*ed) ed = "vi";
     int fd = mkstemps(path, 3);
     if (fd < 0) { tui_app_note(app, AGT_ERROR, _("Cannot make a temporary file for the editor in /tmp.")); return; }
-    size_t n = app->ed.b.len;
-    bool ok = !n || write(fd, app->ed.b.p, n) == (ssize_t)n;
+    size_t n = app->comp.ed.b.len;
+    bool ok = !n || write(fd, app->comp.ed.b.p, n) == (ssize_t)n;
     close(fd);
     if (ok) {
         tui_term_leave();
@@ -56,7 +56,7 @@ static void edit_outside(tui_app *app)
         q_buf b = {0};
         if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 && q_read_file(path, &b, 1 << 20, err) == 0) {
             while (b.len && b.p[b.len - 1] == '\n') b.p[--b.len] = 0;
-            tui_edit_set(&app->ed, b.p ? b.p : "");
+            tui_edit_set(&app->comp.ed, b.p ? b.p : "");
         } else tui_app_note(app, AGT_ERROR, _("The editor did not end well: the text is as it was."));
         q_buf_free(&b);
     }
@@ -149,12 +149,12 @@ int tui_run(agt *a, const tui_options *o, char *err)
     pick_theme(a, o, &app.theme, &app);
     int rc = tui_term_open(&app.theme, err);
     if (rc < 0) { tui_app_free(&app); return rc; }
-    app.glyphs = tui_term_glyphs();
+    app.ui.glyphs = tui_term_glyphs();
     tui_term_size(&w, &h);
     tui_app_resize(&app, w, h);
     FILE *tmux = ask_tmux(a);
     int64_t drawn = 0, kept = now_ms();
-    bool repaint = false, mouse = !app.mouse;
+    bool repaint = false, mouse = !app.ui.mouse;
     while (app.want != WANT_QUIT && !end) {
         tui_key k;
         agt_event e;
@@ -169,7 +169,7 @@ int tui_run(agt *a, const tui_options *o, char *err)
         }
         serve(&app, &repaint);
         if (app.want == WANT_QUIT) break;
-        if (mouse != app.mouse) tui_term_mouse(mouse = app.mouse);
+        if (mouse != app.ui.mouse) tui_term_mouse(mouse = app.ui.mouse);
         int64_t wait = tui_app_timeout(&app);
         if (app.dirty) wait = drawn + FRAME_MS - app.now;
         if (app.dirty && wait <= 0) {
@@ -179,7 +179,7 @@ int tui_run(agt *a, const tui_options *o, char *err)
             drawn = now_ms();
             continue;                   /* what came meanwhile, before sleeping */
         }
-        if (app.now - kept > 5000) { kept = app.now; agt_keep_place(a, tui_tr_place(&app.tr), app.editing || !app.ed.b.p ? "" : app.ed.b.p); }
+        if (app.now - kept > 5000) { kept = app.now; agt_keep_place(a, tui_tr_place(&app.tr), tui_draft(&app)); }
         struct pollfd p[4] = { { STDIN_FILENO, POLLIN, 0 }, { agt_wake_fd(a), POLLIN, 0 }, { tui_guard_fd(), POLLIN, 0 },
                                { tmux ? fileno(tmux) : -1, POLLIN, 0 } };
         int n = poll(p, 4, wait < 0 ? 5000 : (int)wait);

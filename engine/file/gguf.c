@@ -3,6 +3,7 @@
  * compared with the bytes that are there, and it never looks at what tensors mean.
  * Format: ggml/docs/gguf.md of the ggml project. */
 #include "engine/file/gguf.h"
+#include "kernels/kernels.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,22 +22,6 @@ enum {
     MIN_TENSOR = 8 + 1 + 4 + 8 + 4 + 8,   /* bounds the counts before anything is allocated  */
     HEADER = 24,
 };
-
-/* Every type id that ggml has given out (ggml.h, enum ggml_type), so that a refusal can name it.
- * block 0: not supported here. */
-static const struct { int id; const char *name; int block, bytes; } TYPES[] = {
-    {0, "F32", 1, 4}, {1, "F16", 1, 2}, {2, "Q4_0", 32, 18}, {3, "Q4_1", 32, 20}, {4, "Q4_2", 0, 0},
-    {5, "Q4_3", 0, 0}, {6, "Q5_0", 32, 22}, {7, "Q5_1", 32, 24}, {8, "Q8_0", 32, 34}, {9, "Q8_1", 0, 0},
-    {10, "Q2_K", 0, 0}, {11, "Q3_K", 0, 0}, {12, "Q4_K", 256, 144}, {13, "Q5_K", 256, 176},
-    {14, "Q6_K", 256, 210}, {15, "Q8_K", 0, 0}, {16, "IQ2_XXS", 0, 0}, {17, "IQ2_XS", 0, 0},
-    {18, "IQ3_XXS", 0, 0}, {19, "IQ1_S", 0, 0}, {20, "IQ4_NL", 32, 18}, {21, "IQ3_S", 0, 0},
-    {22, "IQ2_S", 0, 0}, {23, "IQ4_XS", 256, 136}, {24, "I8", 1, 1}, {25, "I16", 1, 2}, {26, "I32", 1, 4},
-    {27, "I64", 0, 0}, {28, "F64", 0, 0}, {29, "IQ1_M", 0, 0}, {30, "BF16", 1, 2}, {31, "Q4_0_4_4", 0, 0},
-    {32, "Q4_0_4_8", 0, 0}, {33, "Q4_0_8_8", 0, 0}, {34, "TQ1_0", 0, 0}, {35, "TQ2_0", 0, 0},
-    {36, "IQ4_NL_4_4", 0, 0}, {37, "IQ4_NL_4_8", 0, 0}, {38, "IQ4_NL_8_8", 0, 0}, {39, "MXFP4", 0, 0},
-    {40, "NVFP4", 0, 0},
-};
-enum { N_TYPES = sizeof TYPES / sizeof *TYPES };
 
 static const unsigned char VSIZE[13] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};   /* by gguf_vtype; 0 = varies */
 
@@ -214,21 +199,21 @@ static int read_tensor(gguf_file *f, cursor *c, gguf_tensor *t, char *err)
         t->ne[i] = (int64_t)v;
     }
     if (!take_u32(c, &type) || !take_u64(c, &t->offset)) return cut_short(err, f, show(t->name).s);
-    int ti = 0;
-    while (ti < N_TYPES && TYPES[ti].id != (int64_t)type) ti++;
-    if (ti == N_TYPES)
+    int id = type < KER_TYPE_LIMIT ? (int)type : KER_TYPE_LIMIT;
+    const ker_type *kt = ker_type_get(id), *named = ker_type_named(id);
+    if (!named)
         return q_fail(err, Q_FORMAT, _("%s: tensor %s has the unknown type %u; a newer quorum may be needed"),
                       f->path, show(t->name).s, type);
-    if (!TYPES[ti].block)
+    if (!kt)
         return q_fail(err, Q_FORMAT, _("%s: tensor %s has the type %s, which quorum cannot compute with; "
                                        "take a Q4_K_M, Q5_K_M, Q6_K or Q8_0 file of this model"),
-                      f->path, show(t->name).s, TYPES[ti].name);
-    t->type = (int)type;
-    if (t->ne[0] % TYPES[ti].block)
+                      f->path, show(t->name).s, named->name);
+    t->type = id;
+    if (t->ne[0] % kt->block)
         return q_fail(err, Q_FORMAT, _("%s: tensor %s has rows of %lld, not a multiple of the %d that %s needs"),
-                      f->path, show(t->name).s, (long long)t->ne[0], TYPES[ti].block, TYPES[ti].name);
-    uint64_t bytes = (uint64_t)(t->ne[0] / TYPES[ti].block);
-    bool over = __builtin_mul_overflow(bytes, (uint64_t)TYPES[ti].bytes, &bytes);
+                      f->path, show(t->name).s, (long long)t->ne[0], kt->block, kt->name);
+    uint64_t bytes = (uint64_t)(t->ne[0] / kt->block);
+    bool over = __builtin_mul_overflow(bytes, (uint64_t)kt->bytes, &bytes);
     for (int i = 1; i < 4; i++) over |= __builtin_mul_overflow(bytes, (uint64_t)t->ne[i], &bytes);
     if (over || bytes > c->n)
         return q_fail(err, Q_FORMAT, _("%s: tensor %s would be larger than the file; it is damaged or not wholly downloaded, fetch it again"),

@@ -7,13 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* llama.cpp include/llama.h, enum llama_ftype. */
-static const struct { uint64_t id; const char *name; } file_types[] = {
-    {0, "F32"}, {1, "F16"}, {2, "Q4_0"}, {3, "Q4_1"}, {7, "Q8_0"}, {8, "Q5_0"}, {9, "Q5_1"}, {10, "Q2_K"}, {11, "Q3_K_S"},
-    {12, "Q3_K_M"}, {13, "Q3_K_L"}, {14, "Q4_K_S"}, {15, "Q4_K_M"}, {16, "Q5_K_S"}, {17, "Q5_K_M"}, {18, "Q6_K"},
-    {25, "IQ4_NL"}, {30, "IQ4_XS"}, {32, "BF16"},
-};
-
 char *brief_text(const char *p, size_t n, size_t max)
 {
     char *s = q_utf8_clean(p, n < max ? n : q_utf8_whole(p, max));
@@ -77,9 +70,10 @@ static void read_tensors(const gguf_file *f, brief *b)
     const ker_type *k = ker_type_get(best);
     const char *name = k && k->name && b->params ? k->name : "";
     uint64_t id;
-    if (gguf_u64(f, "general.file_type", &id))
-        for (size_t i = 0; i < sizeof file_types / sizeof *file_types; i++)
-            if (file_types[i].id == id) name = file_types[i].name;
+    if (gguf_u64(f, "general.file_type", &id)) {
+        const ker_file_type *t = ker_file_type_get(id);
+        name = t ? t->name : name;
+    }
     b->quant = q_strdup(name);
 }
 

@@ -1,6 +1,7 @@
 /* engine/model/describe: what `quorum model info` shows of a file, as text or JSON: the brief, the tensors by
  * type, the metadata. Any thread; owns nothing. It never opens the file as a model and never fails because
  * quorum could not run it: it says so. */
+#include "base/say.h"
 #include "engine/model/brief.h"
 #include "engine/models.h"
 #include "kernels/kernels.h"
@@ -58,7 +59,7 @@ static void row(q_buf *out, const char *label, const char *fmt, ...)
     va_end(ap);
     int width = 0;                      /* of the label in characters: translations are not ASCII */
     for (const char *c = label; *c; c++) width += ((unsigned char)*c & 0xc0) != 0x80;
-    q_buf_printf(out, "%s%*s%s\n", label, width < 14 ? 14 - width : 1, "", n < 0 ? "" : v);
+    q_buf_say(out, "%s%*s%s\n", label, width < 14 ? 14 - width : 1, "", n < 0 ? "" : v);
     if (n >= 0) free(v);
 }
 
@@ -91,15 +92,15 @@ static void as_text(const gguf_file *f, const brief *b, q_buf *out)
 
     by_type types[KER_TYPE_LIMIT] = {{0}};
     count_types(f, types);
-    q_buf_printf(out, "\n%s\n", _("tensors"));
+    q_buf_say(out, "\n%s\n", _("tensors"));
     for (int i = 0; i < KER_TYPE_LIMIT; i++)
         if (types[i].tensors)
-            q_buf_printf(out, "  %-8s %6llu  %s\n", ker_type_get(i)->name, (unsigned long long)types[i].tensors, q_bytes_words(types[i].bytes, w1));
-    q_buf_printf(out, "\n%s\n", _("metadata"));
+            q_buf_say(out, "  %-8s %6llu  %s\n", ker_type_get(i)->name, (unsigned long long)types[i].tensors, q_bytes_words(types[i].bytes, w1));
+    q_buf_say(out, "\n%s\n", _("metadata"));
     for (int i = 0; i < gguf_n_kv(f); i++) {
         const gguf_kv *kv = gguf_kv_at(f, i);
         char *key = brief_text(kv->key.p, kv->key.n, 100), *v = value_text(f, kv);
-        q_buf_printf(out, "  %-44s %s\n", key, v);
+        q_buf_say(out, "  %-44s %s\n", key, v);
         free(key);
         free(v);
     }
@@ -151,7 +152,6 @@ static void as_json(const gguf_file *f, const brief *b, q_buf *out)
     cJSON_AddItemToObject(j, "metadata", m);
     char *s = cJSON_Print(j);
     q_buf_puts(out, s ? s : "{}");
-    q_buf_putc(out, '\n');
     cJSON_free(s);
     cJSON_Delete(j);
 }

@@ -2,6 +2,7 @@
  * gguf-py's constants (gguf/constants.py) and are read from there, not guessed. Constant data. */
 #include "engine/run/arch.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* qwen3moe: softmax over all, then the k largest, renormalised (norm_topk_prob is true in every published
@@ -17,33 +18,33 @@ static const arch table[] = {
     { "glm4moe",   true,  ARCH_MAY,  ARCH_MAY,  ARCH_MUST, ARCH_MUST, false, ARCH_MAY,  KER_GATE_SIGMOID, true,  "post_attention_norm", "glm" },
 };
 
-static const arch_tensor tensors[] = {
-    { KER_W_EMBD,        "token_embd.weight",          PLACE_MODEL, 2, { DIM_EMBD, DIM_VOCAB } },
-    { KER_W_OUT_NORM,    "output_norm.weight",         PLACE_MODEL, 1, { DIM_EMBD } },
-    { KER_W_OUT,         "output.weight",              PLACE_MODEL, 2, { DIM_EMBD, DIM_VOCAB } },
-    { KER_W_ATTN_NORM,   "attn_norm.weight",           PLACE_LAYER, 1, { DIM_EMBD } },
-    { KER_W_Q,           "attn_q.weight",              PLACE_LAYER, 2, { DIM_EMBD, DIM_Q } },
-    { KER_W_K,           "attn_k.weight",              PLACE_LAYER, 2, { DIM_EMBD, DIM_KV } },
-    { KER_W_V,           "attn_v.weight",              PLACE_LAYER, 2, { DIM_EMBD, DIM_KV } },
-    { KER_W_O,           "attn_output.weight",         PLACE_LAYER, 2, { DIM_Q, DIM_EMBD } },
-    { KER_W_BQ,          "attn_q.bias",                PLACE_LAYER, 1, { DIM_Q } },
-    { KER_W_BK,          "attn_k.bias",                PLACE_LAYER, 1, { DIM_KV } },
-    { KER_W_BV,          "attn_v.bias",                PLACE_LAYER, 1, { DIM_KV } },
-    { KER_W_Q_NORM,      "attn_q_norm.weight",         PLACE_LAYER, 1, { DIM_HEAD } },
-    { KER_W_K_NORM,      "attn_k_norm.weight",         PLACE_LAYER, 1, { DIM_HEAD } },
-    { KER_W_FFN_NORM,    NULL,                         PLACE_LAYER, 1, { DIM_EMBD } },
-    { KER_W_GATE,        "ffn_gate.weight",            PLACE_DENSE, 2, { DIM_EMBD, DIM_FF } },
-    { KER_W_UP,          "ffn_up.weight",              PLACE_DENSE, 2, { DIM_EMBD, DIM_FF } },
-    { KER_W_DOWN,        "ffn_down.weight",            PLACE_DENSE, 2, { DIM_FF, DIM_EMBD } },
-    { KER_W_ROUTER,      "ffn_gate_inp.weight",        PLACE_MOE,   2, { DIM_EMBD, DIM_EXPERT } },
-    { KER_W_SELECT_BIAS, "exp_probs_b.bias",           PLACE_MOE,   1, { DIM_EXPERT } },
-    { KER_W_GATE_EXPS,   "ffn_gate_exps.weight",       PLACE_MOE,   3, { DIM_EMBD, DIM_FF_EXP, DIM_EXPERT } },
-    { KER_W_UP_EXPS,     "ffn_up_exps.weight",         PLACE_MOE,   3, { DIM_EMBD, DIM_FF_EXP, DIM_EXPERT } },
-    { KER_W_DOWN_EXPS,   "ffn_down_exps.weight",       PLACE_MOE,   3, { DIM_FF_EXP, DIM_EMBD, DIM_EXPERT } },
-    { KER_W_GATE_SH,     "ffn_gate_shexp.weight",      PLACE_MOE,   2, { DIM_EMBD, DIM_FF_SH } },
-    { KER_W_UP_SH,       "ffn_up_shexp.weight",        PLACE_MOE,   2, { DIM_EMBD, DIM_FF_SH } },
-    { KER_W_DOWN_SH,     "ffn_down_shexp.weight",      PLACE_MOE,   2, { DIM_FF_SH, DIM_EMBD } },
-    { KER_W_SH_ROUTER,   "ffn_gate_inp_shexp.weight",  PLACE_MOE,   1, { DIM_EMBD } },
+/* After "blk.N." for layers. FFN_NORM's comes from the architecture's row. */
+static const char *const tensors[KER_W_ROLES] = {
+    [KER_W_EMBD] = "token_embd.weight",
+    [KER_W_OUT_NORM] = "output_norm.weight",
+    [KER_W_OUT] = "output.weight",
+    [KER_W_ATTN_NORM] = "attn_norm.weight",
+    [KER_W_Q] = "attn_q.weight",
+    [KER_W_K] = "attn_k.weight",
+    [KER_W_V] = "attn_v.weight",
+    [KER_W_O] = "attn_output.weight",
+    [KER_W_BQ] = "attn_q.bias",
+    [KER_W_BK] = "attn_k.bias",
+    [KER_W_BV] = "attn_v.bias",
+    [KER_W_Q_NORM] = "attn_q_norm.weight",
+    [KER_W_K_NORM] = "attn_k_norm.weight",
+    [KER_W_GATE] = "ffn_gate.weight",
+    [KER_W_UP] = "ffn_up.weight",
+    [KER_W_DOWN] = "ffn_down.weight",
+    [KER_W_ROUTER] = "ffn_gate_inp.weight",
+    [KER_W_SELECT_BIAS] = "exp_probs_b.bias",
+    [KER_W_GATE_EXPS] = "ffn_gate_exps.weight",
+    [KER_W_UP_EXPS] = "ffn_up_exps.weight",
+    [KER_W_DOWN_EXPS] = "ffn_down_exps.weight",
+    [KER_W_GATE_SH] = "ffn_gate_shexp.weight",
+    [KER_W_UP_SH] = "ffn_up_shexp.weight",
+    [KER_W_DOWN_SH] = "ffn_down_shexp.weight",
+    [KER_W_SH_ROUTER] = "ffn_gate_inp_shexp.weight",
 };
 
 /* Model cards: Qwen3 (thinking mode), SmolLM2, Qwen1.5-MoE generation_config, GLM-4.5. */
@@ -71,10 +72,14 @@ char *arch_known(void)
     return q_buf_take(&b);
 }
 
-const arch_tensor *arch_tensors(int *n)
+void arch_tensor_name(const arch *a, enum ker_role role, int layer, char *out, size_t n)
 {
-    *n = (int)(sizeof tensors / sizeof *tensors);
-    return tensors;
+    if (layer < 0)
+        snprintf(out, n, "%s", tensors[role]);
+    else if (role == KER_W_FFN_NORM)
+        snprintf(out, n, "blk.%d.%s.weight", layer, a->ffn_norm);
+    else
+        snprintf(out, n, "blk.%d.%s", layer, tensors[role]);
 }
 
 enum arch_need arch_needs(const arch *a, enum ker_role role)

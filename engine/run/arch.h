@@ -26,20 +26,8 @@ typedef struct arch {
 const arch *arch_find(const char *name, size_t n);     /* NULL when unknown */
 char *arch_known(void);                                /* "qwen3moe, qwen3, ..."; malloc'ed */
 
-/* A dimension of a weight, in the words of ker_model. */
-enum arch_dim { DIM_1, DIM_EMBD, DIM_VOCAB, DIM_Q, DIM_KV, DIM_HEAD, DIM_FF, DIM_EXPERT, DIM_FF_EXP, DIM_FF_SH };
-/* Where a role occurs. */
-enum arch_place { PLACE_MODEL, PLACE_LAYER, PLACE_DENSE, PLACE_MOE };
-
-typedef struct arch_tensor {
-    enum ker_role role;
-    const char *name;                  /* after "blk.N." for layers; FFN_NORM's comes from the row    */
-    enum arch_place place;
-    int n_dims;
-    enum arch_dim ne[3];
-} arch_tensor;
-
-const arch_tensor *arch_tensors(int *n);
+/* The name of a role's tensor in a file, layer -1 for those of the whole model; fits 128 bytes. */
+void arch_tensor_name(const arch *a, enum ker_role role, int layer, char *out, size_t n);
 enum arch_need arch_needs(const arch *a, enum ker_role role);
 
 /* What the makers of a family advise; the file's general.sampling.* keys come first. */

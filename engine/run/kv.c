@@ -1,6 +1,6 @@
 /* engine/run/kv: the page pool behind kv.h. A page knows its place in a timeline, the chain before its first cell,
- * and each cell's token, chain and configuration; that is enough to find it again for any branch.
- * Single-threaded, like the session that owns it. It never looks at numbers inside a page. */
+ * and each cell's token, chain, configuration and forced routing; that is enough to find it again for any branch.
+ * Single-threaded, like the cache that owns it. It never looks at numbers inside a page. */
 #include "engine/run/kv.h"
 
 #include <assert.h>
@@ -14,7 +14,7 @@ typedef struct page {
     uint64_t prev;                     /* chain before the first cell                         */
     uint64_t used;                     /* the pool's clock when it was last held              */
     int32_t token[KER_PAGE];
-    uint64_t chain[KER_PAGE], config[KER_PAGE];
+    uint64_t chain[KER_PAGE], config[KER_PAGE], forced[KER_PAGE];
 } page;
 
 struct kv_pool {
@@ -76,12 +76,15 @@ static void drop_pages(kv_pool *p, const int32_t *ids, int n)
     }
 }
 
+/* An empty page, else the one that was held longest ago. */
 static int take(kv_pool *p)
 {
     int best = -1;
-    for (int i = 0; i < p->n; i++)
-        if (p->pages[i].refs == 0 && (best < 0 || p->pages[i].used < p->pages[best].used))
+    for (int i = 0; i < p->n; i++) {
+        const page *g = &p->pages[i], *b = best < 0 ? NULL : &p->pages[best];
+        if (g->refs == 0 && (!b || (g->n == 0) > (b->n == 0) || ((g->n == 0) == (b->n == 0) && g->used < b->used)))
             best = i;
+    }
     if (best >= 0) {
         p->pages[best].n = 0;
         hold(p, best);
@@ -104,7 +107,7 @@ static int match(const page *g, const int32_t *tokens, int n, int pos, uint64_t 
     uint64_t chain = g->prev;
     int len = 0, max = n < g->n ? n : g->n;
     *of_config = 0;
-    while (len < max && g->token[len] == tokens[len]) {
+    while (len < max && g->token[len] == tokens[len] && g->forced[len] == 0) {
         chain = kv_chain(chain, tokens[len], pos + len, config, 0);
         if (policy == ENG_RECOMPUTE && g->chain[len] != chain)
             break;
@@ -183,19 +186,20 @@ int kv_extend(kv_pool *p, kv_line *line, int count)
     return 0;
 }
 
-void kv_commit(kv_pool *p, kv_line *line, const int32_t *tokens, int count, uint64_t seed, uint64_t config, const uint64_t *forced)
+void kv_commit(kv_pool *p, kv_line *line, const kv_cell *cells, int count, uint64_t seed)
 {
     uint64_t chain = line->n ? kv_cell_chain(p, line, line->n - 1) : seed;
     for (int i = 0; i < count; i++, line->n++) {
         page *g = &p->pages[line->page[line->n / KER_PAGE]];
         int at = line->n % KER_PAGE;
-        assert(g->n == at && g->refs == 1);
+        assert(g->n == at && g->refs == 1 && g->index == line->n / KER_PAGE);
         if (at == 0)
             g->prev = chain;
-        chain = kv_chain(chain, tokens[i], line->n, config, forced ? forced[i] : 0);
-        g->token[at] = tokens[i];
+        chain = kv_chain(chain, cells[i].token, line->n, cells[i].config, cells[i].forced);
+        g->token[at] = cells[i].token;
         g->chain[at] = chain;
-        g->config[at] = config;
+        g->config[at] = cells[i].config;
+        g->forced[at] = cells[i].forced;
         g->n = at + 1;
     }
 }
@@ -208,6 +212,42 @@ void kv_release(kv_pool *p, kv_line *line)
     *line = (kv_line){ 0 };
 }
 
+void kv_discard(kv_pool *p, kv_line *line)
+{
+    for (int i = 0; i < line->n_page; i++)
+        if (p->pages[line->page[i]].refs == 1)
+            p->pages[line->page[i]].n = 0;
+    kv_release(p, line);
+}
+
+void kv_fork(kv_pool *p, const kv_line *from, kv_line *to)
+{
+    assert(to->n_page == 0);
+    for (int i = 0; i * KER_PAGE < from->n; i++) {     /* not a page beyond, which both would write to */
+        line_push(to, from->page[i]);
+        hold(p, from->page[i]);
+    }
+    to->n = from->n;
+}
+
+void kv_cut(kv_pool *p, kv_line *line, int n)
+{
+    int keep = (n + KER_PAGE - 1) / KER_PAGE;
+    assert(n >= 0 && n <= line->n);
+    drop_pages(p, line->page + keep, line->n_page - keep);
+    line->n_page = keep;
+    line->n = n;
+}
+
+void kv_count(const kv_pool *p, int *held, int *shared)
+{
+    *held = *shared = 0;
+    for (int i = 0; i < p->n; i++) {
+        *held += p->pages[i].refs > 0;
+        *shared += p->pages[i].refs > 1;
+    }
+}
+
 uint64_t kv_cell_config(const kv_pool *p, const kv_line *l, int cell)
 {
     return p->pages[l->page[cell / KER_PAGE]].config[cell % KER_PAGE];
@@ -216,4 +256,9 @@ uint64_t kv_cell_config(const kv_pool *p, const kv_line *l, int cell)
 uint64_t kv_cell_chain(const kv_pool *p, const kv_line *l, int cell)
 {
     return p->pages[l->page[cell / KER_PAGE]].chain[cell % KER_PAGE];
+}
+
+uint64_t kv_cell_forced(const kv_pool *p, const kv_line *l, int cell)
+{
+    return p->pages[l->page[cell / KER_PAGE]].forced[cell % KER_PAGE];
 }

@@ -1,5 +1,5 @@
 /* engine/run/kv: pages of cached cells with their provenance, and timelines made of them. Owns the backend's
- * KV memory and the only reference count of the project. Belongs to a session's thread; private to engine.
+ * KV memory and the only reference count of the project. Belongs to its cache's thread; private to engine.
  * It never evaluates anything and never shifts a cell: a cell stays where its position put it. */
 #ifndef QUORUM_KV_H
 #define QUORUM_KV_H
@@ -19,21 +19,33 @@ ker_kv *kv_pool_kv(kv_pool *);
 /* chain_i = hash(chain_{i-1}, token, position, configuration, forced routing). forced 0 = none. */
 uint64_t kv_chain(uint64_t prev, int32_t token, int pos, uint64_t config, uint64_t forced);
 
+/* What made a cell, beside those before it. forced: hash of the expert ids it was made to run, 0 = the router chose. */
+typedef struct kv_cell { int32_t token; uint64_t config, forced; } kv_cell;
+
 /* Makes line the longest cached run of tokens[0..n) that starts from `seed` (a hash of what all cells of a
  * timeline must share: the position knobs) and keeps line's own cells where they serve as well as others.
- * ENG_CONTINUE: cells of equal tokens; ENG_RECOMPUTE: only cells whose chain is that of evaluating under
- * `config`. Returns line->n. Every reuse of cells goes through here. */
+ * ENG_CONTINUE: cells of equal tokens whose router was free; ENG_RECOMPUTE: only cells whose chain is that of
+ * evaluating under `config`. Returns line->n. Every reuse of cells goes through here. */
 int kv_reuse(kv_pool *, kv_line *line, const int32_t *tokens, int n, uint64_t seed, uint64_t config, enum eng_policy policy);
 
 /* Pages for `count` more cells, writable by this line alone: a shared or half-used last page is copied first.
  * Q_NOMEM when every page is in use. */
 int kv_extend(kv_pool *, kv_line *line, int count);
-/* The `count` cells after line->n hold evaluated tokens now. forced: a hash a cell, or NULL. */
-void kv_commit(kv_pool *, kv_line *line, const int32_t *tokens, int count, uint64_t seed, uint64_t config, const uint64_t *forced);
+/* The `count` cells after line->n hold evaluated tokens now. */
+void kv_commit(kv_pool *, kv_line *line, const kv_cell *cells, int count, uint64_t seed);
 /* Lets all pages go; they stay findable until they are needed for something else. */
 void kv_release(kv_pool *, kv_line *line);
+/* The same for a line that was only tried: what it did not share with another is forgotten. */
+void kv_discard(kv_pool *, kv_line *line);
+/* A second line over the same cells. `to` is empty before. */
+void kv_fork(kv_pool *, const kv_line *from, kv_line *to);
+/* Keeps the first n cells. */
+void kv_cut(kv_pool *, kv_line *line, int n);
+/* Pages that lines hold, and of these the ones that several hold. */
+void kv_count(const kv_pool *, int *held, int *shared);
 
 uint64_t kv_cell_config(const kv_pool *, const kv_line *, int cell);
 uint64_t kv_cell_chain(const kv_pool *, const kv_line *, int cell);
+uint64_t kv_cell_forced(const kv_pool *, const kv_line *, int cell);
 
 #endif

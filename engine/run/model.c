@@ -176,21 +176,12 @@ static int read_defaults(eng_model *m, char *err)
 }
 
 /* ---- what people read ---- */
-typedef struct file_type { int id; const char *name; double bits; } file_type;
-/* llama.h's llama_ftype numbers; bits a weight as llama.cpp's quantize prints them for 7B to 30B models. */
-static const file_type file_types[] = {
-    { 0, "F32", 32 }, { 1, "F16", 16 }, { 32, "BF16", 16 }, { 7, "Q8_0", 8.5 }, { 18, "Q6_K", 6.57 }, { 17, "Q5_K_M", 5.7 },
-    { 16, "Q5_K_S", 5.54 }, { 9, "Q5_1", 6 }, { 8, "Q5_0", 5.5 }, { 15, "Q4_K_M", 4.85 }, { 14, "Q4_K_S", 4.58 }, { 3, "Q4_1", 5 },
-    { 2, "Q4_0", 4.55 }, { 25, "IQ4_NL", 4.5 }, { 30, "IQ4_XS", 4.25 },
-};
-
 static char *quant_name(const eng_model *m)
 {
     uint64_t id, by_type[KER_TYPE_LIMIT] = { 0 };
-    if (gguf_u64(m->file, "general.file_type", &id))
-        for (size_t i = 0; i < sizeof file_types / sizeof *file_types; i++)
-            if ((uint64_t)file_types[i].id == id)
-                return q_strdup(file_types[i].name);
+    const ker_file_type *said = gguf_u64(m->file, "general.file_type", &id) ? ker_file_type_get(id) : NULL;
+    if (said)
+        return q_strdup(said->name);
     int best = KER_F32;
     for (int i = 0; i < gguf_n_tensors(m->file); i++) {
         const gguf_tensor *t = gguf_tensor_at(m->file, i);
@@ -274,10 +265,11 @@ static int check_memory(const eng_model *m, char *err)
         return 0;
     char fits[200];
     double room = have > extra ? (double)(have - extra) * 8 : 0, bits = room / (double)(m->info.params ? m->info.params : 1);
-    const file_type *best = NULL;
-    for (size_t i = 0; i < sizeof file_types / sizeof *file_types; i++)
-        if (file_types[i].bits * 1.02 <= bits && (!best || file_types[i].bits > best->bits))
-            best = &file_types[i];
+    int n_types;
+    const ker_file_type *types = ker_file_types(&n_types), *best = NULL;
+    for (int i = 0; i < n_types; i++)
+        if (types[i].bits > 0 && types[i].bits * 1.02 <= bits && (!best || types[i].bits > best->bits))
+            best = &types[i];
     if (best)
         snprintf(fits, sizeof fits, _("a %s of it (%.1f GiB) would fit"), best->name, (double)m->info.params * best->bits / 8 / gib);
     else
@@ -287,24 +279,6 @@ static int check_memory(const eng_model *m, char *err)
 }
 
 /* ---- weights ---- */
-static int64_t dim_of(const eng_model *m, enum arch_dim d, int layer)
-{
-    const ker_model *k = &m->ker;
-    switch (d) {
-    case DIM_1: return 1;
-    case DIM_EMBD: return k->n_embd;
-    case DIM_VOCAB: return k->n_vocab;
-    case DIM_Q: return (int64_t)k->n_head * k->head_dim;
-    case DIM_KV: return (int64_t)k->n_kv_head * k->head_dim;
-    case DIM_HEAD: return k->head_dim;
-    case DIM_FF: return m->layers[layer].n_ff;
-    case DIM_EXPERT: return k->n_expert;
-    case DIM_FF_EXP: return k->n_ff_exp;
-    case DIM_FF_SH: return k->n_ff_sh;
-    }
-    return 0;
-}
-
 static void shape_words(char *out, size_t n, const int64_t *ne, int dims)
 {
     size_t at = 0;
@@ -313,21 +287,21 @@ static void shape_words(char *out, size_t n, const int64_t *ne, int dims)
         at += (size_t)snprintf(out + at, n - at, "%s%lld", i ? " x " : "", (long long)ne[i]);
 }
 
-static void count_bytes(eng_model *m, const arch_tensor *row, int layer, const gguf_tensor *t)
+static void count_bytes(eng_model *m, enum ker_role role, int layer, const gguf_tensor *t)
 {
     uint64_t n = 1;
     for (int i = 0; i < t->n_dims; i++)
         n *= (uint64_t)t->ne[i];
     if (layer < 0) {
-        bool tied = row->role == KER_W_EMBD && !gguf_tensor_find(m->file, "output.weight");
-        if (row->role != KER_W_EMBD || tied) {
+        bool tied = role == KER_W_EMBD && !gguf_tensor_find(m->file, "output.weight");
+        if (role != KER_W_EMBD || tied) {
             m->head_bytes += t->bytes;
             m->head_params += n;
         }
         return;
     }
     model_bytes *b = &m->bytes[layer];
-    if (row->n_dims == 3) {
+    if (ker_role_get(role)->ne[2] == KER_DIM_EXPERT) {
         b->expert += t->bytes / (uint64_t)m->ker.n_expert;
         b->expert_params += n / (uint64_t)m->ker.n_expert;
     } else {
@@ -336,29 +310,21 @@ static void count_bytes(eng_model *m, const arch_tensor *row, int layer, const g
     }
 }
 
-static int add_weight(eng_model *m, const arch_tensor *row, int layer, char *err)
+static int add_weight(eng_model *m, enum ker_role role, int layer, char *err)
 {
     char name[128], want[64], got[64];
-    const char *base = row->name ? row->name : NULL;
-    if (base && layer < 0)
-        snprintf(name, sizeof name, "%s", base);
-    else if (base)
-        snprintf(name, sizeof name, "blk.%d.%s", layer, base);
-    else
-        snprintf(name, sizeof name, "blk.%d.%s.weight", layer, m->arch->ffn_norm);
-    enum arch_need need = arch_needs(m->arch, row->role);
-    bool shared = row->role == KER_W_GATE_SH || row->role == KER_W_UP_SH || row->role == KER_W_DOWN_SH || row->role == KER_W_SH_ROUTER;
-    if (need == ARCH_NO || (shared && m->ker.n_ff_sh == 0))
+    enum arch_need need = arch_needs(m->arch, role);
+    if (need == ARCH_NO || !ker_role_here(&m->ker, layer, role))
         return 0;
+    arch_tensor_name(m->arch, role, layer, name, sizeof name);
     const gguf_tensor *t = gguf_tensor_find(m->file, name);
     if (!t)
         return need == ARCH_MAY ? 0 : q_fail(err, Q_FORMAT, _("%s: the tensor %s is missing: the file is not a complete %s model"), m->path, name, m->arch->name);
-    int64_t ne[3] = { 1, 1, 1 };
-    for (int i = 0; i < row->n_dims; i++)
-        ne[i] = dim_of(m, row->ne[i], layer);
+    int64_t ne[3];
+    int n_dims = ker_role_shape(&m->ker, layer, role, ne);
     for (int i = 0; i < 4; i++)
         if (t->ne[i] != (i < 3 ? ne[i] : 1)) {
-            shape_words(want, sizeof want, ne, row->n_dims);
+            shape_words(want, sizeof want, ne, n_dims);
             shape_words(got, sizeof got, t->ne, t->n_dims);
             return q_fail(err, Q_FORMAT, _("%s: the tensor %s is %s, expected %s"), m->path, name, got, want);
         }
@@ -366,7 +332,7 @@ static int add_weight(eng_model *m, const arch_tensor *row, int layer, char *err
     if (!type || !type->name || !type->weight)
         return q_fail(err, Q_FORMAT, _("%s: the tensor %s is of type %s, which cannot be a weight"), m->path, name, type && type->name ? type->name : "?");
     ker_weight w = { .type = t->type, .ne = { ne[0], ne[1], ne[2] }, .data = t->data, .bytes = t->bytes };
-    if (row->n_dims == 1 && t->type != KER_F32) {                  /* vectors are used as they are: F32 */
+    if (n_dims == 1 && t->type != KER_F32) {                       /* vectors are used as they are: F32 */
         float *v = q_alloc(sizeof(float) * (size_t)ne[0]);
         if (ne[0] % type->block) {
             free(v);
@@ -377,23 +343,18 @@ static int add_weight(eng_model *m, const arch_tensor *row, int layer, char *err
         m->converted[m->n_converted++] = v;
         w = (ker_weight){ .type = KER_F32, .ne = { ne[0], 1, 1 }, .data = v, .bytes = sizeof(float) * (size_t)ne[0] };
     }
-    count_bytes(m, row, layer, t);
+    count_bytes(m, role, layer, t);
     char why[Q_ERRLEN];
-    int rc = m->be->weight(m->dev, layer, row->role, &w, why);
+    int rc = m->be->weight(m->dev, layer, role, &w, why);
     return rc ? q_fail(err, rc, "%s: %s: %s", m->path, name, why) : 0;
 }
 
 static int add_weights(eng_model *m, const eng_open_opts *o, char *err)
 {
-    int n_rows, rc = 0;
-    const arch_tensor *rows = arch_tensors(&n_rows);
+    int rc = 0;
     for (int i = -1; i < m->ker.n_layer; i++) {
-        for (int r = 0; r < n_rows && !rc; r++) {
-            bool here = i < 0 ? rows[r].place == PLACE_MODEL
-                              : rows[r].place == PLACE_LAYER || rows[r].place == (m->layers[i].moe ? PLACE_MOE : PLACE_DENSE);
-            if (here)
-                rc = add_weight(m, &rows[r], i, err);
-        }
+        for (int r = 0; r < KER_W_ROLES && !rc; r++)
+            rc = add_weight(m, (enum ker_role)r, i, err);
         if (rc)
             return rc;
         if (o->progress)

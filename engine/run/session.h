@@ -1,13 +1,38 @@
-/* engine/run/session: what a session offers beyond engine.h to tests. Same thread rules as engine.h.
- * Private to engine; it never grows into a second interface. */
+/* engine/run/session: one timeline over a cache, as the files that move it see it. Its owner is the thread of its cache.
+ * Private to engine and its tests; it never grows into a second interface. */
 #ifndef QUORUM_SESSION_H
 #define QUORUM_SESSION_H
 
-#include "engine/engine.h"
+#include "engine/run/cache.h"
+#include "engine/run/trace.h"
 
-/* Rows of a prefill chunk, 1 to 512 (tests cross page borders with it; the result never depends on it). */
+struct eng_session {
+    eng_cache *cache;
+    cache_user user;                   /* its logits after the last token */
+    eng_config *config;
+    uint64_t hash, seed;               /* of config, and of its position knobs                        */
+    kv_line line;                      /* evaluated cells: line.n <= n_tokens                          */
+    int32_t *tokens;                   /* [context] the timeline; cells missing after a knob's change are
+                                          evaluated by the next step                                   */
+    int n_tokens, context, chunk;
+    double rate;                       /* tokens a second of the last prefill chunk; 0 = unknown      */
+    trace *trace;
+    eng_speed speed;
+    uint16_t *rec_ids;                 /* [n_layer][n_expert] one record, compacted */
+    float *rec_f;                      /* weights [n_layer][n_expert], entropy, margin [n_layer] */
+    int16_t seq;                       /* its number in the step at hand, step.c's */
+};
+
+/* step.c: Q_RANGE with a sentence where an id is not in the vocabulary. */
+int step_check_tokens(const eng_session *, const int32_t *tokens, int n, char *err);
+/* Evaluates what the line lacks of the tokens, in chunks; logits: those of the last row are wanted. */
+int step_catch_up(eng_session *, bool logits, void (*progress)(void *user, int done, int total), void *user, char *err);
+/* One token more, after what is missing. */
+int step_push(eng_session *, int32_t token, unsigned want, char *err);
+
+/* For tests: rows of a prefill chunk, 1 to ENG_STEP_ROWS (the result never depends on it); the configuration that made a
+ * cached cell; how many cells are cached. */
 void session_set_chunk(eng_session *, int rows);
-/* Configuration that made a cached cell, and how many cells are cached. */
 uint64_t session_cell_config(const eng_session *, int cell);
 int session_cells(const eng_session *);
 

@@ -9,20 +9,27 @@
 
 /* ---- begin and end ---- */
 
+/* One list: distinct experts that exist. seen: a bit an expert, clear before and after. */
+static bool forced_list_ok(const uint16_t *f, int max_k, int n_expert, uint64_t *seen)
+{
+    int n = 0;
+    bool ok = true;
+    for (; ok && n < max_k && f[n] != KER_NO_EXPERT; n++) {
+        ok = f[n] < n_expert && !(seen[f[n] / 64] >> f[n] % 64 & 1);
+        if (ok) seen[f[n] / 64] |= UINT64_C(1) << f[n] % 64;
+    }
+    for (int i = 0; i < n; i++) seen[f[i] / 64] = 0;
+    return ok;
+}
+
 static bool forced_ok(const ker_ctx *c, const ker_batch *b)
 {
     const ker_model *m = &c->dev->m;
-    for (int l = 0; l < m->n_layer; l++) {
-        if (!m->layer[l].moe) continue;
-        for (int r = 0; r < b->n; r++) {
-            const uint16_t *f = b->forced + ((int64_t)l * b->n + r) * c->max_k;
-            if (c->max_k < 1 || f[0] == KER_NO_EXPERT) return false;
-            for (int i = 0; i < c->max_k && f[i] != KER_NO_EXPERT; i++) {
-                if (f[i] >= m->n_expert) return false;
-                for (int j = 0; j < i; j++) if (f[j] == f[i]) return false;
-            }
-        }
-    }
+    uint64_t seen[1 << 10] = { 0 };
+    if (c->max_k < 1) return false;
+    for (int l = 0; l < m->n_layer; l++)
+        for (int r = 0; m->layer[l].moe && r < b->n; r++)
+            if (!forced_list_ok(b->forced + ((int64_t)l * b->n + r) * c->max_k, c->max_k, m->n_expert, seen)) return false;
     return true;
 }
 

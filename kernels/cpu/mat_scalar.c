@@ -162,9 +162,9 @@ static void mul_blocks(const mat *w, const void *act, int64_t act_stride, int n,
             for (int r = 0; r < n; r++) {
                 const char *row = (const char *)act + r * act_stride;
                 mat_q8 a = t->block == 32 ? mat_q8_32(row, w->n_in) : mat_q8_256(row, w->n_in);
-                int s[8] = { 0 };
-                for (int j = 0; j < 8 && u->has_min && j * 32 < t->block; j++)
-                    s[j] = t->block == 32 ? a.sum[k] : a.sum32[k * 8 + j];
+                int s[16] = { 0 }, subs = t->block / u->sub;
+                for (int j = 0; j < subs && u->has_min; j++)
+                    s[j] = t->block == 32 ? a.sum[k] : u->sub == 16 ? a.sum16[k * 16 + j] : a.sum32[k * 8 + j];
                 float *acc = y + r * y_stride + o;
                 *acc = block_step(&b, u, t->block, a.q + k * t->block, s, a.d[k], *acc);
             }
@@ -176,10 +176,11 @@ const mat_isa *mat_isa_scalar(void)
 {
     static const mat_isa scalar = {
         .name = "scalar",
-        .mul = { [KER_F32] = mul_float, [KER_F16] = mul_float, [KER_BF16] = mul_float, [KER_Q4_0] = mul_blocks,
-                 [KER_Q4_1] = mul_blocks, [KER_Q5_0] = mul_blocks, [KER_Q5_1] = mul_blocks, [KER_Q8_0] = mul_blocks,
-                 [KER_Q4_K] = mul_blocks, [KER_Q5_K] = mul_blocks, [KER_Q6_K] = mul_blocks,
-                 [KER_IQ4_NL] = mul_blocks, [KER_IQ4_XS] = mul_blocks },
+        .mul = {
+#define KER_FLOAT(id, ...) [id] = mul_float,
+#define KER_BLOCK(id, ...) [id] = mul_blocks,
+#include "kernels/types.def"
+        },
         .act_q8 = act_q8_scalar,
     };
     return &scalar;

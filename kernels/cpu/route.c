@@ -77,8 +77,8 @@ static void route_row(route_job *j, int r, float *work)
         if (sel[e] != sel[e]) sel[e] = -FLT_MAX;
     }
 
-    if (c->b.forced) {
-        const uint16_t *f = c->b.forced + at;
+    const uint16_t *f = c->b.forced ? c->b.forced + at : NULL;
+    if (f && f[0] != KER_NO_EXPERT) {
         for (; n_list < c->max_k && f[n_list] != KER_NO_EXPERT; n_list++) list[n_list] = f[n_list];
     } else {
         for (int e = 0; e < n; e++) n_open += !(add && add[e] == -INFINITY);

@@ -160,13 +160,14 @@ static void ini_seed(fuzz_rng *r, q_buf *b)
 static int ini_run(const char *p, size_t n)
 {
     q_buf t = {0};
-    strings assign = {0}, notes = {0};
+    strings notes = {0};
     q_buf_add(&t, p, n);
-    knobs_parse_ini(room, "config.ini", &t, &assign, &notes);
-    int rc = assign.n > 0;
-    for (int i = 0; i < assign.n && rc >= 0; i++) {
-        char *name = q_strndup(assign.v[i], strcspn(assign.v[i], "="));
-        if (knobs_find(room, name) < 0) rc = FUZZ_BROKEN("assigns %s, which is no knob", name);
+    settings_parse_ini(&room->settings, "config.ini", &t, &notes);
+    strings *assign = &room->settings.ini;
+    int rc = assign->n > 0;
+    for (int i = 0; i < assign->n && rc >= 0; i++) {
+        char *name = q_strndup(assign->v[i], strcspn(assign->v[i], "="));
+        if (settings_find(&room->settings, name) < 0) rc = FUZZ_BROKEN("assigns %s, which is no knob", name);
         free(name);
     }
     for (int i = 0; i < notes.n && rc >= 0; i++)
@@ -175,7 +176,7 @@ static int ini_run(const char *p, size_t n)
     for (int i = 0; i < agt_knob_count(room) && rc >= 0; i++)
         if (!agt_knob_value(room, agt_knob(room, i), &v)) rc = FUZZ_BROKEN("%s has no value", agt_knob(room, i)->name);
     q_buf_free(&v);
-    strings_free(&assign);
+    strings_free(assign);
     strings_free(&notes);
     q_buf_free(&t);
     return rc;

@@ -3,6 +3,8 @@
 #ifndef QUORUM_FAKE_AGENT_H
 #define QUORUM_FAKE_AGENT_H
 #include "agent/agent.h"
+
+#include <stdio.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +18,10 @@ static struct fake {
 } fake;
 
 static const agt_command fake_commands[] = {
-    { "set", "задать", "NAME VALUE", N_("Change a knob; alone: list them all"), NULL, AGT_COMPLETE_KNOB, 0 },
-    { "again", "снова", "[NAME=VALUE…]", N_("Answer again, with other settings if given"), NULL, AGT_COMPLETE_KNOB, 0 },
-    { "copy", "копия", "", N_("Copy the last answer"), NULL, AGT_COMPLETE_NONE, AGT_UI_COPY },
-    { "quit", "выход", "", N_("Leave"), "Ctrl-D", AGT_COMPLETE_NONE, AGT_UI_QUIT } };
+    { .name = "set", .ru = "задать", .args = "NAME VALUE", .help = N_("Change a knob; alone: list them all"), .complete = AGT_COMPLETE_KNOB },
+    { .name = "again", .ru = "снова", .args = "[NAME=VALUE…]", .help = N_("Answer again, with other settings if given"), .complete = AGT_COMPLETE_ASSIGN },
+    { .name = "copy", .ru = "копия", .args = "", .help = N_("Copy the last answer"), .action = AGT_UI_COPY },
+    { .name = "quit", .ru = "выход", .args = "", .help = N_("Leave"), .key = "Ctrl-D", .action = AGT_UI_QUIT } };
 const agt_command *agt_commands(int *n) { *n = 4; return fake_commands; }
 
 static const q_knob fake_knobs[] = {
@@ -113,12 +115,6 @@ void agt_get_routing(agt *a, agt_routing *io)
     DUP(cell, n); DUP(strange, l); DUP(entropy, l); DUP(margin, l); DUP(now, k); DUP(now_weight, k);
 #undef DUP
 }
-void agt_routing_free(agt_routing *r)
-{
-    free(r->cell); free(r->strange); free(r->entropy); free(r->margin); free(r->now); free(r->now_weight);
-    memset(r, 0, sizeof *r);
-}
-
 char **agt_completions(agt *a, const char *line, size_t at, size_t *start, int *n)
 {
     static const char *const words[] = { "/set", "/again", "/copy", "/quit", "experts.k", "rope.theta", "sampler.temperature", "kv.type" };
@@ -214,10 +210,12 @@ static __attribute__((unused)) agt_retrieval *fake_retrieval(void)
     r->n = 3;
     r->p = q_alloc(sizeof *r->p * 3);
     static const struct { const char *s, *h; double v; } row[] = { { "notes/optics.md", "Rayleigh", .91 }, { "Chat of 3 May", "light", .64 }, { "notes/цвет.md", "Закат и рассвет, часть вторая", .41 } };
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         r->p[i] = (agt_passage){ .chunk = i, .number = i < 2 ? i + 1 : 0, .source = q_strdup(row[i].s), .heading = q_strdup(row[i].h),
                                  .text = q_strdup("Rayleigh scattering grows as the fourth power of frequency."), .score = row[i].v, .tokens = 155,
-                                 .why = q_strdup("sky: idf 4.1; blue: idf 3.0; rank 1") };
+                                 .why = q_strdup("sky: idf 4.1; blue: idf 3.0; rank 1"), .signals = q_strdup("coverage=0.950 evidence=0.950") };
+        snprintf(r->p[i].shown, sizeof r->p[i].shown, ".%02d", (int)(row[i].v * 100 + .5));
+    }
     r->fed = 2;
     r->fed_tokens = 310;
     r->cut_budget = 1;

@@ -1,11 +1,11 @@
-/* agent: the parts that need no model: the arithmetic of the routing panel, commands, slips, completion, the queue. */
+/* agent: the parts that need no model: commands, slips, completion, the queue. */
 #include "agent/room.h"
+#include "agent/view.h"
 #include "tests/test.h"
 
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { L = 4, N = 16, KK = 4 };
 static uint64_t state = 88172645463325252ull;
 static unsigned rnd(unsigned n)
 {
@@ -13,31 +13,6 @@ static unsigned rnd(unsigned n)
     state ^= state >> 7;
     state ^= state << 17;
     return (unsigned)(state % n);
-}
-
-/* k distinct experts by chance; `lean` of them drawn first from the lowest two. */
-static void draw(uint16_t ids[L + 1][KK], int odd_layer)
-{
-    for (int s = 0; s < KK; s++)
-        ids[0][s] = 0xFFFF;              /* layer 0 is dense */
-    for (int l = 1; l <= L; l++) {
-        bool used[N] = { false };
-        for (int s = 0; s < KK; s++) {
-            unsigned e;
-            if (l == odd_layer && s == 0)
-                e = 7;
-            else
-                do
-                    e = rnd(N);
-                while (used[e]);
-            if (used[e]) {
-                s--;
-                continue;
-            }
-            used[e] = true;
-            ids[l][s] = (uint16_t)e;
-        }
-    }
 }
 
 static void names_are_short(void)
@@ -55,101 +30,6 @@ static void names_are_short(void)
         view_model_name(row[i].full, row[i].carved, out, sizeof out);
         CHECK_STR(out, row[i].brief);
     }
-}
-
-static usual fresh_usual(void)
-{
-    usual u = { .n_layer = L, .n_expert = N };
-    u.mean = q_alloc(sizeof *u.mean * L * N);
-    return u;
-}
-
-static void chance_is_quiet_and_signs_show(void)
-{
-    usual u = fresh_usual();
-    routing r = { 0 };
-    agt_routing o = { 0 };
-    uint16_t ids[L + 1][KK];
-    routing_shape(&r, L + 1, 1, L, N, KK);
-    r.u = &u;
-    int odd = 0, cells = 0;
-    double strange = 0;
-    for (int i = 0; i < 3000; i++) {
-        draw(ids, -1);
-        routing_add(&r, ids[0], NULL, NULL, NULL, KK, true);
-        if (i > 300 && i % 100 == 0) {
-            routing_export(&r, &o);
-            for (int c = 0; c < L * N; c++, cells++)
-                odd += o.cell[c].dev != 0;
-            for (int l = 0; l < L; l++)
-                strange += o.strange[l];
-        }
-    }
-    CHECK_MSG(odd * 40 < cells, "%d of %d cells cry wolf by chance", odd, cells);
-    strange /= 27. * L;
-    routing_export(&r, &o);
-    CHECK_MSG(strange > .1 && strange < .3, "strange of chance is %g", strange);
-    CHECK_MSG(fabsf(o.repeat - .25f) < .08f && fabsf(o.repeat_chance - .25f) < .02f, "repeat %g, chance %g", (double)o.repeat, (double)o.repeat_chance);
-    CHECK(o.first_layer == 1 && o.k == KK && o.learned == 3000 && isnan(o.mean_entropy));
-    for (int l = 0; l < L; l++) {
-        float sum = 0;
-        for (int e = 0; e < N; e++)
-            sum += o.cell[l * N + e].usual;
-        CHECK_MSG(fabsf(sum - KK) < .01f, "usual rates sum to %g", (double)sum);
-    }
-    /* Expert 7 of layer 3 now runs for every token. */
-    for (int i = 0; i < 40; i++) {
-        draw(ids, 3);
-        routing_add(&r, ids[0], NULL, NULL, NULL, KK, false);
-    }
-    routing_export(&r, &o);
-    CHECK_INT(o.cell[2 * N + 7].dev, 2);
-    CHECK(o.n_odd > 0 && o.odd[0].layer == 3 && o.odd[0].expert == 7 && o.odd[0].ratio > 2.5f);
-    CHECK(o.strange[2] > o.strange[0] && o.strange[2] > o.strange[1] && o.strange[2] > .5f);
-    CHECK(o.cell[2 * N + 7].now);
-    agt_routing_free(&o);
-    routing_free(&r);
-    free(u.mean);
-}
-
-static void little_data_says_nothing(void)
-{
-    usual u = fresh_usual();
-    routing r = { 0 };
-    agt_routing o = { 0 };
-    uint16_t ids[L + 1][KK];
-    routing_shape(&r, L + 1, 1, L, N, KK);
-    r.u = &u;
-    for (int i = 0; i < 3; i++) {
-        draw(ids, 2);
-        routing_add(&r, ids[0], NULL, NULL, NULL, KK, true);
-    }
-    routing_export(&r, &o);
-    CHECK_INT(o.n_odd, 0);
-    for (int e = 0; e < N; e++)          /* shrunk to k / N */
-        CHECK(fabsf(o.cell[e].usual - .25f) < .06f);
-    agt_routing_free(&o);
-    routing_free(&r);
-    free(u.mean);
-}
-
-static void usual_rates_survive_text(void)
-{
-    usual u = fresh_usual(), v = { 0 };
-    for (int i = 0; i < L * N; i++)
-        u.mean[i] = (float)i / (L * N);
-    u.n = 300;
-    char *t = usual_text(&u);
-    CHECK(usual_parse(&v, t));
-    CHECK(v.n_layer == L && v.n_expert == N && v.n == 300);
-    for (int i = 0; i < L * N; i++)
-        CHECK(fabsf(v.mean[i] - u.mean[i]) < 2e-5f);
-    t[strlen(t) - 1] = 0;
-    CHECK(!usual_parse(&v, t));
-    CHECK(!usual_parse(&v, "1 99999 99999 5 ffff") && !usual_parse(&v, "") && !usual_parse(&v, "1 1 1 5 zzzz"));
-    free(t);
-    free(u.mean);
-    free(v.mean);
 }
 
 static void slips_and_distances(void)
@@ -258,13 +138,11 @@ static void config_ini_of_any_bytes(void)
 {
     static const char good[] = "; a comment\n[set]\nexperts.k = 4\n[sampler]\ntemperature = 0.5 ; half\n[ui]\ntheme = light\npace = 5\n"
                                "[memory]\nmin_score = .4\n";
-    char err[Q_ERRLEN];
-    agt *a;
-    agt_options o = { .db = ":memory:" };
-    CHECK_INT(agt_open(&o, &a, err), 0);
+    settings s = { 0 };
+    settings_open(&s);
     for (int round = 0; round < 3000; round++) {
         q_buf t = { 0 };
-        strings assign = { 0 }, notes = { 0 };
+        strings notes = { 0 };
         q_buf_puts(&t, good);
         for (unsigned m = round ? rnd(12) : 0; m > 0; m--)
             switch (rnd(3)) {
@@ -272,34 +150,31 @@ static void config_ini_of_any_bytes(void)
             case 1: t.len = 1 + rnd((unsigned)t.len); t.p[t.len] = 0; break;
             default: for (unsigned i = rnd(400); i > 0; i--) q_buf_putc(&t, (char)rnd(256));
             }
-        knobs_parse_ini(a, "config.ini", &t, &assign, &notes);
+        settings_parse_ini(&s, "config.ini", &t, &notes);
         if (round == 0) {
             q_buf v = { 0 };
             CHECK_INT(notes.n, 0);
-            CHECK_INT(assign.n, 2);
-            CHECK(assign.n == 2 && strcmp(assign.v[0], "experts.k=4") == 0 && strcmp(assign.v[1], "sampler.temperature=0.5") == 0);
-            CHECK_STR(knobs_agent_value(a, "ui.theme", &v), "light");
+            CHECK_INT(s.ini.n, 2);
+            CHECK(s.ini.n == 2 && strcmp(s.ini.v[0], "experts.k=4") == 0 && strcmp(s.ini.v[1], "sampler.temperature=0.5") == 0);
+            CHECK_STR(settings_value(&s, "ui.theme", &v), "light");
             q_buf_free(&v);
         }
-        for (int i = 0; i < assign.n; i++) {
-            char *name = q_strndup(assign.v[i], strcspn(assign.v[i], "="));
-            CHECK(knobs_find(a, name) >= 0);
+        for (int i = 0; i < s.ini.n; i++) {
+            char *name = q_strndup(s.ini.v[i], strcspn(s.ini.v[i], "="));
+            CHECK(settings_find(&s, name) >= 0);
             free(name);
         }
-        strings_free(&assign);
+        strings_free(&s.ini);
         strings_free(&notes);
         q_buf_free(&t);
     }
-    agt_close(a);
+    settings_close(&s);
 }
 
 int main(void)
 {
     setenv("XDG_CONFIG_HOME", "/nonexistent", 1);
     RUN(names_are_short);
-    RUN(chance_is_quiet_and_signs_show);
-    RUN(little_data_says_nothing);
-    RUN(usual_rates_survive_text);
     RUN(slips_and_distances);
     RUN(completion);
     RUN(queue_is_bounded_and_whole);

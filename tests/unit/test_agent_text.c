@@ -23,7 +23,7 @@ static void feed(agt *a, const char *reply, size_t n, const char *compare, outco
     }
     memset(o, 0, sizeof *o);
     agt_event e;
-    while (evq_pop(&a->q, &e)) {
+    while (evq_pop(&a->events, &e)) {
         q_buf_puts(e.thinking ? &o->think : &o->text, e.text);
         agt_event_free(&e);
     }
@@ -130,18 +130,18 @@ int main(void)
         SKIP("agent text", "no golden model");
         return 0;
     }
-    if (evq_open(&room.q, err) < 0 || eng_model_open(help_model(), &o, &room.model, err) < 0) {
+    if (evq_open(&room.events, err) < 0 || eng_model_open(help_model(), &o, &room.seat.model, err) < 0) {
         printf("not ok agent text: %s\n", err);
         return 1;
     }
-    room.cfg = eng_config_new(room.model);
-    eng_config_set(room.cfg, "sampler.stop", "STOP", err);
+    room.seat.cfg = eng_config_new(room.seat.model);
+    eng_config_set(room.seat.cfg, "sampler.stop", "STOP", err);
     RUN(cuts_do_not_matter);
     RUN(first_difference);
     RUN(titles);
     RUN(loops_are_found);
-    eng_config_free(room.cfg);
-    eng_model_free(room.model);
-    evq_close(&room.q);
+    eng_config_free(room.seat.cfg);
+    eng_model_free(room.seat.model);
+    evq_close(&room.events);
     return TEST_END();
 }

@@ -17,9 +17,9 @@ static uint32_t rnd(uint32_t n)
     return n ? (uint32_t)(rng >> 33) % n : 0;
 }
 
-static eng_model *model_of(const char *arch)
+static eng_model *model_of(const char *name)
 {
-    char *path = util_model(arch), err[Q_ERRLEN];
+    char *path = util_model(name), err[Q_ERRLEN];
     eng_model *m = NULL;
     int rc = eng_model_open(path, NULL, &m, err);
     CHECK_MSG(rc == 0, "%s", rc ? err : "");
@@ -120,10 +120,10 @@ static void stop_now(void *user, int done, int total)
 enum { SAVED = 6, MAX_LEN = 200 };
 typedef struct timeline { int32_t t[MAX_LEN]; int n; } timeline;
 
-static void fuzz(const char *arch, int steps)
+static void fuzz(const char *name, int steps)
 {
     char err[Q_ERRLEN];
-    eng_model *m = model_of(arch);
+    eng_model *m = model_of(name);
     if (!m)
         return;
     const eng_info *o = eng_model_info(m);
@@ -243,7 +243,7 @@ static void fuzz(const char *arch, int steps)
             CHECK(same_as_fresh(m, other, &ob));
         }
     }
-    printf("# %s: %d steps, %d syncs reused cells, %d cancelled, %d with mixed configurations\n", arch, steps, reused, cancelled, mixed);
+    printf("# %s: %d steps, %d syncs reused cells, %d cancelled, %d with mixed configurations\n", name, steps, reused, cancelled, mixed);
     CHECK(reused > steps / 40 && cancelled > 0 && mixed > steps / 40);
     eng_session_free(s);
     eng_session_free(other);

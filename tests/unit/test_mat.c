@@ -18,11 +18,6 @@ static float rndf(void) { return (float)(rnd() & 0xffff) / 32768.0f - 1; }
 static void fill_row(int type, uint8_t *p, int64_t n)
 {
     const ker_type *t = ker_type_get(type);
-    static const struct { int type, at[2]; } scales[] = {
-        { KER_Q4_0, { 0, -1 } }, { KER_Q4_1, { 0, 2 } }, { KER_Q5_0, { 0, -1 } }, { KER_Q5_1, { 0, 2 } },
-        { KER_Q8_0, { 0, -1 } }, { KER_Q4_K, { 0, 2 } }, { KER_Q5_K, { 0, 2 } }, { KER_Q6_K, { 208, -1 } },
-        { KER_IQ4_NL, { 0, -1 } }, { KER_IQ4_XS, { 0, -1 } },
-    };
     if (t->act == KER_ACT_F32) {
         for (int64_t i = 0; i < n; i++) {
             float f = rndf() * ((rnd() & 15) ? 1 : 1e-6f);
@@ -34,18 +29,21 @@ static void fill_row(int type, uint8_t *p, int64_t n)
         uint32_t kind = rnd() % 8;                   /* now and then the extreme bytes */
         for (int i = 0; i < t->bytes; i++)
             p[i] = kind == 0 ? 0xff : kind == 1 ? 0x80 : kind == 2 ? 0 : (uint8_t)rnd();
-        for (size_t s = 0; s < sizeof scales / sizeof *scales; s++)
-            for (int k = 0; k < 2 && scales[s].type == type; k++)
-                if (scales[s].at[k] >= 0) {
-                    uint16_t h = ker_f32_to_f16(rndf() * 0.02f);
-                    memcpy(p + scales[s].at[k], &h, 2);
-                }
+        const int at[2] = { t->d, t->m };
+        for (int k = 0; k < 2; k++)
+            if (at[k] >= 0) {
+                uint16_t h = ker_f32_to_f16(rndf() * 0.02f);
+                memcpy(p + at[k], &h, 2);
+            }
     }
 }
 
 static const char *const isas[] = { "scalar", "avx2", "avx512", "avx512-vnni", "neon" };
-static const int types[] = { KER_F32, KER_F16, KER_BF16, KER_Q8_0, KER_Q4_0, KER_Q4_1, KER_Q5_0, KER_Q5_1,
-                             KER_Q4_K, KER_Q5_K, KER_Q6_K, KER_IQ4_NL, KER_IQ4_XS };
+static const int types[] = {
+#define KER_FLOAT(id, ...) id,
+#define KER_BLOCK(id, ...) id,
+#include "kernels/types.def"
+};
 enum { N_TYPES = sizeof types / sizeof *types, MAX_IN = 2560, MAX_OUT = 150, MAX_N = 33 };
 
 static uint8_t *weights, *acts, *scratch;

@@ -424,6 +424,7 @@ static void a_changed_document_replaces_its_chunks(void)
     mem_document d = {.path = (char *)"/n.md", .title = (char *)"n.md", .bytes = 17};
     OK(mem_document_put(s, &d, c1, 2, &a, err));
     OK(mem_document_put(s, &d, c2, 1, &b, err));
+    OK(mem_tidy(s, NULL, NULL, err));
     mem_documents l;
     OK(mem_document_list(s, &l, err));
     CHECK_INT(l.n, 1);

@@ -87,7 +87,7 @@ static void chat(bool finish)
     if (finish) {
         m = fake_message(2, AGT_ASSISTANT, answer);
         m->n_passages = 2;
-        app.hinted_k = true;
+        app.ui.hinted_k = true;
         ev((agt_event){ .kind = AGT_EV_DONE, .n_messages = 1, .message = m });
     }
 }

@@ -2,7 +2,7 @@
  * sizes, editing, wrapping and its cost, markdown while it streams, themes, the SVG. */
 #include "tests/test.h"
 #include "tests/unit/fake_agent.h"
-#include "tui/model/app.h"
+#include "tui/view/table.h"
 #include "tui/tui.h"
 
 #include <unistd.h>
@@ -75,11 +75,11 @@ static void geometry(void)
     for (int w = 1; w <= 300; w += w < 60 ? 13 : 1)
         for (int h = 1; h <= 100; h += h < 20 ? 5 : 3)
             for (int v = 0; v < 48; v++) {
-                tui_layout_in in = { w, h, .composer_rows = v % 3 == 2 ? 40 : 1 + v % 3, .notice_rows = v % 4, .panel_w = v & 1 ? 0 : 70, .experts_rows = 19 + v,
-                                     .zoom = (enum tui_zoom)(v % 3), .config = v % 5 == 4, .overlay = v % 2, .overlay_full = v % 4 == 1, .strip = v % 7 > 0 };
+                tui_layout_in in = { w, h, .composer_rows = v % 3 == 2 ? 40 : 1 + v % 3, .notice_rows = v % 4, .panel_w = v & 1 ? 0 : 70, .upper_rows = 19 + v,
+                                     .zoom = (enum tui_zoom)(v % 3), .instead = v % 5 == 4, .overlay = v % 2, .overlay_full = v % 4 == 1, .strip = v % 7 > 0 };
                 tui_layout o;
                 tui_layout_make(&in, &o);
-                const tui_box b[] = { o.status, o.transcript, o.experts, o.memory, o.config, o.chats, o.strip, o.notice, o.composer, o.hint };
+                const tui_box b[] = { o.status, o.transcript, o.upper, o.lower, o.instead, o.chats, o.strip, o.notice, o.composer, o.hint };
                 enum { N = sizeof b / sizeof *b };
                 bool good = box_in(o.overlay, w, h) && o.composer.h >= 1;
                 for (int i = 0; i < N; i++) {
@@ -95,9 +95,9 @@ static void geometry(void)
                 if (!good) { CHECK_MSG(0, "%dx%d variant %d", w, h, v); return; }
             }
     tui_layout o;
-    tui_layout_make(&(tui_layout_in){ .w = 120, .h = 40, .composer_rows = 1, .experts_rows = 19 }, &o);
+    tui_layout_make(&(tui_layout_in){ .w = 120, .h = 40, .composer_rows = 1, .upper_rows = 19 }, &o);
     CHECK_INT(o.transcript.w, 79);
-    CHECK_INT(o.experts.w, 40);
+    CHECK_INT(o.upper.w, 40);
 }
 
 #define TYPE(s) tui_edit_insert(&e, s, strlen(s))
@@ -204,9 +204,9 @@ static void keyboard(void)
     key(K_F9);
     key(K_F6);
     SAID("nudge -1\nnudge +1\ntoggle\npause 1\n");
-    CHECK_STR(app.ed.b.p, "draft");                  /* none of them touches the text */
+    CHECK_STR(app.comp.ed.b.p, "draft");                  /* none of them touches the text */
     key(K_ESC);
-    CHECK_STR(app.ed.b.p, "draft");
+    CHECK_STR(app.comp.ed.b.p, "draft");
     fake.st.busy = true;
     tui_app_draw(&app);
     key(K_ESC);
@@ -220,9 +220,9 @@ static void keyboard(void)
     fake.st.paused = false;
     tui_app_draw(&app);
     chr(CTRL_KEY('C'));                              /* idle, with text: clears it, Ctrl-Y brings it back */
-    CHECK(app.want == WANT_NOTHING && app.ed.b.len == 0);
+    CHECK(app.want == WANT_NOTHING && app.comp.ed.b.len == 0);
     chr(CTRL_KEY('Y'));
-    CHECK_STR(app.ed.b.p, "draft");
+    CHECK_STR(app.comp.ed.b.p, "draft");
     chr(CTRL_KEY('U'));
     chr(CTRL_KEY('C'));
     CHECK(app.want == WANT_NOTHING);
@@ -230,7 +230,7 @@ static void keyboard(void)
     CHECK(app.want == WANT_QUIT);
     app.want = WANT_NOTHING;
     key(K_TAB);                                      /* the walk, on a Russian layout: у is e, к is r */
-    CHECK(app.focus == FOCUS_TRANSCRIPT);
+    CHECK(app.go.focus == &view_walk);
     keys_in("к");
     SAID("routing 0\nagain 2 \n");
     key(K_TAB);
@@ -238,40 +238,40 @@ static void keyboard(void)
     keys_in("ъ");
     SAID("branch 2 -1\nbranch 2 +1\n");
     keys_in("у");
-    CHECK_STR(app.ed.b.p, "question");
+    CHECK_STR(app.comp.ed.b.p, "question");
     keys_in("!");
     key(K_ENTER);
     CHECK(strstr(fake.said.p, "edit 1 question!\n") != NULL);
     q_buf_clear(&fake.said);
     keys_in(".ыуе k 1");
     key(K_ENTER);
-    CHECK_STR(app.ed.b.p, "/set k 1");               /* offered, not sent */
+    CHECK_STR(app.comp.ed.b.p, "/set k 1");               /* offered, not sent */
     CHECK(fake.said.len == 0);
     chr(CTRL_KEY('U'));
     keys_in("one\\");
     key(K_ENTER);
     keys_in("two");
-    CHECK_STR(app.ed.b.p, "one\ntwo");
+    CHECK_STR(app.comp.ed.b.p, "one\ntwo");
     tui_key paste = { .code = K_PASTE, .text = (char[]){ " pasted\nlines\n" } };
     tui_app_key(&app, &paste);
-    CHECK_STR(app.ed.b.p, "one\ntwo pasted\nlines\n");
+    CHECK_STR(app.comp.ed.b.p, "one\ntwo pasted\nlines\n");
     CHECK(fake.said.len == 0);
     chr(CTRL_KEY('C'));
     keys_in("/se");
     key(K_TAB);
-    CHECK_STR(app.ed.b.p, "/set ");
+    CHECK_STR(app.comp.ed.b.p, "/set ");
     key(K_TAB);
-    CHECK_INT(app.popup.n, 4);
+    CHECK_INT(app.comp.popup.n, 4);
     key(K_TAB);
     key(K_ENTER);
-    CHECK_STR(app.ed.b.p, "/set rope.theta ");
+    CHECK_STR(app.comp.ed.b.p, "/set rope.theta ");
     chr(CTRL_KEY('X'));
     chr('3');
-    CHECK(app.focus == FOCUS_EXPERTS);
+    CHECK(app.go.focus == &view_experts);
     keys_in("-");
     key(K_ESC);
-    CHECK(app.focus == FOCUS_COMPOSER);
-    CHECK_STR(app.ed.b.p, "/set rope.theta ");
+    CHECK(app.go.focus == NULL);
+    CHECK_STR(app.comp.ed.b.p, "/set rope.theta ");
     chr(CTRL_KEY('C'));
     chr(CTRL_KEY('D'));
     CHECK(app.want == WANT_QUIT);
@@ -293,32 +293,32 @@ static void pages(void)
 {
     begin();
     ev((agt_event){ .kind = AGT_EV_TEXT, .name = q_strdup("Knobs"), .text = q_strdup("experts.k  12\n") });
-    CHECK(app.focus == FOCUS_PAGE && on_screen("Knobs"));
+    CHECK(app.go.focus == &view_page && on_screen("Knobs"));
     keys_in("j");                                    /* scrolls; any other letter begins a sentence */
-    CHECK(app.focus == FOCUS_PAGE && !app.ed.b.len);
+    CHECK(app.go.focus == &view_page && !app.comp.ed.b.len);
     keys_in("Why?");
-    CHECK(app.focus == FOCUS_COMPOSER && app.over == FOCUS_PAGE);
-    CHECK_STR(app.ed.b.p, "Why?");
+    CHECK(app.go.focus == NULL && app.go.over == &view_page);
+    CHECK_STR(app.comp.ed.b.p, "Why?");
     key(K_ENTER);
-    CHECK(app.over == FOCUS_COMPOSER && !on_screen("Knobs"));
+    CHECK(app.go.over == NULL && !on_screen("Knobs"));
     answer(1, "because");
     ev((agt_event){ .kind = AGT_EV_TEXT, .name = q_strdup("Knobs"), .text = q_strdup("experts.k  12\n") });
     keys_in("/set experts.k 4");
     key(K_ENTER);
-    CHECK(app.over == FOCUS_PAGE);                   /* nothing to see beneath */
+    CHECK(app.go.over == &view_page);                   /* nothing to see beneath */
     keys_in("/again");
     key(K_ENTER);
     agt_message *m = fake_message(3, AGT_ASSISTANT, "");
     m->state = AGT_PARTIAL;
     m->differs_at = 0;                               /* an empty answer differs from its sibling at once: not shown so */
     ev((agt_event){ .kind = AGT_EV_BEGIN, .n_messages = 1, .message = m });
-    CHECK(app.over == FOCUS_COMPOSER);
+    CHECK(app.go.over == NULL);
     ev((agt_event){ .kind = AGT_EV_TOKEN, .text = q_strdup("the sky") });
     ev((agt_event){ .kind = AGT_EV_TOKEN, .text = q_strdup(" glows"), .differs = true });
     CHECK(on_screen("the sky ≠glows"));
-    tui_app_help(&app);                              /* opened while it runs: it stays */
+    tui_act_help(&app);                              /* opened while it runs: it stays */
     ev((agt_event){ .kind = AGT_EV_BEGIN, .n_messages = 1, .message = fake_message(5, AGT_ASSISTANT, "") });
-    CHECK(app.over == FOCUS_PAGE);
+    CHECK(app.go.over == &view_page);
     tui_app_free(&app);
 }
 
@@ -331,7 +331,7 @@ static void panels(void)
     ev((agt_event){ .kind = AGT_EV_RETRIEVAL, .id = 2, .retrieval = fake_retrieval() });
     tui_app_draw(&app);
     key(K_F3);
-    CHECK(app.focus == FOCUS_EXPERTS && app.sel_layer == 25);     /* the strangest: L27 of 2…29 */
+    CHECK(app.go.focus == &view_experts && tui_cursor_of(&app, &view_experts)->sel == 25);     /* the strangest: L27 of 2…29 */
     CHECK(on_screen("now L27"));
     keys_in("j");
     CHECK(on_screen("now L28"));
@@ -340,18 +340,18 @@ static void panels(void)
     key(K_ENTER);
     CHECK(on_screen("Layer 14") && on_screen("expert") && on_screen("times"));
     key(K_ESC);
-    CHECK(app.focus == FOCUS_EXPERTS && app.sel_layer == 12 && !on_screen("Layer 14"));
+    CHECK(app.go.focus == &view_experts && tui_cursor_of(&app, &view_experts)->sel == 12 && !on_screen("Layer 14"));
     key(K_ESC);
-    CHECK(app.focus == FOCUS_COMPOSER);
+    CHECK(app.go.focus == NULL);
     CHECK(on_screen("Rayleigh scattering grows"));                /* the passage's first line, under its source */
     key(K_F4);
     keys_in("j");
     key(K_ENTER);
     CHECK(on_screen("idf 4.1") && on_screen("Chat of 3 May § light"));
     key(K_ESC);
-    CHECK(app.focus == FOCUS_MEMORY && app.sel_memory == 1);
+    CHECK(app.go.focus == &view_memory && tui_cursor_of(&app, &view_memory)->sel == 1);
     key(K_ESC);
-    CHECK(app.focus == FOCUS_COMPOSER && app.over == FOCUS_COMPOSER);
+    CHECK(app.go.focus == NULL && app.go.over == NULL);
     fake.st.busy = fake.st.paused = true;
     fake.st.n_tokens = 20;
     CHECK(on_screen("paused at token 20"));
@@ -368,13 +368,13 @@ static void low_panel(void)
         tui_app_resize(&app, 110, many ? 30 : 22);
         CHECK(on_screen("two layers a row"));
         CHECK(on_screen(many ? "\n 46 " : " 28 ") || on_screen(" 46 "));
-        app.glyphs = false;
+        app.ui.glyphs = false;
         q_buf b = {0};
         tui_app_draw(&app);
         tui_grid_text(&app.grid, &b);
         for (size_t i = 0; i + 1 < b.len; i++) CHECK_MSG(!((unsigned char)b.p[i] == 0xE2 && (unsigned char)b.p[i + 1] >= 0xA0), "braille on a terminal without it");
         q_buf_free(&b);
-        app.glyphs = true;
+        app.ui.glyphs = true;
     }
     tui_app_free(&app);
 }
@@ -389,8 +389,8 @@ static void new_chat(void)
     ev((agt_event){ .kind = AGT_EV_RETRIEVAL, .id = 2, .retrieval = fake_retrieval() });
     keys_in("half a senten");
     ev((agt_event){ .kind = AGT_EV_OPENED, .id = 5, .draft = q_strdup("") });
-    CHECK(app.has_ret);
-    CHECK_STR(app.ed.b.p, "half a senten");
+    CHECK(app.seen.has_ret);
+    CHECK_STR(app.comp.ed.b.p, "half a senten");
     agt_message *m = fake_message(7, AGT_USER, "the \1lamp\2 of\nKerrin");
     ev((agt_event){ .kind = AGT_EV_FOUND, .message = m, .n_messages = 1 });
     CHECK(on_screen("the lamp of Kerrin"));          /* what matched is coloured; its marks are not shown */
@@ -403,12 +403,12 @@ static void language(void)
     begin();
     keys_in("Почему небо голубое?");
     key(K_ENTER);
-    CHECK(app.note && strstr(app.note, "English only") != NULL);
-    app.note_until = 0;
+    CHECK(app.say.note && strstr(app.say.note, "English only") != NULL);
+    app.say.note_until = 0;
     tui_app_draw(&app);
     keys_in("А на закате?");
     key(K_ENTER);
-    CHECK(!app.note);                                /* once */
+    CHECK(!app.say.note);                                /* once */
     tui_app_free(&app);
 }
 

@@ -1,8 +1,25 @@
 /* The type table against goldens made by the gguf Python package (tests/golden/make_types.py): every decoder
  * and encoder bit for bit; the half float conversions over all 65536 values. */
 #include "base/base.h"
+#include "kernels/cpu/mat_isa.h"
 #include "kernels/kernels.h"
+#include "kernels/unpack.h"
 #include "tests/test.h"
+
+/* Rows of kernels/types.def, counted where they stand. */
+enum {
+#define KER_FLOAT(...) + 1
+#define KER_BLOCK(...) + 1
+    N_WEIGHT = 0
+#include "kernels/types.def"
+    ,
+#define KER_FLOAT(...) + 1
+#define KER_BLOCK(...) + 1
+#define KER_STORE(...) + 1
+#define KER_NAMED(...) + 1
+    N_ROW = 0
+#include "kernels/types.def"
+};
 
 static bool golden(const char *prefix, const char *name, q_buf *b)
 {
@@ -42,7 +59,7 @@ static void decode_bit_identical(void)
         q_buf_free(&b);
         checked++;
     }
-    CHECK_INT(checked, 12);
+    CHECK_INT(checked, N_WEIGHT - 1);                    /* all but F32 */
 }
 
 static void encode_bit_identical(void)
@@ -91,7 +108,9 @@ static void half_floats(void)
 
 static void table(void)
 {
-    CHECK(!ker_type_get(-1) && !ker_type_get(4) && !ker_type_get(KER_TYPE_LIMIT) && !ker_type_get(10));
+    CHECK(!ker_type_get(-1) && !ker_type_get(KER_Q4_2) && !ker_type_get(KER_TYPE_LIMIT) && !ker_type_get(KER_NVFP4));
+    CHECK(!ker_type_named(-1) && !ker_type_named(KER_TYPE_LIMIT));
+    CHECK_STR(ker_type_named(KER_NVFP4)->name, "NVFP4");
     CHECK_STR(ker_type_get(KER_Q6_K)->name, "Q6_K");
     CHECK(!ker_type_get(KER_I32)->weight);
     for (int id = 0; id < KER_TYPE_LIMIT; id++) {
@@ -101,11 +120,48 @@ static void table(void)
     CHECK_INT(ker_row_bytes(9, 256), 0);
 }
 
+/* How many types there are stands in types.def alone: the enum's end, the products of every instruction set and the
+ * rows agree, and each weight can be multiplied by the scalar path that defines its bits. */
+static void limit_stands_once(void)
+{
+    const mat_isa *scalar = mat_isa_scalar();
+    int last = -1, n = 0;
+#define KER_FLOAT(id, ...) CHECK_MSG(id > last, "row %d stands after %d", id, last); last = id; n++;
+#define KER_BLOCK KER_FLOAT
+#define KER_STORE KER_FLOAT
+#define KER_NAMED KER_FLOAT
+#include "kernels/types.def"
+    CHECK_INT(last + 1, KER_TYPE_LIMIT);
+    CHECK_INT(n, N_ROW);
+    CHECK_INT(sizeof scalar->mul / sizeof *scalar->mul, KER_TYPE_LIMIT);
+    for (int id = 0; id < KER_TYPE_LIMIT; id++) {
+        const ker_type *t = ker_type_get(id), *named = ker_type_named(id);
+        CHECK(!t || t == named);
+        CHECK_MSG((t && t->weight) == (scalar->mul[id] != NULL), "type %d", id);
+        CHECK_MSG((t && t->sub) == (ker_unpack_get(id)->one != NULL), "type %d", id);
+        if (t && t->sub) CHECK(t->block % t->sub == 0 && t->d >= 0 && t->d + 2 <= t->bytes && t->m + 2 <= t->bytes && t->block / t->sub <= 16);
+    }
+}
+
+static void file_types_are_told_apart(void)
+{
+    int n;
+    const ker_file_type *f = ker_file_types(&n);
+    CHECK(n > 20);
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < i; j++) CHECK_MSG(f[i].id != f[j].id && strcmp(f[i].name, f[j].name), "%s and %s", f[i].name, f[j].name);
+    CHECK_STR(ker_file_type_get(15)->name, "Q4_K_M");
+    CHECK_STR(ker_file_type_get(10)->name, "Q2_K");
+    CHECK(ker_file_type_get(10)->bits == 0 && ker_file_type_get(18)->bits > 6 && !ker_file_type_get(5) && !ker_file_type_get(UINT64_MAX));
+}
+
 int main(void)
 {
     RUN(decode_bit_identical);
     RUN(encode_bit_identical);
     RUN(half_floats);
     RUN(table);
+    RUN(limit_stands_once);
+    RUN(file_types_are_told_apart);
     return TEST_END();
 }

@@ -44,13 +44,13 @@ void tui_layout_make(const tui_layout_in *in, tui_layout *o)
         right = w - pw - 1;
         o->rule[o->n_rule++] = right;
         tui_box p = { right + 1, 1, pw, o->body_h };
-        if (in->config) o->config = p;
-        else if (in->zoom == ZOOM_EXPERTS) o->experts = p;
-        else if (in->zoom == ZOOM_MEMORY) o->memory = p;
+        if (in->instead) o->instead = p;
+        else if (in->zoom == ZOOM_UPPER) o->upper = p;
+        else if (in->zoom == ZOOM_LOWER) o->lower = p;
         else {
-            int e = clamp(in->experts_rows, 4, o->body_h - 5);
-            o->experts = (tui_box){ p.x, p.y, p.w, e };
-            o->memory = (tui_box){ p.x, p.y + e, p.w, p.h - e };
+            int e = clamp(in->upper_rows, 4, o->body_h - 5);
+            o->upper = (tui_box){ p.x, p.y, p.w, e };
+            o->lower = (tui_box){ p.x, p.y + e, p.w, p.h - e };
         }
     }
     o->transcript = (tui_box){ left, 1, right - left, o->body_h };

@@ -7,15 +7,15 @@
 typedef struct tui_box { int x, y, w, h; } tui_box;
 
 enum { LAY_MIN_W = 60, LAY_MIN_H = 20, LAY_PANELS_W = 100, LAY_CHATS_W = 150, LAY_PANEL = 40, LAY_CHATS = 28 };
-enum tui_zoom { ZOOM_NONE, ZOOM_EXPERTS, ZOOM_MEMORY };
+enum tui_zoom { ZOOM_NONE, ZOOM_UPPER, ZOOM_LOWER };
 
 typedef struct tui_layout_in {
     int w, h;
     int composer_rows, notice_rows;     /* wanted */
     int panel_w;                        /* wanted width of the panels; 0: the usual */
-    int experts_rows;                   /* what the experts panel needs to show all */
+    int upper_rows;                     /* what the upper panel needs to show all */
     enum tui_zoom zoom;
-    bool config;                        /* config stands in place of the panels */
+    bool instead;                       /* something stands in place of the panels */
     bool overlay;                       /* something lies over the transcript */
     bool overlay_full;                  /* over all of it, not the upper part */
     int overlay_rows;                   /* wanted; at least three fifths of the body are given */
@@ -24,7 +24,7 @@ typedef struct tui_layout_in {
 
 typedef struct tui_layout {
     bool tiny, wide;                    /* below 60x20; with panels */
-    tui_box status, transcript, experts, memory, config, chats, strip, overlay, notice, composer, hint;   /* w 0: absent */
+    tui_box status, transcript, upper, lower, instead, chats, strip, overlay, notice, composer, hint;   /* w 0: absent */
     int rule[2], n_rule;                /* columns of the rules, over the body's rows */
     int body_y, body_h;
 } tui_layout;

@@ -8,7 +8,7 @@
 
 void tui_popup_close(tui_app *app)
 {
-    tui_popup *p = &app->popup;
+    tui_popup *p = &app->comp.popup;
     for (int i = 0; i < p->n; i++) free(p->item[i]);
     free(p->item);
     memset(p, 0, sizeof *p);
@@ -29,27 +29,27 @@ static size_t common(char **item, int n)
 static void insert(tui_app *app, size_t start, const char *s, size_t n, bool blank)
 {
     char *t = q_printf("%.*s%s", (int)n, s, blank ? " " : "");
-    tui_edit_replace(&app->ed, start, app->ed.at, t);
+    tui_edit_replace(&app->comp.ed, start, app->comp.ed.at, t);
     free(t);
 }
 
-void tui_app_complete(tui_app *app)
+void tui_complete(tui_app *app)
 {
-    tui_popup *p = &app->popup;
+    tui_popup *p = &app->comp.popup;
     tui_popup_close(app);
-    p->item = agt_completions(app->a, app->ed.b.p ? app->ed.b.p : "", app->ed.at, &p->start, &p->n);
+    p->item = agt_completions(app->a, app->comp.ed.b.p ? app->comp.ed.b.p : "", app->comp.ed.at, &p->start, &p->n);
     if (!p->n) { tui_popup_close(app); return; }
     size_t k = common(p->item, p->n);
     size_t l = strlen(p->item[0]);
     if (p->n == 1) {
         insert(app, p->start, p->item[0], l, l && p->item[0][l - 1] != '/' && p->item[0][l - 1] != '=');
         tui_popup_close(app);
-    } else if (k > app->ed.at - p->start) insert(app, p->start, p->item[0], k, false);
+    } else if (k > app->comp.ed.at - p->start) insert(app, p->start, p->item[0], k, false);
 }
 
-bool tui_app_popup_key(tui_app *app, const tui_key *k)
+bool tui_popup_key(tui_app *app, const tui_key *k)
 {
-    tui_popup *p = &app->popup;
+    tui_popup *p = &app->comp.popup;
     switch (k->code) {
     case K_TAB: case K_DOWN: p->sel = (p->sel + 1) % p->n; return true;
     case K_BACKTAB: case K_UP: p->sel = (p->sel + p->n - 1) % p->n; return true;
@@ -64,9 +64,9 @@ bool tui_app_popup_key(tui_app *app, const tui_key *k)
         tui_popup_close(app);
         if (!typed) return false;
         char u[4];
-        if (k->code == K_BACKSPACE) tui_edit_delete(&app->ed, M_LEFT);
-        else tui_edit_insert(&app->ed, u, (size_t)q_utf8_put(u, k->cp));
-        p->item = agt_completions(app->a, app->ed.b.p ? app->ed.b.p : "", app->ed.at, &p->start, &p->n);
+        if (k->code == K_BACKSPACE) tui_edit_delete(&app->comp.ed, M_LEFT);
+        else tui_edit_insert(&app->comp.ed, u, (size_t)q_utf8_put(u, k->cp));
+        p->item = agt_completions(app->a, app->comp.ed.b.p ? app->comp.ed.b.p : "", app->comp.ed.at, &p->start, &p->n);
         if (!p->n) tui_popup_close(app);
         return true;
     }

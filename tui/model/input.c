@@ -1,41 +1,25 @@
 /* model/input: what a key does: the composer's and those that always work. Front-end thread; acts on the app and through
- * agt_* calls, which do not block. Panels' own keys are in model/panels.c. Esc never clears text and never quits. */
+ * agt_* calls, which do not block. Panels' own keys are in their files. Esc never clears text and never quits. */
 #include "tui/model/app.h"
 #include "tui/term/text.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* ЙЦУКЕН over QWERTY, in the order of the keys. */
-uint32_t tui_key_latin(uint32_t cp)
-{
-    static const char lat[] = "qwertyuiop[]asdfghjkl;'zxcvbnm,.`";
-    static const char *const cyr = "йцукенгшщзхъфывапролджэячсмитьбюё", *const upper = "ЙЦУКЕНГШЩЗХЪФЫВАПРОЛДЖЭЯЧСМИТЬБЮЁ";
-    for (int up = 0; up < 2; up++) {
-        const char *p = up ? upper : cyr;
-        for (int i = 0; *p; i++) {
-            uint32_t c;
-            p += q_utf8_next(p, strlen(p), &c);
-            if (c == cp) return (uint32_t)(unsigned char)lat[i];
-        }
-    }
-    return cp;
-}
-
-static bool empty(const tui_app *app) { return app->ed.b.len == 0; }
+static bool empty(const tui_app *app) { return app->comp.ed.b.len == 0; }
 
 /* ".ыуе" is "/set" typed on the other layout: offered, not sent. Returns true when the composer was changed. */
 static bool layout_slip(tui_app *app)
 {
-    const char *s = app->ed.b.p;
+    const char *s = app->comp.ed.b.p;
     if (!s || (s[0] != '.' && s[0] != '/') || !s[1]) return false;
     q_buf b = {0};
     q_buf_putc(&b, '/');
     size_t i = 1;
     bool moved = false;
-    while (i < app->ed.b.len && s[i] != ' ') {
+    while (i < app->comp.ed.b.len && s[i] != ' ') {
         uint32_t c;
-        i += (size_t)q_utf8_next(s + i, app->ed.b.len - i, &c);
+        i += (size_t)q_utf8_next(s + i, app->comp.ed.b.len - i, &c);
         uint32_t l = tui_key_latin(c);
         if (l != c) moved = true;
         char u[4];
@@ -48,8 +32,8 @@ static bool layout_slip(tui_app *app)
     for (int k = 0; k < n && known; k++)        /* "/с…" may be a Russian name, which is right as it is */
         if (s[0] == '/' && cmd[k].ru && strlen(cmd[k].ru) == i - 1 && memcmp(cmd[k].ru, s + 1, i - 1) == 0) known = false;
     if (known && moved) {
-        tui_edit_replace(&app->ed, 0, i, b.p);
-        app->ed.at = app->ed.b.len;
+        tui_edit_replace(&app->comp.ed, 0, i, b.p);
+        app->comp.ed.at = app->comp.ed.b.len;
         char *say = q_printf(_("Typed on the other layout: this is %s. Enter does it."), b.p);
         tui_app_note(app, AGT_INFO, say);
         free(say);
@@ -61,7 +45,7 @@ static bool layout_slip(tui_app *app)
 /* Letters mostly Cyrillic, and a model that lists its languages without Russian. */
 static void language_hint(tui_app *app, const char *s)
 {
-    if (app->hinted_lang || !app->st.languages[0] || strstr(app->st.languages, "ru") || *s == '/') return;
+    if (app->ui.hinted_lang || !app->seen.st.languages[0] || strstr(app->seen.st.languages, "ru") || *s == '/') return;
     int cyr = 0, lat = 0;
     for (size_t i = 0, n = strlen(s); i < n;) {
         uint32_t c;
@@ -70,10 +54,10 @@ static void language_hint(tui_app *app, const char *s)
         else if (tui_cp_word(c) && c > '9') lat++;
     }
     if (cyr <= lat) return;
-    app->hinted_lang = true;
+    app->ui.hinted_lang = true;
     agt_setting_put(app->a, "tui.hint.language", "1");
-    char *say = strcmp(app->st.languages, "en") == 0 ? q_strdup(_("This model answers in English only. Your own: /model"))
-                                                     : q_printf(_("This model's languages: %s. Your own model: /model"), app->st.languages);
+    char *say = strcmp(app->seen.st.languages, "en") == 0 ? q_strdup(_("This model answers in English only. Your own: /model"))
+                                                     : q_printf(_("This model's languages: %s. Your own model: /model"), app->seen.st.languages);
     tui_app_note(app, AGT_WARN, say);
     free(say);
 }
@@ -81,104 +65,69 @@ static void language_hint(tui_app *app, const char *s)
 void tui_app_submit(tui_app *app)
 {
     tui_popup_close(app);
-    if (app->ed.searching) { app->ed.searching = false; return; }
-    const char *s = app->ed.b.p ? app->ed.b.p : "";
-    size_t n = app->ed.b.len, i = 0;
-    if (n && app->ed.at == n && s[n - 1] == '\\') {            /* a backslash before Enter is a new line */
-        tui_edit_delete(&app->ed, M_LEFT);
-        tui_edit_insert(&app->ed, "\n", 1);
+    if (app->comp.ed.searching) { app->comp.ed.searching = false; return; }
+    const char *s = app->comp.ed.b.p ? app->comp.ed.b.p : "";
+    size_t n = app->comp.ed.b.len, i = 0;
+    if (n && app->comp.ed.at == n && s[n - 1] == '\\') {            /* a backslash before Enter is a new line */
+        tui_edit_delete(&app->comp.ed, M_LEFT);
+        tui_edit_insert(&app->comp.ed, "\n", 1);
         return;
     }
     while (i < n && (s[i] == ' ' || s[i] == '\n')) i++;
     if (i == n) {
-        if (n || !tui_app_first(app) || app->editing) return;
-        tui_edit_set(&app->ed, tui_question(app, 0));
-    } else if (n == 1 && tui_app_first(app) && s[0] >= '1' && s[0] < '1' + TUI_QUESTIONS) tui_edit_set(&app->ed, tui_question(app, s[0] - '1'));
+        if (n || !tui_app_first(app) || app->comp.editing) return;
+        tui_edit_set(&app->comp.ed, tui_question(app, 0));
+    } else if (n == 1 && tui_app_first(app) && s[0] >= '1' && s[0] < '1' + TUI_QUESTIONS) tui_edit_set(&app->comp.ed, tui_question(app, s[0] - '1'));
     if (layout_slip(app)) return;
-    char *text = tui_edit_take(&app->ed);
-    tui_edit_remember(&app->ed, text);
-    if (app->note && app->note_level == AGT_ERROR) app->note_until = app->now;
+    char *text = tui_edit_take(&app->comp.ed);
+    tui_edit_remember(&app->comp.ed, text);
+    if (app->say.note && app->say.note_level == AGT_ERROR) app->say.note_until = app->now;
     language_hint(app, text);
-    if (app->over == FOCUS_PAGE || app->over == FOCUS_FOUND) {
-        if (*text == '/' && !app->editing) app->page_old = true;
-        else tui_app_leave(app);            /* what is asked is to be seen */
+    if (app->go.over && app->go.over->place == AT_OVER) {
+        if (*text == '/' && !app->comp.editing) app->go.page_old = true;
+        else tui_go_leave(app);            /* what is asked is to be seen */
     }
-    if (app->editing) agt_edit(app->a, app->editing, text);
+    if (app->comp.editing) agt_edit(app->a, app->comp.editing, text);
     else {
         agt_submit(app->a, text);
         if (*text != '/') {
-            if (app->loading) tui_app_note(app, AGT_INFO, _("Kept: it is asked as soon as the model is ready."));
-            else if (app->st.busy) tui_app_note(app, AGT_INFO, _("Kept: it is asked after this answer."));
+            if (app->work.loading) tui_app_note(app, AGT_INFO, _("Kept: it is asked as soon as the model is ready."));
+            else if (app->seen.st.busy) tui_app_note(app, AGT_INFO, _("Kept: it is asked after this answer."));
         }
     }
-    app->editing = 0;
+    app->comp.editing = 0;
     app->tr.follow = true;
     free(text);
     agt_keep_place(app->a, 0, "");
 }
 
-void tui_app_open(tui_app *app, enum tui_focus f)
-{
-    bool column = (f == FOCUS_CHATS && app->lay.chats.w) || (f == FOCUS_CONFIG && app->lay.wide) ||
-                  ((f == FOCUS_EXPERTS || f == FOCUS_MEMORY) && app->lay.wide);
-    if (app->focus == f) { tui_app_leave(app); return; }
-    if (f == FOCUS_CHATS) agt_ask_chats(app->a);
-    if (f == FOCUS_EXPERTS && app->back != f) app->sel_layer = tui_experts_strangest(app);
-    app->config_open = f == FOCUS_CONFIG && app->lay.wide;
-    if (app->lay.wide && ((f == FOCUS_EXPERTS && app->zoom == ZOOM_MEMORY) || (f == FOCUS_MEMORY && app->zoom == ZOOM_EXPERTS))) app->zoom = ZOOM_NONE;
-    app->over = column ? FOCUS_COMPOSER : f;
-    app->focus = f;
-    app->back = FOCUS_COMPOSER;
-}
-
-void tui_app_leave(tui_app *app)
-{
-    if (app->focus == FOCUS_TRANSCRIPT) {
-        app->tr.selected = -1;
-        agt_show_routing(app->a, 0);
-    }
-    app->focus = app->over = app->back = FOCUS_COMPOSER;
-    app->config_open = false;
-}
-
-void tui_app_back(tui_app *app)
-{
-    enum tui_focus back = app->over == FOCUS_PAGE ? app->back : FOCUS_COMPOSER;
-    tui_app_leave(app);
-    app->back = back;                   /* what was selected there stays so */
-    if (back != FOCUS_COMPOSER) tui_app_open(app, back);
-}
-
 static void ctrl_x(tui_app *app, const tui_key *k)
 {
-    app->ctrl_x = false;
+    app->comp.ctrl_x = false;
     if (k->code != K_CHAR) return;
+    for (int i = 0; i < app->n_view; i++) if (app->view[i]->digit && (uint32_t)app->view[i]->digit == k->cp) tui_go_open(app, app->view[i]);
     switch (tui_key_latin(k->cp)) {
-    case '2': tui_app_open(app, FOCUS_CHATS); break;
-    case '3': tui_app_open(app, FOCUS_EXPERTS); break;
-    case '4': tui_app_open(app, FOCUS_MEMORY); break;
-    case '5': tui_app_open(app, FOCUS_CONFIG); break;
-    case '6': agt_pause(app->a, !app->st.paused); break;
+    case '6': agt_pause(app->a, !app->seen.st.paused); break;
     case '7': agt_nudge_k(app->a, -1); break;
     case '8': agt_nudge_k(app->a, +1); break;
     case '9': agt_toggle(app->a); break;
-    case '1': tui_app_help(app); break;
-    case '<': case ',': app->panel_w = (app->panel_w ? app->panel_w : LAY_PANEL) + 2; break;
-    case '>': case '.': app->panel_w = (app->panel_w ? app->panel_w : LAY_PANEL) - 2; break;
+    case '1': tui_act_help(app); break;
+    case '<': case ',': app->go.panel_w = (app->go.panel_w ? app->go.panel_w : LAY_PANEL) + 2; break;
+    case '>': case '.': app->go.panel_w = (app->go.panel_w ? app->go.panel_w : LAY_PANEL) - 2; break;
     case CTRL_KEY('E'): case 'e': app->want = WANT_EDITOR; break;
     default: break;
     }
-    if (app->panel_w && app->panel_w < 30) app->panel_w = 30;
-    if (app->panel_w > 120) app->panel_w = 120;
+    if (app->go.panel_w && app->go.panel_w < 30) app->go.panel_w = 30;
+    if (app->go.panel_w > 120) app->go.panel_w = 120;
 }
 
 static void stop_or_quit(tui_app *app)
 {
-    if (app->st.busy || app->prog_total > 0 || app->pre_total > 0) { agt_stop(app->a); return; }
+    if (app->seen.st.busy || app->work.prog_total > 0 || app->work.pre_total > 0) { agt_stop(app->a); return; }
     if (!empty(app)) {                       /* as in a shell; Ctrl-Y brings it back */
-        tui_edit_move(&app->ed, M_END);
-        tui_edit_kill(&app->ed, M_START);
-        app->editing = 0;
+        tui_edit_move(&app->comp.ed, M_END);
+        tui_edit_kill(&app->comp.ed, M_START);
+        app->comp.editing = 0;
         return;
     }
     if (app->quit_armed && app->now - app->quit_armed < 1500) { app->want = WANT_QUIT; return; }
@@ -188,12 +137,12 @@ static void stop_or_quit(tui_app *app)
 
 static void escape(tui_app *app)
 {
-    if (app->popup.n) tui_popup_close(app);
-    else if (app->ed.searching) app->ed.searching = false;
-    else if (app->over != FOCUS_COMPOSER || app->focus != FOCUS_COMPOSER) tui_app_back(app);
-    else if (app->st.busy || app->prog_total > 0) agt_stop(app->a);
-    else if (app->editing) app->editing = 0;
-    else if (app->note) app->note_until = app->now;
+    if (app->comp.popup.n) tui_popup_close(app);
+    else if (app->comp.ed.searching) app->comp.ed.searching = false;
+    else if (app->go.over || app->go.focus) tui_go_back(app);
+    else if (app->seen.st.busy || app->work.prog_total > 0) agt_stop(app->a);
+    else if (app->comp.editing) app->comp.editing = 0;
+    else if (app->say.note) app->say.note_until = app->now;
 }
 
 static bool inside(tui_box b, int x, int y) { return b.w && x >= b.x && x < b.x + b.w && y >= b.y && y < b.y + b.h; }
@@ -204,28 +153,21 @@ static void mouse(tui_app *app, const tui_key *k)
     const tui_layout *l = &app->lay;
     int d = k->code == K_WHEEL_UP ? -3 : 3;
     tui_key arrow = { .code = d < 0 ? K_UP : K_DOWN };
-    static const struct { enum tui_focus f; size_t box; } panes[] = {
-        { FOCUS_CHATS, offsetof(tui_layout, chats) }, { FOCUS_EXPERTS, offsetof(tui_layout, experts) },
-        { FOCUS_MEMORY, offsetof(tui_layout, memory) }, { FOCUS_CONFIG, offsetof(tui_layout, config) } };
-    enum tui_focus under = FOCUS_COMPOSER;
-    for (size_t i = 0; i < sizeof panes / sizeof *panes; i++)
-        if (inside(*(const tui_box *)((const char *)l + panes[i].box), k->x, k->y)) under = panes[i].f;
-    if (app->over != FOCUS_COMPOSER && inside(l->overlay, k->x, k->y)) under = app->over;
+    const tui_view *under = NULL;
+    for (int i = 0; i < app->n_view; i++) if (inside(tui_box_of(l, app->view[i], &app->go), k->x, k->y)) under = app->view[i];
+    if (app->go.over && inside(l->overlay, k->x, k->y)) under = app->go.over;
     if (k->code == K_CLICK) {
-        if (under != FOCUS_COMPOSER) { if (app->focus != under) tui_app_open(app, under); }
-        else if (inside(l->composer, k->x, k->y)) app->focus = FOCUS_COMPOSER;
+        if (under) { if (app->go.focus != under) tui_go_open(app, under); }
+        else if (inside(l->composer, k->x, k->y)) app->go.focus = NULL;
         return;
     }
-    if (under == FOCUS_COMPOSER) { tui_tr_scroll(&app->tr, tui_transcript_width(app), l->transcript.h, d); return; }
-    enum tui_focus keep = app->focus;
-    app->focus = under;
-    for (int i = 0; i < 3; i++) tui_app_panel_key(app, &arrow);
-    app->focus = keep;
+    if (!under) { tui_tr_scroll(&app->tr, tui_transcript_width(app), l->transcript.h, d); return; }
+    for (int i = 0; i < 3; i++) under->on_key(app, &arrow);
 }
 
 static void search_key(tui_app *app, const tui_key *k)
 {
-    tui_edit *e = &app->ed;
+    tui_edit *e = &app->comp.ed;
     if (k->code == K_CHAR && k->cp == CTRL_KEY('R')) { tui_edit_search(e, true); return; }
     if (k->code == K_BACKSPACE) {
         if (e->find.len) { e->find.len = tui_cluster_prev(e->find.p, e->find.len); e->find.p[e->find.len] = 0; }
@@ -239,8 +181,8 @@ static void search_key(tui_app *app, const tui_key *k)
 
 static void composer_char(tui_app *app, const tui_key *k)
 {
-    tui_edit *e = &app->ed;
-    int cells = view_composer_cells(app, app->grid.w);
+    tui_edit *e = &app->comp.ed;
+    int cells = tui_composer_cells(app, app->grid.w);
     if (k->alt) {
         switch (tui_key_latin(k->cp)) {
         case 'b': tui_edit_move(e, M_WORD_LEFT); return;
@@ -286,16 +228,16 @@ static void composer_char(tui_app *app, const tui_key *k)
 
 static void composer_key(tui_app *app, const tui_key *k)
 {
-    tui_edit *e = &app->ed;
-    int cells = view_composer_cells(app, app->grid.w);
+    tui_edit *e = &app->comp.ed;
+    int cells = tui_composer_cells(app, app->grid.w);
     switch (k->code) {
     case K_CHAR: composer_char(app, k); break;
     case K_ENTER: if (k->alt) tui_edit_insert(e, "\n", 1); else tui_app_submit(app); break;
     case K_TAB:
-        if (!empty(app)) tui_app_complete(app);
-        else if (app->over != FOCUS_COMPOSER) app->focus = app->over;
+        if (!empty(app)) tui_complete(app);
+        else if (app->go.over) app->go.focus = app->go.over;
         else if (app->tr.n) {
-            app->focus = FOCUS_TRANSCRIPT;
+            app->go.focus = tui_view_named(app, "transcript");
             app->tr.selected = app->tr.n - 1;
         }
         break;
@@ -303,7 +245,7 @@ static void composer_key(tui_app *app, const tui_key *k)
     case K_DELETE: tui_edit_delete(e, M_RIGHT); break;
     case K_LEFT: tui_edit_move(e, k->alt ? M_WORD_LEFT : M_LEFT); break;
     case K_RIGHT:
-        if (app->st.paused && e->at == e->b.len) agt_step(app->a);
+        if (app->seen.st.paused && e->at == e->b.len) agt_step(app->a);
         else tui_edit_move(e, k->alt ? M_WORD_RIGHT : M_RIGHT);
         break;
     case K_CTRL_LEFT: tui_edit_move(e, M_WORD_LEFT); break;
@@ -323,13 +265,11 @@ static void composer_key(tui_app *app, const tui_key *k)
 static bool global_key(tui_app *app, const tui_key *k)
 {
     int w = tui_transcript_width(app), h = app->lay.transcript.h, page = h > 3 ? h - 2 : 1;
+    for (int i = 0; i < app->n_view && k->code != K_NONE; i++)
+        if (app->view[i]->key == k->code) { tui_go_open(app, app->view[i]); return true; }
     switch (k->code) {
-    case K_F1: if (app->over == FOCUS_PAGE) tui_app_back(app); else tui_app_help(app); return true;
-    case K_F2: tui_app_open(app, FOCUS_CHATS); return true;
-    case K_F3: tui_app_open(app, FOCUS_EXPERTS); return true;
-    case K_F4: tui_app_open(app, FOCUS_MEMORY); return true;
-    case K_F5: tui_app_open(app, FOCUS_CONFIG); return true;
-    case K_F6: agt_pause(app->a, !app->st.paused); return true;
+    case K_F1: if (app->go.over && app->go.over == tui_view_named(app, "page")) tui_go_back(app); else tui_act_help(app); return true;
+    case K_F6: agt_pause(app->a, !app->seen.st.paused); return true;
     case K_F7: agt_nudge_k(app->a, -1); return true;
     case K_F8: agt_nudge_k(app->a, +1); return true;
     case K_F9: agt_toggle(app->a); return true;
@@ -338,12 +278,12 @@ static bool global_key(tui_app *app, const tui_key *k)
     case K_PASTE:
         if (k->text) {
             tui_popup_close(app);
-            app->focus = FOCUS_COMPOSER;
-            tui_edit_insert(&app->ed, k->text, strlen(k->text));
+            app->go.focus = NULL;
+            tui_edit_insert(&app->comp.ed, k->text, strlen(k->text));
         }
         return true;
     case K_PGUP: case K_PGDN:
-        if (app->focus == FOCUS_COMPOSER || app->focus == FOCUS_TRANSCRIPT) {
+        if (!app->go.focus || app->go.focus->place == AT_TEXT) {
             tui_tr_scroll(&app->tr, w, h, k->code == K_PGUP ? -page : page);
             return true;
         }
@@ -352,24 +292,42 @@ static bool global_key(tui_app *app, const tui_key *k)
         if (k->cp == CTRL_KEY('C')) { stop_or_quit(app); return true; }
         if (k->cp == CTRL_KEY('Z')) { app->want = WANT_SUSPEND; return true; }
         if (k->cp == CTRL_KEY('L')) { app->want = WANT_REPAINT; return true; }
-        if (k->cp == CTRL_KEY('X')) { app->ctrl_x = true; return true; }
+        if (k->cp == CTRL_KEY('X')) { app->comp.ctrl_x = true; return true; }
         return false;
     default: return false;
     }
+}
+
+/* What the focused panel makes of a key, and what every panel does alike. */
+static bool panel_key(tui_app *app, const tui_key *k)
+{
+    const tui_view *v = app->go.focus;
+    if (v->on_key(app, k)) return true;
+    if (v->place == AT_TEXT) return false;
+    if (k->code == K_TAB) { app->go.focus = NULL; return true; }      /* an overlay stays in sight */
+    if (tui_key_letter(k) == 'q') { tui_go_back(app); return true; }
+    bool list = v->types;
+    if (k->code == K_CHAR && !k->alt && (k->cp == '/' || (list && k->cp > ' ' && k->cp != 127))) {
+        char u[4];                          /* words begin: the composer takes over, what is open stays in sight */
+        app->go.focus = NULL;
+        tui_edit_insert(&app->comp.ed, u, (size_t)q_utf8_put(u, k->cp));
+        return true;
+    }
+    return false;
 }
 
 void tui_app_key(tui_app *app, const tui_key *k)
 {
     app->dirty = true;
     if (!(k->code == K_CHAR && k->cp == CTRL_KEY('C'))) app->quit_armed = 0;
-    if (app->ctrl_x) { ctrl_x(app, k); return; }
-    if (app->popup.n && tui_app_popup_key(app, k)) return;
-    if (app->ed.searching && ((k->code == K_CHAR && !k->alt && (k->cp >= 32 || k->cp == CTRL_KEY('R'))) || k->code == K_BACKSPACE)) {
+    if (app->comp.ctrl_x) { ctrl_x(app, k); return; }
+    if (app->comp.popup.n && tui_popup_key(app, k)) return;
+    if (app->comp.ed.searching && ((k->code == K_CHAR && !k->alt && (k->cp >= 32 || k->cp == CTRL_KEY('R'))) || k->code == K_BACKSPACE)) {
         search_key(app, k);
         return;
     }
     if (global_key(app, k)) return;
-    app->ed.searching = app->ed.searching && k->code == K_ENTER;
-    if (app->focus != FOCUS_COMPOSER && tui_app_panel_key(app, k)) return;
-    if (app->focus == FOCUS_COMPOSER) composer_key(app, k);
+    app->comp.ed.searching = app->comp.ed.searching && k->code == K_ENTER;
+    if (app->go.focus) panel_key(app, k);
+    else composer_key(app, k);
 }

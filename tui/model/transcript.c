@@ -25,8 +25,8 @@ void tui_tr_free(tui_transcript *t)
 static void unlay(tui_item *it)
 {
     it->width = 0;
-    it->settled = it->laid = it->think_laid = 0;
-    it->fence = false;
+    it->laid.settled = it->laid.text = it->laid.think = 0;
+    it->fence.open = false;
     tui_lay_clear(&it->lay);
     tui_lay_clear(&it->think);
     it->mark = (tui_lay_mark){ 0, 0, 0 };
@@ -155,7 +155,7 @@ static void lay_markdown(tui_item *it, size_t from, size_t to)
 
 static void settle(tui_item *it, size_t to)
 {
-    it->settled = to;
+    it->laid.settled = to;
     it->mark = tui_lay_here(&it->lay);
 }
 
@@ -164,7 +164,7 @@ static void settle(tui_item *it, size_t to)
 static void settle_blocks(tui_item *it)
 {
     const char *s = it->text.p;
-    size_t n = it->text.len, line = it->settled;
+    size_t n = it->text.len, line = it->laid.settled;
     while (line < n) {
         const char *nl = memchr(s + line, '\n', n - line);
         if (!nl) break;
@@ -172,33 +172,33 @@ static void settle_blocks(tui_item *it)
         char ch = 0;
         bool bare = false;
         int f = fence_of(s + line, next - line, &ch, &bare);
-        if (it->fence) {
-            if (f >= it->fence_n && ch == it->fence_ch && bare) it->fence = false;
+        if (it->fence.open) {
+            if (f >= it->fence.n && ch == it->fence.ch && bare) it->fence.open = false;
             else lay_code(it, line, next - 1);
             settle(it, next);
         } else if (f) {
-            if (line > it->settled) lay_markdown(it, it->settled, line);
+            if (line > it->laid.settled) lay_markdown(it, it->laid.settled, line);
             tui_lay_blank(&it->lay);
-            it->fence = true;
-            it->fence_ch = ch;
-            it->fence_n = f;
+            it->fence.open = true;
+            it->fence.ch = ch;
+            it->fence.n = f;
             settle(it, next);
         } else {
             bool blank = true;
             for (size_t i = line; i + 1 < next; i++) if (s[i] != ' ' && s[i] != '\t' && s[i] != '\r') blank = false;
             if (blank && next < n && s[next] != ' ' && s[next] != '\t' && s[next] != '\n' && s[next] != '\r') {
-                lay_markdown(it, it->settled, next);
+                lay_markdown(it, it->laid.settled, next);
                 settle(it, next);
             }
         }
         line = next;
     }
-    if (!it->fence && n - it->settled > TUI_TAIL) {
-        size_t cut = it->settled + TUI_TAIL;
-        while (cut > it->settled + TUI_TAIL / 2 && s[cut - 1] != '\n') cut--;
-        if (s[cut - 1] != '\n') { cut = it->settled + TUI_TAIL; while (cut > it->settled + TUI_TAIL / 2 && s[cut - 1] != ' ') cut--; }
-        cut = it->settled + q_utf8_whole(s + it->settled, cut - it->settled);
-        lay_markdown(it, it->settled, cut);
+    if (!it->fence.open && n - it->laid.settled > TUI_TAIL) {
+        size_t cut = it->laid.settled + TUI_TAIL;
+        while (cut > it->laid.settled + TUI_TAIL / 2 && s[cut - 1] != '\n') cut--;
+        if (s[cut - 1] != '\n') { cut = it->laid.settled + TUI_TAIL; while (cut > it->laid.settled + TUI_TAIL / 2 && s[cut - 1] != ' ') cut--; }
+        cut = it->laid.settled + q_utf8_whole(s + it->laid.settled, cut - it->laid.settled);
+        lay_markdown(it, it->laid.settled, cut);
         settle(it, cut);
     }
 }
@@ -206,12 +206,12 @@ static void settle_blocks(tui_item *it)
 /* What an unfinished answer still owes: closing signs, so that half-written emphasis does not flicker. */
 static void lay_tail(tui_item *it)
 {
-    size_t from = it->settled, n = it->text.len;
+    size_t from = it->laid.settled, n = it->text.len;
     if (from >= n) return;
-    if (it->fence) {
+    if (it->fence.open) {
         char ch = 0;
         bool bare = false;
-        if (fence_of(it->text.p + from, n - from, &ch, &bare) < it->fence_n) lay_code(it, from, n);
+        if (fence_of(it->text.p + from, n - from, &ch, &bare) < it->fence.n) lay_code(it, from, n);
         return;
     }
     if (!it->running) { lay_markdown(it, from, n); return; }
@@ -237,7 +237,7 @@ void tui_item_lay(tui_item *it, int width)
 {
     if (width < 8) width = 8;
     if (width != it->width) { unlay(it); it->width = width; }
-    bool changed = it->laid != it->text.len || !it->laid || it->laid_running != it->running;
+    bool changed = it->laid.text != it->text.len || !it->laid.text || it->laid.running != it->running;
     if (changed) {
         if (it->role == AGT_USER) {
             tui_lay_clear(&it->lay);
@@ -247,13 +247,13 @@ void tui_item_lay(tui_item *it, int width)
             settle_blocks(it);
             lay_tail(it);
         }
-        it->laid = it->text.len;
-        it->laid_running = it->running;
+        it->laid.text = it->text.len;
+        it->laid.running = it->running;
     }
-    if (it->open && it->think_laid != it->thinking.len) {
+    if (it->open && it->laid.think != it->thinking.len) {
         tui_lay_clear(&it->think);
         tui_lay_plain(&it->think, it->thinking.p, it->thinking.len, width, "", S_THINKING);
-        it->think_laid = it->thinking.len;
+        it->laid.think = it->thinking.len;
     }
 }
 

@@ -23,8 +23,8 @@ typedef struct tui_item {
     /* layout */
     tui_lay lay, think;
     int width;                          /* 0: not laid out */
-    size_t settled, laid, think_laid;   /* bytes of text that are final in lay; bytes it shows at all */
-    bool fence; char fence_ch; int fence_n, laid_running;
+    struct { size_t settled, text, think; int running; } laid;  /* bytes that are final in lay; bytes it shows at all */
+    struct { bool open; char ch; int n; } fence;                /* of code, at the end of the settled part */
     tui_lay_mark mark;                  /* where the settled part ends */
 } tui_item;
 

@@ -3,16 +3,12 @@
  * are drawn as separate plain glyphs. Pure; never allocates. */
 #include "tui/term/text.h"
 
+#include "base/say.h"
+
 #include <string.h>
 #include <utf8proc.h>
 
 static bool in(uint32_t c, uint32_t a, uint32_t b) { return c >= a && c <= b; }
-
-/* Direction controls and tag characters can reorder or hide words: they become visible. */
-static bool treacherous(uint32_t c)
-{
-    return in(c, 0x202A, 0x202E) || in(c, 0x2066, 0x2069) || c == 0x061C || in(c, 0xE0000, 0xE007F) || in(c, 0xFFF9, 0xFFFB);
-}
 
 /* Harmless and without a width of their own. */
 static bool invisible(uint32_t c)
@@ -46,7 +42,7 @@ size_t tui_glyph_next(const char *s, size_t n, tui_glyph *g)
     if (cp < 0x7F) { one(g, cp, 1); }
     else if (cp == 0x7F) { one(g, 0x2421, 1); return i; }
     else if (cp < 0xA0) { one(g, 0xFFFD, 1); return i; }
-    else if (treacherous(cp)) { one(g, 0xFFFD, 1); return i; }
+    else if (q_char_kind(cp) == Q_CHAR_TURN) { one(g, 0xFFFD, 1); return i; }
     else if (invisible(cp)) return i;
     else if (is_mark(cp)) {                                              /* a mark with nothing under it */
         one(g, 0x25CC, 1);

@@ -1,9 +1,10 @@
 /* view/common: captions, fractions and bars that several views share. Front-end thread; draws only inside its box. */
-#include "tui/model/app.h"
+#include "tui/view/view.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 /* The caption of a pane: dim, or in the accent colour with the focus. Returns the column after the title. */
 int view_caption(tui_app *app, tui_box b, const char *title, const char *right, bool focused)
@@ -11,6 +12,32 @@ int view_caption(tui_app *app, tui_box b, const char *title, const char *right, 
     tui_grid *g = &app->grid;
     int end = b.x + b.w, from = right && *right ? tui_put_right(g, b.y, b.x + 3 + tui_str_width(title), end - 1, right, S_DIM) : end;
     return tui_put_cut(g, b.y, b.x + 1, from - 1, title, focused ? S_ACCENT : S_TITLE);
+}
+
+int view_words(tui_app *app, tui_box b, int y, int indent, const char *text, enum tui_style st)
+{
+    tui_lay l = {0};
+    tui_lay_plain(&l, text, strlen(text), b.w - indent - 1, "", st);
+    for (uint32_t i = 0; i < l.n_line && y < b.y + b.h; i++, y++) tui_lay_draw(&l, i, &app->grid, y, b.x + indent, b.x + b.w);
+    tui_lay_free(&l);
+    return y;
+}
+
+int view_first_row(int sel, int rows, int n)
+{
+    int top = sel >= rows ? sel - rows + 1 : 0;
+    if (top > n - rows) top = n - rows;
+    return top < 0 ? 0 : top;
+}
+
+void view_when(int64_t ms, char out[16])
+{
+    time_t t = (time_t)(ms / 1000), now = (time_t)(q_wall_ms() / 1000);
+    struct tm a, b;
+    out[0] = 0;
+    if (!ms || !localtime_r(&t, &a) || !localtime_r(&now, &b)) return;
+    bool today = a.tm_year == b.tm_year && a.tm_yday == b.tm_yday;
+    strftime(out, 16, today ? "%H:%M" : a.tm_year == b.tm_year ? "%d.%m" : "%d.%m.%y", &a);
 }
 
 const char *view_frac(char out[8], double v)
@@ -40,5 +67,5 @@ const char *view_glyph8(const tui_app *app, double v)
     static const char *const bar[8] = { "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█" };
     static const char *const plain[8] = { ".", ".", ":", ":", "*", "*", "#", "#" };
     int i = isnan(v) || v < 0 ? 0 : v >= 1 ? 7 : (int)(v * 8);
-    return app->glyphs ? bar[i] : plain[i];
+    return app->ui.glyphs ? bar[i] : plain[i];
 }

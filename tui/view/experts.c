@@ -1,7 +1,9 @@
 /* view/experts: how far each expert is from its own usual rate, a row a layer; the same in one line (the strip).
  * Front-end thread; draws what agt_get_routing copied. Expert numbers mean nothing across layers: nothing is summed over
  * layers. Legible without colour: the sign says it too. */
-#include "tui/model/app.h"
+#include "tui/view/layer.h"
+#include "tui/view/table.h"
+#include "tui/view/view.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -18,12 +20,12 @@ static int at(int dev) { return dev < -2 ? 0 : dev > 2 ? 4 : dev + 2; }
 
 static enum form form_of(const tui_app *app)
 {
-    return app->rt.n_expert <= CELLS_MAX ? FORM_CELLS : app->glyphs ? FORM_BRAILLE : FORM_QUARTERS;
+    return app->seen.rt.n_expert <= CELLS_MAX ? FORM_CELLS : app->ui.glyphs ? FORM_BRAILLE : FORM_QUARTERS;
 }
 
 static int chars_of(const tui_app *app, enum form f)
 {
-    int n = app->rt.n_expert;
+    int n = app->seen.rt.n_expert;
     return f == FORM_CELLS ? n : f == FORM_BRAILLE ? (n + 7) / 8 : (n + 3) / 4;
 }
 
@@ -35,7 +37,7 @@ static int columns_of(const tui_app *app, int w)
 
 /* Where rows are short two layers share one: the upper half of a cell is the first layer's, the lower half the second's.
  * Few experts: a dot is one that speaks more than usual. Many: a dot is one of two that speaks now. */
-static int pair_dots(const tui_app *app) { return app->rt.n_expert <= CELLS_MAX ? app->rt.n_expert : (app->rt.n_expert + 1) / 2; }
+static int pair_dots(const tui_app *app) { return app->seen.rt.n_expert <= CELLS_MAX ? app->seen.rt.n_expert : (app->seen.rt.n_expert + 1) / 2; }
 static int pair_cells(const tui_app *app) { return (pair_dots(app) + 3) / 4; }
 static int pair_columns(const tui_app *app, int w)
 {
@@ -47,7 +49,7 @@ static void pair_row(tui_app *app, int pair, int y, int x, int end, bool chosen)
 {
     /* dots of a cell, row by row: 1 4, 2 5 are the upper layer's, 3 6, 7 8 the lower's (Unicode 9.1, braille patterns) */
     static const int dot[2][4] = { { 0, 3, 1, 4 }, { 2, 5, 6, 7 } };
-    const agt_routing *r = &app->rt;
+    const agt_routing *r = &app->seen.rt;
     bool few = r->n_expert <= CELLS_MAX;
     int per = few ? 1 : 2, n = pair_dots(app);
     x = tui_putf(&app->grid, y, x, end, chosen ? S_SELECT : S_DIM, "%3d", r->first_layer + 2 * pair);
@@ -65,30 +67,30 @@ static void pair_row(tui_app *app, int pair, int y, int x, int end, bool chosen)
                     }
         }
         char s[5] = { 0 };
-        if (app->glyphs) q_utf8_put(s, 0x2800u + (uint32_t)bits);
+        if (app->ui.glyphs) q_utf8_put(s, 0x2800u + (uint32_t)bits);
         else s[0] = " .:*#"[(on + 1) / 2];
         x = tui_put(&app->grid, y, x, end, s, on ? dev ? sign_style[at(dev)] : S_NOW : S_USUAL);
     }
 }
 
-int tui_experts_rows(const tui_app *app, int width)
+static int rows_all(const tui_app *app, int width)
 {
-    if (app->rt.n_expert < 1 || app->rt.n_layer < 1) return 5;
+    if (app->seen.rt.n_expert < 1 || app->seen.rt.n_layer < 1) return 5;
     int cols = columns_of(app, width);
-    return 1 + (app->rt.n_layer + cols - 1) / cols + FOOT;
+    return 1 + (app->seen.rt.n_layer + cols - 1) / cols + FOOT;
 }
 
-int tui_experts_rows_in(const tui_app *app, int width, int most)
+static int height(tui_app *app, int width, int most)
 {
-    int full = tui_experts_rows(app, width), cols = pair_columns(app, width);
-    if (full <= most || app->rt.n_layer < 1) return full;
-    return 1 + ((app->rt.n_layer + 1) / 2 + cols - 1) / cols + FOOT;
+    int full = rows_all(app, width), cols = pair_columns(app, width);
+    if (full <= most || app->seen.rt.n_layer < 1) return full;
+    return 1 + ((app->seen.rt.n_layer + 1) / 2 + cols - 1) / cols + FOOT;
 }
 
 static void layer_row(tui_app *app, int layer, int y, int x, int end, bool chosen)
 {
     tui_grid *g = &app->grid;
-    const agt_routing *r = &app->rt;
+    const agt_routing *r = &app->seen.rt;
     const agt_cell *c = r->cell + (size_t)layer * (size_t)r->n_expert;
     enum form f = form_of(app);
     x = tui_putf(g, y, x, end, chosen ? S_SELECT : S_DIM, "%3d", r->first_layer + layer);
@@ -96,7 +98,7 @@ static void layer_row(tui_app *app, int layer, int y, int x, int end, bool chose
     if (f == FORM_CELLS) {
         for (int e = 0; e < r->n_expert; e++) {
             int d = at(c[e].dev);
-            x = tui_put(g, y, x, end, d == 2 && !app->glyphs ? "." : sign[d], sign_style[d]);
+            x = tui_put(g, y, x, end, d == 2 && !app->ui.glyphs ? "." : sign[d], sign_style[d]);
         }
         return;
     }
@@ -122,15 +124,15 @@ static void layer_row(tui_app *app, int layer, int y, int x, int end, bool chose
 static int strip(tui_app *app, int y, int x, int end, int from, int to)
 {
     for (int l = from; l < to; l++) {
-        float v = app->rt.strange ? app->rt.strange[l] : NAN;
+        float v = app->seen.rt.strange ? app->seen.rt.strange[l] : NAN;
         x = tui_put(&app->grid, y, x, end, view_glyph8(app, v), v >= 0.75f ? S_MORE2 : v >= 0.5f ? S_MORE1 : S_USUAL);
     }
     return x;
 }
 
-int tui_experts_strangest(const tui_app *app)
+static int strangest(const tui_app *app)
 {
-    const agt_routing *r = &app->rt;
+    const agt_routing *r = &app->seen.rt;
     int l = 0;
     if (r->n_odd) return r->odd[0].layer - r->first_layer >= 0 && r->odd[0].layer - r->first_layer < r->n_layer ? r->odd[0].layer - r->first_layer : 0;
     for (int i = 1; i < r->n_layer; i++) if (r->strange && r->strange[i] > r->strange[l]) l = i;
@@ -138,17 +140,18 @@ int tui_experts_strangest(const tui_app *app)
 }
 
 /* The layer that is walked to, -1: nobody walks. */
-static int chosen(const tui_app *app)
+static int chosen(tui_app *app)
 {
-    return app->focus == FOCUS_EXPERTS && app->sel_layer >= 0 && app->sel_layer < app->rt.n_layer ? app->sel_layer : -1;
+    int sel = tui_cursor_of(app, &view_experts)->sel;
+    return app->go.focus == &view_experts && sel >= 0 && sel < app->seen.rt.n_layer ? sel : -1;
 }
 
 /* Few experts: a circle each and who is off. Many: the two heaviest with their weights. */
 static void now_line(tui_app *app, int y, int x, int end)
 {
     tui_grid *g = &app->grid;
-    const agt_routing *r = &app->rt;
-    int l = chosen(app) >= 0 ? app->sel_layer : tui_experts_strangest(app), k = 0;
+    const agt_routing *r = &app->seen.rt;
+    int l = chosen(app) >= 0 ? chosen(app) : strangest(app), k = 0;
     const uint16_t *id = r->now ? r->now + (size_t)l * (size_t)r->k_max : NULL;
     while (id && k < r->k_max && id[k] != 0xFFFF) k++;
     x = tui_put(g, y, x, end, _("now "), S_DIM);
@@ -159,7 +162,7 @@ static void now_line(tui_app *app, int y, int x, int end)
         for (int e = 0; e < r->n_expert; e++) {
             bool on = false;
             for (int i = 0; i < k; i++) if (id[i] == e) on = true;
-            x = tui_put(g, y, x, end, on ? app->glyphs ? "●" : "o" : app->glyphs ? "○" : ".", on ? S_NOW : S_USUAL);
+            x = tui_put(g, y, x, end, on ? app->ui.glyphs ? "●" : "o" : app->ui.glyphs ? "○" : ".", on ? S_NOW : S_USUAL);
             if (!on) q_buf_printf(&off, " %d", e);
         }
         if (off.len) {
@@ -175,7 +178,7 @@ static void now_line(tui_app *app, int y, int x, int end)
         char fr[8];
         int bars = isnan(w) ? 0 : (int)(w * 12 + 0.5f);
         x = tui_putf(g, y, x + 1, end, S_NOW, "e%d ", id[shown]);
-        for (int i = 0; i < bars && i < 6; i++) x = tui_put(g, y, x, end, app->glyphs ? "▇" : "#", S_BAR);
+        for (int i = 0; i < bars && i < 6; i++) x = tui_put(g, y, x, end, app->ui.glyphs ? "▇" : "#", S_BAR);
         if (!isnan(w)) x = tui_putf(g, y, x, end, S_NOW, " %s ", view_frac(fr, w));
     }
     if (k > shown) tui_putf(g, y, x + 1, end, S_DIM, "+%d", k - shown);
@@ -184,7 +187,7 @@ static void now_line(tui_app *app, int y, int x, int end)
 static void odd_line(tui_app *app, int y, int x, int end)
 {
     tui_grid *g = &app->grid;
-    const agt_routing *r = &app->rt;
+    const agt_routing *r = &app->seen.rt;
     bool many = r->n_expert > CELLS_MAX;
     x = tui_put(g, y, x, end, many ? _("woken ") : _("strange "), S_DIM);
     if (!r->n_odd) { tui_put(g, y, x, end, r->n_tokens ? _("nothing") : "–", S_USUAL); return; }
@@ -203,7 +206,7 @@ static void odd_line(tui_app *app, int y, int x, int end)
 
 static void index_line(tui_app *app, int y, int x, int end)
 {
-    const agt_routing *r = &app->rt;
+    const agt_routing *r = &app->seen.rt;
     char a[8], b[8], c[8];
     bool margin = r->n_expert <= CELLS_MAX && !isnan(r->mean_margin);
     int x2 = tui_putf(&app->grid, y, x, end, S_NOW, _("repeat %s (chance %s)"), view_frac(a, r->n_tokens > 1 ? (double)r->repeat : NAN),
@@ -217,22 +220,22 @@ static void index_line(tui_app *app, int y, int x, int end)
 static void legend(tui_app *app, int y, int x, int end, bool paired)
 {
     tui_grid *g = &app->grid;
-    const agt_routing *r = &app->rt;
-    if (!r->stored && r->learned < r->learn_need) {
+    const agt_routing *r = &app->seen.rt;
+    if (!r->stored && !r->estimated && r->learned < r->learn_need) {
         char *s = q_printf(_("learning what is usual, %d of %d"), r->learned, r->learn_need);
         tui_put_cut(g, y, x, end - 3, s, S_DIM);
         free(s);
     } else if (paired)
         tui_put_cut(g, y, x, end - 3, r->n_expert <= CELLS_MAX ? _("dot: above usual · two layers a row") : _("dot: one of 2 on · two layers a row"), S_DIM);
     else if (form_of(app) != FORM_CELLS)
-        tui_put_cut(g, y, x, end - 3, app->glyphs ? _("dot: on now · colour: above usual") : _(". : * # are 1 to 4 on now"), S_DIM);
+        tui_put_cut(g, y, x, end - 3, app->ui.glyphs ? _("dot: on now · colour: above usual") : _(". : * # are 1 to 4 on now"), S_DIM);
     else {
         static const int show[3][2] = { { 2, -1 }, { 3, 4 }, { 1, 0 } };
         const char *word[3] = { _("usual"), _("more"), _("less") };
         for (int i = 0; i < 3; i++) {
             for (int k = 0; k < 2; k++) {
                 int d = show[i][k];
-                if (d >= 0) x = tui_put(g, y, x, end, d == 2 && !app->glyphs ? "." : sign[d], sign_style[d]) + 1;
+                if (d >= 0) x = tui_put(g, y, x, end, d == 2 && !app->ui.glyphs ? "." : sign[d], sign_style[d]) + 1;
             }
             x = tui_put(g, y, x, end, word[i], S_DIM) + 2;
         }
@@ -242,22 +245,18 @@ static void legend(tui_app *app, int y, int x, int end, bool paired)
 
 static void empty(tui_app *app, tui_box b)
 {
-    const char *say = app->st.loaded && !app->st.n_expert
+    const char *say = app->seen.st.loaded && !app->seen.st.n_expert
         ? _("A dense model: nothing is routed. /model shows others.")
-        : app->loading ? _("Shows who speaks for each token once the model is loaded.")
+        : app->work.loading ? _("Shows who speaks for each token once the model is loaded.")
                        : _("Shows who speaks for each token. /model chooses a model.");
-    tui_lay l = {0};
-    tui_lay_plain(&l, say, strlen(say), b.w - 3, "", S_DIM);
-    for (uint32_t i = 0; i < l.n_line && (int)i + 1 < b.h; i++)
-        tui_lay_draw(&l, i, &app->grid, b.y + 1 + (int)i, b.x + 2, b.x + b.w);
-    tui_lay_free(&l);
+    view_words(app, b, b.y + 1, 2, say, S_DIM);
 }
 
-void view_experts(tui_app *app, tui_box b)
+static void draw(tui_app *app, tui_box b)
 {
-    const agt_routing *r = &app->rt;
+    const agt_routing *r = &app->seen.rt;
     tui_grid *g = &app->grid;
-    bool focused = app->focus == FOCUS_EXPERTS;
+    bool focused = app->go.focus == &view_experts;
     if (r->n_expert < 1 || r->n_layer < 1 || !r->cell) {
         view_caption(app, b, _("Experts"), "F3", focused);
         empty(app, b);
@@ -270,25 +269,26 @@ void view_experts(tui_app *app, tui_box b)
     free(cap);
     free(right);
     int cols = columns_of(app, b.w), rows = (r->n_layer + cols - 1) / cols, room = b.h - 1 - FOOT, y = b.y + 1, end = b.x + b.w;
+    int *top = &tui_cursor_of(app, &view_experts)->top;
     int cw = chars_of(app, form_of(app)) + 4;
     int sel = chosen(app), pairs = (r->n_layer + 1) / 2, pcols = pair_columns(app, b.w), prows = (pairs + pcols - 1) / pcols;
-    bool tall = app->zoom == ZOOM_EXPERTS || app->over == FOCUS_EXPERTS, paired = false;
-    app->layers_a_column = rows;
+    bool tall = app->go.zoom == &view_experts || app->go.over == &view_experts, paired = false;
+    app->go.layers_a_column = rows;
     if (rows <= room || ((tall || (focused && prows > room)) && room >= 4)) {
         int show = rows < room ? rows : room;
-        if (sel >= 0 && sel % rows < app->top_experts) app->top_experts = sel % rows;
-        if (sel >= 0 && sel % rows >= app->top_experts + show) app->top_experts = sel % rows - show + 1;
-        if (app->top_experts > rows - show) app->top_experts = rows - show;
-        if (app->top_experts < 0) app->top_experts = 0;
+        if (sel >= 0 && sel % rows < *top) *top = sel % rows;
+        if (sel >= 0 && sel % rows >= *top + show) *top = sel % rows - show + 1;
+        if (*top > rows - show) *top = rows - show;
+        if (*top < 0) *top = 0;
         for (int i = 0; i < show; i++)
             for (int c = 0; c < cols; c++) {
-                int l = c * rows + app->top_experts + i;
+                int l = c * rows + *top + i;
                 if (l < r->n_layer) layer_row(app, l, y + i, b.x + c * cw, end, l == sel);
             }
         y += show;
     } else if (prows <= room) {
         paired = true;
-        app->layers_a_column = 2 * prows;
+        app->go.layers_a_column = 2 * prows;
         for (int i = 0; i < prows; i++)
             for (int c = 0; c < pcols && c * prows + i < pairs; c++)
                 pair_row(app, c * prows + i, y + i, b.x + c * (pair_cells(app) + 4), end, sel >= 0 && sel / 2 == c * prows + i);
@@ -310,15 +310,15 @@ void view_experts(tui_app *app, tui_box b)
 
 void view_strip(tui_app *app, tui_box b)
 {
-    const agt_routing *r = &app->rt;
+    const agt_routing *r = &app->seen.rt;
     tui_grid *g = &app->grid;
     int end = b.x + b.w - 1, x = b.x + 1;
-    char *fed = app->has_ret && app->ret.fed > 0 ? q_printf(ngettext("%d passage", "%d passages", (unsigned long)app->ret.fed), app->ret.fed) : NULL;
+    char *fed = app->seen.has_ret && app->seen.ret.fed > 0 ? q_printf(ngettext("%d passage", "%d passages", (unsigned long)app->seen.ret.fed), app->seen.ret.fed) : NULL;
     int right = tui_put_right(g, b.y, x, end, "F3 F4", S_FAINT);
     if (fed) right = tui_put_right(g, b.y, x, right - 3, fed, S_DIM);
     free(fed);
     if (r->n_layer < 1 || !r->strange) {
-        tui_put_cut(g, b.y, x, right - 1, app->loading ? _("experts: once the model is loaded") : _("experts: none yet"), S_DIM);
+        tui_put_cut(g, b.y, x, right - 1, app->work.loading ? _("experts: once the model is loaded") : _("experts: none yet"), S_DIM);
         return;
     }
     int n = r->n_layer, room = right - x - 12 < 8 ? 8 : right - x - 12, from = 0;
@@ -330,3 +330,28 @@ void view_strip(tui_app *app, tui_box b)
     int odd_w = tui_str_width(_("strange ")) + 6;
     if (x + 3 + odd_w < right) odd_line(app, b.y, x + 3, right - 2);
 }
+
+static bool on_key(tui_app *app, const tui_key *k)
+{
+    int *sel = &tui_cursor_of(app, &view_experts)->sel, n = app->seen.rt.n_layer, by = tui_key_step(k, 5);
+    if (by) { tui_move(sel, by, n); return true; }
+    if (k->code == K_LEFT || k->code == K_RIGHT) {
+        tui_move(sel, k->code == K_LEFT ? -app->go.layers_a_column : app->go.layers_a_column, n);
+        return true;
+    }
+    if (k->code == K_ENTER) { view_layer_page(app, *sel); return true; }
+    switch (tui_key_letter(k)) {
+    case 'z': tui_go_zoom(app, &view_experts); return true;
+    case '-': agt_nudge_k(app->a, -1); return true;
+    case '+': case '=': agt_nudge_k(app->a, +1); return true;
+    default: return false;
+    }
+}
+
+static void opened(tui_app *app) { tui_cursor_of(app, &view_experts)->sel = strangest(app); }
+
+const tui_view view_experts = {
+    .name = "experts", .key = K_F3, .digit = '3', .action = AGT_UI_EXPERTS, .place = AT_UPPER, .zooms = true,
+    .hint = N_("j k layer · Enter its numbers · - + fewer, more experts · z zoom · Esc back"),
+    .height = height, .draw = draw, .on_key = on_key, .opened = opened,
+};

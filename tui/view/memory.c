@@ -1,17 +1,10 @@
 /* view/memory: what retrieval fed to the model, with scores, and what was cut. Front-end thread; draws only. */
-#include "tui/model/app.h"
+#include "tui/view/table.h"
+#include "tui/view/view.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static void say(tui_app *app, tui_box b, int y, const char *text)
-{
-    tui_lay l = {0};
-    tui_lay_plain(&l, text, strlen(text), b.w - 3, "", S_DIM);
-    for (uint32_t i = 0; i < l.n_line && y < b.y + b.h; i++, y++) tui_lay_draw(&l, i, &app->grid, y, b.x + 2, b.x + b.w);
-    tui_lay_free(&l);
-}
 
 /* The first lines of what was fed, quieter than its source. Returns the row after them. */
 static int excerpt(tui_app *app, const agt_passage *p, int y, int x, int end, int rows)
@@ -34,11 +27,10 @@ static int excerpt(tui_app *app, const agt_passage *p, int y, int x, int end, in
 static void passage(tui_app *app, const agt_passage *p, int y, int x, int end, bool selected)
 {
     tui_grid *g = &app->grid;
-    char sc[8];
     enum tui_style st = p->number ? S_TEXT : S_DIM;
-    int right = tui_put_right(g, y, x, end, view_frac(sc, p->score), st);
+    int right = tui_put_right(g, y, x, end, p->shown, st);
     if (p->number) x = tui_putf(g, y, x, right - 1, S_ACCENT, "[%d] ", p->number);
-    else x = tui_put(g, y, x, right - 1, app->glyphs ? " ·  " : " -  ", S_FAINT);
+    else x = tui_put(g, y, x, right - 1, app->ui.glyphs ? " ·  " : " -  ", S_FAINT);
     q_buf b = {0};
     q_buf_puts(&b, p->source ? p->source : "");
     if (p->heading && *p->heading) q_buf_printf(&b, " § %s", p->heading);
@@ -46,37 +38,33 @@ static void passage(tui_app *app, const agt_passage *p, int y, int x, int end, b
     q_buf_free(&b);
 }
 
-void view_memory(tui_app *app, tui_box b)
+static void draw(tui_app *app, tui_box b)
 {
     tui_grid *g = &app->grid;
-    const agt_retrieval *r = &app->ret;
-    bool focused = app->focus == FOCUS_MEMORY;
+    const tui_cursor *cur = tui_cursor_of(app, &view_memory);
+    const agt_retrieval *r = &app->seen.ret;
+    bool focused = app->go.focus == &view_memory;
     int y = b.y + 1, end = b.x + b.w - 1, bottom = b.y + b.h;
-    if (!app->has_ret) {
+    if (!app->seen.has_ret) {
         view_caption(app, b, _("Memory"), "F4", focused);
-        say(app, b, y, _("Shows the passages fed to an answer. /add FOLDER gives it texts."));
+        view_words(app, b, y, 2, _("Shows the passages fed to an answer. /add FOLDER gives it texts."), S_DIM);
         return;
     }
     char *cap = r->fed ? q_printf(_("Memory  %d fed, %d tok"), r->fed, r->fed_tokens) : q_strdup(_("Memory"));
     view_caption(app, b, cap, NULL, focused);
     free(cap);
-    char a[8], c[8];
-    if (!r->fed) {
-        char *s = r->n ? q_printf(_("nothing fed: best %s below %s"), view_frac(a, r->best), view_frac(c, r->min_score))
-                       : q_strdup(_("nothing fed: no passage shares a word"));
-        tui_put_cut(g, y++, b.x + 1, end, s, S_DIM);
-        free(s);
-    }
-    int rows = bottom - y - 1, top = focused && app->sel_memory >= rows ? app->sel_memory - rows + 1 : 0;
+    char a[8];
+    if (!r->fed) tui_put_cut(g, y++, b.x + 1, end, r->nothing ? r->nothing : "", S_DIM);
+    int rows = bottom - y - 1, top = focused && cur->sel >= rows ? cur->sel - rows + 1 : 0;
     /* What was fed is worth more rows than what was not: three of those at most, unless one walks here. */
-    int most = app->zoom == ZOOM_MEMORY ? 12 : 3, shown = focused || app->zoom == ZOOM_MEMORY || r->n < r->fed + 3 ? r->n : r->fed + 3, each = 0;
+    int most = app->go.zoom == &view_memory ? 12 : 3, shown = focused || app->go.zoom == &view_memory || r->n < r->fed + 3 ? r->n : r->fed + 3, each = 0;
     for (; r->fed > 0; shown--) {
         each = (rows - shown) / r->fed;
         if (each > 1 || focused || shown <= r->fed + 1) break;
     }
     if (each > most) each = most;
     for (int i = top; i < shown && y < bottom - 1; i++) {
-        passage(app, &r->p[i], y++, b.x + 1, end, focused && i == app->sel_memory);
+        passage(app, &r->p[i], y++, b.x + 1, end, focused && i == cur->sel);
         if (each > 1 && r->p[i].number) y = excerpt(app, &r->p[i], y, b.x + 5, end, each);
     }
     q_buf s = {0};
@@ -91,26 +79,32 @@ void view_memory(tui_app *app, tui_box b)
     if (bottom - y >= 4) view_answers(app, (tui_box){ b.x, y + 1, b.w, bottom - y - 1 });
 }
 
-void view_answers(tui_app *app, tui_box b)
+static bool on_key(tui_app *app, const tui_key *k)
 {
-    tui_grid *g = &app->grid;
-    int n = 0, tokens = 0, y = b.y, end = b.x + b.w - 1;
-    for (int i = 0; i < app->tr.n; i++)
-        if (app->tr.item[i].role == AGT_ASSISTANT) { n++; tokens += app->tr.item[i].n_tokens; }
-    if (!n) return;
-    char *cap = q_printf(_("Answers  %d"), n), *sum = q_printf(_("%d tok"), tokens);
-    view_caption(app, (tui_box){ b.x, y++, b.w, 1 }, cap, sum, false);
-    free(cap);
-    free(sum);
-    for (int i = app->tr.n - 1; i >= 0 && y < b.y + b.h; i--) {
-        const tui_item *it = &app->tr.item[i];
-        if (it->role != AGT_ASSISTANT) continue;
-        char rate[24] = "";
-        if (it->decode_s > 0) snprintf(rate, sizeof rate, _("%5.0f/s"), it->n_tokens / it->decode_s);
-        int right = tui_put_right(g, y, b.x + 4, end, rate, S_FAINT);
-        char *tok = q_printf(_("%d tok"), it->n_tokens);
-        right = tui_put_right(g, y, b.x + 4, rate[0] ? end - 8 : end, tok, S_DIM);
-        free(tok);
-        tui_put_cut(g, y++, b.x + 1, right - 1, it->label ? it->label : "–", S_DIM);
+    tui_cursor *cur = tui_cursor_of(app, &view_memory);
+    int by = tui_key_step(k, 5);
+    if (by) { tui_move(&cur->sel, by, app->seen.ret.n); return true; }
+    if (tui_key_letter(k) == 'z') { tui_go_zoom(app, &view_memory); return true; }
+    if (k->code == K_ENTER && cur->sel < app->seen.ret.n) {
+        const agt_passage *p = &app->seen.ret.p[cur->sel];
+        char *s = q_printf("%s\n\n%s", p->why ? p->why : "", p->text ? p->text : "");
+        char *title = q_printf("%s%s%s", p->source ? p->source : "", p->heading && *p->heading ? " § " : "", p->heading ? p->heading : "");
+        tui_go_page(app, title, s);
+        free(s);
+        free(title);
+        return true;
     }
+    return false;
 }
+
+static void on_event(tui_app *app, agt_event *e)
+{
+    if (e->kind != AGT_EV_RETRIEVAL) return;
+    tui_seen_passages(&app->seen, e);
+    tui_cursor_of(app, &view_memory)->sel = 0;
+}
+
+const tui_view view_memory = {
+    .name = "memory", .key = K_F4, .digit = '4', .action = AGT_UI_MEMORY, .place = AT_LOWER, .zooms = true,
+    .hint = N_("j k walk · Enter read and why · z zoom · Esc back"), .draw = draw, .on_key = on_key, .on_event = on_event,
+};

@@ -1,15 +1,14 @@
 /* view/status: the top line: model, experts, context, speed. Front-end thread. What does not fit is left out from the
  * least important on; numbers keep their width, so that nothing jumps. */
-#include "tui/model/app.h"
+#include "tui/view/view.h"
 
 #include <stdio.h>
 #include <string.h>
 
-
 static void context_bar(tui_app *app, q_buf *b, double share, int bar)
 {
     static const char *const eighth[8] = { " ", "▏", "▎", "▍", "▌", "▋", "▊", "▉" };
-    if (!app->glyphs) { q_buf_printf(b, "%3d%%", (int)(share * 100 + 0.5)); return; }
+    if (!app->ui.glyphs) { q_buf_printf(b, "%3d%%", (int)(share * 100 + 0.5)); return; }
     int n = (int)(share * bar * 8 + 0.5);
     if (n > bar * 8) n = bar * 8;
     if (n == 0 && share > 0) n = 1;
@@ -21,7 +20,7 @@ static void context_bar(tui_app *app, q_buf *b, double share, int bar)
 /* Level 0 says all; each further level leaves something out. */
 static void middle(tui_app *app, int level, q_buf *k, q_buf *ctx)
 {
-    const agt_status *st = &app->st;
+    const agt_status *st = &app->seen.st;
     char a[16], t[16];
     q_buf_clear(k);
     q_buf_clear(ctx);
@@ -53,7 +52,7 @@ static void name(q_buf *b, const char *s, int cells)
 void view_status(tui_app *app, tui_box b)
 {
     tui_grid *g = &app->grid;
-    const agt_status *st = &app->st;
+    const agt_status *st = &app->seen.st;
     q_buf left = {0}, k = {0}, ctx = {0}, right = {0};
     if (st->prefill && st->prefill_rate > 0) q_buf_printf(&right, _("prefill %4.0f tok/s"), st->prefill_rate);
     else if (st->paused && st->busy) q_buf_printf(&right, b.w >= 100 ? _("paused at token %d · → one more") : _("paused at %d · →"), st->n_tokens);
@@ -62,7 +61,7 @@ void view_status(tui_app *app, tui_box b)
     int rw = tui_str_width(right.p ? right.p : ""), level = 0, lw, kw, cw;
     for (;; level++) {
         q_buf_clear(&left);
-        name(&left, st->model[0] ? st->model : app->load_what ? app->load_what : _("no model · /model"), b.w / 5 < 16 ? 16 : b.w / 5);
+        name(&left, st->model[0] ? st->model : app->work.load_what ? app->work.load_what : _("no model · /model"), b.w / 5 < 16 ? 16 : b.w / 5);
         if (level < 2 && st->label[0] && st->loaded && b.w >= 100) q_buf_printf(&left, " · %s", st->label);
         middle(app, level, &k, &ctx);
         lw = tui_str_width(left.p);

@@ -1,18 +1,11 @@
-/* view/transcript: the conversation, and the first screen of an empty one. Front-end thread; draws the lines that are
+/* view/transcript: the conversation. Front-end thread; draws the lines that are
  * seen and nothing else, from layouts that model/transcript keeps. */
-#include "tui/model/app.h"
+#include "tui/view/view.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-static const char *const questions[TUI_QUESTIONS] = { N_("Why is the sky blue?"), N_("Write four lines about autumn rain."),
-                                                      N_("What is experts.k?") };
-/* In the interface's language only where the model is known to speak it. */
-const char *tui_question(const tui_app *app, int i) { return strstr(app->st.languages, "ru") ? _(questions[i]) : questions[i]; }
-
-bool tui_app_first(const tui_app *app) { return app->tr.n == 0; }
 
 static const char *state_word(enum agt_state s)
 {
@@ -68,7 +61,7 @@ static void draw_line(tui_app *app, tui_item *it, int line, int y, tui_box b, bo
 {
     tui_grid *g = &app->grid;
     int x = b.x + 1, end = b.x + b.w, think = tui_item_think_lines(it);
-    if (selected && line < 1 + think + (int)it->lay.n_line) tui_put(g, y, b.x, end, app->glyphs ? "▎" : ">", S_ACCENT);
+    if (selected && line < 1 + think + (int)it->lay.n_line) tui_put(g, y, b.x, end, app->ui.glyphs ? "▎" : ">", S_ACCENT);
     if (line == 0) { header(app, it, y, x, end); return; }
     line--;
     x = b.x + TUI_INDENT;
@@ -83,53 +76,11 @@ static void draw_line(tui_app *app, tui_item *it, int line, int y, tui_box b, bo
     if (last && it->running) {
         if (!it->text.len && !think) {
             /* Nothing said yet: what is being waited for. */
-            const char *wait = app->loading ? _("waiting for the model") : app->pre_total ? _("reading") : "";
+            const char *wait = app->work.loading ? _("waiting for the model") : app->work.pre_total ? _("reading") : "";
             x = tui_put(g, y, x, end, wait, S_THINKING) + (*wait ? 1 : 0);
         }
-        tui_put(g, y, x < end ? x : end - 1, end, app->glyphs ? "▌" : "_", S_ACCENT);
+        tui_put(g, y, x < end ? x : end - 1, end, app->ui.glyphs ? "▌" : "_", S_ACCENT);
     }
-}
-
-void view_first(tui_app *app, tui_box b)
-{
-    tui_grid *g = &app->grid;
-    int y = b.y + 1, x = b.x + TUI_INDENT, end = b.x + b.w - 1, bottom = b.y + b.h;
-    char buf[512];
-    tui_put_cut(g, y, x, end, _("Try a question: its number, then Enter. Or write your own."), S_DIM);
-    y += 2;
-    for (int i = 0; i < TUI_QUESTIONS; i++, y++) {
-        tui_putf(g, y, x, end, S_ACCENT, "%d", i + 1);
-        tui_put_cut(g, y, x + 3, end, tui_question(app, i), i == 0 ? S_ANSWER : S_TEXT);
-    }
-    y++;
-    static const struct { const char *cmd, *what; } offers[] = {
-        { N_("/add FOLDER"), N_("text and Markdown that answers may draw on") },
-        { N_("/model"), N_("another model: any GGUF file of this machine") },
-        { N_("F1"), N_("keys and commands") } };
-    int w = 0;
-    for (int i = 0; i < 3; i++) if (tui_str_width(_(offers[i].cmd)) > w) w = tui_str_width(_(offers[i].cmd));
-    for (int i = 0; i < 3 && y < bottom; i++, y++) {
-        tui_put(g, y, x, end, _(offers[i].cmd), S_TITLE);
-        tui_put_cut(g, y, x + w + 2, end, _(offers[i].what), S_DIM);
-    }
-    y++;
-    const agt_status *st = &app->st;
-    const char *say = st->carved ? _("The default model is small, speaks English, and was cut into experts on this machine: good for watching "
-                                     "routing, not for facts.")
-                    : st->loaded && !st->n_expert ? _("This model is dense: every weight takes part in each token, so there are no experts to watch.")
-                    : NULL;
-    if (!say) return;
-    snprintf(buf, sizeof buf, "%s", say);
-    tui_lay l = {0};
-    tui_lay_plain(&l, buf, strlen(buf), end - x, "", S_DIM);
-    for (uint32_t i = 0; i < l.n_line && y < bottom; i++, y++) tui_lay_draw(&l, i, g, y, x, end);
-    tui_lay_free(&l);
-}
-
-int tui_transcript_width(const tui_app *app)
-{
-    int w = app->lay.transcript.w - TUI_INDENT - 2;
-    return w > 100 ? 100 : w;           /* longer lines are hard to read back */
 }
 
 void view_transcript(tui_app *app, tui_box b)
@@ -139,7 +90,7 @@ void view_transcript(tui_app *app, tui_box b)
     tui_tr_top(&app->tr, w, b.h, &item, &line);
     for (int y = b.y; y < b.y + b.h && item < app->tr.n; y++) {
         tui_item *it = &app->tr.item[item];
-        draw_line(app, it, line, y, b, app->focus == FOCUS_TRANSCRIPT && item == app->tr.selected);
+        draw_line(app, it, line, y, b, app->go.focus && app->go.focus->place == AT_TEXT && item == app->tr.selected);
         if (++line >= tui_item_height(it, w)) { item++; line = 0; }
     }
     if (!app->tr.follow) {

@@ -1,78 +1,81 @@
-/* agent/pending: a question that is sent while something runs is stored at once, before it has a place on the branch; the
- * engine thread places it when its turn comes. After a crash the next start puts such questions at the end of their
- * conversations. The clerk stores, the engine thread drops; agt.mu guards the list. It never answers anything. */
+/* agent/waits: see waits.h. */
 #include "agent/room.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Front-end thread: a ticket for a question that has to wait, 0 when it need not. */
-int64_t pending_ticket(agt *a, int64_t edits, const char *text)
+static waiting *find(waits *all, int64_t ticket)
 {
-    pthread_mutex_lock(&a->mu);
-    bool waits = !a->once && (a->running || a->todo.first);
-    int64_t ticket = waits ? ++a->tickets : 0, chat = a->st.chat;
-    if (waits) {
-        waiting *w = q_alloc(sizeof *w);
-        *w = (waiting){ .next = a->waiting, .ticket = ticket, .chat = chat, .edits = edits, .say = a->answering };
-        a->waiting = w;
-    }
-    pthread_mutex_unlock(&a->mu);
-    if (waits)
-        room_post(a, JOB_KEEP, ticket, 0, text, NULL);
-    return ticket;
-}
-
-static waiting *find(agt *a, int64_t ticket)
-{
-    waiting *w = a->waiting;
+    waiting *w = all->first;
     while (w && w->ticket != ticket)
         w = w->next;
     return w;
 }
 
-/* Clerk thread. Said when it is on the disk: from then on nothing can lose it. */
-void pending_keep(agt *a, int64_t ticket, const char *text)
+/* Said when it is on the disk: from then on nothing can lose it. */
+static void keep(agt *a, const job *j)
 {
+    int64_t ticket = j->id;
+    const char *text = j->text;
     char err[Q_ERRLEN];
-    pthread_mutex_lock(&a->mu);
-    waiting *w = find(a, ticket);
+    pthread_mutex_lock(&a->waits.mu);
+    waiting *w = find(&a->waits, ticket);
     bool needed = w && !w->placed, say = w && w->say;
     int64_t chat = w ? w->chat : 0, edits = w ? w->edits : -1, row = 0;
-    pthread_mutex_unlock(&a->mu);
+    pthread_mutex_unlock(&a->waits.mu);
     if (!needed)
         return;
     if (mem_pending_put(a->store, chat, edits, text, strlen(text), &row, err) < 0) {
-        room_note(a, AGT_WARN, _("the waiting question is not on the disk yet: %s"), err);
+        note(&a->events, AGT_WARN, _("the waiting question is not on the disk yet: %s"), err);
         return;
     }
     bool placed = false;
-    pthread_mutex_lock(&a->mu);
-    if ((w = find(a, ticket))) {
+    pthread_mutex_lock(&a->waits.mu);
+    if ((w = find(&a->waits, ticket))) {
         placed = w->placed;
         w->row = row;
     }
-    pthread_mutex_unlock(&a->mu);
+    pthread_mutex_unlock(&a->waits.mu);
     if (placed)                          /* its turn came meanwhile */
         mem_pending_drop(a->store, row, err);
     else if (say)
-        room_note(a, AGT_INFO, _("kept; it is asked when the present answer ends"));
+        note(&a->events, AGT_INFO, _("kept; it is asked when the present answer ends"));
+}
+
+static const job_row job_keep = { .name = "keep", .lane = LANE_QUICK, .end = END_CARRIED, .run = keep };
+
+int64_t waits_ticket(agt *a, int64_t edits, const char *text)
+{
+    if (a->once || !desk_waits(&a->desk, LANE_ENGINE))
+        return 0;
+    bool say = desk_answering(&a->desk);
+    pthread_mutex_lock(&a->shown.mu);
+    int64_t chat = a->shown.st.chat;
+    pthread_mutex_unlock(&a->shown.mu);
+    pthread_mutex_lock(&a->waits.mu);
+    int64_t ticket = ++a->waits.tickets;
+    waiting *w = q_alloc(sizeof *w);
+    *w = (waiting){ .next = a->waits.first, .ticket = ticket, .chat = chat, .edits = edits, .say = say };
+    a->waits.first = w;
+    pthread_mutex_unlock(&a->waits.mu);
+    desk_post(&a->desk, &job_keep, ticket, 0, text, NULL);
+    return ticket;
 }
 
 /* Engine thread: the question has its place (or is back with the person). */
-void pending_placed(agt *a, int64_t ticket)
+void waits_placed(agt *a, int64_t ticket)
 {
     char err[Q_ERRLEN];
     if (!ticket)
         return;
-    pthread_mutex_lock(&a->mu);
-    waiting *w = find(a, ticket);
+    pthread_mutex_lock(&a->waits.mu);
+    waiting *w = find(&a->waits, ticket);
     int64_t row = w ? w->row : 0;
     if (w)
         w->placed = true;
-    pthread_mutex_unlock(&a->mu);
+    pthread_mutex_unlock(&a->waits.mu);
     if (row && mem_pending_drop(a->store, row, err) < 0)
-        room_note(a, AGT_WARN, "%s", err);
+        note(&a->events, AGT_WARN, "%s", err);
 }
 
 /* Was it placed, and only the dropping of its row was cut off? */
@@ -89,12 +92,12 @@ static bool there(agt *a, const mem_pending *p)
 }
 
 /* agt_open, before any thread runs: what waited in a shell that is gone. */
-void pending_restore(agt *a)
+void waits_restore(agt *a)
 {
     char err[Q_ERRLEN];
     mem_pendings l = { 0 };
     if (mem_pending_take(a->store, &l, err) < 0) {
-        room_note(a, AGT_WARN, "%s", err);
+        note(&a->events, AGT_WARN, "%s", err);
         return;
     }
     int kept = 0;
@@ -132,7 +135,7 @@ void pending_restore(agt *a)
         if (rc == Q_OK)
             rc = mem_pending_drop(a->store, p->id, err);
         if (rc < 0)
-            room_note(a, AGT_WARN, "%s", err);
+            note(&a->events, AGT_WARN, "%s", err);
         else
             kept++;
         mem_message_free(&edited);
@@ -140,15 +143,15 @@ void pending_restore(agt *a)
     }
     mem_pendings_free(&l);
     if (kept)
-        room_note(a, AGT_INFO, ngettext("%d question that waited when quorum ended stands at the end of its conversation: /again answers it",
+        note(&a->events, AGT_INFO, ngettext("%d question that waited when quorum ended stands at the end of its conversation: /again answers it",
                                         "%d questions that waited when quorum ended stand at the end of their conversations: /again answers the last one", (unsigned long)kept), kept);
 }
 
-void pending_free(agt *a)
+void waits_free(waits *all)
 {
-    while (a->waiting) {
-        waiting *w = a->waiting;
-        a->waiting = w->next;
+    for (waiting *w; (w = all->first);) {
+        all->first = w->next;
         free(w);
     }
+    pthread_mutex_destroy(&all->mu);
 }

@@ -1,6 +1,7 @@
-/* model/layer: one layer's routing in numbers, as a page: every expert's rate beside its usual one, and the last token's
+/* view/layer: one layer's routing in numbers, as a page: every expert's rate beside its usual one, and the last token's
  * choice. Front-end thread; reads the app's copy of the routing. Numbers of different layers are never put together. */
-#include "tui/model/app.h"
+#include "tui/view/layer.h"
+#include "tui/view/view.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -19,9 +20,9 @@ static void column(q_buf *b, const char *s, int cells)
     q_buf_printf(b, "%*s%s", cells - tui_str_width(s) > 1 ? cells - tui_str_width(s) : 1, "", s);
 }
 
-void tui_app_layer_page(tui_app *app, int layer)
+void view_layer_page(tui_app *app, int layer)
 {
-    const agt_routing *r = &app->rt;
+    const agt_routing *r = &app->seen.rt;
     static const char *const word[5] = { N_("far less"), N_("less"), N_("usual"), N_("more"), N_("far more") };
     if (layer < 0 || layer >= r->n_layer || !r->cell) return;
     int n = r->n_expert;
@@ -52,12 +53,12 @@ void tui_app_layer_page(tui_app *app, int layer)
         column(&b, view_frac(a, (double)c[e].usual), wide[2]);
         if (c[e].usual > 0) q_buf_printf(&b, "%*.2f", wide[3], (double)(c[e].rate / c[e].usual));
         else column(&b, "–", wide[3]);
-        column(&b, !c[e].now ? "–" : isnan(w) ? app->glyphs ? "●" : "*" : view_frac(a, w), wide[4]);
+        column(&b, !c[e].now ? "–" : isnan(w) ? app->ui.glyphs ? "●" : "*" : view_frac(a, w), wide[4]);
         if (c[e].dev) q_buf_printf(&b, "   %s", _(word[d + 2]));
         q_buf_puts(&b, "\n");
     }
     char *title = q_printf(_("Layer %d"), r->first_layer + layer);
-    tui_app_page(app, title, b.p);
+    tui_go_page(app, title, b.p);
     free(title);
     free(order);
     q_buf_free(&b);

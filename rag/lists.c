@@ -1,8 +1,8 @@
-/* rag/common: the two lists of words that a search must not take for a subject. Constant data.
+/* rag/lists: the two lists of words that a search must not take for a subject. Constant data.
  * Grammar words ("what", "is") weigh nothing. Everyday words ("time", "write", "good") may be what is asked for, but
  * finding one of them in a passage says little: rag.h gives their prior. Written for this project by topic: verbs of
  * asking, time, people, home, food, weather, feelings, school, counting, places, arts. */
-#include "rag/common.h"
+#include "rag/lists.h"
 
 #include <stddef.h>
 

@@ -1,0 +1,26 @@
+/* agent/chat: the present conversation: opened, its branch, its name, its end. Engine's thread only.
+ * It never answers anything. */
+#ifndef QUORUM_AGENT_CHAT_H
+#define QUORUM_AGENT_CHAT_H
+
+#include "agent/desk.h"
+#include "memory/memory.h"
+
+typedef struct chat_now {
+    int64_t id;                          /* 0: a new one, not in the store yet */
+    mem_messages path;                   /* the present branch, root first */
+    int64_t keep_from;                   /* first message of the branch that still fits; see prompt.c */
+} chat_now;
+
+extern const job_row job_open;           /* id: the conversation; 0 with text: a new one of this title; 0: a new one */
+extern const job_row job_branch;         /* id: a message or 0, number: delta */
+extern const job_row job_delete;         /* id: the conversation, 0: the present one */
+extern const job_row job_rename;         /* the same; text: the title */
+
+int chat_open(struct agt *, int64_t chat);
+void chat_reload(struct agt *);
+void chat_show(struct agt *);            /* AGT_EV_OPENED */
+const mem_message *chat_message(struct agt *, int64_t id, enum mem_role role);   /* on the branch; id 0: the last of this role */
+char *chat_title(const char *text);      /* a conversation's name, from its first question; malloc'ed */
+
+#endif

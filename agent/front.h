@@ -1,0 +1,19 @@
+/* agent/front: what typed commands do beside posting jobs. Front-end thread. */
+#ifndef QUORUM_AGENT_FRONT_H
+#define QUORUM_AGENT_FRONT_H
+
+#include "agent/room.h"
+
+/* ---- knobs.c ---- */
+void knobs_set(agt *, const char *name, const char *value);  /* kept, where it is a row of the agent's; answers by events */
+void knobs_page(agt *, const char *name_or_null);
+
+/* ---- submit.c ---- */
+const agt_command *command_find(const char *name);          /* in either language; NULL */
+
+/* ---- pages.c: texts that commands print ---- */
+void page_context(agt *);
+void page_why(agt *);
+void page_experts(agt *);
+
+#endif

@@ -1,0 +1,30 @@
+/* agent/shown: copies of what the other threads do, for the front end's snapshots and pages. Any thread, under shown.mu;
+ * nothing waits for disk or model while it is held. */
+#ifndef QUORUM_AGENT_SHOWN_H
+#define QUORUM_AGENT_SHOWN_H
+
+#include "agent/agent.h"
+#include "agent/slips.h"
+#include "engine/engine.h"
+#include "rag/rag.h"
+
+#include <pthread.h>
+
+typedef struct shown {
+    pthread_mutex_t mu;
+    agt_status st;
+    eng_config *cfg;                     /* copy of seat.cfg; NULL before a model is loaded */
+    char *full_name;                     /* of the loaded model; NULL: none */
+    struct { char label[48]; int cells; } mix[16];
+    int n_mix;
+    rag_result *why;                     /* of the last search */
+    int64_t why_message;
+    int dropped;                         /* messages of the branch that the last prompt left out */
+    int reserve;                         /* tokens kept free for the reply in the last prompt */
+    strings models, chats;               /* what Tab offers after /model and /open: the quick lane's last look */
+    /* front-end thread only: what agt_keep_place kept last */
+    int64_t place_chat, place_scroll;
+    char *place_text;
+} shown;
+
+#endif

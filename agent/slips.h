@@ -1,0 +1,18 @@
+/* agent/slips: names and what people type instead of them: distances of words, the keyboard layout that was not meant,
+ * lists of names, "~". Plain functions, any thread. It knows nothing of the room. */
+#ifndef QUORUM_AGENT_SLIPS_H
+#define QUORUM_AGENT_SLIPS_H
+
+#include "base/base.h"
+
+typedef struct strings { char **v; int n, cap; } strings;
+void strings_add(strings *, char *taken);
+void strings_free(strings *);
+
+int text_distance(const char *a, const char *b);             /* Damerau-Levenshtein over code points, bounded inputs */
+char *layout_to_latin(const char *s);                        /* ЙЦУКЕН keys as QWERTY; malloc'ed */
+char *layout_to_cyrillic(const char *s);
+char *home_path(const char *p);                              /* "~/x" as a path; malloc'ed */
+bool is_blank(char c);
+
+#endif

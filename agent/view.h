@@ -1,0 +1,17 @@
+/* agent/view: the store's rows and rag's results as the plain copies that events carry. Any thread.
+ * It never changes the store. */
+#ifndef QUORUM_AGENT_VIEW_H
+#define QUORUM_AGENT_VIEW_H
+
+#include "agent/agent.h"
+#include "memory/memory.h"
+#include "rag/rag.h"
+
+void view_message(mem_store *, const mem_message *m, agt_message *out);
+agt_message *view_branch(mem_store *, const mem_messages *path);         /* [path->n] */
+agt_event view_event(mem_store *, enum agt_event_kind kind, int64_t message);    /* an event that carries one message */
+agt_retrieval *view_result(const rag_result *r);
+agt_retrieval *view_logs(const mem_logs *l, double min_score);
+void view_model_name(const char *full, bool carved, char *out, size_t n);
+
+#endif

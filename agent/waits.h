@@ -1,0 +1,26 @@
+/* agent/waits: a question that is sent while something runs is stored at once, before it has a place on the branch; the
+ * engine's thread places it when its turn comes. After a crash the next start puts such questions at the end of their
+ * conversations. The quick lane stores, the engine's thread drops; waits.mu guards the list. It never answers anything. */
+#ifndef QUORUM_AGENT_WAITS_H
+#define QUORUM_AGENT_WAITS_H
+
+#include "agent/desk.h"
+
+typedef struct waiting {
+    struct waiting *next;
+    int64_t ticket, chat, edits, row;    /* row 0: not stored yet */
+    bool placed, say;                    /* say: it waits for an answer, which can take long */
+} waiting;
+
+typedef struct waits {
+    pthread_mutex_t mu;
+    waiting *first;
+    int64_t tickets;
+} waits;
+
+int64_t waits_ticket(struct agt *, int64_t edits, const char *text);     /* front-end thread: 0 when it need not wait */
+void waits_placed(struct agt *, int64_t ticket);                         /* engine's thread: placed, or back with the person */
+void waits_restore(struct agt *);                                        /* agt_open: what waited in a shell that is gone */
+void waits_free(waits *);
+
+#endif

@@ -1,0 +1,256 @@
+/* engine/run/cache: see cache.h. A batch's arrays are made once, so that nothing is allocated while tokens are decoded. */
+#include "engine/run/cache.h"
+#include "engine/run/config.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct cache_batch {
+    int32_t token[ENG_STEP_ROWS], cell[ENG_STEP_ROWS];
+    int16_t seq[ENG_STEP_ROWS], slot[ENG_STEP_ROWS];
+    uint8_t want[ENG_STEP_ROWS];
+    kv_cell kept[ENG_STEP_ROWS];
+    ker_seq seqs[ENG_STEP_ROWS];
+    kv_line tried[ENG_STEP_ROWS];      /* copies of the lines when nothing is to stay */
+    int rows[ENG_STEP_ROWS];           /* of each seq */
+    uint16_t *forced;                  /* [n_layer][n][n_expert], grown on demand */
+    size_t forced_cap;
+} cache_batch;
+
+/* Pages for the timelines, one spare for copying a shared tail, and room to keep other branches: as much again
+ * while that is cheap, a quarter otherwise. */
+int cache_pool(const eng_model *m, const eng_config *c, int timelines, kv_pool **out, char *err)
+{
+    int context = (int)config_num(c, KNOB_CONTEXT);
+    enum ker_kv_type type = config_kv_type(c);
+    uint64_t page = (uint64_t)m->be->kv_page_bytes(m->dev, type), have = q_mem_available();
+    uint64_t base = ((uint64_t)(context + KER_PAGE - 1) / KER_PAGE + 2) * (uint64_t)timelines;
+    uint64_t spare = page * base < ((uint64_t)1 << 30) ? base : base / 4;
+    if (have > 0 && page * (base + spare) > have)
+        spare = 0;
+    if (have > 0 && page * base > have) {
+        char need[32], left[32];
+        uint64_t each = have / page / (uint64_t)timelines, fits = each > 2 ? (each - 2) * KER_PAGE : 0;
+        return q_fail(err, Q_NOMEM, _("a cache of %d tokens needs %s, but %s of memory are free: set context.length to at most %llu or kv.type to q8_0"),
+                      context, q_bytes_words(page * base, need), q_bytes_words(have, left), (unsigned long long)fits);
+    }
+    if (base + spare > INT32_MAX)
+        return q_fail(err, Q_RANGE, _("a cache for %d timelines of %d tokens is too large: lower context.length"), timelines, context);
+    return kv_pool_new(m->be, m->dev, type, (int)(base + spare), out, err);
+}
+
+int eng_cache_new(eng_model *m, const eng_config *c, int timelines, eng_cache **out, char *err)
+{
+    if (m->vocab_only)
+        return q_fail(err, Q_ERR, _("%s was opened for its vocabulary only"), m->path);
+    eng_cache *k = q_alloc(sizeof *k);
+    k->m = m;
+    k->type = config_kv_type(c);
+    k->context = (int)config_num(c, KNOB_CONTEXT);
+    k->timelines = timelines > 1 ? timelines : 1;
+    k->batch = q_alloc(sizeof *k->batch);
+    atomic_init(&k->cancel, 0);
+    int rc = cache_pool(m, c, k->timelines, &k->pool, err);
+    if (!rc)
+        rc = m->be->ctx_new(m->dev, ENG_STEP_ROWS, m->ker.n_expert, &k->cancel, &k->ctx, err);
+    if (rc) {
+        eng_cache_free(k);
+        return rc;
+    }
+    *out = k;
+    return 0;
+}
+
+void eng_cache_free(eng_cache *k)
+{
+    if (!k)
+        return;
+    assert(!k->users);
+    if (k->ctx)
+        k->m->be->ctx_free(k->ctx);
+    kv_pool_free(k->pool);
+    free(k->batch->forced);
+    free(k->batch);
+    free(k);
+}
+
+void eng_cache_pages(const eng_cache *k, int *held, int *shared) { kv_count(k->pool, held, shared); }
+eng_model *eng_cache_model(const eng_cache *k) { return k->m; }
+
+void cache_join(eng_cache *k, cache_user *u)
+{
+    u->next = k->users;
+    k->users = u;
+}
+
+void cache_leave(eng_cache *k, cache_user *u)
+{
+    cache_user **at = &k->users;
+    while (*at && *at != u)
+        at = &(*at)->next;
+    assert(*at == u);
+    *at = u->next;
+    free(u->kept);
+    if (!k->users && k->private_)
+        eng_cache_free(k);
+}
+
+/* ---- configurations ---- */
+int cache_slot_of(eng_cache *k, const eng_config *c, uint64_t hash, int16_t *slot, char *err)
+{
+    int at = -1;
+    for (int i = 0; i < k->n_slot; i++)
+        if (k->slot[i].hash == hash) {
+            k->slot[i].used = k->clock;
+            *slot = (int16_t)i;
+            return 0;
+        }
+    if (k->n_slot < CACHE_SLOTS)
+        at = k->n_slot;
+    for (int i = 0; i < k->n_slot && k->n_slot == CACHE_SLOTS; i++)      /* never one that this batch uses */
+        if (k->slot[i].used < k->clock && (at < 0 || k->slot[i].used < k->slot[at].used))
+            at = i;
+    if (at < 0)
+        return q_fail(err, Q_RANGE, _("one step evaluates at most %d different configurations: split it"), CACHE_SLOTS);
+    config_ker ker;
+    config_ker_build(c, &ker);
+    int rc = k->m->be->cfg_put(k->ctx, at, &ker.k, err);
+    config_ker_free(&ker);
+    if (rc)
+        return rc;
+    k->slot[at] = (cache_slot){ hash, k->clock };
+    k->n_slot += at == k->n_slot;
+    *slot = (int16_t)at;
+    return 0;
+}
+
+/* ---- one batch ---- */
+int cache_failed(const eng_cache *k, int rc, char *err)
+{
+    if (rc == Q_CANCEL)
+        return q_fail(err, rc, _("stopped"));
+    if (rc == Q_NOMEM)
+        return q_fail(err, rc, _("every page of the cache is in use by timelines of up to %d tokens: raise context.length"), k->context);
+    return q_fail(err, rc, _("the evaluation failed (code %d): please report this with the model's name"), rc);
+}
+
+/* The forced lists of all rows as the backend wants them; a row without one starts with KER_NO_EXPERT: its router is free. */
+static const uint16_t *gather_forced(eng_cache *k, const cache_row *rows, int n)
+{
+    cache_batch *b = k->batch;
+    size_t width = (size_t)k->m->ker.n_expert, layers = (size_t)k->m->ker.n_layer, need = layers * (size_t)n * width;
+    bool any = false;
+    for (int r = 0; r < n; r++)
+        any = any || rows[r].forced;
+    if (!any || !width)
+        return NULL;
+    if (need > b->forced_cap) {
+        b->forced = q_realloc(b->forced, sizeof *b->forced * need);
+        b->forced_cap = need;
+    }
+    for (int r = 0; r < n; r++) {
+        uint64_t h = 1;
+        for (size_t l = 0; l < layers; l++) {
+            uint16_t *to = b->forced + (l * (size_t)n + (size_t)r) * width;
+            const uint16_t *from = rows[r].forced ? rows[r].forced + l * rows[r].forced_step : NULL;
+            size_t len = 0;
+            while (from && len < (size_t)rows[r].forced_k && len < width && from[len] != KER_NO_EXPERT)
+                len++;
+            if (len)
+                memcpy(to, from, sizeof *to * len);
+            if (len < width)
+                to[len] = KER_NO_EXPERT;
+            h = q_hash64(to, sizeof *to * len, q_mix64(h, len));
+        }
+        b->kept[r].forced = rows[r].forced ? (h ? h : 1) : 0;
+    }
+    return b->forced;
+}
+
+/* Fills the batch's arrays and finds pages for the rows. Q_NOMEM: there are none. */
+static int place(eng_cache *k, const cache_seq *seqs, int n_seq, const cache_row *rows, int n, bool keep, char *err)
+{
+    cache_batch *b = k->batch;
+    int16_t slot = 0;
+    int rc;
+    for (int i = 0; i < n_seq; i++)
+        b->rows[i] = 0;
+    for (int r = 0; r < n; r++) {
+        const cache_row *w = &rows[r];
+        if ((r == 0 || w->hash != rows[r - 1].hash) && (rc = cache_slot_of(k, w->config, w->hash, &slot, err)))
+            return rc;
+        b->token[r] = w->token;
+        b->seq[r] = w->seq;
+        b->slot[r] = slot;
+        b->want[r] = w->want;
+        b->cell[r] = seqs[w->seq].line->n + b->rows[w->seq]++;
+        b->kept[r] = (kv_cell){ w->token, w->hash, 0 };
+    }
+    for (int i = 0; i < n_seq; i++) {
+        kv_line *line = keep ? seqs[i].line : &b->tried[i];
+        if (!keep) {
+            *line = (kv_line){ 0 };
+            kv_fork(k->pool, seqs[i].line, line);
+        }
+        if (kv_extend(k->pool, line, b->rows[i])) {
+            for (int j = 0; j <= i && !keep; j++)
+                kv_discard(k->pool, &b->tried[j]);
+            return cache_failed(k, Q_NOMEM, err);
+        }
+        b->seqs[i] = (ker_seq){ line->page, line->n_page };
+    }
+    return 0;
+}
+
+static int run(eng_cache *k, const ker_batch *batch, ker_out *out)
+{
+    const ker_backend *be = k->m->be;
+    int rc = be->begin(k->ctx, kv_pool_kv(k->pool), batch);
+    if (!rc)
+        rc = be->embed(k->ctx);
+    for (int l = 0; l < k->m->ker.n_layer && !rc; l++) {
+        rc = be->attn(k->ctx, l);
+        if (!rc && !k->m->layers[l].moe)
+            rc = be->dense(k->ctx, l);
+        else if (!rc && !(rc = be->route(k->ctx, l)))
+            rc = be->experts(k->ctx, l);
+    }
+    if (!rc)
+        rc = be->head(k->ctx);
+    int end = be->end(k->ctx, out);
+    rc = rc ? rc : end;
+    return !rc && atomic_load(&k->cancel) ? Q_CANCEL : rc;
+}
+
+int cache_forward(eng_cache *k, const cache_seq *seqs, int n_seq, const cache_row *rows, int n, bool keep, bool prompt,
+                  ker_out *out, char *err)
+{
+    const eng_model *m = k->m;
+    cache_batch *b = k->batch;
+    int threads = (int)config_num(rows[0].config, KNOB_THREADS);
+    threads = threads > 0 ? threads : model_cores();
+    if (threads != m->n_threads) {
+        m->be->set_threads(m->dev, threads);
+        k->m->n_threads = threads;
+    }
+    k->clock++;
+    int rc = place(k, seqs, n_seq, rows, n, keep, err);
+    if (rc)
+        return rc;
+    for (cache_user *u = k->users; u; u = u->next)     /* the batch's logits come where theirs lie */
+        if (u->logits && u->logits != u->kept) {
+            if (!u->kept)
+                u->kept = q_alloc(sizeof *u->kept * (size_t)m->ker.n_vocab);
+            u->logits = memcpy(u->kept, u->logits, sizeof *u->kept * (size_t)m->ker.n_vocab);
+        }
+    ker_batch batch = { .n = n, .token = b->token, .pos = b->cell, .cell = b->cell, .seq = n_seq > 1 ? b->seq : NULL, .slot = b->slot,
+                        .want = b->want, .seqs = b->seqs, .n_seq = n_seq, .forced = gather_forced(k, rows, n), .phase = prompt ? 0 : 1 };
+    rc = run(k, &batch, out);
+    for (int i = 0, at = 0; i < n_seq; at += b->rows[i++])
+        if (!keep)
+            kv_discard(k->pool, &b->tried[i]);
+        else if (!rc)
+            kv_commit(k->pool, seqs[i].line, b->kept + at, b->rows[i], seqs[i].seed);
+    return rc ? cache_failed(k, rc, err) : 0;
+}

@@ -1,0 +1,238 @@
+/* engine/run/step: evaluation: rows of one timeline or of several go through the cache, and what they leave behind is
+ * written down: text, logits, routing records. One thread, that of the cache. It never chooses a token. */
+#include "engine/run/config.h"
+#include "engine/run/session.h"
+
+#include <string.h>
+
+/* Routing of rows first..first+n of a batch of `total` goes into the session's ring; pos: of the first. */
+static void record(eng_session *s, const ker_out *o, const cache_row *rows, int first, int n, int total, int pos, bool prompt)
+{
+    int n_layer = s->cache->m->ker.n_layer, stride = o->max_k, k = 0;
+    for (int l = 0; l < n_layer; l++)  /* slots in use under these configurations or the forced lists */
+        for (int r = 0; r < n && k < stride; r++)
+            while (k < stride && o->ids[((size_t)l * (size_t)total + (size_t)(first + r)) * (size_t)stride + (size_t)k] != KER_NO_EXPERT)
+                k++;
+    for (int r = 0; r < n; r++) {      /* a dense model's records are empty, but there is one a position */
+        float *w = s->rec_f, *entropy = w + (size_t)n_layer * (size_t)k, *margin = entropy + n_layer;
+        for (int l = 0; l < n_layer; l++) {
+            size_t row = (size_t)l * (size_t)total + (size_t)(first + r), to = (size_t)l * (size_t)k;
+            memcpy(s->rec_ids + to, o->ids + row * (size_t)stride, sizeof(uint16_t) * (size_t)k);
+            if (prompt)
+                continue;
+            memcpy(w + to, o->weights + row * (size_t)stride, sizeof(float) * (size_t)k);
+            entropy[l] = o->entropy[row];
+            margin[l] = o->margin[row];
+        }
+        eng_trace_rec rec = { .token = rows[first + r].token, .pos = pos + r, .config = rows[first + r].hash, .prompt = prompt,
+                              .n_layer = n_layer, .max_k = k, .ids = s->rec_ids, .weights = prompt ? NULL : w,
+                              .entropy = prompt ? NULL : entropy, .margin = prompt ? NULL : margin };
+        trace_add(s->trace, &rec);
+    }
+}
+
+/* n tokens of one timeline under its own configuration, kept as its next cells. */
+static int extend(eng_session *s, const int32_t *tokens, int n, unsigned want_last, bool prompt, ker_out *out, char *err)
+{
+    cache_row rows[ENG_STEP_ROWS];
+    cache_seq seq = { &s->line, s->seed };
+    int pos = s->line.n;
+    for (int r = 0; r < n; r++)
+        rows[r] = (cache_row){ .token = tokens[r], .want = (uint8_t)(r == n - 1 ? want_last : ENG_WANT_NOTHING), .config = s->config, .hash = s->hash };
+    s->user.logits = NULL;
+    int rc = cache_forward(s->cache, &seq, 1, rows, n, true, prompt, out, err);
+    if (rc)
+        return rc;
+    record(s, out, rows, 0, n, n, pos, prompt);
+    if (want_last & ENG_WANT_LOGITS)
+        s->user.logits = out->logits;
+    return 0;
+}
+
+int step_check_tokens(const eng_session *s, const int32_t *tokens, int n, char *err)
+{
+    for (int i = 0; i < n; i++)
+        if (tokens[i] < 0 || tokens[i] >= s->cache->m->ker.n_vocab)
+            return q_fail(err, Q_RANGE, _("token %d is not in the vocabulary: ids are 0 to %d"), (int)tokens[i], s->cache->m->ker.n_vocab - 1);
+    return 0;
+}
+
+/* Rows of the next chunk. Somebody who watches wants to see it move, and knobs are heard between chunks: about
+ * CHUNK_S seconds each, but never so few rows that grouping by expert stops paying. Nobody watching: as many as fit. */
+static int chunk_rows(const eng_session *s, bool watched, int left)
+{
+    const double CHUNK_S = 1.5;
+    double rows = !watched ? s->chunk : s->rate > 0 ? s->rate * CHUNK_S : 128;
+    int n = rows > s->chunk ? s->chunk : rows < KER_PAGE ? KER_PAGE : (int)rows / KER_PAGE * KER_PAGE;
+    n = n > s->chunk ? s->chunk : n;
+    return n < left ? n : left;
+}
+
+int step_catch_up(eng_session *s, bool logits, void (*progress)(void *, int, int), void *user, char *err)
+{
+    int first = s->line.n, total = s->n_tokens - first;
+    if (progress && total > 0)
+        progress(user, 0, total);
+    while (s->line.n < s->n_tokens) {
+        int left = s->n_tokens - s->line.n, n = chunk_rows(s, progress != NULL, left);
+        int64_t start = q_now_ns();
+        ker_out out;
+        int rc = extend(s, s->tokens + s->line.n, n, logits && n == left ? ENG_WANT_LOGITS : ENG_WANT_NOTHING, true, &out, err);
+        if (rc)
+            return rc;
+        double seconds = (double)(q_now_ns() - start) / 1e9;
+        s->rate = n >= KER_PAGE || s->rate == 0 ? n / (seconds + 1e-9) : s->rate;
+        s->speed.prefill_tokens += n;
+        s->speed.prefill_s += seconds;
+        if (progress)
+            progress(user, s->line.n - first, total);
+    }
+    return 0;
+}
+
+static int no_room(const eng_session *s, char *err)
+{
+    return q_fail(err, Q_RANGE, _("the context of %d tokens is full: raise context.length or begin a new conversation"), s->context);
+}
+
+int step_push(eng_session *s, int32_t token, unsigned want, char *err)
+{
+    ker_out out;
+    int rc = s->n_tokens < s->context ? step_check_tokens(s, &token, 1, err) : no_room(s, err);
+    if (rc || (rc = step_catch_up(s, false, NULL, NULL, err)))
+        return rc;
+    int64_t start = q_now_ns();
+    if ((rc = extend(s, &token, 1, want, false, &out, err)))
+        return rc;
+    s->tokens[s->n_tokens++] = token;
+    if (want & ENG_WANT_LOGITS) {
+        s->speed.decode_tokens++;
+        s->speed.decode_s += (double)(q_now_ns() - start) / 1e9;
+    }
+    return 0;
+}
+
+/* ---- rows of several timelines ---- */
+static int check_forced(const eng_row *row, int at, char *err)
+{
+    const eng_model *m = row->session->cache->m;
+    int n_expert = m->ker.n_expert;
+    uint64_t seen[1 << 10] = { 0 };    /* a bit an expert */
+    if (n_expert == 0 || row->forced_k > n_expert)
+        return q_fail(err, Q_RANGE, _("forced routing of %d experts a token does not suit a model of %d experts"), row->forced_k, n_expert);
+    for (int l = 0; l < m->ker.n_layer; l++) {
+        const uint16_t *ids = row->forced + (size_t)l * (row->forced_step ? row->forced_step : (size_t)row->forced_k);
+        int k = 0;
+        for (; k < row->forced_k && ids[k] != KER_NO_EXPERT; k++) {
+            if (ids[k] >= n_expert)
+                return q_fail(err, Q_RANGE, _("forced routing: layer %d, token %d: expert %d is not among 0 to %d"), l, at, ids[k], n_expert - 1);
+            if (seen[ids[k] / 64] >> ids[k] % 64 & 1)
+                return q_fail(err, Q_RANGE, _("forced routing: layer %d, token %d: expert %d stands there twice"), l, at, ids[k]);
+            seen[ids[k] / 64] |= UINT64_C(1) << ids[k] % 64;
+        }
+        for (int i = 0; i < k; i++)
+            seen[ids[i] / 64] = 0;
+        if (m->layers[l].moe && k == 0)
+            return q_fail(err, Q_RANGE, _("forced routing: layer %d, token %d: no expert is named"), l, at);
+    }
+    return 0;
+}
+
+/* Numbers the rows' timelines and counts their rows; -1 with a sentence where rows of one are not together, or are
+ * another cache's. */
+static int group(const eng_cache *k, const eng_row *rows, int n, eng_session **of, int *count, char *err)
+{
+    int n_seq = 0;
+    for (int r = 0; r < n; r++)
+        rows[r].session->seq = -1;
+    for (int r = 0; r < n; r++) {
+        eng_session *s = rows[r].session;
+        if (s->cache != k)
+            return q_fail(err, Q_ERR, _("row %d of the step belongs to another cache"), r);
+        if (s->seq < 0) {
+            s->seq = (int16_t)n_seq;
+            of[n_seq] = s;
+            count[n_seq++] = 0;
+        } else if (rows[r - 1].session != s) {
+            return q_fail(err, Q_ERR, _("row %d of the step: rows of one timeline must follow one another"), r);
+        }
+        count[s->seq]++;
+    }
+    return n_seq;
+}
+
+static int check_row(const eng_row *row, int at, char *err)
+{
+    const eng_session *s = row->session;
+    int rc = step_check_tokens(s, &row->token, 1, err);
+    if (!rc && row->config && (config_position_hash(row->config) != s->seed || config_kv_type(row->config) != s->cache->type))
+        rc = q_fail(err, Q_RANGE, _("rope.* and kv.type hold for a whole timeline: evaluate it anew under them"));
+    return rc || !row->forced ? rc : check_forced(row, at, err);
+}
+
+static void hand_out(eng_out *out, const ker_out *o, const eng_row *rows, int n, const ker_model *m)
+{
+    int logits = 0, hidden = 0;
+    *out = (eng_out){ .n = n, .max_k = o->max_k, .ids = o->ids, .weights = o->weights, .entropy = o->entropy, .margin = o->margin };
+    for (int r = 0; r < n; r++) {
+        if (rows[r].want & ENG_WANT_LOGITS)
+            out->logits[r] = o->logits + (size_t)logits++ * (size_t)m->n_vocab;
+        if (rows[r].want & ENG_WANT_HIDDEN)
+            out->hidden[r] = o->hidden + (size_t)hidden++ * (size_t)m->n_embd;
+    }
+}
+
+/* What a step leaves behind in one timeline whose rows are first..first+n. */
+static void settle(eng_session *s, const ker_out *o, const eng_row *rows, const cache_row *w, int first, int n, int total, int logits_at, double seconds)
+{
+    record(s, o, w, first, n, total, s->n_tokens, false);
+    for (int r = 0; r < n; r++)
+        s->tokens[s->n_tokens++] = rows[first + r].token;
+    s->user.logits = logits_at >= 0 ? o->logits + (size_t)logits_at * (size_t)s->cache->m->ker.n_vocab : NULL;
+    s->speed.decode_tokens += n;
+    s->speed.decode_s += seconds * n / total;
+}
+
+int eng_cache_step(eng_cache *k, const eng_row *rows, int n, bool commit, eng_out *out, char *err)
+{
+    eng_session *of[ENG_STEP_ROWS];
+    int count[ENG_STEP_ROWS], rc = 0, n_seq;
+    cache_seq seqs[ENG_STEP_ROWS];
+    cache_row w[ENG_STEP_ROWS];
+    ker_out o;
+    if (n < 1 || n > ENG_STEP_ROWS)
+        return q_fail(err, Q_RANGE, _("a step evaluates 1 to %d rows, not %d"), ENG_STEP_ROWS, n);
+    if ((n_seq = group(k, rows, n, of, count, err)) < 0)
+        return n_seq;
+    for (int r = 0; r < n && !rc; r++)
+        rc = check_row(&rows[r], r, err);
+    for (int i = 0; i < n_seq && !rc; i++)
+        rc = of[i]->n_tokens + count[i] > of[i]->context ? no_room(of[i], err) : 0;
+    for (int i = 0; i < n_seq && !rc; i++) {
+        rc = step_catch_up(of[i], false, NULL, NULL, err);
+        seqs[i] = (cache_seq){ &of[i]->line, of[i]->seed };
+    }
+    if (rc)
+        return rc;
+    for (int r = 0; r < n; r++) {
+        eng_session *s = rows[r].session;
+        const eng_config *c = rows[r].config;
+        w[r] = (cache_row){ .token = rows[r].token, .seq = s->seq, .want = (uint8_t)rows[r].want, .config = c ? c : s->config,
+                            .hash = !c ? s->hash : r && c == rows[r - 1].config ? w[r - 1].hash : eng_config_hash(c), .forced = rows[r].forced,
+                            .forced_step = rows[r].forced_step ? rows[r].forced_step : (size_t)rows[r].forced_k, .forced_k = rows[r].forced_k };
+    }
+    for (int i = 0; i < n_seq && commit; i++)
+        of[i]->user.logits = NULL;
+    int64_t start = q_now_ns();
+    if ((rc = cache_forward(k, seqs, n_seq, w, n, commit, n > 4 * n_seq, &o, err)))
+        return rc;
+    double seconds = (double)(q_now_ns() - start) / 1e9;
+    for (int i = 0, at = 0, logits = 0; i < n_seq && commit; at += count[i++]) {
+        for (int r = at; r < at + count[i]; r++)
+            logits += rows[r].want & ENG_WANT_LOGITS ? 1 : 0;
+        settle(of[i], &o, rows, w, at, count[i], n, rows[at + count[i] - 1].want & ENG_WANT_LOGITS ? logits - 1 : -1, seconds);
+    }
+    if (out)
+        hand_out(out, &o, rows, n, &k->m->ker);
+    return 0;
+}

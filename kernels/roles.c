@@ -1,0 +1,108 @@
+/* kernels/roles: what a weight is for: its shape in the words of the model, where it occurs, and whether a model
+ * can do without it. One table for every backend and for the loader. Constant data and pure functions. */
+#include "kernels/kernels.h"
+
+/* name, shape, where, needed, vector */
+static const ker_role_row rows[KER_W_ROLES] = {
+    [KER_W_EMBD] = { N_("the token embedding"), { KER_DIM_EMBD, KER_DIM_VOCAB }, KER_IN_MODEL, true, false },
+    [KER_W_OUT_NORM] = { N_("the output norm"), { KER_DIM_EMBD }, KER_IN_MODEL, true, true },
+    [KER_W_OUT] = { N_("the output matrix"), { KER_DIM_EMBD, KER_DIM_VOCAB }, KER_IN_MODEL, false, false },
+    [KER_W_ATTN_NORM] = { N_("the attention norm"), { KER_DIM_EMBD }, KER_IN_LAYER, true, true },
+    [KER_W_Q] = { N_("the attention's Q"), { KER_DIM_EMBD, KER_DIM_Q }, KER_IN_LAYER, true, false },
+    [KER_W_K] = { N_("the attention's K"), { KER_DIM_EMBD, KER_DIM_KV }, KER_IN_LAYER, true, false },
+    [KER_W_V] = { N_("the attention's V"), { KER_DIM_EMBD, KER_DIM_KV }, KER_IN_LAYER, true, false },
+    [KER_W_O] = { N_("the attention's output"), { KER_DIM_Q, KER_DIM_EMBD }, KER_IN_LAYER, true, false },
+    [KER_W_BQ] = { N_("the bias of Q"), { KER_DIM_Q }, KER_IN_LAYER, false, true },
+    [KER_W_BK] = { N_("the bias of K"), { KER_DIM_KV }, KER_IN_LAYER, false, true },
+    [KER_W_BV] = { N_("the bias of V"), { KER_DIM_KV }, KER_IN_LAYER, false, true },
+    [KER_W_Q_NORM] = { N_("the norm of Q"), { KER_DIM_HEAD }, KER_IN_LAYER, false, true },
+    [KER_W_K_NORM] = { N_("the norm of K"), { KER_DIM_HEAD }, KER_IN_LAYER, false, true },
+    [KER_W_FFN_NORM] = { N_("the feed-forward norm"), { KER_DIM_EMBD }, KER_IN_LAYER, true, true },
+    [KER_W_GATE] = { N_("the feed-forward gate"), { KER_DIM_EMBD, KER_DIM_FF }, KER_IN_DENSE, true, false },
+    [KER_W_UP] = { N_("the feed-forward up"), { KER_DIM_EMBD, KER_DIM_FF }, KER_IN_DENSE, true, false },
+    [KER_W_DOWN] = { N_("the feed-forward down"), { KER_DIM_FF, KER_DIM_EMBD }, KER_IN_DENSE, true, false },
+    [KER_W_ROUTER] = { N_("the router"), { KER_DIM_EMBD, KER_DIM_EXPERT }, KER_IN_MOE, true, false },
+    [KER_W_SELECT_BIAS] = { N_("the selection bias"), { KER_DIM_EXPERT }, KER_IN_MOE, false, true },
+    [KER_W_GATE_EXPS] = { N_("the experts' gate"), { KER_DIM_EMBD, KER_DIM_FF_EXP, KER_DIM_EXPERT }, KER_IN_MOE, true, false },
+    [KER_W_UP_EXPS] = { N_("the experts' up"), { KER_DIM_EMBD, KER_DIM_FF_EXP, KER_DIM_EXPERT }, KER_IN_MOE, true, false },
+    [KER_W_DOWN_EXPS] = { N_("the experts' down"), { KER_DIM_FF_EXP, KER_DIM_EMBD, KER_DIM_EXPERT }, KER_IN_MOE, true, false },
+    [KER_W_GATE_SH] = { N_("the shared expert's gate"), { KER_DIM_EMBD, KER_DIM_FF_SH }, KER_IN_SHARED, true, false },
+    [KER_W_UP_SH] = { N_("the shared expert's up"), { KER_DIM_EMBD, KER_DIM_FF_SH }, KER_IN_SHARED, true, false },
+    [KER_W_DOWN_SH] = { N_("the shared expert's down"), { KER_DIM_FF_SH, KER_DIM_EMBD }, KER_IN_SHARED, true, false },
+    [KER_W_SH_ROUTER] = { N_("the shared expert's router"), { KER_DIM_EMBD }, KER_IN_SHARED, false, false },
+};
+
+const ker_role_row *ker_role_get(enum ker_role role) { return (unsigned)role < KER_W_ROLES ? &rows[role] : NULL; }
+
+static int64_t width(const ker_model *m, int layer, enum ker_dim d)
+{
+    switch (d) {
+    case KER_DIM_ONE: break;
+    case KER_DIM_EMBD: return m->n_embd;
+    case KER_DIM_VOCAB: return m->n_vocab;
+    case KER_DIM_Q: return (int64_t)m->n_head * m->head_dim;
+    case KER_DIM_KV: return (int64_t)m->n_kv_head * m->head_dim;
+    case KER_DIM_HEAD: return m->head_dim;
+    case KER_DIM_FF: return layer >= 0 ? m->layer[layer].n_ff : 0;
+    case KER_DIM_EXPERT: return m->n_expert;
+    case KER_DIM_FF_EXP: return m->n_ff_exp;
+    case KER_DIM_FF_SH: return m->n_ff_sh;
+    }
+    return 1;
+}
+
+int ker_role_shape(const ker_model *m, int layer, enum ker_role role, int64_t ne[3])
+{
+    int n = 0;
+    for (int i = 0; i < 3; i++) {
+        ne[i] = width(m, layer, rows[role].ne[i]);
+        n += rows[role].ne[i] != KER_DIM_ONE;
+    }
+    return n;
+}
+
+bool ker_role_here(const ker_model *m, int layer, enum ker_role role)
+{
+    if ((unsigned)role >= KER_W_ROLES || layer < -1 || layer >= m->n_layer) return false;
+    bool moe = layer >= 0 && m->layer[layer].moe;
+    switch (rows[role].where) {
+    case KER_IN_MODEL: return layer < 0;
+    case KER_IN_LAYER: return layer >= 0;
+    case KER_IN_DENSE: return layer >= 0 && !moe;
+    case KER_IN_MOE: return moe;
+    case KER_IN_SHARED: return moe && m->n_ff_sh > 0;
+    }
+    return false;
+}
+
+int ker_weight_check(const ker_model *m, int layer, enum ker_role role, const ker_weight *w, char *err)
+{
+    if (!ker_role_here(m, layer, role))
+        return q_fail(err, Q_ERR, _("a weight was given for layer %d, which has no such place"), layer);
+    const char *name = _(rows[role].name);
+    const ker_type *t = ker_type_get(w->type);
+    if (!t || !t->weight)
+        return q_fail(err, Q_FORMAT, _("%s of layer %d has type %d, which cannot be computed with: use another quantisation of the model"), name, layer, w->type);
+    int64_t ne[3], n_rows = 1;
+    ker_role_shape(m, layer, role, ne);
+    for (int i = 0; i < 3; i++) {
+        if (w->ne[i] != ne[i])
+            return q_fail(err, Q_FORMAT, _("%s of layer %d is %lld x %lld x %lld where the model's shape wants dimension %d to be %lld: the file is damaged or of an unknown variant"),
+                          name, layer, (long long)w->ne[0], (long long)w->ne[1], (long long)w->ne[2], i, (long long)ne[i]);
+        if (i) n_rows *= ne[i];
+    }
+    if (ne[0] < 1 || n_rows < 1 || ne[0] % t->block)
+        return q_fail(err, Q_FORMAT, _("%s of layer %d: rows of %lld do not fill blocks of %s: the file is damaged"), name, layer, (long long)ne[0], t->name);
+    if (!w->data || w->bytes < (size_t)(ker_row_bytes(w->type, ne[0]) * n_rows))
+        return q_fail(err, Q_FORMAT, _("%s of layer %d is cut short: get another copy of the file"), name, layer);
+    return Q_OK;
+}
+
+int ker_weights_whole(const ker_model *m, bool (*has)(const void *user, int layer, enum ker_role role), const void *user, char *err)
+{
+    for (int layer = -1; layer < m->n_layer; layer++)
+        for (int r = 0; r < KER_W_ROLES; r++)
+            if (rows[r].must && ker_role_here(m, layer, r) && !has(user, layer, r))
+                return q_fail(err, Q_FORMAT, _("%s of layer %d is missing: get another copy of the file"), _(rows[r].name), layer);
+    return Q_OK;
+}

@@ -1,0 +1,131 @@
+/* rag/follow: compares what memory holds of a folder with what a walk of it saw, so that files that are gone are not fed.
+ * A follower belongs to the call that made it. It never deletes, and when it cannot know (a folder that could not be
+ * read, is suddenly empty, or lay on another disk) it marks nothing and says why. */
+#include "rag/follow.h"
+
+#include "rag/skips.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct folder { char *path; int64_t device; int entries; bool closed; };
+
+struct follow {
+    mem_documents known;                /* by path */
+    bool *seen;                         /* [known.n] */
+    struct folder *folder; int n_folder, cap_folder;
+    mem_seen *news; int n_news, cap_news;
+    mem_seen *moved; int n_moved;       /* device: had, mtime_ms: has now; one row a disk */
+};
+
+static int by_path(const void *a, const void *b)
+{
+    return strcmp(((const mem_document *)a)->path, ((const mem_document *)b)->path);
+}
+
+int rag_follow(mem_store *s, const char *root, struct follow **out, char *err)
+{
+    struct follow *f = *out = q_alloc(sizeof *f);
+    int rc = mem_document_list(s, &f->known, err), n = 0;
+    for (int i = 0; rc == Q_OK && i < f->known.n; i++) {
+        mem_document *d = &f->known.v[i];
+        if (d->trust == MEM_TRUST_OWN && rag_inside(root, d->path)) f->known.v[n++] = *d;
+        else mem_document_free(d);
+    }
+    f->known.n = n;
+    if (n) qsort(f->known.v, (size_t)n, sizeof *f->known.v, by_path);
+    f->seen = q_alloc((size_t)n + 1);
+    return rc;
+}
+
+const mem_document *rag_follow_known(struct follow *f, const char *path)
+{
+    mem_document key = {.path = (char *)path};
+    mem_document *d = f->known.n ? bsearch(&key, f->known.v, (size_t)f->known.n, sizeof key, by_path) : NULL;
+    if (d) f->seen[d - f->known.v] = true;
+    return d;
+}
+
+void rag_follow_entry(struct follow *f, const struct walk_entry *e)
+{
+    if (e->what != WALK_FOLDER && e->what != WALK_CLOSED) return;
+    if (f->n_folder == f->cap_folder)
+        f->folder = q_realloc(f->folder, sizeof *f->folder * (size_t)(f->cap_folder = f->cap_folder ? f->cap_folder * 2 : 16));
+    f->folder[f->n_folder++] = (struct folder){.path = q_strdup(e->path), .device = (int64_t)e->st.st_dev, .entries = e->entries,
+                                               .closed = e->what == WALK_CLOSED};
+}
+
+void rag_follow_unchanged(struct follow *f, const mem_document *d, const struct stat *st, int64_t mtime_ms)
+{
+    int64_t now = (int64_t)st->st_dev;
+    if (!d->gone_ms && d->device == now && d->mtime_ms == mtime_ms) return;
+    if (f->n_news == f->cap_news) f->news = q_realloc(f->news, sizeof *f->news * (size_t)(f->cap_news = f->cap_news ? f->cap_news * 2 : 16));
+    f->news[f->n_news++] = (mem_seen){d->id, mtime_ms, now};
+    /* the numbers of disks may change from one start of the machine to the next: files that are there tell how */
+    int i = 0;
+    while (i < f->n_moved && f->moved[i].device != d->device) i++;
+    if (i < f->n_moved) return;
+    f->moved = q_realloc(f->moved, sizeof *f->moved * (size_t)(f->n_moved + 1));
+    f->moved[f->n_moved++] = (mem_seen){.device = d->device, .mtime_ms = now};
+}
+
+/* The deepest folder the walk came to on the way to a path. */
+static const struct folder *nearest(const struct follow *f, const char *path)
+{
+    const struct folder *best = NULL;
+    for (int i = 0; i < f->n_folder; i++)
+        if (rag_inside(f->folder[i].path, path) && (!best || strlen(f->folder[i].path) > strlen(best->path))) best = &f->folder[i];
+    return best;
+}
+
+static bool same_disk(const struct follow *f, const mem_document *d, int64_t now)
+{
+    if (d->device == 0 || d->device == now) return true;
+    for (int i = 0; i < f->n_moved; i++)
+        if (f->moved[i].device == d->device && f->moved[i].mtime_ms == now) return true;
+    return false;
+}
+
+/* NULL: gone. "": it is there after all. Else why nobody can say. */
+static const char *doubt(const struct follow *f, const mem_document *d)
+{
+    struct stat st;
+    if (lstat(d->path, &st) == 0) return "";
+    int e = errno;
+    const struct folder *in = nearest(f, d->path);
+    if (!in || in->closed || (e != ENOENT && e != ENOTDIR)) return _("not found, but kept: its folder could not be read");
+    if (in->entries == 0) return _("not found, but kept: its folder is empty now; is its disk there?");
+    if (!same_disk(f, d, in->device)) return _("not found, but kept: its folder lies on another disk now");
+    return NULL;
+}
+
+int rag_follow_end(struct follow *f, mem_store *s, bool whole, rag_progress *p, char *err)
+{
+    int rc = f->n_news ? mem_documents_seen(s, f->news, f->n_news, err) : Q_OK, n = 0;
+    for (int i = 0; i < f->known.n; i++) p->back += f->known.v[i].gone_ms && f->seen[i];
+    int64_t *gone = q_alloc(sizeof *gone * (size_t)(f->known.n + 1));
+    for (int i = 0; i < f->known.n && whole; i++) {
+        const mem_document *d = &f->known.v[i];
+        if (f->seen[i] || d->gone_ms) continue;
+        const char *why = doubt(f, d);
+        if (!why) gone[n++] = d->id;
+        else if (*why) rag_skip_add(p, why, d->path);
+    }
+    if (rc == Q_OK && n) rc = mem_documents_gone(s, gone, n, err);
+    if (rc == Q_OK) p->gone = n;
+    free(gone);
+    return rc;
+}
+
+void rag_follow_free(struct follow *f)
+{
+    if (!f) return;
+    mem_documents_free(&f->known);
+    for (int i = 0; i < f->n_folder; i++) free(f->folder[i].path);
+    free(f->folder);
+    free(f->news);
+    free(f->moved);
+    free(f->seen);
+    free(f);
+}

@@ -1,0 +1,22 @@
+/* rag/follow.h: private to rag/. What memory holds of a folder, and what of it was seen. */
+#ifndef QUORUM_RAG_FOLLOW_H
+#define QUORUM_RAG_FOLLOW_H
+
+#include "rag/rag.h"
+#include "rag/walk.h"
+
+struct follow;
+/* The documents at root and below. */
+int rag_follow(mem_store *, const char *root, struct follow **out, char *err);
+/* What memory holds under this path; NULL: nothing. Belongs to the follower. */
+const mem_document *rag_follow_known(struct follow *, const char *path);
+/* Everything that the walk tells. */
+void rag_follow_entry(struct follow *, const struct walk_entry *e);
+/* A document is there as it was; the news of it is kept for rag_follow_end. */
+void rag_follow_unchanged(struct follow *, const mem_document *d, const struct stat *st, int64_t mtime_ms);
+/* After a whole walk: marks what is gone, unmarks what is back, and says in *p what was not marked and why.
+ * `whole` false: only what was seen is noted. */
+int rag_follow_end(struct follow *, mem_store *, bool whole, rag_progress *p, char *err);
+void rag_follow_free(struct follow *);
+
+#endif

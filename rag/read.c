@@ -1,0 +1,48 @@
+/* rag/read: the readers, a row each: by which endings or first bytes a file is known, and how its bytes become text.
+ * Pure functions; any thread. It never opens a file. */
+#include "rag/read.h"
+
+#include "rag/charset.h"
+
+#include <string.h>
+#include <strings.h>
+
+typedef struct reader {
+    const char *endings;                /* ".md .markdown"; "" any */
+    const char *magic;                  /* the first bytes; "" any */
+    bool markdown;                      /* are # and ``` headings and fences in what it gives */
+    const char *(*read)(q_buf *b);      /* in place; NULL, or a translated reason why not */
+} reader;
+
+static const char *pdf(q_buf *b) { return _("it is a PDF: convert it to text first (pdftotext FILE)"); }
+static const char *archive(q_buf *b) { return _("it is an archive or an office document: convert it to text or Markdown first"); }
+
+/* The first row that fits. */
+static const reader readers[] = {
+    {"", "%PDF-", false, pdf},
+    {"", "PK\3\4", false, archive},
+    {".md .markdown .mdown .mkd .mdx .rmd .qmd", "", true, rag_charset},
+    {"", "", false, rag_charset},
+};
+
+static bool ends(const char *path, const char *endings)
+{
+    const char *name = strrchr(path, '/'), *dot = strrchr(name ? name : path, '.');
+    for (size_t n; dot && *endings; endings += n + strspn(endings + n, " ")) {
+        n = strcspn(endings, " ");
+        if (strlen(dot) == n && strncasecmp(dot, endings, n) == 0) return true;
+    }
+    return false;
+}
+
+const char *rag_read(const char *path, q_buf *b, bool *markdown)
+{
+    if (b->len == 0) return _("it is empty");
+    const reader *r = readers;
+    for (;; r++) {
+        size_t n = strlen(r->magic);
+        if ((!*r->endings || ends(path, r->endings)) && b->len >= n && memcmp(b->p, r->magic, n) == 0) break;
+    }
+    *markdown = r->markdown;
+    return r->read(b);
+}

@@ -1,0 +1,11 @@
+/* rag/read.h: private to rag/. A file's bytes as text. */
+#ifndef QUORUM_RAG_READ_H
+#define QUORUM_RAG_READ_H
+
+#include "base/base.h"
+
+/* Turns the bytes in b into UTF-8 text by the reader that its endings or first bytes ask for. Returns NULL and sets
+ * *markdown, or a translated reason why not. */
+const char *rag_read(const char *path, q_buf *b, bool *markdown);
+
+#endif

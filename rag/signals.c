@@ -1,0 +1,44 @@
+/* rag/signals: the signals whose product is a passage's score (rag.h has the formulas). A row is all that a signal
+ * needs: search, explanation, log, screen and JSON loop over the list. Constant data and pure functions. */
+#include "rag/measure.h"
+
+#include <math.h>
+
+static const double HALF_EVIDENCE = 16;
+
+static double coverage(const struct rag_measured *m)
+{
+    double c = m->most > 0 ? m->sum / m->most : 0;
+    if (c > 1) c = 1;
+    return c * sqrt(c);
+}
+
+static double evidence(const struct rag_measured *m) { return m->squares / (m->squares + HALF_EVIDENCE); }
+
+static double match(const struct rag_measured *m)
+{
+    return 0.8 + 0.2 * (m->best_bm25 > 0 ? m->bm25 / m->best_bm25 : 1);
+}
+
+static const rag_signal rows[] = {
+    {"coverage", N_("coverage"), coverage},     /* how much of the question the passage speaks of */
+    {"evidence", N_("evidence"), evidence},     /* whether what matched is particular enough to mean anything */
+    {"match", N_("match"), match},              /* how it stands by BM25 beside the best of this search */
+};
+_Static_assert(sizeof rows / sizeof *rows <= RAG_SIGNALS_MAX, "a passage has no place for so many signals");
+
+const rag_signal *rag_signals(int *n)
+{
+    *n = (int)(sizeof rows / sizeof *rows);
+    return rows;
+}
+
+double rag_score(const struct rag_measured *m, double signal[RAG_SIGNALS_MAX])
+{
+    double score = 1;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        signal[i] = floor(rows[i].of(m) * 1000 + .5) / 1000;
+        score *= signal[i];
+    }
+    return floor(score * 1e9 + .5) / 1e9;       /* .6 × .5 is .30 and not a hair below it */
+}

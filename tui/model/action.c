@@ -1,0 +1,56 @@
+/* model/action: the commands that only a front end can do (AGT_UI_*). Front-end thread. */
+#include "tui/model/app.h"
+#include "tui/tui.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void screenshot(tui_app *app, const char *path)
+{
+    char err[Q_ERRLEN], *say;
+    while (*path == ' ') path++;
+    if (!*path) path = "quorum.svg";
+    tui_say_hush(&app->say);
+    tui_app_draw(app);
+    if (tui_svg(&app->grid, &app->theme, path, err) < 0) { tui_app_note(app, AGT_ERROR, err); return; }
+    say = q_printf(_("The screen is in %s."), path);
+    tui_app_note(app, AGT_INFO, say);
+    free(say);
+}
+
+void tui_act(tui_app *app, int action, const char *arg)
+{
+    char err[Q_ERRLEN];
+    if (!arg) arg = "";
+    switch (action) {
+    case AGT_UI_QUIT: app->want = WANT_QUIT; break;
+    case AGT_UI_HELP: tui_act_help(app); break;
+    case AGT_UI_COPY: tui_act_copy(app, tui_last_of(&app->tr, AGT_ASSISTANT, app->tr.n - 1)); break;
+    case AGT_UI_SCREENSHOT: screenshot(app, arg); break;
+    case AGT_UI_THEME: {
+        tui_theme t;
+        if (tui_theme_load(*arg ? arg : strcmp(app->theme.name, "dark") == 0 ? "light" : "dark", &t, err) < 0) tui_app_note(app, AGT_ERROR, err);
+        else { app->theme = t; app->want = WANT_REPAINT; }
+        break;
+    }
+    case AGT_UI_EDITOR: app->want = WANT_EDITOR; break;
+    case AGT_UI_LOG: tui_act_log(app); break;
+    case AGT_UI_EDIT:
+        if (*arg) {                     /* words that could not be taken come back, before what was typed since */
+            q_buf b = {0};
+            q_buf_printf(&b, "%s%s%s", arg, app->comp.ed.b.len ? "\n" : "", app->comp.ed.b.p ? app->comp.ed.b.p : "");
+            tui_go_compose(app, b.p);
+            q_buf_free(&b);
+        } else tui_act_edit(app, tui_last_of(&app->tr, AGT_USER, app->tr.n - 1));
+        break;
+    case AGT_UI_FIND: tui_go_compose(app, "/find "); break;
+    case AGT_UI_LANG:
+        tui_lang(arg);
+        app->page.width = 0;
+        break;
+    case AGT_UI_CLEAR: app->want = WANT_REPAINT; break;
+    default:
+        for (int i = 0; i < app->n_view; i++) if (action && app->view[i]->action == action) tui_go_open(app, app->view[i]);
+    }
+    app->dirty = true;
+}

@@ -1,0 +1,35 @@
+/* model/say: how long a sentence stands, and what may push it away. Front-end thread. */
+#include "tui/model/say.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void tui_say_free(tui_say *s)
+{
+    for (int i = 0; i < s->n_log; i++) free(s->log[i].text);
+    free(s->note);
+    s->n_log = 0;
+    s->note = NULL;
+}
+
+void tui_say_hush(tui_say *s)
+{
+    free(s->note);
+    s->note = NULL;
+}
+
+void tui_say_note(tui_say *s, int64_t now, int level, const char *text)
+{
+    if (s->n_log == TUI_LOG_MAX) {
+        free(s->log[0].text);
+        memmove(s->log, s->log + 1, sizeof *s->log * (TUI_LOG_MAX - 1));
+        s->n_log--;
+    }
+    s->log[s->n_log++] = (tui_log_entry){ .wall_ms = q_wall_ms(), .level = level, .text = q_strdup(text) };
+    /* A warning from the background does not push away an error that nobody had time to read; /log has both. */
+    if (level == AGT_WARN && s->note && s->note_level == AGT_ERROR && now < s->note_until - 50000) return;
+    free(s->note);
+    s->note = q_strdup(text);
+    s->note_level = level;
+    s->note_until = now + (level == AGT_ERROR ? 60000 : level == AGT_WARN ? 15000 : 8000);
+}

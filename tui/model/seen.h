@@ -1,0 +1,30 @@
+/* model/seen: what the agent told last: status, routing, passages, conversations, what /find found, and how far long work
+ * is. Owns its copies; lists are taken out of events rather than copied. Front-end thread; never draws. */
+#ifndef TUI_MODEL_SEEN_H
+#define TUI_MODEL_SEEN_H
+
+#include "agent/agent.h"
+
+typedef struct tui_seen {
+    agt_status st;
+    agt_routing rt; int64_t rt_at;                          /* when the snapshot was taken */
+    agt_retrieval ret; int64_t ret_id; bool has_ret;
+    agt_chat *chats; int n_chats;
+    int64_t chat; char *chat_title;                         /* the open one; 0: not stored yet */
+    agt_message *found; int n_found;
+} tui_seen;
+
+typedef struct tui_work {
+    char *load_what; int64_t load_done, load_total; bool loading;
+    int64_t pre_done, pre_total; double pre_rate;           /* the prompt; total 0: not now */
+    char *prog_what; int64_t prog_done, prog_total; double prog_left;
+} tui_work;
+
+void tui_seen_free(tui_seen *s);
+void tui_seen_chats(tui_seen *s, agt_event *e);             /* takes the list */
+void tui_seen_found(tui_seen *s, agt_event *e);
+void tui_seen_passages(tui_seen *s, agt_event *e);
+void tui_work_free(tui_work *w);
+void tui_set_text(char **to, const char *s);                /* replaces a malloc'ed string; s may be NULL */
+
+#endif

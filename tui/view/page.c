@@ -1,0 +1,67 @@
+/* view/page: a page of text over the transcript: help, log, what a command printed. Front-end thread. */
+#include "tui/view/table.h"
+#include "tui/view/view.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Lines of "name  words…" hang under their second column. */
+static void lay_columns(tui_lay *l, const char *s, int w)
+{
+    tui_para p = {0};
+    while (*s) {
+        size_t n = strcspn(s, "\n"), i = 0;
+        while (i < n && s[i] == ' ') i++;
+        while (i + 1 < n && !(s[i] == ' ' && s[i + 1] == ' ')) i++;
+        while (i < n && s[i] == ' ') i++;
+        int col = i + 1 < n ? tui_text_width(s, i) : 0;
+        if (col > w / 2) col = 4;
+        char *pad = q_printf("%*s", col, "");
+        tui_para_clear(&p);
+        tui_para_add(&p, s, n, S_TEXT);
+        tui_lay_para(l, &p, w, "", pad, S_TEXT, false);
+        free(pad);
+        s += n + (s[n] == '\n');
+    }
+    tui_para_free(&p);
+}
+
+static void draw(tui_app *app, tui_box b)
+{
+    tui_grid *g = &app->grid;
+    tui_page *p = &app->page;
+    int w = b.w - 4 > 100 ? 100 : b.w - 4, rows = b.h - 1;
+    if (p->width != w) {
+        tui_lay_clear(&p->lay);
+        lay_columns(&p->lay, p->text.p ? p->text.p : "", w);
+        p->width = w;
+    }
+    if (p->top > (int)p->lay.n_line - rows) p->top = (int)p->lay.n_line - rows;
+    if (p->top < 0) p->top = 0;
+    int more = (int)p->lay.n_line - rows - p->top;
+    char s[32];
+    snprintf(s, sizeof s, "%d%%", (int)p->lay.n_line > rows ? 100 * (p->top + rows) / (int)p->lay.n_line : 100);
+    view_caption(app, b, p->title ? p->title : "", more > 0 || p->top ? s : NULL, true);
+    for (int i = 0; i < rows && p->top + i < (int)p->lay.n_line; i++)
+        tui_lay_draw(&p->lay, (uint32_t)(p->top + i), g, b.y + 1 + i, b.x + 2, b.x + b.w);
+}
+
+static bool on_key(tui_app *app, const tui_key *k)
+{
+    int by = tui_key_step(k, app->lay.overlay.h > 3 ? app->lay.overlay.h - 2 : 5);
+    if (!by && k->code == K_CHAR && k->cp == ' ') by = app->lay.overlay.h - 2;
+    app->page.top += by;
+    if (app->page.top < 0) app->page.top = 0;
+    return by != 0;
+}
+
+static void on_event(tui_app *app, agt_event *e)
+{
+    if (e->kind == AGT_EV_TEXT) tui_go_page(app, e->name ? e->name : "", e->text ? e->text : "");
+}
+
+const tui_view view_page = {
+    .name = "page", .place = AT_OVER, .types = true, .hint = N_("j k scroll · Esc back"),
+    .draw = draw, .on_key = on_key, .on_event = on_event,
+};

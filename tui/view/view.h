@@ -1,0 +1,30 @@
+/* view: what the views share. A view draws into app->grid inside its box and changes nothing but caches of layout and its
+ * own scroll. Front-end thread. */
+#ifndef TUI_VIEW_VIEW_H
+#define TUI_VIEW_VIEW_H
+
+#include "tui/model/app.h"
+
+/* The caption of a pane; returns the column after the title. */
+int view_caption(tui_app *app, tui_box b, const char *title, const char *right, bool focused);
+/* Wrapped text from row y on, not below the box; returns the row after it. */
+int view_words(tui_app *app, tui_box b, int y, int indent, const char *text, enum tui_style st);
+int view_first_row(int sel, int rows, int n);           /* of a list of n that shows `rows` around its selected one */
+void view_when(int64_t ms, char out[16]);               /* "14:25" today, else the date */
+const char *view_frac(char out[8], double v);           /* ".81", "1.0", "–" */
+const char *view_count(char out[16], double v);         /* "128M", "3.3B" */
+const char *view_glyph8(const tui_app *app, double v);  /* one of eight heights for 0..1 */
+
+/* the parts of the window that are no panels */
+void view_status(tui_app *app, tui_box b);
+void view_transcript(tui_app *app, tui_box b);
+void view_first(tui_app *app, tui_box b);
+void view_composer(tui_app *app, tui_box b);
+void view_popup(tui_app *app, tui_box composer);
+void view_hint(tui_app *app, tui_box b);
+void view_notice(tui_app *app, tui_box b);
+int view_notice_rows(const tui_app *app, int width);
+void view_strip(tui_app *app, tui_box b);
+void view_answers(tui_app *app, tui_box b);             /* what the conversation's answers cost, newest first */
+
+#endif

@@ -14,8 +14,7 @@ LIBSRC  := $(filter-out cli/main.c,$(LIBSRC))
 PKGS    := ncursesw libedit sqlite3 libcjson libutf8proc md4c inih libmd zlib
 OPT     ?= -O2 -g
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wno-unused-parameter -Wno-format-zero-length
-CFLAGS_ := -std=gnu11 -D_GNU_SOURCE $(OPT) $(WARN) -ffp-contract=off -fno-math-errno -I. \
-           -DQUORUM_DATADIR='"$(PREFIX)/share/quorum"' -DQUORUM_LOCALEDIR='"$(PREFIX)/share/locale"' \
+CFLAGS_ := -std=gnu11 -D_GNU_SOURCE $(OPT) $(WARN) -ffp-contract=off -fno-math-errno -I. -I$(BUILD) \
            $(filter-out -D_XOPEN_SOURCE=600 -D_DEFAULT_SOURCE,$(shell pkg-config --cflags $(PKGS) 2>/dev/null)) $(SAN)
 LIBS    := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lstemmer -lm -lpthread
 
@@ -49,15 +48,17 @@ MO      := $(LANGS:%=$(BUILD)/locale/%/LC_MESSAGES/quorum.mo)
 .PHONY: all pot run deps deps-test test test-long fuzz-session tsan bench peers install uninstall asan clean help
 all: $(BUILD)/quorum $(MO)
 
-$(BUILD)/%.o: %.c
+$(BUILD)/%.o: %.c | $(BUILD)/prefix.h
 	@mkdir -p $(@D)
 	$(Q)echo '  cc $<'; $(CC) $(CFLAGS_) $(CFLAGS) $(call isa,$<) -MMD -MP -c $< -o $@
 
-# What was compiled for another PREFIX is compiled again: only these two files know it.
-$(BUILD)/prefix: FORCE
-	@mkdir -p $(@D); echo '$(PREFIX)' | cmp -s - $@ || echo '$(PREFIX)' > $@
+# The places that PREFIX means. Whoever includes it is compiled again for another PREFIX: the compiler's own list of
+# dependencies knows who.
+$(BUILD)/prefix.h: FORCE
+	@mkdir -p $(@D)
+	@printf '#define QUORUM_DATADIR "%s"\n#define QUORUM_LOCALEDIR "%s"\n' '$(PREFIX)/share/quorum' '$(PREFIX)/share/locale' > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 FORCE:
-$(BUILD)/cli/main.o $(BUILD)/base/files.o: $(BUILD)/prefix
 
 $(LIB): $(LIBOBJ)
 	@rm -f $@

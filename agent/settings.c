@@ -290,6 +290,8 @@ void settings_read_ini(settings *s, strings *notes)
     char err[Q_ERRLEN];
     char *path = q_user_path(Q_DIR_CONFIG, "config.ini");
     q_buf text = { 0 };
+    if (!path)
+        return;
     int rc = q_read_file(path, &text, 1 << 20, err);
     if (rc == Q_OK)
         settings_parse_ini(s, path, &text, notes);

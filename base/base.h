@@ -76,13 +76,21 @@ int64_t q_wall_ms(void);         /* Unix time in ms */
 
 /* ---- files and user paths ---- */
 int q_read_file(const char *path, q_buf *out, size_t max, char *err);    /* Q_RANGE above max */
+int q_read_fd(int fd, const char *name, q_buf *out, size_t max, char *err);  /* to its end; name is for sentences */
 int q_write_file_atomic(const char *path, const void *p, size_t n, char *err); /* temp + fsync + rename */
 int q_mkdirs(const char *path, char *err);                               /* mode 0700 for new ones */
 enum q_dir { Q_DIR_CONFIG, Q_DIR_DATA, Q_DIR_CACHE, Q_DIR_STATE };
-char *q_user_path(enum q_dir d, const char *name);   /* XDG base + "/quorum/" + name; malloc'ed */
+char *q_home(void);                                  /* HOME if absolute, else the password file's; NULL: none; malloc'ed */
+char *q_user_path(enum q_dir d, const char *name);   /* XDG base + "/quorum/" + name; NULL without a home; malloc'ed */
+int q_no_home(char *err);                            /* the sentence for that; returns Q_NOTFOUND */
 /* A file that ships with quorum (themes/dark.ini, docs/…, engine/recipes/…): looked for beside the
  * binary's source tree, then under the installed PREFIX/share/quorum. NULL if absent; malloc'ed. */
 char *q_share_path(const char *name);
+char *q_locale_dir(void);                            /* the folder of translations; malloc'ed, never NULL */
+/* For main, before any thread: what the environment says of folders that begins in the current directory is forgotten
+ * (PATH's entries, XDG, HF_HOME and their like), and HOME is the user's own. Whoever may write into the present folder
+ * must not decide what runs or is read. */
+void q_clean_environment(void);
 
 /* For a handler of SIGBUS: the path of the file mapped at addr into out (cut at size), its length, 0 = none.
  * Async-signal-safe. */

@@ -1,4 +1,4 @@
-/* base/files: whole files, directories and the user's paths (XDG Base Directory 0.8). */
+/* base/files: whole files and directories, and the memory that is free. */
 #include "base/base.h"
 
 #include <errno.h>
@@ -9,31 +9,31 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-int q_read_file(const char *path, q_buf *out, size_t max, char *err)
+int q_read_fd(int fd, const char *name, q_buf *out, size_t max, char *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return q_fail(err, Q_IO, _("cannot open %s: %s"), path, strerror(errno));
     char chunk[65536];
     size_t got = 0;
     for (;;) {
         ssize_t n = read(fd, chunk, sizeof chunk);
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) {
-            int e = errno;
-            close(fd);
-            return q_fail(err, Q_IO, _("cannot read %s: %s"), path, strerror(e));
-        }
-        if (n == 0) break;
+        if (n < 0) return q_fail(err, Q_IO, _("cannot read %s: %s"), name, strerror(errno));
+        if (n == 0) return Q_OK;
         got += (size_t)n;
         if (got > max) {
             char w[32];
-            close(fd);
-            return q_fail(err, Q_RANGE, _("%s is larger than %s"), path, q_bytes_words(max, w));
+            return q_fail(err, Q_RANGE, _("%s is larger than %s"), name, q_bytes_words(max, w));
         }
         q_buf_add(out, chunk, (size_t)n);
     }
+}
+
+int q_read_file(const char *path, q_buf *out, size_t max, char *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return q_fail(err, Q_IO, _("cannot open %s: %s"), path, strerror(errno));
+    int rc = q_read_fd(fd, path, out, max, err);
     close(fd);
-    return Q_OK;
+    return rc;
 }
 
 int q_write_file_atomic(const char *path, const void *p, size_t n, char *err)
@@ -78,45 +78,6 @@ int q_mkdirs(const char *path, char *err)
     }
     free(p);
     return Q_OK;
-}
-
-char *q_user_path(enum q_dir d, const char *name)
-{
-    static const struct { const char *var, *home; } dirs[] = {
-        [Q_DIR_CONFIG] = {"XDG_CONFIG_HOME", ".config"},
-        [Q_DIR_DATA] = {"XDG_DATA_HOME", ".local/share"},
-        [Q_DIR_CACHE] = {"XDG_CACHE_HOME", ".cache"},
-        [Q_DIR_STATE] = {"XDG_STATE_HOME", ".local/state"},
-    };
-    const char *x = getenv(dirs[d].var), *home = getenv("HOME");
-    if (x && x[0] == '/') return q_printf("%s/quorum/%s", x, name);
-    return q_printf("%s/%s/quorum/%s", home && *home ? home : "/tmp", dirs[d].home, name);
-}
-
-#ifndef QUORUM_DATADIR
-#define QUORUM_DATADIR "/usr/local/share/quorum"
-#endif
-
-char *q_share_path(const char *name)
-{
-    char exe[4096];
-    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
-    if (n > 0) {
-        exe[n] = 0;
-        /* build/quorum or build/tests/x: the tree is one or two levels up; bin/quorum: ../share/quorum */
-        static const char *const up[] = {"/..", "/../..", "/../share/quorum", NULL};
-        char *slash = strrchr(exe, '/');
-        if (slash) *slash = 0;
-        for (int i = 0; up[i]; i++) {
-            char *p = q_printf("%s%s/%s", exe, up[i], name);
-            if (access(p, R_OK) == 0) return p;
-            free(p);
-        }
-    }
-    char *p = q_printf("%s/%s", QUORUM_DATADIR, name);
-    if (access(p, R_OK) == 0) return p;
-    free(p);
-    return NULL;
 }
 
 char *q_bytes_words(uint64_t n, char out[32])

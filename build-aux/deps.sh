@@ -13,7 +13,7 @@ present() {
         cmd) command -v "$2" > /dev/null 2>&1;;
         pc) pkg-config --exists "$2" 2> /dev/null;;
         header) echo "#include <$2>" | "$cc" -E -x c - > /dev/null 2>&1;;
-        python) python3 -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('$2') is None)" 2> /dev/null;;
+        python) python3 -I -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('$2') is None)" 2> /dev/null;;
         *) return 1;;
     esac
 }

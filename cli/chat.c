@@ -265,7 +265,7 @@ static int attach(q_buf *question, char *err)
     if (isatty(STDIN_FILENO) || fstat(STDIN_FILENO, &st) < 0 || !(S_ISFIFO(st.st_mode) || S_ISREG(st.st_mode) || S_ISSOCK(st.st_mode)))
         return Q_OK;
     q_buf in = { 0 };
-    int rc = q_read_file("/dev/stdin", &in, STDIN_MAX, err);
+    int rc = cli_stdin(&in, STDIN_MAX, err);
     if (rc == Q_RANGE)
         q_fail(err, rc, _("standard input is longer than %d MiB: quorum memory add FILE takes long texts"), STDIN_MAX >> 20);
     if (rc == Q_OK && in.len && memchr(in.p, 0, in.len))

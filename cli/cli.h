@@ -16,6 +16,9 @@ extern const cli_command cli_chat, cli_eval, cli_tokenize, cli_detokenize, cli_b
 int cli_usage(const cli_command *c, const char *problem);   /* prints to stderr, returns 2 */
 void cli_help(const cli_command *c);                        /* prints the usage to stdout */
 int cli_fail(const char *err);                              /* prints "quorum: SENTENCE", returns 1 */
+/* Standard input to its end, by descriptor 0 and never by a path, so a socket will do. Says on standard error that it
+ * waits when nothing comes for two seconds. Q_RANGE above max. */
+int cli_stdin(q_buf *out, size_t max, char *err);
 /* The path of the model that -m names: a path, part of a known model's name, or NULL for the default. malloc'ed in *out. */
 int cli_model_path(const char *m, char **out, char *err);
 /* Applies NAME=VALUE to an engine configuration. */

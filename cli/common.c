@@ -7,9 +7,11 @@
 #include "rag/rag.h"
 
 #include <cjson/cJSON.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 int cli_usage(const cli_command *c, const char *problem)
 {
@@ -31,6 +33,14 @@ int cli_fail(const char *err)
 {
     q_say(stderr, "quorum: %s\n", err);
     return 1;
+}
+
+int cli_stdin(q_buf *out, size_t max, char *err)
+{
+    struct pollfd p = { .fd = STDIN_FILENO, .events = POLLIN };
+    if (!isatty(STDIN_FILENO) && poll(&p, 1, 2000) == 0)
+        q_say(stderr, _("quorum: waiting for text on standard input, which is open and silent; < /dev/null says that there is none\n"));
+    return q_read_fd(STDIN_FILENO, _("standard input"), out, max, err);
 }
 
 int cli_set(struct eng_config *c, const char *assignment, char *err)

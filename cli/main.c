@@ -73,8 +73,8 @@ static int dispatch(int argc, char **argv)
 {
     setlocale(LC_ALL, "");
     setlocale(LC_NUMERIC, "C");
-    char *words = q_share_path("build/locale");
-    bindtextdomain("quorum", words ? words : QUORUM_LOCALEDIR);
+    char *words = q_locale_dir();
+    bindtextdomain("quorum", words);
     bind_textdomain_codeset("quorum", "UTF-8");
     textdomain("quorum");
     free(words);
@@ -111,5 +111,6 @@ static int dispatch(int argc, char **argv)
 int main(int argc, char **argv)
 {
     hold_standard_descriptors();
+    q_clean_environment();
     return finish(dispatch(argc, argv));
 }

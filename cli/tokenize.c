@@ -1,5 +1,5 @@
 /* cli/tokenize: `quorum tokenize` and `quorum detokenize`: standard input to token ids and back, byte for byte.
- * A file with a vocabulary and no tensors is enough. Owns the reading of standard input and the two formats;
+ * A file with a vocabulary and no tensors is enough. Owns the two formats;
  * it never adds a token (no BOS) that the text does not hold. */
 #include "base/say.h"
 #include "cli/cli.h"
@@ -7,11 +7,9 @@
 #include "engine/text.h"
 
 #include <cjson/cJSON.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 const cli_command cli_tokenize = { "tokenize", N_(
     "quorum tokenize -m F [--json] [--special] < TEXT\n"
@@ -23,18 +21,6 @@ const cli_command cli_detokenize = { "detokenize", N_(
     "    control tokens are written by name"), cmd_detokenize };
 
 typedef struct options { const char *model; bool json, special; } options;
-
-static int read_stdin(q_buf *b, char *err)
-{
-    char part[65536];
-    for (;;) {
-        ssize_t n = read(STDIN_FILENO, part, sizeof part);
-        if (n == 0) return Q_OK;
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return q_fail(err, Q_IO, _("cannot read standard input: %s"), strerror(errno));
-        q_buf_add(b, part, (size_t)n);
-    }
-}
 
 /* Parses the options, opens the vocabulary and reads the input: what both commands begin with. */
 static int begin(int argc, char **argv, const cli_command *which, options *o, eng_model **m, q_buf *in, int *status)
@@ -55,7 +41,7 @@ static int begin(int argc, char **argv, const cli_command *which, options *o, en
     eng_open_opts open = {.vocab_only = true};
     int r = cli_model_path(o->model, &path, err);
     if (!r) r = eng_model_open(path, &open, m, err);
-    if (!r) r = read_stdin(in, err);
+    if (!r) r = cli_stdin(in, SIZE_MAX, err);
     free(path);
     if (r) *status = cli_fail(err);
     return r;

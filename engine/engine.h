@@ -182,6 +182,9 @@ typedef struct eng_sampler eng_sampler;                   /* holds the seed's st
 eng_sampler *eng_sampler_new(const eng_model *);
 void eng_sampler_free(eng_sampler *);
 void eng_sampler_reset(eng_sampler *, const eng_config *c);          /* restart from sampler.seed, forget the window */
+/* A choice ends early once the cache of this session is cancelled: with the likeliest token. NULL: never. The session
+ * outlives the sampler, or the watch. */
+void eng_sampler_watch(eng_sampler *, const eng_session *);
 void eng_sampler_accept(eng_sampler *, int32_t token);               /* the prompt's and the reply's tokens, for penalties */
 typedef struct eng_choice { int32_t token; float logprob; /* of the model, before any change */ float p; /* after */ } eng_choice;
 /* Chooses by c's sampler knobs from logits [n_vocab]. temperature 0 = the largest logit, lowest id on a tie. */

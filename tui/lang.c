@@ -4,32 +4,9 @@
 #include "tui/tui.h"
 
 #include <langinfo.h>
-#include <libgen.h>
-#include <limits.h>
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-/* build/quorum -> build/locale; build/tests/test_x -> build/locale; else the installed place. */
-static char *locale_dir(void)
-{
-    char exe[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
-    for (int up = 0; n > 0 && up < 2; up++) {
-        exe[n] = 0;
-        char *slash = strrchr(exe, '/');
-        if (!slash) break;
-        *slash = 0;
-        n = slash - exe;
-        char *dir = q_printf("%s/locale", exe), *probe = q_printf("%s/ru/LC_MESSAGES/quorum.mo", dir);
-        bool there = access(probe, R_OK) == 0;
-        free(probe);
-        if (there) return dir;
-        free(dir);
-    }
-    return q_strdup(QUORUM_LOCALEDIR);
-}
 
 static bool environment_is_russian(void)
 {
@@ -56,7 +33,7 @@ void tui_lang(const char *lang)
         if (!m || strcmp(m, "C") == 0 || strcmp(m, "POSIX") == 0) setlocale(LC_MESSAGES, "C.UTF-8");
         setlocale(LC_NUMERIC, "C");
         setenv("LANGUAGE", "ru", 1);
-        char *dir = locale_dir();
+        char *dir = q_locale_dir();
         bindtextdomain("quorum", dir);
         bind_textdomain_codeset("quorum", "UTF-8");
         free(dir);

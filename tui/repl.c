@@ -376,7 +376,7 @@ static void setup(repl *r)
     history(r->h, &ev, H_SETUNIQUE, 1);
     char *dir = q_user_path(Q_DIR_STATE, "");
     r->history_file = q_user_path(Q_DIR_STATE, "history");
-    if (q_mkdirs(dir, err) == Q_OK)
+    if (dir && q_mkdirs(dir, err) == Q_OK)
         history(r->h, &ev, H_LOAD, r->history_file);
     free(dir);
     if (!r->tty || !(r->el = el_init("quorum", stdin, stdout, stderr)))
@@ -411,7 +411,8 @@ static void remember(repl *r, const char *text)
 {
     HistEvent ev;
     history(r->h, &ev, H_ENTER, text);
-    history(r->h, &ev, H_SAVE, r->history_file);
+    if (r->history_file)
+        history(r->h, &ev, H_SAVE, r->history_file);
 }
 
 /* One message, possibly of several lines; malloc'ed. NULL: the end. "" after Ctrl-C. */

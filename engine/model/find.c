@@ -179,7 +179,7 @@ int eng_find(eng_found **out, int *n, char *err)
         list += len + (list[len] == ':');
     }
     char *own = q_user_path(Q_DIR_DATA, "models");
-    add_tree(&f, own, "quorum");
+    if (own) add_tree(&f, own, "quorum");
     free(own);
     /* An environment variable, what follows it; else a folder under HOME. */
     static const struct { const char *var, *below, *home, *place; } places[] = {
@@ -228,7 +228,7 @@ int eng_find_model(const char *m, char **path, char *err)
     *path = NULL;
     if (!m || !*m) {
         char *p = eng_default_model();
-        if (access(p, R_OK) == 0) {
+        if (p && access(p, R_OK) == 0) {
             *path = p;
             return Q_OK;
         }

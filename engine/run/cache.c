@@ -22,7 +22,7 @@ typedef struct cache_batch {
  * while that is cheap, a quarter otherwise. */
 int cache_pool(const eng_model *m, const eng_config *c, int timelines, kv_pool **out, char *err)
 {
-    int context = (int)config_num(c, KNOB_CONTEXT);
+    int context = (int)c->v.context;
     enum ker_kv_type type = config_kv_type(c);
     uint64_t page = (uint64_t)m->be->kv_page_bytes(m->dev, type), have = q_mem_available();
     uint64_t base = ((uint64_t)(context + KER_PAGE - 1) / KER_PAGE + 2) * (uint64_t)timelines;
@@ -47,7 +47,7 @@ int eng_cache_new(eng_model *m, const eng_config *c, int timelines, eng_cache **
     eng_cache *k = q_alloc(sizeof *k);
     k->m = m;
     k->type = config_kv_type(c);
-    k->context = (int)config_num(c, KNOB_CONTEXT);
+    k->context = (int)c->v.context;
     k->timelines = timelines > 1 ? timelines : 1;
     k->batch = q_alloc(sizeof *k->batch);
     atomic_init(&k->cancel, 0);
@@ -228,7 +228,7 @@ int cache_forward(eng_cache *k, const cache_seq *seqs, int n_seq, const cache_ro
 {
     const eng_model *m = k->m;
     cache_batch *b = k->batch;
-    int threads = (int)config_num(rows[0].config, KNOB_THREADS);
+    int threads = (int)rows[0].config->v.threads;
     threads = threads > 0 ? threads : model_cores();
     if (threads != m->n_threads) {
         m->be->set_threads(m->dev, threads);

@@ -10,31 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Does this row's value act at all, given the others? rope.factor without scaling does not. */
-static bool acts(const eng_config *c, enum eng_knob id)
-{
-    int scaling = (int)c->v[KNOB_SCALING].num;
-    if (id == KNOB_FACTOR)
-        return scaling != SCALING_NONE;
-    if (id == KNOB_ORIGINAL)
-        return scaling == SCALING_YARN;
-    return true;
-}
-
-static bool forward(const q_knob *row)
-{
-    return row->effect == Q_EFFECT_ROUTING || row->effect == Q_EFFECT_FORWARD || row->effect == Q_EFFECT_POSITION || row->id == KNOB_KV;
-}
-
 /* experts.k as it acts: no more than the experts that are not banned, nothing in dense layers. */
 static int k_in_effect(const eng_config *c, int layer)
 {
     const eng_model *m = c->m;
     if (!m->layers[layer].moe)
         return 0;
-    int open = 0, k = c->v[KNOB_K].ints[layer];
+    int open = 0, k = c->v.k[layer];
     for (int e = 0; e < m->ker.n_expert; e++)
-        open += c->v[KNOB_BAN].grid[layer * m->ker.n_expert + e] == 0;
+        open += c->v.ban[layer * m->ker.n_expert + e] == 0;
     return k < open ? k : open;
 }
 
@@ -50,64 +34,46 @@ int eng_config_k(const eng_config *c)
 
 /* Rows are told apart by their names, so that a new row does not change old hashes; a row at the model's
  * own value adds nothing for the same reason. */
-static uint64_t hash_row(const eng_config *c, enum eng_knob id, uint64_t h)
+static uint64_t hash_row(const eng_config *c, const knob_row *r, uint64_t h)
 {
-    const q_knob *row = knob_row(id);
-    const knob_value *v = &c->v[id];
-    const eng_model *m = c->m;
-    if (!acts(c, id) || eng_config_is_default(c, row->name))
+    const void *field = knob_field(r, &c->v);
+    if (!r->acts(&c->v) || config_row_default(c, r))
         return h;
-    h = q_hash64(row->name, strlen(row->name), h);
-    h = q_hash64(&v->num, sizeof v->num, h);
-    if (v->text)
-        h = q_hash64(v->text, strlen(v->text), h);
-    if (v->ints)
-        h = q_hash64(v->ints, sizeof(int) * (size_t)m->ker.n_layer, h);
-    if (v->grid)
-        h = q_hash64(v->grid, sizeof(float) * (size_t)m->ker.n_layer * (size_t)knob_width(m, id), h);
+    double num = r->lives == KNOB_NUM ? *(const double *)field : 0;
+    h = q_hash64(r->knob.name, strlen(r->knob.name), h);
+    h = q_hash64(&num, sizeof num, h);
+    if (r->lives == KNOB_TEXT)
+        h = q_hash64(*(char *const *)field, strlen(*(char *const *)field), h);
+    if (r->lives == KNOB_INTS)
+        h = q_hash64(*(int *const *)field, sizeof(int) * knob_cells(c->m, r), h);
+    if (r->lives == KNOB_GRID)
+        h = q_hash64(*(float *const *)field, sizeof(float) * knob_cells(c->m, r), h);
     return h;
 }
 
-uint64_t eng_config_hash(const eng_config *c)
+static bool is_position(const knob_row *r) { return r->knob.effect == Q_EFFECT_POSITION; }
+static bool is_said(const knob_row *r) { return !knob_forward(r) && !(r->flags & K_UNSAID); }
+
+static uint64_t hash_rows(const eng_config *c, bool (*wanted)(const knob_row *), uint64_t h)
 {
-    uint64_t h = c->m->info.id;
-    for (int i = 0; i < KNOB_COUNT; i++)
-        if (forward(knob_row((enum eng_knob)i)))
-            h = hash_row(c, (enum eng_knob)i, h);
+    for (int i = 0; i < knob_count(); i++)
+        if (wanted(knob_at(i)))
+            h = hash_row(c, knob_at(i), h);
     return h;
 }
 
-uint64_t eng_config_hash_all(const eng_config *c)
-{
-    uint64_t h = eng_config_hash(c);
-    for (int i = 0; i < KNOB_COUNT; i++)
-        if (!forward(knob_row((enum eng_knob)i)) && i != KNOB_THREADS && i != KNOB_CONTEXT)
-            h = hash_row(c, (enum eng_knob)i, h);
-    return h;
-}
-
-uint64_t config_position_hash(const eng_config *c)
-{
-    uint64_t h = c->m->info.id;
-    for (int i = 0; i < KNOB_COUNT; i++)
-        if (knob_row((enum eng_knob)i)->effect == Q_EFFECT_POSITION)
-            h = hash_row(c, (enum eng_knob)i, h);
-    return h;
-}
+uint64_t eng_config_hash(const eng_config *c) { return hash_rows(c, knob_forward, c->m->info.id); }
+uint64_t eng_config_hash_all(const eng_config *c) { return hash_rows(c, is_said, eng_config_hash(c)); }
+uint64_t config_position_hash(const eng_config *c) { return hash_rows(c, is_position, c->m->info.id); }
 
 enum q_effect eng_config_diff(const eng_config *a, const eng_config *b)
 {
     enum q_effect worst = Q_EFFECT_SAMPLING;
-    q_buf x = { 0 }, y = { 0 };
-    for (int i = 0; i < KNOB_COUNT; i++) {
-        const q_knob *row = knob_row((enum eng_knob)i);
-        if ((!acts(a, (enum eng_knob)i) && !acts(b, (enum eng_knob)i)) || row->effect <= worst)
-            continue;
-        if (strcmp(eng_config_get(a, row->name, &x), eng_config_get(b, row->name, &y)) != 0)
-            worst = row->effect;
+    for (int i = 0; i < knob_count(); i++) {
+        const knob_row *r = knob_at(i);
+        if ((r->acts(&a->v) || r->acts(&b->v)) && r->knob.effect > worst && !config_row_equal(a->m, r, &a->v, &b->v))
+            worst = r->knob.effect;
     }
-    q_buf_free(&x);
-    q_buf_free(&y);
     return worst;
 }
 
@@ -115,21 +81,20 @@ const char *eng_config_label(const eng_config *c, q_buf *buf)
 {
     q_buf v = { 0 };
     q_buf_clear(buf);
-    for (int i = 0; i < KNOB_COUNT; i++) {
-        const q_knob *row = knob_row((enum eng_knob)i);
-        if (!forward(row) || !acts(c, (enum eng_knob)i) || eng_config_is_default(c, row->name))
+    for (int i = 0; i < knob_count(); i++) {
+        const knob_row *r = knob_at(i);
+        if (!knob_forward(r) || !r->acts(&c->v) || config_row_default(c, r))
             continue;
-        const char *text = eng_config_get(c, row->name, &v);
+        const char *text = eng_config_get(c, r->knob.name, &v);
         char sci[40];
-        double x = c->v[i].num;
+        double x = r->knob.type == Q_KNOB_FLOAT ? *(double *)knob_field(r, &c->v) : 0;
         /* 500000 is easier to read as 5e5 */
-        if (row->type == Q_KNOB_FLOAT && (fabs(x) >= 1e5 || fabs(x) < 1e-3)) {
+        if (x != 0 && (fabs(x) >= 1e5 || fabs(x) < 1e-3)) {
             int e = (int)floor(log10(fabs(x)) + 1e-9);
             snprintf(sci, sizeof sci, "%.3ge%d", x / pow(10, e), e);
             text = sci;
         }
-        q_buf_printf(buf, "%s%s %.40s%s", buf->len ? " \xc2\xb7 " : "", knob_short((enum eng_knob)i), text,
-                     strlen(text) > 40 ? "\xe2\x80\xa6" : "");
+        q_buf_printf(buf, "%s%s %.40s%s", buf->len ? " \xc2\xb7 " : "", r->label, text, strlen(text) > 40 ? "\xe2\x80\xa6" : "");
     }
     q_buf_free(&v);
     if (buf->len == 0)
@@ -141,11 +106,10 @@ char *eng_config_json(const eng_config *c)
 {
     cJSON *o = cJSON_CreateObject();
     q_buf v = { 0 };
-    for (int i = 0; i < KNOB_COUNT; i++) {
-        const q_knob *row = knob_row((enum eng_knob)i);
-        if (row->effect == Q_EFFECT_FIXED || i == KNOB_THREADS || eng_config_is_default(c, row->name))
-            continue;
-        cJSON_AddStringToObject(o, row->name, eng_config_get(c, row->name, &v));
+    for (int i = 0; i < knob_count(); i++) {
+        const knob_row *r = knob_at(i);
+        if (r->lives != KNOB_NONE && !(r->flags & K_LOCAL) && !config_row_default(c, r))
+            cJSON_AddStringToObject(o, r->knob.name, eng_config_get(c, r->knob.name, &v));
     }
     q_buf_free(&v);
     char *s = cJSON_PrintUnformatted(o), *out = q_strdup(s ? s : "{}");
@@ -178,13 +142,11 @@ int eng_config_from_json(eng_config *c, const char *json, char *err)
         if (rc)
             break;
     }
-    if (!rc)
-        for (int i = 0; i < KNOB_COUNT; i++) {
-            knob_value t = c->v[i];
-            c->v[i] = next->v[i];
-            next->v[i] = t;
-        }
-    config_refresh(c);
+    if (!rc) {
+        knob_values old = c->v;
+        c->v = next->v;
+        next->v = old;
+    }
     eng_config_free(next);
     cJSON_Delete(o);
     return rc;
@@ -194,7 +156,7 @@ int eng_config_from_json(eng_config *c, const char *json, char *err)
 enum ker_kv_type config_kv_type(const eng_config *c)
 {
     static const enum ker_kv_type types[] = { KER_KV_F16, KER_KV_F32, KER_KV_Q8_0 };   /* the row's choices */
-    return types[(int)c->v[KNOB_KV].num];
+    return types[(int)c->v.kv];
 }
 
 static bool any(const float *grid, size_t n)
@@ -209,7 +171,7 @@ void config_ker_build(const eng_config *c, config_ker *o)
 {
     const ker_model *km = &c->m->ker;
     size_t layers = (size_t)km->n_layer, experts = layers * (size_t)km->n_expert, heads = layers * (size_t)km->n_head;
-    const float *ban = c->v[KNOB_BAN].grid, *bias = c->v[KNOB_BIAS].grid, *pin = c->v[KNOB_PIN].grid, *off = c->v[KNOB_HEADS_OFF].grid;
+    const float *ban = c->v.ban, *bias = c->v.bias, *pin = c->v.pin, *off = c->v.heads_off;
     memset(o, 0, sizeof *o);
     o->freq = q_alloc(sizeof(float) * (size_t)(km->rope_dim / 2 + 1));
     o->ks = q_alloc(sizeof(int16_t) * (layers + 1));
@@ -234,17 +196,17 @@ void config_ker_build(const eng_config *c, config_ker *o)
     o->width = q_alloc(sizeof(int32_t) * (layers + 1));
     bool narrow = false;
     for (size_t i = 0; i < layers; i++) {
-        o->width[i] = c->v[KNOB_FFN_WIDTH].ints[i];
+        o->width[i] = c->v.ffn_width[i];
         narrow = narrow || o->width[i] != 0;
     }
-    o->k.norm_eps = (float)c->v[KNOB_EPS].num;
+    o->k.norm_eps = (float)c->v.eps;
     o->k.rope_freq = o->freq;
     o->k.attn_scale = (float)(1 / sqrt((double)km->head_dim));
     o->k.k = o->ks;
     o->k.router_add = o->add;
     o->k.pin = o->pin;
-    o->k.router_temperature = (float)c->v[KNOB_ROUTER_T].num;
-    o->k.min_p = (float)c->v[KNOB_MIN_P].num;
+    o->k.router_temperature = (float)c->v.router_t;
+    o->k.min_p = (float)c->v.expert_min_p;
     o->k.head_off = o->head_off;
     o->k.ffn_width = narrow ? o->width : NULL;
 }

@@ -11,137 +11,103 @@
 #include <stdlib.h>
 #include <string.h>
 
-static size_t grid_cells(const eng_model *m, enum eng_knob id)
+/* ---- values of one row ---- */
+/* Memory for the row's value; nothing listed, no text. */
+static void value_init(const eng_model *m, const knob_row *r, knob_values *v)
 {
-    return (size_t)m->ker.n_layer * (size_t)knob_width(m, id);
+    void *field = knob_field(r, v);
+    if (r->lives == KNOB_NUM)
+        *(double *)field = 0;
+    if (r->lives == KNOB_TEXT)
+        *(char **)field = q_strdup("");
+    if (r->lives == KNOB_INTS)
+        *(int **)field = q_alloc(sizeof(int) * (knob_cells(m, r) + 1));
+    if (r->lives == KNOB_GRID)
+        *(float **)field = q_alloc(sizeof(float) * (knob_cells(m, r) + 1));
 }
 
-static void value_init(const eng_model *m, enum eng_knob id, knob_value *v)
+static void value_free(const knob_row *r, knob_values *v)
 {
-    const q_knob *row = knob_row(id);
-    memset(v, 0, sizeof *v);
-    if (row->type == Q_KNOB_TEXT)
-        v->text = q_strdup("");
-    if (row->type == Q_KNOB_INTS)
-        v->ints = q_alloc(sizeof(int) * (size_t)(m->ker.n_layer + 1));
-    if (row->type == Q_KNOB_PAIRS || row->type == Q_KNOB_PAIR_VALUES)
-        v->grid = q_alloc(sizeof(float) * (grid_cells(m, id) + 1));
+    if (r->lives == KNOB_TEXT || r->lives == KNOB_INTS || r->lives == KNOB_GRID)
+        free(*(void **)knob_field(r, v));
 }
 
-static void value_free(knob_value *v)
+/* to has no value yet. */
+static void value_copy(const eng_model *m, const knob_row *r, knob_values *to, const knob_values *from)
 {
-    free(v->text);
-    free(v->ints);
-    free(v->grid);
+    void *a = knob_field(r, to);
+    const void *b = knob_field(r, from);
+    size_t cells = knob_cells(m, r);
+    if (r->lives == KNOB_NUM)
+        *(double *)a = *(const double *)b;
+    else if (r->lives == KNOB_TEXT)
+        *(char **)a = q_strdup(*(char *const *)b);
+    else if (r->lives == KNOB_INTS)
+        *(int **)a = memcpy(q_alloc(sizeof(int) * (cells + 1)), *(int *const *)b, sizeof(int) * cells);
+    else if (r->lives == KNOB_GRID)
+        *(float **)a = memcpy(q_alloc(sizeof(float) * (cells + 1)), *(float *const *)b, sizeof(float) * cells);
 }
 
-static knob_value value_copy(const eng_model *m, enum eng_knob id, const knob_value *v)
+/* The value in `from` becomes to's; from has none then. */
+static void value_move(const knob_row *r, knob_values *to, const knob_values *from)
 {
-    knob_value out;
-    value_init(m, id, &out);
-    out.num = v->num;
-    if (v->text) {
-        free(out.text);
-        out.text = q_strdup(v->text);
+    value_free(r, to);
+    if (r->lives == KNOB_NUM)
+        *(double *)knob_field(r, to) = *(double *)knob_field(r, from);
+    else if (r->lives != KNOB_NONE)
+        *(void **)knob_field(r, to) = *(void **)knob_field(r, from);
+}
+
+bool config_row_equal(const eng_model *m, const knob_row *r, const knob_values *a, const knob_values *b)
+{
+    const void *x = knob_field(r, a), *y = knob_field(r, b);
+    if (r->lives == KNOB_NUM)
+        return *(const double *)x == *(const double *)y;
+    if (r->lives == KNOB_TEXT)
+        return strcmp(*(char *const *)x, *(char *const *)y) == 0;
+    if (r->lives == KNOB_INTS)
+        return memcmp(*(int *const *)x, *(int *const *)y, sizeof(int) * knob_cells(m, r)) == 0;
+    if (r->lives == KNOB_GRID)
+        return memcmp(*(float *const *)x, *(float *const *)y, sizeof(float) * knob_cells(m, r)) == 0;
+    return true;
+}
+
+bool config_row_default(const eng_config *c, const knob_row *r)
+{
+    return !c->m->standard || config_row_equal(c->m, r, &c->v, &c->m->standard->v);
+}
+
+/* ---- whole configurations ---- */
+static void own_value(const eng_model *m, const knob_row *r, knob_values *v)
+{
+    value_init(m, r, v);
+    if (r->lives == KNOB_INTS)
+        for (int i = 0; i < m->ker.n_layer; i++)
+            (*(int **)knob_field(r, v))[i] = (int)r->own(m, i);
+    if (r->lives == KNOB_NUM) {
+        double x = r->own(m, -1), lo, hi;
+        knob_range(m, r, &lo, &hi);
+        *(double *)knob_field(r, v) = r->flags & K_CLAMPED ? fmin(fmax(x, lo), hi) : x;     /* a file's nonsense stops here */
     }
-    if (v->ints)
-        memcpy(out.ints, v->ints, sizeof(int) * (size_t)m->ker.n_layer);
-    if (v->grid)
-        memcpy(out.grid, v->grid, sizeof(float) * grid_cells(m, id));
-    return out;
-}
-
-static bool value_equal(const eng_model *m, enum eng_knob id, const knob_value *a, const knob_value *b)
-{
-    if (a->num != b->num || (a->text && strcmp(a->text, b->text) != 0))
-        return false;
-    if (a->ints && memcmp(a->ints, b->ints, sizeof(int) * (size_t)m->ker.n_layer) != 0)
-        return false;
-    return !a->grid || memcmp(a->grid, b->grid, sizeof(float) * grid_cells(m, id)) == 0;
-}
-
-/* ---- the model's own values ---- */
-static double file_num(const eng_model *m, const char *key, double otherwise)
-{
-    double x;
-    return gguf_f64(m->file, key, &x) ? x : otherwise;
-}
-
-/* A file keeps its numbers as f32. The shortest decimal that is the same f32 is what its author wrote (1e-05, not
- * 9.999999747378752e-06); the backend gets the same f32 of either. */
-static double as_written(double x)
-{
-    char buf[40];
-    if ((double)(float)x != x)
-        return x;
-    for (int digits = 6; digits <= 9; digits++) {
-        snprintf(buf, sizeof buf, "%.*g", digits, x);
-        if (strtof(buf, NULL) == (float)x)
-            return strtod(buf, NULL);
-    }
-    return x;
-}
-
-static eng_config *config_standard(const eng_model *m)
-{
-    eng_config *c = q_alloc(sizeof *c);
-    c->m = m;
-    for (int i = 0; i < KNOB_COUNT; i++)
-        value_init(m, (enum eng_knob)i, &c->v[i]);
-    const model_defaults *d = &m->defaults;
-    const arch_sampling *s = arch_sampling_of(m->info.carved ? "smollm" : m->arch ? m->arch->family : "llama");
-    gguf_str pre;
-    if (gguf_string(m->file, "tokenizer.ggml.pre", &pre) && pre.n == 6 && memcmp(pre.p, "smollm", 6) == 0)
-        s = arch_sampling_of("smollm");
-    for (int i = 0; i < m->ker.n_layer; i++)
-        c->v[KNOB_K].ints[i] = m->layers[i].moe ? m->info.n_expert_used : 0;
-    c->v[KNOB_ROUTER_T].num = 1;
-    c->v[KNOB_EPS].num = as_written(d->norm_eps);
-    c->v[KNOB_THETA].num = as_written(d->rope_theta);
-    c->v[KNOB_SCALING].num = d->rope_scaling;
-    c->v[KNOB_FACTOR].num = as_written(d->rope_factor);
-    c->v[KNOB_ORIGINAL].num = d->rope_original;
-    /* A first context that costs little memory; the knob goes as far as the model. */
-    c->v[KNOB_CONTEXT].num = m->info.n_ctx_train > 8192 ? 8192 : m->info.n_ctx_train > 16 ? m->info.n_ctx_train : 16;
-    c->v[KNOB_THREADS].num = m->n_threads;
-    c->v[KNOB_S_TEMPERATURE].num = as_written(file_num(m, "general.sampling.temp", s->temperature));
-    c->v[KNOB_S_TOP_K].num = as_written(file_num(m, "general.sampling.top_k", s->top_k));
-    c->v[KNOB_S_TOP_P].num = as_written(file_num(m, "general.sampling.top_p", s->top_p));
-    c->v[KNOB_S_MIN_P].num = as_written(file_num(m, "general.sampling.min_p", s->min_p));
-    c->v[KNOB_S_REPEAT].num = as_written(file_num(m, "general.sampling.penalty_repeat", s->repeat_penalty));
-    c->v[KNOB_S_LAST_N].num = 64;
-    for (int i = KNOB_S_TEMPERATURE; i <= KNOB_S_REPEAT; i++) {    /* a file's nonsense does not get past the table */
-        double lo, hi;
-        knob_range(m, (enum eng_knob)i, &lo, &hi);
-        c->v[i].num = fmin(fmax(c->v[i].num, lo), hi);
-    }
-    c->v[KNOB_FIXED_EXPERTS].num = m->ker.n_expert;
-    c->v[KNOB_FIXED_LAYERS].num = m->ker.n_layer;
-    c->v[KNOB_FIXED_HEADS].num = m->ker.n_head;
-    c->v[KNOB_FIXED_KV_HEADS].num = m->ker.n_kv_head;
-    c->v[KNOB_FIXED_HEAD_DIM].num = m->ker.head_dim;
-    c->v[KNOB_FIXED_WIDTH].num = m->ker.n_embd;
-    double lo;
-    knob_range(m, KNOB_FFN_WIDTH, &lo, &c->v[KNOB_FIXED_FF].num);
-    c->v[KNOB_FIXED_FF_EXP].num = m->ker.n_ff_exp;
-    c->v[KNOB_FIXED_VOCAB].num = m->info.n_vocab;
-    c->v[KNOB_S_TOP_P].num = c->v[KNOB_S_TOP_P].num > 0 ? c->v[KNOB_S_TOP_P].num : 1;
-    config_refresh(c);
-    return c;
 }
 
 eng_config *eng_config_new(const eng_model *m)
 {
-    return m->standard ? eng_config_copy(m->standard) : config_standard(m);
+    if (m->standard)
+        return eng_config_copy(m->standard);
+    eng_config *c = q_alloc(sizeof *c);
+    c->m = m;
+    for (int i = 0; i < knob_count(); i++)
+        own_value(m, knob_at(i), &c->v);
+    return c;
 }
 
 eng_config *eng_config_copy(const eng_config *c)
 {
     eng_config *out = q_alloc(sizeof *out);
     out->m = c->m;
-    for (int i = 0; i < KNOB_COUNT; i++)
-        out->v[i] = value_copy(c->m, (enum eng_knob)i, &c->v[i]);
-    config_refresh(out);
+    for (int i = 0; i < knob_count(); i++)
+        value_copy(c->m, knob_at(i), &out->v, &c->v);
     return out;
 }
 
@@ -149,25 +115,10 @@ void eng_config_free(eng_config *c)
 {
     if (!c)
         return;
-    for (int i = 0; i < KNOB_COUNT; i++)
-        value_free(&c->v[i]);
+    for (int i = 0; i < knob_count(); i++)
+        value_free(knob_at(i), &c->v);
     free(c);
 }
-
-double config_num(const eng_config *c, enum eng_knob id) { return c->v[id].num; }
-
-void config_refresh(eng_config *c)
-{
-    const knob_value *v = c->v;
-    c->sampling = (eng_sampling){
-        .temperature = (float)v[KNOB_S_TEMPERATURE].num, .top_k = (int)v[KNOB_S_TOP_K].num, .top_p = (float)v[KNOB_S_TOP_P].num,
-        .min_p = (float)v[KNOB_S_MIN_P].num, .repeat_penalty = (float)v[KNOB_S_REPEAT].num,
-        .frequency_penalty = (float)v[KNOB_S_FREQUENCY].num, .presence_penalty = (float)v[KNOB_S_PRESENCE].num,
-        .repeat_last_n = (int)v[KNOB_S_LAST_N].num, .seed = (uint64_t)v[KNOB_S_SEED].num, .stop = v[KNOB_S_STOP].text,
-    };
-}
-
-const eng_sampling *config_sampling(const eng_config *c) { return &c->sampling; }
 
 /* ---- text to value ---- */
 static bool parse_number(const char *s, const char **end, double *out)
@@ -204,13 +155,18 @@ static int out_of_range(char *err, const q_knob *row, const char *value, double 
     return rc;
 }
 
-static int parse_num(const eng_model *m, const q_knob *row, const char *value, double *out, char *err)
+static int parse_num(const eng_model *m, const knob_row *r, const char *value, double *out, char *err)
 {
     double lo, hi, x;
     const char *end;
-    knob_range(m, (enum eng_knob)row->id, &lo, &hi);
-    if (!parse_number(value, &end, &x) || *end || x < lo || x > hi || (row->type == Q_KNOB_INT && x != floor(x)))
-        return out_of_range(err, row, value, lo, hi);
+    bool whole = r->knob.type == Q_KNOB_INT;
+    knob_range(m, r, &lo, &hi);
+    if (!parse_number(value, &end, &x) || *end || x < lo || x > hi || (whole && x != floor(x)))
+        return out_of_range(err, &r->knob, value, lo, hi);
+    /* Beyond 2^53 doubles have gaps: 9007199254740993 would be taken for its neighbour. */
+    if (whole && fabs(x) >= 0x1p53 && strspn(value, "+-0123456789") == strlen(value) && (double)strtoll(value, NULL, 10) == x
+        && strtoll(value, NULL, 10) != (long long)x)
+        return out_of_range(err, &r->knob, value, lo, hi);
     *out = x;
     return 0;
 }
@@ -230,21 +186,16 @@ static int parse_choice(const q_knob *row, const char *value, double *out, char 
     return q_fail(err, Q_RANGE, _("%s is one of %s, not \"%s\""), row->name, row->choices, value);
 }
 
-/* Largest value of an INTS knob in one layer; -1 where the layer has nothing to set. */
-static int layer_max(const eng_model *m, enum eng_knob id, int layer)
+static int parse_ints(const eng_model *m, const knob_row *r, const char *value, int *out, char *err)
 {
-    if (id == KNOB_K)
-        return m->layers[layer].moe ? m->ker.n_expert : -1;
-    if (m->layers[layer].moe)
-        return m->ker.n_ff_sh > 0 ? m->ker.n_ff_sh : -1;
-    return m->layers[layer].n_ff;
-}
-
-static int parse_ints(const eng_model *m, const q_knob *row, const char *value, int *out, char *err)
-{
+    const q_knob *row = &r->knob;
     int n_layer = m->ker.n_layer, n = 0, *list = q_alloc(sizeof(int) * (size_t)(n_layer + 1)), rc = 0;
     double lo, hi;
-    knob_range(m, (enum eng_knob)row->id, &lo, &hi);
+    knob_range(m, r, &lo, &hi);
+    if (row->effect == Q_EFFECT_ROUTING && hi < 1) {
+        rc = q_fail(err, Q_RANGE, _("%s has nothing to act on: this model has no experts"), row->name);
+        goto out;
+    }
     for (const char *p = value;; p++) {
         double x;
         if (!parse_number(p, &p, &x) || x != floor(x) || x < 0 || x > hi || (*p && *p != ',')) {
@@ -265,7 +216,7 @@ static int parse_ints(const eng_model *m, const q_knob *row, const char *value, 
     }
     bool one = n == 1;
     for (int i = 0; i < n_layer; i++) {
-        int max = layer_max(m, (enum eng_knob)row->id, i), x = list[one ? 0 : i];
+        int max = (int)r->highest(m, i), x = list[one ? 0 : i];
         if (!one && max >= 0 && (x < lo || x > max)) {
             rc = q_fail(err, Q_RANGE, _("%s of layer %d is a whole number from %d to %d, not %d"), row->name, i, (int)lo, max, x);
             goto out;
@@ -281,12 +232,12 @@ out:
     return rc;
 }
 
-static int parse_grid(const eng_model *m, const q_knob *row, const char *value, float *out, char *err)
+static int parse_grid(const eng_model *m, const knob_row *r, const char *value, float *out, char *err)
 {
-    enum eng_knob id = (enum eng_knob)row->id;
-    bool values = row->type == Q_KNOB_PAIR_VALUES, heads = id == KNOB_HEADS_OFF;
-    int width = knob_width(m, id), rc = 0;
-    size_t cells = grid_cells(m, id);
+    const q_knob *row = &r->knob;
+    bool values = row->type == Q_KNOB_PAIR_VALUES, heads = r->flags & K_HEADS;
+    int width = (int)r->highest(m, -1), rc = 0;
+    size_t cells = knob_cells(m, r);
     memset(out, 0, sizeof(float) * cells);
     if (strcmp(value, "none") == 0 || !*value)
         return 0;
@@ -311,7 +262,7 @@ static int parse_grid(const eng_model *m, const q_knob *row, const char *value, 
         if (!*p)
             break;
     }
-    if (id == KNOB_BAN)
+    if (r->flags & K_LEAVES_ONE)
         for (int l = 0; l < m->ker.n_layer; l++) {
             int left = 0;
             for (int e = 0; e < width; e++)
@@ -328,62 +279,60 @@ bad:
                                       : _("%s is a list of layer:expert, like 1:3,2:7, or none; not \"%s\""), row->name, value);
 }
 
+/* true and false of config.json where the choices are on and off. */
+static const char *choice_word(const q_knob *row, const char *value)
+{
+    bool on_off = strstr(row->choices, "on,off") != NULL;
+    return on_off && strcmp(value, "true") == 0 ? "on" : on_off && strcmp(value, "false") == 0 ? "off" : value;
+}
+
+/* The row's field in v, which value_init made, from text. */
+static int parse_value(const eng_model *m, const knob_row *r, const char *value, knob_values *v, char *err)
+{
+    void *field = knob_field(r, v);
+    while (isspace((unsigned char)*value))
+        value++;
+    switch (r->knob.type) {
+    case Q_KNOB_INT: case Q_KNOB_FLOAT: return parse_num(m, r, value, field, err);
+    case Q_KNOB_CHOICE: return parse_choice(&r->knob, choice_word(&r->knob, value), field, err);
+    case Q_KNOB_INTS: return parse_ints(m, r, value, *(int **)field, err);
+    case Q_KNOB_PAIRS: case Q_KNOB_PAIR_VALUES: return parse_grid(m, r, value, *(float **)field, err);
+    case Q_KNOB_BOOL: return parse_choice(&(q_knob){ .name = r->knob.name, .choices = "off,on" }, value, field, err);
+    case Q_KNOB_TEXT: break;
+    }
+    if (!q_utf8_valid(value, strlen(value)))           /* labels, JSON and the store hold it */
+        return q_fail(err, Q_FORMAT, _("%s must be UTF-8 text"), r->knob.name);
+    free(*(char **)field);
+    *(char **)field = q_strdup(strcmp(value, "none") == 0 ? "" : value);
+    return 0;
+}
+
 int eng_config_set(eng_config *c, const char *name, const char *value, char *err)
 {
     const eng_model *m = c->m;
-    const q_knob *row = knob_find(name);
-    if (!row)
+    const knob_row *r = knob_find(name);
+    if (!r)
         return q_fail(err, Q_NOTFOUND, _("there is no knob \"%s\": /set alone lists them all"), name);
-    enum eng_knob id = (enum eng_knob)row->id;
-    if (row->effect == Q_EFFECT_FIXED) {
-        char *x = number_words(c->v[id].num);
+    if (r->lives == KNOB_NONE) {
+        char *x = number_words(r->own(m, -1));
         int rc = strcmp(value, x) == 0 || strcmp(value, "default") == 0 ? 0
-               : q_fail(err, Q_RANGE, _("%s is %s and %s"), row->name, x, _(row->help));
+               : q_fail(err, Q_RANGE, _("%s is %s and %s"), r->knob.name, x, _(r->knob.help));
         free(x);
         return rc;
     }
-    knob_value v;
+    knob_values v;
     int rc = 0;
     if (strcmp(value, "default") == 0) {
-        eng_config *d = eng_config_new(m);
-        v = value_copy(m, id, &d->v[id]);
-        eng_config_free(d);
+        own_value(m, r, &v);
     } else {
-        value_init(m, id, &v);
-        while (isspace((unsigned char)*value))
-            value++;
-        switch (row->type) {
-        case Q_KNOB_INT: case Q_KNOB_FLOAT: rc = parse_num(m, row, value, &v.num, err); break;
-        case Q_KNOB_CHOICE:
-            /* true and false of config.json's enable_thinking */
-            if (id == KNOB_THINK && (strcmp(value, "true") == 0 || strcmp(value, "false") == 0))
-                value = *value == 't' ? "on" : "off";
-            rc = parse_choice(row, value, &v.num, err);
-            break;
-        case Q_KNOB_BOOL: v.num = strcmp(value, "on") == 0 || strcmp(value, "true") == 0 || strcmp(value, "1") == 0; break;
-        case Q_KNOB_TEXT:
-            free(v.text);
-            v.text = q_strdup(strcmp(value, "none") == 0 ? "" : value);
-            if (!q_utf8_valid(value, strlen(value)))     /* labels, JSON and the store hold it */
-                rc = q_fail(err, Q_FORMAT, _("%s must be UTF-8 text"), row->name);
-            break;
-        case Q_KNOB_INTS:
-            if (id == KNOB_K && m->ker.n_expert == 0)
-                rc = q_fail(err, Q_RANGE, _("%s has nothing to act on: this model has no experts"), row->name);
-            else
-                rc = parse_ints(m, row, value, v.ints, err);
-            break;
-        case Q_KNOB_PAIRS: case Q_KNOB_PAIR_VALUES: rc = parse_grid(m, row, value, v.grid, err); break;
-        }
+        value_init(m, r, &v);
+        rc = parse_value(m, r, value, &v, err);
     }
-    if (rc) {
-        value_free(&v);
-        return rc;
-    }
-    value_free(&c->v[id]);
-    c->v[id] = v;
-    config_refresh(c);
-    return 0;
+    if (rc)
+        value_free(r, &v);
+    else
+        value_move(r, &c->v, &v);
+    return rc;
 }
 
 /* ---- value to text ---- */
@@ -402,12 +351,12 @@ static void put_choice(q_buf *b, const q_knob *row, int index)
     q_buf_add(b, p, strcspn(p, ","));
 }
 
-static void put_ints(q_buf *b, const eng_model *m, enum eng_knob id, const int *v)
+static void put_ints(q_buf *b, const eng_model *m, const knob_row *r, const int *v)
 {
     bool same = true;
     int first = -1;
     for (int i = 0; i < m->ker.n_layer; i++) {
-        if (layer_max(m, id, i) < 0)
+        if (r->highest(m, i) < 0)
             continue;
         if (first < 0)
             first = i;
@@ -421,69 +370,59 @@ static void put_ints(q_buf *b, const eng_model *m, enum eng_knob id, const int *
         q_buf_printf(b, "%s%d", i ? "," : "", v[i]);
 }
 
-static void put_value(const eng_config *c, enum eng_knob id, q_buf *b)
+static void put_grid(q_buf *b, const eng_model *m, const knob_row *r, const float *v)
 {
-    const q_knob *row = knob_row(id);
-    const knob_value *v = &c->v[id];
-    int width = knob_width(c->m, id);
+    int width = (int)r->highest(m, -1);
     bool any = false;
-    switch (row->type) {
-    case Q_KNOB_INT: case Q_KNOB_FLOAT: put_number(b, v->num); break;
-    case Q_KNOB_BOOL: q_buf_puts(b, v->num != 0 ? "on" : "off"); break;
-    case Q_KNOB_CHOICE: put_choice(b, row, (int)v->num); break;
-    case Q_KNOB_TEXT: q_buf_puts(b, *v->text ? v->text : "none"); break;
-    case Q_KNOB_INTS: put_ints(b, c->m, id, v->ints); break;
-    case Q_KNOB_PAIRS: case Q_KNOB_PAIR_VALUES:
-        for (int l = 0; l < c->m->ker.n_layer; l++)
-            for (int e = 0; e < width; e++) {
-                float x = v->grid[l * width + e];
-                if (x == 0)
-                    continue;
-                q_buf_printf(b, "%s%d:%d", any ? "," : "", l, e);
-                if (row->type == Q_KNOB_PAIR_VALUES) {
-                    char s[32];
-                    snprintf(s, sizeof s, "%.9g", (double)x);
-                    for (int d = 6; d < 9; d++) {
-                        char t[32];
-                        snprintf(t, sizeof t, "%.*g", d, (double)x);
-                        if (strtof(t, NULL) == x) {
-                            snprintf(s, sizeof s, "%s", t);
-                            break;
-                        }
-                    }
-                    q_buf_printf(b, "=%s", s);
-                }
-                any = true;
-            }
-        if (!any)
-            q_buf_puts(b, "none");
-        break;
+    for (int i = 0; i < m->ker.n_layer * width; i++) {
+        if (v[i] == 0)
+            continue;
+        q_buf_printf(b, "%s%d:%d", any ? "," : "", i / width, i % width);
+        any = true;
+        if (r->knob.type != Q_KNOB_PAIR_VALUES)
+            continue;
+        char s[32];
+        for (int d = 6; d <= 9; d++) {                 /* the shortest that reads back the same */
+            snprintf(s, sizeof s, "%.*g", d, (double)v[i]);
+            if (strtof(s, NULL) == v[i])
+                break;
+        }
+        q_buf_printf(b, "=%s", s);
     }
+    if (!any)
+        q_buf_puts(b, "none");
 }
 
 const char *eng_config_get(const eng_config *c, const char *name, q_buf *buf)
 {
-    const q_knob *row = knob_find(name);
+    const knob_row *r = knob_find(name);
     q_buf_clear(buf);
-    if (!row)
+    if (!r)
         return NULL;
-    put_value(c, (enum eng_knob)row->id, buf);
+    const void *field = knob_field(r, &c->v);
+    double num = r->lives == KNOB_NUM ? *(const double *)field : r->lives == KNOB_NONE ? r->own(c->m, -1) : 0;
+    switch (r->knob.type) {
+    case Q_KNOB_INT: case Q_KNOB_FLOAT: put_number(buf, num); break;
+    case Q_KNOB_BOOL: q_buf_puts(buf, num != 0 ? "on" : "off"); break;
+    case Q_KNOB_CHOICE: put_choice(buf, &r->knob, (int)num); break;
+    case Q_KNOB_TEXT: q_buf_puts(buf, **(char *const *)field ? *(char *const *)field : "none"); break;
+    case Q_KNOB_INTS: put_ints(buf, c->m, r, *(int *const *)field); break;
+    case Q_KNOB_PAIRS: case Q_KNOB_PAIR_VALUES: put_grid(buf, c->m, r, *(float *const *)field); break;
+    }
     return buf->p ? buf->p : "";
 }
 
 bool eng_config_range(const eng_config *c, const char *name, double *min, double *max)
 {
-    const q_knob *row = knob_find(name);
-    if (!row || row->effect == Q_EFFECT_FIXED || (row->type != Q_KNOB_INT && row->type != Q_KNOB_FLOAT && row->type != Q_KNOB_INTS))
+    const knob_row *r = knob_find(name);
+    if (!r || r->lives == KNOB_NONE || (r->knob.type != Q_KNOB_INT && r->knob.type != Q_KNOB_FLOAT && r->knob.type != Q_KNOB_INTS))
         return false;
-    knob_range(c->m, (enum eng_knob)row->id, min, max);
-    return *max > *min || (row->id == KNOB_K && *max == *min);
+    knob_range(c->m, r, min, max);
+    return *max > *min || (*max == *min && *max > 0);
 }
 
 bool eng_config_is_default(const eng_config *c, const char *name)
 {
-    const q_knob *row = knob_find(name);
-    if (!row || !c->m->standard)
-        return true;
-    return value_equal(c->m, (enum eng_knob)row->id, &c->v[row->id], &c->m->standard->v[row->id]);
+    const knob_row *r = knob_find(name);
+    return !r || config_row_default(c, r);
 }

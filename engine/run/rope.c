@@ -18,9 +18,9 @@ void rope_frequencies(const eng_config *c, float *freq, float *mscale)
 {
     const eng_model *m = c->m;
     const model_defaults *d = &m->defaults;
-    int dim = m->ker.rope_dim, half = dim / 2, scaling = (int)config_num(c, KNOB_SCALING);
-    double theta = config_num(c, KNOB_THETA), s = config_num(c, KNOB_FACTOR);
-    double original = config_num(c, KNOB_ORIGINAL);
+    int dim = m->ker.rope_dim, half = dim / 2, scaling = (int)c->v.scaling;
+    double theta = c->v.theta, s = c->v.factor;
+    double original = c->v.original;
     double low = 0, high = 1;
     *mscale = 1;
     if (scaling == SCALING_YARN) {

@@ -28,7 +28,11 @@ struct eng_sampler {
     int32_t *seen;                 /* [n] different tokens of the window */
     uint32_t round;
     int n_seen;                    /* how many logits the penalties changed this time */
+    const atomic_int *stop;        /* somebody waits for the end, or NULL */
+    long pulls;
 };
+
+static bool stopped(const eng_sampler *s) { return s->stop && atomic_load_explicit(s->stop, memory_order_relaxed); }
 
 /* ---- random numbers: q_random, seeded by splitmix64 (Steele et al. 2014) ---- */
 static void seed_rng(uint64_t r[4], uint64_t seed)
@@ -113,10 +117,11 @@ static double sum_exp(const eng_sampler *s, const float *l, float max, float sca
 }
 
 /* ---- penalties ---- */
-static const float *penalise(eng_sampler *s, const eng_sampling *p, const float *logits)
+static const float *penalise(eng_sampler *s, const knob_values *v, const float *logits)
 {
-    bool none = p->repeat_penalty == 1 && p->frequency_penalty == 0 && p->presence_penalty == 0;
-    size_t window = p->repeat_last_n < 0 ? s->n_past : (size_t)p->repeat_last_n < s->n_past ? (size_t)p->repeat_last_n : s->n_past;
+    float repeat = (float)v->repeat_penalty, frequency = (float)v->frequency_penalty, presence = (float)v->presence_penalty;
+    bool none = repeat == 1 && frequency == 0 && presence == 0;
+    size_t window = v->repeat_last_n < 0 || v->repeat_last_n > (double)s->n_past ? s->n_past : (size_t)v->repeat_last_n;
     s->n_seen = 0;
     if (none || window == 0) return logits;
     memcpy(s->work, logits, (size_t)s->n * sizeof *s->work);
@@ -129,8 +134,8 @@ static const float *penalise(eng_sampler *s, const eng_sampling *p, const float 
     }
     for (int i = 0; i < n; i++) {
         float *l = &s->work[s->seen[i]];
-        if (p->repeat_penalty > 0) *l = *l > 0 ? *l / p->repeat_penalty : *l * p->repeat_penalty;
-        *l -= (float)s->count[s->seen[i]] * p->frequency_penalty + p->presence_penalty;
+        if (repeat > 0) *l = *l > 0 ? *l / repeat : *l * repeat;
+        *l -= (float)s->count[s->seen[i]] * frequency + presence;
     }
     s->n_seen = n;
     return s->work;
@@ -179,12 +184,13 @@ static size_t gather(eng_sampler *s, const float *l, float floor)
 }
 
 /* Takes the top of a heap of n; it comes to rest at h[n-1]. */
-static cand pull(cand *h, size_t n)
+static cand pull(eng_sampler *s, size_t n)
 {
-    cand top = h[0];
+    cand *h = s->heap, top = h[0];
     h[0] = h[n - 1];
     h[n - 1] = top;
     sift(h, n - 1, 0);
+    s->pulls++;
     return top;
 }
 
@@ -218,19 +224,24 @@ static double mass_of(const eng_sampler *s, const float *l, float max, const raw
     return mass;
 }
 
-static eng_choice draw(eng_sampler *s, const eng_sampling *p, const float *l, float max, const raw *r)
+/* top: the largest, what a stop in the middle leaves to be chosen. */
+static eng_choice draw(eng_sampler *s, const knob_values *v, const float *l, int32_t top, const raw *r)
 {
-    size_t top_k = p->top_k > 0 && p->top_k < s->n ? (size_t)p->top_k : 0;
-    double top_p = p->top_p > 0 ? p->top_p : 0, min_p = p->min_p > 0 ? (p->min_p < 1 ? p->min_p : 1) : 0;
-    if (!top_k && top_p >= 1 && min_p <= 0) return draw_all(s, l, max, p->temperature);
+    const eng_choice halted = {top, 0, 1};
+    float max = l[top];
+    size_t top_k = v->top_k > 0 && v->top_k < s->n ? (size_t)v->top_k : 0;
+    float temperature = (float)v->temperature, share = (float)v->top_p, least = (float)v->min_p;
+    double top_p = share > 0 ? (double)share : 0, min_p = least > 0 ? (least < 1 ? (double)least : 1) : 0;
+    if (!top_k && top_p >= 1 && min_p <= 0) return draw_all(s, l, max, temperature);
 
     /* Mass that top_p is a share of: of the whole vocabulary, or of the top_k, known once they are pulled. */
     double mass = top_k ? 0 : mass_of(s, l, max, r);
     /* Widen the net until all that the filters can keep is in it. */
-    double reach = min_p > 0 ? -log(min_p) : 8;
+    double reach = min_p > 0 && min_p < 0.5 ? -log(min_p) : min_p > 0 ? 1 : 8;      /* never 0: it is doubled */
     size_t n;
     for (;; reach = reach < 64 ? reach * 2 : INFINITY) {
         float floor = reach == INFINITY ? -INFINITY : max - (float)reach - 1e-3f;
+        if (stopped(s)) return halted;
         n = gather(s, l, floor);
         if (reach == INFINITY || (min_p > 0 && !top_k)) break;
         if (top_k) { if (n >= top_k) break; else continue; }
@@ -239,14 +250,15 @@ static eng_choice draw(eng_sampler *s, const eng_sampling *p, const float *l, fl
         if (got >= top_p * mass) break;
     }
     size_t pulled = 0, want = top_k && top_k < n ? top_k : n;
-    if (top_k) {
-        for (; pulled < want; pulled++) mass += (double)exp1(pull(s->heap, n - pulled).logit - max);
+    if (top_k) {                                       /* cut short by a stop: the loop below sees it too */
+        for (; pulled < want && !stopped(s); pulled++) mass += (double)exp1(pull(s, n - pulled).logit - max);
     }
     /* Pulled tokens lie from the end of the heap downwards: the i-th best at heap[n - 1 - i]. */
     double cum = 0;
     size_t kept = 0;
     while (kept < want) {
-        if (kept == pulled) { pull(s->heap, n - pulled); pulled++; }
+        if (stopped(s)) return halted;
+        if (kept == pulled) { pull(s, n - pulled); pulled++; }
         cand c = s->heap[n - 1 - kept];
         double w = (double)exp1(c.logit - max);
         if (kept && w < min_p) break;
@@ -255,7 +267,7 @@ static eng_choice draw(eng_sampler *s, const eng_sampling *p, const float *l, fl
         if (cum >= top_p * mass) break;
     }
     double sum = 0;
-    float inv = 1 / p->temperature;
+    float inv = 1 / temperature;
     for (size_t i = 0; i < kept; i++) sum += (double)exp1((s->heap[n - 1 - i].logit - max) * inv);
     double at = uniform(s->rng) * sum, w = 0;
     cand c = s->heap[n - 1];
@@ -268,16 +280,16 @@ static eng_choice draw(eng_sampler *s, const eng_sampling *p, const float *l, fl
     return (eng_choice){c.id, 0, (float)(w / sum)};
 }
 
-eng_choice sampler_pick(eng_sampler *s, const eng_sampling *p, const float *logits)
+eng_choice sampler_pick(eng_sampler *s, const knob_values *v, const float *logits)
 {
     int32_t top = largest(s, logits);
     float raw_max = logits[top];
-    const float *l = penalise(s, p, logits);
+    const float *l = penalise(s, v, logits);
     if (l != logits) top = largest_penalised(s, l, top);
     eng_choice c = {top, 0, 1};
     raw r = {logits, raw_max, sum_exp(s, logits, raw_max, 1, NULL)};
     /* Below this temperature the scaled logits overflow; the draw would be greedy anyway. */
-    if (p->temperature > 1e-4f && l[top] > -INFINITY && l[top] < INFINITY) c = draw(s, p, l, l[top], &r);
+    if ((float)v->temperature > 1e-4f && l[top] > -INFINITY && l[top] < INFINITY) c = draw(s, v, l, top, &r);
     c.logprob = (float)((double)(logits[c.token] - raw_max) - log(r.sum));
     return c;
 }
@@ -310,11 +322,14 @@ void eng_sampler_free(eng_sampler *s)
     free(s);
 }
 
-void sampler_reset(eng_sampler *s, const eng_sampling *p)
+void sampler_reset(eng_sampler *s, const knob_values *v)
 {
-    seed_rng(s->rng, p->seed);
+    seed_rng(s->rng, (uint64_t)v->seed);
     s->n_past = 0;
 }
+
+void sampler_watch(eng_sampler *s, const atomic_int *stop) { s->stop = stop; }
+long sampler_pulls(const eng_sampler *s) { return s->pulls; }
 
 void eng_sampler_accept(eng_sampler *s, int32_t token)
 {

@@ -1,10 +1,12 @@
 /* engine/run/sample: choosing the next token. Owns the sampler's random state, the window of recent tokens that
  * the penalties look at, and its scratch; one thread at a time. It never looks at the session.
- * Private to engine; core fills eng_sampling from the sampler.* knobs. */
+ * Private to engine. */
 #ifndef QUORUM_SAMPLE_H
 #define QUORUM_SAMPLE_H
 
-#include "engine/engine.h"
+#include "engine/run/knobs.h"
+
+#include <stdatomic.h>
 
 /* Applied in this order, each step to what the one before left:
  *   1. repeat_penalty p: a logit of a token in the window becomes l/p if positive, l*p if not (Keskar et al. 2019,
@@ -12,27 +14,15 @@
  *      subtracted (OpenAI's definition);  3. temperature 0: the largest, lowest id on a tie, done. Else:
  *   4. top_k largest;  5. softmax;  6. top_p: the fewest, most probable first, whose sum reaches p;
  *   7. min_p: those with at least min_p times the largest probability;  8. logits / temperature, softmax, draw.
- * top_p and min_p see the probabilities at temperature 1, so they mean the same at any temperature. */
-typedef struct eng_sampling {
-    float temperature;             /* 0 = greedy            */
-    int top_k;                     /* 0 = all               */
-    float top_p;                   /* 1 = all               */
-    float min_p;                   /* 0 = all               */
-    float repeat_penalty;          /* 1 = none              */
-    float frequency_penalty;       /* 0 = none              */
-    float presence_penalty;        /* 0 = none              */
-    int repeat_last_n;             /* tokens in the window; 0 = none, -1 = everything accepted */
-    uint64_t seed;                 /* any value, 0 too      */
-    const char *stop;              /* sampler.stop as written: strings separated by commas; \n \t \, \\ are escapes. NULL or "" none */
-} eng_sampling;
-
-/* Core's: what c's sampler.* knobs say; lives as long as c is not changed. */
-const eng_sampling *config_sampling(const eng_config *c);
-
+ * top_p and min_p see the probabilities at temperature 1, so they mean the same at any temperature. Off: top_k 0, top_p 1,
+ * min_p 0, penalties 1, 0, 0; repeat_last_n is the window, 0 none, -1 everything accepted. Of knob_values only these
+ * fields, seed and stop are looked at. */
 /* The functions behind eng_sampler_*, for a bare number of tokens (tests need no model). */
 eng_sampler *sampler_new(int n_vocab);
-void sampler_reset(eng_sampler *, const eng_sampling *s);
-eng_choice sampler_pick(eng_sampler *, const eng_sampling *s, const float *logits);
+void sampler_reset(eng_sampler *, const knob_values *v);
+eng_choice sampler_pick(eng_sampler *, const knob_values *v, const float *logits);
+void sampler_watch(eng_sampler *, const atomic_int *stop);
+long sampler_pulls(const eng_sampler *);               /* candidates put in order so far (tests) */
 /* The passes over all logits, per instruction set (sample_body.h). */
 float sample_base_max(const float *l, int n);
 double sample_base_sum(const float *l, int n, float max, float scale, float *out);
@@ -40,7 +30,7 @@ float sample_avx2_max(const float *l, int n);
 double sample_avx2_sum(const float *l, int n, float max, float scale, float *out);
 float sample_avx512_max(const float *l, int n);
 double sample_avx512_sum(const float *l, int n, float max, float scale, float *out);
-/* eng_stop_scan on a list as in eng_sampling.stop, and one string more (or NULL). */
+/* eng_stop_scan on a list as sampler.stop takes (strings separated by commas; \n \t \, \\ are escapes; NULL or "" none), and one string more (or NULL). */
 long sampling_stop(const char *list, const char *also, const char *text, size_t n);
 
 #endif

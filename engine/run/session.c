@@ -19,7 +19,7 @@ static eng_session *session_make(eng_cache *k, const eng_config *c)
     s->config = eng_config_copy(c);
     s->hash = eng_config_hash(c);
     s->seed = config_position_hash(c);
-    s->context = (int)config_num(c, KNOB_CONTEXT);
+    s->context = (int)c->v.context;
     s->chunk = ENG_STEP_ROWS;
     s->tokens = q_alloc(sizeof *s->tokens * (size_t)s->context);
     s->rec_ids = q_alloc(sizeof *s->rec_ids * cells);
@@ -32,7 +32,7 @@ static eng_session *session_make(eng_cache *k, const eng_config *c)
 int eng_cache_session(eng_cache *k, const eng_config *c, eng_session **out, char *err)
 {
     int16_t slot;
-    if (config_kv_type(c) != k->type || (int)config_num(c, KNOB_CONTEXT) > k->context)
+    if (config_kv_type(c) != k->type || (int)c->v.context > k->context)
         return q_fail(err, Q_RANGE, _("this cache holds timelines of up to %d tokens in another kv.type or length: kv.type and context.length must be its own"), k->context);
     int rc = cache_slot_of(k, c, eng_config_hash(c), &slot, err);
     if (!rc)
@@ -110,7 +110,7 @@ static int rebuild(eng_session *s, const eng_config *c, char *err)
     kv_pool_free(k->pool);
     k->pool = pool;
     k->type = config_kv_type(c);
-    k->context = (int)config_num(c, KNOB_CONTEXT);
+    k->context = (int)c->v.context;
     return 0;
 }
 
@@ -119,7 +119,7 @@ int eng_session_config(eng_session *s, const eng_config *c, enum eng_policy poli
     eng_cache *k = s->cache;
     uint64_t hash = eng_config_hash(c), seed = config_position_hash(c);
     uint64_t last = s->line.n ? kv_cell_chain(k->pool, &s->line, s->line.n - 1) : 0;
-    int context = (int)config_num(c, KNOB_CONTEXT), rc = 0;
+    int context = (int)c->v.context, rc = 0;
     bool alone = !s->user.next && k->users == &s->user;
     bool anew = config_kv_type(c) != k->type || context > k->context || (alone && k->private_ && context != s->context);
     int16_t slot;

@@ -118,7 +118,8 @@ static void json_seed(fuzz_rng *r, q_buf *b)
     const q_knob *k = eng_knobs(&n_knob);
     q_buf_putc(b, '{');
     for (int i = (int)fuzz_below(r, 3); i >= 0; i--) {
-        const q_knob *row = &k[fuzz_below(r, KNOB_FIXED_EXPERTS)];       /* those that can be set */
+        const q_knob *row;
+        do row = &k[fuzz_below(r, (uint32_t)n_knob)]; while (row->effect == Q_EFFECT_FIXED);     /* those that can be set */
         q_buf_printf(b, fuzz_below(r, 4) ? "\"%s\":\"%s\"%s" : "\"%s\":%s%s", row->name, value_for(r, row), i ? "," : "}");
     }
 }

@@ -131,11 +131,11 @@ static void table(void)
         CHECK_MSG((k[i].type == Q_KNOB_CHOICE) == (k[i].choices != NULL), "%s: choices", k[i].name);
         for (int j = 0; j < n; j++)    /* no name leads to two rows */
             CHECK_MSG(i == j || strcmp(k[i].name, k[j].name) != 0, "%s twice", k[i].name);
-        CHECK(knob_find(k[i].name) == &k[i]);
+        CHECK(knob_find(k[i].name) == knob_at(i));
         for (const char *p = k[i].aka; p && *p;) {
             size_t w = strcspn(p, ",");
             char *word = q_strndup(p, w);
-            CHECK_MSG(knob_find(word) == &k[i], "%s leads elsewhere", word);
+            CHECK_MSG(knob_find(word) == knob_at(i), "%s leads elsewhere", word);
             free(word);
             p += w + (p[w] == ',');
         }

@@ -1,0 +1,20 @@
+/* engine/run/choose: the functions of engine.h that choose, each handed on to the sampler with what the model,
+ * configuration or session holds. No state. */
+#include "engine/run/config.h"
+#include "engine/run/sample.h"
+#include "engine/run/session.h"
+#include "engine/text/vocab.h"
+
+eng_sampler *eng_sampler_new(const eng_model *m) { return sampler_new(m->info.n_vocab); }
+void eng_sampler_reset(eng_sampler *s, const eng_config *c) { sampler_reset(s, &c->v); }
+void eng_sampler_watch(eng_sampler *s, const eng_session *of) { sampler_watch(s, of ? &of->cache->cancel : NULL); }
+eng_choice eng_sample(eng_sampler *s, const eng_config *c, const float *logits) { return sampler_pick(s, &c->v, logits); }
+
+long eng_stop_scan(const eng_config *c, const char *text, size_t n)
+{
+    /* A chat model without ChatML's tokens is spoken to in ChatML all the same (template_note says so) and can end
+     * its turn only by writing the mark out. */
+    const vocab *v = c->m->vocab;
+    bool spelt = vocab_template(v)->has && vocab_find(v, "<|im_end|>") < 0;
+    return sampling_stop(c->v.stop, spelt ? "<|im_end|>" : NULL, text, n);
+}

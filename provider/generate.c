@@ -1,0 +1,185 @@
+/* provider/generate: one answer, token by token: its caller is asked between two of them, text is told apart from thought,
+ * stop strings end it. A piece that was handed out is never taken back. It has one way out. */
+#include "provider/generate.h"
+#include "provider/echo.h"
+
+#include <math.h>
+#include <string.h>
+
+enum part { PART_START, PART_THINK, PART_AFTER, PART_TEXT };
+enum { GO_ON = -1 };                     /* beside enum prov_finish */
+
+typedef struct gen {
+    const gen_source *s;
+    const prov_hooks *h;
+    prov_result *r;
+    int answer;
+    q_buf pending;                       /* held back until it is clear what it is */
+    q_buf text, think;                   /* of the token at hand */
+    enum part part;
+    bool hit_stop;
+    echo echo;
+} gen;
+
+/* ---- text: thinking, stop strings ---- */
+static void drop(q_buf *b, size_t n)
+{
+    memmove(b->p, b->p + n, b->len - n);
+    b->len -= n;
+    b->p[b->len] = 0;
+}
+
+static size_t blanks(const q_buf *b)
+{
+    size_t i = 0;
+    while (i < b->len && (b->p[i] == ' ' || b->p[i] == '\n' || b->p[i] == '\t' || b->p[i] == '\r'))
+        i++;
+    return i;
+}
+
+/* Bytes at the end of b that could still become word. */
+static size_t held(const q_buf *b, const char *word)
+{
+    size_t max = strlen(word) - 1;
+    for (size_t n = b->len < max ? b->len : max; n > 0; n--)
+        if (memcmp(b->p + b->len - n, word, n) == 0)
+            return n;
+    return 0;
+}
+
+/* The beginning: a thought or text? False: it is not clear yet. */
+static bool sort_start(gen *g, bool end)
+{
+    q_buf *b = &g->pending;
+    const char *open = g->s->think;
+    size_t i = blanks(b), n = b->len - i, w = open ? strlen(open) : 0;
+    if (open && n >= w && memcmp(b->p + i, open, w) == 0) {
+        drop(b, i + w);
+        g->part = PART_THINK;
+        return true;
+    }
+    if (!end && (n == 0 || (open && n < w && memcmp(b->p + i, open, n) == 0)))
+        return false;
+    if (!g->s->raw)
+        drop(b, i);
+    g->part = PART_TEXT;
+    return true;
+}
+
+static void sort_out(gen *g, bool end)
+{
+    q_buf *b = &g->pending;
+    if (!b->p || (g->part == PART_START && !sort_start(g, end)))
+        return;
+    if (g->part == PART_THINK) {
+        const char *close = g->s->unthink;
+        char *at = memmem(b->p, b->len, close, strlen(close));
+        size_t n = at ? (size_t)(at - b->p) : end ? b->len : b->len - held(b, close);
+        q_buf_add(&g->think, b->p, n);
+        drop(b, n + (at ? strlen(close) : 0));
+        if (!at)
+            return;
+        g->part = PART_AFTER;
+    }
+    if (g->part == PART_AFTER) {
+        drop(b, blanks(b));
+        if (b->len)
+            g->part = PART_TEXT;
+    }
+    if (g->part == PART_TEXT && b->len) {
+        long r = g->s->stops(g->s->self, b->p, b->len);
+        size_t n = r < 0 ? (size_t)(-1 - r) : end ? b->len : b->len - (size_t)r;
+        q_buf_add(&g->text, b->p, n);
+        drop(b, n);
+        g->hit_stop = r < 0;
+    }
+}
+
+static void piece(gen *g, q_buf *b, bool thinking, const gen_token *t)
+{
+    prov_piece p = { .answer = g->answer, .number = g->r->tokens, .text = b->p ? b->p : "", .n = b->len, .thinking = thinking,
+                     .token = t ? t->id : -1, .logprob = t ? t->logprob : (double)NAN };
+    if (g->h->piece)
+        g->h->piece(g->h->user, &p);
+    q_buf_clear(b);
+}
+
+/* t: the token at hand, which is told of even where it brings no text; NULL: what was held back. */
+static void hand_out(gen *g, const gen_token *t)
+{
+    bool thought = g->think.len || (g->part == PART_THINK && t);
+    if (thought)
+        piece(g, &g->think, true, t);
+    if (g->text.len || (t && !thought))
+        piece(g, &g->text, false, t);
+}
+
+/* ---- one token ---- */
+static void take(gen *g, const gen_token *t)
+{
+    g->r->tokens++;
+    g->s->spell(g->s->self, t->id, &g->pending);
+    enum part before = g->part;
+    sort_out(g, false);
+    g->r->thinking = g->part == PART_THINK;
+    if (before == PART_THINK || g->part == PART_THINK)
+        g->r->thinking_tokens++;
+    hand_out(g, t);
+}
+
+static int failed(int rc) { return rc == Q_CANCEL ? PROV_STOPPED : rc < 0 ? PROV_FAILED : GO_ON; }
+
+static int step(gen *g, char *err)
+{
+    const gen_source *s = g->s;
+    const prov_hooks *h = g->h;
+    int rc;
+    if (h->between && !h->between(h->user, g->answer, g->r->tokens))
+        return PROV_STOPPED;
+    if ((rc = failed(s->ready(s->self, err))) != GO_ON)
+        return rc;
+    if (s->room(s->self) < 1)
+        return PROV_FULL;
+    int64_t from = q_now_ns();
+    gen_token t = { 0 };
+    if ((rc = failed(s->choose(s->self, &t, err))) != GO_ON)
+        return rc;
+    if (t.end)
+        return PROV_ENDED;
+    take(g, &t);
+    bool circle = echo_token(&g->echo, t.id);
+    if (g->hit_stop)
+        return PROV_STOP_STRING;
+    rc = s->push(s->self, t.id, err);
+    g->r->decode_s += (double)(q_now_ns() - from) / 1e9;
+    if (s->fed)
+        s->fed(s->self);
+    if (h->token)
+        h->token(h->user, g->answer, g->r);
+    if ((rc = failed(rc)) != GO_ON)
+        return rc;
+    if (circle && h->repeats && h->repeats(h->user, g->answer, g->r->tokens))
+        return PROV_REPEATS;
+    int max = s->max_tokens(s->self);
+    return max > 0 && g->r->tokens >= max ? PROV_MAX_TOKENS : GO_ON;
+}
+
+int gen_answer(const gen_source *s, const prov_hooks *h, int answer, prov_result *r, char *err)
+{
+    gen g = { .s = s, .h = h, .r = r, .answer = answer, .part = s->thinking ? PART_THINK : PART_START };
+    int finish;
+    do
+        finish = step(&g, err);
+    while (finish == GO_ON);
+    if (!g.hit_stop) {                   /* what was held back, however it ended */
+        s->spell(s->self, -1, &g.pending);
+        sort_out(&g, true);
+        hand_out(&g, NULL);
+    }
+    r->finish = (enum prov_finish)finish;
+    r->thinking = false;
+    q_buf_free(&g.pending);
+    q_buf_free(&g.text);
+    q_buf_free(&g.think);
+    return finish == PROV_FAILED ? Q_ERR : Q_OK;
+}

@@ -1,0 +1,54 @@
+/* provider/kind: what one kind of provider implements; private to provider/ and to the tests' scripted one. provider.c
+ * takes turns, checks requests against flags, and calls these. */
+#ifndef QUORUM_PROVIDER_KIND_H
+#define QUORUM_PROVIDER_KIND_H
+
+#include "provider/provider.h"
+
+#include <pthread.h>
+
+typedef struct prov_kind {
+    void (*close)(prov *);
+    /* configurations: see prov_config_* */
+    prov_config *(*config_new)(const prov *);
+    prov_config *(*config_copy)(const prov_config *);
+    void (*config_free)(prov_config *);
+    int (*config_set)(prov_config *, const char *name, const char *value, char *err);
+    const char *(*config_get)(const prov_config *, const char *name, q_buf *buf);
+    bool (*config_range)(const prov_config *, const char *name, double *min, double *max);
+    bool (*config_is_default)(const prov_config *, const char *name);
+    int (*config_k)(const prov_config *);
+    const char *(*config_label)(const prov_config *, q_buf *buf);
+    char *(*config_json)(const prov_config *);
+    int (*config_from_json)(prov_config *, const char *json, char *err);
+    uint64_t (*config_hash)(const prov_config *, bool all);
+    enum q_effect (*config_diff)(const prov_config *a, const prov_config *b);
+    prov_cost (*config_cost)(const prov_config *);
+    /* requests; in turn */
+    int (*set)(prov *, const prov_config *c, enum prov_policy p, char *err);
+    prov_config *(*present)(prov *);
+    int (*ask)(prov *, const prov_request *, const prov_hooks *, prov_result *out, char *err);
+    int (*renew)(prov *, const prov_hooks *, char *err);
+    void (*cancel)(prov *, bool on);     /* any thread */
+    /* numbers */
+    prov_room (*context)(prov *);
+    int (*mixture)(prov *, prov_mix *out, int max);
+    int (*count)(const prov *, const char *text, size_t n);
+    int (*count_request)(const prov *, const prov_request *, char *err);
+    int (*score)(prov *, const prov_request *before, const char *text, size_t n, void (*each)(void *user, const prov_piece *),
+                 void *user, char *err);
+    int (*embed)(prov *, const char *text, size_t n, float *out, char *err);
+    struct eng_cache *(*cache)(prov *);
+} prov_kind;
+
+struct prov {                            /* first member of a kind's own struct */
+    const prov_kind *kind;
+    prov_info info;
+    pthread_mutex_t turn;                /* held while one request is answered, unless PROV_PARALLEL; its hooks may take it again */
+    bool busy;                           /* a request runs; under turn */
+};
+struct prov_config { const prov_kind *kind; };   /* first member likewise */
+
+void prov_init(prov *, const prov_kind *);       /* by a kind's opening; provider.c's prov_close undoes it */
+
+#endif

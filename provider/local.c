@@ -1,0 +1,473 @@
+/* provider/local: a model in this process: opening it, its configurations, and its requests over the engine's session. Owns
+ * model, session and sampler, and the text of the last request with its answer, to evaluate it anew after a knob. */
+#include "engine/engine.h"
+#include "engine/text.h"
+#include "provider/generate.h"
+#include "provider/kind.h"
+#include "provider/local.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+typedef struct local {
+    prov base;
+    eng_model *m;
+    eng_session *s;
+    eng_sampler *sampler;
+    eng_config *c;                       /* in effect */
+    int max_tokens;                      /* of c */
+    enum prov_policy policy;             /* with which c came */
+    bool stale;                          /* cells went when c came: the text must be evaluated again */
+    eng_tokens text;                     /* the last request's prompt and its answer so far */
+    uint64_t cursor;                     /* in the trace */
+    /* of the running request */
+    const prov_hooks *hooks;
+    prov_result *result;
+    eng_detok detok;
+} local;
+
+typedef struct local_config { prov_config base; const local *p; eng_config *c; } local_config;
+
+static local *of(prov *p) { return (local *)p; }
+static const local *of_const(const prov *p) { return (const local *)p; }
+static eng_config *conf(const prov_config *c) { return ((const local_config *)c)->c; }
+static enum eng_policy policy_of(enum prov_policy p) { return p == PROV_RECOMPUTE ? ENG_RECOMPUTE : ENG_CONTINUE; }
+
+/* ---- configurations ---- */
+static prov_config *wrap(const local *l, eng_config *c /* taken */)
+{
+    local_config *o = q_alloc(sizeof *o);
+    *o = (local_config){ { l->base.kind }, l, c };
+    return &o->base;
+}
+
+static prov_config *config_new(const prov *p) { return wrap(of_const(p), eng_config_new(of_const(p)->m)); }
+static prov_config *config_copy(const prov_config *c) { return wrap(((const local_config *)c)->p, eng_config_copy(conf(c))); }
+
+static void config_free(prov_config *c)
+{
+    eng_config_free(conf(c));
+    free(c);
+}
+
+static int config_set(prov_config *c, const char *name, const char *value, char *err) { return eng_config_set(conf(c), name, value, err); }
+static const char *config_get(const prov_config *c, const char *name, q_buf *b) { return eng_config_get(conf(c), name, b); }
+static bool config_range(const prov_config *c, const char *name, double *min, double *max) { return eng_config_range(conf(c), name, min, max); }
+static bool config_is_default(const prov_config *c, const char *name) { return eng_config_is_default(conf(c), name); }
+static int config_k(const prov_config *c) { return ((const local_config *)c)->p->base.info.n_expert ? eng_config_k(conf(c)) : 0; }
+static const char *config_label(const prov_config *c, q_buf *b) { return eng_config_label(conf(c), b); }
+static char *config_json(const prov_config *c) { return eng_config_json(conf(c)); }
+static int config_from_json(prov_config *c, const char *json, char *err) { return eng_config_from_json(conf(c), json, err); }
+static uint64_t config_hash(const prov_config *c, bool all) { return all ? eng_config_hash_all(conf(c)) : eng_config_hash(conf(c)); }
+static enum q_effect config_diff(const prov_config *a, const prov_config *b) { return eng_config_diff(conf(a), conf(b)); }
+
+static prov_cost config_cost(const prov_config *c)
+{
+    eng_cost e = eng_model_cost(((const local_config *)c)->p->m, conf(c));
+    return (prov_cost){ e.params, e.bytes_layers + e.bytes_head };
+}
+
+static void take_config(local *l, eng_config *c /* taken */)
+{
+    q_buf b = { 0 };
+    eng_config_free(l->c);
+    l->c = c;
+    l->max_tokens = atoi(eng_config_get(c, "sampler.max_tokens", &b));
+    q_buf_free(&b);
+}
+
+static int set(prov *p, const prov_config *c, enum prov_policy policy, char *err)
+{
+    local *l = of(p);
+    int rc = eng_session_config(l->s, conf(c), policy_of(policy), err);
+    if (rc < 0)
+        return rc;
+    enum q_effect e = eng_config_diff(l->c, conf(c));
+    l->stale |= e >= Q_EFFECT_POSITION || (e >= Q_EFFECT_ROUTING && policy == PROV_RECOMPUTE);
+    l->policy = policy;
+    take_config(l, eng_config_copy(conf(c)));
+    return Q_OK;
+}
+
+static prov_config *present(prov *p) { return wrap(of(p), eng_config_copy(of(p)->c)); }
+
+/* ---- the prompt ---- */
+static int render(const local *l, const prov_request *r, eng_tokens *out, char *err)
+{
+    if (r->raw) {                        /* the opening token, where the family has one */
+        int rc = eng_template(l->m, NULL, 0, false, -1, out, err);
+        return rc < 0 ? rc : eng_tokenize(l->m, r->raw, r->n_raw, false, out, err);
+    }
+    static const enum eng_role role[] = { [PROV_SYSTEM] = ENG_SYSTEM, [PROV_USER] = ENG_USER, [PROV_ASSISTANT] = ENG_ASSISTANT, [PROV_TOOL] = ENG_TOOL };
+    eng_message *m = q_alloc(sizeof *m * (size_t)(r->n_message + 1));
+    for (int i = 0; i < r->n_message; i++)
+        m[i] = (eng_message){ role[r->message[i].role], r->message[i].text, r->message[i].n };
+    q_buf b = { 0 };
+    const char *think = eng_config_get(l->c, "think", &b);
+    int rc = eng_template(l->m, m, r->n_message, true, strcmp(think, "on") == 0 ? 1 : strcmp(think, "off") == 0 ? 0 : -1, out, err);
+    q_buf_free(&b);
+    free(m);
+    return rc;
+}
+
+static int count(const prov *p, const char *text, size_t n)
+{
+    char err[Q_ERRLEN];
+    eng_tokens t = { 0 };
+    int tokens = eng_tokenize(of_const(p)->m, text, n, false, &t, err) == Q_OK ? t.n : (int)(n / 4);
+    eng_tokens_free(&t);
+    return tokens;
+}
+
+static int count_request(const prov *p, const prov_request *r, char *err)
+{
+    eng_tokens t = { 0 };
+    int rc = render(of_const(p), r, &t, err), n = t.n;
+    eng_tokens_free(&t);
+    return rc < 0 ? rc : n;
+}
+
+/* ---- evaluation ---- */
+static bool tell(void *user, const eng_trace_rec *r)
+{
+    const local *l = user;
+    prov_position p = { r->token, r->pos, r->config, r->prompt, r->n_layer, r->max_k, r->ids, r->weights, r->entropy, r->margin };
+    l->hooks->position(l->hooks->user, &p);
+    return true;
+}
+
+static void fed(void *self)
+{
+    local *l = self;
+    if (l->hooks->position)
+        eng_trace_read(l->s, &l->cursor, tell, l);
+    else
+        l->cursor = eng_trace_end(l->s);
+}
+
+static void prefill(void *user, int done, int total)
+{
+    local *l = user;
+    if (l->hooks->prefill)
+        l->hooks->prefill(l->hooks->user, done, total);
+    fed(l);
+}
+
+/* Makes the session hold the text. */
+static int sync(local *l, enum prov_policy policy, char *err)
+{
+    int rc = eng_session_sync(l->s, l->text.id, l->text.n, policy_of(policy), prefill, l, err);
+    fed(l);
+    l->stale = rc < 0;
+    if (l->result)
+        l->result->evaluated |= rc == Q_OK;
+    if (l->hooks->prefilled)
+        l->hooks->prefilled(l->hooks->user, l->result);
+    return rc;
+}
+
+/* ---- as a source of tokens ---- */
+static int ready(void *self, char *err)
+{
+    local *l = self;
+    return l->stale ? sync(l, l->policy, err) : Q_OK;
+}
+
+static int room(void *self) { return eng_session_room(((local *)self)->s); }
+
+static int choose(void *self, gen_token *out, char *err)
+{
+    local *l = self;
+    const float *logits = eng_session_logits(l->s);
+    if (!logits)
+        return q_fail(err, Q_ERR, _("the session lost its place: send the question again"));
+    eng_choice c = eng_sample(l->sampler, l->c, logits);
+    *out = (gen_token){ c.token, (double)c.logprob, eng_token_end(l->m, c.token) };
+    if (!out->end)
+        eng_sampler_accept(l->sampler, c.token);
+    return Q_OK;
+}
+
+static const char think[] = "<think>", unthink[] = "</think>";
+
+static void spell(void *self, int32_t token, q_buf *out)
+{
+    local *l = self;
+    if (token < 0) {
+        eng_detok_end(&l->detok, out);
+        return;
+    }
+    const char *name = eng_token_control(l->m, token) ? eng_token_name(l->m, token) : NULL;
+    if (name && (strcmp(name, think) == 0 || strcmp(name, unthink) == 0))
+        q_buf_puts(out, name);
+    else
+        eng_detok_add(l->m, &l->detok, token, out);
+}
+
+static int push(void *self, int32_t token, char *err)
+{
+    local *l = self;
+    int rc = eng_session_push(l->s, token, err);
+    if (rc == Q_OK)
+        eng_tokens_add(&l->text, token);
+    return rc;
+}
+
+static long stops(void *self, const char *text, size_t n) { return eng_stop_scan(((local *)self)->c, text, n); }
+static int max_tokens(void *self) { return ((local *)self)->max_tokens; }
+
+/* The model may be told to open with a think block: then the answer starts inside it. */
+static bool starts_thinking(const local *l)
+{
+    bool in = false;
+    for (int i = l->text.n > 8 ? l->text.n - 8 : 0; i < l->text.n; i++) {
+        const char *name = eng_token_name(l->m, l->text.id[i]);
+        if (!name)
+            continue;
+        if (strcmp(name, think) == 0)
+            in = true;
+        else if (strcmp(name, unthink) == 0 || strstr(name, "im_start"))
+            in = false;
+    }
+    return in;
+}
+
+/* ---- requests ---- */
+static uint64_t seed_of(const local *l, uint64_t wanted)
+{
+    q_buf b = { 0 };
+    uint64_t s = wanted ? wanted : strtoull(eng_config_get(l->c, "sampler.seed", &b), NULL, 10);
+    q_buf_free(&b);
+    if (!s && getrandom(&s, sizeof s, 0) != (ssize_t)sizeof s)
+        s = (uint64_t)q_now_ns();
+    return s & ((1ull << 53) - 1);       /* the knob's range: what a JSON number holds exactly */
+}
+
+static void start_sampler(local *l, uint64_t seed)
+{
+    char text[32], err[Q_ERRLEN];
+    eng_config *c = eng_config_copy(l->c);
+    snprintf(text, sizeof text, "%llu", (unsigned long long)seed);
+    eng_config_set(c, "sampler.seed", text, err);
+    eng_sampler_reset(l->sampler, c);
+    eng_config_free(c);
+    for (int i = 0; i < l->text.n; i++)
+        eng_sampler_accept(l->sampler, l->text.id[i]);
+}
+
+/* One answer to the prompt that stands in l->text. */
+static int answer(local *l, const prov_request *r, int i, uint64_t seed, enum prov_policy policy, char *err)
+{
+    prov_result *out = l->result;
+    const int32_t *had = eng_session_tokens(l->s);
+    int len = eng_session_length(l->s);
+    out->prompt_tokens = l->text.n;
+    while (had && out->cached_tokens < len && out->cached_tokens < l->text.n && had[out->cached_tokens] == l->text.id[out->cached_tokens])
+        out->cached_tokens++;
+    start_sampler(l, seed);
+    l->detok = (eng_detok){ 0 };
+    int64_t from = q_now_ns();
+    int rc = sync(l, policy, err);
+    out->prefill_s = (double)(q_now_ns() - from) / 1e9;
+    if (rc < 0) {
+        out->finish = rc == Q_CANCEL ? PROV_STOPPED : PROV_FAILED;
+        return rc == Q_CANCEL ? Q_OK : rc;
+    }
+    gen_source s = { .self = l, .ready = ready, .room = room, .choose = choose, .spell = spell, .push = push, .stops = stops,
+                     .max_tokens = max_tokens, .fed = fed, .think = think, .unthink = unthink, .thinking = !r->raw && starts_thinking(l),
+                     .raw = r->raw != NULL };
+    return gen_answer(&s, l->hooks, i, out, err);
+}
+
+static int ask(prov *p, const prov_request *r, const prov_hooks *h, prov_result *out, char *err)
+{
+    local *l = of(p);
+    eng_tokens prompt = { 0 };
+    int n = r->n > 1 ? r->n : 1, rc = render(l, r, &prompt, err);
+    uint64_t seed = seed_of(l, r->seed);
+    l->hooks = h;
+    for (int i = 0; i < n && rc == Q_OK; i++) {
+        l->text.n = 0;
+        for (int t = 0; t < prompt.n; t++)
+            eng_tokens_add(&l->text, prompt.id[t]);
+        l->result = &out[i];
+        rc = answer(l, r, i, seed + (uint64_t)i, i == 0 ? r->policy : PROV_CONTINUE, err);
+        if (out[i].finish == PROV_STOPPED)
+            for (i++; i < n; i++)        /* a stop is meant for all of them */
+                out[i].finish = PROV_STOPPED;
+    }
+    l->hooks = NULL;
+    l->result = NULL;
+    eng_tokens_free(&prompt);
+    return rc;
+}
+
+static int renew(prov *p, const prov_hooks *h, char *err)
+{
+    local *l = of(p);
+    l->hooks = h;
+    int rc = l->text.n > 0 ? sync(l, PROV_RECOMPUTE, err) : Q_OK;
+    l->hooks = NULL;
+    return rc;
+}
+
+static void cancel(prov *p, bool on)
+{
+    if (on)
+        eng_session_cancel(of(p)->s);
+    else
+        eng_session_uncancel(of(p)->s);
+}
+
+/* ---- numbers ---- */
+static prov_room context(prov *p)
+{
+    local *l = of(p);
+    int used = eng_session_length(l->s);
+    return (prov_room){ .used = used, .text = l->text.n, .size = used + eng_session_room(l->s) };
+}
+
+static int mixture(prov *p, prov_mix *out, int max)
+{
+    enum { MOST = 64 };
+    eng_mix m[MOST];
+    int n = eng_session_mix(of(p)->s, m, max < MOST ? max : MOST);
+    for (int i = 0; i < n && i < max && i < MOST; i++)
+        out[i] = (prov_mix){ m[i].config, m[i].cells };
+    return n;
+}
+
+/* ---- how likely a text is ---- */
+typedef struct scoring {
+    local *l;
+    const eng_tokens *t;
+    int from;                            /* the first token that is told of */
+    double logprob;                      /* of the token that comes next */
+    eng_detok detok;
+    q_buf text;
+    void (*each)(void *user, const prov_piece *);
+    void *user;
+} scoring;
+
+static double log_of(const float *logits, int n, int32_t token)
+{
+    double max = (double)logits[0], sum = 0;
+    for (int i = 1; i < n; i++)
+        max = (double)logits[i] > max ? (double)logits[i] : max;
+    for (int i = 0; i < n; i++)
+        sum += exp((double)logits[i] - max);
+    return (double)logits[token] - max - log(sum);
+}
+
+static int score_row(void *user, int pos, const float *logits, const uint16_t *ids, const float *weights, int max_k)
+{
+    scoring *s = user;
+    if (pos >= s->from) {
+        bool last = pos + 1 == s->t->n;
+        eng_detok_add(s->l->m, &s->detok, s->t->id[pos], &s->text);
+        if (last)
+            eng_detok_end(&s->detok, &s->text);
+        prov_piece p = { .number = pos - s->from + 1, .text = s->text.p ? s->text.p : "", .n = s->text.len, .token = s->t->id[pos],
+                         .logprob = s->logprob };
+        s->each(s->user, &p);
+        q_buf_clear(&s->text);
+    }
+    if (pos + 1 >= s->from && pos + 1 < s->t->n)
+        s->logprob = log_of(logits, eng_model_info(s->l->m)->n_vocab, s->t->id[pos + 1]);
+    return 0;
+}
+
+/* A session beside the conversation's, with room for n tokens. */
+static int aside(local *l, int n, eng_session **out, char *err)
+{
+    char room_text[24];
+    eng_config *c = eng_config_copy(l->c);
+    snprintf(room_text, sizeof room_text, "%d", n < 64 ? 64 : n);
+    int rc = eng_config_set(c, "context.length", room_text, err);
+    if (rc == Q_OK)
+        rc = eng_session_new(l->m, c, out, err);
+    eng_config_free(c);
+    return rc;
+}
+
+static int score(prov *p, const prov_request *before, const char *text, size_t n, void (*each)(void *user, const prov_piece *),
+                 void *user, char *err)
+{
+    local *l = of(p);
+    eng_tokens t = { 0 };
+    eng_session *s = NULL;
+    prov_request nothing = { .raw = "" };
+    int rc = render(l, before ? before : &nothing, &t, err);
+    scoring sc = { .l = l, .t = &t, .from = t.n, .logprob = (double)NAN, .each = each, .user = user };
+    if (rc == Q_OK)
+        rc = eng_tokenize(l->m, text, n, false, &t, err);
+    if (rc == Q_OK && t.n > sc.from)
+        rc = aside(l, t.n, &s, err);
+    if (s)
+        rc = eng_session_eval(s, t.id, t.n, 0, NULL, 0, score_row, &sc, err);
+    eng_session_free(s);
+    eng_tokens_free(&t);
+    q_buf_free(&sc.text);
+    return rc;
+}
+
+/* ---- opening ---- */
+static void close_local(prov *p)
+{
+    local *l = of(p);
+    eng_session_free(l->s);
+    eng_sampler_free(l->sampler);
+    eng_config_free(l->c);
+    eng_model_free(l->m);
+    eng_tokens_free(&l->text);
+    free(l);
+}
+
+static const prov_kind kind = {
+    .close = close_local, .config_new = config_new, .config_copy = config_copy, .config_free = config_free, .config_set = config_set,
+    .config_get = config_get, .config_range = config_range, .config_is_default = config_is_default, .config_k = config_k,
+    .config_label = config_label, .config_json = config_json, .config_from_json = config_from_json, .config_hash = config_hash,
+    .config_diff = config_diff, .config_cost = config_cost, .set = set, .present = present, .ask = ask, .renew = renew, .cancel = cancel,
+    .context = context, .mixture = mixture, .count = count, .count_request = count_request, .score = score,
+};
+
+static void describe(local *l)
+{
+    const eng_info *e = eng_model_info(l->m);
+    l->base.info = (prov_info){
+        .path = e->path, .name = e->name, .languages = e->languages ? e->languages : "", .note = e->template_note, .id = e->id,
+        .file_bytes = e->file_bytes, .params = e->params, .n_layer = e->n_layer, .n_expert = e->n_expert,
+        .first_moe_layer = e->first_moe_layer, .n_moe_layer = e->n_moe_layer, .n_ctx_train = e->n_ctx_train, .n_embd = e->n_embd,
+        .chat = e->chat, .thinks = e->thinks, .carved = e->carved,
+        .can = PROV_LIVE | (e->n_expert ? PROV_ROUTING : 0) | PROV_LOGPROBS | PROV_COUNT | PROV_RAW | PROV_N };
+}
+
+int local_open(const char *path, const prov_opts *o, prov **out, char *err)
+{
+    local *l = q_alloc(sizeof *l);
+    eng_open_opts eo = { .progress = o->progress, .user = o->user };
+    prov_init(&l->base, &kind);
+    int rc = eng_model_open(path, &eo, &l->m, err);
+    if (rc == Q_OK) {
+        describe(l);
+        prov_config *c = wrap(l, eng_config_new(l->m));
+        rc = o->configure ? o->configure(o->user, c, err) : Q_OK;
+        if (rc == Q_OK)
+            take_config(l, eng_config_copy(conf(c)));
+        config_free(c);
+    }
+    if (rc == Q_OK)
+        rc = eng_session_new(l->m, l->c, &l->s, err);
+    if (rc < 0) {
+        prov_close(&l->base);
+        return rc;
+    }
+    l->sampler = eng_sampler_new(l->m);
+    *out = &l->base;
+    return Q_OK;
+}
+
+const q_knob *prov_knobs(int *n) { return eng_knobs(n); }

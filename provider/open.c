@@ -1,0 +1,54 @@
+/* provider/open: which kinds there are, and who can be asked on this machine. Any thread. */
+#include "engine/models.h"
+#include "provider/local.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A kind takes what begins so; the last one takes all that is left, a path. */
+static const struct { const char *begins; int (*open)(const char *what, const prov_opts *o, prov **out, char *err); } kinds[] = {
+    { "", local_open } };
+
+int prov_open(const char *what, const prov_opts *o, prov **out, char *err)
+{
+    static const prov_opts none;
+    *out = NULL;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strncmp(what, kinds[i].begins, strlen(kinds[i].begins)) == 0)
+            return kinds[i].open(what, o ? o : &none, out, err);
+    return q_fail(err, Q_NOTFOUND, _("nobody answers to %s"), what);
+}
+
+int prov_find(prov_found **out, int *n, char *err)
+{
+    eng_found *f = NULL;
+    *out = NULL;
+    int rc = eng_find(&f, n, err);
+    if (rc < 0) {
+        *n = 0;
+        return rc;
+    }
+    *out = q_alloc(sizeof **out * (size_t)(*n + 1));
+    for (int i = 0; i < *n; i++) {
+        eng_found *e = &f[i];
+        (*out)[i] = (prov_found){ .path = e->path, .name = e->name, .arch = e->arch, .quant = e->quant, .problem = e->problem, .place = e->place,
+                                  .bytes = e->bytes, .params = e->params, .n_expert = e->n_expert, .n_expert_used = e->n_expert_used, .fits = e->fits };
+        *e = (eng_found){ 0 };           /* the texts are the caller's now */
+    }
+    eng_found_free(f, *n);
+    return rc;
+}
+
+void prov_found_free(prov_found *f, int n)
+{
+    for (int i = 0; f && i < n; i++) {
+        free(f[i].path);
+        free(f[i].name);
+        free(f[i].arch);
+        free(f[i].quant);
+        free(f[i].problem);
+    }
+    free(f);
+}
+
+int prov_find_model(const char *m, char **what, char *err) { return eng_find_model(m, what, err); }

@@ -1,0 +1,192 @@
+/* provider: takes turns, holds requests against what this one can do, and passes on to its kind. Any thread. */
+#include "provider/kind.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+void prov_init(prov *p, const prov_kind *kind)
+{
+    pthread_mutexattr_t a;
+    pthread_mutexattr_init(&a);
+    pthread_mutexattr_settype(&a, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&p->turn, &a);
+    pthread_mutexattr_destroy(&a);
+    p->kind = kind;
+}
+
+void prov_close(prov *p)
+{
+    if (!p)
+        return;
+    pthread_mutex_destroy(&p->turn);
+    p->kind->close(p);
+}
+
+const prov_info *prov_about(const prov *p) { return &p->info; }
+
+/* ---- turns ---- */
+static void take_turn(prov *p)
+{
+    if (!(p->info.can & PROV_PARALLEL))
+        pthread_mutex_lock(&p->turn);
+}
+
+static void give_turn(prov *p)
+{
+    if (!(p->info.can & PROV_PARALLEL))
+        pthread_mutex_unlock(&p->turn);
+}
+
+/* A request asked from within another's hooks would wait for itself. */
+static void begin(prov *p)
+{
+    take_turn(p);
+    assert(!p->busy);
+    p->busy = !(p->info.can & PROV_PARALLEL);
+}
+
+static void end(prov *p)
+{
+    if (!(p->info.can & PROV_PARALLEL))
+        p->busy = false;
+    give_turn(p);
+}
+
+struct eng_cache *prov_cache(prov *p) { return p->kind->cache ? p->kind->cache(p) : NULL; }
+
+/* ---- configurations ---- */
+prov_config *prov_config_new(const prov *p) { return p->kind->config_new(p); }
+prov_config *prov_config_copy(const prov_config *c) { return c->kind->config_copy(c); }
+
+void prov_config_free(prov_config *c)
+{
+    if (c)
+        c->kind->config_free(c);
+}
+
+int prov_config_set(prov_config *c, const char *name, const char *value, char *err) { return c->kind->config_set(c, name, value, err); }
+const char *prov_config_get(const prov_config *c, const char *name, q_buf *buf) { return c->kind->config_get(c, name, buf); }
+bool prov_config_range(const prov_config *c, const char *name, double *min, double *max) { return c->kind->config_range(c, name, min, max); }
+bool prov_config_is_default(const prov_config *c, const char *name) { return c->kind->config_is_default(c, name); }
+int prov_config_k(const prov_config *c) { return c->kind->config_k(c); }
+const char *prov_config_label(const prov_config *c, q_buf *buf) { return c->kind->config_label(c, buf); }
+char *prov_config_json(const prov_config *c) { return c->kind->config_json(c); }
+int prov_config_from_json(prov_config *c, const char *json, char *err) { return c->kind->config_from_json(c, json, err); }
+uint64_t prov_config_hash(const prov_config *c) { return c->kind->config_hash(c, false); }
+uint64_t prov_config_hash_all(const prov_config *c) { return c->kind->config_hash(c, true); }
+enum q_effect prov_config_diff(const prov_config *a, const prov_config *b) { return a->kind->config_diff(a, b); }
+prov_cost prov_config_cost(const prov_config *c) { return c->kind->config_cost(c); }
+
+int prov_set(prov *p, const prov_config *c, enum prov_policy policy, char *err)
+{
+    take_turn(p);
+    int rc = p->busy && !(p->info.can & PROV_LIVE)
+        ? q_fail(err, Q_RANGE, _("%s takes another configuration with the next question only"), p->info.name) : p->kind->set(p, c, policy, err);
+    give_turn(p);
+    return rc;
+}
+
+prov_config *prov_present(prov *p)
+{
+    take_turn(p);
+    prov_config *c = p->kind->present(p);
+    give_turn(p);
+    return c;
+}
+
+/* ---- requests ---- */
+static int lacks(const prov *p, unsigned can, char *err)
+{
+    static const struct { unsigned can; const char *what; } row[] = {
+        { PROV_RAW, N_("%s only answers in a conversation: leave --base out") },
+        { PROV_N, N_("%s gives one answer at a time: ask again for another") },
+        { PROV_TOOLS, N_("%s takes no tools") },
+        { PROV_LOGPROBS, N_("%s does not tell how likely a text is") },
+        { PROV_EMBED, N_("%s does not make vectors of texts") } };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++)
+        if (can & row[i].can & ~p->info.can)
+            return q_fail(err, Q_RANGE, _(row[i].what), p->info.name);
+    return Q_OK;
+}
+
+static int check(const prov *p, const prov_request *r, char *err)
+{
+    return lacks(p, (r->raw ? PROV_RAW : 0) | (r->n > 1 ? PROV_N : 0) | (r->n_tool > 0 ? PROV_TOOLS : 0), err);
+}
+
+int prov_ask(prov *p, const prov_request *r, const prov_hooks *h, prov_result *out, char *err)
+{
+    static const prov_hooks none;
+    int n = r->n > 1 ? r->n : 1;
+    for (int i = 0; i < n; i++)
+        out[i] = (prov_result){ .finish = PROV_FAILED };
+    int rc = check(p, r, err);
+    if (rc < 0)
+        return rc;
+    begin(p);
+    rc = p->kind->ask(p, r, h ? h : &none, out, err);
+    end(p);
+    return rc;
+}
+
+void prov_cancel(prov *p, bool on) { p->kind->cancel(p, on); }
+
+int prov_renew(prov *p, const prov_hooks *h, char *err)
+{
+    static const prov_hooks none;
+    begin(p);
+    int rc = p->kind->renew ? p->kind->renew(p, h ? h : &none, err) : Q_OK;
+    end(p);
+    return rc;
+}
+
+/* ---- numbers ---- */
+prov_room prov_context(prov *p)
+{
+    take_turn(p);
+    prov_room r = p->kind->context(p);
+    give_turn(p);
+    return r;
+}
+
+int prov_mixture(prov *p, prov_mix *out, int max)
+{
+    take_turn(p);
+    int n = p->kind->mixture ? p->kind->mixture(p, out, max) : 0;
+    give_turn(p);
+    return n;
+}
+
+int prov_count(const prov *p, const char *text, size_t n) { return p->kind->count(p, text, n); }
+
+int prov_count_request(const prov *p, const prov_request *r, char *err)
+{
+    int rc = check(p, r, err);
+    return rc < 0 ? rc : p->kind->count_request(p, r, err);
+}
+
+int prov_score(prov *p, const prov_request *before, const char *text, size_t n, void (*each)(void *user, const prov_piece *),
+               void *user, char *err)
+{
+    int rc = lacks(p, PROV_LOGPROBS, err);
+    if (rc == Q_OK && before)
+        rc = check(p, before, err);
+    if (rc < 0)
+        return rc;
+    begin(p);
+    rc = p->kind->score(p, before, text, n, each, user, err);
+    end(p);
+    return rc;
+}
+
+int prov_embed(prov *p, const char *text, size_t n, float *out, char *err)
+{
+    int rc = lacks(p, PROV_EMBED, err);
+    if (rc < 0)
+        return rc;
+    begin(p);
+    rc = p->kind->embed(p, text, n, out, err);
+    end(p);
+    return rc;
+}

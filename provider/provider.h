@@ -1,0 +1,187 @@
+/* provider: who answers. Messages and tools and a configuration go in; text, thinking, tool calls, routing and numbers come
+ * out. One interface over a model in this process (local.c, over engine/) and over whoever else answers; flags say what
+ * this one can do. A configuration is text at this boundary: set, get, range, label, JSON, hash.
+ *
+ * Threads: prov_cancel may be called from any thread at any time; everything else that takes a prov may be called from any
+ * thread too, but what evaluates (marked [turn]) waits for its turn unless PROV_PARALLEL is set. Hooks run in the thread of
+ * the call. A prov_config belongs to one thread at a time; the prov it came from outlives it. Errors: base.h.
+ * It never stores anything and never decides what is shown. No type of another room stands here but base's. */
+#ifndef QUORUM_PROVIDER_H
+#define QUORUM_PROVIDER_H
+
+#include "base/base.h"
+#include "base/knob.h"
+
+typedef struct prov prov;
+typedef struct prov_config prov_config;
+struct eng_cache;
+
+/* ================= opening ================= */
+typedef struct prov_opts {
+    void (*progress)(void *user, uint64_t done, uint64_t total);     /* may be NULL */
+    int (*configure)(void *user, prov_config *c, char *err);         /* sets knobs before room for the context is made; may be NULL */
+    void *user;
+} prov_opts;
+/* what: a path to a model file. */
+int prov_open(const char *what, const prov_opts *o, prov **out, char *err);
+void prov_close(prov *);
+
+enum {                                  /* what this one can do */
+    PROV_LIVE = 1 << 0,                 /* its configuration may change between two tokens */
+    PROV_ROUTING = 1 << 1,              /* positions come with their routing */
+    PROV_LOGPROBS = 1 << 2,             /* pieces come with log-probabilities, and prov_score works */
+    PROV_COUNT = 1 << 3,                /* counts are exact; else they are estimates */
+    PROV_RAW = 1 << 4,                  /* text may simply go on, without a frame */
+    PROV_N = 1 << 5,                    /* several answers to one request */
+    PROV_TOOLS = 1 << 6,                /* tools may be offered */
+    PROV_EMBED = 1 << 7,                /* prov_embed works */
+    PROV_PARALLEL = 1 << 8              /* several requests are answered at once; else they take turns */
+};
+typedef struct prov_info {              /* strings live as long as the prov */
+    const char *path, *name, *languages; /* languages: "en", "en,ru" or "" (unknown) */
+    const char *note;                   /* NULL, or a sentence about what is not as it should be (its template) */
+    uint64_t id;                        /* names the model in stores */
+    uint64_t file_bytes, params;
+    unsigned can;
+    int n_layer, n_expert, first_moe_layer, n_moe_layer;             /* 0: dense, or unknown */
+    int n_ctx_train, n_embd;
+    bool chat, thinks, carved;          /* knows a conversation's frame; thinks before it answers; has made experts */
+} prov_info;
+const prov_info *prov_about(const prov *);
+/* Its cache, for what measures on the very same model (lab/); NULL: it has none. Only in this prov's turn. */
+struct eng_cache *prov_cache(prov *);
+
+/* ================= configurations ================= */
+const q_knob *prov_knobs(int *n);       /* rows of the knobs that models answer to, in the order for lists */
+prov_config *prov_config_new(const prov *);              /* the model's own defaults */
+prov_config *prov_config_copy(const prov_config *);
+void prov_config_free(prov_config *);
+/* Sets one knob from text. On failure nothing changes and err says the allowed range. name: the knob's name or an aka. */
+int prov_config_set(prov_config *, const char *name, const char *value, char *err);
+const char *prov_config_get(const prov_config *, const char *name, q_buf *buf);     /* "" for what it does not know */
+bool prov_config_range(const prov_config *, const char *name, double *min, double *max);   /* false: it takes no number here */
+bool prov_config_is_default(const prov_config *, const char *name);
+int prov_config_k(const prov_config *); /* the largest experts.k over layers; 0: nothing is routed */
+const char *prov_config_label(const prov_config *, q_buf *buf);      /* "k 4 · theta 5e5", "standard" */
+char *prov_config_json(const prov_config *);             /* all that differs from the defaults; malloc'ed. And back: */
+int prov_config_from_json(prov_config *, const char *json, char *err);
+uint64_t prov_config_hash(const prov_config *);          /* of what acts on hidden states: equal = interchangeable cells */
+uint64_t prov_config_hash_all(const prov_config *);      /* with the sampler: names a message's settings */
+enum q_effect prov_config_diff(const prov_config *a, const prov_config *b);
+typedef struct prov_cost { uint64_t params, bytes; } prov_cost;      /* that take part in one token; 0: unknown */
+prov_cost prov_config_cost(const prov_config *);
+
+/* What happens to cells that another configuration made. */
+enum prov_policy { PROV_CONTINUE, PROV_RECOMPUTE };
+/* The configuration (copied) of every request from now on; within a request, from prov_hooks.between only, from its next
+ * token. On failure the old one stays. In any other thread than the running request's: [turn]. */
+int prov_set(prov *, const prov_config *c, enum prov_policy p, char *err);
+prov_config *prov_present(prov *);      /* a copy */
+
+/* ================= requests ================= */
+enum prov_role { PROV_SYSTEM, PROV_USER, PROV_ASSISTANT, PROV_TOOL };
+typedef struct prov_message {
+    enum prov_role role;
+    const char *text; size_t n;         /* plain: nothing in it becomes a control token */
+    const char *call;                   /* PROV_TOOL: the id of the call that it answers; else NULL */
+} prov_message;
+typedef struct prov_tool { const char *name, *help, *schema; } prov_tool;          /* schema: JSON of its arguments */
+typedef struct prov_request {
+    const prov_message *message; int n_message;
+    const char *raw; size_t n_raw;      /* instead of messages: this text goes on, unframed. NULL: messages */
+    const prov_tool *tool; int n_tool;
+    int n;                              /* how many answers; 0 is 1 */
+    uint64_t seed;                      /* of the first answer, the next ones count on; 0: sampler.seed */
+    enum prov_policy policy;
+} prov_request;
+
+typedef struct prov_piece {             /* one token's text, or what was held back until the end */
+    int answer, number;                 /* which answer, from 0; which token of it, from 1 */
+    const char *text; size_t n;         /* whole characters, maybe none; valid during the call */
+    bool thinking;
+    int32_t token;                      /* -1: no token of its own */
+    double logprob;                     /* of the model, before any sampling; NAN: unknown */
+} prov_piece;
+typedef struct prov_position {          /* one evaluated token, prompts included; valid during the call */
+    int32_t token;
+    int pos;
+    uint64_t config;                    /* prov_config_hash under which it was evaluated */
+    bool prompt;
+    int n_layer, max_k;
+    const uint16_t *ids;                /* [n_layer][max_k], best first, 0xFFFF pads */
+    const float *weights;               /* [n_layer][max_k]; NULL: not kept */
+    const float *entropy, *margin;      /* [n_layer]; NULL: not kept; margin NAN: none */
+} prov_position;
+typedef struct prov_call { const char *id, *name, *arguments; } prov_call;         /* arguments: JSON */
+
+enum prov_finish {
+    PROV_ENDED,                         /* by itself */
+    PROV_STOP_STRING, PROV_MAX_TOKENS,
+    PROV_FULL,                          /* the context has no room left */
+    PROV_REPEATS,                       /* hooks.repeats said to end it */
+    PROV_CALLS,                         /* it waits for what its tool calls bring */
+    PROV_STOPPED,                       /* hooks.between or prov_cancel */
+    PROV_FAILED
+};
+typedef struct prov_result {            /* of one answer */
+    enum prov_finish finish;
+    bool evaluated;                     /* the prompt was evaluated to its end */
+    bool thinking;                      /* the last token belonged to a thought */
+    int prompt_tokens, cached_tokens;   /* cached: of these, found evaluated */
+    int tokens, thinking_tokens;
+    double prefill_s, decode_s;
+} prov_result;
+
+/* Every hook may be NULL. */
+typedef struct prov_hooks {
+    void *user;
+    /* Before each token, the last of which was number `tokens` (0: none): may wait, may call prov_set. False: stop. */
+    bool (*between)(void *user, int answer, int tokens);
+    void (*prefill)(void *user, int done, int total);    /* tokens evaluated before the next can be chosen */
+    void (*prefilled)(void *user, const prov_result *so_far);        /* all of them */
+    void (*piece)(void *user, const prov_piece *);
+    void (*position)(void *user, const prov_position *);
+    void (*token)(void *user, int answer, const prov_result *so_far);      /* a token is evaluated too */
+    void (*call)(void *user, int answer, const prov_call *);
+    bool (*repeats)(void *user, int answer, int tokens); /* it goes round in circles: true ends it */
+} prov_hooks;
+
+/* [turn] Answers. out: [request.n], filled also on failure. Q_OK however the answers ended but PROV_FAILED. */
+int prov_ask(prov *, const prov_request *, const prov_hooks *, prov_result *out, char *err);
+/* [any] on: what is being evaluated ends soon (within milliseconds), and so does what is asked next, until it is off. */
+void prov_cancel(prov *, bool on);
+/* [turn] Evaluates anew, under the present configuration alone, what is in the context. Q_CANCEL: the rest follows with the
+ * next request. */
+int prov_renew(prov *, const prov_hooks *, char *err);
+
+/* ================= numbers ================= */
+typedef struct prov_room { int used, text, size; } prov_room;        /* tokens: evaluated or due; of the last text; at most */
+prov_room prov_context(prov *);
+typedef struct prov_mix { uint64_t config; int cells; } prov_mix;    /* which configurations made what is cached */
+int prov_mixture(prov *, prov_mix *out, int max);        /* most frequent first; returns how many there are */
+int prov_count(const prov *, const char *text, size_t n);            /* tokens; an estimate without PROV_COUNT */
+int prov_count_request(const prov *, const prov_request *, char *err);       /* of the whole prompt as its model reads it */
+/* [turn] The log-probability of each token of text after `before` (NULL: nothing), as pieces; the very first token of all
+ * has none (NAN). The context stays as it is. */
+int prov_score(prov *, const prov_request *before, const char *text, size_t n, void (*each)(void *user, const prov_piece *),
+               void *user, char *err);
+/* [turn] The text as a vector, out [info.n_embd] of length 1. The context stays as it is. */
+int prov_embed(prov *, const char *text, size_t n, float *out, char *err);
+
+/* ================= who there is ================= */
+typedef struct prov_found {
+    char *path, *name;                  /* name: what -m takes a part of */
+    char *arch, *quant;                 /* "" when its header cannot be read */
+    char *problem;                      /* NULL, or why it cannot answer: one sentence */
+    const char *place;                  /* where it lies: "quorum", "Ollama", …; static */
+    uint64_t bytes, params;
+    int n_expert, n_expert_used;        /* 0: dense */
+    bool fits;                          /* into the memory that is free now */
+} prov_found;
+int prov_find(prov_found **out, int *n, char *err);      /* those that can answer first, then by name */
+void prov_found_free(prov_found *, int n);
+/* What -m and /model take: a path, part of a name, or NULL for the default; *what malloc'ed, for prov_open. Q_NOTFOUND: none;
+ * Q_RANGE: several fit, err lists them. */
+int prov_find_model(const char *m, char **what, char *err);
+
+#endif

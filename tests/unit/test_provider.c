@@ -1,0 +1,677 @@
+/* provider: one set of tests over everybody who answers: a script, and a model in this process (the small golden one). What
+ * only a script can show (thoughts, tools, failures at a chosen token) stands behind. Nothing here depends on time. */
+#include "tests/script_provider.h"
+#include "tests/test.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <unistd.h>
+
+static const script_line lines[] = {
+    { "think", "<think>first this\nthen that</think>\n\nThe answer is four." },
+    { "tool", "I look it up. {call search {\"for\":\"lenses\"}}" },
+    { "round", "round and round and round and round and round and round and round and round and round and round and round" },
+    { NULL, "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen "
+            "twenty then some more and an end. | Another answer of the same length goes on and on through many words until it has as many of "
+            "them as the first one has, about thirty, more or less, so there. | A third one is here too, with words of its own, and as long "
+            "as it takes to have thirty tokens of which each is one word and no more than that, fine." },
+    { NULL, NULL } };
+static script by_lines = { .line = lines };
+
+static char err[Q_ERRLEN];
+static prov *p;                          /* who is tested */
+static const char *who;
+
+/* ---- what hooks saw ---- */
+typedef struct seen {
+    q_buf text, thought, calls;
+    int tokens, pieces, positions, prompt_positions, prefills, done, total, told, last_number;
+    int stop_at, cancel_at, set_at;      /* the token before which to stop, at which to cancel, after which to set */
+    const char *knob, *value;
+    enum prov_policy policy;
+    uint64_t config[600];                /* of each decoded position */
+    int k[600];
+    int32_t token[600];
+    double logprob[600];
+    bool in_order, end_it;
+    int repeats;
+    int between_n;
+} seen;
+
+static void seen_clear(seen *s)
+{
+    q_buf_free(&s->text);
+    q_buf_free(&s->thought);
+    q_buf_free(&s->calls);
+    memset(s, 0, sizeof *s);
+}
+
+static bool between(void *user, int answer, int tokens)
+{
+    seen *s = user;
+    s->between_n++;
+    if (s->set_at && tokens == s->set_at) {
+        prov_config *c = prov_present(p);
+        CHECK_MSG(prov_config_set(c, s->knob, s->value, err) == Q_OK && prov_set(p, c, s->policy, err) == Q_OK, "%s: %s", who, err);
+        prov_config_free(c);
+    }
+    return !s->stop_at || tokens < s->stop_at;
+}
+
+static void prefill(void *user, int done, int total)
+{
+    seen *s = user;
+    s->prefills++;
+    s->done = done;
+    s->total = total;
+}
+
+static void piece(void *user, const prov_piece *t)
+{
+    seen *s = user;
+    q_buf_add(t->thinking ? &s->thought : &s->text, t->text, t->n);
+    s->in_order = s->pieces == 0 ? t->number <= 1 : s->in_order && (t->number == s->last_number || t->number == s->last_number + 1);
+    s->last_number = t->number;
+    if (t->token >= 0 && t->number <= 600) {
+        s->token[t->number - 1] = t->token;
+        s->logprob[t->number - 1] = t->logprob;
+        s->tokens = t->number;
+    }
+    s->pieces++;
+    if (s->cancel_at && t->number == s->cancel_at)
+        prov_cancel(p, true);
+}
+
+static void position(void *user, const prov_position *x)
+{
+    seen *s = user;
+    if (x->prompt) {
+        s->prompt_positions++;
+        return;
+    }
+    if (s->positions < 600) {
+        int last = x->n_layer - 1, k = 0;
+        while (k < x->max_k && x->ids[last * x->max_k + k] != 0xFFFF)
+            k++;
+        s->config[s->positions] = x->config;
+        s->k[s->positions] = k;
+    }
+    s->positions++;
+}
+
+static void token(void *user, int answer, const prov_result *r) { ((seen *)user)->told = r->tokens; }
+static void call(void *user, int answer, const prov_call *c) { q_buf_printf(&((seen *)user)->calls, "%s(%s)", c->name, c->arguments); }
+
+static bool repeats(void *user, int answer, int tokens)
+{
+    seen *s = user;
+    s->repeats++;
+    return s->end_it;
+}
+
+static prov_hooks hooks(seen *s)
+{
+    return (prov_hooks){ s, between, prefill, NULL, piece, position, token, call, repeats };
+}
+
+/* ---- asking ---- */
+static const prov_message hello[] = { { PROV_SYSTEM, "You are brief.", 14, NULL }, { PROV_USER, "Say something long, please.", 27, NULL } };
+static const prov_request plain = { .message = hello, .n_message = 2, .seed = 3 };
+
+static prov_result ask(const prov_request *r, seen *s)
+{
+    prov_result out[4];
+    prov_hooks h = hooks(s);
+    int rc = prov_ask(p, r, &h, out, err);
+    CHECK_MSG((rc == Q_OK) == (out[0].finish != PROV_FAILED), "%s: %s", who, err);
+    return out[0];
+}
+
+static void set(const char *name, const char *value)
+{
+    prov_config *c = prov_present(p);
+    CHECK_MSG(prov_config_set(c, name, value, err) == Q_OK && prov_set(p, c, PROV_CONTINUE, err) == Q_OK, "%s: %s", who, err);
+    prov_config_free(c);
+}
+
+static const char *text(const seen *s) { return s->text.p ? s->text.p : ""; }
+
+/* ---- for everybody ---- */
+static void answers_and_counts(void)
+{
+    seen s = { 0 };
+    int all = prov_count_request(p, &plain, err);
+    prov_result r = ask(&plain, &s);
+    CHECK_MSG(r.tokens >= 25 && r.tokens == s.tokens && s.told == r.tokens && s.in_order, "%s: %d tokens, %d seen, %d told", who, r.tokens, s.tokens, s.told);
+    CHECK(r.finish == PROV_ENDED || r.finish == PROV_MAX_TOKENS);
+    CHECK_INT(r.prompt_tokens, all);
+    CHECK(r.evaluated && s.prefills > 0 && s.done == s.total && r.cached_tokens == 0);
+    CHECK_INT(s.positions, r.tokens);
+    CHECK(s.prompt_positions >= all);
+    prov_room room = prov_context(p);
+    CHECK(room.used == all + r.tokens && room.text == room.used && room.size > room.used);
+    CHECK_INT(prov_count(p, "", 0), 0);
+    CHECK(prov_count(p, "three little words", 18) >= 3);
+    prov_mix m[4];
+    prov_config *c = prov_present(p);
+    CHECK_INT(prov_mixture(p, m, 4), 1);
+    CHECK(m[0].cells == room.used && m[0].config == prov_config_hash(c));
+    prov_config_free(c);
+    seen again = { 0 };
+    prov_result r2 = ask(&plain, &again);
+    CHECK_STR(text(&again), text(&s));
+    CHECK_MSG(r2.cached_tokens == all && again.prompt_positions == 1, "%s: %d cached of %d, %d evaluated", who, r2.cached_tokens, all, again.prompt_positions);
+    seen_clear(&again);
+    prov_request other = plain;
+    other.seed = 4;
+    r2 = ask(&other, &again);
+    CHECK(strcmp(text(&again), text(&s)) != 0);
+    seen_clear(&again);
+    seen_clear(&s);
+    prov_result none;                    /* without hooks */
+    CHECK(prov_ask(p, &plain, NULL, &none, err) == Q_OK && none.tokens == r.tokens);
+}
+
+static void stops_between_two_tokens(void)
+{
+    seen whole = { 0 }, s = { .stop_at = 7 };
+    ask(&plain, &whole);
+    prov_result r = ask(&plain, &s);
+    CHECK(r.finish == PROV_STOPPED && r.tokens == 7);
+    CHECK(strncmp(text(&whole), text(&s), strlen(text(&s))) == 0);
+    seen_clear(&s);
+    s.cancel_at = 5;                     /* from elsewhere, while the fifth token is about to be evaluated */
+    r = ask(&plain, &s);
+    CHECK_MSG(r.finish == PROV_STOPPED && r.tokens == 5, "%s: finish %d after %d", who, r.finish, r.tokens);
+    seen_clear(&s);
+    prov_request longer = plain;         /* still on: what is asked next ends before its first token */
+    prov_message m[] = { hello[0], { PROV_USER, "Say something else instead.", 27, NULL } };
+    longer.message = m;
+    r = ask(&longer, &s);
+    CHECK(r.finish == PROV_STOPPED && r.tokens == 0 && !r.evaluated);
+    prov_cancel(p, false);
+    seen_clear(&s);
+    r = ask(&plain, &s);
+    CHECK_STR(text(&s), text(&whole));
+    seen_clear(&s);
+    seen_clear(&whole);
+}
+
+static void knobs_are_heard_in_mid_answer(void)
+{
+    seen s = { .set_at = 20, .knob = "experts.k", .value = "1" };
+    prov_result r = ask(&plain, &s);
+    CHECK(r.tokens > 22 && s.positions == r.tokens);
+    for (int i = 0; i < s.positions; i++)
+        CHECK_MSG(s.k[i] == (i < 20 ? s.k[0] : 1) && (s.config[i] == s.config[0]) == (i < 20), "%s: token %d: k %d", who, i + 1, s.k[i]);
+    CHECK(s.k[0] > 1);
+    prov_mix m[4];
+    CHECK_INT(prov_mixture(p, m, 4), 2);
+    prov_hooks h = hooks(&s);
+    CHECK_INT(prov_renew(p, &h, err), Q_OK);             /* and then all of it is of one */
+    CHECK_INT(prov_mixture(p, m, 4), 1);
+    CHECK_INT(m[0].cells, prov_context(p).text);
+    set("experts.k", "default");
+    seen_clear(&s);
+    prov_request fresh = plain;
+    fresh.policy = PROV_RECOMPUTE;
+    r = ask(&fresh, &s);
+    CHECK(prov_mixture(p, m, 4) == 1);
+    seen_clear(&s);
+    /* A knob that takes the cells away: they are made again, and the answer goes on. */
+    s = (seen){ .set_at = 10, .knob = "rope.theta", .value = "50000" };
+    r = ask(&plain, &s);
+    CHECK_MSG(r.tokens > 12 && s.tokens == r.tokens && s.prefills > 0 && s.total >= r.prompt_tokens + 10 && r.finish != PROV_FAILED,
+              "%s: %d tokens, the last evaluation of %d", who, r.tokens, s.total);
+    set("rope.theta", "default");
+    seen_clear(&s);
+}
+
+static void ends_where_it_is_told(void)
+{
+    seen whole = { 0 }, s = { 0 };
+    ask(&plain, &whole);
+    set("sampler.max_tokens", "9");
+    prov_result r = ask(&plain, &s);
+    CHECK(r.finish == PROV_MAX_TOKENS && r.tokens == 9);
+    set("sampler.max_tokens", "40");
+    seen_clear(&s);
+    /* Some bytes out of the middle of what it will say. */
+    size_t n = whole.text.len, at = q_utf8_whole(text(&whole), n / 2), len = q_utf8_whole(text(&whole) + at, n - at > 6 ? 6 : n - at);
+    char *stop = q_strndup(text(&whole) + at, len);
+    bool usable = !strchr(stop, ',') && !strchr(stop, '\\') && *stop && stop[0] != ' ' && stop[len - 1] != ' ';
+    const char *first = strstr(text(&whole), stop);
+    if (usable) {
+        set("sampler.stop", stop);
+        r = ask(&plain, &s);
+        CHECK_MSG(r.finish == PROV_STOP_STRING && s.text.len == (size_t)(first - text(&whole)) && strncmp(text(&s), text(&whole), s.text.len) == 0,
+                  "%s: stop \"%s\": finish %d, \"%s\"", who, stop, r.finish, text(&s));
+        set("sampler.stop", "default");
+    } else
+        printf("# %s: \"%s\" cannot be a stop string\n", who, stop);
+    free(stop);
+    seen_clear(&s);
+    char size[16];
+    set("sampler.max_tokens", "1");
+    ask(&(prov_request){ .raw = "x", .n_raw = 1 }, &s);  /* a short text, so that the context may shrink */
+    set("sampler.max_tokens", "40");
+    seen_clear(&s);
+    snprintf(size, sizeof size, "%d", prov_count_request(p, &plain, err) + 12);
+    set("context.length", size);
+    r = ask(&plain, &s);
+    CHECK_MSG(r.finish == PROV_FULL && r.tokens == 12, "%s: finish %d after %d", who, r.finish, r.tokens);
+    seen_clear(&s);
+    char big[4096];
+    memset(big, 'x', sizeof big);
+    for (size_t i = 4; i < sizeof big; i += 5)
+        big[i] = ' ';
+    prov_message m = { PROV_USER, big, sizeof big, NULL };
+    prov_request much = { .message = &m, .n_message = 1 };
+    prov_result f;
+    CHECK(prov_ask(p, &much, NULL, &f, err) == Q_RANGE && f.finish == PROV_FAILED && strstr(err, "context"));
+    r = ask(&plain, &s);                 /* and it answers on */
+    CHECK_INT(r.finish, PROV_FULL);
+    set("context.length", "default");
+    seen_clear(&s);
+    seen_clear(&whole);
+}
+
+static void raw_text_goes_on(void)
+{
+    seen s = { 0 };
+    prov_request r = { .raw = "Once upon a time", .n_raw = 16, .seed = 3 };
+    int n = prov_count(p, r.raw, r.n_raw), all = prov_count_request(p, &r, err);
+    CHECK_MSG(all == n || all == n + 1, "%s: %d of %d", who, all, n);      /* a family's opening token */
+    prov_result out = ask(&r, &s);
+    CHECK(out.tokens > 5 && out.prompt_tokens == all);
+    seen_clear(&s);
+}
+
+static void several_answers(void)
+{
+    char *one[3];
+    seen s = { 0 };
+    for (int i = 0; i < 3; i++) {
+        prov_request r = plain;
+        r.seed = 3 + (uint64_t)i;
+        ask(&r, &s);
+        one[i] = q_strdup(text(&s));
+        seen_clear(&s);
+    }
+    prov_request r = plain;
+    r.n = 3;
+    prov_result out[3];
+    prov_hooks h = hooks(&s);
+    CHECK_INT(prov_ask(p, &r, &h, out, err), Q_OK);
+    q_buf all = { 0 };
+    for (int i = 0; i < 3; i++) {
+        q_buf_puts(&all, one[i]);
+        free(one[i]);
+        CHECK(out[i].tokens > 5 && out[i].prompt_tokens == out[0].prompt_tokens);
+    }
+    CHECK_STR(text(&s), all.p);
+    q_buf_free(&all);
+    seen_clear(&s);
+    s.stop_at = 4;                       /* a stop is meant for all */
+    CHECK_INT(prov_ask(p, &r, &h, out, err), Q_OK);
+    CHECK(out[0].finish == PROV_STOPPED && out[1].finish == PROV_STOPPED && out[2].finish == PROV_STOPPED && out[1].tokens == 0);
+    seen_clear(&s);
+}
+
+typedef struct asker { prov_request r; seen s; pthread_t t; } asker;
+static void *ask_in_thread(void *user)
+{
+    asker *a = user;
+    prov_result out;
+    prov_hooks h = hooks(&a->s);
+    prov_ask(p, &a->r, &h, &out, err);
+    return NULL;
+}
+
+static void requests_take_turns(void)
+{
+    enum { N = 4 };
+    asker a[N];
+    seen alone[N];
+    memset(alone, 0, sizeof alone);
+    memset(a, 0, sizeof a);
+    for (int i = 0; i < N; i++) {
+        a[i].r = plain;
+        a[i].r.seed = 10 + (uint64_t)i;
+        ask(&a[i].r, &alone[i]);
+    }
+    for (int i = 0; i < N; i++)
+        pthread_create(&a[i].t, NULL, ask_in_thread, &a[i]);
+    for (int i = 0; i < N; i++) {
+        pthread_join(a[i].t, NULL);
+        CHECK_STR(text(&a[i].s), text(&alone[i]));
+        seen_clear(&a[i].s);
+        seen_clear(&alone[i]);
+    }
+}
+
+static void add_score(void *user, const prov_piece *t)
+{
+    seen *s = user;
+    q_buf_add(&s->text, t->text, t->n);
+    CHECK_INT(t->number, s->tokens + 1);
+    s->token[s->tokens] = t->token;
+    s->logprob[s->tokens++] = t->logprob;
+}
+
+static void given_text_is_scored(void)
+{
+    seen s = { 0 }, g = { 0 }, t = { 0 };
+    prov_room was = { 0 };
+    bool compared = false;
+    set("sampler.max_tokens", "1");
+    for (uint64_t seed = 1; seed < 60 && !compared; seed++) {        /* an answer whose first token is read as one again */
+        prov_request r = plain;
+        r.seed = seed;
+        seen_clear(&s);
+        seen_clear(&g);
+        ask(&r, &g);
+        was = prov_context(p);
+        CHECK_INT(prov_score(p, &r, text(&g), g.text.len, add_score, &s, err), Q_OK);
+        CHECK_STR(text(&s), text(&g));
+        compared = s.tokens == 1 && s.token[0] == g.token[0];
+    }
+    set("sampler.max_tokens", "40");
+    CHECK_MSG(compared && fabs(s.logprob[0] - g.logprob[0]) < 1e-4, "%s: %g when asked, %g when given", who, g.logprob[0], s.logprob[0]);
+    seen_clear(&s);
+    static const char words[] = "The quick brown fox jumps over the lazy dog. Съешь ещё этих булок.";
+    CHECK_INT(prov_score(p, NULL, words, sizeof words - 1, add_score, &s, err), Q_OK);
+    CHECK_STR(text(&s), words);
+    CHECK_INT(s.tokens, prov_count(p, words, sizeof words - 1));
+    for (int i = 1; i < s.tokens; i++)
+        CHECK_MSG(s.logprob[i] <= 0 && s.logprob[i] > -100, "%s: token %d: %g", who, i, s.logprob[i]);
+    CHECK_INT(prov_score(p, NULL, words, sizeof words - 1, add_score, &t, err), Q_OK);
+    for (int i = 1; i < s.tokens; i++)
+        CHECK(s.logprob[i] == t.logprob[i]);
+    prov_room now = prov_context(p);
+    CHECK(now.used == was.used && now.size == was.size && now.text == was.text);
+    CHECK_INT(prov_score(p, NULL, "", 0, add_score, &t, err), Q_OK);
+    seen_clear(&s);
+    seen_clear(&g);
+    seen_clear(&t);
+}
+
+static void texts_become_vectors(void)
+{
+    const prov_info *i = prov_about(p);
+    float *a = q_alloc(sizeof *a * (size_t)i->n_embd), *b = q_alloc(sizeof *b * (size_t)i->n_embd), *c = q_alloc(sizeof *c * (size_t)i->n_embd);
+    if (!(i->can & PROV_EMBED)) {
+        CHECK(prov_embed(p, "a lens", 6, a, err) == Q_RANGE && strstr(err, "vector"));
+    } else {
+        prov_room was = prov_context(p);
+        CHECK_INT(prov_embed(p, "a lens bends light", 18, a, err), Q_OK);
+        CHECK_INT(prov_embed(p, "the cat sleeps", 14, b, err), Q_OK);
+        CHECK_INT(prov_embed(p, "a lens bends light", 18, c, err), Q_OK);
+        double aa = 0, ab = 0;
+        for (int e = 0; e < i->n_embd; e++) {
+            aa += (double)a[e] * (double)a[e];
+            ab += (double)a[e] * (double)b[e];
+        }
+        CHECK_MSG(fabs(aa - 1) < 1e-4 && ab < .9999 && memcmp(a, c, sizeof *a * (size_t)i->n_embd) == 0, "%s: %g, %g", who, aa, ab);
+        CHECK(prov_context(p).used == was.used);
+    }
+    free(a);
+    free(b);
+    free(c);
+}
+
+static void configurations_are_text(void)
+{
+    q_buf b = { 0 };
+    prov_config *c = prov_config_new(p), *d = prov_config_copy(c);
+    double lo, hi;
+    CHECK(prov_config_hash_all(c) == prov_config_hash_all(d) && prov_config_diff(c, d) == Q_EFFECT_SAMPLING);
+    CHECK_STR(prov_config_label(c, &b), "standard");
+    char *json = prov_config_json(c);
+    CHECK_STR(json, "{}");
+    free(json);
+    CHECK(prov_config_range(c, "experts.k", &lo, &hi) && lo == 1 && hi == prov_about(p)->n_expert);
+    CHECK(prov_config_set(c, "experts.k", "1", err) == Q_OK && prov_config_k(c) == 1 && !prov_config_is_default(c, "experts.k"));
+    CHECK_STR(prov_config_get(c, "experts.k", &b), "1");
+    CHECK_STR(prov_config_label(c, &b), "k 1");
+    CHECK(prov_config_hash(c) != prov_config_hash(d) && prov_config_diff(d, c) == Q_EFFECT_ROUTING);
+    CHECK(prov_config_set(c, "experts.k", "99999", err) < 0 && prov_config_set(c, "no.knob", "1", err) < 0);
+    CHECK_STR(prov_config_get(c, "experts.k", &b), "1");
+    prov_config *cold = prov_config_copy(d);
+    CHECK(prov_config_set(cold, "sampler.temperature", "0.25", err) == Q_OK && prov_config_diff(d, cold) == Q_EFFECT_SAMPLING);
+    CHECK(prov_config_hash(d) == prov_config_hash(cold) && prov_config_hash_all(d) != prov_config_hash_all(cold));
+    prov_config_free(cold);
+    uint64_t forward = prov_config_hash(c);
+    CHECK(prov_config_set(c, "sampler.seed", "12", err) == Q_OK && prov_config_hash(c) == forward);
+    json = prov_config_json(c);
+    prov_config *e = prov_config_new(p);
+    CHECK(prov_config_from_json(e, json, err) == Q_OK && prov_config_hash_all(e) == prov_config_hash_all(c));
+    CHECK(prov_config_from_json(e, "{", err) < 0);
+    CHECK(prov_config_cost(c).params < prov_config_cost(d).params && prov_config_cost(c).bytes > 0);
+    free(json);
+    prov_config_free(c);
+    prov_config_free(d);
+    prov_config_free(e);
+    prov_config_free(NULL);
+    prov_close(NULL);
+    q_buf_free(&b);
+}
+
+static void what_it_cannot_is_said(void)
+{
+    static const prov_tool tool = { "search", "looks things up", "{}" };
+    seen s = { 0 };
+    prov_request r = plain;
+    r.tool = &tool;
+    r.n_tool = 1;
+    prov_result out;
+    if (prov_about(p)->can & PROV_TOOLS)
+        return;
+    CHECK(prov_ask(p, &r, NULL, &out, err) == Q_RANGE && out.finish == PROV_FAILED && strstr(err, "tools"));
+    CHECK(prov_count_request(p, &r, err) == Q_RANGE);
+    ask(&plain, &s);
+    CHECK(s.tokens > 0);
+    seen_clear(&s);
+}
+
+static int brief(void *user, prov_config *c, char *e) { return prov_config_set(c, "sampler.max_tokens", "40", e); }
+static int refuse(void *user, prov_config *c, char *e) { return prov_config_set(c, "experts.k", "99999", e); }
+
+static void everybody(void)
+{
+    static void (*const tests[])(void) = {
+        answers_and_counts, stops_between_two_tokens, knobs_are_heard_in_mid_answer, ends_where_it_is_told, raw_text_goes_on, several_answers,
+        requests_take_turns, given_text_is_scored, texts_become_vectors, configurations_are_text, what_it_cannot_is_said };
+    static const char *const name[] = {
+        "answers_and_counts", "stops_between_two_tokens", "knobs_are_heard_in_mid_answer", "ends_where_it_is_told", "raw_text_goes_on", "several_answers",
+        "requests_take_turns", "given_text_is_scored", "texts_become_vectors", "configurations_are_text", "what_it_cannot_is_said" };
+    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
+        test_bad = 0;
+        tests[i]();
+        test_failed += test_bad > 0;
+        printf("%s %s, by %s\n", test_bad ? "not ok" : "ok", name[i], who);
+        fflush(stdout);
+    }
+}
+
+/* ---- what only a script can show ---- */
+static void open_script(script s)
+{
+    static script kept;
+    kept = s;
+    CHECK_INT(script_open(&kept, &(prov_opts){ .configure = brief }, &p, err), Q_OK);
+}
+
+static seen say(script s, const char *question)
+{
+    seen out = { 0 };
+    prov_message m = { PROV_USER, question, strlen(question), NULL };
+    static const prov_tool tool = { "search", "looks things up", "{}" };
+    prov_request r = { .message = &m, .n_message = 1, .tool = &tool, .n_tool = 1 };
+    open_script(s);
+    ask(&r, &out);
+    prov_close(p);
+    return out;
+}
+
+/* However its tokens are cut, a thought is a thought. */
+static void thoughts_are_told_apart(void)
+{
+    for (int bytes = 0; bytes <= 12; bytes++) {
+        seen s = { 0 };
+        open_script((script){ .line = lines, .bytes = bytes });
+        set("sampler.max_tokens", "0");
+        prov_message m = { PROV_USER, "think!", 6, NULL };
+        prov_result r = ask(&(prov_request){ .message = &m, .n_message = 1 }, &s);
+        CHECK_STR(s.thought.p, "first this\nthen that");
+        CHECK_STR(text(&s), "The answer is four.");
+        CHECK(r.thinking_tokens > 0 && r.thinking_tokens < r.tokens && !r.thinking && s.in_order);
+        seen_clear(&s);
+        set("sampler.stop", "swer is");
+        r = ask(&(prov_request){ .message = &m, .n_message = 1 }, &s);
+        CHECK_STR(text(&s), "The an");
+        CHECK_INT(r.finish, PROV_STOP_STRING);
+        seen_clear(&s);
+        prov_close(p);
+    }
+    static const script_line odd[] = { { "open", "<think>no end of it" }, { "half", "<thin" }, { "blank", "  \n <think> </think>  \n" }, { "late", "so <think> is a word" },
+                                       { NULL, NULL } };
+    static const struct { const char *ask, *thought, *text; } row[] = {
+        { "open", "no end of it", "" }, { "half", "", "<thin" }, { "blank", " ", "" }, { "late", "", "so <think> is a word" } };
+    for (int bytes = 1; bytes < 9; bytes++)
+        for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+            seen s = say((script){ .line = odd, .bytes = bytes }, row[i].ask);
+            CHECK_STR(text(&s), row[i].text);
+            CHECK_STR(s.thought.p ? s.thought.p : "", row[i].thought);
+            seen_clear(&s);
+        }
+}
+
+static void tools_are_called(void)
+{
+    seen s = { 0 };
+    open_script(by_lines);
+    prov_message m[] = { { PROV_USER, "use the tool", 12, NULL }, { PROV_TOOL, "think of what it brought", 24, "call-1" } };
+    static const prov_tool tool = { "search", "looks things up", "{}" };
+    prov_request r = { .message = m, .n_message = 1, .tool = &tool, .n_tool = 1 };
+    prov_result out = ask(&r, &s);
+    CHECK(out.finish == PROV_CALLS);
+    CHECK_STR(text(&s), "I look it up. ");
+    CHECK_STR(s.calls.p, "search({\"for\":\"lenses\"})");
+    seen_clear(&s);
+    r.n_message = 2;
+    out = ask(&r, &s);
+    CHECK(out.finish == PROV_ENDED && !s.calls.len);
+    CHECK_STR(text(&s), "The answer is four.");
+    seen_clear(&s);
+    prov_close(p);
+    open_script((script){ .line = lines, .cannot = PROV_TOOLS | PROV_RAW | PROV_N | PROV_LOGPROBS | PROV_EMBED | PROV_LIVE });
+    prov_result f[2];
+    float v[SCRIPT_DIMS];
+    CHECK(prov_ask(p, &r, NULL, f, err) == Q_RANGE && strstr(err, "tools"));
+    CHECK(prov_ask(p, &(prov_request){ .raw = "x", .n_raw = 1 }, NULL, f, err) == Q_RANGE && strstr(err, "--base"));
+    CHECK(prov_ask(p, &(prov_request){ .message = hello, .n_message = 2, .n = 2 }, NULL, f, err) == Q_RANGE && f[1].finish == PROV_FAILED);
+    CHECK(prov_score(p, NULL, "x", 1, add_score, &s, err) == Q_RANGE);
+    CHECK(prov_embed(p, "x", 1, v, err) == Q_RANGE);
+    prov_close(p);
+}
+
+static bool set_in_between(void *user, int answer, int tokens)
+{
+    prov_config *c = prov_present(p);
+    prov_config_set(c, "experts.k", "1", err);
+    if (tokens == 3)
+        *(int *)user = prov_set(p, c, PROV_CONTINUE, err);
+    prov_config_free(c);
+    return true;
+}
+
+static void what_is_not_live_waits(void)
+{
+    int rc = Q_OK;
+    prov_result out;
+    open_script((script){ .line = lines, .cannot = PROV_LIVE });
+    prov_hooks h = { .user = &rc, .between = set_in_between };
+    CHECK_INT(prov_ask(p, &plain, &h, &out, err), Q_OK);
+    CHECK(rc == Q_RANGE && out.finish != PROV_FAILED && strstr(err, "next question"));
+    set("experts.k", "1");               /* between two requests it does */
+    prov_close(p);
+}
+
+/* Failing at any token loses no word that was made, and the next request is answered. */
+static void failures_keep_what_was_said(void)
+{
+    for (int at = 1; at < 12; at++) {
+        open_script((script){ .line = lines, .fail_at = at });
+        seen s = { 0 };
+        prov_hooks h = hooks(&s);
+        prov_result out;
+        set("sampler.stop", "no such string");
+        CHECK(prov_ask(p, &plain, &h, &out, err) < 0 && out.finish == PROV_FAILED && out.tokens == at && strstr(err, "fails here"));
+        const char *all = lines[3].say;
+        CHECK_MSG(strncmp(all, text(&s), s.text.len) == 0 && prov_count(p, text(&s), s.text.len) == at, "token %d: \"%s\"", at, text(&s));
+        seen_clear(&s);
+        prov_close(p);
+    }
+}
+
+static void circles_are_told(void)
+{
+    static char round_and_round[8192];
+    for (int i = 0; i < 600; i++)
+        strcat(round_and_round, i % 3 == 0 ? " round" : i % 3 == 1 ? " and" : " about");
+    script_line one[] = { { NULL, round_and_round }, { NULL, NULL } };
+    seen s = { 0 };
+    open_script((script){ .line = one });
+    set("sampler.max_tokens", "0");
+    prov_result r = ask(&plain, &s);
+    CHECK(r.finish == PROV_ENDED && r.tokens == 600 && s.repeats > 100);   /* its caller may let it */
+    seen_clear(&s);
+    s.end_it = true;
+    r = ask(&plain, &s);
+    CHECK_MSG(r.finish == PROV_REPEATS && s.repeats == 1 && r.tokens < 300, "%d tokens", r.tokens);
+    prov_close(p);
+    seen_clear(&s);
+}
+
+static void a_refused_setting_opens_nothing(void)
+{
+    prov *none = NULL;
+    script s = by_lines;
+    CHECK(script_open(&s, &(prov_opts){ .configure = refuse }, &none, err) == Q_RANGE && !none);
+    const char *build = getenv("BUILD");
+    char path[256];
+    snprintf(path, sizeof path, "%s/golden/qwen3moe/model.gguf", build ? build : "build");
+    if (access(path, R_OK) == 0)
+        CHECK(prov_open(path, &(prov_opts){ .configure = refuse }, &none, err) == Q_RANGE && !none);
+    CHECK(prov_open("/no/such/model.gguf", NULL, &none, err) < 0 && !none && *err);
+}
+
+int main(void)
+{
+    RUN(thoughts_are_told_apart);
+    RUN(tools_are_called);
+    RUN(what_is_not_live_waits);
+    RUN(failures_keep_what_was_said);
+    RUN(circles_are_told);
+    RUN(a_refused_setting_opens_nothing);
+    who = "a script";
+    open_script(by_lines);
+    everybody();
+    prov_close(p);
+    const char *build = getenv("BUILD");
+    char path[256];
+    snprintf(path, sizeof path, "%s/golden/qwen3moe/model.gguf", build ? build : "build");
+    who = "a model here";
+    if (access(path, R_OK) != 0) {
+        SKIP("by a model here", "tests/run.sh unpacks it");
+        return TEST_END();
+    }
+    if (prov_open(path, &(prov_opts){ .configure = brief }, &p, err) < 0) {
+        printf("not ok by a model here: %s\n", err);
+        return 1;
+    }
+    everybody();
+    prov_close(p);
+    return TEST_END();
+}

@@ -189,7 +189,7 @@ int cmd_memory(int argc, char **argv)
     }
     if (mem_tidy(s, going_on, NULL, err) < 0 && !interrupted) status = cli_fail(err);
     char *said = mem_note(s);
-    if (said) fprintf(stderr, "quorum: %s\n", said);
+    if (said) q_say(stderr, "quorum: %s\n", said);
     free(said);
     mem_close(s);
     return status;

@@ -21,10 +21,10 @@ static int copy(sqlite3 *from, sqlite3 *to)
     return rc == SQLITE_DONE ? end : rc;
 }
 
-int store_copy_make(mem_store *s, char *err)
+int store_copy_make(mem_store *s, int schema, char *err)
 {
     if (in_memory(s)) return Q_OK;
-    char *part = name(s, store_schema_version, ".part"), *whole = name(s, store_schema_version, "");
+    char *part = name(s, schema, ".part"), *whole = name(s, schema, "");
     sqlite3 *from = NULL, *to = NULL;
     unlink(part);
     int fd = open(part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600), rc = fd < 0 ? SQLITE_CANTOPEN : SQLITE_OK;
@@ -49,10 +49,10 @@ int store_copy_make(mem_store *s, char *err)
     return rc == SQLITE_OK ? Q_OK : Q_IO;
 }
 
-void store_copy_drop(const mem_store *s)
+void store_copy_drop(const mem_store *s, int schema)
 {
     /* those of an older quorum that was killed too; not those of a newer one */
-    for (int v = 2; v <= store_schema_version && !in_memory(s); v++) {
+    for (int v = 2; v <= schema && !in_memory(s); v++) {
         char *part = name(s, v, ".part"), *whole = name(s, v, "");
         unlink(part);
         unlink(whole);
@@ -61,9 +61,9 @@ void store_copy_drop(const mem_store *s)
     }
 }
 
-void store_copy_keep(const mem_store *s, char *err)
+void store_copy_keep(const mem_store *s, int schema, char *err)
 {
-    char *whole = name(s, store_schema_version, "");
+    char *whole = name(s, schema, "");
     size_t n = strlen(err);
     if (!in_memory(s) && access(whole, F_OK) == 0 && n < Q_ERRLEN - 1)
         snprintf(err + n, Q_ERRLEN - n, _(" (%s is a copy from before)"), whole);

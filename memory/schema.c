@@ -127,7 +127,7 @@ int store_migrate(mem_store *s, int to, char *err)
     int64_t v = 0;
     int rc = store_run(s, NULL, err, "BEGIN", "");
     if (rc == Q_OK) rc = finish(s, look(s, &v, err), err);
-    if (rc == Q_OK && v >= to) store_copy_drop(s);          /* left behind by a process that was killed after its commit */
+    if (rc == Q_OK && v >= to) store_copy_drop(s, store_schema_version);          /* left behind by a process that was killed after its commit */
     if (rc != Q_OK || v >= to) return rc;
     rc = store_run(s, NULL, err, "BEGIN IMMEDIATE", "");
     if (rc != Q_OK) return rc;
@@ -135,7 +135,7 @@ int store_migrate(mem_store *s, int to, char *err)
     rc = look(s, &v, err);                                  /* another process may have done the same meanwhile */
     if (rc == Q_OK && v < to) {
         int64_t from = v;
-        if (from > 0) rc = store_copy_make(s, err);
+        if (from > 0) rc = store_copy_make(s, store_schema_version, err);
         if (rc == Q_OK) rc = apply(s, from, to, err);
         if (rc == Q_OK && to == store_schema_version) rc = store_run(s, NULL, err, "INSERT OR IGNORE INTO setting(name, value) VALUES('words', ?)", "s",
                                                                     from > 0 ? "" : store_words_version);
@@ -143,7 +143,7 @@ int store_migrate(mem_store *s, int to, char *err)
     }
     rc = finish(s, rc, err);
     store_allow(s, STORE_ORDINARY);
-    if (rc == Q_OK) store_copy_drop(s);
-    else if (v > 0) store_copy_keep(s, err);
+    if (rc == Q_OK) store_copy_drop(s, store_schema_version);
+    else if (v > 0) store_copy_keep(s, store_schema_version, err);
     return rc;
 }

@@ -107,10 +107,10 @@ int store_migrate(mem_store *, int to, char *err);  /* the lock need not be held
 /* check.c: the lock is held and a transaction is open. */
 int store_check(mem_store *, char *err);
 
-/* copy.c: the file as it was, beside it (PATH.before-SCHEMA), while it is brought up. */
-int store_copy_make(mem_store *, char *err);
-void store_copy_drop(const mem_store *);
-void store_copy_keep(const mem_store *, char *err);         /* adds to err where the copy is */
+/* copy.c: the file as it was, beside it (PATH.before-SCHEMA), while it is brought up to that schema. */
+int store_copy_make(mem_store *, int schema, char *err);
+void store_copy_drop(const mem_store *, int schema);
+void store_copy_keep(const mem_store *, int schema, char *err);     /* adds to err where the copy is */
 
 /* words.c */
 int store_register_words(mem_store *, char *err);

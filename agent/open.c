@@ -120,7 +120,6 @@ void agt_close(agt *a)
     lab_watch_free(a->watch);
     free(a->seat.path);
     free(a->seat.load_error);
-    eng_tokens_free(&a->seat.timeline);
     mem_close(a->store);
     evq_close(&a->events);
     free(a);

@@ -260,7 +260,8 @@ void mem_passages_free(mem_passages *);
  * then the Snowball stem: Russian for Cyrillic, English for Latin. An identifier (snake_case, camelCase, a.b)
  * comes as its parts, the whole riding on the first part. */
 enum { MEM_WORD_SAME = 1 /* same place as the word before it */, MEM_WORD_WHOLE = 2 /* a whole identifier */,
-       MEM_WORD_NUMBER = 4, MEM_WORD_EXACT = 8 /* the unstemmed form, beside its stem */ };
+       MEM_WORD_NUMBER = 4, MEM_WORD_EXACT = 8 /* the unstemmed form, beside its stem */,
+       MEM_WORD_CAPITAL = 16 /* begins with a capital letter and is no part of an identifier */ };
 typedef struct mem_word {
     const char *stem, *word;            /* valid during the call only; word: folded */
     size_t start, end;                  /* bytes in the text */

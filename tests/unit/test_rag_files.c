@@ -411,7 +411,7 @@ static void folders_are_taken_once_and_safely(void)
     CHECK(symlink("nowhere", in_dir("notes/broken")) == 0);
     CHECK(mkfifo(in_dir("notes/fifo"), 0600) == 0);
     struct seen w = {0};
-    rag_add_opts o = {watch, &w};
+    rag_add_opts o = {.progress = watch, .user = &w};
     rag_progress p;
     OK(rag_add(s, in_dir("notes"), &o, &p, err));
     CHECK_INT(p.added, 4);

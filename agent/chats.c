@@ -75,6 +75,7 @@ static void delete(agt *a, const job *j)
     }
     note(&a->events, AGT_INFO, _("conversation %lld is deleted"), (long long)j->id);
     desk_post(&a->desk, &job_gone, j->id, 0, NULL, NULL);
+    desk_post(&a->desk, &job_tidy, 0, 0, NULL, NULL);
     list(a, j);
 }
 

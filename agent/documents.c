@@ -36,12 +36,14 @@ static void keep_add(agt *a, const job *j)
     free(real);
 }
 
+static bool going_on(void *user) { return !desk_stopped(&((adding *)user)->a->desk, LANE_LONG); }
+
 static void add(agt *a, const job *j)
 {
     char err[Q_ERRLEN];
     char *real = home_path(j->text), *what = q_printf(_("adding %s"), j->text);
     adding d = { a, what };
-    rag_add_opts o = { added, &d };
+    rag_add_opts o = { .progress = added, .go = going_on, .user = &d };
     rag_progress p = { 0 };
     agt_event begin = { .kind = AGT_EV_PROGRESS, .text = q_strdup(what), .total = -1, .rate = -1 }, end = { .kind = AGT_EV_PROGRESS, .text = q_strdup(what) };
     evq_push(&a->events, &begin);
@@ -62,6 +64,7 @@ static void add(agt *a, const job *j)
         note_text(&a->events, "/add", q_buf_take(&why));
     q_buf_free(&why);
     free(words);
+    desk_post(&a->desk, &job_tidy, 0, 0, NULL, NULL);
     free(real);
     free(what);
 }
@@ -109,8 +112,34 @@ static void manual(agt *a, const job *j)
     char err[Q_ERRLEN];
     if (rag_manual(a->store, err) < 0)
         note(&a->events, AGT_WARN, "%s", err);
+    desk_post(&a->desk, &job_tidy, 0, 0, NULL, NULL);
 }
 
+typedef struct tidying { desk *d; int steps; } tidying;
+
+/* At the end a few steps more: what was deleted just before is gone with its bytes. */
+static bool tidying_on(void *user)
+{
+    tidying *t = user;
+    return desk_quits(t->d) ? t->steps-- > 0 : !desk_stopped(t->d, LANE_LONG);
+}
+
+/* What changes left owed is durable: the end of the program, or a stop, leaves the rest to the next start. */
+static void tidy(agt *a, const job *j)
+{
+    enum { STEPS = 64 };
+    char err[Q_ERRLEN];
+    tidying t = { &a->desk, STEPS };
+    int rc = mem_tidy(a->store, tidying_on, &t, err);
+    char *said = mem_note(a->store);
+    if (said)
+        note(&a->events, AGT_INFO, "%s", said);
+    if (rc < 0 && rc != Q_CANCEL)
+        note(&a->events, AGT_WARN, "%s", err);
+    free(said);
+}
+
+const job_row job_tidy = { .name = "tidy", .lane = LANE_LONG, .end = END_CARRIED, .run = tidy };
 const job_row job_add = { .name = "add", .lane = LANE_LONG, .end = END_KEPT, .run = add, .keep = keep_add };
 const job_row job_documents = { .name = "documents", .lane = LANE_QUICK, .end = END_DROPPED, .run = documents };
 const job_row job_search = { .name = "search", .lane = LANE_QUICK, .end = END_DROPPED, .run = search };

@@ -24,7 +24,7 @@ void errand_keep(agt *, const job_row *, const char *text);      /* at the end: 
 
 /* ---- documents.c ---- */
 extern const job_row job_manual;         /* engine's: the first question should find it */
-extern const job_row job_add;            /* long */
+extern const job_row job_add, job_tidy;  /* long */
 extern const job_row job_documents, job_search;          /* quick */
 
 /* ---- forget.c ---- */

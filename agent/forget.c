@@ -1,5 +1,5 @@
 /* agent/forget: documents that leave memory. The quick lane finds out which are meant and asks; the long lane removes those
- * that were asked about and no others, one after the other. What the end cuts off goes on at the next start. */
+ * that were asked about and no others, a few at a time. What the end cuts off goes on at the next start. */
 #include "agent/errands.h"
 
 #include <stdlib.h>
@@ -55,40 +55,53 @@ static void look(agt *a, const job *j)
     mem_documents_free(&l);
 }
 
-/* Removes one "ID:MARK"; what stands there no more counts as removed. */
-static int remove_one(agt *a, const char *word, char *err)
+enum { STEP = 32 };                      /* documents between two safe points */
+
+/* Takes up to STEP "ID:MARK" off *p; those that stand there no more are not among them. */
+static int next_ids(agt *a, const char **p, int64_t ids[STEP], int *taken, char *err)
 {
-    char *end;
-    int64_t id = strtoll(word, &end, 10);
-    uint64_t m = *end == ':' ? strtoull(end + 1, NULL, 16) : 0;
-    mem_document d = { 0 };
-    int rc = mem_document_get(a->store, id, &d, err);
-    if (rc == Q_OK && mark(&d) == m)
-        rc = rag_remove(a->store, id, err);
-    mem_document_free(&d);
-    return rc == Q_NOTFOUND ? Q_OK : rc;
+    int n = 0;
+    for (*taken = 0; **p && *taken < STEP; ++*taken) {
+        char *end;
+        int64_t id = strtoll(*p, &end, 10);
+        uint64_t m = *end == ':' ? strtoull(end + 1, NULL, 16) : 0;
+        mem_document d = { 0 };
+        int rc = mem_document_get(a->store, id, &d, err);
+        if (rc == Q_OK && mark(&d) == m)
+            ids[n++] = id;
+        mem_document_free(&d);
+        if (rc < 0 && rc != Q_NOTFOUND)
+            return rc;
+        *p += strcspn(*p, " ");
+        *p += **p == ' ';
+    }
+    return n;
 }
 
 static void forget(agt *a, const job *j)
 {
     char err[Q_ERRLEN];
-    int total = 1, gone = 0, rc = Q_OK;
-    for (const char *p = j->text; *p; p++)
-        total += *p == ' ';
+    int64_t ids[STEP];
+    int total = 1, seen = 0, gone = 0, rc = Q_OK;
     const char *p = j->text;
-    while (*p && rc == Q_OK && !(gone && desk_stopped(&a->desk, LANE_LONG))) {
-        rc = remove_one(a, p, err);
+    for (const char *s = p; *s; s++)
+        total += *s == ' ';
+    while (*p && rc >= 0 && !(seen && desk_stopped(&a->desk, LANE_LONG))) {
+        const char *from = p;
+        int taken, done = 0;
+        rc = next_ids(a, &p, ids, &taken, err);
+        if (rc > 0)
+            rc = rag_remove_all(a->store, ids, rc, &done, err);
+        gone += done;
+        seen += taken;
         if (rc < 0)
-            break;
-        gone++;
-        p += strcspn(p, " ");
-        p += *p == ' ';
-        agt_event e = { .kind = AGT_EV_PROGRESS, .text = q_strdup(_("removing documents")), .done = gone, .total = total, .rate = -1 };
+            p = from;
+        agt_event e = { .kind = AGT_EV_PROGRESS, .text = q_strdup(_("removing documents")), .done = seen, .total = total, .rate = -1 };
         evq_push(&a->events, &e);
     }
     agt_event e = { .kind = AGT_EV_PROGRESS, .text = q_strdup(_("removing documents")) };
     evq_push(&a->events, &e);
-    if (*p && rc == Q_OK && desk_quits(&a->desk))
+    if (*p && desk_quits(&a->desk))
         errand_keep(a, j->row, p);
     if (rc < 0)
         note(&a->events, AGT_ERROR, _("%d of %d documents are removed, then: %s"), gone, total, err);
@@ -96,6 +109,7 @@ static void forget(agt *a, const job *j)
         note(&a->events, AGT_WARN, _("stopped: %d of %d documents are removed from memory"), gone, total);
     else
         note(&a->events, AGT_INFO, ngettext("%d document is removed from memory", "%d documents are removed from memory", (unsigned long)gone), gone);
+    desk_post(&a->desk, &job_tidy, 0, 0, NULL, NULL);
 }
 
 /* At the end: one document is removed before it, many are left to the next start. */

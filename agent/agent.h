@@ -93,6 +93,8 @@ enum agt_event_kind {
     AGT_EV_NOTE,        /* level, text: one sentence                                                */
     AGT_EV_TEXT,        /* a page of text that a command printed (/set, /context, /why, /help): title in name, text */
     AGT_EV_FOUND,       /* /find: message[n_messages], snippets in text, chat id in parent          */
+    AGT_EV_ASK,         /* before what cannot be taken back: text = the question with its count, name = the line that agt_submit
+                           takes when the answer is yes; any other answer sends nothing */
     AGT_EV_UI           /* a command that only a front end can do: action in id, its argument in text */
 };
 enum agt_level { AGT_INFO, AGT_WARN, AGT_ERROR };

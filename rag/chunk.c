@@ -1,9 +1,10 @@
 /* rag/chunk: cuts a text into passages. Pure function of the text, any thread; it never copies the text and
- * never fails on any bytes: every chunk lies inside it, in order, and none overlaps another.
- *
- * Markdown as CommonMark 0.31 defines ATX headings, setext headings and fences (sections 4.2, 4.3, 4.5), read
- * line by line: enough to know where a section ends, without building a tree. */
+ * never fails on any bytes: every chunk lies inside it, in order, and none overlaps another. Every word of the text is in
+ * a chunk's text or in the headings over it: a heading with no text below it, and one too long for a path of headings,
+ * are text themselves. */
 #include "rag/rag.h"
+
+#include "rag/markdown.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,15 +18,20 @@ struct cutter {
     mem_chunk *v;
     int len, cap;
     size_t from, to;                /* the chunk being gathered; from == to: empty */
+    char *over;                     /* the headings over it where those are not the present ones; NULL: they are */
     bool section_start;             /* nothing was cut since the last heading */
+    bool bare;                      /* the last heading's words are in no chunk yet */
+    int level; size_t line, line_end;   /* its level from 0 and its lines */
+    size_t base;                    /* where the Markdown begins: behind the front matter */
 };
 
 static bool blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v'; }
 
-static char *heading_path(const struct cutter *c)
+/* The path of the headings above level `below`. */
+static char *heading_path(const struct cutter *c, int below)
 {
     q_buf b = {0};
-    for (int i = 0; i < LEVELS; i++)
+    for (int i = 0; i < below; i++)
         if (c->heading[i] && *c->heading[i]) {
             if (b.len) q_buf_puts(&b, " › ");
             q_buf_puts(&b, c->heading[i]);
@@ -39,15 +45,15 @@ static void emit(struct cutter *c, size_t from, size_t to)
     while (from < to && blank(c->t[to - 1])) to--;
     if (from == to) return;
     if (c->len == c->cap) c->v = q_realloc(c->v, sizeof *c->v * (size_t)(c->cap = c->cap ? c->cap * 2 : 16));
-    c->v[c->len++] = (mem_chunk){.offset = from, .n = to - from, .text = c->t + from, .heading = heading_path(c)};
-    c->section_start = false;
+    c->v[c->len++] = (mem_chunk){.offset = from, .n = to - from, .text = c->t + from, .heading = c->over ? q_strdup(c->over) : heading_path(c, LEVELS)};
+    if (!c->over) c->section_start = false;
 }
 
 static void flush(struct cutter *c)
 {
     if (c->from == c->to) return;
     /* a crumb at the end of a section belongs to the chunk before it */
-    if (!c->section_start && c->len && c->to - c->from < SMALL) {
+    if (!c->section_start && !c->over && c->len && c->to - c->from < SMALL) {
         mem_chunk *last = &c->v[c->len - 1];
         if (c->to - last->offset <= TARGET + 2 * SMALL) {
             size_t to = c->to;
@@ -59,6 +65,8 @@ static void flush(struct cutter *c)
     }
     emit(c, c->from, c->to);
     c->from = c->to;
+    free(c->over);
+    c->over = NULL;
 }
 
 /* Where to cut [from, to) so that at most `max` bytes come first: after a sentence, else a line, else a word,
@@ -85,6 +93,7 @@ static size_t cut_at(const struct cutter *c, size_t from, size_t to, size_t max)
 
 static void add_block(struct cutter *c, size_t from, size_t to, size_t max)
 {
+    c->bare = false;
     if (to - from > max) {
         flush(c);
         while (to - from > max) {
@@ -101,114 +110,100 @@ static void add_block(struct cutter *c, size_t from, size_t to, size_t max)
     c->to = to;
 }
 
-static void set_heading(struct cutter *c, int level, size_t from, size_t to)
+/* A heading that nothing stood below is a passage, together with others of its kind under the same headings. */
+static void leave_heading(struct cutter *c, int next)
 {
-    flush(c);
+    bool bare = c->bare && next <= c->level;    /* a deeper heading's path names it */
+    char *path = bare ? heading_path(c, c->level) : NULL;
+    if (!bare || !c->over || strcmp(c->over, path) != 0) flush(c);
+    if (!bare) return;
+    free(c->over);
+    c->over = path;
+    c->bare = false;
+    add_block(c, c->line, c->line_end, FENCE_MAX);
+}
+
+static void set_heading(struct cutter *c, int level, size_t from, size_t to, char *words)
+{
+    leave_heading(c, level);
     for (int i = level; i < LEVELS; i++) {
         free(c->heading[i]);
         c->heading[i] = NULL;
     }
-    while (from < to && blank(c->t[from])) from++;
-    while (to > from && blank(c->t[to - 1])) to--;
-    q_buf b = {0};
-    for (size_t i = from; i < to; i++)
-        if (c->t[i] != '*' && c->t[i] != '`') q_buf_putc(&b, c->t[i]);
-    if (b.len > HEADING_MAX) {
-        b.len = q_utf8_whole(b.p, HEADING_MAX);
-        b.p[b.len] = 0;
-    }
-    c->heading[level] = q_buf_take(&b);
+    size_t n = strlen(words);
+    c->heading[level] = words;
     c->section_start = true;
+    if (n == 0) return;             /* what was bare above it still is */
+    c->level = level;
+    c->line = from;
+    c->line_end = to;
+    c->bare = true;
+    if (n <= HEADING_MAX) return;
+    flush(c);
+    words[q_utf8_whole(words, HEADING_MAX)] = 0;
+    add_block(c, from, to, TARGET);
 }
 
-/* ATX: up to three spaces, 1..6 #, then a space or the end. Returns the level from 0, or -1; the words in *from, *to. */
-static int atx(const char *t, size_t a, size_t b, size_t *from, size_t *to)
+static void block(void *user, const md_block *b)
 {
-    size_t i = a;
-    while (i < b && i < a + 3 && t[i] == ' ') i++;
-    size_t h = i;
-    while (i < b && t[i] == '#') i++;
-    size_t level = i - h;
-    if (level < 1 || level > 6 || (i < b && t[i] != ' ' && t[i] != '\t')) return -1;
-    size_t e = b, k;
-    while (e > i && blank(t[e - 1])) e--;
-    for (k = e; k > i && t[k - 1] == '#'; k--) {}
-    if (k < e && (k == i || blank(t[k - 1]))) e = k;
-    *from = i;
-    *to = e;
-    return (int)level - 1;
+    struct cutter *c = user;
+    size_t from = c->base + b->from, to = c->base + b->to;
+    if (b->kind == MD_BREAK && b->depth == 0) return;
+    if (b->kind == MD_HEADING && b->depth == 0) {
+        set_heading(c, b->level - 1, from, to, rag_heading_words(c->t, c->base + b->words_from, c->base + b->words_to));
+        return;
+    }
+    if (c->over) flush(c);
+    add_block(c, from, to, b->kind == MD_FENCE ? FENCE_MAX : TARGET);
 }
 
-/* A fence of at least three ` or ~; returns its length and character, 0 if none. */
-static size_t fence(const char *t, size_t a, size_t b, char *mark)
+/* The length of a front matter (lines between --- and --- that tools of notes put first; Markdown would see a heading). */
+static size_t front_matter(const char *t, size_t n)
 {
-    size_t i = a;
-    while (i < b && i < a + 3 && t[i] == ' ') i++;
-    if (i == b || (t[i] != '`' && t[i] != '~')) return 0;
-    size_t h = i;
-    while (i < b && t[i] == t[h]) i++;
-    if (i - h < 3) return 0;
-    *mark = t[h];
-    return i - h;
+    size_t at = 0;
+    for (int lines = 0; at < n && lines < 200; lines++) {
+        const char *nl = memchr(t + at, '\n', n - at);
+        size_t next = nl ? (size_t)(nl - t) + 1 : n, e = next;
+        while (e > at && blank(t[e - 1])) e--;
+        bool mark = e - at == 3 && (memcmp(t + at, "---", 3) == 0 || (lines && memcmp(t + at, "...", 3) == 0));
+        if (lines == 0 && !mark) return 0;
+        if (lines == 1 && !memchr(t + at, ':', e - at)) return 0;   /* a break and then text */
+        if (lines > 1 && mark) return next;
+        at = next;
+    }
+    return 0;
 }
 
-/* The line under a setext heading: '=' is level 0, '-' level 1. */
-static int underline(const char *t, size_t a, size_t b)
+/* Paragraphs of a text without marks. */
+static void plain(struct cutter *c)
 {
-    while (b > a && blank(t[b - 1])) b--;
-    if (b - a < 3 || (t[a] != '=' && t[a] != '-')) return -1;
-    for (size_t i = a; i < b; i++)
-        if (t[i] != t[a]) return -1;
-    return t[a] == '=' ? 0 : 1;
-}
-
-static bool empty_line(const char *t, size_t a, size_t b)
-{
-    for (; a < b; a++)
-        if (!blank(t[a])) return false;
-    return true;
+    size_t from = 0;
+    bool open = false;
+    for (size_t i = 0; i < c->n;) {
+        const char *nl = memchr(c->t + i, '\n', c->n - i);
+        size_t end = nl ? (size_t)(nl - c->t) + 1 : c->n, k = i;
+        while (k < end && blank(c->t[k])) k++;
+        if (k == end && open) add_block(c, from, i, TARGET);
+        if (k < end && !open) from = i;
+        open = k < end;
+        i = end;
+    }
+    if (open) add_block(c, from, c->n, TARGET);
 }
 
 int rag_chunk(const char *text, size_t n, bool markdown, mem_chunk **out)
 {
     struct cutter c = {.t = text, .n = n, .section_start = true};
-    size_t block = 0, fence_from = 0, fence_len = 0;
-    int block_lines = 0;
-    char mark = 0;
-    for (size_t i = 0; i < n;) {
-        const char *nl = memchr(text + i, '\n', n - i);
-        size_t end = nl ? (size_t)(nl - text) + 1 : n, from, to;
-        int level;
-        char m = 0;
-        size_t f = markdown ? fence(text, i, end, &m) : 0;
-        if (fence_len) {
-            if (f >= fence_len && m == mark) {
-                fence_len = 0;
-                add_block(&c, fence_from, end, FENCE_MAX);
-                block_lines = 0;
-            }
-        } else if (f) {
-            if (block_lines) add_block(&c, block, i, TARGET);
-            block_lines = 0;
-            fence_len = f, mark = m, fence_from = i;
-        } else if (markdown && (level = atx(text, i, end, &from, &to)) >= 0) {
-            if (block_lines) add_block(&c, block, i, TARGET);
-            block_lines = 0;
-            set_heading(&c, level, from, to);
-        } else if (markdown && block_lines == 1 && (level = underline(text, i, end)) >= 0) {
-            set_heading(&c, level, block, i);
-            block_lines = 0;
-        } else if (empty_line(text, i, end)) {
-            if (block_lines) add_block(&c, block, i, TARGET);
-            block_lines = 0;
-        } else if (block_lines++ == 0) {
-            block = i;
-        }
-        i = end;
+    if (markdown) {
+        c.base = front_matter(text, n);
+        if (c.base) add_block(&c, 0, c.base, TARGET);
+        rag_markdown(text + c.base, n - c.base, block, &c);
+        leave_heading(&c, 0);
+    } else {
+        plain(&c);
     }
-    if (fence_len) add_block(&c, fence_from, n, FENCE_MAX);
-    else if (block_lines) add_block(&c, block, n, TARGET);
     flush(&c);
+    free(c.over);
     for (int i = 0; i < LEVELS; i++) free(c.heading[i]);
     *out = c.v;
     return c.len;

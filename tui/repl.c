@@ -32,6 +32,7 @@ typedef struct repl {
     bool more;                           /* the line goes on (backslash) */
     q_buf line;
     char *edit;                          /* what the next prompt starts with */
+    char *ask;                           /* the line that a yes sends; NULL: nothing is asked */
 } repl;
 
 /* ---- printing ---- */
@@ -266,6 +267,13 @@ static void handle(repl *r, const agt_event *e, bool *asked_chats)
     case AGT_EV_NOTE: fresh_line(r); q_say_text(stdout, e->text); q_say(stdout, "\n"); break;
     case AGT_EV_TEXT: fresh_line(r); q_say_text(stdout, e->text); break;
     case AGT_EV_FOUND: fresh_line(r); found(e); break;
+    case AGT_EV_ASK:
+        fresh_line(r);
+        q_say(stdout, "%s", e->text);
+        q_say(stdout, " %s\n", _("y: yes, anything else: no"));
+        free(r->ask);
+        r->ask = q_strdup(e->name ? e->name : "");
+        break;
     case AGT_EV_UI: ui(r, e, asked_chats); break;
     default: break;
     }
@@ -404,6 +412,7 @@ static void take_down(repl *r)
     (void)ev;
     free(r->history_file);
     free(r->edit);
+    free(r->ask);
     q_buf_free(&r->line);
 }
 
@@ -463,6 +472,29 @@ static char *read_message(repl *r)
     }
 }
 
+/* A line that was typed: the answer to what was asked, or something to send. False: nothing came of it. */
+static bool take_line(repl *r, const char *text)
+{
+    static const char *const yes[] = { "y", "Y", "yes", "д", "Д", "да" }, *const no[] = { "n", "N", "no", "н", "Н", "нет", "" };
+    size_t from = strspn(text, " \t\n");
+    char *ask = r->ask, *line = q_strdup(text + from);
+    bool sent = false, answer = false;
+    for (size_t n = strlen(line); n && strchr(" \t\n", line[n - 1]);) line[--n] = 0;
+    r->ask = NULL;
+    for (size_t i = 0; ask && i < sizeof yes / sizeof *yes && !sent; i++)
+        if (strcmp(line, yes[i]) == 0) { agt_submit(r->a, ask); sent = true; }
+    for (size_t i = 0; ask && i < sizeof no / sizeof *no; i++) answer = answer || strcmp(line, no[i]) == 0;
+    if (ask && !sent) q_say(stdout, "%s\n", _("Left as it is."));
+    if (!sent && !answer && *line) {
+        remember(r, text);
+        agt_submit(r->a, text);
+        sent = true;
+    }
+    free(ask);
+    free(line);
+    return sent;
+}
+
 /* Follows events until nothing runs. A line typed meanwhile is sent at once. */
 static void follow(repl *r, bool *asked_chats)
 {
@@ -483,10 +515,11 @@ static void follow(repl *r, bool *asked_chats)
         if (!agt_busy(r->a) && ++quiet > 3)
             break;
         struct pollfd p[2] = { { .fd = agt_wake_fd(r->a), .events = POLLIN }, { .fd = STDIN_FILENO, .events = POLLIN } };
-        if (poll(p, r->tty ? 2 : 1, 20) > 0 && r->tty && (p[1].revents & POLLIN)) {
+        /* A terminal that was closed is readable for ever and gives nothing: its end, or an error, is the end. */
+        if (poll(p, r->tty ? 2 : 1, 20) > 0 && r->tty && p[1].revents) {
             char buf[512];
             ssize_t n = read(STDIN_FILENO, buf, sizeof buf);
-            if (n == 0) {
+            if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN)) {
                 r->quit = true;
                 agt_stop(r->a);
             }
@@ -495,10 +528,7 @@ static void follow(repl *r, bool *asked_chats)
             char *nl;
             while (typed.len && (nl = memchr(typed.p, '\n', typed.len))) {
                 *nl = 0;
-                if (*typed.p) {
-                    remember(r, typed.p);
-                    agt_submit(r->a, typed.p);
-                }
+                if (*typed.p || r->ask) take_line(r, typed.p);
                 size_t used = (size_t)(nl - typed.p) + 1;
                 memmove(typed.p, typed.p + used, typed.len - used + 1);
                 typed.len -= used;
@@ -527,11 +557,7 @@ int tui_repl(agt *a, char *err)
         char *text = read_message(&r);
         if (!text)
             break;
-        if (strspn(text, " \t\n") < strlen(text)) {
-            remember(&r, text);
-            agt_submit(a, text);
-            follow(&r, &asked_chats);
-        }
+        if (take_line(&r, text)) follow(&r, &asked_chats);
         free(text);
     }
     if (r.tty)

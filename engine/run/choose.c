@@ -3,7 +3,7 @@
 #include "engine/run/config.h"
 #include "engine/run/sample.h"
 #include "engine/run/session.h"
-#include "engine/text/vocab.h"
+#include "engine/text/template.h"
 
 eng_sampler *eng_sampler_new(const eng_model *m) { return sampler_new(m->info.n_vocab); }
 void eng_sampler_reset(eng_sampler *s, const eng_config *c) { sampler_reset(s, &c->v); }
@@ -12,9 +12,9 @@ eng_choice eng_sample(eng_sampler *s, const eng_config *c, const float *logits) 
 
 long eng_stop_scan(const eng_config *c, const char *text, size_t n)
 {
-    /* A chat model without ChatML's tokens is spoken to in ChatML all the same (template_note says so) and can end
-     * its turn only by writing the mark out. */
+    /* A chat model without its frame's tokens is spoken to in that frame all the same (template_note says so) and can
+     * end its turn only by writing the mark out. */
     const vocab *v = c->m->vocab;
-    bool spelt = vocab_template(v)->has && vocab_find(v, "<|im_end|>") < 0;
-    return sampling_stop(c->v.stop, spelt ? "<|im_end|>" : NULL, text, n);
+    bool spelt = c->m->chat.has && vocab_find(v, chat_end(&c->m->chat)) < 0;
+    return sampling_stop(c->v.stop, spelt ? chat_end(&c->m->chat) : NULL, text, n);
 }

@@ -3,7 +3,6 @@
  * Owns the eng_model and all it points to. Opening belongs to one thread; afterwards it is read only. */
 #include "engine/run/model.h"
 #include "engine/run/config.h"
-#include "engine/text/vocab.h"
 
 #include <math.h>
 #include <sched.h>
@@ -422,11 +421,11 @@ int eng_model_open(const char *path, const eng_open_opts *opts, eng_model **out,
         rc = vocab_load(m->file, &m->vocab, err);
     }
     if (!rc) {
-        const vocab_chat *chat = vocab_template(m->vocab);
+        chat_read(m->file, &m->chat);
         m->info.n_vocab = vocab_size(m->vocab);
-        m->info.chat = chat->has;
-        m->info.thinks = chat->thinks;
-        m->info.template_note = chat->note;
+        m->info.chat = m->chat.has;
+        m->info.thinks = m->chat.thinks;
+        m->info.template_note = m->chat.note;
     }
     if (!rc && !o->vocab_only)
         rc = open_weights(m, o, err);
@@ -451,6 +450,7 @@ void eng_model_free(eng_model *m)
         free(m->converted[i]);
     free(m->converted);
     vocab_free(m->vocab);
+    chat_free(&m->chat);
     gguf_close(m->file);
     for (size_t i = 0; i < sizeof m->strings / sizeof *m->strings; i++)
         free(m->strings[i]);

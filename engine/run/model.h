@@ -7,9 +7,9 @@
 #include "engine/run/arch.h"
 #include "engine/engine.h"
 #include "engine/file/gguf.h"
+#include "engine/text/template.h"
 #include "kernels/kernels.h"
 
-struct vocab;
 
 /* What the file says about positions and norms: the knobs' defaults. */
 typedef struct model_defaults {
@@ -29,7 +29,8 @@ typedef struct model_bytes {
 struct eng_model {
     char *path;
     gguf_file *file;
-    struct vocab *vocab;               /* engine/text/vocab.h */
+    vocab *vocab;
+    chat chat;                         /* what its chat template asks for */
     const arch *arch;
     eng_info info;                     /* strings are owned by `strings` below or by the file's mmap */
     char *strings[6];                  /* name, arch, quant, languages: malloc'ed */

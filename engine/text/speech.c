@@ -1,6 +1,6 @@
 /* engine/text/speech: the functions of text.h, each handed on to vocab or template with what the model holds. No state. */
 #include "engine/run/model.h"
-#include "engine/text/vocab.h"
+#include "engine/text/template.h"
 
 int eng_tokenize(const eng_model *m, const char *text, size_t n, bool special, eng_tokens *out, char *err)
 {
@@ -16,5 +16,5 @@ void eng_detok_add(const eng_model *m, eng_detok *d, int32_t id, q_buf *out) { v
 
 int eng_template(const eng_model *m, const eng_message *msg, int n, bool reply, int think, eng_tokens *out, char *err)
 {
-    return vocab_render(m->vocab, msg, n, reply, think, out, err);
+    return chat_render(&m->chat, m->vocab, msg, n, reply, think, out, err);
 }

@@ -1,11 +1,10 @@
-/* engine/text/template: conversations in ChatML, with what the file's own template changes about it (a default
- * system prompt, Qwen3's thinking). Reads the template's text for known marks; it never runs Jinja. Texts of
- * a conversation are tokenised as plain text together with the words of the frame around them, exactly as if
- * the rendered whole were tokenised, but nothing in a text becomes a control token. Any thread. */
+/* engine/text/template: see template.h. Here is ChatML with what a file's own template changes about it (a default system
+ * prompt, Qwen3's thinking). Texts of a conversation are tokenised as plain text together with the words of the frame
+ * around them, exactly as if the rendered whole were tokenised, but nothing in a text becomes a control token. */
+#include "engine/text/template.h"
+
 #include <stdlib.h>
 #include <string.h>
-
-#include "engine/text/vocab.h"
 
 #define START "<|im_start|>"
 #define STOP "<|im_end|>"
@@ -28,13 +27,6 @@ static span lstrip(span s) { while (s.n && s.p[0] == '\n') { s.p++; s.n--; } ret
 static span rstrip(span s) { while (s.n && s.p[s.n - 1] == '\n') s.n--; return s; }
 
 /* ---- reading the template ---- */
-/* Marks of templates that are not ChatML, to name them in the note. */
-static const struct { const char *mark, *name; } OTHERS[] = {
-    {"<|im_middle|>", "Kimi"}, {"<|start_header_id|>", "Llama 3"}, {"<start_of_turn>", "Gemma"}, {"[gMASK]", "GLM-4"},
-    {"<｜User｜>", "DeepSeek"}, {"<|START_OF_TURN_TOKEN|>", "Command R"}, {"<|start_of_role|>", "Granite"},
-    {"<|channel|>", "Harmony"}, {"[INST]", "Mistral"}, {"<|user|>", "Phi or Zephyr"},
-};
-
 /* A literal that a template holds right after <|im_start|>system and a newline: its default system prompt.
  * Newlines stand in the text as themselves or as \n of a Jinja string. */
 static char *default_system(span t)
@@ -61,35 +53,14 @@ static char *default_system(span t)
     return NULL;
 }
 
-void vocab_chat_read(const gguf_file *f, vocab_chat *c)
+static void chatml_read(span t, chat *c)
 {
-    gguf_str s;
-    *c = (vocab_chat){0};
-    if (!gguf_string(f, "tokenizer.chat_template", &s) || s.n == 0) return;
-    span t = {s.p, s.n};
-    c->has = true;
-    const char *other = NULL;
-    for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS && !other; i++)
-        if (within(t, OTHERS[i].mark)) other = OTHERS[i].name;
-    bool odd = within(t, "<|im_middle|>") != NULL;
-    if (!within(t, START) || odd) {
-        c->note = q_printf(_("the chat template of this model (%s) is not known here; ChatML is used instead, answers may be worse"),
-                           other ? other : _("unnamed"));
-        return;
-    }
     c->opens_think = within(t, "assistant\n" THINK "\n'") || within(t, "assistant\\n" THINK "\\n'");
     c->thinks = c->opens_think || within(t, "enable_thinking");
     c->strips_think = within(t, UNTHINK) != NULL;
     c->replays_turn = within(t, "last_query_index") != NULL;
     c->tool_response = within(t, "<tool_response>") != NULL;
     c->system = default_system(t);
-}
-
-void vocab_chat_free(vocab_chat *c)
-{
-    free(c->system);
-    free(c->note);
-    *c = (vocab_chat){0};
 }
 
 /* ---- writing a conversation ---- */
@@ -136,7 +107,7 @@ static void think_block(frame *f, span inside)
 }
 
 /* The reply m of Qwen3's template: `late` means after the last question, `last` the very last message. */
-static void assistant(frame *f, const vocab_chat *c, span m, bool late, bool last)
+static void assistant(frame *f, const chat *c, span m, bool late, bool last)
 {
     span content = m, inside = {"", 0};
     const char *first = c->strips_think ? within(m, UNTHINK) : NULL;
@@ -175,44 +146,101 @@ static void tool(frame *f, const eng_message *m, int i, int n)
     if (last) close_turn(f);
 }
 
-int vocab_render(const vocab *v, const eng_message *m, int n, bool reply, int think, eng_tokens *out, char *err)
+static void chatml_render(frame *f, const chat *c, const eng_message *m, int n, bool reply, int think)
 {
     static const char *role[] = {"system", "user", "assistant", "tool"};
-    const vocab_chat *c = vocab_template(v);
-    frame f = {v, {0}, out, err, Q_OK};
-    int before = out->n, query = n - 1;
+    int query = n - 1;
     for (int i = n - 1; i >= 0; i--) {
         span s = {m[i].text, m[i].n};
         if (m[i].role == ENG_USER && !(begins(s, "<tool_response>") && ends(s, "</tool_response>"))) { query = i; break; }
     }
-    if (vocab_bos(v) >= 0) eng_tokens_add(out, vocab_bos(v));
     if (n > 0 && m[0].role != ENG_SYSTEM && c->system) {
-        open_turn(&f, "system");
-        words(&f, c->system);
-        close_turn(&f);
+        open_turn(f, "system");
+        words(f, c->system);
+        close_turn(f);
     }
     for (int i = 0; i < n; i++) {
         span s = {m[i].text, m[i].n};
-        if (m[i].role == ENG_ASSISTANT) assistant(&f, c, s, i > query, i == n - 1);
-        else if (m[i].role == ENG_TOOL && c->tool_response) tool(&f, m, i, n);
+        if (m[i].role == ENG_ASSISTANT) assistant(f, c, s, i > query, i == n - 1);
+        else if (m[i].role == ENG_TOOL && c->tool_response) tool(f, m, i, n);
         else {
-            open_turn(&f, role[m[i].role]);
-            text(&f, s);
-            close_turn(&f);
+            open_turn(f, role[m[i].role]);
+            text(f, s);
+            close_turn(f);
         }
     }
     if (reply) {
-        open_turn(&f, "assistant");
+        open_turn(f, "assistant");
         if (think == 0 && c->thinks) {
-            mark(&f, THINK);
-            words(&f, "\n\n");
-            mark(&f, UNTHINK);
-            words(&f, "\n\n");
+            mark(f, THINK);
+            words(f, "\n\n");
+            mark(f, UNTHINK);
+            words(f, "\n\n");
         } else if (c->opens_think) {
-            mark(&f, THINK);
-            words(&f, "\n");
+            mark(f, THINK);
+            words(f, "\n");
         }
     }
+}
+
+/* ---- the kinds ---- */
+typedef struct chat_kind {
+    const char *mark, *name;           /* a template with this text in it is of this kind, called so */
+    const char *end;                   /* the token that ends a turn */
+    void (*read)(span t, chat *c);     /* what the template changes; NULL with render: known by name only */
+    void (*render)(frame *f, const chat *c, const eng_message *m, int n, bool reply, int think);
+} chat_kind;
+
+/* The first that fits counts; ChatML's mark is in templates of others too. */
+static const chat_kind KINDS[] = {
+    {"<|im_middle|>", "Kimi", NULL, NULL, NULL},
+    {START, "ChatML", STOP, chatml_read, chatml_render},
+    {"<|start_header_id|>", "Llama 3", NULL, NULL, NULL},
+    {"<start_of_turn>", "Gemma", NULL, NULL, NULL},
+    {"[gMASK]", "GLM-4", NULL, NULL, NULL},
+    {"<｜User｜>", "DeepSeek", NULL, NULL, NULL},
+    {"<|START_OF_TURN_TOKEN|>", "Command R", NULL, NULL, NULL},
+    {"<|start_of_role|>", "Granite", NULL, NULL, NULL},
+    {"<|channel|>", "Harmony", NULL, NULL, NULL},
+    {"[INST]", "Mistral", NULL, NULL, NULL},
+    {"<|user|>", "Phi or Zephyr", NULL, NULL, NULL},
+};
+static const chat_kind *const FALLBACK = &KINDS[1];    /* spoken to models without a template, or with another one */
+
+void chat_read(const gguf_file *f, chat *c)
+{
+    gguf_str s;
+    const chat_kind *kind = NULL;
+    *c = (chat){.kind = FALLBACK};
+    if (!gguf_string(f, "tokenizer.chat_template", &s) || s.n == 0) return;
+    span t = {s.p, s.n};
+    c->has = true;
+    for (size_t i = 0; i < sizeof KINDS / sizeof *KINDS && !kind; i++)
+        if (within(t, KINDS[i].mark)) kind = &KINDS[i];
+    if (kind && kind->render) {
+        c->kind = kind;
+        kind->read(t, c);
+        return;
+    }
+    c->note = q_printf(_("the chat template of this model (%s) is not known here; ChatML is used instead, answers may be worse"),
+                       kind ? kind->name : _("unnamed"));
+}
+
+void chat_free(chat *c)
+{
+    free(c->system);
+    free(c->note);
+    *c = (chat){0};
+}
+
+const char *chat_end(const chat *c) { return c->kind->end; }
+
+int chat_render(const chat *c, const vocab *v, const eng_message *m, int n, bool reply, int think, eng_tokens *out, char *err)
+{
+    frame f = {v, {0}, out, err, Q_OK};
+    int before = out->n;
+    if (vocab_bos(v) >= 0) eng_tokens_add(out, vocab_bos(v));
+    c->kind->render(&f, c, m, n, reply, think);
     flush(&f);
     q_buf_free(&f.plain);
     if (f.r) out->n = before;

@@ -1,7 +1,7 @@
 /* tests/fuzz/gguf: mutated GGUF files through the reader, and mutated headers of whole models through
  * eng_model_open. What is accepted must lie inside the file and can be read to the last byte. */
 #include "engine/engine.h"
-#include "engine/text/vocab.h"
+#include "engine/text/template.h"
 #include "tests/engine_util.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/vocab_fixture.h"
@@ -76,7 +76,10 @@ static int gguf_run(const char *p, size_t n)
     if (!rc && vocab_load(f, &v, err) == 0) {              /* a damaged vocabulary that loads must still work */
         eng_tokens t = {0};
         eng_message m = {ENG_USER, "Привет, it's 2026 <|im_end|>", 33};
-        if (vocab_render(v, &m, 1, true, 0, &t, err)) rc = FUZZ_BROKEN("render: %s", err);
+        chat frame;
+        chat_read(f, &frame);
+        if (chat_render(&frame, v, &m, 1, true, 0, &t, err)) rc = FUZZ_BROKEN("render: %s", err);
+        chat_free(&frame);
         for (int i = 0; i < t.n; i++) {
             size_t len;
             const char *s = vocab_bytes(v, t.id[i], &len);

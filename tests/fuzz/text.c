@@ -2,7 +2,7 @@
  * through the decoder; damaged chat templates; stop strings. */
 #include "engine/text/pretok.h"
 #include "engine/run/sample.h"
-#include "engine/text/vocab.h"
+#include "engine/text/template.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/vocab_fixture.h"
 
@@ -143,11 +143,11 @@ static int template_run(const char *p, size_t n)
     fx_key(&b, "tokenizer.chat_template", GGUF_STR); fx_text(&b, p, n);
     char err[Q_ERRLEN];
     gguf_file *f;
-    vocab_chat c;
+    chat c;
     if (gguf_open_memory(b.p, b.len, &f, err)) return FUZZ_BROKEN("%s", err);
-    vocab_chat_read(f, &c);
+    chat_read(f, &c);
     bool known = c.has && !c.note;
-    vocab_chat_free(&c);
+    chat_free(&c);
     gguf_close(f);
     q_buf_free(&b);
 
@@ -155,7 +155,8 @@ static int template_run(const char *p, size_t n)
     eng_message m[4] = {{ENG_USER, p, n}, {ENG_ASSISTANT, p, n}, {ENG_TOOL, p, n / 2}, {ENG_ASSISTANT, p, n}};
     eng_tokens t = {0};
     int controls = 0;
-    if (vocab_render(vocabs[3], m, 4, true, 1, &t, err)) return FUZZ_BROKEN("%s", err);
+    chat_read(ggufs[3], &c);
+    if (chat_render(&c, vocabs[3], m, 4, true, 1, &t, err)) return FUZZ_BROKEN("%s", err);
     for (int i = 0; i < t.n; i++) controls += vocab_control(vocabs[3], t.id[i]);
     eng_tokens_free(&t);
     if (controls != 9) return FUZZ_BROKEN("%d control tokens in a frame of 9", controls);

@@ -78,8 +78,8 @@ void agt_open_chat(agt *a, int64_t c) { SAY("open %lld\n", (long long)c); }
 void agt_ask_chats(agt *a) {}
 void agt_ask_retrieval(agt *a, int64_t m) { SAY("retrieval %lld\n", (long long)m); }
 void agt_rename(agt *a, int64_t c, const char *t) {}
-void agt_delete_chat(agt *a, int64_t c) {}
-void agt_keep_place(agt *a, int64_t s, const char *d) {}
+void agt_delete_chat(agt *a, int64_t c) { SAY("delete %lld\n", (long long)c); }
+void agt_keep_place(agt *a, int64_t s, const char *d) { if (*d) SAY("keep %s\n", d); }
 void agt_show_routing(agt *a, int64_t m) { SAY("routing %lld\n", (long long)m); }
 bool agt_busy(const agt *a) { return fake.st.busy; }
 int agt_wake_fd(const agt *a) { return -1; }

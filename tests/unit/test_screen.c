@@ -180,6 +180,268 @@ static void tiny(void)
     end();
 }
 
+static char *screen_text(void)
+{
+    static q_buf b;
+    q_buf_clear(&b);
+    tui_app_draw(&app);
+    tui_grid_text(&app.grid, &b);
+    return b.p;
+}
+static bool on_screen(const char *s) { return strstr(screen_text(), s) != NULL; }
+
+static void in_both_languages(void (*check)(void))
+{
+    lang = "en";
+    tui_lang("en");
+    check();
+    if (access("po/ru.po", R_OK) == 0) {
+        lang = "ru";
+        tui_lang("ru");
+        check();
+    }
+    lang = "en";
+    tui_lang("en");
+}
+
+/* Below 60x20 and down to 30x8: the answer and the composer go on, panels and questions too; below that a sentence. */
+static void small_sizes(void)
+{
+    static const struct { int w, h; } size[] = { { 59, 20 }, { 60, 19 }, { 120, 12 }, { 45, 15 }, { 40, 10 }, { 30, 20 }, { 30, 8 } };
+    for (size_t i = 0; i < sizeof size / sizeof *size; i++) {
+        begin(size[i].w, size[i].h);
+        fill_first();
+        bool found = false;                          /* the first screen is all there: by scrolling where it is low */
+        for (int n = 0; n < 30 && !found; n++) { found = on_screen("F1"); key(K_PGDN); }
+        CHECK_MSG(found, "%dx%d: the first screen's last offer is nowhere", size[i].w, size[i].h);
+        chat(false);
+        type("hello");
+        CHECK_MSG(on_screen("the sky is") && on_screen("> hello") && app.grid.cursor, "%dx%d:\n%s", size[i].w, size[i].h, screen_text());
+        app.comp.ed.at = 0;
+        tui_edit_set(&app.comp.ed, "");
+        key(K_HOME);
+        CHECK_MSG(on_screen(lang[0] == 'r' ? "Почему небо" : "Why is the sky"), "%dx%d: Home does not show the question:\n%s", size[i].w, size[i].h, screen_text());
+        key(K_END);
+        key(K_F3);
+        CHECK_MSG(on_screen(lang[0] == 'r' ? "Эксперты" : "Experts"), "%dx%d: no experts", size[i].w, size[i].h);
+        key(K_F4);
+        CHECK_MSG(on_screen("optics.md"), "%dx%d: no memory:\n%s", size[i].w, size[i].h, screen_text());
+        key(K_F5);
+        CHECK_MSG(on_screen("experts.k"), "%dx%d: no config", size[i].w, size[i].h);
+        key(K_F1);
+        CHECK_MSG(on_screen("Enter"), "%dx%d: no help", size[i].w, size[i].h);
+        key(K_ESC);
+        key(K_ESC);
+        ev((agt_event){ .kind = AGT_EV_NOTE, .level = AGT_ERROR, .text = q_strdup("The disk is full: free some room, then ask again.") });
+        CHECK_MSG(on_screen("The disk is full") && on_screen("the sky is"), "%dx%d:\n%s", size[i].w, size[i].h, screen_text());
+        end();
+    }
+    static const struct { int w, h; } less[] = { { 29, 20 }, { 60, 7 }, { 29, 7 }, { 20, 5 } };
+    for (size_t i = 0; i < sizeof less / sizeof *less; i++) {
+        begin(less[i].w, less[i].h);
+        chat(false);
+        type("hello");
+        CHECK_MSG(on_screen(lang[0] == 'r' ? "Окно" : "window") && on_screen("hello"), "%dx%d:\n%s", less[i].w, less[i].h, screen_text());
+        end();
+    }
+}
+static void small(void) { in_both_languages(small_sizes); }
+
+/* Nothing that a newcomer reads on the first screen is cut, at any width, with a model, while it loads, and without one. */
+static void first_at_every_width(void)
+{
+    for (int w = 60; w <= 260; w++)
+        for (int state = 0; state < 3; state++) {
+            begin(w, 30);
+            fill_first();
+            if (state) { memset(&fake.st, 0, sizeof fake.st); agt_routing_free(&fake.rt); }
+            if (state == 1) ev((agt_event){ .kind = AGT_EV_LOADING, .text = q_strdup("SmolLM2 carved"), .done = 45, .total = 100 });
+            char *s = screen_text();
+            if (strstr(s, "…")) { CHECK_MSG(0, "%d columns, state %d, %s: something is cut:\n%s", w, state, lang, s); end(); return; }
+            CHECK(strstr(s, tui_question(&app, 2)) && strstr(s, "/add") && strstr(s, "/model") && strstr(s, "F1"));
+            end();
+        }
+}
+static void first_is_whole(void) { in_both_languages(first_at_every_width); }
+
+/* The bottom line: no sentence stands longer than it is true, and no news eats the keys. */
+static void bottom_line(void)
+{
+    begin(80, 24);
+    chat(true);
+    fake.st.mix_rest = 3;
+    app.comp.ed.at = 0;
+    char *s = screen_text();
+    CHECK_MSG(strstr(s, lang[0] == 'r' ? "Enter спросить" : "Enter send") && !strstr(s, "+3"), "%s", s);
+    tui_app_resize(&app, 118, 24);                   /* what does not fit is said in fewer words, not as "+3" */
+    CHECK(on_screen("/context"));
+    tui_app_resize(&app, 80, 24);
+    tui_key c = { .code = K_CHAR, .cp = CTRL_KEY('C') };
+    tui_app_key(&app, &c);
+    CHECK(on_screen(lang[0] == 'r' ? "Ещё раз Ctrl-C" : "Ctrl-C again quits."));
+    app.now += 1501;                                 /* from then on it would not quit: it says so no more */
+    CHECK(!on_screen(lang[0] == 'r' ? "Ещё раз Ctrl-C" : "Ctrl-C again quits."));
+    tui_app_key(&app, &c);
+    CHECK(app.want == WANT_NOTHING);
+    end();
+    for (int w = 60; w < 200; w += 7) {              /* at every width whole parts, the way back among them */
+        begin(w, 24);
+        chat(true);
+        static const enum tui_key_code panel[] = { K_F2, K_F3, K_F4, K_F5, K_F1 };
+        for (int i = 0; i < 5; i++) {
+            key(panel[i]);
+            CHECK_MSG(on_screen("Esc"), "%d columns: the keys of panel %d do not say Esc:\n%s", w, i, screen_text());
+            key(K_ESC);
+        }
+        end();
+    }
+}
+static void nothing_is_covered(void) { in_both_languages(bottom_line); }
+
+static int rows_with(const char *what)
+{
+    int n = 0;
+    for (char *s = screen_text(); (s = strstr(s, what)); s++) n++;
+    return n;
+}
+
+static void zoom(void)
+{
+    begin(120, 40);
+    chat(true);
+    key(K_F3);
+    int empty = rows_with("│\n");
+    type("z");
+    int zoomed = rows_with("│\n");
+    CHECK_MSG(zoomed <= empty, "%d empty rows, %d before:\n%s", zoomed, empty, screen_text());
+    CHECK(on_screen("│ 15 ") && on_screen("│ 29 ") && on_screen("entropy"));       /* a row a layer, with its numbers */
+    CHECK(!on_screen("Memory"));
+    key(K_ESC);
+    CHECK(on_screen("Memory  2 fed") && !app.go.focus && !app.go.zoom);         /* all as it was */
+    key(K_F4);
+    type("z");
+    CHECK(!on_screen("Experts"));
+    key(K_ESC);
+    CHECK(on_screen("Experts  12 of 16") && on_screen("Memory  2 fed"));
+    end();
+    begin(80, 24);                                   /* laid over the answer it takes all of it, and gives it back */
+    chat(true);
+    key(K_F3);
+    type("z");
+    CHECK(on_screen(" 29 "));
+    key(K_ESC);
+    CHECK(on_screen("So the sky is"));
+    end();
+    begin(120, 40);                                  /* a window that becomes narrow keeps the panel in sight, and back */
+    chat(true);
+    key(K_F5);
+    tui_app_resize(&app, 80, 24);
+    CHECK(on_screen("Config") && on_screen("rope.theta"));
+    tui_app_resize(&app, 120, 40);
+    CHECK(on_screen("Config") && on_screen("So the sky is") && !app.go.over);
+    end();
+}
+
+static void home_and_end(void)
+{
+    begin(80, 24);
+    chat(true);
+    for (int i = 3; i < 40; i++)
+        ev((agt_event){ .kind = AGT_EV_SENT, .n_messages = 1, .message = fake_message(i, AGT_USER, i == 39 ? "the last words" : "more words") });
+    CHECK(on_screen("the last words") && !on_screen("*Shortly*"));
+    key(K_HOME);
+    CHECK(on_screen("*Shortly*") && !on_screen("the last words") && !app.tr.follow);
+    key(K_END);
+    CHECK(on_screen("the last words") && app.tr.follow);
+    type("some text");                               /* in a line they are the line's */
+    key(K_HOME);
+    CHECK(app.comp.ed.at == 0 && on_screen("the last words"));
+    end();
+}
+
+/* Wrapped lines of help begin where their words begin. */
+static void help_columns(void)
+{
+    for (int w = 30; w <= 160; w += 5) {
+        begin(w, 60);
+        chat(true);
+        tui_go_page(&app, "Keys", "  short   what it does is explained in so many words that they must be wrapped at every width that is tried here, whatever it is\n"
+                                  "  /again [NAME=VALUE…]  /снова  answer again with other settings, which is explained in so many words that they are wrapped too, at any width\n");
+        tui_app_draw(&app);
+        const tui_lay *l = &app.page.lay;
+        int cols[64], n = 0;
+        for (uint32_t i = 0; i < l->n_line && n < 64; i++) {
+            q_buf b = {0};
+            for (uint32_t k = 0; k < l->line[i].n; k++) { const tui_span *sp = &l->span[l->line[i].span + k]; q_buf_add(&b, l->text.p + sp->off, sp->len); }
+            size_t blank = strspn(b.p ? b.p : "", " ");
+            bool head = b.p && (strncmp(b.p, "  short", 7) == 0 || strncmp(b.p, "  /again", 8) == 0);
+            char *at = !head ? NULL : strstr(b.p, "what it does") ? strstr(b.p, "what it does") : strstr(b.p, "answer again");
+            cols[n++] = !head ? (int)blank : at ? (int)tui_text_width(b.p, (size_t)(at - b.p)) : -1;
+            q_buf_free(&b);
+        }
+        for (int i = 1; i < n; i++)
+            if (cols[i] >= 0 && cols[i - 1] >= 0 && cols[i] != cols[i - 1] && !(cols[i] > 20 && cols[i - 1] < 20))
+                CHECK_MSG(0, "%d columns: line %d begins at %d, the one above at %d\n%s", w, i, cols[i], cols[i - 1], screen_text());
+        end();
+    }
+}
+static void help_hangs(void) { help_columns(); }
+
+static void experts_tell_the_truth(void)
+{
+    begin(120, 40);
+    chat(true);
+    static const int ks[] = { 1, 4, 8, 12, 15 };
+    for (size_t i = 0; i < sizeof ks / sizeof *ks; i++) {
+        fake_routing(2, 28, 16, ks[i]);
+        fake.st.k = ks[i];
+        char *s = screen_text(), *now = strstr(s, "now L27 "), *line = now ? q_strndup(now, strcspn(now, "\n")) : q_strdup("");
+        CHECK_MSG(!strstr(line, "…"), "k %d: %s", ks[i], line);
+        int dots = 0, named = 0;
+        for (char *p = line; (p = strstr(p, "●")); p++) dots++;
+        CHECK_MSG(dots == ks[i], "k %d: %d circles are filled: %s", ks[i], dots, line);
+        char *list = strstr(line, ks[i] <= 8 ? " on" : " off");
+        for (char *p = list ? list : ""; *p; p++) named += *p == ' ' && p[1] >= '0' && p[1] <= '9';
+        int fewer = ks[i] <= 8 ? ks[i] : 16 - ks[i];
+        CHECK_MSG(list ? named == fewer : fewer > 5, "k %d: %d of %d are named: %s", ks[i], named, fewer, line);
+        CHECK(!strstr(s, "1 of 16 speak ") && strstr(s, ks[i] == 1 ? "1 of 16 speaks" : "of 16 speak"));
+        free(line);
+    }
+    char seen[2][32];                                /* what a token costs tells two k apart */
+    for (int i = 0; i < 2; i++) {
+        fake.st.bytes_per_token = i ? 110000000 : 98000000;
+        char *s = strstr(screen_text(), "/tok");
+        snprintf(seen[i], sizeof seen[i], "%.*s", 8, s ? s - 8 : "");
+    }
+    CHECK_MSG(strcmp(seen[0], seen[1]) != 0, "both say %s", seen[0]);
+    end();
+}
+
+/* What differs from the model's own settings is said at every width, and never in false words. */
+static void labels(void)
+{
+    for (int w = 60; w <= 200; w += 5) {
+        begin(w, 30);
+        chat(true);
+        strcpy(fake.st.label, "T 1 → k 4");
+        fake.st.k = 4;
+        char *s = screen_text();
+        CHECK_MSG(strncmp(strstr(s, "SmolLM2"), "SmolLM2 carved · T 1 → k 4 ", strlen("SmolLM2 carved · T 1 → k 4 ")) == 0, "%d columns: %.*s", w, (int)strcspn(s, "\n"), s);
+        strcpy(fake.st.label, "k 4 · theta 5e5 · eps 1e-4 · T 1.5 · top_p .5 · ban 10:1 · bias 3:2=1.5");
+        s = screen_text();
+        CHECK_MSG(strstr(s, "SmolLM2 carved · k 4") || strstr(s, "SmolLM2 carved *"), "%d columns: %.*s", w, (int)strcspn(s, "\n"), s);
+        CHECK_MSG(strstr(s, "k 4/16") != NULL, "%d columns: %.*s", w, (int)strcspn(s, "\n"), s);
+        end();
+    }
+    begin(120, 40);
+    chat(true);
+    ev((agt_event){ .kind = AGT_EV_KNOB, .name = q_strdup(""), .text = q_strdup("the previous configuration: k 4"), .note = q_strdup("") });
+    CHECK_STR(app.say.note, "the previous configuration: k 4");    /* no blanks where a knob's name would stand */
+    ev((agt_event){ .kind = AGT_EV_KNOB, .name = q_strdup("sampler.temperature"), .text = q_strdup("0.9"), .note = q_strdup("from the next token") });
+    CHECK_STR(app.say.note, "sampler.temperature 0.9: from the next token");
+    end();
+}
+
 /* Every size draws, and each row has exactly w columns. */
 static void all_sizes(void)
 {
@@ -219,6 +481,14 @@ int main(int argc, char **argv)
     RUN(english);
     if (access("po/ru.po", R_OK) == 0) RUN(russian);
     RUN(tiny);
+    RUN(small);
+    RUN(first_is_whole);
+    RUN(nothing_is_covered);
+    RUN(zoom);
+    RUN(home_and_end);
+    RUN(help_hangs);
+    RUN(experts_tell_the_truth);
+    RUN(labels);
     RUN(all_sizes);
     return TEST_END();
 }

@@ -1,8 +1,7 @@
 /* tests: the parts of the screen that need no screen: widths and sanitising, hostile text in the grid, layout over all
  * sizes, editing, wrapping and its cost, markdown while it streams, themes, the SVG. */
 #include "tests/test.h"
-#include "tests/unit/fake_agent.h"
-#include "tui/view/table.h"
+#include "tests/unit/app_help.h"
 #include "tui/tui.h"
 
 #include <unistd.h>
@@ -72,8 +71,8 @@ static bool apart(tui_box a, tui_box b) { return !a.w || !b.w || a.x + a.w <= b.
 
 static void geometry(void)
 {
-    for (int w = 1; w <= 300; w += w < 60 ? 13 : 1)
-        for (int h = 1; h <= 100; h += h < 20 ? 5 : 3)
+    for (int w = 1; w <= 300; w += w < 60 ? 7 : 1)
+        for (int h = 1; h <= 100; h += h < 20 ? 1 : 3)
             for (int v = 0; v < 48; v++) {
                 tui_layout_in in = { w, h, .composer_rows = v % 3 == 2 ? 40 : 1 + v % 3, .notice_rows = v % 4, .panel_w = v & 1 ? 0 : 70, .upper_rows = 19 + v,
                                      .zoom = (enum tui_zoom)(v % 3), .instead = v % 5 == 4, .overlay = v % 2, .overlay_full = v % 4 == 1, .strip = v % 7 > 0 };
@@ -86,7 +85,9 @@ static void geometry(void)
                     good = good && box_in(b[i], w, h);
                     for (int k = i + 1; k < N; k++) good = good && apart(b[i], b[k]);
                 }
-                if (!o.tiny) {
+                good = good && o.tiny == (w < 30 || h < 8) && o.small == (w < 60 || h < 20);
+                if (!o.tiny && o.small) good = good && o.transcript.w == w && o.transcript.h >= 3 && !o.n_rule && !o.strip.w && o.hint.w == w;
+                if (!o.tiny && !o.small) {
                     good = good && o.transcript.w >= 54 && o.transcript.h >= 5 && o.wide == (w >= 100) && (o.chats.w > 0) == (w >= 150);
                     good = good && (o.strip.w > 0) == (w < 100 && in.strip);
                     for (int i = 0; i < o.n_rule; i++)
@@ -159,35 +160,6 @@ static void editing(void)
     tui_edit_free(&e);
 }
 
-static tui_app app;
-static void key(enum tui_key_code c) { tui_key k = { .code = c }; tui_app_key(&app, &k); }
-static void chr(uint32_t cp) { tui_key k = { .code = K_CHAR, .cp = cp }; tui_app_key(&app, &k); }
-static void keys_in(const char *s) { for (size_t n = strlen(s), i = 0; i < n;) { uint32_t c; i += (size_t)q_utf8_next(s + i, n - i, &c); chr(c); } }
-static void ev(agt_event e) { tui_app_event(&app, &e); agt_event_free(&e); }
-static void begin(void)
-{
-    fake_model();
-    fake_routing(2, 28, 16, 12);
-    for (int i = 0; i < fake.n_set; i++) { free(fake.set[i].key); free(fake.set[i].value); fake.set[i].value = NULL; }
-    fake.n_set = 0;
-    tui_app_init(&app, NULL, 80, 24);
-    app.now = 1000;
-    tui_app_draw(&app);
-    q_buf_clear(&fake.said);
-    q_buf_puts(&fake.said, "");
-}
-static void answer(int64_t id, const char *text)
-{
-    ev((agt_event){ .kind = AGT_EV_SENT, .n_messages = 1, .message = fake_message(id, AGT_USER, "question") });
-    agt_message *m = fake_message(id + 1, AGT_ASSISTANT, "");
-    m->state = AGT_PARTIAL;
-    ev((agt_event){ .kind = AGT_EV_BEGIN, .n_messages = 1, .message = m });
-    ev((agt_event){ .kind = AGT_EV_TOKEN, .text = q_strdup(text) });
-    ev((agt_event){ .kind = AGT_EV_DONE, .n_messages = 1, .message = fake_message(id + 1, AGT_ASSISTANT, text) });
-    tui_app_draw(&app);
-}
-#define SAID(s) do { CHECK_STR(fake.said.p, s); q_buf_clear(&fake.said); q_buf_puts(&fake.said, ""); } while (0)
-
 static void keyboard(void)
 {
     begin();
@@ -195,7 +167,7 @@ static void keyboard(void)
     SAID("submit Why is the sky blue?\n");
     keys_in("3");
     key(K_ENTER);
-    SAID("submit What is experts.k?\n");
+    SAID("submit What is photosynthesis?\n");
     answer(1, "reply");
     SAID("routing 0\n");
     keys_in("draft");
@@ -276,16 +248,6 @@ static void keyboard(void)
     chr(CTRL_KEY('D'));
     CHECK(app.want == WANT_QUIT);
     tui_app_free(&app);
-}
-
-static bool on_screen(const char *s)
-{
-    q_buf b = {0};
-    tui_app_draw(&app);
-    tui_grid_text(&app.grid, &b);
-    bool yes = strstr(b.p, s) != NULL;
-    q_buf_free(&b);
-    return yes;
 }
 
 /* What is asked is seen: a page goes when an answer begins, and stays for what only looks something up. */
@@ -564,6 +526,65 @@ static void themes(void)
     tui_grid_free(&g);
 }
 
+/* What is typed outlives a conversation that opens, and whatever else wants its place. */
+static void opened_keeps_what_is_typed(void)
+{
+    begin();
+    keys_in("typed before the last conversation came");      /* the start: the store answers later than a person types */
+    ev((agt_event){ .kind = AGT_EV_OPENED, .id = 3, .draft = q_strdup("its stored draft") });
+    CHECK_STR(app.comp.ed.b.p, "typed before the last conversation came");
+    key(K_ENTER);
+    CHECK_STR(app.comp.ed.b.p, "its stored draft");          /* what it had to wait for comes back */
+    agt_chat *c = q_alloc(2 * sizeof *c);
+    c[0] = (agt_chat){ 3, q_strdup("three"), 45660000, 2 };
+    c[1] = (agt_chat){ 4, q_strdup("four"), 45660000, 2 };
+    ev((agt_event){ .kind = AGT_EV_CHATS, .chat = c, .n_chats = 2 });
+    q_buf_clear(&fake.said);
+    key(K_F2);
+    keys_in("j");
+    key(K_ENTER);
+    CHECK(strstr(fake.said.p, "keep its stored draft\n") && strstr(fake.said.p, "open 4"));
+    ev((agt_event){ .kind = AGT_EV_OPENED, .id = 4 });
+    CHECK(app.comp.ed.b.len == 0);                           /* unchanged since it was stored: it stays with its own */
+    key(K_F2);
+    keys_in("k");
+    key(K_ENTER);
+    keys_in("quick fingers");                                /* between the wish and the opening */
+    ev((agt_event){ .kind = AGT_EV_OPENED, .id = 3, .draft = q_strdup("its stored draft") });
+    CHECK_STR(app.comp.ed.b.p, "quick fingers");
+    CHECK(strstr(tui_draft(&app), "quick fingers\nits stored draft") != NULL);     /* a quit now loses neither */
+    chr(CTRL_KEY('C'));
+    CHECK_STR(app.comp.ed.b.p, "its stored draft");
+    tui_app_free(&app);
+
+    begin();                                                 /* editing an old question */
+    answer(1, "reply");
+    keys_in("half a sentence");
+    tui_act(&app, AGT_UI_EDIT, "");
+    CHECK_STR(app.comp.ed.b.p, "question");
+    key(K_ENTER);
+    CHECK(strstr(fake.said.p, "edit 1 question\n") != NULL);
+    CHECK_STR(app.comp.ed.b.p, "half a sentence");
+    tui_act(&app, AGT_UI_FIND, "");                          /* a command that is prepared */
+    CHECK_STR(app.comp.ed.b.p, "/find ");
+    chr(CTRL_KEY('C'));
+    CHECK_STR(app.comp.ed.b.p, "half a sentence");
+    key(K_F5);
+    key(K_ENTER);
+    CHECK_STR(app.comp.ed.b.p, "/set experts.k 12");
+    key(K_ENTER);
+    CHECK_STR(app.comp.ed.b.p, "half a sentence");
+    chr(CTRL_KEY('R'));                                      /* searching the history */
+    keys_in("quest");
+    CHECK_STR(app.comp.ed.b.p, "question");
+    key(K_ESC);
+    chr(CTRL_KEY('_'));
+    CHECK_STR(app.comp.ed.b.p, "half a sentence");
+    ev((agt_event){ .kind = AGT_EV_UI, .id = AGT_UI_EDIT, .text = q_strdup("words that could not be stored") });
+    CHECK_STR(app.comp.ed.b.p, "words that could not be stored\nhalf a sentence");
+    tui_app_free(&app);
+}
+
 int main(void)
 {
     setenv("TZ", "UTC", 1);
@@ -578,6 +599,7 @@ int main(void)
     RUN(low_panel);
     RUN(new_chat);
     RUN(language);
+    RUN(opened_keeps_what_is_typed);
     RUN(scrolling);
     RUN(wrap_cost);
     RUN(streaming);

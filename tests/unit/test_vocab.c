@@ -1,7 +1,7 @@
 /* The tokenizer against Hugging Face's: goldens made by tests/golden/tokenizer/make.py. The small BPE and the
  * rendering of chats run always; Qwen3's real vocabulary and the whole of XQuAD-ru and LoCoMo where ../shared is. */
 #include "engine/text/pretok.h"
-#include "engine/text/vocab.h"
+#include "engine/text/template.h"
 #include "tests/test.h"
 #include "tests/vocab_fixture.h"
 
@@ -175,11 +175,18 @@ static void test_eval_texts(void)
     q_buf_free(&hashes);
 }
 
-/* A template of our own that holds the marks of Qwen3's: what vocab_chat_read looks for. */
+/* A template of our own that holds the marks of Qwen3's: what chat_read looks for. */
 static const char LIKE_QWEN3[] = "{%- set ns = namespace(last_query_index=0) %}{{ '<|im_start|>' + m.role }}{{ m.content.split('</think>') }}"
                                  "<tool_response>{%- if enable_thinking is false %}{{ '<think>\\n\\n</think>\\n\\n' }}{%- endif %}";
 
-static void render_cases(const vocab *v, bool real)
+static chat chat_of(const gguf_file *g)
+{
+    chat c;
+    chat_read(g, &c);
+    return c;
+}
+
+static void render_cases(const vocab *v, const chat *frame, bool real)
 {
     const cJSON *c, *m;
     int n = 0;
@@ -197,7 +204,7 @@ static void render_cases(const vocab *v, bool real)
         char err[Q_ERRLEN];
         const char *text = cJSON_GetObjectItem(c, "text")->valuestring;
         eng_tokens t = {0}, want = ids_of(v, text, strlen(text), true);
-        CHECK_INT(vocab_render(v, msg, k, cJSON_IsTrue(cJSON_GetObjectItem(c, "reply")), cJSON_GetObjectItem(c, "think")->valueint, &t, err), 0);
+        CHECK_INT(chat_render(frame, v, msg, k, cJSON_IsTrue(cJSON_GetObjectItem(c, "reply")), cJSON_GetObjectItem(c, "think")->valueint, &t, err), 0);
         bool ok = t.n == want.n && memcmp(t.id, want.id, (size_t)t.n * sizeof *t.id) == 0;
         if (real) ok = ok && same(&t, cJSON_GetObjectItem(c, "ids"));
         CHECK_MSG(ok, "chat %d: %s", n, text);
@@ -214,9 +221,10 @@ static void test_chatml(void)
     gguf_file *g = NULL;
     CHECK(fixture_make(&f, "qwen2", LIKE_QWEN3, false));
     vocab *v = open_vocab(NULL, &f, &g);
-    const vocab_chat *c = vocab_template(v);
-    CHECK(c->has && c->thinks && c->strips_think && c->replays_turn && c->tool_response && !c->opens_think && !c->system && !c->note);
-    render_cases(v, false);
+    chat c = chat_of(g);
+    CHECK(c.has && c.thinks && c.strips_think && c.replays_turn && c.tool_response && !c.opens_think && !c.system && !c.note);
+    render_cases(v, &c, false);
+    chat_free(&c);
     vocab_free(v);
     gguf_close(g);
     q_buf_free(&f.file);
@@ -231,9 +239,10 @@ static void test_qwen3_chats(void)
     fixture f;
     fixture_make(&f, "qwen2", cJSON_GetObjectItem(conf, "chat_template")->valuestring, false);
     vocab *small = open_vocab(NULL, &f, &g2);
-    const vocab_chat *c = vocab_template(small);
-    CHECK(c->thinks && c->strips_think && c->replays_turn && c->tool_response && !c->opens_think && !c->system && !c->note);
-    render_cases(small, false);
+    chat c = chat_of(g2);
+    CHECK(c.thinks && c.strips_think && c.replays_turn && c.tool_response && !c.opens_think && !c.system && !c.note);
+    render_cases(small, &c, false);
+    chat_free(&c);
 
     /* the vocabulary file carries no template: one key more makes it whole */
     char err[Q_ERRLEN];
@@ -248,7 +257,9 @@ static void test_qwen3_chats(void)
     fx_str(&whole.file, "tokenizer.chat_template", cJSON_GetObjectItem(conf, "chat_template")->valuestring);
     q_buf_add(&whole.file, b.p + 24, b.len - 24);
     vocab *v = open_vocab(NULL, &whole, &g);
-    if (v) render_cases(v, true);
+    c = chat_of(g);
+    if (v) render_cases(v, &c, true);
+    chat_free(&c);
     vocab_free(v);
     vocab_free(small);
     gguf_close(g);
@@ -268,7 +279,8 @@ static char *render(const char *tpl, bool bos, const char *user, int think, char
     vocab *v = open_vocab(NULL, &f, &g);
     eng_message m = {ENG_USER, user, strlen(user)};
     eng_tokens t = {0};
-    CHECK_INT(vocab_render(v, &m, 1, true, think, &t, err), 0);
+    chat c = chat_of(g);
+    CHECK_INT(chat_render(&c, v, &m, 1, true, think, &t, err), 0);
     q_buf b = {0};
     for (int i = 0; i < t.n; i++) {
         size_t n;
@@ -276,7 +288,8 @@ static char *render(const char *tpl, bool bos, const char *user, int think, char
         if (vocab_control(v, t.id[i])) q_buf_printf(&b, "[%s]", vocab_name(v, t.id[i]));
         else q_buf_add(&b, s, n);
     }
-    snprintf(note, Q_ERRLEN, "%s", vocab_template(v)->note ? vocab_template(v)->note : "");
+    snprintf(note, Q_ERRLEN, "%s", c.note ? c.note : "");
+    chat_free(&c);
     eng_tokens_free(&t);
     vocab_free(v);
     gguf_close(g);

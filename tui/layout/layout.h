@@ -6,7 +6,7 @@
 
 typedef struct tui_box { int x, y, w, h; } tui_box;
 
-enum { LAY_MIN_W = 60, LAY_MIN_H = 20, LAY_PANELS_W = 100, LAY_CHATS_W = 150, LAY_PANEL = 40, LAY_CHATS = 28 };
+enum { LAY_LEAST_W = 30, LAY_LEAST_H = 8, LAY_MIN_W = 60, LAY_MIN_H = 20, LAY_PANELS_W = 100, LAY_CHATS_W = 150, LAY_PANEL = 40, LAY_CHATS = 28 };
 enum tui_zoom { ZOOM_NONE, ZOOM_UPPER, ZOOM_LOWER };
 
 typedef struct tui_layout_in {
@@ -23,7 +23,7 @@ typedef struct tui_layout_in {
 } tui_layout_in;
 
 typedef struct tui_layout {
-    bool tiny, wide;                    /* below 60x20; with panels */
+    bool tiny, small, wide;             /* below 30x8; below 60x20: one column; with panels */
     tui_box status, transcript, upper, lower, instead, chats, strip, overlay, notice, composer, hint;   /* w 0: absent */
     int rule[2], n_rule;                /* columns of the rules, over the body's rows */
     int body_y, body_h;

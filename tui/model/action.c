@@ -4,17 +4,27 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-static void screenshot(tui_app *app, const char *path)
+static void take_screenshot(tui_app *app, int64_t id, const char *path)
 {
     char err[Q_ERRLEN], *say;
-    while (*path == ' ') path++;
-    if (!*path) path = "quorum.svg";
+    (void)id;
     tui_say_hush(&app->say);
     tui_app_draw(app);
     if (tui_svg(&app->grid, &app->theme, path, err) < 0) { tui_app_note(app, AGT_ERROR, err); return; }
     say = q_printf(_("The screen is in %s."), path);
     tui_app_note(app, AGT_INFO, say);
+    free(say);
+}
+
+static void screenshot(tui_app *app, const char *path)
+{
+    while (*path == ' ') path++;
+    if (!*path) path = "quorum.svg";
+    if (access(path, F_OK) != 0) { take_screenshot(app, 0, path); return; }
+    char *say = q_printf(_("%s exists: write the picture over it?"), path);
+    tui_ask_for(app, say, take_screenshot, 0, path);
     free(say);
 }
 
@@ -39,7 +49,8 @@ void tui_act(tui_app *app, int action, const char *arg)
         if (*arg) {                     /* words that could not be taken come back, before what was typed since */
             q_buf b = {0};
             q_buf_printf(&b, "%s%s%s", arg, app->comp.ed.b.len ? "\n" : "", app->comp.ed.b.p ? app->comp.ed.b.p : "");
-            tui_go_compose(app, b.p);
+            tui_go_leave(app);
+            tui_edit_set(&app->comp.ed, b.p);
             q_buf_free(&b);
         } else tui_act_edit(app, tui_last_of(&app->tr, AGT_USER, app->tr.n - 1));
         break;

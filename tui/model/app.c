@@ -11,22 +11,28 @@ void tui_app_note(tui_app *app, int level, const char *text)
     app->dirty = true;
 }
 
-const char *tui_draft(const tui_app *app) { return app->comp.editing || !app->comp.ed.b.p ? "" : app->comp.ed.b.p; }
-
 /* What a restart should find again. History keeps its newest 32 KiB. */
 void tui_app_keep(tui_app *app)
 {
-    agt_keep_place(app->a, tui_tr_place(&app->tr), tui_draft(app));
+    tui_set_text(&app->comp.kept, tui_draft(app));
+    agt_keep_place(app->a, tui_tr_place(&app->tr), app->comp.kept);
     q_buf_clear(&app->scratch);
     q_buf_printf(&app->scratch, "%d", app->go.panel_w);
     agt_setting_put(app->a, "tui.panel_width", app->scratch.p);
     agt_setting_put(app->a, "tui.zoom", app->go.zoom ? app->go.zoom->name : "");
     const tui_edit *ed = &app->comp.ed;
+    enum { KEEP = 32768, LONGEST = KEEP / 4 };           /* one long message does not push out all others */
     size_t size = 0;
     int from = ed->n_hist;
-    while (from > 0 && size + strlen(ed->hist[from - 1]) < 32768) size += strlen(ed->hist[--from]) + 1;
+    for (; from > 0; from--) {
+        size_t n = strlen(ed->hist[from - 1]);
+        if (n > LONGEST) continue;
+        if (size + n >= KEEP) break;
+        size += n + 1;
+    }
     q_buf_clear(&app->scratch);
-    for (int i = from; i < ed->n_hist; i++) { q_buf_puts(&app->scratch, ed->hist[i]); q_buf_putc(&app->scratch, '\x1e'); }
+    for (int i = from; i < ed->n_hist; i++)
+        if (strlen(ed->hist[i]) <= LONGEST) { q_buf_puts(&app->scratch, ed->hist[i]); q_buf_putc(&app->scratch, '\x1e'); }
     agt_setting_put(app->a, "tui.history", app->scratch.p ? app->scratch.p : "");
 }
 
@@ -51,7 +57,6 @@ int tui_app_timeout(const tui_app *app)
     if (app->say.note) t = app->say.note_until - app->now;
     for (int i = app->tr.n - 1; i >= 0 && i >= app->tr.n - 2; i--)
         if (app->tr.item[i].running && (t < 0 || t > 1000)) t = 1000;
-    if (app->quit_armed && (t < 0 || t > 1500)) t = 1500;
     return t < -1 ? 0 : t > 60000 ? 60000 : (int)(t < 0 && app->say.note ? 0 : t);
 }
 
@@ -66,7 +71,7 @@ const char *tui_composer_prompt(const tui_app *app) { return app->comp.ed.search
 int tui_composer_cells(const tui_app *app, int width) { return width - 2 - tui_str_width(tui_composer_prompt(app)); }
 
 static const char *const questions[TUI_QUESTIONS] = { N_("Why is the sky blue?"), N_("Write four lines about autumn rain."),
-                                                      N_("What is experts.k?") };
+                                                      N_("What is photosynthesis?") };
 /* In the interface's language only where the model is known to speak it. */
 const char *tui_question(const tui_app *app, int i) { return strstr(app->seen.st.languages, "ru") ? _(questions[i]) : questions[i]; }
 

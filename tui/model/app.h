@@ -55,7 +55,16 @@ typedef struct tui_comp {               /* what is being written */
     int64_t editing;                    /* message whose text it is; 0 none */
     tui_popup popup;
     bool ctrl_x;                        /* the prefix was typed */
+    char *stash;                        /* put aside for something else; it comes back when that is sent or cleared */
+    char *kept;                         /* what was stored as the draft of the conversation that is being left */
 } tui_comp;
+
+/* What would be lost for good is asked first. Standing until answered; y says yes, any other key no. */
+typedef struct tui_ask {
+    char *question, *arg;               /* question NULL: nothing is asked */
+    int64_t id;
+    void (*yes)(tui_app *, int64_t id, const char *arg);
+} tui_ask;
 
 typedef struct tui_go {                 /* where one is; NULL: the composer, or nothing */
     const tui_view *focus;
@@ -65,6 +74,7 @@ typedef struct tui_go {                 /* where one is; NULL: the composer, or 
     const tui_view *zoom;
     bool page_old;                      /* something was sent while the page was open: an answer closes it */
     int panel_w;                        /* wanted; 0: the usual */
+    int first_top;                      /* line at the top of the first screen, where it does not fit */
     int layers_a_column;                /* of the experts panel as it was drawn */
     tui_cursor cursor[TUI_VIEWS_MAX];   /* by the view's place in the table */
 } tui_go;
@@ -88,6 +98,7 @@ struct tui_app {
     tui_seen seen;
     tui_work work;
     tui_say say;
+    tui_ask ask;
     tui_go go;
     tui_page page;
     tui_ui ui;
@@ -119,7 +130,15 @@ void tui_go_back(tui_app *app);                         /* one step: from a page
 void tui_go_page(tui_app *app, const char *title, const char *text);
 tui_box tui_box_of(const tui_layout *l, const tui_view *v, const tui_go *go);   /* its column; w 0: it has none now */
 void tui_go_zoom(tui_app *app, const tui_view *v);
-void tui_go_compose(tui_app *app, const char *text);    /* the composer, with this in it */
+void tui_go_compose(tui_app *app, const char *text);    /* the composer, with this in it; what was there is put aside */
+/* model/compose: what is being written is never lost to something else */
+void tui_comp_put_aside(tui_app *app);
+void tui_comp_come_back(tui_app *app);                  /* into an empty composer */
+const char *tui_draft(tui_app *app);                    /* what is typed or put aside, and not of an edited message */
+/* model/ask */
+void tui_ask_for(tui_app *app, const char *question, void (*yes)(tui_app *, int64_t, const char *), int64_t id, const char *arg);
+bool tui_ask_key(tui_app *app, const tui_key *k);       /* true: the key was the answer */
+void tui_ask_free(tui_ask *ask);
 const tui_view *tui_view_named(const tui_app *app, const char *name);   /* NULL: none */
 tui_cursor *tui_cursor_of(tui_app *app, const tui_view *v);
 uint32_t tui_key_latin(uint32_t cp);                    /* й → q: the key a Cyrillic letter stands on */
@@ -141,7 +160,6 @@ void tui_popup_close(tui_app *app);
 int tui_transcript_width(const tui_app *app);           /* of text */
 int tui_composer_cells(const tui_app *app, int width);
 const char *tui_composer_prompt(const tui_app *app);
-const char *tui_draft(const tui_app *app);              /* what is typed and not of an edited message */
 const char *tui_question(const tui_app *app, int i);    /* 0..2, in a language the model speaks */
 bool tui_app_first(const tui_app *app);                 /* the first screen is shown */
 

@@ -1,8 +1,9 @@
-/* model/edit: motions, kills, undo, history and wrapping of the composer's text. Front-end thread.
+/* model/edit: motions, kills, undo, history and folds of the composer's text. Front-end thread.
  * The cursor is always at a grapheme boundary; text that comes in is made valid UTF-8 first. */
 #include "tui/model/edit.h"
 #include "tui/term/text.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@ void tui_edit_free(tui_edit *e)
 {
     q_buf_free(&e->b);
     q_buf_free(&e->find);
+    free(e->rows.row);
     free(e->kill);
     free(e->draft);
     for (int i = 0; i < e->n_hist; i++) free(e->hist[i]);
@@ -24,21 +26,24 @@ static void keep_undo(tui_edit *e, bool typing)
 {
     if (typing && e->typing && e->n_undo) return;
     e->typing = typing;
-    int max = (int)(sizeof e->undo / sizeof *e->undo);
-    if (e->n_undo == max) {
+    if (e->n_undo == TUI_UNDO) {
         free(e->undo[0].text);
-        memmove(e->undo, e->undo + 1, sizeof *e->undo * (size_t)(max - 1));
+        memmove(e->undo, e->undo + 1, sizeof e->undo[0] * (TUI_UNDO - 1));
         e->n_undo--;
     }
     e->undo[e->n_undo].text = q_strndup(e->b.p ? e->b.p : "", e->b.len);
+    e->undo[e->n_undo].folds = e->folds;
     e->undo[e->n_undo++].at = e->at;
 }
 
+/* All of it anew. */
 static void put_back(tui_edit *e, const char *text, size_t at)
 {
     q_buf_clear(&e->b);
     q_buf_puts(&e->b, text);
     e->at = at > e->b.len ? e->b.len : at;
+    e->folds.n = 0;
+    e->rows.cells = 0;
 }
 
 void tui_edit_undo(tui_edit *e)
@@ -46,29 +51,55 @@ void tui_edit_undo(tui_edit *e)
     if (!e->n_undo) return;
     e->n_undo--;
     put_back(e, e->undo[e->n_undo].text, e->undo[e->n_undo].at);
+    e->folds = e->undo[e->n_undo].folds;
     free(e->undo[e->n_undo].text);
     e->typing = false;
 }
 
+/* Folds inside what goes are gone with it, those behind it move. */
+static void move_folds(tui_folds *fs, size_t from, size_t to, size_t n)
+{
+    int k = 0;
+    for (int i = 0; i < fs->n; i++) {
+        tui_fold f = fs->f[i];
+        if (f.from < to && f.to > from) continue;
+        if (f.from >= to) { f.from = f.from - (to - from) + n; f.to = f.to - (to - from) + n; }
+        fs->f[k++] = f;
+    }
+    fs->n = k;
+}
+
 void tui_edit_replace(tui_edit *e, size_t from, size_t to, const char *s)
 {
-    q_buf n = {0};
-    q_buf_add(&n, e->b.p ? e->b.p : "", from);
-    q_buf_puts(&n, s);
-    size_t at = n.len;
-    if (e->b.p) q_buf_add(&n, e->b.p + to, e->b.len - to);
-    q_buf_free(&e->b);
-    e->b = n;
-    e->at = at;
+    size_t n = strlen(s), tail = e->b.len - to, old = e->b.len;
+    move_folds(&e->folds, from, to, n);
+    tui_rows_changed(&e->rows, from, to, n);
+    if (n > to - from) q_buf_add(&e->b, s, n - (to - from));        /* room; the bytes are set below */
+    if (!e->b.p) return;
+    memmove(e->b.p + from + n, e->b.p + to, tail);
+    memcpy(e->b.p + from, s, n);
+    e->b.len = old - (to - from) + n;
+    e->b.p[e->b.len] = 0;
+    e->at = from + n;
 }
 
 void tui_edit_set(tui_edit *e, const char *text)
 {
     char *clean = q_utf8_clean(text, strlen(text));
+    if (e->b.len) keep_undo(e, false);
     put_back(e, clean, strlen(clean));
     free(clean);
     e->typing = false;
     e->hist_at = e->n_hist;
+}
+
+/* A mark joins the character before it: the boundary may have moved. */
+static void settle_cursor(tui_edit *e)
+{
+    if (!e->at || e->at >= e->b.len) return;
+    size_t i = tui_cluster_prev(e->b.p, e->at);
+    while (i < e->at) i += tui_cluster_next(e->b.p + i, e->b.len - i);
+    e->at = i;
 }
 
 void tui_edit_insert(tui_edit *e, const char *s, size_t n)
@@ -76,17 +107,74 @@ void tui_edit_insert(tui_edit *e, const char *s, size_t n)
     keep_undo(e, n <= 4);
     char *clean = q_utf8_clean(s, n);
     tui_edit_replace(e, e->at, e->at, clean);
-    /* A mark joins the character before it: the boundary may have moved. */
-    if (e->at < e->b.len) {
-        size_t i = 0;
-        while (i < e->at) i += tui_cluster_next(e->b.p + i, e->b.len - i);
-        e->at = i;
-    }
+    settle_cursor(e);
     free(clean);
+}
+
+/* 1300 -> "1,300", in the language's own way. */
+static char *grouped(int n)
+{
+    char *s = q_printf("%d", n);
+    for (int k = (int)strlen(s) - 3; k > 0; k -= 3) {
+        char *t = q_printf("%.*s%s%s", k, s, _(","), s + k);
+        free(s);
+        s = t;
+    }
+    return s;
+}
+
+static void label_of(const char *s, size_t n, char *out, size_t size)
+{
+    int lines = 1;
+    for (size_t i = 0; i + 1 < n; i++) if (s[i] == '\n') lines++;
+    char *count = grouped(lines), *bytes = n < 10000 ? q_printf(_("%d bytes"), (int)n)
+                                          : n < 1000000 ? q_printf(_("%d KB"), (int)((n + 500) / 1000)) : q_printf(_("%.1f MB"), (double)n / 1e6);
+    snprintf(out, size, ngettext("[%s line, %s]", "[%s lines, %s]", (unsigned long)lines), count, bytes);
+    out[q_utf8_whole(out, strlen(out))] = 0;
+    free(count);
+    free(bytes);
+}
+
+void tui_edit_paste(tui_edit *e, const char *s, size_t n)
+{
+    int lines = 1;
+    for (size_t i = 0; i + 1 < n; i++) if (s[i] == '\n') lines++;
+    size_t from = e->at;
+    e->typing = false;
+    tui_edit_insert(e, s, n);
+    e->typing = false;
+    if ((lines <= TUI_FOLD_LINES && n <= TUI_FOLD_BYTES) || e->folds.n == TUI_FOLDS || e->at <= from) return;
+    tui_folds *fs = &e->folds;
+    int k = 0;
+    while (k < fs->n && fs->f[k].from < from) k++;
+    memmove(fs->f + k + 1, fs->f + k, sizeof *fs->f * (size_t)(fs->n - k));
+    fs->n++;
+    fs->f[k].from = from;
+    fs->f[k].to = e->at;
+    label_of(e->b.p + from, e->at - from, fs->f[k].label, sizeof fs->f[k].label);
+}
+
+bool tui_edit_unfold(tui_edit *e)
+{
+    tui_folds *fs = &e->folds;
+    if (!fs->n) return false;
+    int k = 0;
+    for (int i = 0; i < fs->n; i++) if (fs->f[i].from <= e->at) k = i;
+    tui_rows_changed(&e->rows, fs->f[k].from, fs->f[k].to, fs->f[k].to - fs->f[k].from);
+    memmove(fs->f + k, fs->f + k + 1, sizeof *fs->f * (size_t)(fs->n - k - 1));
+    fs->n--;
+    return true;
+}
+
+static size_t step_back(const tui_edit *e, size_t i)
+{
+    const tui_fold *f = tui_fold_to(e, i);
+    return f ? f->from : tui_cluster_prev(e->b.p, i);
 }
 
 static bool word_at(const tui_edit *e, size_t i)
 {
+    if (tui_fold_from(e, i)) return true;
     uint32_t cp;
     q_utf8_next(e->b.p + i, e->b.len - i, &cp);
     return tui_cp_word(cp);
@@ -95,20 +183,33 @@ static bool word_at(const tui_edit *e, size_t i)
 static size_t target(const tui_edit *e, enum tui_motion m)
 {
     size_t i = e->at, n = e->b.len;
-    const char *p = e->b.p;
     switch (m) {
-    case M_LEFT: return i ? tui_cluster_prev(p, i) : 0;
-    case M_RIGHT: return i < n ? i + tui_cluster_next(p + i, n - i) : n;
+    case M_LEFT: return i ? step_back(e, i) : 0;
+    case M_RIGHT: return i < n ? tui_edit_step(e, i, NULL, NULL) : n;
     case M_WORD_LEFT:
-        while (i) { size_t k = tui_cluster_prev(p, i); if (word_at(e, k)) break; i = k; }
-        while (i) { size_t k = tui_cluster_prev(p, i); if (!word_at(e, k)) break; i = k; }
+        while (i) { size_t k = step_back(e, i); if (word_at(e, k)) break; i = k; }
+        while (i) { size_t k = step_back(e, i); if (!word_at(e, k)) break; i = k; }
         return i;
     case M_WORD_RIGHT:
-        while (i < n && !word_at(e, i)) i += tui_cluster_next(p + i, n - i);
-        while (i < n && word_at(e, i)) i += tui_cluster_next(p + i, n - i);
+        while (i < n && !word_at(e, i)) i = tui_edit_step(e, i, NULL, NULL);
+        while (i < n && word_at(e, i)) i = tui_edit_step(e, i, NULL, NULL);
         return i;
-    case M_LINE_START: while (i && p[i - 1] != '\n') i--; return i;
-    case M_LINE_END: while (i < n && p[i] != '\n') i++; return i;
+    case M_LINE_START:
+        while (i) {
+            const tui_fold *f = tui_fold_to(e, i);
+            if (f) i = f->from;
+            else if (e->b.p[i - 1] == '\n') break;
+            else i--;
+        }
+        return i;
+    case M_LINE_END:
+        while (i < n) {
+            const tui_fold *f = tui_fold_from(e, i);
+            if (f) i = f->to;
+            else if (e->b.p[i] == '\n') break;
+            else i++;
+        }
+        return i;
     case M_START: return 0;
     case M_END: return n;
     }
@@ -139,12 +240,14 @@ void tui_edit_kill(tui_edit *e, enum tui_motion m)
     tui_edit_replace(e, from, to, "");
 }
 
-void tui_edit_yank(tui_edit *e) { if (e->kill) tui_edit_insert(e, e->kill, strlen(e->kill)); }
+void tui_edit_yank(tui_edit *e) { if (e->kill) tui_edit_paste(e, e->kill, strlen(e->kill)); }
 
 char *tui_edit_take(tui_edit *e)
 {
     char *s = q_buf_take(&e->b);
     e->at = 0;
+    e->folds.n = 0;
+    e->rows.cells = 0;
     e->hist_at = e->n_hist;
     for (int i = 0; i < e->n_undo; i++) free(e->undo[i].text);
     e->n_undo = 0;
@@ -187,64 +290,10 @@ void tui_edit_search(tui_edit *e, bool again)
     if (again) i--;
     for (; i >= 0; i--)
         if (strstr(e->hist[i], e->find.p)) {
+            if (e->b.len && e->hist_at == e->n_hist) keep_undo(e, false);       /* what was being written comes back by undo */
+            e->hist_at = i;
             e->find_at = i;
             put_back(e, e->hist[i], strlen(e->hist[i]));
             return;
         }
-}
-
-int tui_edit_rows(const tui_edit *e, int cells, tui_row *rows, int max, int *cur_row, int *cur_col)
-{
-    const char *p = e->b.p ? e->b.p : "";
-    size_t n = e->b.len, i = 0;
-    int count = 0, cr = 0, cc = 0;
-    if (cells < 2) cells = 2;
-    for (;;) {
-        size_t from = i, space = 0;
-        int col = 0;
-        while (i < n && p[i] != '\n') {
-            size_t l = tui_cluster_next(p + i, n - i);
-            int w = tui_text_width(p + i, l);
-            if (col + w > cells && i > from) break;
-            if (p[i] == ' ') space = i + 1;
-            col += w;
-            i += l;
-        }
-        size_t to = i;
-        bool hard = i < n && p[i] == '\n';
-        if (i < n && !hard && space > from) to = i = space;
-        if (count < max) rows[count] = (tui_row){ from, to };
-        if (e->at >= from && (e->at < to || (e->at == to && (hard || i >= n)))) {
-            cr = count;
-            cc = tui_text_width(p + from, e->at - from);
-        }
-        count++;
-        if (hard) i++;
-        else if (i >= n) break;
-    }
-    if (cur_row) *cur_row = cr;
-    if (cur_col) *cur_col = cc;
-    return count;
-}
-
-bool tui_edit_vertical(tui_edit *e, int cells, int dir)
-{
-    tui_row rows[256];
-    int row, col, n = tui_edit_rows(e, cells, rows, 256, &row, &col), to = row + dir;
-    if (n > 256) n = 256;
-    if (to < 0 || to >= n) return false;
-    size_t i = rows[to].from;
-    int w = 0;
-    while (i < rows[to].to) {
-        size_t l = tui_cluster_next(e->b.p + i, e->b.len - i);
-        int cw = tui_text_width(e->b.p + i, l);
-        if (w + cw > col) break;
-        w += cw;
-        i += l;
-    }
-    /* A soft-wrapped row's end belongs to the next row. */
-    if (i == rows[to].to && i > rows[to].from && i < e->b.len && e->b.p[i] != '\n') i = tui_cluster_prev(e->b.p, i);
-    e->at = i;
-    e->typing = false;
-    return true;
 }

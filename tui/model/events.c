@@ -5,6 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Another conversation has its own draft; what was typed since the old one was left, or never was its draft, stays. */
+static void draft(tui_comp *c, const char *its)
+{
+    const char *typed = c->ed.b.p ? c->ed.b.p : "";
+    bool old = *typed && c->kept && strcmp(typed, c->kept) == 0;
+    c->editing = 0;
+    if (old || !*typed) {
+        if (old || *its) tui_edit_set(&c->ed, its);
+        if (old) tui_set_text(&c->stash, NULL);          /* the draft that was stored holds it */
+    } else if (*its && strcmp(its, typed) != 0) tui_set_text(&c->stash, its);
+    tui_set_text(&c->kept, NULL);
+}
+
 static void opened(tui_app *app, agt_event *e)
 {
     bool same = app->seen.chat == e->id && e->id;
@@ -18,8 +31,7 @@ static void opened(tui_app *app, agt_event *e)
     tui_set_text(&app->seen.chat_title, e->text);
     if (!same) {
         tui_tr_go(&app->tr, e->scroll);
-        if (!app->comp.ed.b.len || e->draft) tui_edit_set(&app->comp.ed, e->draft ? e->draft : "");
-        app->comp.editing = 0;
+        draft(&app->comp, e->draft ? e->draft : "");
         agt_retrieval_free(&app->seen.ret);
         app->seen.has_ret = false;
         app->tr.selected = -1;
@@ -75,12 +87,13 @@ static void sent(tui_app *app, agt_event *e)
 
 static void knob(tui_app *app, agt_event *e)
 {
-    if (!e->name) return;
-    if (strcmp(e->name, "ui.theme") == 0) tui_act(app, AGT_UI_THEME, e->text);
-    else if (strcmp(e->name, "ui.lang") == 0) tui_act(app, AGT_UI_LANG, e->text);
-    else tui_app_knob(app, e->name, e->text);
-    char *s = e->note && *e->note ? q_printf("%s %s: %s", e->name, e->text ? e->text : "", e->note)
-                                  : q_printf("%s %s", e->name, e->text ? e->text : "");
+    const char *name = e->name ? e->name : "", *value = e->text ? e->text : "";
+    if (!*name && !*value) return;
+    if (strcmp(name, "ui.theme") == 0) tui_act(app, AGT_UI_THEME, e->text);
+    else if (strcmp(name, "ui.lang") == 0) tui_act(app, AGT_UI_LANG, e->text);
+    else tui_app_knob(app, name, e->text);
+    bool note = e->note && *e->note;
+    char *s = q_printf("%s%s%s%s%s", name, *name && *value ? " " : "", value, note ? ": " : "", note ? e->note : "");
     tui_app_note(app, AGT_INFO, s);
     free(s);
     /* Beside the composer its first half is enough where one line does not hold it; the log has it all. */
@@ -109,6 +122,8 @@ static void work(tui_work *w, const agt_event *e)
     }
 }
 
+static void submit(tui_app *app, int64_t id, const char *line) { agt_submit(app->a, line); }
+
 void tui_app_event(tui_app *app, agt_event *e)
 {
     tui_item *it;
@@ -128,6 +143,7 @@ void tui_app_event(tui_app *app, agt_event *e)
         agt_ask_chats(app->a);          /* its length and time; the first answer may bring a title */
         break;
     case AGT_EV_NOTE: if (e->text) tui_app_note(app, e->level, e->text); break;
+    case AGT_EV_ASK: if (e->text && e->name) tui_ask_for(app, e->text, submit, 0, e->name); break;
     case AGT_EV_UI: tui_act(app, (int)e->id, e->text ? e->text : ""); break;
     default: break;                     /* a panel's own: lists, passages, pages */
     }

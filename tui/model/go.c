@@ -83,5 +83,7 @@ void tui_go_page(tui_app *app, const char *title, const char *text)
 void tui_go_compose(tui_app *app, const char *text)
 {
     tui_go_leave(app);
+    tui_comp_put_aside(app);
+    app->comp.editing = 0;
     tui_edit_set(&app->comp.ed, text);
 }

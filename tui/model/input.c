@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { QUIT_MS = 1500 };             /* between the two Ctrl-C that quit */
+
 static bool empty(const tui_app *app) { return app->comp.ed.b.len == 0; }
 
 /* ".ыуе" is "/set" typed on the other layout: offered, not sent. Returns true when the composer was changed. */
@@ -98,7 +100,8 @@ void tui_app_submit(tui_app *app)
     app->comp.editing = 0;
     app->tr.follow = true;
     free(text);
-    agt_keep_place(app->a, 0, "");
+    tui_comp_come_back(app);
+    agt_keep_place(app->a, 0, tui_draft(app));
 }
 
 static void ctrl_x(tui_app *app, const tui_key *k)
@@ -128,20 +131,26 @@ static void stop_or_quit(tui_app *app)
         tui_edit_move(&app->comp.ed, M_END);
         tui_edit_kill(&app->comp.ed, M_START);
         app->comp.editing = 0;
+        tui_comp_come_back(app);
         return;
     }
-    if (app->quit_armed && app->now - app->quit_armed < 1500) { app->want = WANT_QUIT; return; }
+    if (app->quit_armed && app->now - app->quit_armed < QUIT_MS) { app->want = WANT_QUIT; return; }
     app->quit_armed = app->now ? app->now : 1;
     tui_app_note(app, AGT_INFO, _("Ctrl-C again quits."));
+    app->say.note_until = app->now + QUIT_MS;   /* no longer than it is true */
 }
 
 static void escape(tui_app *app)
 {
     if (app->comp.popup.n) tui_popup_close(app);
     else if (app->comp.ed.searching) app->comp.ed.searching = false;
-    else if (app->go.over || app->go.focus) tui_go_back(app);
+    else if (app->go.over || app->go.focus) {
+        if (app->go.focus && app->go.zoom == app->go.focus) app->go.zoom = NULL;       /* all as it was, the other panel included */
+        tui_go_back(app);
+    }
     else if (app->seen.st.busy || app->work.prog_total > 0) agt_stop(app->a);
     else if (app->comp.editing) app->comp.editing = 0;
+    else if (!app->comp.ed.b.len && app->comp.stash) tui_comp_come_back(app);
     else if (app->say.note) app->say.note_until = app->now;
 }
 
@@ -161,6 +170,7 @@ static void mouse(tui_app *app, const tui_key *k)
         else if (inside(l->composer, k->x, k->y)) app->go.focus = NULL;
         return;
     }
+    if (!under && tui_app_first(app)) { app->go.first_top += d; return; }
     if (!under) { tui_tr_scroll(&app->tr, tui_transcript_width(app), l->transcript.h, d); return; }
     for (int i = 0; i < 3; i++) under->on_key(app, &arrow);
 }
@@ -210,6 +220,7 @@ static void composer_char(tui_app *app, const tui_key *k)
         q_buf_clear(&e->find);
         break;
     case CTRL_KEY('T'): {
+        if (tui_edit_unfold(e)) break;
         for (int i = app->tr.n - 1; i >= 0; i--)
             if (tui_item_think_lines(&app->tr.item[i])) { app->tr.item[i].open = !app->tr.item[i].open; break; }
         break;
@@ -250,7 +261,10 @@ static void composer_key(tui_app *app, const tui_key *k)
         break;
     case K_CTRL_LEFT: tui_edit_move(e, M_WORD_LEFT); break;
     case K_CTRL_RIGHT: tui_edit_move(e, M_WORD_RIGHT); break;
-    case K_HOME: tui_edit_move(e, M_LINE_START); break;
+    case K_HOME:
+        if (empty(app) && app->tr.n) tui_tr_home(&app->tr, tui_transcript_width(app), app->lay.transcript.h);
+        else tui_edit_move(e, M_LINE_START);
+        break;
     case K_END:
         if (empty(app) || !app->tr.follow) app->tr.follow = true;
         else tui_edit_move(e, M_LINE_END);
@@ -259,6 +273,15 @@ static void composer_key(tui_app *app, const tui_key *k)
     case K_DOWN: if (!tui_edit_vertical(e, cells, +1)) tui_edit_history(e, +1); break;
     default: break;
     }
+}
+
+static void pasted_too_much(tui_app *app, size_t kept, size_t lost)
+{
+    char all[32], most[32];
+    char *say = q_printf(_("Of %s pasted only the first %s are here: that is the most a message takes. A file is added whole by /add."),
+                         q_bytes_words(kept + lost, all), q_bytes_words(kept, most));
+    tui_app_note(app, AGT_WARN, say);
+    free(say);
 }
 
 /* Keys that mean the same wherever the focus is. */
@@ -279,12 +302,15 @@ static bool global_key(tui_app *app, const tui_key *k)
         if (k->text) {
             tui_popup_close(app);
             app->go.focus = NULL;
-            tui_edit_insert(&app->comp.ed, k->text, strlen(k->text));
+            tui_edit_paste(&app->comp.ed, k->text, strlen(k->text));
+            if (k->lost) pasted_too_much(app, strlen(k->text), k->lost);
         }
         return true;
     case K_PGUP: case K_PGDN:
         if (!app->go.focus || app->go.focus->place == AT_TEXT) {
-            tui_tr_scroll(&app->tr, w, h, k->code == K_PGUP ? -page : page);
+            int d = k->code == K_PGUP ? -page : page;
+            if (tui_app_first(app)) app->go.first_top += d;
+            else tui_tr_scroll(&app->tr, w, h, d);
             return true;
         }
         return false;
@@ -320,6 +346,7 @@ void tui_app_key(tui_app *app, const tui_key *k)
 {
     app->dirty = true;
     if (!(k->code == K_CHAR && k->cp == CTRL_KEY('C'))) app->quit_armed = 0;
+    if (app->ask.question && tui_ask_key(app, k)) return;
     if (app->comp.ctrl_x) { ctrl_x(app, k); return; }
     if (app->comp.popup.n && tui_popup_key(app, k)) return;
     if (app->comp.ed.searching && ((k->code == K_CHAR && !k->alt && (k->cp >= 32 || k->cp == CTRL_KEY('R'))) || k->code == K_BACKSPACE)) {

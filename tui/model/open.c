@@ -47,6 +47,9 @@ void tui_app_free(tui_app *app)
     tui_work_free(&app->work);
     tui_say_free(&app->say);
     tui_popup_close(app);
+    tui_ask_free(&app->ask);
+    free(app->comp.stash);
+    free(app->comp.kept);
     free(app->page.title);
     q_buf_free(&app->page.text);
     tui_lay_free(&app->page.lay);

@@ -307,6 +307,14 @@ void tui_tr_scroll(tui_transcript *t, int w, int h, int lines)
     tui_tr_top(t, w, h, &i, &l);        /* at the end it follows again */
 }
 
+void tui_tr_home(tui_transcript *t, int w, int h)
+{
+    int i, l;
+    t->top_item = t->top_line = 0;
+    t->follow = false;
+    tui_tr_top(t, w, h, &i, &l);        /* all of it is seen: it goes on following */
+}
+
 void tui_tr_show(tui_transcript *t, int w, int h, int item)
 {
     int i, l, top = 0;

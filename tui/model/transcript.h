@@ -49,6 +49,7 @@ int tui_item_think_lines(const tui_item *it);
 /* The first line to show in a window of w x h; stays at the end while following. */
 void tui_tr_top(tui_transcript *t, int w, int h, int *item, int *line);
 void tui_tr_scroll(tui_transcript *t, int w, int h, int lines);          /* negative: towards the beginning */
+void tui_tr_home(tui_transcript *t, int w, int h);                         /* to the beginning */
 void tui_tr_show(tui_transcript *t, int w, int h, int item);             /* scrolls so that its header is seen */
 int tui_tr_below(tui_transcript *t, int w, int h);                       /* lines after the window */
 int64_t tui_tr_place(const tui_transcript *t);                           /* for agt_keep_place, and back */

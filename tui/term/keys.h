@@ -18,6 +18,7 @@ typedef struct tui_key {
     bool alt;
     int x, y;
     char *text;                 /* owned by the key */
+    size_t lost;                /* bytes of a paste beyond what is taken */
 } tui_key;
 
 #define CTRL_KEY(c) ((uint32_t)((c) & 31))

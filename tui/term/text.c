@@ -79,11 +79,25 @@ size_t tui_cluster_next(const char *s, size_t n)
     return i;
 }
 
+/* Letters between which there is always a boundary, whatever stands around (UAX 29: neither extends nor joins). */
+static bool plain(uint32_t c) { return (c >= 0x20 && c < 0x7F) || (c >= 0xC0 && c < 0x300) || in(c, 0x400, 0x482) || in(c, 0x48A, 0x52F); }
+
+/* The code point that ends before byte at. */
+static size_t cp_before(const char *s, size_t at, uint32_t *cp)
+{
+    size_t i = at - 1;
+    while (i && at - i < 4 && ((unsigned char)s[i] & 0xC0) == 0x80) i--;
+    return i + (size_t)q_utf8_next(s + i, at - i, cp) == at ? i : at - 1;
+}
+
 /* Graphemes are found forwards only: start at the beginning of the line (a newline always breaks), at most 256 bytes
  * back, at a byte that begins a character. */
 size_t tui_cluster_prev(const char *s, size_t at)
 {
     if (!at) return 0;
+    uint32_t a, b;
+    size_t i = cp_before(s, at, &a);
+    if (plain(a) && (!i || (cp_before(s, i, &b), plain(b)))) return i;
     size_t from = at - 1;
     while (from && at - from < 256 && s[from - 1] != '\n') from--;
     while (from && ((unsigned char)s[from] & 0xC0) == 0x80) from--;

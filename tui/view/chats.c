@@ -2,6 +2,8 @@
 #include "tui/view/table.h"
 #include "tui/view/view.h"
 
+#include <stdlib.h>
+
 static void draw(tui_app *app, tui_box b)
 {
     tui_grid *g = &app->grid;
@@ -9,7 +11,7 @@ static void draw(tui_app *app, tui_box b)
     bool focused = app->go.focus == &view_chats;
     int end = b.x + b.w - 1, rows = b.h - 1;
     view_caption(app, b, _("Chats"), "F2", focused);
-    if (!app->seen.n_chats) { tui_put_cut(g, b.y + 1, b.x + 2, end, _("None yet: ask something."), S_DIM); return; }
+    if (!app->seen.n_chats) { view_words(app, b, b.y + 1, 2, _("None yet: ask something."), S_DIM); return; }
     int top = view_first_row(cur->sel, rows, app->seen.n_chats);
     for (int i = 0; i < rows && top + i < app->seen.n_chats; i++) {
         const agt_chat *c = &app->seen.chats[top + i];
@@ -21,6 +23,8 @@ static void draw(tui_app *app, tui_box b)
         tui_put_cut(g, y, b.x + 3, right - 1, c->title && *c->title ? c->title : _("new chat"), sel ? S_SELECT : open ? S_TEXT : S_DIM);
     }
 }
+
+static void delete(tui_app *app, int64_t id, const char *arg) { agt_delete_chat(app->a, id); }
 
 static bool on_key(tui_app *app, const tui_key *k)
 {
@@ -39,10 +43,12 @@ static bool on_key(tui_app *app, const tui_key *k)
         tui_go_compose(app, app->scratch.p);
         return true;
     case 'd':
-        if (!c) return true;
-        if (c->id != app->seen.chat) agt_open_chat(app->a, c->id);
-        tui_go_compose(app, "/delete");
-        tui_app_note(app, AGT_WARN, _("Enter deletes this chat for good; Ctrl-U takes that back."));
+        if (c) {
+            char *say = q_printf(ngettext("Delete \"%s\" with its %d message for good?", "Delete \"%s\" with its %d messages for good?",
+                                          (unsigned long)c->n_messages), c->title && *c->title ? c->title : _("new chat"), c->n_messages);
+            tui_ask_for(app, say, delete, c->id, NULL);
+            free(say);
+        }
         return true;
     default: return false;
     }

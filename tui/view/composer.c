@@ -6,48 +6,62 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS_MAX = 1024 };
+/* A row, its folded pastes as their signs. */
+static void draw_row(tui_app *app, const tui_row *r, int y, int x, int end)
+{
+    const tui_edit *e = &app->comp.ed;
+    size_t i = r->from;
+    while (i < r->to) {
+        size_t to = r->to, fold = r->to;
+        const char *label = NULL;
+        for (int k = e->folds.n - 1; k >= 0; k--)
+            if (e->folds.f[k].from >= i && e->folds.f[k].from < r->to) { to = e->folds.f[k].from; fold = e->folds.f[k].to; label = e->folds.f[k].label; }
+        x = tui_putn(&app->grid, y, x, end, e->b.p + i, to - i, S_TEXT);
+        if (label) x = tui_put_cut(&app->grid, y, x, end, label, S_ACCENT);
+        i = fold;
+    }
+}
 
 void view_composer(tui_app *app, tui_box b)
 {
     tui_grid *g = &app->grid;
-    static tui_row rows[ROWS_MAX];      /* scratch of this one thread */
-    int cr, cc, x0 = b.x + 1 + tui_str_width(tui_composer_prompt(app));
-    int n = tui_edit_rows(&app->comp.ed, tui_composer_cells(app, b.w), rows, ROWS_MAX, &cr, &cc);
-    if (n > ROWS_MAX) n = ROWS_MAX;
+    tui_edit *e = &app->comp.ed;
+    const char *prompt = tui_composer_prompt(app);
+    int cr, cc, x0 = b.x + 1 + tui_str_width(prompt), end = b.x + b.w;
+    int n = tui_edit_rows(e, tui_composer_cells(app, b.w), NULL, 0, &cr, &cc);
     int top = cr >= b.h ? cr - b.h + 1 : 0;
     bool here = !app->go.focus;
     for (int i = 0; i < b.h && top + i < n; i++) {
         int y = b.y + i;
-        if (top + i == 0) tui_put(g, y, b.x + 1, b.x + b.w, tui_composer_prompt(app), here ? S_PROMPT : S_DIM);
-        else if (i == 0) tui_put(g, y, b.x + 1, b.x + b.w, app->ui.glyphs ? "↑" : "^", S_DIM);
-        tui_putn(g, y, x0, b.x + b.w, app->comp.ed.b.p ? app->comp.ed.b.p + rows[top + i].from : "", rows[top + i].to - rows[top + i].from, S_TEXT);
+        if (top + i == 0) tui_put(g, y, b.x + 1, end, prompt, here ? S_PROMPT : S_DIM);
+        else if (i == 0) tui_put(g, y, b.x + 1, end, app->ui.glyphs ? "↑" : "^", S_DIM);
+        draw_row(app, tui_edit_row(e, top + i), y, x0, end);
     }
-    if (!app->comp.ed.b.len && !app->comp.ed.searching) {
+    if (!e->b.len && !e->searching) {
         const char *ghost = tui_app_first(app) ? _("Enter asks the first question") : "";
-        tui_put_cut(g, b.y, x0 + 1, b.x + b.w - 1, ghost, S_FAINT);
+        tui_put_cut(g, b.y, x0 + 1, end - 1, ghost, S_FAINT);
     }
-    if (app->comp.ed.searching)
-        tui_putf(g, b.y, x0 + tui_text_width(app->comp.ed.b.p ? app->comp.ed.b.p : "", app->comp.ed.b.len) + 2, b.x + b.w - 1, S_DIM,
-                 _("history: %s"), app->comp.ed.find.p ? app->comp.ed.find.p : "");
+    if (e->searching)
+        tui_putf(g, b.y, x0 + cc + 2, end - 1, S_DIM, _("history: %s"), e->find.p ? e->find.p : "");
     if (here) {
         g->cx = x0 + cc;
         g->cy = b.y + cr - top;
-        if (g->cx >= b.x + b.w) g->cx = b.x + b.w - 1;
+        if (g->cx >= end) g->cx = end - 1;
         g->cursor = true;
     }
 }
 
 static const char *keys_of(const tui_app *app)
 {
+    if (app->ask.question) return _("y yes · any other key: no");
     if (app->comp.ctrl_x) return _("Ctrl-X …  2 chats · 3 experts · 4 memory · 5 config · Ctrl-E editor · < > panel width");
     if (app->comp.popup.n) return _("Tab next · Enter takes it · Esc closes");
     if (app->comp.ed.searching) return _("type to search · Ctrl-R older · Enter takes it · Esc leaves");
     if (app->go.focus) return _(app->go.focus->hint);
+    if (app->comp.ed.folds.n) return _("Enter send · Ctrl-T opens what was pasted · Ctrl-C clears");
     if (app->seen.st.paused) return _("→ one token · F7/F8 fewer/more experts · F6 goes on · Ctrl-C stop");
-    if (app->seen.st.busy) return app->lay.wide ? _("Ctrl-C stop · F6 pause · F7/F8 fewer/more experts · Enter sends after this answer")
+    if (app->seen.st.busy) return app->grid.w >= LAY_PANELS_W ? _("Ctrl-C stop · F6 pause · F7/F8 fewer/more experts · Enter sends after this answer")
                                            : _("Ctrl-C stop · F6 pause · F7/F8 fewer/more");
-    if (!app->comp.editing && app->grid.w < 72) return app->seen.st.n_expert ? _("Enter send · F7/F8 fewer/more · F1 help") : _("Enter send · F5 config · F1 help");
     return app->comp.editing ? _("Enter asks it anew, as a branch · Ctrl-J line · Esc leaves editing")
                         : app->seen.st.n_expert ? _("Enter send · Ctrl-J line · Ctrl-C stop · F7/F8 fewer/more · /help")
                                            : _("Enter send · Ctrl-J line · Ctrl-C stop · F5 config · /help");
@@ -78,63 +92,89 @@ static bool activity(tui_app *app, q_buf *b)
     return true;
 }
 
-static bool note_fits(const tui_app *app, int width) { return tui_str_width(app->say.note) <= width - 2; }
+static bool note_fits(const tui_app *app, int width) { return !app->ask.question && tui_str_width(app->say.note) <= width - 2; }
+
+/* The sentence beside the composer: what is asked stands before what is said. NULL: none. */
+static const char *sentence(const tui_app *app, enum tui_style *st)
+{
+    *st = app->ask.question ? S_WARN : app->say.note_level == AGT_ERROR ? S_ERROR : app->say.note_level == AGT_WARN ? S_WARN : S_ACCENT;
+    return app->ask.question ? app->ask.question : app->say.note;
+}
 
 int view_notice_rows(const tui_app *app, int width)
 {
-    if (!app->say.note || note_fits(app, width)) return 0;
+    enum tui_style st;
+    const char *say = sentence(app, &st);
+    if (!say || note_fits(app, width)) return 0;
     tui_lay l = {0};
-    tui_lay_plain(&l, app->say.note, strlen(app->say.note), width - 2, "", S_TEXT);
+    tui_lay_plain(&l, say, strlen(say), width - 2, "", S_TEXT);
     int n = (int)l.n_line;
     tui_lay_free(&l);
     return n > 3 ? 3 : n;
 }
 
-static enum tui_style note_style(const tui_app *app)
-{
-    return app->say.note_level == AGT_ERROR ? S_ERROR : app->say.note_level == AGT_WARN ? S_WARN : S_ACCENT;
-}
-
 void view_notice(tui_app *app, tui_box b)
 {
+    enum tui_style st;
+    const char *say = sentence(app, &st);
     tui_lay l = {0};
-    tui_lay_plain(&l, app->say.note, strlen(app->say.note), b.w - 2, "", note_style(app));
+    if (!say) return;
+    tui_lay_plain(&l, say, strlen(say), b.w - 2, "", st);
     for (uint32_t i = 0; i < l.n_line && (int)i < b.h; i++) tui_lay_draw(&l, i, &app->grid, b.y + (int)i, b.x + 1, b.x + b.w);
     if ((int)l.n_line > b.h) tui_put(&app->grid, b.y + b.h - 1, b.x + b.w - 8, b.x + b.w, "… /log", S_DIM);
     tui_lay_free(&l);
 }
 
-/* Which configurations made the cached tokens, when more than one did. */
-static void mixture(const tui_app *app, q_buf *b)
+/* Which configurations made the cached tokens, when more than one did; in fewer words where there is less room. */
+static void mixture(const agt_status *st, bool brief, q_buf *b)
 {
-    const agt_status *st = &app->seen.st;
+    q_buf_clear(b);
     if (st->n_mix < 2) return;
+    if (brief) {
+        int n = st->n_mix + st->mix_rest;
+        q_buf_printf(b, ngettext("%d configuration: /context", "%d configurations: /context", (unsigned long)n), n);
+        return;
+    }
     const char *l[2];
     for (int i = 0; i < 2; i++) {           /* "standard · k 12" beside another is just "k 12" */
         const char *dot = strstr(st->mix[i].label, " · k ");
         l[i] = strncmp(st->mix[i].label, "standard", 8) == 0 && dot ? dot + strlen(" · ") : st->mix[i].label;
     }
     q_buf_printf(b, _("%d tok at %s, %d at %s"), st->mix[0].cells, l[0], st->mix[1].cells, l[1]);
-    if (st->mix_rest > 0) q_buf_printf(b, " +%d", st->mix_rest);
+    if (st->mix_rest > 0) q_buf_printf(b, ngettext(" and %d more: /context", " and %d more: /context", (unsigned long)st->mix_rest), st->mix_rest);
+}
+
+/* "a · b · c · d" in less room: the second part goes first, and the first part last. */
+static void put_parts(tui_grid *g, int y, int x, int end, const char *s, enum tui_style st)
+{
+    static const char dot[] = " · ";
+    char *t = q_strdup(s);
+    while (tui_str_width(t) > end - x) {
+        char *a = strstr(t, dot), *b = a ? strstr(a + strlen(dot), dot) : NULL;
+        if (!a) break;
+        if (b) memmove(a, b, strlen(b) + 1);
+        else *a = 0;
+    }
+    tui_put_cut(g, y, x, end, t, st);
+    free(t);
 }
 
 void view_hint(tui_app *app, tui_box b)
 {
     tui_grid *g = &app->grid;
     int end = b.x + b.w - 1;
-    if (app->say.note && note_fits(app, b.w)) { tui_put(g, b.y, b.x + 1, end, app->say.note, note_style(app)); return; }
+    enum tui_style st;
+    const char *say = sentence(app, &st);
+    if (say && note_fits(app, b.w)) { tui_put(g, b.y, b.x + 1, end, say, st); return; }
     q_buf s = {0}, r = {0};
-    mixture(app, &r);
-    bool act = activity(app, &s);
+    bool act = !app->ask.question && activity(app, &s);
     const char *left = act ? s.p : keys_of(app);
     int lw = tui_str_width(left);
-    if (r.len && 1 + lw + 3 + tui_str_width(r.p) <= b.w - 1) tui_put_right(g, b.y, b.x, end, r.p, S_HINT);
-    else if (r.len && !act && !app->go.focus) {
-        /* Both do not fit: the mixture is news, the keys are on F1. */
-        int from = tui_put_right(g, b.y, b.x + 12, end, r.p, S_HINT);
-        if (from < end) { end = from - 2; left = _("/help"); }
+    for (int brief = 0; brief < 2; brief++) {           /* the keys are never eaten by it */
+        mixture(&app->seen.st, brief, &r);
+        if (r.len && 1 + lw + 3 + tui_str_width(r.p) <= b.w - 1) { tui_put_right(g, b.y, b.x, end, r.p, S_HINT); break; }
     }
-    tui_put_cut(g, b.y, b.x + 1, end, left, act ? S_STATUS : S_HINT);
+    put_parts(g, b.y, b.x + 1, end, left, act ? S_STATUS : S_HINT);
     q_buf_free(&s);
     q_buf_free(&r);
 }

@@ -57,6 +57,8 @@ static bool on_key(tui_app *app, const tui_key *k)
         q_buf_free(&v);
         /* The panel stays in sight; the composer has the line. */
         app->go.focus = NULL;
+        tui_comp_put_aside(app);
+        app->comp.editing = 0;
         tui_edit_set(&app->comp.ed, app->scratch.p);
         return true;
     }

@@ -14,10 +14,11 @@ static void rules(tui_app *app)
 
 static void tiny(tui_app *app)
 {
-    static const char say[] = N_("This window is too small to show the conversation (60x20 at least); the composer works.");
+    static const char say[] = N_("This window is too small to show the conversation (30x8 at least); the composer works.");
     tui_lay l = {0};
     tui_box b = app->lay.notice;
     tui_lay_plain(&l, _(say), strlen(_(say)), b.w - 2, "", S_TEXT);
+    if (app->ask.question) tui_lay_plain(&l, app->ask.question, strlen(app->ask.question), b.w - 2, "", S_WARN);
     if (app->say.note) tui_lay_plain(&l, app->say.note, strlen(app->say.note), b.w - 2, "", S_ACCENT);
     for (uint32_t i = 0; i < l.n_line && (int)i < b.h; i++) tui_lay_draw(&l, i, &app->grid, b.y + (int)i, b.x + 1, b.x + b.w);
     tui_lay_free(&l);
@@ -35,12 +36,10 @@ static void refresh(tui_app *app)
     if (app->say.note && app->now >= app->say.note_until) tui_say_hush(&app->say);
 }
 
-void tui_app_draw(tui_app *app)
+static void lay_out(tui_app *app)
 {
-    tui_grid *g = &app->grid;
-    refresh(app);
-    tui_grid_clear(g);
-    tui_go *go = &app->go;
+    const tui_grid *g = &app->grid;
+    const tui_go *go = &app->go;
     const tui_view *upper = NULL;
     for (int i = 0; i < app->n_view; i++) if (app->view[i]->place == AT_UPPER) upper = app->view[i];
     tui_layout_in in = {
@@ -48,17 +47,40 @@ void tui_app_draw(tui_app *app)
         .composer_rows = tui_edit_rows(&app->comp.ed, tui_composer_cells(app, g->w), NULL, 0, NULL, NULL),
         .notice_rows = view_notice_rows(app, g->w),
         .panel_w = go->panel_w, .zoom = !go->zoom ? ZOOM_NONE : go->zoom->place == AT_UPPER ? ZOOM_UPPER : ZOOM_LOWER,
-        .instead = go->instead != NULL, .overlay = go->over != NULL, .overlay_full = go->over && go->over->place == AT_OVER,
+        .instead = go->instead != NULL, .overlay = go->over != NULL,
+        .overlay_full = go->over && (go->over->place == AT_OVER || go->over == go->zoom),
         .overlay_rows = go->over && go->over->height ? go->over->height(app, g->w, INT_MAX) + 1 : 0,
         .strip = app->seen.st.n_expert > 0 || app->work.loading,
     };
     int body = g->h - 2 - (in.composer_rows < g->h / 3 ? in.composer_rows : g->h / 3) - in.notice_rows;
     in.upper_rows = upper && upper->height ? upper->height(app, go->panel_w ? go->panel_w : LAY_PANEL, body - 5) : 0;
     tui_layout_make(&in, &app->lay);
+}
+
+/* A window that became narrower or wider: a panel with the focus stays in sight. True: its place changed. */
+static bool keep_in_sight(tui_app *app)
+{
+    tui_go *go = &app->go;
+    const tui_view *v = go->over ? go->over : go->focus;
+    if (!v || v->place == AT_OVER || v->place == AT_TEXT || app->lay.tiny) return false;
+    const tui_view *over = go->over, *instead = go->instead;
+    go->instead = v->place == AT_INSTEAD && app->lay.wide ? v : NULL;
+    bool column = v->place == AT_LEFT ? app->lay.chats.w > 0 : app->lay.wide;
+    go->over = column ? NULL : v;
+    return over != go->over || instead != go->instead;
+}
+
+void tui_app_draw(tui_app *app)
+{
+    tui_grid *g = &app->grid;
+    refresh(app);
+    tui_grid_clear(g);
+    lay_out(app);
+    if (keep_in_sight(app)) lay_out(app);
     tui_layout *l = &app->lay;
     app->dirty = false;
     if (l->tiny) { tiny(app); return; }
-    view_status(app, l->status);
+    if (l->status.w) view_status(app, l->status);
     rules(app);
     view_transcript(app, l->transcript);
     for (int i = 0; i < app->n_view; i++) {

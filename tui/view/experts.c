@@ -120,6 +120,18 @@ static void layer_row(tui_app *app, int layer, int y, int x, int end, bool chose
     }
 }
 
+/* Zoomed, where a row has room beside its cells: how unusual the layer is, its entropy and margin of the last token. */
+enum { DETAIL = 14 };
+static void detail(tui_app *app, int layer, int y, int x, int end)
+{
+    const agt_routing *r = &app->seen.rt;
+    char a[8], b[8];
+    float v = r->strange ? r->strange[layer] : NAN;
+    x = tui_put(&app->grid, y, x, end, view_glyph8(app, v), v >= 0.75f ? S_MORE2 : v >= 0.5f ? S_MORE1 : S_USUAL);
+    tui_putf(&app->grid, y, x + 1, end, S_DIM, "%5s %5s", view_frac(a, r->entropy && r->n_tokens ? (double)r->entropy[layer] / log(r->n_expert) : NAN),
+             view_frac(b, r->margin && r->n_tokens ? (double)r->margin[layer] : NAN));
+}
+
 /* One glyph a layer. */
 static int strip(tui_app *app, int y, int x, int end, int from, int to)
 {
@@ -158,18 +170,21 @@ static void now_line(tui_app *app, int y, int x, int end)
     x = tui_putf(g, y, x, end, S_NOW, "L%d ", r->first_layer + l);
     if (!k) return;
     if (r->n_expert <= 16) {
-        q_buf off = {0};
+        q_buf ids = {0};
+        bool few = 2 * k <= r->n_expert;            /* who is on, where that is the shorter list */
         for (int e = 0; e < r->n_expert; e++) {
             bool on = false;
             for (int i = 0; i < k; i++) if (id[i] == e) on = true;
             x = tui_put(g, y, x, end, on ? app->ui.glyphs ? "●" : "o" : app->ui.glyphs ? "○" : ".", on ? S_NOW : S_USUAL);
-            if (!on) q_buf_printf(&off, " %d", e);
+            if (on == few) q_buf_printf(&ids, " %d", e);
         }
-        if (off.len) {
-            x = tui_put(g, y, x + 1, end, _("off"), S_DIM);
-            tui_put_cut(g, y, x, end, off.p, S_NOW);
+        const char *word = few ? _("on") : _("off");
+        /* A list that is cut says something else than it means: then the circles must do. */
+        if (ids.len && x + 1 + tui_str_width(word) + tui_str_width(ids.p) <= end) {
+            x = tui_put(g, y, x + 1, end, word, S_DIM);
+            tui_put(g, y, x, end, ids.p, S_NOW);
         }
-        q_buf_free(&off);
+        q_buf_free(&ids);
         return;
     }
     int shown = 0;
@@ -252,29 +267,22 @@ static void empty(tui_app *app, tui_box b)
     view_words(app, b, b.y + 1, 2, say, S_DIM);
 }
 
-static void draw(tui_app *app, tui_box b)
+/* All layers, in the form that the room allows. *y moves below them. */
+static void map(tui_app *app, tui_box b, int *y, bool *paired)
 {
     const agt_routing *r = &app->seen.rt;
-    tui_grid *g = &app->grid;
-    bool focused = app->go.focus == &view_experts;
-    if (r->n_expert < 1 || r->n_layer < 1 || !r->cell) {
-        view_caption(app, b, _("Experts"), "F3", focused);
-        empty(app, b);
-        return;
+    int room = b.h - 1 - FOOT, end = b.x + b.w, cw = chars_of(app, form_of(app)) + 4, cols = columns_of(app, b.w);
+    bool zoomed = app->go.zoom == &view_experts, tall = zoomed || app->go.over == &view_experts, details = false;
+    if (zoomed && room > 0) {
+        int need = (r->n_layer + room - 1) / room;           /* as few columns as hold all layers: the rows are there */
+        if (need < cols) cols = need;
+        details = b.w / cols >= cw + 1 + DETAIL;
+        if (details) cw = b.w / cols;
     }
-    char *cap = r->k > 0 ? q_printf(_("Experts  %d of %d speak"), r->k, r->n_expert) : q_printf(_("Experts  of %d"), r->n_expert);
-    char *right = r->stored ? q_strdup(_("stored answer"))
-                : form_of(app) != FORM_CELLS ? q_strdup(_("this token")) : q_strdup(_("last 32 tok"));
-    view_caption(app, b, cap, right, focused);
-    free(cap);
-    free(right);
-    int cols = columns_of(app, b.w), rows = (r->n_layer + cols - 1) / cols, room = b.h - 1 - FOOT, y = b.y + 1, end = b.x + b.w;
-    int *top = &tui_cursor_of(app, &view_experts)->top;
-    int cw = chars_of(app, form_of(app)) + 4;
-    int sel = chosen(app), pairs = (r->n_layer + 1) / 2, pcols = pair_columns(app, b.w), prows = (pairs + pcols - 1) / pcols;
-    bool tall = app->go.zoom == &view_experts || app->go.over == &view_experts, paired = false;
+    int rows = (r->n_layer + cols - 1) / cols, sel = chosen(app), pairs = (r->n_layer + 1) / 2;
+    int pcols = pair_columns(app, b.w), prows = (pairs + pcols - 1) / pcols, *top = &tui_cursor_of(app, &view_experts)->top;
     app->go.layers_a_column = rows;
-    if (rows <= room || ((tall || (focused && prows > room)) && room >= 4)) {
+    if (rows <= room || ((tall || (chosen(app) >= 0 && prows > room)) && room >= 4)) {
         int show = rows < room ? rows : room;
         if (sel >= 0 && sel % rows < *top) *top = sel % rows;
         if (sel >= 0 && sel % rows >= *top + show) *top = sel % rows - show + 1;
@@ -283,26 +291,50 @@ static void draw(tui_app *app, tui_box b)
         for (int i = 0; i < show; i++)
             for (int c = 0; c < cols; c++) {
                 int l = c * rows + *top + i;
-                if (l < r->n_layer) layer_row(app, l, y + i, b.x + c * cw, end, l == sel);
+                if (l >= r->n_layer) continue;
+                layer_row(app, l, *y + i, b.x + c * cw, end, l == sel);
+                if (details) detail(app, l, *y + i, b.x + c * cw + chars_of(app, form_of(app)) + 5, end);
             }
-        y += show;
+        *y += show;
     } else if (prows <= room) {
-        paired = true;
+        *paired = true;
         app->go.layers_a_column = 2 * prows;
         for (int i = 0; i < prows; i++)
             for (int c = 0; c < pcols && c * prows + i < pairs; c++)
-                pair_row(app, c * prows + i, y + i, b.x + c * (pair_cells(app) + 4), end, sel >= 0 && sel / 2 == c * prows + i);
-        y += prows;
+                pair_row(app, c * prows + i, *y + i, b.x + c * (pair_cells(app) + 4), end, sel >= 0 && sel / 2 == c * prows + i);
+        *y += prows;
     } else {
         /* Too low for rows: one glyph a layer says how unusual it is. */
         int per = b.w - 10 < 8 ? 8 : b.w - 10;
-        for (int l = 0; l < r->n_layer && y < b.y + b.h - 3; l += per, y++) {
+        for (int l = 0; l < r->n_layer && *y < b.y + b.h - 3; l += per, ++*y) {
             int to = l + per < r->n_layer ? l + per : r->n_layer;
-            int x = tui_putf(g, y, b.x + 1, end, S_DIM, "L%-2d ", r->first_layer + l);
-            x = strip(app, y, x, end, l, to);
-            tui_putf(g, y, x, end, S_DIM, " L%d", r->first_layer + to - 1);
+            int x = tui_putf(&app->grid, *y, b.x + 1, end, S_DIM, "L%-2d ", r->first_layer + l);
+            x = strip(app, *y, x, end, l, to);
+            tui_putf(&app->grid, *y, x, end, S_DIM, " L%d", r->first_layer + to - 1);
         }
     }
+}
+
+static void draw(tui_app *app, tui_box b)
+{
+    const agt_routing *r = &app->seen.rt;
+    bool focused = app->go.focus == &view_experts;
+    if (r->n_expert < 1 || r->n_layer < 1 || !r->cell) {
+        view_caption(app, b, _("Experts"), "F3", focused);
+        empty(app, b);
+        return;
+    }
+    bool zoomed = app->go.zoom == &view_experts && app->lay.wide;
+    char *cap = zoomed ? q_strdup(_("Experts")) : r->k > 0 ? q_printf(ngettext("Experts  %d of %d speaks", "Experts  %d of %d speak", (unsigned long)r->k), r->k, r->n_expert) : q_printf(_("Experts  of %d"), r->n_expert);
+    char *right = r->stored ? q_strdup(_("stored answer"))
+                : zoomed ? q_strdup(_("unusual, entropy, margin"))
+                : form_of(app) != FORM_CELLS ? q_strdup(_("this token")) : q_strdup(_("last 32 tok"));
+    view_caption(app, b, cap, right, focused);
+    free(cap);
+    free(right);
+    int y = b.y + 1, end = b.x + b.w;
+    bool paired = false;
+    map(app, b, &y, &paired);
     static void (*const foot[FOOT - 1])(tui_app *, int, int, int) = { now_line, odd_line, index_line };
     for (int i = 0; i < FOOT - 1 && y < b.y + b.h; i++, y++) foot[i](app, y, b.x + 1, i == 0 ? end : end - 1);
     if (y < b.y + b.h) legend(app, y, b.x + 1, end - 1, paired);

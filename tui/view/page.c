@@ -6,21 +6,35 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Lines of "name  words…" hang under their second column. */
+/* Where the last column of "name  alias  words…" begins: the byte after its last two blanks; 0: it has no columns. */
+static size_t last_column(const char *s, size_t n)
+{
+    size_t at = 0, i = 0;
+    while (i < n && s[i] == ' ') i++;
+    for (; i + 2 < n; i++) if (s[i] == ' ' && s[i + 1] == ' ' && s[i + 2] != ' ') at = i + 2;
+    return at;
+}
+
+/* Wrapped lines hang under their last column; where that leaves too little room, the words go below the name. */
 static void lay_columns(tui_lay *l, const char *s, int w)
 {
+    enum { LEAST = 24, BELOW = 4 };
     tui_para p = {0};
     while (*s) {
-        size_t n = strcspn(s, "\n"), i = 0;
-        while (i < n && s[i] == ' ') i++;
-        while (i + 1 < n && !(s[i] == ' ' && s[i + 1] == ' ')) i++;
-        while (i < n && s[i] == ' ') i++;
-        int col = i + 1 < n ? tui_text_width(s, i) : 0;
-        if (col > w / 2) col = 4;
-        char *pad = q_printf("%*s", col, "");
+        size_t n = strcspn(s, "\n"), at = last_column(s, n);
+        int col = tui_text_width(s, at);
+        bool below = at && tui_text_width(s, n) > w && w - col < LEAST;
+        char *pad = q_printf("%*s", below ? BELOW : at ? col : tui_text_width(s, strspn(s, " ")), "");
+        if (below) {
+            size_t name = at;
+            while (name && s[name - 1] == ' ') name--;
+            tui_para_add(&p, s, name, S_TEXT);
+            tui_lay_para(l, &p, w, "", pad, S_TEXT, false);
+            tui_para_clear(&p);
+        }
+        tui_para_add(&p, s + (below ? at : 0), n - (below ? at : 0), S_TEXT);
+        tui_lay_para(l, &p, w, below ? pad : "", pad, S_TEXT, false);
         tui_para_clear(&p);
-        tui_para_add(&p, s, n, S_TEXT);
-        tui_lay_para(l, &p, w, "", pad, S_TEXT, false);
         free(pad);
         s += n + (s[n] == '\n');
     }

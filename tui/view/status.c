@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { LEVELS = 4 };                 /* how often something may be left out */
+
 static void context_bar(tui_app *app, q_buf *b, double share, int bar)
 {
     static const char *const eighth[8] = { " ", "▏", "▎", "▍", "▌", "▋", "▊", "▉" };
@@ -17,7 +19,13 @@ static void context_bar(tui_app *app, q_buf *b, double share, int bar)
     q_buf_puts(b, "▏");
 }
 
-/* Level 0 says all; each further level leaves something out. */
+static void per_token(q_buf *b, double bytes)
+{
+    if (bytes >= 1e9) q_buf_printf(b, _(" · %.1f GB/tok"), bytes / 1e9);
+    else q_buf_printf(b, _(" · %.0f MB/tok"), bytes / 1e6);
+}
+
+/* Level 0 says all; each further level leaves something out: first parameters, then what k costs, last the ribbon. */
 static void middle(tui_app *app, int level, q_buf *k, q_buf *ctx)
 {
     const agt_status *st = &app->seen.st;
@@ -27,12 +35,12 @@ static void middle(tui_app *app, int level, q_buf *k, q_buf *ctx)
     if (st->n_expert > 0) {
         if (st->k >= 0) q_buf_printf(k, "k %d/%d", st->k, st->n_expert);
         else q_buf_printf(k, _("k by layer/%d"), st->n_expert);
-    } else if (st->loaded && level < 3) q_buf_puts(k, _("dense"));
+    } else if (st->loaded && level < 4) q_buf_puts(k, _("dense"));
     if (st->params_total && level < 3) {
         q_buf_puts(k, " · ");
         q_buf_printf(k, level < 2 ? _("%s of %s active") : "%s/%s", view_count(a, (double)st->params_active), view_count(t, (double)st->params_total));
     }
-    if (st->bytes_per_token && level < 1) q_buf_printf(k, _(" · %.2f GB/tok"), (double)st->bytes_per_token / 1e9);
+    if (st->bytes_per_token && level < 1) per_token(k, (double)st->bytes_per_token);
     if (!st->ctx_size) return;
     q_buf_puts(ctx, _("ctx "));
     if (level < 4) context_bar(app, ctx, (double)st->ctx_used / st->ctx_size, app->grid.w < 150 ? 3 : 6);
@@ -49,6 +57,20 @@ static void name(q_buf *b, const char *s, int cells)
     if (fit < n) q_buf_puts(b, "…");
 }
 
+/* What differs from the model's own settings is the last thing to go: cut where it must be, and at the least a star.
+ * The model's own settings are said where there is room. */
+static void configuration(const agt_status *st, q_buf *left, int level, int room)
+{
+    if (!st->label[0] || !st->loaded) return;
+    bool own = strncmp(st->label, "standard", 8) == 0;
+    int w = tui_str_width(st->label), have = room - tui_str_width(left->p);
+    if (own ? level < 2 && have >= 3 + w : level < LEVELS || have >= 3 + w) q_buf_printf(left, " · %s", st->label);
+    else if (!own && have >= 3 + 8) {
+        q_buf_puts(left, " · ");
+        name(left, st->label, have - 3);
+    } else if (!own) q_buf_puts(left, " *");
+}
+
 void view_status(tui_app *app, tui_box b)
 {
     tui_grid *g = &app->grid;
@@ -61,13 +83,13 @@ void view_status(tui_app *app, tui_box b)
     int rw = tui_str_width(right.p ? right.p : ""), level = 0, lw, kw, cw;
     for (;; level++) {
         q_buf_clear(&left);
-        name(&left, st->model[0] ? st->model : app->work.load_what ? app->work.load_what : _("no model · /model"), b.w / 5 < 16 ? 16 : b.w / 5);
-        if (level < 2 && st->label[0] && st->loaded && b.w >= 100) q_buf_printf(&left, " · %s", st->label);
+        name(&left, st->model[0] ? st->model : app->work.load_what ? app->work.load_what : _("no model · /model"), st->model[0] ? b.w / 5 < 16 ? 16 : b.w / 5 : b.w);
         middle(app, level, &k, &ctx);
-        lw = tui_str_width(left.p);
         kw = tui_str_width(k.p ? k.p : "");
         cw = tui_str_width(ctx.p ? ctx.p : "");
-        if (level == 4 || 1 + lw + 2 + kw + (cw ? 2 : 0) + cw + (rw ? 2 : 0) + rw + 1 <= b.w) break;
+        configuration(st, &left, level, b.w - 2 - (2 + kw) - (cw ? 2 + cw : 0) - (rw ? 2 + rw : 0));
+        lw = tui_str_width(left.p);
+        if (level == LEVELS || 1 + lw + 2 + kw + (cw ? 2 : 0) + cw + (rw ? 2 : 0) + rw + 1 <= b.w) break;
     }
     int x = tui_put_cut(g, b.y, b.x + 1, b.x + b.w - 1, left.p, S_TITLE);
     int spare = b.w - 2 - lw - kw - cw - rw, gaps = 1 + (cw > 0) + (rw > 0), gap = spare / gaps;

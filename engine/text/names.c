@@ -1,0 +1,81 @@
+/* engine/text/names: see names.h. One open-addressing table from a name's hash to its id. */
+#include "engine/text/names.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static size_t name_slot(const names *v, const char *s, size_t n, uint32_t *hash)
+{
+    *hash = (uint32_t)(q_hash64(s, n, 1) >> 32);
+    size_t i = *hash & v->mask;
+    for (; v->slot[i].id >= 0; i = (i + 1) & v->mask) {
+        int32_t id = v->slot[i].id;
+        if (v->slot[i].hash == *hash && names_len(v, id) == n && memcmp(names_of(v, id), s, n) == 0) break;
+    }
+    return i;
+}
+
+int32_t names_find(const names *v, const char *s, size_t n)
+{
+    uint32_t h;
+    return v->slot[name_slot(v, s, n, &h)].id;
+}
+
+static int load_names(names *v, const gguf_kv *tok, char *err)
+{
+    uint64_t total = 0;
+    if (!tok || tok->type != GGUF_ARR || tok->item != GGUF_STR || tok->count == 0)
+        return q_fail(err, Q_FORMAT, _("the file has no vocabulary (tokenizer.ggml.tokens); take another file of this model"));
+    if (tok->count > 1 << 24) return q_fail(err, Q_FORMAT, _("a vocabulary of %llu tokens is beyond reason"), (unsigned long long)tok->count);
+    v->n = (int)tok->count;
+    for (uint64_t i = 0; i < tok->count; i++) total += tok->strings[i].n + 1;
+    v->text = q_alloc((size_t)total);
+    v->at = q_alloc(((size_t)v->n + 1) * sizeof *v->at);
+    size_t cap = 64, at = 0;
+    while (cap < (size_t)v->n * 2) cap *= 2;
+    v->slot = q_alloc(cap * sizeof *v->slot);
+    v->mask = cap - 1;
+    for (size_t i = 0; i < cap; i++) v->slot[i].id = -1;
+    for (int i = 0; i < v->n; i++) {
+        gguf_str s = tok->strings[i];
+        if (s.n) memcpy(v->text + at, s.p, s.n);
+        v->at[i] = at;
+        at += s.n + 1;
+        v->at[i + 1] = at;
+        uint32_t h;
+        size_t k = name_slot(v, s.p, s.n, &h);
+        if (v->slot[k].id < 0) { v->slot[k].hash = h; v->slot[k].id = i; }      /* of equal names the first counts */
+    }
+    return Q_OK;
+}
+
+static int load_types(names *v, const gguf_kv *kv, char *err)
+{
+    v->type = q_alloc((size_t)v->n);
+    memset(v->type, VOCAB_NORMAL, (size_t)v->n);
+    if (!kv) return Q_OK;
+    double d = 0;
+    if (kv->type != GGUF_ARR || kv->count != (uint64_t)v->n || !gguf_arr_f64(kv, 0, &d))
+        return q_fail(err, Q_FORMAT, _("tokenizer.ggml.token_type does not fit the vocabulary of %d tokens; the file is damaged"), v->n);
+    for (int i = 0; i < v->n; i++) {
+        gguf_arr_f64(kv, (uint64_t)i, &d);
+        if (!(d >= VOCAB_NORMAL && d <= VOCAB_BYTE))
+            return q_fail(err, Q_FORMAT, _("token %d has a type that is not known (1 to 6 are)"), i);
+        v->type[i] = (unsigned char)d;
+    }
+    return Q_OK;
+}
+
+int names_load(const gguf_file *f, names *out, char *err)
+{
+    int rc = load_names(out, gguf_find(f, "tokenizer.ggml.tokens"), err);
+    return rc ? rc : load_types(out, gguf_find(f, "tokenizer.ggml.token_type"), err);
+}
+
+void names_free(names *v)
+{
+    free(v->text);
+    free(v->at);
+    free(v->type);
+    free(v->slot);
+}

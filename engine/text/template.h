@@ -1,0 +1,29 @@
+/* engine/text/template: kinds of conversation frames as rows: how a file's own chat template is recognised, what it changes,
+ * and how a conversation is written. It reads the template's text for known marks and never runs Jinja. Immutable, any
+ * thread. Private to engine; other rooms call eng_template. */
+#ifndef QUORUM_TEMPLATE_H
+#define QUORUM_TEMPLATE_H
+
+#include "engine/text/vocab.h"
+
+/* What tokenizer.chat_template says, as far as the kinds of template.c go. */
+typedef struct chat {
+    const struct chat_kind *kind;  /* the frame that conversations are put in                            */
+    bool has;                      /* the file has a chat template                                       */
+    bool thinks;                   /* it knows enable_thinking (Qwen3), or opens with <think>             */
+    bool opens_think;              /* its reply always begins with <think> (Qwen3-Thinking)              */
+    bool strips_think;             /* thinking of past replies is dropped                                */
+    bool replays_turn;             /* but kept in replies after the last question (Qwen3, tool loops)    */
+    bool tool_response;            /* tool results come inside a user turn, in <tool_response>           */
+    char *system;                  /* the system prompt it adds when none is given, or NULL              */
+    char *note;                    /* NULL, or a sentence: another template was found, ChatML is used    */
+} chat;
+
+void chat_read(const gguf_file *f, chat *out);
+void chat_free(chat *);
+/* As eng_template. */
+int chat_render(const chat *, const vocab *, const eng_message *m, int n, bool reply, int think, eng_tokens *out, char *err);
+/* The token that ends a turn in this frame, as it is spelt. */
+const char *chat_end(const chat *);
+
+#endif

@@ -1,0 +1,34 @@
+/* model/compose: what is being written, when something else wants its place: an edited question, a command that a panel
+ * prepares, the draft of a conversation that opens. It is put aside and comes back; nothing is wiped. Front-end thread. */
+#include "tui/model/app.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void tui_comp_put_aside(tui_app *app)
+{
+    tui_comp *c = &app->comp;
+    if (!c->ed.b.len || c->editing) return;             /* the text of an edited question is stored */
+    char *old = c->stash;
+    c->stash = old && strcmp(old, c->ed.b.p) != 0 ? q_printf("%s\n%s", c->ed.b.p, old) : q_strdup(c->ed.b.p);
+    free(old);
+}
+
+void tui_comp_come_back(tui_app *app)
+{
+    tui_comp *c = &app->comp;
+    if (!c->stash || c->ed.b.len || c->editing) return;
+    tui_edit_paste(&c->ed, c->stash, strlen(c->stash));
+    free(c->stash);
+    c->stash = NULL;
+}
+
+const char *tui_draft(tui_app *app)
+{
+    const tui_comp *c = &app->comp;
+    const char *typed = c->editing || !c->ed.b.p ? "" : c->ed.b.p;
+    if (!c->stash) return typed;
+    q_buf_clear(&app->scratch);
+    q_buf_printf(&app->scratch, "%s%s%s", typed, *typed ? "\n" : "", c->stash);
+    return app->scratch.p;
+}

@@ -83,6 +83,7 @@ int agt_open(const agt_options *o, agt **out, char *err)
         desk_post(&a->desk, &job_chats, 0, 0, NULL, NULL);
         if (!o->once)
             desk_post(&a->desk, &job_names, 0, 0, NULL, NULL);
+        desk_post(&a->desk, &job_tidy, 0, 0, NULL, NULL);
         if (!o->base)
             desk_post(&a->desk, &job_manual, 0, 0, NULL, NULL);
         desk_post(&a->desk, &job_load, 0, 0, NULL, NULL);

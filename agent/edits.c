@@ -7,11 +7,11 @@
 #include <string.h>
 
 /* experts.k by delta in every routed layer, held within 1 and what the model has. */
-static char *nudged(agt *a, const eng_config *c, int delta)
+static char *nudged(agt *a, const prov_config *c, int delta)
 {
     q_buf v = { 0 }, out = { 0 };
-    int n = eng_model_info(a->seat.model)->n_expert;
-    const char *p = eng_config_get(c, "experts.k", &v);
+    int n = prov_about(a->seat.who)->n_expert;
+    const char *p = prov_config_get(c, "experts.k", &v);
     while (*p) {
         char *end;
         long k = strtol(p, &end, 10) + delta;
@@ -26,8 +26,9 @@ static char *nudged(agt *a, const eng_config *c, int delta)
 
 static char *meaning(agt *a, enum q_effect e, int token)
 {
-    int cells = a->seat.session ? eng_session_length(a->seat.session) : 0;
-    bool anew = sync_policy(&a->settings) == ENG_RECOMPUTE;
+    prov_room room = a->seat.who ? prov_context(a->seat.who) : (prov_room){ 0 };
+    int cells = room.used;
+    bool anew = sync_policy(&a->settings) == PROV_RECOMPUTE;
     if (e == Q_EFFECT_PROMPT)
         return q_strdup(_("from the next question"));
     if (e < Q_EFFECT_PROMPT)
@@ -35,7 +36,7 @@ static char *meaning(agt *a, enum q_effect e, int token)
     if (cells == 0)
         return q_strdup(_("from the next answer"));
     if (e >= Q_EFFECT_POSITION || anew) {
-        int t = a->seat.timeline.n > cells ? a->seat.timeline.n : cells;
+        int t = room.text > cells ? room.text : cells;
         return q_printf(ngettext("%d token to re-evaluate", "%d tokens to re-evaluate", (unsigned long)t), t);
     }
     return q_printf(token ? ngettext("from the next token; %d cached token stays as it was made (/recompute changes that)",
@@ -45,30 +46,29 @@ static char *meaning(agt *a, enum q_effect e, int token)
 }
 
 /* One edit on one configuration; *name and *value say what it came to. */
-static int edited(agt *a, const edit *e, eng_config *c, char **name, char **value, char *err)
+static int edited(agt *a, const edit *e, prov_config *c, char **name, char **value, char *err)
 {
     q_buf b = { 0 };
     int rc = Q_OK;
     if (e->kind == EDIT_NUDGE) {
-        if (eng_model_info(a->seat.model)->n_expert == 0)
+        if (prov_about(a->seat.who)->n_expert == 0)
             rc = q_fail(err, Q_RANGE, _("this model is dense: it has no experts to choose; /model lists others"));
         else {
             char *k = nudged(a, c, e->delta);
-            rc = eng_config_set(c, "experts.k", k, err);
+            rc = prov_config_set(c, "experts.k", k, err);
             free(k);
         }
     } else
-        rc = eng_config_set(c, e->name, e->value, err);
+        rc = prov_config_set(c, e->name, e->value, err);
     if (rc == Q_OK) {
         *name = q_strdup(e->kind == EDIT_NUDGE ? "experts.k" : e->name);
-        *value = q_strdup(eng_config_get(c, *name, &b));
+        *value = q_strdup(prov_config_get(c, *name, &b));
     }
     q_buf_free(&b);
     return rc;
 }
 
-/* Returns how many took effect. *resync: the cells are gone or stale and the timeline must be evaluated anew. */
-int edits_apply(agt *a, int token, bool *resync)
+int edits_apply(agt *a, int token)
 {
     int applied = 0;
     for (;;) {
@@ -76,7 +76,7 @@ int edits_apply(agt *a, int token, bool *resync)
         if (!e)
             return applied;
         char err[Q_ERRLEN], *name = NULL, *value = NULL;
-        eng_config *c = NULL;
+        prov_config *c = NULL;
         int rc = Q_OK;
         if (!a->seat.cfg)
             rc = q_fail(err, Q_ERR, _("no model is loaded, so its knobs have no values yet: run quorum model fetch, or /model FILE"));
@@ -85,27 +85,27 @@ int edits_apply(agt *a, int token, bool *resync)
                 rc = q_fail(err, Q_NOTFOUND, _("there is no other configuration yet: change a knob first"));
             else {
                 char label[64];
-                c = eng_config_copy(a->seat.previous);
+                c = prov_config_copy(a->seat.previous);
                 name = q_strdup("");
                 value = q_strdup(sync_label(c, label, sizeof label));
             }
         } else {
-            c = eng_config_copy(a->seat.cfg);
+            c = prov_config_copy(a->seat.cfg);
             rc = edited(a, e, c, &name, &value, err);
         }
-        if (rc == Q_OK && eng_config_hash_all(c) == eng_config_hash_all(a->seat.cfg) && eng_config_diff(a->seat.cfg, c) == Q_EFFECT_SAMPLING && e->kind != EDIT_TOGGLE) {
+        if (rc == Q_OK && prov_config_hash_all(c) == prov_config_hash_all(a->seat.cfg) && prov_config_diff(a->seat.cfg, c) == Q_EFFECT_SAMPLING && e->kind != EDIT_TOGGLE) {
             q_buf was = { 0 };
-            if (strcmp(eng_config_get(a->seat.cfg, name, &was), value) == 0) {
+            if (strcmp(prov_config_get(a->seat.cfg, name, &was), value) == 0) {
                 agt_event ev = { .kind = AGT_EV_KNOB, .name = name, .text = value, .number = token, .note = q_strdup(_("unchanged")) };
                 evq_push(&a->events, &ev);
                 q_buf_free(&was);
-                eng_config_free(c);
+                prov_config_free(c);
                 edit_free(e);
                 continue;
             }
             q_buf_free(&was);
         }
-        enum q_effect effect = rc == Q_OK ? eng_config_diff(a->seat.cfg, c) : Q_EFFECT_SAMPLING;
+        enum q_effect effect = rc == Q_OK ? prov_config_diff(a->seat.cfg, c) : Q_EFFECT_SAMPLING;
         char *meant = NULL;
         if (rc == Q_OK && e->kind == EDIT_SET) {
             int i = settings_find(&a->settings, name);
@@ -114,28 +114,26 @@ int edits_apply(agt *a, int token, bool *resync)
         }
         if (rc == Q_OK)
             meant = meaning(a, effect, token);
-        if (rc == Q_OK && a->seat.session)
-            rc = eng_session_config(a->seat.session, c, sync_policy(&a->settings), err);
+        if (rc == Q_OK)
+            rc = prov_set(a->seat.who, c, sync_policy(&a->settings), err);
         if (rc < 0) {
             note(&a->events, AGT_ERROR, "%s", err);
             free(name);
             free(value);
             free(meant);
-            eng_config_free(c);
+            prov_config_free(c);
             edit_free(e);
             continue;
         }
-        if (resync && (effect >= Q_EFFECT_POSITION || (effect >= Q_EFFECT_ROUTING && sync_policy(&a->settings) == ENG_RECOMPUTE)))
-            *resync = true;
         if (a->seat.home) {                   /* during /again the edit also stays afterwards */
             char *n2 = NULL, *v2 = NULL;
             if (e->kind != EDIT_TOGGLE)
                 edited(a, e, a->seat.home, &n2, &v2, err);
             free(n2);
             free(v2);
-            eng_config_free(a->seat.cfg);
+            prov_config_free(a->seat.cfg);
         } else {
-            eng_config_free(a->seat.previous);
+            prov_config_free(a->seat.previous);
             a->seat.previous = a->seat.cfg;
         }
         a->seat.cfg = c;

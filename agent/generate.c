@@ -1,186 +1,42 @@
-/* agent/generate: the loop from one token to the next, and what of them is text, thinking or a stop string. Engine thread.
- * Between two tokens it looks at stop, pause, pace and edits, in that order; a token that was shown is never taken back. */
-#include "agent/errands.h"
+/* agent/generate: what the agent does while somebody answers: between two tokens it looks at stop, pause, pace and edits, in
+ * that order; what comes is shown, kept and compared. Engine thread. A token that was shown is never taken back. */
 #include "agent/generate.h"
+#include "agent/errands.h"
 #include "agent/talk.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-/* ---- text: thinking, stop strings ---- */
-static void drop(q_buf *b, size_t n)
+/* ---- what comes ---- */
+/* Where it differs from its sibling for the first time, in this piece of n bytes; -1: it does not. */
+static int differs(const turn *t, const char *text, size_t n)
 {
-    memmove(b->p, b->p + n, b->len - n);
-    b->len -= n;
-    b->p[b->len] = 0;
+    size_t at = t->text.len;
+    for (size_t i = 0; t->compare && t->differs_at < 0 && i < n; i++)
+        if (t->compare[at + i] != text[i] || !t->compare[at + i])
+            return (int)at;
+    return -1;
 }
 
-/* Bytes at the end of b that could still become word. */
-static size_t held(const q_buf *b, const char *word)
+static void piece(void *user, const prov_piece *p)
 {
-    size_t max = strlen(word) - 1;
-    for (size_t n = b->len < max ? b->len : max; n > 0; n--)
-        if (memcmp(b->p + b->len - n, word, n) == 0)
-            return n;
-    return 0;
+    turn *t = user;
+    int at = p->thinking ? -1 : differs(t, p->text, p->n);
+    if (at >= 0)
+        t->differs_at = at;
+    q_buf_add(p->thinking ? &t->think : &t->text, p->text, p->n);
+    agt_event e = { .kind = AGT_EV_TOKEN, .text = q_strndup(p->text, p->n), .thinking = p->thinking, .number = p->number, .differs = at >= 0,
+                    .token = p->token, .logprob = p->token >= 0 ? p->logprob : 0, .id = t->reply };
+    evq_push(&t->a->events, &e);
 }
 
-static void sort_out(turn *t, bool end)
+static void position(void *user, const prov_position *p)
 {
-    static const char open[] = "<think>", close[] = "</think>";
-    q_buf *b = &t->pending;
-    if (!b->p)
-        return;
-    if (t->part == PART_START) {
-        size_t i = 0;
-        while (i < b->len && is_blank(b->p[i]))
-            i++;
-        size_t n = b->len - i, w = sizeof open - 1;
-        if (n >= w && memcmp(b->p + i, open, w) == 0) {
-            drop(b, i + w);
-            t->part = PART_THINK;
-        } else if (!end && (n == 0 || (n < w && memcmp(b->p + i, open, n) == 0)))
-            return;
-        else {
-            if (!t->a->base)
-                drop(b, i);
-            t->part = PART_TEXT;
-        }
-    }
-    if (t->part == PART_THINK) {
-        char *at = memmem(b->p, b->len, close, sizeof close - 1);
-        size_t n = at ? (size_t)(at - b->p) : end ? b->len : b->len - held(b, close);
-        q_buf_add(&t->out_think, b->p, n);
-        drop(b, n + (at ? sizeof close - 1 : 0));
-        if (!at)
-            return;
-        t->part = PART_AFTER;
-    }
-    if (t->part == PART_AFTER) {
-        size_t i = 0;
-        while (i < b->len && is_blank(b->p[i]))
-            i++;
-        drop(b, i);
-        if (b->len)
-            t->part = PART_TEXT;
-    }
-    if (t->part == PART_TEXT && b->len) {
-        long r = eng_stop_scan(t->a->seat.cfg, b->p, b->len);
-        size_t n = r < 0 ? (size_t)(-1 - r) : end ? b->len : b->len - (size_t)r;
-        q_buf_add(&t->out_text, b->p, n);
-        drop(b, n);
-        t->hit_stop = r < 0;
-    }
-}
-
-static void emit(turn *t, const eng_choice *c)
-{
-    agt *a = t->a;
-    if (t->out_think.len || (t->part == PART_THINK && c)) {
-        q_buf_add(&t->think, t->out_think.p, t->out_think.len);
-        agt_event e = { .kind = AGT_EV_TOKEN, .text = q_strndup(t->out_think.p ? t->out_think.p : "", t->out_think.len), .thinking = true,
-                        .number = t->n, .token = c ? c->token : -1, .logprob = c ? (double)c->logprob : 0, .id = t->reply };
-        evq_push(&a->events, &e);
-        q_buf_clear(&t->out_think);
-        if (!t->out_text.len)
-            return;
-    }
-    if (!c && !t->out_text.len)
-        return;
-    bool differs = false;
-    size_t n = t->out_text.len, at = t->text.len;
-    if (t->compare && t->differs_at < 0 && n) {
-        size_t i = 0;
-        while (i < n && t->compare[at + i] == t->out_text.p[i] && t->compare[at + i])
-            i++;
-        if (i < n) {
-            differs = true;
-            t->differs_at = (int)at;
-        }
-    }
-    q_buf_add(&t->text, t->out_text.p ? t->out_text.p : "", n);
-    agt_event e = { .kind = AGT_EV_TOKEN, .text = q_strndup(t->out_text.p ? t->out_text.p : "", n), .number = t->n, .differs = differs,
-                    .token = c ? c->token : -1, .logprob = c ? (double)c->logprob : 0, .id = t->reply };
-    evq_push(&a->events, &e);
-    q_buf_clear(&t->out_text);
-}
-
-static void one_token(turn *t, const eng_choice *c)
-{
-    agt *a = t->a;
-    const char *name = eng_token_control(a->seat.model, c->token) ? eng_token_name(a->seat.model, c->token) : NULL;
-    t->n++;
-    if (name && (strcmp(name, "<think>") == 0 || strcmp(name, "</think>") == 0))
-        q_buf_puts(&t->pending, name);
-    else
-        eng_detok_add(a->seat.model, &t->detok, c->token, &t->pending);
-    enum part before = t->part;
-    sort_out(t, false);
-    if (before == PART_THINK || t->part == PART_THINK)
-        t->n_think++;
-    emit(t, c);
-}
-
-/* ---- between two tokens ---- */
-/* Waits while paused and as the pace asks; applies edits whenever they come. False: stop. */
-static bool between(turn *t, bool *resync)
-{
-    agt *a = t->a;
-    for (enum desk_go go; (go = desk_between(&a->desk, t->last_ns)) != DESK_GO;) {
-        if (go == DESK_STOP)
-            return false;
-        edits_apply(a, t->n, resync);
-    }
-    t->last_ns = q_now_ns();
-    return true;
-}
-
-/* Counts token number t->n; true when it closes a loop. */
-static bool loops(turn *t, int32_t token)
-{
-    int at = t->n - 1;
-    bool loop = false;
-    for (int p = 2; p <= LOOP_PERIOD && p <= at; p++) {
-        t->same[p] = t->tail[(at - p) % LOOP_PERIOD] == token ? t->same[p] + 1 : 0;
-        int run = t->same[p] + p;
-        loop |= run >= (p <= LOOP_SHORT ? LOOP_TIMES : LOOP_TIMES_LONG) * p && run > LOOP_TOKENS;
-    }
-    t->tail[at % LOOP_PERIOD] = token;
-    return loop;
-}
-
-/* Small models get caught; a large one that repeats itself has mostly been asked to. */
-static bool loop_guard(agt *a)
-{
-    q_buf b = { 0 };
-    const char *v = settings_value(&a->settings, "sampler.loop_stop", &b);
-    const eng_info *info = eng_model_info(a->seat.model);
-    bool on = strcmp(v, "on") == 0 || (strcmp(v, "auto") == 0 && (info->carved || info->params < 3000000000u));
-    q_buf_free(&b);
-    return on;
-}
-
-char *generate_config(const turn *t)
-{
-    char seed[32], err[Q_ERRLEN];
-    eng_config *c = eng_config_copy(t->a->seat.cfg);
-    snprintf(seed, sizeof seed, "%llu", (unsigned long long)t->seed);
-    eng_config_set(c, "sampler.seed", seed, err);
-    char *json = eng_config_json(c);
-    eng_config_free(c);
-    return json;
-}
-
-static void note_config(turn *t)
-{
-    agt *a = t->a;
-    char label[64], err[Q_ERRLEN], *json = generate_config(t);
-    sync_label(a->seat.cfg, label, sizeof label);
-    if (mem_reply_config(a->store, t->reply, t->n, eng_config_hash_all(a->seat.cfg), json, label, err) < 0)
-        note(&a->events, AGT_ERROR, "%s", err);
-    free(json);
+    turn *t = user;
+    watch_position(t->a, p);
+    if (!p->prompt)
+        mem_trace_add(t->trace, p->token, p->pos, p->config, p->prompt, p->max_k, p->ids, p->weights, p->entropy, p->margin);
 }
 
 /* By the clerk: a commit waits for the disk, and tokens should not. mem_reply_end settles whatever comes late. */
@@ -193,109 +49,109 @@ static void save(turn *t)
 void generate_progress(turn *t)
 {
     agt *a = t->a;
+    const prov_result *r = &t->so_far;
+    int used = prov_context(a->seat.who).used;
     pthread_mutex_lock(&a->shown.mu);
-    a->shown.st.n_tokens = t->n;
-    a->shown.st.thinking = t->part == PART_THINK;
-    a->shown.st.ctx_used = eng_session_length(a->seat.session);
-    a->shown.st.decode_rate = t->stats.decode_s > 0 ? t->n / t->stats.decode_s : 0;
+    a->shown.st.n_tokens = r->tokens;
+    a->shown.st.thinking = r->thinking;
+    a->shown.st.ctx_used = used;
+    a->shown.st.decode_rate = r->decode_s > 0 ? r->tokens / r->decode_s : 0;
     pthread_mutex_unlock(&a->shown.mu);
-    if (t->n % 32 == 0)
+    if (r->tokens % 32 == 0)
         sync_mix(a);
 }
 
-enum mem_status generate(turn *t, const char **finish, char *err)
+static void token(void *user, int answer, const prov_result *r)
 {
-    agt *a = t->a;
-    q_buf b = { 0 };
-    *finish = "";
-    for (;;) {
-        bool resync = false;
-        if (!between(t, &resync)) {
-            *finish = "stopped";
-            break;
-        }
-        if (a->seat.config_changed) {
-            a->seat.config_changed = false;
-            note_config(t);
-        }
-        if (resync) {
-            int rc = sync_tokens(a, &a->seat.timeline, err);
-            if (rc == Q_CANCEL) {
-                *finish = "stopped";
-                break;
-            }
-            if (rc < 0)
-                return MEM_FAILED;
-        }
-        if (eng_session_room(a->seat.session) < 1) {
-            note(&a->events, AGT_WARN, _("the answer reached the end of the context: /set context.length gives more room, or ask to go on"));
-            *finish = "context";
-            break;
-        }
-        int64_t from = q_now_ns();
-        const float *logits = eng_session_logits(a->seat.session);
-        if (!logits) {
-            q_fail(err, Q_ERR, _("the session lost its place: send the question again"));
-            return MEM_FAILED;
-        }
-        eng_choice c = eng_sample(a->seat.sampler, a->seat.cfg, logits);
-        if (eng_token_end(a->seat.model, c.token))
-            break;
-        eng_sampler_accept(a->seat.sampler, c.token);
-        one_token(t, &c);
-        bool loop = loops(t, c.token);
-        if (t->hit_stop) {
-            *finish = "stop string";
-            break;
-        }
-        int rc = eng_session_push(a->seat.session, c.token, err);
-        if (rc == Q_OK)
-            eng_tokens_add(&a->seat.timeline, c.token);
-        t->stats.decode_s += (double)(q_now_ns() - from) / 1e9;
-        watch_feed(a, t->trace);
-        generate_progress(t);
-        if (rc == Q_CANCEL) {
-            *finish = "stopped";
-            break;
-        }
-        if (rc < 0)
-            return MEM_FAILED;
-        if (loop && loop_guard(a)) {
-            note(&a->events, AGT_WARN, ngettext("the answer repeats itself; stopped after %d token; sampler.repeat_penalty or more experts help",
-                                            "the answer repeats itself; stopped after %d tokens; sampler.repeat_penalty or more experts help", (unsigned long)t->n), t->n);
-            *finish = "loop";
-            break;
-        }
-        int max = atoi(eng_config_get(a->seat.cfg, "sampler.max_tokens", &b));
-        if (max > 0 && t->n >= max) {
-            *finish = "max_tokens";
-            break;
-        }
-        if (q_now_ns() - t->saved_ns > 800000000)
-            save(t);
-    }
-    q_buf_free(&b);
-    if (!t->hit_stop) {
-        eng_detok_end(&t->detok, &t->pending);
-        sort_out(t, true);
-        emit(t, NULL);
-    }
-    return strcmp(*finish, "stopped") == 0 ? MEM_STOPPED : MEM_DONE;
+    turn *t = user;
+    t->so_far = *r;
+    generate_progress(t);
+    if (q_now_ns() - t->saved_ns > 800000000)
+        save(t);
 }
 
-/* The model may be told to open with a think block: then the reply starts inside it. */
-enum part generate_start(agt *a)
+/* ---- between two tokens ---- */
+char *generate_config(const turn *t)
 {
-    int from = a->seat.timeline.n > 8 ? a->seat.timeline.n - 8 : 0;
-    enum part p = PART_START;
-    for (int i = from; i < a->seat.timeline.n; i++) {
-        const char *name = eng_token_name(a->seat.model, a->seat.timeline.id[i]);
-        if (!name)
-            continue;
-        if (strcmp(name, "<think>") == 0)
-            p = PART_THINK;
-        else if (strcmp(name, "</think>") == 0 || strstr(name, "im_start"))
-            p = PART_START;
+    char seed[32], err[Q_ERRLEN];
+    prov_config *c = prov_config_copy(t->a->seat.cfg);
+    snprintf(seed, sizeof seed, "%llu", (unsigned long long)t->seed);
+    prov_config_set(c, "sampler.seed", seed, err);
+    char *json = prov_config_json(c);
+    prov_config_free(c);
+    return json;
+}
+
+static void note_config(turn *t, int tokens)
+{
+    agt *a = t->a;
+    char label[64], err[Q_ERRLEN], *json = generate_config(t);
+    sync_label(a->seat.cfg, label, sizeof label);
+    if (mem_reply_config(a->store, t->reply, tokens, prov_config_hash_all(a->seat.cfg), json, label, err) < 0)
+        note(&a->events, AGT_ERROR, "%s", err);
+    free(json);
+}
+
+/* Waits while paused and as the pace asks; applies edits whenever they come. False: stop. */
+static bool between(void *user, int answer, int tokens)
+{
+    turn *t = user;
+    agt *a = t->a;
+    for (enum desk_go go; (go = desk_between(&a->desk, t->last_ns)) != DESK_GO;) {
+        if (go == DESK_STOP)
+            return false;
+        edits_apply(a, tokens);
     }
-    return p;
+    t->last_ns = q_now_ns();
+    if (a->seat.config_changed) {
+        a->seat.config_changed = false;
+        note_config(t, tokens);
+    }
+    return true;
+}
+
+/* Small models get caught; a large one that repeats itself has mostly been asked to. */
+static bool repeats(void *user, int answer, int tokens)
+{
+    agt *a = ((turn *)user)->a;
+    q_buf b = { 0 };
+    const char *v = settings_value(&a->settings, "sampler.loop_stop", &b);
+    const prov_info *info = prov_about(a->seat.who);
+    bool on = strcmp(v, "on") == 0 || (strcmp(v, "auto") == 0 && (info->carved || info->params < 3000000000u));
+    q_buf_free(&b);
+    if (on)
+        note(&a->events, AGT_WARN, ngettext("the answer repeats itself; stopped after %d token; sampler.repeat_penalty or more experts help",
+                                            "the answer repeats itself; stopped after %d tokens; sampler.repeat_penalty or more experts help", (unsigned long)tokens), tokens);
+    return on;
+}
+
+static void prefill(void *user, int done, int total) { sync_prefill(((turn *)user)->a, done, total); }
+static void prefilled(void *user, const prov_result *r)
+{
+    turn *t = user;
+    sync_prefilled(t->a, r->evaluated);
+    t->saved_ns = q_now_ns();
+}
+
+enum mem_status generate(turn *t, const prov_request *r, const char **finish, char *err)
+{
+    static const struct { const char *word; enum mem_status status; } ends[] = {
+        [PROV_ENDED] = { "", MEM_DONE }, [PROV_STOP_STRING] = { "stop string", MEM_DONE }, [PROV_MAX_TOKENS] = { "max_tokens", MEM_DONE },
+        [PROV_FULL] = { "context", MEM_DONE }, [PROV_REPEATS] = { "loop", MEM_DONE }, [PROV_CALLS] = { "", MEM_DONE },
+        [PROV_STOPPED] = { "stopped", MEM_STOPPED }, [PROV_FAILED] = { NULL, MEM_FAILED } };
+    agt *a = t->a;
+    prov_hooks h = { .user = t, .between = between, .prefill = prefill, .prefilled = prefilled, .piece = piece, .position = position,
+                     .token = token, .repeats = repeats };
+    a->seat.config_changed = false;
+    a->seat.prefill_from = q_now_ns();
+    if (desk_stopped(&a->desk, LANE_ENGINE))
+        t->so_far.finish = PROV_STOPPED;
+    else
+        prov_ask(a->seat.who, r, &h, &t->so_far, err);
+    if (t->so_far.finish == PROV_FULL)
+        note(&a->events, AGT_WARN, _("the answer reached the end of the context: /set context.length gives more room, or ask to go on"));
+    if (t->so_far.finish == PROV_FAILED)
+        note(&a->events, AGT_ERROR, "%s", err);
+    *finish = ends[t->so_far.finish].word ? ends[t->so_far.finish].word : err;
+    return ends[t->so_far.finish].status;
 }

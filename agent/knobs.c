@@ -31,7 +31,7 @@ const char *agt_knob_value(agt *a, const q_knob *k, q_buf *buf)
     } else {
         pthread_mutex_lock(&a->shown.mu);
         if (a->shown.cfg)
-            v = eng_config_get(a->shown.cfg, k->name, buf);
+            v = prov_config_get(a->shown.cfg, k->name, buf);
         pthread_mutex_unlock(&a->shown.mu);
     }
     return v ? v : "";
@@ -42,7 +42,7 @@ bool agt_knob_range(agt *a, const q_knob *k, double *min, double *max)
     bool engine = room_of(a, k) == KNOB_ENGINE, any;
     pthread_mutex_lock(&a->shown.mu);
     if (engine && a->shown.cfg)
-        any = eng_config_range(a->shown.cfg, k->name, min, max);
+        any = prov_config_range(a->shown.cfg, k->name, min, max);
     else {
         *min = k->min;
         *max = k->max;
@@ -59,7 +59,7 @@ bool agt_knob_default(agt *a, const q_knob *k)
     bool same;
     if (r == KNOB_ENGINE) {
         pthread_mutex_lock(&a->shown.mu);
-        same = !a->shown.cfg || eng_config_is_default(a->shown.cfg, k->name);
+        same = !a->shown.cfg || prov_config_is_default(a->shown.cfg, k->name);
         pthread_mutex_unlock(&a->shown.mu);
         return same;
     }

@@ -4,7 +4,7 @@
 #include "agent/errands.h"
 #include "agent/talk.h"
 #include "agent/view.h"
-#include "engine/models.h"
+#include "provider/provider.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -79,7 +79,7 @@ static void retrieval(agt *a, const job *j)
 }
 
 /* What Tab offers after /model: names without blanks, of files that run. */
-static void keep_names(agt *a, const eng_found *f, int n)
+static void keep_names(agt *a, const prov_found *f, int n)
 {
     strings names = { 0 };
     for (int i = 0; i < n; i++)
@@ -91,16 +91,16 @@ static void keep_names(agt *a, const eng_found *f, int n)
 static void models(agt *a, bool show)
 {
     char err[Q_ERRLEN];
-    eng_found *f = NULL;
+    prov_found *f = NULL;
     int n = 0;
-    if (eng_find(&f, &n, err) < 0) {
+    if (prov_find(&f, &n, err) < 0) {
         if (show)
             note(&a->events, AGT_ERROR, "%s", err);
         return;
     }
     keep_names(a, f, n);
     if (!show) {
-        eng_found_free(f, n);
+        prov_found_free(f, n);
         return;
     }
     q_buf b = { 0 };
@@ -122,7 +122,7 @@ static void models(agt *a, bool show)
     }
     q_buf_puts(&b, n ? _("\n/model NAME loads one by a part of its name, /model FILE any file.\n")
                      : _("No models found. quorum model fetch makes the default one; QUORUM_MODELS names folders to look in.\n"));
-    eng_found_free(f, n);
+    prov_found_free(f, n);
     note_text(&a->events, "/model", q_buf_take(&b));
 }
 
@@ -135,7 +135,7 @@ static void model(agt *a, const job *j)
         return;
     }
     char *real = home_path(name);
-    if (eng_find_model(real, &path, err) < 0)
+    if (prov_find_model(real, &path, err) < 0)
         note(&a->events, AGT_ERROR, "%s", err);
     else
         desk_post(&a->desk, &job_load, 1, 0, path, NULL);

@@ -1,6 +1,6 @@
 /* agent/settings: see settings.h; config.ini is read here too. */
 #include "agent/settings.h"
-#include "engine/engine.h"
+#include "provider/provider.h"
 
 #include <errno.h>
 #include <ini.h>
@@ -35,7 +35,7 @@ static const char *const defaults[] = { [ROW_PACE] = "0", [ROW_LANG] = "auto", [
 void settings_open(settings *s)
 {
     int ne, nr, na = (int)(sizeof rows / sizeof *rows), n = 0;
-    const q_knob *e = eng_knobs(&ne), *r = rag_knobs(&nr);
+    const q_knob *e = prov_knobs(&ne), *r = rag_knobs(&nr);
     pthread_mutex_init(&s->mu, NULL);
     s->rag = rag_config_default();
     s->n_knob = ne + nr + na;

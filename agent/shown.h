@@ -5,7 +5,7 @@
 
 #include "agent/agent.h"
 #include "agent/slips.h"
-#include "engine/engine.h"
+#include "provider/provider.h"
 #include "rag/rag.h"
 
 #include <pthread.h>
@@ -13,7 +13,7 @@
 typedef struct shown {
     pthread_mutex_t mu;
     agt_status st;
-    eng_config *cfg;                     /* copy of seat.cfg; NULL before a model is loaded */
+    prov_config *cfg;                     /* copy of seat.cfg; NULL before a model is loaded */
     char *full_name;                     /* of the loaded model; NULL: none */
     struct { char label[48]; int cells; } mix[16];
     int n_mix;

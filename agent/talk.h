@@ -7,14 +7,15 @@
 /* ---- sync.c: what the session holds ---- */
 extern const job_row job_recompute;
 void sync_publish(agt *);                /* configuration and status to the snapshots */
-void sync_know(seat *, const eng_config *c);             /* remembers hash, label and JSON */
-const char *sync_label(const eng_config *c, char *buf, size_t n);
-enum eng_policy sync_policy(settings *);
-int sync_tokens(agt *, const eng_tokens *t, char *err);  /* with PREFILL events */
+void sync_know(seat *, const prov_config *c);             /* remembers hash, label and JSON */
+const char *sync_label(const prov_config *c, char *buf, size_t n);
+enum prov_policy sync_policy(settings *);
+void sync_prefill(agt *, int done, int total);
+void sync_prefilled(agt *, bool whole);                  /* whole: nothing is left to be evaluated */
 void sync_mix(agt *);
 
 /* ---- edits.c ---- */
-int edits_apply(agt *, int token, bool *resync);         /* token after which they hold; 0 = between answers */
+int edits_apply(agt *, int token);       /* token after which they hold, 0 = between answers; returns how many took effect */
 
 /* ---- load.c ---- */
 extern const job_row job_load;           /* id 0: at the start; 1: text is the file of another model */
@@ -22,15 +23,18 @@ void load_none(agt *);                   /* gives up model, session and configur
 
 /* ---- watch.c ---- */
 void watch_config(agt *);                /* a model or its configuration is new */
-void watch_feed(agt *, mem_trace *also); /* the session's new positions, to the lab and to `also` */
+void watch_position(agt *, const prov_position *);
 bool watch_baseline(agt *);              /* idle work: true while there is more */
 
 /* ---- prompt.c ---- */
-/* The ids of the prompt for an answer to path (whose last message is the question). */
-int prompt_build(agt *, const mem_messages *path, const rag_result *passages, eng_tokens *out, char *err);
+/* The request for an answer to path (whose last message is the question). Its texts belong to the prompt and to path. */
+typedef struct prompt { prov_message *message; int n; char *raw, *system, *question; } prompt;
+int prompt_build(agt *, const mem_messages *path, const rag_result *passages, prompt *out, char *err);
+prov_request prompt_request(const prompt *);
+void prompt_free(prompt *);
 size_t prompt_question(const char *message);
 int prompt_room_for_passages(agt *, const char *question, int max_passages);
-int prompt_count(void *user, const char *text, size_t n);    /* user: eng_model */
+int prompt_count(void *user, const char *text, size_t n);    /* user: prov */
 
 /* ---- turn.c ---- */
 extern const job_row job_send, job_again, job_edit;      /* text; again and edit: id = the message, 0: the last; number: ticket */

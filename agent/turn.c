@@ -18,7 +18,7 @@ static void search(agt *a, rag_config c, const mem_message *q, rag_result **out)
     *out = NULL;
     if (a->base)
         return;
-    rag_scope scope = { a->chat.id, prompt_room_for_passages(a, q->text, c.max_passages), prompt_count, a->seat.model };
+    rag_scope scope = { a->chat.id, prompt_room_for_passages(a, q->text, c.max_passages), prompt_count, a->seat.who };
     size_t own = prompt_question(q->text), all = strlen(q->text);
     char *question = q_strndup(q->text, own);
     int rc = rag_search(a->store, &c, question, &scope, out, err);
@@ -76,9 +76,76 @@ static uint64_t new_seed(void)
 static uint64_t seed_for(agt *a, uint64_t wanted)
 {
     q_buf b = { 0 };
-    uint64_t own = strtoull(eng_config_get(a->seat.cfg, "sampler.seed", &b), NULL, 10);
+    uint64_t own = strtoull(prov_config_get(a->seat.cfg, "sampler.seed", &b), NULL, 10);
     q_buf_free(&b);
     return own ? own : wanted ? wanted : new_seed();
+}
+
+/* The reply's row, and the event that says so. */
+static int begin(turn *t, int64_t question, const rag_result *found, char *err)
+{
+    agt *a = t->a;
+    const prov_info *info = prov_about(a->seat.who);
+    char label[64], *json = generate_config(t);
+    int rc = mem_reply_begin(a->store, a->chat.id, question, info->name, info->id, prov_config_hash_all(a->seat.cfg), json,
+                             sync_label(a->seat.cfg, label, sizeof label), &t->reply, err);
+    free(json);
+    if (rc < 0)
+        return rc;
+    if (found && found->searched && rag_log(a->store, t->reply, found, err) < 0)
+        note(&a->events, AGT_WARN, "%s", err);
+    agt_event e = view_event(a->store, AGT_EV_BEGIN, t->reply);
+    evq_push(&a->events, &e);
+    pthread_mutex_lock(&a->shown.mu);
+    a->shown.st.n_tokens = 0;
+    a->shown.st.decode_rate = 0;
+    pthread_mutex_unlock(&a->shown.mu);
+    t->trace = mem_trace_new(info->n_layer, info->n_expert ? prov_config_k(a->seat.cfg) : 1);
+    t->saved_ns = q_now_ns();
+    return Q_OK;
+}
+
+static int store_reply(const turn *t, enum mem_status status, const char *finish, const mem_trace *trace, char *err)
+{
+    const prov_result *r = &t->so_far;
+    mem_stats stats = { .prompt_tokens = r->prompt_tokens, .cached_tokens = r->cached_tokens, .tokens = r->tokens, .prefill_s = r->prefill_s,
+                        .decode_s = r->decode_s };
+    return mem_reply_end(t->a->store, t->reply, status, finish, t->text.p ? t->text.p : "", t->text.len, t->think.p ? t->think.p : "",
+                         t->think.len, &stats, trace, err);
+}
+
+/* Words do not hang on routing: where both cannot be stored, the words are. */
+static void end(turn *t, enum mem_status status, const char *finish)
+{
+    agt *a = t->a;
+    const prov_result *r = &t->so_far;
+    char err[Q_ERRLEN];
+    char why[Q_ERRLEN];
+    int rc = Q_ERR;
+    mem_trace *trace = prov_about(a->seat.who)->n_moe_layer ? t->trace : NULL;
+    for (int attempt = 0; attempt < 4 && rc < 0; attempt++) {
+        if (attempt)
+            nanosleep(&(struct timespec){ .tv_nsec = 200000000 }, NULL);
+        rc = store_reply(t, status, finish, trace, why);
+    }
+    if (rc < 0 && trace && (rc = store_reply(t, status, finish, NULL, err)) == Q_OK)
+        note(&a->events, AGT_WARN, _("the answer is stored, its routing is not: %s"), why);
+    if (rc < 0)
+        note(&a->events, AGT_ERROR, _("the answer could not be stored: %s"), why);
+    sync_mix(a);
+    generate_progress(t);
+    pthread_mutex_lock(&a->shown.mu);
+    a->shown.st.thinking = false;
+    pthread_mutex_unlock(&a->shown.mu);
+    chat_reload(a);
+    agt_event done = view_event(a->store, AGT_EV_DONE, t->reply);
+    done.rate = r->decode_s > 0 ? r->tokens / r->decode_s : 0;
+    done.name = q_strdup(finish);
+    done.message->n_thinking = r->thinking_tokens;
+    if (t->differs_at >= 0)
+        done.message->differs_at = t->differs_at;
+    evq_push(&a->events, &done);
+    lab_watch_save(a->watch);
 }
 
 /* Answers the last message of a->chat.path. */
@@ -89,114 +156,31 @@ static void answer(agt *a, const rag_config *memory, const mem_message *compare,
         return;
     const mem_message *q = &a->chat.path.v[a->chat.path.n - 1];
     int64_t question = q->id;
-    if (!a->seat.session) {
+    if (!a->seat.who) {
         failed(a, question, a->seat.load_error ? a->seat.load_error : _("there is no model yet: run quorum model fetch, or give one with -m FILE"));
         return;
     }
     agt_show_routing(a, 0);
     turn t = { .a = a, .differs_at = -1, .compare = compare ? compare->text : NULL };
     rag_result *found = NULL;
-    eng_tokens prompt = { 0 };
-    const eng_info *info = eng_model_info(a->seat.model);
+    prompt p = { 0 };
     search(a, *memory, q, &found);
     keep_why(a, found, question);        /* from here on the room's; this thread alone replaces it */
-    if (prompt_build(a, &a->chat.path, found, &prompt, err) < 0) {
-        failed(a, question, err);
-        eng_tokens_free(&prompt);
-        return;
-    }
     t.seed = seed_for(a, seed);
-    char label[64], *json = generate_config(&t);
-    int rc = mem_reply_begin(a->store, a->chat.id, question, info->name, info->id, eng_config_hash_all(a->seat.cfg), json,
-                             sync_label(a->seat.cfg, label, sizeof label), &t.reply, err);
-    free(json);
-    if (rc < 0) {
+    if (prompt_build(a, &a->chat.path, found, &p, err) < 0 || begin(&t, question, found, err) < 0)
         failed(a, question, err);
-        eng_tokens_free(&prompt);
-        return;
+    else {
+        const char *finish;
+        prov_request r = prompt_request(&p);
+        r.seed = t.seed;
+        r.policy = a->seat.after_again ? PROV_RECOMPUTE : sync_policy(&a->settings);
+        enum mem_status status = generate(&t, &r, &finish, err);
+        end(&t, status, finish);
     }
-    if (found && found->searched && rag_log(a->store, t.reply, found, err) < 0)
-        note(&a->events, AGT_WARN, "%s", err);
-    agt_event begin = view_event(a->store, AGT_EV_BEGIN, t.reply);
-    evq_push(&a->events, &begin);
-
-    eng_tokens_free(&a->seat.timeline);
-    a->seat.timeline = prompt;
-    t.stats.prompt_tokens = prompt.n;
-    pthread_mutex_lock(&a->shown.mu);
-    a->shown.st.n_tokens = 0;
-    a->shown.st.decode_rate = 0;
-    pthread_mutex_unlock(&a->shown.mu);
-
-    const int32_t *had = eng_session_tokens(a->seat.session);
-    int len = eng_session_length(a->seat.session), same = 0;
-    while (had && same < len && same < prompt.n && had[same] == prompt.id[same])
-        same++;
-    t.stats.cached_tokens = same;
-    t.trace = mem_trace_new(info->n_layer, info->n_expert ? eng_config_k(a->seat.cfg) : 1);
-
-    char seed_text[32];
-    eng_config *seeded = eng_config_copy(a->seat.cfg);
-    snprintf(seed_text, sizeof seed_text, "%llu", (unsigned long long)t.seed);
-    eng_config_set(seeded, "sampler.seed", seed_text, err);
-    eng_sampler_reset(a->seat.sampler, seeded);
-    eng_config_free(seeded);
-    for (int i = 0; i < prompt.n; i++)
-        eng_sampler_accept(a->seat.sampler, prompt.id[i]);
-
-    const char *finish = "";
-    enum mem_status status;
-    int64_t from = q_now_ns();
-    a->seat.config_changed = false;
-    watch_feed(a, NULL);                 /* what was evaluated before belongs to no answer */
-    rc = desk_stopped(&a->desk, LANE_ENGINE) ? Q_CANCEL : sync_tokens(a, &a->seat.timeline, err);
-    watch_feed(a, NULL);
-    t.stats.prefill_s = (double)(q_now_ns() - from) / 1e9;
-    t.saved_ns = q_now_ns();
-    t.part = generate_start(a);
-    if (rc == Q_CANCEL) {
-        status = MEM_STOPPED;
-        finish = "stopped";
-    } else if (rc < 0)
-        status = MEM_FAILED;
-    else
-        status = generate(&t, &finish, err);
-    if (status == MEM_FAILED) {
-        note(&a->events, AGT_ERROR, "%s", err);
-        finish = err;
-    }
-
-    char why[Q_ERRLEN];
-    t.stats.tokens = t.n;
-    for (int attempt = 0;; attempt++) {
-        rc = mem_reply_end(a->store, t.reply, status, finish, t.text.p ? t.text.p : "", t.text.len, t.think.p ? t.think.p : "",
-                           t.think.len, &t.stats, info->n_moe_layer ? t.trace : NULL, why);
-        if (rc == Q_OK || attempt == 3)
-            break;
-        nanosleep(&(struct timespec){ .tv_nsec = 200000000 }, NULL);
-    }
-    if (rc < 0)
-        note(&a->events, AGT_ERROR, _("the answer could not be stored: %s"), why);
-    sync_mix(a);
-    generate_progress(&t);
-    pthread_mutex_lock(&a->shown.mu);
-    a->shown.st.thinking = false;
-    pthread_mutex_unlock(&a->shown.mu);
-    chat_reload(a);
-    agt_event done = view_event(a->store, AGT_EV_DONE, t.reply);
-    done.rate = t.stats.decode_s > 0 ? t.n / t.stats.decode_s : 0;
-    done.name = q_strdup(finish);
-    done.message->n_thinking = t.n_think;
-    if (t.differs_at >= 0)
-        done.message->differs_at = t.differs_at;
-    evq_push(&a->events, &done);
-    lab_watch_save(a->watch);
+    prompt_free(&p);
     mem_trace_free(t.trace);
     q_buf_free(&t.text);
     q_buf_free(&t.think);
-    q_buf_free(&t.pending);
-    q_buf_free(&t.out_text);
-    q_buf_free(&t.out_think);
 }
 
 /* A question that could not be stored goes back to the composer: no accepted word is lost. */
@@ -270,7 +254,7 @@ static void edit_job(agt *a, const job *j)
 }
 
 /* "experts.k=1 memory.on=off": engine assignments to c, memory's to r. */
-static int assign(agt *a, const char *words, eng_config *c, rag_config *r, bool *forward, char *err)
+static int assign(agt *a, const char *words, prov_config *c, rag_config *r, bool *forward, char *err)
 {
     int rc = Q_OK;
     for (const char *p = words; *p && rc == Q_OK;) {
@@ -291,7 +275,7 @@ static int assign(agt *a, const char *words, eng_config *c, rag_config *r, bool 
         else if (a->settings.room[k] == KNOB_RAG)
             rc = rag_config_set(r, a->settings.knob[k]->name, eq + 1, err);
         else if (a->settings.room[k] == KNOB_ENGINE) {
-            rc = eng_config_set(c, a->settings.knob[k]->name, eq + 1, err);
+            rc = prov_config_set(c, a->settings.knob[k]->name, eq + 1, err);
             *forward |= a->settings.knob[k]->effect >= Q_EFFECT_ROUTING;
         } else
             rc = q_fail(err, Q_RANGE, _("%s does not act on an answer: /set changes it"), w);
@@ -303,15 +287,15 @@ static int assign(agt *a, const char *words, eng_config *c, rag_config *r, bool 
 static uint64_t seed_of(const mem_message *m, agt *a)
 {
     char err[Q_ERRLEN];
-    if (!m->n_config || m->model_id != eng_model_info(a->seat.model)->id)
+    if (!m->n_config || m->model_id != prov_about(a->seat.who)->id)
         return 0;
-    eng_config *c = eng_config_new(a->seat.model);
+    prov_config *c = prov_config_new(a->seat.who);
     q_buf b = { 0 };
     uint64_t seed = 0;
-    if (eng_config_from_json(c, m->config[0].json, err) == Q_OK)
-        seed = strtoull(eng_config_get(c, "sampler.seed", &b), NULL, 10);
+    if (prov_config_from_json(c, m->config[0].json, err) == Q_OK)
+        seed = strtoull(prov_config_get(c, "sampler.seed", &b), NULL, 10);
     q_buf_free(&b);
-    eng_config_free(c);
+    prov_config_free(c);
     return seed;
 }
 
@@ -330,18 +314,18 @@ static void again(agt *a, const job *j)
         q = m, m = NULL;
     else if (m)
         q = chat_message(a, m->parent, MEM_USER);
-    if (!q || !a->seat.session) {
-        note(&a->events, AGT_ERROR, "%s", !a->seat.session && a->seat.load_error ? a->seat.load_error : _("there is no answer yet that could be given again"));
+    if (!q || !a->seat.who) {
+        note(&a->events, AGT_ERROR, "%s", !a->seat.who && a->seat.load_error ? a->seat.load_error : _("there is no answer yet that could be given again"));
         return;
     }
     while (is_blank(*words))
         words++;
     bool forward = false;
-    eng_config *c = eng_config_copy(a->seat.cfg);
+    prov_config *c = prov_config_copy(a->seat.cfg);
     rag_config r = settings_rag(&a->settings);       /* for this answer alone */
-    if (assign(a, words, c, &r, &forward, err) < 0 || eng_session_config(a->seat.session, c, forward ? ENG_RECOMPUTE : sync_policy(&a->settings), err) < 0) {
+    if (assign(a, words, c, &r, &forward, err) < 0 || prov_set(a->seat.who, c, forward ? PROV_RECOMPUTE : sync_policy(&a->settings), err) < 0) {
         note(&a->events, AGT_ERROR, "%s", err);
-        eng_config_free(c);
+        prov_config_free(c);
         return;
     }
     mem_message elder = { 0 };
@@ -357,9 +341,9 @@ static void again(agt *a, const job *j)
     chat_show(a);
     answer(a, &r, elder.id ? &elder : NULL, *words && elder.id ? seed_of(&elder, a) : 0);
 
-    if (eng_session_config(a->seat.session, a->seat.home, sync_policy(&a->settings), err) < 0)
+    if (prov_set(a->seat.who, a->seat.home, sync_policy(&a->settings), err) < 0)
         note(&a->events, AGT_ERROR, "%s", err);
-    eng_config_free(a->seat.cfg);
+    prov_config_free(a->seat.cfg);
     a->seat.cfg = a->seat.home;
     a->seat.home = NULL;
     a->seat.after_again |= forward;

@@ -1,4 +1,4 @@
-/* agent/watch: routing on its way from the session to those who watch: the lab's windows and the trace that is stored. */
+/* agent/watch: routing on its way from who answers to those who watch: the lab's windows. */
 #include "agent/talk.h"
 
 #include <stdlib.h>
@@ -18,36 +18,24 @@ void agt_show_routing(agt *a, int64_t message)
 
 void watch_config(agt *a)
 {
-    const eng_info *info = eng_model_info(a->seat.model);
-    eng_config *own = eng_config_new(a->seat.model);
+    const prov_info *info = prov_about(a->seat.who);
+    prov_config *own = prov_config_new(a->seat.who);
     q_buf k = { 0 }, k_own = { 0 };
-    char *json = eng_config_json(a->seat.cfg);
+    char *json = prov_config_json(a->seat.cfg);
     lab_shape s = { info->n_layer, info->first_moe_layer, info->n_moe_layer, info->n_expert };
-    lab_how h = { .model = info->id, .hash = eng_config_hash(a->seat.cfg), .k = eng_config_get(a->seat.cfg, "experts.k", &k),
-                  .k_default = eng_config_get(own, "experts.k", &k_own), .k_max = eng_config_k(a->seat.cfg), .config = json };
+    lab_how h = { .model = info->id, .hash = prov_config_hash(a->seat.cfg), .k = prov_config_get(a->seat.cfg, "experts.k", &k),
+                  .k_default = prov_config_get(own, "experts.k", &k_own), .k_max = prov_config_k(a->seat.cfg), .config = json };
     lab_watch_config(a->watch, &s, &h);
     free(json);
     q_buf_free(&k);
     q_buf_free(&k_own);
-    eng_config_free(own);
+    prov_config_free(own);
 }
 
-typedef struct taking { agt *a; mem_trace *also; } taking;
-static bool take(void *user, const eng_trace_rec *r)
+void watch_position(agt *a, const prov_position *p)
 {
-    taking *t = user;
-    lab_position p = { r->token, r->pos, r->config, r->prompt, r->n_layer, r->max_k, r->ids, r->weights, r->entropy, r->margin };
-    lab_watch_add(t->a->watch, &p);
-    if (t->also)
-        mem_trace_add(t->also, r->token, r->pos, r->config, r->prompt, r->max_k, r->ids, r->weights, r->entropy, r->margin);
-    return true;
-}
-
-void watch_feed(agt *a, mem_trace *also)
-{
-    taking t = { a, also };
-    if (a->seat.session)
-        eng_trace_read(a->seat.session, &a->seat.trace_cursor, take, &t);
+    lab_position at = { p->token, p->pos, p->config, p->prompt, p->n_layer, p->max_k, p->ids, p->weights, p->entropy, p->margin };
+    lab_watch_add(a->watch, &at);
 }
 
 static bool busy(void *user)
@@ -58,10 +46,11 @@ static bool busy(void *user)
 
 bool watch_baseline(agt *a)
 {
-    if (!a->seat.model)
+    struct eng_cache *beside = a->seat.who ? prov_cache(a->seat.who) : NULL;
+    if (!beside)
         return false;
-    char *json = eng_config_json(a->seat.cfg);
-    bool more = lab_baseline(a->watch, a->seat.model, json, busy, a);
+    char *json = prov_config_json(a->seat.cfg);
+    bool more = lab_baseline(a->watch, beside, json, busy, a);
     free(json);
     return more;
 }

@@ -9,7 +9,7 @@ void *worker_main(void *user)
     bool more = false, edits, quit;
     for (job *j; desk_take_engine(&a->desk, more, !a->seat.cfg, &job_load, &j, &edits, &quit);) {
         if (edits)
-            edits_apply(a, 0, NULL);
+            edits_apply(a, 0);
         else if (j) {
             (quit && j->row->keep ? j->row->keep : j->row->run)(a, j);
             more = j->row != &job_open;

@@ -2,6 +2,8 @@
  * alike: tokens pushed through a bare session, tokens of an answer through the agent, and the routing statistics alone.
  * usage: agent_bench MODEL.gguf [TOKENS [ROUNDS]] */
 #include "agent/room.h"
+#include "engine/engine.h"
+#include "engine/text.h"
 #include "lab/parts.h"
 
 #include <poll.h>

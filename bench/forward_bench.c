@@ -60,7 +60,7 @@ static int timed(int rc, enum part p, int64_t *t)
 static void forward(ker_ctx *c, ker_kv *kv, const ker_model *m, const ker_batch *b, ker_out *out)
 {
     const ker_backend *k = ker_cpu();
-    die(k->begin(c, kv, b));
+    die(k->begin(c, kv, b, err));
     int64_t t = now_ns();
     die(timed(k->embed(c), EMBED, &t));
     for (int l = 0; l < m->n_layer; l++) {
@@ -108,7 +108,7 @@ int main(int argc, char **argv)
     ker_layer *layer = q_alloc(sizeof *layer * (size_t)m.n_layer);
     int16_t *k = q_alloc(sizeof *k * (size_t)m.n_layer);
     for (int i = 0; i < m.n_layer; i++) {
-        layer[i] = (ker_layer){ i >= lead, i < lead ? (int)key("feed_forward_length", 0) : 0 };
+        layer[i] = (ker_layer){ .moe = i >= lead, .n_ff = i < lead ? (int)key("feed_forward_length", 0) : 0 };
         k[i] = (int16_t)(i < lead ? 0 : used);
     }
     m.layer = layer;
@@ -117,7 +117,7 @@ int main(int argc, char **argv)
     ker_dev *d;
     ker_ctx *c;
     ker_kv *kv;
-    die(b->open(&m, threads, &d, err));
+    die(b->open(&m, threads, NULL, &d, err));
     double moved = 0;                              /* bytes of weights per token of decode */
     for (int i = 0; i < gguf_n_tensors(file); i++) {
         const gguf_tensor *t = gguf_tensor_at(file, i);

@@ -66,7 +66,7 @@ enum ker_gate { KER_GATE_SOFTMAX, KER_GATE_SIGMOID };
 enum ker_role {                        /* shapes: roles.c                                         */
     KER_W_EMBD, KER_W_OUT_NORM, KER_W_OUT,                        /* layer -1; OUT absent = tied  */
     KER_W_ATTN_NORM, KER_W_Q, KER_W_K, KER_W_V, KER_W_O,
-    KER_W_BQ, KER_W_BK, KER_W_BV,      /* optional biases                                         */
+    KER_W_BQ, KER_W_BK, KER_W_BV,      /* in layers with KER_BIAS_QKV                             */
     KER_W_Q_NORM, KER_W_K_NORM,        /* optional                                                */
     KER_W_FFN_NORM,
     KER_W_GATE, KER_W_UP, KER_W_DOWN,  /* dense layer                                             */
@@ -78,9 +78,21 @@ enum ker_role {                        /* shapes: roles.c                       
     KER_W_ROLES
 };
 
+/* Kinds of layer. A backend says in `open` what it does not compute; zero is what all of them do. */
+enum ker_mixer { KER_MIX_GQA, KER_MIX_MLA, KER_MIX_DELTA };
+enum ker_glu { KER_GLU_SILU /* silu(gate) * up */, KER_GLU_GELU, KER_GLU_CLAMPED /* gpt-oss */ };
+enum { KER_BIAS_QKV = 1, KER_BIAS_O = 2, KER_BIAS_ROUTER = 4, KER_BIAS_EXPERTS = 8 };
+
 typedef struct ker_layer {
+    enum ker_mixer mixer;
     bool moe;
-    int n_ff;                          /* dense width (0 in a routed layer) */
+    enum ker_glu glu;
+    int n_ff;                          /* dense width (0 in a routed layer)                            */
+    int window;                        /* a row sees so many cells at most; 0: all                     */
+    bool sinks;                        /* a learned score beside a row's cells, one a head             */
+    bool post_norms;                   /* norms after attention and feed-forward too                   */
+    unsigned biases;                   /* KER_BIAS_*                                                   */
+    int rope_set;                      /* which of a configuration's sets of frequencies               */
 } ker_layer;
 
 typedef struct ker_model {             /* copied by open, `layer` too */
@@ -107,7 +119,7 @@ typedef struct ker_weight {
 /* What a role is, once for every backend and for the loader (roles.c). */
 enum ker_dim { KER_DIM_ONE, KER_DIM_EMBD, KER_DIM_VOCAB, KER_DIM_Q /* n_head * head_dim */, KER_DIM_KV, KER_DIM_HEAD,
                KER_DIM_FF /* of the layer */, KER_DIM_EXPERT, KER_DIM_FF_EXP, KER_DIM_FF_SH };
-enum ker_where { KER_IN_MODEL /* layer -1 */, KER_IN_LAYER, KER_IN_DENSE, KER_IN_MOE, KER_IN_SHARED /* routed layers with n_ff_sh > 0 */ };
+enum ker_where { KER_IN_MODEL /* layer -1 */, KER_IN_LAYER, KER_IN_BIASED /* KER_BIAS_QKV */, KER_IN_DENSE, KER_IN_MOE, KER_IN_SHARED /* routed layers with n_ff_sh > 0 */ };
 typedef struct ker_role_row {
     const char *name;                  /* "the router", for sentences: through _()            */
     enum ker_dim ne[3];                /* ne0 is the input width, as in GGUF                   */
@@ -118,10 +130,15 @@ typedef struct ker_role_row {
 const ker_role_row *ker_role_get(enum ker_role role);                              /* NULL outside the enum */
 int ker_role_shape(const ker_model *, int layer, enum ker_role role, int64_t ne[3]);   /* returns how many dimensions it has */
 bool ker_role_here(const ker_model *, int layer, enum ker_role role);              /* layer has such a place */
-/* A weight against the model: place, type, shape, bytes. */
-int ker_weight_check(const ker_model *, int layer, enum ker_role role, const ker_weight *w, char *err);
-/* Nothing needed is missing. */
-int ker_weights_whole(const ker_model *, bool (*has)(const void *user, int layer, enum ker_role role), const void *user, char *err);
+typedef struct ker_hold {              /* what of a model a device holds; arrays are copied by open          */
+    bool no_rest;                      /* nothing but routed experts: such a device only does moe_run      */
+    const bool *no_experts;            /* [n_layer] routed experts of these layers are elsewhere; NULL: none are */
+} ker_hold;
+/* A weight against the model: place, type, shape, bytes. Without data it is refused, unless its bytes are
+ * `elsewhere` (routed experts of a ker_source). */
+int ker_weight_check(const ker_model *, int layer, enum ker_role role, const ker_weight *w, bool elsewhere, char *err);
+/* Nothing is missing that a device with this hold (NULL: all) needs. */
+int ker_weights_whole(const ker_model *, const ker_hold *, bool (*has)(const void *user, int layer, enum ker_role role), const void *user, char *err);
 
 /* ---- configuration of a row: immutable once put ---- */
 typedef struct ker_config {            /* arrays are copied by cfg_put */
@@ -165,6 +182,11 @@ typedef struct ker_batch {             /* arrays of n rows, owned by the caller 
     int phase;                         /* 0 prompt, 1 decode: a hint for kernels, never changes bits      */
 } ker_batch;
 
+/* Where a row's numbers stopped being finite: the first part, in the order of a pass, whose result for that row
+ * held a NaN or an infinity (scores of banned experts apart). */
+enum ker_part { KER_PART_NONE, KER_PART_EMBED, KER_PART_ATTN, KER_PART_ROUTE, KER_PART_FFN /* experts or dense */, KER_PART_HEAD };
+typedef struct ker_bad { int16_t layer; uint8_t part; } ker_bad;   /* layer -1 for embedding and head */
+
 /* What the forward left behind. Valid from wait until the next begin on that context; owned by ctx. */
 typedef struct ker_out {
     const float *logits;               /* [n_logits][n_vocab], in row order of the rows that wanted them */
@@ -177,6 +199,8 @@ typedef struct ker_out {
     const float *entropy;              /* [n_layer][n] of softmax(scores), nats, 0 in dense layers        */
     const float *margin;               /* [n_layer][n] score of the k-th chosen minus the best not chosen;
                                           NAN where all run, the routing was forced, or the layer is dense */
+    const ker_bad *bad;                /* [n] rows; part KER_PART_NONE: all finite                        */
+    int n_bad;                         /* rows that are not                                               */
 } ker_out;
 
 typedef struct ker_dev ker_dev;
@@ -185,13 +209,50 @@ typedef struct ker_kv ker_kv;
 
 enum ker_kv_type { KER_KV_F16, KER_KV_F32, KER_KV_Q8_0 };
 
+/* ---- experts that lie or run elsewhere ---- */
+/* Experts that are not in memory all the time. Called by the context's thread inside `experts` and `moe_run`
+ * (hint: inside `route`); a call may wait. Ids are distinct and rise. */
+typedef struct ker_expert { const void *gate, *up, *down; } ker_expert;   /* one expert's rows, as in the file */
+typedef struct ker_source {
+    void *user;
+    int (*acquire)(void *user, int layer, const int *ids, int n, ker_expert *out);   /* out[n], good until release; else a q_result */
+    void (*release)(void *user, int layer, const int *ids, int n);
+    void (*hint)(void *user, int layer, const int *ids, int n);   /* soon to be acquired; may be NULL */
+} ker_source;
+
+/* Routed experts of one layer of one batch, to be run on another device. A pair is a (row, slot) whose slot is in
+ * use; pairs stand in row order, then slot order. */
+typedef struct ker_moe {
+    int n, max_k, n_pair;
+    const float *x;                    /* [n][n_embd] the normed rows                                     */
+    const uint16_t *ids;               /* [n][max_k], KER_NO_EXPERT ends a row                            */
+    const float *weights;              /* [n][max_k]                                                      */
+    /* set by moe_run; owned by its context until its next moe_run */
+    const float *y;                    /* [n_pair][n_embd] an expert's output for a row, not yet weighted  */
+    /* A carved layer's sum over experts is one chain of fused multiply-adds, so a pair's row comes unrounded:
+     * for each term t it is the sum of scale * y, and moe_add goes on with the chain in the order of ids. */
+    const float *scale;                /* [n_term][n_pair][n_embd], as y then is; NULL elsewhere          */
+    int n_term;                        /* 1, or 2 for types with a minimum                                */
+} ker_moe;
+
+/* ---- the table ---- */
+typedef struct ker_abi { uint32_t number, backend, model, layer, config, batch, out, moe, source; } ker_abi;
+enum { KER_ABI = 2 };                  /* goes up when a function or a field changes its meaning */
+#define KER_ABI_HERE { KER_ABI, sizeof(ker_backend), sizeof(ker_model), sizeof(ker_layer), sizeof(ker_config), \
+                       sizeof(ker_batch), sizeof(ker_out), sizeof(ker_moe), sizeof(ker_source) }
+
 typedef struct ker_backend {
+    ker_abi abi;                                                       /* first, whatever else changes */
     const char *name;                                                  /* "cpu" */
-    int (*open)(const ker_model *m, int n_threads, ker_dev **out, char *err);  /* n_threads 0 = all cores */
+    int (*open)(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *err);  /* n_threads 0 = all cores; hold NULL = all weights */
     void (*close)(ker_dev *);
     void (*set_threads)(ker_dev *, int n);                             /* between batches only */
-    /* Registers a weight; checks shape against the model. layer = -1 for the whole-model roles. */
+    /* Bytes that are free for weights and cells where this device keeps them; 0: it cannot say. */
+    uint64_t (*memory)(const ker_dev *);
+    /* Registers a weight; checks it against the model. layer = -1 for the whole-model roles. */
     int (*weight)(ker_dev *, int layer, enum ker_role role, const ker_weight *w, char *err);
+    /* Routed experts come from here: their weights are registered with data NULL. Before ready; copied. */
+    int (*source)(ker_dev *, const ker_source *s, char *err);
     /* After the last weight: repacks what pays, checks that nothing needed is missing. */
     int (*ready)(ker_dev *, char *err);
 
@@ -204,23 +265,44 @@ typedef struct ker_backend {
     void (*kv_copy)(ker_kv *, int dst_page, int src_page, int n_cells);    /* all layers */
     int64_t (*kv_page_bytes)(const ker_dev *, enum ker_kv_type t);
 
-    /* One forward pass: begin, embed, then per layer attn and (route, experts) or dense, head, end.
-     * Each returns Q_CANCEL as soon as the cancel flag is seen; the batch is then void. */
-    int (*begin)(ker_ctx *, ker_kv *, const ker_batch *);
+    /* One forward pass: begin, embed, then per layer attn and (route, experts) or dense, head, end. begin says in
+     * err what of the batch is not possible. The others return Q_CANCEL as soon as the cancel flag is seen, or what
+     * a source said; the batch is then void. */
+    int (*begin)(ker_ctx *, ker_kv *, const ker_batch *, char *err);
     int (*embed)(ker_ctx *);
     int (*attn)(ker_ctx *, int layer);        /* norm, QKV (+bias, q/k norm), rope, append, attention, output, residual */
     int (*route)(ker_ctx *, int layer);       /* norm, scores, edits, top-k, weights, trace        */
-    int (*experts)(ker_ctx *, int layer);     /* routed + shared + residual                        */
+    int (*experts)(ker_ctx *, int layer);     /* routed + shared + residual: take, run and add in one */
     int (*dense)(ker_ctx *, int layer);       /* norm, gated FFN, residual                         */
     int (*head)(ker_ctx *);                   /* output norm, logits of the rows that want them    */
     int (*end)(ker_ctx *, ker_out *out);      /* waits */
 
-    /* Taps for tests and later for experts computed elsewhere: the residual stream, [n][n_embd]. */
+    /* `experts` in three, after route: what the routed experts need (take), their rows on a device that holds them
+     * (run: any context, no batch need be open on it), and here the sum in slot order, the shared expert, the
+     * residual (add). The same bytes as `experts`. */
+    int (*moe_take)(ker_ctx *, int layer, ker_moe *out);
+    int (*moe_run)(ker_ctx *, int layer, ker_moe *moe);
+    int (*moe_add)(ker_ctx *, int layer, const ker_moe *moe);
+
+    /* Taps for tests: the residual stream, [n][n_embd]. */
     int (*hidden_get)(ker_ctx *, float *dst);
     int (*hidden_put)(ker_ctx *, const float *src);
 } ker_backend;
 
+/* A table from elsewhere (a plugin) fits this program: Q_OK, or a sentence. */
+int ker_backend_check(const ker_backend *b, char *err);
+
 const ker_backend *ker_cpu(void);
+/* Two devices as one: the routed experts of some layers on the second, all else on the first; the same bytes as
+ * one device. ker_split's own open takes two CPU devices and moves every routed layer; ker_split_open takes any two
+ * tables (which outlive the device) and the layers in `moved` ([n_layer]; NULL: all). */
+const ker_backend *ker_split(void);
+int ker_split_open(const ker_backend *first, const ker_backend *second, const bool *moved, const ker_model *m, int n_threads,
+                   ker_dev **out, char *err);
+/* What of a model's kinds of layer a backend computes. */
+typedef struct ker_can { unsigned mixers, glus /* bits */, biases /* KER_BIAS_* */; bool window, sinks, post_norms; int rope_sets; } ker_can;
+/* Refuses, with the layer and the kind named, what is not in `can`. For a backend's open. */
+int ker_model_check(const ker_model *m, const ker_can *can, char *err);
 
 /* ---- CPU only ---- */
 const char *ker_cpu_features(void);            /* "avx512-vnni", "avx2", "neon", "scalar": what dispatch chose */

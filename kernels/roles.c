@@ -12,9 +12,9 @@ static const ker_role_row rows[KER_W_ROLES] = {
     [KER_W_K] = { N_("the attention's K"), { KER_DIM_EMBD, KER_DIM_KV }, KER_IN_LAYER, true, false },
     [KER_W_V] = { N_("the attention's V"), { KER_DIM_EMBD, KER_DIM_KV }, KER_IN_LAYER, true, false },
     [KER_W_O] = { N_("the attention's output"), { KER_DIM_Q, KER_DIM_EMBD }, KER_IN_LAYER, true, false },
-    [KER_W_BQ] = { N_("the bias of Q"), { KER_DIM_Q }, KER_IN_LAYER, false, true },
-    [KER_W_BK] = { N_("the bias of K"), { KER_DIM_KV }, KER_IN_LAYER, false, true },
-    [KER_W_BV] = { N_("the bias of V"), { KER_DIM_KV }, KER_IN_LAYER, false, true },
+    [KER_W_BQ] = { N_("the bias of Q"), { KER_DIM_Q }, KER_IN_BIASED, true, true },
+    [KER_W_BK] = { N_("the bias of K"), { KER_DIM_KV }, KER_IN_BIASED, true, true },
+    [KER_W_BV] = { N_("the bias of V"), { KER_DIM_KV }, KER_IN_BIASED, true, true },
     [KER_W_Q_NORM] = { N_("the norm of Q"), { KER_DIM_HEAD }, KER_IN_LAYER, false, true },
     [KER_W_K_NORM] = { N_("the norm of K"), { KER_DIM_HEAD }, KER_IN_LAYER, false, true },
     [KER_W_FFN_NORM] = { N_("the feed-forward norm"), { KER_DIM_EMBD }, KER_IN_LAYER, true, true },
@@ -68,6 +68,7 @@ bool ker_role_here(const ker_model *m, int layer, enum ker_role role)
     switch (rows[role].where) {
     case KER_IN_MODEL: return layer < 0;
     case KER_IN_LAYER: return layer >= 0;
+    case KER_IN_BIASED: return layer >= 0 && m->layer[layer].biases & KER_BIAS_QKV;
     case KER_IN_DENSE: return layer >= 0 && !moe;
     case KER_IN_MOE: return moe;
     case KER_IN_SHARED: return moe && m->n_ff_sh > 0;
@@ -75,7 +76,7 @@ bool ker_role_here(const ker_model *m, int layer, enum ker_role role)
     return false;
 }
 
-int ker_weight_check(const ker_model *m, int layer, enum ker_role role, const ker_weight *w, char *err)
+int ker_weight_check(const ker_model *m, int layer, enum ker_role role, const ker_weight *w, bool elsewhere, char *err)
 {
     if (!ker_role_here(m, layer, role))
         return q_fail(err, Q_ERR, _("a weight was given for layer %d, which has no such place"), layer);
@@ -93,16 +94,20 @@ int ker_weight_check(const ker_model *m, int layer, enum ker_role role, const ke
     }
     if (ne[0] < 1 || n_rows < 1 || ne[0] % t->block)
         return q_fail(err, Q_FORMAT, _("%s of layer %d: rows of %lld do not fill blocks of %s: the file is damaged"), name, layer, (long long)ne[0], t->name);
+    if (!w->data && elsewhere) return Q_OK;
     if (!w->data || w->bytes < (size_t)(ker_row_bytes(w->type, ne[0]) * n_rows))
         return q_fail(err, Q_FORMAT, _("%s of layer %d is cut short: get another copy of the file"), name, layer);
     return Q_OK;
 }
 
-int ker_weights_whole(const ker_model *m, bool (*has)(const void *user, int layer, enum ker_role role), const void *user, char *err)
+int ker_weights_whole(const ker_model *m, const ker_hold *hold, bool (*has)(const void *user, int layer, enum ker_role role), const void *user, char *err)
 {
     for (int layer = -1; layer < m->n_layer; layer++)
-        for (int r = 0; r < KER_W_ROLES; r++)
-            if (rows[r].must && ker_role_here(m, layer, r) && !has(user, layer, r))
+        for (int r = 0; r < KER_W_ROLES; r++) {
+            bool expert = rows[r].ne[2] == KER_DIM_EXPERT;
+            bool elsewhere = hold && (expert ? layer >= 0 && hold->no_experts && hold->no_experts[layer] : hold->no_rest);
+            if (rows[r].must && !elsewhere && ker_role_here(m, layer, r) && !has(user, layer, r))
                 return q_fail(err, Q_FORMAT, _("%s of layer %d is missing: get another copy of the file"), _(rows[r].name), layer);
+        }
     return Q_OK;
 }

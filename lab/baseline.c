@@ -69,13 +69,14 @@ static void learn(lab_watch *w, eng_session *s, lab_usual *u, const eng_info *in
     lab_watch_save(w);
 }
 
-bool lab_baseline(lab_watch *w, struct eng_model *m, const char *config, bool (*busy)(void *user), void *user)
+bool lab_baseline(lab_watch *w, struct eng_cache *beside, const char *config, bool (*busy)(void *user), void *user)
 {
     pthread_mutex_lock(&w->mu);
     lab_usual *u = w->no_baseline ? NULL : wanted(w);
     pthread_mutex_unlock(&w->mu);
-    if (!m || !u)
+    if (!beside || !u)
         return false;
+    eng_model *m = eng_cache_model(beside);
     const eng_info *info = eng_model_info(m);
     char err[Q_ERRLEN];
     eng_tokens t = { 0 };

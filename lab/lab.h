@@ -10,7 +10,7 @@
 #include "base/base.h"
 
 struct mem_store;
-struct eng_model;
+struct eng_cache;
 
 /* ================= what is seen ================= */
 typedef struct lab_cell { float rate, usual; bool now; int8_t dev; /* -2 far less … 0 usual … +2 far more */ } lab_cell;
@@ -71,8 +71,8 @@ void lab_watch_get(lab_watch *, lab_view *io);           /* copies when io->vers
 void lab_watch_save(lab_watch *);                        /* usual rates that changed, to the store */
 
 /* What is usual before anybody said anything: evaluates a built-in text where nothing is known of the present k yet and
- * that costs about a second at most, in a session of its own on m. busy(user) is asked every 32 tokens; true ends it.
+ * that costs about a second at most, on the model of `beside`, in a cache of its own. busy(user) is asked every 32 tokens; true ends it.
  * True: it was ended so and there is more to do. Engine thread. */
-bool lab_baseline(lab_watch *, struct eng_model *m, const char *config, bool (*busy)(void *user), void *user);
+bool lab_baseline(lab_watch *, struct eng_cache *beside, const char *config, bool (*busy)(void *user), void *user);
 
 #endif

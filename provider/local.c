@@ -414,6 +414,43 @@ static int score(prov *p, const prov_request *before, const char *text, size_t n
     return rc;
 }
 
+/* ---- a text as a vector ---- */
+/* The mean of the last hidden states: what a model of conversations has of a whole text. */
+static int embed(prov *p, const char *text, size_t n, float *out, char *err)
+{
+    local *l = of(p);
+    int width = p->info.n_embd, rc;
+    eng_tokens t = { 0 };
+    eng_session *s = NULL;
+    double *sum = q_alloc(sizeof *sum * (size_t)width), square = 0;
+    prov_request raw = { .raw = text, .n_raw = n };
+    if ((rc = render(l, &raw, &t, err)) == Q_OK && t.n == 0)
+        rc = q_fail(err, Q_RANGE, _("an empty text has no vector"));
+    if (rc == Q_OK)
+        rc = aside(l, t.n, &s, err);
+    for (int at = 0; at < t.n && rc == Q_OK; at += ENG_STEP_ROWS) {
+        eng_row row[ENG_STEP_ROWS];
+        eng_out o;
+        int rows = t.n - at < ENG_STEP_ROWS ? t.n - at : ENG_STEP_ROWS;
+        for (int i = 0; i < rows; i++)
+            row[i] = (eng_row){ .session = s, .token = t.id[at + i], .want = ENG_WANT_HIDDEN };
+        rc = eng_cache_step(eng_session_cache(s), row, rows, true, &o, err);
+        for (int i = 0; i < rows && rc == Q_OK; i++)
+            for (int e = 0; e < width; e++)
+                sum[e] += (double)o.hidden[i][e];
+    }
+    for (int e = 0; e < width; e++)
+        square += sum[e] * sum[e];
+    for (int e = 0; e < width && rc == Q_OK; e++)
+        out[e] = (float)(square > 0 ? sum[e] / sqrt(square) : 0);
+    eng_session_free(s);
+    eng_tokens_free(&t);
+    free(sum);
+    return rc;
+}
+
+static struct eng_cache *cache(prov *p) { return eng_session_cache(of(p)->s); }
+
 /* ---- opening ---- */
 static void close_local(prov *p)
 {
@@ -432,6 +469,7 @@ static const prov_kind kind = {
     .config_label = config_label, .config_json = config_json, .config_from_json = config_from_json, .config_hash = config_hash,
     .config_diff = config_diff, .config_cost = config_cost, .set = set, .present = present, .ask = ask, .renew = renew, .cancel = cancel,
     .context = context, .mixture = mixture, .count = count, .count_request = count_request, .score = score,
+    .embed = embed, .cache = cache,
 };
 
 static void describe(local *l)
@@ -442,7 +480,7 @@ static void describe(local *l)
         .file_bytes = e->file_bytes, .params = e->params, .n_layer = e->n_layer, .n_expert = e->n_expert,
         .first_moe_layer = e->first_moe_layer, .n_moe_layer = e->n_moe_layer, .n_ctx_train = e->n_ctx_train, .n_embd = e->n_embd,
         .chat = e->chat, .thinks = e->thinks, .carved = e->carved,
-        .can = PROV_LIVE | (e->n_expert ? PROV_ROUTING : 0) | PROV_LOGPROBS | PROV_COUNT | PROV_RAW | PROV_N };
+        .can = PROV_LIVE | (e->n_expert ? PROV_ROUTING : 0) | PROV_LOGPROBS | PROV_COUNT | PROV_RAW | PROV_N | PROV_EMBED };
 }
 
 int local_open(const char *path, const prov_opts *o, prov **out, char *err)

@@ -10,10 +10,16 @@
 
 static const double BACKGROUND = 2000, EVERYDAY = 200, RARE = 2, SLIGHT = 0.8;
 
+/* A capital letter by itself is a name (C, R, vitamin D), but for those that begin sentences. */
+static bool named(const mem_word *w)
+{
+    return (w->flags & MEM_WORD_CAPITAL) && w->word[1] == 0 && !strchr("ai", w->word[0]);
+}
+
 static bool slight(const mem_word *w)
 {
     size_t n = strlen(w->word);
-    if (w->flags & MEM_WORD_WHOLE) return false;
+    if ((w->flags & MEM_WORD_WHOLE) || named(w)) return false;
     if (w->flags & MEM_WORD_NUMBER) return n <= 2;
     return n == 1 || (n == 2 && (unsigned char)w->word[0] >= 0xC0);     /* one letter of one or two bytes */
 }
@@ -27,7 +33,7 @@ static bool add_term(void *user, const mem_word *w)
     if (r->n_term == TERMS_MAX) return false;
     r->term = q_realloc(r->term, sizeof *r->term * (size_t)(r->n_term + 1));
     r->term[r->n_term++] = (rag_term){.word = q_strdup(w->word), .stem = q_strdup(w->stem),
-                                      .whole = (w->flags & MEM_WORD_WHOLE) != 0, .weight = slight(w) ? SLIGHT : -1};
+                                      .whole = (w->flags & MEM_WORD_WHOLE) != 0, .everyday = named(w), .weight = slight(w) ? SLIGHT : -1};
     return true;
 }
 

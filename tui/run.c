@@ -163,6 +163,7 @@ int tui_run(agt *a, const tui_options *o, char *err)
             if (k.code != K_NONE) tui_app_key(&app, &k);
             free(k.text);
         }
+        if (tui_term_closed() && !end) end = SIGHUP;
         for (int i = 0; i < 256 && agt_next(a, &e); i++) {
             tui_app_event(&app, &e);
             agt_event_free(&e);
@@ -182,11 +183,13 @@ int tui_run(agt *a, const tui_options *o, char *err)
         if (app.now - kept > 5000) { kept = app.now; agt_keep_place(a, tui_tr_place(&app.tr), tui_draft(&app)); }
         struct pollfd p[4] = { { STDIN_FILENO, POLLIN, 0 }, { agt_wake_fd(a), POLLIN, 0 }, { tui_guard_fd(), POLLIN, 0 },
                                { tmux ? fileno(tmux) : -1, POLLIN, 0 } };
+        int rest = tui_term_wait();
+        if (rest >= 0 && (wait < 0 || rest < wait)) wait = rest;
         int n = poll(p, 4, wait < 0 ? 5000 : (int)wait);
         if (n == 0 && !app.dirty) app.dirty = true;          /* a timer: seconds count, a sentence goes */
         if (p[2].revents) { end = signals(&app, &repaint); if (app.want == WANT_SUSPEND) serve(&app, &repaint); }
         if (tmux && p[3].revents) tmux_answer(&app, &tmux);
-        if (p[0].revents & (POLLHUP | POLLERR | POLLNVAL) && !(p[0].revents & POLLIN)) end = SIGHUP;
+        if (p[0].revents & POLLNVAL) end = SIGHUP;
     }
     tui_app_keep(&app);
     if (tmux) pclose(tmux);

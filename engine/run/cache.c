@@ -24,7 +24,7 @@ int cache_pool(const eng_model *m, const eng_config *c, int timelines, kv_pool *
 {
     int context = (int)c->v.context;
     enum ker_kv_type type = config_kv_type(c);
-    uint64_t page = (uint64_t)m->be->kv_page_bytes(m->dev, type), have = q_mem_available();
+    uint64_t page = (uint64_t)m->be->kv_page_bytes(m->dev, type), have = m->be->memory(m->dev);
     uint64_t base = ((uint64_t)(context + KER_PAGE - 1) / KER_PAGE + 2) * (uint64_t)timelines;
     uint64_t spare = page * base < ((uint64_t)1 << 30) ? base : base / 4;
     if (have > 0 && page * (base + spare) > have)
@@ -203,10 +203,11 @@ static int place(eng_cache *k, const cache_seq *seqs, int n_seq, const cache_row
     return 0;
 }
 
-static int run(eng_cache *k, const ker_batch *batch, ker_out *out)
+/* why: what begin says, else untouched. */
+static int run(eng_cache *k, const ker_batch *batch, ker_out *out, char *why)
 {
     const ker_backend *be = k->m->be;
-    int rc = be->begin(k->ctx, kv_pool_kv(k->pool), batch);
+    int rc = be->begin(k->ctx, kv_pool_kv(k->pool), batch, why);
     if (!rc)
         rc = be->embed(k->ctx);
     for (int l = 0; l < k->m->ker.n_layer && !rc; l++) {
@@ -246,11 +247,12 @@ int cache_forward(eng_cache *k, const cache_seq *seqs, int n_seq, const cache_ro
         }
     ker_batch batch = { .n = n, .token = b->token, .pos = b->cell, .cell = b->cell, .seq = n_seq > 1 ? b->seq : NULL, .slot = b->slot,
                         .want = b->want, .seqs = b->seqs, .n_seq = n_seq, .forced = gather_forced(k, rows, n), .phase = prompt ? 0 : 1 };
-    rc = run(k, &batch, out);
+    char why[Q_ERRLEN] = "";
+    rc = run(k, &batch, out, why);
     for (int i = 0, at = 0; i < n_seq; at += b->rows[i++])
         if (!keep)
             kv_discard(k->pool, &b->tried[i]);
         else if (!rc)
             kv_commit(k->pool, seqs[i].line, b->kept + at, b->rows[i], seqs[i].seed);
-    return rc ? cache_failed(k, rc, err) : 0;
+    return rc && *why ? q_fail(err, rc, "%s", why) : rc ? cache_failed(k, rc, err) : 0;
 }

@@ -124,6 +124,11 @@ static int read_shape(eng_model *m, char *err)
     for (int i = 0; i < k->n_layer; i++) {
         m->layers[i].moe = k->n_expert > 0 && i >= leading;
         m->layers[i].n_ff = m->layers[i].moe ? 0 : n_ff;
+        for (int r = KER_W_BQ; r <= KER_W_BV && a->qkv_bias != ARCH_NO; r++) {
+            char name[128];
+            arch_tensor_name(a, (enum ker_role)r, i, name, sizeof name);
+            if (a->qkv_bias == ARCH_MUST || gguf_tensor_find(m->file, name)) m->layers[i].biases |= KER_BIAS_QKV;
+        }
     }
     k->layer = m->layers;
     m->info.n_ctx_train = ctx;
@@ -251,13 +256,13 @@ static void describe(eng_model *m)
 }
 
 /* ---- does it fit? ---- */
-/* Weights are mapped, so they need memory in the page cache while they are read; beside them the smallest
- * useful cache and the scratch of a batch. Asked before anything of size is allocated. */
+/* Weights are mapped, so they need memory in the page cache while they are read (a file in tmpfs has it already); beside
+ * them the smallest useful cache and the scratch of a batch. Asked before anything of size is allocated. */
 static int check_memory(const eng_model *m, char *err)
 {
     const double gib = 1024.0 * 1024 * 1024;
-    uint64_t weights = 0, have = q_mem_available();
-    for (int i = 0; i < gguf_n_tensors(m->file); i++)
+    uint64_t weights = 0, have = m->be->memory(m->dev);
+    for (int i = 0; i < gguf_n_tensors(m->file) && !q_in_memory(m->path); i++)
         weights += gguf_tensor_at(m->file, i)->bytes;
     uint64_t cells = 1024, extra = cells * (uint64_t)m->ker.n_layer * (uint64_t)m->ker.n_kv_head * (uint64_t)m->ker.head_dim * 4 + (64u << 20);
     if (have == 0 || weights + extra <= have)
@@ -382,13 +387,13 @@ static int open_weights(eng_model *m, const eng_open_opts *o, char *err)
     if (m->info.n_vocab > m->ker.n_vocab)
         return q_fail(err, Q_FORMAT, _("%s: %d tokens in the vocabulary, but only %d rows in token_embd.weight"), m->path, m->info.n_vocab, m->ker.n_vocab);
     m->info.n_vocab = m->ker.n_vocab;
-    int rc = 0;
-    if (!o->ignore_memory && (rc = check_memory(m, err)))
-        return rc;
     m->n_threads = o->n_threads > 0 ? o->n_threads : model_cores();
     m->be = ker_cpu();
     m->bytes = q_alloc(sizeof *m->bytes * (size_t)m->ker.n_layer);
-    if ((rc = m->be->open(&m->ker, m->n_threads, &m->dev, err)) || (rc = add_weights(m, o, err)))
+    int rc = m->be->open(&m->ker, m->n_threads, NULL, &m->dev, err);
+    if (!rc && !o->ignore_memory)
+        rc = check_memory(m, err);
+    if (rc || (rc = add_weights(m, o, err)))
         return rc;
     return m->be->ready(m->dev, err);
 }

@@ -238,6 +238,6 @@ int cpu_attn(ker_ctx *c, int layer)
     if (!rc) rc = ctx_run(c, (n + j.per - 1) / j.per, out_task, &j);
     const mat *o = &w->w[KER_W_O];
     prod po = { .w = o, .act = c->att.act.p[mat_kind(o)], .act_stride = c->att.act.stride[mat_kind(o)], .n = n, .y = c->y,
-                .y_stride = m->n_embd, .add_to = c->x };
+                .y_stride = m->n_embd, .add_to = c->x, .layer = layer, .part = KER_PART_ATTN };
     return rc ? rc : ctx_products(c, &po, 1);
 }

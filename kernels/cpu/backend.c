@@ -10,27 +10,29 @@
 /* ---- begin and end ---- */
 
 /* One list: distinct experts that exist. seen: a bit an expert, clear before and after. */
-static bool forced_list_ok(const uint16_t *f, int max_k, int n_expert, uint64_t *seen)
+static int forced_list_check(const uint16_t *f, int max_k, int n_expert, uint64_t *seen, int layer, int row, char *err)
 {
-    int n = 0;
-    bool ok = true;
-    for (; ok && n < max_k && f[n] != KER_NO_EXPERT; n++) {
-        ok = f[n] < n_expert && !(seen[f[n] / 64] >> f[n] % 64 & 1);
-        if (ok) seen[f[n] / 64] |= UINT64_C(1) << f[n] % 64;
+    int n = 0, rc = Q_OK;
+    for (; !rc && n < max_k && f[n] != KER_NO_EXPERT; n++) {
+        if (f[n] >= n_expert)
+            rc = q_fail(err, Q_RANGE, _("forced routing: layer %d, token %d: expert %d is not among 0 to %d"), layer, row, f[n], n_expert - 1);
+        else if (seen[f[n] / 64] >> f[n] % 64 & 1)
+            rc = q_fail(err, Q_RANGE, _("forced routing: layer %d, token %d: expert %d stands there twice"), layer, row, f[n]);
+        else seen[f[n] / 64] |= UINT64_C(1) << f[n] % 64;
     }
     for (int i = 0; i < n; i++) seen[f[i] / 64] = 0;
-    return ok;
+    return rc;
 }
 
-static bool forced_ok(const ker_ctx *c, const ker_batch *b)
+static int forced_check(const ker_ctx *c, const ker_batch *b, char *err)
 {
     const ker_model *m = &c->dev->m;
     uint64_t seen[1 << 10] = { 0 };
-    if (c->max_k < 1) return false;
-    for (int l = 0; l < m->n_layer; l++)
-        for (int r = 0; m->layer[l].moe && r < b->n; r++)
-            if (!forced_list_ok(b->forced + ((int64_t)l * b->n + r) * c->max_k, c->max_k, m->n_expert, seen)) return false;
-    return true;
+    int rc = c->max_k < 1 ? q_fail(err, Q_RANGE, _("forced routing does not suit a model without experts")) : Q_OK;
+    for (int l = 0; l < m->n_layer && !rc; l++)
+        for (int r = 0; m->layer[l].moe && r < b->n && !rc; r++)
+            rc = forced_list_check(b->forced + ((int64_t)l * b->n + r) * c->max_k, c->max_k, m->n_expert, seen, l, r, err);
+    return rc;
 }
 
 /* Rows of one sequence that follow each other walk its pages together, at most ATT_QUERIES queries of a
@@ -49,26 +51,44 @@ static void blocks_make(ker_ctx *c)
     }
 }
 
-static int batch_begin(ker_ctx *c, ker_kv *kv, const ker_batch *b)
+/* One row against the model, the configurations and the cells. */
+static int row_check(const ker_ctx *c, const ker_kv *kv, const ker_batch *b, int r, char *err)
+{
+    int seq = b->seq ? b->seq[r] : 0, slot = b->slot ? b->slot[r] : 0;
+    if (b->token[r] < 0 || b->token[r] >= c->dev->m.n_vocab)
+        return q_fail(err, Q_RANGE, _("row %d of the batch: token %d is not among 0 to %d"), r, (int)b->token[r], c->dev->m.n_vocab - 1);
+    if (slot < 0 || slot > 255 || !c->cfg[slot])
+        return q_fail(err, Q_RANGE, _("row %d of the batch: no configuration was put into slot %d"), r, slot);
+    if (seq < 0 || seq >= b->n_seq)
+        return q_fail(err, Q_RANGE, _("row %d of the batch: there is no sequence %d"), r, seq);
+    const ker_seq *s = &b->seqs[seq];
+    if (b->cell[r] < 0 || b->cell[r] / KER_PAGE >= s->n_page)
+        return q_fail(err, Q_RANGE, _("row %d of the batch: cell %d lies outside the %d pages of its sequence"), r, (int)b->cell[r], s->n_page);
+    for (int i = 0; (!r || !b->seq || b->seq[r] != b->seq[r - 1]) && i < s->n_page; i++)
+        if (s->page[i] < 0 || s->page[i] >= kv->n_page)
+            return q_fail(err, Q_RANGE, _("row %d of the batch: page %d is not among the %d of the cache"), r, (int)s->page[i], kv->n_page);
+    return Q_OK;
+}
+
+static int batch_begin(ker_ctx *c, ker_kv *kv, const ker_batch *b, char *err)
 {
     const ker_model *m = &c->dev->m;
+    int rc = Q_OK;
     c->open = false;
     c->state = Q_RANGE;
-    if (!c->dev->scratch_bytes || !kv || b->n < 1 || b->n > c->max_rows) return Q_RANGE;
-    for (int r = 0; r < b->n; r++) {
-        int seq = b->seq ? b->seq[r] : 0, slot = b->slot ? b->slot[r] : 0;
-        if (b->token[r] < 0 || b->token[r] >= m->n_vocab || slot < 0 || slot > 255 || !c->cfg[slot] || seq < 0 || seq >= b->n_seq) return Q_RANGE;
-        const ker_seq *s = &b->seqs[seq];
-        if (b->cell[r] < 0 || b->cell[r] / KER_PAGE >= s->n_page) return Q_RANGE;
-        if (!r || !b->seq || b->seq[r] != b->seq[r - 1])
-            for (int i = 0; i < s->n_page; i++) if (s->page[i] < 0 || s->page[i] >= kv->n_page) return Q_RANGE;
-    }
-    if (b->forced && !forced_ok(c, b)) return Q_RANGE;
+    if (!c->dev->scratch_bytes || c->dev->hold.no_rest || !kv)
+        return q_fail(err, Q_RANGE, _("this device is not ready for a batch"));
+    if (b->n < 1 || b->n > c->max_rows)
+        return q_fail(err, Q_RANGE, _("a batch of %d rows: 1 to %d are possible here"), b->n, c->max_rows);
+    for (int r = 0; r < b->n && !rc; r++) rc = row_check(c, kv, b, r, err);
+    if (!rc && b->forced) rc = forced_check(c, b, err);
+    if (rc) return rc;
     c->b = *b;
     c->kv = kv;
     c->state = Q_OK;
     c->open = true;
     c->out.n_logits = c->out.n_hidden = 0;
+    for (int r = 0; r < b->n; r++) atomic_store_explicit(&c->bad[r], 0, memory_order_relaxed);
     blocks_make(c);
     attn_begin(c);
     for (int l = 0; l < m->n_layer; l++) {         /* routed layers write their own */
@@ -84,7 +104,13 @@ static int cpu_end(ker_ctx *c, ker_out *out)
 {
     c->open = false;
     if (c->state) return c->state;
-    *out = (ker_out){ c->out.logits, c->out.n_logits, c->out.hidden, c->out.n_hidden, c->max_k, c->rt.ids, c->rt.weights, c->rt.entropy, c->rt.margin };
+    *out = (ker_out){ .logits = c->out.logits, .n_logits = c->out.n_logits, .hidden = c->out.hidden, .n_hidden = c->out.n_hidden, .max_k = c->max_k,
+                      .ids = c->rt.ids, .weights = c->rt.weights, .entropy = c->rt.entropy, .margin = c->rt.margin, .bad = c->out.bad };
+    for (int r = 0; r < c->b.n; r++) {
+        uint32_t v = atomic_load_explicit(&c->bad[r], memory_order_relaxed);
+        c->out.bad[r] = (ker_bad){ (int16_t)((int)(v & 0xffff) - 1), (uint8_t)(v >> 16) };
+        out->n_bad += v != 0;
+    }
     return Q_OK;
 }
 
@@ -96,6 +122,7 @@ static void embed_task(void *arg, int r, int worker)
     const ker_model *m = &c->dev->m;
     const mat *w = &dev_layer(c->dev, -1)->w[KER_W_EMBD];
     ker_type_get(w->type)->decode(w->data + c->b.token[r] * w->row_bytes, c->x + (int64_t)r * m->n_embd, m->n_embd);
+    ctx_check(c, r, -1, KER_PART_EMBED, c->x + (int64_t)r * m->n_embd, m->n_embd);
     const ker_config *k = ctx_cfg(c, r);
     float *cs = c->att.rope + (int64_t)r * m->rope_dim;
     int half = m->rope_dim / 2;
@@ -126,12 +153,16 @@ static int cpu_head(ker_ctx *c)
         float *y = c->y + (int64_t)r * m->n_embd;
         c->dev->v->norm(c->x + (int64_t)r * m->n_embd, w->vec[KER_W_OUT_NORM], m->n_embd, ctx_cfg(c, r)->norm_eps, y);
         if (want & KER_WANT_HIDDEN) memcpy(c->out.hidden + (int64_t)c->out.n_hidden++ * m->n_embd, y, row);
-        if (want & KER_WANT_LOGITS) mat_act(out->type, y, m->n_embd, c->in.p[kind] + n++ * c->in.stride[kind]);
+        if (!(want & KER_WANT_LOGITS)) continue;
+        mat_act(out->type, y, m->n_embd, c->in.p[kind] + n * c->in.stride[kind]);
+        c->out.row[n++] = r;
     }
     c->out.n_logits = n;
     if (!n) return Q_OK;
     prod p = { .w = out, .act = c->in.p[kind], .act_stride = c->in.stride[kind], .n = n, .y = c->out.logits, .y_stride = m->n_vocab };
-    return ctx_products(c, &p, 1);
+    rc = ctx_products(c, &p, 1);
+    for (int i = 0; i < n && !rc; i++) ctx_check(c, c->out.row[i], -1, KER_PART_HEAD, c->out.logits + (int64_t)i * m->n_vocab, m->n_vocab);
+    return rc;
 }
 
 /* ---- taps and the table ---- */
@@ -158,14 +189,18 @@ static int cpu_ready(ker_dev *d, char *err)
     return dev_ready(d, floats, err);
 }
 
+static uint64_t cpu_memory(const ker_dev *d) { return q_mem_available(); }
+
 const ker_backend *ker_cpu(void)
 {
     static const ker_backend cpu = {
-        .name = "cpu", .open = dev_open, .close = dev_close, .set_threads = dev_set_threads, .weight = dev_weight, .ready = cpu_ready,
+        .abi = KER_ABI_HERE, .name = "cpu", .open = dev_open, .close = dev_close, .set_threads = dev_set_threads, .memory = cpu_memory,
+        .weight = dev_weight, .source = dev_source, .ready = cpu_ready,
         .ctx_new = ctx_new, .ctx_free = ctx_free, .cfg_put = ctx_cfg_put,
         .kv_new = kv_new, .kv_free = kv_free, .kv_copy = kv_copy, .kv_page_bytes = kv_page_bytes,
         .begin = batch_begin, .embed = cpu_embed, .attn = cpu_attn, .route = cpu_route, .experts = cpu_experts, .dense = cpu_dense,
-        .head = cpu_head, .end = cpu_end, .hidden_get = hidden_get, .hidden_put = hidden_put,
+        .head = cpu_head, .end = cpu_end,
+        .moe_take = cpu_moe_take, .moe_run = cpu_moe_run, .moe_add = cpu_moe_add, .hidden_get = hidden_get, .hidden_put = hidden_put,
     };
     return &cpu;
 }

@@ -14,6 +14,18 @@ int ctx_run(ker_ctx *c, int n_tasks, pool_fn fn, void *arg)
     return rc;
 }
 
+/* Parts follow each other, so the first to mark a row is the first that went wrong; workers of one part mark alike. */
+void ctx_mark(ker_ctx *c, int row, int layer, enum ker_part part)
+{
+    uint32_t none = 0;
+    atomic_compare_exchange_strong_explicit(&c->bad[row], &none, (uint32_t)part << 16 | (uint32_t)(layer + 1), memory_order_relaxed, memory_order_relaxed);
+}
+
+void ctx_check(ker_ctx *c, int row, int layer, enum ker_part part, const float *x, int64_t n)
+{
+    if (!c->dev->v->finite(x, n)) ctx_mark(c, row, layer, part);
+}
+
 /* ---- buffers ---- */
 
 static float *floats(int64_t rows, int64_t n) { return act_alloc(sizeof(float) * (size_t)(rows * n)); }
@@ -24,7 +36,7 @@ static unsigned kinds_of(const ker_dev *d, const enum ker_role *role, int n)
     for (int i = -1; i < d->m.n_layer; i++)
         for (int r = 0; r < n; r++) {
             const mat *w = &dev_layer(d, i)->w[role[r]];
-            if (w->data) kinds |= 1u << mat_kind(w);
+            if (w->n_out) kinds |= 1u << mat_kind(w);
         }
     return kinds;
 }
@@ -36,8 +48,9 @@ void ctx_free(ker_ctx *c)
     for (int i = 0; i < 256; i++) free(c->cfg[i]);
     void *all[] = { c->att.block, c->x, c->y, c->att.q, c->att.k, c->att.v, c->att.o, c->att.rope, c->rt.score, c->rt.sh_coef, c->rt.ids, c->rt.weights, c->rt.entropy,
                     c->rt.margin, c->rt.n_slot, c->ff.h, c->ff.h_sh, c->ff.pair_row, c->ff.pair_pos, c->ff.slot_at, c->ff.ex_off, c->ff.active,
-                    c->out.logits, c->out.hidden, c->att.part };
+                    c->out.logits, c->out.hidden, c->out.row, c->out.bad, c->att.part, c->ff.run_y, c->ff.run_scale, c->ff.take, c->ff.id };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+    free((void *)(uintptr_t)c->bad);
     acts_free(&c->in);
     acts_free(&c->att.act);
     acts_free(&c->ff.gather);
@@ -90,11 +103,16 @@ int ctx_new(ker_dev *d, int max_rows, int max_k, const atomic_int *cancel, ker_c
     c->ff.slot_at = act_alloc(sizeof(int) * (FFN_ROWS + 1));
     c->ff.ex_off = act_alloc(sizeof(int) * (size_t)(m->n_expert + 1));
     c->ff.active = act_alloc(sizeof(int) * (size_t)(m->n_expert + 1));
+    c->ff.take = q_alloc(sizeof *c->ff.take * (size_t)(m->n_expert + 1));
+    c->ff.id = q_alloc(sizeof *c->ff.id * (size_t)(m->n_expert + 1));
+    c->bad = act_alloc(sizeof *c->bad * (size_t)n);
+    c->out.row = act_alloc(sizeof *c->out.row * (size_t)n);
+    c->out.bad = act_alloc(sizeof *c->out.bad * (size_t)n);
     c->out.logits = floats(n, m->n_vocab);
     c->out.hidden = floats(n, m->n_embd);
     bool ok = c->att.block && c->x && c->y && c->att.q && c->att.k && c->att.v && c->att.o && c->att.rope && c->rt.score && c->rt.sh_coef && c->rt.ids && c->rt.weights
         && c->rt.entropy && c->rt.margin && c->rt.n_slot && c->ff.h && c->ff.h_sh && c->ff.pair_row && c->ff.pair_pos && c->ff.slot_at && c->ff.ex_off
-        && c->ff.active && c->out.logits && c->out.hidden;
+        && c->ff.active && c->ff.take && c->ff.id && c->out.logits && c->out.hidden && c->out.row && c->out.bad && c->bad;
     unsigned exp_in = KINDS(d, KER_W_GATE_EXPS, KER_W_UP_EXPS);
     ok = ok && acts_make(&c->in, exp_in | KINDS(d, KER_W_Q, KER_W_K, KER_W_V, KER_W_GATE, KER_W_UP, KER_W_ROUTER, KER_W_GATE_SH,
                                                 KER_W_UP_SH, KER_W_SH_ROUTER, KER_W_OUT, KER_W_EMBD), n, m->n_embd)

@@ -43,11 +43,18 @@ typedef struct ctx_ffn {
     int *slot_at;                  /* [FFN_ROWS + 1] first pair of a row                          */
     int *ex_off;                   /* [n_expert + 1]                                              */
     int *active;                   /* [n_expert]                                                  */
+    int *id;                       /* [n_expert] what a source is asked for ...                   */
+    ker_expert *take;              /* ... and gives; beside `active`                              */
+    float *run_y, *run_scale;      /* [pairs of a batch][n_embd]: moe_run's rows; grown by moe_run */
+    int64_t run_cap;               /* floats of each                                              */
+    int run_pairs;                 /* of the batch in them                                        */
 } ctx_ffn;
 
 typedef struct ctx_out {
     float *logits, *hidden;        /* [max_rows][n_vocab], [max_rows][n_embd]; touched as needed  */
     int n_logits, n_hidden;
+    int *row;                      /* [max_rows] of the batch, behind each row of logits          */
+    ker_bad *bad;                  /* [max_rows] what `end` tells                                 */
 } ctx_out;
 
 struct ker_ctx {
@@ -68,12 +75,15 @@ struct ker_ctx {
     ctx_route rt;
     ctx_ffn ff;
     ctx_out out;
+    _Atomic uint32_t *bad;         /* [max_rows] 0, or part << 16 | layer + 1 of the first numbers that were not finite */
 };
 
 int ctx_new(ker_dev *, int max_rows, int max_k, const atomic_int *cancel, ker_ctx **out, char *err);
 void ctx_free(ker_ctx *);
 int ctx_cfg_put(ker_ctx *, int slot, const ker_config *c, char *err);
 int ctx_run(ker_ctx *, int n_tasks, pool_fn fn, void *arg);   /* pool_run that remembers Q_CANCEL */
+void ctx_mark(ker_ctx *, int row, int layer, enum ker_part part);     /* a row's numbers are not finite; any worker */
+void ctx_check(ker_ctx *, int row, int layer, enum ker_part part, const float *x, int64_t n);   /* marks it where it is so */
 static inline const ker_config *ctx_cfg(const ker_ctx *c, int row) { return &c->cfg[c->b.slot ? c->b.slot[row] : 0]->c; }
 static inline int64_t trace_at(const ker_ctx *c, int layer, int row) { return ((int64_t)layer * c->b.n + row) * c->max_k; }
 

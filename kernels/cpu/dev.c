@@ -6,20 +6,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-int dev_open(const ker_model *m, int n_threads, ker_dev **out, char *err)
+int dev_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *err)
 {
-    bool moe = false;
-    for (int i = 0; i < m->n_layer; i++) moe |= m->layer[i].moe;
-    if (m->n_layer < 1 || m->n_embd < 1 || m->n_vocab < 1 || m->n_head < 1 || m->n_kv_head < 1 || m->head_dim < 1
-        || m->n_head % m->n_kv_head || m->rope_dim < 0 || m->rope_dim > m->head_dim || m->rope_dim % 2
-        || (moe && (m->n_expert < 1 || m->n_expert >= KER_NO_EXPERT || m->n_ff_exp < 1)))
-        return q_fail(err, Q_FORMAT, _("the model's shape makes no sense (layers %d, width %d, heads %d/%d of %d, experts %d): get another copy of the file"),
-                      m->n_layer, m->n_embd, m->n_head, m->n_kv_head, m->head_dim, m->n_expert);
+    static const ker_can can = { .mixers = 1u << KER_MIX_GQA, .glus = 1u << KER_GLU_SILU, .biases = KER_BIAS_QKV, .rope_sets = 1 };
+    int rc = ker_model_check(m, &can, err);
+    if (rc) return rc;
     ker_dev *d = q_alloc(sizeof *d);
     d->m = *m;
     ker_layer *layer = q_alloc(sizeof *layer * (size_t)m->n_layer);
     memcpy(layer, m->layer, sizeof *layer * (size_t)m->n_layer);
     d->m.layer = layer;
+    d->hold = hold ? *hold : (ker_hold){ 0 };
+    if (d->hold.no_experts) {
+        bool *copy = q_alloc(sizeof *copy * (size_t)m->n_layer);
+        memcpy(copy, hold->no_experts, sizeof *copy * (size_t)m->n_layer);
+        d->hold.no_experts = copy;
+    }
     d->layer = q_alloc(sizeof *d->layer * (size_t)(m->n_layer + 1));
     d->v = vec_get();
     d->pairs_cap = m->n_expert > FFN_PAIRS ? m->n_expert : FFN_PAIRS;
@@ -60,6 +62,7 @@ void dev_close(ker_dev *d)
     }
     free(d->layer);
     free((void *)(uintptr_t)d->m.layer);
+    free((void *)(uintptr_t)d->hold.no_experts);
     free(d);
 }
 
@@ -78,11 +81,13 @@ void dev_set_threads(ker_dev *d, int n)
 
 int dev_weight(ker_dev *d, int layer, enum ker_role role, const ker_weight *w, char *err)
 {
-    int rc = ker_weight_check(&d->m, layer, role, w, err);
+    const ker_role_row *row = ker_role_get(role);
+    bool elsewhere = d->source.acquire && row && row->ne[2] == KER_DIM_EXPERT;
+    int rc = ker_weight_check(&d->m, layer, role, w, elsewhere, err);
     if (rc) return rc;
     layer_w *l = dev_layer(d, layer);
     l->w[role] = (mat){ w->type, w->ne[0], w->ne[1], w->data, ker_row_bytes(w->type, w->ne[0]) };
-    if (ker_role_get(role)->vec) {
+    if (row->vec) {
         free(l->vec[role]);
         l->vec[role] = q_alloc(sizeof(float) * (size_t)w->ne[0]);
         ker_type_get(w->type)->decode(w->data, l->vec[role], w->ne[0]);
@@ -107,14 +112,23 @@ static int merge_down(ker_dev *d, layer_w *l, char *err)
     return Q_OK;
 }
 
-static bool has_weight(const void *dev, int layer, enum ker_role role) { return dev_layer(dev, layer)->w[role].data != NULL; }
+int dev_source(ker_dev *d, const ker_source *s, char *err)
+{
+    if (d->scratch_bytes) return q_fail(err, Q_ERR, _("a source of experts must be given before the weights"));
+    if (d->m.router_scale > 0)
+        return q_fail(err, Q_RANGE, _("a carved model's experts are small and used as one matrix: they cannot be fetched one by one"));
+    d->source = *s;
+    return Q_OK;
+}
+
+static bool has_weight(const void *dev, int layer, enum ker_role role) { return dev_layer(dev, layer)->w[role].n_out > 0; }
 
 int dev_ready(ker_dev *d, int64_t floats, char *err)
 {
-    int rc = ker_weights_whole(&d->m, has_weight, d, err);
+    int rc = ker_weights_whole(&d->m, &d->hold, has_weight, d, err);
     for (int i = 0; i < d->m.n_layer && !rc; i++) {
         layer_w *l = dev_layer(d, i);
-        if (d->m.layer[i].moe && !l->merged.data) rc = merge_down(d, l, err);
+        if (d->m.layer[i].moe && l->w[KER_W_DOWN_EXPS].data && !l->merged.data) rc = merge_down(d, l, err);
     }
     if (rc) return rc;
     d->scratch_bytes = (MAT_SCRATCH + floats * 4 + 63) & ~INT64_C(63);

@@ -16,13 +16,15 @@ enum {
 };
 
 typedef struct layer_w {
-    mat w[KER_W_ROLES];            /* data NULL: absent. 3-D weights: n_out is one expert's       */
+    mat w[KER_W_ROLES];            /* n_out 0: absent. 3-D weights: n_out is one expert's, data NULL where they come from a source */
     float *vec[KER_W_ROLES];       /* norms and biases, decoded; owned                            */
     mat merged;                    /* carved models: down of all experts as [row][expert]; data owned */
 } layer_w;
 
 struct ker_dev {
     ker_model m;                   /* m.layer owned */
+    ker_hold hold;                 /* no_experts owned */
+    ker_source source;             /* acquire NULL: experts lie in memory */
     layer_w *layer;                /* [n_layer + 1]; 0 = the whole-model roles */
     const vec_ops *v;
     pool *pool;
@@ -31,9 +33,10 @@ struct ker_dev {
     uint8_t **scratch;             /* [pool_threads] */
 };
 
-int dev_open(const ker_model *m, int n_threads, ker_dev **out, char *err);
+int dev_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *err);
 void dev_close(ker_dev *);
 void dev_set_threads(ker_dev *, int n);
+int dev_source(ker_dev *, const ker_source *s, char *err);
 int dev_weight(ker_dev *, int layer, enum ker_role role, const ker_weight *w, char *err);
 /* Checks that nothing needed is missing and rearranges what pays. `floats`: what the parts ask of a
  * worker's scratch at once. */

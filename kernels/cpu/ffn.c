@@ -1,7 +1,12 @@
-/* kernels/cpu/ffn: the feed-forward part of a layer: routed experts, the shared expert, dense layers.
+/* kernels/cpu/ffn: the feed-forward part of a layer: routed experts, the shared expert, dense layers; and the
+ * same in three steps for experts that run on another device (take, run, add).
  * Tokens are grouped by expert; one barrier after gate and up, one after h is prepared, one at the end,
  * none per expert. A row's result is the sum over its slots in slot order, then the shared expert, then
- * the residual, whatever the grouping. Runs between begin and end on the pool; never allocates. */
+ * the residual, whatever the grouping and wherever the slots were computed. Runs between begin and end on
+ * the pool; allocates only the rows of moe_run. */
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "kernels/cpu/parts.h"
@@ -15,17 +20,29 @@ typedef struct ffn {
     const mat *gate, *up, *down;                   /* of experts */
     const mat *sh_gate, *sh_up, *sh_down;          /* of the shared expert or the dense layer; NULL: none */
     const float *coef;                             /* [row] of the batch, or NULL = 1 */
+    struct {                                       /* of the batch, for routed experts */
+        const uint16_t *ids;                       /* [row][max_k] */
+        int max_k, n_row, pair;                    /* pair: those of rows before r0 */
+    } of;
+    bool run;                                      /* rows of pairs go to run_y, nothing is added up */
+    const ker_moe *given;                          /* rows of pairs come from there */
     int n_pair, n_active;
-    int ex_block, ex_blocks, sh_block, sh_blocks, down_block, per, n_ff_sh;
+    struct { int ex_block, ex_blocks, sh_block, sh_blocks, down_block, per, n_ff_sh; } cut;
 } ffn;
 
-/* One expert's matrix inside the stacked one. */
-static mat expert(const mat *w, int e)
+enum { GATE, UP, DOWN };
+
+/* The matrix of the i-th active expert: inside the stacked one, or as the source gave it. */
+static inline mat expert(const ffn *f, int which, int i)
 {
-    mat m = *w;
-    m.data += (int64_t)e * w->n_out * w->row_bytes;
+    const ker_expert *given = &f->c->ff.take[i];
+    mat m = *(which == GATE ? f->gate : which == UP ? f->up : f->down);
+    if (f->c->dev->source.acquire) m.data = which == GATE ? given->gate : which == UP ? given->up : given->down;
+    else m.data += (int64_t)f->c->ff.active[i] * m.n_out * m.row_bytes;
     return m;
 }
+
+static const uint16_t *ids_of(const ffn *f, int r) { return f->of.ids + (int64_t)(f->r0 + r) * f->of.max_k; }
 
 /* Sorts the rows' (row, slot) pairs by expert: counting sort, so rows of an expert stay in row order. */
 static void group(ffn *f)
@@ -35,7 +52,7 @@ static void group(ffn *f)
     memset(off, 0, sizeof *off * (size_t)(n_expert + 1));
     f->n_pair = 0;
     for (int r = 0; r < f->n; r++) {
-        const uint16_t *ids = c->rt.ids + trace_at(c, f->layer, f->r0 + r);
+        const uint16_t *ids = ids_of(f, r);
         c->ff.slot_at[r] = f->n_pair;
         for (int s = 0; s < c->rt.n_slot[f->r0 + r]; s++) off[ids[s] + 1]++;
         f->n_pair += c->rt.n_slot[f->r0 + r];
@@ -46,7 +63,7 @@ static void group(ffn *f)
         off[e + 1] += off[e];
     }
     for (int r = 0; r < f->n; r++) {
-        const uint16_t *ids = c->rt.ids + trace_at(c, f->layer, f->r0 + r);
+        const uint16_t *ids = ids_of(f, r);
         for (int s = 0; s < c->rt.n_slot[f->r0 + r]; s++) {
             int at = off[ids[s]]++;                /* off[e] ends as the end of e: shifted back below */
             c->ff.pair_row[at] = r;
@@ -62,7 +79,7 @@ static void gather_task(void *arg, int task, int worker)
     ffn *f = arg;
     ker_ctx *c = f->c;
     unsigned kinds = 1u << mat_kind(f->gate) | 1u << mat_kind(f->up);
-    for (int p = task * f->per; p < (task + 1) * f->per && p < f->n_pair; p++)
+    for (int p = task * f->cut.per; p < (task + 1) * f->cut.per && p < f->n_pair; p++)
         for (int k = 0; k < N_ACT; k++) {
             if (!(kinds >> k & 1)) continue;
             int64_t stride = c->in.stride[k];
@@ -88,15 +105,15 @@ static void gate_up_task(void *arg, int task, int worker)
 {
     ffn *f = arg;
     ker_ctx *c = f->c;
-    int n_routed = f->routed ? f->n_active * f->ex_blocks : 0;
+    int n_routed = f->routed ? f->n_active * f->cut.ex_blocks : 0;
     if (task >= n_routed) {
-        int64_t o0 = (int64_t)(task - n_routed) * f->sh_block, o1 = o0 + f->sh_block < f->n_ff_sh ? o0 + f->sh_block : f->n_ff_sh;
+        int64_t o0 = (int64_t)(task - n_routed) * f->cut.sh_block, o1 = o0 + f->cut.sh_block < f->cut.n_ff_sh ? o0 + f->cut.sh_block : f->cut.n_ff_sh;
         gate_up(f, worker, f->sh_gate, f->sh_up, &c->in, f->r0, f->n, o0, o1, c->ff.h_sh, f->sh_gate->n_out);
         return;
     }
-    int64_t o0 = (int64_t)(task % f->ex_blocks) * f->ex_block, o1 = o0 + f->ex_block < f->gate->n_out ? o0 + f->ex_block : f->gate->n_out;
-    int e = c->ff.active[task / f->ex_blocks];
-    mat gate = expert(f->gate, e), up = expert(f->up, e);
+    int64_t o0 = (int64_t)(task % f->cut.ex_blocks) * f->cut.ex_block, o1 = o0 + f->cut.ex_block < f->gate->n_out ? o0 + f->cut.ex_block : f->gate->n_out;
+    int i = task / f->cut.ex_blocks, e = c->ff.active[i];
+    mat gate = expert(f, GATE, i), up = expert(f, UP, i);
     if (f->merged) {                               /* every row: columns of experts that a row did not choose are cleared later */
         int64_t wide = f->merged ? c->dev->m.n_expert * f->gate->n_out : 0;
         gate_up(f, worker, &gate, &up, &c->in, f->r0, f->n, o0, o1, c->ff.h + e * f->gate->n_out, wide);
@@ -123,7 +140,7 @@ static void prepare_merged(ffn *f, int r)
 {
     ker_ctx *c = f->c;
     int64_t one = f->gate->n_out, wide = one * c->dev->m.n_expert;
-    const uint16_t *ids = c->rt.ids + trace_at(c, f->layer, f->r0 + r);
+    const uint16_t *ids = ids_of(f, r);
     uint64_t chosen[(KER_NO_EXPERT + 64) / 64];
     int n_expert = c->dev->m.n_expert, kind = mat_kind(&f->w->merged);
     memset(chosen, 0, sizeof *chosen * (size_t)((n_expert + 63) / 64));
@@ -139,7 +156,7 @@ static void prepare_task(void *arg, int task, int worker)
     ffn *f = arg;
     ker_ctx *c = f->c;
     int n_first = !f->routed ? 0 : f->merged ? f->n : f->n_pair, n_all = n_first + (f->sh_down ? f->n : 0);
-    for (int i = task * f->per; i < (task + 1) * f->per && i < n_all; i++) {
+    for (int i = task * f->cut.per; i < (task + 1) * f->cut.per && i < n_all; i++) {
         if (i >= n_first) prepare_shared(f, i - n_first);
         else if (f->merged) prepare_merged(f, i);
         else {
@@ -149,27 +166,84 @@ static void prepare_task(void *arg, int task, int worker)
     }
 }
 
+/* The sum over a row's slots, from rows that moe_run made: weighted in slot order, or in a carved layer the chain
+ * over all experts in the order of their ids. */
+static void add_given(const ffn *f, int r, int64_t o0, int64_t width, float *acc)
+{
+    ker_ctx *c = f->c;
+    const ker_moe *m = f->given;
+    const float *weights = c->rt.weights + trace_at(c, f->layer, f->r0 + r);
+    const uint16_t *ids = ids_of(f, r);
+    int64_t n_embd = c->dev->m.n_embd, pair = f->of.pair + c->ff.slot_at[r];
+    int n_slot = c->rt.n_slot[f->r0 + r];
+    if (!m->scale) {
+        for (int s = 0; s < n_slot; s++) c->dev->v->axpy(acc, weights[s], m->y + (pair + s) * n_embd + o0, (int)width);
+        return;
+    }
+    int last = -1;
+    for (int i = 0; i < n_slot; i++) {
+        int next = -1;
+        for (int s = 0; s < n_slot; s++)
+            if (ids[s] > last && (next < 0 || ids[s] < ids[next])) next = s;
+        last = ids[next];
+        for (int t = 0; t < m->n_term; t++) {
+            int64_t at = ((int64_t)t * m->n_pair + pair + next) * n_embd + o0;
+            for (int64_t o = 0; o < width; o++) acc[o] = fmaf(m->scale[at + o], m->y[at + o], acc[o]);
+        }
+    }
+}
+
+/* Outputs [o0, o1) of every pair, for another device to add up. part: [pair, sorted by expert][width]; not for
+ * merged experts, whose terms are taken apart here. */
+static void put_pairs(const ffn *f, const float *part, int64_t o0, int64_t width)
+{
+    ker_ctx *c = f->c;
+    int64_t n_embd = c->dev->m.n_embd;
+    for (int r = 0; r < f->n; r++)
+        for (int s = 0; s < c->rt.n_slot[f->r0 + r]; s++) {
+            int64_t local = c->ff.slot_at[r] + s, pair = f->of.pair + local;
+            if (!f->merged) {
+                memcpy(c->ff.run_y + pair * n_embd + o0, part + c->ff.pair_pos[local] * width, sizeof(float) * (size_t)width);
+                continue;
+            }
+            int k = mat_kind(&f->w->merged), n_term = mat_terms(f->w->merged.type);
+            for (int64_t o = o0; o < o0 + width; o++) {
+                float scale[2], y[2];
+                mat_block_terms(&f->w->merged, o, ids_of(f, r)[s], c->ff.h_act.p[k] + r * c->ff.h_act.stride[k], scale, y);
+                for (int t = 0; t < n_term; t++) {
+                    int64_t at = ((int64_t)t * c->ff.run_pairs + pair) * n_embd + o;
+                    c->ff.run_scale[at] = scale[t];
+                    c->ff.run_y[at] = y[t];
+                }
+            }
+        }
+}
+
 /* Outputs [o0, o1) of every row: all experts' products into this worker's scratch, then the sums. */
 static void down_task(void *arg, int task, int worker)
 {
     ffn *f = arg;
     ker_ctx *c = f->c;
     const vec_ops *ops = c->dev->v;
-    int64_t n_out = c->dev->m.n_embd, o0 = (int64_t)task * f->down_block, o1 = o0 + f->down_block < n_out ? o0 + f->down_block : n_out;
+    int64_t n_out = c->dev->m.n_embd, o0 = (int64_t)task * f->cut.down_block, o1 = o0 + f->cut.down_block < n_out ? o0 + f->cut.down_block : n_out;
     int64_t width = o1 - o0;
     void *scratch = dev_mat_scratch(c->dev, worker);
     float *acc = dev_floats(c->dev, worker), *sh = acc + width, *part = sh + f->n * width;
-    if (f->routed && f->merged) {
+    if (f->routed && f->merged && !f->run) {
         int k = mat_kind(&f->w->merged);
         mat_mul(&f->w->merged, c->ff.h_act.p[k], c->ff.h_act.stride[k], f->n, o0, o1, part - o0, width, scratch);
-    } else if (f->routed) {
+    } else if (f->routed && !f->merged) {
         int k = mat_kind(f->down);
         int64_t stride = c->ff.h_act.stride[k];
         for (int i = 0; i < f->n_active; i++) {
             int e = c->ff.active[i], first = c->ff.ex_off[e];
-            mat down = expert(f->down, e);
+            mat down = expert(f, DOWN, i);
             mat_mul(&down, c->ff.h_act.p[k] + first * stride, stride, c->ff.ex_off[e + 1] - first, o0, o1, part + first * width - o0, width, scratch);
         }
+    }
+    if (f->run) {
+        put_pairs(f, part, o0, width);
+        return;
     }
     if (f->sh_down) {
         int k = mat_kind(f->sh_down);
@@ -177,14 +251,17 @@ static void down_task(void *arg, int task, int worker)
     }
     for (int r = 0; r < f->n; r++) {
         memset(acc, 0, sizeof(float) * (size_t)width);
-        if (f->routed && f->merged) ops->add(acc, part + r * width, (int)width);
+        if (f->given) add_given(f, r, o0, width, acc);
+        else if (f->routed && f->merged) ops->add(acc, part + r * width, (int)width);
         else if (f->routed) {
             const float *weights = c->rt.weights + trace_at(c, f->layer, f->r0 + r);
             for (int s = 0; s < c->rt.n_slot[f->r0 + r]; s++)
                 ops->axpy(acc, weights[s], part + c->ff.pair_pos[c->ff.slot_at[r] + s] * width, (int)width);
         }
         if (f->sh_down) ops->axpy(acc, f->coef ? f->coef[f->r0 + r] : 1, sh + r * width, (int)width);
-        ops->add(c->x + (f->r0 + r) * n_out + o0, acc, (int)width);
+        float *x = c->x + (f->r0 + r) * n_out + o0;
+        ops->add(x, acc, (int)width);
+        ctx_check(c, f->r0 + r, f->layer, KER_PART_FFN, x, width);
     }
 }
 
@@ -194,6 +271,19 @@ int64_t ffn_floats(const ker_dev *d)
     return gate > down ? gate : down;
 }
 
+/* Where experts come from a source, those of the pass are asked for at once. */
+static int take_experts(ffn *f)
+{
+    const ker_source *s = &f->c->dev->source;
+    return s->acquire ? s->acquire(s->user, f->layer, f->c->ff.active, f->n_active, f->c->ff.take) : Q_OK;
+}
+
+static void give_experts(ffn *f)
+{
+    const ker_source *s = &f->c->dev->source;
+    if (s->acquire && s->release) s->release(s->user, f->layer, f->c->ff.active, f->n_active);
+}
+
 static int ffn_run(ffn *f)
 {
     ker_ctx *c = f->c;
@@ -201,74 +291,170 @@ static int ffn_run(ffn *f)
     const ker_model *m = &d->m;
     int rc = c->state, n_prepare = 0;
     if (rc) return rc;
+    if (f->routed || f->given) group(f);
     if (f->routed) {
-        group(f);
+        if ((rc = take_experts(f))) return c->state = rc;
         f->merged = f->w->merged.data != NULL;
-        f->ex_block = block_rows(d, f->gate->n_out * f->n_active, f->n);
+        f->cut.ex_block = block_rows(d, f->gate->n_out * f->n_active, f->n);
         if (f->merged && f->n > 1) {               /* reading all experts once beats gathering rows for each */
             f->n_active = m->n_expert;
             for (int e = 0; e < m->n_expert; e++) c->ff.active[e] = e;
         } else if (!f->merged && f->n > 1) {
-            f->per = 64;
-            rc = ctx_run(c, (f->n_pair + f->per - 1) / f->per, gather_task, f);
+            f->cut.per = 64;
+            rc = ctx_run(c, (f->n_pair + f->cut.per - 1) / f->cut.per, gather_task, f);
         }
-        f->ex_blocks = (int)((f->gate->n_out + f->ex_block - 1) / f->ex_block);
+        f->cut.ex_blocks = (int)((f->gate->n_out + f->cut.ex_block - 1) / f->cut.ex_block);
         n_prepare = f->merged ? f->n : f->n_pair;
     }
     if (f->sh_gate) {
         /* Neurons beyond the configured width are cleared before use, so they need not be computed. */
-        f->n_ff_sh = 0;
+        f->cut.n_ff_sh = 0;
         for (int r = 0; r < f->n; r++) {
             const int32_t *width = ctx_cfg(c, f->r0 + r)->ffn_width;
             int keep = width && width[f->layer] > 0 && width[f->layer] < f->sh_gate->n_out ? width[f->layer] : (int)f->sh_gate->n_out;
-            if (keep > f->n_ff_sh) f->n_ff_sh = keep;
+            if (keep > f->cut.n_ff_sh) f->cut.n_ff_sh = keep;
         }
-        f->sh_block = block_rows(d, f->n_ff_sh, f->n);
-        f->sh_blocks = (f->n_ff_sh + f->sh_block - 1) / f->sh_block;
+        f->cut.sh_block = block_rows(d, f->cut.n_ff_sh, f->n);
+        f->cut.sh_blocks = (f->cut.n_ff_sh + f->cut.sh_block - 1) / f->cut.sh_block;
         n_prepare += f->n;
     }
-    if (!rc) rc = ctx_run(c, (f->routed ? f->n_active * f->ex_blocks : 0) + f->sh_blocks, gate_up_task, f);
-    f->per = f->n == 1 ? n_prepare : 4;
-    if (!rc) rc = ctx_run(c, (n_prepare + f->per - 1) / f->per, prepare_task, f);
-    f->down_block = block_rows(d, m->n_embd, f->n);
+    if (!rc) rc = ctx_run(c, (f->routed ? f->n_active * f->cut.ex_blocks : 0) + f->cut.sh_blocks, gate_up_task, f);
+    f->cut.per = f->n == 1 ? n_prepare : 4;
+    if (!rc && n_prepare) rc = ctx_run(c, (n_prepare + f->cut.per - 1) / f->cut.per, prepare_task, f);
+    f->cut.down_block = block_rows(d, m->n_embd, f->n);
     int most = (d->pairs_cap + FFN_ROWS + 1) * FFN_BLOCK / (1 + f->n + n_prepare) & ~15;
-    if (f->down_block > most) f->down_block = most;
-    return rc ? rc : ctx_run(c, (m->n_embd + f->down_block - 1) / f->down_block, down_task, f);
+    if (f->cut.down_block > most) f->cut.down_block = most;
+    rc = rc ? rc : ctx_run(c, (m->n_embd + f->cut.down_block - 1) / f->cut.down_block, down_task, f);
+    if (f->routed) give_experts(f);
+    return rc;
 }
 
 /* Takes the batch in passes that fit the scratch: FFN_ROWS rows, pairs_cap pairs. */
 static int ffn_passes(ffn *f)
 {
     ker_ctx *c = f->c;
+    bool slots = f->routed || f->given;
     int rc = c->state;
-    for (int r = 0; r < c->b.n && !rc; r += f->n) {
+    for (int r = 0; r < f->of.n_row && !rc; r += f->n, f->of.pair += slots ? f->n_pair : 0) {
         int pairs = 0;
         f->r0 = r;
-        for (f->n = 0; r + f->n < c->b.n && f->n < FFN_ROWS; f->n++) {
-            if (f->routed && (pairs += c->rt.n_slot[r + f->n]) > c->dev->pairs_cap) break;
+        for (f->n = 0; r + f->n < f->of.n_row && f->n < FFN_ROWS; f->n++) {
+            if (slots && (pairs += c->rt.n_slot[r + f->n]) > c->dev->pairs_cap) break;
         }
         rc = ffn_run(f);
     }
     return rc;
 }
 
-int cpu_experts(ker_ctx *c, int layer)
+/* ---- the layer's parts ---- */
+
+static ffn moe_part(ker_ctx *c, int layer, bool routed)
 {
     const layer_w *w = dev_layer(c->dev, layer);
-    ffn f = { .c = c, .w = w, .layer = layer, .routed = true, .gate = &w->w[KER_W_GATE_EXPS], .up = &w->w[KER_W_UP_EXPS],
-              .down = &w->w[KER_W_DOWN_EXPS], .coef = w->w[KER_W_SH_ROUTER].data ? c->rt.sh_coef : NULL };
-    if (w->w[KER_W_DOWN_SH].data) {
-        f.sh_gate = &w->w[KER_W_GATE_SH];
-        f.sh_up = &w->w[KER_W_UP_SH];
-        f.sh_down = &w->w[KER_W_DOWN_SH];
-    }
+    ffn f = { .c = c, .w = w, .layer = layer, .routed = routed, .gate = &w->w[KER_W_GATE_EXPS], .up = &w->w[KER_W_UP_EXPS],
+              .down = &w->w[KER_W_DOWN_EXPS] };
+    return f;
+}
+
+static void with_shared(ffn *f)
+{
+    ker_ctx *c = f->c;
+    f->of.ids = c->rt.ids + trace_at(c, f->layer, 0);
+    f->of.max_k = c->max_k;
+    f->of.n_row = c->b.n;
+    f->coef = f->w->w[KER_W_SH_ROUTER].data ? c->rt.sh_coef : NULL;
+    if (!f->w->w[KER_W_DOWN_SH].data) return;
+    f->sh_gate = &f->w->w[KER_W_GATE_SH];
+    f->sh_up = &f->w->w[KER_W_UP_SH];
+    f->sh_down = &f->w->w[KER_W_DOWN_SH];
+}
+
+int cpu_experts(ker_ctx *c, int layer)
+{
+    ffn f = moe_part(c, layer, true);
+    with_shared(&f);
     return ffn_passes(&f);
 }
 
 int cpu_dense(ker_ctx *c, int layer)
 {
     const layer_w *w = dev_layer(c->dev, layer);
-    ffn f = { .c = c, .w = w, .layer = layer, .sh_gate = &w->w[KER_W_GATE], .sh_up = &w->w[KER_W_UP], .sh_down = &w->w[KER_W_DOWN] };
+    ffn f = { .c = c, .w = w, .layer = layer, .sh_gate = &w->w[KER_W_GATE], .sh_up = &w->w[KER_W_UP], .sh_down = &w->w[KER_W_DOWN],
+              .of = { .n_row = c->b.n } };
     int rc = ctx_norm(c, w->vec[KER_W_FFN_NORM], 1u << mat_kind(f.sh_gate) | 1u << mat_kind(f.sh_up));
     return rc ? rc : ffn_passes(&f);
+}
+
+/* ---- the same in three ---- */
+
+int cpu_moe_take(ker_ctx *c, int layer, ker_moe *out)
+{
+    if (c->state) return c->state;
+    int64_t at = trace_at(c, layer, 0);
+    *out = (ker_moe){ .n = c->b.n, .max_k = c->max_k, .x = c->y, .ids = c->rt.ids + at, .weights = c->rt.weights + at };
+    for (int r = 0; r < c->b.n; r++) out->n_pair += c->rt.n_slot[r];
+    return Q_OK;
+}
+
+typedef struct take_job { ker_ctx *c; const ker_moe *moe; unsigned kinds; } take_job;
+
+static void take_task(void *arg, int r, int worker)
+{
+    take_job *j = arg;
+    int64_t n = j->c->dev->m.n_embd;
+    acts_put(&j->c->in, j->kinds, r, j->moe->x + r * n, n);
+}
+
+static bool run_room(ker_ctx *c, int64_t n, bool scaled)
+{
+    if (n <= c->ff.run_cap && (!scaled || c->ff.run_scale)) return true;
+    free(c->ff.run_y);
+    free(c->ff.run_scale);
+    c->ff.run_y = act_alloc(sizeof(float) * (size_t)n);
+    c->ff.run_scale = scaled ? act_alloc(sizeof(float) * (size_t)n) : NULL;
+    bool ok = c->ff.run_y && (!scaled || c->ff.run_scale);
+    c->ff.run_cap = ok ? n : 0;
+    return ok;
+}
+
+int cpu_moe_run(ker_ctx *c, int layer, ker_moe *moe)
+{
+    ffn f = moe_part(c, layer, true);
+    int64_t n_embd = c->dev->m.n_embd;
+    int n_pair = 0;
+    bool carved = f.w->merged.data != NULL;
+    if (!c->open) c->state = Q_OK;                 /* a context that only runs experts has no begin */
+    if (c->state) return c->state;
+    if (!c->dev->scratch_bytes || !f.down->n_out || moe->n < 1 || moe->n > c->max_rows || moe->max_k > c->dev->m.n_expert) return Q_RANGE;
+    for (int r = 0; r < moe->n; r++) {
+        const uint16_t *ids = moe->ids + (int64_t)r * moe->max_k;
+        int k = 0;
+        for (; k < moe->max_k && ids[k] != KER_NO_EXPERT; k++)
+            if (ids[k] >= c->dev->m.n_expert) return Q_RANGE;
+        c->rt.n_slot[r] = k;
+        n_pair += k;
+    }
+    assert(n_pair == moe->n_pair);
+    moe->n_term = carved ? mat_terms(f.w->merged.type) : 1;
+    if (!run_room(c, (int64_t)n_pair * moe->n_term * n_embd, carved)) return Q_NOMEM;
+    c->ff.run_pairs = n_pair;
+    f.of.ids = moe->ids;
+    f.of.max_k = moe->max_k;
+    f.of.n_row = moe->n;
+    f.run = true;
+    take_job j = { c, moe, 1u << mat_kind(f.gate) | 1u << mat_kind(f.up) };
+    int rc = ctx_run(c, moe->n, take_task, &j);
+    if (!rc) rc = ffn_passes(&f);
+    moe->y = c->ff.run_y;
+    moe->scale = carved ? c->ff.run_scale : NULL;
+    return rc;
+}
+
+int cpu_moe_add(ker_ctx *c, int layer, const ker_moe *moe)
+{
+    if (c->state) return c->state;
+    ffn f = moe_part(c, layer, false);
+    with_shared(&f);
+    f.given = moe;
+    return ffn_passes(&f);
 }

@@ -31,6 +31,11 @@ typedef struct mat_q8 { const int8_t *q; const float *d; const int32_t *sum; con
 mat_q8 mat_q8_32(const void *act, int64_t n_in);
 mat_q8 mat_q8_256(const void *act, int64_t n_in);
 
+/* The terms that block k of row o adds to a product, before they are added: acc = fmaf(scale[t], y[t], acc) for t in
+ * rising order gives mat_mul's bits. Types of blocks only; slow: for rows that are added up elsewhere. */
+int mat_terms(int type);           /* 1, or 2 where the type has minima */
+void mat_block_terms(const mat *w, int64_t o, int64_t k, const void *act, float scale[2], float y[2]);
+
 /* What one instruction set brings; a NULL falls back to the next lower one. */
 typedef void mat_mul_fn(const mat *w, const void *act, int64_t act_stride, int n, int64_t o0, int64_t o1,
                         float *y, int64_t y_stride, void *scratch);

@@ -132,7 +132,7 @@ static void mul_float(const mat *w, const void *act, int64_t act_stride, int n, 
 }
 
 /* One block of weights with one of activations; s = sums of q_a per sub-block. */
-static float block_step(const ker_block *b, const ker_unpack *u, int block, const int8_t *q, const int *s, float da, float acc)
+static inline void block_terms(const ker_block *b, const ker_unpack *u, int block, const int8_t *q, const int *s, float da, float scale[2], float y[2])
 {
     int32_t isum = 0, msum = 0;
     for (int j = 0; j * u->sub < block; j++) {
@@ -143,8 +143,31 @@ static float block_step(const ker_block *b, const ker_unpack *u, int block, cons
         if (u->has_min)
             msum += b->mn[j] * s[j];
     }
-    acc = fmaf(b->d * da, (float)isum, acc);
-    return u->has_min ? fmaf(-(b->m * da), (float)msum, acc) : acc;
+    scale[0] = b->d * da;
+    y[0] = (float)isum;
+    scale[1] = u->has_min ? -(b->m * da) : 0;
+    y[1] = (float)msum;
+}
+
+/* Sums of the activations of block k, one a sub-block, where the type needs them. */
+static void block_sums(const mat_q8 *a, const ker_unpack *u, int block, int64_t k, int s[16])
+{
+    for (int j = 0; u->has_min && j < block / u->sub; j++)
+        s[j] = block == 32 ? a->sum[k] : u->sub == 16 ? a->sum16[k * 16 + j] : a->sum32[k * 8 + j];
+}
+
+int mat_terms(int type) { return ker_unpack_get(type)->has_min ? 2 : 1; }
+
+void mat_block_terms(const mat *w, int64_t o, int64_t k, const void *act, float scale[2], float y[2])
+{
+    const ker_type *t = ker_type_get(w->type);
+    const ker_unpack *u = ker_unpack_get(w->type);
+    mat_q8 a = t->block == 32 ? mat_q8_32(act, w->n_in) : mat_q8_256(act, w->n_in);
+    int s[16] = { 0 };
+    ker_block b;
+    u->one(w->data + o * w->row_bytes + k * t->bytes, &b);
+    block_sums(&a, u, t->block, k, s);
+    block_terms(&b, u, t->block, a.q + k * t->block, s, a.d[k], scale, y);
 }
 
 static void mul_blocks(const mat *w, const void *act, int64_t act_stride, int n, int64_t o0, int64_t o1,
@@ -162,11 +185,13 @@ static void mul_blocks(const mat *w, const void *act, int64_t act_stride, int n,
             for (int r = 0; r < n; r++) {
                 const char *row = (const char *)act + r * act_stride;
                 mat_q8 a = t->block == 32 ? mat_q8_32(row, w->n_in) : mat_q8_256(row, w->n_in);
-                int s[16] = { 0 }, subs = t->block / u->sub;
-                for (int j = 0; j < subs && u->has_min; j++)
-                    s[j] = t->block == 32 ? a.sum[k] : u->sub == 16 ? a.sum16[k * 16 + j] : a.sum32[k * 8 + j];
-                float *acc = y + r * y_stride + o;
-                *acc = block_step(&b, u, t->block, a.q + k * t->block, s, a.d[k], *acc);
+                int s[16] = { 0 };
+                float scale[2], part[2], *acc = y + r * y_stride + o;
+                block_sums(&a, u, t->block, k, s);
+                block_terms(&b, u, t->block, a.q + k * t->block, s, a.d[k], scale, part);
+                *acc = fmaf(scale[0], part[0], *acc);
+                if (u->has_min)
+                    *acc = fmaf(scale[1], part[1], *acc);
             }
         }
     }

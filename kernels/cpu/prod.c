@@ -38,8 +38,10 @@ static void prod_task(void *arg, int task, int worker)
     int64_t o0 = (int64_t)(task - p->first) * p->block, o1 = o0 + p->block < p->w->n_out ? o0 + p->block : p->w->n_out;
     mat_mul(p->w, p->act, p->act_stride, p->n, o0, o1, p->y, p->y_stride, dev_mat_scratch(j->c->dev, worker));
     if (p->add_to)
-        for (int r = 0; r < p->n; r++)
+        for (int r = 0; r < p->n; r++) {
             j->c->dev->v->add(p->add_to + r * p->y_stride + o0, p->y + r * p->y_stride + o0, (int)(o1 - o0));
+            ctx_check(j->c, r, p->layer, p->part, p->add_to + r * p->y_stride + o0, o1 - o0);
+        }
 }
 
 int ctx_products(ker_ctx *c, prod *p, int n)

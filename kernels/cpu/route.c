@@ -1,6 +1,7 @@
 /* kernels/cpu/route: the router of a layer: scores, the configuration's edits, the choice of experts,
  * their weights, and what the trace keeps (entropy, margin). One row's choice is plain scalar code.
  * Runs between begin and end on the pool; never allocates. */
+#include <assert.h>
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -16,9 +17,11 @@ typedef struct route_job { ker_ctx *c; const layer_w *w; int layer, per; } route
 
 static bool better(const float *sel, int a, int b) { return sel[a] > sel[b] || (sel[a] == sel[b] && a < b); }
 
-/* Inserts e into list (best first, at most k long). */
+/* Inserts e into list (best first, at most k long; k may be 0: pins took every slot). */
 static int insert(const float *sel, int *list, int n, int k, int e)
 {
+    assert(n >= 0 && n <= k);
+    if (!k) return 0;
     if (n == k && !better(sel, e, list[n - 1])) return n;
     int i = n < k ? n++ : n - 1;
     for (; i > 0 && better(sel, e, list[i - 1]); i--) list[i] = list[i - 1];
@@ -74,6 +77,8 @@ static void route_row(route_job *j, int r, float *work)
     bool by_score = carved || (m->gate == KER_GATE_SOFTMAX && !bias);
     for (int e = 0; e < n; e++) {
         sel[e] = by_score ? s[e] : bias ? gate[e] + bias[e] : gate[e];
+        bool whole = fabsf(s[e]) <= FLT_MAX && fabsf(sel[e]) <= FLT_MAX;
+        if (!whole && !(add && add[e] == -INFINITY)) ctx_mark(c, r, j->layer, KER_PART_ROUTE);
         if (sel[e] != sel[e]) sel[e] = -FLT_MAX;
     }
 
@@ -128,10 +133,22 @@ static void route_task(void *arg, int task, int worker)
         route_row(j, r, dev_floats(c->dev, worker));
         if (j->w->w[KER_W_SH_ROUTER].data) {
             float e;
+            if (!isfinite(c->rt.sh_coef[r])) ctx_mark(c, r, j->layer, KER_PART_ROUTE);
             c->dev->v->exp(&(float){ -c->rt.sh_coef[r] }, 0, &e, 1);
             c->rt.sh_coef[r] = 1 / (1 + e);
         }
     }
+}
+
+/* Tells the source which experts the batch is about to ask for. */
+static void route_hint(ker_ctx *c, int layer)
+{
+    int n = 0, n_expert = c->dev->m.n_expert;
+    for (int e = 0; e < n_expert; e++) c->ff.active[e] = 0;
+    for (int r = 0; r < c->b.n; r++)
+        for (int s = 0; s < c->rt.n_slot[r]; s++) c->ff.active[c->rt.ids[trace_at(c, layer, r) + s]] = 1;
+    for (int e = 0; e < n_expert; e++) if (c->ff.active[e]) c->ff.id[n++] = e;
+    c->dev->source.hint(c->dev->source.user, layer, c->ff.id, n);
 }
 
 int cpu_route(ker_ctx *c, int layer)
@@ -140,7 +157,7 @@ int cpu_route(ker_ctx *c, int layer)
     static const enum ker_role readers[] = { KER_W_ROUTER, KER_W_SH_ROUTER, KER_W_GATE_EXPS, KER_W_UP_EXPS, KER_W_GATE_SH, KER_W_UP_SH };
     unsigned kinds = 0;
     for (size_t i = 0; i < sizeof readers / sizeof *readers; i++)
-        if (w->w[readers[i]].data) kinds |= 1u << mat_kind(&w->w[readers[i]]);
+        if (w->w[readers[i]].n_out) kinds |= 1u << mat_kind(&w->w[readers[i]]);
     int n = c->b.n, rc = ctx_norm(c, w->vec[KER_W_FFN_NORM], kinds);
     if (rc) return rc;
     const mat *r = &w->w[KER_W_ROUTER], *sh = &w->w[KER_W_SH_ROUTER];
@@ -148,5 +165,7 @@ int cpu_route(ker_ctx *c, int layer)
     if (sh->data) p[1] = (prod){ .w = sh, .act = c->in.p[mat_kind(sh)], .act_stride = c->in.stride[mat_kind(sh)], .n = n, .y = c->rt.sh_coef, .y_stride = 1 };
     rc = ctx_products(c, p, sh->data ? 2 : 1);
     route_job j = { c, w, layer, n <= 4 ? n : 4 };
-    return rc ? rc : ctx_run(c, (n + j.per - 1) / j.per, route_task, &j);
+    rc = rc ? rc : ctx_run(c, (n + j.per - 1) / j.per, route_task, &j);
+    if (!rc && c->dev->source.hint) route_hint(c, layer);
+    return rc;
 }

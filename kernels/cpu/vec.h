@@ -5,6 +5,7 @@
 #ifndef QUORUM_KERNELS_VEC_H
 #define QUORUM_KERNELS_VEC_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { VEC_CELLS = 64 };               /* cells of a page: KER_PAGE */
@@ -15,6 +16,7 @@ typedef struct vec_ops {
     void (*swiglu)(const float *gate, const float *up, float *h, int n);   /* h = gate / (1 + exp(-gate)) * up */
     void (*add)(float *x, const float *y, int n);                          /* x += y                      */
     void (*axpy)(float *acc, float a, const float *y, int n);              /* acc = fmaf(a, y, acc)       */
+    bool (*finite)(const float *x, int64_t n);                             /* no NaN, no infinity         */
     void (*exp)(const float *x, float shift, float *y, int n);             /* y = exp(x - shift)          */
     void (*f16)(const uint16_t *src, float *dst, int64_t n);
     void (*to_f16)(const float *src, uint16_t *dst, int n);                /* round to nearest even       */

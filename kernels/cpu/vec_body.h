@@ -74,6 +74,15 @@ static void vec_axpy(float *acc, float a, const float *y, int n)
     if (i < n) v_storen(acc + i, v_fma(f, v_loadn(y + i, n - i), v_loadn(acc + i, n - i)), n - i);
 }
 
+static bool vec_finite(const float *x, int64_t n)
+{
+    v16 s = v_set(0), zero = v_set(0);
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16) s = v_fma(v_load(x + i), zero, s);
+    if (i < n) s = v_fma(v_loadn(x + i, (int)(n - i)), zero, s);
+    return v_fold(s) == 0;
+}
+
 static void vec_exp(const float *x, float shift, float *y, int n)
 {
     v16 m = v_set(shift);
@@ -242,5 +251,5 @@ static void vec_values_f16(const uint16_t *v, int dim, int n_cells, const float 
     values_any(v, true, dim, n_cells, p, shrink, acc, n_q);
 }
 
-#define VEC_OPS { vec_norm, vec_swiglu, vec_add, vec_axpy, vec_exp, vec_f16, vec_to_f16, vec_q8, vec_q8s, \
+#define VEC_OPS { vec_norm, vec_swiglu, vec_add, vec_axpy, vec_finite, vec_exp, vec_f16, vec_to_f16, vec_q8, vec_q8s, \
                   vec_scores, vec_scores_f16, vec_softmax, vec_values, vec_values_f16, 2 * VEC_QB }

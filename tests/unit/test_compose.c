@@ -1,6 +1,7 @@
 /* tests: what is written: long pastes, long lines, and what is asked before something is lost for good. */
 #include "tests/test.h"
 #include "tests/unit/app_help.h"
+#include "tui/term/decode.h"
 #include "tui/tui.h"
 
 #include <unistd.h>
@@ -186,6 +187,140 @@ static void asks_before_it_is_too_late(void)
     tui_app_free(&app);
 }
 
+/* ---- what a terminal says by itself ---- */
+/* All keys of what was fed, as text: characters, <F7>-like codes, {paste}. */
+static q_buf keys;
+static void drain(tui_decode *d, bool idle)
+{
+    tui_key k;
+    while (tui_decode_key(d, &k, idle)) {
+        if (k.code == K_CHAR) q_buf_printf(&keys, k.alt ? "<alt %c>" : "%c", (int)k.cp);
+        else if (k.code == K_PASTE) q_buf_printf(&keys, "{%s%s}", k.text, k.lost ? " and more" : "");
+        else q_buf_printf(&keys, "<%s%d>", k.alt ? "alt " : "", (int)k.code);
+        free(k.text);
+    }
+}
+
+static const char *decoded(const char *a, size_t n, const char *b, size_t m, bool pause)
+{
+    tui_decode d = {0};
+    q_buf_clear(&keys);
+    q_buf_puts(&keys, "");
+    tui_decode_bytes(&d, a, n);
+    drain(&d, false);
+    if (pause) drain(&d, true);
+    tui_decode_bytes(&d, b, m);
+    drain(&d, false);
+    drain(&d, true);
+    tui_decode_free(&d);
+    return keys.p;
+}
+
+static void answers_of_a_terminal(void)
+{
+    static const char *const answer[] = {
+        "\033]11;rgb:1e1e/1e1e/1e1e\033\\", "\033]11;rgb:1e1e/1e1e/1e1e\a", "\033]10;rgb:ffff/ffff/ffff\a", "\033]52;c;aGVsbG8=\033\\",
+        "\033P1$r0m\033\\", "\033P>|XTerm(390)\033\\", "\033P1+r436f=323536\033\\", "\033_Gi=31;OK\033\\", "\033^private message\033\\",
+        "\033Xstart of string\033\\", "\033[?1;2c", "\033[>41;390;0c", "\033[24;80R", "\033[?2026;2$y", "\xC2\x9D" "11;rgb:0/0/0\xC2\x9C" };
+    for (size_t i = 0; i < sizeof answer / sizeof *answer; i++) {
+        size_t n = strlen(answer[i]);
+        char *text = q_printf("%sok", answer[i]);
+        for (size_t cut = 0; cut <= n; cut++) {      /* in two readings, wherever they part */
+            const char *got = decoded(text, cut, text + cut, n + 2 - cut, false);
+            CHECK_MSG(strcmp(got, "ok") == 0, "answer %zu cut at %zu: \"%s\" was typed", i, cut, got);
+        }
+        tui_decode d = {0};                          /* and byte by byte */
+        q_buf_clear(&keys);
+        for (size_t k = 0; k < n + 2; k++) { tui_decode_bytes(&d, text + k, 1); drain(&d, false); }
+        CHECK_MSG(strcmp(keys.p, "ok") == 0, "answer %zu byte by byte: \"%s\" was typed", i, keys.p);
+        tui_decode_free(&d);
+        const char *late = decoded(text, 1, text + 1, n + 1, true);     /* the rest came when Esc was taken for the key */
+        if (text[0] == 27) CHECK_MSG(strcmp(late, "<5>ok") == 0, "answer %zu after a late Esc: \"%s\"", i, late);
+        free(text);
+    }
+    CHECK_INT(K_ESC, 5);
+#define IS(text, want) do { const char *t_ = (text), *g_ = decoded(t_, strlen(t_), "", 0, false); CHECK_MSG(strcmp(g_, want) == 0, "%s gives %s", #text, g_); } while (0)
+    IS("\033", "<5>");
+    IS("\033\033", "<5><5>");                        /* Esc twice is Esc twice */
+    CHECK_STR(decoded("\033", 1, "\033", 1, true), "<5><5>");
+    CHECK_STR(decoded("\033", 1, "hello", 5, true), "<5>hello");
+    CHECK_STR(decoded("\033", 1, "[1] first", 9, true), "<5>[1] first");        /* what a person types behind Esc is typed */
+    IS("\033b", "<alt b>");
+    IS("a\033]0;title\abc", "abc");
+    IS("\033]never ended", "");
+    IS("\033]broken off\rx", "<2>x");                /* Enter is never swallowed */
+    CHECK_INT(K_ENTER, 2);
+    IS("\033[", "");
+    q_buf b = {0};                                   /* a string longer than anything that is kept */
+    q_buf_puts(&b, "\033]52;c;");
+    for (int i = 0; i < 100000; i++) q_buf_putc(&b, 'A');
+    q_buf_puts(&b, "\033\\ok");
+    CHECK_STR(decoded(b.p, 50000, b.p + 50000, b.len - 50000, false), "ok");
+    q_buf_free(&b);
+    static const struct { const char *seq; enum tui_key_code code; } key_of[] = {
+        { "\033[A", K_UP }, { "\033OA", K_UP }, { "\033[1;5C", K_CTRL_RIGHT }, { "\033[1;3D", K_CTRL_LEFT }, { "\033[3~", K_DELETE }, { "\033[H", K_HOME },
+        { "\033[1~", K_HOME }, { "\033OF", K_END }, { "\033[5~", K_PGUP }, { "\033[Z", K_BACKTAB }, { "\033OP", K_F1 }, { "\033[11~", K_F1 },
+        { "\033[[C", K_F3 }, { "\033OR", K_F3 }, { "\033[15~", K_F5 }, { "\033[20~", K_F9 }, { "\033[<64;20;8M", K_WHEEL_UP }, { "\033[<65;20;8M", K_WHEEL_DOWN },
+        { "\033[<0;1;1M", K_CLICK }, { "\033\r", K_ENTER }, { "\r", K_ENTER }, { "\177", K_BACKSPACE } };
+    for (size_t i = 0; i < sizeof key_of / sizeof *key_of; i++)
+        for (size_t cut = 0; cut < strlen(key_of[i].seq); cut++) {
+            char want[16];
+            snprintf(want, sizeof want, "<%s%d>", strcmp(key_of[i].seq, "\033\r") ? "" : "alt ", (int)key_of[i].code);
+            const char *got = decoded(key_of[i].seq, cut, key_of[i].seq + cut, strlen(key_of[i].seq) - cut, false);
+            CHECK_MSG(strcmp(got, want) == 0, "key %zu cut at %zu: %s, not %s", i, cut, got, want);
+        }
+#undef IS
+}
+
+static void pastes_arrive_whole(void)
+{
+    static const char text[] = "\033[200~one\r\ntwo\rthree\nчетыре \033[31mred\033[201~x";
+    size_t n = sizeof text - 1;
+    for (size_t cut = 0; cut <= n; cut++) {
+        const char *got = decoded(text, cut, text + cut, n - cut, false);
+        CHECK_MSG(strcmp(got, "{one\ntwo\nthree\nчетыре [31mred}x") == 0, "cut at %zu: %s", cut, got);
+    }
+    tui_decode d = {0};
+    q_buf_clear(&keys);
+    tui_decode_bytes(&d, "\033[200~its end is cut", 20);
+    drain(&d, false);
+    CHECK_STR(keys.p, "");                           /* the end may still come */
+    CHECK(tui_decode_wait(&d) > 0);
+    drain(&d, true);
+    CHECK_STR(keys.p, "{its end is cut}");           /* after a silence it is there */
+    tui_decode_bytes(&d, "\r", 1);                   /* a late line break sends nothing */
+    drain(&d, true);
+    CHECK_STR(keys.p, "{its end is cut}{\n}");
+    tui_decode_bytes(&d, "\033", 1);
+    drain(&d, false);
+    drain(&d, true);                                 /* and Esc makes the keys keys again */
+    tui_decode_bytes(&d, "a\r", 2);
+    drain(&d, false);
+    CHECK_STR(keys.p, "{its end is cut}{\n}a<2>");
+    tui_decode_free(&d);
+
+    q_buf b = {0};
+    q_buf_puts(&b, "\033[200~");
+    while (b.len < (3 << 19) + 6) q_buf_puts(&b, "ё234567\n");
+    q_buf_puts(&b, "\033[201~");
+    tui_key k;
+    tui_decode_bytes(&d, b.p, b.len);
+    CHECK(tui_decode_key(&d, &k, false) && k.code == K_PASTE);
+    CHECK(strlen(k.text) <= TUI_PASTE_MAX && q_utf8_valid(k.text, strlen(k.text)));
+    CHECK_INT(strlen(k.text) + k.lost, b.len - 12);  /* what was left out is counted to the byte */
+    free(k.text);
+    tui_decode_free(&d);
+    q_buf_free(&b);
+    static const char crlf[] = "a\r\nb\r\n\r\nc";
+    tui_decode_bytes(&d, "\033[200~", 6);
+    tui_decode_bytes(&d, crlf, sizeof crlf - 1);
+    tui_decode_bytes(&d, "\033[201~", 6);
+    CHECK(tui_decode_key(&d, &k, false));
+    CHECK_STR(k.text, "a\nb\n\nc");
+    free(k.text);
+    tui_decode_free(&d);
+}
+
 int main(void)
 {
     setenv("TZ", "UTC", 1);
@@ -194,5 +329,7 @@ int main(void)
     RUN(rows_are_the_same);
     RUN(a_long_line_is_quick);
     RUN(asks_before_it_is_too_late);
+    RUN(answers_of_a_terminal);
+    RUN(pastes_arrive_whole);
     return TEST_END();
 }

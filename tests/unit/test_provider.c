@@ -534,6 +534,30 @@ static void thoughts_are_told_apart(void)
         seen_clear(&s);
         prov_close(p);
     }
+    static const struct { const char *say, *text, *thought; bool stopped; } want[] = {
+        { "Hello there.", "Hello there.", "", false },
+        { "\n Hello", "Hello", "", false },
+        { "<think>\nhm, a < b\n</think>\n\nHello", "Hello", "\nhm, a < b\n", false },
+        { "\n<think>never closed", "", "never closed", false },
+        { "<thin ice>", "<thin ice>", "", false },
+        { "a <think> inside is text", "a <think> inside is text", "", false },
+        { "one STOP two", "one ", "", true },
+        { "one STO", "one STO", "", false },
+        { "<think>STOP</think>x", "x", "STOP", false },
+        { "Привет STOP", "Привет ", "", true } };
+    for (int bytes = 1; bytes <= 12; bytes++)
+        for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+            script_line one[] = { { NULL, want[i].say }, { NULL, NULL } };
+            seen s = { 0 };
+            open_script((script){ .line = one, .bytes = bytes });
+            set("sampler.stop", "STOP");
+            prov_result r = ask(&plain, &s);
+            CHECK_STR(text(&s), want[i].text);
+            CHECK_STR(s.thought.p ? s.thought.p : "", want[i].thought);
+            CHECK((r.finish == PROV_STOP_STRING) == want[i].stopped);
+            seen_clear(&s);
+            prov_close(p);
+        }
     static const script_line odd[] = { { "open", "<think>no end of it" }, { "half", "<thin" }, { "blank", "  \n <think> </think>  \n" }, { "late", "so <think> is a word" },
                                        { NULL, NULL } };
     static const struct { const char *ask, *thought, *text; } row[] = {

@@ -1,5 +1,5 @@
 /* rag: chunks of Markdown and of random bytes, what counts as text, the score and its threshold (the manual answers
- * what it is about and nothing else), budget, explanation, folders with links and loops. */
+ * what it is about and nothing else), budget, explanation. */
 #include "agent/agent.h"
 #include "engine/engine.h"
 #include "rag/rag.h"
@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char dir[64], err[Q_ERRLEN];
+static char err[Q_ERRLEN];
 #define OK(call) do { err[0] = 0; int rc_ = (call); CHECK_MSG(rc_ == Q_OK, "%d %s", rc_, err); } while (0)
 
 static mem_store *open_new(void)
@@ -16,20 +16,6 @@ static mem_store *open_new(void)
     mem_store *s = NULL;
     if (mem_open(":memory:", &s, err) != Q_OK) { printf("not ok open: %s\n", err); exit(1); }
     return s;
-}
-
-static void write_file(const char *name, const char *p, size_t n)
-{
-    char *path = q_printf("%s/%s", dir, name);
-    OK(q_write_file_atomic(path, p, n, err));
-    free(path);
-}
-
-static char *in_dir(const char *name)
-{
-    static char b[256];
-    snprintf(b, sizeof b, "%s/%s", dir, name);
-    return b;
 }
 
 static void markdown_is_cut_at_its_joints(void)
@@ -342,142 +328,6 @@ static void budget_count_and_repeats_cut_with_a_reason(void)
     mem_close(s);
 }
 
-/* ---- what is findable ---- */
-static void fed_first(mem_store *s, const char *q, const char *label)
-{
-    rag_result *r = ask(s, q);
-    CHECK_MSG(r->n_fed >= 1 && strncmp(r->v[0].label, label, strlen(label)) == 0, "\"%s\": fed %d, best %s %.2f", q, r->n_fed,
-              r->n ? r->v[0].label : "nothing", r->n ? r->v[0].score : 0);
-    rag_result_free(r);
-}
-
-struct note { const char *name, *text; };
-
-/* A folder of notes, taken in as a person would. */
-static mem_store *folder_of(const char *name, const struct note *v, int n)
-{
-    mem_store *s = open_new();
-    mkdir(in_dir(name), 0700);
-    for (int i = 0; i < n; i++) {
-        char *path = q_printf("%s/%s/%s", dir, name, v[i].name), *slash = strrchr(path, '/');
-        *slash = 0;
-        OK(q_mkdirs(path, err));
-        *slash = '/';
-        OK(q_write_file_atomic(path, v[i].text, strlen(v[i].text), err));
-        free(path);
-    }
-    rag_progress p;
-    OK(rag_add(s, in_dir(name), NULL, &p, err));
-    CHECK_INT(p.added, n);
-    return s;
-}
-#define FOLDER(name, notes) folder_of(name, notes, (int)(sizeof notes / sizeof *notes))
-
-static void names_of_files_and_folders_are_searched(void)
-{
-    static const struct note notes[] = {
-        {"Projects/Aurora/status.md", "Deadline moved to September. Budget 40k.\n"}, {"Projects/Borealis/status.md", "On hold until spring.\n"},
-        {"People/Boris Velichko.md", "Phone: 555-0134. Prefers oolong tea. Birthday in May.\n"},
-        {"People/Marta Lindqvist.md", "Phone: 555-0199. Prefers coffee.\n"}, {"People/Софья Крылова.md", "Телефон: 555-0177. Любит зелёный чай.\n"},
-    };
-    mem_store *s = FOLDER("vault", notes);
-    fed_first(s, "What is Boris Velichko's phone?", "vault/People/Boris Velichko.md");
-    fed_first(s, "Aurora deadline", "vault/Projects/Aurora/status.md");
-    fed_first(s, "What is the status of Aurora?", "vault/Projects/Aurora/status.md");
-    fed_first(s, "Крылова", "vault/People/Софья Крылова.md");
-    mem_documents l;                                                        /* a file's new name is searched, the old one is not */
-    char *was = q_strdup(in_dir("vault/People/Marta Lindqvist.md"));
-    CHECK(rename(was, in_dir("vault/People/Greta Thorsen.md")) == 0);
-    free(was);
-    rag_progress p;
-    OK(rag_add(s, in_dir("vault"), NULL, &p, err));
-    CHECK_INT(p.gone, 1);
-    fed_first(s, "phone of Greta Thorsen", "vault/People/Greta Thorsen.md");
-    rag_result *r = ask(s, "Lindqvist");
-    CHECK_INT(r->n, 0);
-    rag_result_free(r);
-    OK(mem_document_list(s, &l, err));
-    CHECK_INT(l.n, 6);
-    mem_documents_free(&l);
-    OK(mem_check(s, err));
-    mem_close(s);
-}
-
-static void headings_without_text_are_passages(void)
-{
-    q_buf wide = {0};
-    q_buf_puts(&wide, "# Section with a long heading");
-    for (int i = 0; i < 30; i++) q_buf_puts(&wide, " very");
-    q_buf_puts(&wide, " zebra\ntext below\n");
-    const struct note notes[] = {{"only.md", "# Call the plumber about the boiler on Friday\n"},
-        {"outline.md", "# Trip\n## Pack crampons\n### Ask Ingrid for maps\n## Buy tickets\n# Return\n"},
-        {"middle.md", "# Sea\n## Book the ferry to Bergen\n## Shoes\nsocks\n"}, {"long.md", wide.p}};
-    mem_store *s = FOLDER("headings", notes);
-    fed_first(s, "plumber boiler", "headings/only.md");
-    fed_first(s, "crampons", "headings/outline.md");
-    fed_first(s, "maps of Ingrid", "headings/outline.md");
-    fed_first(s, "tickets", "headings/outline.md");
-    fed_first(s, "ferry Bergen", "headings/middle.md");
-    fed_first(s, "zebra", "headings/long.md");
-    rag_result *r = ask(s, "socks");
-    if (r->n) CHECK_STR(r->v[0].label, "headings/middle.md § Shoes");       /* the heading before keeps its own passage */
-    CHECK(r->n == 1 && strcmp(r->v[0].text, "socks") == 0);
-    rag_result_free(r);
-    rag_progress p;                                                         /* and the count tells the truth */
-    OK(rag_add(s, in_dir("headings"), NULL, &p, err));
-    CHECK_INT(p.unchanged, 4);
-    CHECK_INT(p.chunks, 0);
-    mem_close(s);
-    q_buf_free(&wide);
-}
-
-struct bag { q_buf b; };
-static bool into_bag(void *user, const mem_word *w)
-{
-    struct bag *g = user;
-    if (!(w->flags & (MEM_WORD_EXACT | MEM_WORD_WHOLE))) q_buf_printf(&g->b, " %s ", w->word);
-    return true;
-}
-struct missing { const struct bag *in; char word[80]; };
-static bool look_for(void *user, const mem_word *w)
-{
-    struct missing *m = user;
-    char padded[80];
-    if (w->flags & (MEM_WORD_EXACT | MEM_WORD_WHOLE | MEM_WORD_NUMBER)) return true;      /* the numbers are those of lists */
-    snprintf(padded, sizeof padded, " %.70s ", w->word);
-    if (!m->in->b.p || !strstr(m->in->b.p, padded)) snprintf(m->word, sizeof m->word, "%.70s", w->word);
-    return !*m->word;
-}
-
-static void every_word_of_random_markdown_is_in_a_passage(void)
-{
-    static const char *const bits[] = {"# ", "## ", "###### ", "\n", "\n", "\n\n", "\n\n", "```", "~~~ ", "\n===\n", "\n---\n", "- ", "> ", "1. ", "    ",
-                                       " *", "* ", "`", "\\", "_", ". ", "\t", "\r\n", "***\n", "---\n", ": ", " #\n", "- - "};
-    uint64_t x[4] = {9, 8, 7, 6};
-    for (int round = 0; round < (getenv("QUORUM_LONG") ? 20000 : 1000) && !test_bad; round++) {
-        q_buf b = {0};
-        q_buf_puts(&b, "");
-        int words = 0;
-        for (uint64_t k = q_random(x) % 300; k; k--) {
-            if (q_random(x) % 3 == 0) q_buf_puts(&b, bits[q_random(x) % (sizeof bits / sizeof *bits)]);
-            else q_buf_printf(&b, "%sw%dx%s", q_random(x) % 2 ? " " : "", words++, q_random(x) % 2 ? " " : "");
-        }
-        mem_chunk *c;
-        int n = rag_chunk(b.p, b.len, true, &c);
-        struct bag found = {0};
-        for (int i = 0; i < n; i++) {
-            mem_words(c[i].heading, strlen(c[i].heading), into_bag, &found);
-            mem_words(c[i].text, c[i].n, into_bag, &found);
-        }
-        struct missing m = {.in = &found};
-        mem_words(b.p, b.len, look_for, &m);
-        CHECK_MSG(!*m.word, "round %d: %s is nowhere in\n%s", round, m.word, b.p);
-        rag_chunks_free(c, n);
-        q_buf_free(&found.b);
-        q_buf_free(&b);
-    }
-}
-
 static void past_chats_are_found_and_the_present_one_is_not(void)
 {
     mem_store *s = open_new();
@@ -515,78 +365,6 @@ static void past_chats_are_found_and_the_present_one_is_not(void)
     mem_close(s);
 }
 
-struct seen { int n, notes; bool stop; };
-static bool watch(void *user, const rag_progress *p)
-{
-    struct seen *s = user;
-    s->n++;
-    s->notes += p->note != NULL;
-    return !s->stop;
-}
-
-static void folders_are_taken_once_and_safely(void)
-{
-    mem_store *s = open_new();
-    static const char ru1251[] = "\xCF\xF0\xE8\xE2\xE5\xF2, \xFD\xF2\xEE \xF1\xF2\xE0\xF0\xFB\xE9 \xF2\xE5\xEA\xF1\xF2 \xE2 \xEA\xEE\xE4\xE8\xF0\xEE\xE2\xEA\xE5";
-    mkdir(in_dir("notes"), 0700);
-    mkdir(in_dir("notes/sub"), 0700);
-    mkdir(in_dir("notes/.git"), 0700);
-    mkdir(in_dir("outside"), 0700);
-    write_file("notes/a.md", "# A\nalpha text\n", 15);
-    write_file("notes/sub/b.txt", "beta text\n", 10);
-    write_file("notes/.git/config", "hidden text\n", 12);
-    write_file("notes/image.bin", "\x89PNG\0\0\1", 7);
-    write_file("notes/bad.txt", "abc\xFF\xFE\xFDxyz", 9);
-    write_file("notes/old.txt", ru1251, sizeof ru1251 - 1);
-    write_file("notes/wide.txt", "\xFF\xFEg\0a\0m\0m\0a\0", 12);
-    write_file("notes/empty.txt", "", 0);
-    write_file("outside/secret.md", "outside text\n", 13);
-    CHECK(symlink("..", in_dir("notes/loop")) == 0);
-    CHECK(symlink("../outside/secret.md", in_dir("notes/leak.md")) == 0);
-    CHECK(symlink("sub/b.txt", in_dir("notes/same.txt")) == 0);
-    CHECK(symlink("nowhere", in_dir("notes/broken")) == 0);
-    CHECK(mkfifo(in_dir("notes/fifo"), 0600) == 0);
-    struct seen w = {0};
-    rag_add_opts o = {watch, &w};
-    rag_progress p;
-    OK(rag_add(s, in_dir("notes"), &o, &p, err));
-    CHECK_INT(p.added, 4);
-    CHECK_INT(p.skipped, 3);
-    CHECK_INT(w.notes, 3);
-    mem_documents l;
-    OK(mem_document_list(s, &l, err));
-    CHECK_INT(l.n, 4);
-    if (l.n == 4) { CHECK_STR(l.v[0].title, "notes/a.md"); CHECK_STR(l.v[2].title, "notes/sub/b.txt"); }
-    mem_documents_free(&l);
-    static const char *const find[] = {"alpha", "beta", "gamma", "старого"};
-    for (int i = 0; i < 4; i++) {
-        mem_passages g;
-        OK(mem_candidates(s, MEM_CHUNK, &find[i], 1, 0, 5, &g, err));
-        CHECK_MSG(g.n == 1, "%s: %d", find[i], g.n);
-        mem_passages_free(&g);
-    }
-    OK(rag_add(s, in_dir("notes"), NULL, &p, err));
-    CHECK_INT(p.added, 0);
-    CHECK(p.unchanged >= 4);
-    write_file("notes/a.md", "# A\nomega text\n", 15);
-    OK(rag_add(s, in_dir("notes"), NULL, &p, err));
-    CHECK_INT(p.added, 1);
-    const char *gone = "alpha";
-    mem_passages g;
-    OK(mem_candidates(s, MEM_CHUNK, &gone, 1, 0, 5, &g, err));
-    CHECK_INT(g.n, 0);
-    CHECK_INT(rag_add(s, in_dir("notes/image.bin"), NULL, &p, err), Q_FORMAT);
-    CHECK(strstr(err, "not text"));
-    CHECK_INT(rag_add(s, in_dir("missing"), NULL, &p, err), Q_NOTFOUND);
-    CHECK(rag_add(s, in_dir("notes/fifo"), NULL, &p, err) != Q_OK);          /* and does not wait for a writer */
-    w = (struct seen){.stop = true};
-    write_file("notes/a.md", "# A\nthird\n", 10);
-    CHECK_INT(rag_add(s, in_dir("notes"), &o, &p, err), Q_CANCEL);
-    CHECK_INT(w.n, 1);
-    OK(mem_check(s, err));
-    mem_close(s);
-}
-
 static void a_removed_manual_stays_away(void)
 {
     mem_store *s = open_new();
@@ -613,8 +391,6 @@ static void a_removed_manual_stays_away(void)
 
 int main(void)
 {
-    snprintf(dir, sizeof dir, "/tmp/quorum-rag-XXXXXX");
-    if (!mkdtemp(dir)) return 1;
     RUN(markdown_is_cut_at_its_joints);
     RUN(chunks_of_random_bytes_cover_and_stay_inside);
     RUN(knobs_take_what_the_table_allows);
@@ -623,14 +399,7 @@ int main(void)
     RUN(everyday_questions_feed_nothing);
     RUN(a_note_is_fed_to_questions_about_it);
     RUN(budget_count_and_repeats_cut_with_a_reason);
-    RUN(names_of_files_and_folders_are_searched);
-    RUN(headings_without_text_are_passages);
-    RUN(every_word_of_random_markdown_is_in_a_passage);
     RUN(past_chats_are_found_and_the_present_one_is_not);
-    RUN(folders_are_taken_once_and_safely);
     RUN(a_removed_manual_stays_away);
-    char *rm = q_printf("rm -rf '%s'", dir);
-    int rc = system(rm);
-    free(rm);
-    return rc ? 1 : TEST_END();
+    return TEST_END();
 }

@@ -1,9 +1,11 @@
 /* term/curses: the grid on a real terminal, through ncursesw; keys from it. The only file that knows curses. Front-end
  * thread; its statics mirror curses' own. It writes only cells that changed since the last frame. */
+#include "tui/term/decode.h"
 #include "tui/term/screen.h"
 
 #include <ncurses.h>
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,20 +18,18 @@
 #undef lines
 #undef columns
 
-enum { KEY_PASTE_ON = KEY_MAX + 1, KEY_PASTE_OFF, KEY_WORD_LEFT, KEY_WORD_RIGHT, PASTE_MAX = 1 << 20 };
-
 static SCREEN *scr;
 static FILE *out;
 static tui_grid shown;
 static struct { attr_t attr; short pair; } look[S_N];
 static bool plain_console;
 static char undo[256];
-static q_buf paste;
-static bool pasting;
-static int pushed_back = ERR;               /* a character read while telling Alt from Esc */
+static tui_decode decode;
+static int64_t heard;                       /* when the last bytes came */
+static bool closed;                         /* the terminal is gone */
 
 static bool mouse_on;
-static const char modes_on[] = "\033[?2004h", modes_off[] = "\033[?2004l\033[?1006l";
+static const char modes_on[] = "\033[?2004h", modes_off[] = "\033[?2004l\033[?1006l\033[?1000l";
 
 static void raw_write(const char *s, size_t n)
 {
@@ -112,6 +112,13 @@ static SCREEN *make_screen(void)
     return newterm(NULL, out, stdin);
 }
 
+/* What terminfo says of this terminal's keys; the usual spellings are known without it. */
+static const struct { const char *cap; enum tui_key_code code; } terminfo[] = {
+    { "kcbt", K_BACKTAB }, { "kdch1", K_DELETE }, { "kcub1", K_LEFT }, { "kcuf1", K_RIGHT }, { "kcuu1", K_UP }, { "kcud1", K_DOWN },
+    { "khome", K_HOME }, { "kend", K_END }, { "kpp", K_PGUP }, { "knp", K_PGDN }, { "kLFT", K_CTRL_LEFT }, { "kRIT", K_CTRL_RIGHT },
+    { "kf1", K_F1 }, { "kf2", K_F2 }, { "kf3", K_F3 }, { "kf4", K_F4 }, { "kf5", K_F5 }, { "kf6", K_F6 }, { "kf7", K_F7 }, { "kf8", K_F8 },
+    { "kf9", K_F9 }, { "kf10", K_F10 } };
+
 int tui_term_open(const tui_theme *t, char *err)
 {
     const char *term = getenv("TERM");
@@ -132,13 +139,9 @@ int tui_term_open(const tui_theme *t, char *err)
     nodelay(stdscr, TRUE);
     meta(stdscr, TRUE);
     if (has_colors()) { start_color(); use_default_colors(); }
-    mouseinterval(0);
-    define_key("\033[200~", KEY_PASTE_ON);
-    define_key("\033[201~", KEY_PASTE_OFF);
-    define_key("\033[1;5D", KEY_WORD_LEFT);
-    define_key("\033[1;5C", KEY_WORD_RIGHT);
-    define_key("\033[1;3D", KEY_WORD_LEFT);
-    define_key("\033[1;3C", KEY_WORD_RIGHT);
+    typeahead(-1);                          /* what waits to be read is our matter */
+    for (size_t i = 0; i < sizeof terminfo / sizeof *terminfo; i++) tui_decode_learn(&decode, tigetstr(terminfo[i].cap), terminfo[i].code);
+    closed = false;
     snprintf(undo, sizeof undo, "\033[?2004l\033[?1006l\033[?1002l\033[?1000l");
     add_cap("rmkx");
     add_cap("sgr0");
@@ -162,8 +165,7 @@ void tui_term_close(void)
     scr = NULL;
     out = NULL;
     tui_grid_free(&shown);
-    q_buf_free(&paste);
-    pasting = false;
+    tui_decode_free(&decode);
 }
 
 void tui_term_size(int *w, int *h)
@@ -218,101 +220,36 @@ void tui_term_show(const tui_grid *g, bool all)
     refresh();
 }
 
-static const struct { int curses; enum tui_key_code code; } keys[] = {
-    { KEY_ENTER, K_ENTER }, { KEY_BTAB, K_BACKTAB }, { KEY_BACKSPACE, K_BACKSPACE }, { KEY_DC, K_DELETE }, { KEY_LEFT, K_LEFT },
-    { KEY_RIGHT, K_RIGHT }, { KEY_UP, K_UP }, { KEY_DOWN, K_DOWN }, { KEY_HOME, K_HOME }, { KEY_END, K_END }, { KEY_PPAGE, K_PGUP },
-    { KEY_NPAGE, K_PGDN }, { KEY_WORD_LEFT, K_CTRL_LEFT }, { KEY_WORD_RIGHT, K_CTRL_RIGHT }, { KEY_SLEFT, K_CTRL_LEFT },
-    { KEY_SRIGHT, K_CTRL_RIGHT } };
-
-static bool function_key(int c, tui_key *k)
+/* Keys are read and told apart without curses: its own reading waits inside a character and types what it does not know. */
+static void read_more(void)
 {
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) if (keys[i].curses == c) k->code = keys[i].code;
-    if (c >= KEY_F(1) && c <= KEY_F(10)) k->code = (enum tui_key_code)(K_F1 + (c - KEY_F(1)));
-    if (c == KEY_MOUSE) {
-        MEVENT m;
-        if (getmouse(&m) != OK) return false;
-        k->x = m.x;
-        k->y = m.y;
-        k->code = m.bstate & BUTTON4_PRESSED ? K_WHEEL_UP : m.bstate & BUTTON5_PRESSED ? K_WHEEL_DOWN : m.bstate & BUTTON1_PRESSED ? K_CLICK : K_NONE;
-    }
-    return k->code != K_NONE;
-}
-
-static int next_char(wint_t *c)
-{
-    if (pushed_back != ERR) { *c = (wint_t)pushed_back; pushed_back = ERR; return OK; }
-    return get_wch(c);
-}
-
-static void paste_char(wint_t c)
-{
-    char u[4];
-    if (paste.len + 4 > PASTE_MAX) return;
-    if (c == '\r') c = '\n';
-    if (c == '\t' || c == '\n' || c >= 32) q_buf_add(&paste, u, (size_t)q_utf8_put(u, (uint32_t)c));
-}
-
-/* After ESC [ that curses did not know: a mouse report in xterm's SGR form (1006: "<button;column;rowM", from 1), which
- * has no limit at column 223, or something to be swallowed whole: its letters are no text. ECMA-48 5.4: parameters and
- * intermediates are 0x20-0x3F, the final byte 0x40-0x7E. */
-static bool control_sequence(tui_key *k)
-{
-    int v[3] = { 0, 0, 0 }, n = 0;
-    bool sgr = false;
-    wint_t c;
-    for (int i = 0; i < 64 && get_wch(&c) == OK; i++) {
-        if (i == 0 && c == '<') sgr = true;
-        else if (c >= '0' && c <= '9') { if (n < 3 && v[n] < 100000) v[n] = v[n] * 10 + (int)(c - '0'); }
-        else if (c == ';') n++;
-        else if (c < 0x20 || c >= 0x40) break;
-    }
-    if (!sgr || n != 2 || c != 'M' || v[1] < 1 || v[2] < 1) return false;
-    k->x = v[1] - 1;
-    k->y = v[2] - 1;
-    k->code = v[0] == 64 ? K_WHEEL_UP : v[0] == 65 ? K_WHEEL_DOWN : v[0] == 0 ? K_CLICK : K_NONE;
-    return k->code != K_NONE;
+    char buf[16384];
+    struct pollfd p = { STDIN_FILENO, POLLIN, 0 };
+    if (closed || poll(&p, 1, 0) <= 0) return;
+    ssize_t n = read(STDIN_FILENO, buf, sizeof buf);
+    if (n > 0) {
+        tui_decode_bytes(&decode, buf, (size_t)n);
+        heard = q_now_ns();
+    } else if (n == 0 || (errno != EINTR && errno != EAGAIN)) closed = true;     /* a hung-up terminal is readable for ever */
 }
 
 bool tui_term_key(tui_key *k)
 {
-    wint_t c;
-    for (;;) {
-        memset(k, 0, sizeof *k);
-        int r = next_char(&c);
-        if (r == ERR) return false;
-        if (r == KEY_CODE_YES) {
-            if (c == KEY_PASTE_ON) { pasting = true; q_buf_clear(&paste); continue; }
-            if (c == KEY_PASTE_OFF && pasting) {
-                pasting = false;
-                k->code = K_PASTE;
-                k->text = q_buf_take(&paste);
-                return true;
-            }
-            if (pasting || !function_key((int)c, k)) continue;
-            return true;
-        }
-        if (pasting) { paste_char(c); continue; }
-        if (c == 27) {
-            wint_t d;
-            r = get_wch(&d);
-            if (r == ERR) { k->code = K_ESC; return true; }
-            if (r == KEY_CODE_YES) {
-                if (d == KEY_PASTE_ON) { pasting = true; q_buf_clear(&paste); continue; }
-                if (!function_key((int)d, k)) continue;
-                k->alt = true;
-                return true;
-            }
-            if (d == 27) { pushed_back = 27; k->code = K_ESC; return true; }
-            if (d == '[') { if (control_sequence(k)) return true; continue; }
-            k->alt = true;
-            c = d;
-        }
-        k->code = c == '\r' ? K_ENTER : c == '\t' ? K_TAB : c == 127 || c == 8 ? K_BACKSPACE : K_CHAR;
-        if (k->alt && c == '\n') k->code = K_ENTER;
-        k->cp = (uint32_t)c;
-        return true;
-    }
+    if (tui_decode_key(&decode, k, false)) return true;
+    read_more();
+    if (tui_decode_key(&decode, k, false)) return true;
+    int wait = tui_decode_wait(&decode);
+    return wait >= 0 && q_now_ns() - heard >= (int64_t)wait * 1000000 && tui_decode_key(&decode, k, true);
 }
+
+int tui_term_wait(void)
+{
+    int wait = tui_decode_wait(&decode);
+    int64_t left = wait < 0 ? -1 : wait - (q_now_ns() - heard) / 1000000;
+    return wait < 0 ? -1 : left < 0 ? 0 : (int)left;
+}
+
+bool tui_term_closed(void) { return closed; }
 
 void tui_term_leave(void)
 {
@@ -362,11 +299,12 @@ void tui_term_copy(const char *text)
 
 void tui_term_mouse(bool on)
 {
-    static const char sgr_on[] = "\033[?1006h", sgr_off[] = "\033[?1006l";
-    mousemask(on ? BUTTON1_PRESSED | BUTTON4_PRESSED | BUTTON5_PRESSED : 0, NULL);
+    static const char sgr_on[] = "\033[?1000h\033[?1006h", sgr_off[] = "\033[?1006l\033[?1000l";
+    const char *has = tigetstr("kmous");
+    mouse_on = on;
+    if (!has || has == (char *)-1) return;
     fflush(out);
     raw_write(on ? sgr_on : sgr_off, sizeof sgr_on - 1);
-    mouse_on = on;
 }
 
 bool tui_term_glyphs(void) { return !plain_console; }

@@ -12,6 +12,8 @@ void tui_term_size(int *w, int *h);
 void tui_term_theme(const tui_theme *t);
 void tui_term_show(const tui_grid *g, bool all); /* what changed since the last call; all: everything */
 bool tui_term_key(tui_key *out);                 /* false: no more now. text of a paste is the caller's to free */
+int tui_term_wait(void);                         /* ms until bytes that came have become a key by silence; -1: none have */
+bool tui_term_closed(void);                      /* the end of input was read: there is nobody any more */
 void tui_term_leave(void);                       /* for an editor or the shell … */
 void tui_term_return(void);                      /* … and back */
 void tui_term_suspend(void);                     /* stops the process group; returns when it goes on */

@@ -113,6 +113,7 @@ static void delete(agt *a, const job *j)
         return;
     }
     note(&a->events, AGT_INFO, _("conversation %lld is deleted"), (long long)id);
+    desk_post(&a->desk, &job_tidy, 0, 0, NULL, NULL);
     if (id == a->chat.id) {
         int64_t last = 0;
         if (mem_conversation_last(a->store, &last, err) < 0)

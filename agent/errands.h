@@ -14,7 +14,7 @@ extern const job_row job_save;           /* id: reply, text and value: its text 
 
 /* ---- documents.c ---- */
 extern const job_row job_manual;         /* engine's: the first question should find it */
-extern const job_row job_add, job_forget;                /* long */
+extern const job_row job_add, job_forget, job_tidy;      /* long */
 extern const job_row job_documents, job_search;          /* quick */
 
 /* ---- trace.c: quick ---- */

@@ -67,6 +67,7 @@ int agt_open(const agt_options *o, agt **out, char *err)
     pthread_mutex_init(&a->waits.mu, NULL);
     a->base = o->base;
     a->once = o->once;
+    a->seat.open = o->answers ? o->answers : prov_open;
     a->seat.path = o->model ? q_strdup(o->model) : NULL;
     rc = mem_open(o->db, &a->store, err);
     if (rc == Q_OK)
@@ -82,6 +83,7 @@ int agt_open(const agt_options *o, agt **out, char *err)
         desk_post(&a->desk, &job_chats, 0, 0, NULL, NULL);
         if (!o->once)
             desk_post(&a->desk, &job_names, 0, 0, NULL, NULL);
+        desk_post(&a->desk, &job_tidy, 0, 0, NULL, NULL);
         if (!o->base)
             desk_post(&a->desk, &job_manual, 0, 0, NULL, NULL);
         desk_post(&a->desk, &job_load, 0, 0, NULL, NULL);

@@ -102,6 +102,10 @@ size_t q_fault_file(const void *addr, char *out, size_t size);
 
 /* 1536 -> "1.5 KiB" and so on; returns out. */
 char *q_bytes_words(uint64_t n, char out[32]);
-uint64_t q_mem_available(void);    /* bytes, MemAvailable bounded by the cgroup's limit */
+/* Bytes that can still be had: MemAvailable, bounded by the control groups around us; what is only cached counts as free.
+ * UINT64_MAX: nobody says. _in: of a machine whose / is at root (tests). */
+uint64_t q_mem_available(void);
+uint64_t q_mem_available_in(const char *root);
+bool q_in_memory(const char *path);    /* a file in tmpfs: what it takes is taken already */
 
 #endif

@@ -32,6 +32,8 @@ static bool show_file(void *user, const rag_progress *p)
     return !interrupted;
 }
 
+static bool going_on(void *user) { return !interrupted; }
+
 static int add(mem_store *s, int n, char **path, char *err)
 {
     struct sigaction a = {.sa_handler = on_interrupt};
@@ -40,7 +42,7 @@ static int add(mem_store *s, int n, char **path, char *err)
     int rc = Q_OK, bad = 0;
     for (int i = 0; i < n && !interrupted; i++) {
         rag_progress p;
-        rag_add_opts o = {.progress = show_file};
+        rag_add_opts o = {.progress = show_file, .go = going_on};
         int one = rag_add(s, path[i], &o, &p, err);
         if (isatty(2)) q_say_own(stderr, "\r\033[K");
         q_buf why = {0};
@@ -185,6 +187,10 @@ int cmd_memory(int argc, char **argv)
     } else if (rag_remove(s, id, err) != Q_OK) {
         status = cli_fail(err);
     }
+    if (mem_tidy(s, going_on, NULL, err) < 0 && !interrupted) status = cli_fail(err);
+    char *said = mem_note(s);
+    if (said) q_say(stderr, "quorum: %s\n", said);
+    free(said);
     mem_close(s);
     return status;
 }

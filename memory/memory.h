@@ -1,11 +1,12 @@
 /* memory: what is kept. One SQLite file with conversations as trees, their traces and retrieval logs,
- * documents cut into chunks, and settings. Owns the only connection of this process, behind one mutex:
+ * documents cut into chunks, and settings. Owns the only connection of this process, behind one lock, which is a queue:
  * any thread may call any function here. It never knows about models, prompts or the screen.
  *
  * Promises. A function that adds or changes something returns Q_OK only after the commit is on the disk.
  * Nothing is overwritten but a reply that is still being written (and titles, drafts, settings). A deletion
- * clears the rows, both indexes and the file's bytes. On failure nothing changed and err says what to do;
- * calling again later is always safe. Strings that come back are malloc'ed and belong to the struct that
+ * is seen by nobody from its return on and is owed durably: mem_tidy clears the rows, both indexes and the
+ * file's bytes. On failure nothing changed and err says what to do; calling again later is always safe. A step of bulk
+ * work (mem_bulk_*, mem_tidy, the list functions of documents) is one short transaction; others go between two steps. Strings that come back are malloc'ed and belong to the struct that
  * holds them; every such struct has a _free that also zeroes it. Ids are > 0; 0 means none. */
 #ifndef QUORUM_MEMORY_H
 #define QUORUM_MEMORY_H
@@ -19,8 +20,16 @@ typedef struct mem_store mem_store;
  * a process that is gone become MEM_STOPPED here. */
 int mem_open(const char *path, mem_store **out, char *err);
 void mem_close(mem_store *);
-/* SQLite's integrity_check and that of both FTS indexes (against their content). */
+/* SQLite's integrity_check and that of both FTS indexes (against their content). An index that does not match its text is
+ * no damage: it is made again. */
 int mem_check(mem_store *, char *err);
+/* A sentence that a person should read once: a broken index was made again, the file was open to others. NULL: nothing
+ * new; malloc'ed. Ask after opening and behind errands. */
+char *mem_note(mem_store *);
+/* Pays what changes left owed, behind an errand and at every start: rows of what was removed, words in old pages of the
+ * indexes, an index to be made again, documents that a killed process was taking in. go (may be NULL) is asked between
+ * two steps; false: Q_CANCEL, the rest stays owed. Costs a few reads when nothing is owed. */
+int mem_tidy(mem_store *, bool (*go)(void *user), void *user, char *err);
 
 /* ================= conversations ================= */
 typedef struct mem_conversation {
@@ -44,7 +53,7 @@ int mem_conversation_title(mem_store *, int64_t id, const char *title, char *err
 int mem_conversation_opened(mem_store *, int64_t id, char *err);                  /* now */
 int mem_conversation_leaf(mem_store *, int64_t id, int64_t leaf, char *err);      /* Q_NOTFOUND: not its message */
 int mem_conversation_view(mem_store *, int64_t id, const char *draft, int64_t scroll, char *err);
-/* With all messages, traces, logs and index entries; the bytes are overwritten in the file. */
+/* Gone for everybody at once; mem_tidy clears all messages, traces, logs, index entries and their bytes in the file. */
 int mem_conversation_delete(mem_store *, int64_t id, char *err);
 void mem_conversation_free(mem_conversation *);
 void mem_conversations_free(mem_conversations *);
@@ -182,7 +191,7 @@ typedef struct mem_document {
     int64_t id;
     char *path;                         /* absolute path, or "manual:en": unique */
     char *title;                        /* what is shown: "notes/optics.md" */
-    char *name;                         /* for mem_document_put only: what of its name is searched; NULL: nothing */
+    char *name;                         /* for putting only: what of its name is searched; NULL: nothing */
     enum mem_trust trust;
     char sha256[65];
     int64_t mtime_ms, added_ms;
@@ -194,26 +203,42 @@ typedef struct mem_document {
 } mem_document;
 typedef struct mem_documents { mem_document *v; int n; } mem_documents;
 
-/* Puts a document (id, added_ms, gone_ms and n_chunks of *d ignored) with its chunks; one with the same path is replaced. */
+/* Puts a document (id, added_ms, gone_ms and n_chunks of *d ignored) with its chunks; one with the same path is replaced,
+ * what it held is owed (mem_tidy). For many: mem_bulk. */
 int mem_document_put(mem_store *, const mem_document *d, const mem_chunk *c, int n, int64_t *id, char *err);
 int mem_document_by_path(mem_store *, const char *path, mem_document *out, char *err);  /* Q_NOTFOUND */
 int mem_document_get(mem_store *, int64_t id, mem_document *out, char *err);
 int mem_document_list(mem_store *, mem_documents *out, char *err);
-/* Files seen again as they were: no longer gone; when one was changed and on which disk it lies is renewed. One transaction. */
+int mem_document_below(mem_store *, const char *folder, mem_documents *out, char *err);  /* of that path or below it */
+/* Files seen again as they were: no longer gone; when one was changed and on which disk it lies is renewed. In steps. */
 typedef struct mem_seen { int64_t document, mtime_ms, device; } mem_seen;
 int mem_documents_seen(mem_store *, const mem_seen *v, int n, char *err);
-/* Their files are gone: kept, listed, never a candidate until they are seen or put again. One transaction. */
+/* Their files are gone: kept, listed, never a candidate until they are seen or put again. In steps. */
 int mem_documents_gone(mem_store *, const int64_t *id, int n, char *err);
+/* Gone for everybody at once, as a conversation; mem_tidy does the rest. */
 int mem_document_delete(mem_store *, int64_t id, char *err);
+int mem_documents_delete(mem_store *, const int64_t *id, int n, int *done /* or NULL */, char *err);
 void mem_document_free(mem_document *);
 void mem_documents_free(mem_documents *);
+
+/* Documents in numbers: what is put in is gathered and stored in steps of one short transaction, several small documents
+ * or a part of a large one, which nobody sees before it is whole. go (may be NULL) is asked between the steps of a large
+ * one; false: Q_CANCEL. One thread a bulk. */
+typedef struct mem_bulk mem_bulk;
+mem_bulk *mem_bulk_new(mem_store *, bool (*go)(void *user), void *user);
+/* As mem_document_put; copies what it is given. Stored at the latest by flush. On failure what waited is not stored:
+ * mem_bulk_kept says what is. What was replaced is owed: mem_tidy. */
+int mem_bulk_put(mem_bulk *, const mem_document *d, const mem_chunk *c, int n, char *err);
+int mem_bulk_flush(mem_bulk *, char *err);
+void mem_bulk_kept(const mem_bulk *, int *documents, int *chunks);      /* on the disk */
+void mem_bulk_free(mem_bulk *);                                         /* without a flush what waits is dropped */
 
 /* ================= what rag asks ================= */
 typedef struct mem_passage {
     enum mem_kind kind;
     int64_t id;                         /* chunk or message */
     int64_t source;                     /* document or conversation */
-    char *title, *name, *heading, *text;   /* name: what of the title is searched; "" for a message */
+    char *title, *name, *heading, *text;    /* name: what of the title is searched; "" for a message */
     enum mem_trust trust;
     int64_t offset, created_ms;         /* offset: bytes in the document; created: of the message or the document */
     int ordinal;                        /* of the chunk in its document */

@@ -7,13 +7,59 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COLUMNS \
-    "m.id, m.conversation, coalesce(m.parent, 0), m.role, m.status, m.created, m.updated, m.text, m.thinking, m.model," \
-    " m.model_id, m.finish, m.prompt_tokens, m.cached_tokens, m.tokens, m.prefill_s, m.decode_s," \
-    " (SELECT count(*) FROM message x WHERE x.conversation=m.conversation AND x.parent IS m.parent AND x.id<=m.id)," \
-    " (SELECT count(*) FROM message x WHERE x.conversation=m.conversation AND x.parent IS m.parent)," \
-    " EXISTS (SELECT 1 FROM message_trace t WHERE t.message=m.id)," \
-    " (SELECT count(*) FROM retrieval r WHERE r.message=m.id)"
+static const store_column columns[] = {
+    STORE_READ(mem_message, id, ROW_INT64, "m.id"),
+    STORE_COLUMN(mem_message, conversation, ROW_INT64, "conversation", "m.conversation"),
+    STORE_COLUMN(mem_message, parent, ROW_REF, "parent", "m.parent"),
+    STORE_COLUMN(mem_message, role, ROW_INT, "role", "m.role"),
+    STORE_COLUMN(mem_message, status, ROW_INT, "status", "m.status"),
+    STORE_COLUMN(mem_message, created_ms, ROW_INT64, "created", "m.created"),
+    STORE_COLUMN(mem_message, updated_ms, ROW_INT64, "updated", "m.updated"),
+    STORE_READ(mem_message, text, ROW_TEXT, "m.text"),
+    STORE_COLUMN(mem_message, thinking, ROW_TEXT, "thinking", "m.thinking"),
+    STORE_COLUMN(mem_message, model, ROW_TEXT, "model", "m.model"),
+    STORE_COLUMN(mem_message, model_id, ROW_INT64, "model_id", "m.model_id"),
+    STORE_COLUMN(mem_message, finish, ROW_TEXT, "finish", "m.finish"),
+    STORE_COLUMN(mem_message, stats.prompt_tokens, ROW_INT, "prompt_tokens", "m.prompt_tokens"),
+    STORE_COLUMN(mem_message, stats.cached_tokens, ROW_INT, "cached_tokens", "m.cached_tokens"),
+    STORE_COLUMN(mem_message, stats.tokens, ROW_INT, "tokens", "m.tokens"),
+    STORE_COLUMN(mem_message, stats.prefill_s, ROW_DOUBLE, "prefill_s", "m.prefill_s"),
+    STORE_COLUMN(mem_message, stats.decode_s, ROW_DOUBLE, "decode_s", "m.decode_s"),
+    STORE_READ(mem_message, sibling, ROW_INT,
+               "(SELECT count(*) FROM message x WHERE x.conversation=m.conversation AND x.parent IS m.parent AND x.id<=m.id)"),
+    STORE_READ(mem_message, siblings, ROW_INT, "(SELECT count(*) FROM message x WHERE x.conversation=m.conversation AND x.parent IS m.parent)"),
+    STORE_READ(mem_message, has_trace, ROW_BOOL, "EXISTS (SELECT 1 FROM message_trace t WHERE t.message=m.id)"),
+    STORE_READ(mem_message, n_log, ROW_INT, "(SELECT count(*) FROM retrieval r WHERE r.message=m.id)"),
+};
+static const store_table table = STORE_TABLE(mem_message, "message", columns);
+
+static const store_column config_columns[] = {
+    STORE_COLUMN(mem_message_config, from, ROW_INT, "from_token", NULL),
+    STORE_COLUMN(mem_message_config, hash, ROW_INT64, "hash", NULL),
+    STORE_COLUMN(mem_message_config, json, ROW_TEXT, "json", NULL),
+    STORE_COLUMN(mem_message_config, label, ROW_TEXT, "label", NULL),
+};
+static const store_table config_table = STORE_TABLE(mem_message_config, "message_config", config_columns);
+
+struct put { int64_t message; mem_message_config c; };
+static const store_column put_columns[] = {
+    STORE_COLUMN(struct put, message, ROW_INT64, "message", NULL),
+    STORE_COLUMN(struct put, c.from, ROW_INT, "from_token", NULL),
+    STORE_COLUMN(struct put, c.hash, ROW_INT64, "hash", NULL),
+    STORE_COLUMN(struct put, c.json, ROW_TEXT, "json", NULL),
+    STORE_COLUMN(struct put, c.label, ROW_TEXT, "label", NULL),
+};
+static const store_table put_table = {.name = "message_config", .column = put_columns, .n = 5, .size = sizeof(struct put), .replaces = true};
+
+static const store_column hit_columns[] = {
+    STORE_READ(mem_hit, message, ROW_INT64, "m.id"),
+    STORE_READ(mem_hit, conversation, ROW_INT64, "m.conversation"),
+    STORE_READ(mem_hit, created_ms, ROW_INT64, "m.created"),
+    STORE_READ(mem_hit, role, ROW_INT, "m.role"),
+    STORE_READ(mem_hit, title, ROW_TEXT, "c.title"),
+    STORE_READ(mem_hit, snippet, ROW_TEXT, "snippet(message_fts, 0, char(1), char(2), '…', 16)"),
+};
+static const store_table hit_table = STORE_TABLE(mem_hit, NULL, hit_columns);
 
 static int no_such(char *err, int64_t id)
 {
@@ -22,48 +68,25 @@ static int no_such(char *err, int64_t id)
 
 static int read_configs(mem_store *s, mem_message *m, char *err)
 {
-    sqlite3_stmt *st = store_query(s, err, "SELECT from_token, hash, json, label FROM message_config WHERE message=? ORDER BY from_token", "i", m->id);
-    int rc = st ? Q_OK : Q_IO;
-    while (st && (rc = store_step(s, st, err)) == 1) {
-        m->config = q_realloc(m->config, sizeof *m->config * (size_t)(m->n_config + 1));
-        m->config[m->n_config++] = (mem_message_config){
-            .from = sqlite3_column_int(st, 0), .hash = (uint64_t)sqlite3_column_int64(st, 1),
-            .json = store_text(st, 2), .label = store_text(st, 3),
-        };
-    }
-    sqlite3_finalize(st);
+    void *v;
+    int rc = store_rows(s, &config_table, &v, &m->n_config, err, "FROM message_config WHERE message=? ORDER BY from_token", "i", m->id);
+    m->config = v;
     return rc;
 }
 
-static void read_row(sqlite3_stmt *st, mem_message *m)
+/* Rows into out. rest: what stands behind SELECT's columns, with two ids. The lock is held. */
+static int read_all(mem_store *s, mem_messages *out, char *err, const char *rest, int64_t a, int64_t b)
 {
-    *m = (mem_message){
-        .id = sqlite3_column_int64(st, 0), .conversation = sqlite3_column_int64(st, 1), .parent = sqlite3_column_int64(st, 2),
-        .role = (enum mem_role)sqlite3_column_int(st, 3), .status = (enum mem_status)sqlite3_column_int(st, 4),
-        .created_ms = sqlite3_column_int64(st, 5), .updated_ms = sqlite3_column_int64(st, 6),
-        .text = store_text(st, 7), .thinking = store_text(st, 8), .model = store_text(st, 9),
-        .model_id = (uint64_t)sqlite3_column_int64(st, 10), .finish = store_text(st, 11),
-        .stats = {.prompt_tokens = sqlite3_column_int(st, 12), .cached_tokens = sqlite3_column_int(st, 13),
-                  .tokens = sqlite3_column_int(st, 14), .prefill_s = sqlite3_column_double(st, 15),
-                  .decode_s = sqlite3_column_double(st, 16)},
-        .sibling = sqlite3_column_int(st, 17), .siblings = sqlite3_column_int(st, 18),
-        .has_trace = sqlite3_column_int(st, 19) != 0, .n_log = sqlite3_column_int(st, 20),
-    };
-    /* a hostile file may hold any number here */
-    if ((int)m->role < MEM_SYSTEM || m->role > MEM_TOOL) m->role = MEM_TOOL;
-    if ((int)m->status < MEM_PARTIAL || m->status > MEM_FAILED) m->status = MEM_FAILED;
-}
-
-/* Rows of st into out; finalises st. The lock is held. */
-static int read_all(mem_store *s, sqlite3_stmt *st, mem_messages *out, char *err)
-{
-    int rc = st ? Q_OK : Q_IO, cap = 0;
-    while (st && (rc = store_step(s, st, err)) == 1) {
-        if (out->n == cap) out->v = q_realloc(out->v, sizeof *out->v * (size_t)(cap = cap ? cap * 2 : 16));
-        read_row(st, &out->v[out->n++]);
+    void *v;
+    int rc = store_rows(s, &table, &v, &out->n, err, rest, "ii", a, b);
+    out->v = v;
+    for (int i = 0; i < out->n && rc == Q_OK; i++) {
+        mem_message *m = &out->v[i];
+        /* a hostile file may hold any number here */
+        if ((int)m->role < MEM_SYSTEM || m->role > MEM_TOOL) m->role = MEM_TOOL;
+        if ((int)m->status < MEM_PARTIAL || m->status > MEM_FAILED) m->status = MEM_FAILED;
+        rc = read_configs(s, m, err);
     }
-    sqlite3_finalize(st);
-    for (int i = 0; i < out->n && rc == Q_OK; i++) rc = read_configs(s, &out->v[i], err);
     if (rc != Q_OK) mem_messages_free(out);
     return rc;
 }
@@ -72,24 +95,20 @@ int store_index_message(mem_store *s, int64_t id, char *err)
 {
     int n = 0;
     int rc = store_run(s, &n, err, "UPDATE message SET indexed=1 WHERE id=? AND indexed=0 AND role IN (1, 2) AND text<>''", "i", id);
-    if (rc == Q_OK && n) rc = store_run(s, NULL, err, "INSERT INTO message_fts(rowid, text) SELECT id, text FROM message WHERE id=?", "i", id);
-    return rc;
+    return rc == Q_OK && n ? store_index_put(s, MEM_CHAT, id, err) : rc;
 }
 
 int store_unindex_message(mem_store *s, int64_t id, char *err)
 {
-    int n = 0;
-    int rc = store_run(s, NULL, err, "INSERT INTO message_fts(message_fts, rowid, text) SELECT 'delete', id, text"
-                       " FROM message WHERE id=? AND indexed=1", "i", id);
-    if (rc == Q_OK) rc = store_run(s, &n, err, "UPDATE message SET indexed=0 WHERE id=? AND indexed=1", "i", id);
-    return rc;
+    int rc = store_index_drop(s, MEM_CHAT, id, err);
+    return rc == Q_OK ? store_run(s, NULL, err, "UPDATE message SET indexed=0 WHERE id=? AND indexed=1", "i", id) : rc;
 }
 
 /* A parent must be of the same conversation; 0 needs the conversation alone. */
 static int check_parent(mem_store *s, int64_t conversation, int64_t parent, char *err)
 {
     int64_t one;
-    int rc = store_int(s, &one, err, "SELECT 1 FROM conversation WHERE id=?", "i", conversation);
+    int rc = store_int(s, &one, err, "SELECT 1 FROM conversation WHERE id=? AND state=0", "i", conversation);
     if (rc == Q_NOTFOUND)
         return q_fail(err, rc, _("there is no conversation %lld: it may have been deleted elsewhere"), (long long)conversation);
     if (rc != Q_OK || parent == 0) return rc;
@@ -110,13 +129,10 @@ int mem_message_add(mem_store *s, int64_t conversation, int64_t parent, enum mem
     if (rc != Q_OK) return rc;
     int64_t got = 0, now = q_wall_ms();
     rc = check_parent(s, conversation, parent, err);
-    if (rc == Q_OK)
-        rc = store_run(s, NULL, err, "INSERT INTO message(conversation, parent, role, status, created, updated, text)"
-                       " VALUES(?, nullif(?, 0), ?, ?, ?, ?, ?)", "iiiiiit", conversation, parent, (int64_t)role, (int64_t)MEM_DONE, now, now, text, n);
-    if (rc == Q_OK) {
-        got = sqlite3_last_insert_rowid(s->db);
-        rc = store_index_message(s, got, err);
-    }
+    mem_message m = {.conversation = conversation, .parent = parent, .role = role, .status = MEM_DONE, .created_ms = now, .updated_ms = now};
+    if (rc == Q_OK) rc = store_insert(s, &table, &m, &got, err);
+    if (rc == Q_OK) rc = store_run(s, NULL, err, "UPDATE message SET text=? WHERE id=?", "ti", text, n, got);
+    if (rc == Q_OK) rc = store_index_message(s, got, err);
     if (rc == Q_OK) rc = set_leaf(s, conversation, got, err);
     rc = store_end(s, rc, err);
     if (rc == Q_OK) *id = got;
@@ -125,8 +141,8 @@ int mem_message_add(mem_store *s, int64_t conversation, int64_t parent, enum mem
 
 static int put_config(mem_store *s, int64_t id, int from, uint64_t hash, const char *json, const char *label, char *err)
 {
-    return store_run(s, NULL, err, "INSERT OR REPLACE INTO message_config VALUES(?, ?, ?, ?, ?)", "iiiss",
-                     id, (int64_t)from, (int64_t)hash, json ? json : "", label ? label : "");
+    struct put x = {.message = id, .c = {.from = from, .hash = hash, .json = (char *)json, .label = (char *)label}};
+    return store_insert(s, &put_table, &x, NULL, err);
 }
 
 int mem_reply_begin(mem_store *s, int64_t conversation, int64_t parent, const char *model, uint64_t model_id,
@@ -137,14 +153,11 @@ int mem_reply_begin(mem_store *s, int64_t conversation, int64_t parent, const ch
     if (rc != Q_OK) return rc;
     int64_t got = 0, now = q_wall_ms();
     rc = check_parent(s, conversation, parent, err);
-    if (rc == Q_OK)
-        rc = store_run(s, NULL, err, "INSERT INTO message(conversation, parent, role, status, created, updated, model, model_id, owner)"
-                       " VALUES(?, nullif(?, 0), ?, ?, ?, ?, ?, ?, ?)", "iiiiiisis", conversation, parent, (int64_t)MEM_ASSISTANT,
-                       (int64_t)MEM_PARTIAL, now, now, model ? model : "", (int64_t)model_id, s->owner);
-    if (rc == Q_OK) {
-        got = sqlite3_last_insert_rowid(s->db);
-        rc = put_config(s, got, 0, config, json, label, err);
-    }
+    mem_message m = {.conversation = conversation, .parent = parent, .role = MEM_ASSISTANT, .status = MEM_PARTIAL, .created_ms = now,
+                     .updated_ms = now, .model = (char *)model, .model_id = model_id};
+    if (rc == Q_OK) rc = store_insert(s, &table, &m, &got, err);
+    if (rc == Q_OK) rc = store_run(s, NULL, err, "UPDATE message SET owner=? WHERE id=?", "si", s->owner, got);
+    if (rc == Q_OK) rc = put_config(s, got, 0, config, json, label, err);
     if (rc == Q_OK) rc = set_leaf(s, conversation, got, err);
     rc = store_end(s, rc, err);
     if (rc == Q_OK) *id = got;
@@ -201,21 +214,24 @@ int mem_reply_end(mem_store *s, int64_t id, enum mem_status status, const char *
                        (int64_t)status, finish ? finish : "", (int64_t)x->prompt_tokens, (int64_t)x->cached_tokens,
                        (int64_t)x->tokens, x->prefill_s, x->decode_s, id);
     if (rc == Q_OK) rc = store_index_message(s, id, err);
-    if (rc == Q_OK && blob) rc = store_run(s, NULL, err, "INSERT OR REPLACE INTO message_trace VALUES(?, ?)", "ib", id, blob, n_blob);
+    if (rc == Q_OK && blob) rc = store_run(s, NULL, err, "INSERT OR REPLACE INTO message_trace(message, data) VALUES(?, ?)", "ib", id, blob, n_blob);
     free(blob);
     return store_end(s, rc, err);
 }
 
 int store_recover_replies(mem_store *s, char *err)
 {
-    static const char ask[] = "SELECT id FROM message WHERE status=0 AND NOT owner_alive(owner)";
-    int64_t id;
-    int rc = store_int(s, &id, err, ask, "");
+    static const char ask[] = "SELECT id FROM message WHERE id>? AND status=0 AND NOT owner_alive(owner) ORDER BY id LIMIT 1";
+    int64_t id = 0;
+    store_lock(s);
+    int rc = store_int(s, &id, err, ask, "i", id);
+    store_unlock(s);
     if (rc != Q_OK) return rc == Q_NOTFOUND ? Q_OK : rc;    /* the common case takes no write lock */
-    rc = store_begin(s, err);
-    if (rc != Q_OK) return rc;
-    while ((rc = store_int(s, &id, err, ask, "")) == Q_OK) {
-        rc = store_run(s, NULL, err, "UPDATE message SET status=?, finish='interrupted' WHERE id=?", "ii", (int64_t)MEM_STOPPED, id);
+    if ((rc = store_begin(s, err)) != Q_OK) return rc;
+    for (id = 0; (rc = store_int(s, &id, err, ask, "i", id)) == Q_OK;) {
+        int n = 0;
+        rc = store_run(s, &n, err, "UPDATE message SET status=?, finish='interrupted' WHERE id=? AND status=0", "ii", (int64_t)MEM_STOPPED, id);
+        if (rc == Q_OK && n != 1) rc = store_tampered(s, err);
         if (rc == Q_OK) rc = store_index_message(s, id, err);
         if (rc != Q_OK) break;
     }
@@ -227,7 +243,7 @@ int mem_message_get(mem_store *s, int64_t id, mem_message *out, char *err)
     memset(out, 0, sizeof *out);
     mem_messages l = {0};
     store_lock(s);
-    int rc = read_all(s, store_query(s, err, "SELECT " COLUMNS " FROM message m WHERE m.id=?", "i", id), &l, err);
+    int rc = read_all(s, &l, err, "FROM message m WHERE m.id=?1 AND ?2=0", id, 0);
     store_unlock(s);
     if (rc == Q_OK && l.n == 0) rc = no_such(err, id);
     if (rc == Q_OK) *out = l.v[0];
@@ -240,24 +256,22 @@ int mem_branch(mem_store *s, int64_t conversation, int64_t leaf, mem_messages *o
     memset(out, 0, sizeof *out);
     store_lock(s);
     int rc = Q_OK;
-    if (leaf == 0) rc = store_int(s, &leaf, err, "SELECT leaf FROM conversation WHERE id=?", "i", conversation);
+    if (leaf == 0) rc = store_int(s, &leaf, err, "SELECT leaf FROM conversation WHERE id=? AND state=0", "i", conversation);
     if (rc == Q_NOTFOUND)
         q_fail(err, rc, _("there is no conversation %lld: it may have been deleted elsewhere"), (long long)conversation);
     if (rc == Q_OK && leaf)
-        rc = read_all(s, store_query(s, err,
-            "WITH RECURSIVE up(id, parent) AS (SELECT id, parent FROM message WHERE id=?1 AND conversation=?2"
-            " UNION ALL SELECT p.id, p.parent FROM message p JOIN up ON p.id=up.parent AND p.id<up.id)"
-            " SELECT " COLUMNS " FROM up JOIN message m ON m.id=up.id ORDER BY m.id", "ii", leaf, conversation), out, err);
+        rc = read_all(s, out, err, "FROM (WITH RECURSIVE up(id, parent) AS (SELECT id, parent FROM message WHERE id=?1 AND conversation=?2"
+                      " UNION ALL SELECT p.id, p.parent FROM message p JOIN up ON p.id=up.parent AND p.id<up.id) SELECT id FROM up) u"
+                      " JOIN message m ON m.id=u.id ORDER BY m.id", leaf, conversation);
     store_unlock(s);
     return rc == Q_OK && leaf && out->n == 0 ? no_such(err, leaf) : rc;
 }
 
 int mem_siblings(mem_store *s, int64_t id, mem_messages *out, char *err)
 {
-    memset(out, 0, sizeof *out);
     store_lock(s);
-    int rc = read_all(s, store_query(s, err, "SELECT " COLUMNS " FROM message o JOIN message m ON m.conversation=o.conversation"
-                                     " AND m.parent IS o.parent WHERE o.id=? ORDER BY m.id", "i", id), out, err);
+    int rc = read_all(s, out, err, "FROM message o JOIN message m ON m.conversation=o.conversation AND m.parent IS o.parent"
+                      " WHERE o.id=?1 AND ?2=0 ORDER BY m.id", id, 0);
     store_unlock(s);
     return rc == Q_OK && out->n == 0 ? no_such(err, id) : rc;
 }
@@ -277,16 +291,9 @@ int mem_leaf_below(mem_store *s, int64_t id, int64_t *leaf, char *err)
 void mem_message_free(mem_message *m)
 {
     if (!m) return;
-    free(m->text);
-    free(m->thinking);
-    free(m->model);
-    free(m->finish);
-    for (int i = 0; i < m->n_config; i++) {
-        free(m->config[i].json);
-        free(m->config[i].label);
-    }
-    free(m->config);
-    memset(m, 0, sizeof *m);
+    void *v = m->config;
+    store_rows_free(&config_table, &v, &m->n_config);
+    store_free(&table, m);
 }
 
 void mem_messages_free(mem_messages *l)
@@ -328,34 +335,28 @@ int mem_find(mem_store *s, const char *words, int limit, mem_hits *out, char *er
         q_buf_printf(&a.q, "(%s OR %s*)", w, w);
         free(w);
     }
-    store_lock(s);
-    sqlite3_stmt *st = store_query(s, err, "SELECT m.id, m.conversation, m.created, m.role, c.title,"
-        " snippet(message_fts, 0, char(1), char(2), '…', 16) FROM message_fts JOIN message m ON m.id=message_fts.rowid"
-        " JOIN conversation c ON c.id=m.conversation WHERE message_fts MATCH ? ORDER BY message_fts.rowid DESC LIMIT ?", "si",
-        a.q.p, (int64_t)(limit > 0 ? limit : 50));
-    int rc = st ? Q_OK : Q_IO;
-    while (st && (rc = store_step(s, st, err)) == 1) {
-        out->v = q_realloc(out->v, sizeof *out->v * (size_t)(out->n + 1));
-        mem_hit *h = &out->v[out->n++];
-        *h = (mem_hit){.message = sqlite3_column_int64(st, 0), .conversation = sqlite3_column_int64(st, 1),
-                       .created_ms = sqlite3_column_int64(st, 2), .role = (enum mem_role)sqlite3_column_int(st, 3),
-                       .title = store_text(st, 4), .snippet = store_text(st, 5)};
-        for (char *p = h->snippet; *p; p++)
-            if (*p == '\n' || *p == '\t' || *p == '\r') *p = ' ';
+    int rc = store_index_ready(s, MEM_CHAT, err);
+    for (bool again = rc == Q_OK, mended = false; again; mended = true) {
+        void *v;
+        store_lock(s);
+        rc = store_rows(s, &hit_table, &v, &out->n, err, "FROM message_fts JOIN message m ON m.id=message_fts.rowid"
+            " JOIN conversation c ON c.id=m.conversation WHERE message_fts MATCH ? AND c.state=0 ORDER BY message_fts.rowid DESC LIMIT ?",
+            "si", a.q.p, (int64_t)(limit > 0 ? limit : 50));
+        again = rc < 0 && !mended && store_index_broken(s);
+        store_unlock(s);
+        out->v = v;
+        if (again && (rc = store_index_mend(s, MEM_CHAT, err)) != Q_OK) break;
     }
-    sqlite3_finalize(st);
-    store_unlock(s);
+    for (int i = 0; i < out->n; i++)
+        for (char *p = out->v[i].snippet; *p; p++)
+            if (*p == '\n' || *p == '\t' || *p == '\r') *p = ' ';
     q_buf_free(&a.q);
-    if (rc != Q_OK) mem_hits_free(out);
     return rc;
 }
 
 void mem_hits_free(mem_hits *l)
 {
-    for (int i = 0; i < l->n; i++) {
-        free(l->v[i].title);
-        free(l->v[i].snippet);
-    }
-    free(l->v);
-    memset(l, 0, sizeof *l);
+    void *v = l->v;
+    store_rows_free(&hit_table, &v, &l->n);
+    l->v = NULL;
 }

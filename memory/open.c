@@ -1,5 +1,5 @@
-/* memory/open: opens the one connection of a process, settles it, brings the file up and checks it whole. Owns the
- * mem_store; any thread may call the public functions. It never touches a conversation or a document itself. */
+/* memory/open: opens the one connection of a process, settles it and brings the file up. Owns the mem_store; any thread
+ * may call the public functions. It never touches a conversation or a document itself. */
 #include "memory/store.h"
 
 #include <errno.h>
@@ -8,41 +8,32 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Older versions have a rare corruption race in WAL with two connections (sqlite.org/wal.html, "WAL reset bug"). */
-enum { WAL_SAFE = 3051003, BUSY_MS = 5000 };
+enum { WAL_SAFE = 3051003, BUSY_LOOKS = 2500, BUSY_NS = 2000000 };
 
-/* "pid:start time": unlike a pid alone it does not name a later process by mistake. */
-static char *process_name(long pid)
+/* Another process is at the file: five seconds of looking again. Often, because bulk work there leaves gaps of a
+ * millisecond between its steps (store_breathe), which SQLite's own waiting of up to 100 ms would miss. */
+static int on_busy(void *user, int looks)
 {
-    char path[64], line[1024];
-    unsigned long long start = 0;
-    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
-    FILE *f = fopen(path, "re");
-    if (f) {
-        size_t n = fread(line, 1, sizeof line - 1, f);
-        line[n] = 0;
-        fclose(f);
-        char *p = strrchr(line, ')');       /* the name before it may hold anything; starttime is field 22 (proc(5)) */
-        for (int field = 2; p && field < 22; field++) p = strchr(p + 1, ' ');
-        if (p) start = strtoull(p, NULL, 10);
-    }
-    return q_printf("%ld:%llu", pid, start);
+    (void)user;
+    if (looks >= BUSY_LOOKS) return 0;
+    nanosleep(&(struct timespec){.tv_nsec = BUSY_NS}, NULL);
+    return 1;
 }
 
 /* Is the process that began a reply still there? */
 static void owner_alive(sqlite3_context *c, int n, sqlite3_value **v)
 {
-    const char *owner = (const char *)sqlite3_value_text(v[0]);
-    char *now = process_name(owner ? strtol(owner, NULL, 10) : 0);
-    sqlite3_result_int(c, owner && strcmp(owner, now) == 0);
-    free(now);
+    sqlite3_result_int(c, store_is_alive((const char *)sqlite3_value_text(v[0])));
 }
 
 static int settle(mem_store *s, char *err)
 {
-    sqlite3_busy_timeout(s->db, BUSY_MS);
+    sqlite3_busy_handler(s->db, on_busy, NULL);
+    store_limit_work(s);
     static const struct { int id, max; } limits[] = {
         {SQLITE_LIMIT_LENGTH, 256 << 20}, {SQLITE_LIMIT_SQL_LENGTH, 100000}, {SQLITE_LIMIT_ATTACHED, 0},
         {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1000}, {SQLITE_LIMIT_VARIABLE_NUMBER, 250}, {SQLITE_LIMIT_EXPR_DEPTH, 200},
@@ -65,58 +56,89 @@ static int settle(mem_store *s, char *err)
     return store_register_words(s, err);
 }
 
-/* Rebuilds both indexes when the file's were made by other rules for words. */
-static int renew_indexes(mem_store *s, char *err)
+/* Are the indexes such as this quorum writes and can go on writing? In one transaction: of one moment. */
+static int indexes_fit(mem_store *s, bool *fit, char *err)
 {
     sqlite3_stmt *st = store_query(s, err, "SELECT value FROM setting WHERE name='words'", "");
-    if (!st) return Q_IO;
-    int rc = store_step(s, st, err);
-    char *had = rc == 1 ? store_text(st, 0) : NULL;
+    int rc = st ? store_step(s, st, err) : Q_IO;
+    *fit = rc == 1 && strcmp((const char *)sqlite3_column_text(st, 0), store_words_version) == 0;
     sqlite3_finalize(st);
-    if (rc < 0) return rc;
-    bool same = had && strcmp(had, store_words_version) == 0;
-    free(had);
-    if (same) return Q_OK;
-    rc = store_run(s, NULL, err, "BEGIN IMMEDIATE", "");
-    if (rc != Q_OK) return rc;
-    rc = store_run(s, NULL, err, "INSERT INTO chunk_fts(chunk_fts) VALUES('rebuild')", "");
-    if (rc == Q_OK) rc = store_run(s, NULL, err, "INSERT INTO message_fts(message_fts) VALUES('rebuild')", "");
-    if (rc == Q_OK) rc = store_run(s, NULL, err, "INSERT OR REPLACE INTO setting VALUES('words', ?)", "s", store_words_version);
+    for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc >= 0; k++) {
+        int64_t levels, segments;
+        bool last;
+        rc = store_index_levels(s, k, &levels, &segments, &last, err);
+        *fit &= levels <= store_levels_max;
+    }
+    return rc < 0 ? rc : Q_OK;
+}
+
+static int finish(mem_store *s, int rc, char *err)
+{
     if (rc == Q_OK) rc = store_run(s, NULL, err, "COMMIT", "");
     if (rc != Q_OK && !sqlite3_get_autocommit(s->db)) sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
     return rc;
 }
 
-static int make_file(const char *path, char *err)
+/* Where they are not, both are owed again: made by other rules for words, or merged too often by an older quorum. */
+static int renew_indexes(mem_store *s, char *err)
 {
-    char *slash = strrchr(path, '/');
-    if (slash && slash != path) {
-        char *dir = q_strndup(path, (size_t)(slash - path));
-        int rc = q_mkdirs(dir, err);
-        free(dir);
-        if (rc != Q_OK) return rc;
-    }
-    /* made here, not by SQLite, so that nobody else can ever read it */
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0 && (errno == EACCES || errno == EROFS || errno == EPERM))
-        return q_fail(err, Q_IO, _("the memory %s cannot be written: check its permissions and its folder's, or give another file with --db"), path);
-    if (fd < 0) return q_fail(err, Q_IO, _("cannot open the memory %s: %s"), path, strerror(errno));
-    struct stat st;
-    bool plain = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-    close(fd);
-    return plain ? Q_OK : q_fail(err, Q_FORMAT, _("%s is not a file: give another with --db"), path);
+    bool fit;
+    int rc = store_run(s, NULL, err, "BEGIN", "");
+    if (rc == Q_OK) rc = finish(s, indexes_fit(s, &fit, err), err);
+    if (rc != Q_OK || fit) return rc;
+    rc = store_run(s, NULL, err, "BEGIN IMMEDIATE", "");
+    if (rc == Q_OK) rc = indexes_fit(s, &fit, err);         /* another process may have done it meanwhile */
+    for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc == Q_OK && !fit; k++) rc = store_index_reset(s, k, err);
+    if (rc == Q_OK) rc = store_run(s, NULL, err, "INSERT OR REPLACE INTO setting(name, value) VALUES('words', ?)", "s", store_words_version);
+    return finish(s, rc, err);
 }
 
-int mem_open(const char *path, mem_store **out, char *err)
+static int make_folder(const char *path, char *err)
+{
+    char *slash = strrchr(path, '/');
+    if (!slash || slash == path) return Q_OK;
+    char *dir = q_strndup(path, (size_t)(slash - path));
+    int rc = q_mkdirs(dir, err);
+    free(dir);
+    return rc;
+}
+
+/* The file is made here, not by SQLite, so that nobody else can ever read it. One that is there is not opened: closing a
+ * descriptor would drop the locks that another store of this process holds on it (fcntl(2)). */
+static int make_file(mem_store *s, char *err)
+{
+    struct stat st;
+    int rc = make_folder(s->path, err);
+    if (rc != Q_OK) return rc;
+    int fd = open(s->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd >= 0) return close(fd), Q_OK;
+    int why = errno;
+    bool there = stat(s->path, &st) == 0;
+    if (there && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) return q_fail(err, Q_FORMAT, _("%s is not a file: give another with --db"), s->path);
+    if (there && S_ISDIR(st.st_mode)) return q_fail(err, Q_IO, _("cannot open the memory %s: %s"), s->path, strerror(EISDIR));
+    if (there && access(s->path, R_OK | W_OK) != 0) why = errno;
+    else if (there) why = 0;
+    if (why == EACCES || why == EROFS || why == EPERM)
+        return q_fail(err, Q_IO, _("the memory %s cannot be written: check its permissions and its folder's, or give another file with --db"), s->path);
+    if (why) return q_fail(err, Q_IO, _("cannot open the memory %s: %s"), s->path, strerror(why));
+    if (!(st.st_mode & 077)) return Q_OK;
+    if (chmod(s->path, st.st_mode & 0700) == 0) store_note(s, _("others on this machine could open %s: it is closed to them now"), s->path);
+    else store_note(s, _("others on this machine can open %s, and it could not be closed to them: %s"), s->path, strerror(errno));
+    return Q_OK;
+}
+
+int store_open(const char *path, const store_watch *watch, mem_store **out, char *err)
 {
     *out = NULL;
     char *file = path ? q_strdup(path) : q_user_path(Q_DIR_DATA, "quorum.db");
     if (!file) return q_no_home(err);
     mem_store *s = q_alloc(sizeof *s);
     s->path = file;
-    s->owner = process_name((long)getpid());
+    s->owner = store_process_name((long)getpid());
+    s->watch = watch;
     pthread_mutex_init(&s->mutex, NULL);
-    int rc = strcmp(s->path, ":memory:") == 0 ? Q_OK : make_file(s->path, err);
+    pthread_cond_init(&s->turn, NULL);
+    int rc = strcmp(s->path, ":memory:") == 0 ? Q_OK : make_file(s, err);
     if (rc == Q_OK && sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX, NULL) != SQLITE_OK)
         rc = s->db ? store_error(s, err) : q_fail(err, Q_NOMEM, _("not enough memory to open %s"), s->path);
     if (rc == Q_OK) rc = settle(s, err);
@@ -135,35 +157,16 @@ int mem_open(const char *path, mem_store **out, char *err)
     return Q_OK;
 }
 
+int mem_open(const char *path, mem_store **out, char *err) { return store_open(path, NULL, out, err); }
+
 void mem_close(mem_store *s)
 {
     if (!s) return;
     sqlite3_close_v2(s->db);
     pthread_mutex_destroy(&s->mutex);
+    pthread_cond_destroy(&s->turn);
+    free(s->note);
     free(s->path);
     free(s->owner);
     free(s);
-}
-
-int mem_check(mem_store *s, char *err)
-{
-    store_lock(s);
-    int rc = Q_OK;
-    sqlite3_stmt *st = store_query(s, err, "PRAGMA integrity_check(1)", "");
-    if (!st) rc = Q_IO;
-    if (rc == Q_OK && store_step(s, st, err) != 1) rc = Q_IO;
-    if (rc == Q_OK && strcmp((const char *)sqlite3_column_text(st, 0), "ok") != 0)
-        rc = q_fail(err, Q_FORMAT, _("%s is damaged (%s): move it away, or give another file with --db"), s->path, sqlite3_column_text(st, 0));
-    sqlite3_finalize(st);
-    /* rank 1: also compare the index with its content (fts5.html, section 6.5) */
-    if (rc == Q_OK) rc = store_run(s, NULL, err, "INSERT INTO message_fts(message_fts, rank) VALUES('integrity-check', 1)", "");
-    if (rc == Q_OK) rc = store_run(s, NULL, err, "INSERT INTO chunk_fts(chunk_fts, rank) VALUES('integrity-check', 1)", "");
-    if (rc == Q_OK) {
-        st = store_query(s, err, "PRAGMA foreign_key_check", "");
-        rc = st ? store_step(s, st, err) : Q_IO;
-        if (rc == 1) rc = q_fail(err, Q_FORMAT, _("%s holds rows whose owner is gone: move it away, or give another file with --db"), s->path);
-        sqlite3_finalize(st);
-    }
-    store_unlock(s);
-    return rc;
 }

@@ -2,18 +2,35 @@
  * process that is gone are taken over by the next. Any thread. It never touches messages: the taker places them. */
 #include "memory/store.h"
 
-#include <stdlib.h>
 #include <string.h>
+
+struct row { mem_pending p; store_span text; const char *owner; };
+static const store_column put_columns[] = {
+    STORE_COLUMN(struct row, p.conversation, ROW_INT64, "conversation", NULL),
+    STORE_COLUMN(struct row, p.edits, ROW_INT64, "edits", NULL),
+    STORE_COLUMN(struct row, p.created_ms, ROW_INT64, "created", NULL),
+    STORE_COLUMN(struct row, text, ROW_SPAN, "text", NULL),
+    STORE_COLUMN(struct row, owner, ROW_TEXT, "owner", NULL),
+};
+static const store_table put_table = STORE_TABLE(struct row, "pending", put_columns);
+
+static const store_column columns[] = {
+    STORE_READ(mem_pending, id, ROW_INT64, "id"),
+    STORE_READ(mem_pending, conversation, ROW_INT64, "conversation"),
+    STORE_READ(mem_pending, edits, ROW_INT64, "edits"),
+    STORE_READ(mem_pending, created_ms, ROW_INT64, "created"),
+    STORE_READ(mem_pending, text, ROW_TEXT, "text"),
+};
+static const store_table table = STORE_TABLE(mem_pending, "pending", columns);
 
 int mem_pending_put(mem_store *s, int64_t conversation, int64_t edits, const char *text, size_t n, int64_t *id, char *err)
 {
     *id = 0;
     int rc = store_begin(s, err);
     if (rc != Q_OK) return rc;
-    rc = store_run(s, NULL, err, "INSERT INTO pending(conversation, edits, created, text, owner) VALUES(?, ?, ?, ?, ?)", "iiits",
-                   conversation, edits, q_wall_ms(), text, n, s->owner);
-    int64_t got = sqlite3_last_insert_rowid(s->db);
-    rc = store_end(s, rc, err);
+    int64_t got = 0;
+    struct row row = {.p = {.conversation = conversation, .edits = edits, .created_ms = q_wall_ms()}, .text = {text, n}, .owner = s->owner};
+    rc = store_end(s, store_insert(s, &put_table, &row, &got, err), err);
     if (rc == Q_OK) *id = got;
     return rc;
 }
@@ -22,8 +39,7 @@ int mem_pending_drop(mem_store *s, int64_t id, char *err)
 {
     int rc = store_begin(s, err);
     if (rc != Q_OK) return rc;
-    rc = store_run(s, NULL, err, "DELETE FROM pending WHERE id=?", "i", id);
-    return store_end(s, rc, err);
+    return store_end(s, store_run(s, NULL, err, "DELETE FROM pending WHERE id=?", "i", id), err);
 }
 
 int mem_pending_take(mem_store *s, mem_pendings *out, char *err)
@@ -35,24 +51,18 @@ int mem_pending_take(mem_store *s, mem_pendings *out, char *err)
     store_unlock(s);
     if (rc != Q_OK) return rc == Q_NOTFOUND ? Q_OK : rc;    /* the common case takes no write lock */
     if ((rc = store_begin(s, err)) != Q_OK) return rc;
-    sqlite3_stmt *st = store_query(s, err, "SELECT id, conversation, edits, created, text FROM pending WHERE NOT owner_alive(owner) ORDER BY id", "");
-    rc = st ? 1 : Q_IO;
-    while (st && (rc = store_step(s, st, err)) == 1) {
-        out->v = q_realloc(out->v, sizeof *out->v * (size_t)(out->n + 1));
-        out->v[out->n++] = (mem_pending){.id = sqlite3_column_int64(st, 0), .conversation = sqlite3_column_int64(st, 1),
-            .edits = sqlite3_column_int64(st, 2), .created_ms = sqlite3_column_int64(st, 3), .text = store_text(st, 4)};
-    }
-    sqlite3_finalize(st);
-    for (int i = 0; rc == Q_OK && i < out->n; i++)
-        rc = store_run(s, NULL, err, "UPDATE pending SET owner=? WHERE id=?", "si", s->owner, out->v[i].id);
+    void *v;
+    rc = store_rows(s, &table, &v, &out->n, err, "FROM pending WHERE NOT owner_alive(owner) ORDER BY id", "");
+    out->v = v;
+    for (int i = 0; rc == Q_OK && i < out->n; i++) rc = store_run(s, NULL, err, "UPDATE pending SET owner=? WHERE id=?", "si", s->owner, out->v[i].id);
     rc = store_end(s, rc, err);
     if (rc != Q_OK) mem_pendings_free(out);
     return rc;
 }
 
-void mem_pendings_free(mem_pendings *p)
+void mem_pendings_free(mem_pendings *l)
 {
-    for (int i = 0; i < p->n; i++) free(p->v[i].text);
-    free(p->v);
-    memset(p, 0, sizeof *p);
+    void *v = l->v;
+    store_rows_free(&table, &v, &l->n);
+    l->v = NULL;
 }

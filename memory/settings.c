@@ -31,7 +31,7 @@ int mem_setting_put(mem_store *s, const char *name, const char *value, char *err
 {
     int rc = store_begin(s, err);
     if (rc != Q_OK) return rc;
-    rc = value ? store_run(s, NULL, err, "INSERT INTO setting VALUES(?, ?) ON CONFLICT(name) DO UPDATE SET value=excluded.value", "ss", name, value)
+    rc = value ? store_run(s, NULL, err, "INSERT INTO setting(name, value) VALUES(?, ?) ON CONFLICT(name) DO UPDATE SET value=excluded.value", "ss", name, value)
                : store_run(s, NULL, err, "DELETE FROM setting WHERE name=?", "s", name);
     return store_end(s, rc, err);
 }

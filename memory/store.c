@@ -1,14 +1,62 @@
-/* memory/store: the small helpers that every query here goes through: the mutex, statements, transactions, and SQLite's
+/* memory/store: the small helpers that every query here goes through: the lock, statements, transactions, and SQLite's
  * errors as sentences. Any thread. It never keeps a transaction open between two calls of a public function. */
 #include "memory/store.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-void store_lock(mem_store *s) { pthread_mutex_lock(&s->mutex); }
-void store_unlock(mem_store *s) { pthread_mutex_unlock(&s->mutex); }
+/* SQLite's virtual machine is asked after every so many of its instructions; an ordinary statement of ours takes
+ * some thousands, listing 100,000 documents some ten million; making an index again or checking a file is long. */
+enum { PROGRESS_OPS = 10000, ORDINARY = 100000 /* 1e9 instructions */, LONG = 10000000, BREATH_NS = 1000000 };
 
+/* ---- the lock ---- */
+void store_lock(mem_store *s)
+{
+    pthread_mutex_lock(&s->mutex);
+    uint64_t mine = s->next++;
+    while (s->serving != mine) pthread_cond_wait(&s->turn, &s->mutex);
+    pthread_mutex_unlock(&s->mutex);
+    s->rows = sqlite3_total_changes64(s->db);
+}
+
+void store_unlock(mem_store *s)
+{
+    int64_t rows = sqlite3_total_changes64(s->db) - s->rows;
+    const store_watch *w = s->watch;
+    s->budget = ORDINARY;
+    pthread_mutex_lock(&s->mutex);
+    s->serving++;
+    pthread_cond_broadcast(&s->turn);
+    pthread_mutex_unlock(&s->mutex);
+    if (w && w->unlocked) w->unlocked(w->user, s, rows);
+}
+
+void store_breathe(mem_store *s)
+{
+    if (s->watch && s->watch->between) s->watch->between(s->watch->user, s);
+    /* another process looks every few milliseconds whether the file is free (open.c) */
+    nanosleep(&(struct timespec){.tv_nsec = BREATH_NS}, NULL);
+}
+
+/* ---- limits ---- */
+static int on_progress(void *user)
+{
+    mem_store *s = user;
+    return --s->budget < 0;
+}
+
+int store_limit_work(mem_store *s)
+{
+    s->budget = ORDINARY;
+    sqlite3_progress_handler(s->db, PROGRESS_OPS, on_progress, s);
+    return Q_OK;
+}
+
+void store_allow(mem_store *s, int much) { s->budget = much == STORE_LONG ? LONG : ORDINARY; }
+
+/* ---- errors ---- */
 int store_error(mem_store *s, char *err)
 {
     int code = sqlite3_errcode(s->db);
@@ -23,13 +71,15 @@ int store_error(mem_store *s, char *err)
         return q_fail(err, Q_IO, _("the disk of %s is full: free some space and try again; what was kept before is safe"), s->path);
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-        return q_fail(err, Q_FORMAT, _("%s is damaged or is no database: move it away, or give another file with --db"), s->path);
+        return q_fail(err, Q_FORMAT, _("%s is damaged or is no database: quorum memory export saves what can be read; then give another file with --db"), s->path);
     case SQLITE_CANTOPEN:
         return q_fail(err, Q_IO, _("cannot open the memory %s: check that its folder exists and can be written"), s->path);
     case SQLITE_TOOBIG:
         return q_fail(err, Q_RANGE, _("that is too large for the memory (256 MiB at most): split it"));
     case SQLITE_NOMEM:
         return q_fail(err, Q_NOMEM, _("not enough memory for a query on %s"), s->path);
+    case SQLITE_INTERRUPT:
+        return q_fail(err, Q_FORMAT, _("%s asks for more work than any file of ours: somebody has changed it; quorum memory export saves what can be read"), s->path);
     case SQLITE_IOERR: {
         int e = sqlite3_system_errno(s->db);
         return q_fail(err, Q_IO, _("cannot read or write the memory %s: %s; what was kept before is safe"), s->path,
@@ -40,13 +90,37 @@ int store_error(mem_store *s, char *err)
     }
 }
 
-static sqlite3_stmt *query_va(mem_store *s, char *err, const char *sql, const char *types, va_list ap)
+int store_tampered(mem_store *s, char *err)
 {
-    sqlite3_stmt *st = NULL;
-    if (sqlite3_prepare_v2(s->db, sql, -1, &st, NULL) != SQLITE_OK) {
-        store_error(s, err);
-        return NULL;
-    }
+    return q_fail(err, Q_FORMAT, _("%s does not do what it is told: somebody has changed it; quorum memory export saves what can be read"), s->path);
+}
+
+void store_note(mem_store *s, const char *fmt, ...)
+{
+    char text[Q_ERRLEN];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    pthread_mutex_lock(&s->mutex);
+    char *all = s->note && !strstr(s->note, text) ? q_printf("%s; %s", s->note, text) : q_strdup(s->note ? s->note : text);
+    free(s->note);
+    s->note = all;
+    pthread_mutex_unlock(&s->mutex);
+}
+
+char *mem_note(mem_store *s)
+{
+    pthread_mutex_lock(&s->mutex);
+    char *text = s->note;
+    s->note = NULL;
+    pthread_mutex_unlock(&s->mutex);
+    return text;
+}
+
+/* ---- statements ---- */
+static int bind_va(sqlite3_stmt *st, const char *types, va_list ap)
+{
     int rc = SQLITE_OK;
     for (int i = 1; types[i - 1] && rc == SQLITE_OK; i++) {
         switch (types[i - 1]) {
@@ -68,19 +142,24 @@ static sqlite3_stmt *query_va(mem_store *s, char *err, const char *sql, const ch
         default: rc = SQLITE_MISUSE;
         }
     }
-    if (rc != SQLITE_OK) {
-        store_error(s, err);
-        sqlite3_finalize(st);
-        return NULL;
-    }
-    return st;
+    return rc;
+}
+
+sqlite3_stmt *store_query_va(mem_store *s, char *err, const char *sql, const char *types, va_list ap)
+{
+    if (s->watch && s->watch->statement) s->watch->statement(s->watch->user, sql);
+    sqlite3_stmt *st = NULL;
+    if (sqlite3_prepare_v2(s->db, sql, -1, &st, NULL) == SQLITE_OK && bind_va(st, types, ap) == SQLITE_OK) return st;
+    store_error(s, err);
+    sqlite3_finalize(st);
+    return NULL;
 }
 
 sqlite3_stmt *store_query(mem_store *s, char *err, const char *sql, const char *types, ...)
 {
     va_list ap;
     va_start(ap, types);
-    sqlite3_stmt *st = query_va(s, err, sql, types, ap);
+    sqlite3_stmt *st = store_query_va(s, err, sql, types, ap);
     va_end(ap);
     return st;
 }
@@ -91,11 +170,22 @@ int store_step(mem_store *s, sqlite3_stmt *st, char *err)
     return rc == SQLITE_ROW ? 1 : rc == SQLITE_DONE ? 0 : store_error(s, err);
 }
 
+int store_again(mem_store *s, sqlite3_stmt *st, char *err, const char *types, ...)
+{
+    va_list ap;
+    va_start(ap, types);
+    int rc = bind_va(st, types, ap) == SQLITE_OK ? 1 : store_error(s, err);
+    va_end(ap);
+    while (rc == 1) rc = store_step(s, st, err);
+    sqlite3_reset(st);
+    return rc;
+}
+
 int store_run(mem_store *s, int *changes, char *err, const char *sql, const char *types, ...)
 {
     va_list ap;
     va_start(ap, types);
-    sqlite3_stmt *st = query_va(s, err, sql, types, ap);
+    sqlite3_stmt *st = store_query_va(s, err, sql, types, ap);
     va_end(ap);
     if (!st) return Q_IO;
     int rc;
@@ -109,7 +199,7 @@ int store_int(mem_store *s, int64_t *out, char *err, const char *sql, const char
 {
     va_list ap;
     va_start(ap, types);
-    sqlite3_stmt *st = query_va(s, err, sql, types, ap);
+    sqlite3_stmt *st = store_query_va(s, err, sql, types, ap);
     va_end(ap);
     if (!st) return Q_IO;
     int rc = store_step(s, st, err);
@@ -124,37 +214,29 @@ char *store_text(sqlite3_stmt *st, int column)
     return q_strndup(p ? p : "", p ? (size_t)sqlite3_column_bytes(st, column) : 0);
 }
 
-int store_begin(mem_store *s, char *err)
+/* ---- who is there ---- */
+/* "pid:start time": unlike a pid alone it does not name a later process by mistake. */
+char *store_process_name(long pid)
 {
-    store_lock(s);
-    int rc = store_run(s, NULL, err, "BEGIN IMMEDIATE", "");
-    if (rc != Q_OK) store_unlock(s);
-    return rc;
-}
-
-int store_end(mem_store *s, int rc, char *err)
-{
-    if (rc == Q_OK) rc = store_run(s, NULL, err, "COMMIT", "");
-    /* some errors (full disk, I/O) have rolled back already; a second ROLLBACK would only fail */
-    if (rc != Q_OK && !sqlite3_get_autocommit(s->db)) sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
-    store_unlock(s);
-    return rc;
-}
-
-int store_purge(mem_store *s, const char *fts, char *err)
-{
-    char sql[96];
-    snprintf(sql, sizeof sql, "INSERT INTO %s(%s) VALUES('optimize')", fts, fts);
-    return store_run(s, NULL, err, sql, "");
-}
-
-int store_end_deletion(mem_store *s, int rc, char *err)
-{
-    rc = store_end(s, rc, err);
-    if (rc == Q_OK) {
-        store_lock(s);
-        sqlite3_exec(s->db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
-        store_unlock(s);
+    char path[64], line[1024];
+    unsigned long long start = 0;
+    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+    FILE *f = fopen(path, "re");
+    if (f) {
+        size_t n = fread(line, 1, sizeof line - 1, f);
+        line[n] = 0;
+        fclose(f);
+        char *p = strrchr(line, ')');       /* the name before it may hold anything; starttime is field 22 (proc(5)) */
+        for (int at = 2; p && at < 22; at++) p = strchr(p + 1, ' ');
+        if (p) start = strtoull(p, NULL, 10);
     }
-    return rc;
+    return q_printf("%ld:%llu", pid, start);
+}
+
+bool store_is_alive(const char *owner)
+{
+    char *now = store_process_name(owner ? strtol(owner, NULL, 10) : 0);
+    bool same = owner && strcmp(owner, now) == 0;
+    free(now);
+    return same;
 }

@@ -1,6 +1,6 @@
-/* memory/store.h: private to memory/. The connection, its mutex, statements and transactions.
- * Every public function takes the mutex once (store_lock or store_begin) and gives it back once;
- * functions named store_* expect it held. */
+/* memory/store.h: private to memory/. The connection, its lock, statements, transactions and rows.
+ * Every public function takes the lock once (store_lock or store_begin) and gives it back once, bulk work once a step;
+ * functions named store_* expect it held unless they say otherwise. */
 #ifndef QUORUM_MEMORY_STORE_H
 #define QUORUM_MEMORY_STORE_H
 
@@ -9,58 +9,142 @@
 
 #include "memory/memory.h"
 
+/* Who looks on while the store works; the tests, to act or count at a known step. NULL in life. */
+typedef struct store_watch {
+    void *user;
+    void (*statement)(void *user, const char *sql);         /* before each statement; the lock is held or the file is being opened */
+    void (*unlocked)(void *user, mem_store *, int64_t rows);/* the lock has just been given back; rows changed since it was taken */
+    void (*between)(void *user, mem_store *);               /* bulk work has ended a step and will go on */
+} store_watch;
+
 struct mem_store {
     sqlite3 *db;
-    pthread_mutex_t mutex;
+    pthread_mutex_t mutex;  /* guards the next three and note */
+    pthread_cond_t turn;
+    uint64_t next, serving; /* the lock is a queue: bulk work that takes it again stands behind whoever waits */
+    char *note;             /* what a person should be told once, or NULL */
     char *path;
-    char *owner;            /* "pid:start time" of this process: marks the replies it is writing */
+    char *owner;            /* "pid:start time" of this process: marks what it is writing */
+    int64_t rows;           /* rows changed before the lock was taken */
+    int64_t budget;         /* units of work (PROGRESS_OPS instructions) that the present statement may still take */
+    unsigned touched;       /* indexes written in this transaction: bits of enum mem_kind */
+    const store_watch *watch;
 };
 
+/* store.c */
 void store_lock(mem_store *);
 void store_unlock(mem_store *);
 /* Lock and BEGIN IMMEDIATE; on failure nothing is held. store_end commits when rc is Q_OK, else rolls back;
  * gives the lock back and returns the final result. */
 int store_begin(mem_store *, char *err);
 int store_end(mem_store *, int rc, char *err);
+/* Between two steps of bulk work, the lock not held: others, also of other processes, get their turn. */
+void store_breathe(mem_store *);
+/* Every statement has an end: one that asks for more work than this is interrupted. Ordinary is the default and
+ * comes back by itself at store_unlock. Progress is counted, not timed. */
+enum { STORE_ORDINARY, STORE_LONG };
+void store_allow(mem_store *, int much);
+int store_limit_work(mem_store *);                  /* installs the counting */
 
 /* The sentence for SQLite's present error; returns a q_result. */
 int store_error(mem_store *, char *err);
+/* A change had not the effect that it must have: the file was meddled with. */
+int store_tampered(mem_store *, char *err);
+/* Keeps a sentence for mem_note. */
+void store_note(mem_store *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Prepares and binds. types: i int64_t, d double, s const char * (NULL = SQL NULL), t const char * and size_t,
  * b const void * and size_t. Texts must live until the statement is finalised. NULL on failure. */
 sqlite3_stmt *store_query(mem_store *, char *err, const char *sql, const char *types, ...);
+sqlite3_stmt *store_query_va(mem_store *, char *err, const char *sql, const char *types, va_list);
 /* One step: 1 a row, 0 the end, negative a q_result with err. */
 int store_step(mem_store *, sqlite3_stmt *, char *err);
+/* A prepared statement once more with other values, to its end. */
+int store_again(mem_store *, sqlite3_stmt *, char *err, const char *types, ...);
 /* A statement without rows. *changes may be NULL. */
 int store_run(mem_store *, int *changes, char *err, const char *sql, const char *types, ...);
 /* The first column of the first row; Q_NOTFOUND (err untouched) when there is none. */
 int store_int(mem_store *, int64_t *out, char *err, const char *sql, const char *types, ...);
-char *store_text(sqlite3_stmt *, int column);      /* malloc'ed, "" for NULL */
+char *store_text(sqlite3_stmt *, int column);       /* malloc'ed, "" for NULL */
+bool store_is_alive(const char *owner);             /* is the process that calls itself so still there? */
+char *store_process_name(long pid);                 /* malloc'ed */
 
-/* Merges an index so that what was deleted from it is gone from its pages too (FTS5 before 3.42 keeps the
- * words of deleted rows in old segments until they are merged). */
-int store_purge(mem_store *, const char *fts, char *err);
-/* store_end of a deletion: under WAL the old pages are in the log until it is folded back. */
-int store_end_deletion(mem_store *, int rc, char *err);
+/* rows.c: a table's columns as a list, from which SELECT, INSERT, reader and _free come. */
+enum store_kind { ROW_INT /* int, enum */, ROW_INT64 /* also uint64_t, size_t */, ROW_REF /* int64_t, 0 is NULL */, ROW_BOOL,
+                  ROW_DOUBLE, ROW_TEXT /* char *, malloc'ed */, ROW_SPAN /* store_span, only written */, ROW_CHARS /* char[size] */ };
+typedef struct store_span { const char *p; size_t n; } store_span;
+typedef struct store_column {
+    const char *name, *expr;                        /* in the table; as selected (NULL: the name) */
+    bool stored;                                    /* INSERT writes it */
+    enum store_kind kind;
+    size_t at, size;                                /* in the struct; of a ROW_CHARS */
+} store_column;
+typedef struct store_table { const char *name; const store_column *column; int n; size_t size; bool replaces; } store_table;
+/* A column that is stored, one that is only read (expr), in a list for struct type T. */
+#define STORE_COLUMN(T, field, kind_, name_, expr_) \
+    {.name = name_, .expr = expr_, .stored = true, .kind = kind_, .at = offsetof(T, field), .size = sizeof(((T *)0)->field)}
+#define STORE_READ(T, field, kind_, expr_) {.expr = expr_, .kind = kind_, .at = offsetof(T, field), .size = sizeof(((T *)0)->field)}
+#define STORE_TABLE(T, name_, list) {.name = name_, .column = list, .n = (int)(sizeof list / sizeof *list), .size = sizeof(T)}
+char *store_select(const store_table *, const char *rest);      /* malloc'ed: "SELECT columns rest" */
+void store_read(const store_table *, sqlite3_stmt *, void *row);
+void store_free(const store_table *, void *row);                /* its texts; the row is zeroed */
+int store_insert(mem_store *, const store_table *, const void *row, int64_t *id /* or NULL */, char *err);
+/* The same for many rows: the statement (NULL on failure; to be finalised), then a row. */
+sqlite3_stmt *store_inserting(mem_store *, const store_table *, char *err);
+int store_insert_row(mem_store *, sqlite3_stmt *, const store_table *, const void *row, int64_t *id, char *err);
+int store_row(mem_store *, const store_table *, void *row, char *err, const char *rest, const char *types, ...);   /* Q_NOTFOUND */
+int store_rows(mem_store *, const store_table *, void **v, int *n, char *err, const char *rest, const char *types, ...);
+void store_rows_free(const store_table *, void **v, int *n);
 
 /* step/NN_*.c: SQL, one file a migration */
-extern const char store_step_01[], store_step_02[], store_step_03[], store_step_04[], store_step_05[];
+extern const char store_step_01[], store_step_02[], store_step_03[], store_step_04[], store_step_05[],
+    store_step_06[];
 
 /* schema.c */
 extern const int store_schema_version;
-int store_migrate(mem_store *, int to, char *err);
+int store_migrate(mem_store *, int to, char *err);  /* the lock need not be held: the file is being opened */
+
+/* check.c: the lock is held and a transaction is open. */
+int store_check(mem_store *, char *err);
+
+/* copy.c: the file as it was, beside it (PATH.before-SCHEMA), while it is brought up to that schema. */
+int store_copy_make(mem_store *, int schema, char *err);
+void store_copy_drop(const mem_store *, int schema);
+void store_copy_keep(const mem_store *, int schema, char *err);     /* adds to err where the copy is */
 
 /* words.c */
 int store_register_words(mem_store *, char *err);
-extern const char store_words_version[];           /* of the tokenizer; another one in the file: indexes are rebuilt */
+extern const char store_words_version[];            /* of the tokenizer; another one in the file: indexes are made again */
+
+/* index.c: the two word indexes. A row is in the index of its kind or in the stretch of ids that is owed to it. */
+int store_index_put(mem_store *, enum mem_kind, int64_t id, char *err);        /* the row is there already */
+int store_index_drop(mem_store *, enum mem_kind, int64_t id, char *err);       /* the row is still there; its words are owed a purge */
+int store_index_reset(mem_store *, enum mem_kind, char *err);                  /* emptied; everything is owed */
+bool store_index_broken(mem_store *);               /* was the last error one of an index whose text is whole? */
+int store_index_levels(mem_store *, enum mem_kind, int64_t *levels, int64_t *segments, bool *last, char *err);
+extern const int store_levels_max;
+/* These take the lock themselves. */
+int store_index_ready(mem_store *, enum mem_kind, char *err);                  /* what is owed to it is paid */
+int store_index_mend(mem_store *, enum mem_kind, char *err);                   /* made again from the text, and said */
+/* One short step of what is owed; *more: there was something. */
+int store_index_step(mem_store *, enum mem_kind, bool *more, char *err);
+int store_purge_step(mem_store *, enum mem_kind, bool *more, char *err);
 
 /* messages.c: takes the index entry of a message in or out */
 int store_index_message(mem_store *, int64_t id, char *err);
 int store_unindex_message(mem_store *, int64_t id, char *err);
-int store_recover_replies(mem_store *, char *err);
+int store_recover_replies(mem_store *, char *err);  /* takes the lock */
 
 /* trace.c: the stored form of a trace; malloc'ed in *out */
 int store_trace_pack(const mem_trace *, unsigned char **out, size_t *n);
 int store_trace_unpack(const unsigned char *p, size_t n, mem_trace **out);
+
+/* documents.c, conversations.c: where a row stands in its life. Only STORE_WHOLE ones are ever shown or searched. */
+enum store_state { STORE_WHOLE, STORE_COMING, STORE_GOING };
+extern const store_table store_document_table;
+int store_document_going(mem_store *, int64_t id, int *n, char *err);
+
+/* open.c: mem_open with somebody looking on. */
+int store_open(const char *path, const store_watch *, mem_store **out, char *err);
 
 #endif

@@ -201,48 +201,43 @@ int mem_trace_get(mem_store *s, int64_t message, mem_trace **out, char *err)
 }
 
 /* ---- retrieval log ---- */
+struct log_row { int64_t message; mem_log l; };
+#define LOG_COLUMNS(T, at, read) \
+    read(T, at rank, ROW_INT, "rank") read(T, at number, ROW_INT, "number") read(T, at kind, ROW_INT, "kind") \
+    read(T, at ref, ROW_INT64, "ref") read(T, at label, ROW_TEXT, "label") read(T, at terms, ROW_TEXT, "terms") \
+    read(T, at reason, ROW_TEXT, "reason") read(T, at signals, ROW_TEXT, "signals") read(T, at score, ROW_DOUBLE, "score") \
+    read(T, at tokens, ROW_INT, "tokens")
+#define STORED(T, field, kind, name) STORE_COLUMN(T, field, kind, name, NULL),
+static const store_column log_columns[] = {LOG_COLUMNS(mem_log, , STORED)};
+static const store_column put_columns[] = {STORE_COLUMN(struct log_row, message, ROW_INT64, "message", NULL), LOG_COLUMNS(struct log_row, l., STORED)};
+static const store_table log_table = STORE_TABLE(mem_log, "retrieval", log_columns);
+static const store_table put_table = STORE_TABLE(struct log_row, "retrieval", put_columns);
+
 int mem_log_put(mem_store *s, int64_t message, const mem_log *v, int n, char *err)
 {
     int rc = store_begin(s, err);
     if (rc != Q_OK) return rc;
     rc = store_run(s, NULL, err, "DELETE FROM retrieval WHERE message=?", "i", message);
-    for (int i = 0; i < n && rc == Q_OK; i++)
-        rc = store_run(s, NULL, err, "INSERT INTO retrieval(message, rank, number, kind, ref, label, terms, reason, signals, score, tokens)"
-                       " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", "iiiiissssdi", message,
-                       (int64_t)v[i].rank, (int64_t)v[i].number, (int64_t)v[i].kind, v[i].ref, v[i].label ? v[i].label : "",
-                       v[i].terms ? v[i].terms : "", v[i].reason ? v[i].reason : "", v[i].signals ? v[i].signals : "", v[i].score,
-                       (int64_t)v[i].tokens);
+    for (int i = 0; i < n && rc == Q_OK; i++) {
+        struct log_row row = {message, v[i]};
+        rc = store_insert(s, &put_table, &row, NULL, err);
+    }
     return store_end(s, rc, err);
 }
 
 int mem_log_get(mem_store *s, int64_t message, mem_logs *out, char *err)
 {
-    memset(out, 0, sizeof *out);
+    void *v;
     store_lock(s);
-    sqlite3_stmt *st = store_query(s, err, "SELECT rank, number, kind, ref, label, terms, reason, signals, score, tokens"
-                                   " FROM retrieval WHERE message=? ORDER BY rank", "i", message);
-    int rc = st ? Q_OK : Q_IO;
-    while (st && (rc = store_step(s, st, err)) == 1) {
-        out->v = q_realloc(out->v, sizeof *out->v * (size_t)(out->n + 1));
-        out->v[out->n++] = (mem_log){
-            .rank = sqlite3_column_int(st, 0), .number = sqlite3_column_int(st, 1), .kind = sqlite3_column_int(st, 2),
-            .ref = sqlite3_column_int64(st, 3), .label = store_text(st, 4), .terms = store_text(st, 5), .reason = store_text(st, 6),
-            .signals = store_text(st, 7), .score = sqlite3_column_double(st, 8), .tokens = sqlite3_column_int(st, 9)};
-    }
-    sqlite3_finalize(st);
+    int rc = store_rows(s, &log_table, &v, &out->n, err, "FROM retrieval WHERE message=? ORDER BY rank", "i", message);
     store_unlock(s);
-    if (rc != Q_OK) mem_logs_free(out);
+    out->v = v;
     return rc;
 }
 
 void mem_logs_free(mem_logs *l)
 {
-    for (int i = 0; i < l->n; i++) {
-        free(l->v[i].label);
-        free(l->v[i].terms);
-        free(l->v[i].reason);
-        free(l->v[i].signals);
-    }
-    free(l->v);
-    memset(l, 0, sizeof *l);
+    void *v = l->v;
+    store_rows_free(&log_table, &v, &l->n);
+    l->v = NULL;
 }

@@ -17,12 +17,12 @@
 enum { FILE_MAX = 16 << 20, CUT = 2, RACY_MS = 2000 };
 
 /* ---- one text ---- */
-static int put(mem_store *s, mem_document *d, const char *text, size_t n, bool markdown, int *chunks, int64_t *id, char *err)
+static int put(mem_bulk *b, mem_document *d, const char *text, size_t n, bool markdown, int *chunks, char *err)
 {
     mem_chunk *c;
     int k = rag_chunk(text, n, markdown, &c);
     d->cut = CUT;
-    int rc = mem_document_put(s, d, c, k, id, err);
+    int rc = mem_bulk_put(b, d, c, k, err);
     if (rc == Q_OK) *chunks = k;
     rag_chunks_free(c, k);
     return rc;
@@ -37,7 +37,6 @@ int rag_add_text(mem_store *s, const char *name, const char *title, enum mem_tru
 {
     mem_document was, d = {.path = (char *)name, .title = (char *)title, .trust = trust, .bytes = (int64_t)n};
     char e[Q_ERRLEN];
-    int chunks;
     q_sha256(text, n, d.sha256);
     if (trust == MEM_TRUST_OWN) d.name = d.title;
     if (mem_document_by_path(s, d.path, &was, e) == Q_OK) {
@@ -46,7 +45,12 @@ int rag_add_text(mem_store *s, const char *name, const char *title, enum mem_tru
         mem_document_free(&was);
         if (there) return Q_OK;
     }
-    return put(s, &d, text, n, true, &chunks, id, err);
+    mem_chunk *c;
+    int k = rag_chunk(text, n, true, &c);
+    d.cut = CUT;
+    int rc = mem_document_put(s, &d, c, k, id, err);
+    rag_chunks_free(c, k);
+    return rc;
 }
 
 /* ---- a file ---- */
@@ -54,6 +58,7 @@ struct adding {
     mem_store *s;
     const rag_add_opts *o;
     struct follow *follow;
+    mem_bulk *bulk;                     /* what was read waits here for the next step to the disk */
     rag_progress p;
     size_t strip;                       /* a title is the path after so many bytes */
     bool ended;                         /* the walk left something out: nothing can be called gone */
@@ -83,7 +88,6 @@ static int add_file(struct adding *a, const char *path, const struct stat *st, c
     q_buf b = {0};
     bool markdown = false;
     int chunks = 0, rc = q_read_file(path, &b, FILE_MAX, err);
-    int64_t id;
     if (rc == Q_IO) *why = strerror(errno), rc = Q_FORMAT;      /* one unreadable file is no reason to stop */
     else if (rc == Q_RANGE) *why = _("it is larger than 16 MiB: split it");
     if (rc == Q_OK) {
@@ -93,7 +97,7 @@ static int add_file(struct adding *a, const char *path, const struct stat *st, c
             a->p.unchanged++;
         } else if ((*why = rag_read(path, &b, &markdown)) != NULL) {
             rc = Q_FORMAT;
-        } else if ((rc = put(a->s, &d, b.p, b.len, markdown, &chunks, &id, err)) == Q_OK) {
+        } else if ((rc = put(a->bulk, &d, b.p, b.len, markdown, &chunks, err)) == Q_OK) {
             a->p.added++;
             a->p.chunks += chunks;
         }
@@ -110,6 +114,15 @@ static bool tell(struct adding *a, const char *path, const char *note)
     if (!a->o || !a->o->progress || a->o->progress(a->o->user, &a->p)) return true;
     a->rc = q_fail(a->err, Q_CANCEL, _("stopped: what was added so far is kept"));
     return false;
+}
+
+/* What waits goes to the disk; from here on the counts say what is there. */
+static void settle(struct adding *a)
+{
+    char err[Q_ERRLEN];
+    int rc = a->rc == Q_OK || a->rc == Q_CANCEL ? mem_bulk_flush(a->bulk, err) : Q_OK;
+    if (rc != Q_OK) a->rc = q_fail(a->err, rc, "%s", err);
+    mem_bulk_kept(a->bulk, &a->p.added, &a->p.chunks);
 }
 
 /* ---- a folder ---- */
@@ -140,6 +153,7 @@ static bool entry(void *user, const struct walk_entry *e)
 static void add_folder(struct adding *a, const char *root, const char *shown)
 {
     rag_walk(root, entry, a);
+    settle(a);
     char err[Q_ERRLEN];
     int rc = rag_follow_end(a->follow, a->s, a->rc == Q_OK && !a->ended, &a->p, err);
     if (a->rc == Q_OK && rc != Q_OK) a->rc = q_fail(a->err, rc, "%s", err);
@@ -153,6 +167,7 @@ static void add_one(struct adding *a, const char *path, const struct stat *st)
     a->p.seen = 1;
     if (!S_ISREG(st->st_mode)) a->rc = q_fail(a->err, Q_FORMAT, _("%s was not taken: %s"), path, _("it is no ordinary file"));
     else a->rc = add_file(a, path, st, &why, a->err);
+    settle(a);
     char err[Q_ERRLEN];
     int rc = rag_follow_end(a->follow, a->s, false, &a->p, err);
     if (a->rc == Q_OK && rc != Q_OK) a->rc = q_fail(a->err, rc, "%s", err);
@@ -167,12 +182,14 @@ int rag_add(mem_store *s, const char *path, const rag_add_opts *o, rag_progress 
     if (!real || stat(real, &st) != 0) {
         a.rc = q_fail(err, Q_NOTFOUND, _("cannot find %s: %s"), path, strerror(errno));
     } else if ((a.rc = rag_follow(s, real, &a.follow, err)) == Q_OK) {
+        a.bulk = mem_bulk_new(s, o ? o->go : NULL, o ? o->user : NULL);
         /* a file is shown by its name, a folder's files with the folder's name before them */
         char *slash = strrchr(real, '/');
         a.strip = slash && slash[1] ? (size_t)(slash - real) + 1 : 1;
         if (S_ISDIR(st.st_mode)) add_folder(&a, real, path);
         else add_one(&a, real, &st);
     }
+    mem_bulk_free(a.bulk);
     rag_follow_free(a.follow);
     free(real);
     a.p.path = a.p.note = NULL;

@@ -29,13 +29,31 @@ int rag_manual(mem_store *s, char *err)
     return rc;
 }
 
-int rag_remove(mem_store *s, int64_t document, char *err)
+/* First the note: a crash between leaves it removable. */
+static int keep_away(mem_store *s, int64_t document, char *err)
 {
     mem_document d;
     int rc = mem_document_get(s, document, &d, err);
     if (rc != Q_OK) return rc;
-    for (size_t i = 0; i < sizeof manuals / sizeof *manuals && rc == Q_OK; i++)     /* first the note: a crash between leaves it removable */
+    for (size_t i = 0; i < sizeof manuals / sizeof *manuals && rc == Q_OK; i++)
         if (strcmp(d.path, manuals[i].path) == 0) rc = mem_setting_put(s, manuals[i].removed, "1", err);
     mem_document_free(&d);
+    return rc;
+}
+
+int rag_remove(mem_store *s, int64_t document, char *err)
+{
+    int rc = keep_away(s, document, err);
     return rc == Q_OK ? mem_document_delete(s, document, err) : rc;
+}
+
+int rag_remove_all(mem_store *s, const int64_t *document, int n, int *done, char *err)
+{
+    int rc = Q_OK;
+    *done = 0;
+    for (int i = 0; i < n && rc == Q_OK; i++) {
+        rc = keep_away(s, document[i], err);
+        if (rc == Q_NOTFOUND) rc = Q_OK;        /* removed elsewhere: it will not be counted */
+    }
+    return rc == Q_OK ? mem_documents_delete(s, document, n, done, err) : rc;
 }

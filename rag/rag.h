@@ -138,6 +138,8 @@ typedef struct rag_progress {
 typedef struct rag_add_opts {
     /* After each file; false cancels: what was added stays. May be NULL. */
     bool (*progress)(void *user, const rag_progress *p);
+    /* Asked while one large file is stored; false cancels, that file is not taken. May be NULL. */
+    bool (*go)(void *user);
     void *user;
 } rag_add_opts;
 /* A file, or a folder with all text files below it (hidden ones and symlinks that leave it are passed over).
@@ -153,6 +155,8 @@ int rag_add_text(mem_store *, const char *name, const char *title, enum mem_trus
 int rag_manual(mem_store *, char *err);
 /* Deletes a document; the manual then stays away. */
 int rag_remove(mem_store *, int64_t document, char *err);
+/* Many at once, in steps. *done: how many are removed, also when it fails. */
+int rag_remove_all(mem_store *, const int64_t *document, int n, int *done, char *err);
 
 /* Cuts a text into chunks of about 1000 bytes at headings, paragraphs and sentences; fenced code stays whole up to
  * 4000. Without `markdown` nothing is a heading or a fence. Returns how many; *out and the headings are malloc'ed,

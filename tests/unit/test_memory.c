@@ -100,6 +100,15 @@ static void a_tree_keeps_every_branch(void)
     mem_close(s);
 }
 
+static int64_t raw(mem_store *s, const char *sql)
+{
+    int64_t n = -1;
+    store_lock(s);
+    OK(store_int(s, &n, err, sql, ""));
+    store_unlock(s);
+    return n;
+}
+
 static void a_long_branch_can_be_deleted(void)
 {
     mem_store *s = open_at(":memory:");
@@ -112,6 +121,9 @@ static void a_long_branch_can_be_deleted(void)
     mem_messages_free(&b);
     OK(mem_conversation_delete(s, c, err));
     CHECK_INT(mem_conversation_delete(s, c, err), Q_NOTFOUND);
+    OK(mem_tidy(s, NULL, NULL, err));
+    CHECK_INT(raw(s, "SELECT count(*) FROM message"), 0);
+    CHECK_INT(raw(s, "SELECT count(*) FROM conversation"), 0);
     mem_close(s);
 }
 
@@ -334,15 +346,6 @@ static int64_t vocabulary(mem_store *s, const char *fts, const char *like)
     return n;
 }
 
-static int64_t raw(mem_store *s, const char *sql)
-{
-    int64_t n = -1;
-    store_lock(s);
-    OK(store_int(s, &n, err, sql, ""));
-    store_unlock(s);
-    return n;
-}
-
 static void deletion_clears_rows_indexes_and_bytes(void)
 {
     char *path = file("delete.db");
@@ -384,6 +387,10 @@ static void deletion_clears_rows_indexes_and_bytes(void)
     OK(mem_conversation_delete(s, gone, err));
     OK(mem_document_delete(s, doc, err));
     CHECK_INT(mem_document_delete(s, doc, err), Q_NOTFOUND);
+    CHECK_INT(mem_passage_get(s, MEM_CHAT, r, &again, err), Q_NOTFOUND);     /* before anything is tidied */
+    OK(mem_candidates(s, MEM_CHUNK, w, 1, 0, 5, &p, err));
+    CHECK_INT(p.n, 0);
+    OK(mem_tidy(s, NULL, NULL, err));
     CHECK_INT(vocabulary(s, "chunk_words", "zzq%"), 0);
     CHECK_INT(vocabulary(s, "message_words", "zzq%"), 0);
     CHECK_INT(mem_passage_get(s, MEM_CHAT, r, &again, err), Q_NOTFOUND);
@@ -417,6 +424,7 @@ static void a_changed_document_replaces_its_chunks(void)
     mem_document d = {.path = (char *)"/n.md", .title = (char *)"n.md", .bytes = 17};
     OK(mem_document_put(s, &d, c1, 2, &a, err));
     OK(mem_document_put(s, &d, c2, 1, &b, err));
+    OK(mem_tidy(s, NULL, NULL, err));
     mem_documents l;
     OK(mem_document_list(s, &l, err));
     CHECK_INT(l.n, 1);
@@ -455,6 +463,7 @@ static void old_file(const char *path, int v)
 {
     mem_store old = {.path = (char *)path, .owner = (char *)"1:1"};
     pthread_mutex_init(&old.mutex, NULL);
+    pthread_cond_init(&old.turn, NULL);
     CHECK(sqlite3_open(path, &old.db) == SQLITE_OK);
     OK(store_register_words(&old, err));
     OK(store_migrate(&old, v, err));

@@ -1,0 +1,256 @@
+/* memory/bulk: documents in numbers. What is put in is gathered and stored in steps, each one short transaction: several
+ * small documents, or a part of a large one that nobody sees before it is whole. Owns copies of what waits; one thread a
+ * bulk. It never holds the lock between two steps. */
+#include "memory/store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { STEP_DOCUMENTS = 64, STEP_PASSAGES = 64, STEP_BYTES = 256 << 10 };
+
+struct item { mem_document d; mem_chunk *c; int n; size_t bytes; };
+
+struct mem_bulk {
+    mem_store *s;
+    bool (*go)(void *user);
+    void *user;
+    struct item item[STEP_DOCUMENTS];
+    int n, passages;                    /* waiting */
+    size_t bytes;
+    int documents, chunks;              /* on the disk */
+    int64_t last;                       /* id of the last document stored */
+};
+
+/* A chunk as it is stored, and its words. */
+struct chunk_row { int64_t id, document, ordinal, start; store_span name, heading, text; };
+static const store_column chunk_columns[] = {
+    STORE_COLUMN(struct chunk_row, document, ROW_INT64, "document", NULL),
+    STORE_COLUMN(struct chunk_row, ordinal, ROW_INT64, "ordinal", NULL),
+    STORE_COLUMN(struct chunk_row, start, ROW_INT64, "start", NULL),
+    STORE_COLUMN(struct chunk_row, name, ROW_SPAN, "name", NULL),
+    STORE_COLUMN(struct chunk_row, heading, ROW_SPAN, "heading", NULL),
+    STORE_COLUMN(struct chunk_row, text, ROW_SPAN, "text", NULL),
+};
+static const store_column words_columns[] = {
+    STORE_COLUMN(struct chunk_row, id, ROW_INT64, "rowid", NULL),
+    STORE_COLUMN(struct chunk_row, name, ROW_SPAN, "name", NULL),
+    STORE_COLUMN(struct chunk_row, heading, ROW_SPAN, "heading", NULL),
+    STORE_COLUMN(struct chunk_row, text, ROW_SPAN, "text", NULL),
+};
+static const store_table chunk_table = STORE_TABLE(struct chunk_row, "chunk", chunk_columns);
+static const store_table words_table = STORE_TABLE(struct chunk_row, "chunk_fts", words_columns);
+
+mem_bulk *mem_bulk_new(mem_store *s, bool (*go)(void *user), void *user)
+{
+    mem_bulk *b = q_alloc(sizeof *b);
+    b->s = s;
+    b->go = go;
+    b->user = user;
+    return b;
+}
+
+void mem_bulk_kept(const mem_bulk *b, int *documents, int *chunks)
+{
+    *documents = b->documents;
+    *chunks = b->chunks;
+}
+
+static void item_free(struct item *it)
+{
+    free(it->d.path);
+    free(it->d.title);
+    free(it->d.name);
+    for (int i = 0; i < it->n; i++) {
+        free(it->c[i].heading);
+        free((char *)it->c[i].text);
+    }
+    free(it->c);
+    memset(it, 0, sizeof *it);
+}
+
+static void forget(mem_bulk *b)
+{
+    for (int i = 0; i < b->n; i++) item_free(&b->item[i]);
+    b->n = b->passages = 0;
+    b->bytes = 0;
+}
+
+void mem_bulk_free(mem_bulk *b)
+{
+    if (!b) return;
+    forget(b);
+    free(b);
+}
+
+/* ---- in a transaction ---- */
+struct putting { sqlite3_stmt *row, *words; };
+
+static int prepare(mem_store *s, struct putting *p, char *err)
+{
+    p->row = store_inserting(s, &chunk_table, err);
+    p->words = p->row ? store_inserting(s, &words_table, err) : NULL;
+    return p->words ? Q_OK : Q_IO;
+}
+
+static void finish(struct putting *p)
+{
+    sqlite3_finalize(p->row);
+    sqlite3_finalize(p->words);
+}
+
+static int put_chunk(mem_store *s, struct putting *p, int64_t document, const char *name, const mem_chunk *c, int ordinal, char *err)
+{
+    struct chunk_row row = {.document = document, .ordinal = ordinal, .start = (int64_t)c->offset, .name = {name, strlen(name)},
+                            .heading = {c->heading, strlen(c->heading)}, .text = {c->text, c->n}};
+    int rc = store_insert_row(s, p->row, &chunk_table, &row, &row.id, err);
+    if (rc != Q_OK) return rc;
+    s->touched |= 1u << MEM_CHUNK;
+    rc = store_insert_row(s, p->words, &words_table, &row, NULL, err);
+    return rc != Q_OK && store_index_broken(s) ? store_index_put(s, MEM_CHUNK, row.id, err) : rc;  /* that one mends */
+}
+
+/* The document of this path, if there is one, goes. */
+static int make_room(mem_bulk *b, const char *path, char *err)
+{
+    int64_t old;
+    int rc = store_int(b->s, &old, err, "SELECT id FROM document WHERE path=?", "s", path);
+    if (rc != Q_OK) return rc == Q_NOTFOUND ? Q_OK : rc;
+    return store_document_going(b->s, old, NULL, err);
+}
+
+static int put_whole(mem_bulk *b, struct putting *p, struct item *it, int64_t *id, char *err)
+{
+    int rc = make_room(b, it->d.path, err);
+    if (rc == Q_OK) rc = store_insert(b->s, &store_document_table, &it->d, id, err);
+    for (int i = 0; i < it->n && rc == Q_OK; i++) rc = put_chunk(b->s, p, *id, it->d.name, &it->c[i], i, err);
+    return rc;
+}
+
+/* ---- steps ---- */
+int mem_bulk_flush(mem_bulk *b, char *err)
+{
+    if (b->n == 0) return Q_OK;
+    if (b->documents) store_breathe(b->s);
+    struct putting p = {0};
+    int64_t id = 0;
+    int rc = store_begin(b->s, err);
+    if (rc == Q_OK) {
+        rc = prepare(b->s, &p, err);
+        for (int i = 0; i < b->n && rc == Q_OK; i++) rc = put_whole(b, &p, &b->item[i], &id, err);
+        finish(&p);
+        rc = store_end(b->s, rc, err);
+    }
+    if (rc == Q_OK) {
+        b->documents += b->n;
+        b->chunks += b->passages;
+        b->last = id;
+    }
+    forget(b);
+    return rc;
+}
+
+/* Its row, hidden; its real path is given when it is whole. */
+static int begin_large(mem_bulk *b, struct item *it, int64_t *id, char *err)
+{
+    int rc = store_begin(b->s, err);
+    if (rc != Q_OK) return rc;
+    mem_document d = it->d;
+    unsigned char noise[16];
+    char path[48] = "coming:";
+    sqlite3_randomness(sizeof noise, noise);
+    for (size_t i = 0; i < sizeof noise; i++) {
+        path[7 + 2 * i] = "0123456789abcdef"[noise[i] >> 4];
+        path[8 + 2 * i] = "0123456789abcdef"[noise[i] & 15];
+    }
+    d.path = path;
+    rc = store_insert(b->s, &store_document_table, &d, id, err);
+    if (rc == Q_OK) rc = store_run(b->s, NULL, err, "UPDATE document SET state=1, owner=? WHERE id=?", "si", b->s->owner, *id);
+    return store_end(b->s, rc, err);
+}
+
+/* Chunks from *at on; *at = the first that was not stored. */
+static int part_of_large(mem_bulk *b, struct item *it, int64_t id, int *at, char *err)
+{
+    struct putting p = {0};
+    size_t bytes = 0;
+    int i = *at, n = 0, rc = store_begin(b->s, err);
+    if (rc != Q_OK) return rc;
+    rc = prepare(b->s, &p, err);
+    for (; i < it->n && n < STEP_PASSAGES && bytes < STEP_BYTES && rc == Q_OK; i++, n++) {
+        bytes += it->c[i].n;
+        rc = put_chunk(b->s, &p, id, it->d.name, &it->c[i], i, err);
+    }
+    finish(&p);
+    rc = store_end(b->s, rc, err);
+    if (rc == Q_OK) *at = i;
+    return rc;
+}
+
+static int end_large(mem_bulk *b, struct item *it, int64_t id, char *err)
+{
+    int n = 0, rc = store_begin(b->s, err);
+    if (rc != Q_OK) return rc;
+    rc = make_room(b, it->d.path, err);
+    if (rc == Q_OK) rc = store_run(b->s, &n, err, "UPDATE document SET state=0, owner='', path=? WHERE id=? AND state=1", "si", it->d.path, id);
+    if (rc == Q_OK && n != 1) rc = store_tampered(b->s, err);
+    return store_end(b->s, rc, err);
+}
+
+static int put_large(mem_bulk *b, struct item *it, char *err)
+{
+    int64_t id = 0;
+    int at = 0, rc = begin_large(b, it, &id, err);
+    if (rc != Q_OK) return rc;
+    while (at < it->n && rc == Q_OK) {
+        store_breathe(b->s);
+        rc = b->go && !b->go(b->user) ? q_fail(err, Q_CANCEL, _("stopped: what was added so far is kept")) : part_of_large(b, it, id, &at, err);
+    }
+    if (rc == Q_OK) rc = end_large(b, it, id, err);
+    if (rc == Q_OK) {
+        b->documents++;
+        b->chunks += it->n;
+        b->last = id;
+        return rc;
+    }
+    char why[Q_ERRLEN];                     /* what is there of it goes; where even that fails, the next start sees it */
+    if (store_begin(b->s, why) == Q_OK) store_end(b->s, store_document_going(b->s, id, NULL, why), why);
+    return rc;
+}
+
+int mem_bulk_put(mem_bulk *b, const mem_document *d, const mem_chunk *c, int n, char *err)
+{
+    struct item it = {.d = *d, .n = n};
+    it.d.path = q_strdup(d->path);
+    it.d.title = q_strdup(d->title);
+    it.d.name = q_strdup(d->name ? d->name : "");
+    it.d.added_ms = q_wall_ms();
+    it.d.gone_ms = 0;
+    it.c = q_alloc(sizeof *it.c * (size_t)(n + 1));
+    for (int i = 0; i < n; i++) {
+        it.c[i] = (mem_chunk){c[i].offset, c[i].n, q_strndup(c[i].text, c[i].n), q_strdup(c[i].heading ? c[i].heading : "")};
+        it.bytes += c[i].n;
+    }
+    int rc = Q_OK;
+    bool twice = false, large = n > STEP_PASSAGES || it.bytes > STEP_BYTES;
+    for (int i = 0; i < b->n; i++) twice |= strcmp(b->item[i].d.path, d->path) == 0;
+    if (b->n == STEP_DOCUMENTS || b->passages + n > STEP_PASSAGES || b->bytes + it.bytes > STEP_BYTES || twice || large) rc = mem_bulk_flush(b, err);
+    if (rc == Q_OK && large) rc = put_large(b, &it, err);
+    if (rc != Q_OK || large) {
+        item_free(&it);
+        return rc;
+    }
+    b->item[b->n++] = it;
+    b->passages += n;
+    b->bytes += it.bytes;
+    return Q_OK;
+}
+
+int mem_document_put(mem_store *s, const mem_document *d, const mem_chunk *c, int n, int64_t *id, char *err)
+{
+    mem_bulk *b = mem_bulk_new(s, NULL, NULL);
+    int rc = mem_bulk_put(b, d, c, n, err);
+    if (rc == Q_OK) rc = mem_bulk_flush(b, err);
+    *id = rc == Q_OK ? b->last : 0;
+    mem_bulk_free(b);
+    return rc;
+}

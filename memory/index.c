@@ -1,0 +1,113 @@
+/* memory/index: what goes into the two word indexes (FTS5, external content) and comes out of them. The lock is held and,
+ * for whatever writes, a transaction is open. An index holds only what the text holds too: one that is broken is
+ * emptied and owed again (`chore`), never a reason to give up the file.
+ *
+ * A row is in the index of its kind, or its id lies in the stretch that is owed: the views message_said and chunk_said
+ * leave that stretch out, so what is asked of FTS5 always matches what it holds. */
+#include "memory/store.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Each complete merge adds two levels to FTS5's structure record, which it cannot read above 2,000; work per
+ * merge grows with them too. An index with more than this is made anew. */
+const int store_levels_max = 100;
+
+static const struct { const char *fts, *columns, *said, *rows; } index_of[] = {
+    [MEM_CHUNK] = {"chunk_fts", "name, heading, text", "chunk_said", "chunk"},
+    [MEM_CHAT] = {"message_fts", "text", "message_said", "message WHERE indexed=1"},
+};
+
+bool store_index_broken(mem_store *s) { return sqlite3_extended_errcode(s->db) == SQLITE_CORRUPT_VTAB; }
+
+static int run(mem_store *s, int *changes, char *err, const char *types, int64_t id, const char *fmt, ...)
+{
+    char sql[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(sql, sizeof sql, fmt, ap);
+    va_end(ap);
+    return *types ? store_run(s, changes, err, sql, types, id) : store_run(s, changes, err, sql, "");
+}
+
+int store_index_reset(mem_store *s, enum mem_kind k, char *err)
+{
+    const char *fts = index_of[k].fts;
+    int rc = run(s, NULL, err, "", 0, "INSERT INTO %s(%s) VALUES('delete-all')", fts, fts);
+    if (rc == Q_OK) rc = run(s, NULL, err, "", 0, "DELETE FROM chore WHERE name IN ('purge %s', 'index %s')", fts, fts);
+    if (rc == Q_OK) rc = run(s, NULL, err, "", 0, "INSERT INTO chore SELECT 'index %s', 0, min(id), max(id) FROM %s HAVING count(*)>0",
+                             fts, index_of[k].rows);
+    return rc;
+}
+
+/* The statement before failed: where only the index is to blame, it is owed again and all is well. */
+static int forgive(mem_store *s, enum mem_kind k, int rc, char *err)
+{
+    if (rc == Q_OK || !store_index_broken(s)) return rc;
+    rc = store_index_reset(s, k, err);
+    if (rc == Q_OK) store_note(s, _("the word index of %s was broken and is made again from the text: nothing is lost"), s->path);
+    return rc;
+}
+
+int store_index_put(mem_store *s, enum mem_kind k, int64_t id, char *err)
+{
+    s->touched |= 1u << k;
+    int rc = run(s, NULL, err, "i", id, "INSERT INTO %s(rowid, %s) SELECT id, %s FROM %s WHERE id=?", index_of[k].fts,
+                 index_of[k].columns, index_of[k].columns, index_of[k].said);
+    return forgive(s, k, rc, err);
+}
+
+int store_index_drop(mem_store *s, enum mem_kind k, int64_t id, char *err)
+{
+    const char *fts = index_of[k].fts;
+    int n = 0;
+    s->touched |= 1u << k;
+    int rc = run(s, &n, err, "i", id, "INSERT INTO %s(%s, rowid, %s) SELECT 'delete', id, %s FROM %s WHERE id=?", fts, fts,
+                 index_of[k].columns, index_of[k].columns, index_of[k].said);
+    if (rc == Q_OK && n && !(s->touched & 4u << k)) {
+        s->touched |= 4u << k;                      /* once a transaction will do */
+        rc = run(s, NULL, err, "", 0, "INSERT INTO chore VALUES('purge %s', 1, 0, 0) ON CONFLICT(name) DO UPDATE SET n=n+1", fts);
+    }
+    return forgive(s, k, rc, err);
+}
+
+/* A number as SQLite writes it: seven bits a byte, most significant first, at most nine bytes. */
+static const unsigned char *varint(const unsigned char *p, const unsigned char *end, int64_t *v)
+{
+    uint64_t x = 0;
+    for (int i = 0; p < end && i < 8; i++) {
+        x = x << 7 | (*p & 0x7f);
+        if (*p++ < 0x80) { *v = (int64_t)x; return p; }
+    }
+    *v = -1;
+    return end;
+}
+
+int store_index_levels(mem_store *s, enum mem_kind k, int64_t *levels, int64_t *segments, bool *last, char *err)
+{
+    char sql[64];
+    *levels = *segments = 0;
+    *last = false;
+    /* the structure record (fts5_index.c): a cookie of four bytes, levels, segments, a counter; then for each level how
+     * many of its segments are being merged and how many it has, and three numbers for each of those */
+    snprintf(sql, sizeof sql, "SELECT block FROM %s_data WHERE id=10", index_of[k].fts);
+    sqlite3_stmt *st = store_query(s, err, sql, "");
+    int rc = st ? store_step(s, st, err) : Q_IO;
+    if (rc == 1) {
+        const unsigned char *p = sqlite3_column_blob(st, 0), *end = p ? p + sqlite3_column_bytes(st, 0) : NULL;
+        int64_t n = 0, skip = 0;
+        if (p && end - p > 4) {
+            p = varint(p + 4, end, levels);
+            p = varint(p, end, segments);
+            p = varint(p, end, &skip);
+        }
+        for (int64_t i = 0; i < *levels && p < end; i++) {
+            p = varint(p, end, &skip);
+            p = varint(p, end, &n);
+            for (int64_t j = 0; j < 3 * n && p < end; j++) p = varint(p, end, &skip);
+        }
+        *last = n > 0;                              /* the highest level holds something */
+    }
+    sqlite3_finalize(st);
+    return rc < 0 ? rc : Q_OK;
+}

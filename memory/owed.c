@@ -1,0 +1,245 @@
+/* memory/owed: what a change leaves behind to be done: rows of what was removed, words in old pages of an index, an
+ * index to be made again. Owed durably (`chore`, states), paid in short steps, each of which takes the lock and gives it
+ * back, so that nobody waits for more than one. Any thread; several processes may pay at once. */
+#include "memory/store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* One step: rows looked at, bytes of text indexed, pages (4 KB) of an index merged. Messages carry traces, so they are fewer. */
+enum { STEP_ROWS = 64, STEP_MESSAGES = 16, STEP_BYTES = 256 << 10, STEP_PAGES = 64 };
+
+static const char *const fts_of[] = {[MEM_CHUNK] = "chunk_fts", [MEM_CHAT] = "message_fts"};
+
+static int chore(mem_store *s, const char *what, enum mem_kind k, int64_t *out, const char *column, char *err)
+{
+    char sql[128];
+    snprintf(sql, sizeof sql, "SELECT %s FROM chore WHERE name='%s %s'", column, what, fts_of[k]);
+    return store_int(s, out, err, sql, "");
+}
+
+static int drop_chore(mem_store *s, const char *what, enum mem_kind k, char *err)
+{
+    char sql[128];
+    snprintf(sql, sizeof sql, "DELETE FROM chore WHERE name='%s %s'", what, fts_of[k]);
+    return store_run(s, NULL, err, sql, "");
+}
+
+/* Takes the write lock only where something is owed. */
+static int begin_owed(mem_store *s, const char *what, enum mem_kind k, bool *owed, char *err)
+{
+    int64_t n;
+    store_lock(s);
+    int rc = chore(s, what, k, &n, "n", err);
+    store_unlock(s);
+    *owed = rc == Q_OK;
+    return rc == Q_NOTFOUND ? Q_OK : rc == Q_OK ? store_begin(s, err) : rc;
+}
+
+/* ---- an index is made again ---- */
+static const struct { const char *ids, *put; } rows_of[] = {
+    [MEM_CHUNK] = {"SELECT id, length(text) FROM chunk WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
+                   "INSERT INTO chunk_fts(rowid, name, heading, text) SELECT id, name, heading, text FROM chunk WHERE id BETWEEN ?1 AND ?2"},
+    [MEM_CHAT] = {"SELECT id, length(text) FROM message WHERE indexed=1 AND id BETWEEN ?1 AND ?2 ORDER BY id",
+                  "INSERT INTO message_fts(rowid, text) SELECT id, text FROM message WHERE indexed=1 AND id BETWEEN ?1 AND ?2"},
+};
+
+/* The last id of a step that begins at `next`; `last` when the rest fits into one. */
+static int step_end(mem_store *s, enum mem_kind k, int64_t next, int64_t last, int64_t *to, char *err)
+{
+    sqlite3_stmt *st = store_query(s, err, rows_of[k].ids, "ii", next, last);
+    int rc = st ? 1 : Q_IO, n = 0;
+    int64_t bytes = 0;
+    *to = last;
+    while (rc == 1 && (rc = store_step(s, st, err)) == 1) {
+        bytes += sqlite3_column_int64(st, 1);
+        if (++n < STEP_ROWS && bytes < STEP_BYTES) continue;
+        *to = sqlite3_column_int64(st, 0);
+        break;
+    }
+    sqlite3_finalize(st);
+    return rc < 0 ? rc : Q_OK;
+}
+
+int store_index_step(mem_store *s, enum mem_kind k, bool *more, char *err)
+{
+    int64_t next, last, to;
+    int rc = begin_owed(s, "index", k, more, err);
+    if (rc != Q_OK || !*more) return rc;
+    rc = chore(s, "index", k, &next, "next", err);
+    if (rc == Q_OK) rc = chore(s, "index", k, &last, "last", err);
+    if (rc == Q_NOTFOUND) return store_end(s, Q_OK, err);   /* another process was quicker */
+    if (rc == Q_OK) rc = step_end(s, k, next, last, &to, err);
+    if (rc == Q_OK) rc = store_run(s, NULL, err, rows_of[k].put, "ii", next, to);
+    if (rc == Q_OK && to < last) {
+        char sql[128];
+        snprintf(sql, sizeof sql, "UPDATE chore SET next=? WHERE name='index %s'", fts_of[k]);
+        rc = store_run(s, NULL, err, sql, "i", to + 1);
+    } else if (rc == Q_OK) {
+        rc = drop_chore(s, "index", k, err);
+    }
+    return store_end(s, rc, err);
+}
+
+int store_index_ready(mem_store *s, enum mem_kind k, char *err)
+{
+    int rc = Q_OK;
+    for (bool more = true; rc == Q_OK && more;) {
+        rc = store_index_step(s, k, &more, err);
+        if (rc == Q_OK && more) store_breathe(s);
+    }
+    return rc;
+}
+
+int store_index_mend(mem_store *s, enum mem_kind k, char *err)
+{
+    int rc = store_begin(s, err);
+    if (rc != Q_OK) return rc;
+    rc = store_end(s, store_index_reset(s, k, err), err);
+    if (rc != Q_OK) return rc;
+    store_note(s, _("the word index of %s was broken and is made again from the text: nothing is lost"), s->path);
+    return store_index_ready(s, k, err);
+}
+
+/* ---- words of what is gone ---- */
+/* FTS5 marks a deleted row's words and keeps them in old segments until those are merged into one, which "merge" does
+ * by pages (fts5.html, section 6.9; negative: all segments take part). It drops the marked words only where the result
+ * lies on the highest level, which is looked at afterwards: where it does not, the index is made again instead. */
+static int merge(mem_store *s, enum mem_kind k, int pages, bool *did, char *err)
+{
+    char sql[128];
+    snprintf(sql, sizeof sql, "INSERT INTO %s(%s, rank) VALUES('merge', ?)", fts_of[k], fts_of[k]);
+    int64_t before = sqlite3_total_changes64(s->db);
+    int rc = store_run(s, NULL, err, sql, "i", (int64_t)pages);
+    *did = sqlite3_total_changes64(s->db) - before >= 2;    /* the command itself counts as one */
+    return rc;
+}
+
+int store_purge_step(mem_store *s, enum mem_kind k, bool *more, char *err)
+{
+    int64_t owed, levels, segments;
+    bool last, did;
+    int rc = begin_owed(s, "purge", k, more, err);
+    if (rc != Q_OK || !*more) return rc;
+    s->touched |= 1u << k;
+    rc = chore(s, "purge", k, &owed, "n", err);
+    if (rc == Q_NOTFOUND) return store_end(s, Q_OK, err);
+    if (rc == Q_OK) rc = store_index_levels(s, k, &levels, &segments, &last, err);
+    if (rc == Q_OK && levels > store_levels_max) return store_end(s, store_index_reset(s, k, err), err);
+    /* first what is being merged already: beginning anew each time would never end beside somebody who writes */
+    if (rc == Q_OK) rc = merge(s, k, STEP_PAGES, &did, err);
+    if (rc == Q_OK && !did) rc = store_index_levels(s, k, &levels, &segments, &last, err);
+    if (rc == Q_OK && !did) {
+        if (segments > 1) rc = merge(s, k, -STEP_PAGES, &did, err);
+        else if (segments == 0 || last) rc = drop_chore(s, "purge", k, err);
+        if (rc == Q_OK && segments > 0 && !did && !(segments == 1 && last)) rc = store_index_reset(s, k, err);
+    }
+    if (rc != Q_OK && store_index_broken(s)) {
+        rc = store_index_reset(s, k, err);
+        if (rc == Q_OK) store_note(s, _("the word index of %s was broken and is made again from the text: nothing is lost"), s->path);
+    }
+    return store_end(s, rc, err);
+}
+
+/* ---- rows of what is going ---- */
+/* What a row of a passage leaves in the logs of other conversations: its words, not its numbers. */
+static int forget_logs(mem_store *s, enum mem_kind k, int64_t id, char *err)
+{
+    return store_run(s, NULL, err, "UPDATE retrieval SET label='', terms='' WHERE kind=? AND ref=?", "ii", (int64_t)k, id);
+}
+
+static const struct {
+    enum mem_kind kind;
+    int rows;
+    const char *going, *some, *drop, *end;
+} going[] = {
+    {MEM_CHUNK, STEP_ROWS, "SELECT id FROM document WHERE state=2 LIMIT 1",
+     "SELECT id FROM chunk WHERE document=? ORDER BY ordinal LIMIT ?", "DELETE FROM chunk WHERE id=?", "DELETE FROM document WHERE id=? AND state=2"},
+    /* children first: they hold on to their parents */
+    {MEM_CHAT, STEP_MESSAGES, "SELECT id FROM conversation WHERE state=2 LIMIT 1",
+     "SELECT id FROM message WHERE conversation=? ORDER BY id DESC LIMIT ?", "DELETE FROM message WHERE id=?",
+     "DELETE FROM conversation WHERE id=? AND state=2"},
+};
+
+static int sweep_rows(mem_store *s, size_t which, int64_t owner, int *n, char *err)
+{
+    int64_t id[STEP_ROWS];
+    *n = 0;
+    sqlite3_stmt *st = store_query(s, err, going[which].some, "ii", owner, (int64_t)going[which].rows);
+    int rc = st ? 1 : Q_IO;
+    while (rc == 1 && *n < going[which].rows && (rc = store_step(s, st, err)) == 1) id[(*n)++] = sqlite3_column_int64(st, 0);
+    sqlite3_finalize(st);
+    if (rc > 0) rc = Q_OK;
+    sqlite3_stmt *drop = rc == Q_OK && *n ? store_query(s, err, going[which].drop, "") : NULL;
+    if (*n && !drop && rc == Q_OK) rc = Q_IO;
+    for (int i = 0; i < *n && rc == Q_OK; i++) {
+        rc = store_index_drop(s, going[which].kind, id[i], err);
+        if (rc == Q_OK) rc = forget_logs(s, going[which].kind, id[i], err);
+        if (rc == Q_OK) rc = store_again(s, drop, err, "i", id[i]);
+        if (rc == Q_OK && sqlite3_changes(s->db) != 1) rc = store_tampered(s, err);
+    }
+    sqlite3_finalize(drop);
+    return rc;
+}
+
+/* One step of one owner; *more: something was going. */
+static int sweep_step(mem_store *s, size_t which, bool *more, char *err)
+{
+    int64_t owner;
+    *more = false;
+    store_lock(s);
+    int rc = store_int(s, &owner, err, going[which].going, "");     /* the common case takes no write lock */
+    store_unlock(s);
+    if (rc != Q_OK) return rc == Q_NOTFOUND ? Q_OK : rc;
+    if ((rc = store_begin(s, err)) != Q_OK) return rc;
+    rc = store_int(s, &owner, err, going[which].going, "");
+    if (rc == Q_NOTFOUND) return store_end(s, Q_OK, err);           /* another process was quicker */
+    *more = true;
+    int n = 0, changed = 0;
+    if (rc == Q_OK) rc = sweep_rows(s, which, owner, &n, err);
+    if (rc == Q_OK && n < going[which].rows) {
+        rc = store_run(s, &changed, err, going[which].end, "i", owner);
+        if (rc == Q_OK && changed != 1) rc = store_tampered(s, err);
+    }
+    return store_end(s, rc, err);
+}
+
+/* Documents that a process which is gone was still taking in. */
+static int abandon(mem_store *s, char *err)
+{
+    int64_t id;
+    store_lock(s);
+    int rc = store_int(s, &id, err, "SELECT id FROM document WHERE state=1 AND NOT owner_alive(owner) LIMIT 1", "");
+    store_unlock(s);
+    if (rc != Q_OK) return rc == Q_NOTFOUND ? Q_OK : rc;
+    if ((rc = store_begin(s, err)) != Q_OK) return rc;
+    return store_end(s, store_run(s, NULL, err, "UPDATE document SET state=2 WHERE state=1 AND NOT owner_alive(owner)", ""), err);
+}
+
+static int one_step(mem_store *s, bool *more, char *err)
+{
+    int rc = Q_OK;
+    *more = false;
+    for (size_t i = 0; i < sizeof going / sizeof *going && rc == Q_OK && !*more; i++) rc = sweep_step(s, i, more, err);
+    for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc == Q_OK && !*more; k++) rc = store_index_step(s, k, more, err);
+    for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc == Q_OK && !*more; k++) rc = store_purge_step(s, k, more, err);
+    return rc;
+}
+
+int mem_tidy(mem_store *s, bool (*go)(void *user), void *user, char *err)
+{
+    bool any = false, more = true;
+    int rc = abandon(s, err);
+    while (rc == Q_OK && more) {
+        if (go && !go(user)) return q_fail(err, Q_CANCEL, _("stopped: the rest of the tidying is done at the next start"));
+        rc = one_step(s, &more, err);
+        any |= more;
+        if (more) store_breathe(s);
+    }
+    if (rc == Q_OK && any) {                        /* under WAL the old pages are in the log until it is folded back */
+        store_lock(s);
+        sqlite3_exec(s->db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
+        store_unlock(s);
+    }
+    return rc;
+}

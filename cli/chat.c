@@ -47,7 +47,11 @@ typedef struct options {
 
 
 static volatile sig_atomic_t interrupted;
-static void on_interrupt(int sig) { interrupted = sig; }
+static void on_interrupt(int sig)
+{
+    interrupted = sig;
+    tui_end_by(sig);
+}
 
 /* ---- output ---- */
 static cJSON *event(const char *name)

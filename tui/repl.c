@@ -2,6 +2,7 @@
  * typed and the history file. One thread: it types, then follows the answer; a line typed meanwhile is sent at once
  * (/k 4, /stop, the next question). It never moves the cursor but by libedit and plain text. */
 #include "base/say.h"
+#include "tui/ending.h"
 #include "tui/tui.h"
 
 #include <errno.h>
@@ -14,10 +15,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <termios.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t interrupts;
+static volatile sig_atomic_t interrupts, ended;
+static struct termios before;            /* libedit's own modes are taken back by these */
 static void on_interrupt(int sig) { interrupts++; }
+
+static void give_back(void)
+{
+    tcsetattr(STDIN_FILENO, TCSANOW, &before);
+    if (write(STDOUT_FILENO, "\033[?2004l", 8) < 0) { /* nobody reads it any more */ }
+}
+
+static void on_end(int sig)
+{
+    ended = sig;
+    tui_end_by(sig);
+}
 
 typedef struct repl {
     agt *a;
@@ -438,12 +453,12 @@ static char *read_message(repl *r)
                 free(r->edit);
                 r->edit = NULL;
             }
-            int before = interrupts;
+            int seen = interrupts;
             errno = 0;
             s = el_gets(r->el, &n);
             q_say_own(stdout, "\033[?2004l");
             fflush(stdout);
-            if ((!s || n <= 0) && interrupts != before) {
+            if ((!s || n <= 0) && interrupts != seen && !ended) {
                 q_say(stdout, "\n");
                 el_reset(r->el);
                 return q_strdup("");
@@ -499,7 +514,7 @@ static void follow(repl *r, bool *asked_chats)
 {
     int seen = interrupts;
     q_buf typed = { 0 };
-    while (!r->quit) {
+    while (!r->quit && !ended) {
         agt_event e;
         bool idle = agt_idle(r->a);
         while (agt_next(r->a, &e)) {
@@ -542,15 +557,22 @@ int tui_repl(agt *a, char *err)
 {
     repl r = { .a = a, .tty = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) };
     bool asked_chats = false;
-    struct sigaction sa = { .sa_handler = on_interrupt }, old;
+    struct sigaction sa = { .sa_handler = on_interrupt }, old, term, hup;
     sigaction(SIGINT, &sa, &old);
+    sa.sa_handler = on_end;
+    sigaction(SIGTERM, &sa, &term);
+    sigaction(SIGHUP, &sa, &hup);
+    if (hup.sa_handler == SIG_IGN)       /* nohup */
+        sigaction(SIGHUP, &hup, NULL);
+    if (r.tty && tcgetattr(STDIN_FILENO, &before) == 0)
+        tui_ending_gives_back(give_back);
     setup(&r);
     if (!r.el && r.tty) {
         take_down(&r);
         return q_fail(err, Q_ERR, _("the line editor does not know this terminal: try TERM=dumb quorum --repl"));
     }
     follow(&r, &asked_chats);
-    while (!r.quit) {
+    while (!r.quit && !ended) {
         char *text = read_message(&r);
         if (!text)
             break;
@@ -560,6 +582,9 @@ int tui_repl(agt *a, char *err)
     if (r.tty)
         q_say(stdout, "\n");
     take_down(&r);
+    tui_ending_gives_back(NULL);
     sigaction(SIGINT, &old, NULL);
-    return Q_OK;
+    sigaction(SIGTERM, &term, NULL);
+    sigaction(SIGHUP, &hup, NULL);
+    return ended;
 }

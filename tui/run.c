@@ -194,6 +194,10 @@ int tui_run(agt *a, const tui_options *o, char *err)
     tui_app_keep(&app);
     if (tmux) pclose(tmux);
     tui_term_close();
+    if (end) {                          /* curses' own handlers would exit: what comes now is another wish to end */
+        signal(SIGTERM, tui_end_by);
+        signal(SIGHUP, tui_end_by);
+    }
     tui_app_free(&app);
     return end;
 }

@@ -21,7 +21,11 @@ bool tui_possible(void);
  * ended it (SIGTERM, SIGHUP): the terminal is already given back; the caller closes the agent and raises it again. */
 int tui_run(agt *a, const tui_options *o, char *err);
 
-/* The same conversation in a line editor. 0 or a negative q_result. */
+/* In a handler of a signal that is to end the program, beside whatever tells the loop: async-signal-safe. From the first one
+ * on the program has two seconds to end by itself (tui/ending.h). */
+void tui_end_by(int sig);
+
+/* The same conversation in a line editor. As tui_run. */
 int tui_repl(agt *a, char *err);
 
 #endif

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct fake {
     agt_status st;
@@ -57,6 +58,7 @@ void agt_submit(agt *a, const char *t)
     static int64_t id;
     SAY("submit %s\n", t);
     if (!fake_queue.on) return;
+    while (strcmp(t, "hang") == 0) pause();          /* a front end that never comes back */
     char *echo = q_printf("You said **%s**.", t);
     fake_post((agt_event){ .kind = AGT_EV_SENT, .n_messages = 1, .message = fake_message(++id, AGT_USER, t) });
     agt_message *m = fake_message(++id, AGT_ASSISTANT, "");

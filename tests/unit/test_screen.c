@@ -470,6 +470,7 @@ static int live(void)
     agt_setting_put(NULL, "tui.hint.language", "1");
     int rc = tui_run(NULL, &(tui_options){ .theme = "dark" }, err);
     if (rc < 0) fprintf(stderr, "%s\n", err);
+    while (rc > 0 && getenv("HANG")) pause();        /* an agent that never closes */
     if (rc > 0) { signal(rc, SIG_DFL); raise(rc); }
     return rc < 0;
 }

@@ -1,7 +1,9 @@
 /* term/guard: whatever kills the process, the terminal is given back first. Owns signal dispositions, the alternate
  * stack and a pipe that carries SIGWINCH, SIGCONT, SIGTSTP, SIGTERM, SIGHUP and SIGINT to the loop. Handlers call
  * async-signal-safe functions only (write, tcsetattr, signal, raise). The statics are the price of signal handlers. */
+#include "tui/ending.h"
 #include "tui/term/screen.h"
+#include "tui/tui.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -51,6 +53,7 @@ static void on_told(int sig)
 {
     int keep = errno;
     unsigned char b = (unsigned char)sig;
+    if (sig == SIGTERM || sig == SIGHUP) tui_end_by(sig);
     if (write(pipe_fd[1], &b, 1) < 0) { /* the pipe is full of unread signals: one more says nothing new */ }
     errno = keep;
 }
@@ -71,6 +74,7 @@ void tui_guard_on(const char *restore, size_t n)
     sa.sa_handler = SIG_IGN;
     sigaction(SIGPIPE, &sa, &old_pipe);
     armed = 1;
+    tui_ending_gives_back(give_back);
 }
 
 void tui_guard_save(void) { have_saved = tcgetattr(STDIN_FILENO, &saved) == 0; }
@@ -79,6 +83,7 @@ void tui_guard_off(void)
 {
     if (!armed) return;
     armed = 0;
+    tui_ending_gives_back(NULL);
     for (int i = 0; i < N_FATAL; i++) sigaction(fatal[i], &old_fatal[i], NULL);
     for (int i = 0; i < N_TOLD; i++) sigaction(told[i], &old_told[i], NULL);
     sigaction(SIGPIPE, &old_pipe, NULL);

@@ -28,6 +28,8 @@ void page_context(agt *a)
         if (a->shown.reserve)
             q_buf_say(&b, ngettext("%d token is kept free for the reply.\n", "%d tokens are kept free for the reply.\n", (unsigned long)a->shown.reserve), a->shown.reserve);
     }
+    if (a->shown.prompt)
+        q_buf_printf(&b, _("\nThe last prompt, as the model reads it:\n%s\n"), a->shown.prompt);
     pthread_mutex_unlock(&a->shown.mu);
     note_text(&a->events, "/context", q_buf_take(&b));
 }

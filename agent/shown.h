@@ -20,6 +20,7 @@ typedef struct shown {
     rag_result *why;                     /* of the last search */
     int64_t why_message;
     int dropped;                         /* messages of the branch that the last prompt left out */
+    char *prompt;                        /* the last one, as its model read it; NULL: none yet */
     int reserve;                         /* tokens kept free for the reply in the last prompt */
     strings models, chats;               /* what Tab offers after /model and /open: the quick lane's last look */
     /* front-end thread only: what agt_keep_place kept last */

@@ -32,7 +32,6 @@ typedef struct prompt { prov_message *message; int n; char *raw, *system, *quest
 int prompt_build(agt *, const mem_messages *path, const rag_result *passages, prompt *out, char *err);
 prov_request prompt_request(const prompt *);
 void prompt_free(prompt *);
-size_t prompt_question(const char *message);
 int prompt_room_for_passages(agt *, const char *question, int max_passages);
 int prompt_count(void *user, const char *text, size_t n);    /* user: prov */
 

@@ -1,5 +1,6 @@
 /* agent/turn: one answer, from the question's durable storing to the reply's last row. Engine thread.
  * It never decides what is shown: it pushes events. */
+#include "agent/frame.h"
 #include "agent/generate.h"
 #include "agent/talk.h"
 #include "agent/view.h"
@@ -19,7 +20,7 @@ static void search(agt *a, rag_config c, const mem_message *q, rag_result **out)
     if (a->base)
         return;
     rag_scope scope = { a->chat.id, prompt_room_for_passages(a, q->text, c.max_passages), prompt_count, a->seat.who };
-    size_t own = prompt_question(q->text), all = strlen(q->text);
+    size_t own = frame_question(q->text), all = strlen(q->text);
     char *question = q_strndup(q->text, own);
     int rc = rag_search(a->store, &c, question, &scope, out, err);
     free(question);

@@ -35,6 +35,7 @@ typedef struct prov_kind {
     int (*mixture)(prov *, prov_mix *out, int max);
     int (*count)(const prov *, const char *text, size_t n);
     int (*count_request)(const prov *, const prov_request *, char *err);
+    int (*show)(const prov *, const prov_request *, q_buf *out, char *err);      /* NULL: the texts, each under its role */
     int (*score)(prov *, const prov_request *before, const char *text, size_t n, void (*each)(void *user, const prov_piece *),
                  void *user, char *err);
     int (*embed)(prov *, const char *text, size_t n, float *out, char *err);

@@ -122,6 +122,25 @@ static int count(const prov *p, const char *text, size_t n)
     return tokens;
 }
 
+static int show(const prov *p, const prov_request *r, q_buf *out, char *err)
+{
+    const local *l = of_const(p);
+    eng_tokens t = { 0 };
+    eng_detok d = { 0 };
+    int rc = render(l, r, &t, err);
+    for (int i = 0; i < t.n && rc >= 0; i++) {
+        const char *name = eng_token_control(l->m, t.id[i]) ? eng_token_name(l->m, t.id[i]) : NULL;
+        if (name) {
+            eng_detok_end(&d, out);
+            q_buf_puts(out, name);
+        } else
+            eng_detok_add(l->m, &d, t.id[i], out);
+    }
+    eng_detok_end(&d, out);
+    eng_tokens_free(&t);
+    return rc < 0 ? rc : Q_OK;
+}
+
 static int count_request(const prov *p, const prov_request *r, char *err)
 {
     eng_tokens t = { 0 };
@@ -468,7 +487,7 @@ static const prov_kind kind = {
     .config_get = config_get, .config_range = config_range, .config_is_default = config_is_default, .config_k = config_k,
     .config_label = config_label, .config_json = config_json, .config_from_json = config_from_json, .config_hash = config_hash,
     .config_diff = config_diff, .config_cost = config_cost, .set = set, .present = present, .ask = ask, .renew = renew, .cancel = cancel,
-    .context = context, .mixture = mixture, .count = count, .count_request = count_request, .score = score,
+    .context = context, .mixture = mixture, .count = count, .count_request = count_request, .show = show, .score = score,
     .embed = embed, .cache = cache,
 };
 

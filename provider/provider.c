@@ -166,6 +166,23 @@ int prov_count_request(const prov *p, const prov_request *r, char *err)
     return rc < 0 ? rc : p->kind->count_request(p, r, err);
 }
 
+int prov_show(const prov *p, const prov_request *r, q_buf *out, char *err)
+{
+    static const char *const role[] = { [PROV_SYSTEM] = "system", [PROV_USER] = "user", [PROV_ASSISTANT] = "assistant", [PROV_TOOL] = "tool" };
+    int rc = check(p, r, err);
+    q_buf_puts(out, "");
+    if (rc < 0 || p->kind->show)
+        return rc < 0 ? rc : p->kind->show(p, r, out, err);
+    if (r->raw)
+        q_buf_add(out, r->raw, r->n_raw);
+    for (int i = 0; i < r->n_message && !r->raw; i++) {
+        q_buf_printf(out, "[%s]\n", role[r->message[i].role]);
+        q_buf_add(out, r->message[i].text, r->message[i].n);
+        q_buf_putc(out, '\n');
+    }
+    return Q_OK;
+}
+
 int prov_score(prov *p, const prov_request *before, const char *text, size_t n, void (*each)(void *user, const prov_piece *),
                void *user, char *err)
 {

@@ -161,6 +161,7 @@ typedef struct prov_mix { uint64_t config; int cells; } prov_mix;    /* which co
 int prov_mixture(prov *, prov_mix *out, int max);        /* most frequent first; returns how many there are */
 int prov_count(const prov *, const char *text, size_t n);            /* tokens; an estimate without PROV_COUNT */
 int prov_count_request(const prov *, const prov_request *, char *err);       /* of the whole prompt as its model reads it */
+int prov_show(const prov *, const prov_request *, q_buf *out, char *err);    /* that prompt as text, control tokens by their names */
 /* [turn] The log-probability of each token of text after `before` (NULL: nothing), as pieces; the very first token of all
  * has none (NAN). The context stays as it is. */
 int prov_score(prov *, const prov_request *before, const char *text, size_t n, void (*each)(void *user, const prov_piece *),

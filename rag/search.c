@@ -28,6 +28,15 @@ static char *label(const mem_passage *m)
     return q_printf(_("chat of %d %s: %s"), tm.tm_mday, _(months[tm.tm_mon]), *m->title ? m->title : _("untitled"));
 }
 
+static char *cite(const mem_passage *m)
+{
+    if (m->kind == MEM_CHUNK) return label(m);
+    time_t t = (time_t)(m->created_ms / 1000);
+    struct tm tm;
+    if (!gmtime_r(&t, &tm)) memset(&tm, 0, sizeof tm);
+    return q_printf("chat of %04d-%02d-%02d: %s", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, *m->title ? m->title : "untitled");
+}
+
 static void measure_passage(const rag_result *r, rag_passage *p, const struct passage_words *w, double best_bm25)
 {
     struct rag_measured m;
@@ -68,6 +77,7 @@ static int by_score(const void *a, const void *b)
 static void passage_free(rag_passage *p)
 {
     free(p->label);
+    free(p->cite);
     free(p->text);
     free(p->presence);
 }
@@ -92,6 +102,7 @@ static int gather(mem_store *s, enum mem_kind kind, int64_t except, bool ru, rag
         best_part(r, &m.v[i], p, &from, &len);
         measure_passage(r, p, &(struct passage_words){m.v[i].name, m.v[i].heading, m.v[i].text + from, len}, most);
         p->label = label(&m.v[i]);
+        p->cite = cite(&m.v[i]);
         p->text = q_strndup(m.v[i].text + from, len);
         p->offset = m.v[i].offset + (int64_t)from;
     }

@@ -1,0 +1,17 @@
+/* agent/frame: text of others in the prompt: quoted line by line under a label of one line, so that nothing in it can pass for
+ * the frame around it or for a person's words. Plain functions; English on purpose, and dates are UTC: what a model reads
+ * depends on neither the interface's language nor the time zone. */
+#ifndef QUORUM_AGENT_FRAME_H
+#define QUORUM_AGENT_FRAME_H
+
+#include "rag/rag.h"
+
+void frame_line(q_buf *out, const char *s);              /* s as one line: breaks and control characters become blanks */
+void frame_quote(q_buf *out, const char *s, size_t n);   /* each line after "> ", whatever breaks it; ends with a line's end */
+void frame_passages(q_buf *out, const rag_result *r);    /* those that are fed, with their numbers; nothing where none is */
+char *frame_attach(const char *question, const char *text, size_t n);    /* agt_attach */
+size_t frame_question(const char *message);              /* bytes of a message before what frame_attach put beside it */
+/* What the frames cost beside the passages' texts: two texts to be counted, once a prompt and once a passage. */
+extern const char frame_once[], frame_each[];
+
+#endif

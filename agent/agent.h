@@ -73,6 +73,7 @@ typedef struct agt_retrieval {
     int cut_budget, cut_score;  /* how many by budget, how many below min_score */
     double best, min_score;
     char *nothing;              /* fed == 0: why, "nothing fed: best .12 below .30"; else NULL */
+    bool broken;                /* memory could not be searched; nothing says why and what to do */
 } agt_retrieval;
 
 /* ================= events ================= */
@@ -126,6 +127,9 @@ void agt_submit(agt *, const char *text);
 /* A question with a text beside it (what was piped in), as one message for agt_submit: the text framed as data. Memory is
  * then searched for the question first. malloc'ed. */
 char *agt_attach(const char *question, const char *text, size_t n);
+/* The prompt that this question would make, as its model would read it: AGT_EV_TEXT named "/prompt"; AGT_EV_DONE (failed)
+ * where there is none. Nothing is asked or stored. */
+void agt_show_prompt(agt *, const char *text);
 void agt_stop(agt *);                                    /* within 50 ms, in prefill too */
 void agt_pause(agt *, bool on);
 void agt_step(agt *);                                    /* while paused: one token */

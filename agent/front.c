@@ -54,6 +54,8 @@ void agt_rename(agt *a, int64_t chat, const char *title)
 
 void agt_delete_chat(agt *a, int64_t chat) { desk_post(&a->desk, &job_deleted, chat, 0, NULL, NULL); }
 
+void agt_show_prompt(agt *a, const char *text) { desk_post(&a->desk, &job_prompt, 0, 0, text, NULL); }
+
 void agt_edit(agt *a, int64_t message, const char *text)
 {
     char *clean = q_utf8_clean(text, strlen(text));

@@ -88,15 +88,17 @@ int settings_find(const settings *s, const char *name)
 
 int settings_nearest(const settings *s, const char *name)
 {
-    int best = -1, least = 4;            /* further than three slips is another word */
-    for (int i = 0; i < s->n_knob; i++)
-        if (strncasecmp(s->knob[i]->name, name, strlen(name)) == 0)
-            return i;
+    int best = -1, least = NEAR_NOT;
     for (int i = 0; i < s->n_knob; i++) {
-        const char *dot = strchr(s->knob[i]->name, '.');
-        int d = text_distance(name, s->knob[i]->name), t = dot ? text_distance(name, dot + 1) : 99;
-        if (t < d)
-            d = t;
+        int d = text_near(name, s->knob[i]->name);
+        for (const char *p = s->knob[i]->aka; p && *p;) {        /* config.json's names, for those who know them */
+            size_t w = strcspn(p, ",");
+            char *one = q_strndup(p, w);
+            int o = text_near(name, one);
+            d = o < d ? o : d;
+            free(one);
+            p += w + (p[w] == ',');
+        }
         if (d < least)
             least = d, best = i;
     }

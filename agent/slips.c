@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* ---- words ---- */
 enum { WORD_MAX = 40 };
@@ -33,6 +34,26 @@ int text_distance(const char *a, const char *b)
             d[i][j] = best;
         }
     return d[n][m];
+}
+
+/* Is it what was meant, and how surely? The less the surer; NEAR_NOT: it is not. By its beginning, or that of a part of it,
+ * then by what stands in it, then by slips: further than a third of what was typed is another word. */
+int text_near(const char *typed, const char *name)
+{
+    uint32_t cp[WORD_MAX];
+    int n = code_points(typed, cp);
+    if (n == 0)
+        return NEAR_NOT;
+    for (const char *p = name; p; p = strchr(p, '.'), p = p ? p + 1 : NULL)
+        if (strncasecmp(p, typed, strlen(typed)) == 0)
+            return p == name ? 0 : 1;
+    if (n > 2 && strcasestr(name, typed))
+        return 2;
+    int most = n < 4 ? 1 : n < 8 ? 2 : 3, least = text_distance(typed, name);
+    const char *dot = strchr(name, '.');
+    if (dot && text_distance(typed, dot + 1) < least)
+        least = text_distance(typed, dot + 1);
+    return least <= most && least < n ? 2 + least : NEAR_NOT;
 }
 
 /* The same keys of the Russian ЙЦУКЕН and the US QWERTY layout, lower row by row. */

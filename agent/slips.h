@@ -10,6 +10,8 @@ void strings_add(strings *, char *taken);
 void strings_free(strings *);
 
 int text_distance(const char *a, const char *b);             /* Damerau-Levenshtein over code points, bounded inputs */
+enum { NEAR_NOT = 99 };
+int text_near(const char *typed, const char *name);          /* for "did you mean": the least is the nearest */
 char *layout_to_latin(const char *s);                        /* ЙЦУКЕН keys as QWERTY; malloc'ed */
 char *layout_to_cyrillic(const char *s);
 char *home_path(const char *p);                              /* "~/x" as a path; malloc'ed */

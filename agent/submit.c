@@ -243,11 +243,11 @@ const agt_command *command_find(const char *name)
 static const agt_command *nearest(const char *name)
 {
     const agt_command *best = NULL;
-    int least = 3;
+    int least = NEAR_NOT;
     for (int i = 0; i < N_TABLE; i++) {
-        int d = text_distance(name, table[i].name), r = text_distance(name, table[i].ru);
+        int d = text_near(name, table[i].name), r = text_near(name, table[i].ru);
         d = r < d ? r : d;
-        if (d < least && d < (int)strlen(name))
+        if (d < least)
             least = d, best = &table[i];
     }
     return best;

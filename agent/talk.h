@@ -38,6 +38,8 @@ int prompt_count(void *user, const char *text, size_t n);    /* user: prov */
 /* ---- turn.c ---- */
 extern const job_row job_send, job_again, job_edit;      /* text; again and edit: id = the message, 0: the last; number: ticket */
 
+extern const job_row job_prompt;         /* text: a question; AGT_EV_TEXT "/prompt" */
+
 /* ---- worker.c ---- */
 void *worker_main(void *agt_);           /* the engine's lane */
 

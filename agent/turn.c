@@ -13,12 +13,13 @@
 #include <time.h>
 
 /* ---- the pieces around it ---- */
-static void search(agt *a, rag_config c, const mem_message *q, rag_result **out)
+/* Returns why it could not be searched; malloc'ed, or NULL. */
+static char *search(agt *a, rag_config c, const mem_message *q, rag_result **out)
 {
     char err[Q_ERRLEN];
     *out = NULL;
     if (a->base)
-        return;
+        return NULL;
     rag_scope scope = { a->chat.id, prompt_room_for_passages(a, q->text, c.max_passages), prompt_count, a->seat.who };
     size_t own = frame_question(q->text), all = strlen(q->text);
     char *question = q_strndup(q->text, own);
@@ -35,22 +36,30 @@ static void search(agt *a, rag_config c, const mem_message *q, rag_result **out)
     }
     if (rc < 0) {
         note(&a->events, AGT_WARN, _("memory could not be searched: %s"), err);
+        agt_event e = { .kind = AGT_EV_RETRIEVAL, .id = q->id, .retrieval = q_alloc(sizeof *e.retrieval) };
+        e.retrieval->nothing = q_printf(_("memory could not be searched: %s"), err);
+        e.retrieval->broken = true;
+        evq_push(&a->events, &e);
         rag_result_free(*out);
         *out = NULL;
-        return;
+        return q_strdup(err);
     }
     agt_event e = { .kind = AGT_EV_RETRIEVAL, .id = q->id, .retrieval = view_result(*out) };
     evq_push(&a->events, &e);
+    return NULL;
 }
 
-static void keep_why(agt *a, rag_result *r, int64_t message)
+static void keep_why(agt *a, rag_result *r, char *not /* taken */, int64_t message)
 {
     pthread_mutex_lock(&a->shown.mu);
     rag_result *old = a->shown.why;
     a->shown.why = r;
     a->shown.why_message = message;
+    char *old_not = a->shown.why_not;
+    a->shown.why_not = not;
     pthread_mutex_unlock(&a->shown.mu);
     rag_result_free(old);
+    free(old_not);
 }
 
 static void failed(agt *a, int64_t question, const char *err)
@@ -165,8 +174,8 @@ static void answer(agt *a, const rag_config *memory, const mem_message *compare,
     turn t = { .a = a, .differs_at = -1, .compare = compare ? compare->text : NULL };
     rag_result *found = NULL;
     prompt p = { 0 };
-    search(a, *memory, q, &found);
-    keep_why(a, found, question);        /* from here on the room's; this thread alone replaces it */
+    char *not = search(a, *memory, q, &found);
+    keep_why(a, found, not, question);        /* from here on the room's; this thread alone replaces it */
     t.seed = seed_for(a, seed);
     if (prompt_build(a, &a->chat.path, found, &p, err) < 0 || begin(&t, question, found, err) < 0)
         failed(a, question, err);
@@ -182,6 +191,34 @@ static void answer(agt *a, const rag_config *memory, const mem_message *compare,
     mem_trace_free(t.trace);
     q_buf_free(&t.text);
     q_buf_free(&t.think);
+}
+
+/* The prompt that this question would make, without asking it. */
+static void show_prompt(agt *a, const job *j)
+{
+    char err[Q_ERRLEN];
+    mem_messages path = { q_alloc(sizeof *path.v * (size_t)(a->chat.path.n + 1)), a->chat.path.n + 1 };
+    for (int i = 0; i < path.n - 1; i++)
+        path.v[i] = a->chat.path.v[i];
+    path.v[path.n - 1] = (mem_message){ .role = MEM_USER, .text = j->text };
+    rag_result *found = NULL;
+    prompt p = { 0 };
+    if (!a->seat.who)
+        failed(a, 0, a->seat.load_error ? a->seat.load_error : _("there is no model yet: run quorum model fetch, or give one with -m FILE"));
+    else {
+        free(search(a, settings_rag(&a->settings), &path.v[path.n - 1], &found));
+        if (prompt_build(a, &path, found, &p, err) < 0)
+            failed(a, 0, err);
+        else {
+            pthread_mutex_lock(&a->shown.mu);
+            char *text = q_strdup(a->shown.prompt);
+            pthread_mutex_unlock(&a->shown.mu);
+            note_text(&a->events, "/prompt", text);
+        }
+    }
+    rag_result_free(found);
+    prompt_free(&p);
+    free(path.v);
 }
 
 /* A question that could not be stored goes back to the composer: no accepted word is lost. */
@@ -370,4 +407,5 @@ static void keep_edit(agt *a, const job *j)
 
 const job_row job_send = { .name = "send", .lane = LANE_ENGINE, .end = END_CARRIED, .answers = true, .run = send, .keep = keep };
 const job_row job_edit = { .name = "edit", .lane = LANE_ENGINE, .end = END_CARRIED, .answers = true, .run = edit_job, .keep = keep_edit };
+const job_row job_prompt = { .name = "prompt", .lane = LANE_ENGINE, .end = END_DROPPED, .answers = true, .run = show_prompt };
 const job_row job_again = { .name = "again", .lane = LANE_ENGINE, .end = END_DROPPED, .answers = true, .run = again };

@@ -19,14 +19,16 @@
 #include <unistd.h>
 
 const cli_command cli_chat = { "chat", N_(
-    "quorum [-m FILE|NAME] [--db FILE] [--set NAME=VALUE]... [--base] [--repl | -p TEXT [--json]]\n"
+    "quorum [-m FILE|NAME] [--db FILE] [--set NAME=VALUE]... [--base] [--repl | -p TEXT [--json | --show-prompt]]\n"
     "    talk with the model: full screen, --repl in a line editor, -p one question\n"
     "    -m        a GGUF file, or a part of a known model's name; without it the default model\n"
     "    --db      the file that keeps conversations and memory (:memory: keeps nothing)\n"
     "    --set     a knob: experts.k=4, sampler.temperature=0, memory.on=off ... (/set in the shell lists them)\n"
     "    --base    no template: the text continues\n"
+    "    What is piped in without -p is read line by line, as if typed, into a new conversation.\n"
     "    -p TEXT   standard output carries the answer alone; what is piped in is attached as text. The question is kept as\n"
     "              a new conversation; earlier conversations are not searched (memory.chats=off) unless --set says so\n"
+    "    --show-prompt  with -p: the prompt as the model would read it, instead of an answer; nothing is kept\n"
     "    --json    one event a line, each with \"v\":1 and \"event\":\n"
     "              retrieval  fed, tokens, best, min_score, passages [n, source, heading, score, tokens, fed, why]\n"
     "              prefill    done, total, tokens_per_s\n"
@@ -42,7 +44,7 @@ typedef struct options {
     const char *model, *db, *prompt;
     const char **set;
     int n_set;
-    bool base, repl, json;
+    bool base, repl, json, show;
 } options;
 
 
@@ -221,7 +223,10 @@ static int one_shot(agt *a, const options *o, const char *text)
     sigaction(SIGTERM, &sa, NULL);
     signal(SIGPIPE, SIG_IGN);
     char *message = q_printf(" %s", text);       /* a message, also when it begins with "/" */
-    agt_submit(a, message);
+    if (o->show)
+        agt_show_prompt(a, text);
+    else
+        agt_submit(a, message);
     free(message);
     while (!s.ended) {
         agt_event e;
@@ -240,6 +245,10 @@ static int one_shot(agt *a, const options *o, const char *text)
             if (e.kind == AGT_EV_DONE) {
                 s.ended = true;
                 s.failed = e.message->state != AGT_DONE;
+            } else if (e.kind == AGT_EV_TEXT && o->show) {
+                q_say_text(stdout, e.text);
+                s.ended = s.any = true;
+                s.newline = !*e.text || e.text[strlen(e.text) - 1] == '\n';
             } else if (e.kind == AGT_EV_UI && e.id == AGT_UI_EDIT)
                 s.ended = s.failed = true;       /* the question could not be stored; a note said why */
             agt_event_free(&e);
@@ -294,6 +303,7 @@ static int parse(int argc, char **argv, options *o)
         if (strcmp(s, "--base") == 0) o->base = taken = true;
         else if (strcmp(s, "--repl") == 0) o->repl = taken = true;
         else if (strcmp(s, "--json") == 0) o->json = taken = true;
+        else if (strcmp(s, "--show-prompt") == 0) o->show = taken = true;
         else if (strcmp(s, "--set") == 0) {
             if (++i == argc || !strchr(argv[i], '='))
                 return cli_usage(&cli_chat, _("--set needs NAME=VALUE"));
@@ -320,6 +330,8 @@ static int parse(int argc, char **argv, options *o)
     }
     if (o->json && !o->prompt)
         return cli_usage(&cli_chat, _("--json goes with -p"));
+    if (o->show && (!o->prompt || o->json))
+        return cli_usage(&cli_chat, _("--show-prompt goes with -p, without --json"));
     if (o->repl && o->prompt)
         return cli_usage(&cli_chat, _("-p and --repl exclude each other"));
     return 0;
@@ -357,7 +369,8 @@ static int run(options *o, char *err)
         o->set[0] = "memory.chats=off";
         o->n_set++;
     }
-    agt_options ao = { .model = path, .db = o->db, .set = o->set, .n_set = o->n_set, .base = o->base, .fresh = o->prompt != NULL, .once = o->prompt != NULL };
+    bool script = o->prompt || !isatty(STDIN_FILENO);       /* it is nobody who goes on with what was said last */
+    agt_options ao = { .model = path, .db = o->db, .set = o->set, .n_set = o->n_set, .base = o->base, .fresh = script, .once = script };
     rc = agt_open(&ao, &a, err);
     free(path);
     if (rc < 0) {

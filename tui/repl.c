@@ -2,7 +2,7 @@
  * typed and the history file. One thread: it types, then follows the answer; a line typed meanwhile is sent at once
  * (/k 4, /stop, the next question). It never moves the cursor but by libedit and plain text. */
 #include "base/say.h"
-#include "tui/ending.h"
+#include "tui/term/ending.h"
 #include "tui/tui.h"
 
 #include <errno.h>
@@ -15,18 +15,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <termios.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t interrupts, ended;
-static struct termios before;            /* libedit's own modes are taken back by these */
 static void on_interrupt(int sig) { interrupts++; }
-
-static void give_back(void)
-{
-    tcsetattr(STDIN_FILENO, TCSANOW, &before);
-    if (write(STDOUT_FILENO, "\033[?2004l", 8) < 0) { /* nobody reads it any more */ }
-}
 
 static void on_end(int sig)
 {
@@ -564,8 +556,8 @@ int tui_repl(agt *a, char *err)
     sigaction(SIGHUP, &sa, &hup);
     if (hup.sa_handler == SIG_IGN)       /* nohup */
         sigaction(SIGHUP, &hup, NULL);
-    if (r.tty && tcgetattr(STDIN_FILENO, &before) == 0)
-        tui_ending_gives_back(give_back);
+    if (r.tty)
+        tui_ending_line_mode();
     setup(&r);
     if (!r.el && r.tty) {
         take_down(&r);

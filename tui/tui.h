@@ -22,7 +22,7 @@ bool tui_possible(void);
 int tui_run(agt *a, const tui_options *o, char *err);
 
 /* In a handler of a signal that is to end the program, beside whatever tells the loop: async-signal-safe. From the first one
- * on the program has two seconds to end by itself (tui/ending.h). */
+ * on the program has two seconds to end by itself (tui/term/ending.h). */
 void tui_end_by(int sig);
 
 /* The same conversation in a line editor. As tui_run. */

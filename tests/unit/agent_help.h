@@ -29,6 +29,7 @@ typedef struct seen {                    /* what the events said since the last 
     int64_t chat;
     char *page, *ui;
     int passages;
+    char *nothing;                       /* of the last RETRIEVAL */
     int64_t ask; char *asked;            /* of the last ASK */
     int64_t progress_done, progress_total;   /* the largest */
     bool progress_ended;
@@ -45,6 +46,7 @@ __attribute__((unused)) static void seen_clear(seen *s)
     free(s->page);
     free(s->ui);
     free(s->asked);
+    free(s->nothing);
     memset(s, 0, sizeof *s);
 }
 
@@ -94,7 +96,11 @@ static void seen_take(seen *s, agt_event *e)
         s->progress_done = e->done > s->progress_done ? e->done : s->progress_done;
         s->progress_total = e->total > s->progress_total ? e->total : s->progress_total;
         break;
-    case AGT_EV_RETRIEVAL: s->passages = e->retrieval->fed; break;
+    case AGT_EV_RETRIEVAL:
+        s->passages = e->retrieval->fed;
+        free(s->nothing);
+        s->nothing = q_strdup(e->retrieval->nothing ? e->retrieval->nothing : "");
+        break;
     default: break;
     }
     agt_event_free(e);

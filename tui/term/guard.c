@@ -1,7 +1,7 @@
 /* term/guard: whatever kills the process, the terminal is given back first. Owns signal dispositions, the alternate
  * stack and a pipe that carries SIGWINCH, SIGCONT, SIGTSTP, SIGTERM, SIGHUP and SIGINT to the loop. Handlers call
  * async-signal-safe functions only (write, tcsetattr, signal, raise). The statics are the price of signal handlers. */
-#include "tui/ending.h"
+#include "tui/term/ending.h"
 #include "tui/term/screen.h"
 #include "tui/tui.h"
 

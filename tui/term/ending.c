@@ -1,10 +1,11 @@
-/* tui/ending: see ending.h. tui_end_by is called by signal handlers: async-signal-safe functions only. */
-#include "tui/ending.h"
+/* term/ending: see ending.h. tui_end_by is called by signal handlers: async-signal-safe functions only. */
+#include "tui/term/ending.h"
 #include "tui/tui.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,6 +15,18 @@ static volatile sig_atomic_t first;      /* the signal that began the end; 0: no
 static struct timespec at;               /* when */
 
 void tui_ending_gives_back(void (*f)(void)) { give_back = f; }
+
+static struct termios before;            /* libedit's modes are taken back by these */
+static void line_mode(void)
+{
+    tcsetattr(STDIN_FILENO, TCSANOW, &before);
+    if (write(STDOUT_FILENO, "\033[?2004l", 8) < 0) { /* nobody reads it any more */ }
+}
+
+void tui_ending_line_mode(void)
+{
+    if (tcgetattr(STDIN_FILENO, &before) == 0) give_back = line_mode;
+}
 
 static void at_once(int sig)
 {

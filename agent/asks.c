@@ -5,7 +5,7 @@
 
 void asks_put(agt *a, char *question, const job_row *row, int64_t id, int64_t number, const char *text)
 {
-    ask *k = q_alloc(sizeof *k);
+    asked *k = q_alloc(sizeof *k);
     *k = (ask){ .row = row, .id = id, .number = number, .text = text ? q_strdup(text) : NULL };
     pthread_mutex_lock(&a->asks.mu);
     int64_t ticket = k->ticket = ++a->asks.tickets;
@@ -16,7 +16,7 @@ void asks_put(agt *a, char *question, const job_row *row, int64_t id, int64_t nu
     evq_push(&a->events, &e);
 }
 
-static void ask_free(ask *k)
+static void ask_free(asked *k)
 {
     free(k->text);
     free(k);
@@ -25,10 +25,10 @@ static void ask_free(ask *k)
 void agt_answer(agt *a, int64_t ticket, bool yes)
 {
     pthread_mutex_lock(&a->asks.mu);
-    ask **p = &a->asks.first;
+    asked **p = &a->asks.first;
     while (*p && (*p)->ticket != ticket)
         p = &(*p)->next;
-    ask *k = *p;
+    asked *k = *p;
     if (k)
         *p = k->next;
     pthread_mutex_unlock(&a->asks.mu);
@@ -41,7 +41,7 @@ void agt_answer(agt *a, int64_t ticket, bool yes)
 
 void asks_free(asks *all)
 {
-    for (ask *k; (k = all->first);) {
+    for (asked *k; (k = all->first);) {
         all->first = k->next;
         ask_free(k);
     }

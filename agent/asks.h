@@ -5,15 +5,15 @@
 
 #include "agent/desk.h"
 
-typedef struct ask {
-    struct ask *next;
+typedef struct asked {
+    struct asked *next;
     int64_t ticket, id, number;
     const job_row *row;
     char *text;                          /* owned, like the list */
-} ask;
+} asked;
 typedef struct asks {
     pthread_mutex_t mu;
-    ask *first;
+    asked *first;
     int64_t tickets;
 } asks;
 

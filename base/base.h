@@ -8,13 +8,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <libintl.h>
+
+#include "base/words.h"
 
 #define QUORUM_VERSION "0.1.0"
 
-/* Words for people go through gettext; N_() marks a string that a table keeps. */
-#define _(s) gettext(s)
+/* Words for people go through the catalogue that the front end chose; N_() marks a string that a table keeps. The names
+ * are gettext's, so that its tools find the texts. What comes back lives as long as the program. */
+#define _(s) q_words(s)
 #define N_(s) s
+#undef ngettext                          /* libintl.h makes it a macro of its own */
+#define ngettext(one, many, n) q_words_n(one, many, n)
 
 /* Result of any function that can fail: 0 or one of these. */
 enum q_result {
@@ -98,6 +102,10 @@ size_t q_fault_file(const void *addr, char *out, size_t size);
 
 /* 1536 -> "1.5 KiB" and so on; returns out. */
 char *q_bytes_words(uint64_t n, char out[32]);
-uint64_t q_mem_available(void);    /* bytes, MemAvailable bounded by the cgroup's limit */
+/* Bytes that can still be had: MemAvailable, bounded by the control groups around us; what is only cached counts as free.
+ * UINT64_MAX: nobody says. _in: of a machine whose / is at root (tests). */
+uint64_t q_mem_available(void);
+uint64_t q_mem_available_in(const char *root);
+bool q_in_memory(const char *path);    /* a file in tmpfs: what it takes is taken already */
 
 #endif

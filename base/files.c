@@ -89,31 +89,3 @@ char *q_bytes_words(uint64_t n, char out[32])
     snprintf(out, 32, u == 0 ? "%.0f %s" : "%.1f %s", v, unit[u]);
     return out;
 }
-
-static bool number_in(const char *path, const char *key, uint64_t *out)
-{
-    FILE *f = fopen(path, "re");
-    if (!f) return false;
-    char line[256];
-    bool ok = false;
-    size_t kl = strlen(key);
-    while (!ok && fgets(line, sizeof line, f))
-        if (strncmp(line, key, kl) == 0) {
-            char *end;
-            unsigned long long v = strtoull(line + kl, &end, 10);
-            if (end != line + kl) { *out = v; ok = true; }
-        }
-    fclose(f);
-    return ok;
-}
-
-uint64_t q_mem_available(void)
-{
-    uint64_t kib = 0, max, cur, mem = UINT64_MAX;
-    if (number_in("/proc/meminfo", "MemAvailable:", &kib)) mem = kib * 1024;
-    if (number_in("/sys/fs/cgroup/memory.max", "", &max) && number_in("/sys/fs/cgroup/memory.current", "", &cur)) {
-        uint64_t left = max > cur ? max - cur : 0;
-        if (left < mem) mem = left;
-    }
-    return mem;
-}

@@ -100,6 +100,7 @@ void brief_read(const gguf_file *f, brief *b)
     b->adapter = strcmp(kind, "adapter") == 0 || strcmp(kind, "mmproj") == 0 || strcmp(b->arch, "clip") == 0 ||
                  strcmp(b->arch, "carve") == 0;
     free(kind);
+    b->in_memory = gguf_path(f) && q_in_memory(gguf_path(f));
     read_tensors(f, b);
 
     if (b->adapter) b->problem = q_strdup(_("this is an addition to a model, not a model: give the model's own file"));
@@ -117,7 +118,7 @@ uint64_t brief_memory(const brief *b)
     uint64_t cells = b->n_ctx && b->n_ctx < CELLS ? b->n_ctx : CELLS, cell;
     /* K and V, two bytes a number; a file may claim anything, so saturate. */
     if (__builtin_mul_overflow(b->n_layer, b->n_kv, &cell) || __builtin_mul_overflow(cell, b->head_dim, &cell) ||
-        __builtin_mul_overflow(cell, 4 * cells, &cell) || __builtin_add_overflow(cell, b->tensor_bytes, &cell)) return UINT64_MAX;
+        __builtin_mul_overflow(cell, 4 * cells, &cell) || __builtin_add_overflow(cell, b->in_memory ? 0 : b->tensor_bytes, &cell)) return UINT64_MAX;
     return cell;
 }
 

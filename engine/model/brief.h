@@ -15,6 +15,7 @@ typedef struct brief {
     uint64_t n_expert, n_used, n_ff_exp, n_moe_layer;
     double rope_theta, norm_eps;       /* 0: not said */
     bool carved, chat, adapter;        /* adapter: LoRA, vision part, recipe: no model */
+    bool in_memory;                    /* the file lies in tmpfs: its weights take nothing more */
 } brief;
 
 void brief_read(const gguf_file *f, brief *out);

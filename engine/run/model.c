@@ -256,13 +256,13 @@ static void describe(eng_model *m)
 }
 
 /* ---- does it fit? ---- */
-/* Weights are mapped, so they need memory in the page cache while they are read; beside them the smallest
- * useful cache and the scratch of a batch. Asked before anything of size is allocated. */
+/* Weights are mapped, so they need memory in the page cache while they are read (a file in tmpfs has it already); beside
+ * them the smallest useful cache and the scratch of a batch. Asked before anything of size is allocated. */
 static int check_memory(const eng_model *m, char *err)
 {
     const double gib = 1024.0 * 1024 * 1024;
     uint64_t weights = 0, have = m->be->memory(m->dev);
-    for (int i = 0; i < gguf_n_tensors(m->file); i++)
+    for (int i = 0; i < gguf_n_tensors(m->file) && !q_in_memory(m->path); i++)
         weights += gguf_tensor_at(m->file, i)->bytes;
     uint64_t cells = 1024, extra = cells * (uint64_t)m->ker.n_layer * (uint64_t)m->ker.n_kv_head * (uint64_t)m->ker.head_dim * 4 + (64u << 20);
     if (have == 0 || weights + extra <= have)
@@ -472,6 +472,12 @@ int eng_model_threads(const eng_model *m) { return m->n_threads; }
 bool eng_layer_is_moe(const eng_model *m, int layer)
 {
     return layer >= 0 && layer < m->ker.n_layer && m->layers[layer].moe;
+}
+
+const void *eng_model_pages(const eng_model *m, size_t *bytes)
+{
+    *bytes = gguf_size(m->file) - (size_t)gguf_data_offset(m->file);
+    return (const char *)gguf_bytes(m->file) + gguf_data_offset(m->file);
 }
 
 eng_cost eng_model_cost(const eng_model *m, const eng_config *c)

@@ -58,11 +58,11 @@ int step_check_tokens(const eng_session *s, const int32_t *tokens, int n, char *
 }
 
 /* Rows of the next chunk. Somebody who watches wants to see it move, and knobs are heard between chunks: about
- * CHUNK_S seconds each, but never so few rows that grouping by expert stops paying. Nobody watching: as many as fit. */
+ * CHUNK_S seconds each, but never so few rows that grouping by expert stops paying. Nobody watching, or told how many: as many as fit. */
 static int chunk_rows(const eng_session *s, bool watched, int left)
 {
     const double CHUNK_S = 1.5;
-    double rows = !watched ? s->chunk : s->rate > 0 ? s->rate * CHUNK_S : 128;
+    double rows = !watched || s->chunk < ENG_STEP_ROWS ? s->chunk : s->rate > 0 ? s->rate * CHUNK_S : 128;
     int n = rows > s->chunk ? s->chunk : rows < KER_PAGE ? KER_PAGE : (int)rows / KER_PAGE * KER_PAGE;
     n = n > s->chunk ? s->chunk : n;
     return n < left ? n : left;

@@ -33,7 +33,7 @@ typedef struct ffn {
 enum { GATE, UP, DOWN };
 
 /* The matrix of the i-th active expert: inside the stacked one, or as the source gave it. */
-static mat expert(const ffn *f, int which, int i)
+static inline mat expert(const ffn *f, int which, int i)
 {
     const ker_expert *given = &f->c->ff.take[i];
     mat m = *(which == GATE ? f->gate : which == UP ? f->up : f->down);

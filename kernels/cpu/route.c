@@ -1,6 +1,7 @@
 /* kernels/cpu/route: the router of a layer: scores, the configuration's edits, the choice of experts,
  * their weights, and what the trace keeps (entropy, margin). One row's choice is plain scalar code.
  * Runs between begin and end on the pool; never allocates. */
+#include <assert.h>
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -16,9 +17,11 @@ typedef struct route_job { ker_ctx *c; const layer_w *w; int layer, per; } route
 
 static bool better(const float *sel, int a, int b) { return sel[a] > sel[b] || (sel[a] == sel[b] && a < b); }
 
-/* Inserts e into list (best first, at most k long). */
+/* Inserts e into list (best first, at most k long; k may be 0: pins took every slot). */
 static int insert(const float *sel, int *list, int n, int k, int e)
 {
+    assert(n >= 0 && n <= k);
+    if (!k) return 0;
     if (n == k && !better(sel, e, list[n - 1])) return n;
     int i = n < k ? n++ : n - 1;
     for (; i > 0 && better(sel, e, list[i - 1]); i--) list[i] = list[i - 1];

@@ -1,6 +1,7 @@
-/* Sessions: a stateful fuzz (evaluate, push, branch, knob, cancel, overflow, a second session in between)
- * whose every step is compared with a fresh session, bit for bit; cancelling from another thread; the ring.
- * The seed is printed; QUORUM_FUZZ_SEED and QUORUM_FUZZ_STEPS (make fuzz-session) choose another and longer run. */
+/* Sessions: a stateful fuzz (evaluate, push, branch, knob, cancel, overflow, a second session in between, over one cache
+ * with forks and rows tried aside), whose every step is compared with a fresh session, bit for bit; cancelling from
+ * another thread; the ring. The seed is fixed; QUORUM_FUZZ_SEED and QUORUM_FUZZ_STEPS (make fuzz-session) choose another
+ * and longer run. */
 #include "engine/engine.h"
 #include "engine/run/session.h"
 #include "engine/run/trace.h"
@@ -110,15 +111,73 @@ static void random_knob(eng_config *c, const eng_info *o)
     CHECK_MSG(rc == 0, "%s", rc ? err : "");
 }
 
+typedef struct stopper { eng_session *s; int at; } stopper;
 static void stop_now(void *user, int done, int total)
 {
+    stopper *k = user;
     (void)total;
-    if (done >= (int)rnd(40))
-        eng_session_cancel(user);
+    if (done >= k->at)
+        eng_session_cancel(k->s);
 }
 
 enum { SAVED = 6, MAX_LEN = 200 };
 typedef struct timeline { int32_t t[MAX_LEN]; int n; } timeline;
+
+/* The timelines that came out of forks of s: each still is what a fresh session computes, whatever s did since. */
+enum { FORKS = 3 };
+typedef struct forks { eng_session *s[FORKS]; bool odd[FORKS]; int made, moved; } forks;
+
+static void fork_off(forks *k, eng_session *s, bool odd)
+{
+    char err[Q_ERRLEN];
+    int i = (int)rnd(FORKS);
+    eng_session_free(k->s[i]);
+    k->s[i] = NULL;
+    int rc = eng_session_fork(s, &k->s[i], err);
+    CHECK_MSG(rc == 0, "%s", rc ? err : "");
+    k->odd[i] = odd;
+    k->made++;
+}
+
+static void forks_end(forks *k)
+{
+    for (int i = 0; i < FORKS; i++) {
+        eng_session_free(k->s[i]);
+        k->s[i] = NULL;
+    }
+}
+
+/* One fork goes on, alone or in one step with s's own rows aside: cut, or a few tokens kept or only tried. */
+static void forks_move(forks *k, eng_model *m, eng_session *s, const book *b)
+{
+    char err[Q_ERRLEN];
+    int i = (int)rnd(FORKS), n_vocab = eng_model_info(m)->n_vocab, rc;
+    eng_session *f = k->s[i];
+    if (!f)
+        return;
+    int n = 1 + (int)rnd(4), len = eng_session_length(f);
+    bool keep = rnd(2), beside = rnd(2) && eng_session_room(s) >= 3;
+    if (rnd(4) == 0 && len > 0) {
+        CHECK(eng_session_cut(f, 1 + (int)rnd((uint32_t)len), err) == 0);
+        len = eng_session_length(f);
+    }
+    if (eng_session_room(f) < n)
+        return;
+    eng_row rows[8];
+    int count = 0;
+    for (int r = 0; r < n; r++)
+        rows[count++] = (eng_row){ .session = f, .token = (int32_t)rnd((uint32_t)n_vocab), .want = ENG_WANT_LOGITS };
+    for (int r = 0; !keep && beside && r < 3; r++)
+        rows[count++] = (eng_row){ .session = s, .token = (int32_t)rnd((uint32_t)n_vocab), .want = r == 2 ? ENG_WANT_LOGITS : ENG_WANT_NOTHING };
+    rc = eng_cache_step(eng_session_cache(f), rows, count, keep, NULL, err);
+    if (rc == Q_NOMEM)                 /* no page is left for so many: told, and nothing has happened */
+        return;
+    CHECK_MSG(rc == 0, "%s", rc ? err : "");
+    CHECK_INT(eng_session_length(f), len + (keep ? n : 0));
+    k->moved++;
+    k->odd[i] = k->odd[i] && !keep;
+    CHECK_MSG(k->odd[i] || same_as_fresh(m, f, b), "a fork is not what a fresh session computes");
+}
 
 static void fuzz(const char *name, int steps)
 {
@@ -138,6 +197,7 @@ static void fuzz(const char *name, int steps)
     book_add(b, c);
     CHECK(eng_session_new(m, c, &s, err) == 0 && eng_session_new(m, oc, &other, err) == 0);
     int reused = 0, cancelled = 0, mixed = 0;
+    forks fk = { .made = 0 };
     bool swapped = false;                /* the logits at hand are those of cells that were exchanged for found ones */
     for (int step = 0; step < steps && !test_bad; step++) {
         enum eng_policy policy = rnd(3) ? ENG_CONTINUE : ENG_RECOMPUTE;
@@ -163,6 +223,8 @@ static void fuzz(const char *name, int steps)
             int cells = session_cells(s);
             uint64_t last = cells ? session_cell_config(s, cells - 1) : 0;
             random_knob(d, o);
+            if (rnd(3) == 0)           /* else a knob that makes the cache anew is refused */
+                forks_end(&fk);
             rc = eng_session_config(s, d, policy, err);
             CHECK_MSG(rc == 0 || rc == Q_RANGE, "%s", err);
             if (!rc) {
@@ -184,7 +246,7 @@ static void fuzz(const char *name, int steps)
                 break;
             if (rnd(2))                /* the flag stays set until it is taken back, so this one is certain */
                 eng_session_cancel(s);
-            rc = eng_session_sync(s, next.t, next.n, policy, stop_now, s, err);
+            rc = eng_session_sync(s, next.t, next.n, policy, stop_now, &(stopper){ s, (int)rnd(40) }, err);
             CHECK(rc == 0 || rc == Q_CANCEL);
             cancelled += rc == Q_CANCEL;
             eng_session_uncancel(s);
@@ -242,9 +304,16 @@ static void fuzz(const char *name, int steps)
             book ob = { .c = { oc }, .h = { eng_config_hash(oc) }, .n = 1 };
             CHECK(same_as_fresh(m, other, &ob));
         }
+        if (rnd(5) == 0 && eng_session_length(s) > 0)
+            fork_off(&fk, s, swapped);
+        forks_move(&fk, m, s, b);
+        forks_move(&fk, m, s, b);
+        CHECK_MSG(swapped || same_as_fresh(m, s, b), "step %d (%d): a fork has changed its origin", step, what);
     }
-    printf("# %s: %d steps, %d syncs reused cells, %d cancelled, %d with mixed configurations\n", name, steps, reused, cancelled, mixed);
-    CHECK(reused > steps / 40 && cancelled > 0 && mixed > steps / 40);
+    forks_end(&fk);
+    printf("# %s: %d steps, %d syncs reused cells, %d cancelled, %d with mixed configurations, %d forks in %d steps of their own\n", name, steps,
+           reused, cancelled, mixed, fk.made, fk.moved);
+    CHECK(reused > steps / 40 && cancelled > 0 && mixed > steps / 40 && fk.made > steps / 20 && fk.moved > steps / 20);
     eng_session_free(s);
     eng_session_free(other);
     eng_config_free(c);
@@ -312,6 +381,7 @@ static void reuse(void)
 }
 
 /* ---- cancel from another thread ---- */
+static const int64_t WAIT_NS = 60 * 1000000000LL;      /* no machine is that slow */
 static int by_time(const void *a, const void *b)
 {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
@@ -354,13 +424,14 @@ static void cancel_from_thread(void)
         CHECK(eng_session_config(s, c, ENG_CONTINUE, err) == 0);
         pthread_create(&thread, NULL, cancel_soon, &k);
         int rc = 0;
-        for (int j = 0; j < 200 && !rc; j++) {                /* enough work to be interrupted */
-            t[1] = 1 + (int32_t)rnd(300);
+        int64_t end = q_now_ns() + WAIT_NS;
+        for (int j = 0; !rc && q_now_ns() < end; j++) {       /* as much work as it takes to be interrupted */
+            t[1] = 1 + j % 300;
             rc = eng_session_sync(s, t, 250, ENG_CONTINUE, NULL, NULL, err);
         }
-        int64_t end = q_now_ns();
+        end = q_now_ns();
         pthread_join(thread, NULL);
-        CHECK(rc == 0 || rc == Q_CANCEL);
+        CHECK_INT(rc, Q_CANCEL);
         if (rc == Q_CANCEL) {
             late[cancelled++] = end - k.at;
             CHECK(eng_session_logits(s) == NULL && eng_session_length(s) < 250);
@@ -371,12 +442,12 @@ static void cancel_from_thread(void)
     t[1] = 1;
     CHECK(eng_session_sync(s, t, 250, ENG_CONTINUE, NULL, NULL, err) == 0);
     CHECK(memcmp(eng_session_logits(s), eng_session_logits(f), sizeof(float) * (size_t)eng_model_info(m)->n_vocab) == 0);
-    CHECK(cancelled >= 25);
+    CHECK_INT(cancelled, 30);
     qsort(late, (size_t)cancelled, sizeof *late, by_time);
     if (cancelled)                     /* the median: a busy machine may hold any single run up */
         printf("# %d of 30 runs cancelled, median %.2f ms, at most %.2f ms after the call\n", cancelled, (double)late[cancelled / 2] / 1e6,
                (double)late[cancelled - 1] / 1e6);
-    CHECK(cancelled && late[cancelled / 2] < 50 * 1000000LL);
+    CHECK(!getenv("QUORUM_LONG") || (cancelled && late[cancelled / 2] < 50 * 1000000LL));
     eng_session_free(s);
     eng_session_free(f);
     eng_config_free(c);
@@ -406,12 +477,11 @@ static void cancel_default_model(void)
         CHECK(eng_session_sync(s, t, 1, ENG_CONTINUE, NULL, NULL, err) == 0);
         t[0] = i;
         pthread_create(&thread, NULL, cancel_soon, &k);
-        if (i % 2)
-            rc = eng_session_sync(s, t, 1500, ENG_CONTINUE, NULL, NULL, err);
-        else
-            do
-                rc = eng_session_push(s, (int32_t)rnd(40000), err);
-            while (rc == 0);
+        int64_t limit = q_now_ns() + WAIT_NS;
+        do {
+            t[1] = (int32_t)rnd(40000);
+            rc = i % 2 ? eng_session_sync(s, t, 1500, ENG_CONTINUE, NULL, NULL, err) : eng_session_push(s, t[1], err);
+        } while (rc == 0 && q_now_ns() < limit);
         late[i] = q_now_ns();
         pthread_join(thread, NULL);
         late[i] -= k.at;
@@ -420,7 +490,7 @@ static void cancel_default_model(void)
     }
     qsort(late, 8, sizeof *late, by_time);
     printf("# default model: cancelled after %.2f ms (median of 8), at most %.2f ms\n", (double)late[4] / 1e6, (double)late[7] / 1e6);
-    CHECK(late[4] < 50 * 1000000LL);
+    CHECK(!getenv("QUORUM_LONG") || late[4] < 50 * 1000000LL);
     eng_session_free(s);
     eng_config_free(c);
     eng_model_free(m);
@@ -502,7 +572,7 @@ static void ring_alone(void)
     uint64_t lost = trace_read(t, &cursor, ring_record, &v);
     printf("# a record of %d layers at k %d: %.2f us; %llu of %d kept\n", L, K, us, (unsigned long long)v.n, N);
     CHECK(lost > 0 && lost + v.n == N && v.bad == 0 && cursor == N && v.n > 300);
-    CHECK(us < 100);                   /* decode of such a model takes tens of milliseconds */
+    CHECK(!getenv("QUORUM_LONG") || us < 100);         /* decode of such a model takes tens of milliseconds */
     uint64_t again = cursor;
     CHECK(trace_read(t, &again, ring_record, &v) == 0 && again == N);
     trace_free(t);
@@ -511,7 +581,7 @@ static void ring_alone(void)
 int main(void)
 {
     const char *seed = getenv("QUORUM_FUZZ_SEED");
-    rng = seed ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL) * 1000003u + (uint64_t)getpid();
+    rng = seed ? strtoull(seed, NULL, 10) : 20261;
     printf("# seed %llu\n", (unsigned long long)rng);
     RUN(fuzz_qwen3moe);
     RUN(fuzz_glm4moe);

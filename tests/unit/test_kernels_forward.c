@@ -3,6 +3,7 @@
  * that bits depend on neither batch, threads nor instruction set; cells; cancel. */
 #include <pthread.h>
 
+#include "tests/engine_util.h"
 #include "tests/forward.h"
 
 static void forward_matches_reference(void)
@@ -338,6 +339,106 @@ static void wrong_things_are_refused(void)
     model_free(m);
 }
 
+/* ---- pins against numpy (tests/golden/engine/ref.py pins): given scores, who is chosen and with which weights ---- */
+
+enum { PIN_E = 12, PIN_ROWS = 24 };
+
+/* One layer whose router gives row r of a batch the logits of row r: the row's stream is 1 in place r and 0 elsewhere. */
+static model *pin_model(const cJSON *gate)
+{
+    static spec s;
+    const cJSON *kind = cJSON_GetObjectItem(gate, "kind"), *rows = cJSON_GetObjectItem(gate, "logits"), *select = cJSON_GetObjectItem(kind, "select");
+    const cJSON *scale = cJSON_GetObjectItem(kind, "scale"), *carved = cJSON_GetObjectItem(kind, "router_scale"), *name = cJSON_GetObjectItem(kind, "gate");
+    s = (spec){ .name = "pins", .n_layer = 1, .n_embd = 64, .n_head = 2, .n_kv = 1, .hd = 16, .rope_dim = 16, .n_expert = PIN_E, .ffx = 32, .half = true,
+                .select_bias = cJSON_IsArray(select), .renorm = cJSON_IsTrue(cJSON_GetObjectItem(kind, "renorm")),
+                .gate = name && !strcmp(name->valuestring, "sigmoid") ? KER_GATE_SIGMOID : KER_GATE_SOFTMAX,
+                .scale = scale ? (float)scale->valuedouble : 1, .router_scale = carved ? (float)carved->valuedouble : 0, .type = KER_F32, .down_type = KER_F32 };
+    model *m = model_new(&s);
+    float *router = m->w[1][KER_W_ROUTER].f, *norm = m->w[1][KER_W_FFN_NORM].f;
+    for (int r = 0; r < PIN_ROWS; r++)
+        for (int e = 0; e < PIN_E; e++)
+            router[e * s.n_embd + r] = (float)(cJSON_GetArrayItem(cJSON_GetArrayItem(rows, r), e)->valuedouble / (norm[r] / sqrt(1.0 / s.n_embd + 1e-5)));
+    for (int e = 0; e < PIN_E && s.select_bias; e++) m->w[1][KER_W_SELECT_BIAS].f[e] = (float)cJSON_GetArrayItem(select, e)->valuedouble;
+    return m;
+}
+
+static int pin_case(const model *m, const cJSON *one, int *rows)
+{
+    const cJSON *pins = cJSON_GetObjectItem(one, "pins"), *ids = cJSON_GetObjectItem(one, "ids"), *weights = cJSON_GetObjectItem(one, "weights"), *p;
+    ker_dev *d = dev_new(m, 1);
+    config *g = malloc(sizeof *g);
+    ker_ctx *c;
+    ker_kv *kv;
+    config_make(g, m, &settings[0]);
+    g->k[0] = (int16_t)cJSON_GetObjectItem(one, "k")->valuedouble;
+    g->c.pin = g->pin;
+    cJSON_ArrayForEach(p, pins) g->pin[(int)p->valuedouble] = 1;
+    int32_t cell[PIN_ROWS], page = 0;
+    float x[PIN_ROWS * 64] = { 0 };
+    for (int r = 0; r < PIN_ROWS; r++) { cell[r] = r; x[r * 64 + r] = 1; }
+    ker_seq seq = { &page, 1 };
+    ker_batch b = { .n = PIN_ROWS, .token = tokens, .pos = cell, .cell = cell, .seqs = &seq, .n_seq = 1 };
+    ker_out o = { 0 };
+    CHECK_INT(backend->ctx_new(d, PIN_ROWS, PIN_E, NULL, &c, err), 0);
+    CHECK_INT(backend->kv_new(d, KER_KV_F32, 1, &kv, err), 0);
+    CHECK_INT(backend->cfg_put(c, 0, &g->c, err), 0);
+    CHECK_INT(backend->begin(c, kv, &b, err), 0);
+    CHECK_INT(backend->hidden_put(c, x), 0);
+    CHECK_INT(backend->route(c, 0), 0);
+    CHECK_INT(backend->end(c, &o), 0);
+    int wrong = 0;
+    for (int r = 0; r < PIN_ROWS && o.ids; r++, ++*rows) {
+        const cJSON *id = cJSON_GetArrayItem(ids, r), *w = cJSON_GetArrayItem(weights, r);
+        bool same_row = true;
+        for (int i = 0; i < PIN_E; i++) {
+            const cJSON *a = cJSON_GetArrayItem(id, i), *v = cJSON_GetArrayItem(w, i);
+            same_row &= o.ids[r * PIN_E + i] == (a ? (int)a->valuedouble : KER_NO_EXPERT);
+            same_row &= !v || fabs(v->valuedouble - (double)o.weights[r * PIN_E + i]) < 2e-5;
+        }
+        wrong += !same_row;
+    }
+    backend->kv_free(kv);
+    backend->ctx_free(c);
+    backend->close(d);
+    free(g);
+    return wrong;
+}
+
+/* Cases whose pins stand to k as asked, for every kind of gate. */
+static void pins(bool (*asked)(int k, int n_pin), int least)
+{
+    cJSON *all = util_json("tests/golden/engine", q_printf("pins.json"));
+    const cJSON *gate, *one;
+    int rows = 0, gates = 0;
+    CHECK(all != NULL);
+    cJSON_ArrayForEach(gate, all) {
+        if (!cJSON_HasObjectItem(gate, "kind")) continue;
+        const char *name = cJSON_GetObjectItem(gate, "gate")->valuestring;
+        model *m = pin_model(gate);
+        gates++;
+        cJSON_ArrayForEach(one, all) {
+            if (cJSON_HasObjectItem(one, "kind") || strcmp(cJSON_GetObjectItem(one, "gate")->valuestring, name)) continue;
+            int k = (int)cJSON_GetObjectItem(one, "k")->valuedouble, n_pin = cJSON_GetArraySize(cJSON_GetObjectItem(one, "pins"));
+            if (!asked(k, n_pin)) continue;
+            int wrong = pin_case(m, one, &rows);
+            CHECK_MSG(wrong == 0, "%s, k %d, %d pins: %d of %d routings differ from numpy's", name, k, n_pin, wrong, PIN_ROWS);
+        }
+        model_free(m);
+    }
+    CHECK_INT(gates, 5);
+    CHECK_INT(rows, least * gates * PIN_ROWS);
+    cJSON_Delete(all);
+}
+
+static bool fill_k1(int k, int n_pin) { return k == 1 && n_pin == 1; }
+static bool fill_k2(int k, int n_pin) { return k > 1 && n_pin == k; }
+static bool beyond_k(int k, int n_pin) { return n_pin > k; }
+static bool below_k(int k, int n_pin) { return n_pin < k; }
+static void pins_fill_k1(void) { pins(fill_k1, 3); }
+static void pins_fill_k2(void) { pins(fill_k2, 3); }
+static void pins_beyond_k(void) { pins(beyond_k, 4); }
+static void pins_below_k(void) { pins(below_k, 3); }
+
 int main(void)
 {
     tokens_make();
@@ -350,6 +451,10 @@ int main(void)
     RUN(long_texts_join_their_segments);
     RUN(nan_scores_give_valid_ids);
     RUN(cancel_stops_soon);
+    RUN(pins_fill_k1);
+    RUN(pins_fill_k2);
+    RUN(pins_beyond_k);
+    RUN(pins_below_k);
     RUN(wrong_things_are_refused);
     return TEST_END();
 }

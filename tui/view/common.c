@@ -57,7 +57,7 @@ const char *view_count(char out[16], double v)
         if (x < 1) continue;
         unsigned tenths = x > 1e6 ? 10000000 : (unsigned)(x * 10 + 0.5);
         if (x < 9.95) snprintf(out, 16, "%u.%u%c", tenths / 10 % 10, tenths % 10, scale[i].name);
-        else snprintf(out, 16, "%u%c", (tenths + 5) / 10, scale[i].name);
+        else snprintf(out, 16, "%u%c", (tenths + 4) / 10, scale[i].name);
         return out;
     }
     snprintf(out, 16, "%u", v > 0 ? (unsigned)(v + 0.5) : 0);

@@ -5,8 +5,8 @@
 
 void asks_put(agt *a, char *question, const job_row *row, int64_t id, int64_t number, const char *text)
 {
-    asked *k = q_alloc(sizeof *k);
-    *k = (ask){ .row = row, .id = id, .number = number, .text = text ? q_strdup(text) : NULL };
+    one_ask *k = q_alloc(sizeof *k);
+    *k = (one_ask){ .row = row, .id = id, .number = number, .text = text ? q_strdup(text) : NULL };
     pthread_mutex_lock(&a->asks.mu);
     int64_t ticket = k->ticket = ++a->asks.tickets;
     k->next = a->asks.first;
@@ -16,7 +16,7 @@ void asks_put(agt *a, char *question, const job_row *row, int64_t id, int64_t nu
     evq_push(&a->events, &e);
 }
 
-static void ask_free(asked *k)
+static void ask_free(one_ask *k)
 {
     free(k->text);
     free(k);
@@ -25,10 +25,10 @@ static void ask_free(asked *k)
 void agt_answer(agt *a, int64_t ticket, bool yes)
 {
     pthread_mutex_lock(&a->asks.mu);
-    asked **p = &a->asks.first;
+    one_ask **p = &a->asks.first;
     while (*p && (*p)->ticket != ticket)
         p = &(*p)->next;
-    asked *k = *p;
+    one_ask *k = *p;
     if (k)
         *p = k->next;
     pthread_mutex_unlock(&a->asks.mu);
@@ -41,7 +41,7 @@ void agt_answer(agt *a, int64_t ticket, bool yes)
 
 void asks_free(asks *all)
 {
-    for (asked *k; (k = all->first);) {
+    for (one_ask *k; (k = all->first);) {
         all->first = k->next;
         ask_free(k);
     }

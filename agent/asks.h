@@ -5,15 +5,15 @@
 
 #include "agent/desk.h"
 
-typedef struct asked {
-    struct asked *next;
+typedef struct one_ask {
+    struct one_ask *next;
     int64_t ticket, id, number;
     const job_row *row;
     char *text;                          /* owned, like the list */
-} asked;
+} one_ask;
 typedef struct asks {
     pthread_mutex_t mu;
-    asked *first;
+    one_ask *first;
     int64_t tickets;
 } asks;
 

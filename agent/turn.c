@@ -13,18 +13,40 @@
 #include <time.h>
 
 /* ---- the pieces around it ---- */
-/* Returns why it could not be searched; malloc'ed, or NULL. */
-static char *search(agt *a, rag_config c, const mem_message *q, rag_result **out)
+/* What the question goes on from: the questions before it, as far back as each of them leans on the one before. */
+static char *asked_before(const mem_messages *path)
+{
+    q_buf b = { 0 };
+    q_buf_puts(&b, "");
+    for (int i = path->n - 2, left = 3; i >= 0 && left > 0; i--) {
+        const mem_message *m = &path->v[i];
+        if (m->role != MEM_USER)
+            continue;
+        char *question = q_strndup(m->text, frame_question(m->text));
+        q_buf_printf(&b, "%s\n", question);
+        left = rag_points_back(question) ? left - 1 : 0;
+        free(question);
+    }
+    return q_buf_take(&b);
+}
+
+/* For the last message of path. Returns why it could not be searched; malloc'ed, or NULL. */
+static char *search(agt *a, rag_config c, const mem_messages *path, rag_result **out)
 {
     char err[Q_ERRLEN];
+    const mem_message *q = &path->v[path->n - 1];
     *out = NULL;
     if (a->base)
         return NULL;
-    rag_scope scope = { a->chat.id, prompt_room_for_passages(a, q->text, c.max_passages), prompt_count, a->seat.who };
+    char *before = asked_before(path);
+    rag_scope scope = { .conversation = a->chat.id, .budget = prompt_room_for_passages(a, q->text, c.max_passages),
+                        .count = prompt_count, .user = a->seat.who, .before = before };
     size_t own = frame_question(q->text), all = strlen(q->text);
     char *question = q_strndup(q->text, own);
     int rc = rag_search(a->store, &c, question, &scope, out, err);
     free(question);
+    scope.before = NULL;
+    free(before);
     if (rc == Q_OK && own < all) {       /* the text beside it gets what the question left */
         rag_result *more;
         c.max_passages -= (*out)->n_fed;
@@ -174,7 +196,7 @@ static void answer(agt *a, const rag_config *memory, const mem_message *compare,
     turn t = { .a = a, .differs_at = -1, .compare = compare ? compare->text : NULL };
     rag_result *found = NULL;
     prompt p = { 0 };
-    char *not = search(a, *memory, q, &found);
+    char *not = search(a, *memory, &a->chat.path, &found);
     keep_why(a, found, not, question);        /* from here on the room's; this thread alone replaces it */
     t.seed = seed_for(a, seed);
     if (prompt_build(a, &a->chat.path, found, &p, err) < 0 || begin(&t, question, found, err) < 0)
@@ -206,7 +228,7 @@ static void show_prompt(agt *a, const job *j)
     if (!a->seat.who)
         failed(a, 0, a->seat.load_error ? a->seat.load_error : _("there is no model yet: run quorum model fetch, or give one with -m FILE"));
     else {
-        free(search(a, settings_rag(&a->settings), &path.v[path.n - 1], &found));
+        free(search(a, settings_rag(&a->settings), &path, &found));
         if (prompt_build(a, &path, found, &p, err) < 0)
             failed(a, 0, err);
         else {

@@ -2,13 +2,13 @@
  * comes with a load, a memory that cannot be searched. Who answers is a script. */
 #include "agent/errands.h"
 #include "agent/front.h"
-#include "agent/talk.h"
 #include "tests/script_provider.h"
 #include "tests/unit/agent_help.h"
 
 #include <sqlite3.h>
 #include <sys/stat.h>
 
+extern const job_row job_load;
 static const script_line lines[] = { { NULL, "One two three four five." }, { NULL, NULL } };
 static script plan = { .line = lines };
 static char err[Q_ERRLEN], dir[] = "/tmp/quorum-faults-XXXXXX", db[64];

@@ -413,7 +413,7 @@ static void setup(repl *r)
     el_set(r->el, EL_ADDFN, "quorum-paste", "paste", paste);
     el_set(r->el, EL_BIND, "^I", "quorum-complete", NULL);
     el_set(r->el, EL_BIND, "\033[200~", "quorum-paste", NULL);
-    el_set(r->el, EL_SETTY, "-d", "-icrnl", NULL);     /* while a line is edited CR stays CR: a paste has CRLF as one line break */
+    el_set(r->el, EL_SETTY, "-d", "-icrnl", "-inlcr", NULL);    /* while a line is edited CR stays CR: a paste has CRLF as one line break */
     static const char *const strings[] = { "\033]", "\033P", "\033_", "\033\\^", "\033X" };
     el_set(r->el, EL_ADDFN, "quorum-swallow", "an answer of the terminal", swallow);
     for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)

@@ -187,7 +187,7 @@ bench-agent: $(BUILD)/bench/agent_bench
 	$(BUILD)/bench/agent_bench $(A)
 
 clean:
-	rm -rf build build-asan build-tsan build-dist build-dist.log build-roots
+	rm -rf build build-asan build-tsan build-dist build-roots
 
 help:
 	@echo 'make run              all the way to the open shell: packages, build, model; says first what it will do'

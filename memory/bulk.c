@@ -89,14 +89,14 @@ struct putting { sqlite3_stmt *row, *words; };
 static int prepare(mem_store *s, struct putting *p, char *err)
 {
     p->row = store_inserting(s, &chunk_table, err);
-    if (!p->row) return Q_IO;
+    if (!p->row) return store_failed(s);
     s->touched |= 1u << MEM_CHUNK;
     for (int try = 0; try < 2 && !p->words; try++) {
         p->words = store_inserting(s, &words_table, err);
-        int rc = p->words ? Q_OK : store_index_mended(s, MEM_CHUNK, Q_IO, err);
+        int rc = p->words ? Q_OK : store_index_mended(s, MEM_CHUNK, store_failed(s), err);
         if (rc != Q_OK) return rc;
     }
-    return p->words ? Q_OK : Q_IO;
+    return p->words ? Q_OK : store_failed(s);
 }
 
 static void finish(struct putting *p)

@@ -112,7 +112,7 @@ int store_index_shape(mem_store *s, enum mem_kind k, store_shape *out, char *err
      * many of its segments are being merged and how many it has, and three numbers for each of those */
     snprintf(sql, sizeof sql, "SELECT block FROM %s_data WHERE id=10", index_of[k].fts);
     sqlite3_stmt *st = store_query(s, err, sql, "");
-    int rc = st ? store_step(s, st, err) : Q_IO;
+    int rc = st ? store_step(s, st, err) : store_failed(s);
     if (rc == 1) {
         const unsigned char *p = sqlite3_column_blob(st, 0), *end = p ? p + sqlite3_column_bytes(st, 0) : NULL;
         int64_t n = 0, skip = 0;

@@ -8,7 +8,7 @@
 
 /* One step: rows looked at, bytes of text indexed, pages (4 KB) of an index merged. Messages carry traces, so they are fewer.
  * SEGMENTS_MAX: an index of more pieces is merged before it gets another (FTS5 ends at 2,000). */
-enum { STEP_ROWS = 64, STEP_MESSAGES = 16, STEP_BYTES = 256 << 10, STEP_PAGES = 64, SEGMENTS_MAX = 48 };
+enum { STEP_ROWS = 64, STEP_MESSAGES = 16, STEP_BYTES = 256 << 10, STEP_PAGES = 128, SEGMENTS_MAX = 48 };
 
 static const char *const fts_of[] = {[MEM_CHUNK] = "chunk_fts", [MEM_CHAT] = "message_fts"};
 
@@ -73,7 +73,7 @@ static const struct { const char *ids, *put; } rows_of[] = {
 static int step_end(mem_store *s, enum mem_kind k, int64_t next, int64_t last, int64_t *to, char *err)
 {
     sqlite3_stmt *st = store_query(s, err, rows_of[k].ids, "ii", next, last);
-    int rc = st ? 1 : Q_IO, n = 0;
+    int rc = st ? 1 : store_failed(s), n = 0;
     int64_t bytes = 0;
     *to = last;
     while (rc == 1 && (rc = store_step(s, st, err)) == 1) {
@@ -179,12 +179,12 @@ static int sweep_rows(mem_store *s, size_t which, int64_t owner, int room, int *
     int64_t id[STEP_ROWS];
     *n = 0;
     sqlite3_stmt *st = store_query(s, err, going[which].some, "ii", owner, (int64_t)room);
-    int rc = st ? 1 : Q_IO;
+    int rc = st ? 1 : store_failed(s);
     while (rc == 1 && *n < room && (rc = store_step(s, st, err)) == 1) id[(*n)++] = sqlite3_column_int64(st, 0);
     sqlite3_finalize(st);
     if (rc > 0) rc = Q_OK;
     sqlite3_stmt *drop = rc == Q_OK && *n ? store_query(s, err, going[which].drop, "") : NULL;
-    if (*n && !drop && rc == Q_OK) rc = Q_IO;
+    if (*n && !drop && rc == Q_OK) rc = store_failed(s);
     for (int i = 0; i < *n && rc == Q_OK; i++) {
         rc = store_index_drop(s, going[which].kind, id[i], err);
         if (rc == Q_OK) rc = forget_logs(s, going[which].kind, id[i], err);

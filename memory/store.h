@@ -27,6 +27,7 @@ struct mem_store {
     char *owner;            /* "pid:start time" of this process: marks what it is writing */
     int64_t rows;           /* rows changed before the lock was taken */
     int64_t budget;         /* units of work (PROGRESS_OPS instructions) that the present statement may still take */
+    int code;               /* what store_error returned last */
     unsigned touched;       /* indexes written in this transaction: bits of enum mem_kind */
     const store_watch *watch;
 };
@@ -48,6 +49,7 @@ int store_limit_work(mem_store *);                  /* installs the counting */
 
 /* The sentence for SQLite's present error; returns a q_result. */
 int store_error(mem_store *, char *err);
+int store_failed(const mem_store *);                /* its result once more, where a statement was NULL */
 /* A change had not the effect that it must have: the file was meddled with. */
 int store_tampered(mem_store *, char *err);
 /* Keeps a sentence for mem_note. */

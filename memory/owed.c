@@ -26,15 +26,15 @@ static int drop_chore(mem_store *s, const char *what, enum mem_kind k, char *err
     return store_run(s, NULL, err, sql, "");
 }
 
-/* Takes the write lock only where something is owed. */
-static int begin_owed(mem_store *s, const char *what, enum mem_kind k, bool *owed, char *err)
+/* Looked at without the write lock: mostly nothing is. */
+static int is_owed(mem_store *s, const char *what, enum mem_kind k, bool *owed, char *err)
 {
     int64_t n;
     store_lock(s);
     int rc = chore(s, what, k, &n, "n", err);
     store_unlock(s);
     *owed = rc == Q_OK;
-    return rc == Q_NOTFOUND ? Q_OK : rc == Q_OK ? store_begin(s, err) : rc;
+    return rc == Q_NOTFOUND ? Q_OK : rc;
 }
 
 static int merge(mem_store *s, enum mem_kind k, int pages, bool *did, char *err)
@@ -89,10 +89,12 @@ static int step_end(mem_store *s, enum mem_kind k, int64_t next, int64_t last, i
 int store_index_step(mem_store *s, enum mem_kind k, bool *more, char *err)
 {
     int64_t next, last, to;
-    int rc = store_merge_step(s, k, more, err);
-    if (rc != Q_OK || *more) return rc;
-    rc = begin_owed(s, "index", k, more, err);
+    int rc = is_owed(s, "index", k, more, err);
     if (rc != Q_OK || !*more) return rc;
+    rc = store_merge_step(s, k, more, err);
+    if (rc != Q_OK || *more) return rc;
+    *more = true;
+    if ((rc = store_begin(s, err)) != Q_OK) return rc;
     rc = chore(s, "index", k, &next, "next", err);
     if (rc == Q_OK) rc = chore(s, "index", k, &last, "last", err);
     if (rc == Q_NOTFOUND) return store_end(s, Q_OK, err);   /* another process was quicker */
@@ -137,8 +139,8 @@ int store_purge_step(mem_store *s, enum mem_kind k, bool *more, char *err)
     int64_t owed;
     store_shape shape;
     bool did = false;
-    int rc = begin_owed(s, "purge", k, more, err);
-    if (rc != Q_OK || !*more) return rc;
+    int rc = is_owed(s, "purge", k, more, err);
+    if (rc != Q_OK || !*more || (rc = store_begin(s, err)) != Q_OK) return rc;
     s->touched |= 1u << k;
     rc = chore(s, "purge", k, &owed, "n", err);
     if (rc == Q_NOTFOUND) return store_end(s, Q_OK, err);   /* another process was quicker */

@@ -212,7 +212,6 @@ static int delete(mem_store *s, const struct ask *a, char *err)
 /* ---- export ---- */
 static bool export_row(void *user, const char *table, const mem_export_value *v, int n)
 {
-    FILE *f = user;
     cJSON *o = cJSON_CreateObject();
     cJSON_AddNumberToObject(o, "v", 1);
     cJSON_AddStringToObject(o, "table", table);
@@ -223,16 +222,16 @@ static bool export_row(void *user, const char *table, const mem_export_value *v,
         free(text);
     }
     char *line = cJSON_PrintUnformatted(o);
-    if (line) q_say_json(f, line);
+    if (line) q_say_json(stdout, line);
     free(line);
     cJSON_Delete(o);
-    return !interrupted && !ferror(f);
+    return !interrupted && !ferror(stdout);
 }
 
 /* Read-only and without opening the store: also a file that was refused. */
 static int export(const struct ask *a, char *err)
 {
-    int unread = 0, rc = mem_export(a->db, export_row, stdout, &unread, err);
+    int unread = 0, rc = mem_export(a->db, export_row, NULL, &unread, err);
     if (rc == Q_OK && (fflush(stdout) != 0 || ferror(stdout))) rc = q_fail(err, Q_IO, _("the export could not be written: %s"), strerror(errno));
     if (rc != Q_OK) return cli_fail(err);
     if (unread == 0) return 0;

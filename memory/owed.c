@@ -8,7 +8,7 @@
 
 /* One step: rows looked at, bytes of text indexed, pages (4 KB) of an index merged. Messages carry traces, so they are fewer.
  * SEGMENTS_MAX: an index of more pieces is merged before it gets another (FTS5 ends at 2,000). */
-enum { STEP_ROWS = 64, STEP_MESSAGES = 16, STEP_BYTES = 256 << 10, STEP_PAGES = 128, SEGMENTS_MAX = 48 };
+enum { STEP_ROWS = 64, STEP_MESSAGES = 16, STEP_BYTES = 256 << 10, STEP_PAGES = 64, SEGMENTS_MAX = 48 };
 
 static const char *const fts_of[] = {[MEM_CHUNK] = "chunk_fts", [MEM_CHAT] = "message_fts"};
 
@@ -187,10 +187,11 @@ static int sweep_rows(mem_store *s, size_t which, int64_t owner, int room, int *
     if (rc > 0) rc = Q_OK;
     sqlite3_stmt *drop = rc == Q_OK && *n ? store_query(s, err, going[which].drop, "") : NULL;
     if (*n && !drop && rc == Q_OK) rc = store_failed(s);
+    /* the words of all in one go: between them nothing that makes FTS5 write them out (index.c) */
+    for (int i = 0; i < *n && rc == Q_OK; i++) rc = forget_logs(s, going[which].kind, id[i], err);
+    for (int i = 0; i < *n && rc == Q_OK; i++) rc = store_index_drop(s, going[which].kind, id[i], err);
     for (int i = 0; i < *n && rc == Q_OK; i++) {
-        rc = store_index_drop(s, going[which].kind, id[i], err);
-        if (rc == Q_OK) rc = forget_logs(s, going[which].kind, id[i], err);
-        if (rc == Q_OK) rc = store_again(s, drop, err, "i", id[i]);
+        rc = store_again(s, drop, err, "i", id[i]);
         if (rc == Q_OK && sqlite3_changes(s->db) != 1) rc = store_tampered(s, err);
     }
     sqlite3_finalize(drop);

@@ -90,7 +90,11 @@ static int say(mem_store *s, char *err)
     }
 }
 
-int store_error(mem_store *s, char *err) { return s->code = say(s, err); }
+int store_error(mem_store *s, char *err)
+{
+    s->broken = sqlite3_extended_errcode(s->db) == SQLITE_CORRUPT_VTAB;
+    return s->code = say(s, err);
+}
 
 int store_failed(const mem_store *s) { return s->code; }
 

@@ -3,11 +3,14 @@
 #include "rag/rag.h"
 #include "tests/test.h"
 
+#include <cjson/cJSON.h>
 #include <dirent.h>
+#include <iconv.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 static char dir[64], err[Q_ERRLEN];
+static const char data_file[] = "../shared/data/eval/xquad-ru-half.json";
 #define OK(call) do { err[0] = 0; int rc_ = (call); CHECK_MSG(rc_ == Q_OK, "%d %s", rc_, err); } while (0)
 
 static mem_store *open_new(void)
@@ -644,6 +647,159 @@ static void a_folder_that_cannot_be_read_marks_nothing(void)
     mem_close(s);
 }
 
+/* ---- old character sets ---- */
+static const struct { const char *sets, *text; } old_texts[] = {
+    {"CP1252 ISO-8859-15 CP850 MACINTOSH", "Le café de la gare était fermé; à côté, une pâtisserie où l'on servait des crêpes très légères."},
+    {"CP1252 CP850", "Die Prüfung kostet Gebühren: größere Beträge müssen bis März überwiesen sein."},
+    {"CP1252 MACINTOSH", "El año pasado la niña aprendió inglés y música; ¿qué más querrá mañana?"},
+    {"CP1252", "A reunião é amanhã de manhã; não te esqueças das chaves do portão e do pão."},
+    {"CP1252", "La città è più bella di sera, perché le luci si riflettono nell'acqua; così disse lunedì."},
+    {"CP1252 CP850", "Båten går från bryggan klockan sju; glöm inte att köpa smör, bröd och färska ägg."},
+    {"CP1252", "Færgen sejler på søndag; køb rugbrød, smør og røde æbler på vejen hjem."},
+    {"CP1252", "Það er kalt á fjöllum í dag og áin er full af ís; við förum þangað á morgun."},
+    {"CP1252", "De coöperatie heeft twee ideeën; de reünie is in januari, zei Daniël."},
+    {"CP1250 ISO-8859-2 CP852", "Zażółć gęślą jaźń: w piątek po południu płacę za mieszkanie i kupuję chleb, śledzie oraz masło."},
+    {"CP1250 ISO-8859-2 CP852", "Příliš žluťoučký kůň úpěl ďábelské ódy; v pondělí přijde učitelka a děti půjdou ven."},
+    {"CP1250 ISO-8859-2", "Kľúče od chaty sú u suseda; vo štvrtok večer prídeme a prinesieme čerstvý chlieb."},
+    {"CP1250 ISO-8859-2", "Az öreg őrök a kőfalnál ülnek; hétfőn gyűlést tartanak, és tűzifát hoznak."},
+    {"CP1250 ISO-8859-2", "Întâlnirea este sâmbătă la patru; să nu uiţi să cumperi pâine şi brânză."},
+    {"CP1250", "Ključevi su kod susjeda; u četvrtak ćemo doći i donijeti svježi kruh i još nešto žita."},
+    {"CP1252 CP1250", "It’s a “quoted” word – and that’s all there is… don’t ask."},
+    {"CP1254", "Çarşamba günü öğleden sonra İzmir'e gidiyoruz; ağabeyim ışıkları söndürmeyi unutmuş."},
+    {"CP1257", "Šiandien šalta, bet rytoj važiuosime į mišką; nepamiršk žąsų, ąžuolų ir šiltų drabužių."},
+    {"CP1257", "Rīt no rīta brauksim uz jūru; neaizmirsti maizi, ķiršus un siltās drēbes bērniem."},
+    {"CP1251 KOI8-R CP866 ISO-8859-5 MAC-CYRILLIC", "Ключ от почтового ящика лежит у соседки, а счёт за электричество нужно оплатить до пятницы."},
+    {"CP1251 KOI8-U", "Завтра їдемо до Києва; не забудь взяти ключі, хліб та теплий одяг для дітей."},
+    {"CP1251", "Ключовете са при съседката; в петък вечерта ще донесем хляб, сирене и ябълки."},
+    {"CP1253 ISO-8859-7", "Το κλειδί είναι στη γειτόνισσα· την Παρασκευή το βράδυ θα φέρουμε ψωμί και τυρί."},
+    {"CP1255", "המפתח נמצא אצל השכנה; ביום שישי נביא לחם, גבינה ותפוחים."},
+    {"CP1256", "المفتاح عند الجارة، وفي يوم الجمعة سنحضر الخبز والجبن والتفاح من السوق."},
+};
+
+static bool to_set(const char *set, const char *text, q_buf *out)
+{
+    iconv_t cd = iconv_open(set, "UTF-8");
+    if (cd == (iconv_t)-1) return false;
+    char *in = (char *)text, part[1024], *o = part;
+    size_t n = strlen(text), room = sizeof part;
+    bool ok = iconv(cd, &in, &n, &o, &room) != (size_t)-1;
+    iconv_close(cd);
+    q_buf_clear(out);
+    q_buf_add(out, part, (size_t)(o - part));
+    return ok;
+}
+
+/* What memory holds of a file with these bytes; NULL: it was refused. Ids count on in one store. */
+static char *kept(mem_store *s, const char *bytes, size_t n)
+{
+    write_file("old.txt", bytes, n);
+    rag_progress p;
+    int rc = rag_add(s, in_dir("old.txt"), NULL, &p, err);
+    if (rc != Q_OK) {
+        CHECK_INT(rc, Q_FORMAT);
+        CHECK_MSG(strstr(err, "iconv -f"), "%s", err);
+        return NULL;
+    }
+    mem_document d;
+    char *path = realpath(in_dir("old.txt"), NULL);
+    OK(mem_document_by_path(s, path, &d, err));
+    free(path);
+    static const char *const words[] = {"old"};         /* of its name */
+    mem_passages g;
+    OK(mem_candidates(s, MEM_CHUNK, words, 1, 0, 5, &g, err));
+    CHECK_INT(g.n, 1);
+    char *text = g.n ? q_strdup(g.v[0].text) : q_strdup("");
+    mem_passages_free(&g);
+    mem_document_free(&d);
+    return text;
+}
+
+static void old_texts_are_read_right_or_refused(void)
+{
+    mem_store *s = open_new();
+    q_buf b = {0};
+    int n = 0, missing = 0;
+    for (size_t i = 0; i < sizeof old_texts / sizeof *old_texts; i++) {
+        char *sets = q_strdup(old_texts[i].sets), *save = NULL;
+        for (char *set = strtok_r(sets, " ", &save); set; set = strtok_r(NULL, " ", &save)) {
+            if (!to_set(set, old_texts[i].text, &b)) { missing++; continue; }   /* a C library without this set */
+            char *got = kept(s, b.p, b.len);
+            CHECK_MSG(got && strcmp(got, old_texts[i].text) == 0, "%s: %s\n read as %s", set, old_texts[i].text, got ? got : "nothing");
+            free(got);
+            n++;
+            /* of its beginnings none is read wrong */
+            for (int k = 8; k < 40; k += 3) {
+                char *start = q_strndup(old_texts[i].text, q_utf8_whole(old_texts[i].text, (size_t)k));
+                size_t len = strlen(start);
+                while (len && start[len - 1] == ' ') start[--len] = 0;
+                if (to_set(set, start, &b) && !q_utf8_valid(b.p, b.len) && (got = kept(s, b.p, b.len)) != NULL) {
+                    CHECK_MSG(strcmp(got, start) == 0, "%s: %s\n read as %s", set, start, got);
+                    free(got);
+                }
+                free(start);
+            }
+        }
+        free(sets);
+    }
+    CHECK(n + missing >= 40);
+    printf("# %d texts in single-byte sets read right\n", n);
+    /* sets of several bytes, another maker's, and bytes at random are refused, not guessed */
+    static const struct { const char *set, *text; } other[] = {
+        {"SHIFT_JIS", "鍵は隣の人に預けてあります。金曜日の夜にパンとチーズを持って行きます。"}, {"EUC-JP", "鍵は隣の人に預けてあります。金曜日の夜に行きます。"},
+        {"GBK", "钥匙在邻居那里，星期五晚上我们会带面包和奶酪来。"}, {"BIG5", "鑰匙在鄰居那裡，星期五晚上我們會帶麵包來。"},
+        {"EUC-KR", "열쇠는 이웃집에 있습니다. 금요일 저녁에 빵과 치즈를 가져가겠습니다."}, {"TIS-620", "กุญแจอยู่กับเพื่อนบ้าน เย็นวันศุกร์เราจะนำขนมปังมา"},
+    };
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
+        if (!to_set(other[i].set, other[i].text, &b)) continue;
+        char *got = kept(s, b.p, b.len);
+        CHECK_MSG(!got, "%s read as %s", other[i].set, got);
+        free(got);
+    }
+    uint64_t x[4] = {5, 5, 5, 5};
+    for (int i = 0; i < 200; i++) {
+        q_buf_clear(&b);
+        for (int k = 0; k < 60; k++) q_buf_putc(&b, (char)(q_random(x) % 3 ? 128 + q_random(x) % 128 : 'a' + q_random(x) % 26));
+        char *got = kept(s, b.p, b.len);
+        CHECK_MSG(!got, "random bytes read as %s", got);
+        free(got);
+    }
+    q_buf_free(&b);
+    mem_close(s);
+}
+
+/* Beginnings of real paragraphs in the four sets that Russian was written in. */
+static void russian_pieces_are_read_right(void)
+{
+    static const char *const sets[] = {"CP1251", "KOI8-R", "CP866", "ISO-8859-5"};
+    mem_store *s = open_new();
+    q_buf file = {0}, b = {0};
+    OK(q_read_file(data_file, &file, 64 << 20, err));
+    cJSON *j = cJSON_ParseWithLength(file.p, file.len);
+    const cJSON *a, *p;
+    int n = 0, right = 0;
+    cJSON_ArrayForEach(a, cJSON_GetObjectItem(j, "data"))
+        cJSON_ArrayForEach(p, cJSON_GetObjectItem(a, "paragraphs")) {
+            const char *text = cJSON_GetStringValue(cJSON_GetObjectItem(p, "context"));
+            char *piece = q_strndup(text, q_utf8_whole(text, 240));
+            while (*piece && strchr(" .,", piece[strlen(piece) - 1])) piece[strlen(piece) - 1] = 0;
+            for (int i = 0; i < 4 && n < 240; i++) {
+                if (!to_set(sets[i], piece, &b)) continue;          /* a sign that this set lacks */
+                char *got = kept(s, b.p, b.len);
+                right += got && strcmp(got, piece) == 0;
+                n++;
+                free(got);
+            }
+            free(piece);
+        }
+    printf("# %d of %d pieces of XQuAD-ru in four sets\n", right, n);
+    CHECK_INT(n, 240);
+    CHECK_INT(right, n);
+    cJSON_Delete(j);
+    q_buf_free(&file);
+    q_buf_free(&b);
+    mem_close(s);
+}
+
 int main(void)
 {
     snprintf(dir, sizeof dir, "/tmp/quorum-rag-XXXXXX");
@@ -661,6 +817,9 @@ int main(void)
     RUN(a_missing_disk_marks_nothing);
     if (!closing_works()) SKIP("a_folder_that_cannot_be_read_marks_nothing", "no second user to be");
     else RUN(a_folder_that_cannot_be_read_marks_nothing);
+    RUN(old_texts_are_read_right_or_refused);
+    if (access(data_file, R_OK) != 0) SKIP("russian_pieces_are_read_right", "no ../shared/data/eval");
+    else RUN(russian_pieces_are_read_right);
     char *rm = q_printf("rm -rf '%s'", dir);
     int rc = system(rm);
     free(rm);

@@ -14,6 +14,8 @@
 #include "lab/lab.h"
 
 typedef struct agt agt;
+struct prov;
+struct prov_opts;
 
 typedef struct agt_options {
     const char *model;          /* path, already resolved; NULL: no model (everything but answering works) */
@@ -23,6 +25,7 @@ typedef struct agt_options {
     bool base;                  /* no template: the text continues */
     bool fresh;                 /* start with a new conversation instead of the last one */
     bool once;                  /* one question of a script: its conversation is not what the next start opens */
+    int (*answers)(const char *model, const struct prov_opts *, struct prov **out, char *err);   /* who answers; NULL: prov_open */
 } agt_options;
 
 /* Opens store and knobs, starts the threads; the model loads in the background (AGT_EV_LOADING … AGT_EV_READY or _NOTE).

@@ -80,7 +80,7 @@ static int load(agt *a, const char *path, bool first, prov **out, char *err)
 {
     loading_job l = { a, first };
     prov_opts o = { .progress = loading, .configure = configure, .user = &l };
-    return prov_open(path, &o, out, err);
+    return a->seat.open(path, &o, out, err);
 }
 
 static void cancel(void *who, bool on) { prov_cancel(who, on); }

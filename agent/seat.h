@@ -9,6 +9,7 @@ typedef struct known { uint64_t hash; char label[48]; char *json; } known;
 
 typedef struct seat {
     char *path;                          /* of the model; NULL: none was given. owned */
+    int (*open)(const char *path, const prov_opts *, prov **out, char *err);   /* constant after agt_open */
     char *load_error;                    /* why there is none; NULL: there is one, or it was not tried yet */
     prov *who;                           /* NULL: nobody */
     prov_config *cfg, *previous;         /* in effect, and before; NULL with who */

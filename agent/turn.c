@@ -105,21 +105,31 @@ static int begin(turn *t, int64_t question, const rag_result *found, char *err)
     return Q_OK;
 }
 
+static int store_reply(const turn *t, enum mem_status status, const char *finish, const mem_trace *trace, char *err)
+{
+    const prov_result *r = &t->so_far;
+    mem_stats stats = { .prompt_tokens = r->prompt_tokens, .cached_tokens = r->cached_tokens, .tokens = r->tokens, .prefill_s = r->prefill_s,
+                        .decode_s = r->decode_s };
+    return mem_reply_end(t->a->store, t->reply, status, finish, t->text.p ? t->text.p : "", t->text.len, t->think.p ? t->think.p : "",
+                         t->think.len, &stats, trace, err);
+}
+
+/* Words do not hang on routing: where both cannot be stored, the words are. */
 static void end(turn *t, enum mem_status status, const char *finish)
 {
     agt *a = t->a;
     const prov_result *r = &t->so_far;
-    mem_stats stats = { .prompt_tokens = r->prompt_tokens, .cached_tokens = r->cached_tokens, .tokens = r->tokens, .prefill_s = r->prefill_s,
-                        .decode_s = r->decode_s };
+    char err[Q_ERRLEN];
     char why[Q_ERRLEN];
-    int rc;
-    for (int attempt = 0;; attempt++) {
-        rc = mem_reply_end(a->store, t->reply, status, finish, t->text.p ? t->text.p : "", t->text.len, t->think.p ? t->think.p : "",
-                           t->think.len, &stats, prov_about(a->seat.who)->n_moe_layer ? t->trace : NULL, why);
-        if (rc == Q_OK || attempt == 3)
-            break;
-        nanosleep(&(struct timespec){ .tv_nsec = 200000000 }, NULL);
+    int rc = Q_ERR;
+    mem_trace *trace = prov_about(a->seat.who)->n_moe_layer ? t->trace : NULL;
+    for (int attempt = 0; attempt < 4 && rc < 0; attempt++) {
+        if (attempt)
+            nanosleep(&(struct timespec){ .tv_nsec = 200000000 }, NULL);
+        rc = store_reply(t, status, finish, trace, why);
     }
+    if (rc < 0 && trace && (rc = store_reply(t, status, finish, NULL, err)) == Q_OK)
+        note(&a->events, AGT_WARN, _("the answer is stored, its routing is not: %s"), why);
     if (rc < 0)
         note(&a->events, AGT_ERROR, _("the answer could not be stored: %s"), why);
     sync_mix(a);

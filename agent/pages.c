@@ -1,5 +1,6 @@
 /* agent/pages: the texts that commands print: /context, /why, /experts for line mode. Front-end thread, from snapshots.
  * It never waits for the other threads. */
+#include "base/say.h"
 #include "agent/front.h"
 
 #include <math.h>
@@ -13,19 +14,19 @@ void page_context(agt *a)
     if (!s.loaded)
         q_buf_puts(&b, _("No model is loaded, so there is no context yet.\n"));
     else if (s.ctx_used == 0)
-        q_buf_printf(&b, _("Nothing is evaluated yet; the context holds %d tokens. The next question brings its branch in.\n"), s.ctx_size);
+        q_buf_say(&b, _("Nothing is evaluated yet; the context holds %d tokens. The next question brings its branch in.\n"), s.ctx_size);
     else {
-        q_buf_printf(&b, ngettext("%d of %d token is in the context", "%d of %d tokens are in the context", (unsigned long)s.ctx_size), s.ctx_used, s.ctx_size);
-        q_buf_printf(&b, ngettext(", made by %d configuration:\n", ", made by %d configurations:\n", (unsigned long)a->shown.n_mix), a->shown.n_mix);
+        q_buf_say(&b, ngettext("%d of %d token is in the context", "%d of %d tokens are in the context", (unsigned long)s.ctx_size), s.ctx_used, s.ctx_size);
+        q_buf_say(&b, ngettext(", made by %d configuration:\n", ", made by %d configurations:\n", (unsigned long)a->shown.n_mix), a->shown.n_mix);
         for (int i = 0; i < a->shown.n_mix; i++)
-            q_buf_printf(&b, "  %7d  %s\n", a->shown.mix[i].cells, a->shown.mix[i].label);
+            q_buf_say(&b, "  %7d  %s\n", a->shown.mix[i].cells, a->shown.mix[i].label);
         if (a->shown.n_mix > 1)
             q_buf_puts(&b, _("/recompute evaluates all of them under the present configuration.\n"));
         if (a->shown.dropped)
-            q_buf_printf(&b, ngettext("The first %d message of this branch did not fit and is left out of the prompt.\n",
+            q_buf_say(&b, ngettext("The first %d message of this branch did not fit and is left out of the prompt.\n",
                                                "The first %d messages of this branch did not fit and are left out of the prompt.\n", (unsigned long)a->shown.dropped), a->shown.dropped);
         if (a->shown.reserve)
-            q_buf_printf(&b, ngettext("%d token is kept free for the reply.\n", "%d tokens are kept free for the reply.\n", (unsigned long)a->shown.reserve), a->shown.reserve);
+            q_buf_say(&b, ngettext("%d token is kept free for the reply.\n", "%d tokens are kept free for the reply.\n", (unsigned long)a->shown.reserve), a->shown.reserve);
     }
     pthread_mutex_unlock(&a->shown.mu);
     note_text(&a->events, "/context", q_buf_take(&b));
@@ -57,28 +58,28 @@ void page_experts(agt *a)
     else {
         if (r.stored)
             q_buf_puts(&b, _("stored routing of the last answer\n"));
-        q_buf_printf(&b, _("%d of %d experts speak; the last 32 tokens against the usual\n"), r.k, r.n_expert);
+        q_buf_say(&b, _("%d of %d experts speak; the last 32 tokens against the usual\n"), r.k, r.n_expert);
         if (r.estimated)
-            q_buf_printf(&b, _("usual rates of this k are estimated; %d of %d tokens seen with it\n"), r.learned, r.learn_need);
+            q_buf_say(&b, _("usual rates of this k are estimated; %d of %d tokens seen with it\n"), r.learned, r.learn_need);
         else if (r.learned < r.learn_need)
-            q_buf_printf(&b, _("learning what is usual, %d of %d\n"), r.learned, r.learn_need);
+            q_buf_say(&b, _("learning what is usual, %d of %d\n"), r.learned, r.learn_need);
         for (int l = 0; l < r.n_layer; l++) {
-            q_buf_printf(&b, "%3d ", l + r.first_layer);
+            q_buf_say(&b, "%3d ", l + r.first_layer);
             for (int e = 0; e < r.n_expert; e++)
                 q_buf_putc(&b, sign[r.cell[l * r.n_expert + e].dev + 2]);
-            q_buf_printf(&b, "  %.2f\n", (double)r.strange[l]);
+            q_buf_say(&b, "  %.2f\n", (double)r.strange[l]);
         }
         q_buf_puts(&b, _(". usual   + # more   - = less   the number: how strange the layer is\n"));
         for (int i = 0; i < r.n_odd; i++)
-            q_buf_printf(&b, "%sL%de%d %c %.1fx", i ? "   " : "", r.odd[i].layer, r.odd[i].expert, sign[r.odd[i].dev + 2], (double)r.odd[i].ratio);
+            q_buf_say(&b, "%sL%de%d %c %.1fx", i ? "   " : "", r.odd[i].layer, r.odd[i].expert, sign[r.odd[i].dev + 2], (double)r.odd[i].ratio);
         if (r.n_odd)
             q_buf_putc(&b, '\n');
         if (!isnan(r.repeat))
-            q_buf_printf(&b, _("repeat %.2f (chance %.2f)"), (double)r.repeat, (double)r.repeat_chance);
+            q_buf_say(&b, _("repeat %.2f (chance %.2f)"), (double)r.repeat, (double)r.repeat_chance);
         if (!isnan(r.mean_entropy))
-            q_buf_printf(&b, _("   entropy %.2f"), (double)r.mean_entropy);
+            q_buf_say(&b, _("   entropy %.2f"), (double)r.mean_entropy);
         if (!isnan(r.mean_margin))
-            q_buf_printf(&b, _("   margin %.3f"), (double)r.mean_margin);
+            q_buf_say(&b, _("   margin %.3f"), (double)r.mean_margin);
         q_buf_putc(&b, '\n');
     }
     agt_routing_free(&r);

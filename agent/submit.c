@@ -88,8 +88,8 @@ static void new(agt *a, const agt_command *c, char *args)
 
 static void chats(agt *a, const agt_command *c, char *args)
 {
+    note_ui(&a->events, c->action, args);    /* first: the list may come at once, and is shown to whoever asked */
     agt_ask_chats(a);
-    note_ui(&a->events, c->action, args);
 }
 
 static void open_chat(agt *a, const agt_command *c, char *args)

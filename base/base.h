@@ -8,13 +8,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <libintl.h>
+
+#include "base/words.h"
 
 #define QUORUM_VERSION "0.1.0"
 
-/* Words for people go through gettext; N_() marks a string that a table keeps. */
-#define _(s) gettext(s)
+/* Words for people go through the catalogue that the front end chose; N_() marks a string that a table keeps. The names
+ * are gettext's, so that its tools find the texts. What comes back lives as long as the program. */
+#define _(s) q_words(s)
 #define N_(s) s
+#undef ngettext                          /* libintl.h makes it a macro of its own */
+#define ngettext(one, many, n) q_words_n(one, many, n)
 
 /* Result of any function that can fail: 0 or one of these. */
 enum q_result {

@@ -164,7 +164,7 @@ int main(int argc, char **argv)
         show("decode", decode);
         if (decode) printf("         %.2f GB/s\n", moved * decode / s / 1e9);
     }
-    double bw = ker_cpu_read_bandwidth(threads, (size_t)1 << 30);
+    double bw = ker_cpu_read_bandwidth(threads, NULL, (size_t)1 << 30);
     printf("read bandwidth %.2f GB/s\n", bw / 1e9);
     b->kv_free(kv);
     b->ctx_free(c);

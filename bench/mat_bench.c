@@ -51,7 +51,7 @@ int main(int argc, char **argv)
         data[i] = (uint8_t)((i * 2654435761u) >> 13 & 0x3b);     /* 0x3b: no half float here is infinite */
     for (int64_t i = 0; i < n_in; i++)
         x[i] = (float)(i * 7919 % 101) / 50 - 1;
-    double bw = ker_cpu_read_bandwidth(1, 256 << 20);
+    double bw = ker_cpu_read_bandwidth(1, NULL, 256 << 20);
     printf("one core reads %.1f GB/s\n%-7s %-12s %5s %4s %9s %8s %6s\n", bw / 1e9, "type", "path", "n_in", "n", "GMAC/s", "GB/s", "share");
     for (size_t t = 0; t < sizeof types / sizeof *types; t++)
         for (size_t i = 0; i < sizeof isas / sizeof *isas; i++)

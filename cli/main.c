@@ -3,10 +3,10 @@
  * others script us. */
 #include "base/say.h"
 #include "cli/cli.h"
+#include "tui/tui.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <locale.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 /* A model file that is cut short or whose disk is gone while it is mapped: reading it raises SIGBUS. The full screen's
- * own handler has given the terminal back by now. Translated at the start: gettext may not run in a handler. */
+ * own handler has given the terminal back by now. Translated at the start: looking up may not run in a handler. */
 static const char *bus_words;
 
 static void on_bus(int sig, siginfo_t *info, void *context)
@@ -71,13 +71,7 @@ enum { N_COMMAND = sizeof table / sizeof *table };
 
 static int dispatch(int argc, char **argv)
 {
-    setlocale(LC_ALL, "");
-    setlocale(LC_NUMERIC, "C");
-    char *words = q_locale_dir();
-    bindtextdomain("quorum", words);
-    bind_textdomain_codeset("quorum", "UTF-8");
-    textdomain("quorum");
-    free(words);
+    tui_lang(NULL);
     set_up_signals();
     if (argc > 1 && strcmp(argv[1], "--version") == 0) {
         q_say(stdout, "quorum %s\n", QUORUM_VERSION);

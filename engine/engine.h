@@ -45,6 +45,7 @@ typedef struct eng_info {                             /* strings live as long as
 const eng_info *eng_model_info(const eng_model *);
 bool eng_layer_is_moe(const eng_model *, int layer);
 int eng_model_threads(const eng_model *);                 /* the device's now: a session sets them before a batch */
+const void *eng_model_pages(const eng_model *, size_t *bytes);   /* the tensors as mapped: for measuring reads */
 /* Parameters that take part in one token under c, and bytes of weights read for it (layers and head apart;
  * KV reads excluded). */
 typedef struct eng_cost { uint64_t params, bytes_layers, bytes_head; } eng_cost;

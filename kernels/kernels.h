@@ -308,7 +308,11 @@ int ker_model_check(const ker_model *m, const ker_can *can, char *err);
 const char *ker_cpu_features(void);            /* "avx512-vnni", "avx2", "neon", "scalar": what dispatch chose */
 /* Force a lower path for tests ("scalar", "avx2", "avx512"; NULL = best). Before open. Q_NOTFOUND if not here. */
 int ker_cpu_force(const char *name);
-/* Measured read bandwidth in bytes/s, n_threads readers over `bytes` of memory (seconds of work: bench only). */
-double ker_cpu_read_bandwidth(int n_threads, size_t bytes);
+/* Measured read bandwidth in bytes/s: the best of several patterns, every thread at once, over `data` (only read;
+ * a model's own pages) or, with NULL, over `bytes` of memory of its own. 0: nothing to measure. Benchmarks only. */
+double ker_cpu_read_bandwidth(int n_threads, const void *data, size_t bytes);
+/* A roofline is an upper bound or it is none: the best of 2 to `tries` measurements, or 0 where all stay below the
+ * rate that was reached. */
+double ker_roofline(double reached, int tries, double (*measure)(void *user), void *user);
 
 #endif

@@ -1,5 +1,6 @@
 /* rag/explain: a result in words, for the summary line, /why and the stored log. Pure functions; any thread.
  * It never computes a number that the search did not, and every score it shows is the product of what stands beside it. */
+#include "base/say.h"
 #include "rag/rag.h"
 
 #include <math.h>
@@ -49,7 +50,7 @@ const char *rag_signals_text(const rag_passage *p, q_buf *b)
     const rag_signal *s = rag_signals(&n);
     q_buf_clear(b);
     q_buf_puts(b, "");
-    for (int i = 0; i < n; i++) q_buf_printf(b, "%s%s=%.3f", i ? " " : "", s[i].name, p->signal[i]);
+    for (int i = 0; i < n; i++) q_buf_say(b, "%s%s=%.3f", i ? " " : "", s[i].name, p->signal[i]);
     return b->p;
 }
 
@@ -78,7 +79,7 @@ static void factors(const char *text, q_buf *b)
         for (int i = 0; i < n; i++)
             if (strcmp(s[i].name, name) == 0) word = _(s[i].word);
         shown(v, 3, x);
-        q_buf_printf(b, "%s%s %s", first ? "" : " × ", word, x);
+        q_buf_say(b, "%s%s %s", first ? "" : " × ", word, x);
     }
 }
 
@@ -88,7 +89,7 @@ static void terms_of(const rag_result *r, const rag_passage *p, q_buf *b)
     bool first = true;
     for (int i = 0; i < r->n_term; i++) {
         if (p->presence[i] <= 0 || r->term[i].weight <= 0) continue;
-        q_buf_printf(b, "%s%s %.1f×%.2f", first ? "" : ", ", r->term[i].word, r->term[i].weight, p->presence[i]);
+        q_buf_say(b, "%s%s %.1f×%.2f", first ? "" : ", ", r->term[i].word, r->term[i].weight, p->presence[i]);
         first = false;
     }
 }
@@ -129,13 +130,13 @@ void rag_log_why(const mem_log *v, q_buf *b)
     double least, room;
     enum rag_fate fate = fate_of(v, &least, &room);
     q_buf_puts(b, _(fates[fate].why));
-    if (fate == RAG_BELOW && least > 0) q_buf_printf(b, " %s", threshold(least, x));
-    if (fate == RAG_OVER_COUNT) q_buf_printf(b, " %.0f", least);
-    if (fate == RAG_OVER_BUDGET && least > 0) q_buf_printf(b, _(" (%.0f tok, room for %.0f)"), least, room);
-    q_buf_printf(b, _("; score %s"), rag_number(v->score, rag_log_min_score(v), x));
+    if (fate == RAG_BELOW && least > 0) q_buf_say(b, " %s", threshold(least, x));
+    if (fate == RAG_OVER_COUNT) q_buf_say(b, " %.0f", least);
+    if (fate == RAG_OVER_BUDGET && least > 0) q_buf_say(b, _(" (%.0f tok, room for %.0f)"), least, room);
+    q_buf_say(b, _("; score %s"), rag_number(v->score, rag_log_min_score(v), x));
     if (*v->signals) q_buf_puts(b, " = ");
     factors(v->signals, b);
-    q_buf_printf(b, _("; rank %d; words: %s"), v->rank, *v->terms ? v->terms : "–");
+    q_buf_say(b, _("; rank %d; words: %s"), v->rank, *v->terms ? v->terms : "–");
 }
 
 static mem_log row_of(const rag_result *r, const rag_passage *p)
@@ -169,9 +170,9 @@ static const char *nothing(const mem_log *v, q_buf *b)
     double least, room;
     enum rag_fate fate = fate_of(v, &least, &room);
     rag_number(v->score, rag_log_min_score(v), x);
-    if (fate == RAG_BELOW) q_buf_printf(b, _("nothing fed: best %s below %s"), x, threshold(least, y));
-    else if (fate == RAG_OVER_BUDGET) q_buf_printf(b, _("nothing fed: best %s takes %.0f tok, room for %.0f"), x, least, room);
-    else q_buf_printf(b, _("nothing fed: best %s, but memory.max_passages is %.0f"), x, least);
+    if (fate == RAG_BELOW) q_buf_say(b, _("nothing fed: best %s below %s"), x, threshold(least, y));
+    else if (fate == RAG_OVER_BUDGET) q_buf_say(b, _("nothing fed: best %s takes %.0f tok, room for %.0f"), x, least, room);
+    else q_buf_say(b, _("nothing fed: best %s, but memory.max_passages is %.0f"), x, least);
     return b->p;
 }
 
@@ -185,7 +186,7 @@ const char *rag_logs_summary(const mem_logs *l, q_buf *b)
         tokens += l->v[i].number > 0 ? l->v[i].tokens : 0;
     }
     q_buf_clear(b);
-    if (fed) q_buf_printf(b, _("%d fed, %d tok"), fed, tokens);
+    if (fed) q_buf_say(b, _("%d fed, %d tok"), fed, tokens);
     else if (!best) q_buf_puts(b, _("nothing fed: nothing matched"));
     else nothing(best, b);
     return b->p;
@@ -198,7 +199,7 @@ const char *rag_summary(const rag_result *r, q_buf *b)
         if (!best || r->v[i].score > best->score) best = &r->v[i];
     q_buf_clear(b);
     if (!r->searched) q_buf_puts(b, _("memory was not searched"));
-    else if (r->n_fed) q_buf_printf(b, _("%d fed, %d tok"), r->n_fed, r->fed_tokens);
+    else if (r->n_fed) q_buf_say(b, _("%d fed, %d tok"), r->n_fed, r->fed_tokens);
     else if (!best) q_buf_puts(b, _("nothing fed: nothing matched"));
     else {
         mem_log v = row_of(r, best);
@@ -212,7 +213,7 @@ void rag_explain(const rag_result *r, q_buf *b)
 {
     q_buf first = {0};
     char x[RAG_NUMBER];
-    q_buf_printf(b, "%s\n", rag_summary(r, &first));
+    q_buf_say(b, "%s\n", rag_summary(r, &first));
     q_buf_free(&first);
     if (!r->searched) return;
     q_buf_puts(b, _("words of the question: weight (in how many passages)"));
@@ -220,14 +221,14 @@ void rag_explain(const rag_result *r, q_buf *b)
     for (int i = 0; i < r->n_term; i++) {
         const rag_term *t = &r->term[i];
         if (t->weight <= 0) continue;
-        q_buf_printf(b, "  %-24s %4.1f  (%lld / %lld)%s\n", t->word, t->weight, (long long)t->with, (long long)t->of,
+        q_buf_say(b, "  %-24s %4.1f  (%lld / %lld)%s\n", t->word, t->weight, (long long)t->with, (long long)t->of,
                      t->everyday ? _("  everyday word") : "");
     }
     for (int i = 0; i < r->n; i++) {
         const rag_passage *p = &r->v[i];
-        if (p->number) q_buf_printf(b, "[%d] ", p->number);
+        if (p->number) q_buf_say(b, "[%d] ", p->number);
         else q_buf_puts(b, "    ");
-        q_buf_printf(b, "%3s  %s\n      ", rag_number(p->score, r->min_score, x), p->label);
+        q_buf_say(b, "%3s  %s\n      ", rag_number(p->score, r->min_score, x), p->label);
         rag_why(r, p, b);
         q_buf_putc(b, '\n');
     }

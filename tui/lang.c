@@ -1,12 +1,22 @@
-/* tui/lang: which language the interface speaks. The C library's gettext, led by LANGUAGE, so that Russian works where
- * no Russian locale was generated: C.UTF-8 carries it. Called first before any thread exists (setenv); afterwards only
- * the text domain changes. The program's own translations are beside the binary (build/locale) or installed. */
+/* tui/lang: which language the interface speaks, from the environment or a knob. The catalogue is our own reader's
+ * (tui/mo.c), so Russian needs no Russian locale and no help of the C library: C.UTF-8 carries it. Called first before any
+ * thread exists (setlocale, setenv); afterwards only a pointer changes, and no catalogue that was read is ever freed. */
+#include <libintl.h>                     /* before ours, which take the name ngettext */
+
+#include "tui/mo.h"
 #include "tui/tui.h"
 
 #include <langinfo.h>
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
+
+static tui_mo *russian_words;           /* read once, before any thread; NULL: there are none */
+
+static const char *look(const char *one, const char *many, unsigned long n)
+{
+    return many ? tui_mo_plural(russian_words, one, n) : tui_mo_find(russian_words, one);
+}
 
 static bool environment_is_russian(void)
 {
@@ -18,10 +28,18 @@ static bool environment_is_russian(void)
     return false;
 }
 
+static void read_words(void)
+{
+    char *dir = q_locale_dir(), *path = q_printf("%s/ru/LC_MESSAGES/quorum.mo", dir);
+    russian_words = tui_mo_open(path);
+    free(path);
+    free(dir);
+}
+
 void tui_lang(const char *lang)
 {
     static char *libc_dir;
-    static bool begun, russian;         /* what the environment asked for, before LANGUAGE was set for gettext */
+    static bool begun, russian;         /* what the environment asked for, before LANGUAGE was set for the C library */
     if (!begun) {
         begun = true;
         const char *dir_of_libc = bindtextdomain("libc", NULL);
@@ -29,16 +47,12 @@ void tui_lang(const char *lang)
         russian = environment_is_russian();
         if (!setlocale(LC_ALL, "") || strcmp(nl_langinfo(CODESET), "UTF-8") != 0) setlocale(LC_CTYPE, "C.UTF-8");
         const char *m = setlocale(LC_MESSAGES, NULL);
-        /* gettext translates nothing in the locale called "C". */
-        if (!m || strcmp(m, "C") == 0 || strcmp(m, "POSIX") == 0) setlocale(LC_MESSAGES, "C.UTF-8");
+        if (!m || strcmp(m, "C") == 0 || strcmp(m, "POSIX") == 0) setlocale(LC_MESSAGES, "C.UTF-8");    /* for strerror alone */
         setlocale(LC_NUMERIC, "C");
         setenv("LANGUAGE", "ru", 1);
-        char *dir = q_locale_dir();
-        bindtextdomain("quorum", dir);
-        bind_textdomain_codeset("quorum", "UTF-8");
-        free(dir);
+        read_words();
     }
     bool ru = lang && strcmp(lang, "ru") == 0 ? true : lang && strcmp(lang, "en") == 0 ? false : russian;
-    bindtextdomain("libc", ru ? libc_dir : "/");  /* the C library's own words (strerror) speak the same language */
-    textdomain(ru ? "quorum" : "quorum-en");      /* a domain without a catalogue: the text in the code */
+    bindtextdomain("libc", ru ? libc_dir : "/");  /* the C library's own words (strerror), where it has them, speak the same */
+    q_words_from(ru && russian_words ? look : NULL);
 }

@@ -264,7 +264,7 @@ static void handle(repl *r, const agt_event *e, bool *asked_chats)
             closing(r, e);
         break;
     case AGT_EV_PAUSED: fresh_line(r); q_say(stdout, "%s\n", e->flag ? _("paused: /step, /pause goes on") : _("going on")); break;
-    case AGT_EV_NOTE: fresh_line(r); q_say_text(stdout, e->text); q_say(stdout, "\n"); break;
+    case AGT_EV_NOTE: fresh_line(r); q_say(stdout, "%s\n", e->text); break;
     case AGT_EV_TEXT: fresh_line(r); q_say_text(stdout, e->text); break;
     case AGT_EV_FOUND: fresh_line(r); found(e); break;
     case AGT_EV_ASK:
@@ -365,12 +365,12 @@ static unsigned char paste(EditLine *el, int ch)
     }
     if (b.len >= sizeof end - 1 && memcmp(b.p + b.len - (sizeof end - 1), end, sizeof end - 1) == 0)
         b.p[b.len -= sizeof end - 1] = 0;
-    char *clean = q_utf8_clean(b.p ? b.p : "", b.len);
-    for (char *p = clean; *p; p++)
-        if ((unsigned char)*p < 0x20 && *p != '\n' && *p != '\t')
-            *p = ' ';
-    el_insertstr(el, clean);
-    free(clean);
+    /* What is inserted is drawn: it is cleaned as words for a terminal are. */
+    q_buf clean = { 0 };
+    q_say_clean(&clean, b.p ? b.p : "", b.len, false);
+    if (clean.len)
+        el_insertstr(el, clean.p);
+    q_buf_free(&clean);
     q_buf_free(&b);
     return CC_REFRESH;
 }

@@ -378,6 +378,7 @@ void gguf_close(gguf_file *f)
 /* ---- look-ups ---- */
 const char *gguf_path(const gguf_file *f) { return f->path; }
 size_t gguf_size(const gguf_file *f) { return f->n; }
+const void *gguf_bytes(const gguf_file *f) { return f->p; }
 uint64_t gguf_data_offset(const gguf_file *f) { return f->data_offset; }
 int gguf_n_kv(const gguf_file *f) { return f->n_kv; }
 const gguf_kv *gguf_kv_at(const gguf_file *f, int i) { return i >= 0 && i < f->n_kv ? &f->kv[i] : NULL; }

@@ -44,6 +44,7 @@ int gguf_open_memory(const void *p, size_t n, gguf_file **out, char *err);   /* 
 void gguf_close(gguf_file *);
 const char *gguf_path(const gguf_file *);
 size_t gguf_size(const gguf_file *);
+const void *gguf_bytes(const gguf_file *);         /* all of it; gguf_data_offset says where tensors begin */
 uint64_t gguf_data_offset(const gguf_file *);
 
 int gguf_n_kv(const gguf_file *);

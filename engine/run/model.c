@@ -474,6 +474,12 @@ bool eng_layer_is_moe(const eng_model *m, int layer)
     return layer >= 0 && layer < m->ker.n_layer && m->layers[layer].moe;
 }
 
+const void *eng_model_pages(const eng_model *m, size_t *bytes)
+{
+    *bytes = gguf_size(m->file) - (size_t)gguf_data_offset(m->file);
+    return (const char *)gguf_bytes(m->file) + gguf_data_offset(m->file);
+}
+
 eng_cost eng_model_cost(const eng_model *m, const eng_config *c)
 {
     eng_cost o = { m->head_params, 0, m->head_bytes };

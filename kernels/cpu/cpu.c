@@ -1,10 +1,9 @@
-/* kernels/cpu/cpu: what this processor can do, which path was chosen, and how fast it reads memory.
+/* kernels/cpu/cpu: what this processor can do and which path was chosen.
  * Owns the one process-wide choice of instruction set (an atomic; ker_cpu_force is for tests and bench,
  * before open). It never runs a product. */
 #include "kernels/cpu/cpu.h"
 #include "kernels/kernels.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #if defined(__x86_64__)
@@ -63,95 +62,4 @@ int ker_cpu_force(const char *name)
             return Q_OK;
         }
     return Q_NOTFOUND;
-}
-
-/* ---- read bandwidth ---- */
-
-typedef struct reader {
-    pthread_t thread;
-    const uint64_t *p;
-    size_t n;                      /* words */
-    pthread_barrier_t *start;
-    uint64_t sum;
-} reader;
-
-/* Sixteen words a step: wide enough that the loads, not the adds, are the limit. */
-typedef uint64_t words8 __attribute__((vector_size(64), aligned(8), may_alias));
-
-static uint64_t read_words(const uint64_t *p, size_t n)
-{
-    words8 a = { 0 }, b = { 0 }, c = { 0 }, d = { 0 };
-    size_t i = 0;
-    for (; i + 32 <= n; i += 32) {
-        a += *(const words8 *)(p + i);
-        b += *(const words8 *)(p + i + 8);
-        c += *(const words8 *)(p + i + 16);
-        d += *(const words8 *)(p + i + 24);
-    }
-    a = a + b + c + d;
-    uint64_t s = 0;
-    for (int k = 0; k < 8; k++)
-        s += a[k];
-    return s;
-}
-
-static void *reader_main(void *arg)
-{
-    reader *r = arg;
-    pthread_barrier_wait(r->start);
-    r->sum = read_words(r->p, r->n);
-    return NULL;
-}
-
-static double read_once(int n_threads, uint64_t *mem, size_t words, uint64_t *sink)
-{
-    reader *r = q_alloc(sizeof *r * (size_t)n_threads);
-    pthread_barrier_t start;
-    pthread_barrier_init(&start, NULL, (unsigned)n_threads);
-    size_t part = words / (size_t)n_threads;
-    for (int i = 0; i < n_threads; i++)
-        r[i] = (reader){ .p = mem + (size_t)i * part, .n = part, .start = &start };
-    int started = 1;
-    for (; started < n_threads; started++)
-        if (pthread_create(&r[started].thread, NULL, reader_main, &r[started]))
-            break;
-    double bytes_per_s = 0;
-    if (started == n_threads) {
-        pthread_barrier_wait(&start);
-        int64_t t0 = q_now_ns();
-        r[0].sum = read_words(r[0].p, r[0].n);
-        for (int i = 1; i < n_threads; i++)
-            pthread_join(r[i].thread, NULL);
-        int64_t ns = q_now_ns() - t0;
-        bytes_per_s = (double)part * 8 * n_threads / ((double)(ns > 0 ? ns : 1) * 1e-9);
-        for (int i = 0; i < n_threads; i++)
-            *sink += r[i].sum;
-    } else {                       /* not all came: let those go that wait */
-        for (int i = 1; i < started; i++)
-            pthread_cancel(r[i].thread), pthread_join(r[i].thread, NULL);
-    }
-    pthread_barrier_destroy(&start);
-    free(r);
-    return bytes_per_s;
-}
-
-double ker_cpu_read_bandwidth(int n_threads, size_t bytes)
-{
-    if (n_threads < 1)
-        n_threads = 1;
-    size_t words = bytes / 8 / (size_t)n_threads / 32 * 32 * (size_t)n_threads;
-    uint64_t *mem = words ? malloc(words * 8) : NULL;
-    if (!mem)
-        return 0;
-    for (size_t i = 0; i < words; i++)               /* real pages, not the shared zero page */
-        mem[i] = i * 0x9e3779b97f4a7c15u;
-    double best = 0;
-    for (int rep = 0; rep < 5; rep++) {
-        uint64_t s = 0;
-        double v = read_once(n_threads, mem, words, &s);
-        best = v > best ? v : best;
-        __asm__ volatile("" : : "r"(s));             /* the sum is wanted */
-    }
-    free(mem);
-    return best;
 }

@@ -17,6 +17,7 @@ typedef struct vec_ops {
     void (*add)(float *x, const float *y, int n);                          /* x += y                      */
     void (*axpy)(float *acc, float a, const float *y, int n);              /* acc = fmaf(a, y, acc)       */
     bool (*finite)(const float *x, int64_t n);                             /* no NaN, no infinity         */
+    float (*read)(const float *x, int64_t n, int ahead);                   /* the largest; `ahead` bytes are prefetched */
     void (*exp)(const float *x, float shift, float *y, int n);             /* y = exp(x - shift)          */
     void (*f16)(const uint16_t *src, float *dst, int64_t n);
     void (*to_f16)(const float *src, uint16_t *dst, int n);                /* round to nearest even       */

@@ -83,6 +83,27 @@ static bool vec_finite(const float *x, int64_t n)
     return v_fold(s) == 0;
 }
 
+/* For measuring how fast memory is read: loads, and as little as keeps them. */
+static float vec_read(const float *x, int64_t n, int ahead)
+{
+    v16 m[4];
+    int64_t i = 0;
+    float most = -INFINITY;
+    for (int k = 0; k < 4; k++) m[k] = v_set(-INFINITY);
+    for (; i + 64 <= n; i += 64)
+        V_UNROLL for (int k = 0; k < 4; k++) {
+            if (ahead) __builtin_prefetch((const char *)(x + i + 16 * k) + ahead, 0, 3);
+            m[k] = v_max(v_load(x + i + 16 * k), m[k]);
+        }
+    for (int k = 0; k < 4; k++) {
+        float t[16];
+        v_store(t, m[k]);
+        for (int j = 0; j < 16; j++) most = t[j] > most ? t[j] : most;
+    }
+    for (; i < n; i++) most = x[i] > most ? x[i] : most;
+    return most;
+}
+
 static void vec_exp(const float *x, float shift, float *y, int n)
 {
     v16 m = v_set(shift);
@@ -251,5 +272,5 @@ static void vec_values_f16(const uint16_t *v, int dim, int n_cells, const float 
     values_any(v, true, dim, n_cells, p, shrink, acc, n_q);
 }
 
-#define VEC_OPS { vec_norm, vec_swiglu, vec_add, vec_axpy, vec_finite, vec_exp, vec_f16, vec_to_f16, vec_q8, vec_q8s, \
+#define VEC_OPS { vec_norm, vec_swiglu, vec_add, vec_axpy, vec_finite, vec_read, vec_exp, vec_f16, vec_to_f16, vec_q8, vec_q8s, \
                   vec_scores, vec_scores_f16, vec_softmax, vec_values, vec_values_f16, 2 * VEC_QB }

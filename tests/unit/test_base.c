@@ -1,5 +1,8 @@
 /* base: UTF-8, buffers, hashes. */
 #include "base/base.h"
+
+#include <pwd.h>
+#include <unistd.h>
 #include "tests/test.h"
 
 static void utf8_rejects_what_unicode_forbids(void)
@@ -69,6 +72,57 @@ static void sentences(void)
     CHECK_INT(q_fault_file((void *)(uintptr_t)&q_fail, path, 4), 3);
 }
 
+/* Without HOME the password file's folder; never one that anybody could have made; nothing that begins here. */
+static void homes(void)
+{
+    struct passwd *me = getpwuid(getuid());
+    char *p, err[Q_ERRLEN];
+    setenv("HOME", "/somewhere/of mine", 1);
+    unsetenv("XDG_DATA_HOME");
+    p = q_user_path(Q_DIR_DATA, "x");
+    CHECK_STR(p, "/somewhere/of mine/.local/share/quorum/x");
+    free(p);
+    setenv("XDG_DATA_HOME", "/data", 1);
+    p = q_user_path(Q_DIR_DATA, "x");
+    CHECK_STR(p, "/data/quorum/x");
+    free(p);
+    const char *const bad[] = { NULL, "", ".", "home", "../home" };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        if (bad[i]) setenv("HOME", bad[i], 1), setenv("XDG_DATA_HOME", bad[i], 1);
+        else unsetenv("HOME"), unsetenv("XDG_DATA_HOME");
+        char *home = q_home();
+        p = q_user_path(Q_DIR_DATA, "x");
+        CHECK(me && me->pw_dir[0] == '/' ? home && strcmp(home, me->pw_dir) == 0 : home == NULL);
+        CHECK(home ? p && strncmp(p, home, strlen(home)) == 0 && strstr(p, "/.local/share/quorum/x") : p == NULL);
+        CHECK(!p || (p[0] == '/' && strncmp(p, "/tmp/.local", 11) != 0));
+        free(home);
+        free(p);
+    }
+    CHECK_INT(q_no_home(err), Q_NOTFOUND);
+    CHECK(strstr(err, "HOME"));
+}
+
+static void clean_environments(void)
+{
+    static const struct { const char *path, *want; } t[] = {
+        { "/bin:/usr/bin", "/bin:/usr/bin" }, { ".:/bin", "/bin" }, { "/bin:", "/bin" }, { ":/bin", "/bin" }, { "/bin::/sbin", "/bin:/sbin" },
+        { "bin:./x:../y:/z", "/z" }, { "", "/usr/local/bin:/usr/bin:/bin" }, { ".", "/usr/local/bin:/usr/bin:/bin" } };
+    char *kept = q_strdup(getenv("PATH") ? getenv("PATH") : "");
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        setenv("PATH", t[i].path, 1);
+        setenv("HF_HOME", "hf", 1);
+        setenv("LLAMA_CACHE", "/cache", 1);
+        setenv("XDG_CONFIG_HOME", "", 1);
+        q_clean_environment();
+        CHECK_STR(getenv("PATH"), t[i].want);
+        CHECK(!getenv("HF_HOME") && !getenv("XDG_CONFIG_HOME"));
+        CHECK_STR(getenv("LLAMA_CACHE"), "/cache");
+        CHECK(!getenv("HOME") || getenv("HOME")[0] == '/');
+    }
+    setenv("PATH", kept, 1);
+    free(kept);
+}
+
 int main(void)
 {
     RUN(utf8_rejects_what_unicode_forbids);
@@ -77,5 +131,7 @@ int main(void)
     RUN(buffers_grow);
     RUN(sha256_of_abc);
     RUN(sentences);
+    RUN(homes);
+    RUN(clean_environments);
     return TEST_END();
 }

@@ -1,0 +1,24 @@
+/* base/words: the door through which every text for people goes. Who knows the language (tui/lang.c) sets where texts are
+ * looked up; until then, and for what is not found, a text is itself. Any thread. */
+#include "base/words.h"
+
+#include <stdatomic.h>
+#include <stddef.h>
+
+static _Atomic(q_words_look) look;
+
+void q_words_from(q_words_look f) { atomic_store(&look, f); }
+
+const char *q_words(const char *s)
+{
+    q_words_look f = atomic_load_explicit(&look, memory_order_relaxed);
+    const char *t = f && *s ? f(s, NULL, 1) : NULL;
+    return t ? t : s;
+}
+
+const char *q_words_n(const char *one, const char *many, unsigned long n)
+{
+    q_words_look f = atomic_load_explicit(&look, memory_order_relaxed);
+    const char *t = f ? f(one, many, n) : NULL;
+    return t ? t : n == 1 ? one : many;
+}

@@ -49,6 +49,8 @@ static int key_int(const eng_model *m, const char *suffix, double otherwise, dou
 }
 
 /* ---- description ---- */
+enum { MAX_EXPERTS = INT16_MAX };      /* k is an int16 in the kernels' configuration */
+
 static int read_shape(eng_model *m, char *err)
 {
     const arch *a = m->arch;
@@ -73,7 +75,9 @@ static int read_shape(eng_model *m, char *err)
     if (k->rope_dim % 2)
         return q_fail(err, Q_FORMAT, _("%s: %d rotated dimensions: the number must be even"), m->path, k->rope_dim);
     KEY("context_length", 2048, 1, 1 << 28, &ctx);
-    KEY("expert_count", a->experts == ARCH_MUST ? -1 : 0, a->experts == ARCH_MUST, a->experts == ARCH_NO ? 0 : 65534, &k->n_expert);
+    KEY("expert_count", a->experts == ARCH_MUST ? -1 : 0, a->experts == ARCH_MUST, a->experts == ARCH_NO ? 0 : 1 << 30, &k->n_expert);
+    if (k->n_expert > MAX_EXPERTS)
+        return q_fail(err, Q_FORMAT, _("%s has %d experts a layer, more than the %d that this engine can tell apart"), m->path, k->n_expert, MAX_EXPERTS);
     if (k->n_expert > 0) {
         KEY("expert_used_count", -1, 1, k->n_expert, &used);
         KEY("leading_dense_block_count", 0, 0, k->n_layer, &leading);

@@ -51,6 +51,34 @@ static int key_int(const eng_model *m, const char *suffix, double otherwise, dou
 /* ---- description ---- */
 enum { MAX_EXPERTS = INT16_MAX };      /* k is an int16 in the kernels' configuration */
 
+/* How the router's scores become weights. */
+static int read_gate(eng_model *m, char *err)
+{
+    const arch *a = m->arch;
+    ker_model *k = &m->ker;
+    k->rope_half = a->rope_half;
+    k->gate = a->gate;
+    double x;
+    if (k->n_expert > 0 && key_f64(m, "expert_gating_func", &x)) {
+        if (x != 1 && x != 2)
+            return q_fail(err, Q_FORMAT, _("%s: gating function %g is not known: 1 (softmax) and 2 (sigmoid) are"), m->path, x);
+        k->gate = x == 2 ? KER_GATE_SIGMOID : KER_GATE_SOFTMAX;
+    }
+    char key[128];
+    snprintf(key, sizeof key, "%s.expert_weights_norm", a->name);
+    k->renorm = a->renorm;
+    gguf_bool(m->file, key, &k->renorm);
+    k->weights_scale = (float)key_or(m, "expert_weights_scale", 1);
+    if (!(k->weights_scale != 0) || !isfinite(k->weights_scale))
+        k->weights_scale = 1;
+    double scale = 0;
+    gguf_f64(m->file, "quorum.router_scale", &scale);
+    if (scale < 0 || !isfinite(scale))
+        return q_fail(err, Q_FORMAT, _("%s: quorum.router_scale is %g, expected a positive number"), m->path, scale);
+    k->router_scale = (float)scale;
+    return 0;
+}
+
 static int read_shape(eng_model *m, char *err)
 {
     const arch *a = m->arch;
@@ -104,26 +132,8 @@ static int read_shape(eng_model *m, char *err)
     if (k->n_expert > 0 && leading < k->n_layer && k->n_ff_exp == 0)
         return q_fail(err, Q_FORMAT, _("%s: %s.expert_feed_forward_length is 0"), m->path, a->name);
 #undef KEY
-    k->rope_half = a->rope_half;
-    k->gate = a->gate;
-    double x;
-    if (k->n_expert > 0 && key_f64(m, "expert_gating_func", &x)) {
-        if (x != 1 && x != 2)
-            return q_fail(err, Q_FORMAT, _("%s: gating function %g is not known: 1 (softmax) and 2 (sigmoid) are"), m->path, x);
-        k->gate = x == 2 ? KER_GATE_SIGMOID : KER_GATE_SOFTMAX;
-    }
-    char key[128];
-    snprintf(key, sizeof key, "%s.expert_weights_norm", a->name);
-    k->renorm = a->renorm;
-    gguf_bool(m->file, key, &k->renorm);
-    k->weights_scale = (float)key_or(m, "expert_weights_scale", 1);
-    if (!(k->weights_scale != 0) || !isfinite(k->weights_scale))
-        k->weights_scale = 1;
-    double scale = 0;
-    gguf_f64(m->file, "quorum.router_scale", &scale);
-    if (scale < 0 || !isfinite(scale))
-        return q_fail(err, Q_FORMAT, _("%s: quorum.router_scale is %g, expected a positive number"), m->path, scale);
-    k->router_scale = (float)scale;
+    if ((rc = read_gate(m, err)))
+        return rc;
     m->layers = q_alloc(sizeof *m->layers * (size_t)k->n_layer);
     for (int i = 0; i < k->n_layer; i++) {
         m->layers[i].moe = k->n_expert > 0 && i >= leading;

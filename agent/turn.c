@@ -12,17 +12,38 @@
 #include <time.h>
 
 /* ---- the pieces around it ---- */
+/* What the question goes on from: the questions before it, as far back as each of them leans on the one before. */
+static char *asked_before(const mem_messages *path)
+{
+    q_buf b = { 0 };
+    q_buf_puts(&b, "");
+    for (int i = path->n - 2, left = 3; i >= 0 && left > 0; i--) {
+        const mem_message *m = &path->v[i];
+        if (m->role != MEM_USER)
+            continue;
+        char *question = q_strndup(m->text, prompt_question(m->text));
+        q_buf_printf(&b, "%s\n", question);
+        left = rag_points_back(question) ? left - 1 : 0;
+        free(question);
+    }
+    return q_buf_take(&b);
+}
+
 static void search(agt *a, rag_config c, const mem_message *q, rag_result **out)
 {
     char err[Q_ERRLEN];
     *out = NULL;
     if (a->base)
         return;
-    rag_scope scope = { a->chat.id, prompt_room_for_passages(a, q->text, c.max_passages), prompt_count, a->seat.who };
+    char *before = asked_before(&a->chat.path);
+    rag_scope scope = { .conversation = a->chat.id, .budget = prompt_room_for_passages(a, q->text, c.max_passages),
+                        .count = prompt_count, .user = a->seat.who, .before = before };
     size_t own = prompt_question(q->text), all = strlen(q->text);
     char *question = q_strndup(q->text, own);
     int rc = rag_search(a->store, &c, question, &scope, out, err);
     free(question);
+    scope.before = NULL;
+    free(before);
     if (rc == Q_OK && own < all) {       /* the text beside it gets what the question left */
         rag_result *more;
         c.max_passages -= (*out)->n_fed;
@@ -32,10 +53,17 @@ static void search(agt *a, rag_config c, const mem_message *q, rag_result **out)
         if (c.max_passages > 0 && c.budget > 0 && (rc = rag_search(a->store, &c, q->text + own, &scope, &more, err)) == Q_OK)
             rag_join(*out, more);
     }
-    if (rc < 0) {
+    pthread_mutex_lock(&a->shown.mu);
+    free(a->shown.why_broken);
+    a->shown.why_broken = rc < 0 ? q_strdup(err) : NULL;
+    pthread_mutex_unlock(&a->shown.mu);
+    if (rc < 0) {                        /* said at once, and where passages stand */
         note(&a->events, AGT_WARN, _("memory could not be searched: %s"), err);
         rag_result_free(*out);
         *out = NULL;
+        agt_event none = { .kind = AGT_EV_RETRIEVAL, .id = q->id, .retrieval = q_alloc(sizeof *none.retrieval) };
+        none.retrieval->broken = q_printf(_("memory could not be searched: %s"), err);
+        evq_push(&a->events, &none);
         return;
     }
     agt_event e = { .kind = AGT_EV_RETRIEVAL, .id = q->id, .retrieval = view_result(*out) };

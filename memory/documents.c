@@ -230,13 +230,14 @@ int mem_passage_get(mem_store *s, enum mem_kind kind, int64_t id, mem_passage *o
 
 int mem_frequency(mem_store *s, enum mem_kind kind, const char *stem, int64_t *with, int64_t *of, char *err)
 {
-    *with = *of = 0;
+    *with = 0;
+    if (of) *of = 0;
     int rc = store_index_ready(s, kind, err);
     for (bool again = rc == Q_OK, mended = false; again; mended = true) {
         store_lock(s);
         rc = store_int(s, with, err, by_kind[kind].with, "s", stem);
         again = rc < 0 && !mended && store_index_broken(s);
-        if (rc == Q_OK || rc == Q_NOTFOUND) rc = store_int(s, of, err, by_kind[kind].of, "");
+        if (rc == Q_OK || rc == Q_NOTFOUND) rc = !of ? Q_OK : store_int(s, of, err, by_kind[kind].of, "");
         store_unlock(s);
         if (again && (rc = store_index_mend(s, kind, err)) != Q_OK) break;
     }

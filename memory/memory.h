@@ -31,6 +31,13 @@ char *mem_note(mem_store *);
  * two steps; false: Q_CANCEL, the rest stays owed. Costs a few reads when nothing is owed. */
 int mem_tidy(mem_store *, bool (*go)(void *user), void *user, char *err);
 
+/* Every row of the tables that hold a person's words, also of a file that mem_open refuses (changed, damaged, newer). Reads
+ * only, by plain tables and columns; path as in mem_open. fn gets a row's columns as text, false stops (Q_CANCEL).
+ * *unread: tables that could not be read to their end. */
+typedef struct mem_export_value { const char *name, *text; size_t n; bool number; } mem_export_value;    /* valid in fn only */
+typedef bool mem_export_fn(void *user, const char *table, const mem_export_value *v, int n);
+int mem_export(const char *path, mem_export_fn *fn, void *user, int *unread, char *err);
+
 /* ================= conversations ================= */
 typedef struct mem_conversation {
     int64_t id;
@@ -251,7 +258,7 @@ int mem_candidates(mem_store *, enum mem_kind, const char *const *words, int n, 
                    mem_passages *out, char *err);
 /* One passage again, by what a log row holds (kind, ref); bm25 0. Q_NOTFOUND: deleted since. */
 int mem_passage_get(mem_store *, enum mem_kind, int64_t id, mem_passage *out, char *err);
-/* In how many passages of this kind the stem occurs, and how many there are. */
+/* In how many passages of this kind the stem occurs, and how many there are (of may be NULL: it need not be counted). */
 int mem_frequency(mem_store *, enum mem_kind, const char *stem, int64_t *with, int64_t *of, char *err);
 void mem_passage_free(mem_passage *);
 void mem_passages_free(mem_passages *);

@@ -113,18 +113,21 @@ static int render(const local *l, const prov_request *r, eng_tokens *out, char *
     return rc;
 }
 
+/* So many tokens need not be told apart any more: none of it fits. */
+static int far_too_many(const local *l) { return 4 * (eng_session_length(l->s) + eng_session_room(l->s)); }
+
 static int count(const prov *p, const char *text, size_t n)
 {
     char err[Q_ERRLEN];
-    eng_tokens t = { 0 };
-    int tokens = eng_tokenize(of_const(p)->m, text, n, false, &t, err) == Q_OK ? t.n : (int)(n / 4);
+    eng_tokens t = { .most = far_too_many(of_const(p)) };
+    int tokens = eng_tokenize(of_const(p)->m, text, n, false, &t, err) == Q_OK ? t.n : n / 4 > (size_t)t.most ? (int)(n / 4) : t.most;
     eng_tokens_free(&t);
     return tokens;
 }
 
 static int count_request(const prov *p, const prov_request *r, char *err)
 {
-    eng_tokens t = { 0 };
+    eng_tokens t = { .most = far_too_many(of_const(p)) };
     int rc = render(of_const(p), r, &t, err), n = t.n;
     eng_tokens_free(&t);
     return rc < 0 ? rc : n;
@@ -191,8 +194,6 @@ static int choose(void *self, gen_token *out, char *err)
     return Q_OK;
 }
 
-static const char think[] = "<think>", unthink[] = "</think>";
-
 static void spell(void *self, int32_t token, q_buf *out)
 {
     local *l = self;
@@ -200,9 +201,8 @@ static void spell(void *self, int32_t token, q_buf *out)
         eng_detok_end(&l->detok, out);
         return;
     }
-    const char *name = eng_token_control(l->m, token) ? eng_token_name(l->m, token) : NULL;
-    if (name && (strcmp(name, think) == 0 || strcmp(name, unthink) == 0))
-        q_buf_puts(out, name);
+    if (eng_token_control(l->m, token) && eng_token_thinks(l->m, token))
+        q_buf_puts(out, eng_token_name(l->m, token));
     else
         eng_detok_add(l->m, &l->detok, token, out);
 }
@@ -218,22 +218,6 @@ static int push(void *self, int32_t token, char *err)
 
 static long stops(void *self, const char *text, size_t n) { return eng_stop_scan(((local *)self)->c, text, n); }
 static int max_tokens(void *self) { return ((local *)self)->max_tokens; }
-
-/* The model may be told to open with a think block: then the answer starts inside it. */
-static bool starts_thinking(const local *l)
-{
-    bool in = false;
-    for (int i = l->text.n > 8 ? l->text.n - 8 : 0; i < l->text.n; i++) {
-        const char *name = eng_token_name(l->m, l->text.id[i]);
-        if (!name)
-            continue;
-        if (strcmp(name, think) == 0)
-            in = true;
-        else if (strcmp(name, unthink) == 0 || strstr(name, "im_start"))
-            in = false;
-    }
-    return in;
-}
 
 /* ---- requests ---- */
 static uint64_t seed_of(const local *l, uint64_t wanted)
@@ -277,7 +261,8 @@ static int answer(local *l, const prov_request *r, int i, uint64_t seed, enum pr
         return rc == Q_CANCEL ? Q_OK : rc;
     }
     gen_source s = { .self = l, .ready = ready, .room = room, .choose = choose, .spell = spell, .push = push, .stops = stops,
-                     .max_tokens = max_tokens, .fed = fed, .think = think, .unthink = unthink, .thinking = !r->raw && starts_thinking(l),
+                     .max_tokens = max_tokens, .fed = fed, .think = eng_think_open, .unthink = eng_think_close,
+                     .thinking = !r->raw && eng_thinking(l->m, l->text.id, l->text.n),
                      .raw = r->raw != NULL };
     return gen_answer(&s, l->hooks, i, out, err);
 }
@@ -285,7 +270,7 @@ static int answer(local *l, const prov_request *r, int i, uint64_t seed, enum pr
 static int ask(prov *p, const prov_request *r, const prov_hooks *h, prov_result *out, char *err)
 {
     local *l = of(p);
-    eng_tokens prompt = { 0 };
+    eng_tokens prompt = { .most = far_too_many(l) };
     int n = r->n > 1 ? r->n : 1, rc = render(l, r, &prompt, err);
     uint64_t seed = seed_of(l, r->seed);
     l->hooks = h;

@@ -1,5 +1,6 @@
-/* rag/lists: the two lists of words that a search must not take for a subject. Constant data.
- * Grammar words ("what", "is") weigh nothing. Everyday words ("time", "write", "good") may be what is asked for, but
+/* rag/lists: the three lists of words that a search must not take for a subject. Constant data.
+ * Grammar words ("what", "is") weigh nothing, words of asking and of talking about the talk ("remind", "repeat",
+ * "notes") next to nothing. Everyday words ("time", "write", "good") may be what is asked for, but
  * finding one of them in a passage says little: rag.h gives their prior. Written for this project by topic: verbs of
  * asking, time, people, home, food, weather, feelings, school, counting, places, arts. */
 #include "rag/lists.h"
@@ -34,6 +35,35 @@ const char *const rag_grammar_words[] = {
     "отсюда насколько настолько поэтому также однако хотя пока едва зато итак ага да нет неужели именно просто вообще ",
     "давай давайте пусть пускай сейчас уже вон",
     "ли б ж мне меня мной тебе тобой нам вами нами ими является являются буду будем будут будешь могу можешь можете мог", NULL};
+
+const char *const rag_asking_words[] = {
+    /* asking */
+    "ask asked say says said tell told remind reminded reminder remember recall forget forgot forgotten know knows knew wonder wondering ",
+    "curious mention mentioned explain describe show give gave let answer answers reply question questions help want wants wanted need needs ",
+    "needed like please kindly maybe possibly exactly actually currently usually roughly briefly quickly anyway supposed happen happens ",
+    "look looks looked looking find found search searched check checked note notes wrote written noted memory info information detail ",
+    "details idea time called back goes go going guess think thinks thought mean means meant understand sure certain anyway ",
+    /* talking about the talk */
+    "repeat again rewrite another same try anyway other ",
+    /* russian */
+    "скажи скажите сказать сказал говорил говорила расскажи расскажите рассказать подскажи подскажите напомни напомните напомнить помню помнишь помните вспомни ",
+    "забыл забыла забываю знаю знаешь знаете знать узнать интересно интересует объясни объясните объяснить опиши покажи покажите показать дай дайте ",
+    "ответ ответы ответь ответить вопрос вопросы спросить помоги помогите помочь хочу хотел хотела хочется нужен нужна нужны пожалуйста ",
+    "возможно точно примерно вообще обычно кстати наверное кажется думаю думаешь значит означает понял поняла понять посмотри посмотрите найди ",
+    "найдите найти искать поищи проверь проверить заметка заметки заметках записано записал записала записать написано написал память информация подробнее ",
+    "повтори повторите повторить снова еще продолжай продолжайте продолжить дальше напиши напишите написать перепиши пример примеры иначе ",
+    "попробуй сделай сделайте сделать", NULL};
+
+const char *const rag_pointing_words[] = {
+    "it its it's that that's this these those they them their theirs he him his she her hers there then one ones same former latter again ",
+    "это этот эта эти этого этой этому этом этим этих тот та те того той тому том тем тех он она оно они его ее их ему ей им него нее них ним ней нем ",
+    "там туда оттуда тогда такой такая такие снова опять еще", NULL};
+
+const char *const rag_going_on_words[] = {"and but also or then а и но или тогда", NULL};
+
+const char *const rag_polite_words[] = {
+    "thanks thank ok okay great cool nice perfect hello hi hey bye good you your yours ",
+    "спасибо хорошо понятно ясно привет ладно отлично здравствуй здравствуйте пока благодарю ты тебя тебе твой твое вы вас вам", NULL};
 
 const char *const rag_everyday_words[] = {
     /* asking, saying, doing */

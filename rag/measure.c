@@ -2,24 +2,34 @@
  * thread. It never looks at the store and never judges: a score is signals.c's. */
 #include "rag/measure.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-static const double HALF_TF = 0.1, ABOVE = 0.6;
+static const double HALF_TF = 0.1, ABOVE = 0.6, MANUAL = 0.75;
 
-struct counting { const rag_result *r; int *tf; };
+struct counting { const struct rag_query *q; int *tf; };
 
 static bool count_word(void *user, const mem_word *w)
 {
     struct counting *c = user;
+    const rag_term *term = c->q->r->term;
+    int a = 0, b = c->q->r->n_term;
     if (w->flags & MEM_WORD_EXACT) return true;
-    for (int i = 0; i < c->r->n_term; i++)
-        if (c->r->term[i].weight > 0 && strcmp(c->r->term[i].stem, w->stem) == 0) c->tf[i]++;
+    while (a < b) {
+        int mid = (a + b) / 2, at = c->q->by_stem[mid], order = strcmp(term[at].stem, w->stem);
+        if (order == 0) {
+            c->tf[at]++;
+            break;
+        }
+        if (order < 0) a = mid + 1;
+        else b = mid;
+    }
     return true;
 }
 
-static void count(const rag_result *r, const char *text, size_t n, int *tf)
+static void count(const struct rag_query *q, const char *text, size_t n, int *tf)
 {
-    mem_words(text, n, count_word, &(struct counting){r, tf});
+    mem_words(text, n, count_word, &(struct counting){q, tf});
 }
 
 const char *rag_own_heading(const char *headings)
@@ -29,37 +39,47 @@ const char *rag_own_heading(const char *headings)
     return headings;
 }
 
-/* The sum of the HEAVY largest weights. */
-static double whole_question(const rag_result *r)
+double rag_most(const rag_result *r, const int *term, int n)
 {
     double heavy[HEAVY] = {0}, most = 0;
-    for (int i = 0; i < r->n_term; i++)
+    for (int i = 0; i < n; i++) {
+        double w = r->term[term[i]].weight;
         for (int j = 0; j < HEAVY; j++)
-            if (r->term[i].weight > heavy[j]) {
+            if (w > heavy[j]) {
                 memmove(heavy + j + 1, heavy + j, (size_t)(HEAVY - 1 - j) * sizeof *heavy);
-                heavy[j] = r->term[i].weight;
+                heavy[j] = w;
                 break;
             }
+    }
     for (int j = 0; j < HEAVY; j++) most += heavy[j];
     return most;
 }
 
-void rag_measure(const rag_result *r, const struct passage_words *p, double *presence, struct rag_measured *m)
+void rag_presence(const struct rag_query *q, const struct passage_words *p, double *presence)
 {
-    int own[TERMS_MAX] = {0}, above[TERMS_MAX] = {0}, body[TERMS_MAX] = {0};
+    int n = q->r->n_term;
+    int *own = q_alloc(sizeof *own * (size_t)(3 * n + 1)), *above = own + n, *body = above + n;
     const char *heading = rag_own_heading(p->heading), *slash = strrchr(p->name, '/'), *file = slash ? slash + 1 : p->name;
-    count(r, p->heading, (size_t)(heading - p->heading), above);
-    count(r, p->name, (size_t)(file - p->name), above);
-    count(r, heading, strlen(heading), own);
-    count(r, file, strlen(file), own);
-    count(r, p->text, p->n, body);
-    *m = (struct rag_measured){.most = whole_question(r)};
-    for (int i = 0; i < r->n_term; i++) {
-        double w = r->term[i].weight, s = body[i] / (body[i] + HALF_TF);
+    count(q, p->heading, (size_t)(heading - p->heading), above);
+    count(q, p->name, (size_t)(file - p->name), above);
+    count(q, heading, strlen(heading), own);
+    count(q, file, strlen(file), own);
+    count(q, p->text, p->n, body);
+    for (int i = 0; i < n; i++) {
+        double s = body[i] / (body[i] + HALF_TF) * (p->manual ? MANUAL : 1);
         if (above[i] && s < ABOVE) s = ABOVE;
-        if (own[i]) s = 1;
-        presence[i] = s;
-        m->sum += w * s;
-        m->squares += w * s * w * s;
+        presence[i] = own[i] ? 1 : s;
+    }
+    free(own);
+}
+
+void rag_measure(const struct rag_query *q, const struct rag_part *part, const double *presence, struct rag_measured *m)
+{
+    m->sum = m->squares = 0;
+    m->most = part->most;
+    for (int i = 0; i < part->n; i++) {
+        double ws = q->r->term[part->term[i]].weight * presence[part->term[i]];
+        m->sum += ws;
+        m->squares += ws * ws;
     }
 }

@@ -4,19 +4,32 @@
 
 #include "rag/rag.h"
 
-enum { TERMS_MAX = 32, HEAVY = 4 };     /* words of a query that are looked for; of these, how many make a whole question */
+enum { HEAVY = 4 };                     /* so many of the heaviest words make a whole question */
+
+/* A question, or a sentence or clause of a long one, that a passage may answer by itself. */
+struct rag_part { int *term, n; double most; /* the sum of the HEAVY largest weights of its terms */ };
+
+struct rag_query {
+    rag_result *r;                      /* whose terms these are */
+    int *by_stem;                       /* [r->n_term] the terms in order of their stems */
+    struct rag_part *part; int n_part;  /* the first is the whole */
+};
 
 struct rag_measured {
-    double sum, most;                   /* of w s over the passage's words; of the HEAVY largest w of the query */
+    double sum, most;                   /* of w s over the passage's words; of the part */
     double squares;                     /* of (w s)^2 */
     double bm25, best_bm25;             /* of the passage; of the search */
 };
 
 /* Where a passage's words stand: the path of its file, its headings ("Optics › Rayleigh"), its text. */
-struct passage_words { const char *name, *heading, *text; size_t n; };
+struct passage_words { const char *name, *heading, *text; size_t n; bool manual; };
 
-/* Fills presence[r->n_term] and all of *m but the two of bm25. */
-void rag_measure(const rag_result *r, const struct passage_words *w, double *presence, struct rag_measured *m);
+/* Fills presence[n_term]. */
+void rag_presence(const struct rag_query *, const struct passage_words *, double *presence);
+/* What that means for one part; bm25 and best_bm25 stay as they are. */
+void rag_measure(const struct rag_query *, const struct rag_part *, const double *presence, struct rag_measured *m);
+/* The sum of the HEAVY largest weights. */
+double rag_most(const rag_result *, const int *term, int n);
 /* The last heading of a path of headings, the part of it that is the passage's own. */
 const char *rag_own_heading(const char *headings);
 /* A passage's signals and their product. */

@@ -4,10 +4,12 @@
 
 #include "rag/measure.h"
 
-/* Fills r's terms with the query's words and their weights; searched = some weigh. */
-int rag_query(mem_store *, const rag_config *, const char *query, rag_result *r, char *err);
-/* The words by which memory is asked for candidates; they belong to r. Returns how many. */
-int rag_query_words(const rag_result *r, const char *words[TERMS_MAX]);
+/* Reads a question, and what was asked before it where the question points back (before may be NULL). r gets the terms;
+ * searched = some weigh. The query is good while r's terms stay as they are; freed also after a failure. */
+int rag_query_read(mem_store *, const rag_config *, const char *question, const char *before, rag_result *r, struct rag_query *, char *err);
+void rag_query_free(struct rag_query *);
+/* The words by which memory is asked for candidates, at most max, the heaviest; they belong to the query. */
+int rag_query_words(const struct rag_query *, const char **words, int max);
 /* Is it a Russian question? */
 bool rag_cyrillic(const char *text);
 

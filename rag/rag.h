@@ -8,10 +8,14 @@
  *   weight of a query word  w = ln(1 + (N - n + .5) / (n + .5)), where n and N count the passages with the word
  *     and all passages, in memory plus in a background of 2000 imagined passages of everyday language: a word of
  *     the everyday list (rag/lists.c) is in 200 of those, any other in 2. Words of grammar ("what", "is") weigh
- *     nothing, numbers of one or two digits and single letters a fixed 0.8. (BM25's idf, Robertson & Zaragoza,
- *     2009, eq. 3.3, with that prior.)
+ *     nothing; words of asking ("remind", "my notes"), numbers of one or two digits and single small letters a fixed
+ *     0.8. (BM25's idf, Robertson & Zaragoza, 2009, eq. 3.3, with that prior.)
+ *   A question of more than 12 words that weigh has parts, its sentences and clauses: what follows is of the part that the
+ *     passage answers best. A question that points back has the words of those before it too, at 0.7 of their weight, and
+ *     itself for a part.
  *   presence of a word  s = 1 in the passage's own heading or the name of its file; else the larger of tf / (tf + 0.1)
- *     in the text and 0.6 in a heading above it or in the name of a folder.
+ *     in the text and 0.6 in a heading above it or in the name of a folder. The manual speaks of what its headings say:
+ *     a word of its text alone counts 0.75 of that, or everyday words would be fed it.
  *   coverage = c^1.5, c = sum of w s over the passage's words / sum of the four largest w of the query, at most 1:
  *     how much of the question the passage speaks of; to the power of 1.5, because half of a question is less than
  *     half of a reason to feed it.
@@ -90,7 +94,10 @@ typedef struct rag_scope {
     int budget;                         /* tokens left in the context; < 0: only memory.budget counts */
     int (*count)(void *user, const char *text, size_t n);   /* tokens of a text; NULL: bytes / 4 */
     void *user;
+    const char *before;                 /* what was asked before: a question that points back is searched with it; NULL: nothing */
 } rag_scope;
+/* Does a question lean on what was said before it ("And on Sundays?", "How often?")? */
+bool rag_points_back(const char *question);
 
 int rag_search(mem_store *, const rag_config *, const char *query, const rag_scope *, rag_result **out, char *err);
 /* Puts what a second search found behind the first; a passage that both know stays as the first has it. Takes `more`. */

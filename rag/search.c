@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { CANDIDATES = 60, SHOWN_MAX = 20, LONG_TEXT = 1200 };
+enum { CANDIDATES = 60, WORDS_MAX = 64, SHOWN_MAX = 20, LONG_TEXT = 1200 };
 
 /* ---- a passage ---- */
 static char *label(const mem_passage *m)
@@ -28,17 +28,24 @@ static char *label(const mem_passage *m)
     return q_printf(_("chat of %d %s: %s"), tm.tm_mday, _(months[tm.tm_mon]), *m->title ? m->title : _("untitled"));
 }
 
-static void measure_passage(const rag_result *r, rag_passage *p, const struct passage_words *w, double best_bm25)
+/* A passage answers the whole question or that part of a long one which it answers best. */
+static void measure_passage(const struct rag_query *q, rag_passage *p, const struct passage_words *w, double best_bm25)
 {
-    struct rag_measured m;
-    rag_measure(r, w, p->presence, &m);
-    m.bm25 = p->bm25;
-    m.best_bm25 = best_bm25;
-    p->score = rag_score(&m, p->signal);
+    struct rag_measured m = {.bm25 = p->bm25, .best_bm25 = best_bm25};
+    rag_presence(q, w, p->presence);
+    p->score = -1;
+    for (int i = 0; i < q->n_part; i++) {
+        double signal[RAG_SIGNALS_MAX] = {0};
+        rag_measure(q, &q->part[i], p->presence, &m);
+        double score = rag_score(&m, signal);
+        if (score <= p->score) continue;
+        p->score = score;
+        memcpy(p->signal, signal, sizeof signal);
+    }
 }
 
 /* A long message is represented by its best part. */
-static void best_part(const rag_result *r, const mem_passage *m, rag_passage *p, size_t *from, size_t *n)
+static void best_part(const struct rag_query *q, const mem_passage *m, rag_passage *p, size_t *from, size_t *n)
 {
     *from = 0;
     *n = strlen(m->text);
@@ -47,7 +54,7 @@ static void best_part(const rag_result *r, const mem_passage *m, rag_passage *p,
     int k = rag_chunk(m->text, *n, true, &c);
     double best = -1;
     for (int i = 0; i < k; i++) {
-        measure_passage(r, p, &(struct passage_words){"", c[i].heading, c[i].text, c[i].n}, 0);
+        measure_passage(q, p, &(struct passage_words){"", c[i].heading, c[i].text, c[i].n, false}, 0);
         if (p->score > best) {
             best = p->score;
             *from = c[i].offset;
@@ -72,11 +79,12 @@ static void passage_free(rag_passage *p)
     free(p->presence);
 }
 
-static int gather(mem_store *s, enum mem_kind kind, int64_t except, bool ru, rag_result *r, int *cap, char *err)
+static int gather(mem_store *s, enum mem_kind kind, int64_t except, bool ru, const struct rag_query *q, int *cap, char *err)
 {
-    const char *words[TERMS_MAX];
+    rag_result *r = q->r;
+    const char *words[WORDS_MAX];
     mem_passages m;
-    int rc = mem_candidates(s, kind, words, rag_query_words(r, words), except, CANDIDATES, &m, err);
+    int rc = mem_candidates(s, kind, words, rag_query_words(q, words, WORDS_MAX), except, CANDIDATES, &m, err);
     if (rc != Q_OK) return rc;
     double most = 0;
     for (int i = 0; i < m.n; i++)
@@ -89,8 +97,8 @@ static int gather(mem_store *s, enum mem_kind kind, int64_t except, bool ru, rag
         *p = (rag_passage){.kind = kind, .id = m.v[i].id, .source = m.v[i].source, .trust = m.v[i].trust, .bm25 = m.v[i].bm25,
                            .presence = q_alloc(sizeof(double) * (size_t)r->n_term)};
         size_t from, len;
-        best_part(r, &m.v[i], p, &from, &len);
-        measure_passage(r, p, &(struct passage_words){m.v[i].name, m.v[i].heading, m.v[i].text + from, len}, most);
+        best_part(q, &m.v[i], p, &from, &len);
+        measure_passage(q, p, &(struct passage_words){m.v[i].name, m.v[i].heading, m.v[i].text + from, len, m.v[i].trust == MEM_TRUST_MANUAL}, most);
         p->label = label(&m.v[i]);
         p->text = q_strndup(m.v[i].text + from, len);
         p->offset = m.v[i].offset + (int64_t)from;
@@ -148,10 +156,12 @@ int rag_search(mem_store *s, const rag_config *c, const char *query, const rag_s
     *out = r;
     r->min_score = c->min_score;
     if (!c->on) return Q_OK;
-    int rc = rag_query(s, c, query, r, err), cap = 0;
+    struct rag_query q;
+    int rc = rag_query_read(s, c, query, scope->before, r, &q, err), cap = 0;
     bool ru = rag_cyrillic(query);
-    if (rc == Q_OK && r->searched) rc = gather(s, MEM_CHUNK, 0, ru, r, &cap, err);
-    if (rc == Q_OK && r->searched && c->chats) rc = gather(s, MEM_CHAT, scope->conversation, ru, r, &cap, err);
+    if (rc == Q_OK && r->searched) rc = gather(s, MEM_CHUNK, 0, ru, &q, &cap, err);
+    if (rc == Q_OK && r->searched && c->chats) rc = gather(s, MEM_CHAT, scope->conversation, ru, &q, &cap, err);
+    rag_query_free(&q);
     if (rc != Q_OK) {
         rag_result_free(r);
         *out = NULL;

@@ -258,6 +258,161 @@ static void a_note_is_fed_to_questions_about_it(void)
     mem_close(s);
 }
 
+/* ---- how people ask ---- */
+static const struct { const char *name, *text; } household[] = {
+    {"bus.md", "The last bus 38 to the village leaves the station at 22:40 on weekdays and at 21:15 on Sundays.\n"},
+    {"flat.md", "# Flat\n\nThe landlord is Mr Okafor; rent is due on the fifth. The water meter is behind the washing machine.\n"},
+    {"car.md", "# Car\n\nWinter tyres are stored at Hansen's garage, front pressure 2.4 bar. Insurance runs until March.\n"},
+    {"cat.md", "# Mishka\n\nThe cat gets half a tablet of methimazole twice a day, with food. The vet is Dr Lund.\n"},
+    {"passport.md", "My passport expires in August 2031 and lies in the grey box on the shelf.\n"},
+    {"bread.md", "# Rye bread\n\nMix the sourdough in the evening, bake it for an hour at 220 degrees, let it rest until morning.\n"},
+    {"trip.md", "# Lofoten\n\nThe ferry from Bodo takes three hours and twenty minutes; the cabin in Reine is booked for four nights.\n"},
+    {"dose.md", "Ibuprofen and warfarin must not be taken together: the risk of bleeding rises.\n"},
+    {"dacha.md", "# Дача\n\nЭлектричка до Комарово уходит в 9:12 с Финляндского вокзала. Ключ от сарая висит за дверью.\n"},
+    {"borsch.md", "# Борщ\n\nСвёклу запекаем целиком полтора часа, капусту кладём в самом конце, чеснок растираем с салом.\n"},
+    {"doc.md", "Страховой полис лежит в синей папке, срок его действия заканчивается в октябре.\n"},
+    {"pills.md", "Ибупрофен и варфарин вместе принимать нельзя: растёт риск кровотечения.\n"},
+};
+
+static mem_store *household_in(void)
+{
+    mem_store *s = open_new();
+    manual_in(s);
+    int64_t id;
+    for (size_t i = 0; i < sizeof household / sizeof *household; i++) {
+        char *title = q_printf("notes/%s", household[i].name);
+        OK(rag_add_text(s, title, title, MEM_TRUST_OWN, household[i].text, strlen(household[i].text), &id, err));
+        free(title);
+    }
+    return s;
+}
+
+static void asked(mem_store *s, const char *q, const char *before, const char *name, double *least)
+{
+    rag_config c = rag_config_default();
+    rag_scope scope = {.budget = -1, .before = before};
+    rag_result *r = NULL;
+    OK(rag_search(s, &c, q, &scope, &r, err));
+    char *want = q_printf("notes/%s", name);
+    CHECK_MSG(r->n_fed >= 1 && strncmp(r->v[0].label, want, strlen(want)) == 0, "\"%.60s\": fed %d, best %s %.2f", q, r->n_fed,
+              r->n ? r->v[0].label : "nothing", r->n ? r->v[0].score : 0);
+    if (r->n && r->v[0].score < *least) *least = r->v[0].score;
+    if (getenv("V") && r->n) {
+        q_buf b = {0};
+        rag_explain(r, &b);
+        printf("%s\n%.900s\n", q, b.p);
+        q_buf_free(&b);
+    }
+    free(want);
+    rag_result_free(r);
+}
+
+static void ordinary_phrasing_is_enough(void)
+{
+    static const struct { const char *q, *name; } t[] = {
+        {"last bus on Sundays", "bus.md"}, {"Could you please remind me when the last bus to the village leaves on a Sunday?", "bus.md"},
+        {"Do you happen to know what time the last bus goes back to the village?", "bus.md"},
+        {"Who is my landlord?", "flat.md"}, {"I can't remember what my landlord is called, can you tell me?", "flat.md"},
+        {"Where is the water meter in our flat, I keep forgetting?", "flat.md"},
+        {"What pressure should I put into the front tyres of the car?", "car.md"}, {"Where did we leave the winter tyres again?", "car.md"},
+        {"How much methimazole does the cat need to get every day?", "cat.md"}, {"What is the name of the vet we usually take Mishka to?", "cat.md"},
+        {"I'd like to know in which month my passport expires", "passport.md"}, {"Do you remember where I put my passport?", "passport.md"},
+        {"How long do I have to bake the rye bread?", "bread.md"}, {"How long will the ferry to Lofoten take us?", "trip.md"},
+        {"Can you look up in my notes how many nights we booked in Reine?", "trip.md"},
+        {"May ibuprofen and warfarin be taken together?", "dose.md"},
+        {"Напомни, пожалуйста, во сколько уходит электричка до Комарово?", "dacha.md"}, {"Не помнишь, где у нас ключ от сарая?", "dacha.md"},
+        {"Подскажи, сколько времени нужно запекать свёклу для борща?", "borsch.md"}, {"Когда там у меня заканчивается страховой полис?", "doc.md"},
+        {"Посмотри в моих заметках, где лежит страховой полис", "doc.md"},
+    };
+    mem_store *s = household_in();
+    double least = 1;
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) asked(s, t[i].q, NULL, t[i].name, &least);
+    printf("# least score of an ordinary question about a note: %.2f\n", least);
+    mem_close(s);
+}
+
+static void a_long_question_is_read_to_its_end(void)
+{
+    static const struct { const char *q, *name; } t[] = {
+        {"Hello there, yesterday my elderly neighbour phoned me quite worried because her nephew returned from hospital carrying several boxes "
+         "with unfamiliar labels, handwritten instructions, a crumpled invoice and discharge papers nobody could properly decipher, so please "
+         "explain whether ibuprofen and warfarin may be taken together", "dose.md"},
+        {"Здравствуйте, вчера моя пожилая соседка позвонила мне очень встревоженная, потому что её племянник вернулся из больницы с несколькими "
+         "коробками с непонятными этикетками, рукописными указаниями, мятым счётом и выпиской, которую никто не смог разобрать, поэтому объясните, "
+         "пожалуйста, можно ли ибупрофен и варфарин принимать вместе", "pills.md"},
+        {"My mother came home from the hospital on Tuesday with a whole bag of boxes. She has been on warfarin since the operation, and the nurse "
+         "told her to be careful. Now her knee hurts terribly after gardening, and the pharmacy is closed until Monday. In the cupboard I found an "
+         "old packet of ibuprofen from my football days. Would it be safe to give her one of those tonight?", "dose.md"},
+        {"We are planning the summer. My sister wants to hike, the children want to swim, and my husband insists on fishing. Somebody has to look "
+         "after the house, feed the chickens and water the tomatoes while we are away. Anyway, how long was the ferry from Bodo?", "trip.md"},
+    };
+    mem_store *s = household_in();
+    double least = 1;
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) asked(s, t[i].q, NULL, t[i].name, &least);
+    printf("# least score of a long question: %.2f\n", least);
+    /* a question at the end of pages of talk, and pages of talk that ask nothing */
+    q_buf b = {0};
+    for (int i = 0; i < 3000; i++) q_buf_printf(&b, "word%dx of a long letter%s ", i, i % 9 ? "" : ".");
+    size_t letter = b.len;
+    q_buf_puts(&b, ". Where is the water meter?");
+    least = 1;
+    asked(s, b.p, NULL, "flat.md", &least);
+    b.p[letter] = 0;
+    rag_result *r = ask(s, b.p);
+    CHECK_INT(r->n_fed, 0);
+    rag_result_free(r);
+    q_buf_free(&b);
+    mem_close(s);
+}
+
+static void a_question_that_points_back_is_searched_with_what_was_said(void)
+{
+    static const struct { const char *before, *q, *name; } t[] = {
+        {"When does the last bus to the village leave on weekdays?", "And on Sundays?", "bus.md"},
+        {"Who is my landlord?", "When is the rent due to him?", "flat.md"},
+        {"What tablet does Mishka get?", "How often?", "cat.md"}, {"What tablet does Mishka get?", "And who is her vet?", "cat.md"},
+        {"Where is my passport?", "When does it expire?", "passport.md"}, {"How long is the ferry to Lofoten?", "How many nights are we there?", "trip.md"},
+        {"Tell me about the rye bread", "Say that again.", "bread.md"}, {"Где лежит страховой полис?", "А до какого месяца он действует?", "doc.md"},
+        {"Когда электричка до Комарово?", "А с какого вокзала она идёт?", "dacha.md"},
+    };
+    mem_store *s = household_in();
+    double least = 1;
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) asked(s, t[i].q, t[i].before, t[i].name, &least);
+    printf("# least score of a question that points back: %.2f\n", least);
+    /* one that stands by itself is not drawn to what was said before */
+    static const char *const own[] = {"What is the capital of France?", "Write a poem about autumn leaves", "Who is my landlord?", "Какая столица Франции?"};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        rag_config c = rag_config_default();
+        rag_scope scope = {.budget = -1, .before = "When does the ferry to Lofoten leave?"};
+        rag_result *r;
+        OK(rag_search(s, &c, own[i], &scope, &r, err));
+        for (int k = 0; k < r->n_fed; k++) CHECK_MSG(!strstr(r->v[k].label, "trip.md"), "\"%s\" was fed %s", own[i], r->v[k].label);
+        rag_result_free(r);
+    }
+    mem_close(s);
+}
+
+static void common_words_are_not_fed_the_manual(void)
+{
+    static const char *const q[] = {"Say the first one again.", "Tell me more about the second one", "What was the last word of your answer?", "Go on",
+        "Try again, but shorter", "Now write it as a list", "Can you show me another example?", "What does that mean?", "Why?", "Repeat the last line",
+        "Count from one to ten", "Make the text longer", "Choose the best answer", "Open the door for me", "Give the whole answer in one line",
+        "What is the first letter of the word?", "Change the name of the main character", "Start with a question", "Stop there, please",
+        "Повтори первое ещё раз", "Продолжай", "А теперь короче", "Сделай список", "Что значит последнее слово?", "Напиши это в одну строку",
+        "Выбери лучший ответ", "Измени имя главного героя", "Начни с вопроса", "Сколько слов в ответе?", "Найди ошибку в тексте"};
+    mem_store *s = open_new();
+    manual_in(s);
+    double worst = 0;
+    for (size_t i = 0; i < sizeof q / sizeof *q; i++) {
+        rag_result *r = ask(s, q[i]);
+        CHECK_MSG(r->n_fed == 0, "\"%s\" was fed %s %.2f", q[i], r->n ? r->v[0].label : "", r->n ? r->v[0].score : 0);
+        if (r->n && r->v[0].score > worst) worst = r->v[0].score;
+        rag_result_free(r);
+    }
+    printf("# best score of common words: %.2f\n", worst);
+    mem_close(s);
+}
+
 static int one_token_a_byte(void *user, const char *t, size_t n) { ++*(int *)user; return (int)n; }
 
 static void budget_count_and_repeats_cut_with_a_reason(void)
@@ -398,6 +553,10 @@ int main(void)
     RUN(the_manual_names_every_knob_and_command);
     RUN(everyday_questions_feed_nothing);
     RUN(a_note_is_fed_to_questions_about_it);
+    RUN(ordinary_phrasing_is_enough);
+    RUN(a_long_question_is_read_to_its_end);
+    RUN(a_question_that_points_back_is_searched_with_what_was_said);
+    RUN(common_words_are_not_fed_the_manual);
     RUN(budget_count_and_repeats_cut_with_a_reason);
     RUN(past_chats_are_found_and_the_present_one_is_not);
     RUN(a_removed_manual_stays_away);

@@ -52,6 +52,7 @@ static void ask(mem_store *s, const char *q, const int64_t *want, struct score *
     x->fed += fed;
     x->any += r->n_fed > 0;
     if (getenv("V") && r->n_fed && *want == 0) printf("# %.2f %s -> %s\n", r->v[0].score, q, r->v[0].label);
+    if (getenv("V") && *want && !first) printf("# missed %.2f %s -> %s\n", r->n ? r->v[0].score : 0, q, r->n ? r->v[0].label : "");
     rag_result_free(r);
 }
 
@@ -88,7 +89,7 @@ static void russian_paragraphs_are_found(void)
                 ask(manual, str(q, "question"), none, &other);
             }
         }
-    printf("# XQuAD-ru: %d questions, right paragraph first %.0f%%, fed %.0f%%; fed the manual %.1f%%\n", own.n,
+    printf("# XQuAD-ru: %d questions, right paragraph first %.1f%%, fed %.1f%%; fed the manual %.1f%%\n", own.n,
            100.0 * own.first / own.n, 100.0 * own.fed / own.n, 100.0 * other.any / other.n);
     CHECK(own.n > 50);
     CHECK(own.first * 100 >= own.n * 85);

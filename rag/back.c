@@ -1,0 +1,53 @@
+/* rag/back: whether a question stands by itself. Pure function of its words; any thread. It never looks at memory. */
+#include "rag/rag.h"
+
+#include "rag/lists.h"
+
+#include <string.h>
+
+enum { WORDS_MAX = 14, RARE_MAX = 2 };   /* a longer question, and one with more words of its own, stands by itself */
+
+struct look { const char *const *rows; const char *key; bool stem, found; };
+
+static bool look_at(void *user, const mem_word *w)
+{
+    struct look *l = user;
+    l->found = strcmp(l->stem ? w->stem : w->word, l->key) == 0;
+    return !l->found;
+}
+
+static bool listed(const char *const *rows, const char *key, bool stem)
+{
+    struct look l = {rows, key, stem, false};
+    for (; *rows && !l.found; rows++) mem_words(*rows, strlen(*rows), look_at, &l);
+    return l.found;
+}
+
+struct kinds { int words, rare, everyday, pointing, polite; bool goes_on, polite_first; };
+
+static bool sort_word(void *user, const mem_word *w)
+{
+    struct kinds *k = user;
+    if (w->flags & (MEM_WORD_EXACT | MEM_WORD_WHOLE)) return true;
+    bool polite = listed(rag_polite_words, w->word, false);
+    if (k->words++ == 0) {
+        k->goes_on = listed(rag_going_on_words, w->word, false);
+        k->polite_first = polite;
+    }
+    k->polite += polite;
+    if (listed(rag_pointing_words, w->word, false)) k->pointing++;
+    else if (listed(rag_grammar_words, w->word, false) || listed(rag_asking_words, w->word, false)) return k->words <= WORDS_MAX;
+    else if (listed(rag_everyday_words, w->stem, true)) k->everyday++;
+    else k->rare++;
+    return k->words <= WORDS_MAX;
+}
+
+bool rag_points_back(const char *question)
+{
+    struct kinds k = {0};
+    mem_words(question, strlen(question), sort_word, &k);
+    if (k.words == 0 || k.words > WORDS_MAX || k.rare > RARE_MAX) return false;
+    if (k.polite_first && !strchr(question, '?')) return false;         /* thanks, that was good */
+    if (k.goes_on || k.pointing) return true;
+    return k.rare == 0 && k.everyday <= 1 && k.polite == 0;             /* "How often?", "Why?" */
+}

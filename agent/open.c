@@ -124,10 +124,10 @@ static void shown_free(shown *s)
     free(s->full_name);
     free(s->place_text);
     free(s->prompt);
-    free(s->why_not);
     strings_free(&s->models);
     strings_free(&s->chats);
     rag_result_free(s->why);
+    free(s->why_broken);
     pthread_mutex_destroy(&s->mu);
 }
 

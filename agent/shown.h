@@ -18,8 +18,8 @@ typedef struct shown {
     struct { char label[48]; int cells; } mix[16];
     int n_mix;
     rag_result *why;                     /* of the last search */
+    char *why_broken;                    /* it could not be searched: the reason, and what to do */
     int64_t why_message;
-    char *why_not;                       /* the search failed: its sentence; NULL */
     int dropped;                         /* messages of the branch that the last prompt left out */
     char *prompt;                        /* the last one, as its model read it; NULL: none yet */
     int reserve;                         /* tokens kept free for the reply in the last prompt */

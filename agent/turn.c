@@ -30,14 +30,14 @@ static char *asked_before(const mem_messages *path)
     return q_buf_take(&b);
 }
 
-/* For the last message of path. Returns why it could not be searched; malloc'ed, or NULL. */
-static char *search(agt *a, rag_config c, const mem_messages *path, rag_result **out)
+/* For the last message of path. */
+static void search(agt *a, rag_config c, const mem_messages *path, rag_result **out)
 {
     char err[Q_ERRLEN];
     const mem_message *q = &path->v[path->n - 1];
     *out = NULL;
     if (a->base)
-        return NULL;
+        return;
     char *before = asked_before(path);
     rag_scope scope = { .conversation = a->chat.id, .budget = prompt_room_for_passages(a, q->text, c.max_passages),
                         .count = prompt_count, .user = a->seat.who, .before = before };
@@ -56,32 +56,31 @@ static char *search(agt *a, rag_config c, const mem_messages *path, rag_result *
         if (c.max_passages > 0 && c.budget > 0 && (rc = rag_search(a->store, &c, q->text + own, &scope, &more, err)) == Q_OK)
             rag_join(*out, more);
     }
-    if (rc < 0) {
+    pthread_mutex_lock(&a->shown.mu);
+    free(a->shown.why_broken);
+    a->shown.why_broken = rc < 0 ? q_strdup(err) : NULL;
+    pthread_mutex_unlock(&a->shown.mu);
+    if (rc < 0) {                        /* said at once, and where passages stand */
         note(&a->events, AGT_WARN, _("memory could not be searched: %s"), err);
-        agt_event e = { .kind = AGT_EV_RETRIEVAL, .id = q->id, .retrieval = q_alloc(sizeof *e.retrieval) };
-        e.retrieval->nothing = q_printf(_("memory could not be searched: %s"), err);
-        e.retrieval->broken = true;
-        evq_push(&a->events, &e);
         rag_result_free(*out);
         *out = NULL;
-        return q_strdup(err);
+        agt_event none = { .kind = AGT_EV_RETRIEVAL, .id = q->id, .retrieval = q_alloc(sizeof *none.retrieval) };
+        none.retrieval->broken = q_printf(_("memory could not be searched: %s"), err);
+        evq_push(&a->events, &none);
+        return;
     }
     agt_event e = { .kind = AGT_EV_RETRIEVAL, .id = q->id, .retrieval = view_result(*out) };
     evq_push(&a->events, &e);
-    return NULL;
 }
 
-static void keep_why(agt *a, rag_result *r, char *not /* taken */, int64_t message)
+static void keep_why(agt *a, rag_result *r, int64_t message)
 {
     pthread_mutex_lock(&a->shown.mu);
     rag_result *old = a->shown.why;
     a->shown.why = r;
     a->shown.why_message = message;
-    char *old_not = a->shown.why_not;
-    a->shown.why_not = not;
     pthread_mutex_unlock(&a->shown.mu);
     rag_result_free(old);
-    free(old_not);
 }
 
 static void failed(agt *a, int64_t question, const char *err)
@@ -199,8 +198,8 @@ static void answer(agt *a, const rag_config *memory, const mem_message *compare,
     turn t = { .a = a, .differs_at = -1, .compare = compare ? compare->text : NULL };
     rag_result *found = NULL;
     prompt p = { 0 };
-    char *not = search(a, *memory, &a->chat.path, &found);
-    keep_why(a, found, not, question);        /* from here on the room's; this thread alone replaces it */
+    search(a, *memory, &a->chat.path, &found);
+    keep_why(a, found, question);        /* from here on the room's; this thread alone replaces it */
     t.seed = seed_for(a, seed);
     if (prompt_build(a, &a->chat.path, found, &p, err) < 0 || begin(&t, question, found, err) < 0)
         failed(a, question, err);
@@ -233,7 +232,7 @@ static void show_prompt(agt *a, const job *j)
     if (!a->seat.who)
         failed(a, 0, a->seat.load_error ? a->seat.load_error : _("there is no model yet: run quorum model fetch, or give one with -m FILE"));
     else {
-        free(search(a, settings_rag(&a->settings), &path, &found));
+        search(a, settings_rag(&a->settings), &path, &found);
         if (prompt_build(a, &path, found, &p, err) < 0)
             failed(a, 0, err);
         else {

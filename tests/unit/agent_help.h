@@ -99,7 +99,7 @@ static void seen_take(seen *s, agt_event *e)
     case AGT_EV_RETRIEVAL:
         s->passages = e->retrieval->fed;
         free(s->nothing);
-        s->nothing = q_strdup(e->retrieval->nothing ? e->retrieval->nothing : "");
+        s->nothing = q_strdup(e->retrieval->broken ? e->retrieval->broken : e->retrieval->nothing ? e->retrieval->nothing : "");
         break;
     default: break;
     }

@@ -92,6 +92,7 @@ enum agt_event_kind {
                            differs: the first token unlike the compared sibling's                   */
     AGT_EV_KNOB,        /* name, text = value now, number = token after which it holds (0 = between answers), note = what it
                            means in one sentence ("from the next token", "412 tokens to re-evaluate") */
+    AGT_EV_LABEL,       /* the running answer's caption is another one: id = message, text = its label now       */
     AGT_EV_DONE,        /* message: the finished answer (state says how), rate                      */
     AGT_EV_PAUSED,      /* flag: paused or not                                                      */
     AGT_EV_PROGRESS,    /* long work: text = what, done, total, seconds left in rate (<0 unknown); total 0: ended */

@@ -32,7 +32,7 @@ extern const job_row job_forget;         /* quick; text: a number, a title, a fi
 extern const job_row job_forgotten;      /* and does it: long; text: what was asked about */
 
 /* ---- trace.c: quick ---- */
-extern const job_row job_trace;
+extern const job_row job_trace;          /* text: the file; number 1: it may be written over */
 
 /* ---- clerk.c ---- */
 void *clerk_quick(void *agt_);

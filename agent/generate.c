@@ -85,10 +85,20 @@ char *generate_config(const turn *t)
 static void note_config(turn *t, int tokens)
 {
     agt *a = t->a;
-    char label[64], err[Q_ERRLEN], *json = generate_config(t);
-    sync_label(a->seat.cfg, label, sizeof label);
-    if (mem_reply_config(a->store, t->reply, tokens, prov_config_hash_all(a->seat.cfg), json, label, err) < 0)
+    char err[Q_ERRLEN], *change = sync_change(t->said, a->seat.cfg);
+    if (!*change) {                      /* and back again: nothing was made in between */
+        free(change);
+        return;
+    }
+    char *json = generate_config(t);
+    if (mem_reply_config(a->store, t->reply, tokens, prov_config_hash_all(a->seat.cfg), json, change, err) < 0)
         note(&a->events, AGT_ERROR, "%s", err);
+    q_buf_printf(&t->caption, " → %s", change);
+    agt_event e = { .kind = AGT_EV_LABEL, .id = t->reply, .text = q_strdup(t->caption.p) };
+    evq_push(&a->events, &e);
+    prov_config_free(t->said);
+    t->said = prov_config_copy(a->seat.cfg);
+    free(change);
     free(json);
 }
 

@@ -8,6 +8,8 @@ typedef struct turn {
     agt *a;
     int64_t reply;
     uint64_t seed;
+    prov_config *said;                   /* the configuration that the caption names last */
+    q_buf caption;                       /* "standard · k 4 → k 1" */
     q_buf text, think;                   /* shown; thought */
     mem_trace *trace;
     prov_result so_far;

@@ -8,7 +8,9 @@
 extern const job_row job_recompute;
 void sync_publish(agt *);                /* configuration and status to the snapshots */
 void sync_know(seat *, const prov_config *c);             /* remembers hash, label and JSON */
-const char *sync_label(const prov_config *c, char *buf, size_t n);
+const char *sync_label(const prov_config *c, char *buf, size_t n);   /* of what acts on hidden states */
+char *sync_caption(const prov_config *c);                /* with the sampler: under an answer; malloc'ed */
+char *sync_change(const prov_config *was, const prov_config *c);     /* what is another value now; "": nothing; malloc'ed */
 enum prov_policy sync_policy(settings *);
 void sync_prefill(agt *, int done, int total);
 void sync_prefilled(agt *, bool whole);                  /* whole: nothing is left to be evaluated */

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void number(q_buf *b, double v)
 {
@@ -90,9 +91,23 @@ static void trace_json(const mem_message *m, const mem_trace *t, q_buf *b)
     q_buf_puts(b, "}\n");
 }
 
+/* Nothing that exists is written over unasked; number 1: it was. */
+static bool taken(agt *a, const char *file)
+{
+    char *real = home_path(file), *beside = q_printf("%s.json", real);
+    const char *there = access(real, F_OK) == 0 ? real : access(beside, F_OK) == 0 ? beside : NULL;
+    if (there)
+        asks_put(a, q_printf(_("%s exists: write over it?"), there), &job_trace, 0, 1, file);
+    free(real);
+    free(beside);
+    return there;
+}
+
 static void trace(agt *a, const job *j)
 {
     const char *file = j->text;
+    if (!j->number && taken(a, file))
+        return;
     char err[Q_ERRLEN];
     int64_t chat, id = 0;
     pthread_mutex_lock(&a->shown.mu);

@@ -117,9 +117,12 @@ static int begin(turn *t, int64_t question, const rag_result *found, char *err)
 {
     agt *a = t->a;
     const prov_info *info = prov_about(a->seat.who);
-    char label[64], *json = generate_config(t);
+    char *json = generate_config(t), *caption = sync_caption(a->seat.cfg);
     int rc = mem_reply_begin(a->store, a->chat.id, question, info->name, info->id, prov_config_hash_all(a->seat.cfg), json,
-                             sync_label(a->seat.cfg, label, sizeof label), &t->reply, err);
+                             caption, &t->reply, err);
+    t->said = prov_config_copy(a->seat.cfg);
+    q_buf_puts(&t->caption, caption);
+    free(caption);
     free(json);
     if (rc < 0)
         return rc;
@@ -212,6 +215,8 @@ static void answer(agt *a, const rag_config *memory, const mem_message *compare,
     mem_trace_free(t.trace);
     q_buf_free(&t.text);
     q_buf_free(&t.think);
+    q_buf_free(&t.caption);
+    prov_config_free(t.said);
 }
 
 /* The prompt that this question would make, without asking it. */
@@ -402,7 +407,11 @@ static void again(agt *a, const job *j)
 
     if (prov_set(a->seat.who, a->seat.home, sync_policy(&a->settings), err) < 0)
         note(&a->events, AGT_ERROR, "%s", err);
-    prov_config_free(a->seat.cfg);
+    if (prov_config_hash_all(a->seat.cfg) != prov_config_hash_all(a->seat.home)) {
+        prov_config_free(a->seat.previous);      /* F9 goes to what was tried, and back */
+        a->seat.previous = a->seat.cfg;
+    } else
+        prov_config_free(a->seat.cfg);
     a->seat.cfg = a->seat.home;
     a->seat.home = NULL;
     a->seat.after_again |= forward;

@@ -29,6 +29,7 @@ typedef struct seen {                    /* what the events said since the last 
     int64_t chat;
     char *page, *ui;
     int passages;
+    char *label;                         /* of the last LABEL */
     char *nothing;                       /* of the last RETRIEVAL */
     int64_t ask; char *asked;            /* of the last ASK */
     int64_t progress_done, progress_total;   /* the largest */
@@ -47,6 +48,7 @@ __attribute__((unused)) static void seen_clear(seen *s)
     free(s->ui);
     free(s->asked);
     free(s->nothing);
+    free(s->label);
     memset(s, 0, sizeof *s);
 }
 
@@ -90,6 +92,7 @@ static void seen_take(seen *s, agt_event *e)
         break;
     case AGT_EV_TEXT: free(s->page); s->page = q_strdup(e->text); break;
     case AGT_EV_UI: free(s->ui); s->ui = q_printf("%lld %s", (long long)e->id, e->text); break;
+    case AGT_EV_LABEL: free(s->label); s->label = q_strdup(e->text); break;
     case AGT_EV_ASK: s->ask = e->id; free(s->asked); s->asked = q_strdup(e->text); break;
     case AGT_EV_PROGRESS:
         s->progress_ended |= e->total == 0;

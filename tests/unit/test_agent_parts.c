@@ -133,6 +133,40 @@ static void queue_is_bounded_and_whole(void)
     evq_close(&q);
 }
 
+/* By the beginning, then by a part, then by slips; names of config.json too; and nothing wild. */
+static void wrong_words_and_what_they_mean(void)
+{
+    static const struct { const char *typed, *meant; } knob[] = { { "temp", "sampler.temperature" }, { "temperatur", "sampler.temperature" },
+        { "sampler.temprature", "sampler.temperature" }, { "penalty", "sampler.repeat_penalty" }, { "num_experts", "experts.k" },
+        { "num_experts_per_tokn", "experts.k" }, { "rope_thet", "rope.theta" }, { "budget", "memory.budget" }, { "min_scor", "memory.min_score" },
+        { "theme", "ui.theme" }, { "qqqqqq", NULL }, { "foo", NULL }, { "ж", NULL }, { "щщщщщщ", NULL }, { "x", NULL } };
+    static const struct { const char *typed, *meant; } command[] = { { "/dele", "/delete?" }, { "/recompte", "/recompute?" }, { "/mem", "/memory?" },
+        { "/foo", "/help lists" }, { "/выхд", "/quit?" }, { "/zz", "/help lists" }, { "/screensht x", "/screenshot?" } };
+    char err[Q_ERRLEN];
+    settings s = { 0 };
+    settings_open(&s);
+    for (size_t i = 0; i < sizeof knob / sizeof *knob; i++) {
+        int n = settings_nearest(&s, knob[i].typed);
+        const char *got = n < 0 ? "nothing" : s.knob[n]->name, *want = knob[i].meant ? knob[i].meant : "nothing";
+        CHECK_MSG(strcmp(got, want) == 0, "%s means %s, not %s", knob[i].typed, want, got);
+    }
+    settings_close(&s);
+    agt *a;
+    agt_options o = { .db = ":memory:" };
+    CHECK_INT(agt_open(&o, &a, err), 0);
+    for (size_t i = 0; i < sizeof command / sizeof *command; i++) {
+        agt_submit(a, command[i].typed);
+        bool found = false;
+        agt_event e;
+        while (evq_pop(&a->events, &e)) {        /* said in this very thread, so it is there */
+            found |= e.kind == AGT_EV_NOTE && strstr(e.text, "there is no command") && strstr(e.text, command[i].meant);
+            agt_event_free(&e);
+        }
+        CHECK_MSG(found, "%s did not lead to %s", command[i].typed, command[i].meant);
+    }
+    agt_close(a);
+}
+
 /* Any bytes in config.ini: sentences at most, no crash, no unknown assignment. */
 static void config_ini_of_any_bytes(void)
 {
@@ -177,6 +211,7 @@ int main(void)
     RUN(names_are_short);
     RUN(slips_and_distances);
     RUN(completion);
+    RUN(wrong_words_and_what_they_mean);
     RUN(queue_is_bounded_and_whole);
     RUN(config_ini_of_any_bytes);
     return TEST_END();

@@ -74,7 +74,7 @@ static void knob_at_token_20(void)
     agt_pause(a, false);
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
     CHECK(s.last && s.last->n_config == 2 && s.last->n_tokens >= 22);
-    CHECK_STR(s.last ? s.last->label : "", "standard · k 4 → k 1");
+    CHECK_STR(s.last ? s.last->label : "", "standard · k 4 · T 0 → k 1");
     int64_t id = s.last ? s.last->id : 0;
     int tokens = s.last ? s.last->n_tokens : 0;
     settle(a, &s);
@@ -147,7 +147,7 @@ static void again_and_branches(void)
     agt_again(a, 0, "experts.k=1");
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
     CHECK(s.last->id != first && s.last->parent == question && s.last->n_siblings == 2 && s.last->sibling == 2);
-    CHECK_STR(s.last->label, "k 1");
+    CHECK_STR(s.last->label, "k 1 · T 0");
     CHECK(s.differs_token > 0 && s.last->differs_at >= 0);
     if (s.last->differs_at >= 0)
         CHECK(strncmp(text, s.last->text, (size_t)s.last->differs_at) == 0);
@@ -180,6 +180,72 @@ static void again_and_branches(void)
     free(text);
     seen_clear(&s);
     agt_close(a);
+}
+
+static void one_more(agt *a, seen *s, int number)
+{
+    agt_step(a);
+    CHECK(wait_for(a, s, AGT_EV_TOKEN, number, 60000));
+}
+
+/* The caption of a running answer names each change when it comes, the sampler's too, and never the same thing twice. */
+static void names_are_true(void)
+{
+    static const char *const set[] = { "sampler.temperature=0.9", "sampler.seed=7", "sampler.max_tokens=12", "memory.on=off" };
+    static const struct { const char *command, *label; } step[] = {
+        { "/set experts.k 2", "standard · k 4 · T 0.9 → k 2" },
+        { "/set sampler.top_p 0.5", "standard · k 4 · T 0.9 → k 2 → top_p 0.5" },
+        { "/set experts.k default", "standard · k 4 · T 0.9 → k 2 → top_p 0.5 → k default" } };
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 4, set, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    agt_pause(a, true);
+    agt_submit(a, "in the main void");
+    CHECK(wait_for(a, &s, AGT_EV_BEGIN, 0, 60000));
+    one_more(a, &s, 1);
+    for (int i = 0; i < 3; i++) {
+        agt_submit(a, step[i].command);
+        CHECK(wait_for(a, &s, AGT_EV_KNOB, 0, 60000));
+        one_more(a, &s, i + 2);
+        CHECK_STR(s.label, step[i].label);
+    }
+    agt_submit(a, "/set experts.k 3");           /* there and back between two tokens: nothing was made by it */
+    CHECK(wait_for(a, &s, AGT_EV_KNOB, 0, 60000));
+    agt_submit(a, "/set experts.k default");
+    CHECK(wait_for(a, &s, AGT_EV_KNOB, 0, 60000));
+    one_more(a, &s, 5);
+    agt_pause(a, false);
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000));
+    CHECK_STR(s.last ? s.last->label : "", step[2].label);
+    CHECK(s.last && s.last->n_config == 4);
+    agt_close(a);
+    seen_clear(&s);
+}
+
+/* F9 after /again with other settings goes to those, and back. */
+static void toggle_after_again(void)
+{
+    seen s = { 0 };
+    agt_status st;
+    agt *a = help_open(":memory:", 4, greedy, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    agt_submit(a, "fox");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000));
+    agt_again(a, 0, "experts.k=1");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000) && all_done(a, &s));
+    for (int i = 0; i < 3; i++) {
+        agt_toggle(a);
+        CHECK(wait_for(a, &s, AGT_EV_KNOB, 0, 60000));
+        agt_get_status(a, &st);
+        CHECK_INT(st.k, i % 2 ? 4 : 1);
+    }
+    CHECK_INT(s.errors, 0);
+    agt_close(a);
+    seen_clear(&s);
 }
 
 static void toggle_and_refusals(void)
@@ -645,6 +711,8 @@ int main(void)
     RUN(knob_at_token_20);
     RUN(stop_is_prompt);
     RUN(again_and_branches);
+    RUN(names_are_true);
+    RUN(toggle_after_again);
     RUN(toggle_and_refusals);
     RUN(position_knob_mid_answer);
     RUN(recompute_unmixes);

@@ -128,6 +128,7 @@ bool desk_take_engine(desk *d, bool idle, bool no_model, const job_row *load, jo
     *out = NULL;
     *edits = false;
     pthread_mutex_lock(&d->mu);
+    d->applying = false;
     for (;;) {
         bool loads = false;
         for (job *j = l->first; j; j = j->next)
@@ -138,6 +139,7 @@ bool desk_take_engine(desk *d, bool idle, bool no_model, const job_row *load, jo
         pthread_cond_wait(&d->work, &d->mu);
     }
     drop(d, l);
+    d->applying = *edits;
     if (!*edits && l->first)
         *out = pop(d, l);
     if (*out && d->cancel && !d->quit)
@@ -293,7 +295,7 @@ static bool steady(const desk *d)
 }
 
 static bool quits(const desk *d) { return d->quit; }
-static bool idle(const desk *d) { return !full(&d->lane[LANE_ENGINE]) && !full(&d->lane[LANE_QUICK]) && !full(&d->lane[LANE_LONG]) && !d->edits; }
+static bool idle(const desk *d) { return !full(&d->lane[LANE_ENGINE]) && !full(&d->lane[LANE_QUICK]) && !full(&d->lane[LANE_LONG]) && !d->edits && !d->applying; }
 
 bool desk_quits(desk *d) { return tell(d, quits); }
 bool desk_idle(desk *d) { return tell(d, idle); }

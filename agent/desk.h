@@ -62,6 +62,7 @@ typedef struct desk {
     edit *edits, **edits_end;
     bool editing;                        /* one was taken and its maker was not told yet */
     bool quit, paused;
+    bool applying;                       /* edits were handed to the engine's thread, which has not come back yet */
     int steps;                           /* tokens that may still come while paused */
     double pace;                         /* tokens a second at most; 0: as fast as it goes */
     void (*cancel)(void *who, bool on);  /* ends a batch that is being evaluated; NULL: there is none */

@@ -36,6 +36,7 @@ isa      = $(if $(findstring _avx2.c,$1),$(ISA_avx2),$(if $(findstring _avx512.c
 LIBOBJ  := $(LIBSRC:%.c=$(BUILD)/%.o)
 TESTSRC := $(wildcard tests/unit/test_*.c)
 TESTBIN := $(TESTSRC:tests/unit/%.c=$(BUILD)/tests/%) $(BUILD)/tests/fuzzer
+BENCHBIN := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
 FUZZOBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/fuzz/*.c))
 LIB     := $(BUILD)/libquorum.a
 Q       := $(if $(V),,@)
@@ -48,7 +49,15 @@ MO      := $(LANGS:%=$(BUILD)/locale/%/LC_MESSAGES/quorum.mo)
 .PHONY: all pot run deps deps-test test test-long fuzz-session tsan bench peers install uninstall asan clean help
 all: $(BUILD)/quorum $(MO)
 
-$(BUILD)/%.o: %.c | $(BUILD)/prefix.h
+# A machine without the packages is told their names, not a compiler's errors.
+$(BUILD)/deps.found: build-aux/packages
+	@mkdir -p $(@D)
+	@need=$$(CC='$(CC)' sh build-aux/deps.sh missing); [ -z "$$need" ] || { \
+	    echo "quorum cannot be built here yet: these packages are missing (Debian's names): $$need"; \
+	    echo "make deps installs them where there is apt; elsewhere take your package manager."; exit 1; }
+	@touch $@
+
+$(BUILD)/%.o: %.c | $(BUILD)/prefix.h $(BUILD)/deps.found
 	@mkdir -p $(@D)
 	$(Q)echo '  cc $<'; $(CC) $(CFLAGS_) $(CFLAGS) $(call isa,$<) -MMD -MP -c $< -o $@
 
@@ -89,17 +98,36 @@ run:
 	@BUILD='$(BUILD)' M='$(M)' ARGS='$(ARGS)' sh build-aux/run.sh
 
 deps:
-	@sh build-aux/deps.sh install
+	@sh build-aux/deps.sh install run
 
 deps-test:
-	@sh build-aux/deps.sh install test
+	@sh build-aux/deps.sh install run test
 
-test: all $(TESTBIN)
+# All that can be compiled here, so that nothing rots unseen.
+.PHONY: programs
+programs: all $(TESTBIN) $(BENCHBIN)
+
+test: programs
 	@BUILD=$(BUILD) sh tests/run.sh
 
-# The long forms: more crashes, more mutated files. Minutes, not seconds.
+# The long forms: more crashes, more mutated files, systems made anew. Minutes, not seconds.
 test-long:
 	@QUORUM_LONG=1 $(MAKE) test
+	@$(MAKE) dist-test
+	@$(MAKE) test-roots
+
+# A tarball that runs without installing; the same tried in bare systems of Debian 12 and 13.
+.PHONY: dist dist-test test-roots
+dist:
+	@sh build-aux/dist.sh
+dist-test: dist
+	@sh build-aux/dist_test.sh
+
+# The suite in fresh systems of Debian 12 and 13, with gcc and clang of each, warnings being errors.
+SUITES  ?= bookworm trixie
+CCS     ?= gcc clang
+test-roots:
+	@SUITES='$(SUITES)' CCS='$(CCS)' ONLY='$(ONLY)' sh build-aux/test_roots.sh
 
 # The mutation fuzzer alone, long form, under ASan and UBSan.
 .PHONY: fuzz
@@ -142,6 +170,7 @@ uninstall:
 	rm -f $(wildcard $(DESTDIR)$(PREFIX)/share/locale/*/LC_MESSAGES/quorum.mo) $(DESTDIR)$(PREFIX)/share/man/man1/quorum.1
 
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIB)
+	@mkdir -p $(@D)
 	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -o $@ $< $(LIB) $(LIBS)
 
 # docs/screen.svg, from a real session in tmux on the default model.
@@ -158,16 +187,18 @@ bench-agent: $(BUILD)/bench/agent_bench
 	$(BUILD)/bench/agent_bench $(A)
 
 clean:
-	rm -rf build build-asan build-tsan
+	rm -rf build build-asan build-tsan build-dist build-dist.log build-roots
 
 help:
 	@echo 'make run              all the way to the open shell: packages, build, model; says first what it will do'
 	@echo 'make run M=FILE       the same with your own model (a path, or part of a name); ARGS="--repl" passes arguments on'
-	@echo 'make                  build build/quorum'
+	@echo 'make                  build build/quorum; make programs: the tests and benches too'
 	@echo 'make deps             install the packages that building needs (apt; elsewhere it prints their names)'
 	@echo 'make install          into PREFIX=/usr/local (PREFIX=$$HOME/.local needs no root); make uninstall'
 	@echo 'make test             the whole test suite; last line: N passed, N failed, N skipped; ONLY=part of a name'
-	@echo 'make test-long        its long form: more crashes and more mutated files'
+	@echo 'make test-long        its long form: more crashes, more mutated files, dist-test and test-roots'
+	@echo 'make dist             a tarball that runs without installing anything; make dist-test tries it in bare systems'
+	@echo 'make test-roots       the suite in fresh systems of Debian 12 and 13 (root, debootstrap), with gcc and clang'
 	@echo 'make fuzz             the mutation fuzzer: tens of thousands of damaged files and texts under ASan and UBSan'
 	@echo 'make asan             the tests under AddressSanitizer and UBSan'
 	@echo 'make fuzz-session     sessions against fresh ones, at length (STEPS=3000 SEED=)'

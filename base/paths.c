@@ -81,6 +81,19 @@ char *q_locale_dir(void)
     return p ? p : q_strdup(QUORUM_LOCALEDIR);
 }
 
+char *q_find_program(const char *name)
+{
+    const char *path = getenv("PATH");
+    while (path && *path) {
+        size_t n = strcspn(path, ":");
+        char *p = path[0] == '/' ? q_printf("%.*s/%s", (int)n, path, name) : NULL;
+        if (p && access(p, X_OK) == 0) return p;
+        free(p);
+        path += n + (path[n] == ':');
+    }
+    return NULL;
+}
+
 /* PATH without entries that begin in the current directory; what is left may be empty. */
 static void clean_path(void)
 {
@@ -99,6 +112,17 @@ static void clean_path(void)
     q_buf_free(&b);
 }
 
+/* Descriptions of terminals that came with us stand behind the system's own (an empty entry). */
+static void know_terminals(void)
+{
+    static const char *const up[] = {"/../share", NULL};
+    char *p = getenv("TERMINFO_DIRS") ? NULL : beside(up, "terminfo", "/x/xterm");
+    char *dirs = p ? q_printf(":%s", p) : NULL;
+    if (dirs) setenv("TERMINFO_DIRS", dirs, 1);
+    free(dirs);
+    free(p);
+}
+
 void q_clean_environment(void)
 {
     static const char *const folders[] = { "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "HF_HOME", "HF_HUB_CACHE",
@@ -106,6 +130,7 @@ void q_clean_environment(void)
     clean_path();
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
         if (getenv(folders[i]) && !absolute(getenv(folders[i]))) unsetenv(folders[i]);
+    know_terminals();
     char *home = q_home();
     if (home) setenv("HOME", home, 1);
     else unsetenv("HOME");

@@ -1,18 +1,19 @@
 #!/bin/sh
 # Finds out which packages are missing and installs them: apt as root or through sudo; where there is no apt it
 # prints the names and stops. What is there is told by use (pkg-config, headers), so any distribution will do.
-#   deps.sh missing [test]   prints the missing packages, one line; nothing is changed
-#   deps.sh size PACKAGE...  prints how much apt would download ("12.3 MB"), or nothing when it cannot tell
-#   deps.sh install [test]   installs the missing ones
+#   deps.sh missing [USE...]  prints the missing packages, one line; nothing is changed; USE: run, test (beside building)
+#   deps.sh size PACKAGE...   prints how much apt would download ("12.3 MB"), or nothing when it cannot tell
+#   deps.sh install [USE...]  installs the missing ones
 here=$(dirname "$0")
 list=${QUORUM_PACKAGES:-$here/packages}
 cc=${CC:-gcc}
 
 present() {
     case $1 in
+        cc) command -v ${cc%% *} > /dev/null 2>&1;;
         cmd) command -v "$2" > /dev/null 2>&1;;
         pc) pkg-config --exists "$2" 2> /dev/null;;
-        header) echo "#include <$2>" | "$cc" -E -x c - > /dev/null 2>&1;;
+        header) echo "#include <$2>" | $cc -E -x c - > /dev/null 2>&1;;
         python) python3 -I -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('$2') is None)" 2> /dev/null;;
         *) return 1;;
     esac
@@ -22,7 +23,7 @@ missing() {
     out=
     while read -r name kind what use; do
         case $name in ''|\#*) continue;; esac
-        [ "$use" = test ] && [ "$1" != test ] && continue
+        case " all $* " in *" $use "*) ;; *) continue;; esac
         present "$kind" "$what" || out="$out $name"
     done < "$list"
     echo ${out# }
@@ -35,7 +36,7 @@ size() {
 }
 
 install() {
-    need=$(missing "$1")
+    need=$(missing "$@")
     [ -z "$need" ] && return 0
     if ! command -v apt-get > /dev/null 2>&1; then
         echo "quorum needs these packages (Debian's names; yours may be called a little otherwise):" >&2
@@ -58,7 +59,7 @@ install() {
         echo "installing failed: see apt's words above; run this again when they are dealt with" >&2
         return 1
     }
-    need=$(missing "$1")
+    need=$(missing "$@")
     [ -z "$need" ] && return 0
     echo "still missing after installing: $need" >&2
     return 1
@@ -67,8 +68,8 @@ install() {
 verb=$1
 [ $# -gt 0 ] && shift
 case $verb in
-    missing) missing "$1";;
+    missing) missing "$@";;
     size) size "$@";;
-    install) install "$1";;
-    *) echo "usage: deps.sh missing [test] | size PACKAGE... | install [test]" >&2; exit 2;;
+    install) install "$@";;
+    *) echo "usage: deps.sh missing [run] [test] | size PACKAGE... | install [run] [test]" >&2; exit 2;;
 esac

@@ -6,7 +6,7 @@
 cd "$(dirname "$0")/.." || exit 1
 unset MAKEFLAGS MFLAGS MAKELEVEL
 build=${BUILD:-build}
-stamp=$build/deps.found
+stamp=$build/deps.run
 case $XDG_DATA_HOME in /*) data=$XDG_DATA_HOME;; *) data=$HOME/.local/share;; esac      # as base/files.c
 model=$data/quorum/models/smollm2-135m-instruct-carved.gguf
 cores=$(nproc 2> /dev/null || getconf _NPROCESSORS_ONLN 2> /dev/null || echo 2)
@@ -14,7 +14,7 @@ cores=$(nproc 2> /dev/null || getconf _NPROCESSORS_ONLN 2> /dev/null || echo 2)
 need=
 # Probing takes a moment, so success is remembered until the list of packages changes.
 if [ ! -x "$build/quorum" ] || [ ! -e "$stamp" ] || [ build-aux/packages -nt "$stamp" ]; then
-    need=$(sh build-aux/deps.sh missing)
+    need=$(sh build-aux/deps.sh missing run)
 fi
 fetch=
 [ -n "$M" ] || [ -r "$model" ] || fetch=1
@@ -44,7 +44,7 @@ if [ -n "$need$fetch$compile" ]; then
 fi
 
 if [ -n "$need" ]; then
-    sh build-aux/deps.sh install || exit 1
+    sh build-aux/deps.sh install run || exit 1
 fi
 mkdir -p "$build" || exit 1
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STEP_DOCUMENTS = 64, STEP_PASSAGES = 64, STEP_BYTES = 256 << 10 };
+enum { STEP_DOCUMENTS = 64, STEP_PASSAGES = 64, STEP_BYTES = 256 << 10, STEPS_MERGE = 16 };
 
 struct item { mem_document d; mem_chunk *c; int n; size_t bytes; };
 
@@ -16,6 +16,7 @@ struct mem_bulk {
     void *user;
     struct item item[STEP_DOCUMENTS];
     int n, passages;                    /* waiting */
+    int steps;
     size_t bytes;
     int documents, chunks;              /* on the disk */
     int64_t last;                       /* id of the last document stored */
@@ -88,7 +89,13 @@ struct putting { sqlite3_stmt *row, *words; };
 static int prepare(mem_store *s, struct putting *p, char *err)
 {
     p->row = store_inserting(s, &chunk_table, err);
-    p->words = p->row ? store_inserting(s, &words_table, err) : NULL;
+    if (!p->row) return Q_IO;
+    s->touched |= 1u << MEM_CHUNK;
+    for (int try = 0; try < 2 && !p->words; try++) {
+        p->words = store_inserting(s, &words_table, err);
+        int rc = p->words ? Q_OK : store_index_mended(s, MEM_CHUNK, Q_IO, err);
+        if (rc != Q_OK) return rc;
+    }
     return p->words ? Q_OK : Q_IO;
 }
 
@@ -104,7 +111,6 @@ static int put_chunk(mem_store *s, struct putting *p, int64_t document, const ch
                             .heading = {c->heading, strlen(c->heading)}, .text = {c->text, c->n}};
     int rc = store_insert_row(s, p->row, &chunk_table, &row, &row.id, err);
     if (rc != Q_OK) return rc;
-    s->touched |= 1u << MEM_CHUNK;
     rc = store_insert_row(s, p->words, &words_table, &row, NULL, err);
     return rc != Q_OK && store_index_broken(s) ? store_index_put(s, MEM_CHUNK, row.id, err) : rc;  /* that one mends */
 }
@@ -127,6 +133,17 @@ static int put_whole(mem_bulk *b, struct putting *p, struct item *it, int64_t *i
 }
 
 /* ---- steps ---- */
+/* An index of many pieces is merged between two steps. */
+static int merge_behind(mem_bulk *b, char *err)
+{
+    int rc = Q_OK;
+    for (bool more = ++b->steps % STEPS_MERGE == 0; more && rc == Q_OK;) {
+        store_breathe(b->s);
+        rc = store_merge_step(b->s, MEM_CHUNK, &more, err);
+    }
+    return rc;
+}
+
 int mem_bulk_flush(mem_bulk *b, char *err)
 {
     if (b->n == 0) return Q_OK;
@@ -144,6 +161,7 @@ int mem_bulk_flush(mem_bulk *b, char *err)
         b->documents += b->n;
         b->chunks += b->passages;
         b->last = id;
+        rc = merge_behind(b, err);
     }
     forget(b);
     return rc;
@@ -182,8 +200,9 @@ static int part_of_large(mem_bulk *b, struct item *it, int64_t id, int *at, char
     }
     finish(&p);
     rc = store_end(b->s, rc, err);
-    if (rc == Q_OK) *at = i;
-    return rc;
+    if (rc != Q_OK) return rc;
+    *at = i;
+    return merge_behind(b, err);
 }
 
 static int end_large(mem_bulk *b, struct item *it, int64_t id, char *err)

@@ -18,10 +18,10 @@ static int write_words(mem_store *s, char *err)
     int rc = store_run(s, NULL, err, "SAVEPOINT words", "");
     if (rc == Q_OK) return store_run(s, NULL, err, "RELEASE words", "");
     if (!store_index_broken(s)) return rc;
-    rc = Q_OK;
+    rc = Q_OK;                                      /* which of them it is, nobody says */
     for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc == Q_OK; k++)
         if (s->touched & 1u << k) rc = store_index_reset(s, k, err);
-    if (rc == Q_OK) store_note(s, _("the word index of %s was broken and is made again from the text: nothing is lost"), s->path);
+    if (rc == Q_OK) store_index_said(s);
     return rc;
 }
 

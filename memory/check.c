@@ -11,11 +11,7 @@ static int check_words(mem_store *s, enum mem_kind k, const char *fts, char *err
     /* rank 1: also compare the index with its content (fts5.html, section 6.5) */
     snprintf(sql, sizeof sql, "INSERT INTO %s(%s, rank) VALUES('integrity-check', 1)", fts, fts);
     s->touched |= 1u << k;
-    int rc = store_run(s, NULL, err, sql, "");
-    if (rc == Q_OK || !store_index_broken(s)) return rc;
-    rc = store_index_reset(s, k, err);
-    if (rc == Q_OK) store_note(s, _("the word index of %s was broken and is made again from the text: nothing is lost"), s->path);
-    return rc;
+    return store_index_mended(s, k, store_run(s, NULL, err, sql, ""), err);
 }
 
 static int damaged(mem_store *s, char *err, const char *how)

@@ -30,22 +30,43 @@ static int run(mem_store *s, int *changes, char *err, const char *types, int64_t
     return *types ? store_run(s, changes, err, sql, types, id) : store_run(s, changes, err, sql, "");
 }
 
+/* Where FTS5 cannot read even which segments there are, it refuses every statement: its tables are emptied by hand. An
+ * empty index is a record of averages (1) and one of the structure (10): a cookie, no level, no segment, counter 0. */
+static int empty_by_hand(mem_store *s, const char *fts, char *err)
+{
+    sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 0, NULL);
+    int rc = run(s, NULL, err, "", 0, "DELETE FROM %s_data", fts);
+    if (rc == Q_OK) rc = run(s, NULL, err, "", 0, "DELETE FROM %s_idx", fts);
+    if (rc == Q_OK) rc = run(s, NULL, err, "", 0, "DELETE FROM %s_docsize", fts);
+    if (rc == Q_OK) rc = run(s, NULL, err, "", 0, "INSERT INTO %s_data(id, block) VALUES(1, x''), (10, zeroblob(7))", fts);
+    sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    return rc;
+}
+
 int store_index_reset(mem_store *s, enum mem_kind k, char *err)
 {
     const char *fts = index_of[k].fts;
     int rc = run(s, NULL, err, "", 0, "INSERT INTO %s(%s) VALUES('delete-all')", fts, fts);
+    if (rc != Q_OK && store_index_broken(s)) {
+        rc = empty_by_hand(s, fts, err);
+        if (rc == Q_OK) rc = run(s, NULL, err, "", 0, "INSERT INTO %s(%s) VALUES('delete-all')", fts, fts);
+    }
     if (rc == Q_OK) rc = run(s, NULL, err, "", 0, "DELETE FROM chore WHERE name IN ('purge %s', 'index %s')", fts, fts);
     if (rc == Q_OK) rc = run(s, NULL, err, "", 0, "INSERT INTO chore SELECT 'index %s', 0, min(id), max(id) FROM %s HAVING count(*)>0",
                              fts, index_of[k].rows);
     return rc;
 }
 
-/* The statement before failed: where only the index is to blame, it is owed again and all is well. */
-static int forgive(mem_store *s, enum mem_kind k, int rc, char *err)
+void store_index_said(mem_store *s)
+{
+    store_note(s, _("the word index of %s was broken and is made again from the text: nothing is lost"), s->path);
+}
+
+int store_index_mended(mem_store *s, enum mem_kind k, int rc, char *err)
 {
     if (rc == Q_OK || !store_index_broken(s)) return rc;
     rc = store_index_reset(s, k, err);
-    if (rc == Q_OK) store_note(s, _("the word index of %s was broken and is made again from the text: nothing is lost"), s->path);
+    if (rc == Q_OK) store_index_said(s);
     return rc;
 }
 
@@ -54,7 +75,7 @@ int store_index_put(mem_store *s, enum mem_kind k, int64_t id, char *err)
     s->touched |= 1u << k;
     int rc = run(s, NULL, err, "i", id, "INSERT INTO %s(rowid, %s) SELECT id, %s FROM %s WHERE id=?", index_of[k].fts,
                  index_of[k].columns, index_of[k].columns, index_of[k].said);
-    return forgive(s, k, rc, err);
+    return store_index_mended(s, k, rc, err);
 }
 
 int store_index_drop(mem_store *s, enum mem_kind k, int64_t id, char *err)
@@ -68,7 +89,7 @@ int store_index_drop(mem_store *s, enum mem_kind k, int64_t id, char *err)
         s->touched |= 4u << k;                      /* once a transaction will do */
         rc = run(s, NULL, err, "", 0, "INSERT INTO chore VALUES('purge %s', 1, 0, 0) ON CONFLICT(name) DO UPDATE SET n=n+1", fts);
     }
-    return forgive(s, k, rc, err);
+    return store_index_mended(s, k, rc, err);
 }
 
 /* A number as SQLite writes it: seven bits a byte, most significant first, at most nine bytes. */
@@ -83,11 +104,10 @@ static const unsigned char *varint(const unsigned char *p, const unsigned char *
     return end;
 }
 
-int store_index_levels(mem_store *s, enum mem_kind k, int64_t *levels, int64_t *segments, bool *last, char *err)
+int store_index_shape(mem_store *s, enum mem_kind k, store_shape *out, char *err)
 {
     char sql[64];
-    *levels = *segments = 0;
-    *last = false;
+    *out = (store_shape){0};
     /* the structure record (fts5_index.c): a cookie of four bytes, levels, segments, a counter; then for each level how
      * many of its segments are being merged and how many it has, and three numbers for each of those */
     snprintf(sql, sizeof sql, "SELECT block FROM %s_data WHERE id=10", index_of[k].fts);
@@ -97,16 +117,17 @@ int store_index_levels(mem_store *s, enum mem_kind k, int64_t *levels, int64_t *
         const unsigned char *p = sqlite3_column_blob(st, 0), *end = p ? p + sqlite3_column_bytes(st, 0) : NULL;
         int64_t n = 0, skip = 0;
         if (p && end - p > 4) {
-            p = varint(p + 4, end, levels);
-            p = varint(p, end, segments);
+            p = varint(p + 4, end, &out->levels);
+            p = varint(p, end, &out->segments);
             p = varint(p, end, &skip);
         }
-        for (int64_t i = 0; i < *levels && p < end; i++) {
+        for (int64_t i = 0; i < out->levels && p < end; i++) {
             p = varint(p, end, &skip);
+            out->merging |= skip > 0;
             p = varint(p, end, &n);
             for (int64_t j = 0; j < 3 * n && p < end; j++) p = varint(p, end, &skip);
         }
-        *last = n > 0;                              /* the highest level holds something */
+        out->last = n > 0;
     }
     sqlite3_finalize(st);
     return rc < 0 ? rc : Q_OK;

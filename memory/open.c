@@ -64,10 +64,9 @@ static int indexes_fit(mem_store *s, bool *fit, char *err)
     *fit = rc == 1 && strcmp((const char *)sqlite3_column_text(st, 0), store_words_version) == 0;
     sqlite3_finalize(st);
     for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc >= 0; k++) {
-        int64_t levels, segments;
-        bool last;
-        rc = store_index_levels(s, k, &levels, &segments, &last, err);
-        *fit &= levels <= store_levels_max;
+        store_shape shape;
+        rc = store_index_shape(s, k, &shape, err);
+        *fit &= shape.levels <= store_levels_max;
     }
     return rc < 0 ? rc : Q_OK;
 }

@@ -6,8 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* One step: rows looked at, bytes of text indexed, pages (4 KB) of an index merged. Messages carry traces, so they are fewer. */
-enum { STEP_ROWS = 64, STEP_MESSAGES = 16, STEP_BYTES = 256 << 10, STEP_PAGES = 64 };
+/* One step: rows looked at, bytes of text indexed, pages (4 KB) of an index merged. Messages carry traces, so they are fewer.
+ * SEGMENTS_MAX: an index of more pieces is merged before it gets another (FTS5 ends at 2,000). */
+enum { STEP_ROWS = 64, STEP_MESSAGES = 16, STEP_BYTES = 256 << 10, STEP_PAGES = 64, SEGMENTS_MAX = 48 };
 
 static const char *const fts_of[] = {[MEM_CHUNK] = "chunk_fts", [MEM_CHAT] = "message_fts"};
 
@@ -34,6 +35,30 @@ static int begin_owed(mem_store *s, const char *what, enum mem_kind k, bool *owe
     store_unlock(s);
     *owed = rc == Q_OK;
     return rc == Q_NOTFOUND ? Q_OK : rc == Q_OK ? store_begin(s, err) : rc;
+}
+
+static int merge(mem_store *s, enum mem_kind k, int pages, bool *did, char *err)
+{
+    char sql[128];
+    snprintf(sql, sizeof sql, "INSERT INTO %s(%s, rank) VALUES('merge', ?)", fts_of[k], fts_of[k]);
+    int64_t before = sqlite3_total_changes64(s->db);
+    int rc = store_run(s, NULL, err, sql, "i", (int64_t)pages);
+    *did = sqlite3_total_changes64(s->db) - before >= 2;    /* the command itself counts as one */
+    return rc;
+}
+
+int store_merge_step(mem_store *s, enum mem_kind k, bool *more, char *err)
+{
+    store_shape shape;
+    *more = false;
+    store_lock(s);
+    int rc = store_index_shape(s, k, &shape, err);
+    store_unlock(s);
+    if (rc != Q_OK || shape.segments <= SEGMENTS_MAX || (rc = store_begin(s, err)) != Q_OK) return rc;
+    s->touched |= 1u << k;
+    rc = merge(s, k, STEP_PAGES, more, err);
+    if (rc == Q_OK && !*more) rc = merge(s, k, -STEP_PAGES, more, err);
+    return store_end(s, store_index_mended(s, k, rc, err), err);
 }
 
 /* ---- an index is made again ---- */
@@ -64,7 +89,9 @@ static int step_end(mem_store *s, enum mem_kind k, int64_t next, int64_t last, i
 int store_index_step(mem_store *s, enum mem_kind k, bool *more, char *err)
 {
     int64_t next, last, to;
-    int rc = begin_owed(s, "index", k, more, err);
+    int rc = store_merge_step(s, k, more, err);
+    if (rc != Q_OK || *more) return rc;
+    rc = begin_owed(s, "index", k, more, err);
     if (rc != Q_OK || !*more) return rc;
     rc = chore(s, "index", k, &next, "next", err);
     if (rc == Q_OK) rc = chore(s, "index", k, &last, "last", err);
@@ -97,7 +124,7 @@ int store_index_mend(mem_store *s, enum mem_kind k, char *err)
     if (rc != Q_OK) return rc;
     rc = store_end(s, store_index_reset(s, k, err), err);
     if (rc != Q_OK) return rc;
-    store_note(s, _("the word index of %s was broken and is made again from the text: nothing is lost"), s->path);
+    store_index_said(s);
     return store_index_ready(s, k, err);
 }
 
@@ -105,40 +132,25 @@ int store_index_mend(mem_store *s, enum mem_kind k, char *err)
 /* FTS5 marks a deleted row's words and keeps them in old segments until those are merged into one, which "merge" does
  * by pages (fts5.html, section 6.9; negative: all segments take part). It drops the marked words only where the result
  * lies on the highest level, which is looked at afterwards: where it does not, the index is made again instead. */
-static int merge(mem_store *s, enum mem_kind k, int pages, bool *did, char *err)
-{
-    char sql[128];
-    snprintf(sql, sizeof sql, "INSERT INTO %s(%s, rank) VALUES('merge', ?)", fts_of[k], fts_of[k]);
-    int64_t before = sqlite3_total_changes64(s->db);
-    int rc = store_run(s, NULL, err, sql, "i", (int64_t)pages);
-    *did = sqlite3_total_changes64(s->db) - before >= 2;    /* the command itself counts as one */
-    return rc;
-}
-
 int store_purge_step(mem_store *s, enum mem_kind k, bool *more, char *err)
 {
-    int64_t owed, levels, segments;
-    bool last, did;
+    int64_t owed;
+    store_shape shape;
+    bool did = false;
     int rc = begin_owed(s, "purge", k, more, err);
     if (rc != Q_OK || !*more) return rc;
     s->touched |= 1u << k;
     rc = chore(s, "purge", k, &owed, "n", err);
-    if (rc == Q_NOTFOUND) return store_end(s, Q_OK, err);
-    if (rc == Q_OK) rc = store_index_levels(s, k, &levels, &segments, &last, err);
-    if (rc == Q_OK && levels > store_levels_max) return store_end(s, store_index_reset(s, k, err), err);
-    /* first what is being merged already: beginning anew each time would never end beside somebody who writes */
-    if (rc == Q_OK) rc = merge(s, k, STEP_PAGES, &did, err);
-    if (rc == Q_OK && !did) rc = store_index_levels(s, k, &levels, &segments, &last, err);
+    if (rc == Q_NOTFOUND) return store_end(s, Q_OK, err);   /* another process was quicker */
+    if (rc == Q_OK) rc = store_index_shape(s, k, &shape, err);
+    if (rc == Q_OK && shape.levels > store_levels_max) return store_end(s, store_index_reset(s, k, err), err);
+    /* what is being merged already goes on: beginning anew each time would never end beside somebody who writes */
+    if (rc == Q_OK && (shape.merging || shape.segments > 1)) rc = merge(s, k, shape.merging ? STEP_PAGES : -STEP_PAGES, &did, err);
     if (rc == Q_OK && !did) {
-        if (segments > 1) rc = merge(s, k, -STEP_PAGES, &did, err);
-        else if (segments == 0 || last) rc = drop_chore(s, "purge", k, err);
-        if (rc == Q_OK && segments > 0 && !did && !(segments == 1 && last)) rc = store_index_reset(s, k, err);
+        bool clear = shape.segments == 0 || (shape.segments == 1 && shape.last);
+        rc = clear ? drop_chore(s, "purge", k, err) : store_index_reset(s, k, err);
     }
-    if (rc != Q_OK && store_index_broken(s)) {
-        rc = store_index_reset(s, k, err);
-        if (rc == Q_OK) store_note(s, _("the word index of %s was broken and is made again from the text: nothing is lost"), s->path);
-    }
-    return store_end(s, rc, err);
+    return store_end(s, store_index_mended(s, k, rc, err), err);
 }
 
 /* ---- rows of what is going ---- */
@@ -161,13 +173,14 @@ static const struct {
      "DELETE FROM conversation WHERE id=? AND state=2"},
 };
 
-static int sweep_rows(mem_store *s, size_t which, int64_t owner, int *n, char *err)
+/* At most `room` rows of an owner; *n: how many. */
+static int sweep_rows(mem_store *s, size_t which, int64_t owner, int room, int *n, char *err)
 {
     int64_t id[STEP_ROWS];
     *n = 0;
-    sqlite3_stmt *st = store_query(s, err, going[which].some, "ii", owner, (int64_t)going[which].rows);
+    sqlite3_stmt *st = store_query(s, err, going[which].some, "ii", owner, (int64_t)room);
     int rc = st ? 1 : Q_IO;
-    while (rc == 1 && *n < going[which].rows && (rc = store_step(s, st, err)) == 1) id[(*n)++] = sqlite3_column_int64(st, 0);
+    while (rc == 1 && *n < room && (rc = store_step(s, st, err)) == 1) id[(*n)++] = sqlite3_column_int64(st, 0);
     sqlite3_finalize(st);
     if (rc > 0) rc = Q_OK;
     sqlite3_stmt *drop = rc == Q_OK && *n ? store_query(s, err, going[which].drop, "") : NULL;
@@ -182,7 +195,7 @@ static int sweep_rows(mem_store *s, size_t which, int64_t owner, int *n, char *e
     return rc;
 }
 
-/* One step of one owner; *more: something was going. */
+/* One step: rows of one owner after the other; *more: something was going. */
 static int sweep_step(mem_store *s, size_t which, bool *more, char *err)
 {
     int64_t owner;
@@ -192,16 +205,18 @@ static int sweep_step(mem_store *s, size_t which, bool *more, char *err)
     store_unlock(s);
     if (rc != Q_OK) return rc == Q_NOTFOUND ? Q_OK : rc;
     if ((rc = store_begin(s, err)) != Q_OK) return rc;
-    rc = store_int(s, &owner, err, going[which].going, "");
-    if (rc == Q_NOTFOUND) return store_end(s, Q_OK, err);           /* another process was quicker */
-    *more = true;
-    int n = 0, changed = 0;
-    if (rc == Q_OK) rc = sweep_rows(s, which, owner, &n, err);
-    if (rc == Q_OK && n < going[which].rows) {
-        rc = store_run(s, &changed, err, going[which].end, "i", owner);
-        if (rc == Q_OK && changed != 1) rc = store_tampered(s, err);
+    for (int room = going[which].rows; room > 0 && (rc = store_int(s, &owner, err, going[which].going, "")) == Q_OK;) {
+        int n = 0, changed = 0;
+        *more = true;
+        rc = sweep_rows(s, which, owner, room, &n, err);
+        if (rc == Q_OK && n < room) {                               /* that was all of it */
+            rc = store_run(s, &changed, err, going[which].end, "i", owner);
+            if (rc == Q_OK && changed != 1) rc = store_tampered(s, err);
+        }
+        room -= n + 1;
+        if (rc != Q_OK) break;
     }
-    return store_end(s, rc, err);
+    return store_end(s, rc == Q_NOTFOUND ? Q_OK : rc, err);
 }
 
 /* Documents that a process which is gone was still taking in. */
@@ -220,6 +235,7 @@ static int one_step(mem_store *s, bool *more, char *err)
 {
     int rc = Q_OK;
     *more = false;
+    for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc == Q_OK && !*more; k++) rc = store_merge_step(s, k, more, err);
     for (size_t i = 0; i < sizeof going / sizeof *going && rc == Q_OK && !*more; i++) rc = sweep_step(s, i, more, err);
     for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc == Q_OK && !*more; k++) rc = store_index_step(s, k, more, err);
     for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc == Q_OK && !*more; k++) rc = store_purge_step(s, k, more, err);

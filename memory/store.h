@@ -121,7 +121,12 @@ int store_index_put(mem_store *, enum mem_kind, int64_t id, char *err);        /
 int store_index_drop(mem_store *, enum mem_kind, int64_t id, char *err);       /* the row is still there; its words are owed a purge */
 int store_index_reset(mem_store *, enum mem_kind, char *err);                  /* emptied; everything is owed */
 bool store_index_broken(mem_store *);               /* was the last error one of an index whose text is whole? */
-int store_index_levels(mem_store *, enum mem_kind, int64_t *levels, int64_t *segments, bool *last, char *err);
+/* rc of the statement before, where only the index is to blame: it is owed again, that is said, and all is well. */
+void store_index_said(mem_store *);
+int store_index_mended(mem_store *, enum mem_kind, int rc, char *err);
+/* What an index is made of: pieces on levels; `last`: the highest level holds one; `merging`: some are being merged. */
+typedef struct store_shape { int64_t levels, segments; bool last, merging; } store_shape;
+int store_index_shape(mem_store *, enum mem_kind, store_shape *, char *err);
 extern const int store_levels_max;
 /* These take the lock themselves. */
 int store_index_ready(mem_store *, enum mem_kind, char *err);                  /* what is owed to it is paid */
@@ -129,6 +134,7 @@ int store_index_mend(mem_store *, enum mem_kind, char *err);                   /
 /* One short step of what is owed; *more: there was something. */
 int store_index_step(mem_store *, enum mem_kind, bool *more, char *err);
 int store_purge_step(mem_store *, enum mem_kind, bool *more, char *err);
+int store_merge_step(mem_store *, enum mem_kind, bool *more, char *err);        /* of an index that has many pieces */
 
 /* messages.c: takes the index entry of a message in or out */
 int store_index_message(mem_store *, int64_t id, char *err);

@@ -145,9 +145,9 @@ typedef struct rag_progress {
 typedef struct rag_add_opts {
     /* After each file; false cancels: what was added stays. May be NULL. */
     bool (*progress)(void *user, const rag_progress *p);
+    void *user;
     /* Asked while one large file is stored; false cancels, that file is not taken. May be NULL. */
     bool (*go)(void *user);
-    void *user;
 } rag_add_opts;
 /* A file, or a folder with all text files below it (hidden ones and symlinks that leave it are passed over).
  * A file whose content is already there is left alone, a changed one replaced. Q_CANCEL after a cancel.

@@ -1,6 +1,7 @@
 /* kernels/cpu/attn: the attention part of a layer: products, bias, head norms, rotation, append, scores and
  * sums. Those run page by page in cell order with an online softmax, so a row's bits depend on its own
  * cells only. Runs between begin and end on the pool; allocates only in attn_begin. */
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,6 +122,7 @@ static void attend_task(void *arg, int task, int worker)
     const ker_seq *seq = &c->b.seqs[blk->seq];
     int last = c->b.cell[blk->row + blk->n - 1], last_seg = last / (KER_PAGE * ATT_SEGMENT);   /* cells rise within a block */
     if (c->att.n_seg > 1 && only > last_seg) return;
+    assert(n_q <= most && last / KER_PAGE < seq->n_page);
 
     float *page = dev_floats(c->dev, worker), *s = page + (int64_t)pad * KER_PAGE, *acc = s + (int64_t)most * KER_PAGE;
     float *total = acc + (int64_t)most * pad, *top = total + (int64_t)most * pad, *sum = top + most, *shrink = sum + most;

@@ -324,6 +324,8 @@ static int ffn_run(ffn *f)
     f->cut.down_block = block_rows(d, m->n_embd, f->n);
     int most = (d->pairs_cap + FFN_ROWS + 1) * FFN_BLOCK / (1 + f->n + n_prepare) & ~15;
     if (f->cut.down_block > most) f->cut.down_block = most;
+    assert(f->n <= FFN_ROWS && f->n_pair <= d->pairs_cap && f->cut.down_block > 0);      /* what scratch and buffers were made for */
+    assert((int64_t)(1 + f->n + n_prepare) * f->cut.down_block <= ffn_floats(d));
     rc = rc ? rc : ctx_run(c, (m->n_embd + f->cut.down_block - 1) / f->cut.down_block, down_task, f);
     if (f->routed) give_experts(f);
     return rc;

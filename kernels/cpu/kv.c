@@ -3,6 +3,7 @@
  * their own rows. Allocates only in kv_new. It never looks at which row sees which cell (attn.c). */
 #include "kernels/cpu/kv.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +50,7 @@ void kv_free(ker_kv *kv)
 
 void kv_copy(ker_kv *kv, int dst_page, int src_page, int n_cells)
 {
+    assert(dst_page >= 0 && dst_page < kv->n_page && src_page >= 0 && src_page < kv->n_page && n_cells <= KER_PAGE);
     /* K is transposed, so the first cells lie everywhere: the whole page goes, cells beyond are never read. */
     if (n_cells > 0 && dst_page != src_page)
         memcpy(kv->data + dst_page * kv->page_bytes, kv->data + src_page * kv->page_bytes, (size_t)kv->page_bytes);
@@ -56,6 +58,7 @@ void kv_copy(ker_kv *kv, int dst_page, int src_page, int n_cells)
 
 uint8_t *kv_head(const ker_kv *kv, int page, int layer, int head)
 {
+    assert(page >= 0 && page < kv->n_page && layer >= 0 && layer < kv->dev->m.n_layer && head >= 0 && head < kv->dev->m.n_kv_head);
     return kv->data + page * kv->page_bytes + ((int64_t)layer * kv->dev->m.n_kv_head + head) * kv->head_bytes;
 }
 
@@ -74,6 +77,7 @@ static float q8_scale(const float *x, int n)
 
 void kv_put(const ker_kv *kv, uint8_t *p, int cell, const float *k, const float *v, const vec_ops *ops)
 {
+    assert(cell >= 0 && cell < KER_PAGE);
     int dim = kv->dev->m.head_dim;
     int64_t half = (int64_t)dim * KER_PAGE;
     if (kv->type == KER_KV_F32) {

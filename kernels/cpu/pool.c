@@ -3,6 +3,7 @@
  * that slept through a job therefore costs nothing. No lock; no state outside the pool. */
 #include "kernels/cpu/pool.h"
 
+#include <assert.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
@@ -57,6 +58,7 @@ static bool ticket_open(uint64_t t) { return ticket_next(t) < ticket_tasks(t); }
 static void pool_finish(pool *p, uint32_t n, uint32_t n_tasks)
 {
     uint32_t d = atomic_fetch_add(&p->done, n) + n;
+    assert(d <= n_tasks);                          /* no task is finished twice */
     if (d == n_tasks && atomic_load(&p->caller_sleeps)) futex_wake(&p->done, 1);
 }
 
@@ -154,6 +156,7 @@ int pool_threads(const pool *p) { return p->n_threads; }
 
 int pool_run(pool *p, int n_tasks, pool_fn fn, void *arg, const atomic_int *cancel)
 {
+    assert(n_tasks >= 0 && n_tasks <= POOL_MAX_TASKS && !ticket_open(atomic_load(&p->ticket)));   /* one job at a time */
     if (n_tasks <= 1 || p->n_threads == 1) {
         for (int i = 0; i < n_tasks; i++) {
             if (cancel && atomic_load_explicit(cancel, memory_order_relaxed)) return Q_CANCEL;

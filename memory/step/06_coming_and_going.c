@@ -24,4 +24,7 @@ const char store_step_06[] =
     " (SELECT 1 FROM chore o WHERE o.name='index chunk_fts' AND c.id BETWEEN o.next AND o.last);"
     "CREATE VIRTUAL TABLE chunk_fts USING fts5(name, heading, text, content='chunk_said', content_rowid='id',"
     " tokenize='quorum');"
+    /* passages come in numbers: their index is merged in steps of its own (owed.c), not inside the steps that add */
+    "INSERT INTO chunk_fts(chunk_fts, rank) VALUES('automerge', 0);"
+    "INSERT INTO chunk_fts(chunk_fts, rank) VALUES('crisismerge', 1999);"
     "INSERT INTO chore SELECT 'index chunk_fts', 0, min(id), max(id) FROM chunk HAVING count(*)>0;";

@@ -611,34 +611,6 @@ static void a_full_disk_loses_nothing(void)
     mem_close(s);
 }
 
-static void two_processes_write_one_file(void)
-{
-    char *path = file("two.db");
-    mem_store *s = open_at(path);
-    int64_t c;
-    OK(mem_conversation_new(s, "t", &c, err));
-    mem_close(s);
-    pid_t p[2];
-    for (int k = 0; k < 2; k++)
-        if ((p[k] = fork()) == 0) {
-            int64_t id;
-            if (mem_open(path, &s, err)) _exit(2);
-            for (int i = 0; i < 60; i++)
-                if (mem_message_add(s, c, 0, MEM_USER, "from one of two", 15, &id, err)) { fprintf(stderr, "%s\n", err); _exit(3); }
-            mem_close(s);
-            _exit(0);
-        }
-    for (int k = 0; k < 2; k++) {
-        int st;
-        waitpid(p[k], &st, 0);
-        CHECK_INT(st, 0);
-    }
-    s = open_at(path);
-    CHECK_INT(raw(s, "SELECT count(*) FROM message"), 120);
-    OK(mem_check(s, err));
-    mem_close(s);
-}
-
 static void many_processes_make_one_file(void)
 {
     char *path = file("fresh.db");
@@ -719,7 +691,6 @@ int main(void)
     RUN(bad_files_give_a_sentence);
     RUN(a_read_only_file_is_refused_unchanged);
     RUN(a_full_disk_loses_nothing);
-    RUN(two_processes_write_one_file);
     RUN(many_processes_make_one_file);
     RUN(any_thread_may_call);
     char *rm = q_printf("rm -rf '%s'", dir);

@@ -544,7 +544,7 @@ static void files_that_are_gone_are_not_fed(void)
     OK(rag_add(s, in_dir("gone"), NULL, &p, err));
     CHECK_INT(p.gone, 0);
     gone_is(s, "gone/b.md", false);
-    rag_add_opts stop = {watch, &(struct seen){.stop = true}};
+    rag_add_opts stop = {.progress = watch, .user = &(struct seen){.stop = true}};
     CHECK(unlink(in_dir("gone/b.md")) == 0);
     CHECK_INT(rag_add(s, in_dir("gone"), &stop, &p, err), Q_CANCEL);   /* a walk that did not end knows nothing */
     CHECK_INT(p.gone, 0);

@@ -1,34 +1,35 @@
 /* model/markdown: an answer's CommonMark as laid-out lines, through md4c's callbacks. Front-end thread.
  * It never fails: what is not markdown is text. HTML is shown as it stands, links as their words, tables as aligned
  * columns. Only answers come here, never a person's own words. */
-#include "tui/model/wrap.h"
+#include "tui/model/table.h"
 
+#include <ctype.h>
 #include <md4c.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEPTH_MAX = 16, COLS_MAX = 16, MARK = 1 };
+enum { DEPTH_MAX = 16, MARK = 1, MATH_MAX = 512 };
 
 typedef struct md {
     tui_lay *l;
     int width;
+    const char *source;
     tui_para p;
     q_buf indent, first;            /* before the other lines, before the first line of the next paragraph */
     bool has_first;
     size_t undo[DEPTH_MAX * 2]; int n_undo;
-    struct { bool ordered; unsigned next; } list[DEPTH_MAX]; int n_list;
+    struct { bool ordered; char delimiter; unsigned next; } list[DEPTH_MAX]; int n_list;
     int depth;                      /* of lists and quotes */
-    int strong, em, code, link, heading, quote;
+    int strong, em, code, link, struck, heading, quote;
     bool in_code;
-    /* table: cells row by row */
-    char **cell; int n_cell, cap_cell, cols, col; bool in_cell;
-    int head_rows;
+    tui_table table;
+    bool in_cell, headless;         /* headless: the head of the first table stands above already */
 } md;
 
 static enum tui_style style(const md *m)
 {
-    return m->code ? S_CODE : m->heading ? S_HEADING : m->strong ? S_STRONG : m->em ? S_EM : m->link ? S_LINK
+    return m->code ? S_CODE : m->struck ? S_STRUCK : m->heading ? S_HEADING : m->strong ? S_STRONG : m->em ? S_EM : m->link ? S_LINK
          : m->quote ? S_QUOTE : S_ANSWER;
 }
 
@@ -54,8 +55,6 @@ static void pop_indent(md *m)
     if (m->n_undo < DEPTH_MAX * 2) { m->indent.len = m->undo[m->n_undo]; if (m->indent.p) m->indent.p[m->indent.len] = 0; }
 }
 
-static void draw_table(md *m);
-
 static int enter_block(MD_BLOCKTYPE t, void *d, void *u)
 {
     md *m = u;
@@ -66,13 +65,14 @@ static int enter_block(MD_BLOCKTYPE t, void *d, void *u)
         if (!m->depth++) tui_lay_blank(m->l);
         if (m->n_list < DEPTH_MAX) {
             m->list[m->n_list].ordered = t == MD_BLOCK_OL;
+            m->list[m->n_list].delimiter = t == MD_BLOCK_OL ? ((MD_BLOCK_OL_DETAIL *)d)->mark_delimiter : 0;
             m->list[m->n_list].next = t == MD_BLOCK_OL ? ((MD_BLOCK_OL_DETAIL *)d)->start : 0;
         }
         m->n_list++;
         break;
     case MD_BLOCK_LI: {
         int k = m->n_list - 1;
-        if (k < DEPTH_MAX && m->list[k].ordered) snprintf(mark, sizeof mark, "%u. ", m->list[k].next++);
+        if (k < DEPTH_MAX && m->list[k].ordered) snprintf(mark, sizeof mark, "%u%c ", m->list[k].next++, m->list[k].delimiter);
         else snprintf(mark, sizeof mark, "• ");
         MD_BLOCK_LI_DETAIL *li = d;
         if (li->is_task) snprintf(mark, sizeof mark, "[%c] ", li->task_mark);
@@ -107,11 +107,10 @@ static int enter_block(MD_BLOCKTYPE t, void *d, void *u)
         break;
     case MD_BLOCK_TABLE:
         if (!m->depth) tui_lay_blank(m->l);
-        m->cols = (int)((MD_BLOCK_TABLE_DETAIL *)d)->col_count;
-        m->n_cell = 0;
+        tui_table_begin(&m->table, (int)((MD_BLOCK_TABLE_DETAIL *)d)->col_count);
         break;
-    case MD_BLOCK_TR: m->col = 0; break;
-    case MD_BLOCK_TH: case MD_BLOCK_TD: tui_para_clear(&m->p); m->in_cell = true; break;
+    case MD_BLOCK_TH: m->strong++; tui_para_clear(&m->p); m->in_cell = true; break;
+    case MD_BLOCK_TD: tui_para_clear(&m->p); m->in_cell = true; break;
     default: break;
     }
     return 0;
@@ -119,7 +118,6 @@ static int enter_block(MD_BLOCKTYPE t, void *d, void *u)
 
 static int leave_block(MD_BLOCKTYPE t, void *d, void *u)
 {
-    (void)d;
     md *m = u;
     switch (t) {
     case MD_BLOCK_UL: case MD_BLOCK_OL: m->n_list--; m->depth--; break;
@@ -133,68 +131,21 @@ static int leave_block(MD_BLOCKTYPE t, void *d, void *u)
         pop_indent(m);
         m->in_code = false;
         break;
-    case MD_BLOCK_TH: case MD_BLOCK_TD:
-        if (m->n_cell == m->cap_cell) m->cell = q_realloc(m->cell, sizeof *m->cell * (size_t)(m->cap_cell = m->cap_cell ? 2 * m->cap_cell : 32));
-        m->cell[m->n_cell++] = q_strndup(m->p.text.p ? m->p.text.p : "", m->p.text.len);
-        tui_para_clear(&m->p);
+    case MD_BLOCK_TH: case MD_BLOCK_TD: {
+        MD_ALIGN a = ((MD_BLOCK_TD_DETAIL *)d)->align;
+        tui_table_cell(&m->table, &m->p, a == MD_ALIGN_RIGHT ? TUI_RIGHT : a == MD_ALIGN_CENTER ? TUI_CENTRE : TUI_LEFT);
+        if (t == MD_BLOCK_TH) m->strong--;
         m->in_cell = false;
         break;
-    case MD_BLOCK_TABLE: draw_table(m); break;
+    }
+    case MD_BLOCK_TABLE:
+        tui_table_lay(&m->table, m->l, m->width, m->indent.p ? m->indent.p : "", m->quote ? S_RULE : S_DIM, !m->headless);
+        tui_table_free(&m->table);
+        m->headless = false;
+        break;
     default: break;
     }
     return 0;
-}
-
-/* Columns as wide as their widest cell, narrowed in turn from the widest until the table fits; cells are cut with ….
- * (A table that cannot be narrowed to 4 columns a cell is simply wrapped.) */
-static void draw_table(md *m)
-{
-    int cols = m->cols < COLS_MAX ? m->cols : COLS_MAX, w[COLS_MAX] = {0}, total;
-    if (cols < 1) return;
-    for (int i = 0; i < m->n_cell; i++) {
-        int c = i % m->cols, k = tui_str_width(m->cell[i]);
-        if (c < cols && k > w[c]) w[c] = k;
-    }
-    int room = m->width - tui_str_width(m->indent.p ? m->indent.p : "");
-    for (;;) {
-        int big = 0;
-        total = 3 * (cols - 1);
-        for (int c = 0; c < cols; c++) { total += w[c]; if (w[c] > w[big]) big = c; }
-        if (total <= room || w[big] <= 4) break;
-        w[big]--;
-    }
-    for (int i = 0; i + m->cols <= m->n_cell; i += m->cols) {
-        for (int c = 0; c < cols; c++) {
-            const char *s = m->cell[i + c];
-            size_t n = strlen(s);
-            int used;
-            enum tui_style st = i == 0 ? S_STRONG : S_ANSWER;
-            size_t fit = tui_text_fit(s, n, w[c], &used);
-            if (fit < n) {
-                fit = tui_text_fit(s, n, w[c] - 1, &used);
-                tui_para_add(&m->p, s, fit, st);
-                tui_para_add(&m->p, "…", 3, st);
-                used++;
-            } else tui_para_add(&m->p, s, fit, st);
-            if (c + 1 < cols) {
-                for (; used < w[c]; used++) tui_para_add(&m->p, " ", 1, st);
-                tui_para_add(&m->p, " │ ", 5, S_RULE);
-            }
-        }
-        bool keep = m->in_code;
-        m->in_code = true;                  /* blanks are columns here */
-        flush(m);
-        if (i == 0) {
-            for (int c = 0; c < cols; c++) {
-                for (int k = 0; k < w[c]; k++) tui_para_add(&m->p, "─", 3, S_RULE);
-                if (c + 1 < cols) tui_para_add(&m->p, "─┼─", 9, S_RULE);
-            }
-            flush(m);
-        }
-        m->in_code = keep;
-    }
-    for (int i = 0; i < m->n_cell; i++) free(m->cell[i]);
-    m->n_cell = 0;
 }
 
 static int *counter(md *m, MD_SPANTYPE t)
@@ -204,12 +155,30 @@ static int *counter(md *m, MD_SPANTYPE t)
     case MD_SPAN_EM: return &m->em;
     case MD_SPAN_CODE: return &m->code;
     case MD_SPAN_A: return &m->link;
+    case MD_SPAN_DEL: return &m->struck;
     default: return NULL;
     }
 }
 
 static int enter_span(MD_SPANTYPE t, void *d, void *u) { (void)d; int *c = counter(u, t); if (c) ++*c; return 0; }
 static int leave_span(MD_SPANTYPE t, void *d, void *u) { (void)d; int *c = counter(u, t); if (c) --*c; return 0; }
+
+/* Struck out: a stroke over each character, so that it shows without colour. */
+static void struck(tui_para *p, const char *s, size_t n)
+{
+    for (size_t i = 0; i < n;) {
+        size_t l = tui_cluster_next(s + i, n - i);
+        tui_para_add(p, s + i, l, S_STRUCK);
+        if (s[i] != ' ') tui_para_add(p, "\xCC\xB6", 2, S_STRUCK);
+        i += l;
+    }
+}
+
+static void words(md *m, const char *s, size_t n, enum tui_style st)
+{
+    if (st == S_STRUCK) struck(&m->p, s, n);
+    else tui_para_add(&m->p, s, n, st);
+}
 
 static int text(MD_TEXTTYPE t, const MD_CHAR *s, MD_SIZE n, void *u)
 {
@@ -227,10 +196,12 @@ static int text(MD_TEXTTYPE t, const MD_CHAR *s, MD_SIZE n, void *u)
                 return 0;
             }
     }
+    /* "\\(" is how formulas begin: its backslash is no escape. The text before an escaped character ends at it. */
+    if (t == MD_TEXT_NORMAL && s > m->source && s[-1] == '\\' && strchr("()[]", s[0])) tui_para_add(&m->p, "\\", 1, st);
     while (n) {
         const char *k = memchr(s, MARK, n);
         size_t l = k ? (size_t)(k - s) : n;
-        tui_para_add(&m->p, s, l, st);
+        words(m, s, l, st);
         if (k) { tui_para_add(&m->p, "≠", 3, S_DIFF); l++; }
         s += l;
         n -= (MD_SIZE)l;
@@ -238,23 +209,66 @@ static int text(MD_TEXTTYPE t, const MD_CHAR *s, MD_SIZE n, void *u)
     return 0;
 }
 
-void tui_markdown(tui_lay *l, const char *s, size_t n, int width, long mark)
+/* Where a formula \\(…\\) or \\[…\\] that begins at i ends; 0: none does. One paragraph, and not too far. */
+static size_t formula(const char *s, size_t n, size_t i)
 {
-    md m = { .l = l, .width = width };
-    MD_PARSER p = { .flags = MD_FLAG_TABLES | MD_FLAG_NOHTML | MD_FLAG_NOINDENTEDCODEBLOCKS | MD_FLAG_TASKLISTS,
+    if (i + 1 >= n || s[i] != '\\' || (s[i + 1] != '(' && s[i + 1] != '[')) return 0;
+    char close = s[i + 1] == '(' ? ')' : ']';
+    for (size_t k = i + 2; k + 1 < n && k < i + MATH_MAX; k++) {
+        if (s[k] == '\n' && s[k + 1] == '\n') return 0;
+        if (s[k] == '\\' && s[k + 1] == close) return k + 2;
+    }
+    return 0;
+}
+
+/* "2*3*4": between letters or digits a single star is a product, not emphasis. */
+static bool product(const char *s, size_t n, size_t i)
+{
+    return s[i] == '*' && i && i + 1 < n && isalnum((unsigned char)s[i - 1]) && isalnum((unsigned char)s[i + 1]);
+}
+
+/* The text as md4c takes it: the mark of a difference in its place, and in formulas no sign that it would take for its own. */
+static void prepare(q_buf *b, const char *s, size_t n, long mark)
+{
+    size_t from = 0, end = 0, ticks = 0;    /* of the formula; backticks that opened a code span */
+    for (size_t i = 0; i < n; i++) {
+        if (mark >= 0 && i == (size_t)mark) q_buf_putc(b, MARK);
+        if (s[i] == '`' && i >= end) {
+            size_t k = 1;
+            while (i + k < n && s[i + k] == '`') k++;
+            ticks = !ticks ? k : ticks == k ? 0 : ticks;
+            for (size_t j = 0; j < k; j++) {
+                if (j && mark >= 0 && i + j == (size_t)mark) q_buf_putc(b, MARK);
+                q_buf_putc(b, '`');
+            }
+            i += k - 1;
+            continue;
+        }
+        if (s[i] == '\n' && i + 1 < n && s[i + 1] == '\n' && ticks < 3) ticks = 0;       /* a fence goes on */
+        if (!ticks && i >= end && (end = formula(s, n, i))) from = i;
+        bool inside = i < end && i > from + 1 && i + 2 < end;
+        if ((inside && strchr("\\*_~`", s[i])) || (!ticks && i >= end && product(s, n, i))) q_buf_putc(b, '\\');
+        q_buf_putc(b, s[i] == MARK ? '?' : s[i]);
+    }
+}
+
+static void markdown(tui_lay *l, const char *s, size_t n, int width, long mark, bool headless)
+{
+    md m = { .l = l, .width = width, .headless = headless };
+    MD_PARSER p = { .flags = MD_FLAG_TABLES | MD_FLAG_NOHTML | MD_FLAG_NOINDENTEDCODEBLOCKS | MD_FLAG_TASKLISTS | MD_FLAG_STRIKETHROUGH,
                     .enter_block = enter_block, .leave_block = leave_block, .enter_span = enter_span,
                     .leave_span = leave_span, .text = text };
     q_buf b = {0};
-    for (size_t i = 0; i < n; i++) {
-        if (mark >= 0 && i == (size_t)mark) q_buf_putc(&b, MARK);
-        q_buf_putc(&b, s[i] == MARK ? '?' : s[i]);
-    }
+    prepare(&b, s, n, mark);
+    m.source = b.p;
     l->work += n;
     if (b.len && md_parse(b.p, (MD_SIZE)b.len, &p, &m) != 0) tui_lay_plain(l, s, n, width, "", S_ANSWER);
-    for (int i = 0; i < m.n_cell; i++) free(m.cell[i]);
-    free(m.cell);
+    tui_table_free(&m.table);
     tui_para_free(&m.p);
     q_buf_free(&m.indent);
     q_buf_free(&m.first);
     q_buf_free(&b);
 }
+
+void tui_markdown(tui_lay *l, const char *s, size_t n, int width, long mark) { markdown(l, s, n, width, mark, false); }
+void tui_markdown_rows(tui_lay *l, const char *s, size_t n, int width, long mark) { markdown(l, s, n, width, mark, true); }

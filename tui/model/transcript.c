@@ -27,6 +27,7 @@ static void unlay(tui_item *it)
     it->width = 0;
     it->laid.settled = it->laid.text = it->laid.think = 0;
     it->fence.open = false;
+    it->table.len = 0;
     tui_lay_clear(&it->lay);
     tui_lay_clear(&it->think);
     it->mark = (tui_lay_mark){ 0, 0, 0 };
@@ -147,10 +148,50 @@ static void lay_code(tui_item *it, size_t from, size_t to)
     tui_para_free(&p);
 }
 
+/* A piece of an answer; one that begins inside a table gets the table's head before it, which is not drawn again. */
+static void lay_piece(tui_item *it, const char *s, size_t n, long mark)
+{
+    if (!it->table.len) { tui_markdown(&it->lay, s, n, it->width, mark); return; }
+    q_buf b = {0};
+    q_buf_add(&b, it->text.p + it->table.from, it->table.len);
+    q_buf_add(&b, s, n);
+    tui_markdown_rows(&it->lay, b.p, b.len, it->width, mark < 0 ? -1 : mark + (long)it->table.len);
+    q_buf_free(&b);
+}
+
 static void lay_markdown(tui_item *it, size_t from, size_t to)
 {
     long mark = it->differs_at >= (long)from && it->differs_at < (long)to ? it->differs_at - (long)from : -1;
-    tui_markdown(&it->lay, it->text.p + from, to - from, it->width, mark);
+    lay_piece(it, it->text.p + from, to - from, mark);
+}
+
+/* "|---|:--:|": the row below a table's head. */
+static bool delimiter_row(const char *s, size_t n)
+{
+    bool dash = false, bar = false;
+    for (size_t i = 0; i < n; i++) {
+        if (s[i] == '-') dash = true;
+        else if (s[i] == '|') bar = true;
+        else if (s[i] != ':' && s[i] != ' ' && s[i] != '\t' && s[i] != '\r') return false;
+    }
+    return dash && bar;
+}
+
+/* What is cut off before byte `to` may end inside a table: its head is remembered. from: where the piece begins. */
+static void note_table(tui_item *it, size_t from, size_t to)
+{
+    const char *s = it->text.p;
+    size_t before = from;                   /* the line above */
+    for (size_t line = from; line < to;) {
+        const char *nl = memchr(s + line, '\n', to - line);
+        size_t next = nl ? (size_t)(nl - s) + 1 : to;
+        if (line > from && delimiter_row(s + line, next - line - (nl != NULL))) {
+            it->table.from = before;
+            it->table.len = next - before;
+        }
+        before = line;
+        line = next;
+    }
 }
 
 static void settle(tui_item *it, size_t to)
@@ -178,6 +219,7 @@ static void settle_blocks(tui_item *it)
             settle(it, next);
         } else if (f) {
             if (line > it->laid.settled) lay_markdown(it, it->laid.settled, line);
+            it->table.len = 0;
             tui_lay_blank(&it->lay);
             it->fence.open = true;
             it->fence.ch = ch;
@@ -188,17 +230,23 @@ static void settle_blocks(tui_item *it)
             for (size_t i = line; i + 1 < next; i++) if (s[i] != ' ' && s[i] != '\t' && s[i] != '\r') blank = false;
             if (blank && next < n && s[next] != ' ' && s[next] != '\t' && s[next] != '\n' && s[next] != '\r') {
                 lay_markdown(it, it->laid.settled, next);
+                it->table.len = 0;
                 settle(it, next);
             }
         }
         line = next;
     }
-    if (!it->fence.open && n - it->laid.settled > TUI_TAIL) {
+    /* What runs is cut so that a token stays cheap; what is finished is laid out whole, once. */
+    while (it->running && !it->fence.open && n - it->laid.settled > TUI_TAIL) {
         size_t cut = it->laid.settled + TUI_TAIL;
         while (cut > it->laid.settled + TUI_TAIL / 2 && s[cut - 1] != '\n') cut--;
         if (s[cut - 1] != '\n') { cut = it->laid.settled + TUI_TAIL; while (cut > it->laid.settled + TUI_TAIL / 2 && s[cut - 1] != ' ') cut--; }
         cut = it->laid.settled + q_utf8_whole(s + it->laid.settled, cut - it->laid.settled);
-        lay_markdown(it, it->laid.settled, cut);
+        size_t from = it->laid.settled;
+        bool whole = s[cut - 1] == '\n';
+        lay_markdown(it, from, cut);
+        if (whole) note_table(it, from, cut);
+        else it->table.len = 0;
         settle(it, cut);
     }
 }
@@ -229,7 +277,7 @@ static void lay_tail(tui_item *it)
     if (ticks & 1) q_buf_putc(&b, '`');
     if (stars & 1) q_buf_puts(&b, "**");
     long mark = it->differs_at >= (long)from ? it->differs_at - (long)from : -1;
-    tui_markdown(&it->lay, b.p ? b.p : "", b.len, it->width, mark < (long)b.len ? mark : -1);
+    lay_piece(it, b.p ? b.p : "", b.len, mark < (long)b.len ? mark : -1);
     q_buf_free(&b);
 }
 
@@ -237,6 +285,7 @@ void tui_item_lay(tui_item *it, int width)
 {
     if (width < 8) width = 8;
     if (width != it->width) { unlay(it); it->width = width; }
+    if (it->laid.running && !it->running) { unlay(it); it->width = width; }
     bool changed = it->laid.text != it->text.len || !it->laid.text || it->laid.running != it->running;
     if (changed) {
         if (it->role == AGT_USER) {

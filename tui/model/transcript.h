@@ -25,6 +25,7 @@ typedef struct tui_item {
     int width;                          /* 0: not laid out */
     struct { size_t settled, text, think; int running; } laid;  /* bytes that are final in lay; bytes it shows at all */
     struct { bool open; char ch; int n; } fence;                /* of code, at the end of the settled part */
+    struct { size_t from, len; } table; /* head and delimiter row of the table that the settled part ends in; len 0: none */
     tui_lay_mark mark;                  /* where the settled part ends */
 } tui_item;
 

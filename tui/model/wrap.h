@@ -36,8 +36,10 @@ void tui_lay_plain(tui_lay *l, const char *s, size_t n, int width, const char *i
 void tui_lay_blank(tui_lay *l);         /* an empty line, unless the last one is empty or there is none */
 int tui_lay_draw(const tui_lay *l, uint32_t line, tui_grid *g, int y, int x, int end);
 
-/* Markdown (md4c: CommonMark and tables) added to l; tables and code as text. `mark` (>= 0) is the byte of s before which
+/* Markdown (md4c: CommonMark and tables) added to l; tables, strikethrough and code. `mark` (>= 0) is the byte of s before which
  * the sign of a difference is put. */
 void tui_markdown(tui_lay *l, const char *s, size_t n, int width, long mark);
+/* The same where the first table's head was laid out before: its rows alone. */
+void tui_markdown_rows(tui_lay *l, const char *s, size_t n, int width, long mark);
 
 #endif

@@ -43,22 +43,24 @@ void view_when(int64_t ms, char out[16])
 const char *view_frac(char out[8], double v)
 {
     if (isnan(v)) return strcpy(out, "–");
-    if (v < 0) v = 0;
-    if (v >= 0.995) snprintf(out, 8, "%.1f", v > 99 ? 99.0 : v);
-    else snprintf(out, 8, ".%02d", (int)(v * 100 + 0.5));
+    unsigned n = v <= 0 ? 0 : v > 99 ? 9900 : (unsigned)(v * 100 + 0.5);
+    if (n < 100) snprintf(out, 8, ".%02u", n % 100);
+    else snprintf(out, 8, "%u.%u", (n + 5) / 100 % 100, (n + 5) / 10 % 10);
     return out;
 }
 
 const char *view_count(char out[16], double v)
 {
     static const struct { double unit; char name; } scale[] = { { 1e12, 'T' }, { 1e9, 'B' }, { 1e6, 'M' }, { 1e3, 'K' } };
-    for (size_t i = 0; i < sizeof scale / sizeof *scale; i++)
-        if (v >= scale[i].unit) {
-            double x = v / scale[i].unit;
-            snprintf(out, 16, x < 9.95 ? "%.1f%c" : "%.0f%c", x, scale[i].name);
-            return out;
-        }
-    snprintf(out, 16, "%.0f", v);
+    for (size_t i = 0; i < sizeof scale / sizeof *scale; i++) {
+        double x = v / scale[i].unit;
+        if (x < 1) continue;
+        unsigned tenths = x > 1e6 ? 10000000 : (unsigned)(x * 10 + 0.5);
+        if (x < 9.95) snprintf(out, 16, "%u.%u%c", tenths / 10 % 10, tenths % 10, scale[i].name);
+        else snprintf(out, 16, "%u%c", (tenths + 4) / 10, scale[i].name);
+        return out;
+    }
+    snprintf(out, 16, "%u", v > 0 ? (unsigned)(v + 0.5) : 0);
     return out;
 }
 

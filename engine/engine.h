@@ -38,7 +38,7 @@ typedef struct eng_info {                             /* strings live as long as
     bool carved;                                      /* has quorum.router_scale */
     bool chat;                                        /* the file has a chat template */
     bool thinks;                                      /* the template knows Qwen3's thinking switch */
-    const char *template_note;                        /* NULL, or why ChatML was taken instead */
+    const char *template_note;                        /* NULL, or why a conversation with it is refused: its template is not known */
     uint64_t id;                                      /* hash of header and sizes: names the model in caches and stores */
     double load_s;
 } eng_info;

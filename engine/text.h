@@ -11,8 +11,9 @@ typedef struct eng_tokens { int32_t *id; int n, cap; } eng_tokens;   /* zero-ini
 void eng_tokens_add(eng_tokens *, int32_t id);
 void eng_tokens_free(eng_tokens *);
 
-/* Appends the ids of text. special: control tokens written in the text (<|im_end|>) become those tokens;
- * without it they are plain text, which is what a person's words always are. */
+/* Appends the ids of text. special: control and user-defined tokens written in the text (<|im_end|>, </think>) become those
+ * tokens; without it they are letters, whatever type or merges the file gives them: a person's words never open or close a
+ * frame. User-defined runs of white space are matched either way. */
 int eng_tokenize(const eng_model *, const char *text, size_t n, bool special, eng_tokens *out, char *err);
 /* The bytes of one token ("" for control tokens); lives as long as the model. May be part of a character. */
 const char *eng_token_bytes(const eng_model *, int32_t id, size_t *n);
@@ -31,7 +32,14 @@ enum eng_role { ENG_SYSTEM, ENG_USER, ENG_ASSISTANT, ENG_TOOL };
 typedef struct eng_message { enum eng_role role; const char *text; size_t n; } eng_message;
 /* Appends the ids of a conversation; texts are plain, the frame's control tokens are real ones. With `reply` the opening
  * of an assistant message is added (and, when think == 0 on a thinking model, the empty think block).
- * think: -1 the model's own default, 0 off, 1 on. */
+ * think: -1 the model's own default, 0 off, 1 on. Q_FORMAT: the model's template is not known here (eng_info's template_note). */
 int eng_template(const eng_model *, const eng_message *m, int n, bool reply, int think, eng_tokens *out, char *err);
+
+/* How a thought begins and ends in a reply, as text. */
+extern const char eng_think_open[], eng_think_close[];
+/* The token is one of these two, control token or not: then its name is the text. */
+bool eng_token_thinks(const eng_model *, int32_t id);
+/* Whether the reply to a prompt of these ids begins inside a thought that the frame has opened. */
+bool eng_thinking(const eng_model *, const int32_t *id, int n);
 
 #endif

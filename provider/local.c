@@ -191,8 +191,6 @@ static int choose(void *self, gen_token *out, char *err)
     return Q_OK;
 }
 
-static const char think[] = "<think>", unthink[] = "</think>";
-
 static void spell(void *self, int32_t token, q_buf *out)
 {
     local *l = self;
@@ -200,9 +198,8 @@ static void spell(void *self, int32_t token, q_buf *out)
         eng_detok_end(&l->detok, out);
         return;
     }
-    const char *name = eng_token_control(l->m, token) ? eng_token_name(l->m, token) : NULL;
-    if (name && (strcmp(name, think) == 0 || strcmp(name, unthink) == 0))
-        q_buf_puts(out, name);
+    if (eng_token_control(l->m, token) && eng_token_thinks(l->m, token))
+        q_buf_puts(out, eng_token_name(l->m, token));
     else
         eng_detok_add(l->m, &l->detok, token, out);
 }
@@ -218,22 +215,6 @@ static int push(void *self, int32_t token, char *err)
 
 static long stops(void *self, const char *text, size_t n) { return eng_stop_scan(((local *)self)->c, text, n); }
 static int max_tokens(void *self) { return ((local *)self)->max_tokens; }
-
-/* The model may be told to open with a think block: then the answer starts inside it. */
-static bool starts_thinking(const local *l)
-{
-    bool in = false;
-    for (int i = l->text.n > 8 ? l->text.n - 8 : 0; i < l->text.n; i++) {
-        const char *name = eng_token_name(l->m, l->text.id[i]);
-        if (!name)
-            continue;
-        if (strcmp(name, think) == 0)
-            in = true;
-        else if (strcmp(name, unthink) == 0 || strstr(name, "im_start"))
-            in = false;
-    }
-    return in;
-}
 
 /* ---- requests ---- */
 static uint64_t seed_of(const local *l, uint64_t wanted)
@@ -277,7 +258,8 @@ static int answer(local *l, const prov_request *r, int i, uint64_t seed, enum pr
         return rc == Q_CANCEL ? Q_OK : rc;
     }
     gen_source s = { .self = l, .ready = ready, .room = room, .choose = choose, .spell = spell, .push = push, .stops = stops,
-                     .max_tokens = max_tokens, .fed = fed, .think = think, .unthink = unthink, .thinking = !r->raw && starts_thinking(l),
+                     .max_tokens = max_tokens, .fed = fed, .think = eng_think_open, .unthink = eng_think_close,
+                     .thinking = !r->raw && eng_thinking(l->m, l->text.id, l->text.n),
                      .raw = r->raw != NULL };
     return gen_answer(&s, l->hooks, i, out, err);
 }

@@ -17,9 +17,16 @@ static inline void fx_str(q_buf *b, const char *k, const char *v) { fx_key(b, k,
 /* Added tokens: name and token_type. */
 static const struct { const char *name; uint32_t type; } FX_ADDED[] = {
     {"<|endoftext|>", 3}, {"<|im_start|>", 3}, {"<|im_end|>", 3}, {"<tool_response>", 4}, {"</tool_response>", 4},
-    {"<think>", 4}, {"</think>", 4}, {"<thinker>", 4},
+    {"<think>", 4}, {"</think>", 4}, {"<thinker>", 4}, {"<|begin_of_text|>", 3}, {"<|start_header_id|>", 3},
+    {"<|end_header_id|>", 3}, {"<|eot_id|>", 3}, {"[gMASK]", 3}, {"<sop>", 3}, {"<|system|>", 3}, {"<|user|>", 3},
+    {"<|assistant|>", 3}, {"<|observation|>", 3}, {"/nothink", 4},
+    {"   ", 4}, {"\n\n\n", 4},
 };
-enum { FX_N_ADDED = sizeof FX_ADDED / sizeof *FX_ADDED };
+enum { FX_N_ALL = sizeof FX_ADDED / sizeof *FX_ADDED, FX_N_ADDED = FX_N_ALL - 2 };
+static bool fx_blanks;                   /* the runs of white space too, which are matched in any text */
+
+/* Where set: merges that join the letters of this name step by step, each step and the whole an ordinary token. */
+static const char *fx_joined;
 
 /* template_text may be NULL; bos: add_bos_token with <|endoftext|>. False when merges.txt is absent. */
 static inline bool fixture_make(fixture *f, const char *pre, const char *template_text, bool bos)
@@ -41,8 +48,14 @@ static inline bool fixture_make(fixture *f, const char *pre, const char *templat
         fx_text(&tok, both, strlen(both));
         free(both);
     }
+    for (size_t k = 2; fx_joined && k <= strlen(fx_joined); k++, n_mer++, n_tok++) {
+        char *pair = q_printf("%.*s %c", (int)k - 1, fx_joined, fx_joined[k - 1]);
+        fx_text(&mer, pair, strlen(pair));
+        fx_text(&tok, fx_joined, k);
+        free(pair);
+    }
     f->n_plain = (int)n_tok;
-    for (int i = 0; i < FX_N_ADDED; i++, n_tok++) fx_text(&tok, FX_ADDED[i].name, strlen(FX_ADDED[i].name));
+    for (int i = 0; i < (fx_blanks ? FX_N_ALL : FX_N_ADDED); i++, n_tok++) fx_text(&tok, FX_ADDED[i].name, strlen(FX_ADDED[i].name));
     q_buf_puts(b, "GGUF");
     fx_u32(b, 3);
     fx_u64(b, 0);

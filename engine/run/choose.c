@@ -12,9 +12,8 @@ eng_choice eng_sample(eng_sampler *s, const eng_config *c, const float *logits) 
 
 long eng_stop_scan(const eng_config *c, const char *text, size_t n)
 {
-    /* A chat model without its frame's tokens is spoken to in that frame all the same (template_note says so) and can
+    /* A chat model without its frame's tokens is spoken to in that frame all the same and can
      * end its turn only by writing the mark out. */
-    const vocab *v = c->m->vocab;
-    bool spelt = c->m->chat.has && vocab_find(v, chat_end(&c->m->chat)) < 0;
-    return sampling_stop(c->v.stop, spelt ? chat_end(&c->m->chat) : NULL, text, n);
+    const char *end = c->m->chat.has ? chat_end(&c->m->chat) : NULL;
+    return sampling_stop(c->v.stop, end && vocab_find(c->m->vocab, end) < 0 ? end : NULL, text, n);
 }

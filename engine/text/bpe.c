@@ -2,6 +2,7 @@
  * a plain search of the lowest rank for words, a heap over a linked list for long runs, so that a megabyte
  * of one letter costs n log n and not n squared. Any thread; allocates only for long runs. */
 #include "engine/text/bpe.h"
+#include "engine/text/names.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,7 @@ enum { SHORT = 32 };              /* symbols up to which a plain search is quick
 enum { NO_RANK = INT32_MAX };
 
 typedef struct slot { int32_t left, right, rank, id; } slot;     /* left < 0: empty */
-struct bpe { slot *t; size_t mask; };
+struct bpe { slot *t; size_t mask; uint64_t salt; };
 
 bpe *bpe_new(size_t n)
 {
@@ -19,6 +20,7 @@ bpe *bpe_new(size_t n)
     while (cap < n + n / 2) cap *= 2;
     b->t = q_alloc(cap * sizeof *b->t);
     b->mask = cap - 1;
+    b->salt = names_salt();
     for (size_t i = 0; i < cap; i++) b->t[i].left = -1;
     return b;
 }
@@ -32,7 +34,7 @@ void bpe_free(bpe *b)
 
 static slot *find(const bpe *b, int32_t left, int32_t right)
 {
-    uint64_t h = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) * 0x9e3779b97f4a7c15u;
+    uint64_t h = (((uint64_t)(uint32_t)left << 32 | (uint32_t)right) ^ b->salt) * 0x9e3779b97f4a7c15u;
     h ^= h >> 32;
     h *= 0xd6e8feb86659fd93u;
     size_t i = (size_t)(h >> 32) & b->mask;

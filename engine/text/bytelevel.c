@@ -76,8 +76,9 @@ static int load_merges(bytelevel *v, const names *nm, const gguf_kv *kv, char *e
         q_buf_add(&both, s.p, left);
         q_buf_add(&both, gap + 1, right);
         int32_t a = names_find(nm, s.p, left), b = names_find(nm, gap + 1, right), c = names_find(nm, both.p, both.len);
-        /* A pair whose sides or result are no tokens can never come up or be written: trimmed vocabularies have them. */
-        if (a >= 0 && b >= 0 && c >= 0) bpe_add(v->merges, a, b, (int32_t)i, c);
+        /* A pair whose sides or result are no tokens can never come up or be written: trimmed vocabularies have them. Letters
+         * are never joined to a mark of the frame either. */
+        if (a >= 0 && b >= 0 && c >= 0 && !nm->mark[c]) bpe_add(v->merges, a, b, (int32_t)i, c);
     }
     q_buf_free(&both);
     return Q_OK;
@@ -139,7 +140,7 @@ static void encode_piece(const bytelevel *v, const names *nm, const char *s, siz
         for (size_t i = 0; i < n; i++) w += (size_t)q_utf8_put(name + w, byte_char((unsigned char)s[i]));
         int32_t id = names_find(nm, name, w);
         if (name != small) free(name);
-        if (id >= 0 && nm->type[id] == VOCAB_NORMAL) { eng_tokens_add(out, id); return; }
+        if (id >= 0 && nm->type[id] == VOCAB_NORMAL && !nm->mark[id]) { eng_tokens_add(out, id); return; }
     }
     if (n > x->cap) x->sym = q_realloc(x->sym, (x->cap = n * 2) * sizeof *x->sym);
     size_t k = 0;

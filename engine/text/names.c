@@ -3,10 +3,11 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 static size_t name_slot(const names *v, const char *s, size_t n, uint32_t *hash)
 {
-    *hash = (uint32_t)(q_hash64(s, n, 1) >> 32);
+    *hash = (uint32_t)(q_hash64(s, n, v->salt) >> 32);
     size_t i = *hash & v->mask;
     for (; v->slot[i].id >= 0; i = (i + 1) & v->mask) {
         int32_t id = v->slot[i].id;
@@ -21,6 +22,13 @@ int32_t names_find(const names *v, const char *s, size_t n)
     return v->slot[name_slot(v, s, n, &h)].id;
 }
 
+uint64_t names_salt(void)
+{
+    uint64_t x = 0;
+    if (getrandom(&x, sizeof x, GRND_NONBLOCK) != (ssize_t)sizeof x) x = (uint64_t)(uintptr_t)&x ^ 0x9e3779b97f4a7c15u;
+    return x;
+}
+
 static int load_names(names *v, const gguf_kv *tok, char *err)
 {
     uint64_t total = 0;
@@ -28,6 +36,8 @@ static int load_names(names *v, const gguf_kv *tok, char *err)
         return q_fail(err, Q_FORMAT, _("the file has no vocabulary (tokenizer.ggml.tokens); take another file of this model"));
     if (tok->count > 1 << 24) return q_fail(err, Q_FORMAT, _("a vocabulary of %llu tokens is beyond reason"), (unsigned long long)tok->count);
     v->n = (int)tok->count;
+    v->mark = q_alloc((size_t)v->n * sizeof *v->mark);
+    v->salt = names_salt();
     for (uint64_t i = 0; i < tok->count; i++) total += tok->strings[i].n + 1;
     v->text = q_alloc((size_t)total);
     v->at = q_alloc(((size_t)v->n + 1) * sizeof *v->at);
@@ -77,5 +87,6 @@ void names_free(names *v)
     free(v->text);
     free(v->at);
     free(v->type);
+    free(v->mark);
     free(v->slot);
 }

@@ -13,14 +13,17 @@ typedef struct names {
     char *text;                    /* every name, each followed by 0 */
     size_t *at;                    /* [n + 1] */
     unsigned char *type;           /* [n] vocab_type */
+    bool *mark;                    /* [n] never comes out of plain text: control, user-defined, ends, marks of known frames */
+    uint64_t salt;                 /* of the hash: files cannot be made to collide */
     struct names_slot { uint32_t hash; int32_t id; } *slot;   /* name -> id; id < 0: empty */
     size_t mask;
 } names;
 
-/* Q_FORMAT with a sentence. What is loaded so far stays names_free's. */
+/* Q_FORMAT with a sentence. What is loaded so far stays names_free's. Marks are left false: vocab.c knows them. */
 int names_load(const gguf_file *f, names *out, char *err);
 void names_free(names *);
 int32_t names_find(const names *, const char *s, size_t n);        /* of equal names the first; -1: none */
+uint64_t names_salt(void);             /* a number that a file's maker cannot know */
 static inline const char *names_of(const names *v, int32_t id) { return v->text + v->at[id]; }
 static inline size_t names_len(const names *v, int32_t id) { return v->at[id + 1] - v->at[id] - 1; }
 

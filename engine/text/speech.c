@@ -2,6 +2,8 @@
 #include "engine/run/model.h"
 #include "engine/text/template.h"
 
+#include <string.h>
+
 int eng_tokenize(const eng_model *m, const char *text, size_t n, bool special, eng_tokens *out, char *err)
 {
     return vocab_tokenize(m->vocab, text, n, special, out, err);
@@ -18,3 +20,13 @@ int eng_template(const eng_model *m, const eng_message *msg, int n, bool reply, 
 {
     return chat_render(&m->chat, m->vocab, msg, n, reply, think, out, err);
 }
+
+const char eng_think_open[] = CHAT_THINK, eng_think_close[] = CHAT_UNTHINK;
+
+bool eng_token_thinks(const eng_model *m, int32_t id)
+{
+    const char *name = vocab_name(m->vocab, id);
+    return strcmp(name, CHAT_THINK) == 0 || strcmp(name, CHAT_UNTHINK) == 0;
+}
+
+bool eng_thinking(const eng_model *m, const int32_t *id, int n) { return chat_thinking(&m->chat, m->vocab, id, n); }

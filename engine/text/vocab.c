@@ -20,7 +20,7 @@ struct vocab {
     char *bytes;                   /* what each token decodes to */
     size_t *byte_at;               /* [n + 1] */
     bool *end;                     /* [n] ends a reply */
-    added user, all;               /* user: types matched in any text; all: control tokens too */
+    added blanks, all;             /* matched in any text: user-defined runs of white space; where marks count: all added ones */
     int32_t bos;
 };
 
@@ -75,12 +75,27 @@ static int by_name(const void *x, const void *y, void *ctx)
     return d ? d : na != nb ? (na < nb ? -1 : 1) : (a > b) - (a < b);
 }
 
-static void load_added(vocab *v, added *out, bool control)
+enum { LONGEST = 256, LONGEST_BLANK = 64 };      /* bytes of an added token that is looked for in text */
+
+static bool blank(const char *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++) if (!strchr(" \t\r\n", s[i]) || !s[i]) return false;
+    return n > 0;
+}
+
+/* User-defined runs of white space (Phi's, GPT-NeoX's) are part of how a model was taught and can close no frame. */
+static bool is_blank(const vocab *v, int32_t id)
+{
+    return type_of(v, id) == VOCAB_USER && name_len(v, id) <= LONGEST_BLANK && blank(names_of(&v->names, id), name_len(v, id));
+}
+
+static void load_added(vocab *v, added *out, bool all)
 {
     out->id = q_alloc((size_t)v->names.n * sizeof *out->id);
     for (int i = 0; i < v->names.n; i++) {
         int t = type_of(v, i);
-        if (name_len(v, i) == 0 || !(t == VOCAB_USER || (control && (t == VOCAB_CONTROL || t == VOCAB_UNKNOWN)))) continue;
+        if (name_len(v, i) == 0 || name_len(v, i) > LONGEST) continue;
+        if (all ? t != VOCAB_USER && t != VOCAB_CONTROL && t != VOCAB_UNKNOWN : !is_blank(v, i)) continue;
         out->id[out->n++] = i;
         out->first[(unsigned char)*names_of(&v->names, i)] = 1;
     }
@@ -89,18 +104,34 @@ static void load_added(vocab *v, added *out, bool control)
     out->id = q_realloc(out->id, (out->n + 1) * sizeof *out->id);
 }
 
-/* Tokens that end a turn in the families we know, besides those that the file's keys name. */
-static void load_ends(vocab *v, const gguf_file *f)
+/* Names of tokens that a frame is made of in the families we know, whatever type a file gives them. */
+static const struct { const char *name; bool end; } MARKS[] = {
+    {"<|im_end|>", true}, {"<|endoftext|>", true}, {"<|eot_id|>", true}, {"<|eom_id|>", true}, {"<|end_of_text|>", true},
+    {"<|end|>", true}, {"<end_of_turn>", true}, {"<｜end▁of▁sentence｜>", true}, {"<|im_start|>", false},
+    {"<|begin_of_text|>", false}, {"<|start_header_id|>", false}, {"<|end_header_id|>", false}, {"<start_of_turn>", false},
+    {"[gMASK]", false}, {"<sop>", false}, {"<|system|>", false}, {"<|user|>", false}, {"<|assistant|>", false},
+    {"<|observation|>", false}, {"<think>", false}, {"</think>", false}, {"<tool_call>", false}, {"</tool_call>", false},
+    {"<tool_response>", false}, {"</tool_response>", false},
+};
+enum { N_MARKS = sizeof MARKS / sizeof *MARKS };
+
+/* Ends: what the file's keys name, and every token spelt as an end we know, even when the file calls it ordinary text. Marks:
+ * those, and all that a text must never turn into. */
+static void load_marks(vocab *v, const gguf_file *f)
 {
     static const char *keys[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"};
-    static const char *spelt[] = {"<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|end|>",
-                                  "<end_of_turn>", "<｜end▁of▁sentence｜>"};
     uint64_t id;
+    v->end = q_alloc((size_t)v->names.n * sizeof *v->end);
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (gguf_u64(f, keys[i], &id) && id < (uint64_t)v->names.n) v->end[id] = true;
-    for (size_t i = 0; i < sizeof spelt / sizeof *spelt; i++) {
-        int32_t t = vocab_find(v, spelt[i]);
-        if (t >= 0 && type_of(v, t) != VOCAB_NORMAL) v->end[t] = true;
+    for (int i = 0; i < v->names.n; i++) {
+        const char *name = names_of(&v->names, i);
+        for (int k = 0; k < N_MARKS && (*name == '<' || *name == '['); k++)
+            if (strlen(MARKS[k].name) == name_len(v, i) && strcmp(MARKS[k].name, name) == 0) {
+                v->names.mark[i] = true;
+                if (MARKS[k].end) v->end[i] = true;
+            }
+        if (v->end[i] || vocab_control(v, i) || (type_of(v, i) == VOCAB_USER && !is_blank(v, i))) v->names.mark[i] = true;
     }
 }
 
@@ -125,13 +156,14 @@ int vocab_load(const gguf_file *f, vocab **out, char *err)
     int r = find_kind(v, f, err);
     if (!r) r = v->kind->check(f, err);
     if (!r) r = names_load(f, &v->names, err);
-    if (!r) r = v->kind->load(f, &v->names, &v->own, err);
+    if (!r) {
+        load_marks(v, f);
+        r = v->kind->load(f, &v->names, &v->own, err);
+    }
     if (r) { vocab_free(v); return r; }
-    v->end = q_alloc((size_t)v->names.n * sizeof *v->end);
     load_bytes(v);
-    load_added(v, &v->user, false);
+    load_added(v, &v->blanks, false);
     load_added(v, &v->all, true);
-    load_ends(v, f);
     bool add = v->kind->bos(v->own);
     uint64_t bos;
     gguf_bool(f, "tokenizer.ggml.add_bos_token", &add);
@@ -148,33 +180,42 @@ void vocab_free(vocab *v)
     free(v->bytes);
     free(v->byte_at);
     free(v->end);
-    free(v->user.id);
+    free(v->blanks.id);
     free(v->all.id);
     free(v);
 }
 
 /* ---- text to ids ---- */
-/* The longest added token that text begins with, or -1. */
+/* First of [lo, hi) whose byte d is at least c; all of them agree before d and are longer than d. */
+static size_t from_byte(const vocab *v, const added *a, size_t lo, size_t hi, size_t d, int c)
+{
+    while (lo < hi) {
+        size_t m = (lo + hi) / 2;
+        if ((unsigned char)names_of(&v->names, a->id[m])[d] < c) lo = m + 1; else hi = m;
+    }
+    return lo;
+}
+
+/* The longest added token that text begins with, or -1. What all names that are left have in common is compared at once. */
 static int32_t added_at(const vocab *v, const added *a, const char *s, size_t n)
 {
-    size_t lo = 0, hi = a->n;                              /* names that agree with s so far */
+    size_t lo = 0, hi = a->n, d = 0;                       /* [lo, hi) agree with s in d bytes */
     int32_t best = -1;
-    for (size_t d = 0; lo < hi; d++) {
-        if (name_len(v, a->id[lo]) == d && d) { best = a->id[lo]; while (lo < hi && name_len(v, a->id[lo]) == d) lo++; }
-        if (d >= n) break;
-        unsigned char c = (unsigned char)s[d];
-        size_t l = lo, r = hi;
-        while (l < r) {                                    /* first name whose byte d is >= c */
-            size_t m = (l + r) / 2;
-            if ((unsigned char)names_of(&v->names, a->id[m])[d] < c) l = m + 1; else r = m;
+    while (lo < hi) {
+        size_t len = name_len(v, a->id[lo]), last = name_len(v, a->id[hi - 1]), same = d;
+        const char *x = names_of(&v->names, a->id[lo]), *y = names_of(&v->names, a->id[hi - 1]);
+        while (same < len && same < last && x[same] == y[same]) same++;
+        if (same > n || memcmp(s + d, x + d, same - d) != 0) break;
+        d = same;
+        if (len == d) {                                    /* of equal names the first counts */
+            best = a->id[lo];
+            while (lo < hi && name_len(v, a->id[lo]) == d) lo++;
+            continue;
         }
-        lo = l;
-        r = hi;
-        while (l < r) {                                    /* first whose byte d is > c */
-            size_t m = (l + r) / 2;
-            if ((unsigned char)names_of(&v->names, a->id[m])[d] <= c) l = m + 1; else r = m;
-        }
-        hi = l;
+        if (d == n) break;
+        int c = (unsigned char)s[d];
+        lo = from_byte(v, a, lo, hi, d, c);
+        hi = from_byte(v, a, lo, hi, d, c + 1);
     }
     return best;
 }
@@ -182,7 +223,7 @@ static int32_t added_at(const vocab *v, const added *a, const char *s, size_t n)
 int vocab_tokenize(const vocab *v, const char *text, size_t n, bool special, eng_tokens *out, char *err)
 {
     if (n > 1 << 29) return q_fail(err, Q_RANGE, _("a text of %zu bytes is too long to cut into tokens; give it in parts"), n);
-    const added *a = special ? &v->all : &v->user;
+    const added *a = special ? &v->all : &v->blanks;
     size_t done = 0;
     for (size_t i = 0; i < n && a->n;) {
         int32_t id = a->first[(unsigned char)text[i]] ? added_at(v, a, text + i, n - i) : -1;

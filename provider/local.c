@@ -230,6 +230,8 @@ static uint64_t seed_of(const local *l, uint64_t wanted)
     return s & ((1ull << 53) - 1);       /* the knob's range: what a JSON number holds exactly */
 }
 
+/* Penalties look at the answer's own tokens alone: those of the prompt would hold back the frame's end of a turn, and what a
+ * fed passage or the question says would be avoided instead of quoted. */
 static void start_sampler(local *l, uint64_t seed)
 {
     char text[32], err[Q_ERRLEN];
@@ -238,8 +240,6 @@ static void start_sampler(local *l, uint64_t seed)
     eng_config_set(c, "sampler.seed", text, err);
     eng_sampler_reset(l->sampler, c);
     eng_config_free(c);
-    for (int i = 0; i < l->text.n; i++)
-        eng_sampler_accept(l->sampler, l->text.id[i]);
 }
 
 /* One answer to the prompt that stands in l->text. */

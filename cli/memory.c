@@ -1,10 +1,11 @@
-/* cli/memory: `quorum memory`: add, search, list, delete, on the same store as the conversations. Single-threaded.
+/* cli/memory: `quorum memory`: add, search, list, delete, export, on the same store as the conversations. Single-threaded.
  * It never loads a model: tokens of passages are estimated. */
 #include "base/say.h"
 #include "cli/cli.h"
 #include "cli/common.h"
 
 #include <cjson/cJSON.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,11 +16,19 @@
 
 const cli_command cli_memory = { "memory", N_(
     "quorum memory add PATH... [--db FILE]        takes text and Markdown files, or folders of them, into memory\n"
-    "quorum memory search TEXT [--json] [-n N]    the passages that would be fed, and why\n"
+    "quorum memory search TEXT [--json] [-n N]    the best passages, and which of them would be fed\n"
     "quorum memory list\n"
-    "quorum memory delete ID                      with all index entries; the bytes are overwritten"), cmd_memory };
+    "quorum memory delete ID... [--yes]           with all index entries; the bytes are overwritten; asks first\n"
+    "quorum memory export [--db FILE]             everything as lines of JSON, also of a file that cannot be opened"), cmd_memory };
 
-enum { PREVIEW = 300 };                 /* bytes of a passage that a search shows */
+enum { PREVIEW = 300, REST_MAX = 256 }; /* bytes of a passage that a search shows; arguments */
+
+struct ask {                            /* what the command line asks for */
+    const char *db;
+    char *rest[REST_MAX];
+    int n, max;
+    bool json, yes;
+};
 
 static volatile sig_atomic_t interrupted;
 
@@ -34,16 +43,16 @@ static bool show_file(void *user, const rag_progress *p)
 
 static bool going_on(void *user) { return !interrupted; }
 
-static int add(mem_store *s, int n, char **path, char *err)
+static int add(mem_store *s, const struct ask *a, char *err)
 {
-    struct sigaction a = {.sa_handler = on_interrupt};
-    sigaction(SIGINT, &a, NULL);            /* what was added stays; the present file ends whole */
+    struct sigaction act = {.sa_handler = on_interrupt};
+    sigaction(SIGINT, &act, NULL);            /* what was added stays; the present file ends whole */
     rag_progress all = {0};
     int rc = Q_OK, bad = 0;
-    for (int i = 0; i < n && !interrupted; i++) {
+    for (int i = 0; i < a->n && !interrupted; i++) {
         rag_progress p;
         rag_add_opts o = {.progress = show_file, .go = going_on};
-        int one = rag_add(s, path[i], &o, &p, err);
+        int one = rag_add(s, a->rest[i], &o, &p, err);
         if (isatty(2)) q_say_own(stderr, "\r\033[K");
         q_buf why = {0};
         rag_skips_words(&p, &why);
@@ -67,69 +76,78 @@ static int add(mem_store *s, int n, char **path, char *err)
     return rc == Q_OK ? 0 : bad;
 }
 
-static int search(mem_store *s, const char *text, int max, bool json, char *err)
+static void search_json(const rag_result *r, const char *text)
 {
-    rag_config c = rag_config_default();
-    c.max_passages = max;
-    c.budget = 1000000;
-    rag_result *r;
-    if (rag_search(s, &c, text, NULL, &r, err) != Q_OK) return cli_fail(err);
-    if (json) {
-        static const char *const trust[] = {"own", "manual", "model"};
-        cJSON *o = cJSON_CreateObject(), *a = cJSON_AddArrayToObject(o, "passages");
-        cJSON_AddNumberToObject(o, "v", 1);
-        cJSON_AddStringToObject(o, "query", text);
-        cJSON_AddNumberToObject(o, "min_score", r->min_score);
-        cJSON_AddNumberToObject(o, "fed", r->n_fed);
-        cJSON_AddNumberToObject(o, "best_below", r->best_below);
-        cJSON *t = cJSON_AddArrayToObject(o, "terms");
-        for (int i = 0; i < r->n_term; i++) {
-            cJSON *e = cJSON_CreateObject();
-            cJSON_AddStringToObject(e, "word", r->term[i].word);
-            cJSON_AddStringToObject(e, "stem", r->term[i].stem);
-            cJSON_AddNumberToObject(e, "weight", r->term[i].weight);
-            cJSON_AddNumberToObject(e, "with", (double)r->term[i].with);
-            cJSON_AddNumberToObject(e, "of", (double)r->term[i].of);
-            cJSON_AddItemToArray(t, e);
-        }
-        for (int i = 0; i < r->n; i++) {
-            const rag_passage *p = &r->v[i];
-            cJSON *e = cJSON_CreateObject();
-            cJSON_AddNumberToObject(e, "rank", p->rank);
-            cJSON_AddNumberToObject(e, "number", p->number);
-            cJSON_AddStringToObject(e, "fate", rag_fate_word(p->fate));
-            cJSON_AddStringToObject(e, "kind", p->kind == MEM_CHUNK ? "document" : "chat");
-            cJSON_AddNumberToObject(e, "source", (double)p->source);
-            cJSON_AddStringToObject(e, "label", p->label);
-            cJSON_AddStringToObject(e, "trust", trust[p->trust]);
-            cJSON_AddNumberToObject(e, "offset", (double)p->offset);
-            cJSON_AddNumberToObject(e, "score", p->score);
-            q_buf b = {0};
-            cli_json_signals(e, rag_signals_text(p, &b));
-            q_buf_free(&b);
-            cJSON_AddNumberToObject(e, "bm25", p->bm25);
-            cJSON_AddStringToObject(e, "text", p->text);
-            cJSON_AddItemToArray(a, e);
-        }
-        char *out = cJSON_PrintUnformatted(o);
-        if (out) q_say_json(stdout, out);
-        free(out);
-        cJSON_Delete(o);
-    } else {
-        for (int i = 0; i < r->n; i++) {
-            if (r->v[i].fate != RAG_FED) continue;
-            bool more = strlen(r->v[i].text) > PREVIEW;
-            q_say(stdout, "[%d] %.2f  %s\n    %.*s%s\n", r->v[i].number, r->v[i].score, r->v[i].label, PREVIEW, r->v[i].text, more ? "…" : "");
-        }
-        q_buf b = {0};
-        q_say(stdout, "%s\n", rag_summary(r, &b));
-        q_buf_free(&b);
+    static const char *const trust[] = {"own", "manual", "model"};
+    cJSON *o = cJSON_CreateObject(), *a = cJSON_AddArrayToObject(o, "passages");
+    cJSON_AddNumberToObject(o, "v", 1);
+    cJSON_AddStringToObject(o, "query", text);
+    cJSON_AddNumberToObject(o, "min_score", r->min_score);
+    cJSON_AddNumberToObject(o, "fed", r->n_fed);
+    cJSON_AddNumberToObject(o, "best_below", r->best_below);
+    cJSON *t = cJSON_AddArrayToObject(o, "terms");
+    for (int i = 0; i < r->n_term; i++) {
+        cJSON *e = cJSON_CreateObject();
+        cJSON_AddStringToObject(e, "word", r->term[i].word);
+        cJSON_AddStringToObject(e, "stem", r->term[i].stem);
+        cJSON_AddNumberToObject(e, "weight", r->term[i].weight);
+        cJSON_AddNumberToObject(e, "with", (double)r->term[i].with);
+        cJSON_AddNumberToObject(e, "of", (double)r->term[i].of);
+        cJSON_AddItemToArray(t, e);
     }
-    rag_result_free(r);
-    return 0;
+    for (int i = 0; i < r->n; i++) {
+        const rag_passage *p = &r->v[i];
+        cJSON *e = cJSON_CreateObject();
+        cJSON_AddNumberToObject(e, "rank", p->rank);
+        cJSON_AddNumberToObject(e, "number", p->number);
+        cJSON_AddStringToObject(e, "fate", rag_fate_word(p->fate));
+        cJSON_AddStringToObject(e, "kind", p->kind == MEM_CHUNK ? "document" : "chat");
+        cJSON_AddNumberToObject(e, "source", (double)p->source);
+        cJSON_AddStringToObject(e, "label", p->label);
+        cJSON_AddStringToObject(e, "trust", trust[p->trust]);
+        cJSON_AddNumberToObject(e, "offset", (double)p->offset);
+        cJSON_AddNumberToObject(e, "score", p->score);
+        q_buf b = {0};
+        cli_json_signals(e, rag_signals_text(p, &b));
+        q_buf_free(&b);
+        cJSON_AddNumberToObject(e, "bm25", p->bm25);
+        cJSON_AddStringToObject(e, "text", p->text);
+        cJSON_AddItemToArray(a, e);
+    }
+    char *out = cJSON_PrintUnformatted(o);
+    if (out) q_say_json(stdout, out);
+    free(out);
+    cJSON_Delete(o);
 }
 
-static int list(mem_store *s, char *err)
+static int search(mem_store *s, const struct ask *a, char *err)
+{
+    rag_config c = rag_config_default();
+    c.max_passages = a->max;
+    c.budget = 1000000;
+    q_buf q = {0}, b = {0};
+    for (int i = 0; i < a->n; i++) q_buf_printf(&q, "%s%s", i ? " " : "", a->rest[i]);
+    rag_result *r = NULL;
+    int rc = rag_search(s, &c, q.p, NULL, &r, err);
+    if (rc == Q_OK && a->json) {
+        search_json(r, q.p);
+    } else if (rc == Q_OK) {
+        for (int i = 0, shown = 0; i < r->n && shown < a->max; i++, shown++) {
+            const rag_passage *p = &r->v[i];
+            char number[16] = "-";
+            if (p->fate == RAG_FED) snprintf(number, sizeof number, "[%d]", p->number);
+            q_say(stdout, "%s %.2f  %s%s\n    %.*s%s\n", number, p->score, p->label, p->fate == RAG_FED ? "" : _("  (would not be fed)"),
+                  PREVIEW, p->text, strlen(p->text) > PREVIEW ? "…" : "");
+        }
+        q_say(stdout, "%s\n", rag_summary(r, &b));
+    }
+    rag_result_free(r);
+    q_buf_free(&b);
+    q_buf_free(&q);
+    return rc == Q_OK ? 0 : cli_fail(err);
+}
+
+static int list(mem_store *s, const struct ask *a, char *err)
 {
     static const char *const trust[] = {N_("own"), N_("manual"), N_("model")};
     mem_documents l;
@@ -144,53 +162,133 @@ static int list(mem_store *s, char *err)
     return 0;
 }
 
-int cmd_memory(int argc, char **argv)
+/* ---- delete ---- */
+static bool ids_are_numbers(const struct ask *a)
 {
-    const char *db = NULL, *act = NULL, *rest[256];
-    int n = 0, max = 5;
-    bool json = false, plain = false;
-    for (int i = 1; i < argc; i++) {
-        const char *v;
-        bool dash = argv[i][0] == '-' && argv[i][1] && !plain;
-        if (dash && strcmp(argv[i], "--") == 0) plain = true;
-        else if (dash && strcmp(argv[i], "--json") == 0) json = true;
-        else if (dash && (v = cli_opt(argc, argv, &i, "--db")) != NULL) db = v;
-        else if (dash && (v = cli_opt(argc, argv, &i, "-n")) != NULL) {
-            if (!cli_int(v, 1, 20, &max)) return cli_usage(&cli_memory, _("-n is a number from 1 to 20"));
-        } else if (dash) return cli_usage(&cli_memory, _("unknown or incomplete option"));
-        else if (!act) act = argv[i];
-        else if (n < 256) rest[n++] = argv[i];
-        else return cli_usage(&cli_memory, _("too many arguments"));
+    for (int i = 0; i < a->n; i++) {
+        char *end;
+        if (strtoll(a->rest[i], &end, 10) <= 0 || *end) return false;
     }
-    static const struct { const char *name; int min, max; } acts[] = {{"add", 1, 256}, {"search", 1, 256}, {"list", 0, 0}, {"delete", 1, 1}};
-    int which = -1;
-    for (int i = 0; act && i < 4; i++)
-        if (strcmp(act, acts[i].name) == 0) which = i;
-    if (which < 0) return cli_usage(&cli_memory, act ? _("memory knows add, search, list and delete") : "");
-    if (n < acts[which].min || n > acts[which].max) return cli_usage(&cli_memory, _("wrong number of arguments"));
+    return true;
+}
 
-    char err[Q_ERRLEN], *end = NULL;
-    long long id = which == 3 ? strtoll(rest[0], &end, 10) : 0;
-    if (which == 3 && (end == rest[0] || *end || id <= 0)) return cli_usage(&cli_memory, _("delete takes an ID as quorum memory list shows it"));
-    mem_store *s;
-    if (mem_open(db, &s, err) != Q_OK || rag_manual(s, err) != Q_OK) return cli_fail(err);
-    int status = 0;
-    if (which == 0) {
-        status = add(s, n, (char **)rest, err);
-    } else if (which == 1) {
-        q_buf q = {0};
-        for (int i = 0; i < n; i++) q_buf_printf(&q, "%s%s", i ? " " : "", rest[i]);
-        status = search(s, q.p, max, json, err);
-        q_buf_free(&q);
-    } else if (which == 2) {
-        status = list(s, err);
-    } else if (rag_remove(s, id, err) != Q_OK) {
-        status = cli_fail(err);
+/* On a terminal a person is asked; elsewhere only --yes is a yes. */
+static bool agreed(const struct ask *a, mem_store *s)
+{
+    if (a->yes) return true;
+    if (!isatty(0) || !isatty(2)) {
+        q_say(stderr, "quorum: %s\n", _("nothing was deleted: deleting cannot be undone, so it takes --yes here"));
+        return false;
     }
-    if (mem_tidy(s, going_on, NULL, err) < 0 && !interrupted) status = cli_fail(err);
+    for (int i = 0; i < a->n; i++) {
+        mem_document d;
+        char err[Q_ERRLEN];
+        if (mem_document_get(s, strtoll(a->rest[i], NULL, 10), &d, err) != Q_OK) continue;
+        q_say(stderr, "%5lld  %s\n", (long long)d.id, d.title);
+        mem_document_free(&d);
+    }
+    q_say(stderr, "%s", _("Remove this from memory for good? [y/N] "));
+    char line[64];
+    /* TRANSLATORS: the letters that mean yes */
+    bool yes = fgets(line, sizeof line, stdin) && (*line == 'y' || *line == 'Y' || (*line && strncmp(line, _("y"), strlen(_("y"))) == 0));
+    if (!yes) q_say(stderr, "%s\n", _("nothing was deleted"));
+    return yes;
+}
+
+static int delete(mem_store *s, const struct ask *a, char *err)
+{
+    int64_t id[REST_MAX];
+    int done = 0;
+    for (int i = 0; i < a->n; i++) {            /* all of them are there, or nothing is done */
+        mem_document d;
+        id[i] = strtoll(a->rest[i], NULL, 10);
+        if (mem_document_get(s, id[i], &d, err) != Q_OK) return cli_fail(err);
+        mem_document_free(&d);
+    }
+    if (!agreed(a, s)) return 1;
+    return rag_remove_all(s, id, a->n, &done, err) == Q_OK ? 0 : cli_fail(err);
+}
+
+/* ---- export ---- */
+static bool export_row(void *user, const char *table, const mem_export_value *v, int n)
+{
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddNumberToObject(o, "v", 1);
+    cJSON_AddStringToObject(o, "table", table);
+    for (int i = 0; i < n; i++) {
+        char *text = q_utf8_clean(v[i].text, v[i].n);
+        if (v[i].number) cJSON_AddRawToObject(o, v[i].name, text);
+        else cJSON_AddStringToObject(o, v[i].name, text);
+        free(text);
+    }
+    char *line = cJSON_PrintUnformatted(o);
+    if (line) q_say_json(stdout, line);
+    free(line);
+    cJSON_Delete(o);
+    return !interrupted && !ferror(stdout);
+}
+
+/* Read-only and without opening the store: also a file that was refused. */
+static int export(const struct ask *a, char *err)
+{
+    int unread = 0, rc = mem_export(a->db, export_row, NULL, &unread, err);
+    if (rc == Q_OK && (fflush(stdout) != 0 || ferror(stdout))) rc = q_fail(err, Q_IO, _("the export could not be written: %s"), strerror(errno));
+    if (rc != Q_OK) return cli_fail(err);
+    if (unread == 0) return 0;
+    q_say(stderr, ngettext("quorum: a part of the file could not be read: the rest is whole\n",
+                           "quorum: %d parts of the file could not be read: the rest is whole\n", (unsigned long)unread), unread);
+    return 1;
+}
+
+/* ---- the acts ---- */
+/* opens: works on the store; else on the file. */
+static const struct act { const char *name; int min, max; int (*run)(mem_store *, const struct ask *, char *err); int (*file)(const struct ask *, char *err); } acts[] = {
+    {"add", 1, REST_MAX, add, NULL},
+    {"search", 1, REST_MAX, search, NULL},
+    {"list", 0, 0, list, NULL},
+    {"delete", 1, REST_MAX, delete, NULL},
+    {"export", 0, 0, NULL, export},
+};
+
+static int on_store(const struct act *act, const struct ask *a, char *err)
+{
+    mem_store *s;
+    if (mem_open(a->db, &s, err) != Q_OK) return cli_fail(err);
+    int status = rag_manual(s, err) != Q_OK ? cli_fail(err) : act->run(s, a, err);
+    /* an error is said once: what made the act fail would make the tidying fail too */
+    if (status == 0 && mem_tidy(s, going_on, NULL, err) < 0 && !interrupted) status = cli_fail(err);
     char *said = mem_note(s);
     if (said) q_say(stderr, "quorum: %s\n", said);
     free(said);
     mem_close(s);
     return status;
+}
+
+int cmd_memory(int argc, char **argv)
+{
+    const char *name = NULL;
+    struct ask a = {.max = 5};
+    bool plain = false;
+    for (int i = 1; i < argc; i++) {
+        const char *v;
+        bool dash = argv[i][0] == '-' && argv[i][1] && !plain;
+        if (dash && strcmp(argv[i], "--") == 0) plain = true;
+        else if (dash && strcmp(argv[i], "--json") == 0) a.json = true;
+        else if (dash && strcmp(argv[i], "--yes") == 0) a.yes = true;
+        else if (dash && (v = cli_opt(argc, argv, &i, "--db")) != NULL) a.db = v;
+        else if (dash && (v = cli_opt(argc, argv, &i, "-n")) != NULL) {
+            if (!cli_int(v, 1, 20, &a.max)) return cli_usage(&cli_memory, _("-n is a number from 1 to 20"));
+        } else if (dash) return cli_usage(&cli_memory, _("unknown or incomplete option"));
+        else if (!name) name = argv[i];
+        else if (a.n < REST_MAX) a.rest[a.n++] = argv[i];
+        else return cli_usage(&cli_memory, _("too many arguments"));
+    }
+    const struct act *act = NULL;
+    for (size_t i = 0; name && i < sizeof acts / sizeof *acts; i++)
+        if (strcmp(name, acts[i].name) == 0) act = &acts[i];
+    if (!act) return cli_usage(&cli_memory, name ? _("memory knows add, search, list, delete and export") : "");
+    if (a.n < act->min || a.n > act->max) return cli_usage(&cli_memory, _("wrong number of arguments"));
+    if (act->run == delete && !ids_are_numbers(&a)) return cli_usage(&cli_memory, _("delete takes an ID as quorum memory list shows it"));
+    char err[Q_ERRLEN];
+    return act->run ? on_store(act, &a, err) : act->file(&a, err);
 }

@@ -89,14 +89,14 @@ struct putting { sqlite3_stmt *row, *words; };
 static int prepare(mem_store *s, struct putting *p, char *err)
 {
     p->row = store_inserting(s, &chunk_table, err);
-    if (!p->row) return Q_IO;
+    if (!p->row) return store_failed(s);
     s->touched |= 1u << MEM_CHUNK;
     for (int try = 0; try < 2 && !p->words; try++) {
         p->words = store_inserting(s, &words_table, err);
-        int rc = p->words ? Q_OK : store_index_mended(s, MEM_CHUNK, Q_IO, err);
+        int rc = p->words ? Q_OK : store_index_mended(s, MEM_CHUNK, store_failed(s), err);
         if (rc != Q_OK) return rc;
     }
-    return p->words ? Q_OK : Q_IO;
+    return p->words ? Q_OK : store_failed(s);
 }
 
 static void finish(struct putting *p)
@@ -126,8 +126,7 @@ static int make_room(mem_bulk *b, const char *path, char *err)
 
 static int put_whole(mem_bulk *b, struct putting *p, struct item *it, int64_t *id, char *err)
 {
-    int rc = make_room(b, it->d.path, err);
-    if (rc == Q_OK) rc = store_insert(b->s, &store_document_table, &it->d, id, err);
+    int rc = store_insert(b->s, &store_document_table, &it->d, id, err);
     for (int i = 0; i < it->n && rc == Q_OK; i++) rc = put_chunk(b->s, p, *id, it->d.name, &it->c[i], i, err);
     return rc;
 }
@@ -152,7 +151,9 @@ int mem_bulk_flush(mem_bulk *b, char *err)
     int64_t id = 0;
     int rc = store_begin(b->s, err);
     if (rc == Q_OK) {
-        rc = prepare(b->s, &p, err);
+        /* room for all first: between the words of two passages nothing makes FTS5 write out what it has (index.c) */
+        for (int i = 0; i < b->n && rc == Q_OK; i++) rc = make_room(b, b->item[i].d.path, err);
+        if (rc == Q_OK) rc = prepare(b->s, &p, err);
         for (int i = 0; i < b->n && rc == Q_OK; i++) rc = put_whole(b, &p, &b->item[i], &id, err);
         finish(&p);
         rc = store_end(b->s, rc, err);

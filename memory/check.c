@@ -27,7 +27,7 @@ int store_check(mem_store *s, char *err)
     if (rc != Q_OK) return rc;
     store_allow(s, STORE_LONG);
     sqlite3_stmt *st = store_query(s, err, "PRAGMA integrity_check(1)", "");
-    rc = st ? store_step(s, st, err) : Q_IO;
+    rc = st ? store_step(s, st, err) : store_failed(s);
     if (rc == 1) {
         const char *how = (const char *)sqlite3_column_text(st, 0);
         rc = how && strcmp(how, "ok") == 0 ? Q_OK : damaged(s, err, how ? how : "?");
@@ -36,7 +36,7 @@ int store_check(mem_store *s, char *err)
     if (rc != Q_OK) return rc;
     store_allow(s, STORE_LONG);
     st = store_query(s, err, "PRAGMA foreign_key_check", "");
-    rc = st ? store_step(s, st, err) : Q_IO;
+    rc = st ? store_step(s, st, err) : store_failed(s);
     if (rc == 1) rc = damaged(s, err, _("rows whose owner is gone"));
     sqlite3_finalize(st);
     return rc;

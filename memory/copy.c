@@ -46,7 +46,7 @@ int store_copy_make(mem_store *s, int schema, char *err)
     }
     free(part);
     free(whole);
-    return rc == SQLITE_OK ? Q_OK : Q_IO;
+    return rc == SQLITE_OK ? Q_OK : store_failed(s);
 }
 
 void store_copy_drop(const mem_store *s, int schema)

@@ -13,12 +13,12 @@
  * merge grows with them too. An index with more than this is made anew. */
 const int store_levels_max = 100;
 
-static const struct { const char *fts, *columns, *said, *rows; } index_of[] = {
-    [MEM_CHUNK] = {"chunk_fts", "name, heading, text", "chunk_said", "chunk"},
-    [MEM_CHAT] = {"message_fts", "text", "message_said", "message WHERE indexed=1"},
+static const struct { const char *fts, *columns, *values, *said, *rows; } index_of[] = {
+    [MEM_CHUNK] = {"chunk_fts", "name, heading, text", "?, ?, ?", "chunk_said", "chunk"},
+    [MEM_CHAT] = {"message_fts", "text", "?", "message_said", "message WHERE indexed=1"},
 };
 
-bool store_index_broken(mem_store *s) { return sqlite3_extended_errcode(s->db) == SQLITE_CORRUPT_VTAB; }
+bool store_index_broken(const mem_store *s) { return s->broken; }
 
 static int run(mem_store *s, int *changes, char *err, const char *types, int64_t id, const char *fmt, ...)
 {
@@ -78,16 +78,37 @@ int store_index_put(mem_store *s, enum mem_kind k, int64_t id, char *err)
     return store_index_mended(s, k, rc, err);
 }
 
+/* Its words, as they went in; *n = 0: it is not in the index. Not INSERT ... SELECT: SQLite guards such a statement with a
+ * savepoint, at which FTS5 writes out all it has gathered, a piece of the index for every row. */
+static int take_out(mem_store *s, enum mem_kind k, int64_t id, int *n, char *err)
+{
+    char sql[256];
+    snprintf(sql, sizeof sql, "SELECT %s FROM %s WHERE id=?", index_of[k].columns, index_of[k].said);
+    sqlite3_stmt *words = store_query(s, err, sql, "i", id), *drop = NULL;
+    int rc = words ? store_step(s, words, err) : store_failed(s);
+    *n = rc == 1;
+    if (rc == 1) {
+        snprintf(sql, sizeof sql, "INSERT INTO %s(%s, rowid, %s) VALUES('delete', ?, %s)", index_of[k].fts, index_of[k].fts,
+                 index_of[k].columns, index_of[k].values);
+        drop = store_query(s, err, sql, "i", id);
+        rc = drop ? Q_OK : store_failed(s);
+        for (int i = 0; drop && i < sqlite3_column_count(words); i++)
+            if (sqlite3_bind_value(drop, i + 2, sqlite3_column_value(words, i)) != SQLITE_OK) rc = store_error(s, err);
+        if (rc == Q_OK) rc = store_step(s, drop, err);
+    }
+    sqlite3_finalize(drop);
+    sqlite3_finalize(words);
+    return rc;
+}
+
 int store_index_drop(mem_store *s, enum mem_kind k, int64_t id, char *err)
 {
-    const char *fts = index_of[k].fts;
     int n = 0;
     s->touched |= 1u << k;
-    int rc = run(s, &n, err, "i", id, "INSERT INTO %s(%s, rowid, %s) SELECT 'delete', id, %s FROM %s WHERE id=?", fts, fts,
-                 index_of[k].columns, index_of[k].columns, index_of[k].said);
+    int rc = take_out(s, k, id, &n, err);
     if (rc == Q_OK && n && !(s->touched & 4u << k)) {
         s->touched |= 4u << k;                      /* once a transaction will do */
-        rc = run(s, NULL, err, "", 0, "INSERT INTO chore VALUES('purge %s', 1, 0, 0) ON CONFLICT(name) DO UPDATE SET n=n+1", fts);
+        rc = run(s, NULL, err, "", 0, "INSERT INTO chore VALUES('purge %s', 1, 0, 0) ON CONFLICT(name) DO UPDATE SET n=n+1", index_of[k].fts);
     }
     return store_index_mended(s, k, rc, err);
 }
@@ -112,7 +133,7 @@ int store_index_shape(mem_store *s, enum mem_kind k, store_shape *out, char *err
      * many of its segments are being merged and how many it has, and three numbers for each of those */
     snprintf(sql, sizeof sql, "SELECT block FROM %s_data WHERE id=10", index_of[k].fts);
     sqlite3_stmt *st = store_query(s, err, sql, "");
-    int rc = st ? store_step(s, st, err) : Q_IO;
+    int rc = st ? store_step(s, st, err) : store_failed(s);
     if (rc == 1) {
         const unsigned char *p = sqlite3_column_blob(st, 0), *end = p ? p + sqlite3_column_bytes(st, 0) : NULL;
         int64_t n = 0, skip = 0;

@@ -31,6 +31,13 @@ char *mem_note(mem_store *);
  * two steps; false: Q_CANCEL, the rest stays owed. Costs a few reads when nothing is owed. */
 int mem_tidy(mem_store *, bool (*go)(void *user), void *user, char *err);
 
+/* Every row of the tables that hold a person's words, also of a file that mem_open refuses (changed, damaged, newer). Reads
+ * only, by plain tables and columns; path as in mem_open. fn gets a row's columns as text, false stops (Q_CANCEL).
+ * *unread: tables that could not be read to their end. */
+typedef struct mem_export_value { const char *name, *text; size_t n; bool number; } mem_export_value;    /* valid in fn only */
+typedef bool mem_export_fn(void *user, const char *table, const mem_export_value *v, int n);
+int mem_export(const char *path, mem_export_fn *fn, void *user, int *unread, char *err);
+
 /* ================= conversations ================= */
 typedef struct mem_conversation {
     int64_t id;

@@ -60,7 +60,7 @@ static int settle(mem_store *s, char *err)
 static int indexes_fit(mem_store *s, bool *fit, char *err)
 {
     sqlite3_stmt *st = store_query(s, err, "SELECT value FROM setting WHERE name='words'", "");
-    int rc = st ? store_step(s, st, err) : Q_IO;
+    int rc = st ? store_step(s, st, err) : store_failed(s);
     *fit = rc == 1 && strcmp((const char *)sqlite3_column_text(st, 0), store_words_version) == 0;
     sqlite3_finalize(st);
     for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc >= 0; k++) {

@@ -26,15 +26,15 @@ static int drop_chore(mem_store *s, const char *what, enum mem_kind k, char *err
     return store_run(s, NULL, err, sql, "");
 }
 
-/* Takes the write lock only where something is owed. */
-static int begin_owed(mem_store *s, const char *what, enum mem_kind k, bool *owed, char *err)
+/* Looked at without the write lock: mostly nothing is. */
+static int is_owed(mem_store *s, const char *what, enum mem_kind k, bool *owed, char *err)
 {
     int64_t n;
     store_lock(s);
     int rc = chore(s, what, k, &n, "n", err);
     store_unlock(s);
     *owed = rc == Q_OK;
-    return rc == Q_NOTFOUND ? Q_OK : rc == Q_OK ? store_begin(s, err) : rc;
+    return rc == Q_NOTFOUND ? Q_OK : rc;
 }
 
 static int merge(mem_store *s, enum mem_kind k, int pages, bool *did, char *err)
@@ -73,7 +73,7 @@ static const struct { const char *ids, *put; } rows_of[] = {
 static int step_end(mem_store *s, enum mem_kind k, int64_t next, int64_t last, int64_t *to, char *err)
 {
     sqlite3_stmt *st = store_query(s, err, rows_of[k].ids, "ii", next, last);
-    int rc = st ? 1 : Q_IO, n = 0;
+    int rc = st ? 1 : store_failed(s), n = 0;
     int64_t bytes = 0;
     *to = last;
     while (rc == 1 && (rc = store_step(s, st, err)) == 1) {
@@ -89,10 +89,12 @@ static int step_end(mem_store *s, enum mem_kind k, int64_t next, int64_t last, i
 int store_index_step(mem_store *s, enum mem_kind k, bool *more, char *err)
 {
     int64_t next, last, to;
-    int rc = store_merge_step(s, k, more, err);
-    if (rc != Q_OK || *more) return rc;
-    rc = begin_owed(s, "index", k, more, err);
+    int rc = is_owed(s, "index", k, more, err);
     if (rc != Q_OK || !*more) return rc;
+    rc = store_merge_step(s, k, more, err);
+    if (rc != Q_OK || *more) return rc;
+    *more = true;
+    if ((rc = store_begin(s, err)) != Q_OK) return rc;
     rc = chore(s, "index", k, &next, "next", err);
     if (rc == Q_OK) rc = chore(s, "index", k, &last, "last", err);
     if (rc == Q_NOTFOUND) return store_end(s, Q_OK, err);   /* another process was quicker */
@@ -137,8 +139,8 @@ int store_purge_step(mem_store *s, enum mem_kind k, bool *more, char *err)
     int64_t owed;
     store_shape shape;
     bool did = false;
-    int rc = begin_owed(s, "purge", k, more, err);
-    if (rc != Q_OK || !*more) return rc;
+    int rc = is_owed(s, "purge", k, more, err);
+    if (rc != Q_OK || !*more || (rc = store_begin(s, err)) != Q_OK) return rc;
     s->touched |= 1u << k;
     rc = chore(s, "purge", k, &owed, "n", err);
     if (rc == Q_NOTFOUND) return store_end(s, Q_OK, err);   /* another process was quicker */
@@ -179,16 +181,17 @@ static int sweep_rows(mem_store *s, size_t which, int64_t owner, int room, int *
     int64_t id[STEP_ROWS];
     *n = 0;
     sqlite3_stmt *st = store_query(s, err, going[which].some, "ii", owner, (int64_t)room);
-    int rc = st ? 1 : Q_IO;
+    int rc = st ? 1 : store_failed(s);
     while (rc == 1 && *n < room && (rc = store_step(s, st, err)) == 1) id[(*n)++] = sqlite3_column_int64(st, 0);
     sqlite3_finalize(st);
     if (rc > 0) rc = Q_OK;
     sqlite3_stmt *drop = rc == Q_OK && *n ? store_query(s, err, going[which].drop, "") : NULL;
-    if (*n && !drop && rc == Q_OK) rc = Q_IO;
+    if (*n && !drop && rc == Q_OK) rc = store_failed(s);
+    /* the words of all in one go: between them nothing that makes FTS5 write them out (index.c) */
+    for (int i = 0; i < *n && rc == Q_OK; i++) rc = forget_logs(s, going[which].kind, id[i], err);
+    for (int i = 0; i < *n && rc == Q_OK; i++) rc = store_index_drop(s, going[which].kind, id[i], err);
     for (int i = 0; i < *n && rc == Q_OK; i++) {
-        rc = store_index_drop(s, going[which].kind, id[i], err);
-        if (rc == Q_OK) rc = forget_logs(s, going[which].kind, id[i], err);
-        if (rc == Q_OK) rc = store_again(s, drop, err, "i", id[i]);
+        rc = store_again(s, drop, err, "i", id[i]);
         if (rc == Q_OK && sqlite3_changes(s->db) != 1) rc = store_tampered(s, err);
     }
     sqlite3_finalize(drop);

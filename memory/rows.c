@@ -99,7 +99,7 @@ int store_insert_row(mem_store *s, sqlite3_stmt *st, const store_table *t, const
 int store_insert(mem_store *s, const store_table *t, const void *row, int64_t *id, char *err)
 {
     sqlite3_stmt *st = store_inserting(s, t, err);
-    int rc = st ? store_insert_row(s, st, t, row, id, err) : Q_IO;
+    int rc = st ? store_insert_row(s, st, t, row, id, err) : store_failed(s);
     sqlite3_finalize(st);
     return rc;
 }
@@ -112,7 +112,7 @@ int store_rows(mem_store *s, const store_table *t, void **v, int *n, char *err, 
     sqlite3_stmt *st = store_query_va(s, err, sql, types, ap);
     va_end(ap);
     free(sql);
-    int rc = st ? Q_OK : Q_IO, cap = 0;
+    int rc = st ? Q_OK : store_failed(s), cap = 0;
     *v = NULL;
     *n = 0;
     while (st && (rc = store_step(s, st, err)) == 1) {
@@ -133,7 +133,7 @@ int store_row(mem_store *s, const store_table *t, void *row, char *err, const ch
     va_end(ap);
     free(sql);
     memset(row, 0, t->size);
-    int rc = st ? store_step(s, st, err) : Q_IO;
+    int rc = st ? store_step(s, st, err) : store_failed(s);
     if (rc == 1) store_read(t, st, row);
     sqlite3_finalize(st);
     return rc == 1 ? Q_OK : rc == 0 ? Q_NOTFOUND : rc;

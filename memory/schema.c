@@ -59,7 +59,7 @@ static int same_rows(mem_store *s, sqlite3_stmt *here, sqlite3_stmt *ours, int n
 static int compare(mem_store *s, mem_store *ours, const char *sql, const char *table, int n, char *err)
 {
     sqlite3_stmt *a = store_query(s, err, sql, "s", table), *b = a ? store_query(ours, err, sql, "s", table) : NULL;
-    int rc = b ? same_rows(s, a, b, n, table, err) : Q_IO;
+    int rc = b ? same_rows(s, a, b, n, table, err) : store_failed(a ? ours : s);
     sqlite3_finalize(a);
     sqlite3_finalize(b);
     return rc;
@@ -72,7 +72,7 @@ static int compare_all(mem_store *s, mem_store *ours, char *err)
                      " WHERE ?1 IS NULL AND substr(name, 1, 7)<>'sqlite_' ORDER BY name", NULL, 4, err);
     if (rc != Q_OK) return rc;
     sqlite3_stmt *st = store_query(ours, err, "SELECT name FROM sqlite_schema WHERE type='table' AND rootpage>0", "");
-    rc = st ? 1 : Q_IO;
+    rc = st ? 1 : store_failed(s);
     while (rc > 0 && (rc = store_step(ours, st, err)) == 1) {
         int same = compare(s, ours, "SELECT type, name, \"notnull\", dflt_value, pk, hidden FROM pragma_table_xinfo(?1) ORDER BY name", text(st, 0), 6, err);
         if (same != Q_OK) rc = same;
@@ -139,7 +139,7 @@ int store_migrate(mem_store *s, int to, char *err)
         if (rc == Q_OK) rc = apply(s, from, to, err);
         if (rc == Q_OK && to == store_schema_version) rc = store_run(s, NULL, err, "INSERT OR IGNORE INTO setting(name, value) VALUES('words', ?)", "s",
                                                                     from > 0 ? "" : store_words_version);
-        if (rc == Q_OK && from > 0) rc = store_check(s, err);
+        if (rc == Q_OK && from > 0 && to == store_schema_version) rc = store_check(s, err);
     }
     rc = finish(s, rc, err);
     store_allow(s, STORE_ORDINARY);

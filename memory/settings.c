@@ -19,7 +19,7 @@ int mem_setting_each(mem_store *s, const char *except, void (*fn)(void *user, co
     store_lock(s);
     sqlite3_stmt *st = store_query(s, err, "SELECT name, value FROM setting WHERE ?1='' OR substr(name, 1, length(?1))<>?1 ORDER BY name", "s",
                                    except ? except : "");
-    int rc = st ? 1 : Q_IO;
+    int rc = st ? 1 : store_failed(s);
     while (st && (rc = store_step(s, st, err)) == 1)
         fn(user, (const char *)sqlite3_column_text(st, 0), (const char *)sqlite3_column_text(st, 1));
     sqlite3_finalize(st);

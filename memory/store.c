@@ -57,7 +57,7 @@ int store_limit_work(mem_store *s)
 void store_allow(mem_store *s, int much) { s->budget = much == STORE_LONG ? LONG : ORDINARY; }
 
 /* ---- errors ---- */
-int store_error(mem_store *s, char *err)
+static int say(mem_store *s, char *err)
 {
     int code = sqlite3_errcode(s->db);
     switch (code & 0xff) {
@@ -89,6 +89,14 @@ int store_error(mem_store *s, char *err)
         return q_fail(err, Q_ERR, _("the memory %s failed: %s"), s->path, sqlite3_errmsg(s->db));
     }
 }
+
+int store_error(mem_store *s, char *err)
+{
+    s->broken = sqlite3_extended_errcode(s->db) == SQLITE_CORRUPT_VTAB;
+    return s->code = say(s, err);
+}
+
+int store_failed(const mem_store *s) { return s->code; }
 
 int store_tampered(mem_store *s, char *err)
 {
@@ -187,7 +195,7 @@ int store_run(mem_store *s, int *changes, char *err, const char *sql, const char
     va_start(ap, types);
     sqlite3_stmt *st = store_query_va(s, err, sql, types, ap);
     va_end(ap);
-    if (!st) return Q_IO;
+    if (!st) return store_failed(s);
     int rc;
     while ((rc = store_step(s, st, err)) == 1) {}
     if (changes) *changes = sqlite3_changes(s->db);
@@ -201,7 +209,7 @@ int store_int(mem_store *s, int64_t *out, char *err, const char *sql, const char
     va_start(ap, types);
     sqlite3_stmt *st = store_query_va(s, err, sql, types, ap);
     va_end(ap);
-    if (!st) return Q_IO;
+    if (!st) return store_failed(s);
     int rc = store_step(s, st, err);
     if (rc == 1) *out = sqlite3_column_int64(st, 0);
     sqlite3_finalize(st);

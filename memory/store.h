@@ -27,6 +27,8 @@ struct mem_store {
     char *owner;            /* "pid:start time" of this process: marks what it is writing */
     int64_t rows;           /* rows changed before the lock was taken */
     int64_t budget;         /* units of work (PROGRESS_OPS instructions) that the present statement may still take */
+    int code;               /* what store_error returned last */
+    bool broken;            /* that error was one of an index whose text is whole */
     unsigned touched;       /* indexes written in this transaction: bits of enum mem_kind */
     const store_watch *watch;
 };
@@ -48,6 +50,7 @@ int store_limit_work(mem_store *);                  /* installs the counting */
 
 /* The sentence for SQLite's present error; returns a q_result. */
 int store_error(mem_store *, char *err);
+int store_failed(const mem_store *);                /* its result once more, where a statement was NULL */
 /* A change had not the effect that it must have: the file was meddled with. */
 int store_tampered(mem_store *, char *err);
 /* Keeps a sentence for mem_note. */
@@ -120,7 +123,7 @@ extern const char store_words_version[];            /* of the tokenizer; another
 int store_index_put(mem_store *, enum mem_kind, int64_t id, char *err);        /* the row is there already */
 int store_index_drop(mem_store *, enum mem_kind, int64_t id, char *err);       /* the row is still there; its words are owed a purge */
 int store_index_reset(mem_store *, enum mem_kind, char *err);                  /* emptied; everything is owed */
-bool store_index_broken(mem_store *);               /* was the last error one of an index whose text is whole? */
+bool store_index_broken(const mem_store *);         /* was the last error one of an index whose text is whole? */
 /* rc of the statement before, where only the index is to blame: it is owed again, that is said, and all is well. */
 void store_index_said(mem_store *);
 int store_index_mended(mem_store *, enum mem_kind, int rc, char *err);

@@ -187,7 +187,7 @@ int mem_trace_get(mem_store *s, int64_t message, mem_trace **out, char *err)
     *out = NULL;
     store_lock(s);
     sqlite3_stmt *st = store_query(s, err, "SELECT data FROM message_trace WHERE message=?", "i", message);
-    int rc = st ? store_step(s, st, err) : Q_IO;
+    int rc = st ? store_step(s, st, err) : store_failed(s);
     if (rc == 1) {
         const unsigned char *p = sqlite3_column_blob(st, 0);
         rc = store_trace_unpack(p ? p : (const unsigned char *)"", p ? (size_t)sqlite3_column_bytes(st, 0) : 0, out);

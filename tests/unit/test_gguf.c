@@ -167,7 +167,7 @@ static void test_refusals(void)
     head(&b, 3, 1, 0); tensor(&b, "a", 2, 1ull << 40, 1ull << 40, 0, 0); pad(&b, 32, 64); REFUSED(&b, "larger than the file");
     head(&b, 3, 1, 0); tensor(&b, "a", 2, 1ull << 62, 4, 0, 0); pad(&b, 32, 64); REFUSED(&b, "larger than the file");
     head(&b, 3, 1, 0); tensor(&b, "a", 1, 33, 1, 8, 0); pad(&b, 32, 64); REFUSED(&b, "multiple of the 32 that Q8_0");
-    head(&b, 3, 1, 0); tensor(&b, "a", 1, 256, 1, 10, 0); pad(&b, 32, 640); REFUSED(&b, "type Q2_K");
+    head(&b, 3, 1, 0); tensor(&b, "a", 1, 256, 1, 4, 0); pad(&b, 32, 640); REFUSED(&b, "type Q4_2");
     head(&b, 3, 1, 0); tensor(&b, "a", 1, 256, 1, 29, 0); pad(&b, 32, 640); REFUSED(&b, "type IQ1_M");
     head(&b, 3, 1, 0); tensor(&b, "a", 1, 256, 1, 4242, 0); pad(&b, 32, 640); REFUSED(&b, "unknown type 4242");
     head(&b, 3, 1, 0); tensor(&b, "a", 1, 4, 1, UINT32_MAX, 0); pad(&b, 32, 640); REFUSED(&b, "unknown type");

@@ -1,5 +1,6 @@
 /* memory: the tree of messages, replies, settings, traces, migrations, deletion down to the bytes, and what
  * happens when the file is damaged, locked, read-only or the disk is full. */
+#include "cli/cli.h"
 #include "memory/memory.h"
 #include "memory/store.h"
 #include "tests/test.h"
@@ -574,6 +575,74 @@ static void a_read_only_file_is_refused_unchanged(void)
     CHECK_STR(after, before);
 }
 
+static void a_file_open_to_others_is_closed_to_them(void)
+{
+    static const struct { mode_t had, has; bool said; } t[] = {{0600, 0600, false}, {0666, 0600, true}, {0640, 0600, true}, {0604, 0600, true}, {0700, 0700, false}};
+    char *path = file("modes.db");
+    mem_close(open_at(path));
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        struct stat st;
+        CHECK(chmod(path, t[i].had) == 0);
+        mem_store *s = open_at(path);
+        CHECK(stat(path, &st) == 0 && (st.st_mode & 07777) == t[i].has);
+        char *said = mem_note(s);
+        CHECK_MSG((said != NULL) == t[i].said, "%o: %s", (unsigned)t[i].had, said ? said : "nothing");
+        if (said) CHECK(strstr(said, "others") && strstr(said, path));
+        free(said);
+        CHECK(mem_note(s) == NULL);                     /* once */
+        int64_t id;
+        OK(mem_conversation_new(s, "t", &id, err));
+        mem_close(s);
+    }
+}
+
+static int open_here(void)
+{
+    int n = 0;
+    for (int fd = 0; fd < 256; fd++) {
+        char link[64], to[512];
+        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        ssize_t k = readlink(link, to, sizeof to - 1);
+        if (k < 0) continue;
+        to[k] = 0;
+        n += strstr(to, dir) != NULL;
+    }
+    return n;
+}
+
+/* Every act of `quorum memory`, well and badly used, in this process: none leaves the file open. */
+static void the_store_is_closed_on_every_path(void)
+{
+    char *db = q_strdup(file("cli.db")), *bad = q_strdup(file("clibad.db")), *note = q_strdup(file("n.md"));
+    OK(q_write_file_atomic(note, "# A\nkestrel\n", 12, err));
+    OK(q_write_file_atomic(bad, "no database, but long enough to be taken for one by anybody who only looks at its size..................", 100, err));
+    char *t[][7] = {
+        {"add", note}, {"add", "/nowhere/at/all"}, {"add", dir}, {"search", "kestrel"}, {"search", "kestrel", "--json"}, {"search", "???"},
+        {"list"}, {"list", "too", "many"}, {"delete", "999", "--yes"}, {"delete", "1"}, {"delete", "1", "--yes"}, {"delete", "1", "--yes"},
+        {"delete", "x"}, {"export"}, {"nothing"}, {"list", "--db", bad}, {"export", "--db", bad}, {"add", note, "--db", bad},
+        {"list", "--db", "/nowhere/at/all/x.db"}, {"list", "--db", dir},
+    };
+    fflush(stdout);
+    int out = dup(1), er = dup(2), in = dup(0), null = open("/dev/null", O_RDWR);
+    dup2(null, 0), dup2(null, 1), dup2(null, 2);
+    int left[sizeof t / sizeof *t];
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        char *argv[12] = {"memory"};
+        int n = 1;
+        for (int k = 0; k < 7 && t[i][k]; k++) argv[n++] = t[i][k];
+        if (n < 4 || strcmp(argv[n - 2], "--db") != 0) argv[n++] = "--db", argv[n++] = db;
+        cmd_memory(n, argv);
+        left[i] = open_here();
+    }
+    fflush(stdout);
+    dup2(in, 0), dup2(out, 1), dup2(er, 2);
+    close(in), close(out), close(er), close(null);
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) CHECK_MSG(left[i] == 0, "%s %s: %d left open", t[i][0], t[i][1] ? t[i][1] : "", left[i]);
+    free(db);
+    free(bad);
+    free(note);
+}
+
 static void a_full_disk_loses_nothing(void)
 {
     char *path = file("full.db");
@@ -690,6 +759,8 @@ int main(void)
     RUN(every_older_schema_is_brought_up);
     RUN(bad_files_give_a_sentence);
     RUN(a_read_only_file_is_refused_unchanged);
+    RUN(a_file_open_to_others_is_closed_to_them);
+    RUN(the_store_is_closed_on_every_path);
     RUN(a_full_disk_loses_nothing);
     RUN(many_processes_make_one_file);
     RUN(any_thread_may_call);

@@ -152,7 +152,7 @@ static void file_types_are_told_apart(void)
         for (int j = 0; j < i; j++) CHECK_MSG(f[i].id != f[j].id && strcmp(f[i].name, f[j].name), "%s and %s", f[i].name, f[j].name);
     CHECK_STR(ker_file_type_get(15)->name, "Q4_K_M");
     CHECK_STR(ker_file_type_get(10)->name, "Q2_K");
-    CHECK(ker_file_type_get(10)->bits == 0 && ker_file_type_get(18)->bits > 6 && !ker_file_type_get(5) && !ker_file_type_get(UINT64_MAX));
+    CHECK(ker_file_type_get(38)->bits == 0 && ker_file_type_get(18)->bits > 6 && !ker_file_type_get(5) && !ker_file_type_get(UINT64_MAX));
 }
 
 int main(void)

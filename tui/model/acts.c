@@ -76,4 +76,3 @@ void tui_act_edit(tui_app *app, tui_item *q)
     tui_edit_set(&app->comp.ed, q->text.p ? q->text.p : "");
     app->comp.editing = q->id;
 }
-

@@ -1,0 +1,107 @@
+/* memory/export: what can be read of any file of ours, also of one that cannot be opened: changed by another program,
+ * damaged, from a newer quorum. Opens it read-only, with a connection of its own, and asks only for plain tables by their
+ * plain columns: no view, no virtual table, nothing computed. Any thread. It writes nothing. */
+#include "memory/store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What holds a person's words, and how a row's own order is called. */
+static const char *const tables[] = {"conversation", "message", "pending", "document", "chunk", "setting"};
+enum { COLUMNS_MAX = 64 };
+
+struct exporting { mem_store s; mem_export_fn *fn; void *user; int unread; };
+
+static void quote(q_buf *b, const char *name)
+{
+    q_buf_putc(b, '"');
+    for (; *name; name++) {
+        if (*name == '"') q_buf_putc(b, '"');
+        q_buf_putc(b, *name);
+    }
+    q_buf_putc(b, '"');
+}
+
+/* SELECT of the plain columns; false: there is no such plain table, or it cannot be read. */
+static bool plain_select(struct exporting *x, const char *table, q_buf *sql)
+{
+    char err[Q_ERRLEN];
+    int64_t plain = 0;
+    if (store_int(&x->s, &plain, err, "SELECT count(*) FROM sqlite_schema WHERE type='table' AND name=? AND rootpage>0", "s", table) != Q_OK) {
+        x->unread++;
+        return false;
+    }
+    if (!plain) return false;
+    sqlite3_stmt *st = store_query(&x->s, err, "SELECT name FROM pragma_table_xinfo(?) WHERE hidden=0", "s", table);
+    int n = 0;
+    q_buf_puts(sql, "SELECT ");
+    while (st && n < COLUMNS_MAX && store_step(&x->s, st, err) == 1) {
+        if (n++) q_buf_puts(sql, ", ");
+        quote(sql, (const char *)sqlite3_column_text(st, 0));
+    }
+    sqlite3_finalize(st);
+    q_buf_puts(sql, " FROM ");
+    quote(sql, table);
+    return n > 0;
+}
+
+static int one_row(struct exporting *x, const char *table, sqlite3_stmt *st, char *err)
+{
+    mem_export_value v[COLUMNS_MAX];
+    int n = sqlite3_column_count(st);
+    for (int i = 0; i < n; i++) {
+        int type = sqlite3_column_type(st, i);
+        const char *text = (const char *)sqlite3_column_text(st, i);
+        v[i] = (mem_export_value){sqlite3_column_name(st, i), text ? text : "", text ? (size_t)sqlite3_column_bytes(st, i) : 0,
+                                  type == SQLITE_INTEGER || type == SQLITE_FLOAT};
+    }
+    return x->fn(x->user, table, v, n) ? Q_OK : q_fail(err, Q_CANCEL, _("stopped"));
+}
+
+static int one_table(struct exporting *x, const char *table, char *err)
+{
+    q_buf sql = {0};
+    char why[Q_ERRLEN];
+    int rc = Q_OK;
+    store_allow(&x->s, STORE_LONG);
+    if (plain_select(x, table, &sql)) {
+        sqlite3_stmt *st = store_query(&x->s, why, sql.p, "");
+        int row = st ? 1 : store_failed(&x->s);
+        while (rc == Q_OK && row == 1 && (row = store_step(&x->s, st, why)) == 1) rc = one_row(x, table, st, err);
+        sqlite3_finalize(st);
+        x->unread += row < 0;                   /* what came before it is kept; the next table may be whole */
+    }
+    q_buf_free(&sql);
+    return rc;
+}
+
+int mem_export(const char *path, mem_export_fn *fn, void *user, int *unread, char *err)
+{
+    struct exporting x = {.fn = fn, .user = user};
+    x.s.path = path ? q_strdup(path) : q_user_path(Q_DIR_DATA, "quorum.db");
+    *unread = 0;
+    if (!x.s.path) return q_no_home(err);
+    pthread_mutex_init(&x.s.mutex, NULL);
+    pthread_cond_init(&x.s.turn, NULL);
+    int rc = access(x.s.path, F_OK) == 0 ? Q_OK : q_fail(err, Q_NOTFOUND, _("there is no memory at %s"), x.s.path);
+    if (rc == Q_OK && sqlite3_open_v2(x.s.path, &x.s.db, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK)
+        rc = x.s.db ? store_error(&x.s, err) : q_fail(err, Q_NOMEM, _("not enough memory to open %s"), x.s.path);
+    if (rc == Q_OK) {
+        store_limit_work(&x.s);
+        sqlite3_busy_timeout(x.s.db, 5000);
+        sqlite3_db_config(x.s.db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+        sqlite3_db_config(x.s.db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+        sqlite3_db_config(x.s.db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
+        int64_t any;
+        rc = store_int(&x.s, &any, err, "SELECT count(*) FROM sqlite_schema", "");
+    }
+    for (size_t i = 0; i < sizeof tables / sizeof *tables && rc == Q_OK; i++) rc = one_table(&x, tables[i], err);
+    *unread = x.unread;
+    sqlite3_close_v2(x.s.db);
+    pthread_mutex_destroy(&x.s.mutex);
+    pthread_cond_destroy(&x.s.turn);
+    free(x.s.path);
+    return rc;
+}

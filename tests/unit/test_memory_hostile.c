@@ -1,0 +1,284 @@
+/* memory and files that somebody changed: every kind of meddling is refused by name, at once, and leaves the file as it is;
+ * what holds a person's words can still be exported. */
+#include "memory/memory.h"
+#include "memory/store.h"
+#include "tests/test.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char dir[64], err[Q_ERRLEN];
+
+#define OK(call) do { err[0] = 0; int rc_ = (call); CHECK_MSG(rc_ == Q_OK, "%d %s", rc_, err); } while (0)
+
+static char *file(const char *name)
+{
+    static char p[4][128];
+    static int i;
+    i = (i + 1) % 4;
+    snprintf(p[i], sizeof p[i], "%s/%s", dir, name);
+    return p[i];
+}
+
+/* A small memory, closed. */
+static void make(const char *path)
+{
+    mem_store *s;
+    int64_t c, id;
+    mem_chunk k[2] = {{0, 12, "kestrels fly", (char *)"Birds"}, {12, 9, "owls wait", NULL}};
+    mem_document d = {.path = (char *)"/birds.md", .title = (char *)"birds.md", .name = (char *)"birds.md", .bytes = 21};
+    unlink(path);
+    OK(mem_open(path, &s, err));
+    OK(mem_conversation_new(s, "light", &c, err));
+    for (int i = 0; i < 3; i++) OK(mem_message_add(s, c, 0, MEM_USER, "words about kestrels", 20, &id, err));
+    OK(mem_document_put(s, &d, k, 2, &id, err));
+    mem_close(s);
+}
+
+static void meddle(const char *path, const char *sql)
+{
+    sqlite3 *db;
+    CHECK(sqlite3_open(path, &db) == SQLITE_OK);
+    mem_store s = {.db = db, .path = (char *)path};
+    pthread_mutex_init(&s.mutex, NULL);
+    pthread_cond_init(&s.turn, NULL);
+    OK(store_register_words(&s, err));
+    char *why = NULL;
+    CHECK_MSG(sqlite3_exec(db, sql, NULL, NULL, &why) == SQLITE_OK, "%s: %s", sql, why ? why : "");
+    sqlite3_free(why);
+    sqlite3_close(db);
+}
+
+struct counted { int message, chunk, other; };
+
+static bool count(void *user, const char *table, const mem_export_value *v, int n)
+{
+    struct counted *c = user;
+    if (strcmp(table, "message") == 0) c->message++;
+    else if (strcmp(table, "chunk") == 0) c->chunk++;
+    else c->other++;
+    for (int i = 0; i < n; i++) CHECK(v[i].name && v[i].text);
+    return true;
+}
+
+#define RECURSIVE "WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) SELECT x FROM r"
+
+static void every_kind_of_meddling_is_refused_by_name(void)
+{
+    static const struct { const char *sql, *named; int message, chunk; } t[] = {
+        {"CREATE TRIGGER spy AFTER INSERT ON message BEGIN DELETE FROM chunk; END", "trigger spy", 3, 2},
+        {"CREATE VIEW looks AS SELECT * FROM message", "view looks", 3, 2},
+        {"CREATE VIEW endless AS " RECURSIVE, "view endless", 3, 2},
+        {"DROP VIEW message_said; CREATE VIEW message_said(id, text) AS SELECT x, 'text' FROM (" RECURSIVE ")", "view message_said", 3, 2},
+        {"PRAGMA foreign_keys=OFF; DROP TABLE document; CREATE VIEW document AS " RECURSIVE, "document", 3, 2},
+        {"CREATE TABLE stranger(x)", "table stranger", 3, 2},
+        {"CREATE VIRTUAL TABLE stranger USING fts5(x)", "stranger", 3, 2},
+        {"DROP TABLE pending", "pending", 3, 2},
+        {"ALTER TABLE message ADD COLUMN more TEXT", "message more", 3, 2},
+        {"ALTER TABLE message ADD COLUMN more TEXT AS (text || text)", "message more", 3, 2},
+        {"ALTER TABLE message DROP COLUMN finish", "message finish", 3, 2},
+        {"ALTER TABLE chunk RENAME COLUMN heading TO head", "view chunk_said", 3, 2},
+        {"CREATE INDEX slow ON message(text)", "index slow", 3, 2},
+        {"DROP INDEX message_parent", "message_parent", 3, 2},
+        {"DROP TABLE chunk_fts; CREATE TABLE chunk_fts(name, heading, text)", "chunk_fts", 3, 2},
+        {"DROP TABLE chunk_fts; CREATE VIRTUAL TABLE chunk_fts USING fts5(name, heading, text, content='chunk', content_rowid='id')", "chunk_fts", 3, 2},
+        {"DROP TABLE setting; CREATE TABLE setting(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID", "setting", 3, 2},
+        {"PRAGMA user_version=3", "", 3, 2},
+        {"PRAGMA user_version=99", "newer", 3, 2},
+        {"PRAGMA user_version=-4", "damaged", 3, 2},
+        {"PRAGMA application_id=7", "another program", 3, 2},
+    };
+    char *path = file("meddled.db"), before[65], after[65];
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        make(path);
+        meddle(path, t[i].sql);
+        OK(q_sha256_file(path, before, err));
+        mem_store *s = NULL;
+        int rc = mem_open(path, &s, err);
+        CHECK_MSG(rc == Q_FORMAT && !s, "%s: %d", t[i].sql, rc);
+        CHECK_MSG(strstr(err, t[i].named) != NULL, "%s: %s", t[i].sql, err);
+        mem_close(s);
+        OK(q_sha256_file(path, after, err));
+        CHECK_STR(after, before);
+        struct counted c = {0};
+        int unread = -1;
+        OK(mem_export(path, count, &c, &unread, err));
+        CHECK_MSG(c.message == t[i].message && c.chunk == t[i].chunk && unread == 0, "%s: %d messages, %d passages, %d unread", t[i].sql,
+                  c.message, c.chunk, unread);
+        OK(q_sha256_file(path, after, err));
+        CHECK_STR(after, before);
+    }
+}
+
+/* Each view asks the one before it ten times: 10^30 ways, were one of them only looked up. */
+static void views_of_views_are_not_looked_into(void)
+{
+    char *path = file("views.db");
+    q_buf sql = {0};
+    make(path);
+    q_buf_puts(&sql, "CREATE VIEW v0 AS SELECT 1 AS x;");
+    for (int i = 1; i <= 30; i++) {
+        q_buf_printf(&sql, "CREATE VIEW v%d AS SELECT a.x FROM v%d a", i, i - 1);
+        for (int k = 0; k < 9; k++) q_buf_printf(&sql, ", v%d b%d", i - 1, k);
+        q_buf_puts(&sql, ";");
+    }
+    meddle(path, sql.p);
+    q_buf_free(&sql);
+    mem_store *s = NULL;
+    CHECK_INT(mem_open(path, &s, err), Q_FORMAT);
+    CHECK_MSG(strstr(err, "view v"), "%s", err);
+    mem_close(s);
+    struct counted c = {0};
+    int unread;
+    OK(mem_export(path, count, &c, &unread, err));
+    CHECK_INT(c.message, 3);
+}
+
+static void what_sqlite_writes_itself_is_let_be(void)
+{
+    char *path = file("analyzed.db");
+    make(path);
+    meddle(path, "ANALYZE; VACUUM");
+    mem_store *s = NULL;
+    OK(mem_open(path, &s, err));
+    if (s) OK(mem_check(s, err));
+    mem_close(s);
+}
+
+static void every_statement_has_an_end(void)
+{
+    mem_store *s;
+    OK(mem_open(":memory:", &s, err));
+    int64_t n;
+    store_lock(s);
+    int64_t ordinary = s->budget;
+    CHECK(ordinary > 0 && ordinary <= 1000000);
+    s->budget = 50;                                         /* the same limit, reached sooner */
+    CHECK_INT(store_int(s, &n, err, "WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x FROM r) SELECT count(*) FROM r", ""), Q_FORMAT);
+    CHECK_MSG(strstr(err, "more work"), "%s", err);
+    CHECK(s->budget < 0);
+    store_unlock(s);
+    store_lock(s);
+    CHECK_INT(s->budget, ordinary);                         /* the next call has its own */
+    OK(store_int(s, &n, err, "SELECT 7", ""));
+    store_unlock(s);
+    CHECK_INT(n, 7);
+    mem_close(s);
+}
+
+static const unsigned char *varint(const unsigned char *p, uint64_t *v)
+{
+    *v = 0;
+    while (*p & 0x80) *v = *v << 7 | (*p++ & 0x7f);
+    *v = *v << 7 | *p;
+    return p + 1;
+}
+
+/* One byte: the second of three rows takes a number above the third's, so that the third is found by going through the
+ * table and not by its number. A loop that ends what it finds by number would never end. */
+static void a_loop_looks_at_its_own_effect(void)
+{
+    char *path = file("loop.db");
+    make(path);
+    meddle(path, "UPDATE message SET status=0, owner='1:1', indexed=0, text='zzthird' WHERE id=3; UPDATE message SET text='zzsecond' WHERE id=2");
+    q_buf b = {0};
+    OK(q_read_file(path, &b, 1 << 24, err));
+    int changed = 0;
+    for (size_t page = 0; page < b.len / 4096; page++) {
+        unsigned char *p = (unsigned char *)b.p + page * 4096;
+        if (p[0] != 13 || page == 0) continue;              /* a leaf of a table */
+        int n = p[3] << 8 | p[4];
+        if (n != 3) continue;
+        for (int i = 0; i < n; i++) {
+            unsigned char *cell = p + (p[8 + 2 * i] << 8 | p[9 + 2 * i]);
+            uint64_t len, row;
+            const unsigned char *at = varint(cell, &len), *body = varint(at, &row);
+            if (row == 2 && len < 200 && memmem(body, len, "zzsecond", 8)) {
+                ((unsigned char *)b.p)[at - (const unsigned char *)b.p] = 9;
+                changed++;
+            }
+        }
+    }
+    CHECK_INT(changed, 1);
+    OK(q_write_file_atomic(path, b.p, b.len, err));
+    q_buf_free(&b);
+    mem_store *s = NULL;
+    CHECK_INT(mem_open(path, &s, err), Q_FORMAT);
+    CHECK_MSG(strstr(err, "export"), "%s", err);
+    mem_close(s);
+    struct counted c = {0};
+    int unread;
+    OK(mem_export(path, count, &c, &unread, err));
+    CHECK_INT(c.message, 3);
+}
+
+static void cases_that_were_found(void)
+{
+    static const char *const names[] = {"recover-loop.db", "recursive-view-document.db"};
+    for (int i = 0; i < 2; i++) {
+        char *from = q_printf("../shared/cases/security/%s", names[i]), *path = file(names[i]);
+        q_buf b = {0};
+        if (access(from, R_OK) != 0) {
+            SKIP(names[i], "../shared is absent");
+        } else {
+            OK(q_read_file(from, &b, 1 << 26, err));
+            OK(q_write_file_atomic(path, b.p, b.len, err));
+            mem_store *s = NULL;
+            int rc = mem_open(path, &s, err);
+            CHECK_MSG(rc == Q_FORMAT, "%s: %d", names[i], rc);
+            printf("# %s: %s\n", names[i], err);
+            mem_close(s);
+            struct counted c = {0};
+            int unread;
+            OK(mem_export(path, count, &c, &unread, err));
+            printf("# %d messages, %d passages, %d others, %d unread\n", c.message, c.chunk, c.other, unread);
+        }
+        q_buf_free(&b);
+        free(from);
+    }
+}
+
+static void an_export_says_what_it_could_not_read(void)
+{
+    char *path = file("torn.db");
+    int unread;
+    struct counted c = {0};
+    CHECK_INT(mem_export(file("absent.db"), count, &c, &unread, err), Q_NOTFOUND);
+    OK(q_write_file_atomic(path, "no database at all, but long enough to be looked at as one by anybody who tries it.........................", 100, err));
+    CHECK_INT(mem_export(path, count, &c, &unread, err), Q_FORMAT);
+    /* the pages of one table are lost: the others are whole */
+    make(path);
+    mem_store *s;
+    int64_t root = 0;
+    OK(mem_open(path, &s, err));
+    store_lock(s);
+    OK(store_int(s, &root, err, "SELECT rootpage FROM sqlite_schema WHERE name='message'", ""));
+    store_unlock(s);
+    mem_close(s);
+    q_buf b = {0};
+    OK(q_read_file(path, &b, 1 << 24, err));
+    memset(b.p + (root - 1) * 4096, 0xA5, 4096);
+    OK(q_write_file_atomic(path, b.p, b.len, err));
+    q_buf_free(&b);
+    OK(mem_export(path, count, &c, &unread, err));
+    CHECK_INT(unread, 1);
+    CHECK_INT(c.message, 0);
+    CHECK_INT(c.chunk, 2);
+}
+
+int main(void)
+{
+    snprintf(dir, sizeof dir, "/tmp/quorum-hostile-XXXXXX");
+    if (!mkdtemp(dir)) return 1;
+    RUN(every_kind_of_meddling_is_refused_by_name);
+    RUN(views_of_views_are_not_looked_into);
+    RUN(what_sqlite_writes_itself_is_let_be);
+    RUN(every_statement_has_an_end);
+    RUN(a_loop_looks_at_its_own_effect);
+    RUN(cases_that_were_found);
+    RUN(an_export_says_what_it_could_not_read);
+    char *rm = q_printf("rm -rf '%s'", dir);
+    int rc = system(rm);
+    free(rm);
+    return rc ? 1 : TEST_END();
+}

@@ -400,7 +400,7 @@ static int add_weights(eng_model *m, const eng_open_opts *o, char *err)
         if (rc)
             return rc;
         if (o->progress)
-            o->progress(o->user, (uint64_t)(i + 2), (uint64_t)(m->ker.n_layer + 1));
+            o->progress(o->user, (uint64_t)i + 2, (uint64_t)m->ker.n_layer + 1);
     }
     return 0;
 }

@@ -60,7 +60,7 @@ void window_shape(lab_window *r, const lab_shape *s, int max_k)
 void window_clear(lab_window *r)
 {
     memset(r->hit, 0, sizeof *r->hit * (size_t)(r->n_layer * r->n_expert));
-    memset(r->was, 0, (size_t)(r->n_layer * r->n_expert));
+    memset(r->was, 0, (size_t)r->n_layer * (size_t)r->n_expert);
     memset(r->now, 0xFF, sizeof *r->now * (size_t)(r->n_layer * r->max_k));
     memset(r->before, 0xFF, sizeof *r->before * (size_t)(r->n_layer * r->max_k));
     r->w1 = r->w2 = r->repeat_num = r->repeat_den = 0;

@@ -116,6 +116,11 @@ test-long:
 	@$(MAKE) dist-test
 	@$(MAKE) test-roots
 
+# What reads the sources without running them: format, clang-tidy's bugprone set, cppcheck, shellcheck, msgfmt, the docs.
+.PHONY: check
+check: all
+	@BUILD=$(BUILD) ONLY='$(ONLY)' sh build-aux/check.sh
+
 # A tarball that runs without installing; the same tried in bare systems of Debian 12 and 13.
 .PHONY: dist dist-test test-roots
 dist:
@@ -187,7 +192,7 @@ bench-agent: $(BUILD)/bench/agent_bench
 	$(BUILD)/bench/agent_bench $(A)
 
 clean:
-	rm -rf build build-asan build-tsan build-dist build-dist.log build-roots
+	rm -rf build build-asan build-tsan build-dist build-roots
 
 help:
 	@echo 'make run              all the way to the open shell: packages, build, model; says first what it will do'
@@ -199,6 +204,7 @@ help:
 	@echo 'make test-long        its long form: more crashes, more mutated files, dist-test and test-roots'
 	@echo 'make dist             a tarball that runs without installing anything; make dist-test tries it in bare systems'
 	@echo 'make test-roots       the suite in fresh systems of Debian 12 and 13 (root, debootstrap), with gcc and clang'
+	@echo 'make check            read the sources with clang-format, clang-tidy, cppcheck, shellcheck, msgfmt; ONLY=part'
 	@echo 'make fuzz             the mutation fuzzer: tens of thousands of damaged files and texts under ASan and UBSan'
 	@echo 'make asan             the tests under AddressSanitizer and UBSan'
 	@echo 'make fuzz-session     sessions against fresh ones, at length (STEPS=3000 SEED=)'

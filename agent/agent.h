@@ -72,6 +72,7 @@ typedef struct agt_retrieval {
     int fed, fed_tokens;
     int cut_budget, cut_score;  /* how many by budget, how many below min_score */
     double best, min_score;
+    char *broken;               /* memory could not be searched: why, and what to do; else NULL */
     char *nothing;              /* fed == 0: why, "nothing fed: best .12 below .30"; else NULL */
 } agt_retrieval;
 

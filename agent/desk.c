@@ -149,6 +149,7 @@ edit *desk_next_edit(desk *d)
 {
     pthread_mutex_lock(&d->mu);
     edit *e = d->edits;
+    d->editing = e != NULL;              /* whoever asks for the next has done with the last */
     if (e) {
         d->edits = e->next;
         if (!d->edits)
@@ -265,7 +266,7 @@ static bool ask(desk *d, bool (*f)(const desk *))
 }
 
 static bool wanted(const desk *d) { return d->lane[LANE_ENGINE].first || d->edits || d->quit; }
-static bool busy(const desk *d) { return full(&d->lane[LANE_ENGINE]) || full(&d->lane[LANE_LONG]); }
+static bool busy(const desk *d) { return full(&d->lane[LANE_ENGINE]) || full(&d->lane[LANE_LONG]) || d->edits || d->editing; }
 static bool answering(const desk *d) { return d->lane[LANE_ENGINE].running && d->lane[LANE_ENGINE].running->answers; }
 static bool paused(const desk *d) { return d->paused; }
 

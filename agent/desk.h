@@ -60,6 +60,7 @@ typedef struct desk {
     /* under mu */
     desk_queue lane[LANE_N];
     edit *edits, **edits_end;
+    bool editing;                        /* one was taken and its maker was not told yet */
     bool quit, paused;
     int steps;                           /* tokens that may still come while paused */
     double pace;                         /* tokens a second at most; 0: as fast as it goes */

@@ -134,8 +134,12 @@ static void load_job(agt *a, const job *j)
         rc = load(a, a->seat.path, true, &l, err);
         if (rc == Q_OK)
             install(a, l);
-    } else
-        rc = q_fail(err, Q_NOTFOUND, _("there is no model yet: run quorum model fetch, or give one with -m FILE"));
+    } else {
+        char *python = q_find_program("python3");
+        rc = q_fail(err, Q_NOTFOUND, "%s", python ? _("there is no model yet: run quorum model fetch, or give one with -m FILE")
+                    : _("there is no model yet, nor python3 to fetch one: copy a GGUF file here, start with -m FILE"));
+        free(python);
+    }
     agt_event ended = { .kind = AGT_EV_LOADING };
     if (j->id || a->seat.path)
         evq_push(&a->events, &ended);

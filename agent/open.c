@@ -103,6 +103,7 @@ static void shown_free(shown *s)
     strings_free(&s->models);
     strings_free(&s->chats);
     rag_result_free(s->why);
+    free(s->why_broken);
     pthread_mutex_destroy(&s->mu);
 }
 

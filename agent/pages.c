@@ -38,6 +38,8 @@ void page_why(agt *a)
     pthread_mutex_lock(&a->shown.mu);
     if (a->shown.why)
         rag_explain(a->shown.why, &b);
+    else if (a->shown.why_broken)
+        q_buf_printf(&b, "%s\n", a->shown.why_broken);
     else if (a->shown.why_message)
         q_buf_puts(&b, _("Memory was not searched for this answer: the text only goes on (--base).\n"));
     else

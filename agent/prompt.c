@@ -74,7 +74,7 @@ static void frame(const rag_result *r, const char *question, q_buf *out)
             const rag_passage *p = &r->v[i];
             if (p->number != n)
                 continue;
-            q_buf_printf(out, "[%d] %s (%s)\n", n, p->label, trust(p->trust));
+            q_buf_printf(out, "[%d] %s (%s)\n", n, p->cite, trust(p->trust));
             for (const char *s = p->text; *s;) {
                 size_t line = strcspn(s, "\n");
                 q_buf_puts(out, "> ");

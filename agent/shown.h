@@ -18,6 +18,7 @@ typedef struct shown {
     struct { char label[48]; int cells; } mix[16];
     int n_mix;
     rag_result *why;                     /* of the last search */
+    char *why_broken;                    /* it could not be searched: the reason, and what to do */
     int64_t why_message;
     int dropped;                         /* messages of the branch that the last prompt left out */
     int reserve;                         /* tokens kept free for the reply in the last prompt */

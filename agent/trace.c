@@ -1,4 +1,5 @@
 /* agent/trace: /trace save: the routing of the last answer as CSV, its configurations as JSON beside it. Quick lane. */
+#include "base/say.h"
 #include "agent/errands.h"
 
 #include <math.h>
@@ -56,17 +57,20 @@ static void trace_csv(const mem_trace *t, q_buf *b)
 
 static void json_text(q_buf *b, const char *s)
 {
-    q_buf_putc(b, '"');
+    q_buf raw = { 0 };
+    q_buf_putc(&raw, '"');
     for (; *s; s++) {
         unsigned char c = (unsigned char)*s;
         if (c == '"' || c == '\\')
-            q_buf_printf(b, "\\%c", c);
+            q_buf_printf(&raw, "\\%c", c);
         else if (c < 0x20)
-            q_buf_printf(b, "\\u%04x", c);
+            q_buf_printf(&raw, "\\u%04x", c);
         else
-            q_buf_putc(b, *s);
+            q_buf_putc(&raw, *s);
     }
-    q_buf_putc(b, '"');
+    q_buf_putc(&raw, '"');
+    q_json_safe(b, raw.p, raw.len);
+    q_buf_free(&raw);
 }
 
 /* Beside the CSV: who made it, and each configuration with the reply token from which it holds. */

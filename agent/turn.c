@@ -53,10 +53,17 @@ static void search(agt *a, rag_config c, const mem_message *q, rag_result **out)
         if (c.max_passages > 0 && c.budget > 0 && (rc = rag_search(a->store, &c, q->text + own, &scope, &more, err)) == Q_OK)
             rag_join(*out, more);
     }
-    if (rc < 0) {
+    pthread_mutex_lock(&a->shown.mu);
+    free(a->shown.why_broken);
+    a->shown.why_broken = rc < 0 ? q_strdup(err) : NULL;
+    pthread_mutex_unlock(&a->shown.mu);
+    if (rc < 0) {                        /* said at once, and where passages stand */
         note(&a->events, AGT_WARN, _("memory could not be searched: %s"), err);
         rag_result_free(*out);
         *out = NULL;
+        agt_event none = { .kind = AGT_EV_RETRIEVAL, .id = q->id, .retrieval = q_alloc(sizeof *none.retrieval) };
+        none.retrieval->broken = q_printf(_("memory could not be searched: %s"), err);
+        evq_push(&a->events, &none);
         return;
     }
     agt_event e = { .kind = AGT_EV_RETRIEVAL, .id = q->id, .retrieval = view_result(*out) };

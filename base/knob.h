@@ -28,7 +28,7 @@ typedef struct q_knob {
     const char *name;        /* "experts.k"                                        */
     const char *aka;         /* config.json names, comma-separated, or NULL        */
     enum q_knob_type type;
-    double min, max;         /* INT, FLOAT, INTS; a room may narrow them per model */
+    double min, max;         /* INT, FLOAT, INTS; a room may narrow them per model; TEXT: max bytes, 0 any */
     const char *choices;     /* CHOICE: "f16,f32,q8_0"                             */
     enum q_effect effect;
     const char *help;        /* one line, N_()                                     */

@@ -16,11 +16,12 @@ terms='xterm xterm-256color xterm-color xterm-direct xterm-kitty tmux tmux-256co
        eterm-color putty putty-256color cygwin mintty iterm2 kitty wezterm contour'
 
 fail() { echo "make dist: $*" >&2; exit 1; }
-rm -rf "$at"
+rm -rf "$at" "$at.stage"
+mkdir -p "$build" || exit 1
 unset MAKEFLAGS MFLAGS MAKELEVEL
-make BUILD="$build" PREFIX=/nonexistent LDFLAGS='-Wl,--disable-new-dtags,-rpath,\$$ORIGIN/../lib -Wl,-O1' -j"$(nproc 2> /dev/null || echo 2)" all > "$build.log" 2>&1 ||
-    { tail -n 20 "$build.log" >&2; fail "the build failed"; }
-make BUILD="$build" PREFIX=/nonexistent DESTDIR="$PWD/$at.stage" install > "$build.log" 2>&1 || { tail -n 5 "$build.log" >&2; fail "installing failed"; }
+make BUILD="$build" PREFIX=/nonexistent LDFLAGS='-Wl,--disable-new-dtags,-rpath,\$$ORIGIN/../lib -Wl,-O1' -j"$(nproc 2> /dev/null || echo 2)" all > "$build/dist.log" 2>&1 ||
+    { tail -n 20 "$build/dist.log" >&2; fail "the build failed"; }
+make BUILD="$build" PREFIX=/nonexistent DESTDIR="$PWD/$at.stage" install > "$build/dist.log" 2>&1 || { tail -n 5 "$build/dist.log" >&2; fail "installing failed"; }
 mkdir -p "$at/lib" "$at/licences"
 mv "$at.stage/nonexistent"/* "$at" && rm -rf "$at.stage" || fail "cannot fill $at"
 strip "$at/bin/quorum"

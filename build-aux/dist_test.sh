@@ -55,6 +55,9 @@ while time.monotonic() < end:
     if not asked and sys.argv[1].encode() in seen:
         os.write(fd, b"\x04")
         asked = True
+if not asked:
+    os.kill(pid, 15)
+os.close(fd)
 sys.stdout.buffer.write(seen)
 os.waitpid(pid, 0)
 P

@@ -273,6 +273,9 @@ static int run_ppl(const args *a, eng_model *m, eng_config *c, char *err)
     if (rc)
         return rc;
     double ppl = exp(j.nll / (double)j.count);
+    if (!isfinite(ppl))
+        return q_fail(err, Q_RANGE, _("the perplexity is beyond any number: %.4g nats a token, so this model and this text have nothing in common, or a knob goes too far"),
+                      j.nll / (double)j.count);
     if (a->json)
         q_say(stdout, "{\"perplexity\":%.6g,\"tokens\":%ld}\n", ppl, j.count);
     else

@@ -7,7 +7,9 @@
 #include "engine/engine.h"
 
 /* ================= vocabulary ================= */
-typedef struct eng_tokens { int32_t *id; int n, cap; } eng_tokens;   /* zero-initialise; eng_tokens_free */
+/* Zero-initialise; eng_tokens_free. most > 0: what would make it longer fails with Q_RANGE as soon as that is seen, so that
+ * a text far too long costs no more than one that fits. */
+typedef struct eng_tokens { int32_t *id; int n, cap, most; } eng_tokens;
 void eng_tokens_add(eng_tokens *, int32_t id);
 void eng_tokens_free(eng_tokens *);
 

@@ -13,7 +13,8 @@ struct mem_store;
 struct eng_cache;
 
 /* ================= what is seen ================= */
-typedef struct lab_cell { float rate, usual; bool now; int8_t dev; /* -2 far less … 0 usual … +2 far more */ } lab_cell;
+enum lab_bent { LAB_FREE, LAB_BANNED, LAB_PINNED };         /* never unusual when it is not free */
+typedef struct lab_cell { float rate, usual; bool now; int8_t dev; /* -2 far less … 0 usual … +2 far more */ uint8_t bent; } lab_cell;
 typedef struct lab_odd { int layer, expert; float ratio; int8_t dev; } lab_odd;
 /* Routing as a person should see it: how far each expert is from its usual rate under the present configuration
  * (lab/window.c has the formulas). Arrays belong to the caller's struct and are reused: zero-initialise, lab_view_free. */

@@ -60,7 +60,7 @@ void window_shape(lab_window *r, const lab_shape *s, int max_k)
 void window_clear(lab_window *r)
 {
     memset(r->hit, 0, sizeof *r->hit * (size_t)(r->n_layer * r->n_expert));
-    memset(r->was, 0, (size_t)(r->n_layer * r->n_expert));
+    memset(r->was, 0, (size_t)r->n_layer * (size_t)r->n_expert);
     memset(r->now, 0xFF, sizeof *r->now * (size_t)(r->n_layer * r->max_k));
     memset(r->before, 0xFF, sizeof *r->before * (size_t)(r->n_layer * r->max_k));
     r->w1 = r->w2 = r->repeat_num = r->repeat_den = 0;
@@ -299,6 +299,8 @@ void window_view(const lab_window *r, lab_view *o)
             lab_cell *c = &o->cell[l * N + e];
             c->rate = r->w1 > 0 ? (float)(r->hit[l * N + e] / r->w1) : 0;
             c->now = false;
+            float odds = r->by.odds ? r->by.odds[l * N + e] : 1;
+            c->bent = odds == 0 ? LAB_BANNED : isinf(odds) ? LAB_PINNED : LAB_FREE;
             double z = 0;
             if (n_eff >= 4) {            /* fewer tokens say nothing */
                 double low = 2 / n_eff, v = c->usual < low ? low : c->usual > 1 - low ? 1 - low : c->usual;

@@ -113,18 +113,21 @@ static int render(const local *l, const prov_request *r, eng_tokens *out, char *
     return rc;
 }
 
+/* So many tokens need not be told apart any more: none of it fits. */
+static int far_too_many(const local *l) { return 4 * (eng_session_length(l->s) + eng_session_room(l->s)); }
+
 static int count(const prov *p, const char *text, size_t n)
 {
     char err[Q_ERRLEN];
-    eng_tokens t = { 0 };
-    int tokens = eng_tokenize(of_const(p)->m, text, n, false, &t, err) == Q_OK ? t.n : (int)(n / 4);
+    eng_tokens t = { .most = far_too_many(of_const(p)) };
+    int tokens = eng_tokenize(of_const(p)->m, text, n, false, &t, err) == Q_OK ? t.n : n / 4 > (size_t)t.most ? (int)(n / 4) : t.most;
     eng_tokens_free(&t);
     return tokens;
 }
 
 static int count_request(const prov *p, const prov_request *r, char *err)
 {
-    eng_tokens t = { 0 };
+    eng_tokens t = { .most = far_too_many(of_const(p)) };
     int rc = render(of_const(p), r, &t, err), n = t.n;
     eng_tokens_free(&t);
     return rc < 0 ? rc : n;
@@ -227,6 +230,8 @@ static uint64_t seed_of(const local *l, uint64_t wanted)
     return s & ((1ull << 53) - 1);       /* the knob's range: what a JSON number holds exactly */
 }
 
+/* Penalties look at the answer's own tokens alone: those of the prompt would hold back the frame's end of a turn, and what a
+ * fed passage or the question says would be avoided instead of quoted. */
 static void start_sampler(local *l, uint64_t seed)
 {
     char text[32], err[Q_ERRLEN];
@@ -235,8 +240,6 @@ static void start_sampler(local *l, uint64_t seed)
     eng_config_set(c, "sampler.seed", text, err);
     eng_sampler_reset(l->sampler, c);
     eng_config_free(c);
-    for (int i = 0; i < l->text.n; i++)
-        eng_sampler_accept(l->sampler, l->text.id[i]);
 }
 
 /* One answer to the prompt that stands in l->text. */
@@ -267,7 +270,7 @@ static int answer(local *l, const prov_request *r, int i, uint64_t seed, enum pr
 static int ask(prov *p, const prov_request *r, const prov_hooks *h, prov_result *out, char *err)
 {
     local *l = of(p);
-    eng_tokens prompt = { 0 };
+    eng_tokens prompt = { .most = far_too_many(l) };
     int n = r->n > 1 ? r->n : 1, rc = render(l, r, &prompt, err);
     uint64_t seed = seed_of(l, r->seed);
     l->hooks = h;

@@ -27,10 +27,10 @@ static int by_path(const void *a, const void *b)
 int rag_follow(mem_store *s, const char *root, struct follow **out, char *err)
 {
     struct follow *f = *out = q_alloc(sizeof *f);
-    int rc = mem_document_list(s, &f->known, err), n = 0;
+    int rc = mem_document_below(s, root, &f->known, err), n = 0;
     for (int i = 0; rc == Q_OK && i < f->known.n; i++) {
         mem_document *d = &f->known.v[i];
-        if (d->trust == MEM_TRUST_OWN && rag_inside(root, d->path)) f->known.v[n++] = *d;
+        if (d->trust == MEM_TRUST_OWN) f->known.v[n++] = *d;
         else mem_document_free(d);
     }
     f->known.n = n;

@@ -7,15 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ON, CHATS, MIN_SCORE, MAX_PASSAGES, BUDGET };
+/* field of rag_config, name, type, least, most, default, help */
+#define KNOBS(X) \
+    X(on, "memory.on", BOOL, 0, 1, true, N_("search memory before each answer and feed what is found")) \
+    X(min_score, "memory.min_score", FLOAT, 0, 1, 0.30, N_("passages with a lower score are not fed")) \
+    X(max_passages, "memory.max_passages", INT, 0, 20, 3, N_("how many passages are fed at most")) \
+    X(budget, "memory.budget", INT, 0, 100000, 1000, N_("how many tokens the fed passages may take together")) \
+    X(chats, "memory.chats", BOOL, 0, 1, true, N_("search past conversations too, not documents alone"))
 
-static const q_knob rows[] = {
-    {"memory.on", NULL, Q_KNOB_BOOL, 0, 1, NULL, Q_EFFECT_RETRIEVAL, N_("search memory before each answer and feed what is found"), ON},
-    {"memory.min_score", NULL, Q_KNOB_FLOAT, 0, 1, NULL, Q_EFFECT_RETRIEVAL, N_("passages with a lower score are not fed"), MIN_SCORE},
-    {"memory.max_passages", NULL, Q_KNOB_INT, 0, 20, NULL, Q_EFFECT_RETRIEVAL, N_("how many passages are fed at most"), MAX_PASSAGES},
-    {"memory.budget", NULL, Q_KNOB_INT, 0, 100000, NULL, Q_EFFECT_RETRIEVAL, N_("how many tokens the fed passages may take together"), BUDGET},
-    {"memory.chats", NULL, Q_KNOB_BOOL, 0, 1, NULL, Q_EFFECT_RETRIEVAL, N_("search past conversations too, not documents alone"), CHATS},
-};
+#define ROW(field, name, type, min, max, def, help) {name, NULL, Q_KNOB_##type, min, max, NULL, Q_EFFECT_RETRIEVAL, help, (int)offsetof(rag_config, field)},
+#define DEFAULT(field, name, type, min, max, def, help) .field = def,
+static const q_knob rows[] = {KNOBS(ROW)};
+static const rag_config defaults = {KNOBS(DEFAULT)};
 
 const q_knob *rag_knobs(int *n)
 {
@@ -23,16 +26,28 @@ const q_knob *rag_knobs(int *n)
     return rows;
 }
 
-rag_config rag_config_default(void)
-{
-    return (rag_config){.on = true, .chats = true, .min_score = 0.30, .max_passages = 3, .budget = 1000};
-}
+rag_config rag_config_default(void) { return defaults; }
 
 static const q_knob *find(const char *name)
 {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (strcmp(rows[i].name, name) == 0) return &rows[i];
     return NULL;
+}
+
+/* A row's field lies id bytes into the configuration. */
+static double value(const rag_config *c, const q_knob *k)
+{
+    const char *p = (const char *)c + k->id;
+    return k->type == Q_KNOB_BOOL ? *(const bool *)p : k->type == Q_KNOB_INT ? *(const int *)p : *(const double *)p;
+}
+
+static void keep(rag_config *c, const q_knob *k, double v)
+{
+    char *p = (char *)c + k->id;
+    if (k->type == Q_KNOB_BOOL) *(bool *)p = v != 0;
+    else if (k->type == Q_KNOB_INT) *(int *)p = (int)v;
+    else *(double *)p = v;
 }
 
 static int read_bool(const char *v)
@@ -45,31 +60,26 @@ static int read_bool(const char *v)
     return -1;
 }
 
-int rag_config_set(rag_config *c, const char *name, const char *value, char *err)
+int rag_config_set(rag_config *c, const char *name, const char *text, char *err)
 {
     const q_knob *k = find(name);
     if (!k) return q_fail(err, Q_NOTFOUND, _("there is no knob %s: /set lists them"), name);
-    rag_config d = rag_config_default();
-    bool reset = strcmp(value, "default") == 0;
-    if (k->type == Q_KNOB_BOOL) {
-        int b = read_bool(value);
-        bool *p = k->id == ON ? &c->on : &c->chats;
-        if (b < 0 && !reset) return q_fail(err, Q_RANGE, _("%s is on or off, not %s"), name, value);
-        *p = reset ? (k->id == ON ? d.on : d.chats) : b;
-        return Q_OK;
+    double v;
+    if (strcmp(text, "default") == 0) {
+        v = value(&defaults, k);
+    } else if (k->type == Q_KNOB_BOOL) {
+        v = read_bool(text);
+        if (v < 0) return q_fail(err, Q_RANGE, _("%s is on or off, not %s"), name, text);
+    } else {
+        char *end;
+        errno = 0;
+        v = strtod(text, &end);
+        bool ok = !errno && end != text && !*end && v >= k->min && v <= k->max;
+        if (!ok || (k->type == Q_KNOB_INT && v != (double)(long)v))
+            return q_fail(err, Q_RANGE, k->type == Q_KNOB_INT ? _("%s is a whole number from %g to %g, not %s") : _("%s is a number from %g to %g, not %s"),
+                          name, k->min, k->max, text);
     }
-    char *end;
-    errno = 0;
-    double v = strtod(value, &end);
-    bool whole = k->type != Q_KNOB_INT || v == (double)(long)v;
-    if (!reset && (errno || end == value || *end || !(v >= k->min && v <= k->max) || !whole))
-        return q_fail(err, Q_RANGE, k->type == Q_KNOB_INT ? _("%s is a whole number from %g to %g, not %s") : _("%s is a number from %g to %g, not %s"),
-                      name, k->min, k->max, value);
-    switch (k->id) {
-    case MIN_SCORE: c->min_score = reset ? d.min_score : v; break;
-    case MAX_PASSAGES: c->max_passages = reset ? d.max_passages : (int)v; break;
-    default: c->budget = reset ? d.budget : (int)v; break;
-    }
+    keep(c, k, v);
     return Q_OK;
 }
 
@@ -78,12 +88,8 @@ const char *rag_config_get(const rag_config *c, const char *name, q_buf *buf)
     const q_knob *k = find(name);
     if (!k) return NULL;
     q_buf_clear(buf);
-    switch (k->id) {
-    case ON: q_buf_puts(buf, c->on ? "on" : "off"); break;
-    case CHATS: q_buf_puts(buf, c->chats ? "on" : "off"); break;
-    case MIN_SCORE: q_buf_printf(buf, "%.4g", c->min_score); break;
-    case MAX_PASSAGES: q_buf_printf(buf, "%d", c->max_passages); break;
-    default: q_buf_printf(buf, "%d", c->budget); break;
-    }
+    double v = value(c, k);
+    if (k->type == Q_KNOB_BOOL) q_buf_puts(buf, v != 0 ? "on" : "off");
+    else q_buf_printf(buf, k->type == Q_KNOB_INT ? "%.0f" : "%.4g", v);
     return buf->p;
 }

@@ -66,6 +66,7 @@ typedef struct rag_passage {
     enum mem_kind kind;
     int64_t id, source;                 /* as in mem_passage */
     char *label;                        /* for people: "notes/optics.md § Rayleigh", "chat of 3 May: light"; translated */
+    char *cite;                         /* the same for a model: one clean line, the same in every language and time zone */
     char *text;                         /* what would be fed; of a long message the best part */
     enum mem_trust trust;
     int64_t offset;                     /* of text in its document or message */

@@ -2,6 +2,7 @@
  * it asks memory; any thread. It never feeds anything: it says what should be fed and why. */
 #include "rag/rag.h"
 
+#include "base/say.h"
 #include "rag/measure.h"
 #include "rag/query.h"
 
@@ -13,19 +14,41 @@
 enum { CANDIDATES = 60, WORDS_MAX = 64, SHOWN_MAX = 20, LONG_TEXT = 1200 };
 
 /* ---- a passage ---- */
+static char *chunk_label(const mem_passage *m)
+{
+    q_buf b = {0};
+    const char *last = rag_own_heading(m->heading);
+    if (*last) q_buf_say(&b, "%s § %s", m->title, last);
+    else q_buf_say(&b, "%s", m->title);
+    return q_buf_take(&b);
+}
+
+/* For people: their language, their time. */
 static char *label(const mem_passage *m)
 {
-    if (m->kind == MEM_CHUNK) {
-        const char *last = rag_own_heading(m->heading);
-        return *last ? q_printf("%s § %s", m->title, last) : q_strdup(m->title);
-    }
+    if (m->kind == MEM_CHUNK) return chunk_label(m);
     static const char *const months[] = {N_("Jan"), N_("Feb"), N_("Mar"), N_("Apr"), N_("May"), N_("Jun"),
                                          N_("Jul"), N_("Aug"), N_("Sep"), N_("Oct"), N_("Nov"), N_("Dec")};
     time_t t = (time_t)(m->created_ms / 1000);
     struct tm tm;
+    q_buf b = {0};
     if (!localtime_r(&t, &tm)) memset(&tm, 0, sizeof tm);
     /* TRANSLATORS: day, month, title of the conversation */
-    return q_printf(_("chat of %d %s: %s"), tm.tm_mday, _(months[tm.tm_mon]), *m->title ? m->title : _("untitled"));
+    q_buf_say(&b, _("chat of %d %s: %s"), tm.tm_mday, _(months[tm.tm_mon]), *m->title ? m->title : _("untitled"));
+    return q_buf_take(&b);
+}
+
+/* For a model: the same bytes whoever asks, wherever they sit. */
+static char *cite(const mem_passage *m)
+{
+    if (m->kind == MEM_CHUNK) return chunk_label(m);
+    time_t t = (time_t)(m->created_ms / 1000);
+    struct tm tm;
+    q_buf b = {0};
+    if (!gmtime_r(&t, &tm)) memset(&tm, 0, sizeof tm);
+    q_buf_say(&b, "chat of %04d-%02d-%02d", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday);
+    if (*m->title) q_buf_say(&b, ": %s", m->title);
+    return q_buf_take(&b);
 }
 
 /* A passage answers the whole question or that part of a long one which it answers best. */
@@ -75,6 +98,7 @@ static int by_score(const void *a, const void *b)
 static void passage_free(rag_passage *p)
 {
     free(p->label);
+    free(p->cite);
     free(p->text);
     free(p->presence);
 }
@@ -100,6 +124,7 @@ static int gather(mem_store *s, enum mem_kind kind, int64_t except, bool ru, con
         best_part(q, &m.v[i], p, &from, &len);
         measure_passage(q, p, &(struct passage_words){m.v[i].name, m.v[i].heading, m.v[i].text + from, len, m.v[i].trust == MEM_TRUST_MANUAL}, most);
         p->label = label(&m.v[i]);
+        p->cite = cite(&m.v[i]);
         p->text = q_strndup(m.v[i].text + from, len);
         p->offset = m.v[i].offset + (int64_t)from;
     }

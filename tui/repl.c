@@ -80,6 +80,7 @@ static const char *score(double v, char out[16])
 
 static void passages(const agt_retrieval *v)
 {
+    if (v->broken) return;               /* the note says it */
     if (v->fed == 0) {
         if (v->n && v->nothing) q_say(stdout, "%s\n", v->nothing);
         return;
@@ -353,6 +354,7 @@ static unsigned char paste(EditLine *el, int ch)
 {
     static const char end[] = "\033[201~";
     q_buf b = { 0 };
+    char last = 0;
     for (size_t match = 0; match < sizeof end - 1;) {
         char c;
         ssize_t n = read(STDIN_FILENO, &c, 1);
@@ -360,7 +362,9 @@ static unsigned char paste(EditLine *el, int ch)
             continue;
         if (n <= 0)
             break;
-        q_buf_putc(&b, c == '\r' ? '\n' : c);
+        if (c != '\n' || last != '\r')   /* CR, LF and CRLF are one line break */
+            q_buf_putc(&b, c == '\r' ? '\n' : c);
+        last = c;
         match = c == end[match] ? match + 1 : c == end[0] ? 1 : 0;
     }
     if (b.len >= sizeof end - 1 && memcmp(b.p + b.len - (sizeof end - 1), end, sizeof end - 1) == 0)
@@ -373,6 +377,17 @@ static unsigned char paste(EditLine *el, int ch)
     q_buf_free(&clean);
     q_buf_free(&b);
     return CC_REFRESH;
+}
+
+/* What a terminal answers by itself (OSC, DCS, APC, PM, SOS) is no text: up to ST or BEL it is read and forgotten. Enter,
+ * Ctrl-C and a second of silence end it too: nobody is kept waiting by an end that never comes. */
+static unsigned char swallow(EditLine *el, int ch)
+{
+    struct pollfd p = { .fd = STDIN_FILENO, .events = POLLIN };
+    for (char last = 0, c; poll(&p, 1, 1000) > 0 && read(STDIN_FILENO, &c, 1) == 1; last = c)
+        if (c == '\a' || c == '\r' || c == '\n' || c == 3 || (last == 27 && c == '\\'))
+            break;
+    return CC_NORM;
 }
 
 static void setup(repl *r)
@@ -398,6 +413,11 @@ static void setup(repl *r)
     el_set(r->el, EL_ADDFN, "quorum-paste", "paste", paste);
     el_set(r->el, EL_BIND, "^I", "quorum-complete", NULL);
     el_set(r->el, EL_BIND, "\033[200~", "quorum-paste", NULL);
+    el_set(r->el, EL_SETTY, "-d", "-icrnl", "-inlcr", NULL);    /* while a line is edited CR stays CR: a paste has CRLF as one line break */
+    static const char *const strings[] = { "\033]", "\033P", "\033_", "\033\\^", "\033X" };
+    el_set(r->el, EL_ADDFN, "quorum-swallow", "an answer of the terminal", swallow);
+    for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
+        el_set(r->el, EL_BIND, strings[i], "quorum-swallow", NULL);
     el_set(r->el, EL_BIND, "^R", "em-inc-search-prev", NULL);
     el_set(r->el, EL_BIND, "^W", "ed-delete-prev-word", NULL);
 }

@@ -2,6 +2,7 @@
  * events, then at most one frame in 16 ms. Front-end thread. It never waits for the model or the disk; only an editor
  * that the person opened holds it up. */
 #include "tui/model/app.h"
+#include "tui/term/decode.h"
 #include "tui/term/screen.h"
 #include "tui/tui.h"
 
@@ -16,7 +17,7 @@
 #include <unistd.h>
 #include <term.h>
 
-enum { FRAME_MS = 16 };
+enum { FRAME_MS = 16, EDITOR_MAX = 64 << 20 };
 
 bool tui_possible(void)
 {
@@ -30,10 +31,37 @@ bool tui_possible(void)
 
 static int64_t now_ms(void) { return q_now_ns() / 1000000; }
 
+/* What the editor left becomes the composer's text. True: only its beginning did, and the file is kept for the rest. */
+static bool take_text(tui_app *app, const char *path)
+{
+    char err[Q_ERRLEN], all[32], most[32];
+    q_buf b = {0};
+    bool more = false;
+    if (q_read_file(path, &b, EDITOR_MAX, err) < 0) {
+        tui_app_note(app, AGT_ERROR, err);
+        q_buf_free(&b);
+        return true;
+    }
+    while (b.len && b.p[b.len - 1] == '\n') b.p[--b.len] = 0;
+    if (b.len > TUI_PASTE_MAX) {
+        size_t n = q_utf8_whole(b.p, TUI_PASTE_MAX);
+        char *say = q_printf(_("Of %s only the first %s are here: that is the most a message takes. All of it is in %s: /add takes it."),
+                             q_bytes_words(b.len, all), q_bytes_words(n, most), path);
+        tui_app_note(app, AGT_WARN, say);
+        free(say);
+        b.p[b.len = n] = 0;
+        more = true;
+    }
+    tui_edit_set(&app->comp.ed, "");
+    tui_edit_paste(&app->comp.ed, b.p ? b.p : "", b.len);
+    q_buf_free(&b);
+    return more;
+}
+
 /* $VISUAL or $EDITOR on the composer's text. */
 static void edit_outside(tui_app *app)
 {
-    char path[] = "/tmp/quorum-XXXXXX.md", err[Q_ERRLEN];
+    char path[] = "/tmp/quorum-XXXXXX.md";
     const char *ed = getenv("VISUAL");
     if (!ed || !*ed) ed = getenv("EDITOR");
     if (!ed || !*ed) ed = "vi";
@@ -53,12 +81,9 @@ static void edit_outside(tui_app *app)
         int status = 0;
         while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
         tui_term_return();
-        q_buf b = {0};
-        if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 && q_read_file(path, &b, 1 << 20, err) == 0) {
-            while (b.len && b.p[b.len - 1] == '\n') b.p[--b.len] = 0;
-            tui_edit_set(&app->comp.ed, b.p ? b.p : "");
+        if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+            if (take_text(app, path)) return;           /* more than a message takes: the file stays */
         } else tui_app_note(app, AGT_ERROR, _("The editor did not end well: the text is as it was."));
-        q_buf_free(&b);
     }
     unlink(path);
 }

@@ -7,6 +7,7 @@
 #include "kernels/kernels.h"
 
 #include <cjson/cJSON.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +107,13 @@ static void as_text(const gguf_file *f, const brief *b, q_buf *out)
     }
 }
 
+/* JSON has no word for what is not a number: it is said as text then. */
+static void put_number(cJSON *o, const char *key, double x)
+{
+    if (isfinite(x)) cJSON_AddNumberToObject(o, key, x);
+    else cJSON_AddStringToObject(o, key, isnan(x) ? "nan" : x > 0 ? "inf" : "-inf");
+}
+
 static void as_json(const gguf_file *f, const brief *b, q_buf *out)
 {
     cJSON *j = cJSON_CreateObject(), *t = cJSON_CreateObject(), *m = cJSON_CreateObject();
@@ -119,8 +127,8 @@ static void as_json(const gguf_file *f, const brief *b, q_buf *out)
         {"context", b->n_ctx}, {"vocabulary", b->n_vocab}, {"memory_needed", brief_memory(b)}, {"memory_free", q_mem_available()},
     };
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) cJSON_AddNumberToObject(j, counts[i].key, (double)counts[i].v);
-    cJSON_AddNumberToObject(j, "rope_theta", b->rope_theta);
-    cJSON_AddNumberToObject(j, "norm_eps", b->norm_eps);
+    put_number(j, "rope_theta", b->rope_theta);
+    put_number(j, "norm_eps", b->norm_eps);
     cJSON_AddBoolToObject(j, "carved", b->carved);
     cJSON_AddBoolToObject(j, "chat_template", b->chat);
     if (b->problem) cJSON_AddStringToObject(j, "problem", b->problem);
@@ -141,7 +149,7 @@ static void as_json(const gguf_file *f, const brief *b, q_buf *out)
         bool yes;
         if (kv->type == GGUF_ARR) cJSON_AddNumberToObject(cJSON_AddObjectToObject(m, key), "count", (double)kv->count);
         else if (gguf_bool(f, raw, &yes) && kv->type == GGUF_BOOL) cJSON_AddBoolToObject(m, key, yes);
-        else if (kv->type != GGUF_STR && gguf_f64(f, raw, &d)) cJSON_AddNumberToObject(m, key, d);
+        else if (kv->type != GGUF_STR && gguf_f64(f, raw, &d)) put_number(m, key, d);
         else {
             cJSON_AddStringToObject(m, key, v = value_text(f, kv));
             free(v);

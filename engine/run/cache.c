@@ -3,6 +3,7 @@
 #include "engine/run/config.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -135,6 +136,29 @@ int cache_failed(const eng_cache *k, int rc, char *err)
     return q_fail(err, rc, _("the evaluation failed (code %d): please report this with the model's name"), rc);
 }
 
+/* The first part of a pass, over all rows, whose numbers were not finite. */
+static int not_finite(const ker_out *o, int n, char *err)
+{
+    static const char *const parts[] = { [KER_PART_ATTN] = N_("the attention"), [KER_PART_ROUTE] = N_("the router"),
+                                         [KER_PART_FFN] = N_("the feed-forward part") };
+    ker_bad first = { 0 };
+    int least = INT_MAX;
+    for (int r = 0; r < n; r++) {
+        const ker_bad *b = &o->bad[r];
+        int place = b->part == KER_PART_EMBED ? -1 : b->part == KER_PART_HEAD ? INT_MAX - 1 : b->layer * 8 + b->part;
+        if (b->part != KER_PART_NONE && place < least) {
+            least = place;
+            first = *b;
+        }
+    }
+    if (first.part == KER_PART_EMBED || first.part == KER_PART_HEAD)
+        return q_fail(err, Q_FORMAT, first.part == KER_PART_EMBED
+            ? _("what is computed is not a number any more, from the embedding on: the model's file is damaged, get another copy")
+            : _("what is computed is not a number any more in the output head: the model's file is damaged (get another copy), or a knob goes too far (set it to default)"));
+    return q_fail(err, Q_FORMAT, _("what is computed is not a number any more in layer %d, %s: the model's file is damaged (get another copy), or a knob goes too far (set it to default)"),
+                  first.layer, _(parts[first.part]));
+}
+
 /* The forced lists of all rows as the backend wants them; a row without one starts with KER_NO_EXPERT: its router is free. */
 static const uint16_t *gather_forced(eng_cache *k, const cache_row *rows, int n)
 {
@@ -249,6 +273,8 @@ int cache_forward(eng_cache *k, const cache_seq *seqs, int n_seq, const cache_ro
                         .want = b->want, .seqs = b->seqs, .n_seq = n_seq, .forced = gather_forced(k, rows, n), .phase = prompt ? 0 : 1 };
     char why[Q_ERRLEN] = "";
     rc = run(k, &batch, out, why);
+    if (!rc && out->n_bad)
+        rc = not_finite(out, n, why);
     for (int i = 0, at = 0; i < n_seq; at += b->rows[i++])
         if (!keep)
             kv_discard(k->pool, &b->tried[i]);

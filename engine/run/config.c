@@ -302,6 +302,8 @@ static int parse_value(const eng_model *m, const knob_row *r, const char *value,
     }
     if (!q_utf8_valid(value, strlen(value)))           /* labels, JSON and the store hold it */
         return q_fail(err, Q_FORMAT, _("%s must be UTF-8 text"), r->knob.name);
+    if (strlen(value) > (size_t)r->knob.max)           /* it is looked for at every token */
+        return q_fail(err, Q_RANGE, _("%s takes at most %.0f bytes, not %zu"), r->knob.name, r->knob.max, strlen(value));
     free(*(char **)field);
     *(char **)field = q_strdup(strcmp(value, "none") == 0 ? "" : value);
     return 0;
@@ -323,7 +325,7 @@ int eng_config_set(eng_config *c, const char *name, const char *value, char *err
     knob_values v;
     int rc = 0;
     if (strcmp(value, "default") == 0) {
-        own_value(m, r, &v);
+        value_copy(m, r, &v, &m->standard->v);
     } else {
         value_init(m, r, &v);
         rc = parse_value(m, r, value, &v, err);

@@ -27,7 +27,7 @@ enum knob_flag {
 };
 
 /* field, where it lives, type, name, other names, short name in labels, effect, flags,
- * lowest, highest, choices,
+ * lowest, highest (TEXT: bytes at most), choices,
  * highest in model m (INTS: in `layer`, -1 = anywhere; negative: that layer has nothing to set. GRID: items of a layer),
  * the model's own value, when it acts at all given the other values v,
  * help */
@@ -111,7 +111,7 @@ X(seed, NUM, INT, "sampler.seed", "seed", "seed", SAMPLING, 0, \
   0, 9007199254740992.0, NULL, 9007199254740992.0, 0, true, \
   N_("same seed, same question, same reply")) \
 X(stop, TEXT, TEXT, "sampler.stop", "stop", "stop", SAMPLING, 0, \
-  0, 0, NULL, 0, 0, true, \
+  0, 4096, NULL, 4096, 0, true, \
   N_("texts that end the reply, separated by commas (\\n is a line break, \\, a comma)")) \
 X(max_tokens, NUM, INT, "sampler.max_tokens", "max_tokens,max_new_tokens", "max", SAMPLING, 0, \
   0, 16777216, NULL, 16777216, 0, true, \

@@ -49,6 +49,36 @@ static int key_int(const eng_model *m, const char *suffix, double otherwise, dou
 }
 
 /* ---- description ---- */
+enum { MAX_EXPERTS = INT16_MAX };      /* k is an int16 in the kernels' configuration */
+
+/* How the router's scores become weights. */
+static int read_gate(eng_model *m, char *err)
+{
+    const arch *a = m->arch;
+    ker_model *k = &m->ker;
+    k->rope_half = a->rope_half;
+    k->gate = a->gate;
+    double x;
+    if (k->n_expert > 0 && key_f64(m, "expert_gating_func", &x)) {
+        if (x != 1 && x != 2)
+            return q_fail(err, Q_FORMAT, _("%s: gating function %g is not known: 1 (softmax) and 2 (sigmoid) are"), m->path, x);
+        k->gate = x == 2 ? KER_GATE_SIGMOID : KER_GATE_SOFTMAX;
+    }
+    char key[128];
+    snprintf(key, sizeof key, "%s.expert_weights_norm", a->name);
+    k->renorm = a->renorm;
+    gguf_bool(m->file, key, &k->renorm);
+    k->weights_scale = (float)key_or(m, "expert_weights_scale", 1);
+    if (!(k->weights_scale != 0) || !isfinite(k->weights_scale))
+        k->weights_scale = 1;
+    double scale = 0;
+    gguf_f64(m->file, "quorum.router_scale", &scale);
+    if (scale < 0 || !isfinite(scale))
+        return q_fail(err, Q_FORMAT, _("%s: quorum.router_scale is %g, expected a positive number"), m->path, scale);
+    k->router_scale = (float)scale;
+    return 0;
+}
+
 static int read_shape(eng_model *m, char *err)
 {
     const arch *a = m->arch;
@@ -73,7 +103,9 @@ static int read_shape(eng_model *m, char *err)
     if (k->rope_dim % 2)
         return q_fail(err, Q_FORMAT, _("%s: %d rotated dimensions: the number must be even"), m->path, k->rope_dim);
     KEY("context_length", 2048, 1, 1 << 28, &ctx);
-    KEY("expert_count", a->experts == ARCH_MUST ? -1 : 0, a->experts == ARCH_MUST, a->experts == ARCH_NO ? 0 : 65534, &k->n_expert);
+    KEY("expert_count", a->experts == ARCH_MUST ? -1 : 0, a->experts == ARCH_MUST, a->experts == ARCH_NO ? 0 : 1 << 30, &k->n_expert);
+    if (k->n_expert > MAX_EXPERTS)
+        return q_fail(err, Q_FORMAT, _("%s has %d experts a layer, more than the %d that this engine can tell apart"), m->path, k->n_expert, MAX_EXPERTS);
     if (k->n_expert > 0) {
         KEY("expert_used_count", -1, 1, k->n_expert, &used);
         KEY("leading_dense_block_count", 0, 0, k->n_layer, &leading);
@@ -100,26 +132,8 @@ static int read_shape(eng_model *m, char *err)
     if (k->n_expert > 0 && leading < k->n_layer && k->n_ff_exp == 0)
         return q_fail(err, Q_FORMAT, _("%s: %s.expert_feed_forward_length is 0"), m->path, a->name);
 #undef KEY
-    k->rope_half = a->rope_half;
-    k->gate = a->gate;
-    double x;
-    if (k->n_expert > 0 && key_f64(m, "expert_gating_func", &x)) {
-        if (x != 1 && x != 2)
-            return q_fail(err, Q_FORMAT, _("%s: gating function %g is not known: 1 (softmax) and 2 (sigmoid) are"), m->path, x);
-        k->gate = x == 2 ? KER_GATE_SIGMOID : KER_GATE_SOFTMAX;
-    }
-    char key[128];
-    snprintf(key, sizeof key, "%s.expert_weights_norm", a->name);
-    k->renorm = a->renorm;
-    gguf_bool(m->file, key, &k->renorm);
-    k->weights_scale = (float)key_or(m, "expert_weights_scale", 1);
-    if (!(k->weights_scale != 0) || !isfinite(k->weights_scale))
-        k->weights_scale = 1;
-    double scale = 0;
-    gguf_f64(m->file, "quorum.router_scale", &scale);
-    if (scale < 0 || !isfinite(scale))
-        return q_fail(err, Q_FORMAT, _("%s: quorum.router_scale is %g, expected a positive number"), m->path, scale);
-    k->router_scale = (float)scale;
+    if ((rc = read_gate(m, err)))
+        return rc;
     m->layers = q_alloc(sizeof *m->layers * (size_t)k->n_layer);
     for (int i = 0; i < k->n_layer; i++) {
         m->layers[i].moe = k->n_expert > 0 && i >= leading;
@@ -362,7 +376,7 @@ static int add_weights(eng_model *m, const eng_open_opts *o, char *err)
         if (rc)
             return rc;
         if (o->progress)
-            o->progress(o->user, (uint64_t)(i + 2), (uint64_t)(m->ker.n_layer + 1));
+            o->progress(o->user, (uint64_t)i + 2, (uint64_t)m->ker.n_layer + 1);
     }
     return 0;
 }

@@ -7,6 +7,7 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -291,6 +292,7 @@ eng_choice sampler_pick(eng_sampler *s, const knob_values *v, const float *logit
     /* Below this temperature the scaled logits overflow; the draw would be greedy anyway. */
     if ((float)v->temperature > 1e-4f && l[top] > -INFINITY && l[top] < INFINITY) c = draw(s, v, l, top, &r);
     c.logprob = (float)((double)(logits[c.token] - raw_max) - log(r.sum));
+    if (!(c.logprob >= -FLT_MAX)) c.logprob = -FLT_MAX;         /* a logit that does not count, or none that does: still a number */
     return c;
 }
 

@@ -164,7 +164,7 @@ static void bytelevel_encode(const void *own, const names *nm, const char *s, si
     }
     pretok p = {v->family->kind, s, n, 0, 0};
     size_t from;
-    while (pretok_next(&p, &from)) encode_piece(v, nm, s + from, p.at - from, &x, out);
+    while ((out->most <= 0 || out->n <= out->most) && pretok_next(&p, &from)) encode_piece(v, nm, s + from, p.at - from, &x, out);
     q_buf_free(&nfc);
     free(x.sym);
 }

@@ -13,7 +13,8 @@ typedef struct vocab_kind {
     /* After that: *own is the kind's, immutable after this and freed by `free`. Q_FORMAT with a sentence. */
     int (*load)(const gguf_file *f, const names *nm, void **own, char *err);
     void (*free)(void *own);
-    /* Appends the ids of text without added tokens in it; never a mark, unless it is the token of a single byte. */
+    /* Appends the ids of text without added tokens in it; never a mark, unless it is the token of a single byte. May end
+     * early once out holds more than out->most. */
     void (*encode)(const void *own, const names *nm, const char *s, size_t n, eng_tokens *out);
     /* Writes what a normal token decodes to into dst, which holds names_len bytes; how many. */
     size_t (*decode)(const void *own, const names *nm, int32_t id, char *dst);

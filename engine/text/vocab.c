@@ -20,6 +20,7 @@ struct vocab {
     char *bytes;                   /* what each token decodes to */
     size_t *byte_at;               /* [n + 1] */
     bool *end;                     /* [n] ends a reply */
+    size_t longest;                /* bytes of the longest token, at least 1 */
     added blanks, all;             /* matched in any text: user-defined runs of white space; where marks count: all added ones */
     int32_t bos;
 };
@@ -63,6 +64,9 @@ static void load_bytes(vocab *v)
         w += n;
     }
     v->byte_at[nm->n] = w;
+    v->longest = 1;
+    for (int i = 0; i < nm->n; i++)
+        if (v->byte_at[i + 1] - v->byte_at[i] > v->longest) v->longest = v->byte_at[i + 1] - v->byte_at[i];
 }
 
 typedef struct sort_ctx { const vocab *v; } sort_ctx;
@@ -220,20 +224,28 @@ static int32_t added_at(const vocab *v, const added *a, const char *s, size_t n)
     return best;
 }
 
+static int too_many(const eng_tokens *out, char *err)
+{
+    return q_fail(err, Q_RANGE, _("the text has more than %d tokens: shorten it or raise context.length"), out->most);
+}
+
 int vocab_tokenize(const vocab *v, const char *text, size_t n, bool special, eng_tokens *out, char *err)
 {
     if (n > 1 << 29) return q_fail(err, Q_RANGE, _("a text of %zu bytes is too long to cut into tokens; give it in parts"), n);
     const added *a = special ? &v->all : &v->blanks;
+    /* A token has so many bytes at most; normal forms make a text shorter, but not to a fourth. */
+    if (out->most > 0 && n / (4 * v->longest) > (size_t)out->most) return too_many(out, err);
     size_t done = 0;
     for (size_t i = 0; i < n && a->n;) {
         int32_t id = a->first[(unsigned char)text[i]] ? added_at(v, a, text + i, n - i) : -1;
         if (id < 0) { i++; continue; }
         v->kind->encode(v->own, &v->names, text + done, i - done, out);
         eng_tokens_add(out, id);
+        if (out->most > 0 && out->n > out->most) return too_many(out, err);
         done = i += name_len(v, id);
     }
     v->kind->encode(v->own, &v->names, text + done, n - done, out);
-    return Q_OK;
+    return out->most > 0 && out->n > out->most ? too_many(out, err) : Q_OK;
 }
 
 /* ---- ids to text ---- */

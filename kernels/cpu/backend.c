@@ -122,7 +122,7 @@ static void embed_task(void *arg, int r, int worker)
     const ker_model *m = &c->dev->m;
     const mat *w = &dev_layer(c->dev, -1)->w[KER_W_EMBD];
     ker_type_get(w->type)->decode(w->data + c->b.token[r] * w->row_bytes, c->x + (int64_t)r * m->n_embd, m->n_embd);
-    ctx_check(c, r, -1, KER_PART_EMBED, c->x + (int64_t)r * m->n_embd, m->n_embd);
+    if (!c->dev->v->finite(c->x + (int64_t)r * m->n_embd, m->n_embd)) ctx_mark(c, r, -1, KER_PART_EMBED);
     const ker_config *k = ctx_cfg(c, r);
     float *cs = c->att.rope + (int64_t)r * m->rope_dim;
     int half = m->rope_dim / 2;
@@ -161,7 +161,8 @@ static int cpu_head(ker_ctx *c)
     if (!n) return Q_OK;
     prod p = { .w = out, .act = c->in.p[kind], .act_stride = c->in.stride[kind], .n = n, .y = c->out.logits, .y_stride = m->n_vocab };
     rc = ctx_products(c, &p, 1);
-    for (int i = 0; i < n && !rc; i++) ctx_check(c, c->out.row[i], -1, KER_PART_HEAD, c->out.logits + (int64_t)i * m->n_vocab, m->n_vocab);
+    for (int i = 0; i < n && !rc; i++)
+        if (!c->dev->v->finite(c->out.logits + (int64_t)i * m->n_vocab, m->n_vocab)) ctx_mark(c, c->out.row[i], -1, KER_PART_HEAD);
     return rc;
 }
 

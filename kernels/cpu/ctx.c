@@ -21,11 +21,6 @@ void ctx_mark(ker_ctx *c, int row, int layer, enum ker_part part)
     atomic_compare_exchange_strong_explicit(&c->bad[row], &none, (uint32_t)part << 16 | (uint32_t)(layer + 1), memory_order_relaxed, memory_order_relaxed);
 }
 
-void ctx_check(ker_ctx *c, int row, int layer, enum ker_part part, const float *x, int64_t n)
-{
-    if (!c->dev->v->finite(x, n)) ctx_mark(c, row, layer, part);
-}
-
 /* ---- buffers ---- */
 
 static float *floats(int64_t rows, int64_t n) { return act_alloc(sizeof(float) * (size_t)(rows * n)); }

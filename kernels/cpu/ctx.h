@@ -83,7 +83,6 @@ void ctx_free(ker_ctx *);
 int ctx_cfg_put(ker_ctx *, int slot, const ker_config *c, char *err);
 int ctx_run(ker_ctx *, int n_tasks, pool_fn fn, void *arg);   /* pool_run that remembers Q_CANCEL */
 void ctx_mark(ker_ctx *, int row, int layer, enum ker_part part);     /* a row's numbers are not finite; any worker */
-void ctx_check(ker_ctx *, int row, int layer, enum ker_part part, const float *x, int64_t n);   /* marks it where it is so */
 static inline const ker_config *ctx_cfg(const ker_ctx *c, int row) { return &c->cfg[c->b.slot ? c->b.slot[row] : 0]->c; }
 static inline int64_t trace_at(const ker_ctx *c, int layer, int row) { return ((int64_t)layer * c->b.n + row) * c->max_k; }
 

@@ -261,7 +261,7 @@ static void down_task(void *arg, int task, int worker)
         if (f->sh_down) ops->axpy(acc, f->coef ? f->coef[f->r0 + r] : 1, sh + r * width, (int)width);
         float *x = c->x + (f->r0 + r) * n_out + o0;
         ops->add(x, acc, (int)width);
-        ctx_check(c, f->r0 + r, f->layer, KER_PART_FFN, x, width);
+        if (!ops->finite(x, width)) ctx_mark(c, f->r0 + r, f->layer, KER_PART_FFN);
     }
 }
 

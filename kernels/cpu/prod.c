@@ -37,11 +37,12 @@ static void prod_task(void *arg, int task, int worker)
     while (p + 1 < j->p + j->n && p[1].first <= task) p++;
     int64_t o0 = (int64_t)(task - p->first) * p->block, o1 = o0 + p->block < p->w->n_out ? o0 + p->block : p->w->n_out;
     mat_mul(p->w, p->act, p->act_stride, p->n, o0, o1, p->y, p->y_stride, dev_mat_scratch(j->c->dev, worker));
-    if (p->add_to)
-        for (int r = 0; r < p->n; r++) {
-            j->c->dev->v->add(p->add_to + r * p->y_stride + o0, p->y + r * p->y_stride + o0, (int)(o1 - o0));
-            ctx_check(j->c, r, p->layer, p->part, p->add_to + r * p->y_stride + o0, o1 - o0);
-        }
+    const vec_ops *ops = j->c->dev->v;
+    for (int r = 0; p->add_to && r < p->n; r++) {
+        float *x = p->add_to + r * p->y_stride + o0;
+        ops->add(x, p->y + r * p->y_stride + o0, (int)(o1 - o0));
+        if (!ops->finite(x, o1 - o0)) ctx_mark(j->c, r, p->layer, p->part);
+    }
 }
 
 int ctx_products(ker_ctx *c, prod *p, int n)

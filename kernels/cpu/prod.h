@@ -16,7 +16,7 @@ typedef struct prod {
     int n;
     float *y, *add_to;             /* add_to may be NULL */
     int64_t y_stride;
-    int layer, part;               /* with add_to: who answers for the sums (ctx_check)           */
+    int layer, part;               /* with add_to: who answers for the sums (ctx_mark)            */
     int block, first;              /* filled by ctx_products */
 } prod;
 int ctx_products(ker_ctx *, prod *p, int n);

@@ -29,6 +29,12 @@ static inline v16 v_int8(const int8_t *p) { LANES((float)p[i]); }
 static inline void v_store(float *p, v16 a) { memcpy(p, a.f, sizeof a.f); }
 static inline void v_storen(float *p, v16 a, int n) { memcpy(p, a.f, sizeof(float) * (size_t)n); }
 static inline void v_to_half(uint16_t *p, v16 a) { for (int i = 0; i < 16; i++) p[i] = ker_f32_to_f16(a.f[i]); }
+static inline bool v_whole(v16 v)
+{
+    bool whole = true;
+    for (int i = 0; i < 16; i++) whole &= v.f[i] == v.f[i];
+    return whole;
+}
 static inline v16 v_pow2(v16 n)
 {
     v16 y;

@@ -27,6 +27,10 @@ static inline v16 v_above(v16 x, v16 lim, v16 v)
 {
     return (v16){ _mm256_and_ps(_mm256_cmp_ps(x.a, lim.a, _CMP_GT_OQ), v.a), _mm256_and_ps(_mm256_cmp_ps(x.b, lim.b, _CMP_GT_OQ), v.b) };
 }
+static inline bool v_whole(v16 v)
+{
+    return !_mm256_movemask_ps(_mm256_or_ps(_mm256_cmp_ps(v.a, v.a, _CMP_UNORD_Q), _mm256_cmp_ps(v.b, v.b, _CMP_UNORD_Q)));
+}
 static inline __m256 pow2_8(__m256 n)
 {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23));

@@ -1,7 +1,7 @@
 /* kernels/cpu/vec_body: the body behind vec.h, included once per instruction set after that set has
  * defined v16 (16 float lanes) and v_load, v_loadn, v_store, v_storen, v_set, v_add, v_sub, v_mul, v_div,
  * v_fma, v_max (a > b ? a : b), v_above (x > limit ? v : 0), v_pow2 (2^x for whole x), v_half, v_to_half,
- * v_int8 and VEC_QB (queries held in registers at once). Never included elsewhere. */
+ * v_int8, v_whole (no lane is NaN) and VEC_QB (queries held in registers at once). Never included elsewhere. */
 
 /* The sums below are arrays of lanes: without unrolling compilers keep them in memory. */
 #if defined(__clang__)
@@ -80,7 +80,7 @@ static bool vec_finite(const float *x, int64_t n)
     int64_t i = 0;
     for (; i + 16 <= n; i += 16) s = v_fma(v_load(x + i), zero, s);
     if (i < n) s = v_fma(v_loadn(x + i, (int)(n - i)), zero, s);
-    return v_fold(s) == 0;
+    return v_whole(s);
 }
 
 /* For measuring how fast memory is read: loads, and as little as keeps them. */

@@ -187,6 +187,45 @@ static void asks_before_it_is_too_late(void)
     tui_app_free(&app);
 }
 
+/* Esc closes panels; long work takes two of them, an answer one. */
+static void one_esc_stops_no_import(void)
+{
+    begin();
+    ev((agt_event){ .kind = AGT_EV_PROGRESS, .text = q_strdup("adding notes"), .done = 120, .total = 400, .rate = 30 });
+    fake.st.busy = true;
+    CHECK(on_screen("adding notes 30%, 30 seconds left · Esc Esc stops"));      /* what, how far, how long, how to stop */
+    key(K_F4);
+    q_buf_clear(&fake.said);
+    q_buf_puts(&fake.said, "");
+    key(K_ESC);                                      /* meant for the panel */
+    CHECK(!app.go.focus && !strstr(fake.said.p, "stop"));
+    key(K_ESC);                                      /* one too many */
+    CHECK(!strstr(fake.said.p, "stop"));
+    CHECK(on_screen("Esc again stops"));
+    app.now += 2000;
+    CHECK(!on_screen("Esc again stops"));
+    key(K_ESC);
+    CHECK(!strstr(fake.said.p, "stop"));             /* the first one was long ago */
+    keys_in("x");
+    key(K_ESC);
+    CHECK(!strstr(fake.said.p, "stop"));
+    key(K_ESC);
+    CHECK(strstr(fake.said.p, "stop\n") != NULL);
+    q_buf_clear(&fake.said);
+    chr(CTRL_KEY('C'));                              /* Ctrl-C means it at once */
+    CHECK(strstr(fake.said.p, "stop\n") != NULL);
+    q_buf_clear(&fake.said);
+    q_buf_puts(&fake.said, "");
+    agt_message *m = fake_message(2, AGT_ASSISTANT, "");
+    m->state = AGT_PARTIAL;
+    ev((agt_event){ .kind = AGT_EV_BEGIN, .n_messages = 1, .message = m });
+    key(K_ESC);                                      /* while an answer runs, Esc is for it */
+    CHECK(strstr(fake.said.p, "stop\n") != NULL);
+    ev((agt_event){ .kind = AGT_EV_PROGRESS, .text = q_strdup("adding notes"), .total = 0 });
+    CHECK(!on_screen("adding notes"));
+    tui_app_free(&app);
+}
+
 /* ---- what a terminal says by itself ---- */
 /* All keys of what was fed, as text: characters, <F7>-like codes, {paste}. */
 static q_buf keys;
@@ -329,6 +368,7 @@ int main(void)
     RUN(rows_are_the_same);
     RUN(a_long_line_is_quick);
     RUN(asks_before_it_is_too_late);
+    RUN(one_esc_stops_no_import);
     RUN(answers_of_a_terminal);
     RUN(pastes_arrive_whole);
     return TEST_END();

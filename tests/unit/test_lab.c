@@ -263,6 +263,7 @@ static void bent_is_not_strange(void)
         CHECK_INT(o.learned, 3000);      /* and it teaches nothing */
         for (int i = 0; i < 3 && !isnormal(bent[b].odds); i++) {
             lab_cell c = o.cell[bent[b].what[i][0] * N + bent[b].what[i][1]];
+            CHECK_INT(c.bent, bent[b].odds == 0 ? LAB_BANNED : LAB_PINNED);
             CHECK_MSG(c.dev == 0 && c.usual == (bent[b].odds == 0 ? 0 : 1), "%s: usual %g, dev %d", bent[b].json, (double)c.usual, c.dev);
         }
         lab_view_free(&o);

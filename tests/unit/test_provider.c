@@ -350,6 +350,84 @@ static void requests_take_turns(void)
     }
 }
 
+/* The first token, chosen under no penalty and under a great one. */
+static void first_token(const prov_message *m, int n, uint64_t seed, bool greedy, prov_result out[2], int32_t first[2])
+{
+    static const char *const penalty[] = { "1", "2" };
+    set("sampler.max_tokens", "1");
+    set("sampler.temperature", greedy ? "0" : "1");
+    set("sampler.top_k", "0");
+    set("sampler.top_p", "1");
+    set("sampler.repeat_last_n", "1024");
+    for (int i = 0; i < 2; i++) {
+        seen s = { 0 };
+        set("sampler.repeat_penalty", penalty[i]);
+        set("sampler.presence_penalty", i ? "2" : "0");
+        out[i] = ask(&(prov_request){ .message = m, .n_message = n, .seed = seed }, &s);
+        first[i] = s.tokens ? s.token[0] : -1;
+        seen_clear(&s);
+    }
+    set("sampler.temperature", "default");
+    set("sampler.top_k", "default");
+    set("sampler.top_p", "default");
+    set("sampler.repeat_last_n", "default");
+    set("sampler.repeat_penalty", "default");
+    set("sampler.presence_penalty", "default");
+    set("sampler.max_tokens", "40");
+}
+
+static void add_score(void *user, const prov_piece *t);
+
+/* Is the token among a text's? */
+static bool holds(const char *said, int32_t token)
+{
+    seen s = { 0 };
+    bool found = false;
+    CHECK_INT(prov_score(p, NULL, said, strlen(said), add_score, &s, err), Q_OK);
+    for (int i = 0; i < s.tokens; i++)
+        found |= s.token[i] == token;
+    seen_clear(&s);
+    return found;
+}
+
+/* Passages whose own tokens a model would go on with are quoted under any penalty. */
+static void penalties_let_a_passage_be_quoted(void)
+{
+    int quoted = 0;
+    for (int i = 0; i < 200 && quoted < 3; i++) {
+        char said[256];
+        snprintf(said, sizeof said, "Passages follow.\n> berth %d, the boat %d, a fox, brown bread, %c and %c and %c, lazy dogs, 27 %d\n\nWhich berth?", i, i * 7,
+                 'a' + i % 26, 'b' + i % 25, 'c' + i % 24, i * i);
+        prov_message m = { PROV_USER, said, strlen(said), NULL };
+        prov_result out[2];
+        int32_t first[2];
+        first_token(&m, 1, 1, true, out, first);
+        CHECK_MSG(first[0] == first[1], "%s, passage %d: token %d, under penalties %d", who, i, (int)first[0], (int)first[1]);
+        quoted += first[0] >= 0 && holds(said, first[0]);
+    }
+    if (strcmp(who, "a script") != 0)
+        CHECK_MSG(quoted > 0, "%s goes on with no passage's token", who);
+}
+
+/* A model that would end its turn ends it, however many turns ended before. */
+static void ends_of_earlier_turns_are_not_penalised(void)
+{
+    static const prov_message m[] = { { PROV_USER, "a", 1, NULL }, { PROV_ASSISTANT, "b", 1, NULL }, { PROV_USER, "c", 1, NULL },
+                                      { PROV_ASSISTANT, "d", 1, NULL }, { PROV_USER, "e", 1, NULL } };
+    int ended = 0;
+    for (uint64_t seed = 1; seed <= 3000 && ended < 12; seed++) {
+        prov_result out[2];
+        int32_t first[2];
+        first_token(m, 5, seed, false, out, first);
+        CHECK_MSG(out[0].finish == out[1].finish && first[0] == first[1], "%s, seed %d: ends as %d, under penalties as %d", who, (int)seed,
+                  out[0].finish, out[1].finish);
+        ended += out[0].tokens == 0;
+        if (strcmp(who, "a script") == 0)
+            return;
+    }
+    CHECK_MSG(ended > 0, "%s ends no answer at once", who);
+}
+
 static void add_score(void *user, const prov_piece *t)
 {
     seen *s = user;
@@ -481,10 +559,12 @@ static void everybody(void)
 {
     static void (*const tests[])(void) = {
         answers_and_counts, stops_between_two_tokens, knobs_are_heard_in_mid_answer, ends_where_it_is_told, raw_text_goes_on, several_answers,
-        requests_take_turns, given_text_is_scored, texts_become_vectors, configurations_are_text, what_it_cannot_is_said };
+        requests_take_turns, given_text_is_scored, penalties_let_a_passage_be_quoted,
+        ends_of_earlier_turns_are_not_penalised, texts_become_vectors, configurations_are_text, what_it_cannot_is_said };
     static const char *const name[] = {
         "answers_and_counts", "stops_between_two_tokens", "knobs_are_heard_in_mid_answer", "ends_where_it_is_told", "raw_text_goes_on", "several_answers",
-        "requests_take_turns", "given_text_is_scored", "texts_become_vectors", "configurations_are_text", "what_it_cannot_is_said" };
+        "requests_take_turns", "given_text_is_scored", "penalties_let_a_passage_be_quoted",
+        "ends_of_earlier_turns_are_not_penalised", "texts_become_vectors", "configurations_are_text", "what_it_cannot_is_said" };
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
         test_bad = 0;
         tests[i]();

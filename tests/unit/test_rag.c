@@ -5,8 +5,7 @@
 #include "rag/rag.h"
 #include "tests/test.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
+#include <time.h>
 
 static char err[Q_ERRLEN];
 #define OK(call) do { err[0] = 0; int rc_ = (call); CHECK_MSG(rc_ == Q_OK, "%d %s", rc_, err); } while (0)
@@ -520,6 +519,41 @@ static void past_chats_are_found_and_the_present_one_is_not(void)
     mem_close(s);
 }
 
+static void passages_read_the_same_in_every_language_and_zone(void)
+{
+    mem_store *s = open_new();
+    int64_t a, m, rep, id;
+    OK(mem_conversation_new(s, "green\nhouse", &a, err));
+    OK(mem_message_add(s, a, 0, MEM_USER, "Which tomato grows in the greenhouse?", 37, &m, err));
+    OK(mem_reply_begin(s, a, m, "m", 1, 1, "{}", "", &rep, err));
+    OK(mem_reply_end(s, rep, MEM_DONE, "eos", "The tomato in the greenhouse is Black Krim.", 43, "", 0, NULL, NULL, err));
+    static const char note[] = "# Beds\n\nTomato beds of the greenhouse face south.\n";
+    OK(rag_add_text(s, "/odd", "odd\r\nname\u2028.md", MEM_TRUST_OWN, note, sizeof note - 1, &id, err));
+    static const char *const zones[] = {"UTC0", "XXX-14", "XXX12"};
+    char *first[2] = {NULL, NULL};
+    int shown = 0;
+    for (int z = 0; z < 3; z++) {
+        setenv("TZ", zones[z], 1);
+        tzset();
+        rag_result *r = ask(s, "tomato greenhouse");
+        CHECK_INT(r->n, 2);
+        for (int i = 0; i < r->n; i++) {
+            bool chat = r->v[i].kind == MEM_CHAT;
+            const char *c = r->v[i].cite;
+            if (!first[chat]) first[chat] = q_strdup(c);
+            CHECK_STR(c, first[chat]);
+            CHECK(!strpbrk(c, "\r\n") && !strstr(c, "\u2028") && !strpbrk(r->v[i].label, "\r\n"));
+            if (chat) CHECK_MSG(sscanf(c, "chat of %*4d-%*2d-%*2d: green house%n", &shown) == 0 && shown > 20, "%s", c);
+        }
+        rag_result_free(r);
+    }
+    unsetenv("TZ");
+    tzset();
+    free(first[0]);
+    free(first[1]);
+    mem_close(s);
+}
+
 static void a_removed_manual_stays_away(void)
 {
     mem_store *s = open_new();
@@ -559,6 +593,7 @@ int main(void)
     RUN(common_words_are_not_fed_the_manual);
     RUN(budget_count_and_repeats_cut_with_a_reason);
     RUN(past_chats_are_found_and_the_present_one_is_not);
+    RUN(passages_read_the_same_in_every_language_and_zone);
     RUN(a_removed_manual_stays_away);
     return TEST_END();
 }

@@ -585,6 +585,79 @@ static void opened_keeps_what_is_typed(void)
     tui_app_free(&app);
 }
 
+/* A memory that cannot be searched says so where passages stand: the true reason, and the way out. */
+static void broken_memory(void)
+{
+    for (int w = 80; w <= 120; w += 40) {
+        begin();
+        tui_app_resize(&app, w, 40);
+        answer(1, "because");
+        agt_retrieval *r = q_alloc(sizeof *r);
+        r->broken = q_strdup("memory could not be searched: the database quorum.db is damaged: move it away, or repair it with sqlite3");
+        ev((agt_event){ .kind = AGT_EV_RETRIEVAL, .id = 1, .retrieval = r });
+        if (w < 100) { CHECK(on_screen("memory: see F4")); key(K_F4); }
+        CHECK(on_screen("is damaged") && on_screen("sqlite3") && on_screen("/why"));
+        CHECK(!on_screen("Shows the passages") && !on_screen("nothing fed"));
+        bool red = false;
+        for (int i = 0; i < app.grid.w * app.grid.h; i++) red = red || app.grid.c[i].style == S_ERROR;
+        CHECK(red);
+        ev((agt_event){ .kind = AGT_EV_RETRIEVAL, .id = 3, .retrieval = fake_retrieval() });
+        CHECK(!on_screen("is damaged") && on_screen("optics.md"));      /* mended: it is forgotten */
+        tui_app_free(&app);
+    }
+}
+
+/* The caption of the answer that runs says the configuration of the moment, in the order in which they came. */
+static void the_caption_follows(void)
+{
+    begin();
+    strcpy(fake.st.label, "standard");
+    tui_app_draw(&app);
+    ev((agt_event){ .kind = AGT_EV_SENT, .n_messages = 1, .message = fake_message(1, AGT_USER, "question") });
+    agt_message *m = fake_message(2, AGT_ASSISTANT, "");
+    m->state = AGT_PARTIAL;
+    free(m->label);
+    m->label = q_strdup("standard");
+    ev((agt_event){ .kind = AGT_EV_BEGIN, .n_messages = 1, .message = m });
+    ev((agt_event){ .kind = AGT_EV_TOKEN, .text = q_strdup("so ") });
+    CHECK(on_screen("  standard\n"));
+    strcpy(fake.st.label, "k 4");
+    CHECK(on_screen("standard → k 4"));
+    CHECK(on_screen("standard → k 4"));              /* once, however often it is drawn */
+    CHECK(!on_screen("k 4 → k 4"));
+    strcpy(fake.st.label, "k 4 · T 1.5");
+    CHECK(on_screen("standard → k 4 → k 4 · T 1.5"));
+    m = fake_message(2, AGT_ASSISTANT, "so it is");
+    free(m->label);
+    m->label = q_strdup("standard → k 4 → T 1.5");
+    ev((agt_event){ .kind = AGT_EV_DONE, .n_messages = 1, .message = m });
+    strcpy(fake.st.label, "standard");
+    CHECK(on_screen("standard → k 4 → T 1.5") && !on_screen("T 1.5 → standard"));
+    tui_app_free(&app);
+}
+
+/* The map marks who was banned and who was pinned, and calls neither strange. */
+static void banned_and_pinned(void)
+{
+    begin();
+    tui_app_resize(&app, 120, 40);
+    answer(1, "because");
+    lab_cell *c = fake.rt.cell;
+    for (int e = 0; e < 16; e++) c[e].dev = 0;
+    c[3].bent = LAB_BANNED;
+    c[5].bent = LAB_PINNED;
+    fake.rt.version += 1000;
+    CHECK(on_screen("  2 ···×·P··········"));
+    key(K_F3);
+    tui_cursor_of(&app, &view_experts)->sel = 0;
+    key(K_ENTER);
+    CHECK(on_screen("banned") && on_screen("pinned"));
+    app.ui.glyphs = false;
+    key(K_ESC);
+    CHECK(on_screen("  2 ...x.P.........."));
+    tui_app_free(&app);
+}
+
 int main(void)
 {
     setenv("TZ", "UTC", 1);
@@ -600,6 +673,9 @@ int main(void)
     RUN(new_chat);
     RUN(language);
     RUN(opened_keeps_what_is_typed);
+    RUN(broken_memory);
+    RUN(the_caption_follows);
+    RUN(banned_and_pinned);
     RUN(scrolling);
     RUN(wrap_cost);
     RUN(streaming);

@@ -11,7 +11,7 @@ static const struct { const char *keys, *what; } key_help[] = {
     { "F9", N_("the previous configuration and back") }, { "F2 F3 F4 F5", N_("chats, experts, memory, config (Ctrl-X 2 3 4 5)") },
     { "Tab", N_("complete; in an empty composer: walk the transcript") }, { "PgUp PgDn Home End", N_("scroll; to the beginning; back to the end") },
     { "Ctrl-R, ↑ ↓", N_("search the history; walk it") }, { "Ctrl-X Ctrl-E", N_("write in $EDITOR") },
-    { "Ctrl-T", N_("unfold or fold the thinking") }, { "Ctrl-A E K U W Y _, Alt-B F D", N_("as in readline; Ctrl-_ undoes") },
+    { "Ctrl-T", N_("unfold or fold the thinking, or a long paste") }, { "Ctrl-A E K U W Y _, Alt-B F D", N_("as in readline; Ctrl-_ undoes") },
     { "Ctrl-L, Ctrl-Z", N_("repaint; suspend") }, { "Ctrl-D", N_("quit, when the composer is empty") } };
 
 void tui_act_help(tui_app *app)
@@ -76,4 +76,3 @@ void tui_act_edit(tui_app *app, tui_item *q)
     tui_edit_set(&app->comp.ed, q->text.p ? q->text.p : "");
     app->comp.editing = q->id;
 }
-

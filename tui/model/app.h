@@ -103,7 +103,7 @@ struct tui_app {
     tui_page page;
     tui_ui ui;
     int64_t now;                        /* monotonic ms, set by the loop */
-    int64_t quit_armed;                 /* Ctrl-C once, at this time */
+    int64_t quit_armed, esc_armed;      /* Ctrl-C, Esc once, at this time */
     bool dirty;                         /* something to draw */
     enum tui_want want;
     char *clip;                         /* to be copied by the terminal */

@@ -148,7 +148,12 @@ static void escape(tui_app *app)
         if (app->go.focus && app->go.zoom == app->go.focus) app->go.zoom = NULL;       /* all as it was, the other panel included */
         tui_go_back(app);
     }
-    else if (app->seen.st.busy || app->work.prog_total > 0) agt_stop(app->a);
+    else if (app->work.prog_total > 0 && !tui_tr_last(&app->tr)) {        /* an import is not lost to one Esc too many */
+        if (app->esc_armed && app->now - app->esc_armed < QUIT_MS) { agt_stop(app->a); app->esc_armed = 0; return; }
+        app->esc_armed = app->now ? app->now : 1;
+        tui_app_note(app, AGT_INFO, _("Esc again stops what is going on."));
+        app->say.note_until = app->now + QUIT_MS;
+    } else if (app->seen.st.busy || app->work.prog_total > 0) agt_stop(app->a);
     else if (app->comp.editing) app->comp.editing = 0;
     else if (!app->comp.ed.b.len && app->comp.stash) tui_comp_come_back(app);
     else if (app->say.note) app->say.note_until = app->now;
@@ -346,6 +351,7 @@ void tui_app_key(tui_app *app, const tui_key *k)
 {
     app->dirty = true;
     if (!(k->code == K_CHAR && k->cp == CTRL_KEY('C'))) app->quit_armed = 0;
+    if (k->code != K_ESC || app->go.focus || app->go.over) app->esc_armed = 0;
     if (app->ask.question && tui_ask_key(app, k)) return;
     if (app->comp.ctrl_x) { ctrl_x(app, k); return; }
     if (app->comp.popup.n && tui_popup_key(app, k)) return;

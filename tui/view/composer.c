@@ -80,7 +80,7 @@ static bool activity(tui_app *app, q_buf *b)
     if (app->work.prog_total > 0) {
         q_buf_printf(b, "%s %d%%", app->work.prog_what ? app->work.prog_what : "", (int)(100 * app->work.prog_done / app->work.prog_total));
         left_words(b, app->work.prog_left);
-        q_buf_puts(b, _(" · Ctrl-C stop"));
+        q_buf_puts(b, tui_tr_last(&app->tr) ? _(" · Ctrl-C stop") : _(" · Esc Esc stops"));
     } else if (app->work.pre_total > 0) {
         q_buf_printf(b, _("reading the prompt, %lld of %lld tokens"), (long long)app->work.pre_done, (long long)app->work.pre_total);
         if (app->work.pre_rate > 0) left_words(b, (double)(app->work.pre_total - app->work.pre_done) / app->work.pre_rate);

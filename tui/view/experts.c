@@ -98,7 +98,8 @@ static void layer_row(tui_app *app, int layer, int y, int x, int end, bool chose
     if (f == FORM_CELLS) {
         for (int e = 0; e < r->n_expert; e++) {
             int d = at(c[e].dev);
-            x = tui_put(g, y, x, end, d == 2 && !app->ui.glyphs ? "." : sign[d], sign_style[d]);
+            if (c[e].bent) x = tui_put(g, y, x, end, c[e].bent == LAB_PINNED ? "P" : app->ui.glyphs ? "×" : "x", S_ACCENT);
+            else x = tui_put(g, y, x, end, d == 2 && !app->ui.glyphs ? "." : sign[d], sign_style[d]);
         }
         return;
     }
@@ -345,9 +346,10 @@ void view_strip(tui_app *app, tui_box b)
     const agt_routing *r = &app->seen.rt;
     tui_grid *g = &app->grid;
     int end = b.x + b.w - 1, x = b.x + 1;
-    char *fed = app->seen.has_ret && app->seen.ret.fed > 0 ? q_printf(ngettext("%d passage", "%d passages", (unsigned long)app->seen.ret.fed), app->seen.ret.fed) : NULL;
+    bool broken = app->seen.has_ret && app->seen.ret.broken;
+    char *fed = broken ? q_strdup(_("memory: see F4")) : app->seen.has_ret && app->seen.ret.fed > 0 ? q_printf(ngettext("%d passage", "%d passages", (unsigned long)app->seen.ret.fed), app->seen.ret.fed) : NULL;
     int right = tui_put_right(g, b.y, x, end, "F3 F4", S_FAINT);
-    if (fed) right = tui_put_right(g, b.y, x, right - 3, fed, S_DIM);
+    if (fed) right = tui_put_right(g, b.y, x, right - 3, fed, broken ? S_ERROR : S_DIM);
     free(fed);
     if (r->n_layer < 1 || !r->strange) {
         tui_put_cut(g, b.y, x, right - 1, app->work.loading ? _("experts: once the model is loaded") : _("experts: none yet"), S_DIM);

@@ -54,7 +54,8 @@ void view_layer_page(tui_app *app, int layer)
         if (c[e].usual > 0) q_buf_printf(&b, "%*.2f", wide[3], (double)(c[e].rate / c[e].usual));
         else column(&b, "–", wide[3]);
         column(&b, !c[e].now ? "–" : isnan(w) ? app->ui.glyphs ? "●" : "*" : view_frac(a, w), wide[4]);
-        if (c[e].dev) q_buf_printf(&b, "   %s", _(word[d + 2]));
+        if (c[e].bent) q_buf_printf(&b, "   %s", c[e].bent == LAB_PINNED ? _("pinned") : _("banned"));
+        else if (c[e].dev) q_buf_printf(&b, "   %s", _(word[d + 2]));
         q_buf_puts(&b, "\n");
     }
     char *title = q_printf(_("Layer %d"), r->first_layer + layer);

@@ -50,6 +50,12 @@ static void draw(tui_app *app, tui_box b)
         view_words(app, b, y, 2, _("Shows the passages fed to an answer. /add FOLDER gives it texts."), S_DIM);
         return;
     }
+    if (r->broken) {                    /* what is wrong, whole, and the way out of it */
+        view_caption(app, b, _("Memory"), "F4", focused);
+        y = view_words(app, b, y, 1, r->broken, S_ERROR);
+        view_words(app, b, y, 1, _("Answers go on without it. /why says more."), S_DIM);
+        return;
+    }
     char *cap = r->fed ? q_printf(_("Memory  %d fed, %d tok"), r->fed, r->fed_tokens) : q_strdup(_("Memory"));
     view_caption(app, b, cap, NULL, focused);
     free(cap);

@@ -69,6 +69,7 @@ char *q_utf8_clean(const char *s, size_t n);
 
 /* ---- hashes ---- */
 uint64_t q_hash64(const void *p, size_t n, uint64_t seed);   /* not cryptographic */
+uint64_t q_salt(void);                                     /* a seed that the maker of a file cannot know */
 uint64_t q_mix64(uint64_t a, uint64_t b);                    /* chains two hashes */
 uint64_t q_random(uint64_t s[4]);                            /* xoshiro256** (Blackman and Vigna 2018); s: any but all zero */
 int q_sha256_file(const char *path, char hex[65], char *err);

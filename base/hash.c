@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sha2.h>
 #include <string.h>
+#include <sys/random.h>
 
 /* The finaliser of splitmix64 (Steele, Lea, Flood 2014). */
 static uint64_t fin(uint64_t z)
@@ -51,3 +52,10 @@ int q_sha256_file(const char *path, char hex[65], char *err)
 }
 
 void q_sha256(const void *p, size_t n, char hex[65]) { SHA256Data(p, n, hex); }
+
+uint64_t q_salt(void)
+{
+    uint64_t x = 0;
+    if (getrandom(&x, sizeof x, GRND_NONBLOCK) != (ssize_t)sizeof x) x = q_mix64((uint64_t)(uintptr_t)&x, (uint64_t)q_now_ns());
+    return x;
+}

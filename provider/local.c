@@ -489,6 +489,7 @@ int local_open(const char *path, const prov_opts *o, prov **out, char *err)
         return rc;
     }
     l->sampler = eng_sampler_new(l->m);
+    eng_sampler_watch(l->sampler, l->s);
     *out = &l->base;
     return Q_OK;
 }

@@ -28,8 +28,10 @@ static const unsigned char VSIZE[13] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8}; 
 struct gguf_file {
     const unsigned char *p;
     size_t n;
-    bool mapped;
+    bool mapped, look;
     char *path;
+    char *problem;                        /* gguf_look: the first reason why it cannot be run */
+    uint64_t salt;                        /* of the indexes' hash */
     gguf_kv *kv;
     int n_kv;
     gguf_tensor *tensor;
@@ -99,6 +101,16 @@ static int cut_short(char *err, const gguf_file *f, const char *where)
                   f->path, where);
 }
 
+/* What keeps a file from being run ends an opening and is only noted by a look: the sentence stands in err. */
+static int unfit(gguf_file *f, const char *err)
+{
+    if (!f->look) return Q_FORMAT;
+    if (!f->problem) f->problem = q_strdup(err);
+    return Q_OK;
+}
+/* How sentences about such things call the file: whoever looks has said its name. */
+static const char *called(const gguf_file *f) { return f->look ? _("this file") : f->path; }
+
 /* ---- indexes ---- */
 static size_t table_size(size_t n)
 {
@@ -107,9 +119,9 @@ static size_t table_size(size_t n)
     return cap;
 }
 /* The slot where s lives or belongs. `at` gives the name of entry i. */
-static size_t probe(const uint32_t *slot, size_t mask, gguf_str s, const void *base, size_t stride)
+static size_t probe(const uint32_t *slot, size_t mask, uint64_t salt, gguf_str s, const void *base, size_t stride)
 {
-    size_t h = (size_t)q_hash64(s.p, s.n, 0x6767) & mask;
+    size_t h = (size_t)q_hash64(s.p, s.n, salt) & mask;
     while (slot[h]) {
         const gguf_str *t = (const gguf_str *)(const void *)((const char *)base + (size_t)(slot[h] - 1) * stride);
         if (t->n == s.n && memcmp(t->p, s.p, s.n) == 0) break;
@@ -201,23 +213,29 @@ static int read_tensor(gguf_file *f, cursor *c, gguf_tensor *t, char *err)
     if (!take_u32(c, &type) || !take_u64(c, &t->offset)) return cut_short(err, f, show(t->name).s);
     int id = type < KER_TYPE_LIMIT ? (int)type : KER_TYPE_LIMIT;
     const ker_type *kt = ker_type_get(id), *named = ker_type_named(id);
-    if (!named)
-        return q_fail(err, Q_FORMAT, _("%s: tensor %s has the unknown type %u; a newer quorum may be needed"),
-                      f->path, show(t->name).s, type);
-    if (!kt)
-        return q_fail(err, Q_FORMAT, _("%s: tensor %s has the type %s, which quorum cannot compute with; "
-                                       "take a Q4_K_M, Q5_K_M, Q6_K or Q8_0 file of this model"),
-                      f->path, show(t->name).s, named->name);
-    t->type = id;
-    if (t->ne[0] % kt->block)
+    t->type = named ? id : -1;
+    if (!named) {
+        q_fail(err, Q_FORMAT, _("%s: tensor %s has the unknown type %u; a newer quorum may be needed"), called(f), show(t->name).s, type);
+        return unfit(f, err);
+    }
+    if (!kt) {
+        q_fail(err, Q_FORMAT, _("%s: tensor %s has the type %s, which quorum cannot compute with; "
+                                "take a Q4_K_M, Q5_K_M, Q6_K or Q8_0 file of this model"), called(f), show(t->name).s, named->name);
+        int rc = unfit(f, err);
+        if (rc || named->block < 1 || t->ne[0] % named->block) return rc;
+    }
+    if (t->ne[0] % named->block)
         return q_fail(err, Q_FORMAT, _("%s: tensor %s has rows of %lld, not a multiple of the %d that %s needs"),
-                      f->path, show(t->name).s, (long long)t->ne[0], kt->block, kt->name);
-    uint64_t bytes = (uint64_t)(t->ne[0] / kt->block);
-    bool over = __builtin_mul_overflow(bytes, (uint64_t)kt->bytes, &bytes);
+                      f->path, show(t->name).s, (long long)t->ne[0], named->block, named->name);
+    uint64_t bytes = (uint64_t)(t->ne[0] / named->block);
+    bool over = __builtin_mul_overflow(bytes, (uint64_t)named->bytes, &bytes);
     for (int i = 1; i < 4; i++) over |= __builtin_mul_overflow(bytes, (uint64_t)t->ne[i], &bytes);
-    if (over || bytes > c->n)
-        return q_fail(err, Q_FORMAT, _("%s: tensor %s would be larger than the file; it is damaged or not wholly downloaded, fetch it again"),
-                      f->path, show(t->name).s);
+    if (over || bytes > c->n) {
+        q_fail(err, Q_FORMAT, _("%s: tensor %s would be larger than the file; it is damaged or not wholly downloaded, fetch it again"),
+               called(f), show(t->name).s);
+        if (over) return Q_FORMAT;
+        if (unfit(f, err)) return Q_FORMAT;
+    }
     t->bytes = (size_t)bytes;
     return Q_OK;
 }
@@ -237,7 +255,7 @@ static int place_tensors(gguf_file *f, size_t header_end, char *err)
         return q_fail(err, Q_FORMAT, _("%s: general.alignment must be a multiple of 8 up to 1048576"), f->path);
     uint64_t data = (header_end + align - 1) / align * align;
     if (data > f->n) {
-        if (f->n_tensor) return cut_short(err, f, _("its list of tensors"));
+        if (f->n_tensor && (cut_short(err, f, _("its list of tensors")), unfit(f, err))) return Q_FORMAT;
         data = f->n;
     }
     f->data_offset = data;
@@ -251,15 +269,16 @@ static int place_tensors(gguf_file *f, size_t header_end, char *err)
         if (t->offset % align)
             r = q_fail(err, Q_FORMAT, _("%s: tensor %s starts at a place that is not a multiple of %llu; the file is damaged"),
                        f->path, show(t->name).s, (unsigned long long)align);
-        else if (t->offset > f->n - data || t->bytes > f->n - data - t->offset)
-            r = q_fail(err, Q_FORMAT, _("%s: tensor %s lies beyond the end of the file: it is not wholly downloaded; fetch it again"),
-                       f->path, show(t->name).s);
-        else {
+        else if (t->offset > f->n - data || t->bytes > f->n - data - t->offset) {
+            q_fail(err, Q_FORMAT, _("%s: tensor %s lies beyond the end of the file: it is not wholly downloaded; fetch it again"),
+                   called(f), show(t->name).s);
+            r = unfit(f, err);
+        } else {
             t->offset += data;
             t->data = f->p + t->offset;
         }
     }
-    if (r == Q_OK) {
+    if (r == Q_OK && !f->problem) {
         qsort(order, (size_t)f->n_tensor, sizeof *order, by_offset);
         for (int i = 1; i < f->n_tensor && r == Q_OK; i++)
             if (order[i - 1]->offset + order[i - 1]->bytes > order[i]->offset)
@@ -289,20 +308,22 @@ static int parse_entries(gguf_file *f, cursor *c, uint64_t n_tensor, uint64_t n_
         f->n_kv++;                                  /* counted first, so that close frees its strings */
         int r = read_kv(f, c, kv, err);
         if (r) return r;
-        size_t s = probe(f->kv_slot, f->kv_mask, kv->key, f->kv, sizeof *f->kv);
+        size_t s = probe(f->kv_slot, f->kv_mask, f->salt, kv->key, f->kv, sizeof *f->kv);
         if (f->kv_slot[s]) return q_fail(err, Q_FORMAT, _("%s: key %s appears twice"), f->path, show(kv->key).s);
         f->kv_slot[s] = (uint32_t)i + 1;
     }
     uint64_t parts = 0;
-    if (gguf_u64(f, "split.count", &parts) && parts > 1)
-        return q_fail(err, Q_FORMAT, _("%s is one of %llu parts of a model; join them into one file first (llama-gguf-split --merge)"),
-                      f->path, (unsigned long long)parts);
+    if (gguf_u64(f, "split.count", &parts) && parts > 1) {
+        q_fail(err, Q_FORMAT, _("%s is one of %llu parts of a model; join them into one file first (llama-gguf-split --merge)"),
+               called(f), (unsigned long long)parts);
+        if (unfit(f, err)) return Q_FORMAT;
+    }
     for (uint64_t i = 0; i < n_tensor; i++) {
         gguf_tensor *t = &f->tensor[i];
         int r = read_tensor(f, c, t, err);
         if (r) return r;
         f->n_tensor++;
-        size_t s = probe(f->tensor_slot, f->tensor_mask, t->name, f->tensor, sizeof *f->tensor);
+        size_t s = probe(f->tensor_slot, f->tensor_mask, f->salt, t->name, f->tensor, sizeof *f->tensor);
         if (f->tensor_slot[s]) return q_fail(err, Q_FORMAT, _("%s: tensor %s appears twice"), f->path, show(t->name).s);
         f->tensor_slot[s] = (uint32_t)i + 1;
     }
@@ -326,12 +347,14 @@ static int parse(gguf_file *f, char *err)
 }
 
 /* ---- open and close ---- */
-static int open_bytes(const void *p, size_t n, bool mapped, const char *path, gguf_file **out, char *err)
+static int open_bytes(const void *p, size_t n, bool mapped, bool look, const char *path, gguf_file **out, char *err)
 {
     gguf_file *f = q_alloc(sizeof *f);
     f->p = p;
     f->n = n;
     f->mapped = mapped;
+    f->look = look;
+    f->salt = q_salt();
     f->path = q_strdup(path);
     int r = parse(f, err);
     if (r) { gguf_close(f); return r; }
@@ -342,10 +365,10 @@ static int open_bytes(const void *p, size_t n, bool mapped, const char *path, gg
 int gguf_open_memory(const void *p, size_t n, gguf_file **out, char *err)
 {
     *out = NULL;
-    return open_bytes(p, n, false, "(memory)", out, err);
+    return open_bytes(p, n, false, false, "(memory)", out, err);
 }
 
-int gguf_open(const char *path, gguf_file **out, char *err)
+static int open_path(const char *path, bool look, gguf_file **out, char *err)
 {
     *out = NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);      /* a FIFO is refused below, not waited for */
@@ -359,8 +382,12 @@ int gguf_open(const char *path, gguf_file **out, char *err)
     else if ((p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0)) == MAP_FAILED)
         r = q_fail(err, Q_IO, _("cannot map %s into memory: %s"), path, strerror(errno));
     close(fd);
-    return r ? r : open_bytes(p, (size_t)st.st_size, true, path, out, err);
+    return r ? r : open_bytes(p, (size_t)st.st_size, true, look, path, out, err);
 }
+
+int gguf_open(const char *path, gguf_file **out, char *err) { return open_path(path, false, out, err); }
+int gguf_look(const char *path, gguf_file **out, char *err) { return open_path(path, true, out, err); }
+const char *gguf_problem(const gguf_file *f) { return f->problem; }
 
 void gguf_close(gguf_file *f)
 {
@@ -372,6 +399,7 @@ void gguf_close(gguf_file *f)
     free(f->tensor_slot);
     if (f->mapped) munmap((void *)(uintptr_t)f->p, f->n);
     free(f->path);
+    free(f->problem);
     free(f);
 }
 
@@ -387,13 +415,13 @@ const gguf_tensor *gguf_tensor_at(const gguf_file *f, int i) { return i >= 0 && 
 
 const gguf_kv *gguf_find(const gguf_file *f, const char *key)
 {
-    size_t s = probe(f->kv_slot, f->kv_mask, (gguf_str){key, strlen(key)}, f->kv, sizeof *f->kv);
+    size_t s = probe(f->kv_slot, f->kv_mask, f->salt, (gguf_str){key, strlen(key)}, f->kv, sizeof *f->kv);
     return f->kv_slot[s] ? &f->kv[f->kv_slot[s] - 1] : NULL;
 }
 
 const gguf_tensor *gguf_tensor_find(const gguf_file *f, const char *name)
 {
-    size_t s = probe(f->tensor_slot, f->tensor_mask, (gguf_str){name, strlen(name)}, f->tensor, sizeof *f->tensor);
+    size_t s = probe(f->tensor_slot, f->tensor_mask, f->salt, (gguf_str){name, strlen(name)}, f->tensor, sizeof *f->tensor);
     return f->tensor_slot[s] ? &f->tensor[f->tensor_slot[s] - 1] : NULL;
 }
 

@@ -27,11 +27,11 @@ typedef struct gguf_kv {
 
 typedef struct gguf_tensor {
     gguf_str name;
-    int type;                      /* ker_type_id, known and checked       */
+    int type;                      /* ker_type_id, known and checked; of gguf_look: -1 unknown */
     int n_dims;
     int64_t ne[4];                 /* ne[0] is the row length; missing = 1 */
     uint64_t offset;               /* in the file                          */
-    const void *data;
+    const void *data;              /* NULL only after gguf_look            */
     size_t bytes;
 } gguf_tensor;
 
@@ -40,6 +40,10 @@ typedef struct gguf_file gguf_file;
 /* path may be one part of a split model (…-00001-of-00003.gguf): only single files now; a split one
  * is refused with a sentence. */
 int gguf_open(const char *path, gguf_file **out, char *err);
+/* To look at a file, not to run it: one whose tensors are of types that are not known or not computed here, lie beyond the
+ * end, or in other parts opens all the same, those tensors without data. */
+int gguf_look(const char *path, gguf_file **out, char *err);
+const char *gguf_problem(const gguf_file *);       /* of a file looked at: why it cannot be run, a sentence; NULL: nothing */
 int gguf_open_memory(const void *p, size_t n, gguf_file **out, char *err);   /* tests, fuzz; p outlives it */
 void gguf_close(gguf_file *);
 const char *gguf_path(const gguf_file *);

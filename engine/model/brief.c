@@ -1,7 +1,7 @@
 /* engine/model/brief: reads the header of a model file into a few numbers and words. See brief.h. */
 #include "engine/model/brief.h"
 #include "engine/models.h"
-#include "engine/run/arch.h"
+#include "engine/run/model.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,7 +67,7 @@ static void read_tensors(const gguf_file *f, brief *b)
     b->active = b->params - experts;
     if (b->n_expert) b->active += experts / b->n_expert * b->n_used;
     free(b->quant);
-    const ker_type *k = ker_type_get(best);
+    const ker_type *k = ker_type_named(best);
     const char *name = k && k->name && b->params ? k->name : "";
     uint64_t id;
     if (gguf_u64(f, "general.file_type", &id)) {
@@ -77,7 +77,7 @@ static void read_tensors(const gguf_file *f, brief *b)
     b->quant = q_strdup(name);
 }
 
-void brief_read(const gguf_file *f, brief *b)
+void brief_read(gguf_file *f, brief *b)
 {
     *b = (brief){.name = text_of(f, "general.name"), .arch = text_of(f, "general.architecture"), .quant = q_strdup("")};
     b->pre = text_of(f, "tokenizer.ggml.pre");
@@ -95,7 +95,11 @@ void brief_read(const gguf_file *f, brief *b)
     const gguf_kv *tokens = gguf_find(f, "tokenizer.ggml.tokens");
     b->n_vocab = tokens && tokens->type == GGUF_ARR ? tokens->count : 0;
     b->carved = gguf_find(f, "quorum.router_scale") != NULL;
-    b->chat = gguf_find(f, "tokenizer.chat_template") != NULL;
+    chat c;
+    chat_read(f, &c);
+    b->chat = c.has;
+    b->template_note = c.note ? q_strdup(c.note) : NULL;
+    chat_free(&c);
     char *kind = text_of(f, "general.type");
     b->adapter = strcmp(kind, "adapter") == 0 || strcmp(kind, "mmproj") == 0 || strcmp(b->arch, "clip") == 0 ||
                  strcmp(b->arch, "carve") == 0;
@@ -105,21 +109,16 @@ void brief_read(const gguf_file *f, brief *b)
 
     if (b->adapter) b->problem = q_strdup(_("this is an addition to a model, not a model: give the model's own file"));
     else if (!b->params) b->problem = q_strdup(_("the file holds a vocabulary and no weights: it can be used with tokenize only"));
-    else if (!arch_find(b->arch, strlen(b->arch))) {
-        char *known = arch_known();
-        b->problem = q_printf(_("the architecture \"%s\" is not known; known are %s"), b->arch, known);
-        free(known);
+    else {
+        char err[Q_ERRLEN];
+        if (model_check(f, false, err)) b->problem = q_strdup(err);
+        else if (model_check(f, true, err)) b->problem = q_strdup(err), b->full = true;
     }
 }
 
 uint64_t brief_memory(const brief *b)
 {
-    enum { CELLS = 2048 };
-    uint64_t cells = b->n_ctx && b->n_ctx < CELLS ? b->n_ctx : CELLS, cell;
-    /* K and V, two bytes a number; a file may claim anything, so saturate. */
-    if (__builtin_mul_overflow(b->n_layer, b->n_kv, &cell) || __builtin_mul_overflow(cell, b->head_dim, &cell) ||
-        __builtin_mul_overflow(cell, 4 * cells, &cell) || __builtin_add_overflow(cell, b->in_memory ? 0 : b->tensor_bytes, &cell)) return UINT64_MAX;
-    return cell;
+    return model_memory(b->in_memory ? 0 : b->tensor_bytes, b->n_layer, b->n_kv, b->head_dim);
 }
 
 void brief_free(brief *b)
@@ -129,6 +128,7 @@ void brief_free(brief *b)
     free(b->quant);
     free(b->pre);
     free(b->problem);
+    free(b->template_note);
     *b = (brief){0};
 }
 

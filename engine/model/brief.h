@@ -9,20 +9,22 @@
 typedef struct brief {
     char *name, *arch, *quant, *pre;   /* "" where the file does not say               */
     char *problem;                     /* NULL, or why quorum cannot run it            */
+    char *template_note;               /* NULL, or why no conversation is possible     */
     uint64_t params, active;           /* active: with the file's own number of experts */
     uint64_t tensor_bytes, largest;
     uint64_t n_layer, n_embd, n_head, n_kv, head_dim, n_ctx, n_vocab, n_ff;
     uint64_t n_expert, n_used, n_ff_exp, n_moe_layer;
     double rope_theta, norm_eps;       /* 0: not said */
     bool carved, chat, adapter;        /* adapter: LoRA, vision part, recipe: no model */
+    bool full;                         /* the problem is that it does not fit in memory now */
     bool in_memory;                    /* the file lies in tmpfs: its weights take nothing more */
 } brief;
 
-void brief_read(const gguf_file *f, brief *out);
+void brief_read(gguf_file *f, brief *out);     /* f: best of gguf_look, so that no file is beyond words */
 void brief_free(brief *);
 /* n bytes of a file as text that a terminal can show; malloc'ed. */
 char *brief_text(const char *p, size_t n, size_t max);
-/* Memory that running it takes at the least: the weights and a cache of a few thousand cells. */
+/* As model_memory. */
 uint64_t brief_memory(const brief *);
 
 #endif

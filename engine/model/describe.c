@@ -85,9 +85,10 @@ static void as_text(const gguf_file *f, const brief *b, q_buf *out)
     else if (b->n_ff) row(out, _("experts"), _("none: dense, %llu neurons a layer"), (unsigned long long)b->n_ff);
     if (b->n_ctx) row(out, _("context"), _("%llu tokens"), (unsigned long long)b->n_ctx);
     if (b->n_vocab) row(out, _("vocabulary"), _("%llu tokens, pre-tokeniser %s"), (unsigned long long)b->n_vocab, *b->pre ? b->pre : "-");
-    row(out, _("template"), "%s", b->chat ? _("chat") : _("none"));
+    row(out, _("template"), "%s", b->template_note ? b->template_note : b->chat ? _("chat") : _("none"));
     if (b->params) row(out, _("memory"), _("%s needed, %s free"), q_bytes_words(brief_memory(b), w1), q_bytes_words(q_mem_available(), w2));
-    row(out, _("runs here"), "%s", b->problem ? b->problem : brief_memory(b) > q_mem_available() ? _("no: too little free memory") : _("yes"));
+    if (b->problem) row(out, _("runs here"), _("no: %s"), b->problem);
+    else row(out, _("runs here"), "%s", _("yes"));
     free(all);
     free(active);
 
@@ -96,7 +97,7 @@ static void as_text(const gguf_file *f, const brief *b, q_buf *out)
     q_buf_say(out, "\n%s\n", _("tensors"));
     for (int i = 0; i < KER_TYPE_LIMIT; i++)
         if (types[i].tensors)
-            q_buf_say(out, "  %-8s %6llu  %s\n", ker_type_get(i)->name, (unsigned long long)types[i].tensors, q_bytes_words(types[i].bytes, w1));
+            q_buf_say(out, "  %-8s %6llu  %s\n", ker_type_named(i)->name, (unsigned long long)types[i].tensors, q_bytes_words(types[i].bytes, w1));
     q_buf_say(out, "\n%s\n", _("metadata"));
     for (int i = 0; i < gguf_n_kv(f); i++) {
         const gguf_kv *kv = gguf_kv_at(f, i);
@@ -131,13 +132,16 @@ static void as_json(const gguf_file *f, const brief *b, q_buf *out)
     put_number(j, "norm_eps", b->norm_eps);
     cJSON_AddBoolToObject(j, "carved", b->carved);
     cJSON_AddBoolToObject(j, "chat_template", b->chat);
-    if (b->problem) cJSON_AddStringToObject(j, "problem", b->problem);
-    else cJSON_AddNullToObject(j, "problem");
+    const struct { const char *key, *v; } maybe[] = {{"template_problem", b->template_note}, {"problem", b->problem}};
+    for (size_t i = 0; i < sizeof maybe / sizeof *maybe; i++) {
+        if (maybe[i].v) cJSON_AddStringToObject(j, maybe[i].key, maybe[i].v);
+        else cJSON_AddNullToObject(j, maybe[i].key);
+    }
     by_type types[KER_TYPE_LIMIT] = {{0}};
     count_types(f, types);
     for (int i = 0; i < KER_TYPE_LIMIT; i++) {
         if (!types[i].tensors) continue;
-        cJSON *one = cJSON_AddObjectToObject(t, ker_type_get(i)->name);
+        cJSON *one = cJSON_AddObjectToObject(t, ker_type_named(i)->name);
         cJSON_AddNumberToObject(one, "tensors", (double)types[i].tensors);
         cJSON_AddNumberToObject(one, "bytes", (double)types[i].bytes);
     }
@@ -167,7 +171,7 @@ static void as_json(const gguf_file *f, const brief *b, q_buf *out)
 int eng_describe(const char *path, bool json, q_buf *out, char *err)
 {
     gguf_file *f = NULL;
-    int rc = gguf_open(path, &f, err);
+    int rc = gguf_look(path, &f, err);
     if (rc) return rc;
     brief b;
     brief_read(f, &b);

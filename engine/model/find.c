@@ -47,7 +47,7 @@ static void add_file(finder *f, const char *path, char *name, const char *place)
     char err[Q_ERRLEN];
     gguf_file *g = NULL;
     brief b = {0};
-    int rc = gguf_open(path, &g, err);
+    int rc = gguf_look(path, &g, err);
     if (rc == Q_OK) brief_read(g, &b);
     /* Vocabularies and parts of vision models are not what one chats with. */
     if (rc == Q_OK && (!b.params || b.adapter)) {
@@ -70,9 +70,9 @@ static void add_file(finder *f, const char *path, char *name, const char *place)
     f->list[f->n++] = (eng_found){
         .path = q_strdup(path), .name = name, .place = place, .bytes = (uint64_t)st.st_size, .params = b.params,
         .arch = q_strdup(b.arch ? b.arch : ""), .quant = q_strdup(b.quant ? b.quant : ""),
-        .problem = rc ? q_strdup(err) : b.problem ? q_strdup(b.problem) : NULL,
+        .problem = rc ? q_strdup(err) : b.problem && !b.full ? q_strdup(b.problem) : NULL,
         .n_expert = (int)(b.n_expert < 65536 ? b.n_expert : 0), .n_expert_used = (int)(b.n_used < 65536 ? b.n_used : 0),
-        .fits = rc == Q_OK && brief_memory(&b) <= q_mem_available()};
+        .fits = rc == Q_OK && !b.full && brief_memory(&b) <= q_mem_available()};
     brief_free(&b);
     gguf_close(g);
 }

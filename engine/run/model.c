@@ -256,7 +256,8 @@ static void describe(eng_model *m)
         h = q_hash64(t->name.p, t->name.n, h);
         h = q_hash64(t->ne, sizeof t->ne, q_mix64(h, (uint64_t)t->type));
         /* The first bytes of each tensor tell two trainings of one shape apart; a page each, no full read. */
-        h = q_hash64(t->data, t->bytes < 64 ? t->bytes : 64, h);
+        if (t->data)
+            h = q_hash64(t->data, t->bytes < 64 ? t->bytes : 64, h);
     }
     o->id = h;
     o->n_layer = m->ker.n_layer;
@@ -272,13 +273,23 @@ static void describe(eng_model *m)
 /* ---- does it fit? ---- */
 /* Weights are mapped, so they need memory in the page cache while they are read (a file in tmpfs has it already); beside
  * them the smallest useful cache and the scratch of a batch. Asked before anything of size is allocated. */
+uint64_t model_memory(uint64_t weights, uint64_t n_layer, uint64_t n_kv, uint64_t head_dim)
+{
+    enum { CELLS = 1024, BYTES = 4, SCRATCH = 64 << 20 };          /* K and V, two bytes a number */
+    uint64_t n;
+    if (__builtin_mul_overflow(n_layer, n_kv, &n) || __builtin_mul_overflow(n, head_dim, &n) || __builtin_mul_overflow(n, CELLS * BYTES, &n) ||
+        __builtin_add_overflow(n, SCRATCH, &n) || __builtin_add_overflow(n, weights, &n))
+        return UINT64_MAX;
+    return n;
+}
+
 static int check_memory(const eng_model *m, char *err)
 {
     const double gib = 1024.0 * 1024 * 1024;
-    uint64_t weights = 0, have = m->be->memory(m->dev);
+    uint64_t weights = 0, have = m->dev ? m->be->memory(m->dev) : q_mem_available();
     for (int i = 0; i < gguf_n_tensors(m->file) && !q_in_memory(m->path); i++)
         weights += gguf_tensor_at(m->file, i)->bytes;
-    uint64_t cells = 1024, extra = cells * (uint64_t)m->ker.n_layer * (uint64_t)m->ker.n_kv_head * (uint64_t)m->ker.head_dim * 4 + (64u << 20);
+    uint64_t extra = model_memory(0, (uint64_t)m->ker.n_layer, (uint64_t)m->ker.n_kv_head, (uint64_t)m->ker.head_dim);
     if (have == 0 || weights + extra <= have)
         return 0;
     char fits[200];
@@ -328,9 +339,11 @@ static void count_bytes(eng_model *m, enum ker_role role, int layer, const gguf_
     }
 }
 
-static int add_weight(eng_model *m, enum ker_role role, int layer, char *err)
+/* The tensor of a role, checked; *out NULL: the model has none and needs none. */
+static int find_weight(const eng_model *m, enum ker_role role, int layer, const gguf_tensor **out, char *err)
 {
     char name[128], want[64], got[64];
+    *out = NULL;
     enum arch_need need = arch_needs(m->arch, role);
     if (need == ARCH_NO || !ker_role_here(&m->ker, layer, role))
         return 0;
@@ -349,21 +362,32 @@ static int add_weight(eng_model *m, enum ker_role role, int layer, char *err)
     const ker_type *type = ker_type_get(t->type);
     if (!type || !type->name || !type->weight)
         return q_fail(err, Q_FORMAT, _("%s: the tensor %s is of type %s, which cannot be a weight"), m->path, name, type && type->name ? type->name : "?");
+    if (n_dims == 1 && t->type != KER_F32 && ne[0] % type->block)
+        return q_fail(err, Q_FORMAT, _("%s: the tensor %s has %lld numbers, not a multiple of %s's block of %d"), m->path, name, (long long)ne[0], type->name, type->block);
+    *out = t;
+    return 0;
+}
+
+static int add_weight(eng_model *m, enum ker_role role, int layer, char *err)
+{
+    const gguf_tensor *t;
+    int64_t ne[3];
+    int rc = find_weight(m, role, layer, &t, err);
+    if (rc || !t)
+        return rc;
+    int n_dims = ker_role_shape(&m->ker, layer, role, ne);
     ker_weight w = { .type = t->type, .ne = { ne[0], ne[1], ne[2] }, .data = t->data, .bytes = t->bytes };
     if (n_dims == 1 && t->type != KER_F32) {                       /* vectors are used as they are: F32 */
         float *v = q_alloc(sizeof(float) * (size_t)ne[0]);
-        if (ne[0] % type->block) {
-            free(v);
-            return q_fail(err, Q_FORMAT, _("%s: the tensor %s has %lld numbers, not a multiple of %s's block of %d"), m->path, name, (long long)ne[0], type->name, type->block);
-        }
-        type->decode(t->data, v, ne[0]);
+        ker_type_get(t->type)->decode(t->data, v, ne[0]);
         m->converted = q_realloc(m->converted, sizeof *m->converted * (size_t)(m->n_converted + 1));
         m->converted[m->n_converted++] = v;
         w = (ker_weight){ .type = KER_F32, .ne = { ne[0], 1, 1 }, .data = v, .bytes = sizeof(float) * (size_t)ne[0] };
     }
     count_bytes(m, role, layer, t);
-    char why[Q_ERRLEN];
-    int rc = m->be->weight(m->dev, layer, role, &w, why);
+    char why[Q_ERRLEN], name[128];
+    arch_tensor_name(m->arch, role, layer, name, sizeof name);
+    rc = m->be->weight(m->dev, layer, role, &w, why);
     return rc ? q_fail(err, rc, "%s: %s: %s", m->path, name, why) : 0;
 }
 
@@ -390,7 +414,8 @@ int model_cores(void)
     return n > 0 ? n : 1;
 }
 
-static int open_weights(eng_model *m, const eng_open_opts *o, char *err)
+/* How many tokens the weights know, against how many the vocabulary names. */
+static int check_vocabulary(eng_model *m, char *err)
 {
     const gguf_tensor *embd = gguf_tensor_find(m->file, "token_embd.weight");
     if (!embd)
@@ -401,15 +426,71 @@ static int open_weights(eng_model *m, const eng_open_opts *o, char *err)
     if (m->info.n_vocab > m->ker.n_vocab)
         return q_fail(err, Q_FORMAT, _("%s: %d tokens in the vocabulary, but only %d rows in token_embd.weight"), m->path, m->info.n_vocab, m->ker.n_vocab);
     m->info.n_vocab = m->ker.n_vocab;
+    return 0;
+}
+
+static int open_weights(eng_model *m, const eng_open_opts *o, char *err)
+{
+    int rc = check_vocabulary(m, err);
+    if (rc)
+        return rc;
     m->n_threads = o->n_threads > 0 ? o->n_threads : model_cores();
     m->be = ker_cpu();
     m->bytes = q_alloc(sizeof *m->bytes * (size_t)m->ker.n_layer);
-    int rc = m->be->open(&m->ker, m->n_threads, NULL, &m->dev, err);
+    rc = m->be->open(&m->ker, m->n_threads, NULL, &m->dev, err);
     if (!rc && !o->ignore_memory)
         rc = check_memory(m, err);
     if (rc || (rc = add_weights(m, o, err)))
         return rc;
     return m->be->ready(m->dev, err);
+}
+
+static int find_arch(eng_model *m, char *err)
+{
+    gguf_str a = { "", 0 };
+    if (!gguf_string(m->file, "general.architecture", &a))
+        return q_fail(err, Q_FORMAT, _("%s does not say which architecture it is (general.architecture)"), m->path);
+    m->arch = arch_find(a.p, a.n);
+    if (m->arch)
+        return 0;
+    char *known = arch_known(), *name = q_utf8_clean(a.p, a.n < 60 ? q_utf8_whole(a.p, a.n) : q_utf8_whole(a.p, 60));
+    q_fail(err, Q_FORMAT, _("%s is a model of architecture \"%s\", which quorum does not know; it knows %s"), m->path, name, known);
+    free(known);
+    free(name);
+    return Q_FORMAT;
+}
+
+int model_check(gguf_file *f, bool memory, char *err)
+{
+    if (gguf_problem(f))
+        return q_fail(err, Q_FORMAT, "%s", gguf_problem(f));
+    eng_model *m = q_alloc(sizeof *m);
+    m->path = q_strdup(_("this file"));
+    m->file = f;
+    int rc = find_arch(m, err);
+    if (!rc && !(rc = read_shape(m, err)) && !(rc = read_defaults(m, err)) && !(rc = vocab_check(f, err))) {
+        const gguf_kv *tokens = gguf_find(f, "tokenizer.ggml.tokens");
+        m->info.n_vocab = (int)tokens->count;
+        rc = check_vocabulary(m, err);
+    }
+    for (int i = -1; !rc && i < m->ker.n_layer; i++)
+        for (int r = 0; r < KER_W_ROLES && !rc; r++) {
+            const gguf_tensor *t;
+            rc = find_weight(m, (enum ker_role)r, i, &t, err);
+        }
+    if (!rc && memory) {
+        free(m->path);
+        m->path = q_strdup(gguf_path(f));                          /* q_in_memory asks by it */
+        m->info.name = _("this file");
+        for (int i = 0; i < gguf_n_tensors(f); i++) {
+            const gguf_tensor *t = gguf_tensor_at(f, i);
+            m->info.params += (uint64_t)t->ne[0] * (uint64_t)t->ne[1] * (uint64_t)t->ne[2] * (uint64_t)t->ne[3];
+        }
+        rc = check_memory(m, err);
+    }
+    m->file = NULL;                                                /* the caller's */
+    eng_model_free(m);
+    return rc;
 }
 
 int eng_model_open(const char *path, const eng_open_opts *opts, eng_model **out, char *err)
@@ -420,18 +501,9 @@ int eng_model_open(const char *path, const eng_open_opts *opts, eng_model **out,
     eng_model *m = q_alloc(sizeof *m);
     m->path = q_strdup(path);
     m->vocab_only = o->vocab_only;
-    int rc = gguf_open(path, &m->file, err);
+    int rc = o->vocab_only ? gguf_look(path, &m->file, err) : gguf_open(path, &m->file, err);
     if (!rc) {
-        gguf_str a = { "", 0 };
-        if (!gguf_string(m->file, "general.architecture", &a) && !o->vocab_only)
-            rc = q_fail(err, Q_FORMAT, _("%s does not say which architecture it is (general.architecture)"), path);
-        m->arch = arch_find(a.p, a.n);
-        if (!rc && !m->arch && !o->vocab_only) {
-            char *known = arch_known();
-            rc = q_fail(err, Q_FORMAT, _("%s is a model of architecture \"%.*s\", which quorum does not know; it knows %s"), path,
-                        (int)(a.n < 60 ? a.n : 60), a.p, known);
-            free(known);
-        }
+        rc = o->vocab_only ? 0 : find_arch(m, err);
     }
     if (!rc && !o->vocab_only && !(rc = read_shape(m, err)))
         rc = read_defaults(m, err);

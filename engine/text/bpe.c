@@ -2,7 +2,6 @@
  * a plain search of the lowest rank for words, a heap over a linked list for long runs, so that a megabyte
  * of one letter costs n log n and not n squared. Any thread; allocates only for long runs. */
 #include "engine/text/bpe.h"
-#include "engine/text/names.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +19,7 @@ bpe *bpe_new(size_t n)
     while (cap < n + n / 2) cap *= 2;
     b->t = q_alloc(cap * sizeof *b->t);
     b->mask = cap - 1;
-    b->salt = names_salt();
+    b->salt = q_salt();
     for (size_t i = 0; i < cap; i++) b->t[i].left = -1;
     return b;
 }

@@ -59,9 +59,6 @@ static size_t bytelevel_decode(const void *own, const names *nm, int32_t id, cha
 
 static int load_merges(bytelevel *v, const names *nm, const gguf_kv *kv, char *err)
 {
-    if (!kv || kv->type != GGUF_ARR || kv->item != GGUF_STR)
-        return q_fail(err, Q_FORMAT, _("the file has no merges (tokenizer.ggml.merges); take another file of this model"));
-    if (kv->count > INT32_MAX / 2) return q_fail(err, Q_FORMAT, _("tokenizer.ggml.merges is beyond reason"));
     v->merges = bpe_new((size_t)kv->count);
     q_buf both = {0};
     for (uint64_t i = 0; i < kv->count; i++) {
@@ -104,7 +101,15 @@ static const pretok_family *family_of(const gguf_file *f, char *err)
     return NULL;
 }
 
-static int bytelevel_check(const gguf_file *f, char *err) { return family_of(f, err) ? Q_OK : Q_FORMAT; }
+static int bytelevel_check(const gguf_file *f, char *err)
+{
+    const gguf_kv *kv = gguf_find(f, "tokenizer.ggml.merges");
+    if (!family_of(f, err)) return Q_FORMAT;
+    if (!kv || kv->type != GGUF_ARR || kv->item != GGUF_STR)
+        return q_fail(err, Q_FORMAT, _("the file has no merges (tokenizer.ggml.merges); take another file of this model"));
+    if (kv->count > INT32_MAX / 2) return q_fail(err, Q_FORMAT, _("tokenizer.ggml.merges is beyond reason"));
+    return Q_OK;
+}
 
 static void bytelevel_free(void *own)
 {

@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 static size_t name_slot(const names *v, const char *s, size_t n, uint32_t *hash)
 {
@@ -22,22 +21,21 @@ int32_t names_find(const names *v, const char *s, size_t n)
     return v->slot[name_slot(v, s, n, &h)].id;
 }
 
-uint64_t names_salt(void)
+int names_check(const gguf_file *f, char *err)
 {
-    uint64_t x = 0;
-    if (getrandom(&x, sizeof x, GRND_NONBLOCK) != (ssize_t)sizeof x) x = (uint64_t)(uintptr_t)&x ^ 0x9e3779b97f4a7c15u;
-    return x;
-}
-
-static int load_names(names *v, const gguf_kv *tok, char *err)
-{
-    uint64_t total = 0;
+    const gguf_kv *tok = gguf_find(f, "tokenizer.ggml.tokens");
     if (!tok || tok->type != GGUF_ARR || tok->item != GGUF_STR || tok->count == 0)
         return q_fail(err, Q_FORMAT, _("the file has no vocabulary (tokenizer.ggml.tokens); take another file of this model"));
     if (tok->count > 1 << 24) return q_fail(err, Q_FORMAT, _("a vocabulary of %llu tokens is beyond reason"), (unsigned long long)tok->count);
+    return Q_OK;
+}
+
+static void load_names(names *v, const gguf_kv *tok)
+{
+    uint64_t total = 0;
     v->n = (int)tok->count;
     v->mark = q_alloc((size_t)v->n * sizeof *v->mark);
-    v->salt = names_salt();
+    v->salt = q_salt();
     for (uint64_t i = 0; i < tok->count; i++) total += tok->strings[i].n + 1;
     v->text = q_alloc((size_t)total);
     v->at = q_alloc(((size_t)v->n + 1) * sizeof *v->at);
@@ -56,7 +54,6 @@ static int load_names(names *v, const gguf_kv *tok, char *err)
         size_t k = name_slot(v, s.p, s.n, &h);
         if (v->slot[k].id < 0) { v->slot[k].hash = h; v->slot[k].id = i; }      /* of equal names the first counts */
     }
-    return Q_OK;
 }
 
 static int load_types(names *v, const gguf_kv *kv, char *err)
@@ -78,8 +75,10 @@ static int load_types(names *v, const gguf_kv *kv, char *err)
 
 int names_load(const gguf_file *f, names *out, char *err)
 {
-    int rc = load_names(out, gguf_find(f, "tokenizer.ggml.tokens"), err);
-    return rc ? rc : load_types(out, gguf_find(f, "tokenizer.ggml.token_type"), err);
+    int rc = names_check(f, err);
+    if (rc) return rc;
+    load_names(out, gguf_find(f, "tokenizer.ggml.tokens"));
+    return load_types(out, gguf_find(f, "tokenizer.ggml.token_type"), err);
 }
 
 void names_free(names *v)

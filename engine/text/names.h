@@ -21,9 +21,9 @@ typedef struct names {
 
 /* Q_FORMAT with a sentence. What is loaded so far stays names_free's. Marks are left false: vocab.c knows them. */
 int names_load(const gguf_file *f, names *out, char *err);
+int names_check(const gguf_file *f, char *err);        /* that the list is there and within reason */
 void names_free(names *);
 int32_t names_find(const names *, const char *s, size_t n);        /* of equal names the first; -1: none */
-uint64_t names_salt(void);             /* a number that a file's maker cannot know */
 static inline const char *names_of(const names *v, int32_t id) { return v->text + v->at[id]; }
 static inline size_t names_len(const names *v, int32_t id) { return v->at[id + 1] - v->at[id] - 1; }
 

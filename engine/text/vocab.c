@@ -139,25 +139,33 @@ static void load_marks(vocab *v, const gguf_file *f)
     }
 }
 
-static int find_kind(vocab *v, const gguf_file *f, char *err)
+static int find_kind(const gguf_file *f, const vocab_kind **out, char *err)
 {
     gguf_str s;
     if (!gguf_string(f, "tokenizer.ggml.model", &s))
         return q_fail(err, Q_FORMAT, _("the file has no tokenizer (tokenizer.ggml.model); take another file of this model"));
     for (size_t i = 0; i < sizeof KINDS / sizeof *KINDS; i++)
-        if (s.n == strlen(KINDS[i]->model) && memcmp(s.p, KINDS[i]->model, s.n) == 0) { v->kind = KINDS[i]; return Q_OK; }
+        if (s.n == strlen(KINDS[i]->model) && memcmp(s.p, KINDS[i]->model, s.n) == 0) { *out = KINDS[i]; return Q_OK; }
     char *name = q_strndup(s.p, s.n < 40 ? s.n : 40), *shown = q_utf8_clean(name, strlen(name));
-    q_fail(err, Q_FORMAT, _("the tokenizer \"%s\" is not supported; byte-level BPE (\"gpt2\") is"), shown);
+    q_fail(err, Q_FORMAT, _("the tokenizer \"%s\" is not supported; byte-level BPE (\"gpt2\") is: Qwen, Llama 3 and GLM files have it"), shown);
     free(name);
     free(shown);
     return Q_FORMAT;
+}
+
+int vocab_check(const gguf_file *f, char *err)
+{
+    const vocab_kind *kind = NULL;
+    int r = find_kind(f, &kind, err);
+    if (!r) r = kind->check(f, err);
+    return r ? r : names_check(f, err);
 }
 
 int vocab_load(const gguf_file *f, vocab **out, char *err)
 {
     *out = NULL;
     vocab *v = q_alloc(sizeof *v);
-    int r = find_kind(v, f, err);
+    int r = find_kind(f, &v->kind, err);
     if (!r) r = v->kind->check(f, err);
     if (!r) r = names_load(f, &v->names, err);
     if (!r) {

@@ -12,6 +12,9 @@ typedef struct vocab vocab;
 /* Q_FORMAT with a sentence when the vocabulary is missing, inconsistent or of a kind not known here. */
 int vocab_load(const gguf_file *f, vocab **out, char *err);
 void vocab_free(vocab *);
+/* What vocab_load would say of the keys alone, without reading them all: the kind, the pre-tokeniser, that the lists are
+ * there. Milliseconds. */
+int vocab_check(const gguf_file *f, char *err);
 
 int vocab_size(const vocab *);
 int32_t vocab_bos(const vocab *);                    /* to put before every text, or -1 where the file says no */

@@ -77,11 +77,11 @@ static int add_file(struct adding *a, const char *path, const struct stat *st, c
 {
     const char *title = path + a->strip;
     mem_document d = {.path = (char *)path, .title = (char *)title, .name = (char *)title, .trust = MEM_TRUST_OWN, .bytes = (int64_t)st->st_size,
-                      .mtime_ms = (int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000, .device = (int64_t)st->st_dev};
+                      .mtime_ms = (int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000, .device = rag_disk_of(path, st)};
     const mem_document *was = rag_follow_known(a->follow, path);
     *why = NULL;
     if (was && untouched(was, &d)) {
-        rag_follow_unchanged(a->follow, was, st, d.mtime_ms);
+        rag_follow_unchanged(a->follow, was, d.device, d.mtime_ms);
         a->p.unchanged++;
         return Q_OK;
     }
@@ -93,7 +93,7 @@ static int add_file(struct adding *a, const char *path, const struct stat *st, c
     if (rc == Q_OK) {
         q_sha256(b.p ? b.p : "", b.len, d.sha256);              /* of the file as it is, before any conversion */
         if (was && same(was, &d)) {
-            rag_follow_unchanged(a->follow, was, st, d.mtime_ms);
+            rag_follow_unchanged(a->follow, was, d.device, d.mtime_ms);
             a->p.unchanged++;
         } else if ((*why = rag_read(path, &b, &markdown)) != NULL) {
             rc = Q_FORMAT;

@@ -56,9 +56,18 @@ void rag_follow_entry(struct follow *f, const struct walk_entry *e)
                                                .closed = e->what == WALK_CLOSED};
 }
 
-void rag_follow_unchanged(struct follow *f, const mem_document *d, const struct stat *st, int64_t mtime_ms)
+int64_t rag_disk_of(const char *path, const struct stat *st)
 {
-    int64_t now = (int64_t)st->st_dev;
+    const char *slash = strrchr(path, '/');
+    char *dir = slash && slash > path ? q_strndup(path, (size_t)(slash - path)) : NULL;
+    struct stat in;
+    int64_t disk = (int64_t)(dir && stat(dir, &in) == 0 ? in.st_dev : st->st_dev);
+    free(dir);
+    return disk;
+}
+
+void rag_follow_unchanged(struct follow *f, const mem_document *d, int64_t now, int64_t mtime_ms)
+{
     if (!d->gone_ms && d->device == now && d->mtime_ms == mtime_ms) return;
     if (f->n_news == f->cap_news) f->news = q_realloc(f->news, sizeof *f->news * (size_t)(f->cap_news = f->cap_news ? f->cap_news * 2 : 16));
     f->news[f->n_news++] = (mem_seen){d->id, mtime_ms, now};

@@ -12,8 +12,10 @@ int rag_follow(mem_store *, const char *root, struct follow **out, char *err);
 const mem_document *rag_follow_known(struct follow *, const char *path);
 /* Everything that the walk tells. */
 void rag_follow_entry(struct follow *, const struct walk_entry *e);
+/* The disk of a file is its folder's: overlays of containers number files and folders apart. st: the file's own. */
+int64_t rag_disk_of(const char *path, const struct stat *st);
 /* A document is there as it was; the news of it is kept for rag_follow_end. */
-void rag_follow_unchanged(struct follow *, const mem_document *d, const struct stat *st, int64_t mtime_ms);
+void rag_follow_unchanged(struct follow *, const mem_document *d, int64_t device, int64_t mtime_ms);
 /* After a whole walk: marks what is gone, unmarks what is back, and says in *p what was not marked and why.
  * `whole` false: only what was seen is noted. */
 int rag_follow_end(struct follow *, mem_store *, bool whole, rag_progress *p, char *err);

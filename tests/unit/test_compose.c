@@ -260,7 +260,7 @@ static void answers_of_a_terminal(void)
     static const char *const answer[] = {
         "\033]11;rgb:1e1e/1e1e/1e1e\033\\", "\033]11;rgb:1e1e/1e1e/1e1e\a", "\033]10;rgb:ffff/ffff/ffff\a", "\033]52;c;aGVsbG8=\033\\",
         "\033P1$r0m\033\\", "\033P>|XTerm(390)\033\\", "\033P1+r436f=323536\033\\", "\033_Gi=31;OK\033\\", "\033^private message\033\\",
-        "\033Xstart of string\033\\", "\033[?1;2c", "\033[>41;390;0c", "\033[24;80R", "\033[?2026;2$y", "\xC2\x9D" "11;rgb:0/0/0\xC2\x9C" };
+        "\033Xstart of string\033\\", "\033[?1;2c", "\033[>41;390;0c", "\033[24;80R", "\033[?2026;2$y", ("\xC2\x9D" "11;rgb:0/0/0\xC2\x9C") };
     for (size_t i = 0; i < sizeof answer / sizeof *answer; i++) {
         size_t n = strlen(answer[i]);
         char *text = q_printf("%sok", answer[i]);

@@ -410,9 +410,11 @@ static int script_max(void *self) { return atoi(script_value(((script_prov *)sel
 /* ---- requests ---- */
 static const char *script_find(const script_prov *p, const prov_request *r)
 {
-    const char *asked = r->raw ? r->raw : r->n_message ? r->message[r->n_message - 1].text : "";
+    const prov_message *last = r->n_message ? &r->message[r->n_message - 1] : NULL;
+    const char *asked = r->raw ? r->raw : last ? last->text : "";
+    size_t n = r->raw ? r->n_raw : last ? last->n : 0;
     for (const script_line *l = p->s.line; l->say; l++)
-        if (!l->when || strstr(asked, l->when))
+        if (!l->when || memmem(asked, n, l->when, strlen(l->when)))
             return l->say;
     return "";
 }

@@ -43,6 +43,17 @@ static int empty_by_hand(mem_store *s, const char *fts, char *err)
     return rc;
 }
 
+int store_index_unlock(mem_store *s, enum mem_kind k, char *err)
+{
+    char sql[96];
+    int64_t there = 0;
+    int rc = store_int(s, &there, err, "SELECT count(*) FROM sqlite_schema WHERE name=?", "s", index_of[k].fts);
+    if (rc != Q_OK || !there) return rc;
+    snprintf(sql, sizeof sql, "SELECT 1 FROM %s LIMIT 0", index_of[k].fts);
+    rc = store_run(s, NULL, err, sql, "");
+    return rc != Q_OK && store_index_broken(s) ? empty_by_hand(s, index_of[k].fts, err) : rc;
+}
+
 int store_index_reset(mem_store *s, enum mem_kind k, char *err)
 {
     const char *fts = index_of[k].fts;

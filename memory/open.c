@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 /* Older versions have a rare corruption race in WAL with two connections (sqlite.org/wal.html, "WAL reset bug"). */
-enum { WAL_SAFE = 3051003, BUSY_LOOKS = 2500, BUSY_NS = 2000000 };
+enum { WAL_SAFE = 3051003, BUSY_LOOKS = 5000, BUSY_NS = 2000000 };
 
-/* Another process is at the file: five seconds of looking again. Often, because bulk work there leaves gaps of a
+/* Another process is at the file: ten seconds of looking again. Often, because bulk work there leaves gaps of a
  * millisecond between its steps (store_breathe), which SQLite's own waiting of up to 100 ms would miss. */
 static int on_busy(void *user, int looks)
 {

@@ -136,6 +136,7 @@ int store_migrate(mem_store *s, int to, char *err)
     if (rc == Q_OK && v < to) {
         int64_t from = v;
         if (from > 0) rc = store_copy_make(s, store_schema_version, err);
+        for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc == Q_OK; k++) rc = store_index_unlock(s, k, err);
         if (rc == Q_OK) rc = apply(s, from, to, err);
         if (rc == Q_OK && to == store_schema_version) rc = store_run(s, NULL, err, "INSERT OR IGNORE INTO setting(name, value) VALUES('words', ?)", "s",
                                                                     from > 0 ? "" : store_words_version);

@@ -123,6 +123,8 @@ extern const char store_words_version[];            /* of the tokenizer; another
 int store_index_put(mem_store *, enum mem_kind, int64_t id, char *err);        /* the row is there already */
 int store_index_drop(mem_store *, enum mem_kind, int64_t id, char *err);       /* the row is still there; its words are owed a purge */
 int store_index_reset(mem_store *, enum mem_kind, char *err);                  /* emptied; everything is owed */
+/* In a file of any schema: an index that FTS5 refuses even to drop is emptied by hand; a check then finds it empty. */
+int store_index_unlock(mem_store *, enum mem_kind, char *err);
 bool store_index_broken(const mem_store *);         /* was the last error one of an index whose text is whole? */
 /* rc of the statement before, where only the index is to blame: it is owed again, that is said, and all is well. */
 void store_index_said(mem_store *);

@@ -60,12 +60,12 @@ static void read_tensors(const gguf_file *f, brief *b)
         if (t->bytes > b->largest) b->largest = t->bytes;
         if (routed(t)) {
             experts += n;
-            b->n_moe_layer += memmem(t->name.p, t->name.n, "ffn_down_exps", 13) != NULL;
+            b->shape.n_moe_layer += memmem(t->name.p, t->name.n, "ffn_down_exps", 13) != NULL;
         }
         if (t->type >= 0 && t->type < KER_TYPE_LIMIT && (by_type[t->type] += t->bytes) > by_type[best]) best = t->type;
     }
     b->active = b->params - experts;
-    if (b->n_expert) b->active += experts / b->n_expert * b->n_used;
+    if (b->shape.n_expert) b->active += experts / b->shape.n_expert * b->shape.n_used;
     free(b->quant);
     const ker_type *k = ker_type_named(best);
     const char *name = k && k->name && b->params ? k->name : "";
@@ -82,18 +82,18 @@ void brief_read(gguf_file *f, brief *b)
     *b = (brief){.name = text_of(f, "general.name"), .arch = text_of(f, "general.architecture"), .quant = q_strdup("")};
     b->pre = text_of(f, "tokenizer.ggml.pre");
     const struct { const char *key; uint64_t *out; } counts[] = {
-        {"block_count", &b->n_layer}, {"embedding_length", &b->n_embd}, {"attention.head_count", &b->n_head},
-        {"attention.head_count_kv", &b->n_kv}, {"attention.key_length", &b->head_dim}, {"context_length", &b->n_ctx},
-        {"feed_forward_length", &b->n_ff}, {"expert_count", &b->n_expert}, {"expert_used_count", &b->n_used},
-        {"expert_feed_forward_length", &b->n_ff_exp},
+        {"block_count", &b->shape.n_layer}, {"embedding_length", &b->shape.n_embd}, {"attention.head_count", &b->shape.n_head},
+        {"attention.head_count_kv", &b->shape.n_kv}, {"attention.key_length", &b->shape.head_dim}, {"context_length", &b->shape.n_ctx},
+        {"feed_forward_length", &b->shape.n_ff}, {"expert_count", &b->shape.n_expert}, {"expert_used_count", &b->shape.n_used},
+        {"expert_feed_forward_length", &b->shape.n_ff_exp},
     };
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) *counts[i].out = number_of(f, b, counts[i].key);
-    if (!b->head_dim && b->n_head) b->head_dim = b->n_embd / b->n_head;
-    if (!b->n_kv) b->n_kv = b->n_head;
+    if (!b->shape.head_dim && b->shape.n_head) b->shape.head_dim = b->shape.n_embd / b->shape.n_head;
+    if (!b->shape.n_kv) b->shape.n_kv = b->shape.n_head;
     b->rope_theta = real_of(f, b, "rope.freq_base");
     b->norm_eps = real_of(f, b, "attention.layer_norm_rms_epsilon");
     const gguf_kv *tokens = gguf_find(f, "tokenizer.ggml.tokens");
-    b->n_vocab = tokens && tokens->type == GGUF_ARR ? tokens->count : 0;
+    b->shape.n_vocab = tokens && tokens->type == GGUF_ARR ? tokens->count : 0;
     b->carved = gguf_find(f, "quorum.router_scale") != NULL;
     chat c;
     chat_read(f, &c);
@@ -118,7 +118,7 @@ void brief_read(gguf_file *f, brief *b)
 
 uint64_t brief_memory(const brief *b)
 {
-    return model_memory(b->in_memory ? 0 : b->tensor_bytes, b->n_layer, b->n_kv, b->head_dim);
+    return model_memory(b->in_memory ? 0 : b->tensor_bytes, b->shape.n_layer, b->shape.n_kv, b->shape.head_dim);
 }
 
 void brief_free(brief *b)

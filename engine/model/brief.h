@@ -6,14 +6,19 @@
 
 #include "engine/file/gguf.h"
 
+/* What the keys claim; 0 where they do not say. */
+typedef struct brief_shape {
+    uint64_t n_layer, n_embd, n_head, n_kv, head_dim, n_ctx, n_vocab, n_ff;
+    uint64_t n_expert, n_used, n_ff_exp, n_moe_layer;
+} brief_shape;
+
 typedef struct brief {
     char *name, *arch, *quant, *pre;   /* "" where the file does not say               */
     char *problem;                     /* NULL, or why quorum cannot run it            */
     char *template_note;               /* NULL, or why no conversation is possible     */
     uint64_t params, active;           /* active: with the file's own number of experts */
     uint64_t tensor_bytes, largest;
-    uint64_t n_layer, n_embd, n_head, n_kv, head_dim, n_ctx, n_vocab, n_ff;
-    uint64_t n_expert, n_used, n_ff_exp, n_moe_layer;
+    brief_shape shape;
     double rope_theta, norm_eps;       /* 0: not said */
     bool carved, chat, adapter;        /* adapter: LoRA, vision part, recipe: no model */
     bool full;                         /* the problem is that it does not fit in memory now */

@@ -73,18 +73,18 @@ static void as_text(const gguf_file *f, const brief *b, q_buf *out)
     if (*b->quant) row(out, _("type"), "%s", b->quant);
     if (b->active < b->params) row(out, _("parameters"), _("%s, %s active per token"), all, active);
     else row(out, _("parameters"), "%s", all);
-    if (b->n_layer && b->n_moe_layer)
-        row(out, _("layers"), _("%llu, %llu of them routed"), (unsigned long long)b->n_layer, (unsigned long long)b->n_moe_layer);
-    else if (b->n_layer) row(out, _("layers"), "%llu", (unsigned long long)b->n_layer);
-    if (b->n_embd)
-        row(out, _("width"), _("%llu; %llu heads of %llu, %llu for keys and values"), (unsigned long long)b->n_embd,
-            (unsigned long long)b->n_head, (unsigned long long)b->head_dim, (unsigned long long)b->n_kv);
-    if (b->n_expert)
-        row(out, _("experts"), _("%llu a layer, %llu used per token, %llu neurons each"), (unsigned long long)b->n_expert,
-            (unsigned long long)b->n_used, (unsigned long long)b->n_ff_exp);
-    else if (b->n_ff) row(out, _("experts"), _("none: dense, %llu neurons a layer"), (unsigned long long)b->n_ff);
-    if (b->n_ctx) row(out, _("context"), _("%llu tokens"), (unsigned long long)b->n_ctx);
-    if (b->n_vocab) row(out, _("vocabulary"), _("%llu tokens, pre-tokeniser %s"), (unsigned long long)b->n_vocab, *b->pre ? b->pre : "-");
+    if (b->shape.n_layer && b->shape.n_moe_layer)
+        row(out, _("layers"), _("%llu, %llu of them routed"), (unsigned long long)b->shape.n_layer, (unsigned long long)b->shape.n_moe_layer);
+    else if (b->shape.n_layer) row(out, _("layers"), "%llu", (unsigned long long)b->shape.n_layer);
+    if (b->shape.n_embd)
+        row(out, _("width"), _("%llu; %llu heads of %llu, %llu for keys and values"), (unsigned long long)b->shape.n_embd,
+            (unsigned long long)b->shape.n_head, (unsigned long long)b->shape.head_dim, (unsigned long long)b->shape.n_kv);
+    if (b->shape.n_expert)
+        row(out, _("experts"), _("%llu a layer, %llu used per token, %llu neurons each"), (unsigned long long)b->shape.n_expert,
+            (unsigned long long)b->shape.n_used, (unsigned long long)b->shape.n_ff_exp);
+    else if (b->shape.n_ff) row(out, _("experts"), _("none: dense, %llu neurons a layer"), (unsigned long long)b->shape.n_ff);
+    if (b->shape.n_ctx) row(out, _("context"), _("%llu tokens"), (unsigned long long)b->shape.n_ctx);
+    if (b->shape.n_vocab) row(out, _("vocabulary"), _("%llu tokens, pre-tokeniser %s"), (unsigned long long)b->shape.n_vocab, *b->pre ? b->pre : "-");
     row(out, _("template"), "%s", b->template_note ? b->template_note : b->chat ? _("chat") : _("none"));
     if (b->params) row(out, _("memory"), _("%s needed, %s free"), q_bytes_words(brief_memory(b), w1), q_bytes_words(q_mem_available(), w2));
     if (b->problem) row(out, _("runs here"), _("no: %s"), b->problem);
@@ -122,10 +122,10 @@ static void as_json(const gguf_file *f, const brief *b, q_buf *out)
     const struct { const char *key, *v; } words[] = {{"name", b->name}, {"architecture", b->arch}, {"type", b->quant}, {"pre", b->pre}};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) cJSON_AddStringToObject(j, words[i].key, words[i].v);
     const struct { const char *key; uint64_t v; } counts[] = {
-        {"file_bytes", gguf_size(f)}, {"parameters", b->params}, {"active_parameters", b->active}, {"layers", b->n_layer},
-        {"routed_layers", b->n_moe_layer}, {"width", b->n_embd}, {"heads", b->n_head}, {"kv_heads", b->n_kv}, {"head_dim", b->head_dim},
-        {"experts", b->n_expert}, {"experts_used", b->n_used}, {"expert_neurons", b->n_ff_exp}, {"neurons", b->n_ff},
-        {"context", b->n_ctx}, {"vocabulary", b->n_vocab}, {"memory_needed", brief_memory(b)}, {"memory_free", q_mem_available()},
+        {"file_bytes", gguf_size(f)}, {"parameters", b->params}, {"active_parameters", b->active}, {"layers", b->shape.n_layer},
+        {"routed_layers", b->shape.n_moe_layer}, {"width", b->shape.n_embd}, {"heads", b->shape.n_head}, {"kv_heads", b->shape.n_kv}, {"head_dim", b->shape.head_dim},
+        {"experts", b->shape.n_expert}, {"experts_used", b->shape.n_used}, {"expert_neurons", b->shape.n_ff_exp}, {"neurons", b->shape.n_ff},
+        {"context", b->shape.n_ctx}, {"vocabulary", b->shape.n_vocab}, {"memory_needed", brief_memory(b)}, {"memory_free", q_mem_available()},
     };
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) cJSON_AddNumberToObject(j, counts[i].key, (double)counts[i].v);
     put_number(j, "rope_theta", b->rope_theta);

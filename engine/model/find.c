@@ -71,7 +71,7 @@ static void add_file(finder *f, const char *path, char *name, const char *place)
         .path = q_strdup(path), .name = name, .place = place, .bytes = (uint64_t)st.st_size, .params = b.params,
         .arch = q_strdup(b.arch ? b.arch : ""), .quant = q_strdup(b.quant ? b.quant : ""),
         .problem = rc ? q_strdup(err) : b.problem && !b.full ? q_strdup(b.problem) : NULL,
-        .n_expert = (int)(b.n_expert < 65536 ? b.n_expert : 0), .n_expert_used = (int)(b.n_used < 65536 ? b.n_used : 0),
+        .n_expert = (int)(b.shape.n_expert < 65536 ? b.shape.n_expert : 0), .n_expert_used = (int)(b.shape.n_used < 65536 ? b.shape.n_used : 0),
         .fits = rc == Q_OK && !b.full && brief_memory(&b) <= q_mem_available()};
     brief_free(&b);
     gguf_close(g);

@@ -610,7 +610,7 @@ static void refused(const char *model, const char *pre, const char *words, int d
     q_buf_puts(&b, "GGUF");
     fx_u32(&b, 3);
     fx_u64(&b, 0);
-    fx_u64(&b, (model != NULL) + (pre != NULL) + (damage > 0) * 2 + (damage > 1));
+    fx_u64(&b, (model != NULL) + (pre != NULL) + (damage > 0) * 2 + 1);
     if (model) fx_str(&b, "tokenizer.ggml.model", model);
     if (pre) fx_str(&b, "tokenizer.ggml.pre", pre);
     if (damage > 0) {
@@ -618,7 +618,7 @@ static void refused(const char *model, const char *pre, const char *words, int d
         fx_key(&b, "tokenizer.ggml.token_type", GGUF_ARR); fx_u32(&b, GGUF_I32); fx_u64(&b, damage == 1 ? 1 : 2); fx_u32(&b, 1);
         if (damage > 1) fx_u32(&b, damage == 2 ? 9 : 1);
     }
-    if (damage > 1) { fx_key(&b, "tokenizer.ggml.merges", GGUF_ARR); fx_u32(&b, GGUF_STR); fx_u64(&b, 1); fx_text(&b, "ab", 2); }
+    fx_key(&b, "tokenizer.ggml.merges", GGUF_ARR); fx_u32(&b, GGUF_STR); fx_u64(&b, 1); fx_text(&b, "ab", 2);
     gguf_file *g = NULL;
     vocab *v = NULL;
     char err[Q_ERRLEN] = "";

@@ -153,7 +153,6 @@ static void asks_before_it_is_too_late(void)
     q_buf_clear(&fake.said);
     keys_in("н");                                    /* the key of y, and there the first letter of "no" */
     CHECK(!strstr(fake.said.p, "delete"));
-    key(K_F2);
     keys_in("в");
     keys_in("д");
     CHECK(strstr(fake.said.p, "delete 3\n") != NULL);

@@ -151,7 +151,10 @@ static void asks_before_it_is_too_late(void)
     key(K_F2);
     keys_in("в");                                    /* d on the other layout */
     q_buf_clear(&fake.said);
-    keys_in("н");                                    /* and y */
+    keys_in("н");                                    /* the key of y, and there the first letter of "no" */
+    CHECK(!strstr(fake.said.p, "delete"));
+    keys_in("в");
+    keys_in("д");
     CHECK(strstr(fake.said.p, "delete 3\n") != NULL);
     CHECK_STR(app.comp.ed.b.p, "a draft");
     key(K_ESC);

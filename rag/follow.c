@@ -79,12 +79,24 @@ void rag_follow_unchanged(struct follow *f, const mem_document *d, int64_t now, 
     f->moved[f->n_moved++] = (mem_seen){.device = d->device, .mtime_ms = now};
 }
 
-/* The deepest folder the walk came to on the way to a path. */
+static int by_folder(const void *a, const void *b)
+{
+    return strcmp(((const struct folder *)a)->path, ((const struct folder *)b)->path);
+}
+
+/* The deepest folder the walk came to on the way to a path; folders are sorted. */
 static const struct folder *nearest(const struct follow *f, const char *path)
 {
+    char *at = q_strdup(path);
     const struct folder *best = NULL;
-    for (int i = 0; i < f->n_folder; i++)
-        if (rag_inside(f->folder[i].path, path) && (!best || strlen(f->folder[i].path) > strlen(best->path))) best = &f->folder[i];
+    for (size_t n = strlen(at); f->n_folder && !best && n > 0;) {
+        at[n] = 0;
+        best = bsearch(&(struct folder){.path = at}, f->folder, (size_t)f->n_folder, sizeof *f->folder, by_folder);
+        if (n == 1) break;
+        while (n > 1 && at[n - 1] != '/') n--;              /* the folder it is in: without its slash, but for the root */
+        n -= n > 1;
+    }
+    free(at);
     return best;
 }
 
@@ -114,6 +126,7 @@ int rag_follow_end(struct follow *f, mem_store *s, bool whole, rag_progress *p, 
     int rc = f->n_news ? mem_documents_seen(s, f->news, f->n_news, err) : Q_OK, n = 0;
     for (int i = 0; i < f->known.n; i++) p->back += f->known.v[i].gone_ms && f->seen[i];
     int64_t *gone = q_alloc(sizeof *gone * (size_t)(f->known.n + 1));
+    if (f->n_folder) qsort(f->folder, (size_t)f->n_folder, sizeof *f->folder, by_folder);
     for (int i = 0; i < f->known.n && whole; i++) {
         const mem_document *d = &f->known.v[i];
         if (f->seen[i] || d->gone_ms) continue;

@@ -118,6 +118,12 @@ static enum rag_fate fate_of(const mem_log *v, double *a, double *b)
     return (enum rag_fate)fate;
 }
 
+bool rag_log_repeats(const mem_log *v)
+{
+    double a, b;
+    return fate_of(v, &a, &b) == RAG_REPEATS;
+}
+
 double rag_log_min_score(const mem_log *v)
 {
     double a, b;

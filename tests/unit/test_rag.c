@@ -434,6 +434,7 @@ static void budget_count_and_repeats_cut_with_a_reason(void)
     CHECK_INT(r->n, 5);
     CHECK_INT(r->n_fed, 2);
     CHECK_INT(r->n_fed + r->n_over + r->n_below, r->n);
+    CHECK_INT(r->n_repeat, 1);           /* of those over, told apart: the budget did not cut it */
     CHECK_INT(counted, 2);
     int repeats = 0, over = 0;
     for (int i = 0; i < r->n; i++) {

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+static const double LONGEST_NS = 3600e9;   /* between two tokens, however small the pace: an hour */
+
 void desk_open(desk *d)
 {
     pthread_condattr_t ca;
@@ -191,7 +193,8 @@ enum desk_go desk_between(desk *d, int64_t last_ns)
             pthread_cond_wait(&d->work, &d->mu);
             continue;
         }
-        int64_t due = d->pace > 0 ? last_ns + (int64_t)(1e9 / d->pace) : 0;
+        double wait = d->pace > 0 ? 1e9 / d->pace : 0;
+        int64_t due = last_ns + (int64_t)(wait < LONGEST_NS ? wait : LONGEST_NS);
         if (q_now_ns() >= due)
             break;
         struct timespec ts = { .tv_sec = due / 1000000000, .tv_nsec = due % 1000000000 };

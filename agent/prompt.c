@@ -129,24 +129,31 @@ static int first_kept(const agt *a, const mem_messages *path, const prompt *p, i
     return from;
 }
 
-/* Nothing is left to leave out: which part is it that takes the room? */
+/* Nothing is left to leave out: which part is it that takes the room? tokens < 0: so many that nobody counted them. */
 static int too_long(const agt *a, const char *message, const prompt *p, int tokens, int size, char *err)
 {
     size_t own = frame_question(message), all = strlen(message), whole = strlen(p->question);
-    struct { const char *what; int tokens; } part[] = {
-        { _("the question"), prompt_count(a->seat.who, message, own) },
-        { _("the attached text"), prompt_count(a->seat.who, message + own, all - own) },
-        { _("the system text (chat.system)"), prompt_count(a->seat.who, p->system, strlen(p->system)) },
-        { _("what memory feeds (memory.budget)"), prompt_count(a->seat.who, p->question, whole - all) } }, *most = part;
-    for (size_t i = 1; i < sizeof part / sizeof *part; i++)
-        if (part[i].tokens > most->tokens)
+    struct { const char *what, *text; size_t bytes; } part[] = {
+        { _("the question"), message, own }, { _("the attached text"), message + own, all - own },
+        { _("the system text (chat.system)"), p->system, strlen(p->system) },
+        { _("what memory feeds (memory.budget)"), p->question, whole - all } }, *most = part;
+    int n = 0, most_n = 0;
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
+        if (tokens >= 0)
+            n = prompt_count(a->seat.who, part[i].text, part[i].bytes);
+        if (tokens < 0 ? part[i].bytes > most->bytes : n > most_n) {
             most = &part[i];
+            most_n = n;
+        }
+    }
+    if (tokens < 0)
+        return q_fail(err, Q_RANGE, _("the prompt takes far more tokens than the context holds, %d; most of it is %s: shorten it"), size, most->what);
     int more = tokens + 1024;
     return more <= prov_about(a->seat.who)->n_ctx_train
         ? q_fail(err, Q_RANGE, _("the prompt takes %d tokens and the context holds %d; most of it is %s, %d: shorten it, or /set context.length %d"),
-                 tokens, size, most->what, most->tokens, more)
+                 tokens, size, most->what, most_n, more)
         : q_fail(err, Q_RANGE, _("the prompt takes %d tokens and the context holds %d, about all that this model was trained for; most of it is %s, %d: shorten it"),
-                 tokens, size, most->what, most->tokens);
+                 tokens, size, most->what, most_n);
 }
 
 /* The context-full policy. The system text and the newest turns stay; older turns are dropped whole, and when some must
@@ -165,7 +172,7 @@ int prompt_build(agt *a, const mem_messages *path, const rag_result *r, prompt *
         from = next_turn(path, from);    /* the estimate was short: one more turn */
     }
     if (tokens < 0)
-        return tokens;
+        return tokens == Q_RANGE ? too_long(a, path->v[last].text, out, -1, size, err) : tokens;
     if (from > 0 && path->v[from].id != a->chat.keep_from)
         note(&a->events, AGT_WARN, ngettext("the context is full: the first %d message of this branch is left out of the prompt (it stays in the conversation)",
                                             "the context is full: the first %d messages of this branch are left out of the prompt (they stay in the conversation)", (unsigned long)from), from);

@@ -126,6 +126,14 @@ int cache_slot_of(eng_cache *k, const eng_config *c, uint64_t hash, int16_t *slo
     return 0;
 }
 
+/* Outside of a batch, which lets go of the last one's: else settings that nobody asks under would use the slots up. */
+int cache_hold(eng_cache *k, const eng_config *c, uint64_t hash, char *err)
+{
+    int16_t slot;
+    k->clock++;
+    return cache_slot_of(k, c, hash, &slot, err);
+}
+
 /* ---- one batch ---- */
 int cache_failed(const eng_cache *k, int rc, char *err)
 {

@@ -30,7 +30,7 @@ struct eng_cache {
     cache_user *users;
     cache_slot slot[CACHE_SLOTS];      /* configurations that the context holds, by hash */
     int n_slot;
-    uint64_t clock;                    /* batches so far */
+    uint64_t clock;                    /* batches so far, and settings between them */
     struct cache_batch *batch;
 };
 
@@ -51,6 +51,8 @@ typedef struct cache_row {             /* rows of one seq follow one another */
 int cache_pool(const eng_model *m, const eng_config *c, int timelines, kv_pool **out, char *err);
 /* The slot that holds c (hash: its), put there when it is new. */
 int cache_slot_of(eng_cache *, const eng_config *c, uint64_t hash, int16_t *slot, char *err);
+/* The same outside of a batch. */
+int cache_hold(eng_cache *, const eng_config *c, uint64_t hash, char *err);
 /* Evaluates the rows, 1 to ENG_STEP_ROWS, after the cells of their lines. keep: they are cells then; else the lines are
  * as before. Logits of users that still lie in the context are saved first. out is valid until the next call.
  * Q_CANCEL and Q_NOMEM (no page is free) come without a sentence: only the caller knows what was asked for. */

@@ -31,10 +31,9 @@ static eng_session *session_make(eng_cache *k, const eng_config *c)
 
 int eng_cache_session(eng_cache *k, const eng_config *c, eng_session **out, char *err)
 {
-    int16_t slot;
     if (config_kv_type(c) != k->type || (int)c->v.context > k->context)
         return q_fail(err, Q_RANGE, _("this cache holds timelines of up to %d tokens in another kv.type or length: kv.type and context.length must be its own"), k->context);
-    int rc = cache_slot_of(k, c, eng_config_hash(c), &slot, err);
+    int rc = cache_hold(k, c, eng_config_hash(c), err);
     if (!rc)
         *out = session_make(k, c);
     return rc;
@@ -122,10 +121,9 @@ int eng_session_config(eng_session *s, const eng_config *c, enum eng_policy poli
     int context = (int)c->v.context, rc = 0;
     bool alone = !s->user.next && k->users == &s->user;
     bool anew = config_kv_type(c) != k->type || context > k->context || (alone && k->private_ && context != s->context);
-    int16_t slot;
     if (context < s->n_tokens)
         return q_fail(err, Q_RANGE, _("the conversation already takes %d tokens: context.length cannot be %d"), s->n_tokens, context);
-    if (hash != s->hash && (rc = cache_slot_of(k, c, hash, &slot, err)))
+    if (hash != s->hash && (rc = cache_hold(k, c, hash, err)))
         return rc;
     if (anew && (rc = rebuild(s, c, err)))
         return rc;

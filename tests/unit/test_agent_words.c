@@ -86,6 +86,32 @@ static void what_waits_says_so(void)
     seen_clear(&s);
 }
 
+/* The least pace is slow, not none: it waits until something happens. */
+static void *between(void *user)
+{
+    static enum desk_go go;
+    go = desk_between(user, q_now_ns());
+    return &go;
+}
+
+static void a_tiny_pace_waits(void)
+{
+    static const double paces[] = { 1e-10, 1.1e-10, 5e-324 };
+    for (size_t i = 0; i < sizeof paces / sizeof *paces; i++) {
+        desk d = { 0 };
+        pthread_t t;
+        void *go;
+        desk_open(&d);
+        desk_pace(&d, paces[i]);
+        CHECK_INT(pthread_create(&t, NULL, between, &d), 0);
+        usleep(20000);                   /* so that one that does not wait has gone on */
+        desk_quit(&d);
+        pthread_join(t, &go);
+        CHECK_INT(*(enum desk_go *)go, DESK_STOP);
+        desk_close(&d);
+    }
+}
+
 int main(void)
 {
     if (!mkdtemp(dir))
@@ -94,6 +120,7 @@ int main(void)
     setenv("QUORUM_MODELS", "/nonexistent", 1);
     RUN(skipped_files_are_said_once);
     RUN(what_waits_says_so);
+    RUN(a_tiny_pace_waits);
     char *rm = q_printf("rm -rf %s", dir);
     if (system(rm) != 0)
         printf("# %s is left\n", dir);

@@ -151,7 +151,10 @@ static void asks_before_it_is_too_late(void)
     key(K_F2);
     keys_in("в");                                    /* d on the other layout */
     q_buf_clear(&fake.said);
-    keys_in("н");                                    /* and y */
+    keys_in("н");                                    /* the key of y, and there the first letter of "no" */
+    CHECK(!strstr(fake.said.p, "delete"));
+    keys_in("в");
+    keys_in("д");
     CHECK(strstr(fake.said.p, "delete 3\n") != NULL);
     CHECK_STR(app.comp.ed.b.p, "a draft");
     key(K_ESC);
@@ -284,6 +287,9 @@ static void answers_of_a_terminal(void)
     CHECK_STR(decoded("\033", 1, "\033", 1, true), "<5><5>");
     CHECK_STR(decoded("\033", 1, "hello", 5, true), "<5>hello");
     CHECK_STR(decoded("\033", 1, "[1] first", 9, true), "<5>[1] first");        /* what a person types behind Esc is typed */
+    CHECK_STR(decoded("\033", 1, "Please go on\rnow", 16, true), "<5>Please go on<2>now");
+    CHECK_STR(decoded("\033", 1, "X\033[A] ^_\030end\r", 13, true), "<5>X<10>] ^_\030end<2>");
+    CHECK_STR(decoded("\033", 1, "\0and then\r", 10, true), "<5>and then<2>");
     IS("\033b", "<alt b>");
     IS("a\033]0;title\abc", "abc");
     IS("\033]never ended", "");
@@ -295,6 +301,13 @@ static void answers_of_a_terminal(void)
     for (int i = 0; i < 100000; i++) q_buf_putc(&b, 'A');
     q_buf_puts(&b, "\033\\ok");
     CHECK_STR(decoded(b.p, 50000, b.p + 50000, b.len - 50000, false), "ok");
+    q_buf_clear(&b);                                 /* words that come in one piece behind Esc, however many */
+    q_buf_puts(&b, "P");
+    for (int i = 0; i < 1000; i++) q_buf_puts(&b, "lease ");
+    char *all = q_printf("<5>%s<2>", b.p);
+    q_buf_putc(&b, '\r');
+    CHECK_STR(decoded("\033", 1, b.p, b.len, true), all);
+    free(all);
     q_buf_free(&b);
     static const struct { const char *seq; enum tui_key_code code; } key_of[] = {
         { "\033[A", K_UP }, { "\033OA", K_UP }, { "\033[1;5C", K_CTRL_RIGHT }, { "\033[1;3D", K_CTRL_LEFT }, { "\033[3~", K_DELETE }, { "\033[H", K_HOME },

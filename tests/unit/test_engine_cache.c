@@ -518,6 +518,37 @@ static void slots_come_round(void)
     eng_model_free(m);
 }
 
+/* More settings than slots with no pass between them, before the first one and after one: each is taken, and the last counts. */
+static void settings_between_passes(void)
+{
+    char err[Q_ERRLEN], v[32];
+    eng_model *m = model_of("qwen3moe");
+    if (!m)
+        return;
+    eng_config *c = config_of(m, NULL, NULL);
+    eng_session *s = NULL, *f = NULL;
+    CHECK(eng_session_new(m, c, &s, err) == 0);
+    for (int round = 0; round < 2; round++) {
+        eng_config *last = NULL;
+        for (int i = 0; i < 600; i++) {
+            snprintf(v, sizeof v, "%.4f", 1e-3 * (i + 1 + 600 * round));
+            eng_config_free(last);
+            last = config_of(m, "norm.eps", v);
+            int rc = eng_session_config(s, last, ENG_RECOMPUTE, err);
+            CHECK_MSG(rc == 0, "%d: %s", i, rc ? err : "");
+        }
+        CHECK(eng_session_new(m, last, &f, err) == 0);
+        CHECK(eng_session_sync(s, (int32_t[]){ 1, 2, 3 }, 3, ENG_RECOMPUTE, NULL, NULL, err) == 0);
+        CHECK(eng_session_sync(f, (int32_t[]){ 1, 2, 3 }, 3, ENG_RECOMPUTE, NULL, NULL, err) == 0);
+        CHECK(same_logits(s, f));
+        eng_session_free(f);
+        eng_config_free(last);
+    }
+    eng_session_free(s);
+    eng_config_free(c);
+    eng_model_free(m);
+}
+
 int main(void)
 {
     RUN(forced_cells_are_not_free_ones);
@@ -527,5 +558,6 @@ int main(void)
     RUN(forks);
     RUN(wrong_steps_are_refused);
     RUN(slots_come_round);
+    RUN(settings_between_passes);
     return TEST_END();
 }

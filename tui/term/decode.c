@@ -205,18 +205,23 @@ static int learned(const tui_decode *d, const char *s, size_t n, bool idle, tui_
     return begun && !idle ? MORE : NOTHING;
 }
 
-/* The late rest of an Esc that was taken for the key: a whole answer in one piece, as nobody types. */
+/* The late rest of an Esc that was taken for the key: a whole answer in one piece up to its own end, as nobody types. What
+ * Enter or another sequence breaks off is a person's: "Please go on" begins like a DCS. */
 static int late(tui_decode *d, const char *s, size_t n, tui_key *k)
 {
-    if (!strchr("[]P_^X", s[0]) || n < 3 || (s[0] == '[' && !(s[1] >= '0' && s[1] <= '?'))) return NOTHING;
+    if (!s[0] || !strchr("[]P_^X", s[0]) || n < 3 || (s[0] == '[' && !(s[1] >= '0' && s[1] <= '?'))) return NOTHING;
     if (s[0] == '[') {                                      /* "[1] first" is a person's */
         size_t i = 1;
         while (i < n && s[i] >= 0x20 && s[i] < 0x40) i++;
         bool letter = i < n && (s[i] | 0x20) >= 'a' && (s[i] | 0x20) <= 'z';
         if (!letter && (i == n || s[i] != '~')) return NOTHING;
+        int got = csi(d, s + 1, n - 1, k);
+        return got > 0 ? got + 1 : NOTHING;
     }
-    int got = sequence(d, s[0], s + 1, n - 1, k);
-    return got > 0 && !d->swallowing ? got + 1 : NOTHING;
+    int got = string(s + 1, n - 1);
+    if (got < 1) return NOTHING;
+    unsigned char last = (unsigned char)s[got], before = (unsigned char)s[got - 1];
+    return last == BEL || (last == '\\' && before == ESC) || (last == 0x9C && before == 0xC2) ? got + 1 : NOTHING;
 }
 
 static int step(tui_decode *d, const char *s, size_t n, bool idle, tui_key *k)

@@ -88,7 +88,8 @@ typedef struct rag_result {
     double best_below;                  /* the best score under the threshold; 0 = nothing matched at all */
     double min_score;                   /* the threshold in force */
     int max_passages;                   /* the count in force */
-    bool searched;                      /* false: memory.on is off or the query has no words that weigh */
+    bool off;                           /* memory.on is off */
+    bool searched;                      /* false: off, or the query has no words that weigh */
 } rag_result;
 
 typedef struct rag_scope {

@@ -181,7 +181,8 @@ int rag_search(mem_store *s, const rag_config *c, const char *query, const rag_s
     rag_result *r = q_alloc(sizeof *r);
     *out = r;
     r->min_score = c->min_score;
-    if (!c->on) return Q_OK;
+    r->off = !c->on;
+    if (r->off) return Q_OK;
     struct rag_query q;
     int rc = rag_query_read(s, c, query, scope->before, r, &q, err), cap = 0;
     bool ru = rag_cyrillic(query);

@@ -70,7 +70,7 @@ typedef struct agt_passage {    /* one candidate of retrieval, fed or not */
 typedef struct agt_retrieval {
     agt_passage *p; int n;      /* fed first, then the best that were cut */
     int fed, fed_tokens;
-    int cut_budget, cut_score;  /* how many by budget, how many below min_score */
+    int cut_limit, cut_repeat, cut_score;   /* how many by count or budget, as repetitions, below min_score */
     double best, min_score;
     char *broken;               /* memory could not be searched: why, and what to do; else NULL */
     char *nothing;              /* fed == 0: why, "nothing fed: best .12 below .30"; else NULL */

@@ -100,7 +100,8 @@ agt_retrieval *view_result(const rag_result *r)
     o->p = q_alloc(sizeof *o->p * (size_t)(r->n + 1));
     o->fed = r->n_fed;
     o->fed_tokens = r->fed_tokens;
-    o->cut_budget = r->n_over;
+    o->cut_limit = r->n_over - r->n_repeat;
+    o->cut_repeat = r->n_repeat;
     o->cut_score = r->n_below;
     o->best = r->n ? r->v[0].score : r->best_below;
     o->min_score = r->min_score;
@@ -162,8 +163,10 @@ agt_retrieval *view_logs(const mem_logs *l, double min_score)
                 o->fed_tokens += v->tokens;
             } else if (least > 0)
                 o->cut_score++;
+            else if (rag_log_repeats(v))
+                o->cut_repeat++;
             else
-                o->cut_budget++;
+                o->cut_limit++;
         }
     if (!o->fed) {
         q_buf b = { 0 };

@@ -118,6 +118,12 @@ static enum rag_fate fate_of(const mem_log *v, double *a, double *b)
     return (enum rag_fate)fate;
 }
 
+bool rag_log_repeats(const mem_log *v)
+{
+    double a, b;
+    return fate_of(v, &a, &b) == RAG_REPEATS;
+}
+
 double rag_log_min_score(const mem_log *v)
 {
     double a, b;
@@ -198,7 +204,8 @@ const char *rag_summary(const rag_result *r, q_buf *b)
     for (int i = 0; i < r->n; i++)
         if (!best || r->v[i].score > best->score) best = &r->v[i];
     q_buf_clear(b);
-    if (!r->searched) q_buf_puts(b, _("memory was not searched"));
+    if (r->off) q_buf_puts(b, _("not searched: memory.on is off"));
+    else if (!r->searched) q_buf_puts(b, _("not searched: no word to look for"));
     else if (r->n_fed) q_buf_say(b, _("%d fed, %d tok"), r->n_fed, r->fed_tokens);
     else if (!best) q_buf_puts(b, _("nothing fed: nothing matched"));
     else {

@@ -84,10 +84,12 @@ typedef struct rag_result {
     rag_passage *v; int n;              /* best first, fed or not; at most 20 */
     int n_fed, fed_tokens;
     int n_below, n_over;                /* cut by score; by count, budget or as a repetition */
+    int n_repeat;                       /* of n_over, the repetitions */
     double best_below;                  /* the best score under the threshold; 0 = nothing matched at all */
     double min_score;                   /* the threshold in force */
     int max_passages;                   /* the count in force */
-    bool searched;                      /* false: memory.on is off or the query has no words that weigh */
+    bool off;                           /* memory.on is off */
+    bool searched;                      /* false: off, or the query has no words that weigh */
 } rag_result;
 
 typedef struct rag_scope {
@@ -120,6 +122,7 @@ void rag_why(const rag_result *, const rag_passage *, q_buf *out);
 /* The same of a stored row. */
 void rag_log_why(const mem_log *, q_buf *out);
 const char *rag_logs_summary(const mem_logs *, q_buf *buf);     /* rag_summary of stored rows */
+bool rag_log_repeats(const mem_log *);           /* cut because one that is fed says it */
 double rag_log_min_score(const mem_log *);      /* the threshold that a row was below; 0: it was not cut by it */
 /* Keeps the result as the message's retrieval log. */
 int rag_log(mem_store *, int64_t message, const rag_result *, char *err);

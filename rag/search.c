@@ -153,6 +153,7 @@ static void choose(const rag_config *c, const rag_scope *scope, rag_result *r)
         if (repeats) {
             p->fate = RAG_REPEATS;
             r->n_over++;
+            r->n_repeat++;
             continue;
         }
         if (r->n_fed >= c->max_passages) {
@@ -180,7 +181,8 @@ int rag_search(mem_store *s, const rag_config *c, const char *query, const rag_s
     rag_result *r = q_alloc(sizeof *r);
     *out = r;
     r->min_score = c->min_score;
-    if (!c->on) return Q_OK;
+    r->off = !c->on;
+    if (r->off) return Q_OK;
     struct rag_query q;
     int rc = rag_query_read(s, c, query, scope->before, r, &q, err), cap = 0;
     bool ru = rag_cyrillic(query);
@@ -228,6 +230,7 @@ void rag_join(rag_result *r, rag_result *more)
         if (j < had) {                   /* the text beside the question feeds what the question alone did not */
             r->n_below -= r->v[j].fate == RAG_BELOW;
             r->n_over -= r->v[j].fate != RAG_BELOW;
+            r->n_repeat -= r->v[j].fate == RAG_REPEATS;
             p->rank = r->v[j].rank;
             passage_free(&r->v[j]);
             r->v[j] = *p;
@@ -238,6 +241,7 @@ void rag_join(rag_result *r, rag_result *more)
     }
     r->n_below += more->n_below;
     r->n_over += more->n_over;
+    r->n_repeat += more->n_repeat;
     if (more->best_below > r->best_below) r->best_below = more->best_below;
     r->searched |= more->searched;
     free(more->term);                    /* the words went over */

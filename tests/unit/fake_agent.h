@@ -222,7 +222,7 @@ static __attribute__((unused)) agt_retrieval *fake_retrieval(void)
     }
     r->fed = 2;
     r->fed_tokens = 310;
-    r->cut_budget = 1;
+    r->cut_limit = 1;
     r->cut_score = 2;
     r->best = .91;
     r->min_score = .30;

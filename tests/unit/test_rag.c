@@ -219,7 +219,7 @@ static void everyday_questions_feed_nothing(void)
         if (r->n && r->v[0].score > worst) worst = r->v[0].score;
         if (getenv("V") && r->n && r->v[0].score > .15) printf("# %.2f %s -> %s\n", r->v[0].score, q[i], r->v[0].label);
         q_buf b = {0};
-        CHECK(strncmp(rag_summary(r, &b), r->searched ? "nothing fed" : "memory was", 10) == 0);
+        CHECK(strncmp(rag_summary(r, &b), r->searched ? "nothing fed" : "not searched: no word", 11) == 0);
         q_buf_free(&b);
         rag_result_free(r);
     }
@@ -434,6 +434,7 @@ static void budget_count_and_repeats_cut_with_a_reason(void)
     CHECK_INT(r->n, 5);
     CHECK_INT(r->n_fed, 2);
     CHECK_INT(r->n_fed + r->n_over + r->n_below, r->n);
+    CHECK_INT(r->n_repeat, 1);           /* of those over, told apart: the budget did not cut it */
     CHECK_INT(counted, 2);
     int repeats = 0, over = 0;
     for (int i = 0; i < r->n; i++) {
@@ -472,6 +473,9 @@ static void budget_count_and_repeats_cut_with_a_reason(void)
     c.on = false;
     OK(rag_search(s, &c, "kestrel", NULL, &r, err));
     CHECK(!r->searched && r->n == 0);
+    q_buf why = {0};
+    CHECK_STR(rag_summary(r, &why), "not searched: memory.on is off");      /* the reason, not only that it was so */
+    q_buf_free(&why);
     rag_result_free(r);
     c.on = true, c.max_passages = 0;
     OK(rag_search(s, &c, "kestrel sighting", NULL, &r, err));

@@ -305,6 +305,7 @@ static void numbers_shown_are_the_product_of_those_beside_them(void)
             rag_why(r, &r->v[k], &fresh);
             rag_log_why(&l.v[k], &kept);
             CHECK_STR(kept.p, fresh.p);
+            CHECK_INT(rag_log_repeats(&l.v[k]), r->v[k].fate == RAG_REPEATS);
             const char *at = l.v[k].signals;
             char name[32];
             double v, product = 1;

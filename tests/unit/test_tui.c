@@ -603,11 +603,18 @@ static void broken_memory(void)
         CHECK(red);
         ev((agt_event){ .kind = AGT_EV_RETRIEVAL, .id = 3, .retrieval = fake_retrieval() });
         CHECK(!on_screen("is damaged") && on_screen("optics.md"));      /* mended: it is forgotten */
+        CHECK(on_screen("1 over limit, 2 below .30"));
+        agt_retrieval *twice = fake_retrieval();
+        twice->cut_limit = 0;
+        twice->cut_repeat = 1;                                          /* a repetition is not called a want of room */
+        ev((agt_event){ .kind = AGT_EV_RETRIEVAL, .id = 3, .retrieval = twice });
+        CHECK(on_screen("1 repeated, 2 below .30") && !on_screen("over limit"));
         tui_app_free(&app);
     }
 }
 
-/* The caption of the answer that runs says the configuration of the moment, in the order in which they came. */
+/* The caption of the answer that runs is what the agent says of it, whatever the status calls the moment: the two come
+ * in either order, and one change is never named twice. */
 static void the_caption_follows(void)
 {
     begin();
@@ -621,12 +628,15 @@ static void the_caption_follows(void)
     ev((agt_event){ .kind = AGT_EV_BEGIN, .n_messages = 1, .message = m });
     ev((agt_event){ .kind = AGT_EV_TOKEN, .text = q_strdup("so ") });
     CHECK(on_screen("  standard\n"));
-    strcpy(fake.st.label, "k 4");
-    CHECK(on_screen("standard → k 4"));
-    CHECK(on_screen("standard → k 4"));              /* once, however often it is drawn */
-    CHECK(!on_screen("k 4 → k 4"));
-    strcpy(fake.st.label, "k 4 · T 1.5");
-    CHECK(on_screen("standard → k 4 → k 4 · T 1.5"));
+    ev((agt_event){ .kind = AGT_EV_LABEL, .id = 2, .text = q_strdup("standard → k 4") });
+    strcpy(fake.st.label, "k 4");                    /* the caption first, the status after it */
+    tui_app_draw(&app);
+    CHECK(on_screen("standard → k 4") && !on_screen("k 4 → k 4"));
+    strcpy(fake.st.label, "k 4 · T 1.5");            /* and the other way round */
+    tui_app_draw(&app);
+    CHECK(on_screen("standard → k 4") && !on_screen("→ k 4 · T 1.5"));
+    ev((agt_event){ .kind = AGT_EV_LABEL, .id = 2, .text = q_strdup("standard → k 4 → T 1.5") });
+    CHECK(on_screen("standard → k 4 → T 1.5") && !on_screen("→ k 4 · T 1.5"));
     m = fake_message(2, AGT_ASSISTANT, "so it is");
     free(m->label);
     m->label = q_strdup("standard → k 4 → T 1.5");

@@ -26,24 +26,9 @@ static void tiny(tui_app *app)
     view_composer(app, app->lay.composer);
 }
 
-/* The running answer is of another configuration from here on: its caption follows at once. (What the agent says of it
- * when it is done replaces this.) */
-static void follow_label(tui_app *app, const char *before)
-{
-    tui_item *run = tui_tr_last(&app->tr);
-    const char *now = app->seen.st.label;
-    if (!run || !*before || !*now || strcmp(before, now) == 0) return;
-    char *chain = run->label && *run->label ? q_printf("%s → %s", run->label, now) : q_strdup(now);
-    free(run->label);
-    run->label = chain;
-}
-
 static void refresh(tui_app *app)
 {
-    char before[sizeof app->seen.st.label];
-    memcpy(before, app->seen.st.label, sizeof before);
     agt_get_status(app->a, &app->seen.st);
-    follow_label(app, before);
     /* With ui.motion off the panels follow once a second. */
     if (app->ui.motion || app->now - app->seen.rt_at >= 1000 || !app->seen.rt_at) {
         agt_get_routing(app->a, &app->seen.rt);

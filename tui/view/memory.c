@@ -74,7 +74,8 @@ static void draw(tui_app *app, tui_box b)
         if (each > 1 && r->p[i].number) y = excerpt(app, &r->p[i], y, b.x + 5, end, each);
     }
     q_buf s = {0};
-    if (r->cut_budget) q_buf_printf(&s, _("%d by budget"), r->cut_budget);
+    if (r->cut_limit) q_buf_printf(&s, _("%d over limit"), r->cut_limit);
+    if (r->cut_repeat) q_buf_printf(&s, _("%s%d repeated"), s.len ? ", " : "", r->cut_repeat);
     if (r->cut_score) q_buf_printf(&s, _("%s%d below %s"), s.len ? ", " : "", r->cut_score, view_frac(a, r->min_score));
     if (y < bottom) {
         int right = tui_put_right(g, y, b.x, end, "F4", S_FAINT);

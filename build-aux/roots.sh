@@ -3,7 +3,7 @@
 # nothing outside ROOTS is touched, and every mount ends with the command.
 #   roots.sh can                      says why it cannot be done here, or nothing
 #   roots.sh make SUITE build|bare    a system once, in ROOTS: bare is minbase alone, build has all that building needs
-#   roots.sh in SUITE KIND DIR CMD..  runs CMD in a throw-away copy of it, DIR of this machine standing at /work
+#   roots.sh in SUITE KIND DIR CMD..  runs CMD in a throw-away copy of it, DIR of this machine standing at /mnt
 # ROOTS=folder of the systems (build-roots); MIRROR=where from (apt's own first mirror).
 cd "$(dirname "$0")/.." || exit 1
 ROOTS=${ROOTS:-build-roots}
@@ -42,13 +42,13 @@ run_in() {
     shift 3
     root=$(cd "$ROOTS/$suite-$kind" && pwd) dir=$(cd "$dir" && pwd) || return 1
     export root dir
-    # Everything is written into memory and gone afterwards; the folder at /work alone is this machine's.
+    # Everything is written into memory and gone afterwards; the folder at /mnt alone is this machine's.
     exec unshare --mount --propagation private sh -c '
         over=$(mktemp -d) && mount -t tmpfs none "$over" && mkdir "$over/up" "$over/do" "$over/at" || exit 1
         mount -t overlay -o "lowerdir=$root,upperdir=$over/up,workdir=$over/do" none "$over/at" || exit 1
-        cd "$over/at" && mkdir -p work proc dev
-        mount --bind "$dir" work && mount -t proc none proc && mount --rbind /dev dev || exit 1
-        exec chroot . env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=xterm USER=root sh -c "cd /work && exec \"\$@\"" - "$@"' - "$@"
+        cd "$over/at" && mkdir -p mnt proc dev
+        mount --bind "$dir" mnt && mount -t proc none proc && mount --rbind /dev dev || exit 1
+        exec chroot . env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=xterm USER=root sh -c "cd /mnt && exec \"\$@\"" - "$@"' - "$@"
 }
 
 verb=$1

@@ -111,8 +111,9 @@ void brief_read(gguf_file *f, brief *b)
     else if (!b->params) b->problem = q_strdup(_("the file holds a vocabulary and no weights: it can be used with tokenize only"));
     else {
         char err[Q_ERRLEN];
-        if (model_check(f, false, err)) b->problem = q_strdup(err);
-        else if (model_check(f, true, err)) b->problem = q_strdup(err), b->full = true;
+        int rc = model_check(f, err);
+        if (rc) b->problem = q_strdup(err);
+        b->full = rc == Q_NOMEM;
     }
 }
 

@@ -287,7 +287,8 @@ static int check_memory(const eng_model *m, char *err)
 {
     const double gib = 1024.0 * 1024 * 1024;
     uint64_t weights = 0, have = m->dev ? m->be->memory(m->dev) : q_mem_available();
-    for (int i = 0; i < gguf_n_tensors(m->file) && !q_in_memory(m->path); i++)
+    bool in_memory = q_in_memory(m->path);
+    for (int i = 0; i < gguf_n_tensors(m->file) && !in_memory; i++)
         weights += gguf_tensor_at(m->file, i)->bytes;
     uint64_t extra = model_memory(0, (uint64_t)m->ker.n_layer, (uint64_t)m->ker.n_kv_head, (uint64_t)m->ker.head_dim);
     if (have == 0 || weights + extra <= have)
@@ -460,7 +461,7 @@ static int find_arch(eng_model *m, char *err)
     return Q_FORMAT;
 }
 
-int model_check(gguf_file *f, bool memory, char *err)
+int model_check(gguf_file *f, char *err)
 {
     if (gguf_problem(f))
         return q_fail(err, Q_FORMAT, "%s", gguf_problem(f));
@@ -478,7 +479,7 @@ int model_check(gguf_file *f, bool memory, char *err)
             const gguf_tensor *t;
             rc = find_weight(m, (enum ker_role)r, i, &t, err);
         }
-    if (!rc && memory) {
+    if (!rc) {
         free(m->path);
         m->path = q_strdup(gguf_path(f));                          /* q_in_memory asks by it */
         m->info.name = _("this file");

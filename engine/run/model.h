@@ -52,8 +52,8 @@ struct eng_model {
 };
 
 /* Whether the file behind f runs here, by the very checks of opening, from its header alone: Q_OK, or the code and the
- * sentence of the first thing in the way; memory: that it fits now too. f may be gguf_look's. Any thread, milliseconds. */
-int model_check(gguf_file *f, bool memory, char *err);
+ * sentence of the first thing in the way; Q_NOMEM, asked last: only that it does not fit now. f may be gguf_look's. Any thread, milliseconds. */
+int model_check(gguf_file *f, char *err);
 /* Memory that running takes at the least: weights, the smallest useful cache, scratch; saturates. */
 uint64_t model_memory(uint64_t weights, uint64_t n_layer, uint64_t n_kv, uint64_t head_dim);
 int model_cores(void);                 /* processors this process may use, at least 1 */

@@ -18,7 +18,13 @@
 #ifndef QUORUM_KERNELS_H
 #define QUORUM_KERNELS_H
 
+#ifdef __cplusplus                     /* kernels/cuda is C++; an atomic int is the same object in both */
+#include <atomic>
+using std::atomic_int;
+extern "C" {
+#else
 #include <stdatomic.h>
+#endif
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -315,4 +321,7 @@ double ker_cpu_read_bandwidth(int n_threads, const void *data, size_t bytes);
  * rate that was reached. */
 double ker_roofline(double reached, int tries, double (*measure)(void *user), void *user);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

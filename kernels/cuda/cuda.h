@@ -1,0 +1,194 @@
+/* kernels/cuda: the backend for NVIDIA GPUs (private). One source for two compilers: nvcc makes
+ * build/libquorum-cuda.so, g++ with tests/cuda_emu makes build/libquorum-emu.so (gpu.h is the only difference).
+ *
+ * A device keeps its weights as planes (cu_mat): each piece of a block lies in an array of its own, so that every load
+ * is aligned; nothing is decoded to wider types. A context owns all scratch and one stream: the table's parts only
+ * enqueue, `end` waits. Activations meet quantised weights as int8 with a scale (the same kinds as on the CPU, ker_act):
+ * integer sums are the CPU's, the float sums' order is not, so results agree within a tolerance and never bit for bit.
+ *
+ * Threads: one caller a context. Errors: the parts return Q_OK, Q_CANCEL, or Q_ERR when the device said no; what it said
+ * stays in dev->why and is told by the next begin. Nothing is allocated between begin and end. */
+#ifndef QUORUM_CUDA_H
+#define QUORUM_CUDA_H
+
+#include "kernels/cuda/gpu.h"
+#include "kernels/kernels.h"
+
+enum {
+    CU_PLANES = 4,
+    CU_CFGS = 256,                 /* configuration slots of a context                       */
+    CU_FEW = 8,                    /* rows up to which weights are read once for all (decode) */
+    CU_HEAD_ROWS = 16              /* rows of logits computed at once                        */
+};
+
+/* ---- weights ---- */
+typedef struct cu_mat {            /* n_mat matrices [n_out][n_in]; passed to kernels by value; n_out 0: absent */
+    int type;                      /* ker_type_id                                            */
+    int act;                       /* ker_act: how activations meet it                       */
+    int n_in, n_out, n_mat;
+    int block;                     /* elements of a block; 1 for floats                      */
+    const uint8_t *p[CU_PLANES];   /* [n_mat * n_out][n_in / block][bytes of the plane], each aligned to 256 */
+} cu_mat;
+/* Sizes of a block's pieces, in the order of the file's block (types.cuh); 0 ends. */
+typedef struct cu_planes { int n; int bytes[CU_PLANES]; } cu_planes;
+
+/* Activations as quantised weights want them. n / 32 scales a row for both kinds (a block of 256 repeats its own). */
+typedef struct cu_act {
+    int8_t *q;                     /* [row][n]                                               */
+    float *d;                      /* [row][n / 32]                                          */
+    int *sum;                      /* [row][n / 32] sum of the 32 q's                        */
+} cu_act;
+typedef struct cu_acts { cu_act kind[3]; } cu_acts;      /* by ker_act; KER_ACT_F32 is unused: rows are read as they are */
+
+typedef struct cu_layer {
+    cu_mat w[KER_W_ROLES];
+    const float *vec[KER_W_ROLES]; /* norms and biases, F32 on the device; NULL: none        */
+} cu_layer;
+
+struct ker_dev {
+    ker_model m;                   /* m.layer owned                                          */
+    ker_hold hold;                 /* no_experts owned                                       */
+    int index, sms, major, minor;  /* of the device                                          */
+    size_t smem_most;              /* dynamic shared memory a block may ask for              */
+    cu_layer *layer;               /* [n_layer + 1]; 0 = the whole-model roles               */
+    void **mem;                    /* every allocation, freed by close                       */
+    int n_mem;
+    uint8_t *staging;              /* pinned and device room through which weights come; freed by ready */
+    uint8_t *staging_dev;
+    cudaStream_t st;               /* of uploads and kv_copy                                 */
+    bool ready;
+    char why[Q_ERRLEN];            /* what the device said when it failed; "" = well         */
+    ker_source source;             /* acquire NULL: experts lie on the device                */
+    struct cu_cache *cache;        /* experts that came from a source; NULL                  */
+};
+
+struct ker_kv {
+    ker_dev *dev;
+    enum ker_kv_type type;
+    int n_page;
+    int64_t head_bytes, page_bytes;
+    uint8_t *data;                 /* device, [page][layer][kv head]: K [64][dim], V [64][dim], then for Q8_0
+                                      the scales of K and of V, [64][ceil(dim / 32)] floats each */
+};
+
+/* ---- configurations on the device ---- */
+typedef struct cu_cfg {
+    float eps, mscale, attn_scale, temperature, min_p;
+    const float *rope_freq;        /* [rope_dim / 2]                                         */
+    const int16_t *k;              /* [n_layer]                                              */
+    const float *router_add;       /* [n_layer][n_expert] or NULL                            */
+    const uint8_t *pin, *head_off; /* [n_layer][n_expert], [n_layer][n_head] or NULL         */
+    const int32_t *ffn_width;      /* [n_layer] or NULL                                      */
+} cu_cfg;
+
+/* ---- the batch on the device: fixed addresses for a context's life, so that a graph stays good ---- */
+typedef struct cu_rows {           /* passed to kernels by value                             */
+    const int *token, *pos, *cell, *slot;       /* [max_rows]                                */
+    const int *seq_at;             /* [max_rows] first entry of the row's sequence in page   */
+    const int *want;               /* [max_rows] rows that want logits, then ...             */
+    const int *want_hidden;        /* ... rows that want hidden                              */
+    const int *page;               /* cell c of a row lies in page[seq_at[row] + c / 64], at c % 64 */
+    const uint16_t *forced;        /* [n_layer][n][max_k] or NULL                            */
+    const cu_cfg *cfg;             /* [CU_CFGS] by slot                                      */
+} cu_rows;
+
+typedef struct cu_trace {          /* on the device, for n rows of the batch at hand         */
+    uint16_t *ids;                 /* [n_layer][n][max_k]                                    */
+    float *weights, *entropy, *margin;
+    unsigned *bad;                 /* [n] 0, or part << 16 | layer + 1                       */
+} cu_trace;
+
+/* What a batch's launches depend on: equal keys may use one graph. */
+typedef struct cu_shape {
+    int n, k;                      /* rows; slots launched a row: the largest k of the rows' configurations, max_k when forced */
+    int n_logits, n_hidden;
+    int segs;                      /* attention: segments launched a row (a power of two)     */
+    bool forced;
+} cu_shape;
+
+struct ker_ctx {
+    ker_dev *dev;
+    int max_rows, max_k;
+    const atomic_int *cancel;
+    cudaStream_t st;
+    int state;                     /* 0, Q_CANCEL, Q_ERR                                     */
+    bool open;
+    int top_k[CU_CFGS];            /* largest k of a slot's configuration; 0: no configuration */
+    void *cfg_mem[CU_CFGS];
+    cu_cfg *cfg_host;              /* pinned [CU_CFGS], beside rows.cfg                      */
+    int64_t cfg_bytes;             /* of one slot's arrays                                   */
+
+    ker_kv *kv;
+    cu_shape shape;
+    cu_rows rows;
+    uint8_t *up_host, *up_dev;     /* the batch as it is uploaded; pinned and device         */
+    int64_t page_cap;              /* entries of rows.page                                   */
+    uint16_t *forced_dev;          /* [n_layer][max_rows][max_k] when first needed           */
+
+    float *x, *y;                  /* [max_rows][n_embd] the residual stream; normed rows    */
+    float *q, *k, *v, *o;          /* [max_rows][heads * head_dim]                           */
+    float *rope;                   /* [max_rows][rope_dim] cos half, then sin half           */
+    float *part;                   /* attention's segments (attn.cu)                         */
+    float *score, *sh_coef;        /* [max_rows][n_expert], [max_rows]                       */
+    float *h, *h_sh;               /* [pairs_cap][n_ff_exp], [max_rows][widest dense or shared] */
+    float *pair_y;                 /* [pairs_cap][n_embd] an expert's output for a row       */
+    cu_acts in, att, hact, shact;  /* of y; of o; of h; of h_sh                              */
+    int pairs_cap;                 /* (row, slot) pairs of one pass                          */
+    int *group;                    /* scratch of the grouping by expert (ffn.cu)             */
+    cu_trace tr;                   /* device                                                 */
+    uint8_t *tr_host, *tr_dev;     /* one buffer each, tr points into it                     */
+    int64_t tr_bytes, tr_used;
+    float *logits, *hidden;        /* device: [CU_HEAD_ROWS][n_vocab], [max_rows][n_embd]    */
+    float *logits_pinned, *hidden_host;    /* [CU_HEAD_ROWS][n_vocab] pinned; [max_rows][n_embd] pinned */
+    float *logits_many;            /* host [max_rows][n_vocab], made when more rows want logits */
+    ker_bad *bad_host;
+    float *moe_x, *moe_w, *moe_y;  /* pinned rows of moe_take / moe_run                      */
+    uint16_t *moe_ids;
+    struct cu_graphs *graphs;      /* graph.cu                                               */
+    struct cu_op *op;              /* parts asked for since begin (graph.cu)                 */
+    int n_op;
+};
+
+static inline cu_layer *cu_layer_of(const ker_dev *d, int layer) { return &d->layer[layer + 1]; }
+static inline int64_t cu_trace_at(const ker_ctx *c, int layer) { return (int64_t)layer * c->shape.n * c->max_k; }
+
+/* ---- the pieces (each enqueues on c->st for c->shape.n rows; none waits) ---- */
+/* act.cu */
+void cu_embed(ker_ctx *c);                                   /* x and rope of every row                       */
+void cu_norm(ker_ctx *c, const float *w, const int *rows, int n, float *y);      /* y[i] = norm(x[rows ? rows[i] : i]) * w */
+void cu_quantise(ker_ctx *c, const float *x, int n_rows, int n, unsigned kinds /* bits of ker_act */, const cu_acts *to);
+/* mat.cu: y[row][o] = w x (+ bias). add: y is the residual: y += , and a row whose sum is not finite is marked. */
+typedef struct cu_prod {
+    const cu_mat *w;
+    const float *bias;             /* [n_out] or NULL                                         */
+    float *y;
+    int64_t y_stride;
+    bool add;
+    int layer;
+    enum ker_part part;            /* for marks; KER_PART_NONE: not looked at                 */
+} cu_prod;
+void cu_products(ker_ctx *c, const cu_prod *p, int n_prod, const float *x, const cu_acts *acts, int n_rows);
+/* attn.cu: head norms, rotation, append to the cells, attention; q, k, v -> o */
+void cu_attend(ker_ctx *c, int layer);
+/* route.cu: score -> trace (ids, weights, entropy, margin) */
+void cu_choose(ker_ctx *c, int layer);
+/* ffn.cu: rows [r0, r0 + n) of the batch. */
+void cu_experts(ker_ctx *c, int layer);                      /* y (normed) -> x: routed, shared, residual     */
+void cu_dense(ker_ctx *c, int layer);
+void cu_experts_rows(ker_ctx *c, int layer, const uint16_t *ids, int n_rows, int k, float *pair_y);   /* moe_run: unweighted rows of pairs */
+void cu_experts_add(ker_ctx *c, int layer, const float *pair_y, int n_pair);     /* moe_add */
+/* head.cu */
+void cu_head(ker_ctx *c);
+/* graph.cu: what a part is made of, and when it is launched. */
+enum cu_part { CU_EMBED, CU_ATTN, CU_ROUTE, CU_EXPERTS, CU_DENSE, CU_HEAD };
+int cu_do(ker_ctx *c, enum cu_part part, int layer);         /* remembers the part; Q_CANCEL, Q_ERR             */
+int cu_flush(ker_ctx *c);                                    /* launches what was remembered, as a graph where that pays */
+void cu_graphs_free(ker_ctx *c);
+
+/* ---- errors and memory ---- */
+bool cu_ok(ker_dev *d, cudaError_t e, const char *what);     /* false: remembered in d->why; d is lost for this program */
+bool cu_launched(ker_ctx *c, const char *what);              /* after launches: cudaGetLastError                */
+void *cu_alloc(ker_dev *d, size_t bytes);                    /* device memory of the device's life; NULL: none left (not an error of the device) */
+const cu_planes *cu_planes_of(int type);                     /* NULL: not a weight                               */
+
+#endif

@@ -106,6 +106,47 @@ typedef struct cu_shape {
     bool forced;
 } cu_shape;
 
+typedef struct cu_up {             /* what a batch brings to the device                      */
+    uint8_t *host, *dev;           /* one buffer each, pinned and device: rows points into dev */
+    int64_t bytes, page_cap;       /* its size; entries of rows.page                         */
+    uint16_t *forced;              /* device [n_layer][max_rows][max_k], made when first needed */
+    cu_cfg *cfg_host;              /* pinned [CU_CFGS], beside rows.cfg                      */
+    void *cfg_mem[CU_CFGS];        /* a slot's arrays on the device                          */
+    int top_k[CU_CFGS];            /* largest k of a slot's configuration; -1: no configuration */
+} cu_up;
+
+typedef struct cu_att {
+    float *q, *k, *v, *o;          /* [max_rows][heads * head_dim]                           */
+    float *rope;                   /* [max_rows][rope_dim] cos half, then sin half           */
+    float *part;                   /* attention's segments (attn.cu)                         */
+    int *count;                    /* arrivals of segments; zero between launches            */
+    cu_acts act;                   /* of o                                                   */
+} cu_att;
+
+typedef struct cu_ffn {
+    float *score, *sh_coef;        /* [max_rows][n_expert], [max_rows]                       */
+    float *h, *h_sh;               /* [pairs_cap][n_ff_exp], [max_rows][widest dense or shared] */
+    float *pair_y;                 /* [pairs_cap][n_embd] an expert's output for a row       */
+    cu_acts act, sh_act;           /* of h; of h_sh                                          */
+    int pairs_cap;                 /* (row, slot) pairs of one pass                          */
+    int *group;                    /* scratch of the grouping by expert (ffn.cu)             */
+} cu_ffn;
+
+typedef struct cu_out {
+    uint8_t *tr_host, *tr_dev;     /* pinned and device: the trace lies in them              */
+    int64_t tr_bytes, tr_used;     /* room; of the batch at hand                             */
+    float *logits, *hidden;        /* device [CU_HEAD_ROWS][n_vocab], [max_rows][n_embd]     */
+    float *logits_pinned;          /* [CU_HEAD_ROWS][n_vocab]                                */
+    float *logits_many;            /* host [max_rows][n_vocab], for batches where more rows want logits */
+    float *hidden_host;            /* [max_rows][n_embd] pinned                              */
+    ker_bad *bad;                  /* [max_rows] host                                        */
+} cu_out;
+
+typedef struct cu_moe {            /* pinned rows of moe_take and moe_run                    */
+    float *x, *weights, *y;
+    uint16_t *ids;
+} cu_moe;
+
 struct ker_ctx {
     ker_dev *dev;
     int max_rows, max_k;
@@ -113,40 +154,20 @@ struct ker_ctx {
     cudaStream_t st;
     int state;                     /* 0, Q_CANCEL, Q_ERR                                     */
     bool open;
-    int top_k[CU_CFGS];            /* largest k of a slot's configuration; 0: no configuration */
-    void *cfg_mem[CU_CFGS];
-    cu_cfg *cfg_host;              /* pinned [CU_CFGS], beside rows.cfg                      */
-    int64_t cfg_bytes;             /* of one slot's arrays                                   */
-
     ker_kv *kv;
-    cu_shape shape;
+    cu_shape shape;                /* of the batch at hand                                   */
     cu_rows rows;
-    uint8_t *up_host, *up_dev;     /* the batch as it is uploaded; pinned and device         */
-    int64_t page_cap;              /* entries of rows.page                                   */
-    uint16_t *forced_dev;          /* [n_layer][max_rows][max_k] when first needed           */
-
-    float *x, *y;                  /* [max_rows][n_embd] the residual stream; normed rows    */
-    float *q, *k, *v, *o;          /* [max_rows][heads * head_dim]                           */
-    float *rope;                   /* [max_rows][rope_dim] cos half, then sin half           */
-    float *part;                   /* attention's segments (attn.cu)                         */
-    float *score, *sh_coef;        /* [max_rows][n_expert], [max_rows]                       */
-    float *h, *h_sh;               /* [pairs_cap][n_ff_exp], [max_rows][widest dense or shared] */
-    float *pair_y;                 /* [pairs_cap][n_embd] an expert's output for a row       */
-    cu_acts in, att, hact, shact;  /* of y; of o; of h; of h_sh                              */
-    int pairs_cap;                 /* (row, slot) pairs of one pass                          */
-    int *group;                    /* scratch of the grouping by expert (ffn.cu)             */
     cu_trace tr;                   /* device                                                 */
-    uint8_t *tr_host, *tr_dev;     /* one buffer each, tr points into it                     */
-    int64_t tr_bytes, tr_used;
-    float *logits, *hidden;        /* device: [CU_HEAD_ROWS][n_vocab], [max_rows][n_embd]    */
-    float *logits_pinned, *hidden_host;    /* [CU_HEAD_ROWS][n_vocab] pinned; [max_rows][n_embd] pinned */
-    float *logits_many;            /* host [max_rows][n_vocab], made when more rows want logits */
-    ker_bad *bad_host;
-    float *moe_x, *moe_w, *moe_y;  /* pinned rows of moe_take / moe_run                      */
-    uint16_t *moe_ids;
-    struct cu_graphs *graphs;      /* graph.cu                                               */
-    struct cu_op *op;              /* parts asked for since begin (graph.cu)                 */
-    int n_op;
+    float *x, *y;                  /* [max_rows][n_embd] the residual stream; normed rows    */
+    cu_acts in;                    /* of y                                                   */
+    cu_up up;
+    cu_att att;
+    cu_ffn ffn;
+    cu_out out;
+    cu_moe moe;
+    struct cu_graphs *graphs;      /* graph.cu: parts asked for since begin, and captured passes */
+    void **mem;                    /* every allocation of the context's life: freed by ctx_free */
+    int n_mem;
 };
 
 static inline cu_layer *cu_layer_of(const ker_dev *d, int layer) { return &d->layer[layer + 1]; }
@@ -189,6 +210,9 @@ void cu_graphs_free(ker_ctx *c);
 bool cu_ok(ker_dev *d, cudaError_t e, const char *what);     /* false: remembered in d->why; d is lost for this program */
 bool cu_launched(ker_ctx *c, const char *what);              /* after launches: cudaGetLastError                */
 void *cu_alloc(ker_dev *d, size_t bytes);                    /* device memory of the device's life; NULL: none left (not an error of the device) */
+void *cu_ctx_alloc(ker_ctx *c, int64_t bytes);               /* the same of the context's life, set to zero      */
+void *cu_ctx_pinned(ker_ctx *c, int64_t bytes);              /* pinned host memory of the context's life         */
+bool cu_acts_make(ker_ctx *c, cu_acts *a, unsigned kinds, int64_t rows, int64_t n);
 const cu_planes *cu_planes_of(int type);                     /* NULL: not a weight                               */
 
 #endif

@@ -65,5 +65,3 @@ $(BUILD)/libquorum-emu.a: $(EMU_KO) $(EMU_O)
 $(CUDA_TESTS): $(BUILD)/tests/%: tests/unit/%.cpp $(BUILD)/libquorum-emu.a $(LIB) $(CUDA_HDR) $(EMU_HDR)
 	@mkdir -p $(@D)
 	$(Q)echo '  c++ $<'; $(CXX) $(EMUFLAGS) $(SAN) -o $@ $< $(BUILD)/libquorum-emu.a $(LIB) $(LIBS)
-
-programs: $(CUDA_TESTS)

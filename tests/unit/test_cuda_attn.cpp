@@ -41,12 +41,6 @@ template <class T> static std::vector<T> from_dev(const T *p, size_t n)
     cudaMemcpy(v.data(), p, n * sizeof(T), cudaMemcpyDeviceToHost);
     return v;
 }
-bool cu_launched(ker_ctx *, const char *what)
-{
-    cudaError_t e = cudaGetLastError();
-    CHECK_MSG(e == cudaSuccess, "%s: %s", what, cudaGetErrorString(e));
-    return e == cudaSuccess;
-}
 
 /* ---- a model, its cells, and batches ---- */
 typedef struct spec {
@@ -244,6 +238,7 @@ static floats run(world *w, const std::vector<row> &rows, void (*spoil)(world *,
     w->c.shape.n = n;
     cu_attend(&w->c, LAYER);
     cudaStreamSynchronize(st);
+    CHECK_INT(cudaGetLastError(), cudaSuccess);
     return from_dev(w->c.att.o, (size_t)n * qd);
 }
 

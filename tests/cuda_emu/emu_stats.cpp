@@ -1,5 +1,5 @@
-// stats.cpp: the table that tests ask (emu_stats.h).
-#include "inside.h"
+// emu_stats.cpp: the table that tests ask (emu_stats.h).
+#include "emu_inside.h"
 
 namespace emu {
 emu_stats st;

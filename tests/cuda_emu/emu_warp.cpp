@@ -1,5 +1,5 @@
-// warp.cpp: what the lanes of a warp do together, fences, asynchronous copies.
-#include "inside.h"
+// emu_warp.cpp: what the lanes of a warp do together, fences, asynchronous copies.
+#include "emu_inside.h"
 
 namespace emu {
 // Each lane of mask brings its argument and waits; the last to come runs fn over all.

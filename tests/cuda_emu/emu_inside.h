@@ -1,4 +1,4 @@
-// inside.h: what the emulator's own files share. They are compiled WITHOUT the sanitizer that the kernels get (but with
+// emu_inside.h: what the emulator's own files share. They are compiled WITHOUT the sanitizer that the kernels get (but with
 // EMU_ASAN or EMU_TSAN, so that fibers are announced to its runtime); for MSan WITH it, and EMU_MSAN.
 #pragma once
 #include <algorithm>
@@ -60,7 +60,7 @@ template <class K, class V> struct Map : std::vector<std::pair<K, V>> {
     }
 };
 
-// ---- options (device.cpp)
+// ---- options (emu_device.cpp)
 struct Options { long seed, devices, driver, mem_mb, smem, cc, sms, sync, trace, leak, fail_at, sticky; };
 extern Options opt;
 void init();                                               // reads the environment, once
@@ -74,12 +74,12 @@ struct Guard {
     Guard() : g(lock) { init(); }
 };
 
-// ---- errors (device.cpp)
+// ---- errors (emu_device.cpp)
 cudaError_t ret(cudaError_t e);                            // remembered for cudaGetLastError
 bool inject(const char *call, cudaError_t e, cudaError_t *out);        // true: this call is to fail; e when nothing stuck before
 #define EMU_ENTER(call, e) Guard guard; cudaError_t injected; if (inject(call, e, &injected)) return ret(injected)
 
-// ---- memory (device.cpp)
+// ---- memory (emu_device.cpp)
 void poison(void *p, size_t n);                            // NaN in every word; MSan: never written
 void open_device(bool open);                               // kernels and copies only may touch device memory (ASan)
 bool in_device(const void *p, size_t n);
@@ -87,13 +87,13 @@ int device_of(const void *p);                              // -1: not device mem
 bool pinned(const void *p, size_t n);
 struct Device { size_t used; };
 extern thread_local int device_now;
-long objects();                                            // streams, events, graphs alive (stream.cpp)
+long objects();                                            // streams, events, graphs alive (emu_stream.cpp)
 void objects_words(std::string *to);
 
-// ---- kernels (block.cpp)
+// ---- kernels (emu_block.cpp)
 void run_grid(const char *name, dim3 g, dim3 b, size_t smem, const std::function<void()> &fn);
 
-// ---- statistics (stats.cpp)
+// ---- statistics (emu_stats.cpp)
 extern emu_stats st;
 void count_kernel(const char *name, uint64_t blocks, uint64_t threads);
 

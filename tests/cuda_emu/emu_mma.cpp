@@ -1,4 +1,4 @@
-// mma.cpp: ldmatrix and the tensor cores' products. Fragments lie as the PTX ISA manual draws them ("Matrix fragments
+// emu_mma.cpp: ldmatrix and the tensor cores' products. Fragments lie as the PTX ISA manual draws them ("Matrix fragments
 // for mma.m16n8k16 / m16n8k32"): with g = lane / 4 and t = lane % 4
 //   A 16-bit: a[i] of 8 halves lies in row g + 8 * (i / 2 % 2), column 2t + i % 2 + 8 * (i / 4)
 //   B 16-bit: b[i] of 4 halves in row 2t + i % 2 + 8 * (i / 2), column g
@@ -6,7 +6,7 @@
 //   B s8:     b[i] of 8 (4) bytes in row 4t + i % 4 + 16 * (i / 4), column g
 //   C, D:     c[i] of 4 in row g + 8 * (i / 2), column 2t + i % 2
 #pragma GCC optimize("O3")
-#include "inside.h"
+#include "emu_inside.h"
 
 namespace emu {
 struct Load { uint32_t *r; const void *row; int num; bool trans; const uint16_t *from[8]; };

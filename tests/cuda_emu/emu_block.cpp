@@ -1,11 +1,11 @@
-// block.cpp: a block's threads as fibers. A thread runs until it waits; the fiber then goes to the next thread, without a
+// emu_block.cpp: a block's threads as fibers. A thread runs until it waits; the fiber then goes to the next thread, without a
 // way over the caller. A thread that ends without having waited leaves its fiber to the next one, so a kernel without
 // barriers costs a call a thread.
 #include <cstdarg>
 #include <cstdio>
 #include <ctime>
 #include <sys/mman.h>
-#include "inside.h"
+#include "emu_inside.h"
 
 namespace emu {
 Thread *cur;

@@ -1,8 +1,8 @@
-// stream.cpp: streams are queues that run only when something waits for them, and then in a seeded order, so that a
+// emu_stream.cpp: streams are queues that run only when something waits for them, and then in a seeded order, so that a
 // forgotten wait shows. Events, copies, launches, captured graphs.
 #include <deque>
 #include <memory>
-#include "inside.h"
+#include "emu_inside.h"
 
 namespace emu {
 enum Kind { KERNEL, COPY, SET, HOST, RECORD, WAIT };

@@ -1,5 +1,5 @@
-// device.cpp: devices, memory, errors, and calls that are told to fail.
-#include "inside.h"
+// emu_device.cpp: devices, memory, errors, and calls that are told to fail.
+#include "emu_inside.h"
 
 namespace emu {
 Options opt = { 0, 1, 13000, 1024, 99 << 10, 86, 4, 0, 0, 0, 0, 0 };
@@ -145,7 +145,7 @@ static size_t &used_now()
     if (used.size() <= (size_t)device_now) used.resize((size_t)device_now + 1);
     return used[(size_t)device_now];
 }
-bool unsafe_in_capture();                                  // stream.cpp: true: a capture runs that this call breaks
+bool unsafe_in_capture();                                  // emu_stream.cpp: true: a capture runs that this call breaks
 bool drain_all();                                          // true: something was waited for
 }
 using namespace emu;

@@ -53,13 +53,12 @@ struct ker_dev {
     cu_layer *layer;               /* [n_layer + 1]; 0 = the whole-model roles               */
     void **mem;                    /* every allocation, freed by close                       */
     int n_mem;
-    uint8_t *staging;              /* pinned and device room through which weights come; freed by ready */
-    uint8_t *staging_dev;
+    struct cu_stage *stage;        /* room through which weights come; freed by ready        */
     cudaStream_t st;               /* of uploads and kv_copy                                 */
+    int n_moe;                     /* routed layers                                          */
     bool ready;
     char why[Q_ERRLEN];            /* what the device said when it failed; "" = well         */
     ker_source source;             /* acquire NULL: experts lie on the device                */
-    struct cu_cache *cache;        /* experts that came from a source; NULL                  */
 };
 
 struct ker_kv {
@@ -112,6 +111,7 @@ typedef struct cu_up {             /* what a batch brings to the device         
     uint16_t *forced;              /* device [n_layer][max_rows][max_k], made when first needed */
     cu_cfg *cfg_host;              /* pinned [CU_CFGS], beside rows.cfg                      */
     void *cfg_mem[CU_CFGS];        /* a slot's arrays on the device                          */
+    int64_t cfg_bytes;             /* of one slot                                            */
     int top_k[CU_CFGS];            /* largest k of a slot's configuration; -1: no configuration */
 } cu_up;
 
@@ -142,9 +142,11 @@ typedef struct cu_out {
     ker_bad *bad;                  /* [max_rows] host                                        */
 } cu_out;
 
-typedef struct cu_moe {            /* pinned rows of moe_take and moe_run                    */
-    float *x, *weights, *y;
-    uint16_t *ids;
+typedef struct cu_moe {            /* rows on their way between devices (parts.cu)           */
+    float *x, *weights, *y;        /* pinned: [max_rows][n_embd], [max_rows][max_k], [pairs_cap][n_embd] */
+    uint16_t *ids, *dev_ids;       /* pinned and device [max_rows][max_k]                    */
+    float *rows, *ones;            /* host, what moe_run hands out                           */
+    int64_t cap;                   /* floats of each                                         */
 } cu_moe;
 
 struct ker_ctx {
@@ -190,29 +192,60 @@ typedef struct cu_prod {
 } cu_prod;
 void cu_products(ker_ctx *c, const cu_prod *p, int n_prod, const float *x, const cu_acts *acts, int n_rows);
 /* attn.cu: head norms, rotation, append to the cells, attention; q, k, v -> o */
+int cu_attend_segs(const ker_ctx *c, int n_rows, int longest /* cells */);   /* a power of two; 1: not split */
+int64_t cu_attend_floats(const ker_ctx *c);                  /* of att.part, asked by ctx_new                  */
 void cu_attend(ker_ctx *c, int layer);
 /* route.cu: score -> trace (ids, weights, entropy, margin) */
 void cu_choose(ker_ctx *c, int layer);
-/* ffn.cu: rows [r0, r0 + n) of the batch. */
+/* ffn.cu: y is normed and prepared in c->in. Passes over rows so that rows x k fit pairs_cap. */
 void cu_experts(ker_ctx *c, int layer);                      /* y (normed) -> x: routed, shared, residual     */
 void cu_dense(ker_ctx *c, int layer);
-void cu_experts_rows(ker_ctx *c, int layer, const uint16_t *ids, int n_rows, int k, float *pair_y);   /* moe_run: unweighted rows of pairs */
-void cu_experts_add(ker_ctx *c, int layer, const float *pair_y, int n_pair);     /* moe_add */
+/* moe_run: rows [r0, r0 + n) of what c->y and c->in hold, n * k <= pairs_cap; ids: device [n][max_k] of those rows, k slots at most in
+ * use; to: device [n * k][n_embd], an expert's output for (row, slot), not weighted; unused slots are not written. */
+void cu_experts_rows(ker_ctx *c, int layer, const uint16_t *ids, int r0, int n, int k, float *to);
+/* moe_add: the same rows, given; weighted in slot order by the trace, then the shared expert, then the residual. */
+void cu_experts_add(ker_ctx *c, int layer, int r0, int n, int k, const float *from);
+int64_t cu_group_ints(const ker_ctx *c);                     /* of ffn.group, asked by ctx_new                 */
 /* head.cu */
 void cu_head(ker_ctx *c);
-/* graph.cu: what a part is made of, and when it is launched. */
+/* decode.cu: for few rows (n <= CU_FEW) the fused launches of a part, where shapes and types allow; false: nothing done. */
+bool cu_few_part(ker_ctx *c, int part /* cu_part */, int layer);
+/* parts.cu: a part of the table as the launches it is made of */
 enum cu_part { CU_EMBED, CU_ATTN, CU_ROUTE, CU_EXPERTS, CU_DENSE, CU_HEAD };
-int cu_do(ker_ctx *c, enum cu_part part, int layer);         /* remembers the part; Q_CANCEL, Q_ERR             */
+void cu_part_launch(ker_ctx *c, int part, int layer);
+/* graph.cu: parts are remembered as they are asked for and launched when something must be waited for. */
+int cu_do(ker_ctx *c, int part, int layer);                  /* Q_OK, Q_CANCEL, Q_ERR                           */
 int cu_flush(ker_ctx *c);                                    /* launches what was remembered, as a graph where that pays */
-void cu_graphs_free(ker_ctx *c);
+void cu_parts_forget(ker_ctx *c);
+void cu_graphs_free(ker_ctx *c);                             /* what was captured; c can go on                  */
 
 /* ---- errors and memory ---- */
 bool cu_ok(ker_dev *d, cudaError_t e, const char *what);     /* false: remembered in d->why; d is lost for this program */
-bool cu_launched(ker_ctx *c, const char *what);              /* after launches: cudaGetLastError                */
 void *cu_alloc(ker_dev *d, size_t bytes);                    /* device memory of the device's life; NULL: none left (not an error of the device) */
 void *cu_ctx_alloc(ker_ctx *c, int64_t bytes);               /* the same of the context's life, set to zero      */
 void *cu_ctx_pinned(ker_ctx *c, int64_t bytes);              /* pinned host memory of the context's life         */
 bool cu_acts_make(ker_ctx *c, cu_acts *a, unsigned kinds, int64_t rows, int64_t n);
 const cu_planes *cu_planes_of(int type);                     /* NULL: not a weight                               */
+
+/* ---- what plugin.cu puts into the table ---- */
+int dev_list(ker_device *list, int max, char *err);
+int dev_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *err);
+void dev_close(ker_dev *d);
+uint64_t dev_memory(const ker_dev *d);
+int dev_weight(ker_dev *d, int layer, enum ker_role role, const ker_weight *w, char *err);
+int dev_source(ker_dev *d, const ker_source *s, char *err);
+int dev_ready(ker_dev *d, char *err);
+int ctx_new(ker_dev *d, int max_rows, int max_k, const atomic_int *cancel, ker_ctx **out, char *err);
+void ctx_free(ker_ctx *c);
+int ctx_cfg_put(ker_ctx *c, int slot, const ker_config *k, char *err);
+int ctx_begin(ker_ctx *c, ker_kv *kv, const ker_batch *b, char *err);
+int ctx_end(ker_ctx *c, ker_out *out);
+int kv_new(ker_dev *d, enum ker_kv_type t, int n_page, ker_kv **out, char *err);
+void kv_free(ker_kv *kv);
+void kv_copy(ker_kv *kv, int dst_page, int src_page, int n_cells);
+int64_t kv_page_bytes(const ker_dev *d, enum ker_kv_type t);
+int moe_take(ker_ctx *c, int layer, ker_moe *out);
+int moe_run(ker_ctx *c, int layer, ker_moe *moe);
+int moe_add(ker_ctx *c, int layer, const ker_moe *moe);
 
 #endif

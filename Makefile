@@ -90,7 +90,8 @@ $(BUILD)/locale/%/LC_MESSAGES/quorum.mo: po/%.po
 
 # The texts of all rooms, and the translations brought up to them (new ones stay empty).
 pot:
-	xgettext -L C --from-code=UTF-8 -k_ -kN_ -kngettext:1,2 --no-location -s --package-name=quorum -o po/quorum.pot $(LIBSRC) cli/main.c $(wildcard kernels/cuda/*.cu)
+	xgettext -L C --from-code=UTF-8 -k_ -kN_ -kngettext:1,2 --no-location -s --package-name=quorum -o po/quorum.pot \
+	    $(LIBSRC) cli/main.c $(wildcard kernels/cuda/*.cu $(foreach r,$(ROOMS),$(r)/*.h $(r)/*/*.h $(r)/*.def))
 	sed -i '/^"POT-Creation-Date:/d; s/charset=CHARSET/charset=UTF-8/' po/quorum.pot
 	for f in po/*.po; do msgmerge -q -U --backup=none --no-fuzzy-matching $$f po/quorum.pot; done
 

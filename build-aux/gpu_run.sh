@@ -41,7 +41,8 @@ need=$((5 * 1048576))
 choose_tmp() {
     memory=$(awk '/^MemAvailable/ { print $2 }' /proc/meminfo)
     for d in /dev/shm "${TMPDIR:-/tmp}" "$out"; do
-        [ -w "$d" ] && [ "$(free_kib "$d")" -gt $need ] 2> /dev/null || continue
+        [ -w "$d" ] || continue
+        [ "$(free_kib "$d")" -gt $need ] 2> /dev/null || continue
         [ "$d" = /dev/shm ] && [ "${memory:-0}" -lt $((need * 3)) ] && continue
         echo "$d"
         return
@@ -97,14 +98,14 @@ part() {
     count=$((count + 1))
     base=$parts/$(printf '%02d' $count)-$name
     now=$(date +%s)
-    [ $((deadline - now)) -lt $limit ] && limit=$((deadline - now))
+    [ $((deadline - now)) -lt "$limit" ] && limit=$((deadline - now))
     if [ "$limit" -lt 2 ]; then
         echo "left-out:no-time 0" > "$base.status"
         assemble
         return
     fi
     echo "== $name (at most $limit s)"
-    "$@" --out "$base" --budget $limit > "$base.log" 2>&1 &
+    "$@" --out "$base" --budget "$limit" > "$base.log" 2>&1 &
     pid=$!
     rc=''
     ticks=0

@@ -16,7 +16,7 @@ OPT     ?= -O2 -g
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wno-unused-parameter -Wno-format-zero-length
 CFLAGS_ := -std=gnu11 -D_GNU_SOURCE $(OPT) $(WARN) -ffp-contract=off -fno-math-errno -I. -I$(BUILD) \
            $(filter-out -D_XOPEN_SOURCE=600 -D_DEFAULT_SOURCE,$(shell pkg-config --cflags $(PKGS) 2>/dev/null)) $(SAN)
-LIBS    := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lstemmer -lm -lpthread
+LIBS    := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lstemmer -lm -lpthread -ldl
 
 # Vector sources carry their instruction set in the name and are compiled for it; dispatch is at run time.
 # -g1: tracking the variables of unrolled vector code takes longer than compiling it.
@@ -90,7 +90,8 @@ $(BUILD)/locale/%/LC_MESSAGES/quorum.mo: po/%.po
 
 # The texts of all rooms, and the translations brought up to them (new ones stay empty).
 pot:
-	xgettext -L C --from-code=UTF-8 -k_ -kN_ -kngettext:1,2 --no-location -s --package-name=quorum -o po/quorum.pot $(LIBSRC) cli/main.c
+	xgettext -L C --from-code=UTF-8 -k_ -kN_ -kngettext:1,2 --no-location -s --package-name=quorum -o po/quorum.pot \
+	    $(LIBSRC) cli/main.c $(wildcard kernels/cuda/*.cu $(foreach r,$(ROOMS),$(r)/*.h $(r)/*/*.h $(r)/*.def))
 	sed -i '/^"POT-Creation-Date:/d; s/charset=CHARSET/charset=UTF-8/' po/quorum.pot
 	for f in po/*.po; do msgmerge -q -U --backup=none --no-fuzzy-matching $$f po/quorum.pot; done
 
@@ -215,5 +216,7 @@ help:
 	@echo 'make picture          draw docs/screen.svg from a real session (tmux and the default model)'
 	@echo 'make clean            remove what was built'
 	@echo 'V=1 shows the commands, CC=clang takes another compiler, BUILD=DIR another directory.'
+
+include kernels/cuda/cuda.mk
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

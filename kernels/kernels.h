@@ -18,7 +18,13 @@
 #ifndef QUORUM_KERNELS_H
 #define QUORUM_KERNELS_H
 
+#ifdef __cplusplus                     /* kernels/cuda is C++; an atomic int is the same object in both */
+#include <atomic>
+using std::atomic_int;
+extern "C" {
+#else
 #include <stdatomic.h>
+#endif
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -131,6 +137,7 @@ const ker_role_row *ker_role_get(enum ker_role role);                           
 int ker_role_shape(const ker_model *, int layer, enum ker_role role, int64_t ne[3]);   /* returns how many dimensions it has */
 bool ker_role_here(const ker_model *, int layer, enum ker_role role);              /* layer has such a place */
 typedef struct ker_hold {              /* what of a model a device holds; arrays are copied by open          */
+    int index;                         /* which of the backend's devices, from 0                             */
     bool no_rest;                      /* nothing but routed experts: such a device only does moe_run      */
     const bool *no_experts;            /* [n_layer] routed experts of these layers are elsewhere; NULL: none are */
 } ker_hold;
@@ -236,14 +243,23 @@ typedef struct ker_moe {
 } ker_moe;
 
 /* ---- the table ---- */
-typedef struct ker_abi { uint32_t number, backend, model, layer, config, batch, out, moe, source; } ker_abi;
-enum { KER_ABI = 2 };                  /* goes up when a function or a field changes its meaning */
-#define KER_ABI_HERE { KER_ABI, sizeof(ker_backend), sizeof(ker_model), sizeof(ker_layer), sizeof(ker_config), \
-                       sizeof(ker_batch), sizeof(ker_out), sizeof(ker_moe), sizeof(ker_source) }
+typedef struct ker_abi { uint32_t number, backend, model, layer, hold, config, batch, out, moe, source, device; } ker_abi;
+enum { KER_ABI = 3 };                  /* goes up when a function or a field changes its meaning */
+#define KER_ABI_HERE { KER_ABI, sizeof(ker_backend), sizeof(ker_model), sizeof(ker_layer), sizeof(ker_hold), sizeof(ker_config), \
+                       sizeof(ker_batch), sizeof(ker_out), sizeof(ker_moe), sizeof(ker_source), sizeof(ker_device) }
+
+typedef struct ker_device {            /* what a backend can be opened on */
+    char name[96];                     /* "NVIDIA H100 80GB HBM3"                                            */
+    uint64_t bytes, free;              /* of its memory; 0: it shares the host's                             */
+    int major, minor, units;           /* compute capability and multiprocessors; 0 on the CPU               */
+    int driver, runtime;               /* versions as CUDA counts them (13000); 0 on the CPU                 */
+} ker_device;
 
 typedef struct ker_backend {
     ker_abi abi;                                                       /* first, whatever else changes */
     const char *name;                                                  /* "cpu" */
+    /* How many devices there are (at least 1), the first `max` of them told; or a q_result and why there is none. */
+    int (*devices)(ker_device *list, int max, char *err);
     int (*open)(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *err);  /* n_threads 0 = all cores; hold NULL = all weights */
     void (*close)(ker_dev *);
     void (*set_threads)(ker_dev *, int n);                             /* between batches only */
@@ -291,6 +307,16 @@ typedef struct ker_backend {
 
 /* A table from elsewhere (a plugin) fits this program: Q_OK, or a sentence. */
 int ker_backend_check(const ker_backend *b, char *err);
+/* Opens a plugin (libquorum-cuda.so) and asks it for its table, which lives as long as the program. path NULL: beside the
+ * program or in its library folder. Q_NOTFOUND: there is none. Loading needs no driver; `devices` says whether one answers. */
+int ker_plugin_open(const char *path, const ker_backend **out, char *err);
+#define KER_PLUGIN_ENTRY "quorum_backend"      /* const ker_backend *(*)(q_words_look): the program's words, NULL for none */
+
+/* What every backend checks before it computes: a batch's rows against the model, the cells and the slots (`there`),
+ * forced lists; a configuration against the model. */
+int ker_batch_check(const ker_model *m, const ker_batch *b, int max_rows, int max_k, int n_page,
+                    bool (*there)(const void *user, int slot), const void *user, char *err);
+int ker_config_check(const ker_model *m, int max_k, const ker_config *c, char *err);
 
 const ker_backend *ker_cpu(void);
 /* Two devices as one: the routed experts of some layers on the second, all else on the first; the same bytes as
@@ -315,4 +341,7 @@ double ker_cpu_read_bandwidth(int n_threads, const void *data, size_t bytes);
  * rate that was reached. */
 double ker_roofline(double reached, int tries, double (*measure)(void *user), void *user);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

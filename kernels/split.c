@@ -173,10 +173,12 @@ static int split_experts(ker_ctx *c, int layer)
     return rc ? rc : split_moe_add(c, layer, &m);
 }
 
+static int split_devices(ker_device *list, int max, char *err) { return ker_cpu()->devices(list, max, err); }
+
 const ker_backend *ker_split(void)
 {
     static const ker_backend split = {
-        .abi = KER_ABI_HERE, .name = "split", .open = split_open, .close = split_close, .set_threads = split_set_threads, .memory = split_memory,
+        .abi = KER_ABI_HERE, .name = "split", .devices = split_devices, .open = split_open, .close = split_close, .set_threads = split_set_threads, .memory = split_memory,
         .weight = split_weight, .source = split_source, .ready = split_ready,
         .ctx_new = split_ctx_new, .ctx_free = split_ctx_free, .cfg_put = split_cfg_put,
         .kv_new = split_kv_new, .kv_free = split_kv_free, .kv_copy = split_kv_copy, .kv_page_bytes = split_kv_page_bytes,

@@ -1,6 +1,7 @@
 /* kernels/table: what every backend asks of a model and every program of a backend's table. Pure functions. */
 #include "kernels/kernels.h"
 
+#include <math.h>
 #include <string.h>
 
 int ker_backend_check(const ker_backend *b, char *err)
@@ -38,6 +39,82 @@ int ker_model_check(const ker_model *m, const ker_can *can, char *err)
         else if (l->biases & ~can->biases) what = N_("biases that are not added yet");
         else if (l->rope_set < 0 || l->rope_set >= can->rope_sets) what = N_("rotations of its own");
         if (what) return q_fail(err, Q_FORMAT, _("layer %d has %s, which is not computed yet: take another model"), i, _(what));
+    }
+    return Q_OK;
+}
+
+/* ---- a batch and a configuration against the model ---- */
+
+/* One list: distinct experts that exist. seen: a bit an expert, clear before and after. */
+static int forced_list_check(const uint16_t *f, int max_k, int n_expert, uint64_t *seen, int layer, int row, char *err)
+{
+    int n = 0, rc = Q_OK;
+    for (; !rc && n < max_k && f[n] != KER_NO_EXPERT; n++) {
+        if (f[n] >= n_expert)
+            rc = q_fail(err, Q_RANGE, _("forced routing: layer %d, token %d: expert %d is not among 0 to %d"), layer, row, f[n], n_expert - 1);
+        else if (seen[f[n] / 64] >> f[n] % 64 & 1)
+            rc = q_fail(err, Q_RANGE, _("forced routing: layer %d, token %d: expert %d stands there twice"), layer, row, f[n]);
+        else seen[f[n] / 64] |= UINT64_C(1) << f[n] % 64;
+    }
+    for (int i = 0; i < n; i++) seen[f[i] / 64] = 0;
+    return rc;
+}
+
+static int forced_check(const ker_model *m, const ker_batch *b, int max_k, char *err)
+{
+    uint64_t seen[1 << 10] = { 0 };
+    int rc = max_k < 1 ? q_fail(err, Q_RANGE, _("forced routing does not suit a model without experts")) : Q_OK;
+    for (int l = 0; l < m->n_layer && !rc; l++)
+        for (int r = 0; m->layer[l].moe && r < b->n && !rc; r++)
+            rc = forced_list_check(b->forced + ((int64_t)l * b->n + r) * max_k, max_k, m->n_expert, seen, l, r, err);
+    return rc;
+}
+
+/* One row against the model, the configurations and the cells. */
+static int row_check(const ker_model *m, const ker_batch *b, int r, int n_page, char *err)
+{
+    int seq = b->seq ? b->seq[r] : 0;
+    if (b->token[r] < 0 || b->token[r] >= m->n_vocab)
+        return q_fail(err, Q_RANGE, _("row %d of the batch: token %d is not among 0 to %d"), r, (int)b->token[r], m->n_vocab - 1);
+    if (seq < 0 || seq >= b->n_seq)
+        return q_fail(err, Q_RANGE, _("row %d of the batch: there is no sequence %d"), r, seq);
+    const ker_seq *s = &b->seqs[seq];
+    if (b->cell[r] < 0 || b->cell[r] / KER_PAGE >= s->n_page)
+        return q_fail(err, Q_RANGE, _("row %d of the batch: cell %d lies outside the %d pages of its sequence"), r, (int)b->cell[r], s->n_page);
+    for (int i = 0; (!r || !b->seq || b->seq[r] != b->seq[r - 1]) && i < s->n_page; i++)
+        if (s->page[i] < 0 || s->page[i] >= n_page)
+            return q_fail(err, Q_RANGE, _("row %d of the batch: page %d is not among the %d of the cache"), r, (int)s->page[i], n_page);
+    return Q_OK;
+}
+
+int ker_batch_check(const ker_model *m, const ker_batch *b, int max_rows, int max_k, int n_page,
+                    bool (*there)(const void *user, int slot), const void *user, char *err)
+{
+    int rc = Q_OK;
+    if (b->n < 1 || b->n > max_rows)
+        return q_fail(err, Q_RANGE, _("a batch of %d rows: 1 to %d are possible here"), b->n, max_rows);
+    for (int r = 0; r < b->n && !rc; r++) {
+        int slot = b->slot ? b->slot[r] : 0;
+        rc = row_check(m, b, r, n_page, err);
+        if (!rc && (slot < 0 || slot > 255 || !there(user, slot)))
+            rc = q_fail(err, Q_RANGE, _("row %d of the batch: no configuration was put into slot %d"), r, slot);
+    }
+    return !rc && b->forced ? forced_check(m, b, max_k, err) : rc;
+}
+
+int ker_config_check(const ker_model *m, int max_k, const ker_config *k, char *err)
+{
+    if (m->rope_dim && !k->rope_freq) return q_fail(err, Q_ERR, _("a configuration needs rope frequencies"));
+    bool temperature = k->router_temperature > 0 && isfinite(k->router_temperature);
+    if (!temperature) return q_fail(err, Q_RANGE, _("the router's temperature must be above 0"));
+    for (int i = 0; i < m->n_layer; i++) {
+        if (!m->layer[i].moe) continue;
+        int most = max_k < m->n_expert ? max_k : m->n_expert, free_experts = 0;
+        if (!k->k || k->k[i] < 1 || k->k[i] > most)
+            return q_fail(err, Q_RANGE, _("layer %d: %d experts per token; allowed is 1 to %d"), i, k->k ? k->k[i] : 0, most);
+        for (int e = 0; e < m->n_expert; e++)
+            free_experts += !k->router_add || k->router_add[(size_t)i * (size_t)m->n_expert + (size_t)e] != -INFINITY;
+        if (!free_experts) return q_fail(err, Q_RANGE, _("layer %d: every expert is banned; leave at least one"), i);
     }
     return Q_OK;
 }

@@ -9,32 +9,6 @@
 
 /* ---- begin and end ---- */
 
-/* One list: distinct experts that exist. seen: a bit an expert, clear before and after. */
-static int forced_list_check(const uint16_t *f, int max_k, int n_expert, uint64_t *seen, int layer, int row, char *err)
-{
-    int n = 0, rc = Q_OK;
-    for (; !rc && n < max_k && f[n] != KER_NO_EXPERT; n++) {
-        if (f[n] >= n_expert)
-            rc = q_fail(err, Q_RANGE, _("forced routing: layer %d, token %d: expert %d is not among 0 to %d"), layer, row, f[n], n_expert - 1);
-        else if (seen[f[n] / 64] >> f[n] % 64 & 1)
-            rc = q_fail(err, Q_RANGE, _("forced routing: layer %d, token %d: expert %d stands there twice"), layer, row, f[n]);
-        else seen[f[n] / 64] |= UINT64_C(1) << f[n] % 64;
-    }
-    for (int i = 0; i < n; i++) seen[f[i] / 64] = 0;
-    return rc;
-}
-
-static int forced_check(const ker_ctx *c, const ker_batch *b, char *err)
-{
-    const ker_model *m = &c->dev->m;
-    uint64_t seen[1 << 10] = { 0 };
-    int rc = c->max_k < 1 ? q_fail(err, Q_RANGE, _("forced routing does not suit a model without experts")) : Q_OK;
-    for (int l = 0; l < m->n_layer && !rc; l++)
-        for (int r = 0; m->layer[l].moe && r < b->n && !rc; r++)
-            rc = forced_list_check(b->forced + ((int64_t)l * b->n + r) * c->max_k, c->max_k, m->n_expert, seen, l, r, err);
-    return rc;
-}
-
 /* Rows of one sequence that follow each other walk its pages together, at most ATT_QUERIES queries of a
  * KV head at a time. */
 static void blocks_make(ker_ctx *c)
@@ -51,24 +25,7 @@ static void blocks_make(ker_ctx *c)
     }
 }
 
-/* One row against the model, the configurations and the cells. */
-static int row_check(const ker_ctx *c, const ker_kv *kv, const ker_batch *b, int r, char *err)
-{
-    int seq = b->seq ? b->seq[r] : 0, slot = b->slot ? b->slot[r] : 0;
-    if (b->token[r] < 0 || b->token[r] >= c->dev->m.n_vocab)
-        return q_fail(err, Q_RANGE, _("row %d of the batch: token %d is not among 0 to %d"), r, (int)b->token[r], c->dev->m.n_vocab - 1);
-    if (slot < 0 || slot > 255 || !c->cfg[slot])
-        return q_fail(err, Q_RANGE, _("row %d of the batch: no configuration was put into slot %d"), r, slot);
-    if (seq < 0 || seq >= b->n_seq)
-        return q_fail(err, Q_RANGE, _("row %d of the batch: there is no sequence %d"), r, seq);
-    const ker_seq *s = &b->seqs[seq];
-    if (b->cell[r] < 0 || b->cell[r] / KER_PAGE >= s->n_page)
-        return q_fail(err, Q_RANGE, _("row %d of the batch: cell %d lies outside the %d pages of its sequence"), r, (int)b->cell[r], s->n_page);
-    for (int i = 0; (!r || !b->seq || b->seq[r] != b->seq[r - 1]) && i < s->n_page; i++)
-        if (s->page[i] < 0 || s->page[i] >= kv->n_page)
-            return q_fail(err, Q_RANGE, _("row %d of the batch: page %d is not among the %d of the cache"), r, (int)s->page[i], kv->n_page);
-    return Q_OK;
-}
+static bool has_config(const void *user, int slot) { return ((const ker_ctx *)user)->cfg[slot] != NULL; }
 
 static int batch_begin(ker_ctx *c, ker_kv *kv, const ker_batch *b, char *err)
 {
@@ -78,11 +35,7 @@ static int batch_begin(ker_ctx *c, ker_kv *kv, const ker_batch *b, char *err)
     c->state = Q_RANGE;
     if (!c->dev->scratch_bytes || c->dev->hold.no_rest || !kv)
         return q_fail(err, Q_RANGE, _("this device is not ready for a batch"));
-    if (b->n < 1 || b->n > c->max_rows)
-        return q_fail(err, Q_RANGE, _("a batch of %d rows: 1 to %d are possible here"), b->n, c->max_rows);
-    for (int r = 0; r < b->n && !rc; r++) rc = row_check(c, kv, b, r, err);
-    if (!rc && b->forced) rc = forced_check(c, b, err);
-    if (rc) return rc;
+    if ((rc = ker_batch_check(m, b, c->max_rows, c->max_k, kv->n_page, has_config, c, err))) return rc;
     c->b = *b;
     c->kv = kv;
     c->state = Q_OK;
@@ -192,10 +145,16 @@ static int cpu_ready(ker_dev *d, char *err)
 
 static uint64_t cpu_memory(const ker_dev *d) { return q_mem_available(); }
 
+static int cpu_devices(ker_device *list, int max, char *err)
+{
+    if (max > 0) list[0] = (ker_device){ .name = "CPU" };
+    return 1;
+}
+
 const ker_backend *ker_cpu(void)
 {
     static const ker_backend cpu = {
-        .abi = KER_ABI_HERE, .name = "cpu", .open = dev_open, .close = dev_close, .set_threads = dev_set_threads, .memory = cpu_memory,
+        .abi = KER_ABI_HERE, .name = "cpu", .devices = cpu_devices, .open = dev_open, .close = dev_close, .set_threads = dev_set_threads, .memory = cpu_memory,
         .weight = dev_weight, .source = dev_source, .ready = cpu_ready,
         .ctx_new = ctx_new, .ctx_free = ctx_free, .cfg_put = ctx_cfg_put,
         .kv_new = kv_new, .kv_free = kv_free, .kv_copy = kv_copy, .kv_page_bytes = kv_page_bytes,

@@ -141,18 +141,8 @@ int ctx_cfg_put(ker_ctx *c, int slot, const ker_config *k, char *err)
     size_t per = (size_t)m->n_layer * (size_t)m->n_expert, heads = (size_t)m->n_layer * (size_t)m->n_head;
     size_t ffn = sizeof(int32_t) * (size_t)m->n_layer;
     if (slot < 0 || slot > 255 || c->open) return q_fail(err, Q_RANGE, _("configuration slot %d cannot be set now"), slot);
-    if (m->rope_dim && !k->rope_freq) return q_fail(err, Q_ERR, _("a configuration needs rope frequencies"));
-    bool temperature = k->router_temperature > 0 && isfinite(k->router_temperature);
-    if (!temperature) return q_fail(err, Q_RANGE, _("the router's temperature must be above 0"));
-    for (int i = 0; i < m->n_layer; i++) {
-        if (!m->layer[i].moe) continue;
-        int most = c->max_k < m->n_expert ? c->max_k : m->n_expert, free_experts = 0;
-        if (!k->k || k->k[i] < 1 || k->k[i] > most)
-            return q_fail(err, Q_RANGE, _("layer %d: %d experts per token; allowed is 1 to %d"), i, k->k ? k->k[i] : 0, most);
-        for (int e = 0; e < m->n_expert; e++)
-            free_experts += !k->router_add || k->router_add[(size_t)i * (size_t)m->n_expert + (size_t)e] != -INFINITY;
-        if (!free_experts) return q_fail(err, Q_RANGE, _("layer %d: every expert is banned; leave at least one"), i);
-    }
+    int rc = ker_config_check(m, c->max_k, k, err);
+    if (rc) return rc;
     char *p = q_alloc(sizeof(cfg) + rope + ks + per * 5 + heads + ffn + 16 * 8);
     cfg *n = (cfg *)(void *)p;
     p += (sizeof *n + 15) & ~(size_t)15;

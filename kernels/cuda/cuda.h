@@ -1,0 +1,251 @@
+/* kernels/cuda: the backend for NVIDIA GPUs (private). One source for two compilers: nvcc makes
+ * build/libquorum-cuda.so, g++ with tests/cuda_emu makes build/libquorum-emu.so (gpu.h is the only difference).
+ *
+ * A device keeps its weights as planes (cu_mat): each piece of a block lies in an array of its own, so that every load
+ * is aligned; nothing is decoded to wider types. A context owns all scratch and one stream: the table's parts only
+ * enqueue, `end` waits. Activations meet quantised weights as int8 with a scale (the same kinds as on the CPU, ker_act):
+ * integer sums are the CPU's, the float sums' order is not, so results agree within a tolerance and never bit for bit.
+ *
+ * Threads: one caller a context. Errors: the parts return Q_OK, Q_CANCEL, or Q_ERR when the device said no; what it said
+ * stays in dev->why and is told by the next begin. Nothing is allocated between begin and end. */
+#ifndef QUORUM_CUDA_H
+#define QUORUM_CUDA_H
+
+#include "kernels/cuda/gpu.h"
+#include "kernels/kernels.h"
+
+enum {
+    CU_PLANES = 4,
+    CU_CFGS = 256,                 /* configuration slots of a context                       */
+    CU_FEW = 8,                    /* rows up to which weights are read once for all (decode) */
+    CU_HEAD_ROWS = 16              /* rows of logits computed at once                        */
+};
+
+/* ---- weights ---- */
+typedef struct cu_mat {            /* n_mat matrices [n_out][n_in]; passed to kernels by value; n_out 0: absent */
+    int type;                      /* ker_type_id                                            */
+    int act;                       /* ker_act: how activations meet it                       */
+    int n_in, n_out, n_mat;
+    int block;                     /* elements of a block; 1 for floats                      */
+    const uint8_t *p[CU_PLANES];   /* [n_mat * n_out][n_in / block][bytes of the plane], each aligned to 256 */
+} cu_mat;
+/* Sizes of a block's pieces, in the order of the file's block (types.cuh); 0 ends. */
+typedef struct cu_planes { int n; int bytes[CU_PLANES]; } cu_planes;
+
+/* Activations as quantised weights want them. n / 32 scales a row for both kinds (a block of 256 repeats its own). */
+typedef struct cu_act {
+    int8_t *q;                     /* [row][n]                                               */
+    float *d;                      /* [row][n / 32]                                          */
+    int *sum;                      /* [row][n / 32] sum of the 32 q's                        */
+} cu_act;
+typedef struct cu_acts { cu_act kind[3]; } cu_acts;      /* by ker_act; KER_ACT_F32 is unused: rows are read as they are */
+
+typedef struct cu_layer {
+    cu_mat w[KER_W_ROLES];
+    const float *vec[KER_W_ROLES]; /* norms and biases, F32 on the device; NULL: none        */
+} cu_layer;
+
+struct ker_dev {
+    ker_model m;                   /* m.layer owned                                          */
+    ker_hold hold;                 /* no_experts owned                                       */
+    int index, sms, major, minor;  /* of the device                                          */
+    size_t smem_most;              /* dynamic shared memory a block may ask for              */
+    cu_layer *layer;               /* [n_layer + 1]; 0 = the whole-model roles               */
+    void **mem;                    /* every allocation, freed by close                       */
+    int n_mem;
+    struct cu_stage *stage;        /* room through which weights come; freed by ready        */
+    cudaStream_t st;               /* of uploads and kv_copy                                 */
+    int n_moe;                     /* routed layers                                          */
+    bool ready;
+    char why[Q_ERRLEN];            /* what the device said when it failed; "" = well         */
+    ker_source source;             /* acquire NULL: experts lie on the device                */
+};
+
+struct ker_kv {
+    ker_dev *dev;
+    enum ker_kv_type type;
+    int n_page;
+    int64_t head_bytes, page_bytes;
+    uint8_t *data;                 /* device, [page][layer][kv head]: K [64][dim], V [64][dim], then for Q8_0
+                                      the scales of K and of V, [64][ceil(dim / 32)] floats each */
+};
+
+/* ---- configurations on the device ---- */
+typedef struct cu_cfg {
+    float eps, mscale, attn_scale, temperature, min_p;
+    const float *rope_freq;        /* [rope_dim / 2]                                         */
+    const int16_t *k;              /* [n_layer]                                              */
+    const float *router_add;       /* [n_layer][n_expert] or NULL                            */
+    const uint8_t *pin, *head_off; /* [n_layer][n_expert], [n_layer][n_head] or NULL         */
+    const int32_t *ffn_width;      /* [n_layer] or NULL                                      */
+} cu_cfg;
+
+/* ---- the batch on the device: fixed addresses for a context's life, so that a graph stays good ---- */
+typedef struct cu_rows {           /* passed to kernels by value                             */
+    const int *token, *pos, *cell, *slot;       /* [max_rows]                                */
+    const int *seq_at;             /* [max_rows] first entry of the row's sequence in page   */
+    const int *want;               /* [max_rows] rows that want logits, then ...             */
+    const int *want_hidden;        /* ... rows that want hidden                              */
+    const int *page;               /* cell c of a row lies in page[seq_at[row] + c / 64], at c % 64 */
+    const uint16_t *forced;        /* [n_layer][n][max_k] or NULL                            */
+    const cu_cfg *cfg;             /* [CU_CFGS] by slot                                      */
+} cu_rows;
+
+typedef struct cu_trace {          /* on the device, for n rows of the batch at hand         */
+    uint16_t *ids;                 /* [n_layer][n][max_k]                                    */
+    float *weights, *entropy, *margin;
+    unsigned *bad;                 /* [n] 0, or part << 16 | layer + 1                       */
+} cu_trace;
+
+/* What a batch's launches depend on: equal keys may use one graph. */
+typedef struct cu_shape {
+    int n, k;                      /* rows; slots launched a row: the largest k of the rows' configurations, max_k when forced */
+    int n_logits, n_hidden;
+    int segs;                      /* attention: segments launched a row (a power of two)     */
+    bool forced;
+} cu_shape;
+
+typedef struct cu_up {             /* what a batch brings to the device                      */
+    uint8_t *host, *dev;           /* one buffer each, pinned and device: rows points into dev */
+    int64_t bytes, page_cap;       /* its size; entries of rows.page                         */
+    uint16_t *forced;              /* device [n_layer][max_rows][max_k], made when first needed */
+    cu_cfg *cfg_host;              /* pinned [CU_CFGS], beside rows.cfg                      */
+    void *cfg_mem[CU_CFGS];        /* a slot's arrays on the device                          */
+    int64_t cfg_bytes;             /* of one slot                                            */
+    int top_k[CU_CFGS];            /* largest k of a slot's configuration; -1: no configuration */
+} cu_up;
+
+typedef struct cu_att {
+    float *q, *k, *v, *o;          /* [max_rows][heads * head_dim]                           */
+    float *rope;                   /* [max_rows][rope_dim] cos half, then sin half           */
+    float *part;                   /* attention's segments (attn.cu)                         */
+    int *count;                    /* arrivals of segments; zero between launches            */
+    cu_acts act;                   /* of o                                                   */
+} cu_att;
+
+typedef struct cu_ffn {
+    float *score, *sh_coef;        /* [max_rows][n_expert], [max_rows]                       */
+    float *h, *h_sh;               /* [pairs_cap][n_ff_exp], [max_rows][widest dense or shared] */
+    float *pair_y;                 /* [pairs_cap][n_embd] an expert's output for a row       */
+    cu_acts act, sh_act;           /* of h; of h_sh                                          */
+    int pairs_cap;                 /* (row, slot) pairs of one pass                          */
+    int *group;                    /* scratch of the grouping by expert (ffn.cu)             */
+} cu_ffn;
+
+typedef struct cu_out {
+    uint8_t *tr_host, *tr_dev;     /* pinned and device: the trace lies in them              */
+    int64_t tr_bytes, tr_used;     /* room; of the batch at hand                             */
+    float *logits, *hidden;        /* device [CU_HEAD_ROWS][n_vocab], [max_rows][n_embd]     */
+    float *logits_pinned;          /* [CU_HEAD_ROWS][n_vocab]                                */
+    float *logits_many;            /* host [max_rows][n_vocab], for batches where more rows want logits */
+    float *hidden_host;            /* [max_rows][n_embd] pinned                              */
+    ker_bad *bad;                  /* [max_rows] host                                        */
+} cu_out;
+
+typedef struct cu_moe {            /* rows on their way between devices (parts.cu)           */
+    float *x, *weights, *y;        /* pinned: [max_rows][n_embd], [max_rows][max_k], [pairs_cap][n_embd] */
+    uint16_t *ids, *dev_ids;       /* pinned and device [max_rows][max_k]                    */
+    float *rows, *ones;            /* host, what moe_run hands out                           */
+    int64_t cap;                   /* floats of each                                         */
+} cu_moe;
+
+struct ker_ctx {
+    ker_dev *dev;
+    int max_rows, max_k;
+    const atomic_int *cancel;
+    cudaStream_t st;
+    int state;                     /* 0, Q_CANCEL, Q_ERR                                     */
+    bool open;
+    ker_kv *kv;
+    cu_shape shape;                /* of the batch at hand                                   */
+    cu_rows rows;
+    cu_trace tr;                   /* device                                                 */
+    float *x, *y;                  /* [max_rows][n_embd] the residual stream; normed rows    */
+    cu_acts in;                    /* of y                                                   */
+    cu_up up;
+    cu_att att;
+    cu_ffn ffn;
+    cu_out out;
+    cu_moe moe;
+    struct cu_graphs *graphs;      /* graph.cu: parts asked for since begin, and captured passes */
+    void **mem;                    /* every allocation of the context's life: freed by ctx_free */
+    int n_mem;
+};
+
+static inline cu_layer *cu_layer_of(const ker_dev *d, int layer) { return &d->layer[layer + 1]; }
+static inline int64_t cu_trace_at(const ker_ctx *c, int layer) { return (int64_t)layer * c->shape.n * c->max_k; }
+
+/* ---- the pieces (each enqueues on c->st for c->shape.n rows; none waits) ---- */
+/* act.cu */
+void cu_embed(ker_ctx *c);                                   /* x and rope of every row                       */
+void cu_norm(ker_ctx *c, const float *w, const int *rows, int n, float *y);      /* y[i] = norm(x[rows ? rows[i] : i]) * w */
+void cu_quantise(ker_ctx *c, const float *x, int n_rows, int n, unsigned kinds /* bits of ker_act */, const cu_acts *to);
+/* mat.cu: y[row][o] = w x (+ bias). add: y is the residual: y += , and a row whose sum is not finite is marked. */
+typedef struct cu_prod {
+    const cu_mat *w;
+    const float *bias;             /* [n_out] or NULL                                         */
+    float *y;
+    int64_t y_stride;
+    bool add;
+    int layer;
+    enum ker_part part;            /* for marks; KER_PART_NONE: not looked at                 */
+} cu_prod;
+void cu_products(ker_ctx *c, const cu_prod *p, int n_prod, const float *x, const cu_acts *acts, int n_rows);
+/* attn.cu: head norms, rotation, append to the cells, attention; q, k, v -> o */
+int cu_attend_segs(const ker_ctx *c, int n_rows, int longest /* cells */);   /* a power of two; 1: not split */
+int64_t cu_attend_floats(const ker_ctx *c);                  /* of att.part, asked by ctx_new                  */
+void cu_attend(ker_ctx *c, int layer);
+/* route.cu: score -> trace (ids, weights, entropy, margin) */
+void cu_choose(ker_ctx *c, int layer);
+/* ffn.cu: y is normed and prepared in c->in. Passes over rows so that rows x k fit pairs_cap. */
+void cu_experts(ker_ctx *c, int layer);                      /* y (normed) -> x: routed, shared, residual     */
+void cu_dense(ker_ctx *c, int layer);
+/* moe_run: rows [r0, r0 + n) of what c->y and c->in hold, n * k <= pairs_cap; ids: device [n][max_k] of those rows, k slots at most in
+ * use; to: device [n * k][n_embd], an expert's output for (row, slot), not weighted; unused slots are not written. */
+void cu_experts_rows(ker_ctx *c, int layer, const uint16_t *ids, int r0, int n, int k, float *to);
+/* moe_add: the same rows, given; weighted in slot order by the trace, then the shared expert, then the residual. */
+void cu_experts_add(ker_ctx *c, int layer, int r0, int n, int k, const float *from);
+int64_t cu_group_ints(const ker_ctx *c);                     /* of ffn.group, asked by ctx_new                 */
+/* head.cu */
+void cu_head(ker_ctx *c);
+/* decode.cu: for few rows (n <= CU_FEW) the fused launches of a part, where shapes and types allow; false: nothing done. */
+bool cu_few_part(ker_ctx *c, int part /* cu_part */, int layer);
+/* parts.cu: a part of the table as the launches it is made of */
+enum cu_part { CU_EMBED, CU_ATTN, CU_ROUTE, CU_EXPERTS, CU_DENSE, CU_HEAD };
+void cu_part_launch(ker_ctx *c, int part, int layer);
+/* graph.cu: parts are remembered as they are asked for and launched when something must be waited for. */
+int cu_do(ker_ctx *c, int part, int layer);                  /* Q_OK, Q_CANCEL, Q_ERR                           */
+int cu_flush(ker_ctx *c);                                    /* launches what was remembered, as a graph where that pays */
+void cu_parts_forget(ker_ctx *c);
+void cu_graphs_free(ker_ctx *c);                             /* what was captured; c can go on                  */
+
+/* ---- errors and memory ---- */
+bool cu_ok(ker_dev *d, cudaError_t e, const char *what);     /* false: remembered in d->why; d is lost for this program */
+void *cu_alloc(ker_dev *d, size_t bytes);                    /* device memory of the device's life; NULL: none left (not an error of the device) */
+void *cu_ctx_alloc(ker_ctx *c, int64_t bytes);               /* the same of the context's life, set to zero      */
+void *cu_ctx_pinned(ker_ctx *c, int64_t bytes);              /* pinned host memory of the context's life         */
+bool cu_acts_make(ker_ctx *c, cu_acts *a, unsigned kinds, int64_t rows, int64_t n);
+const cu_planes *cu_planes_of(int type);                     /* NULL: not a weight                               */
+
+/* ---- what plugin.cu puts into the table ---- */
+int dev_list(ker_device *list, int max, char *err);
+int dev_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *err);
+void dev_close(ker_dev *d);
+uint64_t dev_memory(const ker_dev *d);
+int dev_weight(ker_dev *d, int layer, enum ker_role role, const ker_weight *w, char *err);
+int dev_source(ker_dev *d, const ker_source *s, char *err);
+int dev_ready(ker_dev *d, char *err);
+int ctx_new(ker_dev *d, int max_rows, int max_k, const atomic_int *cancel, ker_ctx **out, char *err);
+void ctx_free(ker_ctx *c);
+int ctx_cfg_put(ker_ctx *c, int slot, const ker_config *k, char *err);
+int ctx_begin(ker_ctx *c, ker_kv *kv, const ker_batch *b, char *err);
+int ctx_end(ker_ctx *c, ker_out *out);
+int kv_new(ker_dev *d, enum ker_kv_type t, int n_page, ker_kv **out, char *err);
+void kv_free(ker_kv *kv);
+void kv_copy(ker_kv *kv, int dst_page, int src_page, int n_cells);
+int64_t kv_page_bytes(const ker_dev *d, enum ker_kv_type t);
+int moe_take(ker_ctx *c, int layer, ker_moe *out);
+int moe_run(ker_ctx *c, int layer, ker_moe *moe);
+int moe_add(ker_ctx *c, int layer, const ker_moe *moe);
+
+#endif

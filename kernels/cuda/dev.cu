@@ -1,0 +1,271 @@
+/* kernels/cuda/dev: a device: opening it, its weights as planes, its memory. See cuda.h. */
+#include "kernels/cuda/cuda.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STAGE_BYTES = 32 << 20, STAGES = 2 };
+
+struct cu_stage {                  /* weights come through here, one half filled while the other is taken apart */
+    uint8_t *host[STAGES], *dev[STAGES];
+    cudaEvent_t free_at[STAGES];
+    bool used[STAGES];
+    int next;
+};
+
+/* ---- errors and memory ---- */
+
+bool cu_ok(ker_dev *d, cudaError_t e, const char *what)
+{
+    if (e == cudaSuccess) return true;
+    if (!d->why[0]) snprintf(d->why, sizeof d->why, "%s: %s", what, cudaGetErrorString(e));
+    return false;
+}
+
+static bool list_add(void ***list, int *n, void *p)
+{
+    if (*n % 64 == 0) *list = (void **)q_realloc(*list, sizeof(void *) * (size_t)(*n + 64));
+    (*list)[(*n)++] = p;
+    return true;
+}
+
+/* Room behind the end: a last load of 16 bytes may reach over it. */
+void *cu_alloc(ker_dev *d, size_t bytes)
+{
+    void *p = NULL;
+    if (cudaMalloc(&p, bytes + 256) != cudaSuccess) {
+        cudaGetLastError();
+        return NULL;
+    }
+    list_add(&d->mem, &d->n_mem, p);
+    return p;
+}
+
+/* ---- open and close ---- */
+
+static const char *no_device_words(cudaError_t e)
+{
+    if (e == cudaErrorInsufficientDriver) return N_("the NVIDIA driver is older than this plugin needs (580 for CUDA 13): update the driver, or use --device cpu");
+    if (e == cudaErrorNoDevice) return N_("no NVIDIA GPU answers here: use --device cpu");
+    return NULL;
+}
+
+int dev_list(ker_device *list, int max, char *err)
+{
+    int n = 0, driver = 0, runtime = 0;
+    cudaError_t e = cudaGetDeviceCount(&n);
+    if (e == cudaSuccess && n < 1) e = cudaErrorNoDevice;
+    if (e != cudaSuccess) {
+        cudaGetLastError();
+        const char *words = no_device_words(e);
+        if (words) return q_fail(err, Q_NOTFOUND, "%s", _(words));
+        return q_fail(err, Q_NOTFOUND, _("the NVIDIA driver does not answer (%s): use --device cpu"), cudaGetErrorString(e));
+    }
+    cudaDriverGetVersion(&driver);
+    cudaRuntimeGetVersion(&runtime);
+    for (int i = 0; i < n && i < max; i++) {
+        cudaDeviceProp p;
+        size_t left = 0, all = 0;
+        if (cudaGetDeviceProperties(&p, i) != cudaSuccess) return q_fail(err, Q_ERR, _("GPU %d does not answer: use --device cpu"), i);
+        ker_device *d = &list[i];
+        memset(d, 0, sizeof *d);
+        snprintf(d->name, sizeof d->name, "%.95s", p.name);
+        d->bytes = p.totalGlobalMem;
+        if (cudaSetDevice(i) == cudaSuccess && cudaMemGetInfo(&left, &all) == cudaSuccess) d->free = left;
+        d->major = p.major;
+        d->minor = p.minor;
+        d->units = p.multiProcessorCount;
+        d->driver = driver;
+        d->runtime = runtime;
+    }
+    return n;
+}
+
+static void stage_free(ker_dev *d)
+{
+    cu_stage *s = d->stage;
+    if (!s) return;
+    for (int i = 0; i < STAGES; i++) {
+        if (s->free_at[i]) cudaEventDestroy(s->free_at[i]);
+        if (s->host[i]) cudaFreeHost(s->host[i]);
+        if (s->dev[i]) cudaFree(s->dev[i]);
+    }
+    free(s);
+    d->stage = NULL;
+}
+
+static bool stage_make(ker_dev *d)
+{
+    cu_stage *s = (cu_stage *)q_alloc(sizeof *s);
+    d->stage = s;
+    for (int i = 0; i < STAGES; i++)
+        if (cudaMallocHost(&s->host[i], STAGE_BYTES) != cudaSuccess || cudaMalloc(&s->dev[i], STAGE_BYTES) != cudaSuccess
+            || cudaEventCreateWithFlags(&s->free_at[i], cudaEventDisableTiming) != cudaSuccess) {
+            cudaGetLastError();
+            return false;
+        }
+    return true;
+}
+
+void dev_close(ker_dev *d)
+{
+    if (!d) return;
+    cudaSetDevice(d->index);
+    if (d->st) cudaStreamSynchronize(d->st);
+    stage_free(d);
+    for (int i = 0; i < d->n_mem; i++) cudaFree(d->mem[i]);
+    if (d->st) cudaStreamDestroy(d->st);
+    free(d->mem);
+    free(d->layer);
+    free((void *)(uintptr_t)d->m.layer);
+    free((void *)(uintptr_t)d->hold.no_experts);
+    free(d);
+}
+
+int dev_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *err)
+{
+    static const ker_can can = { 1u << KER_MIX_GQA, 1u << KER_GLU_SILU, KER_BIAS_QKV, false, false, false, 1 };
+    ker_device list[16];
+    int rc = ker_model_check(m, &can, err), n = rc ? 0 : dev_list(list, 16, err), index = hold ? hold->index : 0;
+    if (rc || n < 0) return rc ? rc : n;
+    if (index < 0 || index >= n || index >= 16) return q_fail(err, Q_RANGE, _("there is no GPU %d: 0 to %d are possible"), index, n - 1);
+    if (list[index].major < 8) return q_fail(err, Q_NOTFOUND, _("%s is too old for quorum (compute capability %d.%d, 8.0 is needed): use --device cpu"),
+                                             list[index].name, list[index].major, list[index].minor);
+    ker_dev *d = (ker_dev *)q_alloc(sizeof *d);
+    cudaDeviceProp p;
+    d->m = *m;
+    ker_layer *layers = (ker_layer *)q_alloc(sizeof *layers * (size_t)m->n_layer);
+    memcpy(layers, m->layer, sizeof *layers * (size_t)m->n_layer);
+    d->m.layer = layers;
+    for (int i = 0; i < m->n_layer; i++) d->n_moe += layers[i].moe;
+    if (hold) d->hold = *hold;
+    if (hold && hold->no_experts) {
+        bool *no = (bool *)q_alloc(sizeof *no * (size_t)m->n_layer);
+        memcpy(no, hold->no_experts, sizeof *no * (size_t)m->n_layer);
+        d->hold.no_experts = no;
+    }
+    d->layer = (cu_layer *)q_alloc(sizeof *d->layer * (size_t)(m->n_layer + 1));
+    d->index = index;
+    if (cu_ok(d, cudaSetDevice(index), "cudaSetDevice") && cu_ok(d, cudaGetDeviceProperties(&p, index), "cudaGetDeviceProperties")
+        && cu_ok(d, cudaStreamCreateWithFlags(&d->st, cudaStreamNonBlocking), "cudaStreamCreate")) {
+        d->sms = p.multiProcessorCount;
+        d->major = p.major;
+        d->minor = p.minor;
+        d->smem_most = p.sharedMemPerBlockOptin;
+        *out = d;
+        return Q_OK;
+    }
+    q_fail(err, Q_ERR, _("GPU %d cannot be used (%s): use --device cpu"), index, d->why);
+    dev_close(d);
+    return Q_ERR;
+}
+
+uint64_t dev_memory(const ker_dev *d)
+{
+    size_t left = 0, all = 0;
+    cudaSetDevice(d->index);
+    return cudaMemGetInfo(&left, &all) == cudaSuccess ? left : 0;
+}
+
+/* ---- weights ---- */
+
+/* Two bytes a thread: every piece of every block has an even size and an even place. */
+__global__ void __launch_bounds__(256) plane_take(const uint16_t *src, int64_t n, int block, int at, int piece, uint16_t *dst)
+{
+    int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n * piece) dst[i] = src[i / piece * block + at + i % piece];
+}
+
+/* n blocks of a matrix from the caller's memory into its planes, by way of the staging halves. */
+static bool planes_fill(ker_dev *d, const cu_mat *w, const cu_planes *pl, const uint8_t *src, int64_t n)
+{
+    int block = 0;
+    for (int i = 0; i < pl->n; i++) block += pl->bytes[i];
+    int64_t most = STAGE_BYTES / block;
+    for (int64_t done = 0; done < n; ) {
+        cu_stage *s = d->stage;
+        int h = s->next;
+        int64_t part = n - done < most ? n - done : most;
+        s->next = (h + 1) % STAGES;
+        if (s->used[h] && !cu_ok(d, cudaEventSynchronize(s->free_at[h]), "weights")) return false;
+        memcpy(s->host[h], src + done * block, (size_t)(part * block));
+        if (!cu_ok(d, cudaMemcpyAsync(s->dev[h], s->host[h], (size_t)(part * block), cudaMemcpyHostToDevice, d->st), "weights")) return false;
+        for (int i = 0, at = 0; i < pl->n; at += pl->bytes[i++]) {
+            int64_t units = part * (pl->bytes[i] / 2);
+            LAUNCH(plane_take, dim3((unsigned)((units + 255) / 256)), dim3(256), 0, d->st, (const uint16_t *)s->dev[h], part, block / 2, at / 2,
+                   pl->bytes[i] / 2, (uint16_t *)(uintptr_t)w->p[i] + done * (pl->bytes[i] / 2));
+        }
+        if (!cu_ok(d, cudaGetLastError(), "weights") || !cu_ok(d, cudaEventRecord(s->free_at[h], d->st), "weights")) return false;
+        s->used[h] = true;
+        done += part;
+    }
+    return true;
+}
+
+static int vector_put(ker_dev *d, int layer, enum ker_role role, const ker_weight *w, char *err)
+{
+    float *host = (float *)q_alloc(sizeof(float) * (size_t)w->ne[0]);
+    float *dev = (float *)cu_alloc(d, sizeof(float) * (size_t)w->ne[0]);
+    ker_type_get(w->type)->decode(w->data, host, w->ne[0]);
+    bool ok = dev && cu_ok(d, cudaMemcpy(dev, host, sizeof(float) * (size_t)w->ne[0], cudaMemcpyHostToDevice), "weights");
+    free(host);
+    if (!dev) return q_fail(err, Q_NOMEM, _("the GPU's memory is full: take a smaller model, lower context.length, or use --device cpu"));
+    cu_layer_of(d, layer)->vec[role] = dev;
+    return ok ? Q_OK : q_fail(err, Q_ERR, _("the GPU failed while weights were loaded (%s): use --device cpu"), d->why);
+}
+
+int dev_weight(ker_dev *d, int layer, enum ker_role role, const ker_weight *w, char *err)
+{
+    int rc = ker_weight_check(&d->m, layer, role, w, d->source.acquire != NULL && ker_role_get(role)->ne[2] == KER_DIM_EXPERT, err);
+    if (rc) return rc;
+    cudaSetDevice(d->index);
+    if (ker_role_get(role)->vec) return vector_put(d, layer, role, w, err);
+    const cu_planes *pl = cu_planes_of(w->type);
+    const ker_type *t = ker_type_get(w->type);
+    if (!pl) return q_fail(err, Q_FORMAT, _("weights of type %s are not computed on the GPU yet: use --device cpu"), t->name);
+    int64_t blocks = w->ne[0] / t->block * w->ne[1] * w->ne[2], at[CU_PLANES], total = 0;
+    cu_mat *m = &cu_layer_of(d, layer)->w[role];
+    memset(m, 0, sizeof *m);
+    m->type = w->type;
+    m->act = t->act;
+    m->n_in = (int)w->ne[0];
+    m->n_out = (int)w->ne[1];
+    m->n_mat = (int)w->ne[2];
+    m->block = t->block;
+    for (int i = 0; i < pl->n; i++) {
+        at[i] = total;
+        total += (blocks * pl->bytes[i] + 255) & ~(int64_t)255;
+    }
+    uint8_t *mem = (uint8_t *)cu_alloc(d, (size_t)total);
+    if (!mem || (!d->stage && !stage_make(d))) {
+        m->n_out = 0;
+        return q_fail(err, Q_NOMEM, _("the GPU's memory is full: take a smaller model, lower context.length, or use --device cpu"));
+    }
+    for (int i = 0; i < pl->n; i++) m->p[i] = mem + at[i];
+    if (planes_fill(d, m, pl, (const uint8_t *)w->data, blocks)) return Q_OK;
+    return q_fail(err, Q_ERR, _("the GPU failed while weights were loaded (%s): use --device cpu"), d->why);
+}
+
+int dev_source(ker_dev *d, const ker_source *s, char *err)
+{
+    return q_fail(err, Q_FORMAT, _("experts that lie elsewhere are not fetched by the GPU yet: use --device cpu"));
+}
+
+static bool has(const void *user, int layer, enum ker_role role)
+{
+    const cu_layer *l = cu_layer_of((const ker_dev *)user, layer);
+    return l->w[role].n_out || l->vec[role];
+}
+
+int dev_ready(ker_dev *d, char *err)
+{
+    int rc = ker_weights_whole(&d->m, &d->hold, has, d, err);
+    if (rc) return rc;
+    cudaSetDevice(d->index);
+    if (!cu_ok(d, cudaStreamSynchronize(d->st), "weights"))
+        return q_fail(err, Q_ERR, _("the GPU failed while weights were loaded (%s): use --device cpu"), d->why);
+    stage_free(d);
+    d->ready = true;
+    return Q_OK;
+}

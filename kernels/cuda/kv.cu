@@ -1,0 +1,57 @@
+/* kernels/cuda/kv: the cells of a cache on the device; the layout of a page is ker_kv's in cuda.h, attn.cu reads and writes it. */
+#include "kernels/cuda/cuda.h"
+
+#include <stdlib.h>
+
+static int64_t head_bytes(const ker_model *m, enum ker_kv_type t)
+{
+    int64_t cells = 2 * (int64_t)m->head_dim * KER_PAGE;       /* K and V */
+    int64_t n = t == KER_KV_F32 ? cells * 4 : t == KER_KV_F16 ? cells * 2 : cells + 2 * (int64_t)((m->head_dim + 31) / 32) * KER_PAGE * 4;
+    return (n + 63) & ~(int64_t)63;
+}
+
+int64_t kv_page_bytes(const ker_dev *d, enum ker_kv_type t) { return head_bytes(&d->m, t) * d->m.n_kv_head * d->m.n_layer; }
+
+int kv_new(ker_dev *d, enum ker_kv_type t, int n_page, ker_kv **out, char *err)
+{
+    if (n_page < 1 || (unsigned)t > KER_KV_Q8_0) return q_fail(err, Q_RANGE, _("a cache of %d pages is not possible: raise context.length"), n_page);
+    ker_kv *kv = (ker_kv *)q_alloc(sizeof *kv);
+    kv->dev = d;
+    kv->type = t;
+    kv->n_page = n_page;
+    kv->head_bytes = head_bytes(&d->m, t);
+    kv->page_bytes = kv_page_bytes(d, t);
+    cudaSetDevice(d->index);
+    size_t bytes = (size_t)n_page * (size_t)kv->page_bytes;
+    if (cudaMalloc(&kv->data, bytes) != cudaSuccess) {
+        cudaGetLastError();
+        free(kv);
+        return q_fail(err, Q_NOMEM, _("no memory for a cache of %d cells: lower context.length or set kv.type to q8_0"), n_page * KER_PAGE);
+    }
+    /* Cells that were never written are loaded beside others, with a weight of 0: they must be numbers. */
+    if (!cu_ok(d, cudaMemsetAsync(kv->data, 0, bytes, d->st), "cache") || !cu_ok(d, cudaStreamSynchronize(d->st), "cache")) {
+        kv_free(kv);
+        return q_fail(err, Q_ERR, _("the GPU failed (%s): use --device cpu"), d->why);
+    }
+    *out = kv;
+    return Q_OK;
+}
+
+void kv_free(ker_kv *kv)
+{
+    if (!kv) return;
+    cudaSetDevice(kv->dev->index);
+    cudaFree(kv->data);
+    free(kv);
+}
+
+/* Between batches: the last one was waited for, and the next begins on another stream only after this. */
+void kv_copy(ker_kv *kv, int dst_page, int src_page, int n_cells)
+{
+    if (n_cells <= 0 || dst_page == src_page) return;
+    ker_dev *d = kv->dev;
+    cudaSetDevice(d->index);
+    if (cu_ok(d, cudaMemcpyAsync(kv->data + dst_page * kv->page_bytes, kv->data + src_page * kv->page_bytes, (size_t)kv->page_bytes,
+                                 cudaMemcpyDeviceToDevice, d->st), "cells"))
+        cu_ok(d, cudaStreamSynchronize(d->st), "cells");
+}

@@ -1,0 +1,42 @@
+/* kernels/cuda/plugin: the table that a program asks for, and the few calls around the parts. See cuda.h and, for what
+ * each entry means, kernels/kernels.h. */
+#include "kernels/cuda/cuda.h"
+
+static void set_threads(ker_dev *d, int n) { }               /* the device has its own */
+
+static int embed(ker_ctx *c) { return cu_do(c, CU_EMBED, -1); }
+static int attn(ker_ctx *c, int layer) { return cu_do(c, CU_ATTN, layer); }
+static int route(ker_ctx *c, int layer) { return cu_do(c, CU_ROUTE, layer); }
+static int experts(ker_ctx *c, int layer) { return cu_do(c, CU_EXPERTS, layer); }
+static int dense(ker_ctx *c, int layer) { return cu_do(c, CU_DENSE, layer); }
+static int head(ker_ctx *c) { return cu_do(c, CU_HEAD, -1); }
+
+static int hidden_get(ker_ctx *c, float *dst)
+{
+    int rc = cu_flush(c);
+    if (rc) return rc;
+    size_t bytes = (size_t)c->shape.n * (size_t)c->dev->m.n_embd * 4;
+    bool ok = cu_ok(c->dev, cudaMemcpyAsync(dst, c->x, bytes, cudaMemcpyDeviceToHost, c->st), "rows") && cu_ok(c->dev, cudaStreamSynchronize(c->st), "rows");
+    return ok ? Q_OK : (c->state = Q_ERR);
+}
+
+static int hidden_put(ker_ctx *c, const float *src)
+{
+    int rc = cu_flush(c);
+    if (rc) return rc;
+    size_t bytes = (size_t)c->shape.n * (size_t)c->dev->m.n_embd * 4;
+    bool ok = cu_ok(c->dev, cudaMemcpyAsync(c->x, src, bytes, cudaMemcpyHostToDevice, c->st), "rows") && cu_ok(c->dev, cudaStreamSynchronize(c->st), "rows");
+    return ok ? Q_OK : (c->state = Q_ERR);
+}
+
+extern "C" __attribute__((visibility("default"))) const ker_backend *quorum_backend(q_words_look look)
+{
+    static const ker_backend table = {
+        KER_ABI_HERE, "cuda", dev_list, dev_open, dev_close, set_threads, dev_memory, dev_weight, dev_source, dev_ready,
+        ctx_new, ctx_free, ctx_cfg_put, kv_new, kv_free, kv_copy, kv_page_bytes,
+        ctx_begin, embed, attn, route, experts, dense, head, ctx_end,
+        moe_take, moe_run, moe_add, hidden_get, hidden_put,
+    };
+    if (look) q_words_from(look);
+    return &table;
+}

@@ -13,7 +13,7 @@ extern const job_row job_delete_answered;        /* engine's: the same, where an
 extern const job_row job_delete_here, job_rename_here;   /* engine's: of the present one, whichever it is by then */
 
 /* ---- lists.c: quick ---- */
-extern const job_row job_find, job_retrieval, job_model, job_names;
+extern const job_row job_retrieval, job_names;
 
 /* ---- keep.c: quick ---- */
 extern const job_row job_setting;        /* text: key, value: NULL removes it */
@@ -24,12 +24,12 @@ void errand_keep(agt *, const job_row *, const char *text);      /* at the end: 
 
 /* ---- documents.c ---- */
 extern const job_row job_manual;         /* engine's: the first question should find it */
-extern const job_row job_add, job_tidy;  /* long */
-extern const job_row job_documents, job_search;          /* quick */
+extern const job_row job_tidy;           /* long */
+extern const job_row job_documents;      /* quick */
 
 /* ---- forget.c ---- */
-extern const job_row job_forget;         /* quick; text: a number, a title, a file or a folder: asks, */
-extern const job_row job_forgotten;      /* and does it: long; text: what was asked about */
+/* job_forget asks about its text, a number, a title, a file or a folder */
+extern const job_row job_forgotten;      /* and this does it: long; text: what was asked about */
 
 /* ---- trace.c: quick ---- */
 extern const job_row job_trace;          /* text: the file; number 1: it may be written over */

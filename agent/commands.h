@@ -43,7 +43,7 @@
       N_("delete this conversation, or the one with this number, for good; asks first"), .complete = AGT_COMPLETE_CHAT) \
     X(find, JOB(find), "найти", N_("WORDS"), \
       N_("find messages in all conversations"), .needs = true) \
-    X(add, JOB(add), "добавить", N_("PATH"), \
+    X(add, JOB(take), "добавить", N_("PATH"), \
       N_("take a file or folder of text into memory"), .needs = true, .complete = AGT_COMPLETE_PATH) \
     X(forget, JOB(forget), "забыть", N_("NUMBER, FILE or FOLDER"), \
       N_("remove documents from memory, for good; asks first"), .needs = true) \

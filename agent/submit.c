@@ -192,7 +192,8 @@ static void run(agt *a, const agt_command *c, char *args)
     if (c->needs && !*args)
         usage(a, c);
     else if (c->job) {
-        if (c->job->lane != LANE_QUICK && desk_waits(&a->desk, c->job->lane))
+        enum desk_lane lane = c->job->then ? c->job->then->lane : c->job->lane;
+        if (lane != LANE_QUICK && desk_waits(&a->desk, lane))
             note(&a->events, AGT_INFO, _("/%s is done when the present work ends"), c->name);
         desk_post(&a->desk, c->job, 0, 0, *args ? args : NULL, NULL);
     } else if (c->run)

@@ -54,3 +54,14 @@ $(BUILD)/libquorum-emu.so: $(EMU_KO) $(EMU_O) $(PLUGIN_O)
 	$(Q)echo '  ld $@'; $(CXX) -shared $(SAN) -o $@ $^ -lm -lpthread
 
 emu: $(BUILD)/libquorum-emu.so
+
+# Tests of single kernels, in C++, over those objects.
+CUDA_TESTS := $(patsubst tests/unit/%.cpp,$(BUILD)/tests/%,$(wildcard tests/unit/test_cuda_*.cpp))
+
+$(BUILD)/libquorum-emu.a: $(EMU_KO) $(EMU_O)
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+
+$(CUDA_TESTS): $(BUILD)/tests/%: tests/unit/%.cpp $(BUILD)/libquorum-emu.a $(LIB) $(CUDA_HDR) $(EMU_HDR)
+	@mkdir -p $(@D)
+	$(Q)echo '  c++ $<'; $(CXX) $(EMUFLAGS) $(SAN) -o $@ $< $(BUILD)/libquorum-emu.a $(LIB) $(LIBS)

@@ -29,6 +29,28 @@ static __device__ __forceinline__ void words4(const uint8_t *p, uint32_t *to)
     to[2] = v.z;
     to[3] = v.w;
 }
+/* Products from zero. */
+static __device__ __forceinline__ void dot_k32(int d[4], const uint32_t a[4], const uint32_t b[2])
+{
+    d[0] = d[1] = d[2] = d[3] = 0;
+    mma_16832_s8(d, a, b);
+}
+static __device__ __forceinline__ void dot_k16(int d[4], const uint32_t a[2], const uint32_t b[1])
+{
+    d[0] = d[1] = d[2] = d[3] = 0;
+    mma_16816_s8(d, a, b);
+}
+static __device__ __forceinline__ void dot_halves(float d[4], const uint32_t a[4], const uint32_t b[2])
+{
+    d[0] = d[1] = d[2] = d[3] = 0;
+    mma_16816(d, a, b);
+}
+static __device__ __forceinline__ uint32_t half2_bits(float low, float high)
+{
+    union { __half2 h; uint32_t u; } v;
+    v.h = __floats2half2_rn(low, high);
+    return v.u;
+}
 static __device__ __forceinline__ int byte_of(uint32_t v, int i) { return (int)(v >> 8 * i & 255); }
 static __device__ __forceinline__ int signed_byte_of(uint32_t v, int i) { return (int)(int8_t)(v >> 8 * i & 255); }
 
@@ -253,7 +275,7 @@ template <int TYPE, int NT> static __device__ __forceinline__ void half_of_32(co
 #pragma unroll
             for (int w = 0; w < 2; w++) {
                 int dot[4];
-                mma_16832_s8_new(dot, a[w], b);
+                dot_k32(dot, a[w], b);
 #pragma unroll
                 for (int c = 0; c < 4; c++) {
                     s.f[w][nt][c] = fmaf(d[w][c / 2] * (c & 1 ? da1 : da0), (float)dot[c], s.f[w][nt][c]);
@@ -305,9 +327,9 @@ template <int TYPE, int NT> static __device__ __forceinline__ void half_of_256(c
             for (int w = 0; w < 2; w++) {
                 int dot[4], more[4];
                 if (sixteen) {
-                    mma_16816_s8_new(dot, a[w], b[0]);
-                    mma_16816_s8_new(more, a[w] + 2, b[1]);
-                } else mma_16832_s8_new(dot, a[w], b);
+                    dot_k16(dot, a[w], b);
+                    dot_k16(more, a[w] + 2, b + 1);
+                } else dot_k32(dot, a[w], b);
 #pragma unroll
                 for (int c = 0; c < 4; c++) {
                     int *to = &s.i[w][nt][c], from = h == 0 && u == 0 ? 0 : *to;
@@ -355,7 +377,7 @@ template <int TYPE, int NT> static __device__ __forceinline__ void end_of_256(co
 #pragma unroll
         for (int w = 0; w < 2; w++) {
             float low[4];
-            if (cu_form<TYPE>::MIN) mma_16816_new(low, mins[w], b);
+            if (cu_form<TYPE>::MIN) dot_halves(low, mins[w], b);
 #pragma unroll
             for (int c = 0; c < 4; c++) {
                 float v = d[w][c / 2] * (float)s.i[w][nt][c];

@@ -90,7 +90,8 @@ $(BUILD)/locale/%/LC_MESSAGES/quorum.mo: po/%.po
 
 # The texts of all rooms, and the translations brought up to them (new ones stay empty).
 pot:
-	xgettext -L C --from-code=UTF-8 -k_ -kN_ -kngettext:1,2 --no-location -s --package-name=quorum -o po/quorum.pot $(LIBSRC) cli/main.c $(wildcard kernels/cuda/*.cu)
+	xgettext -L C --from-code=UTF-8 -k_ -kN_ -kngettext:1,2 --no-location -s --package-name=quorum -o po/quorum.pot \
+	    $(LIBSRC) cli/main.c $(wildcard kernels/cuda/*.cu $(foreach r,$(ROOMS),$(r)/*.h $(r)/*/*.h $(r)/*.def))
 	sed -i '/^"POT-Creation-Date:/d; s/charset=CHARSET/charset=UTF-8/' po/quorum.pot
 	for f in po/*.po; do msgmerge -q -U --backup=none --no-fuzzy-matching $$f po/quorum.pot; done
 
@@ -178,6 +179,18 @@ $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -o $@ $< $(LIB) $(LIBS)
 
+# A folder for a machine with a GPU that has nothing else, and its two programs, which find their libraries beside them.
+.PHONY: gpu-kit
+KITBIN   = $(BUILD)/kit/quorum $(BUILD)/kit/gpu_bench
+gpu-kit: $(KITBIN)
+	@[ -n "$(WITHOUT_PLUGIN)" ] || $(MAKE) --no-print-directory cuda
+	@BUILD='$(BUILD)' WITHOUT_PLUGIN='$(WITHOUT_PLUGIN)' sh build-aux/gpu_kit.sh
+$(BUILD)/kit/quorum: $(BUILD)/cli/main.o $(LIB)
+$(BUILD)/kit/gpu_bench: $(BUILD)/bench/gpu_bench.o $(LIB)
+$(KITBIN):
+	@mkdir -p $(@D)
+	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -Wl,--disable-new-dtags,-rpath,'$$ORIGIN' -o $@ $^ $(LIBS)
+
 # docs/screen.svg, from a real session in tmux on the default model.
 .PHONY: picture
 picture: all
@@ -212,6 +225,7 @@ help:
 	@echo 'make bench            speed on random weights in the shapes of Qwen3-30B-A3B'
 	@echo 'make bench-mat        speed of the matrix products alone (A="type path n_in n" narrows)'
 	@echo 'make peers            the same beside llama.cpp, built from source into a virtual environment (7 minutes the first time)'
+	@echo 'make gpu-kit          a folder that measures and checks the CUDA plugin on a machine with a GPU (docs/CUDA.md)'
 	@echo 'make picture          draw docs/screen.svg from a real session (tmux and the default model)'
 	@echo 'make clean            remove what was built'
 	@echo 'V=1 shows the commands, CC=clang takes another compiler, BUILD=DIR another directory.'

@@ -9,6 +9,7 @@
 #ifndef QUORUM_AGENT_H
 #define QUORUM_AGENT_H
 
+#include "agent/commands.h"
 #include "base/base.h"
 #include "base/knob.h"
 #include "lab/lab.h"
@@ -82,7 +83,8 @@ enum agt_event_kind {
     AGT_EV_READY,       /* the model answers; text: its name                                        */
     AGT_EV_CHATS,       /* chat[n_chats]                                                            */
     AGT_EV_OPENED,      /* the present conversation from root to leaf: message[n_messages], id = chat, text = title, draft,
-                           scroll; also after editing, branching, deleting                          */
+                           scroll, done = the message that is to be seen (0: none is meant); also after editing, branching,
+                           deleting                                                                 */
     AGT_EV_TITLE,       /* a conversation has another name: id = chat, text                                 */
     AGT_EV_SENT,        /* message: the question, durable                                           */
     AGT_EV_RETRIEVAL,   /* retrieval; id = the answer's or question's message                       */
@@ -140,11 +142,12 @@ void agt_again(agt *, int64_t message, const char *assignments);  /* a sibling o
 void agt_edit(agt *, int64_t message, const char *text); /* a sibling of a question, then its answer */
 void agt_branch(agt *, int64_t message, int delta);      /* to the previous or next sibling */
 void agt_open_chat(agt *, int64_t chat);                 /* 0: a new one */
+void agt_open_at(agt *, int64_t chat, int64_t message);  /* on a branch that holds this message */
 void agt_ask_chats(agt *);                               /* answered by AGT_EV_CHATS */
 void agt_ask_retrieval(agt *, int64_t message);          /* the stored log of an answer: AGT_EV_RETRIEVAL */
 void agt_rename(agt *, int64_t chat, const char *title);
 void agt_delete_chat(agt *, int64_t chat);               /* at once, for good: the caller has asked */
-void agt_keep_place(agt *, int64_t scroll, const char *draft);   /* remembered for the present conversation */
+void agt_keep_place(agt *, int64_t chat, int64_t scroll, const char *draft);     /* remembered for it; 0: for the next new one */
 void agt_setting_put(agt *, const char *key, const char *value); /* panel sizes and the like; kept in the store */
 char *agt_setting_get(agt *, const char *key);                   /* malloc'ed or NULL; from a copy in memory */
 void agt_answer(agt *, int64_t ask, bool yes);           /* to AGT_EV_ASK; unanswered, nothing is done */
@@ -178,9 +181,16 @@ void agt_routing_free(agt_routing *);
 void agt_show_routing(agt *, int64_t message);           /* of a stored answer; 0 = back to live */
 
 /* ================= tables ================= */
-enum agt_action {                        /* what only a front end can do; ids of AGT_EV_UI */
-    AGT_UI_NONE, AGT_UI_QUIT, AGT_UI_CHATS, AGT_UI_EXPERTS, AGT_UI_MEMORY, AGT_UI_CONFIG, AGT_UI_HELP, AGT_UI_COPY,
-    AGT_UI_SCREENSHOT, AGT_UI_THEME, AGT_UI_EDITOR, AGT_UI_LOG, AGT_UI_EDIT, AGT_UI_FIND, AGT_UI_LANG, AGT_UI_CLEAR
+/* What only a front end can do; ids of AGT_EV_UI. EDIT and FIND prepare something to be sent; the others are rows. */
+enum agt_action {
+    AGT_UI_NONE, AGT_UI_EDIT, AGT_UI_FIND,
+#define AGT_ACTION_JOB(...)
+#define AGT_ACTION_RUN(...)
+#define AGT_ACTION_UI(action) AGT_UI_##action,
+#define AGT_ACTION_BOTH(action, f) AGT_UI_##action,
+#define AGT_ACTION(name, does, ...) AGT_ACTION_##does
+    AGT_COMMANDS(AGT_ACTION)
+#undef AGT_ACTION
 };
 enum agt_complete { AGT_COMPLETE_NONE, AGT_COMPLETE_KNOB /* NAME VALUE */, AGT_COMPLETE_ASSIGN /* NAME=VALUE … */,
                     AGT_COMPLETE_PATH, AGT_COMPLETE_MODEL, AGT_COMPLETE_CHAT };

@@ -5,7 +5,6 @@
 #include "agent/room.h"
 
 /* ---- sync.c: what the session holds ---- */
-extern const job_row job_recompute;
 void sync_publish(agt *);                /* configuration and status to the snapshots */
 void sync_know(seat *, const prov_config *c);             /* remembers hash, label and JSON */
 const char *sync_label(const prov_config *c, char *buf, size_t n);   /* of what acts on hidden states */
@@ -15,6 +14,7 @@ enum prov_policy sync_policy(settings *);
 void sync_prefill(agt *, int done, int total);
 void sync_prefilled(agt *, bool whole);                  /* whole: nothing is left to be evaluated */
 void sync_mix(agt *);
+prov_room sync_room(const agt *);        /* what the context holds of the present conversation: nothing while it holds another's */
 
 /* ---- edits.c ---- */
 int edits_apply(agt *, int token);       /* token after which they hold, 0 = between answers; returns how many took effect */

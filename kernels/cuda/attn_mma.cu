@@ -212,7 +212,7 @@ template <int DIM> static __device__ __forceinline__ void few_cells(const uint32
 #pragma unroll
     for (int d = 0; d < DIM / 16; d++) {
         uint32_t b[4];
-        ldmatrix_x4_t(b, &v[at<DIM>((lane >> 3 & 1) * 8 + (lane & 7), 2 * d + (lane >> 4))]);
+        ldmatrix_x4_trans(b, &v[at<DIM>((lane >> 3 & 1) * 8 + (lane & 7), 2 * d + (lane >> 4))]);
 #pragma unroll
         for (int part = 0; part < 2; part++) {
             mma_16816(a.o[2 * d], p[part], b);
@@ -452,7 +452,7 @@ template <int DIM> static __device__ __forceinline__ void tile_page(const uint32
 #pragma unroll
         for (int d = 0; d < DIM / 16; d++) {
             uint32_t b[4];
-            ldmatrix_x4_t(b, &v[at<DIM>(n * 16 + (lane >> 3 & 1) * 8 + (lane & 7), 2 * d + (lane >> 4))]);
+            ldmatrix_x4_trans(b, &v[at<DIM>(n * 16 + (lane >> 3 & 1) * 8 + (lane & 7), 2 * d + (lane >> 4))]);
             mma_16816(a.o[2 * d], p, b);
             mma_16816(a.o[2 * d + 1], p, b + 2);
         }
@@ -543,24 +543,24 @@ template <int TYPE, int DIM, int WARPS> static __global__ void __launch_bounds__
 template <int TYPE, int DIM, int WARPS> static void tiles(ker_ctx *c, const att_job &j)
 {
     int group = j.n_head / j.n_kv, per = WARPS * 16 / group;
-    auto k = att_tiles<TYPE, DIM, WARPS>;
+    auto att_tiles_of = att_tiles<TYPE, DIM, WARPS>;
     int bytes = tile_room<TYPE, DIM>::BYTES;
-    cudaFuncSetAttribute(k, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-    LAUNCH(k, dim3((unsigned)j.n_kv, (unsigned)((j.n + per - 1) / per)), dim3(WARPS * 32), (size_t)bytes, c->st, j, per);
+    cudaFuncSetAttribute(att_tiles_of, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+    LAUNCH(att_tiles_of, dim3((unsigned)j.n_kv, (unsigned)((j.n + per - 1) / per)), dim3(WARPS * 32), (size_t)bytes, c->st, j, per);
 }
 
 template <int TYPE, int DIM> static void attend(ker_ctx *c, const att_job &j)
 {
     int group = j.n_head / j.n_kv, n = j.n, sms = c->dev->sms;
     if (n <= CU_FEW && group <= FEW_HEADS) {
-        auto k = att_few<TYPE, DIM>;
+        auto att_few_of = att_few<TYPE, DIM>;
         int bytes = few_room<TYPE, DIM>::BYTES * ATT_WARPS;
-        cudaFuncSetAttribute(k, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-        LAUNCH(k, dim3((unsigned)c->shape.segs, (unsigned)j.n_kv, (unsigned)n), dim3(ATT_THREADS), (size_t)bytes, c->st, j, c->shape.segs, c->att.part, c->att.count);
+        cudaFuncSetAttribute(att_few_of, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+        LAUNCH(att_few_of, dim3((unsigned)c->shape.segs, (unsigned)j.n_kv, (unsigned)n), dim3(ATT_THREADS), (size_t)bytes, c->st, j, c->shape.segs, c->att.part, c->att.count);
         return;
     }
-    auto k = att_prepare<TYPE, DIM>;
-    LAUNCH(k, dim3((unsigned)((n * (j.n_head + j.n_kv) + ATT_WARPS - 1) / ATT_WARPS)), dim3(ATT_THREADS), 0, c->st, j);
+    auto att_prepare_of = att_prepare<TYPE, DIM>;
+    LAUNCH(att_prepare_of, dim3((unsigned)((n * (j.n_head + j.n_kv) + ATT_WARPS - 1) / ATT_WARPS)), dim3(ATT_THREADS), 0, c->st, j);
     int wide = (n + 128 / group - 1) / (128 / group) * j.n_kv;
     if (wide * 8 >= sms * 7) tiles<TYPE, DIM, 8>(c, j);
     else tiles<TYPE, DIM, 4>(c, j);

@@ -1,0 +1,337 @@
+/* kernels/cuda/ffn: the feed-forward part of a layer: routed experts, the shared expert, dense layers, as kernels/cpu/ffn.c
+ * has them. (row, slot) pairs are sorted by expert on the device; rows of an expert rise, so nothing depends on the order
+ * in which threads run. A carved layer's experts are ordinary ones whose weights are 1. See cuda.h. */
+#include "kernels/cuda/tiles.cuh"
+
+enum { WARP = 32, THREADS = 128, WARPS = THREADS / WARP };
+
+/* ---- pairs by expert ---- */
+
+/* What lies in ffn.group. */
+typedef struct group {
+    int *n_tile;                   /* [2] of TILE_FEW, of TILE_MMA                            */
+    int *off, *count;              /* [n_expert] first place of an expert; its places         */
+    int *few, *mma;                /* tiles, 3 ints each                                      */
+    int *row_of, *pair_of;         /* [pairs] of a place                                      */
+} group;
+
+static int64_t most_tiles(int64_t pairs, int n_expert, int rows) { return pairs / rows + (n_expert < pairs ? n_expert : pairs); }
+
+static int64_t group_place(const ker_ctx *c, group *g)
+{
+    int64_t cap = c->ffn.pairs_cap, at = 2;
+    int n = c->dev->m.n_expert, *p = c->ffn.group;
+    int64_t size[] = { n, n, 3 * most_tiles(cap, n, TILE_FEW), 3 * most_tiles(cap, n, TILE_MMA), cap, cap };
+    int **to[] = { &g->off, &g->count, &g->few, &g->mma, &g->row_of, &g->pair_of };
+    g->n_tile = p;
+    for (int i = 0; i < 6; at += size[i++]) *to[i] = p ? p + at : NULL;
+    return at;
+}
+
+int64_t cu_group_ints(const ker_ctx *c)
+{
+    group g;
+    return group_place(c, &g);
+}
+
+/* A warp an expert: how many pairs are of experts before it, which are its own. ids: [n][max_k], k slots a row in use. */
+static __global__ void __launch_bounds__(THREADS) group_pairs(const uint16_t *ids, int n, int k, int max_k, int n_expert, group g)
+{
+    int e = (int)(blockIdx.x * WARPS + threadIdx.x / WARP), lane = (int)(threadIdx.x % WARP), pairs = n * k;
+    if (e >= n_expert) return;
+    int before = 0, own = 0;
+    for (int p = lane; p < pairs; p += WARP) {
+        int id = ids[(int64_t)(p / k) * max_k + p % k];
+        before += id < e;
+        own += id == e;
+    }
+#pragma unroll
+    for (int h = WARP / 2; h; h /= 2) {
+        before += __shfl_xor_sync(0xffffffffu, before, h);
+        own += __shfl_xor_sync(0xffffffffu, own, h);
+    }
+    if (lane == 0) {
+        g.off[e] = before;
+        g.count[e] = own;
+    }
+    if (!own) return;
+    for (int p0 = 0, at = before; p0 < pairs; p0 += WARP) {
+        int p = p0 + lane;
+        bool mine = p < pairs && ids[(int64_t)(p / k) * max_k + p % k] == e;
+        unsigned m = __ballot_sync(0xffffffffu, mine);
+        int to = at + __popc(m & ((1u << lane) - 1));
+        if (mine) {
+            g.row_of[to] = p / k;
+            g.pair_of[to] = p;
+        }
+        at += __popc(m);
+    }
+}
+
+/* The tiles of every expert: one warp for each size of tile. */
+static __global__ void __launch_bounds__(2 * WARP) group_tiles(int n_expert, group g)
+{
+    int which = (int)(threadIdx.x / WARP), lane = (int)(threadIdx.x % WARP), rows = which ? TILE_MMA : TILE_FEW, done = 0;
+    int *tile = which ? g.mma : g.few;
+    for (int e0 = 0; e0 < n_expert; e0 += WARP) {
+        int e = e0 + lane, count = e < n_expert ? g.count[e] : 0, off = e < n_expert ? g.off[e] : 0, tiles = (count + rows - 1) / rows, sum = tiles;
+#pragma unroll
+        for (int h = 1; h < WARP; h *= 2) {
+            int v = __shfl_up_sync(0xffffffffu, sum, h);
+            if (lane >= h) sum += v;
+        }
+        for (int i = 0; i < tiles; i++) {
+            int *to = tile + 3 * (done + sum - tiles + i);
+            to[0] = e;
+            to[1] = off + i * rows;
+            to[2] = count - i * rows < rows ? count - i * rows : rows;
+        }
+        done += __shfl_sync(0xffffffffu, sum, WARP - 1);
+    }
+    if (lane == 0) g.n_tile[which] = done;
+}
+
+/* ---- products of tiles, any type: a warp an output, TILE_FEW places at a time ---- */
+
+template <int TYPE> static __global__ void __launch_bounds__(THREADS) tile_blocks(cu_tile_prod p)
+{
+    const int PER = cu_form<TYPE>::BLOCK / 32;
+    int lane = (int)threadIdx.x % WARP, o = (int)blockIdx.x * WARPS + (int)threadIdx.x / WARP, units = p.w.n_in / 32, matrix, first, n;
+    if (o >= p.w.n_out || !cu_tile_get(p.t, (int)blockIdx.y, TILE_FEW, &matrix, &first, &n)) return;
+    int64_t block = ((int64_t)matrix * p.w.n_out + o) * (units / PER);
+    float acc[TILE_FEW];
+    int row[TILE_FEW];
+#pragma unroll
+    for (int r = 0; r < TILE_FEW; r++) {
+        acc[r] = 0;
+        row[r] = r < n ? p.t.in_row ? p.t.in_row[first + r] : first + r : 0;
+    }
+    for (int i = lane; i < units; i += WARP) {
+        cu_unit u;
+        cu_form<TYPE>::unit(p.w, block + i / PER, i % PER, u);
+#pragma unroll
+        for (int r = 0; r < TILE_FEW; r++) {
+            if (r >= n) continue;
+            int64_t at = (int64_t)row[r] * units + i;
+            const int4 *q = (const int4 *)(const void *)(p.a.q + at * 32);
+            acc[r] = cu_unit_dot<TYPE>(u, q[0], q[1], p.a.d[at], cu_form<TYPE>::MIN ? p.a.sum[at] : 0, acc[r]);
+        }
+    }
+#pragma unroll
+    for (int r = 0; r < TILE_FEW; r++) {
+        float v = cu_warp_sum(acc[r]);
+        if (lane == 0 && r < n) cu_tile_put(p, first + r, o, v);
+    }
+}
+
+template <int TYPE> static __global__ void __launch_bounds__(THREADS) tile_floats(cu_tile_prod p)
+{
+    int lane = (int)threadIdx.x % WARP, o = (int)blockIdx.x * WARPS + (int)threadIdx.x / WARP, matrix, first, n;
+    if (o >= p.w.n_out || !cu_tile_get(p.t, (int)blockIdx.y, TILE_FEW, &matrix, &first, &n)) return;
+    int64_t from = ((int64_t)matrix * p.w.n_out + o) * p.w.n_in;
+    float acc[TILE_FEW];
+    int row[TILE_FEW];
+#pragma unroll
+    for (int r = 0; r < TILE_FEW; r++) {
+        acc[r] = 0;
+        row[r] = r < n ? p.t.in_row ? p.t.in_row[first + r] : first + r : 0;
+    }
+    for (int i = lane; i < p.w.n_in; i += WARP) {
+        float v = cu_float_at<TYPE>(p.w.p[0], from + i);
+#pragma unroll
+        for (int r = 0; r < TILE_FEW; r++)
+            if (r < n) acc[r] = fmaf(v, p.x[(int64_t)row[r] * p.w.n_in + i], acc[r]);
+    }
+#pragma unroll
+    for (int r = 0; r < TILE_FEW; r++) {
+        float v = cu_warp_sum(acc[r]);
+        if (lane == 0 && r < n) cu_tile_put(p, first + r, o, v);
+    }
+}
+
+static void tile_product(ker_ctx *c, const cu_tile_prod &p)
+{
+    dim3 grid((unsigned)((p.w.n_out + WARPS - 1) / WARPS), (unsigned)p.t.most), block(THREADS);
+    switch (p.w.type) {
+#define CASE(name) case KER_##name: LAUNCH(tile_blocks<KER_##name>, grid, block, 0, c->st, p); break;
+    CU_BLOCK_TYPES(CASE)
+#undef CASE
+#define CASE(name) case KER_##name: LAUNCH(tile_floats<KER_##name>, grid, block, 0, c->st, p); break;
+    CU_FLOAT_TYPES(CASE)
+#undef CASE
+    }
+}
+
+/* ---- gate, up, down ---- */
+
+/* Rows of one pass through one set of three matrices. */
+typedef struct pass {
+    const cu_mat *gate, *up, *down;
+    int layer, r0, n;              /* rows [r0, r0 + n) of what c->y and c->in hold           */
+    int places;                    /* rows of h                                               */
+    float *h;
+    const cu_acts *act;            /* of h                                                    */
+    bool widths;                   /* ffn_width counts                                        */
+    cu_tiles t;
+} pass;
+
+static cu_tile_prod tile_prod(const ker_ctx *c, const pass *f, const cu_mat *w, const cu_acts *acts, const float *x, int r0)
+{
+    cu_tile_prod p = {};
+    int64_t n = w->n_in;
+    p.w = *w;
+    p.t = f->t;
+    p.x = x + r0 * n;
+    p.layer = f->layer;
+    if (w->act == KER_ACT_F32) return p;
+    p.a = acts->kind[w->act];
+    p.a.q += r0 * n;
+    p.a.d += r0 * (n / 32);
+    p.a.sum += r0 * (n / 32);
+    return p;
+}
+
+/* h = silu(gate) * up, prepared for down; y = down, rows by `out_row`. */
+static void three(ker_ctx *c, const pass *f, const int *out_row, float *y)
+{
+    cu_tile_prod gate = tile_prod(c, f, f->gate, &c->in, c->y, f->r0), up = tile_prod(c, f, f->up, &c->in, c->y, f->r0);
+    gate.y = up.y = f->h;
+    tile_product(c, gate);
+    up.glue = CU_GLU;
+    if (f->widths) {
+        up.slot = c->rows.slot + f->r0;
+        up.cfg = c->rows.cfg;
+    }
+    tile_product(c, up);
+    if (f->down->act != KER_ACT_F32) cu_quantise(c, f->h, f->places, f->down->n_in, 1u << f->down->act, f->act);
+    cu_tile_prod down = tile_prod(c, f, f->down, f->act, f->h, 0);
+    down.t.in_row = NULL;
+    down.t.out_row = out_row;
+    down.y = y;
+    tile_product(c, down);
+}
+
+static void plain_tiles(pass *f)
+{
+    f->t.n_rows = f->places = f->n;
+    f->t.most = (f->n + TILE_FEW - 1) / TILE_FEW;
+}
+
+/* Rows through the shared expert or a dense layer; y: [n][n_embd]. */
+static void shared_rows(ker_ctx *c, int layer, int r0, int n, const cu_mat *gate, const cu_mat *up, const cu_mat *down, float *y)
+{
+    pass f = {};
+    f.gate = gate;
+    f.up = up;
+    f.down = down;
+    f.layer = layer;
+    f.r0 = r0;
+    f.n = n;
+    f.h = c->ffn.h_sh;
+    f.act = &c->ffn.sh_act;
+    f.widths = true;
+    plain_tiles(&f);
+    three(c, &f, NULL, y);
+}
+
+void cu_experts_rows(ker_ctx *c, int layer, const uint16_t *ids, int r0, int n, int k, float *to)
+{
+    const cu_layer *w = cu_layer_of(c->dev, layer);
+    int n_expert = c->dev->m.n_expert;
+    group g;
+    pass f = {};
+    group_place(c, &g);
+    LAUNCH(group_pairs, dim3((unsigned)((n_expert + WARPS - 1) / WARPS)), dim3(THREADS), 0, c->st, ids, n, k, c->max_k, n_expert, g);
+    LAUNCH(group_tiles, dim3(1), dim3(2 * WARP), 0, c->st, n_expert, g);
+    f.gate = &w->w[KER_W_GATE_EXPS];
+    f.up = &w->w[KER_W_UP_EXPS];
+    f.down = &w->w[KER_W_DOWN_EXPS];
+    f.layer = layer;
+    f.r0 = r0;
+    f.n = n;
+    f.places = n * k;
+    f.h = c->ffn.h;
+    f.act = &c->ffn.act;
+    f.t.n_tile = g.n_tile;
+    f.t.tile = g.few;
+    f.t.in_row = g.row_of;
+    f.t.most = (int)most_tiles((int64_t)n * k, n_expert, TILE_FEW);
+    three(c, &f, g.pair_of, to);
+}
+
+/* ---- sums ---- */
+
+typedef struct add_args {
+    float *x;                      /* [n][n_embd] the residual                                */
+    const float *pair_y;           /* [n * k][n_embd] or NULL                                 */
+    const uint16_t *ids;           /* [n][max_k]                                              */
+    const float *weights;
+    const float *sh_y, *coef;      /* [n][n_embd] or NULL; [n] or NULL = 1                    */
+    cu_trace tr;
+    int r0, n_embd, k, max_k, layer;
+} add_args;
+
+/* x += sum over slots in their order, then the shared expert. */
+static __global__ void __launch_bounds__(THREADS) add_rows(add_args a)
+{
+    int r = (int)blockIdx.y, o = (int)(blockIdx.x * THREADS + threadIdx.x);
+    if (o >= a.n_embd) return;
+    float acc = 0;
+    for (int s = 0; a.pair_y && s < a.k; s++) {
+        int64_t at = (int64_t)r * a.max_k + s;
+        if (a.ids[at] == KER_NO_EXPERT) break;
+        acc = fmaf(a.weights[at], a.pair_y[((int64_t)r * a.k + s) * a.n_embd + o], acc);
+    }
+    if (a.sh_y) acc = fmaf(a.coef ? a.coef[r] : 1.0f, a.sh_y[(int64_t)r * a.n_embd + o], acc);
+    float *x = a.x + (int64_t)r * a.n_embd + o;
+    *x += acc;
+    if (!cu_finite(*x)) cu_mark(a.tr, a.r0 + r, KER_PART_FFN, a.layer);
+}
+
+/* y (normed) of rows [r0, r0 + n) is not read again: the shared expert's rows take its place. */
+void cu_experts_add(ker_ctx *c, int layer, int r0, int n, int k, const float *from)
+{
+    const cu_layer *w = cu_layer_of(c->dev, layer);
+    int64_t E = c->dev->m.n_embd, at = cu_trace_at(c, layer) + (int64_t)r0 * c->max_k;
+    add_args a = {};
+    a.x = c->x + r0 * E;
+    a.pair_y = from;
+    a.ids = c->tr.ids + at;
+    a.weights = c->tr.weights + at;
+    a.tr = c->tr;
+    a.r0 = r0;
+    a.n_embd = (int)E;
+    a.k = k;
+    a.max_k = c->max_k;
+    a.layer = layer;
+    if (w->w[KER_W_DOWN_SH].n_out) {
+        shared_rows(c, layer, r0, n, &w->w[KER_W_GATE_SH], &w->w[KER_W_UP_SH], &w->w[KER_W_DOWN_SH], c->y + r0 * E);
+        a.sh_y = c->y + r0 * E;
+        a.coef = w->w[KER_W_SH_ROUTER].n_out ? c->ffn.sh_coef + r0 : NULL;
+    }
+    LAUNCH(add_rows, dim3((unsigned)((E + THREADS - 1) / THREADS), (unsigned)n), dim3(THREADS), 0, c->st, a);
+}
+
+void cu_experts(ker_ctx *c, int layer)
+{
+    int k = c->shape.k < 1 ? 1 : c->shape.k, most = c->ffn.pairs_cap / k;
+    for (int r0 = 0, n; r0 < c->shape.n; r0 += n) {
+        n = c->shape.n - r0 < most ? c->shape.n - r0 : most;
+        cu_experts_rows(c, layer, c->tr.ids + cu_trace_at(c, layer) + (int64_t)r0 * c->max_k, r0, n, k, c->ffn.pair_y);
+        cu_experts_add(c, layer, r0, n, k, c->ffn.pair_y);
+    }
+}
+
+void cu_dense(ker_ctx *c, int layer)
+{
+    const cu_layer *w = cu_layer_of(c->dev, layer);
+    int64_t E = c->dev->m.n_embd;
+    add_args a = {};
+    shared_rows(c, layer, 0, c->shape.n, &w->w[KER_W_GATE], &w->w[KER_W_UP], &w->w[KER_W_DOWN], c->y);
+    a.x = c->x;
+    a.sh_y = c->y;
+    a.tr = c->tr;
+    a.n_embd = (int)E;
+    a.layer = layer;
+    LAUNCH(add_rows, dim3((unsigned)((E + THREADS - 1) / THREADS), (unsigned)c->shape.n), dim3(THREADS), 0, c->st, a);
+}

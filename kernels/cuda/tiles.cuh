@@ -1,0 +1,64 @@
+/* kernels/cuda/tiles: products whose rows are taken in tiles: all rows of a matrix, or the rows of each expert behind one
+ * another. What ffn.cu asks for and mat.cu's and mma.cu's kernels answer. Private to kernels/cuda. */
+#ifndef QUORUM_CUDA_TILES_CUH
+#define QUORUM_CUDA_TILES_CUH
+
+#include "kernels/cuda/types.cuh"
+
+enum { TILE_FEW = 8, TILE_MMA = 32 };          /* rows of a tile: of the simple kernels, of tensor cores */
+
+/* Sorted place i belongs to matrix tile[..], reads row in_row[i] of the activations and writes row out_row[i] of y. */
+typedef struct cu_tiles {
+    const int *n_tile, *tile;      /* tiles there are; 3 ints each: matrix, first place, places. NULL: [0, n_rows) of matrix 0 */
+    const int *in_row, *out_row;   /* [places]; NULL: the place itself                        */
+    int n_rows;                    /* without tiles                                           */
+    int most;                      /* tiles to launch for                                     */
+} cu_tiles;
+
+enum cu_glue {
+    CU_PUT,                        /* y = v                                                   */
+    CU_GLU                         /* y = silu(y) * v, 0 beyond a row's width                 */
+};
+
+typedef struct cu_tile_prod {
+    cu_mat w;
+    cu_act a;                      /* of rows by in_row; of quantised weights                 */
+    const float *x;                /* the same of float weights                               */
+    cu_tiles t;
+    float *y;                      /* [out_row][w.n_out]                                      */
+    int glue, layer;
+    const int *slot;               /* of out_row, for widths; NULL: as wide as the matrix     */
+    const cu_cfg *cfg;
+} cu_tile_prod;
+
+static __device__ __forceinline__ float cu_silu_mul(float g, float u) { return g / (1.0f + expf(-g)) * u; }
+
+/* The tile at hand: matrix, first place, places; false: none. */
+static __device__ __forceinline__ bool cu_tile_get(const cu_tiles &t, int i, int rows, int *matrix, int *first, int *n)
+{
+    if (t.tile) {
+        if (i >= *t.n_tile) return false;
+        *matrix = t.tile[3 * i];
+        *first = t.tile[3 * i + 1];
+        *n = t.tile[3 * i + 2];
+        return true;
+    }
+    *matrix = 0;
+    *first = i * rows;
+    *n = t.n_rows - *first < rows ? t.n_rows - *first : rows;
+    return *n > 0;
+}
+
+static __device__ __forceinline__ void cu_tile_put(const cu_tile_prod &p, int place, int o, float v)
+{
+    int row = p.t.out_row ? p.t.out_row[place] : place;
+    float *y = p.y + (int64_t)row * p.w.n_out + o;
+    if (p.glue == CU_GLU) {
+        const int32_t *width = p.slot ? p.cfg[p.slot[row]].ffn_width : NULL;
+        int keep = width ? width[p.layer] : 0;
+        v = keep > 0 && o >= keep ? 0.0f : cu_silu_mul(*y, v);
+    }
+    *y = v;
+}
+
+#endif

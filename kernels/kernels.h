@@ -338,9 +338,9 @@ int ker_prove(const ker_backend *b, int index, bool with_large, void (*row)(void
 const ker_backend *ker_cpu(void);
 /* Two devices as one: the routed experts of some layers on the second, all else on the first; the same bytes as
  * one device. ker_split's own open takes two CPU devices and moves every routed layer; ker_split_open takes any two
- * tables (which outlive the device) and the layers in `moved` ([n_layer]; NULL: all). */
+ * tables (which outlive the device), which of the first's devices, and the layers in `moved` ([n_layer]; NULL: all). */
 const ker_backend *ker_split(void);
-int ker_split_open(const ker_backend *first, const ker_backend *second, const bool *moved, const ker_model *m, int n_threads,
+int ker_split_open(const ker_backend *first, const ker_backend *second, const bool *moved, int index, const ker_model *m, int n_threads,
                    ker_dev **out, char *err);
 /* What of a model's kinds of layer a backend computes. */
 typedef struct ker_can { unsigned mixers, glus /* bits */, biases /* KER_BIAS_* */; bool window, sinks, post_norms; int rope_sets; } ker_can;

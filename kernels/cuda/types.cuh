@@ -331,4 +331,21 @@ static __device__ __forceinline__ void cu_mark(const cu_trace &tr, int row, int 
     atomicCAS(tr.bad + row, 0u, (unsigned)part << 16 | (unsigned)(layer + 1));
 }
 
+/* Where an output goes: y[row * stride + o], with its bias, onto what is there, looked at. */
+typedef struct cu_sink {
+    const float *bias;             /* or NULL                                                 */
+    float *y;
+    int64_t stride;
+    int add, layer, part;          /* part KER_PART_NONE: not looked at                       */
+} cu_sink;
+
+static __device__ __forceinline__ void cu_put(const cu_sink &to, const cu_trace &tr, int row, int o, float v, int marked)
+{
+    float *y = to.y + row * to.stride + o;
+    if (to.bias) v += to.bias[o];
+    if (to.add) v += *y;
+    *y = v;
+    if (to.part != KER_PART_NONE && !cu_finite(v)) cu_mark(tr, marked, to.part, to.layer);
+}
+
 #endif

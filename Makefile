@@ -179,6 +179,18 @@ $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -o $@ $< $(LIB) $(LIBS)
 
+# A folder for a machine with a GPU that has nothing else, and its two programs, which find their libraries beside them.
+.PHONY: gpu-kit
+KITBIN   = $(BUILD)/kit/quorum $(BUILD)/kit/gpu_bench
+gpu-kit: $(KITBIN)
+	@[ -n "$(WITHOUT_PLUGIN)" ] || $(MAKE) --no-print-directory cuda
+	@BUILD='$(BUILD)' WITHOUT_PLUGIN='$(WITHOUT_PLUGIN)' sh build-aux/gpu_kit.sh
+$(BUILD)/kit/quorum: $(BUILD)/cli/main.o $(LIB)
+$(BUILD)/kit/gpu_bench: $(BUILD)/bench/gpu_bench.o $(LIB)
+$(KITBIN):
+	@mkdir -p $(@D)
+	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -Wl,--disable-new-dtags,-rpath,'$$ORIGIN' -o $@ $^ $(LIBS)
+
 # docs/screen.svg, from a real session in tmux on the default model.
 .PHONY: picture
 picture: all
@@ -213,6 +225,7 @@ help:
 	@echo 'make bench            speed on random weights in the shapes of Qwen3-30B-A3B'
 	@echo 'make bench-mat        speed of the matrix products alone (A="type path n_in n" narrows)'
 	@echo 'make peers            the same beside llama.cpp, built from source into a virtual environment (7 minutes the first time)'
+	@echo 'make gpu-kit          a folder that measures and checks the CUDA plugin on a machine with a GPU (docs/CUDA.md)'
 	@echo 'make picture          draw docs/screen.svg from a real session (tmux and the default model)'
 	@echo 'make clean            remove what was built'
 	@echo 'V=1 shows the commands, CC=clang takes another compiler, BUILD=DIR another directory.'

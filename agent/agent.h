@@ -82,7 +82,8 @@ enum agt_event_kind {
     AGT_EV_READY,       /* the model answers; text: its name                                        */
     AGT_EV_CHATS,       /* chat[n_chats]                                                            */
     AGT_EV_OPENED,      /* the present conversation from root to leaf: message[n_messages], id = chat, text = title, draft,
-                           scroll; also after editing, branching, deleting                          */
+                           scroll, done = the message that is to be seen (0: none is meant); also after editing, branching,
+                           deleting                                                                 */
     AGT_EV_TITLE,       /* a conversation has another name: id = chat, text                                 */
     AGT_EV_SENT,        /* message: the question, durable                                           */
     AGT_EV_RETRIEVAL,   /* retrieval; id = the answer's or question's message                       */
@@ -140,11 +141,12 @@ void agt_again(agt *, int64_t message, const char *assignments);  /* a sibling o
 void agt_edit(agt *, int64_t message, const char *text); /* a sibling of a question, then its answer */
 void agt_branch(agt *, int64_t message, int delta);      /* to the previous or next sibling */
 void agt_open_chat(agt *, int64_t chat);                 /* 0: a new one */
+void agt_open_at(agt *, int64_t chat, int64_t message);  /* on a branch that holds this message */
 void agt_ask_chats(agt *);                               /* answered by AGT_EV_CHATS */
 void agt_ask_retrieval(agt *, int64_t message);          /* the stored log of an answer: AGT_EV_RETRIEVAL */
 void agt_rename(agt *, int64_t chat, const char *title);
 void agt_delete_chat(agt *, int64_t chat);               /* at once, for good: the caller has asked */
-void agt_keep_place(agt *, int64_t scroll, const char *draft);   /* remembered for the present conversation */
+void agt_keep_place(agt *, int64_t chat, int64_t scroll, const char *draft);     /* remembered for it; 0: for the next new one */
 void agt_setting_put(agt *, const char *key, const char *value); /* panel sizes and the like; kept in the store */
 char *agt_setting_get(agt *, const char *key);                   /* malloc'ed or NULL; from a copy in memory */
 void agt_answer(agt *, int64_t ask, bool yes);           /* to AGT_EV_ASK; unanswered, nothing is done */

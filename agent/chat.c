@@ -1,5 +1,6 @@
 /* agent/chat: see chat.h. */
 #include "agent/errands.h"
+#include "agent/talk.h"
 #include "agent/view.h"
 
 #include <stdlib.h>
@@ -13,7 +14,7 @@ void chat_reload(agt *a)
         note(&a->events, AGT_ERROR, "%s", err);
 }
 
-void chat_show(agt *a)
+void chat_show(agt *a, int64_t message)
 {
     char err[Q_ERRLEN];
     mem_conversation c = { 0 };
@@ -23,7 +24,7 @@ void chat_show(agt *a)
     if (!a->chat.id)
         draft = settings_get(&a->settings, "draft.new");
     agt_event e = { .kind = AGT_EV_OPENED, .id = a->chat.id, .text = q_strdup(c.title ? c.title : ""),
-                    .draft = a->chat.id ? q_strdup(c.draft ? c.draft : "") : draft ? draft : q_strdup(""), .scroll = a->chat.id ? c.scroll : -1,
+                    .draft = a->chat.id ? q_strdup(c.draft ? c.draft : "") : draft ? draft : q_strdup(""), .scroll = a->chat.id ? c.scroll : -1, .done = message,
                     .message = view_branch(a->store, &a->chat.path), .n_messages = a->chat.path.n };
     pthread_mutex_lock(&a->shown.mu);
     a->shown.st.chat = a->chat.id;
@@ -32,17 +33,45 @@ void chat_show(agt *a)
     evq_push(&a->events, &e);
 }
 
-int chat_open(agt *a, int64_t chat)
+/* What was said of the conversation before this one is not said of this one. */
+static void another(agt *a)
+{
+    shown *s = &a->shown;
+    pthread_mutex_lock(&s->mu);
+    rag_result *why = s->why;
+    char *asked = s->prompt, *broken = s->why_broken;
+    s->why = NULL;
+    s->prompt = s->why_broken = NULL;
+    s->why_message = 0;
+    s->dropped = s->reserve = s->st.n_tokens = 0;
+    s->st.decode_rate = 0;
+    pthread_mutex_unlock(&s->mu);
+    rag_result_free(why);
+    free(asked);
+    free(broken);
+    sync_mix(a);
+}
+
+static int open_at(agt *a, int64_t chat, int64_t message)
 {
     char err[Q_ERRLEN];
     if (chat && mem_conversation_opened(a->store, chat, err) < 0) {
         note(&a->events, AGT_ERROR, "%s", err);
         return Q_ERR;
     }
+    bool other = a->chat.id != chat;
     a->chat.id = chat;
+    if (other)
+        another(a);
     a->chat.keep_from = 0;
     chat_reload(a);
-    chat_show(a);
+    if (message && !chat_message(a, message, MEM_USER)) {        /* it stands on another branch: that one is taken */
+        int64_t leaf;
+        if (mem_leaf_below(a->store, message, &leaf, err) < 0 || mem_conversation_leaf(a->store, chat, leaf, err) < 0)
+            note(&a->events, AGT_ERROR, "%s", err);
+        chat_reload(a);
+    }
+    chat_show(a, message);
     int64_t last = 0;
     for (int i = 0; i < a->chat.path.n; i++)
         if (a->chat.path.v[i].has_trace)
@@ -53,10 +82,12 @@ int chat_open(agt *a, int64_t chat)
     return Q_OK;
 }
 
+int chat_open(agt *a, int64_t chat) { return open_at(a, chat, 0); }
+
 static void open_job(agt *a, const job *j)
 {
     if (j->id || !j->text) {
-        chat_open(a, j->id);
+        open_at(a, j->id, j->number);
         return;
     }
     char err[Q_ERRLEN];                  /* /new TITLE */

@@ -12,13 +12,14 @@ typedef struct chat_now {
     int64_t keep_from;                   /* first message of the branch that still fits; see prompt.c */
 } chat_now;
 
-extern const job_row job_open;           /* id: the conversation; 0 with text: a new one of this title; 0: a new one */
+extern const job_row job_open;           /* id: the conversation, number: a message to be seen; 0 with text: a new one of this
+                                            title; 0: a new one */
 extern const job_row job_branch;         /* id: a message or 0, number: delta */
 extern const job_row job_gone;           /* id: one that was deleted */
 
 int chat_open(struct agt *, int64_t chat);
 void chat_reload(struct agt *);
-void chat_show(struct agt *);            /* AGT_EV_OPENED */
+void chat_show(struct agt *, int64_t message);           /* AGT_EV_OPENED; message: to be seen, or 0 */
 const mem_message *chat_message(struct agt *, int64_t id, enum mem_role role);   /* on the branch; id 0: the last of this role */
 char *chat_title(const char *text);      /* a conversation's name, from its first question; malloc'ed */
 

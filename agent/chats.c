@@ -94,7 +94,7 @@ static void rename_here(agt *a, const job *j)
     if (!a->chat.id && mem_conversation_new(a->store, j->text, &a->chat.id, err) < 0)
         note(&a->events, AGT_ERROR, "%s", err);
     else {
-        chat_show(a);
+        chat_show(a, 0);
         desk_post(&a->desk, &job_rename, a->chat.id, 0, j->text, NULL);
     }
 }

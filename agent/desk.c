@@ -273,7 +273,20 @@ void desk_quit(desk *d)
 }
 
 /* ---- questions ---- */
-static bool full(const desk_queue *l) { return l->running || l->first; }
+static bool leads(const job_row *r, enum desk_lane to) { return r && r->then && r->then->lane == to; }
+
+/* Something runs or waits in this lane, or is on its way into it. */
+static bool full(const desk *d, enum desk_lane which)
+{
+    const desk_queue *l = &d->lane[which];
+    bool any = l->running || l->first;
+    for (int from = 0; from < LANE_N && !any; from++) {
+        any = leads(d->lane[from].running, which);
+        for (const job *j = d->lane[from].first; j && !any; j = j->next)
+            any = leads(j->row, which);
+    }
+    return any;
+}
 
 static bool tell(desk *d, bool (*f)(const desk *))
 {
@@ -284,7 +297,7 @@ static bool tell(desk *d, bool (*f)(const desk *))
 }
 
 static bool wanted(const desk *d) { return d->lane[LANE_ENGINE].first || d->edits || d->quit; }
-static bool busy(const desk *d) { return full(&d->lane[LANE_ENGINE]) || full(&d->lane[LANE_LONG]) || d->edits || d->editing; }
+static bool busy(const desk *d) { return full(d, LANE_ENGINE) || full(d, LANE_LONG) || d->edits || d->editing; }
 static bool answering(const desk *d) { return d->lane[LANE_ENGINE].running && d->lane[LANE_ENGINE].running->answers; }
 static bool paused(const desk *d) { return d->paused; }
 
@@ -298,7 +311,7 @@ static bool steady(const desk *d)
 }
 
 static bool quits(const desk *d) { return d->quit; }
-static bool idle(const desk *d) { return !full(&d->lane[LANE_ENGINE]) && !full(&d->lane[LANE_QUICK]) && !full(&d->lane[LANE_LONG]) && !d->edits && !d->applying; }
+static bool idle(const desk *d) { return !full(d, LANE_ENGINE) && !full(d, LANE_QUICK) && !full(d, LANE_LONG) && !d->edits && !d->applying; }
 
 bool desk_quits(desk *d) { return tell(d, quits); }
 bool desk_idle(desk *d) { return tell(d, idle); }
@@ -311,7 +324,7 @@ bool desk_steady(desk *d) { return tell(d, steady); }
 bool desk_waits(desk *d, enum desk_lane l)
 {
     pthread_mutex_lock(&d->mu);
-    bool yes = full(&d->lane[l]);
+    bool yes = full(d, l);
     pthread_mutex_unlock(&d->mu);
     return yes;
 }

@@ -32,6 +32,7 @@ typedef struct job_row {
     bool moves;                          /* another conversation may be the present one when it is done */
     void (*run)(struct agt *, const job *);
     void (*keep)(struct agt *, const job *);     /* instead of run, at the end; NULL: run */
+    const struct job_row *then;          /* it posts this one, which may be for another lane; NULL */
 } job_row;
 struct job {
     job *next;

@@ -29,12 +29,27 @@ static char *added_words(const rag_progress *p)
     return q_buf_take(&b);
 }
 
+static char *absolute(const char *path)      /* the next start may be in another folder */
+{
+    char *home = home_path(path), *real = realpath(home, NULL);
+    if (!real)
+        return home;
+    free(home);
+    return real;
+}
+
+static void take(agt *a, const job *j)
+{
+    char *path = absolute(j->text);
+    errand_accept(a, &job_add, j->text, path);
+    free(path);
+}
+
 static void keep_add(agt *a, const job *j)
 {
-    char *home = home_path(j->text), *real = realpath(home, NULL);      /* the next start may be in another folder */
-    errand_keep(a, j->row, real ? real : home);
-    free(home);
-    free(real);
+    char *path = absolute(j->text);
+    errand_left(a, j, path);
+    free(path);
 }
 
 static bool going_on(void *user) { return !desk_stopped(&((adding *)user)->a->desk, LANE_LONG); }
@@ -55,6 +70,8 @@ static void add(agt *a, const job *j)
     char *words = added_words(&p);
     if (rc == Q_CANCEL && desk_quits(&a->desk))
         keep_add(a, j);
+    else
+        errand_done(a, j);
     if (rc == Q_CANCEL)
         note(&a->events, AGT_WARN, _("stopped: %s; /add takes the rest"), words);
     else if (rc < 0)
@@ -141,6 +158,7 @@ static void tidy(agt *a, const job *j)
 }
 
 const job_row job_tidy = { .name = "tidy", .lane = LANE_LONG, .end = END_CARRIED, .run = tidy };
+const job_row job_take = { .name = "add?", .lane = LANE_QUICK, .end = END_CARRIED, .run = take, .then = &job_add };
 const job_row job_add = { .name = "add", .lane = LANE_LONG, .end = END_KEPT, .run = add, .keep = keep_add };
 const job_row job_documents = { .name = "documents", .lane = LANE_QUICK, .end = END_DROPPED, .run = documents };
 const job_row job_search = { .name = "search", .lane = LANE_QUICK, .end = END_DROPPED, .run = search };

@@ -26,7 +26,7 @@ static char *nudged(agt *a, const prov_config *c, int delta)
 
 static char *meaning(agt *a, enum q_effect e, int token)
 {
-    prov_room room = a->seat.who ? prov_context(a->seat.who) : (prov_room){ 0 };
+    prov_room room = sync_room(a);
     int cells = room.used;
     bool anew = sync_policy(&a->settings) == PROV_RECOMPUTE;
     if (e == Q_EFFECT_PROMPT)

@@ -20,16 +20,22 @@ extern const job_row job_setting;        /* text: key, value: NULL removes it */
 extern const job_row job_place;          /* id: conversation, number: scroll, text: draft */
 extern const job_row job_save;           /* id: reply, text and value: its text and thinking so far */
 
-void errand_keep(agt *, const job_row *, const char *text);      /* at the end: for the next start */
+/* Any lane. accept: written down, then posted; text: what the next start is to do, as: what this one is. done: it needs
+ * nothing more. left: the end comes before it is done, text: what is left of it. */
+void errand_accept(agt *, const job_row *, const char *as, const char *text);
+void errand_done(agt *, const job *);
+void errand_left(agt *, const job *, const char *text);
 
 /* ---- documents.c ---- */
 extern const job_row job_manual;         /* engine's: the first question should find it */
-extern const job_row job_add, job_tidy;  /* long */
+extern const job_row job_take;           /* quick; text: a file or folder: written down, then job_add */
+extern const job_row job_add, job_tidy;  /* long; value: under which name it is written down */
 extern const job_row job_documents, job_search;          /* quick */
 
 /* ---- forget.c ---- */
 extern const job_row job_forget;         /* quick; text: a number, a title, a file or a folder: asks, */
-extern const job_row job_forgotten;      /* and does it: long; text: what was asked about */
+extern const job_row job_forget_agreed;  /* quick: writes down what was agreed to, */
+extern const job_row job_forgotten;      /* and does it: long; text: what was asked about, value as above */
 
 /* ---- trace.c: quick ---- */
 extern const job_row job_trace;          /* text: the file; number 1: it may be written over */

@@ -45,10 +45,10 @@ static void look(agt *a, const job *j)
         note(&a->events, AGT_ERROR, _("there is no document %s in memory; /memory list shows them with their numbers"), which);
     else if (n == 1)
         asks_put(a, q_printf(ngettext("Remove %s (%d passage) from memory for good?", "Remove %s (%d passages) from memory for good?", (unsigned long)passages),
-                             one, passages), &job_forgotten, 0, 0, ids.p);
+                             one, passages), &job_forget_agreed, 0, 0, ids.p);
     else
         asks_put(a, q_printf(ngettext("Remove %d document below %s from memory for good?", "Remove all %d documents below %s from memory for good?", (unsigned long)n),
-                             n, which), &job_forgotten, 0, 0, ids.p);
+                             n, which), &job_forget_agreed, 0, 0, ids.p);
     q_buf_free(&ids);
     free(whole);
     free(real);
@@ -102,7 +102,9 @@ static void forget(agt *a, const job *j)
     agt_event e = { .kind = AGT_EV_PROGRESS, .text = q_strdup(_("removing documents")) };
     evq_push(&a->events, &e);
     if (*p && desk_quits(&a->desk))
-        errand_keep(a, j->row, p);
+        errand_left(a, j, p);
+    else
+        errand_done(a, j);
     if (rc < 0)
         note(&a->events, AGT_ERROR, _("%d of %d documents are removed, then: %s"), gone, total, err);
     else if (*p)
@@ -116,10 +118,13 @@ static void forget(agt *a, const job *j)
 static void keep(agt *a, const job *j)
 {
     if (strchr(j->text, ' '))
-        errand_keep(a, j->row, j->text);
+        errand_left(a, j, j->text);
     else
         forget(a, j);
 }
 
+static void agreed(agt *a, const job *j) { errand_accept(a, &job_forgotten, j->text, j->text); }
+
+const job_row job_forget_agreed = { .name = "forget!", .lane = LANE_QUICK, .end = END_CARRIED, .run = agreed, .then = &job_forgotten };
 const job_row job_forget = { .name = "forget?", .lane = LANE_QUICK, .end = END_DROPPED, .run = look };
 const job_row job_forgotten = { .name = "forget", .lane = LANE_LONG, .end = END_KEPT, .run = forget, .keep = keep };

@@ -35,6 +35,7 @@ void agt_toggle(agt *a) { desk_edit(&a->desk, EDIT_TOGGLE, 0, NULL, NULL); }
 void agt_again(agt *a, int64_t message, const char *s) { desk_post(&a->desk, &job_again, message, 0, s ? s : "", NULL); }
 void agt_branch(agt *a, int64_t message, int delta) { desk_post(&a->desk, &job_branch, message, delta, NULL, NULL); }
 void agt_open_chat(agt *a, int64_t chat) { desk_post(&a->desk, &job_open, chat, 0, NULL, NULL); }
+void agt_open_at(agt *a, int64_t chat, int64_t message) { desk_post(&a->desk, &job_open, chat, message, NULL, NULL); }
 void agt_ask_chats(agt *a) { desk_post(&a->desk, &job_chats, 0, 0, NULL, NULL); }
 void agt_ask_retrieval(agt *a, int64_t message) { desk_post(&a->desk, &job_retrieval, message, 0, NULL, NULL); }
 
@@ -63,12 +64,9 @@ void agt_edit(agt *a, int64_t message, const char *text)
     free(clean);
 }
 
-void agt_keep_place(agt *a, int64_t scroll, const char *draft)
+void agt_keep_place(agt *a, int64_t chat, int64_t scroll, const char *draft)
 {
     shown *s = &a->shown;
-    pthread_mutex_lock(&s->mu);
-    int64_t chat = s->st.chat;
-    pthread_mutex_unlock(&s->mu);
     const char *text = draft ? draft : "";
     if (s->place_text && s->place_chat == chat && s->place_scroll == scroll && strcmp(s->place_text, text) == 0)
         return;                          /* front ends call this on a timer: the disk is touched only when it matters */

@@ -154,6 +154,7 @@ enum mem_status generate(turn *t, const prov_request *r, const char **finish, ch
                      .token = token, .repeats = repeats };
     a->seat.config_changed = false;
     a->seat.prefill_from = q_now_ns();
+    a->seat.holds = a->chat.id;
     if (desk_stopped(&a->desk, LANE_ENGINE))
         t->so_far.finish = PROV_STOPPED;
     else

@@ -1,4 +1,5 @@
-/* agent/keep: what is written down in passing: settings, places, a running answer's words. Quick lane. */
+/* agent/keep: what is written down in passing: settings, places, a running answer's words, errands that were accepted. Quick
+ * lane, but for what says otherwise. */
 #include "agent/errands.h"
 
 #include <stdlib.h>
@@ -15,7 +16,8 @@ static void setting(agt *a, const job *j)
 static void place(agt *a, const job *j)
 {
     char err[Q_ERRLEN];
-    if ((j->id ? mem_conversation_view(a->store, j->id, j->text, j->number, err) : mem_setting_put(a->store, "draft.new", j->text, err)) < 0)
+    int rc = j->id ? mem_conversation_view(a->store, j->id, j->text, j->number, err) : mem_setting_put(a->store, "draft.new", j->text, err);
+    if (rc < 0 && rc != Q_NOTFOUND)      /* deleted meanwhile, here or elsewhere: nothing is left to come back to */
         note(&a->events, AGT_WARN, "%s", err);
 }
 
@@ -33,14 +35,44 @@ const job_row job_setting = { .name = "setting", .lane = LANE_QUICK, .end = END_
 const job_row job_place = { .name = "place", .lane = LANE_QUICK, .end = END_CARRIED, .run = place };
 const job_row job_save = { .name = "save", .lane = LANE_QUICK, .end = END_DROPPED, .run = save };
 
-/* Any lane. Under a name by chance: several programs may end at once. open.c reads them. */
-void errand_keep(agt *a, const job_row *row, const char *text)
+/* ---- errands ---- */
+/* A long errand is written down when it is accepted, under the process that has taken it on and a name by chance, and
+ * taken off when it is done, was stopped, or was said to have failed: neither the end nor a kill loses it. */
+static char *errand_key(const char *owner, const char *text)
+{
+    uint64_t r = (uint64_t)q_now_ns() ^ ((uint64_t)getpid() << 40);
+    return q_printf("errand.%s%s%016llx", owner, *owner ? "." : "", (unsigned long long)q_hash64(text, strlen(text), r));
+}
+
+static int write_down(agt *a, const char *key, const job_row *row, const char *text)
+{
+    char err[Q_ERRLEN], *value = q_printf("%s\n%s", row->name, text);
+    int rc = mem_setting_put(a->store, key, value, err);
+    if (rc < 0)
+        note(&a->events, AGT_WARN, _("/%s is not written down, so only this run of quorum knows of it: %s"), row->name, err);
+    free(value);
+    return rc;
+}
+
+void errand_accept(agt *a, const job_row *row, const char *as, const char *text)
+{
+    char *key = errand_key(mem_owner(a->store), text);
+    int rc = write_down(a, key, row, text);
+    desk_post(&a->desk, row, 0, 0, as, rc == Q_OK ? key : NULL);
+    free(key);
+}
+
+void errand_done(agt *a, const job *j)
 {
     char err[Q_ERRLEN];
-    uint64_t r = (uint64_t)q_now_ns() ^ ((uint64_t)getpid() << 40);
-    char *key = q_printf("errand.%016llx", (unsigned long long)q_hash64(text, strlen(text), r)), *value = q_printf("%s\n%s", row->name, text);
-    if (mem_setting_put(a->store, key, value, err) < 0)
-        note(&a->events, AGT_ERROR, "%s", err);
+    if (j->value && mem_setting_put(a->store, j->value, NULL, err) < 0)
+        note(&a->events, AGT_WARN, "%s", err);
+}
+
+void errand_left(agt *a, const job *j, const char *text)
+{
+    char *key = errand_key("", text);     /* nobody's: whoever starts next takes it on */
+    if (write_down(a, key, j->row, text) == Q_OK)
+        errand_done(a, j);
     free(key);
-    free(value);
 }

@@ -31,6 +31,7 @@ void load_none(agt *a)
     free(a->seat.known);
     a->seat.known = NULL;
     a->seat.n_known = 0;
+    a->seat.holds = 0;
     a->chat.keep_from = 0;
 }
 

@@ -43,23 +43,38 @@ static int read_settings(agt *a, const agt_options *o, char *err)
     return rc;
 }
 
-/* Long errands that the last end cut off. */
+/* ---- long errands that an end or a kill cut off ---- */
+/* Is it another process's, which is at it? */
+static bool taken(const char *key)
+{
+    const char *from = key + strlen("errand."), *dot = strchr(from, '.');
+    if (!dot)
+        return false;                    /* left by an orderly end */
+    char *owner = q_strndup(from, (size_t)(dot - from));
+    bool alive = mem_alive(owner);
+    free(owner);
+    return alive;
+}
+
 static void restore_errands(agt *a)
 {
     static const job_row *const row[] = { &job_add, &job_forgotten };
     char err[Q_ERRLEN];
     for (int i = 0; i < a->settings.n; i++) {
         const setting_row *s = &a->settings.v[i];
-        if (strncmp(s->key, "errand.", 7) != 0 || !s->value)
+        if (strncmp(s->key, "errand.", 7) != 0 || !s->value || taken(s->key))
             continue;
         size_t w = strcspn(s->value, "\n");
-        for (size_t k = 0; k < sizeof row / sizeof *row; k++)
-            if (s->value[w] && strlen(row[k]->name) == w && strncmp(s->value, row[k]->name, w) == 0) {
-                desk_post(&a->desk, row[k], 0, 0, s->value + w + 1, NULL);
-                note(&a->events, AGT_INFO, _("going on with what the last end cut off: /%s"), row[k]->name);
-                if (mem_setting_put(a->store, s->key, NULL, err) < 0)
-                    note(&a->events, AGT_WARN, "%s", err);
-            }
+        for (size_t k = 0; k < sizeof row / sizeof *row; k++) {
+            const char *text = s->value + w + 1;
+            if (!s->value[w] || strlen(row[k]->name) != w || strncmp(s->value, row[k]->name, w) != 0)
+                continue;
+            errand_accept(a, row[k], text, text);
+            note(&a->events, AGT_INFO, _("going on with what the last end cut off: /%s"), row[k]->name);
+            if (mem_setting_put(a->store, s->key, NULL, err) < 0)
+                note(&a->events, AGT_WARN, "%s", err);
+            break;
+        }
     }
 }
 

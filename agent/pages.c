@@ -45,7 +45,7 @@ void page_why(agt *a)
     else if (a->shown.why_message)
         q_buf_puts(&b, _("Memory was not searched for this answer: the text only goes on (--base).\n"));
     else
-        q_buf_puts(&b, _("Nothing was searched since the start: ask something, or /search WORDS.\n"));
+        q_buf_puts(&b, _("Nothing was searched here since the start: ask something, or /search WORDS.\n"));
     pthread_mutex_unlock(&a->shown.mu);
     note_text(&a->events, "/why", q_buf_take(&b));
 }

@@ -16,6 +16,7 @@ typedef struct seat {
     prov_config *home;                   /* while /again runs under its own configuration: what comes back afterwards */
     known *known; int n_known;
     int64_t prefill_from;                /* ns */
+    int64_t holds;                       /* the conversation that the cells are of; 0: none */
     bool config_changed;                 /* an edit was applied since the turn last looked */
     bool after_again;                    /* the cells are those of an /again with other settings: the next prompt is evaluated anew */
 } seat;

@@ -188,7 +188,7 @@ static const agt_command table[] = {
     { .name = "find", .ru = "найти", .args = N_("WORDS"), .help = N_("find messages in all conversations"),
       .needs = true, .job = &job_find },
     { .name = "add", .ru = "добавить", .args = N_("PATH"), .help = N_("take a file or folder of text into memory"),
-      .needs = true, .complete = AGT_COMPLETE_PATH, .job = &job_add },
+      .needs = true, .complete = AGT_COMPLETE_PATH, .job = &job_take },
     { .name = "forget", .ru = "забыть", .args = N_("NUMBER, FILE or FOLDER"), .help = N_("remove documents from memory, for good; asks first"),
       .needs = true, .job = &job_forget },
     { .name = "memory", .ru = "память", .args = N_("[list]"), .help = N_("what was fed; list: the documents in memory"), .key = "F4",
@@ -258,7 +258,8 @@ static void run(agt *a, const agt_command *c, char *args)
     if (c->needs && !*args)
         usage(a, c);
     else if (c->job) {
-        if (c->job->lane != LANE_QUICK && desk_waits(&a->desk, c->job->lane))
+        enum desk_lane lane = c->job->then ? c->job->then->lane : c->job->lane;
+        if (lane != LANE_QUICK && desk_waits(&a->desk, lane))
             note(&a->events, AGT_INFO, _("/%s is done when the present work ends"), c->name);
         desk_post(&a->desk, c->job, 0, 0, *args ? args : NULL, NULL);
     } else if (c->run)

@@ -95,11 +95,19 @@ enum prov_policy sync_policy(settings *s)
     return again ? PROV_RECOMPUTE : PROV_CONTINUE;
 }
 
+prov_room sync_room(const agt *a)
+{
+    prov_room r = a->seat.who ? prov_context(a->seat.who) : (prov_room){ 0 };
+    if (a->seat.holds != a->chat.id)
+        r.used = r.text = 0;
+    return r;
+}
+
 void sync_mix(agt *a)
 {
     prov_mix m[16];
-    int n = a->seat.who ? prov_mixture(a->seat.who, m, 16) : 0;
-    prov_room room = a->seat.who ? prov_context(a->seat.who) : (prov_room){ 0 };
+    prov_room room = sync_room(a);
+    int n = room.used ? prov_mixture(a->seat.who, m, 16) : 0;
     pthread_mutex_lock(&a->shown.mu);
     a->shown.n_mix = n;
     memset(a->shown.st.mix, 0, sizeof a->shown.st.mix);
@@ -193,7 +201,7 @@ static void position(void *user, const prov_position *p) { watch_position(user, 
 static void recompute(agt *a, const job *j)
 {
     char err[Q_ERRLEN];
-    if (!a->seat.who || prov_context(a->seat.who).text == 0) {
+    if (sync_room(a).text == 0) {
         note(&a->events, AGT_INFO, _("the context is empty: there is nothing to evaluate anew"));
         return;
     }

@@ -15,6 +15,7 @@ enum prov_policy sync_policy(settings *);
 void sync_prefill(agt *, int done, int total);
 void sync_prefilled(agt *, bool whole);                  /* whole: nothing is left to be evaluated */
 void sync_mix(agt *);
+prov_room sync_room(const agt *);        /* what the context holds of the present conversation: nothing while it holds another's */
 
 /* ---- edits.c ---- */
 int edits_apply(agt *, int token);       /* token after which they hold, 0 = between answers; returns how many took effect */

@@ -298,7 +298,7 @@ static void send_question(agt *a, const char *text, int64_t parent, bool at_leaf
     if (!id)
         return;
     if (!at_leaf)                        /* the branch is another one now: shown up to the new question */
-        chat_show(a);
+        chat_show(a, 0);
     agt_event sent = view_event(a->store, AGT_EV_SENT, id);
     evq_push(&a->events, &sent);
     rag_config c = settings_rag(&a->settings);
@@ -402,7 +402,7 @@ static void again(agt *a, const job *j)
     a->seat.after_again |= forward;
     sync_publish(a);
     chat_reload(a);
-    chat_show(a);
+    chat_show(a, 0);
     answer(a, &r, elder.id ? &elder : NULL, *words && elder.id ? seed_of(&elder, a) : 0);
 
     if (prov_set(a->seat.who, a->seat.home, sync_policy(&a->settings), err) < 0)

@@ -84,6 +84,8 @@ int cli_open(const char *m, const cli_sets *sets, int threads, eng_model **model
     free(path);
     if (rc)
         return rc;
+    if (*eng_model_device_note(*model))
+        q_say(stderr, "quorum: %s\n", eng_model_device_note(*model));
     *config = eng_config_new(*model);
     for (int i = 0; i < sets->n && !rc; i++)
         rc = cli_set(*config, sets->item[i], err);

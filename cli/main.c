@@ -3,6 +3,7 @@
  * others script us. */
 #include "base/say.h"
 #include "cli/cli.h"
+#include "cli/common.h"
 #include "tui/tui.h"
 
 #include <errno.h>
@@ -73,6 +74,11 @@ static int dispatch(int argc, char **argv)
 {
     tui_lang(NULL);
     set_up_signals();
+    char why[Q_ERRLEN];
+    if (cli_device(&argc, argv, why) < 0) {
+        q_say(stderr, "quorum: %s\n", why);
+        return 2;
+    }
     if (argc > 1 && strcmp(argv[1], "--version") == 0) {
         q_say(stdout, "quorum %s\n", QUORUM_VERSION);
         return 0;
@@ -83,6 +89,10 @@ static int dispatch(int argc, char **argv)
             cli_help(table[i]);
             q_say(stdout, "\n");
         }
+        q_say(stdout, "%s\n\n", _("Where a model computes, with every subcommand that opens one:\n"
+            "    --device cpu|cuda|cuda:N|auto   auto, the default, takes a GPU where the plugin (make cuda) and a driver are\n"
+            "    --gpu-layers N|auto             routed experts of so many layers on the GPU, the others' are the CPU's work\n"
+            "    --gpu-budget GIB                of the GPU's memory; without it all that is free"));
         q_say(stdout, "%s\n", _("quorum SUBCOMMAND --help shows one of these."));
         return 0;
     }

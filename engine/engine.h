@@ -17,6 +17,11 @@ typedef struct eng_cache eng_cache;
 typedef struct eng_session eng_session;
 
 /* ================= model ================= */
+/* Where models that are opened from now on compute: "cpu" (as the program starts), "cuda", "cuda:N", or "auto": a GPU where
+ * one answers and the model goes, else the CPU. gpu_layers: routed experts of so many layers on the GPU, -1 as many as
+ * fit; the others' are computed by the CPU. budget_gib: of the GPU's memory, 0 all that is free. Main's, before any thread. */
+int eng_device_choose(const char *what, int gpu_layers, double budget_gib, char *err);
+
 typedef struct eng_open_opts {
     int n_threads;                                    /* 0 = all cores */
     bool vocab_only;                                  /* tokenizer only: a file without tensors is enough */
@@ -45,6 +50,8 @@ typedef struct eng_info {                             /* strings live as long as
 const eng_info *eng_model_info(const eng_model *);
 bool eng_layer_is_moe(const eng_model *, int layer);
 int eng_model_threads(const eng_model *);                 /* the device's now: a session sets them before a batch */
+const char *eng_model_device(const eng_model *);          /* "cpu", "cuda:0 NVIDIA H100 80GB HBM3"; lives as long as the model */
+const char *eng_model_device_note(const eng_model *);     /* "", or a sentence: how it is divided, or why it is the CPU after all */
 const void *eng_model_pages(const eng_model *, size_t *bytes);   /* the tensors as mapped: for measuring reads */
 /* Parameters that take part in one token under c, and bytes of weights read for it (layers and head apart;
  * KV reads excluded). */

@@ -244,7 +244,7 @@ typedef struct ker_moe {
 
 /* ---- the table ---- */
 typedef struct ker_abi { uint32_t number, backend, model, layer, hold, config, batch, out, moe, source, device; } ker_abi;
-enum { KER_ABI = 3 };                  /* goes up when a function or a field changes its meaning */
+enum { KER_ABI = 4 };                  /* goes up when a function or a field changes its meaning */
 #define KER_ABI_HERE { KER_ABI, sizeof(ker_backend), sizeof(ker_model), sizeof(ker_layer), sizeof(ker_hold), sizeof(ker_config), \
                        sizeof(ker_batch), sizeof(ker_out), sizeof(ker_moe), sizeof(ker_source), sizeof(ker_device) }
 
@@ -254,6 +254,8 @@ typedef struct ker_device {            /* what a backend can be opened on */
     int major, minor, units;           /* compute capability and multiprocessors; 0 on the CPU               */
     int driver, runtime;               /* versions as CUDA counts them (13000); 0 on the CPU                 */
 } ker_device;
+
+typedef struct ker_time { char name[48]; int n; double ms; } ker_time;   /* a kernel: launches, time of all */
 
 typedef struct ker_backend {
     ker_abi abi;                                                       /* first, whatever else changes */
@@ -303,6 +305,9 @@ typedef struct ker_backend {
     /* Taps for tests: the residual stream, [n][n_embd]. */
     int (*hidden_get)(ker_ctx *, float *dst);
     int (*hidden_put)(ker_ctx *, const float *src);
+    /* Time of each kernel: on, one or more passes, then off fills out[max] and returns how many, or a q_result. One
+     * context at a time; passes are slower meanwhile. NULL where it is not known. */
+    int (*times)(ker_ctx *, bool on, ker_time *out, int max);
 } ker_backend;
 
 /* A table from elsewhere (a plugin) fits this program: Q_OK, or a sentence. */
@@ -318,12 +323,24 @@ int ker_batch_check(const ker_model *m, const ker_batch *b, int max_rows, int ma
                     bool (*there)(const void *user, int slot), const void *user, char *err);
 int ker_config_check(const ker_model *m, int max_k, const ker_config *c, char *err);
 
+/* ---- a backend against the CPU, part by part (prove.c) ---- */
+typedef struct ker_proof {             /* one comparison                                          */
+    const char *part;                  /* "attention", for sentences: through _()                 */
+    char model[96];                    /* "even widths, Q4_K"                                     */
+    int rows;
+    double off, limit;                 /* largest difference, relative to what the part added     */
+    bool ok;
+} ker_proof;
+/* Every weight type, kind of router and part on small random models of device `index`, and shapes of models in use (a GiB
+ * of memory). Returns how many comparisons were wrong, or a q_result when the device failed; `row` hears of each. */
+int ker_prove(const ker_backend *b, int index, bool with_large, void (*row)(void *user, const ker_proof *p), void *user, char *err);
+
 const ker_backend *ker_cpu(void);
 /* Two devices as one: the routed experts of some layers on the second, all else on the first; the same bytes as
  * one device. ker_split's own open takes two CPU devices and moves every routed layer; ker_split_open takes any two
- * tables (which outlive the device) and the layers in `moved` ([n_layer]; NULL: all). */
+ * tables (which outlive the device), which of the first's devices, and the layers in `moved` ([n_layer]; NULL: all). */
 const ker_backend *ker_split(void);
-int ker_split_open(const ker_backend *first, const ker_backend *second, const bool *moved, const ker_model *m, int n_threads,
+int ker_split_open(const ker_backend *first, const ker_backend *second, const bool *moved, int index, const ker_model *m, int n_threads,
                    ker_dev **out, char *err);
 /* What of a model's kinds of layer a backend computes. */
 typedef struct ker_can { unsigned mixers, glus /* bits */, biases /* KER_BIAS_* */; bool window, sinks, post_norms; int rope_sets; } ker_can;

@@ -38,7 +38,7 @@ static void split_close(ker_dev *dev)
     free(d);
 }
 
-int ker_split_open(const ker_backend *first, const ker_backend *second, const bool *moved, const ker_model *m, int n_threads,
+int ker_split_open(const ker_backend *first, const ker_backend *second, const bool *moved, int index, const ker_model *m, int n_threads,
                    ker_dev **out, char *err)
 {
     int rc = ker_backend_check(first, err);
@@ -56,7 +56,7 @@ int ker_split_open(const ker_backend *first, const ker_backend *second, const bo
         d->moved[i] = layer[i].moe && (!moved || moved[i]);
         stay[i] = !d->moved[i];
     }
-    ker_hold hold[2] = { { .no_experts = d->moved }, { .no_rest = true, .no_experts = stay } };
+    ker_hold hold[2] = { { .index = index, .no_experts = d->moved }, { .no_rest = true, .no_experts = stay } };
     for (int i = 0; i < 2 && !rc; i++) rc = d->on[i]->open(m, n_threads, &hold[i], &d->dev[i], err);
     free(stay);
     if (rc) {
@@ -70,7 +70,7 @@ int ker_split_open(const ker_backend *first, const ker_backend *second, const bo
 static int split_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *err)
 {
     if (hold) return q_fail(err, Q_ERR, _("a pair of devices cannot be part of another pair"));
-    return ker_split_open(ker_cpu(), ker_cpu(), NULL, m, n_threads, out, err);
+    return ker_split_open(ker_cpu(), ker_cpu(), NULL, 0, m, n_threads, out, err);
 }
 
 static void split_set_threads(ker_dev *dev, int n)

@@ -23,6 +23,10 @@ void mem_close(mem_store *);
 /* SQLite's integrity_check and that of both FTS indexes (against their content). An index that does not match its text is
  * no damage: it is made again. */
 int mem_check(mem_store *, char *err);
+/* This process's name in a store, and whether the process that calls itself so is still there: for what one process has taken
+ * on and no other is to do meanwhile. */
+const char *mem_owner(const mem_store *);
+bool mem_alive(const char *owner);
 /* A sentence that a person should read once: a broken index was made again, the file was open to others. NULL: nothing
  * new; malloc'ed. Ask after opening and behind errands. */
 char *mem_note(mem_store *);

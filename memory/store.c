@@ -248,3 +248,6 @@ bool store_is_alive(const char *owner)
     free(now);
     return same;
 }
+
+const char *mem_owner(const mem_store *s) { return s->owner; }
+bool mem_alive(const char *owner) { return store_is_alive(owner); }

@@ -8,6 +8,8 @@
 cd "$(dirname "$0")/.." || exit 1
 BUILD=${BUILD:-build}
 export BUILD
+# What the tests compare bit for bit is the CPU's arithmetic, also on a machine with a GPU.
+export QUORUM_DEVICE=cpu
 logs=$BUILD/log
 
 name_of() { echo "${1#"$BUILD"/}" | tr / _; }

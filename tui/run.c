@@ -205,7 +205,7 @@ int tui_run(agt *a, const tui_options *o, char *err)
             drawn = now_ms();
             continue;                   /* what came meanwhile, before sleeping */
         }
-        if (app.now - kept > 5000) { kept = app.now; agt_keep_place(a, tui_tr_place(&app.tr), tui_draft(&app)); }
+        if (app.now - kept > 5000) { kept = app.now; agt_keep_place(a, app.seen.chat, tui_tr_place(&app.tr), tui_draft(&app)); }
         struct pollfd p[4] = { { STDIN_FILENO, POLLIN, 0 }, { agt_wake_fd(a), POLLIN, 0 }, { tui_guard_fd(), POLLIN, 0 },
                                { tmux ? fileno(tmux) : -1, POLLIN, 0 } };
         int rest = tui_term_wait();

@@ -25,7 +25,7 @@ int cache_pool(const eng_model *m, const eng_config *c, int timelines, kv_pool *
 {
     int context = (int)c->v.context;
     enum ker_kv_type type = config_kv_type(c);
-    uint64_t page = (uint64_t)m->be->kv_page_bytes(m->dev, type), have = m->be->memory(m->dev);
+    uint64_t page = (uint64_t)m->on.be->kv_page_bytes(m->on.dev, type), have = m->on.be->memory(m->on.dev);
     uint64_t base = ((uint64_t)(context + KER_PAGE - 1) / KER_PAGE + 2) * (uint64_t)timelines;
     uint64_t spare = page * base < ((uint64_t)1 << 30) ? base : base / 4;
     if (have > 0 && page * (base + spare) > have)
@@ -38,7 +38,7 @@ int cache_pool(const eng_model *m, const eng_config *c, int timelines, kv_pool *
     }
     if (base + spare > INT32_MAX)
         return q_fail(err, Q_RANGE, _("a cache for %d timelines of %d tokens is too large: lower context.length"), timelines, context);
-    return kv_pool_new(m->be, m->dev, type, (int)(base + spare), out, err);
+    return kv_pool_new(m->on.be, m->on.dev, type, (int)(base + spare), out, err);
 }
 
 int eng_cache_new(eng_model *m, const eng_config *c, int timelines, eng_cache **out, char *err)
@@ -54,7 +54,7 @@ int eng_cache_new(eng_model *m, const eng_config *c, int timelines, eng_cache **
     atomic_init(&k->cancel, 0);
     int rc = cache_pool(m, c, k->timelines, &k->pool, err);
     if (!rc)
-        rc = m->be->ctx_new(m->dev, ENG_STEP_ROWS, m->ker.n_expert, &k->cancel, &k->ctx, err);
+        rc = m->on.be->ctx_new(m->on.dev, ENG_STEP_ROWS, m->ker.n_expert, &k->cancel, &k->ctx, err);
     if (rc) {
         eng_cache_free(k);
         return rc;
@@ -69,7 +69,7 @@ void eng_cache_free(eng_cache *k)
         return;
     assert(!k->users);
     if (k->ctx)
-        k->m->be->ctx_free(k->ctx);
+        k->m->on.be->ctx_free(k->ctx);
     kv_pool_free(k->pool);
     free(k->batch->forced);
     free(k->batch);
@@ -116,7 +116,7 @@ int cache_slot_of(eng_cache *k, const eng_config *c, uint64_t hash, int16_t *slo
         return q_fail(err, Q_RANGE, _("one step evaluates at most %d different configurations: split it"), CACHE_SLOTS);
     config_ker ker;
     config_ker_build(c, &ker);
-    int rc = k->m->be->cfg_put(k->ctx, at, &ker.k, err);
+    int rc = k->m->on.be->cfg_put(k->ctx, at, &ker.k, err);
     config_ker_free(&ker);
     if (rc)
         return rc;
@@ -238,7 +238,7 @@ static int place(eng_cache *k, const cache_seq *seqs, int n_seq, const cache_row
 /* why: what begin says, else untouched. */
 static int run(eng_cache *k, const ker_batch *batch, ker_out *out, char *why)
 {
-    const ker_backend *be = k->m->be;
+    const ker_backend *be = k->m->on.be;
     int rc = be->begin(k->ctx, kv_pool_kv(k->pool), batch, why);
     if (!rc)
         rc = be->embed(k->ctx);
@@ -264,7 +264,7 @@ int cache_forward(eng_cache *k, const cache_seq *seqs, int n_seq, const cache_ro
     int threads = (int)rows[0].config->v.threads;
     threads = threads > 0 ? threads : model_cores();
     if (threads != m->n_threads) {
-        m->be->set_threads(m->dev, threads);
+        m->on.be->set_threads(m->on.dev, threads);
         k->m->n_threads = threads;
     }
     k->clock++;

@@ -1,6 +1,7 @@
 /* engine/run/model: opens a model: reads the description from the file's keys, checks each tensor's shape and
  * type, asks whether it fits in memory before anything is allocated, and hands the weights to the backend.
  * Owns the eng_model and all it points to. Opening belongs to one thread; afterwards it is read only. */
+#include "engine/run/device.h"
 #include "engine/run/model.h"
 #include "engine/run/config.h"
 
@@ -286,7 +287,7 @@ uint64_t model_memory(uint64_t weights, uint64_t n_layer, uint64_t n_kv, uint64_
 static int check_memory(const eng_model *m, char *err)
 {
     const double gib = 1024.0 * 1024 * 1024;
-    uint64_t weights = 0, have = m->dev ? m->be->memory(m->dev) : q_mem_available();
+    uint64_t weights = 0, have = m->on.dev ? m->on.be->memory(m->on.dev) : q_mem_available();
     bool in_memory = q_in_memory(m->path);
     for (int i = 0; i < gguf_n_tensors(m->file) && !in_memory; i++)
         weights += gguf_tensor_at(m->file, i)->bytes;
@@ -388,7 +389,7 @@ static int add_weight(eng_model *m, enum ker_role role, int layer, char *err)
     count_bytes(m, role, layer, t);
     char why[Q_ERRLEN], name[128];
     arch_tensor_name(m->arch, role, layer, name, sizeof name);
-    rc = m->be->weight(m->dev, layer, role, &w, why);
+    rc = m->on.be->weight(m->on.dev, layer, role, &w, why);
     return rc ? q_fail(err, rc, "%s: %s: %s", m->path, name, why) : 0;
 }
 
@@ -430,20 +431,30 @@ static int check_vocabulary(eng_model *m, char *err)
     return 0;
 }
 
+/* The device's weights, from the first to the last. A GPU's memory was looked at when it was chosen. */
+static int fill(eng_model *m, const eng_open_opts *o, char *err)
+{
+    int rc = !o->ignore_memory && m->on.be == ker_cpu() ? check_memory(m, err) : 0;
+    if (!rc) rc = add_weights(m, o, err);
+    return rc ? rc : m->on.be->ready(m->on.dev, err);
+}
+
 static int open_weights(eng_model *m, const eng_open_opts *o, char *err)
 {
     int rc = check_vocabulary(m, err);
     if (rc)
         return rc;
     m->n_threads = o->n_threads > 0 ? o->n_threads : model_cores();
-    m->be = ker_cpu();
     m->bytes = q_alloc(sizeof *m->bytes * (size_t)m->ker.n_layer);
-    rc = m->be->open(&m->ker, m->n_threads, NULL, &m->dev, err);
-    if (!rc && !o->ignore_memory)
-        rc = check_memory(m, err);
-    if (rc || (rc = add_weights(m, o, err)))
-        return rc;
-    return m->be->ready(m->dev, err);
+    rc = device_open(m, &m->on, err);
+    if (!rc) rc = fill(m, o, err);
+    if (rc && rc != Q_CANCEL && device_may_fall_back(&m->on)) {    /* what the GPU could not take may still run here */
+        memset(m->bytes, 0, sizeof *m->bytes * (size_t)m->ker.n_layer);
+        m->head_bytes = m->head_params = 0;
+        rc = device_fall_back(m, &m->on, rc, err);
+        if (!rc) rc = fill(m, o, err);
+    }
+    return rc;
 }
 
 static int find_arch(eng_model *m, char *err)
@@ -536,8 +547,7 @@ void eng_model_free(eng_model *m)
     if (!m)
         return;
     eng_config_free(m->standard);
-    if (m->dev)
-        m->be->close(m->dev);
+    device_close(&m->on);
     for (int i = 0; i < m->n_converted; i++)
         free(m->converted[i]);
     free(m->converted);
@@ -555,6 +565,8 @@ void eng_model_free(eng_model *m)
 
 const eng_info *eng_model_info(const eng_model *m) { return &m->info; }
 int eng_model_threads(const eng_model *m) { return m->n_threads; }
+const char *eng_model_device(const eng_model *m) { return m->on.name ? m->on.name : "cpu"; }
+const char *eng_model_device_note(const eng_model *m) { return m->on.note ? m->on.note : ""; }
 
 bool eng_layer_is_moe(const eng_model *m, int layer)
 {

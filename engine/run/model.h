@@ -26,6 +26,12 @@ typedef struct model_bytes {
     uint64_t expert, expert_params;    /* of one routed expert                             */
 } model_bytes;
 
+typedef struct device {                /* device.c; owns dev and the texts */
+    const ker_backend *be;
+    ker_dev *dev;
+    char *name, *note;                 /* "cpu", "cuda:0 NVIDIA H100"; NULL or a sentence */
+} device;
+
 struct eng_model {
     char *path;
     gguf_file *file;
@@ -45,9 +51,8 @@ struct eng_model {
     void **converted;                  /* vectors that the file keeps in another type than F32 */
     int n_converted;
 
-    const ker_backend *be;
-    ker_dev *dev;
-    int n_threads;                     /* of dev now: sessions set it before a batch */
+    device on;
+    int n_threads;                     /* of the device now: sessions set it before a batch */
     eng_config *standard;              /* the model's own defaults, what eng_config_is_default compares with */
 };
 

@@ -215,6 +215,9 @@ enum cu_part { CU_EMBED, CU_ATTN, CU_ROUTE, CU_EXPERTS, CU_DENSE, CU_HEAD };
 void cu_part_launch(ker_ctx *c, int part, int layer);
 /* graph.cu: parts are remembered as they are asked for and launched when something must be waited for. */
 int cu_do(ker_ctx *c, int part, int layer);                  /* Q_OK, Q_CANCEL, Q_ERR                           */
+int cu_times(ker_ctx *c, bool on, ker_time *out, int max);   /* times.cu; the table's entry                     */
+bool cu_timing(const ker_ctx *c);                            /* launches are timed one by one: no graph          */
+void cu_times_hold(ker_ctx *c);                              /* before a pass: the stream waits for the host     */
 int cu_flush(ker_ctx *c);                                    /* launches what was remembered, as a graph where that pays */
 void cu_parts_forget(ker_ctx *c);
 void cu_graphs_free(ker_ctx *c);                             /* what was captured; c can go on                  */

@@ -122,9 +122,12 @@ int cu_flush(ker_ctx *c)
     cudaSetDevice(c->dev->index);
     if (g->n) {
         bool ok = true;
-        cudaGraphExec_t exec = c->shape.n <= CU_FEW && whole_pass(c, g) ? graph_of(c, g) : NULL;
+        cudaGraphExec_t exec = c->shape.n <= CU_FEW && !cu_timing(c) && whole_pass(c, g) ? graph_of(c, g) : NULL;
         if (exec) ok = cu_ok(c->dev, cudaGraphLaunch(exec, c->st), "a pass");
-        else launch_all(c, g);
+        else {
+            cu_times_hold(c);
+            launch_all(c, g);
+        }
         ok = cu_ok(c->dev, cudaGetLastError(), "a pass") && ok;
         if (!ok) c->state = Q_ERR;
     }

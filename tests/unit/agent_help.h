@@ -26,7 +26,7 @@ typedef struct seen {                    /* what the events said since the last 
     int tokens, differs_token, knob_number, errors;
     char knob[256];
     int64_t ids[64]; int n_ids;          /* of the last OPENED */
-    int64_t chat;
+    int64_t chat, meant;                 /* of the last OPENED, and the message it is about */
     char *page, *ui;
     int passages;
     char *label;                         /* of the last LABEL */
@@ -86,6 +86,7 @@ static void seen_take(seen *s, agt_event *e)
         break;
     case AGT_EV_OPENED:
         s->chat = e->id;
+        s->meant = e->done;
         s->n_ids = 0;
         for (int i = 0; i < e->n_messages && i < 64; i++)
             s->ids[s->n_ids++] = e->message[i].id;

@@ -16,6 +16,7 @@ static struct fake {
     q_buf said;
     struct { char *key, *value; } set[32]; int n_set;
     char *settings[32];
+    char kept[64];              /* the last place: its conversation and draft */
 } fake;
 
 static const agt_command fake_commands[] = {
@@ -76,6 +77,7 @@ void agt_toggle(agt *a) { SAY("toggle\n"); }
 void agt_again(agt *a, int64_t m, const char *s) { SAY("again %lld %s\n", (long long)m, s); }
 void agt_edit(agt *a, int64_t m, const char *t) { SAY("edit %lld %s\n", (long long)m, t); }
 void agt_branch(agt *a, int64_t m, int d) { SAY("branch %lld %+d\n", (long long)m, d); }
+void agt_open_at(agt *a, int64_t c, int64_t m) { SAY("open %lld at %lld\n", (long long)c, (long long)m); }
 void agt_open_chat(agt *a, int64_t c) { SAY("open %lld\n", (long long)c); }
 void agt_ask_chats(agt *a) {}
 void agt_ask_retrieval(agt *a, int64_t m) { SAY("retrieval %lld\n", (long long)m); }
@@ -83,7 +85,7 @@ void agt_rename(agt *a, int64_t c, const char *t) {}
 void agt_delete_chat(agt *a, int64_t c) { SAY("delete %lld\n", (long long)c); }
 void agt_answer(agt *a, int64_t k, bool yes) { SAY("answer %lld %s\n", (long long)k, yes ? "yes" : "no"); }
 bool agt_idle(agt *a) { return !fake.st.busy; }
-void agt_keep_place(agt *a, int64_t s, const char *d) { if (*d) SAY("keep %s\n", d); }
+void agt_keep_place(agt *a, int64_t c, int64_t s, const char *d) { if (*d) SAY("keep %s\n", d); snprintf(fake.kept, sizeof fake.kept, "%lld %s", (long long)c, d); }
 void agt_show_routing(agt *a, int64_t m) { SAY("routing %lld\n", (long long)m); }
 bool agt_busy(const agt *a) { return fake.st.busy; }
 int agt_wake_fd(const agt *a) { return -1; }

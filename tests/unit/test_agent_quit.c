@@ -3,7 +3,9 @@
 #include "agent/errands.h"
 #include "tests/unit/agent_help.h"
 
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 static char dir[] = "/tmp/quorum-quit-XXXXXX", db[64];
 
@@ -329,6 +331,87 @@ static void edits_survive_long_errands(void)
     seen_clear(&s);
 }
 
+/* A process that holds before the jobs of one name and has accepted what it was told. */
+static pid_t other_process(const char *holds, const char *const *commands, bool agree)
+{
+    int told[2];
+    char byte = 0;
+    CHECK_INT(pipe(told), 0);
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        seen s = { 0 };
+        hold h;
+        agt *a = open_room(&s);
+        if (!a)
+            _exit(1);
+        hold_on(&h, a, holds);
+        for (; *commands; commands++) {
+            agt_submit(a, *commands);
+            if (agree && wait_for(a, &s, AGT_EV_ASK, 0, 60000))
+                agt_answer(a, s.ask, true);
+        }
+        bool held = is_held(&h);
+        for (int ms = 0; ms < 60000 && desk_waits(&a->desk, LANE_QUICK); ms++)
+            usleep(1000);                /* all of it is accepted */
+        alarm(600);                      /* it ends even if its parent does not live to end it */
+        if (held && write(told[1], "x", 1) == 1)
+            for (;;)
+                pause();
+        _exit(1);
+    }
+    close(told[1]);
+    CHECK_INT(read(told[0], &byte, 1), 1);
+    close(told[0]);
+    return pid;
+}
+
+static void kill_it(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    CHECK_INT(waitpid(pid, NULL, 0), pid);
+}
+
+/* An accepted queue of imports, and documents that were to be forgotten: a kill loses neither, and while the process that
+ * took them on lives nobody else does them. */
+static void killed_errands_go_on(void)
+{
+    enum { N = 5 };
+    seen s = { 0 };
+    char one[96], two[96], add_one[160], add_two[160], forget[160];
+    snprintf(one, sizeof one, "%s/killed1", dir);
+    snprintf(two, sizeof two, "%s/killed2", dir);
+    snprintf(add_one, sizeof add_one, "/add %s", one);
+    snprintf(add_two, sizeof add_two, "/add %s", two);
+    snprintf(forget, sizeof forget, "/forget %s", one);
+    files(one, N);
+    files(two, N);
+    pid_t pid = other_process("add", (const char *const[]){ add_one, add_two, NULL }, false);
+    agt *a = open_room(&s);
+    CHECK_INT(documents_in(a->store, one) + documents_in(a->store, two), 0);     /* they are its own */
+    CHECK_INT(errands_kept(a->store), 2);
+    agt_close(a);
+    kill_it(pid);
+    a = open_room(&s);
+    CHECK_INT(documents_in(a->store, one), N);
+    CHECK_INT(documents_in(a->store, two), N);
+    CHECK_INT(errands_kept(a->store), 0);
+    CHECK(s.notes.p && strstr(s.notes.p, "going on with what the last end cut off: /add"));
+    agt_close(a);
+    pid = other_process("forget", (const char *const[]){ forget, NULL }, true);
+    kill_it(pid);
+    a = open_room(&s);
+    CHECK_INT(documents_in(a->store, one), 0);
+    CHECK_INT(errands_kept(a->store), 0);
+    agt_submit(a, add_one);              /* what is done, was stopped or failed leaves nothing behind */
+    agt_submit(a, "/add /nonexistent/folder");
+    all_done(a, &s);
+    CHECK_INT(documents_in(a->store, one), N);
+    CHECK_INT(errands_kept(a->store), 0);
+    agt_close(a);
+    seen_clear(&s);
+}
+
 static void find_does_not_wait_for_add(void)
 {
     enum { N = 60 };
@@ -384,6 +467,7 @@ int main(void)
     RUN(forgetting_is_kept);
     RUN(forgetting_is_shown);
     RUN(edits_survive_long_errands);
+    RUN(killed_errands_go_on);
     RUN(find_does_not_wait_for_add);
     char *rm = q_printf("rm -rf %s", dir);
     if (system(rm) != 0)

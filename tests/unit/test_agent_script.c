@@ -79,6 +79,80 @@ static void a_turn_is_told_and_kept(void)
     finish(&s);
 }
 
+/* What the status says is said of the conversation on the screen, not of the one before it. */
+static void the_status_is_of_this_conversation(void)
+{
+    static const char *const leave[] = { "/delete", "/new", "/open 2" };
+    for (size_t i = 0; i < sizeof leave / sizeof *leave; i++) {
+        seen s = { 0 };
+        if (!start((script){ 0 }, false, &s))
+            return;
+        if (i == 2) {
+            ask("another", &s);
+            agt_submit(a, "/new");
+        }
+        ask("count", &s);
+        settle(a, &s);
+        agt_status st;
+        agt_get_status(a, &st);
+        CHECK(st.ctx_used > 25 && st.n_tokens > 0 && st.n_mix == 1);
+        agt_submit(a, i == 2 ? "/open 1" : leave[i]);
+        if (i == 0) {
+            CHECK(wait_for(a, &s, AGT_EV_ASK, 0, 60000));
+            agt_answer(a, s.ask, true);
+        }
+        settle(a, &s);
+        for (int turn = 0; turn < 2; turn++) {
+            agt_get_status(a, &st);
+            CHECK_MSG(st.ctx_used == 0 && st.n_mix == 0 && st.n_tokens == 0 && st.decode_rate == 0 && st.ctx_size == 4096,
+                      "%s: %d tokens in %d configurations, %g/s", leave[i], st.ctx_used, st.n_mix, st.decode_rate);
+            agt_nudge_k(a, -1);          /* and a knob does not bring it back */
+            settle(a, &s);
+        }
+        seen_clear(&s);
+        agt_submit(a, "/context");
+        CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 60000));
+        CHECK(s.page && strstr(s.page, "Nothing is evaluated yet") && !strstr(s.page, "last prompt"));
+        agt_submit(a, "/recompute");
+        CHECK(said(a, &s, "the context is empty"));
+        if (i == 2) {                    /* back: its cells are still there */
+            agt_submit(a, leave[i]);
+            settle(a, &s);
+            agt_get_status(a, &st);
+            CHECK(st.ctx_used > 25);
+        }
+        finish(&s);
+    }
+}
+
+/* A message that /find found is opened on its own branch, whichever is the present one. */
+static void a_found_message_is_opened(void)
+{
+    seen s = { 0 };
+    if (!start((script){ 0 }, false, &s))
+        return;
+    agt_message *m = ask("short", &s);
+    int64_t first = m ? m->id : 0, chat;
+    settle(a, &s);
+    agt_again(a, 0, "");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 30000));
+    int64_t second = s.last ? s.last->id : 0;
+    settle(a, &s);
+    chat = s.chat;
+    agt_submit(a, "/new");
+    settle(a, &s);
+    CHECK_INT(s.meant, 0);
+    const int64_t want[] = { first, second, first };
+    for (int i = 0; i < 3; i++) {
+        agt_open_at(a, chat, want[i]);
+        settle(a, &s);
+        CHECK_INT(s.chat, chat);
+        CHECK_INT(s.meant, want[i]);
+        CHECK(s.n_ids == 2 && s.ids[1] == want[i]);
+    }
+    finish(&s);
+}
+
 /* ---- acts that come at a chosen token ---- */
 static int act_at;
 static void (*act)(void);
@@ -256,6 +330,8 @@ static void again_with_the_same_seed(void)
 int main(void)
 {
     RUN(a_turn_is_told_and_kept);
+    RUN(the_status_is_of_this_conversation);
+    RUN(a_found_message_is_opened);
     RUN(a_stop_takes_no_further_token);
     RUN(an_edit_holds_from_the_next_token);
     RUN(a_position_knob_goes_on);

@@ -434,7 +434,9 @@ static void restart_restores(void)
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
     int64_t id = s.last->id;
     settle(a, &s);
-    agt_keep_place(a, 17, "half a thought");
+    agt_status st;
+    agt_get_status(a, &st);
+    agt_keep_place(a, st.chat, 17, "half a thought");
     agt_setting_put(a, "tui.split", "40");
     agt_submit(a, "/theme light");
     agt_close(a);

@@ -136,11 +136,11 @@ static void in_lock_step(void)
     eng_model *m = model_of("qwen3moe");
     if (!m)
         return;
-    ker_backend counting = *m->be;
-    const ker_backend *real = m->be;
+    ker_backend counting = *m->on.be;
+    const ker_backend *real = m->on.be;
     ctx_new_real = real->ctx_new;
     counting.ctx_new = count_ctx;
-    m->be = &counting;
+    m->on.be = &counting;
     contexts = 0;
     eng_config *c = config_of(m, NULL, NULL), *d = config_of(m, "experts.k", "2");
     eng_cache *k = NULL;
@@ -181,7 +181,7 @@ static void in_lock_step(void)
     eng_session_free(alone[0]);
     eng_session_free(alone[1]);
     eng_cache_free(k);
-    m->be = real;
+    m->on.be = real;
     eng_config_free(c);
     eng_config_free(d);
     eng_model_free(m);

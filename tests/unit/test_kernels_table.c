@@ -23,7 +23,7 @@ static int experts_in_three(ker_ctx *c, int layer)
 static int open_odd(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *e)
 {
     static const bool odd[4] = { false, true, false, true };
-    return ker_split_open(ker_cpu(), ker_cpu(), odd, m, n_threads, out, e);
+    return ker_split_open(ker_cpu(), ker_cpu(), odd, 0, m, n_threads, out, e);
 }
 
 static void same_bytes_as_one_device(const ker_backend *other)
@@ -276,7 +276,7 @@ static void tables_of_another_build_are_refused(void)
         CHECK_INT(ker_backend_check(&b, err), Q_FORMAT);
         ker_dev *d = NULL;
         model *m = model_new(&specs[0]);
-        CHECK_INT(ker_split_open(ker_cpu(), &b, NULL, &m->m, 1, &d, err), Q_FORMAT);
+        CHECK_INT(ker_split_open(ker_cpu(), &b, NULL, 0, &m->m, 1, &d, err), Q_FORMAT);
         CHECK(!d);
         model_free(m);
     }

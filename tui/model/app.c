@@ -15,7 +15,7 @@ void tui_app_note(tui_app *app, int level, const char *text)
 void tui_app_keep(tui_app *app)
 {
     tui_set_text(&app->comp.kept, tui_draft(app));
-    agt_keep_place(app->a, tui_tr_place(&app->tr), app->comp.kept);
+    agt_keep_place(app->a, app->seen.chat, tui_tr_place(&app->tr), app->comp.kept);
     q_buf_clear(&app->scratch);
     q_buf_printf(&app->scratch, "%d", app->go.panel_w);
     agt_setting_put(app->a, "tui.panel_width", app->scratch.p);

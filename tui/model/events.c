@@ -18,6 +18,20 @@ static void draft(tui_comp *c, const char *its)
     tui_set_text(&c->kept, NULL);
 }
 
+/* The message that was asked for is seen, and one stands on it. */
+static void go_to(tui_app *app, int64_t message)
+{
+    tui_item *it = tui_tr_find(&app->tr, message);
+    if (!it) return;
+    tui_go_leave(app);
+    app->go.focus = tui_view_named(app, "transcript");
+    app->tr.selected = (int)(it - app->tr.item);
+    tui_tr_show(&app->tr, tui_transcript_width(app), app->lay.transcript.h, app->tr.selected);
+    if (it->role != AGT_ASSISTANT || it->running) return;
+    agt_show_routing(app->a, it->id);
+    agt_ask_retrieval(app->a, it->id);
+}
+
 static void opened(tui_app *app, agt_event *e)
 {
     bool same = app->seen.chat == e->id && e->id;
@@ -44,6 +58,7 @@ static void opened(tui_app *app, agt_event *e)
                 break;
             }
     }
+    if (e->done) go_to(app, e->done);
     agt_ask_chats(app->a);              /* opened, renamed, deleted, branched: the column follows */
 }
 

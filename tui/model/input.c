@@ -101,7 +101,7 @@ void tui_app_submit(tui_app *app)
     app->tr.follow = true;
     free(text);
     tui_comp_come_back(app);
-    agt_keep_place(app->a, 0, tui_draft(app));
+    agt_keep_place(app->a, app->seen.chat, 0, tui_draft(app));   /* of the one on the screen: /new may already have made another */
 }
 
 static void ctrl_x(tui_app *app, const tui_key *k)

@@ -39,9 +39,10 @@ static bool on_key(tui_app *app, const tui_key *k)
     tui_cursor *cur = tui_cursor_of(app, &view_found);
     int by = tui_key_step(k, 10);
     if (by) { tui_move(&cur->sel, by, app->seen.n_found); return true; }
-    if (k->code != K_ENTER || cur->sel >= app->seen.n_found) return false;
+    if ((k->code != K_ENTER && k->code != K_RIGHT) || cur->sel >= app->seen.n_found) return false;
+    const agt_message *m = &app->seen.found[cur->sel];
     tui_app_keep(app);
-    agt_open_chat(app->a, app->seen.found[cur->sel].parent);
+    agt_open_at(app->a, m->parent, m->id);
     tui_go_leave(app);
     return true;
 }
@@ -56,6 +57,6 @@ static void on_event(tui_app *app, agt_event *e)
 }
 
 const tui_view view_found = {
-    .name = "found", .place = AT_OVER, .types = true, .hint = N_("j k scroll · Esc back"),
+    .name = "found", .place = AT_OVER, .types = true, .hint = N_("Enter open · j k walk · Esc back"),
     .draw = draw, .on_key = on_key, .on_event = on_event,
 };

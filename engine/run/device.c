@@ -1,0 +1,154 @@
+/* engine/run/device: where a model's weights lie and who computes with them: the CPU, a GPU through the plugin, or both,
+ * the routed experts of some layers staying with the CPU where the GPU's memory ends. See device.h and engine.h. */
+#include "engine/run/device.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double GIB = 1024.0 * 1024 * 1024;
+
+/* Said once by main, before any model is opened. */
+static struct { bool want, must; int index, layers; double budget; } chosen = { .layers = -1 };
+
+int eng_device_choose(const char *what, int gpu_layers, double budget_gib, char *err)
+{
+    bool is_auto = !strcmp(what, "auto"), cpu = !strcmp(what, "cpu"), cuda = !strncmp(what, "cuda", 4);
+    char *end = NULL;
+    long n = cuda && what[4] == ':' && what[5] ? strtol(what + 5, &end, 10) : 0;
+    if (!(is_auto || cpu || (cuda && !what[4]) || (end && !*end && n >= 0 && n < 1024)))
+        return q_fail(err, Q_RANGE, _("--device takes cpu, cuda, cuda:N or auto, not \"%s\""), what);
+    if (!(budget_gib >= 0)) return q_fail(err, Q_RANGE, _("--gpu-budget takes GiB of the GPU's memory, 0 for all that is free"));
+    chosen.want = !cpu;
+    chosen.must = cuda;
+    chosen.index = (int)n;
+    chosen.layers = gpu_layers;
+    chosen.budget = budget_gib;
+    return Q_OK;
+}
+
+static const ker_backend *plugin(char *err)
+{
+    static const ker_backend *cuda;                                /* opened by the first model; engine thread */
+    if (!cuda && ker_plugin_open(NULL, &cuda, err) != Q_OK) return NULL;
+    return cuda;
+}
+
+/* What of the weights must lie on the GPU, and a layer's routed experts, in bytes. */
+static uint64_t weigh(const eng_model *m, uint64_t *experts /* [n_layer] */)
+{
+    uint64_t rest = 0;
+    for (int l = -1; l < m->ker.n_layer; l++)
+        for (int r = 0; r < KER_W_ROLES; r++) {
+            char name[128];
+            if (!ker_role_here(&m->ker, l, (enum ker_role)r) || arch_needs(m->arch, (enum ker_role)r) == ARCH_NO) continue;
+            arch_tensor_name(m->arch, (enum ker_role)r, l, name, sizeof name);
+            const gguf_tensor *t = gguf_tensor_find(m->file, name);
+            if (!t) continue;
+            if (l >= 0 && ker_role_get((enum ker_role)r)->ne[2] == KER_DIM_EXPERT) experts[l] += t->bytes;
+            else rest += t->bytes;
+        }
+    return rest;
+}
+
+/* Cells of 8,192 tokens or what the model knows, in F16, and a context's buffers (about; kernels/cuda/ctx.cu). */
+static uint64_t beside(const ker_model *k, int n_ctx_train)
+{
+    uint64_t cells = n_ctx_train > 0 && n_ctx_train < 8192 ? (uint64_t)n_ctx_train : 8192;
+    uint64_t kv = cells * (uint64_t)k->n_layer * (uint64_t)k->n_kv_head * (uint64_t)k->head_dim * 4;
+    uint64_t rows = ENG_STEP_ROWS, pairs = rows * 16;
+    uint64_t buffers = rows * 4 * (uint64_t)(8 * k->n_embd + 4 * k->n_head * k->head_dim) + pairs * 6 * (uint64_t)(k->n_ff_exp + k->n_embd)
+                     + 16 * 4 * (uint64_t)k->n_vocab + rows * (uint64_t)k->n_layer * (uint64_t)k->n_expert * 6;
+    return kv + buffers + (256u << 20);
+}
+
+typedef struct plan { bool *moved; int n_moved, n_moe; uint64_t on_gpu, on_cpu; } plan;
+
+/* Experts stay on the GPU from the first layer on while they fit; false: not even the rest does. */
+static bool make_plan(const eng_model *m, uint64_t have, plan *p)
+{
+    uint64_t *experts = q_alloc(sizeof *experts * (size_t)m->ker.n_layer), used = weigh(m, experts) + beside(&m->ker, m->info.n_ctx_train);
+    p->moved = q_alloc((size_t)m->ker.n_layer);
+    bool fits = used <= have;
+    p->on_gpu = used;
+    for (int l = 0, kept = 0; l < m->ker.n_layer; l++) {
+        if (!m->layers[l].moe) continue;
+        p->n_moe++;
+        if (p->on_gpu + experts[l] <= have && (chosen.layers < 0 || kept < chosen.layers)) {
+            p->on_gpu += experts[l];
+            kept++;
+        } else {
+            p->moved[l] = true;
+            p->n_moved++;
+            p->on_cpu += experts[l];
+        }
+    }
+    free(experts);
+    return fits;
+}
+
+static int open_gpu(eng_model *m, device *d, char *err)
+{
+    const ker_backend *be = plugin(err);
+    ker_device list[16];
+    int n = be ? be->devices(list, 16, err) : Q_NOTFOUND;
+    if (n < 0) return n;
+    if (chosen.index >= n || chosen.index >= 16) return q_fail(err, Q_RANGE, _("there is no GPU %d: 0 to %d are possible"), chosen.index, n - 1);
+    const ker_device *one = &list[chosen.index];
+    uint64_t have = chosen.budget > 0 && chosen.budget * GIB < (double)one->free ? (uint64_t)(chosen.budget * GIB) : one->free;
+    plan p = { 0 };
+    int rc;
+    if (!make_plan(m, have, &p))
+        rc = q_fail(err, Q_NOMEM, _("%s has %.1f GiB of memory free, this model needs at least %.1f GiB there: free some, or use --device cpu"),
+                    one->name, (double)have / GIB, (double)(p.on_gpu) / GIB);
+    else if (!p.n_moved) {
+        ker_hold hold = { .index = chosen.index };
+        d->be = be;
+        rc = be->open(&m->ker, m->n_threads, &hold, &d->dev, err);
+    } else {
+        d->be = ker_split();
+        d->note = q_printf(_("experts of %d of %d layers on the GPU (%.1f GiB there), those of %d computed by the CPU (%.1f GiB)"), p.n_moe - p.n_moved, p.n_moe,
+                           (double)p.on_gpu / GIB, p.n_moved, (double)p.on_cpu / GIB);
+        rc = ker_split_open(be, ker_cpu(), p.moved, chosen.index, &m->ker, m->n_threads, &d->dev, err);
+    }
+    free(p.moved);
+    if (rc) return rc;
+    d->name = q_printf("cuda:%d %s", chosen.index, one->name);
+    return Q_OK;
+}
+
+static int open_cpu(eng_model *m, device *d, char *err)
+{
+    d->be = ker_cpu();
+    d->name = q_strdup("cpu");
+    return d->be->open(&m->ker, m->n_threads, NULL, &d->dev, err);
+}
+
+int device_open(eng_model *m, device *d, char *err)
+{
+    device_close(d);
+    if (!chosen.want) return open_cpu(m, d, err);
+    int rc = open_gpu(m, d, err);
+    if (!rc || chosen.must) return rc;
+    return device_fall_back(m, d, rc, err);
+}
+
+int device_fall_back(eng_model *m, device *d, int rc, char *err)
+{
+    char *why = rc == Q_NOTFOUND ? NULL : q_strdup(err);             /* no plugin or no GPU is no news */
+    device_close(d);
+    rc = open_cpu(m, d, err);
+    d->note = why ? q_printf(_("the CPU computes: %s"), why) : NULL;
+    free(why);
+    return rc;
+}
+
+bool device_may_fall_back(const device *d) { return chosen.want && !chosen.must && d->be && d->be != ker_cpu(); }
+
+void device_close(device *d)
+{
+    if (d->dev) d->be->close(d->dev);
+    free(d->name);
+    free(d->note);
+    *d = (device){ 0 };
+}

@@ -1,0 +1,190 @@
+/* The CUDA backend through its table, kernels and host side alike, on the emulator (build/libquorum-emu.so): whole passes
+ * over tiny models of every shape and setting against the reference in double precision and against the CPU. Without a
+ * C++ compiler there is no emulator and all is skipped. */
+#include "tests/forward.h"
+
+#include <unistd.h>
+
+static const ker_backend *gpu;
+
+static bool plugin(void)
+{
+    const char *build = getenv("BUILD");
+    char *path = q_printf("%s/libquorum-emu.so", build ? build : "build");
+    bool there = !access(path, R_OK);
+    if (there) CHECK_MSG(ker_plugin_open(path, &gpu, err) == Q_OK, "%s", err);
+    free(path);
+    return there && gpu;
+}
+
+typedef struct numbers { int flips, wrong; } numbers;
+
+static numbers routing_differs(const model *m, const result *a, const result *b)
+{
+    numbers n = { 0, 0 };
+    for (int l = 0; l < m->m.n_layer; l++)
+        for (int i = 0; i < N_TOK; i++) {
+            int at = (l * N_TOK + i) * MAX_E;
+            n.flips += memcmp(a->ids + at, b->ids + at, sizeof(uint16_t) * (size_t)m->m.n_expert) != 0;
+            for (int j = 0; j < m->m.n_expert; j++) n.wrong += !(fabsf(a->weights[at + j] - b->weights[at + j]) < 1e-4f);
+            float e = a->entropy[l * N_TOK + i] - b->entropy[l * N_TOK + i], ma = a->margin[l * N_TOK + i], mb = b->margin[l * N_TOK + i];
+            n.wrong += !(fabsf(e) < 5e-4f) + !(isnan(ma) ? isnan(mb) : fabsf(ma - mb) < 5e-4f);
+        }
+    return n;
+}
+
+/* Every shape and setting, the text in one piece and (the graphs) token by token. */
+static void agrees_with_the_reference(void)
+{
+    for (int s = 0; s < N_SPEC; s++) {
+        model *m = model_new(&specs[s]);
+        bool exact = specs[s].type == KER_F32 && specs[s].down_type == KER_F32, wide = specs[s].n_embd > 500;
+        backend = gpu;
+        ker_dev *d = dev_new(m, 1);
+        CHECK(d != NULL);
+        for (int t = 0; d && t < N_SETTING; t++) {
+            if ((settings[t].forced && !m->m.n_expert) || (wide && t > 1)) continue;
+            config *g = malloc(sizeof *g);
+            config_make(g, m, &settings[t]);
+            reference(m, g, settings[t].forced, N_TOK, &want);
+            for (int piece = t % 3 == 0 && !wide ? 0 : 1; piece < 2; piece++) {
+                memset(&got, 0, sizeof got);
+                int split = piece ? N_TOK : t ? 5 : 1, rc = run_model(d, m, g, settings[t].forced, KER_KV_F32, split, &got);
+                CHECK_MSG(!rc, "%s/%s in pieces of %d: %d %s", specs[s].name, settings[t].name, split, rc, err);
+                double bad = worst(&got, &want);
+                bool stable = exact || settings[t].forced || !strcmp(settings[t].name, "all");
+                if (stable) CHECK_MSG(bad < (exact ? 1e-4 : 6e-2), "%s/%s in pieces of %d: off by %.3g of the largest logit", specs[s].name, settings[t].name, split, bad);
+                numbers n = exact ? routing_differs(m, &got, &want) : (numbers){ 0, 0 };
+                CHECK_MSG(!n.flips && !n.wrong, "%s/%s in pieces of %d: %d routings, %d numbers differ", specs[s].name, settings[t].name, split, n.flips, n.wrong);
+            }
+            free(g);
+        }
+        if (d) gpu->close(d);
+        model_free(m);
+    }
+}
+
+/* Quantised weights: integer sums are the CPU's, so that it agrees closer than either does with exact arithmetic. */
+static void agrees_with_the_cpu(void)
+{
+    static const int with[] = { 4, 6, 7 };
+    for (size_t i = 0; i < sizeof with / sizeof *with; i++) {
+        model *m = model_new(&specs[with[i]]);
+        config *g = malloc(sizeof *g);
+        config_make(g, m, &settings[8]);           /* forced: no routing to flip */
+        for (int kv = KER_KV_F16; kv <= KER_KV_Q8_0; kv++) {
+            backend = ker_cpu();
+            ker_dev *d = dev_new(m, 2);
+            CHECK_INT(run_model(d, m, g, true, kv, N_TOK, &want), 0);
+            backend->close(d);
+            backend = gpu;
+            d = dev_new(m, 1);
+            CHECK(d != NULL);
+            for (int piece = 0; d && piece < 2; piece++) {
+                CHECK_INT(run_model(d, m, g, true, kv, piece ? N_TOK : 3, &got), 0);
+                double bad = worst(&got, &want);
+                CHECK_MSG(bad < 1e-2, "%s, cells of type %d, piece %d: off by %.3g of the largest logit", specs[with[i]].name, kv, piece, bad);
+            }
+            if (d) gpu->close(d);
+        }
+        free(g);
+        model_free(m);
+    }
+}
+
+/* One after the other, experts on either side of a split. */
+static int open_gpu_first(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *e)
+{
+    return ker_split_open(gpu, ker_cpu(), NULL, 0, m, n_threads, out, e);
+}
+static int open_cpu_first(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *e)
+{
+    static const bool odd[4] = { false, true, false, true };
+    return ker_split_open(ker_cpu(), gpu, odd, 0, m, n_threads, out, e);
+}
+
+static void experts_may_lie_on_either_side(void)
+{
+    static const int with[] = { 0, 1, 2, 4, 7 };
+    for (size_t i = 0; i < sizeof with / sizeof *with; i++)
+        for (int order = 0; order < 2; order++) {
+            model *m = model_new(&specs[with[i]]);
+            config *g = malloc(sizeof *g);
+            config_make(g, m, &settings[8]);
+            ker_backend both = *ker_split();
+            both.open = order ? open_cpu_first : open_gpu_first;
+            backend = &both;
+            reference(m, g, true, N_TOK, &want);
+            ker_dev *d = dev_new(m, 1);
+            CHECK_MSG(d != NULL, "%s", err);
+            for (int piece = 0; d && piece < 2; piece++) {
+                CHECK_INT(run_model(d, m, g, true, KER_KV_F32, piece ? N_TOK : 7, &got), 0);
+                double bad = worst(&got, &want);
+                CHECK_MSG(bad < (with[i] < 4 ? 1e-4 : 6e-2), "%s, order %d: off by %.3g of the largest logit", specs[with[i]].name, order, bad);
+            }
+            if (d) both.close(d);
+            free(g);
+            model_free(m);
+        }
+}
+
+static void wrong_things_are_refused(void)
+{
+    model *m = model_new(&specs[0]);
+    ker_dev *d = NULL;
+    ker_hold hold = { .index = 99 };
+    CHECK_INT(gpu->open(&m->m, 1, &hold, &d, err), Q_RANGE);
+    CHECK_MSG(strstr(err, "99") != NULL, "%s", err);
+    CHECK_INT(gpu->open(&m->m, 1, NULL, &d, err), 0);
+    CHECK_INT(gpu->ready(d, err) != 0, 1);         /* no weights */
+    gpu->close(d);
+    backend = gpu;
+    d = dev_new(m, 1);
+    ker_ctx *c = NULL;
+    ker_kv *kv = NULL;
+    CHECK_INT(gpu->ctx_new(d, 0, 3, NULL, &c, err), Q_RANGE);
+    CHECK_INT(gpu->ctx_new(d, 4, 99, NULL, &c, err), Q_RANGE);
+    CHECK_INT(gpu->kv_new(d, KER_KV_F16, 0, &kv, err), Q_RANGE);
+    atomic_int cancel = 0;
+    CHECK_INT(gpu->ctx_new(d, 4, 12, &cancel, &c, err), 0);
+    CHECK_INT(gpu->kv_new(d, KER_KV_F16, 2, &kv, err), 0);
+    config *g = malloc(sizeof *g);
+    config_make(g, m, &settings[0]);
+    int32_t page[1] = { 0 }, token[5] = { 1, 2, 3, 4, 5 }, cell[5] = { 0, 1, 2, 3, 4 };
+    ker_seq seq = { page, 1 };
+    ker_out o;
+    ker_batch b = { .n = 1, .token = token, .pos = cell, .cell = cell, .seqs = &seq, .n_seq = 1 };
+    CHECK_INT(gpu->begin(c, kv, &b, err), Q_RANGE);        /* no configuration in slot 0 */
+    CHECK_INT(gpu->cfg_put(c, 256, &g->c, err), Q_RANGE);
+    CHECK_INT(gpu->cfg_put(c, 0, &g->c, err), 0);
+    b.n = 5;
+    CHECK_INT(gpu->begin(c, kv, &b, err), Q_RANGE);
+    b.n = 2;
+    CHECK_INT(gpu->begin(c, kv, &b, err), 0);
+    CHECK_INT(gpu->cfg_put(c, 0, &g->c, err), Q_RANGE);    /* a batch is open */
+    cancel = 1;
+    CHECK_INT(gpu->embed(c), Q_CANCEL);
+    CHECK_INT(gpu->end(c, &o), Q_CANCEL);
+    cancel = 0;
+    CHECK_INT(forward(c, kv, m, &b, &o), 0);
+    CHECK_INT(o.n_logits, 1);
+    gpu->kv_free(kv);
+    gpu->ctx_free(c);
+    gpu->close(d);
+    free(g);
+    model_free(m);
+}
+
+int main(void)
+{
+    if (!plugin()) {
+        SKIP("cuda_forward", "build/libquorum-emu.so is not built (it needs g++)");
+        return 0;
+    }
+    tokens_make();
+    RUN(wrong_things_are_refused);
+    RUN(agrees_with_the_reference);
+    RUN(agrees_with_the_cpu);
+    RUN(experts_may_lie_on_either_side);
+    return TEST_END();
+}

@@ -72,7 +72,7 @@ static __device__ __forceinline__ float gate_of(const choose_args &a, const gate
 static __device__ __forceinline__ bool banned(const float *add, int e) { return add && add[e] == -INFINITY; }
 
 /* Scores edited in place; the row's largest, the sum and the entropy of softmax. */
-static __device__ gate_sums edit_scores(const choose_args &a, int row, int lane, float *s, const cu_cfg *g, const float *add)
+static __device__ __forceinline__ gate_sums edit_scores(const choose_args &a, int row, int lane, float *s, const cu_cfg *g, const float *add)
 {
     gate_sums r = { -INFINITY, 0 };
     for (int e = lane; e < a.n_expert; e += WARP) {
@@ -110,7 +110,7 @@ static __device__ __forceinline__ uint64_t expert_key(const choose_args &a, cons
 }
 
 /* Cuts a list of `n` down to those that min_p leaves; the first n_pin stay. Every lane returns the new length. */
-static __device__ int cut_list(const choose_args &a, const gate_sums &g, const float *s, uint16_t *ids, int n, int n_pin, float min_p, int lane)
+static __device__ __forceinline__ int cut_list(const choose_args &a, const gate_sums &g, const float *s, uint16_t *ids, int n, int n_pin, float min_p, int lane)
 {
     float most = 0;
     for (int i = lane; i < n; i += WARP) {
@@ -132,7 +132,7 @@ static __device__ int cut_list(const choose_args &a, const gate_sums &g, const f
 }
 
 /* PER: keys that a lane keeps in registers, one for each 32 experts; 0: any number of experts, keys made again each time. */
-template <int PER> static __device__ void choose_row(const choose_args &a, int row, int lane)
+template <int PER> static __device__ __forceinline__ void choose_row(const choose_args &a, int row, int lane)
 {
     const cu_cfg *g = &a.cfg[a.slot[row]];
     const float *add = g->router_add ? g->router_add + (int64_t)a.layer * a.n_expert : NULL;

@@ -8,7 +8,7 @@
 enum {
     MUL_THREADS = 256, MUL_WARPS = MUL_THREADS / WARP, MUL_PRODS = 3, MUL_AHEAD = 2,
     DOWN_THREADS = 512, DOWN_WARPS = DOWN_THREADS / WARP, DOWN_ROUNDS = 8,
-    MUL_RESIDENT = 4, MUL_LEAST = 2,                 /* blocks of MUL_THREADS that an SM holds at once           */
+    MUL_RESIDENT = 3, MUL_LEAST = 2,                 /* blocks of MUL_THREADS that an SM holds at once           */
     FEW_SLOTS = 64, FEW_SHARED = 48 << 10            /* slots of a row; shared memory without asking for more    */
 };
 

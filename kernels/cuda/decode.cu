@@ -44,13 +44,13 @@ typedef struct mul_args {
     cu_trace tr;
 } mul_args;
 
-/* Shares of output o from `t0` on; those that do not exist are left as they are. */
+/* Shares of an output from `t0` on; for those behind the last the last is read again, and not multiplied. */
 template <int TYPE, int A> static __device__ __forceinline__ void fetch(const cu_mat &w, int64_t block0, int units, int t0, typename few_form<TYPE>::raw r[A])
 {
 #pragma unroll
     for (int i = 0; i < A; i++) {
         int t = t0 + i * WARP + (int)threadIdx.x % WARP;
-        if (t < units) few_form<TYPE>::load(w, block0, t, r[i]);
+        few_form<TYPE>::load(w, block0, t < units ? t : units - 1, r[i]);
     }
 }
 
@@ -208,7 +208,7 @@ static __device__ __forceinline__ float route_dot(const route_args &a, const cu_
     return dot * (1.0f / sqrtf(square / (float)a.n + eps));
 }
 
-template <int PER> static __global__ void __launch_bounds__(MUL_THREADS) few_route(route_args a)
+template <int PER> static __global__ void __launch_bounds__(MUL_THREADS, MUL_RESIDENT) few_route(route_args a)
 {
     SHARED(float, part, 2 * MUL_WARPS);
     SHARED(int, last, 1);
@@ -283,7 +283,7 @@ template <int TYPE> static __device__ __forceinline__ void glu_rows(const cu_mat
         int64_t block0 = ((int64_t)matrix * gate.n_out + o) * (units / form::PER);
         float g = 0, u = 0;
         for (int t0 = 0; t0 < units && o < keep; t0 += A * WARP) {
-            typename form::raw rg[A] = {}, ru[A] = {};
+            typename form::raw rg[A], ru[A];
             fetch<TYPE, A>(gate, block0, units, t0, rg);
             fetch<TYPE, A>(up, block0, units, t0, ru);
 #pragma unroll
@@ -347,13 +347,14 @@ template <int TYPE> static __device__ __forceinline__ void down_rows(const cu_ma
     for (; o < end; o += DOWN_WARPS, done += DOWN_WARPS) {
         float acc = 0;
         for (int t0 = 0; t0 < units; t0 += A * WARP) {
-            typename form::raw r[A] = {};
+            typename form::raw r[A];
             int slot[A];
 #pragma unroll
             for (int i = 0; i < A; i++) {
                 int t = t0 + i * WARP + lane;
-                slot[i] = t < units ? t / each : 0;
-                if (t < units) form::load(w, ((int64_t)ids[slot[i]] * w.n_out + o) * (each / form::PER), t - slot[i] * each, r[i]);
+                if (t >= units) t = units - 1;
+                slot[i] = t / each;
+                form::load(w, ((int64_t)ids[slot[i]] * w.n_out + o) * (each / form::PER), t - slot[i] * each, r[i]);
             }
 #pragma unroll
             for (int i = 0; i < A; i++) {
@@ -379,7 +380,7 @@ static __device__ __forceinline__ void down_prepare(const cu_mat &w, const float
     else few_prepare<1 << KER_ACT_Q8_32, DOWN_WARPS>(h, NULL, 0, n, act, act, NULL, NULL);
 }
 
-template <bool PAIR> static __global__ void __launch_bounds__(DOWN_THREADS) few_down(down_args a)
+template <bool PAIR> static __global__ void __launch_bounds__(DOWN_THREADS, 1) few_down(down_args a)
 {
     DYN_SHARED(uint8_t, room);
     SHARED(float, done, DOWN_WARPS * DOWN_ROUNDS);

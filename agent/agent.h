@@ -9,6 +9,7 @@
 #ifndef QUORUM_AGENT_H
 #define QUORUM_AGENT_H
 
+#include "agent/commands.h"
 #include "base/base.h"
 #include "base/knob.h"
 #include "lab/lab.h"
@@ -180,9 +181,16 @@ void agt_routing_free(agt_routing *);
 void agt_show_routing(agt *, int64_t message);           /* of a stored answer; 0 = back to live */
 
 /* ================= tables ================= */
-enum agt_action {                        /* what only a front end can do; ids of AGT_EV_UI */
-    AGT_UI_NONE, AGT_UI_QUIT, AGT_UI_CHATS, AGT_UI_EXPERTS, AGT_UI_MEMORY, AGT_UI_CONFIG, AGT_UI_HELP, AGT_UI_COPY,
-    AGT_UI_SCREENSHOT, AGT_UI_THEME, AGT_UI_EDITOR, AGT_UI_LOG, AGT_UI_EDIT, AGT_UI_FIND, AGT_UI_LANG, AGT_UI_CLEAR
+/* What only a front end can do; ids of AGT_EV_UI. EDIT and FIND prepare something to be sent; the others are rows. */
+enum agt_action {
+    AGT_UI_NONE, AGT_UI_EDIT, AGT_UI_FIND,
+#define AGT_ACTION_JOB(...)
+#define AGT_ACTION_RUN(...)
+#define AGT_ACTION_UI(action) AGT_UI_##action,
+#define AGT_ACTION_BOTH(action, f) AGT_UI_##action,
+#define AGT_ACTION(name, does, ...) AGT_ACTION_##does
+    AGT_COMMANDS(AGT_ACTION)
+#undef AGT_ACTION
 };
 enum agt_complete { AGT_COMPLETE_NONE, AGT_COMPLETE_KNOB /* NAME VALUE */, AGT_COMPLETE_ASSIGN /* NAME=VALUE … */,
                     AGT_COMPLETE_PATH, AGT_COMPLETE_MODEL, AGT_COMPLETE_CHAT };

@@ -13,7 +13,7 @@ extern const job_row job_delete_answered;        /* engine's: the same, where an
 extern const job_row job_delete_here, job_rename_here;   /* engine's: of the present one, whichever it is by then */
 
 /* ---- lists.c: quick ---- */
-extern const job_row job_find, job_retrieval, job_model, job_names;
+extern const job_row job_retrieval, job_names;
 
 /* ---- keep.c: quick ---- */
 extern const job_row job_setting;        /* text: key, value: NULL removes it */
@@ -28,12 +28,12 @@ void errand_left(agt *, const job *, const char *text);
 
 /* ---- documents.c ---- */
 extern const job_row job_manual;         /* engine's: the first question should find it */
-extern const job_row job_take;           /* quick; text: a file or folder: written down, then job_add */
+/* job_take, quick; text: a file or folder: written down, then */
 extern const job_row job_add, job_tidy;  /* long; value: under which name it is written down */
-extern const job_row job_documents, job_search;          /* quick */
+extern const job_row job_documents;      /* quick */
 
 /* ---- forget.c ---- */
-extern const job_row job_forget;         /* quick; text: a number, a title, a file or a folder: asks, */
+/* job_forget, quick, asks about its text, a number, a title, a file or a folder, */
 extern const job_row job_forget_agreed;  /* quick: writes down what was agreed to, */
 extern const job_row job_forgotten;      /* and does it: long; text: what was asked about, value as above */
 

@@ -31,4 +31,13 @@ struct agt {
     int n_thread;                        /* how many run */
 };
 
+/* The jobs that are commands (commands.h), wherever they are. */
+#define ROOM_JOB(name) extern const job_row job_##name;
+#define ROOM_RUN(...)
+#define ROOM_UI(...)
+#define ROOM_BOTH(...)
+#define ROOM_COMMAND(name, does, ...) ROOM_##does
+AGT_COMMANDS(ROOM_COMMAND)
+#undef ROOM_COMMAND
+
 #endif

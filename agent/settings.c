@@ -8,29 +8,36 @@
 #include <string.h>
 #include <strings.h>
 
-enum { ROW_PACE, ROW_LANG, ROW_THEME, ROW_MOTION, ROW_THINKING, ROW_MOUSE, ROW_SYSTEM, ROW_POLICY, ROW_LOOP };
-static const q_knob rows[] = {
-    { "context.policy", NULL, Q_KNOB_CHOICE, 0, 0, "continue,recompute", Q_EFFECT_FORWARD,
-      N_("cached tokens after a knob that acts on hidden states: kept as they are, or evaluated anew"), ROW_POLICY },
-    { "chat.system", "system", Q_KNOB_TEXT, 0, 0, NULL, Q_EFFECT_PROMPT,
-      N_("the system text before every conversation; empty is the model's own"), ROW_SYSTEM },
-    { "sampler.loop_stop", NULL, Q_KNOB_CHOICE, 0, 0, "auto,on,off", Q_EFFECT_SAMPLING,
-      N_("end an answer that repeats itself: 8 times the same 2 to 64 tokens, over 256 in all; auto: in models below 3 billion parameters"), ROW_LOOP },
-    { "ui.pace", "pace", Q_KNOB_FLOAT, 0, 10000, NULL, Q_EFFECT_SCREEN,
-      N_("tokens a second at most, to read along; 0 is as fast as it goes"), ROW_PACE },
-    { "ui.thinking", NULL, Q_KNOB_CHOICE, 0, 0, "folded,open", Q_EFFECT_SCREEN,
-      N_("thinking is folded to one line or shown in full"), ROW_THINKING },
-    { "ui.motion", NULL, Q_KNOB_BOOL, 0, 0, NULL, Q_EFFECT_SCREEN,
-      N_("off: panels are renewed once a second"), ROW_MOTION },
-    { "ui.mouse", NULL, Q_KNOB_BOOL, 0, 0, NULL, Q_EFFECT_SCREEN,
-      N_("the wheel scrolls what is under it; off leaves the mouse to the terminal"), ROW_MOUSE },
-    { "ui.theme", "theme", Q_KNOB_TEXT, 0, 0, NULL, Q_EFFECT_SCREEN,
-      N_("colours: dark, light, or a file name in the themes folder"), ROW_THEME },
-    { "ui.lang", "lang", Q_KNOB_CHOICE, 0, 0, "auto,en,ru", Q_EFFECT_SCREEN,
-      N_("language of the interface; auto follows LANG"), ROW_LANG },
+/* The knob, and its value where nobody gave one. */
+static const struct { q_knob knob; const char *standard; } rows[] = {
+    { .knob = { .name = "context.policy", .type = Q_KNOB_CHOICE, .choices = "continue,recompute", .effect = Q_EFFECT_FORWARD,
+                .help = N_("cached tokens after a knob that acts on hidden states: kept as they are, or evaluated anew") },
+      .standard = "continue" },
+    { .knob = { .name = "chat.system", .aka = "system", .type = Q_KNOB_TEXT, .effect = Q_EFFECT_PROMPT,
+                .help = N_("the system text before every conversation; empty is the model's own") },
+      .standard = "" },
+    { .knob = { .name = "sampler.loop_stop", .type = Q_KNOB_CHOICE, .choices = "auto,on,off", .effect = Q_EFFECT_SAMPLING,
+                .help = N_("end an answer that repeats itself: 8 times the same 2 to 64 tokens, over 256 in all; auto: in models below 3 billion parameters") },
+      .standard = "auto" },
+    { .knob = { .name = "ui.pace", .aka = "pace", .type = Q_KNOB_FLOAT, .min = 0, .max = 10000, .effect = Q_EFFECT_SCREEN,
+                .help = N_("tokens a second at most, to read along; 0 is as fast as it goes") },
+      .standard = "0" },
+    { .knob = { .name = "ui.thinking", .type = Q_KNOB_CHOICE, .choices = "folded,open", .effect = Q_EFFECT_SCREEN,
+                .help = N_("thinking is folded to one line or shown in full") },
+      .standard = "folded" },
+    { .knob = { .name = "ui.motion", .type = Q_KNOB_BOOL, .effect = Q_EFFECT_SCREEN,
+                .help = N_("off: panels are renewed once a second") },
+      .standard = "on" },
+    { .knob = { .name = "ui.mouse", .type = Q_KNOB_BOOL, .effect = Q_EFFECT_SCREEN,
+                .help = N_("the wheel scrolls what is under it; off leaves the mouse to the terminal") },
+      .standard = "on" },
+    { .knob = { .name = "ui.theme", .aka = "theme", .type = Q_KNOB_TEXT, .effect = Q_EFFECT_SCREEN,
+                .help = N_("colours: dark, light, or a file name in the themes folder") },
+      .standard = "dark" },
+    { .knob = { .name = "ui.lang", .aka = "lang", .type = Q_KNOB_CHOICE, .choices = "auto,en,ru", .effect = Q_EFFECT_SCREEN,
+                .help = N_("language of the interface; auto follows LANG") },
+      .standard = "auto" },
 };
-static const char *const defaults[] = { [ROW_PACE] = "0", [ROW_LANG] = "auto", [ROW_THEME] = "dark", [ROW_MOTION] = "on",
-    [ROW_THINKING] = "folded", [ROW_MOUSE] = "on", [ROW_SYSTEM] = "", [ROW_POLICY] = "continue", [ROW_LOOP] = "auto" };
 
 void settings_open(settings *s)
 {
@@ -46,7 +53,7 @@ void settings_open(settings *s)
     for (int i = 0; i < nr; i++)
         s->room[n] = KNOB_RAG, s->knob[n++] = &r[i];
     for (int i = 0; i < na; i++)
-        s->room[n] = KNOB_AGENT, s->knob[n++] = &rows[i];
+        s->room[n] = KNOB_AGENT, s->knob[n++] = &rows[i].knob;
 }
 
 void settings_close(settings *s)
@@ -154,8 +161,8 @@ rag_config settings_rag(settings *s)
 const char *settings_default(const char *name)
 {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (strcmp(rows[i].name, name) == 0)
-            return defaults[rows[i].id];
+        if (strcmp(rows[i].knob.name, name) == 0)
+            return rows[i].standard;
     return "";
 }
 

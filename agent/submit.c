@@ -1,5 +1,5 @@
-/* agent/submit: what is typed: messages, and the command table. A row has its function, or is a job, whose row in turn names
- * the lane. /help, Tab, the manual page and the key help all read the table. Front-end thread.
+/* agent/submit: what is typed: messages, and commands (commands.h) with the functions of those that are neither a job nor a
+ * front end's. /help, Tab, the manual page and the key help all read the table. Front-end thread.
  * It never draws: what only a front end can do leaves as AGT_EV_UI. */
 #include "agent/errands.h"
 #include "agent/front.h"
@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- acts ---- */
 /* ---- acts ---- */
 static char *trim(const char *s)
 {
@@ -65,7 +64,13 @@ static void knob(agt *a, const agt_command *c, char *args)
 }
 
 static void again(agt *a, const agt_command *c, char *args) { agt_again(a, 0, args); }
-static void stop(agt *a, const agt_command *c, char *args) { agt_stop(a); }
+static void stop(agt *a, const agt_command *c, char *args)
+{
+    if (!agt_busy(a) && !desk_paused(&a->desk))
+        note(&a->events, AGT_INFO, _("nothing runs that could be stopped"));
+    agt_stop(a);
+}
+
 static void pause(agt *a, const agt_command *c, char *args) { agt_pause(a, !desk_paused(&a->desk)); }
 static void toggle(agt *a, const agt_command *c, char *args) { agt_toggle(a); }
 static void context(agt *a, const agt_command *c, char *args) { page_context(a); }
@@ -76,6 +81,8 @@ static void step(agt *a, const agt_command *c, char *args)
     long n = 1;
     if (*args && !number(args, &n))
         usage(a, c);
+    else if (!desk_paused(&a->desk))
+        note(&a->events, AGT_INFO, _("nothing is paused: /pause first, then /step brings one token"));
     else
         for (long i = 0; i < (n > 0 && n < 10000 ? n : 1); i++)
             agt_step(a);
@@ -152,78 +159,13 @@ static void edit_question(agt *a, const agt_command *c, char *args)
 static void branch(agt *a, const agt_command *c, char *args) { agt_branch(a, 0, *args == 'p' ? -1 : 1); }
 
 /* ---- the table ---- */
-static const agt_command table[] = {
-    { .name = "help", .ru = "помощь", .args = "", .help = N_("keys and commands"), .key = "F1",
-      .action = AGT_UI_HELP },
-    { .name = "set", .ru = "задать", .args = N_("[NAME [VALUE]]"), .help = N_("change a knob; without a name: list them all"),
-      .complete = AGT_COMPLETE_KNOB, .run = set },
-    { .name = "k", .ru = "к", .args = N_("N"), .help = N_("experts for each token, from the next token on"), .key = "F7 F8",
-      .knob = "experts.k", .run = knob },
-    { .name = "again", .ru = "снова", .args = N_("[NAME=VALUE …]"), .help = N_("answer again beside the old answer, with other settings if given"),
-      .complete = AGT_COMPLETE_ASSIGN, .run = again },
-    { .name = "stop", .ru = "стоп", .args = "", .help = N_("stop the answer and keep what was said"), .key = "Ctrl-C",
-      .run = stop },
-    { .name = "pause", .ru = "пауза", .args = "", .help = N_("pause the answer, or go on"), .key = "F6",
-      .run = pause },
-    { .name = "step", .ru = "шаг", .args = N_("[N]"), .help = N_("while paused: N tokens"), .key = "→",
-      .run = step },
-    { .name = "toggle", .ru = "туда-сюда", .args = "", .help = N_("the previous configuration and back"), .key = "F9",
-      .run = toggle },
-    { .name = "recompute", .ru = "пересчитать", .args = "", .help = N_("evaluate the context anew under the present configuration"),
-      .job = &job_recompute },
-    { .name = "context", .ru = "контекст", .args = "", .help = N_("what is in the context, by configuration"),
-      .run = context },
-    { .name = "why", .ru = "почему", .args = "", .help = N_("why these passages were fed"),
-      .run = why },
-    { .name = "new", .ru = "новая", .args = N_("[TITLE]"), .help = N_("a new conversation"),
-      .run = new },
-    { .name = "chats", .ru = "беседы", .args = "", .help = N_("the list of conversations"), .key = "F2",
-      .action = AGT_UI_CHATS, .run = chats },
-    { .name = "open", .ru = "открыть", .args = N_("NUMBER"), .help = N_("open a conversation by its number"),
-      .complete = AGT_COMPLETE_CHAT, .run = open_chat },
-    { .name = "rename", .ru = "назвать", .args = N_("TITLE"), .help = N_("rename this conversation"),
-      .needs = true, .run = rename_chat },
-    { .name = "delete", .ru = "удалить", .args = N_("[NUMBER]"), .help = N_("delete this conversation, or the one with this number, for good; asks first"),
-      .complete = AGT_COMPLETE_CHAT, .run = delete_chat },
-    { .name = "find", .ru = "найти", .args = N_("WORDS"), .help = N_("find messages in all conversations"),
-      .needs = true, .job = &job_find },
-    { .name = "add", .ru = "добавить", .args = N_("PATH"), .help = N_("take a file or folder of text into memory"),
-      .needs = true, .complete = AGT_COMPLETE_PATH, .job = &job_take },
-    { .name = "forget", .ru = "забыть", .args = N_("NUMBER, FILE or FOLDER"), .help = N_("remove documents from memory, for good; asks first"),
-      .needs = true, .job = &job_forget },
-    { .name = "memory", .ru = "память", .args = N_("[list]"), .help = N_("what was fed; list: the documents in memory"), .key = "F4",
-      .action = AGT_UI_MEMORY, .words = "list", .run = memory },
-    { .name = "search", .ru = "поиск", .args = N_("WORDS"), .help = N_("what memory would feed for these words"),
-      .needs = true, .job = &job_search },
-    { .name = "experts", .ru = "эксперты", .args = "", .help = N_("which experts run, and how unusual that is"), .key = "F3",
-      .action = AGT_UI_EXPERTS, .words = "text", .run = experts },
-    { .name = "config", .ru = "настройки", .args = "", .help = N_("the knobs as a panel"), .key = "F5",
-      .action = AGT_UI_CONFIG },
-    { .name = "model", .ru = "модель", .args = N_("[NAME or FILE]"), .help = N_("load another model; without a name: list those at hand"),
-      .complete = AGT_COMPLETE_MODEL, .job = &job_model },
-    { .name = "trace", .ru = "след", .args = N_("save FILE"), .help = N_("write the last answer's routing as CSV, with its configuration as JSON beside it"),
-      .words = "save", .complete = AGT_COMPLETE_PATH, .run = trace },
-    { .name = "copy", .ru = "копировать", .args = "", .help = N_("copy the last answer to the clipboard"), .key = "y",
-      .action = AGT_UI_COPY },
-    { .name = "edit", .ru = "правка", .args = N_("[TEXT]"), .help = N_("edit the last question: a branch; the old one is kept"), .key = "e",
-      .run = edit_question },
-    { .name = "branch", .ru = "ветка", .args = N_("[next|prev]"), .help = N_("to the next or previous version of the last answer or question"), .key = "[ ]",
-      .words = "next,prev", .run = branch },
-    { .name = "editor", .ru = "редактор", .args = "", .help = N_("write the message in $EDITOR"), .key = "Ctrl-X Ctrl-E",
-      .action = AGT_UI_EDITOR },
-    { .name = "screenshot", .ru = "снимок", .args = N_("FILE.svg"), .help = N_("write the present screen to a file"),
-      .action = AGT_UI_SCREENSHOT, .needs = true, .complete = AGT_COMPLETE_PATH },
-    { .name = "theme", .ru = "тема", .args = N_("dark|light"), .help = N_("colours"),
-      .action = AGT_UI_THEME, .needs = true, .knob = "ui.theme", .run = knob },
-    { .name = "lang", .ru = "язык", .args = N_("auto|en|ru"), .help = N_("language of the interface"),
-      .action = AGT_UI_LANG, .needs = true, .knob = "ui.lang", .run = knob },
-    { .name = "log", .ru = "журнал", .args = "", .help = N_("notes and errors so far"),
-      .action = AGT_UI_LOG },
-    { .name = "clear", .ru = "очистить", .args = "", .help = N_("clear the screen"),
-      .action = AGT_UI_CLEAR },
-    { .name = "quit", .ru = "выход", .args = "", .help = N_("leave; everything is kept"), .key = "Ctrl-D",
-      .action = AGT_UI_QUIT },
-};
+#define DOES_JOB(name) .job = &job_##name
+#define DOES_RUN(f) .run = f
+#define DOES_UI(action_) .action = AGT_UI_##action_
+#define DOES_BOTH(action_, f) .action = AGT_UI_##action_, .run = f
+#define ROW(name_, does, ru_, args_, ...) { .name = #name_, .ru = ru_, .args = args_, DOES_##does, .help = __VA_ARGS__ },
+static const agt_command table[] = { AGT_COMMANDS(ROW) };
+#undef ROW
 enum { N_TABLE = sizeof table / sizeof *table };
 
 const agt_command *agt_commands(int *n)

@@ -5,7 +5,6 @@
 #include "agent/room.h"
 
 /* ---- sync.c: what the session holds ---- */
-extern const job_row job_recompute;
 void sync_publish(agt *);                /* configuration and status to the snapshots */
 void sync_know(seat *, const prov_config *c);             /* remembers hash, label and JSON */
 const char *sync_label(const prov_config *c, char *buf, size_t n);   /* of what acts on hidden states */

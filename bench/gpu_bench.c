@@ -219,9 +219,9 @@ static int move_to_device(eng_model *m)
         if (d) gpu->close(d);
         return rc;
     }
-    m->be->close(m->dev);
-    m->be = gpu;
-    m->dev = d;
+    m->on.be->close(m->on.dev);
+    m->on.be = gpu;
+    m->on.dev = d;
     return 0;
 }
 

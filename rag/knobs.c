@@ -7,18 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* field of rag_config, name, type, least, most, default, help */
-#define KNOBS(X) \
-    X(on, "memory.on", BOOL, 0, 1, true, N_("search memory before each answer and feed what is found")) \
-    X(min_score, "memory.min_score", FLOAT, 0, 1, 0.30, N_("passages with a lower score are not fed")) \
-    X(max_passages, "memory.max_passages", INT, 0, 20, 3, N_("how many passages are fed at most")) \
-    X(budget, "memory.budget", INT, 0, 100000, 1000, N_("how many tokens the fed passages may take together")) \
-    X(chats, "memory.chats", BOOL, 0, 1, true, N_("search past conversations too, not documents alone"))
-
 #define ROW(field, name, type, min, max, def, help) {name, NULL, Q_KNOB_##type, min, max, NULL, Q_EFFECT_RETRIEVAL, help, (int)offsetof(rag_config, field)},
 #define DEFAULT(field, name, type, min, max, def, help) .field = def,
-static const q_knob rows[] = {KNOBS(ROW)};
-static const rag_config defaults = {KNOBS(DEFAULT)};
+static const q_knob rows[] = {RAG_KNOBS(ROW)};
+static const rag_config defaults = {RAG_KNOBS(DEFAULT)};
 
 const q_knob *rag_knobs(int *n)
 {

@@ -30,12 +30,22 @@
 #include "memory/memory.h"
 
 /* ================= knobs ================= */
+/* A row a knob: its field, name, type, least, most, default, help. The field, its default and what reads and writes it as
+ * text follow. */
+#define RAG_KNOBS(X) \
+    X(on, "memory.on", BOOL, 0, 1, true, N_("search memory before each answer and feed what is found")) \
+    X(min_score, "memory.min_score", FLOAT, 0, 1, 0.30, N_("passages with a lower score are not fed")) \
+    X(max_passages, "memory.max_passages", INT, 0, 20, 3, N_("how many passages are fed at most")) \
+    X(budget, "memory.budget", INT, 0, 100000, 1000, N_("how many tokens the fed passages may take together")) \
+    X(chats, "memory.chats", BOOL, 0, 1, true, N_("search past conversations too, not documents alone"))
+
 typedef struct rag_config {             /* plain; copy by assignment */
-    bool on;                            /* memory.on           */
-    bool chats;                         /* memory.chats        */
-    double min_score;                   /* memory.min_score    */
-    int max_passages;                   /* memory.max_passages */
-    int budget;                         /* memory.budget, tokens of all passages together */
+#define RAG_BOOL bool
+#define RAG_INT int
+#define RAG_FLOAT double
+#define RAG_FIELD(field, name, type, ...) RAG_##type field;
+    RAG_KNOBS(RAG_FIELD)
+#undef RAG_FIELD
 } rag_config;
 const q_knob *rag_knobs(int *n);
 rag_config rag_config_default(void);

@@ -1,0 +1,83 @@
+/* agent/commands: the command table, a row a command in the order of /help. agent.h includes it; what a row does is in
+ * another place:
+ *   JOB(name)        `const job_row job_name` in the file of its errand; the row names its lane, its text is the arguments
+ *   RUN(function)    of submit.c, front-end thread
+ *   UI(ACTION)       what only a front end can do: AGT_EV_UI with AGT_UI_ACTION, answered in tui/model/action.c
+ *   BOTH(ACTION, f)  f, which may leave it to the front end
+ * Name, what it does, its Russian name, arguments, help; then what else agt_command has. */
+#ifndef QUORUM_AGENT_COMMANDS_H
+#define QUORUM_AGENT_COMMANDS_H
+
+#define AGT_COMMANDS(X) \
+    X(help, UI(HELP), "помощь", "", \
+      N_("keys and commands"), .key = "F1") \
+    X(set, RUN(set), "задать", N_("[NAME [VALUE]]"), \
+      N_("change a knob; without a name: list them all"), .complete = AGT_COMPLETE_KNOB) \
+    X(k, RUN(knob), "к", N_("N"), \
+      N_("experts for each token, from the next token on"), .key = "F7 F8", .knob = "experts.k") \
+    X(again, RUN(again), "снова", N_("[NAME=VALUE …]"), \
+      N_("answer again beside the old answer, with other settings if given"), .complete = AGT_COMPLETE_ASSIGN) \
+    X(stop, RUN(stop), "стоп", "", \
+      N_("stop the answer and keep what was said"), .key = "Ctrl-C") \
+    X(pause, RUN(pause), "пауза", "", \
+      N_("pause the answer, or go on"), .key = "F6") \
+    X(step, RUN(step), "шаг", N_("[N]"), \
+      N_("while paused: N tokens"), .key = "→") \
+    X(toggle, RUN(toggle), "туда-сюда", "", \
+      N_("the previous configuration and back"), .key = "F9") \
+    X(recompute, JOB(recompute), "пересчитать", "", \
+      N_("evaluate the context anew under the present configuration")) \
+    X(context, RUN(context), "контекст", "", \
+      N_("what is in the context, by configuration")) \
+    X(why, RUN(why), "почему", "", \
+      N_("why these passages were fed")) \
+    X(new, RUN(new), "новая", N_("[TITLE]"), \
+      N_("a new conversation")) \
+    X(chats, BOTH(CHATS, chats), "беседы", "", \
+      N_("the list of conversations"), .key = "F2") \
+    X(open, RUN(open_chat), "открыть", N_("NUMBER"), \
+      N_("open a conversation by its number"), .complete = AGT_COMPLETE_CHAT) \
+    X(rename, RUN(rename_chat), "назвать", N_("TITLE"), \
+      N_("rename this conversation"), .needs = true) \
+    X(delete, RUN(delete_chat), "удалить", N_("[NUMBER]"), \
+      N_("delete this conversation, or the one with this number, for good; asks first"), .complete = AGT_COMPLETE_CHAT) \
+    X(find, JOB(find), "найти", N_("WORDS"), \
+      N_("find messages in all conversations"), .needs = true) \
+    X(add, JOB(take), "добавить", N_("PATH"), \
+      N_("take a file or folder of text into memory"), .needs = true, .complete = AGT_COMPLETE_PATH) \
+    X(forget, JOB(forget), "забыть", N_("NUMBER, FILE or FOLDER"), \
+      N_("remove documents from memory, for good; asks first"), .needs = true) \
+    X(memory, BOTH(MEMORY, memory), "память", N_("[list]"), \
+      N_("what was fed; list: the documents in memory"), .key = "F4", .words = "list") \
+    X(search, JOB(search), "поиск", N_("WORDS"), \
+      N_("what memory would feed for these words"), .needs = true) \
+    X(experts, BOTH(EXPERTS, experts), "эксперты", "", \
+      N_("which experts run, and how unusual that is"), .key = "F3", .words = "text") \
+    X(config, UI(CONFIG), "настройки", "", \
+      N_("the knobs as a panel"), .key = "F5") \
+    X(model, JOB(model), "модель", N_("[NAME or FILE]"), \
+      N_("load another model; without a name: list those at hand"), .complete = AGT_COMPLETE_MODEL) \
+    X(trace, RUN(trace), "след", N_("save FILE"), \
+      N_("write the last answer's routing as CSV, with its configuration as JSON beside it"), .words = "save", .complete = AGT_COMPLETE_PATH) \
+    X(copy, UI(COPY), "копировать", "", \
+      N_("copy the last answer to the clipboard"), .key = "y") \
+    X(edit, RUN(edit_question), "правка", N_("[TEXT]"), \
+      N_("edit the last question: a branch; the old one is kept"), .key = "e") \
+    X(branch, RUN(branch), "ветка", N_("[next|prev]"), \
+      N_("to the next or previous version of the last answer or question"), .key = "[ ]", .words = "next,prev") \
+    X(editor, UI(EDITOR), "редактор", "", \
+      N_("write the message in $EDITOR"), .key = "Ctrl-X Ctrl-E") \
+    X(screenshot, UI(SCREENSHOT), "снимок", N_("FILE.svg"), \
+      N_("write the present screen to a file"), .needs = true, .complete = AGT_COMPLETE_PATH) \
+    X(theme, BOTH(THEME, knob), "тема", N_("dark|light"), \
+      N_("colours"), .needs = true, .knob = "ui.theme") \
+    X(lang, BOTH(LANG, knob), "язык", N_("auto|en|ru"), \
+      N_("language of the interface"), .needs = true, .knob = "ui.lang") \
+    X(log, UI(LOG), "журнал", "", \
+      N_("notes and errors so far")) \
+    X(clear, UI(CLEAR), "очистить", "", \
+      N_("clear the screen")) \
+    X(quit, UI(QUIT), "выход", "", \
+      N_("leave; everything is kept"), .key = "Ctrl-D")
+
+#endif

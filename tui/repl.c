@@ -2,6 +2,7 @@
  * typed and the history file. One thread: it types, then follows the answer; a line typed meanwhile is sent at once
  * (/k 4, /stop, the next question). It never moves the cursor but by libedit and plain text. */
 #include "base/say.h"
+#include "tui/model/say.h"
 #include "tui/term/ending.h"
 #include "tui/tui.h"
 
@@ -271,7 +272,7 @@ static void handle(repl *r, const agt_event *e, bool *asked_chats)
         if (e->message->id)
             closing(r, e);
         break;
-    case AGT_EV_PAUSED: fresh_line(r); q_say(stdout, "%s\n", e->flag ? _("paused: /step, /pause goes on") : _("going on")); break;
+    case AGT_EV_PAUSED: fresh_line(r); q_say(stdout, "%s\n", tui_paused(r->answering, e->flag)); break;
     case AGT_EV_NOTE: fresh_line(r); q_say(stdout, "%s\n", e->text); break;
     case AGT_EV_TEXT: fresh_line(r); q_say_text(stdout, e->text); break;
     case AGT_EV_FOUND: fresh_line(r); found(e); break;

@@ -30,7 +30,7 @@ cuda:
 
 $(BUILD)/cuda/%.o: kernels/cuda/%.cu $(CUDA_HDR) | $(BUILD)/prefix.h
 	@mkdir -p $(@D)
-	$(Q)echo '  nvcc $<'; $(NVCC) $(NVCCFLAGS) $(CUDA_GEN) -c $< -o $@
+	$(Q)echo '  nvcc $<'; $(NVCC) $(NVCCFLAGS) -Xptxas -v $(CUDA_GEN) -c $< -o $@ 2> $@.ptxas || { grep -v '^ptxas info' $@.ptxas >&2; rm -f $@; exit 1; }
 
 $(BUILD)/libquorum-cuda.so: $(CUDA_SRC:kernels/cuda/%.cu=$(BUILD)/cuda/%.o) $(PLUGIN_O)
 	$(Q)echo '  ld $@'; $(CC) -shared -o $@ $^ -Wl,-z,defs,--exclude-libs,ALL -L$(CUDA_DIR)/lib64 -lcudart_static -lm -ldl -lpthread -lrt

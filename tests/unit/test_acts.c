@@ -1,6 +1,7 @@
 /* tests: what a key or a command does to the whole screen: where it leads, and what is left behind. */
 #include "tests/test.h"
 #include "tests/unit/app_help.h"
+#include "tui/view/view.h"
 
 static void found(void)
 {
@@ -59,9 +60,69 @@ static void a_sent_command_is_no_draft(void)
     tui_app_free(&app);
 }
 
+/* A pause while nothing is answered says what it will do, at any width; in mid-answer the status and the keys say it. */
+static void a_pause_is_said(void)
+{
+    begin();
+    answer(1, "an answer");
+    tui_say_hush(&app.say);
+    ev((agt_event){ .kind = AGT_EV_PAUSED, .flag = true });
+    CHECK(app.say.note && strstr(app.say.note, "/step brings one"));
+    ev((agt_event){ .kind = AGT_EV_PAUSED, .flag = false });
+    CHECK(app.say.note && strstr(app.say.note, "not held up any more"));
+    tui_say_hush(&app.say);
+    agt_message *m = fake_message(4, AGT_ASSISTANT, "");
+    m->state = AGT_PARTIAL;
+    ev((agt_event){ .kind = AGT_EV_BEGIN, .n_messages = 1, .message = m });
+    fake.st.paused = fake.st.busy = true;
+    ev((agt_event){ .kind = AGT_EV_PAUSED, .flag = true });
+    CHECK(!app.say.note && on_screen("F6 goes on") && on_screen("paused at"));
+    tui_app_free(&app);
+}
+
+/* A chain of configurations in any width: what is seen of it is its newest end, above an answer and in the table of answers. */
+static void captions_keep_their_newest_change(void)
+{
+    static const char chain[] = "standard → k 4 → T .9 · top_p .5 → ban 10:1 → eps .001";
+    for (int cells = 4; cells <= 80; cells++) {
+        char *s = view_newest(chain, cells);
+        CHECK_MSG(tui_str_width(s) <= cells, "%d: %s", cells, s);
+        CHECK_MSG(cells < 8 || strstr(s, "eps .001"), "%d: %s", cells, s);
+        CHECK_MSG(cells >= tui_str_width(chain) ? strcmp(s, chain) == 0 : strncmp(s, "standard", 8) != 0, "%d: %s", cells, s);
+        CHECK_MSG(cells != 21 || strcmp(s, "… → eps .001") == 0, "%s", s);
+        CHECK_MSG(cells != 22 || strcmp(s, "… → ban 10:1 → eps .001") != 0, "%s", s);
+        free(s);
+    }
+    for (int w = 30; w <= 160; w += 10) {
+        begin();
+        tui_app_resize(&app, w, 40);
+        answer(1, "an answer");
+        agt_message *m = fake_message(2, AGT_ASSISTANT, "an answer");
+        free(m->label);
+        m->label = q_strdup(chain);
+        m->n_passages = 3;
+        m->n_siblings = 12;
+        m->state = AGT_STOPPED;
+        ev((agt_event){ .kind = AGT_EV_DONE, .n_messages = 1, .message = m });
+        ev((agt_event){ .kind = AGT_EV_RETRIEVAL, .retrieval = fake_retrieval(), .id = 1 });
+        q_buf b = {0};
+        tui_app_draw(&app);
+        tui_grid_text(&app.grid, &b);
+        char *head = strstr(b.p, " quorum "), *line = head ? q_strndup(head, strcspn(head, "\n")) : q_strdup(""), *rule = strstr(line, "│");
+        if (rule) *rule = 0;
+        CHECK_MSG(strstr(line, "stopped") && (w < 60 ? strstr(line, "eps") : strstr(line, "→ eps .001")) && !strstr(line, "stopped…"), "%d: %s", w, line);
+        CHECK_MSG(w < 100 || strstr(head + strlen(line), "eps .001"), "%d: not in the table", w);
+        free(line);
+        q_buf_free(&b);
+        tui_app_free(&app);
+    }
+}
+
 int main(void)
 {
     RUN(found_rows_open);
     RUN(a_sent_command_is_no_draft);
+    RUN(a_pause_is_said);
+    RUN(captions_keep_their_newest_change);
     return TEST_END();
 }

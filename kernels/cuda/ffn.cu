@@ -120,7 +120,7 @@ template <int TYPE> static __global__ void __launch_bounds__(THREADS) tile_block
 #pragma unroll
     for (int r = 0; r < TILE_FEW; r++) {
         float v = cu_warp_sum(acc[r]);
-        if (lane == 0 && r < n) cu_tile_put(p, first + r, o, v);
+        if (lane == 0 && r < n) cu_tile_put(p, p.t.out_row ? p.t.out_row[first + r] : first + r, o, v);
     }
 }
 
@@ -145,7 +145,7 @@ template <int TYPE> static __global__ void __launch_bounds__(THREADS) tile_float
 #pragma unroll
     for (int r = 0; r < TILE_FEW; r++) {
         float v = cu_warp_sum(acc[r]);
-        if (lane == 0 && r < n) cu_tile_put(p, first + r, o, v);
+        if (lane == 0 && r < n) cu_tile_put(p, p.t.out_row ? p.t.out_row[first + r] : first + r, o, v);
     }
 }
 
@@ -172,7 +172,7 @@ typedef struct pass {
     float *h;
     const cu_acts *act;            /* of h                                                    */
     bool widths;                   /* ffn_width counts                                        */
-    cu_tiles t;
+    cu_tiles few, mma;             /* the same rows in tiles of each size                     */
 } pass;
 
 static cu_tile_prod tile_prod(const ker_ctx *c, const pass *f, const cu_mat *w, const cu_acts *acts, const float *x, int r0)
@@ -180,9 +180,10 @@ static cu_tile_prod tile_prod(const ker_ctx *c, const pass *f, const cu_mat *w, 
     cu_tile_prod p = {};
     int64_t n = w->n_in;
     p.w = *w;
-    p.t = f->t;
+    p.t = cu_mma_can(c, w, f->n) ? f->mma : f->few;
     p.x = x + r0 * n;
     p.layer = f->layer;
+    p.stride = w->n_out;
     if (w->act == KER_ACT_F32) return p;
     p.a = acts->kind[w->act];
     p.a.q += r0 * n;
@@ -191,30 +192,42 @@ static cu_tile_prod tile_prod(const ker_ctx *c, const pass *f, const cu_mat *w, 
     return p;
 }
 
+static void product(ker_ctx *c, const pass *f, const cu_tile_prod &p)
+{
+    if (cu_mma_can(c, &p.w, f->n)) cu_mma_tiles(c, &p, NULL);
+    else tile_product(c, p);
+}
+
 /* h = silu(gate) * up, prepared for down; y = down, rows by `out_row`. */
 static void three(ker_ctx *c, const pass *f, const int *out_row, float *y)
 {
     cu_tile_prod gate = tile_prod(c, f, f->gate, &c->in, c->y, f->r0), up = tile_prod(c, f, f->up, &c->in, c->y, f->r0);
     gate.y = up.y = f->h;
-    tile_product(c, gate);
-    up.glue = CU_GLU;
     if (f->widths) {
-        up.slot = c->rows.slot + f->r0;
-        up.cfg = c->rows.cfg;
+        gate.slot = up.slot = c->rows.slot + f->r0;
+        gate.cfg = up.cfg = c->rows.cfg;
     }
-    tile_product(c, up);
+    if (cu_mma_can(c, f->gate, f->n) && cu_mma_both(f->gate, f->up)) {
+        gate.glue = CU_BOTH;
+        cu_mma_tiles(c, &gate, f->up);
+    } else {
+        product(c, f, gate);
+        up.glue = CU_GLU;
+        product(c, f, up);
+    }
     if (f->down->act != KER_ACT_F32) cu_quantise(c, f->h, f->places, f->down->n_in, 1u << f->down->act, f->act);
     cu_tile_prod down = tile_prod(c, f, f->down, f->act, f->h, 0);
     down.t.in_row = NULL;
     down.t.out_row = out_row;
     down.y = y;
-    tile_product(c, down);
+    product(c, f, down);
 }
 
 static void plain_tiles(pass *f)
 {
-    f->t.n_rows = f->places = f->n;
-    f->t.most = (f->n + TILE_FEW - 1) / TILE_FEW;
+    f->few.n_rows = f->mma.n_rows = f->places = f->n;
+    f->few.most = (f->n + TILE_FEW - 1) / TILE_FEW;
+    f->mma.most = (f->n + TILE_MMA - 1) / TILE_MMA;
 }
 
 /* Rows through the shared expert or a dense layer; y: [n][n_embd]. */
@@ -252,10 +265,13 @@ void cu_experts_rows(ker_ctx *c, int layer, const uint16_t *ids, int r0, int n, 
     f.places = n * k;
     f.h = c->ffn.h;
     f.act = &c->ffn.act;
-    f.t.n_tile = g.n_tile;
-    f.t.tile = g.few;
-    f.t.in_row = g.row_of;
-    f.t.most = (int)most_tiles((int64_t)n * k, n_expert, TILE_FEW);
+    f.few.n_tile = g.n_tile;
+    f.few.tile = g.few;
+    f.few.in_row = f.mma.in_row = g.row_of;
+    f.few.most = (int)most_tiles((int64_t)n * k, n_expert, TILE_FEW);
+    f.mma.n_tile = g.n_tile + 1;
+    f.mma.tile = g.mma;
+    f.mma.most = (int)most_tiles((int64_t)n * k, n_expert, TILE_MMA);
     three(c, &f, g.pair_of, to);
 }
 

@@ -1,6 +1,6 @@
 /* kernels/cuda/mat: products of matrices of every type with few or many rows: a warp an output, a lane every 32nd unit of
  * weights, read once for up to CU_FEW rows. What stands behind the faster ways (decode.cu, mma.cu). See cuda.h. */
-#include "kernels/cuda/types.cuh"
+#include "kernels/cuda/tiles.cuh"
 
 enum { THREADS = 128, WARPS = THREADS / 32 };
 
@@ -90,7 +90,8 @@ template <int R> static void product(ker_ctx *c, const cu_prod &p, const float *
 void cu_products(ker_ctx *c, const cu_prod *p, int n_prod, const float *x, const cu_acts *acts, int n_rows)
 {
     for (int i = 0; i < n_prod; i++) {
-        if (n_rows == 1) product<1>(c, p[i], x, acts, n_rows);
+        if (cu_mma_can(c, p[i].w, n_rows)) cu_mma_product(c, &p[i], acts, n_rows);
+        else if (n_rows == 1) product<1>(c, p[i], x, acts, n_rows);
         else product<CU_FEW>(c, p[i], x, acts, n_rows);
     }
 }

@@ -64,7 +64,13 @@ static void knob(agt *a, const agt_command *c, char *args)
 }
 
 static void again(agt *a, const agt_command *c, char *args) { agt_again(a, 0, args); }
-static void stop(agt *a, const agt_command *c, char *args) { agt_stop(a); }
+static void stop(agt *a, const agt_command *c, char *args)
+{
+    if (!agt_busy(a) && !desk_paused(&a->desk))
+        note(&a->events, AGT_INFO, _("nothing runs that could be stopped"));
+    agt_stop(a);
+}
+
 static void pause(agt *a, const agt_command *c, char *args) { agt_pause(a, !desk_paused(&a->desk)); }
 static void toggle(agt *a, const agt_command *c, char *args) { agt_toggle(a); }
 static void context(agt *a, const agt_command *c, char *args) { page_context(a); }
@@ -75,6 +81,8 @@ static void step(agt *a, const agt_command *c, char *args)
     long n = 1;
     if (*args && !number(args, &n))
         usage(a, c);
+    else if (!desk_paused(&a->desk))
+        note(&a->events, AGT_INFO, _("nothing is paused: /pause first, then /step brings one token"));
     else
         for (long i = 0; i < (n > 0 && n < 10000 ? n : 1); i++)
             agt_step(a);

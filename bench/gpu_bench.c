@@ -219,9 +219,9 @@ static int move_to_device(eng_model *m)
         if (d) gpu->close(d);
         return rc;
     }
-    m->be->close(m->dev);
-    m->be = gpu;
-    m->dev = d;
+    m->on.be->close(m->on.dev);
+    m->on.be = gpu;
+    m->on.dev = d;
     return 0;
 }
 
@@ -280,6 +280,7 @@ typedef struct rig {
     int n_page;
     int32_t *page, *cell, *token;      /* identity; any ids */
     ker_out out;
+    float *noise;                      /* [CHUNK][n_embd] room for shaking the stream by a rounding; NULL: it is left alone */
     double load_s;
 } rig;
 
@@ -292,6 +293,7 @@ static void rig_close(rig *r)
     free(r->page);
     free(r->cell);
     free(r->token);
+    free(r->noise);
     config_ker_free(&r->cfg);
     *r = (rig){ 0 };
 }
@@ -358,6 +360,19 @@ static int rig_open(rig *r, const ker_backend *b, eng_model *from, int layers, i
     return rc;
 }
 
+/* The stream changed by about one rounding of a float in every place: what any other order of sums does. */
+static int shake(rig *r, int n)
+{
+    if (!r->noise) return 0;
+    int rc = r->b->hidden_get(r->ctx, r->noise);
+    uint64_t x = 1;
+    for (size_t i = 0; i < (size_t)n * (size_t)r->m.n_embd; i++) {
+        x = q_mix64(x, i);
+        r->noise[i] *= 1 + (x & 1 ? 1.2e-7f : -1.2e-7f);
+    }
+    return rc ? rc : r->b->hidden_put(r->ctx, r->noise);
+}
+
 typedef struct piece { int at, n; int16_t slot; bool logits_all, no_logits; const uint16_t *forced; } piece;
 
 static int rig_run(rig *r, const piece *p)
@@ -377,8 +392,10 @@ static int rig_run(rig *r, const piece *p)
     if (!rc) rc = b->embed(r->ctx);
     for (int l = 0; l < r->m.n_layer && !rc; l++) {
         rc = b->attn(r->ctx, l);
+        if (!rc) rc = shake(r, p->n);
         if (!rc && !r->m.layer[l].moe) rc = b->dense(r->ctx, l);
         else if (!rc && !(rc = b->route(r->ctx, l))) rc = b->experts(r->ctx, l);
+        if (!rc) rc = shake(r, p->n);
     }
     if (!rc) rc = b->head(r->ctx);
     int end = b->end(r->ctx, &r->out);
@@ -597,58 +614,91 @@ static void talk_free(talk *t)
     free(t->ids);
 }
 
-static void talk_tell(const rig *r, const char *how, const talk *cpu, const talk *dev, double limit)
+/* Largest difference, over the rows, relative to each row's largest |logit|; other: rows with another largest logit. */
+static double talk_gap(const rig *r, const talk *a, const talk *b, int n, double *mean, int *other)
 {
-    int V = r->m.n_vocab, K = r->m.n_expert, flips = 0;
-    double most = 0, mean = 0, common = 0, slots = 0;
-    for (int i = 0; i < TALK_TAIL + cpu->n; i++) {
-        const float *a = dev->logits + (size_t)i * (size_t)V, *b = cpu->logits + (size_t)i * (size_t)V;
+    int V = r->m.n_vocab;
+    double most = 0;
+    *mean = *other = 0;
+    for (int i = 0; i < TALK_TAIL + n; i++) {
+        const float *x = a->logits + (size_t)i * (size_t)V, *y = b->logits + (size_t)i * (size_t)V;
         double gap = 0, size = 0;
         for (int v = 0; v < V; v++) {
-            double d = fabs((double)a[v] - (double)b[v]);
+            double d = fabs((double)x[v] - (double)y[v]);
             gap = d > gap || isnan(d) ? d : gap;
-            size = fmax(size, fabs((double)b[v]));
+            size = fmax(size, fabs((double)y[v]));
         }
         most = gap / size > most || isnan(gap) ? gap / size : most;
-        mean += gap / size / (TALK_TAIL + cpu->n);
-        flips += largest(a, V) != largest(b, V);
+        *mean += gap / size / (TALK_TAIL + n);
+        *other += largest(x, V) != largest(y, V);
     }
-    for (size_t at = 0; at < (size_t)cpu->n * (size_t)r->m.n_layer; at++)
-        for (int i = 0; i < K && cpu->ids[at * (size_t)K + (size_t)i] != KER_NO_EXPERT; i++, slots++)
-            for (int j = 0; j < K && dev->ids[at * (size_t)K + (size_t)j] != KER_NO_EXPERT; j++)
-                common += dev->ids[at * (size_t)K + (size_t)j] == cpu->ids[at * (size_t)K + (size_t)i];
-    char name[96], note[120];
+    return most;
+}
+
+/* Percent of the experts that `cpu` chose and `dev` too, over the decoded tokens; negative: none were chosen. */
+static double talk_overlap(const rig *r, const talk *cpu, const talk *dev, int n)
+{
+    double common = 0, slots = 0;
+    size_t K = (size_t)r->m.n_expert;
+    for (size_t at = 0; at < (size_t)n * (size_t)r->m.n_layer; at++)
+        for (size_t i = 0; i < K && cpu->ids[at * K + i] != KER_NO_EXPERT; i++, slots++)
+            for (size_t j = 0; j < K && dev->ids[at * K + j] != KER_NO_EXPERT; j++) common += dev->ids[at * K + j] == cpu->ids[at * K + i];
+    return slots > 0 ? 100 * common / slots : -1;
+}
+
+/* floor: the same difference of the CPU from itself when the stream is shaken by a rounding; a device may be so many
+ * times further. Negative: nothing is asked. */
+static void talk_tell(const rig *r, const char *how, const talk *cpu, const talk *dev, double floor_)
+{
+    enum { TIMES = 4 };
+    int other;
+    double mean, most = talk_gap(r, dev, cpu, cpu->n, &mean, &other), limit = fmax(TIMES * floor_, 1e-5), overlap = talk_overlap(r, cpu, dev, cpu->n);
+    char name[96], note[160];
     snprintf(name, sizeof name, "%s: largest difference of logits", how);
-    snprintf(note, sizeof note, "relative to the row's largest logit; mean %.2e; limit %s", mean, limit > 0 ? "1e-2" : "none");
+    if (floor_ < 0) snprintf(note, sizeof note, "relative to the row's largest logit; mean %.2e", mean);
+    else snprintf(note, sizeof note, "relative to the row's largest logit; mean %.2e; limit %.2e: %d times the CPU's own", mean, limit, TIMES);
     number(name, most, "", note);
-    if (limit > 0 && !(most <= limit)) wrong(name, "above its limit");
+    if (floor_ >= 0 && !(most <= limit)) wrong(name, "above its limit");
     snprintf(name, sizeof name, "%s: other largest logit", how);
     snprintf(note, sizeof note, "of %d rows", TALK_TAIL + cpu->n);
-    number(name, flips, "", note);
-    if (slots <= 0) return;
+    number(name, other, "", note);
     snprintf(name, sizeof name, "%s: routing overlap", how);
-    number(name, 100 * common / slots, "%", "experts chosen alike, decoded tokens");
+    if (overlap >= 0) number(name, overlap, "%", "experts chosen alike, decoded tokens");
+}
+
+/* The CPU's conversation, and how far the CPU is from itself under a rounding's shake with the same tokens and experts. */
+static int talk_lead(rig *cpu, talk *want, double *floor_)
+{
+    double mean;
+    int other, rc = talk_run(cpu, NULL, false, want);
+    talk shaken = { .n = want->n };
+    number("the CPU's part", spent(), "s", "");
+    if (rc) return rc;
+    cpu->noise = q_alloc(sizeof(float) * CHUNK * (size_t)cpu->m.n_embd);
+    rc = talk_run(cpu, want, true, &shaken);
+    *floor_ = rc ? 0 : talk_gap(cpu, &shaken, want, want->n, &mean, &other);
+    if (!rc) number("the CPU against itself", *floor_, "", "forced routing, the stream shaken by one rounding in every layer");
+    talk_free(&shaken);
+    return rc;
 }
 
 static void step_compare(eng_model *m)
 {
     int layers = opt.layers ? opt.layers : m->ker.n_layer, n = opt.tokens < TALK_MOST ? opt.tokens : TALK_MOST;
-    rig cpu, dev;
+    rig cpu, dev = { 0 };
     talk want = { .n = n }, forced = { 0 }, free_run = { 0 };
+    double floor_ = 0;
     head("A conversation, teacher-forced, against the CPU", "");
     int rc = rig_open(&cpu, ker_cpu(), m, layers, TALK_PROMPT + n, m->ker.n_expert);
-    int64_t t0 = q_now_ns();
-    if (!rc) rc = talk_run(&cpu, NULL, false, &want);
-    if (!rc) number("the CPU's part", (double)(q_now_ns() - t0) / 1e9, "s", "");
+    if (!rc) rc = talk_lead(&cpu, &want, &floor_);
     if (!rc) rc = rig_open(&dev, gpu, m, layers, TALK_PROMPT + n, m->ker.n_expert);
-    else dev = (rig){ 0 };
     if (!rc) memcpy(dev.token, cpu.token, sizeof *dev.token * (size_t)(TALK_PROMPT + want.n));
     forced.n = free_run.n = want.n;
     number("tokens", TALK_PROMPT + want.n, "", "a prompt and greedy tokens: k, half of k, a ban");
     if (!rc) rc = talk_run(&dev, &want, true, &forced);
-    if (!rc) talk_tell(&dev, m->ker.n_expert ? "forced routing" : "logits", &want, &forced, 1e-2);
+    if (!rc) talk_tell(&dev, m->ker.n_expert ? "forced routing" : "logits", &want, &forced, floor_);
     if (!rc && m->ker.n_expert) rc = talk_run(&dev, &want, false, &free_run);
-    if (!rc && m->ker.n_expert) talk_tell(&dev, "free routing", &want, &free_run, 0);
+    if (!rc && m->ker.n_expert) talk_tell(&dev, "free routing", &want, &free_run, -1);
     if (rc) wrong("comparing", err);
     talk_free(&want);
     talk_free(&forced);

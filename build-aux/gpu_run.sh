@@ -57,7 +57,7 @@ trap 'exit 130' INT TERM HUP
 # report.json and report.md from what the parts hold now.
 assemble() {
     {
-        printf '{"kit": "%s", "date": "%s", "host": "%s", "steps": {' "$(cat "$here/VERSION" 2> /dev/null)" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$(uname -srm)"
+        printf '{"kit": "%s", "date": "%s", "host": "%s", "steps": {' "$(cat "$here/VERSION" 2> /dev/null)" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$(uname -sm)"
         comma=''
         for s in "$parts"/*.status; do
             [ -r "$s" ] || continue
@@ -73,7 +73,7 @@ assemble() {
     {
         echo "# quorum on a GPU: $(sed -n 's/^| device | \(.*\) |  |$/\1/p' "$parts"/*-device.md 2> /dev/null | head -n 1)"
         echo
-        echo "Kit $(cat "$here/VERSION" 2> /dev/null), $(date -u +%Y-%m-%d), $(uname -srm), $(nproc 2> /dev/null) processors. Measured by run.sh; random weights."
+        echo "Kit $(cat "$here/VERSION" 2> /dev/null), $(date -u +%Y-%m-%d), $(uname -sm), $(nproc 2> /dev/null) processors. Measured by run.sh; random weights."
         echo
         table '| ' ' | ' ' |'
         for m in "$parts"/*.md; do [ -r "$m" ] && cat "$m"; done

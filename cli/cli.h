@@ -13,7 +13,8 @@ typedef struct cli_command {
 /* Each in its own file, beside what it does. */
 extern const cli_command cli_chat, cli_eval, cli_tokenize, cli_detokenize, cli_bench, cli_model, cli_memory;
 
-int cli_usage(const cli_command *c, const char *problem);   /* prints to stderr, returns 2 */
+/* To stderr: one sentence with the way to the usage; problem NULL or "": the usage itself. Returns 2. */
+int cli_usage(const cli_command *c, const char *problem);
 void cli_help(const cli_command *c);                        /* prints the usage to stdout */
 int cli_fail(const char *err);                              /* prints "quorum: SENTENCE", returns 1 */
 /* Standard input to its end, by descriptor 0 and never by a path, so a socket will do. Says on standard error that it

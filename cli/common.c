@@ -15,11 +15,14 @@
 
 int cli_usage(const cli_command *c, const char *problem)
 {
-    char *usage = q_printf(_("usage: %s\n"), _(c->usage));
+    bool bare = strcmp(c->name, "chat") == 0;    /* it is called without its name */
     if (problem && *problem)
-        q_say(stderr, "quorum: %s\n", problem);
-    q_say_text(stderr, usage);
-    free(usage);
+        q_say(stderr, _("quorum: %s; quorum %s%s--help shows how it is called\n"), problem, bare ? "" : c->name, bare ? "" : " ");
+    else {
+        char *usage = q_printf(_("usage: %s\n"), _(c->usage));
+        q_say_text(stderr, usage);
+        free(usage);
+    }
     return 2;
 }
 

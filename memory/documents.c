@@ -189,18 +189,25 @@ static void mind_passage(mem_passage *p, enum mem_kind kind)
     mind_trust(&p->trust);
 }
 
+/* A word for MATCH: nothing in it is FTS5's syntax. */
+static void quoted(q_buf *q, const char *word)
+{
+    q_buf_putc(q, '"');
+    for (; *word; word++) {
+        if (*word == '"') q_buf_putc(q, '"');
+        q_buf_putc(q, *word);
+    }
+    q_buf_putc(q, '"');
+}
+
 int mem_candidates(mem_store *s, enum mem_kind kind, const char *const *words, int n, int64_t except, int limit,
                    mem_passages *out, char *err)
 {
     memset(out, 0, sizeof *out);
     q_buf q = {0};
     for (int i = 0; i < n; i++) {
-        q_buf_puts(&q, i ? " OR \"" : "\"");
-        for (const char *p = words[i]; *p; p++) {
-            if (*p == '"') q_buf_putc(&q, '"');
-            q_buf_putc(&q, *p);
-        }
-        q_buf_putc(&q, '"');
+        if (i) q_buf_puts(&q, " OR ");
+        quoted(&q, words[i]);
     }
     if (n == 0) return Q_OK;
     int rc = store_index_ready(s, kind, err);
@@ -228,7 +235,27 @@ int mem_passage_get(mem_store *s, enum mem_kind kind, int64_t id, mem_passage *o
     return rc == Q_NOTFOUND ? q_fail(err, rc, _("this passage is no longer in memory")) : rc;
 }
 
-int mem_frequency(mem_store *s, enum mem_kind kind, const char *stem, int64_t *with, int64_t *of, char *err)
+/* What of both numbers conversation `except` holds: the question that is asked is among its messages, and would make every
+ * word known. The lock is held. */
+static int frequency_in(mem_store *s, const char *word, int64_t except, int64_t *with, int64_t *of, char *err)
+{
+    int64_t n = 0;
+    int rc = Q_OK;
+    if (*with > 0) {
+        q_buf q = {0};
+        quoted(&q, word);
+        rc = store_int(s, &n, err, "SELECT count(*) FROM message_fts JOIN message m ON m.id=message_fts.rowid WHERE message_fts MATCH ?1"
+                       " AND message_fts.rowid BETWEEN (SELECT min(id) FROM message WHERE conversation=?2)"
+                       " AND (SELECT max(id) FROM message WHERE conversation=?2) AND m.conversation=?2", "si", q.p, except);
+        q_buf_free(&q);
+        if (rc == Q_OK) *with = *with > n ? *with - n : 0;
+    }
+    if (rc == Q_OK && of) rc = store_int(s, &n, err, "SELECT count(*) FROM message WHERE conversation=? AND indexed=1", "i", except);
+    if (rc == Q_OK && of) *of = *of > n ? *of - n : 0;
+    return rc;
+}
+
+int mem_frequency(mem_store *s, enum mem_kind kind, const char *word, const char *stem, int64_t except, int64_t *with, int64_t *of, char *err)
 {
     *with = 0;
     if (of) *of = 0;
@@ -236,8 +263,9 @@ int mem_frequency(mem_store *s, enum mem_kind kind, const char *stem, int64_t *w
     for (bool again = rc == Q_OK, mended = false; again; mended = true) {
         store_lock(s);
         rc = store_int(s, with, err, by_kind[kind].with, "s", stem);
-        again = rc < 0 && !mended && store_index_broken(s);
         if (rc == Q_OK || rc == Q_NOTFOUND) rc = !of ? Q_OK : store_int(s, of, err, by_kind[kind].of, "");
+        if (rc == Q_OK && kind == MEM_CHAT && except) rc = frequency_in(s, word, except, with, of, err);
+        again = rc < 0 && !mended && store_index_broken(s);
         store_unlock(s);
         if (again && (rc = store_index_mend(s, kind, err)) != Q_OK) break;
     }

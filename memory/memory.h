@@ -263,8 +263,9 @@ int mem_candidates(mem_store *, enum mem_kind, const char *const *words, int n, 
                    mem_passages *out, char *err);
 /* One passage again, by what a log row holds (kind, ref); bm25 0. Q_NOTFOUND: deleted since. */
 int mem_passage_get(mem_store *, enum mem_kind, int64_t id, mem_passage *out, char *err);
-/* In how many passages of this kind the stem occurs, and how many there are (of may be NULL: it need not be counted). */
-int mem_frequency(mem_store *, enum mem_kind, const char *stem, int64_t *with, int64_t *of, char *err);
+/* In how many passages of this kind the word's stem occurs, and how many there are (of may be NULL: it need not be counted).
+ * MEM_CHAT: without conversation `except`, whose messages are no candidates; 0: none. */
+int mem_frequency(mem_store *, enum mem_kind, const char *word, const char *stem, int64_t except, int64_t *with, int64_t *of, char *err);
 void mem_passage_free(mem_passage *);
 void mem_passages_free(mem_passages *);
 

@@ -132,7 +132,7 @@ static bool look_up(void *user, const mem_word *w)
     return true;
 }
 
-static int weigh(mem_store *s, const rag_config *c, struct reading *d, char *err)
+static int weigh(mem_store *s, const rag_config *c, int64_t except, struct reading *d, char *err)
 {
     static const char *const *const lists[] = {[GRAMMAR] = rag_grammar_words, [ASKING] = rag_asking_words, [COMMON] = rag_everyday_words};
     for (int i = GRAMMAR; i <= COMMON; i++)
@@ -142,7 +142,7 @@ static int weigh(mem_store *s, const rag_config *c, struct reading *d, char *err
         for (int i = 0; i < d->r->n_term; i++) {
             rag_term *t = &d->r->term[i];
             if (t->weight == 0) continue;
-            int rc = mem_frequency(s, (enum mem_kind)k, t->stem, &with, of < 0 ? &of : NULL, err);
+            int rc = mem_frequency(s, (enum mem_kind)k, t->word, t->stem, except, &with, of < 0 ? &of : NULL, err);
             if (rc != Q_OK) return rc;
             t->with += with;
             t->of += of;
@@ -239,9 +239,10 @@ static void lighten(rag_result *r, struct rag_query *q)
     free(to);
 }
 
-int rag_query_read(mem_store *s, const rag_config *c, const char *question, const char *before, rag_result *r, struct rag_query *q, char *err)
+int rag_query_read(mem_store *s, const rag_config *c, const char *question, const rag_scope *scope, rag_result *r, struct rag_query *q, char *err)
 {
     struct reading d = {.r = r};
+    const char *before = scope->before;
     size_t n = strlen(question), head = n > HEAD + TAIL ? HEAD : n;
     *q = (struct rag_query){.r = r};
     read_text(&d, question, head);
@@ -249,7 +250,7 @@ int rag_query_read(mem_store *s, const rag_config *c, const char *question, cons
     int own = r->n_term, own_places = d.n;
     if (before && rag_points_back(question)) read_text(&d, before, q_utf8_whole(before, strlen(before) < TAIL ? strlen(before) : TAIL));
     d.by_word = sorted(r, false);
-    int rc = weigh(s, c, &d, err);
+    int rc = weigh(s, c, scope->conversation, &d, err);
     if (rc == Q_OK) {
         for (int i = own; i < r->n_term; i++)
             if (r->term[i].weight > SLIGHT) r->term[i].weight *= BEFORE;
@@ -295,14 +296,28 @@ int rag_query_words(const struct rag_query *q, const char **words, int max)
     return n;
 }
 
+/* A name of a program is of no language: something stands between its letters ("sampler.repeat_penalty"), or before them. */
+static bool is_name(const char *w, size_t n)
+{
+    if (n && (*w == '/' || *w == '-')) return true;
+    for (size_t i = 0; i + 1 < n; i++)
+        if ((w[i] == '.' || w[i] == '_' || w[i] == '/') && ((unsigned char)w[i + 1] | 32) >= 'a' && ((unsigned char)w[i + 1] | 32) <= 'z') return true;
+    return false;
+}
+
 bool rag_cyrillic(const char *s)
 {
     int ru = 0, en = 0;
-    for (size_t i = 0, n = strlen(s); i < n;) {
-        uint32_t c;
-        i += (size_t)q_utf8_next(s + i, n - i, &c);
-        ru += c >= 0x400 && c <= 0x52F;
-        en += (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    for (; *s; s += strspn(s, " \t\r\n")) {
+        size_t n = strcspn(s, " \t\r\n");
+        bool name = is_name(s, n);
+        for (size_t i = 0; i < n;) {
+            uint32_t c;
+            i += (size_t)q_utf8_next(s + i, n - i, &c);
+            ru += c >= 0x400 && c <= 0x52F;
+            en += !name && ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'));
+        }
+        s += n;
     }
-    return ru * 2 > en;                     /* a Russian question may hold a long knob name */
+    return ru * 2 > en;
 }

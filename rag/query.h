@@ -6,7 +6,7 @@
 
 /* Reads a question, and what was asked before it where the question points back (before may be NULL). r gets the terms;
  * searched = some weigh. The query is good while r's terms stay as they are; freed also after a failure. */
-int rag_query_read(mem_store *, const rag_config *, const char *question, const char *before, rag_result *r, struct rag_query *, char *err);
+int rag_query_read(mem_store *, const rag_config *, const char *question, const rag_scope *scope, rag_result *r, struct rag_query *, char *err);
 void rag_query_free(struct rag_query *);
 /* The words by which memory is asked for candidates, at most max, the heaviest; they belong to the query. */
 int rag_query_words(const struct rag_query *, const char **words, int max);

@@ -114,8 +114,9 @@ static int gather(mem_store *s, enum mem_kind kind, int64_t except, bool ru, con
     for (int i = 0; i < m.n; i++)
         if (m.v[i].bm25 > most) most = m.v[i].bm25;
     for (int i = 0; i < m.n; i++) {
-        /* the manual is there in two languages: the question's is taken */
-        if (m.v[i].trust == MEM_TRUST_MANUAL && rag_cyrillic(m.v[i].text) != ru) continue;
+        /* The manual is there in two languages: the question's is taken. Its title says which: a passage of the Russian one
+         * may be commands and knobs for the most part. */
+        if (m.v[i].trust == MEM_TRUST_MANUAL && rag_cyrillic(m.v[i].title) != ru) continue;
         if (r->n == *cap) r->v = q_realloc(r->v, sizeof *r->v * (size_t)(*cap = *cap ? *cap * 2 : 64));
         rag_passage *p = &r->v[r->n++];
         *p = (rag_passage){.kind = kind, .id = m.v[i].id, .source = m.v[i].source, .trust = m.v[i].trust, .bm25 = m.v[i].bm25,
@@ -184,7 +185,7 @@ int rag_search(mem_store *s, const rag_config *c, const char *query, const rag_s
     r->off = !c->on;
     if (r->off) return Q_OK;
     struct rag_query q;
-    int rc = rag_query_read(s, c, query, scope->before, r, &q, err), cap = 0;
+    int rc = rag_query_read(s, c, query, scope, r, &q, err), cap = 0;
     bool ru = rag_cyrillic(query);
     if (rc == Q_OK && r->searched) rc = gather(s, MEM_CHUNK, 0, ru, &q, &cap, err);
     if (rc == Q_OK && r->searched && c->chats) rc = gather(s, MEM_CHAT, scope->conversation, ru, &q, &cap, err);

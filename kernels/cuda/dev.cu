@@ -46,7 +46,7 @@ void *cu_alloc(ker_dev *d, size_t bytes)
 
 static const char *no_device_words(cudaError_t e)
 {
-    if (e == cudaErrorInsufficientDriver) return N_("the NVIDIA driver is older than this plugin needs (580 for CUDA 13): update the driver, or use --device cpu");
+    if (e == cudaErrorInsufficientDriver) return N_("there is no NVIDIA driver here, or one older than this plugin needs (580 for CUDA 13): install it, or use --device cpu");
     if (e == cudaErrorNoDevice) return N_("no NVIDIA GPU answers here: use --device cpu");
     return NULL;
 }

@@ -17,7 +17,9 @@ typedef struct cu_tiles {
 
 enum cu_glue {
     CU_PUT,                        /* y = v                                                   */
-    CU_GLU                         /* y = silu(y) * v, 0 beyond a row's width                 */
+    CU_ADD,                        /* y += v                                                  */
+    CU_GLU,                        /* y = silu(y) * v, 0 beyond a row's width                 */
+    CU_BOTH                        /* the same with y of a first matrix beside it (mma.cu)    */
 };
 
 typedef struct cu_tile_prod {
@@ -25,11 +27,41 @@ typedef struct cu_tile_prod {
     cu_act a;                      /* of rows by in_row; of quantised weights                 */
     const float *x;                /* the same of float weights                               */
     cu_tiles t;
-    float *y;                      /* [out_row][w.n_out]                                      */
+    float *y;                      /* [out_row][stride]                                       */
+    int64_t stride;
     int glue, layer;
-    const int *slot;               /* of out_row, for widths; NULL: as wide as the matrix     */
+    const int *slot;               /* CU_GLU, CU_BOTH: of out_row, for widths; NULL: as wide as the matrix */
     const cu_cfg *cfg;
+    const float *bias;             /* CU_PUT, CU_ADD: [n_out] or NULL                         */
+    int part;                      /* CU_ADD: ker_part of rows that are not finite, or 0      */
+    cu_trace tr;
 } cu_tile_prod;
+
+/* All rows of a plain product; what is read is still to be set. */
+static inline cu_tile_prod cu_tile_of(const ker_ctx *c, const cu_prod *p, int n_rows)
+{
+    cu_tile_prod t = {};
+    t.w = *p->w;
+    t.t.n_rows = n_rows;
+    t.y = p->y;
+    t.stride = p->y_stride;
+    t.glue = p->add ? CU_ADD : CU_PUT;
+    t.layer = p->layer;
+    t.bias = p->bias;
+    t.part = p->part;
+    t.tr = c->tr;
+    return t;
+}
+
+/* floats.cu: matrices of floats with many rows. */
+bool cu_floats_can(const cu_mat *w, int n_rows);
+void cu_floats_product(ker_ctx *c, const cu_prod *p, const float *x, int n_rows);
+
+/* mma.cu: tensor cores, on tiles of TILE_MMA places. up: a second matrix like w, for CU_BOTH; else NULL. */
+bool cu_mma_can(const ker_ctx *c, const cu_mat *w, int n_rows);
+bool cu_mma_both(const cu_mat *gate, const cu_mat *up);
+void cu_mma_product(ker_ctx *c, const cu_prod *p, const cu_acts *acts, int n_rows);
+void cu_mma_tiles(ker_ctx *c, const cu_tile_prod *p, const cu_mat *up);
 
 static __device__ __forceinline__ float cu_silu_mul(float g, float u) { return g / (1.0f + expf(-g)) * u; }
 
@@ -49,16 +81,21 @@ static __device__ __forceinline__ bool cu_tile_get(const cu_tiles &t, int i, int
     return *n > 0;
 }
 
-static __device__ __forceinline__ void cu_tile_put(const cu_tile_prod &p, int place, int o, float v)
+static __device__ __forceinline__ bool cu_beyond(const cu_tile_prod &p, int row, int o)
 {
-    int row = p.t.out_row ? p.t.out_row[place] : place;
-    float *y = p.y + (int64_t)row * p.w.n_out + o;
-    if (p.glue == CU_GLU) {
-        const int32_t *width = p.slot ? p.cfg[p.slot[row]].ffn_width : NULL;
-        int keep = width ? width[p.layer] : 0;
-        v = keep > 0 && o >= keep ? 0.0f : cu_silu_mul(*y, v);
-    }
+    const int32_t *width = p.slot ? p.cfg[p.slot[row]].ffn_width : NULL;
+    int keep = width ? width[p.layer] : 0;
+    return keep > 0 && o >= keep;
+}
+
+static __device__ __forceinline__ void cu_tile_put(const cu_tile_prod &p, int row, int o, float v)
+{
+    float *y = p.y + (int64_t)row * p.stride + o;
+    if (p.bias) v += p.bias[o];
+    if (p.glue == CU_ADD) v += *y;
+    if (p.glue == CU_GLU) v = cu_beyond(p, row, o) ? 0.0f : cu_silu_mul(*y, v);
     *y = v;
+    if (p.part && !cu_finite(v)) cu_mark(p.tr, row, p.part, p.layer);
 }
 
 #endif

@@ -1,6 +1,7 @@
 /* tests: what a key or a command does to the whole screen: where it leads, and what is left behind. */
 #include "tests/test.h"
 #include "tests/unit/app_help.h"
+#include "tui/view/view.h"
 
 static void found(void)
 {
@@ -59,9 +60,102 @@ static void a_sent_command_is_no_draft(void)
     tui_app_free(&app);
 }
 
+/* A pause while nothing is answered says what it will do, at any width; in mid-answer the status and the keys say it. */
+static void a_pause_is_said(void)
+{
+    begin();
+    answer(1, "an answer");
+    tui_say_hush(&app.say);
+    ev((agt_event){ .kind = AGT_EV_PAUSED, .flag = true });
+    CHECK(app.say.note && strstr(app.say.note, "/step brings one"));
+    ev((agt_event){ .kind = AGT_EV_PAUSED, .flag = false });
+    CHECK(app.say.note && strstr(app.say.note, "not held up any more"));
+    tui_say_hush(&app.say);
+    agt_message *m = fake_message(4, AGT_ASSISTANT, "");
+    m->state = AGT_PARTIAL;
+    ev((agt_event){ .kind = AGT_EV_BEGIN, .n_messages = 1, .message = m });
+    fake.st.paused = fake.st.busy = true;
+    ev((agt_event){ .kind = AGT_EV_PAUSED, .flag = true });
+    CHECK(!app.say.note && on_screen("F6 goes on") && on_screen("paused at"));
+    tui_app_free(&app);
+}
+
+/* A chain of configurations in any width: what is seen of it is its newest end, above an answer and in the table of answers. */
+static void captions_keep_their_newest_change(void)
+{
+    static const char chain[] = "standard → k 4 → T .9 · top_p .5 → ban 10:1 → eps .001";
+    for (int cells = 4; cells <= 80; cells++) {
+        char *s = view_newest(chain, cells);
+        CHECK_MSG(tui_str_width(s) <= cells, "%d: %s", cells, s);
+        CHECK_MSG(cells < 8 || strstr(s, "eps .001"), "%d: %s", cells, s);
+        CHECK_MSG(cells >= tui_str_width(chain) ? strcmp(s, chain) == 0 : strncmp(s, "standard", 8) != 0, "%d: %s", cells, s);
+        CHECK_MSG(cells != 21 || strcmp(s, "… → eps .001") == 0, "%s", s);
+        CHECK_MSG(cells != 22 || strcmp(s, "… → ban 10:1 → eps .001") != 0, "%s", s);
+        free(s);
+    }
+    for (int w = 30; w <= 160; w += 10) {
+        begin();
+        tui_app_resize(&app, w, 40);
+        answer(1, "an answer");
+        agt_message *m = fake_message(2, AGT_ASSISTANT, "an answer");
+        free(m->label);
+        m->label = q_strdup(chain);
+        m->n_passages = 3;
+        m->n_siblings = 12;
+        m->state = AGT_STOPPED;
+        ev((agt_event){ .kind = AGT_EV_DONE, .n_messages = 1, .message = m });
+        ev((agt_event){ .kind = AGT_EV_RETRIEVAL, .retrieval = fake_retrieval(), .id = 1 });
+        q_buf b = {0};
+        tui_app_draw(&app);
+        tui_grid_text(&app.grid, &b);
+        char *head = strstr(b.p, " quorum "), *line = head ? q_strndup(head, strcspn(head, "\n")) : q_strdup(""), *rule = strstr(line, "│");
+        if (rule) *rule = 0;
+        CHECK_MSG(strstr(line, "stopped") && (w < 60 ? strstr(line, "eps") : strstr(line, "→ eps .001")) && !strstr(line, "stopped…"), "%d: %s", w, line);
+        CHECK_MSG(w < 100 || strstr(head + strlen(line), "eps .001"), "%d: not in the table", w);
+        free(line);
+        q_buf_free(&b);
+        tui_app_free(&app);
+    }
+}
+
+static const char *status_line(void)
+{
+    static q_buf b;
+    q_buf_clear(&b);
+    tui_app_draw(&app);
+    tui_grid_text(&app.grid, &b);
+    b.p[strcspn(b.p, "\n")] = 0;
+    return b.p;
+}
+
+/* What the top line leaves out as its width shrinks: the cost, the parameters, then the end of what differs from the model's
+ * own settings, and the ribbon only where that would leave too little of it. */
+static void the_ribbon_stays_with_knobs_set(void)
+{
+    static const char *const label[] = { "k 4 · theta 5e5 · eps .001", "k 4 · theta 5e5 · eps .001 · ban 10:1", "k 2", "standard" };
+    for (size_t i = 0; i < sizeof label / sizeof *label; i++)
+        for (int w = 60; w <= 130; w += 5) {
+            begin();
+            snprintf(fake.st.label, sizeof fake.st.label, "%s", label[i]);
+            fake.st.ctx_used = 626;
+            tui_app_resize(&app, w, 24);
+            const char *s = status_line();
+            bool ribbon = strstr(s, "▏") != NULL, k = strstr(s, "k 12/16") != NULL, parameters = strstr(s, "128M") != NULL;
+            CHECK_MSG(strstr(s, "626") && strstr(s, "tok/s"), "%d: %s", w, s);
+            CHECK_MSG(k && (ribbon || (!parameters && i < 2 && w < 75)), "%d: %s", w, s);
+            CHECK_MSG(i == 3 || strstr(s, i == 2 ? "· k 2" : "· k 4"), "%d: %s", w, s);
+            CHECK_MSG(w < 85 || i == 1 || i == 3 || strstr(s, label[i]), "%d: %s", w, s);
+            CHECK_MSG(strstr(s, "SmolLM2"), "%d: %s", w, s);
+            tui_app_free(&app);
+        }
+}
+
 int main(void)
 {
     RUN(found_rows_open);
     RUN(a_sent_command_is_no_draft);
+    RUN(a_pause_is_said);
+    RUN(the_ribbon_stays_with_knobs_set);
+    RUN(captions_keep_their_newest_change);
     return TEST_END();
 }

@@ -33,35 +33,51 @@ static numbers routing_differs(const model *m, const result *a, const result *b)
     return n;
 }
 
-/* Every shape and setting, the text in one piece and (the graphs) token by token. */
+static bool all_of_it(void) { return getenv("QUORUM_LONG") != NULL; }
+
+/* One shape, one setting, the text in pieces of `split`, against the reference in double precision. */
+static void one_case(ker_dev *d, const model *m, const setting *t, int split)
+{
+    const spec *s = m->s;
+    bool exact = s->type == KER_F32 && s->down_type == KER_F32, stable = exact || t->forced || !strcmp(t->name, "all");
+    config *g = malloc(sizeof *g);
+    config_make(g, m, t);
+    reference(m, g, t->forced, N_TOK, &want);
+    memset(&got, 0, sizeof got);
+    int rc = run_model(d, m, g, t->forced, KER_KV_F32, split, &got);
+    CHECK_MSG(!rc, "%s/%s in pieces of %d: %d %s", s->name, t->name, split, rc, err);
+    double bad = worst(&got, &want);
+    if (stable) CHECK_MSG(bad < (exact ? 1e-4 : 6e-2), "%s/%s in pieces of %d: off by %.3g of the largest logit", s->name, t->name, split, bad);
+    numbers n = exact ? routing_differs(m, &got, &want) : (numbers){ 0, 0 };
+    CHECK_MSG(!n.flips && !n.wrong, "%s/%s in pieces of %d: %d routings, %d numbers differ", s->name, t->name, split, n.flips, n.wrong);
+    free(g);
+}
+
+/* Every shape with some of the settings, every setting with some of the shapes (all with all in the long form), the text in
+ * one piece, in pieces of 9, of 5 (few rows) and token by token (the graphs). */
 static void agrees_with_the_reference(void)
 {
+    static const int split[] = { N_TOK, 5, 9, 1 };
+    int runs = 0, tried[N_SETTING] = { 0 };
     for (int s = 0; s < N_SPEC; s++) {
         model *m = model_new(&specs[s]);
-        bool exact = specs[s].type == KER_F32 && specs[s].down_type == KER_F32, wide = specs[s].n_embd > 500;
+        bool wide = specs[s].n_embd > 500;
         backend = gpu;
         ker_dev *d = dev_new(m, 1);
         CHECK(d != NULL);
         for (int t = 0; d && t < N_SETTING; t++) {
-            if ((settings[t].forced && !m->m.n_expert) || (wide && t > 1)) continue;
-            config *g = malloc(sizeof *g);
-            config_make(g, m, &settings[t]);
-            reference(m, g, settings[t].forced, N_TOK, &want);
-            for (int piece = t % 3 == 0 && !wide ? 0 : 1; piece < 2; piece++) {
-                memset(&got, 0, sizeof got);
-                int split = piece ? N_TOK : t ? 5 : 1, rc = run_model(d, m, g, settings[t].forced, KER_KV_F32, split, &got);
-                CHECK_MSG(!rc, "%s/%s in pieces of %d: %d %s", specs[s].name, settings[t].name, split, rc, err);
-                double bad = worst(&got, &want);
-                bool stable = exact || settings[t].forced || !strcmp(settings[t].name, "all");
-                if (stable) CHECK_MSG(bad < (exact ? 1e-4 : 6e-2), "%s/%s in pieces of %d: off by %.3g of the largest logit", specs[s].name, settings[t].name, split, bad);
-                numbers n = exact ? routing_differs(m, &got, &want) : (numbers){ 0, 0 };
-                CHECK_MSG(!n.flips && !n.wrong, "%s/%s in pieces of %d: %d routings, %d numbers differ", specs[s].name, settings[t].name, split, n.flips, n.wrong);
+            if ((settings[t].forced && !m->m.n_expert) || (wide && t)) continue;
+            if (all_of_it()) for (int i = 0; i < 4; i++) one_case(d, m, &settings[t], split[i]);
+            else if (wide || (t + s) % 3 == 0) {
+                one_case(d, m, &settings[t], wide ? N_TOK : split[(runs % 7 == 3 ? 3 : runs % 3)]);
+                tried[t]++;
+                runs++;
             }
-            free(g);
         }
         if (d) gpu->close(d);
         model_free(m);
     }
+    for (int t = 0; t < N_SETTING && !all_of_it(); t++) CHECK_MSG(tried[t] >= 1, "%s was tried %d times", settings[t].name, tried[t]);
 }
 
 /* Quantised weights: integer sums are the CPU's, so that it agrees closer than either does with exact arithmetic. */
@@ -81,9 +97,11 @@ static void agrees_with_the_cpu(void)
             d = dev_new(m, 1);
             CHECK(d != NULL);
             for (int piece = 0; d && piece < 2; piece++) {
-                CHECK_INT(run_model(d, m, g, true, kv, piece ? N_TOK : 3, &got), 0);
+                if (!all_of_it() && piece == (kv + (int)i) % 2) continue;
+                CHECK_INT(run_model(d, m, g, true, kv, piece ? N_TOK : 8, &got), 0);
                 double bad = worst(&got, &want);
-                CHECK_MSG(bad < 1e-2, "%s, cells of type %d, piece %d: off by %.3g of the largest logit", specs[with[i]].name, kv, piece, bad);
+                /* A number on the edge of two of a narrow cell's falls to either side: only F32 cells tell of the arithmetic. */
+                CHECK_MSG(bad < (kv == KER_KV_F32 ? 1e-4 : 3e-2), "%s, cells of type %d, piece %d: off by %.3g of the largest logit", specs[with[i]].name, kv, piece, bad);
             }
             if (d) gpu->close(d);
         }
@@ -118,6 +136,7 @@ static void experts_may_lie_on_either_side(void)
             ker_dev *d = dev_new(m, 1);
             CHECK_MSG(d != NULL, "%s", err);
             for (int piece = 0; d && piece < 2; piece++) {
+                if (!all_of_it() && piece == (order + (int)i) % 2) continue;
                 CHECK_INT(run_model(d, m, g, true, KER_KV_F32, piece ? N_TOK : 7, &got), 0);
                 double bad = worst(&got, &want);
                 CHECK_MSG(bad < (with[i] < 4 ? 1e-4 : 6e-2), "%s, order %d: off by %.3g of the largest logit", specs[with[i]].name, order, bad);

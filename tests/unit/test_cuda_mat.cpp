@@ -1,127 +1,12 @@
 /* The first kernels of the CUDA backend, through the emulator: every type's embedding rows and products against the CPU's
  * decoders and scalar products, norm and int8 against plain loops, marks of what is not finite. */
-#include "kernels/cuda/types.cuh"
-
-extern "C" {
-#include "kernels/cpu/mat.h"
-}
-#include "tests/test.h"
-
-#include <vector>
-
-static uint64_t seed = 88172645463325252u;
-static uint32_t rnd(void)
-{
-    seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17;
-    return (uint32_t)(seed >> 24);
-}
-static float rndf(void) { return (float)(rnd() & 0xffff) / 32768.0f - 1; }
+#include "tests/cuda_bench.h"
 
 static const int types[] = {
 #define KER_FLOAT(id, ...) id,
 #define KER_BLOCK(id, ...) id,
 #include "kernels/types.def"
 };
-
-/* Random rows of a type: now and then the extreme bytes, with tame scales so that nothing is NaN. */
-static void fill_row(int type, uint8_t *p, int64_t n)
-{
-    const ker_type *t = ker_type_get(type);
-    if (t->act == KER_ACT_F32) {
-        for (int64_t i = 0; i < n; i++) {
-            float f = rndf();
-            t->encode(&f, p + i * t->bytes, 1);
-        }
-        return;
-    }
-    for (int64_t b = 0; b < n / t->block; b++, p += t->bytes) {
-        uint32_t kind = rnd() % 8;
-        for (int i = 0; i < t->bytes; i++) p[i] = kind == 0 ? 0xff : kind == 1 ? 0x80 : kind == 2 ? 0 : (uint8_t)rnd();
-        const int at[2] = { t->d, t->m };
-        for (int k = 0; k < 2; k++)
-            if (at[k] >= 0) {
-                uint16_t h = ker_f32_to_f16(rndf() * 0.02f);
-                memcpy(p + at[k], &h, 2);
-            }
-    }
-}
-
-template <class T> static T *device(size_t n)
-{
-    T *p = NULL;
-    if (cudaMalloc(&p, (n ? n : 1) * sizeof(T)) != cudaSuccess) abort();
-    return p;
-}
-template <class T> static T *to_device(const T *from, size_t n)
-{
-    T *p = device<T>(n);
-    if (cudaMemcpy(p, from, n * sizeof(T), cudaMemcpyHostToDevice) != cudaSuccess) abort();
-    return p;
-}
-template <class T> static std::vector<T> back(const T *from, size_t n)
-{
-    std::vector<T> v(n);
-    if (cudaMemcpy(v.data(), from, n * sizeof(T), cudaMemcpyDeviceToHost) != cudaSuccess) abort();
-    return v;
-}
-
-/* A context with just what these kernels read; freed with the process's device memory. */
-struct bench {
-    ker_dev dev;
-    ker_ctx c;
-    cu_layer layers[2];
-    std::vector<void *> mem;
-    bench(int n_rows, int n_embd, int rope_dim)
-    {
-        memset(&dev, 0, sizeof dev);
-        memset((void *)&c, 0, sizeof c);
-        memset(layers, 0, sizeof layers);
-        dev.m.n_embd = n_embd;
-        dev.m.rope_dim = rope_dim;
-        dev.layer = layers;
-        c.dev = &dev;
-        c.shape.n = n_rows;
-        CHECK(cudaStreamCreateWithFlags(&c.st, cudaStreamNonBlocking) == cudaSuccess);
-        std::vector<unsigned> none((size_t)n_rows, 0u);
-        c.tr.bad = keep(to_device(none.data(), none.size()));
-    }
-    ~bench()
-    {
-        cudaStreamSynchronize(c.st);
-        for (void *p : mem) cudaFree(p);
-        cudaStreamDestroy(c.st);
-    }
-    template <class T> T *keep(T *p) { mem.push_back((void *)p); return p; }
-    void wait() { CHECK(cudaStreamSynchronize(c.st) == cudaSuccess); }
-};
-
-static cu_mat upload(bench &b, int type, const std::vector<uint8_t> &file, int64_t n_in, int64_t n_out)
-{
-    const ker_type *t = ker_type_get(type);
-    const cu_planes *planes = cu_planes_of(type);
-    int64_t blocks = n_in / t->block * n_out;
-    cu_mat w;
-    memset(&w, 0, sizeof w);
-    w.type = type;
-    w.act = t->act;
-    w.n_in = (int)n_in;
-    w.n_out = (int)n_out;
-    w.n_mat = 1;
-    w.block = t->block;
-    for (int i = 0, at = 0; i < planes->n; at += planes->bytes[i++]) {
-        std::vector<uint8_t> one((size_t)(blocks * planes->bytes[i]));
-        for (int64_t k = 0; k < blocks; k++) memcpy(&one[(size_t)(k * planes->bytes[i])], &file[(size_t)(k * t->bytes + at)], (size_t)planes->bytes[i]);
-        w.p[i] = b.keep(to_device(one.data(), one.size()));
-    }
-    return w;
-}
-
-static std::vector<uint8_t> random_rows(int type, int64_t n_in, int64_t n_out)
-{
-    std::vector<uint8_t> file((size_t)(ker_row_bytes(type, n_in) * n_out));
-    for (int64_t o = 0; o < n_out; o++) fill_row(type, &file[(size_t)(o * ker_row_bytes(type, n_in))], n_in);
-    return file;
-}
 
 static void planes_make_a_block(void)
 {
@@ -133,18 +18,6 @@ static void planes_make_a_block(void)
         CHECK_INT(sum, ker_type_get(type)->bytes);
     }
     CHECK(cu_planes_of(KER_I8) == NULL);
-}
-
-static cu_acts acts_for(bench &b, int n_rows, int n)
-{
-    cu_acts a;
-    memset(&a, 0, sizeof a);
-    for (int k = KER_ACT_Q8_32; k <= KER_ACT_Q8_256; k++) {
-        a.kind[k].q = b.keep(device<int8_t>((size_t)n_rows * n));
-        a.kind[k].d = b.keep(device<float>((size_t)n_rows * n / 32));
-        a.kind[k].sum = b.keep(device<int>((size_t)n_rows * n / 32));
-    }
-    return a;
 }
 
 /* int8, scales and sums equal the CPU's bit for bit; a block with a NaN or an infinity has the scale NaN. */
@@ -214,7 +87,8 @@ static void product_case(int type, int n_in, int n_out, int n_rows)
     cu_products(&b.c, &p, 1, dx, &a, n_rows);
     b.wait();
     std::vector<float> got = back(dy, y.size());
-    double worst = 0;
+    double worst = 0, top = 0;
+    for (float v : want) top = fmax(top, fabs(v));
     for (int r = 0; r < n_rows; r++)
         for (int o = 0; o < n_out + 3; o++) {
             size_t at = (size_t)(r * (n_out + 3) + o);
@@ -222,11 +96,26 @@ static void product_case(int type, int n_in, int n_out, int n_rows)
                 CHECK(got[at] == y[at]);
                 continue;
             }
-            double sum = (double)want[(size_t)(r * n_out + o)] + bias[(size_t)o] + y[at], off = fabs(got[at] - sum), scale = 1 + fabs(sum);
+            double sum = (double)want[(size_t)(r * n_out + o)] + bias[(size_t)o] + y[at], off = fabs(got[at] - sum), scale = 1 + top;
             if (!(off / scale <= worst)) worst = off / scale;
         }
     CHECK_MSG(worst < 2e-5, "%s %d x %d, %d rows: off by %g", t->name, n_out, n_in, n_rows, worst);
     for (unsigned u : back(b.c.tr.bad, (size_t)n_rows)) CHECK_INT(u, 0);
+}
+
+/* Shapes that go through tensor cores: whole tiles and pieces of them, one step and several, outputs that end in the middle
+ * of a block's. */
+static void tensor_products_are_the_cpus(void)
+{
+    for (int type : types) {
+        if (ker_type_get(type)->block == 1) {      /* not tensor cores, but a kernel of their own too */
+            product_case(type, 161, 35, 37);
+            continue;
+        }
+        product_case(type, 768, 160, 37);
+        product_case(type, 256, 32, 9);
+        product_case(type, 1280, 64, 64);
+    }
 }
 
 static void products_are_the_cpus(void)
@@ -368,6 +257,7 @@ int main(void)
     RUN(planes_make_a_block);
     RUN(int8_is_the_cpus);
     RUN(products_are_the_cpus);
+    RUN(tensor_products_are_the_cpus);
     RUN(marks_say_where);
     RUN(norm_is_the_rows);
     RUN(embedding_is_the_decoders);

@@ -434,7 +434,7 @@ static void a_changed_document_replaces_its_chunks(void)
     CHECK_INT(raw(s, "SELECT count(*) FROM chunk"), 1);
     CHECK(!bytes_hold(path, "xqzstale") && !bytes_hold(path, "qzstal"));
     int64_t with, of;
-    OK(mem_frequency(s, MEM_CHUNK, "text", &with, &of, err));
+    OK(mem_frequency(s, MEM_CHUNK, "text", "text", 0, &with, &of, err));
     CHECK_INT(with, 1); CHECK_INT(of, 1);
     OK(mem_check(s, err));
     mem_close(s);

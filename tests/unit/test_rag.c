@@ -523,6 +523,74 @@ static void past_chats_are_found_and_the_present_one_is_not(void)
     mem_close(s);
 }
 
+/* The question stands in memory before memory is searched for it: its words are not known by that, nor by what else was said
+ * in its conversation, which is no candidate. */
+static void a_question_does_not_know_itself(void)
+{
+    static const char question[] = "Does the quetzal sing in the greenhouse?", other[] = "A tomato grows in the greenhouse.";
+    mem_store *s = open_new();
+    int64_t here, there, m;
+    OK(mem_conversation_new(s, "there", &there, err));
+    OK(mem_message_add(s, there, 0, MEM_USER, other, strlen(other), &m, err));
+    OK(mem_conversation_new(s, "here", &here, err));
+    OK(mem_message_add(s, here, 0, MEM_USER, other, strlen(other), &m, err));
+    OK(mem_message_add(s, here, m, MEM_USER, question, strlen(question), &m, err));
+    OK(mem_message_add(s, there, 0, MEM_USER, other, strlen(other), &m, err));      /* the ids of both are mixed */
+    rag_config c = rag_config_default();
+    for (int known = 0; known < 2; known++) {
+        rag_scope scope = {.conversation = known ? 0 : here, .budget = -1};
+        rag_result *r;
+        OK(rag_search(s, &c, question, &scope, &r, err));
+        int seen = 0;
+        for (int i = 0; i < r->n_term; i++) {
+            const rag_term *t = &r->term[i];
+            if (t->weight <= 0) continue;
+            bool quetzal = strcmp(t->word, "quetzal") == 0, house = strcmp(t->word, "greenhouse") == 0;
+            seen += quetzal + house;
+            CHECK_INT(t->of, known ? 4 : 2);
+            if (quetzal) CHECK_INT(t->with, known);
+            if (house) CHECK_INT(t->with, known ? 4 : 2);
+        }
+        CHECK_INT(seen, 2);
+        q_buf b = {0};
+        rag_explain(r, &b);
+        CHECK_MSG(known || strstr(b.p, "(0 / 2)"), "%s", b.p);
+        q_buf_free(&b);
+        rag_result_free(r);
+    }
+    mem_close(s);
+}
+
+/* The manual is there in two languages and takes one place: the question's language. */
+static void one_manual_is_fed(void)
+{
+    static const char *const form[] = {"what is %s?", "что такое %s?", "%s", "how do I set %s and why", "как задать %s и зачем"};
+    mem_store *s = open_new();
+    manual_in(s);
+    int n, asked = 0, both = 0, wrong = 0;
+    const q_knob *knob = eng_knobs(&n);
+    rag_config c = rag_config_default();
+    OK(rag_config_set(&c, "memory.max_passages", "10", err));
+    OK(rag_config_set(&c, "memory.min_score", "0.05", err));
+    for (int i = 0; i < n; i++)
+        for (size_t f = 0; f < sizeof form / sizeof *form; f++) {
+            char *q = q_printf(form[f], knob[i].name);
+            rag_result *r;
+            OK(rag_search(s, &c, q, NULL, &r, err));
+            int title[2] = {0, 0};
+            for (int p = 0; p < r->n; p++) title[strncmp(r->v[p].label, "manual", 6) == 0]++;
+            both += title[0] && title[1];
+            wrong += title[f == 1 || f == 4] > 0;
+            asked++;
+            rag_result_free(r);
+            free(q);
+        }
+    CHECK(asked > 100);
+    CHECK_INT(both, 0);
+    CHECK_INT(wrong, 0);
+    mem_close(s);
+}
+
 static void passages_read_the_same_in_every_language_and_zone(void)
 {
     mem_store *s = open_new();
@@ -599,5 +667,7 @@ int main(void)
     RUN(past_chats_are_found_and_the_present_one_is_not);
     RUN(passages_read_the_same_in_every_language_and_zone);
     RUN(a_removed_manual_stays_away);
+    RUN(a_question_does_not_know_itself);
+    RUN(one_manual_is_fed);
     return TEST_END();
 }

@@ -157,6 +157,9 @@ void tui_app_event(tui_app *app, agt_event *e)
         done(app, e);
         agt_ask_chats(app->a);          /* its length and time; the first answer may bring a title */
         break;
+    case AGT_EV_PAUSED:                  /* in mid-answer the status and the keys below say it */
+        if (!tui_tr_last(&app->tr)) tui_app_note(app, AGT_INFO, tui_paused(false, e->flag));
+        break;
     case AGT_EV_NOTE: if (e->text) tui_app_note(app, e->level, e->text); break;
     case AGT_EV_LABEL:
         if ((it = tui_tr_find(&app->tr, e->id)) && e->text) tui_set_text(&it->label, e->text);

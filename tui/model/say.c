@@ -33,3 +33,9 @@ void tui_say_note(tui_say *s, int64_t now, int level, const char *text)
     s->note_level = level;
     s->note_until = now + (level == AGT_ERROR ? 60000 : level == AGT_WARN ? 15000 : 8000);
 }
+
+const char *tui_paused(bool answering, bool on)
+{
+    if (answering) return on ? _("paused: /step, /pause goes on") : _("going on");
+    return on ? _("the next answer waits before its first token: /step brings one, /pause goes on") : _("the next answer is not held up any more");
+}

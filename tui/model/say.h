@@ -17,4 +17,6 @@ void tui_say_note(tui_say *s, int64_t now, int level, const char *text);   /* le
 void tui_say_hush(tui_say *s);                              /* the sentence goes; the log keeps it */
 void tui_say_free(tui_say *s);
 
+const char *tui_paused(bool answering, bool on);            /* what a pause means, and its end */
+
 #endif

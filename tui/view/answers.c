@@ -24,6 +24,8 @@ void view_answers(tui_app *app, tui_box b)
         char *tok = q_printf(_("%d tok"), it->n_tokens);
         right = tui_put_right(g, y, b.x + 4, rate[0] ? end - 8 : end, tok, S_DIM);
         free(tok);
-        tui_put_cut(g, y++, b.x + 1, right - 1, it->label ? it->label : "–", S_DIM);
+        char *chain = view_newest(it->label ? it->label : "–", right - 1 - (b.x + 1));
+        tui_put_cut(g, y++, b.x + 1, right - 1, chain, S_DIM);
+        free(chain);
     }
 }

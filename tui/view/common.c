@@ -23,6 +23,25 @@ int view_words(tui_app *app, tui_box b, int y, int indent, const char *text, enu
     return y;
 }
 
+char *view_newest(const char *chain, int cells)
+{
+    enum { LEAST = 12 };
+    const char *p = chain, *next;
+    int before = 0;                          /* cells of "… " */
+    while (tui_str_width(p) + before > cells && (next = strstr(p, " → "))) {
+        p = next + 1;
+        before = 2;
+    }
+    if (before && cells < LEAST && tui_str_width(p) + before > cells) p += strlen("→ "), before = 0;    /* the change itself, then */
+    q_buf b = {0};
+    q_buf_puts(&b, before ? "… " : "");
+    size_t n = strlen(p), fit = tui_text_fit(p, n, cells - before, NULL);
+    if (fit < n) fit = tui_text_fit(p, n, cells - before - 1, NULL);
+    q_buf_add(&b, p, fit);
+    if (fit < n) q_buf_puts(&b, "…");
+    return q_buf_take(&b);
+}
+
 int view_first_row(int sel, int rows, int n)
 {
     int top = sel >= rows ? sel - rows + 1 : 0;

@@ -12,37 +12,47 @@ static const char *state_word(enum agt_state s)
     return s == AGT_STOPPED ? _("stopped") : s == AGT_FAILED ? _("failed") : NULL;
 }
 
+static int part(const char *s) { return s && *s ? tui_str_width(s) + 3 : 0; }
+
+/* Right-aligned beside a name: which version, a chain of configurations, passages, how it ended. Where room is short, the
+ * chain's oldest links go first, then the passages, then which version. */
+static void beside(tui_grid *g, const tui_item *it, const char *chain, const char *passages, const char *state, int y, int from, int end)
+{
+    enum { LEAST = 16 };
+    char version[32] = "";
+    if (it->n_siblings > 1) snprintf(version, sizeof version, "[%d/%d]", it->sibling, it->n_siblings);
+    int room = end - 1 - from, want = tui_str_width(chain);
+    if (want > LEAST) want = LEAST;
+    if (room - part(version) - part(passages) - part(state) < want) passages = NULL;
+    if (room - part(version) - part(state) < want) version[0] = 0;
+    char *newest = view_newest(chain, room - part(version) - part(passages) - part(state));
+    const char *const piece[] = { version, newest, passages, state };
+    q_buf r = {0};
+    q_buf_puts(&r, "");
+    for (size_t i = 0; i < sizeof piece / sizeof *piece; i++)
+        if (piece[i] && *piece[i]) q_buf_printf(&r, "%s%s", r.len ? " · " : "", piece[i]);
+    int w = tui_str_width(r.p), at = end - 1 - w;
+    tui_put_cut(g, y, at < from ? from : at, end - 1, r.p, it->state == AGT_FAILED ? S_ERROR : S_DIM);
+    free(newest);
+    q_buf_free(&r);
+}
+
 static void header(tui_app *app, tui_item *it, int y, int x, int end)
 {
     tui_grid *g = &app->grid;
-    q_buf r = {0};
     if (it->role == AGT_USER) {
         tui_put(g, y, x, end, _("you"), S_TITLE);
         time_t t = (time_t)(it->created_ms / 1000);
         struct tm tm;
-        char clock[16];
-        if (it->created_ms && localtime_r(&t, &tm) && strftime(clock, sizeof clock, "%H:%M", &tm)) q_buf_puts(&r, clock);
+        char clock[16] = "";
+        if (it->created_ms && localtime_r(&t, &tm)) strftime(clock, sizeof clock, "%H:%M", &tm);
+        beside(g, it, clock, NULL, NULL, y, x + 10, end);
     } else {
         tui_put(g, y, x, end, "quorum", S_TITLE);
-        if (it->label) q_buf_puts(&r, it->label);
-        if (it->n_passages > 0) {
-            if (r.len) q_buf_puts(&r, " · ");
-            q_buf_printf(&r, ngettext("%d passage", "%d passages", (unsigned long)it->n_passages), it->n_passages);
-        }
-        if (!it->running && state_word(it->state)) q_buf_printf(&r, "%s%s", r.len ? " · " : "", state_word(it->state));
+        char *passages = it->n_passages > 0 ? q_printf(ngettext("%d passage", "%d passages", (unsigned long)it->n_passages), it->n_passages) : NULL;
+        beside(g, it, it->label ? it->label : "", passages, it->running ? NULL : state_word(it->state), y, x + 10, end);
+        free(passages);
     }
-    if (it->n_siblings > 1) {
-        char *s = q_printf("[%d/%d]%s%s", it->sibling, it->n_siblings, r.len ? " · " : "", r.len ? r.p : "");
-        q_buf_clear(&r);
-        q_buf_puts(&r, s);
-        free(s);
-    }
-    if (r.len) {
-        int w = tui_str_width(r.p), from = end - 1 - w;
-        if (from < x + 10) from = x + 10;
-        tui_put_cut(g, y, from, end - 1, r.p, it->state == AGT_FAILED ? S_ERROR : S_DIM);
-    }
-    q_buf_free(&r);
 }
 
 static void thinking_line(tui_app *app, tui_item *it, int y, int x, int end)

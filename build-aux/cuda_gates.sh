@@ -1,0 +1,95 @@
+#!/bin/sh
+# What can be known of the CUDA plugin without a GPU (make cuda comes first and leaves ptxas' words beside each object):
+#   1. no kernel spills, has a stack in local memory, or computes in double precision, on any architecture;
+#   2. registers and shared memory of each kernel stay within build-aux/cuda_budget.txt (registers as the hardware hands
+#      them out, in eights; the most of all architectures);
+#   3. the plugin needs the C library alone, and the program needs nothing of CUDA.
+# Prints one line a gate, "ok NAME" or "not ok NAME: why". --table prints the kernels, --update writes the budget anew.
+cd "$(dirname "$0")/.." || exit 1
+BUILD=${BUILD:-build} exec python3 - "$@" <<'PY'
+import collections, glob, os, re, subprocess, sys
+build, mode = os.environ['BUILD'], (sys.argv[1:] or [''])[0]
+budget_file = 'build-aux/cuda_budget.txt'
+bad = 0
+
+def say(name, problems):
+    global bad
+    bad += bool(problems)
+    for p in problems[:20]: print('# ' + p)
+    print(f'not ok {name}: {len(problems)} problems' if problems else f'ok {name}')
+
+def plain(names):
+    """att_simple of _Z10att_simpleILi2EEv7att_job: all instances of a template count as one kernel."""
+    text = subprocess.run(['c++filt'], input='\n'.join(names), capture_output=True, text=True).stdout.split('\n')
+    return {n: re.sub(r'^(void )?([\w:]+).*', r'\2', t) for n, t in zip(names, text)}
+
+rows, archs = [], set()                      # (mangled, arch, registers, shared, stack, spill)
+for log in sorted(glob.glob(build + '/cuda/*.o.ptxas')):
+    if not os.path.exists(log[:-len('.ptxas')]): continue
+    name = arch = None
+    stack = spill = 0
+    for line in open(log):
+        if m := re.search(r"Compiling entry function '(\w+)' for 'sm_(\w+)'", line): name, arch, stack, spill = m[1], m[2], 0, 0
+        elif m := re.search(r'(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads', line): stack, spill = int(m[1]), int(m[2]) + int(m[3])
+        elif (m := re.search(r'Used (\d+) registers', line)) and name:
+            shared = re.search(r'(\d+) bytes smem', line)
+            rows.append((name, arch, int(m[1]), int(shared[1]) if shared else 0, stack, spill))
+            archs.add(arch)
+            name = None
+names = plain(sorted({r[0] for r in rows})) if rows else {}
+most = collections.defaultdict(lambda: [0, 0])
+for n, _, regs, shared, *_ in rows:
+    m = most[names[n]]
+    m[0], m[1] = max(m[0], (regs + 7) // 8 * 8), max(m[1], shared)
+if mode == '--update':
+    with open(budget_file, 'w') as f:
+        f.write('# build-aux/cuda_gates.sh --update: most registers (in eights) and bytes of static shared memory a kernel may take.\n')
+        for k in sorted(most): f.write(f'{k} {most[k][0]} {most[k][1]}\n')
+    sys.exit()
+if mode == '--table':
+    print(f'{"kernel":28} {"arch":>5} {"registers":>9} {"shared":>7} {"stack":>6} {"spills":>6}')
+    for n, a, regs, shared, stack, spill in sorted(rows, key=lambda r: (names[r[0]], int(re.sub(r"\D", "", r[1])))):
+        print(f'{names[n]:28} {a:>5} {regs:9} {shared:7} {stack:6} {spill:6}')
+
+wanted = os.environ.get('ARCHS', '80 86 89 90 100 120').split()
+say('cuda_compiled', [f'no kernel was compiled for sm_{a}' for a in wanted if a not in archs])
+say('cuda_no_spills', [f'{names[n]} for sm_{a}: {spill} bytes spilled' for n, a, _, _, _, spill in rows if spill])
+say('cuda_no_local_memory', [f'{names[n]} for sm_{a}: {stack} bytes of local memory' for n, a, _, _, stack, _ in rows if stack])
+
+doubles = []
+nvcc = os.environ.get('NVCC', 'nvcc')
+for src in sorted(glob.glob('kernels/cuda/*.cu')):
+    r = subprocess.run([nvcc, '-std=c++17', '-O3', '-I.', '-I' + build, '--expt-relaxed-constexpr', '-arch=compute_80', '--ptx', '-o', '-', src], capture_output=True, text=True)
+    if r.returncode: doubles.append(f'{src} does not compile: {r.stderr.strip().splitlines()[-1:]}')
+    entry = '?'
+    for line in r.stdout.split('\n'):
+        if m := re.search(r'\.(?:entry|func)\b.*?(\w+)\(', line): entry = m[1]
+        if re.search(r'^\s+(?!\.reg)\S*\.f64', line):
+            doubles.append(f'{src}: {plain([entry])[entry]} computes in double precision: {line.strip()}')
+            break
+say('cuda_no_doubles', doubles)
+
+allowed = {}
+if os.path.exists(budget_file):
+    for line in open(budget_file):
+        if line.strip() and line[0] != '#':
+            k, r, s = line.split()
+            allowed[k] = (int(r), int(s))
+over = [f'{k} has no line in {budget_file}: {most[k][0]} registers, {most[k][1]} bytes (--update writes it)' for k in sorted(most) if k not in allowed]
+over += [f'{k} of {budget_file} is no kernel any more' for k in sorted(allowed) if k not in most]
+for k in sorted(most):
+    if k in allowed and (most[k][0] > allowed[k][0] or most[k][1] > allowed[k][1]):
+        over.append(f'{k}: {most[k][0]} registers, {most[k][1]} bytes of shared memory; allowed are {allowed[k][0]} and {allowed[k][1]}')
+say('cuda_budget', over)
+
+def needed(path):
+    text = subprocess.run(['objdump', '-p', path], capture_output=True, text=True).stdout
+    return re.findall(r'NEEDED\s+(\S+)', text)
+system = re.compile(r'(libc|libm|ld-linux[^.]*)\.so\.\d+$')
+plugin = build + '/libquorum-cuda.so'
+say('cuda_plugin_needs_libc_alone', [f'{plugin} needs {n}' for n in needed(plugin) if not system.match(n)] if os.path.exists(plugin) else [plugin + ' is not built'])
+program = build + '/quorum'
+say('program_needs_no_cuda', [f'{program} needs {n}' for n in needed(program) if 'cuda' in n.lower() or 'nv' in n.lower() or 'quorum' in n] if needed(program) else [program + ' is not built'])
+print(f'# {len(most)} kernels, {len(archs)} architectures, at most {max([m[0] for m in most.values()] or [0])} registers and {max([m[1] for m in most.values()] or [0])} bytes of static shared memory')
+sys.exit(1 if bad else 0)
+PY

@@ -1,0 +1,155 @@
+/* kernels/cuda/attn.cuh: what the kernels of attention share: one head's numbers as attention wants them, and one cell as
+ * its type keeps it. Everything here is done by whole warps.
+ *
+ * V in the cells is finite everywhere (kv_new sets the memory to zero): a cell whose V is not finite as its type keeps
+ * it becomes V of zero and K of NaN, so that whoever sees the cell gets NaN, and who does not see it may multiply it
+ * by zero. */
+#ifndef QUORUM_CUDA_ATTN_CUH
+#define QUORUM_CUDA_ATTN_CUH
+
+#include "kernels/cuda/cuda.h"
+
+#include <math.h>
+
+static constexpr int ATT_WARPS = 4, ATT_THREADS = 32 * ATT_WARPS, Q8_BLOCK = 32;
+#define WARP_ALL 0xffffffffu
+
+/* What of the model and the batch the kernels need; by value. */
+typedef struct att_job {
+    int layer, n, n_head, n_kv, dim, rope_dim;
+    bool rope_half;
+    float *q;                      /* prepared queries may take the place of their row's floats */
+    const float *k, *v, *rope, *q_norm, *k_norm;
+    float *o;
+    uint8_t *data;                 /* of ker_kv */
+    int64_t head_bytes, page_bytes;
+    cu_rows rows;
+} att_job;
+
+/* attn_mma.cu: with tensor cores; false: not for this width, group or type, nothing done. */
+bool att_mma(ker_ctx *c, const att_job *j);
+
+static __device__ __forceinline__ float warp_sum(float v)
+{
+#pragma unroll
+    for (int o = 16; o; o >>= 1) v += __shfl_xor_sync(WARP_ALL, v, o);
+    return v;
+}
+
+static __device__ __forceinline__ bool finite(float x) { return fabsf(x) <= 3.402823466e38f; }
+
+/* One head's numbers as attention wants them: norm, rotation, scale. s: shared, [dim]. */
+static __device__ __forceinline__ void head_in(const att_job &j, const float *x, const float *norm, float eps, const float *cs, float scale, float *s)
+{
+    int lane = threadIdx.x & 31, pairs = j.rope_dim / 2;
+    float sum = 0;
+    for (int d = lane; d < j.dim; d += 32) {
+        float a = x[d];
+        s[d] = a;
+        sum += a * a;
+    }
+    if (norm) {
+        float r = 1.0f / sqrtf(warp_sum(sum) / (float)j.dim + eps);
+        for (int d = lane; d < j.dim; d += 32) s[d] = s[d] * r * norm[d];
+    }
+    __syncwarp();
+    int step = j.rope_half ? 1 : 2, other = j.rope_half ? pairs : 1;
+    for (int i = lane; i < pairs; i += 32) {
+        float x0 = s[i * step], x1 = s[i * step + other], c = cs[i], si = cs[pairs + i];
+        s[i * step] = x0 * c - x1 * si;
+        s[i * step + other] = x1 * c + x0 * si;
+    }
+    __syncwarp();
+    if (scale != 1.0f)
+        for (int d = lane; d < j.dim; d += 32) s[d] *= scale;
+    __syncwarp();
+}
+
+/* The page of a row's own sequence, of one layer and KV head. */
+static __device__ __forceinline__ uint8_t *cells(const att_job &j, int seq_at, int page, int head)
+{
+    int64_t at = j.rows.page[seq_at + page];
+    return j.data + at * j.page_bytes + ((int64_t)j.layer * j.n_kv + head) * j.head_bytes;
+}
+
+static __device__ __forceinline__ int q8_blocks(int dim) { return (dim + Q8_BLOCK - 1) / Q8_BLOCK; }
+
+static __device__ __forceinline__ int8_t q8_one(float x, float inv)
+{
+    float r = rintf(x * inv);
+    return (int8_t)(r > 127.0f ? 127.0f : r < -127.0f ? -127.0f : r == r ? r : 0.0f);
+}
+
+/* A block of Q8_0: the lane's number (0 behind the end of a short block), and the scale. */
+static __device__ __forceinline__ int8_t q8_block(float x, float *scale)
+{
+    float top = x == x ? fabsf(x) : 0.0f;
+#pragma unroll
+    for (int o = 16; o; o >>= 1) top = fmaxf(top, __shfl_xor_sync(WARP_ALL, top, o));
+    *scale = top / 127.0f;
+    return q8_one(x, *scale > 0 ? 1.0f / *scale : 0.0f);
+}
+
+/* Where a cell's numbers are kept: in a page, or in shared memory. */
+typedef struct att_cell { void *k, *v; float *k_scale, *v_scale; } att_cell;
+
+template <int TYPE> static __device__ __forceinline__ att_cell cell_in(uint8_t *page, int dim, int cell)
+{
+    int64_t one = TYPE == KER_KV_F32 ? 4 : TYPE == KER_KV_F16 ? 2 : 1, at = cell * dim * one, to_v = KER_PAGE * dim * one;
+    att_cell c = { page + at, page + to_v + at, NULL, NULL };
+    if constexpr (TYPE == KER_KV_Q8_0) {
+        int nb = q8_blocks(dim);
+        c.k_scale = (float *)(void *)(page + 2 * to_v) + cell * nb;
+        c.v_scale = c.k_scale + KER_PAGE * nb;
+    }
+    return c;
+}
+
+/* Writes k and v ([dim] each) as the type keeps them. */
+template <int TYPE> static __device__ __forceinline__ void cell_put(const att_cell &c, int dim, const float *k, const float *v)
+{
+    int lane = threadIdx.x & 31;
+    bool ok = true;
+    if constexpr (TYPE == KER_KV_Q8_0) {
+        for (int b = 0; b < q8_blocks(dim); b++) { /* a scale that overflows says that some number was infinite */
+            int d = b * Q8_BLOCK + lane;
+            float s;
+            int8_t x = q8_block(d < dim ? v[d] : 0.0f, &s);
+            ok = ok && finite(s);
+            if (d < dim) ((int8_t *)c.v)[d] = x;
+            if (!lane) c.v_scale[b] = finite(s) ? s : 0.0f;
+        }
+        for (int b = 0; b < q8_blocks(dim); b++) {
+            int d = b * Q8_BLOCK + lane;
+            float s;
+            int8_t x = q8_block(d < dim ? k[d] : 0.0f, &s);
+            if (d < dim) ((int8_t *)c.k)[d] = x;
+            if (!lane) c.k_scale[b] = ok ? s : NAN;
+        }
+    } else {
+        for (int d = lane; d < dim; d += 32) ok = ok && finite(TYPE == KER_KV_F16 ? __half2float(__float2half_rn(v[d])) : v[d]);
+        ok = __all_sync(WARP_ALL, ok);
+        for (int d = lane; d < dim; d += 32) {
+            float x = ok ? k[d] : NAN, y = ok ? v[d] : 0.0f;
+            if constexpr (TYPE == KER_KV_F16) {
+                ((__half *)c.k)[d] = __float2half_rn(x);
+                ((__half *)c.v)[d] = __float2half_rn(y);
+            } else {
+                ((float *)c.k)[d] = x;
+                ((float *)c.v)[d] = y;
+            }
+        }
+    }
+    __syncwarp();
+}
+
+/* Row and KV head i of the batch into its cell; s: shared, [dim], of the warp. */
+template <int TYPE> static __device__ __forceinline__ void cell_append(const att_job &j, int i, float *s)
+{
+    int row = i / j.n_kv, cell = j.rows.cell[row];
+    int64_t at = (int64_t)i * j.dim;
+    head_in(j, j.k + at, j.k_norm, j.rows.cfg[j.rows.slot[row]].eps, j.rope + (int64_t)row * j.rope_dim, 1.0f, s);
+    cell_put<TYPE>(cell_in<TYPE>(cells(j, j.rows.seq_at[row], cell / KER_PAGE, i % j.n_kv), j.dim, cell % KER_PAGE), j.dim, s, j.v + at);
+}
+
+#endif

@@ -1,0 +1,603 @@
+/* kernels/cuda/attn_mma: attention with tensor cores, for heads of 64 and 128 and cells of F16 and Q8_0. A tile's rows are
+ * queries, (row of the batch, head) pairs of one KV head, so that a group of heads reads K and V once.
+ *  - att_few, up to CU_FEW rows: a block a (segment of the cells, KV head, row). A row's pages go to its segments; each of a
+ *    block's warps takes 16 cells of every page through its own double buffer. Norms, rotation and append happen here too:
+ *    cells of this batch are made again by whoever needs them, written by the block of their own row, and read from shared
+ *    memory only, so that blocks need not wait for each other. The last block of a (row, KV head) joins the segments.
+ *    Queries and weights go as a sum of two halves: the scores are as exact as F32.
+ *  - att_tiles, many rows: prepare appends and leaves the queries as halves, then a block takes 64 or 128 queries through
+ *    the pages of their sequence, with a double buffer of whole pages.
+ * Scores are in units of log2(e), so that exp is one instruction. Numbers of Q8_0 become halves in shared memory. */
+#include "kernels/cuda/attn.cuh"
+
+#include <string.h>
+
+static constexpr int FEW_CELLS = KER_PAGE / ATT_WARPS, FEW_HEADS = 16;
+static constexpr float LOG2E = 1.44269504f, HALF_MOST = 65504.0f;
+
+/* Rows of DIM halves in shared memory as chunks of 16 bytes, crossed so that 8 rows of a column lie in different banks. */
+template <int DIM> static __device__ __forceinline__ int at(int row, int chunk) { return row * (DIM / 8) + (chunk ^ (row & 7)); }
+
+static __device__ __forceinline__ uint32_t halves(float a, float b)
+{
+    __half2 h = __floats2half2_rn(a, b);
+    uint32_t u;
+    memcpy(&u, &h, 4);
+    return u;
+}
+
+static __device__ __forceinline__ float rounded(float x) { return __half2float(__float2half_rn(x)); }
+static __device__ __forceinline__ float quad_max(float x)
+{
+    x = fmaxf(x, __shfl_xor_sync(WARP_ALL, x, 1));
+    return fmaxf(x, __shfl_xor_sync(WARP_ALL, x, 2));
+}
+static __device__ __forceinline__ float quad_sum(float x)
+{
+    x += __shfl_xor_sync(WARP_ALL, x, 1);
+    return x + __shfl_xor_sync(WARP_ALL, x, 2);
+}
+
+/* A row's running maximum meets a tile's: the factor for what was summed before. -inf: nothing seen. */
+static __device__ __forceinline__ float shrink_to(float most, float *top)
+{
+    most = fmaxf(most, *top);
+    float f = most == -INFINITY ? 1.0f : ex2(*top - most);
+    *top = most;
+    return f;
+}
+static __device__ __forceinline__ float weight_of(float s, float top) { return ex2(s - (top == -INFINITY ? 0.0f : top)); }
+
+/* 16 numbers of Q8_0 under one scale as two chunks of halves. */
+static __device__ __forceinline__ void q8_halves(const uint4 &q, float scale, uint4 *a, uint4 *b)
+{
+    const uint32_t w[4] = { q.x, q.y, q.z, q.w };
+    uint32_t h[8];
+#pragma unroll
+    for (int i = 0; i < 8; i++) {                  /* 2^23 + (x + 128), exactly; the byte goes where a float's last lies */
+        uint32_t u = w[i / 2] ^ 0x80808080u, lo = u >> (i & 1) * 16 & 0xff, hi = u >> ((i & 1) * 16 + 8) & 0xff;
+        float x = (__int_as_float((int)(0x4b000000u | lo)) - 8388736.0f) * scale, y = (__int_as_float((int)(0x4b000000u | hi)) - 8388736.0f) * scale;
+        x = x > HALF_MOST ? HALF_MOST : x < -HALF_MOST ? -HALF_MOST : x;       /* a NaN stays */
+        y = y > HALF_MOST ? HALF_MOST : y < -HALF_MOST ? -HALF_MOST : y;
+        h[i] = halves(x, y);
+    }
+    *a = make_uint4(h[0], h[1], h[2], h[3]);
+    *b = make_uint4(h[4], h[5], h[6], h[7]);
+}
+
+/* N cells of K and V as they come, and as the tensor cores want them; in chunks of 16 bytes. */
+template <int TYPE, int DIM, int N> struct part {
+    static constexpr int ROW = TYPE == KER_KV_F16 ? DIM / 8 : DIM / 16;        /* of a cell's K, or V       */
+    static constexpr int SCALE = TYPE == KER_KV_F16 ? 0 : N * (DIM / 32) / 4;  /* of the scales of N cells  */
+    static constexpr int RAW = 2 * (N * ROW + SCALE), HALVES = 2 * N * (DIM / 8);
+};
+
+/* Makes halves of N cells that came as Q8_0, by `threads` threads of which this is `t`. */
+template <int DIM, int N> static __device__ __forceinline__ void unpack_q8(const uint4 *raw, uint4 *to, int t, int threads)
+{
+    typedef part<KER_KV_Q8_0, DIM, N> P;
+    const float *scale = (const float *)(const void *)(raw + 2 * N * P::ROW);
+    for (int i = t; i < 2 * N * P::ROW; i += threads) {
+        int row = i / P::ROW, c = i % P::ROW;                  /* rows of K, then of V; their scales lie so too */
+        uint4 a, b;
+        q8_halves(raw[i], scale[row * (DIM / 32) + c / 2], &a, &b);
+        uint4 *into = to + row / N * (N * (DIM / 8));
+        into[at<DIM>(row % N, 2 * c)] = a;
+        into[at<DIM>(row % N, 2 * c + 1)] = b;
+    }
+}
+
+/* ---- few rows ---- */
+
+typedef struct few_at {            /* what a block is about */
+    int last, first;               /* the row's cell; the first cell of its sequence that this batch writes */
+    int seq, kv;
+} few_at;
+
+/* Asks for this warp's 16 cells of a page. Cells of this batch come from `fresh`, unseen ones are zero: neither is read
+ * from the page, where somebody may be writing them. */
+template <int TYPE, int DIM> static __device__ __forceinline__ void few_ask(const att_job &j, const few_at &f, int page, uint4 *raw, const uint4 *fresh,
+                                                                             const int *fresh_cell, int n_fresh)
+{
+    typedef part<TYPE, DIM, FEW_CELLS> P;
+    typedef part<TYPE, DIM, KER_PAGE> Page;
+    typedef part<TYPE, DIM, CU_FEW> Fresh;
+    int lane = threadIdx.x & 31, base = (threadIdx.x >> 5) * FEW_CELLS, cell0 = page * KER_PAGE + base;
+    const uint4 *p = (const uint4 *)(const void *)cells(j, f.seq, page, f.kv);
+    bool whole = cell0 + FEW_CELLS - 1 <= f.last && cell0 + FEW_CELLS - 1 < f.first;
+#pragma unroll
+    for (int which = 0; which < 2; which++) {
+        const uint4 *from = p + which * KER_PAGE * Page::ROW + base * Page::ROW;
+        uint4 *to = raw + which * FEW_CELLS * P::ROW;
+#pragma unroll
+        for (int i = lane; i < FEW_CELLS * P::ROW; i += 32) {
+            int row = i / P::ROW, c = i % P::ROW, cell = cell0 + row;
+            uint4 *slot = TYPE == KER_KV_F16 ? to + at<DIM>(row, c) : to + i;
+            if (whole) {
+                cp_async16(slot, from + i);
+                continue;
+            }
+            uint4 x = make_uint4(0, 0, 0, 0);
+            bool made = cell > f.last;
+            for (int k = 0; k < n_fresh; k++)
+                if (cell == fresh_cell[k]) x = fresh[(which * CU_FEW + k) * Fresh::ROW + c], made = true;
+            if (made) *slot = x;
+            else cp_async16(slot, from + i);
+        }
+        if constexpr (TYPE == KER_KV_Q8_0) {
+            const float *s = (const float *)(const void *)(p + 2 * KER_PAGE * Page::ROW) + (which * KER_PAGE + base) * (DIM / 32);
+            const float *made = (const float *)(const void *)(fresh + 2 * CU_FEW * Fresh::ROW) + which * CU_FEW * (DIM / 32);
+            float *into = (float *)(void *)(raw + 2 * FEW_CELLS * P::ROW + which * P::SCALE);
+            for (int i = lane; i < P::SCALE && whole; i += 32) cp_async16(into + 4 * i, s + 4 * i);
+            for (int i = lane; i < 4 * P::SCALE && !whole; i += 32) {
+                int cell = cell0 + i / (DIM / 32), from_k = -1;
+                for (int k = 0; k < n_fresh; k++) from_k = cell == fresh_cell[k] ? k : from_k;
+                into[i] = from_k >= 0 ? made[from_k * (DIM / 32) + i % (DIM / 32)] : cell > f.last ? 0.0f : s[i];
+            }
+        }
+    }
+    cp_commit();
+}
+
+/* The queries of a row's group as two halves each, [2][FEW_HEADS][DIM]. */
+template <int DIM> static __device__ __forceinline__ void few_query(const att_job &j, int row, int kv, int g, int group, uint4 *q, float *s)
+{
+    int lane = threadIdx.x & 31, head = kv * group + g;
+    const cu_cfg *cfg = &j.rows.cfg[j.rows.slot[row]];
+    head_in(j, j.q + ((int64_t)row * j.n_head + head) * DIM, j.q_norm, cfg->eps, j.rope + (int64_t)row * j.rope_dim, cfg->attn_scale * LOG2E, s);
+    for (int i = lane; i < DIM / 2; i += 32) {
+        float x = s[2 * i], y = s[2 * i + 1], hx = rounded(x), hy = rounded(y);
+        uint32_t *to = (uint32_t *)(void *)(q + at<DIM>(g, i / 4)) + i % 4;
+        to[0] = halves(x, y);
+        to[4 * FEW_HEADS * (DIM / 8)] = halves(fabsf(hx) < INFINITY ? x - hx : 0.0f, fabsf(hy) < INFINITY ? y - hy : 0.0f);
+    }
+}
+
+/* A cell of this batch as its type keeps it, in `fresh`; the block of its own row writes it into the page. */
+template <int TYPE, int DIM> static __device__ __forceinline__ void few_fresh(const att_job &j, int row, int k, int kv, bool own, uint4 *fresh, float *s)
+{
+    typedef part<TYPE, DIM, CU_FEW> P;
+    int lane = threadIdx.x & 31, cell = j.rows.cell[row], nb = DIM / 32;
+    int64_t from = ((int64_t)row * j.n_kv + kv) * DIM;
+    float *scale = (float *)(void *)(fresh + 2 * CU_FEW * P::ROW) + k * nb;
+    att_cell c = { fresh + k * P::ROW, fresh + (CU_FEW + k) * P::ROW, scale, scale + CU_FEW * nb };
+    head_in(j, j.k + from, j.k_norm, j.rows.cfg[j.rows.slot[row]].eps, j.rope + (int64_t)row * j.rope_dim, 1.0f, s);
+    cell_put<TYPE>(c, DIM, s, j.v + from);
+    if (!own) return;
+    att_cell to = cell_in<TYPE>(cells(j, j.rows.seq_at[row], cell / KER_PAGE, kv), DIM, cell % KER_PAGE);
+    for (int i = lane; i < P::ROW; i += 32) ((uint4 *)to.k)[i] = ((const uint4 *)c.k)[i], ((uint4 *)to.v)[i] = ((const uint4 *)c.v)[i];
+    if (TYPE == KER_KV_Q8_0 && lane < nb) to.k_scale[lane] = c.k_scale[lane], to.v_scale[lane] = c.v_scale[lane];
+}
+
+/* What a warp knows of its 16 queries: of rows lane / 4 and lane / 4 + 8 of the tile. */
+template <int DIM> struct sums { float top[2], sum[2], o[DIM / 8][4]; };
+
+/* 16 cells against 16 queries. left: how many of the cells are seen. */
+template <int DIM> static __device__ __forceinline__ void few_cells(const uint32_t (&q)[2][DIM / 16][4], const uint4 *k, const uint4 *v, int left, bool both, sums<DIM> &a)
+{
+    int lane = threadIdx.x & 31;
+    float s[2][2][4] = {};
+#pragma unroll
+    for (int d = 0; d < DIM / 16; d++) {
+        uint32_t b[4];
+        ldmatrix_x4(b, &k[at<DIM>((lane >> 4) * 8 + (lane & 7), 2 * d + (lane >> 3 & 1))]);
+#pragma unroll
+        for (int part = 0; part < 2; part++) {
+            mma_16816(s[part][0], q[part][d], b);
+            mma_16816(s[part][1], q[part][d], b + 2);
+        }
+    }
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+        float x = s[0][i / 4][i % 4] + s[1][i / 4][i % 4];
+        s[0][i / 4][i % 4] = i / 4 * 8 + (lane & 3) * 2 + (i & 1) < left ? x : -INFINITY;
+    }
+    uint32_t p[2][4] = {};                         /* as the next product's left side, in two halves */
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        if (h && !both) break;
+        float x[4] = { s[0][0][2 * h], s[0][0][2 * h + 1], s[0][1][2 * h], s[0][1][2 * h + 1] };
+        float f = shrink_to(quad_max(fmaxf(fmaxf(x[0], x[1]), fmaxf(x[2], x[3]))), &a.top[h]);
+#pragma unroll
+        for (int i = 0; i < 4; i++) x[i] = weight_of(x[i], a.top[h]);
+        a.sum[h] = a.sum[h] * f + ((x[0] + x[1]) + (x[2] + x[3]));
+#pragma unroll
+        for (int d = 0; d < DIM / 8; d++) a.o[d][2 * h] *= f, a.o[d][2 * h + 1] *= f;
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            p[0][2 * i + h] = halves(x[2 * i], x[2 * i + 1]);
+            p[1][2 * i + h] = halves(x[2 * i] - rounded(x[2 * i]), x[2 * i + 1] - rounded(x[2 * i + 1]));
+        }
+    }
+#pragma unroll
+    for (int d = 0; d < DIM / 16; d++) {
+        uint32_t b[4];
+        ldmatrix_x4_trans(b, &v[at<DIM>((lane >> 3 & 1) * 8 + (lane & 7), 2 * d + (lane >> 4))]);
+#pragma unroll
+        for (int part = 0; part < 2; part++) {
+            mma_16816(a.o[2 * d], p[part], b);
+            mma_16816(a.o[2 * d + 1], p[part], b + 2);
+        }
+    }
+}
+
+/* A sum relative to its own maximum, joined to others: 0 for what saw nothing. */
+static __device__ __forceinline__ float join_factor(float top, float most) { return top == most ? 1.0f : ex2(top - most); }
+
+static __device__ __forceinline__ bool silent(const att_job &j, int row, int head)
+{
+    const uint8_t *off = j.rows.cfg[j.rows.slot[row]].head_off;
+    return off && off[(int64_t)j.layer * j.n_head + head];
+}
+
+/* The block's warps together: into o when this segment is all there is, else into part, [row][head][segment][DIM + 4]. */
+template <int DIM> static __device__ __forceinline__ void few_join(const att_job &j, const few_at &f, int row, int seg, int segs, bool only, const sums<DIM> &a,
+                                                                   float *room, float *ml, float *part)
+{
+    int t = threadIdx.x, lane = t & 31, warp = t >> 5, group = j.n_head / j.n_kv;
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        int g = lane / 4 + 8 * h;
+        float sum = quad_sum(a.sum[h]);
+        if (g >= group) continue;
+        if (!(lane & 3)) ml[warp * FEW_HEADS + g] = a.top[h], ml[(ATT_WARPS + warp) * FEW_HEADS + g] = sum;
+#pragma unroll
+        for (int d = 0; d < DIM / 8; d++)
+            *(float2 *)(void *)(room + (warp * FEW_HEADS + g) * DIM + d * 8 + (lane & 3) * 2) = make_float2(a.o[d][2 * h], a.o[d][2 * h + 1]);
+    }
+    __syncthreads();
+    for (int i = t; i < group * (DIM / 4); i += ATT_THREADS) {
+        int g = i / (DIM / 4), d = i % (DIM / 4) * 4, head = f.kv * group + g;
+        float most = -INFINITY, sum = 0;
+        float4 o = make_float4(0, 0, 0, 0);
+#pragma unroll
+        for (int w = 0; w < ATT_WARPS; w++) most = fmaxf(most, ml[w * FEW_HEADS + g]);
+#pragma unroll
+        for (int w = 0; w < ATT_WARPS; w++) {
+            float b = join_factor(ml[w * FEW_HEADS + g], most);
+            float4 x = *(const float4 *)(const void *)(room + (w * FEW_HEADS + g) * DIM + d);
+            sum += b * ml[(ATT_WARPS + w) * FEW_HEADS + g];
+            o.x += b * x.x, o.y += b * x.y, o.z += b * x.z, o.w += b * x.w;
+        }
+        int64_t to = (int64_t)row * j.n_head + head;
+        if (only) {
+            float inv = silent(j, row, head) ? 0.0f : 1.0f / sum;
+            if (silent(j, row, head)) o = make_float4(0, 0, 0, 0);
+            *(float4 *)(void *)(j.o + to * DIM + d) = make_float4(o.x * inv, o.y * inv, o.z * inv, o.w * inv);
+        } else {
+            float *p = part + (to * segs + seg) * (DIM + 4);
+            *(float4 *)(void *)(p + d) = o;
+            if (!d) *(float4 *)(void *)(p + DIM) = make_float4(most, sum, 0, 0);
+        }
+    }
+}
+
+/* All segments of a (row, KV head) together. Others wrote them: past the first cache. */
+template <int DIM> static __device__ __forceinline__ void few_all(const att_job &j, const few_at &f, int row, int n_seg, int segs, const float *part)
+{
+    int group = j.n_head / j.n_kv;
+    for (int i = threadIdx.x; i < group * (DIM / 4); i += ATT_THREADS) {
+        int head = f.kv * group + i / (DIM / 4), d = i % (DIM / 4) * 4;
+        int64_t to = (int64_t)row * j.n_head + head;
+        const float *p = part + to * segs * (DIM + 4);
+        float most = -INFINITY, sum = 0;
+        float4 o = make_float4(0, 0, 0, 0);
+#pragma unroll 4
+        for (int s = 0; s < n_seg; s++) most = fmaxf(most, __ldcg((const float4 *)(const void *)(p + s * (DIM + 4) + DIM)).x);
+#pragma unroll 4
+        for (int s = 0; s < n_seg; s++) {
+            float4 ml = __ldcg((const float4 *)(const void *)(p + s * (DIM + 4) + DIM)), x = __ldcg((const float4 *)(const void *)(p + s * (DIM + 4) + d));
+            float b = join_factor(ml.x, most);
+            sum += b * ml.y;
+            o.x += b * x.x, o.y += b * x.y, o.z += b * x.z, o.w += b * x.w;
+        }
+        bool off = silent(j, row, head);
+        float inv = off ? 0.0f : 1.0f / sum;
+        if (off) o = make_float4(0, 0, 0, 0);
+        *(float4 *)(void *)(j.o + to * DIM + d) = make_float4(o.x * inv, o.y * inv, o.z * inv, o.w * inv);
+    }
+}
+
+template <int TYPE, int DIM> struct few_room {     /* bytes of one warp's buffers */
+    static constexpr int RAW = part<TYPE, DIM, FEW_CELLS>::RAW, WORK = TYPE == KER_KV_F16 ? 0 : part<TYPE, DIM, FEW_CELLS>::HALVES;
+    static constexpr int BYTES = (2 * RAW + WORK) * 16;
+};
+
+template <int TYPE, int DIM> static __global__ void __launch_bounds__(ATT_THREADS, 2) att_few(att_job j, int segs, float *part_mem, int *count)
+{
+    typedef few_room<TYPE, DIM> R;
+    DYN_SHARED(uint4, room);
+    SHARED(uint4, qs, 2 * FEW_HEADS * (DIM / 8));
+    SHARED(uint4, fresh, (part<TYPE, DIM, CU_FEW>::RAW));
+    SHARED(float, scratch, ATT_WARPS * DIM);
+    SHARED(float, ml, 2 * ATT_WARPS * FEW_HEADS);
+    SHARED(int, fresh_row, CU_FEW);
+    SHARED(int, fresh_cell, CU_FEW);
+    SHARED(int, shared_n, 1);
+    int t = threadIdx.x, lane = t & 31, warp = t >> 5, seg = blockIdx.x, row = blockIdx.z, group = j.n_head / j.n_kv;
+    few_at f = { j.rows.cell[row], 0, j.rows.seq_at[row], (int)blockIdx.y };
+    int pages = f.last / KER_PAGE + 1, per = (pages + segs - 1) / segs, n_seg = (pages + per - 1) / per, p0 = seg * per, p1 = min(p0 + per, pages);
+    if (p0 >= pages) return;
+    f.first = f.last;
+    for (int i = 0; i < j.n; i++)
+        if (j.rows.seq_at[i] == f.seq) f.first = min(f.first, j.rows.cell[i]);
+    uint4 *raw = room + warp * (R::BYTES / 16), *work = raw + 2 * R::RAW;
+    bool early = p0 * KER_PAGE + KER_PAGE - 1 < f.first;
+    if (early) few_ask<TYPE, DIM>(j, f, p0, raw, fresh, fresh_cell, 0);
+    if (!warp) {
+        int cell = lane < j.n ? j.rows.cell[lane] : -1;
+        bool mine = cell >= p0 * KER_PAGE && cell < p1 * KER_PAGE && cell <= f.last && j.rows.seq_at[lane] == f.seq;
+        unsigned all = __ballot_sync(WARP_ALL, mine);
+        int k = __popc(all & ((1u << lane) - 1));
+        if (mine) fresh_row[k] = lane, fresh_cell[k] = cell;
+        if (!lane) shared_n[0] = __popc(all);
+    }
+    for (int i = t + group * (DIM / 8); i < FEW_HEADS * (DIM / 8); i += ATT_THREADS) qs[i] = qs[FEW_HEADS * (DIM / 8) + i] = make_uint4(0, 0, 0, 0);
+    __syncthreads();
+    int n_fresh = shared_n[0];
+    for (int i = warp; i < group + n_fresh; i += ATT_WARPS) {
+        float *s = scratch + warp * DIM;
+        if (i < group) few_query<DIM>(j, row, f.kv, i, group, qs, s);
+        else few_fresh<TYPE, DIM>(j, fresh_row[i - group], i - group, f.kv, fresh_row[i - group] == row, fresh, s);
+        __syncwarp();
+    }
+    __syncthreads();
+    if (!early) few_ask<TYPE, DIM>(j, f, p0, raw, fresh, fresh_cell, n_fresh);
+    uint32_t q[2][DIM / 16][4];
+#pragma unroll
+    for (int i = 0; i < 2 * (DIM / 16); i++)
+        ldmatrix_x4(q[i / (DIM / 16)][i % (DIM / 16)], &qs[i / (DIM / 16) * FEW_HEADS * (DIM / 8) + at<DIM>(lane & 15, 2 * (i % (DIM / 16)) + (lane >> 4))]);
+    sums<DIM> a = {};
+    a.top[0] = a.top[1] = -INFINITY;
+    for (int p = p0; p < p1; p++) {
+        uint4 *now = raw + ((p - p0) & 1) * R::RAW;
+        if (p + 1 < p1) {
+            few_ask<TYPE, DIM>(j, f, p + 1, raw + ((p - p0 + 1) & 1) * R::RAW, fresh, fresh_cell, n_fresh);
+            cp_wait<1>();
+        } else cp_wait<0>();
+        __syncwarp();
+        if constexpr (TYPE == KER_KV_Q8_0) {
+            unpack_q8<DIM, FEW_CELLS>(now, work, lane, 32);
+            __syncwarp();
+            now = work;
+        }
+        int left = f.last + 1 - p * KER_PAGE - warp * FEW_CELLS;
+        if (left > 0) few_cells<DIM>(q, now, now + FEW_CELLS * (DIM / 8), left, group > 8, a);
+        __syncwarp();
+    }
+    __syncthreads();                               /* the buffers are free: sums go there */
+    few_join<DIM>(j, f, row, seg, segs, n_seg == 1, a, (float *)(void *)room, ml, part_mem);
+    if (n_seg == 1) return;
+    __threadfence();
+    __syncthreads();
+    if (!t) shared_n[0] = atomicAdd(&count[row * j.n_kv + f.kv], 1);
+    __syncthreads();
+    if (shared_n[0] != n_seg - 1) return;
+    __threadfence();
+    if (!t) count[row * j.n_kv + f.kv] = 0;
+    few_all<DIM>(j, f, row, n_seg, segs, part_mem);
+}
+
+/* ---- many rows ---- */
+
+/* A warp a head: K and V into the cells, queries as halves in the place of their own floats. */
+template <int TYPE, int DIM> static __global__ void __launch_bounds__(ATT_THREADS) att_prepare(att_job j)
+{
+    SHARED(float, scratch, ATT_WARPS * DIM);
+    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, i = blockIdx.x * ATT_WARPS + warp, n_k = j.n * j.n_kv;
+    float *s = scratch + warp * DIM;
+    if (i < n_k) cell_append<TYPE>(j, i, s);
+    i -= n_k;
+    if (i < 0 || i >= j.n * j.n_head) return;
+    int row = i / j.n_head;
+    const cu_cfg *g = &j.rows.cfg[j.rows.slot[row]];
+    float *q = j.q + (int64_t)i * DIM;
+    head_in(j, q, j.q_norm, g->eps, j.rope + (int64_t)row * j.rope_dim, g->attn_scale * LOG2E, s);
+    for (int d = lane; d < DIM / 2; d += 32) ((uint32_t *)(void *)q)[d] = halves(s[2 * d], s[2 * d + 1]);
+}
+
+template <int TYPE, int DIM> static __device__ __forceinline__ void tile_ask(const uint4 *page, uint4 *raw, int threads)
+{
+    typedef part<TYPE, DIM, KER_PAGE> P;
+    if constexpr (TYPE == KER_KV_F16) {
+#pragma unroll 4
+        for (int i = threadIdx.x; i < P::RAW; i += threads) {
+            int row = i / P::ROW, c = i % P::ROW;
+            cp_async16(raw + row / KER_PAGE * (KER_PAGE * P::ROW) + at<DIM>(row % KER_PAGE, c), page + i);
+        }
+    } else {
+        for (int i = threadIdx.x; i < P::RAW; i += threads) cp_async16(raw + i, page + i);
+    }
+    cp_commit();
+}
+
+/* A page of 64 cells against a warp's 16 queries, of which row r sees cells below seen[r] of this page. */
+template <int DIM> static __device__ __forceinline__ void tile_page(const uint32_t (&q)[DIM / 16][4], const uint4 *k, const uint4 *v, const int (&seen)[2], bool whole,
+                                                                    sums<DIM> &a)
+{
+    int lane = threadIdx.x & 31;
+    float s[8][4] = {};
+#pragma unroll
+    for (int d = 0; d < DIM / 16; d++)
+#pragma unroll
+        for (int n = 0; n < 4; n++) {
+            uint32_t b[4];
+            ldmatrix_x4(b, &k[at<DIM>(n * 16 + (lane >> 4) * 8 + (lane & 7), 2 * d + (lane >> 3 & 1))]);
+            mma_16816(s[2 * n], q[d], b);
+            mma_16816(s[2 * n + 1], q[d], b + 2);
+        }
+    if (!whole) {
+#pragma unroll
+        for (int i = 0; i < 32; i++) s[i / 4][i % 4] = i / 4 * 8 + (lane & 3) * 2 + (i & 1) < seen[i % 4 / 2] ? s[i / 4][i % 4] : -INFINITY;
+    }
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        float most = -INFINITY;
+#pragma unroll
+        for (int n = 0; n < 8; n++) most = fmaxf(most, fmaxf(s[n][2 * h], s[n][2 * h + 1]));
+        float f = shrink_to(quad_max(most), &a.top[h]), base = a.top[h] == -INFINITY ? 0.0f : a.top[h], sum = 0;
+#pragma unroll
+        for (int n = 0; n < 8; n++) {
+            s[n][2 * h] = ex2(s[n][2 * h] - base);
+            s[n][2 * h + 1] = ex2(s[n][2 * h + 1] - base);
+            sum += s[n][2 * h] + s[n][2 * h + 1];
+        }
+        a.sum[h] = a.sum[h] * f + sum;
+#pragma unroll
+        for (int d = 0; d < DIM / 8; d++) a.o[d][2 * h] *= f, a.o[d][2 * h + 1] *= f;
+    }
+#pragma unroll
+    for (int n = 0; n < 4; n++) {
+        uint32_t p[4] = { halves(s[2 * n][0], s[2 * n][1]), halves(s[2 * n][2], s[2 * n][3]), halves(s[2 * n + 1][0], s[2 * n + 1][1]), halves(s[2 * n + 1][2], s[2 * n + 1][3]) };
+#pragma unroll
+        for (int d = 0; d < DIM / 16; d++) {
+            uint32_t b[4];
+            ldmatrix_x4_trans(b, &v[at<DIM>(n * 16 + (lane >> 3 & 1) * 8 + (lane & 7), 2 * d + (lane >> 4))]);
+            mma_16816(a.o[2 * d], p, b);
+            mma_16816(a.o[2 * d + 1], p, b + 2);
+        }
+    }
+}
+
+template <int TYPE, int DIM> struct tile_room {      /* chunks; queries lie where pages come later */
+    static constexpr int RAW = part<TYPE, DIM, KER_PAGE>::RAW, HALVES = part<TYPE, DIM, KER_PAGE>::HALVES;
+    static constexpr int BYTES = (TYPE == KER_KV_F16 ? 2 * HALVES : HALVES + RAW) * 16;
+};
+
+/* The pages of one sequence against those rows of the tile that belong to it: rows below `end` of the batch. */
+template <int TYPE, int DIM, int WARPS> static __device__ __forceinline__ void tile_run(const att_job &j, int kv, int seq, int last, const int (&cell)[2], uint4 *room,
+                                                                                        const uint32_t (&q)[DIM / 16][4], sums<DIM> &a)
+{
+    typedef tile_room<TYPE, DIM> R;
+    constexpr int THREADS = WARPS * 32;
+    int most = max(cell[0], cell[1]), least = min(cell[0], cell[1]);
+#pragma unroll
+    for (int o = 16; o; o >>= 1) most = max(most, __shfl_xor_sync(WARP_ALL, most, o)), least = min(least, __shfl_xor_sync(WARP_ALL, least, o));
+    uint4 *raw = TYPE == KER_KV_F16 ? room : room + R::HALVES;
+    tile_ask<TYPE, DIM>((const uint4 *)(const void *)cells(j, seq, 0, kv), raw, THREADS);
+    for (int p = 0; p <= last / KER_PAGE; p++) {
+        uint4 *now = room;
+        bool more = p < last / KER_PAGE;
+        if constexpr (TYPE == KER_KV_F16) {
+            now = room + (p & 1) * R::HALVES;
+            if (more) tile_ask<TYPE, DIM>((const uint4 *)(const void *)cells(j, seq, p + 1, kv), room + (~p & 1) * R::HALVES, THREADS);
+            if (more) cp_wait<1>();
+            else cp_wait<0>();
+            __syncthreads();
+        } else {
+            cp_wait<0>();
+            __syncthreads();
+            unpack_q8<DIM, KER_PAGE>(raw, room, threadIdx.x, THREADS);
+            __syncthreads();
+            if (more) tile_ask<TYPE, DIM>((const uint4 *)(const void *)cells(j, seq, p + 1, kv), raw, THREADS);
+        }
+        int seen[2] = { cell[0] + 1 - p * KER_PAGE, cell[1] + 1 - p * KER_PAGE };
+        if (most >= p * KER_PAGE) tile_page<DIM>(q, now, now + KER_PAGE * (DIM / 8), seen, least >= p * KER_PAGE + KER_PAGE - 1, a);
+        __syncthreads();
+    }
+}
+
+template <int TYPE, int DIM, int WARPS> static __global__ void __launch_bounds__(WARPS * 32, WARPS == 8 ? 1 : 2) att_tiles(att_job j, int per)
+{
+    constexpr int QUERIES = WARPS * 16, THREADS = WARPS * 32;
+    DYN_SHARED(uint4, room);
+    int t = threadIdx.x, lane = t & 31, warp = t >> 5, kv = blockIdx.x, group = j.n_head / j.n_kv;
+    int r0 = (int)(gridDim.y - 1 - blockIdx.y) * per, r1 = min(r0 + per, j.n);  /* the longest first */
+    for (int i = t; i < QUERIES * (DIM / 8); i += THREADS) {
+        int row = r0 + i / (DIM / 8) / group, head = kv * group + i / (DIM / 8) % group;
+        uint4 *to = room + at<DIM>(i / (DIM / 8), i % (DIM / 8));
+        if (row < r1) cp_async16(to, (const uint4 *)(const void *)(j.q + ((int64_t)row * j.n_head + head) * DIM) + i % (DIM / 8));
+        else *to = make_uint4(0, 0, 0, 0);
+    }
+    cp_commit();
+    cp_wait<0>();
+    __syncthreads();
+    uint32_t q[DIM / 16][4];
+#pragma unroll
+    for (int d = 0; d < DIM / 16; d++) ldmatrix_x4(q[d], &room[at<DIM>(warp * 16 + (lane & 15), 2 * d + (lane >> 4))]);
+    __syncthreads();
+    sums<DIM> a = {};
+    a.top[0] = a.top[1] = -INFINITY;
+    int mine[2] = { r0 + (warp * 16 + lane / 4) / group, r0 + (warp * 16 + lane / 4 + 8) / group };
+    for (int from = r0, end; from < r1; from = end) {
+        int seq = j.rows.seq_at[from], cell[2];
+        for (end = from + 1; end < r1 && j.rows.seq_at[end] == seq; end++) {}
+        for (int h = 0; h < 2; h++) cell[h] = mine[h] >= from && mine[h] < end ? j.rows.cell[mine[h]] : -1;
+        tile_run<TYPE, DIM, WARPS>(j, kv, seq, j.rows.cell[end - 1], cell, room, q, a);
+    }
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        float sum = quad_sum(a.sum[h]);
+        int row = mine[h], head = kv * group + (warp * 16 + lane / 4 + 8 * h) % group;
+        if (row >= r1) continue;
+        bool off = silent(j, row, head);
+        float *o = j.o + ((int64_t)row * j.n_head + head) * DIM + (lane & 3) * 2, inv = 1.0f / sum;
+#pragma unroll
+        for (int d = 0; d < DIM / 8; d++)
+            *(float2 *)(void *)(o + d * 8) = off ? make_float2(0, 0) : make_float2(a.o[d][2 * h] * inv, a.o[d][2 * h + 1] * inv);
+    }
+}
+
+/* ---- which of them ---- */
+
+template <int TYPE, int DIM, int WARPS> static void tiles(ker_ctx *c, const att_job &j)
+{
+    int group = j.n_head / j.n_kv, per = WARPS * 16 / group;
+    auto att_tiles_of = att_tiles<TYPE, DIM, WARPS>;
+    int bytes = tile_room<TYPE, DIM>::BYTES;
+    cudaFuncSetAttribute(att_tiles_of, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+    LAUNCH(att_tiles_of, dim3((unsigned)j.n_kv, (unsigned)((j.n + per - 1) / per)), dim3(WARPS * 32), (size_t)bytes, c->st, j, per);
+}
+
+template <int TYPE, int DIM> static void attend(ker_ctx *c, const att_job &j)
+{
+    int group = j.n_head / j.n_kv, n = j.n, sms = c->dev->sms;
+    if (n <= CU_FEW && group <= FEW_HEADS) {
+        auto att_few_of = att_few<TYPE, DIM>;
+        int bytes = few_room<TYPE, DIM>::BYTES * ATT_WARPS;
+        cudaFuncSetAttribute(att_few_of, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+        LAUNCH(att_few_of, dim3((unsigned)c->shape.segs, (unsigned)j.n_kv, (unsigned)n), dim3(ATT_THREADS), (size_t)bytes, c->st, j, c->shape.segs, c->att.part, c->att.count);
+        return;
+    }
+    auto att_prepare_of = att_prepare<TYPE, DIM>;
+    LAUNCH(att_prepare_of, dim3((unsigned)((n * (j.n_head + j.n_kv) + ATT_WARPS - 1) / ATT_WARPS)), dim3(ATT_THREADS), 0, c->st, j);
+    int wide = (n + 128 / group - 1) / (128 / group) * j.n_kv;
+    if (wide * 8 >= sms * 7) tiles<TYPE, DIM, 8>(c, j);
+    else tiles<TYPE, DIM, 4>(c, j);
+}
+
+static bool fits(const ker_model *m, enum ker_kv_type t) { return (m->head_dim == 64 || m->head_dim == 128) && t != KER_KV_F32 && m->n_head / m->n_kv_head <= 64; }
+
+bool att_mma(ker_ctx *c, const att_job *j)
+{
+    const ker_model *m = &c->dev->m;
+    enum ker_kv_type t = c->kv->type;
+    if (!fits(m, t)) return false;
+    if (t == KER_KV_F16 && m->head_dim == 128) attend<KER_KV_F16, 128>(c, *j);
+    else if (t == KER_KV_F16) attend<KER_KV_F16, 64>(c, *j);
+    else if (m->head_dim == 128) attend<KER_KV_Q8_0, 128>(c, *j);
+    else attend<KER_KV_Q8_0, 64>(c, *j);
+    return true;
+}
+
+/* Blocks for about one a multiprocessor, however long the row is: a shape's launches do not change while a text grows. */
+int cu_attend_segs(const ker_ctx *c, int n_rows, int longest)
+{
+    const ker_model *m = &c->dev->m;
+    int segs = 1;
+    (void)longest;
+    if (n_rows > CU_FEW || !fits(m, KER_KV_F16)) return 1;
+    while (segs * 2 * n_rows * m->n_kv_head <= c->dev->sms) segs *= 2;
+    return segs;
+}
+
+int64_t cu_attend_floats(const ker_ctx *c)
+{
+    const ker_model *m = &c->dev->m;
+    int64_t most = 1;
+    for (int n = 1; n <= CU_FEW; n++) {
+        int64_t segs = cu_attend_segs(c, n, 0), need = segs > 1 ? segs * n * m->n_head * (m->head_dim + 4) : 1;
+        most = need > most ? need : most;
+    }
+    return most;
+}

@@ -21,6 +21,15 @@ typedef struct eng_session eng_session;
  * one answers and the model goes, else the CPU. gpu_layers: routed experts of so many layers on the GPU, -1 as many as
  * fit; the others' are computed by the CPU. budget_gib: of the GPU's memory, 0 all that is free. Main's, before any thread. */
 int eng_device_choose(const char *what, int gpu_layers, double budget_gib, char *err);
+int eng_device_index(void);                               /* the N of cuda:N that was chosen, else 0 */
+
+/* What `quorum doctor --gpu` found of a GPU under this plugin and driver is kept for the user. Where it computes wrongly,
+ * models are not opened there. */
+enum eng_trust { ENG_TRUST_UNKNOWN, ENG_TRUST_GOOD, ENG_TRUST_BAD };
+struct ker_backend;
+struct ker_device;
+enum eng_trust eng_gpu_trust(const struct ker_backend *, const struct ker_device *);
+int eng_gpu_trust_put(const struct ker_backend *, const struct ker_device *, enum eng_trust, char *err);
 
 typedef struct eng_open_opts {
     int n_threads;                                    /* 0 = all cores */

@@ -3,6 +3,7 @@
  * (/k 4, /stop, the next question). It never moves the cursor but by libedit and plain text. */
 #include "base/say.h"
 #include "tui/model/say.h"
+#include "tui/term/decode.h"
 #include "tui/term/ending.h"
 #include "tui/tui.h"
 
@@ -386,14 +387,42 @@ static unsigned char paste(EditLine *el, int ch)
     return CC_REFRESH;
 }
 
-/* What a terminal answers by itself (OSC, DCS, APC, PM, SOS) is no text: up to ST or BEL it is read and forgotten. Enter,
- * Ctrl-C and a second of silence end it too: nobody is kept waiting by an end that never comes. */
+/* Typed after all: read once more. */
+static void give_back(repl *r, const q_buf *b)
+{
+    q_buf clean = { 0 };
+    if (q_utf8_valid(b->p, b->len) && strlen(b->p) == b->len)
+        el_push(r->el, b->p);
+    else {
+        q_say_clean(&clean, b->p, b->len, false);
+        el_insertstr(r->el, clean.p ? clean.p : "");
+    }
+    q_buf_free(&clean);
+}
+
+/* What a terminal answers by itself (OSC, DCS, APC, PM, SOS) is no text: up to ST or BEL it is read and forgotten. What is
+ * no answer (term/decode.h) is a person's Alt with that key, and what was typed behind it is given back. */
 static unsigned char swallow(EditLine *el, int ch)
 {
     struct pollfd p = { .fd = STDIN_FILENO, .events = POLLIN };
-    for (char last = 0, c; poll(&p, 1, 1000) > 0 && read(STDIN_FILENO, &c, 1) == 1; last = c)
-        if (c == '\a' || c == '\r' || c == '\n' || c == 3 || (last == 27 && c == '\\'))
-            break;
+    enum tui_string kind = TUI_STRING_BEGUN;
+    bool end = false, broken = false;
+    repl *r;
+    q_buf b = { 0 };
+    el_get(el, EL_CLIENTDATA, &r);
+    q_buf_puts(&b, "");
+    for (char c; !end && !broken && poll(&p, 1, kind == TUI_STRING_ODD ? TUI_TYPED_MS : TUI_STRING_MS) > 0 && read(STDIN_FILENO, &c, 1) == 1;) {
+        char last = b.len ? b.p[b.len - 1] : 0;
+        q_buf_putc(&b, c);
+        end = c == '\a' || (last == 27 && c == '\\');
+        broken = c == '\r' || c == '\n' || c == 3 || (last == 27 && c != '\\');
+        if (!end && !broken && c != 27)
+            kind = tui_string_of((char)ch, b.p, b.len);
+        broken |= kind == TUI_STRING_NOT && q_utf8_whole(b.p, b.len) == b.len;
+    }
+    if (!end && kind != TUI_STRING_SURE)
+        give_back(r, &b);
+    q_buf_free(&b);
     return CC_NORM;
 }
 

@@ -118,11 +118,44 @@ static void captions_keep_their_newest_change(void)
     }
 }
 
+static const char *status_line(void)
+{
+    static q_buf b;
+    q_buf_clear(&b);
+    tui_app_draw(&app);
+    tui_grid_text(&app.grid, &b);
+    b.p[strcspn(b.p, "\n")] = 0;
+    return b.p;
+}
+
+/* What the top line leaves out as its width shrinks: the cost, the parameters, then the end of what differs from the model's
+ * own settings, and the ribbon only where that would leave too little of it. */
+static void the_ribbon_stays_with_knobs_set(void)
+{
+    static const char *const label[] = { "k 4 · theta 5e5 · eps .001", "k 4 · theta 5e5 · eps .001 · ban 10:1", "k 2", "standard" };
+    for (size_t i = 0; i < sizeof label / sizeof *label; i++)
+        for (int w = 60; w <= 130; w += 5) {
+            begin();
+            snprintf(fake.st.label, sizeof fake.st.label, "%s", label[i]);
+            fake.st.ctx_used = 626;
+            tui_app_resize(&app, w, 24);
+            const char *s = status_line();
+            bool ribbon = strstr(s, "▏") != NULL, k = strstr(s, "k 12/16") != NULL, parameters = strstr(s, "128M") != NULL;
+            CHECK_MSG(strstr(s, "626") && strstr(s, "tok/s"), "%d: %s", w, s);
+            CHECK_MSG(k && (ribbon || (!parameters && i < 2 && w < 75)), "%d: %s", w, s);
+            CHECK_MSG(i == 3 || strstr(s, i == 2 ? "· k 2" : "· k 4"), "%d: %s", w, s);
+            CHECK_MSG(w < 85 || i == 1 || i == 3 || strstr(s, label[i]), "%d: %s", w, s);
+            CHECK_MSG(strstr(s, "SmolLM2"), "%d: %s", w, s);
+            tui_app_free(&app);
+        }
+}
+
 int main(void)
 {
     RUN(found_rows_open);
     RUN(a_sent_command_is_no_draft);
     RUN(a_pause_is_said);
+    RUN(the_ribbon_stays_with_knobs_set);
     RUN(captions_keep_their_newest_change);
     return TEST_END();
 }

@@ -292,8 +292,8 @@ static void answers_of_a_terminal(void)
     CHECK_STR(decoded("\033", 1, "\0and then\r", 10, true), "<5>and then<2>");
     IS("\033b", "<alt b>");
     IS("a\033]0;title\abc", "abc");
-    IS("\033]never ended", "");
-    IS("\033]broken off\rx", "<2>x");                /* Enter is never swallowed */
+    IS("\033]11;never ended", "");
+    IS("\033]11;broken off\rx", "<2>x");             /* Enter is never swallowed */
     CHECK_INT(K_ENTER, 2);
     IS("\033[", "");
     q_buf b = {0};                                   /* a string longer than anything that is kept */
@@ -322,6 +322,48 @@ static void answers_of_a_terminal(void)
             CHECK_MSG(strcmp(got, want) == 0, "key %zu cut at %zu: %s, not %s", i, cut, got, want);
         }
 #undef IS
+}
+
+/* Alt with the keys that also begin a terminal's strings: the chord and every letter behind it are a person's, at once where
+ * no answer begins so, after a short silence where one might; and nothing of a known answer is ever typed. */
+static void chords_are_no_answers(void)
+{
+    static const struct { const char *typed, *got; bool at_once; } t[] = {
+        { "\033Please go on", "<alt P>lease go on", true }, { "\033]hello [1]", "<alt ]>hello [1]", true }, { "\033P\r", "<alt P><2>", true },
+        { "\033Peter\033[A", "<alt P>eter<10>", true }, { "\033^hat\r", "<alt ^>hat<2>", true }, { "\033Xmas", "<alt X>mas", false },
+        { "\033_init_", "<alt _>init_", false }, { "\033_Go", "<alt _>Go", false }, { "\033]like", "<alt ]>like", false }, { "\033^", "<alt ^>", false },
+        { "\033]", "<alt ]>", false }, { "\033P12", "<alt P>12", false }, { "\033]42 is it", "<alt ]>42 is it", true }, { "\033P\033P\033]", "<alt P><alt P><alt ]>", false } };
+    CHECK_INT(K_UP, 10);
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        size_t n = strlen(t[i].typed);
+        for (size_t cut = 2; cut <= n; cut++) {
+            const char *got = decoded(t[i].typed, cut, t[i].typed + cut, n - cut, false);
+            CHECK_MSG(strcmp(got, t[i].got) == 0, "%zu cut at %zu: %s, not %s", i, cut, got, t[i].got);
+        }
+        tui_decode d = {0};                          /* key by key, without any silence */
+        q_buf_clear(&keys);
+        q_buf_puts(&keys, "");
+        for (size_t k = 0; k < n; k++) { tui_decode_bytes(&d, t[i].typed + k, 1); drain(&d, false); }
+        CHECK_MSG((strcmp(keys.p, t[i].got) == 0) == t[i].at_once, "%zu: %s", i, keys.p);
+        drain(&d, true);
+        CHECK_STR(keys.p, t[i].got);
+        tui_decode_free(&d);
+    }
+    static const struct { const char *begun; int ms; } wait[] = { { "\033Xm", 150 }, { "\033]1", 1000 }, { "\033]11;rgb", 1000 }, { "\033_G", 1000 }, { "\033_x", 150 } };
+    for (size_t i = 0; i < sizeof wait / sizeof *wait; i++) {
+        tui_decode d = {0};
+        tui_decode_bytes(&d, wait[i].begun, strlen(wait[i].begun));
+        drain(&d, false);
+        CHECK_INT(tui_decode_wait(&d), wait[i].ms);
+        tui_decode_free(&d);
+    }
+    q_buf b = {0};                                   /* however much is typed without a pause */
+    q_buf_puts(&b, "\033X");
+    for (int i = 0; i < 5000; i++) q_buf_puts(&b, "ab");
+    char *want = q_printf("<alt X>%s", b.p + 2);
+    CHECK_STR(decoded(b.p, 3000, b.p + 3000, b.len - 3000, false), want);
+    free(want);
+    q_buf_free(&b);
 }
 
 static void pastes_arrive_whole(void)
@@ -383,6 +425,7 @@ int main(void)
     RUN(asks_before_it_is_too_late);
     RUN(one_esc_stops_no_import);
     RUN(answers_of_a_terminal);
+    RUN(chords_are_no_answers);
     RUN(pastes_arrive_whole);
     return TEST_END();
 }

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ESC = 27, BEL = 7, CAN = 24, SUB = 26, DEL = 127, ESC_MS = 25, REST_MS = 500, STRING_MS = 1000, STRING_MAX = 4096, CSI_MAX = 256 };
-enum take { MORE = -1, NOTHING = 0 };       /* a step's result: bytes taken, or MORE; the key may still be K_NONE */
+enum { ESC = 27, BEL = 7, CAN = 24, SUB = 26, DEL = 127, ESC_MS = 25, REST_MS = 500, STRING_MAX = 4096, CSI_MAX = 256 };
+enum take { CHORD = -2, MORE = -1, NOTHING = 0 };       /* a step's result: bytes taken, or MORE; the key may still be K_NONE */
 
 void tui_decode_free(tui_decode *d)
 {
@@ -105,6 +105,30 @@ static int string(const char *s, size_t n)
     return MORE;
 }
 
+enum tui_string tui_string_of(char intro, const char *body, size_t n)
+{
+    size_t i = 0;
+    while (i < n && ((body[i] >= '0' && body[i] <= '9') || (intro == 'P' && body[i] == ';'))) i++;
+    switch (intro) {
+    case ']':                                               /* "11;rgb:…"; "l" and "L" carry a title and an icon's name */
+        if (i == 0 && n && (body[0] == 'l' || body[0] == 'L')) return TUI_STRING_ODD;
+        return i == n ? TUI_STRING_BEGUN : i && body[i] == ';' ? TUI_STRING_SURE : TUI_STRING_NOT;
+    case 'P':                                               /* "1$r0m", ">|XTerm(390)", "1+r…", "!|00000000" */
+        return i == n ? TUI_STRING_BEGUN : strchr("$>+!", body[i]) && body[i] ? TUI_STRING_SURE : TUI_STRING_NOT;
+    case '_':                                               /* "Gi=31;OK" */
+        if (n == 0 || (body[0] == 'G' && (n == 1 || (n == 2 && body[1] >= 'a' && body[1] <= 'z')))) return TUI_STRING_BEGUN;
+        return n > 2 && body[0] == 'G' && body[2] == '=' ? TUI_STRING_SURE : TUI_STRING_ODD;
+    default: return n ? TUI_STRING_ODD : TUI_STRING_BEGUN;
+    }
+}
+
+/* Did it end as a string ends, and not because something else began? */
+static bool ended(const char *s, int got)
+{
+    unsigned char last = got > 0 ? (unsigned char)s[got - 1] : 0;
+    return last == BEL || last == CAN || last == SUB || (last == '\\' && got > 1 && s[got - 2] == ESC) || (last == 0x9C && got > 1 && (unsigned char)s[got - 2] == 0xC2);
+}
+
 /* What begins a sequence: the byte after ESC, or the C1 control in UTF-8; *len = its bytes. 0: nothing does. */
 static char introducer(const char *s, size_t n, size_t *len)
 {
@@ -114,6 +138,18 @@ static char introducer(const char *s, size_t n, size_t *len)
     if ((unsigned char)s[0] == ESC) return strchr("[O]P_^X", s[1]) && s[1] ? s[1] : 0;
     if ((unsigned char)s[0] != 0xC2) return 0;
     return c == 0x9B ? '[' : c == 0x9D ? ']' : c == 0x90 ? 'P' : c == 0x9F ? '_' : c == 0x9E ? '^' : c == 0x98 ? 'X' : 0;
+}
+
+/* An answer of the terminal, or a person's chord. typed: a person's key can have begun it (no C1 control). */
+static int answer(tui_decode *d, char intro, bool typed, const char *s, size_t n, bool idle)
+{
+    int got = string(s, n);
+    if (got != MORE && ended(s, got)) return got;
+    enum tui_string kind = typed ? tui_string_of(intro, s, got == MORE ? n : (size_t)got) : TUI_STRING_SURE;
+    if (kind == TUI_STRING_NOT || (kind != TUI_STRING_SURE && (got != MORE || idle || n > STRING_MAX))) return CHORD;
+    if (got == MORE && idle) return (int)n;                 /* never ended: dropped */
+    if (got == MORE && n > STRING_MAX) { d->swallowing = true; return (int)n - 1; }     /* its last byte may be half of the end */
+    return got;
 }
 
 static int sequence(tui_decode *d, char intro, const char *s, size_t n, tui_key *k)
@@ -127,9 +163,7 @@ static int sequence(tui_decode *d, char intro, const char *s, size_t n, tui_key 
         if (s[i] >= 'p' && s[i] <= 'y') { k->code = K_CHAR; k->cp = (uint32_t)('0' + (s[i] - 'p')); }
         return (unsigned char)s[i] < 0x20 ? (int)i : (int)i + 1;
     }
-    int got = string(s, n);
-    if (got == MORE && n > STRING_MAX) { d->swallowing = true; return (int)n - 1; }     /* its last byte may be half of the end */
-    return got;
+    return NOTHING;
 }
 
 /* ---- characters ---- */
@@ -219,9 +253,7 @@ static int late(tui_decode *d, const char *s, size_t n, tui_key *k)
         return got > 0 ? got + 1 : NOTHING;
     }
     int got = string(s + 1, n - 1);
-    if (got < 1) return NOTHING;
-    unsigned char last = (unsigned char)s[got], before = (unsigned char)s[got - 1];
-    return last == BEL || (last == '\\' && before == ESC) || (last == 0x9C && before == 0xC2) ? got + 1 : NOTHING;
+    return got > 0 && ended(s + 1, got) && s[got] != CAN && s[got] != SUB ? got + 1 : NOTHING;
 }
 
 static int step(tui_decode *d, const char *s, size_t n, bool idle, tui_key *k)
@@ -235,8 +267,13 @@ static int step(tui_decode *d, const char *s, size_t n, bool idle, tui_key *k)
     if ((got = learned(d, s, n, idle, k)) != NOTHING) return got;
     char intro = introducer(s, n, &head);
     if (intro) {
-        got = sequence(d, intro, s + head, n - head, k);
-        return got != MORE ? (int)head + got : idle ? (int)n : MORE;     /* never ended: dropped */
+        bool control = intro == '[' || intro == 'O';
+        got = control ? sequence(d, intro, s + head, n - head, k) : answer(d, intro, (unsigned char)s[0] == ESC, s + head, n - head, idle);
+        if (got == CHORD) {                                 /* what follows is read for itself */
+            *k = (tui_key){ .code = K_CHAR, .cp = (uint32_t)(unsigned char)intro, .alt = true };
+            return (int)head;
+        }
+        return got != MORE ? (int)head + got : idle ? (int)n : MORE;
     }
     if ((unsigned char)s[0] != ESC) return character(s, n, k, idle);
     if (n == 1 && !idle) return MORE;
@@ -276,9 +313,12 @@ bool tui_decode_key(tui_decode *d, tui_key *k, bool idle)
 int tui_decode_wait(const tui_decode *d)
 {
     size_t n = d->in.len - d->at, head;
-    if (d->swallowing) return STRING_MS;
+    if (d->swallowing) return TUI_STRING_MS;
     if (d->pasting) return n || d->paste.len ? REST_MS : -1;
     if (!n) return -1;
     char intro = introducer(d->in.p + d->at, n, &head);
-    return n == 1 && d->in.p[d->at] == ESC ? ESC_MS : intro && intro != '[' && intro != 'O' ? STRING_MS : REST_MS;
+    if (n == 1 && d->in.p[d->at] == ESC) return ESC_MS;
+    if (!intro || intro == '[' || intro == 'O') return REST_MS;
+    bool odd = d->in.p[d->at] == ESC && tui_string_of(intro, d->in.p + d->at + head, n - head) == TUI_STRING_ODD;
+    return odd ? TUI_TYPED_MS : TUI_STRING_MS;
 }

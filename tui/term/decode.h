@@ -1,7 +1,8 @@
 /* term/decode: bytes of a terminal to keys. A state machine over what came so far; it reads nothing and knows no clock, so
  * that a test can cut its input anywhere. Front-end thread.
  * What a terminal answers by itself (OSC, DCS, APC, PM, SOS; CSI) is swallowed whole, wherever it was cut: ECMA-48 5.4 and
- * 5.6: strings run to ST or BEL. */
+ * 5.6: strings run to ST or BEL. Alt with P, X, ], ^ or _ begins like one: what is no answer by its first bytes, or has no
+ * end and is none that terminals are known to give, is a person's chord and the text behind it. */
 #ifndef TUI_TERM_DECODE_H
 #define TUI_TERM_DECODE_H
 
@@ -17,6 +18,12 @@ typedef struct tui_decode {
     q_buf paste; size_t lost;       /* bytes beyond TUI_PASTE_MAX */
     struct { char seq[16]; enum tui_key_code code; } learned[TUI_LEARNED]; int n_learned;
 } tui_decode;
+
+/* What stands behind ESC and ], P, _, ^ or X, without its end: nobody's answer, maybe one, the beginning of one that is
+ * known, surely one. */
+enum tui_string { TUI_STRING_NOT, TUI_STRING_ODD, TUI_STRING_BEGUN, TUI_STRING_SURE };
+enum { TUI_STRING_MS = 1000, TUI_TYPED_MS = 150 };          /* silence that ends one: begun or sure; odd */
+enum tui_string tui_string_of(char intro, const char *body, size_t n);
 
 void tui_decode_free(tui_decode *d);
 void tui_decode_learn(tui_decode *d, const char *seq, enum tui_key_code code);     /* terminfo's own; NULL or "" is nothing */

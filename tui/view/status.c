@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LEVELS = 4 };                 /* how often something may be left out */
+/* What is left out, each level with those before it. */
+enum { NO_COST = 1, SHORT_PARAMETERS, NO_PARAMETERS, CUT_LABEL, NO_RIBBON, LEVELS = NO_RIBBON };
 
 static void context_bar(tui_app *app, q_buf *b, double share, int bar)
 {
@@ -25,7 +26,7 @@ static void per_token(q_buf *b, double bytes)
     else q_buf_printf(b, _(" · %.0f MB/tok"), bytes / 1e6);
 }
 
-/* Level 0 says all; each further level leaves something out: first parameters, then what k costs, last the ribbon. */
+/* Level 0 says all. */
 static void middle(tui_app *app, int level, q_buf *k, q_buf *ctx)
 {
     const agt_status *st = &app->seen.st;
@@ -35,17 +36,17 @@ static void middle(tui_app *app, int level, q_buf *k, q_buf *ctx)
     if (st->n_expert > 0) {
         if (st->k >= 0) q_buf_printf(k, "k %d/%d", st->k, st->n_expert);
         else q_buf_printf(k, _("k by layer/%d"), st->n_expert);
-    } else if (st->loaded && level < 4) q_buf_puts(k, _("dense"));
-    if (st->params_total && level < 3) {
+    } else if (st->loaded) q_buf_puts(k, _("dense"));
+    if (st->params_total && level < NO_PARAMETERS) {
         q_buf_puts(k, " · ");
-        q_buf_printf(k, level < 2 ? _("%s of %s active") : "%s/%s", view_count(a, (double)st->params_active), view_count(t, (double)st->params_total));
+        q_buf_printf(k, level < SHORT_PARAMETERS ? _("%s of %s active") : "%s/%s", view_count(a, (double)st->params_active), view_count(t, (double)st->params_total));
     }
-    if (st->bytes_per_token && level < 1) per_token(k, (double)st->bytes_per_token);
+    if (st->bytes_per_token && level < NO_COST) per_token(k, (double)st->bytes_per_token);
     if (!st->ctx_size) return;
     q_buf_puts(ctx, _("ctx "));
-    if (level < 4) context_bar(app, ctx, (double)st->ctx_used / st->ctx_size, app->grid.w < 150 ? 3 : 6);
-    if (level < 1) q_buf_printf(ctx, _(" %5d of %d"), st->ctx_used, st->ctx_size);
-    else q_buf_printf(ctx, " %d", st->ctx_used);
+    if (level < NO_RIBBON) context_bar(app, ctx, (double)st->ctx_used / st->ctx_size, app->grid.w < 150 ? 3 : 6);
+    if (level < NO_COST) q_buf_printf(ctx, _(" %5d of %d"), st->ctx_used, st->ctx_size);
+    else q_buf_printf(ctx, level < NO_RIBBON ? " %d" : "%d", st->ctx_used);
 }
 
 /* A file's name for itself may be long: cut, so that the numbers keep their room. */
@@ -63,12 +64,13 @@ static void configuration(const agt_status *st, q_buf *left, int level, int room
 {
     if (!st->label[0] || !st->loaded) return;
     bool own = strncmp(st->label, "standard", 8) == 0;
-    int w = tui_str_width(st->label), have = room - tui_str_width(left->p);
-    if (own ? level < 2 && have >= 3 + w : level < LEVELS || have >= 3 + w) q_buf_printf(left, " · %s", st->label);
-    else if (!own && have >= 3 + 8) {
+    int w = tui_str_width(st->label), have = room - tui_str_width(left->p), least = level < NO_RIBBON ? 16 : 8;
+    if (own ? level < SHORT_PARAMETERS && have >= 3 + w : level < CUT_LABEL || have >= 3 + w) q_buf_printf(left, " · %s", st->label);
+    else if (!own && have >= 3 + least) {
         q_buf_puts(left, " · ");
         name(left, st->label, have - 3);
-    } else if (!own) q_buf_puts(left, " *");
+    } else if (!own && level < NO_RIBBON) q_buf_printf(left, " · %s", st->label);       /* too long: the ribbon goes as well */
+    else if (!own) q_buf_puts(left, " *");
 }
 
 void view_status(tui_app *app, tui_box b)
@@ -83,19 +85,19 @@ void view_status(tui_app *app, tui_box b)
     int rw = tui_str_width(right.p ? right.p : ""), level = 0, lw, kw, cw;
     for (;; level++) {
         q_buf_clear(&left);
-        name(&left, st->model[0] ? st->model : app->work.load_what ? app->work.load_what : _("no model · /model"), st->model[0] ? b.w / 5 < 16 ? 16 : b.w / 5 : b.w);
+        name(&left, st->model[0] ? st->model : app->work.load_what ? app->work.load_what : _("no model · /model"), !st->model[0] ? b.w : b.w / 5 < 16 ? 16 : b.w / 5);
         middle(app, level, &k, &ctx);
         kw = tui_str_width(k.p ? k.p : "");
         cw = tui_str_width(ctx.p ? ctx.p : "");
-        configuration(st, &left, level, b.w - 2 - (2 + kw) - (cw ? 2 + cw : 0) - (rw ? 2 + rw : 0));
+        configuration(st, &left, level, b.w - 2 - (kw ? 2 + kw : 0) - (cw ? 2 + cw : 0) - (rw ? 2 + rw : 0));
         lw = tui_str_width(left.p);
-        if (level == LEVELS || 1 + lw + 2 + kw + (cw ? 2 : 0) + cw + (rw ? 2 : 0) + rw + 1 <= b.w) break;
+        if (level == LEVELS || 1 + lw + (kw ? 2 : 0) + kw + (cw ? 2 : 0) + cw + (rw ? 2 : 0) + rw + 1 <= b.w) break;
     }
     int x = tui_put_cut(g, b.y, b.x + 1, b.x + b.w - 1, left.p, S_TITLE);
-    int spare = b.w - 2 - lw - kw - cw - rw, gaps = 1 + (cw > 0) + (rw > 0), gap = spare / gaps;
+    int spare = b.w - 2 - lw - kw - cw - rw, gaps = (kw > 0) + (cw > 0) + (rw > 0), gap = spare / (gaps ? gaps : 1);
     if (gap < 2) gap = 2;
     if (gap > 12) gap = 12;
-    x = tui_put_cut(g, b.y, x + gap, b.x + b.w - 1, k.p ? k.p : "", st->paused ? S_WARN : S_STATUS);
+    if (kw) x = tui_put_cut(g, b.y, x + gap, b.x + b.w - 1, k.p ? k.p : "", st->paused ? S_WARN : S_STATUS);
     if (cw) {
         const char *p = ctx.p;
         x += gap;

@@ -42,6 +42,11 @@ typedef struct eng_open_opts {
 int eng_model_open(const char *path, const eng_open_opts *o, eng_model **out, char *err);
 void eng_model_free(eng_model *);
 
+typedef struct eng_frame {                            /* of a conversation: what the file's chat template allows */
+    bool chat;                                        /* there is one */
+    bool thinks;                                      /* it knows Qwen3's thinking switch */
+    const char *note;                                 /* NULL, or why a conversation is refused: it is not known here */
+} eng_frame;
 typedef struct eng_info {                             /* strings live as long as the model */
     const char *path, *name, *arch, *quant;           /* quant: "Q4_K_M", from file_type or the commonest type */
     const char *languages;                            /* "en", "en,ru" or "" (unknown) */
@@ -50,9 +55,7 @@ typedef struct eng_info {                             /* strings live as long as
     int n_expert, n_expert_used, n_ff_exp, n_ff_sh;   /* 0 in dense models */
     int first_moe_layer, n_moe_layer;                 /* dense leading layers come first */
     bool carved;                                      /* has quorum.router_scale */
-    bool chat;                                        /* the file has a chat template */
-    bool thinks;                                      /* the template knows Qwen3's thinking switch */
-    const char *template_note;                        /* NULL, or why a conversation with it is refused: its template is not known */
+    eng_frame frame;
     uint64_t id;                                      /* hash of header and sizes: names the model in caches and stores */
     double load_s;
 } eng_info;

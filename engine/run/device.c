@@ -27,6 +27,8 @@ int eng_device_choose(const char *what, int gpu_layers, double budget_gib, char 
     return Q_OK;
 }
 
+int eng_device_index(void) { return chosen.index; }
+
 static int plugin(const ker_backend **be, char *err)
 {
     static const ker_backend *cuda;                                /* opened by the first model; engine thread */
@@ -97,6 +99,8 @@ static int open_gpu(eng_model *m, device *d, char *err)
     if (n < 0) return n;
     if (chosen.index >= n || chosen.index >= 16) return q_fail(err, Q_RANGE, _("there is no GPU %d: 0 to %d are possible"), chosen.index, n - 1);
     const ker_device *one = &list[chosen.index];
+    if (eng_gpu_trust(be, one) == ENG_TRUST_BAD)
+        return q_fail(err, Q_ERR, _("%s computes wrongly under this plugin and driver, as quorum doctor --gpu found: update the driver, build the plugin anew and run it again, or use --device cpu"), one->name);
     uint64_t have = chosen.budget > 0 && chosen.budget * GIB < (double)one->free ? (uint64_t)(chosen.budget * GIB) : one->free;
     plan p = { 0 };
     int rc;

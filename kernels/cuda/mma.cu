@@ -216,14 +216,17 @@ template <int TYPE> struct mma_stage {
 
 /* The activations of a tile, brought by all threads of a block. rows: their rows, in shared memory; head: what this thread
  * brings of the scales at step 0. */
-template <int TYPE> static __device__ __forceinline__ void stage_fill(const cu_tile_prod &p, const int *rows, const uint8_t *head, char *at, int step, int n)
+template <int TYPE, int N> static __device__ __forceinline__ void stage_fill(const cu_tile_prod &p, const int *rows, const uint8_t *head, char *at, int step)
 {
     typedef mma_stage<TYPE> stage;
     int i = (int)threadIdx.x, n_in = p.w.n_in;
-    for (int r = i / 16; r < n; r += MMA_THREADS / 16)
+#pragma unroll
+    for (int j = 0; j < N; j += MMA_THREADS / 16) {
+        int r = j + i / 16;
         cp_async16(at + r * stage::ROW + i % 16 * 16, p.a.q + (int64_t)rows[r] * n_in + step * STEP + i % 16 * 16);
+    }
     int r = i / 4, piece = i % 4;
-    if (r < n && (piece < 2 || cu_form<TYPE>::MIN)) {
+    if (r < N && (piece < 2 || cu_form<TYPE>::MIN)) {
         int64_t from = (int64_t)rows[r] * (n_in / 32) + step * 8 + piece % 2 * 4;
         const void *src = piece < 2 ? (const void *)(p.a.d + from) : (const void *)(p.a.sum + from);
         cp_async16(at + (piece < 2 ? (int)stage::D : (int)stage::SUM) + r * 32 + piece % 2 * 16, src);
@@ -409,7 +412,7 @@ template <int TYPE, int NT, int GLUE> static __device__ __forceinline__ void mma
             for (int c = 0; c < 4; c++) s.f[w][nt][c] = 0;
 #pragma unroll
     for (int i = 0; i < STAGES - 1; i++) {
-        if (i < steps) stage_fill<TYPE>(p, in_row, head, smem + i * stage::BYTES, i, NT * 8);
+        if (i < steps) stage_fill<TYPE, NT * 8>(p, in_row, head, smem + i * stage::BYTES, i);
         cp_commit();
     }
     uint32_t raw[2][2][2][form::RAW];              /* this half step's, the next one's */
@@ -422,7 +425,7 @@ template <int TYPE, int NT, int GLUE> static __device__ __forceinline__ void mma
         float d[2][2];
         cp_wait<STAGES - 2>();
         __syncthreads();
-        if (step + STAGES - 1 < steps) stage_fill<TYPE>(p, in_row, head, smem + (step + STAGES - 1) % STAGES * stage::BYTES, step + STAGES - 1, NT * 8);
+        if (step + STAGES - 1 < steps) stage_fill<TYPE, NT * 8>(p, in_row, head, smem + (step + STAGES - 1) % STAGES * stage::BYTES, step + STAGES - 1);
         cp_commit();
         LOAD(1, step, 1);
         if constexpr (cu_form<TYPE>::BLOCK == 256)

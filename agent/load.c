@@ -163,6 +163,7 @@ static void load_job(agt *a, const job *j)
     const prov_info *info = prov_about(a->seat.who);
     if (info->note && !a->base)
         note(&a->events, AGT_WARN, "%s", info->note);
+    sync_say_crowded(a, NULL, a->seat.cfg);
     agt_event e = { .kind = AGT_EV_READY, .text = q_strdup(info->name) };
     evq_push(&a->events, &e);
 }

@@ -6,6 +6,8 @@
 
 /* ---- sync.c: what the session holds ---- */
 void sync_publish(agt *);                /* configuration and status to the snapshots */
+char *sync_crowded(const prov_config *c);                /* a layer pins more experts than its k: a sentence; NULL; malloc'ed */
+void sync_say_crowded(agt *, const prov_config *was, const prov_config *c);     /* where it was not so before (was NULL: nothing was) */
 void sync_know(seat *, const prov_config *c);             /* remembers hash, label and JSON */
 const char *sync_label(const prov_config *c, char *buf, size_t n);   /* of what acts on hidden states */
 char *sync_caption(const prov_config *c);                /* with the sampler: under an answer; malloc'ed */

@@ -237,6 +237,8 @@ static void load_job(agt *a, const job *j)
     const prov_info *info = prov_about(a->seat.who);
     if (info->note && !a->base)
         note(&a->events, AGT_WARN, "%s", info->note);
+    if (info->divided)
+        note(&a->events, AGT_INFO, "%s", info->divided);
     sync_say_crowded(a, NULL, a->seat.cfg);
     agt_event e = { .kind = AGT_EV_READY, .text = q_strdup(info->name) };
     evq_push(&a->events, &e);

@@ -215,6 +215,9 @@ void sync_publish(agt *a)
         a->shown.full_name = q_strdup(info->name);
     }
     view_model_name(info->name, info->carved, s->model, sizeof s->model);
+    size_t used = strlen(s->model);
+    if (info->device && *info->device)
+        snprintf(s->model + used, sizeof s->model - used, " · %s", info->device);
     snprintf(s->label, sizeof s->label, "%s", prov_config_label(a->seat.cfg, &b));
     snprintf(s->languages, sizeof s->languages, "%s", info->languages);
     s->loaded = true;

@@ -83,7 +83,7 @@ static int run(eng_model *m, const eng_config *c, int n_prompt, int n_decode, in
         }
         eng_session_free(s);
         if (!rc)                       /* in turn with the runs, so that both see the same neighbours */
-            measure(&(reading){ m, b });
+            if (!strcmp(eng_model_device(m), "cpu")) measure(&(reading){ m, b });      /* of memory that a GPU does not read */
     }
     free(tokens);
     return rc;
@@ -96,20 +96,24 @@ static void report(const bench *b, int n_prompt, int n_decode, bool json, const 
     double roof = b->bandwidth / (double)bytes, layers = b->bandwidth / (double)b->cost.bytes_layers;
     char w1[32], w2[32], w3[32];
     if (json) {
-        q_say(stdout, "{\"prefill\":{\"tokens\":%d,\"tokens_per_s\":%.3f},\"decode\":{\"tokens\":%d,\"tokens_per_s\":%.3f},"
-               "\"bytes_per_token\":%llu,", n_prompt, b->prefill, n_decode, b->decode, (unsigned long long)bytes);
+        q_say(stdout, "{\"device\":\"%.*s\",\"prefill\":{\"tokens\":%d,\"tokens_per_s\":%.3f},\"decode\":{\"tokens\":%d,\"tokens_per_s\":%.3f},"
+               "\"bytes_per_token\":%llu,", (int)strcspn(eng_model_device(m), " "), eng_model_device(m), n_prompt, b->prefill, n_decode, b->decode, (unsigned long long)bytes);
         if (b->bandwidth > 0)
             q_say(stdout, "\"read_bandwidth\":%.0f,\"roofline_tokens_per_s\":%.3f,", b->bandwidth, roof);
         q_say(stdout, "\"load_s\":%.3f}\n", b->load_s);
         return;
     }
     const eng_info *info = eng_model_info(m);
-    q_say(stdout, _("%s (%s, %s), %d threads, %s, loaded in %.2f s\n"), info->name, info->arch, info->quant, eng_model_threads(m), ker_cpu_features(), b->load_s);
+    bool cpu = !strcmp(eng_model_device(m), "cpu");
+    if (cpu)
+        q_say(stdout, _("%s (%s, %s), %d threads, %s, loaded in %.2f s\n"), info->name, info->arch, info->quant, eng_model_threads(m), ker_cpu_features(), b->load_s);
+    else
+        q_say(stdout, _("%s (%s, %s), %s, loaded in %.2f s\n"), info->name, info->arch, info->quant, eng_model_device(m), b->load_s);
     q_say(stdout, _("prefill  %9.2f tokens/s   (%d tokens)\n"), b->prefill, n_prompt);
     if (!(b->bandwidth > 0)) {
         q_say(stdout, _("decode   %9.2f tokens/s   (%d tokens)   %s a token\n"), b->decode, n_decode, q_bytes_words(bytes, w1));
         q_say(stdout, _("  layers %9.2f tokens/s   without the head: %s a token\n"), b->layers, q_bytes_words(b->cost.bytes_layers, w2));
-        q_say(stdout, _("read bandwidth: decode read faster than any measurement of it; measure again on a quieter machine\n"));
+        if (cpu) q_say(stdout, _("read bandwidth: decode read faster than any measurement of it; measure again on a quieter machine\n"));
         return;
     }
     q_say(stdout, _("decode   %9.2f tokens/s   (%d tokens)   %s a token, roofline %.2f tokens/s, %.0f%% of it\n"), b->decode, n_decode,
@@ -160,7 +164,7 @@ int cmd_bench(int argc, char **argv)
         b.cost = eng_model_cost(m, c);
         b.load_s = eng_model_info(m)->load_s;
         double decode = b.decode * (double)(b.cost.bytes_layers + b.cost.bytes_head), layers = b.layers * (double)b.cost.bytes_layers;
-        b.bandwidth = ker_roofline(decode > layers ? decode : layers, 6, measure, &(reading){ m, &b });
+        if (!strcmp(eng_model_device(m), "cpu")) b.bandwidth = ker_roofline(decode > layers ? decode : layers, 6, measure, &(reading){ m, &b });
         report(&b, n_prompt, n_decode, json, m);
     }
     eng_config_free(c);

@@ -21,6 +21,15 @@ typedef struct eng_session eng_session;
  * one answers and the model goes, else the CPU. gpu_layers: routed experts of so many layers on the GPU, -1 as many as
  * fit; the others' are computed by the CPU. budget_gib: of the GPU's memory, 0 all that is free. Main's, before any thread. */
 int eng_device_choose(const char *what, int gpu_layers, double budget_gib, char *err);
+int eng_device_index(void);                               /* the N of cuda:N that was chosen, else 0 */
+
+/* What `quorum doctor --gpu` found of a GPU under this plugin and driver is kept for the user. Where it computes wrongly,
+ * models are not opened there. */
+enum eng_trust { ENG_TRUST_UNKNOWN, ENG_TRUST_GOOD, ENG_TRUST_BAD };
+struct ker_backend;
+struct ker_device;
+enum eng_trust eng_gpu_trust(const struct ker_backend *, const struct ker_device *);
+int eng_gpu_trust_put(const struct ker_backend *, const struct ker_device *, enum eng_trust, char *err);
 
 typedef struct eng_open_opts {
     int n_threads;                                    /* 0 = all cores */
@@ -33,6 +42,11 @@ typedef struct eng_open_opts {
 int eng_model_open(const char *path, const eng_open_opts *o, eng_model **out, char *err);
 void eng_model_free(eng_model *);
 
+typedef struct eng_frame {                            /* of a conversation: what the file's chat template allows */
+    bool chat;                                        /* there is one */
+    bool thinks;                                      /* it knows Qwen3's thinking switch */
+    const char *note;                                 /* NULL, or why a conversation is refused: it is not known here */
+} eng_frame;
 typedef struct eng_info {                             /* strings live as long as the model */
     const char *path, *name, *arch, *quant;           /* quant: "Q4_K_M", from file_type or the commonest type */
     const char *languages;                            /* "en", "en,ru" or "" (unknown) */
@@ -41,9 +55,7 @@ typedef struct eng_info {                             /* strings live as long as
     int n_expert, n_expert_used, n_ff_exp, n_ff_sh;   /* 0 in dense models */
     int first_moe_layer, n_moe_layer;                 /* dense leading layers come first */
     bool carved;                                      /* has quorum.router_scale */
-    bool chat;                                        /* the file has a chat template */
-    bool thinks;                                      /* the template knows Qwen3's thinking switch */
-    const char *template_note;                        /* NULL, or why a conversation with it is refused: its template is not known */
+    eng_frame frame;
     uint64_t id;                                      /* hash of header and sizes: names the model in caches and stores */
     double load_s;
 } eng_info;

@@ -34,7 +34,7 @@ enum eng_role { ENG_SYSTEM, ENG_USER, ENG_ASSISTANT, ENG_TOOL };
 typedef struct eng_message { enum eng_role role; const char *text; size_t n; } eng_message;
 /* Appends the ids of a conversation; texts are plain, the frame's control tokens are real ones. With `reply` the opening
  * of an assistant message is added (and, when think == 0 on a thinking model, the empty think block).
- * think: -1 the model's own default, 0 off, 1 on. Q_FORMAT: the model's template is not known here (eng_info's template_note). */
+ * think: -1 the model's own default, 0 off, 1 on. Q_FORMAT: the model's template is not known here (eng_info's frame.note). */
 int eng_template(const eng_model *, const eng_message *m, int n, bool reply, int think, eng_tokens *out, char *err);
 
 /* How a thought begins and ends in a reply, as text. */

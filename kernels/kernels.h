@@ -335,6 +335,19 @@ typedef struct ker_proof {             /* one comparison                        
  * of memory). Returns how many comparisons were wrong, or a q_result when the device failed; `row` hears of each. */
 int ker_prove(const ker_backend *b, int index, bool with_large, void (*row)(void *user, const ker_proof *p), void *user, char *err);
 
+/* ---- how fast a device is (speed.c): shapes of Qwen3-30B-A3B, Q4_K with Q6_K, k = 8, random weights ---- */
+enum { KER_SPEED_KERNELS = 48 };
+typedef struct ker_speed {
+    int layers;                        /* that were measured: of 48                                */
+    double token_s, layers_s;          /* a decoded token, and without the head: seconds, medians  */
+    double prompt_s;                   /* a token of a prompt of 512                               */
+    double bytes_layer, bytes_head;    /* of weights read for a token                              */
+    ker_time kernel[KER_SPEED_KERNELS];/* of one decoded token; none where the backend has no clock */
+    int n_kernel;
+} ker_speed;
+/* small: tiny shapes instead, to try the way there. Takes 0.4 GiB a layer and 0.7 GiB. */
+int ker_speed_measure(const ker_backend *b, int index, int layers, bool small, ker_speed *out, char *err);
+
 const ker_backend *ker_cpu(void);
 /* Two devices as one: the routed experts of some layers on the second, all else on the first; the same bytes as
  * one device. ker_split's own open takes two CPU devices and moves every routed layer; ker_split_open takes any two

@@ -6,9 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STEP_DOCUMENTS = 64, STEP_PASSAGES = 64, STEP_BYTES = 256 << 10, STEPS_MERGE = 16 };
+enum { STEP_DOCUMENTS = 64, STEP_PASSAGES = 64, STEP_BYTES = 256 << 10, STEPS_MERGE = 16, KNOWN_MAX = 4 * STEP_PASSAGES };
 
-struct item { mem_document d; mem_chunk *c; int n; size_t bytes; };
+/* old: the document that it replaces; id: its own; kept: [n] passages that it has from the old one. */
+struct item { mem_document d; mem_chunk *c; int n; size_t bytes; int64_t old, id; bool *kept; };
 
 struct mem_bulk {
     mem_store *s;
@@ -38,6 +39,15 @@ static const store_column words_columns[] = {
     STORE_COLUMN(struct chunk_row, heading, ROW_SPAN, "heading", NULL),
     STORE_COLUMN(struct chunk_row, text, ROW_SPAN, "text", NULL),
 };
+/* A passage that is there already. */
+struct known { int64_t id; char *name, *heading, *text; bool taken; };
+static const store_column known_columns[] = {
+    STORE_READ(struct known, id, ROW_INT64, "id"),
+    STORE_READ(struct known, name, ROW_TEXT, "name"),
+    STORE_READ(struct known, heading, ROW_TEXT, "heading"),
+    STORE_READ(struct known, text, ROW_TEXT, "text"),
+};
+static const store_table known_table = STORE_TABLE(struct known, NULL, known_columns);
 static const store_table chunk_table = STORE_TABLE(struct chunk_row, "chunk", chunk_columns);
 static const store_table words_table = STORE_TABLE(struct chunk_row, "chunk_fts", words_columns);
 
@@ -66,6 +76,7 @@ static void item_free(struct item *it)
         free((char *)it->c[i].text);
     }
     free(it->c);
+    free(it->kept);
     memset(it, 0, sizeof *it);
 }
 
@@ -115,19 +126,65 @@ static int put_chunk(mem_store *s, struct putting *p, int64_t document, const ch
     return rc != Q_OK && store_index_broken(s) ? store_index_put(s, MEM_CHUNK, row.id, err) : rc;  /* that one mends */
 }
 
-/* The document of this path, if there is one, goes. */
-static int make_room(mem_bulk *b, const char *path, char *err)
+/* The document of this path, if there is one, goes. *old: its id, or 0. */
+static int make_room(mem_bulk *b, const char *path, int64_t *old, char *err)
 {
-    int64_t old;
-    int rc = store_int(b->s, &old, err, "SELECT id FROM document WHERE path=?", "s", path);
+    *old = 0;
+    int rc = store_int(b->s, old, err, "SELECT id FROM document WHERE path=?", "s", path);
     if (rc != Q_OK) return rc == Q_NOTFOUND ? Q_OK : rc;
-    return store_document_going(b->s, old, NULL, err);
+    return store_document_going(b->s, *old, NULL, err);
 }
 
-static int put_whole(mem_bulk *b, struct putting *p, struct item *it, int64_t *id, char *err)
+/* ---- what stays as it was ---- */
+/* A changed file mostly has passages that say what they said: those become the new document's with their place in the index,
+ * and only the others are written and, with the old document, removed. */
+static bool same(const struct known *k, const struct item *it, const mem_chunk *c)
+{
+    return !k->taken && strlen(k->text) == c->n && memcmp(k->text, c->text, c->n) == 0 && strcmp(k->heading, c->heading) == 0 &&
+           strcmp(k->name, it->d.name) == 0;
+}
+
+/* The passage that says the same, looked for from *at on, where it would be if nothing had moved; NULL: there is none. */
+static struct known *kept(struct known *v, int n, int *at, const struct item *it, const mem_chunk *c)
+{
+    for (int i = 0; i < n; i++) {
+        struct known *k = &v[(*at + i) % n];
+        if (!same(k, it, c)) continue;
+        *at = (int)(k - v) + 1;
+        k->taken = true;
+        return k;
+    }
+    return NULL;
+}
+
+/* The passages of `old` that it->d is to have again are put into its rows; it->id[i]: the id of chunk i, 0: it is new. */
+static int adopt(mem_bulk *b, struct item *it, int64_t id, char *err)
+{
+    void *v;
+    int n = 0, at = 0;
+    int rc = store_rows(b->s, &known_table, &v, &n, err, "FROM chunk WHERE document=? ORDER BY ordinal LIMIT ?", "ii", it->old, (int64_t)KNOWN_MAX);
+    for (int i = 0; i < it->n && n && rc == Q_OK; i++) {
+        const struct known *k = kept(v, n, &at, it, &it->c[i]);
+        if (k) rc = store_run(b->s, NULL, err, "UPDATE chunk SET document=?, ordinal=?, start=? WHERE id=?", "iiii", id, (int64_t)i,
+                              (int64_t)it->c[i].offset, k->id);
+        if (k && rc == Q_OK) it->kept[i] = true;
+    }
+    store_rows_free(&known_table, &v, &n);
+    return rc;
+}
+
+/* Its row, and the passages that it has from the old one. */
+static int put_row(mem_bulk *b, struct item *it, int64_t *id, char *err)
 {
     int rc = store_insert(b->s, &store_document_table, &it->d, id, err);
-    for (int i = 0; i < it->n && rc == Q_OK; i++) rc = put_chunk(b->s, p, *id, it->d.name, &it->c[i], i, err);
+    return rc == Q_OK && it->old ? adopt(b, it, *id, err) : rc;
+}
+
+static int put_whole(mem_bulk *b, struct putting *p, struct item *it, int64_t id, char *err)
+{
+    int rc = Q_OK;
+    for (int i = 0; i < it->n && rc == Q_OK; i++)
+        if (!it->kept[i]) rc = put_chunk(b->s, p, id, it->d.name, &it->c[i], i, err);
     return rc;
 }
 
@@ -148,20 +205,20 @@ int mem_bulk_flush(mem_bulk *b, char *err)
     if (b->n == 0) return Q_OK;
     if (b->documents) store_breathe(b->s);
     struct putting p = {0};
-    int64_t id = 0;
     int rc = store_begin(b->s, err);
     if (rc == Q_OK) {
-        /* room for all first: between the words of two passages nothing makes FTS5 write out what it has (index.c) */
-        for (int i = 0; i < b->n && rc == Q_OK; i++) rc = make_room(b, b->item[i].d.path, err);
+        /* all other rows first: between the words of two passages nothing makes FTS5 write out what it has (index.c) */
+        for (int i = 0; i < b->n && rc == Q_OK; i++) rc = make_room(b, b->item[i].d.path, &b->item[i].old, err);
+        for (int i = 0; i < b->n && rc == Q_OK; i++) rc = put_row(b, &b->item[i], &b->item[i].id, err);
         if (rc == Q_OK) rc = prepare(b->s, &p, err);
-        for (int i = 0; i < b->n && rc == Q_OK; i++) rc = put_whole(b, &p, &b->item[i], &id, err);
+        for (int i = 0; i < b->n && rc == Q_OK; i++) rc = put_whole(b, &p, &b->item[i], b->item[i].id, err);
         finish(&p);
         rc = store_end(b->s, rc, err);
     }
     if (rc == Q_OK) {
         b->documents += b->n;
         b->chunks += b->passages;
-        b->last = id;
+        b->last = b->item[b->n - 1].id;
         rc = merge_behind(b, err);
     }
     forget(b);
@@ -210,7 +267,7 @@ static int end_large(mem_bulk *b, struct item *it, int64_t id, char *err)
 {
     int n = 0, rc = store_begin(b->s, err);
     if (rc != Q_OK) return rc;
-    rc = make_room(b, it->d.path, err);
+    rc = make_room(b, it->d.path, &it->old, err);
     if (rc == Q_OK) rc = store_run(b->s, &n, err, "UPDATE document SET state=0, owner='', path=? WHERE id=? AND state=1", "si", it->d.path, id);
     if (rc == Q_OK && n != 1) rc = store_tampered(b->s, err);
     return store_end(b->s, rc, err);
@@ -246,6 +303,7 @@ int mem_bulk_put(mem_bulk *b, const mem_document *d, const mem_chunk *c, int n, 
     it.d.added_ms = q_wall_ms();
     it.d.gone_ms = 0;
     it.c = q_alloc(sizeof *it.c * (size_t)(n + 1));
+    it.kept = q_alloc((size_t)n + 1);
     for (int i = 0; i < n; i++) {
         it.c[i] = (mem_chunk){c[i].offset, c[i].n, q_strndup(c[i].text, c[i].n), q_strdup(c[i].heading ? c[i].heading : "")};
         it.bytes += c[i].n;

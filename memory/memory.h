@@ -238,7 +238,8 @@ void mem_documents_free(mem_documents *);
 typedef struct mem_bulk mem_bulk;
 mem_bulk *mem_bulk_new(mem_store *, bool (*go)(void *user), void *user);
 /* As mem_document_put; copies what it is given. Stored at the latest by flush. On failure what waited is not stored:
- * mem_bulk_kept says what is. What was replaced is owed: mem_tidy. */
+ * mem_bulk_kept says what is. Passages that say what one of the old document said are that one still, with its id and its
+ * place in the index (but of documents that are stored in parts). What was replaced is owed: mem_tidy. */
 int mem_bulk_put(mem_bulk *, const mem_document *d, const mem_chunk *c, int n, char *err);
 int mem_bulk_flush(mem_bulk *, char *err);
 void mem_bulk_kept(const mem_bulk *, int *documents, int *chunks);      /* on the disk */

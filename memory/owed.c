@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* One step: rows looked at, bytes of text indexed, pages (4 KB) of an index merged. Messages carry traces, so they are fewer.
  * SEGMENTS_MAX: an index of more pieces is merged before it gets another (FTS5 ends at 2,000). */
@@ -167,33 +168,64 @@ static const struct {
     int rows;
     const char *going, *some, *free, *drop, *end;       /* free: others let go of it; NULL: nobody holds it */
 } going[] = {
-    {MEM_CHUNK, STEP_ROWS, "SELECT id FROM document WHERE state=2 LIMIT 1",
+    {MEM_CHUNK, STEP_ROWS, "SELECT id FROM document WHERE state=2 AND id>? ORDER BY id LIMIT 1",
      "SELECT id FROM chunk WHERE document=? ORDER BY ordinal LIMIT ?", NULL, "DELETE FROM chunk WHERE id=?", "DELETE FROM document WHERE id=? AND state=2"},
     /* Children first: they hold on to their parents. In a file that somebody changed a parent may be younger than its child,
      * or of another conversation: whoever still holds on lets go. */
-    {MEM_CHAT, STEP_MESSAGES, "SELECT id FROM conversation WHERE state=2 LIMIT 1",
+    {MEM_CHAT, STEP_MESSAGES, "SELECT id FROM conversation WHERE state=2 AND id>? ORDER BY id LIMIT 1",
      "SELECT id FROM message WHERE conversation=? ORDER BY id DESC LIMIT ?", "UPDATE message SET parent=NULL WHERE parent=?",
      "DELETE FROM message WHERE id=?",
      "DELETE FROM conversation WHERE id=? AND state=2"},
 };
 
-/* At most `room` rows of an owner; *n: how many. */
-static int sweep_rows(mem_store *s, size_t which, int64_t owner, int room, int *n, char *err)
+/* What one step takes: rows of as many owners as they fill it with, and the owners that have none left then. */
+struct sweep { int64_t row[STEP_ROWS], owner[STEP_ROWS]; int rows, owners; };
+
+static int some_rows(mem_store *s, size_t which, int64_t owner, int room, struct sweep *w, char *err)
 {
-    int64_t id[STEP_ROWS];
-    *n = 0;
     sqlite3_stmt *st = store_query(s, err, going[which].some, "ii", owner, (int64_t)room);
     int rc = st ? 1 : store_failed(s);
-    while (rc == 1 && *n < room && (rc = store_step(s, st, err)) == 1) id[(*n)++] = sqlite3_column_int64(st, 0);
+    for (; rc == 1 && room > 0 && (rc = store_step(s, st, err)) == 1; room--) w->row[w->rows++] = sqlite3_column_int64(st, 0);
     sqlite3_finalize(st);
-    if (rc > 0) rc = Q_OK;
-    sqlite3_stmt *drop = rc == Q_OK && *n ? store_query(s, err, going[which].drop, "") : NULL;
-    if (*n && !drop && rc == Q_OK) rc = store_failed(s);
-    /* the words of all in one go: between them nothing that makes FTS5 write them out (index.c) */
-    for (int i = 0; i < *n && rc == Q_OK; i++) rc = forget_logs(s, going[which].kind, id[i], err);
-    for (int i = 0; i < *n && rc == Q_OK; i++) rc = store_index_drop(s, going[which].kind, id[i], err);
-    for (int i = 0; i < *n && rc == Q_OK && going[which].free; i++) rc = store_run(s, NULL, err, going[which].free, "i", id[i]);
-    for (int i = 0; i < *n && rc == Q_OK; i++) {
+    if (rc >= 0 && room > 0) w->owner[w->owners++] = owner;
+    return rc < 0 ? rc : Q_OK;
+}
+
+static int sweep_choose(mem_store *s, size_t which, struct sweep *w, char *err)
+{
+    int64_t owner = INT64_MIN;
+    int rc = Q_OK;
+    for (int room; rc == Q_OK && (room = going[which].rows - w->rows - w->owners) > 0;) {
+        rc = store_int(s, &owner, err, going[which].going, "i", owner);
+        if (rc == Q_OK) rc = some_rows(s, which, owner, room, w, err);
+    }
+    return rc == Q_NOTFOUND ? Q_OK : rc;
+}
+
+static int by_id(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* The words of all in one go and in the order of their ids: between them nothing that makes FTS5 write out a piece of its
+ * index (index.c), as it does before an id that is below the last one. */
+static int sweep_words(mem_store *s, enum mem_kind k, const struct sweep *w, char *err)
+{
+    int64_t id[STEP_ROWS];
+    int rc = Q_OK;
+    memcpy(id, w->row, sizeof *id * (size_t)w->rows);
+    qsort(id, (size_t)w->rows, sizeof *id, by_id);
+    for (int i = 0; i < w->rows && rc == Q_OK; i++) rc = forget_logs(s, k, id[i], err);
+    for (int i = 0; i < w->rows && rc == Q_OK; i++) rc = store_index_drop(s, k, id[i], err);
+    return rc;
+}
+
+static int sweep_rows(mem_store *s, const char *sql, const int64_t *id, int n, char *err)
+{
+    sqlite3_stmt *drop = n ? store_query(s, err, sql, "") : NULL;
+    int rc = n && !drop ? store_failed(s) : Q_OK;
+    for (int i = 0; i < n && rc == Q_OK; i++) {
         rc = store_again(s, drop, err, "i", id[i]);
         if (rc == Q_OK && sqlite3_changes(s->db) != 1) rc = store_tampered(s, err);
     }
@@ -201,28 +233,24 @@ static int sweep_rows(mem_store *s, size_t which, int64_t owner, int room, int *
     return rc;
 }
 
-/* One step: rows of one owner after the other; *more: something was going. */
+/* One step; *more: something was going. */
 static int sweep_step(mem_store *s, size_t which, bool *more, char *err)
 {
     int64_t owner;
+    struct sweep w = {.rows = 0};
     *more = false;
     store_lock(s);
-    int rc = store_int(s, &owner, err, going[which].going, "");     /* the common case takes no write lock */
+    int rc = store_int(s, &owner, err, going[which].going, "i", INT64_MIN);       /* the common case takes no write lock */
     store_unlock(s);
     if (rc != Q_OK) return rc == Q_NOTFOUND ? Q_OK : rc;
     if ((rc = store_begin(s, err)) != Q_OK) return rc;
-    for (int room = going[which].rows; room > 0 && (rc = store_int(s, &owner, err, going[which].going, "")) == Q_OK;) {
-        int n = 0, changed = 0;
-        *more = true;
-        rc = sweep_rows(s, which, owner, room, &n, err);
-        if (rc == Q_OK && n < room) {                               /* that was all of it */
-            rc = store_run(s, &changed, err, going[which].end, "i", owner);
-            if (rc == Q_OK && changed != 1) rc = store_tampered(s, err);
-        }
-        room -= n + 1;
-        if (rc != Q_OK) break;
-    }
-    return store_end(s, rc == Q_NOTFOUND ? Q_OK : rc, err);
+    rc = sweep_choose(s, which, &w, err);
+    *more = w.rows || w.owners;
+    if (rc == Q_OK) rc = sweep_words(s, going[which].kind, &w, err);
+    for (int i = 0; i < w.rows && rc == Q_OK && going[which].free; i++) rc = store_run(s, NULL, err, going[which].free, "i", w.row[i]);
+    if (rc == Q_OK) rc = sweep_rows(s, going[which].drop, w.row, w.rows, err);
+    if (rc == Q_OK) rc = sweep_rows(s, going[which].end, w.owner, w.owners, err);
+    return store_end(s, rc, err);
 }
 
 /* Documents that a process which is gone was still taking in. */

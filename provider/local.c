@@ -27,6 +27,7 @@ typedef struct local {
     const prov_hooks *hooks;
     prov_result *result;
     eng_detok detok;
+    char device[16];
 } local;
 
 typedef struct local_config { prov_config base; const local *p; eng_config *c; } local_config;
@@ -479,11 +480,13 @@ static const prov_kind kind = {
 static void describe(local *l)
 {
     const eng_info *e = eng_model_info(l->m);
-    l->base.info = (prov_info){
-        .path = e->path, .name = e->name, .languages = e->languages ? e->languages : "", .note = e->template_note, .id = e->id,
+    const char *device = eng_model_device(l->m), *note = eng_model_device_note(l->m);
+    snprintf(l->device, sizeof l->device, "%.*s", strcmp(device, "cpu") ? (int)strcspn(device, " ") : 0, device);
+    l->base.info = (prov_info){ .device = l->device, .divided = *note ? note : NULL,
+        .path = e->path, .name = e->name, .languages = e->languages ? e->languages : "", .note = e->frame.note, .id = e->id,
         .file_bytes = e->file_bytes, .params = e->params, .n_layer = e->n_layer, .n_expert = e->n_expert,
         .first_moe_layer = e->first_moe_layer, .n_moe_layer = e->n_moe_layer, .n_ctx_train = e->n_ctx_train, .n_embd = e->n_embd,
-        .chat = e->chat, .thinks = e->thinks, .carved = e->carved,
+        .chat = e->frame.chat, .thinks = e->frame.thinks, .carved = e->carved,
         .can = PROV_LIVE | (e->n_expert ? PROV_ROUTING : 0) | PROV_LOGPROBS | PROV_COUNT | PROV_RAW | PROV_N | PROV_EMBED };
 }
 

@@ -40,6 +40,7 @@ enum {                                  /* what this one can do */
 typedef struct prov_info {              /* strings live as long as the prov */
     const char *path, *name, *languages; /* languages: "en", "en,ru" or "" (unknown) */
     const char *note;                   /* NULL, or a sentence about what is not as it should be (its template) */
+    const char *device, *divided;       /* "cuda:0", "" where it is the host's processor; NULL or how its weights lie, why there */
     uint64_t id;                        /* names the model in stores */
     uint64_t file_bytes, params;
     unsigned can;

@@ -27,11 +27,14 @@ int eng_device_choose(const char *what, int gpu_layers, double budget_gib, char 
     return Q_OK;
 }
 
-static const ker_backend *plugin(char *err)
+int eng_device_index(void) { return chosen.index; }
+
+static int plugin(const ker_backend **be, char *err)
 {
     static const ker_backend *cuda;                                /* opened by the first model; engine thread */
-    if (!cuda && ker_plugin_open(NULL, &cuda, err) != Q_OK) return NULL;
-    return cuda;
+    int rc = cuda ? Q_OK : ker_plugin_open(NULL, &cuda, err);
+    *be = cuda;
+    return rc;
 }
 
 /* What of the weights must lie on the GPU, and a layer's routed experts, in bytes. */
@@ -89,12 +92,15 @@ static bool make_plan(const eng_model *m, uint64_t have, plan *p)
 
 static int open_gpu(eng_model *m, device *d, char *err)
 {
-    const ker_backend *be = plugin(err);
+    const ker_backend *be;
     ker_device list[16];
-    int n = be ? be->devices(list, 16, err) : Q_NOTFOUND;
+    int n = plugin(&be, err);
+    if (n == Q_OK) n = be->devices(list, 16, err);
     if (n < 0) return n;
     if (chosen.index >= n || chosen.index >= 16) return q_fail(err, Q_RANGE, _("there is no GPU %d: 0 to %d are possible"), chosen.index, n - 1);
     const ker_device *one = &list[chosen.index];
+    if (eng_gpu_trust(be, one) == ENG_TRUST_BAD)
+        return q_fail(err, Q_ERR, _("%s computes wrongly under this plugin and driver, as quorum doctor --gpu found: update the driver, build the plugin anew and run it again, or use --device cpu"), one->name);
     uint64_t have = chosen.budget > 0 && chosen.budget * GIB < (double)one->free ? (uint64_t)(chosen.budget * GIB) : one->free;
     plan p = { 0 };
     int rc;

@@ -526,9 +526,7 @@ int eng_model_open(const char *path, const eng_open_opts *opts, eng_model **out,
     if (!rc) {
         chat_read(m->file, &m->chat);
         m->info.n_vocab = vocab_size(m->vocab);
-        m->info.chat = m->chat.has;
-        m->info.thinks = m->chat.thinks;
-        m->info.template_note = m->chat.note;
+        m->info.frame = (eng_frame){ m->chat.has, m->chat.thinks, m->chat.note };
     }
     if (!rc && !o->vocab_only)
         rc = open_weights(m, o, err);

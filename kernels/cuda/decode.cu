@@ -1,8 +1,515 @@
 /* kernels/cuda/decode: few rows (n <= CU_FEW): the launches of a part fused where shapes and types allow, each behind a
- * predicate; parts.cu has what stands behind them. See cuda.h. */
-#include "kernels/cuda/cuda.h"
+ * predicate; parts.cu has what stands behind them. A layer is attention's products with norm and int8 in their prologue,
+ * attention (attn.cu), its output with the residual, the router with the choice, gate and up, down with the sums.
+ * Every row has blocks of its own (grid.y): a second row finds its weights in the L2 cache. See cuda.h. */
+#include "kernels/cuda/choose.cuh"
+#include "kernels/cuda/few.cuh"
+
+enum {
+    MUL_THREADS = 256, MUL_WARPS = MUL_THREADS / WARP, MUL_PRODS = 3, MUL_AHEAD = 2,
+    DOWN_THREADS = 512, DOWN_WARPS = DOWN_THREADS / WARP, DOWN_ROUNDS = 8,
+    MUL_RESIDENT = 3, MUL_LEAST = 2,                 /* blocks of MUL_THREADS that an SM holds at once           */
+    FEW_SLOTS = 64, FEW_SHARED = 48 << 10            /* slots of a row; shared memory without asking for more    */
+};
+
+/* One row of several; q stays NULL where nobody wants the kind. */
+static __device__ __forceinline__ cu_act act_row(cu_act a, int row, int n)
+{
+    if (!a.q) return a;
+    a.q += (int64_t)row * n;
+    a.d += (int64_t)row * (n / 32);
+    a.sum += (int64_t)row * (n / 32);
+    return a;
+}
+
+/* Kernels come twice: for the pair of types that most files of the trade are made of, which leaves registers for more
+ * blocks, and for every type of blocks. */
+#define FEW_TYPES(PAIR, type, CASE) \
+    if (PAIR) switch (type) { CASE(Q4_K) CASE(Q6_K) } \
+    else switch (type) { CU_BLOCK_TYPES(CASE) }
+static bool is_pair(const cu_mat &w) { return !w.n_out || w.type == KER_Q4_K || w.type == KER_Q6_K; }
+
+static bool is_block(const cu_mat &w) { return w.act != KER_ACT_F32; }
+
+/* ---- products of one row: Q, K and V, attention's output, a dense layer's down, the head ---- */
+
+typedef struct mul_args {
+    cu_mat w[MUL_PRODS];           /* the same n_in                                           */
+    cu_sink to[MUL_PRODS];
+    int first[MUL_PRODS];          /* block                                                   */
+    int n_prod, rounds;            /* rounds: outputs a warp                                  */
+    const float *x, *norm;         /* norm NULL: x is taken as it is                          */
+    const int *which;              /* rows of x and of marks, or NULL                         */
+    cu_rows rows;
+    cu_trace tr;
+} mul_args;
+
+/* Shares of an output from `t0` on; for those behind the last the last is read again, and not multiplied. */
+template <int TYPE, int A> static __device__ __forceinline__ void fetch(const cu_mat &w, int64_t block0, int units, int t0, typename few_form<TYPE>::raw r[A])
+{
+#pragma unroll
+    for (int i = 0; i < A; i++) {
+        int t = t0 + i * WARP + (int)threadIdx.x % WARP;
+        few_form<TYPE>::load(w, block0, t < units ? t : units - 1, r[i]);
+    }
+}
+
+template <int TYPE> static __device__ __forceinline__ void mul_row(const mul_args &a, const cu_mat &w, const cu_sink &to, int block, uint8_t *room, float *part)
+{
+    typedef few_form<TYPE> form;
+    const int A = MUL_AHEAD;
+    int warp = (int)threadIdx.x / WARP, lane = (int)threadIdx.x % WARP, units = w.n_in / 32, row = (int)blockIdx.y;
+    int o = block * a.rounds * MUL_WARPS + warp, end = (block + 1) * a.rounds * MUL_WARPS, from = a.which ? a.which[row] : row;
+    if (end > w.n_out) end = w.n_out;
+    typename form::raw r[A] = {};
+    if (o < end) fetch<TYPE, A>(w, (int64_t)o * (units / form::PER), units, 0, r);
+    cu_act act = few_row(room, w.n_in);
+    float eps = a.norm ? a.rows.cfg[a.rows.slot[from]].eps : 0.0f;
+    few_prepare<1 << form::KIND, MUL_WARPS>(a.x + (int64_t)from * w.n_in, a.norm, eps, w.n_in, act, act, NULL, part);
+    __syncthreads();
+    for (; o < end; o += MUL_WARPS) {
+        float acc = 0;
+        for (int t0 = 0; t0 < units; t0 += A * WARP) {
+            typename form::raw next[A] = {};
+            bool last = t0 + A * WARP >= units;
+            int o1 = last ? o + MUL_WARPS : o;
+            if (o1 < end) fetch<TYPE, A>(w, (int64_t)o1 * (units / form::PER), units, last ? 0 : t0 + A * WARP, next);
+#pragma unroll
+            for (int i = 0; i < A; i++) {
+                int t = t0 + i * WARP + lane;
+                if (t < units) acc = form::dot(r[i], t, act, acc);
+                r[i] = next[i];
+            }
+        }
+        acc = cu_warp_sum(acc);
+        if (lane == 0) cu_put(to, a.tr, row, o, acc, from);
+    }
+}
+
+template <bool PAIR> static __global__ void __launch_bounds__(MUL_THREADS, PAIR ? MUL_RESIDENT : MUL_LEAST) few_mul(mul_args a)
+{
+    DYN_SHARED(uint8_t, room);
+    SHARED(float, part, MUL_WARPS);
+    int block = (int)blockIdx.x;
+    cu_mat w = a.w[0];
+    cu_sink to = a.to[0];
+    if (a.n_prod > 1 && block >= a.first[1]) {
+        bool third = a.n_prod > 2 && block >= a.first[2];
+        w = third ? a.w[2] : a.w[1];
+        to = third ? a.to[2] : a.to[1];
+        block -= third ? a.first[2] : a.first[1];
+    }
+#define CASE(name) case KER_##name: mul_row<KER_##name>(a, w, to, block, room, part); break;
+    FEW_TYPES(PAIR, w.type, CASE)
+#undef CASE
+}
+
+static int cut(int outputs, int per) { return (outputs + per - 1) / per; }
+
+static void mul_add(mul_args &a, const cu_mat &w, float *y, const float *bias)
+{
+    cu_sink to = { bias, y, w.n_out, 0, 0, KER_PART_NONE };
+    a.w[a.n_prod] = w;
+    a.to[a.n_prod++] = to;
+}
+
+static bool mul_fits(const mul_args &a)
+{
+    for (int i = 0; i < a.n_prod; i++) if (!is_block(a.w[i])) return false;
+    return few_bytes(a.w[0].n_in) <= FEW_SHARED - 1024;
+}
+
+static void mul_launch(ker_ctx *c, mul_args &a, int n_rows)
+{
+    int blocks = 0, at = 0;
+    for (int i = 0; i < a.n_prod; i++) blocks += cut(a.w[i].n_out, MUL_WARPS);
+    a.rounds = cut(blocks, c->dev->sms * MUL_RESIDENT);
+    for (int i = 0; i < a.n_prod; i++) {
+        a.first[i] = at;
+        at += cut(a.w[i].n_out, MUL_WARPS * a.rounds);
+    }
+    a.rows = c->rows;
+    a.tr = c->tr;
+    bool pair = true;
+    for (int i = 0; i < a.n_prod; i++) pair = pair && is_pair(a.w[i]);
+    dim3 grid((unsigned)at, (unsigned)n_rows);
+    if (pair) LAUNCH(few_mul<true>, grid, dim3(MUL_THREADS), few_bytes(a.w[0].n_in), c->st, a);
+    else LAUNCH(few_mul<false>, grid, dim3(MUL_THREADS), few_bytes(a.w[0].n_in), c->st, a);
+}
+
+/* Normed rows for whoever reads them, and logits of those that are wanted. */
+static bool head(ker_ctx *c)
+{
+    const cu_layer *l = cu_layer_of(c->dev, -1);
+    mul_args a = {};
+    mul_add(a, l->w[KER_W_OUT].n_out ? l->w[KER_W_OUT] : l->w[KER_W_EMBD], c->out.logits, NULL);
+    if (!mul_fits(a) || c->shape.n_logits > 1 + CU_FEW) return false;
+    if (c->shape.n_hidden) cu_norm(c, l->vec[KER_W_OUT_NORM], c->rows.want_hidden, c->shape.n_hidden, c->out.hidden);
+    a.to[0].part = KER_PART_HEAD;
+    a.to[0].layer = -1;
+    a.x = c->x;
+    a.norm = l->vec[KER_W_OUT_NORM];
+    a.which = c->rows.want;
+    if (c->shape.n_logits) mul_launch(c, a, c->shape.n_logits);
+    return true;
+}
+
+static bool attn(ker_ctx *c, int layer)
+{
+    const cu_layer *l = cu_layer_of(c->dev, layer);
+    mul_args in = {}, out = {};
+    mul_add(in, l->w[KER_W_Q], c->att.q, l->vec[KER_W_BQ]);
+    mul_add(in, l->w[KER_W_K], c->att.k, l->vec[KER_W_BK]);
+    mul_add(in, l->w[KER_W_V], c->att.v, l->vec[KER_W_BV]);
+    in.x = c->x;
+    in.norm = l->vec[KER_W_ATTN_NORM];
+    mul_add(out, l->w[KER_W_O], c->x, NULL);
+    out.to[0].add = 1;
+    out.to[0].part = KER_PART_ATTN;
+    out.to[0].layer = layer;
+    out.x = c->att.o;
+    if (!mul_fits(in) || !mul_fits(out)) return false;
+    mul_launch(c, in, c->shape.n);
+    cu_attend(c, layer);
+    mul_launch(c, out, c->shape.n);
+    return true;
+}
+
+/* ---- the router: a block an expert's score, one for the shared expert's, one for the normed row; the last to come chooses ---- */
+
+typedef struct route_args {
+    cu_mat w, sh;                  /* of floats; sh.n_out 0: none                             */
+    const float *x, *norm;
+    float *y;
+    cu_act in[3];                  /* by ker_act; q NULL: not wanted                          */
+    int n;                         /* n_embd                                                  */
+    int *count;                    /* [rows] zero between launches                            */
+    choose_args choose;
+} route_args;
+
+static __device__ __forceinline__ void float4_at(int type, const uint8_t *p, int64_t i, float v[4])   /* i % 4 == 0 */
+{
+    if (type == KER_F32) {
+        float4 a = __ldg((const float4 *)(const void *)(p + i * 4));
+        v[0] = a.x; v[1] = a.y; v[2] = a.z; v[3] = a.w;
+        return;
+    }
+    uint2 a = cu_load8(p + i * 2);
+    unsigned u[4] = { a.x & 0xffffu, a.x >> 16, a.y & 0xffffu, a.y >> 16 };
+#pragma unroll
+    for (int k = 0; k < 4; k++) v[k] = type == KER_BF16 ? __int_as_float((int)(u[k] << 16)) : cu_half_bits(u[k]);
+}
+
+/* w[o] . norm(x): the norm's scale is taken out of the sum, so that both sums go together. */
+static __device__ __forceinline__ float route_dot(const route_args &a, const cu_mat &w, int o, const float *x, float eps, float *part)
+{
+    float dot = 0, square = 0;
+    for (int i = (int)threadIdx.x * 4; i < a.n; i += MUL_THREADS * 4) {
+        float v[4], e[4], g[4];
+        float4_at(w.type, w.p[0], (int64_t)o * a.n + i, v);
+        float4_at(KER_F32, (const uint8_t *)x, i, e);
+        float4_at(KER_F32, (const uint8_t *)a.norm, i, g);
+#pragma unroll
+        for (int k = 0; k < 4; k++) {
+            dot = fmaf(v[k], e[k] * g[k], dot);
+            square = fmaf(e[k], e[k], square);
+        }
+    }
+    dot = cu_warp_sum(dot);
+    square = few_block_sum<MUL_WARPS>(square, part);
+    if (threadIdx.x % WARP == 0) part[MUL_WARPS + threadIdx.x / WARP] = dot;
+    __syncthreads();
+    dot = 0;
+#pragma unroll
+    for (int i = 0; i < MUL_WARPS; i++) dot += part[MUL_WARPS + i];
+    return dot * (1.0f / sqrtf(square / (float)a.n + eps));
+}
+
+template <int PER> static __global__ void __launch_bounds__(MUL_THREADS, MUL_RESIDENT) few_route(route_args a)
+{
+    SHARED(float, part, 2 * MUL_WARPS);
+    SHARED(int, last, 1);
+    int o = (int)blockIdx.x, row = (int)blockIdx.y, n_expert = a.choose.n_expert;
+    float eps = a.choose.cfg[a.choose.slot[row]].eps;
+    const float *x = a.x + (int64_t)row * a.n;
+    if (o + 1 == (int)gridDim.x) {
+        few_prepare<1 << KER_ACT_Q8_32 | 1 << KER_ACT_Q8_256, MUL_WARPS>(x, a.norm, eps, a.n, act_row(a.in[KER_ACT_Q8_32], row, a.n),
+                                                                         act_row(a.in[KER_ACT_Q8_256], row, a.n), a.y + (int64_t)row * a.n, part);
+    } else {
+        bool shared = o >= n_expert;
+        float v = route_dot(a, shared ? a.sh : a.w, shared ? 0 : o, x, eps, part);
+        if (threadIdx.x == 0) *(shared ? a.choose.sh_coef + row : a.choose.score + (int64_t)row * n_expert + o) = v;
+    }
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        __threadfence();
+        last[0] = atomicAdd(a.count + row, 1) + 1 == (int)gridDim.x;
+        __threadfence();
+    }
+    __syncthreads();
+    if (!last[0] || threadIdx.x >= WARP) return;
+    if (threadIdx.x == 0) a.count[row] = 0;
+    choose_row<PER>(a.choose, row, (int)threadIdx.x);
+}
+
+static bool route(ker_ctx *c, int layer)
+{
+    static const enum ker_role readers[] = { KER_W_GATE_EXPS, KER_W_UP_EXPS, KER_W_GATE_SH, KER_W_UP_SH };
+    const cu_layer *l = cu_layer_of(c->dev, layer);
+    route_args a = {};
+    a.w = l->w[KER_W_ROUTER];
+    a.sh = l->w[KER_W_SH_ROUTER];
+    a.n = c->dev->m.n_embd;
+    if (is_block(a.w) || (a.sh.n_out && is_block(a.sh)) || a.n % 8) return false;
+    for (size_t i = 0; i < sizeof readers / sizeof *readers; i++) {
+        const cu_mat *w = &l->w[readers[i]];
+        if (w->n_out && is_block(*w)) a.in[w->act] = c->in.kind[w->act];
+    }
+    a.x = c->x;
+    a.norm = l->vec[KER_W_FFN_NORM];
+    a.y = c->y;
+    a.count = c->att.count;
+    a.choose = cu_choose_args(c, layer);
+    dim3 grid((unsigned)(a.choose.n_expert + (a.sh.n_out ? 2 : 1)), (unsigned)c->shape.n);
+    if (a.choose.n_expert <= 4 * WARP) LAUNCH(few_route<4>, grid, dim3(MUL_THREADS), 0, c->st, a);
+    else if (a.choose.n_expert <= 8 * WARP) LAUNCH(few_route<8>, grid, dim3(MUL_THREADS), 0, c->st, a);
+    else LAUNCH(few_route<0>, grid, dim3(MUL_THREADS), 0, c->st, a);
+    return true;
+}
+
+/* ---- gate, up and what is between them: of the chosen experts, and of the shared one or a dense layer ---- */
+
+typedef struct glu_args {
+    cu_mat gate, up, sh_gate, sh_up;             /* n_out 0: none; gate and up of one type    */
+    cu_acts in;                    /* of the normed rows; unused where there is a norm        */
+    const float *x, *norm;         /* a dense layer's; NULL in a routed one                   */
+    const uint16_t *ids;           /* [n][max_k]                                              */
+    float *h, *h_sh;               /* [n][k][n_ff_exp], [n][n_ff_sh]                          */
+    const int *slot;
+    const cu_cfg *cfg;
+    int layer, k, max_k, rounds;
+    int slot_blocks;               /* blocks a slot                                           */
+} glu_args;
+
+/* Outputs [o, end) in steps of the block's warps. */
+template <int TYPE> static __device__ __forceinline__ void glu_rows(const cu_mat &gate, const cu_mat &up, int matrix, int o, int end, int keep, const cu_act &act, float *h)
+{
+    typedef few_form<TYPE> form;
+    const int A = MUL_AHEAD;
+    int lane = (int)threadIdx.x % WARP, units = gate.n_in / 32;
+    for (; o < end; o += MUL_WARPS) {
+        int64_t block0 = ((int64_t)matrix * gate.n_out + o) * (units / form::PER);
+        float g = 0, u = 0;
+        for (int t0 = 0; t0 < units && o < keep; t0 += A * WARP) {
+            typename form::raw rg[A], ru[A];
+            fetch<TYPE, A>(gate, block0, units, t0, rg);
+            fetch<TYPE, A>(up, block0, units, t0, ru);
+#pragma unroll
+            for (int i = 0; i < A; i++) {
+                int t = t0 + i * WARP + lane;
+                if (t >= units) continue;
+                g = form::dot(rg[i], t, act, g);
+                u = form::dot(ru[i], t, act, u);
+            }
+        }
+        g = cu_warp_sum(g);
+        u = cu_warp_sum(u);
+        if (lane == 0) h[o] = o < keep ? g / (1.0f + expf(-g)) * u : 0.0f;
+    }
+}
+
+template <bool PAIR, bool NORM> static __global__ void __launch_bounds__(MUL_THREADS, PAIR ? MUL_RESIDENT : MUL_LEAST) few_glu(glu_args a)
+{
+    int row = (int)blockIdx.y, block = (int)blockIdx.x, s = a.k ? block / a.slot_blocks : 0, matrix = 0;
+    bool shared = s >= a.k;
+    cu_mat gate = shared ? a.sh_gate : a.gate, up = shared ? a.sh_up : a.up;
+    float *h = shared ? a.h_sh + (int64_t)row * gate.n_out : a.h + ((int64_t)row * a.k + s) * gate.n_out;
+    int keep = gate.n_out;
+    if (shared) {
+        const int *width = a.cfg[a.slot[row]].ffn_width;
+        int w = width ? width[a.layer] : 0;
+        if (w > 0 && w < keep) keep = w;
+        block -= a.k * a.slot_blocks;
+    } else {
+        matrix = a.ids[(int64_t)row * a.max_k + s];
+        if (matrix == KER_NO_EXPERT) return;
+        block -= s * a.slot_blocks;
+    }
+    int o = block * a.rounds * MUL_WARPS, end = o + a.rounds * MUL_WARPS;
+    if (end > gate.n_out) end = gate.n_out;
+    o += (int)threadIdx.x / WARP;
+    cu_act act = act_row(gate.act == KER_ACT_Q8_256 ? a.in.kind[KER_ACT_Q8_256] : a.in.kind[KER_ACT_Q8_32], row, gate.n_in);
+    if (NORM) {
+        DYN_SHARED(uint8_t, room);
+        SHARED(float, part, MUL_WARPS);
+        const float *x = a.x + (int64_t)row * gate.n_in;
+        float eps = a.cfg[a.slot[row]].eps;
+        act = few_row(room, gate.n_in);
+        if (gate.act == KER_ACT_Q8_256) few_prepare<1 << KER_ACT_Q8_256, MUL_WARPS>(x, a.norm, eps, gate.n_in, act, act, NULL, part);
+        else few_prepare<1 << KER_ACT_Q8_32, MUL_WARPS>(x, a.norm, eps, gate.n_in, act, act, NULL, part);
+        __syncthreads();
+    }
+#define CASE(name) case KER_##name: glu_rows<KER_##name>(gate, up, matrix, o, end, keep, act, h); break;
+    FEW_TYPES(PAIR, gate.type, CASE)
+#undef CASE
+}
+
+/* ---- down: an output's sum over a row's slots, the shared expert, the residual ---- */
+
+typedef struct down_args {
+    cu_mat w, sh;                  /* n_out 0: none                                           */
+    const float *h, *h_sh;
+    const uint16_t *ids;
+    const float *weights, *coef;   /* coef NULL: 1                                            */
+    float *x;
+    cu_trace tr;
+    int layer, k, max_k, rounds;
+} down_args;
+
+/* Adds a weighted product to done[]: n slots of `each` numbers in a row of shared memory. */
+template <int TYPE> static __device__ __forceinline__ void down_rows(const cu_mat &w, const int *ids, const float *weights, int n, const cu_act &act, int o, int end, float *done)
+{
+    typedef few_form<TYPE> form;
+    const int A = MUL_AHEAD;
+    int lane = (int)threadIdx.x % WARP, each = w.n_in / 32, units = n * each;
+    for (; o < end; o += DOWN_WARPS, done += DOWN_WARPS) {
+        float acc = 0;
+        for (int t0 = 0; t0 < units; t0 += A * WARP) {
+            typename form::raw r[A];
+            int slot[A];
+#pragma unroll
+            for (int i = 0; i < A; i++) {
+                int t = t0 + i * WARP + lane;
+                if (t >= units) t = units - 1;
+                slot[i] = t / each;
+                form::load(w, ((int64_t)ids[slot[i]] * w.n_out + o) * (each / form::PER), t - slot[i] * each, r[i]);
+            }
+#pragma unroll
+            for (int i = 0; i < A; i++) {
+                int t = t0 + i * WARP + lane;
+                if (t < units) acc = fmaf(weights[slot[i]], form::dot(r[i], t, act, 0.0f), acc);
+            }
+        }
+        acc = cu_warp_sum(acc);
+        if (lane == 0) *done += acc;
+    }
+}
+
+template <bool PAIR> static __device__ __forceinline__ void down_types(const cu_mat &w, const int *ids, const float *weights, int n, const cu_act &act, int o, int end, float *done)
+{
+#define CASE(name) case KER_##name: down_rows<KER_##name>(w, ids, weights, n, act, o, end, done); break;
+    FEW_TYPES(PAIR, w.type, CASE)
+#undef CASE
+}
+
+static __device__ __forceinline__ void down_prepare(const cu_mat &w, const float *h, int n, const cu_act &act)
+{
+    if (w.act == KER_ACT_Q8_256) few_prepare<1 << KER_ACT_Q8_256, DOWN_WARPS>(h, NULL, 0, n, act, act, NULL, NULL);
+    else few_prepare<1 << KER_ACT_Q8_32, DOWN_WARPS>(h, NULL, 0, n, act, act, NULL, NULL);
+}
+
+template <bool PAIR> static __global__ void __launch_bounds__(DOWN_THREADS, 1) few_down(down_args a)
+{
+    DYN_SHARED(uint8_t, room);
+    SHARED(float, done, DOWN_WARPS * DOWN_ROUNDS);
+    SHARED(float, weights, FEW_SLOTS + 1);
+    SHARED(int, ids, FEW_SLOTS + 1);
+    int row = (int)blockIdx.y, t = (int)threadIdx.x, warp = t / WARP, n_out = a.w.n_out ? a.w.n_out : a.sh.n_out, n = 0;
+    if (t < DOWN_WARPS * DOWN_ROUNDS) done[t] = 0;
+    if (t <= a.k) {
+        int id = t < a.k ? a.ids[(int64_t)row * a.max_k + t] : (int)KER_NO_EXPERT;
+        ids[t] = t < a.k ? id : 0;
+        weights[t] = t < a.k ? a.weights[(int64_t)row * a.max_k + t] : a.coef ? a.coef[row] : 1.0f;
+    }
+    __syncthreads();
+    while (n < a.k && ids[n] != KER_NO_EXPERT) n++;
+    cu_act act = few_row(room, n * a.w.n_in), sh = few_row(room + few_bytes(a.k * a.w.n_in), a.sh.n_in);
+    if (n) down_prepare(a.w, a.h + (int64_t)row * a.k * a.w.n_in, n * a.w.n_in, act);
+    if (a.sh.n_out) down_prepare(a.sh, a.h_sh + (int64_t)row * a.sh.n_in, a.sh.n_in, sh);
+    __syncthreads();
+    int first = (int)blockIdx.x * a.rounds * DOWN_WARPS, o = first + warp, end = first + a.rounds * DOWN_WARPS;
+    if (end > n_out) end = n_out;
+    if (n) down_types<PAIR>(a.w, ids, weights, n, act, o, end, done + warp);
+    if (a.sh.n_out) {
+        __syncwarp();
+        down_types<PAIR>(a.sh, ids + a.k, weights + a.k, 1, sh, o, end, done + warp);
+    }
+    __syncthreads();
+    if (first + t >= end || t >= a.rounds * DOWN_WARPS) return;
+    cu_sink to = { NULL, a.x, n_out, 1, a.layer, KER_PART_FFN };
+    cu_put(to, a.tr, row, first + t, done[t], row);
+}
+
+/* Three matrices that the kernels take: blocks, gate and up alike. */
+static bool glu_fits(const cu_mat &gate, const cu_mat &up, const cu_mat &down)
+{
+    return is_block(gate) && is_block(down) && gate.type == up.type;
+}
+
+static bool experts(ker_ctx *c, int layer, bool moe)
+{
+    const cu_layer *l = cu_layer_of(c->dev, layer);
+    int n = c->shape.n, k = moe ? c->shape.k : 0, sh = moe ? KER_W_GATE_SH : KER_W_GATE;
+    int64_t at = moe ? cu_trace_at(c, layer) : 0;
+    glu_args g = {};
+    down_args d = {};
+    if (moe) {
+        g.gate = l->w[KER_W_GATE_EXPS];
+        g.up = l->w[KER_W_UP_EXPS];
+        d.w = l->w[KER_W_DOWN_EXPS];
+        if (!glu_fits(g.gate, g.up, d.w) || n * k > c->ffn.pairs_cap) return false;
+    }
+    g.sh_gate = l->w[sh];
+    g.sh_up = l->w[sh + 1];
+    d.sh = l->w[sh + 2];
+    if (d.sh.n_out && !glu_fits(g.sh_gate, g.sh_up, d.sh)) return false;
+    size_t room = few_bytes(k * d.w.n_in) + few_bytes(d.sh.n_in);
+    int n_out = c->dev->m.n_embd, blocks = cut(n_out, DOWN_WARPS);
+    d.rounds = cut(blocks, c->dev->sms * 2);
+    size_t normed = moe ? 0 : few_bytes(g.sh_gate.n_in);
+    if (k > FEW_SLOTS || room > FEW_SHARED - 2048 || normed > FEW_SHARED - 1024 || d.rounds > DOWN_ROUNDS) return false;
+
+    g.in = c->in;
+    g.x = c->x;
+    g.norm = moe ? NULL : l->vec[KER_W_FFN_NORM];
+    g.ids = d.ids = c->tr.ids + at;
+    g.h = c->ffn.h;
+    g.h_sh = c->ffn.h_sh;
+    g.slot = c->rows.slot;
+    g.cfg = c->rows.cfg;
+    g.layer = d.layer = layer;
+    g.k = d.k = k;
+    g.max_k = d.max_k = c->max_k;
+    int all = k * cut(g.gate.n_out, MUL_WARPS) + cut(g.sh_gate.n_out, MUL_WARPS);
+    g.rounds = cut(all, c->dev->sms * MUL_RESIDENT);
+    g.slot_blocks = cut(g.gate.n_out, MUL_WARPS * g.rounds);
+    dim3 grid((unsigned)(k * g.slot_blocks + cut(g.sh_gate.n_out, MUL_WARPS * g.rounds)), (unsigned)n);
+    bool pair = is_pair(g.gate) && is_pair(g.sh_gate);
+    if (pair && moe) LAUNCH((few_glu<true, false>), grid, dim3(MUL_THREADS), 0, c->st, g);
+    else if (moe) LAUNCH((few_glu<false, false>), grid, dim3(MUL_THREADS), 0, c->st, g);
+    else if (pair) LAUNCH((few_glu<true, true>), grid, dim3(MUL_THREADS), normed, c->st, g);
+    else LAUNCH((few_glu<false, true>), grid, dim3(MUL_THREADS), normed, c->st, g);
+
+    d.h = c->ffn.h;
+    d.h_sh = c->ffn.h_sh;
+    d.weights = c->tr.weights + at;
+    d.coef = moe && l->w[KER_W_SH_ROUTER].n_out ? c->ffn.sh_coef : NULL;
+    d.x = c->x;
+    d.tr = c->tr;
+    grid = dim3((unsigned)cut(n_out, DOWN_WARPS * d.rounds), (unsigned)n);
+    if (is_pair(d.w) && is_pair(d.sh)) LAUNCH(few_down<true>, grid, dim3(DOWN_THREADS), room, c->st, d);
+    else LAUNCH(few_down<false>, grid, dim3(DOWN_THREADS), room, c->st, d);
+    return true;
+}
 
 bool cu_few_part(ker_ctx *c, int part, int layer)
 {
+    switch (part) {
+    case CU_ATTN: return attn(c, layer);
+    case CU_ROUTE: return route(c, layer);
+    case CU_EXPERTS: return experts(c, layer, true);
+    case CU_DENSE: return experts(c, layer, false);
+    case CU_HEAD: return head(c);
+    }
     return false;
 }

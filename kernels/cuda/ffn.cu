@@ -3,7 +3,7 @@
  * in which threads run. A carved layer's experts are ordinary ones whose weights are 1. See cuda.h. */
 #include "kernels/cuda/tiles.cuh"
 
-enum { WARP = 32, THREADS = 128, WARPS = THREADS / WARP };
+enum { WARP = 32, THREADS = 128, WARPS = THREADS / WARP, GROUP_THREADS = 256 };
 
 /* ---- pairs by expert ---- */
 
@@ -34,61 +34,75 @@ int64_t cu_group_ints(const ker_ctx *c)
     return group_place(c, &g);
 }
 
-/* A warp an expert: how many pairs are of experts before it, which are its own. ids: [n][max_k], k slots a row in use. */
-static __global__ void __launch_bounds__(THREADS) group_pairs(const uint16_t *ids, int n, int k, int max_k, int n_expert, group g)
+/* Sum over a block's threads before this one; *all: of all threads. part: [GROUP_THREADS / WARP + 1]. */
+static __device__ __forceinline__ int sum_before(int v, int *part, int *all)
 {
-    int e = (int)(blockIdx.x * WARPS + threadIdx.x / WARP), lane = (int)(threadIdx.x % WARP), pairs = n * k;
-    if (e >= n_expert) return;
-    int before = 0, own = 0;
-    for (int p = lane; p < pairs; p += WARP) {
-        int id = ids[(int64_t)(p / k) * max_k + p % k];
+    int lane = (int)threadIdx.x % WARP, warp = (int)threadIdx.x / WARP, sum = v, before = 0;
+#pragma unroll
+    for (int h = 1; h < WARP; h *= 2) {
+        int o = __shfl_up_sync(0xffffffffu, sum, h);
+        if (lane >= h) sum += o;
+    }
+    __syncthreads();                               /* part may still be read from the last time */
+    if (lane == WARP - 1) part[warp] = sum;
+    __syncthreads();
+    *all = 0;
+#pragma unroll
+    for (int i = 0; i < GROUP_THREADS / WARP; i++) {
+        if (i < warp) before += part[i];
+        *all += part[i];
+    }
+    return before + sum - v;
+}
+
+/* A block an expert: how many pairs are of experts before it, which are its own; a thread looks through some pairs behind one
+ * another. ids: [n][max_k], k slots a row in use. */
+static __global__ void __launch_bounds__(GROUP_THREADS) group_pairs(const uint16_t *ids, int n, int k, int max_k, group g)
+{
+    SHARED(int, part, GROUP_THREADS / WARP);
+    int e = (int)blockIdx.x, pairs = n * k, per = (pairs + GROUP_THREADS - 1) / GROUP_THREADS, first = (int)threadIdx.x * per, last = first + per;
+    if (last > pairs) last = pairs;
+    int before = 0, own = 0, row = first / k, slot = first % k, all_before, all_own;
+    for (int p = first, r = row, s = slot; p < last; p++) {
+        int id = ids[(int64_t)r * max_k + s];
         before += id < e;
         own += id == e;
+        if (++s == k) s = 0, r++;
     }
-#pragma unroll
-    for (int h = WARP / 2; h; h /= 2) {
-        before += __shfl_xor_sync(0xffffffffu, before, h);
-        own += __shfl_xor_sync(0xffffffffu, own, h);
+    sum_before(before, part, &all_before);
+    int to = all_before + sum_before(own, part, &all_own);
+    if (threadIdx.x == 0) {
+        g.off[e] = all_before;
+        g.count[e] = all_own;
     }
-    if (lane == 0) {
-        g.off[e] = before;
-        g.count[e] = own;
-    }
-    if (!own) return;
-    for (int p0 = 0, at = before; p0 < pairs; p0 += WARP) {
-        int p = p0 + lane;
-        bool mine = p < pairs && ids[(int64_t)(p / k) * max_k + p % k] == e;
-        unsigned m = __ballot_sync(0xffffffffu, mine);
-        int to = at + __popc(m & ((1u << lane) - 1));
-        if (mine) {
-            g.row_of[to] = p / k;
-            g.pair_of[to] = p;
+    for (int p = first; own && p < last; p++) {
+        if (ids[(int64_t)row * max_k + slot] == e) {
+            g.row_of[to] = row;
+            g.pair_of[to++] = p;
+            own--;
         }
-        at += __popc(m);
+        if (++slot == k) slot = 0, row++;
     }
 }
 
-/* The tiles of every expert: one warp for each size of tile. */
-static __global__ void __launch_bounds__(2 * WARP) group_tiles(int n_expert, group g)
+/* The tiles of every expert: a block for each size of tile. */
+static __global__ void __launch_bounds__(GROUP_THREADS) group_tiles(int n_expert, group g)
 {
-    int which = (int)(threadIdx.x / WARP), lane = (int)(threadIdx.x % WARP), rows = which ? TILE_MMA : TILE_FEW, done = 0;
+    SHARED(int, part, GROUP_THREADS / WARP);
+    int which = (int)blockIdx.x, rows = which ? TILE_MMA : TILE_FEW, done = 0, all;
     int *tile = which ? g.mma : g.few;
-    for (int e0 = 0; e0 < n_expert; e0 += WARP) {
-        int e = e0 + lane, count = e < n_expert ? g.count[e] : 0, off = e < n_expert ? g.off[e] : 0, tiles = (count + rows - 1) / rows, sum = tiles;
-#pragma unroll
-        for (int h = 1; h < WARP; h *= 2) {
-            int v = __shfl_up_sync(0xffffffffu, sum, h);
-            if (lane >= h) sum += v;
-        }
+    for (int e0 = 0; e0 < n_expert; e0 += GROUP_THREADS) {
+        int e = e0 + (int)threadIdx.x, count = e < n_expert ? g.count[e] : 0, off = e < n_expert ? g.off[e] : 0, tiles = (count + rows - 1) / rows;
+        int at = done + sum_before(tiles, part, &all);
         for (int i = 0; i < tiles; i++) {
-            int *to = tile + 3 * (done + sum - tiles + i);
+            int *to = tile + 3 * (at + i);
             to[0] = e;
             to[1] = off + i * rows;
             to[2] = count - i * rows < rows ? count - i * rows : rows;
         }
-        done += __shfl_sync(0xffffffffu, sum, WARP - 1);
+        done += all;
     }
-    if (lane == 0) g.n_tile[which] = done;
+    if (threadIdx.x == 0) g.n_tile[which] = done;
 }
 
 /* ---- products of tiles, any type: a warp an output, TILE_FEW places at a time ---- */
@@ -254,8 +268,8 @@ void cu_experts_rows(ker_ctx *c, int layer, const uint16_t *ids, int r0, int n, 
     group g;
     pass f = {};
     group_place(c, &g);
-    LAUNCH(group_pairs, dim3((unsigned)((n_expert + WARPS - 1) / WARPS)), dim3(THREADS), 0, c->st, ids, n, k, c->max_k, n_expert, g);
-    LAUNCH(group_tiles, dim3(1), dim3(2 * WARP), 0, c->st, n_expert, g);
+    LAUNCH(group_pairs, dim3((unsigned)n_expert), dim3(GROUP_THREADS), 0, c->st, ids, n, k, c->max_k, g);
+    LAUNCH(group_tiles, dim3(2), dim3(GROUP_THREADS), 0, c->st, n_expert, g);
     f.gate = &w->w[KER_W_GATE_EXPS];
     f.up = &w->w[KER_W_UP_EXPS];
     f.down = &w->w[KER_W_DOWN_EXPS];

@@ -25,25 +25,8 @@ const cu_planes *cu_planes_of(int type)
     return NULL;
 }
 
-/* What becomes of a sum: how the kernels see a cu_prod. */
-typedef struct out {
-    const float *bias;
-    float *y;
-    int64_t stride;
-    int add, layer, part;
-} out;
-
-static __device__ __forceinline__ void put(const out &to, const cu_trace &tr, int row, int o, float v)
-{
-    float *y = to.y + row * to.stride + o;
-    if (to.bias) v += to.bias[o];
-    if (to.add) v += *y;
-    *y = v;
-    if (to.part && !cu_finite(v)) cu_mark(tr, row, to.part, to.layer);
-}
-
 /* Rows [blockIdx.y * R, ...) of n_rows. */
-template <int TYPE, int R> static __global__ void __launch_bounds__(THREADS) mul_blocks(cu_mat w, cu_act a, out to, cu_trace tr, int n_rows)
+template <int TYPE, int R> static __global__ void __launch_bounds__(THREADS) mul_blocks(cu_mat w, cu_act a, cu_sink to, cu_trace tr, int n_rows)
 {
     const int PER = cu_form<TYPE>::BLOCK / 32;
     int lane = (int)threadIdx.x % 32, o = (int)blockIdx.x * WARPS + (int)threadIdx.x / 32, r0 = (int)blockIdx.y * R, units = w.n_in / 32;
@@ -65,11 +48,11 @@ template <int TYPE, int R> static __global__ void __launch_bounds__(THREADS) mul
 #pragma unroll
     for (int r = 0; r < R; r++) {
         float v = cu_warp_sum(acc[r]);
-        if (lane == 0 && r0 + r < n_rows) put(to, tr, r0 + r, o, v);
+        if (lane == 0 && r0 + r < n_rows) cu_put(to, tr, r0 + r, o, v, r0 + r);
     }
 }
 
-template <int TYPE, int R> static __global__ void __launch_bounds__(THREADS) mul_floats(cu_mat w, const float *x, out to, cu_trace tr, int n_rows)
+template <int TYPE, int R> static __global__ void __launch_bounds__(THREADS) mul_floats(cu_mat w, const float *x, cu_sink to, cu_trace tr, int n_rows)
 {
     int lane = (int)threadIdx.x % 32, o = (int)blockIdx.x * WARPS + (int)threadIdx.x / 32, r0 = (int)blockIdx.y * R;
     if (o >= w.n_out) return;
@@ -85,14 +68,14 @@ template <int TYPE, int R> static __global__ void __launch_bounds__(THREADS) mul
 #pragma unroll
     for (int r = 0; r < R; r++) {
         float v = cu_warp_sum(acc[r]);
-        if (lane == 0 && r0 + r < n_rows) put(to, tr, r0 + r, o, v);
+        if (lane == 0 && r0 + r < n_rows) cu_put(to, tr, r0 + r, o, v, r0 + r);
     }
 }
 
 template <int R> static void product(ker_ctx *c, const cu_prod &p, const float *x, const cu_acts *acts, int n_rows)
 {
     const cu_mat &w = *p.w;
-    out to = { p.bias, p.y, p.y_stride, p.add, p.layer, p.part };
+    cu_sink to = { p.bias, p.y, p.y_stride, p.add, p.layer, p.part };
     dim3 grid((unsigned)(w.n_out + WARPS - 1) / WARPS, (unsigned)(n_rows + R - 1) / R);
     switch (w.type) {
 #define CASE(name) case KER_##name: LAUNCH((mul_blocks<KER_##name, R>), grid, THREADS, 0, c->st, w, acts->kind[w.act], to, c->tr, n_rows); break;
@@ -108,6 +91,7 @@ void cu_products(ker_ctx *c, const cu_prod *p, int n_prod, const float *x, const
 {
     for (int i = 0; i < n_prod; i++) {
         if (cu_mma_can(c, p[i].w, n_rows)) cu_mma_product(c, &p[i], acts, n_rows);
+        else if (cu_floats_can(p[i].w, n_rows)) cu_floats_product(c, &p[i], x, n_rows);
         else if (n_rows == 1) product<1>(c, p[i], x, acts, n_rows);
         else product<CU_FEW>(c, p[i], x, acts, n_rows);
     }

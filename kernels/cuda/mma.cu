@@ -7,8 +7,9 @@
 
 enum { MMA_THREADS = 128, MMA_WARPS = 4, STEP = 256 /* of n_in, in shared memory at once */, STAGES = 3 };
 
-/* Types whose gate and up have a product of both at once. */
-#define BOTH_TYPES(X) X(Q4_K) X(Q5_K) X(Q6_K) X(Q8_0)
+/* Types with kernels of their own for gate and up at once, and for products to which nothing is added. */
+#define OFTEN_TYPES(X) X(Q4_K) X(Q5_K) X(Q6_K) X(Q8_0)
+#define SELDOM_TYPES(X) X(Q4_0) X(Q4_1) X(Q5_0) X(Q5_1) X(IQ4_NL) X(IQ4_XS)
 
 /* A lane's share of half a step (4 units) of one row. t: the lane in its group of four. RAW words; those from HEAD are scales,
  * or HEADS is the plane of the 16 bytes of scales that a row's block has, which come by way of shared memory. SPLIT: word 0 of a unit is weights 4t.., word 1 weights 16 + 4t..; else they are 8t.. and 8t + 4... */
@@ -213,25 +214,24 @@ template <int TYPE> struct mma_stage {
            HEAD = SUM + (cu_form<TYPE>::MIN ? TILE_MMA * 32 : 0), BYTES = HEAD + (mma_form<TYPE>::HEADS < 0 ? 0 : MMA_THREADS * 16) };
 };
 
-/* head: what this thread brings of the scales at step 0. */
-template <int TYPE> static __device__ __forceinline__ void stage_fill(const cu_tile_prod &p, const uint8_t *head, char *at, int step, int first, int n, int rows)
+/* The activations of a tile, brought by all threads of a block. rows: their rows, in shared memory; head: what this thread
+ * brings of the scales at step 0. */
+template <int TYPE, int N> static __device__ __forceinline__ void stage_fill(const cu_tile_prod &p, const int *rows, const uint8_t *head, char *at, int step)
 {
     typedef mma_stage<TYPE> stage;
-    const bool min = cu_form<TYPE>::MIN;
-    const int PIECES = STEP / 16 + 2 + (min ? 2 : 0);
-    for (int i = (int)threadIdx.x; i < rows * PIECES; i += MMA_THREADS) {
-        int r = i / PIECES, piece = i % PIECES, place = first + (r < n ? r : 0);
-        int64_t row = p.t.in_row ? p.t.in_row[place] : place;
-        if (piece < STEP / 16) {
-            cp_async16(at + r * stage::ROW + piece * 16, p.a.q + row * p.w.n_in + step * STEP + piece * 16);
-            continue;
-        }
-        piece -= STEP / 16;
-        int64_t from = row * (p.w.n_in / 32) + step * 8 + (piece & 1) * 4;
-        if (piece < 2) cp_async16(at + stage::D + r * 32 + (piece & 1) * 16, p.a.d + from);
-        else cp_async16(at + stage::SUM + r * 32 + (piece & 1) * 16, p.a.sum + from);
+    int i = (int)threadIdx.x, n_in = p.w.n_in;
+#pragma unroll
+    for (int j = 0; j < N; j += MMA_THREADS / 16) {
+        int r = j + i / 16;
+        cp_async16(at + r * stage::ROW + i % 16 * 16, p.a.q + (int64_t)rows[r] * n_in + step * STEP + i % 16 * 16);
     }
-    if (mma_form<TYPE>::HEADS >= 0) cp_async16(at + stage::HEAD + threadIdx.x * 16, head + step * 16);
+    int r = i / 4, piece = i % 4;
+    if (r < N && (piece < 2 || cu_form<TYPE>::MIN)) {
+        int64_t from = (int64_t)rows[r] * (n_in / 32) + step * 8 + piece % 2 * 4;
+        const void *src = piece < 2 ? (const void *)(p.a.d + from) : (const void *)(p.a.sum + from);
+        cp_async16(at + (piece < 2 ? (int)stage::D : (int)stage::SUM) + r * 32 + piece % 2 * 16, src);
+    }
+    if (mma_form<TYPE>::HEADS >= 0) cp_async16(at + stage::HEAD + i * 16, head + step * 16);
 }
 
 /* ---- the product ---- */
@@ -388,10 +388,11 @@ template <int TYPE, int NT> static __device__ __forceinline__ void end_of_256(co
     }
 }
 
-template <int TYPE, int NT, bool BOTH> static __device__ __forceinline__ void mma_tile(const cu_tile_prod &p, const cu_mat &up, int matrix, int first, int n, char *smem)
+template <int TYPE, int NT, int GLUE> static __device__ __forceinline__ void mma_tile(const cu_tile_prod &p, const cu_mat &up, int matrix, const int *in_row, const int *out_row, int n, char *smem)
 {
     typedef mma_form<TYPE> form;
     typedef mma_stage<TYPE> stage;
+    const bool BOTH = GLUE == CU_BOTH;
     int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32, g = lane / 4, t = lane % 4, steps = p.w.n_in / STEP;
     int o0 = ((int)blockIdx.x * MMA_WARPS + warp) * (BOTH ? 16 : 32);
     bool here = o0 < p.w.n_out;                    /* other warps bring activations only */
@@ -400,7 +401,7 @@ template <int TYPE, int NT, bool BOTH> static __device__ __forceinline__ void mm
     const uint8_t *head = NULL;
     if constexpr (form::HEADS >= 0) {              /* thread i brings row i of the block: see head_of */
         int i = (int)threadIdx.x % 32, o = (here ? o0 : 0) + (BOTH ? i % 16 : i);
-        head = (BOTH && i >= 16 ? up : p.w).p[form::HEADS] + ((int64_t)matrix * p.w.n_out + o) * steps * 16;
+        head = (BOTH && i >= 16 ? up.p[form::HEADS] : p.w.p[form::HEADS]) + ((int64_t)matrix * p.w.n_out + o) * steps * 16;
     }
     mma_sums<NT> s;
 #pragma unroll
@@ -411,7 +412,7 @@ template <int TYPE, int NT, bool BOTH> static __device__ __forceinline__ void mm
             for (int c = 0; c < 4; c++) s.f[w][nt][c] = 0;
 #pragma unroll
     for (int i = 0; i < STAGES - 1; i++) {
-        if (i < steps) stage_fill<TYPE>(p, head, smem + i * stage::BYTES, i, first, n, NT * 8);
+        if (i < steps) stage_fill<TYPE, NT * 8>(p, in_row, head, smem + i * stage::BYTES, i);
         cp_commit();
     }
     uint32_t raw[2][2][2][form::RAW];              /* this half step's, the next one's */
@@ -424,7 +425,7 @@ template <int TYPE, int NT, bool BOTH> static __device__ __forceinline__ void mm
         float d[2][2];
         cp_wait<STAGES - 2>();
         __syncthreads();
-        if (step + STAGES - 1 < steps) stage_fill<TYPE>(p, head, smem + (step + STAGES - 1) % STAGES * stage::BYTES, step + STAGES - 1, first, n, NT * 8);
+        if (step + STAGES - 1 < steps) stage_fill<TYPE, NT * 8>(p, in_row, head, smem + (step + STAGES - 1) % STAGES * stage::BYTES, step + STAGES - 1);
         cp_commit();
         LOAD(1, step, 1);
         if constexpr (cu_form<TYPE>::BLOCK == 256)
@@ -446,29 +447,42 @@ template <int TYPE, int NT, bool BOTH> static __device__ __forceinline__ void mm
 #pragma unroll
     for (int nt = 0; nt < NT; nt++)
 #pragma unroll
-        for (int c = 0; c < 4; c++) {
-            int i = nt * 8 + t * 2 + (c & 1), place = first + i;
+        for (int side = 0; side < 2; side++) {
+            int i = nt * 8 + t * 2 + side;
             if (i >= n) continue;
-            int row = p.t.out_row ? p.t.out_row[place] : place;
-            if constexpr (BOTH) {
-                int o = o0 + c / 2 * 8 + g;
-                p.y[(int64_t)row * p.stride + o] = cu_beyond(p, row, o) ? 0.0f : cu_silu_mul(s.f[0][nt][c], s.f[1][nt][c]);
+            int row = out_row[i], o = o0 + g;
+            float *y = p.y + (int64_t)row * p.stride + o;
+            if constexpr (GLUE == CU_BOTH) {
+#pragma unroll
+                for (int r = 0; r < 2; r++)
+                    y[8 * r] = cu_beyond(p, row, o + 8 * r) ? 0.0f : cu_silu_mul(s.f[0][nt][2 * r + side], s.f[1][nt][2 * r + side]);
             } else {
 #pragma unroll
-                for (int w = 0; w < 2; w++) {
-                    cu_tile_put(p, row, o0 + 16 * w + c / 2 * 8 + g, s.f[w][nt][c]);
+                for (int r = 0; r < 4; r++) {
+                    float v = s.f[r / 2][nt][r % 2 * 2 + side];
+                    if constexpr (GLUE == CU_PUT) y[8 * r] = v;
+                    else cu_tile_put(p, row, o + 8 * r, v);
                 }
             }
         }
 }
 
-template <int TYPE, bool BOTH> static __global__ void __launch_bounds__(MMA_THREADS, mma_form<TYPE>::BLOCKS) mma_tiles(cu_tile_prod p, cu_mat up)
+/* GLUE: CU_BOTH; CU_PUT, where nothing is added and nothing looked at; else what p says. */
+template <int TYPE, int GLUE> static __global__ void __launch_bounds__(MMA_THREADS, mma_form<TYPE>::BLOCKS) mma_tiles(cu_tile_prod p, cu_mat up)
 {
     DYN_SHARED(char, smem);
-    int matrix, first, n;
+    SHARED(int, in_row, TILE_MMA);
+    SHARED(int, out_row, TILE_MMA);
+    int matrix, first, n, i = (int)threadIdx.x;
     if (!cu_tile_get(p.t, (int)blockIdx.y, TILE_MMA, &matrix, &first, &n)) return;
-    if (n > TILE_MMA / 2) mma_tile<TYPE, TILE_MMA / 8, BOTH>(p, up, matrix, first, n, smem);
-    else mma_tile<TYPE, TILE_MMA / 16, BOTH>(p, up, matrix, first, n, smem);
+    if (i < TILE_MMA) {
+        int place = first + (i < n ? i : 0);
+        in_row[i] = p.t.in_row ? p.t.in_row[place] : place;
+        out_row[i] = p.t.out_row ? p.t.out_row[place] : place;
+    }
+    __syncthreads();
+    if (n > TILE_MMA / 2) mma_tile<TYPE, TILE_MMA / 8, GLUE>(p, up, matrix, in_row, out_row, n, smem);
+    else mma_tile<TYPE, TILE_MMA / 16, GLUE>(p, up, matrix, in_row, out_row, n, smem);
 }
 
 bool cu_mma_can(const ker_ctx *c, const cu_mat *w, int n_rows)
@@ -476,11 +490,11 @@ bool cu_mma_can(const ker_ctx *c, const cu_mat *w, int n_rows)
     return n_rows > CU_FEW && w->act != KER_ACT_F32 && w->n_in % STEP == 0 && w->n_out % 32 == 0;
 }
 
-template <int TYPE, bool BOTH> static void launch(ker_ctx *c, const cu_tile_prod &p, const cu_mat &up)
+template <int TYPE, int GLUE> static void launch(ker_ctx *c, const cu_tile_prod &p, const cu_mat &up)
 {
-    int rows = MMA_WARPS * (BOTH ? 16 : 32);
+    int rows = MMA_WARPS * (GLUE == CU_BOTH ? 16 : 32);
     dim3 grid((unsigned)((p.w.n_out + rows - 1) / rows), (unsigned)p.t.most), block(MMA_THREADS);
-    LAUNCH((mma_tiles<TYPE, BOTH>), grid, block, (size_t)STAGES * (size_t)mma_stage<TYPE>::BYTES, c->st, p, up);
+    LAUNCH((mma_tiles<TYPE, GLUE>), grid, block, (size_t)STAGES * (size_t)mma_stage<TYPE>::BYTES, c->st, p, up);
 }
 
 bool cu_mma_both(const cu_mat *gate, const cu_mat *up)
@@ -488,7 +502,7 @@ bool cu_mma_both(const cu_mat *gate, const cu_mat *up)
     if (gate->type != up->type) return false;
     switch (gate->type) {
 #define CASE(name) case KER_##name: return true;
-    BOTH_TYPES(CASE)
+    OFTEN_TYPES(CASE)
 #undef CASE
     }
     return false;
@@ -498,32 +512,27 @@ void cu_mma_tiles(ker_ctx *c, const cu_tile_prod *p, const cu_mat *up)
 {
     if (up) {
         switch (p->w.type) {
-#define CASE(name) case KER_##name: launch<KER_##name, true>(c, *p, *up); break;
-        BOTH_TYPES(CASE)
+#define CASE(name) case KER_##name: launch<KER_##name, CU_BOTH>(c, *p, *up); break;
+        OFTEN_TYPES(CASE)
 #undef CASE
         }
         return;
     }
+    bool plain = p->glue == CU_PUT && !p->bias && !p->part;
     switch (p->w.type) {
-#define CASE(name) case KER_##name: launch<KER_##name, false>(c, *p, p->w); break;
-    CU_BLOCK_TYPES(CASE)
+#define CASE(name) case KER_##name: plain ? launch<KER_##name, CU_PUT>(c, *p, p->w) : launch<KER_##name, CU_GLU>(c, *p, p->w); break;
+    OFTEN_TYPES(CASE)
+#undef CASE
+#define CASE(name) case KER_##name: launch<KER_##name, CU_GLU>(c, *p, p->w); break;
+    SELDOM_TYPES(CASE)
 #undef CASE
     }
 }
 
 void cu_mma_product(ker_ctx *c, const cu_prod *p, const cu_acts *acts, int n_rows)
 {
-    cu_tile_prod t = {};
-    t.w = *p->w;
+    cu_tile_prod t = cu_tile_of(c, p, n_rows);
     t.a = acts->kind[p->w->act];
-    t.t.n_rows = n_rows;
     t.t.most = (n_rows + TILE_MMA - 1) / TILE_MMA;
-    t.y = p->y;
-    t.stride = p->y_stride;
-    t.glue = p->add ? CU_ADD : CU_PUT;
-    t.layer = p->layer;
-    t.bias = p->bias;
-    t.part = p->part;
-    t.tr = c->tr;
     cu_mma_tiles(c, &t, NULL);
 }

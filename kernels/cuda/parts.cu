@@ -69,7 +69,7 @@ static void head(ker_ctx *c)
         cu_quantise(c, c->y, n, m->n_embd, kind_of(out), &c->in);
         cu_prod p = product(out, c->out.logits, NULL);
         cu_products(c, &p, 1, c->y, &c->in, n);
-        LAUNCH(logits_check, dim3((unsigned)((m->n_vocab + 4095) / 4096), (unsigned)n), dim3(256), 0, c->st, c->out.logits, c->rows.want + at, m->n_vocab, c->tr.bad);
+        LAUNCH(logits_check, dim3((unsigned)((m->n_vocab + 1023) / 1024), (unsigned)n), dim3(256), 0, c->st, c->out.logits, c->rows.want + at, m->n_vocab, c->tr.bad);
         if (c->shape.n_logits > CU_HEAD_ROWS)      /* never in a graph: so many rows are not few */
             cu_ok(c->dev, cudaMemcpyAsync(c->out.logits_many + (int64_t)at * m->n_vocab, c->out.logits, (size_t)n * (size_t)m->n_vocab * 4,
                                           cudaMemcpyDeviceToHost, c->st), "logits");

@@ -37,6 +37,26 @@ typedef struct cu_tile_prod {
     cu_trace tr;
 } cu_tile_prod;
 
+/* All rows of a plain product; what is read is still to be set. */
+static inline cu_tile_prod cu_tile_of(const ker_ctx *c, const cu_prod *p, int n_rows)
+{
+    cu_tile_prod t = {};
+    t.w = *p->w;
+    t.t.n_rows = n_rows;
+    t.y = p->y;
+    t.stride = p->y_stride;
+    t.glue = p->add ? CU_ADD : CU_PUT;
+    t.layer = p->layer;
+    t.bias = p->bias;
+    t.part = p->part;
+    t.tr = c->tr;
+    return t;
+}
+
+/* floats.cu: matrices of floats with many rows. */
+bool cu_floats_can(const cu_mat *w, int n_rows);
+void cu_floats_product(ker_ctx *c, const cu_prod *p, const float *x, int n_rows);
+
 /* mma.cu: tensor cores, on tiles of TILE_MMA places. up: a second matrix like w, for CU_BOTH; else NULL. */
 bool cu_mma_can(const ker_ctx *c, const cu_mat *w, int n_rows);
 bool cu_mma_both(const cu_mat *gate, const cu_mat *up);

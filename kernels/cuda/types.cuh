@@ -32,9 +32,13 @@ static __device__ __forceinline__ unsigned cu_less4(unsigned v, unsigned n) { re
 /* Four bits to bit 4 of four bytes. */
 static __device__ __forceinline__ unsigned cu_fifth(unsigned bits) { return (bits & 15) * 0x02040810u & 0x10101010u; }
 
-static __device__ __forceinline__ void cu_nibbles(const uint8_t *p, int q[8])   /* 16 aligned bytes: low ones, then high ones */
+static __device__ __forceinline__ uint4 cu_load16(const uint8_t *p) { return __ldg((const uint4 *)(const void *)p); }
+static __device__ __forceinline__ uint2 cu_load8(const uint8_t *p) { return __ldg((const uint2 *)(const void *)p); }
+static __device__ __forceinline__ unsigned cu_load4(const uint8_t *p) { return __ldg((const unsigned *)(const void *)p); }
+static __device__ __forceinline__ unsigned cu_load2(const uint8_t *p) { return __ldg((const unsigned short *)(const void *)p); }
+
+static __device__ __forceinline__ void cu_nibbles(const uint4 &v, int q[8])    /* low ones, then high ones */
 {
-    uint4 v = *(const uint4 *)(const void *)p;
     unsigned w[4] = { v.x, v.y, v.z, v.w };
 #pragma unroll
     for (int i = 0; i < 4; i++) {
@@ -57,9 +61,8 @@ static __device__ __forceinline__ void cu_iq4_word(unsigned v, int *low, int *hi
     *high = (int)__byte_perm(part[0], part[1], 0x7531);
 }
 
-static __device__ __forceinline__ void cu_iq4(const uint8_t *p, int q[8])
+static __device__ __forceinline__ void cu_iq4(const uint4 &v, int q[8])
 {
-    uint4 v = *(const uint4 *)(const void *)p;
     cu_iq4_word(v.x, &q[0], &q[4]);
     cu_iq4_word(v.y, &q[1], &q[5]);
     cu_iq4_word(v.z, &q[2], &q[6]);
@@ -75,23 +78,32 @@ static __device__ __forceinline__ void cu_k_scale(unsigned s0, unsigned s1, unsi
     *mn = (int)(j < 4 ? b & 63 : c >> 4 | b >> 6 << 4);
 }
 
-static __device__ __forceinline__ void cu_words8(const uint8_t *p, unsigned w[8])      /* 32 aligned bytes */
+static __device__ __forceinline__ void cu_words8(const uint4 &a, const uint4 &b, unsigned w[8])
 {
-    uint4 a = ((const uint4 *)(const void *)p)[0], b = ((const uint4 *)(const void *)p)[1];
     w[0] = a.x; w[1] = a.y; w[2] = a.z; w[3] = a.w;
     w[4] = b.x; w[5] = b.y; w[6] = b.z; w[7] = b.w;
 }
 
-/* A type's form: BLOCK; MIN: it has minima; SCALES: sub-scales of 32 weights (0: one of the block, 1, 2);
- * unit(w, block, j, u): the j-th 32 weights of a block, counted through the planes: (matrix * n_out + row) * (n_in / BLOCK) + b. */
+/* A type's form: BLOCK; MIN: it has minima; SCALES: sub-scales of 32 weights (0: one of the block, 1, 2).
+ * unit(w, block, j, u): the j-th 32 weights of a block, counted through the planes: (matrix * n_out + row) * (n_in / BLOCK) + b.
+ * The same in two: load only reads (raw), so that a lane can have several on their way, open takes apart. */
 template <int TYPE> struct cu_form;
+#define CU_LOAD static __device__ __forceinline__ void load(const cu_mat &w, int64_t block, int j, raw &r)
+#define CU_OPEN static __device__ __forceinline__ void unit(const cu_mat &w, int64_t block, int j, cu_unit &u) { raw r; load(w, block, j, r); open(r, j, u); } \
+                static __device__ __forceinline__ void open(const raw &r, int j, cu_unit &u)
 
 template <> struct cu_form<KER_Q4_0> {
     enum { BLOCK = 32, MIN = 0, SCALES = 0 };
-    static __device__ __forceinline__ void unit(const cu_mat &w, int64_t block, int j, cu_unit &u)
+    struct raw { uint4 q; unsigned d; };
+    CU_LOAD
     {
-        u.d = cu_half_at(w.p[0] + block * 2);
-        cu_nibbles(w.p[1] + block * 16, u.q);
+        r.q = cu_load16(w.p[1] + block * 16);
+        r.d = cu_load2(w.p[0] + block * 2);
+    }
+    CU_OPEN
+    {
+        u.d = cu_half_bits(r.d);
+        cu_nibbles(r.q, u.q);
 #pragma unroll
         for (int i = 0; i < 8; i++) u.q[i] = (int)cu_less4((unsigned)u.q[i], 8);
         u.sc[0] = u.sc[1] = 1;
@@ -100,63 +112,94 @@ template <> struct cu_form<KER_Q4_0> {
 
 template <> struct cu_form<KER_Q4_1> {
     enum { BLOCK = 32, MIN = 1, SCALES = 0 };
-    static __device__ __forceinline__ void unit(const cu_mat &w, int64_t block, int j, cu_unit &u)
+    struct raw { uint4 q; unsigned dm; };
+    CU_LOAD
     {
-        u.d = cu_half_at(w.p[0] + block * 4);
-        u.m = -cu_half_at(w.p[0] + block * 4 + 2);
-        cu_nibbles(w.p[1] + block * 16, u.q);
+        r.q = cu_load16(w.p[1] + block * 16);
+        r.dm = cu_load4(w.p[0] + block * 4);
+    }
+    CU_OPEN
+    {
+        u.d = cu_half_bits(r.dm);
+        u.m = -cu_half_bits(r.dm >> 16);
+        cu_nibbles(r.q, u.q);
         u.sc[0] = u.sc[1] = u.mn = 1;
     }
 };
 
 template <> struct cu_form<KER_Q5_0> {
     enum { BLOCK = 32, MIN = 0, SCALES = 0 };
-    static __device__ __forceinline__ void unit(const cu_mat &w, int64_t block, int j, cu_unit &u)
+    struct raw { uint4 q; unsigned h, d; };
+    CU_LOAD
     {
-        unsigned high = *(const unsigned *)(const void *)(w.p[1] + block * 4);
-        u.d = cu_half_at(w.p[0] + block * 2);
-        cu_nibbles(w.p[2] + block * 16, u.q);
+        r.q = cu_load16(w.p[2] + block * 16);
+        r.h = cu_load4(w.p[1] + block * 4);
+        r.d = cu_load2(w.p[0] + block * 2);
+    }
+    CU_OPEN
+    {
+        u.d = cu_half_bits(r.d);
+        cu_nibbles(r.q, u.q);
 #pragma unroll
-        for (int i = 0; i < 8; i++) u.q[i] = (int)cu_less4((unsigned)u.q[i] | cu_fifth(high >> 4 * i), 16);
+        for (int i = 0; i < 8; i++) u.q[i] = (int)cu_less4((unsigned)u.q[i] | cu_fifth(r.h >> 4 * i), 16);
         u.sc[0] = u.sc[1] = 1;
     }
 };
 
 template <> struct cu_form<KER_Q5_1> {
     enum { BLOCK = 32, MIN = 1, SCALES = 0 };
-    static __device__ __forceinline__ void unit(const cu_mat &w, int64_t block, int j, cu_unit &u)
+    struct raw { uint4 q; unsigned h, dm; };
+    CU_LOAD
     {
-        unsigned high = *(const unsigned *)(const void *)(w.p[1] + block * 4);
-        u.d = cu_half_at(w.p[0] + block * 4);
-        u.m = -cu_half_at(w.p[0] + block * 4 + 2);
-        cu_nibbles(w.p[2] + block * 16, u.q);
+        r.q = cu_load16(w.p[2] + block * 16);
+        r.h = cu_load4(w.p[1] + block * 4);
+        r.dm = cu_load4(w.p[0] + block * 4);
+    }
+    CU_OPEN
+    {
+        u.d = cu_half_bits(r.dm);
+        u.m = -cu_half_bits(r.dm >> 16);
+        cu_nibbles(r.q, u.q);
 #pragma unroll
-        for (int i = 0; i < 8; i++) u.q[i] |= (int)cu_fifth(high >> 4 * i);
+        for (int i = 0; i < 8; i++) u.q[i] |= (int)cu_fifth(r.h >> 4 * i);
         u.sc[0] = u.sc[1] = u.mn = 1;
     }
 };
 
 template <> struct cu_form<KER_Q8_0> {
     enum { BLOCK = 32, MIN = 0, SCALES = 0 };
-    static __device__ __forceinline__ void unit(const cu_mat &w, int64_t block, int j, cu_unit &u)
+    struct raw { uint4 a, b; unsigned d; };
+    CU_LOAD
     {
-        u.d = cu_half_at(w.p[0] + block * 2);
-        cu_words8(w.p[1] + block * 32, (unsigned *)u.q);
+        r.a = cu_load16(w.p[1] + block * 32);
+        r.b = cu_load16(w.p[1] + block * 32 + 16);
+        r.d = cu_load2(w.p[0] + block * 2);
+    }
+    CU_OPEN
+    {
+        u.d = cu_half_bits(r.d);
+        cu_words8(r.a, r.b, (unsigned *)u.q);
         u.sc[0] = u.sc[1] = 1;
     }
 };
 
 template <> struct cu_form<KER_Q4_K> {
     enum { BLOCK = 256, MIN = 1, SCALES = 1 };
-    static __device__ __forceinline__ void unit(const cu_mat &w, int64_t block, int j, cu_unit &u)
+    struct raw { uint4 s, a, b; };
+    CU_LOAD
     {
-        uint4 s = *(const uint4 *)(const void *)(w.p[0] + block * 16);
+        r.s = cu_load16(w.p[0] + block * 16);
+        r.a = cu_load16(w.p[1] + block * 128 + j / 2 * 32);
+        r.b = cu_load16(w.p[1] + block * 128 + j / 2 * 32 + 16);
+    }
+    CU_OPEN
+    {
         unsigned v[8];
-        u.d = cu_half_bits(s.x);
-        u.m = cu_half_bits(s.x >> 16);
-        cu_k_scale(s.y, s.z, s.w, j, &u.sc[0], &u.mn);
+        u.d = cu_half_bits(r.s.x);
+        u.m = cu_half_bits(r.s.x >> 16);
+        cu_k_scale(r.s.y, r.s.z, r.s.w, j, &u.sc[0], &u.mn);
         u.sc[1] = u.sc[0];
-        cu_words8(w.p[1] + block * 128 + j / 2 * 32, v);
+        cu_words8(r.a, r.b, v);
 #pragma unroll
         for (int i = 0; i < 8; i++) u.q[i] = (int)(v[i] >> 4 * (j & 1) & 0x0f0f0f0fu);
     }
@@ -164,16 +207,24 @@ template <> struct cu_form<KER_Q4_K> {
 
 template <> struct cu_form<KER_Q5_K> {
     enum { BLOCK = 256, MIN = 1, SCALES = 1 };
-    static __device__ __forceinline__ void unit(const cu_mat &w, int64_t block, int j, cu_unit &u)
+    struct raw { uint4 s, h0, h1, a, b; };
+    CU_LOAD
     {
-        uint4 s = *(const uint4 *)(const void *)(w.p[0] + block * 16);
+        r.s = cu_load16(w.p[0] + block * 16);
+        r.h0 = cu_load16(w.p[1] + block * 32);
+        r.h1 = cu_load16(w.p[1] + block * 32 + 16);
+        r.a = cu_load16(w.p[2] + block * 128 + j / 2 * 32);
+        r.b = cu_load16(w.p[2] + block * 128 + j / 2 * 32 + 16);
+    }
+    CU_OPEN
+    {
         unsigned v[8], h[8];
-        u.d = cu_half_bits(s.x);
-        u.m = cu_half_bits(s.x >> 16);
-        cu_k_scale(s.y, s.z, s.w, j, &u.sc[0], &u.mn);
+        u.d = cu_half_bits(r.s.x);
+        u.m = cu_half_bits(r.s.x >> 16);
+        cu_k_scale(r.s.y, r.s.z, r.s.w, j, &u.sc[0], &u.mn);
         u.sc[1] = u.sc[0];
-        cu_words8(w.p[1] + block * 32, h);
-        cu_words8(w.p[2] + block * 128 + j / 2 * 32, v);
+        cu_words8(r.h0, r.h1, h);
+        cu_words8(r.a, r.b, v);
 #pragma unroll
         for (int i = 0; i < 8; i++) u.q[i] = (int)((v[i] >> 4 * (j & 1) & 0x0f0f0f0fu) | (h[i] >> j & 0x01010101u) << 4);
     }
@@ -181,15 +232,26 @@ template <> struct cu_form<KER_Q5_K> {
 
 template <> struct cu_form<KER_Q6_K> {
     enum { BLOCK = 256, MIN = 0, SCALES = 2 };
-    static __device__ __forceinline__ void unit(const cu_mat &w, int64_t block, int j, cu_unit &u)
+    struct raw { uint4 a, b, h0, h1; unsigned s, d; };
+    CU_LOAD
     {
-        unsigned v[8], h[8], s = *(const unsigned short *)(const void *)(w.p[2] + block * 16 + 2 * j);
-        int upper = j / 4, quarter = j & 3;
-        u.d = cu_half_at(w.p[3] + block * 2);
-        u.sc[0] = (int8_t)(s & 255);
-        u.sc[1] = (int8_t)(s >> 8);
-        cu_words8(w.p[0] + block * 128 + upper * 64 + (quarter & 1) * 32, v);
-        cu_words8(w.p[1] + block * 64 + upper * 32, h);
+        const uint8_t *low = w.p[0] + block * 128 + j / 4 * 64 + (j & 1) * 32, *high = w.p[1] + block * 64 + j / 4 * 32;
+        r.a = cu_load16(low);
+        r.b = cu_load16(low + 16);
+        r.h0 = cu_load16(high);
+        r.h1 = cu_load16(high + 16);
+        r.s = cu_load2(w.p[2] + block * 16 + 2 * j);
+        r.d = cu_load2(w.p[3] + block * 2);
+    }
+    CU_OPEN
+    {
+        unsigned v[8], h[8];
+        int quarter = j & 3;
+        u.d = cu_half_bits(r.d);
+        u.sc[0] = (int8_t)(r.s & 255);
+        u.sc[1] = (int8_t)(r.s >> 8);
+        cu_words8(r.a, r.b, v);
+        cu_words8(r.h0, r.h1, h);
 #pragma unroll
         for (int i = 0; i < 8; i++)
             u.q[i] = (int)cu_less4((v[i] >> 4 * (quarter >> 1) & 0x0f0f0f0fu) | (h[i] >> 2 * quarter & 0x03030303u) << 4, 32);
@@ -198,22 +260,33 @@ template <> struct cu_form<KER_Q6_K> {
 
 template <> struct cu_form<KER_IQ4_NL> {
     enum { BLOCK = 32, MIN = 0, SCALES = 0 };
-    static __device__ __forceinline__ void unit(const cu_mat &w, int64_t block, int j, cu_unit &u)
+    struct raw { uint4 q; unsigned d; };
+    CU_LOAD
     {
-        u.d = cu_half_at(w.p[0] + block * 2);
-        cu_iq4(w.p[1] + block * 16, u.q);
+        r.q = cu_load16(w.p[1] + block * 16);
+        r.d = cu_load2(w.p[0] + block * 2);
+    }
+    CU_OPEN
+    {
+        u.d = cu_half_bits(r.d);
+        cu_iq4(r.q, u.q);
         u.sc[0] = u.sc[1] = 1;
     }
 };
 
 template <> struct cu_form<KER_IQ4_XS> {
     enum { BLOCK = 256, MIN = 0, SCALES = 1 };
-    static __device__ __forceinline__ void unit(const cu_mat &w, int64_t block, int j, cu_unit &u)
+    struct raw { uint4 q; uint2 s; };
+    CU_LOAD
     {
-        uint2 s = *(const uint2 *)(const void *)(w.p[0] + block * 8);
-        u.d = cu_half_bits(s.x);
-        u.sc[0] = u.sc[1] = (int)((s.y >> 4 * j & 15) | (s.x >> 16 >> 2 * j & 3) << 4) - 32;
-        cu_iq4(w.p[1] + block * 128 + j * 16, u.q);
+        r.q = cu_load16(w.p[1] + block * 128 + j * 16);
+        r.s = cu_load8(w.p[0] + block * 8);
+    }
+    CU_OPEN
+    {
+        u.d = cu_half_bits(r.s.x);
+        u.sc[0] = u.sc[1] = (int)((r.s.y >> 4 * j & 15) | (r.s.x >> 16 >> 2 * j & 3) << 4) - 32;
+        cu_iq4(r.q, u.q);
     }
 };
 
@@ -256,6 +329,23 @@ static __device__ __forceinline__ float cu_warp_sum(float v)
 static __device__ __forceinline__ void cu_mark(const cu_trace &tr, int row, int part, int layer)
 {
     atomicCAS(tr.bad + row, 0u, (unsigned)part << 16 | (unsigned)(layer + 1));
+}
+
+/* Where an output goes: y[row * stride + o], with its bias, onto what is there, looked at. */
+typedef struct cu_sink {
+    const float *bias;             /* or NULL                                                 */
+    float *y;
+    int64_t stride;
+    int add, layer, part;          /* part KER_PART_NONE: not looked at                       */
+} cu_sink;
+
+static __device__ __forceinline__ void cu_put(const cu_sink &to, const cu_trace &tr, int row, int o, float v, int marked)
+{
+    float *y = to.y + row * to.stride + o;
+    if (to.bias) v += to.bias[o];
+    if (to.add) v += *y;
+    *y = v;
+    if (to.part != KER_PART_NONE && !cu_finite(v)) cu_mark(tr, marked, to.part, to.layer);
 }
 
 #endif

@@ -100,7 +100,8 @@ static void agrees_with_the_cpu(void)
                 if (!all_of_it() && piece == (kv + (int)i) % 2) continue;
                 CHECK_INT(run_model(d, m, g, true, kv, piece ? N_TOK : 8, &got), 0);
                 double bad = worst(&got, &want);
-                CHECK_MSG(bad < 1e-2, "%s, cells of type %d, piece %d: off by %.3g of the largest logit", specs[with[i]].name, kv, piece, bad);
+                /* A number on the edge of two of a narrow cell's falls to either side: only F32 cells tell of the arithmetic. */
+                CHECK_MSG(bad < (kv == KER_KV_F32 ? 1e-4 : 3e-2), "%s, cells of type %d, piece %d: off by %.3g of the largest logit", specs[with[i]].name, kv, piece, bad);
             }
             if (d) gpu->close(d);
         }

@@ -1,0 +1,177 @@
+/* cli/doctor: `quorum doctor --gpu`: whether a GPU computes what the CPU does, and how fast, as a report to paste. What it
+ * finds is kept: a GPU that computes wrongly is not used. Opens no model; takes memory of the GPU while it runs. */
+#include "base/say.h"
+#include "cli/common.h"
+#include "kernels/kernels.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const cli_command cli_doctor = { "doctor", N_(
+    "quorum doctor --gpu [--device cuda:N] [--plugin FILE] [--quick] [--out FILE]\n"
+    "    each part of the CUDA plugin against the CPU, then its speed: a report to paste. A GPU that computes wrongly is\n"
+    "    not used from then on; --quick leaves large shapes out, --out writes the report into a file too"), cmd_doctor };
+
+enum { PARTS = 24, WRONG_SHOWN = 12, LAYERS = 48, LAYERS_MEASURED = 8 };
+
+typedef struct tally { const char *part; int n, wrong; double worst; } tally;
+typedef struct visit {
+    const ker_backend *b;
+    ker_device dev;
+    int index;
+    bool quick;
+    tally part[PARTS];
+    int wrong;
+    q_buf out, bad;                    /* the report; its lines of what is wrong */
+} visit;
+
+/* Published bandwidths in GB/s, from the makers' data sheets; the longest name that is in the device's counts. */
+static const struct { const char *name; int gb; } cards[] = {
+    { "H100 PCIe", 2000 }, { "H100 NVL", 3900 }, { "H100", 3350 }, { "H200", 4800 }, { "B200", 8000 }, { "A100-SXM4-80GB", 2039 }, { "A100", 1555 }, { "L40S", 864 },
+    { "L4", 300 }, { "A40", 696 }, { "RTX 3060", 360 }, { "RTX 3090", 936 }, { "RTX 4060", 272 }, { "RTX 4070", 504 }, { "RTX 4080", 717 }, { "RTX 4090", 1008 },
+    { "RTX 5070", 672 }, { "RTX 5080", 960 }, { "RTX 5090", 1792 }, { "RTX PRO 6000 Blackwell", 1792 }, { "RTX 6000 Ada", 960 },
+};
+
+static double published(const char *device)
+{
+    size_t best = 0;
+    double v = 0;
+    for (size_t i = 0; i < sizeof cards / sizeof *cards; i++)
+        if (strstr(device, cards[i].name) && strlen(cards[i].name) > best) {
+            best = strlen(cards[i].name);
+            v = cards[i].gb * 1e9;
+        }
+    return v;
+}
+
+static void on_proof(void *user, const ker_proof *p)
+{
+    visit *v = user;
+    int i = 0;
+    while (i < PARTS - 1 && v->part[i].part && strcmp(v->part[i].part, p->part)) i++;
+    tally *t = &v->part[i];
+    t->part = p->part;
+    t->n++;
+    t->worst = p->off > t->worst || p->off != p->off ? p->off : t->worst;
+    if (p->ok) return;
+    t->wrong++;
+    if (v->wrong++ < WRONG_SHOWN)
+        q_buf_printf(&v->bad, _("  wrong: %s (%s, %d rows): off by %.2e, allowed %.0e\n"), _(p->part), p->model, p->rows, p->off, p->limit);
+}
+
+static void add_device(visit *v)
+{
+    const ker_device *d = &v->dev;
+    const double gib = 1024.0 * 1024 * 1024;
+    q_buf_printf(&v->out, _("quorum %s, backend %s, %s, processor %s\n"), QUORUM_VERSION, v->b->name, d->name, ker_cpu_features());
+    if (d->driver)
+        q_buf_printf(&v->out, _("compute capability %d.%d, %d multiprocessors, %.1f GiB (%.1f free), driver for CUDA %d.%d, plugin of CUDA %d.%d\n"), d->major, d->minor,
+                     d->units, (double)d->bytes / gib, (double)d->free / gib, d->driver / 1000, d->driver % 1000 / 10, d->runtime / 1000, d->runtime % 1000 / 10);
+}
+
+static int add_proofs(visit *v, char *err)
+{
+    int rc = ker_prove(v->b, v->index, !v->quick, on_proof, v, err);
+    for (int i = 0; i < PARTS && v->part[i].part; i++)
+        q_buf_printf(&v->out, _("%-32s %4d of %d agree with the CPU, off by at most %.1e\n"), _(v->part[i].part), v->part[i].n - v->part[i].wrong, v->part[i].n, v->part[i].worst);
+    if (v->bad.len) q_buf_puts(&v->out, v->bad.p);
+    if (v->wrong > WRONG_SHOWN) q_buf_printf(&v->out, _("  and %d more\n"), v->wrong - WRONG_SHOWN);
+    return rc < 0 ? rc : 0;
+}
+
+static int by_time(const void *a, const void *b)
+{
+    const ker_time *x = a, *y = b;
+    return (x->ms < y->ms) - (x->ms > y->ms);
+}
+
+static void add_kernels(visit *v, ker_speed *s)
+{
+    double sum = 0;
+    int launches = 0;
+    for (int i = 0; i < s->n_kernel; i++) {
+        sum += s->kernel[i].ms;
+        launches += s->kernel[i].n;
+    }
+    if (s->n_kernel < 1) return;
+    qsort(s->kernel, (size_t)s->n_kernel, sizeof *s->kernel, by_time);
+    q_buf_printf(&v->out, _("a decoded token is %d launches; time by kernel, one by one %.1f us in all:\n"), launches, sum * 1e3);
+    for (int i = 0; i < s->n_kernel; i++)
+        q_buf_printf(&v->out, "  %-28s %4d %9.1f us %5.1f%%\n", s->kernel[i].name, s->kernel[i].n, s->kernel[i].ms * 1e3, sum > 0 ? 100 * s->kernel[i].ms / sum : 0);
+}
+
+static int add_speed(visit *v, char *err)
+{
+    ker_speed s;
+    int rc = ker_speed_measure(v->b, v->index, LAYERS_MEASURED, v->quick, &s, err);
+    if (rc == Q_NOMEM) rc = ker_speed_measure(v->b, v->index, 2, v->quick, &s, err);
+    if (rc) return rc;
+    double bytes = s.layers * s.bytes_layer + s.bytes_head, roof = published(v->dev.name), whole = s.layers_s * LAYERS / s.layers + s.token_s - s.layers_s;
+    q_buf_printf(&v->out, v->quick ? _("tiny shapes, %d layers: decode %.1f tokens/s, prompt %.1f tokens/s\n")
+                                   : _("shapes of 30B-A3B, %d layers of random weights: decode %.1f tokens/s, prompt %.1f tokens/s\n"), s.layers, 1 / s.token_s, 1 / s.prompt_s);
+    if (v->quick) return 0;
+    q_buf_printf(&v->out, _("%.3f GB a token: %.0f GB/s"), bytes / 1e9, bytes / s.token_s / 1e9);
+    if (roof > 0) q_buf_printf(&v->out, _(", %.0f%% of the published %.0f GB/s (roofline %.0f tokens/s)"), 100 * bytes / s.token_s / roof, roof / 1e9, roof / bytes);
+    q_buf_printf(&v->out, _("\n48 layers, computed from these: decode %.0f tokens/s"), 1 / whole);
+    if (roof > 0) q_buf_printf(&v->out, _(", roofline %.0f"), roof / (LAYERS * s.bytes_layer + s.bytes_head));
+    q_buf_puts(&v->out, "\n");
+    add_kernels(v, &s);
+    return 0;
+}
+
+/* The device is chosen by --device, which main has taken out of the arguments: QUORUM_DEVICE and it mean one number here. */
+static int open_device(visit *v, const char *plugin, char *err)
+{
+    ker_device *all = q_alloc(sizeof *all * 64);
+    int rc = ker_plugin_open(plugin, &v->b, err), n = rc ? rc : v->b->devices(all, 64, err);
+    v->index = eng_device_index();
+    if (n >= 0 && (v->index >= n || v->index >= 64)) n = q_fail(err, Q_RANGE, _("there is no GPU %d: 0 to %d are possible"), v->index, n - 1);
+    if (n >= 0) v->dev = all[v->index];
+    free(all);
+    return n < 0 ? n : 0;
+}
+
+static int examine(visit *v, const char *plugin, const char *file, char *err)
+{
+    char why[Q_ERRLEN];
+    int rc = open_device(v, plugin, err);
+    if (rc) return rc;
+    add_device(v);
+    rc = add_proofs(v, err);
+    bool stopped = rc != 0;
+    if (!rc) rc = add_speed(v, err);
+    if (rc) q_buf_printf(&v->out, _("stopped: %s\n"), err);
+    bool bad = v->wrong > 0 || (stopped && rc != Q_NOMEM);
+    if (bad) q_buf_puts(&v->out, _("this GPU computes wrongly: it is not used, and the CPU goes on; update the driver, build the plugin anew, then run this again\n"));
+    else if (!rc) q_buf_puts(&v->out, _("all is well: quorum bench --device cuda -m FILE measures a model of yours\n"));
+    q_say_text(stdout, v->out.p);
+    if (file && q_write_file_atomic(file, v->out.p, v->out.len, why)) return q_fail(err, Q_IO, "%s", why);
+    if (eng_gpu_trust_put(v->b, &v->dev, bad ? ENG_TRUST_BAD : ENG_TRUST_GOOD, why)) q_say(stderr, "quorum: %s\n", why);
+    return bad ? q_fail(err, Q_ERR, _("%d comparisons with the CPU failed"), v->wrong) : rc;
+}
+
+int cmd_doctor(int argc, char **argv)
+{
+    visit v = { .quick = false };
+    const char *plugin = NULL, *file = NULL, *s;
+    bool gpu = false;
+    char err[Q_ERRLEN];
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--gpu") == 0) gpu = true;
+        else if (strcmp(argv[i], "--quick") == 0) v.quick = true;
+        else if ((s = cli_opt(argc, argv, &i, "--plugin"))) plugin = s;
+        else if ((s = cli_opt(argc, argv, &i, "--out"))) file = s;
+        else {
+            char *why = q_printf(_("doctor does not know \"%s\", or its value is missing"), argv[i]);
+            int rc = cli_usage(&cli_doctor, why);
+            free(why);
+            return rc;
+        }
+    }
+    if (!gpu) return cli_usage(&cli_doctor, _("doctor looks after the GPU: quorum doctor --gpu"));
+    int rc = examine(&v, plugin, file, err);
+    q_buf_free(&v.out);
+    q_buf_free(&v.bad);
+    return rc ? cli_fail(err) : 0;
+}

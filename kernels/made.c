@@ -1,0 +1,182 @@
+/* kernels/made: see made.h. */
+#include "kernels/made.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SAMPLE = 4096 };
+
+/* ---- random weights ---- */
+
+typedef struct maker { uint64_t s[4]; } maker;
+
+static float unit(maker *r) { return (float)((int64_t)q_random(r->s) >> 40) * 0x1p-23f; }      /* [-1, 1) */
+
+static void put_half(uint8_t *block, int at, float v)
+{
+    uint16_t h = ker_f32_to_f16(v);
+    if (at >= 0) memcpy(block + at, &h, 2);
+}
+
+static double mean_of(const ker_type *t, uint8_t *blocks, int n, float d, float m, double *square)
+{
+    float *v = q_alloc(sizeof *v * (size_t)(n * t->block));
+    double sum = 0;
+    for (int b = 0; b < n; b++) {
+        put_half(blocks + b * t->bytes, t->d, d);
+        put_half(blocks + b * t->bytes, t->m, m);
+    }
+    t->decode(blocks, v, (int64_t)n * t->block);
+    *square = 0;
+    for (int i = 0; i < n * t->block; i++) {
+        sum += (double)v[i];
+        *square += (double)v[i] * (double)v[i];
+    }
+    *square /= n * t->block;
+    free(v);
+    return sum / (n * t->block);
+}
+
+/* Random blocks under scales that give about mean 0 and deviation sd. */
+static void fill_blocks(const ker_type *t, uint8_t *p, size_t bytes, double sd, maker *r)
+{
+    int n = (int)(bytes / (size_t)t->bytes), sample = SAMPLE / t->block < n ? SAMPLE / t->block : n;
+    for (size_t i = 0; i < bytes; i += 8) {
+        uint64_t v = q_random(r->s);
+        memcpy(p + i, &v, bytes - i < 8 ? bytes - i : 8);
+    }
+    double square, d_mean = mean_of(t, p, sample, 1, 0, &square), m = 0;
+    if (t->m >= 0) {
+        double m_mean = mean_of(t, p, sample, 0, 1, &square);
+        m = -d_mean / m_mean;
+        mean_of(t, p, sample, 1, (float)m, &square);
+    }
+    double d = sd / sqrt(square);
+    bool centred = t->m >= 0 || fabs(d_mean) < sqrt(square) / 8;
+    for (int b = 0; b < n; b++) {      /* quants that average away from zero: either sign in turn */
+        float sign = !centred && (q_random(r->s) & 1) ? -1 : 1;
+        put_half(p + (size_t)b * (size_t)t->bytes, t->d, sign * (float)d);
+        put_half(p + (size_t)b * (size_t)t->bytes, t->m, sign * (float)(d * m));
+    }
+}
+
+static void fill_floats(const ker_type *t, uint8_t *p, int64_t n, double mean, double sd, maker *r)
+{
+    float row[256];
+    for (int64_t at = 0; at < n; at += 256) {
+        int len = n - at < 256 ? (int)(n - at) : 256;
+        for (int i = 0; i < len; i++) row[i] = (float)(mean + 1.7320508 * sd * (double)unit(r));
+        t->encode(row, p + at * t->bytes, len);
+    }
+}
+
+/* ---- a model ---- */
+
+static bool wanted(const made_shape *s, enum ker_role role)
+{
+    switch (role) {
+    case KER_W_OUT: return !(s->features & MADE_TIED);
+    case KER_W_Q_NORM: case KER_W_K_NORM: return s->features & MADE_QK_NORM;
+    case KER_W_SELECT_BIAS: return s->features & MADE_SELECT_BIAS;
+    case KER_W_SH_ROUTER: return s->features & MADE_SH_ROUTER;
+    default: return true;
+    }
+}
+
+static void weight_make(made_model *m, int layer, enum ker_role role, int type, maker *r)
+{
+    const made_shape *s = m->s;
+    const ker_role_row *row = ker_role_get(role);
+    int64_t ne[3] = { 1, 1, 1 };
+    if (!ker_role_here(&m->m, layer, role) || !wanted(s, role)) return;
+    ker_role_shape(&m->m, layer, role, ne);
+    for (int i = 0; i < 3; i++) ne[i] = ne[i] > 0 ? ne[i] : 1;
+    bool routed = role == KER_W_ROUTER || role == KER_W_SELECT_BIAS || role == KER_W_SH_ROUTER;
+    if (row->vec || routed) type = KER_F32;
+    else if (role == KER_W_DOWN_EXPS && s->down >= 0) type = s->down;
+    const ker_type *t = ker_type_get(type);
+    bool norm = role == KER_W_OUT_NORM || role == KER_W_ATTN_NORM || role == KER_W_FFN_NORM || role == KER_W_Q_NORM || role == KER_W_K_NORM;
+    double carved = s->router_scale > 0 ? (double)s->router_scale : 1;
+    double sd = norm ? .1 : row->vec ? .3 : role == KER_W_EMBD ? 1 : 1.5 / sqrt((double)ne[0]);
+    if (role == KER_W_ROUTER) sd *= carved;
+    if (role == KER_W_SELECT_BIAS) sd = s->router_scale > 0 ? 1e-4 : .2;
+    int64_t n = ne[0] * ne[1] * ne[2];
+    size_t bytes = (size_t)(n / t->block) * (size_t)t->bytes;
+    uint8_t *p = q_alloc(bytes + 8);
+    if (t->block > 1) fill_blocks(t, p, bytes, sd, r);
+    else fill_floats(t, p, n, norm ? 1 : 0, sd, r);
+    m->w[layer + 1][role] = (ker_weight){ type, { ne[0], ne[1], ne[2] }, p, bytes };
+}
+
+made_model *made_new(const made_shape *s, int type, int repeat)
+{
+    made_model *m = q_alloc(sizeof *m);
+    maker r = { { 1, 2, 3, (uint64_t)type + 4 } };
+    int kinds = (s->ff > 0) + (s->n_expert > 0), n_layer = kinds > 1 ? kinds : repeat;
+    m->s = s;
+    for (int l = 0; l < n_layer; l++) {
+        bool dense = s->ff > 0 && (l == 0 || kinds == 1);
+        m->layer[l] = (ker_layer){ .moe = !dense, .n_ff = dense ? s->ff : 0, .biases = s->features & MADE_BIAS ? KER_BIAS_QKV : 0 };
+        m->k[l] = (int16_t)(dense ? 0 : s->k);
+    }
+    m->m = (ker_model){ n_layer, s->n_embd, s->n_vocab, s->n_head, s->n_kv, s->hd, s->rope_dim, (s->features & MADE_HALF) != 0, s->n_expert, s->ffx, s->ffs,
+                        s->gate, (s->features & MADE_RENORM) != 0, s->scale, s->router_scale, m->layer };
+    for (int i = 0; i < s->rope_dim / 2; i++) m->freq[i] = powf(10000, -2.0f * (float)i / (float)s->rope_dim);
+    for (int l = -1; l < kinds; l++)
+        for (int role = 0; role < KER_W_ROLES; role++) weight_make(m, l, (enum ker_role)role, type, &r);
+    for (int l = kinds; l < n_layer; l++) memcpy(m->w[l + 1], m->w[1], sizeof m->w[1]);
+    m->own = kinds;
+    snprintf(m->what, sizeof m->what, "%s, %s", s->name, ker_type_get(type)->name);
+    return m;
+}
+
+void made_free(made_model *m)
+{
+    for (int l = 0; l <= m->own; l++)
+        for (int r = 0; r < KER_W_ROLES; r++) free((void *)(uintptr_t)m->w[l][r].data);
+    free(m);
+}
+
+/* ---- the model on a device ---- */
+
+int made_open(made_side *s, const ker_backend *b, int index, const made_model *m, int rows, int cells, char *err)
+{
+    ker_hold hold = { .index = index };
+    s->b = b;
+    int rc = b->open(&m->m, 0, &hold, &s->dev, err);
+    for (int l = 0; l <= m->m.n_layer && !rc; l++)
+        for (int r = 0; r < KER_W_ROLES && !rc; r++)
+            if (m->w[l][r].data) rc = b->weight(s->dev, l - 1, (enum ker_role)r, &m->w[l][r], err);
+    if (!rc) rc = b->ready(s->dev, err);
+    if (!rc) rc = b->ctx_new(s->dev, rows, m->m.n_expert, NULL, &s->ctx, err);
+    if (!rc) rc = b->kv_new(s->dev, KER_KV_F16, (cells + KER_PAGE - 1) / KER_PAGE, &s->kv, err);
+    ker_config c = { 1e-5f, m->freq, 1, 1 / sqrtf((float)m->m.head_dim), m->k, NULL, NULL, 1, 0, NULL, NULL };
+    s->x = q_alloc(sizeof(float) * (size_t)rows * (size_t)m->m.n_embd);
+    return rc ? rc : b->cfg_put(s->ctx, 0, &c, err);
+}
+
+void made_close(made_side *s)
+{
+    if (s->kv) s->b->kv_free(s->kv);
+    if (s->ctx) s->b->ctx_free(s->ctx);
+    if (s->dev) s->b->close(s->dev);
+    free(s->x);
+}
+
+int made_pass(made_side *s, const made_model *m, const ker_batch *batch, char *err)
+{
+    int rc = s->b->begin(s->ctx, s->kv, batch, err);
+    if (rc) return rc;
+    rc = s->b->embed(s->ctx);
+    for (int l = 0; l < m->m.n_layer && !rc; l++) {
+        rc = s->b->attn(s->ctx, l);
+        if (!rc && !m->layer[l].moe) rc = s->b->dense(s->ctx, l);
+        else if (!rc && !(rc = s->b->route(s->ctx, l))) rc = s->b->experts(s->ctx, l);
+    }
+    if (!rc) rc = s->b->head(s->ctx);
+    int end = s->b->end(s->ctx, &s->out);
+    rc = rc ? rc : end;
+    return rc ? q_fail(err, rc, _("%s: the device stopped in the middle of a pass (code %d)"), m->what, rc) : 0;
+}

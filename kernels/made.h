@@ -1,0 +1,42 @@
+/* kernels/made: models of random weights in any shape, made in memory, to prove and to measure a backend with (prove.c,
+ * speed.c). Private. A model belongs to its maker and outlives the devices that it was opened on. */
+#ifndef QUORUM_MADE_H
+#define QUORUM_MADE_H
+
+#include "kernels/kernels.h"
+
+enum { MADE_LAYERS = 48 };
+enum { MADE_QK_NORM = 1, MADE_BIAS = 2, MADE_SELECT_BIAS = 4, MADE_SH_ROUTER = 8, MADE_RENORM = 16, MADE_HALF = 32, MADE_TIED = 64 };
+
+/* With both widths layer 0 is dense and layer 1 routed; with one, all layers are alike. */
+typedef struct made_shape {
+    const char *name;
+    int n_embd, n_head, n_kv, hd, rope_dim, n_expert, ffx, ffs, ff, n_vocab, k;
+    int down, features;                /* type of the experts' down, -1: as the others; MADE_* */
+    enum ker_gate gate;
+    float scale, router_scale;
+    const int *rows;                   /* batches one after the other, 0 ends                     */
+} made_shape;
+
+typedef struct made_model {
+    const made_shape *s;
+    ker_model m;
+    ker_layer layer[MADE_LAYERS];
+    ker_weight w[MADE_LAYERS + 1][KER_W_ROLES];        /* 0: of the whole model */
+    int own;                           /* layers with weights of their own; the others share layer 0's */
+    float freq[256];
+    int16_t k[MADE_LAYERS];
+    char what[96];
+} made_model;
+
+typedef struct made_side { const ker_backend *b; ker_dev *dev; ker_ctx *ctx; ker_kv *kv; ker_out out; float *x; } made_side;
+
+made_model *made_new(const made_shape *s, int type, int repeat /* layers, where all are alike */);
+void made_free(made_model *);
+/* The model on device `index`: a context of so many rows, cells in F16, its configuration in slot 0; x: [rows][n_embd]. */
+int made_open(made_side *s, const ker_backend *b, int index, const made_model *m, int rows, int cells, char *err);
+void made_close(made_side *);          /* also after a failed open */
+/* One batch through all parts, and its end. */
+int made_pass(made_side *s, const made_model *m, const ker_batch *batch, char *err);
+
+#endif

@@ -1,0 +1,192 @@
+/* The CUDA backend when the device says no: every call of the driver failing in turn, no memory, no device; and what one
+ * token costs in launches, copies, waits and allocations. On the emulator (build/libquorum-emu.so), which counts and
+ * fails what it is told to. Skipped where there is none. */
+#include "tests/forward.h"
+#include "tests/cuda_emu/emu_stats.h"
+
+#include <dlfcn.h>
+#include <unistd.h>
+
+static const ker_backend *gpu;
+static const emu_api_table *emu;
+
+static bool plugin(void)
+{
+    const char *build = getenv("BUILD");
+    char *path = q_printf("%s/libquorum-emu.so", build ? build : "build");
+    bool there = !access(path, R_OK);
+    if (there) {
+        CHECK_MSG(ker_plugin_open(path, &gpu, err) == Q_OK, "%s", err);
+        void *lib = dlopen(path, RTLD_NOW | RTLD_NOLOAD), *sym = lib ? dlsym(lib, "emu_api") : NULL;
+        const emu_api_table *(*entry)(void);
+        memcpy(&entry, &sym, sizeof entry);
+        if (sym) emu = entry();
+    }
+    free(path);
+    return there && gpu && emu;
+}
+
+/* ---- from opening to the second token ---- */
+
+typedef struct trial { const model *m; config *g; int rc; char why[Q_ERRLEN]; double first; } trial;
+
+static int two_tokens(trial *t, ker_dev *d)
+{
+    ker_ctx *c = NULL;
+    ker_kv *kv = NULL;
+    const int32_t page[1] = { 1 }, cell[2] = { 0, 1 };
+    ker_seq seq = { page, 1 };
+    int rc = gpu->ctx_new(d, 2, t->m->m.n_expert, NULL, &c, t->why);
+    if (!rc) rc = gpu->kv_new(d, KER_KV_F16, 3, &kv, t->why);
+    if (!rc) rc = gpu->cfg_put(c, 0, &t->g->c, t->why);
+    for (int i = 0; i < 2 && !rc; i++) {
+        ker_batch b = { .n = 1, .token = tokens + i, .pos = cell + i, .cell = cell + i, .seqs = &seq, .n_seq = 1 };
+        ker_out o;
+        *err = 0;
+        rc = forward(c, kv, t->m, &b, &o);
+        if (rc) {                                  /* parts have no words of their own: the next begin tells */
+            snprintf(t->why, sizeof t->why, "%s", err);
+            if (!*err) gpu->begin(c, kv, &b, t->why);
+        } else t->first = o.logits[0];
+        if (!rc && i == 0) gpu->kv_copy(kv, 2, 1, 1);
+    }
+    gpu->kv_free(kv);
+    gpu->ctx_free(c);
+    return rc;
+}
+
+static void run(trial *t)
+{
+    ker_dev *d = NULL;
+    t->why[0] = 0;
+    t->rc = gpu->open(&t->m->m, 1, NULL, &d, t->why);
+    for (int l = 0; l < 5 && !t->rc; l++)
+        for (int r = 0; r < KER_W_ROLES && !t->rc; r++)
+            if (t->m->w[l][r].f) t->rc = gpu->weight(d, l - 1, r, &t->m->w[l][r].w, t->why);
+    if (!t->rc) t->rc = gpu->ready(d, t->why);
+    if (!t->rc) t->rc = two_tokens(t, d);
+    if (d) gpu->close(d);
+}
+
+/* A call that fails ends in a sentence, or in the same numbers where it was not needed; nothing is left behind. */
+static void every_call_may_fail(void)
+{
+    model *m = model_new(&specs[3]);
+    config *g = malloc(sizeof *g);
+    config_make(g, m, &settings[0]);
+    trial whole = { m, g, 0, "", 0 }, t = whole;
+    emu_stats s;
+    char words[2000];
+    emu->reset();
+    run(&whole);
+    emu->stats(&s);
+    CHECK_MSG(!whole.rc, "%d %s", whole.rc, whole.why);
+    int refused = 0, went_on = 0, step = getenv("QUORUM_LONG") ? 1 : 3;
+    for (long n = 1; n <= (long)s.calls; n += step) {
+        emu->fail_at(n);
+        run(&t);
+        emu->fail_at(0);
+        if (t.rc) CHECK_MSG(t.why[0] != 0, "call %ld fails: %d without a sentence", n, t.rc);
+        else CHECK_MSG(t.first == whole.first, "call %ld fails: other numbers, %g and %g", n, t.first, whole.first);
+        t.rc ? refused++ : went_on++;
+        size_t left = emu->leaks(words, sizeof words);
+        CHECK_MSG(left == 0, "call %ld fails: %zu left: %s", n, left, words);
+        if (test_bad > 5) break;
+    }
+    printf("# %llu calls, every %d. failed in turn: %d ended in a sentence, %d were not needed\n", (unsigned long long)s.calls, step, refused, went_on);
+    CHECK(refused > 20);
+    run(&t);                                       /* and the device is well again */
+    CHECK(!t.rc && t.first == whole.first);
+    free(g);
+    model_free(m);
+}
+
+static void little_memory_is_said(void)
+{
+    model *m = model_new(&specs[5]);               /* about 6 MB */
+    config *g = malloc(sizeof *g);
+    char words[2000];
+    config_make(g, m, &settings[0]);
+    for (long mb = 1; mb <= 5; mb += 2) {
+        emu->set("mem_mb", mb);
+        trial t = { m, g, 0, "", 0 };
+        run(&t);
+        CHECK_MSG(t.rc == Q_NOMEM && t.why[0], "with %ld MB: %d %s", mb, t.rc, t.why);
+        CHECK_INT(emu->leaks(words, sizeof words), 0);
+    }
+    emu->set("mem_mb", 4096);
+    free(g);
+    model_free(m);
+}
+
+static void no_device_is_said(void)
+{
+    ker_device list[4];
+    ker_dev *d = NULL;
+    model *m = model_new(&specs[0]);
+    emu->set("devices", 0);
+    CHECK_INT(gpu->devices(list, 4, err), Q_NOTFOUND);
+    CHECK_MSG(strstr(err, "--device cpu") != NULL, "%s", err);
+    CHECK_INT(gpu->open(&m->m, 1, NULL, &d, err), Q_NOTFOUND);
+    emu->set("devices", 1);
+    CHECK_INT(gpu->devices(list, 4, err), 1);
+    CHECK(list[0].bytes > 0 && list[0].name[0]);
+    model_free(m);
+}
+
+/* After the first token of a shape: one graph, one wait, no allocation, whatever knob is turned between two tokens. */
+static void what_a_token_costs(void)
+{
+    model *m = model_new(&specs[0]);
+    backend = gpu;
+    ker_dev *d = dev_new(m, 1);
+    ker_ctx *c = NULL;
+    ker_kv *kv = NULL;
+    config *g = malloc(sizeof *g), *h = malloc(sizeof *h);
+    config_make(g, m, &settings[0]);
+    config_make(h, m, &settings[3]);               /* a ban */
+    CHECK_INT(gpu->ctx_new(d, 4, 12, NULL, &c, err), 0);
+    CHECK_INT(gpu->kv_new(d, KER_KV_F16, 2, &kv, err), 0);
+    CHECK_INT(gpu->cfg_put(c, 0, &g->c, err), 0);
+    const int32_t page[2] = { 1, 0 };
+    ker_seq seq = { page, 2 };
+    for (int i = 0; i < 6; i++) {
+        int32_t at = i;
+        ker_batch b = { .n = 1, .token = tokens + i, .pos = &at, .cell = &at, .seqs = &seq, .n_seq = 1 };
+        ker_out o;
+        emu_stats s;
+        emu->reset();
+        if (i == 4) CHECK_INT(gpu->cfg_put(c, 0, &h->c, err), 0);
+        CHECK_INT(forward(c, kv, m, &b, &o), 0);
+        emu->stats(&s);
+        if (i == 5) printf("# a token: %llu launches in %llu graph, %llu bytes up, %llu down, %llu waits\n", (unsigned long long)s.launches,
+                           (unsigned long long)s.graph_launches, (unsigned long long)s.h2d_bytes, (unsigned long long)s.d2h_bytes, (unsigned long long)s.host_syncs);
+        CHECK_INT(s.mallocs + s.host_mallocs, 0);
+        CHECK_INT(s.graph_launches, 1);
+        CHECK_INT(s.graphs_made, i == 0);          /* a ban changes no launch, so that no graph is made anew */
+        CHECK_INT(s.launches, s.graph_kernels);
+        CHECK_INT(s.host_syncs, i == 4 ? 2 : 1);   /* cfg_put waits for its copy */
+        uint64_t trace = (uint64_t)m->m.n_layer * (12 * 6 + 8) + 4;
+        CHECK_MSG(s.d2h_bytes <= trace + 5 * 256 + VOCAB * 4, "%llu bytes down", (unsigned long long)s.d2h_bytes);
+    }
+    gpu->kv_free(kv);
+    gpu->ctx_free(c);
+    gpu->close(d);
+    free(g);
+    free(h);
+    model_free(m);
+}
+
+int main(void)
+{
+    if (!plugin()) {
+        SKIP("cuda_faults", "build/libquorum-emu.so is not built (it needs g++)");
+        return 0;
+    }
+    tokens_make();
+    RUN(no_device_is_said);
+    RUN(what_a_token_costs);
+    RUN(little_memory_is_said);
+    RUN(every_call_may_fail);
+    return TEST_END();
+}

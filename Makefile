@@ -232,5 +232,6 @@ help:
 	@echo 'V=1 shows the commands, CC=clang takes another compiler, BUILD=DIR another directory.'
 
 include kernels/cuda/cuda.mk
+include tests/cuda_emu/emu.mk
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

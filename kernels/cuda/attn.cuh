@@ -38,10 +38,22 @@ static __device__ __forceinline__ float warp_sum(float v)
 
 static __device__ __forceinline__ bool finite(float x) { return fabsf(x) <= 3.402823466e38f; }
 
+/* Turns the pairs of s (shared, [dim]). */
+static __device__ __forceinline__ void rotate(const att_job &j, float *s, const float *cs)
+{
+    int lane = threadIdx.x & 31, pairs = j.rope_dim / 2;
+    int step = j.rope_half ? 1 : 2, other = j.rope_half ? pairs : 1;
+    for (int i = lane; i < pairs; i += 32) {
+        float x0 = s[i * step], x1 = s[i * step + other], c = cs[i], si = cs[pairs + i];
+        s[i * step] = x0 * c - x1 * si;
+        s[i * step + other] = x1 * c + x0 * si;
+    }
+}
+
 /* One head's numbers as attention wants them: norm, rotation, scale. s: shared, [dim]. */
 static __device__ __forceinline__ void head_in(const att_job &j, const float *x, const float *norm, float eps, const float *cs, float scale, float *s)
 {
-    int lane = threadIdx.x & 31, pairs = j.rope_dim / 2;
+    int lane = threadIdx.x & 31;
     float sum = 0;
     for (int d = lane; d < j.dim; d += 32) {
         float a = x[d];
@@ -53,12 +65,7 @@ static __device__ __forceinline__ void head_in(const att_job &j, const float *x,
         for (int d = lane; d < j.dim; d += 32) s[d] = s[d] * r * norm[d];
     }
     __syncwarp();
-    int step = j.rope_half ? 1 : 2, other = j.rope_half ? pairs : 1;
-    for (int i = lane; i < pairs; i += 32) {
-        float x0 = s[i * step], x1 = s[i * step + other], c = cs[i], si = cs[pairs + i];
-        s[i * step] = x0 * c - x1 * si;
-        s[i * step + other] = x1 * c + x0 * si;
-    }
+    rotate(j, s, cs);
     __syncwarp();
     if (scale != 1.0f)
         for (int d = lane; d < j.dim; d += 32) s[d] *= scale;

@@ -90,8 +90,10 @@ template <int DIM, int N> static __device__ __forceinline__ void unpack_q8(const
 /* ---- few rows ---- */
 
 typedef struct few_at {            /* what a block is about */
+    int row, kv, seq;
     int last, first;               /* the row's cell; the first cell of its sequence that this batch writes */
-    int seq, kv;
+    float eps, scale;
+    const uint8_t *off;            /* [n_head] of the layer, or NULL */
 } few_at;
 
 /* Asks for this warp's 16 cells of a page. Cells of this batch come from `fresh`, unseen ones are zero: neither is read
@@ -139,32 +141,95 @@ template <int TYPE, int DIM> static __device__ __forceinline__ void few_ask(cons
     cp_commit();
 }
 
-/* The queries of a row's group as two halves each, [2][FEW_HEADS][DIM]. */
-template <int DIM> static __device__ __forceinline__ void few_query(const att_job &j, int row, int kv, int g, int group, uint4 *q, float *s)
+/* One head's numbers in a warp: number lane + 32 i in x[i]; and what they are multiplied by, all asked for in time. */
+template <int DIM> struct lanes { float x[DIM / 32]; };
+template <int DIM> struct turn { float w[DIM / 32], c[DIM / 64], s[DIM / 64]; const float *cs; };
+
+template <int DIM> static __device__ __forceinline__ void lanes_load(lanes<DIM> *a, const float *x)
 {
-    int lane = threadIdx.x & 31, head = kv * group + g;
-    const cu_cfg *cfg = &j.rows.cfg[j.rows.slot[row]];
-    head_in(j, j.q + ((int64_t)row * j.n_head + head) * DIM, j.q_norm, cfg->eps, j.rope + (int64_t)row * j.rope_dim, cfg->attn_scale * LOG2E, s);
-    for (int i = lane; i < DIM / 2; i += 32) {
-        float x = s[2 * i], y = s[2 * i + 1], hx = rounded(x), hy = rounded(y);
-        uint32_t *to = (uint32_t *)(void *)(q + at<DIM>(g, i / 4)) + i % 4;
-        to[0] = halves(x, y);
-        to[4 * FEW_HEADS * (DIM / 8)] = halves(fabsf(hx) < INFINITY ? x - hx : 0.0f, fabsf(hy) < INFINITY ? y - hy : 0.0f);
+#pragma unroll
+    for (int i = 0; i < DIM / 32; i++) a->x[i] = x[(threadIdx.x & 31) + 32 * i];
+}
+
+template <int DIM> static __device__ __forceinline__ void turn_load(const att_job &j, turn<DIM> *t, const float *norm, int row)
+{
+    int lane = threadIdx.x & 31;
+    t->cs = j.rope + (int64_t)row * j.rope_dim;
+#pragma unroll
+    for (int i = 0; i < DIM / 32; i++) t->w[i] = norm ? norm[lane + 32 * i] : 1.0f;
+    if (j.rope_half && j.rope_dim == DIM) {
+#pragma unroll
+        for (int i = 0; i < DIM / 64; i++) t->c[i] = t->cs[lane + 32 * i], t->s[i] = t->cs[DIM / 2 + lane + 32 * i];
     }
 }
 
-/* A cell of this batch as its type keeps it, in `fresh`; the block of its own row writes it into the page. */
-template <int TYPE, int DIM> static __device__ __forceinline__ void few_fresh(const att_job &j, int row, int k, int kv, bool own, uint4 *fresh, float *s)
+/* head_in in registers, where a pair lies in one lane; s: shared, [DIM], for those that do not. */
+template <int DIM> static __device__ __forceinline__ void lanes_in(const att_job &j, lanes<DIM> *a, const turn<DIM> &t, bool norm, float eps, float scale, float *s)
+{
+    int lane = threadIdx.x & 31;
+    if (norm) {
+        float sum = 0;
+#pragma unroll
+        for (int i = 0; i < DIM / 32; i++) sum += a->x[i] * a->x[i];
+        float r = 1.0f / sqrtf(warp_sum(sum) / (float)DIM + eps);
+#pragma unroll
+        for (int i = 0; i < DIM / 32; i++) a->x[i] *= r * t.w[i];
+    }
+    if (j.rope_half && j.rope_dim == DIM) {
+#pragma unroll
+        for (int i = 0; i < DIM / 64; i++) {
+            float x0 = a->x[i], x1 = a->x[i + DIM / 64];
+            a->x[i] = x0 * t.c[i] - x1 * t.s[i];
+            a->x[i + DIM / 64] = x1 * t.c[i] + x0 * t.s[i];
+        }
+    } else {
+#pragma unroll
+        for (int i = 0; i < DIM / 32; i++) s[lane + 32 * i] = a->x[i];
+        __syncwarp();
+        rotate(j, s, t.cs);
+        __syncwarp();
+#pragma unroll
+        for (int i = 0; i < DIM / 32; i++) a->x[i] = s[lane + 32 * i];
+        __syncwarp();
+    }
+#pragma unroll
+    for (int i = 0; i < DIM / 32; i++) a->x[i] *= scale;
+}
+
+/* A query as two halves, [2][FEW_HEADS][DIM]. */
+template <int DIM> static __device__ __forceinline__ void few_query(const lanes<DIM> &a, int g, uint4 *q)
+{
+    int lane = threadIdx.x & 31;
+#pragma unroll
+    for (int i = 0; i < DIM / 32; i++) {
+        int d = lane + 32 * i;
+        __half hi = __float2half_rn(a.x[i]);
+        float big = __half2float(hi);
+        __half *to = (__half *)(void *)(q + at<DIM>(g, d / 8)) + d % 8;
+        to[0] = hi;
+        to[8 * FEW_HEADS * (DIM / 8)] = __float2half_rn(finite(big) ? a.x[i] - big : 0.0f);
+    }
+}
+
+/* A cell of this batch as its type keeps it, in `fresh`; the block of its own row writes it into the page. s: [2 DIM]. */
+template <int TYPE, int DIM> static __device__ __forceinline__ void few_fresh(const att_job &j, const few_at &f, int row, int k, uint4 *fresh, float *s)
 {
     typedef part<TYPE, DIM, CU_FEW> P;
     int lane = threadIdx.x & 31, cell = j.rows.cell[row], nb = DIM / 32;
-    int64_t from = ((int64_t)row * j.n_kv + kv) * DIM;
+    int64_t from = ((int64_t)row * j.n_kv + f.kv) * DIM;
     float *scale = (float *)(void *)(fresh + 2 * CU_FEW * P::ROW) + k * nb;
     att_cell c = { fresh + k * P::ROW, fresh + (CU_FEW + k) * P::ROW, scale, scale + CU_FEW * nb };
-    head_in(j, j.k + from, j.k_norm, j.rows.cfg[j.rows.slot[row]].eps, j.rope + (int64_t)row * j.rope_dim, 1.0f, s);
-    cell_put<TYPE>(c, DIM, s, j.v + from);
-    if (!own) return;
-    att_cell to = cell_in<TYPE>(cells(j, j.rows.seq_at[row], cell / KER_PAGE, kv), DIM, cell % KER_PAGE);
+    lanes<DIM> key, value;
+    turn<DIM> t;
+    lanes_load<DIM>(&key, j.k + from);
+    lanes_load<DIM>(&value, j.v + from);
+    turn_load<DIM>(j, &t, j.k_norm, row);
+    lanes_in<DIM>(j, &key, t, j.k_norm != NULL, row == f.row ? f.eps : j.rows.cfg[j.rows.slot[row]].eps, 1.0f, s);
+#pragma unroll
+    for (int i = 0; i < DIM / 32; i++) s[lane + 32 * i] = key.x[i], s[DIM + lane + 32 * i] = value.x[i];
+    cell_put<TYPE>(c, DIM, s, s + DIM);
+    if (row != f.row) return;
+    att_cell to = cell_in<TYPE>(cells(j, f.seq, cell / KER_PAGE, f.kv), DIM, cell % KER_PAGE);
     for (int i = lane; i < P::ROW; i += 32) ((uint4 *)to.k)[i] = ((const uint4 *)c.k)[i], ((uint4 *)to.v)[i] = ((const uint4 *)c.v)[i];
     if (TYPE == KER_KV_Q8_0 && lane < nb) to.k_scale[lane] = c.k_scale[lane], to.v_scale[lane] = c.v_scale[lane];
 }
@@ -224,14 +289,15 @@ template <int DIM> static __device__ __forceinline__ void few_cells(const uint32
 /* A sum relative to its own maximum, joined to others: 0 for what saw nothing. */
 static __device__ __forceinline__ float join_factor(float top, float most) { return top == most ? 1.0f : ex2(top - most); }
 
-static __device__ __forceinline__ bool silent(const att_job &j, int row, int head)
+static __device__ __forceinline__ void few_out(const few_at &f, int head, const float4 &o, float sum, float *to)
 {
-    const uint8_t *off = j.rows.cfg[j.rows.slot[row]].head_off;
-    return off && off[(int64_t)j.layer * j.n_head + head];
+    float inv = 1.0f / sum;
+    bool off = f.off && f.off[head];
+    *(float4 *)(void *)to = off ? make_float4(0, 0, 0, 0) : make_float4(o.x * inv, o.y * inv, o.z * inv, o.w * inv);
 }
 
 /* The block's warps together: into o when this segment is all there is, else into part, [row][head][segment][DIM + 4]. */
-template <int DIM> static __device__ __forceinline__ void few_join(const att_job &j, const few_at &f, int row, int seg, int segs, bool only, const sums<DIM> &a,
+template <int DIM> static __device__ __forceinline__ void few_join(const att_job &j, const few_at &f, int seg, int segs, bool only, const sums<DIM> &a,
                                                                    float *room, float *ml, float *part)
 {
     int t = threadIdx.x, lane = t & 31, warp = t >> 5, group = j.n_head / j.n_kv;
@@ -259,12 +325,9 @@ template <int DIM> static __device__ __forceinline__ void few_join(const att_job
             sum += b * ml[(ATT_WARPS + w) * FEW_HEADS + g];
             o.x += b * x.x, o.y += b * x.y, o.z += b * x.z, o.w += b * x.w;
         }
-        int64_t to = (int64_t)row * j.n_head + head;
-        if (only) {
-            float inv = silent(j, row, head) ? 0.0f : 1.0f / sum;
-            if (silent(j, row, head)) o = make_float4(0, 0, 0, 0);
-            *(float4 *)(void *)(j.o + to * DIM + d) = make_float4(o.x * inv, o.y * inv, o.z * inv, o.w * inv);
-        } else {
+        int64_t to = (int64_t)f.row * j.n_head + head;
+        if (only) few_out(f, head, o, sum, j.o + to * DIM + d);
+        else {
             float *p = part + (to * segs + seg) * (DIM + 4);
             *(float4 *)(void *)(p + d) = o;
             if (!d) *(float4 *)(void *)(p + DIM) = make_float4(most, sum, 0, 0);
@@ -273,12 +336,12 @@ template <int DIM> static __device__ __forceinline__ void few_join(const att_job
 }
 
 /* All segments of a (row, KV head) together. Others wrote them: past the first cache. */
-template <int DIM> static __device__ __forceinline__ void few_all(const att_job &j, const few_at &f, int row, int n_seg, int segs, const float *part)
+template <int DIM> static __device__ __forceinline__ void few_all(const att_job &j, const few_at &f, int n_seg, int segs, const float *part)
 {
     int group = j.n_head / j.n_kv;
     for (int i = threadIdx.x; i < group * (DIM / 4); i += ATT_THREADS) {
         int head = f.kv * group + i / (DIM / 4), d = i % (DIM / 4) * 4;
-        int64_t to = (int64_t)row * j.n_head + head;
+        int64_t to = (int64_t)f.row * j.n_head + head;
         const float *p = part + to * segs * (DIM + 4);
         float most = -INFINITY, sum = 0;
         float4 o = make_float4(0, 0, 0, 0);
@@ -291,10 +354,7 @@ template <int DIM> static __device__ __forceinline__ void few_all(const att_job 
             sum += b * ml.y;
             o.x += b * x.x, o.y += b * x.y, o.z += b * x.z, o.w += b * x.w;
         }
-        bool off = silent(j, row, head);
-        float inv = off ? 0.0f : 1.0f / sum;
-        if (off) o = make_float4(0, 0, 0, 0);
-        *(float4 *)(void *)(j.o + to * DIM + d) = make_float4(o.x * inv, o.y * inv, o.z * inv, o.w * inv);
+        few_out(f, head, o, sum, j.o + to * DIM + d);
     }
 }
 
@@ -309,37 +369,47 @@ template <int TYPE, int DIM> static __global__ void __launch_bounds__(ATT_THREAD
     DYN_SHARED(uint4, room);
     SHARED(uint4, qs, 2 * FEW_HEADS * (DIM / 8));
     SHARED(uint4, fresh, (part<TYPE, DIM, CU_FEW>::RAW));
-    SHARED(float, scratch, ATT_WARPS * DIM);
+    SHARED(float, scratch, 2 * ATT_WARPS * DIM);
     SHARED(float, ml, 2 * ATT_WARPS * FEW_HEADS);
-    SHARED(int, fresh_row, CU_FEW);
     SHARED(int, fresh_cell, CU_FEW);
-    SHARED(int, shared_n, 1);
+    SHARED(int, arrived, 1);
     int t = threadIdx.x, lane = t & 31, warp = t >> 5, seg = blockIdx.x, row = blockIdx.z, group = j.n_head / j.n_kv;
-    few_at f = { j.rows.cell[row], 0, j.rows.seq_at[row], (int)blockIdx.y };
+    few_at f;
+    f.row = row;
+    f.kv = blockIdx.y;
+    f.seq = j.rows.seq_at[row];
+    f.last = f.first = j.rows.cell[row];
     int pages = f.last / KER_PAGE + 1, per = (pages + segs - 1) / segs, n_seg = (pages + per - 1) / per, p0 = seg * per, p1 = min(p0 + per, pages);
     if (p0 >= pages) return;
-    f.first = f.last;
+    const cu_cfg *g = &j.rows.cfg[j.rows.slot[row]];
+    f.eps = g->eps;
+    f.scale = g->attn_scale * LOG2E;
+    f.off = g->head_off ? g->head_off + (int64_t)j.layer * j.n_head : NULL;
+    turn<DIM> way;
+    lanes<DIM> mine[FEW_HEADS / ATT_WARPS];
+    turn_load<DIM>(j, &way, j.q_norm, row);
+#pragma unroll
+    for (int i = 0; i < FEW_HEADS / ATT_WARPS; i++)
+        if (warp + i * ATT_WARPS < group) lanes_load<DIM>(&mine[i], j.q + ((int64_t)row * j.n_head + f.kv * group + warp + i * ATT_WARPS) * DIM);
     for (int i = 0; i < j.n; i++)
         if (j.rows.seq_at[i] == f.seq) f.first = min(f.first, j.rows.cell[i]);
     uint4 *raw = room + warp * (R::BYTES / 16), *work = raw + 2 * R::RAW;
     bool early = p0 * KER_PAGE + KER_PAGE - 1 < f.first;
     if (early) few_ask<TYPE, DIM>(j, f, p0, raw, fresh, fresh_cell, 0);
-    if (!warp) {
-        int cell = lane < j.n ? j.rows.cell[lane] : -1;
-        bool mine = cell >= p0 * KER_PAGE && cell < p1 * KER_PAGE && cell <= f.last && j.rows.seq_at[lane] == f.seq;
-        unsigned all = __ballot_sync(WARP_ALL, mine);
-        int k = __popc(all & ((1u << lane) - 1));
-        if (mine) fresh_row[k] = lane, fresh_cell[k] = cell;
-        if (!lane) shared_n[0] = __popc(all);
-    }
-    for (int i = t + group * (DIM / 8); i < FEW_HEADS * (DIM / 8); i += ATT_THREADS) qs[i] = qs[FEW_HEADS * (DIM / 8) + i] = make_uint4(0, 0, 0, 0);
-    __syncthreads();
-    int n_fresh = shared_n[0];
-    for (int i = warp; i < group + n_fresh; i += ATT_WARPS) {
-        float *s = scratch + warp * DIM;
-        if (i < group) few_query<DIM>(j, row, f.kv, i, group, qs, s);
-        else few_fresh<TYPE, DIM>(j, fresh_row[i - group], i - group, f.kv, fresh_row[i - group] == row, fresh, s);
-        __syncwarp();
+    /* The cells of this segment that this batch writes: a lane a row. */
+    int cell = lane < j.n ? j.rows.cell[lane] : -1;
+    bool here = cell >= p0 * KER_PAGE && cell < p1 * KER_PAGE && cell <= f.last && j.rows.seq_at[lane] == f.seq;
+    unsigned all = __ballot_sync(WARP_ALL, here);
+    int n_fresh = __popc(all);
+    if (here && !warp) fresh_cell[__popc(all & ((1u << lane) - 1))] = cell;
+    int k = 0;
+    for (unsigned m = all; m; m &= m - 1, k++)
+        if (k % ATT_WARPS == ATT_WARPS - 1 - warp) few_fresh<TYPE, DIM>(j, f, __ffs((int)m) - 1, k, fresh, scratch + 2 * warp * DIM);
+#pragma unroll
+    for (int i = 0; i < FEW_HEADS / ATT_WARPS; i++) {
+        if (warp + i * ATT_WARPS < group) lanes_in<DIM>(j, &mine[i], way, j.q_norm != NULL, f.eps, f.scale, scratch + 2 * warp * DIM);
+        else mine[i] = {};
+        few_query<DIM>(mine[i], warp + i * ATT_WARPS, qs);
     }
     __syncthreads();
     if (!early) few_ask<TYPE, DIM>(j, f, p0, raw, fresh, fresh_cell, n_fresh);
@@ -366,16 +436,16 @@ template <int TYPE, int DIM> static __global__ void __launch_bounds__(ATT_THREAD
         __syncwarp();
     }
     __syncthreads();                               /* the buffers are free: sums go there */
-    few_join<DIM>(j, f, row, seg, segs, n_seg == 1, a, (float *)(void *)room, ml, part_mem);
+    few_join<DIM>(j, f, seg, segs, n_seg == 1, a, (float *)(void *)room, ml, part_mem);
     if (n_seg == 1) return;
     __threadfence();
     __syncthreads();
-    if (!t) shared_n[0] = atomicAdd(&count[row * j.n_kv + f.kv], 1);
+    if (!t) arrived[0] = atomicAdd(&count[row * j.n_kv + f.kv], 1);
     __syncthreads();
-    if (shared_n[0] != n_seg - 1) return;
+    if (arrived[0] != n_seg - 1) return;
     __threadfence();
     if (!t) count[row * j.n_kv + f.kv] = 0;
-    few_all<DIM>(j, f, row, n_seg, segs, part_mem);
+    few_all<DIM>(j, f, n_seg, segs, part_mem);
 }
 
 /* ---- many rows ---- */
@@ -463,6 +533,12 @@ template <int TYPE, int DIM> struct tile_room {      /* chunks; queries lie wher
     static constexpr int RAW = part<TYPE, DIM, KER_PAGE>::RAW, HALVES = part<TYPE, DIM, KER_PAGE>::HALVES;
     static constexpr int BYTES = (TYPE == KER_KV_F16 ? 2 * HALVES : HALVES + RAW) * 16;
 };
+
+static __device__ __forceinline__ bool silent(const att_job &j, int row, int head)
+{
+    const uint8_t *off = j.rows.cfg[j.rows.slot[row]].head_off;
+    return off && off[(int64_t)j.layer * j.n_head + head];
+}
 
 /* The pages of one sequence against those rows of the tile that belong to it: rows below `end` of the batch. */
 template <int TYPE, int DIM, int WARPS> static __device__ __forceinline__ void tile_run(const att_job &j, int kv, int seq, int last, const int (&cell)[2], uint4 *room,

@@ -31,9 +31,7 @@ bool att_mma(ker_ctx *c, const att_job *j);
 
 static __device__ __forceinline__ float warp_sum(float v)
 {
-#pragma unroll
-    for (int o = 16; o; o >>= 1) v += __shfl_xor_sync(WARP_ALL, v, o);
-    return v;
+    return gpu_fold(v, [](float a, float b) { return a + b; });
 }
 
 static __device__ __forceinline__ bool finite(float x) { return fabsf(x) <= 3.402823466e38f; }
@@ -91,8 +89,7 @@ static __device__ __forceinline__ int8_t q8_one(float x, float inv)
 static __device__ __forceinline__ int8_t q8_block(float x, float *scale)
 {
     float top = x == x ? fabsf(x) : 0.0f;
-#pragma unroll
-    for (int o = 16; o; o >>= 1) top = fmaxf(top, __shfl_xor_sync(WARP_ALL, top, o));
+    top = gpu_fold(top, [](float a, float b) { return fmaxf(a, b); });
     *scale = top / 127.0f;
     return q8_one(x, *scale > 0 ? 1.0f / *scale : 0.0f);
 }

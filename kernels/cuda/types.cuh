@@ -320,9 +320,7 @@ template <int TYPE> static __device__ __forceinline__ float cu_unit_dot(const cu
 
 static __device__ __forceinline__ float cu_warp_sum(float v)
 {
-#pragma unroll
-    for (int o = 16; o; o >>= 1) v += __shfl_xor_sync(0xffffffffu, v, o);
-    return v;
+    return gpu_fold(v, [](float a, float b) { return a + b; });
 }
 
 /* The first part whose result for a row is not finite is remembered. */

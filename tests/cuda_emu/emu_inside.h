@@ -120,16 +120,16 @@ struct Fiber {
 struct Wait { unsigned mask; void (*fn)(unsigned mask, void *const *arg); void *arg; const char *name; int line; };
 struct Copy { void *s; const void *g; int bytes, from_global, group; };
 enum State { FRESH, RUNNING, IN_WARP, AT_BARRIER, DONE };
-struct Lane : Thread {
+struct alignas(64) Lane : Thread {                         // what a barrier touches lies in the first line of the cache
     Fiber *fiber;                                          // while it waits
     State state;
-    Wait wait;
     int bar_line, bar_kind, bar_pred;
+    Wait wait;
     unsigned warp_syncs;
-    std::vector<Copy> copies;
     int group;
-    std::vector<void *> touched;                           // TSan: atomics since the last fence
     bool fenced;
+    std::vector<Copy> copies;
+    std::vector<void *> touched;                           // TSan: atomics since the last fence
 };
 struct Warp { unsigned live, ready, arrived; };            // lanes not returned; that can run and do not; in a collective
 struct Array { const void *key; void *mem; size_t bytes; };
@@ -150,6 +150,5 @@ void wake(Warp &w, unsigned warp, unsigned lanes);
 void suspend(State why);                                   // until woken
 void give_way(int one_in);                                 // lets others run first, when the order is random
 bool in_shared(const void *p, size_t n);
-void collective(unsigned mask, void (*fn)(unsigned, void *const *), void *arg, const char *name, int line);
 void reads(const void *p, size_t n);                       // tell the sanitizer what the emulator does in a thread's name
 }

@@ -2,23 +2,10 @@
  * what holds a person's words can still be exported. */
 #include "memory/memory.h"
 #include "memory/store.h"
-#include "tests/test.h"
+#include "tests/memory_help.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
-
-static char dir[64], err[Q_ERRLEN];
-
-#define OK(call) do { err[0] = 0; int rc_ = (call); CHECK_MSG(rc_ == Q_OK, "%d %s", rc_, err); } while (0)
-
-static char *file(const char *name)
-{
-    static char p[4][128];
-    static int i;
-    i = (i + 1) % 4;
-    snprintf(p[i], sizeof p[i], "%s/%s", dir, name);
-    return p[i];
-}
 
 /* A small memory, closed. */
 static void make(const char *path)
@@ -268,8 +255,7 @@ static void an_export_says_what_it_could_not_read(void)
 
 int main(void)
 {
-    snprintf(dir, sizeof dir, "/tmp/quorum-hostile-XXXXXX");
-    if (!mkdtemp(dir)) return 1;
+    if (!memory_begin("hostile")) return 1;
     RUN(every_kind_of_meddling_is_refused_by_name);
     RUN(views_of_views_are_not_looked_into);
     RUN(what_sqlite_writes_itself_is_let_be);
@@ -277,8 +263,5 @@ int main(void)
     RUN(a_loop_looks_at_its_own_effect);
     RUN(cases_that_were_found);
     RUN(an_export_says_what_it_could_not_read);
-    char *rm = q_printf("rm -rf '%s'", dir);
-    int rc = system(rm);
-    free(rm);
-    return rc ? 1 : TEST_END();
+    return memory_end();
 }

@@ -2,19 +2,19 @@
 # run.sh of `make gpu-kit`: what a machine with an NVIDIA GPU has to say about the plugin. Needs nothing but this folder and
 # a driver. Each step has a time limit, writes its part of report.json and report.md at once, and a step that fails or
 # hangs does not keep the others from running. Models are made here of random numbers and deleted behind the step.
-#   ./run.sh [--only STEP[,STEP]] [--plugin FILE] [--device N] [--out DIR] [--tmp DIR] [--seconds N] [--full] [--tiny]
-#     steps: device kernels goldens layers8 layers48 contexts peer; sanitize only when it is asked for
-#     --seconds   for all steps together (290)
+#   ./run.sh [--only STEP[,STEP]] [--plugin FILE] [--device N] [--out DIR] [--tmp DIR] [--seconds N] [--limit PART=N] [--full] [--tiny]
+#     steps: device kernels goldens doctor layers8 layers48 contexts peer; sanitize only when it is asked for
+#     --seconds   for all steps together (290); --limit PART=N  for one part
 #     --full      48 layers from a real file of 18 GB; else the 8 layers of a small file lie on the device six times
 #     --tiny      a model of 2 MB and few tokens: tries this script where a plugin is slow (the emulator)
 here=$(cd "$(dirname "$0")" && pwd) || exit 1
-only='' plugin=$here/libquorum-cuda.so device=0 out=$PWD tmp='' seconds=290 full='' tiny=''
+only='' plugin=$here/libquorum-cuda.so device=0 out=$PWD tmp='' seconds=290 limits='' full='' tiny=''
 usage() { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 while [ $# -gt 0 ]; do
     case $1 in
     --full) full=1; shift; continue ;;
     --tiny) tiny=1; shift; continue ;;
-    --only | --plugin | --device | --out | --tmp | --seconds) [ $# -gt 1 ] || usage ;;
+    --only | --plugin | --device | --out | --tmp | --seconds | --limit) [ $# -gt 1 ] || usage ;;
     *) usage ;;
     esac
     case $1 in
@@ -24,6 +24,7 @@ while [ $# -gt 0 ]; do
     --out) out=$2 ;;
     --tmp) tmp=$2 ;;
     --seconds) seconds=$2 ;;
+    --limit) limits="$limits $2" ;;
     esac
     shift 2
 done
@@ -95,6 +96,7 @@ count=0
 part() {
     name=$1 limit=$2
     shift 2
+    for l in $limits; do [ "${l%%=*}" = "$name" ] && limit=${l#*=}; done
     count=$((count + 1))
     base=$parts/$(printf '%02d' $count)-$name
     now=$(date +%s)
@@ -143,6 +145,10 @@ model() { exec "$here/quorum" model synth --arch "$4" --like "$3" --type Q4_K_M 
 # The program itself on the device, its own benchmark.
 program() { exec "$here/quorum" bench --device "cuda:$device" -m "$1" -p 512 -n 64 -r 2; }
 
+# Its verdict is kept apart from the user's.
+# shellcheck disable=SC2086  # quick is a word or nothing
+doctor() { exec env XDG_STATE_HOME="$work/state" "$here/quorum" doctor --gpu --device "cuda:$device" --plugin "$plugin" $quick; }
+
 peer() {
     peer=$here/llama-bench
     [ -x "$peer" ] || { echo "no llama-bench beside the kit"; return 77; }
@@ -157,8 +163,8 @@ sanitize() {
     exec "$tool" --error-exitcode 1 "$here/gpu_bench" kernels small --plugin "$plugin" --device "$device" "$@"
 }
 
-tokens=64 contexts=0 long=8192,32768 pre=512,4096 long_pre=16384 ks=1,4,8,16 many=48 talk8=48 talk48=12 like=30b-a3b dense_like=0.6b dense_arch=qwen3 small='' few=8 all=48
-[ -n "$tiny" ] && tokens=3 long=128,256 pre=32 long_pre=64 ks=1,2 many=4 talk8=3 talk48=2 like=smoke dense_like=smoke dense_arch=qwen3moe small=small few=2 all=2
+tokens=64 contexts=0 long=8192,32768 pre=512,4096 long_pre=16384 ks=1,4,8,16 many=48 talk8=48 talk48=12 like=30b-a3b dense_like=0.6b dense_arch=qwen3 small='' quick='' few=8 all=48
+[ -n "$tiny" ] && tokens=3 long=128,256 pre=32 long_pre=64 ks=1,2 many=4 talk8=3 talk48=2 like=smoke dense_like=smoke dense_arch=qwen3moe small=small quick=--quick few=2 all=2
 wanted() { [ -z "$only" ] && [ "$1" != sanitize ] && return 0; case $only in *,$1,*) return 0 ;; esac; return 1; }
 
 wanted device && part device 20 bench device
@@ -169,6 +175,7 @@ if wanted goldens; then
     for g in "$here"/golden/*; do [ -r "$g/cases.json" ] && set -- "$@" "$g"; [ -n "$tiny" ] && break; done
     part goldens 45 bench goldens "$@"
 fi
+wanted doctor && part doctor 40 doctor
 if wanted layers8; then
     part layers8-model 60 model "$work/8.gguf" $few $like qwen3moe
     part layers8-compare 40 bench compare "$work/8.gguf" --tokens $talk8

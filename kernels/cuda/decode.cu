@@ -116,7 +116,7 @@ static void mul_add(mul_args &a, const cu_mat &w, float *y, const float *bias)
 static bool mul_fits(const mul_args &a)
 {
     for (int i = 0; i < a.n_prod; i++) if (!is_block(a.w[i])) return false;
-    return few_bytes(a.w[0].n_in) <= FEW_SHARED;
+    return few_bytes(a.w[0].n_in) <= FEW_SHARED - 1024;
 }
 
 static void mul_launch(ker_ctx *c, mul_args &a, int n_rows)
@@ -135,6 +135,23 @@ static void mul_launch(ker_ctx *c, mul_args &a, int n_rows)
     dim3 grid((unsigned)at, (unsigned)n_rows);
     if (pair) LAUNCH(few_mul<true>, grid, dim3(MUL_THREADS), few_bytes(a.w[0].n_in), c->st, a);
     else LAUNCH(few_mul<false>, grid, dim3(MUL_THREADS), few_bytes(a.w[0].n_in), c->st, a);
+}
+
+/* Normed rows for whoever reads them, and logits of those that are wanted. */
+static bool head(ker_ctx *c)
+{
+    const cu_layer *l = cu_layer_of(c->dev, -1);
+    mul_args a = {};
+    mul_add(a, l->w[KER_W_OUT].n_out ? l->w[KER_W_OUT] : l->w[KER_W_EMBD], c->out.logits, NULL);
+    if (!mul_fits(a) || c->shape.n_logits > 1 + CU_FEW) return false;
+    if (c->shape.n_hidden) cu_norm(c, l->vec[KER_W_OUT_NORM], c->rows.want_hidden, c->shape.n_hidden, c->out.hidden);
+    a.to[0].part = KER_PART_HEAD;
+    a.to[0].layer = -1;
+    a.x = c->x;
+    a.norm = l->vec[KER_W_OUT_NORM];
+    a.which = c->rows.want;
+    if (c->shape.n_logits) mul_launch(c, a, c->shape.n_logits);
+    return true;
 }
 
 static bool attn(ker_ctx *c, int layer)
@@ -264,7 +281,8 @@ static bool route(ker_ctx *c, int layer)
 
 typedef struct glu_args {
     cu_mat gate, up, sh_gate, sh_up;             /* n_out 0: none; gate and up of one type    */
-    cu_acts in;                    /* of the normed rows                                      */
+    cu_acts in;                    /* of the normed rows; unused where there is a norm        */
+    const float *x, *norm;         /* a dense layer's; NULL in a routed one                   */
     const uint16_t *ids;           /* [n][max_k]                                              */
     float *h, *h_sh;               /* [n][k][n_ff_exp], [n][n_ff_sh]                          */
     const int *slot;
@@ -300,7 +318,7 @@ template <int TYPE> static __device__ __forceinline__ void glu_rows(const cu_mat
     }
 }
 
-template <bool PAIR> static __global__ void __launch_bounds__(MUL_THREADS, PAIR ? MUL_RESIDENT : MUL_LEAST) few_glu(glu_args a)
+template <bool PAIR, bool NORM> static __global__ void __launch_bounds__(MUL_THREADS, PAIR ? MUL_RESIDENT : MUL_LEAST) few_glu(glu_args a)
 {
     int row = (int)blockIdx.y, block = (int)blockIdx.x, s = a.k ? block / a.slot_blocks : 0, matrix = 0;
     bool shared = s >= a.k;
@@ -321,6 +339,16 @@ template <bool PAIR> static __global__ void __launch_bounds__(MUL_THREADS, PAIR 
     if (end > gate.n_out) end = gate.n_out;
     o += (int)threadIdx.x / WARP;
     cu_act act = act_row(gate.act == KER_ACT_Q8_256 ? a.in.kind[KER_ACT_Q8_256] : a.in.kind[KER_ACT_Q8_32], row, gate.n_in);
+    if (NORM) {
+        DYN_SHARED(uint8_t, room);
+        SHARED(float, part, MUL_WARPS);
+        const float *x = a.x + (int64_t)row * gate.n_in;
+        float eps = a.cfg[a.slot[row]].eps;
+        act = few_row(room, gate.n_in);
+        if (gate.act == KER_ACT_Q8_256) few_prepare<1 << KER_ACT_Q8_256, MUL_WARPS>(x, a.norm, eps, gate.n_in, act, act, NULL, part);
+        else few_prepare<1 << KER_ACT_Q8_32, MUL_WARPS>(x, a.norm, eps, gate.n_in, act, act, NULL, part);
+        __syncthreads();
+    }
 #define CASE(name) case KER_##name: glu_rows<KER_##name>(gate, up, matrix, o, end, keep, act, h); break;
     FEW_TYPES(PAIR, gate.type, CASE)
 #undef CASE
@@ -438,9 +466,12 @@ static bool experts(ker_ctx *c, int layer, bool moe)
     size_t room = few_bytes(k * d.w.n_in) + few_bytes(d.sh.n_in);
     int n_out = c->dev->m.n_embd, blocks = cut(n_out, DOWN_WARPS);
     d.rounds = cut(blocks, c->dev->sms * 2);
-    if (k > FEW_SLOTS || room > FEW_SHARED - 2048 || d.rounds > DOWN_ROUNDS) return false;
+    size_t normed = moe ? 0 : few_bytes(g.sh_gate.n_in);
+    if (k > FEW_SLOTS || room > FEW_SHARED - 2048 || normed > FEW_SHARED - 1024 || d.rounds > DOWN_ROUNDS) return false;
 
     g.in = c->in;
+    g.x = c->x;
+    g.norm = moe ? NULL : l->vec[KER_W_FFN_NORM];
     g.ids = d.ids = c->tr.ids + at;
     g.h = c->ffn.h;
     g.h_sh = c->ffn.h_sh;
@@ -453,8 +484,11 @@ static bool experts(ker_ctx *c, int layer, bool moe)
     g.rounds = cut(all, c->dev->sms * MUL_RESIDENT);
     g.slot_blocks = cut(g.gate.n_out, MUL_WARPS * g.rounds);
     dim3 grid((unsigned)(k * g.slot_blocks + cut(g.sh_gate.n_out, MUL_WARPS * g.rounds)), (unsigned)n);
-    if (is_pair(g.gate) && is_pair(g.sh_gate)) LAUNCH(few_glu<true>, grid, dim3(MUL_THREADS), 0, c->st, g);
-    else LAUNCH(few_glu<false>, grid, dim3(MUL_THREADS), 0, c->st, g);
+    bool pair = is_pair(g.gate) && is_pair(g.sh_gate);
+    if (pair && moe) LAUNCH((few_glu<true, false>), grid, dim3(MUL_THREADS), 0, c->st, g);
+    else if (moe) LAUNCH((few_glu<false, false>), grid, dim3(MUL_THREADS), 0, c->st, g);
+    else if (pair) LAUNCH((few_glu<true, true>), grid, dim3(MUL_THREADS), normed, c->st, g);
+    else LAUNCH((few_glu<false, true>), grid, dim3(MUL_THREADS), normed, c->st, g);
 
     d.h = c->ffn.h;
     d.h_sh = c->ffn.h_sh;
@@ -474,6 +508,8 @@ bool cu_few_part(ker_ctx *c, int part, int layer)
     case CU_ATTN: return attn(c, layer);
     case CU_ROUTE: return route(c, layer);
     case CU_EXPERTS: return experts(c, layer, true);
+    case CU_DENSE: return experts(c, layer, false);
+    case CU_HEAD: return head(c);
     }
     return false;
 }

@@ -206,7 +206,7 @@ bench-agent: $(BUILD)/bench/agent_bench
 	$(BUILD)/bench/agent_bench $(A)
 
 clean:
-	rm -rf build build-asan build-tsan build-dist build-roots
+	rm -rf build build-asan build-tsan build-cuda-asan build-cuda-tsan build-cuda-msan build-dist build-roots
 
 help:
 	@echo 'make run              all the way to the open shell: packages, build, model; says first what it will do'
@@ -223,6 +223,8 @@ help:
 	@echo 'make asan             the tests under AddressSanitizer and UBSan'
 	@echo 'make fuzz-session     sessions against fresh ones, at length (STEPS=3000 SEED=)'
 	@echo 'make tsan             the tests that have threads under ThreadSanitizer'
+	@echo 'make test-cuda        what runs over the emulated GPU, under five orders of its threads (SEEDS="0 1 7" repeats them)'
+	@echo 'make test-cuda-asan   the same under ASan and UBSan; test-cuda-tsan: data races; test-cuda-msan: what nobody wrote (clang++)'
 	@echo 'make bench            speed on random weights in the shapes of Qwen3-30B-A3B'
 	@echo 'make bench-mat        speed of the matrix products alone (A="type path n_in n" narrows)'
 	@echo 'make peers            the same beside llama.cpp, built from source into a virtual environment (7 minutes the first time)'

@@ -150,11 +150,45 @@ static void the_ribbon_stays_with_knobs_set(void)
         }
 }
 
+/* While files are taken in the bottom line says what and how many, and none of an answer's keys; one Esc stops nothing. */
+static void an_import_is_shown(void)
+{
+    begin();
+    answer(1, "an answer");
+    tui_say_hush(&app.say);
+    fake.long_work = true;
+    CHECK(on_screen("Enter send") && !on_screen("after this answer") && !on_screen("F6 pause"));
+    ev((agt_event){ .kind = AGT_EV_PROGRESS, .text = q_strdup("adding notes"), .total = -1, .rate = -1 });
+    CHECK(on_screen("adding notes 0 · Esc Esc stops"));
+    ev((agt_event){ .kind = AGT_EV_PROGRESS, .text = q_strdup("adding notes"), .done = 1234, .total = -1, .rate = -1 });
+    CHECK(on_screen("adding notes 1234 · Esc Esc stops"));
+    q_buf_clear(&fake.said);
+    q_buf_puts(&fake.said, "");
+    key(K_ESC);
+    CHECK(!strstr(fake.said.p, "stop"));
+    keys_in("a question");
+    key(K_ENTER);
+    CHECK(app.say.note == NULL || !strstr(app.say.note, "Kept"));
+    chr(CTRL_KEY('C'));
+    CHECK(strstr(fake.said.p, "stop") != NULL);
+    ev((agt_event){ .kind = AGT_EV_PROGRESS, .text = q_strdup("adding notes") });
+    CHECK(!on_screen("adding notes"));
+    q_buf_clear(&fake.said);
+    q_buf_puts(&fake.said, "");
+    keys_in("half a line");              /* what is tidied behind it is not what Ctrl-C and Esc are for */
+    key(K_ESC);
+    chr(CTRL_KEY('C'));
+    CHECK(!strstr(fake.said.p, "stop") && app.comp.ed.b.len == 0);
+    fake.long_work = false;
+    tui_app_free(&app);
+}
+
 int main(void)
 {
     RUN(found_rows_open);
     RUN(a_sent_command_is_no_draft);
     RUN(a_pause_is_said);
+    RUN(an_import_is_shown);
     RUN(the_ribbon_stays_with_knobs_set);
     RUN(captions_keep_their_newest_change);
     return TEST_END();

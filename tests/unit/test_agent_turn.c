@@ -666,8 +666,30 @@ static void another_model(void)
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
     agt_status before, after;
     agt_get_status(a, &before);
+    agt_submit(a, "/set experts.k 3");
+    agt_submit(a, "/set sampler.repeat_penalty 1.25");
+    agt_submit(a, "/set experts.pin 1:0");
     agt_submit(a, line);
     CHECK(wait_for(a, &s, AGT_EV_READY, 0, 20000));
+    settle(a, &s);
+    /* What was set goes over where the new model has it; experts of another model are other experts. F9: as it comes. */
+    CHECK_MSG(s.notes.p && strstr(s.notes.p, "still set from before: experts.k 3, sampler.repeat_penalty 1.25 (F9") &&
+              strstr(s.notes.p, "not set any more, this model has other layers, experts or limits: experts.pin 1:0"), "%s", s.notes.p ? s.notes.p : "");
+    for (int on = 1; on >= 0; on--) {
+        q_buf b = { 0 };
+        for (int i = 0; i < agt_knob_count(a); i++) {
+            const q_knob *k = agt_knob(a, i);
+            if (strcmp(k->name, "experts.k") == 0)
+                CHECK((strcmp(agt_knob_value(a, k, &b), "3") == 0) == on);
+            if (strcmp(k->name, "sampler.repeat_penalty") == 0)
+                CHECK_STR(agt_knob_value(a, k, &b), on ? "1.25" : "1");
+            if (strcmp(k->name, "experts.pin") == 0)
+                CHECK(agt_knob_default(a, k));
+        }
+        q_buf_free(&b);
+        agt_toggle(a);
+        settle(a, &s);
+    }
     agt_submit(a, "dog");
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
     agt_get_status(a, &after);

@@ -145,8 +145,9 @@ STEPS   ?= 3000
 fuzz-session: $(BUILD)/tests/test_engine_session
 	@BUILD=$(BUILD) QUORUM_FUZZ_STEPS=$(STEPS) $(if $(SEED),QUORUM_FUZZ_SEED=$(SEED)) $(BUILD)/tests/test_engine_session
 
-# Data races: the tests that have threads: the session with its cancelling threads, the worker pool, the store, the agent.
-TSAN     = kernels_pool engine_session memory agent_parts agent_quit agent_faults agent_turn
+# Data races: the tests that have threads: the session with its cancelling threads, the worker pool, who answers, the store,
+# the agent.
+TSAN     = kernels_pool engine_session provider memory memory_work agent_script agent_parts agent_quit agent_faults agent_turn
 tsan:
 	$(MAKE) BUILD=build-tsan OPT="-O1 -g" SAN="-fsanitize=thread" $(TSAN:%=build-tsan/tests/test_%)
 	@for t in $(TSAN); do BUILD=build-tsan build-tsan/tests/test_$$t || exit 1; done
@@ -231,5 +232,6 @@ help:
 	@echo 'V=1 shows the commands, CC=clang takes another compiler, BUILD=DIR another directory.'
 
 include kernels/cuda/cuda.mk
+include tests/cuda_emu/emu.mk
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

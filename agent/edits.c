@@ -125,6 +125,7 @@ int edits_apply(agt *a, int token)
             edit_free(e);
             continue;
         }
+        prov_config *was = prov_config_copy(a->seat.cfg);
         if (a->seat.home) {                   /* during /again the edit also stays afterwards */
             char *n2 = NULL, *v2 = NULL;
             if (e->kind != EDIT_TOGGLE)
@@ -142,6 +143,8 @@ int edits_apply(agt *a, int token)
         sync_publish(a);
         agt_event ev = { .kind = AGT_EV_KNOB, .name = name, .text = value, .number = token, .note = meant };
         evq_push(&a->events, &ev);
+        sync_say_crowded(a, was, c);
+        prov_config_free(was);
         edit_free(e);
     }
 }

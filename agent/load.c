@@ -101,24 +101,98 @@ static bool fits_alone(const agt *a, const char *path)
     return a->seat.who && stat(path, &st) == 0 && (uint64_t)st.st_size < q_mem_available() + prov_about(a->seat.who)->file_bytes;
 }
 
+/* ---- what a person set goes over to the next model ---- */
+typedef struct going_over { strings set; uint64_t model; } going_over;      /* NAME=VALUE; the model's own value: NAME= */
+
+/* What differs from what the start made of the present model. */
+static void take_over(agt *a, going_over *o)
+{
+    int n;
+    const q_knob *k = prov_knobs(&n);
+    char err[Q_ERRLEN];
+    q_buf x = { 0 }, y = { 0 };
+    if (!a->seat.who)
+        return;
+    prov_config *start = prov_config_new(a->seat.who);
+    for (int i = 0; i < a->settings.ini.n; i++)
+        assign(&a->settings, a->settings.ini.v[i], start, err);
+    for (int i = 0; i < a->settings.set.n; i++)
+        assign(&a->settings, a->settings.set.v[i], start, err);
+    for (int i = 0; i < n; i++) {
+        const char *now = prov_config_get(a->seat.cfg, k[i].name, &x), *was = prov_config_get(start, k[i].name, &y);
+        if (k[i].effect != Q_EFFECT_FIXED && now && was && strcmp(now, was) != 0)
+            strings_add(&o->set, q_printf("%s=%s", k[i].name, prov_config_is_default(a->seat.cfg, k[i].name) ? "" : now));
+    }
+    o->model = prov_about(a->seat.who)->id;
+    prov_config_free(start);
+    q_buf_free(&x);
+    q_buf_free(&y);
+}
+
+/* A list of layers, experts or heads is about the weights of one model. */
+static bool about_weights(const q_knob *k, const char *value)
+{
+    return k->type == Q_KNOB_PAIRS || k->type == Q_KNOB_PAIR_VALUES || (k->type == Q_KNOB_INTS && strchr(value, ','));
+}
+
+static void bring_over(agt *a, const going_over *o)
+{
+    char err[Q_ERRLEN];
+    q_buf taken = { 0 }, left = { 0 }, own = { 0 };
+    prov_config *c = prov_config_copy(a->seat.cfg), *fresh = prov_config_new(a->seat.who);
+    bool same = prov_about(a->seat.who)->id == o->model;
+    for (int i = 0; i < o->set.n; i++) {
+        const char *value = o->set.v[i] + strcspn(o->set.v[i], "=") + 1;
+        char *name = q_strndup(o->set.v[i], (size_t)(value - 1 - o->set.v[i]));
+        const q_knob *k = a->settings.knob[settings_find(&a->settings, name)];
+        const char *to = *value ? value : prov_config_get(fresh, name, &own);
+        bool fits = (same || !about_weights(k, to)) && prov_config_set(c, name, to, err) == Q_OK;
+        q_buf *b = fits ? &taken : &left;
+        q_buf_printf(b, "%s%s %s", b->len ? ", " : "", name, *value ? value : "default");
+        free(name);
+    }
+    if (taken.len && prov_set(a->seat.who, c, sync_policy(&a->settings), err) == Q_OK) {
+        a->seat.previous = a->seat.cfg;      /* F9 goes to the model as it comes, and back */
+        a->seat.cfg = c;
+        c = NULL;
+        note(&a->events, AGT_INFO, _("still set from before: %s (F9: without)"), taken.p);
+    } else if (taken.len)
+        note(&a->events, AGT_WARN, _("not set any more: %s: %s"), taken.p, err);
+    if (left.len)
+        note(&a->events, AGT_WARN, _("not set any more, this model has other layers, experts or limits: %s"), left.p);
+    prov_config_free(c);
+    prov_config_free(fresh);
+    q_buf_free(&taken);
+    q_buf_free(&left);
+    q_buf_free(&own);
+}
+
 /* /model: the new one is loaded beside the old, which answers on if that fails. Only where both do not fit and the new one
  * alone may, the old one makes room first, and comes back if that was in vain. */
 static int job_switch(agt *a, const char *path, char *err)
 {
     prov *l = NULL;
+    going_over o = { 0 };
+    take_over(a, &o);
     int rc = load(a, path, false, &l, err);
     if (rc == Q_NOMEM && fits_alone(a, path)) {
         load_none(a);
         rc = load(a, path, false, &l, err);
         char why[Q_ERRLEN];
         prov *old = NULL;
-        if (rc < 0 && a->seat.path && load(a, a->seat.path, false, &old, why) == Q_OK)
+        if (rc < 0 && a->seat.path && load(a, a->seat.path, false, &old, why) == Q_OK) {
             install(a, old);
+            bring_over(a, &o);
+        }
     }
+    if (rc == Q_OK) {
+        load_none(a);
+        install(a, l);
+        bring_over(a, &o);
+    }
+    strings_free(&o.set);
     if (rc < 0)
         return rc;
-    load_none(a);
-    install(a, l);
     free(a->seat.path);
     a->seat.path = q_strdup(path);
     return Q_OK;
@@ -165,6 +239,7 @@ static void load_job(agt *a, const job *j)
         note(&a->events, AGT_WARN, "%s", info->note);
     if (info->divided)
         note(&a->events, AGT_INFO, "%s", info->divided);
+    sync_say_crowded(a, NULL, a->seat.cfg);
     agt_event e = { .kind = AGT_EV_READY, .text = q_strdup(info->name) };
     evq_push(&a->events, &e);
 }

@@ -78,6 +78,18 @@ static void restore_errands(agt *a)
     }
 }
 
+static void say_again(agt *a)
+{
+    char err[Q_ERRLEN], *words = settings_get(&a->settings, AGAIN_WAITED);
+    if (words) {
+        note(&a->events, AGT_INFO, _("quorum ended before an /again had its turn: /again%s%s asks it now"), *words ? " " : "", words);
+        settings_put(&a->settings, AGAIN_WAITED, NULL);
+        if (mem_setting_put(a->store, AGAIN_WAITED, NULL, err) < 0)
+            note(&a->events, AGT_WARN, "%s", err);
+    }
+    free(words);
+}
+
 static int start(agt *a, char *err)
 {
     void *(*const main[LANE_N])(void *) = { [LANE_ENGINE] = worker_main, [LANE_QUICK] = clerk_quick, [LANE_LONG] = clerk_long };
@@ -113,6 +125,7 @@ int agt_open(const agt_options *o, agt **out, char *err)
     if (rc == Q_OK && !o->once) {
         waits_restore(a);
         restore_errands(a);
+        say_again(a);
     }
     if (rc == Q_OK && !o->fresh)
         rc = mem_conversation_last(a->store, &last, err);

@@ -73,6 +73,73 @@ char *sync_change(const prov_config *was, const prov_config *c)
     return q_buf_take(&b);
 }
 
+/* ---- pins that find no place ---- */
+static int k_of(const char *list, int layer)
+{
+    for (const char *p = list; layer > 0 && (p = strchr(list, ',')); layer--)
+        list = p + 1;
+    return atoi(list);                   /* one number holds for all */
+}
+
+/* "5:0,5:3,7:1" as layer << 32 | expert, in order; malloc'ed. */
+static int64_t *pairs_of(const char *list, int *n)
+{
+    int64_t *v = q_alloc(sizeof *v * (strlen(list) / 4 + 2));
+    *n = 0;
+    for (const char *p = list; *p; p += strcspn(p, ","), p += *p == ',') {
+        char *colon;
+        long layer = strtol(p, &colon, 10);
+        if (colon > p && *colon == ':' && layer >= 0)
+            v[(*n)++] = (int64_t)layer << 32 | strtol(colon + 1, NULL, 10);
+    }
+    return v;
+}
+
+static int in_order(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+char *sync_crowded(const prov_config *c)
+{
+    q_buf a = { 0 }, b = { 0 }, d = { 0 };
+    const char *k = prov_config_get(c, "experts.k", &d), *say = NULL;
+    int n, n_ban, at = 0, had = 0, layers = 0;
+    int64_t *pin = pairs_of(prov_config_get(c, "experts.pin", &a), &n), *ban = pairs_of(prov_config_get(c, "experts.ban", &b), &n_ban);
+    qsort(pin, (size_t)n, sizeof *pin, in_order);
+    qsort(ban, (size_t)n_ban, sizeof *ban, in_order);
+    for (int i = 0, layer_n = 0; i < n; i++) {
+        layer_n = i && pin[i] >> 32 == pin[i - 1] >> 32 ? layer_n : 0;
+        layer_n += !bsearch(&pin[i], ban, (size_t)n_ban, sizeof *ban, in_order);
+        int layer = (int)(pin[i] >> 32), have = k_of(k, layer);
+        if (layer_n == have + 1)
+            layers++;
+        if (layers && (layers == 1 || layer == at) && layer_n > have)
+            at = layer, had = layer_n;
+    }
+    if (layers)
+        say = layers > 1 ? _("experts.pin: layer %d, as others, pins %d experts with k %d: at each token the %d with the best scores run; more experts.k gives all a place")
+                         : _("experts.pin: layer %d pins %d experts with k %d: at each token the %d with the best scores run; more experts.k gives all a place");
+    char *sentence = say ? q_printf(say, at, had, k_of(k, at), k_of(k, at)) : NULL;
+    free(pin);
+    free(ban);
+    q_buf_free(&a);
+    q_buf_free(&b);
+    q_buf_free(&d);
+    return sentence;
+}
+
+void sync_say_crowded(agt *a, const prov_config *was, const prov_config *c)
+{
+    char *before = was ? sync_crowded(was) : NULL, *say = sync_crowded(c);
+    if (say && (!before || strcmp(before, say) != 0))
+        note(&a->events, AGT_WARN, "%s", say);
+    free(before);
+    free(say);
+}
+
+/* ---- what the context holds ---- */
 void sync_know(seat *s, const prov_config *c)
 {
     uint64_t h = prov_config_hash(c);

@@ -6,6 +6,8 @@
 
 /* ---- sync.c: what the session holds ---- */
 void sync_publish(agt *);                /* configuration and status to the snapshots */
+char *sync_crowded(const prov_config *c);                /* a layer pins more experts than its k: a sentence; NULL; malloc'ed */
+void sync_say_crowded(agt *, const prov_config *was, const prov_config *c);     /* where it was not so before (was NULL: nothing was) */
 void sync_know(seat *, const prov_config *c);             /* remembers hash, label and JSON */
 const char *sync_label(const prov_config *c, char *buf, size_t n);   /* of what acts on hidden states */
 char *sync_caption(const prov_config *c);                /* with the sampler: under an answer; malloc'ed */
@@ -39,6 +41,8 @@ int prompt_count(void *user, const char *text, size_t n);    /* user: prov */
 
 /* ---- turn.c ---- */
 extern const job_row job_send, job_again, job_edit;      /* text; again and edit: id = the message, 0: the last; number: ticket */
+
+#define AGAIN_WAITED "again.waited"     /* setting: what of /again the end came before */
 
 extern const job_row job_prompt;         /* text: a question; AGT_EV_TEXT "/prompt" */
 

@@ -397,6 +397,7 @@ static void again(agt *a, const job *j)
         memset(&elder, 0, sizeof elder);
     if (mem_conversation_leaf(a->store, a->chat.id, q->id, err) < 0)
         note(&a->events, AGT_ERROR, "%s", err);
+    sync_say_crowded(a, a->seat.cfg, c);
     a->seat.home = a->seat.cfg;
     a->seat.cfg = c;
     a->seat.after_again |= forward;
@@ -435,7 +436,15 @@ static void keep_edit(agt *a, const job *j)
         waits_placed(a, j->number);
 }
 
+/* What an answer was to be asked for anew is said at the next start. */
+static void keep_again(agt *a, const job *j)
+{
+    char err[Q_ERRLEN];
+    if (mem_setting_put(a->store, AGAIN_WAITED, j->text, err) < 0)
+        note(&a->events, AGT_WARN, "%s", err);
+}
+
 const job_row job_send = { .name = "send", .lane = LANE_ENGINE, .end = END_CARRIED, .answers = true, .run = send, .keep = keep };
 const job_row job_edit = { .name = "edit", .lane = LANE_ENGINE, .end = END_CARRIED, .answers = true, .run = edit_job, .keep = keep_edit };
 const job_row job_prompt = { .name = "prompt", .lane = LANE_ENGINE, .end = END_DROPPED, .answers = true, .run = show_prompt };
-const job_row job_again = { .name = "again", .lane = LANE_ENGINE, .end = END_DROPPED, .answers = true, .run = again };
+const job_row job_again = { .name = "again", .lane = LANE_ENGINE, .end = END_KEPT, .answers = true, .run = again, .keep = keep_again };

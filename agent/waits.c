@@ -12,6 +12,18 @@ static waiting *find(waits *all, int64_t ticket)
     return w;
 }
 
+/* One of the two threads is through with it; the later one frees it. The mutex is held. */
+static void through(waits *all, waiting *w)
+{
+    waiting **at = &all->first;
+    if (!w || !w->placed || !w->kept)
+        return;
+    while (*at != w)
+        at = &(*at)->next;
+    *at = w->next;
+    free(w);
+}
+
 /* Said when it is on the disk: from then on nothing can lose it. */
 static void keep(agt *a, const job *j)
 {
@@ -23,19 +35,20 @@ static void keep(agt *a, const job *j)
     bool needed = w && !w->placed, say = w && w->say;
     int64_t chat = w ? w->chat : 0, edits = w ? w->edits : -1, row = 0;
     pthread_mutex_unlock(&a->waits.mu);
-    if (!needed)
-        return;
-    if (mem_pending_put(a->store, chat, edits, text, strlen(text), &row, err) < 0) {
+    int rc = needed ? mem_pending_put(a->store, chat, edits, text, strlen(text), &row, err) : Q_OK;
+    if (rc < 0)
         note(&a->events, AGT_WARN, _("the waiting question is not on the disk yet: %s"), err);
-        return;
-    }
     bool placed = false;
     pthread_mutex_lock(&a->waits.mu);
     if ((w = find(&a->waits, ticket))) {
         placed = w->placed;
         w->row = row;
+        w->kept = true;
+        through(&a->waits, w);
     }
     pthread_mutex_unlock(&a->waits.mu);
+    if (!needed || rc < 0)
+        return;
     if (placed)                          /* its turn came meanwhile */
         mem_pending_drop(a->store, row, err);
     else if (say)
@@ -71,8 +84,10 @@ void waits_placed(agt *a, int64_t ticket)
     pthread_mutex_lock(&a->waits.mu);
     waiting *w = find(&a->waits, ticket);
     int64_t row = w ? w->row : 0;
-    if (w)
+    if (w) {
         w->placed = true;
+        through(&a->waits, w);
+    }
     pthread_mutex_unlock(&a->waits.mu);
     if (row && mem_pending_drop(a->store, row, err) < 0)
         note(&a->events, AGT_WARN, "%s", err);

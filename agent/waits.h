@@ -9,7 +9,8 @@
 typedef struct waiting {
     struct waiting *next;
     int64_t ticket, chat, edits, row;    /* row 0: not stored yet */
-    bool placed, say;                    /* say: it waits for an answer, which can take long */
+    bool placed, kept;                   /* the engine's thread, the quick lane is through with it; both: it is freed */
+    bool say;                            /* it waits for an answer, which can take long */
 } waiting;
 
 typedef struct waits {

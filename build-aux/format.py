@@ -39,7 +39,7 @@ def wrong(path, text):
         out.append("%s: ends in no or more than one line break" % path)
     if "\r" in text:
         out.append("%s: carriage returns" % path)
-    if path[:1] != "/" and not re.match(r"/\* [\w/]+[\w{},/ *.-]*:", text):
+    if path[:1] != "/" and not re.match(r"(/\*|//) [\w/]+[\w{},/ *.-]*:", text):
         out.append("%s: its first line does not say what it is" % path)
     return out
 

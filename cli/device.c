@@ -11,7 +11,7 @@ typedef struct found { const char *device, *layers, *budget; } found;
 static int option(int argc, char **argv, int i, const char *name, const char **value)
 {
     size_t n = strlen(name);
-    if (strncmp(argv[i], name, n) || (argv[i][n] && argv[i][n] != '=')) return 0;
+    if (strncmp(argv[i], name, n) != 0 || (argv[i][n] && argv[i][n] != '=')) return 0;
     *value = argv[i][n] ? argv[i] + n + 1 : i + 1 < argc ? argv[i + 1] : NULL;
     return !*value ? -1 : argv[i][n] ? 1 : 2;
 }
@@ -22,7 +22,7 @@ static int choose(const found *f, char *err)
     int layers = -1;
     double budget = 0;
     char *end = NULL;
-    if (f->layers && strcmp(f->layers, "auto") && !cli_int(f->layers, 0, 100000, &layers))
+    if (f->layers && strcmp(f->layers, "auto") != 0 && !cli_int(f->layers, 0, 100000, &layers))
         return q_fail(err, Q_RANGE, _("--gpu-layers takes a number of layers or auto, not \"%s\""), f->layers);
     if (f->budget) budget = strtod(f->budget, &end);
     if (end && (end == f->budget || *end || !(budget > 0)))

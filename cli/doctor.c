@@ -49,7 +49,7 @@ static void on_proof(void *user, const ker_proof *p)
 {
     visit *v = user;
     int i = 0;
-    while (i < PARTS - 1 && v->part[i].part && strcmp(v->part[i].part, p->part)) i++;
+    while (i < PARTS - 1 && v->part[i].part && strcmp(v->part[i].part, p->part) != 0) i++;
     tally *t = &v->part[i];
     t->part = p->part;
     t->n++;

@@ -89,10 +89,11 @@ static int dispatch(int argc, char **argv)
             cli_help(table[i]);
             q_say(stdout, "\n");
         }
-        q_say(stdout, "%s\n\n", _("Where a model computes, with every subcommand that opens one:\n"
+        q_say_text(stdout, _("Where a model computes, with every subcommand that opens one:\n"
             "    --device cpu|cuda|cuda:N|auto   auto, the default, takes a GPU where the plugin (make cuda) and a driver are\n"
             "    --gpu-layers N|auto             routed experts of so many layers on the GPU, the others' are the CPU's work\n"
             "    --gpu-budget GIB                of the GPU's memory; without it all that is free"));
+        q_say(stdout, "\n\n");
         q_say(stdout, "%s\n", _("quorum SUBCOMMAND --help shows one of these."));
         return 0;
     }

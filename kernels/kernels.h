@@ -359,8 +359,9 @@ int ker_split_open(const ker_backend *first, const ker_backend *second, const bo
                    ker_dev **out, char *err);
 /* What of a model's kinds of layer a backend computes. */
 typedef struct ker_can { unsigned mixers, glus /* bits */, biases /* KER_BIAS_* */; bool window, sinks, post_norms; int rope_sets; } ker_can;
-/* Refuses, with the layer and the kind named, what is not in `can`. For a backend's open. */
+/* Refuses, with the layer and the kind named, what is not in `can`. For a backend's open, and before it, for a list. */
 int ker_model_check(const ker_model *m, const ker_can *can, char *err);
+const ker_can *ker_cpu_can(void);
 
 /* ---- CPU only ---- */
 const char *ker_cpu_features(void);            /* "avx512-vnni", "avx2", "neon", "scalar": what dispatch chose */

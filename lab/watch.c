@@ -245,8 +245,9 @@ static extent measure(const mem_trace *t)
 
 static void show(lab_watch *w, const mem_trace *t, const mem_message *m)
 {
+    enum { CELLS_MAX = 1 << 21 };        /* no model has as many; a file that somebody changed may say so */
     extent x = measure(t);
-    if (x.first < 0)
+    if (x.first < 0 || (int64_t)(x.last - x.first + 1) * x.n_expert > CELLS_MAX)
         return;
     char k[24];
     snprintf(k, sizeof k, "%d", x.k);

@@ -166,13 +166,15 @@ static int forget_logs(mem_store *s, enum mem_kind k, int64_t id, char *err)
 static const struct {
     enum mem_kind kind;
     int rows;
-    const char *going, *some, *drop, *end;
+    const char *going, *some, *free, *drop, *end;       /* free: others let go of it; NULL: nobody holds it */
 } going[] = {
     {MEM_CHUNK, STEP_ROWS, "SELECT id FROM document WHERE state=2 AND id>? ORDER BY id LIMIT 1",
-     "SELECT id FROM chunk WHERE document=? ORDER BY ordinal LIMIT ?", "DELETE FROM chunk WHERE id=?", "DELETE FROM document WHERE id=? AND state=2"},
-    /* children first: they hold on to their parents */
+     "SELECT id FROM chunk WHERE document=? ORDER BY ordinal LIMIT ?", NULL, "DELETE FROM chunk WHERE id=?", "DELETE FROM document WHERE id=? AND state=2"},
+    /* Children first: they hold on to their parents. In a file that somebody changed a parent may be younger than its child,
+     * or of another conversation: whoever still holds on lets go. */
     {MEM_CHAT, STEP_MESSAGES, "SELECT id FROM conversation WHERE state=2 AND id>? ORDER BY id LIMIT 1",
-     "SELECT id FROM message WHERE conversation=? ORDER BY id DESC LIMIT ?", "DELETE FROM message WHERE id=?",
+     "SELECT id FROM message WHERE conversation=? ORDER BY id DESC LIMIT ?", "UPDATE message SET parent=NULL WHERE parent=?",
+     "DELETE FROM message WHERE id=?",
      "DELETE FROM conversation WHERE id=? AND state=2"},
 };
 
@@ -245,6 +247,7 @@ static int sweep_step(mem_store *s, size_t which, bool *more, char *err)
     rc = sweep_choose(s, which, &w, err);
     *more = w.rows || w.owners;
     if (rc == Q_OK) rc = sweep_words(s, going[which].kind, &w, err);
+    for (int i = 0; i < w.rows && rc == Q_OK && going[which].free; i++) rc = store_run(s, NULL, err, going[which].free, "i", w.row[i]);
     if (rc == Q_OK) rc = sweep_rows(s, going[which].drop, w.row, w.rows, err);
     if (rc == Q_OK) rc = sweep_rows(s, going[which].end, w.owner, w.owners, err);
     return store_end(s, rc, err);

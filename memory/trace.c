@@ -15,7 +15,7 @@
 #include <zlib.h>
 
 enum { HEADER = 32, VERSION = 1, LAYER_MAX = 1024, K_MAX = 1024, NO_EXPERT = 0xFFFF };
-static const uint64_t BODY_MAX = 1ull << 31;
+static const uint64_t BODY_MAX = 256ull << 20;           /* 90,000 tokens of 48 layers and 8 experts */
 
 mem_trace *mem_trace_new(int n_layer, int max_k)
 {
@@ -150,6 +150,46 @@ int store_trace_pack(const mem_trace *t, unsigned char **out, size_t *n)
     return Q_OK;
 }
 
+/* A body from its stream, piece by piece: it is never in memory twice. The stream ends with the last array. */
+struct stream { z_stream z; unsigned char piece[16384]; size_t at; int said; };
+
+static int next(struct stream *s)
+{
+    if (s->at == sizeof s->piece - s->z.avail_out) {
+        s->z.next_out = s->piece;
+        s->z.avail_out = sizeof s->piece;
+        s->at = 0;
+        s->said = inflate(&s->z, Z_NO_FLUSH);
+        if ((s->said != Z_OK && s->said != Z_STREAM_END) || s->z.avail_out == sizeof s->piece) return -1;
+    }
+    return s->piece[s->at++];
+}
+
+static int spread(const unsigned char *b, size_t n, mem_trace *t)
+{
+    struct stream *s = q_alloc(sizeof *s);
+    struct part p[8];
+    int c = 0;
+    s->z.next_in = (unsigned char *)b;
+    s->z.avail_in = (uInt)n;
+    s->z.next_out = s->piece;
+    s->z.avail_out = sizeof s->piece;
+    if (inflateInit(&s->z) != Z_OK) {
+        free(s);
+        return Q_NOMEM;
+    }
+    parts(t, p);
+    for (int i = 0; i < 8; i++)
+        for (size_t j = 0; j < p[i].width; j++) {
+            unsigned char *dst = (unsigned char *)p[i].p + byte_at(p[i].width, j);
+            for (size_t e = 0; e < p[i].count && (c = next(s)) >= 0; e++) dst[e * p[i].width] = (unsigned char)c;
+        }
+    bool whole = c >= 0 && next(s) < 0 && s->said == Z_STREAM_END && s->z.avail_in == 0;
+    inflateEnd(&s->z);
+    free(s);
+    return whole ? Q_OK : Q_FORMAT;
+}
+
 int store_trace_unpack(const unsigned char *b, size_t n, mem_trace **out)
 {
     *out = NULL;
@@ -160,24 +200,14 @@ int store_trace_unpack(const unsigned char *b, size_t n, mem_trace **out)
     uint64_t expect = (uint64_t)rec * (17 + (uint64_t)layers * (8 + 6 * (uint64_t)k));
     /* zlib expands at most about 1032 to 1: a larger claim is a lie and must not be allocated for */
     if (expect != body || body / 1100 > n) return Q_FORMAT;
-    unsigned char *flat = malloc((size_t)body + 1), *q = flat;
-    if (!flat) return Q_NOMEM;
-    uLongf got = (uLongf)body;
-    if (uncompress(flat, &got, b + HEADER, (uLong)(n - HEADER)) != Z_OK || got != body) {
-        free(flat);
-        return Q_FORMAT;
-    }
     mem_trace *t = mem_trace_new((int)layers, (int)k);
     reserve(t, rec ? (int)rec : 1);
     t->n = (int)rec;
-    struct part p[8];
-    parts(t, p);
-    for (int i = 0; i < 8; i++)
-        for (size_t j = 0; j < p[i].width; j++) {
-            unsigned char *dst = (unsigned char *)p[i].p + byte_at(p[i].width, j);
-            for (size_t e = 0; e < p[i].count; e++) dst[e * p[i].width] = *q++;
-        }
-    free(flat);
+    int rc = spread(b + HEADER, n - HEADER, t);
+    if (rc != Q_OK) {
+        mem_trace_free(t);
+        return rc;
+    }
     *out = t;
     return Q_OK;
 }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* CUT: by which rules texts are cut; a document of other rules is cut again when its file is added again. RACY_MS: a file
  * changed so shortly before it was taken may have been changed again within its clock's grain. */
@@ -60,6 +61,7 @@ struct adding {
     struct follow *follow;
     mem_bulk *bulk;                     /* what was read waits here for the next step to the disk */
     rag_progress p;
+    const char *root;                   /* no link below it is followed */
     size_t strip;                       /* a title is the path after so many bytes */
     bool ended;                         /* the walk left something out: nothing can be called gone */
     int rc;
@@ -70,6 +72,26 @@ struct adding {
 static bool untouched(const mem_document *was, const mem_document *d)
 {
     return was->cut == CUT && was->mtime_ms == d->mtime_ms && was->bytes == d->bytes && was->added_ms - was->mtime_ms > RACY_MS;
+}
+
+/* The file that st is of, and no other that was put in its place since: by a link out of the folder, or by a pipe. */
+static int read_same(const struct adding *a, const char *path, const struct stat *st, q_buf *b, const char **why, char *err)
+{
+    struct stat now;
+    int fd = rag_open_below(a->root, path, false), rc;
+    bool gone = fd < 0 && (errno == ELOOP || errno == ENOTDIR), other = fd >= 0 && (fstat(fd, &now) != 0 || now.st_dev != st->st_dev || now.st_ino != st->st_ino || !S_ISREG(now.st_mode));
+    if (gone || other) {
+        *why = _("another file took its place while it was read: add it again");
+        rc = Q_FORMAT;
+    } else if (fd < 0) {
+        *why = strerror(errno);
+        rc = Q_FORMAT;                  /* one unreadable file is no reason to stop */
+    } else if ((rc = q_read_fd(fd, path, b, FILE_MAX, err)) == Q_IO) {
+        *why = strerror(errno);
+        rc = Q_FORMAT;
+    }
+    if (fd >= 0) close(fd);
+    return rc;
 }
 
 /* 0 taken or unchanged; Q_FORMAT, Q_RANGE: not for us (*why says it); other codes: stop. */
@@ -87,9 +109,8 @@ static int add_file(struct adding *a, const char *path, const struct stat *st, c
     }
     q_buf b = {0};
     bool markdown = false;
-    int chunks = 0, rc = q_read_file(path, &b, FILE_MAX, err);
-    if (rc == Q_IO) *why = strerror(errno), rc = Q_FORMAT;      /* one unreadable file is no reason to stop */
-    else if (rc == Q_RANGE) *why = _("it is larger than 16 MiB: split it");
+    int chunks = 0, rc = read_same(a, path, st, &b, why, err);
+    if (rc == Q_RANGE) *why = _("it is larger than 16 MiB: split it");
     if (rc == Q_OK) {
         q_sha256(b.p ? b.p : "", b.len, d.sha256);              /* of the file as it is, before any conversion */
         if (was && same(was, &d)) {
@@ -152,6 +173,7 @@ static bool entry(void *user, const struct walk_entry *e)
 
 static void add_folder(struct adding *a, const char *root, const char *shown)
 {
+    a->root = root;
     rag_walk(root, entry, a);
     settle(a);
     char err[Q_ERRLEN];
@@ -164,6 +186,8 @@ static void add_folder(struct adding *a, const char *root, const char *shown)
 static void add_one(struct adding *a, const char *path, const struct stat *st)
 {
     const char *why = NULL;
+    char *folder = q_strndup(path, a->strip > 1 ? a->strip - 1 : 1);
+    a->root = folder;
     a->p.seen = 1;
     if (!S_ISREG(st->st_mode)) a->rc = q_fail(a->err, Q_FORMAT, _("%s was not taken: %s"), path, _("it is no ordinary file"));
     else a->rc = add_file(a, path, st, &why, a->err);
@@ -172,6 +196,7 @@ static void add_one(struct adding *a, const char *path, const struct stat *st)
     int rc = rag_follow_end(a->follow, a->s, false, &a->p, err);
     if (a->rc == Q_OK && rc != Q_OK) a->rc = q_fail(a->err, rc, "%s", err);
     if (a->rc == Q_OK) tell(a, path, NULL);
+    free(folder);
 }
 
 int rag_add(mem_store *s, const char *path, const rag_add_opts *o, rag_progress *total, char *err)

@@ -30,13 +30,13 @@ static const q_knob *find(const char *name)
 /* A row's field lies id bytes into the configuration. */
 static double value(const rag_config *c, const q_knob *k)
 {
-    const char *p = (const char *)c + k->id;
+    const void *p = (const char *)c + k->id;
     return k->type == Q_KNOB_BOOL ? *(const bool *)p : k->type == Q_KNOB_INT ? *(const int *)p : *(const double *)p;
 }
 
 static void keep(rag_config *c, const q_knob *k, double v)
 {
-    char *p = (char *)c + k->id;
+    void *p = (char *)c + k->id;
     if (k->type == Q_KNOB_BOOL) *(bool *)p = v != 0;
     else if (k->type == Q_KNOB_INT) *(int *)p = (int)v;
     else *(double *)p = v;

@@ -1,14 +1,16 @@
 /* rag/walk: goes through a folder. Owns nothing beyond the call; any thread. It never follows a link out of the folder
- * it was given, never recurses, never opens a file, and knows nothing of memory. */
+ * it was given, also where one is put there meanwhile; it never recurses, and knows nothing of memory. */
 #include "rag/walk.h"
 
 #include "base/base.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { FOLDERS_MAX = 20000, FILES_MAX = 100000 };
 
@@ -26,10 +28,30 @@ bool rag_inside(const char *root, const char *path)
     return strncmp(path, root, n) == 0 && (path[n] == '/' || path[n] == 0 || (n && root[n - 1] == '/'));
 }
 
-/* What a name in a folder leads to: S_IFREG (then *path and *st are the file's), S_IFDIR, or 0: passed over. */
-static mode_t entry(const char *root, char **path, struct stat *st)
+int rag_open_below(const char *root, const char *path, bool folder)
 {
-    if (strlen(*path) >= PATH_MAX || lstat(*path, st) != 0) return 0;
+    const char *p = path + strlen(root);
+    p += strspn(p, "/");
+    int fd = open(root, (*p ? O_PATH : O_RDONLY) | O_DIRECTORY | O_CLOEXEC);
+    while (fd >= 0 && *p) {
+        size_t n = strcspn(p, "/");
+        char *name = q_strndup(p, n);
+        p += n;
+        p += strspn(p, "/");
+        int how = *p ? O_PATH | O_DIRECTORY : folder ? O_RDONLY | O_DIRECTORY : O_RDONLY | O_NONBLOCK | O_NOCTTY;
+        int next = openat(fd, name, how | O_NOFOLLOW | O_CLOEXEC), e = errno;
+        free(name);
+        close(fd);
+        errno = e;
+        fd = next;
+    }
+    return fd;
+}
+
+/* What a name in a folder leads to: S_IFREG (then *path and *st are the file's), S_IFDIR, or 0: passed over. */
+static mode_t entry(const char *root, int folder, const char *name, char **path, struct stat *st)
+{
+    if (strlen(*path) >= PATH_MAX || fstatat(folder, name, st, AT_SYMLINK_NOFOLLOW) != 0) return 0;
     if (S_ISLNK(st->st_mode)) {                 /* to a hidden file of this folder: that file; others come by themselves */
         char *real = realpath(*path, NULL);
         bool ours = real && rag_inside(root, real) && strstr(real + strlen(root), "/.") && stat(real, st) == 0 && S_ISREG(st->st_mode);
@@ -56,15 +78,19 @@ static bool one_folder(struct walk *w, const char *folder)
 {
     struct dirent **e = NULL;
     struct walk_entry told = {.what = WALK_FOLDER, .path = folder};
-    if (stat(folder, &told.st) != 0 || (told.entries = scandir(folder, &e, NULL, alphasort)) < 0)
-        return closed(w, WALK_CLOSED, folder, strerror(errno));
+    int fd = rag_open_below(w->root, folder, true);
+    if (fd < 0 || fstat(fd, &told.st) != 0 || (told.entries = scandirat(fd, ".", &e, NULL, alphasort)) < 0) {
+        int why = errno;
+        if (fd >= 0) close(fd);
+        return closed(w, WALK_CLOSED, folder, strerror(why));
+    }
     int n = told.entries, first = w->todo.n;
     told.entries -= 2;                          /* . and .. */
     bool go = w->fn(w->user, &told);
     for (int i = 0; i < n; i++) {
         char *path = q_printf("%s/%s", strcmp(folder, "/") == 0 ? "" : folder, e[i]->d_name);
         struct walk_entry x = {.what = WALK_FILE};
-        mode_t mode = go && e[i]->d_name[0] != '.' ? entry(w->root, &path, &x.st) : 0;
+        mode_t mode = go && e[i]->d_name[0] != '.' ? entry(w->root, fd, e[i]->d_name, &path, &x.st) : 0;
         x.path = path;
         free(e[i]);
         if (mode == S_IFREG && ++w->files > FILES_MAX) {
@@ -77,6 +103,7 @@ static bool one_folder(struct walk *w, const char *folder)
         else free(path);
     }
     free(e);
+    close(fd);
     for (int a = first, b = w->todo.n - 1; a < b; a++, b--) {   /* the first name comes off the stack first */
         char *t = w->todo.v[a];
         w->todo.v[a] = w->todo.v[b];

@@ -20,6 +20,9 @@ struct walk_entry {
 };
 /* fn returns false to stop; so does rag_walk then. Hidden things and links that lead out are passed over. Never recurses. */
 bool rag_walk(const char *root, bool (*fn)(void *user, const struct walk_entry *e), void *user);
+/* Opens a folder or a file at or below root for reading; no name below root may be a link, whatever was there a moment ago,
+ * and a pipe is not waited for. -1: errno. */
+int rag_open_below(const char *root, const char *path, bool folder);
 /* Is path the folder root or below it? */
 bool rag_inside(const char *root, const char *path);
 

@@ -4,6 +4,7 @@
 #include "engine/file/gguf.h"
 #include "kernels/kernels.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -46,7 +46,12 @@ mkdir -p "$logs" || exit 1
 times=$BUILD/test.times
 touch "$times"
 
-source_of() { case $1 in */test_*) echo "tests/unit/$(basename "$1").c";; *) echo "$1";; esac; }
+source_of() {
+    case $1 in */test_*) ;; *) echo "$1"; return;; esac
+    s=tests/unit/$(basename "$1").c
+    [ -e "$s" ] || s=${s%c}cpp
+    echo "$s"
+}
 list() {
     for t in "$BUILD"/tests/test_* tests/*/*.test; do
         [ -x "$t" ] || continue

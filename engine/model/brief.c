@@ -1,5 +1,6 @@
 /* engine/model/brief: reads the header of a model file into a few numbers and words. See brief.h. */
 #include "engine/model/brief.h"
+#include "base/say.h"
 #include "engine/models.h"
 #include "engine/run/model.h"
 
@@ -9,13 +10,10 @@
 
 char *brief_text(const char *p, size_t n, size_t max)
 {
-    char *s = q_utf8_clean(p, n < max ? n : q_utf8_whole(p, max));
-    for (char *c = s; *c; c++)
-        if ((unsigned char)*c < ' ' || *c == 0x7f) *c = ' ';
-    /* C1 controls (U+0080..U+009F) drive some terminals too. */
-    for (char *c = s; *c; c++)
-        if ((unsigned char)c[0] == 0xc2 && (unsigned char)c[1] >= 0x80 && (unsigned char)c[1] <= 0x9f) c[0] = c[1] = ' ';
-    return s;
+    q_buf b = {0};
+    q_buf_puts(&b, "");                     /* nothing at all is a text too */
+    q_say_clean(&b, p, n < max ? n : q_utf8_whole(p, max), true);
+    return q_buf_take(&b);
 }
 
 static char *text_of(const gguf_file *f, const char *key)

@@ -104,6 +104,7 @@ static int read_shape(eng_model *m, char *err)
     if (k->rope_dim % 2)
         return q_fail(err, Q_FORMAT, _("%s: %d rotated dimensions: the number must be even"), m->path, k->rope_dim);
     KEY("context_length", 2048, 1, 1 << 28, &ctx);
+    double window = key_or(m, "attention.sliding_window", 0);      /* as long as the context: it never cuts */
     KEY("expert_count", a->experts == ARCH_MUST ? -1 : 0, a->experts == ARCH_MUST, a->experts == ARCH_NO ? 0 : 1 << 30, &k->n_expert);
     if (k->n_expert > MAX_EXPERTS)
         return q_fail(err, Q_FORMAT, _("%s has %d experts a layer, more than the %d that this engine can tell apart"), m->path, k->n_expert, MAX_EXPERTS);
@@ -139,6 +140,7 @@ static int read_shape(eng_model *m, char *err)
     for (int i = 0; i < k->n_layer; i++) {
         m->layers[i].moe = k->n_expert > 0 && i >= leading;
         m->layers[i].n_ff = m->layers[i].moe ? 0 : n_ff;
+        m->layers[i].window = window > 0 && window < ctx ? (int)fmax(window, 1) : 0;
         for (int r = KER_W_BQ; r <= KER_W_BV && a->qkv_bias != ARCH_NO; r++) {
             char name[128];
             arch_tensor_name(a, (enum ker_role)r, i, name, sizeof name);
@@ -485,6 +487,7 @@ int model_check(gguf_file *f, char *err)
         m->info.n_vocab = (int)tokens->count;
         rc = check_vocabulary(m, err);
     }
+    if (!rc) rc = ker_model_check(&m->ker, ker_cpu_can(), err);
     for (int i = -1; !rc && i < m->ker.n_layer; i++)
         for (int r = 0; r < KER_W_ROLES && !rc; r++) {
             const gguf_tensor *t;

@@ -6,10 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-int dev_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *err)
+const ker_can *ker_cpu_can(void)
 {
     static const ker_can can = { .mixers = 1u << KER_MIX_GQA, .glus = 1u << KER_GLU_SILU, .biases = KER_BIAS_QKV, .rope_sets = 1 };
-    int rc = ker_model_check(m, &can, err);
+    return &can;
+}
+
+int dev_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *err)
+{
+    int rc = ker_model_check(m, ker_cpu_can(), err);
     if (rc) return rc;
     ker_dev *d = q_alloc(sizeof *d);
     d->m = *m;

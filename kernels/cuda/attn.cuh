@@ -43,6 +43,7 @@ static __device__ __forceinline__ void rotate(const att_job &j, float *s, const 
 {
     int lane = threadIdx.x & 31, pairs = j.rope_dim / 2;
     int step = j.rope_half ? 1 : 2, other = j.rope_half ? pairs : 1;
+#pragma unroll 1
     for (int i = lane; i < pairs; i += 32) {
         float x0 = s[i * step], x1 = s[i * step + other], c = cs[i], si = cs[pairs + i];
         s[i * step] = x0 * c - x1 * si;

@@ -96,49 +96,57 @@ typedef struct few_at {            /* what a block is about */
     const uint8_t *off;            /* [n_head] of the layer, or NULL */
 } few_at;
 
-/* Asks for this warp's 16 cells of a page. Cells of this batch come from `fresh`, unseen ones are zero: neither is read
- * from the page, where somebody may be writing them. */
-template <int TYPE, int DIM> static __device__ __forceinline__ void few_ask(const att_job &j, const few_at &f, int page, uint4 *raw, const uint4 *fresh,
-                                                                             const int *fresh_cell, int n_fresh)
+/* Asks for this warp's 16 cells of a page that are all seen and older than this batch. */
+template <int TYPE, int DIM> static __device__ __forceinline__ void few_ask_old(const uint4 *page, uint4 *raw)
 {
     typedef part<TYPE, DIM, FEW_CELLS> P;
-    typedef part<TYPE, DIM, KER_PAGE> Page;
+    constexpr int PAGE_ROWS = KER_PAGE * P::ROW, PAGE_SCALE = part<TYPE, DIM, KER_PAGE>::SCALE;
+    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+#pragma unroll
+    for (int i = 0; i < 2 * FEW_CELLS * P::ROW / 32; i++) {
+        constexpr int HALF = FEW_CELLS * P::ROW / 32;          /* of K, then of V */
+        int which = i / HALF, k = lane + i % HALF * 32;
+        uint4 *to = raw + which * FEW_CELLS * P::ROW + (TYPE == KER_KV_F16 ? at<DIM>(k / P::ROW, k % P::ROW) : k);
+        cp_async16(to, page + which * PAGE_ROWS + warp * FEW_CELLS * P::ROW + k);
+    }
+    if constexpr (TYPE == KER_KV_Q8_0) {
+        int which = lane / P::SCALE, k = lane % P::SCALE;      /* at most 16 chunks of each */
+        if (which < 2) cp_async16(raw + 2 * FEW_CELLS * P::ROW + lane, page + 2 * PAGE_ROWS + which * PAGE_SCALE + warp * P::SCALE + k);
+    }
+}
+
+/* The same of a page at the end: cells of this batch come from `fresh`, unseen ones are zero; neither is read from the
+ * page, where somebody may be writing them. */
+template <int TYPE, int DIM> static __device__ __forceinline__ void few_ask_new(const few_at &f, const uint4 *page, int cell0, uint4 *raw, const uint4 *fresh,
+                                                                                 const int *fresh_cell, int n_fresh)
+{
+    typedef part<TYPE, DIM, FEW_CELLS> P;
     typedef part<TYPE, DIM, CU_FEW> Fresh;
-    int lane = threadIdx.x & 31, base = (threadIdx.x >> 5) * FEW_CELLS, cell0 = page * KER_PAGE + base;
-    const uint4 *p = (const uint4 *)(const void *)cells(j, f.seq, page, f.kv);
-    bool whole = cell0 + FEW_CELLS - 1 <= f.last && cell0 + FEW_CELLS - 1 < f.first;
-#pragma unroll
-    for (int which = 0; which < 2; which++) {
-        const uint4 *from = p + which * KER_PAGE * Page::ROW + base * Page::ROW;
-        uint4 *to = raw + which * FEW_CELLS * P::ROW;
-#pragma unroll
-        for (int i = lane; i < FEW_CELLS * P::ROW; i += 32) {
-            int row = i / P::ROW, c = i % P::ROW, cell = cell0 + row;
-            uint4 *slot = TYPE == KER_KV_F16 ? to + at<DIM>(row, c) : to + i;
-            if (whole) {
-                cp_async16(slot, from + i);
-                continue;
-            }
-            uint4 x = make_uint4(0, 0, 0, 0);
-            bool made = cell > f.last;
-            for (int k = 0; k < n_fresh; k++)
-                if (cell == fresh_cell[k]) x = fresh[(which * CU_FEW + k) * Fresh::ROW + c], made = true;
-            if (made) *slot = x;
-            else cp_async16(slot, from + i);
-        }
-        if constexpr (TYPE == KER_KV_Q8_0) {
-            const float *s = (const float *)(const void *)(p + 2 * KER_PAGE * Page::ROW) + (which * KER_PAGE + base) * (DIM / 32);
-            const float *made = (const float *)(const void *)(fresh + 2 * CU_FEW * Fresh::ROW) + which * CU_FEW * (DIM / 32);
-            float *into = (float *)(void *)(raw + 2 * FEW_CELLS * P::ROW + which * P::SCALE);
-            for (int i = lane; i < P::SCALE && whole; i += 32) cp_async16(into + 4 * i, s + 4 * i);
-            for (int i = lane; i < 4 * P::SCALE && !whole; i += 32) {
-                int cell = cell0 + i / (DIM / 32), from_k = -1;
-                for (int k = 0; k < n_fresh; k++) from_k = cell == fresh_cell[k] ? k : from_k;
-                into[i] = from_k >= 0 ? made[from_k * (DIM / 32) + i % (DIM / 32)] : cell > f.last ? 0.0f : s[i];
-            }
+    constexpr int PAGE_ROWS = KER_PAGE * P::ROW, PAGE_SCALE = part<TYPE, DIM, KER_PAGE>::SCALE;
+    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+#pragma unroll 1
+    for (int i = lane; i < 2 * FEW_CELLS * P::ROW; i += 32) {
+        int which = i / (FEW_CELLS * P::ROW), k = i % (FEW_CELLS * P::ROW), row = k / P::ROW, c = k % P::ROW, from = -1;
+        uint4 *to = raw + which * FEW_CELLS * P::ROW + (TYPE == KER_KV_F16 ? at<DIM>(row, c) : k);
+#pragma unroll 1
+        for (int n = 0; n < n_fresh; n++) from = cell0 + row == fresh_cell[n] ? n : from;
+        if (from >= 0) *to = fresh[(which * CU_FEW + from) * Fresh::ROW + c];
+        else if (cell0 + row > f.last) *to = make_uint4(0, 0, 0, 0);
+        else cp_async16(to, page + which * PAGE_ROWS + warp * FEW_CELLS * P::ROW + k);
+    }
+    if constexpr (TYPE == KER_KV_Q8_0) {
+        constexpr int N = 4 * P::SCALE;
+        const float *made = (const float *)(const void *)(fresh + 2 * CU_FEW * Fresh::ROW), *s = (const float *)(const void *)(page + 2 * PAGE_ROWS);
+        float *into = (float *)(void *)(raw + 2 * FEW_CELLS * P::ROW);
+#pragma unroll 1
+        for (int i = lane; i < 2 * N; i += 32) {
+            int which = i / N, k = i % N, cell = cell0 + k / (DIM / 32), from = -1;
+#pragma unroll 1
+            for (int n = 0; n < n_fresh; n++) from = cell == fresh_cell[n] ? n : from;
+            into[i] = from >= 0 ? made[(which * CU_FEW + from) * (DIM / 32) + k % (DIM / 32)]
+                    : cell > f.last ? 0.0f : s[4 * (which * PAGE_SCALE + warp * P::SCALE) + k];
         }
     }
-    cp_commit();
 }
 
 /* One head's numbers in a warp: number lane + 32 i in x[i]; and what they are multiplied by, all asked for in time. */
@@ -171,7 +179,7 @@ template <int DIM> static __device__ __forceinline__ void lanes_in(const att_job
         float sum = 0;
 #pragma unroll
         for (int i = 0; i < DIM / 32; i++) sum += a->x[i] * a->x[i];
-        float r = 1.0f / sqrtf(warp_sum(sum) / (float)DIM + eps);
+        float r = rsqrtf(warp_sum(sum) * (1.0f / DIM) + eps);
 #pragma unroll
         for (int i = 0; i < DIM / 32; i++) a->x[i] *= r * t.w[i];
     }
@@ -289,14 +297,14 @@ template <int DIM> static __device__ __forceinline__ void few_cells(const uint32
 /* A sum relative to its own maximum, joined to others: 0 for what saw nothing. */
 static __device__ __forceinline__ float join_factor(float top, float most) { return top == most ? 1.0f : ex2(top - most); }
 
-static __device__ __forceinline__ void few_out(const few_at &f, int head, const float4 &o, float sum, float *to)
+static __device__ __forceinline__ void few_out(const few_at &f, int head, const float4 &o, float inv, float *to)
 {
-    float inv = 1.0f / sum;
     bool off = f.off && f.off[head];
     *(float4 *)(void *)to = off ? make_float4(0, 0, 0, 0) : make_float4(o.x * inv, o.y * inv, o.z * inv, o.w * inv);
 }
 
-/* The block's warps together: into o when this segment is all there is, else into part, [row][head][segment][DIM + 4]. */
+/* The block's warps together: into o when this segment is all there is, else into part: [row][head][segment][DIM], then
+ * [row][head][segment] of (maximum, sum). */
 template <int DIM> static __device__ __forceinline__ void few_join(const att_job &j, const few_at &f, int seg, int segs, bool only, const sums<DIM> &a,
                                                                    float *room, float *ml, float *part)
 {
@@ -312,8 +320,11 @@ template <int DIM> static __device__ __forceinline__ void few_join(const att_job
             *(float2 *)(void *)(room + (warp * FEW_HEADS + g) * DIM + d * 8 + (lane & 3) * 2) = make_float2(a.o[d][2 * h], a.o[d][2 * h + 1]);
     }
     __syncthreads();
+    int64_t first = (int64_t)f.row * j.n_head + f.kv * group;
+    float2 *tops = (float2 *)(void *)(part + (int64_t)j.n * j.n_head * segs * DIM) + first * segs + seg;
+#pragma unroll 1
     for (int i = t; i < group * (DIM / 4); i += ATT_THREADS) {
-        int g = i / (DIM / 4), d = i % (DIM / 4) * 4, head = f.kv * group + g;
+        int g = i / (DIM / 4), d = i % (DIM / 4) * 4;
         float most = -INFINITY, sum = 0;
         float4 o = make_float4(0, 0, 0, 0);
 #pragma unroll
@@ -325,37 +336,85 @@ template <int DIM> static __device__ __forceinline__ void few_join(const att_job
             sum += b * ml[(ATT_WARPS + w) * FEW_HEADS + g];
             o.x += b * x.x, o.y += b * x.y, o.z += b * x.z, o.w += b * x.w;
         }
-        int64_t to = (int64_t)f.row * j.n_head + head;
-        if (only) few_out(f, head, o, sum, j.o + to * DIM + d);
+        if (only) few_out(f, f.kv * group + g, o, 1.0f / sum, j.o + (first + g) * DIM + d);
         else {
-            float *p = part + (to * segs + seg) * (DIM + 4);
-            *(float4 *)(void *)(p + d) = o;
-            if (!d) *(float4 *)(void *)(p + DIM) = make_float4(most, sum, 0, 0);
+            *(float4 *)(void *)(part + ((first + g) * segs + seg) * DIM + d) = o;
+            if (!d) tops[(int64_t)g * segs] = make_float2(most, sum);
         }
     }
 }
 
-/* All segments of a (row, KV head) together. Others wrote them: past the first cache. */
-template <int DIM> static __device__ __forceinline__ void few_all(const att_job &j, const few_at &f, int n_seg, int segs, const float *part)
+/* All segments of a (row, KV head) together; w: shared, [group][n_seg]. Others wrote them: past the first cache. */
+constexpr int ALL_OUT = 2, ALL_SEGS = 16;          /* numbers of four a thread adds up at once; segments on their way */
+template <int DIM> static __device__ __forceinline__ void all_ask(float4 (&x)[ALL_OUT][ALL_SEGS], const float *part, int i, int n, int s0, int n_seg, int segs)
 {
-    int group = j.n_head / j.n_kv;
-    for (int i = threadIdx.x; i < group * (DIM / 4); i += ATT_THREADS) {
-        int head = f.kv * group + i / (DIM / 4), d = i % (DIM / 4) * 4;
-        int64_t to = (int64_t)f.row * j.n_head + head;
-        const float *p = part + to * segs * (DIM + 4);
-        float most = -INFINITY, sum = 0;
-        float4 o = make_float4(0, 0, 0, 0);
-#pragma unroll 4
-        for (int s = 0; s < n_seg; s++) most = fmaxf(most, __ldcg((const float4 *)(const void *)(p + s * (DIM + 4) + DIM)).x);
-#pragma unroll 4
-        for (int s = 0; s < n_seg; s++) {
-            float4 ml = __ldcg((const float4 *)(const void *)(p + s * (DIM + 4) + DIM)), x = __ldcg((const float4 *)(const void *)(p + s * (DIM + 4) + d));
-            float b = join_factor(ml.x, most);
-            sum += b * ml.y;
-            o.x += b * x.x, o.y += b * x.y, o.z += b * x.z, o.w += b * x.w;
+#pragma unroll
+    for (int u = 0; u < ALL_OUT; u++)
+#pragma unroll
+        for (int s = 0; s < ALL_SEGS; s++) {
+            int at = i + u * ATT_THREADS;
+            bool is = at < n && s0 + s < n_seg;
+            x[u][s] = is ? __ldcg((const float4 *)(const void *)(part + ((int64_t)(at / (DIM / 4)) * segs + s0 + s) * DIM) + at % (DIM / 4)) : make_float4(0, 0, 0, 0);
         }
-        few_out(f, head, o, sum, j.o + to * DIM + d);
+}
+
+template <int DIM> static __device__ __forceinline__ void few_all(const att_job &j, const few_at &f, int n_seg, int segs, const float *part, float *w)
+{
+    int t = threadIdx.x, lane = t & 31, group = j.n_head / j.n_kv, n = group * (DIM / 4);
+    int64_t first = (int64_t)f.row * j.n_head + f.kv * group;
+    const float2 *tops = (const float2 *)(const void *)(part + (int64_t)j.n * j.n_head * segs * DIM) + first * segs;
+    float4 x[ALL_OUT][ALL_SEGS];
+    part += first * segs * DIM;
+    all_ask<DIM>(x, part, t, n, 0, n_seg, segs);
+#pragma unroll 1
+    for (int g = t >> 5; g < group; g += ATT_WARPS) {          /* the weight of each segment */
+        float most = -INFINITY, sum = 0;
+#pragma unroll 1
+        for (int s = lane; s < n_seg; s += 32) most = fmaxf(most, __ldcg(tops + g * segs + s).x);
+#pragma unroll
+        for (int o = 16; o; o >>= 1) most = fmaxf(most, __shfl_xor_sync(WARP_ALL, most, o));
+#pragma unroll 1
+        for (int s = lane; s < n_seg; s += 32) {
+            float2 m = __ldcg(tops + g * segs + s);
+            float b = join_factor(m.x, most);
+            w[g * n_seg + s] = b;
+            sum += b * m.y;
+        }
+        sum = 1.0f / warp_sum(sum);
+        __syncwarp();
+#pragma unroll 1
+        for (int s = lane; s < n_seg; s += 32) w[g * n_seg + s] *= sum;
     }
+    __syncthreads();
+#pragma unroll 1
+    for (int i = t; i < n; i += ALL_OUT * ATT_THREADS) {
+        float4 o[ALL_OUT] = {};
+#pragma unroll 1
+        for (int s0 = 0; s0 < n_seg; s0 += ALL_SEGS) {
+            if (i != t || s0) all_ask<DIM>(x, part, i, n, s0, n_seg, segs);
+#pragma unroll
+            for (int u = 0; u < ALL_OUT; u++)
+#pragma unroll
+                for (int s = 0; s < ALL_SEGS; s++) {
+                    int at = i + u * ATT_THREADS;
+                    float b = at < n && s0 + s < n_seg ? w[at / (DIM / 4) * n_seg + s0 + s] : 0.0f;
+                    o[u].x += b * x[u][s].x, o[u].y += b * x[u][s].y, o[u].z += b * x[u][s].z, o[u].w += b * x[u][s].w;
+                }
+        }
+#pragma unroll
+        for (int u = 0; u < ALL_OUT; u++) {
+            int at = i + u * ATT_THREADS;
+            if (at < n) few_out(f, f.kv * group + at / (DIM / 4), o[u], 1.0f, j.o + first * DIM + at * 4);
+        }
+    }
+}
+
+/* A row's pages and its segments: few pages go to one block, for a second one costs as much as some more pages. */
+constexpr int FEW_PAGES = 4, SEG_PAGES = 2;
+static __device__ __forceinline__ int pages_of_seg(int pages, int segs)
+{
+    int per = (pages + segs - 1) / segs;
+    return pages <= FEW_PAGES ? pages : per < SEG_PAGES ? SEG_PAGES : per;
 }
 
 template <int TYPE, int DIM> struct few_room {     /* bytes of one warp's buffers */
@@ -373,13 +432,15 @@ template <int TYPE, int DIM> static __global__ void __launch_bounds__(ATT_THREAD
     SHARED(float, ml, 2 * ATT_WARPS * FEW_HEADS);
     SHARED(int, fresh_cell, CU_FEW);
     SHARED(int, arrived, 1);
+    gpu_wait_before();
+    gpu_let_next();
     int t = threadIdx.x, lane = t & 31, warp = t >> 5, seg = blockIdx.x, row = blockIdx.z, group = j.n_head / j.n_kv;
     few_at f;
     f.row = row;
     f.kv = blockIdx.y;
     f.seq = j.rows.seq_at[row];
     f.last = f.first = j.rows.cell[row];
-    int pages = f.last / KER_PAGE + 1, per = (pages + segs - 1) / segs, n_seg = (pages + per - 1) / per, p0 = seg * per, p1 = min(p0 + per, pages);
+    int pages = f.last / KER_PAGE + 1, per = pages_of_seg(pages, segs), n_seg = (pages + per - 1) / per, p0 = seg * per, p1 = min(p0 + per, pages);
     if (p0 >= pages) return;
     const cu_cfg *g = &j.rows.cfg[j.rows.slot[row]];
     f.eps = g->eps;
@@ -391,11 +452,13 @@ template <int TYPE, int DIM> static __global__ void __launch_bounds__(ATT_THREAD
 #pragma unroll
     for (int i = 0; i < FEW_HEADS / ATT_WARPS; i++)
         if (warp + i * ATT_WARPS < group) lanes_load<DIM>(&mine[i], j.q + ((int64_t)row * j.n_head + f.kv * group + warp + i * ATT_WARPS) * DIM);
+#pragma unroll 1
     for (int i = 0; i < j.n; i++)
         if (j.rows.seq_at[i] == f.seq) f.first = min(f.first, j.rows.cell[i]);
     uint4 *raw = room + warp * (R::BYTES / 16), *work = raw + 2 * R::RAW;
     bool early = p0 * KER_PAGE + KER_PAGE - 1 < f.first;
-    if (early) few_ask<TYPE, DIM>(j, f, p0, raw, fresh, fresh_cell, 0);
+    if (early) few_ask_old<TYPE, DIM>((const uint4 *)(const void *)cells(j, f.seq, p0, f.kv), raw);
+    cp_commit();
     /* The cells of this segment that this batch writes: a lane a row. */
     int cell = lane < j.n ? j.rows.cell[lane] : -1;
     bool here = cell >= p0 * KER_PAGE && cell < p1 * KER_PAGE && cell <= f.last && j.rows.seq_at[lane] == f.seq;
@@ -403,6 +466,7 @@ template <int TYPE, int DIM> static __global__ void __launch_bounds__(ATT_THREAD
     int n_fresh = __popc(all);
     if (here && !warp) fresh_cell[__popc(all & ((1u << lane) - 1))] = cell;
     int k = 0;
+#pragma unroll 1
     for (unsigned m = all; m; m &= m - 1, k++)
         if (k % ATT_WARPS == ATT_WARPS - 1 - warp) few_fresh<TYPE, DIM>(j, f, __ffs((int)m) - 1, k, fresh, scratch + 2 * warp * DIM);
 #pragma unroll
@@ -412,26 +476,31 @@ template <int TYPE, int DIM> static __global__ void __launch_bounds__(ATT_THREAD
         few_query<DIM>(mine[i], warp + i * ATT_WARPS, qs);
     }
     __syncthreads();
-    if (!early) few_ask<TYPE, DIM>(j, f, p0, raw, fresh, fresh_cell, n_fresh);
     uint32_t q[2][DIM / 16][4];
 #pragma unroll
     for (int i = 0; i < 2 * (DIM / 16); i++)
         ldmatrix_x4(q[i / (DIM / 16)][i % (DIM / 16)], &qs[i / (DIM / 16) * FEW_HEADS * (DIM / 8) + at<DIM>(lane & 15, 2 * (i % (DIM / 16)) + (lane >> 4))]);
     sums<DIM> a = {};
     a.top[0] = a.top[1] = -INFINITY;
-    for (int p = p0; p < p1; p++) {
-        uint4 *now = raw + ((p - p0) & 1) * R::RAW;
+#pragma unroll 1
+    for (int p = early ? p0 : p0 - 1; p < p1; p++) {           /* asks for a page ahead */
+        int i = (p - p0) & 1, cell0 = (p + 1) * KER_PAGE + warp * FEW_CELLS;
         if (p + 1 < p1) {
-            few_ask<TYPE, DIM>(j, f, p + 1, raw + ((p - p0 + 1) & 1) * R::RAW, fresh, fresh_cell, n_fresh);
-            cp_wait<1>();
-        } else cp_wait<0>();
+            const uint4 *page = (const uint4 *)(const void *)cells(j, f.seq, p + 1, f.kv);
+            if (cell0 + FEW_CELLS <= f.first) few_ask_old<TYPE, DIM>(page, raw + (1 - i) * R::RAW);
+            else few_ask_new<TYPE, DIM>(f, page, cell0, raw + (1 - i) * R::RAW, fresh, fresh_cell, n_fresh);
+        }
+        cp_commit();
+        if (p < p0) continue;
+        cp_wait<1>();
         __syncwarp();
+        const uint4 *now = raw + i * R::RAW;
         if constexpr (TYPE == KER_KV_Q8_0) {
             unpack_q8<DIM, FEW_CELLS>(now, work, lane, 32);
             __syncwarp();
             now = work;
         }
-        int left = f.last + 1 - p * KER_PAGE - warp * FEW_CELLS;
+        int left = f.last + 1 - (cell0 - KER_PAGE);
         if (left > 0) few_cells<DIM>(q, now, now + FEW_CELLS * (DIM / 8), left, group > 8, a);
         __syncwarp();
     }
@@ -445,7 +514,7 @@ template <int TYPE, int DIM> static __global__ void __launch_bounds__(ATT_THREAD
     if (arrived[0] != n_seg - 1) return;
     __threadfence();
     if (!t) count[row * j.n_kv + f.kv] = 0;
-    few_all<DIM>(j, f, n_seg, segs, part_mem);
+    few_all<DIM>(j, f, n_seg, segs, part_mem, (float *)(void *)room);
 }
 
 /* ---- many rows ---- */
@@ -453,17 +522,30 @@ template <int TYPE, int DIM> static __global__ void __launch_bounds__(ATT_THREAD
 /* A warp a head: K and V into the cells, queries as halves in the place of their own floats. */
 template <int TYPE, int DIM> static __global__ void __launch_bounds__(ATT_THREADS) att_prepare(att_job j)
 {
-    SHARED(float, scratch, ATT_WARPS * DIM);
+    SHARED(float, scratch, 2 * ATT_WARPS * DIM);
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, i = blockIdx.x * ATT_WARPS + warp, n_k = j.n * j.n_kv;
-    float *s = scratch + warp * DIM;
-    if (i < n_k) cell_append<TYPE>(j, i, s);
-    i -= n_k;
-    if (i < 0 || i >= j.n * j.n_head) return;
-    int row = i / j.n_head;
+    bool key = i < n_k;
+    int h = key ? i : i - n_k, row = h / (key ? j.n_kv : j.n_head);
+    if (row >= j.n) return;
+    float *s = scratch + 2 * warp * DIM, *q = j.q + (int64_t)h * DIM;
+    lanes<DIM> a, v = {};
+    turn<DIM> t;
+    const float *norm = key ? j.k_norm : j.q_norm;
+    lanes_load<DIM>(&a, key ? j.k + (int64_t)h * DIM : q);
+    if (key) lanes_load<DIM>(&v, j.v + (int64_t)h * DIM);
+    turn_load<DIM>(j, &t, norm, row);
     const cu_cfg *g = &j.rows.cfg[j.rows.slot[row]];
-    float *q = j.q + (int64_t)i * DIM;
-    head_in(j, q, j.q_norm, g->eps, j.rope + (int64_t)row * j.rope_dim, g->attn_scale * LOG2E, s);
-    for (int d = lane; d < DIM / 2; d += 32) ((uint32_t *)(void *)q)[d] = halves(s[2 * d], s[2 * d + 1]);
+    lanes_in<DIM>(j, &a, t, norm != NULL, g->eps, key ? 1.0f : g->attn_scale * LOG2E, s);
+#pragma unroll
+    for (int k = 0; k < DIM / 32; k++) s[lane + 32 * k] = a.x[k], s[DIM + lane + 32 * k] = v.x[k];
+    __syncwarp();
+    if (key) {
+        int cell = j.rows.cell[row];
+        cell_put<TYPE>(cell_in<TYPE>(cells(j, j.rows.seq_at[row], cell / KER_PAGE, h % j.n_kv), DIM, cell % KER_PAGE), DIM, s, s + DIM);
+    } else {
+#pragma unroll
+        for (int k = 0; k < DIM / 64; k++) ((uint32_t *)(void *)q)[lane + 32 * k] = halves(s[2 * (lane + 32 * k)], s[2 * (lane + 32 * k) + 1]);
+    }
 }
 
 template <int TYPE, int DIM> static __device__ __forceinline__ void tile_ask(const uint4 *page, uint4 *raw, int threads)
@@ -632,7 +714,7 @@ template <int TYPE, int DIM> static void attend(ker_ctx *c, const att_job &j)
         auto att_few_of = att_few<TYPE, DIM>;
         int bytes = few_room<TYPE, DIM>::BYTES * ATT_WARPS;
         cudaFuncSetAttribute(att_few_of, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-        LAUNCH(att_few_of, dim3((unsigned)c->shape.segs, (unsigned)j.n_kv, (unsigned)n), dim3(ATT_THREADS), (size_t)bytes, c->st, j, c->shape.segs, c->att.part, c->att.count);
+        LAUNCH_EARLY(c->dev->early, att_few_of, dim3((unsigned)c->shape.segs, (unsigned)j.n_kv, (unsigned)n), dim3(ATT_THREADS), (size_t)bytes, c->st, j, c->shape.segs, c->att.part, c->att.count);
         return;
     }
     auto att_prepare_of = att_prepare<TYPE, DIM>;
@@ -672,7 +754,7 @@ int64_t cu_attend_floats(const ker_ctx *c)
     const ker_model *m = &c->dev->m;
     int64_t most = 1;
     for (int n = 1; n <= CU_FEW; n++) {
-        int64_t segs = cu_attend_segs(c, n, 0), need = segs > 1 ? segs * n * m->n_head * (m->head_dim + 4) : 1;
+        int64_t segs = cu_attend_segs(c, n, 0), need = segs > 1 ? segs * n * m->n_head * (m->head_dim + 2) : 1;
         most = need > most ? need : most;
     }
     return most;

@@ -36,6 +36,7 @@ $(BUILD)/libquorum-cuda.so: $(CUDA_SRC:kernels/cuda/%.cu=$(BUILD)/cuda/%.o) $(PL
 	$(Q)echo '  ld $@'; $(CC) -shared -o $@ $^ -Wl,-z,defs,--exclude-libs,ALL -L$(CUDA_DIR)/lib64 -lcudart_static -lm -ldl -lpthread -lrt
 
 # ---- the emulator ----
+comma     := ,
 EMU_SRC   := $(wildcard tests/cuda_emu/emu*.cpp)
 EMU_HDR   := $(wildcard tests/cuda_emu/*.h)
 EMU_O     := $(EMU_SRC:tests/cuda_emu/%.cpp=$(BUILD)/emu/%.o)
@@ -51,7 +52,7 @@ $(BUILD)/emu/%.o: tests/cuda_emu/%.cpp $(EMU_HDR)
 	$(Q)echo '  c++ $<'; $(CXX) -std=c++20 $(OPT) -Wall -Wextra -fPIC -I. -Itests/cuda_emu $(EMU_SAN) -c $< -o $@
 
 $(BUILD)/libquorum-emu.so: $(EMU_KO) $(EMU_O) $(PLUGIN_O)
-	$(Q)echo '  ld $@'; $(CXX) -shared $(SAN) -Wl,-z,defs -o $@ $^ -lm -lpthread
+	$(Q)echo '  ld $@'; $(CXX) -shared $(SAN) $(if $(findstring memory,$(SAN)),,-Wl$(comma)-z$(comma)defs) -o $@ $^ -lm -lpthread
 
 emu: $(BUILD)/libquorum-emu.so
 
@@ -68,5 +69,5 @@ $(CUDA_TESTS): $(BUILD)/tests/%: tests/unit/%.cpp $(BUILD)/libquorum-emu.a $(LIB
 
 # The tests want the emulated plugin wherever there is a C++ compiler; without one they skip by name.
 ifneq ($(shell command -v $(CXX) 2>/dev/null),)
-programs: $(BUILD)/libquorum-emu.so
+programs: $(BUILD)/libquorum-emu.so $(CUDA_TESTS) $(BUILD)/emu/wrong
 endif

@@ -90,7 +90,7 @@ template <int R> static void product(ker_ctx *c, const cu_prod &p, const float *
 void cu_products(ker_ctx *c, const cu_prod *p, int n_prod, const float *x, const cu_acts *acts, int n_rows)
 {
     for (int i = 0; i < n_prod; i++) {
-        if (cu_mma_can(c, p[i].w, n_rows)) cu_mma_product(c, &p[i], acts, n_rows);
+        if (cu_mma_can(c, p[i].w, n_rows)) cu_mma_product(c, &p[i], x, acts, n_rows);
         else if (cu_floats_can(p[i].w, n_rows)) cu_floats_product(c, &p[i], x, n_rows);
         else if (n_rows == 1) product<1>(c, p[i], x, acts, n_rows);
         else product<CU_FEW>(c, p[i], x, acts, n_rows);

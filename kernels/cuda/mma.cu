@@ -149,7 +149,7 @@ template <> struct mma_form<KER_IQ4_XS> {
 
 /* Blocks of 32: a step is 8 of them; the head is the scales (and minima) of the half's four. */
 template <> struct mma_form<KER_Q8_0> {
-    enum { RAW = 10, HEAD = 8, HEADS = -1, SPLIT = 0, BLOCKS = 2 };
+    enum { RAW = 10, HEAD = 8, HEADS = -1, SPLIT = 0, BLOCKS = 1 };
     static __device__ __forceinline__ void load(const cu_mat &w, int64_t step, int h, int t, uint32_t raw[RAW])
     {
 #pragma unroll
@@ -487,7 +487,8 @@ template <int TYPE, int GLUE> static __global__ void __launch_bounds__(MMA_THREA
 
 bool cu_mma_can(const ker_ctx *c, const cu_mat *w, int n_rows)
 {
-    return n_rows > CU_FEW && w->act != KER_ACT_F32 && w->n_in % STEP == 0 && w->n_out % 32 == 0;
+    if (n_rows <= CU_FEW) return false;
+    return w->act == KER_ACT_F32 ? cu_halves_can(w) : w->n_in % STEP == 0 && w->n_out % 32 == 0;
 }
 
 template <int TYPE, int GLUE> static void launch(ker_ctx *c, const cu_tile_prod &p, const cu_mat &up)
@@ -518,6 +519,10 @@ void cu_mma_tiles(ker_ctx *c, const cu_tile_prod *p, const cu_mat *up)
         }
         return;
     }
+    if (p->w.act == KER_ACT_F32) {
+        cu_halves_tiles(c, p);
+        return;
+    }
     bool plain = p->glue == CU_PUT && !p->bias && !p->part;
     switch (p->w.type) {
 #define CASE(name) case KER_##name: plain ? launch<KER_##name, CU_PUT>(c, *p, p->w) : launch<KER_##name, CU_GLU>(c, *p, p->w); break;
@@ -529,10 +534,11 @@ void cu_mma_tiles(ker_ctx *c, const cu_tile_prod *p, const cu_mat *up)
     }
 }
 
-void cu_mma_product(ker_ctx *c, const cu_prod *p, const cu_acts *acts, int n_rows)
+void cu_mma_product(ker_ctx *c, const cu_prod *p, const float *x, const cu_acts *acts, int n_rows)
 {
     cu_tile_prod t = cu_tile_of(c, p, n_rows);
     t.a = acts->kind[p->w->act];
+    t.x = x;
     t.t.most = (n_rows + TILE_MMA - 1) / TILE_MMA;
     cu_mma_tiles(c, &t, NULL);
 }

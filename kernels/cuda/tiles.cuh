@@ -57,13 +57,17 @@ static inline cu_tile_prod cu_tile_of(const ker_ctx *c, const cu_prod *p, int n_
 bool cu_floats_can(const cu_mat *w, int n_rows);
 void cu_floats_product(ker_ctx *c, const cu_prod *p, const float *x, int n_rows);
 
+/* halves.cu: matrices of F16 and BF16 on tensor cores; mma.cu asks it. */
+bool cu_halves_can(const cu_mat *w);
+void cu_halves_tiles(ker_ctx *c, const cu_tile_prod *p);
+
 /* mma.cu: tensor cores, on tiles of TILE_MMA places. up: a second matrix like w, for CU_BOTH; else NULL. */
 bool cu_mma_can(const ker_ctx *c, const cu_mat *w, int n_rows);
 bool cu_mma_both(const cu_mat *gate, const cu_mat *up);
-void cu_mma_product(ker_ctx *c, const cu_prod *p, const cu_acts *acts, int n_rows);
+void cu_mma_product(ker_ctx *c, const cu_prod *p, const float *x, const cu_acts *acts, int n_rows);
 void cu_mma_tiles(ker_ctx *c, const cu_tile_prod *p, const cu_mat *up);
 
-static __device__ __forceinline__ float cu_silu_mul(float g, float u) { return g / (1.0f + expf(-g)) * u; }
+static __device__ __forceinline__ float cu_silu_mul(float g, float u) { return __fdividef(g, 1.0f + expf(-g)) * u; }
 
 /* The tile at hand: matrix, first place, places; false: none. */
 static __device__ __forceinline__ bool cu_tile_get(const cu_tiles &t, int i, int rows, int *matrix, int *first, int *n)

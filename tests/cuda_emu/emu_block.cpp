@@ -20,7 +20,7 @@ static bool from_home;
 #endif
 #ifdef EMU_TSAN
 static char grid_begins, grid_ends;
-static uint64_t block_no;
+static uint64_t block_no, fiber_sets;
 #endif
 
 void die(const char *fmt, ...)
@@ -131,6 +131,7 @@ static void entry();
 
 static Fiber *new_fiber()
 {
+    Quiet quiet;
     char *m = (char *)mmap(nullptr, STACK + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (m == MAP_FAILED) die("no memory for a fiber's stack");
     mprotect(m, 4096, PROT_NONE);
@@ -156,14 +157,13 @@ static Fiber *new_fiber()
     return f;
 }
 
-// The fiber on which a thread goes on. TSan tells threads apart by their fiber, so there each has its own.
+// The fiber on which a thread goes on. TSan tells threads apart by their fiber, so there each has its own, and blocks that
+// follow each other have others: what a barrier orders in one block must not order the next one's.
 static Fiber *fiber_of(Lane *l)
 {
     if (l->fiber) return l->fiber;
 #ifdef EMU_TSAN
-    size_t i = (l->lin + block_no * 37) % running->n;      // shifted, so that a fiber is not the same thread in every block
-    while (pool.size() <= i) new_fiber();
-    return l->fiber = pool[i];
+    return l->fiber = pool[block_no % fiber_sets * running->n + l->lin];
 #else
     if (idle.empty()) idle.push_back(new_fiber());
     l->fiber = idle.back();
@@ -315,6 +315,7 @@ void *shared_slot(const void *key, size_t n)
     Array *a = nullptr;
     for (Array &x : b->arrays) if (x.key == key) a = &x;
     if (!a) {
+        Quiet quiet;
         b->arrays.push_back({ key, nullptr, n });
         a = &b->arrays.back();
         if (posix_memalign(&a->mem, 16, n)) die("no memory for shared memory");
@@ -349,6 +350,7 @@ bool in_shared(const void *p, size_t n)
 // ---- a block, a grid
 static void run_block(Blk &b)
 {
+    Quiet quiet;
     unsigned n = b.n = b.live = b.bdim.x * b.bdim.y * b.bdim.z, nw = (n + 31) / 32;
     b.waiting = 0, b.bar_count = 0, b.at = 0;
     b.warps_ready = nw == 32 ? ~0u : (1u << nw) - 1;
@@ -406,6 +408,9 @@ void run_grid(const char *name, dim3 g, dim3 bd, size_t smem, const std::functio
     open_device(true);
 #ifdef EMU_TSAN
     home.tsan = __tsan_get_current_fiber();
+    size_t threads = (size_t)bd.x * bd.y * bd.z;
+    fiber_sets = std::min<size_t>((size_t)g.x * g.y * g.z, std::max<size_t>(2, 256 / threads));
+    while (pool.size() < fiber_sets * threads) new_fiber();
     __tsan_release(&grid_begins);
 #endif
     unsigned nb = g.x * g.y * g.z;

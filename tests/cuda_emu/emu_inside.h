@@ -27,6 +27,8 @@ void __tsan_read_range(void *, size_t);
 void __tsan_write_range(void *, size_t);
 void __tsan_acquire(void *);
 void __tsan_release(void *);
+void __tsan_ignore_thread_begin();
+void __tsan_ignore_thread_end();
 }
 #endif
 #ifdef EMU_MSAN
@@ -58,6 +60,17 @@ template <class K, class V> struct Map : std::vector<std::pair<K, V>> {
         if (i == this->end() || i->first != k) i = this->insert(i, { k, V() });
         return i->second;
     }
+};
+
+// The emulator's own bookkeeping in a kernel's thread: its allocations are no business of the race detector.
+struct Quiet {
+#ifdef EMU_TSAN
+    Quiet() { __tsan_ignore_thread_begin(); }
+    ~Quiet() { __tsan_ignore_thread_end(); }
+#else
+    Quiet() {}
+    ~Quiet() {}
+#endif
 };
 
 // ---- options (emu_device.cpp)

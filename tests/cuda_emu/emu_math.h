@@ -126,7 +126,7 @@ template <class T> static inline void __stwt(T *p, T v) { *p = v; }
 // ---- atomics: relaxed, as on the device. TSan takes them as atomic but not as ordering; a fence before and after makes
 // an order, as the device's memory model has it (emu::fence).
 namespace emu {
-#if defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_THREAD__) || defined(EMU_TSAN)
 void atomic_note(void *p);
 #else
 static inline void atomic_note(void *) {}

@@ -5,7 +5,9 @@
 //   A s8:     a[i] of 16 (8) bytes in row g + 8 * (i / 4 % 2), column 4t + i % 4 + 16 * (i / 8)
 //   B s8:     b[i] of 8 (4) bytes in row 4t + i % 4 + 16 * (i / 4), column g
 //   C, D:     c[i] of 4 in row g + 8 * (i / 2), column 2t + i % 2
+#ifndef __clang__
 #pragma GCC optimize("O3")
+#endif
 #include "emu_inside.h"
 
 namespace emu {

@@ -157,6 +157,7 @@ void atomic_note(void *p)
     Lane *l = self();
     if (!l) return;
     if (l->fenced) __tsan_release(p);
+    Quiet quiet;
     if (std::find(l->touched.begin(), l->touched.end(), p) == l->touched.end()) l->touched.push_back(p);
 }
 #endif
@@ -191,6 +192,7 @@ void cp_async(void *s, const void *g, int n, int from_global)
     if (from_global < 0 || from_global > n) die("cp.async of %d bytes is to read %d", n, from_global);
     if (!in_shared(s, (size_t)n)) die("cp.async writes outside the block's shared memory");
     if (from_global && in_shared(g, 1)) die("cp.async reads shared memory");
+    Quiet quiet;
     l->copies.push_back({ s, g, n, from_global, l->group });
 }
 void cp_commit() { self()->group++; }

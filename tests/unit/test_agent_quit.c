@@ -412,6 +412,31 @@ static void killed_errands_go_on(void)
     seen_clear(&s);
 }
 
+/* An /again that waits when the program ends is said at the next start, with its words, once. */
+static void a_waiting_again_is_said(void)
+{
+    static const struct { const char *typed, *say; } t[] = { { "/again experts.k=1 sampler.seed=4", ": /again experts.k=1 sampler.seed=4 asks" }, { "/again", ": /again asks" } };
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        seen s = { 0 };
+        hold h;
+        agt *a = open_room(&s);
+        hold_on(&h, a, "send");
+        agt_submit(a, "a question that takes long");
+        CHECK(is_held(&h));
+        agt_submit(a, t[i].typed);
+        agt_close(a);
+        seen_clear(&s);
+        a = open_room(&s);
+        CHECK_MSG(s.notes.p && strstr(s.notes.p, t[i].say), "%s", s.notes.p ? s.notes.p : "");
+        agt_close(a);
+        seen_clear(&s);
+        a = open_room(&s);
+        CHECK(!s.notes.p || !strstr(s.notes.p, "/again"));
+        agt_close(a);
+        seen_clear(&s);
+    }
+}
+
 static void find_does_not_wait_for_add(void)
 {
     enum { N = 60 };
@@ -468,6 +493,7 @@ int main(void)
     RUN(forgetting_is_shown);
     RUN(edits_survive_long_errands);
     RUN(killed_errands_go_on);
+    RUN(a_waiting_again_is_said);
     RUN(find_does_not_wait_for_add);
     char *rm = q_printf("rm -rf %s", dir);
     if (system(rm) != 0)

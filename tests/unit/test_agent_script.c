@@ -153,6 +153,78 @@ static void a_found_message_is_opened(void)
     finish(&s);
 }
 
+/* More pins in a layer than its k: said when it becomes so, by whichever knob, and not again. */
+static void pins_without_a_place_are_said(void)
+{
+    static const struct { const char *do_, *say; } step[] = {
+        { "/set experts.pin 1:0,1:3", NULL }, { "/set experts.pin 1:0,1:3,1:5", "layer 1 pins 3 experts with k 2: at each token the 2 " },
+        { "/set sampler.temperature 0.5", NULL }, { "/set experts.k 3", NULL }, { "/set experts.k 2,1,3", "layer 1 pins 3 experts with k 1" },
+        { "/set experts.ban 1:3,1:5", NULL }, { "/set experts.pin 0:1,0:2,0:3,1:0,1:1,2:1", "layer 0, as others, pins 3 experts with k 2" }, { "/set experts.pin none", NULL },
+        { "/set experts.pin", NULL }, { "/again experts.pin=2:0,2:1,2:2,2:3", "layer 2 pins 4 experts with k 3" } };
+    seen s = { 0 };
+    if (!start((script){ 0 }, false, &s))
+        return;
+    ask("count", &s);
+    settle(a, &s);
+    for (size_t i = 0; i < sizeof step / sizeof *step; i++) {
+        seen_clear(&s);
+        agt_submit(a, step[i].do_);
+        settle(a, &s);
+        bool warned = s.notes.p && strstr(s.notes.p, "experts.pin:");
+        CHECK_MSG(warned == (step[i].say != NULL) && (!warned || strstr(s.notes.p, step[i].say)), "%s: %s", step[i].do_, s.notes.p ? s.notes.p : "");
+    }
+    finish(&s);
+}
+
+static bool holds(const char *path, const char *start_)
+{
+    q_buf b = { 0 };
+    bool yes = q_read_file(path, &b, 1 << 20, err) == Q_OK && strncmp(b.p ? b.p : "", start_, strlen(start_)) == 0;
+    q_buf_free(&b);
+    return yes;
+}
+
+/* /trace save writes over nothing unasked, be it the file or the one beside it; a no leaves both. */
+static void a_trace_asks_before_it_writes_over(void)
+{
+    seen s = { 0 };
+    char dir[] = "/tmp/quorum-trace-XXXXXX";
+    if (!mkdtemp(dir) || !start((script){ 0 }, false, &s))
+        return;
+    char *csv = q_printf("%s/t.csv", dir), *json = q_printf("%s/t.csv.json", dir), *save = q_printf("/trace save %s", csv);
+    const char *const there[] = { csv, json };
+    ask("count", &s);
+    settle(a, &s);
+    for (int i = 0; i < 2; i++)
+        for (int yes = 0; yes < 2; yes++) {
+            unlink(csv);
+            unlink(json);
+            CHECK_INT(q_write_file_atomic(there[i], "mine", 4, err), Q_OK);
+            seen_clear(&s);
+            agt_submit(a, save);
+            CHECK(wait_for(a, &s, AGT_EV_ASK, 0, 60000));
+            CHECK_MSG(s.asked && strstr(s.asked, there[i]) && strstr(s.asked, "write over"), "%s", s.asked ? s.asked : "");
+            CHECK(holds(there[i], "mine"));
+            agt_answer(a, s.ask, yes);
+            settle(a, &s);
+            CHECK(holds(csv, "index,token,position") == yes && holds(json, "{\"v\":1") == yes && holds(there[i], "mine") == !yes);
+            CHECK_INT(s.errors, 0);
+        }
+    unlink(csv);
+    unlink(json);
+    seen_clear(&s);
+    agt_submit(a, save);                 /* nothing there: nothing is asked */
+    settle(a, &s);
+    CHECK(!s.asked && holds(csv, "index,") && holds(json, "{"));
+    unlink(csv);
+    unlink(json);
+    rmdir(dir);
+    free(csv);
+    free(json);
+    free(save);
+    finish(&s);
+}
+
 /* ---- acts that come at a chosen token ---- */
 static int act_at;
 static void (*act)(void);
@@ -331,6 +403,8 @@ int main(void)
 {
     RUN(a_turn_is_told_and_kept);
     RUN(the_status_is_of_this_conversation);
+    RUN(pins_without_a_place_are_said);
+    RUN(a_trace_asks_before_it_writes_over);
     RUN(a_found_message_is_opened);
     RUN(a_stop_takes_no_further_token);
     RUN(an_edit_holds_from_the_next_token);

@@ -1,5 +1,6 @@
 /* agent: what a person sees around a turn: ranges, /why, the experts panel between answers, questions that wait. On the small
  * golden model; where the default model is installed, also on that. */
+#include "agent/room.h"
 #include "tests/unit/agent_help.h"
 
 #include "engine/engine.h"
@@ -230,6 +231,7 @@ static void waiting_question_survives(void)
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
     settle(a, &s);
+    CHECK(a->waits.first == NULL);
     agt_close(a);
     CHECK_INT(mem_open(db, &m, err), 0);
     CHECK_INT(count(m, "two", MEM_USER, &second), 1);

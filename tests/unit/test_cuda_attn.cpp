@@ -67,7 +67,7 @@ struct world {
 
 static int blocks(int dim) { return (dim + 31) / 32; }
 
-static void world_new(world *w, const spec &s, enum ker_kv_type t, const std::vector<int> &pages)
+static void world_new(world *w, const spec &s, enum ker_kv_type t, const std::vector<int> &pages, int sms = 8)
 {
     w->s = s;
     memset((void *)&w->dev, 0, sizeof w->dev);
@@ -81,7 +81,7 @@ static void world_new(world *w, const spec &s, enum ker_kv_type t, const std::ve
     m.rope_half = s.half;
     w->dev.m = m;
     w->dev.major = 8;
-    w->dev.sms = 8;
+    w->dev.sms = sms;
     w->dev.smem_most = 99 << 10;
     w->dev.layer = w->layer;
     memset((void *)w->layer, 0, sizeof w->layer);
@@ -354,6 +354,45 @@ static void f16_cells() { every_width(KER_KV_F16); }
 static void f32_cells() { every_width(KER_KV_F32); }
 static void q8_0_cells() { every_width(KER_KV_Q8_0); }
 
+/* Cells as if a long text had been read. */
+static void fill(const world *w)
+{
+    std::vector<uint8_t> mem((size_t)(w->kv.page_bytes * w->kv.n_page));
+    size_t cells = 2 * (size_t)(KER_PAGE * w->s.dim);
+    for (size_t at = 0; at < mem.size(); at += (size_t)w->kv.head_bytes)
+        for (size_t i = 0; i < cells; i++) {
+            uint16_t h = ker_f32_to_f16(rndf());
+            float scale = 0.01f + 0.005f * rndf();
+            if (w->kv.type == KER_KV_F16) memcpy(&mem[at + 2 * i], &h, 2);
+            else mem[at + i] = (uint8_t)rnd(256);
+            if (w->kv.type == KER_KV_Q8_0 && i % 32 == 0) memcpy(&mem[at + cells + i / 8], &scale, 4);
+        }
+    cudaMemcpy(w->kv.data, mem.data(), mem.size(), cudaMemcpyHostToDevice);
+}
+
+/* Segments of a long row: fewer than a block can have on their way, more than a warp has lanes. */
+static void long_row(const spec &s, enum ker_kv_type t, int sms, int pages, int n)
+{
+    world w = {};
+    world_new(&w, s, t, { pages, 6 }, sms);
+    fill(&w);
+    std::vector<row> b;
+    add(&b, 0, (pages - 1) * KER_PAGE + 5, n, N_SLOT);
+    if (n > 1) add(&b, 1, 5 * KER_PAGE - 1, 2, N_SLOT);
+    for (int again = 0; again < 2; again++) check_out(&w, cells_now(&w), run(&w, b, nullptr), b);
+    world_free(&w);
+}
+static void long_rows()
+{
+    static const spec one = { "dim 64, groups of 2", 2, 1, 64, 64, true, false };
+    for (int t = KER_KV_F16; t <= KER_KV_Q8_0; t += KER_KV_Q8_0 - KER_KV_F16) {
+        long_row(one, (enum ker_kv_type)t, 128, 71, 1);        /* 36 segments of 2 pages */
+        long_row(one, (enum ker_kv_type)t, 128, 40, 3);        /* 20; rows of two texts together */
+        long_row(specs[3], (enum ker_kv_type)t, 8, 11, 1);     /* 6 */
+        long_row(specs[4], (enum ker_kv_type)t, 4, 13, 1);     /* 2 of 7 pages and 6 */
+    }
+}
+
 /* ---- numbers that are not finite stay with the rows that see them ---- */
 static float poison;
 static int poison_in;                              /* 0 q, 1 k, 2 v: the second row of the batch */
@@ -403,6 +442,7 @@ int main()
     RUN(f16_cells);
     RUN(f32_cells);
     RUN(q8_0_cells);
+    RUN(long_rows);
     RUN(bad_numbers_stay);
     cudaStreamDestroy(st);
     return TEST_END();

@@ -377,8 +377,8 @@ static void passes_are_one(void)
 static void many_rows_fill_tiles(void)
 {
     ffn_case(shapes[2], 37, ALL_ON_ONE, 37 * 3);
-    shape s = { 256, 256, 3, 2, 2, 0, KER_Q8_0, KER_Q8_0, KER_F32, false };
-    ffn_case(s, 41, RANDOM, 82);
+    static const shape more[] = { { 256, 256, 3, 2, 2, 0, KER_Q8_0, KER_Q8_0, KER_F32, false }, { 128, 64, 3, 2, 2, 0, KER_BF16, KER_F16, KER_F32, false } };
+    for (const shape &s : more) ffn_case(s, 41, RANDOM, 82);
 }
 
 static void dense_layers(void)

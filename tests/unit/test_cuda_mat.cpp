@@ -110,6 +110,8 @@ static void tensor_products_are_the_cpus(void)
     for (int type : types) {
         if (ker_type_get(type)->block == 1) {      /* not tensor cores, but a kernel of their own too */
             product_case(type, 161, 35, 37);
+            product_case(type, 192, 96, 41);
+            product_case(type, 64, 160, 9);
             continue;
         }
         product_case(type, 768, 160, 37);

@@ -1,5 +1,7 @@
 /* tests: finding models where other programs keep them, and taking one by part of its name. */
+#include "engine/engine.h"
 #include "engine/models.h"
+#include "tests/rewrite.h"
 #include "tests/tiny.h"
 
 #include <sys/stat.h>
@@ -127,6 +129,33 @@ static void description(void)
     q_buf_free(&out);
 }
 
+/* A kind of layer that is not computed is told where models are listed, not only when one is opened. */
+static void short_window(gguf_writer *w) { gguf_put_u32(w, "qwen3moe.attention.sliding_window", 16); }
+static void long_window(gguf_writer *w) { gguf_put_u32(w, "qwen3moe.attention.sliding_window", 1u << 31); }
+
+static void kinds_of_layers(void)
+{
+    static const struct { void (*more)(gguf_writer *); bool runs; } files[] = {{short_window, false}, {long_window, true}};
+    gguf_file *from = NULL;
+    CHECK_INT(gguf_open(at("mine/deep/er/smoke-e.gguf"), &from, err), Q_OK);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        rewrite r = {.from = from, .type = -1, .more = files[i].more};
+        CHECK_INT(rewrite_model(&r, at("mine/window.gguf"), err), Q_OK);
+        eng_model *m = NULL;
+        CHECK_INT(eng_model_open(at("mine/window.gguf"), NULL, &m, err), files[i].runs ? Q_OK : Q_FORMAT);
+        CHECK_MSG(files[i].runs || strstr(err, "layer 0 has a sliding window, which is not computed yet"), "%s", err);
+        eng_model_free(m);
+        eng_found *list = NULL;
+        int n = 0;
+        CHECK_INT(eng_find(&list, &n, err), Q_OK);
+        const eng_found *f = named(list, n, "window");
+        CHECK(f && !f->problem == files[i].runs);
+        CHECK_MSG(files[i].runs || (f && f->problem && strstr(f->problem, "a sliding window")), "%s", f && f->problem ? f->problem : "");
+        eng_found_free(list, n);
+    }
+    gguf_close(from);
+}
+
 int main(void)
 {
     if (!mkdtemp(home)) return 1;
@@ -139,6 +168,7 @@ int main(void)
     RUN(the_usual_places);
     RUN(by_part_of_the_name);
     RUN(description);
+    RUN(kinds_of_layers);
     char *rm = q_printf("rm -rf '%s'", home);
     if (system(rm) != 0) printf("# %s is left\n", home);
     free(rm);

@@ -361,6 +361,38 @@ static void a_known_k_is_read_from_the_store(void)
     mem_close(store);
 }
 
+/* A stored trace that names more experts in more layers than any model has shows nothing: a window for it would be a gigabyte. */
+static void a_trace_beyond_all_models_shows_nothing(void)
+{
+    enum { LAYERS = 1024 };
+    static const uint16_t last[] = { 2000, 65534 };      /* 1024 x 2001 cells are shown, 1024 x 65535 are not */
+    for (size_t i = 0; i < sizeof last / sizeof *last; i++) {
+        char err[Q_ERRLEN];
+        mem_store *s = NULL;
+        int64_t chat, id;
+        static uint16_t ids[LAYERS];
+        static float zero[LAYERS];
+        for (int l = 0; l < LAYERS; l++)
+            ids[l] = l == 0 || l == LAYERS - 1 ? last[i] : LAB_NONE;
+        CHECK_INT(mem_open(":memory:", &s, err), 0);
+        CHECK_INT(mem_conversation_new(s, "c", &chat, err), 0);
+        CHECK_INT(mem_reply_begin(s, chat, 0, "m", 1, 1, "{}", "", &id, err), 0);
+        mem_trace *t = mem_trace_new(LAYERS, 1);
+        mem_trace_add(t, 1, 1, 1, false, 1, ids, zero, zero, zero);
+        CHECK_INT(mem_reply_end(s, id, MEM_DONE, "", "x", 1, "", 0, NULL, t, err), 0);
+        mem_trace_free(t);
+        lab_watch *w = lab_watch_new(s);
+        lab_view v = { 0 };
+        lab_watch_stored(w, id);
+        lab_watch_get(w, &v);
+        CHECK_INT(v.n_layer, i == 0 ? LAYERS : 0);
+        CHECK_INT(v.n_expert, i == 0 ? 2001 : 0);
+        lab_view_free(&v);
+        lab_watch_free(w);
+        mem_close(s);
+    }
+}
+
 int main(void)
 {
     RUN(chance_is_quiet_and_signs_show);
@@ -370,5 +402,6 @@ int main(void)
     RUN(bent_is_not_strange);
     RUN(another_k_is_estimated);
     RUN(a_known_k_is_read_from_the_store);
+    RUN(a_trace_beyond_all_models_shows_nothing);
     return TEST_END();
 }

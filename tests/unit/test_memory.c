@@ -3,7 +3,7 @@
 #include "cli/cli.h"
 #include "memory/memory.h"
 #include "memory/store.h"
-#include "tests/test.h"
+#include "tests/memory_help.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -11,17 +11,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static char dir[64], err[Q_ERRLEN];
-
-static char *file(const char *name)
-{
-    static char p[4][128];
-    static int i;
-    i = (i + 1) % 4;
-    snprintf(p[i], sizeof p[i], "%s/%s", dir, name);
-    return p[i];
-}
 
 static mem_store *open_at(const char *path)
 {
@@ -31,8 +20,6 @@ static mem_store *open_at(const char *path)
     if (!s) exit(1);
     return s;
 }
-
-#define OK(call) do { err[0] = 0; int rc_ = (call); CHECK_MSG(rc_ == Q_OK, "%d %s", rc_, err); } while (0)
 
 static int64_t say(mem_store *s, int64_t c, int64_t parent, enum mem_role r, const char *t)
 {
@@ -743,8 +730,7 @@ static void any_thread_may_call(void)
 
 int main(void)
 {
-    snprintf(dir, sizeof dir, "/tmp/quorum-memory-XXXXXX");
-    if (!mkdtemp(dir)) return 1;
+    if (!memory_begin("memory")) return 1;
     RUN(a_tree_keeps_every_branch);
     RUN(a_long_branch_can_be_deleted);
     RUN(a_reply_grows_and_ends_once);
@@ -764,8 +750,5 @@ int main(void)
     RUN(a_full_disk_loses_nothing);
     RUN(many_processes_make_one_file);
     RUN(any_thread_may_call);
-    char *rm = q_printf("rm -rf '%s'", dir);
-    int rc = system(rm);
-    free(rm);
-    return rc ? 1 : TEST_END();
+    return memory_end();
 }

@@ -2,23 +2,11 @@
  * what holds a person's words can still be exported. */
 #include "memory/memory.h"
 #include "memory/store.h"
-#include "tests/test.h"
+#include "tests/memory_help.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
-
-static char dir[64], err[Q_ERRLEN];
-
-#define OK(call) do { err[0] = 0; int rc_ = (call); CHECK_MSG(rc_ == Q_OK, "%d %s", rc_, err); } while (0)
-
-static char *file(const char *name)
-{
-    static char p[4][128];
-    static int i;
-    i = (i + 1) % 4;
-    snprintf(p[i], sizeof p[i], "%s/%s", dir, name);
-    return p[i];
-}
+#include <zlib.h>
 
 /* A small memory, closed. */
 static void make(const char *path)
@@ -212,6 +200,66 @@ static void a_loop_looks_at_its_own_effect(void)
     CHECK_INT(c.message, 3);
 }
 
+/* Messages that are one another's parents, one that is its own, one whose parent is of another conversation: what was deleted
+ * goes, and what was not deleted stays. */
+static void circles_of_parents_are_swept(void)
+{
+    char *path = file("circle.db");
+    make(path);
+    meddle(path, "INSERT INTO conversation(id, created, opened) VALUES(7, 1, 1);"
+                 "INSERT INTO message(id, conversation, role, status, created, updated, text) VALUES(10, 7, 1, 1, 1, 1, 'kept');"
+                 "UPDATE message SET parent=3 WHERE id=1; UPDATE message SET parent=1 WHERE id=2; UPDATE message SET parent=2 WHERE id=3;"
+                 "INSERT INTO message(id, conversation, parent, role, status, created, updated) VALUES(11, 1, 11, 1, 1, 1, 1);"
+                 "UPDATE message SET parent=2 WHERE id=10");
+    mem_store *s = NULL;
+    mem_conversations l = {0};
+    mem_message m = {0};
+    OK(mem_open(path, &s, err));
+    if (!s) return;
+    OK(mem_conversation_delete(s, 1, err));
+    OK(mem_tidy(s, NULL, NULL, err));
+    OK(mem_conversation_list(s, &l, err));
+    CHECK_INT(l.n, 1);
+    mem_conversations_free(&l);
+    int64_t left;
+    store_lock(s);
+    OK(store_int(s, &left, err, "SELECT (SELECT count(*) FROM message)*100 + (SELECT count(*) FROM conversation)", ""));
+    store_unlock(s);
+    CHECK_INT(left, 101);
+    OK(mem_message_get(s, 10, &m, err));
+    CHECK(m.text && strcmp(m.text, "kept") == 0 && m.parent == 0);
+    mem_message_free(&m);
+    OK(mem_check(s, err));
+    mem_close(s);
+}
+
+/* A routing trace that claims more than any answer has is refused before anything is made for it. */
+static void a_huge_trace_is_refused(void)
+{
+    enum { RECORDS = 43, LAYERS = 1024, SLOTS = 1024 };
+    uint64_t body = (uint64_t)RECORDS * (17 + LAYERS * (8 + 6 * SLOTS));
+    uLong room = compressBound(1 << 20) * (uLong)(body / (1 << 20) + 1);
+    unsigned char *b = q_alloc(32 + room), *zero = q_alloc(1 << 20);
+    const uint32_t head[] = {1, RECORDS, LAYERS, SLOTS, 0, (uint32_t)body, (uint32_t)(body >> 32)};
+    memcpy(b, "QTRC", 4);
+    for (size_t i = 0; i < 7; i++)
+        for (int k = 0; k < 4; k++) b[4 + 4 * i + (size_t)k] = (unsigned char)(head[i] >> 8 * k);
+    z_stream z = {.next_out = b + 32, .avail_out = (uInt)room};
+    CHECK_INT(deflateInit(&z, 1), Z_OK);
+    for (uint64_t left = body; left;) {
+        z.next_in = zero;
+        z.avail_in = (uInt)(left < 1 << 20 ? left : 1 << 20);
+        left -= z.avail_in;
+        CHECK_INT(deflate(&z, left ? Z_NO_FLUSH : Z_FINISH), left ? Z_OK : Z_STREAM_END);
+    }
+    mem_trace *t = NULL;
+    CHECK_INT(store_trace_unpack(b, 32 + z.total_out, &t), Q_FORMAT);
+    mem_trace_free(t);
+    deflateEnd(&z);
+    free(b);
+    free(zero);
+}
+
 static void cases_that_were_found(void)
 {
     static const char *const names[] = {"recover-loop.db", "recursive-view-document.db"};
@@ -268,17 +316,15 @@ static void an_export_says_what_it_could_not_read(void)
 
 int main(void)
 {
-    snprintf(dir, sizeof dir, "/tmp/quorum-hostile-XXXXXX");
-    if (!mkdtemp(dir)) return 1;
+    if (!memory_begin("hostile")) return 1;
     RUN(every_kind_of_meddling_is_refused_by_name);
     RUN(views_of_views_are_not_looked_into);
     RUN(what_sqlite_writes_itself_is_let_be);
     RUN(every_statement_has_an_end);
     RUN(a_loop_looks_at_its_own_effect);
+    RUN(circles_of_parents_are_swept);
+    RUN(a_huge_trace_is_refused);
     RUN(cases_that_were_found);
     RUN(an_export_says_what_it_could_not_read);
-    char *rm = q_printf("rm -rf '%s'", dir);
-    int rc = system(rm);
-    free(rm);
-    return rc ? 1 : TEST_END();
+    return memory_end();
 }

@@ -3,26 +3,13 @@
  * UPDATE=1 makes the files that are missing; one that is there is never made again. */
 #include "memory/memory.h"
 #include "memory/store.h"
-#include "tests/test.h"
+#include "tests/memory_help.h"
 
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static char dir[64], err[Q_ERRLEN];
-
-#define OK(call) do { err[0] = 0; int rc_ = (call); CHECK_MSG(rc_ == Q_OK, "%d %s", rc_, err); } while (0)
-
-static char *file(const char *name)
-{
-    static char p[4][128];
-    static int i;
-    i = (i + 1) % 4;
-    snprintf(p[i], sizeof p[i], "%s/%s", dir, name);
-    return p[i];
-}
 
 static char *golden(int v)
 {
@@ -346,16 +333,12 @@ static void what_fails_the_check_is_not_brought_up(void)
 
 int main(void)
 {
-    snprintf(dir, sizeof dir, "/tmp/quorum-old-XXXXXX");
-    if (!mkdtemp(dir)) return 1;
+    if (!memory_begin("old")) return 1;
     RUN(the_golden_files_are_there);
     RUN(each_opens_and_shows_the_same);
     RUN(a_broken_index_of_an_older_file_is_made_again);
     RUN(killed_anywhere_it_is_the_old_or_the_new);
     RUN(a_full_disk_leaves_the_old_one);
     RUN(what_fails_the_check_is_not_brought_up);
-    char *rm = q_printf("rm -rf '%s'", dir);
-    int rc = system(rm);
-    free(rm);
-    return rc ? 1 : TEST_END();
+    return memory_end();
 }

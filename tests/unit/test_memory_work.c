@@ -3,25 +3,12 @@
  * is done there by whoever looks on (store_watch). */
 #include "memory/memory.h"
 #include "memory/store.h"
-#include "tests/test.h"
+#include "tests/memory_help.h"
 
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static char dir[64], err[Q_ERRLEN];
-
-#define OK(call) do { err[0] = 0; int rc_ = (call); CHECK_MSG(rc_ == Q_OK, "%d %s", rc_, err); } while (0)
-
-static char *file(const char *name)
-{
-    static char p[4][128];
-    static int i;
-    i = (i + 1) % 4;
-    snprintf(p[i], sizeof p[i], "%s/%s", dir, name);
-    return p[i];
-}
 
 static mem_store *open_at(const char *path, const store_watch *w)
 {
@@ -745,8 +732,7 @@ static void two_processes_write_one_file(void)
 
 int main(void)
 {
-    snprintf(dir, sizeof dir, "/tmp/quorum-work-XXXXXX");
-    if (!mkdtemp(dir)) return 1;
+    if (!memory_begin("work")) return 1;
     RUN(thousands_of_changes_leave_a_whole_memory);
     RUN(an_index_of_many_levels_is_kept_alive);
     RUN(a_broken_index_is_made_again_from_the_text);
@@ -757,8 +743,5 @@ int main(void)
     RUN(a_kill_between_two_steps_leaves_nothing_half);
     RUN(a_file_opens_while_its_first_words_come);
     RUN(two_processes_write_one_file);
-    char *rm = q_printf("rm -rf '%s'", dir);
-    int rc = system(rm);
-    free(rm);
-    return rc ? 1 : TEST_END();
+    return memory_end();
 }

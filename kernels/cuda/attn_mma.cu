@@ -432,6 +432,8 @@ template <int TYPE, int DIM> static __global__ void __launch_bounds__(ATT_THREAD
     SHARED(float, ml, 2 * ATT_WARPS * FEW_HEADS);
     SHARED(int, fresh_cell, CU_FEW);
     SHARED(int, arrived, 1);
+    gpu_wait_before();
+    gpu_let_next();
     int t = threadIdx.x, lane = t & 31, warp = t >> 5, seg = blockIdx.x, row = blockIdx.z, group = j.n_head / j.n_kv;
     few_at f;
     f.row = row;
@@ -712,7 +714,7 @@ template <int TYPE, int DIM> static void attend(ker_ctx *c, const att_job &j)
         auto att_few_of = att_few<TYPE, DIM>;
         int bytes = few_room<TYPE, DIM>::BYTES * ATT_WARPS;
         cudaFuncSetAttribute(att_few_of, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-        LAUNCH(att_few_of, dim3((unsigned)c->shape.segs, (unsigned)j.n_kv, (unsigned)n), dim3(ATT_THREADS), (size_t)bytes, c->st, j, c->shape.segs, c->att.part, c->att.count);
+        LAUNCH_EARLY(c->dev->early, att_few_of, dim3((unsigned)c->shape.segs, (unsigned)j.n_kv, (unsigned)n), dim3(ATT_THREADS), (size_t)bytes, c->st, j, c->shape.segs, c->att.part, c->att.count);
         return;
     }
     auto att_prepare_of = att_prepare<TYPE, DIM>;

@@ -57,6 +57,7 @@ struct ker_dev {
     cudaStream_t st;               /* of uploads and kv_copy                                 */
     int n_moe;                     /* routed layers                                          */
     bool ready;
+    bool early;                    /* the fused launches of decode.cu may start before the one before has ended */
     char why[Q_ERRLEN];            /* what the device said when it failed; "" = well         */
     ker_source source;             /* acquire NULL: experts lie on the device                */
 };
@@ -210,6 +211,7 @@ int64_t cu_group_ints(const ker_ctx *c);                     /* of ffn.group, as
 void cu_head(ker_ctx *c);
 /* decode.cu: for few rows (n <= CU_FEW) the fused launches of a part, where shapes and types allow; false: nothing done. */
 bool cu_few_part(ker_ctx *c, int part /* cu_part */, int layer);
+bool cu_few_early(const ker_dev *d);                         /* of d->early, asked by dev_open                  */
 /* parts.cu: a part of the table as the launches it is made of */
 enum cu_part { CU_EMBED, CU_ATTN, CU_ROUTE, CU_EXPERTS, CU_DENSE, CU_HEAD };
 void cu_part_launch(ker_ctx *c, int part, int layer);

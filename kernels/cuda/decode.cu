@@ -59,11 +59,15 @@ template <int TYPE> static __device__ __forceinline__ void mul_row(const mul_arg
     typedef few_form<TYPE> form;
     const int A = MUL_AHEAD;
     int warp = (int)threadIdx.x / WARP, lane = (int)threadIdx.x % WARP, units = w.n_in / 32, row = (int)blockIdx.y;
-    int o = block * a.rounds * MUL_WARPS + warp, end = (block + 1) * a.rounds * MUL_WARPS, from = a.which ? a.which[row] : row;
+    int o = block * a.rounds * MUL_WARPS + warp, end = (block + 1) * a.rounds * MUL_WARPS;
     if (end > w.n_out) end = w.n_out;
     typename form::raw r[A] = {};
     if (o < end) fetch<TYPE, A>(w, (int64_t)o * (units / form::PER), units, 0, r);
+    if (a.norm && (int)threadIdx.x * 8 < w.n_in) gpu_prefetch(a.norm + threadIdx.x * 8);
+    gpu_wait_before();
+    gpu_let_next();
     cu_act act = few_row(room, w.n_in);
+    int from = a.which ? a.which[row] : row;
     float eps = a.norm ? a.rows.cfg[a.rows.slot[from]].eps : 0.0f;
     few_prepare<1 << form::KIND, MUL_WARPS>(a.x + (int64_t)from * w.n_in, a.norm, eps, w.n_in, act, act, NULL, part);
     __syncthreads();
@@ -133,8 +137,8 @@ static void mul_launch(ker_ctx *c, mul_args &a, int n_rows)
     bool pair = true;
     for (int i = 0; i < a.n_prod; i++) pair = pair && is_pair(a.w[i]);
     dim3 grid((unsigned)at, (unsigned)n_rows);
-    if (pair) LAUNCH(few_mul<true>, grid, dim3(MUL_THREADS), few_bytes(a.w[0].n_in), c->st, a);
-    else LAUNCH(few_mul<false>, grid, dim3(MUL_THREADS), few_bytes(a.w[0].n_in), c->st, a);
+    if (pair) LAUNCH_EARLY(c->dev->early, few_mul<true>, grid, dim3(MUL_THREADS), few_bytes(a.w[0].n_in), c->st, a);
+    else LAUNCH_EARLY(c->dev->early, few_mul<false>, grid, dim3(MUL_THREADS), few_bytes(a.w[0].n_in), c->st, a);
 }
 
 /* Normed rows for whoever reads them, and logits of those that are wanted. */
@@ -200,20 +204,40 @@ static __device__ __forceinline__ void float4_at(int type, const uint8_t *p, int
     for (int k = 0; k < 4; k++) v[k] = type == KER_BF16 ? __int_as_float((int)(u[k] << 16)) : cu_half_bits(u[k]);
 }
 
-/* w[o] . norm(x): the norm's scale is taken out of the sum, so that both sums go together. */
-static __device__ __forceinline__ float route_dot(const route_args &a, const cu_mat &w, int o, const float *x, float eps, float *part)
+static __device__ __forceinline__ void route_add(const float *x, int i, const float v[4], const float g[4], float &dot, float &square)
 {
-    float dot = 0, square = 0;
-    for (int i = (int)threadIdx.x * 4; i < a.n; i += MUL_THREADS * 4) {
-        float v[4], e[4], g[4];
-        float4_at(w.type, w.p[0], (int64_t)o * a.n + i, v);
-        float4_at(KER_F32, (const uint8_t *)x, i, e);
-        float4_at(KER_F32, (const uint8_t *)a.norm, i, g);
+    float4 e = *(const float4 *)(const void *)(x + i);
+    dot = fmaf(v[0], e.x * g[0], fmaf(v[1], e.y * g[1], fmaf(v[2], e.z * g[2], fmaf(v[3], e.w * g[3], dot))));
+    square = fmaf(e.x, e.x, fmaf(e.y, e.y, fmaf(e.z, e.z, fmaf(e.w, e.w, square))));
+}
+
+/* w[o] . norm(x): the norm's scale is taken out of the sum, so that both sums go together. What is constant of the first
+ * numbers comes before the launch before has ended. */
+static __device__ __forceinline__ float route_dot(const route_args &a, const cu_mat &w, int o, const float *x, int row, float *part)
+{
+    const int A = MUL_AHEAD, STEP = MUL_THREADS * 4;
+    const uint8_t *norm = (const uint8_t *)a.norm;
+    float dot = 0, square = 0, v[A][4] = {}, g[A][4] = {};
+    int first = (int)threadIdx.x * 4;
 #pragma unroll
-        for (int k = 0; k < 4; k++) {
-            dot = fmaf(v[k], e[k] * g[k], dot);
-            square = fmaf(e[k], e[k], square);
-        }
+    for (int p = 0; p < A; p++) {
+        int i = first + p * STEP;
+        if (i >= a.n) continue;
+        float4_at(w.type, w.p[0], (int64_t)o * a.n + i, v[p]);
+        float4_at(KER_F32, norm, i, g[p]);
+    }
+    gpu_wait_before();
+    gpu_let_next();
+    float eps = a.choose.cfg[a.choose.slot[row]].eps;
+#pragma unroll
+    for (int p = 0; p < A; p++) {
+        int i = first + p * STEP;
+        if (i < a.n) route_add(x, i, v[p], g[p], dot, square);
+    }
+    for (int i = first + A * STEP; i < a.n; i += STEP) {
+        float4_at(w.type, w.p[0], (int64_t)o * a.n + i, v[0]);
+        float4_at(KER_F32, norm, i, g[0]);
+        route_add(x, i, v[0], g[0], dot, square);
     }
     dot = cu_warp_sum(dot);
     square = few_block_sum<MUL_WARPS>(square, part);
@@ -230,14 +254,16 @@ template <int PER> static __global__ void __launch_bounds__(MUL_THREADS, MUL_RES
     SHARED(float, part, 2 * MUL_WARPS);
     SHARED(int, last, 1);
     int o = (int)blockIdx.x, row = (int)blockIdx.y, n_expert = a.choose.n_expert;
-    float eps = a.choose.cfg[a.choose.slot[row]].eps;
     const float *x = a.x + (int64_t)row * a.n;
     if (o + 1 == (int)gridDim.x) {
+        gpu_wait_before();
+        gpu_let_next();
+        float eps = a.choose.cfg[a.choose.slot[row]].eps;
         few_prepare<1 << KER_ACT_Q8_32 | 1 << KER_ACT_Q8_256, MUL_WARPS>(x, a.norm, eps, a.n, act_row(a.in[KER_ACT_Q8_32], row, a.n),
                                                                          act_row(a.in[KER_ACT_Q8_256], row, a.n), a.y + (int64_t)row * a.n, part);
     } else {
         bool shared = o >= n_expert;
-        float v = route_dot(a, shared ? a.sh : a.w, shared ? 0 : o, x, eps, part);
+        float v = route_dot(a, shared ? a.sh : a.w, shared ? 0 : o, x, row, part);
         if (threadIdx.x == 0) *(shared ? a.choose.sh_coef + row : a.choose.score + (int64_t)row * n_expert + o) = v;
     }
     __syncthreads();
@@ -271,9 +297,9 @@ static bool route(ker_ctx *c, int layer)
     a.count = c->att.count;
     a.choose = cu_choose_args(c, layer);
     dim3 grid((unsigned)(a.choose.n_expert + (a.sh.n_out ? 2 : 1)), (unsigned)c->shape.n);
-    if (a.choose.n_expert <= 4 * WARP) LAUNCH(few_route<4>, grid, dim3(MUL_THREADS), 0, c->st, a);
-    else if (a.choose.n_expert <= 8 * WARP) LAUNCH(few_route<8>, grid, dim3(MUL_THREADS), 0, c->st, a);
-    else LAUNCH(few_route<0>, grid, dim3(MUL_THREADS), 0, c->st, a);
+    if (a.choose.n_expert <= 4 * WARP) LAUNCH_EARLY(c->dev->early, few_route<4>, grid, dim3(MUL_THREADS), 0, c->st, a);
+    else if (a.choose.n_expert <= 8 * WARP) LAUNCH_EARLY(c->dev->early, few_route<8>, grid, dim3(MUL_THREADS), 0, c->st, a);
+    else LAUNCH_EARLY(c->dev->early, few_route<0>, grid, dim3(MUL_THREADS), 0, c->st, a);
     return true;
 }
 
@@ -320,6 +346,8 @@ template <int TYPE> static __device__ __forceinline__ void glu_rows(const cu_mat
 
 template <bool PAIR, bool NORM> static __global__ void __launch_bounds__(MUL_THREADS, PAIR ? MUL_RESIDENT : MUL_LEAST) few_glu(glu_args a)
 {
+    gpu_wait_before();
+    gpu_let_next();
     int row = (int)blockIdx.y, block = (int)blockIdx.x, s = a.k ? block / a.slot_blocks : 0, matrix = 0;
     bool shared = s >= a.k;
     cu_mat gate = shared ? a.sh_gate : a.gate, up = shared ? a.sh_up : a.up;
@@ -424,6 +452,8 @@ template <bool PAIR> static __global__ void __launch_bounds__(DOWN_THREADS, 1) f
     __syncthreads();
     while (n < a.k && ids[n] != KER_NO_EXPERT) n++;
     cu_act act = few_row(room, n * a.w.n_in), sh = few_row(room + few_bytes(a.k * a.w.n_in), a.sh.n_in);
+    gpu_wait_before();
+    gpu_let_next();
     if (n) down_prepare(a.w, a.h + (int64_t)row * a.k * a.w.n_in, n * a.w.n_in, act);
     if (a.sh.n_out) down_prepare(a.sh, a.h_sh + (int64_t)row * a.sh.n_in, a.sh.n_in, sh);
     __syncthreads();
@@ -485,10 +515,10 @@ static bool experts(ker_ctx *c, int layer, bool moe)
     g.slot_blocks = cut(g.gate.n_out, MUL_WARPS * g.rounds);
     dim3 grid((unsigned)(k * g.slot_blocks + cut(g.sh_gate.n_out, MUL_WARPS * g.rounds)), (unsigned)n);
     bool pair = is_pair(g.gate) && is_pair(g.sh_gate);
-    if (pair && moe) LAUNCH((few_glu<true, false>), grid, dim3(MUL_THREADS), 0, c->st, g);
-    else if (moe) LAUNCH((few_glu<false, false>), grid, dim3(MUL_THREADS), 0, c->st, g);
-    else if (pair) LAUNCH((few_glu<true, true>), grid, dim3(MUL_THREADS), normed, c->st, g);
-    else LAUNCH((few_glu<false, true>), grid, dim3(MUL_THREADS), normed, c->st, g);
+    if (pair && moe) LAUNCH_EARLY(c->dev->early, (few_glu<true, false>), grid, dim3(MUL_THREADS), 0, c->st, g);
+    else if (moe) LAUNCH_EARLY(c->dev->early, (few_glu<false, false>), grid, dim3(MUL_THREADS), 0, c->st, g);
+    else if (pair) LAUNCH_EARLY(c->dev->early, (few_glu<true, true>), grid, dim3(MUL_THREADS), normed, c->st, g);
+    else LAUNCH_EARLY(c->dev->early, (few_glu<false, true>), grid, dim3(MUL_THREADS), normed, c->st, g);
 
     d.h = c->ffn.h;
     d.h_sh = c->ffn.h_sh;
@@ -497,10 +527,12 @@ static bool experts(ker_ctx *c, int layer, bool moe)
     d.x = c->x;
     d.tr = c->tr;
     grid = dim3((unsigned)cut(n_out, DOWN_WARPS * d.rounds), (unsigned)n);
-    if (is_pair(d.w) && is_pair(d.sh)) LAUNCH(few_down<true>, grid, dim3(DOWN_THREADS), room, c->st, d);
-    else LAUNCH(few_down<false>, grid, dim3(DOWN_THREADS), room, c->st, d);
+    if (is_pair(d.w) && is_pair(d.sh)) LAUNCH_EARLY(c->dev->early, few_down<true>, grid, dim3(DOWN_THREADS), room, c->st, d);
+    else LAUNCH_EARLY(c->dev->early, few_down<false>, grid, dim3(DOWN_THREADS), room, c->st, d);
     return true;
 }
+
+bool cu_few_early(const ker_dev *d) { return d->major >= 9 && gpu_knows_early(few_down<true>); }
 
 bool cu_few_part(ker_ctx *c, int part, int layer)
 {

@@ -59,13 +59,13 @@ static __device__ __forceinline__ float key_value(uint64_t key)
 }
 
 /* What a row's gates are computed from. */
-typedef struct gate_sums { float top, sum; } gate_sums;
+typedef struct gate_sums { float top, sum, inverse; } gate_sums;
 
 static __device__ __forceinline__ float gate_of(const choose_args &a, const gate_sums &g, float s)
 {
     if (a.router_scale > 0) return 1.0f;
-    if (a.gate == KER_GATE_SOFTMAX) return expf(s - g.top) / g.sum;
-    return 1.0f / (1.0f + expf(-s));
+    if (a.gate == KER_GATE_SOFTMAX) return expf(s - g.top) * g.inverse;
+    return __fdividef(1.0f, 1.0f + expf(-s));
 }
 
 static __device__ __forceinline__ bool banned(const float *add, int e) { return add && add[e] == -INFINITY; }
@@ -73,13 +73,15 @@ static __device__ __forceinline__ bool banned(const float *add, int e) { return 
 /* Scores edited in place; the row's largest, the sum and the entropy of softmax. */
 static __device__ __forceinline__ gate_sums edit_scores(const choose_args &a, int row, int lane, float *s, const cu_cfg *g, const float *add)
 {
-    gate_sums r = { -INFINITY, 0 };
+    gate_sums r = { -INFINITY, 0, 0 };
+    /* Full division branches to a function, for which registers are put aside: not here. */
+    float cool = __fdividef(1.0f, g->temperature), carved = a.router_scale > 0 ? __fdividef(1.0f, a.router_scale) : 0.0f;
     for (int e = lane; e < a.n_expert; e += WARP) {
         float v = s[e];
-        if (a.router_scale > 0) v = (a.bias ? fmaf(4.0f, a.bias[e], v) : v) / a.router_scale;
+        if (a.router_scale > 0) v = (a.bias ? fmaf(4.0f, a.bias[e], v) : v) * carved;
         if (add) v += add[e];
         if (banned(add, e)) v = -INFINITY;                            /* also where the score was NaN */
-        v /= g->temperature;
+        v *= cool;
         s[e] = v;
         r.top = v > r.top ? v : r.top;
     }
@@ -87,10 +89,11 @@ static __device__ __forceinline__ gate_sums edit_scores(const choose_args &a, in
     if (r.top == -INFINITY) r.top = 0;                                /* all NaN or -inf: nothing meaningful, but defined */
     for (int e = lane; e < a.n_expert; e += WARP) r.sum += expf(s[e] - r.top);
     r.sum = cu_warp_sum(r.sum);
+    r.inverse = __fdividef(1.0f, r.sum);
     float entropy = 0;                                                /* -sum p ln p = ln Z - sum p (s - top) */
     for (int e = lane; e < a.n_expert; e += WARP) {
         float p = expf(s[e] - r.top);
-        if (p > 0) entropy -= p / r.sum * (s[e] - r.top);
+        if (p > 0) entropy -= p * r.inverse * (s[e] - r.top);
     }
     entropy = cu_warp_sum(entropy);
     if (lane == 0) a.entropy[row] = r.sum > 0 ? entropy + logf(r.sum) : 0.0f;
@@ -160,24 +163,23 @@ template <int PER> static __device__ __forceinline__ void choose_row(const choos
     } else {
         int k = g->k[a.layer] < n_open ? g->k[a.layer] : n_open, n_pin = 0;
         uint64_t last = ~(uint64_t)0;
-        for (; n <= k && n < n_open; n++) {                           /* the k best, and the best that was not chosen */
+        int rounds = k < n_open ? k + 1 : k;                          /* the k best, and the best that was not chosen */
+        for (int j = 0; j < rounds; j++) {
             uint64_t top = 0;
 #pragma unroll
             for (int i = 0; i < per; i++) {
                 int e = lane + i * WARP;
                 int unused;
                 uint64_t v = PER ? key[PER ? i : 0] : e < a.n_expert ? expert_key(a, sums, s, add, pin, e, &unused) : 0;
-                if (v < last && v > top) top = v;
+                top = v < last && v > top ? v : top;
             }
             top = warp_top_key(top);
-            if (n == k) {
-                if (!(last >> 48) && lane == 0) a.margin[row] = key_value(last) - key_value(top);
-                break;
-            }
+            if (lane == 0 && j < k) ids[j] = (uint16_t)key_expert(top);
+            if (lane == 0 && j == k && !(last >> 48)) a.margin[row] = key_value(last) - key_value(top);
+            n_pin += j < k ? (int)(top >> 48) : 0;
             last = top;
-            n_pin += (int)(top >> 48);
-            if (lane == 0) ids[n] = (uint16_t)key_expert(top);
         }
+        n = k;
         __syncwarp();
         if (g->min_p > 0) n = cut_list(a, sums, s, ids, n, n_pin, g->min_p, lane);
     }
@@ -188,7 +190,7 @@ template <int PER> static __device__ __forceinline__ void choose_row(const choos
     float sum = 0, scale = 1;
     for (int i = lane; i < n; i += WARP) sum += gate_of(a, sums, s[ids[i]]);
     sum = cu_warp_sum(sum);
-    if (!(a.router_scale > 0)) scale = a.renorm ? a.weights_scale / (sum < sum_floor ? sum_floor : sum) : a.weights_scale;
+    if (!(a.router_scale > 0)) scale = a.renorm ? __fdividef(a.weights_scale, sum < sum_floor ? sum_floor : sum) : a.weights_scale;
     for (int i = lane; i < a.max_k; i += WARP) {
         weights[i] = i < n ? gate_of(a, sums, s[ids[i]]) * scale : 0.0f;
         if (i >= n) ids[i] = KER_NO_EXPERT;
@@ -196,7 +198,7 @@ template <int PER> static __device__ __forceinline__ void choose_row(const choos
     if (a.sh_coef && lane == 0) {
         float v = a.sh_coef[row];
         if (!(fabsf(v) <= FLT_MAX)) cu_mark(a.tr, row, KER_PART_ROUTE, a.layer);
-        a.sh_coef[row] = 1.0f / (1.0f + expf(-v));
+        a.sh_coef[row] = __fdividef(1.0f, 1.0f + expf(-v));
     }
 }
 

@@ -149,7 +149,7 @@ template <> struct mma_form<KER_IQ4_XS> {
 
 /* Blocks of 32: a step is 8 of them; the head is the scales (and minima) of the half's four. */
 template <> struct mma_form<KER_Q8_0> {
-    enum { RAW = 10, HEAD = 8, HEADS = -1, SPLIT = 0, BLOCKS = 2 };
+    enum { RAW = 10, HEAD = 8, HEADS = -1, SPLIT = 0, BLOCKS = 1 };
     static __device__ __forceinline__ void load(const cu_mat &w, int64_t step, int h, int t, uint32_t raw[RAW])
     {
 #pragma unroll

@@ -152,6 +152,7 @@ void agt_setting_put(agt *, const char *key, const char *value); /* panel sizes 
 char *agt_setting_get(agt *, const char *key);                   /* malloc'ed or NULL; from a copy in memory */
 void agt_answer(agt *, int64_t ask, bool yes);           /* to AGT_EV_ASK; unanswered, nothing is done */
 bool agt_busy(const agt *);                              /* an answer or long work runs */
+bool agt_answering(agt *);                               /* an answer runs */
 bool agt_idle(agt *);                                    /* nothing at all runs or waits: all that was asked for is in the events */
 
 /* ================= snapshots ================= */

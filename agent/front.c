@@ -85,6 +85,7 @@ bool agt_busy(const agt *a)
     return desk_busy(&m->desk);
 }
 
+bool agt_answering(agt *a) { return desk_answering(&a->desk); }
 bool agt_idle(agt *a) { return desk_idle(&a->desk); }
 
 void agt_get_status(agt *a, agt_status *out)

@@ -17,7 +17,7 @@ static const struct { q_knob knob; const char *standard; } rows[] = {
                 .help = N_("the system text before every conversation; empty is the model's own") },
       .standard = "" },
     { .knob = { .name = "sampler.loop_stop", .type = Q_KNOB_CHOICE, .choices = "auto,on,off", .effect = Q_EFFECT_SAMPLING,
-                .help = N_("end an answer that repeats itself: 8 times the same 2 to 64 tokens, over 256 in all; auto: in models below 3 billion parameters") },
+                .help = N_("end an answer that repeats itself, word for word over 256 tokens or nearly so in 450 of 640; auto: in models below 3 billion parameters") },
       .standard = "auto" },
     { .knob = { .name = "ui.pace", .aka = "pace", .type = Q_KNOB_FLOAT, .min = 0, .max = 10000, .effect = Q_EFFECT_SCREEN,
                 .help = N_("tokens a second at most, to read along; 0 is as fast as it goes") },

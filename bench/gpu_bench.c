@@ -187,7 +187,7 @@ static void on_proof(void *user, const ker_proof *p)
 static void step_kernels(void)
 {
     head("Each part against the CPU", "the worst case");
-    int rc = ker_prove(gpu, opt.device, opt.n_word == 0, on_proof, NULL, err);
+    int rc = ker_prove(gpu, opt.device, opt.n_word ? KER_PROVE_SMALL : KER_PROVE_LARGE, on_proof, NULL, err);
     for (int i = 0; i < PARTS && parts[i].part; i++) {
         char *name = q_printf("%s, %d of %d", parts[i].part, parts[i].n - parts[i].wrong, parts[i].n);
         number(name, parts[i].worst, "of its limit", parts[i].where);
@@ -498,7 +498,9 @@ static void kernel_times(rig *r, int at)
     if (n < 0 || rig_run(r, &(piece){ .at = at, .n = 1 })) return;
     n = r->b->times(r->ctx, false, t, 64);
     for (int i = 0; i < n; i++) sum += t[i].ms;
-    head("Time a kernel takes in one decoded token (events around each launch)", "share");
+    char title[120];
+    snprintf(title, sizeof title, "Time a kernel takes in one token decoded at context %d (events around each launch)", at);
+    head(title, "share");
     for (int i = 0; i < n; i++) {
         char note[64], *name = q_printf("%s, %d launches", t[i].name, t[i].n);
         snprintf(note, sizeof note, "%.1f%%", 100 * t[i].ms / sum);
@@ -549,7 +551,7 @@ static void step_speed(eng_model *m)
     if (prefill(&r, CHUNK) < 0) wrong("the first chunk", err);       /* warm, and cells for the contexts */
     speed_decode(&r);
     for (int i = 0; i < opt.prefill.n && time_left(.9); i++) tell_prefill(&r, opt.prefill.v[i], prefill(&r, opt.prefill.v[i]));
-    kernel_times(&r, 0);
+    kernel_times(&r, opt.contexts.n ? opt.contexts.v[0] : 0);
     ker_device now[16];
     if (gpu->devices(now, 16, err) > opt.device) number("device memory in use", (double)(now[opt.device].bytes - now[opt.device].free) / (1 << 30), "GiB", "");
     number("trace a token", (double)layers * (m->ker.n_expert * 6.0 + 8), "bytes", "ids, weights, entropy, margin of all slots: copied behind the pass");

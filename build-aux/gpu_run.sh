@@ -53,6 +53,7 @@ choose_tmp() {
 [ -n "$tmp" ] || { echo "no folder with $((need / 1048576)) GiB free: give one with --tmp" >&2; tmp=$out; }
 work=$(mktemp -d "$tmp/quorum-kit.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
+export XDG_STATE_HOME="$work/state"     # what is found of the GPU is kept apart from the user's
 trap 'exit 130' INT TERM HUP
 
 # report.json and report.md from what the parts hold now.
@@ -145,9 +146,8 @@ model() { exec "$here/quorum" model synth --arch "$4" --like "$3" --type Q4_K_M 
 # The program itself on the device, its own benchmark.
 program() { exec "$here/quorum" bench --device "cuda:$device" -m "$1" -p 512 -n 64 -r 2; }
 
-# Its verdict is kept apart from the user's.
 # shellcheck disable=SC2086  # quick is a word or nothing
-doctor() { exec env XDG_STATE_HOME="$work/state" "$here/quorum" doctor --gpu --device "cuda:$device" --plugin "$plugin" $quick; }
+doctor() { exec "$here/quorum" doctor --gpu --device "cuda:$device" --plugin "$plugin" $quick; }
 
 peer() {
     peer=$here/llama-bench

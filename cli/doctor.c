@@ -72,7 +72,7 @@ static void add_device(visit *v)
 
 static int add_proofs(visit *v, char *err)
 {
-    int rc = ker_prove(v->b, v->index, !v->quick, on_proof, v, err);
+    int rc = ker_prove(v->b, v->index, v->quick ? KER_PROVE_SMALL : KER_PROVE_LARGE, on_proof, v, err);
     for (int i = 0; i < PARTS && v->part[i].part; i++)
         q_buf_printf(&v->out, _("%-32s %4d of %d agree with the CPU, off by at most %.1e\n"), _(v->part[i].part), v->part[i].n - v->part[i].wrong, v->part[i].n, v->part[i].worst);
     if (v->bad.len) q_buf_puts(&v->out, v->bad.p);

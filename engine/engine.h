@@ -23,8 +23,8 @@ typedef struct eng_session eng_session;
 int eng_device_choose(const char *what, int gpu_layers, double budget_gib, char *err);
 int eng_device_index(void);                               /* the N of cuda:N that was chosen, else 0 */
 
-/* What `quorum doctor --gpu` found of a GPU under this plugin and driver is kept for the user. Where it computes wrongly,
- * models are not opened there. */
+/* What the first use or `quorum doctor --gpu` found of a GPU under this plugin and driver is kept for the user. Where it
+ * computes wrongly, models are not opened there. */
 enum eng_trust { ENG_TRUST_UNKNOWN, ENG_TRUST_GOOD, ENG_TRUST_BAD };
 struct ker_backend;
 struct ker_device;

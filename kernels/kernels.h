@@ -331,9 +331,11 @@ typedef struct ker_proof {             /* one comparison                        
     double off, limit;                 /* largest difference, relative to what the part added     */
     bool ok;
 } ker_proof;
-/* Every weight type, kind of router and part on small random models of device `index`, and shapes of models in use (a GiB
- * of memory). Returns how many comparisons were wrong, or a q_result when the device failed; `row` hears of each. */
-int ker_prove(const ker_backend *b, int index, bool with_large, void (*row)(void *user, const ker_proof *p), void *user, char *err);
+/* Parts on random models of device `index`: a few of them, a second's work before a first use; every weight type and kind
+ * of router on small ones; shapes of models in use too (a GiB of memory). Returns how many comparisons were wrong, or a
+ * q_result when the device failed; `row` hears of each. */
+enum ker_prove_how { KER_PROVE_FEW, KER_PROVE_SMALL, KER_PROVE_LARGE };
+int ker_prove(const ker_backend *b, int index, enum ker_prove_how how, void (*row)(void *user, const ker_proof *p), void *user, char *err);
 
 /* ---- how fast a device is (speed.c): shapes of Qwen3-30B-A3B, Q4_K with Q6_K, k = 8, random weights ---- */
 enum { KER_SPEED_KERNELS = 48 };

@@ -197,15 +197,21 @@ static int one(const ker_backend *b, int index, const made_shape *s, int type, p
     return rc;
 }
 
-int ker_prove(const ker_backend *b, int index, bool with_large, void (*row)(void *user, const ker_proof *p), void *user, char *err)
+int ker_prove(const ker_backend *b, int index, enum ker_prove_how how, void (*row)(void *user, const ker_proof *p), void *user, char *err)
 {
+    static const int first[] = { KER_F16, KER_Q8_0, KER_Q4_K, KER_Q6_K };
     proof p = { .row = row, .user = user };
-    int rc = 0;
-    for (int t = 0; t < KER_TYPE_LIMIT && !rc; t++) {
+    int rc = 0, n_first = how == KER_PROVE_FEW ? (int)(sizeof first / sizeof *first) : 0;
+    for (int i = 0; i < n_first && !rc; i++) {
+        made_shape s = ker_type_get(first[i])->block > 32 ? even : odd;
+        s.rows = some;
+        rc = one(b, index, &s, first[i], &p, err);
+    }
+    for (int t = 0; t < KER_TYPE_LIMIT && how > KER_PROVE_FEW && !rc; t++) {
         const ker_type *type = ker_type_get(t);
         if (type && type->weight) rc = one(b, index, type->block > 32 ? &even : &odd, t, &p, err);
     }
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && !rc; i++) rc = one(b, index, &kinds[i], KER_F32, &p, err);
-    for (size_t i = 0; i < sizeof large / sizeof *large && with_large && !rc; i++) rc = one(b, index, &large[i], KER_Q4_K, &p, err);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && how > KER_PROVE_FEW && !rc; i++) rc = one(b, index, &kinds[i], KER_F32, &p, err);
+    for (size_t i = 0; i < sizeof large / sizeof *large && how == KER_PROVE_LARGE && !rc; i++) rc = one(b, index, &large[i], KER_Q4_K, &p, err);
     return rc ? rc : p.wrong;
 }

@@ -180,23 +180,39 @@ int mem_reply_config(mem_store *s, int64_t id, int from, uint64_t hash, const ch
     return store_end(s, rc, err);
 }
 
+/* What changes in a reply while it grows (the first SAVED columns), and when it ends. */
+struct reply { store_span text, thinking; int64_t updated; enum mem_status status; char *finish, *owner; mem_stats stats; };
+static const store_column reply_columns[] = {
+    STORE_COLUMN(struct reply, text, ROW_SPAN, "text", NULL),
+    STORE_COLUMN(struct reply, thinking, ROW_SPAN, "thinking", NULL),
+    STORE_COLUMN(struct reply, updated, ROW_INT64, "updated", NULL),
+    STORE_COLUMN(struct reply, status, ROW_INT, "status", NULL),
+    STORE_COLUMN(struct reply, finish, ROW_TEXT, "finish", NULL),
+    STORE_COLUMN(struct reply, owner, ROW_TEXT, "owner", NULL),
+    STORE_COLUMN(struct reply, stats.prompt_tokens, ROW_INT, "prompt_tokens", NULL),
+    STORE_COLUMN(struct reply, stats.cached_tokens, ROW_INT, "cached_tokens", NULL),
+    STORE_COLUMN(struct reply, stats.tokens, ROW_INT, "tokens", NULL),
+    STORE_COLUMN(struct reply, stats.prefill_s, ROW_DOUBLE, "prefill_s", NULL),
+    STORE_COLUMN(struct reply, stats.decode_s, ROW_DOUBLE, "decode_s", NULL),
+};
+enum { SAVED = 4 };
+static const store_table reply_ended = STORE_TABLE(struct reply, "message", reply_columns);
+static const store_table reply_saved = {.name = "message", .column = reply_columns, .n = SAVED, .size = sizeof(struct reply)};
+
 int mem_reply_save(mem_store *s, int64_t id, const char *text, size_t n, const char *thinking, size_t n_thinking, char *err)
 {
     int rc = store_begin(s, err);
     if (rc != Q_OK) return rc;
     rc = check_mine(s, id, err);
     if (rc == Q_OK) rc = store_unindex_message(s, id, err);
-    if (rc == Q_OK)
-        rc = store_run(s, NULL, err, "UPDATE message SET text=?, thinking=?, updated=?, status=? WHERE id=?", "ttiii", text, n,
-                       thinking, n_thinking, q_wall_ms(), (int64_t)MEM_PARTIAL, id);
+    struct reply r = {.text = {text, n}, .thinking = {thinking, n_thinking}, .updated = q_wall_ms(), .status = MEM_PARTIAL};
+    if (rc == Q_OK) rc = store_update(s, &reply_saved, &r, id, err);
     return store_end(s, rc, err);
 }
 
 int mem_reply_end(mem_store *s, int64_t id, enum mem_status status, const char *finish, const char *text, size_t n,
                   const char *thinking, size_t n_thinking, const mem_stats *stats, const mem_trace *trace, char *err)
 {
-    static const mem_stats none;
-    const mem_stats *x = stats ? stats : &none;
     unsigned char *blob = NULL;
     size_t n_blob = 0;
     int rc = trace && trace->n ? store_trace_pack(trace, &blob, &n_blob) : Q_OK;
@@ -209,11 +225,9 @@ int mem_reply_end(mem_store *s, int64_t id, enum mem_status status, const char *
     }
     rc = check_mine(s, id, err);
     if (rc == Q_OK) rc = store_unindex_message(s, id, err);
-    if (rc == Q_OK)
-        rc = store_run(s, NULL, err, "UPDATE message SET text=?, thinking=?, updated=?, status=?, finish=?, prompt_tokens=?, cached_tokens=?,"
-                       " tokens=?, prefill_s=?, decode_s=?, owner='' WHERE id=?", "ttiisiiiddi", text, n, thinking, n_thinking, q_wall_ms(),
-                       (int64_t)status, finish ? finish : "", (int64_t)x->prompt_tokens, (int64_t)x->cached_tokens,
-                       (int64_t)x->tokens, x->prefill_s, x->decode_s, id);
+    struct reply r = {.text = {text, n}, .thinking = {thinking, n_thinking}, .updated = q_wall_ms(), .status = status,
+                      .finish = (char *)(finish ? finish : ""), .owner = (char *)"", .stats = stats ? *stats : (mem_stats){0}};
+    if (rc == Q_OK) rc = store_update(s, &reply_ended, &r, id, err);
     if (rc == Q_OK) rc = store_index_message(s, id, err);
     if (rc == Q_OK && blob) rc = store_run(s, NULL, err, "INSERT OR REPLACE INTO message_trace(message, data) VALUES(?, ?)", "ib", id, blob, n_blob);
     free(blob);

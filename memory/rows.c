@@ -104,6 +104,26 @@ int store_insert(mem_store *s, const store_table *t, const void *row, int64_t *i
     return rc;
 }
 
+int store_update(mem_store *s, const store_table *t, const void *row, int64_t id, char *err)
+{
+    q_buf b = {0};
+    int rc = Q_OK, at = 0;
+    q_buf_printf(&b, "UPDATE %s SET ", t->name);
+    for (int i = 0; i < t->n; i++)
+        if (t->column[i].stored) q_buf_printf(&b, "%s%s=?", at++ ? ", " : "", t->column[i].name);
+    q_buf_puts(&b, " WHERE id=?");
+    sqlite3_stmt *st = store_query(s, err, b.p, "");
+    q_buf_free(&b);
+    if (!st) return store_failed(s);
+    at = 0;
+    for (int i = 0; i < t->n && rc == Q_OK; i++)
+        if (t->column[i].stored && bind(st, ++at, &t->column[i], field(&t->column[i], row)) != SQLITE_OK) rc = store_error(s, err);
+    if (rc == Q_OK && sqlite3_bind_int64(st, at + 1, id) != SQLITE_OK) rc = store_error(s, err);
+    if (rc == Q_OK) rc = store_step(s, st, err);
+    sqlite3_finalize(st);
+    return rc;
+}
+
 int store_rows(mem_store *s, const store_table *t, void **v, int *n, char *err, const char *rest, const char *types, ...)
 {
     char *sql = store_select(t, rest);

@@ -92,7 +92,9 @@ char *store_select(const store_table *, const char *rest);      /* malloc'ed: "S
 void store_read(const store_table *, sqlite3_stmt *, void *row);
 void store_free(const store_table *, void *row);                /* its texts; the row is zeroed */
 int store_insert(mem_store *, const store_table *, const void *row, int64_t *id /* or NULL */, char *err);
-/* The same for many rows: the statement (NULL on failure; to be finalised), then a row. */
+/* Writes the stored columns of a list, which may be some of the table's, into the row of that id. */
+int store_update(mem_store *, const store_table *, const void *row, int64_t id, char *err);
+/* Insertion for many rows: the statement (NULL on failure; to be finalised), then a row. */
 sqlite3_stmt *store_inserting(mem_store *, const store_table *, char *err);
 int store_insert_row(mem_store *, sqlite3_stmt *, const store_table *, const void *row, int64_t *id, char *err);
 int store_row(mem_store *, const store_table *, void *row, char *err, const char *rest, const char *types, ...);   /* Q_NOTFOUND */

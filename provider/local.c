@@ -7,10 +7,14 @@
 #include "provider/local.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+
+/* A prompt as tokens, under the name of what it is made of. */
+typedef struct rendered { pthread_mutex_t mu; uint64_t salt, name; bool there; eng_tokens t; unsigned times; } rendered;
 
 typedef struct local {
     prov base;
@@ -23,6 +27,7 @@ typedef struct local {
     bool stale;                          /* cells went when c came: the text must be evaluated again */
     eng_tokens text;                     /* the last request's prompt and its answer so far */
     uint64_t cursor;                     /* in the trace */
+    rendered last;                       /* what was counted is asked next: it is rendered once */
     /* of the running request */
     const prov_hooks *hooks;
     prov_result *result;
@@ -96,7 +101,7 @@ static int set(prov *p, const prov_config *c, enum prov_policy policy, char *err
 static prov_config *present(prov *p) { return wrap(of(p), eng_config_copy(of(p)->c)); }
 
 /* ---- the prompt ---- */
-static int render(const local *l, const prov_request *r, eng_tokens *out, char *err)
+static int render_anew(const local *l, const prov_request *r, eng_tokens *out, char *err)
 {
     if (r->raw) {                        /* the opening token, where the family has one */
         int rc = eng_template(l->m, NULL, 0, false, -1, out, err);
@@ -113,6 +118,45 @@ static int render(const local *l, const prov_request *r, eng_tokens *out, char *
     free(m);
     return rc;
 }
+
+/* Salted, so that nobody can write two prompts of one name. */
+static uint64_t name_of(const local *l, const prov_request *r)
+{
+    q_buf b = { 0 };
+    const char *think = eng_config_get(l->c, "think", &b);
+    uint64_t h = q_hash64(think, strlen(think), l->last.salt);
+    q_buf_free(&b);
+    if (r->raw)
+        return q_hash64(r->raw, r->n_raw, h + 1);
+    for (int i = 0; i < r->n_message; i++) {
+        const uint64_t head[2] = { (uint64_t)r->message[i].role, r->message[i].n };
+        h = q_hash64(r->message[i].text, r->message[i].n, q_hash64(head, sizeof head, h));
+    }
+    return h;
+}
+
+static int render(const local *from, const prov_request *r, eng_tokens *out, char *err)
+{
+    local *l = (local *)(uintptr_t)from; /* what is remembered has its own lock */
+    rendered *last = &l->last;
+    int rc = Q_OK;
+    pthread_mutex_lock(&last->mu);
+    uint64_t name = name_of(l, r);
+    if (!last->there || last->name != name) {
+        eng_tokens_free(&last->t);
+        last->t = (eng_tokens){ .most = out->most };
+        rc = render_anew(l, r, &last->t, err);
+        last->there = rc >= 0;
+        last->name = name;
+        last->times++;
+    }
+    for (int i = 0; i < last->t.n && rc >= 0; i++)
+        eng_tokens_add(out, last->t.id[i]);
+    pthread_mutex_unlock(&last->mu);
+    return rc;
+}
+
+unsigned local_rendered(const prov *p) { return of_const(p)->last.times; }
 
 /* So many tokens need not be told apart any more: none of it fits. */
 static int far_too_many(const local *l) { return 4 * (eng_session_length(l->s) + eng_session_room(l->s)); }
@@ -465,6 +509,8 @@ static void close_local(prov *p)
     eng_config_free(l->c);
     eng_model_free(l->m);
     eng_tokens_free(&l->text);
+    eng_tokens_free(&l->last.t);
+    pthread_mutex_destroy(&l->last.mu);
     free(l);
 }
 
@@ -495,6 +541,9 @@ int local_open(const char *path, const prov_opts *o, prov **out, char *err)
     local *l = q_alloc(sizeof *l);
     eng_open_opts eo = { .progress = o->progress, .user = o->user };
     prov_init(&l->base, &kind);
+    pthread_mutex_init(&l->last.mu, NULL);
+    if (getrandom(&l->last.salt, sizeof l->last.salt, 0) != (ssize_t)sizeof l->last.salt)
+        l->last.salt = (uint64_t)q_now_ns();
     int rc = eng_model_open(path, &eo, &l->m, err);
     if (rc == Q_OK) {
         describe(l);

@@ -6,4 +6,6 @@
 
 int local_open(const char *path, const prov_opts *o, prov **out, char *err);
 
+unsigned local_rendered(const prov *);    /* how often a prompt was rendered: what a test of cost looks at */
+
 #endif

@@ -90,6 +90,23 @@ static bool make_plan(const eng_model *m, uint64_t have, plan *p)
     return fits;
 }
 
+static void no_row(void *user, const ker_proof *p) { (void)user, (void)p; }
+
+/* Before the first use under this plugin and driver a few parts are compared with the CPU. What cannot be kept is found anew. */
+static int trusted(const ker_backend *be, const ker_device *one, char *err)
+{
+    char why[Q_ERRLEN];
+    enum eng_trust t = eng_gpu_trust(be, one);
+    if (t == ENG_TRUST_UNKNOWN) {
+        int wrong = ker_prove(be, chosen.index, KER_PROVE_FEW, no_row, NULL, err);
+        if (wrong < 0) return wrong;
+        t = wrong ? ENG_TRUST_BAD : ENG_TRUST_GOOD;
+        eng_gpu_trust_put(be, one, t, why);
+    }
+    if (t == ENG_TRUST_GOOD) return Q_OK;
+    return q_fail(err, Q_ERR, _("%s computes other numbers than the CPU under this plugin and driver (quorum doctor --gpu says which): update the driver, build the plugin anew, or use --device cpu"), one->name);
+}
+
 static int open_gpu(eng_model *m, device *d, char *err)
 {
     const ker_backend *be;
@@ -99,11 +116,10 @@ static int open_gpu(eng_model *m, device *d, char *err)
     if (n < 0) return n;
     if (chosen.index >= n || chosen.index >= 16) return q_fail(err, Q_RANGE, _("there is no GPU %d: 0 to %d are possible"), chosen.index, n - 1);
     const ker_device *one = &list[chosen.index];
-    if (eng_gpu_trust(be, one) == ENG_TRUST_BAD)
-        return q_fail(err, Q_ERR, _("%s computes wrongly under this plugin and driver, as quorum doctor --gpu found: update the driver, build the plugin anew and run it again, or use --device cpu"), one->name);
+    int rc = trusted(be, one, err);
+    if (rc) return rc;
     uint64_t have = chosen.budget > 0 && chosen.budget * GIB < (double)one->free ? (uint64_t)(chosen.budget * GIB) : one->free;
     plan p = { 0 };
-    int rc;
     if (!make_plan(m, have, &p))
         rc = q_fail(err, Q_NOMEM, _("%s has %.1f GiB of memory free, this model needs at least %.1f GiB there: free some, or use --device cpu"),
                     one->name, (double)have / GIB, (double)(p.on_gpu) / GIB);

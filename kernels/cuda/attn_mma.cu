@@ -13,6 +13,7 @@
 #include <string.h>
 
 static constexpr int FEW_CELLS = KER_PAGE / ATT_WARPS, FEW_HEADS = 16;
+static constexpr int FEW_WEIGHTS = 1024;           /* heads of a group times segments: where queries were (64 wide) */
 static constexpr float LOG2E = 1.44269504f, HALF_MOST = 65504.0f;
 
 /* Rows of DIM halves in shared memory as chunks of 16 bytes, crossed so that 8 rows of a column lie in different banks. */
@@ -159,12 +160,16 @@ template <int DIM> static __device__ __forceinline__ void lanes_load(lanes<DIM> 
     for (int i = 0; i < DIM / 32; i++) a->x[i] = x[(threadIdx.x & 31) + 32 * i];
 }
 
-template <int DIM> static __device__ __forceinline__ void turn_load(const att_job &j, turn<DIM> *t, const float *norm, int row)
+template <int DIM> static __device__ __forceinline__ void norm_load(turn<DIM> *t, const float *norm)
+{
+#pragma unroll
+    for (int i = 0; i < DIM / 32; i++) t->w[i] = norm ? norm[(threadIdx.x & 31) + 32 * i] : 1.0f;
+}
+
+template <int DIM> static __device__ __forceinline__ void turn_load(const att_job &j, turn<DIM> *t, int row)
 {
     int lane = threadIdx.x & 31;
     t->cs = j.rope + (int64_t)row * j.rope_dim;
-#pragma unroll
-    for (int i = 0; i < DIM / 32; i++) t->w[i] = norm ? norm[lane + 32 * i] : 1.0f;
     if (j.rope_half && j.rope_dim == DIM) {
 #pragma unroll
         for (int i = 0; i < DIM / 64; i++) t->c[i] = t->cs[lane + 32 * i], t->s[i] = t->cs[DIM / 2 + lane + 32 * i];
@@ -231,7 +236,8 @@ template <int TYPE, int DIM> static __device__ __forceinline__ void few_fresh(co
     turn<DIM> t;
     lanes_load<DIM>(&key, j.k + from);
     lanes_load<DIM>(&value, j.v + from);
-    turn_load<DIM>(j, &t, j.k_norm, row);
+    norm_load<DIM>(&t, j.k_norm);
+    turn_load<DIM>(j, &t, row);
     lanes_in<DIM>(j, &key, t, j.k_norm != NULL, row == f.row ? f.eps : j.rows.cfg[j.rows.slot[row]].eps, 1.0f, s);
 #pragma unroll
     for (int i = 0; i < DIM / 32; i++) s[lane + 32 * i] = key.x[i], s[DIM + lane + 32 * i] = value.x[i];
@@ -344,28 +350,26 @@ template <int DIM> static __device__ __forceinline__ void few_join(const att_job
     }
 }
 
-/* All segments of a (row, KV head) together; w: shared, [group][n_seg]. Others wrote them: past the first cache. */
-constexpr int ALL_OUT = 2, ALL_SEGS = 16;          /* numbers of four a thread adds up at once; segments on their way */
-template <int DIM> static __device__ __forceinline__ void all_ask(float4 (&x)[ALL_OUT][ALL_SEGS], const float *part, int i, int n, int s0, int n_seg, int segs)
+/* Segments [s0, s0 + n) of a group into shared memory, [head][n][DIM]. Others wrote them: not through the first cache. */
+template <int DIM> static __device__ __forceinline__ void all_ask(const float *part, int group, int s0, int n, int segs, float *room)
 {
-#pragma unroll
-    for (int u = 0; u < ALL_OUT; u++)
-#pragma unroll
-        for (int s = 0; s < ALL_SEGS; s++) {
-            int at = i + u * ATT_THREADS;
-            bool is = at < n && s0 + s < n_seg;
-            x[u][s] = is ? __ldcg((const float4 *)(const void *)(part + ((int64_t)(at / (DIM / 4)) * segs + s0 + s) * DIM) + at % (DIM / 4)) : make_float4(0, 0, 0, 0);
-        }
+#pragma unroll 1
+    for (int g = 0; g < group; g++)
+#pragma unroll 4
+        for (int i = threadIdx.x; i < n * (DIM / 4); i += ATT_THREADS)
+            cp_async16(room + g * n * DIM + 4 * i, part + ((int64_t)g * segs + s0) * DIM + 4 * i);
+    cp_commit();
 }
 
-template <int DIM> static __device__ __forceinline__ void few_all(const att_job &j, const few_at &f, int n_seg, int segs, const float *part, float *w)
+/* All segments of a (row, KV head) together. room: shared, of `size` floats; w: shared, [group][n_seg]. */
+template <int DIM> static __device__ __forceinline__ void few_all(const att_job &j, const few_at &f, int n_seg, int segs, const float *part, float *room, int size, float *w)
 {
-    int t = threadIdx.x, lane = t & 31, group = j.n_head / j.n_kv, n = group * (DIM / 4);
+    constexpr int OUT = FEW_HEADS * (DIM / 4) / ATT_THREADS;   /* numbers of four a thread adds up, at most */
+    int t = threadIdx.x, lane = t & 31, group = j.n_head / j.n_kv, most_segs = size / (group * DIM);
     int64_t first = (int64_t)f.row * j.n_head + f.kv * group;
     const float2 *tops = (const float2 *)(const void *)(part + (int64_t)j.n * j.n_head * segs * DIM) + first * segs;
-    float4 x[ALL_OUT][ALL_SEGS];
     part += first * segs * DIM;
-    all_ask<DIM>(x, part, t, n, 0, n_seg, segs);
+    all_ask<DIM>(part, group, 0, min(n_seg, most_segs), segs, room);
 #pragma unroll 1
     for (int g = t >> 5; g < group; g += ATT_WARPS) {          /* the weight of each segment */
         float most = -INFINITY, sum = 0;
@@ -381,31 +385,33 @@ template <int DIM> static __device__ __forceinline__ void few_all(const att_job 
             sum += b * m.y;
         }
         sum = 1.0f / warp_sum(sum);
-        __syncwarp();
 #pragma unroll 1
         for (int s = lane; s < n_seg; s += 32) w[g * n_seg + s] *= sum;
     }
-    __syncthreads();
+    float4 o[OUT] = {};
 #pragma unroll 1
-    for (int i = t; i < n; i += ALL_OUT * ATT_THREADS) {
-        float4 o[ALL_OUT] = {};
-#pragma unroll 1
-        for (int s0 = 0; s0 < n_seg; s0 += ALL_SEGS) {
-            if (i != t || s0) all_ask<DIM>(x, part, i, n, s0, n_seg, segs);
+    for (int s0 = 0; s0 < n_seg; s0 += most_segs) {
+        int n = min(n_seg - s0, most_segs);
+        if (s0) all_ask<DIM>(part, group, s0, n, segs, room);
+        cp_wait<0>();
+        __syncthreads();
 #pragma unroll
-            for (int u = 0; u < ALL_OUT; u++)
-#pragma unroll
-                for (int s = 0; s < ALL_SEGS; s++) {
-                    int at = i + u * ATT_THREADS;
-                    float b = at < n && s0 + s < n_seg ? w[at / (DIM / 4) * n_seg + s0 + s] : 0.0f;
-                    o[u].x += b * x[u][s].x, o[u].y += b * x[u][s].y, o[u].z += b * x[u][s].z, o[u].w += b * x[u][s].w;
-                }
+        for (int u = 0; u < OUT; u++) {
+            int g = (t + u * ATT_THREADS) / (DIM / 4), d = (t + u * ATT_THREADS) % (DIM / 4);
+            if (g >= group) break;
+#pragma unroll 4
+            for (int s = 0; s < n; s++) {
+                float b = w[g * n_seg + s0 + s];
+                float4 x = *(const float4 *)(const void *)(room + (g * n + s) * DIM + 4 * d);
+                o[u].x += b * x.x, o[u].y += b * x.y, o[u].z += b * x.z, o[u].w += b * x.w;
+            }
         }
+        __syncthreads();
+    }
 #pragma unroll
-        for (int u = 0; u < ALL_OUT; u++) {
-            int at = i + u * ATT_THREADS;
-            if (at < n) few_out(f, f.kv * group + at / (DIM / 4), o[u], 1.0f, j.o + first * DIM + at * 4);
-        }
+    for (int u = 0; u < OUT; u++) {
+        int i = t + u * ATT_THREADS;
+        if (i < group * (DIM / 4)) few_out(f, f.kv * group + i / (DIM / 4), o[u], 1.0f, j.o + first * DIM + i * 4);
     }
 }
 
@@ -432,7 +438,6 @@ template <int TYPE, int DIM> static __global__ void __launch_bounds__(ATT_THREAD
     SHARED(float, ml, 2 * ATT_WARPS * FEW_HEADS);
     SHARED(int, fresh_cell, CU_FEW);
     SHARED(int, arrived, 1);
-    gpu_wait_before();
     gpu_let_next();
     int t = threadIdx.x, lane = t & 31, warp = t >> 5, seg = blockIdx.x, row = blockIdx.z, group = j.n_head / j.n_kv;
     few_at f;
@@ -441,30 +446,36 @@ template <int TYPE, int DIM> static __global__ void __launch_bounds__(ATT_THREAD
     f.seq = j.rows.seq_at[row];
     f.last = f.first = j.rows.cell[row];
     int pages = f.last / KER_PAGE + 1, per = pages_of_seg(pages, segs), n_seg = (pages + per - 1) / per, p0 = seg * per, p1 = min(p0 + per, pages);
-    if (p0 >= pages) return;
-    const cu_cfg *g = &j.rows.cfg[j.rows.slot[row]];
-    f.eps = g->eps;
-    f.scale = g->attn_scale * LOG2E;
-    f.off = g->head_off ? g->head_off + (int64_t)j.layer * j.n_head : NULL;
-    turn<DIM> way;
-    lanes<DIM> mine[FEW_HEADS / ATT_WARPS];
-    turn_load<DIM>(j, &way, j.q_norm, row);
-#pragma unroll
-    for (int i = 0; i < FEW_HEADS / ATT_WARPS; i++)
-        if (warp + i * ATT_WARPS < group) lanes_load<DIM>(&mine[i], j.q + ((int64_t)row * j.n_head + f.kv * group + warp + i * ATT_WARPS) * DIM);
+    if (p0 >= pages) {
+        gpu_wait_before();
+        return;
+    }
 #pragma unroll 1
     for (int i = 0; i < j.n; i++)
         if (j.rows.seq_at[i] == f.seq) f.first = min(f.first, j.rows.cell[i]);
+    /* What lay there before this pass may be asked for before the queries are ready. */
     uint4 *raw = room + warp * (R::BYTES / 16), *work = raw + 2 * R::RAW;
     bool early = p0 * KER_PAGE + KER_PAGE - 1 < f.first;
     if (early) few_ask_old<TYPE, DIM>((const uint4 *)(const void *)cells(j, f.seq, p0, f.kv), raw);
     cp_commit();
+    const cu_cfg *g = &j.rows.cfg[j.rows.slot[row]];
+    f.eps = g->eps;
+    f.scale = g->attn_scale * LOG2E;
+    f.off = g->head_off ? g->head_off + (int64_t)j.layer * j.n_head : NULL;
     /* The cells of this segment that this batch writes: a lane a row. */
     int cell = lane < j.n ? j.rows.cell[lane] : -1;
     bool here = cell >= p0 * KER_PAGE && cell < p1 * KER_PAGE && cell <= f.last && j.rows.seq_at[lane] == f.seq;
     unsigned all = __ballot_sync(WARP_ALL, here);
     int n_fresh = __popc(all);
     if (here && !warp) fresh_cell[__popc(all & ((1u << lane) - 1))] = cell;
+    turn<DIM> way;
+    lanes<DIM> mine[FEW_HEADS / ATT_WARPS];
+    norm_load<DIM>(&way, j.q_norm);
+    gpu_wait_before();
+    turn_load<DIM>(j, &way, row);
+#pragma unroll
+    for (int i = 0; i < FEW_HEADS / ATT_WARPS; i++)
+        if (warp + i * ATT_WARPS < group) lanes_load<DIM>(&mine[i], j.q + ((int64_t)row * j.n_head + f.kv * group + warp + i * ATT_WARPS) * DIM);
     int k = 0;
 #pragma unroll 1
     for (unsigned m = all; m; m &= m - 1, k++)
@@ -514,7 +525,7 @@ template <int TYPE, int DIM> static __global__ void __launch_bounds__(ATT_THREAD
     if (arrived[0] != n_seg - 1) return;
     __threadfence();
     if (!t) count[row * j.n_kv + f.kv] = 0;
-    few_all<DIM>(j, f, n_seg, segs, part_mem, (float *)(void *)room);
+    few_all<DIM>(j, f, n_seg, segs, part_mem, (float *)(void *)room, ATT_WARPS * R::BYTES / 4, (float *)(void *)qs);
 }
 
 /* ---- many rows ---- */
@@ -533,7 +544,8 @@ template <int TYPE, int DIM> static __global__ void __launch_bounds__(ATT_THREAD
     const float *norm = key ? j.k_norm : j.q_norm;
     lanes_load<DIM>(&a, key ? j.k + (int64_t)h * DIM : q);
     if (key) lanes_load<DIM>(&v, j.v + (int64_t)h * DIM);
-    turn_load<DIM>(j, &t, norm, row);
+    norm_load<DIM>(&t, norm);
+    turn_load<DIM>(j, &t, row);
     const cu_cfg *g = &j.rows.cfg[j.rows.slot[row]];
     lanes_in<DIM>(j, &a, t, norm != NULL, g->eps, key ? 1.0f : g->attn_scale * LOG2E, s);
 #pragma unroll
@@ -745,7 +757,7 @@ int cu_attend_segs(const ker_ctx *c, int n_rows, int longest)
     int segs = 1;
     (void)longest;
     if (n_rows > CU_FEW || !fits(m, KER_KV_F16)) return 1;
-    while (segs * 2 * n_rows * m->n_kv_head <= c->dev->sms) segs *= 2;
+    while (segs * 2 * n_rows * m->n_kv_head <= c->dev->sms && segs * 2 * (m->n_head / m->n_kv_head) <= FEW_WEIGHTS) segs *= 2;
     return segs;
 }
 

@@ -16,6 +16,7 @@ static struct fake {
     q_buf said;
     struct { char *key, *value; } set[32]; int n_set;
     char *settings[32];
+    bool long_work;             /* busy without an answer */
     char kept[64];              /* the last place: its conversation and draft */
 } fake;
 
@@ -87,7 +88,8 @@ void agt_answer(agt *a, int64_t k, bool yes) { SAY("answer %lld %s\n", (long lon
 bool agt_idle(agt *a) { return !fake.st.busy; }
 void agt_keep_place(agt *a, int64_t c, int64_t s, const char *d) { if (*d) SAY("keep %s\n", d); snprintf(fake.kept, sizeof fake.kept, "%lld %s", (long long)c, d); }
 void agt_show_routing(agt *a, int64_t m) { SAY("routing %lld\n", (long long)m); }
-bool agt_busy(const agt *a) { return fake.st.busy; }
+bool agt_busy(const agt *a) { return fake.st.busy || fake.long_work; }
+bool agt_answering(agt *a) { return fake.st.busy; }
 int agt_wake_fd(const agt *a) { return -1; }
 bool agt_next(agt *a, agt_event *e)
 {

@@ -1,6 +1,7 @@
 /* tests: what a key or a command does to the whole screen: where it leads, and what is left behind. */
 #include "tests/test.h"
 #include "tests/unit/app_help.h"
+#include "tui/tui.h"
 #include "tui/view/view.h"
 
 static void found(void)
@@ -150,11 +151,68 @@ static void the_ribbon_stays_with_knobs_set(void)
         }
 }
 
+/* While files are taken in the bottom line says what and how many, and none of an answer's keys; one Esc stops nothing. */
+static void an_import_is_shown(void)
+{
+    begin();
+    answer(1, "an answer");
+    tui_say_hush(&app.say);
+    fake.long_work = true;
+    CHECK(on_screen("Enter send") && !on_screen("after this answer") && !on_screen("F6 pause"));
+    ev((agt_event){ .kind = AGT_EV_PROGRESS, .text = q_strdup("adding notes"), .total = -1, .rate = -1 });
+    CHECK(on_screen("adding notes 0 · Esc Esc stops"));
+    ev((agt_event){ .kind = AGT_EV_PROGRESS, .text = q_strdup("adding notes"), .done = 1234, .total = -1, .rate = -1 });
+    CHECK(on_screen("adding notes 1234 · Esc Esc stops"));
+    q_buf_clear(&fake.said);
+    q_buf_puts(&fake.said, "");
+    key(K_ESC);
+    CHECK(!strstr(fake.said.p, "stop"));
+    keys_in("a question");
+    key(K_ENTER);
+    CHECK(app.say.note == NULL || !strstr(app.say.note, "Kept"));
+    chr(CTRL_KEY('C'));
+    CHECK(strstr(fake.said.p, "stop") != NULL);
+    ev((agt_event){ .kind = AGT_EV_PROGRESS, .text = q_strdup("adding notes") });
+    CHECK(!on_screen("adding notes"));
+    q_buf_clear(&fake.said);
+    q_buf_puts(&fake.said, "");
+    keys_in("half a line");              /* what is tidied behind it is not what Ctrl-C and Esc are for */
+    key(K_ESC);
+    chr(CTRL_KEY('C'));
+    CHECK(!strstr(fake.said.p, "stop") && app.comp.ed.b.len == 0);
+    fake.long_work = false;
+    tui_app_free(&app);
+}
+
+/* The strip names what is strange with the expert or not at all. */
+static void the_strip_says_whole_things(void)
+{
+    static const char *const lang[] = { "en", "ru" };
+    for (int i = 0; i < 2; i++)
+        for (int w = 60; w < 100; w++) {
+            begin();
+            tui_lang(lang[i]);
+            tui_app_resize(&app, w, 24);
+            answer(1, "an answer");
+            q_buf b = {0};
+            tui_app_draw(&app);
+            tui_grid_text(&app.grid, &b);
+            const char *word = strstr(b.p, i ? "странно" : "strange");
+            CHECK_MSG(!word || strncmp(word + strlen(i ? "странно" : "strange"), " L", 2) == 0, "%d: %.40s", w, word);
+            CHECK_MSG(word || w < 75, "%d columns, %s: nothing strange", w, lang[i]);
+            q_buf_free(&b);
+            tui_app_free(&app);
+        }
+    tui_lang("en");
+}
+
 int main(void)
 {
     RUN(found_rows_open);
     RUN(a_sent_command_is_no_draft);
     RUN(a_pause_is_said);
+    RUN(the_strip_says_whole_things);
+    RUN(an_import_is_shown);
     RUN(the_ribbon_stays_with_knobs_set);
     RUN(captions_keep_their_newest_change);
     return TEST_END();

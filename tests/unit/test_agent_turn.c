@@ -1,7 +1,9 @@
 /* agent: turns on the small golden model, as a front end sees them. */
 #include "tests/unit/agent_help.h"
 
+#include "agent/room.h"
 #include "memory/memory.h"
+#include "provider/local.h"
 
 #include <sys/wait.h>
 #include <signal.h>
@@ -649,6 +651,41 @@ static void stop_in_prefill(void)
     agt_close(a);
 }
 
+/* Counted, shown by /context and asked: a turn's prompt is rendered once; another prompt, or think, once more. */
+static void a_prompt_is_rendered_once(void)
+{
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 4, greedy, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    settle(a, &s);
+    unsigned before = local_rendered(a->seat.who);
+    for (unsigned turn = 1; turn <= 3; turn++) {
+        agt_submit(a, turn == 3 ? "/again" : "the lazy fox");
+        CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
+        settle(a, &s);
+        CHECK_INT(local_rendered(a->seat.who), before + (turn == 3 ? 2 : turn));     /* the same question again: the same prompt */
+    }
+    prov_message m = { PROV_USER, "the lazy fox", 12, NULL };
+    prov_request r = { .message = &m, .n_message = 1 };
+    char err[Q_ERRLEN];
+    int n = prov_count_request(a->seat.who, &r, err);
+    CHECK_INT(local_rendered(a->seat.who), before + 3);
+    CHECK_INT(prov_count_request(a->seat.who, &r, err), n);
+    CHECK_INT(local_rendered(a->seat.who), before + 3);
+    m.n = 8;                             /* "the lazy" */
+    CHECK(prov_count_request(a->seat.who, &r, err) < n);
+    m.role = PROV_ASSISTANT;
+    prov_count_request(a->seat.who, &r, err);
+    CHECK_INT(local_rendered(a->seat.who), before + 5);
+    r = (prov_request){ .raw = "the lazy", .n_raw = 8 };
+    CHECK(prov_count_request(a->seat.who, &r, err) < n);
+    CHECK_INT(local_rendered(a->seat.who), before + 6);
+    agt_close(a);
+    seen_clear(&s);
+}
+
 static void another_model(void)
 {
     const char *other = help_golden("glm4moe");
@@ -785,6 +822,7 @@ int main(void)
     RUN(killed_mid_answer);
     RUN(passages_are_fed);
     RUN(stop_in_prefill);
+    RUN(a_prompt_is_rendered_once);
     RUN(another_model);
     RUN(leaving_keeps_questions);
     RUN(no_model);

@@ -58,8 +58,12 @@ static void a_right_backend_is_right(void)
     seen s = { .n = 0 };
     spoil = RIGHT;
     ker_backend b = table();
-    CHECK_INT(ker_prove(&b, 0, false, on_row, &s, err), 0);
+    CHECK_INT(ker_prove(&b, 0, KER_PROVE_SMALL, on_row, &s, err), 0);
     CHECK(s.n > 500);
+    int all = s.n;
+    s.n = 0;
+    CHECK_INT(ker_prove(&b, 0, KER_PROVE_FEW, on_row, &s, err), 0);
+    CHECK(s.n > 50 && s.n < all / 2);
 }
 
 static void a_wrong_part_is_named(void)
@@ -71,7 +75,7 @@ static void a_wrong_part_is_named(void)
         bool named = false;
         spoil = parts[i].part;
         ker_backend b = table();
-        CHECK(ker_prove(&b, 0, false, on_row, &s, err) > 0);
+        CHECK(ker_prove(&b, 0, KER_PROVE_SMALL, on_row, &s, err) > 0);
         for (int j = 0; j < s.n_wrong; j++) {
             named = named || !strcmp(s.wrong[j], parts[i].name);
             bool follows = !strcmp(s.wrong[j], "greedy tokens") || !strncmp(s.wrong[j], "routing", 7);    /* of whole passes */
@@ -82,7 +86,7 @@ static void a_wrong_part_is_named(void)
     spoil = FAILS;
     seen s = { .n = 0 };
     ker_backend b = table();
-    CHECK_INT(ker_prove(&b, 0, false, on_row, &s, err), Q_ERR);
+    CHECK_INT(ker_prove(&b, 0, KER_PROVE_SMALL, on_row, &s, err), Q_ERR);
     CHECK(strstr(err, "stopped in the middle of a pass") != NULL);
 }
 

@@ -91,10 +91,11 @@ void tui_app_submit(tui_app *app)
     }
     if (app->comp.editing) agt_edit(app->a, app->comp.editing, text);
     else {
+        bool answering = agt_answering(app->a);
         agt_submit(app->a, text);
         if (*text != '/') {
             if (app->work.loading) tui_app_note(app, AGT_INFO, _("Kept: it is asked as soon as the model is ready."));
-            else if (app->seen.st.busy) tui_app_note(app, AGT_INFO, _("Kept: it is asked after this answer."));
+            else if (answering) tui_app_note(app, AGT_INFO, _("Kept: it is asked after this answer."));
         }
     }
     app->comp.editing = 0;
@@ -126,7 +127,7 @@ static void ctrl_x(tui_app *app, const tui_key *k)
 
 static void stop_or_quit(tui_app *app)
 {
-    if (app->seen.st.busy || app->work.prog_total > 0 || app->work.pre_total > 0) { agt_stop(app->a); return; }
+    if (agt_answering(app->a) || app->work.prog_total || app->work.pre_total > 0) { agt_stop(app->a); return; }
     if (!empty(app)) {                       /* as in a shell; Ctrl-Y brings it back */
         tui_edit_move(&app->comp.ed, M_END);
         tui_edit_kill(&app->comp.ed, M_START);
@@ -148,12 +149,12 @@ static void escape(tui_app *app)
         if (app->go.focus && app->go.zoom == app->go.focus) app->go.zoom = NULL;       /* all as it was, the other panel included */
         tui_go_back(app);
     }
-    else if (app->work.prog_total > 0 && !tui_tr_last(&app->tr)) {        /* an import is not lost to one Esc too many */
+    else if (app->work.prog_total && !tui_tr_last(&app->tr)) {        /* an import is not lost to one Esc too many */
         if (app->esc_armed && app->now - app->esc_armed < QUIT_MS) { agt_stop(app->a); app->esc_armed = 0; return; }
         app->esc_armed = app->now ? app->now : 1;
         tui_app_note(app, AGT_INFO, _("Esc again stops what is going on."));
         app->say.note_until = app->now + QUIT_MS;
-    } else if (app->seen.st.busy || app->work.prog_total > 0) agt_stop(app->a);
+    } else if (agt_answering(app->a) || app->work.prog_total) agt_stop(app->a);
     else if (app->comp.editing) app->comp.editing = 0;
     else if (!app->comp.ed.b.len && app->comp.stash) tui_comp_come_back(app);
     else if (app->say.note) app->say.note_until = app->now;

@@ -56,8 +56,12 @@ size_t tui_glyph_next(const char *s, size_t n, tui_glyph *g)
     }
     int marks = g->len && is_mark(cp);
     while (i < n && (unsigned char)s[i] >= 0xCC) {                       /* marks begin at U+0300 */
-        uint32_t c;
+        uint32_t c, after;
         int l = q_utf8_next(s + i, n - i, &c);
+        if (in(c, 0xFE00, 0xFE0F) && i + (size_t)l < n && q_utf8_next(s + i + l, n - i - (size_t)l, &after) > 0 && is_mark(after)) {
+            i += (size_t)l;                                              /* keycaps: 1, a selector, an enclosing mark */
+            continue;
+        }
         if (!is_mark(c)) break;
         if (marks < 3) { g->len = (uint8_t)(g->len + q_utf8_put(g->s + g->len, c)); marks++; }
         i += (size_t)l;

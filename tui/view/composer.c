@@ -60,7 +60,7 @@ static const char *keys_of(const tui_app *app)
     if (app->go.focus) return _(app->go.focus->hint);
     if (app->comp.ed.folds.n) return _("Enter send · Ctrl-T opens what was pasted · Ctrl-C clears");
     if (app->seen.st.paused) return _("→ one token · F7/F8 fewer/more experts · F6 goes on · Ctrl-C stop");
-    if (app->seen.st.busy) return app->grid.w >= LAY_PANELS_W ? _("Ctrl-C stop · F6 pause · F7/F8 fewer/more experts · Enter sends after this answer")
+    if (agt_answering(app->a)) return app->grid.w >= LAY_PANELS_W ? _("Ctrl-C stop · F6 pause · F7/F8 fewer/more experts · Enter sends after this answer")
                                            : _("Ctrl-C stop · F6 pause · F7/F8 fewer/more");
     return app->comp.editing ? _("Enter asks it anew, as a branch · Ctrl-J line · Esc leaves editing")
                         : app->seen.st.n_expert ? _("Enter send · Ctrl-J line · Ctrl-C stop · F7/F8 fewer/more · /help")
@@ -77,8 +77,10 @@ static void left_words(q_buf *b, double s)
 /* Long work takes the place of the keys: what, how far, how long still. */
 static bool activity(tui_app *app, q_buf *b)
 {
-    if (app->work.prog_total > 0) {
-        q_buf_printf(b, "%s %d%%", app->work.prog_what ? app->work.prog_what : "", (int)(100 * app->work.prog_done / app->work.prog_total));
+    if (app->work.prog_total) {           /* below 0: nobody knows yet how much it is */
+        q_buf_puts(b, app->work.prog_what ? app->work.prog_what : "");
+        if (app->work.prog_total > 0) q_buf_printf(b, " %d%%", (int)(100 * app->work.prog_done / app->work.prog_total));
+        else q_buf_printf(b, " %lld", (long long)app->work.prog_done);
         left_words(b, app->work.prog_left);
         q_buf_puts(b, tui_tr_last(&app->tr) ? _(" · Ctrl-C stop") : _(" · Esc Esc stops"));
     } else if (app->work.pre_total > 0) {

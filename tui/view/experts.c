@@ -205,7 +205,10 @@ static void odd_line(tui_app *app, int y, int x, int end)
     tui_grid *g = &app->grid;
     const agt_routing *r = &app->seen.rt;
     bool many = r->n_expert > CELLS_MAX;
-    x = tui_put(g, y, x, end, many ? _("woken ") : _("strange "), S_DIM);
+    const char *word = many ? _("woken ") : _("strange ");
+    enum { LONGEST = 8 };                           /* "L29e10 #" */
+    if (r->n_odd && x + tui_str_width(word) + LONGEST > end) return;         /* the word alone says nothing */
+    x = tui_put(g, y, x, end, word, S_DIM);
     if (!r->n_odd) { tui_put(g, y, x, end, r->n_tokens ? _("nothing") : "–", S_USUAL); return; }
     for (int i = 0; i < r->n_odd; i++) {
         const agt_odd *o = &r->odd[i];

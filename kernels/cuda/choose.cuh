@@ -34,13 +34,12 @@ static __device__ __forceinline__ float warp_top(float v)
     return v;
 }
 
+/* The largest key (49 bits) of a warp. */
 static __device__ __forceinline__ uint64_t warp_top_key(uint64_t v)
 {
-    for (int h = WARP / 2; h; h /= 2) {
-        uint64_t o = (uint64_t)__shfl_xor_sync(ALL, (unsigned long long)v, h);
-        v = o > v ? o : v;
-    }
-    return v;
+    unsigned upper = (unsigned)(v >> 17), top = __reduce_max_sync(ALL, upper);
+    unsigned lower = __reduce_max_sync(ALL, upper == top ? (unsigned)v & 0x1ffffu : 0u);
+    return (uint64_t)top << 17 | lower;
 }
 
 /* The order of the list as a number: pinned first, then what decides, then the lower id. 0: not to be chosen. */

@@ -7,7 +7,7 @@
 
 enum {
     MUL_THREADS = 256, MUL_WARPS = MUL_THREADS / WARP, MUL_PRODS = 3, MUL_AHEAD = 2,
-    DOWN_THREADS = 512, DOWN_WARPS = DOWN_THREADS / WARP, DOWN_ROUNDS = 8,
+    DOWN_THREADS = 512, DOWN_WARPS = DOWN_THREADS / WARP, DOWN_ROUNDS = 8, DOWN_AHEAD = 3,
     MUL_RESIDENT = 3, MUL_LEAST = 2,                 /* blocks of MUL_THREADS that an SM holds at once           */
     FEW_SLOTS = 64, FEW_SHARED = 48 << 10            /* slots of a row; shared memory without asking for more    */
 };
@@ -54,6 +54,19 @@ template <int TYPE, int A> static __device__ __forceinline__ void fetch(const cu
     }
 }
 
+/* A row's blocks, by a warp, into the L2 cache: of the two types that most weights have. */
+static __device__ __forceinline__ void ask_row(const cu_mat &w, int64_t block0)
+{
+    if (w.type != KER_Q4_K && w.type != KER_Q6_K) return;
+    bool six = w.type == KER_Q6_K;
+    for (int i = (int)threadIdx.x % WARP; i < w.n_in / 64; i += WARP) {          /* 32 bytes at a time */
+        int64_t block = block0 + i / 4;
+        gpu_prefetch((six ? w.p[0] : w.p[1]) + block * 128 + i % 4 * 32);
+        if (i % 4 == 0) gpu_prefetch((six ? w.p[2] : w.p[0]) + block * 16);
+        if (i % 4 > 1 && six) gpu_prefetch(w.p[1] + block * 64 + i % 2 * 32);
+    }
+}
+
 template <int TYPE> static __device__ __forceinline__ void mul_row(const mul_args &a, const cu_mat &w, const cu_sink &to, int block, uint8_t *room, float *part)
 {
     typedef few_form<TYPE> form;
@@ -63,6 +76,7 @@ template <int TYPE> static __device__ __forceinline__ void mul_row(const mul_arg
     if (end > w.n_out) end = w.n_out;
     typename form::raw r[A] = {};
     if (o < end) fetch<TYPE, A>(w, (int64_t)o * (units / form::PER), units, 0, r);
+    if (o + MUL_WARPS < end) ask_row(w, (int64_t)(o + MUL_WARPS) * (units / form::PER));
     if (a.norm && (int)threadIdx.x * 8 < w.n_in) gpu_prefetch(a.norm + threadIdx.x * 8);
     gpu_wait_before();
     gpu_let_next();
@@ -326,6 +340,11 @@ template <int TYPE> static __device__ __forceinline__ void glu_rows(const cu_mat
     for (; o < end; o += MUL_WARPS) {
         int64_t block0 = ((int64_t)matrix * gate.n_out + o) * (units / form::PER);
         float g = 0, u = 0;
+        if (o + MUL_WARPS < end) {
+            int64_t next = block0 + (int64_t)MUL_WARPS * (units / form::PER);
+            ask_row(gate, next);
+            ask_row(up, next);
+        }
         for (int t0 = 0; t0 < units && o < keep; t0 += A * WARP) {
             typename form::raw rg[A], ru[A];
             fetch<TYPE, A>(gate, block0, units, t0, rg);
@@ -344,7 +363,7 @@ template <int TYPE> static __device__ __forceinline__ void glu_rows(const cu_mat
     }
 }
 
-template <bool PAIR, bool NORM> static __global__ void __launch_bounds__(MUL_THREADS, PAIR ? MUL_RESIDENT : MUL_LEAST) few_glu(glu_args a)
+template <bool PAIR, bool NORM> static __global__ void __launch_bounds__(MUL_THREADS, PAIR && !NORM ? MUL_RESIDENT : MUL_LEAST) few_glu(glu_args a)
 {
     gpu_wait_before();
     gpu_let_next();
@@ -398,7 +417,7 @@ typedef struct down_args {
 template <int TYPE> static __device__ __forceinline__ void down_rows(const cu_mat &w, const int *ids, const float *weights, int n, const cu_act &act, int o, int end, float *done)
 {
     typedef few_form<TYPE> form;
-    const int A = MUL_AHEAD;
+    const int A = DOWN_AHEAD;
     int lane = (int)threadIdx.x % WARP, each = w.n_in / 32, units = n * each;
     for (; o < end; o += DOWN_WARPS, done += DOWN_WARPS) {
         float acc = 0;
@@ -452,13 +471,15 @@ template <bool PAIR> static __global__ void __launch_bounds__(DOWN_THREADS, 1) f
     __syncthreads();
     while (n < a.k && ids[n] != KER_NO_EXPERT) n++;
     cu_act act = few_row(room, n * a.w.n_in), sh = few_row(room + few_bytes(a.k * a.w.n_in), a.sh.n_in);
+    int first = (int)blockIdx.x * a.rounds * DOWN_WARPS, o = first + warp, end = first + a.rounds * DOWN_WARPS;
+    if (end > n_out) end = n_out;
+    for (int i = 0; i < n && o < end; i++) ask_row(a.w, ((int64_t)ids[i] * n_out + o) * (a.w.n_in / a.w.block));
+    if (a.sh.n_out && o < end) ask_row(a.sh, (int64_t)o * (a.sh.n_in / a.sh.block));
     gpu_wait_before();
     gpu_let_next();
     if (n) down_prepare(a.w, a.h + (int64_t)row * a.k * a.w.n_in, n * a.w.n_in, act);
     if (a.sh.n_out) down_prepare(a.sh, a.h_sh + (int64_t)row * a.sh.n_in, a.sh.n_in, sh);
     __syncthreads();
-    int first = (int)blockIdx.x * a.rounds * DOWN_WARPS, o = first + warp, end = first + a.rounds * DOWN_WARPS;
-    if (end > n_out) end = n_out;
     if (n) down_types<PAIR>(a.w, ids, weights, n, act, o, end, done + warp);
     if (a.sh.n_out) {
         __syncwarp();

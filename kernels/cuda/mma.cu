@@ -149,7 +149,7 @@ template <> struct mma_form<KER_IQ4_XS> {
 
 /* Blocks of 32: a step is 8 of them; the head is the scales (and minima) of the half's four. */
 template <> struct mma_form<KER_Q8_0> {
-    enum { RAW = 10, HEAD = 8, HEADS = -1, SPLIT = 0, BLOCKS = 1 };
+    enum { RAW = 10, HEAD = 8, HEADS = -1, SPLIT = 0, BLOCKS = 2 };
     static __device__ __forceinline__ void load(const cu_mat &w, int64_t step, int h, int t, uint32_t raw[RAW])
     {
 #pragma unroll
@@ -481,7 +481,12 @@ template <int TYPE, int GLUE> static __global__ void __launch_bounds__(MMA_THREA
         out_row[i] = p.t.out_row ? p.t.out_row[place] : place;
     }
     __syncthreads();
-    if (n > TILE_MMA / 2) mma_tile<TYPE, TILE_MMA / 8, GLUE>(p, up, matrix, in_row, out_row, n, smem);
+    if constexpr (cu_form<TYPE>::BLOCK == 32) {    /* more scales at once than there are registers for a whole tile */
+        mma_tile<TYPE, TILE_MMA / 16, GLUE>(p, up, matrix, in_row, out_row, n, smem);
+        if (n <= TILE_MMA / 2) return;
+        __syncthreads();
+        mma_tile<TYPE, TILE_MMA / 16, GLUE>(p, up, matrix, in_row + TILE_MMA / 2, out_row + TILE_MMA / 2, n - TILE_MMA / 2, smem);
+    } else if (n > TILE_MMA / 2) mma_tile<TYPE, TILE_MMA / 8, GLUE>(p, up, matrix, in_row, out_row, n, smem);
     else mma_tile<TYPE, TILE_MMA / 16, GLUE>(p, up, matrix, in_row, out_row, n, smem);
 }
 

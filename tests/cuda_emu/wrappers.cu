@@ -1,5 +1,5 @@
 // wrappers.cu: a kernel for each wrapper of gpu.h that is inline assembly. ptxrun.py runs their PTX against plain loops,
-// so that a mistake in an operand is found; tests/unit/test_cuda_emu.cpp runs them in the emulator against the same loops.
+// so that a mistake in an operand is found.
 // One warp, one block. WRAP gives a kernel's name another end, so that several variants of gpu.h fit into one file.
 #include "kernels/cuda/gpu.h"
 #ifndef WRAP

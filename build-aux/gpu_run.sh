@@ -30,7 +30,7 @@ while [ $# -gt 0 ]; do
 done
 start=$(date +%s)
 deadline=$((start + seconds))
-parts=$out/parts
+parts=$out/quorum-parts
 mkdir -p "$parts" || exit 1
 rm -f "$parts"/*
 
@@ -54,7 +54,8 @@ choose_tmp() {
 work=$(mktemp -d "$tmp/quorum-kit.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 export XDG_STATE_HOME="$work/state"     # what is found of the GPU is kept apart from the user's
-trap 'exit 130' INT TERM HUP
+pid=''
+trap '[ -n "$pid" ] && kill "$pid" 2> /dev/null; exit 130' INT TERM HUP
 
 # report.json and report.md from what the parts hold now.
 assemble() {

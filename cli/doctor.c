@@ -142,12 +142,13 @@ static int examine(visit *v, const char *plugin, const char *file, char *err)
     bool stopped = rc != 0;
     if (!rc) rc = add_speed(v, err);
     if (rc) q_buf_printf(&v->out, _("stopped: %s\n"), err);
-    bool bad = v->wrong > 0 || (stopped && rc != Q_NOMEM);
+    bool bad = v->wrong > 0;
     if (bad) q_buf_puts(&v->out, _("this GPU computes wrongly: it is not used, and the CPU goes on; update the driver, build the plugin anew, then run this again\n"));
     else if (!rc) q_buf_puts(&v->out, _("all is well: quorum bench --device cuda -m FILE measures a model of yours\n"));
     q_say_text(stdout, v->out.p);
     if (file && q_write_file_atomic(file, v->out.p, v->out.len, why)) return q_fail(err, Q_IO, "%s", why);
-    if (eng_gpu_trust_put(v->b, &v->dev, bad ? ENG_TRUST_BAD : ENG_TRUST_GOOD, why)) q_say(stderr, "quorum: %s\n", why);
+    /* What was not compared to its end proves nothing, and a device that failed did not compute wrongly. */
+    if ((bad || !stopped) && eng_gpu_trust_put(v->b, &v->dev, bad ? ENG_TRUST_BAD : ENG_TRUST_GOOD, why)) q_say(stderr, "quorum: %s\n", why);
     return bad ? q_fail(err, Q_ERR, _("%d comparisons with the CPU failed"), v->wrong) : rc;
 }
 

@@ -52,9 +52,10 @@ int eng_cache_new(eng_model *m, const eng_config *c, int timelines, eng_cache **
     k->timelines = timelines > 1 ? timelines : 1;
     k->batch = q_alloc(sizeof *k->batch);
     atomic_init(&k->cancel, 0);
-    int rc = cache_pool(m, c, k->timelines, &k->pool, err);
+    /* The context first: what the pool takes beyond its need is measured by what is free then. */
+    int rc = m->on.be->ctx_new(m->on.dev, ENG_STEP_ROWS, m->ker.n_expert, &k->cancel, &k->ctx, err);
     if (!rc)
-        rc = m->on.be->ctx_new(m->on.dev, ENG_STEP_ROWS, m->ker.n_expert, &k->cancel, &k->ctx, err);
+        rc = cache_pool(m, c, k->timelines, &k->pool, err);
     if (rc) {
         eng_cache_free(k);
         return rc;

@@ -48,8 +48,9 @@ static uint64_t weigh(const eng_model *m, uint64_t *experts /* [n_layer] */)
             arch_tensor_name(m->arch, (enum ker_role)r, l, name, sizeof name);
             const gguf_tensor *t = gguf_tensor_find(m->file, name);
             if (!t) continue;
-            if (l >= 0 && ker_role_get((enum ker_role)r)->ne[2] == KER_DIM_EXPERT) experts[l] += t->bytes;
-            else rest += t->bytes;
+            uint64_t bytes = t->bytes + (2u << 20);                  /* each is an allocation of its own, which the driver rounds up */
+            if (l >= 0 && ker_role_get((enum ker_role)r)->ne[2] == KER_DIM_EXPERT) experts[l] += bytes;
+            else rest += bytes;
         }
     return rest;
 }
@@ -123,6 +124,9 @@ static int open_gpu(eng_model *m, device *d, char *err)
     if (!make_plan(m, have, &p))
         rc = q_fail(err, Q_NOMEM, _("%s has %.1f GiB of memory free, this model needs at least %.1f GiB there: free some, or use --device cpu"),
                     one->name, (double)have / GIB, (double)(p.on_gpu) / GIB);
+    else if (p.n_moved && p.on_cpu > q_mem_available() && !q_in_memory(m->path))
+        rc = q_fail(err, Q_NOMEM, _("%.1f GiB of this model's experts do not fit on the GPU, and %.1f GiB of the machine's memory are free: close something or take a smaller model"),
+                    (double)p.on_cpu / GIB, (double)q_mem_available() / GIB);
     else if (!p.n_moved) {
         ker_hold hold = { .index = chosen.index };
         d->be = be;

@@ -155,6 +155,7 @@ void ctx_free(ker_ctx *c)
     if (!c) return;
     cudaSetDevice(c->dev->index);
     if (c->st) cudaStreamSynchronize(c->st);
+    if (cu_timing(c)) cu_times(c, false, NULL, 0);
     cu_graphs_free(c);
     for (int i = 0; i < c->n_mem; i++) {
         uintptr_t p = (uintptr_t)c->mem[i];
@@ -182,6 +183,7 @@ int ctx_new(ker_dev *d, int max_rows, int max_k, const atomic_int *cancel, ker_c
     c->cancel = cancel;
     cudaSetDevice(d->index);
     bool ok = cu_ok(d, cudaStreamCreateWithFlags(&c->st, cudaStreamNonBlocking), "cudaStreamCreate") && make_up(c) && make_buffers(c) && make_out(c)
+        && (!(d->hold.no_rest || d->hold.no_experts) || moe_room(c))
         && cu_ok(d, cudaStreamSynchronize(c->st), "buffers");
     if (ok) {
         *out = c;

@@ -44,13 +44,6 @@ void *cu_alloc(ker_dev *d, size_t bytes)
 
 /* ---- open and close ---- */
 
-static const char *no_device_words(cudaError_t e)
-{
-    if (e == cudaErrorInsufficientDriver) return N_("there is no NVIDIA driver here, or one older than this plugin needs (580 for CUDA 13): install it, or use --device cpu");
-    if (e == cudaErrorNoDevice) return N_("no NVIDIA GPU answers here: use --device cpu");
-    return NULL;
-}
-
 int dev_list(ker_device *list, int max, char *err)
 {
     int n = 0, driver = 0, runtime = 0;
@@ -58,9 +51,12 @@ int dev_list(ker_device *list, int max, char *err)
     if (e == cudaSuccess && n < 1) e = cudaErrorNoDevice;
     if (e != cudaSuccess) {
         cudaGetLastError();
-        const char *words = no_device_words(e);
-        if (words) return q_fail(err, Q_NOTFOUND, "%s", _(words));
-        return q_fail(err, Q_NOTFOUND, _("the NVIDIA driver does not answer (%s): use --device cpu"), cudaGetErrorString(e));
+        cudaDriverGetVersion(&driver);
+        /* No driver and no GPU are no news; whoever has them wants to know what is wrong with them. */
+        if (e == cudaErrorInsufficientDriver)
+            return q_fail(err, driver ? Q_ERR : Q_NOTFOUND, _("there is no NVIDIA driver here, or one older than this plugin needs (580 for CUDA 13): install it, or use --device cpu"));
+        if (e == cudaErrorNoDevice) return q_fail(err, Q_NOTFOUND, _("no NVIDIA GPU answers here: use --device cpu"));
+        return q_fail(err, Q_ERR, _("the NVIDIA driver does not answer (%s): use --device cpu"), cudaGetErrorString(e));
     }
     cudaDriverGetVersion(&driver);
     cudaRuntimeGetVersion(&runtime);
@@ -72,7 +68,9 @@ int dev_list(ker_device *list, int max, char *err)
         memset(d, 0, sizeof *d);
         snprintf(d->name, sizeof d->name, "%.95s", p.name);
         d->bytes = p.totalGlobalMem;
+        /* One that is busy or forbidden says so here; the others are none the worse for it. */
         if (cudaSetDevice(i) == cudaSuccess && cudaMemGetInfo(&left, &all) == cudaSuccess) d->free = left;
+        else cudaGetLastError();
         d->major = p.major;
         d->minor = p.minor;
         d->units = p.multiProcessorCount;
@@ -130,7 +128,7 @@ int dev_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **
     int rc = ker_model_check(m, &can, err), n = rc ? 0 : dev_list(list, 16, err), index = hold ? hold->index : 0;
     if (rc || n < 0) return rc ? rc : n;
     if (index < 0 || index >= n || index >= 16) return q_fail(err, Q_RANGE, _("there is no GPU %d: 0 to %d are possible"), index, n - 1);
-    if (list[index].major < 8) return q_fail(err, Q_NOTFOUND, _("%s is too old for quorum (compute capability %d.%d, 8.0 is needed): use --device cpu"),
+    if (list[index].major < 8) return q_fail(err, Q_ERR, _("%s is too old for quorum (compute capability %d.%d, 8.0 is needed): use --device cpu"),
                                              list[index].name, list[index].major, list[index].minor);
     ker_dev *d = (ker_dev *)q_alloc(sizeof *d);
     cudaDeviceProp p;

@@ -48,8 +48,8 @@ template <int KIND> static __device__ __forceinline__ void few_put8(const float 
     to.sum[at / 32] = sum;
 }
 
-/* Shared memory of a row of n: see few_row. */
-static __host__ __device__ inline size_t few_bytes(int n) { return ((size_t)n + 15) / 16 * 16 + (size_t)n / 32 * 8; }
+/* Shared memory of a row of n (see few_row), so that another may stand behind it: 16 bytes are loaded at once. */
+static __host__ __device__ inline size_t few_bytes(int n) { return ((size_t)n + 15) / 16 * 16 + ((size_t)n / 32 * 8 + 15) / 16 * 16; }
 static __device__ __forceinline__ cu_act few_row(uint8_t *room, int n)
 {
     cu_act a;

@@ -11,7 +11,9 @@ enum { GRAPHS = 8 };
 typedef struct op { int16_t part, layer; } op;
 typedef struct graph {
     cu_shape shape;
-    const ker_kv *kv;
+    const uint8_t *cells;          /* of the cache whose pages it reads, and their type: a cache that came later may ... */
+    enum ker_kv_type type;         /* ... lie where another lay, on the host or on the device */
+    int64_t head_bytes;
     cudaGraphExec_t exec;          /* NULL: free */
     uint64_t used;
     int n_op;
@@ -98,7 +100,7 @@ static cudaGraphExec_t graph_of(ker_ctx *c, cu_graphs *g)
     graph *at = &g->g[0];
     for (int i = 0; i < GRAPHS; i++) {
         graph *one = &g->g[i];
-        if (one->exec && one->kv == c->kv && one->n_op == g->n && same_shape(&one->shape, &c->shape)) {
+        if (one->exec && one->cells == c->kv->data && one->type == c->kv->type && one->head_bytes == c->kv->head_bytes && one->n_op == g->n && same_shape(&one->shape, &c->shape)) {
             one->used = ++g->clock;
             return one->exec;
         }
@@ -108,7 +110,9 @@ static cudaGraphExec_t graph_of(ker_ctx *c, cu_graphs *g)
     if (!exec) return NULL;
     if (at->exec) cudaGraphExecDestroy(at->exec);
     at->shape = c->shape;
-    at->kv = c->kv;
+    at->cells = c->kv->data;
+    at->type = c->kv->type;
+    at->head_bytes = c->kv->head_bytes;
     at->exec = exec;
     at->used = ++g->clock;
     at->n_op = g->n;

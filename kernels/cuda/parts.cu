@@ -132,8 +132,9 @@ void cu_part_launch(ker_ctx *c, int part, int layer)
 
 /* ---- routed experts on another device ---- */
 
-/* Rows on their way between devices; made by the first call, for the longest batch. */
-static bool moe_room(ker_ctx *c)
+/* Rows on their way between devices, for the longest batch: made with the context where the model is divided, else by the
+ * first call. A refusal is the device's, not the cache's. */
+bool moe_room(ker_ctx *c)
 {
     const ker_model *m = &c->dev->m;
     if (c->moe.ids) return true;
@@ -163,6 +164,12 @@ static bool moe_rows_room(ker_ctx *c, int pairs)
     return c->moe.cap == need;
 }
 
+static int no_room(ker_ctx *c)
+{
+    cu_ok(c->dev, cudaErrorMemoryAllocation, "experts on their way");
+    return c->state = Q_ERR;
+}
+
 static int slots_of(const ker_moe *m, int row)
 {
     int k = 0;
@@ -175,7 +182,7 @@ int moe_take(ker_ctx *c, int layer, ker_moe *out)
     const ker_model *m = &c->dev->m;
     int rc = cu_flush(c);
     if (rc) return rc;
-    if (!moe_room(c)) return c->state = Q_NOMEM;
+    if (!moe_room(c)) return no_room(c);
     int n = c->shape.n;
     int64_t at = cu_trace_at(c, layer), slots = (int64_t)n * c->max_k;
     bool ok = cu_ok(c->dev, cudaMemcpyAsync(c->moe.x, c->y, (size_t)n * (size_t)m->n_embd * 4, cudaMemcpyDeviceToHost, c->st), "experts")
@@ -215,7 +222,7 @@ int moe_run(ker_ctx *c, int layer, ker_moe *moe)
         pair += slots;
     }
     cudaSetDevice(c->dev->index);
-    if (!moe_room(c) || !moe_rows_room(c, pair)) return c->state = Q_NOMEM;
+    if (!moe_room(c) || !moe_rows_room(c, pair)) return no_room(c);
     int64_t E = m->n_embd;
     if (moe->x != c->moe.x) memcpy(c->moe.x, moe->x, (size_t)(moe->n * E) * 4);
     for (int r = 0; r < moe->n; r++)
@@ -247,7 +254,7 @@ int moe_add(ker_ctx *c, int layer, const ker_moe *moe)
     int64_t E = c->dev->m.n_embd;
     int k = 0, pair = 0, rc = cu_flush(c);
     if (rc) return rc;
-    if (!moe_room(c)) return c->state = Q_NOMEM;
+    if (!moe_room(c)) return no_room(c);
     for (int r = 0; r < moe->n; r++) {
         int slots = slots_of(moe, r);
         if (slots > k) k = slots;

@@ -170,6 +170,21 @@ static void what_a_token_costs(void)
         CHECK_MSG(s.d2h_bytes <= trace + 5 * 256 + VOCAB * 4, "%llu bytes down", (unsigned long long)s.d2h_bytes);
     }
     gpu->kv_free(kv);
+    /* Another cache, of another type, at the next token: the captured pass read the one that is gone. */
+    static const enum ker_kv_type types[] = { KER_KV_Q8_0, KER_KV_F16 };
+    for (int i = 0; i < 2; i++) {
+        int32_t at = 0;
+        ker_batch b = { .n = 1, .token = tokens, .pos = &at, .cell = &at, .seqs = &seq, .n_seq = 1 };
+        ker_out o;
+        emu_stats s;
+        CHECK_INT(gpu->kv_new(d, types[i], 2, &kv, err), 0);
+        emu->reset();
+        CHECK_INT(forward(c, kv, m, &b, &o), 0);
+        emu->stats(&s);
+        CHECK_MSG(s.graph_launches == 1 && (types[i] == KER_KV_F16 || s.graphs_made == 1), "cells of type %d: %d graphs made", types[i], (int)s.graphs_made);
+        if (i == 0) gpu->kv_free(kv);
+    }
+    gpu->kv_free(kv);
     gpu->ctx_free(c);
     gpu->close(d);
     free(g);

@@ -35,7 +35,7 @@ struct layer_case {
     {
         E = b.dev.m.n_embd;
         bool wide = E == 512;
-        ff = wide ? 256 : 64;
+        ff = wide ? 256 : 96;                      /* three slots of it: an odd number of scales before the shared row */
         sh = add_shared ? wide ? 512 : 96 : 0;
         dim = wide ? 64 : 24;
         memset((void *)&kv, 0, sizeof kv);

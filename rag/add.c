@@ -199,13 +199,40 @@ static void add_one(struct adding *a, const char *path, const struct stat *st)
     free(folder);
 }
 
+/* A file that was added by this very path and is missing from a folder that is there, on the disk where it lay: marked gone,
+ * as a walk over its folder would. */
+static bool file_lost(mem_store *s, const char *path, rag_progress *p)
+{
+    char err[Q_ERRLEN];
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    char *dir = slash == path ? q_strdup("/") : slash ? q_strndup(path, (size_t)(slash - path)) : q_strdup("."), *real = realpath(dir, NULL);
+    char *whole = real && *name ? q_printf("%s/%s", real[1] ? real : "", name) : NULL;
+    struct follow *f = NULL;
+    struct stat st;
+    bool lost = false;
+    if (whole && access(real, R_OK | X_OK) == 0 && stat(real, &st) == 0 && rag_follow(s, whole, &f, err) == Q_OK) {
+        const mem_document *d = rag_follow_known(f, whole);
+        if (d && (!d->device || d->device == (int64_t)st.st_dev)) {
+            lost = d->gone_ms || mem_documents_gone(s, &d->id, 1, err) == Q_OK;
+            p->gone += lost && !d->gone_ms;
+        }
+    }
+    rag_follow_free(f);
+    free(whole);
+    free(real);
+    free(dir);
+    return lost;
+}
+
 int rag_add(mem_store *s, const char *path, const rag_add_opts *o, rag_progress *total, char *err)
 {
     struct adding a = {.s = s, .o = o, .err = err};
     struct stat st;
     char *real = realpath(path, NULL);
     if (!real || stat(real, &st) != 0) {
-        a.rc = q_fail(err, Q_NOTFOUND, _("cannot find %s: %s"), path, strerror(errno));
+        int why = errno;
+        bool lost = why == ENOENT && file_lost(s, path, &a.p);
+        a.rc = q_fail(err, Q_NOTFOUND, lost ? _("cannot find %s: %s; what memory holds of it is kept but not fed any more") : _("cannot find %s: %s"), path, strerror(why));
     } else if ((a.rc = rag_follow(s, real, &a.follow, err)) == Q_OK) {
         a.bulk = mem_bulk_new(s, o ? o->go : NULL, o ? o->user : NULL);
         /* a file is shown by its name, a folder's files with the folder's name before them */

@@ -314,7 +314,7 @@ static void ffn_case(const shape &s, int n, lists how, int cap)
     b.c.tr.weights = b.keep(to_device(weights.data(), weights.size()));
     b.c.ffn.sh_coef = b.keep(to_device(coef.data(), N));
     b.c.ffn.pairs_cap = cap;
-    floats zero((size_t)cap * (size_t)(s.ff > s.E ? s.ff : s.E) + N * (size_t)(s.ff_sh + 1), 0.0f);
+    floats zero((size_t)cap * (size_t)((s.ff > s.E ? s.ff : s.E) + 1) + N * (size_t)(s.ff_sh + 1), 0.0f);
     b.c.ffn.h = b.keep(to_device(zero.data(), (size_t)cap * (size_t)(s.ff + 1)));
     b.c.ffn.h_sh = b.keep(to_device(zero.data(), N * (size_t)(s.ff_sh + 1)));
     b.c.ffn.pair_y = b.keep(to_device(zero.data(), (size_t)cap * E));

@@ -519,6 +519,31 @@ static void rename_in(const char *from, const char *to)
     free(a);
 }
 
+/* A file added by its own path and moved: adding that path again says so, and it is not fed beside the one that is there. */
+static void a_file_of_its_own_that_is_gone_is_not_fed(void)
+{
+    static const struct note notes[] = {{"other.md", "Groceries: rye and dill.\n"}};
+    mem_store *s = FOLDER("own", notes);
+    write_file("own-a.md", "The attic key of Thornby is in the blue jar.\n", 45);
+    rag_progress p = {0};
+    OK(rag_add(s, in_dir("own-a.md"), NULL, &p, err));
+    CHECK_INT(fed(s, "attic key of Thornby"), 1);
+    rename_in("own-a.md", "own-b.md");
+    CHECK_INT(rag_add(s, in_dir("own-a.md"), NULL, &p, err), Q_NOTFOUND);
+    CHECK_MSG(strstr(err, "not fed any more") != NULL, "%s", err);
+    CHECK_INT(p.gone, 1);
+    CHECK_INT(fed(s, "attic key of Thornby"), 0);
+    OK(rag_add(s, in_dir("own-b.md"), NULL, &p, err));
+    CHECK_INT(fed(s, "attic key of Thornby"), 1);
+    CHECK_INT(rag_add(s, in_dir("own-a.md"), NULL, &p, err), Q_NOTFOUND);
+    CHECK_INT(p.gone, 0);                               /* said once */
+    CHECK_INT(rag_add(s, in_dir("never-there.md"), NULL, &p, err), Q_NOTFOUND);
+    CHECK_MSG(strstr(err, "not fed any more") == NULL, "%s", err);
+    CHECK_INT(rag_add(s, in_dir("no-folder/own-b.md"), NULL, &p, err), Q_NOTFOUND);
+    CHECK_INT(fed(s, "attic key of Thornby"), 1);
+    mem_close(s);
+}
+
 static void files_that_are_gone_are_not_fed(void)
 {
     static const struct note notes[] = {{"a.md", "The meeting room code is 4417.\n"}, {"b.md", "Groceries: rye and dill.\n"}, {"sub/c.md", "Spare kayak paddle in the shed.\n"}};
@@ -814,6 +839,7 @@ int main(void)
     RUN(why_nothing_was_fed_is_true_in_figures);
     RUN(folders_are_taken_once_and_safely);
     RUN(what_was_skipped_is_said_once_with_counts);
+    RUN(a_file_of_its_own_that_is_gone_is_not_fed);
     RUN(files_that_are_gone_are_not_fed);
     RUN(a_missing_disk_marks_nothing);
     if (!closing_works()) SKIP("a_folder_that_cannot_be_read_marks_nothing", "no second user to be");

@@ -283,6 +283,13 @@ static void release_barrier(Blk *b)
     b->bar_result = first->bar_kind == COUNT ? count : first->bar_kind == AND ? all : count > 0;
     b->waiting = 0;
     b->bar_count++;
+#ifdef EMU_TSAN
+    Quiet quiet;
+    for (Lane &l : b->lane) {
+        b->touched.insert(b->touched.end(), l.touched.begin(), l.touched.end());
+        l.touched.clear();
+    }
+#endif
     for (unsigned w = 0; w < b->warp.size(); w++) wake(b->warp[w], w, b->warp[w].live);
 }
 int barrier(int line, int kind, int pred)
@@ -353,6 +360,7 @@ static void run_block(Blk &b)
     Quiet quiet;
     unsigned n = b.n = b.live = b.bdim.x * b.bdim.y * b.bdim.z, nw = (n + 31) / 32;
     b.waiting = 0, b.bar_count = 0, b.at = 0;
+    b.touched.clear();
     b.warps_ready = nw == 32 ? ~0u : (1u << nw) - 1;
     b.lane.resize(n);
     b.warp.assign(nw, { 0, 0, 0 });

@@ -35,6 +35,9 @@ void __tsan_ignore_thread_end();
 extern "C" void __msan_allocated_memory(const volatile void *, size_t);
 #endif
 
+// A thread's own words lie where the program's do and not where a plugin's go, which the C library allocates behind MSan's back.
+#define EMU_LOCAL __attribute__((tls_model("initial-exec")))
+
 namespace emu {
 // A sorted vector as a map: std::map balances its tree inside libstdc++.so, which MSan cannot follow.
 template <class K, class V> struct Map : std::vector<std::pair<K, V>> {
@@ -99,7 +102,7 @@ bool in_device(const void *p, size_t n);
 int device_of(const void *p);                              // -1: not device memory
 bool pinned(const void *p, size_t n);
 struct Device { size_t used; };
-extern thread_local int device_now;
+extern EMU_LOCAL thread_local int device_now;
 long objects();                                            // streams, events, graphs alive (emu_stream.cpp)
 void objects_words(std::string *to);
 
@@ -129,7 +132,7 @@ struct alignas(64) Lane : Thread {                         // what a barrier tou
     int group;
     bool fenced;
     std::vector<Copy> copies;
-    std::vector<void *> touched;                           // TSan: atomics since the last fence
+    std::vector<void *> touched;                           // TSan: words of its atomics since the last fence or barrier
 };
 struct Warp { unsigned live, ready, arrived; };            // lanes not returned; that can run and do not; in a collective
 struct Array { const void *key; void *mem; size_t bytes; };
@@ -141,6 +144,7 @@ struct Blk : Block {
     uint64_t bar_count;
     char *order;                                           // TSan: 2 bytes for the block, 2 for each warp
     std::vector<Array> arrays;
+    std::vector<void *> touched;                           // TSan: of all lanes' atomics before the last barrier
     void *dyn;
     size_t dyn_bytes, used, most;
 };

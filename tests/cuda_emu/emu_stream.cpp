@@ -21,7 +21,7 @@ struct Node { Op op; std::vector<int> after; };
 struct Capture { cudaStream_t origin; bool every_thread, relaxed, bad; const void *thread; std::vector<Node> nodes; };
 bool drain_all();
 bool unsafe_in_capture();
-static thread_local char this_thread;
+EMU_LOCAL static thread_local char this_thread;
 }
 using namespace emu;
 

@@ -2,7 +2,7 @@
 #include "emu_inside.h"
 
 namespace emu {
-Options opt = { 0, 1, 13000, 1024, 99 << 10, 86, 4, 0, 0, 0, 0, 0 };
+Options opt = { 0, 1, 13000, 1024, 99 << 10, 90, 4, 0, 0, 0, 0, 0 };
 std::recursive_mutex lock;
 EMU_LOCAL thread_local int device_now;
 EMU_LOCAL static thread_local cudaError_t last = cudaSuccess;

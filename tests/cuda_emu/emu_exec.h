@@ -30,6 +30,9 @@ unsigned reduce(unsigned mask, int kind, unsigned v, int line);
 void syncwarp(unsigned mask, int line);
 unsigned active_mask();
 void fence();
+void wait_before();                                            // gpu_wait_before and gpu_let_next
+void let_next();
+void next_launch_is_early(bool early);
 void cp_async(void *s, const void *g, int bytes, int from_global);     // the rest up to bytes becomes zero
 void cp_commit();
 void cp_wait(int n);                                           // until at most n groups are on their way

@@ -107,7 +107,11 @@ long objects();                                            // streams, events, g
 void objects_words(std::string *to);
 
 // ---- kernels (emu_block.cpp)
-void run_grid(const char *name, dim3 g, dim3 b, size_t smem, const std::function<void()> &fn);
+struct Blk;
+struct Launch { const char *name; dim3 g, b; size_t smem; std::function<void()> body; bool early; };
+struct Held { std::vector<Blk *> blk; bool let; };         // blocks that wait before their time; all have let the next start
+void start_early(const Launch &l, Held *h);                // h: empty
+void run_grid(const Launch &l, Held *h);                   // h: what start_early gave, or nullptr
 
 // ---- statistics (emu_stats.cpp)
 extern emu_stats st;
@@ -122,7 +126,7 @@ struct Fiber {
 };
 struct Wait { unsigned mask; void (*fn)(unsigned mask, void *const *arg); void *arg; const char *name; int line; };
 struct Copy { void *s; const void *g; int bytes, from_global, group; };
-enum State { FRESH, RUNNING, IN_WARP, AT_BARRIER, DONE };
+enum State { FRESH, RUNNING, IN_WARP, AT_BARRIER, EARLY, DONE };
 struct alignas(64) Lane : Thread {                         // what a barrier touches lies in the first line of the cache
     Fiber *fiber;                                          // while it waits
     State state;
@@ -142,6 +146,9 @@ struct Blk : Block {
     unsigned n, live, waiting, warps_ready, at;            // at: the warp that runs
     int bar_result;
     uint64_t bar_count;
+    unsigned held;                                         // lanes in wait_before, while this runs early
+    bool early, waited, let;                               // runs early; some lane has called wait_before, let_next
+    int set;                                               // TSan: fibers of its own, where it runs early; else -1
     char *order;                                           // TSan: 2 bytes for the block, 2 for each warp
     std::vector<Array> arrays;
     std::vector<void *> touched;                           // TSan: of all lanes' atomics before the last barrier
@@ -152,6 +159,7 @@ static inline Lane *self() { return static_cast<Lane *>(cur); }
 static inline Blk *block() { return static_cast<Blk *>(cur->blk); }
 void wake(Warp &w, unsigned warp, unsigned lanes);
 void suspend(State why);                                   // until woken
+void copy_all();                                           // what cp.async has on its way (emu_warp.cpp)
 void give_way(int one_in);                                 // lets others run first, when the order is random
 bool in_shared(const void *p, size_t n);
 void reads(const void *p, size_t n);                       // tell the sanitizer what the emulator does in a thread's name

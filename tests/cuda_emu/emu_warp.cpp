@@ -218,4 +218,5 @@ static void copy_until(int group)
 }
 void cp_wait(int n) { copy_until(self()->group - n); }
 void cp_wait_all() { copy_until(self()->group + 1); }
+void copy_all() { copy_until(self()->group + 1); }
 }

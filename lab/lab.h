@@ -1,7 +1,8 @@
 /* lab: what routing means. How often each expert runs usually, a window over recent tokens, and both as the cells that a
  * person sees; of a running answer and of a stored one. Owns the usual rates of every model that was seen (kept in the
  * store as settings "usual.*") and one mutex around all of a lab_watch, so that its calls may come from any thread.
- * It never asks how a token was made: positions are handed in. No call fails; what cannot be read or kept is learnt again.
+ * It never asks how a token was made: positions are handed in. No call of the watch fails; what cannot be read or kept is
+ * learnt again.
  *
  * Only names of other rooms' types stand here, so that whoever shows a lab_view needs no other header. */
 #ifndef QUORUM_LAB_H
@@ -70,6 +71,14 @@ void lab_watch_stored(lab_watch *, int64_t message);     /* shows a stored answe
 void lab_watch_live(lab_watch *);                        /* shows the running answer again, once there is one */
 void lab_watch_get(lab_watch *, lab_view *io);           /* copies when io->version is behind */
 void lab_watch_save(lab_watch *);                        /* usual rates that changed, to the store */
+
+/* ================= the energy map (lab/energy.c; the numbers are eng_energy's, engine/models.h) ================= */
+typedef struct lab_bill {                /* of a file, or where path is NULL of the published shapes that `like` names */
+    const char *path, *arch, *like, *type;   /* arch NULL: whatever has these shapes; type NULL: Q4_K_M */
+    bool measure;                        /* read bandwidth of this machine, and from it a ceiling: takes a third of a second */
+    bool json;
+} lab_bill;
+int lab_energy(const lab_bill *, q_buf *out, char *err);
 
 /* What is usual before anybody said anything: evaluates a built-in text where nothing is known of the present k yet and
  * that costs about a second at most, on the model of `beside`, in a cache of its own. busy(user) is asked every 32 tokens; true ends it.

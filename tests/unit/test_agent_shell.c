@@ -536,6 +536,32 @@ static void short_context_goes_on(void)
     agt_close(a);
 }
 
+/* What a token costs, of the loaded model; while an answer streams nothing is measured, so that it is not slowed down. */
+static void energy_is_told(void)
+{
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 3, slow, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    agt_submit(a, "/energy");
+    CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 60000));
+    CHECK_MSG(s.page && strstr(s.page, "4, own ") && strstr(s.page, "12, all ") && strstr(s.page, "tokens/s at most"), "%s", s.page ? s.page : "");
+    agt_submit(a, "what is experts.k?");
+    CHECK(wait_for(a, &s, AGT_EV_TOKEN, 1, 20000));
+    agt_submit(a, "/energy");
+    CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 60000));
+    CHECK_MSG(s.page && strstr(s.page, "12, all ") && !strstr(s.page, "tokens/s at most"), "%s", s.page ? s.page : "");
+    agt_stop(a);
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 10000));
+    int before = s.errors;
+    agt_submit(a, "/energy no-such-model-anywhere");
+    CHECK(wait_for(a, &s, AGT_EV_NOTE, 0, 60000));
+    CHECK_INT(s.errors, before + 1);
+    seen_clear(&s);
+    agt_close(a);
+}
+
 int main(void)
 {
     setenv("XDG_CONFIG_HOME", "/nonexistent", 1);
@@ -545,6 +571,7 @@ int main(void)
     }
     RUN(ranges_are_the_models);
     RUN(why_during_an_answer);
+    RUN(energy_is_told);
     RUN(panel_keeps_the_last_answer);
     RUN(settings_come_from_memory);
     RUN(waiting_question_survives);

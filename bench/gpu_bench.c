@@ -6,9 +6,9 @@
  *     --contexts 0,8192  --prefill 512,4096  --k 1,8  --tokens N
  * Exit status: 0 all well, 1 something is wrong (said in the report), 2 usage, 3 no plugin or no device. */
 #include "engine/run/config.h"
-#include "engine/run/model.h"
 #include "kernels/kernels.h"
 #include "tests/golden.h"
+#include "tests/on_device.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -198,33 +198,6 @@ static void step_kernels(void)
 
 /* ---- goldens ---- */
 
-/* The model's device becomes one of the plugin's. */
-static int move_to_device(eng_model *m)
-{
-    ker_hold hold = { .index = opt.device };
-    ker_dev *d = NULL;
-    int rc = gpu->open(&m->ker, 0, &hold, &d, err);
-    for (int l = -1; l < m->ker.n_layer && !rc; l++)
-        for (int r = 0; r < KER_W_ROLES && !rc; r++) {
-            char name[128];
-            if (!ker_role_here(&m->ker, l, (enum ker_role)r)) continue;
-            arch_tensor_name(m->arch, (enum ker_role)r, l, name, sizeof name);
-            const gguf_tensor *t = gguf_tensor_find(m->file, name);
-            if (!t) continue;
-            ker_weight w = { t->type, { t->ne[0], t->ne[1], t->ne[2] }, t->data, t->bytes };
-            rc = gpu->weight(d, l, (enum ker_role)r, &w, err);
-        }
-    if (!rc) rc = gpu->ready(d, err);
-    if (rc) {
-        if (d) gpu->close(d);
-        return rc;
-    }
-    m->on.be->close(m->on.dev);
-    m->on.be = gpu;
-    m->on.dev = d;
-    return 0;
-}
-
 static int golden_folder(const char *dir)
 {
     char *path = q_printf("%s/model.gguf", dir);
@@ -232,7 +205,7 @@ static int golden_folder(const char *dir)
     golden_set set;
     int rc = eng_model_open(path, NULL, &m, err);
     free(path);
-    if (!rc) rc = move_to_device(m);
+    if (!rc) rc = on_device(m, gpu, opt.device, err);
     if (!rc) rc = golden_open(dir, &set, err);
     if (rc) {
         eng_model_free(m);

@@ -462,7 +462,8 @@ static void tell_prefill(const rig *r, int n, double s)
     number(name, n / s, "", note);
 }
 
-static void kernel_times(rig *r, int at)
+/* token_s: what a token took by the clock, as a graph; 0: not measured. */
+static void kernel_times(rig *r, int at, double token_s)
 {
     if (!r->b->times) return;
     ker_time t[64];
@@ -483,26 +484,32 @@ static void kernel_times(rig *r, int at)
     }
     number("launches a token", launches, "", "");
     number("sum of kernels", sum * 1e3, "us", "without the graph: each launch waits for the one before");
+    if (token_s > 0) number("gaps a token", token_s * 1e6 - sum * 1e3, "us", "the clock's time less the kernels': host, copies, between launches; below 0 where launches overlap");
 }
 
-static void speed_decode(rig *r)
+/* Seconds a token in the first of the contexts; 0: not measured. */
+static double speed_decode(rig *r)
 {
     char name[80];
+    double first = 0;
     int used = r->from->info.n_expert_used;
     for (int i = 0; i < opt.contexts.n && time_left(.7); i++) {
         int c = opt.contexts.v[i];       /* the first chunk's cells serve as all the others: what is read is as much */
         for (int p = CHUNK / KER_PAGE; p * KER_PAGE < c && p < r->n_page; p++) r->b->kv_copy(r->kv, p, p % (CHUNK / KER_PAGE), KER_PAGE);
         snprintf(name, sizeof name, "decode at context %d", c);
-        tell_decode(r, name, decode(r, c, opt.tokens, 0, 1), used, c);
+        double s = decode(r, c, opt.tokens, 0, 1);
+        if (i == 0 && s > 0) first = s;
+        tell_decode(r, name, s, used, c);
     }
     for (int i = 0; i < opt.k.n && r->m.n_expert && time_left(.8); i++) {
         snprintf(name, sizeof name, "decode with k = %d", opt.k.v[i]);
         if (rig_config(r, 1, opt.k.v[i], -1)) wrong(name, err);
         else tell_decode(r, name, decode(r, 0, opt.tokens, 1, 1), opt.k.v[i], 0);
     }
-    if (!r->m.n_expert || rig_config(r, 1, used, -1) || rig_config(r, 2, used > 1 ? used / 2 : 1, -1)) return;
+    if (!r->m.n_expert || rig_config(r, 1, used, -1) || rig_config(r, 2, used > 1 ? used / 2 : 1, -1)) return first;
     snprintf(name, sizeof name, "decode, k = %d and %d in turn", used, used > 1 ? used / 2 : 1);
     tell_decode(r, name, decode(r, 0, opt.tokens, 1, 2), (used + (used > 1 ? used / 2 : 1)) / 2, 0);
+    return first;
 }
 
 static void step_speed(eng_model *m)
@@ -522,9 +529,9 @@ static void step_speed(eng_model *m)
     }
     number("loading", r.load_s, "s", "");
     if (prefill(&r, CHUNK) < 0) wrong("the first chunk", err);       /* warm, and cells for the contexts */
-    speed_decode(&r);
+    double token_s = speed_decode(&r);
     for (int i = 0; i < opt.prefill.n && time_left(.9); i++) tell_prefill(&r, opt.prefill.v[i], prefill(&r, opt.prefill.v[i]));
-    kernel_times(&r, opt.contexts.n ? opt.contexts.v[0] : 0);
+    kernel_times(&r, opt.contexts.n ? opt.contexts.v[0] : 0, token_s);
     ker_device now[16];
     if (gpu->devices(now, 16, err) > opt.device) number("device memory in use", (double)(now[opt.device].bytes - now[opt.device].free) / (1 << 30), "GiB", "");
     number("trace a token", (double)layers * (m->ker.n_expert * 6.0 + 8), "bytes", "ids, weights, entropy, margin of all slots: copied behind the pass");

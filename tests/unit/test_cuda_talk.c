@@ -345,6 +345,50 @@ static void each(void (*of)(const subject *))
 static void whole_conversation_forced(void) { each(forced_by); }
 static void whole_conversation_free(void) { each(free_by); }
 
+/* ---- what a token costs ---- */
+
+/* Weights stay as they are in the file; from the second token on one graph, one wait, no allocation, at most 8 launches a layer,
+ * and what comes back beside the logits is the trace: under 1% of the bytes that the weights' sizes say are read. */
+static void what_a_token_costs(void)
+{
+    emu_stats before, s;
+    now = &subjects[2];
+    dev = (side){ .m = model_of(now->name) };
+    emu->stats(&before);
+    int rc = !dev.m || on_device(dev.m, gpu, 0, err);
+    CHECK_MSG(!rc, "%s", err);
+    if (!rc) {
+        const eng_info *o = eng_model_info(dev.m);
+        eng_config *c = setting(dev.m, NULL, NULL);
+        size_t tensors = 0;
+        eng_model_pages(dev.m, &tensors);
+        emu->stats(&s);
+        double held = (double)(s.held - before.held);
+        CHECK_MSG(held > .95 * (double)tensors && held < 1.05 * (double)tensors + 65536, "%.0f bytes on the device, %zu in the file", held, tensors);
+        CHECK_MSG(eng_session_new(dev.m, c, &dev.s, err) == 0 && eng_session_push(dev.s, 1, err) == 0, "%s", err);
+        for (int i = 0; i < 4 && test_bad < 9; i++) {
+            if (i == 2) CHECK(eng_config_set(c, "experts.ban", "1:3", err) == 0 && eng_session_config(dev.s, c, ENG_CONTINUE, err) == 0);
+            emu->reset();
+            CHECK_MSG(eng_session_push(dev.s, any_token(i), err) == 0, "%s", err);
+            emu->stats(&s);
+            eng_cost cost = eng_model_cost(dev.m, c);
+            uint64_t weights = cost.bytes_layers + cost.bytes_head, beside = s.d2h_bytes - (uint64_t)o->n_vocab * 4;
+            if (i == 3) printf("# a token of %d layers: %llu launches in %llu graph, %llu waits, %llu bytes up, %llu down (logits %d, trace %llu: %.3f%% of the weights' %llu)\n", o->n_layer,
+                               (unsigned long long)s.launches, (unsigned long long)s.graph_launches, (unsigned long long)s.host_syncs, (unsigned long long)s.h2d_bytes,
+                               (unsigned long long)s.d2h_bytes, o->n_vocab * 4, (unsigned long long)beside, 100.0 * (double)beside / (double)weights, (unsigned long long)weights);
+            CHECK_MSG(s.launches <= 8 * (uint64_t)o->n_layer + 6, "%llu launches", (unsigned long long)s.launches);
+            CHECK_INT(s.launches, s.graph_kernels);
+            CHECK_INT(s.graph_launches, 1);
+            CHECK_INT(s.graphs_made, 0);
+            CHECK_INT(s.host_syncs, 1);
+            CHECK_INT(s.mallocs + s.host_mallocs, 0);
+            CHECK_MSG(beside * 100 < weights, "%llu bytes of trace, %llu of weights", (unsigned long long)beside, (unsigned long long)weights);
+        }
+        eng_config_free(c);
+    }
+    side_close(&dev);
+}
+
 /* ---- a device that stops ---- */
 
 static void a_device_that_stops_says_why(void)
@@ -375,6 +419,7 @@ int main(void)
     }
     RUN(whole_conversation_forced);
     RUN(whole_conversation_free);
+    RUN(what_a_token_costs);
     RUN(a_device_that_stops_says_why);
     return TEST_END();
 }

@@ -612,12 +612,12 @@ static void energy_is_told(void)
         return;
     agt_submit(a, "/energy");
     CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 60000));
-    CHECK_MSG(s.page && strstr(s.page, "4, own ") && strstr(s.page, "12, all ") && strstr(s.page, "tokens/s at most"), "%s", s.page ? s.page : "");
+    CHECK_MSG(s.page && strstr(s.page, "4, own ") && strstr(s.page, "12, all ") && strstr(s.page, "max tokens/s"), "%s", s.page ? s.page : "");
     agt_submit(a, "what is experts.k?");
     CHECK(wait_for(a, &s, AGT_EV_TOKEN, 1, 20000));
     agt_submit(a, "/energy");
     CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 60000));
-    CHECK_MSG(s.page && strstr(s.page, "12, all ") && !strstr(s.page, "tokens/s at most"), "%s", s.page ? s.page : "");
+    CHECK_MSG(s.page && strstr(s.page, "12, all ") && !strstr(s.page, "max tokens/s"), "%s", s.page ? s.page : "");
     agt_stop(a);
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 10000));
     int before = s.errors;

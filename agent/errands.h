@@ -40,6 +40,14 @@ extern const job_row job_documents;      /* quick */
 extern const job_row job_forget_agreed;  /* quick: writes down what was agreed to, */
 extern const job_row job_forgotten;      /* and does it: long; text: what was asked about, value as above */
 
+/* ---- brains.c: quick ---- */
+/* job_brain; text: what to do and with which; it asks before it deletes, */
+extern const job_row job_brain_deleted;      /* and does it; text: its name */
+struct prov_config;
+/* c becomes the model's own, but for what belongs to this machine and conversation, with these settings over it: a NAME=VALUE
+ * a line. What does nothing here is said, a line each. Any thread. */
+void brain_over(struct prov_config *c, const char *lines, q_buf *said);
+
 /* ---- trace.c: quick ---- */
 extern const job_row job_trace;          /* text: the file; number 1: it may be written over */
 

@@ -20,9 +20,12 @@ extern const job_row job_setting;        /* text: key, value: NULL removes it */
 extern const job_row job_place;          /* id: conversation, number: scroll, text: draft */
 extern const job_row job_save;           /* id: reply, text and value: its text and thinking so far */
 
-/* Any lane. accept: written down, then posted; text: what the next start is to do, as: what this one is. done: it needs
+/* Any lane. accept: written down, then posted; text: what the next start is to do, as: what this one is; order: its place
+ * among others, 0: the last. after: what comes is placed behind this. done: it needs
  * nothing more. left: the end comes before it is done, text: what is left of it. */
-void errand_accept(agt *, const job_row *, const char *as, const char *text);
+void errand_accept(agt *, const job_row *, uint64_t order, const char *as, const char *text);
+uint64_t errand_order(const char *key);
+void errand_after(agt *, uint64_t order);
 void errand_done(agt *, const job *);
 void errand_left(agt *, const job *, const char *text);
 

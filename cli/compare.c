@@ -14,7 +14,7 @@
 const cli_command cli_compare = { "compare", N_(
     "quorum compare -m F -A SETTINGS -B SETTINGS -f TEXT [--ctx N] [--json] [--tokens]\n"
     "    the same tokens under two configurations: how far the next token's distributions are apart (KL), which one\n"
-    "    gives the text more probability, and whether that is more than noise. SETTINGS: standard, or k=4,rope.theta=5e5;\n"
+    "    gives the text more probability, and whether that is more than noise. SETTINGS: a brain, or k=4,rope.theta=5e5;\n"
     "    --ctx: tokens in one context (1024); --tokens prints each token's numbers"), cmd_compare };
 
 typedef struct args { const char *model, *a, *b, *file; int ctx, threads; bool json, tokens; } args;
@@ -161,7 +161,7 @@ int cmd_compare(int argc, char **argv)
     if (rc)
         return rc;
     char err[Q_ERRLEN];
-    q_buf text = { 0 };
+    q_buf text = { 0 }, said = { 0 };
     eng_model *m = NULL;
     eng_config *a = NULL, *b = NULL;
     lab_compared c = { .n = 0 };
@@ -174,10 +174,13 @@ int cmd_compare(int argc, char **argv)
     }
     if (!rc) {
         b = eng_config_copy(a);
-        rc = lab_spec(a, o.a, err);
+        rc = lab_spec(a, o.a, &said, err);
     }
     if (!rc)
-        rc = lab_spec(b, o.b, err);
+        rc = lab_spec(b, o.b, &said, err);
+    if (said.len)
+        q_say_text(stderr, said.p);
+    q_buf_free(&said);
     if (!rc) {
         cli_progress p;
         cli_progress_start(&p, _("comparing"));

@@ -41,7 +41,7 @@ static char *absolute(const char *path)      /* the next start may be in another
 static void take(agt *a, const job *j)
 {
     char *path = absolute(j->text);
-    errand_accept(a, &job_add, j->text, path);
+    errand_accept(a, &job_add, 0, j->text, path);
     free(path);
 }
 

@@ -15,7 +15,8 @@ void load_none(agt *a)
     memset(&a->shown.st, 0, sizeof a->shown.st);
     a->shown.st.chat = a->chat.id;
     free(a->shown.full_name);
-    a->shown.full_name = NULL;
+    free(a->shown.path);
+    a->shown.full_name = a->shown.path = NULL;
     a->shown.n_mix = 0;
     pthread_mutex_unlock(&a->shown.mu);
     if (a->watch)

@@ -251,6 +251,6 @@ void agt_submit(agt *a, const char *text)
     char *clean = q_utf8_clean(text, strlen(text));
     size_t n = strspn(clean, " \t\r\n");
     if (clean[n] && !command_run(a, clean))      /* a space before "/" makes it a message */
-        desk_post(&a->desk, &job_send, 0, waits_ticket(a, -1, clean + n), clean + n, NULL);
+        desk_post(&a->desk, &job_send, 0, waits_ticket(a, WAITS_SEND, clean + n), clean + n, NULL);
     free(clean);
 }

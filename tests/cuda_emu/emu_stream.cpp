@@ -453,20 +453,22 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode m)
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *g)
 {
-    EMU_ENTER("cudaStreamEndCapture", cudaErrorStreamCaptureInvalidated);
+    Guard guard;
+    cudaError_t injected;
+    bool fails = inject("cudaStreamEndCapture", cudaErrorStreamCaptureInvalidated, &injected);       // however it ends, the capture is over
     *g = nullptr;
     Capture *c = s ? s->capture : nullptr;
-    if (!c) return ret(cudaErrorInvalidValue);
+    if (!c) return ret(fails ? injected : cudaErrorInvalidValue);
     if (c->origin != s) return ret(cudaErrorStreamCaptureUnmatched);
     std::vector<char> followed(c->nodes.size());
     for (Node &n : c->nodes) for (int a : n.after) followed[(size_t)a] = 1;
     for (int t : s->tail) followed[(size_t)t] = 1;
     bool joined = std::all_of(followed.begin(), followed.end(), [](char f) { return f; }), bad = c->bad;
-    if (!bad && joined) *g = new emu_graph{ std::move(c->nodes) }, n_graphs++;
+    if (!fails && !bad && joined) *g = new emu_graph{ std::move(c->nodes) }, n_graphs++;
     for (emu_stream *o : streams) if (o->capture == c) o->capture = nullptr, o->tail.clear();
     captures.erase(std::find(captures.begin(), captures.end(), c));
     delete c;
-    return ret(bad ? cudaErrorStreamCaptureInvalidated : joined ? cudaSuccess : cudaErrorStreamCaptureUnjoined);
+    return ret(fails ? injected : bad ? cudaErrorStreamCaptureInvalidated : joined ? cudaSuccess : cudaErrorStreamCaptureUnjoined);
 }
 cudaError_t cudaStreamIsCapturing(cudaStream_t s, cudaStreamCaptureStatus *to)
 {

@@ -412,6 +412,63 @@ static void killed_errands_go_on(void)
     seen_clear(&s);
 }
 
+static int64_t first_document(mem_store *m, const char *below)
+{
+    char err[Q_ERRLEN];
+    mem_documents l = { 0 };
+    CHECK_INT(mem_document_below(m, below, &l, err), 0);
+    int64_t least = l.n ? l.v[0].id : -1;
+    for (int i = 1; i < l.n; i++)
+        least = l.v[i].id < least ? l.v[i].id : least;
+    mem_documents_free(&l);
+    return least;
+}
+
+/* What waited goes on in the order in which it was asked for. */
+static void killed_errands_keep_their_order(void)
+{
+    enum { N = 8 };
+    static const char *const name[N] = { "m", "b", "z", "a", "y", "c", "x", "d" };
+    seen s = { 0 };
+    char folder[N][96], add[N][128];
+    const char *commands[N + 1] = { 0 };
+    for (int i = 0; i < N; i++) {
+        snprintf(folder[i], sizeof folder[i], "%s/ordered-%s", dir, name[i]);
+        snprintf(add[i], sizeof add[i], "/add %s", folder[i]);
+        commands[i] = add[i];
+        files(folder[i], 2);
+    }
+    kill_it(other_process("add", commands, false));
+    agt *a = open_room(&s);
+    int64_t before = 0;
+    for (int i = 0; i < N; i++) {
+        int64_t first = first_document(a->store, folder[i]);
+        CHECK_MSG(first > before, "%s came at %lld, the one before at %lld", name[i], (long long)first, (long long)before);
+        before = first;
+    }
+    CHECK_INT(errands_kept(a->store), 0);
+    agt_close(a);
+    seen_clear(&s);
+}
+
+/* A kill does not lose an /again that waits either. */
+static void a_killed_again_is_said(void)
+{
+    static const struct { const char *typed, *say; } t[] = { { "/again experts.k=1 sampler.seed=4", ": /again experts.k=1 sampler.seed=4 asks" }, { "/again", ": /again asks" } };
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        seen s = { 0 };
+        kill_it(other_process("send", (const char *const[]){ "a question that takes long", t[i].typed, NULL }, false));
+        agt *a = open_room(&s);
+        CHECK_MSG(s.notes.p && strstr(s.notes.p, t[i].say), "%s", s.notes.p ? s.notes.p : "");
+        agt_close(a);
+        seen_clear(&s);
+        a = open_room(&s);
+        CHECK(!s.notes.p || !strstr(s.notes.p, "/again"));
+        agt_close(a);
+        seen_clear(&s);
+    }
+}
+
 /* An /again that waits when the program ends is said at the next start, with its words, once. */
 static void a_waiting_again_is_said(void)
 {
@@ -493,6 +550,8 @@ int main(void)
     RUN(forgetting_is_shown);
     RUN(edits_survive_long_errands);
     RUN(killed_errands_go_on);
+    RUN(killed_errands_keep_their_order);
+    RUN(a_killed_again_is_said);
     RUN(a_waiting_again_is_said);
     RUN(find_does_not_wait_for_add);
     char *rm = q_printf("rm -rf %s", dir);

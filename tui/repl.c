@@ -176,6 +176,15 @@ static void copy(repl *r)
     q_say(stdout, "%s\n", _("Line mode has no clipboard: the terminal's own selection copies. /trace save FILE writes routing."));
 }
 
+static void opened(const agt_event *e)
+{
+    q_say(stdout, "— %s", e->text);
+    q_say(stdout, ngettext(" (%d message)", " (%d messages)", (unsigned long)e->n_messages), e->n_messages);
+    q_say(stdout, " —\n");
+    if (e->done)
+        around(e);
+}
+
 /* A text as it would be typed: the line editor takes a control character for a command, and a line goes on by "\\". */
 static char *keys_of(const char *text)
 {
@@ -238,11 +247,7 @@ static void handle(repl *r, const agt_event *e, bool *asked_chats)
     case AGT_EV_OPENED:
         if (e->n_messages && e->id) {
             fresh_line(r);
-            q_say(stdout, "— %s", e->text);
-            q_say(stdout, ngettext(" (%d message)", " (%d messages)", (unsigned long)e->n_messages), e->n_messages);
-            q_say(stdout, " —\n");
-            if (e->done)
-                around(e);
+            opened(e);
         }
         break;
     case AGT_EV_RETRIEVAL: fresh_line(r); passages(e->retrieval); break;

@@ -649,7 +649,6 @@ static void an_export_does_not_name_itself(void)
         CHECK_MSG(!strstr(err, "memory export") && strstr(err, "rubbish.db"), "%s", err);
     }
     free(bytes);
-    free(path);
 }
 
 static void a_full_disk_loses_nothing(void)

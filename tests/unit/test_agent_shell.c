@@ -422,12 +422,12 @@ static void loops_are_stopped(void)
     int n = s.last ? s.last->n_tokens : 0;
     bool said = s.notes.p && strstr(s.notes.p, "repeats itself");
     CHECK_MSG(said && n > 256 && n < 600, "%d tokens, notes %s", n, s.notes.p ? s.notes.p : "");
-    CHECK(s.last && s.last->state == AGT_DONE);
+    CHECK(s.last && s.last->state == AGT_DONE && s.last->cut == AGT_CUT_LOOP);
     seen_clear(&s);
     agt_submit(a, "/set sampler.loop_stop off");
     agt_again(a, 0, "experts.k=4");
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 30000));
-    CHECK(s.last && s.last->n_tokens == 600 && !(s.notes.p && strstr(s.notes.p, "repeats itself")));
+    CHECK(s.last && s.last->n_tokens == 600 && s.last->cut == AGT_CUT_TOKENS && !(s.notes.p && strstr(s.notes.p, "repeats itself")));
     seen_clear(&s);
     agt_close(a);
 }

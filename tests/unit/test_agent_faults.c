@@ -58,7 +58,7 @@ static void sources_have_their_order(void)
             seen s = { 0 };
             q_buf b = { 0 };
             char text[96], assign[96], typed[96];
-            unlink(db);
+            unlink_db(db);
             if (level >= 1) {
                 snprintf(text, sizeof text, "%s = %s\n", row[i].name, row[i].ini);
                 ini(text);
@@ -94,7 +94,7 @@ static void sources_have_their_order(void)
             seen_clear(&s);
         }
     ini(NULL);
-    unlink(db);
+    unlink_db(db);
 }
 
 /* ---- what is changed while /again runs with settings of its own ---- */
@@ -123,7 +123,7 @@ static void again_takes_nothing_back(void)
     free(min);
     q_buf_free(&b);
     seen_clear(&s);
-    unlink(db);
+    unlink_db(db);
 }
 
 /* An edit that wakes the engine's lane together with a load is meant for what is loaded. */
@@ -153,7 +153,7 @@ static void edits_wait_for_the_model(void)
     agt_close(a);
     q_buf_free(&b);
     seen_clear(&s);
-    unlink(db);
+    unlink_db(db);
 }
 
 static void a_broken_memory_says_so(void)
@@ -175,7 +175,7 @@ static void a_broken_memory_says_so(void)
     CHECK_MSG(s.page && strstr(s.page, "failed") && !strstr(s.page, "--base"), "%s", s.page ? s.page : "");
     agt_close(a);
     seen_clear(&s);
-    unlink(db);
+    unlink_db(db);
 }
 
 int main(void)

@@ -112,7 +112,7 @@ static void panel_keeps_the_last_answer(void)
     }
     agt_routing_free(&r);
     seen_clear(&s);
-    unlink(db);
+    unlink_db(db);
 }
 
 static void settings_come_from_memory(void)
@@ -136,7 +136,7 @@ static void settings_come_from_memory(void)
     }
     mem_close(m);
     seen_clear(&s);
-    unlink(db);
+    unlink_db(db);
 }
 
 static int count(mem_store *m, const char *text, enum mem_role role, int64_t *chat)
@@ -244,7 +244,7 @@ static void waiting_question_survives(void)
     sqlite3_finalize(st);
     sqlite3_close(db3);
     seen_clear(&s);
-    unlink(db);
+    unlink_db(db);
 }
 
 static void scripts_stay_out_of_the_way(void)
@@ -287,7 +287,7 @@ static void scripts_stay_out_of_the_way(void)
     CHECK_INT(last, theirs);
     mem_close(m);
     seen_clear(&s);
-    unlink(db);
+    unlink_db(db);
 }
 
 static void piped_text_does_not_drown_the_question(void)

@@ -165,13 +165,13 @@ static void again_that_fails_hides_nothing(void)
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000) && all_done(a, &s));
     int64_t answer = s.last ? s.last->id : 0;
     seen_clear(&s);
-    at_the_store("CREATE TRIGGER full BEFORE INSERT ON message BEGIN SELECT RAISE(ABORT, 'the disk is full'); END");
+    at_the_store("CREATE UNIQUE INDEX one_each ON message(role)");
     agt_again(a, 0, "");
     CHECK(all_done(a, &s));
-    CHECK_MSG(s.notes.p && strstr(s.notes.p, "the disk is full"), "%s", s.notes.p ? s.notes.p : "nothing was said");
+    CHECK_MSG(s.errors == 1, "%s", s.notes.p ? s.notes.p : "nothing was said");
     CHECK_MSG(s.n_ids == 2 && s.ids[1] == answer, "%d messages are shown", s.n_ids);
     CHECK_INT(a->chat.path.n, 2);
-    at_the_store("DROP TRIGGER full");
+    at_the_store("DROP INDEX one_each");
     seen_clear(&s);
     agt_again(a, 0, "");                 /* and it can be asked for anew */
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000) && all_done(a, &s));

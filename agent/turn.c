@@ -182,8 +182,9 @@ static void end(turn *t, enum mem_status status, const char *finish)
     lab_watch_save(a->watch);
 }
 
-/* Answers the last message of a->chat.path. False: no answer began. */
-static bool answer(agt *a, const rag_config *memory, const mem_message *compare, uint64_t seed)
+/* Answers the last message of a->chat.path; the ticket is given back when the reply has its row, or there is none.
+ * False: no answer began. */
+static bool answer(agt *a, const rag_config *memory, const mem_message *compare, uint64_t seed, int64_t ticket)
 {
     char err[Q_ERRLEN];
     if (a->chat.path.n == 0)
@@ -196,17 +197,17 @@ static bool answer(agt *a, const rag_config *memory, const mem_message *compare,
     }
     agt_show_routing(a, 0);
     turn t = { .a = a, .differs_at = -1, .compare = compare ? compare->text : NULL };
-    bool begun = false;
     rag_result *found = NULL;
     prompt p = { 0 };
     search(a, *memory, &a->chat.path, &found);
     keep_why(a, found, question);        /* from here on the room's; this thread alone replaces it */
     t.seed = seed_for(a, seed);
-    if (prompt_build(a, &a->chat.path, found, &p, err) < 0 || begin(&t, question, found, err) < 0)
+    bool begun = prompt_build(a, &a->chat.path, found, &p, err) >= 0 && begin(&t, question, found, err) >= 0;
+    waits_placed(a, ticket);
+    if (!begun)
         failed(a, question, err);
     else {
         const char *finish;
-        begun = true;
         prov_request r = prompt_request(&p);
         r.seed = t.seed;
         r.policy = a->seat.after_again ? PROV_RECOMPUTE : sync_policy(&a->settings);
@@ -305,7 +306,7 @@ static void send_question(agt *a, const char *text, int64_t parent, bool at_leaf
     agt_event sent = view_event(a->store, AGT_EV_SENT, id);
     evq_push(&a->events, &sent);
     rag_config c = settings_rag(&a->settings);
-    answer(a, &c, NULL, 0);
+    answer(a, &c, NULL, 0, 0);
 }
 
 static void edit_job(agt *a, const job *j)
@@ -378,7 +379,7 @@ static void back_to(agt *a, int64_t leaf)
 
 /* A sibling. With settings: the same seed as the elder, so that what differs comes from the settings, and the prompt is
  * evaluated under them alone (a comparison on cells of two configurations would compare neither). Without: a new seed. */
-static void again(agt *a, const job *j)
+static void again_under(agt *a, const job *j)
 {
     const char *words = j->text;
     int64_t message = j->id;
@@ -418,7 +419,7 @@ static void again(agt *a, const job *j)
     sync_publish(a);
     chat_reload(a);
     chat_show(a, 0);
-    if (!answer(a, &r, elder.id ? &elder : NULL, *words && elder.id ? seed_of(&elder, a) : 0) && elder.id)
+    if (!answer(a, &r, elder.id ? &elder : NULL, *words && elder.id ? seed_of(&elder, a) : 0, j->number) && elder.id)
         back_to(a, leaf);
 
     if (prov_set(a->seat.who, a->seat.home, sync_policy(&a->settings), err) < 0)
@@ -433,6 +434,12 @@ static void again(agt *a, const job *j)
     a->seat.after_again |= forward;
     sync_publish(a);
     mem_message_free(&elder);
+}
+
+static void again(agt *a, const job *j)
+{
+    again_under(a, j);
+    waits_placed(a, j->number);          /* also where no answer came of it */
 }
 
 static void send(agt *a, const job *j) { send_question(a, j->text, 0, true, j->number); }
@@ -454,9 +461,8 @@ static void keep_edit(agt *a, const job *j)
 /* What an answer was to be asked for anew is said at the next start. */
 static void keep_again(agt *a, const job *j)
 {
-    char err[Q_ERRLEN];
-    if (mem_setting_put(a->store, AGAIN_WAITED, j->text, err) < 0)
-        note(&a->events, AGT_WARN, "%s", err);
+    waits_again(a, j->text);
+    waits_placed(a, j->number);
 }
 
 const job_row job_send = { .name = "send", .lane = LANE_ENGINE, .end = END_CARRIED, .answers = true, .run = send, .keep = keep };

@@ -113,5 +113,5 @@ static void on_event(tui_app *app, agt_event *e)
 
 const tui_view view_memory = {
     .name = "memory", .key = K_F4, .digit = '4', .action = AGT_UI_MEMORY, .place = AT_LOWER, .zooms = true,
-    .hint = N_("j k walk · Enter read and why · z zoom · Esc back"), .draw = draw, .on_key = on_key, .on_event = on_event,
+    .hint = N_("j k walk · z zoom · Enter read and why · Esc back"), .draw = draw, .on_key = on_key, .on_event = on_event,
 };

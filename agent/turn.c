@@ -182,8 +182,8 @@ static void end(turn *t, enum mem_status status, const char *finish)
     lab_watch_save(a->watch);
 }
 
-/* Answers the last message of a->chat.path. */
-static void answer(agt *a, const rag_config *memory, const mem_message *compare, uint64_t seed)
+/* Answers the last message of a->chat.path; the ticket is given back when the reply has its row, or there is none. */
+static void answer(agt *a, const rag_config *memory, const mem_message *compare, uint64_t seed, int64_t ticket)
 {
     char err[Q_ERRLEN];
     if (a->chat.path.n == 0)
@@ -201,7 +201,9 @@ static void answer(agt *a, const rag_config *memory, const mem_message *compare,
     search(a, *memory, &a->chat.path, &found);
     keep_why(a, found, question);        /* from here on the room's; this thread alone replaces it */
     t.seed = seed_for(a, seed);
-    if (prompt_build(a, &a->chat.path, found, &p, err) < 0 || begin(&t, question, found, err) < 0)
+    bool begun = prompt_build(a, &a->chat.path, found, &p, err) >= 0 && begin(&t, question, found, err) >= 0;
+    waits_placed(a, ticket);
+    if (!begun)
         failed(a, question, err);
     else {
         const char *finish;
@@ -302,7 +304,7 @@ static void send_question(agt *a, const char *text, int64_t parent, bool at_leaf
     agt_event sent = view_event(a->store, AGT_EV_SENT, id);
     evq_push(&a->events, &sent);
     rag_config c = settings_rag(&a->settings);
-    answer(a, &c, NULL, 0);
+    answer(a, &c, NULL, 0, 0);
 }
 
 static void edit_job(agt *a, const job *j)
@@ -365,7 +367,7 @@ static uint64_t seed_of(const mem_message *m, agt *a)
 
 /* A sibling. With settings: the same seed as the elder, so that what differs comes from the settings, and the prompt is
  * evaluated under them alone (a comparison on cells of two configurations would compare neither). Without: a new seed. */
-static void again(agt *a, const job *j)
+static void again_under(agt *a, const job *j)
 {
     const char *words = j->text;
     int64_t message = j->id;
@@ -404,7 +406,7 @@ static void again(agt *a, const job *j)
     sync_publish(a);
     chat_reload(a);
     chat_show(a, 0);
-    answer(a, &r, elder.id ? &elder : NULL, *words && elder.id ? seed_of(&elder, a) : 0);
+    answer(a, &r, elder.id ? &elder : NULL, *words && elder.id ? seed_of(&elder, a) : 0, j->number);
 
     if (prov_set(a->seat.who, a->seat.home, sync_policy(&a->settings), err) < 0)
         note(&a->events, AGT_ERROR, "%s", err);
@@ -418,6 +420,12 @@ static void again(agt *a, const job *j)
     a->seat.after_again |= forward;
     sync_publish(a);
     mem_message_free(&elder);
+}
+
+static void again(agt *a, const job *j)
+{
+    again_under(a, j);
+    waits_placed(a, j->number);          /* also where no answer came of it */
 }
 
 static void send(agt *a, const job *j) { send_question(a, j->text, 0, true, j->number); }
@@ -439,9 +447,8 @@ static void keep_edit(agt *a, const job *j)
 /* What an answer was to be asked for anew is said at the next start. */
 static void keep_again(agt *a, const job *j)
 {
-    char err[Q_ERRLEN];
-    if (mem_setting_put(a->store, AGAIN_WAITED, j->text, err) < 0)
-        note(&a->events, AGT_WARN, "%s", err);
+    waits_again(a, j->text);
+    waits_placed(a, j->number);
 }
 
 const job_row job_send = { .name = "send", .lane = LANE_ENGINE, .end = END_CARRIED, .answers = true, .run = send, .keep = keep };

@@ -259,7 +259,7 @@ int lab_brain_save(const char *name, const char *settings, const char *model, bo
     rc = q_mkdirs(path, err);
     *slash = '/';
     if (rc == Q_OK && !over && access(path, F_OK) == 0)
-        rc = q_fail(err, Q_RANGE, _("there is a brain %s already: remove %s.json, or take another name"), name, name);
+        rc = q_fail(err, Q_RANGE, _("there is a brain %s already: /brain delete %s makes room, or take another name"), name, name);
     cJSON *root = cJSON_CreateObject(), *set = cJSON_Parse(settings);
     cJSON_AddNumberToObject(root, "quorum_brain", SCHEMA);
     cJSON_AddStringToObject(root, "note", "");
@@ -282,7 +282,7 @@ static int there(const char *name, char **path, char *err)
     if (rc == Q_OK && !*path)
         rc = Q_NOTFOUND;
     if (rc == Q_OK && access(*path, F_OK) != 0)
-        rc = q_fail(err, Q_NOTFOUND, _("there is no brain %s of yours"), name);
+        rc = q_fail(err, Q_NOTFOUND, _("there is no brain %s of yours; /brain lists them"), name);
     return rc;
 }
 
@@ -295,7 +295,7 @@ int lab_brain_rename(const char *from, const char *to, char *err)
     if (rc == Q_OK && !(b = path_of(to, err)))
         rc = Q_NOTFOUND;
     if (rc == Q_OK && link(a, b) != 0)               /* and not rename, which would write over another one */
-        rc = errno == EEXIST ? q_fail(err, Q_RANGE, _("there is a brain %s already: remove %s.json, or take another name"), to, to)
+        rc = errno == EEXIST ? q_fail(err, Q_RANGE, _("there is a brain %s already: /brain delete %s makes room, or take another name"), to, to)
                              : q_fail(err, Q_IO, "%s: %s", b, strerror(errno));
     if (rc == Q_OK && unlink(a) != 0)
         rc = q_fail(err, Q_IO, "%s: %s", a, strerror(errno));

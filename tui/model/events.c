@@ -71,7 +71,7 @@ static void done(tui_app *app, agt_event *e)
     it = tui_tr_add(&app->tr, e->message);
     it->running = false;
     app->work.pre_total = 0;
-    if (!app->ui.hinted_k && app->seen.st.n_expert > 0 && it->state == AGT_DONE) {
+    if (!app->ui.hinted_k && app->seen.st.n_expert > 0 && it->state == AGT_DONE && !it->cut) {   /* not over the sentence that says why */
         app->ui.hinted_k = true;
         agt_setting_put(app->a, "tui.hint.k", "1");
         tui_app_note(app, AGT_INFO, _("F7: fewer experts · /again experts.k=1"));

@@ -70,6 +70,6 @@ static void opened(tui_app *app) { agt_ask_chats(app->a); }
 
 const tui_view view_chats = {
     .name = "chats", .key = K_F2, .digit = '2', .action = AGT_UI_CHATS, .place = AT_LEFT,
-    .hint = N_("j k walk · Enter open · n new · r rename · d delete · Esc back"),
+    .hint = N_("j k walk · n new · r rename · d delete · Enter open · Esc back"),
     .draw = draw, .on_key = on_key, .on_event = on_event, .opened = opened,
 };

@@ -351,6 +351,18 @@ static void panel_over_a_short_answer(void)
         ev((agt_event){ .kind = AGT_EV_DONE, .n_messages = 1, .message = m });
         CHECK(on_screen(words[cut]) && !app.ui.hinted_k);
     }
+    agt_retrieval *none = q_alloc(sizeof *none);
+    none->nothing = q_strdup("nothing fed: nothing matched");
+    ev((agt_event){ .kind = AGT_EV_RETRIEVAL, .id = 2, .retrieval = none });
+    key(K_F4);
+    CHECK(on_screen("nothing matched") && on_screen("Memory") && app.go.over == &view_memory);
+    q_buf g = {0};
+    tui_app_draw(&app);
+    tui_grid_text(&app.grid, &g);
+    char *title = strstr(g.p, "Memory"), *key_name = title ? strstr(title, "F4") : NULL;
+    CHECK(key_name && !memchr(title, '\n', (size_t)(key_name - title)));       /* the key stands in the title, not alone in a row */
+    q_buf_free(&g);
+    key(K_ESC);
     tui_app_note(&app, AGT_WARN, "the answer repeats itself");
     key(K_F3);
     CHECK(on_screen("the answer repeats itself"));      /* what went wrong stays longer than that */

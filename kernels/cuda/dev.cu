@@ -232,7 +232,7 @@ static int vector_put(ker_dev *d, int layer, enum ker_role role, const ker_weigh
     ker_type_get(w->type)->decode(w->data, host, w->ne[0]);
     for (size_t at = 0, n; ok && at < bytes; at += n) {
         int h = stage_take(d);
-        n = bytes - at < STAGE_BYTES ? bytes - at : STAGE_BYTES;
+        n = bytes - at < (size_t)STAGE_BYTES ? bytes - at : (size_t)STAGE_BYTES;
         if (h >= 0) memcpy(d->stage->host[h], (uint8_t *)host + at, n);
         ok = h >= 0 && cu_ok(d, cudaMemcpyAsync((uint8_t *)dev + at, d->stage->host[h], n, cudaMemcpyHostToDevice, d->st), "weights") && stage_done(d, h);
     }

@@ -210,8 +210,19 @@ static void the_strip_says_whole_things(void)
     tui_lang("en");
 }
 
+/* A character is a character in every script, not its bytes. */
+static void copied_characters_are_counted(void)
+{
+    begin();
+    answer(1, "Привет, 日本");
+    tui_act(&app, AGT_UI_COPY, "");
+    CHECK_STR(app.say.note, "Copied 10 characters.");
+    tui_app_free(&app);
+}
+
 int main(void)
 {
+    RUN(copied_characters_are_counted);
     RUN(found_rows_open);
     RUN(a_sent_command_is_no_draft);
     RUN(a_pause_is_said);

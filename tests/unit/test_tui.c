@@ -608,6 +608,28 @@ static void opened_keeps_what_is_typed(void)
     CHECK(strstr(tui_draft(&app), "quick fingers\nits stored draft") != NULL);     /* a quit now loses neither */
     chr(CTRL_KEY('C'));
     CHECK_STR(app.comp.ed.b.p, "its stored draft");
+
+    chr(CTRL_KEY('C'));                                      /* renaming another one: each keeps its own draft */
+    keys_in("the third one's");
+    key(K_F2);
+    keys_in("j");
+    q_buf_clear(&fake.said);
+    keys_in("r");
+    CHECK(strstr(fake.said.p, "keep the third one's\nopen 4"));
+    CHECK_STR(app.comp.ed.b.p, "/rename four");
+    ev((agt_event){ .kind = AGT_EV_OPENED, .id = 4, .draft = q_strdup("the fourth one's") });
+    CHECK_STR(app.comp.ed.b.p, "/rename four");
+    CHECK_STR(app.comp.stash, "the fourth one's");
+    key(K_ENTER);
+    CHECK_STR(app.comp.ed.b.p, "the fourth one's");
+    tui_app_free(&app);
+
+    begin();                                                 /* put aside and stored nowhere: it is not thrown away for a draft */
+    keys_in("nowhere else");
+    tui_go_compose(&app, "/rename four");
+    ev((agt_event){ .kind = AGT_EV_OPENED, .id = 4, .draft = q_strdup("the fourth one's") });
+    CHECK_STR(app.comp.ed.b.p, "/rename four");
+    CHECK_STR(app.comp.stash, "the fourth one's\nnowhere else");
     tui_app_free(&app);
 
     begin();                                                 /* editing an old question */

@@ -1,9 +1,10 @@
-/* agent/lists: what the clerk looks up: messages that hold words, the log of a search, models at hand. Quick
+/* agent/lists: what the clerk looks up: messages that hold words, the log of a search, models at hand and what they cost. Quick
  * lane. It never changes the store. */
 #include "base/say.h"
 #include "agent/errands.h"
 #include "agent/talk.h"
 #include "agent/view.h"
+#include "lab/lab.h"
 #include "provider/provider.h"
 
 #include <stdlib.h>
@@ -117,7 +118,34 @@ static void model(agt *a, const job *j)
 
 static void names(agt *a, const job *j) { models(a, false); }
 
+/* The loaded model's, or the named one's. A stream of tokens is not slowed down by measuring. */
+static void energy(agt *a, const job *j)
+{
+    char err[Q_ERRLEN], *path = NULL;
+    q_buf out = { 0 };
+    int rc = Q_OK;
+    if (j->text) {
+        char *real = home_path(j->text);
+        rc = prov_find_model(real, &path, err);
+        free(real);
+    } else {
+        pthread_mutex_lock(&a->shown.mu);
+        path = a->shown.path ? q_strdup(a->shown.path) : NULL;
+        pthread_mutex_unlock(&a->shown.mu);
+        if (!path)
+            rc = q_fail(err, Q_NOTFOUND, _("no model is loaded: /energy NAME takes a part of a name, /model lists those at hand"));
+    }
+    if (rc == Q_OK)
+        rc = lab_energy(&(lab_bill){ .path = path, .measure = !desk_answering(&a->desk) }, &out, err);
+    free(path);
+    if (rc == Q_OK)
+        note_text(&a->events, "/energy", q_buf_take(&out));
+    else
+        note(&a->events, AGT_ERROR, "%s", err);
+}
+
 const job_row job_find = { .name = "find", .lane = LANE_QUICK, .end = END_DROPPED, .run = find };
 const job_row job_retrieval = { .name = "retrieval", .lane = LANE_QUICK, .end = END_DROPPED, .run = retrieval };
 const job_row job_model = { .name = "model", .lane = LANE_QUICK, .end = END_DROPPED, .run = model };
 const job_row job_names = { .name = "names", .lane = LANE_QUICK, .end = END_DROPPED, .run = names };
+const job_row job_energy = { .name = "energy", .lane = LANE_QUICK, .end = END_DROPPED, .run = energy };

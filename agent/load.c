@@ -15,7 +15,8 @@ void load_none(agt *a)
     memset(&a->shown.st, 0, sizeof a->shown.st);
     a->shown.st.chat = a->chat.id;
     free(a->shown.full_name);
-    a->shown.full_name = NULL;
+    free(a->shown.path);
+    a->shown.full_name = a->shown.path = NULL;
     a->shown.n_mix = 0;
     pthread_mutex_unlock(&a->shown.mu);
     if (a->watch)
@@ -42,7 +43,7 @@ static int assign(const settings *s, const char *words, prov_config *c, char *er
     char *name = q_strndup(words, n);
     int k = settings_find(s, name), rc = Q_OK;
     if (k >= 0 && s->room[k] == KNOB_ENGINE)
-        rc = prov_config_set(c, name, words + n + 1, err);
+        rc = prov_config_set(c, s->knob[k]->name, words + n + 1, err);
     free(name);
     return rc;
 }

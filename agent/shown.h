@@ -14,7 +14,7 @@ typedef struct shown {
     pthread_mutex_t mu;
     agt_status st;
     prov_config *cfg;                     /* copy of seat.cfg; NULL before a model is loaded */
-    char *full_name;                     /* of the loaded model; NULL: none */
+    char *full_name, *path;              /* of the loaded model; NULL: none */
     struct { char label[48]; int cells; } mix[16];
     int n_mix;
     rag_result *why;                     /* of the last search */

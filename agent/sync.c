@@ -210,9 +210,11 @@ void sync_publish(agt *a)
     old = a->shown.cfg;
     a->shown.cfg = copy;
     agt_status *s = &a->shown.st;
-    if (!a->shown.full_name || strcmp(a->shown.full_name, info->name) != 0) {
+    if (!a->shown.path || strcmp(a->shown.path, info->path) != 0) {
         free(a->shown.full_name);
+        free(a->shown.path);
         a->shown.full_name = q_strdup(info->name);
+        a->shown.path = q_strdup(info->path);
     }
     view_model_name(info->name, info->carved, s->model, sizeof s->model);
     size_t used = strlen(s->model);

@@ -11,7 +11,7 @@ typedef struct cli_command {
     int (*run)(int argc, char **argv);      /* argv[0] is the subcommand; returns the exit status */
 } cli_command;
 /* Each in its own file, beside what it does. */
-extern const cli_command cli_chat, cli_eval, cli_tokenize, cli_detokenize, cli_bench, cli_model, cli_memory, cli_doctor;
+extern const cli_command cli_chat, cli_eval, cli_tokenize, cli_detokenize, cli_bench, cli_model, cli_memory, cli_doctor, cli_compare;
 
 /* To stderr: one sentence with the way to the usage; problem NULL or "": the usage itself. Returns 2. */
 int cli_usage(const cli_command *c, const char *problem);
@@ -22,6 +22,8 @@ int cli_fail(const char *err);                              /* prints "quorum: S
 int cli_stdin(q_buf *out, size_t max, char *err);
 /* The path of the model that -m names: a path, part of a known model's name, or NULL for the default. malloc'ed in *out. */
 int cli_model_path(const char *m, char **out, char *err);
+/* How many arguments after this one are somebody's text or name, whatever they look like: after -p, --set, -m, --db and --. */
+int cli_somebodys(const char *arg);
 /* Applies NAME=VALUE to an engine configuration. */
 struct eng_config;
 int cli_set(struct eng_config *c, const char *assignment, char *err);
@@ -33,6 +35,7 @@ int cmd_bench(int argc, char **argv);
 int cmd_model(int argc, char **argv);
 int cmd_memory(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_compare(int argc, char **argv);
 int cmd_chat(int argc, char **argv);        /* no subcommand: full screen, --repl, -p */
 
 #endif

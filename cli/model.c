@@ -1,9 +1,10 @@
-/* cli/model: `quorum model info | list | fetch | carve | synth`. Main thread; prints what the engine says.
+/* cli/model: `quorum model info | energy | list | fetch | carve | synth`. Main thread; prints what the engine says.
  * It never opens a model for running. */
 #include "base/say.h"
 #include "cli/cli.h"
 #include "cli/fetch.h"
 #include "engine/models.h"
+#include "lab/lab.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 
 const cli_command cli_model = { "model", N_(
     "quorum model info FILE|NAME [--json]     what a model is, and whether it fits here\n"
+    "quorum model energy FILE|NAME | --like 30b-a3b [--type Q4_K_M] [--json]   what a token costs at each k\n"
     "quorum model list [--json]               models found in the usual places and in QUORUM_MODELS\n"
     "quorum model fetch                       fetches and carves the default model\n"
     "quorum model carve IN OUT --recipe R [--force]\n"
@@ -54,6 +56,26 @@ static int model_info(int argc, char **argv)
     q_buf out = {0};
     int rc = cli_model_path(file, &path, err);
     if (rc == Q_OK) rc = eng_describe(path, json, &out, err);
+    if (rc == Q_OK && json) q_say_json(stdout, out.p);
+    else if (rc == Q_OK) q_say_text(stdout, out.p);
+    q_buf_free(&out);
+    free(path);
+    return rc ? cli_fail(err) : 0;
+}
+
+static int model_energy(int argc, char **argv)
+{
+    bool json = false;
+    const char *file = NULL, *like = NULL, *arch = NULL, *type = NULL;
+    const option o[] = {{"--json", NULL, &json}, {"--like", &like, NULL}, {"--arch", &arch, NULL}, {"--type", &type, NULL}, {NULL, NULL, NULL}};
+    int n = parse(argc, argv, o, &file, 1);
+    if (n < 0) return 2;
+    if (n && like) return cli_usage(&cli_model, _("energy takes a file or --like, not both"));
+    if (!like && (arch || type)) return cli_usage(&cli_model, _("--arch and --type go with --like"));
+    char err[Q_ERRLEN], *path = NULL;
+    q_buf out = {0};
+    int rc = like ? Q_OK : cli_model_path(file, &path, err);
+    if (rc == Q_OK) rc = lab_energy(&(lab_bill){.path = path, .arch = arch, .like = like, .type = type, .measure = true, .json = json}, &out, err);
     if (rc == Q_OK && json) q_say_json(stdout, out.p);
     else if (rc == Q_OK) q_say_text(stdout, out.p);
     q_buf_free(&out);
@@ -161,12 +183,12 @@ static int model_synth(int argc, char **argv)
 }
 
 static const struct { const char *name; int (*run)(int, char **); } verbs[] = {
-    {"info", model_info}, {"list", model_list}, {"fetch", model_fetch}, {"carve", model_carve}, {"synth", model_synth},
+    {"info", model_info}, {"energy", model_energy}, {"list", model_list}, {"fetch", model_fetch}, {"carve", model_carve}, {"synth", model_synth},
 };
 
 int cmd_model(int argc, char **argv)
 {
-    if (argc < 2) return cli_usage(&cli_model, _("say what to do: info, list, fetch, carve or synth"));
+    if (argc < 2) return cli_usage(&cli_model, _("say what to do: info, energy, list, fetch, carve or synth"));
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (strcmp(argv[1], verbs[i].name) == 0) return verbs[i].run(argc - 1, argv + 1);
     char *p = q_printf(_("model does not know \"%s\""), argv[1]);

@@ -35,6 +35,32 @@ int eng_carve(const char *in, const char *recipe, const char *out, bool force,
 /* Random weights in a named model's exact shapes and types. like: "30b-a3b". type: "Q4_K_M", "Q8_0", … n_layer 0 = all. */
 int eng_synth(const char *arch, const char *like, const char *type, int n_layer, uint64_t seed, const char *out,
               void (*progress)(void *user, uint64_t done, uint64_t total), void *user, char *err);
+
+/* ================= the energy map: what one token costs ================= */
+/* Exact counts from the tensors of a file, by part of the pass. A token reads one row of the embedding, every other weight
+ * once, and of the routed experts k in each routed layer; norms and biases count to the part they stand before. */
+enum eng_energy_part { ENG_ENERGY_EMBED, ENG_ENERGY_ATTN, ENG_ENERGY_ROUTER, ENG_ENERGY_EXPERTS /* routed ones */,
+                       ENG_ENERGY_DENSE /* dense layers and shared experts */, ENG_ENERGY_HEAD, ENG_ENERGY_PARTS };
+typedef struct eng_energy {
+    uint64_t params[ENG_ENERGY_PARTS], bytes[ENG_ENERGY_PARTS];      /* all that the file holds */
+    uint64_t read[ENG_ENERGY_PARTS];         /* bytes a token reads; EXPERTS: for k = 1, in all routed layers */
+    uint64_t flops[ENG_ENERGY_PARTS];        /* a token's: 2 a weight of a matrix; EXPERTS: for k = 1                     */
+    uint64_t flops_cell;                     /* and for each cell it attends to: 4 a number of a head, in every layer     */
+    uint64_t kv_numbers;                     /* numbers of K and V kept a token, in all layers                            */
+    int n_layer, n_routed, n_expert, n_used; /* n_expert 0: dense */
+    char name[128], type[32];                /* clean text */
+} eng_energy;
+int eng_energy_read(const char *path, eng_energy *out, char *err);                       /* a header only; any GGUF model */
+/* Of the file that eng_synth would write. arch NULL: the one that is known under this name. */
+int eng_energy_like(const char *arch, const char *like, const char *type, int n_layer, eng_energy *out, char *err);
+/* For k experts in every routed layer (clamped to what is there), attending to `cells`. */
+uint64_t eng_energy_active(const eng_energy *, int k);       /* parameters that take part, embedding and head whole */
+uint64_t eng_energy_bytes(const eng_energy *, int k);        /* of weights, read a token */
+uint64_t eng_energy_flops(const eng_energy *, int k, uint64_t cells);
+double eng_energy_kv_bytes(const eng_energy *, const char *kv_type);   /* a token; 0: no such type ("f32", "f16", "q8_0") */
+/* Bytes a second that this machine's threads read together, measured now (a third of a second, all cores). 0: no memory. */
+double eng_read_bandwidth(void);
+
 /* Prints what `quorum model info` shows, as text or JSON, into out. */
 int eng_describe(const char *path, bool json, q_buf *out, char *err);
 

@@ -298,6 +298,8 @@ typedef struct ker_backend {
     int (*dense)(ker_ctx *, int layer);       /* norm, gated FFN, residual                         */
     int (*head)(ker_ctx *);                   /* output norm, logits of the rows that want them    */
     int (*end)(ker_ctx *, ker_out *out);      /* waits */
+    /* After a part or `end` that returned Q_ERR: why, and what to do, in err; untouched where it has nothing to say. NULL: never. */
+    void (*why)(ker_ctx *, char *err);
 
     /* `experts` in three, after route: what the routed experts need (take), their rows on a device that holds them
      * (run: any context, no batch need be open on it), and here the sum in slot order, the shared expert, the
@@ -326,6 +328,9 @@ int ker_plugin_open(const char *path, const ker_backend **out, char *err);
 int ker_batch_check(const ker_model *m, const ker_batch *b, int max_rows, int max_k, int n_page,
                     bool (*there)(const void *user, int slot), const void *user, char *err);
 int ker_config_check(const ker_model *m, int max_k, const ker_config *c, char *err);
+/* Bytes of a page's cells of one layer and one KV head: K and V of 64 cells, for Q8_0 a float scale for each 32 numbers of
+ * a cell's K and of its V behind them, filled up to 64 bytes. How they lie inside is the backend's. */
+int64_t ker_kv_head_bytes(const ker_model *m, enum ker_kv_type t);
 
 /* ---- a backend against the CPU, part by part (prove.c) ---- */
 typedef struct ker_proof {             /* one comparison                                          */

@@ -1,7 +1,8 @@
 /* lab: what routing means. How often each expert runs usually, a window over recent tokens, and both as the cells that a
  * person sees; of a running answer and of a stored one. Owns the usual rates of every model that was seen (kept in the
  * store as settings "usual.*") and one mutex around all of a lab_watch, so that its calls may come from any thread.
- * It never asks how a token was made: positions are handed in. No call fails; what cannot be read or kept is learnt again.
+ * It never asks how a token was made: positions are handed in. No call of the watch fails; what cannot be read or kept is
+ * learnt again.
  *
  * Only names of other rooms' types stand here, so that whoever shows a lab_view needs no other header. */
 #ifndef QUORUM_LAB_H
@@ -11,6 +12,8 @@
 
 struct mem_store;
 struct eng_cache;
+struct eng_config;
+struct eng_model;
 
 /* ================= what is seen ================= */
 enum lab_bent { LAB_FREE, LAB_BANNED, LAB_PINNED };         /* never unusual when it is not free */
@@ -70,6 +73,79 @@ void lab_watch_stored(lab_watch *, int64_t message);     /* shows a stored answe
 void lab_watch_live(lab_watch *);                        /* shows the running answer again, once there is one */
 void lab_watch_get(lab_watch *, lab_view *io);           /* copies when io->version is behind */
 void lab_watch_save(lab_watch *);                        /* usual rates that changed, to the store */
+
+/* ================= the energy map (lab/energy.c; the numbers are eng_energy's, engine/models.h) ================= */
+typedef struct lab_bill {                /* of a file, or where path is NULL of the published shapes that `like` names */
+    const char *path, *arch, *like, *type;   /* arch NULL: whatever has these shapes; type NULL: Q4_K_M */
+    bool measure;                        /* read bandwidth of this machine, and from it a ceiling: takes a third of a second */
+    bool json;
+} lab_bill;
+int lab_energy(const lab_bill *, q_buf *out, char *err);
+
+/* ================= brains: configurations under a name (lab/brain.c) ================= */
+/* Only what differs from a model's own stands in one, as text that the knobs take: "x2" is twice the model's own. Shipped ones
+ * are part of the program; a person's are NAME.json in "brains" beside config.ini. A name is letters, digits, . - and _,
+ * 64 bytes at most, never a path. Errors: base.h; Q_NOTFOUND names those that are there. Any thread. */
+typedef struct lab_brain {               /* owned; lab_brain_free */
+    char *name, *note;                   /* note: a sentence about it, "" for none */
+    char *model;                         /* it was saved with, "" for none */
+    char **knob, **value; int n;
+    bool shipped;
+    char *problem;                       /* in a list: why the file cannot be read; NULL */
+} lab_brain;
+void lab_brain_free(lab_brain *);        /* contents, not the struct */
+int lab_brain_read(const char *name, lab_brain *out, char *err);
+int lab_brain_list(lab_brain **out, int *n, char *err);      /* shipped ones first, then by name; lab_brains_free */
+void lab_brains_free(lab_brain *, int n);
+/* settings: a JSON object of texts by knob. Q_RANGE: the name is no name, a shipped one's, or (!over) taken. */
+int lab_brain_save(const char *name, const char *settings, const char *model, bool over, char *err);
+int lab_brain_rename(const char *from, const char *to, char *err);
+int lab_brain_delete(const char *name, char *err);
+bool lab_brain_taken(const char *name);  /* there is such a file of the person's */
+
+/* ================= two configurations on the same tokens (lab/compare.c) ================= */
+/* What a person writes for a configuration: a brain's name (then said gets a line for each of its settings that does nothing
+ * here), or settings as in k=4,rope.theta=5e5 (a comma before a NAME= parts two; what stands behind a knob's point will do for
+ * its name where it is the only one): whole or not at all. c: the model's own before. */
+int lab_spec(struct eng_config *c, const char *spec, q_buf *said, char *err);
+
+typedef struct lab_interval { double mean, low, high; } lab_interval;  /* 95%, by bootstrap over blocks of text (lab/judge.c) */
+typedef struct lab_token {               /* one predicted token */
+    int32_t id;
+    float dlogp;                         /* log-probability under B less that under A, nats */
+    float kl;                            /* KL(A||B) of the two distributions, nats                      */
+    int block;                           /* the paragraph, or the piece, it stands in                    */
+    bool same_top;                       /* both have the same likeliest token                           */
+} lab_token;
+typedef struct lab_compared {            /* zero-initialise; lab_compared_free */
+    lab_token *token;
+    int n, blocks;
+    bool by_paragraph;                   /* else blocks are pieces of equal length: there are too few paragraphs */
+    lab_interval kl, dlogp, noise;       /* noise: KL(A||A with another kv.type), the yardstick                  */
+    char yardstick[16];                  /* that kv.type                                                         */
+    double logp[2];                      /* mean log-probability of a token under A and B */
+    double top1;                         /* share of tokens with the same likeliest next token */
+    bool different;                      /* kl.low is above noise.high */
+    uint64_t bytes[2];                   /* of weights, read a token */
+    int n_layer, first_layer;            /* routed ones; 0: dense */
+    double *overlap;                     /* [n_layer] experts that both run, of the fewer that one of them runs */
+} lab_compared;
+typedef struct lab_terms {
+    int window;                          /* tokens that are evaluated as one context; 0: 1,024 or what the model knows */
+    bool (*go_on)(void *user, int done, int total);   /* between pieces; false ends it with Q_CANCEL; NULL */
+    void *user;
+} lab_terms;
+/* Teacher-forced: the same tokens under a, b and the yardstick, in lock-step, contexts evaluated anew. text: UTF-8, at least
+ * 32 tokens. Owns its caches while it runs. The model's thread. */
+int lab_compare(struct eng_model *, const struct eng_config *a, const struct eng_config *b, const char *text, size_t n,
+                const lab_terms *, lab_compared *out, char *err);
+void lab_compared_free(lab_compared *);  /* contents, not the struct */
+/* In words; a and b: how the sides are called. */
+void lab_compared_say(const lab_compared *, const char *a, const char *b, q_buf *out);
+typedef struct lab_pair { const char *a, *b;        /* as lab_spec takes them; NULL: `now` */
+                          const char *now; } lab_pair;   /* JSON of a configuration, NULL: the model's own */
+/* The same on the model of `beside`, in caches of its own, in words. Engine thread. */
+int lab_compare_beside(struct eng_cache *beside, const lab_pair *, const char *text, size_t n, const lab_terms *, q_buf *out, char *err);
 
 /* What is usual before anybody said anything: evaluates a built-in text where nothing is known of the present k yet and
  * that costs about a second at most, on the model of `beside`, in a cache of its own. busy(user) is asked every 32 tokens; true ends it.

@@ -65,6 +65,15 @@ void window_view(const lab_window *, lab_view *out);
  * routing is not as the model would have it. */
 bool ruler_read(const char *config, int first, int n_layer, int n_expert, float **odds);
 
+/* ---- judge.c: what of a difference is more than chance ---- */
+/* Mean of value over n items and its 95% interval: `blocks` blocks (block[i] names i's) are drawn anew with replacement 2,000
+ * times, by a fixed seed, and the mean of what was drawn is taken each time; the 2.5th and 97.5th of a hundred. */
+lab_interval judge_mean(const double *value, const int *block, int n, int blocks);
+/* KL(P||Q) in nats of the softmaxes of two logit vectors; never below 0, 0 where they are equal, and exact also where it is
+ * far below the rounding of a probability. *top: both have the same largest (lowest id on a tie). */
+double judge_kl(const float *p, const float *q, int n, double log_sum_p, double log_sum_q, bool *top);
+double judge_log_sum(const float *logits, int n);    /* log of the sum of exp */
+
 /* ---- watch.c ---- */
 struct lab_watch {
     pthread_mutex_t mu;

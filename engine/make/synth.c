@@ -7,6 +7,7 @@
  * fixed scales. The same seed gives the same tensor under any number of layers. */
 #include "engine/models.h"
 #include "engine/file/gguf.h"
+#include "engine/model/energy.h"
 #include "kernels/kernels.h"
 
 #include <math.h>
@@ -286,16 +287,21 @@ static void put_meta(gguf_writer *w, const shape *s, const mix *m, int n_layer)
     put_vocab(w, s->n_vocab);
 }
 
-typedef struct builder {
+typedef struct builder {               /* a file to be written, or only counted */
     gguf_writer *w;
     plan **plan;
     size_t n;
     uint64_t seed;
+    eng_energy *count;                 /* not NULL: nothing is written */
 } builder;
 
 static void put(builder *b, const char *name, int type, int64_t ne0, int64_t ne1, int64_t ne2, float mean, float sd)
 {
-    int64_t ne[3] = {ne0, ne1, ne2};
+    int64_t ne[4] = {ne0, ne1, ne2, 1};
+    if (b->count) {
+        energy_add(b->count, name, strlen(name), ne, (uint64_t)ker_row_bytes(type, ne0) * (uint64_t)(ne1 * ne2));
+        return;
+    }
     plan *p = q_alloc(sizeof *p);
     *p = (plan){.type = type, .mean = mean, .sd = sd, .seed = q_hash64(name, strlen(name), b->seed)};
     b->plan = q_realloc(b->plan, (b->n + 1) * sizeof *b->plan);
@@ -345,17 +351,19 @@ static void put_tensors(builder *b, const shape *s, const mix *m, int n_layer)
 #undef BLK
 }
 
-int eng_synth(const char *arch, const char *like, const char *type, int n_layer, uint64_t seed, const char *out,
-              void (*progress)(void *user, uint64_t done, uint64_t total), void *user, char *err)
+/* arch NULL: any. */
+static int find_shape(const char *arch, const char *like, const char *type, int *n_layer, const shape **shape_out, const mix **mix_out, char *err)
 {
     const shape *s = NULL;
     const mix *m = NULL;
     q_buf known = {0};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        if (strcmp(shapes[i].like, like) == 0 && strcmp(shapes[i].arch, arch) == 0) s = &shapes[i];
+        if (strcmp(shapes[i].like, like) == 0 && (!arch || strcmp(shapes[i].arch, arch) == 0)) s = &shapes[i];
         q_buf_printf(&known, "%s%s (%s)", i ? ", " : "", shapes[i].like, shapes[i].arch);
     }
-    int rc = s ? Q_OK : q_fail(err, Q_RANGE, _("no shapes of %s with the architecture %s; known are %s"), like, arch, known.p);
+    int rc = Q_OK;
+    if (!s && arch) rc = q_fail(err, Q_RANGE, _("no shapes of %s with the architecture %s; known are %s"), like, arch, known.p);
+    else if (!s) rc = q_fail(err, Q_RANGE, _("no shapes of %s; known are %s"), like, known.p);
     q_buf_clear(&known);
     for (size_t i = 0; i < sizeof mixes / sizeof *mixes; i++) {
         if (strcmp(mixes[i].name, type) == 0) m = &mixes[i];
@@ -364,10 +372,21 @@ int eng_synth(const char *arch, const char *like, const char *type, int n_layer,
     if (rc == Q_OK && !m) rc = q_fail(err, Q_RANGE, _("no type mix called %s; known are %s"), type, known.p);
     q_buf_free(&known);
     if (rc) return rc;
-    if (n_layer < 0 || n_layer > s->n_layer)
+    if (*n_layer < 0 || *n_layer > s->n_layer)
         return q_fail(err, Q_RANGE, _("%s has %d layers; give 1 to %d, or 0 for all"), like, s->n_layer, s->n_layer);
-    if (n_layer == 0) n_layer = s->n_layer;
+    if (*n_layer == 0) *n_layer = s->n_layer;
+    *shape_out = s;
+    *mix_out = m;
+    return Q_OK;
+}
 
+int eng_synth(const char *arch, const char *like, const char *type, int n_layer, uint64_t seed, const char *out,
+              void (*progress)(void *user, uint64_t done, uint64_t total), void *user, char *err)
+{
+    const shape *s;
+    const mix *m;
+    int rc = find_shape(arch, like, type, &n_layer, &s, &m, err);
+    if (rc) return rc;
     builder b = {.w = gguf_writer_new(), .seed = seed};
     put_meta(b.w, s, m, n_layer);
     put_tensors(&b, s, m, n_layer);
@@ -376,4 +395,18 @@ int eng_synth(const char *arch, const char *like, const char *type, int n_layer,
     for (size_t i = 0; i < b.n; i++) free(b.plan[i]);
     free(b.plan);
     return rc;
+}
+
+int eng_energy_like(const char *arch, const char *like, const char *type, int n_layer, eng_energy *out, char *err)
+{
+    const shape *s;
+    const mix *m;
+    int rc = find_shape(arch, like, type, &n_layer, &s, &m, err);
+    if (rc) return rc;
+    *out = (eng_energy){.n_layer = 0};
+    put_tensors(&(builder){.count = out}, s, m, n_layer);
+    energy_shape(out, (uint64_t)n_layer, (uint64_t)s->n_head, (uint64_t)s->n_kv, (uint64_t)s->d_head, (uint64_t)s->n_expert, (uint64_t)s->n_used);
+    snprintf(out->name, sizeof out->name, "%s", s->name);
+    snprintf(out->type, sizeof out->type, "%s", m->name);
+    return Q_OK;
 }

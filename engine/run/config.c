@@ -155,12 +155,30 @@ static int out_of_range(char *err, const q_knob *row, const char *value, double 
     return rc;
 }
 
+/* "x2", "x0.5": so many times the model's own value. Cyrillic letters and the sign itself do too. */
+static bool parse_times(const char *s, double *out)
+{
+    static const char *const sign[] = { "x", "X", "×", "х", "Х" };
+    const char *end;
+    for (size_t i = 0; i < sizeof sign / sizeof *sign; i++) {
+        size_t n = strlen(sign[i]);
+        if (strncmp(s, sign[i], n) == 0)
+            return parse_number(s + n, &end, out) && !*end && *out > 0 && *out <= 1e6;
+    }
+    return false;
+}
+
 static int parse_num(const eng_model *m, const knob_row *r, const char *value, double *out, char *err)
 {
     double lo, hi, x;
     const char *end;
     bool whole = r->knob.type == Q_KNOB_INT;
     knob_range(m, r, &lo, &hi);
+    if (m->standard && parse_times(value, &x)) {     /* held within the range: what is asked for is "as far as it goes" */
+        x *= *(const double *)knob_field(r, &m->standard->v);
+        *out = fmin(fmax(whole ? round(x) : x, lo), hi);
+        return 0;
+    }
     if (!parse_number(value, &end, &x) || *end || x < lo || x > hi || (whole && x != floor(x)))
         return out_of_range(err, &r->knob, value, lo, hi);
     /* Beyond 2^53 doubles have gaps: 9007199254740993 would be taken for its neighbour. */
@@ -186,6 +204,46 @@ static int parse_choice(const q_knob *row, const char *value, double *out, char 
     return q_fail(err, Q_RANGE, _("%s is one of %s, not \"%s\""), row->name, row->choices, value);
 }
 
+/* Layers by ranges: "0-11:4,12-47:12". A layer that is not named keeps the model's own value. */
+static int parse_layers(const eng_model *m, const knob_row *r, const char *value, int *list, char *err)
+{
+    const int n_layer = m->ker.n_layer;
+    memcpy(list, *(int *const *)knob_field(r, &m->standard->v), sizeof *list * (size_t)n_layer);
+    for (const char *p = value;; p++) {
+        double first, last, x;
+        if (!parse_number(p, &p, &first))
+            goto bad;
+        last = first;
+        if (*p == '-' && !parse_number(p + 1, &p, &last))
+            goto bad;
+        if (*p++ != ':' || !parse_number(p, &p, &x) || first != floor(first) || last != floor(last) || x != floor(x) || (*p && *p != ','))
+            goto bad;
+        if (first < 0 || last >= n_layer || last < first)
+            return q_fail(err, Q_RANGE, _("%s: layers are 0 to %d, as in 0-%d:4; \"%s\" names others"), r->knob.name, n_layer - 1, n_layer - 1, value);
+        for (int i = (int)first; i <= (int)last; i++) {
+            int max = (int)r->highest(m, i);
+            if (max >= 0 && (x < r->knob.min || x > max))
+                return q_fail(err, Q_RANGE, _("%s of layer %d is a whole number from %d to %d, not %.0f"), r->knob.name, i, (int)r->knob.min, max, x);
+            list[i] = max < 0 ? 0 : (int)x;
+        }
+        if (!*p)
+            return 0;
+    }
+bad:
+    return q_fail(err, Q_RANGE, _("%s by layers is a list of layer:number or first-last:number, like 0-11:4,12-23:8; not \"%s\""), r->knob.name, value);
+}
+
+/* So many times the model's own in every layer, held within what each has. */
+static void times_ints(const eng_model *m, const knob_row *r, double times, int *out)
+{
+    const int *own = *(int *const *)knob_field(r, &m->standard->v);
+    for (int i = 0; i < m->ker.n_layer; i++) {
+        int max = (int)r->highest(m, i);
+        int base = own[i] || r->knob.min > 0 ? own[i] : max;         /* 0 is all where 0 may be said */
+        out[i] = max < 0 || base == 0 ? 0 : (int)fmin(fmax(round(base * times), 1), max);
+    }
+}
+
 static int parse_ints(const eng_model *m, const knob_row *r, const char *value, int *out, char *err)
 {
     const q_knob *row = &r->knob;
@@ -194,6 +252,17 @@ static int parse_ints(const eng_model *m, const knob_row *r, const char *value, 
     knob_range(m, r, &lo, &hi);
     if (row->effect == Q_EFFECT_ROUTING && hi < 1) {
         rc = q_fail(err, Q_RANGE, _("%s has nothing to act on: this model has no experts"), row->name);
+        goto out;
+    }
+    double times;
+    if (m->standard && parse_times(value, &times)) {
+        times_ints(m, r, times, out);
+        goto out;
+    }
+    if (m->standard && strchr(value, ':')) {
+        rc = parse_layers(m, r, value, list, err);
+        if (rc == 0)
+            memcpy(out, list, sizeof *out * (size_t)n_layer);
         goto out;
     }
     for (const char *p = value;; p++) {

@@ -34,7 +34,7 @@ enum knob_flag {
 #define KNOBS(X) \
 X(k, INTS, INTS, "experts.k", "num_experts_per_tok,num_experts_per_token,moe_top_k,expert_used_count", "k", ROUTING, 0, \
   1, 65535, NULL, layer < 0 || m->layers[layer].moe ? m->ker.n_expert : -1, m->layers[layer].moe ? m->info.n_expert_used : 0, true, \
-  N_("experts that run for each token: a number, or a list of one per layer")) \
+  N_("experts that run for each token: a number, one per layer, by layers (0-11:4,12-47:12), or x2: twice the model's own")) \
 X(expert_min_p, NUM, FLOAT, "experts.min_p", NULL, "expert min_p", ROUTING, 0, \
   0, 1, NULL, 1, 0, true, \
   N_("chosen experts below this share of the largest weight are dropped; 0 keeps all")) \

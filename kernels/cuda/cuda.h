@@ -7,7 +7,7 @@
  * integer sums are the CPU's, the float sums' order is not, so results agree within a tolerance and never bit for bit.
  *
  * Threads: one caller a context. Errors: the parts return Q_OK, Q_CANCEL, or Q_ERR when the device said no; what it said
- * stays in dev->why and is told by the next begin. Nothing is allocated between begin and end. */
+ * stays in dev->why and is told by the table's `why` and by every later begin. Nothing is allocated between begin and end. */
 #ifndef QUORUM_CUDA_H
 #define QUORUM_CUDA_H
 

@@ -19,6 +19,9 @@ static void values_in_and_out(void)
 {
     static const struct { const char *name, *in, *out; } good[] = {
         { "experts.k", "8", "8" }, { "num_experts_per_tok", "2", "2" }, { "experts.k", "1,6,11", "0,6,11" }, { "experts.k", "0,6,6", "6" },
+        { "experts.k", "1-2:6", "6" }, { "experts.k", "1:2,2:9", "0,2,9" }, { "experts.k", "2:7", "0,4,7" }, { "experts.k", "0-2:3", "3" }, { "experts.k", "1-2:6,2:1", "0,6,1" },
+        { "experts.k", "x2", "8" }, { "experts.k", "x0.5", "2" }, { "experts.k", "x100", "12" }, { "experts.k", "x0.001", "1" }, { "experts.k", "х2", "8" }, { "experts.k", "×3", "12" },
+        { "ffn.width", "x0.5", "48,32,32" }, { "rope.factor", "x4", "4" }, { "rope.theta", "x2", "20000" }, { "repeat_last_n", "x2", "128" },
         { "experts.k", "default", "4" }, { "experts.ban", "1:3,2:7", "1:3,2:7" }, { "experts.ban", "none", "none" },
         { "experts.bias", "1:5=2.0", "1:5=2" }, { "experts.bias", "2:1=-0.25,1:0=1e-3", "1:0=0.001,2:1=-0.25" }, { "experts.pin", "2:11", "2:11" },
         { "experts.min_p", "0.1", "0.1" }, { "experts.temperature", "1.5", "1.5" }, { "rope_theta", "500000", "500000" },
@@ -48,6 +51,9 @@ static void refusals(void)
     static const struct { const char *name, *in, *says; } bad[] = {
         { "experts.k", "0", "from 1 to 12" }, { "experts.k", "13", "from 1 to 12" }, { "experts.k", "2.5", "whole number" }, { "experts.k", "1,2", "3 layers" },
         { "experts.k", "1,2,3,4", "3 layers" }, { "experts.k", "", "from 1 to 12" }, { "experts.k", "4x", "from 1 to 12" }, { "experts.k", "1,,2", "12" },
+        { "experts.k", "1-2:13", "of layer 1 is a whole number from 1 to 12" }, { "experts.k", "1-3:2", "layers are 0 to 2" }, { "experts.k", "2-1:2", "layers are 0 to 2" }, { "experts.k", "1:2,", "first-last" },
+        { "experts.k", "1-:2", "first-last" }, { "experts.k", "1:2:3", "first-last" }, { "experts.k", "1:0", "from 1 to 12" }, { "experts.k", "x", "from 1 to 12" }, { "experts.k", "x0", "from 1 to 12" },
+        { "experts.k", "x2x", "from 1 to 12" }, { "experts.k", "x-1", "from 1 to 12" }, { "experts.k", "xinf", "from 1 to 12" }, { "kv.type", "x2", "f16" },
         { "experts.ban", "0:3", "layer 0 has no experts; layers 1 to 2" }, { "experts.ban", "1:12", "experts 0 to 11" }, { "experts.ban", "3:1", "layers are 0 to 2" },
         { "experts.ban", "1:0,1:1,1:2,1:3,1:4,1:5,1:6,1:7,1:8,1:9,1:10,1:11", "at least one must remain" }, { "experts.ban", "7", "layer:expert" },
         { "experts.bias", "1:5", "layer:expert=value" }, { "experts.bias", "1:5=nan", "=value" }, { "experts.bias", "1:5=2e9", "1000" }, { "experts.pin", "1:2,", "layer:expert" },

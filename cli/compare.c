@@ -1,0 +1,175 @@
+/* cli/compare: `quorum compare`: two configurations on the same tokens. It opens a model, asks lab/, and prints. */
+#include "base/say.h"
+#include "cli/common.h"
+#include "cli/fetch.h"
+#include "engine/text.h"
+#include "lab/lab.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const cli_command cli_compare = { "compare", N_(
+    "quorum compare -m F -A SETTINGS -B SETTINGS -f TEXT [--ctx N] [--json] [--tokens]\n"
+    "    the same tokens under two configurations: how far the next token's distributions are apart (KL), which one\n"
+    "    gives the text more probability, and whether that is more than noise. SETTINGS: a brain, or k=4,rope.theta=5e5;\n"
+    "    --ctx: tokens in one context (1024); --tokens prints each token's numbers"), cmd_compare };
+
+typedef struct args { const char *model, *a, *b, *file; int ctx, threads; bool json, tokens; } args;
+
+static int parse(int argc, char **argv, args *o)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *v;
+        bool good = true;
+        if ((v = cli_opt(argc, argv, &i, "-m"))) o->model = v;
+        else if ((v = cli_opt(argc, argv, &i, "-A"))) o->a = v;
+        else if ((v = cli_opt(argc, argv, &i, "-B"))) o->b = v;
+        else if ((v = cli_opt(argc, argv, &i, "-f"))) o->file = v;
+        else if ((v = cli_opt(argc, argv, &i, "--ctx"))) good = cli_int(v, 16, 1 << 24, &o->ctx);
+        else if ((v = cli_opt(argc, argv, &i, "-t"))) good = cli_int(v, 1, 1024, &o->threads);
+        else if (strcmp(argv[i], "--json") == 0) o->json = true;
+        else if (strcmp(argv[i], "--tokens") == 0) o->tokens = true;
+        else good = false;
+        if (!good) {
+            char *why = q_printf(_("compare does not know \"%s\", or its value is wrong or missing"), argv[i]);
+            int rc = cli_usage(&cli_compare, why);
+            free(why);
+            return rc;
+        }
+    }
+    return o->a && o->b && o->file ? 0 : cli_usage(&cli_compare, _("compare needs -A, -B and -f"));
+}
+
+/* ---- JSON ---- */
+static void put_interval(cJSON *o, const char *key, const lab_interval *v)
+{
+    cJSON *one = cJSON_AddObjectToObject(o, key), *ci;
+    cJSON_AddNumberToObject(one, "mean", v->mean);
+    ci = cJSON_AddArrayToObject(one, "ci");
+    cJSON_AddItemToArray(ci, cJSON_CreateNumber(v->low));
+    cJSON_AddItemToArray(ci, cJSON_CreateNumber(v->high));
+}
+
+static void print_json(const lab_compared *c, const args *o, const eng_model *m)
+{
+    cJSON *j = cJSON_CreateObject();
+    cJSON_AddNumberToObject(j, "tokens", c->n);
+    put_interval(j, "kl", &c->kl);
+    put_interval(j, "dlogp", &c->dlogp);
+    cJSON_AddNumberToObject(j, "top1_agreement", c->top1);
+    cJSON *noise = cJSON_AddObjectToObject(j, "noise"), *ci;
+    cJSON_AddNumberToObject(noise, "kl", c->noise.mean);
+    ci = cJSON_AddArrayToObject(noise, "ci");
+    cJSON_AddItemToArray(ci, cJSON_CreateNumber(c->noise.low));
+    cJSON_AddItemToArray(ci, cJSON_CreateNumber(c->noise.high));
+    cJSON_AddStringToObject(noise, "kv_type", c->yardstick);
+    cJSON_AddBoolToObject(j, "different", c->different);
+    cJSON_AddNumberToObject(j, "blocks", c->blocks);
+    cJSON_AddBoolToObject(j, "by_paragraph", c->by_paragraph);
+    const char *const names[2] = { "A", "B" };
+    const char *const said[2] = { o->a, o->b };
+    for (int i = 0; i < 2; i++) {
+        cJSON *side = cJSON_AddObjectToObject(j, names[i]);
+        cJSON_AddStringToObject(side, "settings", said[i]);
+        cJSON_AddNumberToObject(side, "logp", c->logp[i]);
+        cJSON_AddNumberToObject(side, "perplexity", exp(-c->logp[i]));
+        cJSON_AddNumberToObject(side, "bytes_per_token", (double)c->bytes[i]);
+    }
+    cJSON *layers = cJSON_AddArrayToObject(j, "routing_overlap");
+    for (int l = 0; l < c->n_layer; l++) {
+        cJSON *one = cJSON_CreateObject();
+        cJSON_AddNumberToObject(one, "layer", c->first_layer + l);
+        cJSON_AddNumberToObject(one, "share", c->overlap[l]);
+        cJSON_AddItemToArray(layers, one);
+    }
+    if (o->tokens) {
+        cJSON *all = cJSON_AddArrayToObject(j, "by_token");
+        for (int i = 0; i < c->n; i++) {
+            const lab_token *t = &c->token[i];
+            cJSON *one = cJSON_CreateObject();
+            size_t n;
+            const char *p = eng_token_bytes(m, t->id, &n);
+            char *text = q_utf8_clean(p, n);
+            cJSON_AddNumberToObject(one, "id", t->id);
+            cJSON_AddStringToObject(one, "text", text);
+            cJSON_AddNumberToObject(one, "dlogp", (double)t->dlogp);
+            cJSON_AddNumberToObject(one, "kl", (double)t->kl);
+            cJSON_AddNumberToObject(one, "block", t->block);
+            cJSON_AddItemToArray(all, one);
+            free(text);
+        }
+    }
+    char *s = cJSON_Print(j);
+    q_say_json(stdout, s ? s : "{}");
+    cJSON_free(s);
+    cJSON_Delete(j);
+}
+
+/* ---- text ---- */
+static void print_text(const lab_compared *c, const args *o, const eng_model *m)
+{
+    q_buf out = { 0 };
+    lab_compared_say(c, o->a, o->b, &out);
+    q_say_text(stdout, out.p);
+    q_buf_free(&out);
+    for (int i = 0; o->tokens && i < c->n; i++) {
+        size_t n;
+        const char *p = eng_token_bytes(m, c->token[i].id, &n);
+        char *text = q_utf8_clean(p, n);
+        q_say(stdout, "%6d  %+9.4f  %10.3g  %s\n", i + 1, (double)c->token[i].dlogp, (double)c->token[i].kl, text);
+        free(text);
+    }
+}
+
+static bool go_on(void *progress, int done, int total)
+{
+    cli_progress_step(progress, (uint64_t)done, (uint64_t)total);
+    return true;
+}
+
+int cmd_compare(int argc, char **argv)
+{
+    args o = { .ctx = 0 };
+    int rc = parse(argc, argv, &o);
+    if (rc)
+        return rc;
+    char err[Q_ERRLEN];
+    q_buf text = { 0 }, said = { 0 };
+    eng_model *m = NULL;
+    eng_config *a = NULL, *b = NULL;
+    lab_compared c = { .n = 0 };
+    rc = q_read_file(o.file, &text, (size_t)1 << 28, err);
+    if (!rc && !q_utf8_valid(text.p ? text.p : "", text.len))
+        rc = q_fail(err, Q_FORMAT, _("%s is not UTF-8 text: iconv turns other encodings into it"), o.file);
+    if (!rc && (rc = cli_open(o.model, &(cli_sets){ .n = 0 }, o.threads, &m, &a, err)) != 0) {
+        m = NULL;
+        a = NULL;
+    }
+    if (!rc) {
+        b = eng_config_copy(a);
+        rc = lab_spec(a, o.a, &said, err);
+    }
+    if (!rc)
+        rc = lab_spec(b, o.b, &said, err);
+    if (said.len)
+        q_say_text(stderr, said.p);
+    q_buf_free(&said);
+    if (!rc) {
+        cli_progress p;
+        cli_progress_start(&p, _("comparing"));
+        rc = lab_compare(m, a, b, text.p ? text.p : "", text.len, &(lab_terms){ .window = o.ctx, .go_on = go_on, .user = &p }, &c, err);
+        cli_progress_end(&p, rc == Q_OK);
+    }
+    if (!rc)
+        (o.json ? print_json : print_text)(&c, &o, m);
+    lab_compared_free(&c);
+    eng_config_free(a);
+    eng_config_free(b);
+    if (m)
+        eng_model_free(m);
+    q_buf_free(&text);
+    return rc ? cli_fail(err) : 0;
+}

@@ -1,0 +1,120 @@
+/* engine/model/energy: what a token costs, counted from tensors. See engine/models.h and energy.h.
+ *
+ * flops: a weight of a matrix takes part in one multiplication and one addition a token; a cell of a head's K or V number
+ * likewise, so 4 n_head head_dim a layer and cell. Norms, rope, softmax and sampling are left out: under a thousandth. */
+#include "engine/model/energy.h"
+#include "engine/model/brief.h"
+#include "kernels/kernels.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Which part a tensor belongs to; the first that fits. Names: ggml/docs/gguf.md. */
+static const struct { const char *has; enum eng_energy_part part; } places[] = {
+    {"token_embd", ENG_ENERGY_EMBED},   {"output_norm", ENG_ENERGY_HEAD}, {"ffn_gate_inp", ENG_ENERGY_ROUTER},
+    {"exp_probs_b", ENG_ENERGY_ROUTER}, {"_exps.", ENG_ENERGY_EXPERTS},   {"attn_", ENG_ENERGY_ATTN},
+    {"ssm_", ENG_ENERGY_ATTN},          {"ffn_", ENG_ENERGY_DENSE},       {"output.", ENG_ENERGY_HEAD},
+};
+
+static enum eng_energy_part place_of(const char *name, size_t n)
+{
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (memmem(name, n, places[i].has, strlen(places[i].has)))
+            return places[i].part;
+    return ENG_ENERGY_DENSE;
+}
+
+void energy_add(eng_energy *e, const char *name, size_t n, const int64_t ne[4], uint64_t bytes)
+{
+    enum eng_energy_part p = place_of(name, n);
+    uint64_t numbers = (uint64_t)ne[0] * (uint64_t)ne[1] * (uint64_t)ne[2] * (uint64_t)ne[3];
+    bool matrix = ne[1] > 1;
+    e->params[p] += numbers;
+    e->bytes[p] += bytes;
+    if (p == ENG_ENERGY_EMBED) {
+        e->read[p] += ne[1] > 0 ? bytes / (uint64_t)ne[1] : 0;
+        return;
+    }
+    uint64_t parts = p == ENG_ENERGY_EXPERTS && ne[2] > 0 ? (uint64_t)ne[2] : 1;
+    e->read[p] += bytes / parts;
+    e->flops[p] += matrix ? 2 * (numbers / parts) : 0;
+    e->n_routed += memmem(name, n, "ffn_down_exps.weight", 20) != NULL;
+}
+
+static int small(uint64_t v) { return v < 1 << 30 ? (int)v : 1 << 30; }
+
+void energy_shape(eng_energy *e, uint64_t n_layer, uint64_t n_head, uint64_t n_kv, uint64_t head_dim, uint64_t n_expert, uint64_t n_used)
+{
+    e->n_layer = small(n_layer);
+    e->n_expert = e->n_routed ? small(n_expert) : 0;
+    e->n_used = e->n_routed ? small(n_used) : 0;
+    e->flops_cell = 4 * n_layer * n_head * head_dim;
+    e->kv_numbers = 2 * n_layer * n_kv * head_dim;
+    if (e->flops[ENG_ENERGY_HEAD] == 0) {      /* tied: the embedding is the head's matrix too */
+        e->read[ENG_ENERGY_HEAD] += e->bytes[ENG_ENERGY_EMBED];
+        e->flops[ENG_ENERGY_HEAD] += 2 * e->params[ENG_ENERGY_EMBED];
+    }
+}
+
+int eng_energy_read(const char *path, eng_energy *out, char *err)
+{
+    gguf_file *f = NULL;
+    int rc = gguf_look(path, &f, err);
+    if (rc)
+        return rc;
+    *out = (eng_energy){ .n_layer = 0 };
+    brief b;
+    brief_read(f, &b);
+    for (int i = 0; i < gguf_n_tensors(f); i++) {
+        const gguf_tensor *t = gguf_tensor_at(f, i);
+        energy_add(out, t->name.p, t->name.n, t->ne, t->bytes);
+    }
+    energy_shape(out, b.shape.n_layer, b.shape.n_head, b.shape.n_kv, b.shape.head_dim, b.shape.n_expert, b.shape.n_used);
+    snprintf(out->name, sizeof out->name, "%s", b.name);
+    out->name[q_utf8_whole(out->name, sizeof out->name - 1)] = 0;
+    snprintf(out->type, sizeof out->type, "%s", b.quant);
+    if (!b.params)
+        rc = q_fail(err, Q_FORMAT, _("%s holds no weights: there is nothing to count"), path);
+    brief_free(&b);
+    gguf_close(f);
+    return rc;
+}
+
+/* ---- for a number of experts ---- */
+static uint64_t experts(const eng_energy *e, int k) { return (uint64_t)(k < 0 ? 0 : k > e->n_expert ? e->n_expert : k); }
+
+uint64_t eng_energy_active(const eng_energy *e, int k)
+{
+    uint64_t n = 0;
+    for (int p = 0; p < ENG_ENERGY_PARTS; p++)
+        n += p != ENG_ENERGY_EXPERTS ? e->params[p] : e->n_expert ? e->params[p] / (uint64_t)e->n_expert * experts(e, k) : 0;
+    return n;
+}
+
+static uint64_t sum(const uint64_t part[ENG_ENERGY_PARTS], uint64_t k)
+{
+    uint64_t n = 0;
+    for (int p = 0; p < ENG_ENERGY_PARTS; p++)
+        n += part[p] * (p == ENG_ENERGY_EXPERTS ? k : 1);
+    return n;
+}
+
+uint64_t eng_energy_bytes(const eng_energy *e, int k) { return sum(e->read, experts(e, k)); }
+uint64_t eng_energy_flops(const eng_energy *e, int k, uint64_t cells) { return sum(e->flops, experts(e, k)) + cells * e->flops_cell; }
+
+double eng_energy_kv_bytes(const eng_energy *e, const char *kv_type)
+{
+    static const struct { const char *name; double bytes; } kinds[] = { { "f32", 4 }, { "f16", 2 }, { "q8_0", 34.0 / 32 } };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(kinds[i].name, kv_type) == 0)
+            return (double)e->kv_numbers * kinds[i].bytes;
+    return 0;
+}
+
+double eng_read_bandwidth(void)
+{
+    uint64_t room = q_mem_available() / 4, want = 512u << 20;        /* far more than any cache holds */
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return ker_cpu_read_bandwidth(cores > 0 ? (int)cores : 1, NULL, (size_t)(room < want ? room : want));
+}

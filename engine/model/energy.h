@@ -1,0 +1,13 @@
+/* engine/model/energy: counts tensors into an eng_energy (engine/models.h). Plain data, any thread. Private to engine:
+ * whoever has tensors (a file's header, the shapes of engine/make/synth) adds them one by one. */
+#ifndef QUORUM_ENERGY_H
+#define QUORUM_ENERGY_H
+
+#include "engine/models.h"
+
+/* name: as in the file, n bytes; ne: missing dimensions are 1; bytes: all of the tensor. */
+void energy_add(eng_energy *, const char *name, size_t n, const int64_t ne[4], uint64_t bytes);
+/* After the last tensor; K and V heads have the same width. */
+void energy_shape(eng_energy *, uint64_t n_layer, uint64_t n_head, uint64_t n_kv, uint64_t head_dim, uint64_t n_expert, uint64_t n_used);
+
+#endif

@@ -1,0 +1,191 @@
+/* lab/energy: what a setting costs, said. The numbers come from engine/model/energy (exact counts of tensors); this file
+ * only shows them, as text or as JSON. Any thread; owns nothing. */
+#include "base/say.h"
+#include "engine/models.h"
+#include "lab/lab.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct { const char *key, *label; } parts[ENG_ENERGY_PARTS] = {
+    [ENG_ENERGY_EMBED] = { "embedding", N_("embedding") }, [ENG_ENERGY_ATTN] = { "attention", N_("attention") },
+    [ENG_ENERGY_ROUTER] = { "router", N_("router") },      [ENG_ENERGY_EXPERTS] = { "experts", N_("experts") },
+    [ENG_ENERGY_DENSE] = { "dense", N_("dense part") },    [ENG_ENERGY_HEAD] = { "head", N_("head") },
+};
+
+enum { MAX_K = 8 };
+/* 1, 2, 4, 8, 16, the model's own and all, in rising order; one 0 where there are no experts. */
+static int ks(const eng_energy *e, int k[MAX_K])
+{
+    int n = 0;
+    const int usual[] = { 1, 2, 4, 8, 16 };
+    if (!e->n_expert)
+        return k[0] = 0, 1;
+    for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
+        if (usual[i] < e->n_expert)
+            k[n++] = usual[i];
+    k[n++] = e->n_expert;
+    bool own = e->n_used < 1;
+    for (int i = 0; i < n; i++)
+        own |= k[i] == e->n_used;
+    int at = n;
+    while (!own && at > 0 && k[at - 1] > e->n_used)
+        at--;
+    if (!own) {
+        memmove(k + at + 1, k + at, sizeof *k * (size_t)(n - at));
+        k[at] = e->n_used;
+        n++;
+    }
+    return n;
+}
+
+static uint64_t total(const uint64_t v[ENG_ENERGY_PARTS])
+{
+    uint64_t n = 0;
+    for (int p = 0; p < ENG_ENERGY_PARTS; p++)
+        n += v[p];
+    return n;
+}
+
+static uint64_t of_expert(const eng_energy *e)       /* parameters of one expert in one layer */
+{
+    return e->n_expert && e->n_routed ? e->params[ENG_ENERGY_EXPERTS] / (uint64_t)e->n_expert / (uint64_t)e->n_routed : 0;
+}
+
+static uint64_t read_of(const eng_energy *e, int part, int k)
+{
+    return e->read[part] * (part == ENG_ENERGY_EXPERTS ? (uint64_t)k : 1);
+}
+
+/* ---- JSON ---- */
+static cJSON *by_k(cJSON *o, const char *key) { return cJSON_AddObjectToObject(o, key); }
+
+static void as_json(const eng_energy *e, double bandwidth, q_buf *out)
+{
+    int k[MAX_K], n = ks(e, k);
+    cJSON *j = cJSON_CreateObject(), *p = cJSON_AddObjectToObject(j, "parameters");
+    const uint64_t all = total(e->params);
+    cJSON_AddNumberToObject(p, "total", (double)all);
+    cJSON_AddNumberToObject(p, "static", (double)(all - e->params[ENG_ENERGY_EXPERTS]));
+    cJSON_AddNumberToObject(p, "expert_layer", (double)of_expert(e));
+    cJSON *active = by_k(j, "active"), *bytes = by_k(j, "bytes_per_token"), *flops = by_k(j, "flops_per_token");
+    cJSON *ceiling = bandwidth > 0 ? by_k(j, "ceiling_tokens_per_s") : NULL;
+    for (int i = 0; i < n; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "%d", k[i]);
+        cJSON_AddNumberToObject(active, name, (double)eng_energy_active(e, k[i]));
+        cJSON_AddNumberToObject(bytes, name, (double)eng_energy_bytes(e, k[i]));
+        cJSON_AddNumberToObject(flops, name, (double)eng_energy_flops(e, k[i], 0));
+        if (ceiling)
+            cJSON_AddNumberToObject(ceiling, name, bandwidth / (double)eng_energy_bytes(e, k[i]));
+    }
+    cJSON_AddNumberToObject(j, "flops_per_cell", (double)e->flops_cell);
+    cJSON *kv = cJSON_AddObjectToObject(j, "kv_bytes_per_token");
+    static const char *const kinds[] = { "f32", "f16", "q8_0" };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        cJSON_AddNumberToObject(kv, kinds[i], eng_energy_kv_bytes(e, kinds[i]));
+    cJSON *where = cJSON_AddObjectToObject(j, "parts");
+    for (int i = 0; i < ENG_ENERGY_PARTS; i++) {
+        cJSON *one = cJSON_AddObjectToObject(where, parts[i].key);
+        cJSON_AddNumberToObject(one, "parameters", (double)e->params[i]);
+        cJSON_AddNumberToObject(one, "bytes", (double)e->bytes[i]);
+        cJSON_AddNumberToObject(one, "bytes_per_token", (double)read_of(e, i, e->n_used));
+    }
+    cJSON_AddNumberToObject(j, "layers", e->n_layer);
+    cJSON_AddNumberToObject(j, "routed_layers", e->n_routed);
+    cJSON_AddNumberToObject(j, "experts", e->n_expert);
+    cJSON_AddNumberToObject(j, "experts_used", e->n_used);
+    cJSON_AddStringToObject(j, "name", e->name);
+    cJSON_AddStringToObject(j, "type", e->type);
+    if (bandwidth > 0)
+        cJSON_AddNumberToObject(j, "read_bandwidth", bandwidth);
+    char *s = cJSON_Print(j);
+    q_buf_puts(out, s ? s : "{}");
+    cJSON_free(s);
+    cJSON_Delete(j);
+}
+
+/* ---- text ---- */
+static const char *count_words(uint64_t n, char out[32])
+{
+    if (n >= 1000000000) snprintf(out, 32, "%.3f B", (double)n / 1e9);
+    else if (n >= 1000000) snprintf(out, 32, "%.3f M", (double)n / 1e6);
+    else snprintf(out, 32, "%llu", (unsigned long long)n);
+    return out;
+}
+
+static void table(const eng_energy *e, double bandwidth, q_buf *out)
+{
+    int k[MAX_K], n = ks(e, k);
+    char w1[32], w2[32], name[64];
+    q_buf_say(out, "%-9s%12s%16s%8s%9s", e->n_expert ? "k" : "", _("parameters"), _("weights read"), "GFLOP", _("at 32k"));
+    q_buf_say(out, bandwidth > 0 ? "%16s\n" : "%s\n", bandwidth > 0 ? _("max tokens/s") : "");
+    for (int i = 0; i < n; i++) {
+        uint64_t bytes = eng_energy_bytes(e, k[i]);
+        if (!e->n_expert)
+            snprintf(name, sizeof name, "%s", _("dense"));
+        else
+            snprintf(name, sizeof name, k[i] == e->n_expert ? _("%d, all") : k[i] == e->n_used ? _("%d, own") : "%d", k[i]);
+        q_buf_say(out, "%-9s%12s%16s%8.2f%9.2f", name, count_words(eng_energy_active(e, k[i]), w1), q_bytes_words(bytes, w2),
+                  (double)eng_energy_flops(e, k[i], 0) / 1e9, (double)eng_energy_flops(e, k[i], 32768) / 1e9);
+        if (bandwidth > 0)
+            q_buf_say(out, "%16.1f", bandwidth / (double)(bytes ? bytes : 1));
+        q_buf_putc(out, '\n');
+    }
+}
+
+static void where(const eng_energy *e, q_buf *out)
+{
+    const uint64_t all = eng_energy_bytes(e, e->n_used);
+    char w[32];
+    if (e->n_expert)
+        q_buf_say(out, _("\nwhere the bytes of a token come from, k %d\n"), e->n_used);
+    else
+        q_buf_say(out, _("\nwhere the bytes of a token come from\n"));
+    for (int i = 0; i < ENG_ENERGY_PARTS; i++) {
+        uint64_t v = read_of(e, i, e->n_used);
+        double share = all ? (double)v / (double)all : 0;
+        if (!v)
+            continue;
+        q_buf_say(out, "%-14s%10s  %5.1f%%  ", _(parts[i].label), q_bytes_words(v, w), 100 * share);
+        for (int b = 0; b < (int)(share * 40 + .5); b++)
+            q_buf_puts(out, "▇");
+        q_buf_putc(out, '\n');
+    }
+}
+
+static void as_text(const eng_energy *e, double bandwidth, q_buf *out)
+{
+    char w1[32], w2[32], w3[32];
+    const uint64_t all = total(e->params);
+    q_buf_say(out, "%s, %s\n", *e->name ? e->name : _("a model without a name"), e->type);
+    q_buf_say(out, _("parameters: %s\n"), count_words(all, w1));
+    if (e->n_expert) {
+        q_buf_say(out, _("  %s always take part, %s are experts:\n  %d layers of %d, %s each; %d of a layer run for a token\n"),
+                  count_words(all - e->params[ENG_ENERGY_EXPERTS], w1), count_words(e->params[ENG_ENERGY_EXPERTS], w2), e->n_routed,
+                  e->n_expert, count_words(of_expert(e), w3), e->n_used);
+    }
+    q_buf_say(out, _("context: %s a token with kv.type f16, %s with q8_0\n\n"), q_bytes_words((uint64_t)eng_energy_kv_bytes(e, "f16"), w1),
+              q_bytes_words((uint64_t)eng_energy_kv_bytes(e, "q8_0"), w2));
+    table(e, bandwidth, out);
+    where(e, out);
+    q_buf_say(out, _("\nCounted from the tensors, exactly. GFLOP: billions of operations a token,\n"
+                     "with an empty context and with 32,768 tokens in it.\n"));
+    if (bandwidth > 0)
+        q_buf_say(out, _("The threads of this machine read %s/s together, measured now;\n"
+                         "no token comes faster than its weights are read.\n"),
+                  q_bytes_words((uint64_t)bandwidth, w1));
+}
+
+int lab_energy(const lab_bill *b, q_buf *out, char *err)
+{
+    eng_energy e;
+    int rc = b->path ? eng_energy_read(b->path, &e, err) : eng_energy_like(b->arch, b->like, b->type ? b->type : "Q4_K_M", 0, &e, err);
+    if (rc)
+        return rc;
+    double bandwidth = b->measure ? eng_read_bandwidth() : 0;
+    (b->json ? as_json : as_text)(&e, bandwidth, out);
+    return Q_OK;
+}

@@ -1,0 +1,246 @@
+/* Two configurations on the same tokens: numbers against a plain count by another way, no difference where there is none,
+ * and none missed where there is one. On a checked-in golden model of random weights. */
+#include "engine/engine.h"
+#include "engine/text.h"
+#include "lab/parts.h"
+#include "tests/engine_util.h"
+#include "tests/test.h"
+
+#include <math.h>
+
+static eng_model *m;
+
+static char *text_of(int seed, int words)
+{
+    static const char *const word[] = { "river", "stone", "expert", "of", "the", "a", "layer", "seven", "and", "night", "over", "is", "код", "so" };
+    q_buf b = { 0 };
+    for (int i = 0; i < words; i++) {
+        uint64_t h = q_mix64((uint64_t)seed * 1000003, (uint64_t)i);
+        q_buf_puts(&b, word[h % (sizeof word / sizeof *word)]);
+        q_buf_puts(&b, h % 11 == 0 ? ".\n\n" : " ");
+    }
+    return q_buf_take(&b);
+}
+
+static eng_config *config_of(const char *spec)
+{
+    char err[Q_ERRLEN];
+    eng_config *c = eng_config_new(m);
+    int rc = lab_spec(c, spec, NULL, err);
+    CHECK_MSG(rc == 0, "%s: %s", spec, rc ? err : "");
+    return c;
+}
+
+static bool compare(const char *a, const char *b, const char *text, const lab_terms *terms, lab_compared *out)
+{
+    char err[Q_ERRLEN];
+    eng_config *x = config_of(a), *y = config_of(b);
+    int rc = lab_compare(m, x, y, text, strlen(text), terms, out, err);
+    CHECK_MSG(rc == 0, "%s against %s: %s", a, b, rc ? err : "");
+    eng_config_free(x);
+    eng_config_free(y);
+    return rc == 0;
+}
+
+/* The same from long doubles and the plain formula. */
+static void distances_are_exact(void)
+{
+    enum { N = 500 };
+    float p[N], q[N];
+    for (int round = 0; round < 40; round++) {
+        double spread = pow(10, -5 + round * .15);
+        long double sp = 0, sq = 0, kl = 0;
+        for (int i = 0; i < N; i++) {
+            p[i] = (float)((double)(q_mix64((uint64_t)round, (uint64_t)i) % 20000) / 1000 - 10);
+            q[i] = p[i] + (float)(spread * ((double)(q_mix64(77 + (uint64_t)round, (uint64_t)i) % 2001) / 1000 - 1));
+            sp += expl((long double)p[i]);
+            sq += expl((long double)q[i]);
+        }
+        int best_p = 0, best_q = 0;
+        for (int i = 0; i < N; i++) {
+            long double lp = (long double)p[i] - logl(sp), lq = (long double)q[i] - logl(sq);
+            kl += expl(lp) * (lp - lq);
+            best_p = p[i] > p[best_p] ? i : best_p;
+            best_q = q[i] > q[best_q] ? i : best_q;
+        }
+        bool top;
+        double got = judge_kl(p, q, N, judge_log_sum(p, N), judge_log_sum(q, N), &top);
+        CHECK_MSG(fabs(got - (double)kl) <= 1e-6 * (double)kl + 1e-18, "spread %g: %g, not %g", spread, got, (double)kl);
+        CHECK(top == (best_p == best_q) && got > 0);
+        CHECK(judge_kl(p, p, N, judge_log_sum(p, N), judge_log_sum(p, N), &top) == 0 && top);
+    }
+    for (int i = 0; i < N; i++)
+        p[i] = i ? -INFINITY : 0, q[i] = i == 1 ? 30 : 0;        /* what is certain, what is banned */
+    bool top;
+    CHECK(judge_log_sum(p, N) == 0);
+    double far = judge_kl(p, q, N, 0, judge_log_sum(q, N), &top);
+    CHECK_MSG(fabs(far - judge_log_sum(q, N)) < 1e-9 && !top, "%g", far);
+}
+
+/* Of 400 samples of 40 blocks the 95% interval holds the true mean about 95 times in a hundred; tokens of a block alike. */
+static void intervals_hold_the_mean(void)
+{
+    enum { BLOCKS = 40, A_BLOCK = 5, N = BLOCKS * A_BLOCK };
+    double v[N];
+    int block[N], held = 0;
+    uint64_t random[4] = { 9, 8, 7, 6 };
+    for (int i = 0; i < 16; i++)
+        q_random(random);
+    for (int sample = 0; sample < 400; sample++) {
+        for (int b = 0; b < BLOCKS; b++) {
+            double x = 0;
+            for (int k = 0; k < 12; k++)
+                x += (double)(q_random(random) >> 11) * 0x1p-53;
+            for (int i = 0; i < A_BLOCK; i++) {
+                v[b * A_BLOCK + i] = x - 6 + 3;                  /* about normal, mean 3, deviation 1 */
+                block[b * A_BLOCK + i] = b;
+            }
+        }
+        lab_interval in = judge_mean(v, block, N, BLOCKS);
+        held += in.low <= 3 && in.high >= 3;
+        CHECK(in.low <= in.mean && in.mean <= in.high);
+    }
+    CHECK_MSG(held >= 360 && held <= 396, "%d of 400", held);
+    for (int i = 0; i < N; i++)
+        v[i] = 2;
+    lab_interval flat = judge_mean(v, block, N, BLOCKS);
+    CHECK(flat.low == 2 && flat.mean == 2 && flat.high == 2);
+}
+
+typedef struct plain { const int32_t *token; int n, n_vocab; double logp; } plain;
+static int on_row(void *user, int pos, const float *logits, const uint16_t *ids, const float *weights, int max_k)
+{
+    plain *p = user;
+    if (pos + 1 < p->n)
+        p->logp += (double)logits[p->token[pos + 1]] - judge_log_sum(logits, p->n_vocab);
+    return 0;
+}
+
+/* Mean log-probability of the text by eng_session_eval, window by window. */
+static double plainly(const char *spec, const char *text, int window)
+{
+    char err[Q_ERRLEN], words[24];
+    eng_config *c = config_of(spec);
+    eng_tokens t = { 0 };
+    CHECK(eng_tokenize(m, text, strlen(text), false, &t, err) == 0);
+    snprintf(words, sizeof words, "%d", window);
+    CHECK(eng_config_set(c, "context.length", words, err) == 0);
+    double sum = 0;
+    int count = 0;
+    for (int from = 0; from < t.n; from += window) {
+        int n = t.n - from < window ? t.n - from : window;
+        plain p = { t.id + from, n, eng_model_info(m)->n_vocab, 0 };
+        eng_session *s = NULL;
+        CHECK(eng_session_new(m, c, &s, err) == 0);
+        CHECK(eng_session_eval(s, t.id + from, n, 0, NULL, 0, on_row, &p, err) == 0);
+        eng_session_free(s);
+        sum += p.logp;
+        count += n - 1;
+    }
+    eng_tokens_free(&t);
+    eng_config_free(c);
+    return sum / count;
+}
+
+static void numbers_are_those_of_a_plain_count(void)
+{
+    char *text = text_of(3, 120);
+    static const char *const pair[][2] = { { "standard", "k=1" }, { "k=2", "kv.type=f32" }, { "rope.theta=5e4", "norm.eps=0.01" } };
+    for (size_t i = 0; i < sizeof pair / sizeof *pair; i++)
+        for (int window = 50; window <= 1000; window += 475) {
+            lab_compared c = { 0 };
+            if (!compare(pair[i][0], pair[i][1], text, &(lab_terms){ .window = window }, &c))
+                continue;
+            for (int s = 0; s < 2; s++) {
+                double want = plainly(pair[i][s], text, window);
+                CHECK_MSG(fabs(c.logp[s] - want) < 1e-9, "%s, windows of %d: %.12f, not %.12f", pair[i][s], window, c.logp[s], want);
+            }
+            CHECK(fabs(c.dlogp.mean - (c.logp[1] - c.logp[0])) < 1e-5 && c.kl.mean > 0);
+            lab_compared_free(&c);
+        }
+    free(text);
+}
+
+static void nothing_is_seen_where_nothing_is(void)
+{
+    for (int i = 0; i < 10; i++) {
+        char *text = text_of(i, 90);
+        lab_compared c = { 0 };
+        if (compare("standard", i % 2 ? "standard" : "k=4,sampler.top_k=3", text, NULL, &c)) {     /* a sampler acts on no distribution of the model */
+            CHECK(!c.different && c.kl.mean == 0 && c.kl.high == 0 && c.dlogp.mean == 0 && c.top1 == 1);
+            for (int l = 0; l < c.n_layer; l++)
+                CHECK(c.overlap[l] == 1);
+        }
+        lab_compared_free(&c);
+        if (compare("standard", "k=1", text, NULL, &c)) {
+            CHECK_MSG(c.different && c.kl.low > c.noise.high, "text %d: %g to %g, noise up to %g", i, c.kl.low, c.kl.high, c.noise.high);
+            CHECK(c.bytes[1] < c.bytes[0]);
+            CHECK_INT(c.by_paragraph ? 1 : 0, c.blocks != 24);
+        }
+        lab_compared_free(&c);
+        free(text);
+    }
+}
+
+/* A bias of 0.01 on one expert: found, or below noise, and never nothing. */
+static void a_small_change_is_not_nothing(void)
+{
+    char *text = text_of(5, 90);
+    lab_compared c = { 0 };
+    if (compare("standard", "experts.bias=1:3=0.01", text, NULL, &c)) {
+        CHECK_MSG(c.kl.mean > 0 && c.kl.low > 0, "%g", c.kl.mean);
+        CHECK(c.different == (c.kl.low > c.noise.high));
+    }
+    lab_compared_free(&c);
+    free(text);
+}
+
+static bool three(void *user, int done, int total) { return --*(int *)user > 0; }
+
+static void what_cannot_be_compared_is_said(void)
+{
+    char err[Q_ERRLEN], *text = text_of(5, 300);
+    q_buf said = { 0 };
+    static const struct { const char *spec, *says; } bad[] = { { "fast-ish", "there are standard, fast" }, { "k=99", "1 to 12" }, { "nose=4", "no knob" },
+        { "k=4,rope.theta=x", "rope.theta" }, { "=4", "or settings" }, { "k", "no brain k" }, { "../x", "letters, digits" } };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        eng_config *c = eng_config_new(m);
+        int rc = lab_spec(c, bad[i].spec, &said, err);
+        CHECK_MSG(rc < 0 && strstr(err, bad[i].says), "%s: %s", bad[i].spec, rc ? err : "taken");
+        CHECK_MSG(eng_config_is_default(c, "experts.k"), "%s was half taken", bad[i].spec);
+        eng_config_free(c);
+    }
+    eng_config *c = config_of("experts.bias=1:3=0.5,1:4=-1,k=2"), *d = eng_config_new(m);
+    q_buf b = { 0 };
+    CHECK_STR(eng_config_get(c, "experts.bias", &b), "1:3=0.5,1:4=-1");
+    CHECK_STR(eng_config_get(c, "experts.k", &b), "2");
+    lab_compared out = { 0 };
+    CHECK(lab_compare(m, c, d, "too short", 9, NULL, &out, err) == Q_RANGE && strstr(err, "at least 32"));
+    int left = 3;
+    CHECK(lab_compare(m, c, d, text, strlen(text), &(lab_terms){ .window = 40, .go_on = three, .user = &left }, &out, err) == Q_CANCEL);
+    CHECK(out.token == NULL && out.n == 0);
+    q_buf_free(&b);
+    q_buf_free(&said);
+    eng_config_free(c);
+    eng_config_free(d);
+    free(text);
+}
+
+int main(void)
+{
+    char *path = util_model("qwen3moe"), err[Q_ERRLEN];
+    RUN(distances_are_exact);
+    RUN(intervals_hold_the_mean);
+    if (eng_model_open(path, NULL, &m, err) != 0) {
+        printf("not ok test_compare: %s\n", err);
+        return 1;
+    }
+    remove(path);
+    free(path);
+    RUN(numbers_are_those_of_a_plain_count);
+    RUN(nothing_is_seen_where_nothing_is);
+    RUN(a_small_change_is_not_nothing);
+    RUN(what_cannot_be_compared_is_said);
+    eng_model_free(m);
+    return TEST_END();
+}

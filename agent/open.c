@@ -22,6 +22,25 @@ static int check_set(settings *all, const char *s, char *err)
     return rc;
 }
 
+/* The last assignment of a knob holds, and is the only one that is told of. */
+static void set_once(settings *all, const char *s)
+{
+    char *name = q_strndup(s, strcspn(s, "="));
+    int knob = settings_find(all, name);
+    free(name);
+    for (int i = 0; i < all->set.n; i++) {
+        char *had = q_strndup(all->set.v[i], strcspn(all->set.v[i], "="));
+        bool same = settings_find(all, had) == knob;
+        free(had);
+        if (!same)
+            continue;
+        free(all->set.v[i]);
+        memmove(all->set.v + i, all->set.v + i + 1, sizeof *all->set.v * (size_t)(all->set.n-- - i - 1));
+        break;
+    }
+    strings_add(&all->set, q_strdup(s));
+}
+
 static void read_setting(void *all, const char *name, const char *value) { settings_put(all, name, value); }
 
 /* Values from all that has any, each over the one before it. The usual rates are not among them: they are many and long,
@@ -36,7 +55,7 @@ static int read_settings(agt *a, const agt_options *o, char *err)
     int rc = mem_setting_each(a->store, "usual.", read_setting, &a->settings, err);
     for (int i = 0; i < o->n_set && rc == Q_OK; i++)
         if ((rc = check_set(&a->settings, o->set[i], err)) == Q_OK)
-            strings_add(&a->settings.set, q_strdup(o->set[i]));
+            set_once(&a->settings, o->set[i]);
     q_buf b = { 0 };
     desk_pace(&a->desk, atof(settings_value(&a->settings, "ui.pace", &b)));
     q_buf_free(&b);

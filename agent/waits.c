@@ -106,6 +106,19 @@ static bool there(agt *a, const mem_pending *p)
     return found;
 }
 
+/* 0: there is none. */
+static int64_t last_question(agt *a, int64_t chat)
+{
+    mem_messages path = { 0 };
+    char err[Q_ERRLEN];
+    int64_t id = 0;
+    if (mem_branch(a->store, chat, 0, &path, err) == Q_OK)
+        for (int i = 0; i < path.n; i++)
+            id = path.v[i].role == MEM_USER ? path.v[i].id : id;
+    mem_messages_free(&path);
+    return id;
+}
+
 void waits_again(agt *a, const char *words)
 {
     char err[Q_ERRLEN];
@@ -151,8 +164,8 @@ void waits_restore(agt *a)
             mem_pending_drop(a->store, p->id, err);
             continue;
         }
-        int64_t parent = c.leaf;
-        if (chat && p->edits > 0 && mem_message_get(a->store, p->edits, &edited, err) == Q_OK && edited.conversation == chat)
+        int64_t parent = c.leaf, edits = p->edits == 0 && chat ? last_question(a, chat) : p->edits;
+        if (chat && edits > 0 && mem_message_get(a->store, edits, &edited, err) == Q_OK && edited.conversation == chat)
             parent = edited.parent;
         if (!chat && !made) {            /* several of one new conversation stay together */
             char *title = chat_title(p->text);

@@ -111,34 +111,10 @@ static void print_json(const lab_compared *c, const args *o, const eng_model *m)
 /* ---- text ---- */
 static void print_text(const lab_compared *c, const args *o, const eng_model *m)
 {
-    char w[2][32];
-    const char *const said[2] = { o->a, o->b }, *const names[2] = { "A", "B" };
-    for (int i = 0; i < 2; i++)
-        q_say(stdout, _("%s  %-32s perplexity %9.4f   log-probability %8.4f   %s a token\n"), names[i], said[i], exp(-c->logp[i]), c->logp[i],
-              q_bytes_words(c->bytes[i], w[i]));
-    q_say(stdout, _("KL(A,B)      %11.3g nats a token   95%%: %.3g to %.3g\n"), c->kl.mean, c->kl.low, c->kl.high);
-    q_say(stdout, _("noise        %11.3g                95%%: %.3g to %.3g   A against A with kv.type %s\n"), c->noise.mean, c->noise.low, c->noise.high, c->yardstick);
-    q_say(stdout, _("B over A     %+11.3g nats a token   95%%: %.3g to %.3g\n"), c->dlogp.mean, c->dlogp.low, c->dlogp.high);
-    q_say(stdout, _("same likeliest next token  %.1f%%\n"), 100 * c->top1);
-    if (c->n_layer) {
-        int low = 0;
-        double mean = 0;
-        for (int l = 0; l < c->n_layer; l++) {
-            mean += c->overlap[l] / c->n_layer;
-            low = c->overlap[l] < c->overlap[low] ? l : low;
-        }
-        q_say(stdout, _("same experts               %.1f%%, least in layer %d: %.1f%%\n"), 100 * mean, c->first_layer + low, 100 * c->overlap[low]);
-    }
-    q_say(stdout, c->by_paragraph ? ngettext("%d tokens in %d paragraph\n", "%d tokens in %d paragraphs\n", (unsigned long)c->blocks)
-                                  : _("%d tokens in %d pieces of equal length: there are too few paragraphs\n"), c->n, c->blocks);
-    if (!c->different)
-        q_say(stdout, "%s\n", c->kl.mean > 0 ? _("no difference above noise") : _("no difference"));
-    else if (c->dlogp.low > 0)
-        q_say(stdout, _("different; B gives this text more probability, which alone does not make its answers better\n"));
-    else if (c->dlogp.high < 0)
-        q_say(stdout, _("different; A gives this text more probability, which alone does not make its answers better\n"));
-    else
-        q_say(stdout, _("different; which of them gives this text more probability is within chance\n"));
+    q_buf out = { 0 };
+    lab_compared_say(c, o->a, o->b, &out);
+    q_say_text(stdout, out.p);
+    q_buf_free(&out);
     for (int i = 0; o->tokens && i < c->n; i++) {
         size_t n;
         const char *p = eng_token_bytes(m, c->token[i].id, &n);

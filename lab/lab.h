@@ -140,6 +140,12 @@ typedef struct lab_terms {
 int lab_compare(struct eng_model *, const struct eng_config *a, const struct eng_config *b, const char *text, size_t n,
                 const lab_terms *, lab_compared *out, char *err);
 void lab_compared_free(lab_compared *);  /* contents, not the struct */
+/* In words; a and b: how the sides are called. */
+void lab_compared_say(const lab_compared *, const char *a, const char *b, q_buf *out);
+typedef struct lab_pair { const char *a, *b;        /* as lab_spec takes them; NULL: `now` */
+                          const char *now; } lab_pair;   /* JSON of a configuration, NULL: the model's own */
+/* The same on the model of `beside`, in caches of its own, in words. Engine thread. */
+int lab_compare_beside(struct eng_cache *beside, const lab_pair *, const char *text, size_t n, const lab_terms *, q_buf *out, char *err);
 
 /* What is usual before anybody said anything: evaluates a built-in text where nothing is known of the present k yet and
  * that costs about a second at most, on the model of `beside`, in a cache of its own. busy(user) is asked every 32 tokens; true ends it.

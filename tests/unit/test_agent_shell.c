@@ -112,7 +112,7 @@ static void panel_keeps_the_last_answer(void)
     }
     agt_routing_free(&r);
     seen_clear(&s);
-    unlink(db);
+    unlink_db(db);
 }
 
 static void settings_come_from_memory(void)
@@ -136,7 +136,7 @@ static void settings_come_from_memory(void)
     }
     mem_close(m);
     seen_clear(&s);
-    unlink(db);
+    unlink_db(db);
 }
 
 static int count(mem_store *m, const char *text, enum mem_role role, int64_t *chat)
@@ -244,7 +244,7 @@ static void waiting_question_survives(void)
     sqlite3_finalize(st);
     sqlite3_close(db3);
     seen_clear(&s);
-    unlink(db);
+    unlink_db(db);
 }
 
 static void scripts_stay_out_of_the_way(void)
@@ -287,7 +287,7 @@ static void scripts_stay_out_of_the_way(void)
     CHECK_INT(last, theirs);
     mem_close(m);
     seen_clear(&s);
-    unlink(db);
+    unlink_db(db);
 }
 
 static void piped_text_does_not_drown_the_question(void)
@@ -602,6 +602,41 @@ static void brains_come_and_go(void)
     rmdir(home);
 }
 
+/* /compare: on a conversation, its last answer, a file; the conversation's cells stay as they were. */
+static void configurations_are_compared(void)
+{
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 4, greedy, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    static const struct { const char *line, *says; } early[] = { { "/compare k=1", "no text yet" }, { "/compare", "A [B]" }, { "/compare a b c", "each a brain" },
+        { "/compare nonesuch on LICENSE", "there are standard" }, { "/compare k=1 on /nonesuch/file", "nonesuch" } };
+    for (size_t i = 0; i < sizeof early / sizeof *early; i++) {
+        int before = s.errors;
+        agt_submit(a, early[i].line);
+        while (s.errors == before && wait_for(a, &s, AGT_EV_NOTE, 0, 60000))     /* the one before may not have ended yet: that is said first */
+            ;
+        CHECK_MSG(s.errors == before + 1 && strstr(s.notes.p, early[i].says), "%s: %s", early[i].line, s.notes.p ? s.notes.p : "");
+    }
+    agt_submit(a, "Tell me what experts are in a model that has many of them, and why a router chooses only some of them for each token of a text.");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000));
+    agt_status st;
+    agt_get_status(a, &st);
+    int used = st.ctx_used;
+    static const struct { const char *line, *says; } good[] = { { "/compare k=1", "A  now\n" }, { "/compare standard standard", "\nno difference\n" },
+        { "/compare k=1 k=12 on LICENSE", "different; " } };
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        agt_submit(a, good[i].line);
+        CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 120000));
+        CHECK_MSG(s.page && strstr(s.page, good[i].says), "%s: %s", good[i].line, s.page ? s.page : "");
+    }
+    agt_get_status(a, &st);
+    CHECK_INT(st.ctx_used, used);
+    seen_clear(&s);
+    agt_close(a);
+}
+
 /* What a token costs, of the loaded model; while an answer streams nothing is measured, so that it is not slowed down. */
 static void energy_is_told(void)
 {
@@ -638,6 +673,7 @@ int main(void)
     RUN(ranges_are_the_models);
     RUN(why_during_an_answer);
     RUN(energy_is_told);
+    RUN(configurations_are_compared);
     RUN(brains_come_and_go);
     RUN(panel_keeps_the_last_answer);
     RUN(settings_come_from_memory);

@@ -351,6 +351,18 @@ static void panel_over_a_short_answer(void)
         ev((agt_event){ .kind = AGT_EV_DONE, .n_messages = 1, .message = m });
         CHECK(on_screen(words[cut]) && !app.ui.hinted_k);
     }
+    agt_retrieval *none = q_alloc(sizeof *none);
+    none->nothing = q_strdup("nothing fed: nothing matched");
+    ev((agt_event){ .kind = AGT_EV_RETRIEVAL, .id = 2, .retrieval = none });
+    key(K_F4);
+    CHECK(on_screen("nothing matched") && on_screen("Memory") && app.go.over == &view_memory);
+    q_buf g = {0};
+    tui_app_draw(&app);
+    tui_grid_text(&app.grid, &g);
+    char *title = strstr(g.p, "Memory"), *key_name = title ? strstr(title, "F4") : NULL;
+    CHECK(key_name && !memchr(title, '\n', (size_t)(key_name - title)));       /* the key stands in the title, not alone in a row */
+    q_buf_free(&g);
+    key(K_ESC);
     tui_app_note(&app, AGT_WARN, "the answer repeats itself");
     key(K_F3);
     CHECK(on_screen("the answer repeats itself"));      /* what went wrong stays longer than that */
@@ -596,6 +608,28 @@ static void opened_keeps_what_is_typed(void)
     CHECK(strstr(tui_draft(&app), "quick fingers\nits stored draft") != NULL);     /* a quit now loses neither */
     chr(CTRL_KEY('C'));
     CHECK_STR(app.comp.ed.b.p, "its stored draft");
+
+    chr(CTRL_KEY('C'));                                      /* renaming another one: each keeps its own draft */
+    keys_in("the third one's");
+    key(K_F2);
+    keys_in("j");
+    q_buf_clear(&fake.said);
+    keys_in("r");
+    CHECK(strstr(fake.said.p, "keep the third one's\nopen 4"));
+    CHECK_STR(app.comp.ed.b.p, "/rename four");
+    ev((agt_event){ .kind = AGT_EV_OPENED, .id = 4, .draft = q_strdup("the fourth one's") });
+    CHECK_STR(app.comp.ed.b.p, "/rename four");
+    CHECK_STR(app.comp.stash, "the fourth one's");
+    key(K_ENTER);
+    CHECK_STR(app.comp.ed.b.p, "the fourth one's");
+    tui_app_free(&app);
+
+    begin();                                                 /* put aside and stored nowhere: it is not thrown away for a draft */
+    keys_in("nowhere else");
+    tui_go_compose(&app, "/rename four");
+    ev((agt_event){ .kind = AGT_EV_OPENED, .id = 4, .draft = q_strdup("the fourth one's") });
+    CHECK_STR(app.comp.ed.b.p, "/rename four");
+    CHECK_STR(app.comp.stash, "the fourth one's\nnowhere else");
     tui_app_free(&app);
 
     begin();                                                 /* editing an old question */

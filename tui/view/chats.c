@@ -37,7 +37,7 @@ static bool on_key(tui_app *app, const tui_key *k)
     case 'n': tui_app_keep(app); agt_open_chat(app->a, 0); tui_go_leave(app); return true;
     case 'r':
         if (!c) return true;
-        if (c->id != app->seen.chat) agt_open_chat(app->a, c->id);
+        if (c->id != app->seen.chat) { tui_app_keep(app); agt_open_chat(app->a, c->id); }
         q_buf_clear(&app->scratch);
         q_buf_printf(&app->scratch, "/rename %s", c->title ? c->title : "");
         tui_go_compose(app, app->scratch.p);

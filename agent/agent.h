@@ -38,11 +38,13 @@ int agt_wake_fd(const agt *);
 /* ================= what is shown: plain copies ================= */
 enum agt_role { AGT_SYSTEM, AGT_USER, AGT_ASSISTANT };
 enum agt_state { AGT_PARTIAL, AGT_DONE, AGT_STOPPED, AGT_FAILED };
+enum agt_cut { AGT_WHOLE, AGT_CUT_LOOP, AGT_CUT_TOKENS, AGT_CUT_CONTEXT };   /* done, but not because all was said */
 
 typedef struct agt_message {
     int64_t id, parent;         /* the store's ids; 0 = none */
     enum agt_role role;
     enum agt_state state;
+    enum agt_cut cut;           /* what ended it, where the model did not */
     char *text, *thinking;      /* thinking may be NULL; kept apart from the reply */
     int64_t created_ms;
     char *label;                /* "standard · k 12": the configuration(s), in order, " → " between; NULL for users */

@@ -57,6 +57,10 @@
       N_("the knobs as a panel"), .key = "F5") \
     X(model, JOB(model), "модель", N_("[NAME or FILE]"), \
       N_("load another model; without a name: list those at hand"), .complete = AGT_COMPLETE_MODEL) \
+    X(brain, JOB(brain), "мозг", N_("[save|load|diff|rename|delete NAME]"), \
+      N_("configurations under a name: list them, load one, save the present one"), .words = "save,load,list,diff,rename,delete") \
+    X(compare, JOB(compare), "сравнить", N_("A [B] [on FILE|last]"), \
+      N_("two configurations on the same text: brains, or settings like k=4"), .needs = true) \
     X(energy, JOB(energy), "энергия", N_("[NAME or FILE]"), \
       N_("what a token costs at each number of experts, and where it goes"), .complete = AGT_COMPLETE_MODEL) \
     X(trace, RUN(trace), "след", N_("save FILE"), \

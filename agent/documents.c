@@ -41,7 +41,7 @@ static char *absolute(const char *path)      /* the next start may be in another
 static void take(agt *a, const job *j)
 {
     char *path = absolute(j->text);
-    errand_accept(a, &job_add, j->text, path);
+    errand_accept(a, &job_add, 0, j->text, path);
     free(path);
 }
 
@@ -75,7 +75,7 @@ static void add(agt *a, const job *j)
     if (rc == Q_CANCEL)
         note(&a->events, AGT_WARN, _("stopped: %s; /add takes the rest"), words);
     else if (rc < 0)
-        note(&a->events, AGT_ERROR, p.seen > 1 ? _("%s (%s)") : "%s", err, words);
+        note(&a->events, AGT_ERROR, p.seen > 1 ? _("%s (%s; /add %s takes the rest)") : "%s", err, words, j->text);
     else
         note(&a->events, AGT_INFO, "%s", words);
     if (why.len && p.seen > 1)

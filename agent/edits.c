@@ -1,5 +1,6 @@
 /* agent/edits: changes of the configuration, applied between two tokens. Engine thread.
  * It never changes a token that was shown. */
+#include "agent/errands.h"
 #include "agent/talk.h"
 
 #include <stdio.h>
@@ -68,6 +69,22 @@ static int edited(agt *a, const edit *e, prov_config *c, char **name, char **val
     return rc;
 }
 
+/* The brain's configuration; what of it does nothing on this model is said. */
+static prov_config *brained(agt *a, const edit *e)
+{
+    prov_config *c = prov_config_copy(a->seat.cfg);
+    q_buf said = { 0 };
+    brain_over(c, e->value, &said);
+    for (char *p = said.p; p && *p;) {
+        char *end = strchr(p, '\n');
+        *end = 0;
+        note(&a->events, AGT_WARN, "%s: %s", e->name, p);
+        p = end + 1;
+    }
+    q_buf_free(&said);
+    return c;
+}
+
 int edits_apply(agt *a, int token)
 {
     int applied = 0;
@@ -80,12 +97,12 @@ int edits_apply(agt *a, int token)
         int rc = Q_OK;
         if (!a->seat.cfg)
             rc = q_fail(err, Q_ERR, _("no model is loaded, so its knobs have no values yet: run quorum model fetch, or /model FILE"));
-        else if (e->kind == EDIT_TOGGLE) {
-            if (!a->seat.previous)
+        else if (e->kind == EDIT_TOGGLE || e->kind == EDIT_BRAIN) {
+            if (e->kind == EDIT_TOGGLE && !a->seat.previous)
                 rc = q_fail(err, Q_NOTFOUND, _("there is no other configuration yet: change a knob first"));
             else {
                 char label[64];
-                c = prov_config_copy(a->seat.previous);
+                c = e->kind == EDIT_BRAIN ? brained(a, e) : prov_config_copy(a->seat.previous);
                 name = q_strdup("");
                 value = q_strdup(sync_label(c, label, sizeof label));
             }
@@ -93,7 +110,7 @@ int edits_apply(agt *a, int token)
             c = prov_config_copy(a->seat.cfg);
             rc = edited(a, e, c, &name, &value, err);
         }
-        if (rc == Q_OK && prov_config_hash_all(c) == prov_config_hash_all(a->seat.cfg) && prov_config_diff(a->seat.cfg, c) == Q_EFFECT_SAMPLING && e->kind != EDIT_TOGGLE) {
+        if (rc == Q_OK && prov_config_hash_all(c) == prov_config_hash_all(a->seat.cfg) && prov_config_diff(a->seat.cfg, c) == Q_EFFECT_SAMPLING && *name) {
             q_buf was = { 0 };
             if (strcmp(prov_config_get(a->seat.cfg, name, &was), value) == 0) {
                 agt_event ev = { .kind = AGT_EV_KNOB, .name = name, .text = value, .number = token, .note = q_strdup(_("unchanged")) };
@@ -128,7 +145,9 @@ int edits_apply(agt *a, int token)
         prov_config *was = prov_config_copy(a->seat.cfg);
         if (a->seat.home) {                   /* during /again the edit also stays afterwards */
             char *n2 = NULL, *v2 = NULL;
-            if (e->kind != EDIT_TOGGLE)
+            if (e->kind == EDIT_BRAIN)
+                brain_over(a->seat.home, e->value, NULL);
+            else if (e->kind != EDIT_TOGGLE)
                 edited(a, e, a->seat.home, &n2, &v2, err);
             free(n2);
             free(v2);

@@ -20,9 +20,12 @@ extern const job_row job_setting;        /* text: key, value: NULL removes it */
 extern const job_row job_place;          /* id: conversation, number: scroll, text: draft */
 extern const job_row job_save;           /* id: reply, text and value: its text and thinking so far */
 
-/* Any lane. accept: written down, then posted; text: what the next start is to do, as: what this one is. done: it needs
+/* Any lane. accept: written down, then posted; text: what the next start is to do, as: what this one is; order: its place
+ * among others, 0: the last. after: what comes is placed behind this. done: it needs
  * nothing more. left: the end comes before it is done, text: what is left of it. */
-void errand_accept(agt *, const job_row *, const char *as, const char *text);
+void errand_accept(agt *, const job_row *, uint64_t order, const char *as, const char *text);
+uint64_t errand_order(const char *key);
+void errand_after(agt *, uint64_t order);
 void errand_done(agt *, const job *);
 void errand_left(agt *, const job *, const char *text);
 
@@ -36,6 +39,14 @@ extern const job_row job_documents;      /* quick */
 /* job_forget, quick, asks about its text, a number, a title, a file or a folder, */
 extern const job_row job_forget_agreed;  /* quick: writes down what was agreed to, */
 extern const job_row job_forgotten;      /* and does it: long; text: what was asked about, value as above */
+
+/* ---- brains.c: quick ---- */
+/* job_brain; text: what to do and with which; it asks before it deletes, */
+extern const job_row job_brain_deleted;      /* and does it; text: its name */
+struct prov_config;
+/* c becomes the model's own, but for what belongs to this machine and conversation, with these settings over it: a NAME=VALUE
+ * a line. What does nothing here is said, a line each. Any thread. */
+void brain_over(struct prov_config *c, const char *lines, q_buf *said);
 
 /* ---- trace.c: quick ---- */
 extern const job_row job_trace;          /* text: the file; number 1: it may be written over */

@@ -123,7 +123,7 @@ static void keep(agt *a, const job *j)
         forget(a, j);
 }
 
-static void agreed(agt *a, const job *j) { errand_accept(a, &job_forgotten, j->text, j->text); }
+static void agreed(agt *a, const job *j) { errand_accept(a, &job_forgotten, 0, j->text, j->text); }
 
 const job_row job_forget_agreed = { .name = "forget!", .lane = LANE_QUICK, .end = END_CARRIED, .run = agreed, .then = &job_forgotten };
 const job_row job_forget = { .name = "forget?", .lane = LANE_QUICK, .end = END_DROPPED, .run = look };

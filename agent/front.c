@@ -32,7 +32,12 @@ void agt_pause(agt *a, bool on)
 void agt_step(agt *a) { desk_step(&a->desk); }
 void agt_nudge_k(agt *a, int delta) { desk_edit(&a->desk, EDIT_NUDGE, delta, NULL, NULL); }
 void agt_toggle(agt *a) { desk_edit(&a->desk, EDIT_TOGGLE, 0, NULL, NULL); }
-void agt_again(agt *a, int64_t message, const char *s) { desk_post(&a->desk, &job_again, message, 0, s ? s : "", NULL); }
+void agt_again(agt *a, int64_t message, const char *s)
+{
+    s = s ? s : "";
+    desk_post(&a->desk, &job_again, message, waits_ticket(a, WAITS_AGAIN, s), s, NULL);
+}
+
 void agt_branch(agt *a, int64_t message, int delta) { desk_post(&a->desk, &job_branch, message, delta, NULL, NULL); }
 void agt_open_chat(agt *a, int64_t chat) { desk_post(&a->desk, &job_open, chat, 0, NULL, NULL); }
 void agt_open_at(agt *a, int64_t chat, int64_t message) { desk_post(&a->desk, &job_open, chat, message, NULL, NULL); }

@@ -43,7 +43,7 @@ static int assign(const settings *s, const char *words, prov_config *c, char *er
     char *name = q_strndup(words, n);
     int k = settings_find(s, name), rc = Q_OK;
     if (k >= 0 && s->room[k] == KNOB_ENGINE)
-        rc = prov_config_set(c, name, words + n + 1, err);
+        rc = prov_config_set(c, s->knob[k]->name, words + n + 1, err);
     free(name);
     return rc;
 }

@@ -22,6 +22,25 @@ static int check_set(settings *all, const char *s, char *err)
     return rc;
 }
 
+/* The last assignment of a knob holds, and is the only one that is told of. */
+static void set_once(settings *all, const char *s)
+{
+    char *name = q_strndup(s, strcspn(s, "="));
+    int knob = settings_find(all, name);
+    free(name);
+    for (int i = 0; i < all->set.n; i++) {
+        char *had = q_strndup(all->set.v[i], strcspn(all->set.v[i], "="));
+        bool same = settings_find(all, had) == knob;
+        free(had);
+        if (!same)
+            continue;
+        free(all->set.v[i]);
+        memmove(all->set.v + i, all->set.v + i + 1, sizeof *all->set.v * (size_t)(all->set.n-- - i - 1));
+        break;
+    }
+    strings_add(&all->set, q_strdup(s));
+}
+
 static void read_setting(void *all, const char *name, const char *value) { settings_put(all, name, value); }
 
 /* Values from all that has any, each over the one before it. The usual rates are not among them: they are many and long,
@@ -36,7 +55,7 @@ static int read_settings(agt *a, const agt_options *o, char *err)
     int rc = mem_setting_each(a->store, "usual.", read_setting, &a->settings, err);
     for (int i = 0; i < o->n_set && rc == Q_OK; i++)
         if ((rc = check_set(&a->settings, o->set[i], err)) == Q_OK)
-            strings_add(&a->settings.set, q_strdup(o->set[i]));
+            set_once(&a->settings, o->set[i]);
     q_buf b = { 0 };
     desk_pace(&a->desk, atof(settings_value(&a->settings, "ui.pace", &b)));
     q_buf_free(&b);
@@ -56,38 +75,46 @@ static bool taken(const char *key)
     return alive;
 }
 
-static void restore_errands(agt *a)
+static int by_order(const void *x, const void *y)
+{
+    const char *a = (*(const setting_row *const *)x)->key, *b = (*(const setting_row *const *)y)->key;
+    uint64_t m = errand_order(a), n = errand_order(b);
+    return m != n ? (m > n) - (m < n) : strcmp(a, b);
+}
+
+/* One row of the store; what nobody knows how to do is let be. */
+static void restore_errand(agt *a, const setting_row *s)
 {
     static const job_row *const row[] = { &job_add, &job_forgotten };
     char err[Q_ERRLEN];
-    for (int i = 0; i < a->settings.n; i++) {
-        const setting_row *s = &a->settings.v[i];
-        if (strncmp(s->key, "errand.", 7) != 0 || !s->value || taken(s->key))
+    size_t w = strcspn(s->value, "\n");
+    for (size_t k = 0; k < sizeof row / sizeof *row; k++) {
+        const char *text = s->value + w + 1;
+        if (!s->value[w] || strlen(row[k]->name) != w || strncmp(s->value, row[k]->name, w) != 0)
             continue;
-        size_t w = strcspn(s->value, "\n");
-        for (size_t k = 0; k < sizeof row / sizeof *row; k++) {
-            const char *text = s->value + w + 1;
-            if (!s->value[w] || strlen(row[k]->name) != w || strncmp(s->value, row[k]->name, w) != 0)
-                continue;
-            errand_accept(a, row[k], text, text);
-            note(&a->events, AGT_INFO, _("going on with what the last end cut off: /%s"), row[k]->name);
-            if (mem_setting_put(a->store, s->key, NULL, err) < 0)
-                note(&a->events, AGT_WARN, "%s", err);
-            break;
-        }
+        errand_accept(a, row[k], errand_order(s->key), text, text);
+        note(&a->events, AGT_INFO, _("going on with what the last end cut off: /%s"), row[k]->name);
+        if (mem_setting_put(a->store, s->key, NULL, err) < 0)
+            note(&a->events, AGT_WARN, "%s", err);
+        return;
     }
 }
 
-static void say_again(agt *a)
+static void restore_errands(agt *a)
 {
-    char err[Q_ERRLEN], *words = settings_get(&a->settings, AGAIN_WAITED);
-    if (words) {
-        note(&a->events, AGT_INFO, _("quorum ended before an /again had its turn: /again%s%s asks it now"), *words ? " " : "", words);
-        settings_put(&a->settings, AGAIN_WAITED, NULL);
-        if (mem_setting_put(a->store, AGAIN_WAITED, NULL, err) < 0)
-            note(&a->events, AGT_WARN, "%s", err);
+    const setting_row **v = q_alloc(sizeof *v * (size_t)(a->settings.n + 1));
+    int n = 0;
+    for (int i = 0; i < a->settings.n; i++) {
+        const setting_row *s = &a->settings.v[i];
+        if (strncmp(s->key, "errand.", 7) == 0 && s->value && !taken(s->key)) {
+            errand_after(a, errand_order(s->key));
+            v[n++] = s;
+        }
     }
-    free(words);
+    qsort(v, (size_t)n, sizeof *v, by_order);
+    for (int i = 0; i < n; i++)
+        restore_errand(a, v[i]);
+    free(v);
 }
 
 static int start(agt *a, char *err)
@@ -125,7 +152,6 @@ int agt_open(const agt_options *o, agt **out, char *err)
     if (rc == Q_OK && !o->once) {
         waits_restore(a);
         restore_errands(a);
-        say_again(a);
     }
     if (rc == Q_OK && !o->fresh)
         rc = mem_conversation_last(a->store, &last, err);

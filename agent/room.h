@@ -24,6 +24,7 @@ struct agt {
     waits waits;
     asks asks;
     lab_watch *watch;                    /* routing; has its own mutex; constant after agt_open */
+    _Atomic uint64_t errands;            /* the order of the last one that was accepted */
     int64_t save_failed;                 /* quick lane: the reply whose partial text could not be stored, as was said */
     chat_now chat;                         /* engine's thread */
     seat seat;                           /* engine's thread */

@@ -101,9 +101,14 @@ static void chats(agt *a, const agt_command *c, char *args)
 
 static void open_chat(agt *a, const agt_command *c, char *args)
 {
-    long n;
-    if (!number(args, &n) || n <= 0)
+    long n, at = 0;
+    char *colon = strchr(args, ':');     /* CONVERSATION:MESSAGE, as line mode lists what it found */
+    if (colon)
+        *colon = 0;
+    if (!number(args, &n) || n <= 0 || (colon && (!number(colon + 1, &at) || at <= 0)))
         usage(a, c);
+    else if (at)
+        agt_open_at(a, n, at);
     else
         agt_open_chat(a, n);
 }
@@ -251,6 +256,6 @@ void agt_submit(agt *a, const char *text)
     char *clean = q_utf8_clean(text, strlen(text));
     size_t n = strspn(clean, " \t\r\n");
     if (clean[n] && !command_run(a, clean))      /* a space before "/" makes it a message */
-        desk_post(&a->desk, &job_send, 0, waits_ticket(a, -1, clean + n), clean + n, NULL);
+        desk_post(&a->desk, &job_send, 0, waits_ticket(a, WAITS_SEND, clean + n), clean + n, NULL);
     free(clean);
 }

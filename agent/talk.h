@@ -42,8 +42,6 @@ int prompt_count(void *user, const char *text, size_t n);    /* user: prov */
 /* ---- turn.c ---- */
 extern const job_row job_send, job_again, job_edit;      /* text; again and edit: id = the message, 0: the last; number: ticket */
 
-#define AGAIN_WAITED "again.waited"     /* setting: what of /again the end came before */
-
 extern const job_row job_prompt;         /* text: a question; AGT_EV_TEXT "/prompt" */
 
 /* ---- worker.c ---- */

@@ -182,17 +182,18 @@ static void end(turn *t, enum mem_status status, const char *finish)
     lab_watch_save(a->watch);
 }
 
-/* Answers the last message of a->chat.path. */
-static void answer(agt *a, const rag_config *memory, const mem_message *compare, uint64_t seed)
+/* Answers the last message of a->chat.path; the ticket is given back when the reply has its row, or there is none.
+ * False: no answer began. */
+static bool answer(agt *a, const rag_config *memory, const mem_message *compare, uint64_t seed, int64_t ticket)
 {
     char err[Q_ERRLEN];
     if (a->chat.path.n == 0)
-        return;
+        return false;
     const mem_message *q = &a->chat.path.v[a->chat.path.n - 1];
     int64_t question = q->id;
     if (!a->seat.who) {
         failed(a, question, a->seat.load_error ? a->seat.load_error : _("there is no model yet: run quorum model fetch, or give one with -m FILE"));
-        return;
+        return false;
     }
     agt_show_routing(a, 0);
     turn t = { .a = a, .differs_at = -1, .compare = compare ? compare->text : NULL };
@@ -201,7 +202,9 @@ static void answer(agt *a, const rag_config *memory, const mem_message *compare,
     search(a, *memory, &a->chat.path, &found);
     keep_why(a, found, question);        /* from here on the room's; this thread alone replaces it */
     t.seed = seed_for(a, seed);
-    if (prompt_build(a, &a->chat.path, found, &p, err) < 0 || begin(&t, question, found, err) < 0)
+    bool begun = prompt_build(a, &a->chat.path, found, &p, err) >= 0 && begin(&t, question, found, err) >= 0;
+    waits_placed(a, ticket);
+    if (!begun)
         failed(a, question, err);
     else {
         const char *finish;
@@ -217,6 +220,7 @@ static void answer(agt *a, const rag_config *memory, const mem_message *compare,
     q_buf_free(&t.think);
     q_buf_free(&t.caption);
     prov_config_free(t.said);
+    return begun;
 }
 
 /* The prompt that this question would make, without asking it. */
@@ -302,7 +306,7 @@ static void send_question(agt *a, const char *text, int64_t parent, bool at_leaf
     agt_event sent = view_event(a->store, AGT_EV_SENT, id);
     evq_push(&a->events, &sent);
     rag_config c = settings_rag(&a->settings);
-    answer(a, &c, NULL, 0);
+    answer(a, &c, NULL, 0, 0);
 }
 
 static void edit_job(agt *a, const job *j)
@@ -363,9 +367,19 @@ static uint64_t seed_of(const mem_message *m, agt *a)
     return seed;
 }
 
+/* What was to be answered anew keeps the answer that it had. */
+static void back_to(agt *a, int64_t leaf)
+{
+    char err[Q_ERRLEN];
+    if (mem_conversation_leaf(a->store, a->chat.id, leaf, err) < 0)
+        note(&a->events, AGT_ERROR, "%s", err);
+    chat_reload(a);
+    chat_show(a, 0);
+}
+
 /* A sibling. With settings: the same seed as the elder, so that what differs comes from the settings, and the prompt is
  * evaluated under them alone (a comparison on cells of two configurations would compare neither). Without: a new seed. */
-static void again(agt *a, const job *j)
+static void again_under(agt *a, const job *j)
 {
     const char *words = j->text;
     int64_t message = j->id;
@@ -392,6 +406,7 @@ static void again(agt *a, const job *j)
         prov_config_free(c);
         return;
     }
+    int64_t leaf = a->chat.path.v[a->chat.path.n - 1].id;
     mem_message elder = { 0 };
     if (m && mem_message_get(a->store, m->id, &elder, err) < 0)
         memset(&elder, 0, sizeof elder);
@@ -404,7 +419,8 @@ static void again(agt *a, const job *j)
     sync_publish(a);
     chat_reload(a);
     chat_show(a, 0);
-    answer(a, &r, elder.id ? &elder : NULL, *words && elder.id ? seed_of(&elder, a) : 0);
+    if (!answer(a, &r, elder.id ? &elder : NULL, *words && elder.id ? seed_of(&elder, a) : 0, j->number) && elder.id)
+        back_to(a, leaf);
 
     if (prov_set(a->seat.who, a->seat.home, sync_policy(&a->settings), err) < 0)
         note(&a->events, AGT_ERROR, "%s", err);
@@ -418,6 +434,12 @@ static void again(agt *a, const job *j)
     a->seat.after_again |= forward;
     sync_publish(a);
     mem_message_free(&elder);
+}
+
+static void again(agt *a, const job *j)
+{
+    again_under(a, j);
+    waits_placed(a, j->number);          /* also where no answer came of it */
 }
 
 static void send(agt *a, const job *j) { send_question(a, j->text, 0, true, j->number); }
@@ -439,9 +461,8 @@ static void keep_edit(agt *a, const job *j)
 /* What an answer was to be asked for anew is said at the next start. */
 static void keep_again(agt *a, const job *j)
 {
-    char err[Q_ERRLEN];
-    if (mem_setting_put(a->store, AGAIN_WAITED, j->text, err) < 0)
-        note(&a->events, AGT_WARN, "%s", err);
+    waits_again(a, j->text);
+    waits_placed(a, j->number);
 }
 
 const job_row job_send = { .name = "send", .lane = LANE_ENGINE, .end = END_CARRIED, .answers = true, .run = send, .keep = keep };

@@ -29,6 +29,17 @@ static int differs(mem_store *s, const mem_message *m)
     return at;
 }
 
+/* What ended a reply where the model did not; the words are those that generate stores. */
+static enum agt_cut cut_of(const mem_message *m)
+{
+    static const struct { const char *finish; enum agt_cut cut; } row[] = {
+        { "loop", AGT_CUT_LOOP }, { "max_tokens", AGT_CUT_TOKENS }, { "context", AGT_CUT_CONTEXT } };
+    for (size_t i = 0; m->finish && i < sizeof row / sizeof *row; i++)
+        if (m->status == MEM_DONE && strcmp(m->finish, row[i].finish) == 0)
+            return row[i].cut;
+    return AGT_WHOLE;
+}
+
 void view_message(mem_store *s, const mem_message *m, agt_message *out)
 {
     static const enum agt_role role[] = { [MEM_SYSTEM] = AGT_SYSTEM, [MEM_USER] = AGT_USER, [MEM_ASSISTANT] = AGT_ASSISTANT, [MEM_TOOL] = AGT_SYSTEM };
@@ -38,6 +49,7 @@ void view_message(mem_store *s, const mem_message *m, agt_message *out)
     out->parent = m->parent;
     out->role = role[m->role];
     out->state = state[m->status];
+    out->cut = cut_of(m);
     out->text = q_strdup(m->text);
     out->thinking = *m->thinking ? q_strdup(m->thinking) : NULL;
     out->created_ms = m->created_ms;

@@ -33,7 +33,7 @@ static void keep(agt *a, const job *j)
     pthread_mutex_lock(&a->waits.mu);
     waiting *w = find(&a->waits, ticket);
     bool needed = w && !w->placed, say = w && w->say;
-    int64_t chat = w ? w->chat : 0, edits = w ? w->edits : -1, row = 0;
+    int64_t chat = w ? w->chat : 0, edits = w ? w->edits : WAITS_SEND, row = 0;
     pthread_mutex_unlock(&a->waits.mu);
     int rc = needed ? mem_pending_put(a->store, chat, edits, text, strlen(text), &row, err) : Q_OK;
     if (rc < 0)
@@ -106,6 +106,36 @@ static bool there(agt *a, const mem_pending *p)
     return found;
 }
 
+/* 0: there is none. */
+static int64_t last_question(agt *a, int64_t chat)
+{
+    mem_messages path = { 0 };
+    char err[Q_ERRLEN];
+    int64_t id = 0;
+    if (mem_branch(a->store, chat, 0, &path, err) == Q_OK)
+        for (int i = 0; i < path.n; i++)
+            id = path.v[i].role == MEM_USER ? path.v[i].id : id;
+    mem_messages_free(&path);
+    return id;
+}
+
+void waits_again(agt *a, const char *words)
+{
+    char err[Q_ERRLEN];
+    int64_t row;
+    if (mem_pending_put(a->store, a->chat.id, WAITS_AGAIN, words, strlen(words), &row, err) < 0 || mem_pending_leave(a->store, row, err) < 0)
+        note(&a->events, AGT_WARN, "%s", err);
+}
+
+/* It is not asked by itself at a start: nobody may be there to read it. */
+static void say_again(agt *a, const mem_pending *p)
+{
+    char err[Q_ERRLEN];
+    note(&a->events, AGT_INFO, _("quorum ended before an /again had its turn: /again%s%s asks it now"), *p->text ? " " : "", p->text);
+    if (mem_pending_drop(a->store, p->id, err) < 0)
+        note(&a->events, AGT_WARN, "%s", err);
+}
+
 /* agt_open, before any thread runs: what waited in a shell that is gone. */
 void waits_restore(agt *a)
 {
@@ -119,6 +149,10 @@ void waits_restore(agt *a)
     int64_t made = 0;
     for (int i = 0; i < l.n; i++) {
         const mem_pending *p = &l.v[i];
+        if (p->edits == WAITS_AGAIN) {
+            say_again(a, p);
+            continue;
+        }
         mem_conversation c = { 0 };
         int64_t chat = p->conversation, id;
         mem_message edited = { 0 };
@@ -130,8 +164,8 @@ void waits_restore(agt *a)
             mem_pending_drop(a->store, p->id, err);
             continue;
         }
-        int64_t parent = c.leaf;
-        if (chat && p->edits > 0 && mem_message_get(a->store, p->edits, &edited, err) == Q_OK && edited.conversation == chat)
+        int64_t parent = c.leaf, edits = p->edits == 0 && chat ? last_question(a, chat) : p->edits;
+        if (chat && edits > 0 && mem_message_get(a->store, edits, &edited, err) == Q_OK && edited.conversation == chat)
             parent = edited.parent;
         if (!chat && !made) {            /* several of one new conversation stay together */
             char *title = chat_title(p->text);

@@ -6,9 +6,9 @@
  *     --contexts 0,8192  --prefill 512,4096  --k 1,8  --tokens N
  * Exit status: 0 all well, 1 something is wrong (said in the report), 2 usage, 3 no plugin or no device. */
 #include "engine/run/config.h"
-#include "engine/run/model.h"
 #include "kernels/kernels.h"
 #include "tests/golden.h"
+#include "tests/on_device.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -198,33 +198,6 @@ static void step_kernels(void)
 
 /* ---- goldens ---- */
 
-/* The model's device becomes one of the plugin's. */
-static int move_to_device(eng_model *m)
-{
-    ker_hold hold = { .index = opt.device };
-    ker_dev *d = NULL;
-    int rc = gpu->open(&m->ker, 0, &hold, &d, err);
-    for (int l = -1; l < m->ker.n_layer && !rc; l++)
-        for (int r = 0; r < KER_W_ROLES && !rc; r++) {
-            char name[128];
-            if (!ker_role_here(&m->ker, l, (enum ker_role)r)) continue;
-            arch_tensor_name(m->arch, (enum ker_role)r, l, name, sizeof name);
-            const gguf_tensor *t = gguf_tensor_find(m->file, name);
-            if (!t) continue;
-            ker_weight w = { t->type, { t->ne[0], t->ne[1], t->ne[2] }, t->data, t->bytes };
-            rc = gpu->weight(d, l, (enum ker_role)r, &w, err);
-        }
-    if (!rc) rc = gpu->ready(d, err);
-    if (rc) {
-        if (d) gpu->close(d);
-        return rc;
-    }
-    m->on.be->close(m->on.dev);
-    m->on.be = gpu;
-    m->on.dev = d;
-    return 0;
-}
-
 static int golden_folder(const char *dir)
 {
     char *path = q_printf("%s/model.gguf", dir);
@@ -232,7 +205,7 @@ static int golden_folder(const char *dir)
     golden_set set;
     int rc = eng_model_open(path, NULL, &m, err);
     free(path);
-    if (!rc) rc = move_to_device(m);
+    if (!rc) rc = on_device(m, gpu, opt.device, err);
     if (!rc) rc = golden_open(dir, &set, err);
     if (rc) {
         eng_model_free(m);
@@ -489,7 +462,8 @@ static void tell_prefill(const rig *r, int n, double s)
     number(name, n / s, "", note);
 }
 
-static void kernel_times(rig *r, int at)
+/* token_s: what a token took by the clock, as a graph; 0: not measured. */
+static void kernel_times(rig *r, int at, double token_s)
 {
     if (!r->b->times) return;
     ker_time t[64];
@@ -510,26 +484,32 @@ static void kernel_times(rig *r, int at)
     }
     number("launches a token", launches, "", "");
     number("sum of kernels", sum * 1e3, "us", "without the graph: each launch waits for the one before");
+    if (token_s > 0) number("gaps a token", token_s * 1e6 - sum * 1e3, "us", "the clock's time less the kernels': host, copies, between launches; below 0 where launches overlap");
 }
 
-static void speed_decode(rig *r)
+/* Seconds a token in the first of the contexts; 0: not measured. */
+static double speed_decode(rig *r)
 {
     char name[80];
+    double first = 0;
     int used = r->from->info.n_expert_used;
     for (int i = 0; i < opt.contexts.n && time_left(.7); i++) {
         int c = opt.contexts.v[i];       /* the first chunk's cells serve as all the others: what is read is as much */
         for (int p = CHUNK / KER_PAGE; p * KER_PAGE < c && p < r->n_page; p++) r->b->kv_copy(r->kv, p, p % (CHUNK / KER_PAGE), KER_PAGE);
         snprintf(name, sizeof name, "decode at context %d", c);
-        tell_decode(r, name, decode(r, c, opt.tokens, 0, 1), used, c);
+        double s = decode(r, c, opt.tokens, 0, 1);
+        if (i == 0 && s > 0) first = s;
+        tell_decode(r, name, s, used, c);
     }
     for (int i = 0; i < opt.k.n && r->m.n_expert && time_left(.8); i++) {
         snprintf(name, sizeof name, "decode with k = %d", opt.k.v[i]);
         if (rig_config(r, 1, opt.k.v[i], -1)) wrong(name, err);
         else tell_decode(r, name, decode(r, 0, opt.tokens, 1, 1), opt.k.v[i], 0);
     }
-    if (!r->m.n_expert || rig_config(r, 1, used, -1) || rig_config(r, 2, used > 1 ? used / 2 : 1, -1)) return;
+    if (!r->m.n_expert || rig_config(r, 1, used, -1) || rig_config(r, 2, used > 1 ? used / 2 : 1, -1)) return first;
     snprintf(name, sizeof name, "decode, k = %d and %d in turn", used, used > 1 ? used / 2 : 1);
     tell_decode(r, name, decode(r, 0, opt.tokens, 1, 2), (used + (used > 1 ? used / 2 : 1)) / 2, 0);
+    return first;
 }
 
 static void step_speed(eng_model *m)
@@ -549,9 +529,9 @@ static void step_speed(eng_model *m)
     }
     number("loading", r.load_s, "s", "");
     if (prefill(&r, CHUNK) < 0) wrong("the first chunk", err);       /* warm, and cells for the contexts */
-    speed_decode(&r);
+    double token_s = speed_decode(&r);
     for (int i = 0; i < opt.prefill.n && time_left(.9); i++) tell_prefill(&r, opt.prefill.v[i], prefill(&r, opt.prefill.v[i]));
-    kernel_times(&r, opt.contexts.n ? opt.contexts.v[0] : 0);
+    kernel_times(&r, opt.contexts.n ? opt.contexts.v[0] : 0, token_s);
     ker_device now[16];
     if (gpu->devices(now, 16, err) > opt.device) number("device memory in use", (double)(now[opt.device].bytes - now[opt.device].free) / (1 << 30), "GiB", "");
     number("trace a token", (double)layers * (m->ker.n_expert * 6.0 + 8), "bytes", "ids, weights, entropy, margin of all slots: copied behind the pass");

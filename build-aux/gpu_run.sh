@@ -93,6 +93,12 @@ table() {
     done
 }
 
+# What the program itself says goes into the report as it is, without lines that a terminal overwrites.
+own_words() {
+    [ -s "$1.md" ] && return
+    { echo; echo "### The program's own words: $name"; echo; echo '```'; tr '\r' '\n' < "$1.log" | grep -v '^ *$' | head -n 120; echo '```'; } > "$1.md"
+}
+
 # part NAME LIMIT COMMAND...: runs it with a limit, never waits longer, notes how it ended.
 count=0
 part() {
@@ -131,6 +137,7 @@ part() {
     echo "$word $(($(date +%s) - now))" > "$base.status"
     grep -vE '^writing' "$base.log" | grep -E 'tokens/s|largest difference|overlap|wrong|of its limit|problem|[Ee]rror|device|GiB|launch|sum of' | head -n 60
     [ "$rc" = 0 ] || { echo "-- $name: $word"; tail -n 8 "$base.log" | sed 's/^/   /'; }
+    case $name in doctor | *-program) [ "$rc" = 0 ] && own_words "$base" ;; esac
     [ "$rc" = 0 ] || [ -s "$base.md" ] || { echo; echo "### $name: $word"; echo; echo '```'; tail -n 8 "$base.log"; echo '```'; } > "$base.md"
     assemble
 }

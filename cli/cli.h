@@ -22,6 +22,8 @@ int cli_fail(const char *err);                              /* prints "quorum: S
 int cli_stdin(q_buf *out, size_t max, char *err);
 /* The path of the model that -m names: a path, part of a known model's name, or NULL for the default. malloc'ed in *out. */
 int cli_model_path(const char *m, char **out, char *err);
+/* How many arguments after this one are somebody's text or name, whatever they look like: after -p, --set, -m, --db and --. */
+int cli_somebodys(const char *arg);
 /* Applies NAME=VALUE to an engine configuration. */
 struct eng_config;
 int cli_set(struct eng_config *c, const char *assignment, char *err);

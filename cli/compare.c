@@ -14,7 +14,7 @@
 const cli_command cli_compare = { "compare", N_(
     "quorum compare -m F -A SETTINGS -B SETTINGS -f TEXT [--ctx N] [--json] [--tokens]\n"
     "    the same tokens under two configurations: how far the next token's distributions are apart (KL), which one\n"
-    "    gives the text more probability, and whether that is more than noise. SETTINGS: standard, or k=4,rope.theta=5e5;\n"
+    "    gives the text more probability, and whether that is more than noise. SETTINGS: a brain, or k=4,rope.theta=5e5;\n"
     "    --ctx: tokens in one context (1024); --tokens prints each token's numbers"), cmd_compare };
 
 typedef struct args { const char *model, *a, *b, *file; int ctx, threads; bool json, tokens; } args;
@@ -111,34 +111,10 @@ static void print_json(const lab_compared *c, const args *o, const eng_model *m)
 /* ---- text ---- */
 static void print_text(const lab_compared *c, const args *o, const eng_model *m)
 {
-    char w[2][32];
-    const char *const said[2] = { o->a, o->b }, *const names[2] = { "A", "B" };
-    for (int i = 0; i < 2; i++)
-        q_say(stdout, _("%s  %-32s perplexity %9.4f   log-probability %8.4f   %s a token\n"), names[i], said[i], exp(-c->logp[i]), c->logp[i],
-              q_bytes_words(c->bytes[i], w[i]));
-    q_say(stdout, _("KL(A,B)      %11.3g nats a token   95%%: %.3g to %.3g\n"), c->kl.mean, c->kl.low, c->kl.high);
-    q_say(stdout, _("noise        %11.3g                95%%: %.3g to %.3g   A against A with kv.type %s\n"), c->noise.mean, c->noise.low, c->noise.high, c->yardstick);
-    q_say(stdout, _("B over A     %+11.3g nats a token   95%%: %.3g to %.3g\n"), c->dlogp.mean, c->dlogp.low, c->dlogp.high);
-    q_say(stdout, _("same likeliest next token  %.1f%%\n"), 100 * c->top1);
-    if (c->n_layer) {
-        int low = 0;
-        double mean = 0;
-        for (int l = 0; l < c->n_layer; l++) {
-            mean += c->overlap[l] / c->n_layer;
-            low = c->overlap[l] < c->overlap[low] ? l : low;
-        }
-        q_say(stdout, _("same experts               %.1f%%, least in layer %d: %.1f%%\n"), 100 * mean, c->first_layer + low, 100 * c->overlap[low]);
-    }
-    q_say(stdout, c->by_paragraph ? ngettext("%d tokens in %d paragraph\n", "%d tokens in %d paragraphs\n", (unsigned long)c->blocks)
-                                  : _("%d tokens in %d pieces of equal length: there are too few paragraphs\n"), c->n, c->blocks);
-    if (!c->different)
-        q_say(stdout, "%s\n", c->kl.mean > 0 ? _("no difference above noise") : _("no difference"));
-    else if (c->dlogp.low > 0)
-        q_say(stdout, _("different; B gives this text more probability, which alone does not make its answers better\n"));
-    else if (c->dlogp.high < 0)
-        q_say(stdout, _("different; A gives this text more probability, which alone does not make its answers better\n"));
-    else
-        q_say(stdout, _("different; which of them gives this text more probability is within chance\n"));
+    q_buf out = { 0 };
+    lab_compared_say(c, o->a, o->b, &out);
+    q_say_text(stdout, out.p);
+    q_buf_free(&out);
     for (int i = 0; o->tokens && i < c->n; i++) {
         size_t n;
         const char *p = eng_token_bytes(m, c->token[i].id, &n);
@@ -161,7 +137,7 @@ int cmd_compare(int argc, char **argv)
     if (rc)
         return rc;
     char err[Q_ERRLEN];
-    q_buf text = { 0 };
+    q_buf text = { 0 }, said = { 0 };
     eng_model *m = NULL;
     eng_config *a = NULL, *b = NULL;
     lab_compared c = { .n = 0 };
@@ -174,10 +150,13 @@ int cmd_compare(int argc, char **argv)
     }
     if (!rc) {
         b = eng_config_copy(a);
-        rc = lab_spec(a, o.a, err);
+        rc = lab_spec(a, o.a, &said, err);
     }
     if (!rc)
-        rc = lab_spec(b, o.b, err);
+        rc = lab_spec(b, o.b, &said, err);
+    if (said.len)
+        q_say_text(stderr, said.p);
+    q_buf_free(&said);
     if (!rc) {
         cli_progress p;
         cli_progress_start(&p, _("comparing"));

@@ -3,6 +3,7 @@
 #include "cli/common.h"
 
 #include <stdlib.h>
+#include <limits.h>
 #include <string.h>
 
 typedef struct found { const char *device, *layers, *budget; } found;
@@ -30,26 +31,30 @@ static int choose(const found *f, char *err)
     return eng_device_choose(what && *what ? what : "auto", layers, budget, err);
 }
 
+int cli_somebodys(const char *arg)
+{
+    static const char *const takes[] = { "-p", "--set", "-m", "--db" };
+    for (size_t i = 0; i < sizeof takes / sizeof *takes; i++)
+        if (strcmp(arg, takes[i]) == 0)
+            return 1;
+    return strcmp(arg, "--") == 0 ? INT_MAX : 0;
+}
+
 int cli_device(int *argc, char **argv, char *err)
 {
     found f = { 0 };
     int kept = 1;
     for (int i = 1; i < *argc; ) {
         int n = 0;
-        /* What stands after -p, --set and -- is somebody's text, whatever it looks like. */
-        if (!strcmp(argv[i], "--")) {
-            while (i < *argc) argv[kept++] = argv[i++];
-            break;
-        }
         if ((n = option(*argc, argv, i, "--device", &f.device)) || (n = option(*argc, argv, i, "--gpu-layers", &f.layers))
             || (n = option(*argc, argv, i, "--gpu-budget", &f.budget))) {
             if (n < 0) return q_fail(err, Q_RANGE, _("%s wants a value: quorum --help"), argv[i]);
             i += n;
             continue;
         }
-        bool takes = !strcmp(argv[i], "-p") || !strcmp(argv[i], "--set") || !strcmp(argv[i], "-m") || !strcmp(argv[i], "--db");
+        int with = cli_somebodys(argv[i]);
         argv[kept++] = argv[i++];
-        if (takes && i < *argc) argv[kept++] = argv[i++];
+        for (; with && i < *argc; with--) argv[kept++] = argv[i++];
     }
     argv[*argc = kept] = NULL;
     return choose(&f, err);

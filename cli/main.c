@@ -102,11 +102,14 @@ static int dispatch(int argc, char **argv)
     for (int i = 0; i < N_COMMAND && !c; i++)
         if (strcmp(table[i]->name, argv[1]) == 0)
             c = table[i];
-    for (int i = bare ? 1 : 2; c && i < argc; i++)
+    for (int i = bare ? 1 : 2; c && i < argc; i++) {
+        int skip = cli_somebodys(argv[i]);
         if (strcmp(argv[i], "--help") == 0) {
             cli_help(c);
             return 0;
         }
+        i = skip < argc - i ? i + skip : argc;
+    }
     if (c)
         return bare ? c->run(argc, argv) : c->run(argc - 1, argv + 1);
     q_say(stderr, _("quorum: there is no subcommand \"%s\"; quorum --help lists them\n"), argv[1]);

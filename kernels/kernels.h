@@ -140,6 +140,9 @@ typedef struct ker_hold {              /* what of a model a device holds; arrays
     int index;                         /* which of the backend's devices, from 0                             */
     bool no_rest;                      /* nothing but routed experts: such a device only does moe_run      */
     const bool *no_experts;            /* [n_layer] routed experts of these layers are elsewhere; NULL: none are */
+    uint64_t cache_bytes;              /* a device with memory of its own fetches routed experts when they run, into so
+                                          many bytes of it (at least one of a kind), by recency; 0: it holds them, or with
+                                          a source has room for all. Others make nothing of it                     */
 } ker_hold;
 /* A weight against the model: place, type, shape, bytes. Without data it is refused, unless its bytes are
  * `elsewhere` (routed experts of a ker_source). */
@@ -208,6 +211,7 @@ typedef struct ker_out {
                                           NAN where all run, the routing was forced, or the layer is dense */
     const ker_bad *bad;                /* [n] rows; part KER_PART_NONE: all finite                        */
     int n_bad;                         /* rows that are not                                               */
+    uint64_t asked, fetched, fetched_bytes;   /* experts of a cache: that ran, of them brought first, what that moved; 0: none */
 } ker_out;
 
 typedef struct ker_dev ker_dev;
@@ -244,7 +248,7 @@ typedef struct ker_moe {
 
 /* ---- the table ---- */
 typedef struct ker_abi { uint32_t number, backend, model, layer, hold, config, batch, out, moe, source, device; } ker_abi;
-enum { KER_ABI = 5 };                  /* goes up when a function or a field changes its meaning */
+enum { KER_ABI = 6 };                  /* goes up when a function or a field changes its meaning */
 #define KER_ABI_HERE { KER_ABI, sizeof(ker_backend), sizeof(ker_model), sizeof(ker_layer), sizeof(ker_hold), sizeof(ker_config), \
                        sizeof(ker_batch), sizeof(ker_out), sizeof(ker_moe), sizeof(ker_source), sizeof(ker_device) }
 
@@ -302,6 +306,8 @@ typedef struct ker_backend {
     int (*dense)(ker_ctx *, int layer);       /* norm, gated FFN, residual                         */
     int (*head)(ker_ctx *);                   /* output norm, logits of the rows that want them    */
     int (*end)(ker_ctx *, ker_out *out);      /* waits */
+    /* After a part or `end` that returned Q_ERR: why, and what to do, in err; untouched where it has nothing to say. NULL: never. */
+    void (*why)(ker_ctx *, char *err);
 
     /* `experts` in three, after route: what the routed experts need (take), their rows on a device that holds them
      * (run: any context, no batch need be open on it), and here the sum in slot order, the shared expert, the
@@ -335,6 +341,9 @@ int ker_plugin_open(const char *path, const ker_backend **out, char *err);
 int ker_batch_check(const ker_model *m, const ker_batch *b, int max_rows, int max_k, int n_page,
                     bool (*there)(const void *user, int slot), const void *user, char *err);
 int ker_config_check(const ker_model *m, int max_k, const ker_config *c, char *err);
+/* Bytes of a page's cells of one layer and one KV head: K and V of 64 cells, for Q8_0 a float scale for each 32 numbers of
+ * a cell's K and of its V behind them, filled up to 64 bytes. How they lie inside is the backend's. */
+int64_t ker_kv_head_bytes(const ker_model *m, enum ker_kv_type t);
 
 /* ---- a backend against the CPU, part by part (prove.c) ---- */
 typedef struct ker_proof {             /* one comparison                                          */

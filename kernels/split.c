@@ -152,6 +152,13 @@ static int split_route(ker_ctx *c, int layer) { return table(c)->route(first(c),
 static int split_dense(ker_ctx *c, int layer) { return table(c)->dense(first(c), layer); }
 static int split_head(ker_ctx *c) { return table(c)->head(first(c)); }
 static int split_end(ker_ctx *c, ker_out *out) { return table(c)->end(first(c), out); }
+static void split_why(ker_ctx *c, char *err)
+{
+    split_ctx *s = ctx_of(c);
+    for (int i = 1; i >= 0; i--)
+        if (s->d->on[i]->why) s->d->on[i]->why(s->ctx[i], err);
+}
+
 static int split_moe_take(ker_ctx *c, int layer, ker_moe *out) { return table(c)->moe_take(first(c), layer, out); }
 static int split_moe_add(ker_ctx *c, int layer, const ker_moe *m) { return table(c)->moe_add(first(c), layer, m); }
 static int split_hidden_get(ker_ctx *c, float *dst) { return table(c)->hidden_get(first(c), dst); }
@@ -183,7 +190,7 @@ const ker_backend *ker_split(void)
         .ctx_new = split_ctx_new, .ctx_free = split_ctx_free, .cfg_put = split_cfg_put,
         .kv_new = split_kv_new, .kv_free = split_kv_free, .kv_copy = split_kv_copy, .kv_page_bytes = split_kv_page_bytes,
         .begin = split_begin, .embed = split_embed, .attn = split_attn, .route = split_route, .experts = split_experts, .dense = split_dense,
-        .head = split_head, .end = split_end, .moe_take = split_moe_take, .moe_run = split_moe_run, .moe_add = split_moe_add,
+        .head = split_head, .end = split_end, .why = split_why, .moe_take = split_moe_take, .moe_run = split_moe_run, .moe_add = split_moe_add,
         .hidden_get = split_hidden_get, .hidden_put = split_hidden_put,
     };
     return &split;

@@ -124,3 +124,12 @@ int ker_config_check(const ker_model *m, int max_k, const ker_config *k, char *e
     }
     return Q_OK;
 }
+
+/* ---- cells ---- */
+
+int64_t ker_kv_head_bytes(const ker_model *m, enum ker_kv_type t)
+{
+    int64_t numbers = 2 * (int64_t)m->head_dim * KER_PAGE, scales = 2 * (int64_t)((m->head_dim + 31) / 32) * KER_PAGE;
+    int64_t n = t == KER_KV_F32 ? numbers * 4 : t == KER_KV_F16 ? numbers * 2 : numbers + scales * 4;
+    return (n + 63) & ~INT64_C(63);
+}

@@ -56,7 +56,7 @@ static int set_one(eng_config *c, const char *item, size_t n, char *err)
 {
     char *text = q_strndup(item, n), *eq = strchr(text, '=');
     if (!eq || eq == text) {
-        int rc = q_fail(err, Q_NOTFOUND, _("\"%s\" names no configuration: standard, or settings like k=4,rope.theta=5e5"), text);
+        int rc = q_fail(err, Q_NOTFOUND, _("\"%s\" names no configuration: a brain's name, or settings like k=4,rope.theta=5e5"), text);
         free(text);
         return rc;
     }
@@ -82,10 +82,23 @@ static int set_all(eng_config *c, const char *spec, char *err)
     return rc;
 }
 
-int lab_spec(eng_config *c, const char *spec, char *err)
+/* What does nothing here is said and left out: a brain is for many models. */
+static int take_brain(eng_config *c, const char *name, q_buf *said, char *err)
 {
-    if (strcmp(spec, "standard") == 0 || !*spec)
-        return Q_OK;
+    lab_brain b;
+    char why[Q_ERRLEN];
+    int rc = lab_brain_read(name, &b, err);
+    for (int i = 0; i < b.n && rc == Q_OK; i++)
+        if (eng_config_set(c, b.knob[i], b.value[i], why) < 0)
+            q_buf_printf(said, "%s: %s\n", name, why);
+    lab_brain_free(&b);
+    return rc;
+}
+
+int lab_spec(eng_config *c, const char *spec, q_buf *said, char *err)
+{
+    if (*spec && !strchr(spec, '='))
+        return take_brain(c, spec, said, err);
     eng_config *tried = eng_config_copy(c);          /* whole or not at all */
     int rc = set_all(tried, spec, err);
     eng_config_free(tried);

@@ -120,18 +120,18 @@ static void table(const eng_energy *e, double bandwidth, q_buf *out)
 {
     int k[MAX_K], n = ks(e, k);
     char w1[32], w2[32], name[64];
-    q_buf_say(out, "%-10s%12s%16s%10s%10s", e->n_expert ? "k" : "", _("parameters"), _("weights read"), "GFLOP", _("at 32k"));
-    q_buf_say(out, bandwidth > 0 ? "%22s\n" : "%s\n", bandwidth > 0 ? _("tokens/s at most") : "");
+    q_buf_say(out, "%-9s%12s%16s%8s%9s", e->n_expert ? "k" : "", _("parameters"), _("weights read"), "GFLOP", _("at 32k"));
+    q_buf_say(out, bandwidth > 0 ? "%16s\n" : "%s\n", bandwidth > 0 ? _("max tokens/s") : "");
     for (int i = 0; i < n; i++) {
         uint64_t bytes = eng_energy_bytes(e, k[i]);
         if (!e->n_expert)
             snprintf(name, sizeof name, "%s", _("dense"));
         else
             snprintf(name, sizeof name, k[i] == e->n_expert ? _("%d, all") : k[i] == e->n_used ? _("%d, own") : "%d", k[i]);
-        q_buf_say(out, "%-10s%12s%16s%10.2f%10.2f", name, count_words(eng_energy_active(e, k[i]), w1), q_bytes_words(bytes, w2),
+        q_buf_say(out, "%-9s%12s%16s%8.2f%9.2f", name, count_words(eng_energy_active(e, k[i]), w1), q_bytes_words(bytes, w2),
                   (double)eng_energy_flops(e, k[i], 0) / 1e9, (double)eng_energy_flops(e, k[i], 32768) / 1e9);
         if (bandwidth > 0)
-            q_buf_say(out, "%22.1f", bandwidth / (double)(bytes ? bytes : 1));
+            q_buf_say(out, "%16.1f", bandwidth / (double)(bytes ? bytes : 1));
         q_buf_putc(out, '\n');
     }
 }

@@ -82,10 +82,32 @@ typedef struct lab_bill {                /* of a file, or where path is NULL of 
 } lab_bill;
 int lab_energy(const lab_bill *, q_buf *out, char *err);
 
+/* ================= brains: configurations under a name (lab/brain.c) ================= */
+/* Only what differs from a model's own stands in one, as text that the knobs take: "x2" is twice the model's own. Shipped ones
+ * are part of the program; a person's are NAME.json in "brains" beside config.ini. A name is letters, digits, . - and _,
+ * 64 bytes at most, never a path. Errors: base.h; Q_NOTFOUND names those that are there. Any thread. */
+typedef struct lab_brain {               /* owned; lab_brain_free */
+    char *name, *note;                   /* note: a sentence about it, "" for none */
+    char *model;                         /* it was saved with, "" for none */
+    char **knob, **value; int n;
+    bool shipped;
+    char *problem;                       /* in a list: why the file cannot be read; NULL */
+} lab_brain;
+void lab_brain_free(lab_brain *);        /* contents, not the struct */
+int lab_brain_read(const char *name, lab_brain *out, char *err);
+int lab_brain_list(lab_brain **out, int *n, char *err);      /* shipped ones first, then by name; lab_brains_free */
+void lab_brains_free(lab_brain *, int n);
+/* settings: a JSON object of texts by knob. Q_RANGE: the name is no name, a shipped one's, or (!over) taken. */
+int lab_brain_save(const char *name, const char *settings, const char *model, bool over, char *err);
+int lab_brain_rename(const char *from, const char *to, char *err);
+int lab_brain_delete(const char *name, char *err);
+bool lab_brain_taken(const char *name);  /* there is such a file of the person's */
+
 /* ================= two configurations on the same tokens (lab/compare.c) ================= */
-/* What a person writes for a configuration: `standard`, the model's own, or settings as in k=4,rope.theta=5e5 (a comma before
- * a NAME= parts two; what stands behind a knob's point will do for its name where it is the only one). Whole or not at all. */
-int lab_spec(struct eng_config *c, const char *spec, char *err);
+/* What a person writes for a configuration: a brain's name (then said gets a line for each of its settings that does nothing
+ * here), or settings as in k=4,rope.theta=5e5 (a comma before a NAME= parts two; what stands behind a knob's point will do for
+ * its name where it is the only one): whole or not at all. c: the model's own before. */
+int lab_spec(struct eng_config *c, const char *spec, q_buf *said, char *err);
 
 typedef struct lab_interval { double mean, low, high; } lab_interval;  /* 95%, by bootstrap over blocks of text (lab/judge.c) */
 typedef struct lab_token {               /* one predicted token */
@@ -118,6 +140,12 @@ typedef struct lab_terms {
 int lab_compare(struct eng_model *, const struct eng_config *a, const struct eng_config *b, const char *text, size_t n,
                 const lab_terms *, lab_compared *out, char *err);
 void lab_compared_free(lab_compared *);  /* contents, not the struct */
+/* In words; a and b: how the sides are called. */
+void lab_compared_say(const lab_compared *, const char *a, const char *b, q_buf *out);
+typedef struct lab_pair { const char *a, *b;        /* as lab_spec takes them; NULL: `now` */
+                          const char *now; } lab_pair;   /* JSON of a configuration, NULL: the model's own */
+/* The same on the model of `beside`, in caches of its own, in words. Engine thread. */
+int lab_compare_beside(struct eng_cache *beside, const lab_pair *, const char *text, size_t n, const lab_terms *, q_buf *out, char *err);
 
 /* What is usual before anybody said anything: evaluates a built-in text where nothing is known of the present k yet and
  * that costs about a second at most, on the model of `beside`, in a cache of its own. busy(user) is asked every 32 tokens; true ends it.

@@ -98,6 +98,8 @@ int mem_export(const char *path, mem_export_fn *fn, void *user, int *unread, cha
         rc = store_int(&x.s, &any, err, "SELECT count(*) FROM sqlite_schema", "");
     }
     for (size_t i = 0; i < sizeof tables / sizeof *tables && rc == Q_OK; i++) rc = one_table(&x, tables[i], err);
+    if (rc == Q_FORMAT)                         /* the store's own sentence sends to an export, which this is */
+        q_fail(err, rc, _("%s is damaged beyond reading, or is no database: nothing of it can be exported; sqlite3 FILE .recover may find more"), x.s.path);
     *unread = x.unread;
     sqlite3_close_v2(x.s.db);
     pthread_mutex_destroy(&x.s.mutex);

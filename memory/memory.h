@@ -133,11 +133,12 @@ void mem_message_free(mem_message *);
 void mem_messages_free(mem_messages *);
 
 /* A question that somebody sent and that has no place on a branch yet, because an answer still runs. Kept until it has one.
- * edits: the message it is a new version of; 0 = the last question; -1 = it goes to the end. */
+ * edits: the message it is a new version of; 0 = the last question; -1 = it goes to the end; less: as the caller means it. */
 typedef struct mem_pending { int64_t id, conversation, edits, created_ms; char *text; } mem_pending;
 typedef struct mem_pendings { mem_pending *v; int n; } mem_pendings;
 int mem_pending_put(mem_store *, int64_t conversation, int64_t edits, const char *text, size_t n, int64_t *id, char *err);
 int mem_pending_drop(mem_store *, int64_t id, char *err);
+int mem_pending_leave(mem_store *, int64_t id, char *err);     /* nobody's from now on: whoever asks next takes it */
 /* Those of processes that are gone, oldest first; from now on they are this process's. */
 int mem_pending_take(mem_store *, mem_pendings *out, char *err);
 void mem_pendings_free(mem_pendings *);

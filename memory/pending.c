@@ -42,6 +42,13 @@ int mem_pending_drop(mem_store *s, int64_t id, char *err)
     return store_end(s, store_run(s, NULL, err, "DELETE FROM pending WHERE id=?", "i", id), err);
 }
 
+int mem_pending_leave(mem_store *s, int64_t id, char *err)
+{
+    int rc = store_begin(s, err);
+    if (rc != Q_OK) return rc;
+    return store_end(s, store_run(s, NULL, err, "UPDATE pending SET owner='' WHERE id=?", "i", id), err);
+}
+
 int mem_pending_take(mem_store *s, mem_pendings *out, char *err)
 {
     memset(out, 0, sizeof *out);

@@ -224,6 +224,30 @@ static bool file_lost(mem_store *s, const char *path, rag_progress *p)
     return lost;
 }
 
+/* How many documents memory holds below a folder that is missing; a link or a relative path is what its folder says. */
+static int kept_below(mem_store *s, const char *path)
+{
+    char err[Q_ERRLEN], *whole = NULL;
+    mem_documents l = {0};
+    int n = 0;
+    size_t len = strlen(path);
+    while (len > 1 && path[len - 1] == '/') len--;
+    char *bare = q_strndup(path, len), *slash = strrchr(bare, '/'), *real = NULL;
+    if (!slash) whole = (real = realpath(".", NULL)) ? q_printf("%s/%s", real[1] ? real : "", bare) : NULL;
+    else if (slash > bare) {
+        *slash = 0;
+        real = realpath(bare, NULL);
+        whole = q_printf("%s/%s", !real ? bare : real[1] ? real : "", slash + 1);
+    } else whole = q_strdup(bare);
+    if (whole && mem_document_below(s, whole, &l, err) == Q_OK)
+        for (int i = 0; i < l.n; i++) n += !l.v[i].gone_ms && strcmp(l.v[i].path, whole) != 0;
+    mem_documents_free(&l);
+    free(whole);
+    free(real);
+    free(bare);
+    return n;
+}
+
 int rag_add(mem_store *s, const char *path, const rag_add_opts *o, rag_progress *total, char *err)
 {
     struct adding a = {.s = s, .o = o, .err = err};
@@ -232,7 +256,13 @@ int rag_add(mem_store *s, const char *path, const rag_add_opts *o, rag_progress 
     if (!real || stat(real, &st) != 0) {
         int why = errno;
         bool lost = why == ENOENT && file_lost(s, path, &a.p);
-        a.rc = q_fail(err, Q_NOTFOUND, lost ? _("cannot find %s: %s; what memory holds of it is kept but not fed any more") : _("cannot find %s: %s"), path, strerror(why));
+        int kept = lost ? 0 : kept_below(s, path);
+        if (kept)                               /* a disk that is not there looks the same: nothing is marked */
+            a.rc = q_fail(err, Q_NOTFOUND, ngettext("cannot find %s: %s; %d document below it is kept and fed: add the folder it was in to have it marked gone, or forget it",
+                                                    "cannot find %s: %s; %d documents below it are kept and fed: add the folder it was in to have them marked gone, or forget it",
+                                                    (unsigned long)kept), path, strerror(why), kept);
+        else
+            a.rc = q_fail(err, Q_NOTFOUND, lost ? _("cannot find %s: %s; what memory holds of it is kept but not fed any more") : _("cannot find %s: %s"), path, strerror(why));
     } else if ((a.rc = rag_follow(s, real, &a.follow, err)) == Q_OK) {
         a.bulk = mem_bulk_new(s, o ? o->go : NULL, o ? o->user : NULL);
         /* a file is shown by its name, a folder's files with the folder's name before them */

@@ -149,18 +149,40 @@ static void found(const agt_event *e)
         for (char *p = e->message[i].text; *p; p++)      /* the marks of a match */
             if (*p == 1 || *p == 2)
                 *p = '*';
-        q_say(stdout, "%4" PRId64 "  %s: ", e->message[i].parent, e->message[i].label ? e->message[i].label : "");
+        q_say(stdout, "%4" PRId64 ":%" PRId64 "  %s: ", e->message[i].parent, e->message[i].id, e->message[i].label ? e->message[i].label : "");
         q_say_text(stdout, e->message[i].text);
         q_say(stdout, "\n");
     }
     if (e->n_messages)
-        q_say(stdout, "%s\n", _("/open NUMBER goes there."));
+        q_say(stdout, "%s\n", _("/open NUMBER:MESSAGE goes there."));
+}
+
+/* The message that was meant, and what stands around it: the one before it and the one behind. */
+static void around(const agt_event *e)
+{
+    int at = 0;
+    while (at < e->n_messages && e->message[at].id != e->done)
+        at++;
+    for (int i = at > 0 ? at - 1 : 0; at < e->n_messages && i < e->n_messages && i <= at + 1; i++) {
+        q_say(stdout, "%s %s:\n", i == at ? ">" : " ", e->message[i].role == AGT_USER ? _("you") : "quorum");
+        q_say_text(stdout, e->message[i].text);
+        q_say(stdout, "\n");
+    }
 }
 
 static void copy(repl *r)
 {
     fresh_line(r);
     q_say(stdout, "%s\n", _("Line mode has no clipboard: the terminal's own selection copies. /trace save FILE writes routing."));
+}
+
+static void opened(const agt_event *e)
+{
+    q_say(stdout, "— %s", e->text);
+    q_say(stdout, ngettext(" (%d message)", " (%d messages)", (unsigned long)e->n_messages), e->n_messages);
+    q_say(stdout, " —\n");
+    if (e->done)
+        around(e);
 }
 
 /* A text as it would be typed: the line editor takes a control character for a command, and a line goes on by "\\". */
@@ -225,9 +247,7 @@ static void handle(repl *r, const agt_event *e, bool *asked_chats)
     case AGT_EV_OPENED:
         if (e->n_messages && e->id) {
             fresh_line(r);
-            q_say(stdout, "— %s", e->text);
-            q_say(stdout, ngettext(" (%d message)", " (%d messages)", (unsigned long)e->n_messages), e->n_messages);
-            q_say(stdout, " —\n");
+            opened(e);
         }
         break;
     case AGT_EV_RETRIEVAL: fresh_line(r); passages(e->retrieval); break;

@@ -236,7 +236,7 @@ static int place(eng_cache *k, const cache_seq *seqs, int n_seq, const cache_row
     return 0;
 }
 
-/* why: what begin says, else untouched. */
+/* why: what begin says, or the device about a part that it failed in; else untouched. */
 static int run(eng_cache *k, const ker_batch *batch, ker_out *out, char *why)
 {
     const ker_backend *be = k->m->on.be;
@@ -254,6 +254,8 @@ static int run(eng_cache *k, const ker_batch *batch, ker_out *out, char *why)
         rc = be->head(k->ctx);
     int end = be->end(k->ctx, out);
     rc = rc ? rc : end;
+    if (rc == Q_ERR && !*why && be->why)
+        be->why(k->ctx, why);
     return !rc && atomic_load(&k->cancel) ? Q_CANCEL : rc;
 }
 

@@ -39,7 +39,8 @@ static int extend(eng_session *s, const int32_t *tokens, int n, unsigned want_la
     int pos = s->line.n;
     for (int r = 0; r < n; r++)
         rows[r] = (cache_row){ .token = tokens[r], .want = (uint8_t)(r == n - 1 ? want_last : ENG_WANT_NOTHING), .config = s->config, .hash = s->hash };
-    s->user.logits = NULL;
+    if (!prompt)                         /* cells that were lacking leave the logits at hand as they are */
+        s->user.logits = NULL;
     int rc = cache_forward(s->cache, &seq, 1, rows, n, true, prompt, out, err);
     if (rc)
         return rc;

@@ -13,23 +13,16 @@ enum { Q8_BLOCK = 32 };
 
 static int q8_blocks(int dim) { return (dim + Q8_BLOCK - 1) / Q8_BLOCK; }
 
-static int64_t head_bytes(const ker_model *m, enum ker_kv_type t)
-{
-    int64_t cells = 2 * (int64_t)m->head_dim * KER_PAGE;       /* K and V */
-    int64_t n = t == KER_KV_F32 ? cells * 4 : t == KER_KV_F16 ? cells * 2 : cells + 2 * (int64_t)q8_blocks(m->head_dim) * KER_PAGE * 4;
-    return (n + 63) & ~INT64_C(63);
-}
-
 int64_t kv_page_bytes(const ker_dev *d, enum ker_kv_type t)
 {
-    return head_bytes(&d->m, t) * d->m.n_kv_head * d->m.n_layer;
+    return ker_kv_head_bytes(&d->m, t) * d->m.n_kv_head * d->m.n_layer;
 }
 
 int kv_new(ker_dev *d, enum ker_kv_type t, int n_page, ker_kv **out, char *err)
 {
     if (n_page < 1 || (unsigned)t > KER_KV_Q8_0) return q_fail(err, Q_RANGE, _("a cache of %d pages is not possible: raise context.length"), n_page);
     ker_kv *kv = q_alloc(sizeof *kv);
-    *kv = (ker_kv){ d, t, n_page, head_bytes(&d->m, t), kv_page_bytes(d, t), NULL };
+    *kv = (ker_kv){ d, t, n_page, ker_kv_head_bytes(&d->m, t), kv_page_bytes(d, t), NULL };
     /* Straight from the system: zero and unbacked until written; large pages spare the address tables. */
     kv->data = mmap(NULL, (size_t)n_page * (size_t)kv->page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (kv->data != MAP_FAILED) madvise(kv->data, (size_t)n_page * (size_t)kv->page_bytes, MADV_HUGEPAGE);

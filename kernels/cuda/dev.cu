@@ -112,6 +112,7 @@ void dev_close(ker_dev *d)
     cudaSetDevice(d->index);
     if (d->st) cudaStreamSynchronize(d->st);
     stage_free(d);
+    cu_cache_free(d);
     for (int i = 0; i < d->n_mem; i++) cudaFree(d->mem[i]);
     if (d->st) cudaStreamDestroy(d->st);
     free(d->mem);
@@ -177,6 +178,21 @@ __global__ void __launch_bounds__(256) plane_take(const uint16_t *src, int64_t n
     if (i < n * piece) dst[i] = src[i / piece * block + at + i % piece];
 }
 
+/* The next half, once what it held is on the device; -1: the device failed. */
+static int stage_take(ker_dev *d)
+{
+    cu_stage *s = d->stage;
+    int h = s->next;
+    s->next = (h + 1) % STAGES;
+    return s->used[h] && !cu_ok(d, cudaEventSynchronize(s->free_at[h]), "weights") ? -1 : h;
+}
+
+static bool stage_done(ker_dev *d, int h)
+{
+    d->stage->used[h] = true;
+    return cu_ok(d, cudaEventRecord(d->stage->free_at[h], d->st), "weights");
+}
+
 /* n blocks of a matrix from the caller's memory into its planes, by way of the staging halves. */
 static bool planes_fill(ker_dev *d, const cu_mat *w, const cu_planes *pl, const uint8_t *src, int64_t n)
 {
@@ -185,10 +201,9 @@ static bool planes_fill(ker_dev *d, const cu_mat *w, const cu_planes *pl, const 
     int64_t most = STAGE_BYTES / block;
     for (int64_t done = 0; done < n; ) {
         cu_stage *s = d->stage;
-        int h = s->next;
+        int h = stage_take(d);
         int64_t part = n - done < most ? n - done : most;
-        s->next = (h + 1) % STAGES;
-        if (s->used[h] && !cu_ok(d, cudaEventSynchronize(s->free_at[h]), "weights")) return false;
+        if (h < 0) return false;
         memcpy(s->host[h], src + done * block, (size_t)(part * block));
         if (!cu_ok(d, cudaMemcpyAsync(s->dev[h], s->host[h], (size_t)(part * block), cudaMemcpyHostToDevice, d->st), "weights")) return false;
         for (int i = 0, at = 0; i < pl->n; at += pl->bytes[i++]) {
@@ -196,21 +211,34 @@ static bool planes_fill(ker_dev *d, const cu_mat *w, const cu_planes *pl, const 
             LAUNCH(plane_take, dim3((unsigned)((units + 255) / 256)), dim3(256), 0, d->st, (const uint16_t *)s->dev[h], part, block / 2, at / 2,
                    pl->bytes[i] / 2, (uint16_t *)(uintptr_t)w->p[i] + done * (pl->bytes[i] / 2));
         }
-        if (!cu_ok(d, cudaGetLastError(), "weights") || !cu_ok(d, cudaEventRecord(s->free_at[h], d->st), "weights")) return false;
-        s->used[h] = true;
+        if (!cu_ok(d, cudaGetLastError(), "weights") || !stage_done(d, h)) return false;
         done += part;
     }
     return true;
 }
 
+static int no_memory(char *err)
+{
+    return q_fail(err, Q_NOMEM, _("the GPU's memory is full: take a smaller model, lower context.length, or use --device cpu"));
+}
+
 static int vector_put(ker_dev *d, int layer, enum ker_role role, const ker_weight *w, char *err)
 {
-    float *host = (float *)q_alloc(sizeof(float) * (size_t)w->ne[0]);
-    float *dev = (float *)cu_alloc(d, sizeof(float) * (size_t)w->ne[0]);
+    size_t bytes = sizeof(float) * (size_t)w->ne[0];
+    float *dev = (float *)cu_alloc(d, bytes), *host = (float *)q_alloc(bytes);
+    bool ok = dev && (d->stage || stage_make(d));
+    if (!ok) {
+        free(host);
+        return no_memory(err);
+    }
     ker_type_get(w->type)->decode(w->data, host, w->ne[0]);
-    bool ok = dev && cu_ok(d, cudaMemcpy(dev, host, sizeof(float) * (size_t)w->ne[0], cudaMemcpyHostToDevice), "weights");
+    for (size_t at = 0, n; ok && at < bytes; at += n) {
+        int h = stage_take(d);
+        n = bytes - at < (size_t)STAGE_BYTES ? bytes - at : (size_t)STAGE_BYTES;
+        if (h >= 0) memcpy(d->stage->host[h], (uint8_t *)host + at, n);
+        ok = h >= 0 && cu_ok(d, cudaMemcpyAsync((uint8_t *)dev + at, d->stage->host[h], n, cudaMemcpyHostToDevice, d->st), "weights") && stage_done(d, h);
+    }
     free(host);
-    if (!dev) return q_fail(err, Q_NOMEM, _("the GPU's memory is full: take a smaller model, lower context.length, or use --device cpu"));
     cu_layer_of(d, layer)->vec[role] = dev;
     return ok ? Q_OK : q_fail(err, Q_ERR, _("the GPU failed while weights were loaded (%s): use --device cpu"), d->why);
 }
@@ -237,10 +265,14 @@ int dev_weight(ker_dev *d, int layer, enum ker_role role, const ker_weight *w, c
         at[i] = total;
         total += (blocks * pl->bytes[i] + 255) & ~(int64_t)255;
     }
+    if (cu_cache_takes(d, role)) {
+        cu_cache_weight(d, layer, role, w);
+        return Q_OK;
+    }
     uint8_t *mem = (uint8_t *)cu_alloc(d, (size_t)total);
     if (!mem || (!d->stage && !stage_make(d))) {
         m->n_out = 0;
-        return q_fail(err, Q_NOMEM, _("the GPU's memory is full: take a smaller model, lower context.length, or use --device cpu"));
+        return no_memory(err);
     }
     for (int i = 0; i < pl->n; i++) m->p[i] = mem + at[i];
     if (planes_fill(d, m, pl, (const uint8_t *)w->data, blocks)) return Q_OK;
@@ -249,7 +281,9 @@ int dev_weight(ker_dev *d, int layer, enum ker_role role, const ker_weight *w, c
 
 int dev_source(ker_dev *d, const ker_source *s, char *err)
 {
-    return q_fail(err, Q_FORMAT, _("experts that lie elsewhere are not fetched by the GPU yet: use --device cpu"));
+    if (d->ready || d->n_mem) return q_fail(err, Q_ERR, _("a source of experts must be given before the weights"));
+    d->source = *s;
+    return Q_OK;
 }
 
 static bool has(const void *user, int layer, enum ker_role role)
@@ -266,6 +300,7 @@ int dev_ready(ker_dev *d, char *err)
     if (!cu_ok(d, cudaStreamSynchronize(d->st), "weights"))
         return q_fail(err, Q_ERR, _("the GPU failed while weights were loaded (%s): use --device cpu"), d->why);
     stage_free(d);
+    if ((rc = cu_cache_ready(d, err))) return rc;
     d->ready = true;
     return Q_OK;
 }

@@ -3,14 +3,7 @@
 
 #include <stdlib.h>
 
-static int64_t head_bytes(const ker_model *m, enum ker_kv_type t)
-{
-    int64_t cells = 2 * (int64_t)m->head_dim * KER_PAGE;       /* K and V */
-    int64_t n = t == KER_KV_F32 ? cells * 4 : t == KER_KV_F16 ? cells * 2 : cells + 2 * (int64_t)((m->head_dim + 31) / 32) * KER_PAGE * 4;
-    return (n + 63) & ~(int64_t)63;
-}
-
-int64_t kv_page_bytes(const ker_dev *d, enum ker_kv_type t) { return head_bytes(&d->m, t) * d->m.n_kv_head * d->m.n_layer; }
+int64_t kv_page_bytes(const ker_dev *d, enum ker_kv_type t) { return ker_kv_head_bytes(&d->m, t) * d->m.n_kv_head * d->m.n_layer; }
 
 int kv_new(ker_dev *d, enum ker_kv_type t, int n_page, ker_kv **out, char *err)
 {
@@ -19,7 +12,7 @@ int kv_new(ker_dev *d, enum ker_kv_type t, int n_page, ker_kv **out, char *err)
     kv->dev = d;
     kv->type = t;
     kv->n_page = n_page;
-    kv->head_bytes = head_bytes(&d->m, t);
+    kv->head_bytes = ker_kv_head_bytes(&d->m, t);
     kv->page_bytes = kv_page_bytes(d, t);
     cudaSetDevice(d->index);
     size_t bytes = (size_t)n_page * (size_t)kv->page_bytes;

@@ -7,7 +7,7 @@ static void set_threads(ker_dev *d, int n) { }               /* the device has i
 static int embed(ker_ctx *c) { return cu_do(c, CU_EMBED, -1); }
 static int attn(ker_ctx *c, int layer) { return cu_do(c, CU_ATTN, layer); }
 static int route(ker_ctx *c, int layer) { return cu_do(c, CU_ROUTE, layer); }
-static int experts(ker_ctx *c, int layer) { return cu_do(c, CU_EXPERTS, layer); }
+static int experts(ker_ctx *c, int layer) { return cu_cache_has(c->dev, layer) ? cu_fetch_experts(c, layer) : cu_do(c, CU_EXPERTS, layer); }
 static int dense(ker_ctx *c, int layer) { return cu_do(c, CU_DENSE, layer); }
 static int head(ker_ctx *c) { return cu_do(c, CU_HEAD, -1); }
 
@@ -29,12 +29,17 @@ static int hidden_put(ker_ctx *c, const float *src)
     return ok ? Q_OK : (c->state = Q_ERR);
 }
 
+static void why(ker_ctx *c, char *err)
+{
+    if (c->dev->why[0]) q_fail(err, Q_ERR, _("the GPU failed (%s): start again, or use --device cpu"), c->dev->why);
+}
+
 extern "C" __attribute__((visibility("default"))) const ker_backend *quorum_backend(q_words_look look)
 {
     static const ker_backend table = {
         KER_ABI_HERE, "cuda", dev_list, dev_open, dev_close, set_threads, dev_memory, dev_weight, dev_source, dev_ready,
         ctx_new, ctx_free, ctx_cfg_put, kv_new, kv_free, kv_copy, kv_page_bytes,
-        ctx_begin, embed, attn, route, experts, dense, head, ctx_end,
+        ctx_begin, embed, attn, route, experts, dense, head, ctx_end, why,
         moe_take, moe_run, moe_add, hidden_get, hidden_put, cu_times, cu_ways_put, cu_ways_measure,
     };
     if (look) q_words_from(look);

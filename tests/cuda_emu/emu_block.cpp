@@ -13,6 +13,7 @@ static const std::function<void()> *body;
 static const char *kernel_name;
 static Fiber home;                                         // the host's stack, while a grid runs
 static std::vector<Fiber *> pool, idle;
+static size_t fibers_made;
 static Blk *running;
 static const size_t STACK = 256 << 10;
 #ifdef EMU_ASAN
@@ -21,6 +22,8 @@ static bool from_home;
 #ifdef EMU_TSAN
 static char grid_begins, grid_ends;
 static uint64_t block_no, fiber_sets;
+static std::vector<std::vector<Fiber *>> early_set;        // [set][thread]
+static std::vector<char> set_used;
 #endif
 
 void die(const char *fmt, ...)
@@ -139,7 +142,7 @@ static Fiber *new_fiber()
     f->stack = m + 4096;
     f->size = STACK;
     // tops of stacks lie apart, or all would meet in the same lines of the cache
-    void **sp = (void **)(m + 4096 + STACK - pool.size() * 320 % 8192 / 16 * 16);
+    void **sp = (void **)(m + 4096 + STACK - fibers_made++ * 320 % 8192 / 16 * 16);
 #if defined(__x86_64__)
     *--sp = nullptr;
     *--sp = (void *)entry;
@@ -153,7 +156,6 @@ static Fiber *new_fiber()
 #ifdef EMU_TSAN
     f->tsan = __tsan_create_fiber(0);
 #endif
-    pool.push_back(f);
     return f;
 }
 
@@ -163,6 +165,7 @@ static Fiber *fiber_of(Lane *l)
 {
     if (l->fiber) return l->fiber;
 #ifdef EMU_TSAN
+    if (running->set >= 0) return l->fiber = early_set[(size_t)running->set][l->lin];
     return l->fiber = pool[block_no % fiber_sets * running->n + l->lin];
 #else
     if (idle.empty()) idle.push_back(new_fiber());
@@ -240,7 +243,7 @@ static Lane *pick()
 {
     Blk *b = running;
     if (!b->warps_ready) {
-        if (b->live) stuck();
+        if (b->live && !b->held) stuck();
         return nullptr;
     }
     if (!(b->warps_ready >> b->at & 1) || (random_order() && rnd() % 32 == 0)) b->at = choose(b->warps_ready);
@@ -257,10 +260,25 @@ void suspend(State why)
     Lane *next = pick();
     if (next != me) {
         cur = next;
-        swap_to(me->fiber, fiber_of(next));
+        swap_to(me->fiber, next ? fiber_of(next) : &home); // nullptr: the block goes on when the launch before has ended
     }
     me->state = RUNNING;
 }
+
+// ---- launches that start early
+void wait_before()
+{
+    Blk *b = block();
+    b->waited = true;
+    if (!b->early) return;
+    copy_all();                                            // what was asked for may have come, of the old
+    b->held++;
+    suspend(EARLY);
+#ifdef EMU_TSAN
+    __tsan_acquire(&grid_ends);
+#endif
+}
+void let_next() { block()->let = true; }
 void give_way(int one_in)
 {
     if (!random_order() || rnd() % (unsigned)one_in) return;
@@ -283,6 +301,13 @@ static void release_barrier(Blk *b)
     b->bar_result = first->bar_kind == COUNT ? count : first->bar_kind == AND ? all : count > 0;
     b->waiting = 0;
     b->bar_count++;
+#ifdef EMU_TSAN
+    Quiet quiet;
+    for (Lane &l : b->lane) {
+        b->touched.insert(b->touched.end(), l.touched.begin(), l.touched.end());
+        l.touched.clear();
+    }
+#endif
     for (unsigned w = 0; w < b->warp.size(); w++) wake(b->warp[w], w, b->warp[w].live);
 }
 int barrier(int line, int kind, int pred)
@@ -348,11 +373,16 @@ bool in_shared(const void *p, size_t n)
 }
 
 // ---- a block, a grid
-static void run_block(Blk &b)
+static void begin_block(Blk &b, const Launch &k, unsigned no)
 {
     Quiet quiet;
+    b.bid = { no % k.g.x, no / k.g.x % k.g.y, no / k.g.x / k.g.y };
+    b.bdim = k.b, b.gdim = k.g;
+    b.dyn = nullptr, b.dyn_bytes = b.used = k.smem, b.most = (size_t)opt.smem;
+    b.held = 0, b.early = b.waited = b.let = false, b.set = -1;
     unsigned n = b.n = b.live = b.bdim.x * b.bdim.y * b.bdim.z, nw = (n + 31) / 32;
     b.waiting = 0, b.bar_count = 0, b.at = 0;
+    b.touched.clear();
     b.warps_ready = nw == 32 ? ~0u : (1u << nw) - 1;
     b.lane.resize(n);
     b.warp.assign(nw, { 0, 0, 0 });
@@ -378,17 +408,78 @@ static void run_block(Blk &b)
         if (posix_memalign(&b.dyn, 16, b.dyn_bytes)) die("no memory for shared memory");
         poison(b.dyn, b.dyn_bytes);
     }
+}
+static void go(Blk &b)                                     // until it has ended, or waits before its time
+{
     running = &b;
     b.at = choose(b.warps_ready);
     Lane *first = pick();
     cur = first;
     swap_to(&home, fiber_of(first));
     cur = nullptr;
+}
+static void end_block(Blk &b, const Launch &k)
+{
+    Quiet quiet;
+    if (k.early && !b.waited) die("block (%u,%u,%u) may start early and ends without gpu_wait_before: what comes behind would not wait for what came before", b.bid.x, b.bid.y, b.bid.z);
     for (Array &a : b.arrays) free(a.mem);
     b.arrays.clear();
     free(b.dyn);
     b.dyn = nullptr;
-    b.used = b.dyn_bytes;
+}
+static void open_grid(const Launch &k)
+{
+    kernel_name = k.name;
+    body = &k.body;
+    open_device(true);
+#ifdef EMU_TSAN
+    home.tsan = __tsan_get_current_fiber();
+    __tsan_release(&grid_begins);
+#endif
+}
+static void close_grid()
+{
+    open_device(false);
+    kernel_name = nullptr;
+    body = nullptr;
+}
+static unsigned place(const Blk &b) { return b.bid.x + b.gdim.x * (b.bid.y + b.gdim.y * b.bid.z); }
+
+// Blocks of a launch, before the one in front of it runs.
+void start_early(const Launch &k, Held *h)
+{
+    unsigned nb = k.g.x * k.g.y * k.g.z, most = std::min(nb, random_order() ? rnd() % 4 : 2u), from = random_order() ? rnd() % nb : opt.seed == 1 ? nb - most : 0;
+    open_grid(k);
+    h->let = most > 0;
+    for (unsigned i = 0; i < most; i++) {
+        Blk *b = new Blk();
+        begin_block(*b, k, (from + i) % nb);
+        b->early = true;
+#ifdef EMU_TSAN
+        b->set = (int)(std::find(set_used.begin(), set_used.end(), 0) - set_used.begin());
+        if ((size_t)b->set == set_used.size()) set_used.push_back(0), early_set.push_back({});
+        set_used[(size_t)b->set] = 1;
+        while (early_set[(size_t)b->set].size() < b->n) early_set[(size_t)b->set].push_back(new_fiber());
+#endif
+        go(*b);
+        h->let = h->let && b->let;
+        h->blk.push_back(b);
+    }
+    close_grid();
+}
+static void finish_early(Blk *b, const Launch &k)
+{
+    b->early = false;
+    running = b;
+    for (Lane &l : b->lane) if (l.state == EARLY) wake(b->warp[l.warp], l.warp, 1u << l.lane);
+    b->held = 0;
+    if (b->live) go(*b);
+    end_block(*b, k);
+#ifdef EMU_TSAN
+    set_used[(size_t)b->set] = 0;
+#endif
+    free(b->order);
+    delete b;
 }
 static double cpu_ms()
 {
@@ -396,39 +487,38 @@ static double cpu_ms()
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
 }
-void run_grid(const char *name, dim3 g, dim3 bd, size_t smem, const std::function<void()> &fn)
+void run_grid(const Launch &k, Held *h)
 {
     static Blk b;
-    kernel_name = name;
-    body = &fn;
-    b.bdim = bd, b.gdim = g;
-    b.dyn = nullptr, b.dyn_bytes = b.used = smem, b.most = (size_t)opt.smem;
     double t0 = opt.trace ? cpu_ms() : 0;
     uint64_t fibers = st.fibers;
-    open_device(true);
+    open_grid(k);
+    unsigned nb = k.g.x * k.g.y * k.g.z, threads = k.b.x * k.b.y * k.b.z;
 #ifdef EMU_TSAN
-    home.tsan = __tsan_get_current_fiber();
-    size_t threads = (size_t)bd.x * bd.y * bd.z;
-    fiber_sets = std::min<size_t>((size_t)g.x * g.y * g.z, std::max<size_t>(2, 256 / threads));
-    while (pool.size() < fiber_sets * threads) new_fiber();
-    __tsan_release(&grid_begins);
+    fiber_sets = std::min<size_t>(nb, std::max<size_t>(2, 256 / threads));
+    while (pool.size() < fiber_sets * threads) pool.push_back(new_fiber());
 #endif
-    unsigned nb = g.x * g.y * g.z;
     std::vector<unsigned> order(nb);
     for (unsigned i = 0; i < nb; i++) order[i] = opt.seed == 1 ? nb - 1 - i : i;
     if (random_order()) for (unsigned i = nb; i > 1; i--) std::swap(order[i - 1], order[rnd() % i]);
     for (unsigned o : order) {
-        b.bid = { o % g.x, o / g.x % g.y, o / g.x / g.y };
-        run_block(b);
+        Blk *early = nullptr;
+        for (size_t i = 0; h && i < h->blk.size(); i++) if (place(*h->blk[i]) == o) early = h->blk[i];
+        if (early) {
+            finish_early(early, k);
+            h->blk.erase(std::find(h->blk.begin(), h->blk.end(), early));
+            continue;
+        }
+        begin_block(b, k, o);
+        go(b);
+        end_block(b, k);
     }
 #ifdef EMU_TSAN
     __tsan_acquire(&grid_ends);
 #endif
-    open_device(false);
-    count_kernel(name, nb, (uint64_t)nb * b.n);
-    if (opt.trace) fprintf(stderr, "EMU %-24s grid %6u x %4u: %8.3f ms cpu, %llu switches\n", name, nb, b.n, cpu_ms() - t0,
+    close_grid();
+    count_kernel(k.name, nb, (uint64_t)nb * threads);
+    if (opt.trace) fprintf(stderr, "EMU %-24s grid %6u x %4u: %8.3f ms cpu, %llu switches\n", k.name, nb, threads, cpu_ms() - t0,
                            (unsigned long long)(st.fibers - fibers));
-    kernel_name = nullptr;
-    body = nullptr;
 }
 }

@@ -2,10 +2,10 @@
 #include "emu_inside.h"
 
 namespace emu {
-Options opt = { 0, 1, 13000, 1024, 99 << 10, 86, 4, 0, 0, 0, 0, 0 };
+Options opt = { 0, 1, 13000, 1024, 99 << 10, 90, 4, 0, 0, 0, 0, 0 };
 std::recursive_mutex lock;
-thread_local int device_now;
-static thread_local cudaError_t last = cudaSuccess;
+EMU_LOCAL thread_local int device_now;
+EMU_LOCAL static thread_local cudaError_t last = cudaSuccess;
 
 static const struct { const char *env, *name; long Options::*field; } OPTIONS[] = {
     { "EMU_SEED", "seed", &Options::seed },       { "EMU_DEVICES", "devices", &Options::devices }, { "EMU_DRIVER", "driver", &Options::driver },

@@ -31,6 +31,9 @@ unsigned reduce(unsigned mask, int kind, unsigned v, int line);
 void syncwarp(unsigned mask, int line);
 unsigned active_mask();
 void fence();
+void wait_before();                                            // gpu_wait_before and gpu_let_next
+void let_next();
+void next_launch_is_early(bool early);
 void cp_async(void *s, const void *g, int bytes, int from_global);     // the rest up to bytes becomes zero
 void cp_commit();
 void cp_wait(int n);                                           // until at most n groups are on their way
@@ -53,19 +56,22 @@ template <class T> T shfl(unsigned m, int kind, T v, int p, int w, int line)
 }
 // What five shuffles in a butterfly give, in one meeting of the lanes: gpu_fold.
 void collective(unsigned mask, void (*fn)(unsigned mask, void *const *arg), void *arg, const char *name, int line);
+// The last lane to come does all lanes' work in their variables: a shuffle's, which the race detector is not to see.
+template <class T, class F> __attribute__((no_sanitize("thread"))) void fold_lanes(unsigned, void *const *arg)
+{
+    T a[32], b[32];
+    F f;
+    for (int l = 0; l < 32; l++) a[l] = *(T *)arg[l];
+    for (int o = 16; o; o >>= 1) {
+        for (int l = 0; l < 32; l++) b[l] = f(a[l], a[l ^ o]);
+        memcpy(a, b, sizeof a);
+    }
+    for (int l = 0; l < 32; l++) *(T *)arg[l] = a[l];
+}
 template <class T, class F> T fold(T v, F)
 {
     static_assert(std::is_default_constructible_v<F>, "what is folded by captures nothing");
-    collective(~0u, [](unsigned, void *const *arg) {
-        T a[32], b[32];
-        F f;
-        for (int l = 0; l < 32; l++) a[l] = *(T *)arg[l];
-        for (int o = 16; o; o >>= 1) {
-            for (int l = 0; l < 32; l++) b[l] = f(a[l], a[l ^ o]);
-            memcpy(a, b, sizeof a);
-        }
-        for (int l = 0; l < 32; l++) *(T *)arg[l] = a[l];
-    }, &v, "a fold", 0);
+    collective(~0u, fold_lanes<T, F>, &v, "a fold", 0);
     return v;
 }
 template <class... P, class... A> void launch_kernel(const char *name, void (*k)(P...), dim3 g, dim3 b, size_t sm, cudaStream_t st, A... a)

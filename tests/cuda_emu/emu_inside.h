@@ -35,6 +35,9 @@ void __tsan_ignore_thread_end();
 extern "C" void __msan_allocated_memory(const volatile void *, size_t);
 #endif
 
+// A thread's own words lie where the program's do and not where a plugin's go, which the C library allocates behind MSan's back.
+#define EMU_LOCAL __attribute__((tls_model("initial-exec")))
+
 namespace emu {
 // A sorted vector as a map: std::map balances its tree inside libstdc++.so, which MSan cannot follow.
 template <class K, class V> struct Map : std::vector<std::pair<K, V>> {
@@ -99,12 +102,16 @@ bool in_device(const void *p, size_t n);
 int device_of(const void *p);                              // -1: not device memory
 bool pinned(const void *p, size_t n);
 struct Device { size_t used; };
-extern thread_local int device_now;
+extern EMU_LOCAL thread_local int device_now;
 long objects();                                            // streams, events, graphs alive (emu_stream.cpp)
 void objects_words(std::string *to);
 
 // ---- kernels (emu_block.cpp)
-void run_grid(const char *name, dim3 g, dim3 b, size_t smem, const std::function<void()> &fn);
+struct Blk;
+struct Launch { const char *name; dim3 g, b; size_t smem; std::function<void()> body; bool early; };
+struct Held { std::vector<Blk *> blk; bool let; };         // blocks that wait before their time; all have let the next start
+void start_early(const Launch &l, Held *h);                // h: empty
+void run_grid(const Launch &l, Held *h);                   // h: what start_early gave, or nullptr
 
 // ---- statistics (emu_stats.cpp)
 extern emu_stats st;
@@ -119,7 +126,7 @@ struct Fiber {
 };
 struct Wait { unsigned mask; void (*fn)(unsigned mask, void *const *arg); void *arg; const char *name; int line; };
 struct Copy { void *s; const void *g; int bytes, from_global, group; };
-enum State { FRESH, RUNNING, IN_WARP, AT_BARRIER, DONE };
+enum State { FRESH, RUNNING, IN_WARP, AT_BARRIER, EARLY, DONE };
 struct alignas(64) Lane : Thread {                         // what a barrier touches lies in the first line of the cache
     Fiber *fiber;                                          // while it waits
     State state;
@@ -129,7 +136,7 @@ struct alignas(64) Lane : Thread {                         // what a barrier tou
     int group;
     bool fenced;
     std::vector<Copy> copies;
-    std::vector<void *> touched;                           // TSan: atomics since the last fence
+    std::vector<void *> touched;                           // TSan: words of its atomics since the last fence or barrier
 };
 struct Warp { unsigned live, ready, arrived; };            // lanes not returned; that can run and do not; in a collective
 struct Array { const void *key; void *mem; size_t bytes; };
@@ -139,8 +146,12 @@ struct Blk : Block {
     unsigned n, live, waiting, warps_ready, at;            // at: the warp that runs
     int bar_result;
     uint64_t bar_count;
+    unsigned held;                                         // lanes in wait_before, while this runs early
+    bool early, waited, let;                               // runs early; some lane has called wait_before, let_next
+    int set;                                               // TSan: fibers of its own, where it runs early; else -1
     char *order;                                           // TSan: 2 bytes for the block, 2 for each warp
     std::vector<Array> arrays;
+    std::vector<void *> touched;                           // TSan: of all lanes' atomics before the last barrier
     void *dyn;
     size_t dyn_bytes, used, most;
 };
@@ -148,6 +159,7 @@ static inline Lane *self() { return static_cast<Lane *>(cur); }
 static inline Blk *block() { return static_cast<Blk *>(cur->blk); }
 void wake(Warp &w, unsigned warp, unsigned lanes);
 void suspend(State why);                                   // until woken
+void copy_all();                                           // what cp.async has on its way (emu_warp.cpp)
 void give_way(int one_in);                                 // lets others run first, when the order is random
 bool in_shared(const void *p, size_t n);
 void reads(const void *p, size_t n);                       // tell the sanitizer what the emulator does in a thread's name

@@ -135,7 +135,6 @@ template <class T> using bits_of = std::conditional_t<sizeof(T) == 8, uint64_t, 
 template <class T, class F> T atomic_do(T *p, F f)         // returns what was there
 {
     typedef bits_of<T> B;
-    atomic_note((void *)p);
     B o = __atomic_load_n((B *)p, __ATOMIC_RELAXED), n;
     T old, now;
     do {
@@ -143,6 +142,7 @@ template <class T, class F> T atomic_do(T *p, F f)         // returns what was t
         now = f(old);
         memcpy(&n, &now, sizeof n);
     } while (!__atomic_compare_exchange_n((B *)p, &o, n, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+    atomic_note((void *)p);
     memcpy(&old, &o, sizeof old);
     return old;
 }

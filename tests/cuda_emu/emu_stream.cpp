@@ -11,6 +11,9 @@ struct Op {
     Kind kind;
     std::function<void()> fn;
     const void *kernel = nullptr;
+    std::shared_ptr<const Launch> launch = nullptr;
+    std::shared_ptr<Held> held = nullptr;
+    bool follows = true;                                   // comes behind what is queued before it, and nothing else
     std::shared_ptr<Mark> mark = nullptr;
     unsigned version = 0;
     void *to_host = nullptr;                               // pinned memory that this writes: not to be read before
@@ -21,7 +24,7 @@ struct Node { Op op; std::vector<int> after; };
 struct Capture { cudaStream_t origin; bool every_thread, relaxed, bad; const void *thread; std::vector<Node> nodes; };
 bool drain_all();
 bool unsafe_in_capture();
-static thread_local char this_thread;
+EMU_LOCAL static thread_local char this_thread;
 }
 using namespace emu;
 
@@ -80,6 +83,24 @@ static void run(Op &o)
     if (o.kind == KERNEL && o.in_graph) st.graph_kernels++;
     if (o.kind == RECORD) o.mark->done = o.version, o.mark->at = clock_us;
     if (o.fn) o.fn();
+    if (o.launch) {
+        dim3 g = o.launch->g, b = o.launch->b;
+        run_grid(*o.launch, o.held.get());
+        clock_us += 1e-3 * g.x * g.y * g.z * b.x * b.y * b.z;
+    }
+}
+// What comes behind a kernel that is about to run and may start early does so, and what comes behind that if all its blocks
+// let it start before they waited.
+static void start_behind(emu_stream *s)
+{
+    for (Op &o : s->q) {
+        if (o.kind != KERNEL || !o.launch->early || !o.follows) return;
+        if (!o.held) {
+            o.held = std::make_shared<Held>();
+            start_early(*o.launch, o.held.get());
+        }
+        if (!o.held->let) return;
+    }
 }
 static bool step(emu_stream *s)
 {
@@ -88,6 +109,7 @@ static bool step(emu_stream *s)
     if (front.kind == WAIT && front.mark->done < front.version) return false;
     Op o = std::move(front);
     s->q.pop_front();
+    if (o.kind == KERNEL) start_behind(s);
     run(o);
     return true;
 }
@@ -150,15 +172,16 @@ static bool launchable(const void *k, const char *name, dim3 g, dim3 b, size_t s
     fprintf(stderr, "EMU: bad launch of %s: grid %u,%u,%u block %u,%u,%u shared %zu of at most %zu\n", name, g.x, g.y, g.z, b.x, b.y, b.z, smem, most);
     return false;
 }
+static bool early_next;
+void next_launch_is_early(bool early) { early_next = early; }
 cudaError_t launch(const void *k, const char *name, dim3 g, dim3 b, size_t smem, cudaStream_t s, std::function<void()> fn)
 {
+    bool early = early_next;
+    early_next = false;
     EMU_ENTER("launch", cudaErrorLaunchFailure);
     if (!launchable(k, name, g, b, smem)) return ret(cudaErrorInvalidConfiguration);
     if (!known(s) || (s && s->device != device_now)) return ret(cudaErrorInvalidResourceHandle);
-    return put(s, { KERNEL, [=] {
-        run_grid(name, g, b, smem, fn);
-        clock_us += 1e-3 * g.x * g.y * g.z * b.x * b.y * b.z;
-    }, k });
+    return put(s, { KERNEL, nullptr, k, std::make_shared<const Launch>(Launch{ name, g, b, smem, std::move(fn), early }) });
 }
 }
 
@@ -332,6 +355,13 @@ cudaError_t cudaDeviceSynchronize()
 cudaError_t cudaDeviceReset() { return cudaDeviceSynchronize(); }
 
 // ---- events
+static Op marked(Kind kind, const std::shared_ptr<Mark> &mark, unsigned version)
+{
+    Op o = { kind, nullptr };
+    o.mark = mark;
+    o.version = version;
+    return o;
+}
 static cudaError_t new_event(const char *call, cudaEvent_t *e, unsigned flags)
 {
     EMU_ENTER(call, cudaErrorMemoryAllocation);
@@ -361,7 +391,7 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)
         return cudaSuccess;
     }
     e->capture = nullptr;
-    return put(s, { RECORD, nullptr, nullptr, e->mark, ++e->mark->asked });
+    return put(s, marked(RECORD, e->mark, ++e->mark->asked));
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned)
 {
@@ -373,7 +403,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned)
             return ret(cudaErrorStreamCaptureInvalidated);
         }
         if (e->mark->done >= e->mark->asked) return cudaSuccess;
-        return put(s, { WAIT, nullptr, nullptr, e->mark, e->mark->asked });
+        return put(s, marked(WAIT, e->mark, e->mark->asked));
     }
     if (std::find(captures.begin(), captures.end(), e->capture) == captures.end() || !s || (s->capture && s->capture != e->capture))
         return ret(cudaErrorCapturedEvent);
@@ -424,20 +454,22 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode m)
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *g)
 {
-    EMU_ENTER("cudaStreamEndCapture", cudaErrorStreamCaptureInvalidated);
+    Guard guard;
+    cudaError_t injected;
+    bool fails = inject("cudaStreamEndCapture", cudaErrorStreamCaptureInvalidated, &injected);       // however it ends, the capture is over
     *g = nullptr;
     Capture *c = s ? s->capture : nullptr;
-    if (!c) return ret(cudaErrorInvalidValue);
+    if (!c) return ret(fails ? injected : cudaErrorInvalidValue);
     if (c->origin != s) return ret(cudaErrorStreamCaptureUnmatched);
     std::vector<char> followed(c->nodes.size());
     for (Node &n : c->nodes) for (int a : n.after) followed[(size_t)a] = 1;
     for (int t : s->tail) followed[(size_t)t] = 1;
     bool joined = std::all_of(followed.begin(), followed.end(), [](char f) { return f; }), bad = c->bad;
-    if (!bad && joined) *g = new emu_graph{ std::move(c->nodes) }, n_graphs++;
+    if (!fails && !bad && joined) *g = new emu_graph{ std::move(c->nodes) }, n_graphs++;
     for (emu_stream *o : streams) if (o->capture == c) o->capture = nullptr, o->tail.clear();
     captures.erase(std::find(captures.begin(), captures.end(), c));
     delete c;
-    return ret(bad ? cudaErrorStreamCaptureInvalidated : joined ? cudaSuccess : cudaErrorStreamCaptureUnjoined);
+    return ret(fails ? injected : bad ? cudaErrorStreamCaptureInvalidated : joined ? cudaSuccess : cudaErrorStreamCaptureUnjoined);
 }
 cudaError_t cudaStreamIsCapturing(cudaStream_t s, cudaStreamCaptureStatus *to)
 {
@@ -484,6 +516,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t x, cudaStream_t s)
     st.graph_launches++;
     size_t n = x->nodes.size();
     std::vector<char> queued(n);
+    int last = -1;
     for (size_t done = 0; done < n; done++) {              // an order that the nodes' dependencies allow
         std::vector<size_t> can;
         for (size_t i = 0; i < n; i++) {
@@ -495,6 +528,8 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t x, cudaStream_t s)
         queued[i] = 1;
         Op o = x->nodes[i].op;
         o.in_graph = true;
+        o.follows = last >= 0 && x->nodes[i].after == std::vector<int>{ last };
+        last = (int)i;
         if (cudaError_t e = put(s, std::move(o))) return e;
     }
     return cudaSuccess;

@@ -141,13 +141,17 @@ void syncwarp(unsigned mask, int line)
 unsigned active_mask() { return block()->warp[cur->warp].live; }
 
 // ---- fences. In the device's memory model a fence before an atomic and one behind another thread's atomic of the same
-// word make an order; TSan is told just that. (Relaxed atomics alone order nothing, there as here.)
+// word make an order; TSan is told just that. (Relaxed atomics alone order nothing, there as here.) The word itself is
+// in order too: who saw an addition, and fenced, writes it after that addition. Fences are sequentially consistent
+// (fence.sc), so that the one behind the atomic may also be another thread's of the block, when a barrier lies between:
+// came it first in the order of fences, its atomic would be before the one that it saw.
 void fence()
 {
 #ifdef EMU_TSAN
     Lane *l = self();
     for (void *p : l->touched) __tsan_acquire(p);
     l->touched.clear();
+    for (void *p : block()->touched) __tsan_acquire(p);
     l->fenced = true;
 #endif
 }
@@ -214,4 +218,5 @@ static void copy_until(int group)
 }
 void cp_wait(int n) { copy_until(self()->group - n); }
 void cp_wait_all() { copy_until(self()->group + 1); }
+void copy_all() { copy_until(self()->group + 1); }
 }

@@ -122,6 +122,32 @@ __global__ void k_copy(const float *x, float *out, int n)
 {
     for (int i = (int)threadIdx.x; i < n; i += (int)blockDim.x) out[i] = x[i];
 }
+/* May start early. bug 1: reads too soon, 2: copies too soon, 3: does not wait at all. */
+__global__ void k_behind(const float *x, float *out, int bug)
+{
+    SHARED(float4, part, 64);
+    float v = bug == 1 ? x[threadIdx.x] : 0;
+    if (bug == 2) cp_async16(&part[threadIdx.x], x + 4 * threadIdx.x);
+    if (bug != 3) gpu_wait_before();
+    gpu_let_next();
+    if (bug != 2) cp_async16(&part[threadIdx.x], x + 4 * threadIdx.x);
+    cp_wait_all();
+    __syncthreads();
+    out[threadIdx.x] = bug == 1 ? v : ((const float *)part)[threadIdx.x];
+}
+/* Lets the next start before it has waited, or behind that. */
+__global__ void k_between(int bug)
+{
+    if (bug) gpu_let_next();
+    gpu_wait_before();
+    if (!bug) gpu_let_next();
+}
+__global__ void k_third(const float *x, float *out)
+{
+    float v = x[threadIdx.x];
+    gpu_wait_before();
+    out[threadIdx.x] = v;
+}
 template <int N> __global__ void k_wide(float *out)
 {
     SHARED(float, a, N);
@@ -276,6 +302,28 @@ static int unwritten_device(Room *r, int b)
     fetch(r, N);
     cudaFree(fresh);
     return verdict(r->ho[0] == 2);
+}
+/* Two kernels, the second of which may start early; into and out of memory that was zero. */
+static int early(Room *r, int bug)
+{
+    cudaMemsetAsync(r->out, 0, sizeof(float) * 2 * N, r->s);
+    LAUNCH(k_copy, dim3(1), dim3(64), 0, r->s, r->x, r->out + N, N);
+    LAUNCH_EARLY(true, k_behind, dim3(1), dim3(64), 0, r->s, r->out + N, r->out, bug);
+    fetch(r, 64);
+    return verdict(is(r->ho, 64, x_of));
+}
+static int early_read(Room *r, int b) { return early(r, b ? 1 : 0); }
+static int early_copy(Room *r, int b) { return early(r, b ? 2 : 0); }
+static int early_without_wait(Room *r, int b) { return early(r, b ? 3 : 0); }
+/* The third reads what the first wrote, and is let start by the second: which had waited for the first, or not yet. */
+static int early_third(Room *r, int b)
+{
+    cudaMemsetAsync(r->out, 0, sizeof(float) * 2 * N, r->s);
+    LAUNCH(k_copy, dim3(1), dim3(64), 0, r->s, r->x, r->out + N, N);
+    LAUNCH_EARLY(true, k_between, dim3(2), dim3(32), 0, r->s, b);
+    LAUNCH_EARLY(true, k_third, dim3(1), dim3(64), 0, r->s, r->out + N, r->out);
+    fetch(r, 64);
+    return verdict(is(r->ho, 64, x_of));
 }
 static int no_wait(Room *r, int b)
 {
@@ -432,7 +480,8 @@ static const struct { const char *name; int (*fn)(Room *, int); } CASES[] = {
     CASE(no_barrier) CASE(half_mask) CASE(barrier_in_one_warp) CASE(return_before_shuffle) CASE(shared_overrun) CASE(branches)
     CASE(return_before_barrier) CASE(foreign_lane) CASE(misaligned) CASE(copy_wait) CASE(copy_no_syncwarp) CASE(copy_left)
     CASE(matrix_no_syncwarp) CASE(matrix_misaligned) CASE(matrix_overrun) CASE(unwritten_shared) CASE(plain_count) CASE(blocks_race)
-    CASE(no_fence_before) CASE(no_fence_behind) CASE(read_overrun) CASE(unwritten_device) CASE(no_wait) CASE(changed_too_soon)
+    CASE(no_fence_before) CASE(no_fence_behind) CASE(read_overrun) CASE(unwritten_device) CASE(early_read) CASE(early_copy)
+    CASE(early_without_wait) CASE(early_third) CASE(no_wait) CASE(changed_too_soon)
     CASE(host_reads_device) CASE(no_event) CASE(fork_not_joined) CASE(malloc_in_capture) CASE(loose_copy_in_capture)
     CASE(wait_in_capture) CASE(wrong_way) CASE(copy_overrun) CASE(big_block) CASE(empty_grid) CASE(dyn_not_asked) CASE(dyn_missing)
     CASE(too_much_static) CASE(foreign_device) CASE(leak)

@@ -19,6 +19,17 @@ static const char *help_golden(const char *arch)
 
 __attribute__((unused)) static const char *help_model(void) { return help_golden("qwen3moe"); }
 
+/* A database and what SQLite keeps beside it: a journal that was emptied stays as a file. */
+__attribute__((unused)) static void unlink_db(const char *db)
+{
+    static const char *const beside[] = { "", "-journal", "-wal", "-shm" };
+    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
+        char *path = q_printf("%s%s", db, beside[i]);
+        unlink(path);
+        free(path);
+    }
+}
+
 typedef struct seen {                    /* what the events said since the last clear */
     int n, kind[4096];
     q_buf text, notes;

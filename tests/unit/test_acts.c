@@ -163,6 +163,10 @@ static void an_import_is_shown(void)
     CHECK(on_screen("adding notes 0 · Esc Esc stops"));
     ev((agt_event){ .kind = AGT_EV_PROGRESS, .text = q_strdup("adding notes"), .done = 1234, .total = -1, .rate = -1 });
     CHECK(on_screen("adding notes 1234 · Esc Esc stops"));
+    ev((agt_event){ .kind = AGT_EV_NOTE, .level = AGT_INFO, .text = q_strdup("/add is done when the present work ends") });
+    CHECK(on_screen("/add is done when the present work ends"));
+    CHECK(on_screen("adding notes 1234 · Esc Esc stops"));           /* a sentence does not cover it */
+    tui_say_hush(&app.say);
     q_buf_clear(&fake.said);
     q_buf_puts(&fake.said, "");
     key(K_ESC);
@@ -206,8 +210,19 @@ static void the_strip_says_whole_things(void)
     tui_lang("en");
 }
 
+/* A character is a character in every script, not its bytes. */
+static void copied_characters_are_counted(void)
+{
+    begin();
+    answer(1, "Привет, 日本");
+    tui_act(&app, AGT_UI_COPY, "");
+    CHECK_STR(app.say.note, "Copied 10 characters.");
+    tui_app_free(&app);
+}
+
 int main(void)
 {
+    RUN(copied_characters_are_counted);
     RUN(found_rows_open);
     RUN(a_sent_command_is_no_draft);
     RUN(a_pause_is_said);

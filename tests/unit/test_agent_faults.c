@@ -58,7 +58,7 @@ static void sources_have_their_order(void)
             seen s = { 0 };
             q_buf b = { 0 };
             char text[96], assign[96], typed[96];
-            unlink(db);
+            unlink_db(db);
             if (level >= 1) {
                 snprintf(text, sizeof text, "%s = %s\n", row[i].name, row[i].ini);
                 ini(text);
@@ -94,6 +94,25 @@ static void sources_have_their_order(void)
             seen_clear(&s);
         }
     ini(NULL);
+    unlink_db(db);
+}
+
+/* --set names a knob in any letter case or by its other name, as /set does. */
+static void set_takes_every_spelling(void)
+{
+    static const char *const set[] = { "EXPERTS.K=4", "Ui.Pace=100", "MEMORY.BUDGET=77", "ROPE_THETA=50000" };
+    seen s = { 0 };
+    q_buf b = { 0 };
+    agt *a = start((script){ 0 }, set, 4, &s);
+    if (!a)
+        return;
+    CHECK_STR(value(a, "experts.k", &b), "4");
+    CHECK_STR(value(a, "ui.pace", &b), "100");
+    CHECK_STR(value(a, "memory.budget", &b), "77");
+    CHECK_STR(value(a, "rope.theta", &b), "50000");
+    agt_close(a);
+    q_buf_free(&b);
+    seen_clear(&s);
     unlink(db);
 }
 
@@ -122,6 +141,71 @@ static void again_takes_nothing_back(void)
     agt_close(a);
     free(min);
     q_buf_free(&b);
+    seen_clear(&s);
+    unlink_db(db);
+}
+
+static void at_the_store(const char *sql)
+{
+    sqlite3 *other = NULL;
+    CHECK_INT(sqlite3_open(db, &other), SQLITE_OK);
+    sqlite3_busy_timeout(other, 30000);
+    CHECK_MSG(sqlite3_exec(other, sql, NULL, NULL, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(other));
+    sqlite3_close(other);
+}
+
+/* Where no answer begins, the one that was there stays the conversation's. */
+static void again_that_fails_hides_nothing(void)
+{
+    seen s = { 0 };
+    agt *a = start((script){ 0 }, NULL, 0, &s);
+    if (!a)
+        return;
+    agt_submit(a, "count");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000) && all_done(a, &s));
+    int64_t answer = s.last ? s.last->id : 0;
+    seen_clear(&s);
+    at_the_store("CREATE UNIQUE INDEX one_each ON message(role)");
+    agt_again(a, 0, "");
+    CHECK(all_done(a, &s));
+    CHECK_MSG(s.errors == 1, "%s", s.notes.p ? s.notes.p : "nothing was said");
+    CHECK_MSG(s.n_ids == 2 && s.ids[1] == answer, "%d messages are shown", s.n_ids);
+    CHECK_INT(a->chat.path.n, 2);
+    at_the_store("DROP INDEX one_each");
+    seen_clear(&s);
+    agt_again(a, 0, "");                 /* and it can be asked for anew */
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000) && all_done(a, &s));
+    CHECK(s.last && s.last->n_siblings == 2);
+    agt_close(a);
+    seen_clear(&s);
+    unlink(db);
+}
+
+/* What waited as a new version of the last question, in a shell that is gone, becomes one. */
+static void a_waiting_edit_stays_an_edit(void)
+{
+    seen s = { 0 };
+    mem_store *m = NULL;
+    int64_t chat, question, reply, row;
+    CHECK_INT(mem_open(db, &m, err), 0);
+    CHECK_INT(mem_conversation_new(m, "kept", &chat, err), 0);
+    CHECK_INT(mem_message_add(m, chat, 0, MEM_USER, "first", 5, &question, err), 0);
+    CHECK_INT(mem_message_add(m, chat, question, MEM_ASSISTANT, "an answer", 9, &reply, err), 0);
+    CHECK_INT(mem_pending_put(m, chat, 0, "first, said better", 18, &row, err), 0);
+    mem_close(m);
+    at_the_store("UPDATE pending SET owner='1:1'");
+    agt *a = start((script){ 0 }, NULL, 0, &s);
+    if (!a)
+        return;
+    agt_open_chat(a, chat);
+    CHECK(all_done(a, &s));
+    mem_messages path = { 0 };
+    CHECK_INT(mem_branch(a->store, chat, 0, &path, err), 0);
+    CHECK_INT(path.n, 1);
+    if (path.n)
+        CHECK_STR(path.v[0].text, "first, said better");
+    mem_messages_free(&path);
+    agt_close(a);
     seen_clear(&s);
     unlink(db);
 }
@@ -153,7 +237,7 @@ static void edits_wait_for_the_model(void)
     agt_close(a);
     q_buf_free(&b);
     seen_clear(&s);
-    unlink(db);
+    unlink_db(db);
 }
 
 static void a_broken_memory_says_so(void)
@@ -175,7 +259,7 @@ static void a_broken_memory_says_so(void)
     CHECK_MSG(s.page && strstr(s.page, "failed") && !strstr(s.page, "--base"), "%s", s.page ? s.page : "");
     agt_close(a);
     seen_clear(&s);
-    unlink(db);
+    unlink_db(db);
 }
 
 int main(void)
@@ -186,7 +270,10 @@ int main(void)
     setenv("QUORUM_MODELS", "/nonexistent", 1);
     snprintf(db, sizeof db, "%s/quorum.db", dir);
     RUN(sources_have_their_order);
+    RUN(set_takes_every_spelling);
     RUN(again_takes_nothing_back);
+    RUN(again_that_fails_hides_nothing);
+    RUN(a_waiting_edit_stays_an_edit);
     RUN(edits_wait_for_the_model);
     RUN(a_broken_memory_says_so);
     char *rm = q_printf("rm -rf %s", dir);

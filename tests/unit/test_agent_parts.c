@@ -205,10 +205,27 @@ static void config_ini_of_any_bytes(void)
     settings_close(&s);
 }
 
+/* --set of one knob twice: the last one holds and is the only one; another name of the same knob is the same knob. */
+static void the_last_set_holds(void)
+{
+    static const char *const set[] = { "experts.k=1", "temperature=1", "experts.k=3", "sampler.temperature=0.5" };
+    char err[Q_ERRLEN] = "";
+    agt *a = NULL;
+    agt_options o = { .db = ":memory:", .set = set, .n_set = 4 };
+    CHECK_INT(agt_open(&o, &a, err), 0);
+    if (!a)
+        return;
+    CHECK_INT(a->settings.set.n, 2);
+    CHECK_STR(a->settings.set.v[0], "experts.k=3");
+    CHECK_STR(a->settings.set.v[1], "sampler.temperature=0.5");
+    agt_close(a);
+}
+
 int main(void)
 {
     setenv("XDG_CONFIG_HOME", "/nonexistent", 1);
     RUN(names_are_short);
+    RUN(the_last_set_holds);
     RUN(slips_and_distances);
     RUN(completion);
     RUN(wrong_words_and_what_they_mean);

@@ -4,6 +4,7 @@
 #include "tests/unit/agent_help.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -412,6 +413,63 @@ static void killed_errands_go_on(void)
     seen_clear(&s);
 }
 
+static int64_t first_document(mem_store *m, const char *below)
+{
+    char err[Q_ERRLEN];
+    mem_documents l = { 0 };
+    CHECK_INT(mem_document_below(m, below, &l, err), 0);
+    int64_t least = l.n ? l.v[0].id : -1;
+    for (int i = 1; i < l.n; i++)
+        least = l.v[i].id < least ? l.v[i].id : least;
+    mem_documents_free(&l);
+    return least;
+}
+
+/* What waited goes on in the order in which it was asked for. */
+static void killed_errands_keep_their_order(void)
+{
+    enum { N = 8 };
+    static const char *const name[N] = { "m", "b", "z", "a", "y", "c", "x", "d" };
+    seen s = { 0 };
+    char folder[N][96], add[N][128];
+    const char *commands[N + 1] = { 0 };
+    for (int i = 0; i < N; i++) {
+        snprintf(folder[i], sizeof folder[i], "%s/ordered-%s", dir, name[i]);
+        snprintf(add[i], sizeof add[i], "/add %s", folder[i]);
+        commands[i] = add[i];
+        files(folder[i], 2);
+    }
+    kill_it(other_process("add", commands, false));
+    agt *a = open_room(&s);
+    int64_t before = 0;
+    for (int i = 0; i < N; i++) {
+        int64_t first = first_document(a->store, folder[i]);
+        CHECK_MSG(first > before, "%s came at %lld, the one before at %lld", name[i], (long long)first, (long long)before);
+        before = first;
+    }
+    CHECK_INT(errands_kept(a->store), 0);
+    agt_close(a);
+    seen_clear(&s);
+}
+
+/* A kill does not lose an /again that waits either. */
+static void a_killed_again_is_said(void)
+{
+    static const struct { const char *typed, *say; } t[] = { { "/again experts.k=1 sampler.seed=4", ": /again experts.k=1 sampler.seed=4 asks" }, { "/again", ": /again asks" } };
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        seen s = { 0 };
+        kill_it(other_process("send", (const char *const[]){ "a question that takes long", t[i].typed, NULL }, false));
+        agt *a = open_room(&s);
+        CHECK_MSG(s.notes.p && strstr(s.notes.p, t[i].say), "%s", s.notes.p ? s.notes.p : "");
+        agt_close(a);
+        seen_clear(&s);
+        a = open_room(&s);
+        CHECK(!s.notes.p || !strstr(s.notes.p, "/again"));
+        agt_close(a);
+        seen_clear(&s);
+    }
+}
+
 /* An /again that waits when the program ends is said at the next start, with its words, once. */
 static void a_waiting_again_is_said(void)
 {
@@ -478,6 +536,77 @@ static void find_does_not_wait_for_add(void)
     seen_clear(&s);
 }
 
+/* A folder of which only a part fits on the disk: the sentence counts what is in, it is in, and the rest comes when there is
+ * room. */
+static void a_full_disk_during_add_says_what_is_in(void)
+{
+    enum { N = 48, SIZE = 32 << 10 };
+    seen s = { 0 };
+    struct rlimit was, r;
+    struct stat st;
+    char err[Q_ERRLEN], folder[96], path[128], command[128];
+    snprintf(folder, sizeof folder, "%s/full", dir);
+    snprintf(command, sizeof command, "/add %s", folder);
+    mkdir(folder, 0700);
+    q_buf text = { 0 };
+    for (int i = 0; i < N; i++) {
+        q_buf_clear(&text);
+        for (int w = 0; text.len < SIZE; w++)
+            q_buf_printf(&text, "word%d of file%d stands here%s", w * 7919 % 10007, i, w % 12 ? ", " : ".\n\n");
+        snprintf(path, sizeof path, "%s/big%02d.txt", folder, i);
+        CHECK_INT(q_write_file_atomic(path, text.p, text.len, err), 0);
+    }
+    q_buf_free(&text);
+    agt *a = open_room(&s);
+    int before = documents_in(a->store, folder), errors = s.errors;
+    CHECK_INT(stat(db, &st), 0);
+    CHECK_INT(getrlimit(RLIMIT_FSIZE, &was), 0);
+    r = (struct rlimit){ (rlim_t)st.st_size + (1 << 20), was.rlim_max };
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &r);
+    agt_submit(a, command);
+    all_done(a, &s);
+    setrlimit(RLIMIT_FSIZE, &was);
+    int in = documents_in(a->store, folder);
+    char words[192];
+    snprintf(words, sizeof words, in == 1 ? "(%d file added (" : "(%d files added (", in);
+    CHECK_MSG(in >= before && in < N && s.errors > errors, "%d in, notes: %s", in, s.notes.p ? s.notes.p : "");
+    CHECK_MSG(s.notes.p && strstr(s.notes.p, words), "%d in, notes: %s", in, s.notes.p ? s.notes.p : "");
+    snprintf(words, sizeof words, "; %s takes the rest)", command);
+    CHECK_MSG(s.notes.p && strstr(s.notes.p, words), "%s", s.notes.p ? s.notes.p : "");
+    agt_submit(a, command);
+    all_done(a, &s);
+    CHECK_INT(documents_in(a->store, folder), N);
+    CHECK_INT(mem_check(a->store, err), 0);
+    agt_close(a);
+    seen_clear(&s);
+}
+
+/* What line mode lists as CONVERSATION:MESSAGE leads to the message. */
+static void open_leads_to_a_message(void)
+{
+    seen s = { 0 };
+    char command[64];
+    int64_t first;
+    agt *a = open_room(&s);
+    int64_t chat = converse(a->store, "marked", "which message is meant", &first);
+    snprintf(command, sizeof command, "/open %lld:%lld", (long long)chat, (long long)first);
+    agt_submit(a, command);
+    all_done(a, &s);
+    CHECK_INT(s.chat, chat);
+    CHECK_INT(s.meant, first);
+    snprintf(command, sizeof command, "/open %lld", (long long)chat);
+    agt_submit(a, command);
+    all_done(a, &s);
+    CHECK_INT(s.meant, 0);
+    int errors = s.errors;
+    agt_submit(a, "/open 1:x");
+    all_done(a, &s);
+    CHECK_INT(s.errors, errors + 1);
+    agt_close(a);
+    seen_clear(&s);
+}
+
 int main(void)
 {
     setenv("XDG_CONFIG_HOME", "/nonexistent", 1);
@@ -493,7 +622,11 @@ int main(void)
     RUN(forgetting_is_shown);
     RUN(edits_survive_long_errands);
     RUN(killed_errands_go_on);
+    RUN(killed_errands_keep_their_order);
+    RUN(a_killed_again_is_said);
     RUN(a_waiting_again_is_said);
+    RUN(a_full_disk_during_add_says_what_is_in);
+    RUN(open_leads_to_a_message);
     RUN(find_does_not_wait_for_add);
     char *rm = q_printf("rm -rf %s", dir);
     if (system(rm) != 0)

@@ -26,7 +26,7 @@ static bool start(script s, bool file, seen *seen_)
     snprintf(db, sizeof db, file ? "/tmp/quorum-script-XXXXXX" : ":memory:");
     if (file) {
         close(mkstemp(db));
-        unlink(db);
+        unlink_db(db);
     }
     static const char *const set[] = { "memory.on=off", "sampler.loop_stop=off" };
     agt_options o = { .model = "a script", .db = db, .set = set, .n_set = 2, .answers = answers };
@@ -44,7 +44,7 @@ static void finish(seen *s)
     a = NULL;
     seen_clear(s);
     if (db[0] == '/')
-        unlink(db);
+        unlink_db(db);
 }
 
 static agt_message *ask(const char *question, seen *s)
@@ -285,7 +285,7 @@ static void an_edit_holds_from_the_next_token(void)
         mem_trace_free(t);
         mem_message_free(&stored);
         mem_close(store);
-        unlink(db);
+        unlink_db(db);
         seen_clear(&s);
     }
 }

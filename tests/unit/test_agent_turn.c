@@ -56,7 +56,7 @@ static void knob_at_token_20(void)
     char db[] = "/tmp/quorum-agent-XXXXXX", err[Q_ERRLEN];
     int fd = mkstemp(db);
     close(fd);
-    unlink(db);
+    unlink_db(db);
     agt *a = help_open(db, 4, greedy, &s);
     CHECK(a != NULL);
     if (!a)
@@ -104,7 +104,7 @@ static void knob_at_token_20(void)
     mem_trace_free(t);
     mem_message_free(&msg);
     mem_close(m);
-    unlink(db);
+    unlink_db(db);
     seen_clear(&s);
 }
 
@@ -426,7 +426,7 @@ static void restart_restores(void)
     char db[] = "/tmp/quorum-agent-XXXXXX";
     int fd = mkstemp(db);
     close(fd);
-    unlink(db);
+    unlink_db(db);
     seen s = { 0 };
     agt *a = help_open(db, 4, greedy, &s);
     CHECK(a != NULL);
@@ -476,7 +476,7 @@ static void restart_restores(void)
     CHECK_STR(v, "light");
     free(v);
     agt_close(a);
-    unlink(db);
+    unlink_db(db);
     seen_clear(&s);
 }
 
@@ -525,7 +525,7 @@ static void killed_mid_answer(void)
     char db[] = "/tmp/quorum-agent-XXXXXX", err[Q_ERRLEN];
     int fd = mkstemp(db), pipes[2];
     close(fd);
-    unlink(db);
+    unlink_db(db);
     CHECK(pipe(pipes) == 0);
     fflush(stdout);
     pid_t pid = fork();
@@ -565,7 +565,7 @@ static void killed_mid_answer(void)
     }
     mem_messages_free(&path);
     mem_close(m);
-    unlink(db);
+    unlink_db(db);
 }
 
 static void passages_are_fed(void)
@@ -751,7 +751,7 @@ static void leaving_keeps_questions(void)
     char db[] = "/tmp/quorum-agent-XXXXXX", err[Q_ERRLEN];
     int fd = mkstemp(db);
     close(fd);
-    unlink(db);
+    unlink_db(db);
     seen s = { 0 };
     agt *a = help_open(db, 3, endless, &s);
     CHECK(a != NULL);
@@ -776,7 +776,7 @@ static void leaving_keeps_questions(void)
     }
     mem_messages_free(&path);
     mem_close(m);
-    unlink(db);
+    unlink_db(db);
     seen_clear(&s);
 }
 

@@ -26,7 +26,7 @@ static eng_config *config_of(const char *spec)
 {
     char err[Q_ERRLEN];
     eng_config *c = eng_config_new(m);
-    int rc = lab_spec(c, spec, err);
+    int rc = lab_spec(c, spec, NULL, err);
     CHECK_MSG(rc == 0, "%s: %s", spec, rc ? err : "");
     return c;
 }
@@ -200,11 +200,12 @@ static bool three(void *user, int done, int total) { return --*(int *)user > 0; 
 static void what_cannot_be_compared_is_said(void)
 {
     char err[Q_ERRLEN], *text = text_of(5, 300);
-    static const struct { const char *spec, *says; } bad[] = { { "fast-ish", "standard, or settings" }, { "k=99", "1 to 12" }, { "nose=4", "no knob" },
-        { "k=4,rope.theta=x", "rope.theta" }, { "=4", "standard, or settings" }, { "k", "standard, or settings" } };
+    q_buf said = { 0 };
+    static const struct { const char *spec, *says; } bad[] = { { "fast-ish", "there are standard, fast" }, { "k=99", "1 to 12" }, { "nose=4", "no knob" },
+        { "k=4,rope.theta=x", "rope.theta" }, { "=4", "or settings" }, { "k", "no brain k" }, { "../x", "letters, digits" } };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         eng_config *c = eng_config_new(m);
-        int rc = lab_spec(c, bad[i].spec, err);
+        int rc = lab_spec(c, bad[i].spec, &said, err);
         CHECK_MSG(rc < 0 && strstr(err, bad[i].says), "%s: %s", bad[i].spec, rc ? err : "taken");
         CHECK_MSG(eng_config_is_default(c, "experts.k"), "%s was half taken", bad[i].spec);
         eng_config_free(c);
@@ -219,6 +220,7 @@ static void what_cannot_be_compared_is_said(void)
     CHECK(lab_compare(m, c, d, text, strlen(text), &(lab_terms){ .window = 40, .go_on = three, .user = &left }, &out, err) == Q_CANCEL);
     CHECK(out.token == NULL && out.n == 0);
     q_buf_free(&b);
+    q_buf_free(&said);
     eng_config_free(c);
     eng_config_free(d);
     free(text);

@@ -2,29 +2,10 @@
  * token costs in launches, copies, waits and allocations. On the emulator (build/libquorum-emu.so), which counts and
  * fails what it is told to. Skipped where there is none. */
 #include "tests/forward.h"
-#include "tests/cuda_emu/emu_stats.h"
-
-#include <dlfcn.h>
-#include <unistd.h>
+#include "tests/on_device.h"
 
 static const ker_backend *gpu;
 static const emu_api_table *emu;
-
-static bool plugin(void)
-{
-    const char *build = getenv("BUILD");
-    char *path = q_printf("%s/libquorum-emu.so", build ? build : "build");
-    bool there = !access(path, R_OK);
-    if (there) {
-        CHECK_MSG(ker_plugin_open(path, &gpu, err) == Q_OK, "%s", err);
-        void *lib = dlopen(path, RTLD_NOW | RTLD_NOLOAD), *sym = lib ? dlsym(lib, "emu_api") : NULL;
-        const emu_api_table *(*entry)(void);
-        memcpy(&entry, &sym, sizeof entry);
-        if (sym) emu = entry();
-    }
-    free(path);
-    return there && gpu && emu;
-}
 
 /* ---- from opening to the second token ---- */
 
@@ -44,9 +25,9 @@ static int two_tokens(trial *t, ker_dev *d)
         ker_out o;
         *err = 0;
         rc = forward(c, kv, t->m, &b, &o);
-        if (rc) {                                  /* parts have no words of their own: the next begin tells */
+        if (rc) {                                  /* parts have no words of their own */
             snprintf(t->why, sizeof t->why, "%s", err);
-            if (!*err) gpu->begin(c, kv, &b, t->why);
+            if (!*err) gpu->why(c, t->why);
         } else t->first = o.logits[0];
         if (!rc && i == 0) gpu->kv_copy(kv, 2, 1, 1);
     }
@@ -194,7 +175,7 @@ static void what_a_token_costs(void)
 
 int main(void)
 {
-    if (!plugin()) {
+    if (!emulated(&gpu, &emu)) {
         SKIP("cuda_faults", "build/libquorum-emu.so is not built (it needs g++)");
         return 0;
     }

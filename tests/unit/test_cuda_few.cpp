@@ -51,6 +51,7 @@ struct layer_case {
         m.renorm = true;
         m.weights_scale = 1;
         b.dev.sms = sms;
+        b.dev.early = true;
         ker_ctx &c = b.c;
         c.max_rows = ROWS;
         c.max_k = MAX_K;

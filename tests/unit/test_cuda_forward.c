@@ -2,20 +2,9 @@
  * over tiny models of every shape and setting against the reference in double precision and against the CPU. Without a
  * C++ compiler there is no emulator and all is skipped. */
 #include "tests/forward.h"
-
-#include <unistd.h>
+#include "tests/on_device.h"
 
 static const ker_backend *gpu;
-
-static bool plugin(void)
-{
-    const char *build = getenv("BUILD");
-    char *path = q_printf("%s/libquorum-emu.so", build ? build : "build");
-    bool there = !access(path, R_OK);
-    if (there) CHECK_MSG(ker_plugin_open(path, &gpu, err) == Q_OK, "%s", err);
-    free(path);
-    return there && gpu;
-}
 
 typedef struct numbers { int flips, wrong; } numbers;
 
@@ -196,7 +185,7 @@ static void wrong_things_are_refused(void)
 
 int main(void)
 {
-    if (!plugin()) {
+    if (!emulated(&gpu, NULL)) {
         SKIP("cuda_forward", "build/libquorum-emu.so is not built (it needs g++)");
         return 0;
     }

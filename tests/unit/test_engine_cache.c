@@ -389,6 +389,15 @@ static void forks(void)
     CHECK(eng_session_sync(fresh, t, 40, ENG_CONTINUE, NULL, NULL, err) == 0 && eng_session_push(fresh, 6, err) == 0 && same_logits(fresh, d));
     /* A position knob: one fork drops its cells, the others keep theirs. */
     CHECK(eng_session_config(d, theta, ENG_CONTINUE, err) == 0 && session_cells(d) == 0 && session_cells(b) == 41);
+    /* The logits at hand still choose its next token, whatever is tried out meanwhile. */
+    int n_vocab = eng_model_info(m)->n_vocab;
+    float *at_hand = q_alloc(sizeof *at_hand * (size_t)n_vocab);
+    CHECK(eng_session_logits(d) != NULL);
+    if (eng_session_logits(d)) memcpy(at_hand, eng_session_logits(d), sizeof *at_hand * (size_t)n_vocab);
+    eng_row aside = { .session = d, .token = 9, .want = ENG_WANT_LOGITS };
+    CHECK(eng_cache_step(eng_session_cache(d), &aside, 1, false, NULL, err) == 0 && session_cells(d) == 41);
+    CHECK(eng_session_logits(d) && memcmp(eng_session_logits(d), at_hand, sizeof *at_hand * (size_t)n_vocab) == 0);
+    free(at_hand);
     CHECK(eng_session_push(d, 7, err) == 0 && eng_session_length(d) == 42);
     /* What one timeline may not do to a cache of several, and may when it is alone. */
     CHECK_INT(eng_session_config(b, f16, ENG_CONTINUE, err), Q_RANGE);

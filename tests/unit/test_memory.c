@@ -630,6 +630,27 @@ static void the_store_is_closed_on_every_path(void)
     free(note);
 }
 
+static bool no_row(void *user, const char *table, const mem_export_value *v, int n)
+{
+    (void)user, (void)table, (void)v, (void)n;
+    return true;
+}
+
+/* What cannot be exported does not send to the export. */
+static void an_export_does_not_name_itself(void)
+{
+    char *path = file("rubbish.db"), *bytes = q_alloc(8192);
+    int unread;
+    memset(bytes, 'x', 8192);
+    for (int headed = 0; headed < 2; headed++) {
+        if (headed) memcpy(bytes, "SQLite format 3", 16);
+        OK(q_write_file_atomic(path, bytes, 8192, err));
+        CHECK_INT(mem_export(path, no_row, NULL, &unread, err), Q_FORMAT);
+        CHECK_MSG(!strstr(err, "memory export") && strstr(err, "rubbish.db"), "%s", err);
+    }
+    free(bytes);
+}
+
 static void a_full_disk_loses_nothing(void)
 {
     char *path = file("full.db");
@@ -747,6 +768,7 @@ int main(void)
     RUN(a_read_only_file_is_refused_unchanged);
     RUN(a_file_open_to_others_is_closed_to_them);
     RUN(the_store_is_closed_on_every_path);
+    RUN(an_export_does_not_name_itself);
     RUN(a_full_disk_loses_nothing);
     RUN(many_processes_make_one_file);
     RUN(any_thread_may_call);

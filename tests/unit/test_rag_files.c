@@ -544,6 +544,31 @@ static void a_file_of_its_own_that_is_gone_is_not_fed(void)
     mem_close(s);
 }
 
+/* A folder that was added by its own path and is missing: nothing is marked, and the sentence says what is kept and how to
+ * go on; to add the folder it was in marks its documents. */
+static void a_missing_folder_says_what_is_kept(void)
+{
+    static const struct note notes[] = {{"sub/a.md", "The ladder of Thornby hangs in the barn.\n"}, {"sub/b.md", "Groceries: rye and dill.\n"}};
+    mem_store *s = FOLDER("lostdir", notes);
+    rag_progress p = {0};
+    rename_in("lostdir/sub", "lostdir-elsewhere");
+    write_file("lostdir/stays.md", "A note that stays.\n", 19);
+    CHECK_INT(rag_add(s, in_dir("lostdir/sub"), NULL, &p, err), Q_NOTFOUND);
+    CHECK_MSG(strstr(err, "2 documents below it are kept and fed") != NULL, "%s", err);
+    char *slashed = q_printf("%s/", in_dir("lostdir/sub"));
+    CHECK_INT(rag_add(s, slashed, NULL, &p, err), Q_NOTFOUND);
+    CHECK_MSG(strstr(err, "2 documents below it are kept and fed") != NULL, "%s", err);
+    free(slashed);
+    CHECK_INT(p.gone, 0);
+    CHECK_INT(fed(s, "ladder of Thornby"), 1);
+    OK(rag_add(s, in_dir("lostdir"), NULL, &p, err));
+    CHECK_INT(p.gone, 2);
+    CHECK_INT(fed(s, "ladder of Thornby"), 0);
+    CHECK_INT(rag_add(s, in_dir("lostdir/sub"), NULL, &p, err), Q_NOTFOUND);
+    CHECK_MSG(strstr(err, "kept and fed") == NULL, "%s", err);
+    mem_close(s);
+}
+
 static void files_that_are_gone_are_not_fed(void)
 {
     static const struct note notes[] = {{"a.md", "The meeting room code is 4417.\n"}, {"b.md", "Groceries: rye and dill.\n"}, {"sub/c.md", "Spare kayak paddle in the shed.\n"}};
@@ -840,6 +865,7 @@ int main(void)
     RUN(folders_are_taken_once_and_safely);
     RUN(what_was_skipped_is_said_once_with_counts);
     RUN(a_file_of_its_own_that_is_gone_is_not_fed);
+    RUN(a_missing_folder_says_what_is_kept);
     RUN(files_that_are_gone_are_not_fed);
     RUN(a_missing_disk_marks_nothing);
     if (!closing_works()) SKIP("a_folder_that_cannot_be_read_marks_nothing", "no second user to be");

@@ -330,6 +330,50 @@ static void panels(void)
     tui_app_free(&app);
 }
 
+/* Below 100 columns a panel covers the upper part only: a short conversation is seen beneath it, the keys of the panel are seen
+ * although something was said just now, and the caption says what cut an answer off; the first hint does not push that away. */
+static void panel_over_a_short_answer(void)
+{
+    static const char *const words[] = { [AGT_CUT_LOOP] = "cut: it repeats", [AGT_CUT_TOKENS] = "cut: max_tokens", [AGT_CUT_CONTEXT] = "cut: context full" };
+    begin();
+    tui_app_resize(&app, 80, 24);
+    answer(1, "because of scattering");
+    tui_app_note(&app, AGT_INFO, "experts.k 10: from the next token");
+    CHECK(on_screen("from the next token") && on_screen("because of scattering") && !on_screen("cut:"));
+    key(K_F3);
+    CHECK(app.go.over == &view_experts && app.lay.overlay.h < app.lay.transcript.h);
+    CHECK(on_screen("now L27") && on_screen("because of scattering") && on_screen("Enter its numbers") && !on_screen("from the next token"));
+    key(K_ESC);
+    app.ui.hinted_k = false;
+    for (int cut = AGT_CUT_LOOP; cut <= AGT_CUT_CONTEXT; cut++) {
+        agt_message *m = fake_message(2, AGT_ASSISTANT, "because of scattering");
+        m->cut = (enum agt_cut)cut;
+        ev((agt_event){ .kind = AGT_EV_DONE, .n_messages = 1, .message = m });
+        CHECK(on_screen(words[cut]) && !app.ui.hinted_k);
+    }
+    agt_retrieval *none = q_alloc(sizeof *none);
+    none->nothing = q_strdup("nothing fed: nothing matched");
+    ev((agt_event){ .kind = AGT_EV_RETRIEVAL, .id = 2, .retrieval = none });
+    key(K_F4);
+    CHECK(on_screen("nothing matched") && on_screen("Memory") && app.go.over == &view_memory);
+    q_buf g = {0};
+    tui_app_draw(&app);
+    tui_grid_text(&app.grid, &g);
+    char *title = strstr(g.p, "Memory"), *key_name = title ? strstr(title, "F4") : NULL;
+    CHECK(key_name && !memchr(title, '\n', (size_t)(key_name - title)));       /* the key stands in the title, not alone in a row */
+    q_buf_free(&g);
+    key(K_ESC);
+    tui_app_note(&app, AGT_WARN, "the answer repeats itself");
+    key(K_F3);
+    CHECK(on_screen("the answer repeats itself"));      /* what went wrong stays longer than that */
+    tui_app_resize(&app, 60, 20);
+    key(K_ESC);
+    tui_say_hush(&app.say);
+    key(K_F2);
+    CHECK(on_screen("Enter open"));
+    tui_app_free(&app);
+}
+
 /* Too low for a row a layer: two layers a row, all of them still there. */
 static void low_panel(void)
 {
@@ -564,6 +608,28 @@ static void opened_keeps_what_is_typed(void)
     CHECK(strstr(tui_draft(&app), "quick fingers\nits stored draft") != NULL);     /* a quit now loses neither */
     chr(CTRL_KEY('C'));
     CHECK_STR(app.comp.ed.b.p, "its stored draft");
+
+    chr(CTRL_KEY('C'));                                      /* renaming another one: each keeps its own draft */
+    keys_in("the third one's");
+    key(K_F2);
+    keys_in("j");
+    q_buf_clear(&fake.said);
+    keys_in("r");
+    CHECK(strstr(fake.said.p, "keep the third one's\nopen 4"));
+    CHECK_STR(app.comp.ed.b.p, "/rename four");
+    ev((agt_event){ .kind = AGT_EV_OPENED, .id = 4, .draft = q_strdup("the fourth one's") });
+    CHECK_STR(app.comp.ed.b.p, "/rename four");
+    CHECK_STR(app.comp.stash, "the fourth one's");
+    key(K_ENTER);
+    CHECK_STR(app.comp.ed.b.p, "the fourth one's");
+    tui_app_free(&app);
+
+    begin();                                                 /* put aside and stored nowhere: it is not thrown away for a draft */
+    keys_in("nowhere else");
+    tui_go_compose(&app, "/rename four");
+    ev((agt_event){ .kind = AGT_EV_OPENED, .id = 4, .draft = q_strdup("the fourth one's") });
+    CHECK_STR(app.comp.ed.b.p, "/rename four");
+    CHECK_STR(app.comp.stash, "the fourth one's\nnowhere else");
     tui_app_free(&app);
 
     begin();                                                 /* editing an old question */
@@ -688,6 +754,7 @@ int main(void)
     RUN(keyboard);
     RUN(pages);
     RUN(panels);
+    RUN(panel_over_a_short_answer);
     RUN(low_panel);
     RUN(new_chat);
     RUN(language);

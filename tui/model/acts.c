@@ -63,7 +63,10 @@ void tui_act_copy(tui_app *app, const tui_item *it)
     }
     free(app->clip);
     app->clip = q_strdup(it->text.p);
-    char *say = q_printf(ngettext("Copied %d character.", "Copied %d characters.", (unsigned long)it->text.len), (int)it->text.len);
+    int n = 0;
+    uint32_t cp;
+    for (size_t i = 0; i < it->text.len; i += (size_t)q_utf8_next(it->text.p + i, it->text.len - i, &cp)) n++;
+    char *say = q_printf(ngettext("Copied %d character.", "Copied %d characters.", (unsigned long)n), n);
     tui_app_note(app, AGT_INFO, say);
     free(say);
 }

@@ -133,6 +133,7 @@ void tui_go_zoom(tui_app *app, const tui_view *v);
 void tui_go_compose(tui_app *app, const char *text);    /* the composer, with this in it; what was there is put aside */
 /* model/compose: what is being written is never lost to something else */
 void tui_comp_put_aside(tui_app *app);
+void tui_comp_add_aside(tui_comp *c, const char *text);  /* before what is put aside already, which stays */
 void tui_comp_come_back(tui_app *app);                  /* into an empty composer */
 const char *tui_draft(tui_app *app);                    /* what is typed or put aside, and not of an edited message */
 /* model/ask */

@@ -5,13 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+void tui_comp_add_aside(tui_comp *c, const char *text)
+{
+    char *old = c->stash;
+    c->stash = old && strcmp(old, text) != 0 ? q_printf("%s\n%s", text, old) : q_strdup(text);
+    free(old);
+}
+
 void tui_comp_put_aside(tui_app *app)
 {
     tui_comp *c = &app->comp;
-    if (!c->ed.b.len || c->editing) return;             /* the text of an edited question is stored */
-    char *old = c->stash;
-    c->stash = old && strcmp(old, c->ed.b.p) != 0 ? q_printf("%s\n%s", c->ed.b.p, old) : q_strdup(c->ed.b.p);
-    free(old);
+    if (c->ed.b.len && !c->editing) tui_comp_add_aside(c, c->ed.b.p);    /* the text of an edited question is stored */
 }
 
 void tui_comp_come_back(tui_app *app)

@@ -6,15 +6,15 @@
 #include <string.h>
 
 /* Another conversation has its own draft; what was typed since the old one was left, or never was its draft, stays. */
-static void draft(tui_comp *c, const char *its)
+static void draft(tui_app *app, const char *its)
 {
+    tui_comp *c = &app->comp;
     const char *typed = c->ed.b.p ? c->ed.b.p : "";
-    bool old = *typed && c->kept && strcmp(typed, c->kept) == 0;
+    bool old = !c->editing && *typed && c->kept && strcmp(tui_draft(app), c->kept) == 0;
+    if (old || (c->stash && c->kept && strcmp(c->stash, c->kept) == 0)) tui_set_text(&c->stash, NULL);    /* the draft that was stored holds it */
+    if (old || (!*typed && *its)) tui_edit_set(&c->ed, its);
+    else if (*its && strcmp(its, typed) != 0) tui_comp_add_aside(c, its);
     c->editing = 0;
-    if (old || !*typed) {
-        if (old || *its) tui_edit_set(&c->ed, its);
-        if (old) tui_set_text(&c->stash, NULL);          /* the draft that was stored holds it */
-    } else if (*its && strcmp(its, typed) != 0) tui_set_text(&c->stash, its);
     tui_set_text(&c->kept, NULL);
 }
 
@@ -45,7 +45,7 @@ static void opened(tui_app *app, agt_event *e)
     tui_set_text(&app->seen.chat_title, e->text);
     if (!same) {
         tui_tr_go(&app->tr, e->scroll);
-        draft(&app->comp, e->draft ? e->draft : "");
+        draft(app, e->draft ? e->draft : "");
         agt_retrieval_free(&app->seen.ret);
         app->seen.has_ret = false;
         app->tr.selected = -1;
@@ -71,7 +71,7 @@ static void done(tui_app *app, agt_event *e)
     it = tui_tr_add(&app->tr, e->message);
     it->running = false;
     app->work.pre_total = 0;
-    if (!app->ui.hinted_k && app->seen.st.n_expert > 0 && it->state == AGT_DONE) {
+    if (!app->ui.hinted_k && app->seen.st.n_expert > 0 && it->state == AGT_DONE && !it->cut) {   /* not over the sentence that says why */
         app->ui.hinted_k = true;
         agt_setting_put(app->a, "tui.hint.k", "1");
         tui_app_note(app, AGT_INFO, _("F7: fewer experts · /again experts.k=1"));

@@ -35,6 +35,7 @@ void tui_go_open(tui_app *app, const tui_view *v)
     tui_go *go = &app->go;
     if (!v) return;
     if (go->focus == v) { tui_go_leave(app); return; }
+    if (app->say.note_level == AGT_INFO) tui_say_hush(&app->say);      /* its keys are to be seen; /log keeps the sentence */
     bool column = v->place == AT_LEFT ? app->lay.chats.w > 0 : v->place != AT_OVER && app->lay.wide;
     if (v->opened && go->back != v) v->opened(app);
     go->instead = v->place == AT_INSTEAD && app->lay.wide ? v : NULL;

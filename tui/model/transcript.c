@@ -43,10 +43,10 @@ static size_t word_at(const char *s, size_t n, size_t at)
 static void fill(tui_item *it, const agt_message *m)
 {
     it->id = m->id;
-    it->parent = m->parent;
     it->created_ms = m->created_ms;
     it->role = m->role;
     it->state = m->state;
+    it->cut = m->cut;
     const char *text = m->text ? m->text : "", *think = m->thinking ? m->thinking : "";
     /* The running text is kept when the event brings the same: its layout stays valid. */
     if (it->text.len != strlen(text) || (it->text.p && memcmp(it->text.p, text, it->text.len) != 0)) {

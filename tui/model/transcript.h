@@ -10,9 +10,10 @@
 enum { TUI_TAIL = 4096, TUI_INDENT = 3 };
 
 typedef struct tui_item {
-    int64_t id, parent, created_ms;
+    int64_t id, created_ms;
     enum agt_role role;
     enum agt_state state;
+    enum agt_cut cut;
     q_buf text, thinking;
     char *label;
     int n_tokens, n_thinking, n_passages, sibling, n_siblings;

@@ -37,7 +37,7 @@ static bool on_key(tui_app *app, const tui_key *k)
     case 'n': tui_app_keep(app); agt_open_chat(app->a, 0); tui_go_leave(app); return true;
     case 'r':
         if (!c) return true;
-        if (c->id != app->seen.chat) agt_open_chat(app->a, c->id);
+        if (c->id != app->seen.chat) { tui_app_keep(app); agt_open_chat(app->a, c->id); }
         q_buf_clear(&app->scratch);
         q_buf_printf(&app->scratch, "/rename %s", c->title ? c->title : "");
         tui_go_compose(app, app->scratch.p);
@@ -70,6 +70,6 @@ static void opened(tui_app *app) { agt_ask_chats(app->a); }
 
 const tui_view view_chats = {
     .name = "chats", .key = K_F2, .digit = '2', .action = AGT_UI_CHATS, .place = AT_LEFT,
-    .hint = N_("j k walk · Enter open · n new · r rename · d delete · Esc back"),
+    .hint = N_("j k walk · n new · r rename · d delete · Enter open · Esc back"),
     .draw = draw, .on_key = on_key, .on_event = on_event, .opened = opened,
 };

@@ -94,7 +94,11 @@ static bool activity(tui_app *app, q_buf *b)
     return true;
 }
 
-static bool note_fits(const tui_app *app, int width) { return !app->ask.question && tui_str_width(app->say.note) <= width - 2; }
+/* On the line of the keys; not while long work is seen there. */
+static bool note_fits(const tui_app *app, int width)
+{
+    return !app->ask.question && !app->work.prog_total && tui_str_width(app->say.note) <= width - 2;
+}
 
 /* The sentence beside the composer: what is asked stands before what is said. NULL: none. */
 static const char *sentence(const tui_app *app, enum tui_style *st)

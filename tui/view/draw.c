@@ -71,6 +71,19 @@ static bool keep_in_sight(tui_app *app)
     return over != go->over || instead != go->instead;
 }
 
+/* Where the conversation is drawn: while its end is followed below a panel that covers the upper part only, in what the panel
+ * leaves free, so that a short one is not hidden. One that was scrolled stays where it is. */
+static tui_box beneath(const tui_app *app)
+{
+    tui_box t = app->lay.transcript;
+    int over = app->lay.overlay.w ? app->lay.overlay.h : 0;
+    if (over && over < t.h && app->tr.follow && app->tr.n) {
+        t.y += over;
+        t.h -= over;
+    }
+    return t;
+}
+
 void tui_app_draw(tui_app *app)
 {
     tui_grid *g = &app->grid;
@@ -83,7 +96,7 @@ void tui_app_draw(tui_app *app)
     if (l->tiny) { tiny(app); return; }
     if (l->status.w) view_status(app, l->status);
     rules(app);
-    view_transcript(app, l->transcript);
+    view_transcript(app, beneath(app));
     for (int i = 0; i < app->n_view; i++) {
         tui_box b = tui_box_of(l, app->view[i], &app->go);
         if (b.w) app->view[i]->draw(app, b);

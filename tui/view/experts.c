@@ -389,6 +389,6 @@ static void opened(tui_app *app) { tui_cursor_of(app, &view_experts)->sel = stra
 
 const tui_view view_experts = {
     .name = "experts", .key = K_F3, .digit = '3', .action = AGT_UI_EXPERTS, .place = AT_UPPER, .zooms = true,
-    .hint = N_("j k layer · Enter its numbers · - + fewer, more experts · z zoom · Esc back"),
+    .hint = N_("j k layer · - + fewer, more experts · z zoom · Enter its numbers · Esc back"),
     .height = height, .draw = draw, .on_key = on_key, .opened = opened,
 };

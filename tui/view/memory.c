@@ -57,7 +57,8 @@ static void draw(tui_app *app, tui_box b)
         return;
     }
     char *cap = r->fed ? q_printf(_("Memory  %d fed, %d tok"), r->fed, r->fed_tokens) : q_strdup(_("Memory"));
-    view_caption(app, b, cap, NULL, focused);
+    bool bare = !r->n && !r->cut_limit && !r->cut_repeat && !r->cut_score;      /* no last row then to bear the key */
+    view_caption(app, b, cap, bare ? "F4" : NULL, focused);
     free(cap);
     char a[8];
     if (!r->fed) tui_put_cut(g, y++, b.x + 1, end, r->nothing ? r->nothing : "", S_DIM);
@@ -77,7 +78,7 @@ static void draw(tui_app *app, tui_box b)
     if (r->cut_limit) q_buf_printf(&s, _("%d over limit"), r->cut_limit);
     if (r->cut_repeat) q_buf_printf(&s, _("%s%d repeated"), s.len ? ", " : "", r->cut_repeat);
     if (r->cut_score) q_buf_printf(&s, _("%s%d below %s"), s.len ? ", " : "", r->cut_score, view_frac(a, r->min_score));
-    if (y < bottom) {
+    if (y < bottom && !bare) {
         int right = tui_put_right(g, y, b.x, end, "F4", S_FAINT);
         if (s.len) tui_putf(g, y, b.x + 1, right - 1, S_DIM, _("cut: %s"), s.p);
         y++;
@@ -113,5 +114,5 @@ static void on_event(tui_app *app, agt_event *e)
 
 const tui_view view_memory = {
     .name = "memory", .key = K_F4, .digit = '4', .action = AGT_UI_MEMORY, .place = AT_LOWER, .zooms = true,
-    .hint = N_("j k walk · Enter read and why · z zoom · Esc back"), .draw = draw, .on_key = on_key, .on_event = on_event,
+    .hint = N_("j k walk · z zoom · Enter read and why · Esc back"), .draw = draw, .on_key = on_key, .on_event = on_event,
 };

@@ -7,9 +7,14 @@
 #include <string.h>
 #include <time.h>
 
-static const char *state_word(enum agt_state s)
+/* How it ended, where the model did not end it itself. */
+static const char *end_words(const tui_item *it)
 {
-    return s == AGT_STOPPED ? _("stopped") : s == AGT_FAILED ? _("failed") : NULL;
+    static const char *const cut[] = { [AGT_WHOLE] = NULL, [AGT_CUT_LOOP] = N_("cut: it repeats"), [AGT_CUT_TOKENS] = N_("cut: max_tokens"),
+                                       [AGT_CUT_CONTEXT] = N_("cut: context full") };
+    if (it->state == AGT_STOPPED) return _("stopped");
+    if (it->state == AGT_FAILED) return _("failed");
+    return cut[it->cut] ? _(cut[it->cut]) : NULL;
 }
 
 static int part(const char *s) { return s && *s ? tui_str_width(s) + 3 : 0; }
@@ -50,7 +55,7 @@ static void header(tui_app *app, tui_item *it, int y, int x, int end)
     } else {
         tui_put(g, y, x, end, "quorum", S_TITLE);
         char *passages = it->n_passages > 0 ? q_printf(ngettext("%d passage", "%d passages", (unsigned long)it->n_passages), it->n_passages) : NULL;
-        beside(g, it, it->label ? it->label : "", passages, it->running ? NULL : state_word(it->state), y, x + 10, end);
+        beside(g, it, it->label ? it->label : "", passages, it->running ? NULL : end_words(it), y, x + 10, end);
         free(passages);
     }
 }

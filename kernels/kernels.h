@@ -140,6 +140,9 @@ typedef struct ker_hold {              /* what of a model a device holds; arrays
     int index;                         /* which of the backend's devices, from 0                             */
     bool no_rest;                      /* nothing but routed experts: such a device only does moe_run      */
     const bool *no_experts;            /* [n_layer] routed experts of these layers are elsewhere; NULL: none are */
+    uint64_t cache_bytes;              /* a device with memory of its own fetches routed experts when they run, into so
+                                          many bytes of it (at least one of a kind), by recency; 0: it holds them, or with
+                                          a source has room for all. Others make nothing of it                     */
 } ker_hold;
 /* A weight against the model: place, type, shape, bytes. Without data it is refused, unless its bytes are
  * `elsewhere` (routed experts of a ker_source). */
@@ -208,6 +211,7 @@ typedef struct ker_out {
                                           NAN where all run, the routing was forced, or the layer is dense */
     const ker_bad *bad;                /* [n] rows; part KER_PART_NONE: all finite                        */
     int n_bad;                         /* rows that are not                                               */
+    uint64_t asked, fetched, fetched_bytes;   /* experts of a cache: that ran, of them brought first, what that moved; 0: none */
 } ker_out;
 
 typedef struct ker_dev ker_dev;

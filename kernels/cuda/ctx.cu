@@ -183,7 +183,7 @@ int ctx_new(ker_dev *d, int max_rows, int max_k, const atomic_int *cancel, ker_c
     c->cancel = cancel;
     cudaSetDevice(d->index);
     bool ok = cu_ok(d, cudaStreamCreateWithFlags(&c->st, cudaStreamNonBlocking), "cudaStreamCreate") && make_up(c) && make_buffers(c) && make_out(c)
-        && (!(d->hold.no_rest || d->hold.no_experts) || moe_room(c))
+        && (!(d->hold.no_rest || d->hold.no_experts) || moe_room(c)) && cu_cache_ctx(c)
         && cu_ok(d, cudaStreamSynchronize(c->st), "buffers");
     if (ok) {
         *out = c;
@@ -395,5 +395,6 @@ int ctx_end(ker_ctx *c, ker_out *out)
         out->n_bad += bad[r] != 0;
     }
     out->bad = c->out.bad;
+    cu_cache_count(c->dev, out);
     return Q_OK;
 }

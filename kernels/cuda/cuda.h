@@ -59,7 +59,8 @@ struct ker_dev {
     bool ready;
     bool early;                    /* the fused launches of decode.cu may start before the one before has ended */
     char why[Q_ERRLEN];            /* what the device said when it failed; "" = well         */
-    ker_source source;             /* acquire NULL: experts lie on the device                */
+    ker_source source;             /* acquire NULL: experts lie on the device, or in the caller's memory (cache) */
+    struct cu_cache *cache;        /* routed experts are fetched when they run (cache.cu); NULL: they lie here */
 };
 
 struct ker_kv {
@@ -150,6 +151,13 @@ typedef struct cu_moe {            /* rows on their way between devices (parts.c
     int64_t cap;                   /* floats of each                                         */
 } cu_moe;
 
+typedef struct cu_fetch {          /* of a context whose experts are fetched (cache.cu)      */
+    uint16_t *ids;                 /* pinned [max_rows][max_k] whom the router of the layer at hand chose */
+    uint16_t *slots, *dev_slots;   /* pinned and device [CU_FEW][max_k] where they lie        */
+    int *place, *dev_place;        /* pinned [2][n_expert], device [n_expert]: an expert's slot, -1: not now */
+    float *carry;                  /* device [n_embd][32] sums of a row on their way from wave to wave */
+} cu_fetch;
+
 struct ker_ctx {
     ker_dev *dev;
     int max_rows, max_k;
@@ -168,6 +176,7 @@ struct ker_ctx {
     cu_ffn ffn;
     cu_out out;
     cu_moe moe;
+    cu_fetch fetch;
     struct cu_graphs *graphs;      /* graph.cu: parts asked for since begin, and captured passes */
     void **mem;                    /* every allocation of the context's life: freed by ctx_free */
     int n_mem;
@@ -202,8 +211,9 @@ void cu_choose(ker_ctx *c, int layer);
 void cu_experts(ker_ctx *c, int layer);                      /* y (normed) -> x: routed, shared, residual     */
 void cu_dense(ker_ctx *c, int layer);
 /* moe_run: rows [r0, r0 + n) of what c->y and c->in hold, n * k <= pairs_cap; ids: device [n][max_k] of those rows, k slots at most in
- * use; to: device [n * k][n_embd], an expert's output for (row, slot), not weighted; unused slots are not written. */
-void cu_experts_rows(ker_ctx *c, int layer, const uint16_t *ids, int r0, int n, int k, float *to);
+ * use; place: device [n_expert], the matrix of an expert, -1: left out this time; NULL: its own; to: device [n * k][n_embd], an
+ * expert's output for (row, slot), not weighted; unused slots are not written. */
+void cu_experts_rows(ker_ctx *c, int layer, const uint16_t *ids, int r0, int n, int k, const int *place, float *to);
 /* moe_add: the same rows, given; weighted in slot order by the trace, then the shared expert, then the residual. */
 void cu_experts_add(ker_ctx *c, int layer, int r0, int n, int k, const float *from);
 int64_t cu_group_ints(const ker_ctx *c);                     /* of ffn.group, asked by ctx_new                 */
@@ -212,6 +222,20 @@ void cu_head(ker_ctx *c);
 /* decode.cu: for few rows (n <= CU_FEW) the fused launches of a part, where shapes and types allow; false: nothing done. */
 bool cu_few_part(ker_ctx *c, int part /* cu_part */, int layer);
 bool cu_few_early(const ker_dev *d);                         /* of d->early, asked by dev_open                  */
+/* Slots [s0, s1) of rows [r0, r0 + n): device slots[n][max_k] are those rows' matrices, KER_NO_EXPERT: not now. All of a row's
+ * slots (s0 0 and last), or of one row a wave of the `used` ones. slots NULL only asks whether the layer is taken so. */
+typedef struct cu_few_take { const uint16_t *slots; int r0, n, s0, s1, used; bool last; } cu_few_take;
+bool cu_few_experts(ker_ctx *c, int layer, const cu_few_take *t);
+/* cache.cu: experts that are fetched. Returns Q_OK, Q_CANCEL, Q_ERR, what a source said. */
+bool cu_cache_takes(const ker_dev *d, enum ker_role role);
+void cu_cache_weight(ker_dev *d, int layer, enum ker_role role, const ker_weight *w);
+int cu_cache_ready(ker_dev *d, char *err);
+void cu_cache_free(ker_dev *d);
+bool cu_cache_ctx(ker_ctx *c);
+bool cu_cache_has(const ker_dev *d, int layer);
+void cu_cache_count(ker_dev *d, ker_out *out);               /* since it was asked last                         */
+int cu_fetch_experts(ker_ctx *c, int layer);                 /* the part, at once                               */
+int cu_fetch_rows(ker_ctx *c, int layer, const uint16_t *ids, const uint16_t *dev_ids, int r0, int n, int k, float *to);
 /* parts.cu: a part of the table as the launches it is made of */
 enum cu_part { CU_EMBED, CU_ATTN, CU_ROUTE, CU_EXPERTS, CU_DENSE, CU_HEAD };
 void cu_part_launch(ker_ctx *c, int part, int layer);

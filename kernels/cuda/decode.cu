@@ -442,6 +442,41 @@ template <int TYPE> static __device__ __forceinline__ void down_rows(const cu_ma
     }
 }
 
+/* The same sums for units [from, to) of a row's slots, taken up where the wave before left them in carry: each lane's in the
+ * same order, so that the bits are those of all at once. */
+template <int TYPE> static __device__ __forceinline__ void down_part(const cu_mat &w, const int *ids, const float *weights, int from, int to, const cu_act &act, int o, int end, float *done, float *carry, bool last)
+{
+    typedef few_form<TYPE> form;
+    const int A = DOWN_AHEAD;
+    int lane = (int)threadIdx.x % WARP, each = w.n_in / 32;
+    for (; o < end; o += DOWN_WARPS, done += DOWN_WARPS) {
+        float *kept = carry + (int64_t)o * WARP + lane, acc = from ? *kept : 0.0f;
+        for (int t0 = from - from % WARP; t0 < to; t0 += A * WARP) {
+            typename form::raw r[A];
+            int slot[A];
+#pragma unroll
+            for (int i = 0; i < A; i++) {
+                int t = t0 + i * WARP + lane;
+                if (t < from) t = from;
+                if (t >= to) t = to - 1;
+                slot[i] = t / each;
+                form::load(w, ((int64_t)ids[slot[i]] * w.n_out + o) * (each / form::PER), t - slot[i] * each, r[i]);
+            }
+#pragma unroll
+            for (int i = 0; i < A; i++) {
+                int t = t0 + i * WARP + lane;
+                if (t >= from && t < to) acc = fmaf(weights[slot[i]], form::dot(r[i], t, act, 0.0f), acc);
+            }
+        }
+        if (!last) {
+            *kept = acc;
+            continue;
+        }
+        acc = cu_warp_sum(acc);
+        if (lane == 0) *done += acc;
+    }
+}
+
 template <bool PAIR> static __device__ __forceinline__ void down_types(const cu_mat &w, const int *ids, const float *weights, int n, const cu_act &act, int o, int end, float *done)
 {
 #define CASE(name) case KER_##name: down_rows<KER_##name>(w, ids, weights, n, act, o, end, done); break;
@@ -491,13 +526,70 @@ template <bool PAIR> static __global__ void __launch_bounds__(DOWN_THREADS, 1) f
     cu_put(to, a.tr, row, first + t, done[t], row);
 }
 
+/* A wave of one row's slots, [s0, s1) of n in use; the last adds the shared expert and the residual. */
+static __global__ void __launch_bounds__(DOWN_THREADS, 1) few_down_part(down_args a, int s0, int s1, int n, float *carry, bool last)
+{
+    DYN_SHARED(uint8_t, room);
+    SHARED(float, done, DOWN_WARPS * DOWN_ROUNDS);
+    SHARED(float, weights, FEW_SLOTS + 1);
+    SHARED(int, ids, FEW_SLOTS + 1);
+    int t = (int)threadIdx.x, warp = t / WARP, n_out = a.w.n_out;
+    if (t < DOWN_WARPS * DOWN_ROUNDS) done[t] = 0;
+    if (t <= a.k) {
+        ids[t] = t < a.k ? a.ids[t] : 0;
+        weights[t] = t < a.k ? a.weights[t] : a.coef ? a.coef[0] : 1.0f;
+    }
+    __syncthreads();
+    cu_act act = few_row(room, n * a.w.n_in), sh = few_row(room + few_bytes(a.k * a.w.n_in), a.sh.n_in);
+    int first = (int)blockIdx.x * a.rounds * DOWN_WARPS, o = first + warp, end = first + a.rounds * DOWN_WARPS, each = a.w.n_in / 32;
+    if (end > n_out) end = n_out;
+    if (n) down_prepare(a.w, a.h, n * a.w.n_in, act);
+    if (a.sh.n_out) down_prepare(a.sh, a.h_sh, a.sh.n_in, sh);
+    __syncthreads();
+    if (s1 > n) s1 = n;
+    if (s0 < s1) switch (a.w.type) {
+#define CASE(name) case KER_##name: down_part<KER_##name>(a.w, ids, weights, s0 * each, s1 * each, act, o, end, done + warp, carry, last); break;
+        CU_BLOCK_TYPES(CASE)
+#undef CASE
+    }
+    if (!last) return;
+    if (a.sh.n_out) {
+        __syncwarp();
+        down_types<false>(a.sh, ids + a.k, weights + a.k, 1, sh, o, end, done + warp);
+    }
+    __syncthreads();
+    if (first + t >= end || t >= a.rounds * DOWN_WARPS) return;
+    cu_sink to = { NULL, a.x, n_out, 1, a.layer, KER_PART_FFN };
+    cu_put(to, a.tr, 0, first + t, done[t], 0);
+}
+
 /* Three matrices that the kernels take: blocks, gate and up alike. */
 static bool glu_fits(const cu_mat &gate, const cu_mat &up, const cu_mat &down)
 {
     return is_block(gate) && is_block(down) && gate.type == up.type;
 }
 
-static bool experts(ker_ctx *c, int layer, bool moe)
+/* Rows from r0 on, at the slots that are told. */
+static void rows_from(ker_ctx *c, const cu_few_take *t, glu_args &g, down_args &d)
+{
+    int64_t r0 = t->r0, E = c->dev->m.n_embd;
+    g.ids = d.ids = t->slots;
+    for (int k = KER_ACT_Q8_32; k <= KER_ACT_Q8_256; k++) {
+        cu_act *a = &g.in.kind[k];
+        if (!a->q) continue;
+        a->q += r0 * E;
+        a->d += r0 * (E / 32);
+        a->sum += r0 * (E / 32);
+    }
+    g.slot += r0;
+    d.weights += r0 * c->max_k;
+    if (d.coef) d.coef += r0;
+    d.x += r0 * E;
+    d.tr.bad += r0;
+}
+
+/* t: experts that are fetched (cache.cu); NULL: they lie here. */
+static bool experts(ker_ctx *c, int layer, bool moe, const cu_few_take *t)
 {
     const cu_layer *l = cu_layer_of(c->dev, layer);
     int n = c->shape.n, k = moe ? c->shape.k : 0, sh = moe ? KER_W_GATE_SH : KER_W_GATE;
@@ -520,6 +612,7 @@ static bool experts(ker_ctx *c, int layer, bool moe)
     size_t normed = moe ? 0 : few_bytes(g.sh_gate.n_in);
     if (k > FEW_SLOTS || room > FEW_SHARED - 2048 || normed > FEW_SHARED - 1024 || d.rounds > DOWN_ROUNDS) return false;
 
+    if (t && !t->slots) return true;
     g.in = c->in;
     g.x = c->x;
     g.norm = moe ? NULL : l->vec[KER_W_FFN_NORM];
@@ -531,6 +624,14 @@ static bool experts(ker_ctx *c, int layer, bool moe)
     g.layer = d.layer = layer;
     g.k = d.k = k;
     g.max_k = d.max_k = c->max_k;
+    d.h = c->ffn.h;
+    d.h_sh = c->ffn.h_sh;
+    d.weights = c->tr.weights + at;
+    d.coef = moe && l->w[KER_W_SH_ROUTER].n_out ? c->ffn.sh_coef : NULL;
+    d.x = c->x;
+    d.tr = c->tr;
+    if (t) rows_from(c, t, g, d);
+    if (t) n = t->n;
     int all = k * cut(g.gate.n_out, MUL_WARPS) + cut(g.sh_gate.n_out, MUL_WARPS);
     g.rounds = cut(all, c->dev->sms * MUL_RESIDENT);
     g.slot_blocks = cut(g.gate.n_out, MUL_WARPS * g.rounds);
@@ -541,17 +642,14 @@ static bool experts(ker_ctx *c, int layer, bool moe)
     else if (pair) LAUNCH_EARLY(c->dev->early, (few_glu<true, true>), grid, dim3(MUL_THREADS), normed, c->st, g);
     else LAUNCH_EARLY(c->dev->early, (few_glu<false, true>), grid, dim3(MUL_THREADS), normed, c->st, g);
 
-    d.h = c->ffn.h;
-    d.h_sh = c->ffn.h_sh;
-    d.weights = c->tr.weights + at;
-    d.coef = moe && l->w[KER_W_SH_ROUTER].n_out ? c->ffn.sh_coef : NULL;
-    d.x = c->x;
-    d.tr = c->tr;
     grid = dim3((unsigned)cut(n_out, DOWN_WARPS * d.rounds), (unsigned)n);
-    if (is_pair(d.w) && is_pair(d.sh)) LAUNCH_EARLY(c->dev->early, few_down<true>, grid, dim3(DOWN_THREADS), room, c->st, d);
+    if (t && (t->s0 || !t->last)) LAUNCH(few_down_part, grid, dim3(DOWN_THREADS), room, c->st, d, t->s0, t->s1, t->used, c->fetch.carry, t->last);
+    else if (is_pair(d.w) && is_pair(d.sh)) LAUNCH_EARLY(c->dev->early, few_down<true>, grid, dim3(DOWN_THREADS), room, c->st, d);
     else LAUNCH_EARLY(c->dev->early, few_down<false>, grid, dim3(DOWN_THREADS), room, c->st, d);
     return true;
 }
+
+bool cu_few_experts(ker_ctx *c, int layer, const cu_few_take *t) { return experts(c, layer, true, t); }
 
 bool cu_few_early(const ker_dev *d) { return d->major >= 9 && gpu_knows_early(few_down<true>); }
 
@@ -560,8 +658,8 @@ bool cu_few_part(ker_ctx *c, int part, int layer)
     switch (part) {
     case CU_ATTN: return attn(c, layer);
     case CU_ROUTE: return route(c, layer);
-    case CU_EXPERTS: return experts(c, layer, true);
-    case CU_DENSE: return experts(c, layer, false);
+    case CU_EXPERTS: return experts(c, layer, true, NULL);
+    case CU_DENSE: return experts(c, layer, false, NULL);
     case CU_HEAD: return head(c);
     }
     return false;

@@ -112,6 +112,7 @@ void dev_close(ker_dev *d)
     cudaSetDevice(d->index);
     if (d->st) cudaStreamSynchronize(d->st);
     stage_free(d);
+    cu_cache_free(d);
     for (int i = 0; i < d->n_mem; i++) cudaFree(d->mem[i]);
     if (d->st) cudaStreamDestroy(d->st);
     free(d->mem);
@@ -263,6 +264,10 @@ int dev_weight(ker_dev *d, int layer, enum ker_role role, const ker_weight *w, c
         at[i] = total;
         total += (blocks * pl->bytes[i] + 255) & ~(int64_t)255;
     }
+    if (cu_cache_takes(d, role)) {
+        cu_cache_weight(d, layer, role, w);
+        return Q_OK;
+    }
     uint8_t *mem = (uint8_t *)cu_alloc(d, (size_t)total);
     if (!mem || (!d->stage && !stage_make(d))) {
         m->n_out = 0;
@@ -275,7 +280,9 @@ int dev_weight(ker_dev *d, int layer, enum ker_role role, const ker_weight *w, c
 
 int dev_source(ker_dev *d, const ker_source *s, char *err)
 {
-    return q_fail(err, Q_FORMAT, _("experts that lie elsewhere are not fetched by the GPU yet: use --device cpu"));
+    if (d->ready || d->n_mem) return q_fail(err, Q_ERR, _("a source of experts must be given before the weights"));
+    d->source = *s;
+    return Q_OK;
 }
 
 static bool has(const void *user, int layer, enum ker_role role)
@@ -292,6 +299,7 @@ int dev_ready(ker_dev *d, char *err)
     if (!cu_ok(d, cudaStreamSynchronize(d->st), "weights"))
         return q_fail(err, Q_ERR, _("the GPU failed while weights were loaded (%s): use --device cpu"), d->why);
     stage_free(d);
+    if ((rc = cu_cache_ready(d, err))) return rc;
     d->ready = true;
     return Q_OK;
 }

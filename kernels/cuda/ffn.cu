@@ -86,17 +86,17 @@ static __global__ void __launch_bounds__(GROUP_THREADS) group_pairs(const uint16
 }
 
 /* The tiles of every expert: a block for each size of tile. */
-static __global__ void __launch_bounds__(GROUP_THREADS) group_tiles(int n_expert, group g)
+static __global__ void __launch_bounds__(GROUP_THREADS) group_tiles(int n_expert, const int *place, group g)
 {
     SHARED(int, part, GROUP_THREADS / WARP);
     int which = (int)blockIdx.x, rows = which ? TILE_MMA : TILE_FEW, done = 0, all;
     int *tile = which ? g.mma : g.few;
     for (int e0 = 0; e0 < n_expert; e0 += GROUP_THREADS) {
-        int e = e0 + (int)threadIdx.x, count = e < n_expert ? g.count[e] : 0, off = e < n_expert ? g.off[e] : 0, tiles = (count + rows - 1) / rows;
+        int e = e0 + (int)threadIdx.x, matrix = e < n_expert && place ? place[e] : e, count = e < n_expert && matrix >= 0 ? g.count[e] : 0, off = e < n_expert ? g.off[e] : 0, tiles = (count + rows - 1) / rows;
         int at = done + sum_before(tiles, part, &all);
         for (int i = 0; i < tiles; i++) {
             int *to = tile + 3 * (at + i);
-            to[0] = e;
+            to[0] = matrix;
             to[1] = off + i * rows;
             to[2] = count - i * rows < rows ? count - i * rows : rows;
         }
@@ -261,7 +261,7 @@ static void shared_rows(ker_ctx *c, int layer, int r0, int n, const cu_mat *gate
     three(c, &f, NULL, y);
 }
 
-void cu_experts_rows(ker_ctx *c, int layer, const uint16_t *ids, int r0, int n, int k, float *to)
+void cu_experts_rows(ker_ctx *c, int layer, const uint16_t *ids, int r0, int n, int k, const int *place, float *to)
 {
     const cu_layer *w = cu_layer_of(c->dev, layer);
     int n_expert = c->dev->m.n_expert;
@@ -269,7 +269,7 @@ void cu_experts_rows(ker_ctx *c, int layer, const uint16_t *ids, int r0, int n, 
     pass f = {};
     group_place(c, &g);
     LAUNCH(group_pairs, dim3((unsigned)n_expert), dim3(GROUP_THREADS), 0, c->st, ids, n, k, c->max_k, g);
-    LAUNCH(group_tiles, dim3(2), dim3(GROUP_THREADS), 0, c->st, n_expert, g);
+    LAUNCH(group_tiles, dim3(2), dim3(GROUP_THREADS), 0, c->st, n_expert, place, g);
     f.gate = &w->w[KER_W_GATE_EXPS];
     f.up = &w->w[KER_W_UP_EXPS];
     f.down = &w->w[KER_W_DOWN_EXPS];
@@ -347,7 +347,7 @@ void cu_experts(ker_ctx *c, int layer)
     int k = c->shape.k < 1 ? 1 : c->shape.k, most = c->ffn.pairs_cap / k;
     for (int r0 = 0, n; r0 < c->shape.n; r0 += n) {
         n = c->shape.n - r0 < most ? c->shape.n - r0 : most;
-        cu_experts_rows(c, layer, c->tr.ids + cu_trace_at(c, layer) + (int64_t)r0 * c->max_k, r0, n, k, c->ffn.pair_y);
+        cu_experts_rows(c, layer, c->tr.ids + cu_trace_at(c, layer) + (int64_t)r0 * c->max_k, r0, n, k, NULL, c->ffn.pair_y);
         cu_experts_add(c, layer, r0, n, k, c->ffn.pair_y);
     }
 }

@@ -234,7 +234,11 @@ int moe_run(ker_ctx *c, int layer, ker_moe *moe)
     pair = 0;
     for (int r0 = 0, n; ok && k && r0 < moe->n; r0 += n) {
         n = pass_rows(c, moe->n - r0, k);
-        cu_experts_rows(c, layer, c->moe.dev_ids + (int64_t)r0 * c->max_k, r0, n, k, c->ffn.pair_y);
+        int64_t at = (int64_t)r0 * c->max_k;
+        if (cu_cache_has(c->dev, layer)) {
+            int rc = cu_fetch_rows(c, layer, c->moe.ids + at, c->moe.dev_ids + at, r0, n, k, c->ffn.pair_y);
+            if (rc) return rc;
+        } else cu_experts_rows(c, layer, c->moe.dev_ids + at, r0, n, k, NULL, c->ffn.pair_y);
         ok = cu_ok(c->dev, cudaGetLastError(), "experts")
             && cu_ok(c->dev, cudaMemcpyAsync(c->moe.y, c->ffn.pair_y, (size_t)(n * k) * (size_t)E * 4, cudaMemcpyDeviceToHost, c->st), "experts")
             && cu_ok(c->dev, cudaStreamSynchronize(c->st), "experts");

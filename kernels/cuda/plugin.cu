@@ -7,7 +7,7 @@ static void set_threads(ker_dev *d, int n) { }               /* the device has i
 static int embed(ker_ctx *c) { return cu_do(c, CU_EMBED, -1); }
 static int attn(ker_ctx *c, int layer) { return cu_do(c, CU_ATTN, layer); }
 static int route(ker_ctx *c, int layer) { return cu_do(c, CU_ROUTE, layer); }
-static int experts(ker_ctx *c, int layer) { return cu_do(c, CU_EXPERTS, layer); }
+static int experts(ker_ctx *c, int layer) { return cu_cache_has(c->dev, layer) ? cu_fetch_experts(c, layer) : cu_do(c, CU_EXPERTS, layer); }
 static int dense(ker_ctx *c, int layer) { return cu_do(c, CU_DENSE, layer); }
 static int head(ker_ctx *c) { return cu_do(c, CU_HEAD, -1); }
 

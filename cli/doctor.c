@@ -13,7 +13,8 @@ const cli_command cli_doctor = { "doctor", N_(
     "    each part of the CUDA plugin against the CPU, then its speed: a report to paste. A GPU that computes wrongly is\n"
     "    not used from then on; --quick leaves large shapes out, --out writes the report into a file too"), cmd_doctor };
 
-enum { PARTS = 24, WRONG_SHOWN = 12, LAYERS = 48, LAYERS_MEASURED = 8 };
+enum { PARTS = 24, WRONG_SHOWN = 12, LAYERS = 48, LAYERS_MEASURED = 8, WAYS = 256 };
+static const double WORTH = .95;       /* of the own kernels' time: a library that takes less is taken */
 
 typedef struct tally { const char *part; int n, wrong; double worst; } tally;
 typedef struct visit {
@@ -23,6 +24,7 @@ typedef struct visit {
     bool quick;
     tally part[PARTS];
     int wrong;
+    ker_ways ways;                     /* products that a library does faster                     */
     q_buf out, bad;                    /* the report; its lines of what is wrong */
 } visit;
 
@@ -120,6 +122,44 @@ static int add_speed(visit *v, char *err)
     return 0;
 }
 
+static void count_wrong(void *user, const ker_proof *p) { *(int *)user += !p->ok; }
+
+/* Both ways of a dense product, where there are two: each type and shape timed, then what the library is to do compared with the
+ * CPU, everything by the library. One that computes wrongly does nothing; the own kernels are none the worse for it. */
+static int add_ways(visit *v, char *err)
+{
+    static ker_way way[WAYS];
+    int n = v->b->ways_measure ? v->b->ways_measure(v->index, v->quick, way, WAYS, err) : 0, chosen = 0, wrong = 0;
+    if (n < 0) return n;
+    if (!n) {
+        if (v->b->ways_measure) q_buf_puts(&v->out, _("cuBLAS is not found here: the plugin's own kernels do all products\n"));
+        return 0;
+    }
+    q_buf_puts(&v->out, _("dense products, own kernels and cuBLAS, in us (type, outputs x inputs, rows):\n"));
+    for (int i = 0; i < n; i++) {
+        const ker_way *w = &way[i];
+        int bit = ker_way_of(w->n_out, w->rows);
+        bool library = bit >= 0 && w->library_s < WORTH * w->own_s;
+        if (library) v->ways.library[w->type] |= (uint16_t)(1u << bit);
+        chosen += library;
+        q_buf_printf(&v->out, "  %-8s %6d x %5d %4d %9.1f %9.1f %s\n", ker_type_get(w->type)->name, w->n_out, w->n_in, w->rows, w->own_s * 1e6, w->library_s * 1e6,
+                     library ? "cuBLAS" : "");
+    }
+    if (chosen) {
+        ker_ways all;
+        memset(&all, 0xff, sizeof all);
+        v->b->ways_put(v->index, &all);
+        int rc = ker_prove(v->b, v->index, KER_PROVE_SMALL, count_wrong, &wrong, err);
+        v->b->ways_put(v->index, NULL);
+        if (rc < 0) return rc;
+    }
+    if (wrong) {
+        v->ways = (ker_ways){ 0 };
+        q_buf_printf(&v->out, _("%d comparisons of cuBLAS with the CPU failed: it is not used\n"), wrong);
+    } else q_buf_printf(&v->out, _("cuBLAS is used for %d of %d\n"), chosen, n);
+    return 0;
+}
+
 /* The device is chosen by --device, which main has taken out of the arguments: QUORUM_DEVICE and it mean one number here. */
 static int open_device(visit *v, const char *plugin, char *err)
 {
@@ -140,6 +180,8 @@ static int examine(visit *v, const char *plugin, const char *file, char *err)
     add_device(v);
     rc = add_proofs(v, err);
     bool stopped = rc != 0;
+    if (!rc) rc = add_ways(v, err);
+    if (!rc && v->b->ways_put) v->b->ways_put(v->index, &v->ways);
     if (!rc) rc = add_speed(v, err);
     if (rc) q_buf_printf(&v->out, _("stopped: %s\n"), err);
     bool bad = v->wrong > 0;
@@ -148,7 +190,7 @@ static int examine(visit *v, const char *plugin, const char *file, char *err)
     q_say_text(stdout, v->out.p);
     if (file && q_write_file_atomic(file, v->out.p, v->out.len, why)) return q_fail(err, Q_IO, "%s", why);
     /* What was not compared to its end proves nothing, and a device that failed did not compute wrongly. */
-    if ((bad || !stopped) && eng_gpu_trust_put(v->b, &v->dev, bad ? ENG_TRUST_BAD : ENG_TRUST_GOOD, why)) q_say(stderr, "quorum: %s\n", why);
+    if ((bad || !stopped) && eng_gpu_trust_put(v->b, &v->dev, bad ? ENG_TRUST_BAD : ENG_TRUST_GOOD, &v->ways, why)) q_say(stderr, "quorum: %s\n", why);
     return bad ? q_fail(err, Q_ERR, _("%d comparisons with the CPU failed"), v->wrong) : rc;
 }
 

@@ -73,7 +73,6 @@ static int add(mem_store *s, const struct ask *a, char *err)
         q_say(stdout, ngettext("%d file is gone from its folder: it is no longer fed, and quorum memory delete removes it\n",
                                "%d files are gone from their folder: they are no longer fed, and quorum memory delete removes them\n",
                                (unsigned long)all.gone), all.gone);
-    if (rc == Q_IO) q_say(stderr, "%s\n", _("quorum: what is counted above is in memory; the same command takes the rest when that is mended"));
     return rc == Q_OK ? 0 : bad;
 }
 

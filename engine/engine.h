@@ -28,8 +28,11 @@ int eng_device_index(void);                               /* the N of cuda:N tha
 enum eng_trust { ENG_TRUST_UNKNOWN, ENG_TRUST_GOOD, ENG_TRUST_BAD };
 struct ker_backend;
 struct ker_device;
+struct ker_ways;
 enum eng_trust eng_gpu_trust(const struct ker_backend *, const struct ker_device *);
-int eng_gpu_trust_put(const struct ker_backend *, const struct ker_device *, enum eng_trust, char *err);
+/* ways: which products a library does there (NULL or all zero: none); they are kept with the verdict. */
+int eng_gpu_trust_put(const struct ker_backend *, const struct ker_device *, enum eng_trust, const struct ker_ways *ways, char *err);
+void eng_gpu_ways(const struct ker_backend *, const struct ker_device *, struct ker_ways *to);
 
 typedef struct eng_open_opts {
     int n_threads;                                    /* 0 = all cores */

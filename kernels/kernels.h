@@ -248,7 +248,7 @@ typedef struct ker_moe {
 
 /* ---- the table ---- */
 typedef struct ker_abi { uint32_t number, backend, model, layer, hold, config, batch, out, moe, source, device; } ker_abi;
-enum { KER_ABI = 5 };                  /* goes up when a function or a field changes its meaning */
+enum { KER_ABI = 6 };                  /* goes up when a function or a field changes its meaning */
 #define KER_ABI_HERE { KER_ABI, sizeof(ker_backend), sizeof(ker_model), sizeof(ker_layer), sizeof(ker_hold), sizeof(ker_config), \
                        sizeof(ker_batch), sizeof(ker_out), sizeof(ker_moe), sizeof(ker_source), sizeof(ker_device) }
 
@@ -260,6 +260,14 @@ typedef struct ker_device {            /* what a backend can be opened on */
 } ker_device;
 
 typedef struct ker_time { char name[48]; int n; double ms; } ker_time;   /* a kernel: launches, time of all */
+
+/* Products with two ways to be computed: a backend's own kernels, or a library's. Bit ker_way_of(outputs, rows) of a type's word:
+ * the library's; never in a bit that is not set, and not where no library answers. */
+enum { KER_WAY_SHAPES = 3 /* fewer than 1024 outputs, 8192, more */, KER_WAY_ROWS = 3 /* up to 63 rows of a batch, 255, more */,
+       KER_WAY_BITS = KER_WAY_SHAPES * KER_WAY_ROWS };
+typedef struct ker_ways { uint16_t library[KER_TYPE_LIMIT]; } ker_ways;
+typedef struct ker_way { int type, n_in, n_out, rows; double own_s, library_s; } ker_way;      /* one, measured */
+int ker_way_of(int n_out, int rows);                               /* -1: so few rows are always the own kernels' */
 
 typedef struct ker_backend {
     ker_abi abi;                                                       /* first, whatever else changes */
@@ -314,6 +322,11 @@ typedef struct ker_backend {
     /* Time of each kernel: on, one or more passes, then off fills out[max] and returns how many, or a q_result. One
      * context at a time; passes are slower meanwhile. NULL where it is not known. */
     int (*times)(ker_ctx *, bool on, ker_time *out, int max);
+    /* Which way a device's products go, for what is opened on it from then on (all zero at the start), and both ways measured:
+     * returns how many (out[max]), 0 where there is no library, or a q_result. small: tiny shapes, to try the way there. NULL
+     * where there is one way. */
+    void (*ways_put)(int index, const ker_ways *ways);
+    int (*ways_measure)(int index, bool small, ker_way *out, int max, char *err);
 } ker_backend;
 
 /* A table from elsewhere (a plugin) fits this program: Q_OK, or a sentence. */

@@ -102,7 +102,7 @@ static int trusted(const ker_backend *be, const ker_device *one, char *err)
         int wrong = ker_prove(be, chosen.index, KER_PROVE_FEW, no_row, NULL, err);
         if (wrong < 0) return wrong;
         t = wrong ? ENG_TRUST_BAD : ENG_TRUST_GOOD;
-        eng_gpu_trust_put(be, one, t, why);
+        eng_gpu_trust_put(be, one, t, NULL, why);
     }
     if (t == ENG_TRUST_GOOD) return Q_OK;
     return q_fail(err, Q_ERR, _("%s computes other numbers than the CPU under this plugin and driver (quorum doctor --gpu says which): update the driver, build the plugin anew, or use --device cpu"), one->name);
@@ -119,6 +119,11 @@ static int open_gpu(eng_model *m, device *d, char *err)
     const ker_device *one = &list[chosen.index];
     int rc = trusted(be, one, err);
     if (rc) return rc;
+    if (be->ways_put) {
+        ker_ways ways;
+        eng_gpu_ways(be, one, &ways);
+        be->ways_put(chosen.index, &ways);
+    }
     uint64_t have = chosen.budget > 0 && chosen.budget * GIB < (double)one->free ? (uint64_t)(chosen.budget * GIB) : one->free;
     plan p = { 0 };
     if (!make_plan(m, have, &p))

@@ -157,6 +157,7 @@ void ctx_free(ker_ctx *c)
     if (c->st) cudaStreamSynchronize(c->st);
     if (cu_timing(c)) cu_times(c, false, NULL, 0);
     cu_graphs_free(c);
+    cu_blas_free(c);
     for (int i = 0; i < c->n_mem; i++) {
         uintptr_t p = (uintptr_t)c->mem[i];
         if (p & HOST_MARK) cudaFreeHost((void *)(p & ~(uintptr_t)HOST_MARK));
@@ -186,6 +187,7 @@ int ctx_new(ker_dev *d, int max_rows, int max_k, const atomic_int *cancel, ker_c
         && (!(d->hold.no_rest || d->hold.no_experts) || moe_room(c)) && cu_cache_ctx(c)
         && cu_ok(d, cudaStreamSynchronize(c->st), "buffers");
     if (ok) {
+        cu_blas_new(c);
         *out = c;
         return Q_OK;
     }

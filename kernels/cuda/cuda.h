@@ -18,7 +18,8 @@ enum {
     CU_PLANES = 4,
     CU_CFGS = 256,                 /* configuration slots of a context                       */
     CU_FEW = 8,                    /* rows up to which weights are read once for all (decode) */
-    CU_HEAD_ROWS = 16              /* rows of logits computed at once                        */
+    CU_HEAD_ROWS = 16,             /* rows of logits computed at once                        */
+    CU_BLAS_TILE = 32 << 20        /* bytes of weights as halves, and of their outputs, at once */
 };
 
 /* ---- weights ---- */
@@ -58,6 +59,7 @@ struct ker_dev {
     int n_moe;                     /* routed layers                                          */
     bool ready;
     bool early;                    /* the fused launches of decode.cu may start before the one before has ended */
+    ker_ways ways;                 /* which dense products a library does, where there is one */
     char why[Q_ERRLEN];            /* what the device said when it failed; "" = well         */
     ker_source source;             /* acquire NULL: experts lie on the device, or in the caller's memory (cache) */
     struct cu_cache *cache;        /* routed experts are fetched when they run (cache.cu); NULL: they lie here */
@@ -177,6 +179,7 @@ struct ker_ctx {
     cu_out out;
     cu_moe moe;
     cu_fetch fetch;
+    struct cu_blas *blas;          /* blas.cu; NULL: the own kernels do all                   */
     struct cu_graphs *graphs;      /* graph.cu: parts asked for since begin, and captured passes */
     void **mem;                    /* every allocation of the context's life: freed by ctx_free */
     int n_mem;
@@ -199,6 +202,7 @@ typedef struct cu_prod {
     bool add;
     int layer;
     enum ker_part part;            /* for marks; KER_PART_NONE: not looked at                 */
+    bool exact;                    /* by own kernels alone (the router's)                     */
 } cu_prod;
 void cu_products(ker_ctx *c, const cu_prod *p, int n_prod, const float *x, const cu_acts *acts, int n_rows);
 /* attn.cu: head norms, rotation, append to the cells, attention; q, k, v -> o */
@@ -219,6 +223,16 @@ void cu_experts_add(ker_ctx *c, int layer, int r0, int n, int k, const float *fr
 int64_t cu_group_ints(const ker_ctx *c);                     /* of ffn.group, asked by ctx_new                 */
 /* head.cu */
 void cu_head(ker_ctx *c);
+/* blas.cu: products of many rows by cuBLAS; without it, or where it says no, c->blas stays NULL and nobody hears of it. */
+void cu_blas_new(ker_ctx *c);                                /* by ctx_new, as the device's table of ways wants it */
+bool cu_blas_make(ker_ctx *c, int widest, int n_out, int64_t tile_bytes);
+void cu_blas_free(ker_ctx *c);
+bool cu_blas_type(int type);                                 /* types it has a way for                          */
+bool cu_blas_takes(const ker_ctx *c, const cu_mat *w, int n_rows);
+/* ways.cu */
+void cu_ways_put(int index, const ker_ways *ways);           /* the table's entries                              */
+int cu_ways_measure(int index, bool small, ker_way *out, int max, char *err);
+void cu_ways_of(int index, ker_ways *to);
 /* decode.cu: for few rows (n <= CU_FEW) the fused launches of a part, where shapes and types allow; false: nothing done. */
 bool cu_few_part(ker_ctx *c, int part /* cu_part */, int layer);
 bool cu_few_early(const ker_dev *d);                         /* of d->early, asked by dev_open                  */

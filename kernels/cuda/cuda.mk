@@ -54,7 +54,12 @@ $(BUILD)/emu/%.o: tests/cuda_emu/%.cpp $(EMU_HDR)
 $(BUILD)/libquorum-emu.so: $(EMU_KO) $(EMU_O) $(PLUGIN_O)
 	$(Q)echo '  ld $@'; $(CXX) -shared $(SAN) $(if $(findstring memory,$(SAN)),,-Wl$(comma)-z$(comma)defs) -o $@ $^ -lm -lpthread
 
-emu: $(BUILD)/libquorum-emu.so
+# What stands for cuBLAS: opened by its path, linked to nothing.
+$(BUILD)/libcublas-emu.so: tests/cuda_emu/blas.cpp $(EMU_HDR)
+	@mkdir -p $(@D)
+	$(Q)echo '  ld $@'; $(CXX) -std=c++20 $(OPT) -Wall -Wextra -fPIC -I. -Itests/cuda_emu $(filter-out -DEMU_%,$(EMU_SAN)) -shared -o $@ $< -lm
+
+emu: $(BUILD)/libquorum-emu.so $(BUILD)/libcublas-emu.so
 
 # Tests of single kernels, in C++, over those objects.
 CUDA_TESTS := $(patsubst tests/unit/%.cpp,$(BUILD)/tests/%,$(wildcard tests/unit/test_cuda_*.cpp))
@@ -69,5 +74,5 @@ $(CUDA_TESTS): $(BUILD)/tests/%: tests/unit/%.cpp $(BUILD)/libquorum-emu.a $(LIB
 
 # The tests want the emulated plugin wherever there is a C++ compiler; without one they skip by name.
 ifneq ($(shell command -v $(CXX) 2>/dev/null),)
-programs: $(BUILD)/libquorum-emu.so $(CUDA_TESTS) $(BUILD)/emu/wrong
+programs: $(BUILD)/libquorum-emu.so $(BUILD)/libcublas-emu.so $(CUDA_TESTS) $(BUILD)/emu/wrong
 endif

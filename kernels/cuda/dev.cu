@@ -153,6 +153,7 @@ int dev_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **
         d->minor = p.minor;
         d->smem_most = p.sharedMemPerBlockOptin;
         d->early = cu_few_early(d);
+        cu_ways_of(index, &d->ways);
         *out = d;
         return Q_OK;
     }

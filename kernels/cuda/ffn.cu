@@ -206,8 +206,12 @@ static cu_tile_prod tile_prod(const ker_ctx *c, const pass *f, const cu_mat *w, 
     return p;
 }
 
+/* Rows of experts are in tiles whose number only the device knows; a library cannot take them. */
+static bool library_takes(const ker_ctx *c, const pass *f, const cu_mat *w) { return !f->mma.tile && cu_blas_takes(c, w, f->n); }
+
 static void product(ker_ctx *c, const pass *f, const cu_tile_prod &p)
 {
+    if (library_takes(c, f, &p.w) && cu_blas_product(c, &p)) return;
     if (cu_mma_can(c, &p.w, f->n)) cu_mma_tiles(c, &p, NULL);
     else tile_product(c, p);
 }
@@ -221,7 +225,7 @@ static void three(ker_ctx *c, const pass *f, const int *out_row, float *y)
         gate.slot = up.slot = c->rows.slot + f->r0;
         gate.cfg = up.cfg = c->rows.cfg;
     }
-    if (cu_mma_can(c, f->gate, f->n) && cu_mma_both(f->gate, f->up)) {
+    if (cu_mma_can(c, f->gate, f->n) && cu_mma_both(f->gate, f->up) && !library_takes(c, f, f->gate) && !library_takes(c, f, f->up)) {
         gate.glue = CU_BOTH;
         cu_mma_tiles(c, &gate, f->up);
     } else {

@@ -87,9 +87,19 @@ template <int R> static void product(ker_ctx *c, const cu_prod &p, const float *
     }
 }
 
+static bool by_library(ker_ctx *c, const cu_prod *p, const float *x, const cu_acts *acts, int n_rows)
+{
+    if (p->exact || !cu_blas_takes(c, p->w, n_rows)) return false;
+    cu_tile_prod t = cu_tile_of(c, p, n_rows);
+    if (p->w->act != KER_ACT_F32) t.a = acts->kind[p->w->act];
+    t.x = x;
+    return cu_blas_product(c, &t);
+}
+
 void cu_products(ker_ctx *c, const cu_prod *p, int n_prod, const float *x, const cu_acts *acts, int n_rows)
 {
     for (int i = 0; i < n_prod; i++) {
+        if (by_library(c, &p[i], x, acts, n_rows)) continue;
         if (cu_mma_can(c, p[i].w, n_rows)) cu_mma_product(c, &p[i], x, acts, n_rows);
         else if (cu_floats_can(p[i].w, n_rows)) cu_floats_product(c, &p[i], x, n_rows);
         else if (n_rows == 1) product<1>(c, p[i], x, acts, n_rows);

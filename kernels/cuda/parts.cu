@@ -105,6 +105,7 @@ static void route(ker_ctx *c, int layer)
     cu_norm(c, l->vec[KER_W_FFN_NORM], NULL, c->shape.n, c->y);
     cu_quantise(c, c->y, c->shape.n, c->dev->m.n_embd, kinds, &c->in);
     cu_prod p[2] = { product(&l->w[KER_W_ROUTER], c->ffn.score, NULL), product(&l->w[KER_W_SH_ROUTER], c->ffn.sh_coef, NULL) };
+    p[0].exact = p[1].exact = true;
     cu_products(c, p, l->w[KER_W_SH_ROUTER].n_out ? 2 : 1, c->y, &c->in, c->shape.n);
     cu_choose(c, layer);
 }

@@ -67,6 +67,9 @@ bool cu_mma_both(const cu_mat *gate, const cu_mat *up);
 void cu_mma_product(ker_ctx *c, const cu_prod *p, const float *x, const cu_acts *acts, int n_rows);
 void cu_mma_tiles(ker_ctx *c, const cu_tile_prod *p, const cu_mat *up);
 
+/* blas.cu: all rows of a plain product (no tiles, rows in order). False: nothing was done. */
+bool cu_blas_product(ker_ctx *c, const cu_tile_prod *p);
+
 static __device__ __forceinline__ float cu_silu_mul(float g, float u) { return __fdividef(g, 1.0f + expf(-g)) * u; }
 
 /* The tile at hand: matrix, first place, places; false: none. */

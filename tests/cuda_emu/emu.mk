@@ -5,7 +5,7 @@ $(BUILD)/emu/wrong: tests/cuda_emu/wrong.cu $(EMU_O) $(EMU_HDR) kernels/cuda/gpu
 # What runs over the emulator: tests of kernels (C++, linked) and of the backend (C, through the plugin).
 EMU_TESTS := $(CUDA_TESTS) $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_cuda_*.c))
 .PHONY: emu-programs test-cuda test-cuda-asan test-cuda-tsan test-cuda-msan
-emu-programs: $(BUILD)/emu/wrong $(BUILD)/libquorum-emu.so $(EMU_TESTS)
+emu-programs: $(BUILD)/emu/wrong $(BUILD)/libquorum-emu.so $(BUILD)/libcublas-emu.so $(EMU_TESTS)
 
 # SEEDS="0 1 5" repeats a run; drawn ones are printed. ONLY=part of a name.
 test-cuda: emu-programs

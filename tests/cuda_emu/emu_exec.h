@@ -4,6 +4,7 @@
 #include "emu_api.h"
 
 namespace emu {
+void *blas_open();                                         // the file that EMU_BLAS names, or null (emu_blas.h)
 struct Block {
     uint3 bid;
     dim3 bdim, gdim;

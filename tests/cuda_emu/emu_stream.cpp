@@ -51,12 +51,13 @@ static double clock_us;                                    // passes as work is 
 
 namespace emu {
 long buffers();
+extern long blas_handles;
 void buffers_words(std::string *to);
-long objects() { return buffers() + (long)streams.size() + n_events + n_graphs + n_execs; }
+long objects() { return buffers() + (long)streams.size() + n_events + n_graphs + n_execs + blas_handles; }
 void objects_words(std::string *to)
 {
     buffers_words(to);
-    const struct { long n; const char *what; } all[] = { { (long)streams.size(), "streams" }, { n_events, "events" }, { n_graphs, "graphs" }, { n_execs, "instantiated graphs" } };
+    const struct { long n; const char *what; } all[] = { { (long)streams.size(), "streams" }, { n_events, "events" }, { n_graphs, "graphs" }, { n_execs, "instantiated graphs" }, { blas_handles, "cuBLAS handles" } };
     for (auto &a : all) if (a.n) *to += std::to_string(a.n) + " " + a.what + "; ";
     *to += "not given back";
 }

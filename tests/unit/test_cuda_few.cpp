@@ -156,7 +156,7 @@ struct layer_case {
 
 static cu_prod prod(const cu_mat &w, const float *bias, float *y)
 {
-    cu_prod p = { &w, bias, y, w.n_out, false, 0, KER_PART_NONE };
+    cu_prod p = { &w, bias, y, w.n_out, false, 0, KER_PART_NONE, false };
     return p;
 }
 static unsigned kind(const cu_mat &w) { return w.n_out ? 1u << w.act : 0; }

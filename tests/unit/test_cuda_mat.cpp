@@ -83,7 +83,7 @@ static void product_case(int type, int n_in, int n_out, int n_rows)
     cu_acts a = acts_for(b, n_rows, n_in);
     float *dx = b.keep(to_device(x.data(), x.size())), *dy = b.keep(to_device(y.data(), y.size()));
     cu_quantise(&b.c, dx, n_rows, n_in, 1u << t->act, &a);
-    cu_prod p = { &w, b.keep(to_device(bias.data(), bias.size())), dy, n_out + 3, true, 4, KER_PART_ATTN };
+    cu_prod p = { &w, b.keep(to_device(bias.data(), bias.size())), dy, n_out + 3, true, 4, KER_PART_ATTN, false };
     cu_products(&b.c, &p, 1, dx, &a, n_rows);
     b.wait();
     std::vector<float> got = back(dy, y.size());
@@ -145,7 +145,7 @@ static void marks_say_where(void)
         cu_acts a = acts_for(b, ROWS, N);
         float *dx = b.keep(to_device(x.data(), x.size())), *dy = b.keep(to_device(y.data(), y.size()));
         cu_quantise(&b.c, dx, ROWS, N, 1u << KER_ACT_Q8_32, &a);
-        cu_prod p = { &w, NULL, dy, 4, true, 7, KER_PART_FFN };
+        cu_prod p = { &w, NULL, dy, 4, true, 7, KER_PART_FFN, false };
         cu_products(&b.c, &p, 1, dx, &a, ROWS);
         p.layer = 8;
         cu_products(&b.c, &p, 1, dx, &a, ROWS);

@@ -1,6 +1,6 @@
 /* agent: one turn and everything a front end needs around it. The full screen, the line editor, -p and --json all stand
- * on this header alone. Owns two threads: the engine thread (loading, turns, re-evaluation: the only one that touches a
- * session) and the clerk thread (memory: lists, search, import). Owns the joined knob table and the command table.
+ * on this header alone. Owns three threads: the engine thread (loading, turns, re-evaluation: the only one that touches a
+ * session) and the clerk's quick and long lanes (memory: lists and search; import and removal). Owns the joined knob table and the command table.
  *
  * Threads: every agt_* call is made from the one front-end thread; none blocks longer than a mutex (no disk, no model)
  * except agt_open and agt_close. What happens comes back as events in a queue; agt_wake_fd becomes readable when there

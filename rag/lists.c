@@ -1,4 +1,4 @@
-/* rag/lists: the three lists of words that a search must not take for a subject. Constant data.
+/* rag/lists: the lists of words that a search must not take for a subject. Constant data.
  * Grammar words ("what", "is") weigh nothing, words of asking and of talking about the talk ("remind", "repeat",
  * "notes") next to nothing. Everyday words ("time", "write", "good") may be what is asked for, but
  * finding one of them in a passage says little: rag.h gives their prior. Written for this project by topic: verbs of

@@ -3,7 +3,7 @@
  * this one can do. A configuration is text at this boundary: set, get, range, label, JSON, hash.
  *
  * Threads: prov_cancel may be called from any thread at any time; everything else that takes a prov may be called from any
- * thread too, but what evaluates (marked [turn]) waits for its turn unless PROV_PARALLEL is set. Hooks run in the thread of
+ * thread too where nothing else is said, but what evaluates (marked [turn]) waits for its turn unless PROV_PARALLEL is set. Hooks run in the thread of
  * the call. A prov_config belongs to one thread at a time; the prov it came from outlives it. Errors: base.h.
  * It never stores anything and never decides what is shown. No type of another room stands here but base's. */
 #ifndef QUORUM_PROVIDER_H
@@ -160,6 +160,7 @@ typedef struct prov_room { int used, text, size; } prov_room;        /* tokens: 
 prov_room prov_context(prov *);
 typedef struct prov_mix { uint64_t config; int cells; } prov_mix;    /* which configurations made what is cached */
 int prov_mixture(prov *, prov_mix *out, int max);        /* most frequent first; returns how many there are */
+/* These three look at the present configuration and the context: only in the thread that makes requests and sets, hooks too. */
 int prov_count(const prov *, const char *text, size_t n);            /* tokens; an estimate without PROV_COUNT */
 int prov_count_request(const prov *, const prov_request *, char *err);       /* of the whole prompt as its model reads it */
 int prov_show(const prov *, const prov_request *, q_buf *out, char *err);    /* that prompt as text, control tokens by their names */

@@ -44,28 +44,24 @@ static int parse(int argc, char **argv, args *o)
 }
 
 /* ---- JSON ---- */
-static void put_interval(cJSON *o, const char *key, const lab_interval *v)
+static cJSON *put_interval(cJSON *o, const char *key, const char *mean, const lab_interval *v)
 {
     cJSON *one = cJSON_AddObjectToObject(o, key), *ci;
-    cJSON_AddNumberToObject(one, "mean", v->mean);
+    cJSON_AddNumberToObject(one, mean, v->mean);
     ci = cJSON_AddArrayToObject(one, "ci");
     cJSON_AddItemToArray(ci, cJSON_CreateNumber(v->low));
     cJSON_AddItemToArray(ci, cJSON_CreateNumber(v->high));
+    return one;
 }
 
 static void print_json(const lab_compared *c, const args *o, const eng_model *m)
 {
     cJSON *j = cJSON_CreateObject();
     cJSON_AddNumberToObject(j, "tokens", c->n);
-    put_interval(j, "kl", &c->kl);
-    put_interval(j, "dlogp", &c->dlogp);
+    put_interval(j, "kl", "mean", &c->kl);
+    put_interval(j, "dlogp", "mean", &c->dlogp);
     cJSON_AddNumberToObject(j, "top1_agreement", c->top1);
-    cJSON *noise = cJSON_AddObjectToObject(j, "noise"), *ci;
-    cJSON_AddNumberToObject(noise, "kl", c->noise.mean);
-    ci = cJSON_AddArrayToObject(noise, "ci");
-    cJSON_AddItemToArray(ci, cJSON_CreateNumber(c->noise.low));
-    cJSON_AddItemToArray(ci, cJSON_CreateNumber(c->noise.high));
-    cJSON_AddStringToObject(noise, "kv_type", c->yardstick);
+    cJSON_AddStringToObject(put_interval(j, "noise", "kl", &c->noise), "kv_type", c->yardstick);
     cJSON_AddBoolToObject(j, "different", c->different);
     cJSON_AddNumberToObject(j, "blocks", c->blocks);
     cJSON_AddBoolToObject(j, "by_paragraph", c->by_paragraph);

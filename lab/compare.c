@@ -324,8 +324,10 @@ static int prepare(run *r, const eng_config *a, const eng_config *b, const char 
     r->side[A].config = eng_config_copy(a);
     r->side[B].config = eng_config_copy(b);
     r->side[YARDSTICK].config = eng_config_copy(a);
-    r->out->bytes[0] = eng_model_cost(r->m, a).bytes_layers + eng_model_cost(r->m, a).bytes_head;
-    r->out->bytes[1] = eng_model_cost(r->m, b).bytes_layers + eng_model_cost(r->m, b).bytes_head;
+    for (int s = A; s <= B; s++) {
+        eng_cost cost = eng_model_cost(r->m, r->side[s].config);
+        r->out->bytes[s] = cost.bytes_layers + cost.bytes_head;
+    }
     return eng_config_set(r->side[YARDSTICK].config, "kv.type", r->out->yardstick, err);
 }
 

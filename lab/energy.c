@@ -60,8 +60,6 @@ static uint64_t read_of(const eng_energy *e, int part, int k)
 }
 
 /* ---- JSON ---- */
-static cJSON *by_k(cJSON *o, const char *key) { return cJSON_AddObjectToObject(o, key); }
-
 static void as_json(const eng_energy *e, double bandwidth, q_buf *out)
 {
     int k[MAX_K], n = ks(e, k);
@@ -70,8 +68,8 @@ static void as_json(const eng_energy *e, double bandwidth, q_buf *out)
     cJSON_AddNumberToObject(p, "total", (double)all);
     cJSON_AddNumberToObject(p, "static", (double)(all - e->params[ENG_ENERGY_EXPERTS]));
     cJSON_AddNumberToObject(p, "expert_layer", (double)of_expert(e));
-    cJSON *active = by_k(j, "active"), *bytes = by_k(j, "bytes_per_token"), *flops = by_k(j, "flops_per_token");
-    cJSON *ceiling = bandwidth > 0 ? by_k(j, "ceiling_tokens_per_s") : NULL;
+    cJSON *active = cJSON_AddObjectToObject(j, "active"), *bytes = cJSON_AddObjectToObject(j, "bytes_per_token"), *flops = cJSON_AddObjectToObject(j, "flops_per_token");
+    cJSON *ceiling = bandwidth > 0 ? cJSON_AddObjectToObject(j, "ceiling_tokens_per_s") : NULL;
     for (int i = 0; i < n; i++) {
         char name[16];
         snprintf(name, sizeof name, "%d", k[i]);

@@ -452,15 +452,17 @@ static void killed_errands_keep_their_order(void)
     seen_clear(&s);
 }
 
+/* What is typed while an answer runs, and what the next start says of it. */
+static const struct { const char *typed, *say; } waiting_again[] = { { "/again experts.k=1 sampler.seed=4", ": /again experts.k=1 sampler.seed=4 asks" }, { "/again", ": /again asks" } };
+
 /* A kill does not lose an /again that waits either. */
 static void a_killed_again_is_said(void)
 {
-    static const struct { const char *typed, *say; } t[] = { { "/again experts.k=1 sampler.seed=4", ": /again experts.k=1 sampler.seed=4 asks" }, { "/again", ": /again asks" } };
-    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+    for (size_t i = 0; i < sizeof waiting_again / sizeof *waiting_again; i++) {
         seen s = { 0 };
-        kill_it(other_process("send", (const char *const[]){ "a question that takes long", t[i].typed, NULL }, false));
+        kill_it(other_process("send", (const char *const[]){ "a question that takes long", waiting_again[i].typed, NULL }, false));
         agt *a = open_room(&s);
-        CHECK_MSG(s.notes.p && strstr(s.notes.p, t[i].say), "%s", s.notes.p ? s.notes.p : "");
+        CHECK_MSG(s.notes.p && strstr(s.notes.p, waiting_again[i].say), "%s", s.notes.p ? s.notes.p : "");
         agt_close(a);
         seen_clear(&s);
         a = open_room(&s);
@@ -473,19 +475,18 @@ static void a_killed_again_is_said(void)
 /* An /again that waits when the program ends is said at the next start, with its words, once. */
 static void a_waiting_again_is_said(void)
 {
-    static const struct { const char *typed, *say; } t[] = { { "/again experts.k=1 sampler.seed=4", ": /again experts.k=1 sampler.seed=4 asks" }, { "/again", ": /again asks" } };
-    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+    for (size_t i = 0; i < sizeof waiting_again / sizeof *waiting_again; i++) {
         seen s = { 0 };
         hold h;
         agt *a = open_room(&s);
         hold_on(&h, a, "send");
         agt_submit(a, "a question that takes long");
         CHECK(is_held(&h));
-        agt_submit(a, t[i].typed);
+        agt_submit(a, waiting_again[i].typed);
         agt_close(a);
         seen_clear(&s);
         a = open_room(&s);
-        CHECK_MSG(s.notes.p && strstr(s.notes.p, t[i].say), "%s", s.notes.p ? s.notes.p : "");
+        CHECK_MSG(s.notes.p && strstr(s.notes.p, waiting_again[i].say), "%s", s.notes.p ? s.notes.p : "");
         agt_close(a);
         seen_clear(&s);
         a = open_room(&s);

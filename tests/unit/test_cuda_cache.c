@@ -2,29 +2,12 @@
  * holds all of them gives, byte for byte, however few have room, over all shapes and settings, in long and short pieces; a
  * source or a copy that fails voids a pass and leaves the next one whole. Skipped without a C++ compiler. */
 #include "tests/forward.h"
-#include "tests/cuda_emu/emu_stats.h"
-
-#include <dlfcn.h>
-#include <unistd.h>
+#include "tests/on_device.h"
 
 static const ker_backend *gpu;
 static const emu_api_table *emu;
 
-static bool plugin(void)
-{
-    const char *build = getenv("BUILD");
-    char *path = q_printf("%s/libquorum-emu.so", build ? build : "build");
-    bool there = !access(path, R_OK);
-    if (there) {
-        CHECK_MSG(ker_plugin_open(path, &gpu, err) == Q_OK, "%s", err);
-        void *lib = dlopen(path, RTLD_NOW | RTLD_NOLOAD), *sym = lib ? dlsym(lib, "emu_api") : NULL;
-        const emu_api_table *(*entry)(void);
-        memcpy(&entry, &sym, sizeof entry);
-        if (sym) emu = entry();
-    }
-    free(path);
-    return there && gpu && emu;
-}
+static bool plugin(void) { return emulated(&gpu, &emu); }
 
 /* Of the types of the trade, so that few rows' kernels and tensor cores take part; two kinds of expert would need layers of
  * different types, which one model here has by its down matrices. */

@@ -1,10 +1,7 @@
 /* Whole passes of the CUDA backend with the table of ways set to the library everywhere, through the plugin on the emulator and
  * the library that stands for cuBLAS: the same answers within tolerance, each call failing in turn. Skipped without a C++ compiler. */
 #include "tests/forward.h"
-#include "tests/cuda_emu/emu_stats.h"
-
-#include <dlfcn.h>
-#include <unistd.h>
+#include "tests/on_device.h"
 
 static const ker_backend *gpu;
 static const emu_api_table *emu;
@@ -13,18 +10,8 @@ static char *library_path;
 static bool plugin(void)
 {
     const char *build = getenv("BUILD");
-    char *path = q_printf("%s/libquorum-emu.so", build ? build : "build");
     library_path = q_printf("%s/libcublas-emu.so", build ? build : "build");
-    bool there = !access(path, R_OK) && !access(library_path, R_OK);
-    if (there) {
-        CHECK_MSG(ker_plugin_open(path, &gpu, err) == Q_OK, "%s", err);
-        void *lib = dlopen(path, RTLD_NOW | RTLD_NOLOAD), *sym = lib ? dlsym(lib, "emu_api") : NULL;
-        const emu_api_table *(*entry)(void);
-        memcpy(&entry, &sym, sizeof entry);
-        if (sym) emu = entry();
-    }
-    free(path);
-    return there && gpu && emu;
+    return !access(library_path, R_OK) && emulated(&gpu, &emu);
 }
 
 static void library(bool wanted)

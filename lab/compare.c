@@ -10,7 +10,7 @@
 #include <string.h>
 
 enum { A, B, YARDSTICK, SIDES };
-enum { LEAST = 32, WINDOW = 1024, FEW_BLOCKS = 12, PIECES = 24, SCRATCH = 8 << 20 /* logits kept at once, a side */ };
+enum { LEAST = 32, WINDOW = 1024, NARROWEST = 16 /* the least that context.length takes */, FEW_BLOCKS = 12, PIECES = 24, SCRATCH = 8 << 20 /* logits kept at once, a side */ };
 
 typedef struct side {
     eng_config *config;
@@ -305,7 +305,7 @@ static int prepare(run *r, const eng_config *a, const eng_config *b, const char 
         return rc;
     *window = terms->window ? terms->window : WINDOW;
     if (!terms->window && info->n_ctx_train > 0 && *window > info->n_ctx_train)
-        *window = info->n_ctx_train;
+        *window = info->n_ctx_train < NARROWEST ? NARROWEST : info->n_ctx_train;
     if (*window > r->text.n)
         *window = r->text.n;
     r->n_vocab = info->n_vocab;

@@ -137,7 +137,7 @@ int cmd_compare(int argc, char **argv)
     eng_model *m = NULL;
     eng_config *a = NULL, *b = NULL;
     lab_compared c = { .n = 0 };
-    rc = q_read_file(o.file, &text, (size_t)1 << 28, err);
+    rc = q_read_input(o.file, &text, (size_t)1 << 28, err);
     if (!rc && !q_utf8_valid(text.p ? text.p : "", text.len))
         rc = q_fail(err, Q_FORMAT, _("%s is not UTF-8 text: iconv turns other encodings into it"), o.file);
     if (!rc && (rc = cli_open(o.model, &(cli_sets){ .n = 0 }, o.threads, &m, &a, err)) != 0) {

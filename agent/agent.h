@@ -217,6 +217,7 @@ const agt_command *agt_commands(int *n);
 /* The joined knob table, and values as text. */
 int agt_knob_count(const agt *);
 const q_knob *agt_knob(const agt *, int i);
+const q_knob *agt_knob_named(const agt *, const char *name);     /* as /set and --set take names: an aka too, in any case; NULL: there is none */
 const char *agt_knob_value(agt *, const q_knob *k, q_buf *buf);
 bool agt_knob_default(agt *, const q_knob *k);
 /* The numbers it may have for the model at hand; false: it takes none, or has nothing to act on. */

@@ -154,6 +154,7 @@ void prov_cancel(prov *, bool on);
 /* [turn] Evaluates anew, under the present configuration alone, what is in the context. Q_CANCEL: the rest follows with the
  * next request. */
 int prov_renew(prov *, const prov_hooks *, char *err);
+void prov_forget(prov *);               /* [turn] the context becomes empty; the configuration stays */
 
 /* ================= numbers ================= */
 typedef struct prov_room { int used, text, size; } prov_room;        /* tokens: evaluated or due; of the last text; at most */

@@ -83,7 +83,7 @@ typedef struct mem_stats {
 typedef struct mem_message_config {     /* from reply token `from` on, this configuration spoke */
     int from;                           /* 0 for the first */
     uint64_t hash;
-    char *json, *label;                 /* eng_config_json, eng_config_label */
+    char *json, *label;                 /* eng_config_json; what a caption says of it, in no language */
 } mem_message_config;
 
 typedef struct mem_message {

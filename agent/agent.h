@@ -47,7 +47,7 @@ typedef struct agt_message {
     enum agt_cut cut;           /* what ended it, where the model did not */
     char *text, *thinking;      /* thinking may be NULL; kept apart from the reply */
     int64_t created_ms;
-    char *label;                /* "standard · k 12": the configuration(s), in order, " → " between; NULL for users */
+    char *label;                /* "standard · k 12": the configuration(s), in order, " → " between, as stored: in no language; NULL for users */
     int n_tokens, n_thinking, n_prompt;
     double prefill_s, decode_s;
     int n_passages;
@@ -96,7 +96,7 @@ enum agt_event_kind {
                            differs: the first token unlike the compared sibling's                   */
     AGT_EV_KNOB,        /* name, text = value now, number = token after which it holds (0 = between answers), note = what it
                            means in one sentence ("from the next token", "412 tokens to re-evaluate") */
-    AGT_EV_LABEL,       /* the running answer's caption is another one: id = message, text = its label now       */
+    AGT_EV_LABEL,       /* the running answer's caption is another one: id = message, text = its label now, as stored       */
     AGT_EV_DONE,        /* message: the finished answer (state says how), rate                      */
     AGT_EV_PAUSED,      /* flag: paused or not                                                      */
     AGT_EV_PROGRESS,    /* long work: text = what, done, total, seconds left in rate (<0 unknown); total 0: ended */
@@ -160,7 +160,7 @@ bool agt_idle(agt *);                                    /* nothing at all runs 
 
 /* ================= snapshots ================= */
 typedef struct agt_status {
-    char model[96], label[96];           /* "SmolLM2 carved", "standard" / "k 4 · theta 5e5" */
+    char model[96], label[96];           /* "SmolLM2 carved", "k 4 · theta 5e5"; label "": the model's own settings */
     bool loaded, busy, paused, prefill, thinking;
     bool chat_template, carved, thinks;
     char languages[32];
@@ -170,7 +170,7 @@ typedef struct agt_status {
     double decode_rate, prefill_rate;    /* tokens/s; prefill only while it runs */
     int n_tokens;                        /* of the running answer */
     int n_mix;                           /* how many entries of mix are set: the two most frequent configurations cached */
-    struct { char label[48]; int cells; } mix[2];
+    struct { char label[48]; int k, cells; } mix[2];     /* label "": the model's own, which run k experts (0: dense) */
     int mix_rest;                        /* how many further configurations ("+n") */
     int64_t chat;
 } agt_status;

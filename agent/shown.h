@@ -15,7 +15,7 @@ typedef struct shown {
     agt_status st;
     prov_config *cfg;                     /* copy of seat.cfg; NULL before a model is loaded */
     char *full_name, *path;              /* of the loaded model; NULL: none */
-    struct { char label[48]; int cells; } mix[16];
+    struct { char label[48]; int k, cells; } mix[16];
     int n_mix;
     rag_result *why;                     /* of the last search */
     char *why_broken;                    /* it could not be searched: the reason, and what to do */

@@ -202,7 +202,7 @@ static void fake_model(void)
     agt_status *s = &fake.st;
     memset(s, 0, sizeof *s);
     strcpy(s->model, "SmolLM2 carved");
-    strcpy(s->label, "standard");
+    s->label[0] = 0;
     strcpy(s->languages, "en");
     s->loaded = s->chat_template = s->carved = true;
     s->k = 12;

@@ -185,8 +185,7 @@ static const char *script_label(const prov_config *from, q_buf *b)
     for (int i = 0; i < n; i++)
         if (c->value[i] && strcmp(k[i].name, "sampler.seed") != 0)
             q_buf_printf(b, "%s%s %s", b->len ? " · " : "", strcmp(k[i].name, "experts.k") == 0 ? "k" : k[i].name, c->value[i]);
-    if (!b->len)
-        q_buf_puts(b, "standard");
+    q_buf_puts(b, "");
     return b->p;
 }
 

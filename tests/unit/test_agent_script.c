@@ -399,6 +399,37 @@ static void again_with_the_same_seed(void)
     finish(&s);
 }
 
+static const char *other_words(const char *one, const char *many, unsigned long n)
+{
+    return !many && strcmp(one, "standard") == 0 ? "обычные" : n == 1 || !many ? one : many;
+}
+
+/* What is stored is in no language; what is shown is in the person's, and nothing is told apart by a word. */
+static void labels_are_stored_in_no_language(void)
+{
+    seen s = { 0 };
+    if (!start((script){ 0 }, false, &s))
+        return;
+    q_words_from(other_words);
+    agt_message *m = ask("short", &s);
+    CHECK_STR(m ? m->label : "", "standard · k 2");
+    agt_status st;
+    settle(a, &s);
+    agt_get_status(a, &st);
+    CHECK_STR(st.label, "");
+    agt_submit(a, "/set experts.k 1");
+    ask("short", &s);
+    settle(a, &s);
+    agt_get_status(a, &st);
+    CHECK_STR(st.label, "k 1");
+    CHECK(st.n_mix == 2 && ((st.mix[0].label[0] == 0 && st.mix[0].k == 2) || (st.mix[1].label[0] == 0 && st.mix[1].k == 2)));
+    agt_submit(a, "/context");
+    CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 30000));
+    CHECK_MSG(s.page && strstr(s.page, "  обычные · k 2\n") && strstr(s.page, "  k 1\n"), "%s", s.page ? s.page : "");
+    q_words_from(NULL);
+    finish(&s);
+}
+
 int main(void)
 {
     RUN(a_turn_is_told_and_kept);
@@ -414,5 +445,6 @@ int main(void)
     RUN(nobody_answers);
     RUN(words_do_not_hang_on_routing);
     RUN(again_with_the_same_seed);
+    RUN(labels_are_stored_in_no_language);
     return TEST_END();
 }

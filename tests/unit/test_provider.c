@@ -504,7 +504,7 @@ static void configurations_are_text(void)
     prov_config *c = prov_config_new(p), *d = prov_config_copy(c);
     double lo, hi;
     CHECK(prov_config_hash_all(c) == prov_config_hash_all(d) && prov_config_diff(c, d) == Q_EFFECT_SAMPLING);
-    CHECK_STR(prov_config_label(c, &b), "standard");
+    CHECK_STR(prov_config_label(c, &b), "");
     char *json = prov_config_json(c);
     CHECK_STR(json, "{}");
     free(json);

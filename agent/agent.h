@@ -104,6 +104,7 @@ enum agt_event_kind {
     AGT_EV_TEXT,        /* a page of text that a command printed (/set, /context, /why, /help): title in name, text */
     AGT_EV_FOUND,       /* /find: message[n_messages], snippets in text, chat id in parent          */
     AGT_EV_ASK,         /* what cannot be taken back: text = the question, id for agt_answer               */
+    AGT_EV_ENERGY,      /* what agt_ask_energy asked for is there: agt_get_energy                              */
     AGT_EV_UI           /* a command that only a front end can do: action in id, its argument in text */
 };
 enum agt_level { AGT_INFO, AGT_WARN, AGT_ERROR };
@@ -182,6 +183,11 @@ typedef lab_view agt_routing;
 void agt_get_routing(agt *, agt_routing *io);            /* copies when io->version is behind */
 void agt_routing_free(agt_routing *);
 void agt_show_routing(agt *, int64_t message);           /* of a stored answer; 0 = back to live */
+
+/* What a token costs: lab/lab.h. Asked for once a model, then it follows the present k. False: not known yet. */
+typedef lab_costs agt_energy;
+void agt_ask_energy(agt *);              /* answered by AGT_EV_ENERGY */
+bool agt_get_energy(agt *, agt_energy *out);
 
 /* ================= tables ================= */
 /* What only a front end can do; ids of AGT_EV_UI. EDIT and FIND prepare something to be sent; the others are rows. */

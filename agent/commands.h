@@ -61,8 +61,8 @@
       N_("configurations under a name: list them, load one, save the present one"), .words = "save,load,list,diff,rename,delete") \
     X(compare, JOB(compare), "сравнить", N_("A [B] [on FILE|last]"), \
       N_("two configurations on the same text: brains, or settings like k=4"), .needs = true) \
-    X(energy, JOB(energy), "энергия", N_("[NAME or FILE]"), \
-      N_("what a token costs at each number of experts, and where it goes"), .complete = AGT_COMPLETE_MODEL) \
+    X(energy, BOTH(ENERGY, energy), "энергия", N_("[NAME or FILE]"), \
+      N_("what a token costs at each number of experts, and where it goes"), .key = "Ctrl-X 0", .complete = AGT_COMPLETE_MODEL) \
     X(trace, RUN(trace), "след", N_("save FILE"), \
       N_("write the last answer's routing as CSV, with its configuration as JSON beside it"), .words = "save", .complete = AGT_COMPLETE_PATH) \
     X(copy, UI(COPY), "копировать", "", \

@@ -180,7 +180,7 @@ void sync_mix(agt *a)
     int n = room.used ? prov_mixture(a->seat.who, m, 16) : 0;
     pthread_mutex_lock(&a->shown.mu);
     a->shown.n_mix = n;
-    memset(a->shown.st.mix, 0, sizeof a->shown.st.mix);
+    memset(&a->shown.st.mix, 0, sizeof a->shown.st.mix);
     for (int i = 0; i < n && i < 16; i++) {
         const known *of = &(known){ .label = "?" };
         for (int j = 0; j < a->seat.n_known; j++)

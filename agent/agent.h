@@ -47,7 +47,7 @@ typedef struct agt_message {
     enum agt_cut cut;           /* what ended it, where the model did not */
     char *text, *thinking;      /* thinking may be NULL; kept apart from the reply */
     int64_t created_ms;
-    char *label;                /* "standard · k 12": the configuration(s), in order, " → " between; NULL for users */
+    char *label;                /* "standard · k 12": the configuration(s), in order, " → " between, as stored: in no language; NULL for users */
     int n_tokens, n_thinking, n_prompt;
     double prefill_s, decode_s;
     int n_passages;
@@ -96,7 +96,7 @@ enum agt_event_kind {
                            differs: the first token unlike the compared sibling's                   */
     AGT_EV_KNOB,        /* name, text = value now, number = token after which it holds (0 = between answers), note = what it
                            means in one sentence ("from the next token", "412 tokens to re-evaluate") */
-    AGT_EV_LABEL,       /* the running answer's caption is another one: id = message, text = its label now       */
+    AGT_EV_LABEL,       /* the running answer's caption is another one: id = message, text = its label now, as stored       */
     AGT_EV_DONE,        /* message: the finished answer (state says how), rate                      */
     AGT_EV_PAUSED,      /* flag: paused or not                                                      */
     AGT_EV_PROGRESS,    /* long work: text = what, done, total, seconds left in rate (<0 unknown); total 0: ended */
@@ -104,6 +104,7 @@ enum agt_event_kind {
     AGT_EV_TEXT,        /* a page of text that a command printed (/set, /context, /why, /help): title in name, text */
     AGT_EV_FOUND,       /* /find: message[n_messages], snippets in text, chat id in parent          */
     AGT_EV_ASK,         /* what cannot be taken back: text = the question, id for agt_answer               */
+    AGT_EV_ENERGY,      /* what agt_ask_energy asked for is there: agt_get_energy                              */
     AGT_EV_UI           /* a command that only a front end can do: action in id, its argument in text */
 };
 enum agt_level { AGT_INFO, AGT_WARN, AGT_ERROR };
@@ -159,7 +160,7 @@ bool agt_idle(agt *);                                    /* nothing at all runs 
 
 /* ================= snapshots ================= */
 typedef struct agt_status {
-    char model[96], label[96];           /* "SmolLM2 carved", "standard" / "k 4 · theta 5e5" */
+    char model[96], label[96];           /* "SmolLM2 carved", "k 4 · theta 5e5"; label "": the model's own settings */
     bool loaded, busy, paused, prefill, thinking;
     bool chat_template, carved, thinks;
     char languages[32];
@@ -169,7 +170,7 @@ typedef struct agt_status {
     double decode_rate, prefill_rate;    /* tokens/s; prefill only while it runs */
     int n_tokens;                        /* of the running answer */
     int n_mix;                           /* how many entries of mix are set: the two most frequent configurations cached */
-    struct { char label[48]; int cells; } mix[2];
+    struct { char label[48]; int k, cells; } mix[2];     /* label "": the model's own, which run k experts (0: dense) */
     int mix_rest;                        /* how many further configurations ("+n") */
     int64_t chat;
 } agt_status;
@@ -182,6 +183,11 @@ typedef lab_view agt_routing;
 void agt_get_routing(agt *, agt_routing *io);            /* copies when io->version is behind */
 void agt_routing_free(agt_routing *);
 void agt_show_routing(agt *, int64_t message);           /* of a stored answer; 0 = back to live */
+
+/* What a token costs: lab/lab.h. Asked for once a model, then it follows the present k. False: not known yet. */
+typedef lab_costs agt_energy;
+void agt_ask_energy(agt *);              /* answered by AGT_EV_ENERGY */
+bool agt_get_energy(agt *, agt_energy *out);
 
 /* ================= tables ================= */
 /* What only a front end can do; ids of AGT_EV_UI. EDIT and FIND prepare something to be sent; the others are rows. */
@@ -217,6 +223,7 @@ const agt_command *agt_commands(int *n);
 /* The joined knob table, and values as text. */
 int agt_knob_count(const agt *);
 const q_knob *agt_knob(const agt *, int i);
+const q_knob *agt_knob_named(const agt *, const char *name);     /* as /set and --set take names: an aka too, in any case; NULL: there is none */
 const char *agt_knob_value(agt *, const q_knob *k, q_buf *buf);
 bool agt_knob_default(agt *, const q_knob *k);
 /* The numbers it may have for the model at hand; false: it takes none, or has nothing to act on. */

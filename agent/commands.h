@@ -63,8 +63,8 @@
       N_("two configurations on the same text: brains, or settings like k=4"), .needs = true) \
     X(sweep, JOB(sweep), "обход", N_("KNOB VALUES [csv FILE] [on FILE|last]"), \
       N_("one knob at several values on the same text: /sweep experts.k 1..16"), .needs = true, .complete = AGT_COMPLETE_KNOB) \
-    X(energy, JOB(energy), "энергия", N_("[NAME or FILE]"), \
-      N_("what a token costs at each number of experts, and where it goes"), .complete = AGT_COMPLETE_MODEL) \
+    X(energy, BOTH(ENERGY, energy), "энергия", N_("[NAME or FILE]"), \
+      N_("what a token costs at each number of experts, and where it goes"), .key = "Ctrl-X 0", .complete = AGT_COMPLETE_MODEL) \
     X(trace, RUN(trace), "след", N_("save FILE"), \
       N_("write the last answer's routing as CSV, with its configuration as JSON beside it"), .words = "save", .complete = AGT_COMPLETE_PATH) \
     X(copy, UI(COPY), "копировать", "", \

@@ -27,7 +27,7 @@ static void compare(agt *a, const job *j)
         rc = measure_text(a, on, &text, err);
     if (rc == Q_OK) {
         lab_pair p = { n == 2 ? side[0] : NULL, n == 2 ? side[1] : side[0], now };
-        measure work = measure_begin(a, "/compare");
+        measuring work = measure_begin(a, "/compare");
         rc = lab_compare_beside(beside, &p, text.p, text.len, &(lab_terms){ .go_on = measure_go_on, .user = &work }, &out, err);
         measure_end(&work);
     }

@@ -52,18 +52,18 @@ struct eng_cache *measure_cache(agt *a, char *err)
     return c;
 }
 
-measure measure_begin(agt *a, const char *what) { return (measure){ a, what, q_now_ns() }; }
+measuring measure_begin(agt *a, const char *what) { return (measuring){ a, what, q_now_ns() }; }
 
 bool measure_go_on(void *user, int done, int total)
 {
-    const measure *w = user;
+    const measuring *w = user;
     double left = done > 0 ? (double)(q_now_ns() - w->from_ns) / 1e9 * (total - done) / done : -1;
     agt_event e = { .kind = AGT_EV_PROGRESS, .text = q_strdup(w->what), .done = done, .total = total, .rate = left };
     evq_push(&w->a->events, &e);
     return !desk_stopped(&w->a->desk, LANE_ENGINE);
 }
 
-void measure_end(measure *w)
+void measure_end(measuring *w)
 {
     agt_event e = { .kind = AGT_EV_PROGRESS, .text = q_strdup(w->what) };
     evq_push(&w->a->events, &e);

@@ -48,7 +48,7 @@ static void sweep(agt *a, const job *j)
     if (rc == Q_OK)
         rc = measure_text(a, q.on, &text, err);
     if (rc == Q_OK) {
-        measure work = measure_begin(a, "/sweep");
+        measuring work = measure_begin(a, "/sweep");
         now = prov_config_json(a->seat.cfg);
         rc = lab_sweep_beside(beside, &(lab_range){ q.knob, q.values, now }, text.p, text.len, &(lab_terms){ .go_on = measure_go_on, .user = &work }, &s, err);
         measure_end(&work);

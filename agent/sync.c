@@ -11,14 +11,7 @@
 const char *sync_label(const prov_config *c, char *buf, size_t n)
 {
     q_buf b = { 0 };
-    const char *l = prov_config_label(c, &b);
-    bool standard = strcmp(l, "standard") == 0;
-    int k = prov_config_k(c);
-    if (standard && k > 0)
-        snprintf(buf, n, "%s · k %d", _("standard"), k);
-    else
-        snprintf(buf, n, "%s", standard ? _("standard") : l);
-    buf[q_utf8_whole(buf, strlen(buf))] = 0;
+    view_label(prov_config_label(c, &b), prov_config_k(c), buf, n);
     q_buf_free(&b);
     return buf;
 }
@@ -46,13 +39,19 @@ static bool captioned(const char *name)
     return true;
 }
 
+/* It is stored: its words are those of no language. */
 char *sync_caption(const prov_config *c)
 {
     char label[64];
-    int n;
+    int n, experts = prov_config_k(c);
     const q_knob *k = prov_knobs(&n);
     q_buf b = { 0 };
-    q_buf_puts(&b, sync_label(c, label, sizeof label));
+    snprintf(label, sizeof label, "%s", prov_config_label(c, &b));
+    label[q_utf8_whole(label, strlen(label))] = 0;
+    q_buf_clear(&b);
+    q_buf_puts(&b, *label ? label : "standard");
+    if (!*label && experts > 0)
+        q_buf_printf(&b, " · k %d", experts);
     for (int i = 0; i < n; i++)
         if (k[i].effect == Q_EFFECT_SAMPLING && captioned(k[i].name) && !prov_config_is_default(c, k[i].name))
             short_value(c, k[i].name, &b);
@@ -151,7 +150,11 @@ void sync_know(seat *s, const prov_config *c)
     memset(k, 0, sizeof *k);
     k->hash = h;
     k->json = prov_config_json(c);
-    sync_label(c, k->label, sizeof k->label);
+    k->k = prov_config_k(c);
+    q_buf b = { 0 };
+    snprintf(k->label, sizeof k->label, "%s", prov_config_label(c, &b));
+    k->label[q_utf8_whole(k->label, strlen(k->label))] = 0;
+    q_buf_free(&b);
 }
 
 enum prov_policy sync_policy(settings *s)
@@ -179,14 +182,16 @@ void sync_mix(agt *a)
     a->shown.n_mix = n;
     memset(a->shown.st.mix, 0, sizeof a->shown.st.mix);
     for (int i = 0; i < n && i < 16; i++) {
-        const char *label = "?";
+        const known *of = &(known){ .label = "?" };
         for (int j = 0; j < a->seat.n_known; j++)
             if (a->seat.known[j].hash == m[i].config)
-                label = a->seat.known[j].label;
-        snprintf(a->shown.mix[i].label, sizeof a->shown.mix[i].label, "%s", label);
+                of = &a->seat.known[j];
+        memcpy(a->shown.mix[i].label, of->label, sizeof a->shown.mix[i].label);
+        a->shown.mix[i].k = of->k;
         a->shown.mix[i].cells = m[i].cells;
         if (i < 2) {
             memcpy(a->shown.st.mix[i].label, a->shown.mix[i].label, sizeof a->shown.st.mix[i].label);
+            a->shown.st.mix[i].k = of->k;
             a->shown.st.mix[i].cells = m[i].cells;
         }
     }
@@ -223,6 +228,7 @@ void sync_publish(agt *a)
     snprintf(s->label, sizeof s->label, "%s", prov_config_label(a->seat.cfg, &b));
     snprintf(s->languages, sizeof s->languages, "%s", info->languages);
     s->loaded = true;
+    a->shown.elsewhere = info->device && *info->device;
     s->chat_template = info->chat;
     s->carved = info->carved;
     s->thinks = info->thinks;

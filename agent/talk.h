@@ -9,8 +9,8 @@ void sync_publish(agt *);                /* configuration and status to the snap
 char *sync_crowded(const prov_config *c);                /* a layer pins more experts than its k: a sentence; NULL; malloc'ed */
 void sync_say_crowded(agt *, const prov_config *was, const prov_config *c);     /* where it was not so before (was NULL: nothing was) */
 void sync_know(seat *, const prov_config *c);             /* remembers hash, label and JSON */
-const char *sync_label(const prov_config *c, char *buf, size_t n);   /* of what acts on hidden states */
-char *sync_caption(const prov_config *c);                /* with the sampler: under an answer; malloc'ed */
+const char *sync_label(const prov_config *c, char *buf, size_t n);   /* of what acts on hidden states, to be shown */
+char *sync_caption(const prov_config *c);                /* with the sampler: under an answer, in no language; malloc'ed */
 char *sync_change(const prov_config *was, const prov_config *c);     /* what is another value now; "": nothing; malloc'ed */
 enum prov_policy sync_policy(settings *);
 void sync_prefill(agt *, int done, int total);
@@ -51,10 +51,10 @@ int measure_text(agt *, const char *from, q_buf *out, char *err);
 bool measure_on(const char *word, char *rest, char **on);
 struct eng_cache;
 struct eng_cache *measure_cache(agt *, char *err);       /* NULL: no model is loaded */
-typedef struct measure { agt *a; const char *what; int64_t from_ns; } measure;
-measure measure_begin(agt *, const char *what);
-bool measure_go_on(void *measure_, int done, int total); /* as lab_terms asks; AGT_EV_PROGRESS with the seconds that are left */
-void measure_end(measure *);
+typedef struct measuring { agt *a; const char *what; int64_t from_ns; } measuring;
+measuring measure_begin(agt *, const char *what);
+bool measure_go_on(void *measuring_, int done, int total); /* as lab_terms asks; AGT_EV_PROGRESS with the seconds that are left */
+void measure_end(measuring *);
 
 /* ---- worker.c ---- */
 void *worker_main(void *agt_);           /* the engine's lane */

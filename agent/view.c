@@ -188,6 +188,17 @@ agt_retrieval *view_logs(const mem_logs *l, double min_score)
     return o;
 }
 
+void view_label(const char *label, int k, char *out, size_t n)
+{
+    if (*label)
+        snprintf(out, n, "%s", label);
+    else if (k > 0)
+        snprintf(out, n, "%s · k %d", _("standard"), k);
+    else
+        snprintf(out, n, "%s", _("standard"));
+    out[q_utf8_whole(out, strlen(out))] = 0;
+}
+
 /* ---- a model's name for the status line ---- */
 enum { NAME_COLUMNS = 24 };
 

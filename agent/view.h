@@ -12,6 +12,8 @@ agt_message *view_branch(mem_store *, const mem_messages *path);         /* [pat
 agt_event view_event(mem_store *, enum agt_event_kind kind, int64_t message);    /* an event that carries one message */
 agt_retrieval *view_result(const rag_result *r);
 agt_retrieval *view_logs(const mem_logs *l, double min_score);
+/* What differs, or the model's own settings ("" and how many experts they run) in the person's language. */
+void view_label(const char *label, int k, char *out, size_t n);
 void view_model_name(const char *full, bool carved, char *out, size_t n);
 
 #endif

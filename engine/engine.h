@@ -95,7 +95,7 @@ int eng_config_k(const eng_config *);                     /* largest k over laye
  * interchangeable cells. */
 uint64_t eng_config_hash(const eng_config *);
 uint64_t eng_config_hash_all(const eng_config *);          /* with the sampler: names a message's settings */
-/* A short label of what differs from the model's defaults: "k 4", "k 12 · theta 5e5", "standard". */
+/* A short label of what differs from the model's defaults: "k 4", "k 12 · theta 5e5"; "": nothing does. */
 const char *eng_config_label(const eng_config *, q_buf *buf);
 /* All non-default forward and sampling knobs as one JSON object text {"experts.k":"4",...}; malloc'ed. And back. */
 char *eng_config_json(const eng_config *);

@@ -81,6 +81,26 @@ typedef struct lab_bill {                /* of a file, or where path is NULL of 
     bool json;
 } lab_bill;
 int lab_energy(const lab_bill *, q_buf *out, char *err);
+/* The same as numbers, for whoever draws it. What a token costs is a part that it costs at every k and one for each expert. */
+enum { LAB_COSTS_ROWS = 10, LAB_COSTS_PARTS = 6 };
+typedef struct lab_costs_row {
+    int k;
+    bool own, now;                       /* the model's own k; the present one */
+    uint64_t params, bytes, flops;       /* of a token: that take part; read of weights; operations with an empty context */
+    double ceiling;                      /* tokens/s at most by the bandwidth; 0: not measured */
+} lab_costs_row;
+typedef struct lab_costs {               /* zero-initialise; nothing to free */
+    char name[128], type[32];
+    int n_expert, n_used, k;             /* n_expert 0: dense; k: the one that rows and parts are marked for, n_used without */
+    lab_costs_row row[LAB_COSTS_ROWS]; int n_row;        /* k rising; a dense model has one */
+    struct { const char *label; /* N_() */ uint64_t bytes; } part[LAB_COSTS_PARTS];    /* read a token at k */
+    uint64_t flops_cell;                 /* operations more for each token of context */
+    double kv_f16, kv_q8;                /* bytes of cache a token of context */
+    double bandwidth;                    /* bytes/s; 0: not measured */
+    uint64_t base[3], each[3], expert;   /* params, bytes, flops: at every k, and for each expert; part experts at k 1 */
+} lab_costs;
+int lab_costs_read(const char *path, bool measure, lab_costs *out, char *err);     /* a header; measuring takes a third of a second */
+void lab_costs_at(lab_costs *, int k);   /* rows and parts for the present k; below 1: the model's own */
 
 /* ================= brains: configurations under a name (lab/brain.c) ================= */
 /* Only what differs from a model's own stands in one, as text that the knobs take: "x2" is twice the model's own. Shipped ones

@@ -63,7 +63,7 @@ const char *prov_config_get(const prov_config *, const char *name, q_buf *buf); 
 bool prov_config_range(const prov_config *, const char *name, double *min, double *max);   /* false: it takes no number here */
 bool prov_config_is_default(const prov_config *, const char *name);
 int prov_config_k(const prov_config *); /* the largest experts.k over layers; 0: nothing is routed */
-const char *prov_config_label(const prov_config *, q_buf *buf);      /* "k 4 · theta 5e5", "standard" */
+const char *prov_config_label(const prov_config *, q_buf *buf);      /* what differs: "k 4 · theta 5e5"; "": nothing */
 char *prov_config_json(const prov_config *);             /* all that differs from the defaults; malloc'ed. And back: */
 int prov_config_from_json(prov_config *, const char *json, char *err);
 uint64_t prov_config_hash(const prov_config *);          /* of what acts on hidden states: equal = interchangeable cells */
@@ -154,6 +154,7 @@ void prov_cancel(prov *, bool on);
 /* [turn] Evaluates anew, under the present configuration alone, what is in the context. Q_CANCEL: the rest follows with the
  * next request. */
 int prov_renew(prov *, const prov_hooks *, char *err);
+void prov_forget(prov *);               /* [turn] the context becomes empty; the configuration stays */
 
 /* ================= numbers ================= */
 typedef struct prov_room { int used, text, size; } prov_room;        /* tokens: evaluated or due; of the last text; at most */

@@ -687,12 +687,21 @@ static void energy_is_told(void)
     CHECK(a != NULL);
     if (!a)
         return;
-    agt_submit(a, "/energy");
+    agt_submit(a, "/energy text");
     CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 60000));
     CHECK_MSG(s.page && strstr(s.page, "4, own ") && strstr(s.page, "12, all ") && strstr(s.page, "max tokens/s"), "%s", s.page ? s.page : "");
+    agt_energy e;
+    CHECK(!agt_get_energy(a, &e));
+    agt_ask_energy(a);
+    CHECK(wait_for(a, &s, AGT_EV_ENERGY, 0, 60000));
+    CHECK(agt_get_energy(a, &e) && e.n_expert == 12 && e.k == 4 && e.bandwidth > 0 && e.n_row == 5);
+    agt_nudge_k(a, -1);
+    CHECK(wait_for(a, &s, AGT_EV_KNOB, 0, 20000));
+    CHECK(agt_get_energy(a, &e) && e.k == 3 && e.n_row == 6 && e.row[2].now && e.row[2].ceiling > e.row[3].ceiling);
+    agt_nudge_k(a, 1);
     agt_submit(a, "what is experts.k?");
     CHECK(wait_for(a, &s, AGT_EV_TOKEN, 1, 20000));
-    agt_submit(a, "/energy");
+    agt_submit(a, "/energy text");
     CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 60000));
     CHECK_MSG(s.page && strstr(s.page, "12, all ") && !strstr(s.page, "max tokens/s"), "%s", s.page ? s.page : "");
     agt_stop(a);

@@ -25,37 +25,37 @@ static void rows_are_those_of_comparisons(void)
         { "k", "1,2,4,12", NULL, "4", 4 }, { "experts.temperature", "0.5..2/0.5", "k=2", "1", 4 }, { "num_experts_per_tok", "2", "experts.min_p=0.1", "4", 2 },
         { "kv.type", "f32,q8_0", NULL, "f16", 3 }, { "rope.theta", "5e4", NULL, "", 2 }, { "threads", "1,2", NULL, "", 0 } };
     char err[Q_ERRLEN];
-    for (size_t w = 0; w < sizeof what / sizeof *what; w++)
-        for (int window = 90; window <= 1000; window += 910) {
-            lab_swept s = { .n = 0 };
-            int rc = sweep(what[w].knob, what[w].values, what[w].set, &(lab_terms){ .window = window }, &s, err), owns = 0;
-            CHECK_MSG(rc == 0, "%s: %s", what[w].knob, rc ? err : "");
-            if (what[w].rows)
-                CHECK_INT(s.n, what[w].rows);
-            for (int i = 0; i < s.n; i++) {
-                lab_swept_row *r = &s.row[i];
-                lab_compared c = { 0 };
-                eng_config *own = eng_config_new(m), *other;
-                CHECK(!what[w].set || lab_spec(own, what[w].set, NULL, err) == 0);
-                CHECK(eng_config_set(own, s.knob, "default", err) == 0);
-                other = eng_config_copy(own);
-                CHECK_MSG(eng_config_set(other, s.knob, r->value, err) == 0, "%s %s: %s", s.knob, r->value, err);
-                CHECK(lab_compare(m, own, other, text.p, text.len, &(lab_terms){ .window = window }, &c, err) == 0);
-                CHECK_MSG(fabs(r->logp.mean - c.logp[1]) < 1e-9 && fabs(r->over.mean - c.dlogp.mean) < 1e-5 && fabs(r->over.low - c.dlogp.low) < 1e-5,
-                          "%s %s: %.9f, not %.9f", s.knob, r->value, r->logp.mean, c.logp[1]);
-                CHECK(r->top1 == c.top1 && r->bytes == c.bytes[1] && s.tokens == c.n && r->rate > 0);
-                CHECK(r->logp.low <= r->logp.mean && r->logp.mean <= r->logp.high);
-                owns += r->own;
-                CHECK(!r->own || (r->over.low == 0 && r->over.high == 0 && r->top1 == 1));
-                lab_compared_free(&c);
-                eng_config_free(own);
-                eng_config_free(other);
-            }
-            CHECK_INT(owns, 1);
-            if (*what[w].own)
-                CHECK_STR(s.own, what[w].own);
-            lab_swept_free(&s);
+    for (size_t w = 0; w < sizeof what / sizeof *what; w++) {
+        int window = w % 2 ? 90 : 1000;
+        lab_swept s = { .n = 0 };
+        int rc = sweep(what[w].knob, what[w].values, what[w].set, &(lab_terms){ .window = window }, &s, err), owns = 0;
+        CHECK_MSG(rc == 0, "%s: %s", what[w].knob, rc ? err : "");
+        if (what[w].rows)
+            CHECK_INT(s.n, what[w].rows);
+        for (int i = 0; i < s.n; i++) {
+            lab_swept_row *r = &s.row[i];
+            lab_compared c = { 0 };
+            eng_config *own = eng_config_new(m), *other;
+            CHECK(!what[w].set || lab_spec(own, what[w].set, NULL, err) == 0);
+            CHECK(eng_config_set(own, s.knob, "default", err) == 0);
+            other = eng_config_copy(own);
+            CHECK_MSG(eng_config_set(other, s.knob, r->value, err) == 0, "%s %s: %s", s.knob, r->value, err);
+            CHECK(lab_compare(m, own, other, text.p, text.len, &(lab_terms){ .window = window }, &c, err) == 0);
+            CHECK_MSG(fabs(r->logp.mean - c.logp[1]) < 1e-9 && fabs(r->over.mean - c.dlogp.mean) < 1e-5 && fabs(r->over.low - c.dlogp.low) < 1e-5,
+                      "%s %s: %.9f, not %.9f", s.knob, r->value, r->logp.mean, c.logp[1]);
+            CHECK(r->top1 == c.top1 && r->bytes == c.bytes[1] && s.tokens == c.n && r->rate > 0);
+            CHECK(r->logp.low <= r->logp.mean && r->logp.mean <= r->logp.high);
+            owns += r->own;
+            CHECK(!r->own || (r->over.low == 0 && r->over.high == 0 && r->top1 == 1));
+            lab_compared_free(&c);
+            eng_config_free(own);
+            eng_config_free(other);
         }
+        CHECK_INT(owns, 1);
+        if (*what[w].own)
+            CHECK_STR(s.own, what[w].own);
+        lab_swept_free(&s);
+    }
 }
 
 static void what_is_refused_is_said_and_left_out(void)
@@ -124,7 +124,7 @@ int main(void)
     }
     remove(path);
     free(path);
-    for (int i = 0; i < 40; i++)
+    for (int i = 0; i < 18; i++)
         q_buf_printf(&text, "river %d over the stone %d, and %d of them.%s", i * 7, i * i, 40 - i, i % 3 ? " " : "\n\n");
     RUN(rows_are_those_of_comparisons);
     RUN(what_is_refused_is_said_and_left_out);

@@ -693,7 +693,7 @@ static void broken_memory(void)
 static void the_caption_follows(void)
 {
     begin();
-    strcpy(fake.st.label, "standard");
+    fake.st.label[0] = 0;
     tui_app_draw(&app);
     ev((agt_event){ .kind = AGT_EV_SENT, .n_messages = 1, .message = fake_message(1, AGT_USER, "question") });
     agt_message *m = fake_message(2, AGT_ASSISTANT, "");
@@ -716,7 +716,7 @@ static void the_caption_follows(void)
     free(m->label);
     m->label = q_strdup("standard → k 4 → T 1.5");
     ev((agt_event){ .kind = AGT_EV_DONE, .n_messages = 1, .message = m });
-    strcpy(fake.st.label, "standard");
+    fake.st.label[0] = 0;
     CHECK(on_screen("standard → k 4 → T 1.5") && !on_screen("T 1.5 → standard"));
     tui_app_free(&app);
 }

@@ -141,10 +141,11 @@ static void mixture(const agt_status *st, bool brief, q_buf *b)
         q_buf_printf(b, ngettext("%d configuration: /context", "%d configurations: /context", (unsigned long)n), n);
         return;
     }
+    char own[16];
     const char *l[2];
-    for (int i = 0; i < 2; i++) {           /* "standard · k 12" beside another is just "k 12" */
-        const char *dot = strstr(st->mix[i].label, " · k ");
-        l[i] = strncmp(st->mix[i].label, "standard", 8) == 0 && dot ? dot + strlen(" · ") : st->mix[i].label;
+    for (int i = 0; i < 2; i++) {           /* the model's own beside another: just "k 12" */
+        l[i] = st->mix[i].label[0] ? st->mix[i].label : st->mix[i].k ? own : _("standard");
+        if (l[i] == own) snprintf(own, sizeof own, "k %d", st->mix[i].k);
     }
     q_buf_printf(b, _("%d tok at %s, %d at %s"), st->mix[0].cells, l[0], st->mix[1].cells, l[1]);
     if (st->mix_rest > 0) q_buf_printf(b, ngettext(" and %d more: /context", " and %d more: /context", (unsigned long)st->mix_rest), st->mix_rest);

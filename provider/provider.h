@@ -157,7 +157,10 @@ int prov_renew(prov *, const prov_hooks *, char *err);
 void prov_forget(prov *);               /* [turn] the context becomes empty; the configuration stays */
 
 /* ================= numbers ================= */
-typedef struct prov_room { int used, text, size; } prov_room;        /* tokens: evaluated or due; of the last text; at most */
+typedef struct prov_room {
+    int used, text, size;               /* tokens: evaluated or due; of the last text; at most */
+    uint64_t asked, fetched;            /* experts so far, where they are brought to a device: that ran, of them brought first; else 0 */
+} prov_room;
 prov_room prov_context(prov *);
 typedef struct prov_mix { uint64_t config; int cells; } prov_mix;    /* which configurations made what is cached */
 int prov_mixture(prov *, prov_mix *out, int max);        /* most frequent first; returns how many there are */

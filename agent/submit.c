@@ -146,9 +146,11 @@ static void experts(agt *a, const agt_command *c, char *args)
 static void trace(agt *a, const agt_command *c, char *args)
 {
     char *file = strncmp(args, "save ", 5) == 0 ? trim(args + 5) : q_strdup("");
-    if (*file)
+    if (*file) {
+        if (desk_waits(&a->desk, LANE_ENGINE))
+            note(&a->events, AGT_INFO, _("/%s is done when the present work ends"), c->name);
         desk_post(&a->desk, &job_trace, 0, 0, file, NULL);
-    else
+    } else
         usage(a, c);
     free(file);
 }

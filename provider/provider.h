@@ -185,7 +185,7 @@ typedef struct prov_found {
     int n_expert, n_expert_used;        /* 0: dense */
     bool fits;                          /* into the memory that is free now */
 } prov_found;
-int prov_find(prov_found **out, int *n, char *err);      /* those that can answer first, then by name */
+int prov_find(prov_found **out, int *n, char *err);      /* those that can answer first, then by name; Q_OK: err "" or a sentence about what was left out */
 void prov_found_free(prov_found *, int n);
 /* What -m and /model take: a path, part of a name, or NULL for the default; *what malloc'ed, for prov_open. Q_NOTFOUND: none;
  * Q_RANGE: several fit, err lists them. */

@@ -168,10 +168,12 @@ typedef struct agt_status {
     uint64_t params_active, params_total, bytes_per_token;
     int ctx_used, ctx_size;
     double decode_rate, prefill_rate;    /* tokens/s; prefill only while it runs */
+    double experts_there;                /* where experts are brought to a device: the share that lay there already; else 0 */
     int n_tokens;                        /* of the running answer */
-    int n_mix;                           /* how many entries of mix are set: the two most frequent configurations cached */
-    struct { char label[48]; int k, cells; } mix[2];     /* label "": the model's own, which run k experts (0: dense) */
-    int mix_rest;                        /* how many further configurations ("+n") */
+    struct {                             /* the two most frequent configurations cached, and how many further ones */
+        int n, rest;
+        struct { char label[48]; int k, cells; } of[2];  /* label "": the model's own, which run k experts (0: dense) */
+    } mix;
     int64_t chat;
 } agt_status;
 void agt_get_status(agt *, agt_status *out);

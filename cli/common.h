@@ -17,7 +17,7 @@ bool cli_int(const char *text, long min, long max, int *out);
 int cli_open(const char *m, const cli_sets *sets, int threads, eng_model **model, eng_config **config, char *err);
 /* A file of UTF-8 text, up to 256 MiB; out->p is never NULL on success. */
 int cli_text(const char *file, q_buf *out, char *err);
-/* Takes --device, --gpu-layers and --gpu-budget out of the arguments and tells the engine. */
+/* Takes --device and the --gpu-* options out of the arguments and tells the engine. */
 int cli_device(int *argc, char **argv, char *err);
 /* Sets context.length to n tokens unless --set already said something. */
 int cli_room(eng_config *c, const cli_sets *sets, int n, char *err);

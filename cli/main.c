@@ -93,7 +93,8 @@ static int dispatch(int argc, char **argv)
         q_say_text(stdout, _("Where a model computes, with every subcommand that opens one:\n"
             "    --device cpu|cuda|cuda:N|auto   auto, the default, takes a GPU where the plugin (make cuda) and a driver are\n"
             "    --gpu-layers N|auto             routed experts of so many layers on the GPU, the others' are the CPU's work\n"
-            "    --gpu-budget GIB                of the GPU's memory; without it all that is free"));
+            "    --gpu-budget GIB                of the GPU's memory; without it all that is free\n"
+            "    --gpu-experts cpu|fetch         who has experts that do not fit: the CPU computes them, or they are brought when asked for"));
         q_say(stdout, "\n\n");
         q_say(stdout, "%s\n", _("quorum SUBCOMMAND --help shows one of these."));
         return 0;

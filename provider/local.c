@@ -385,7 +385,8 @@ static prov_room context(prov *p)
 {
     local *l = of(p);
     int used = eng_session_length(l->s);
-    return (prov_room){ .used = used, .text = l->text.n, .size = used + eng_session_room(l->s) };
+    eng_fetched f = eng_cache_fetched(eng_session_cache(l->s));
+    return (prov_room){ .used = used, .text = l->text.n, .size = used + eng_session_room(l->s), .asked = f.asked, .fetched = f.fetched };
 }
 
 static int mixture(prov *p, prov_mix *out, int max)

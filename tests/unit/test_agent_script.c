@@ -95,7 +95,7 @@ static void the_status_is_of_this_conversation(void)
         settle(a, &s);
         agt_status st;
         agt_get_status(a, &st);
-        CHECK(st.ctx_used > 25 && st.n_tokens > 0 && st.n_mix == 1);
+        CHECK(st.ctx_used > 25 && st.n_tokens > 0 && st.mix.n == 1);
         agt_submit(a, i == 2 ? "/open 1" : leave[i]);
         if (i == 0) {
             CHECK(wait_for(a, &s, AGT_EV_ASK, 0, 60000));
@@ -104,8 +104,8 @@ static void the_status_is_of_this_conversation(void)
         settle(a, &s);
         for (int turn = 0; turn < 2; turn++) {
             agt_get_status(a, &st);
-            CHECK_MSG(st.ctx_used == 0 && st.n_mix == 0 && st.n_tokens == 0 && st.decode_rate == 0 && st.ctx_size == 4096,
-                      "%s: %d tokens in %d configurations, %g/s", leave[i], st.ctx_used, st.n_mix, st.decode_rate);
+            CHECK_MSG(st.ctx_used == 0 && st.mix.n == 0 && st.n_tokens == 0 && st.decode_rate == 0 && st.ctx_size == 4096,
+                      "%s: %d tokens in %d configurations, %g/s", leave[i], st.ctx_used, st.mix.n, st.decode_rate);
             agt_nudge_k(a, -1);          /* and a knob does not bring it back */
             settle(a, &s);
         }
@@ -302,7 +302,7 @@ static void a_position_knob_goes_on(void)
     CHECK(m && m->state == AGT_DONE && m->n_tokens == 25 && m->n_config == 2 && s.knob_number == 7);
     agt_status st;
     agt_get_status(a, &st);
-    CHECK_INT(st.n_mix, 1);              /* all of it of the new one */
+    CHECK_INT(st.mix.n, 1);              /* all of it of the new one */
     finish(&s);
 }
 
@@ -422,7 +422,7 @@ static void again_in_a_longer_context_comes_back(void)
     CHECK_STR(setting("context.length", &b), "20");
     agt_status st;
     agt_get_status(a, &st);
-    CHECK(st.k == 2 && st.ctx_size == 20 && st.ctx_used == 0 && st.n_mix == 0);
+    CHECK(st.k == 2 && st.ctx_size == 20 && st.ctx_used == 0 && st.mix.n == 0);
     m = ask("short", &s);
     CHECK_MSG(m && m->state == AGT_DONE && strcmp(m->label, "context.length 20") == 0, "%s", m ? m->label : "");
     q_buf_free(&b);
@@ -482,7 +482,7 @@ static void labels_are_stored_in_no_language(void)
     settle(a, &s);
     agt_get_status(a, &st);
     CHECK_STR(st.label, "k 1");
-    CHECK(st.n_mix == 2 && ((st.mix[0].label[0] == 0 && st.mix[0].k == 2) || (st.mix[1].label[0] == 0 && st.mix[1].k == 2)));
+    CHECK(st.mix.n == 2 && ((st.mix.of[0].label[0] == 0 && st.mix.of[0].k == 2) || (st.mix.of[1].label[0] == 0 && st.mix.of[1].k == 2)));
     agt_submit(a, "/context");
     CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 30000));
     CHECK_MSG(s.page && strstr(s.page, "  обычные · k 2\n") && strstr(s.page, "  k 1\n"), "%s", s.page ? s.page : "");

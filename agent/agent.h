@@ -104,6 +104,7 @@ enum agt_event_kind {
     AGT_EV_TEXT,        /* a page of text that a command printed (/set, /context, /why, /help): title in name, text */
     AGT_EV_FOUND,       /* /find: message[n_messages], snippets in text, chat id in parent          */
     AGT_EV_ASK,         /* what cannot be taken back: text = the question, id for agt_answer               */
+    AGT_EV_ENERGY,      /* what agt_ask_energy asked for is there: agt_get_energy                              */
     AGT_EV_UI           /* a command that only a front end can do: action in id, its argument in text */
 };
 enum agt_level { AGT_INFO, AGT_WARN, AGT_ERROR };
@@ -167,10 +168,12 @@ typedef struct agt_status {
     uint64_t params_active, params_total, bytes_per_token;
     int ctx_used, ctx_size;
     double decode_rate, prefill_rate;    /* tokens/s; prefill only while it runs */
+    double experts_there;                /* where experts are brought to a device: the share that lay there already; else 0 */
     int n_tokens;                        /* of the running answer */
-    int n_mix;                           /* how many entries of mix are set: the two most frequent configurations cached */
-    struct { char label[48]; int k, cells; } mix[2];     /* label "": the model's own, which run k experts (0: dense) */
-    int mix_rest;                        /* how many further configurations ("+n") */
+    struct {                             /* the two most frequent configurations cached, and how many further ones */
+        int n, rest;
+        struct { char label[48]; int k, cells; } of[2];  /* label "": the model's own, which run k experts (0: dense) */
+    } mix;
     int64_t chat;
 } agt_status;
 void agt_get_status(agt *, agt_status *out);
@@ -182,6 +185,11 @@ typedef lab_view agt_routing;
 void agt_get_routing(agt *, agt_routing *io);            /* copies when io->version is behind */
 void agt_routing_free(agt_routing *);
 void agt_show_routing(agt *, int64_t message);           /* of a stored answer; 0 = back to live */
+
+/* What a token costs: lab/lab.h. Asked for once a model, then it follows the present k. False: not known yet. */
+typedef lab_costs agt_energy;
+void agt_ask_energy(agt *);              /* answered by AGT_EV_ENERGY */
+bool agt_get_energy(agt *, agt_energy *out);
 
 /* ================= tables ================= */
 /* What only a front end can do; ids of AGT_EV_UI. EDIT and FIND prepare something to be sent; the others are rows. */
@@ -217,6 +225,7 @@ const agt_command *agt_commands(int *n);
 /* The joined knob table, and values as text. */
 int agt_knob_count(const agt *);
 const q_knob *agt_knob(const agt *, int i);
+const q_knob *agt_knob_named(const agt *, const char *name);     /* as /set and --set take names: an aka too, in any case; NULL: there is none */
 const char *agt_knob_value(agt *, const q_knob *k, q_buf *buf);
 bool agt_knob_default(agt *, const q_knob *k);
 /* The numbers it may have for the model at hand; false: it takes none, or has nothing to act on. */

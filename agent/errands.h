@@ -13,7 +13,7 @@ extern const job_row job_delete_answered;        /* engine's: the same, where an
 extern const job_row job_delete_here, job_rename_here;   /* engine's: of the present one, whichever it is by then */
 
 /* ---- lists.c: quick ---- */
-extern const job_row job_retrieval, job_names;
+extern const job_row job_retrieval, job_names, job_energy, job_costs;
 
 /* ---- keep.c: quick ---- */
 extern const job_row job_setting;        /* text: key, value: NULL removes it */

@@ -143,6 +143,14 @@ static void experts(agt *a, const agt_command *c, char *args)
         note_ui(&a->events, c->action, args);
 }
 
+static void energy(agt *a, const agt_command *c, char *args)
+{
+    if (*args)
+        desk_post(&a->desk, &job_energy, 0, 0, args, NULL);
+    else
+        note_ui(&a->events, c->action, args);
+}
+
 static void trace(agt *a, const agt_command *c, char *args)
 {
     char *file = strncmp(args, "save ", 5) == 0 ? trim(args + 5) : q_strdup("");

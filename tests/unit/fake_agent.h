@@ -137,6 +137,29 @@ char **agt_completions(agt *a, const char *line, size_t at, size_t *start, int *
     return out;
 }
 
+/* SmolLM2 carved, as counted, at 10 GB/s. */
+void agt_ask_energy(agt *a) { SAY("energy\n"); }
+bool agt_get_energy(agt *a, agt_energy *out)
+{
+    static const struct { const char *label; uint64_t bytes, each; } part[LAB_COSTS_PARTS] = {
+        { N_("embedding"), 360, 0 }, { N_("attention"), 16727040, 0 }, { N_("router"), 1033536, 0 }, { N_("experts"), 0, 1089536 },
+        { N_("dense part"), 34836480, 0 }, { N_("head"), 30081024, 0 } };
+    static const int k[] = { 1, 2, 4, 8, 12, 16 };
+    *out = (agt_energy){ .name = "SmolLM2 carved", .type = "Q4_1", .n_expert = 16, .n_used = 12, .k = fake.st.k > 0 ? fake.st.k : 12, .kv_f16 = 46080,
+                         .kv_q8 = 24480, .flops_cell = 69120, .bandwidth = 1e10 };
+    if (!fake.st.loaded) return false;
+    for (int i = 0; i < LAB_COSTS_PARTS; i++) {
+        out->part[i].label = part[i].label;
+        out->part[i].bytes = part[i].bytes + part[i].each * (uint64_t)out->k;
+    }
+    for (int i = 0; i < 6; i++) {
+        uint64_t bytes = 0, n = (uint64_t)k[i];
+        for (int p = 0; p < LAB_COSTS_PARTS; p++) bytes += part[p].bytes + part[p].each * n;
+        out->row[out->n_row++] = (lab_costs_row){ k[i], k[i] == 12, k[i] == fake.st.k, 111000000 + n * 1548288, bytes, 166000000 + n * 3096576, 1e10 / (double)bytes };
+    }
+    return true;
+}
+
 /* ---- scripted values ---- */
 static uint32_t fake_seed = 7;
 static uint32_t fake_rand(void) { return fake_seed = fake_seed * 1664525u + 1013904223u, fake_seed >> 8; }
@@ -190,11 +213,11 @@ static void fake_model(void)
     s->ctx_used = 812;
     s->ctx_size = 8192;
     s->decode_rate = 120;
-    s->n_mix = 2;
-    strcpy(s->mix[0].label, "k 12");
-    s->mix[0].cells = 640;
-    strcpy(s->mix[1].label, "k 4");
-    s->mix[1].cells = 172;
+    s->mix.n = 2;
+    strcpy(s->mix.of[0].label, "k 12");
+    s->mix.of[0].cells = 640;
+    strcpy(s->mix.of[1].label, "k 4");
+    s->mix.of[1].cells = 172;
 }
 
 static agt_message *fake_message(int64_t id, enum agt_role role, const char *text)

@@ -12,6 +12,7 @@ typedef struct tui_seen {
     agt_chat *chats; int n_chats;
     int64_t chat; char *chat_title;                         /* the open one; 0: not stored yet */
     agt_message *found; int n_found;
+    agt_energy energy;                                      /* n_row 0: not told yet */
 } tui_seen;
 
 typedef struct tui_work {

@@ -16,6 +16,11 @@ typedef struct turn {
     const char *compare;                 /* text of the sibling to compare with, or NULL */
     int differs_at;
     int64_t saved_ns, last_ns;
+    struct {                             /* the last one */
+        double surprise, entropy, repeat, decode_s;
+        uint16_t *ids; int n_ids;        /* [layer][k] */
+        uint8_t had[65536 / 8];          /* a bit an expert; clear between two layers */
+    } token;
 } turn;
 
 /* Asks, and tells the store, the lab and the front end what comes. finish: one word for the store, "" = by itself; or err. */

@@ -63,8 +63,10 @@
       N_("load another model; without a name: list those at hand"), .complete = AGT_COMPLETE_MODEL) \
     X(brain, JOB(brain), "мозг", N_("[save|load|diff|rename|delete NAME]"), \
       N_("configurations under a name: list them, load one, save the present one"), .words = "save,load,list,diff,rename,delete") \
-    X(compare, JOB(compare), "сравнить", N_("A [B] [on FILE|last]"), \
-      N_("two configurations on the same text: brains, or settings like k=4"), .needs = true) \
+    X(compare, JOB(compare), "сравнить", N_("A [B] | --other MODEL [on FILE|last]"), \
+      N_("two configurations on the same text: brains, or settings like k=4; or two models"), .needs = true) \
+    X(sweep, JOB(sweep), "обход", N_("KNOB VALUES [csv FILE] [on FILE|last]"), \
+      N_("one knob at several values on the same text: /sweep experts.k 1..16"), .needs = true, .complete = AGT_COMPLETE_KNOB) \
     X(energy, BOTH(ENERGY, energy), "энергия", N_("[NAME or FILE]"), \
       N_("what a token costs at each number of experts, and where it goes"), .key = "Ctrl-X 0", .complete = AGT_COMPLETE_MODEL) \
     X(trace, RUN(trace), "след", N_("save FILE"), \

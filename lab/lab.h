@@ -167,6 +167,68 @@ typedef struct lab_pair { const char *a, *b;        /* as lab_spec takes them; N
 /* The same on the model of `beside`, in caches of its own, in words. Engine thread. */
 int lab_compare_beside(struct eng_cache *beside, const lab_pair *, const char *text, size_t n, const lab_terms *, q_buf *out, char *err);
 
+/* ================= two models on the same text (lab/other.c) ================= */
+/* Whatever their tokenizers: bits for each byte of the text. Each context is the same bytes for both and begins with the
+ * model's own beginning token, or a line break where it has none, so that every byte is foretold by both. */
+typedef struct lab_two {
+    const char *path[2];
+    const char *spec[2];                 /* as lab_spec takes it; NULL: the model's own, or `now` */
+    const char *now;                     /* JSON of the first's configuration; NULL */
+    struct eng_model *first;             /* it is open already; NULL: it is opened here */
+    int threads;
+    bool apart;                          /* one after the other, even where both fit: only bits a byte then */
+    void (*say)(void *user, const char *sentence);   /* what should be known beforehand; NULL */
+    void *user;
+} lab_two;
+typedef struct lab_bits {                /* lab_bits_free */
+    char *model[2];
+    uint64_t read[2];                    /* bytes of weights, read a token */
+    int tokens[2];
+    int64_t bytes;                       /* of text, foretold by both */
+    lab_interval bits[2], less;          /* bits a byte; B's less A's, paired */
+    int blocks;
+    bool by_paragraph, different;        /* different: the interval of `less` is without 0 */
+    bool same_vocabulary, compared;      /* compared: kl is set: both were in memory and ids mean the same */
+    lab_compared kl;
+} lab_bits;
+int lab_other(const lab_two *, const char *text, size_t n, const lab_terms *, lab_bits *out, q_buf *said, char *err);
+int lab_other_beside(struct eng_cache *, const lab_two *, const char *text, size_t n, const lab_terms *, lab_bits *out, q_buf *said, char *err);   /* its model is the first */
+void lab_bits_free(lab_bits *);          /* contents, not the struct */
+void lab_bits_say(const lab_bits *, const char *a, const char *b, q_buf *out);       /* in words */
+/* Do weights of a and b bytes go into `have` bytes together (2) or one after the other (1)? 0: not even so. say: the sentence
+ * for it, for 2 nothing. */
+int lab_room_for(uint64_t a, uint64_t b, uint64_t have, q_buf *say);
+
+/* ================= one knob at several values (lab/sweep.c) ================= */
+typedef struct lab_range {
+    const char *knob;                    /* its name, or what stands behind the point: "k" */
+    const char *values;                  /* "1,2,4", "1..16", "0.5..2/0.25", several with commas between; 64 at most */
+    const char *now;                     /* JSON of the configuration that they stand in; NULL: the model's own */
+} lab_range;
+typedef struct lab_swept_row {
+    char value[24];                      /* as the knob has it; as it was asked for where it is refused */
+    char *refused;                       /* why the knob does not take it, and nothing below is set; NULL */
+    bool own;                            /* the model's own value, which the others are measured against */
+    lab_interval logp;                   /* mean log-probability of a token, nats: perplexity is exp(-logp) */
+    lab_interval over;                   /* that less the own value's, paired token by token */
+    double top1;                         /* share of tokens with the same likeliest next token as under the own value */
+    double rate;                         /* tokens a second one after another, measured now; 0: it could not be */
+    uint64_t bytes;                      /* of weights, read a token */
+} lab_swept_row;
+typedef struct lab_swept {               /* zero-initialise; lab_swept_free */
+    lab_swept_row *row;                  /* in the order asked for; the own value is among them */
+    int n, tokens, blocks;
+    bool by_paragraph;
+    char knob[40], own[24];
+} lab_swept;
+/* Each value in `now` and in a cache of its own, on the same tokens. Q_RANGE: the knob takes none of them, or acts on nothing
+ * that is measured here. The model's thread. */
+int lab_sweep(struct eng_model *, const struct eng_config *now, const lab_range *, const char *text, size_t n, const lab_terms *, lab_swept *out, char *err);
+int lab_sweep_beside(struct eng_cache *, const lab_range *, const char *text, size_t n, const lab_terms *, lab_swept *out, char *err);
+void lab_swept_free(lab_swept *);        /* contents, not the struct */
+enum lab_form { LAB_WORDS, LAB_JSON, LAB_CSV };
+void lab_swept_say(const lab_swept *, enum lab_form, q_buf *out);    /* words: a table and a plot, 78 columns at most */
+
 /* What is usual before anybody said anything: evaluates a built-in text where nothing is known of the present k yet and
  * that costs about a second at most, on the model of `beside`, in a cache of its own. busy(user) is asked every 32 tokens; true ends it.
  * True: it was ended so and there is more to do. Engine thread. */

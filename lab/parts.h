@@ -69,6 +69,8 @@ bool ruler_read(const char *config, int first, int n_layer, int n_expert, float 
 /* Mean of value over n items and its 95% interval: `blocks` blocks (block[i] names i's) are drawn anew with replacement 2,000
  * times, by a fixed seed, and the mean of what was drawn is taken each time; the 2.5th and 97.5th of a hundred. */
 lab_interval judge_mean(const double *value, const int *block, int n, int blocks);
+/* The same of a ratio: sum[b] over count[b] of each block. */
+lab_interval judge_ratio(const double *sum, const double *count, int blocks);
 /* KL(P||Q) in nats of the softmaxes of two logit vectors; never below 0, 0 where they are equal, and exact also where it is
  * far below the rounding of a probability. *top: both have the same largest (lowest id on a tie). */
 double judge_kl(const float *p, const float *q, int n, double log_sum_p, double log_sum_q, bool *top);

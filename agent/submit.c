@@ -73,6 +73,19 @@ static void stop(agt *a, const agt_command *c, char *args)
 
 static void pause(agt *a, const agt_command *c, char *args) { agt_pause(a, !desk_paused(&a->desk)); }
 static void toggle(agt *a, const agt_command *c, char *args) { agt_toggle(a); }
+static void diff(agt *a, const agt_command *c, char *args) { configs_diff(a); }
+
+static void history_page(agt *a, const agt_command *c, char *args)
+{
+    long n = 0;
+    if (!*args)
+        configs_history(a);
+    else if (!number(args, &n) || n < 1 || n > AGT_HISTORY_MAX)
+        usage(a, c);
+    else
+        desk_edit(&a->desk, EDIT_PAST, (int)n, NULL, NULL);
+}
+
 static void context(agt *a, const agt_command *c, char *args) { page_context(a); }
 static void why(agt *a, const agt_command *c, char *args) { page_why(a); }
 

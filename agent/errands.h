@@ -48,7 +48,7 @@ struct prov_config;
  * a line. What does nothing here is said, a line each. Any thread. */
 void brain_over(struct prov_config *c, const char *lines, q_buf *said);
 
-/* ---- trace.c: quick ---- */
+/* ---- trace.c: engine's ---- */
 extern const job_row job_trace;          /* text: the file; number 1: it may be written over */
 
 /* ---- clerk.c ---- */

@@ -168,6 +168,9 @@ int prov_mixture(prov *, prov_mix *out, int max);        /* most frequent first;
 int prov_count(const prov *, const char *text, size_t n);            /* tokens; an estimate without PROV_COUNT */
 int prov_count_request(const prov *, const prov_request *, char *err);       /* of the whole prompt as its model reads it */
 int prov_show(const prov *, const prov_request *, q_buf *out, char *err);    /* that prompt as text, control tokens by their names */
+/* One token as text: its bytes, maybe part of a character, or a control token's name; nothing where there is no such token or
+ * this one does not say. */
+void prov_spell(const prov *, int32_t token, q_buf *out);
 /* [turn] The log-probability of each token of text after `before` (NULL: nothing), as pieces; the very first token of all
  * has none (NAN). The context stays as it is. */
 int prov_score(prov *, const prov_request *before, const char *text, size_t n, void (*each)(void *user, const prov_piece *),
@@ -185,7 +188,7 @@ typedef struct prov_found {
     int n_expert, n_expert_used;        /* 0: dense */
     bool fits;                          /* into the memory that is free now */
 } prov_found;
-int prov_find(prov_found **out, int *n, char *err);      /* those that can answer first, then by name */
+int prov_find(prov_found **out, int *n, char *err);      /* those that can answer first, then by name; Q_OK: err "" or a sentence about what was left out */
 void prov_found_free(prov_found *, int n);
 /* What -m and /model take: a path, part of a name, or NULL for the default; *what malloc'ed, for prov_open. Q_NOTFOUND: none;
  * Q_RANGE: several fit, err lists them. */

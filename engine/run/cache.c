@@ -268,9 +268,9 @@ int cache_forward(eng_cache *k, const cache_seq *seqs, int n_seq, const cache_ro
     cache_batch *b = k->batch;
     int threads = (int)rows[0].config->v.threads;
     threads = threads > 0 ? threads : model_cores();
-    if (threads != m->n_threads) {
-        m->on.be->set_threads(m->on.dev, threads);
-        k->m->n_threads = threads;
+    if (threads != m->asked_threads) {
+        k->m->asked_threads = threads;
+        k->m->n_threads = m->on.be->set_threads(m->on.dev, threads);
     }
     k->clock++;
     int rc = place(k, seqs, n_seq, rows, n, keep, err);

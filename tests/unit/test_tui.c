@@ -293,6 +293,21 @@ static void pages(void)
     tui_app_free(&app);
 }
 
+/* A terminal may say any size: nothing is asked of memory for it. */
+static void odd_sizes(void)
+{
+    static const int size[][2] = { { 0, 0 }, { -1, -1 }, { 1, 65535 }, { 65535, 1 }, { 65535, 65535 }, { 80, 24 } };
+    begin();
+    answer(1, "because");
+    for (size_t i = 0; i < sizeof size / sizeof *size; i++) {
+        tui_app_resize(&app, size[i][0], size[i][1]);
+        CHECK(app.grid.w >= 1 && app.grid.w <= TUI_W_MAX && app.grid.h >= 1 && app.grid.h <= TUI_H_MAX);
+        tui_app_draw(&app);
+    }
+    CHECK(app.grid.w == 80 && app.grid.h == 24);
+    tui_app_free(&app);
+}
+
 /* F3 and F4 on a wide screen: walk, numbers on Enter, Esc one step back. */
 static void panels(void)
 {
@@ -798,6 +813,7 @@ int main(void)
     setenv("TZ", "UTC", 1);
     tui_lang("en");
     RUN(widths);
+    RUN(odd_sizes);
     RUN(hostile);
     RUN(geometry);
     RUN(editing);

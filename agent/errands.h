@@ -51,6 +51,8 @@ void brain_over(struct prov_config *c, const char *lines, q_buf *said);
 /* ---- trace.c: engine's ---- */
 extern const job_row job_trace;          /* text: the file; number 1: it may be written over */
 
+/* ---- routing.c: quick; job_routing; text: what to do and with which names; number 1: the person agreed ---- */
+
 /* ---- clerk.c ---- */
 void *clerk_quick(void *agt_);
 void *clerk_long(void *agt_);

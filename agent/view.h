@@ -11,7 +11,7 @@ void view_message(mem_store *, const mem_message *m, agt_message *out);
 agt_message *view_branch(mem_store *, const mem_messages *path);         /* [path->n] */
 agt_event view_event(mem_store *, enum agt_event_kind kind, int64_t message);    /* an event that carries one message */
 agt_retrieval *view_result(const rag_result *r);
-agt_retrieval *view_logs(const mem_logs *l, double min_score);
+agt_retrieval *view_logs(mem_store *, const mem_logs *l, double min_score);     /* texts as they are now */
 void view_model_name(const char *full, bool carved, char *out, size_t n);
 
 #endif

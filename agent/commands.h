@@ -24,7 +24,11 @@
     X(step, RUN(step), "шаг", N_("[N]"), \
       N_("while paused: N tokens"), .key = "→") \
     X(toggle, RUN(toggle), "туда-сюда", "", \
-      N_("the previous configuration and back"), .key = "F9") \
+      N_("the configuration before, and the one before that; at the end the way back"), .key = "F9") \
+    X(history, RUN(history_page), "история", N_("[NUMBER]"), \
+      N_("the configurations that were in effect, and what each did; with a number: to that one")) \
+    X(diff, RUN(diff), "отличия", "", \
+      N_("what differs from the model's own settings, and what it costs")) \
     X(recompute, JOB(recompute), "пересчитать", "", \
       N_("evaluate the context anew under the present configuration")) \
     X(context, RUN(context), "контекст", "", \

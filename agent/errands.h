@@ -53,7 +53,7 @@ extern const job_row job_experiment;     /* engine's; text: KNOB=VALUE [on FILE|
 extern const job_row job_experiment_kept;        /* and makes it so: quick; number: of the record, text: NAME=VALUE */
 extern const job_row job_experiments;    /* quick; text: list, or show NUMBER */
 
-/* ---- trace.c: quick ---- */
+/* ---- trace.c: engine's ---- */
 extern const job_row job_trace;          /* text: the file; number 1: it may be written over */
 
 /* ---- clerk.c ---- */

@@ -17,6 +17,11 @@ typedef struct turn {
     int differs_at;
     uint64_t asked, fetched;             /* prov_room's when its first token was evaluated */
     int64_t saved_ns, last_ns;
+    struct {                             /* the last one */
+        double surprise, entropy, repeat, decode_s;
+        uint16_t *ids; int n_ids;        /* [layer][k] */
+        uint8_t had[65536 / 8];          /* a bit an expert; clear between two layers */
+    } token;
 } turn;
 
 /* Asks, and tells the store, the lab and the front end what comes. finish: one word for the store, "" = by itself; or err. */

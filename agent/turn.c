@@ -117,7 +117,7 @@ static int begin(turn *t, int64_t question, const rag_result *found, char *err)
 {
     agt *a = t->a;
     const prov_info *info = prov_about(a->seat.who);
-    char *json = generate_config(t), *caption = sync_caption(a->seat.cfg);
+    char *json = generate_config(t), *caption = caption_of(a->seat.cfg);
     int rc = mem_reply_begin(a->store, a->chat.id, question, info->name, info->id, prov_config_hash_all(a->seat.cfg), json,
                              caption, &t->reply, err);
     t->said = prov_config_copy(a->seat.cfg);
@@ -196,6 +196,7 @@ static bool answer(agt *a, const rag_config *memory, const mem_message *compare,
         return false;
     }
     agt_show_routing(a, 0);
+    history_rest(&a->seat.past);
     turn t = { .a = a, .differs_at = -1, .compare = compare ? compare->text : NULL };
     rag_result *found = NULL;
     prompt p = { 0 };
@@ -216,6 +217,7 @@ static bool answer(agt *a, const rag_config *memory, const mem_message *compare,
     }
     prompt_free(&p);
     mem_trace_free(t.trace);
+    free(t.token.ids);
     q_buf_free(&t.text);
     q_buf_free(&t.think);
     q_buf_free(&t.caption);
@@ -434,6 +436,7 @@ static void again_under(agt *a, const job *j)
     sync_say_crowded(a, a->seat.cfg, c);
     a->seat.home = a->seat.cfg;
     a->seat.cfg = c;
+    history_turned(&a->seat.past, c);
     a->seat.after_again |= forward;
     sync_publish(a);
     chat_reload(a);
@@ -442,12 +445,9 @@ static void again_under(agt *a, const job *j)
         back_to(a, leaf);
 
     back_home(a);
-    if (prov_config_hash_all(a->seat.cfg) != prov_config_hash_all(a->seat.home)) {
-        prov_config_free(a->seat.previous);      /* F9 goes to what was tried, and back */
-        a->seat.previous = a->seat.cfg;
-    } else
-        prov_config_free(a->seat.cfg);
+    prov_config_free(a->seat.cfg);
     a->seat.cfg = a->seat.home;
+    history_turned(&a->seat.past, a->seat.cfg);      /* F9 goes to what was tried, and back */
     a->seat.home = NULL;
     a->seat.after_again |= forward;
     sync_publish(a);

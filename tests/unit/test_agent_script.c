@@ -9,6 +9,7 @@
 static const script_line lines[] = {
     { "four", "<think>two and two\nis four</think>\n\nFour." },
     { "short", "Yes. | No." },
+    { "odd", "a\\b say\"hi\" new\nline \x1b[31mred \xe2\x80\xaeturned \u0451\u0436" },
     { NULL, " One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty "
             "twenty-one twenty-two twenty-three twenty-four twenty-five." },
     { NULL, NULL } };
@@ -222,6 +223,45 @@ static void a_trace_asks_before_it_writes_over(void)
     free(csv);
     free(json);
     free(save);
+    finish(&s);
+}
+
+/* The last column is the token's text, on one line, whatever is in it, and nothing of it steers a terminal. */
+static void a_trace_carries_the_text_of_its_tokens(void)
+{
+    seen s = { 0 };
+    q_buf b = { 0 };
+    char dir[] = "/tmp/quorum-trace-XXXXXX";
+    if (!mkdtemp(dir) || !start((script){ 0 }, false, &s))
+        return;
+    char *csv = q_printf("%s/t.csv", dir), *json = q_printf("%s/t.csv.json", dir), *save = q_printf("/trace save %s", csv);
+    ask("odd", &s);
+    settle(a, &s);
+    agt_submit(a, save);
+    settle(a, &s);
+    CHECK_INT(s.errors, 0);
+    CHECK_INT(q_read_file(csv, &b, 1 << 20, err), Q_OK);
+    static const char *const cell[] = { ",text\n", ",\"a\\\\b\"\n", ",\" say\"\"hi\"\"\"\n", ",\" new\"\n", ",\"\\nline\"\n", ",\" \\x1b[31mred\"\n",
+        ",\" \\xe2\\x80\\xaeturned\"\n", ",\" \u0451\u0436\"\n" };
+    for (size_t i = 0; i < sizeof cell / sizeof *cell && b.p; i++)
+        CHECK_MSG(strstr(b.p, cell[i]), "%s in %s", cell[i], b.p);
+    int ends = 0, quotes = 0;
+    for (size_t i = 0; i < b.len; i++) {
+        ends += b.p[i] == '\n';
+        quotes += b.p[i] == '"';
+        CHECK(b.p[i] == '\n' || (unsigned char)b.p[i] >= 0x20);
+    }
+    CHECK_INT(ends, 1 + 7 * SCRIPT_LAYERS);
+    CHECK_INT(quotes % 2, 0);
+    q_buf_clear(&b);
+    CHECK(q_read_file(json, &b, 1 << 20, err) == Q_OK && strstr(b.p, "\"experts\":8,"));
+    unlink(csv);
+    unlink(json);
+    rmdir(dir);
+    free(csv);
+    free(json);
+    free(save);
+    q_buf_free(&b);
     finish(&s);
 }
 
@@ -496,6 +536,7 @@ int main(void)
     RUN(the_status_is_of_this_conversation);
     RUN(pins_without_a_place_are_said);
     RUN(a_trace_asks_before_it_writes_over);
+    RUN(a_trace_carries_the_text_of_its_tokens);
     RUN(a_found_message_is_opened);
     RUN(a_stop_takes_no_further_token);
     RUN(an_edit_holds_from_the_next_token);

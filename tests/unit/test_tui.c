@@ -293,6 +293,21 @@ static void pages(void)
     tui_app_free(&app);
 }
 
+/* A terminal may say any size: nothing is asked of memory for it. */
+static void odd_sizes(void)
+{
+    static const int size[][2] = { { 0, 0 }, { -1, -1 }, { 1, 65535 }, { 65535, 1 }, { 65535, 65535 }, { 80, 24 } };
+    begin();
+    answer(1, "because");
+    for (size_t i = 0; i < sizeof size / sizeof *size; i++) {
+        tui_app_resize(&app, size[i][0], size[i][1]);
+        CHECK(app.grid.w >= 1 && app.grid.w <= TUI_W_MAX && app.grid.h >= 1 && app.grid.h <= TUI_H_MAX);
+        tui_app_draw(&app);
+    }
+    CHECK(app.grid.w == 80 && app.grid.h == 24);
+    tui_app_free(&app);
+}
+
 /* F3 and F4 on a wide screen: walk, numbers on Enter, Esc one step back. */
 static void panels(void)
 {
@@ -743,11 +758,60 @@ static void banned_and_pinned(void)
     tui_app_free(&app);
 }
 
+/* F5 is an instrument: arrows turn the selected knob, ? asks what it does, d goes back. */
+static void knobs_are_turned_in_the_panel(void)
+{
+    begin();
+    key(K_F5);
+    key(K_RIGHT);
+    key(K_LEFT);
+    SAID("nudge +1\nnudge -1\n");
+    key(K_DOWN);
+    key(K_RIGHT);
+    key(K_LEFT);
+    SAID("submit /set rope.theta 200000\nsubmit /set rope.theta 50000\n");
+    key(K_DOWN);
+    key(K_RIGHT);
+    chr('?');
+    chr('d');
+    SAID("submit /set sampler.temperature 0.8\nsubmit /set sampler.temperature\nsubmit /set sampler.temperature default\n");
+    key(K_DOWN);
+    key(K_LEFT);                         /* the first choice: nothing before it */
+    key(K_RIGHT);
+    SAID("submit /set kv.type f32\n");
+    tui_app_free(&app);
+}
+
+/* The keys' line says what F7 and F8 would cost, as much of it as there is room for. */
+static void a_step_is_priced_before_it_is_taken(void)
+{
+    begin();
+    fake.turned.step[0] = (agt_price){ 11, 103000000, 0 };
+    fake.turned.step[1] = (agt_price){ 13, 1050000000, 0 };
+    tui_app_resize(&app, 140, 30);
+    answer(1, "Yes.");
+    app.say.note = NULL;
+    CHECK(on_screen("F7 k 11: 103 MB/tok · F8 k 13: 1.1 GB/tok"));
+    fake.turned.step[0].rate = 67.4;
+    fake.turned.step[1].rate = 60;
+    CHECK(on_screen("F7 k 11: 103 MB/tok, ~67 tok/s · F8 k 13: 1.1 GB/tok, ~60 tok/s"));
+    tui_app_resize(&app, 110, 30);
+    CHECK(on_screen("F7 k 11: ~67 tok/s · F8 k 13: ~60 tok/s"));
+    tui_app_resize(&app, 70, 30);
+    CHECK(on_screen("F7/F8 fewer/more"));
+    fake.turned.step[0].k = 0;           /* k 1 goes no further */
+    tui_app_resize(&app, 140, 30);
+    CHECK(on_screen("Ctrl-C stop · F8 k 13: 1.1 GB/tok, ~60 tok/s · /help"));
+    memset(&fake.turned, 0, sizeof fake.turned);
+    tui_app_free(&app);
+}
+
 int main(void)
 {
     setenv("TZ", "UTC", 1);
     tui_lang("en");
     RUN(widths);
+    RUN(odd_sizes);
     RUN(hostile);
     RUN(geometry);
     RUN(editing);
@@ -766,5 +830,7 @@ int main(void)
     RUN(wrap_cost);
     RUN(streaming);
     RUN(themes);
+    RUN(knobs_are_turned_in_the_panel);
+    RUN(a_step_is_priced_before_it_is_taken);
     return TEST_END();
 }

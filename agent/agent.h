@@ -93,7 +93,7 @@ enum agt_event_kind {
     AGT_EV_PREFILL,     /* done, total, rate (tokens/s); total 0: ended                             */
     AGT_EV_BEGIN,       /* an answer begins: message (partial, empty)                               */
     AGT_EV_TOKEN,       /* text (whole characters, maybe ""), thinking, number (1-based), token id, logprob,
-                           differs: the first token unlike the compared sibling's                   */
+                           differs: the first token unlike the compared sibling's; done = differs_at then   */
     AGT_EV_KNOB,        /* name, text = value now, number = token after which it holds (0 = between answers), note = what it
                            means in one sentence ("from the next token", "412 tokens to re-evaluate") */
     AGT_EV_LABEL,       /* the running answer's caption is another one: id = message, text = its label now, as stored       */

@@ -18,14 +18,16 @@ void load_none(agt *a)
     free(a->shown.path);
     a->shown.full_name = a->shown.path = NULL;
     a->shown.n_mix = 0;
+    a->shown.costs.n_row = 0;
     pthread_mutex_unlock(&a->shown.mu);
     if (a->watch)
         lab_watch_unload(a->watch);
     prov_config_free(old);
     prov_config_free(a->seat.cfg);
-    prov_config_free(a->seat.previous);
+    history_clear(&a->seat.past);
+    costs_unload(a);
     prov_close(a->seat.who);
-    a->seat.cfg = a->seat.previous = NULL;
+    a->seat.cfg = NULL;
     a->seat.who = NULL;
     for (int i = 0; i < a->seat.n_known; i++)
         free(a->seat.known[i].json);
@@ -99,6 +101,7 @@ static void install(agt *a, prov *who)
 {
     a->seat.who = who;
     a->seat.cfg = prov_present(who);
+    history_turned(&a->seat.past, a->seat.cfg);
     desk_cancels(&a->desk, cancel, who);
 }
 
@@ -160,8 +163,9 @@ static void bring_over(agt *a, const going_over *o)
         free(name);
     }
     if (taken.len && prov_set(a->seat.who, c, sync_policy(&a->settings), err) == Q_OK) {
-        a->seat.previous = a->seat.cfg;      /* F9 goes to the model as it comes, and back */
+        prov_config_free(a->seat.cfg);
         a->seat.cfg = c;
+        history_turned(&a->seat.past, c);    /* F9 goes to the model as it comes, and back */
         c = NULL;
         note(&a->events, AGT_INFO, _("still set from before: %s (F9: without)"), taken.p);
     } else if (taken.len)

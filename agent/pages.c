@@ -2,6 +2,7 @@
  * It never waits for the other threads. */
 #include "base/say.h"
 #include "agent/front.h"
+#include "agent/view.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -18,8 +19,11 @@ void page_context(agt *a)
     else {
         q_buf_say(&b, ngettext("%d of %d token is in the context", "%d of %d tokens are in the context", (unsigned long)s.ctx_size), s.ctx_used, s.ctx_size);
         q_buf_say(&b, ngettext(", made by %d configuration:\n", ", made by %d configurations:\n", (unsigned long)a->shown.n_mix), a->shown.n_mix);
-        for (int i = 0; i < a->shown.n_mix; i++)
-            q_buf_say(&b, "  %7d  %s\n", a->shown.mix[i].cells, a->shown.mix[i].label);
+        for (int i = 0; i < a->shown.n_mix; i++) {
+            char label[64];
+            view_label(a->shown.mix[i].label, a->shown.mix[i].k, label, sizeof label);
+            q_buf_say(&b, "  %7d  %s\n", a->shown.mix[i].cells, label);
+        }
         if (a->shown.n_mix > 1)
             q_buf_puts(&b, _("/recompute evaluates all of them under the present configuration.\n"));
         if (a->shown.dropped)

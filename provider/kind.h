@@ -29,6 +29,7 @@ typedef struct prov_kind {
     prov_config *(*present)(prov *);
     int (*ask)(prov *, const prov_request *, const prov_hooks *, prov_result *out, char *err);
     int (*renew)(prov *, const prov_hooks *, char *err);
+    void (*forget)(prov *);              /* NULL: it holds nothing between requests */
     void (*cancel)(prov *, bool on);     /* any thread */
     /* numbers */
     prov_room (*context)(prov *);
@@ -40,6 +41,7 @@ typedef struct prov_kind {
                  void *user, char *err);
     int (*embed)(prov *, const char *text, size_t n, float *out, char *err);
     struct eng_cache *(*cache)(prov *);
+    void (*spell)(const prov *, int32_t token, q_buf *out);      /* NULL: it does not say */
 } prov_kind;
 
 struct prov {                            /* first member of a kind's own struct */

@@ -104,7 +104,7 @@ static void labels_and_json(void)
 {
     q_buf b = { 0 };
     eng_config *c = eng_config_new(m), *d = eng_config_new(m);
-    CHECK_STR(eng_config_label(c, &b), "standard");
+    CHECK_STR(eng_config_label(c, &b), "");
     CHECK_INT(eng_config_k(c), 4);
     eng_config_set(c, "experts.k", "12", err);
     eng_config_set(c, "rope.theta", "500000", err);

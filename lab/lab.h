@@ -121,6 +121,7 @@ void lab_brains_free(lab_brain *, int n);
 int lab_brain_save(const char *name, const char *settings, const char *model, bool over, char *err);
 int lab_brain_rename(const char *from, const char *to, char *err);
 int lab_brain_delete(const char *name, char *err);
+bool lab_is_name(const char *);          /* what may be one */
 bool lab_brain_taken(const char *name);  /* there is such a file of the person's */
 
 /* ================= two configurations on the same tokens (lab/compare.c) ================= */
@@ -199,6 +200,32 @@ void lab_bits_say(const lab_bits *, const char *a, const char *b, q_buf *out);  
  * for it, for 2 nothing. */
 int lab_room_for(uint64_t a, uint64_t b, uint64_t have, q_buf *say);
 
+/* ================= experiments: one change, judged and written down (lab/experiment.c) ================= */
+/* Records are NUMBER.json in "experiments" in the data directory. Errors: base.h. */
+typedef struct lab_trial {
+    const char *now;                     /* JSON of the baseline; NULL: the model's own */
+    const char *change;                  /* one NAME=VALUE */
+    const char *on, *model;              /* what the text is, who reads it: as the record names them */
+} lab_trial;
+typedef struct lab_experiment {          /* lab_experiment_free */
+    int number;
+    int64_t when_ms;
+    char *model, *on, *said;             /* said: the comparison in words */
+    char *before;                        /* JSON of the baseline */
+    char *knob, *value, *was;            /* the change, and what stood there */
+    lab_interval dlogp;
+    bool different, kept;
+    char *problem;                       /* in a list: why the file cannot be read; NULL */
+} lab_experiment;
+/* Baseline against the change on the text, and the record, which says that it was not kept. Where only the record fails, it has
+ * number 0 and its problem says why. Engine thread. */
+int lab_experiment_beside(struct eng_cache *, const lab_trial *, const char *text, size_t n, const lab_terms *, lab_experiment *out, char *err);
+int lab_experiment_read(int number, lab_experiment *out, char *err);
+int lab_experiment_list(lab_experiment **out, int *n, char *err);    /* oldest first; lab_experiments_free */
+int lab_experiment_keep(int number, char *err);          /* the record says from now on that the change was kept */
+void lab_experiment_free(lab_experiment *);              /* contents, not the struct */
+void lab_experiments_free(lab_experiment *, int n);
+
 /* ================= one knob at several values (lab/sweep.c) ================= */
 typedef struct lab_range {
     const char *knob;                    /* its name, or what stands behind the point: "k" */
@@ -273,6 +300,7 @@ typedef struct lab_differ {              /* p: corrected for how many were tried
 int lab_differ_of(const lab_routes *a, const lab_routes *b, lab_differ *out, char *err);
 void lab_differ_free(lab_differ *);
 void lab_differ_say(const lab_differ *, const char *a, const char *b, q_buf *out);
+struct cJSON *lab_differ_json(const lab_differ *);      /* cJSON_Delete */
 
 /* What is usual before anybody said anything: evaluates a built-in text where nothing is known of the present k yet and
  * that costs about a second at most, on the model of `beside`, in a cache of its own. busy(user) is asked every 32 tokens; true ends it.

@@ -95,6 +95,9 @@ void eng_config_free(eng_config *);
 int eng_config_set(eng_config *, const char *name, const char *value, char *err);
 /* The value in effect as text that eng_config_set would take; returns buf. */
 const char *eng_config_get(const eng_config *, const char *name, q_buf *buf);
+double eng_config_number(const eng_config *, const char *name);      /* NAN: it is no number, or several */
+/* experts.k by delta in every routed layer, held within 1 and what there are; the largest then (0: nothing is routed). */
+int eng_config_nudge_k(eng_config *, int delta);
 bool eng_config_is_default(const eng_config *, const char *name);
 int eng_config_k(const eng_config *);                     /* largest k over layers in effect */
 /* Hash of everything that acts on hidden states (not the sampler, think, threads, context.length). Equal hash =

@@ -15,6 +15,8 @@ typedef struct prov_kind {
     void (*config_free)(prov_config *);
     int (*config_set)(prov_config *, const char *name, const char *value, char *err);
     const char *(*config_get)(const prov_config *, const char *name, q_buf *buf);
+    double (*config_number)(const prov_config *, const char *name);
+    int (*config_nudge_k)(prov_config *, int delta);
     bool (*config_range)(const prov_config *, const char *name, double *min, double *max);
     bool (*config_is_default)(const prov_config *, const char *name);
     int (*config_k)(const prov_config *);

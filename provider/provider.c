@@ -67,6 +67,8 @@ void prov_config_free(prov_config *c)
 
 int prov_config_set(prov_config *c, const char *name, const char *value, char *err) { return c->kind->config_set(c, name, value, err); }
 const char *prov_config_get(const prov_config *c, const char *name, q_buf *buf) { return c->kind->config_get(c, name, buf); }
+double prov_config_number(const prov_config *c, const char *name) { return c->kind->config_number(c, name); }
+int prov_config_nudge_k(prov_config *c, int delta) { return c->kind->config_nudge_k(c, delta); }
 bool prov_config_range(const prov_config *c, const char *name, double *min, double *max) { return c->kind->config_range(c, name, min, max); }
 bool prov_config_is_default(const prov_config *c, const char *name) { return c->kind->config_is_default(c, name); }
 int prov_config_k(const prov_config *c) { return c->kind->config_k(c); }

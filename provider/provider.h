@@ -60,6 +60,8 @@ void prov_config_free(prov_config *);
 /* Sets one knob from text. On failure nothing changes and err says the allowed range. name: the knob's name or an aka. */
 int prov_config_set(prov_config *, const char *name, const char *value, char *err);
 const char *prov_config_get(const prov_config *, const char *name, q_buf *buf);     /* "" for what it does not know */
+double prov_config_number(const prov_config *, const char *name);    /* NAN: it is no number, several, or unknown */
+int prov_config_nudge_k(prov_config *, int delta);       /* experts.k by delta in every routed layer, within what there are; the largest then */
 bool prov_config_range(const prov_config *, const char *name, double *min, double *max);   /* false: it takes no number here */
 bool prov_config_is_default(const prov_config *, const char *name);
 int prov_config_k(const prov_config *); /* the largest experts.k over layers; 0: nothing is routed */

@@ -70,6 +70,8 @@
     X(experiment, RUN(experiment), "опыт", N_("[KNOB=VALUE [on FILE|last] | list | show NUMBER]"), \
       N_("one change against the present settings on the same text: what it did, then keep it or not; written down"), .words = "list,show", \
       .complete = AGT_COMPLETE_ASSIGN) \
+    X(vote, JOB(vote), "голосование", N_("[k=4,8,16] [n=3] QUESTION"), \
+      N_("one question answered several times, and what most of the short answers say"), .needs = true, .complete = AGT_COMPLETE_ASSIGN) \
     X(energy, BOTH(ENERGY, energy), "энергия", N_("[NAME or FILE]"), \
       N_("what a token costs at each number of experts, and where it goes"), .key = "Ctrl-X 0", .complete = AGT_COMPLETE_MODEL) \
     X(trace, RUN(trace), "след", N_("save FILE"), \

@@ -60,6 +60,8 @@ extern const job_row job_prompt;         /* text: a question; AGT_EV_TEXT "/prom
 int measure_text(agt *, const char *from, q_buf *out, char *err);
 /* The word begins "on FILE|last", rest is what stands behind it: *on is that, or NULL where there is nothing. */
 bool measure_on(const char *word, char *rest, char **on);
+/* The ids of the prompt for the last message of path, without passages; malloc'ed; returns how many. */
+int measure_ids(agt *, const mem_messages *path, int32_t **out, char *err);
 struct eng_cache;
 struct eng_cache *measure_cache(agt *, char *err);       /* NULL: no model is loaded */
 typedef struct measuring { agt *a; const char *what; int64_t from_ns; } measuring;

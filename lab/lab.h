@@ -199,6 +199,44 @@ void lab_bits_say(const lab_bits *, const char *a, const char *b, q_buf *out);  
  * for it, for 2 nothing. */
 int lab_room_for(uint64_t a, uint64_t b, uint64_t have, q_buf *say);
 
+/* ================= several answers at once (lab/voices.c) ================= */
+/* Timelines of one prompt in lock-step, each under its own configuration and seed; what of the prompt they share is evaluated
+ * and held once. */
+typedef struct lab_voice { const char *spec; uint64_t seed; } lab_voice;     /* spec: over `now`, as lab_spec takes it; NULL: just `now` */
+typedef struct lab_ask {
+    const int32_t *prompt; int n;        /* ids */
+    const char *now;                     /* JSON of a configuration; NULL: the model's own */
+    const lab_voice *voice; int n_voice; /* LAB_VOICES at most */
+    int most;                            /* tokens of an answer */
+    bool cross;                          /* of two voices: each token is judged under the other's configuration too */
+} lab_ask;
+enum { LAB_VOICES = 64 };
+typedef struct lab_word {                /* one token of an answer */
+    int32_t id;
+    float logp;                          /* under its own configuration */
+    float over, kl;                      /* that less the other's; KL(own||other) here; NAN without cross */
+} lab_word;
+typedef struct lab_answer {              /* lab_answers_free */
+    char *text;                          /* valid UTF-8 */
+    lab_word *word; int n;
+    size_t *at;                          /* [n] where each begins in text; beyond it where it was cut off */
+    bool ended;                          /* by itself, or at a stop string */
+    uint64_t bytes;                      /* of weights, read a token */
+    double rate;                         /* tokens a second of this configuration alone, measured afterwards; 0: not (cross only) */
+} lab_answer;
+/* out: [n_voice], zeroed here. Owns its caches while it runs. Engine thread. */
+int lab_answer_beside(struct eng_cache *, const lab_ask *, const lab_terms *, lab_answer *out, char *err);
+void lab_answers_free(lab_answer *, int n);              /* contents, not the array */
+/* The configuration that a spec makes of `now`: bytes of weights it reads a token. */
+int lab_spec_cost(struct eng_cache *, const char *now, const char *spec, uint64_t *bytes, char *err);
+
+/* A short answer as it is counted: letters small, without frame words, quotes and closing points, numbers in one form; from
+ * behind "answer:" where that stands. NULL: it is long, so that no two would be the same. malloc'ed. (lab/vote.c) */
+char *lab_vote_key(const char *answer);
+/* Counts keys [n] (NULL: long ones, which do not vote); *best is the index of the first of the most frequent, -1: there is
+ * none; returns how often it came. *majority: more than half of those that vote. */
+int lab_vote_count(char *const *key, int n, int *best, int *votes, bool *majority);
+
 /* ================= experiments: one change, judged and written down (lab/experiment.c) ================= */
 /* Records are NUMBER.json in "experiments" in the data directory. Errors: base.h. */
 typedef struct lab_trial {

@@ -168,10 +168,12 @@ typedef struct agt_status {
     uint64_t params_active, params_total, bytes_per_token;
     int ctx_used, ctx_size;
     double decode_rate, prefill_rate;    /* tokens/s; prefill only while it runs */
+    double experts_there;                /* where experts are brought to a device: the share that lay there already; else 0 */
     int n_tokens;                        /* of the running answer */
-    int n_mix;                           /* how many entries of mix are set: the two most frequent configurations cached */
-    struct { char label[48]; int k, cells; } mix[2];     /* label "": the model's own, which run k experts (0: dense) */
-    int mix_rest;                        /* how many further configurations ("+n") */
+    struct {                             /* the two most frequent configurations cached, and how many further ones */
+        int n, rest;
+        struct { char label[48]; int k, cells; } of[2];  /* label "": the model's own, which run k experts (0: dense) */
+    } mix;
     int64_t chat;
 } agt_status;
 void agt_get_status(agt *, agt_status *out);
@@ -223,6 +225,7 @@ const agt_command *agt_commands(int *n);
 /* The joined knob table, and values as text. */
 int agt_knob_count(const agt *);
 const q_knob *agt_knob(const agt *, int i);
+const q_knob *agt_knob_named(const agt *, const char *name);     /* as /set and --set take names: an aka too, in any case; NULL: there is none */
 const char *agt_knob_value(agt *, const q_knob *k, q_buf *buf);
 bool agt_knob_default(agt *, const q_knob *k);
 /* The numbers it may have for the model at hand; false: it takes none, or has nothing to act on. */

@@ -50,11 +50,17 @@ void generate_progress(turn *t)
 {
     agt *a = t->a;
     const prov_result *r = &t->so_far;
-    int used = prov_context(a->seat.who).used;
+    prov_room room = prov_context(a->seat.who);
+    if (r->tokens <= 1) {
+        t->asked = room.asked;
+        t->fetched = room.fetched;
+    }
+    uint64_t asked = room.asked - t->asked, fetched = room.fetched - t->fetched;
     pthread_mutex_lock(&a->shown.mu);
     a->shown.st.n_tokens = r->tokens;
     a->shown.st.thinking = r->thinking;
-    a->shown.st.ctx_used = used;
+    a->shown.st.ctx_used = room.used;
+    a->shown.st.experts_there = asked && room.fetched ? 1 - (double)fetched / (double)asked : 0;
     a->shown.st.decode_rate = r->decode_s > 0 ? r->tokens / r->decode_s : 0;
     pthread_mutex_unlock(&a->shown.mu);
     if (r->tokens % 32 == 0)

@@ -15,6 +15,7 @@ typedef struct turn {
     prov_result so_far;
     const char *compare;                 /* text of the sibling to compare with, or NULL */
     int differs_at;
+    uint64_t asked, fetched;             /* prov_room's when its first token was evaluated */
     int64_t saved_ns, last_ns;
 } turn;
 

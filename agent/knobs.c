@@ -10,6 +10,7 @@
 /* ---- values ---- */
 int agt_knob_count(const agt *a) { return a->settings.n_knob; }
 const q_knob *agt_knob(const agt *a, int i) { return i >= 0 && i < a->settings.n_knob ? a->settings.knob[i] : NULL; }
+const q_knob *agt_knob_named(const agt *a, const char *name) { return agt_knob(a, settings_find(&a->settings, name)); }
 
 static enum knob_room room_of(const agt *a, const q_knob *k)
 {

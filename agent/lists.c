@@ -72,6 +72,8 @@ static void models(agt *a, bool show)
         return;
     }
     keep_names(a, f, n);
+    if (show && *err)
+        note(&a->events, AGT_WARN, "%s", err);
     if (!show) {
         prov_found_free(f, n);
         return;

@@ -180,7 +180,7 @@ void sync_mix(agt *a)
     int n = room.used ? prov_mixture(a->seat.who, m, 16) : 0;
     pthread_mutex_lock(&a->shown.mu);
     a->shown.n_mix = n;
-    memset(a->shown.st.mix, 0, sizeof a->shown.st.mix);
+    memset(&a->shown.st.mix, 0, sizeof a->shown.st.mix);
     for (int i = 0; i < n && i < 16; i++) {
         const known *of = &(known){ .label = "?" };
         for (int j = 0; j < a->seat.n_known; j++)
@@ -190,13 +190,13 @@ void sync_mix(agt *a)
         a->shown.mix[i].k = of->k;
         a->shown.mix[i].cells = m[i].cells;
         if (i < 2) {
-            memcpy(a->shown.st.mix[i].label, a->shown.mix[i].label, sizeof a->shown.st.mix[i].label);
-            a->shown.st.mix[i].k = of->k;
-            a->shown.st.mix[i].cells = m[i].cells;
+            memcpy(a->shown.st.mix.of[i].label, a->shown.mix[i].label, sizeof a->shown.st.mix.of[i].label);
+            a->shown.st.mix.of[i].k = of->k;
+            a->shown.st.mix.of[i].cells = m[i].cells;
         }
     }
-    a->shown.st.n_mix = n < 2 ? n : 2;
-    a->shown.st.mix_rest = n > 2 ? n - 2 : 0;
+    a->shown.st.mix.n = n < 2 ? n : 2;
+    a->shown.st.mix.rest = n > 2 ? n - 2 : 0;
     a->shown.st.ctx_used = room.used;
     a->shown.st.ctx_size = room.size;
     pthread_mutex_unlock(&a->shown.mu);

@@ -44,6 +44,18 @@ extern const job_row job_send, job_again, job_edit;      /* text; again and edit
 
 extern const job_row job_prompt;         /* text: a question; AGT_EV_TEXT "/prompt" */
 
+/* ---- measure.c: what /compare and its like have in common ---- */
+/* from: NULL is this branch as it was said, "last" its last answer, else a file. out->p is never NULL on success. */
+int measure_text(agt *, const char *from, q_buf *out, char *err);
+/* The word begins "on FILE|last", rest is what stands behind it: *on is that, or NULL where there is nothing. */
+bool measure_on(const char *word, char *rest, char **on);
+struct eng_cache;
+struct eng_cache *measure_cache(agt *, char *err);       /* NULL: no model is loaded */
+typedef struct measuring { agt *a; const char *what; int64_t from_ns; } measuring;
+measuring measure_begin(agt *, const char *what);
+bool measure_go_on(void *measuring_, int done, int total); /* as lab_terms asks; AGT_EV_PROGRESS with the seconds that are left */
+void measure_end(measuring *);
+
 /* ---- worker.c ---- */
 void *worker_main(void *agt_);           /* the engine's lane */
 

@@ -377,6 +377,25 @@ static void back_to(agt *a, int64_t leaf)
     chat_show(a, 0);
 }
 
+/* The settings from before /again, if need be with an empty context; where even those are refused, what is in effect stays
+ * and is called so. */
+static void back_home(agt *a)
+{
+    char err[Q_ERRLEN];
+    seat *s = &a->seat;
+    if (prov_set(s->who, s->home, sync_policy(&a->settings), err) == Q_OK)
+        return;
+    prov_forget(s->who);
+    if (prov_set(s->who, s->home, sync_policy(&a->settings), err) == Q_OK) {
+        note(&a->events, AGT_WARN, _("the settings from before are back; that left no room for this answer: the next question brings its branch in anew"));
+        return;
+    }
+    note(&a->events, AGT_ERROR, _("this answer's settings stay, those from before cannot be taken back: %s"), err);
+    prov_config *was = s->home;
+    s->home = s->cfg;
+    s->cfg = was;                        /* the previous ones, for F9 */
+}
+
 /* A sibling. With settings: the same seed as the elder, so that what differs comes from the settings, and the prompt is
  * evaluated under them alone (a comparison on cells of two configurations would compare neither). Without: a new seed. */
 static void again_under(agt *a, const job *j)
@@ -422,8 +441,7 @@ static void again_under(agt *a, const job *j)
     if (!answer(a, &r, elder.id ? &elder : NULL, *words && elder.id ? seed_of(&elder, a) : 0, j->number) && elder.id)
         back_to(a, leaf);
 
-    if (prov_set(a->seat.who, a->seat.home, sync_policy(&a->settings), err) < 0)
-        note(&a->events, AGT_ERROR, "%s", err);
+    back_home(a);
     if (prov_config_hash_all(a->seat.cfg) != prov_config_hash_all(a->seat.home)) {
         prov_config_free(a->seat.previous);      /* F9 goes to what was tried, and back */
         a->seat.previous = a->seat.cfg;

@@ -141,12 +141,11 @@ static void json_set(agt *a, const options *o)
 {
     q_buf b = { 0 };
     for (int i = 0; i < o->n_set; i++) {
-        size_t n = strcspn(o->set[i], "=");
-        for (int k = 0; k < agt_knob_count(a); k++) {
-            const q_knob *row = agt_knob(a, k);
-            if (strlen(row->name) == n && strncmp(row->name, o->set[i], n) == 0)
-                json_knob(row->name, agt_knob_value(a, row, &b), 0, "");
-        }
+        char *name = q_strndup(o->set[i], strcspn(o->set[i], "="));
+        const q_knob *k = agt_knob_named(a, name);
+        if (k)
+            json_knob(k->name, agt_knob_value(a, k, &b), 0, "");
+        free(name);
     }
     q_buf_free(&b);
 }

@@ -137,9 +137,7 @@ int cmd_compare(int argc, char **argv)
     eng_model *m = NULL;
     eng_config *a = NULL, *b = NULL;
     lab_compared c = { .n = 0 };
-    rc = q_read_file(o.file, &text, (size_t)1 << 28, err);
-    if (!rc && !q_utf8_valid(text.p ? text.p : "", text.len))
-        rc = q_fail(err, Q_FORMAT, _("%s is not UTF-8 text: iconv turns other encodings into it"), o.file);
+    rc = cli_text(o.file, &text, err);
     if (!rc && (rc = cli_open(o.model, &(cli_sets){ .n = 0 }, o.threads, &m, &a, err)) != 0) {
         m = NULL;
         a = NULL;
@@ -156,7 +154,7 @@ int cmd_compare(int argc, char **argv)
     if (!rc) {
         cli_progress p;
         cli_progress_start(&p, _("comparing"));
-        rc = lab_compare(m, a, b, text.p ? text.p : "", text.len, &(lab_terms){ .window = o.ctx, .go_on = go_on, .user = &p }, &c, err);
+        rc = lab_compare(m, a, b, text.p, text.len, &(lab_terms){ .window = o.ctx, .go_on = go_on, .user = &p }, &c, err);
         cli_progress_end(&p, rc == Q_OK);
     }
     if (!rc)

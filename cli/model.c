@@ -128,6 +128,7 @@ static int model_list(int argc, char **argv)
         if (f->problem) q_say(stdout, "    %s\n", f->problem);
         else if (!f->fits) q_say(stdout, "    %s\n", _("does not fit in the memory that is free now"));
     }
+    if (*err) q_say(stderr, "quorum: %s\n", err);
     eng_found_free(list, n);
     return 0;
 }

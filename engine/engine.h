@@ -18,9 +18,15 @@ typedef struct eng_session eng_session;
 
 /* ================= model ================= */
 /* Where models that are opened from now on compute: "cpu" (as the program starts), "cuda", "cuda:N", or "auto": a GPU where
- * one answers and the model goes, else the CPU. gpu_layers: routed experts of so many layers on the GPU, -1 as many as
- * fit; the others' are computed by the CPU. budget_gib: of the GPU's memory, 0 all that is free. Main's, before any thread. */
-int eng_device_choose(const char *what, int gpu_layers, double budget_gib, char *err);
+ * one answers and the model goes, else the CPU. Main's, before any thread. */
+enum eng_rest { ENG_REST_CPU, ENG_REST_FETCHED };         /* experts that do not fit on the GPU: the CPU computes them, or they are brought */
+typedef struct eng_place {
+    const char *what;
+    int gpu_layers;                                       /* ENG_REST_CPU: routed experts of so many layers on the GPU, -1 as many as fit */
+    double budget_gib;                                    /* of the GPU's memory, 0 all that is free */
+    enum eng_rest rest;
+} eng_place;
+int eng_device_choose(const eng_place *, char *err);
 int eng_device_index(void);                               /* the N of cuda:N that was chosen, else 0 */
 
 /* What the first use or `quorum doctor --gpu` found of a GPU under this plugin and driver is kept for the user. Where it
@@ -190,6 +196,10 @@ typedef struct eng_mix { uint64_t config; int cells, forced; } eng_mix;
 int eng_session_mix(const eng_session *, eng_mix *out, int max);
 
 typedef struct eng_speed { int prefill_tokens; double prefill_s; int decode_tokens; double decode_s; } eng_speed;
+/* Experts of a cache of experts since the eng_cache was made: that ran, of them brought to the device first, and the bytes of
+ * those; all 0 where every expert lies where it runs. Its owner's thread. */
+typedef struct eng_fetched { uint64_t asked, fetched, bytes; } eng_fetched;
+eng_fetched eng_cache_fetched(const eng_cache *);
 eng_speed eng_session_speed(const eng_session *);         /* since the last reset */
 void eng_session_speed_reset(eng_session *);
 

@@ -196,6 +196,36 @@ typedef struct lab_pair { const char *a, *b;        /* as lab_spec takes them; N
 /* The same on the model of `beside`, in caches of its own, in words. Engine thread. */
 int lab_compare_beside(struct eng_cache *beside, const lab_pair *, const char *text, size_t n, const lab_terms *, q_buf *out, char *err);
 
+/* ================= one knob at several values (lab/sweep.c) ================= */
+typedef struct lab_range {
+    const char *knob;                    /* its name, or what stands behind the point: "k" */
+    const char *values;                  /* "1,2,4", "1..16", "0.5..2/0.25", several with commas between; 64 at most */
+    const char *now;                     /* JSON of the configuration that they stand in; NULL: the model's own */
+} lab_range;
+typedef struct lab_swept_row {
+    char value[24];                      /* as the knob has it; as it was asked for where it is refused */
+    char *refused;                       /* why the knob does not take it, and nothing below is set; NULL */
+    bool own;                            /* the model's own value, which the others are measured against */
+    lab_interval logp;                   /* mean log-probability of a token, nats: perplexity is exp(-logp) */
+    lab_interval over;                   /* that less the own value's, paired token by token */
+    double top1;                         /* share of tokens with the same likeliest next token as under the own value */
+    double rate;                         /* tokens a second one after another, measured now; 0: it could not be */
+    uint64_t bytes;                      /* of weights, read a token */
+} lab_swept_row;
+typedef struct lab_swept {               /* zero-initialise; lab_swept_free */
+    lab_swept_row *row;                  /* in the order asked for; the own value is among them */
+    int n, tokens, blocks;
+    bool by_paragraph;
+    char knob[40], own[24];
+} lab_swept;
+/* Each value in `now` and in a cache of its own, on the same tokens. Q_RANGE: the knob takes none of them, or acts on nothing
+ * that is measured here. The model's thread. */
+int lab_sweep(struct eng_model *, const struct eng_config *now, const lab_range *, const char *text, size_t n, const lab_terms *, lab_swept *out, char *err);
+int lab_sweep_beside(struct eng_cache *, const lab_range *, const char *text, size_t n, const lab_terms *, lab_swept *out, char *err);
+void lab_swept_free(lab_swept *);        /* contents, not the struct */
+enum lab_form { LAB_WORDS, LAB_JSON, LAB_CSV };
+void lab_swept_say(const lab_swept *, enum lab_form, q_buf *out);    /* words: a table and a plot, 78 columns at most */
+
 /* What is usual before anybody said anything: evaluates a built-in text where nothing is known of the present k yet and
  * that costs about a second at most, on the model of `beside`, in a cache of its own. busy(user) is asked every 32 tokens; true ends it.
  * True: it was ended so and there is more to do. Engine thread. */

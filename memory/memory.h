@@ -257,11 +257,13 @@ void mem_bulk_kept(const mem_bulk *, int *documents, int *chunks);      /* on th
 void mem_bulk_free(mem_bulk *);                                         /* without a flush what waits is dropped */
 
 /* ================= what rag asks ================= */
+enum { MEM_ASKED_MAX = 8192 };
 typedef struct mem_passage {
     enum mem_kind kind;
     int64_t id;                         /* chunk or message */
     int64_t source;                     /* document or conversation */
     char *title, *name, *heading, *text;    /* name: what of the title is searched; "" for a message */
+    char *asked;                        /* what a model's answer answers, its first MEM_ASKED_MAX letters at most; else "" */
     enum mem_trust trust;
     int64_t offset, created_ms;         /* offset: bytes in the document; created: of the message or the document */
     int ordinal;                        /* of the chunk in its document */

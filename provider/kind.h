@@ -29,6 +29,7 @@ typedef struct prov_kind {
     prov_config *(*present)(prov *);
     int (*ask)(prov *, const prov_request *, const prov_hooks *, prov_result *out, char *err);
     int (*renew)(prov *, const prov_hooks *, char *err);
+    void (*forget)(prov *);              /* NULL: it holds nothing between requests */
     void (*cancel)(prov *, bool on);     /* any thread */
     /* numbers */
     prov_room (*context)(prov *);

@@ -363,6 +363,15 @@ static int renew(prov *p, const prov_hooks *h, char *err)
     return rc;
 }
 
+static void forget(prov *p)
+{
+    local *l = of(p);
+    char err[Q_ERRLEN];
+    eng_session_cut(l->s, 0, err);       /* nothing is always a part of it */
+    l->text.n = 0;
+    l->stale = false;
+}
+
 static void cancel(prov *p, bool on)
 {
     if (on)
@@ -376,7 +385,8 @@ static prov_room context(prov *p)
 {
     local *l = of(p);
     int used = eng_session_length(l->s);
-    return (prov_room){ .used = used, .text = l->text.n, .size = used + eng_session_room(l->s) };
+    eng_fetched f = eng_cache_fetched(eng_session_cache(l->s));
+    return (prov_room){ .used = used, .text = l->text.n, .size = used + eng_session_room(l->s), .asked = f.asked, .fetched = f.fetched };
 }
 
 static int mixture(prov *p, prov_mix *out, int max)
@@ -518,7 +528,7 @@ static const prov_kind kind = {
     .close = close_local, .config_new = config_new, .config_copy = config_copy, .config_free = config_free, .config_set = config_set,
     .config_get = config_get, .config_range = config_range, .config_is_default = config_is_default, .config_k = config_k,
     .config_label = config_label, .config_json = config_json, .config_from_json = config_from_json, .config_hash = config_hash,
-    .config_diff = config_diff, .config_cost = config_cost, .set = set, .present = present, .ask = ask, .renew = renew, .cancel = cancel,
+    .config_diff = config_diff, .config_cost = config_cost, .set = set, .present = present, .ask = ask, .renew = renew, .forget = forget, .cancel = cancel,
     .context = context, .mixture = mixture, .count = count, .count_request = count_request, .show = show, .score = score,
     .embed = embed, .cache = cache,
 };

@@ -141,6 +141,14 @@ int prov_renew(prov *p, const prov_hooks *h, char *err)
     return rc;
 }
 
+void prov_forget(prov *p)
+{
+    begin(p);
+    if (p->kind->forget)
+        p->kind->forget(p);
+    end(p);
+}
+
 /* ---- numbers ---- */
 prov_room prov_context(prov *p)
 {

@@ -154,9 +154,13 @@ void prov_cancel(prov *, bool on);
 /* [turn] Evaluates anew, under the present configuration alone, what is in the context. Q_CANCEL: the rest follows with the
  * next request. */
 int prov_renew(prov *, const prov_hooks *, char *err);
+void prov_forget(prov *);               /* [turn] the context becomes empty; the configuration stays */
 
 /* ================= numbers ================= */
-typedef struct prov_room { int used, text, size; } prov_room;        /* tokens: evaluated or due; of the last text; at most */
+typedef struct prov_room {
+    int used, text, size;               /* tokens: evaluated or due; of the last text; at most */
+    uint64_t asked, fetched;            /* experts so far, where they are brought to a device: that ran, of them brought first; else 0 */
+} prov_room;
 prov_room prov_context(prov *);
 typedef struct prov_mix { uint64_t config; int cells; } prov_mix;    /* which configurations made what is cached */
 int prov_mixture(prov *, prov_mix *out, int max);        /* most frequent first; returns how many there are */
@@ -181,7 +185,7 @@ typedef struct prov_found {
     int n_expert, n_expert_used;        /* 0: dense */
     bool fits;                          /* into the memory that is free now */
 } prov_found;
-int prov_find(prov_found **out, int *n, char *err);      /* those that can answer first, then by name */
+int prov_find(prov_found **out, int *n, char *err);      /* those that can answer first, then by name; Q_OK: err "" or a sentence about what was left out */
 void prov_found_free(prov_found *, int n);
 /* What -m and /model take: a path, part of a name, or NULL for the default; *what malloc'ed, for prov_open. Q_NOTFOUND: none;
  * Q_RANGE: several fit, err lists them. */

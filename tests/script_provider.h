@@ -28,6 +28,7 @@ typedef struct script {
     void (*at)(void *user, int token);   /* called while token `token` is evaluated (0: the prompt); may be NULL */
     void *user;
     unsigned cannot;                     /* flags taken away */
+    int sets;                            /* so many prov_set succeed, then all fail; 0: as they come */
 } script;
 
 typedef struct script_config { prov_config base; const struct script_prov *p; char **value; /* one a knob; NULL: default */ } script_config;
@@ -42,6 +43,7 @@ typedef struct script_prov {
     int32_t *text; int n_text;
     atomic_bool cancel;
     bool stale;
+    int n_set;                           /* prov_set so far */
     const prov_hooks *hooks;
     prov_result *result;
     int32_t *say; int n_say, at;         /* the answer's tokens; next one */
@@ -490,9 +492,18 @@ static int script_renew(prov *base, const prov_hooks *h, char *err)
     return rc;
 }
 
+static void script_forget(prov *base)
+{
+    script_prov *p = (script_prov *)base;
+    p->n_cell = p->n_text = 0;
+    p->stale = false;
+}
+
 static int script_set(prov *base, const prov_config *c, enum prov_policy policy, char *err)
 {
     script_prov *p = (script_prov *)base;
+    if (p->s.sets && ++p->n_set > p->s.sets)
+        return q_fail(err, Q_NOMEM, "not enough memory for this configuration");
     int size = atoi(script_value((const script_config *)c, "context.length"));
     if (size < p->n_cell)
         return q_fail(err, Q_RANGE, "the conversation already takes %d tokens: context.length cannot be %d", p->n_cell, size);
@@ -584,7 +595,7 @@ static const prov_kind script_kind = {
     .config_set = script_set_knob, .config_get = script_get, .config_range = script_range, .config_is_default = script_is_default,
     .config_k = script_k, .config_label = script_label, .config_json = script_json, .config_from_json = script_from_json,
     .config_hash = script_hash, .config_diff = script_diff, .config_cost = script_cost, .set = script_set, .present = script_present,
-    .ask = script_ask, .renew = script_renew, .cancel = script_cancel, .context = script_room, .mixture = script_mixture,
+    .ask = script_ask, .renew = script_renew, .forget = script_forget, .cancel = script_cancel, .context = script_room, .mixture = script_mixture,
     .count = script_count, .count_request = script_count_request, .score = script_score, .embed = script_embed,
 };
 

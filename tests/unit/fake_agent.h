@@ -213,11 +213,11 @@ static void fake_model(void)
     s->ctx_used = 812;
     s->ctx_size = 8192;
     s->decode_rate = 120;
-    s->n_mix = 2;
-    strcpy(s->mix[0].label, "k 12");
-    s->mix[0].cells = 640;
-    strcpy(s->mix[1].label, "k 4");
-    s->mix[1].cells = 172;
+    s->mix.n = 2;
+    strcpy(s->mix.of[0].label, "k 12");
+    s->mix.of[0].cells = 640;
+    strcpy(s->mix.of[1].label, "k 4");
+    s->mix.of[1].cells = 172;
 }
 
 static agt_message *fake_message(int64_t id, enum agt_role role, const char *text)

@@ -162,14 +162,14 @@ static void the_models_own_is_said_in_any_language(void)
     q_words_from(other_words);
     begin();
     tui_app_resize(&app, 160, 24);
-    fake.st.mix[0].label[0] = 0;
-    fake.st.mix[0].k = 12;
+    fake.st.mix.of[0].label[0] = 0;
+    fake.st.mix.of[0].k = 12;
     answer(1, "an answer");
     tui_say_hush(&app.say);
     const char *s = status_line();
     CHECK_MSG(strstr(s, "carved · обычные "), "%s", s);
     CHECK(on_screen("640 tok at k 12, 172 at k 4") && on_screen("обычные · k 12") && !on_screen("standard"));
-    fake.st.mix[0].k = 0;
+    fake.st.mix.of[0].k = 0;
     CHECK(on_screen("640 tok at обычные, 172 at k 4"));
     tui_app_resize(&app, 60, 24);            /* and they are the first thing to go */
     s = status_line();

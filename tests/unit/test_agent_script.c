@@ -95,7 +95,7 @@ static void the_status_is_of_this_conversation(void)
         settle(a, &s);
         agt_status st;
         agt_get_status(a, &st);
-        CHECK(st.ctx_used > 25 && st.n_tokens > 0 && st.n_mix == 1);
+        CHECK(st.ctx_used > 25 && st.n_tokens > 0 && st.mix.n == 1);
         agt_submit(a, i == 2 ? "/open 1" : leave[i]);
         if (i == 0) {
             CHECK(wait_for(a, &s, AGT_EV_ASK, 0, 60000));
@@ -104,8 +104,8 @@ static void the_status_is_of_this_conversation(void)
         settle(a, &s);
         for (int turn = 0; turn < 2; turn++) {
             agt_get_status(a, &st);
-            CHECK_MSG(st.ctx_used == 0 && st.n_mix == 0 && st.n_tokens == 0 && st.decode_rate == 0 && st.ctx_size == 4096,
-                      "%s: %d tokens in %d configurations, %g/s", leave[i], st.ctx_used, st.n_mix, st.decode_rate);
+            CHECK_MSG(st.ctx_used == 0 && st.mix.n == 0 && st.n_tokens == 0 && st.decode_rate == 0 && st.ctx_size == 4096,
+                      "%s: %d tokens in %d configurations, %g/s", leave[i], st.ctx_used, st.mix.n, st.decode_rate);
             agt_nudge_k(a, -1);          /* and a knob does not bring it back */
             settle(a, &s);
         }
@@ -302,7 +302,7 @@ static void a_position_knob_goes_on(void)
     CHECK(m && m->state == AGT_DONE && m->n_tokens == 25 && m->n_config == 2 && s.knob_number == 7);
     agt_status st;
     agt_get_status(a, &st);
-    CHECK_INT(st.n_mix, 1);              /* all of it of the new one */
+    CHECK_INT(st.mix.n, 1);              /* all of it of the new one */
     finish(&s);
 }
 
@@ -399,6 +399,66 @@ static void again_with_the_same_seed(void)
     finish(&s);
 }
 
+static const char *setting(const char *name, q_buf *b) { return agt_knob_value(a, agt_knob_named(a, name), b); }
+
+/* After /again with a longer context the answer may be longer than the old one holds: the old settings come back all the
+ * same, with an empty context, and the conversation goes on. */
+static void again_in_a_longer_context_comes_back(void)
+{
+    seen s = { 0 };
+    q_buf b = { 0 };
+    if (!start((script){ 0 }, false, &s))
+        return;
+    agt_submit(a, "/set context.length 20");
+    agt_message *m = ask("count", &s);
+    CHECK_MSG(m && m->cut == AGT_CUT_CONTEXT && m->n_tokens < 20, "%d tokens", m ? m->n_tokens : 0);
+    settle(a, &s);
+    seen_clear(&s);
+    agt_again(a, 0, "context.length=200 experts.k=1");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 30000));
+    settle(a, &s);
+    CHECK(s.last && s.last->n_tokens == 25 && s.errors == 0);
+    CHECK_MSG(s.notes.p && strstr(s.notes.p, "settings from before are back"), "%s", s.notes.p ? s.notes.p : "");
+    CHECK_STR(setting("context.length", &b), "20");
+    agt_status st;
+    agt_get_status(a, &st);
+    CHECK(st.k == 2 && st.ctx_size == 20 && st.ctx_used == 0 && st.mix.n == 0);
+    m = ask("short", &s);
+    CHECK_MSG(m && m->state == AGT_DONE && strcmp(m->label, "context.length 20") == 0, "%s", m ? m->label : "");
+    q_buf_free(&b);
+    finish(&s);
+}
+
+/* And where they are refused whatever is given up, what is said to be in effect is in effect; F9 is asked for the others. */
+static void again_that_cannot_come_back_says_so(void)
+{
+    seen s = { 0 };
+    q_buf b = { 0 };
+    if (!start((script){ .sets = 1 }, false, &s))
+        return;
+    ask("short", &s);
+    settle(a, &s);
+    seen_clear(&s);
+    agt_again(a, 0, "experts.k=1");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 30000));
+    settle(a, &s);
+    CHECK_MSG(s.errors == 1 && s.notes.p && strstr(s.notes.p, "this answer's settings stay") && strstr(s.notes.p, "not enough memory"), "%s", s.notes.p ? s.notes.p : "");
+    agt_status st;
+    agt_get_status(a, &st);
+    CHECK_INT(st.k, 1);
+    CHECK_STR(setting("experts.k", &b), "1");
+    agt_message *m = ask("short", &s);
+    CHECK_MSG(m && strcmp(m->label, "k 1") == 0, "%s", m ? m->label : "");
+    settle(a, &s);
+    seen_clear(&s);
+    agt_toggle(a);                       /* there is a way back to try, and it is refused too */
+    CHECK(said(a, &s, "not enough memory"));
+    agt_get_status(a, &st);
+    CHECK_INT(st.k, 1);
+    q_buf_free(&b);
+    finish(&s);
+}
+
 static const char *other_words(const char *one, const char *many, unsigned long n)
 {
     return !many && strcmp(one, "standard") == 0 ? "обычные" : n == 1 || !many ? one : many;
@@ -422,7 +482,7 @@ static void labels_are_stored_in_no_language(void)
     settle(a, &s);
     agt_get_status(a, &st);
     CHECK_STR(st.label, "k 1");
-    CHECK(st.n_mix == 2 && ((st.mix[0].label[0] == 0 && st.mix[0].k == 2) || (st.mix[1].label[0] == 0 && st.mix[1].k == 2)));
+    CHECK(st.mix.n == 2 && ((st.mix.of[0].label[0] == 0 && st.mix.of[0].k == 2) || (st.mix.of[1].label[0] == 0 && st.mix.of[1].k == 2)));
     agt_submit(a, "/context");
     CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 30000));
     CHECK_MSG(s.page && strstr(s.page, "  обычные · k 2\n") && strstr(s.page, "  k 1\n"), "%s", s.page ? s.page : "");
@@ -445,6 +505,8 @@ int main(void)
     RUN(nobody_answers);
     RUN(words_do_not_hang_on_routing);
     RUN(again_with_the_same_seed);
+    RUN(again_in_a_longer_context_comes_back);
+    RUN(again_that_cannot_come_back_says_so);
     RUN(labels_are_stored_in_no_language);
     return TEST_END();
 }

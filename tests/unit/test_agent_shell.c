@@ -637,6 +637,48 @@ static void configurations_are_compared(void)
     agt_close(a);
 }
 
+/* /sweep: a table, and CSV in a file of its own; the conversation's cells stay as they were. */
+static void a_knob_is_swept(void)
+{
+    char file[] = "/tmp/quorum-sweep-XXXXXX", line[256], err[Q_ERRLEN];
+    if (!mkdtemp(file))
+        return;
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 4, greedy, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    char *csv = q_printf("%s/out.csv", file);
+    static const struct { const char *line, *says; } bad[] = { { "/sweep k", "1..16" }, { "/sweep k 1 csv", "1..16" }, { "/sweep k 1 2", "1..16" }, { "/sweep k 1..2", "no text yet" },
+        { "/sweep nose 1 on LICENSE", "no knob nose" }, { "/sweep k 99 on LICENSE", "1 to 12" }, { "/sweep k 1 on /nonesuch/file", "nonesuch" } };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        int before = s.errors;
+        agt_submit(a, bad[i].line);
+        while (s.errors == before && wait_for(a, &s, AGT_EV_NOTE, 0, 60000))
+            ;
+        CHECK_MSG(s.errors == before + 1 && strstr(s.notes.p, bad[i].says), "%s: %s", bad[i].line, s.notes.p ? s.notes.p : "");
+    }
+    snprintf(line, sizeof line, "/sweep experts.k 1..4/3,99 csv %s on LICENSE", csv);
+    agt_submit(a, line);
+    CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 120000));
+    CHECK_MSG(s.page && strstr(s.page, "experts.k, the model's own 4") && strstr(s.page, "99 is left out"), "%s", s.page ? s.page : "");
+    while (!strstr(s.notes.p, "the numbers are in") && wait_for(a, &s, AGT_EV_NOTE, 0, 60000))
+        ;
+    q_buf got = { 0 };
+    CHECK(q_read_file(csv, &got, 1 << 16, err) == 0 && strncmp(got.p, "knob,value,own,", 15) == 0 && strstr(got.p, "\nexperts.k,4,1,"));
+    int before = s.errors;
+    agt_submit(a, line);
+    while (s.errors == before && wait_for(a, &s, AGT_EV_NOTE, 0, 60000))
+        ;
+    CHECK_MSG(s.errors == before + 1 && strstr(s.notes.p, "there already"), "%s", s.notes.p ? s.notes.p : "");
+    q_buf_free(&got);
+    remove(csv);
+    rmdir(file);
+    free(csv);
+    seen_clear(&s);
+    agt_close(a);
+}
+
 /* What a token costs, of the loaded model; while an answer streams nothing is measured, so that it is not slowed down. */
 static void energy_is_told(void)
 {
@@ -683,6 +725,7 @@ int main(void)
     RUN(why_during_an_answer);
     RUN(energy_is_told);
     RUN(configurations_are_compared);
+    RUN(a_knob_is_swept);
     RUN(brains_come_and_go);
     RUN(panel_keeps_the_last_answer);
     RUN(settings_come_from_memory);

@@ -82,7 +82,7 @@ static void knob_at_token_20(void)
     settle(a, &s);
     agt_status st;
     agt_get_status(a, &st);
-    CHECK_INT(st.n_mix, 2);
+    CHECK_INT(st.mix.n, 2);
     agt_close(a);
 
     mem_store *m;
@@ -317,7 +317,7 @@ static void position_knob_mid_answer(void)
     settle(a, &s);
     agt_status st;
     agt_get_status(a, &st);
-    CHECK_MSG(st.n_mix == 1, "all cells are of one configuration after a position knob, not %d", st.n_mix);
+    CHECK_MSG(st.mix.n == 1, "all cells are of one configuration after a position knob, not %d", st.mix.n);
     seen_clear(&s);
     agt_close(a);
 }
@@ -337,12 +337,12 @@ static void recompute_unmixes(void)
     settle(a, &s);
     agt_status st;
     agt_get_status(a, &st);
-    CHECK_INT(st.n_mix, 2);
+    CHECK_INT(st.mix.n, 2);
     agt_submit(a, "/recompute");
     settle(a, &s);
     agt_get_status(a, &st);
-    CHECK_INT(st.n_mix, 1);
-    CHECK_STR(st.mix[0].label, "k 2");
+    CHECK_INT(st.mix.n, 1);
+    CHECK_STR(st.mix.of[0].label, "k 2");
     seen_clear(&s);
     agt_close(a);
 }

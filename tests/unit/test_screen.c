@@ -49,7 +49,7 @@ static void compare(const char *name)
 static void fill_first(void)
 {
     fake_model();
-    fake.st.n_mix = 0;
+    fake.st.mix.n = 0;
     fake.st.ctx_used = 0;
     fake.st.decode_rate = 0;
     fake_routing(2, 28, 16, 12);
@@ -269,7 +269,7 @@ static void bottom_line(void)
 {
     begin(80, 24);
     chat(true);
-    fake.st.mix_rest = 3;
+    fake.st.mix.rest = 3;
     app.comp.ed.at = 0;
     char *s = screen_text();
     CHECK_MSG(strstr(s, lang[0] == 'r' ? "Enter спросить" : "Enter send") && !strstr(s, "+3"), "%s", s);

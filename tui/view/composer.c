@@ -135,20 +135,20 @@ void view_notice(tui_app *app, tui_box b)
 static void mixture(const agt_status *st, bool brief, q_buf *b)
 {
     q_buf_clear(b);
-    if (st->n_mix < 2) return;
+    if (st->mix.n < 2) return;
     if (brief) {
-        int n = st->n_mix + st->mix_rest;
+        int n = st->mix.n + st->mix.rest;
         q_buf_printf(b, ngettext("%d configuration: /context", "%d configurations: /context", (unsigned long)n), n);
         return;
     }
     char own[16];
     const char *l[2];
     for (int i = 0; i < 2; i++) {           /* the model's own beside another: just "k 12" */
-        l[i] = st->mix[i].label[0] ? st->mix[i].label : st->mix[i].k ? own : _("standard");
-        if (l[i] == own) snprintf(own, sizeof own, "k %d", st->mix[i].k);
+        l[i] = st->mix.of[i].label[0] ? st->mix.of[i].label : st->mix.of[i].k ? own : _("standard");
+        if (l[i] == own) snprintf(own, sizeof own, "k %d", st->mix.of[i].k);
     }
-    q_buf_printf(b, _("%d tok at %s, %d at %s"), st->mix[0].cells, l[0], st->mix[1].cells, l[1]);
-    if (st->mix_rest > 0) q_buf_printf(b, ngettext(" and %d more: /context", " and %d more: /context", (unsigned long)st->mix_rest), st->mix_rest);
+    q_buf_printf(b, _("%d tok at %s, %d at %s"), st->mix.of[0].cells, l[0], st->mix.of[1].cells, l[1]);
+    if (st->mix.rest > 0) q_buf_printf(b, ngettext(" and %d more: /context", " and %d more: /context", (unsigned long)st->mix.rest), st->mix.rest);
 }
 
 /* "a · b · c · d" in less room: the second part goes first, and the first part last. */

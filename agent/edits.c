@@ -129,8 +129,10 @@ int edits_apply(agt *a, int token)
             if (i >= 0 && a->settings.knob[i]->effect == Q_EFFECT_PROMPT)
                 effect = Q_EFFECT_PROMPT;
         }
-        if (rc == Q_OK)
+        if (rc == Q_OK) {
             meant = meaning(a, effect, token);
+            guard_say(a, a->seat.cfg, c);
+        }
         if (rc == Q_OK)
             rc = prov_set(a->seat.who, c, sync_policy(&a->settings), err);
         if (rc < 0) {

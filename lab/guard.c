@@ -131,7 +131,7 @@ static int look(eng_model *m, const eng_config *c, const lab_guard_terms *terms,
     int32_t begin = eng_token_begin(m);
     if (begin >= 0)
         eng_tokens_add(&t, begin);
-    int rc = eng_tokenize(m, lab_text, strlen(lab_text), false, &t, err);
+    int rc = eng_tokenize(m, lab_baseline_text, strlen(lab_baseline_text), false, &t, err);
     int n = t.n < TOKENS ? t.n : TOKENS;
     if (rc == Q_OK)
         rc = eng_probe_new(m, c, t.id, n, go_on, &l, &p, err);
@@ -198,13 +198,13 @@ static int by_rise(const void *a, const void *b, void *guard)
 
 void lab_guard_say(const lab_guard *g, q_buf *out)
 {
-    int order[LAB_GUARD_MOST], breakers = 0, all = g->n_layer * g->n_expert;
+    int order[LAB_GUARD_MOST], breakers = 0;
     for (int i = 0; i < g->tried; i++) {
         order[i] = i;
         breakers += g->row[i].rise >= LAB_GUARD_BREAKS;
     }
     if (!g->n) {
-        q_buf_say(out, "%s", _("No expert has been looked at yet: nothing is known of what a ban does.\n"));
+        q_buf_puts(out, _("No expert has been looked at yet: nothing is known of what a ban does.\n"));
         return;
     }
     qsort_r(order, (size_t)g->tried, sizeof *order, by_rise, (void *)(uintptr_t)g);
@@ -218,12 +218,13 @@ void lab_guard_say(const lab_guard *g, q_buf *out)
         snprintf(name, sizeof name, "L%de%d", g->row[order[i]].layer, g->row[order[i]].expert);
         snprintf(nats, sizeof nats, isinf(rise) ? "∞" : "%+.3f", rise);
         snprintf(times, sizeof times, isinf(rise) || rise > 20 ? "∞" : "%.2f", exp(rise));
-        q_buf_say(out, "%-10s%*s%*s%11.2f%s%s\n", name, isinf(rise) ? 11 : 9, nats, isinf(rise) || rise > 20 ? 12 : 10, times, (double)g->row[order[i]].strength,
+        q_buf_say(out, "%-10s%9s%10s%11.2f%s%s\n", name, nats, times, (double)g->row[order[i]].strength,
                   rise >= LAB_GUARD_BREAKS ? "   " : "", rise >= LAB_GUARD_BREAKS ? _("breaks the model") : "");
     }
     if (g->tried)
-        q_buf_say(out, "%s", _("\nnats: how much the loss of a token rises without it; times: the same as perplexity;\nstrength: its largest share of what entered its layer.\n"));
-    q_buf_say(out, _("The other experts (of %d in %d layers) were not looked at; that does not say that they are safe to ban.\n"), all, g->n_layer);
+        q_buf_puts(out, _("\nnats: how much the loss of a token rises without it; times: the same as perplexity;\nstrength: its largest share of what entered its layer.\n"));
+    if (g->n == LAB_GUARD_MOST)
+        q_buf_puts(out, _("All other experts were not looked at: that does not say that they are safe to ban.\n"));
 }
 
 void lab_guard_json(const lab_guard *g, q_buf *out)

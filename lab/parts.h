@@ -66,7 +66,7 @@ void window_view(const lab_window *, lab_view *out);
 bool ruler_read(const char *config, int first, int n_layer, int n_expert, float **odds);
 
 /* ---- baseline.c ---- */
-extern const char lab_text[];            /* of several kinds; what is known of a model before anybody said anything comes from it */
+extern const char lab_baseline_text[];            /* of several kinds; what is known of a model before anybody said anything comes from it */
 
 /* ---- judge.c: what of a difference is more than chance ---- */
 /* Mean of value over n items and its 95% interval: `blocks` blocks (block[i] names i's) are drawn anew with replacement 2,000

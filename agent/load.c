@@ -25,9 +25,10 @@ void load_none(agt *a)
         lab_watch_unload(a->watch);
     prov_config_free(old);
     prov_config_free(a->seat.cfg);
-    prov_config_free(a->seat.previous);
+    history_clear(&a->seat.past);
+    costs_unload(a);
     prov_close(a->seat.who);
-    a->seat.cfg = a->seat.previous = NULL;
+    a->seat.cfg = NULL;
     a->seat.who = NULL;
     for (int i = 0; i < a->seat.n_known; i++)
         free(a->seat.known[i].json);
@@ -94,6 +95,7 @@ static void install(agt *a, prov *who)
 {
     a->seat.who = who;
     a->seat.cfg = prov_present(who);
+    history_turned(&a->seat.past, a->seat.cfg);
     desk_cancels(&a->desk, cancel, who);
 }
 
@@ -155,8 +157,9 @@ static void bring_over(agt *a, const going_over *o)
         free(name);
     }
     if (taken.len && prov_set(a->seat.who, c, sync_policy(&a->settings), err) == Q_OK) {
-        a->seat.previous = a->seat.cfg;      /* F9 goes to the model as it comes, and back */
+        prov_config_free(a->seat.cfg);
         a->seat.cfg = c;
+        history_turned(&a->seat.past, c);    /* F9 goes to the model as it comes, and back */
         c = NULL;
         note(&a->events, AGT_INFO, _("still set from before: %s (F9: without)"), taken.p);
     } else if (taken.len)

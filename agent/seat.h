@@ -2,6 +2,7 @@
 #ifndef QUORUM_AGENT_SEAT_H
 #define QUORUM_AGENT_SEAT_H
 
+#include "agent/history.h"
 #include "lab/lab.h"
 #include "provider/provider.h"
 
@@ -16,7 +17,8 @@ typedef struct seat {
     int (*open)(const char *path, const prov_opts *, prov **out, char *err);   /* constant after agt_open */
     char *load_error;                    /* why there is none; NULL: there is one, or it was not tried yet */
     prov *who;                           /* NULL: nobody */
-    prov_config *cfg, *previous;         /* in effect, and before; NULL with who */
+    prov_config *cfg;                    /* in effect; NULL with who */
+    history past;                        /* what was in effect; its present one is like cfg */
     prov_config *home;                   /* while /again runs under its own configuration: what comes back afterwards */
     known *known; int n_known;
     int64_t prefill_from;                /* ns */

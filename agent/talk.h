@@ -10,17 +10,27 @@ int64_t *sync_pairs(const char *list, int *n);           /* "5:0,5:3" as layer <
 char *sync_crowded(const prov_config *c);                /* a layer pins more experts than its k: a sentence; NULL; malloc'ed */
 void sync_say_crowded(agt *, const prov_config *was, const prov_config *c);     /* where it was not so before (was NULL: nothing was) */
 void sync_know(seat *, const prov_config *c);             /* remembers hash, label and JSON */
-const char *sync_label(const prov_config *c, char *buf, size_t n);   /* of what acts on hidden states, to be shown */
-char *sync_caption(const prov_config *c);                /* with the sampler: under an answer, in no language; malloc'ed */
-char *sync_change(const prov_config *was, const prov_config *c);     /* what is another value now; "": nothing; malloc'ed */
 enum prov_policy sync_policy(settings *);
 void sync_prefill(agt *, int done, int total);
 void sync_prefilled(agt *, bool whole);                  /* whole: nothing is left to be evaluated */
 void sync_mix(agt *);
 prov_room sync_room(const agt *);        /* what the context holds of the present conversation: nothing while it holds another's */
 
+/* ---- captions.c: any thread ---- */
+const char *caption_label(const prov_config *c, char *buf, size_t n);    /* of what acts on hidden states, to be shown */
+char *caption_of(const prov_config *c);                  /* with the sampler: under an answer, in no language; malloc'ed */
+char *caption_change(const prov_config *was, const prov_config *c);      /* what is another value now; "": nothing; malloc'ed */
+char *caption_said(const char *caption);                 /* to be shown; malloc'ed */
+char *caption_nudged(const prov_config *c, int n_expert, int delta);     /* experts.k by delta in every layer, within 1 and n_expert; malloc'ed */
+
 /* ---- edits.c ---- */
 int edits_apply(agt *, int token);       /* token after which they hold, 0 = between answers; returns how many took effect */
+
+
+/* ---- costs.c ---- */
+void costs_publish(agt *);               /* the history and what a step would cost, to the snapshots */
+void costs_token(agt *, const double value[TALLY_N]);        /* the present configuration made a token */
+void costs_unload(agt *);
 
 /* ---- load.c ---- */
 extern const job_row job_load;           /* id 0: at the start; 1: text is the file of another model */

@@ -8,6 +8,9 @@
 #include "rag/rag.h"
 
 void view_message(mem_store *, const mem_message *m, agt_message *out);
+/* Byte where text leaves other: where that word begins, or the character in a word that is very long; -1: it does not, as
+ * far as it goes. */
+int view_differs(const char *text, const char *other);
 agt_message *view_branch(mem_store *, const mem_messages *path);         /* [path->n] */
 agt_event view_event(mem_store *, enum agt_event_kind kind, int64_t message);    /* an event that carries one message */
 agt_retrieval *view_result(const rag_result *r);

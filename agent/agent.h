@@ -81,7 +81,7 @@ typedef struct agt_retrieval {
 
 /* ================= events ================= */
 enum agt_event_kind {
-    AGT_EV_LOADING,     /* done, total bytes                                                        */
+    AGT_EV_LOADING,     /* text: the file's name; done, total bytes; total 0: loaded, or it failed  */
     AGT_EV_READY,       /* the model answers; text: its name                                        */
     AGT_EV_CHATS,       /* chat[n_chats]                                                            */
     AGT_EV_OPENED,      /* the present conversation from root to leaf: message[n_messages], id = chat, text = title, draft,

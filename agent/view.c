@@ -148,7 +148,21 @@ agt_retrieval *view_result(const rag_result *r)
     return o;
 }
 
-agt_retrieval *view_logs(const mem_logs *l, double min_score)
+/* The text of a passage that a log row holds, as it is now, of a long message its beginning; "" when it was deleted since. */
+static char *text_of(mem_store *s, const mem_log *v)
+{
+    enum { LONG = 8192 };
+    char err[Q_ERRLEN], *text = NULL;
+    mem_passage p = { 0 };
+    if (mem_passage_get(s, (enum mem_kind)v->kind, v->ref, &p, err) == Q_OK && strlen(p.text) > LONG)
+        text = q_printf("%.*s…", (int)q_utf8_whole(p.text, LONG), p.text);
+    else
+        text = q_strdup(p.text ? p.text : "");
+    mem_passage_free(&p);
+    return text;
+}
+
+agt_retrieval *view_logs(mem_store *s, const mem_logs *l, double min_score)
 {
     agt_retrieval *o = q_alloc(sizeof *o);
     o->p = q_alloc(sizeof *o->p * (size_t)(l->n + 1));
@@ -162,7 +176,7 @@ agt_retrieval *view_logs(const mem_logs *l, double min_score)
             p->chunk = v->ref;
             p->number = v->number;
             split_label(*v->label ? v->label : _("deleted since"), p);
-            p->text = q_strdup("");
+            p->text = text_of(s, v);
             p->score = v->score;
             p->tokens = v->tokens;
             q_buf b = { 0 };

@@ -150,6 +150,7 @@ void lab_brains_free(lab_brain *, int n);
 int lab_brain_save(const char *name, const char *settings, const char *model, bool over, char *err);
 int lab_brain_rename(const char *from, const char *to, char *err);
 int lab_brain_delete(const char *name, char *err);
+bool lab_is_name(const char *);          /* what may be one */
 bool lab_brain_taken(const char *name);  /* there is such a file of the person's */
 
 /* ================= two configurations on the same tokens (lab/compare.c) ================= */
@@ -328,6 +329,7 @@ typedef struct lab_differ {              /* p: corrected for how many were tried
 int lab_differ_of(const lab_routes *a, const lab_routes *b, lab_differ *out, char *err);
 void lab_differ_free(lab_differ *);
 void lab_differ_say(const lab_differ *, const char *a, const char *b, q_buf *out);
+struct cJSON *lab_differ_json(const lab_differ *);      /* cJSON_Delete */
 
 /* What is usual before anybody said anything: evaluates a built-in text where nothing is known of the present k yet and
  * that costs about a second at most, on the model of `beside`, in a cache of its own. busy(user) is asked every 32 tokens; true ends it.

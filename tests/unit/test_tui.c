@@ -293,6 +293,18 @@ static void pages(void)
     tui_app_free(&app);
 }
 
+/* What is being loaded has a name from the first screen on; a load that failed is over. */
+static void loading(void)
+{
+    begin();
+    memset(&fake.st, 0, sizeof fake.st);
+    ev((agt_event){ .kind = AGT_EV_LOADING, .text = q_strdup("tiny.gguf"), .done = 1, .total = 4 });
+    CHECK(on_screen("tiny.gguf") && on_screen("loading the model 25%") && !on_screen("no model"));
+    ev((agt_event){ .kind = AGT_EV_LOADING });
+    CHECK(on_screen("no model") && !on_screen("loading the model") && !on_screen("tiny.gguf"));
+    tui_app_free(&app);
+}
+
 /* A terminal may say any size: nothing is asked of memory for it. */
 static void odd_sizes(void)
 {
@@ -819,6 +831,7 @@ int main(void)
     RUN(editing);
     RUN(keyboard);
     RUN(pages);
+    RUN(loading);
     RUN(panels);
     RUN(panel_over_a_short_answer);
     RUN(low_panel);

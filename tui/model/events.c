@@ -120,7 +120,7 @@ static void knob(tui_app *app, agt_event *e)
 static void work(tui_work *w, const agt_event *e)
 {
     if (e->kind == AGT_EV_LOADING) {
-        w->loading = true;
+        w->loading = e->total > 0;
         w->load_done = e->done;
         w->load_total = e->total;
         if (e->text) tui_set_text(&w->load_what, e->text);

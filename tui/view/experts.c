@@ -204,23 +204,31 @@ static void now_line(tui_app *app, int y, int x, int end)
     if (k > shown) tui_putf(g, y, x + 1, end, S_DIM, "+%d", k - shown);
 }
 
+/* Where most sleep, only waking is news. */
+static bool is_news(const agt_routing *r, const agt_odd *o) { return r->n_expert <= CELLS_MAX || o->ratio >= 1; }
+
+static const char *odd_words(const agt_routing *r, const agt_odd *o, char out[64])
+{
+    if (r->n_expert > CELLS_MAX && o->ratio >= 1.5f) snprintf(out, 64, _("L%de%d %.0fx"), o->layer, o->expert, (double)o->ratio);
+    else snprintf(out, 64, "L%de%d %s", o->layer, o->expert, sign[at(o->dev)]);
+    return out;
+}
+
 static void odd_line(tui_app *app, int y, int x, int end)
 {
     tui_grid *g = &app->grid;
     const agt_routing *r = &app->seen.rt;
-    bool many = r->n_expert > CELLS_MAX;
-    const char *word = many ? _("woken ") : _("strange ");
-    enum { LONGEST = 8 };                           /* "L29e10 #" */
-    if (r->n_odd && x + tui_str_width(word) + LONGEST > end) return;         /* the word alone says nothing */
+    const char *word = r->n_expert > CELLS_MAX ? _("woken ") : _("strange ");
+    char s[64];
+    int first = 0;
+    while (first < r->n_odd && !is_news(r, &r->odd[first])) first++;
+    if (first < r->n_odd && x + tui_str_width(word) + tui_str_width(odd_words(r, &r->odd[first], s)) > end) return;   /* the word alone says nothing */
     x = tui_put(g, y, x, end, word, S_DIM);
-    if (!r->n_odd) { tui_put(g, y, x, end, r->n_tokens ? _("nothing") : "–", S_USUAL); return; }
-    for (int i = 0; i < r->n_odd; i++) {
+    if (first == r->n_odd) { tui_put(g, y, x, end, r->n_tokens ? _("nothing") : "–", S_USUAL); return; }
+    for (int i = first; i < r->n_odd; i++) {
         const agt_odd *o = &r->odd[i];
-        char s[64];
-        if (many && o->ratio < 1) continue;         /* where most sleep, only waking is news */
-        if (many && o->ratio >= 1.5f) snprintf(s, sizeof s, _("L%de%d %.0fx"), o->layer, o->expert, (double)o->ratio);
-        else snprintf(s, sizeof s, "L%de%d %s", o->layer, o->expert, sign[at(o->dev)]);
-        int w = tui_str_width(s);
+        if (!is_news(r, o)) continue;
+        int w = tui_str_width(odd_words(r, o, s));
         if (x + w > end) break;
         tui_put(g, y, x, end, s, sign_style[at(o->dev)]);
         x += w + 3;

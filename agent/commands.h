@@ -57,6 +57,8 @@
       N_("what memory would feed for these words"), .needs = true) \
     X(experts, BOTH(EXPERTS, experts), "эксперты", "", \
       N_("which experts run, and how unusual that is"), .key = "F3", .words = "text") \
+    X(guard, RUN(guard), "страж", "", \
+      N_("experts that the model cannot do without, as far as they were tried")) \
     X(config, UI(CONFIG), "настройки", "", \
       N_("the knobs as a panel"), .key = "F5") \
     X(model, JOB(model), "модель", N_("[NAME or FILE]"), \

@@ -81,7 +81,7 @@ typedef struct agt_retrieval {
 
 /* ================= events ================= */
 enum agt_event_kind {
-    AGT_EV_LOADING,     /* done, total bytes                                                        */
+    AGT_EV_LOADING,     /* text: the file's name; done, total bytes; total 0: loaded, or it failed  */
     AGT_EV_READY,       /* the model answers; text: its name                                        */
     AGT_EV_CHATS,       /* chat[n_chats]                                                            */
     AGT_EV_OPENED,      /* the present conversation from root to leaf: message[n_messages], id = chat, text = title, draft,
@@ -93,7 +93,7 @@ enum agt_event_kind {
     AGT_EV_PREFILL,     /* done, total, rate (tokens/s); total 0: ended                             */
     AGT_EV_BEGIN,       /* an answer begins: message (partial, empty)                               */
     AGT_EV_TOKEN,       /* text (whole characters, maybe ""), thinking, number (1-based), token id, logprob,
-                           differs: the first token unlike the compared sibling's                   */
+                           differs: the first token unlike the compared sibling's; done = differs_at then   */
     AGT_EV_KNOB,        /* name, text = value now, number = token after which it holds (0 = between answers), note = what it
                            means in one sentence ("from the next token", "412 tokens to re-evaluate") */
     AGT_EV_LABEL,       /* the running answer's caption is another one: id = message, text = its label now, as stored       */
@@ -101,7 +101,7 @@ enum agt_event_kind {
     AGT_EV_PAUSED,      /* flag: paused or not                                                      */
     AGT_EV_PROGRESS,    /* long work: text = what, done, total, seconds left in rate (<0 unknown); total 0: ended */
     AGT_EV_NOTE,        /* level, text: one sentence                                                */
-    AGT_EV_TEXT,        /* a page of text that a command printed (/set, /context, /why, /help): title in name, text */
+    AGT_EV_TEXT,        /* a page of text that a command printed (/set, /context, /why, /help): title in name, text, data */
     AGT_EV_FOUND,       /* /find: message[n_messages], snippets in text, chat id in parent          */
     AGT_EV_ASK,         /* what cannot be taken back: text = the question, id for agt_answer               */
     AGT_EV_ENERGY,      /* what agt_ask_energy asked for is there: agt_get_energy                              */
@@ -112,6 +112,7 @@ enum agt_level { AGT_INFO, AGT_WARN, AGT_ERROR };
 typedef struct agt_event {
     enum agt_event_kind kind;
     char *text, *name, *note, *draft;       /* owned by the event; NULL where unused */
+    char *data;                             /* of a TEXT: the same as JSON, for programs; owned; NULL: it has none */
     int64_t id, done, total, scroll;
     int number, level, token;
     bool thinking, differs, flag;
@@ -140,7 +141,7 @@ void agt_stop(agt *);                                    /* within 50 ms, in pre
 void agt_pause(agt *, bool on);
 void agt_step(agt *);                                    /* while paused: one token */
 void agt_nudge_k(agt *, int delta);                      /* F7, F8: every routed layer's k by delta, from the next token */
-void agt_toggle(agt *);                                  /* F9: the previous configuration and back */
+void agt_toggle(agt *);                                  /* F9: the configuration before, and on, and back (agent/history.h) */
 void agt_again(agt *, int64_t message, const char *assignments);  /* a sibling of an answer; "experts.k=1 …" or "" */
 void agt_edit(agt *, int64_t message, const char *text); /* a sibling of a question, then its answer */
 void agt_branch(agt *, int64_t message, int delta);      /* to the previous or next sibling */
@@ -177,6 +178,24 @@ typedef struct agt_status {
     int64_t chat;
 } agt_status;
 void agt_get_status(agt *, agt_status *out);
+
+/* ---- configurations: what the next would cost, and what the last change did ---- */
+enum { AGT_HISTORY_MAX = 25 };
+enum agt_measure { AGT_SPEED /* tokens/s */, AGT_SURPRISE /* -log p of what was said */, AGT_REPEAT /* share of the experts that the token before had too */,
+                   AGT_ENTROPY /* of the routers, over log n_expert */, AGT_MEASURES };
+typedef struct agt_measured {            /* two configurations, on the tokens that each of them made */
+    double before, after;                /* means; NAN: nothing was measured */
+    double noise;                        /* half of the 95% interval of their difference; NAN: too few tokens yet */
+    int n_before, n_after;
+} agt_measured;
+typedef struct agt_price { int k; uint64_t bytes; double rate; } agt_price;      /* k 0: it goes no further, or by layer -1; bytes of weights a token;
+                                                                                    tokens/s, 0: nothing was measured here yet */
+typedef struct agt_turned {
+    agt_price step[2];                   /* F7, F8 */
+    char before[96], after[96];          /* "": nothing was changed since the conversation's first token */
+    agt_measured of[AGT_MEASURES];
+} agt_turned;
+void agt_get_turned(agt *, agt_turned *out);
 
 /* Routing as a person should see it: lab/lab.h. Zero-initialise; agt_routing_free. */
 typedef lab_cell agt_cell;
@@ -231,6 +250,7 @@ bool agt_knob_default(agt *, const q_knob *k);
 /* The numbers it may have for the model at hand; false: it takes none, or has nothing to act on. */
 bool agt_knob_range(agt *, const q_knob *k, double *min, double *max);
 const char *agt_effect_word(enum q_effect e);            /* "routing", translated */
+char *agt_knob_cost(agt *, const q_knob *);              /* what it costs here, and what a step would: a sentence; ""; malloc'ed */
 /* Completions of the word that ends at byte `at` of line: malloc'ed list of malloc'ed strings, *start = byte where the
  * word begins. NULL and *n = 0 when there are none. */
 char **agt_completions(agt *, const char *line, size_t at, size_t *start, int *n);

@@ -166,6 +166,12 @@ void knobs_page(agt *a, const char *name)
         if (only >= 0 && k->aka)
             q_buf_say(&out, "  (%s)", k->aka);
         q_buf_say(&out, "\n    %s\n", _(k->help));
+        if (only >= 0) {
+            char *cost = agt_knob_cost(a, k);
+            if (*cost)
+                q_buf_say(&out, "    %s\n", cost);
+            free(cost);
+        }
     }
     if (only < 0)
         q_buf_puts(&out, _("\n* differs from the default. /set NAME VALUE changes one, /set NAME default takes it back.\n"));

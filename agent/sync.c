@@ -1,76 +1,10 @@
-/* agent/sync: what the context holds: labels and hashes of configurations, which of them made which cells, and evaluation with
- * progress. Engine thread. It never waits for the screen but in a full event queue. */
+/* agent/sync: what the context holds: which configurations made which cells, and evaluation with progress. Engine thread. It never waits for the screen but in a full event queue. */
 #include "agent/talk.h"
 #include "agent/view.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- configurations ---- */
-const char *sync_label(const prov_config *c, char *buf, size_t n)
-{
-    q_buf b = { 0 };
-    view_label(prov_config_label(c, &b), prov_config_k(c), buf, n);
-    q_buf_free(&b);
-    return buf;
-}
-
-/* "T .5", "k default": a knob as captions name it. */
-static void short_value(const prov_config *c, const char *name, q_buf *out)
-{
-    static const char *const brief[][2] = { { "experts.k", "k" }, { "sampler.temperature", "T" } };
-    const char *dot = strrchr(name, '.'), *word = dot ? dot + 1 : name;
-    q_buf v = { 0 };
-    for (size_t i = 0; i < sizeof brief / sizeof *brief; i++)
-        if (strcmp(name, brief[i][0]) == 0)
-            word = brief[i][1];
-    q_buf_printf(out, "%s%s %s", out->len ? " · " : "", word, prov_config_is_default(c, name) ? "default" : prov_config_get(c, name, &v));
-    q_buf_free(&v);
-}
-
-/* What bounds an answer, or names its dice, is no part of how it was chosen. */
-static bool captioned(const char *name)
-{
-    static const char *const never[] = { "sampler.seed", "sampler.max_tokens", "sampler.stop", "threads" };
-    for (size_t i = 0; i < sizeof never / sizeof *never; i++)
-        if (strcmp(name, never[i]) == 0)
-            return false;
-    return true;
-}
-
-/* It is stored: its words are those of no language. */
-char *sync_caption(const prov_config *c)
-{
-    char label[64];
-    int n, experts = prov_config_k(c);
-    const q_knob *k = prov_knobs(&n);
-    q_buf b = { 0 };
-    snprintf(label, sizeof label, "%s", prov_config_label(c, &b));
-    label[q_utf8_whole(label, strlen(label))] = 0;
-    q_buf_clear(&b);
-    q_buf_puts(&b, *label ? label : "standard");
-    if (!*label && experts > 0)
-        q_buf_printf(&b, " · k %d", experts);
-    for (int i = 0; i < n; i++)
-        if (k[i].effect == Q_EFFECT_SAMPLING && captioned(k[i].name) && !prov_config_is_default(c, k[i].name))
-            short_value(c, k[i].name, &b);
-    return q_buf_take(&b);
-}
-
-char *sync_change(const prov_config *was, const prov_config *c)
-{
-    int n;
-    const q_knob *k = prov_knobs(&n);
-    q_buf b = { 0 }, x = { 0 }, y = { 0 };
-    q_buf_puts(&b, "");
-    for (int i = 0; i < n; i++)
-        if (captioned(k[i].name) && strcmp(prov_config_get(was, k[i].name, &x), prov_config_get(c, k[i].name, &y)) != 0)
-            short_value(c, k[i].name, &b);
-    q_buf_free(&x);
-    q_buf_free(&y);
-    return q_buf_take(&b);
-}
 
 /* ---- pins that find no place ---- */
 static int k_of(const char *list, int layer)
@@ -80,8 +14,7 @@ static int k_of(const char *list, int layer)
     return atoi(list);                   /* one number holds for all */
 }
 
-/* "5:0,5:3,7:1" as layer << 32 | expert, in order; malloc'ed. */
-static int64_t *pairs_of(const char *list, int *n)
+int64_t *sync_pairs(const char *list, int *n)
 {
     int64_t *v = q_alloc(sizeof *v * (strlen(list) / 4 + 2));
     *n = 0;
@@ -105,7 +38,7 @@ char *sync_crowded(const prov_config *c)
     q_buf a = { 0 }, b = { 0 }, d = { 0 };
     const char *k = prov_config_get(c, "experts.k", &d), *say = NULL;
     int n, n_ban, at = 0, had = 0, layers = 0;
-    int64_t *pin = pairs_of(prov_config_get(c, "experts.pin", &a), &n), *ban = pairs_of(prov_config_get(c, "experts.ban", &b), &n_ban);
+    int64_t *pin = sync_pairs(prov_config_get(c, "experts.pin", &a), &n), *ban = sync_pairs(prov_config_get(c, "experts.ban", &b), &n_ban);
     qsort(pin, (size_t)n, sizeof *pin, in_order);
     qsort(ban, (size_t)n_ban, sizeof *ban, in_order);
     for (int i = 0, layer_n = 0; i < n; i++) {
@@ -242,6 +175,7 @@ void sync_publish(agt *a)
     pthread_mutex_unlock(&a->shown.mu);
     prov_config_free(old);
     q_buf_free(&b);
+    costs_publish(a);
     watch_config(a);
     sync_mix(a);
 }
@@ -254,6 +188,7 @@ void sync_prefill(agt *a, int done, int total)
     pthread_mutex_lock(&a->shown.mu);
     a->shown.st.prefill = true;
     a->shown.st.prefill_rate = rate;
+    a->shown.read_rate = done >= 32 ? rate : a->shown.read_rate;
     a->shown.st.ctx_used = used;
     pthread_mutex_unlock(&a->shown.mu);
     agt_event e = { .kind = AGT_EV_PREFILL, .done = done, .total = total > 0 ? total : 1, .rate = rate };
@@ -296,7 +231,7 @@ static void recompute(agt *a, const job *j)
     else {
         char label[64];
         note(&a->events, AGT_INFO, ngettext("the context is evaluated anew: %d token, %s", "the context is evaluated anew: %d tokens, %s",
-                                            (unsigned long)r.text), r.text, sync_label(a->seat.cfg, label, sizeof label));
+                                            (unsigned long)r.text), r.text, caption_label(a->seat.cfg, label, sizeof label));
     }
 }
 

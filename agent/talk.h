@@ -6,29 +6,47 @@
 
 /* ---- sync.c: what the session holds ---- */
 void sync_publish(agt *);                /* configuration and status to the snapshots */
+int64_t *sync_pairs(const char *list, int *n);           /* "5:0,5:3" as layer << 32 | expert, in order; malloc'ed */
 char *sync_crowded(const prov_config *c);                /* a layer pins more experts than its k: a sentence; NULL; malloc'ed */
 void sync_say_crowded(agt *, const prov_config *was, const prov_config *c);     /* where it was not so before (was NULL: nothing was) */
 void sync_know(seat *, const prov_config *c);             /* remembers hash, label and JSON */
-const char *sync_label(const prov_config *c, char *buf, size_t n);   /* of what acts on hidden states, to be shown */
-char *sync_caption(const prov_config *c);                /* with the sampler: under an answer, in no language; malloc'ed */
-char *sync_change(const prov_config *was, const prov_config *c);     /* what is another value now; "": nothing; malloc'ed */
 enum prov_policy sync_policy(settings *);
 void sync_prefill(agt *, int done, int total);
 void sync_prefilled(agt *, bool whole);                  /* whole: nothing is left to be evaluated */
 void sync_mix(agt *);
 prov_room sync_room(const agt *);        /* what the context holds of the present conversation: nothing while it holds another's */
 
+/* ---- captions.c: any thread ---- */
+const char *caption_label(const prov_config *c, char *buf, size_t n);    /* of what acts on hidden states, to be shown */
+char *caption_of(const prov_config *c);                  /* with the sampler: under an answer, in no language; malloc'ed */
+char *caption_change(const prov_config *was, const prov_config *c);      /* what is another value now; "": nothing; malloc'ed */
+char *caption_said(const char *caption);                 /* to be shown; malloc'ed */
+char *caption_nudged(const prov_config *c, int n_expert, int delta);     /* experts.k by delta in every layer, within 1 and n_expert; malloc'ed */
+
 /* ---- edits.c ---- */
 int edits_apply(agt *, int token);       /* token after which they hold, 0 = between answers; returns how many took effect */
 
+
+/* ---- costs.c ---- */
+void costs_publish(agt *);               /* the history and what a step would cost, to the snapshots */
+void costs_token(agt *, const double value[TALLY_N]);        /* the present configuration made a token */
+void costs_unload(agt *);
+
 /* ---- load.c ---- */
 extern const job_row job_load;           /* id 0: at the start; 1: text is the file of another model */
+void load_say(agt *, const char *path, uint64_t done, uint64_t total);     /* how far loading is; any thread */
 void load_none(agt *);                   /* gives up model, session and configurations */
 
 /* ---- watch.c ---- */
 void watch_config(agt *);                /* a model or its configuration is new */
 void watch_position(agt *, const prov_position *);
 bool watch_baseline(agt *);              /* idle work: true while there is more */
+
+/* ---- guard.c ---- */
+void guard_loaded(agt *);                /* another model: what is kept of it */
+bool guard_idle(agt *);                  /* idle work: true while there is more */
+void guard_say(agt *, const prov_config *was, const prov_config *c);     /* before c holds: bans that was does not have (NULL: none) */
+extern const job_row job_guard;          /* somebody wants to know: also where it takes minutes */
 
 /* ---- prompt.c ---- */
 /* The request for an answer to path (whose last message is the question). Its texts belong to the prompt and to path. */

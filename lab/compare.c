@@ -12,6 +12,7 @@ enum { A, B, YARDSTICK, SIDES };
 enum { SCRATCH = 8 << 20 /* logits kept at once, a side */ };
 
 typedef struct side {
+    eng_model *m;
     eng_config *config;
     eng_session *session;
     eng_cache *cache;                    /* side B may share A's */
@@ -20,7 +21,6 @@ typedef struct side {
     int from;                            /* its first row in its cache's step */
 } side;
 typedef struct run {
-    eng_model *m;
     side side[SIDES];
     lab_text text;
     int rows;                            /* of a piece, a side */
@@ -39,14 +39,14 @@ static int open_side(run *r, int which, char *err)
     snprintf(words, sizeof words, "%d", r->text.window);
     int rc = eng_config_set(s->config, "context.length", words, err);
     q_buf a = { 0 }, b = { 0 };
-    bool together = which == B && strcmp(eng_config_get(r->side[A].config, "kv.type", &a), eng_config_get(s->config, "kv.type", &b)) == 0;
+    bool together = which == B && s->m == r->side[A].m && strcmp(eng_config_get(r->side[A].config, "kv.type", &a), eng_config_get(s->config, "kv.type", &b)) == 0;
     q_buf_free(&a);
     q_buf_free(&b);
     s->owns = !together;
     if (together)
         s->cache = r->side[A].cache;     /* made for two: the prefix that both see is held once */
     else if (rc == Q_OK)
-        rc = eng_cache_new(r->m, s->config, which == A ? 2 : 1, &s->cache, err);
+        rc = eng_cache_new(s->m, s->config, which == A ? 2 : 1, &s->cache, err);
     if (rc == Q_OK)
         rc = eng_cache_session(s->cache, s->config, &s->session, err);
     s->logits = q_alloc(sizeof *s->logits * (size_t)r->rows);
@@ -186,12 +186,13 @@ static void conclude(run *r, bool equal)
 
 static int prepare(run *r, const eng_config *a, const eng_config *b, const char *text, size_t n, const lab_terms *terms, char *err)
 {
-    const eng_info *info = eng_model_info(r->m);
-    int rc = text_open(r->m, text, n, terms->window, &r->text, err);
+    const eng_info *info = eng_model_info(r->side[A].m);
+    int rc = text_open(r->side[A].m, text, n, terms->window, &r->text, err);
     if (rc)
         return rc;
     r->n_vocab = info->n_vocab;
-    r->n_layer = r->out->n_layer = info->n_moe_layer;
+    bool one = r->side[A].m == r->side[B].m;         /* experts of two models have nothing in common but their numbers */
+    r->n_layer = r->out->n_layer = one ? info->n_moe_layer : 0;
     r->first = r->out->first_layer = info->first_moe_layer;
     r->rows = SCRATCH / (info->n_vocab > 0 ? info->n_vocab : 1);
     r->rows = r->rows < 1 ? 1 : r->rows > ENG_STEP_ROWS / 2 ? ENG_STEP_ROWS / 2 : r->rows;
@@ -208,7 +209,7 @@ static int prepare(run *r, const eng_config *a, const eng_config *b, const char 
     r->side[B].config = eng_config_copy(b);
     r->side[YARDSTICK].config = eng_config_copy(a);
     for (int s = A; s <= B; s++) {
-        eng_cost cost = eng_model_cost(r->m, r->side[s].config);
+        eng_cost cost = eng_model_cost(r->side[s].m, r->side[s].config);
         r->out->bytes[s] = cost.bytes_layers + cost.bytes_head;
     }
     return eng_config_set(r->side[YARDSTICK].config, "kv.type", r->out->yardstick, err);
@@ -216,8 +217,14 @@ static int prepare(run *r, const eng_config *a, const eng_config *b, const char 
 
 int lab_compare(eng_model *m, const eng_config *a, const eng_config *b, const char *text, size_t n, const lab_terms *terms, lab_compared *out, char *err)
 {
+    return compare_models(m, a, m, b, text, n, terms, out, err);
+}
+
+int compare_models(eng_model *m, const eng_config *a, eng_model *other, const eng_config *b, const char *text, size_t n, const lab_terms *terms,
+                   lab_compared *out, char *err)
+{
     static const lab_terms usual = { .window = 0 };
-    run r = { .m = m, .out = out };
+    run r = { .side = { [A] = { .m = m }, [B] = { .m = other }, [YARDSTICK] = { .m = m } }, .out = out };
     terms = terms ? terms : &usual;
     *out = (lab_compared){ .n = 0 };
     int rc = prepare(&r, a, b, text, n, terms, err);
@@ -226,7 +233,7 @@ int lab_compare(eng_model *m, const eng_config *a, const eng_config *b, const ch
     if (rc == Q_OK)
         rc = evaluate(&r, terms, err);
     if (rc == Q_OK)
-        conclude(&r, eng_config_hash(a) == eng_config_hash(b));
+        conclude(&r, m == other && eng_config_hash(a) == eng_config_hash(b));
     close_sides(&r);
     text_close(&r.text);
     free(r.noise);

@@ -28,6 +28,31 @@ static int paragraphs(const eng_model *m, const eng_tokens *t, const char *text,
     return blocks;
 }
 
+int text_blocks(const char *text, size_t n, size_t **first, bool *by_paragraph)
+{
+    size_t cap = 16, *at = q_alloc(cap * sizeof *at);
+    int blocks = 1;
+    bool blank = false;
+    for (size_t i = 0; i + 1 < n; i++) {
+        bool line = text[i] == '\n';
+        if (line && blank && text[i + 1] != '\n') {
+            if ((size_t)blocks == cap)
+                at = q_realloc(at, (cap *= 2) * sizeof *at);
+            at[blocks++] = i + 1;
+        }
+        blank = line || (blank && (text[i] == ' ' || text[i] == '\r' || text[i] == '\t'));
+    }
+    *by_paragraph = blocks >= FEW_BLOCKS;
+    if (!*by_paragraph) {
+        blocks = n < PIECES ? (int)n : PIECES;
+        at = q_realloc(at, sizeof *at * (size_t)(blocks + 1));
+        for (int i = 0; i < blocks; i++)
+            at[i] = n * (size_t)i / (size_t)blocks;
+    }
+    *first = at;
+    return blocks;
+}
+
 int text_open(const eng_model *m, const char *text, size_t n, int window, lab_text *out, char *err)
 {
     int known = eng_model_info(m)->n_ctx_train;

@@ -18,6 +18,15 @@ typedef struct lab_text {
 int text_open(const eng_model *, const char *text, size_t n, int window, lab_text *, char *err);
 void text_close(lab_text *);
 
+/* lab_compare over two models of one vocabulary: ids mean the same. Nothing is said of experts. */
+int compare_models(eng_model *, const eng_config *a, eng_model *other, const eng_config *b, const char *text, size_t n, const lab_terms *,
+                   lab_compared *out, char *err);
+/* Which paragraph, by blank lines, each byte of the text stands in where it is first[i] or behind; returns how many, *first
+ * malloc'ed. Pieces of equal length where they are fewer than a dozen. */
+int text_blocks(const char *text, size_t n, size_t **first, bool *by_paragraph);
+
+/* One NAME=VALUE and not several; *name and *value malloc'ed, the name a knob's whole one. */
+int spec_one(const char *spec, char **name, char **value, char *err);
 /* The row of a knob by its name, another name of it, or what stands behind its point ("k") where that is the only one; NULL. */
 const q_knob *spec_knob(const char *name);
 

@@ -28,6 +28,7 @@ typedef struct script {
     void (*at)(void *user, int token);   /* called while token `token` is evaluated (0: the prompt); may be NULL */
     void *user;
     unsigned cannot;                     /* flags taken away */
+    double token_s;                      /* seconds that a token takes for each of its experts, by its own clock; 0: the true time */
     int sets;                            /* so many prov_set succeed, then all fail; 0: as they come */
 } script;
 
@@ -48,6 +49,7 @@ typedef struct script_prov {
     prov_result *result;
     int32_t *say; int n_say, at;         /* the answer's tokens; next one */
     int spoken;
+    double clock;
     char *call;                          /* NAME JSON, or NULL */
 } script_prov;
 
@@ -391,6 +393,16 @@ static int script_push(void *self, int32_t token, char *err)
     return rc;
 }
 
+/* Time as the script has it: nothing depends on how fast the machine is. */
+static void script_fed(void *self)
+{
+    script_prov *p = self;
+    if (p->s.token_s <= 0 || !p->result)
+        return;
+    p->clock += p->s.token_s * script_k(&p->c->base);
+    p->result->decode_s = p->clock;
+}
+
 static long script_stops(void *self, const char *text, size_t n)
 {
     const char *stop = script_value(((script_prov *)self)->c, "sampler.stop");
@@ -434,6 +446,7 @@ static void script_learn(script_prov *p, const prov_request *r, uint64_t seed)
     free(p->call);
     p->call = call ? q_strndup(call + 6, len - (size_t)(call - from) - 7) : NULL;
     p->n_say = p->at = p->spoken = 0;
+    p->clock = 0;
     script_tokens(p, from, call ? (size_t)(call - from) : len, &p->say, &p->n_say);
 }
 
@@ -452,7 +465,7 @@ static int script_one(script_prov *p, const prov_request *r, int answer, prov_re
         out->finish = rc == Q_CANCEL ? PROV_STOPPED : PROV_FAILED;
         return rc == Q_CANCEL ? Q_OK : rc;
     }
-    gen_source s = { .self = p, .ready = script_ready, .room = script_left, .choose = script_choose, .spell = script_spell, .push = script_push,
+    gen_source s = { .self = p, .ready = script_ready, .room = script_left, .choose = script_choose, .spell = script_spell, .push = script_push, .fed = script_fed,
                      .stops = script_stops, .max_tokens = script_max, .think = "<think>", .unthink = "</think>", .raw = r->raw != NULL };
     rc = gen_answer(&s, h, answer, out, err);
     if (rc == Q_OK && out->finish == PROV_ENDED && p->call && r->n_tool > 0) {
@@ -576,6 +589,13 @@ static int script_embed(prov *base, const char *text, size_t n, float *out, char
     return Q_OK;
 }
 
+static void script_spell_one(const prov *base, int32_t token, q_buf *out)
+{
+    const script_prov *p = (const script_prov *)base;
+    if (token >= 0 && token < p->n_word)
+        q_buf_puts(out, p->word[token]);
+}
+
 static void script_close(prov *base)
 {
     script_prov *p = (script_prov *)base;
@@ -597,6 +617,7 @@ static const prov_kind script_kind = {
     .config_hash = script_hash, .config_diff = script_diff, .config_cost = script_cost, .set = script_set, .present = script_present,
     .ask = script_ask, .renew = script_renew, .forget = script_forget, .cancel = script_cancel, .context = script_room, .mixture = script_mixture,
     .count = script_count, .count_request = script_count_request, .score = script_score, .embed = script_embed,
+    .spell = script_spell_one,
 };
 
 /* The script must outlive it. o may be NULL. */

@@ -12,6 +12,7 @@
 
 static struct fake {
     agt_status st;
+    agt_turned turned;
     agt_routing rt;             /* arrays owned here */
     q_buf said;
     struct { char *key, *value; } set[32]; int n_set;
@@ -48,6 +49,8 @@ bool agt_knob_range(agt *a, const q_knob *k, double *min, double *max)
     return k->max > k->min;
 }
 bool agt_knob_default(agt *a, const q_knob *k) { return k->id != 2; }
+char *agt_knob_cost(agt *a, const q_knob *k) { return q_strdup(k->id == 0 ? "104 MB a token, 66 tok/s · F7 k 11: 103 MB a token, about 67 tok/s" : ""); }
+void agt_get_turned(agt *a, agt_turned *out) { *out = fake.turned; }
 const char *agt_effect_word(enum q_effect e) { return e == Q_EFFECT_ROUTING ? "routing" : "sampling"; }
 
 #define SAY(...) q_buf_printf(&fake.said, __VA_ARGS__)

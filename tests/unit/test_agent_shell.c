@@ -611,7 +611,7 @@ static void configurations_are_compared(void)
     if (!a)
         return;
     static const struct { const char *line, *says; } early[] = { { "/compare k=1", "no text yet" }, { "/compare", "A [B]" }, { "/compare a b c", "each a brain" },
-        { "/compare nonesuch on LICENSE", "there are standard" }, { "/compare k=1 on /nonesuch/file", "nonesuch" } };
+        { "/compare nonesuch on LICENSE", "there are standard" }, { "/compare k=1 on /nonesuch/file", "nonesuch" }, { "/compare --other /nonesuch/x.gguf on LICENSE", "nonesuch" } };
     for (size_t i = 0; i < sizeof early / sizeof *early; i++) {
         int before = s.errors;
         agt_submit(a, early[i].line);
@@ -625,12 +625,14 @@ static void configurations_are_compared(void)
     agt_get_status(a, &st);
     int used = st.ctx_used;
     static const struct { const char *line, *says; } good[] = { { "/compare k=1", "A  now\n" }, { "/compare standard standard", "\nno difference\n" },
-        { "/compare k=1 k=12 on LICENSE", "different; " } };
+        { "/compare k=1 k=12 on LICENSE", "different; " }, { NULL, "\nno difference\n" } };
+    char *other = q_printf("/compare --other %s on LICENSE", help_model());      /* against itself */
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-        agt_submit(a, good[i].line);
+        agt_submit(a, good[i].line ? good[i].line : other);
         CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 120000));
-        CHECK_MSG(s.page && strstr(s.page, good[i].says), "%s: %s", good[i].line, s.page ? s.page : "");
+        CHECK_MSG(s.page && strstr(s.page, good[i].says), "%s: %s", good[i].line ? good[i].line : other, s.page ? s.page : "");
     }
+    free(other);
     agt_get_status(a, &st);
     CHECK_INT(st.ctx_used, used);
     seen_clear(&s);

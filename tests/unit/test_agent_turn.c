@@ -257,9 +257,12 @@ static void toggle_and_refusals(void)
     CHECK(a != NULL);
     if (!a)
         return;
+    agt_toggle(a);                       /* nothing was changed yet: to the model's own, and back */
+    settle(a, &s);
+    CHECK(s.errors == 0 && strcmp(s.knob, "=standard · k 4 (1 of 2)") == 0);
     agt_toggle(a);
     settle(a, &s);
-    CHECK_INT(s.errors, 1);
+    CHECK_STR(s.knob, "=standard · k 4 · T 0 (2 of 2)");
     agt_submit(a, "/set num_experts_per_tok 2");
     settle(a, &s);
     CHECK_STR(s.knob, "experts.k=2");
@@ -268,7 +271,7 @@ static void toggle_and_refusals(void)
     agt_status st;
     agt_get_status(a, &st);
     CHECK_INT(st.k, 4);
-    agt_toggle(a);
+    agt_submit(a, "/history 3");
     settle(a, &s);
     agt_get_status(a, &st);
     CHECK_INT(st.k, 2);
@@ -598,6 +601,7 @@ static void passages_are_fed(void)
     agt_ask_retrieval(a, id);
     CHECK(wait_for(a, &s, AGT_EV_RETRIEVAL, 0, 10000));
     CHECK_INT(s.passages, 1);
+    CHECK_MSG(s.fed && strstr(s.fed, "calibrated by Velmora"), "a stored search shows no text: %s", s.fed ? s.fed : "(none)");
     agt_submit(a, "How are you?");
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
     CHECK_INT(s.passages, 0);

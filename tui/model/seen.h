@@ -7,6 +7,7 @@
 
 typedef struct tui_seen {
     agt_status st;
+    agt_turned turned;
     agt_routing rt; int64_t rt_at;                          /* when the snapshot was taken */
     agt_retrieval ret; int64_t ret_id; bool has_ret;
     agt_chat *chats; int n_chats;

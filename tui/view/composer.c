@@ -166,6 +166,34 @@ static void put_parts(tui_grid *g, int y, int x, int end, const char *s, enum tu
     free(t);
 }
 
+static void put_price(q_buf *b, const char *key, const agt_price *p, bool brief)
+{
+    if (!p->k) return;
+    q_buf_printf(b, "%s%s", b->len ? " · " : "", key);
+    if (p->k > 0) q_buf_printf(b, " k %d", p->k);
+    if (!brief || p->rate <= 0)
+        q_buf_printf(b, p->bytes >= 1000000000 ? _(": %.1f GB/tok") : _(": %.0f MB/tok"), (double)p->bytes / (p->bytes >= 1000000000 ? 1e9 : 1e6));
+    if (p->rate > 0) q_buf_printf(b, brief ? _(": ~%.0f tok/s") : _(", ~%.0f tok/s"), p->rate);
+}
+
+/* The keys with what F7 and F8 would cost in place of their words, where there is room for it. malloc'ed. */
+static char *priced(const tui_app *app, const char *keys, int cells)
+{
+    const char *at = strstr(keys, "F7/F8");
+    char *best = NULL;
+    if (!at || app->seen.st.n_expert <= 0) return q_strdup(keys);
+    const char *rest = strstr(at, " · ");
+    for (int brief = 0; brief < 2 && !best; brief++) {
+        q_buf p = {0};
+        put_price(&p, "F7", &app->seen.turned.step[0], brief);
+        put_price(&p, "F8", &app->seen.turned.step[1], brief);
+        if (p.len) best = q_printf("%.*s%s%s", (int)(at - keys), keys, p.p, rest ? rest : "");
+        q_buf_free(&p);
+        if (best && tui_str_width(best) > cells) { free(best); best = NULL; }
+    }
+    return best ? best : q_strdup(keys);
+}
+
 void view_hint(tui_app *app, tui_box b)
 {
     tui_grid *g = &app->grid;
@@ -175,13 +203,14 @@ void view_hint(tui_app *app, tui_box b)
     if (say && note_fits(app, b.w)) { tui_put(g, b.y, b.x + 1, end, say, st); return; }
     q_buf s = {0}, r = {0};
     bool act = !app->ask.question && activity(app, &s);
-    const char *left = act ? s.p : keys_of(app);
+    char *left = act ? q_strdup(s.p) : priced(app, keys_of(app), b.w - 2);
     int lw = tui_str_width(left);
     for (int brief = 0; brief < 2; brief++) {           /* the keys are never eaten by it */
         mixture(&app->seen.st, brief, &r);
         if (r.len && 1 + lw + 3 + tui_str_width(r.p) <= b.w - 1) { tui_put_right(g, b.y, b.x, end, r.p, S_HINT); break; }
     }
     put_parts(g, b.y, b.x + 1, end, left, act ? S_STATUS : S_HINT);
+    free(left);
     q_buf_free(&s);
     q_buf_free(&r);
 }

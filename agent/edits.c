@@ -176,8 +176,10 @@ static bool apply(agt *a, const edit *e, int token)
             effect = Q_EFFECT_PROMPT;
     }
     char *meant = rc == Q_OK ? meaning(a, effect, token) : NULL;
-    if (rc == Q_OK)
+    if (rc == Q_OK) {
+        guard_say(a, a->seat.cfg, c);
         rc = prov_set(a->seat.who, c, sync_policy(&a->settings), err);
+    }
     if (rc < 0) {
         if (*err)
             note(&a->events, AGT_ERROR, "%s", err);

@@ -428,6 +428,7 @@ static void again_under(agt *a, const job *j)
         memset(&elder, 0, sizeof elder);
     if (mem_conversation_leaf(a->store, a->chat.id, q->id, err) < 0)
         note(&a->events, AGT_ERROR, "%s", err);
+    guard_say(a, a->seat.cfg, c);
     sync_say_crowded(a, a->seat.cfg, c);
     a->seat.home = a->seat.cfg;
     a->seat.cfg = c;

@@ -213,6 +213,22 @@ int eng_session_eval(eng_session *, const int32_t *tokens, int n, int split, con
                      int (*row)(void *user, int pos, const float *logits, const uint16_t *ids, const float *weights, int max_k),
                      void *user, char *err);
 
+/* ================= a text with one expert less ================= */
+/* One short text, evaluated once under a configuration; then again and again with one more expert banned, from what entered
+ * its layer on. Bytes as a whole evaluation with that ban. In a cache of its own; one thread. */
+typedef struct eng_probe eng_probe;
+enum { ENG_PROBE_LEAST = 2 };
+/* tokens: [n], 2 to ENG_STEP_ROWS. go_on(user): asked a few times a layer; false ends the call with Q_CANCEL, and what was
+ * known before stays. NULL: never asked. Refused with Q_RANGE for a dense model. */
+int eng_probe_new(eng_model *, const eng_config *, const int32_t *tokens, int n, bool (*go_on)(void *user), void *user,
+                  eng_probe **out, char *err);
+void eng_probe_free(eng_probe *);
+double eng_probe_loss(const eng_probe *);                 /* nats a token, mean over the n - 1 that are predicted */
+/* [n_layer][n_expert] the largest share that an expert's weighted output had of what entered its layer, over the tokens (norms); 0:
+ * it never ran. */
+const float *eng_probe_strength(const eng_probe *);
+int eng_probe_without(eng_probe *, int layer, int expert, double *loss, char *err);
+
 /* ================= sampling ================= */
 typedef struct eng_sampler eng_sampler;                   /* holds the seed's state and the penalties' window */
 eng_sampler *eng_sampler_new(const eng_model *);

@@ -43,6 +43,7 @@ typedef struct prov_kind {
                  void *user, char *err);
     int (*embed)(prov *, const char *text, size_t n, float *out, char *err);
     struct eng_cache *(*cache)(prov *);
+    int (*ids)(const prov *, const prov_request *, int32_t **out, char *err);    /* NULL: its prompts are no ids */
     void (*spell)(const prov *, int32_t token, q_buf *out);      /* NULL: it does not say */
 } prov_kind;
 

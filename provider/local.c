@@ -197,6 +197,16 @@ static int count_request(const prov *p, const prov_request *r, char *err)
     return rc < 0 ? rc : n;
 }
 
+static int ids(const prov *p, const prov_request *r, int32_t **out, char *err)
+{
+    eng_tokens t = { .most = far_too_many(of_const(p)) };
+    int rc = render(of_const(p), r, &t, err);
+    *out = rc < 0 ? NULL : t.id;         /* taken */
+    if (rc < 0)
+        eng_tokens_free(&t);
+    return rc < 0 ? rc : t.n;
+}
+
 /* ---- evaluation ---- */
 static bool tell(void *user, const eng_trace_rec *r)
 {
@@ -542,7 +552,7 @@ static const prov_kind kind = {
     .config_label = config_label, .config_json = config_json, .config_from_json = config_from_json, .config_hash = config_hash,
     .config_diff = config_diff, .config_cost = config_cost, .set = set, .present = present, .ask = ask, .renew = renew, .forget = forget, .cancel = cancel,
     .context = context, .mixture = mixture, .count = count, .count_request = count_request, .show = show, .score = score,
-    .embed = embed, .cache = cache, .spell = spell_one,
+    .embed = embed, .cache = cache, .ids = ids, .spell = spell_one,
 };
 
 static void describe(local *l)

@@ -182,6 +182,15 @@ int prov_count_request(const prov *p, const prov_request *r, char *err)
     return rc < 0 ? rc : p->kind->count_request(p, r, err);
 }
 
+int prov_ids(const prov *p, const prov_request *r, int32_t **out, char *err)
+{
+    int rc = check(p, r, err);
+    *out = NULL;
+    if (rc == Q_OK && !p->kind->ids)
+        rc = q_fail(err, Q_RANGE, _("%s does not say how a prompt is cut into tokens: a model in this process does"), p->info.name);
+    return rc < 0 ? rc : p->kind->ids(p, r, out, err);
+}
+
 int prov_show(const prov *p, const prov_request *r, q_buf *out, char *err)
 {
     static const char *const role[] = { [PROV_SYSTEM] = "system", [PROV_USER] = "user", [PROV_ASSISTANT] = "assistant", [PROV_TOOL] = "tool" };

@@ -99,6 +99,7 @@ static void layer_row(tui_app *app, int layer, int y, int x, int end, bool chose
         for (int e = 0; e < r->n_expert; e++) {
             int d = at(c[e].dev);
             if (c[e].bent) x = tui_put(g, y, x, end, c[e].bent == LAB_PINNED ? "P" : app->ui.glyphs ? "×" : "x", S_ACCENT);
+            else if (c[e].breaks) x = tui_put(g, y, x, end, "!", S_WARN);
             else x = tui_put(g, y, x, end, d == 2 && !app->ui.glyphs ? "." : sign[d], sign_style[d]);
         }
         return;
@@ -108,6 +109,8 @@ static void layer_row(tui_app *app, int layer, int y, int x, int end, bool chose
         /* Braille dots 1-8 lie by columns: bits 0 1 2 6 left, 3 4 5 7 right; an expert takes the next dot row by row. */
         static const int dot[8] = { 0, 3, 1, 4, 2, 5, 6, 7 };
         int bits = 0, on = 0, dev = 0;
+        bool breaks = false;
+        for (int i = 0; i < per && e + i < r->n_expert; i++) breaks |= c[e + i].breaks;
         for (int i = 0; i < per && e + i < r->n_expert; i++)
             if (c[e + i].now) {
                 bits |= 1 << dot[i];
@@ -117,7 +120,8 @@ static void layer_row(tui_app *app, int layer, int y, int x, int end, bool chose
         char s[5] = { 0 };
         if (f == FORM_BRAILLE) q_utf8_put(s, 0x2800u + (uint32_t)bits);
         else s[0] = " .:*#"[on];
-        x = tui_put(g, y, x, end, s, on ? sign_style[at(dev)] == S_USUAL ? S_NOW : sign_style[at(dev)] : S_USUAL);
+        if (breaks && !on) memcpy(s, "!", 2);            /* a dot that is out has no colour */
+        x = tui_put(g, y, x, end, s, breaks ? S_WARN : on ? sign_style[at(dev)] == S_USUAL ? S_NOW : sign_style[at(dev)] : S_USUAL);
     }
 }
 

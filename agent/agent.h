@@ -47,7 +47,7 @@ typedef struct agt_message {
     enum agt_cut cut;           /* what ended it, where the model did not */
     char *text, *thinking;      /* thinking may be NULL; kept apart from the reply */
     int64_t created_ms;
-    char *label;                /* "standard · k 12": the configuration(s), in order, " → " between; NULL for users */
+    char *label;                /* "standard · k 12": the configuration(s), in order, " → " between, as stored: in no language; NULL for users */
     int n_tokens, n_thinking, n_prompt;
     double prefill_s, decode_s;
     int n_passages;
@@ -81,7 +81,7 @@ typedef struct agt_retrieval {
 
 /* ================= events ================= */
 enum agt_event_kind {
-    AGT_EV_LOADING,     /* done, total bytes                                                        */
+    AGT_EV_LOADING,     /* text: the file's name; done, total bytes; total 0: loaded, or it failed  */
     AGT_EV_READY,       /* the model answers; text: its name                                        */
     AGT_EV_CHATS,       /* chat[n_chats]                                                            */
     AGT_EV_OPENED,      /* the present conversation from root to leaf: message[n_messages], id = chat, text = title, draft,
@@ -93,17 +93,18 @@ enum agt_event_kind {
     AGT_EV_PREFILL,     /* done, total, rate (tokens/s); total 0: ended                             */
     AGT_EV_BEGIN,       /* an answer begins: message (partial, empty)                               */
     AGT_EV_TOKEN,       /* text (whole characters, maybe ""), thinking, number (1-based), token id, logprob,
-                           differs: the first token unlike the compared sibling's                   */
+                           differs: the first token unlike the compared sibling's; done = differs_at then   */
     AGT_EV_KNOB,        /* name, text = value now, number = token after which it holds (0 = between answers), note = what it
                            means in one sentence ("from the next token", "412 tokens to re-evaluate") */
-    AGT_EV_LABEL,       /* the running answer's caption is another one: id = message, text = its label now       */
+    AGT_EV_LABEL,       /* the running answer's caption is another one: id = message, text = its label now, as stored       */
     AGT_EV_DONE,        /* message: the finished answer (state says how), rate                      */
     AGT_EV_PAUSED,      /* flag: paused or not                                                      */
     AGT_EV_PROGRESS,    /* long work: text = what, done, total, seconds left in rate (<0 unknown); total 0: ended */
     AGT_EV_NOTE,        /* level, text: one sentence                                                */
-    AGT_EV_TEXT,        /* a page of text that a command printed (/set, /context, /why, /help): title in name, text */
+    AGT_EV_TEXT,        /* a page of text that a command printed (/set, /context, /why, /help): title in name, text, data */
     AGT_EV_FOUND,       /* /find: message[n_messages], snippets in text, chat id in parent          */
     AGT_EV_ASK,         /* what cannot be taken back: text = the question, id for agt_answer               */
+    AGT_EV_ENERGY,      /* what agt_ask_energy asked for is there: agt_get_energy                              */
     AGT_EV_UI           /* a command that only a front end can do: action in id, its argument in text */
 };
 enum agt_level { AGT_INFO, AGT_WARN, AGT_ERROR };
@@ -111,6 +112,7 @@ enum agt_level { AGT_INFO, AGT_WARN, AGT_ERROR };
 typedef struct agt_event {
     enum agt_event_kind kind;
     char *text, *name, *note, *draft;       /* owned by the event; NULL where unused */
+    char *data;                             /* of a TEXT: the same as JSON, for programs; owned; NULL: it has none */
     int64_t id, done, total, scroll;
     int number, level, token;
     bool thinking, differs, flag;
@@ -139,7 +141,7 @@ void agt_stop(agt *);                                    /* within 50 ms, in pre
 void agt_pause(agt *, bool on);
 void agt_step(agt *);                                    /* while paused: one token */
 void agt_nudge_k(agt *, int delta);                      /* F7, F8: every routed layer's k by delta, from the next token */
-void agt_toggle(agt *);                                  /* F9: the previous configuration and back */
+void agt_toggle(agt *);                                  /* F9: the configuration before, and on, and back (agent/history.h) */
 void agt_again(agt *, int64_t message, const char *assignments);  /* a sibling of an answer; "experts.k=1 …" or "" */
 void agt_edit(agt *, int64_t message, const char *text); /* a sibling of a question, then its answer */
 void agt_branch(agt *, int64_t message, int delta);      /* to the previous or next sibling */
@@ -159,7 +161,7 @@ bool agt_idle(agt *);                                    /* nothing at all runs 
 
 /* ================= snapshots ================= */
 typedef struct agt_status {
-    char model[96], label[96];           /* "SmolLM2 carved", "standard" / "k 4 · theta 5e5" */
+    char model[96], label[96];           /* "SmolLM2 carved", "k 4 · theta 5e5"; label "": the model's own settings */
     bool loaded, busy, paused, prefill, thinking;
     bool chat_template, carved, thinks;
     char languages[32];
@@ -167,13 +169,33 @@ typedef struct agt_status {
     uint64_t params_active, params_total, bytes_per_token;
     int ctx_used, ctx_size;
     double decode_rate, prefill_rate;    /* tokens/s; prefill only while it runs */
+    double experts_there;                /* where experts are brought to a device: the share that lay there already; else 0 */
     int n_tokens;                        /* of the running answer */
-    int n_mix;                           /* how many entries of mix are set: the two most frequent configurations cached */
-    struct { char label[48]; int cells; } mix[2];
-    int mix_rest;                        /* how many further configurations ("+n") */
+    struct {                             /* the two most frequent configurations cached, and how many further ones */
+        int n, rest;
+        struct { char label[48]; int k, cells; } of[2];  /* label "": the model's own, which run k experts (0: dense) */
+    } mix;
     int64_t chat;
 } agt_status;
 void agt_get_status(agt *, agt_status *out);
+
+/* ---- configurations: what the next would cost, and what the last change did ---- */
+enum { AGT_HISTORY_MAX = 25 };
+enum agt_measure { AGT_SPEED /* tokens/s */, AGT_SURPRISE /* -log p of what was said */, AGT_REPEAT /* share of the experts that the token before had too */,
+                   AGT_ENTROPY /* of the routers, over log n_expert */, AGT_MEASURES };
+typedef struct agt_measured {            /* two configurations, on the tokens that each of them made */
+    double before, after;                /* means; NAN: nothing was measured */
+    double noise;                        /* half of the 95% interval of their difference; NAN: too few tokens yet */
+    int n_before, n_after;
+} agt_measured;
+typedef struct agt_price { int k; uint64_t bytes; double rate; } agt_price;      /* k 0: it goes no further, or by layer -1; bytes of weights a token;
+                                                                                    tokens/s, 0: nothing was measured here yet */
+typedef struct agt_turned {
+    agt_price step[2];                   /* F7, F8 */
+    char before[96], after[96];          /* "": nothing was changed since the conversation's first token */
+    agt_measured of[AGT_MEASURES];
+} agt_turned;
+void agt_get_turned(agt *, agt_turned *out);
 
 /* Routing as a person should see it: lab/lab.h. Zero-initialise; agt_routing_free. */
 typedef lab_cell agt_cell;
@@ -182,6 +204,11 @@ typedef lab_view agt_routing;
 void agt_get_routing(agt *, agt_routing *io);            /* copies when io->version is behind */
 void agt_routing_free(agt_routing *);
 void agt_show_routing(agt *, int64_t message);           /* of a stored answer; 0 = back to live */
+
+/* What a token costs: lab/lab.h. Asked for once a model, then it follows the present k. False: not known yet. */
+typedef lab_costs agt_energy;
+void agt_ask_energy(agt *);              /* answered by AGT_EV_ENERGY */
+bool agt_get_energy(agt *, agt_energy *out);
 
 /* ================= tables ================= */
 /* What only a front end can do; ids of AGT_EV_UI. EDIT and FIND prepare something to be sent; the others are rows. */
@@ -217,11 +244,13 @@ const agt_command *agt_commands(int *n);
 /* The joined knob table, and values as text. */
 int agt_knob_count(const agt *);
 const q_knob *agt_knob(const agt *, int i);
+const q_knob *agt_knob_named(const agt *, const char *name);     /* as /set and --set take names: an aka too, in any case; NULL: there is none */
 const char *agt_knob_value(agt *, const q_knob *k, q_buf *buf);
 bool agt_knob_default(agt *, const q_knob *k);
 /* The numbers it may have for the model at hand; false: it takes none, or has nothing to act on. */
 bool agt_knob_range(agt *, const q_knob *k, double *min, double *max);
 const char *agt_effect_word(enum q_effect e);            /* "routing", translated */
+char *agt_knob_cost(agt *, const q_knob *);              /* what it costs here, and what a step would: a sentence; ""; malloc'ed */
 /* Completions of the word that ends at byte `at` of line: malloc'ed list of malloc'ed strings, *start = byte where the
  * word begins. NULL and *n = 0 when there are none. */
 char **agt_completions(agt *, const char *line, size_t at, size_t *start, int *n);

@@ -168,6 +168,15 @@ static void told(agt *a, int rc, const char *err, const char *fmt, const char *n
         note(&a->events, AGT_INFO, fmt, name);
 }
 
+static bool wants_name(const char *verb)
+{
+    static const char *const verbs[] = { "save", "load", "diff", "rename", "delete" };
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        if (strcmp(verb, verbs[i]) == 0)
+            return true;
+    return false;
+}
+
 static void brain(agt *a, const job *j)
 {
     char err[Q_ERRLEN], *text = q_strdup(j->text ? j->text : ""), *word[3] = { NULL, NULL, NULL }, *at = NULL;
@@ -189,7 +198,7 @@ static void brain(agt *a, const job *j)
         asks_put(a, q_printf(_("Delete the brain %s for good?"), word[1]), &job_brain_deleted, 0, 0, word[1]);
     else if (n >= 2 && strcmp(verb, "delete") == 0)
         told(a, lab_brain_delete(word[1], err), err, "%s", word[1]);      /* it says why not */
-    else if (n == 1 && strcmp(verb, "save") && strcmp(verb, "load") && strcmp(verb, "diff") && strcmp(verb, "rename") && strcmp(verb, "delete"))
+    else if (n == 1 && !wants_name(verb))
         load(a, verb);                   /* /brain deep */
     else
         note(&a->events, AGT_ERROR, _("/brain lists; /brain load NAME, save NAME, diff NAME [NAME], rename NAME NAME, delete NAME"));

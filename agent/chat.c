@@ -45,7 +45,10 @@ static void another(agt *a)
     s->why_message = 0;
     s->dropped = s->reserve = s->st.n_tokens = 0;
     s->st.decode_rate = 0;
+    s->read_rate = 0;
     pthread_mutex_unlock(&s->mu);
+    history_forget(&a->seat.past);
+    costs_publish(a);
     rag_result_free(why);
     free(asked);
     free(broken);

@@ -24,7 +24,11 @@
     X(step, RUN(step), "шаг", N_("[N]"), \
       N_("while paused: N tokens"), .key = "→") \
     X(toggle, RUN(toggle), "туда-сюда", "", \
-      N_("the previous configuration and back"), .key = "F9") \
+      N_("the configuration before, and the one before that; at the end the way back"), .key = "F9") \
+    X(history, RUN(history_page), "история", N_("[NUMBER]"), \
+      N_("the configurations that were in effect, and what each did; with a number: to that one")) \
+    X(diff, RUN(diff), "отличия", "", \
+      N_("what differs from the model's own settings, and what it costs")) \
     X(recompute, JOB(recompute), "пересчитать", "", \
       N_("evaluate the context anew under the present configuration")) \
     X(context, RUN(context), "контекст", "", \
@@ -53,16 +57,27 @@
       N_("what memory would feed for these words"), .needs = true) \
     X(experts, BOTH(EXPERTS, experts), "эксперты", "", \
       N_("which experts run, and how unusual that is"), .key = "F3", .words = "text") \
+    X(guard, RUN(guard), "страж", "", \
+      N_("experts that the model cannot do without, as far as they were tried")) \
     X(config, UI(CONFIG), "настройки", "", \
       N_("the knobs as a panel"), .key = "F5") \
     X(model, JOB(model), "модель", N_("[NAME or FILE]"), \
       N_("load another model; without a name: list those at hand"), .complete = AGT_COMPLETE_MODEL) \
     X(brain, JOB(brain), "мозг", N_("[save|load|diff|rename|delete NAME]"), \
       N_("configurations under a name: list them, load one, save the present one"), .words = "save,load,list,diff,rename,delete") \
-    X(compare, JOB(compare), "сравнить", N_("A [B] [on FILE|last]"), \
-      N_("two configurations on the same text: brains, or settings like k=4"), .needs = true) \
-    X(energy, JOB(energy), "энергия", N_("[NAME or FILE]"), \
-      N_("what a token costs at each number of experts, and where it goes"), .complete = AGT_COMPLETE_MODEL) \
+    X(compare, JOB(compare), "сравнить", N_("A [B] | --other MODEL [on FILE|last]"), \
+      N_("two configurations on the same text: brains, or settings like k=4; or two models"), .needs = true) \
+    X(sweep, JOB(sweep), "обход", N_("KNOB VALUES [csv FILE] [on FILE|last]"), \
+      N_("one knob at several values on the same text: /sweep experts.k 1..16"), .needs = true, .complete = AGT_COMPLETE_KNOB) \
+    X(experiment, RUN(experiment), "опыт", N_("[KNOB=VALUE [on FILE|last] | list | show NUMBER]"), \
+      N_("one change against the present settings on the same text: what it did, then keep it or not; written down"), .words = "list,show", \
+      .complete = AGT_COMPLETE_ASSIGN) \
+    X(vote, JOB(vote), "голосование", N_("[k=4,8,16] [n=3] QUESTION"), \
+      N_("one question answered several times, and what most of the short answers say"), .needs = true, .complete = AGT_COMPLETE_ASSIGN) \
+    X(energy, BOTH(ENERGY, energy), "энергия", N_("[NAME or FILE]"), \
+      N_("what a token costs at each number of experts, and where it goes"), .key = "Ctrl-X 0", .complete = AGT_COMPLETE_MODEL) \
+    X(routing, JOB(routing), "маршруты", N_("[tag NAME [all]|untag NAME|compare A B]"), \
+      N_("names for recorded routing: list them, give one to the last answer, compare two"), .words = "tag,untag,list,compare") \
     X(trace, RUN(trace), "след", N_("save FILE"), \
       N_("write the last answer's routing as CSV, with its configuration as JSON beside it"), .words = "save", .complete = AGT_COMPLETE_PATH) \
     X(copy, UI(COPY), "копировать", "", \

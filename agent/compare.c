@@ -1,5 +1,5 @@
-/* agent/compare: /compare: two configurations on the text of this conversation, of its last answer, or of a file. Engine
- * thread, in caches of its own: the conversation's cells stay as they are. */
+/* agent/compare: /compare: two configurations on the same text (measure.c). Engine thread, in caches of its own: the
+ * conversation's cells stay as they are. */
 #include "agent/errands.h"
 #include "agent/talk.h"
 #include "lab/lab.h"
@@ -8,41 +8,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FILE_MOST = 16 << 20 };
+static void say_before(void *user, const char *sentence) { note(&((agt *)user)->events, AGT_INFO, "%s", sentence); }
 
-static bool go_on(void *user, int done, int total)
+/* This conversation's model as it is set now against another one as it was made. */
+static int other_model(agt *a, struct eng_cache *beside, const char *name, const char *now, const q_buf *text, q_buf *out, char *err)
 {
-    agt *a = user;
-    agt_event e = { .kind = AGT_EV_PROGRESS, .text = q_strdup("/compare"), .done = done, .total = total, .rate = -1 };
-    evq_push(&a->events, &e);
-    return !desk_stopped(&a->desk, LANE_ENGINE);
-}
-
-/* The branch as it was said, without thinking; last: its last answer alone. */
-static void said(agt *a, bool last, q_buf *out)
-{
-    const mem_messages *m = &a->chat.path;
-    q_buf_puts(out, "");
-    for (int i = 0; i < m->n; i++) {
-        bool answer = m->v[i].role == MEM_ASSISTANT;
-        if (last && answer)
-            q_buf_clear(out);
-        if (!last || answer)
-            q_buf_printf(out, "%s%s", out->len ? "\n\n" : "", m->v[i].text);
+    char *path = NULL;
+    q_buf said = { 0 };
+    lab_bits b = { .bytes = 0 };
+    int rc = prov_find_model(name, &path, err);
+    if (rc == Q_OK) {
+        lab_two two = { .path = { prov_about(a->seat.who)->path, path }, .now = now, .say = say_before, .user = a };
+        measuring work = measure_begin(a, "/compare");
+        rc = lab_other_beside(beside, &two, text->p, text->len, &(lab_terms){ .go_on = measure_go_on, .user = &work }, &b, &said, err);
+        measure_end(&work);
     }
-}
-
-static int text_of(agt *a, const char *from, q_buf *out, char *err)
-{
-    if (!from || strcmp(from, "last") == 0) {
-        said(a, from != NULL, out);
-        return out->len ? Q_OK : q_fail(err, Q_RANGE, _("this conversation has no text yet: /compare A B on FILE takes a file's"));
-    }
-    char *real = home_path(from);
-    int rc = q_read_file(real, out, FILE_MOST, err);
-    if (rc == Q_OK && !q_utf8_valid(out->p ? out->p : "", out->len))
-        rc = q_fail(err, Q_FORMAT, _("%s is not UTF-8 text: iconv turns other encodings into it"), real);
-    free(real);
+    if (rc == Q_OK)
+        lab_bits_say(&b, _("now"), "standard", out);
+    lab_bits_free(&b);
+    q_buf_free(&said);
+    free(path);
     return rc;
 }
 
@@ -50,28 +35,27 @@ static void compare(agt *a, const job *j)
 {
     char err[Q_ERRLEN], *line = q_strdup(j->text), *on = NULL, *side[2] = { NULL, NULL }, *at = NULL;
     int n = 0;
-    for (char *p = strtok_r(line, " \t\n", &at); p; p = strtok_r(NULL, " \t\n", &at)) {
-        if (strcmp(p, "on") == 0 || strcmp(p, "на") == 0) {
-            on = at && *at ? at : NULL;      /* the rest: a file's name may have blanks */
-            break;
-        }
-        if (n < 2)
-            side[n] = p;
-        n++;
-    }
-    struct eng_cache *beside = a->seat.who ? prov_cache(a->seat.who) : NULL;
-    char *now = beside ? prov_config_json(a->seat.cfg) : NULL;
+    for (char *p = strtok_r(line, " \t\n", &at); p && !measure_on(p, at, &on); p = strtok_r(NULL, " \t\n", &at))
+        if (n++ < 2)
+            side[n - 1] = p;
+    struct eng_cache *beside = NULL;
+    char *now = NULL;
     q_buf text = { 0 }, out = { 0 };
-    int rc = n == 1 || n == 2 ? Q_OK : q_fail(err, Q_RANGE, _("/compare A [B] [on FILE|last]: each a brain or settings like k=4; without B the present ones against A"));
-    if (rc == Q_OK && !beside)
-        rc = q_fail(err, Q_NOTFOUND, _("no model is loaded that could be compared: /model lists those at hand"));
+    bool other = n == 2 && strcmp(side[0], "--other") == 0;
+    int rc = n == 1 || n == 2 ? Q_OK : q_fail(err, Q_RANGE, _("/compare A [B] [on FILE|last]: each a brain or settings like k=4; without B the present ones against A; or --other MODEL"));
+    if (rc == Q_OK && !(beside = measure_cache(a, err)))
+        rc = Q_NOTFOUND;
     if (rc == Q_OK)
-        rc = text_of(a, on, &text, err);
-    if (rc == Q_OK) {
+        now = prov_config_json(a->seat.cfg);
+    if (rc == Q_OK)
+        rc = measure_text(a, on, &text, err);
+    if (rc == Q_OK && other)
+        rc = other_model(a, beside, side[1], now, &text, &out, err);
+    else if (rc == Q_OK) {
         lab_pair p = { n == 2 ? side[0] : NULL, n == 2 ? side[1] : side[0], now };
-        rc = lab_compare_beside(beside, &p, text.p ? text.p : "", text.len, &(lab_terms){ .go_on = go_on, .user = a }, &out, err);
-        agt_event end = { .kind = AGT_EV_PROGRESS, .text = q_strdup("/compare") };
-        evq_push(&a->events, &end);
+        measuring work = measure_begin(a, "/compare");
+        rc = lab_compare_beside(beside, &p, text.p, text.len, &(lab_terms){ .go_on = measure_go_on, .user = &work }, &out, err);
+        measure_end(&work);
     }
     if (rc == Q_OK)
         note_text(&a->events, "/compare", q_buf_take(&out));

@@ -41,7 +41,8 @@ struct job {
     char *text, *value;                  /* owned; NULL where unused */
 };
 
-enum edit_kind { EDIT_SET, EDIT_NUDGE, EDIT_TOGGLE, EDIT_BRAIN /* value: its settings, a NAME=VALUE a line */ };
+enum edit_kind { EDIT_SET, EDIT_NUDGE, EDIT_TOGGLE, EDIT_PAST /* delta: the number that /history gives it */,
+                 EDIT_BRAIN /* value: its settings, a NAME=VALUE a line */ };
 typedef struct edit {                    /* a change of the engine's configuration */
     struct edit *next;
     enum edit_kind kind;

@@ -7,24 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* experts.k by delta in every routed layer, held within 1 and what the model has. */
-static char *nudged(agt *a, const prov_config *c, int delta)
-{
-    q_buf v = { 0 }, out = { 0 };
-    int n = prov_about(a->seat.who)->n_expert;
-    const char *p = prov_config_get(c, "experts.k", &v);
-    while (*p) {
-        char *end;
-        long k = strtol(p, &end, 10) + delta;
-        if (end == p)
-            break;
-        q_buf_printf(&out, "%s%ld", out.len ? "," : "", k < 1 ? 1 : k > n ? n : k);
-        p = end + (*end == ',');
-    }
-    q_buf_free(&v);
-    return q_buf_take(&out);
-}
-
 static char *meaning(agt *a, enum q_effect e, int token)
 {
     prov_room room = sync_room(a);
@@ -54,11 +36,8 @@ static int edited(agt *a, const edit *e, prov_config *c, char **name, char **val
     if (e->kind == EDIT_NUDGE) {
         if (prov_about(a->seat.who)->n_expert == 0)
             rc = q_fail(err, Q_RANGE, _("this model is dense: it has no experts to choose; /model lists others"));
-        else {
-            char *k = nudged(a, c, e->delta);
-            rc = prov_config_set(c, "experts.k", k, err);
-            free(k);
-        }
+        else
+            prov_config_nudge_k(c, e->delta);
     } else
         rc = prov_config_set(c, e->name, e->value, err);
     if (rc == Q_OK) {
@@ -85,85 +64,148 @@ static prov_config *brained(agt *a, const edit *e)
     return c;
 }
 
+/* Where F9 or a number of /history goes; a place of the history, *step for history_go; or an error. */
+static int past_at(agt *a, const edit *e, int *step, char *err)
+{
+    history *h = &a->seat.past;
+    if (e->kind == EDIT_PAST) {
+        *step = -1;
+        return e->delta <= h->n ? e->delta - 1
+             : q_fail(err, Q_RANGE, ngettext("the history holds %d configuration: /history lists it", "the history holds %d configurations: /history lists them",
+                                             (unsigned long)h->n), h->n);
+    }
+    int to = history_next(h, step);
+    if (to < 0) {                        /* the first press: there is at least the model's own */
+        prov_config *own = prov_config_new(a->seat.who);
+        history_under(h, own);
+        prov_config_free(own);
+        to = history_next(h, step);
+    }
+    return to;
+}
+
+/* The configuration that an edit makes of the present one; *name and *value say what it came to. *to, *step: where in the
+ * history it stands already; -1: nowhere. Q_NOTFOUND without a sentence: there is nothing to do, which was said. */
+static prov_config *changed(agt *a, const edit *e, char **name, char **value, int *to, int *step, int *rc, char *err)
+{
+    prov_config *c = NULL;
+    char *caption = NULL;
+    *to = -1;
+    *rc = Q_OK;
+    if (e->kind == EDIT_SET || e->kind == EDIT_NUDGE) {
+        c = prov_config_copy(a->seat.cfg);
+        *rc = edited(a, e, c, name, value, err);
+        return c;
+    }
+    if (e->kind == EDIT_BRAIN)
+        c = brained(a, e);
+    else if ((*to = past_at(a, e, step, err)) >= 0)
+        c = prov_config_copy(a->seat.past.v[*to].cfg);
+    else if (*to < -1)
+        *rc = *to;
+    else {
+        note(&a->events, AGT_INFO, _("this is the model's own configuration, the first one: F7 and F8 turn k, /set any knob, /brain NAME takes a whole one"));
+        *err = 0;
+        *rc = Q_NOTFOUND;
+    }
+    if (c) {
+        caption = caption_of(c);
+        *name = q_strdup("");
+        char *said = caption_said(caption);
+        *value = *to >= 0 ? q_printf(_("%s (%d of %d)"), said, *to + 1, a->seat.past.n) : q_strdup(said);
+        free(said);
+        free(caption);
+    }
+    return c;
+}
+
+/* Sets what is the same already: said, and nothing else happens. */
+static bool unchanged(agt *a, const prov_config *c, const char *name, const char *value, int token)
+{
+    q_buf was = { 0 };
+    bool same = *name && prov_config_hash_all(c) == prov_config_hash_all(a->seat.cfg) && prov_config_diff(a->seat.cfg, c) == Q_EFFECT_SAMPLING &&
+                strcmp(prov_config_get(a->seat.cfg, name, &was), value) == 0;
+    if (same) {
+        agt_event ev = { .kind = AGT_EV_KNOB, .name = q_strdup(name), .text = q_strdup(value), .number = token, .note = q_strdup(_("unchanged")) };
+        evq_push(&a->events, &ev);
+    }
+    q_buf_free(&was);
+    return same;
+}
+
+/* The seat's is c from now on, which is taken. */
+static void take(agt *a, const edit *e, prov_config *c, int to, int step)
+{
+    char err[Q_ERRLEN];
+    if (a->seat.home) {                  /* during /again the edit also stays afterwards */
+        char *name = NULL, *value = NULL;
+        if (e->kind == EDIT_BRAIN)
+            brain_over(a->seat.home, e->value, NULL);
+        else if (e->kind == EDIT_SET || e->kind == EDIT_NUDGE)
+            edited(a, e, a->seat.home, &name, &value, err);
+        free(name);
+        free(value);
+    }
+    prov_config_free(a->seat.cfg);
+    a->seat.cfg = c;
+    a->seat.config_changed = true;
+    if (to >= 0)
+        history_go(&a->seat.past, to, step);
+    else
+        history_turned(&a->seat.past, c);
+    sync_publish(a);
+}
+
+/* True: it took effect. */
+static bool apply(agt *a, const edit *e, int token)
+{
+    char err[Q_ERRLEN], *name = NULL, *value = NULL;
+    prov_config *c = NULL, *was = NULL;
+    int rc, to = -1, step = -1;
+    bool done = false;
+    if (!a->seat.cfg)
+        rc = q_fail(err, Q_ERR, _("no model is loaded, so its knobs have no values yet: run quorum model fetch, or /model FILE"));
+    else
+        c = changed(a, e, &name, &value, &to, &step, &rc, err);
+    if (rc == Q_OK && unchanged(a, c, name, value, token))
+        goto out;
+    enum q_effect effect = rc == Q_OK ? prov_config_diff(a->seat.cfg, c) : Q_EFFECT_SAMPLING;
+    if (rc == Q_OK && e->kind == EDIT_SET) {
+        int i = settings_find(&a->settings, name);
+        if (i >= 0 && a->settings.knob[i]->effect == Q_EFFECT_PROMPT)
+            effect = Q_EFFECT_PROMPT;
+    }
+    char *meant = rc == Q_OK ? meaning(a, effect, token) : NULL;
+    if (rc == Q_OK) {
+        guard_say(a, a->seat.cfg, c);
+        rc = prov_set(a->seat.who, c, sync_policy(&a->settings), err);
+    }
+    if (rc < 0) {
+        if (*err)
+            note(&a->events, AGT_ERROR, "%s", err);
+        free(meant);
+        goto out;
+    }
+    was = prov_config_copy(a->seat.cfg);
+    take(a, e, c, to, step);
+    agt_event ev = { .kind = AGT_EV_KNOB, .name = name, .text = value, .number = token, .note = meant };
+    evq_push(&a->events, &ev);
+    sync_say_crowded(a, was, c);
+    c = NULL;
+    name = value = NULL;
+    done = true;
+out:
+    free(name);
+    free(value);
+    prov_config_free(c);
+    prov_config_free(was);
+    return done;
+}
+
 int edits_apply(agt *a, int token)
 {
     int applied = 0;
-    for (;;) {
-        edit *e = desk_next_edit(&a->desk);
-        if (!e)
-            return applied;
-        char err[Q_ERRLEN], *name = NULL, *value = NULL;
-        prov_config *c = NULL;
-        int rc = Q_OK;
-        if (!a->seat.cfg)
-            rc = q_fail(err, Q_ERR, _("no model is loaded, so its knobs have no values yet: run quorum model fetch, or /model FILE"));
-        else if (e->kind == EDIT_TOGGLE || e->kind == EDIT_BRAIN) {
-            if (e->kind == EDIT_TOGGLE && !a->seat.previous)
-                rc = q_fail(err, Q_NOTFOUND, _("there is no other configuration yet: change a knob first"));
-            else {
-                char label[64];
-                c = e->kind == EDIT_BRAIN ? brained(a, e) : prov_config_copy(a->seat.previous);
-                name = q_strdup("");
-                value = q_strdup(sync_label(c, label, sizeof label));
-            }
-        } else {
-            c = prov_config_copy(a->seat.cfg);
-            rc = edited(a, e, c, &name, &value, err);
-        }
-        if (rc == Q_OK && prov_config_hash_all(c) == prov_config_hash_all(a->seat.cfg) && prov_config_diff(a->seat.cfg, c) == Q_EFFECT_SAMPLING && *name) {
-            q_buf was = { 0 };
-            if (strcmp(prov_config_get(a->seat.cfg, name, &was), value) == 0) {
-                agt_event ev = { .kind = AGT_EV_KNOB, .name = name, .text = value, .number = token, .note = q_strdup(_("unchanged")) };
-                evq_push(&a->events, &ev);
-                q_buf_free(&was);
-                prov_config_free(c);
-                edit_free(e);
-                continue;
-            }
-            q_buf_free(&was);
-        }
-        enum q_effect effect = rc == Q_OK ? prov_config_diff(a->seat.cfg, c) : Q_EFFECT_SAMPLING;
-        char *meant = NULL;
-        if (rc == Q_OK && e->kind == EDIT_SET) {
-            int i = settings_find(&a->settings, name);
-            if (i >= 0 && a->settings.knob[i]->effect == Q_EFFECT_PROMPT)
-                effect = Q_EFFECT_PROMPT;
-        }
-        if (rc == Q_OK)
-            meant = meaning(a, effect, token);
-        if (rc == Q_OK)
-            rc = prov_set(a->seat.who, c, sync_policy(&a->settings), err);
-        if (rc < 0) {
-            note(&a->events, AGT_ERROR, "%s", err);
-            free(name);
-            free(value);
-            free(meant);
-            prov_config_free(c);
-            edit_free(e);
-            continue;
-        }
-        prov_config *was = prov_config_copy(a->seat.cfg);
-        if (a->seat.home) {                   /* during /again the edit also stays afterwards */
-            char *n2 = NULL, *v2 = NULL;
-            if (e->kind == EDIT_BRAIN)
-                brain_over(a->seat.home, e->value, NULL);
-            else if (e->kind != EDIT_TOGGLE)
-                edited(a, e, a->seat.home, &n2, &v2, err);
-            free(n2);
-            free(v2);
-            prov_config_free(a->seat.cfg);
-        } else {
-            prov_config_free(a->seat.previous);
-            a->seat.previous = a->seat.cfg;
-        }
-        a->seat.cfg = c;
-        a->seat.config_changed = true;
-        applied++;
-        sync_publish(a);
-        agt_event ev = { .kind = AGT_EV_KNOB, .name = name, .text = value, .number = token, .note = meant };
-        evq_push(&a->events, &ev);
-        sync_say_crowded(a, was, c);
-        prov_config_free(was);
-        edit_free(e);
-    }
+    for (edit *e; (e = desk_next_edit(&a->desk)); edit_free(e))
+        applied += apply(a, e, token);
+    return applied;
 }

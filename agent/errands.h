@@ -13,7 +13,7 @@ extern const job_row job_delete_answered;        /* engine's: the same, where an
 extern const job_row job_delete_here, job_rename_here;   /* engine's: of the present one, whichever it is by then */
 
 /* ---- lists.c: quick ---- */
-extern const job_row job_retrieval, job_names;
+extern const job_row job_retrieval, job_names, job_energy, job_costs;
 
 /* ---- keep.c: quick ---- */
 extern const job_row job_setting;        /* text: key, value: NULL removes it */
@@ -48,8 +48,15 @@ struct prov_config;
  * a line. What does nothing here is said, a line each. Any thread. */
 void brain_over(struct prov_config *c, const char *lines, q_buf *said);
 
-/* ---- trace.c: quick ---- */
+/* ---- experiment.c ---- */
+extern const job_row job_experiment;     /* engine's; text: KNOB=VALUE [on FILE|last]; it asks whether the change is to stay, */
+extern const job_row job_experiment_kept;        /* and makes it so: quick; number: of the record, text: NAME=VALUE */
+extern const job_row job_experiments;    /* quick; text: list, or show NUMBER */
+
+/* ---- trace.c: engine's ---- */
 extern const job_row job_trace;          /* text: the file; number 1: it may be written over */
+
+/* ---- routing.c: quick; job_routing; text: what to do and with which names; number 1: the person agreed ---- */
 
 /* ---- clerk.c ---- */
 void *clerk_quick(void *agt_);

@@ -119,7 +119,12 @@ void note(evq *q, enum agt_level level, const char *fmt, ...)
 
 void note_text(evq *q, const char *title, char *text)
 {
-    agt_event e = { .kind = AGT_EV_TEXT, .name = q_strdup(title), .text = text };
+    note_page(q, title, text, NULL);
+}
+
+void note_page(evq *q, const char *title, char *text, char *data)
+{
+    agt_event e = { .kind = AGT_EV_TEXT, .name = q_strdup(title), .text = text, .data = data };
     evq_push(q, &e);
 }
 

@@ -26,6 +26,7 @@ bool evq_pop(evq *q, agt_event *out);
 
 void note(evq *, enum agt_level level, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void note_text(evq *, const char *title, char *text /* taken */);
+void note_page(evq *, const char *title, char *text, char *data /* both taken; data: JSON or NULL */);
 void note_ui(evq *, int action, const char *arg);
 
 #endif

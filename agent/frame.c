@@ -52,10 +52,10 @@ void frame_quote(q_buf *out, const char *s, size_t n)
     }
 }
 
-static const char *trust(enum mem_trust t)
+static const char *trust(const rag_passage *p)
 {
-    switch (t) {
-    case MEM_TRUST_OWN: return "the user's own file";
+    switch (p->trust) {
+    case MEM_TRUST_OWN: return p->kind == MEM_CHAT ? "said by the user in an earlier conversation" : "the user's own file";
     case MEM_TRUST_MANUAL: return "the manual of this program";
     default: return "written by a model in an earlier conversation";
     }
@@ -73,7 +73,7 @@ void frame_passages(q_buf *out, const rag_result *r)
                 continue;
             q_buf_printf(out, "[%d] ", n);
             frame_line(out, p->cite);
-            q_buf_printf(out, " (%s)\n", trust(p->trust));
+            q_buf_printf(out, " (%s)\n", trust(p));
             frame_quote(out, p->text, strlen(p->text));
         }
     q_buf_puts(out, TAIL);

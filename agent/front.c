@@ -42,6 +42,7 @@ void agt_branch(agt *a, int64_t message, int delta) { desk_post(&a->desk, &job_b
 void agt_open_chat(agt *a, int64_t chat) { desk_post(&a->desk, &job_open, chat, 0, NULL, NULL); }
 void agt_open_at(agt *a, int64_t chat, int64_t message) { desk_post(&a->desk, &job_open, chat, message, NULL, NULL); }
 void agt_ask_chats(agt *a) { desk_post(&a->desk, &job_chats, 0, 0, NULL, NULL); }
+void agt_ask_energy(agt *a) { desk_post(&a->desk, &job_costs, 0, 0, NULL, NULL); }
 void agt_ask_retrieval(agt *a, int64_t message) { desk_post(&a->desk, &job_retrieval, message, 0, NULL, NULL); }
 
 int64_t front_present(agt *a)
@@ -92,6 +93,17 @@ bool agt_busy(const agt *a)
 
 bool agt_answering(agt *a) { return desk_answering(&a->desk); }
 bool agt_idle(agt *a) { return desk_idle(&a->desk); }
+
+bool agt_get_energy(agt *a, agt_energy *out)
+{
+    pthread_mutex_lock(&a->shown.mu);
+    *out = a->shown.costs;
+    int k = a->shown.st.k;
+    pthread_mutex_unlock(&a->shown.mu);
+    if (out->n_row)
+        lab_costs_at(out, k);
+    return out->n_row > 0;
+}
 
 void agt_get_status(agt *a, agt_status *out)
 {

@@ -12,6 +12,10 @@ int64_t front_present(agt *);
 void knobs_set(agt *, const char *name, const char *value);  /* kept, where it is a row of the agent's; answers by events */
 void knobs_page(agt *, const char *name_or_null);
 
+/* ---- configs.c ---- */
+void configs_history(agt *);             /* /history alone */
+void configs_diff(agt *);                /* /diff */
+
 /* ---- submit.c ---- */
 const agt_command *command_find(const char *name);          /* in either language; NULL */
 
@@ -19,5 +23,6 @@ const agt_command *command_find(const char *name);          /* in either languag
 void page_context(agt *);
 void page_why(agt *);
 void page_experts(agt *);
+void page_guard(agt *);                  /* guard.c */
 
 #endif

@@ -3,38 +3,73 @@
 #include "agent/generate.h"
 #include "agent/errands.h"
 #include "agent/talk.h"
+#include "agent/view.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- what comes ---- */
-/* Where it differs from its sibling for the first time, in this piece of n bytes; -1: it does not. */
-static int differs(const turn *t, const char *text, size_t n)
+/* Does it differ from its sibling for the first time, in this piece of n bytes? */
+static bool differs(const turn *t, const char *text, size_t n)
 {
     size_t at = t->text.len;
     for (size_t i = 0; t->compare && t->differs_at < 0 && i < n; i++)
         if (t->compare[at + i] != text[i] || !t->compare[at + i])
-            return (int)at;
-    return -1;
+            return true;
+    return false;
 }
 
 static void piece(void *user, const prov_piece *p)
 {
     turn *t = user;
-    int at = p->thinking ? -1 : differs(t, p->text, p->n);
-    if (at >= 0)
-        t->differs_at = at;
+    bool leaves = !p->thinking && differs(t, p->text, p->n);
+    if (p->token >= 0)
+        t->token.surprise = -p->logprob;
     q_buf_add(p->thinking ? &t->think : &t->text, p->text, p->n);
-    agt_event e = { .kind = AGT_EV_TOKEN, .text = q_strndup(p->text, p->n), .thinking = p->thinking, .number = p->number, .differs = at >= 0,
+    if (leaves)
+        t->differs_at = view_differs(t->text.p, t->compare);
+    agt_event e = { .kind = AGT_EV_TOKEN, .text = q_strndup(p->text, p->n), .thinking = p->thinking, .number = p->number,
+                    .differs = leaves, .done = leaves ? t->differs_at : 0,
                     .token = p->token, .logprob = p->token >= 0 ? p->logprob : 0, .id = t->reply };
     evq_push(&t->a->events, &e);
+}
+
+/* The share of experts that the token before had too, and the routers' entropy: means over the layers. */
+static void measure(turn *t, const prov_position *p)
+{
+    uint8_t *had = t->token.had;
+    int n = p->n_layer * p->max_k, same = 0, all = 0, layers = 0;
+    bool any = t->token.n_ids == n && n > 0;
+    double entropy = 0, most = log(prov_about(t->a->seat.who)->n_expert > 1 ? prov_about(t->a->seat.who)->n_expert : 2);
+    for (int l = 0; l < p->n_layer; l++) {
+        const uint16_t *now = p->ids + l * p->max_k, *was = t->token.ids + (any ? l * p->max_k : 0);
+        for (int i = 0; any && i < p->max_k && was[i] != 0xFFFF; i++)
+            had[was[i] >> 3] |= (uint8_t)(1u << (was[i] & 7));
+        for (int i = 0; i < p->max_k && now[i] != 0xFFFF; i++, all++)
+            same += had[now[i] >> 3] >> (now[i] & 7) & 1;
+        for (int i = 0; any && i < p->max_k && was[i] != 0xFFFF; i++)
+            had[was[i] >> 3] = 0;
+        if (p->entropy && p->ids[l * p->max_k] != 0xFFFF && !isnan(p->entropy[l])) {
+            entropy += (double)p->entropy[l];
+            layers++;
+        }
+    }
+    t->token.entropy = layers ? entropy / layers / most : NAN;
+    t->token.repeat = any && all ? (double)same / all : NAN;
+    if (t->token.n_ids != n)
+        t->token.ids = q_realloc(t->token.ids, sizeof *t->token.ids * (size_t)(n + 1));
+    t->token.n_ids = n;
+    memcpy(t->token.ids, p->ids, sizeof *t->token.ids * (size_t)n);
 }
 
 static void position(void *user, const prov_position *p)
 {
     turn *t = user;
     watch_position(t->a, p);
+    if (!p->prompt && p->ids)
+        measure(t, p);
     if (!p->prompt)
         mem_trace_add(t->trace, p->token, p->pos, p->config, p->prompt, p->max_k, p->ids, p->weights, p->entropy, p->margin);
 }
@@ -50,11 +85,17 @@ void generate_progress(turn *t)
 {
     agt *a = t->a;
     const prov_result *r = &t->so_far;
-    int used = prov_context(a->seat.who).used;
+    prov_room room = prov_context(a->seat.who);
+    if (r->tokens <= 1) {
+        t->asked = room.asked;
+        t->fetched = room.fetched;
+    }
+    uint64_t asked = room.asked - t->asked, fetched = room.fetched - t->fetched;
     pthread_mutex_lock(&a->shown.mu);
     a->shown.st.n_tokens = r->tokens;
     a->shown.st.thinking = r->thinking;
-    a->shown.st.ctx_used = used;
+    a->shown.st.ctx_used = room.used;
+    a->shown.st.experts_there = asked && room.fetched ? 1 - (double)fetched / (double)asked : 0;
     a->shown.st.decode_rate = r->decode_s > 0 ? r->tokens / r->decode_s : 0;
     pthread_mutex_unlock(&a->shown.mu);
     if (r->tokens % 32 == 0)
@@ -65,6 +106,10 @@ static void token(void *user, int answer, const prov_result *r)
 {
     turn *t = user;
     t->so_far = *r;
+    costs_token(t->a, (const double[TALLY_N]){ [AGT_SPEED] = r->decode_s - t->token.decode_s, [AGT_SURPRISE] = t->token.surprise,
+                                               [AGT_REPEAT] = t->token.repeat, [AGT_ENTROPY] = t->token.entropy });
+    t->token.decode_s = r->decode_s;
+    t->token.surprise = t->token.repeat = t->token.entropy = NAN;
     generate_progress(t);
     if (q_now_ns() - t->saved_ns > 800000000)
         save(t);
@@ -85,7 +130,7 @@ char *generate_config(const turn *t)
 static void note_config(turn *t, int tokens)
 {
     agt *a = t->a;
-    char err[Q_ERRLEN], *change = sync_change(t->said, a->seat.cfg);
+    char err[Q_ERRLEN], *change = caption_change(t->said, a->seat.cfg);
     if (!*change) {                      /* and back again: nothing was made in between */
         free(change);
         return;
@@ -152,6 +197,7 @@ enum mem_status generate(turn *t, const prov_request *r, const char **finish, ch
     agt *a = t->a;
     prov_hooks h = { .user = t, .between = between, .prefill = prefill, .prefilled = prefilled, .piece = piece, .position = position,
                      .token = token, .repeats = repeats };
+    t->token.surprise = t->token.repeat = t->token.entropy = NAN;
     a->seat.config_changed = false;
     a->seat.prefill_from = q_now_ns();
     a->seat.holds = a->chat.id;

@@ -13,9 +13,16 @@ typedef struct turn {
     q_buf text, think;                   /* shown; thought */
     mem_trace *trace;
     prov_result so_far;
-    const char *compare;                 /* text of the sibling to compare with, or NULL */
+    int64_t elder;                       /* the sibling that it is made beside; 0: the one before it, if there is one */
+    char *compare;                       /* its text; NULL: there is none */
     int differs_at;
+    uint64_t asked, fetched;             /* prov_room's when its first token was evaluated */
     int64_t saved_ns, last_ns;
+    struct {                             /* the last one */
+        double surprise, entropy, repeat, decode_s;
+        uint16_t *ids; int n_ids;        /* [layer][k] */
+        uint8_t had[65536 / 8];          /* a bit an expert; clear between two layers */
+    } token;
 } turn;
 
 /* Asks, and tells the store, the lab and the front end what comes. finish: one word for the store, "" = by itself; or err. */

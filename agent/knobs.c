@@ -10,6 +10,7 @@
 /* ---- values ---- */
 int agt_knob_count(const agt *a) { return a->settings.n_knob; }
 const q_knob *agt_knob(const agt *a, int i) { return i >= 0 && i < a->settings.n_knob ? a->settings.knob[i] : NULL; }
+const q_knob *agt_knob_named(const agt *a, const char *name) { return agt_knob(a, settings_find(&a->settings, name)); }
 
 static enum knob_room room_of(const agt *a, const q_knob *k)
 {
@@ -114,7 +115,7 @@ void knobs_set(agt *a, const char *name, const char *value)
         char *v = settings_get(&a->settings, k->name);
         desk_post(&a->desk, &job_setting, 0, 0, k->name, v);
         free(v);
-        desk_pace(&a->desk, atof(settings_value(&a->settings, "ui.pace", &b)));
+        desk_pace(&a->desk, settings_number(&a->settings, "ui.pace"));
     }
     agt_event e = { .kind = AGT_EV_KNOB, .name = q_strdup(k->name), .text = q_strdup(agt_knob_value(a, k, &b)),
                     .note = q_strdup(meaning(k->effect)) };
@@ -165,6 +166,12 @@ void knobs_page(agt *a, const char *name)
         if (only >= 0 && k->aka)
             q_buf_say(&out, "  (%s)", k->aka);
         q_buf_say(&out, "\n    %s\n", _(k->help));
+        if (only >= 0) {
+            char *cost = agt_knob_cost(a, k);
+            if (*cost)
+                q_buf_say(&out, "    %s\n", cost);
+            free(cost);
+        }
     }
     if (only < 0)
         q_buf_puts(&out, _("\n* differs from the default. /set NAME VALUE changes one, /set NAME default takes it back.\n"));

@@ -46,7 +46,7 @@ static void retrieval(agt *a, const job *j)
         note(&a->events, AGT_ERROR, "%s", err);
         return;
     }
-    agt_event e = { .kind = AGT_EV_RETRIEVAL, .id = j->id, .retrieval = view_logs(&l, settings_rag(&a->settings).min_score) };
+    agt_event e = { .kind = AGT_EV_RETRIEVAL, .id = j->id, .retrieval = view_logs(a->store, &l, settings_rag(&a->settings).min_score) };
     mem_logs_free(&l);
     evq_push(&a->events, &e);
 }
@@ -72,6 +72,8 @@ static void models(agt *a, bool show)
         return;
     }
     keep_names(a, f, n);
+    if (show && *err)
+        note(&a->events, AGT_WARN, "%s", err);
     if (!show) {
         prov_found_free(f, n);
         return;
@@ -124,7 +126,7 @@ static void energy(agt *a, const job *j)
     char err[Q_ERRLEN], *path = NULL;
     q_buf out = { 0 };
     int rc = Q_OK;
-    if (j->text) {
+    if (j->text && strcmp(j->text, "text") != 0) {
         char *real = home_path(j->text);
         rc = prov_find_model(real, &path, err);
         free(real);
@@ -144,8 +146,35 @@ static void energy(agt *a, const job *j)
         note(&a->events, AGT_ERROR, "%s", err);
 }
 
+/* The same of the loaded model, as numbers. The bandwidth is this machine's: measured once, while nothing is answered. */
+static void costs(agt *a, const job *j)
+{
+    char err[Q_ERRLEN];
+    lab_costs c = { .n_row = 0 };
+    pthread_mutex_lock(&a->shown.mu);
+    char *path = a->shown.path ? q_strdup(a->shown.path) : NULL;
+    double before = a->shown.costs.bandwidth;
+    bool elsewhere = a->shown.elsewhere;         /* another memory is read then */
+    pthread_mutex_unlock(&a->shown.mu);
+    bool measure = before <= 0 && !elsewhere && !desk_answering(&a->desk);
+    int rc = path ? lab_costs_read(path, measure, &c, err) : Q_NOTFOUND;
+    if (path && rc < 0)
+        note(&a->events, AGT_ERROR, "%s", err);
+    if (rc == Q_OK) {
+        if (!measure)
+            c.bandwidth = elsewhere ? 0 : before;
+        pthread_mutex_lock(&a->shown.mu);
+        a->shown.costs = c;
+        pthread_mutex_unlock(&a->shown.mu);
+    }
+    agt_event e = { .kind = AGT_EV_ENERGY };
+    evq_push(&a->events, &e);
+    free(path);
+}
+
 const job_row job_find = { .name = "find", .lane = LANE_QUICK, .end = END_DROPPED, .run = find };
 const job_row job_retrieval = { .name = "retrieval", .lane = LANE_QUICK, .end = END_DROPPED, .run = retrieval };
 const job_row job_model = { .name = "model", .lane = LANE_QUICK, .end = END_DROPPED, .run = model };
 const job_row job_names = { .name = "names", .lane = LANE_QUICK, .end = END_DROPPED, .run = names };
+const job_row job_costs = { .name = "costs", .lane = LANE_QUICK, .end = END_DROPPED, .run = costs };
 const job_row job_energy = { .name = "energy", .lane = LANE_QUICK, .end = END_DROPPED, .run = energy };

@@ -18,14 +18,17 @@ void load_none(agt *a)
     free(a->shown.path);
     a->shown.full_name = a->shown.path = NULL;
     a->shown.n_mix = 0;
+    a->shown.costs.n_row = 0;
+    a->shown.guard = (lab_guard){ .n = 0 };
     pthread_mutex_unlock(&a->shown.mu);
     if (a->watch)
         lab_watch_unload(a->watch);
     prov_config_free(old);
     prov_config_free(a->seat.cfg);
-    prov_config_free(a->seat.previous);
+    history_clear(&a->seat.past);
+    costs_unload(a);
     prov_close(a->seat.who);
-    a->seat.cfg = a->seat.previous = NULL;
+    a->seat.cfg = NULL;
     a->seat.who = NULL;
     for (int i = 0; i < a->seat.n_known; i++)
         free(a->seat.known[i].json);
@@ -48,13 +51,20 @@ static int assign(const settings *s, const char *words, prov_config *c, char *er
     return rc;
 }
 
-typedef struct loading_job { agt *a; bool first; } loading_job;
+typedef struct loading_job { agt *a; const char *path; bool first; } loading_job;
+
+void load_say(agt *a, const char *path, uint64_t done, uint64_t total)
+{
+    const char *slash = strrchr(path, '/');
+    agt_event e = { .kind = AGT_EV_LOADING, .done = (int64_t)done, .total = (int64_t)(total ? total : 1) };
+    e.text = q_strdup(slash ? slash + 1 : path);
+    evq_push(&a->events, &e);
+}
 
 static void loading(void *user, uint64_t done, uint64_t total)
 {
-    agt *a = ((loading_job *)user)->a;
-    agt_event e = { .kind = AGT_EV_LOADING, .done = (int64_t)done, .total = (int64_t)(total ? total : 1) };
-    evq_push(&a->events, &e);
+    const loading_job *l = user;
+    load_say(l->a, l->path, done, total);
 }
 
 /* first: --set must fit the model; later it may not. */
@@ -81,7 +91,7 @@ static int configure(void *user, prov_config *c, char *err)
 /* Somebody who answers, beside whoever does now. */
 static int load(agt *a, const char *path, bool first, prov **out, char *err)
 {
-    loading_job l = { a, first };
+    loading_job l = { a, path, first };
     prov_opts o = { .progress = loading, .configure = configure, .user = &l };
     return a->seat.open(path, &o, out, err);
 }
@@ -92,6 +102,7 @@ static void install(agt *a, prov *who)
 {
     a->seat.who = who;
     a->seat.cfg = prov_present(who);
+    history_turned(&a->seat.past, a->seat.cfg);
     desk_cancels(&a->desk, cancel, who);
 }
 
@@ -153,8 +164,9 @@ static void bring_over(agt *a, const going_over *o)
         free(name);
     }
     if (taken.len && prov_set(a->seat.who, c, sync_policy(&a->settings), err) == Q_OK) {
-        a->seat.previous = a->seat.cfg;      /* F9 goes to the model as it comes, and back */
+        prov_config_free(a->seat.cfg);
         a->seat.cfg = c;
+        history_turned(&a->seat.past, c);    /* F9 goes to the model as it comes, and back */
         c = NULL;
         note(&a->events, AGT_INFO, _("still set from before: %s (F9: without)"), taken.p);
     } else if (taken.len)
@@ -240,6 +252,8 @@ static void load_job(agt *a, const job *j)
         note(&a->events, AGT_WARN, "%s", info->note);
     if (info->divided)
         note(&a->events, AGT_INFO, "%s", info->divided);
+    guard_loaded(a);
+    guard_say(a, NULL, a->seat.cfg);
     sync_say_crowded(a, NULL, a->seat.cfg);
     agt_event e = { .kind = AGT_EV_READY, .text = q_strdup(info->name) };
     evq_push(&a->events, &e);

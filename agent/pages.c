@@ -2,6 +2,7 @@
  * It never waits for the other threads. */
 #include "base/say.h"
 #include "agent/front.h"
+#include "agent/view.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -18,8 +19,11 @@ void page_context(agt *a)
     else {
         q_buf_say(&b, ngettext("%d of %d token is in the context", "%d of %d tokens are in the context", (unsigned long)s.ctx_size), s.ctx_used, s.ctx_size);
         q_buf_say(&b, ngettext(", made by %d configuration:\n", ", made by %d configurations:\n", (unsigned long)a->shown.n_mix), a->shown.n_mix);
-        for (int i = 0; i < a->shown.n_mix; i++)
-            q_buf_say(&b, "  %7d  %s\n", a->shown.mix[i].cells, a->shown.mix[i].label);
+        for (int i = 0; i < a->shown.n_mix; i++) {
+            char label[64];
+            view_label(a->shown.mix[i].label, a->shown.mix[i].k, label, sizeof label);
+            q_buf_say(&b, "  %7d  %s\n", a->shown.mix[i].cells, label);
+        }
         if (a->shown.n_mix > 1)
             q_buf_puts(&b, _("/recompute evaluates all of them under the present configuration.\n"));
         if (a->shown.dropped)
@@ -70,10 +74,10 @@ void page_experts(agt *a)
         for (int l = 0; l < r.n_layer; l++) {
             q_buf_say(&b, "%3d ", l + r.first_layer);
             for (int e = 0; e < r.n_expert; e++)
-                q_buf_putc(&b, sign[r.cell[l * r.n_expert + e].dev + 2]);
+                q_buf_putc(&b, r.cell[l * r.n_expert + e].breaks ? '!' : sign[r.cell[l * r.n_expert + e].dev + 2]);
             q_buf_say(&b, "  %.2f\n", (double)r.strange[l]);
         }
-        q_buf_puts(&b, _(". usual   + # more   - = less   the number: how strange the layer is\n"));
+        q_buf_puts(&b, _(". usual   + # more   - = less   ! breaks the model when it is missing (/guard)\nthe number: how strange the layer is\n"));
         for (int i = 0; i < r.n_odd; i++)
             q_buf_say(&b, "%sL%de%d %c %.1fx", i ? "   " : "", r.odd[i].layer, r.odd[i].expert, sign[r.odd[i].dev + 2], (double)r.odd[i].ratio);
         if (r.n_odd)

@@ -42,6 +42,7 @@ void agt_event_free(agt_event *e)
     free(e->name);
     free(e->note);
     free(e->draft);
+    free(e->data);
     for (int i = 0; i < e->n_messages; i++)
         agt_message_free(&e->message[i]);
     free(e->message);

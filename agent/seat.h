@@ -2,23 +2,30 @@
 #ifndef QUORUM_AGENT_SEAT_H
 #define QUORUM_AGENT_SEAT_H
 
+#include "agent/history.h"
+#include "lab/lab.h"
 #include "provider/provider.h"
 
 /* What is known about configurations by their forward hash. */
-typedef struct known { uint64_t hash; char label[48]; char *json; } known;
+typedef struct known { uint64_t hash; char label[48]; int k; char *json; } known;      /* label "": the model's own, with k experts */
+
+/* Experts that the model cannot do without: what is known, and whether somebody asked for it (guard.c). */
+typedef struct seat_guard { lab_guard known; bool asked, said, failed; } seat_guard;
 
 typedef struct seat {
     char *path;                          /* of the model; NULL: none was given. owned */
     int (*open)(const char *path, const prov_opts *, prov **out, char *err);   /* constant after agt_open */
     char *load_error;                    /* why there is none; NULL: there is one, or it was not tried yet */
     prov *who;                           /* NULL: nobody */
-    prov_config *cfg, *previous;         /* in effect, and before; NULL with who */
+    prov_config *cfg;                    /* in effect; NULL with who */
+    history past;                        /* what was in effect; its present one is like cfg */
     prov_config *home;                   /* while /again runs under its own configuration: what comes back afterwards */
     known *known; int n_known;
     int64_t prefill_from;                /* ns */
     int64_t holds;                       /* the conversation that the cells are of; 0: none */
     bool config_changed;                 /* an edit was applied since the turn last looked */
     bool after_again;                    /* the cells are those of an /again with other settings: the next prompt is evaluated anew */
+    seat_guard guard;
 } seat;
 
 #endif

@@ -5,18 +5,25 @@
 
 #include "agent/agent.h"
 #include "agent/slips.h"
+#include "agent/tally.h"
 #include "provider/provider.h"
 #include "rag/rag.h"
 
 #include <pthread.h>
+
+/* A configuration of the history, as the front end may read it. */
+typedef struct shown_past { char *label, *json; uint64_t bytes; tally made; } shown_past;
 
 typedef struct shown {
     pthread_mutex_t mu;
     agt_status st;
     prov_config *cfg;                     /* copy of seat.cfg; NULL before a model is loaded */
     char *full_name, *path;              /* of the loaded model; NULL: none */
-    struct { char label[48]; int cells; } mix[16];
+    struct { char label[48]; int k, cells; } mix[16];
     int n_mix;
+    struct { shown_past v[AGT_HISTORY_MAX]; int n, at, maker, before; } past;        /* seat.past */
+    agt_price step[2];                   /* F7, F8; their rates are made when they are asked for */
+    double read_rate;                    /* tokens/s at which the last prompt was evaluated; 0: none was yet */
     rag_result *why;                     /* of the last search */
     char *why_broken;                    /* it could not be searched: the reason, and what to do */
     int64_t why_message;
@@ -24,6 +31,9 @@ typedef struct shown {
     char *prompt;                        /* the last one, as its model read it; NULL: none yet */
     int reserve;                         /* tokens kept free for the reply in the last prompt */
     strings models, chats;               /* what Tab offers after /model and /open: the quick lane's last look */
+    lab_guard guard;                     /* of the loaded model */
+    lab_costs costs;                     /* of the loaded model, when they were asked for; n_row 0: not yet */
+    bool elsewhere;                      /* it computes on a GPU */
     /* front-end thread only: what agt_keep_place kept last */
     int64_t place_chat, place_scroll;
     char *place_text;

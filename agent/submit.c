@@ -73,6 +73,19 @@ static void stop(agt *a, const agt_command *c, char *args)
 
 static void pause(agt *a, const agt_command *c, char *args) { agt_pause(a, !desk_paused(&a->desk)); }
 static void toggle(agt *a, const agt_command *c, char *args) { agt_toggle(a); }
+static void diff(agt *a, const agt_command *c, char *args) { configs_diff(a); }
+
+static void history_page(agt *a, const agt_command *c, char *args)
+{
+    long n = 0;
+    if (!*args)
+        configs_history(a);
+    else if (!number(args, &n) || n < 1 || n > AGT_HISTORY_MAX)
+        usage(a, c);
+    else
+        desk_edit(&a->desk, EDIT_PAST, (int)n, NULL, NULL);
+}
+
 static void context(agt *a, const agt_command *c, char *args) { page_context(a); }
 static void why(agt *a, const agt_command *c, char *args) { page_why(a); }
 
@@ -143,12 +156,35 @@ static void experts(agt *a, const agt_command *c, char *args)
         note_ui(&a->events, c->action, args);
 }
 
+static void guard(agt *a, const agt_command *c, char *args) { page_guard(a); }
+
+static void energy(agt *a, const agt_command *c, char *args)
+{
+    if (*args)
+        desk_post(&a->desk, &job_energy, 0, 0, args, NULL);
+    else
+        note_ui(&a->events, c->action, args);
+}
+
+static void experiment(agt *a, const agt_command *c, char *args)
+{
+    static const char *const lists[] = { "list", "список", "show", "показать" };
+    bool list = !*args;
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        list |= strncmp(args, lists[i], strlen(lists[i])) == 0 && strcspn(args, " \t\n") == strlen(lists[i]);
+    if (!list && desk_waits(&a->desk, LANE_ENGINE))
+        note(&a->events, AGT_INFO, _("/%s is done when the present work ends"), c->name);
+    desk_post(&a->desk, list ? &job_experiments : &job_experiment, 0, 0, args, NULL);
+}
+
 static void trace(agt *a, const agt_command *c, char *args)
 {
     char *file = strncmp(args, "save ", 5) == 0 ? trim(args + 5) : q_strdup("");
-    if (*file)
+    if (*file) {
+        if (desk_waits(&a->desk, LANE_ENGINE))
+            note(&a->events, AGT_INFO, _("/%s is done when the present work ends"), c->name);
         desk_post(&a->desk, &job_trace, 0, 0, file, NULL);
-    else
+    } else
         usage(a, c);
     free(file);
 }

@@ -1,77 +1,10 @@
-/* agent/sync: what the context holds: labels and hashes of configurations, which of them made which cells, and evaluation with
- * progress. Engine thread. It never waits for the screen but in a full event queue. */
+/* agent/sync: what the context holds: which configurations made which cells, and evaluation with progress. Engine thread. It never waits for the screen but in a full event queue. */
 #include "agent/talk.h"
 #include "agent/view.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- configurations ---- */
-const char *sync_label(const prov_config *c, char *buf, size_t n)
-{
-    q_buf b = { 0 };
-    const char *l = prov_config_label(c, &b);
-    bool standard = strcmp(l, "standard") == 0;
-    int k = prov_config_k(c);
-    if (standard && k > 0)
-        snprintf(buf, n, "%s · k %d", _("standard"), k);
-    else
-        snprintf(buf, n, "%s", standard ? _("standard") : l);
-    buf[q_utf8_whole(buf, strlen(buf))] = 0;
-    q_buf_free(&b);
-    return buf;
-}
-
-/* "T .5", "k default": a knob as captions name it. */
-static void short_value(const prov_config *c, const char *name, q_buf *out)
-{
-    static const char *const brief[][2] = { { "experts.k", "k" }, { "sampler.temperature", "T" } };
-    const char *dot = strrchr(name, '.'), *word = dot ? dot + 1 : name;
-    q_buf v = { 0 };
-    for (size_t i = 0; i < sizeof brief / sizeof *brief; i++)
-        if (strcmp(name, brief[i][0]) == 0)
-            word = brief[i][1];
-    q_buf_printf(out, "%s%s %s", out->len ? " · " : "", word, prov_config_is_default(c, name) ? "default" : prov_config_get(c, name, &v));
-    q_buf_free(&v);
-}
-
-/* What bounds an answer, or names its dice, is no part of how it was chosen. */
-static bool captioned(const char *name)
-{
-    static const char *const never[] = { "sampler.seed", "sampler.max_tokens", "sampler.stop", "threads" };
-    for (size_t i = 0; i < sizeof never / sizeof *never; i++)
-        if (strcmp(name, never[i]) == 0)
-            return false;
-    return true;
-}
-
-char *sync_caption(const prov_config *c)
-{
-    char label[64];
-    int n;
-    const q_knob *k = prov_knobs(&n);
-    q_buf b = { 0 };
-    q_buf_puts(&b, sync_label(c, label, sizeof label));
-    for (int i = 0; i < n; i++)
-        if (k[i].effect == Q_EFFECT_SAMPLING && captioned(k[i].name) && !prov_config_is_default(c, k[i].name))
-            short_value(c, k[i].name, &b);
-    return q_buf_take(&b);
-}
-
-char *sync_change(const prov_config *was, const prov_config *c)
-{
-    int n;
-    const q_knob *k = prov_knobs(&n);
-    q_buf b = { 0 }, x = { 0 }, y = { 0 };
-    q_buf_puts(&b, "");
-    for (int i = 0; i < n; i++)
-        if (captioned(k[i].name) && strcmp(prov_config_get(was, k[i].name, &x), prov_config_get(c, k[i].name, &y)) != 0)
-            short_value(c, k[i].name, &b);
-    q_buf_free(&x);
-    q_buf_free(&y);
-    return q_buf_take(&b);
-}
 
 /* ---- pins that find no place ---- */
 static int k_of(const char *list, int layer)
@@ -81,8 +14,7 @@ static int k_of(const char *list, int layer)
     return atoi(list);                   /* one number holds for all */
 }
 
-/* "5:0,5:3,7:1" as layer << 32 | expert, in order; malloc'ed. */
-static int64_t *pairs_of(const char *list, int *n)
+int64_t *sync_pairs(const char *list, int *n)
 {
     int64_t *v = q_alloc(sizeof *v * (strlen(list) / 4 + 2));
     *n = 0;
@@ -106,7 +38,7 @@ char *sync_crowded(const prov_config *c)
     q_buf a = { 0 }, b = { 0 }, d = { 0 };
     const char *k = prov_config_get(c, "experts.k", &d), *say = NULL;
     int n, n_ban, at = 0, had = 0, layers = 0;
-    int64_t *pin = pairs_of(prov_config_get(c, "experts.pin", &a), &n), *ban = pairs_of(prov_config_get(c, "experts.ban", &b), &n_ban);
+    int64_t *pin = sync_pairs(prov_config_get(c, "experts.pin", &a), &n), *ban = sync_pairs(prov_config_get(c, "experts.ban", &b), &n_ban);
     qsort(pin, (size_t)n, sizeof *pin, in_order);
     qsort(ban, (size_t)n_ban, sizeof *ban, in_order);
     for (int i = 0, layer_n = 0; i < n; i++) {
@@ -151,7 +83,11 @@ void sync_know(seat *s, const prov_config *c)
     memset(k, 0, sizeof *k);
     k->hash = h;
     k->json = prov_config_json(c);
-    sync_label(c, k->label, sizeof k->label);
+    k->k = prov_config_k(c);
+    q_buf b = { 0 };
+    snprintf(k->label, sizeof k->label, "%s", prov_config_label(c, &b));
+    k->label[q_utf8_whole(k->label, strlen(k->label))] = 0;
+    q_buf_free(&b);
 }
 
 enum prov_policy sync_policy(settings *s)
@@ -177,21 +113,23 @@ void sync_mix(agt *a)
     int n = room.used ? prov_mixture(a->seat.who, m, 16) : 0;
     pthread_mutex_lock(&a->shown.mu);
     a->shown.n_mix = n;
-    memset(a->shown.st.mix, 0, sizeof a->shown.st.mix);
+    memset(&a->shown.st.mix, 0, sizeof a->shown.st.mix);
     for (int i = 0; i < n && i < 16; i++) {
-        const char *label = "?";
+        const known *of = &(known){ .label = "?" };
         for (int j = 0; j < a->seat.n_known; j++)
             if (a->seat.known[j].hash == m[i].config)
-                label = a->seat.known[j].label;
-        snprintf(a->shown.mix[i].label, sizeof a->shown.mix[i].label, "%s", label);
+                of = &a->seat.known[j];
+        memcpy(a->shown.mix[i].label, of->label, sizeof a->shown.mix[i].label);
+        a->shown.mix[i].k = of->k;
         a->shown.mix[i].cells = m[i].cells;
         if (i < 2) {
-            memcpy(a->shown.st.mix[i].label, a->shown.mix[i].label, sizeof a->shown.st.mix[i].label);
-            a->shown.st.mix[i].cells = m[i].cells;
+            memcpy(a->shown.st.mix.of[i].label, a->shown.mix[i].label, sizeof a->shown.st.mix.of[i].label);
+            a->shown.st.mix.of[i].k = of->k;
+            a->shown.st.mix.of[i].cells = m[i].cells;
         }
     }
-    a->shown.st.n_mix = n < 2 ? n : 2;
-    a->shown.st.mix_rest = n > 2 ? n - 2 : 0;
+    a->shown.st.mix.n = n < 2 ? n : 2;
+    a->shown.st.mix.rest = n > 2 ? n - 2 : 0;
     a->shown.st.ctx_used = room.used;
     a->shown.st.ctx_size = room.size;
     pthread_mutex_unlock(&a->shown.mu);
@@ -223,6 +161,7 @@ void sync_publish(agt *a)
     snprintf(s->label, sizeof s->label, "%s", prov_config_label(a->seat.cfg, &b));
     snprintf(s->languages, sizeof s->languages, "%s", info->languages);
     s->loaded = true;
+    a->shown.elsewhere = info->device && *info->device;
     s->chat_template = info->chat;
     s->carved = info->carved;
     s->thinks = info->thinks;
@@ -236,6 +175,7 @@ void sync_publish(agt *a)
     pthread_mutex_unlock(&a->shown.mu);
     prov_config_free(old);
     q_buf_free(&b);
+    costs_publish(a);
     watch_config(a);
     sync_mix(a);
 }
@@ -248,6 +188,7 @@ void sync_prefill(agt *a, int done, int total)
     pthread_mutex_lock(&a->shown.mu);
     a->shown.st.prefill = true;
     a->shown.st.prefill_rate = rate;
+    a->shown.read_rate = done >= 32 ? rate : a->shown.read_rate;
     a->shown.st.ctx_used = used;
     pthread_mutex_unlock(&a->shown.mu);
     agt_event e = { .kind = AGT_EV_PREFILL, .done = done, .total = total > 0 ? total : 1, .rate = rate };
@@ -290,7 +231,7 @@ static void recompute(agt *a, const job *j)
     else {
         char label[64];
         note(&a->events, AGT_INFO, ngettext("the context is evaluated anew: %d token, %s", "the context is evaluated anew: %d tokens, %s",
-                                            (unsigned long)r.text), r.text, sync_label(a->seat.cfg, label, sizeof label));
+                                            (unsigned long)r.text), r.text, caption_label(a->seat.cfg, label, sizeof label));
     }
 }
 

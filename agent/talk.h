@@ -6,29 +6,46 @@
 
 /* ---- sync.c: what the session holds ---- */
 void sync_publish(agt *);                /* configuration and status to the snapshots */
+int64_t *sync_pairs(const char *list, int *n);           /* "5:0,5:3" as layer << 32 | expert, in order; malloc'ed */
 char *sync_crowded(const prov_config *c);                /* a layer pins more experts than its k: a sentence; NULL; malloc'ed */
 void sync_say_crowded(agt *, const prov_config *was, const prov_config *c);     /* where it was not so before (was NULL: nothing was) */
 void sync_know(seat *, const prov_config *c);             /* remembers hash, label and JSON */
-const char *sync_label(const prov_config *c, char *buf, size_t n);   /* of what acts on hidden states */
-char *sync_caption(const prov_config *c);                /* with the sampler: under an answer; malloc'ed */
-char *sync_change(const prov_config *was, const prov_config *c);     /* what is another value now; "": nothing; malloc'ed */
 enum prov_policy sync_policy(settings *);
 void sync_prefill(agt *, int done, int total);
 void sync_prefilled(agt *, bool whole);                  /* whole: nothing is left to be evaluated */
 void sync_mix(agt *);
 prov_room sync_room(const agt *);        /* what the context holds of the present conversation: nothing while it holds another's */
 
+/* ---- captions.c: any thread ---- */
+const char *caption_label(const prov_config *c, char *buf, size_t n);    /* of what acts on hidden states, to be shown */
+char *caption_of(const prov_config *c);                  /* with the sampler: under an answer, in no language; malloc'ed */
+char *caption_change(const prov_config *was, const prov_config *c);      /* what is another value now; "": nothing; malloc'ed */
+char *caption_said(const char *caption);                 /* to be shown; malloc'ed */
+
 /* ---- edits.c ---- */
 int edits_apply(agt *, int token);       /* token after which they hold, 0 = between answers; returns how many took effect */
 
+
+/* ---- costs.c ---- */
+void costs_publish(agt *);               /* the history and what a step would cost, to the snapshots */
+void costs_token(agt *, const double value[TALLY_N]);        /* the present configuration made a token */
+void costs_unload(agt *);
+
 /* ---- load.c ---- */
 extern const job_row job_load;           /* id 0: at the start; 1: text is the file of another model */
+void load_say(agt *, const char *path, uint64_t done, uint64_t total);     /* how far loading is; any thread */
 void load_none(agt *);                   /* gives up model, session and configurations */
 
 /* ---- watch.c ---- */
 void watch_config(agt *);                /* a model or its configuration is new */
 void watch_position(agt *, const prov_position *);
 bool watch_baseline(agt *);              /* idle work: true while there is more */
+
+/* ---- guard.c ---- */
+void guard_loaded(agt *);                /* another model: what is kept of it */
+bool guard_idle(agt *);                  /* idle work: true while there is more */
+void guard_say(agt *, const prov_config *was, const prov_config *c);     /* before c holds: bans that was does not have (NULL: none) */
+extern const job_row job_guard;          /* somebody wants to know: also where it takes minutes */
 
 /* ---- prompt.c ---- */
 /* The request for an answer to path (whose last message is the question). Its texts belong to the prompt and to path. */
@@ -43,6 +60,20 @@ int prompt_count(void *user, const char *text, size_t n);    /* user: prov */
 extern const job_row job_send, job_again, job_edit;      /* text; again and edit: id = the message, 0: the last; number: ticket */
 
 extern const job_row job_prompt;         /* text: a question; AGT_EV_TEXT "/prompt" */
+
+/* ---- measure.c: what /compare and its like have in common ---- */
+/* from: NULL is this branch as it was said, "last" its last answer, else a file. out->p is never NULL on success. */
+int measure_text(agt *, const char *from, q_buf *out, char *err);
+/* The word begins "on FILE|last", rest is what stands behind it: *on is that, or NULL where there is nothing. */
+bool measure_on(const char *word, char *rest, char **on);
+/* The ids of the prompt for the last message of path, without passages; malloc'ed; returns how many. */
+int measure_ids(agt *, const mem_messages *path, int32_t **out, char *err);
+struct eng_cache;
+struct eng_cache *measure_cache(agt *, char *err);       /* NULL: no model is loaded */
+typedef struct measuring { agt *a; const char *what; int64_t from_ns; } measuring;
+measuring measure_begin(agt *, const char *what);
+bool measure_go_on(void *measuring_, int done, int total); /* as lab_terms asks; AGT_EV_PROGRESS with the seconds that are left */
+void measure_end(measuring *);
 
 /* ---- worker.c ---- */
 void *worker_main(void *agt_);           /* the engine's lane */

@@ -106,10 +106,8 @@ static uint64_t new_seed(void)
 
 static uint64_t seed_for(agt *a, uint64_t wanted)
 {
-    q_buf b = { 0 };
-    uint64_t own = strtoull(prov_config_get(a->seat.cfg, "sampler.seed", &b), NULL, 10);
-    q_buf_free(&b);
-    return own ? own : wanted ? wanted : new_seed();
+    double own = prov_config_number(a->seat.cfg, "sampler.seed");            /* NAN: it has no such knob */
+    return own > 0 ? (uint64_t)own : wanted ? wanted : new_seed();
 }
 
 /* The reply's row, and the event that says so. */
@@ -117,7 +115,7 @@ static int begin(turn *t, int64_t question, const rag_result *found, char *err)
 {
     agt *a = t->a;
     const prov_info *info = prov_about(a->seat.who);
-    char *json = generate_config(t), *caption = sync_caption(a->seat.cfg);
+    char *json = generate_config(t), *caption = caption_of(a->seat.cfg);
     int rc = mem_reply_begin(a->store, a->chat.id, question, info->name, info->id, prov_config_hash_all(a->seat.cfg), json,
                              caption, &t->reply, err);
     t->said = prov_config_copy(a->seat.cfg);
@@ -126,6 +124,8 @@ static int begin(turn *t, int64_t question, const rag_result *found, char *err)
     free(json);
     if (rc < 0)
         return rc;
+    if ((t->elder && mem_reply_elder(a->store, t->reply, t->elder, err) < 0) || mem_elder_text(a->store, t->reply, &t->compare, err) < 0)
+        note(&a->events, AGT_WARN, "%s", err);
     if (found && found->searched && rag_log(a->store, t->reply, found, err) < 0)
         note(&a->events, AGT_WARN, "%s", err);
     agt_event e = view_event(a->store, AGT_EV_BEGIN, t->reply);
@@ -176,15 +176,13 @@ static void end(turn *t, enum mem_status status, const char *finish)
     done.rate = r->decode_s > 0 ? r->tokens / r->decode_s : 0;
     done.name = q_strdup(finish);
     done.message->n_thinking = r->thinking_tokens;
-    if (t->differs_at >= 0)
-        done.message->differs_at = t->differs_at;
     evq_push(&a->events, &done);
     lab_watch_save(a->watch);
 }
 
 /* Answers the last message of a->chat.path; the ticket is given back when the reply has its row, or there is none.
  * False: no answer began. */
-static bool answer(agt *a, const rag_config *memory, const mem_message *compare, uint64_t seed, int64_t ticket)
+static bool answer(agt *a, const rag_config *memory, int64_t elder, uint64_t seed, int64_t ticket)
 {
     char err[Q_ERRLEN];
     if (a->chat.path.n == 0)
@@ -196,7 +194,8 @@ static bool answer(agt *a, const rag_config *memory, const mem_message *compare,
         return false;
     }
     agt_show_routing(a, 0);
-    turn t = { .a = a, .differs_at = -1, .compare = compare ? compare->text : NULL };
+    history_rest(&a->seat.past);
+    turn t = { .a = a, .differs_at = -1, .elder = elder };
     rag_result *found = NULL;
     prompt p = { 0 };
     search(a, *memory, &a->chat.path, &found);
@@ -216,9 +215,11 @@ static bool answer(agt *a, const rag_config *memory, const mem_message *compare,
     }
     prompt_free(&p);
     mem_trace_free(t.trace);
+    free(t.token.ids);
     q_buf_free(&t.text);
     q_buf_free(&t.think);
     q_buf_free(&t.caption);
+    free(t.compare);
     prov_config_free(t.said);
     return begun;
 }
@@ -306,7 +307,7 @@ static void send_question(agt *a, const char *text, int64_t parent, bool at_leaf
     agt_event sent = view_event(a->store, AGT_EV_SENT, id);
     evq_push(&a->events, &sent);
     rag_config c = settings_rag(&a->settings);
-    answer(a, &c, NULL, 0, 0);
+    answer(a, &c, 0, 0, 0);
 }
 
 static void edit_job(agt *a, const job *j)
@@ -358,13 +359,9 @@ static uint64_t seed_of(const mem_message *m, agt *a)
     if (!m->n_config || m->model_id != prov_about(a->seat.who)->id)
         return 0;
     prov_config *c = prov_config_new(a->seat.who);
-    q_buf b = { 0 };
-    uint64_t seed = 0;
-    if (prov_config_from_json(c, m->config[0].json, err) == Q_OK)
-        seed = strtoull(prov_config_get(c, "sampler.seed", &b), NULL, 10);
-    q_buf_free(&b);
+    double seed = prov_config_from_json(c, m->config[0].json, err) == Q_OK ? prov_config_number(c, "sampler.seed") : 0;
     prov_config_free(c);
-    return seed;
+    return seed > 0 ? (uint64_t)seed : 0;
 }
 
 /* What was to be answered anew keeps the answer that it had. */
@@ -375,6 +372,25 @@ static void back_to(agt *a, int64_t leaf)
         note(&a->events, AGT_ERROR, "%s", err);
     chat_reload(a);
     chat_show(a, 0);
+}
+
+/* The settings from before /again, if need be with an empty context; where even those are refused, what is in effect stays
+ * and is called so. */
+static void back_home(agt *a)
+{
+    char err[Q_ERRLEN];
+    seat *s = &a->seat;
+    if (prov_set(s->who, s->home, sync_policy(&a->settings), err) == Q_OK)
+        return;
+    prov_forget(s->who);
+    if (prov_set(s->who, s->home, sync_policy(&a->settings), err) == Q_OK) {
+        note(&a->events, AGT_WARN, _("the settings from before are back; that left no room for this answer: the next question brings its branch in anew"));
+        return;
+    }
+    note(&a->events, AGT_ERROR, _("this answer's settings stay, those from before cannot be taken back: %s"), err);
+    prov_config *was = s->home;
+    s->home = s->cfg;
+    s->cfg = was;                        /* the previous ones, for F9 */
 }
 
 /* A sibling. With settings: the same seed as the elder, so that what differs comes from the settings, and the prompt is
@@ -412,24 +428,22 @@ static void again_under(agt *a, const job *j)
         memset(&elder, 0, sizeof elder);
     if (mem_conversation_leaf(a->store, a->chat.id, q->id, err) < 0)
         note(&a->events, AGT_ERROR, "%s", err);
+    guard_say(a, a->seat.cfg, c);
     sync_say_crowded(a, a->seat.cfg, c);
     a->seat.home = a->seat.cfg;
     a->seat.cfg = c;
+    history_turned(&a->seat.past, c);
     a->seat.after_again |= forward;
     sync_publish(a);
     chat_reload(a);
     chat_show(a, 0);
-    if (!answer(a, &r, elder.id ? &elder : NULL, *words && elder.id ? seed_of(&elder, a) : 0, j->number) && elder.id)
+    if (!answer(a, &r, elder.id, *words && elder.id ? seed_of(&elder, a) : 0, j->number) && elder.id)
         back_to(a, leaf);
 
-    if (prov_set(a->seat.who, a->seat.home, sync_policy(&a->settings), err) < 0)
-        note(&a->events, AGT_ERROR, "%s", err);
-    if (prov_config_hash_all(a->seat.cfg) != prov_config_hash_all(a->seat.home)) {
-        prov_config_free(a->seat.previous);      /* F9 goes to what was tried, and back */
-        a->seat.previous = a->seat.cfg;
-    } else
-        prov_config_free(a->seat.cfg);
+    back_home(a);
+    prov_config_free(a->seat.cfg);
     a->seat.cfg = a->seat.home;
+    history_turned(&a->seat.past, a->seat.cfg);      /* F9 goes to what was tried, and back */
     a->seat.home = NULL;
     a->seat.after_again |= forward;
     sync_publish(a);

@@ -65,7 +65,7 @@ void q_buf_printf(q_buf *b, const char *fmt, ...)
     va_copy(again, ap);
     int n = vsnprintf(NULL, 0, fmt, ap);
     va_end(ap);
-    if (n > 0) {
+    if (n >= 0) {                        /* nothing printed is an empty text, not none */
         buf_room(b, (size_t)n);
         vsnprintf(b->p + b->len, (size_t)n + 1, fmt, again);
         b->len += (size_t)n;

@@ -27,7 +27,7 @@ make_root() {
     mkdir -p "$to"
     more=
     if [ "$kind" = build ]; then
-        more=$(sed -n 's/^\([a-z0-9.+-]*\) .* \(all\|test\)$/\1/p' build-aux/packages | paste -sd,),clang,libclang-rt-dev,ca-certificates,git
+        more=$(sed -n 's/^\([a-z0-9.+-]*\) .* \(all\|test\)$/\1/p' build-aux/packages | paste -sd,),python3,clang,libclang-rt-dev,ca-certificates,git
         [ "$suite" = bookworm ] && more=$(echo "$more" | sed 's/,libclang-rt-dev/,libclang-rt-14-dev/')
     fi
     debootstrap --variant=minbase ${more:+--include="$more"} "$suite" "$to" "$(mirror)" > "$to.log" 2>&1 || {

@@ -19,6 +19,7 @@ typedef struct bench {
     double prefill, decode, layers;    /* tokens a second; layers: decode without the head */
     eng_cost cost;
     double bandwidth, load_s;
+    eng_fetched fetched;               /* experts of the last run's decode, where they are brought to a device */
 } bench;
 
 /* Any ids do: speed does not depend on the words, but routing should vary, so not one token again and again. */
@@ -66,8 +67,13 @@ static int run(eng_model *m, const eng_config *c, int n_prompt, int n_decode, in
             eng_session_speed_reset(s);
             rc = eng_session_sync(s, tokens, n_prompt, ENG_CONTINUE, NULL, NULL, err);
         }
+        eng_fetched before = rc ? (eng_fetched){ 0 } : eng_cache_fetched(eng_session_cache(s));
         for (int i = 0; i < n_decode && !rc; i++)
             rc = eng_session_push(s, tokens[n_prompt + i], err);
+        if (!rc) {
+            eng_fetched f = eng_cache_fetched(eng_session_cache(s));
+            b->fetched = (eng_fetched){ f.asked - before.asked, f.fetched - before.fetched, f.bytes - before.bytes };
+        }
         eng_speed v = rc ? (eng_speed){ 0 } : eng_session_speed(s);
         if (!rc)                       /* the same positions again, without the head */
             rc = eng_session_sync(s, tokens, n_prompt, ENG_CONTINUE, NULL, NULL, err);
@@ -100,6 +106,9 @@ static void report(const bench *b, int n_prompt, int n_decode, bool json, const 
                "\"bytes_per_token\":%llu,", (int)strcspn(eng_model_device(m), " "), eng_model_device(m), n_prompt, b->prefill, n_decode, b->decode, (unsigned long long)bytes);
         if (b->bandwidth > 0)
             q_say(stdout, "\"read_bandwidth\":%.0f,\"roofline_tokens_per_s\":%.3f,", b->bandwidth, roof);
+        if (b->fetched.asked)
+            q_say(stdout, "\"experts\":{\"ran\":%llu,\"brought\":%llu,\"bytes\":%llu},", (unsigned long long)b->fetched.asked,
+                  (unsigned long long)b->fetched.fetched, (unsigned long long)b->fetched.bytes);
         q_say(stdout, "\"load_s\":%.3f}\n", b->load_s);
         return;
     }
@@ -110,6 +119,9 @@ static void report(const bench *b, int n_prompt, int n_decode, bool json, const 
     else
         q_say(stdout, _("%s (%s, %s), %s, loaded in %.2f s\n"), info->name, info->arch, info->quant, eng_model_device(m), b->load_s);
     q_say(stdout, _("prefill  %9.2f tokens/s   (%d tokens)\n"), b->prefill, n_prompt);
+    if (b->fetched.asked)
+        q_say(stdout, _("experts  %8.1f%% of those that a token asks for lay on the GPU; %s a token were brought\n"),
+              100 - 100.0 * (double)b->fetched.fetched / (double)b->fetched.asked, q_bytes_words(b->fetched.bytes / (uint64_t)n_decode, w3));
     if (!(b->bandwidth > 0)) {
         q_say(stdout, _("decode   %9.2f tokens/s   (%d tokens)   %s a token\n"), b->decode, n_decode, q_bytes_words(bytes, w1));
         q_say(stdout, _("  layers %9.2f tokens/s   without the head: %s a token\n"), b->layers, q_bytes_words(b->cost.bytes_layers, w2));

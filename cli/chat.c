@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 const cli_command cli_chat = { "chat", N_(
-    "quorum [-m FILE|NAME] [--db FILE] [--set NAME=VALUE]... [--base] [--repl | -p TEXT [--json | --show-prompt]]\n"
+    "quorum [-m FILE|NAME] [--db FILE] [--set NAME=VALUE]... [--base] [--repl | --json | -p TEXT [--json | --show-prompt]]\n"
     "    talk with the model: full screen, --repl in a line editor, -p one question\n"
     "    -m        a GGUF file, or a part of a known model's name; without it the default model\n"
     "    --db      the file that keeps conversations and memory (:memory: keeps nothing)\n"
@@ -29,13 +29,16 @@ const cli_command cli_chat = { "chat", N_(
     "    -p TEXT   standard output carries the answer alone; what is piped in is attached as text. The question is kept as\n"
     "              a new conversation; earlier conversations are not searched (memory.chats=off) unless --set says so\n"
     "    --show-prompt  with -p: the prompt as the model would read it, instead of an answer; nothing is kept\n"
-    "    --json    one event a line, each with \"v\":1 and \"event\":\n"
+    "    --json    one event a line, each with \"v\":1 and \"event\"; without -p standard input is read line by line, as if\n"
+    "              typed, commands too:\n"
     "              retrieval  fed, tokens, best, min_score, passages [n, source, heading, score, tokens, fed, why]\n"
     "              prefill    done, total, tokens_per_s\n"
     "              token      index, id, text, thinking, logprob\n"
     "              knob       name, value, after_token, note\n"
     "              done       state, finish, text, thinking, tokens, thinking_tokens, prompt_tokens, prefill_s, decode_s,\n"
     "                         tokens_per_s, configuration, chat, message\n"
+    "              page       name, text, data: what a command printed\n"
+    "              ask        text: y as the next line says yes\n"
     "              error      text"), cmd_chat };
 
 enum { STDIN_MAX = 4 << 20 };
@@ -141,12 +144,11 @@ static void json_set(agt *a, const options *o)
 {
     q_buf b = { 0 };
     for (int i = 0; i < o->n_set; i++) {
-        size_t n = strcspn(o->set[i], "=");
-        for (int k = 0; k < agt_knob_count(a); k++) {
-            const q_knob *row = agt_knob(a, k);
-            if (strlen(row->name) == n && strncmp(row->name, o->set[i], n) == 0)
-                json_knob(row->name, agt_knob_value(a, row, &b), 0, "");
-        }
+        char *name = q_strndup(o->set[i], strcspn(o->set[i], "="));
+        const q_knob *k = agt_knob_named(a, name);
+        if (k)
+            json_knob(k->name, agt_knob_value(a, k, &b), 0, "");
+        free(name);
     }
     q_buf_free(&b);
 }
@@ -182,6 +184,19 @@ static void json_event(agt *a, const options *o, const agt_event *e)
         json_done(e, s.chat);
         break;
     }
+    case AGT_EV_TEXT:
+        j = event("page");
+        cJSON_AddStringToObject(j, "name", e->name ? e->name : "");
+        cJSON_AddStringToObject(j, "text", e->text);
+        if (e->data)
+            cJSON_AddRawToObject(j, "data", e->data);
+        line(j);
+        break;
+    case AGT_EV_ASK:
+        j = event("ask");
+        cJSON_AddStringToObject(j, "text", e->text);
+        line(j);
+        break;
     case AGT_EV_NOTE:
         if (e->level == AGT_ERROR)
             json_error(e->text);
@@ -270,6 +285,80 @@ static int one_shot(agt *a, const options *o, const char *text)
     return s.failed || interrupted ? 1 : 0;
 }
 
+typedef struct lines { int64_t ask; bool failed, quit; } lines;
+
+/* What the full screen would show as a panel is printed. */
+static void instead(agt *a, const agt_event *e, lines *l)
+{
+    switch ((enum agt_action)e->id) {
+    case AGT_UI_QUIT: l->quit = true; break;
+    case AGT_UI_EXPERTS: agt_submit(a, "/experts text"); break;
+    case AGT_UI_ENERGY: agt_submit(a, "/energy text"); break;
+    case AGT_UI_MEMORY: agt_submit(a, "/memory list"); break;
+    case AGT_UI_CONFIG: agt_submit(a, "/set"); break;
+    default: break;
+    }
+}
+
+/* Until nothing runs. False: it was interrupted, or nobody reads. */
+static bool follow(agt *a, const options *o, lines *l)
+{
+    for (bool idle = false; !idle && !interrupted && !ferror(stdout);) {
+        agt_event e;
+        idle = agt_idle(a);              /* before the events: what was asked for is all there then */
+        while (agt_next(a, &e)) {
+            json_event(a, o, &e);
+            l->ask = e.kind == AGT_EV_ASK ? e.id : l->ask;
+            l->failed |= e.kind == AGT_EV_NOTE && e.level == AGT_ERROR;
+            if (e.kind == AGT_EV_UI)
+                instead(a, &e, l);
+            agt_event_free(&e);
+        }
+        if (!idle) {
+            struct pollfd p = { .fd = agt_wake_fd(a), .events = POLLIN };
+            poll(&p, 1, 20);
+        }
+    }
+    return !interrupted && !ferror(stdout);
+}
+
+static bool one_of(const char *s, const char *const *word, int n)
+{
+    while (n > 0 && strcmp(s, word[n - 1]) != 0)
+        n--;
+    return n > 0;
+}
+
+/* Standard input line by line, as if typed; each is done before the next is read. */
+static int json_lines(agt *a, const options *o)
+{
+    char *text = NULL;
+    size_t cap = 0;
+    static const char *const yes[] = { "y", "yes", "да", "д" }, *const no[] = { "n", "no", "нет", "н" };
+    lines l = { 0 };
+    bool on;
+    struct sigaction sa = { .sa_handler = on_interrupt };
+    sigaction(SIGINT, &sa, NULL);
+    sigaction(SIGTERM, &sa, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    on = follow(a, o, &l);
+    for (ssize_t n; on && !l.quit && (n = getline(&text, &cap, stdin)) >= 0;) {
+        while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
+            text[--n] = 0;
+        bool agreed = l.ask && one_of(text, yes, 4), answer = l.ask && (agreed || one_of(text, no, 4));
+        if (l.ask)
+            agt_answer(a, l.ask, agreed);
+        l.ask = 0;
+        if (!answer && n > 0)
+            agt_submit(a, text);
+        on = follow(a, o, &l);
+    }
+    if (!on)
+        agt_stop(a);
+    free(text);
+    return l.failed || !on ? 1 : 0;
+}
+
 /* ---- starting ---- */
 /* Text of a pipe or file on standard input, put beside the question. */
 static int attach(q_buf *question, char *err)
@@ -328,8 +417,8 @@ static int parse(int argc, char **argv, options *o)
             return rc;
         }
     }
-    if (o->json && !o->prompt)
-        return cli_usage(&cli_chat, _("--json goes with -p"));
+    if (o->json && o->repl)
+        return cli_usage(&cli_chat, _("--json and --repl exclude each other"));
     if (o->show && (!o->prompt || o->json))
         return cli_usage(&cli_chat, _("--show-prompt goes with -p, without --json"));
     if (o->repl && o->prompt)
@@ -369,7 +458,7 @@ static int run(options *o, char *err)
         o->set[0] = "memory.chats=off";
         o->n_set++;
     }
-    bool script = o->prompt || !isatty(STDIN_FILENO);       /* it is nobody who goes on with what was said last */
+    bool script = o->prompt || o->json || !isatty(STDIN_FILENO);       /* it is nobody who goes on with what was said last */
     agt_options ao = { .model = path, .db = o->db, .set = o->set, .n_set = o->n_set, .base = o->base, .fresh = script, .once = script };
     rc = agt_open(&ao, &a, err);
     free(path);
@@ -382,7 +471,9 @@ static int run(options *o, char *err)
         o->n_set--;
         status = one_shot(a, o, question.p);
         o->set--;
-    } else {
+    } else if (o->json)
+        status = json_lines(a, o);
+    else {
         q_buf b = { 0 };
         for (int i = 0; i < agt_knob_count(a); i++)
             if (strcmp(agt_knob(a, i)->name, "ui.lang") == 0)

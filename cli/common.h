@@ -15,7 +15,9 @@ const char *cli_opt(int argc, char **argv, int *i, const char *name);
 bool cli_int(const char *text, long min, long max, int *out);
 /* Opens the model that -m names (NULL: the default) and makes its configuration with the sets applied. */
 int cli_open(const char *m, const cli_sets *sets, int threads, eng_model **model, eng_config **config, char *err);
-/* Takes --device, --gpu-layers and --gpu-budget out of the arguments and tells the engine. */
+/* A file of UTF-8 text, up to 256 MiB; out->p is never NULL on success. */
+int cli_text(const char *file, q_buf *out, char *err);
+/* Takes --device and the --gpu-* options out of the arguments and tells the engine. */
 int cli_device(int *argc, char **argv, char *err);
 /* Sets context.length to n tokens unless --set already said something. */
 int cli_room(eng_config *c, const cli_sets *sets, int n, char *err);

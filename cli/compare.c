@@ -15,9 +15,12 @@ const cli_command cli_compare = { "compare", N_(
     "quorum compare -m F -A SETTINGS -B SETTINGS -f TEXT [--ctx N] [--json] [--tokens]\n"
     "    the same tokens under two configurations: how far the next token's distributions are apart (KL), which one\n"
     "    gives the text more probability, and whether that is more than noise. SETTINGS: a brain, or k=4,rope.theta=5e5;\n"
-    "    --ctx: tokens in one context (1024); --tokens prints each token's numbers"), cmd_compare };
+    "    --ctx: tokens in one context (1024); --tokens prints each token's numbers\n"
+    "quorum compare -m F --other F2 [-A SETTINGS] [-B SETTINGS] -f TEXT [--apart] [--json]\n"
+    "    two models on the same text, whatever their tokenizers: bits a byte, and KL where the vocabulary is one. One after\n"
+    "    the other where both do not fit into memory, or with --apart"), cmd_compare };
 
-typedef struct args { const char *model, *a, *b, *file; int ctx, threads; bool json, tokens; } args;
+typedef struct args { const char *model, *other, *a, *b, *file; int ctx, threads; bool json, tokens, apart; } args;
 
 static int parse(int argc, char **argv, args *o)
 {
@@ -28,10 +31,12 @@ static int parse(int argc, char **argv, args *o)
         else if ((v = cli_opt(argc, argv, &i, "-A"))) o->a = v;
         else if ((v = cli_opt(argc, argv, &i, "-B"))) o->b = v;
         else if ((v = cli_opt(argc, argv, &i, "-f"))) o->file = v;
+        else if ((v = cli_opt(argc, argv, &i, "--other"))) o->other = v;
         else if ((v = cli_opt(argc, argv, &i, "--ctx"))) good = cli_int(v, 16, 1 << 24, &o->ctx);
         else if ((v = cli_opt(argc, argv, &i, "-t"))) good = cli_int(v, 1, 1024, &o->threads);
         else if (strcmp(argv[i], "--json") == 0) o->json = true;
         else if (strcmp(argv[i], "--tokens") == 0) o->tokens = true;
+        else if (strcmp(argv[i], "--apart") == 0) o->apart = true;
         else good = false;
         if (!good) {
             char *why = q_printf(_("compare does not know \"%s\", or its value is wrong or missing"), argv[i]);
@@ -40,7 +45,9 @@ static int parse(int argc, char **argv, args *o)
             return rc;
         }
     }
-    return o->a && o->b && o->file ? 0 : cli_usage(&cli_compare, _("compare needs -A, -B and -f"));
+    if (o->other)
+        return o->file && !o->tokens ? 0 : cli_usage(&cli_compare, _("compare --other needs -f, and has no --tokens"));
+    return o->a && o->b && o->file && !o->apart ? 0 : cli_usage(&cli_compare, _("compare needs -A, -B and -f"));
 }
 
 /* ---- JSON ---- */
@@ -126,20 +133,87 @@ static bool go_on(void *progress, int done, int total)
     return true;
 }
 
+/* ---- two models ---- */
+static void print_other(const lab_bits *b, const args *o)
+{
+    if (!o->json) {
+        q_buf out = { 0 };
+        lab_bits_say(b, o->a ? o->a : "standard", o->b ? o->b : "standard", &out);
+        q_say_text(stdout, out.p);
+        q_buf_free(&out);
+        return;
+    }
+    cJSON *j = cJSON_CreateObject();
+    const char *const names[2] = { "A", "B" }, *const specs[2] = { o->a, o->b };
+    cJSON_AddNumberToObject(j, "bytes", (double)b->bytes);
+    for (int i = 0; i < 2; i++) {
+        cJSON *side = cJSON_AddObjectToObject(j, names[i]);
+        cJSON_AddStringToObject(side, "model", b->model[i]);
+        cJSON_AddStringToObject(side, "settings", specs[i] ? specs[i] : "standard");
+        put_interval(side, "bits_per_byte", "mean", &b->bits[i]);
+        cJSON_AddNumberToObject(side, "tokens", b->tokens[i]);
+        cJSON_AddNumberToObject(side, "bytes_per_token", (double)b->read[i]);
+    }
+    put_interval(j, "difference", "mean", &b->less);
+    cJSON_AddBoolToObject(j, "different", b->different);
+    cJSON_AddBoolToObject(j, "same_vocabulary", b->same_vocabulary);
+    cJSON_AddNumberToObject(j, "blocks", b->blocks);
+    cJSON_AddBoolToObject(j, "by_paragraph", b->by_paragraph);
+    if (b->compared) {
+        put_interval(j, "kl", "mean", &b->kl.kl);
+        cJSON_AddNumberToObject(j, "top1_agreement", b->kl.top1);
+    }
+    char *s = cJSON_Print(j);
+    q_say_json(stdout, s ? s : "{}");
+    cJSON_free(s);
+    cJSON_Delete(j);
+}
+
+static void say_before(void *user, const char *sentence) { q_say(stderr, "quorum: %s\n", sentence); }
+
+static int compare_other(const args *o)
+{
+    char err[Q_ERRLEN], *path[2] = { NULL, NULL };
+    q_buf text = { 0 }, said = { 0 };
+    lab_bits b = { .bytes = 0 };
+    int rc = cli_text(o->file, &text, err);
+    if (!rc)
+        rc = cli_model_path(o->model, &path[0], err);
+    if (!rc)
+        rc = cli_model_path(o->other, &path[1], err);
+    if (!rc) {
+        cli_progress p;
+        cli_progress_start(&p, _("comparing"));
+        lab_two two = { .path = { path[0], path[1] }, .spec = { o->a, o->b }, .threads = o->threads, .apart = o->apart, .say = say_before };
+        rc = lab_other(&two, text.p, text.len, &(lab_terms){ .window = o->ctx, .go_on = go_on, .user = &p }, &b, &said, err);
+        cli_progress_end(&p, rc == Q_OK);
+    }
+    if (said.len)
+        q_say_text(stderr, said.p);
+    if (!rc)
+        print_other(&b, o);
+    lab_bits_free(&b);
+    q_buf_free(&text);
+    q_buf_free(&said);
+    free(path[0]);
+    free(path[1]);
+    return rc ? cli_fail(err) : 0;
+}
+
 int cmd_compare(int argc, char **argv)
 {
     args o = { .ctx = 0 };
     int rc = parse(argc, argv, &o);
     if (rc)
         return rc;
+    if (o.other)
+        return compare_other(&o);
     char err[Q_ERRLEN];
     q_buf text = { 0 }, said = { 0 };
     eng_model *m = NULL;
     eng_config *a = NULL, *b = NULL;
     lab_compared c = { .n = 0 };
-    rc = q_read_input(o.file, &text, (size_t)1 << 28, err);
-    if (!rc && !q_utf8_valid(text.p ? text.p : "", text.len))
-        rc = q_fail(err, Q_FORMAT, _("%s is not UTF-8 text: iconv turns other encodings into it"), o.file);
+    rc = cli_text(o.file, &text, err);
     if (!rc && (rc = cli_open(o.model, &(cli_sets){ .n = 0 }, o.threads, &m, &a, err)) != 0) {
         m = NULL;
         a = NULL;
@@ -156,7 +230,7 @@ int cmd_compare(int argc, char **argv)
     if (!rc) {
         cli_progress p;
         cli_progress_start(&p, _("comparing"));
-        rc = lab_compare(m, a, b, text.p ? text.p : "", text.len, &(lab_terms){ .window = o.ctx, .go_on = go_on, .user = &p }, &c, err);
+        rc = lab_compare(m, a, b, text.p, text.len, &(lab_terms){ .window = o.ctx, .go_on = go_on, .user = &p }, &c, err);
         cli_progress_end(&p, rc == Q_OK);
     }
     if (!rc)

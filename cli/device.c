@@ -1,4 +1,4 @@
-/* cli/device: the options that every subcommand has: --device, --gpu-layers, --gpu-budget. Taken out of the arguments
+/* cli/device: the options that every subcommand has: --device, --gpu-layers, --gpu-budget, --gpu-experts. Taken out of the arguments
  * before the subcommand reads them; start-up code. */
 #include "cli/common.h"
 
@@ -6,7 +6,7 @@
 #include <limits.h>
 #include <string.h>
 
-typedef struct found { const char *device, *layers, *budget; } found;
+typedef struct found { const char *device, *layers, *budget, *experts; } found;
 
 /* The option at argv[i] with its value, here or after "=": how many arguments it takes, 0 for another one's, -1 without a value. */
 static int option(int argc, char **argv, int i, const char *name, const char **value)
@@ -20,15 +20,17 @@ static int option(int argc, char **argv, int i, const char *name, const char **v
 static int choose(const found *f, char *err)
 {
     const char *what = f->device ? f->device : getenv("QUORUM_DEVICE");
-    int layers = -1;
-    double budget = 0;
+    eng_place want = { .what = what && *what ? what : "auto", .gpu_layers = -1 };
     char *end = NULL;
-    if (f->layers && strcmp(f->layers, "auto") != 0 && !cli_int(f->layers, 0, 100000, &layers))
+    if (f->layers && strcmp(f->layers, "auto") != 0 && !cli_int(f->layers, 0, 100000, &want.gpu_layers))
         return q_fail(err, Q_RANGE, _("--gpu-layers takes a number of layers or auto, not \"%s\""), f->layers);
-    if (f->budget) budget = strtod(f->budget, &end);
-    if (end && (end == f->budget || *end || !(budget > 0)))
+    if (f->budget) want.budget_gib = strtod(f->budget, &end);
+    if (end && (end == f->budget || *end || !(want.budget_gib > 0)))
         return q_fail(err, Q_RANGE, _("--gpu-budget takes GiB of the GPU's memory, not \"%s\""), f->budget);
-    return eng_device_choose(what && *what ? what : "auto", layers, budget, err);
+    want.rest = f->experts && strcmp(f->experts, "fetch") == 0 ? ENG_REST_FETCHED : ENG_REST_CPU;
+    if (f->experts && !want.rest && strcmp(f->experts, "cpu") != 0)
+        return q_fail(err, Q_RANGE, _("--gpu-experts takes cpu (experts that do not fit on the GPU are computed by the CPU) or fetch (they are brought when they are asked for), not \"%s\""), f->experts);
+    return eng_device_choose(&want, err);
 }
 
 int cli_somebodys(const char *arg)
@@ -47,7 +49,7 @@ int cli_device(int *argc, char **argv, char *err)
     for (int i = 1; i < *argc; ) {
         int n = 0;
         if ((n = option(*argc, argv, i, "--device", &f.device)) || (n = option(*argc, argv, i, "--gpu-layers", &f.layers))
-            || (n = option(*argc, argv, i, "--gpu-budget", &f.budget))) {
+            || (n = option(*argc, argv, i, "--gpu-budget", &f.budget)) || (n = option(*argc, argv, i, "--gpu-experts", &f.experts))) {
             if (n < 0) return q_fail(err, Q_RANGE, _("%s wants a value: quorum --help"), argv[i]);
             i += n;
             continue;

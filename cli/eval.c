@@ -252,6 +252,8 @@ static int run_ppl(const args *a, eng_model *m, eng_config *c, char *err)
     eng_session *s = NULL;
     ppl_job j = { .n = a->ctx, .first = a->ctx / 2, .n_vocab = eng_model_info(m)->n_vocab };
     int rc = q_read_input(a->file, &text, (size_t)1 << 30, err), windows = 0;
+    if (!rc && !q_utf8_valid(text.p ? text.p : "", text.len))
+        rc = q_fail(err, Q_FORMAT, _("%s is not UTF-8 text: iconv turns other encodings into it"), a->file);
     if (!rc)
         rc = eng_tokenize(m, text.p ? text.p : "", text.len, false, &t, err);
     q_buf_free(&text);

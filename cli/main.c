@@ -67,7 +67,8 @@ static int finish(int status)
     return status ? status : 1;
 }
 
-static const cli_command *const table[] = { &cli_chat, &cli_eval, &cli_tokenize, &cli_detokenize, &cli_bench, &cli_compare, &cli_model, &cli_memory, &cli_doctor };
+static const cli_command *const table[] = { &cli_chat, &cli_eval, &cli_tokenize, &cli_detokenize, &cli_bench, &cli_compare, &cli_sweep, &cli_routing,
+                                            &cli_trace, &cli_model, &cli_memory, &cli_doctor };
 enum { N_COMMAND = sizeof table / sizeof *table };
 
 static int dispatch(int argc, char **argv)
@@ -92,7 +93,8 @@ static int dispatch(int argc, char **argv)
         q_say_text(stdout, _("Where a model computes, with every subcommand that opens one:\n"
             "    --device cpu|cuda|cuda:N|auto   auto, the default, takes a GPU where the plugin (make cuda) and a driver are\n"
             "    --gpu-layers N|auto             routed experts of so many layers on the GPU, the others' are the CPU's work\n"
-            "    --gpu-budget GIB                of the GPU's memory; without it all that is free"));
+            "    --gpu-budget GIB                of the GPU's memory; without it all that is free\n"
+            "    --gpu-experts cpu|fetch         who has experts that do not fit: the CPU computes them, or they are brought when asked for"));
         q_say(stdout, "\n\n");
         q_say(stdout, "%s\n", _("quorum SUBCOMMAND --help shows one of these."));
         return 0;

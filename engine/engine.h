@@ -18,9 +18,15 @@ typedef struct eng_session eng_session;
 
 /* ================= model ================= */
 /* Where models that are opened from now on compute: "cpu" (as the program starts), "cuda", "cuda:N", or "auto": a GPU where
- * one answers and the model goes, else the CPU. gpu_layers: routed experts of so many layers on the GPU, -1 as many as
- * fit; the others' are computed by the CPU. budget_gib: of the GPU's memory, 0 all that is free. Main's, before any thread. */
-int eng_device_choose(const char *what, int gpu_layers, double budget_gib, char *err);
+ * one answers and the model goes, else the CPU. Main's, before any thread. */
+enum eng_rest { ENG_REST_CPU, ENG_REST_FETCHED };         /* experts that do not fit on the GPU: the CPU computes them, or they are brought */
+typedef struct eng_place {
+    const char *what;
+    int gpu_layers;                                       /* ENG_REST_CPU: routed experts of so many layers on the GPU, -1 as many as fit */
+    double budget_gib;                                    /* of the GPU's memory, 0 all that is free */
+    enum eng_rest rest;
+} eng_place;
+int eng_device_choose(const eng_place *, char *err);
 int eng_device_index(void);                               /* the N of cuda:N that was chosen, else 0 */
 
 /* What the first use or `quorum doctor --gpu` found of a GPU under this plugin and driver is kept for the user. Where it
@@ -89,13 +95,16 @@ void eng_config_free(eng_config *);
 int eng_config_set(eng_config *, const char *name, const char *value, char *err);
 /* The value in effect as text that eng_config_set would take; returns buf. */
 const char *eng_config_get(const eng_config *, const char *name, q_buf *buf);
+double eng_config_number(const eng_config *, const char *name);      /* NAN: it is no number, or several */
+/* experts.k by delta in every routed layer, held within 1 and what there are; the largest then (0: nothing is routed). */
+int eng_config_nudge_k(eng_config *, int delta);
 bool eng_config_is_default(const eng_config *, const char *name);
 int eng_config_k(const eng_config *);                     /* largest k over layers in effect */
 /* Hash of everything that acts on hidden states (not the sampler, think, threads, context.length). Equal hash =
  * interchangeable cells. */
 uint64_t eng_config_hash(const eng_config *);
 uint64_t eng_config_hash_all(const eng_config *);          /* with the sampler: names a message's settings */
-/* A short label of what differs from the model's defaults: "k 4", "k 12 · theta 5e5", "standard". */
+/* A short label of what differs from the model's defaults: "k 4", "k 12 · theta 5e5"; "": nothing does. */
 const char *eng_config_label(const eng_config *, q_buf *buf);
 /* All non-default forward and sampling knobs as one JSON object text {"experts.k":"4",...}; malloc'ed. And back. */
 char *eng_config_json(const eng_config *);
@@ -190,6 +199,10 @@ typedef struct eng_mix { uint64_t config; int cells, forced; } eng_mix;
 int eng_session_mix(const eng_session *, eng_mix *out, int max);
 
 typedef struct eng_speed { int prefill_tokens; double prefill_s; int decode_tokens; double decode_s; } eng_speed;
+/* Experts of a cache of experts since the eng_cache was made: that ran, of them brought to the device first, and the bytes of
+ * those; all 0 where every expert lies where it runs. Its owner's thread. */
+typedef struct eng_fetched { uint64_t asked, fetched, bytes; } eng_fetched;
+eng_fetched eng_cache_fetched(const eng_cache *);
 eng_speed eng_session_speed(const eng_session *);         /* since the last reset */
 void eng_session_speed_reset(eng_session *);
 
@@ -199,6 +212,22 @@ void eng_session_speed_reset(eng_session *);
 int eng_session_eval(eng_session *, const int32_t *tokens, int n, int split, const uint16_t *forced, int max_k,
                      int (*row)(void *user, int pos, const float *logits, const uint16_t *ids, const float *weights, int max_k),
                      void *user, char *err);
+
+/* ================= a text with one expert less ================= */
+/* One short text, evaluated once under a configuration; then again and again with one more expert banned, from what entered
+ * its layer on. Bytes as a whole evaluation with that ban. In a cache of its own; one thread. */
+typedef struct eng_probe eng_probe;
+enum { ENG_PROBE_LEAST = 2 };
+/* tokens: [n], 2 to ENG_STEP_ROWS. go_on(user): asked a few times a layer; false ends the call with Q_CANCEL, and what was
+ * known before stays. NULL: never asked. Refused with Q_RANGE for a dense model. */
+int eng_probe_new(eng_model *, const eng_config *, const int32_t *tokens, int n, bool (*go_on)(void *user), void *user,
+                  eng_probe **out, char *err);
+void eng_probe_free(eng_probe *);
+double eng_probe_loss(const eng_probe *);                 /* nats a token, mean over the n - 1 that are predicted */
+/* [n_layer][n_expert] the largest share that an expert's weighted output had of what entered its layer, over the tokens (norms); 0:
+ * it never ran. */
+const float *eng_probe_strength(const eng_probe *);
+int eng_probe_without(eng_probe *, int layer, int expert, double *loss, char *err);
 
 /* ================= sampling ================= */
 typedef struct eng_sampler eng_sampler;                   /* holds the seed's state and the penalties' window */

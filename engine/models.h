@@ -19,7 +19,8 @@ typedef struct eng_found {
     bool fits;                          /* weights and a small cache fit in the memory that is free now */
 } eng_found;
 /* Every GGUF model in the usual places (QUORUM_MODELS, quorum's own, LM Studio, llama.cpp, Hugging Face, Ollama), each
- * file once, those that run first, then by name. Reads headers only: milliseconds a file. [any] */
+ * file once, those that run first, then by name. Reads headers only: milliseconds a file. err: "", or one sentence about a
+ * place that is too large to be looked through. [any] */
 int eng_find(eng_found **out, int *n, char *err);
 void eng_found_free(eng_found *, int n);
 /* What -m and /model take: a path, part of a name (letter case ignored), or NULL for the default. *path malloc'ed.

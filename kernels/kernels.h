@@ -248,7 +248,7 @@ typedef struct ker_moe {
 
 /* ---- the table ---- */
 typedef struct ker_abi { uint32_t number, backend, model, layer, hold, config, batch, out, moe, source, device; } ker_abi;
-enum { KER_ABI = 6 };                  /* goes up when a function or a field changes its meaning */
+enum { KER_ABI = 7 };                  /* goes up when a function or a field changes its meaning */
 #define KER_ABI_HERE { KER_ABI, sizeof(ker_backend), sizeof(ker_model), sizeof(ker_layer), sizeof(ker_hold), sizeof(ker_config), \
                        sizeof(ker_batch), sizeof(ker_out), sizeof(ker_moe), sizeof(ker_source), sizeof(ker_device) }
 
@@ -276,7 +276,7 @@ typedef struct ker_backend {
     int (*devices)(ker_device *list, int max, char *err);
     int (*open)(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *err);  /* n_threads 0 = all cores; hold NULL = all weights */
     void (*close)(ker_dev *);
-    void (*set_threads)(ker_dev *, int n);                             /* between batches only */
+    int (*set_threads)(ker_dev *, int n);                              /* between batches only; returns how many there are now */
     /* Bytes that are free for weights and cells where this device keeps them; 0: it cannot say. */
     uint64_t (*memory)(const ker_dev *);
     /* Registers a weight; checks it against the model. layer = -1 for the whole-model roles. */

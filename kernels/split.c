@@ -73,9 +73,14 @@ static int split_open(const ker_model *m, int n_threads, const ker_hold *hold, k
     return ker_split_open(ker_cpu(), ker_cpu(), NULL, 0, m, n_threads, out, err);
 }
 
-static void split_set_threads(ker_dev *dev, int n)
+static int split_set_threads(ker_dev *dev, int n)
 {
-    for (int i = 0; i < 2; i++) dev_of(dev)->on[i]->set_threads(dev_of(dev)->dev[i], n);
+    int least = n;
+    for (int i = 0; i < 2; i++) {
+        int now = dev_of(dev)->on[i]->set_threads(dev_of(dev)->dev[i], n);
+        least = now < least ? now : least;
+    }
+    return least;
 }
 
 /* Cells are the first's, and so are most weights. */

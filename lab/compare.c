@@ -2,17 +2,17 @@
  * number format, a difference that nobody means. Batches and threads make none here (kernels/kernels.h), so what is left is
  * that and the choice of text, which the bootstrap over paragraphs answers for. The model's thread. */
 #include "engine/engine.h"
-#include "engine/text.h"
-#include "lab/parts.h"
+#include "lab/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { A, B, YARDSTICK, SIDES };
-enum { LEAST = 32, WINDOW = 1024, NARROWEST = 16 /* the least that context.length takes */, FEW_BLOCKS = 12, PIECES = 24, SCRATCH = 8 << 20 /* logits kept at once, a side */ };
+enum { SCRATCH = 8 << 20 /* logits kept at once, a side */ };
 
 typedef struct side {
+    eng_model *m;
     eng_config *config;
     eng_session *session;
     eng_cache *cache;                    /* side B may share A's */
@@ -21,9 +21,8 @@ typedef struct side {
     int from;                            /* its first row in its cache's step */
 } side;
 typedef struct run {
-    eng_model *m;
     side side[SIDES];
-    eng_tokens text;
+    lab_text text;
     int rows;                            /* of a piece, a side */
     int n_vocab;
     int n_layer, first, n_expert;        /* routed layers */
@@ -32,132 +31,22 @@ typedef struct run {
     lab_compared *out;
 } run;
 
-/* ---- what a person writes ---- */
-static bool begins_name(const char *s)
-{
-    size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz_.0123456789");
-    return n > 0 && s[0] >= 'a' && s[0] <= 'z' && s[n] == '=';
-}
-
-static const char *whole_name(const char *name)      /* "k" is experts.k; NULL: no name ends so, or several do */
-{
-    int n, hits = 0;
-    const q_knob *row = eng_knobs(&n);
-    const char *hit = NULL;
-    for (int i = 0; i < n; i++) {
-        const char *dot = strrchr(row[i].name, '.');
-        if (row[i].effect != Q_EFFECT_FIXED && dot && strcmp(dot + 1, name) == 0)
-            hit = row[i].name, hits++;
-    }
-    return hits == 1 ? hit : NULL;
-}
-
-static int set_one(eng_config *c, const char *item, size_t n, char *err)
-{
-    char *text = q_strndup(item, n), *eq = strchr(text, '=');
-    if (!eq || eq == text) {
-        int rc = q_fail(err, Q_NOTFOUND, _("\"%s\" names no configuration: a brain's name, or settings like k=4,rope.theta=5e5"), text);
-        free(text);
-        return rc;
-    }
-    *eq = 0;
-    int rc = eng_config_set(c, text, eq + 1, err);
-    const char *name = rc == Q_NOTFOUND ? whole_name(text) : NULL;
-    if (name)
-        rc = eng_config_set(c, name, eq + 1, err);
-    free(text);
-    return rc;
-}
-
-static int set_all(eng_config *c, const char *spec, char *err)
-{
-    int rc = Q_OK;
-    for (const char *p = spec; *p && rc == Q_OK;) {
-        const char *end = p;
-        while (*end && !(*end == ',' && begins_name(end + 1)))
-            end++;
-        rc = set_one(c, p, (size_t)(end - p), err);
-        p = *end ? end + 1 : end;
-    }
-    return rc;
-}
-
-/* What does nothing here is said and left out: a brain is for many models. */
-static int take_brain(eng_config *c, const char *name, q_buf *said, char *err)
-{
-    lab_brain b;
-    char why[Q_ERRLEN];
-    int rc = lab_brain_read(name, &b, err);
-    for (int i = 0; i < b.n && rc == Q_OK; i++)
-        if (eng_config_set(c, b.knob[i], b.value[i], why) < 0)
-            q_buf_printf(said, "%s: %s\n", name, why);
-    lab_brain_free(&b);
-    return rc;
-}
-
-int lab_spec(eng_config *c, const char *spec, q_buf *said, char *err)
-{
-    if (*spec && !strchr(spec, '='))
-        return take_brain(c, spec, said, err);
-    eng_config *tried = eng_config_copy(c);          /* whole or not at all */
-    int rc = set_all(tried, spec, err);
-    eng_config_free(tried);
-    return rc ? rc : set_all(c, spec, err);
-}
-
-/* ---- blocks ---- */
-/* Which paragraph each token's first byte stands in; blank lines part them. Returns how many have tokens. */
-static int paragraphs(const run *r, const char *text, size_t n, int *block)
-{
-    size_t at = 0, seen = 0;
-    int now = 0, blocks = 0, last = -1;
-    bool blank = false;
-    for (int i = 0; i < r->text.n; i++) {
-        for (; seen < at && seen < n; seen++) {
-            bool line = text[seen] == '\n';
-            now += line && blank && (seen + 1 == n || text[seen + 1] != '\n');
-            blank = line || (blank && (text[seen] == ' ' || text[seen] == '\r' || text[seen] == '\t'));
-        }
-        if (now != last)
-            blocks++;
-        last = now;
-        block[i] = blocks - 1;
-        size_t bytes = 0;
-        eng_token_bytes(r->m, r->text.id[i], &bytes);
-        at += bytes;
-    }
-    return blocks;
-}
-
-static void divide(run *r, const char *text, size_t n)
-{
-    lab_compared *o = r->out;
-    int *block = q_alloc(sizeof *block * (size_t)r->text.n);
-    o->blocks = paragraphs(r, text, n, block);
-    o->by_paragraph = o->blocks >= FEW_BLOCKS;
-    if (!o->by_paragraph)
-        o->blocks = r->text.n < PIECES * 2 ? r->text.n / 2 : PIECES;
-    for (int i = 0; i < r->text.n; i++)
-        o->token[i].block = o->by_paragraph ? block[i] : (int)((int64_t)i * o->blocks / r->text.n);
-    free(block);
-}
-
 /* ---- sides ---- */
-static int open_side(run *r, int which, int window, char *err)
+static int open_side(run *r, int which, char *err)
 {
     side *s = &r->side[which];
     char words[24];
-    snprintf(words, sizeof words, "%d", window);
+    snprintf(words, sizeof words, "%d", r->text.window);
     int rc = eng_config_set(s->config, "context.length", words, err);
     q_buf a = { 0 }, b = { 0 };
-    bool together = which == B && strcmp(eng_config_get(r->side[A].config, "kv.type", &a), eng_config_get(s->config, "kv.type", &b)) == 0;
+    bool together = which == B && s->m == r->side[A].m && strcmp(eng_config_get(r->side[A].config, "kv.type", &a), eng_config_get(s->config, "kv.type", &b)) == 0;
     q_buf_free(&a);
     q_buf_free(&b);
     s->owns = !together;
     if (together)
         s->cache = r->side[A].cache;     /* made for two: the prefix that both see is held once */
     else if (rc == Q_OK)
-        rc = eng_cache_new(r->m, s->config, which == A ? 2 : 1, &s->cache, err);
+        rc = eng_cache_new(s->m, s->config, which == A ? 2 : 1, &s->cache, err);
     if (rc == Q_OK)
         rc = eng_cache_session(s->cache, s->config, &s->session, err);
     s->logits = q_alloc(sizeof *s->logits * (size_t)r->rows);
@@ -206,7 +95,7 @@ static int step(run *r, int at, int n, eng_out out[SIDES], char *err)
             if (r->side[s].cache == r->side[first].cache) {
                 r->side[s].from = rows;
                 for (int i = 0; i < n; i++)
-                    row[rows++] = (eng_row){ .session = r->side[s].session, .token = r->text.id[at + i], .want = ENG_WANT_LOGITS };
+                    row[rows++] = (eng_row){ .session = r->side[s].session, .token = r->text.token.id[at + i], .want = ENG_WANT_LOGITS };
             }
         rc = eng_cache_step(r->side[first].cache, row, rows, true, &out[first], err);
         for (int s = first; s < SIDES && rc == Q_OK; s++)
@@ -227,13 +116,12 @@ static void judge(run *r, int at, int n, const eng_out out[SIDES])
     for (int i = 0; i < n; i++) {
         for (int l = 0; l < r->n_layer; l++)
             r->shared[l] += overlap(&out[A], s[A].from + i, &out[B], s[B].from + i, r->first + l);
-        if (at + i + 1 >= r->text.n)
+        if (at + i + 1 >= r->text.token.n)
             break;
         const float *x = s[A].logits[i], *y = s[B].logits[i], *z = s[YARDSTICK].logits[i];
         double lx = judge_log_sum(x, r->n_vocab), ly = judge_log_sum(y, r->n_vocab), lz = judge_log_sum(z, r->n_vocab);
-        int32_t next = r->text.id[at + i + 1];
+        int32_t next = r->text.token.id[at + i + 1];
         lab_token *t = &o->token[o->n];
-        int block = o->token[at + i + 1].block;      /* o->n is never beyond it */
         double a = (double)x[next] - lx, b = (double)y[next] - ly;
         bool top, ignored;
         t->kl = (float)judge_kl(x, y, r->n_vocab, lx, ly, &top);
@@ -241,7 +129,7 @@ static void judge(run *r, int at, int n, const eng_out out[SIDES])
         t->id = next;
         t->dlogp = (float)(b - a);
         t->same_top = top;
-        t->block = block;
+        t->block = r->text.block[at + i + 1];
         o->logp[0] += a;
         o->logp[1] += b;
         o->top1 += top;
@@ -250,22 +138,23 @@ static void judge(run *r, int at, int n, const eng_out out[SIDES])
     r->judged += n;
 }
 
-static int evaluate(run *r, int window, const lab_terms *terms, char *err)
+static int evaluate(run *r, const lab_terms *terms, char *err)
 {
-    for (int from = 0; from < r->text.n; from += window) {
-        int end = from + window < r->text.n ? from + window : r->text.n;
+    const int window = r->text.window;
+    for (int from = 0; from < r->text.token.n; from += window) {
+        int end = from + window < r->text.token.n ? from + window : r->text.token.n;
         for (int s = 0, rc; s < SIDES; s++)
             if ((rc = eng_session_cut(r->side[s].session, 0, err)) < 0)
                 return rc;
         for (int at = from; at < end; at += r->rows) {
             int n = at + r->rows < end ? r->rows : end - at;
-            if (terms->go_on && !terms->go_on(terms->user, at, r->text.n))
-                return q_fail(err, Q_CANCEL, _("stopped after %d of %d tokens"), at, r->text.n);
+            if (terms->go_on && !terms->go_on(terms->user, at, r->text.token.n))
+                return q_fail(err, Q_CANCEL, _("stopped after %d of %d tokens"), at, r->text.token.n);
             eng_out out[SIDES];
             int rc = step(r, at, n, out, err);
             if (rc)
                 return rc;
-            judge(r, at, at + n == end && end < r->text.n ? n - 1 : n, out);     /* the next window's first token has no context here */
+            judge(r, at, at + n == end && end < r->text.token.n ? n - 1 : n, out);     /* the next window's first token has no context here */
         }
     }
     return Q_OK;
@@ -295,29 +184,24 @@ static void conclude(run *r, bool equal)
     free(block);
 }
 
-static int prepare(run *r, const eng_config *a, const eng_config *b, const char *text, size_t n, const lab_terms *terms, int *window, char *err)
+static int prepare(run *r, const eng_config *a, const eng_config *b, const char *text, size_t n, const lab_terms *terms, char *err)
 {
-    const eng_info *info = eng_model_info(r->m);
-    int rc = eng_tokenize(r->m, text, n, false, &r->text, err);
-    if (rc == Q_OK && r->text.n < LEAST)
-        rc = q_fail(err, Q_RANGE, _("the text has %d tokens: two configurations are compared on at least %d"), r->text.n, LEAST);
+    const eng_info *info = eng_model_info(r->side[A].m);
+    int rc = text_open(r->side[A].m, text, n, terms->window, &r->text, err);
     if (rc)
         return rc;
-    *window = terms->window ? terms->window : WINDOW;
-    if (!terms->window && info->n_ctx_train > 0 && *window > info->n_ctx_train)
-        *window = info->n_ctx_train < NARROWEST ? NARROWEST : info->n_ctx_train;
-    if (*window > r->text.n)
-        *window = r->text.n;
     r->n_vocab = info->n_vocab;
-    r->n_layer = r->out->n_layer = info->n_moe_layer;
+    bool one = r->side[A].m == r->side[B].m;         /* experts of two models have nothing in common but their numbers */
+    r->n_layer = r->out->n_layer = one ? info->n_moe_layer : 0;
     r->first = r->out->first_layer = info->first_moe_layer;
     r->rows = SCRATCH / (info->n_vocab > 0 ? info->n_vocab : 1);
     r->rows = r->rows < 1 ? 1 : r->rows > ENG_STEP_ROWS / 2 ? ENG_STEP_ROWS / 2 : r->rows;
-    r->noise = q_alloc(sizeof *r->noise * (size_t)r->text.n);
+    r->noise = q_alloc(sizeof *r->noise * (size_t)r->text.token.n);
     r->shared = q_alloc(sizeof *r->shared * (size_t)(r->n_layer + 1));
     r->out->overlap = q_alloc(sizeof *r->out->overlap * (size_t)(r->n_layer + 1));
-    r->out->token = q_alloc(sizeof *r->out->token * (size_t)r->text.n);
-    divide(r, text, n);
+    r->out->token = q_alloc(sizeof *r->out->token * (size_t)r->text.token.n);
+    r->out->blocks = r->text.blocks;
+    r->out->by_paragraph = r->text.by_paragraph;
     q_buf kv = { 0 };
     snprintf(r->out->yardstick, sizeof r->out->yardstick, "%s", strcmp(eng_config_get(a, "kv.type", &kv), "f32") == 0 ? "f16" : "f32");
     q_buf_free(&kv);
@@ -325,7 +209,7 @@ static int prepare(run *r, const eng_config *a, const eng_config *b, const char 
     r->side[B].config = eng_config_copy(b);
     r->side[YARDSTICK].config = eng_config_copy(a);
     for (int s = A; s <= B; s++) {
-        eng_cost cost = eng_model_cost(r->m, r->side[s].config);
+        eng_cost cost = eng_model_cost(r->side[s].m, r->side[s].config);
         r->out->bytes[s] = cost.bytes_layers + cost.bytes_head;
     }
     return eng_config_set(r->side[YARDSTICK].config, "kv.type", r->out->yardstick, err);
@@ -333,20 +217,25 @@ static int prepare(run *r, const eng_config *a, const eng_config *b, const char 
 
 int lab_compare(eng_model *m, const eng_config *a, const eng_config *b, const char *text, size_t n, const lab_terms *terms, lab_compared *out, char *err)
 {
+    return compare_models(m, a, m, b, text, n, terms, out, err);
+}
+
+int compare_models(eng_model *m, const eng_config *a, eng_model *other, const eng_config *b, const char *text, size_t n, const lab_terms *terms,
+                   lab_compared *out, char *err)
+{
     static const lab_terms usual = { .window = 0 };
-    run r = { .m = m, .out = out };
-    int window = 0;
+    run r = { .side = { [A] = { .m = m }, [B] = { .m = other }, [YARDSTICK] = { .m = m } }, .out = out };
     terms = terms ? terms : &usual;
     *out = (lab_compared){ .n = 0 };
-    int rc = prepare(&r, a, b, text, n, terms, &window, err);
+    int rc = prepare(&r, a, b, text, n, terms, err);
     for (int s = 0; s < SIDES && rc == Q_OK; s++)
-        rc = open_side(&r, s, window, err);
+        rc = open_side(&r, s, err);
     if (rc == Q_OK)
-        rc = evaluate(&r, window, terms, err);
+        rc = evaluate(&r, terms, err);
     if (rc == Q_OK)
-        conclude(&r, eng_config_hash(a) == eng_config_hash(b));
+        conclude(&r, m == other && eng_config_hash(a) == eng_config_hash(b));
     close_sides(&r);
-    eng_tokens_free(&r.text);
+    text_close(&r.text);
     free(r.noise);
     free(r.shared);
     if (rc)

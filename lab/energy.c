@@ -1,5 +1,5 @@
 /* lab/energy: what a setting costs, said. The numbers come from engine/model/energy (exact counts of tensors); this file
- * only shows them, as text or as JSON. Any thread; owns nothing. */
+ * only shows them, as text, as JSON, or as rows for a panel. Any thread; owns nothing. */
 #include "base/say.h"
 #include "engine/models.h"
 #include "lab/lab.h"
@@ -15,29 +15,29 @@ static const struct { const char *key, *label; } parts[ENG_ENERGY_PARTS] = {
     [ENG_ENERGY_DENSE] = { "dense", N_("dense part") },    [ENG_ENERGY_HEAD] = { "head", N_("head") },
 };
 
-enum { MAX_K = 8 };
-/* 1, 2, 4, 8, 16, the model's own and all, in rising order; one 0 where there are no experts. */
-static int ks(const eng_energy *e, int k[MAX_K])
+enum { MAX_K = LAB_COSTS_ROWS };
+static int add_k(int k[MAX_K], int n, int v)             /* at its place, once */
 {
-    int n = 0;
-    const int usual[] = { 1, 2, 4, 8, 16 };
-    if (!e->n_expert)
+    int at = 0;
+    while (at < n && k[at] < v)
+        at++;
+    if (at < n && k[at] == v)
+        return n;
+    memmove(k + at + 1, k + at, sizeof *k * (size_t)(n - at));
+    k[at] = v;
+    return n + 1;
+}
+
+/* 1, 2, 4, 8, 16, the model's own, `now` (0: none) and all, in rising order; one 0 where there are no experts. */
+static int ks(int n_expert, int own, int now, int k[MAX_K])
+{
+    const int usual[] = { 1, 2, 4, 8, 16, own, now };
+    if (!n_expert)
         return k[0] = 0, 1;
+    int n = add_k(k, 0, n_expert);
     for (size_t i = 0; i < sizeof usual / sizeof *usual; i++)
-        if (usual[i] < e->n_expert)
-            k[n++] = usual[i];
-    k[n++] = e->n_expert;
-    bool own = e->n_used < 1;
-    for (int i = 0; i < n; i++)
-        own |= k[i] == e->n_used;
-    int at = n;
-    while (!own && at > 0 && k[at - 1] > e->n_used)
-        at--;
-    if (!own) {
-        memmove(k + at + 1, k + at, sizeof *k * (size_t)(n - at));
-        k[at] = e->n_used;
-        n++;
-    }
+        if (usual[i] > 0 && usual[i] < n_expert)
+            n = add_k(k, n, usual[i]);
     return n;
 }
 
@@ -62,7 +62,7 @@ static uint64_t read_of(const eng_energy *e, int part, int k)
 /* ---- JSON ---- */
 static void as_json(const eng_energy *e, double bandwidth, q_buf *out)
 {
-    int k[MAX_K], n = ks(e, k);
+    int k[MAX_K], n = ks(e->n_expert, e->n_used, 0, k);
     cJSON *j = cJSON_CreateObject(), *p = cJSON_AddObjectToObject(j, "parameters");
     const uint64_t all = total(e->params);
     cJSON_AddNumberToObject(p, "total", (double)all);
@@ -116,7 +116,7 @@ static const char *count_words(uint64_t n, char out[32])
 
 static void table(const eng_energy *e, double bandwidth, q_buf *out)
 {
-    int k[MAX_K], n = ks(e, k);
+    int k[MAX_K], n = ks(e->n_expert, e->n_used, 0, k);
     char w1[32], w2[32], name[64];
     q_buf_say(out, "%-9s%12s%16s%8s%9s", e->n_expert ? "k" : "", _("parameters"), _("weights read"), "GFLOP", _("at 32k"));
     q_buf_say(out, bandwidth > 0 ? "%16s\n" : "%s\n", bandwidth > 0 ? _("max tokens/s") : "");
@@ -186,4 +186,45 @@ int lab_energy(const lab_bill *b, q_buf *out, char *err)
     double bandwidth = b->measure ? eng_read_bandwidth() : 0;
     (b->json ? as_json : as_text)(&e, bandwidth, out);
     return Q_OK;
+}
+
+/* ---- as numbers ---- */
+static uint64_t flops_of(const eng_energy *e, int k) { return eng_energy_flops(e, k, 0); }
+_Static_assert((int)LAB_COSTS_PARTS == (int)ENG_ENERGY_PARTS, "a part each");
+
+int lab_costs_read(const char *path, bool measure, lab_costs *o, char *err)
+{
+    eng_energy e;
+    int rc = eng_energy_read(path, &e, err);
+    if (rc)
+        return rc;
+    *o = (lab_costs){ .n_expert = e.n_expert, .n_used = e.n_used, .flops_cell = e.flops_cell, .kv_f16 = eng_energy_kv_bytes(&e, "f16"),
+                      .kv_q8 = eng_energy_kv_bytes(&e, "q8_0"), .bandwidth = measure ? eng_read_bandwidth() : 0 };
+    memcpy(o->name, e.name, sizeof o->name);
+    memcpy(o->type, e.type, sizeof o->type);
+    uint64_t (*const of[3])(const eng_energy *, int) = { eng_energy_active, eng_energy_bytes, flops_of };
+    for (int i = 0; i < 3; i++) {
+        o->base[i] = of[i](&e, 0);
+        o->each[i] = e.n_expert ? of[i](&e, 1) - o->base[i] : 0;
+    }
+    for (int p = 0; p < LAB_COSTS_PARTS; p++) {
+        o->part[p].label = parts[p].label;
+        o->part[p].bytes = e.read[p];
+    }
+    o->expert = e.read[ENG_ENERGY_EXPERTS];
+    lab_costs_at(o, 0);
+    return Q_OK;
+}
+
+void lab_costs_at(lab_costs *o, int now)
+{
+    int k[MAX_K];
+    o->k = now < 1 ? o->n_used : now > o->n_expert ? o->n_expert : now;
+    o->n_row = ks(o->n_expert, o->n_used, now < 1 ? 0 : o->k, k);
+    o->part[ENG_ENERGY_EXPERTS].bytes = o->expert * (uint64_t)o->k;
+    for (int i = 0; i < o->n_row; i++) {
+        uint64_t n = (uint64_t)k[i], bytes = o->base[1] + n * o->each[1];
+        o->row[i] = (lab_costs_row){ .k = k[i], .own = k[i] == o->n_used, .now = now >= 1 && k[i] == o->k, .params = o->base[0] + n * o->each[0],
+                                     .bytes = bytes, .flops = o->base[2] + n * o->each[2], .ceiling = bytes ? o->bandwidth / (double)bytes : 0 };
+    }
 }

@@ -17,14 +17,12 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-lab_interval judge_mean(const double *value, const int *block, int n, int blocks)
+lab_interval judge_ratio(const double *sum, const double *count, int blocks)
 {
-    double *sum = q_alloc(sizeof *sum * (size_t)(blocks + 1)), *count = q_alloc(sizeof *count * (size_t)(blocks + 1)), *mean = q_alloc(sizeof *mean * DRAWS);
-    double all = 0;
-    for (int i = 0; i < n; i++) {
-        sum[block[i]] += value[i];
-        count[block[i]]++;
-        all += value[i];
+    double *mean = q_alloc(sizeof *mean * DRAWS), all = 0, of = 0;
+    for (int i = 0; i < blocks; i++) {
+        all += sum[i];
+        of += count[i];
     }
     uint64_t random[4] = { 1, 2, 3, 4 };
     for (int i = 0; i < 16; i++)
@@ -39,10 +37,23 @@ lab_interval judge_mean(const double *value, const int *block, int n, int blocks
         mean[d] = c > 0 ? s / c : 0;
     }
     qsort(mean, DRAWS, sizeof *mean, by_value);
-    lab_interval out = { n ? all / n : 0, mean[DRAWS / 40], mean[DRAWS - 1 - DRAWS / 40] };
+    lab_interval out = { of > 0 ? all / of : 0, mean[DRAWS / 40], mean[DRAWS - 1 - DRAWS / 40] };
+    free(mean);
+    return out;
+}
+
+lab_interval judge_mean(const double *value, const int *block, int n, int blocks)
+{
+    double *sum = q_alloc(sizeof *sum * (size_t)(blocks + 1)), *count = q_alloc(sizeof *count * (size_t)(blocks + 1)), all = 0;
+    for (int i = 0; i < n; i++) {
+        sum[block[i]] += value[i];
+        count[block[i]]++;
+        all += value[i];
+    }
+    lab_interval out = judge_ratio(sum, count, blocks);
+    out.mean = n ? all / n : 0;          /* in the order of the items */
     free(sum);
     free(count);
-    free(mean);
     return out;
 }
 

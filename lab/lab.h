@@ -17,7 +17,7 @@ struct eng_model;
 
 /* ================= what is seen ================= */
 enum lab_bent { LAB_FREE, LAB_BANNED, LAB_PINNED };         /* never unusual when it is not free */
-typedef struct lab_cell { float rate, usual; bool now; int8_t dev; /* -2 far less … 0 usual … +2 far more */ uint8_t bent; } lab_cell;
+typedef struct lab_cell { float rate, usual; bool now; int8_t dev; /* -2 far less … 0 usual … +2 far more */ uint8_t bent; bool breaks; /* lab_guard */ } lab_cell;
 typedef struct lab_odd { int layer, expert; float ratio; int8_t dev; } lab_odd;
 /* Routing as a person should see it: how far each expert is from its usual rate under the present configuration
  * (lab/window.c has the formulas). Arrays belong to the caller's struct and are reused: zero-initialise, lab_view_free. */
@@ -42,6 +42,7 @@ typedef struct lab_view {
 void lab_view_free(lab_view *);          /* contents, not the struct */
 
 /* ================= what is watched ================= */
+struct lab_guard;
 typedef struct lab_watch lab_watch;
 typedef struct lab_shape { int n_all, first, n_layer, n_expert; } lab_shape;   /* all layers; the first routed one, how many, experts */
 typedef struct lab_how {                 /* how the next positions are made */
@@ -72,6 +73,7 @@ void lab_watch_add(lab_watch *, const lab_position *p);  /* a position of the ru
 void lab_watch_stored(lab_watch *, int64_t message);     /* shows a stored answer; nothing changes where it has no trace */
 void lab_watch_live(lab_watch *);                        /* shows the running answer again, once there is one */
 void lab_watch_get(lab_watch *, lab_view *io);           /* copies when io->version is behind */
+void lab_watch_guard(lab_watch *, const struct lab_guard *);    /* of the present model: its cells are marked */
 void lab_watch_save(lab_watch *);                        /* usual rates that changed, to the store */
 
 /* ================= the energy map (lab/energy.c; the numbers are eng_energy's, engine/models.h) ================= */
@@ -81,6 +83,53 @@ typedef struct lab_bill {                /* of a file, or where path is NULL of 
     bool json;
 } lab_bill;
 int lab_energy(const lab_bill *, q_buf *out, char *err);
+/* The same as numbers, for whoever draws it. What a token costs is a part that it costs at every k and one for each expert. */
+enum { LAB_COSTS_ROWS = 10, LAB_COSTS_PARTS = 6 };
+typedef struct lab_costs_row {
+    int k;
+    bool own, now;                       /* the model's own k; the present one */
+    uint64_t params, bytes, flops;       /* of a token: that take part; read of weights; operations with an empty context */
+    double ceiling;                      /* tokens/s at most by the bandwidth; 0: not measured */
+} lab_costs_row;
+typedef struct lab_costs {               /* zero-initialise; nothing to free */
+    char name[128], type[32];
+    int n_expert, n_used, k;             /* n_expert 0: dense; k: the one that rows and parts are marked for, n_used without */
+    lab_costs_row row[LAB_COSTS_ROWS]; int n_row;        /* k rising; a dense model has one */
+    struct { const char *label; /* N_() */ uint64_t bytes; } part[LAB_COSTS_PARTS];    /* read a token at k */
+    uint64_t flops_cell;                 /* operations more for each token of context */
+    double kv_f16, kv_q8;                /* bytes of cache a token of context */
+    double bandwidth;                    /* bytes/s; 0: not measured */
+    uint64_t base[3], each[3], expert;   /* params, bytes, flops: at every k, and for each expert; part experts at k 1 */
+} lab_costs;
+int lab_costs_read(const char *path, bool measure, lab_costs *out, char *err);     /* a header; measuring takes a third of a second */
+void lab_costs_at(lab_costs *, int k);   /* rows and parts for the present k; below 1: the model's own */
+
+/* ================= experts that a model cannot do without (lab/guard.c) ================= */
+/* A short built-in text is evaluated under the model's own settings; the experts whose output was strongest there are left
+ * out one at a time, as experts.ban does it. Kept in the store, a row of settings a model. What was not looked at is never
+ * called safe. */
+enum { LAB_GUARD_MOST = 64 };
+#define LAB_GUARD_BREAKS 0.1             /* nats a token more: a tenth more perplexity */
+typedef struct lab_guard {               /* zero-initialise; nothing to free */
+    double loss;                         /* nats a token of the text, all experts in place */
+    int tokens, n_layer, n_expert;       /* n_layer: all layers */
+    int n, tried;                        /* candidates, strongest first; of these the first `tried` were left out */
+    struct { int layer, expert; float strength; double rise; } row[LAB_GUARD_MOST];   /* rise: of the loss; INFINITY: no numbers are left */
+} lab_guard;
+bool lab_guard_read(struct mem_store *, uint64_t model, lab_guard *out);         /* false, and out zero: nothing is kept */
+typedef struct lab_guard_terms {
+    struct mem_store *store;             /* where it is kept; NULL: nowhere */
+    bool quick;                          /* only where it takes some seconds: Q_RANGE without a sentence for larger models */
+    bool (*go_on)(void *user, int done, int total);   /* asked several times a layer; false: Q_CANCEL, what was found is kept */
+    void *user;
+} lab_guard_terms;
+/* Goes on from io (n 0: from the start); beside: a cache of the model, whose cells stay as they are. Engine thread. */
+int lab_guard_look(struct eng_cache *beside, const lab_guard_terms *, lab_guard *io, char *err);
+int lab_guard_model(struct eng_model *, const lab_guard_terms *, lab_guard *io, char *err);
+enum lab_guarded { LAB_UNTRIED, LAB_HARMLESS /* below LAB_GUARD_BREAKS on that text */, LAB_BREAKS };
+enum lab_guarded lab_guard_of(const lab_guard *, int layer, int expert, double *rise);
+void lab_guard_say(const lab_guard *, q_buf *out);
+void lab_guard_json(const lab_guard *, q_buf *out);
 
 /* ================= brains: configurations under a name (lab/brain.c) ================= */
 /* Only what differs from a model's own stands in one, as text that the knobs take: "x2" is twice the model's own. Shipped ones
@@ -101,6 +150,7 @@ void lab_brains_free(lab_brain *, int n);
 int lab_brain_save(const char *name, const char *settings, const char *model, bool over, char *err);
 int lab_brain_rename(const char *from, const char *to, char *err);
 int lab_brain_delete(const char *name, char *err);
+bool lab_is_name(const char *);          /* what may be one */
 bool lab_brain_taken(const char *name);  /* there is such a file of the person's */
 
 /* ================= two configurations on the same tokens (lab/compare.c) ================= */
@@ -146,6 +196,178 @@ typedef struct lab_pair { const char *a, *b;        /* as lab_spec takes them; N
                           const char *now; } lab_pair;   /* JSON of a configuration, NULL: the model's own */
 /* The same on the model of `beside`, in caches of its own, in words. Engine thread. */
 int lab_compare_beside(struct eng_cache *beside, const lab_pair *, const char *text, size_t n, const lab_terms *, q_buf *out, char *err);
+
+/* ================= two models on the same text (lab/other.c) ================= */
+/* Whatever their tokenizers: bits for each byte of the text. Each context is the same bytes for both and begins with the
+ * model's own beginning token, or a line break where it has none, so that every byte is foretold by both. */
+typedef struct lab_two {
+    const char *path[2];
+    const char *spec[2];                 /* as lab_spec takes it; NULL: the model's own, or `now` */
+    const char *now;                     /* JSON of the first's configuration; NULL */
+    struct eng_model *first;             /* it is open already; NULL: it is opened here */
+    int threads;
+    bool apart;                          /* one after the other, even where both fit: only bits a byte then */
+    void (*say)(void *user, const char *sentence);   /* what should be known beforehand; NULL */
+    void *user;
+} lab_two;
+typedef struct lab_bits {                /* lab_bits_free */
+    char *model[2];
+    uint64_t read[2];                    /* bytes of weights, read a token */
+    int tokens[2];
+    int64_t bytes;                       /* of text, foretold by both */
+    lab_interval bits[2], less;          /* bits a byte; B's less A's, paired */
+    int blocks;
+    bool by_paragraph, different;        /* different: the interval of `less` is without 0 */
+    bool same_vocabulary, compared;      /* compared: kl is set: both were in memory and ids mean the same */
+    lab_compared kl;
+} lab_bits;
+int lab_other(const lab_two *, const char *text, size_t n, const lab_terms *, lab_bits *out, q_buf *said, char *err);
+int lab_other_beside(struct eng_cache *, const lab_two *, const char *text, size_t n, const lab_terms *, lab_bits *out, q_buf *said, char *err);   /* its model is the first */
+void lab_bits_free(lab_bits *);          /* contents, not the struct */
+void lab_bits_say(const lab_bits *, const char *a, const char *b, q_buf *out);       /* in words */
+/* Do weights of a and b bytes go into `have` bytes together (2) or one after the other (1)? 0: not even so. say: the sentence
+ * for it, for 2 nothing. */
+int lab_room_for(uint64_t a, uint64_t b, uint64_t have, q_buf *say);
+
+/* ================= several answers at once (lab/voices.c) ================= */
+/* Timelines of one prompt in lock-step, each under its own configuration and seed; what of the prompt they share is evaluated
+ * and held once. */
+typedef struct lab_voice { const char *spec; uint64_t seed; } lab_voice;     /* spec: over `now`, as lab_spec takes it; NULL: just `now` */
+typedef struct lab_ask {
+    const int32_t *prompt; int n;        /* ids */
+    const char *now;                     /* JSON of a configuration; NULL: the model's own */
+    const lab_voice *voice; int n_voice; /* LAB_VOICES at most */
+    int most;                            /* tokens of an answer */
+    bool cross;                          /* of two voices: each token is judged under the other's configuration too */
+} lab_ask;
+enum { LAB_VOICES = 64 };
+typedef struct lab_word {                /* one token of an answer */
+    int32_t id;
+    float logp;                          /* under its own configuration */
+    float over, kl;                      /* that less the other's; KL(own||other) here; NAN without cross */
+} lab_word;
+typedef struct lab_answer {              /* lab_answers_free */
+    char *text;                          /* valid UTF-8 */
+    lab_word *word; int n;
+    size_t *at;                          /* [n] where each begins in text; beyond it where it was cut off */
+    bool ended;                          /* by itself, or at a stop string */
+    uint64_t bytes;                      /* of weights, read a token */
+    double rate;                         /* tokens a second of this configuration alone, measured afterwards; 0: not (cross only) */
+} lab_answer;
+/* out: [n_voice], zeroed here. Owns its caches while it runs. Engine thread. */
+int lab_answer_beside(struct eng_cache *, const lab_ask *, const lab_terms *, lab_answer *out, char *err);
+void lab_answers_free(lab_answer *, int n);              /* contents, not the array */
+/* The configuration that a spec makes of `now`: bytes of weights it reads a token. */
+int lab_spec_cost(struct eng_cache *, const char *now, const char *spec, uint64_t *bytes, char *err);
+
+/* A short answer as it is counted: letters small, without frame words, quotes and closing points, numbers in one form; from
+ * behind "answer:" where that stands. NULL: it is long, so that no two would be the same. malloc'ed. (lab/vote.c) */
+char *lab_vote_key(const char *answer);
+/* Counts keys [n] (NULL: long ones, which do not vote); *best is the index of the first of the most frequent, -1: there is
+ * none; returns how often it came. *majority: more than half of those that vote. */
+int lab_vote_count(char *const *key, int n, int *best, int *votes, bool *majority);
+
+/* ================= experiments: one change, judged and written down (lab/experiment.c) ================= */
+/* Records are NUMBER.json in "experiments" in the data directory. Errors: base.h. */
+typedef struct lab_trial {
+    const char *now;                     /* JSON of the baseline; NULL: the model's own */
+    const char *change;                  /* one NAME=VALUE */
+    const char *on, *model;              /* what the text is, who reads it: as the record names them */
+} lab_trial;
+typedef struct lab_experiment {          /* lab_experiment_free */
+    int number;
+    int64_t when_ms;
+    char *model, *on, *said;             /* said: the comparison in words */
+    char *before;                        /* JSON of the baseline */
+    char *knob, *value, *was;            /* the change, and what stood there */
+    lab_interval dlogp;
+    bool different, kept;
+    char *problem;                       /* in a list: why the file cannot be read; NULL */
+} lab_experiment;
+/* Baseline against the change on the text, and the record, which says that it was not kept. Where only the record fails, it has
+ * number 0 and its problem says why. Engine thread. */
+int lab_experiment_beside(struct eng_cache *, const lab_trial *, const char *text, size_t n, const lab_terms *, lab_experiment *out, char *err);
+int lab_experiment_read(int number, lab_experiment *out, char *err);
+int lab_experiment_list(lab_experiment **out, int *n, char *err);    /* oldest first; lab_experiments_free */
+int lab_experiment_keep(int number, char *err);          /* the record says from now on that the change was kept */
+void lab_experiment_free(lab_experiment *);              /* contents, not the struct */
+void lab_experiments_free(lab_experiment *, int n);
+
+/* ================= one knob at several values (lab/sweep.c) ================= */
+typedef struct lab_range {
+    const char *knob;                    /* its name, or what stands behind the point: "k" */
+    const char *values;                  /* "1,2,4", "1..16", "0.5..2/0.25", several with commas between; 64 at most */
+    const char *now;                     /* JSON of the configuration that they stand in; NULL: the model's own */
+} lab_range;
+typedef struct lab_swept_row {
+    char value[24];                      /* as the knob has it; as it was asked for where it is refused */
+    char *refused;                       /* why the knob does not take it, and nothing below is set; NULL */
+    bool own;                            /* the model's own value, which the others are measured against */
+    lab_interval logp;                   /* mean log-probability of a token, nats: perplexity is exp(-logp) */
+    lab_interval over;                   /* that less the own value's, paired token by token */
+    double top1;                         /* share of tokens with the same likeliest next token as under the own value */
+    double rate;                         /* tokens a second one after another, measured now; 0: it could not be */
+    uint64_t bytes;                      /* of weights, read a token */
+} lab_swept_row;
+typedef struct lab_swept {               /* zero-initialise; lab_swept_free */
+    lab_swept_row *row;                  /* in the order asked for; the own value is among them */
+    int n, tokens, blocks;
+    bool by_paragraph;
+    char knob[40], own[24];
+} lab_swept;
+/* Each value in `now` and in a cache of its own, on the same tokens. Q_RANGE: the knob takes none of them, or acts on nothing
+ * that is measured here. The model's thread. */
+int lab_sweep(struct eng_model *, const struct eng_config *now, const lab_range *, const char *text, size_t n, const lab_terms *, lab_swept *out, char *err);
+int lab_sweep_beside(struct eng_cache *, const lab_range *, const char *text, size_t n, const lab_terms *, lab_swept *out, char *err);
+void lab_swept_free(lab_swept *);        /* contents, not the struct */
+enum lab_form { LAB_WORDS, LAB_JSON, LAB_CSV };
+void lab_swept_say(const lab_swept *, enum lab_form, q_buf *out);    /* words: a table and a plot, 78 columns at most */
+
+/* ================= sets of routing (lab/routes.c, lab/routes_csv.c) ================= */
+/* Which experts ran for many tokens, of one answer or of several. Nothing in it says what a token was. Any thread, one at a time. */
+typedef struct lab_routes lab_routes;
+void lab_routes_free(lab_routes *);
+int lab_routes_tokens(const lab_routes *);
+/* From a CSV as /trace save writes it, by the names of its columns. n_expert: of the model; 0: not known, then as many as
+ * the largest number says. Q_FORMAT names the line. */
+int lab_routes_csv(const char *text, size_t n, int n_expert, lab_routes **out, char *err);
+/* Of the answers that stand under a name in the store (memory/memory.h); *model: whose. Q_RANGE: they are of several models. */
+int lab_routes_tag(struct mem_store *, const char *name, int n_expert, lab_routes **out, uint64_t *model, char *err);
+/* Of a text under c, evaluated in contexts of their own (lab_terms below). Q_RANGE: nothing is routed. The model's thread. */
+struct lab_terms;
+int lab_routes_text(struct eng_model *, const struct eng_config *c, const char *text, size_t n, const struct lab_terms *,
+                    lab_routes **out, char *err);
+
+/* How the load lies on the experts of each layer (lab/load.c). Numbers of experts mean nothing across layers. */
+enum { LAB_COUPLES = 8 };
+typedef struct lab_couple { int a, b, together; double chance; } lab_couple;   /* tokens for which both ran; so many by chance */
+typedef struct lab_layer_load {
+    int layer;
+    double k;                            /* experts a token, mean */
+    double *load;                        /* [n_expert] share of tokens for which it ran */
+    double entropy, gini, peak;          /* of the load: entropy over log N; Gini; largest over mean */
+    double repeat, repeat_chance;        /* of a token's experts those that also ran for the token before; by chance */
+    double router_entropy, margin;       /* means of what the router said, entropy over log N; NAN: not kept */
+    lab_couple couple[LAB_COUPLES]; int n_couple;   /* together more often than by chance, the farthest beyond it first */
+} lab_layer_load;
+typedef struct lab_load { int tokens, n_layer, n_expert; bool known; lab_layer_load *layer; } lab_load;   /* known: how many experts there are */
+void lab_load_of(const lab_routes *, lab_load *out);
+void lab_load_free(lab_load *);          /* contents, not the struct */
+void lab_load_say(const lab_load *, q_buf *out);
+
+/* Which experts differ between two sets (lab/differ.c has the test). */
+typedef struct lab_moved { int layer, expert; double share[2]; /* of what its layer ran */ double p; } lab_moved;
+typedef struct lab_drift { int layer; double js, chance, p; } lab_drift;    /* Jensen-Shannon, bits; its mean when the sets are mixed */
+typedef struct lab_differ {              /* p: corrected for how many were tried */
+    int tokens[2], blocks[2], n_layer, n_expert, tried;
+    lab_drift *drift;                    /* [n_layer] */
+    lab_moved *moved; int n_moved;       /* p below .05, the smallest first */
+} lab_differ;
+/* Q_RANGE: other layers or experts, or fewer than 64 tokens in one. */
+int lab_differ_of(const lab_routes *a, const lab_routes *b, lab_differ *out, char *err);
+void lab_differ_free(lab_differ *);
+void lab_differ_say(const lab_differ *, const char *a, const char *b, q_buf *out);
+struct cJSON *lab_differ_json(const lab_differ *);      /* cJSON_Delete */
 
 /* What is usual before anybody said anything: evaluates a built-in text where nothing is known of the present k yet and
  * that costs about a second at most, on the model of `beside`, in a cache of its own. busy(user) is asked every 32 tokens; true ends it.

@@ -65,10 +65,15 @@ void window_view(const lab_window *, lab_view *out);
  * routing is not as the model would have it. */
 bool ruler_read(const char *config, int first, int n_layer, int n_expert, float **odds);
 
+/* ---- baseline.c ---- */
+extern const char lab_baseline_text[];            /* of several kinds; what is known of a model before anybody said anything comes from it */
+
 /* ---- judge.c: what of a difference is more than chance ---- */
 /* Mean of value over n items and its 95% interval: `blocks` blocks (block[i] names i's) are drawn anew with replacement 2,000
  * times, by a fixed seed, and the mean of what was drawn is taken each time; the 2.5th and 97.5th of a hundred. */
 lab_interval judge_mean(const double *value, const int *block, int n, int blocks);
+/* The same of a ratio: sum[b] over count[b] of each block. */
+lab_interval judge_ratio(const double *sum, const double *count, int blocks);
 /* KL(P||Q) in nats of the softmaxes of two logit vectors; never below 0, 0 where they are equal, and exact also where it is
  * far below the rounding of a probability. *top: both have the same largest (lowest id on a tie). */
 double judge_kl(const float *p, const float *q, int n, double log_sum_p, double log_sum_q, bool *top);
@@ -84,8 +89,28 @@ struct lab_watch {
     bool fresh;                          /* routing is made otherwise now: the window begins anew with the next position */
     bool show_stored, live_wanted;
     bool no_baseline;                    /* the built-in text was tried in vain */
-    uint64_t model, hash;
+    uint64_t model, hash, stored_model;
+    lab_guard guard;                     /* of `model`; n 0: nothing is known */
 };
+
+/* ---- routes.c: sets of routing ---- */
+struct lab_routes {
+    int n_layer, *layer;                 /* routed ones, by their numbers in the model */
+    int n_expert;
+    bool known;                          /* else n_expert is one more than the largest number seen */
+    int max_k, n, cap;
+    uint16_t *ids;                       /* [n][n_layer][max_k], LAB_NONE pads */
+    float *entropy, *margin;             /* [n][n_layer]; NAN: not kept, or none */
+    uint8_t *first;                      /* [n] 1: does not follow the token before it */
+};
+lab_routes *routes_new(const int *layer, int n_layer, int max_k, int n_expert);
+/* A token; every layer's ids and numbers are NONE and NAN until they are put. */
+void routes_token(lab_routes *, bool first);
+/* Layer l of the last token. False: an id that there cannot be. */
+bool routes_put(lab_routes *, int l, const uint16_t *ids, int k, float entropy, float margin);
+const uint16_t *routes_ids(const lab_routes *, int token, int l);
+int routes_k(const lab_routes *, int token, int l);      /* how many ran */
+
 int lab_max_k(int n_expert);             /* how many of a token's experts a window keeps */
 
 #endif

@@ -151,18 +151,20 @@ static const store_column passage_columns[] = {
     STORE_READ(mem_passage, name, ROW_TEXT, "p.name"),
     STORE_READ(mem_passage, heading, ROW_TEXT, "p.heading"),
     STORE_READ(mem_passage, text, ROW_TEXT, "p.text"),
+    STORE_READ(mem_passage, asked, ROW_TEXT, "ifnull((SELECT substr(q.text, 1, 8192) FROM message q WHERE q.id=p.asker), '')"),
     STORE_READ(mem_passage, trust, ROW_INT, "p.trust"),
     STORE_READ(mem_passage, offset, ROW_INT64, "p.start"),
     STORE_READ(mem_passage, created_ms, ROW_INT64, "p.created"),
     STORE_READ(mem_passage, ordinal, ROW_INT, "p.ordinal"),
     STORE_READ(mem_passage, bm25, ROW_DOUBLE, "p.b"),
 };
+_Static_assert(MEM_ASKED_MAX == 8192, "the column asked says how much of a question is read");
 static const store_table passage_table = STORE_TABLE(mem_passage, NULL, passage_columns);
 
-#define CHUNKS "SELECT c.id, c.document AS source, d.title, c.name, c.heading, c.text, d.trust, c.start, d.added AS created, c.ordinal"
+#define CHUNKS "SELECT c.id, c.document AS source, d.title, c.name, c.heading, c.text, d.trust, c.start, d.added AS created, c.ordinal, 0 AS asker"
 /* role 2 is a model's */
 #define CHATS "SELECT m.id, m.conversation AS source, c.title, '' AS name, '' AS heading, m.text, CASE m.role WHEN 2 THEN 2 ELSE 0 END AS trust," \
-              " 0 AS start, m.created, 0 AS ordinal"
+              " 0 AS start, m.created, 0 AS ordinal, CASE m.role WHEN 2 THEN m.parent ELSE 0 END AS asker"
 
 static const struct { const char *candidates, *one, *with, *of; } by_kind[] = {
     /* weights of bm25: name, headings, text */

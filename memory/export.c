@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 /* What holds a person's words, and how a row's own order is called. */
-static const char *const tables[] = {"conversation", "message", "pending", "document", "chunk", "setting"};
+static const char *const tables[] = {"conversation", "message", "pending", "document", "chunk", "setting", "routing_tag"};
 enum { COLUMNS_MAX = 64 };
 
 struct exporting { mem_store s; mem_export_fn *fn; void *user; int unread; };
@@ -80,7 +80,7 @@ static int one_table(struct exporting *x, const char *table, char *err)
 int mem_export(const char *path, mem_export_fn *fn, void *user, int *unread, char *err)
 {
     struct exporting x = {.fn = fn, .user = user};
-    x.s.path = path ? q_strdup(path) : q_user_path(Q_DIR_DATA, "quorum.db");
+    x.s.path = path ? store_path(path) : q_user_path(Q_DIR_DATA, "quorum.db");
     *unread = 0;
     if (!x.s.path) return q_no_home(err);
     pthread_mutex_init(&x.s.mutex, NULL);

@@ -83,7 +83,7 @@ typedef struct mem_stats {
 typedef struct mem_message_config {     /* from reply token `from` on, this configuration spoke */
     int from;                           /* 0 for the first */
     uint64_t hash;
-    char *json, *label;                 /* eng_config_json, eng_config_label */
+    char *json, *label;                 /* eng_config_json; what a caption says of it, in no language */
 } mem_message_config;
 
 typedef struct mem_message {
@@ -117,6 +117,8 @@ int mem_reply_begin(mem_store *, int64_t conversation, int64_t parent, const cha
                     uint64_t config, const char *config_json, const char *config_label, int64_t *id, char *err);
 int mem_reply_config(mem_store *, int64_t id, int from, uint64_t hash, const char *json, const char *label, char *err);
 int mem_reply_save(mem_store *, int64_t id, const char *text, size_t n, const char *thinking, size_t n_thinking, char *err);
+/* It was made beside this one of its siblings; without it: beside the one before it. */
+int mem_reply_elder(mem_store *, int64_t id, int64_t elder, char *err);
 struct mem_trace;
 int mem_reply_end(mem_store *, int64_t id, enum mem_status status, const char *finish,
                   const char *text, size_t n, const char *thinking, size_t n_thinking,
@@ -127,6 +129,8 @@ int mem_message_get(mem_store *, int64_t id, mem_message *out, char *err);
 int mem_branch(mem_store *, int64_t conversation, int64_t leaf, mem_messages *out, char *err);
 /* Those that share id's parent, oldest first (texts included). */
 int mem_siblings(mem_store *, int64_t id, mem_messages *out, char *err);
+/* The text of the sibling that id was made beside; malloc'ed, *text NULL: there is none. */
+int mem_elder_text(mem_store *, int64_t id, char **text, char *err);
 /* The newest leaf below id (id itself when it has no children): where choosing a sibling leads. */
 int mem_leaf_below(mem_store *, int64_t id, int64_t *leaf, char *err);
 void mem_message_free(mem_message *);
@@ -170,6 +174,16 @@ void mem_trace_add(mem_trace *, int32_t token, int32_t pos, uint64_t config, boo
                    const uint16_t *ids, const float *weights, const float *entropy, const float *margin);
 void mem_trace_free(mem_trace *);
 int mem_trace_get(mem_store *, int64_t message, mem_trace **out, char *err);      /* Q_NOTFOUND: has none */
+
+/* Answers whose routing stands under one name. A name is whatever the caller lets be one; an answer may stand under several;
+ * one that is deleted is in none. */
+typedef struct mem_tag { char *name; int n, chats; int64_t tokens; } mem_tag;     /* answers, of how many conversations, their tokens */
+typedef struct mem_tags { mem_tag *v; int n; } mem_tags;
+int mem_tag_add(mem_store *, const char *name, int64_t message, char *err);       /* Q_NOTFOUND: it has no routing */
+int mem_tag_drop(mem_store *, const char *name, char *err);                       /* the name alone: routing stays */
+int mem_tag_list(mem_store *, mem_tags *out, char *err);
+int mem_tag_messages(mem_store *, const char *name, int64_t **id, int *n, char *err);     /* malloc'ed, oldest first; Q_NOTFOUND */
+void mem_tags_free(mem_tags *);
 
 /* ================= retrieval log ================= */
 typedef struct mem_log {                /* one candidate passage of one message's search */
@@ -247,11 +261,13 @@ void mem_bulk_kept(const mem_bulk *, int *documents, int *chunks);      /* on th
 void mem_bulk_free(mem_bulk *);                                         /* without a flush what waits is dropped */
 
 /* ================= what rag asks ================= */
+enum { MEM_ASKED_MAX = 8192 };
 typedef struct mem_passage {
     enum mem_kind kind;
     int64_t id;                         /* chunk or message */
     int64_t source;                     /* document or conversation */
     char *title, *name, *heading, *text;    /* name: what of the title is searched; "" for a message */
+    char *asked;                        /* what a model's answer answers, its first MEM_ASKED_MAX letters at most; else "" */
     enum mem_trust trust;
     int64_t offset, created_ms;         /* offset: bytes in the document; created: of the message or the document */
     int ordinal;                        /* of the chunk in its document */

@@ -180,6 +180,15 @@ int mem_reply_config(mem_store *s, int64_t id, int from, uint64_t hash, const ch
     return store_end(s, rc, err);
 }
 
+int mem_reply_elder(mem_store *s, int64_t id, int64_t elder, char *err)
+{
+    int rc = store_begin(s, err);
+    if (rc != Q_OK) return rc;
+    rc = check_mine(s, id, err);
+    if (rc == Q_OK) rc = store_run(s, NULL, err, "UPDATE message SET elder=? WHERE id=?", "ii", elder, id);
+    return store_end(s, rc, err);
+}
+
 /* What changes in a reply while it grows (the first SAVED columns), and when it ends. */
 struct reply { store_span text, thinking; int64_t updated; enum mem_status status; char *finish, *owner; mem_stats stats; };
 static const store_column reply_columns[] = {
@@ -289,6 +298,19 @@ int mem_siblings(mem_store *s, int64_t id, mem_messages *out, char *err)
                       " WHERE o.id=?1 AND ?2=0 ORDER BY m.id", id, 0);
     store_unlock(s);
     return rc == Q_OK && out->n == 0 ? no_such(err, id) : rc;
+}
+
+int mem_elder_text(mem_store *s, int64_t id, char **text, char *err)
+{
+    *text = NULL;
+    store_lock(s);
+    sqlite3_stmt *st = store_query(s, err, "SELECT x.text FROM message m JOIN message x ON x.conversation=m.conversation AND x.parent IS m.parent AND x.id<m.id"
+                                   " WHERE m.id=? ORDER BY x.id=m.elder DESC, x.id DESC LIMIT 1", "i", id);
+    int rc = st ? store_step(s, st, err) : store_failed(s);
+    if (rc == 1) *text = store_text(st, 0);
+    sqlite3_finalize(st);
+    store_unlock(s);
+    return rc < 0 ? rc : Q_OK;
 }
 
 int mem_leaf_below(mem_store *s, int64_t id, int64_t *leaf, char *err)

@@ -129,7 +129,7 @@ static int make_file(mem_store *s, char *err)
 int store_open(const char *path, const store_watch *watch, mem_store **out, char *err)
 {
     *out = NULL;
-    char *file = path ? q_strdup(path) : q_user_path(Q_DIR_DATA, "quorum.db");
+    char *file = path ? store_path(path) : q_user_path(Q_DIR_DATA, "quorum.db");
     if (!file) return q_no_home(err);
     mem_store *s = q_alloc(sizeof *s);
     s->path = file;

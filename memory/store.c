@@ -224,6 +224,9 @@ char *store_text(sqlite3_stmt *st, int column)
 
 /* ---- who is there ---- */
 /* "pid:start time": unlike a pid alone it does not name a later process by mistake. */
+/* SQLite may be built to read "file:x.db" as a URI, another file than the one that everything else here calls so. */
+char *store_path(const char *path) { return strncmp(path, "file:", 5) == 0 ? q_printf("./%s", path) : q_strdup(path); }
+
 char *store_process_name(long pid)
 {
     char path[64], line[1024];

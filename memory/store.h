@@ -70,6 +70,7 @@ int store_run(mem_store *, int *changes, char *err, const char *sql, const char 
 int store_int(mem_store *, int64_t *out, char *err, const char *sql, const char *types, ...);
 char *store_text(sqlite3_stmt *, int column);       /* malloc'ed, "" for NULL */
 bool store_is_alive(const char *owner);             /* is the process that calls itself so still there? */
+char *store_path(const char *path);                 /* as SQLite takes it for a file's name whatever it is; malloc'ed */
 char *store_process_name(long pid);                 /* malloc'ed */
 
 /* rows.c: a table's columns as a list, from which SELECT, INSERT, reader and _free come. */
@@ -103,7 +104,7 @@ void store_rows_free(const store_table *, void **v, int *n);
 
 /* step/NN_*.c: SQL, one file a migration */
 extern const char store_step_01[], store_step_02[], store_step_03[], store_step_04[], store_step_05[],
-    store_step_06[];
+    store_step_06[], store_step_07[], store_step_08[];
 
 /* schema.c */
 extern const int store_schema_version;

@@ -15,6 +15,8 @@ typedef struct prov_kind {
     void (*config_free)(prov_config *);
     int (*config_set)(prov_config *, const char *name, const char *value, char *err);
     const char *(*config_get)(const prov_config *, const char *name, q_buf *buf);
+    double (*config_number)(const prov_config *, const char *name);
+    int (*config_nudge_k)(prov_config *, int delta);
     bool (*config_range)(const prov_config *, const char *name, double *min, double *max);
     bool (*config_is_default)(const prov_config *, const char *name);
     int (*config_k)(const prov_config *);
@@ -29,6 +31,7 @@ typedef struct prov_kind {
     prov_config *(*present)(prov *);
     int (*ask)(prov *, const prov_request *, const prov_hooks *, prov_result *out, char *err);
     int (*renew)(prov *, const prov_hooks *, char *err);
+    void (*forget)(prov *);              /* NULL: it holds nothing between requests */
     void (*cancel)(prov *, bool on);     /* any thread */
     /* numbers */
     prov_room (*context)(prov *);
@@ -40,6 +43,8 @@ typedef struct prov_kind {
                  void *user, char *err);
     int (*embed)(prov *, const char *text, size_t n, float *out, char *err);
     struct eng_cache *(*cache)(prov *);
+    int (*ids)(const prov *, const prov_request *, int32_t **out, char *err);    /* NULL: its prompts are no ids */
+    void (*spell)(const prov *, int32_t token, q_buf *out);      /* NULL: it does not say */
 } prov_kind;
 
 struct prov {                            /* first member of a kind's own struct */

@@ -60,10 +60,12 @@ void prov_config_free(prov_config *);
 /* Sets one knob from text. On failure nothing changes and err says the allowed range. name: the knob's name or an aka. */
 int prov_config_set(prov_config *, const char *name, const char *value, char *err);
 const char *prov_config_get(const prov_config *, const char *name, q_buf *buf);     /* "" for what it does not know */
+double prov_config_number(const prov_config *, const char *name);    /* NAN: it is no number, several, or unknown */
+int prov_config_nudge_k(prov_config *, int delta);       /* experts.k by delta in every routed layer, within what there are; the largest then */
 bool prov_config_range(const prov_config *, const char *name, double *min, double *max);   /* false: it takes no number here */
 bool prov_config_is_default(const prov_config *, const char *name);
 int prov_config_k(const prov_config *); /* the largest experts.k over layers; 0: nothing is routed */
-const char *prov_config_label(const prov_config *, q_buf *buf);      /* "k 4 · theta 5e5", "standard" */
+const char *prov_config_label(const prov_config *, q_buf *buf);      /* what differs: "k 4 · theta 5e5"; "": nothing */
 char *prov_config_json(const prov_config *);             /* all that differs from the defaults; malloc'ed. And back: */
 int prov_config_from_json(prov_config *, const char *json, char *err);
 uint64_t prov_config_hash(const prov_config *);          /* of what acts on hidden states: equal = interchangeable cells */
@@ -154,16 +156,24 @@ void prov_cancel(prov *, bool on);
 /* [turn] Evaluates anew, under the present configuration alone, what is in the context. Q_CANCEL: the rest follows with the
  * next request. */
 int prov_renew(prov *, const prov_hooks *, char *err);
+void prov_forget(prov *);               /* [turn] the context becomes empty; the configuration stays */
 
 /* ================= numbers ================= */
-typedef struct prov_room { int used, text, size; } prov_room;        /* tokens: evaluated or due; of the last text; at most */
+typedef struct prov_room {
+    int used, text, size;               /* tokens: evaluated or due; of the last text; at most */
+    uint64_t asked, fetched;            /* experts so far, where they are brought to a device: that ran, of them brought first; else 0 */
+} prov_room;
 prov_room prov_context(prov *);
 typedef struct prov_mix { uint64_t config; int cells; } prov_mix;    /* which configurations made what is cached */
 int prov_mixture(prov *, prov_mix *out, int max);        /* most frequent first; returns how many there are */
-/* These three look at the present configuration and the context: only in the thread that makes requests and sets, hooks too. */
+/* These four look at the present configuration and the context: only in the thread that makes requests and sets, hooks too. */
 int prov_count(const prov *, const char *text, size_t n);            /* tokens; an estimate without PROV_COUNT */
 int prov_count_request(const prov *, const prov_request *, char *err);       /* of the whole prompt as its model reads it */
+int prov_ids(const prov *, const prov_request *, int32_t **out, char *err);  /* that prompt's ids, malloc'ed; returns how many. Q_RANGE: it has none */
 int prov_show(const prov *, const prov_request *, q_buf *out, char *err);    /* that prompt as text, control tokens by their names */
+/* One token as text: its bytes, maybe part of a character, or a control token's name; nothing where there is no such token or
+ * this one does not say. */
+void prov_spell(const prov *, int32_t token, q_buf *out);
 /* [turn] The log-probability of each token of text after `before` (NULL: nothing), as pieces; the very first token of all
  * has none (NAN). The context stays as it is. */
 int prov_score(prov *, const prov_request *before, const char *text, size_t n, void (*each)(void *user, const prov_piece *),
@@ -181,7 +191,7 @@ typedef struct prov_found {
     int n_expert, n_expert_used;        /* 0: dense */
     bool fits;                          /* into the memory that is free now */
 } prov_found;
-int prov_find(prov_found **out, int *n, char *err);      /* those that can answer first, then by name */
+int prov_find(prov_found **out, int *n, char *err);      /* those that can answer first, then by name; Q_OK: err "" or a sentence about what was left out */
 void prov_found_free(prov_found *, int n);
 /* What -m and /model take: a path, part of a name, or NULL for the default; *what malloc'ed, for prov_open. Q_NOTFOUND: none;
  * Q_RANGE: several fit, err lists them. */

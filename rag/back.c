@@ -16,7 +16,7 @@ static bool look_at(void *user, const mem_word *w)
     return !l->found;
 }
 
-static bool listed(const char *const *rows, const char *key, bool stem)
+bool rag_listed(const char *const *rows, const char *key, bool stem)
 {
     struct look l = {rows, key, stem, false};
     for (; *rows && !l.found; rows++) mem_words(*rows, strlen(*rows), look_at, &l);
@@ -29,15 +29,15 @@ static bool sort_word(void *user, const mem_word *w)
 {
     struct kinds *k = user;
     if (w->flags & (MEM_WORD_EXACT | MEM_WORD_WHOLE)) return true;
-    bool polite = listed(rag_polite_words, w->word, false);
+    bool polite = rag_listed(rag_polite_words, w->word, false);
     if (k->words++ == 0) {
-        k->goes_on = listed(rag_going_on_words, w->word, false);
+        k->goes_on = rag_listed(rag_going_on_words, w->word, false);
         k->polite_first = polite;
     }
     k->polite += polite;
-    if (listed(rag_pointing_words, w->word, false)) k->pointing++;
-    else if (listed(rag_grammar_words, w->word, false) || listed(rag_asking_words, w->word, false)) return k->words <= WORDS_MAX;
-    else if (listed(rag_everyday_words, w->stem, true)) k->everyday++;
+    if (rag_listed(rag_pointing_words, w->word, false)) k->pointing++;
+    else if (rag_listed(rag_grammar_words, w->word, false) || rag_listed(rag_asking_words, w->word, false)) return k->words <= WORDS_MAX;
+    else if (rag_listed(rag_everyday_words, w->stem, true)) k->everyday++;
     else k->rare++;
     return k->words <= WORDS_MAX;
 }

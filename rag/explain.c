@@ -14,9 +14,11 @@ static const struct { const char *word, *why; } fates[RAG_FATES] = {
     [RAG_OVER_COUNT] = {"count", N_("not fed: memory.max_passages")},
     [RAG_OVER_BUDGET] = {"budget", N_("not fed: no room for it")},
     [RAG_REPEATS] = {"repeats", N_("not fed: repeats one that is fed")},
+    [RAG_SAME] = {"same", N_("not fed: this question in another conversation, or what a model answered to it")},
 };
 
 const char *rag_fate_word(enum rag_fate f) { return fates[f].word; }
+bool rag_fate_repeats(enum rag_fate f) { return f == RAG_REPEATS || f == RAG_SAME; }
 
 /* With `digits` behind the point: .12, 1.0 at the top, as the screen shows scores. */
 static void shown(double v, int digits, char out[RAG_NUMBER])
@@ -121,7 +123,7 @@ static enum rag_fate fate_of(const mem_log *v, double *a, double *b)
 bool rag_log_repeats(const mem_log *v)
 {
     double a, b;
-    return fate_of(v, &a, &b) == RAG_REPEATS;
+    return rag_fate_repeats(fate_of(v, &a, &b));
 }
 
 double rag_log_min_score(const mem_log *v)
@@ -178,6 +180,7 @@ static const char *nothing(const mem_log *v, q_buf *b)
     rag_number(v->score, rag_log_min_score(v), x);
     if (fate == RAG_BELOW) q_buf_say(b, _("nothing fed: best %s below %s"), x, threshold(least, y));
     else if (fate == RAG_OVER_BUDGET) q_buf_say(b, _("nothing fed: best %s takes %.0f tok, room for %.0f"), x, least, room);
+    else if (fate == RAG_SAME) q_buf_say(b, _("nothing fed: best %s is this question in another conversation, or what a model answered to it"), x);
     else q_buf_say(b, _("nothing fed: best %s, but memory.max_passages is %.0f"), x, least);
     return b->p;
 }

@@ -2,6 +2,8 @@
 #ifndef QUORUM_RAG_LISTS_H
 #define QUORUM_RAG_LISTS_H
 
+#include <stdbool.h>
+
 /* Rows of words parted by spaces, ended by NULL. */
 extern const char *const rag_grammar_words[];
 extern const char *const rag_asking_words[];
@@ -10,5 +12,7 @@ extern const char *const rag_everyday_words[];
 extern const char *const rag_pointing_words[];
 extern const char *const rag_going_on_words[];
 extern const char *const rag_polite_words[];
+/* Is it one of them: the very form, or by stem? */
+bool rag_listed(const char *const *rows, const char *key, bool stem);
 
 #endif

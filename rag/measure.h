@@ -13,6 +13,8 @@ struct rag_query {
     rag_result *r;                      /* whose terms these are */
     int *by_stem;                       /* [r->n_term] the terms in order of their stems */
     struct rag_part *part; int n_part;  /* the first is the whole */
+    const char *text;                   /* the question itself; the caller's */
+    int own;                            /* of r's terms the first are its words, the rest are those of the question before it */
 };
 
 struct rag_measured {

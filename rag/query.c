@@ -88,6 +88,16 @@ static bool add_word(void *user, const mem_word *w)
     return true;
 }
 
+/* Of the first `most` bytes those that are whole words, where a word of ordinary length is cut there. */
+static size_t whole_words(const char *text, size_t n, size_t most)
+{
+    enum { WORD = 64 };
+    if (n <= most) return n;
+    for (size_t i = most; i > most - WORD; i--)
+        if (strchr(" \t\r\n", text[i])) return i;
+    return q_utf8_whole(text, most);
+}
+
 static void read_text(struct reading *d, const char *text, size_t n)
 {
     d->text = text;
@@ -243,12 +253,16 @@ int rag_query_read(mem_store *s, const rag_config *c, const char *question, cons
 {
     struct reading d = {.r = r};
     const char *before = scope->before;
-    size_t n = strlen(question), head = n > HEAD + TAIL ? HEAD : n;
-    *q = (struct rag_query){.r = r};
+    size_t n = strlen(question), head = n > HEAD + TAIL ? whole_words(question, n, HEAD) : n;
+    *q = (struct rag_query){.r = r, .text = question};
     read_text(&d, question, head);
-    if (head < n) read_text(&d, question + n - TAIL, TAIL);
+    if (head < n) {
+        const char *tail = question + n - TAIL, *gap = strpbrk(tail, " \t\r\n");
+        if (gap && gap - tail < 64) tail = gap;
+        read_text(&d, tail, strlen(tail));
+    }
     int own = r->n_term, own_places = d.n;
-    if (before && rag_points_back(question)) read_text(&d, before, q_utf8_whole(before, strlen(before) < TAIL ? strlen(before) : TAIL));
+    if (before && rag_points_back(question)) read_text(&d, before, whole_words(before, strlen(before), TAIL));
     d.by_word = sorted(r, false);
     int rc = weigh(s, c, scope->conversation, &d, err);
     if (rc == Q_OK) {
@@ -259,6 +273,7 @@ int rag_query_read(mem_store *s, const rag_config *c, const char *question, cons
         d.n = own_places;
         r->searched = q->part[0].n > 0;
         if (weighty(&d, 0, d.n) > LONG) cut(q, &d, 0, d.n, SENTENCE);
+        q->own = own;
         lighten(r, q);
         q->by_stem = sorted(r, true);
     }
@@ -294,6 +309,36 @@ int rag_query_words(const struct rag_query *q, const char **words, int max)
     }
     free(had);
     return n;
+}
+
+struct comparing { const struct rag_query *q; bool *met, same; };
+
+static bool compare_word(void *user, const mem_word *w)
+{
+    struct comparing *c = user;
+    const rag_result *r = c->q->r;
+    if (w->flags & MEM_WORD_EXACT) return true;
+    int a = find(r, c->q->by_stem, true, w->stem), t = a < r->n_term ? c->q->by_stem[a] : -1;
+    if (t >= 0 && t < c->q->own && strcmp(r->term[t].stem, w->stem) == 0) c->met[t] = true;
+    else c->same = rag_listed(rag_grammar_words, w->word, false);
+    return c->same;
+}
+
+bool rag_same_question(const struct rag_query *q, const char *other)
+{
+    size_t n = strlen(q->text), m = strlen(other);
+    if (n == m && memcmp(q->text, other, n) == 0) return true;
+    if (m == 0 || n >= MEM_ASKED_MAX || m >= MEM_ASKED_MAX || q->r->n_term >= TERMS_MAX) return false;
+    struct comparing c = {.q = q, .met = q_alloc((size_t)q->own + 1), .same = true};
+    bool says = false;
+    mem_words(other, m, compare_word, &c);
+    for (int i = 0; i < q->own && c.same; i++) {
+        if (q->r->term[i].weight <= 0) continue;
+        says = true;
+        c.same = c.met[i];
+    }
+    free(c.met);
+    return c.same && says;
 }
 
 /* A name of a program is of no language: something stands between its letters ("sampler.repeat_penalty"), or before them. */

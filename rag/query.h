@@ -10,6 +10,8 @@ int rag_query_read(mem_store *, const rag_config *, const char *question, const 
 void rag_query_free(struct rag_query *);
 /* The words by which memory is asked for candidates, at most max, the heaviest; they belong to the query. */
 int rag_query_words(const struct rag_query *, const char **words, int max);
+/* Does the other text ask the same: the same words but for those of grammar, or the same bytes? */
+bool rag_same_question(const struct rag_query *, const char *other);
 /* Is it a Russian question? */
 bool rag_cyrillic(const char *text);
 

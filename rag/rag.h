@@ -53,7 +53,9 @@ int rag_config_set(rag_config *, const char *name, const char *value, char *err)
 const char *rag_config_get(const rag_config *, const char *name, q_buf *buf);       /* NULL: not ours */
 
 /* ================= search ================= */
-enum rag_fate { RAG_FED, RAG_BELOW, RAG_OVER_COUNT, RAG_OVER_BUDGET, RAG_REPEATS, RAG_FATES };
+enum rag_fate { RAG_FED, RAG_BELOW, RAG_OVER_COUNT, RAG_OVER_BUDGET, RAG_REPEATS, RAG_SAME, RAG_FATES };
+/* Cut because a passage says nothing new: what is fed says it, or it is this very question, or what a model answered to it. */
+bool rag_fate_repeats(enum rag_fate);
 
 typedef struct rag_term {               /* one word of the query */
     char *word, *stem;
@@ -79,6 +81,7 @@ typedef struct rag_passage {
     char *cite;                         /* the same for a model: one clean line, the same in every language and time zone */
     char *text;                         /* what would be fed; of a long message the best part */
     enum mem_trust trust;
+    bool same;                          /* the same question asked elsewhere, or what a model answered to it */
     int64_t offset;                     /* of text in its document or message */
     int rank;                           /* 1-based */
     int number;                         /* 1-based among the fed, by which the prompt cites it; 0 = not fed */

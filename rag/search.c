@@ -121,6 +121,8 @@ static int gather(mem_store *s, enum mem_kind kind, int64_t except, bool ru, con
         rag_passage *p = &r->v[r->n++];
         *p = (rag_passage){.kind = kind, .id = m.v[i].id, .source = m.v[i].source, .trust = m.v[i].trust, .bm25 = m.v[i].bm25,
                            .presence = q_alloc(sizeof(double) * (size_t)r->n_term)};
+        /* A small model takes either for what it should say, word for word, and what it said becomes its own witness. */
+        p->same = kind == MEM_CHAT && rag_same_question(q, m.v[i].trust == MEM_TRUST_MODEL ? m.v[i].asked : m.v[i].text);
         size_t from, len;
         best_part(q, &m.v[i], p, &from, &len);
         measure_passage(q, p, &(struct passage_words){m.v[i].name, m.v[i].heading, m.v[i].text + from, len, m.v[i].trust == MEM_TRUST_MANUAL}, most);
@@ -146,6 +148,12 @@ static void choose(const rag_config *c, const rag_scope *scope, rag_result *r)
             p->fate = RAG_BELOW;
             r->n_below++;
             if (p->score > r->best_below) r->best_below = p->score;
+            continue;
+        }
+        if (p->same) {
+            p->fate = RAG_SAME;
+            r->n_over++;
+            r->n_repeat++;
             continue;
         }
         bool repeats = false;
@@ -231,7 +239,7 @@ void rag_join(rag_result *r, rag_result *more)
         if (j < had) {                   /* the text beside the question feeds what the question alone did not */
             r->n_below -= r->v[j].fate == RAG_BELOW;
             r->n_over -= r->v[j].fate != RAG_BELOW;
-            r->n_repeat -= r->v[j].fate == RAG_REPEATS;
+            r->n_repeat -= rag_fate_repeats(r->v[j].fate);
             p->rank = r->v[j].rank;
             passage_free(&r->v[j]);
             r->v[j] = *p;

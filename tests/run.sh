@@ -11,6 +11,7 @@ export BUILD
 # What the tests compare bit for bit is the CPU's arithmetic, also on a machine with a GPU.
 export QUORUM_DEVICE=cpu
 logs=$BUILD/log
+command -v python3 > /dev/null || { echo "the tests need python3: run make deps-test, or install it"; exit 1; }
 
 name_of() { echo "${1#"$BUILD"/}" | tr / _; }
 

@@ -28,6 +28,8 @@ typedef struct script {
     void (*at)(void *user, int token);   /* called while token `token` is evaluated (0: the prompt); may be NULL */
     void *user;
     unsigned cannot;                     /* flags taken away */
+    double token_s;                      /* seconds that a token takes for each of its experts, by its own clock; 0: the true time */
+    int sets;                            /* so many prov_set succeed, then all fail; 0: as they come */
 } script;
 
 typedef struct script_config { prov_config base; const struct script_prov *p; char **value; /* one a knob; NULL: default */ } script_config;
@@ -42,10 +44,12 @@ typedef struct script_prov {
     int32_t *text; int n_text;
     atomic_bool cancel;
     bool stale;
+    int n_set;                           /* prov_set so far */
     const prov_hooks *hooks;
     prov_result *result;
     int32_t *say; int n_say, at;         /* the answer's tokens; next one */
     int spoken;
+    double clock;
     char *call;                          /* NAME JSON, or NULL */
 } script_prov;
 
@@ -136,6 +140,24 @@ static int script_set_knob(prov_config *to, const char *name, const char *value,
     return Q_OK;
 }
 
+static double script_number(const prov_config *c, const char *name)
+{
+    char *end;
+    const char *text = script_value((const script_config *)c, name);
+    double x = strtod(text, &end);
+    return *text && !*end ? x : (double)NAN;
+}
+
+static int script_nudge_k(prov_config *c, int delta)
+{
+    char text[16], err[Q_ERRLEN];
+    int k = (int)script_number(c, "experts.k") + delta;
+    k = k < 1 ? 1 : k > SCRIPT_EXPERTS ? SCRIPT_EXPERTS : k;
+    snprintf(text, sizeof text, "%d", k);
+    script_set_knob(c, "experts.k", text, err);
+    return k;
+}
+
 static const char *script_get(const prov_config *c, const char *name, q_buf *b)
 {
     q_buf_clear(b);
@@ -185,8 +207,7 @@ static const char *script_label(const prov_config *from, q_buf *b)
     for (int i = 0; i < n; i++)
         if (c->value[i] && strcmp(k[i].name, "sampler.seed") != 0)
             q_buf_printf(b, "%s%s %s", b->len ? " · " : "", strcmp(k[i].name, "experts.k") == 0 ? "k" : k[i].name, c->value[i]);
-    if (!b->len)
-        q_buf_puts(b, "standard");
+    q_buf_puts(b, "");
     return b->p;
 }
 
@@ -390,6 +411,16 @@ static int script_push(void *self, int32_t token, char *err)
     return rc;
 }
 
+/* Time as the script has it: nothing depends on how fast the machine is. */
+static void script_fed(void *self)
+{
+    script_prov *p = self;
+    if (p->s.token_s <= 0 || !p->result)
+        return;
+    p->clock += p->s.token_s * script_k(&p->c->base);
+    p->result->decode_s = p->clock;
+}
+
 static long script_stops(void *self, const char *text, size_t n)
 {
     const char *stop = script_value(((script_prov *)self)->c, "sampler.stop");
@@ -433,6 +464,7 @@ static void script_learn(script_prov *p, const prov_request *r, uint64_t seed)
     free(p->call);
     p->call = call ? q_strndup(call + 6, len - (size_t)(call - from) - 7) : NULL;
     p->n_say = p->at = p->spoken = 0;
+    p->clock = 0;
     script_tokens(p, from, call ? (size_t)(call - from) : len, &p->say, &p->n_say);
 }
 
@@ -451,7 +483,7 @@ static int script_one(script_prov *p, const prov_request *r, int answer, prov_re
         out->finish = rc == Q_CANCEL ? PROV_STOPPED : PROV_FAILED;
         return rc == Q_CANCEL ? Q_OK : rc;
     }
-    gen_source s = { .self = p, .ready = script_ready, .room = script_left, .choose = script_choose, .spell = script_spell, .push = script_push,
+    gen_source s = { .self = p, .ready = script_ready, .room = script_left, .choose = script_choose, .spell = script_spell, .push = script_push, .fed = script_fed,
                      .stops = script_stops, .max_tokens = script_max, .think = "<think>", .unthink = "</think>", .raw = r->raw != NULL };
     rc = gen_answer(&s, h, answer, out, err);
     if (rc == Q_OK && out->finish == PROV_ENDED && p->call && r->n_tool > 0) {
@@ -491,9 +523,18 @@ static int script_renew(prov *base, const prov_hooks *h, char *err)
     return rc;
 }
 
+static void script_forget(prov *base)
+{
+    script_prov *p = (script_prov *)base;
+    p->n_cell = p->n_text = 0;
+    p->stale = false;
+}
+
 static int script_set(prov *base, const prov_config *c, enum prov_policy policy, char *err)
 {
     script_prov *p = (script_prov *)base;
+    if (p->s.sets && ++p->n_set > p->s.sets)
+        return q_fail(err, Q_NOMEM, "not enough memory for this configuration");
     int size = atoi(script_value((const script_config *)c, "context.length"));
     if (size < p->n_cell)
         return q_fail(err, Q_RANGE, "the conversation already takes %d tokens: context.length cannot be %d", p->n_cell, size);
@@ -566,6 +607,13 @@ static int script_embed(prov *base, const char *text, size_t n, float *out, char
     return Q_OK;
 }
 
+static void script_spell_one(const prov *base, int32_t token, q_buf *out)
+{
+    const script_prov *p = (const script_prov *)base;
+    if (token >= 0 && token < p->n_word)
+        q_buf_puts(out, p->word[token]);
+}
+
 static void script_close(prov *base)
 {
     script_prov *p = (script_prov *)base;
@@ -582,11 +630,13 @@ static void script_close(prov *base)
 
 static const prov_kind script_kind = {
     .close = script_close, .config_new = script_config_new, .config_copy = script_config_copy, .config_free = script_config_free,
-    .config_set = script_set_knob, .config_get = script_get, .config_range = script_range, .config_is_default = script_is_default,
+    .config_set = script_set_knob, .config_get = script_get, .config_number = script_number, .config_nudge_k = script_nudge_k,
+    .config_range = script_range, .config_is_default = script_is_default,
     .config_k = script_k, .config_label = script_label, .config_json = script_json, .config_from_json = script_from_json,
     .config_hash = script_hash, .config_diff = script_diff, .config_cost = script_cost, .set = script_set, .present = script_present,
-    .ask = script_ask, .renew = script_renew, .cancel = script_cancel, .context = script_room, .mixture = script_mixture,
+    .ask = script_ask, .renew = script_renew, .forget = script_forget, .cancel = script_cancel, .context = script_room, .mixture = script_mixture,
     .count = script_count, .count_request = script_count_request, .score = script_score, .embed = script_embed,
+    .spell = script_spell_one,
 };
 
 /* The script must outlive it. o may be NULL. */

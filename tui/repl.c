@@ -5,6 +5,7 @@
 #include "tui/model/say.h"
 #include "tui/term/decode.h"
 #include "tui/term/ending.h"
+#include "tui/term/theme.h"
 #include "tui/tui.h"
 
 #include <errno.h>
@@ -206,6 +207,7 @@ static void ui(repl *r, const agt_event *e, bool *asked_chats)
     case AGT_UI_HELP: fresh_line(r); help(); break;
     case AGT_UI_CHATS: *asked_chats = true; break;
     case AGT_UI_EXPERTS: agt_submit(r->a, "/experts text"); break;
+    case AGT_UI_ENERGY: agt_submit(r->a, "/energy text"); break;
     case AGT_UI_MEMORY: agt_submit(r->a, "/memory list"); break;
     case AGT_UI_CONFIG: agt_submit(r->a, "/set"); break;
     case AGT_UI_EDIT:
@@ -214,11 +216,28 @@ static void ui(repl *r, const agt_event *e, bool *asked_chats)
         if (!r->edit)
             q_say(stdout, "%s\n", _("/edit TEXT asks the last question anew, worded so."));
         break;
-    case AGT_UI_LANG: tui_lang(e->text); break;
+    case AGT_UI_LANG: case AGT_UI_THEME: break;      /* done where the knob's value came */
     case AGT_UI_CLEAR: if (r->tty) q_say_own(stdout, "\033[H\033[2J"); break;
     case AGT_UI_COPY: copy(r); break;
     default: q_say(stdout, "%s\n", _("That needs the full screen: start quorum without --repl.")); break;
     }
+}
+
+/* A knob's new value. A theme is for the full screen; what is wrong with one is said here all the same. */
+static void knob(const agt_event *e)
+{
+    char err[Q_ERRLEN];
+    tui_theme t;
+    bool theme = strcmp(e->name, "ui.theme") == 0, bad = theme && tui_theme_load(e->text, &t, err) < 0;
+    const char *note = bad ? err : theme ? _("the full screen has it; line mode keeps the terminal's own colours") : e->note;
+    q_say(stdout, "%s%s%s", e->name, *e->name ? " = " : "", e->text);
+    if (e->number)
+        q_say(stdout, _(" after token %d"), e->number);
+    if (note && *note)
+        q_say(stdout, ": %s", note);
+    q_say(stdout, "\n");
+    if (strcmp(e->name, "ui.lang") == 0)
+        tui_lang(e->text);
 }
 
 static void handle(repl *r, const agt_event *e, bool *asked_chats)
@@ -278,15 +297,7 @@ static void handle(repl *r, const agt_event *e, bool *asked_chats)
         q_say_text(stdout, e->text);
         r->open_line = !*e->text ? r->open_line : e->text[strlen(e->text) - 1] != '\n';
         break;
-    case AGT_EV_KNOB:
-        fresh_line(r);
-        q_say(stdout, "%s%s%s", e->name, *e->name ? " = " : "", e->text);
-        if (e->number)
-            q_say(stdout, _(" after token %d"), e->number);
-        if (e->note && *e->note)
-            q_say(stdout, ": %s", e->note);
-        q_say(stdout, "\n");
-        break;
+    case AGT_EV_KNOB: fresh_line(r); knob(e); break;
     case AGT_EV_DONE:
         fresh_line(r);
         r->answering = r->thinking_shown = false;

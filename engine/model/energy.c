@@ -4,11 +4,9 @@
  * likewise, so 4 n_head head_dim a layer and cell. Norms, rope, softmax and sampling are left out: under a thousandth. */
 #include "engine/model/energy.h"
 #include "engine/model/brief.h"
-#include "kernels/kernels.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Which part a tensor belongs to; the first that fits. Names: ggml/docs/gguf.md. */
 static const struct { const char *has; enum eng_energy_part part; } places[] = {
@@ -124,11 +122,4 @@ double eng_energy_kv_bytes(const eng_energy *e, const char *kv_type)
         if (strcmp(kinds[i].name, kv_type) == 0)
             return (double)e->kv_numbers * kinds[i].bytes;
     return 0;
-}
-
-double eng_read_bandwidth(void)
-{
-    uint64_t room = q_mem_available() / 4, want = 512u << 20;        /* far more than any cache holds */
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return ker_cpu_read_bandwidth(cores > 0 ? (int)cores : 1, NULL, (size_t)(room < want ? room : want));
 }

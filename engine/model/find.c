@@ -1,7 +1,8 @@
 /* engine/model/find: which GGUF models are on this machine, and which one a person means by a part of a name.
  * Any thread; owns nothing beyond a call. It reads headers only, follows no loops (depth is bounded, each
- * file counts once by device and inode) and never writes. */
+ * file counts once by device and inode; each place has a budget of its own) and never writes. */
 #include "engine/model/brief.h"
+#include "engine/model/find.h"
 #include "engine/models.h"
 
 #include <cjson/cJSON.h>
@@ -20,7 +21,9 @@ typedef struct seen { dev_t dev; ino_t ino; } seen;
 typedef struct finder {
     eng_found *list;
     seen *seen;
-    int n, cap, entries;
+    int n, cap;
+    int most, entries;                  /* names looked at in the present place, at most `most` */
+    char *short_of;                     /* the first place of which not all was looked at; NULL */
 } finder;
 
 char *eng_default_model(void) { return q_user_path(Q_DIR_DATA, "models/smollm2-135m-instruct-carved.gguf"); }
@@ -29,6 +32,17 @@ static bool ends_with(const char *s, const char *end)
 {
     size_t n = strlen(s), m = strlen(end);
     return n >= m && strcasecmp(s + n - m, end) == 0;
+}
+
+/* A next name below root may be looked at; else that is kept to be said. */
+static bool afford(finder *f, const char *root)
+{
+    if (f->entries < f->most && f->n < MAX_MODELS) {
+        f->entries++;
+        return true;
+    }
+    if (!f->short_of) f->short_of = q_strdup(root);
+    return false;
 }
 
 /* Takes name (or NULL: from the path). */
@@ -89,12 +103,12 @@ static void add_tree(finder *f, const char *root, const char *place)
         if (ends_with(root, ".gguf")) add_file(f, root, NULL, place);
         return;
     }
+    f->entries = 0;
     todo = q_realloc(todo, (cap = 64) * sizeof *todo);
     todo[n++] = (struct node){q_strdup(root), 0};
     for (size_t at = 0; at < n; at++) {
         DIR *d = opendir(todo[at].path);
-        for (struct dirent *e; d && (e = readdir(d)) && f->entries < MAX_ENTRIES;) {
-            f->entries++;
+        for (struct dirent *e; d && (e = readdir(d)) && afford(f, root);) {
             if (e->d_name[0] == '.') continue;
             char *path = q_printf("%s/%s", todo[at].path, e->d_name);
             if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && todo[at].depth < MAX_DEPTH) {
@@ -139,15 +153,15 @@ static void add_ollama(finder *f, const char *models)
     enum { LEVELS = 4 };
     char *path[LEVELS + 1] = {q_printf("%s/manifests", models)};
     DIR *dir[LEVELS] = {opendir(path[0])};
+    f->entries = 0;
     for (int level = 0; level >= 0;) {
-        struct dirent *e = dir[level] && f->entries < MAX_ENTRIES ? readdir(dir[level]) : NULL;
-        if (!e) {
+        struct dirent *e = dir[level] ? readdir(dir[level]) : NULL;
+        if (!e || !afford(f, models)) {
             if (dir[level]) closedir(dir[level]);
             free(path[level]);
             level--;
             continue;
         }
-        f->entries++;
         if (e->d_name[0] == '.') continue;
         char *p = q_printf("%s/%s", path[level], e->d_name);
         if (level == LEVELS - 1) {
@@ -167,9 +181,11 @@ static int by_use(const void *a, const void *b)
     return bad ? bad : strcasecmp(x->name, y->name);
 }
 
-int eng_find(eng_found **out, int *n, char *err)
+int eng_find(eng_found **out, int *n, char *err) { return find_models(MAX_ENTRIES, out, n, err); }
+
+int find_models(int most, eng_found **out, int *n, char *err)
 {
-    finder f = {0};
+    finder f = {.most = most};
     const char *list = getenv("QUORUM_MODELS"), *home = getenv("HOME");
     while (list && *list) {
         size_t len = strcspn(list, ":");
@@ -206,6 +222,10 @@ int eng_find(eng_found **out, int *n, char *err)
     }
     if (f.n) qsort(f.list, (size_t)f.n, sizeof *f.list, by_use);
     free(f.seen);
+    err[0] = 0;
+    if (f.n >= MAX_MODELS && f.short_of) q_fail(err, Q_OK, _("only the first %d models are listed: name fewer folders in QUORUM_MODELS"), MAX_MODELS);
+    else if (f.short_of) q_fail(err, Q_OK, _("%s holds more than %d files and folders: what stands behind them was not looked at; QUORUM_MODELS names the folder that is meant"), f.short_of, most);
+    free(f.short_of);
     *out = f.list;
     *n = f.n;
     return Q_OK;
@@ -265,7 +285,11 @@ int eng_find_model(const char *m, char **path, char *err)
     else if (!hits && folder)
         rc = q_fail(err, Q_NOTFOUND, _("%s is a folder: give the path of a .gguf file in it, or name the folder in QUORUM_MODELS"), m);
     else if (hits) rc = q_fail(err, Q_RANGE, _("%d models fit \"%s\": %s; give more of the name, or the path"), hits, m, names.p);
-    else rc = q_fail(err, Q_NOTFOUND, _("no model has \"%s\" in its name; `quorum model list` shows those found, QUORUM_MODELS adds folders"), m);
+    else if (*err) {
+        char *rest = q_strdup(err);
+        rc = q_fail(err, Q_NOTFOUND, _("no model that was found has \"%s\" in its name; %s"), m, rest);
+        free(rest);
+    } else rc = q_fail(err, Q_NOTFOUND, _("no model has \"%s\" in its name; `quorum model list` shows those found, QUORUM_MODELS adds folders"), m);
     q_buf_free(&names);
     eng_found_free(list, n);
     return rc;

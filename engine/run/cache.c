@@ -259,6 +259,8 @@ static int run(eng_cache *k, const ker_batch *batch, ker_out *out, char *why)
     return !rc && atomic_load(&k->cancel) ? Q_CANCEL : rc;
 }
 
+eng_fetched eng_cache_fetched(const eng_cache *k) { return k->fetched; }
+
 int cache_forward(eng_cache *k, const cache_seq *seqs, int n_seq, const cache_row *rows, int n, bool keep, bool prompt,
                   ker_out *out, char *err)
 {
@@ -266,9 +268,9 @@ int cache_forward(eng_cache *k, const cache_seq *seqs, int n_seq, const cache_ro
     cache_batch *b = k->batch;
     int threads = (int)rows[0].config->v.threads;
     threads = threads > 0 ? threads : model_cores();
-    if (threads != m->n_threads) {
-        m->on.be->set_threads(m->on.dev, threads);
-        k->m->n_threads = threads;
+    if (threads != m->asked_threads) {
+        k->m->asked_threads = threads;
+        k->m->n_threads = m->on.be->set_threads(m->on.dev, threads);
     }
     k->clock++;
     int rc = place(k, seqs, n_seq, rows, n, keep, err);
@@ -284,6 +286,11 @@ int cache_forward(eng_cache *k, const cache_seq *seqs, int n_seq, const cache_ro
                         .want = b->want, .seqs = b->seqs, .n_seq = n_seq, .forced = gather_forced(k, rows, n), .phase = prompt ? 0 : 1 };
     char why[Q_ERRLEN] = "";
     rc = run(k, &batch, out, why);
+    if (!rc) {
+        k->fetched.asked += out->asked;
+        k->fetched.fetched += out->fetched;
+        k->fetched.bytes += out->fetched_bytes;
+    }
     if (!rc && out->n_bad)
         rc = not_finite(out, n, why);
     for (int i = 0, at = 0; i < n_seq; at += b->rows[i++])

@@ -31,6 +31,7 @@ struct eng_cache {
     cache_slot slot[CACHE_SLOTS];      /* configurations that the context holds, by hash */
     int n_slot;
     uint64_t clock;                    /* batches so far, and settings between them */
+    eng_fetched fetched;
     struct cache_batch *batch;
 };
 

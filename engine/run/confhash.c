@@ -97,8 +97,7 @@ const char *eng_config_label(const eng_config *c, q_buf *buf)
         q_buf_printf(buf, "%s%s %.40s%s", buf->len ? " \xc2\xb7 " : "", r->label, text, strlen(text) > 40 ? "\xe2\x80\xa6" : "");
     }
     q_buf_free(&v);
-    if (buf->len == 0)
-        q_buf_puts(buf, _("standard"));
+    q_buf_puts(buf, "");
     return buf->p;
 }
 

@@ -1,6 +1,7 @@
 /* engine/run/device: where a model's weights lie and who computes with them: the CPU, a GPU through the plugin, or both,
  * the routed experts of some layers staying with the CPU where the GPU's memory ends. See device.h and engine.h. */
 #include "engine/run/device.h"
+#include "engine/models.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,21 +10,25 @@
 static const double GIB = 1024.0 * 1024 * 1024;
 
 /* Said once by main, before any model is opened. */
-static struct { bool want, must; int index, layers; double budget; } chosen = { .layers = -1 };
+static struct { bool want, must; int index, layers; double budget; enum eng_rest rest; } chosen = { .layers = -1 };
 
-int eng_device_choose(const char *what, int gpu_layers, double budget_gib, char *err)
+int eng_device_choose(const eng_place *w, char *err)
 {
+    const char *what = w->what;
     bool is_auto = !strcmp(what, "auto"), cpu = !strcmp(what, "cpu"), cuda = !strncmp(what, "cuda", 4);
     char *end = NULL;
     long n = cuda && what[4] == ':' && what[5] ? strtol(what + 5, &end, 10) : 0;
     if (!(is_auto || cpu || (cuda && !what[4]) || (end && !*end && n >= 0 && n < 1024)))
         return q_fail(err, Q_RANGE, _("--device takes cpu, cuda, cuda:N or auto, not \"%s\""), what);
-    if (!(budget_gib >= 0)) return q_fail(err, Q_RANGE, _("--gpu-budget takes GiB of the GPU's memory, 0 for all that is free"));
+    if (!(w->budget_gib >= 0)) return q_fail(err, Q_RANGE, _("--gpu-budget takes GiB of the GPU's memory, 0 for all that is free"));
+    if (w->rest == ENG_REST_FETCHED && w->gpu_layers >= 0)
+        return q_fail(err, Q_RANGE, _("--gpu-layers divides a model with the CPU, --gpu-experts fetch brings all of its experts to the GPU: take one of the two"));
     chosen.want = !cpu;
     chosen.must = cuda;
     chosen.index = (int)n;
-    chosen.layers = gpu_layers;
-    chosen.budget = budget_gib;
+    chosen.layers = w->gpu_layers;
+    chosen.budget = w->budget_gib;
+    chosen.rest = w->rest;
     return Q_OK;
 }
 
@@ -37,7 +42,9 @@ static int plugin(const ker_backend **be, char *err)
     return rc;
 }
 
-/* What of the weights must lie on the GPU, and a layer's routed experts, in bytes. */
+static const uint64_t ROUNDED = 2u << 20;                             /* each is an allocation of its own, which the driver rounds up */
+
+/* What of the weights must lie on the GPU with what the driver adds, and a layer's routed experts as in the file, in bytes. */
 static uint64_t weigh(const eng_model *m, uint64_t *experts /* [n_layer] */)
 {
     uint64_t rest = 0;
@@ -48,9 +55,8 @@ static uint64_t weigh(const eng_model *m, uint64_t *experts /* [n_layer] */)
             arch_tensor_name(m->arch, (enum ker_role)r, l, name, sizeof name);
             const gguf_tensor *t = gguf_tensor_find(m->file, name);
             if (!t) continue;
-            uint64_t bytes = t->bytes + (2u << 20);                  /* each is an allocation of its own, which the driver rounds up */
-            if (l >= 0 && ker_role_get((enum ker_role)r)->ne[2] == KER_DIM_EXPERT) experts[l] += bytes;
-            else rest += bytes;
+            if (l >= 0 && ker_role_get((enum ker_role)r)->ne[2] == KER_DIM_EXPERT) experts[l] += t->bytes;
+            else rest += t->bytes + ROUNDED;
         }
     return rest;
 }
@@ -66,29 +72,61 @@ static uint64_t beside(const ker_model *k, int n_ctx_train)
     return kv + buffers + (256u << 20);
 }
 
-typedef struct plan { bool *moved; int n_moved, n_moe; uint64_t on_gpu, on_cpu; } plan;
+typedef struct plan {
+    bool *moved;                       /* [n_layer] routed experts are the CPU's                       */
+    int n_moved, n_moe;
+    uint64_t on_gpu, elsewhere;        /* bytes; of routed experts that do not lie there               */
+    uint64_t cache;                    /* of on_gpu: slots of experts that are fetched; 0: none are    */
+} plan;
 
 /* Experts stay on the GPU from the first layer on while they fit; false: not even the rest does. */
 static bool make_plan(const eng_model *m, uint64_t have, plan *p)
 {
     uint64_t *experts = q_alloc(sizeof *experts * (size_t)m->ker.n_layer), used = weigh(m, experts) + beside(&m->ker, m->info.n_ctx_train);
+    uint64_t all = 0, largest = 0;
     p->moved = q_alloc((size_t)m->ker.n_layer);
     bool fits = used <= have;
     p->on_gpu = used;
     for (int l = 0, kept = 0; l < m->ker.n_layer; l++) {
         if (!m->layers[l].moe) continue;
         p->n_moe++;
-        if (p->on_gpu + experts[l] <= have && (chosen.layers < 0 || kept < chosen.layers)) {
-            p->on_gpu += experts[l];
+        all += experts[l];
+        largest = experts[l] > largest ? experts[l] : largest;
+        if (p->on_gpu + experts[l] + 3 * ROUNDED <= have && (chosen.layers < 0 || kept < chosen.layers)) {
+            p->on_gpu += experts[l] + 3 * ROUNDED;
             kept++;
         } else {
             p->moved[l] = true;
             p->n_moved++;
-            p->on_cpu += experts[l];
+            p->elsewhere += experts[l];
         }
     }
     free(experts);
+    if (p->n_moved && chosen.rest == ENG_REST_FETCHED) {
+        uint64_t one = largest / (uint64_t)m->ker.n_expert + 1, stages = 4 * one + 7 * ROUNDED;     /* on the way (kernels/cuda/cache.cu) */
+        fits = used + stages + (uint64_t)m->info.n_expert_used * one <= have;
+        p->on_gpu = used + stages;
+        p->cache = fits ? have - used - stages : 0;
+        p->on_gpu += fits ? p->cache : (uint64_t)m->info.n_expert_used * one;
+        p->elsewhere = all;
+    }
     return fits;
+}
+
+/* How the weights lie, in words: malloc'ed. A token is never faster than the CPU reads what is its own. */
+static char *plan_words(const eng_model *m, const plan *p)
+{
+    double gpu = (double)p->on_gpu / GIB, rest = (double)p->elsewhere / GIB;
+    if (p->cache)
+        return q_printf(_("room for %.0f%% of the routed experts on the GPU (%.1f GiB of %.1f), which are brought there when they are asked for"),
+                        100 * (double)p->cache / (double)p->elsewhere, (double)p->cache / GIB, rest);
+    double token = (double)p->elsewhere * m->info.n_expert_used / m->ker.n_expert, speed = token > 0 ? eng_read_bandwidth() / token : 0;
+    char *how = q_printf(_("experts of %d of %d layers on the GPU (%.1f GiB there), those of %d computed by the CPU (%.1f GiB)"), p->n_moe - p->n_moved, p->n_moe,
+                         gpu, p->n_moved, rest);
+    if (!(speed > 0)) return how;
+    char *whole = q_printf(_("%s: at most %.3g tokens/s, since the CPU reads %.2f GB for each"), how, speed, token / 1e9);
+    free(how);
+    return whole;
 }
 
 static void no_row(void *user, const ker_proof *p) { (void)user, (void)p; }
@@ -129,17 +167,17 @@ static int open_gpu(eng_model *m, device *d, char *err)
     if (!make_plan(m, have, &p))
         rc = q_fail(err, Q_NOMEM, _("%s has %.1f GiB of memory free, this model needs at least %.1f GiB there: free some, or use --device cpu"),
                     one->name, (double)have / GIB, (double)(p.on_gpu) / GIB);
-    else if (p.n_moved && p.on_cpu > q_mem_available() && !q_in_memory(m->path))
+    else if (p.n_moved && p.elsewhere > q_mem_available() && !q_in_memory(m->path))
         rc = q_fail(err, Q_NOMEM, _("%.1f GiB of this model's experts do not fit on the GPU, and %.1f GiB of the machine's memory are free: close something or take a smaller model"),
-                    (double)p.on_cpu / GIB, (double)q_mem_available() / GIB);
-    else if (!p.n_moved) {
-        ker_hold hold = { .index = chosen.index };
+                    (double)p.elsewhere / GIB, (double)q_mem_available() / GIB);
+    else if (p.n_moved == 0 || p.cache) {
+        ker_hold hold = { .index = chosen.index, .cache_bytes = p.cache };
         d->be = be;
+        d->note = p.cache ? plan_words(m, &p) : NULL;
         rc = be->open(&m->ker, m->n_threads, &hold, &d->dev, err);
     } else {
         d->be = ker_split();
-        d->note = q_printf(_("experts of %d of %d layers on the GPU (%.1f GiB there), those of %d computed by the CPU (%.1f GiB)"), p.n_moe - p.n_moved, p.n_moe,
-                           (double)p.on_gpu / GIB, p.n_moved, (double)p.on_cpu / GIB);
+        d->note = plan_words(m, &p);
         rc = ker_split_open(be, ker_cpu(), p.moved, chosen.index, &m->ker, m->n_threads, &d->dev, err);
     }
     free(p.moved);

@@ -78,7 +78,7 @@ X(kv, NUM, CHOICE, "kv.type", "cache_type", "kv", ALLOCATION, K_CELLS, \
   0, 0, "f16,f32,q8_0", 2, 0, true, \
   N_("number format of the cache; the cache is rebuilt")) \
 X(threads, NUM, INT, "threads", "n_threads", "threads", SAMPLING, K_UNSAID | K_LOCAL, \
-  0, 1024, NULL, 1024, m->n_threads, true, \
+  0, 1024, NULL, 1024, m->own_threads, true, \
   N_("processor threads; 0 is one for each core; results never depend on it")) \
 X(think, NUM, CHOICE, "think", "enable_thinking", "think", PROMPT, 0, \
   0, 0, "auto,on,off", 2, 0, true, \

@@ -446,7 +446,7 @@ static int open_weights(eng_model *m, const eng_open_opts *o, char *err)
     int rc = check_vocabulary(m, err);
     if (rc)
         return rc;
-    m->n_threads = o->n_threads > 0 ? o->n_threads : model_cores();
+    m->n_threads = m->own_threads = m->asked_threads = o->n_threads > 0 ? o->n_threads : model_cores();
     m->bytes = q_alloc(sizeof *m->bytes * (size_t)m->ker.n_layer);
     rc = device_open(m, &m->on, err);
     if (!rc) rc = fill(m, o, err);

@@ -53,6 +53,8 @@ struct eng_model {
 
     device on;
     int n_threads;                     /* of the device now: sessions set it before a batch */
+    int own_threads;                   /* as it was opened with: what "default" means */
+    int asked_threads;                 /* as it was last asked for; what the system refused is not tried again for each token */
     eng_config *standard;              /* the model's own defaults, what eng_config_is_default compares with */
 };
 

@@ -71,17 +71,17 @@ void dev_close(ker_dev *d)
     free(d);
 }
 
-void dev_set_threads(ker_dev *d, int n)
+int dev_set_threads(ker_dev *d, int n)
 {
     if (n <= 0) n = pool_cores();
-    if (n == pool_threads(d->pool)) return;
-    pool *p = pool_new(n);
-    if (!p) return;                                /* keep what runs: slower, never wrong */
+    pool *p = n == pool_threads(d->pool) ? NULL : pool_new(n);
+    if (!p) return pool_threads(d->pool);          /* keep what runs: slower, never wrong */
     bool made = d->scratch != NULL;
     scratch_free(d);
     pool_free(d->pool);
     d->pool = p;
     if (made) scratch_make(d);
+    return pool_threads(d->pool);
 }
 
 int dev_weight(ker_dev *d, int layer, enum ker_role role, const ker_weight *w, char *err)

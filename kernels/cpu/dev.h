@@ -35,7 +35,7 @@ struct ker_dev {
 
 int dev_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *err);
 void dev_close(ker_dev *);
-void dev_set_threads(ker_dev *, int n);
+int dev_set_threads(ker_dev *, int n);
 int dev_source(ker_dev *, const ker_source *s, char *err);
 int dev_weight(ker_dev *, int layer, enum ker_role role, const ker_weight *w, char *err);
 /* Checks that nothing needed is missing and rearranges what pays. `floats`: what the parts ask of a

@@ -38,10 +38,10 @@ typedef struct seen {                    /* what the events said since the last 
     char knob[256];
     int64_t ids[64]; int n_ids;          /* of the last OPENED */
     int64_t chat, meant;                 /* of the last OPENED, and the message it is about */
-    char *page, *ui;
+    char *page, *data, *ui;              /* data: of the page, as JSON */
     int passages;
     char *label;                         /* of the last LABEL */
-    char *nothing;                       /* of the last RETRIEVAL */
+    char *nothing, *fed;                 /* of the last RETRIEVAL; fed: the first one's text */
     int64_t ask; char *asked;            /* of the last ASK */
     int64_t progress_done, progress_total;   /* the largest */
     bool progress_ended;
@@ -56,9 +56,11 @@ __attribute__((unused)) static void seen_clear(seen *s)
         free(s->last);
     }
     free(s->page);
+    free(s->data);
     free(s->ui);
     free(s->asked);
     free(s->nothing);
+    free(s->fed);
     free(s->label);
     memset(s, 0, sizeof *s);
 }
@@ -102,7 +104,12 @@ static void seen_take(seen *s, agt_event *e)
         for (int i = 0; i < e->n_messages && i < 64; i++)
             s->ids[s->n_ids++] = e->message[i].id;
         break;
-    case AGT_EV_TEXT: free(s->page); s->page = q_strdup(e->text); break;
+    case AGT_EV_TEXT:
+        free(s->page);
+        free(s->data);
+        s->page = q_strdup(e->text);
+        s->data = e->data ? q_strdup(e->data) : NULL;
+        break;
     case AGT_EV_UI: free(s->ui); s->ui = q_printf("%lld %s", (long long)e->id, e->text); break;
     case AGT_EV_LABEL: free(s->label); s->label = q_strdup(e->text); break;
     case AGT_EV_ASK: s->ask = e->id; free(s->asked); s->asked = q_strdup(e->text); break;
@@ -113,6 +120,8 @@ static void seen_take(seen *s, agt_event *e)
         break;
     case AGT_EV_RETRIEVAL:
         s->passages = e->retrieval->fed;
+        free(s->fed);
+        s->fed = e->retrieval->n ? q_strdup(e->retrieval->p[0].text) : NULL;
         free(s->nothing);
         s->nothing = q_strdup(e->retrieval->broken ? e->retrieval->broken : e->retrieval->nothing ? e->retrieval->nothing : "");
         break;

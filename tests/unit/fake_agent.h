@@ -12,6 +12,7 @@
 
 static struct fake {
     agt_status st;
+    agt_turned turned;
     agt_routing rt;             /* arrays owned here */
     q_buf said;
     struct { char *key, *value; } set[32]; int n_set;
@@ -48,6 +49,8 @@ bool agt_knob_range(agt *a, const q_knob *k, double *min, double *max)
     return k->max > k->min;
 }
 bool agt_knob_default(agt *a, const q_knob *k) { return k->id != 2; }
+char *agt_knob_cost(agt *a, const q_knob *k) { return q_strdup(k->id == 0 ? "104 MB a token, 66 tok/s · F7 k 11: 103 MB a token, about 67 tok/s" : ""); }
+void agt_get_turned(agt *a, agt_turned *out) { *out = fake.turned; }
 const char *agt_effect_word(enum q_effect e) { return e == Q_EFFECT_ROUTING ? "routing" : "sampling"; }
 
 #define SAY(...) q_buf_printf(&fake.said, __VA_ARGS__)
@@ -137,6 +140,29 @@ char **agt_completions(agt *a, const char *line, size_t at, size_t *start, int *
     return out;
 }
 
+/* SmolLM2 carved, as counted, at 10 GB/s. */
+void agt_ask_energy(agt *a) { SAY("energy\n"); }
+bool agt_get_energy(agt *a, agt_energy *out)
+{
+    static const struct { const char *label; uint64_t bytes, each; } part[LAB_COSTS_PARTS] = {
+        { N_("embedding"), 360, 0 }, { N_("attention"), 16727040, 0 }, { N_("router"), 1033536, 0 }, { N_("experts"), 0, 1089536 },
+        { N_("dense part"), 34836480, 0 }, { N_("head"), 30081024, 0 } };
+    static const int k[] = { 1, 2, 4, 8, 12, 16 };
+    *out = (agt_energy){ .name = "SmolLM2 carved", .type = "Q4_1", .n_expert = 16, .n_used = 12, .k = fake.st.k > 0 ? fake.st.k : 12, .kv_f16 = 46080,
+                         .kv_q8 = 24480, .flops_cell = 69120, .bandwidth = 1e10 };
+    if (!fake.st.loaded) return false;
+    for (int i = 0; i < LAB_COSTS_PARTS; i++) {
+        out->part[i].label = part[i].label;
+        out->part[i].bytes = part[i].bytes + part[i].each * (uint64_t)out->k;
+    }
+    for (int i = 0; i < 6; i++) {
+        uint64_t bytes = 0, n = (uint64_t)k[i];
+        for (int p = 0; p < LAB_COSTS_PARTS; p++) bytes += part[p].bytes + part[p].each * n;
+        out->row[out->n_row++] = (lab_costs_row){ k[i], k[i] == 12, k[i] == fake.st.k, 111000000 + n * 1548288, bytes, 166000000 + n * 3096576, 1e10 / (double)bytes };
+    }
+    return true;
+}
+
 /* ---- scripted values ---- */
 static uint32_t fake_seed = 7;
 static uint32_t fake_rand(void) { return fake_seed = fake_seed * 1664525u + 1013904223u, fake_seed >> 8; }
@@ -179,7 +205,7 @@ static void fake_model(void)
     agt_status *s = &fake.st;
     memset(s, 0, sizeof *s);
     strcpy(s->model, "SmolLM2 carved");
-    strcpy(s->label, "standard");
+    s->label[0] = 0;
     strcpy(s->languages, "en");
     s->loaded = s->chat_template = s->carved = true;
     s->k = 12;
@@ -190,11 +216,11 @@ static void fake_model(void)
     s->ctx_used = 812;
     s->ctx_size = 8192;
     s->decode_rate = 120;
-    s->n_mix = 2;
-    strcpy(s->mix[0].label, "k 12");
-    s->mix[0].cells = 640;
-    strcpy(s->mix[1].label, "k 4");
-    s->mix[1].cells = 172;
+    s->mix.n = 2;
+    strcpy(s->mix.of[0].label, "k 12");
+    s->mix.of[0].cells = 640;
+    strcpy(s->mix.of[1].label, "k 4");
+    s->mix.of[1].cells = 172;
 }
 
 static agt_message *fake_message(int64_t id, enum agt_role role, const char *text)

@@ -133,7 +133,7 @@ static const char *status_line(void)
  * own settings, and the ribbon only where that would leave too little of it. */
 static void the_ribbon_stays_with_knobs_set(void)
 {
-    static const char *const label[] = { "k 4 · theta 5e5 · eps .001", "k 4 · theta 5e5 · eps .001 · ban 10:1", "k 2", "standard" };
+    static const char *const label[] = { "k 4 · theta 5e5 · eps .001", "k 4 · theta 5e5 · eps .001 · ban 10:1", "k 2", "" };
     for (size_t i = 0; i < sizeof label / sizeof *label; i++)
         for (int w = 60; w <= 130; w += 5) {
             begin();
@@ -149,6 +149,33 @@ static void the_ribbon_stays_with_knobs_set(void)
             CHECK_MSG(strstr(s, "SmolLM2"), "%d: %s", w, s);
             tui_app_free(&app);
         }
+}
+
+static const char *other_words(const char *one, const char *many, unsigned long n)
+{
+    return !many && strcmp(one, "standard") == 0 ? "обычные" : n == 1 || !many ? one : many;
+}
+
+/* The model's own settings are a fact, and a word only where they are shown: whatever the language calls them. */
+static void the_models_own_is_said_in_any_language(void)
+{
+    q_words_from(other_words);
+    begin();
+    tui_app_resize(&app, 160, 24);
+    fake.st.mix.of[0].label[0] = 0;
+    fake.st.mix.of[0].k = 12;
+    answer(1, "an answer");
+    tui_say_hush(&app.say);
+    const char *s = status_line();
+    CHECK_MSG(strstr(s, "carved · обычные "), "%s", s);
+    CHECK(on_screen("640 tok at k 12, 172 at k 4") && on_screen("обычные · k 12") && !on_screen("standard"));
+    fake.st.mix.of[0].k = 0;
+    CHECK(on_screen("640 tok at обычные, 172 at k 4"));
+    tui_app_resize(&app, 60, 24);            /* and they are the first thing to go */
+    s = status_line();
+    CHECK_MSG(!strstr(s, "обычные") && !strstr(s, " *"), "%s", s);
+    tui_app_free(&app);
+    q_words_from(NULL);
 }
 
 /* While files are taken in the bottom line says what and how many, and none of an answer's keys; one Esc stops nothing. */
@@ -210,6 +237,29 @@ static void the_strip_says_whole_things(void)
     tui_lang("en");
 }
 
+/* Of many experts only waking is news: where all that is odd sleeps, that is said, and never a word with nothing behind it. */
+static void what_sleeps_is_no_news(void)
+{
+    for (int w = 60; w <= 160; w += 5)
+        for (int news = 0; news < 2; news++) {
+            begin();
+            fake_routing(0, 48, 128, 8);
+            fake.rt.n_odd = 2;
+            fake.rt.odd[0] = (agt_odd){ 40, 127, .2f, -2 };
+            fake.rt.odd[1] = (agt_odd){ 41, 126, news ? 12 : .3f, news ? 2 : -2 };
+            tui_app_resize(&app, w, 40);
+            answer(1, "an answer");
+            tui_app_draw(&app);
+            q_buf b = {0};
+            tui_grid_text(&app.grid, &b);
+            const char *word = strstr(b.p, "woken");
+            CHECK_MSG(!word || strncmp(word, news ? "woken L41e126 12x" : "woken nothing", news ? 17 : 13) == 0, "%d: %.40s", w, word);
+            CHECK_MSG(word || w < 100, "%d columns: nothing is said", w);
+            q_buf_free(&b);
+            tui_app_free(&app);
+        }
+}
+
 /* A character is a character in every script, not its bytes. */
 static void copied_characters_are_counted(void)
 {
@@ -227,6 +277,8 @@ int main(void)
     RUN(a_sent_command_is_no_draft);
     RUN(a_pause_is_said);
     RUN(the_strip_says_whole_things);
+    RUN(the_models_own_is_said_in_any_language);
+    RUN(what_sleeps_is_no_news);
     RUN(an_import_is_shown);
     RUN(the_ribbon_stays_with_knobs_set);
     RUN(captions_keep_their_newest_change);

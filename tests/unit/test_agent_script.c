@@ -1,6 +1,7 @@
 /* agent: whole turns with somebody who answers by a script instead of a model: acts come at a chosen token, failures at
  * another, and nothing depends on how fast anything is. */
 #include "agent/room.h"
+#include "agent/view.h"
 #include "tests/script_provider.h"
 #include "tests/unit/agent_help.h"
 
@@ -9,6 +10,7 @@
 static const script_line lines[] = {
     { "four", "<think>two and two\nis four</think>\n\nFour." },
     { "short", "Yes. | No." },
+    { "odd", "a\\b say\"hi\" new\nline \x1b[31mred \xe2\x80\xaeturned \u0451\u0436" },
     { NULL, " One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty "
             "twenty-one twenty-two twenty-three twenty-four twenty-five." },
     { NULL, NULL } };
@@ -95,7 +97,7 @@ static void the_status_is_of_this_conversation(void)
         settle(a, &s);
         agt_status st;
         agt_get_status(a, &st);
-        CHECK(st.ctx_used > 25 && st.n_tokens > 0 && st.n_mix == 1);
+        CHECK(st.ctx_used > 25 && st.n_tokens > 0 && st.mix.n == 1);
         agt_submit(a, i == 2 ? "/open 1" : leave[i]);
         if (i == 0) {
             CHECK(wait_for(a, &s, AGT_EV_ASK, 0, 60000));
@@ -104,8 +106,8 @@ static void the_status_is_of_this_conversation(void)
         settle(a, &s);
         for (int turn = 0; turn < 2; turn++) {
             agt_get_status(a, &st);
-            CHECK_MSG(st.ctx_used == 0 && st.n_mix == 0 && st.n_tokens == 0 && st.decode_rate == 0 && st.ctx_size == 4096,
-                      "%s: %d tokens in %d configurations, %g/s", leave[i], st.ctx_used, st.n_mix, st.decode_rate);
+            CHECK_MSG(st.ctx_used == 0 && st.mix.n == 0 && st.n_tokens == 0 && st.decode_rate == 0 && st.ctx_size == 4096,
+                      "%s: %d tokens in %d configurations, %g/s", leave[i], st.ctx_used, st.mix.n, st.decode_rate);
             agt_nudge_k(a, -1);          /* and a knob does not bring it back */
             settle(a, &s);
         }
@@ -225,6 +227,95 @@ static void a_trace_asks_before_it_writes_over(void)
     finish(&s);
 }
 
+/* The last column is the token's text, on one line, whatever is in it, and nothing of it steers a terminal. */
+static void a_trace_carries_the_text_of_its_tokens(void)
+{
+    seen s = { 0 };
+    q_buf b = { 0 };
+    char dir[] = "/tmp/quorum-trace-XXXXXX";
+    if (!mkdtemp(dir) || !start((script){ 0 }, false, &s))
+        return;
+    char *csv = q_printf("%s/t.csv", dir), *json = q_printf("%s/t.csv.json", dir), *save = q_printf("/trace save %s", csv);
+    ask("odd", &s);
+    settle(a, &s);
+    agt_submit(a, save);
+    settle(a, &s);
+    CHECK_INT(s.errors, 0);
+    CHECK_INT(q_read_file(csv, &b, 1 << 20, err), Q_OK);
+    static const char *const cell[] = { ",text\n", ",\"a\\\\b\"\n", ",\" say\"\"hi\"\"\"\n", ",\" new\"\n", ",\"\\nline\"\n", ",\" \\x1b[31mred\"\n",
+        ",\" \\xe2\\x80\\xaeturned\"\n", ",\" \u0451\u0436\"\n" };
+    for (size_t i = 0; i < sizeof cell / sizeof *cell && b.p; i++)
+        CHECK_MSG(strstr(b.p, cell[i]), "%s in %s", cell[i], b.p);
+    int ends = 0, quotes = 0;
+    for (size_t i = 0; i < b.len; i++) {
+        ends += b.p[i] == '\n';
+        quotes += b.p[i] == '"';
+        CHECK(b.p[i] == '\n' || (unsigned char)b.p[i] >= 0x20);
+    }
+    CHECK_INT(ends, 1 + 7 * SCRIPT_LAYERS);
+    CHECK_INT(quotes % 2, 0);
+    q_buf_clear(&b);
+    CHECK(q_read_file(json, &b, 1 << 20, err) == Q_OK && strstr(b.p, "\"experts\":8,"));
+    unlink(csv);
+    unlink(json);
+    rmdir(dir);
+    free(csv);
+    free(json);
+    free(save);
+    q_buf_free(&b);
+    finish(&s);
+}
+
+/* The last note or page holds it. */
+static bool told(seen *s, const char *command, const char *words)
+{
+    seen_clear(s);
+    agt_submit(a, command);
+    settle(a, s);
+    bool yes = (s->notes.p && strstr(s->notes.p, words)) || (s->page && strstr(s->page, words));
+    CHECK_MSG(yes, "%s: %s%s", command, s->notes.p ? s->notes.p : "", s->page ? s->page : "");
+    return yes;
+}
+
+static void routing_is_named_listed_and_compared(void)
+{
+    seen s = { 0 };
+    if (!start((script){ 0 }, true, &s))
+        return;
+    told(&s, "/routing", "no routing has a name yet");
+    told(&s, "/routing tag code", "no recorded routing yet");
+    ask("count", &s);
+    settle(a, &s);
+    told(&s, "/routing tag code", "code holds the routing of 1 answer now, 25 tokens");
+    told(&s, "/routing tag code", "of 1 answer now");
+    told(&s, "/routing compare code code", "25 and 25 tokens are too few");
+    for (int i = 0; i < 2; i++) {
+        ask("count", &s);
+        settle(a, &s);
+    }
+    told(&s, "/routing tag code all", "of 3 answers now, 75 tokens");
+    told(&s, "/routing tag last", "last holds the routing of 1 answer now, 25 tokens");
+    told(&s, "/routing", "code                        3        1       75\n");
+    told(&s, "/маршруты список", "last ");
+    told(&s, "/routing compare code code", "no expert differs beyond chance");
+    told(&s, "/routing compare code nonesuch", "no routing is called nonesuch");
+    told(&s, "/routing tag ../x", "letters, digits");
+    told(&s, "/routing tag", "/routing lists;");
+    told(&s, "/routing compare a b c", "/routing lists;");
+    told(&s, "/routing untag nonesuch", "no routing is called nonesuch");
+    for (int yes = 0; yes < 2; yes++) {
+        seen_clear(&s);
+        agt_submit(a, "/routing untag code");
+        CHECK(wait_for(a, &s, AGT_EV_ASK, 0, 60000));
+        CHECK_MSG(s.asked && strstr(s.asked, "for 3 answers?"), "%s", s.asked ? s.asked : "");
+        agt_answer(a, s.ask, yes);
+        settle(a, &s);
+        told(&s, "/routing list", yes ? "last " : "code ");
+    }
+    told(&s, "/routing compare code code", "no routing is called code");
+    finish(&s);
+}
+
 /* ---- acts that come at a chosen token ---- */
 static int act_at;
 static void (*act)(void);
@@ -302,7 +393,7 @@ static void a_position_knob_goes_on(void)
     CHECK(m && m->state == AGT_DONE && m->n_tokens == 25 && m->n_config == 2 && s.knob_number == 7);
     agt_status st;
     agt_get_status(a, &st);
-    CHECK_INT(st.n_mix, 1);              /* all of it of the new one */
+    CHECK_INT(st.mix.n, 1);              /* all of it of the new one */
     finish(&s);
 }
 
@@ -399,12 +490,149 @@ static void again_with_the_same_seed(void)
     finish(&s);
 }
 
+/* What is marked while an answer comes is marked when it is shown again: also beside an elder that is not the last one. */
+static void differs_is_kept(void)
+{
+    static const script_line said[] = { { "pick", "red red red one | red red blue two | red red red one | red green three four" }, { NULL, NULL } };
+    static const struct { const char *seed; int beside, at; } again[] = {
+        { "1", 0, 8 },                   /* from the first: at blue */
+        { "2", 0, -1 },                  /* from the first again, to which it is equal */
+        { "3", 1, 4 },                   /* from the second: at green */
+        { "1", 0, 8 } };
+    seen s = { 0 };
+    mem_messages all = { 0 };
+    int64_t id[8];
+    if (!start((script){ .line = said }, false, &s))
+        return;
+    agt_submit(a, "/set sampler.seed 4");
+    agt_message *m = ask("pick", &s);
+    CHECK_STR(m ? m->text : "", "red red red one");
+    id[0] = m ? m->id : 0;
+    settle(a, &s);
+    for (int i = 0; i < 4; i++) {
+        char words[40];
+        snprintf(words, sizeof words, "sampler.seed=%s", again[i].seed);
+        for (int back = i - again[i].beside; back > 0; back--)       /* the elder is on the branch again */
+            agt_branch(a, 0, -1);
+        settle(a, &s);
+        seen_clear(&s);
+        agt_again(a, id[again[i].beside], words);
+        CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 30000));
+        id[i + 1] = s.last ? s.last->id : 0;
+        CHECK_MSG(s.last && s.last->differs_at == again[i].at && (s.differs_token > 0) == (again[i].at >= 0), "%d: %d, token %d, %s", i, s.last ? s.last->differs_at : 0, s.differs_token,
+                  s.notes.p ? s.notes.p : "");
+        settle(a, &s);
+    }
+    CHECK_INT(mem_siblings(a->store, id[0], &all, err), 0);
+    for (int i = 0; i < 4 && all.n == 5; i++) {
+        agt_message again_seen;
+        view_message(a->store, &all.v[i + 1], &again_seen);
+        CHECK_INT(again_seen.differs_at, again[i].at);
+        agt_message_free(&again_seen);
+    }
+    mem_messages_free(&all);
+    finish(&s);
+}
+
+static const char *setting(const char *name, q_buf *b) { return agt_knob_value(a, agt_knob_named(a, name), b); }
+
+/* After /again with a longer context the answer may be longer than the old one holds: the old settings come back all the
+ * same, with an empty context, and the conversation goes on. */
+static void again_in_a_longer_context_comes_back(void)
+{
+    seen s = { 0 };
+    q_buf b = { 0 };
+    if (!start((script){ 0 }, false, &s))
+        return;
+    agt_submit(a, "/set context.length 20");
+    agt_message *m = ask("count", &s);
+    CHECK_MSG(m && m->cut == AGT_CUT_CONTEXT && m->n_tokens < 20, "%d tokens", m ? m->n_tokens : 0);
+    settle(a, &s);
+    seen_clear(&s);
+    agt_again(a, 0, "context.length=200 experts.k=1");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 30000));
+    settle(a, &s);
+    CHECK(s.last && s.last->n_tokens == 25 && s.errors == 0);
+    CHECK_MSG(s.notes.p && strstr(s.notes.p, "settings from before are back"), "%s", s.notes.p ? s.notes.p : "");
+    CHECK_STR(setting("context.length", &b), "20");
+    agt_status st;
+    agt_get_status(a, &st);
+    CHECK(st.k == 2 && st.ctx_size == 20 && st.ctx_used == 0 && st.mix.n == 0);
+    m = ask("short", &s);
+    CHECK_MSG(m && m->state == AGT_DONE && strcmp(m->label, "context.length 20") == 0, "%s", m ? m->label : "");
+    q_buf_free(&b);
+    finish(&s);
+}
+
+/* And where they are refused whatever is given up, what is said to be in effect is in effect; F9 is asked for the others. */
+static void again_that_cannot_come_back_says_so(void)
+{
+    seen s = { 0 };
+    q_buf b = { 0 };
+    if (!start((script){ .sets = 1 }, false, &s))
+        return;
+    ask("short", &s);
+    settle(a, &s);
+    seen_clear(&s);
+    agt_again(a, 0, "experts.k=1");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 30000));
+    settle(a, &s);
+    CHECK_MSG(s.errors == 1 && s.notes.p && strstr(s.notes.p, "this answer's settings stay") && strstr(s.notes.p, "not enough memory"), "%s", s.notes.p ? s.notes.p : "");
+    agt_status st;
+    agt_get_status(a, &st);
+    CHECK_INT(st.k, 1);
+    CHECK_STR(setting("experts.k", &b), "1");
+    agt_message *m = ask("short", &s);
+    CHECK_MSG(m && strcmp(m->label, "k 1") == 0, "%s", m ? m->label : "");
+    settle(a, &s);
+    seen_clear(&s);
+    agt_toggle(a);                       /* there is a way back to try, and it is refused too */
+    CHECK(said(a, &s, "not enough memory"));
+    agt_get_status(a, &st);
+    CHECK_INT(st.k, 1);
+    q_buf_free(&b);
+    finish(&s);
+}
+
+static const char *other_words(const char *one, const char *many, unsigned long n)
+{
+    return !many && strcmp(one, "standard") == 0 ? "обычные" : n == 1 || !many ? one : many;
+}
+
+/* What is stored is in no language; what is shown is in the person's, and nothing is told apart by a word. */
+static void labels_are_stored_in_no_language(void)
+{
+    seen s = { 0 };
+    if (!start((script){ 0 }, false, &s))
+        return;
+    q_words_from(other_words);
+    agt_message *m = ask("short", &s);
+    CHECK_STR(m ? m->label : "", "standard · k 2");
+    agt_status st;
+    settle(a, &s);
+    agt_get_status(a, &st);
+    CHECK_STR(st.label, "");
+    agt_submit(a, "/set experts.k 1");
+    ask("short", &s);
+    settle(a, &s);
+    agt_get_status(a, &st);
+    CHECK_STR(st.label, "k 1");
+    CHECK(st.mix.n == 2 && ((st.mix.of[0].label[0] == 0 && st.mix.of[0].k == 2) || (st.mix.of[1].label[0] == 0 && st.mix.of[1].k == 2)));
+    agt_submit(a, "/context");
+    CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 30000));
+    CHECK_MSG(s.page && strstr(s.page, "  обычные · k 2\n") && strstr(s.page, "  k 1\n"), "%s", s.page ? s.page : "");
+    q_words_from(NULL);
+    finish(&s);
+}
+
 int main(void)
 {
     RUN(a_turn_is_told_and_kept);
     RUN(the_status_is_of_this_conversation);
     RUN(pins_without_a_place_are_said);
     RUN(a_trace_asks_before_it_writes_over);
+    RUN(a_trace_carries_the_text_of_its_tokens);
+    RUN(routing_is_named_listed_and_compared);
     RUN(a_found_message_is_opened);
     RUN(a_stop_takes_no_further_token);
     RUN(an_edit_holds_from_the_next_token);
@@ -414,5 +642,9 @@ int main(void)
     RUN(nobody_answers);
     RUN(words_do_not_hang_on_routing);
     RUN(again_with_the_same_seed);
+    RUN(differs_is_kept);
+    RUN(again_in_a_longer_context_comes_back);
+    RUN(again_that_cannot_come_back_says_so);
+    RUN(labels_are_stored_in_no_language);
     return TEST_END();
 }

@@ -611,7 +611,7 @@ static void configurations_are_compared(void)
     if (!a)
         return;
     static const struct { const char *line, *says; } early[] = { { "/compare k=1", "no text yet" }, { "/compare", "A [B]" }, { "/compare a b c", "each a brain" },
-        { "/compare nonesuch on LICENSE", "there are standard" }, { "/compare k=1 on /nonesuch/file", "nonesuch" } };
+        { "/compare nonesuch on LICENSE", "there are standard" }, { "/compare k=1 on /nonesuch/file", "nonesuch" }, { "/compare --other /nonesuch/x.gguf on LICENSE", "nonesuch" } };
     for (size_t i = 0; i < sizeof early / sizeof *early; i++) {
         int before = s.errors;
         agt_submit(a, early[i].line);
@@ -625,14 +625,58 @@ static void configurations_are_compared(void)
     agt_get_status(a, &st);
     int used = st.ctx_used;
     static const struct { const char *line, *says; } good[] = { { "/compare k=1", "A  now\n" }, { "/compare standard standard", "\nno difference\n" },
-        { "/compare k=1 k=12 on LICENSE", "different; " } };
+        { "/compare k=1 k=12 on LICENSE", "different; " }, { NULL, "\nno difference\n" } };
+    char *other = q_printf("/compare --other %s on LICENSE", help_model());      /* against itself */
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-        agt_submit(a, good[i].line);
+        agt_submit(a, good[i].line ? good[i].line : other);
         CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 120000));
-        CHECK_MSG(s.page && strstr(s.page, good[i].says), "%s: %s", good[i].line, s.page ? s.page : "");
+        CHECK_MSG(s.page && strstr(s.page, good[i].says), "%s: %s", good[i].line ? good[i].line : other, s.page ? s.page : "");
     }
+    free(other);
     agt_get_status(a, &st);
     CHECK_INT(st.ctx_used, used);
+    seen_clear(&s);
+    agt_close(a);
+}
+
+/* /sweep: a table, and CSV in a file of its own; the conversation's cells stay as they were. */
+static void a_knob_is_swept(void)
+{
+    char file[] = "/tmp/quorum-sweep-XXXXXX", line[256], err[Q_ERRLEN];
+    if (!mkdtemp(file))
+        return;
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 4, greedy, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    char *csv = q_printf("%s/out.csv", file);
+    static const struct { const char *line, *says; } bad[] = { { "/sweep k", "1..16" }, { "/sweep k 1 csv", "1..16" }, { "/sweep k 1 2", "1..16" }, { "/sweep k 1..2", "no text yet" },
+        { "/sweep nose 1 on LICENSE", "no knob nose" }, { "/sweep k 99 on LICENSE", "1 to 12" }, { "/sweep k 1 on /nonesuch/file", "nonesuch" } };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        int before = s.errors;
+        agt_submit(a, bad[i].line);
+        while (s.errors == before && wait_for(a, &s, AGT_EV_NOTE, 0, 60000))
+            ;
+        CHECK_MSG(s.errors == before + 1 && strstr(s.notes.p, bad[i].says), "%s: %s", bad[i].line, s.notes.p ? s.notes.p : "");
+    }
+    snprintf(line, sizeof line, "/sweep experts.k 1..4/3,99 csv %s on LICENSE", csv);
+    agt_submit(a, line);
+    CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 120000));
+    CHECK_MSG(s.page && strstr(s.page, "experts.k, the model's own 4") && strstr(s.page, "99 is left out"), "%s", s.page ? s.page : "");
+    while (!strstr(s.notes.p, "the numbers are in") && wait_for(a, &s, AGT_EV_NOTE, 0, 60000))
+        ;
+    q_buf got = { 0 };
+    CHECK(q_read_file(csv, &got, 1 << 16, err) == 0 && strncmp(got.p, "knob,value,own,", 15) == 0 && strstr(got.p, "\nexperts.k,4,1,"));
+    int before = s.errors;
+    agt_submit(a, line);
+    while (s.errors == before && wait_for(a, &s, AGT_EV_NOTE, 0, 60000))
+        ;
+    CHECK_MSG(s.errors == before + 1 && strstr(s.notes.p, "there already"), "%s", s.notes.p ? s.notes.p : "");
+    q_buf_free(&got);
+    remove(csv);
+    rmdir(file);
+    free(csv);
     seen_clear(&s);
     agt_close(a);
 }
@@ -645,12 +689,21 @@ static void energy_is_told(void)
     CHECK(a != NULL);
     if (!a)
         return;
-    agt_submit(a, "/energy");
+    agt_submit(a, "/energy text");
     CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 60000));
     CHECK_MSG(s.page && strstr(s.page, "4, own ") && strstr(s.page, "12, all ") && strstr(s.page, "max tokens/s"), "%s", s.page ? s.page : "");
+    agt_energy e;
+    CHECK(!agt_get_energy(a, &e));
+    agt_ask_energy(a);
+    CHECK(wait_for(a, &s, AGT_EV_ENERGY, 0, 60000));
+    CHECK(agt_get_energy(a, &e) && e.n_expert == 12 && e.k == 4 && e.bandwidth > 0 && e.n_row == 5);
+    agt_nudge_k(a, -1);
+    CHECK(wait_for(a, &s, AGT_EV_KNOB, 0, 20000));
+    CHECK(agt_get_energy(a, &e) && e.k == 3 && e.n_row == 6 && e.row[2].now && e.row[2].ceiling > e.row[3].ceiling);
+    agt_nudge_k(a, 1);
     agt_submit(a, "what is experts.k?");
     CHECK(wait_for(a, &s, AGT_EV_TOKEN, 1, 20000));
-    agt_submit(a, "/energy");
+    agt_submit(a, "/energy text");
     CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 60000));
     CHECK_MSG(s.page && strstr(s.page, "12, all ") && !strstr(s.page, "max tokens/s"), "%s", s.page ? s.page : "");
     agt_stop(a);
@@ -674,6 +727,7 @@ int main(void)
     RUN(why_during_an_answer);
     RUN(energy_is_told);
     RUN(configurations_are_compared);
+    RUN(a_knob_is_swept);
     RUN(brains_come_and_go);
     RUN(panel_keeps_the_last_answer);
     RUN(settings_come_from_memory);

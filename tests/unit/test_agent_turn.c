@@ -82,7 +82,7 @@ static void knob_at_token_20(void)
     settle(a, &s);
     agt_status st;
     agt_get_status(a, &st);
-    CHECK_INT(st.n_mix, 2);
+    CHECK_INT(st.mix.n, 2);
     agt_close(a);
 
     mem_store *m;
@@ -257,9 +257,12 @@ static void toggle_and_refusals(void)
     CHECK(a != NULL);
     if (!a)
         return;
+    agt_toggle(a);                       /* nothing was changed yet: to the model's own, and back */
+    settle(a, &s);
+    CHECK(s.errors == 0 && strcmp(s.knob, "=standard · k 4 (1 of 2)") == 0);
     agt_toggle(a);
     settle(a, &s);
-    CHECK_INT(s.errors, 1);
+    CHECK_STR(s.knob, "=standard · k 4 · T 0 (2 of 2)");
     agt_submit(a, "/set num_experts_per_tok 2");
     settle(a, &s);
     CHECK_STR(s.knob, "experts.k=2");
@@ -268,7 +271,7 @@ static void toggle_and_refusals(void)
     agt_status st;
     agt_get_status(a, &st);
     CHECK_INT(st.k, 4);
-    agt_toggle(a);
+    agt_submit(a, "/history 3");
     settle(a, &s);
     agt_get_status(a, &st);
     CHECK_INT(st.k, 2);
@@ -317,7 +320,7 @@ static void position_knob_mid_answer(void)
     settle(a, &s);
     agt_status st;
     agt_get_status(a, &st);
-    CHECK_MSG(st.n_mix == 1, "all cells are of one configuration after a position knob, not %d", st.n_mix);
+    CHECK_MSG(st.mix.n == 1, "all cells are of one configuration after a position knob, not %d", st.mix.n);
     seen_clear(&s);
     agt_close(a);
 }
@@ -337,12 +340,12 @@ static void recompute_unmixes(void)
     settle(a, &s);
     agt_status st;
     agt_get_status(a, &st);
-    CHECK_INT(st.n_mix, 2);
+    CHECK_INT(st.mix.n, 2);
     agt_submit(a, "/recompute");
     settle(a, &s);
     agt_get_status(a, &st);
-    CHECK_INT(st.n_mix, 1);
-    CHECK_STR(st.mix[0].label, "k 2");
+    CHECK_INT(st.mix.n, 1);
+    CHECK_STR(st.mix.of[0].label, "k 2");
     seen_clear(&s);
     agt_close(a);
 }
@@ -598,6 +601,7 @@ static void passages_are_fed(void)
     agt_ask_retrieval(a, id);
     CHECK(wait_for(a, &s, AGT_EV_RETRIEVAL, 0, 10000));
     CHECK_INT(s.passages, 1);
+    CHECK_MSG(s.fed && strstr(s.fed, "calibrated by Velmora"), "a stored search shows no text: %s", s.fed ? s.fed : "(none)");
     agt_submit(a, "How are you?");
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
     CHECK_INT(s.passages, 0);

@@ -40,6 +40,8 @@ static void utf8_whole_never_cuts(void)
 static void buffers_grow(void)
 {
     q_buf b = {0};
+    q_buf_printf(&b, "%s", "");
+    CHECK(b.p && !*b.p && b.len == 0);      /* as puts and add */
     for (int i = 0; i < 1000; i++) q_buf_printf(&b, "%03d ", i);
     CHECK_INT(b.len, 4000);
     CHECK(memcmp(b.p + 3996, "999 ", 5) == 0);

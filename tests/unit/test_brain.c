@@ -52,7 +52,7 @@ static void saved_ones_come_back(void)
 
 static void names_are_no_paths(void)
 {
-    static const char *const bad[] = { "", ".", "..", "../x", "a/b", "/etc/passwd", ".hidden", "-x", "a b", "a\nb", "a\x1b[0m", "\xff", "a\xe2\x80\xae" "b",
+    static const char *const bad[] = { "", ".", "..", "../x", "a/b", "/etc/passwd", ".hidden", "-x", "a b", "a\nb", "a\x1b[0m", "\xff", ("a\xe2\x80\xae" "b"),
         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "a%n", "a\"b" };
     lab_brain b;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

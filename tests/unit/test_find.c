@@ -1,6 +1,6 @@
 /* tests: finding models where other programs keep them, and taking one by part of its name. */
 #include "engine/engine.h"
-#include "engine/models.h"
+#include "engine/model/find.h"
 #include "tests/rewrite.h"
 #include "tests/tiny.h"
 
@@ -104,6 +104,33 @@ static void by_part_of_the_name(void)
     free(path);
 }
 
+/* A place that is too large hides no other, and is named. */
+static void a_large_folder_hides_no_other(void)
+{
+    enum { MOST = 50 };
+    char name[64], *path = NULL;
+    for (int i = 0; i < 2 * MOST; i++) {
+        snprintf(name, sizeof name, "large/%03d.txt", i);
+        put_file(name, "", 0);
+    }
+    setenv("QUORUM_MODELS", at("large"), 1);
+    eng_found *list = NULL;
+    int n = 0;
+    CHECK_INT(find_models(MOST, &list, &n, err), Q_OK);
+    CHECK_MSG(strstr(err, "large holds more than 50 files and folders"), "%s", err);
+    CHECK(named(list, n, "Smoke-A-Q4_0") && named(list, n, "smoke-c") && named(list, n, "smoke:d"));
+    eng_found_free(list, n);
+    CHECK_INT(find_models(3 * MOST, &list, &n, err), Q_OK);
+    CHECK_STR(err, "");
+    eng_found_free(list, n);
+    CHECK_INT(find_models(2, &list, &n, err), Q_OK);     /* each has its own: also what stands deeper, and Ollama's */
+    CHECK(*err != 0);
+    eng_found_free(list, n);
+    CHECK_INT(eng_find_model("Smoke-A", &path, err), Q_OK);
+    free(path);
+    setenv("QUORUM_MODELS", at("mine"), 1);
+}
+
 static void description(void)
 {
     q_buf out = {0};
@@ -167,6 +194,7 @@ int main(void)
     snprintf(recipe, sizeof recipe, "%s/mine/recipe.gguf", home);
     RUN(the_usual_places);
     RUN(by_part_of_the_name);
+    RUN(a_large_folder_hides_no_other);
     RUN(description);
     RUN(kinds_of_layers);
     char *rm = q_printf("rm -rf '%s'", home);

@@ -155,7 +155,9 @@ static void use(const eng_config *given, const char *what)
     char *json = eng_config_json(given);                               /* and it can be written down and read again */
     eng_config *back = eng_config_new(m);
     CHECK_MSG(eng_config_from_json(back, json, err) == 0 && eng_config_hash_all(back) == eng_config_hash_all(given), "%s: %s", what, json);
-    CHECK(eng_config_label(given, &b) && *b.p);
+    eng_config *own = eng_config_new(m);                               /* a label says what differs, and nothing else */
+    CHECK_MSG((*eng_config_label(given, &b) == 0) == (eng_config_hash(given) == eng_config_hash(own)), "%s: \"%s\"", what, b.p);
+    eng_config_free(own);
     (void)lo, (void)hi;
     free(json);
     q_buf_free(&b);

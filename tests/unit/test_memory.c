@@ -314,6 +314,67 @@ static void traces_survive_packing_and_lies_are_refused(void)
     mem_trace_free(t);
 }
 
+/* An answer of n tokens in conversation c, with routing or without. */
+static int64_t routed(mem_store *s, int64_t c, int n, bool with)
+{
+    int64_t id = 0;
+    static const uint16_t ids[] = {3, 1, 0, 2};
+    static const float weights[] = {.6f, .4f, .7f, .3f}, two[] = {.5f, .25f};
+    mem_trace *t = with ? mem_trace_new(2, 2) : NULL;
+    for (int i = 0; i < n && t; i++) mem_trace_add(t, i, i, 1, false, 2, ids, weights, two, two);
+    mem_stats stats = {.tokens = n};
+    OK(mem_reply_begin(s, c, 0, "m", 1, 7, "{}", "standard", &id, err));
+    OK(mem_reply_end(s, id, MEM_DONE, "", "text", 4, "", 0, &stats, t, err));
+    mem_trace_free(t);
+    return id;
+}
+
+static void routing_stands_under_names_and_goes_with_its_answer(void)
+{
+    char *path = file("tags.db");
+    mem_store *s = open_at(path);
+    int64_t one, two, a, b, c, *id = NULL;
+    int n;
+    mem_tags t;
+    OK(mem_conversation_new(s, "one", &one, err));
+    OK(mem_conversation_new(s, "two", &two, err));
+    a = routed(s, one, 5, true);
+    b = routed(s, two, 7, true);
+    c = routed(s, two, 9, false);
+    CHECK_INT(mem_tag_add(s, "code", c, err), Q_NOTFOUND);
+    CHECK_INT(mem_tag_add(s, "code", 999, err), Q_NOTFOUND);
+    CHECK_INT(mem_tag_messages(s, "code", &id, &n, err), Q_NOTFOUND);
+    CHECK(id == NULL && strstr(err, "code"));
+    OK(mem_tag_add(s, "code", a, err));
+    OK(mem_tag_add(s, "code", a, err));          /* once is enough */
+    OK(mem_tag_add(s, "code", b, err));
+    OK(mem_tag_add(s, "проза", b, err));
+    OK(mem_tag_list(s, &t, err));
+    CHECK_INT(t.n, 2);
+    if (t.n == 2) {
+        CHECK_STR(t.v[0].name, "code");
+        CHECK(t.v[0].n == 2 && t.v[0].chats == 2 && t.v[0].tokens == 12 && t.v[1].n == 1 && t.v[1].tokens == 7);
+    }
+    mem_tags_free(&t);
+    mem_close(s);
+    s = open_at(path);
+    OK(mem_tag_messages(s, "code", &id, &n, err));
+    CHECK(n == 2 && id[0] == a && id[1] == b);
+    free(id);
+    OK(mem_conversation_delete(s, two, err));    /* hidden at once */
+    CHECK_INT(mem_tag_messages(s, "проза", &id, &n, err), Q_NOTFOUND);
+    CHECK_INT(mem_tag_add(s, "code", b, err), Q_NOTFOUND);
+    OK(mem_tidy(s, NULL, NULL, err));
+    CHECK_INT(raw(s, "SELECT count(*) FROM routing_tag"), 1);
+    OK(mem_tag_drop(s, "code", err));
+    CHECK_INT(mem_tag_drop(s, "code", err), Q_NOTFOUND);
+    mem_trace *left = NULL;
+    OK(mem_trace_get(s, a, &left, err));
+    mem_trace_free(left);
+    OK(mem_check(s, err));
+    mem_close(s);
+}
+
 static bool bytes_hold(const char *path, const char *needle)
 {
     q_buf b = {0};
@@ -760,6 +821,7 @@ int main(void)
     RUN(words_fold_stem_and_split);
     RUN(words_of_random_bytes_stay_inside);
     RUN(traces_survive_packing_and_lies_are_refused);
+    RUN(routing_stands_under_names_and_goes_with_its_answer);
     RUN(deletion_clears_rows_indexes_and_bytes);
     RUN(a_changed_document_replaces_its_chunks);
     RUN(settings_are_kept);

@@ -37,7 +37,9 @@ static const char *const written[] = {
     "INSERT INTO retrieval(message, rank, number, kind, ref, label, terms, reason, score, coverage, evidence, bm25, tokens)"
     " VALUES(1, 1, 1, 0, 1, 'notes/birds.md § Birds', 'kestrel', '', .6, .9, .7, 3.0, 12);",
     "INSERT INTO pending(conversation, edits, created, text, owner) VALUES(1, 0, 1700000000000, 'still to be asked', '1:1');",
-    "", "", "", "", "", "", "",
+    "", "",
+    "INSERT INTO routing_tag(name, message, created) VALUES('prose', 2, 1700000000000);",
+    "", "", "", "",
 };
 
 static void make(const char *path, int v)
@@ -98,11 +100,21 @@ static bool copy_left(const char *path)
     return yes;
 }
 
+static void tags_are_there(mem_store *s, int v)
+{
+    mem_tags t;
+    OK(mem_tag_list(s, &t, err));
+    CHECK_INT(t.n, v >= 7);
+    if (t.n) CHECK_STR(t.v[0].name, "prose");
+    mem_tags_free(&t);
+}
+
 /* Everything that a person of schema v would look for. */
 static void shows_the_same(mem_store *s, int v)
 {
     mem_hits h;
     CHECK_INT(raw(s, "PRAGMA user_version"), store_schema_version);
+    tags_are_there(s, v);
     OK(mem_find(s, "kestrel ", 9, &h, err));
     CHECK_INT(h.n, 1);
     if (h.n) CHECK_STR(h.v[0].snippet, "Why do \x01kestrels\x02 hover?");

@@ -75,6 +75,24 @@ static void no_text_leaves_its_frame(void)
     CHECK_INT(strangers("> quoted\xE2\x80\xA8 free", none, 1), 1);
 }
 
+/* Who said it: a file is not what was said in a conversation. */
+static void a_passage_says_whose_words_it_is(void)
+{
+    static const struct { enum mem_kind kind; enum mem_trust trust; const char *says; } cases[] = {
+        { MEM_CHUNK, MEM_TRUST_OWN, "[1] here (the user's own file)\n" },
+        { MEM_CHUNK, MEM_TRUST_MANUAL, "[1] here (the manual of this program)\n" },
+        { MEM_CHAT, MEM_TRUST_OWN, "[1] here (said by the user in an earlier conversation)\n" },
+        { MEM_CHAT, MEM_TRUST_MODEL, "[1] here (written by a model in an earlier conversation)\n" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        rag_passage p = { .number = 1, .kind = cases[i].kind, .trust = cases[i].trust, .cite = (char *)"here", .text = (char *)"words" };
+        q_buf out = { 0 };
+        frame_passages(&out, &(rag_result){ .v = &p, .n = 1, .n_fed = 1 });
+        CHECK_MSG(strstr(out.p, cases[i].says) != NULL, "%s", out.p);
+        q_buf_free(&out);
+    }
+}
+
 /* ---- the same bytes for everybody ---- */
 static pthread_mutex_t mu = PTHREAD_MUTEX_INITIALIZER;
 static strings shouted;                  /* what was given out lives as long as the program */
@@ -146,6 +164,7 @@ int main(void)
     setenv("XDG_CONFIG_HOME", "/nonexistent", 1);
     setenv("QUORUM_MODELS", "/nonexistent", 1);
     RUN(no_text_leaves_its_frame);
+    RUN(a_passage_says_whose_words_it_is);
     RUN(passages_read_the_same_in_every_language_and_zone);
     strings_free(&shouted);
     return TEST_END();

@@ -172,6 +172,27 @@ static void answers_and_counts(void)
     CHECK(prov_ask(p, &plain, NULL, &none, err) == Q_OK && none.tokens == r.tokens);
 }
 
+/* What is forgotten needs no room: a context that was too short for it is taken, and the same question has the same answer. */
+static void forgets(void)
+{
+    seen s = { 0 }, again = { 0 };
+    prov_config *was = prov_present(p), *c = prov_config_copy(was);
+    prov_result r = ask(&plain, &s);
+    char few[24];
+    snprintf(few, sizeof few, "%d", r.prompt_tokens + r.tokens - 1);
+    CHECK(prov_config_set(c, "context.length", few, err) == Q_OK && prov_set(p, c, PROV_CONTINUE, err) < 0);
+    prov_forget(p);
+    prov_room room = prov_context(p);
+    CHECK_MSG(room.used == 0 && room.text == 0, "%s: %d used, %d of text", who, room.used, room.text);
+    CHECK_MSG(prov_set(p, c, PROV_CONTINUE, err) == Q_OK && prov_set(p, was, PROV_CONTINUE, err) == Q_OK, "%s: %s", who, err);
+    ask(&plain, &again);
+    CHECK_STR(text(&again), text(&s));
+    prov_config_free(c);
+    prov_config_free(was);
+    seen_clear(&again);
+    seen_clear(&s);
+}
+
 static void stops_between_two_tokens(void)
 {
     seen whole = { 0 }, s = { .stop_at = 7 };
@@ -504,7 +525,7 @@ static void configurations_are_text(void)
     prov_config *c = prov_config_new(p), *d = prov_config_copy(c);
     double lo, hi;
     CHECK(prov_config_hash_all(c) == prov_config_hash_all(d) && prov_config_diff(c, d) == Q_EFFECT_SAMPLING);
-    CHECK_STR(prov_config_label(c, &b), "standard");
+    CHECK_STR(prov_config_label(c, &b), "");
     char *json = prov_config_json(c);
     CHECK_STR(json, "{}");
     free(json);
@@ -558,11 +579,11 @@ static int refuse(void *user, prov_config *c, char *e) { return prov_config_set(
 static void everybody(void)
 {
     static void (*const tests[])(void) = {
-        answers_and_counts, stops_between_two_tokens, knobs_are_heard_in_mid_answer, ends_where_it_is_told, raw_text_goes_on, several_answers,
+        answers_and_counts, forgets, stops_between_two_tokens, knobs_are_heard_in_mid_answer, ends_where_it_is_told, raw_text_goes_on, several_answers,
         requests_take_turns, given_text_is_scored, penalties_let_a_passage_be_quoted,
         ends_of_earlier_turns_are_not_penalised, texts_become_vectors, configurations_are_text, what_it_cannot_is_said };
     static const char *const name[] = {
-        "answers_and_counts", "stops_between_two_tokens", "knobs_are_heard_in_mid_answer", "ends_where_it_is_told", "raw_text_goes_on", "several_answers",
+        "answers_and_counts", "forgets", "stops_between_two_tokens", "knobs_are_heard_in_mid_answer", "ends_where_it_is_told", "raw_text_goes_on", "several_answers",
         "requests_take_turns", "given_text_is_scored", "penalties_let_a_passage_be_quoted",
         "ends_of_earlier_turns_are_not_penalised", "texts_become_vectors", "configurations_are_text", "what_it_cannot_is_said" };
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {

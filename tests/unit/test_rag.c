@@ -306,6 +306,29 @@ static void asked(mem_store *s, const char *q, const char *before, const char *n
     rag_result_free(r);
 }
 
+/* Of a very long question the start and the end are read, and no word is cut in two there. */
+static void a_cut_makes_no_words(void)
+{
+    mem_store *s = household_in();
+    for (int at = 1; at < 9; at++) {
+        q_buf q = {0};
+        while (q.len + (size_t)at < 16 << 10) q_buf_puts(&q, q.len % 2 ? " " : "a");
+        q_buf_puts(&q, " walrusoid");
+        while (q.len < 100 << 10) q_buf_puts(&q, " b");
+        q_buf_puts(&q, " quokkafish");
+        size_t end = q.len;
+        while (q.len + (size_t)at < end + (48 << 10)) q_buf_puts(&q, q.len % 2 ? " " : "c");
+        rag_config c = rag_config_default();
+        rag_result *r = NULL;
+        OK(rag_search(s, &c, q.p, &(rag_scope){.budget = -1}, &r, err));
+        for (int i = 0; i < r->n_term; i++)
+            CHECK_MSG(strlen(r->term[i].word) == 1 || strcmp(r->term[i].word, "walrusoid") == 0 || strcmp(r->term[i].word, "quokkafish") == 0, "%d: \"%s\"", at, r->term[i].word);
+        rag_result_free(r);
+        q_buf_free(&q);
+    }
+    mem_close(s);
+}
+
 static void ordinary_phrasing_is_enough(void)
 {
     static const struct { const char *q, *name; } t[] = {
@@ -523,6 +546,65 @@ static void past_chats_are_found_and_the_present_one_is_not(void)
     mem_close(s);
 }
 
+static int64_t talk(mem_store *s, const char *question, const char *answer)
+{
+    int64_t c, m, rep;
+    OK(mem_conversation_new(s, question, &c, err));
+    OK(mem_message_add(s, c, 0, MEM_USER, question, strlen(question), &m, err));
+    OK(mem_reply_begin(s, c, m, "m", 1, 1, "{}", "", &rep, err));
+    OK(mem_reply_end(s, rep, MEM_DONE, "eos", answer, strlen(answer), "", 0, NULL, NULL, err));
+    return c;
+}
+
+/* A small model says again, word for word, what it is fed as an answer to this very question, or the question itself. */
+static void the_same_question_elsewhere_is_not_fed(void)
+{
+    static const struct { const char *asked, *now; int fed; } cases[] = {
+        {"Write a short poem about the kestrel.", "Write a short poem about the kestrel.", 0},
+        {"Write a short poem about the kestrel.", "write a short poem about kestrels", 0},
+        {"Where does the kestrel nest?", "Where do kestrels nest", 0},
+        {"Where does the kestrel nest?", "Where does the kestrel hunt?", 1},
+        {"Where does the kestrel nest?", "What did you say about the kestrel's nest?", 1},
+        {"How far is 12 kestrel miles?", "How far is 15 kestrel miles?", 1},
+        {"Где гнездится пустельга?", "где же гнездится пустельга", 0},
+        {"Где гнездится пустельга?", "Где охотится пустельга?", 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        mem_store *s = open_new();
+        talk(s, cases[i].asked, "A kestrel will nest, hunt and fly many miles above the belfry. Пустельга гнездится и охотится над колокольней.");
+        rag_config c = rag_config_default();
+        c.min_score = 0;
+        rag_result *r;
+        q_buf b = {0};
+        OK(rag_search(s, &c, cases[i].now, NULL, &r, err));
+        CHECK_MSG((r->n_fed > 0) == cases[i].fed && r->n > 0, "%s / %s: %d of %d fed", cases[i].asked, cases[i].now, r->n_fed, r->n);
+        CHECK_INT(r->n_fed + r->n_over + r->n_below, r->n);
+        if (!cases[i].fed) {
+            CHECK_INT(r->n_repeat, r->n);
+            CHECK_MSG(strstr(rag_summary(r, &b), "is this question in another conversation") != NULL, "%s", b.p);
+            CHECK_STR(rag_fate_word(r->v[0].fate), "same");
+        }
+        q_buf_free(&b);
+        rag_result_free(r);
+        mem_close(s);
+    }
+}
+
+/* What the person's own file says is fed however often it was asked for. */
+static void a_note_is_fed_again(void)
+{
+    mem_store *s = open_new();
+    int64_t id;
+    static const char note[] = "# Belfry\n\nThe kestrel nests in the belfry.\n";
+    OK(rag_add_text(s, "/belfry.md", "belfry.md", MEM_TRUST_OWN, note, sizeof note - 1, &id, err));
+    talk(s, "Where does the kestrel nest?", "The kestrel nests in the belfry [1].");
+    rag_result *r = ask(s, "Where does the kestrel nest?");
+    CHECK_INT(r->n_fed, 1);
+    if (r->n) CHECK_INT(r->v[0].kind, MEM_CHUNK);
+    rag_result_free(r);
+    mem_close(s);
+}
+
 /* The question stands in memory before memory is searched for it: its words are not known by that, nor by what else was said
  * in its conversation, which is no candidate. */
 static void a_question_does_not_know_itself(void)
@@ -659,12 +741,15 @@ int main(void)
     RUN(the_manual_names_every_knob_and_command);
     RUN(everyday_questions_feed_nothing);
     RUN(a_note_is_fed_to_questions_about_it);
+    RUN(a_cut_makes_no_words);
     RUN(ordinary_phrasing_is_enough);
     RUN(a_long_question_is_read_to_its_end);
     RUN(a_question_that_points_back_is_searched_with_what_was_said);
     RUN(common_words_are_not_fed_the_manual);
     RUN(budget_count_and_repeats_cut_with_a_reason);
     RUN(past_chats_are_found_and_the_present_one_is_not);
+    RUN(the_same_question_elsewhere_is_not_fed);
+    RUN(a_note_is_fed_again);
     RUN(passages_read_the_same_in_every_language_and_zone);
     RUN(a_removed_manual_stays_away);
     RUN(a_question_does_not_know_itself);

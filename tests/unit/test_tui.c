@@ -286,11 +286,38 @@ static void pages(void)
     ev((agt_event){ .kind = AGT_EV_BEGIN, .n_messages = 1, .message = m });
     CHECK(app.go.over == NULL);
     ev((agt_event){ .kind = AGT_EV_TOKEN, .text = q_strdup("the sky") });
-    ev((agt_event){ .kind = AGT_EV_TOKEN, .text = q_strdup(" glows"), .differs = true });
+    ev((agt_event){ .kind = AGT_EV_TOKEN, .text = q_strdup(" glows"), .differs = true, .done = 8 });
     CHECK(on_screen("the sky ≠glows"));
     tui_act_help(&app);                              /* opened while it runs: it stays */
     ev((agt_event){ .kind = AGT_EV_BEGIN, .n_messages = 1, .message = fake_message(5, AGT_ASSISTANT, "") });
     CHECK(app.go.over == &view_page);
+    tui_app_free(&app);
+}
+
+/* What is being loaded has a name from the first screen on; a load that failed is over. */
+static void loading(void)
+{
+    begin();
+    memset(&fake.st, 0, sizeof fake.st);
+    ev((agt_event){ .kind = AGT_EV_LOADING, .text = q_strdup("tiny.gguf"), .done = 1, .total = 4 });
+    CHECK(on_screen("tiny.gguf") && on_screen("loading the model 25%") && !on_screen("no model"));
+    ev((agt_event){ .kind = AGT_EV_LOADING });
+    CHECK(on_screen("no model") && !on_screen("loading the model") && !on_screen("tiny.gguf"));
+    tui_app_free(&app);
+}
+
+/* A terminal may say any size: nothing is asked of memory for it. */
+static void odd_sizes(void)
+{
+    static const int size[][2] = { { 0, 0 }, { -1, -1 }, { 1, 65535 }, { 65535, 1 }, { 65535, 65535 }, { 80, 24 } };
+    begin();
+    answer(1, "because");
+    for (size_t i = 0; i < sizeof size / sizeof *size; i++) {
+        tui_app_resize(&app, size[i][0], size[i][1]);
+        CHECK(app.grid.w >= 1 && app.grid.w <= TUI_W_MAX && app.grid.h >= 1 && app.grid.h <= TUI_H_MAX);
+        tui_app_draw(&app);
+    }
+    CHECK(app.grid.w == 80 && app.grid.h == 24);
     tui_app_free(&app);
 }
 
@@ -472,7 +499,7 @@ static uint64_t cost(int tokens, const char *tok)
 {
     tui_item it = { .role = AGT_ASSISTANT, .differs_at = -1, .running = true };
     for (int i = 0; i < tokens; i++) {
-        tui_tr_token(&it, i % 200 == 199 ? "\n" : i % 50 == 49 ? ". " : tok, false, false);
+        tui_tr_token(&it, i % 200 == 199 ? "\n" : i % 50 == 49 ? ". " : tok, false, -1);
         tui_item_lay(&it, 76);
     }
     uint64_t w = it.lay.work / (uint64_t)tokens;
@@ -498,7 +525,7 @@ static void same_lines(const char *text)
         for (size_t i = 0; piece && i < n; i += (size_t)piece) {
             char s[8] = { 0 };
             memcpy(s, text + i, n - i < (size_t)piece ? n - i : (size_t)piece);
-            tui_tr_token(&it, s, false, false);
+            tui_tr_token(&it, s, false, -1);
             tui_item_lay(&it, 40);
         }
         if (!piece) q_buf_puts(&it.text, text);
@@ -528,7 +555,7 @@ static void streaming(void)
     same_lines("| a | b |\n|---|---|\n| 1 | 2 |\n\n> quoted\n> text\n\n***\nЁлка и **ёж**\n");
     same_lines("~~~\nunclosed fence\n  indented");
     tui_item it = { .role = AGT_ASSISTANT, .differs_at = -1, .running = true };
-    tui_tr_token(&it, "so **bold", false, false);
+    tui_tr_token(&it, "so **bold", false, -1);
     tui_item_lay(&it, 40);
     CHECK_INT(it.lay.line[0].n, 2);                  /* already bold, no stars shown */
     CHECK_INT(it.lay.span[1].style, S_STRONG);
@@ -543,10 +570,12 @@ static void streaming(void)
     tui_lay_free(&u.lay);
     /* the first token that differs is marked */
     tui_item d = { .role = AGT_ASSISTANT, .differs_at = -1 };
-    tui_tr_token(&d, "The sky ", false, false);
-    tui_tr_token(&d, "looks", false, true);
+    tui_tr_token(&d, "The sky ", false, -1);
+    tui_tr_token(&d, "lo", false, -1);
     tui_item_lay(&d, 40);
-    CHECK(strstr(d.lay.text.p, "≠") != NULL && strstr(d.lay.text.p, "≠") > strstr(d.lay.text.p, "sky"));
+    tui_tr_token(&d, "oks", false, 8);               /* a word that began in a token before */
+    tui_item_lay(&d, 40);
+    CHECK_MSG(strstr(d.lay.text.p, "sky ≠looks") != NULL, "%s", d.lay.text.p);
     q_buf_free(&d.text);
     tui_lay_free(&d.lay);
 }
@@ -698,7 +727,7 @@ static void broken_memory(void)
 static void the_caption_follows(void)
 {
     begin();
-    strcpy(fake.st.label, "standard");
+    fake.st.label[0] = 0;
     tui_app_draw(&app);
     ev((agt_event){ .kind = AGT_EV_SENT, .n_messages = 1, .message = fake_message(1, AGT_USER, "question") });
     agt_message *m = fake_message(2, AGT_ASSISTANT, "");
@@ -721,7 +750,7 @@ static void the_caption_follows(void)
     free(m->label);
     m->label = q_strdup("standard → k 4 → T 1.5");
     ev((agt_event){ .kind = AGT_EV_DONE, .n_messages = 1, .message = m });
-    strcpy(fake.st.label, "standard");
+    fake.st.label[0] = 0;
     CHECK(on_screen("standard → k 4 → T 1.5") && !on_screen("T 1.5 → standard"));
     tui_app_free(&app);
 }
@@ -748,16 +777,66 @@ static void banned_and_pinned(void)
     tui_app_free(&app);
 }
 
+/* F5 is an instrument: arrows turn the selected knob, ? asks what it does, d goes back. */
+static void knobs_are_turned_in_the_panel(void)
+{
+    begin();
+    key(K_F5);
+    key(K_RIGHT);
+    key(K_LEFT);
+    SAID("nudge +1\nnudge -1\n");
+    key(K_DOWN);
+    key(K_RIGHT);
+    key(K_LEFT);
+    SAID("submit /set rope.theta 200000\nsubmit /set rope.theta 50000\n");
+    key(K_DOWN);
+    key(K_RIGHT);
+    chr('?');
+    chr('d');
+    SAID("submit /set sampler.temperature 0.8\nsubmit /set sampler.temperature\nsubmit /set sampler.temperature default\n");
+    key(K_DOWN);
+    key(K_LEFT);                         /* the first choice: nothing before it */
+    key(K_RIGHT);
+    SAID("submit /set kv.type f32\n");
+    tui_app_free(&app);
+}
+
+/* The keys' line says what F7 and F8 would cost, as much of it as there is room for. */
+static void a_step_is_priced_before_it_is_taken(void)
+{
+    begin();
+    fake.turned.step[0] = (agt_price){ 11, 103000000, 0 };
+    fake.turned.step[1] = (agt_price){ 13, 1050000000, 0 };
+    tui_app_resize(&app, 140, 30);
+    answer(1, "Yes.");
+    app.say.note = NULL;
+    CHECK(on_screen("F7 k 11: 103 MB/tok · F8 k 13: 1.1 GB/tok"));
+    fake.turned.step[0].rate = 67.4;
+    fake.turned.step[1].rate = 60;
+    CHECK(on_screen("F7 k 11: 103 MB/tok, ~67 tok/s · F8 k 13: 1.1 GB/tok, ~60 tok/s"));
+    tui_app_resize(&app, 110, 30);
+    CHECK(on_screen("F7 k 11: ~67 tok/s · F8 k 13: ~60 tok/s"));
+    tui_app_resize(&app, 70, 30);
+    CHECK(on_screen("F7/F8 fewer/more"));
+    fake.turned.step[0].k = 0;           /* k 1 goes no further */
+    tui_app_resize(&app, 140, 30);
+    CHECK(on_screen("Ctrl-C stop · F8 k 13: 1.1 GB/tok, ~60 tok/s · /help"));
+    memset(&fake.turned, 0, sizeof fake.turned);
+    tui_app_free(&app);
+}
+
 int main(void)
 {
     setenv("TZ", "UTC", 1);
     tui_lang("en");
     RUN(widths);
+    RUN(odd_sizes);
     RUN(hostile);
     RUN(geometry);
     RUN(editing);
     RUN(keyboard);
     RUN(pages);
+    RUN(loading);
     RUN(panels);
     RUN(panel_over_a_short_answer);
     RUN(low_panel);
@@ -771,5 +850,7 @@ int main(void)
     RUN(wrap_cost);
     RUN(streaming);
     RUN(themes);
+    RUN(knobs_are_turned_in_the_panel);
+    RUN(a_step_is_priced_before_it_is_taken);
     return TEST_END();
 }

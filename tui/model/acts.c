@@ -8,7 +8,7 @@
 static const struct { const char *keys, *what; } key_help[] = {
     { "Enter", N_("send") }, { "Ctrl-J, Alt-Enter, \\ Enter", N_("new line") }, { "Ctrl-C, Esc", N_("stop the answer") },
     { "F7 F8", N_("fewer, more experts from the next token") }, { "F6, →", N_("pause; one token at a time") },
-    { "F9", N_("the previous configuration and back") }, { "F2 F3 F4 F5", N_("chats, experts, memory, config (Ctrl-X 2 3 4 5)") },
+    { "F9", N_("the configuration before, and on") }, { "F2 F3 F4 F5", N_("chats, experts, memory, config (Ctrl-X 2 3 4 5)") },
     { "Tab", N_("complete; in an empty composer: walk the transcript") }, { "PgUp PgDn Home End", N_("scroll; to the beginning; back to the end") },
     { "Ctrl-R, ↑ ↓", N_("search the history; walk it") }, { "Ctrl-X Ctrl-E", N_("write in $EDITOR") },
     { "Ctrl-T", N_("unfold or fold the thinking, or a long paste") }, { "Ctrl-A E K U W Y _, Alt-B F D", N_("as in readline; Ctrl-_ undoes") },

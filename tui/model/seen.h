@@ -7,11 +7,13 @@
 
 typedef struct tui_seen {
     agt_status st;
+    agt_turned turned;
     agt_routing rt; int64_t rt_at;                          /* when the snapshot was taken */
     agt_retrieval ret; int64_t ret_id; bool has_ret;
     agt_chat *chats; int n_chats;
     int64_t chat; char *chat_title;                         /* the open one; 0: not stored yet */
     agt_message *found; int n_found;
+    agt_energy energy;                                      /* n_row 0: not told yet */
 } tui_seen;
 
 typedef struct tui_work {

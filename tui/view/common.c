@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -26,7 +27,11 @@ int view_words(tui_app *app, tui_box b, int y, int indent, const char *text, enu
 char *view_newest(const char *chain, int cells)
 {
     enum { LEAST = 12 };
-    const char *p = chain, *next;
+    static const char own[] = "standard";    /* as it is stored */
+    size_t n_own = sizeof own - 1;
+    bool begins = strncmp(chain, own, n_own) == 0 && (!chain[n_own] || chain[n_own] == ' ');
+    char *said = begins ? q_printf("%s%s", _("standard"), chain + n_own) : q_strdup(chain);
+    const char *p = said, *next;
     int before = 0;                          /* cells of "… " */
     while (tui_str_width(p) + before > cells && (next = strstr(p, " → "))) {
         p = next + 1;
@@ -39,6 +44,7 @@ char *view_newest(const char *chain, int cells)
     if (fit < n) fit = tui_text_fit(p, n, cells - before - 1, NULL);
     q_buf_add(&b, p, fit);
     if (fit < n) q_buf_puts(&b, "…");
+    free(said);
     return q_buf_take(&b);
 }
 

@@ -135,19 +135,20 @@ void view_notice(tui_app *app, tui_box b)
 static void mixture(const agt_status *st, bool brief, q_buf *b)
 {
     q_buf_clear(b);
-    if (st->n_mix < 2) return;
+    if (st->mix.n < 2) return;
     if (brief) {
-        int n = st->n_mix + st->mix_rest;
+        int n = st->mix.n + st->mix.rest;
         q_buf_printf(b, ngettext("%d configuration: /context", "%d configurations: /context", (unsigned long)n), n);
         return;
     }
+    char own[16];
     const char *l[2];
-    for (int i = 0; i < 2; i++) {           /* "standard · k 12" beside another is just "k 12" */
-        const char *dot = strstr(st->mix[i].label, " · k ");
-        l[i] = strncmp(st->mix[i].label, "standard", 8) == 0 && dot ? dot + strlen(" · ") : st->mix[i].label;
+    for (int i = 0; i < 2; i++) {           /* the model's own beside another: just "k 12" */
+        l[i] = st->mix.of[i].label[0] ? st->mix.of[i].label : st->mix.of[i].k ? own : _("standard");
+        if (l[i] == own) snprintf(own, sizeof own, "k %d", st->mix.of[i].k);
     }
-    q_buf_printf(b, _("%d tok at %s, %d at %s"), st->mix[0].cells, l[0], st->mix[1].cells, l[1]);
-    if (st->mix_rest > 0) q_buf_printf(b, ngettext(" and %d more: /context", " and %d more: /context", (unsigned long)st->mix_rest), st->mix_rest);
+    q_buf_printf(b, _("%d tok at %s, %d at %s"), st->mix.of[0].cells, l[0], st->mix.of[1].cells, l[1]);
+    if (st->mix.rest > 0) q_buf_printf(b, ngettext(" and %d more: /context", " and %d more: /context", (unsigned long)st->mix.rest), st->mix.rest);
 }
 
 /* "a · b · c · d" in less room: the second part goes first, and the first part last. */
@@ -165,6 +166,34 @@ static void put_parts(tui_grid *g, int y, int x, int end, const char *s, enum tu
     free(t);
 }
 
+static void put_price(q_buf *b, const char *key, const agt_price *p, bool brief)
+{
+    if (!p->k) return;
+    q_buf_printf(b, "%s%s", b->len ? " · " : "", key);
+    if (p->k > 0) q_buf_printf(b, " k %d", p->k);
+    if (!brief || p->rate <= 0)
+        q_buf_printf(b, p->bytes >= 1000000000 ? _(": %.1f GB/tok") : _(": %.0f MB/tok"), (double)p->bytes / (p->bytes >= 1000000000 ? 1e9 : 1e6));
+    if (p->rate > 0) q_buf_printf(b, brief ? _(": ~%.0f tok/s") : _(", ~%.0f tok/s"), p->rate);
+}
+
+/* The keys with what F7 and F8 would cost in place of their words, where there is room for it. malloc'ed. */
+static char *priced(const tui_app *app, const char *keys, int cells)
+{
+    const char *at = strstr(keys, "F7/F8");
+    char *best = NULL;
+    if (!at || app->seen.st.n_expert <= 0) return q_strdup(keys);
+    const char *rest = strstr(at, " · ");
+    for (int brief = 0; brief < 2 && !best; brief++) {
+        q_buf p = {0};
+        put_price(&p, "F7", &app->seen.turned.step[0], brief);
+        put_price(&p, "F8", &app->seen.turned.step[1], brief);
+        if (p.len) best = q_printf("%.*s%s%s", (int)(at - keys), keys, p.p, rest ? rest : "");
+        q_buf_free(&p);
+        if (best && tui_str_width(best) > cells) { free(best); best = NULL; }
+    }
+    return best ? best : q_strdup(keys);
+}
+
 void view_hint(tui_app *app, tui_box b)
 {
     tui_grid *g = &app->grid;
@@ -174,13 +203,14 @@ void view_hint(tui_app *app, tui_box b)
     if (say && note_fits(app, b.w)) { tui_put(g, b.y, b.x + 1, end, say, st); return; }
     q_buf s = {0}, r = {0};
     bool act = !app->ask.question && activity(app, &s);
-    const char *left = act ? s.p : keys_of(app);
+    char *left = act ? q_strdup(s.p) : priced(app, keys_of(app), b.w - 2);
     int lw = tui_str_width(left);
     for (int brief = 0; brief < 2; brief++) {           /* the keys are never eaten by it */
         mixture(&app->seen.st, brief, &r);
         if (r.len && 1 + lw + 3 + tui_str_width(r.p) <= b.w - 1) { tui_put_right(g, b.y, b.x, end, r.p, S_HINT); break; }
     }
     put_parts(g, b.y, b.x + 1, end, left, act ? S_STATUS : S_HINT);
+    free(left);
     q_buf_free(&s);
     q_buf_free(&r);
 }

@@ -29,6 +29,7 @@ static void tiny(tui_app *app)
 static void refresh(tui_app *app)
 {
     agt_get_status(app->a, &app->seen.st);
+    agt_get_turned(app->a, &app->seen.turned);
     /* With ui.motion off the panels follow once a second. */
     if (app->ui.motion || app->now - app->seen.rt_at >= 1000 || !app->seen.rt_at) {
         agt_get_routing(app->a, &app->seen.rt);

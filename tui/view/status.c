@@ -62,14 +62,15 @@ static void name(q_buf *b, const char *s, int cells)
  * The model's own settings are said where there is room. */
 static void configuration(const agt_status *st, q_buf *left, int level, int room)
 {
-    if (!st->label[0] || !st->loaded) return;
-    bool own = strncmp(st->label, "standard", 8) == 0;
-    int w = tui_str_width(st->label), have = room - tui_str_width(left->p), least = level < NO_RIBBON ? 16 : 8;
-    if (own ? level < SHORT_PARAMETERS && have >= 3 + w : level < CUT_LABEL || have >= 3 + w) q_buf_printf(left, " · %s", st->label);
+    if (!st->loaded) return;
+    bool own = !st->label[0];
+    const char *label = own ? _("standard") : st->label;
+    int w = tui_str_width(label), have = room - tui_str_width(left->p), least = level < NO_RIBBON ? 16 : 8;
+    if (own ? level < SHORT_PARAMETERS && have >= 3 + w : level < CUT_LABEL || have >= 3 + w) q_buf_printf(left, " · %s", label);
     else if (!own && have >= 3 + least) {
         q_buf_puts(left, " · ");
-        name(left, st->label, have - 3);
-    } else if (!own && level < NO_RIBBON) q_buf_printf(left, " · %s", st->label);       /* too long: the ribbon goes as well */
+        name(left, label, have - 3);
+    } else if (!own && level < NO_RIBBON) q_buf_printf(left, " · %s", label);       /* too long: the ribbon goes as well */
     else if (!own) q_buf_puts(left, " *");
 }
 
@@ -81,11 +82,15 @@ void view_status(tui_app *app, tui_box b)
     if (st->prefill && st->prefill_rate > 0) q_buf_printf(&right, _("prefill %4.0f tok/s"), st->prefill_rate);
     else if (st->paused && st->busy) q_buf_printf(&right, b.w >= 100 ? _("paused at token %d · → one more") : _("paused at %d · →"), st->n_tokens);
     else if (st->paused) q_buf_puts(&right, _("paused · F6 goes on"));
-    else if (st->decode_rate > 0) q_buf_printf(&right, b.w >= 100 ? _("decode %4.0f tok/s") : _("%4.0f tok/s"), st->decode_rate);
+    else if (st->decode_rate > 0) {
+        if (b.w >= 100 && st->experts_there > 0) q_buf_printf(&right, _("%.0f%% of experts on the GPU · "), 100 * st->experts_there);
+        q_buf_printf(&right, b.w >= 100 ? _("decode %4.0f tok/s") : _("%4.0f tok/s"), st->decode_rate);
+    }
     int rw = tui_str_width(right.p ? right.p : ""), level = 0, lw, kw, cw;
     for (;; level++) {
         q_buf_clear(&left);
-        name(&left, st->model[0] ? st->model : app->work.load_what ? app->work.load_what : _("no model · /model"), !st->model[0] ? b.w : b.w / 5 < 16 ? 16 : b.w / 5);
+        const char *coming = app->work.loading ? app->work.load_what : NULL;
+        name(&left, st->model[0] ? st->model : coming ? coming : _("no model · /model"), !st->model[0] ? b.w : b.w / 5 < 16 ? 16 : b.w / 5);
         middle(app, level, &k, &ctx);
         kw = tui_str_width(k.p ? k.p : "");
         cw = tui_str_width(ctx.p ? ctx.p : "");

@@ -9,7 +9,7 @@
 int view_caption(tui_app *app, tui_box b, const char *title, const char *right, bool focused);
 /* Wrapped text from row y on, not below the box; returns the row after it. */
 int view_words(tui_app *app, tui_box b, int y, int indent, const char *text, enum tui_style st);
-/* "standard → k 4 → T .9" in less room: the oldest give way first, "… → T .9". malloc'ed. */
+/* A stored label as it is shown, "standard → k 4 → T .9", in less room: the oldest give way first, "… → T .9". malloc'ed. */
 char *view_newest(const char *chain, int cells);
 int view_first_row(int sel, int rows, int n);           /* of a list of n that shows `rows` around its selected one */
 void view_when(int64_t ms, char out[16]);               /* "14:25" today, else the date */

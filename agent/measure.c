@@ -1,0 +1,83 @@
+/* agent/measure: the text that something is measured on, and the measuring's progress. Engine thread. */
+#include "agent/talk.h"
+#include "provider/provider.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { FILE_MOST = 16 << 20 };
+
+/* The branch as it was said, without thinking; last: its last answer alone. */
+static void said(agt *a, bool last, q_buf *out)
+{
+    const mem_messages *m = &a->chat.path;
+    for (int i = 0; i < m->n; i++) {
+        bool answer = m->v[i].role == MEM_ASSISTANT;
+        if (last && answer)
+            q_buf_clear(out);
+        if (!last || answer)
+            q_buf_printf(out, "%s%s", out->len ? "\n\n" : "", m->v[i].text);
+    }
+}
+
+int measure_text(agt *a, const char *from, q_buf *out, char *err)
+{
+    q_buf_puts(out, "");
+    if (!from || strcmp(from, "last") == 0) {
+        said(a, from != NULL, out);
+        return out->len ? Q_OK : q_fail(err, Q_RANGE, _("this conversation has no text yet: \"on FILE\" at the end takes a file's"));
+    }
+    char *real = home_path(from);
+    int rc = q_read_file(real, out, FILE_MOST, err);
+    q_buf_puts(out, "");
+    if (rc == Q_OK && !q_utf8_valid(out->p, out->len))
+        rc = q_fail(err, Q_FORMAT, _("%s is not UTF-8 text: iconv turns other encodings into it"), real);
+    free(real);
+    return rc;
+}
+
+bool measure_on(const char *word, char *rest, char **on)
+{
+    if (strcmp(word, "on") != 0 && strcmp(word, "на") != 0)
+        return false;
+    *on = rest && *rest ? rest : NULL;   /* a file's name may have blanks */
+    return true;
+}
+
+int measure_ids(agt *a, const mem_messages *path, int32_t **out, char *err)
+{
+    prompt p = { 0 };
+    *out = NULL;
+    int rc = prompt_build(a, path, NULL, &p, err);
+    if (rc == Q_OK) {
+        prov_request r = prompt_request(&p);
+        rc = prov_ids(a->seat.who, &r, out, err);
+    }
+    prompt_free(&p);
+    return rc;
+}
+
+struct eng_cache *measure_cache(agt *a, char *err)
+{
+    struct eng_cache *c = a->seat.who ? prov_cache(a->seat.who) : NULL;
+    if (!c)
+        q_fail(err, Q_NOTFOUND, _("no model is loaded that could be compared: /model lists those at hand"));
+    return c;
+}
+
+measuring measure_begin(agt *a, const char *what) { return (measuring){ a, what, q_now_ns() }; }
+
+bool measure_go_on(void *user, int done, int total)
+{
+    const measuring *w = user;
+    double left = done > 0 ? (double)(q_now_ns() - w->from_ns) / 1e9 * (total - done) / done : -1;
+    agt_event e = { .kind = AGT_EV_PROGRESS, .text = q_strdup(w->what), .done = done, .total = total, .rate = left };
+    evq_push(&w->a->events, &e);
+    return !desk_stopped(&w->a->desk, LANE_ENGINE);
+}
+
+void measure_end(measuring *w)
+{
+    agt_event e = { .kind = AGT_EV_PROGRESS, .text = q_strdup(w->what) };
+    evq_push(&w->a->events, &e);
+}

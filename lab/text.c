@@ -1,0 +1,88 @@
+/* lab/text: see text.h. */
+#include "lab/text.h"
+
+#include <stdlib.h>
+
+enum { FEW_BLOCKS = 12, PIECES = 24 };
+
+/* Which paragraph each token's first byte stands in; blank lines part them. Returns how many have tokens. */
+static int paragraphs(const eng_model *m, const eng_tokens *t, const char *text, size_t n, int *block)
+{
+    size_t at = 0, seen = 0;
+    int now = 0, blocks = 0, last = -1;
+    bool blank = false;
+    for (int i = 0; i < t->n; i++) {
+        for (; seen < at && seen < n; seen++) {
+            bool line = text[seen] == '\n';
+            now += line && blank && (seen + 1 == n || text[seen + 1] != '\n');
+            blank = line || (blank && (text[seen] == ' ' || text[seen] == '\r' || text[seen] == '\t'));
+        }
+        if (now != last)
+            blocks++;
+        last = now;
+        block[i] = blocks - 1;
+        size_t bytes = 0;
+        eng_token_bytes(m, t->id[i], &bytes);
+        at += bytes;
+    }
+    return blocks;
+}
+
+int text_blocks(const char *text, size_t n, size_t **first, bool *by_paragraph)
+{
+    size_t cap = 16, *at = q_alloc(cap * sizeof *at);
+    int blocks = 1;
+    bool blank = false;
+    for (size_t i = 0; i + 1 < n; i++) {
+        bool line = text[i] == '\n';
+        if (line && blank && text[i + 1] != '\n') {
+            if ((size_t)blocks == cap)
+                at = q_realloc(at, (cap *= 2) * sizeof *at);
+            at[blocks++] = i + 1;
+        }
+        blank = line || (blank && (text[i] == ' ' || text[i] == '\r' || text[i] == '\t'));
+    }
+    *by_paragraph = blocks >= FEW_BLOCKS;
+    if (!*by_paragraph) {
+        blocks = n < PIECES ? (int)n : PIECES;
+        at = q_realloc(at, sizeof *at * (size_t)(blocks + 1));
+        for (int i = 0; i < blocks; i++)
+            at[i] = n * (size_t)i / (size_t)blocks;
+    }
+    *first = at;
+    return blocks;
+}
+
+int text_window(const eng_model *m)
+{
+    int known = eng_model_info(m)->n_ctx_train;
+    return known < 1 || known > TEXT_WINDOW ? TEXT_WINDOW : known < TEXT_NARROWEST ? TEXT_NARROWEST : known;
+}
+
+int text_open(const eng_model *m, const char *text, size_t n, int window, lab_text *out, char *err)
+{
+    eng_tokens *t = &out->token;
+    int rc = eng_tokenize(m, text, n, false, t, err);
+    if (rc == Q_OK && t->n < TEXT_LEAST)
+        rc = q_fail(err, Q_RANGE, _("the text has %d tokens: two configurations are compared on at least %d"), t->n, TEXT_LEAST);
+    if (rc)
+        return rc;
+    out->window = window ? window : text_window(m);
+    out->window = out->window < t->n ? out->window : t->n;
+    out->block = q_alloc(sizeof *out->block * (size_t)t->n);
+    out->blocks = paragraphs(m, t, text, n, out->block);
+    out->by_paragraph = out->blocks >= FEW_BLOCKS;
+    if (!out->by_paragraph) {
+        out->blocks = t->n < PIECES * 2 ? t->n / 2 : PIECES;
+        for (int i = 0; i < t->n; i++)
+            out->block[i] = (int)((int64_t)i * out->blocks / t->n);
+    }
+    return Q_OK;
+}
+
+void text_close(lab_text *t)
+{
+    eng_tokens_free(&t->token);
+    free(t->block);
+    *t = (lab_text){ .blocks = 0 };
+}

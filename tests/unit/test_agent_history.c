@@ -1,0 +1,241 @@
+/* agent: the history of configurations, F9's walk through it, /history and /diff, and what a step is said to cost: by
+ * somebody who answers by a script and has a clock of his own. */
+#include "agent/room.h"
+#include "tests/script_provider.h"
+#include "tests/unit/agent_help.h"
+
+static const script_line lines[] = {
+    { NULL, " One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty "
+            "twenty-one twenty-two twenty-three twenty-four twenty-five twenty-six twenty-seven twenty-eight twenty-nine thirty thirty-one thirty-two "
+            "thirty-three thirty-four thirty-five thirty-six thirty-seven thirty-eight thirty-nine forty." },
+    { NULL, NULL } };
+static script plan;
+static agt *a;
+static char err[Q_ERRLEN];
+
+static int answers(const char *model, const prov_opts *o, prov **out, char *e) { return script_open(&plan, o, out, e); }
+
+static bool start(script s, seen *seen_)
+{
+    plan = s;
+    plan.line = lines;
+    static const char *const set[] = { "memory.on=off", "sampler.loop_stop=off" };
+    agt_options o = { .model = "a script", .db = ":memory:", .set = set, .n_set = 2, .answers = answers };
+    a = NULL;
+    if (agt_open(&o, &a, err) < 0 || !wait_for(a, seen_, AGT_EV_READY, 0, 30000)) {
+        CHECK_MSG(false, "%s", err);
+        return false;
+    }
+    return true;
+}
+
+static void finish(seen *s)
+{
+    agt_close(a);
+    a = NULL;
+    seen_clear(s);
+}
+
+/* ---- the walk, by itself ---- */
+static prov *who;
+static void turn(history *h, const char *k)
+{
+    prov_config *c = prov_config_new(who);
+    CHECK_INT(prov_config_set(c, "experts.k", k, err), 0);
+    history_turned(h, c);
+    prov_config_free(c);
+}
+
+/* The k in effect after n presses of F9. */
+static int press(history *h, int n)
+{
+    for (int step, to; n > 0; n--)
+        if ((to = history_next(h, &step)) >= 0)
+            history_go(h, to, step);
+    return prov_config_k(h->v[h->at].cfg);
+}
+
+static void f9_walks_back_and_forth(void)
+{
+    plan = (script){ .line = lines };
+    CHECK_INT(script_open(&plan, NULL, &who, err), 0);
+    history h = { 0 };
+    turn(&h, "1");
+    int step;
+    CHECK_INT(history_next(&h, &step), -1);
+    turn(&h, "2");
+    for (int i = 1; i <= 6; i++)         /* two: to and fro */
+        CHECK_INT(press(&h, 1), i % 2 ? 1 : 2);
+    turn(&h, "3");
+    turn(&h, "4");
+    static const int five[] = { 4, 3, 2, 1, 2, 3, 4, 5, 4, 3 };
+    turn(&h, "5");
+    for (int i = 0; i < 10; i++)
+        CHECK_INT(press(&h, 1), five[i]);
+    turn(&h, "6");                       /* in 3: F9 goes back to it, then on through the others */
+    static const int six[] = { 3, 5, 4, 2, 1, 2 };
+    for (int i = 0; i < 6; i++)
+        CHECK_INT(press(&h, 1), six[i]);
+    history_rest(&h);                    /* an answer begins in 2: F9 goes to what was last before it, and back */
+    CHECK_INT(press(&h, 1), 6);
+    turn(&h, "4");                       /* known: no second place, but the last */
+    CHECK_INT(h.n, 6);
+    CHECK_INT(press(&h, 1), 6);
+    history_clear(&h);
+    CHECK_INT(h.n, 0);
+    prov_close(who);
+}
+
+static void the_history_holds_25(void)
+{
+    plan = (script){ .line = lines };
+    CHECK_INT(script_open(&plan, NULL, &who, err), 0);
+    history h = { 0 };
+    double made[TALLY_N] = { 1, 2, NAN, 4 };
+    char value[16];
+    for (int i = 0; i < 60; i++) {
+        prov_config *c = prov_config_new(who);
+        snprintf(value, sizeof value, "%d", 100 + i);
+        CHECK_INT(prov_config_set(c, "sampler.top_k", value, err), 0);
+        history_turned(&h, c);
+        prov_config_free(c);
+        if (i == 30)
+            history_made(&h, made);      /* what the effect is measured between stays */
+    }
+    q_buf b = { 0 };
+    CHECK_INT(h.n, 25);
+    CHECK_STR(prov_config_get(h.v[24].cfg, "sampler.top_k", &b), "159");
+    CHECK_STR(prov_config_get(h.v[h.maker].cfg, "sampler.top_k", &b), "130");
+    CHECK(h.v[h.maker].made.of[AGT_SPEED].n == 1 && h.v[h.maker].made.of[AGT_REPEAT].n == 0);
+    q_buf_free(&b);
+    history_clear(&h);
+    prov_close(who);
+}
+
+/* ---- numbers ---- */
+static tally of(int n, double seconds)
+{
+    tally t = { 0 };
+    for (int i = 0; i < n; i++)
+        tally_add(&t, (const double[TALLY_N]){ seconds * (i % 2 ? .9 : 1.1), i % 2 ? 1 : 3, NAN, .5 });
+    return t;
+}
+
+static void speeds_are_predicted_from_what_was_measured(void)
+{
+    tally none = { 0 }, few = of(TALLY_LEAST - 1, .01), ten = of(40, .010), six = of(40, .006), two = of(40, .002);
+    CHECK(tally_predict(NULL, 0, 100) == 0);
+    CHECK(tally_predict(&(tally_pace){ 100, &none }, 1, 100) == 0);
+    CHECK(tally_predict(&(tally_pace){ 100, &few }, 1, 50) == 0);
+    CHECK(fabs(tally_predict(&(tally_pace){ 100, &ten }, 1, 100) - 100) < 1e-9);
+    CHECK(fabs(tally_predict(&(tally_pace){ 100, &ten }, 1, 50) - 200) < 1e-9);
+    tally_pace line[] = { { 100, &ten }, { 50, &six } };         /* 2 ms always, 8 ms for 100 bytes */
+    CHECK(fabs(tally_predict(line, 2, 100) - 100) < 1e-9 && fabs(tally_predict(line, 2, 50) - 1 / .006) < 1e-6);
+    CHECK(fabs(tally_predict(line, 2, 25) - 1 / .004) < 1e-6 && fabs(tally_predict(line, 2, 200) - 1 / .018) < 1e-6);
+    tally_pace steep[] = { { 100, &ten }, { 50, &two } };        /* nothing costs less than nothing: from the nearest in proportion */
+    CHECK(fabs(tally_predict(steep, 2, 25) - 1 / .001) < 1e-6 && fabs(tally_predict(steep, 2, 200) - 1 / .020) < 1e-6);
+    tally_pace wrong[] = { { 100, &two }, { 50, &ten } };        /* noise: fewer bytes never cost more */
+    CHECK(fabs(tally_predict(wrong, 2, 25) - 1 / .006) < 1e-6);
+}
+
+static void a_difference_has_its_noise(void)
+{
+    tally x = of(40, .010), y = of(40, .005), few = of(3, .005);
+    agt_measured m = tally_compare(&x, &y, AGT_SPEED);
+    CHECK(fabs(m.before - 100) < 1e-6 && fabs(m.after - 200) < 1e-6 && m.n_before == 40 && m.n_after == 40);
+    CHECK_MSG(m.noise > 5 && m.noise < 9, "%g", m.noise);        /* each mean to 1.6%: 1.96 sqrt(1.6² + 3.2²) */
+    m = tally_compare(&x, &y, AGT_SURPRISE);
+    CHECK(m.before == 2 && m.after == 2 && m.noise > .4 && m.noise < .5);
+    m = tally_compare(&x, &few, AGT_SURPRISE);
+    CHECK(isnan(m.noise) && m.n_after == 3);
+    m = tally_compare(&x, &y, AGT_REPEAT);
+    CHECK(isnan(m.before) && isnan(m.after) && isnan(m.noise));
+    m = tally_compare(&x, &y, AGT_ENTROPY);
+    CHECK(m.noise == 0);
+}
+
+/* ---- in an answer ---- */
+static const char *const turns[] = { "/k 1", "/set sampler.temperature 1.5", "/set experts.ban 1:2", "/set rope.theta 20000" };
+static void at_token(void *user, int token)
+{
+    if (token == 18 || token == 20 || token == 22 || token == 24)
+        agt_submit(a, turns[(token - 18) / 2]);
+    if (token >= 26 && token < 34 && token % 2 == 0)
+        agt_toggle(a);
+}
+
+static const q_knob *knob(const char *name)
+{
+    for (int i = 0; i < agt_knob_count(a); i++)
+        if (strcmp(agt_knob(a, i)->name, name) == 0)
+            return agt_knob(a, i);
+    return NULL;
+}
+
+static void a_walk_in_mid_answer(void)
+{
+    seen s = { 0 };
+    if (!start((script){ .at = at_token, .token_s = .001 }, &s))
+        return;
+    char *cost = agt_knob_cost(a, knob("experts.k"));
+    CHECK_MSG(strstr(cost, "F7 k 1: ") && strstr(cost, "F8 k 3: ") && !strstr(cost, "tok/s"), "nothing is predicted before it was measured: %s", cost);
+    free(cost);
+    agt_toggle(a);                       /* never "there is no other" */
+    settle(a, &s);
+    CHECK_MSG(s.errors == 0 && s.notes.p && strstr(s.notes.p, "the model's own configuration"), "%s", s.notes.p ? s.notes.p : "");
+    agt_submit(a, "count");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 30000));
+    CHECK_STR(s.last->label, "standard · k 2 → k 1 → T 1.5 → ban 1:2 → theta 20000 → theta default → ban default → T default → k default");
+    settle(a, &s);
+    agt_submit(a, "/history");
+    CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 30000));
+    CHECK_MSG(s.page && strstr(s.page, "> 1     ") && strstr(s.page, "  5      2") && !strstr(s.page, "  6"), "%s", s.page ? s.page : "");
+    cJSON *j = cJSON_Parse(s.data ? s.data : ""), *list = cJSON_GetObjectItem(j, "history");
+    static const int made[] = { 26, 4, 4, 4, 2 };
+    CHECK_INT(cJSON_GetArraySize(list), 5);
+    for (int i = 0; i < 5; i++) {
+        cJSON *tokens = cJSON_GetObjectItem(cJSON_GetArrayItem(list, i), "tokens");
+        CHECK_INT(tokens ? tokens->valueint : -1, made[i]);
+    }
+    cJSON *first = cJSON_GetArrayItem(list, 0);
+    CHECK(cJSON_IsTrue(cJSON_GetObjectItem(first, "present")) && cJSON_GetObjectItem(first, "settings"));
+    CHECK(fabs(cJSON_GetObjectItem(first, "tokens_per_s")->valuedouble - 500) < 1e-6);
+    CHECK(cJSON_GetObjectItem(j, "effect") != NULL);
+    cJSON_Delete(j);
+    cost = agt_knob_cost(a, knob("experts.k"));
+    CHECK_MSG(strstr(cost, "500 tok/s") && strstr(cost, "about"), "%s", cost);
+    free(cost);
+    agt_submit(a, "/history 3");
+    CHECK(wait_for(a, &s, AGT_EV_KNOB, 0, 30000) && all_done(a, &s));
+    CHECK_MSG(strstr(s.knob, "(3 of 5)"), "%s", s.knob);
+    agt_submit(a, "/diff");
+    CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 30000));
+    CHECK_MSG(s.page && strstr(s.page, "experts.k ") && strstr(s.page, " 2 → 1\n") && strstr(s.page, "0.7 → 1.5\n") && !strstr(s.page, "rope"), "%s", s.page ? s.page : "");
+    CHECK_MSG(strstr(s.page, "with the model's own: "), "%s", s.page);
+    j = cJSON_Parse(s.data ? s.data : "");
+    CHECK(cJSON_GetArraySize(cJSON_GetObjectItem(j, "diff")) >= 2);
+    cJSON_Delete(j);
+    CHECK_INT(s.errors, 0);
+    static const char *const wrong[] = { "/history 6", "/history 0", "/history x", "/history 99999999999999999999" };
+    for (int i = 0; i < 4; i++) {
+        agt_submit(a, wrong[i]);
+        settle(a, &s);
+        CHECK_MSG(s.errors == i + 1, "%s", wrong[i]);
+    }
+    agt_submit(a, "/new");               /* of this conversation nothing was measured */
+    settle(a, &s);
+    cost = agt_knob_cost(a, knob("experts.k"));
+    CHECK_MSG(!strstr(cost, "tok/s"), "%s", cost);
+    free(cost);
+    finish(&s);
+}
+
+int main(void)
+{
+    RUN(f9_walks_back_and_forth);
+    RUN(the_history_holds_25);
+    RUN(speeds_are_predicted_from_what_was_measured);
+    RUN(a_difference_has_its_noise);
+    RUN(a_walk_in_mid_answer);
+    return TEST_END();
+}

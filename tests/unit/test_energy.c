@@ -1,0 +1,136 @@
+/* The energy panel: whole screens at 80, 120 and 200 columns in both languages, no column cut or overrun at any width, and its
+ * numbers beside a plain count of the tensors. */
+#include "tests/unit/app_help.h"
+#include "engine/models.h"
+#include "tests/engine_util.h"
+#include "tests/test.h"
+#include "tui/tui.h"
+
+static const char *lang = "en";
+
+static char *screen(void)
+{
+    static q_buf b;
+    q_buf_clear(&b);
+    tui_app_draw(&app);
+    tui_grid_text(&app.grid, &b);
+    return b.p;
+}
+
+static void compare(const char *name)
+{
+    q_buf want = { 0 };
+    char err[Q_ERRLEN], *got = screen(), *path = q_printf("tests/golden/screens/%s_%d_%s.txt", name, app.grid.w, lang);
+    if (getenv("UPDATE")) CHECK(q_write_file_atomic(path, got, strlen(got), err) == 0);
+    else if (q_read_file(path, &want, 1 << 20, err) < 0) CHECK_MSG(0, "%s", err);
+    else CHECK_MSG(strcmp(want.p, got) == 0, "%s differs, now:\n%s", path, got);
+    q_buf_free(&want);
+    free(path);
+}
+
+static void open_panel(int w, int h)
+{
+    begin();
+    tui_app_resize(&app, w, h);
+    tui_act(&app, AGT_UI_ENERGY, "");
+    ev((agt_event){ .kind = AGT_EV_ENERGY });
+}
+
+static void screens(void)
+{
+    static const struct { int w, h; } size[] = { { 80, 24 }, { 120, 40 }, { 200, 50 } };
+    for (int i = 0; i < 3; i++) {
+        open_panel(size[i].w, size[i].h);
+        SAID("energy\n");
+        compare("energy");
+        tui_app_free(&app);
+    }
+}
+
+static void english(void) { screens(); }
+static void russian(void)
+{
+    lang = "ru";
+    tui_lang("ru");
+    screens();
+    lang = "en";
+    tui_lang("en");
+}
+
+/* Nothing runs into another, all of it can be reached, and keys do what the bottom line says. */
+static void at_every_width(void)
+{
+    for (int w = 30; w <= 300; w += 3) {
+        open_panel(w, w < 60 ? 12 : 30);
+        bool all = false, mark = false;
+        for (int i = 0; i < 30; i++) {
+            char *s = screen();
+            all |= strstr(s, "16 all") != NULL;
+            mark |= strstr(s, "▸ 12 own") != NULL;
+            key(K_DOWN);
+        }
+        CHECK_MSG(all && mark, "%d columns: %s", w, screen());
+        tui_app_free(&app);
+    }
+    open_panel(120, 40);
+    q_buf_clear(&fake.said);
+    chr('-');
+    chr('+');
+    SAID("nudge -1\nnudge +1\n");
+    fake.st.k = 4;                                   /* the mark follows */
+    CHECK_MSG(strstr(screen(), "▸ 4 ") && !strstr(screen(), "▸ 12"), "%s", screen());
+    fake.st.k = -1;
+    CHECK_MSG(strstr(screen(), "k by layer: 104.9 MiB a token now") && !strstr(screen(), "▸"), "%s", screen());
+    key(K_ESC);
+    CHECK(!strstr(screen(), "max tok/s"));
+    tui_app_free(&app);
+    open_panel(120, 40);
+    app.ui.glyphs = false;
+    CHECK(strstr(screen(), "> 12 own") && strstr(screen(), "##") && !strstr(screen(), "█"));
+    memset(&fake.st, 0, sizeof fake.st);
+    CHECK_MSG(strstr(screen(), "Shows what a token costs"), "%s", screen());
+    tui_app_free(&app);
+}
+
+/* Rows against eng_energy for each k, the parts against their sum. */
+static void rows_are_counts(void)
+{
+    char err[Q_ERRLEN];
+    char *path = util_model("qwen3moe");
+    lab_costs c;
+    eng_energy e;
+    CHECK(lab_costs_read(path, false, &c, err) == 0 && eng_energy_read(path, &e, err) == 0);
+    for (int k = 0; k <= e.n_expert + 1; k++) {
+        uint64_t sum = 0;
+        int now = 0, own = 0;
+        lab_costs_at(&c, k);
+        for (int i = 0; i < LAB_COSTS_PARTS; i++) sum += c.part[i].bytes;
+        CHECK_INT(sum, eng_energy_bytes(&e, c.k));
+        CHECK_INT(c.k, k < 1 ? e.n_used : k > e.n_expert ? e.n_expert : k);
+        for (int i = 0; i < c.n_row; i++) {
+            const lab_costs_row *r = &c.row[i];
+            CHECK_INT(r->bytes, eng_energy_bytes(&e, r->k));
+            CHECK_INT(r->params, eng_energy_active(&e, r->k));
+            CHECK_INT(r->flops, eng_energy_flops(&e, r->k, 0));
+            CHECK(i == 0 || r->k > c.row[i - 1].k);
+            now += r->now;
+            own += r->own;
+        }
+        CHECK_INT(now, k >= 1);
+        CHECK_INT(own, 1);
+    }
+    CHECK_INT((int64_t)(c.kv_f16 * 2), (int64_t)eng_energy_kv_bytes(&e, "f32"));
+    unlink(path);
+    free(path);
+}
+
+int main(void)
+{
+    setenv("TZ", "UTC", 1);
+    tui_lang("en");
+    RUN(english);
+    if (access("po/ru.po", R_OK) == 0) RUN(russian);
+    RUN(at_every_width);
+    RUN(rows_are_counts);
+    return TEST_END();
+}

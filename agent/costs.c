@@ -19,6 +19,7 @@ void costs_unload(agt *a)
     memset(&s->past, 0, sizeof s->past);
     s->past.maker = s->past.before = -1;
     memset(s->step, 0, sizeof s->step);
+    memset(&s->turned, 0, sizeof s->turned);
     s->read_rate = 0;
     pthread_mutex_unlock(&s->mu);
 }
@@ -95,8 +96,8 @@ void agt_get_turned(agt *a, agt_turned *out)
 {
     const shown *s = &a->shown;
     static const tally none;
-    memset(out, 0, sizeof *out);
     pthread_mutex_lock(&a->shown.mu);
+    *out = s->turned;
     for (int i = 0; i < 2; i++) {
         out->step[i] = s->step[i];
         out->step[i].rate = predict(s, s->step[i].bytes);

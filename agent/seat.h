@@ -6,7 +6,7 @@
 #include "provider/provider.h"
 
 /* What is known about configurations by their forward hash. */
-typedef struct known { uint64_t hash; char label[48]; int k; char *json; } known;      /* label "": the model's own, with k experts */
+typedef struct known { uint64_t hash, forward; char label[48]; int k; char *json; } known;      /* label "": the model's own, with k experts */
 
 typedef struct seat {
     char *path;                          /* of the model; NULL: none was given. owned */

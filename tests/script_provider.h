@@ -540,6 +540,18 @@ static prov_room script_room(prov *base)
     return (prov_room){ .used = p->n_cell, .text = p->n_text, .size = script_context_size(p) };
 }
 
+static int script_runs(prov *base, prov_mix *out, int max)
+{
+    script_prov *p = (script_prov *)base;
+    int n = 0;
+    for (int i = 0; i < p->n_cell; i++) {
+        if (n == 0 || (out[n - 1].config != p->cell[i].config && n < max))
+            out[n++] = (prov_mix){ p->cell[i].config, 0 };
+        out[n - 1].cells++;
+    }
+    return n;
+}
+
 static int script_mixture(prov *base, prov_mix *out, int max)
 {
     script_prov *p = (script_prov *)base;
@@ -608,7 +620,7 @@ static const prov_kind script_kind = {
     .config_set = script_set_knob, .config_get = script_get, .config_range = script_range, .config_is_default = script_is_default,
     .config_k = script_k, .config_label = script_label, .config_json = script_json, .config_from_json = script_from_json,
     .config_hash = script_hash, .config_diff = script_diff, .config_cost = script_cost, .set = script_set, .present = script_present,
-    .ask = script_ask, .renew = script_renew, .forget = script_forget, .cancel = script_cancel, .context = script_room, .mixture = script_mixture,
+    .ask = script_ask, .renew = script_renew, .forget = script_forget, .cancel = script_cancel, .context = script_room, .mixture = script_mixture, .runs = script_runs,
     .count = script_count, .count_request = script_count_request, .score = script_score, .embed = script_embed,
 };
 

@@ -123,7 +123,7 @@ static void a_reply_grows_and_ends_once(void)
     int64_t q = say(s, c, 0, MEM_USER, "question");
     OK(mem_reply_begin(s, c, q, "SmolLM2 carved", 0xF0F1F2F3F4F5F6F7u, 11, "{}", "standard", &r, err));
     OK(mem_reply_save(s, r, "One", 3, "hm", 2, err));
-    OK(mem_reply_config(s, r, 21, 12, "{\"experts.k\":\"11\"}", "k 11", err));
+    OK(mem_reply_config(s, r, &(mem_message_config){ .from = 21, .at = 40, .hash = 12, .json = (char[]){ "{\"experts.k\":\"11\"}" }, .label = (char[]){ "k 11" }, .mark = (char[]){ "k 12→11" } }, err));
     mem_message m;
     OK(mem_message_get(s, r, &m, err));
     CHECK_INT(m.status, MEM_PARTIAL); CHECK_STR(m.text, "One"); CHECK_STR(m.thinking, "hm");

@@ -86,7 +86,7 @@ typedef struct agt_retrieval {
 
 /* ================= events ================= */
 enum agt_event_kind {
-    AGT_EV_LOADING,     /* done, total bytes                                                        */
+    AGT_EV_LOADING,     /* text: the file's name; done, total bytes; total 0: loaded, or it failed  */
     AGT_EV_READY,       /* the model answers; text: its name                                        */
     AGT_EV_CHATS,       /* chat[n_chats]                                                            */
     AGT_EV_OPENED,      /* the present conversation from root to leaf: message[n_messages], id = chat, text = title, draft,
@@ -98,10 +98,11 @@ enum agt_event_kind {
     AGT_EV_PREFILL,     /* done, total, rate (tokens/s); total 0: ended                             */
     AGT_EV_BEGIN,       /* an answer begins: message (partial, empty)                               */
     AGT_EV_TOKEN,       /* text (whole characters, maybe ""), thinking, number (1-based), token id, logprob,
-                           differs: the first token unlike the compared sibling's                   */
+                           differs: the first token unlike the compared sibling's; done = differs_at then   */
     AGT_EV_KNOB,        /* name, text = value now, number = token after which it holds (0 = between answers), note = what it
                            means in one sentence ("from the next token", "412 tokens to re-evaluate") */
-    AGT_EV_LABEL,       /* the running answer's caption is another one: id = message, text = its label now, as stored       */
+    AGT_EV_LABEL,       /* the running answer's caption is another one: id = message, text = its label now, as stored;
+                           number = token, message: made[0] is what it is made by from here on        */
     AGT_EV_DONE,        /* message: the finished answer (state says how), rate                      */
     AGT_EV_PAUSED,      /* flag: paused or not                                                      */
     AGT_EV_PROGRESS,    /* long work: text = what, done, total, seconds left in rate (<0 unknown); total 0: ended */

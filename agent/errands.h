@@ -48,7 +48,12 @@ struct prov_config;
  * a line. What does nothing here is said, a line each. Any thread. */
 void brain_over(struct prov_config *c, const char *lines, q_buf *said);
 
-/* ---- trace.c: quick ---- */
+/* ---- experiment.c ---- */
+extern const job_row job_experiment;     /* engine's; text: KNOB=VALUE [on FILE|last]; it asks whether the change is to stay, */
+extern const job_row job_experiment_kept;        /* and makes it so: quick; number: of the record, text: NAME=VALUE */
+extern const job_row job_experiments;    /* quick; text: list, or show NUMBER */
+
+/* ---- trace.c: engine's ---- */
 extern const job_row job_trace;          /* text: the file; number 1: it may be written over */
 
 /* ---- clerk.c ---- */

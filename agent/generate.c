@@ -11,26 +11,27 @@
 #include <string.h>
 
 /* ---- what comes ---- */
-/* Where it differs from its sibling for the first time, in this piece of n bytes; -1: it does not. */
-static int differs(const turn *t, const char *text, size_t n)
+/* Does it differ from its sibling for the first time, in this piece of n bytes? */
+static bool differs(const turn *t, const char *text, size_t n)
 {
     size_t at = t->text.len;
     for (size_t i = 0; t->compare && t->differs_at < 0 && i < n; i++)
         if (t->compare[at + i] != text[i] || !t->compare[at + i])
-            return (int)at;
-    return -1;
+            return true;
+    return false;
 }
 
 static void piece(void *user, const prov_piece *p)
 {
     turn *t = user;
-    int at = p->thinking ? -1 : differs(t, p->text, p->n);
-    if (at >= 0)
-        t->differs_at = at;
+    bool leaves = !p->thinking && differs(t, p->text, p->n);
     if (p->token >= 0)
         t->token.surprise = -p->logprob;
     q_buf_add(p->thinking ? &t->think : &t->text, p->text, p->n);
-    agt_event e = { .kind = AGT_EV_TOKEN, .text = q_strndup(p->text, p->n), .thinking = p->thinking, .number = p->number, .differs = at >= 0,
+    if (leaves)
+        t->differs_at = view_differs(t->text.p, t->compare);
+    agt_event e = { .kind = AGT_EV_TOKEN, .text = q_strndup(p->text, p->n), .thinking = p->thinking, .number = p->number,
+                    .differs = leaves, .done = leaves ? t->differs_at : 0,
                     .token = p->token, .logprob = p->token >= 0 ? p->logprob : 0, .id = t->reply };
     evq_push(&t->a->events, &e);
 }

@@ -13,7 +13,8 @@ typedef struct turn {
     q_buf text, think;                   /* shown; thought */
     mem_trace *trace;
     prov_result so_far;
-    const char *compare;                 /* text of the sibling to compare with, or NULL */
+    int64_t elder;                       /* the sibling that it is made beside; 0: the one before it, if there is one */
+    char *compare;                       /* its text; NULL: there is none */
     int differs_at;
     uint64_t asked, fetched;             /* prov_room's when its first token was evaluated */
     int64_t saved_ns, last_ns;

@@ -46,7 +46,7 @@ static void retrieval(agt *a, const job *j)
         note(&a->events, AGT_ERROR, "%s", err);
         return;
     }
-    agt_event e = { .kind = AGT_EV_RETRIEVAL, .id = j->id, .retrieval = view_logs(&l, settings_rag(&a->settings).min_score) };
+    agt_event e = { .kind = AGT_EV_RETRIEVAL, .id = j->id, .retrieval = view_logs(a->store, &l, settings_rag(&a->settings).min_score) };
     mem_logs_free(&l);
     evq_push(&a->events, &e);
 }

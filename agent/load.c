@@ -50,13 +50,20 @@ static int assign(const settings *s, const char *words, prov_config *c, char *er
     return rc;
 }
 
-typedef struct loading_job { agt *a; bool first; } loading_job;
+typedef struct loading_job { agt *a; const char *path; bool first; } loading_job;
+
+void load_say(agt *a, const char *path, uint64_t done, uint64_t total)
+{
+    const char *slash = strrchr(path, '/');
+    agt_event e = { .kind = AGT_EV_LOADING, .done = (int64_t)done, .total = (int64_t)(total ? total : 1) };
+    e.text = q_strdup(slash ? slash + 1 : path);
+    evq_push(&a->events, &e);
+}
 
 static void loading(void *user, uint64_t done, uint64_t total)
 {
-    agt *a = ((loading_job *)user)->a;
-    agt_event e = { .kind = AGT_EV_LOADING, .done = (int64_t)done, .total = (int64_t)(total ? total : 1) };
-    evq_push(&a->events, &e);
+    const loading_job *l = user;
+    load_say(l->a, l->path, done, total);
 }
 
 /* first: --set must fit the model; later it may not. */
@@ -83,7 +90,7 @@ static int configure(void *user, prov_config *c, char *err)
 /* Somebody who answers, beside whoever does now. */
 static int load(agt *a, const char *path, bool first, prov **out, char *err)
 {
-    loading_job l = { a, first };
+    loading_job l = { a, path, first };
     prov_opts o = { .progress = loading, .configure = configure, .user = &l };
     return a->seat.open(path, &o, out, err);
 }

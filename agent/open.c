@@ -164,6 +164,8 @@ int agt_open(const agt_options *o, agt **out, char *err)
         if (!o->base)
             desk_post(&a->desk, &job_manual, 0, 0, NULL, NULL);
         desk_post(&a->desk, &job_load, 0, 0, NULL, NULL);
+        if (a->seat.path)
+            load_say(a, a->seat.path, 0, 0);      /* the first screen already says so */
         rc = start(a, err);
     }
     if (rc == Q_OK)

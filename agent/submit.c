@@ -164,12 +164,25 @@ static void energy(agt *a, const agt_command *c, char *args)
         note_ui(&a->events, c->action, args);
 }
 
+static void experiment(agt *a, const agt_command *c, char *args)
+{
+    static const char *const lists[] = { "list", "список", "show", "показать" };
+    bool list = !*args;
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        list |= strncmp(args, lists[i], strlen(lists[i])) == 0 && strcspn(args, " \t\n") == strlen(lists[i]);
+    if (!list && desk_waits(&a->desk, LANE_ENGINE))
+        note(&a->events, AGT_INFO, _("/%s is done when the present work ends"), c->name);
+    desk_post(&a->desk, list ? &job_experiments : &job_experiment, 0, 0, args, NULL);
+}
+
 static void trace(agt *a, const agt_command *c, char *args)
 {
     char *file = strncmp(args, "save ", 5) == 0 ? trim(args + 5) : q_strdup("");
-    if (*file)
+    if (*file) {
+        if (desk_waits(&a->desk, LANE_ENGINE))
+            note(&a->events, AGT_INFO, _("/%s is done when the present work ends"), c->name);
         desk_post(&a->desk, &job_trace, 0, 0, file, NULL);
-    else
+    } else
         usage(a, c);
     free(file);
 }

@@ -35,6 +35,7 @@ void costs_unload(agt *);
 
 /* ---- load.c ---- */
 extern const job_row job_load;           /* id 0: at the start; 1: text is the file of another model */
+void load_say(agt *, const char *path, uint64_t done, uint64_t total);     /* how far loading is; any thread */
 void load_none(agt *);                   /* gives up model, session and configurations */
 
 /* ---- watch.c ---- */

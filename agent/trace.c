@@ -1,6 +1,8 @@
-/* agent/trace: /trace save: the routing of the last answer as CSV, its configurations as JSON beside it. Quick lane. */
+/* agent/trace: /trace save: the routing of the last answer as CSV, its configurations as JSON beside it. Engine's lane: the
+ * model that made the answer spells its tokens. */
 #include "base/say.h"
 #include "agent/errands.h"
+#include "provider/provider.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -13,19 +15,47 @@ static void number(q_buf *b, double v)
         q_buf_printf(b, "%.6g", v);
 }
 
-/* One row a token and routed layer. index counts the reply's tokens from 1; prompt tokens have 0 and no weights. */
-static void trace_csv(const mem_trace *t, q_buf *b)
+/* A token's bytes between quotes, on one line and without anything that steers a terminal: \n, \t, \\ and \xNN stand for
+ * what is no printable character, and for the bytes of half a one. */
+static void text_column(q_buf *b, const char *s, size_t n)
+{
+    q_buf_putc(b, '"');
+    for (size_t i = 0; i < n;) {
+        uint32_t cp;
+        size_t len = (size_t)q_utf8_next(s + i, n - i, &cp);
+        bool whole = q_utf8_valid(s + i, len) && q_char_kind(cp) == Q_CHAR_FINE;
+        if (s[i] == '\n' || s[i] == '\t' || s[i] == '\\')
+            q_buf_printf(b, "\\%c", s[i] == '\n' ? 'n' : s[i] == '\t' ? 't' : '\\');
+        else if (s[i] == '"')
+            q_buf_puts(b, "\"\"");
+        else if (whole)
+            q_buf_add(b, s + i, len);
+        else
+            for (size_t j = 0; j < len; j++)
+                q_buf_printf(b, "\\x%02x", (unsigned char)s[i + j]);
+        i += len;
+    }
+    q_buf_putc(b, '"');
+}
+
+/* One row a token and routed layer. index counts the reply's tokens from 1; prompt tokens have 0 and no weights. who: made
+ * the answer; NULL: is not here to spell its tokens. */
+static void trace_csv(const mem_trace *t, const prov *who, q_buf *b)
 {
     int k = t->max_k;
+    q_buf spelt = { 0 };
     q_buf_puts(b, "index,token,position,prompt,config,layer,k,entropy,margin");
     for (int s = 0; s < k; s++)
         q_buf_printf(b, ",expert_%d", s);
     for (int s = 0; s < k; s++)
         q_buf_printf(b, ",weight_%d", s);
-    q_buf_putc(b, '\n');
+    q_buf_puts(b, ",text\n");
     int index = 0;
     for (int i = 0; i < t->n; i++) {
         index += !t->prompt[i];
+        q_buf_clear(&spelt);
+        if (who)
+            prov_spell(who, t->token[i], &spelt);
         for (int l = 0; l < t->n_layer; l++) {
             size_t row = (size_t)i * (size_t)t->n_layer + (size_t)l;
             const uint16_t *id = t->ids + row * (size_t)k;
@@ -51,9 +81,13 @@ static void trace_csv(const mem_trace *t, q_buf *b)
                 if (id[s] != 0xFFFF && !t->prompt[i])
                     number(b, w[s]);
             }
+            q_buf_putc(b, ',');
+            if (spelt.len)
+                text_column(b, spelt.p, spelt.len);
             q_buf_putc(b, '\n');
         }
     }
+    q_buf_free(&spelt);
 }
 
 static void json_text(q_buf *b, const char *s)
@@ -75,12 +109,14 @@ static void json_text(q_buf *b, const char *s)
 }
 
 /* Beside the CSV: who made it, and each configuration with the reply token from which it holds. */
-static void trace_json(const mem_message *m, const mem_trace *t, q_buf *b)
+static void trace_json(const mem_message *m, const mem_trace *t, const prov *who, q_buf *b)
 {
     q_buf_puts(b, "{\"v\":1,\"model\":");
     json_text(b, m->model);
-    q_buf_printf(b, ",\"model_id\":\"%016llx\",\"message\":%lld,\"tokens\":%d,\"configurations\":[", (unsigned long long)m->model_id,
-                 (long long)m->id, t->n);
+    q_buf_printf(b, ",\"model_id\":\"%016llx\",", (unsigned long long)m->model_id);
+    if (who)
+        q_buf_printf(b, "\"experts\":%d,", prov_about(who)->n_expert);
+    q_buf_printf(b, "\"message\":%lld,\"tokens\":%d,\"configurations\":[", (long long)m->id, t->n);
     for (int i = 0; i < m->n_config; i++) {
         q_buf_printf(b, "%s{\"after_token\":%d,\"hash\":\"%016llx\",\"label\":", i ? "," : "", m->config[i].from, (unsigned long long)m->config[i].hash);
         json_text(b, m->config[i].label);
@@ -131,8 +167,9 @@ static void trace(agt *a, const job *j)
     if (rc == Q_OK) {
         q_buf csv = { 0 }, json = { 0 };
         char *real = home_path(file), *beside = q_printf("%s.json", real);
-        trace_csv(t, &csv);
-        trace_json(&m, t, &json);
+        const prov *who = a->seat.who && prov_about(a->seat.who)->id == m.model_id ? a->seat.who : NULL;
+        trace_csv(t, who, &csv);
+        trace_json(&m, t, who, &json);
         rc = q_write_file_atomic(real, csv.p, csv.len, err);
         if (rc == Q_OK)
             rc = q_write_file_atomic(beside, json.p, json.len, err);
@@ -150,4 +187,4 @@ static void trace(agt *a, const job *j)
     mem_message_free(&m);
 }
 
-const job_row job_trace = { .name = "trace", .lane = LANE_QUICK, .end = END_CARRIED, .run = trace };
+const job_row job_trace = { .name = "trace", .lane = LANE_ENGINE, .end = END_CARRIED, .run = trace };

@@ -126,6 +126,8 @@ static int begin(turn *t, int64_t question, const rag_result *found, char *err)
     free(json);
     if (rc < 0)
         return rc;
+    if ((t->elder && mem_reply_elder(a->store, t->reply, t->elder, err) < 0) || mem_elder_text(a->store, t->reply, &t->compare, err) < 0)
+        note(&a->events, AGT_WARN, "%s", err);
     if (found && found->searched && rag_log(a->store, t->reply, found, err) < 0)
         note(&a->events, AGT_WARN, "%s", err);
     agt_event e = view_event(a->store, AGT_EV_BEGIN, t->reply);
@@ -176,15 +178,13 @@ static void end(turn *t, enum mem_status status, const char *finish)
     done.rate = r->decode_s > 0 ? r->tokens / r->decode_s : 0;
     done.name = q_strdup(finish);
     done.message->n_thinking = r->thinking_tokens;
-    if (t->differs_at >= 0)
-        done.message->differs_at = t->differs_at;
     evq_push(&a->events, &done);
     lab_watch_save(a->watch);
 }
 
 /* Answers the last message of a->chat.path; the ticket is given back when the reply has its row, or there is none.
  * False: no answer began. */
-static bool answer(agt *a, const rag_config *memory, const mem_message *compare, uint64_t seed, int64_t ticket)
+static bool answer(agt *a, const rag_config *memory, int64_t elder, uint64_t seed, int64_t ticket)
 {
     char err[Q_ERRLEN];
     if (a->chat.path.n == 0)
@@ -197,7 +197,7 @@ static bool answer(agt *a, const rag_config *memory, const mem_message *compare,
     }
     agt_show_routing(a, 0);
     history_rest(&a->seat.past);
-    turn t = { .a = a, .differs_at = -1, .compare = compare ? compare->text : NULL };
+    turn t = { .a = a, .differs_at = -1, .elder = elder };
     rag_result *found = NULL;
     prompt p = { 0 };
     search(a, *memory, &a->chat.path, &found);
@@ -221,6 +221,7 @@ static bool answer(agt *a, const rag_config *memory, const mem_message *compare,
     q_buf_free(&t.text);
     q_buf_free(&t.think);
     q_buf_free(&t.caption);
+    free(t.compare);
     prov_config_free(t.said);
     return begun;
 }
@@ -308,7 +309,7 @@ static void send_question(agt *a, const char *text, int64_t parent, bool at_leaf
     agt_event sent = view_event(a->store, AGT_EV_SENT, id);
     evq_push(&a->events, &sent);
     rag_config c = settings_rag(&a->settings);
-    answer(a, &c, NULL, 0, 0);
+    answer(a, &c, 0, 0, 0);
 }
 
 static void edit_job(agt *a, const job *j)
@@ -441,7 +442,7 @@ static void again_under(agt *a, const job *j)
     sync_publish(a);
     chat_reload(a);
     chat_show(a, 0);
-    if (!answer(a, &r, elder.id ? &elder : NULL, *words && elder.id ? seed_of(&elder, a) : 0, j->number) && elder.id)
+    if (!answer(a, &r, elder.id, *words && elder.id ? seed_of(&elder, a) : 0, j->number) && elder.id)
         back_to(a, leaf);
 
     back_home(a);

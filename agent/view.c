@@ -9,26 +9,31 @@
 #include <string.h>
 #include <strings.h>
 
-/* Where a reply leaves its elder sibling, at a character's start; -1 when it is the first or they are equal. */
+static bool of_a_word(char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (unsigned char)c >= 0x80; }
+
+int view_differs(const char *text, const char *other)
+{
+    enum { WORD = 48 };
+    size_t at = 0, word;
+    while (text[at] && text[at] == other[at])
+        at++;
+    if (!text[at])
+        return -1;
+    while (at > 0 && ((unsigned char)text[at] & 0xC0) == 0x80)
+        at--;
+    for (word = at; word > 0 && at - word < WORD && of_a_word(text[at]) && of_a_word(text[word - 1]);)
+        word--;
+    return (int)(at - word < WORD ? word : at);
+}
+
+/* Of a reply and the sibling that it was made beside. */
 static int differs(mem_store *s, const mem_message *m)
 {
-    if (m->role != MEM_ASSISTANT || m->sibling < 2)
+    char err[Q_ERRLEN], *other = NULL;
+    if (m->role != MEM_ASSISTANT || m->sibling < 2 || mem_elder_text(s, m->id, &other, err) < 0 || !other)
         return -1;
-    mem_messages all = { 0 };
-    char err[Q_ERRLEN];
-    int at = -1;
-    if (mem_siblings(s, m->id, &all, err) == Q_OK && m->sibling - 2 < all.n) {
-        const char *x = m->text, *y = all.v[m->sibling - 2].text;
-        size_t i = 0;
-        while (x[i] && x[i] == y[i])
-            i++;
-        if (x[i] != y[i]) {
-            while (i > 0 && ((unsigned char)x[i] & 0xC0) == 0x80)
-                i--;
-            at = (int)i;
-        }
-    }
-    mem_messages_free(&all);
+    int at = view_differs(m->text, other);
+    free(other);
     return at;
 }
 
@@ -191,7 +196,21 @@ agt_retrieval *view_result(const rag_result *r)
     return o;
 }
 
-agt_retrieval *view_logs(const mem_logs *l, double min_score)
+/* The text of a passage that a log row holds, as it is now, of a long message its beginning; "" when it was deleted since. */
+static char *text_of(mem_store *s, const mem_log *v)
+{
+    enum { LONG = 8192 };
+    char err[Q_ERRLEN], *text = NULL;
+    mem_passage p = { 0 };
+    if (mem_passage_get(s, (enum mem_kind)v->kind, v->ref, &p, err) == Q_OK && strlen(p.text) > LONG)
+        text = q_printf("%.*s…", (int)q_utf8_whole(p.text, LONG), p.text);
+    else
+        text = q_strdup(p.text ? p.text : "");
+    mem_passage_free(&p);
+    return text;
+}
+
+agt_retrieval *view_logs(mem_store *s, const mem_logs *l, double min_score)
 {
     agt_retrieval *o = q_alloc(sizeof *o);
     o->p = q_alloc(sizeof *o->p * (size_t)(l->n + 1));
@@ -205,7 +224,7 @@ agt_retrieval *view_logs(const mem_logs *l, double min_score)
             p->chunk = v->ref;
             p->number = v->number;
             split_label(*v->label ? v->label : _("deleted since"), p);
-            p->text = q_strdup("");
+            p->text = text_of(s, v);
             p->score = v->score;
             p->tokens = v->tokens;
             q_buf b = { 0 };

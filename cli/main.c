@@ -67,8 +67,8 @@ static int finish(int status)
     return status ? status : 1;
 }
 
-static const cli_command *const table[] = { &cli_chat, &cli_eval, &cli_tokenize, &cli_detokenize, &cli_bench, &cli_compare, &cli_sweep, &cli_model,
-                                            &cli_memory, &cli_doctor };
+static const cli_command *const table[] = { &cli_chat, &cli_eval, &cli_tokenize, &cli_detokenize, &cli_bench, &cli_compare, &cli_sweep, &cli_routing,
+                                            &cli_trace, &cli_model, &cli_memory, &cli_doctor };
 enum { N_COMMAND = sizeof table / sizeof *table };
 
 static int dispatch(int argc, char **argv)

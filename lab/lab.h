@@ -199,6 +199,32 @@ void lab_bits_say(const lab_bits *, const char *a, const char *b, q_buf *out);  
  * for it, for 2 nothing. */
 int lab_room_for(uint64_t a, uint64_t b, uint64_t have, q_buf *say);
 
+/* ================= experiments: one change, judged and written down (lab/experiment.c) ================= */
+/* Records are NUMBER.json in "experiments" in the data directory. Errors: base.h. */
+typedef struct lab_trial {
+    const char *now;                     /* JSON of the baseline; NULL: the model's own */
+    const char *change;                  /* one NAME=VALUE */
+    const char *on, *model;              /* what the text is, who reads it: as the record names them */
+} lab_trial;
+typedef struct lab_experiment {          /* lab_experiment_free */
+    int number;
+    int64_t when_ms;
+    char *model, *on, *said;             /* said: the comparison in words */
+    char *before;                        /* JSON of the baseline */
+    char *knob, *value, *was;            /* the change, and what stood there */
+    lab_interval dlogp;
+    bool different, kept;
+    char *problem;                       /* in a list: why the file cannot be read; NULL */
+} lab_experiment;
+/* Baseline against the change on the text, and the record, which says that it was not kept. Where only the record fails, it has
+ * number 0 and its problem says why. Engine thread. */
+int lab_experiment_beside(struct eng_cache *, const lab_trial *, const char *text, size_t n, const lab_terms *, lab_experiment *out, char *err);
+int lab_experiment_read(int number, lab_experiment *out, char *err);
+int lab_experiment_list(lab_experiment **out, int *n, char *err);    /* oldest first; lab_experiments_free */
+int lab_experiment_keep(int number, char *err);          /* the record says from now on that the change was kept */
+void lab_experiment_free(lab_experiment *);              /* contents, not the struct */
+void lab_experiments_free(lab_experiment *, int n);
+
 /* ================= one knob at several values (lab/sweep.c) ================= */
 typedef struct lab_range {
     const char *knob;                    /* its name, or what stands behind the point: "k" */
@@ -228,6 +254,51 @@ int lab_sweep_beside(struct eng_cache *, const lab_range *, const char *text, si
 void lab_swept_free(lab_swept *);        /* contents, not the struct */
 enum lab_form { LAB_WORDS, LAB_JSON, LAB_CSV };
 void lab_swept_say(const lab_swept *, enum lab_form, q_buf *out);    /* words: a table and a plot, 78 columns at most */
+
+/* ================= sets of routing (lab/routes.c, lab/routes_csv.c) ================= */
+/* Which experts ran for many tokens, of one answer or of several. Nothing in it says what a token was. Any thread, one at a time. */
+typedef struct lab_routes lab_routes;
+void lab_routes_free(lab_routes *);
+int lab_routes_tokens(const lab_routes *);
+/* From a CSV as /trace save writes it, by the names of its columns. n_expert: of the model; 0: not known, then as many as
+ * the largest number says. Q_FORMAT names the line. */
+int lab_routes_csv(const char *text, size_t n, int n_expert, lab_routes **out, char *err);
+/* Of the answers that stand under a name in the store (memory/memory.h); *model: whose. Q_RANGE: they are of several models. */
+int lab_routes_tag(struct mem_store *, const char *name, int n_expert, lab_routes **out, uint64_t *model, char *err);
+/* Of a text under c, evaluated in contexts of their own (lab_terms below). Q_RANGE: nothing is routed. The model's thread. */
+struct lab_terms;
+int lab_routes_text(struct eng_model *, const struct eng_config *c, const char *text, size_t n, const struct lab_terms *,
+                    lab_routes **out, char *err);
+
+/* How the load lies on the experts of each layer (lab/load.c). Numbers of experts mean nothing across layers. */
+enum { LAB_COUPLES = 8 };
+typedef struct lab_couple { int a, b, together; double chance; } lab_couple;   /* tokens for which both ran; so many by chance */
+typedef struct lab_layer_load {
+    int layer;
+    double k;                            /* experts a token, mean */
+    double *load;                        /* [n_expert] share of tokens for which it ran */
+    double entropy, gini, peak;          /* of the load: entropy over log N; Gini; largest over mean */
+    double repeat, repeat_chance;        /* of a token's experts those that also ran for the token before; by chance */
+    double router_entropy, margin;       /* means of what the router said, entropy over log N; NAN: not kept */
+    lab_couple couple[LAB_COUPLES]; int n_couple;   /* together more often than by chance, the farthest beyond it first */
+} lab_layer_load;
+typedef struct lab_load { int tokens, n_layer, n_expert; bool known; lab_layer_load *layer; } lab_load;   /* known: how many experts there are */
+void lab_load_of(const lab_routes *, lab_load *out);
+void lab_load_free(lab_load *);          /* contents, not the struct */
+void lab_load_say(const lab_load *, q_buf *out);
+
+/* Which experts differ between two sets (lab/differ.c has the test). */
+typedef struct lab_moved { int layer, expert; double share[2]; /* of what its layer ran */ double p; } lab_moved;
+typedef struct lab_drift { int layer; double js, chance, p; } lab_drift;    /* Jensen-Shannon, bits; its mean when the sets are mixed */
+typedef struct lab_differ {              /* p: corrected for how many were tried */
+    int tokens[2], blocks[2], n_layer, n_expert, tried;
+    lab_drift *drift;                    /* [n_layer] */
+    lab_moved *moved; int n_moved;       /* p below .05, the smallest first */
+} lab_differ;
+/* Q_RANGE: other layers or experts, or fewer than 64 tokens in one. */
+int lab_differ_of(const lab_routes *a, const lab_routes *b, lab_differ *out, char *err);
+void lab_differ_free(lab_differ *);
+void lab_differ_say(const lab_differ *, const char *a, const char *b, q_buf *out);
 
 /* What is usual before anybody said anything: evaluates a built-in text where nothing is known of the present k yet and
  * that costs about a second at most, on the model of `beside`, in a cache of its own. busy(user) is asked every 32 tokens; true ends it.

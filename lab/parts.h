@@ -88,6 +88,25 @@ struct lab_watch {
     bool no_baseline;                    /* the built-in text was tried in vain */
     uint64_t model, hash;
 };
+
+/* ---- routes.c: sets of routing ---- */
+struct lab_routes {
+    int n_layer, *layer;                 /* routed ones, by their numbers in the model */
+    int n_expert;
+    bool known;                          /* else n_expert is one more than the largest number seen */
+    int max_k, n, cap;
+    uint16_t *ids;                       /* [n][n_layer][max_k], LAB_NONE pads */
+    float *entropy, *margin;             /* [n][n_layer]; NAN: not kept, or none */
+    uint8_t *first;                      /* [n] 1: does not follow the token before it */
+};
+lab_routes *routes_new(const int *layer, int n_layer, int max_k, int n_expert);
+/* A token; every layer's ids and numbers are NONE and NAN until they are put. */
+void routes_token(lab_routes *, bool first);
+/* Layer l of the last token. False: an id that there cannot be. */
+bool routes_put(lab_routes *, int l, const uint16_t *ids, int k, float entropy, float margin);
+const uint16_t *routes_ids(const lab_routes *, int token, int l);
+int routes_k(const lab_routes *, int token, int l);      /* how many ran */
+
 int lab_max_k(int n_expert);             /* how many of a token's experts a window keeps */
 
 #endif

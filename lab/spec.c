@@ -64,6 +64,28 @@ static int set_all(eng_config *c, const char *spec, char *err)
     return rc;
 }
 
+int spec_one(const char *spec, char **name, char **value, char *err)
+{
+    const char *eq = strchr(spec, '=');
+    bool more = false;
+    for (const char *p = spec; *p; p++)
+        more |= *p == ',' && begins_name(p + 1);
+    *name = *value = NULL;
+    if (!eq || eq == spec || !eq[1])
+        return q_fail(err, Q_RANGE, _("\"%s\" is no change: one knob and its value, like experts.k=4"), spec);
+    if (more)
+        return q_fail(err, Q_RANGE, _("\"%s\" changes several knobs: which of them made a difference could not be told; one at a time"), spec);
+    char *word = q_strndup(spec, (size_t)(eq - spec));
+    const q_knob *row = spec_knob(word);
+    int rc = row ? Q_OK : q_fail(err, Q_NOTFOUND, _("there is no knob %s; /set in the shell lists them all"), word);
+    if (row) {
+        *name = q_strdup(row->name);
+        *value = q_strdup(eq + 1);
+    }
+    free(word);
+    return rc;
+}
+
 /* What does nothing here is said and left out: a brain is for many models. */
 static int take_brain(eng_config *c, const char *name, q_buf *said, char *err)
 {

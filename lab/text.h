@@ -25,6 +25,8 @@ int compare_models(eng_model *, const eng_config *a, eng_model *other, const eng
  * malloc'ed. Pieces of equal length where they are fewer than a dozen. */
 int text_blocks(const char *text, size_t n, size_t **first, bool *by_paragraph);
 
+/* One NAME=VALUE and not several; *name and *value malloc'ed, the name a knob's whole one. */
+int spec_one(const char *spec, char **name, char **value, char *err);
 /* The row of a knob by its name, another name of it, or what stands behind its point ("k") where that is the only one; NULL. */
 const q_knob *spec_knob(const char *name);
 

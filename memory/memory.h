@@ -119,6 +119,8 @@ int mem_reply_begin(mem_store *, int64_t conversation, int64_t parent, const cha
                     uint64_t config, const char *config_json, const char *config_label, int64_t *id, char *err);
 int mem_reply_config(mem_store *, int64_t id, const mem_message_config *c, char *err);
 int mem_reply_save(mem_store *, int64_t id, const char *text, size_t n, const char *thinking, size_t n_thinking, char *err);
+/* It was made beside this one of its siblings; without it: beside the one before it. */
+int mem_reply_elder(mem_store *, int64_t id, int64_t elder, char *err);
 struct mem_trace;
 int mem_reply_end(mem_store *, int64_t id, enum mem_status status, const char *finish,
                   const char *text, size_t n, const char *thinking, size_t n_thinking,
@@ -129,6 +131,8 @@ int mem_message_get(mem_store *, int64_t id, mem_message *out, char *err);
 int mem_branch(mem_store *, int64_t conversation, int64_t leaf, mem_messages *out, char *err);
 /* Those that share id's parent, oldest first (texts included). */
 int mem_siblings(mem_store *, int64_t id, mem_messages *out, char *err);
+/* The text of the sibling that id was made beside; malloc'ed, *text NULL: there is none. */
+int mem_elder_text(mem_store *, int64_t id, char **text, char *err);
 /* The newest leaf below id (id itself when it has no children): where choosing a sibling leads. */
 int mem_leaf_below(mem_store *, int64_t id, int64_t *leaf, char *err);
 void mem_message_free(mem_message *);

@@ -132,7 +132,6 @@ int mem_message_add(mem_store *s, int64_t conversation, int64_t parent, enum mem
     int rc = store_begin(s, err);
     if (rc != Q_OK) return rc;
     int64_t got = 0, now = q_wall_ms();
-    mem_message_config first = {.hash = config, .json = (char *)(uintptr_t)json, .label = (char *)(uintptr_t)label, .mark = (char[]){""}};
     rc = check_parent(s, conversation, parent, err);
     mem_message m = {.conversation = conversation, .parent = parent, .role = role, .status = MEM_DONE, .created_ms = now, .updated_ms = now};
     if (rc == Q_OK) rc = store_insert(s, &table, &m, &got, err);
@@ -157,6 +156,7 @@ int mem_reply_begin(mem_store *s, int64_t conversation, int64_t parent, const ch
     int rc = store_begin(s, err);
     if (rc != Q_OK) return rc;
     int64_t got = 0, now = q_wall_ms();
+    mem_message_config first = {.hash = config, .json = (char *)(uintptr_t)json, .label = (char *)(uintptr_t)label, .mark = (char[]){""}};
     rc = check_parent(s, conversation, parent, err);
     mem_message m = {.conversation = conversation, .parent = parent, .role = MEM_ASSISTANT, .status = MEM_PARTIAL, .created_ms = now,
                      .updated_ms = now, .model = (char *)model, .model_id = model_id};
@@ -182,6 +182,15 @@ int mem_reply_config(mem_store *s, int64_t id, const mem_message_config *c, char
     if (rc != Q_OK) return rc;
     rc = check_mine(s, id, err);
     if (rc == Q_OK) rc = put_config(s, id, c, err);
+    return store_end(s, rc, err);
+}
+
+int mem_reply_elder(mem_store *s, int64_t id, int64_t elder, char *err)
+{
+    int rc = store_begin(s, err);
+    if (rc != Q_OK) return rc;
+    rc = check_mine(s, id, err);
+    if (rc == Q_OK) rc = store_run(s, NULL, err, "UPDATE message SET elder=? WHERE id=?", "ii", elder, id);
     return store_end(s, rc, err);
 }
 
@@ -294,6 +303,19 @@ int mem_siblings(mem_store *s, int64_t id, mem_messages *out, char *err)
                       " WHERE o.id=?1 AND ?2=0 ORDER BY m.id", id, 0);
     store_unlock(s);
     return rc == Q_OK && out->n == 0 ? no_such(err, id) : rc;
+}
+
+int mem_elder_text(mem_store *s, int64_t id, char **text, char *err)
+{
+    *text = NULL;
+    store_lock(s);
+    sqlite3_stmt *st = store_query(s, err, "SELECT x.text FROM message m JOIN message x ON x.conversation=m.conversation AND x.parent IS m.parent AND x.id<m.id"
+                                   " WHERE m.id=? ORDER BY x.id=m.elder DESC, x.id DESC LIMIT 1", "i", id);
+    int rc = st ? store_step(s, st, err) : store_failed(s);
+    if (rc == 1) *text = store_text(st, 0);
+    sqlite3_finalize(st);
+    store_unlock(s);
+    return rc < 0 ? rc : Q_OK;
 }
 
 int mem_leaf_below(mem_store *s, int64_t id, int64_t *leaf, char *err)

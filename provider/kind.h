@@ -42,6 +42,7 @@ typedef struct prov_kind {
                  void *user, char *err);
     int (*embed)(prov *, const char *text, size_t n, float *out, char *err);
     struct eng_cache *(*cache)(prov *);
+    void (*spell)(const prov *, int32_t token, q_buf *out);      /* NULL: it does not say */
 } prov_kind;
 
 struct prov {                            /* first member of a kind's own struct */

@@ -520,6 +520,20 @@ static int embed(prov *p, const char *text, size_t n, float *out, char *err)
 
 static struct eng_cache *cache(prov *p) { return eng_session_cache(of(p)->s); }
 
+static void spell_one(const prov *p, int32_t token, q_buf *out)
+{
+    const eng_model *m = of_const(p)->m;
+    size_t n;
+    if (token < 0 || token >= eng_model_info(m)->n_vocab)
+        return;
+    if (eng_token_control(m, token)) {
+        q_buf_puts(out, eng_token_name(m, token));
+        return;
+    }
+    const char *bytes = eng_token_bytes(m, token, &n);
+    q_buf_add(out, bytes, n);
+}
+
 /* ---- opening ---- */
 static void close_local(prov *p)
 {
@@ -540,7 +554,7 @@ static const prov_kind kind = {
     .config_label = config_label, .config_json = config_json, .config_from_json = config_from_json, .config_hash = config_hash,
     .config_diff = config_diff, .config_cost = config_cost, .set = set, .present = present, .ask = ask, .renew = renew, .forget = forget, .cancel = cancel,
     .context = context, .mixture = mixture, .runs = runs, .count = count, .count_request = count_request, .show = show, .score = score,
-    .embed = embed, .cache = cache,
+    .embed = embed, .cache = cache, .spell = spell_one,
 };
 
 static void describe(local *l)

@@ -176,6 +176,12 @@ int prov_mixture(prov *p, prov_mix *out, int max)
 
 int prov_count(const prov *p, const char *text, size_t n) { return p->kind->count(p, text, n); }
 
+void prov_spell(const prov *p, int32_t token, q_buf *out)
+{
+    if (p->kind->spell)
+        p->kind->spell(p, token, out);
+}
+
 int prov_count_request(const prov *p, const prov_request *r, char *err)
 {
     int rc = check(p, r, err);

@@ -169,6 +169,9 @@ int prov_mixture(prov *, prov_mix *out, int max);        /* most frequent first;
 int prov_count(const prov *, const char *text, size_t n);            /* tokens; an estimate without PROV_COUNT */
 int prov_count_request(const prov *, const prov_request *, char *err);       /* of the whole prompt as its model reads it */
 int prov_show(const prov *, const prov_request *, q_buf *out, char *err);    /* that prompt as text, control tokens by their names */
+/* One token as text: its bytes, maybe part of a character, or a control token's name; nothing where there is no such token or
+ * this one does not say. */
+void prov_spell(const prov *, int32_t token, q_buf *out);
 /* [turn] The log-probability of each token of text after `before` (NULL: nothing), as pieces; the very first token of all
  * has none (NAN). The context stays as it is. */
 int prov_score(prov *, const prov_request *before, const char *text, size_t n, void (*each)(void *user, const prov_piece *),

@@ -601,6 +601,13 @@ static int script_embed(prov *base, const char *text, size_t n, float *out, char
     return Q_OK;
 }
 
+static void script_spell_one(const prov *base, int32_t token, q_buf *out)
+{
+    const script_prov *p = (const script_prov *)base;
+    if (token >= 0 && token < p->n_word)
+        q_buf_puts(out, p->word[token]);
+}
+
 static void script_close(prov *base)
 {
     script_prov *p = (script_prov *)base;
@@ -622,6 +629,7 @@ static const prov_kind script_kind = {
     .config_hash = script_hash, .config_diff = script_diff, .config_cost = script_cost, .set = script_set, .present = script_present,
     .ask = script_ask, .renew = script_renew, .forget = script_forget, .cancel = script_cancel, .context = script_room, .mixture = script_mixture, .runs = script_runs,
     .count = script_count, .count_request = script_count_request, .score = script_score, .embed = script_embed,
+    .spell = script_spell_one,
 };
 
 /* The script must outlive it. o may be NULL. */

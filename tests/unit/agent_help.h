@@ -41,7 +41,7 @@ typedef struct seen {                    /* what the events said since the last 
     char *page, *data, *ui;              /* data: of the page, as JSON */
     int passages;
     char *label;                         /* of the last LABEL */
-    char *nothing;                       /* of the last RETRIEVAL */
+    char *nothing, *fed;                 /* of the last RETRIEVAL; fed: the first one's text */
     int64_t ask; char *asked;            /* of the last ASK */
     int64_t progress_done, progress_total;   /* the largest */
     bool progress_ended;
@@ -60,6 +60,7 @@ __attribute__((unused)) static void seen_clear(seen *s)
     free(s->ui);
     free(s->asked);
     free(s->nothing);
+    free(s->fed);
     free(s->label);
     memset(s, 0, sizeof *s);
 }
@@ -119,6 +120,8 @@ static void seen_take(seen *s, agt_event *e)
         break;
     case AGT_EV_RETRIEVAL:
         s->passages = e->retrieval->fed;
+        free(s->fed);
+        s->fed = e->retrieval->n ? q_strdup(e->retrieval->p[0].text) : NULL;
         free(s->nothing);
         s->nothing = q_strdup(e->retrieval->broken ? e->retrieval->broken : e->retrieval->nothing ? e->retrieval->nothing : "");
         break;

@@ -1,6 +1,7 @@
 /* agent: whole turns with somebody who answers by a script instead of a model: acts come at a chosen token, failures at
  * another, and nothing depends on how fast anything is. */
 #include "agent/room.h"
+#include "agent/view.h"
 #include "tests/script_provider.h"
 #include "tests/unit/agent_help.h"
 
@@ -9,6 +10,7 @@
 static const script_line lines[] = {
     { "four", "<think>two and two\nis four</think>\n\nFour." },
     { "short", "Yes. | No." },
+    { "odd", "a\\b say\"hi\" new\nline \x1b[31mred \xe2\x80\xaeturned \u0451\u0436" },
     { NULL, " One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty "
             "twenty-one twenty-two twenty-three twenty-four twenty-five." },
     { NULL, NULL } };
@@ -225,6 +227,45 @@ static void a_trace_asks_before_it_writes_over(void)
     finish(&s);
 }
 
+/* The last column is the token's text, on one line, whatever is in it, and nothing of it steers a terminal. */
+static void a_trace_carries_the_text_of_its_tokens(void)
+{
+    seen s = { 0 };
+    q_buf b = { 0 };
+    char dir[] = "/tmp/quorum-trace-XXXXXX";
+    if (!mkdtemp(dir) || !start((script){ 0 }, false, &s))
+        return;
+    char *csv = q_printf("%s/t.csv", dir), *json = q_printf("%s/t.csv.json", dir), *save = q_printf("/trace save %s", csv);
+    ask("odd", &s);
+    settle(a, &s);
+    agt_submit(a, save);
+    settle(a, &s);
+    CHECK_INT(s.errors, 0);
+    CHECK_INT(q_read_file(csv, &b, 1 << 20, err), Q_OK);
+    static const char *const cell[] = { ",text\n", ",\"a\\\\b\"\n", ",\" say\"\"hi\"\"\"\n", ",\" new\"\n", ",\"\\nline\"\n", ",\" \\x1b[31mred\"\n",
+        ",\" \\xe2\\x80\\xaeturned\"\n", ",\" \u0451\u0436\"\n" };
+    for (size_t i = 0; i < sizeof cell / sizeof *cell && b.p; i++)
+        CHECK_MSG(strstr(b.p, cell[i]), "%s in %s", cell[i], b.p);
+    int ends = 0, quotes = 0;
+    for (size_t i = 0; i < b.len; i++) {
+        ends += b.p[i] == '\n';
+        quotes += b.p[i] == '"';
+        CHECK(b.p[i] == '\n' || (unsigned char)b.p[i] >= 0x20);
+    }
+    CHECK_INT(ends, 1 + 7 * SCRIPT_LAYERS);
+    CHECK_INT(quotes % 2, 0);
+    q_buf_clear(&b);
+    CHECK(q_read_file(json, &b, 1 << 20, err) == Q_OK && strstr(b.p, "\"experts\":8,"));
+    unlink(csv);
+    unlink(json);
+    rmdir(dir);
+    free(csv);
+    free(json);
+    free(save);
+    q_buf_free(&b);
+    finish(&s);
+}
+
 /* ---- acts that come at a chosen token ---- */
 static int act_at;
 static void (*act)(void);
@@ -399,6 +440,50 @@ static void again_with_the_same_seed(void)
     finish(&s);
 }
 
+/* What is marked while an answer comes is marked when it is shown again: also beside an elder that is not the last one. */
+static void differs_is_kept(void)
+{
+    static const script_line said[] = { { "pick", "red red red one | red red blue two | red red red one | red green three four" }, { NULL, NULL } };
+    static const struct { const char *seed; int beside, at; } again[] = {
+        { "1", 0, 8 },                   /* from the first: at blue */
+        { "2", 0, -1 },                  /* from the first again, to which it is equal */
+        { "3", 1, 4 },                   /* from the second: at green */
+        { "1", 0, 8 } };
+    seen s = { 0 };
+    mem_messages all = { 0 };
+    int64_t id[8];
+    if (!start((script){ .line = said }, false, &s))
+        return;
+    agt_submit(a, "/set sampler.seed 4");
+    agt_message *m = ask("pick", &s);
+    CHECK_STR(m ? m->text : "", "red red red one");
+    id[0] = m ? m->id : 0;
+    settle(a, &s);
+    for (int i = 0; i < 4; i++) {
+        char words[40];
+        snprintf(words, sizeof words, "sampler.seed=%s", again[i].seed);
+        for (int back = i - again[i].beside; back > 0; back--)       /* the elder is on the branch again */
+            agt_branch(a, 0, -1);
+        settle(a, &s);
+        seen_clear(&s);
+        agt_again(a, id[again[i].beside], words);
+        CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 30000));
+        id[i + 1] = s.last ? s.last->id : 0;
+        CHECK_MSG(s.last && s.last->differs_at == again[i].at && (s.differs_token > 0) == (again[i].at >= 0), "%d: %d, token %d, %s", i, s.last ? s.last->differs_at : 0, s.differs_token,
+                  s.notes.p ? s.notes.p : "");
+        settle(a, &s);
+    }
+    CHECK_INT(mem_siblings(a->store, id[0], &all, err), 0);
+    for (int i = 0; i < 4 && all.n == 5; i++) {
+        agt_message again_seen;
+        view_message(a->store, &all.v[i + 1], &again_seen);
+        CHECK_INT(again_seen.differs_at, again[i].at);
+        agt_message_free(&again_seen);
+    }
+    mem_messages_free(&all);
+    finish(&s);
+}
+
 static const char *setting(const char *name, q_buf *b) { return agt_knob_value(a, agt_knob_named(a, name), b); }
 
 /* After /again with a longer context the answer may be longer than the old one holds: the old settings come back all the
@@ -496,6 +581,7 @@ int main(void)
     RUN(the_status_is_of_this_conversation);
     RUN(pins_without_a_place_are_said);
     RUN(a_trace_asks_before_it_writes_over);
+    RUN(a_trace_carries_the_text_of_its_tokens);
     RUN(a_found_message_is_opened);
     RUN(a_stop_takes_no_further_token);
     RUN(an_edit_holds_from_the_next_token);
@@ -505,6 +591,7 @@ int main(void)
     RUN(nobody_answers);
     RUN(words_do_not_hang_on_routing);
     RUN(again_with_the_same_seed);
+    RUN(differs_is_kept);
     RUN(again_in_a_longer_context_comes_back);
     RUN(again_that_cannot_come_back_says_so);
     RUN(labels_are_stored_in_no_language);

@@ -7,8 +7,9 @@ typedef struct outcome { q_buf text; int differs_at; } outcome;
 static agt room;
 
 /* Feeds the reply in pieces of n bytes. */
-static void feed(const char *reply, size_t n, const char *compare, outcome *o)
+static void feed(const char *reply, size_t n, const char *against, outcome *o)
 {
+    char *compare = q_strdup(against);
     turn t = { .a = &room, .differs_at = -1, .compare = compare };
     size_t len = strlen(reply);
     int differs_seen = 0;
@@ -27,17 +28,34 @@ static void feed(const char *reply, size_t n, const char *compare, outcome *o)
     o->differs_at = t.differs_at;
     q_buf_free(&t.text);
     q_buf_free(&o->text);
+    free(compare);
 }
 
 static void first_difference(void)
 {
     outcome o;
     feed("The sky is red.", 3, "The sky is blue.", &o);
-    CHECK(o.differs_at <= 11 && o.differs_at > 11 - 3);          /* the piece that holds byte 11 */
+    CHECK_INT(o.differs_at, 11);
     feed("The sky is blue.", 3, "The sky is blue.", &o);
     CHECK_INT(o.differs_at, -1);
     feed("The sky is blue, and more", 3, "The sky is blue", &o);
     CHECK_INT(o.differs_at, 15);
+    for (size_t n = 1; n < 8; n++) {                /* the word, however the pieces cut it, and as a reload would say */
+        feed("The sky is bluish today.", n, "The sky is blue today.", &o);
+        CHECK_INT(o.differs_at, 11);
+        CHECK_INT(view_differs("The sky is bluish today.", "The sky is blue today."), 11);
+    }
+    feed("Синее небо", 64, "Синяя туча", &o);
+    CHECK_INT(o.differs_at, 0);
+    CHECK_INT(view_differs("The", "The sky"), -1);
+    CHECK_INT(view_differs("", "The sky"), -1);
+    CHECK_INT(view_differs("The sky", "The"), 3);
+    char one[400], two[400];                        /* without an end of a word in reach: the character itself */
+    for (int i = 0; i < 390; i += 3)
+        strcpy(one + i, "日"), strcpy(two + i, "日");
+    strcpy(two + 300, "月月");
+    strcpy(one + 300, "火火");
+    CHECK_INT(view_differs(one, two), 300);
 }
 
 static void titles(void)

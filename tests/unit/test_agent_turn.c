@@ -601,6 +601,7 @@ static void passages_are_fed(void)
     agt_ask_retrieval(a, id);
     CHECK(wait_for(a, &s, AGT_EV_RETRIEVAL, 0, 10000));
     CHECK_INT(s.passages, 1);
+    CHECK_MSG(s.fed && strstr(s.fed, "calibrated by Velmora"), "a stored search shows no text: %s", s.fed ? s.fed : "(none)");
     agt_submit(a, "How are you?");
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
     CHECK_INT(s.passages, 0);

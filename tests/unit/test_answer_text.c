@@ -110,7 +110,7 @@ static void same(const char *text, int width)
         if (n / piece[k] > 4000) { item_free(&it); continue; }
         for (size_t i = 0; i < n; i += piece[k]) {
             char *s = q_strndup(text + i, n - i < piece[k] ? n - i : piece[k]);
-            tui_tr_token(&it, s, false, false);
+            tui_tr_token(&it, s, false, -1);
             tui_item_lay(&it, width);
             free(s);
         }
@@ -134,7 +134,7 @@ static void streams_to_the_same(void)
     int raw = 0;
     for (size_t i = 0; i < b.len; i += 50) {
         char *s = q_strndup(b.p + i, b.len - i < 50 ? b.len - i : 50);
-        tui_tr_token(&it, s, false, false);
+        tui_tr_token(&it, s, false, -1);
         free(s);
         if (i > 6000) raw += strstr(lines_of(&it, 70, false), "| 1") != NULL;
     }

@@ -324,6 +324,40 @@ static void answers_of_a_terminal(void)
 #undef IS
 }
 
+/* Keys that come spelled out in numbers: a person can stop, quit and edit whatever layout and protocol is on, and nothing of
+ * it is typed. */
+static void keys_spelled_in_numbers(void)
+{
+    static const struct { const char *seq, *want; } of[] = {
+        { "\033[99;5u", "\003" }, { "\033[1089::99;5u", "\003" }, { "\033[1089;5u", "\003" }, { "\033[1074::100;5:1u", "\004" }, { "\033[27;5;99~", "\003" },
+        { "\033[99;69u", "\003" }, { "\033[67;6u", "\003" }, { "\033[1089::99;5:3u", "" }, { "\033[106;5u", "\n" }, { "\033[13;2u", "\n" },
+        { "\033[27;2;13~", "\n" }, { "\033[13u", "<2>" }, { "\033[13;3u", "<alt 2>" }, { "\033[9;2u", "<4>" }, { "\033[105;5u", "<3>" }, { "\033[109;5u", "<2>" },
+        { "\033[104;5u", "<6>" }, { "\033[127;5u", "<alt 6>" }, { "\033[27u", "<5>" }, { "\033[91;5u", "<5>" }, { "\033[45;5u", "\037" }, { "\033[98;3u", "<alt b>" },
+        { "\033[1080::98;3u", "<alt b>" }, { "\033[97;2u", "A" }, { "\033[49:33;2u", "!" }, { "\033[97;;98u", "b" }, { "\033[97u", "a" }, { "\033[57399u", "0" },
+        { "\033[57414u", "<2>" }, { "\033[57441;2u", "" }, { "\033[99;9u", "" }, { "\033[32;5u", "" }, { "\033[55296u", "" }, { "\033[4294967395;5u", "" },
+        { "\033[1;1:1A", "<10>" }, { "\033[1;1:3A", "" }, { "\033[3;1:3~", "" }, { "\033[3;5:2~", "<7>" }, { "\033[?1u", "" }, { "\033[?0u", "" }, { "\033[u", "" },
+        { "\033[;;;;;;u", "" }, { "\033[:::;::;::u", "" },
+    };
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        char *text = q_printf("%sok", of[i].seq), *want = q_printf("%sok", of[i].want);
+        size_t n = strlen(of[i].seq);
+        for (size_t cut = 0; cut <= n; cut++) {
+            const char *got = decoded(text, cut, text + cut, n + 2 - cut, false);
+            CHECK_MSG(strcmp(got, want) == 0, "\"ESC%s\" cut at %zu: \"%s\"", of[i].seq + 1, cut, got);
+        }
+        free(text);
+        free(want);
+    }
+    static const enum tui_key_code codes[] = { K_ENTER, K_TAB, K_BACKTAB, K_ESC, K_BACKSPACE, K_DELETE };
+    for (int i = 0; i < 6; i++) CHECK_INT((int)codes[i], i + 2);
+    CHECK_INT(K_UP, 10);
+    tui_decode d = {0};                              /* a Cyrillic letter, as its text is too long for a byte */
+    tui_key k;
+    tui_decode_bytes(&d, "\033[1089:1057:99;2;1057u", 24);
+    CHECK(tui_decode_key(&d, &k, false) && k.code == K_CHAR && k.cp == 1057 && !k.alt);
+    tui_decode_free(&d);
+}
+
 /* Alt with the keys that also begin a terminal's strings: the chord and every letter behind it are a person's, at once where
  * no answer begins so, after a short silence where one might; and nothing of a known answer is ever typed. */
 static void chords_are_no_answers(void)
@@ -425,6 +459,7 @@ int main(void)
     RUN(asks_before_it_is_too_late);
     RUN(one_esc_stops_no_import);
     RUN(answers_of_a_terminal);
+    RUN(keys_spelled_in_numbers);
     RUN(chords_are_no_answers);
     RUN(pastes_arrive_whole);
     return TEST_END();

@@ -144,7 +144,7 @@ static void a_reply_grows_and_ends_once(void)
     CHECK_INT(m.status, MEM_DONE); CHECK_STR(m.text, "One two"); CHECK_STR(m.finish, "eos");
     CHECK_INT(m.stats.tokens, 30); CHECK(m.stats.decode_s == .25); CHECK(m.has_trace);
     CHECK_INT(m.n_config, 2);
-    if (m.n_config == 2) { CHECK_INT(m.config[1].from, 21); CHECK_INT(m.config[1].hash, 12); CHECK_STR(m.config[1].label, "k 11"); }
+    if (m.n_config == 2) { CHECK_INT(m.config[1].from, 21); CHECK_INT(m.config[1].hash, 12); CHECK_STR(m.config[1].label, "k 11"); CHECK_INT(m.config[1].at, 40); CHECK_STR(m.config[1].mark, "k 12→11"); CHECK_STR(m.config[0].mark, ""); }
     mem_message_free(&m);
     OK(mem_find(s, "one", 9, &h, err)); CHECK_INT(h.n, 1);
     mem_hits_free(&h);

@@ -285,11 +285,38 @@ static void pages(void)
     ev((agt_event){ .kind = AGT_EV_BEGIN, .n_messages = 1, .message = m });
     CHECK(app.go.over == NULL);
     ev((agt_event){ .kind = AGT_EV_TOKEN, .text = q_strdup("the sky") });
-    ev((agt_event){ .kind = AGT_EV_TOKEN, .text = q_strdup(" glows"), .differs = true });
+    ev((agt_event){ .kind = AGT_EV_TOKEN, .text = q_strdup(" glows"), .differs = true, .done = 8 });
     CHECK(on_screen("the sky ≠glows"));
     tui_act_help(&app);                              /* opened while it runs: it stays */
     ev((agt_event){ .kind = AGT_EV_BEGIN, .n_messages = 1, .message = fake_message(5, AGT_ASSISTANT, "") });
     CHECK(app.go.over == &view_page);
+    tui_app_free(&app);
+}
+
+/* What is being loaded has a name from the first screen on; a load that failed is over. */
+static void loading(void)
+{
+    begin();
+    memset(&fake.st, 0, sizeof fake.st);
+    ev((agt_event){ .kind = AGT_EV_LOADING, .text = q_strdup("tiny.gguf"), .done = 1, .total = 4 });
+    CHECK(on_screen("tiny.gguf") && on_screen("loading the model 25%") && !on_screen("no model"));
+    ev((agt_event){ .kind = AGT_EV_LOADING });
+    CHECK(on_screen("no model") && !on_screen("loading the model") && !on_screen("tiny.gguf"));
+    tui_app_free(&app);
+}
+
+/* A terminal may say any size: nothing is asked of memory for it. */
+static void odd_sizes(void)
+{
+    static const int size[][2] = { { 0, 0 }, { -1, -1 }, { 1, 65535 }, { 65535, 1 }, { 65535, 65535 }, { 80, 24 } };
+    begin();
+    answer(1, "because");
+    for (size_t i = 0; i < sizeof size / sizeof *size; i++) {
+        tui_app_resize(&app, size[i][0], size[i][1]);
+        CHECK(app.grid.w >= 1 && app.grid.w <= TUI_W_MAX && app.grid.h >= 1 && app.grid.h <= TUI_H_MAX);
+        tui_app_draw(&app);
+    }
+    CHECK(app.grid.w == 80 && app.grid.h == 24);
     tui_app_free(&app);
 }
 
@@ -471,7 +498,7 @@ static uint64_t cost(int tokens, const char *tok)
 {
     tui_item it = { .role = AGT_ASSISTANT, .differs_at = -1, .running = true };
     for (int i = 0; i < tokens; i++) {
-        tui_tr_token(&it, i % 200 == 199 ? "\n" : i % 50 == 49 ? ". " : tok, false, false);
+        tui_tr_token(&it, i % 200 == 199 ? "\n" : i % 50 == 49 ? ". " : tok, false, -1);
         tui_item_lay(&it, 76);
     }
     uint64_t w = it.lay.work / (uint64_t)tokens;
@@ -497,7 +524,7 @@ static void same_lines(const char *text)
         for (size_t i = 0; piece && i < n; i += (size_t)piece) {
             char s[8] = { 0 };
             memcpy(s, text + i, n - i < (size_t)piece ? n - i : (size_t)piece);
-            tui_tr_token(&it, s, false, false);
+            tui_tr_token(&it, s, false, -1);
             tui_item_lay(&it, 40);
         }
         if (!piece) q_buf_puts(&it.text, text);
@@ -527,7 +554,7 @@ static void streaming(void)
     same_lines("| a | b |\n|---|---|\n| 1 | 2 |\n\n> quoted\n> text\n\n***\nЁлка и **ёж**\n");
     same_lines("~~~\nunclosed fence\n  indented");
     tui_item it = { .role = AGT_ASSISTANT, .differs_at = -1, .running = true };
-    tui_tr_token(&it, "so **bold", false, false);
+    tui_tr_token(&it, "so **bold", false, -1);
     tui_item_lay(&it, 40);
     CHECK_INT(it.lay.line[0].n, 2);                  /* already bold, no stars shown */
     CHECK_INT(it.lay.span[1].style, S_STRONG);
@@ -542,10 +569,12 @@ static void streaming(void)
     tui_lay_free(&u.lay);
     /* the first token that differs is marked */
     tui_item d = { .role = AGT_ASSISTANT, .differs_at = -1 };
-    tui_tr_token(&d, "The sky ", false, false);
-    tui_tr_token(&d, "looks", false, true);
+    tui_tr_token(&d, "The sky ", false, -1);
+    tui_tr_token(&d, "lo", false, -1);
     tui_item_lay(&d, 40);
-    CHECK(strstr(d.lay.text.p, "≠") != NULL && strstr(d.lay.text.p, "≠") > strstr(d.lay.text.p, "sky"));
+    tui_tr_token(&d, "oks", false, 8);               /* a word that began in a token before */
+    tui_item_lay(&d, 40);
+    CHECK_MSG(strstr(d.lay.text.p, "sky ≠looks") != NULL, "%s", d.lay.text.p);
     q_buf_free(&d.text);
     tui_lay_free(&d.lay);
 }
@@ -796,11 +825,13 @@ int main(void)
     setenv("TZ", "UTC", 1);
     tui_lang("en");
     RUN(widths);
+    RUN(odd_sizes);
     RUN(hostile);
     RUN(geometry);
     RUN(editing);
     RUN(keyboard);
     RUN(pages);
+    RUN(loading);
     RUN(panels);
     RUN(panel_over_a_short_answer);
     RUN(low_panel);

@@ -142,7 +142,6 @@ bool tui_ask_key(tui_app *app, const tui_key *k);       /* true: the key was the
 void tui_ask_free(tui_ask *ask);
 const tui_view *tui_view_named(const tui_app *app, const char *name);   /* NULL: none */
 tui_cursor *tui_cursor_of(tui_app *app, const tui_view *v);
-uint32_t tui_key_latin(uint32_t cp);                    /* й → q: the key a Cyrillic letter stands on */
 uint32_t tui_key_letter(const tui_key *k);              /* 0: no letter */
 int tui_key_step(const tui_key *k, int page);           /* rows an arrow, j, k, PgDn… moves; 0: another key */
 void tui_move(int *sel, int by, int n);                 /* stays in 0..n-1 */

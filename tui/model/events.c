@@ -120,7 +120,7 @@ static void knob(tui_app *app, agt_event *e)
 static void work(tui_work *w, const agt_event *e)
 {
     if (e->kind == AGT_EV_LOADING) {
-        w->loading = true;
+        w->loading = e->total > 0;
         w->load_done = e->done;
         w->load_total = e->total;
         if (e->text) tui_set_text(&w->load_what, e->text);
@@ -150,7 +150,7 @@ void tui_app_event(tui_app *app, agt_event *e)
     case AGT_EV_SENT: sent(app, e); break;
     case AGT_EV_BEGIN: began(app, e); break;
     case AGT_EV_TOKEN:
-        if ((it = tui_tr_last(&app->tr))) tui_tr_token(it, e->text ? e->text : "", e->thinking, e->differs);
+        if ((it = tui_tr_last(&app->tr))) tui_tr_token(it, e->text ? e->text : "", e->thinking, e->differs ? (long)e->done : -1);
         break;
     case AGT_EV_KNOB: knob(app, e); break;
     case AGT_EV_DONE:

@@ -1,24 +1,6 @@
 /* model/keys: what a key means to a list: letters of either layout, steps of arrows. Pure. */
 #include "tui/model/app.h"
 
-#include <string.h>
-
-/* ЙЦУКЕН over QWERTY, in the order of the keys. */
-uint32_t tui_key_latin(uint32_t cp)
-{
-    static const char lat[] = "qwertyuiop[]asdfghjkl;'zxcvbnm,.`";
-    static const char *const cyr = "йцукенгшщзхъфывапролджэячсмитьбюё", *const upper = "ЙЦУКЕНГШЩЗХЪФЫВАПРОЛДЖЭЯЧСМИТЬБЮЁ";
-    for (int up = 0; up < 2; up++) {
-        const char *p = up ? upper : cyr;
-        for (int i = 0; *p; i++) {
-            uint32_t c;
-            p += q_utf8_next(p, strlen(p), &c);
-            if (c == cp) return (uint32_t)(unsigned char)lat[i];
-        }
-    }
-    return cp;
-}
-
 uint32_t tui_key_letter(const tui_key *k) { return k->code == K_CHAR ? tui_key_latin(k->cp) : 0; }
 
 int tui_key_step(const tui_key *k, int page)

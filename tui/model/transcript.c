@@ -106,12 +106,14 @@ tui_item *tui_tr_last(tui_transcript *t)
     return NULL;
 }
 
-void tui_tr_token(tui_item *it, const char *text, bool thinking, bool differs)
+void tui_tr_token(tui_item *it, const char *text, bool thinking, long differs_at)
 {
     if (thinking) { it->n_thinking++; q_buf_puts(&it->thinking, text); return; }
     it->n_tokens++;
-    if (differs && it->differs_at < 0) it->differs_at = (long)(it->text.len + word_at(text, strlen(text), 0));
     q_buf_puts(&it->text, text);
+    if (differs_at < 0 || it->differs_at >= 0 || (size_t)differs_at >= it->text.len) return;
+    it->differs_at = (long)word_at(it->text.p, it->text.len, (size_t)differs_at);
+    unlay(it);                          /* its word may have begun in an earlier token */
 }
 
 /* A line that opens or closes a code fence (CommonMark 4.5): how many ` or ~, 0 if none. */

@@ -42,7 +42,7 @@ void tui_tr_set(tui_transcript *t, const agt_message *m, int n);         /* AGT_
 tui_item *tui_tr_add(tui_transcript *t, const agt_message *m);           /* or updates the one with its id */
 tui_item *tui_tr_last(tui_transcript *t);                                /* the running answer or NULL */
 tui_item *tui_tr_find(tui_transcript *t, int64_t id);
-void tui_tr_token(tui_item *it, const char *text, bool thinking, bool differs);
+void tui_tr_token(tui_item *it, const char *text, bool thinking, long differs_at);
 
 /* Lays the item out for `width` columns (of text) if it is not; lines of header, thinking, text and the blank after. */
 void tui_item_lay(tui_item *it, int width);

@@ -54,7 +54,13 @@ static void csi_key(tui_decode *d, const char *p, size_t n, char final, tui_key 
 {
     int v[3] = { 0, 0, 0 }, count = n ? 1 : 0;
     bool plain = true;
+    if (tui_key_spelled(p, n, final, k)) return;
     for (size_t i = 0; i < n; i++) {
+        if (p[i] == ':') {                                  /* an event's kind, "1;1:3A": 3 is a key let go */
+            if (i + 1 < n && p[i + 1] == '3') return;
+            while (i + 1 < n && p[i + 1] != ';') i++;
+            continue;
+        }
         if (p[i] >= '0' && p[i] <= '9') { if (count <= 3 && v[count - 1] < 100000) v[count - 1] = v[count - 1] * 10 + (p[i] - '0'); }
         else if (p[i] == ';') { if (++count > 3) return; }
         else if (p[i] != '<' || i) plain = false;

@@ -21,6 +21,8 @@ void tui_grid_size(tui_grid *g, int w, int h)
 {
     if (w < 1) w = 1;
     if (h < 1) h = 1;
+    if (w > TUI_W_MAX) w = TUI_W_MAX;
+    if (h > TUI_H_MAX) h = TUI_H_MAX;
     if (w != g->w || h != g->h) g->c = q_realloc(g->c, sizeof(tui_cell) * (size_t)w * (size_t)h);
     g->w = w;
     g->h = h;

@@ -27,6 +27,7 @@ typedef struct tui_grid {
     int cx, cy; bool cursor;        /* where the terminal's cursor stands, and whether it shows */
 } tui_grid;
 
+enum { TUI_W_MAX = 2000, TUI_H_MAX = 1000 };         /* of a larger window, or one that says so, this much is drawn on */
 void tui_grid_size(tui_grid *g, int w, int h);        /* empties */
 void tui_grid_clear(tui_grid *g);
 void tui_grid_free(tui_grid *g);

@@ -21,6 +21,12 @@ typedef struct tui_key {
     size_t lost;                /* bytes of a paste beyond what is taken */
 } tui_key;
 
+uint32_t tui_key_latin(uint32_t cp);                    /* й → q: the key a Cyrillic letter stands on */
+/* A key that a terminal spells out in numbers: "CSI code:shifted:base ; modifiers:event ; text u" (kitty's protocol, and the
+ * older fixterms, tmux's csi-u), "CSI 27 ; modifiers ; code ~" (xterm's modifyOtherKeys). Nobody here asks for either: what
+ * ran before may have, or the terminal is set so. p: what stands between CSI and the final byte. False: it is no such key. */
+bool tui_key_spelled(const char *p, size_t n, char final, tui_key *k);
+
 #define CTRL_KEY(c) ((uint32_t)((c) & 31))
 
 #endif

@@ -89,7 +89,8 @@ void view_status(tui_app *app, tui_box b)
     int rw = tui_str_width(right.p ? right.p : ""), level = 0, lw, kw, cw;
     for (;; level++) {
         q_buf_clear(&left);
-        name(&left, st->model[0] ? st->model : app->work.load_what ? app->work.load_what : _("no model · /model"), !st->model[0] ? b.w : b.w / 5 < 16 ? 16 : b.w / 5);
+        const char *coming = app->work.loading ? app->work.load_what : NULL;
+        name(&left, st->model[0] ? st->model : coming ? coming : _("no model · /model"), !st->model[0] ? b.w : b.w / 5 < 16 ? 16 : b.w / 5);
         middle(app, level, &k, &ctx);
         kw = tui_str_width(k.p ? k.p : "");
         cw = tui_str_width(ctx.p ? ctx.p : "");

@@ -1,0 +1,132 @@
+/* /experiment: one change, compared, asked about, kept or not, and its written record; records that are damaged or hostile. */
+#include "lab/lab.h"
+#include "tests/test.h"
+#include "tests/unit/agent_help.h"
+
+#include <sys/stat.h>
+
+static char home[64];
+static const char *const greedy[] = { "sampler.temperature=0", "sampler.max_tokens=40", "memory.on=off", "sampler.loop_stop=off" };
+
+static const q_knob *knob(agt *a, const char *name)
+{
+    for (int i = 0; i < agt_knob_count(a); i++)
+        if (strcmp(agt_knob(a, i)->name, name) == 0)
+            return agt_knob(a, i);
+    return NULL;
+}
+
+static void record_path(int number, char out[160]) { snprintf(out, 160, "%s/quorum/experiments/%d.json", home, number); }
+
+/* The error that this line comes to. */
+static void refused(agt *a, seen *s, const char *line, const char *says)
+{
+    int before = s->errors;
+    agt_submit(a, line);
+    while (s->errors == before && wait_for(a, s, AGT_EV_NOTE, 0, 60000))
+        ;
+    CHECK_MSG(s->errors == before + 1 && strstr(s->notes.p, says), "%s: %s", line, s->notes.p ? s->notes.p : "");
+}
+
+static void a_change_is_tried_and_kept_or_not(void)
+{
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 4, greedy, &s);
+    char path[160], err[Q_ERRLEN];
+    q_buf v = { 0 };
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    static const struct { const char *line, *says; } bad[] = { { "/experiment k=1", "no text yet" }, { "/experiment k on LICENSE", "is no change" },
+        { "/experiment k=1 eps=1 on LICENSE", "tries one change" }, { "/experiment k=1,eps=1 on LICENSE", "several knobs" }, { "/experiment k=99 on LICENSE", "1 to 12" },
+        { "/experiment nose=1 on LICENSE", "no knob nose" }, { "/experiment k=4 on LICENSE", "changes no probability" }, { "/experiment sampler.top_k=4 on LICENSE", "changes no probability" },
+        { "/experiment show", "show NUMBER" }, { "/experiment show 7", "no experiment 7" }, { "/experiment k=1 on /nonesuch/file", "nonesuch" } };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        refused(a, &s, bad[i].line, bad[i].says);
+    record_path(1, path);
+    CHECK(access(path, F_OK) != 0);      /* nothing was tried: nothing is written */
+    agt_submit(a, "/experiment k=1 on LICENSE");
+    CHECK(wait_for(a, &s, AGT_EV_ASK, 0, 120000));
+    CHECK_MSG(s.page && strstr(s.page, "A  experts.k 4\n") && strstr(s.page, "\nexperiment 1, written down"), "%s", s.page ? s.page : "");
+    CHECK_STR(agt_knob_value(a, knob(a, "experts.k"), &v), "4");     /* nothing before the yes */
+    lab_experiment e;
+    CHECK(lab_experiment_read(1, &e, err) == 0 && !e.kept && e.different && strcmp(e.knob, "experts.k") == 0 && strcmp(e.value, "1") == 0 && strcmp(e.was, "4") == 0);
+    CHECK(strcmp(e.on, "LICENSE") == 0 && strncmp(e.said, s.page, strlen(e.said)) == 0 && e.when_ms > 0);
+    lab_experiment_free(&e);
+    agt_answer(a, s.ask, true);
+    CHECK(wait_for(a, &s, AGT_EV_KNOB, 0, 60000));
+    CHECK_STR(agt_knob_value(a, knob(a, "experts.k"), &v), "1");
+    agt_submit(a, "/experiment experts.bias=1:3=0.01,1:4=-0.01 on LICENSE");
+    CHECK(wait_for(a, &s, AGT_EV_ASK, 0, 120000));
+    agt_answer(a, s.ask, false);
+    CHECK(all_done(a, &s));
+    CHECK_STR(agt_knob_value(a, knob(a, "experts.bias"), &v), "none");
+    agt_submit(a, "/experiment list");
+    CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 60000));
+    CHECK_MSG(s.page && strstr(s.page, "experts.k 4 → 1  kept\n") && strstr(s.page, "experts.bias none → 1:3=0.01,1:4=-0.01  not kept\n"), "%s", s.page ? s.page : "");
+    agt_submit(a, "/experiment show 2");
+    CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 60000));
+    CHECK_MSG(s.page && strstr(s.page, "baseline  {") && strstr(s.page, "\"experts.k\":\"1\"") && strstr(s.page, "KL(A,B)") && strstr(s.page, "\nnot kept\n"), "%s", s.page ? s.page : "");
+    agt_toggle(a);                       /* what was kept is taken back like any change */
+    CHECK(wait_for(a, &s, AGT_EV_KNOB, 0, 60000));
+    CHECK_STR(agt_knob_value(a, knob(a, "experts.k"), &v), "4");
+    q_buf_free(&v);
+    seen_clear(&s);
+    agt_close(a);
+}
+
+static void damaged_records_are_named(void)
+{
+    static const struct { const char *text, *says; } bad[] = { { "", "is no record" }, { "{", "is no record" }, { "[1]", "is no record" }, { "\xff\xfe", "is no record" },
+        { "{\"quorum_experiment\":2}", "another version" }, { "{\"quorum_experiment\":\"1\"}", "is no record" } };
+    char path[160], err[Q_ERRLEN];
+    lab_experiment e, *all;
+    int n;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        record_path((int)i + 10, path);
+        CHECK(q_write_file_atomic(path, bad[i].text, strlen(bad[i].text), err) == 0);
+        CHECK_MSG(lab_experiment_read((int)i + 10, &e, err) < 0 && strstr(err, bad[i].says), "%s: %s", bad[i].text, err);
+        lab_experiment_free(&e);
+        CHECK(lab_experiment_keep((int)i + 10, err) < 0);
+    }
+    record_path(20, path);
+    static const char odd[] = "{\"quorum_experiment\":1,\"when\":-1e300,\"said\":5,\"result\":[],\"baseline\":7,\"knob\":{},\"kept\":\"yes\"}";
+    CHECK(q_write_file_atomic(path, odd, strlen(odd), err) == 0);
+    CHECK(lab_experiment_read(20, &e, err) == 0 && !e.kept && !e.different && *e.said == 0 && *e.knob == 0 && e.when_ms == 0);
+    lab_experiment_free(&e);
+    CHECK(lab_experiment_list(&all, &n, err) == 0 && n == 2 + (int)(sizeof bad / sizeof *bad) + 1);
+    int problems = 0;
+    for (int i = 0; i < n; i++)
+        problems += all[i].problem != NULL;
+    CHECK_INT(problems, (int)(sizeof bad / sizeof *bad));
+    CHECK(all[0].number == 1 && all[n - 1].number == 20);
+    lab_experiments_free(all, n);
+}
+
+static void remove_all(void)
+{
+    char path[160];
+    for (int i = 1; i < 30; i++) {
+        record_path(i, path);
+        remove(path);
+    }
+    snprintf(path, sizeof path, "%s/quorum/experiments", home);
+    CHECK(rmdir(path) == 0);
+    *strrchr(path, '/') = 0;
+    CHECK(rmdir(path) == 0 && rmdir(home) == 0);
+}
+
+int main(void)
+{
+    setenv("XDG_CONFIG_HOME", "/nonexistent", 1);
+    strcpy(home, "/tmp/quorum-experiment-XXXXXX");
+    if (!help_model() || !mkdtemp(home)) {
+        SKIP("experiment", "no golden model");
+        return 0;
+    }
+    setenv("XDG_DATA_HOME", home, 1);
+    RUN(a_change_is_tried_and_kept_or_not);
+    RUN(damaged_records_are_named);
+    RUN(remove_all);
+    return TEST_END();
+}

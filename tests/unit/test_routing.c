@@ -1,0 +1,214 @@
+/* Sets of routing: read from files, counted, compared. Numbers against a plain count, sets that differ by nothing and by a
+ * planted expert, files that lie; and one answer of 1,000 tokens whose routing is the same live, stored and evaluated again. */
+#include "engine/engine.h"
+#include "engine/text.h"
+#include "lab/parts.h"
+#include "memory/memory.h"
+#include "provider/provider.h"
+#include "tests/engine_util.h"
+#include "tests/test.h"
+
+static char err[Q_ERRLEN], *model_path;
+enum { L = 3, N = 8, K = 2 };
+static const int layer[L] = { 1, 2, 5 };
+
+static double chance(uint64_t r[4]) { return (double)(q_random(r) >> 11) * 0x1p-53; }
+
+/* n tokens that run K of N experts of each layer; with `more`, layer 2's expert 3 is taken that much more often. Runs of a
+ * few tokens keep their experts, as a model's do. */
+static lab_routes *made(uint64_t seed, int n, double more)
+{
+    uint64_t r[4] = { q_mix64(seed, 1), q_mix64(seed, 2), q_mix64(seed, 3), q_mix64(seed, 4) };
+    lab_routes *o = routes_new(layer, L, K, N);
+    uint16_t id[L][K];
+    for (int i = 0; i < 20; i++)
+        q_random(r);
+    for (int t = 0; t < n; t++) {
+        bool fresh = t == 0 || chance(r) < .5;
+        routes_token(o, t == 0);
+        for (int l = 0; l < L; l++) {
+            for (int i = 0; i < K && fresh; i++)
+                for (bool again = true; again;) {
+                    id[l][i] = l == 1 && i == 0 && chance(r) < more ? 3 : (uint16_t)(chance(r) * N);
+                    again = i == 1 && id[l][0] == id[l][1];
+                }
+            CHECK(routes_put(o, l, id[l], K, 1, .5f));
+        }
+    }
+    return o;
+}
+
+/* ---- files ---- */
+static const char head[] = "index,token,position,prompt,config,layer,k,entropy,margin,expert_0,expert_1,weight_0,weight_1,text\n";
+
+static void a_file_is_read_by_its_columns(void)
+{
+    char *t = q_printf("%s%s", head,
+        "1,7,10,0,ab,1,2,0.5,0.25,3,5,.6,.4,\"a,\"\"b\"\n1,7,10,0,ab,4,1,1.5,,0,,1,,\"a\"\n"
+        "2,8,11,0,ab,1,2,0.7,0.5,5,3,.6,.4,\n2,8,11,0,ab,4,2,1.5,0.1,0,7,1,1,x\n"
+        "3,9,40,0,ab,1,1,,,2,,1,,\n3,9,40,0,ab,4,2,,,1,0,1,1,\n");
+    lab_routes *r;
+    CHECK_MSG(lab_routes_csv(t, strlen(t), 8, &r, err) == 0, "%s", err);
+    CHECK(r->n == 3 && r->n_layer == 2 && r->layer[0] == 1 && r->layer[1] == 4 && r->n_expert == 8 && r->known && r->max_k == 2);
+    CHECK(routes_ids(r, 0, 0)[1] == 5 && routes_k(r, 0, 1) == 1 && routes_ids(r, 1, 1)[1] == 7 && routes_ids(r, 2, 1)[0] == 1);
+    CHECK(r->first[0] && !r->first[1] && r->first[2]);
+    lab_load o;
+    lab_load_of(r, &o);
+    const lab_layer_load *y = &o.layer[0];
+    CHECK(o.tokens == 3 && fabs(y->load[3] - 2 / 3.0) < 1e-12 && fabs(y->k - 5 / 3.0) < 1e-12);
+    CHECK_MSG(y->repeat == 1, "%g", y->repeat);                    /* of the one neighbouring pair */
+    CHECK(fabs(y->router_entropy - .6 / log(8)) < 1e-7 && fabs(y->margin - .375) < 1e-9);
+    CHECK(y->n_couple == 1 && y->couple[0].a == 3 && y->couple[0].b == 5 && y->couple[0].together == 2);
+    CHECK(isnan(o.layer[1].margin) || fabs(o.layer[1].margin - .1) < 1e-7);
+    q_buf said = { 0 };
+    lab_load_say(&o, &said);
+    CHECK_MSG(strncmp(said.p, "3 tokens, 2 layers of 8 experts\n", 32) == 0 && strstr(said.p, "3+5 2 ("), "%s", said.p);
+    q_buf_free(&said);
+    lab_load_free(&o);
+    lab_routes_free(r);
+    CHECK(lab_routes_csv(t, strlen(t), 0, &r, err) == 0 && r->n_expert == 8 && !r->known);
+    lab_routes_free(r);
+    /* columns in another order, of which nothing else is wanted; lines of another system */
+    static const char other[] = "expert_0,layer\r\n4,0\r\n2,0\r\n4,0";
+    CHECK_MSG(lab_routes_csv(other, sizeof other - 1, 0, &r, err) == 0 && r->n == 3 && r->max_k == 1 && r->n_expert == 5, "%s", err);
+    lab_routes_free(r);
+    free(t);
+}
+
+static void a_file_that_lies_is_refused_by_line(void)
+{
+    static const struct { const char *rows, *says; } bad[] = {
+        { "", "no tokens" }, { "1,7,10,0,ab,x,2,,,3,5,,,\n", "line 2" }, { "1,7,10,0,ab,1,2,,,3,3,,,\n", "twice" }, { "1,7,10,0,ab,1,2,,,3,8,,,\n", "fewer experts" },
+        { "1,7,10,0,ab,1,2,,,,,,,\n", "no expert" }, { "1,7,10,0,ab,1,2,,,-1,5,,,\n", "no number of an expert" }, { "1,7,10,0,ab,1,2,nan,,3,5,,,\n", "entropy or margin" },
+        { "1,7,10,0,ab,1,2,,1e999,3,5,,,\n", "entropy or margin" }, { "1,7,10,0,ab,1,2,,,3,5,,,\"a\n", "not closed" }, { "1,7,10,0,ab,1,2,,,3,5,,,\"a\"b\n", "closing quote" },
+        { "1,7,10,0,ab,1,2,,,3,5,,,\n1,7,10,0,ab,4,2,,,3,5,,,\n2,7,11,0,ab,1,2,,,3,5,,,\n", "cut short" },
+        { "1,7,10,0,ab,1,2,,,3,5,,,\n1,7,10,0,ab,4,2,,,3,5,,,\n2,7,11,0,ab,4,2,,,3,5,,,\n", "comes next" }, { "\n\n", "line 2" },
+        { "1,7,10,0,ab,99999999999,2,,,3,5,,,\n", "no number of a layer" }, { "1,7,10,0,ab,1,2,,,99999999999,5,,,\n", "no number of an expert" } };
+    lab_routes *r;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char *t = q_printf("%s%s", head, bad[i].rows);
+        CHECK_MSG(lab_routes_csv(t, strlen(t), 8, &r, err) == Q_FORMAT && strstr(err, bad[i].says) && !r, "%zu: %s", i, err);
+        free(t);
+    }
+    CHECK(lab_routes_csv("", 0, 0, &r, err) == Q_FORMAT && lab_routes_csv("a,b\n1,2\n", 8, 0, &r, err) == Q_FORMAT && strstr(err, "no trace"));
+    /* any bytes: a sentence or a set, never anything else */
+    uint64_t s[4] = { 9, 9, 9, 9 };
+    int taken = 0;
+    for (int i = 0; i < 20000; i++) {
+        char *t = q_printf("%s%s", head, "1,7,10,0,ab,1,2,0.5,0.25,3,5,.6,.4,\"a,\"\"b\"\n2,8,11,0,ab,1,2,0.7,0.5,5,3,.6,.4,\n");
+        size_t n = strlen(t);
+        for (int k = 0; k < 1 + i % 3; k++)
+            t[q_random(s) % n] = "0123,\n\"\xff-.x"[q_random(s) % 11];
+        if (i % 5 == 0)
+            n = q_random(s) % n;
+        if (lab_routes_csv(t, n, 0, &r, err) == 0) {
+            lab_load o;
+            lab_load_of(r, &o);
+            taken++;
+            lab_load_free(&o);
+            lab_routes_free(r);
+        } else
+            CHECK(*err && !r);
+        free(t);
+    }
+    CHECK_MSG(taken > 1000 && taken < 19000, "%d", taken);
+}
+
+/* ---- numbers ---- */
+static void numbers_are_those_of_a_plain_count(void)
+{
+    lab_routes *r = made(5, 700, .3);
+    lab_load o;
+    lab_load_of(r, &o);
+    for (int l = 0; l < L; l++) {
+        double hit[N] = { 0 }, both[N][N] = { { 0 } }, again = 0, entropy = 0, mean_difference = 0, top = 0;
+        for (int t = 0; t < r->n; t++)
+            for (int i = 0; i < K; i++) {
+                int e = routes_ids(r, t, l)[i];
+                hit[e]++;
+                for (int j = 0; j < K; j++) {
+                    both[e][routes_ids(r, t, l)[j]]++;
+                    again += t > 0 && routes_ids(r, t - 1, l)[j] == e;
+                }
+            }
+        for (int a = 0; a < N; a++) {
+            CHECK(fabs(o.layer[l].load[a] - hit[a] / r->n) < 1e-9);
+            entropy -= hit[a] > 0 ? hit[a] / (r->n * K) * log(hit[a] / (r->n * K)) / log(N) : 0;
+            top = hit[a] > top ? hit[a] : top;
+            for (int b = 0; b < N; b++)
+                mean_difference += fabs(hit[a] - hit[b]);
+        }
+        CHECK(fabs(o.layer[l].entropy - entropy) < 1e-9 && fabs(o.layer[l].peak - top * N / (r->n * K)) < 1e-9);
+        CHECK_MSG(fabs(o.layer[l].gini - mean_difference / (2.0 * N * r->n * K)) < 1e-9, "%g %g", o.layer[l].gini, mean_difference / (2.0 * N * r->n * K));
+        CHECK(fabs(o.layer[l].repeat - again / ((r->n - 1) * K)) < 1e-9);
+        CHECK(o.layer[l].k == K || fabs(o.layer[l].k - K) < 1e-9);
+        for (int i = 0; i < o.layer[l].n_couple; i++) {
+            const lab_couple *c = &o.layer[l].couple[i];
+            CHECK(c->together == (int)both[c->a][c->b] && c->together > c->chance);
+        }
+    }
+    CHECK(o.layer[1].load[3] > 1.5 * o.layer[0].load[3]);
+    lab_load_free(&o);
+    lab_routes_free(r);
+}
+
+static void nothing_is_found_where_nothing_is_and_a_planted_one_is(void)
+{
+    int wrong = 0, layers = 0, found = 0, others = 0;
+    for (int i = 0; i < 100; i++) {
+        lab_routes *a = made(100 + (uint64_t)i, 300, 0), *b = made(900 + (uint64_t)i, 400, 0), *c = made(1900 + (uint64_t)i, 400, .6);
+        lab_differ d;
+        CHECK_INT(lab_differ_of(a, b, &d, err), 0);
+        CHECK(d.tokens[0] == 300 && d.tokens[1] == 400 && d.blocks[0] == 18 && d.tried == L * N);
+        wrong += d.n_moved > 0;
+        for (int l = 0; l < L; l++)
+            if (d.drift[l].p < .05) { layers++; break; }
+        lab_differ_free(&d);
+        CHECK_INT(lab_differ_of(a, c, &d, err), 0);
+        found += d.n_moved > 0 && d.moved[0].layer == 2 && d.moved[0].expert == 3 && d.moved[0].share[1] > 1.5 * d.moved[0].share[0] && d.drift[1].p < .05;
+        for (int m = 0; m < d.n_moved; m++)
+            others += d.moved[m].layer != 2;
+        lab_differ_free(&d);
+        CHECK_INT(lab_differ_of(a, a, &d, err), 0);
+        CHECK(d.n_moved == 0 && d.drift[0].js == 0 && d.drift[0].p > .9);
+        lab_differ_free(&d);
+        lab_routes_free(a);
+        lab_routes_free(b);
+        lab_routes_free(c);
+    }
+    /* of 100 with a chance of .05 each: 12 or more once in 250 such choices of seeds */
+    CHECK_MSG(wrong <= 11 && layers <= 11, "%d of 100 by experts, %d by layers", wrong, layers);
+    CHECK_MSG(found >= 98 && others <= 11, "%d of 100; %d others", found, others);
+    printf("# of 100 like pairs %d named an expert and %d a layer; a planted one was found in %d\n", wrong, layers, found);
+}
+
+static void what_cannot_be_compared_is_said(void)
+{
+    static const int four[4] = { 1, 2, 3, 4 };
+    lab_routes *a = made(1, 100, 0), *few = made(2, 63, 0), *other = routes_new(four, 4, K, N);
+    lab_differ d;
+    for (int t = 0; t < 100; t++) {
+        routes_token(other, t == 0);
+        for (int l = 0; l < 4; l++)
+            CHECK(routes_put(other, l, (const uint16_t[]){ 1, 2 }, 2, 0, 0));
+    }
+    CHECK(lab_differ_of(a, few, &d, err) == Q_RANGE && strstr(err, "at least 64"));
+    CHECK(lab_differ_of(a, other, &d, err) == Q_RANGE && strstr(err, "different shape"));
+    CHECK(d.moved == NULL && d.drift == NULL);
+    lab_routes_free(a);
+    lab_routes_free(few);
+    lab_routes_free(other);
+}
+
+int main(void)
+{
+    model_path = util_model("qwen3moe");
+    RUN(a_file_is_read_by_its_columns);
+    RUN(a_file_that_lies_is_refused_by_line);
+    RUN(numbers_are_those_of_a_plain_count);
+    RUN(nothing_is_found_where_nothing_is_and_a_planted_one_is);
+    RUN(what_cannot_be_compared_is_said);
+    remove(model_path);
+    free(model_path);
+    return TEST_END();
+}

@@ -204,6 +204,7 @@ typedef struct agt_turned {
     agt_run run[AGT_RUNS]; int n_run;    /* the context in order: so many tokens of this, then so many of that; the last holds the rest */
     agt_price step[2];                   /* F7, F8 */
     char before[96], after[96];          /* "": nothing was changed since the conversation's first token */
+    uint64_t before_key;                 /* as key */
     agt_measured of[AGT_MEASURES];
 } agt_turned;
 void agt_get_turned(agt *, agt_turned *out);

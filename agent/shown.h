@@ -12,7 +12,7 @@
 #include <pthread.h>
 
 /* A configuration of the history, as the front end may read it. */
-typedef struct shown_past { char *label, *json; uint64_t bytes; tally made; } shown_past;
+typedef struct shown_past { char *label, *json; uint64_t key, bytes; tally made; } shown_past;      /* key: view_key */
 
 typedef struct shown {
     pthread_mutex_t mu;

@@ -187,8 +187,8 @@ static const char *script_label(const prov_config *from, q_buf *b)
     const q_knob *k = prov_knobs(&n);
     q_buf_clear(b);
     for (int i = 0; i < n; i++)
-        if (c->value[i] && strcmp(k[i].name, "sampler.seed") != 0)
-            q_buf_printf(b, "%s%s %s", b->len ? " · " : "", strcmp(k[i].name, "experts.k") == 0 ? "k" : k[i].name, c->value[i]);
+        if (c->value[i] && k[i].effect >= Q_EFFECT_ROUTING)
+            q_buf_printf(b, "%s%s %s", b->len ? " · " : "", k[i].effect == Q_EFFECT_ALLOCATION ? k[i].name : strrchr(k[i].name, '.') + 1, c->value[i]);
     q_buf_puts(b, "");
     return b->p;
 }
@@ -217,7 +217,7 @@ static enum q_effect script_diff(const prov_config *a, const prov_config *b)
     return e;
 }
 
-static prov_cost script_cost(const prov_config *c) { return (prov_cost){ 1000u * (uint64_t)script_k(c), 500u * (uint64_t)script_k(c) }; }
+static prov_cost script_cost(const prov_config *c) { return (prov_cost){ 1000u * (uint64_t)script_k(c), 50000000u * (uint64_t)script_k(c) }; }
 
 /* ---- tokens ---- */
 static int32_t script_word(script_prov *p, const char *text, size_t n)

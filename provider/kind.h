@@ -41,6 +41,8 @@ typedef struct prov_kind {
                  void *user, char *err);
     int (*embed)(prov *, const char *text, size_t n, float *out, char *err);
     struct eng_cache *(*cache)(prov *);
+    struct eng_session *(*session)(prov *);
+    bool (*holds)(prov *, const int32_t *token, const int32_t *pos, int n);
     void (*spell)(const prov *, int32_t token, q_buf *out);      /* NULL: it does not say */
 } prov_kind;
 

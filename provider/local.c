@@ -509,6 +509,17 @@ static int embed(prov *p, const char *text, size_t n, float *out, char *err)
 }
 
 static struct eng_cache *cache(prov *p) { return eng_session_cache(of(p)->s); }
+static struct eng_session *session(prov *p) { return of(p)->s; }
+
+static bool holds(prov *p, const int32_t *token, const int32_t *pos, int n)
+{
+    const int32_t *has = eng_session_tokens(of(p)->s);
+    int length = eng_session_length(of(p)->s);
+    for (int i = 0; i < n; i++)
+        if (pos[i] < 0 || pos[i] >= length || has[pos[i]] != token[i])
+            return false;
+    return n > 0;
+}
 
 static void spell_one(const prov *p, int32_t token, q_buf *out)
 {
@@ -544,7 +555,7 @@ static const prov_kind kind = {
     .config_label = config_label, .config_json = config_json, .config_from_json = config_from_json, .config_hash = config_hash,
     .config_diff = config_diff, .config_cost = config_cost, .set = set, .present = present, .ask = ask, .renew = renew, .forget = forget, .cancel = cancel,
     .context = context, .mixture = mixture, .count = count, .count_request = count_request, .show = show, .score = score,
-    .embed = embed, .cache = cache, .spell = spell_one,
+    .embed = embed, .cache = cache, .session = session, .holds = holds, .spell = spell_one,
 };
 
 static void describe(local *l)

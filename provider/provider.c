@@ -54,6 +54,8 @@ static void end(prov *p)
 }
 
 struct eng_cache *prov_cache(prov *p) { return p->kind->cache ? p->kind->cache(p) : NULL; }
+struct eng_session *prov_session(prov *p) { return p->kind->session ? p->kind->session(p) : NULL; }
+bool prov_holds(prov *p, const int32_t *token, const int32_t *pos, int n) { return p->kind->holds && p->kind->holds(p, token, pos, n); }
 
 /* ---- configurations ---- */
 prov_config *prov_config_new(const prov *p) { return p->kind->config_new(p); }

@@ -15,6 +15,7 @@
 typedef struct prov prov;
 typedef struct prov_config prov_config;
 struct eng_cache;
+struct eng_session;
 
 /* ================= opening ================= */
 typedef struct prov_opts {
@@ -51,6 +52,9 @@ typedef struct prov_info {              /* strings live as long as the prov */
 const prov_info *prov_about(const prov *);
 /* Its cache, for what measures on the very same model (lab/); NULL: it has none. Only in this prov's turn. */
 struct eng_cache *prov_cache(prov *);
+/* Its timeline: the last request's text with its answer, and their cells. Likewise; what looks at it leaves it as it was. */
+struct eng_session *prov_session(prov *);
+bool prov_holds(prov *, const int32_t *token, const int32_t *pos, int n);        /* each of these tokens stands there in it */
 
 /* ================= configurations ================= */
 const q_knob *prov_knobs(int *n);       /* rows of the knobs that models answer to, in the order for lists */

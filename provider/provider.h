@@ -64,6 +64,8 @@ void prov_config_free(prov_config *);
 /* Sets one knob from text. On failure nothing changes and err says the allowed range. name: the knob's name or an aka. */
 int prov_config_set(prov_config *, const char *name, const char *value, char *err);
 const char *prov_config_get(const prov_config *, const char *name, q_buf *buf);     /* "" for what it does not know */
+double prov_config_number(const prov_config *, const char *name);    /* NAN: it is no number, several, or unknown */
+int prov_config_nudge_k(prov_config *, int delta);       /* experts.k by delta in every routed layer, within what there are; the largest then */
 bool prov_config_range(const prov_config *, const char *name, double *min, double *max);   /* false: it takes no number here */
 bool prov_config_is_default(const prov_config *, const char *name);
 int prov_config_k(const prov_config *); /* the largest experts.k over layers; 0: nothing is routed */
@@ -168,9 +170,10 @@ typedef struct prov_room {
 prov_room prov_context(prov *);
 typedef struct prov_mix { uint64_t config; int cells; } prov_mix;    /* which configurations made what is cached */
 int prov_mixture(prov *, prov_mix *out, int max);        /* most frequent first; returns how many there are */
-/* These three look at the present configuration and the context: only in the thread that makes requests and sets, hooks too. */
+/* These four look at the present configuration and the context: only in the thread that makes requests and sets, hooks too. */
 int prov_count(const prov *, const char *text, size_t n);            /* tokens; an estimate without PROV_COUNT */
 int prov_count_request(const prov *, const prov_request *, char *err);       /* of the whole prompt as its model reads it */
+int prov_ids(const prov *, const prov_request *, int32_t **out, char *err);  /* that prompt's ids, malloc'ed; returns how many. Q_RANGE: it has none */
 int prov_show(const prov *, const prov_request *, q_buf *out, char *err);    /* that prompt as text, control tokens by their names */
 /* One token as text: its bytes, maybe part of a character, or a control token's name; nothing where there is no such token or
  * this one does not say. */

@@ -373,14 +373,14 @@ struct cJSON *lab_differ_json(const lab_differ *);      /* cJSON_Delete */
 /* ================= what if (lab/whatif.c) ================= */
 /* One position evaluated again, from the cells before it, under another configuration: what the next token would be. */
 enum { LAB_NEXT = 16 };
-typedef struct lab_word { int32_t id; char *text; /* all of it visible; owned */ double p[2]; } lab_word;      /* before, after */
+typedef struct lab_likely { int32_t id; char *text; /* all of it visible; owned */ double p[2]; } lab_likely;    /* before, after */
 typedef struct lab_turned { int layer, n[2], same; uint16_t id[2][8]; } lab_turned;   /* experts that run, of how many both; the first ones */
 typedef struct lab_whatif_result {              /* zero-initialise; lab_whatif_free */
     int pos;                             /* evaluated: the timeline's token there */
     char *text, *follows;                /* it; what came after it, NULL: nothing. owned */
     double p_follows[2];
     double kl, entropy[2], ms;           /* KL(before||after), nats; how long it took */
-    lab_word *word; int n_word;          /* the 8 likeliest of either */
+    lab_likely *word; int n_word;        /* the 8 likeliest of either */
     lab_turned *layer; int n_layer;      /* routed ones */
 } lab_whatif_result;
 /* The timeline stays as it was: nothing is kept. before: what made the position; after: rope.* and kv.type as there. Q_RANGE

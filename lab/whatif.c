@@ -43,7 +43,7 @@ static void largest(const float *x, int n_vocab, int n, int32_t *out)
 
 static int by_p(const void *a, const void *b)
 {
-    const lab_word *x = a, *y = b;
+    const lab_likely *x = a, *y = b;
     double p = fmax(x->p[0], x->p[1]), q = fmax(y->p[0], y->p[1]);
     return p != q ? (p < q ? 1 : -1) : x->id - y->id;
 }
@@ -71,7 +71,7 @@ static void words(const eng_model *m, const float *const x[2], const double log_
                 there |= o->word[w].id == top[s][i];
             if (there)
                 continue;
-            lab_word *w = &o->word[o->n_word++];
+            lab_likely *w = &o->word[o->n_word++];
             w->id = top[s][i];
             w->text = visible(m, w->id);
             for (int side = 0; side < 2; side++)

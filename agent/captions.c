@@ -122,19 +122,3 @@ char *caption_said(const char *caption)
     bool begins = strncmp(caption, own, n) == 0 && (!caption[n] || caption[n] == ' ');
     return begins ? q_printf("%s%s", _("standard"), caption + n) : q_strdup(caption);
 }
-
-char *caption_nudged(const prov_config *c, int n_expert, int delta)
-{
-    q_buf v = { 0 }, out = { 0 };
-    const char *p = prov_config_get(c, "experts.k", &v);
-    while (*p) {
-        char *end;
-        long k = strtol(p, &end, 10) + delta;
-        if (end == p)
-            break;
-        q_buf_printf(&out, "%s%ld", out.len ? "," : "", k < 1 ? 1 : k > n_expert ? n_expert : k);
-        p = end + (*end == ',');
-    }
-    q_buf_free(&v);
-    return q_buf_take(&out);
-}

@@ -28,19 +28,17 @@ void costs_unload(agt *a)
 /* What F7 or F8 would make of it. */
 static agt_price step_price(agt *a, int delta)
 {
-    char err[Q_ERRLEN];
     agt_price p = { 0 };
     if (prov_about(a->seat.who)->n_expert == 0)
         return p;
     prov_config *c = prov_config_copy(a->seat.cfg);
-    char *k = caption_nudged(c, prov_about(a->seat.who)->n_expert, delta);
-    q_buf was = { 0 };
-    if (strcmp(k, prov_config_get(c, "experts.k", &was)) != 0 && prov_config_set(c, "experts.k", k, err) == Q_OK) {
-        p.k = strchr(k, ',') ? -1 : atoi(k);
+    int k = prov_config_nudge_k(c, delta);
+    if (prov_config_hash(c) != prov_config_hash(a->seat.cfg)) {
+        q_buf now = { 0 };
+        p.k = strchr(prov_config_get(c, "experts.k", &now), ',') ? -1 : k;
         p.bytes = prov_config_cost(c).bytes;
+        q_buf_free(&now);
     }
-    q_buf_free(&was);
-    free(k);
     prov_config_free(c);
     return p;
 }

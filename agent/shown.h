@@ -32,6 +32,7 @@ typedef struct shown {
     char *prompt;                        /* the last one, as its model read it; NULL: none yet */
     int reserve;                         /* tokens kept free for the reply in the last prompt */
     strings models, chats;               /* what Tab offers after /model and /open: the quick lane's last look */
+    lab_guard guard;                     /* of the loaded model */
     lab_costs costs;                     /* of the loaded model, when they were asked for; n_row 0: not yet */
     bool elsewhere;                      /* it computes on a GPU */
     /* front-end thread only: what agt_keep_place kept last */

@@ -14,8 +14,7 @@ static int k_of(const char *list, int layer)
     return atoi(list);                   /* one number holds for all */
 }
 
-/* "5:0,5:3,7:1" as layer << 32 | expert, in order; malloc'ed. */
-static int64_t *pairs_of(const char *list, int *n)
+int64_t *sync_pairs(const char *list, int *n)
 {
     int64_t *v = q_alloc(sizeof *v * (strlen(list) / 4 + 2));
     *n = 0;
@@ -39,7 +38,7 @@ char *sync_crowded(const prov_config *c)
     q_buf a = { 0 }, b = { 0 }, d = { 0 };
     const char *k = prov_config_get(c, "experts.k", &d), *say = NULL;
     int n, n_ban, at = 0, had = 0, layers = 0;
-    int64_t *pin = pairs_of(prov_config_get(c, "experts.pin", &a), &n), *ban = pairs_of(prov_config_get(c, "experts.ban", &b), &n_ban);
+    int64_t *pin = sync_pairs(prov_config_get(c, "experts.pin", &a), &n), *ban = sync_pairs(prov_config_get(c, "experts.ban", &b), &n_ban);
     qsort(pin, (size_t)n, sizeof *pin, in_order);
     qsort(ban, (size_t)n_ban, sizeof *ban, in_order);
     for (int i = 0, layer_n = 0; i < n; i++) {

@@ -38,7 +38,7 @@ static int shipped_at(const char *name)
 }
 
 /* ---- names ---- */
-static bool is_name(const char *s)
+bool lab_is_name(const char *s)
 {
     size_t n = strlen(s);
     if (n < 1 || n > NAME_MOST || *s == '.' || *s == '-' || !q_utf8_valid(s, n))
@@ -55,7 +55,7 @@ static bool is_name(const char *s)
 
 static int check_name(const char *name, char *err)
 {
-    return is_name(name) ? Q_OK : q_fail(err, Q_RANGE, _("a brain's name is up to %d letters, digits, dots, dashes and underscores, not \"%s\""), NAME_MOST, name);
+    return lab_is_name(name) ? Q_OK : q_fail(err, Q_RANGE, _("a brain's name is up to %d letters, digits, dots, dashes and underscores, not \"%s\""), NAME_MOST, name);
 }
 
 static char *path_of(const char *name, char *err)        /* NULL: there is no home */
@@ -69,7 +69,7 @@ static char *path_of(const char *name, char *err)        /* NULL: there is no ho
 
 bool lab_brain_taken(const char *name)
 {
-    char err[Q_ERRLEN], *path = is_name(name) ? path_of(name, err) : NULL;
+    char err[Q_ERRLEN], *path = lab_is_name(name) ? path_of(name, err) : NULL;
     bool there = path && access(path, F_OK) == 0;
     free(path);
     return there;
@@ -209,7 +209,7 @@ int lab_brain_list(lab_brain **out, int *n, char *err)
             continue;
         char *name = q_strndup(e->d_name, len - 5), why[Q_ERRLEN];
         lab_brain b;
-        if (is_name(name) && shipped_at(name) < 0) {
+        if (lab_is_name(name) && shipped_at(name) < 0) {
             if (lab_brain_read(name, &b, why) < 0)
                 b = (lab_brain){ .name = q_strdup(name), .note = q_strdup(""), .model = q_strdup(""), .problem = q_strdup(why) };
             *out = q_realloc(*out, sizeof **out * (size_t)(*n + 1));

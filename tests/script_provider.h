@@ -140,6 +140,24 @@ static int script_set_knob(prov_config *to, const char *name, const char *value,
     return Q_OK;
 }
 
+static double script_number(const prov_config *c, const char *name)
+{
+    char *end;
+    const char *text = script_value((const script_config *)c, name);
+    double x = strtod(text, &end);
+    return *text && !*end ? x : (double)NAN;
+}
+
+static int script_nudge_k(prov_config *c, int delta)
+{
+    char text[16], err[Q_ERRLEN];
+    int k = (int)script_number(c, "experts.k") + delta;
+    k = k < 1 ? 1 : k > SCRIPT_EXPERTS ? SCRIPT_EXPERTS : k;
+    snprintf(text, sizeof text, "%d", k);
+    script_set_knob(c, "experts.k", text, err);
+    return k;
+}
+
 static const char *script_get(const prov_config *c, const char *name, q_buf *b)
 {
     q_buf_clear(b);
@@ -624,7 +642,8 @@ static void script_close(prov *base)
 
 static const prov_kind script_kind = {
     .close = script_close, .config_new = script_config_new, .config_copy = script_config_copy, .config_free = script_config_free,
-    .config_set = script_set_knob, .config_get = script_get, .config_range = script_range, .config_is_default = script_is_default,
+    .config_set = script_set_knob, .config_get = script_get, .config_number = script_number, .config_nudge_k = script_nudge_k,
+    .config_range = script_range, .config_is_default = script_is_default,
     .config_k = script_k, .config_label = script_label, .config_json = script_json, .config_from_json = script_from_json,
     .config_hash = script_hash, .config_diff = script_diff, .config_cost = script_cost, .set = script_set, .present = script_present,
     .ask = script_ask, .renew = script_renew, .forget = script_forget, .cancel = script_cancel, .context = script_room, .mixture = script_mixture, .runs = script_runs,

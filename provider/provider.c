@@ -54,6 +54,8 @@ static void end(prov *p)
 }
 
 struct eng_cache *prov_cache(prov *p) { return p->kind->cache ? p->kind->cache(p) : NULL; }
+struct eng_session *prov_session(prov *p) { return p->kind->session ? p->kind->session(p) : NULL; }
+bool prov_holds(prov *p, const int32_t *token, const int32_t *pos, int n) { return p->kind->holds && p->kind->holds(p, token, pos, n); }
 
 /* ---- configurations ---- */
 prov_config *prov_config_new(const prov *p) { return p->kind->config_new(p); }
@@ -158,6 +160,14 @@ prov_room prov_context(prov *p)
     prov_room r = p->kind->context(p);
     give_turn(p);
     return r;
+}
+
+int prov_runs(prov *p, prov_mix *out, int max)
+{
+    take_turn(p);
+    int n = p->kind->runs && max > 0 ? p->kind->runs(p, out, max) : 0;
+    give_turn(p);
+    return n;
 }
 
 int prov_mixture(prov *p, prov_mix *out, int max)

@@ -15,6 +15,7 @@
 typedef struct prov prov;
 typedef struct prov_config prov_config;
 struct eng_cache;
+struct eng_session;
 
 /* ================= opening ================= */
 typedef struct prov_opts {
@@ -51,6 +52,9 @@ typedef struct prov_info {              /* strings live as long as the prov */
 const prov_info *prov_about(const prov *);
 /* Its cache, for what measures on the very same model (lab/); NULL: it has none. Only in this prov's turn. */
 struct eng_cache *prov_cache(prov *);
+/* Its timeline: the last request's text with its answer, and their cells. Likewise; what looks at it leaves it as it was. */
+struct eng_session *prov_session(prov *);
+bool prov_holds(prov *, const int32_t *token, const int32_t *pos, int n);        /* each of these tokens stands there in it */
 
 /* ================= configurations ================= */
 const q_knob *prov_knobs(int *n);       /* rows of the knobs that models answer to, in the order for lists */
@@ -165,6 +169,7 @@ typedef struct prov_room {
 } prov_room;
 prov_room prov_context(prov *);
 typedef struct prov_mix { uint64_t config; int cells; } prov_mix;    /* which configurations made what is cached */
+int prov_runs(prov *, prov_mix *out, int max);           /* the same in the order of the context; the last of max holds all that follows */
 int prov_mixture(prov *, prov_mix *out, int max);        /* most frequent first; returns how many there are */
 /* These four look at the present configuration and the context: only in the thread that makes requests and sets, hooks too. */
 int prov_count(const prov *, const char *text, size_t n);            /* tokens; an estimate without PROV_COUNT */

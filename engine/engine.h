@@ -197,6 +197,9 @@ void eng_session_uncancel(eng_session *);                 /* by the engine threa
  * first; returns how many there are. */
 typedef struct eng_mix { uint64_t config; int cells, forced; } eng_mix;
 int eng_session_mix(const eng_session *, eng_mix *out, int max);
+/* The same in the order of the cells, a run of one configuration after another: how many, at most max, the last of which
+ * holds all cells that follow. */
+int eng_session_runs(const eng_session *, eng_mix *out, int max);
 
 typedef struct eng_speed { int prefill_tokens; double prefill_s; int decode_tokens; double decode_s; } eng_speed;
 /* Experts of a cache of experts since the eng_cache was made: that ran, of them brought to the device first, and the bytes of

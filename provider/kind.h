@@ -36,6 +36,7 @@ typedef struct prov_kind {
     /* numbers */
     prov_room (*context)(prov *);
     int (*mixture)(prov *, prov_mix *out, int max);
+    int (*runs)(prov *, prov_mix *out, int max);     /* NULL: it does not know */
     int (*count)(const prov *, const char *text, size_t n);
     int (*count_request)(const prov *, const prov_request *, char *err);
     int (*show)(const prov *, const prov_request *, q_buf *out, char *err);      /* NULL: the texts, each under its role */

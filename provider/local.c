@@ -397,6 +397,16 @@ static prov_room context(prov *p)
     return (prov_room){ .used = used, .text = l->text.n, .size = used + eng_session_room(l->s), .asked = f.asked, .fetched = f.fetched };
 }
 
+static int runs(prov *p, prov_mix *out, int max)
+{
+    enum { MOST = 64 };
+    eng_mix m[MOST];
+    int n = eng_session_runs(of(p)->s, m, max < MOST ? max : MOST);
+    for (int i = 0; i < n; i++)
+        out[i] = (prov_mix){ m[i].config, m[i].cells };
+    return n;
+}
+
 static int mixture(prov *p, prov_mix *out, int max)
 {
     enum { MOST = 64 };
@@ -562,7 +572,7 @@ static const prov_kind kind = {
     .config_get = config_get, .config_number = config_number, .config_nudge_k = config_nudge_k, .config_range = config_range, .config_is_default = config_is_default, .config_k = config_k,
     .config_label = config_label, .config_json = config_json, .config_from_json = config_from_json, .config_hash = config_hash,
     .config_diff = config_diff, .config_cost = config_cost, .set = set, .present = present, .ask = ask, .renew = renew, .forget = forget, .cancel = cancel,
-    .context = context, .mixture = mixture, .count = count, .count_request = count_request, .show = show, .score = score,
+    .context = context, .mixture = mixture, .runs = runs, .count = count, .count_request = count_request, .show = show, .score = score,
     .embed = embed, .cache = cache, .session = session, .holds = holds, .ids = ids, .spell = spell_one,
 };
 

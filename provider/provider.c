@@ -162,6 +162,14 @@ prov_room prov_context(prov *p)
     return r;
 }
 
+int prov_runs(prov *p, prov_mix *out, int max)
+{
+    take_turn(p);
+    int n = p->kind->runs && max > 0 ? p->kind->runs(p, out, max) : 0;
+    give_turn(p);
+    return n;
+}
+
 int prov_mixture(prov *p, prov_mix *out, int max)
 {
     take_turn(p);

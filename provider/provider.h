@@ -169,6 +169,7 @@ typedef struct prov_room {
 } prov_room;
 prov_room prov_context(prov *);
 typedef struct prov_mix { uint64_t config; int cells; } prov_mix;    /* which configurations made what is cached */
+int prov_runs(prov *, prov_mix *out, int max);           /* the same in the order of the context; the last of max holds all that follows */
 int prov_mixture(prov *, prov_mix *out, int max);        /* most frequent first; returns how many there are */
 /* These four look at the present configuration and the context: only in the thread that makes requests and sets, hooks too. */
 int prov_count(const prov *, const char *text, size_t n);            /* tokens; an estimate without PROV_COUNT */

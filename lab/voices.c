@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CACHES = 4, RATE_TOKENS = 12 };
+enum { CACHES = 4 };
 
 typedef struct line {                    /* a timeline, and the logits after its last token */
     eng_session *s;
@@ -75,7 +75,7 @@ static int configure(choir *h, char *err)
     char words[32];
     for (int i = 0; i < h->ask->n_voice && rc == Q_OK; i++) {
         voice *v = &h->v[i];
-        rc = make_config(h->m, h->ask->now, h->ask->voice[i].spec, &v->c, err);
+        rc = make_config(h->m, h->ask->voice[i].own ? NULL : h->ask->now, h->ask->voice[i].spec, &v->c, err);
         snprintf(words, sizeof words, "%d", h->ask->n + h->ask->most < 16 ? 16 : h->ask->n + h->ask->most);
         if (rc == Q_OK)
             rc = eng_config_set(v->c, "context.length", words, err);
@@ -232,37 +232,12 @@ static int speak(choir *h, char *err)
 }
 
 /* ---- the end ---- */
-static int by_time(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
-/* The last tokens again, alone: the median of what each took. */
-static double rate_of(voice *v)
-{
-    char ignored[Q_ERRLEN];
-    int have = eng_session_length(v->own.s), n = v->out->n < RATE_TOKENS ? v->out->n : RATE_TOKENS, done = 0;
-    int64_t took[RATE_TOKENS];
-    n = have < n ? have : n;
-    if (n < 2 || eng_session_cut(v->own.s, have - n + 1, ignored) < 0)
-        return 0;
-    for (; done < n - 1; done++) {
-        int64_t from = q_now_ns();
-        if (eng_session_push(v->own.s, v->out->word[v->out->n - n + done].id, ignored) < 0)
-            break;
-        took[done] = q_now_ns() - from;
-    }
-    qsort(took, (size_t)done, sizeof *took, by_time);
-    return done && took[done / 2] > 0 ? 1e9 / (double)took[done / 2] : 0;
-}
-
 static void end(choir *h, int rc)
 {
     for (int i = 0; i < h->ask->n_voice; i++) {
         voice *v = &h->v[i];
         eng_detok_end(&v->letters, &v->text);
-        v->out->rate = rc == Q_OK && h->ask->cross ? rate_of(v) : 0;
+        v->out->rate = rc == Q_OK && h->ask->cross ? text_rate(v->own.s) : 0;
         v->out->text = q_utf8_clean(v->text.p ? v->text.p : "", v->text.len);
         eng_sampler_free(v->dice);
         eng_session_free(v->under.s);

@@ -12,6 +12,7 @@
 
 struct mem_store;
 struct eng_cache;
+struct eng_session;
 struct eng_config;
 struct eng_model;
 
@@ -404,6 +405,28 @@ int lab_differ_of(const lab_routes *a, const lab_routes *b, lab_differ *out, cha
 void lab_differ_free(lab_differ *);
 void lab_differ_say(const lab_differ *, const char *a, const char *b, q_buf *out);
 struct cJSON *lab_differ_json(const lab_differ *);      /* cJSON_Delete */
+
+/* ================= what if (lab/whatif.c) ================= */
+/* One position evaluated again, from the cells before it, under another configuration: what the next token would be. */
+enum { LAB_NEXT = 16 };
+typedef struct lab_likely { int32_t id; char *text; /* all of it visible; owned */ double p[2]; } lab_likely;    /* before, after */
+typedef struct lab_turned { int layer, n[2], same; uint16_t id[2][8]; } lab_turned;   /* experts that run, of how many both; the first ones */
+typedef struct lab_whatif_result {              /* zero-initialise; lab_whatif_free */
+    int pos;                             /* evaluated: the timeline's token there */
+    char *text, *follows;                /* it; what came after it, NULL: nothing. owned */
+    double p_follows[2];
+    double kl, entropy[2], ms;           /* KL(before||after), nats; how long it took */
+    lab_likely *word; int n_word;        /* the 8 likeliest of either */
+    lab_turned *layer; int n_layer;      /* routed ones */
+} lab_whatif_result;
+/* The timeline stays as it was: nothing is kept. before: what made the position; after: rope.* and kv.type as there. Q_RANGE
+ * says what cannot be tried so. The model's thread. */
+int lab_whatif(struct eng_session *, int pos, const struct eng_config *before, const struct eng_config *after, lab_whatif_result *out, char *err);
+/* The same for whoever knows configurations as text: now is the JSON of what made it; spec as lab_spec takes it, over that. */
+int lab_whatif_spec(struct eng_session *, int pos, const char *now, const char *spec, q_buf *said, lab_whatif_result *out, char *err);
+void lab_whatif_free(lab_whatif_result *);       /* contents, not the struct */
+void lab_whatif_say(const lab_whatif_result *, const char *spec, q_buf *out);
+struct cJSON *lab_whatif_json(const lab_whatif_result *);        /* cJSON_Delete */
 
 /* What is usual before anybody said anything: evaluates a built-in text where nothing is known of the present k yet and
  * that costs about a second at most, on the model of `beside`, in a cache of its own. busy(user) is asked every 32 tokens; true ends it.

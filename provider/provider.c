@@ -54,6 +54,8 @@ static void end(prov *p)
 }
 
 struct eng_cache *prov_cache(prov *p) { return p->kind->cache ? p->kind->cache(p) : NULL; }
+struct eng_session *prov_session(prov *p) { return p->kind->session ? p->kind->session(p) : NULL; }
+bool prov_holds(prov *p, const int32_t *token, const int32_t *pos, int n) { return p->kind->holds && p->kind->holds(p, token, pos, n); }
 
 /* ---- configurations ---- */
 prov_config *prov_config_new(const prov *p) { return p->kind->config_new(p); }
@@ -67,6 +69,8 @@ void prov_config_free(prov_config *c)
 
 int prov_config_set(prov_config *c, const char *name, const char *value, char *err) { return c->kind->config_set(c, name, value, err); }
 const char *prov_config_get(const prov_config *c, const char *name, q_buf *buf) { return c->kind->config_get(c, name, buf); }
+double prov_config_number(const prov_config *c, const char *name) { return c->kind->config_number(c, name); }
+int prov_config_nudge_k(prov_config *c, int delta) { return c->kind->config_nudge_k(c, delta); }
 bool prov_config_range(const prov_config *c, const char *name, double *min, double *max) { return c->kind->config_range(c, name, min, max); }
 bool prov_config_is_default(const prov_config *c, const char *name) { return c->kind->config_is_default(c, name); }
 int prov_config_k(const prov_config *c) { return c->kind->config_k(c); }
@@ -156,6 +160,14 @@ prov_room prov_context(prov *p)
     prov_room r = p->kind->context(p);
     give_turn(p);
     return r;
+}
+
+int prov_runs(prov *p, prov_mix *out, int max)
+{
+    take_turn(p);
+    int n = p->kind->runs && max > 0 ? p->kind->runs(p, out, max) : 0;
+    give_turn(p);
+    return n;
 }
 
 int prov_mixture(prov *p, prov_mix *out, int max)

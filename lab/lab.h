@@ -238,7 +238,7 @@ int lab_room_for(uint64_t a, uint64_t b, uint64_t have, q_buf *say);
 typedef struct lab_voice {
     const char *spec;                    /* over `now`, as lab_spec takes it; NULL: just `now` */
     uint64_t seed;
-    bool own;                            /* over the model's own, and not over `now` */
+    bool own;                            /* over the model's own, and of `now` the sampler only */
 } lab_voice;
 typedef struct lab_ask {
     const int32_t *prompt; int n;        /* ids */

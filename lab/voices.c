@@ -35,13 +35,28 @@ typedef struct choir {
 } choir;
 
 /* ---- configurations and caches ---- */
-static int make_config(eng_model *m, const char *now, const char *spec, eng_config **out, char *err)
+/* The dice are those of `now`, whatever else is the model's own. */
+static int take_sampler(eng_config *to, eng_model *m, const char *now, char *err)
+{
+    eng_config *from = eng_config_new(m);
+    int n, rc = now ? eng_config_from_json(from, now, err) : Q_OK;
+    const q_knob *row = eng_knobs(&n);
+    q_buf v = { 0 };
+    for (int i = 0; i < n && rc == Q_OK; i++)
+        if (row[i].effect == Q_EFFECT_SAMPLING && strncmp(row[i].name, "sampler.", 8) == 0 && !eng_config_is_default(from, row[i].name))
+            rc = eng_config_set(to, row[i].name, eng_config_get(from, row[i].name, &v), err);
+    q_buf_free(&v);
+    eng_config_free(from);
+    return rc;
+}
+
+static int make_config(eng_model *m, const char *now, const lab_voice *v, eng_config **out, char *err)
 {
     *out = eng_config_new(m);
-    int rc = now ? eng_config_from_json(*out, now, err) : Q_OK;
+    int rc = v->own ? take_sampler(*out, m, now, err) : now ? eng_config_from_json(*out, now, err) : Q_OK;
     q_buf said = { 0 };
-    if (rc == Q_OK && spec)
-        rc = lab_spec(*out, spec, &said, err);
+    if (rc == Q_OK && v->spec)
+        rc = lab_spec(*out, v->spec, &said, err);
     q_buf_free(&said);
     return rc;
 }
@@ -49,7 +64,7 @@ static int make_config(eng_model *m, const char *now, const char *spec, eng_conf
 int lab_spec_cost(struct eng_cache *beside, const char *now, const char *spec, uint64_t *bytes, char *err)
 {
     eng_config *c;
-    int rc = make_config(eng_cache_model(beside), now, spec, &c, err);
+    int rc = make_config(eng_cache_model(beside), now, &(lab_voice){ .spec = spec }, &c, err);
     eng_cost cost = eng_model_cost(eng_cache_model(beside), c);
     *bytes = cost.bytes_layers + cost.bytes_head;
     eng_config_free(c);
@@ -75,7 +90,7 @@ static int configure(choir *h, char *err)
     char words[32];
     for (int i = 0; i < h->ask->n_voice && rc == Q_OK; i++) {
         voice *v = &h->v[i];
-        rc = make_config(h->m, h->ask->voice[i].own ? NULL : h->ask->now, h->ask->voice[i].spec, &v->c, err);
+        rc = make_config(h->m, h->ask->now, &h->ask->voice[i], &v->c, err);
         snprintf(words, sizeof words, "%d", h->ask->n + h->ask->most < 16 ? 16 : h->ask->n + h->ask->most);
         if (rc == Q_OK)
             rc = eng_config_set(v->c, "context.length", words, err);

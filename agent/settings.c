@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 /* The knob, and its value where nobody gave one. */
 static const struct { q_knob knob; const char *standard; } rows[] = {
@@ -314,7 +315,7 @@ void settings_read_ini(settings *s, strings *notes)
     int rc = q_read_file(path, &text, 1 << 20, err);
     if (rc == Q_OK)
         settings_parse_ini(s, path, &text, notes);
-    else if (errno != ENOENT)
+    else if (access(path, F_OK) == 0 || errno != ENOENT)
         strings_add(notes, q_strdup(err));
     q_buf_free(&text);
     free(path);

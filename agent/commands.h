@@ -80,8 +80,12 @@
       N_("what a token costs at each number of experts, and where it goes"), .key = "Ctrl-X 0", .complete = AGT_COMPLETE_MODEL) \
     X(routing, JOB(routing), "маршруты", N_("[tag NAME [all]|untag NAME|compare A B]"), \
       N_("names for recorded routing: list them, give one to the last answer, compare two"), .words = "tag,untag,list,compare") \
+    X(token, JOB(token), "токен", N_("[N]"), \
+      N_("a token of the last answer: what else could have stood there, and which experts ran for it")) \
     X(whatif, JOB(whatif), "что-если", N_("[TOKEN] SETTINGS"), \
       N_("what would have come after a token of the last answer under other settings: /whatif -3 k=2"), .needs = true) \
+    X(replay, JOB(replay), "воспроизвести", N_("[SETTINGS]"), \
+      N_("the last answer again with its recorded experts forced, and under other settings: how far apart")) \
     X(trace, RUN(trace), "след", N_("save FILE"), \
       N_("write the last answer's routing as CSV, with its configuration as JSON beside it"), .words = "save", .complete = AGT_COMPLETE_PATH) \
     X(copy, UI(COPY), "копировать", "", \

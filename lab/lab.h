@@ -422,11 +422,28 @@ typedef struct lab_whatif_result {              /* zero-initialise; lab_whatif_f
 /* The timeline stays as it was: nothing is kept. before: what made the position; after: rope.* and kv.type as there. Q_RANGE
  * says what cannot be tried so. The model's thread. */
 int lab_whatif(struct eng_session *, int pos, const struct eng_config *before, const struct eng_config *after, lab_whatif_result *out, char *err);
-/* The same for whoever knows configurations as text: now is the JSON of what made it; spec as lab_spec takes it, over that. */
+/* The same for whoever knows configurations as text: now is the JSON of what made it; spec as lab_spec takes it, over that ("": nothing, and
+ * said may be NULL). */
 int lab_whatif_spec(struct eng_session *, int pos, const char *now, const char *spec, q_buf *said, lab_whatif_result *out, char *err);
 void lab_whatif_free(lab_whatif_result *);       /* contents, not the struct */
 void lab_whatif_say(const lab_whatif_result *, const char *spec, q_buf *out);
 struct cJSON *lab_whatif_json(const lab_whatif_result *);        /* cJSON_Delete */
+
+/* ================= an answer's routing replayed (lab/replay.c) ================= */
+struct mem_trace;
+typedef struct lab_record {              /* what is known of how an answer was made */
+    const char *const *config; int n_config;     /* JSON of every configuration that made tokens of it */
+    const char *now;                     /* JSON of what stands against them where no settings are named */
+} lab_record;
+enum { LAB_RECORD, LAB_OTHER, LAB_HELD };        /* its experts forced; other settings; other settings, its experts forced */
+typedef struct lab_held { lab_interval kl, dlogp; double top1; } lab_held;       /* against how it was made; nats a token */
+typedef struct lab_replayed { int n, n_layer; lab_held side[3]; double overlap; /* experts that both run, as it was made and other */ } lab_replayed;
+/* The answer's tokens again on forks of the timeline, beside each other, in its cache; nothing is kept. spec: settings over
+ * those that made it (as lab_spec takes them), NULL: now. Q_RANGE says why it cannot be. The model's thread. */
+int lab_replay(struct eng_session *, const struct mem_trace *, const lab_record *, const char *spec, q_buf *said, const struct lab_terms *,
+               lab_replayed *out, char *err);
+void lab_replayed_say(const lab_replayed *, const char *spec, q_buf *out);
+struct cJSON *lab_replayed_json(const lab_replayed *);   /* cJSON_Delete */
 
 /* What is usual before anybody said anything: evaluates a built-in text where nothing is known of the present k yet and
  * that costs about a second at most, on the model of `beside`, in a cache of its own. busy(user) is asked every 32 tokens; true ends it.

@@ -25,6 +25,7 @@ typedef struct agt_options {
     int n_set;
     bool base;                  /* no template: the text continues */
     bool fresh;                 /* start with a new conversation instead of the last one */
+    bool routing;               /* AGT_EV_ROUTING is wanted */
     bool once;                  /* one question of a script: its conversation is not what the next start opens */
     int (*answers)(const char *model, const struct prov_opts *, struct prov **out, char *err);   /* who answers; NULL: prov_open */
 } agt_options;
@@ -99,6 +100,7 @@ enum agt_event_kind {
     AGT_EV_BEGIN,       /* an answer begins: message (partial, empty)                               */
     AGT_EV_TOKEN,       /* text (whole characters, maybe ""), thinking, number (1-based), token id, logprob,
                            differs: the first token unlike the compared sibling's; done = differs_at then   */
+    AGT_EV_ROUTING,     /* where agt_options wanted it, behind each token: number, token, done = position, data = layers as JSON */
     AGT_EV_KNOB,        /* name, text = value now, number = token after which it holds (0 = between answers), note = what it
                            means in one sentence ("from the next token", "412 tokens to re-evaluate") */
     AGT_EV_LABEL,       /* the running answer's caption is another one: id = message, text = its label now, as stored;
@@ -108,6 +110,7 @@ enum agt_event_kind {
     AGT_EV_PROGRESS,    /* long work: text = what, done, total, seconds left in rate (<0 unknown); total 0: ended */
     AGT_EV_NOTE,        /* level, text: one sentence                                                */
     AGT_EV_TEXT,        /* a page of text that a command printed (/set, /context, /why, /help): title in name, text, data */
+    AGT_EV_COLUMNS,     /* two configurations side by side: columns (lab/lab.h); with one text a TEXT with its numbers came before */
     AGT_EV_FOUND,       /* /find: message[n_messages], snippets in text, chat id in parent          */
     AGT_EV_ASK,         /* what cannot be taken back: text = the question, id for agt_answer               */
     AGT_EV_ENERGY,      /* what agt_ask_energy asked for is there: agt_get_energy                              */
@@ -126,6 +129,7 @@ typedef struct agt_event {
     agt_message *message;  int n_messages;  /* one or an array */
     agt_chat *chat;        int n_chats;
     agt_retrieval *retrieval;
+    lab_columns *columns;
 } agt_event;
 
 bool agt_next(agt *, agt_event *out);        /* false: none waiting. The caller frees with agt_event_free. */

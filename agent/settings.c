@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 /* The knob, and its value where nobody gave one. */
 static const struct { q_knob knob; const char *standard; } rows[] = {
@@ -148,6 +149,15 @@ char *settings_get(settings *s, const char *key)
     char *copy = v ? q_strdup(v) : NULL;
     pthread_mutex_unlock(&s->mu);
     return copy;
+}
+
+void settings_each(settings *s, const char *prefix, void (*each)(void *user, const char *key, const char *value), void *user)
+{
+    pthread_mutex_lock(&s->mu);
+    for (int i = 0; i < s->n; i++)
+        if (strncmp(s->v[i].key, prefix, strlen(prefix)) == 0 && s->v[i].value)
+            each(user, s->v[i].key, s->v[i].value);
+    pthread_mutex_unlock(&s->mu);
 }
 
 rag_config settings_rag(settings *s)
@@ -314,7 +324,7 @@ void settings_read_ini(settings *s, strings *notes)
     int rc = q_read_file(path, &text, 1 << 20, err);
     if (rc == Q_OK)
         settings_parse_ini(s, path, &text, notes);
-    else if (errno != ENOENT)
+    else if (access(path, F_OK) == 0 || errno != ENOENT)
         strings_add(notes, q_strdup(err));
     q_buf_free(&text);
     free(path);

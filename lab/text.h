@@ -6,7 +6,7 @@
 #include "engine/text.h"
 #include "lab/parts.h"
 
-enum { TEXT_LEAST = 32, TEXT_WINDOW = 1024 };
+enum { TEXT_LEAST = 32, TEXT_WINDOW = 1024, TEXT_NARROWEST = 16 };
 typedef struct lab_text {
     eng_tokens token;
     int *block;                          /* [token.n] which block each stands in */
@@ -14,6 +14,7 @@ typedef struct lab_text {
     bool by_paragraph;                   /* else blocks are pieces of equal length: there are too few paragraphs */
     int window;                          /* tokens that are evaluated as one context */
 } lab_text;
+int text_window(const eng_model *);      /* 1,024, or what the model knows, and no less than context.length takes */
 /* window 0: 1,024, or what the model knows. Q_RANGE: fewer than TEXT_LEAST tokens. Zero-initialised; text_close in any case. */
 int text_open(const eng_model *, const char *text, size_t n, int window, lab_text *, char *err);
 void text_close(lab_text *);
@@ -25,6 +26,10 @@ int compare_models(eng_model *, const eng_config *a, eng_model *other, const eng
  * malloc'ed. Pieces of equal length where they are fewer than a dozen. */
 int text_blocks(const char *text, size_t n, size_t **first, bool *by_paragraph);
 
+/* Tokens a second one after another: the median of what the last dozen took when they were evaluated again, which leaves the
+ * session as it was. 0: it holds too few. */
+double text_rate(eng_session *);
+void columns_of_text(eng_model *, const lab_compared *, const char *a, const char *b, lab_columns *out);
 /* One NAME=VALUE and not several; *name and *value malloc'ed, the name a knob's whole one. */
 int spec_one(const char *spec, char **name, char **value, char *err);
 /* The row of a knob by its name, another name of it, or what stands behind its point ("k") where that is the only one; NULL. */

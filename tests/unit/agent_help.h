@@ -45,6 +45,7 @@ typedef struct seen {                    /* what the events said since the last 
     int64_t ask; char *asked;            /* of the last ASK */
     int64_t progress_done, progress_total;   /* the largest */
     bool progress_ended;
+    struct { int number, of; long from, to; } look;      /* the last LOOK; its page in page */
 } seen;
 
 __attribute__((unused)) static void seen_clear(seen *s)
@@ -112,6 +113,14 @@ static void seen_take(seen *s, agt_event *e)
         break;
     case AGT_EV_UI: free(s->ui); s->ui = q_printf("%lld %s", (long long)e->id, e->text); break;
     case AGT_EV_LABEL: free(s->label); s->label = q_strdup(e->text); break;
+    case AGT_EV_LOOK:
+        s->look.number = e->number;
+        s->look.of = (int)e->total;
+        s->look.from = (long)e->done;
+        s->look.to = (long)e->scroll;
+        free(s->page);
+        s->page = q_strdup(e->text);
+        break;
     case AGT_EV_ASK: s->ask = e->id; free(s->asked); s->asked = q_strdup(e->text); break;
     case AGT_EV_PROGRESS:
         s->progress_ended |= e->total == 0;

@@ -57,6 +57,8 @@
       N_("what memory would feed for these words"), .needs = true) \
     X(experts, BOTH(EXPERTS, experts), "эксперты", "", \
       N_("which experts run, and how unusual that is"), .key = "F3", .words = "text") \
+    X(guard, RUN(guard), "страж", "", \
+      N_("experts that the model cannot do without, as far as they were tried")) \
     X(config, UI(CONFIG), "настройки", "", \
       N_("the knobs as a panel"), .key = "F5") \
     X(model, JOB(model), "модель", N_("[NAME or FILE]"), \
@@ -70,8 +72,14 @@
     X(experiment, RUN(experiment), "опыт", N_("[KNOB=VALUE [on FILE|last] | list | show NUMBER]"), \
       N_("one change against the present settings on the same text: what it did, then keep it or not; written down"), .words = "list,show", \
       .complete = AGT_COMPLETE_ASSIGN) \
+    X(vote, JOB(vote), "голосование", N_("[k=4,8,16] [n=3] QUESTION"), \
+      N_("one question answered several times, and what most of the short answers say"), .needs = true, .complete = AGT_COMPLETE_ASSIGN) \
     X(energy, BOTH(ENERGY, energy), "энергия", N_("[NAME or FILE]"), \
       N_("what a token costs at each number of experts, and where it goes"), .key = "Ctrl-X 0", .complete = AGT_COMPLETE_MODEL) \
+    X(routing, JOB(routing), "маршруты", N_("[tag NAME [all]|untag NAME|compare A B]"), \
+      N_("names for recorded routing: list them, give one to the last answer, compare two"), .words = "tag,untag,list,compare") \
+    X(whatif, JOB(whatif), "что-если", N_("[TOKEN] SETTINGS"), \
+      N_("what would have come after a token of the last answer under other settings: /whatif -3 k=2"), .needs = true) \
     X(trace, RUN(trace), "след", N_("save FILE"), \
       N_("write the last answer's routing as CSV, with its configuration as JSON beside it"), .words = "save", .complete = AGT_COMPLETE_PATH) \
     X(copy, UI(COPY), "копировать", "", \

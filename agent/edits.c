@@ -36,11 +36,8 @@ static int edited(agt *a, const edit *e, prov_config *c, char **name, char **val
     if (e->kind == EDIT_NUDGE) {
         if (prov_about(a->seat.who)->n_expert == 0)
             rc = q_fail(err, Q_RANGE, _("this model is dense: it has no experts to choose; /model lists others"));
-        else {
-            char *k = caption_nudged(c, prov_about(a->seat.who)->n_expert, e->delta);
-            rc = prov_config_set(c, "experts.k", k, err);
-            free(k);
-        }
+        else
+            prov_config_nudge_k(c, e->delta);
     } else
         rc = prov_config_set(c, e->name, e->value, err);
     if (rc == Q_OK) {
@@ -179,8 +176,10 @@ static bool apply(agt *a, const edit *e, int token)
             effect = Q_EFFECT_PROMPT;
     }
     char *meant = rc == Q_OK ? meaning(a, effect, token) : NULL;
-    if (rc == Q_OK)
+    if (rc == Q_OK) {
+        guard_say(a, a->seat.cfg, c);
         rc = prov_set(a->seat.who, c, sync_policy(&a->settings), err);
+    }
     if (rc < 0) {
         if (*err)
             note(&a->events, AGT_ERROR, "%s", err);

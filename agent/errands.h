@@ -56,6 +56,8 @@ extern const job_row job_experiments;    /* quick; text: list, or show NUMBER */
 /* ---- trace.c: engine's ---- */
 extern const job_row job_trace;          /* text: the file; number 1: it may be written over */
 
+/* ---- routing.c: quick; job_routing; text: what to do and with which names; number 1: the person agreed ---- */
+
 /* ---- clerk.c ---- */
 void *clerk_quick(void *agt_);
 void *clerk_long(void *agt_);

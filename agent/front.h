@@ -23,5 +23,6 @@ const agt_command *command_find(const char *name);          /* in either languag
 void page_context(agt *);
 void page_why(agt *);
 void page_experts(agt *);
+void page_guard(agt *);                  /* guard.c */
 
 #endif

@@ -19,6 +19,7 @@ void load_none(agt *a)
     a->shown.full_name = a->shown.path = NULL;
     a->shown.n_mix = 0;
     a->shown.costs.n_row = 0;
+    a->shown.guard = (lab_guard){ .n = 0 };
     pthread_mutex_unlock(&a->shown.mu);
     if (a->watch)
         lab_watch_unload(a->watch);
@@ -251,6 +252,8 @@ static void load_job(agt *a, const job *j)
         note(&a->events, AGT_WARN, "%s", info->note);
     if (info->divided)
         note(&a->events, AGT_INFO, "%s", info->divided);
+    guard_loaded(a);
+    guard_say(a, NULL, a->seat.cfg);
     sync_say_crowded(a, NULL, a->seat.cfg);
     agt_event e = { .kind = AGT_EV_READY, .text = q_strdup(info->name) };
     evq_push(&a->events, &e);

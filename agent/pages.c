@@ -74,10 +74,10 @@ void page_experts(agt *a)
         for (int l = 0; l < r.n_layer; l++) {
             q_buf_say(&b, "%3d ", l + r.first_layer);
             for (int e = 0; e < r.n_expert; e++)
-                q_buf_putc(&b, sign[r.cell[l * r.n_expert + e].dev + 2]);
+                q_buf_putc(&b, r.cell[l * r.n_expert + e].breaks ? '!' : sign[r.cell[l * r.n_expert + e].dev + 2]);
             q_buf_say(&b, "  %.2f\n", (double)r.strange[l]);
         }
-        q_buf_puts(&b, _(". usual   + # more   - = less   the number: how strange the layer is\n"));
+        q_buf_puts(&b, _(". usual   + # more   - = less   ! breaks the model when it is missing (/guard)\nthe number: how strange the layer is\n"));
         for (int i = 0; i < r.n_odd; i++)
             q_buf_say(&b, "%sL%de%d %c %.1fx", i ? "   " : "", r.odd[i].layer, r.odd[i].expert, sign[r.odd[i].dev + 2], (double)r.odd[i].ratio);
         if (r.n_odd)

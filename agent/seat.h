@@ -3,10 +3,14 @@
 #define QUORUM_AGENT_SEAT_H
 
 #include "agent/history.h"
+#include "lab/lab.h"
 #include "provider/provider.h"
 
 /* What is known about configurations by their forward hash. */
-typedef struct known { uint64_t hash; char label[48]; int k; char *json; } known;      /* label "": the model's own, with k experts */
+typedef struct known { uint64_t hash, forward; char label[48]; int k; char *json; } known;      /* label "": the model's own, with k experts */
+
+/* Experts that the model cannot do without: what is known, and whether somebody asked for it (guard.c). */
+typedef struct seat_guard { lab_guard known; bool asked, said, failed; } seat_guard;
 
 typedef struct seat {
     char *path;                          /* of the model; NULL: none was given. owned */
@@ -21,6 +25,7 @@ typedef struct seat {
     int64_t holds;                       /* the conversation that the cells are of; 0: none */
     bool config_changed;                 /* an edit was applied since the turn last looked */
     bool after_again;                    /* the cells are those of an /again with other settings: the next prompt is evaluated anew */
+    seat_guard guard;
 } seat;
 
 #endif

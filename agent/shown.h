@@ -12,7 +12,7 @@
 #include <pthread.h>
 
 /* A configuration of the history, as the front end may read it. */
-typedef struct shown_past { char *label, *json; uint64_t bytes; tally made; } shown_past;
+typedef struct shown_past { char *label, *json; uint64_t key, bytes; tally made; } shown_past;      /* key: view_key */
 
 typedef struct shown {
     pthread_mutex_t mu;
@@ -21,6 +21,7 @@ typedef struct shown {
     char *full_name, *path;              /* of the loaded model; NULL: none */
     struct { char label[48]; int k, cells; } mix[16];
     int n_mix;
+    agt_turned turned;                   /* key, forward, label and run; the rest is made when it is asked for */
     struct { shown_past v[AGT_HISTORY_MAX]; int n, at, maker, before; } past;        /* seat.past */
     agt_price step[2];                   /* F7, F8; their rates are made when they are asked for */
     double read_rate;                    /* tokens/s at which the last prompt was evaluated; 0: none was yet */
@@ -31,6 +32,7 @@ typedef struct shown {
     char *prompt;                        /* the last one, as its model read it; NULL: none yet */
     int reserve;                         /* tokens kept free for the reply in the last prompt */
     strings models, chats;               /* what Tab offers after /model and /open: the quick lane's last look */
+    lab_guard guard;                     /* of the loaded model */
     lab_costs costs;                     /* of the loaded model, when they were asked for; n_row 0: not yet */
     bool elsewhere;                      /* it computes on a GPU */
     /* front-end thread only: what agt_keep_place kept last */

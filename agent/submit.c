@@ -156,6 +156,8 @@ static void experts(agt *a, const agt_command *c, char *args)
         note_ui(&a->events, c->action, args);
 }
 
+static void guard(agt *a, const agt_command *c, char *args) { page_guard(a); }
+
 static void energy(agt *a, const agt_command *c, char *args)
 {
     if (*args)

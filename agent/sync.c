@@ -14,8 +14,7 @@ static int k_of(const char *list, int layer)
     return atoi(list);                   /* one number holds for all */
 }
 
-/* "5:0,5:3,7:1" as layer << 32 | expert, in order; malloc'ed. */
-static int64_t *pairs_of(const char *list, int *n)
+int64_t *sync_pairs(const char *list, int *n)
 {
     int64_t *v = q_alloc(sizeof *v * (strlen(list) / 4 + 2));
     *n = 0;
@@ -39,7 +38,7 @@ char *sync_crowded(const prov_config *c)
     q_buf a = { 0 }, b = { 0 }, d = { 0 };
     const char *k = prov_config_get(c, "experts.k", &d), *say = NULL;
     int n, n_ban, at = 0, had = 0, layers = 0;
-    int64_t *pin = pairs_of(prov_config_get(c, "experts.pin", &a), &n), *ban = pairs_of(prov_config_get(c, "experts.ban", &b), &n_ban);
+    int64_t *pin = sync_pairs(prov_config_get(c, "experts.pin", &a), &n), *ban = sync_pairs(prov_config_get(c, "experts.ban", &b), &n_ban);
     qsort(pin, (size_t)n, sizeof *pin, in_order);
     qsort(ban, (size_t)n_ban, sizeof *ban, in_order);
     for (int i = 0, layer_n = 0; i < n; i++) {
@@ -84,6 +83,7 @@ void sync_know(seat *s, const prov_config *c)
     memset(k, 0, sizeof *k);
     k->hash = h;
     k->json = prov_config_json(c);
+    k->forward = view_key(k->json, true);
     k->k = prov_config_k(c);
     q_buf b = { 0 };
     snprintf(k->label, sizeof k->label, "%s", prov_config_label(c, &b));
@@ -107,11 +107,29 @@ prov_room sync_room(const agt *a)
     return r;
 }
 
+/* The context in order; what does not fit is one run. */
+static void runs(agt *a, int used)
+{
+    prov_mix m[AGT_RUNS];
+    int n = used ? prov_runs(a->seat.who, m, AGT_RUNS) : 0;
+    agt_turned *t = &a->shown.turned;
+    pthread_mutex_lock(&a->shown.mu);
+    t->n_run = n;
+    for (int i = 0; i < n; i++) {
+        t->run[i] = (agt_run){ 0, m[i].cells };
+        for (int j = 0; j < a->seat.n_known; j++)
+            if (a->seat.known[j].hash == m[i].config)
+                t->run[i].forward = a->seat.known[j].forward;
+    }
+    pthread_mutex_unlock(&a->shown.mu);
+}
+
 void sync_mix(agt *a)
 {
     prov_mix m[16];
     prov_room room = sync_room(a);
     int n = room.used ? prov_mixture(a->seat.who, m, 16) : 0;
+    runs(a, room.used);
     pthread_mutex_lock(&a->shown.mu);
     a->shown.n_mix = n;
     memset(&a->shown.st.mix, 0, sizeof a->shown.st.mix);
@@ -145,6 +163,7 @@ void sync_publish(agt *a)
     prov_config *copy = prov_config_copy(a->seat.cfg), *old;
     q_buf b = { 0 };
     sync_know(&a->seat, a->seat.cfg);
+    char *json = prov_config_json(a->seat.cfg), *differs = caption_differences(a->seat.cfg);
     pthread_mutex_lock(&a->shown.mu);
     old = a->shown.cfg;
     a->shown.cfg = copy;
@@ -162,6 +181,10 @@ void sync_publish(agt *a)
     snprintf(s->label, sizeof s->label, "%s", prov_config_label(a->seat.cfg, &b));
     snprintf(s->languages, sizeof s->languages, "%s", info->languages);
     s->loaded = true;
+    a->shown.turned.key = view_key(json, false);
+    a->shown.turned.forward = view_key(json, true);
+    snprintf(a->shown.turned.label, sizeof a->shown.turned.label, "%s", differs);
+    a->shown.turned.label[q_utf8_whole(a->shown.turned.label, strlen(a->shown.turned.label))] = 0;
     a->shown.elsewhere = info->device && *info->device;
     s->chat_template = info->chat;
     s->carved = info->carved;
@@ -176,6 +199,8 @@ void sync_publish(agt *a)
     pthread_mutex_unlock(&a->shown.mu);
     prov_config_free(old);
     q_buf_free(&b);
+    free(json);
+    free(differs);
     costs_publish(a);
     watch_config(a);
     sync_mix(a);

@@ -1,5 +1,5 @@
 /* agent/worker: the engine's lane. Takes jobs in order, applies edits of the configuration between two answers; while nothing
- * is asked of it, it learns what routing is usual. At the end what was accepted is carried out or kept.
+ * is asked of it, it learns what routing is usual and which experts must not be missing. At the end what was accepted is carried out or kept.
  * It never waits for the screen but in a full event queue. */
 #include "agent/talk.h"
 
@@ -16,7 +16,7 @@ void *worker_main(void *user)
             desk_done(&a->desk, j);
             continue;
         }
-        more = (edits || more) && watch_baseline(a);
+        more = (edits || more) && (watch_baseline(a) || guard_idle(a));
     }
     return NULL;
 }

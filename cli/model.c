@@ -1,5 +1,5 @@
-/* cli/model: `quorum model info | energy | list | fetch | carve | synth`. Main thread; prints what the engine says.
- * It never opens a model for running. */
+/* cli/model: `quorum model info | energy | guard | list | fetch | carve | synth`. Main thread; prints what the engine says.
+ * It never opens a model for running, but for guard (guard.c). */
 #include "base/say.h"
 #include "cli/cli.h"
 #include "cli/fetch.h"
@@ -14,6 +14,7 @@
 const cli_command cli_model = { "model", N_(
     "quorum model info FILE|NAME [--json]     what a model is, and whether it fits here\n"
     "quorum model energy FILE|NAME | --like 30b-a3b [--type Q4_K_M] [--json]   what a token costs at each k\n"
+    "quorum model guard FILE|NAME [--db FILE] [--json]   experts that it cannot do without, left out one at a time\n"
     "quorum model list [--json]               models found in the usual places and in QUORUM_MODELS\n"
     "quorum model fetch                       fetches and carves the default model\n"
     "quorum model carve IN OUT --recipe R [--force]\n"
@@ -81,6 +82,14 @@ static int model_energy(int argc, char **argv)
     q_buf_free(&out);
     free(path);
     return rc ? cli_fail(err) : 0;
+}
+
+static int model_guard(int argc, char **argv)
+{
+    bool json = false;
+    const char *file = NULL, *db = NULL;
+    const option o[] = {{"--json", NULL, &json}, {"--db", &db, NULL}, {NULL, NULL, NULL}};
+    return parse(argc, argv, o, &file, 1) < 0 ? 2 : cli_model_guard(file, db, json);
 }
 
 static void list_json(const eng_found *list, int n)
@@ -184,12 +193,12 @@ static int model_synth(int argc, char **argv)
 }
 
 static const struct { const char *name; int (*run)(int, char **); } verbs[] = {
-    {"info", model_info}, {"energy", model_energy}, {"list", model_list}, {"fetch", model_fetch}, {"carve", model_carve}, {"synth", model_synth},
+    {"info", model_info}, {"energy", model_energy}, {"guard", model_guard}, {"list", model_list}, {"fetch", model_fetch}, {"carve", model_carve}, {"synth", model_synth},
 };
 
 int cmd_model(int argc, char **argv)
 {
-    if (argc < 2) return cli_usage(&cli_model, _("say what to do: info, energy, list, fetch, carve or synth"));
+    if (argc < 2) return cli_usage(&cli_model, _("say what to do: info, energy, guard, list, fetch, carve or synth"));
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (strcmp(argv[1], verbs[i].name) == 0) return verbs[i].run(argc - 1, argv + 1);
     char *p = q_printf(_("model does not know \"%s\""), argv[1]);

@@ -45,38 +45,7 @@ static int parse(int argc, char **argv, args *o)
 
 static void print_json(const lab_differ *d)
 {
-    static const char *const side[2] = { "A", "B" };
-    cJSON *j = cJSON_CreateObject(), *list;
-    for (int i = 0; i < 2; i++) {
-        cJSON *one = cJSON_AddObjectToObject(j, side[i]);
-        cJSON_AddNumberToObject(one, "tokens", d->tokens[i]);
-        cJSON_AddNumberToObject(one, "pieces", d->blocks[i]);
-    }
-    list = cJSON_AddArrayToObject(j, "layers");
-    for (int l = 0; l < d->n_layer; l++) {
-        cJSON *one = cJSON_CreateObject();
-        cJSON_AddNumberToObject(one, "layer", d->drift[l].layer);
-        cJSON_AddNumberToObject(one, "js", d->drift[l].js);
-        cJSON_AddNumberToObject(one, "js_chance", d->drift[l].chance);
-        cJSON_AddNumberToObject(one, "p", d->drift[l].p);
-        cJSON_AddItemToArray(list, one);
-    }
-    cJSON_AddNumberToObject(j, "experts_tried", d->tried);
-    list = cJSON_AddArrayToObject(j, "experts");
-    for (int i = 0; i < d->n_moved; i++) {
-        const lab_moved *m = &d->moved[i];
-        cJSON *one = cJSON_CreateObject();
-        cJSON_AddNumberToObject(one, "layer", m->layer);
-        cJSON_AddNumberToObject(one, "expert", m->expert);
-        cJSON_AddNumberToObject(one, "share_a", m->share[0]);
-        cJSON_AddNumberToObject(one, "share_b", m->share[1]);
-        if (m->share[0] > 0 && m->share[1] > 0)
-            cJSON_AddNumberToObject(one, "ratio", m->share[1] / m->share[0]);
-        else
-            cJSON_AddNullToObject(one, "ratio");
-        cJSON_AddNumberToObject(one, "p", m->p);
-        cJSON_AddItemToArray(list, one);
-    }
+    cJSON *j = lab_differ_json(d);
     char *s = cJSON_Print(j);
     q_say_json(stdout, s ? s : "{}");
     cJSON_free(s);
@@ -101,7 +70,7 @@ static int routes_of(const args *o, int i, eng_model *m, const eng_config *c, la
 {
     q_buf text = { 0 };
     cli_progress p;
-    int rc = q_read_file(o->file[i], &text, (size_t)1 << 28, err);
+    int rc = q_read_input(o->file[i], &text, (size_t)1 << 28, err);
     if (!rc && !q_utf8_valid(text.p ? text.p : "", text.len))
         rc = q_fail(err, Q_FORMAT, _("%s is not UTF-8 text: iconv turns other encodings into it"), o->file[i]);
     if (!rc) {

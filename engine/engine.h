@@ -95,6 +95,9 @@ void eng_config_free(eng_config *);
 int eng_config_set(eng_config *, const char *name, const char *value, char *err);
 /* The value in effect as text that eng_config_set would take; returns buf. */
 const char *eng_config_get(const eng_config *, const char *name, q_buf *buf);
+double eng_config_number(const eng_config *, const char *name);      /* NAN: it is no number, or several */
+/* experts.k by delta in every routed layer, held within 1 and what there are; the largest then (0: nothing is routed). */
+int eng_config_nudge_k(eng_config *, int delta);
 bool eng_config_is_default(const eng_config *, const char *name);
 int eng_config_k(const eng_config *);                     /* largest k over layers in effect */
 /* Hash of everything that acts on hidden states (not the sampler, think, threads, context.length). Equal hash =
@@ -194,6 +197,9 @@ void eng_session_uncancel(eng_session *);                 /* by the engine threa
  * first; returns how many there are. */
 typedef struct eng_mix { uint64_t config; int cells, forced; } eng_mix;
 int eng_session_mix(const eng_session *, eng_mix *out, int max);
+/* The same in the order of the cells, a run of one configuration after another: how many, at most max, the last of which
+ * holds all cells that follow. */
+int eng_session_runs(const eng_session *, eng_mix *out, int max);
 
 typedef struct eng_speed { int prefill_tokens; double prefill_s; int decode_tokens; double decode_s; } eng_speed;
 /* Experts of a cache of experts since the eng_cache was made: that ran, of them brought to the device first, and the bytes of
@@ -209,6 +215,22 @@ void eng_session_speed_reset(eng_session *);
 int eng_session_eval(eng_session *, const int32_t *tokens, int n, int split, const uint16_t *forced, int max_k,
                      int (*row)(void *user, int pos, const float *logits, const uint16_t *ids, const float *weights, int max_k),
                      void *user, char *err);
+
+/* ================= a text with one expert less ================= */
+/* One short text, evaluated once under a configuration; then again and again with one more expert banned, from what entered
+ * its layer on. Bytes as a whole evaluation with that ban. In a cache of its own; one thread. */
+typedef struct eng_probe eng_probe;
+enum { ENG_PROBE_LEAST = 2 };
+/* tokens: [n], 2 to ENG_STEP_ROWS. go_on(user): asked a few times a layer; false ends the call with Q_CANCEL, and what was
+ * known before stays. NULL: never asked. Refused with Q_RANGE for a dense model. */
+int eng_probe_new(eng_model *, const eng_config *, const int32_t *tokens, int n, bool (*go_on)(void *user), void *user,
+                  eng_probe **out, char *err);
+void eng_probe_free(eng_probe *);
+double eng_probe_loss(const eng_probe *);                 /* nats a token, mean over the n - 1 that are predicted */
+/* [n_layer][n_expert] the largest share that an expert's weighted output had of what entered its layer, over the tokens (norms); 0:
+ * it never ran. */
+const float *eng_probe_strength(const eng_probe *);
+int eng_probe_without(eng_probe *, int layer, int expert, double *loss, char *err);
 
 /* ================= sampling ================= */
 typedef struct eng_sampler eng_sampler;                   /* holds the seed's state and the penalties' window */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char text[] =
+const char lab_baseline_text[] =
     "The river rises in the hills to the north and runs for about forty miles before it reaches the sea. Small boats carry "
     "grain, timber and letters between the villages, and in spring the water often covers the lower fields. A bridge of "
     "stone was built here in 1784; the old ferry went on for another twenty years because it was cheaper.\n"
@@ -88,7 +88,7 @@ bool lab_baseline(lab_watch *w, struct eng_cache *beside, const char *config, bo
         return false;
     }
     eng_config_set(c, "context.length", "512", err);
-    done = done && eng_tokenize(m, text, sizeof text - 1, false, &t, err) == Q_OK && eng_session_new(m, c, &s, err) == Q_OK;
+    done = done && eng_tokenize(m, lab_baseline_text, strlen(lab_baseline_text), false, &t, err) == Q_OK && eng_session_new(m, c, &s, err) == Q_OK;
     if (t.n > 512)
         t.n = 512;
     done = done && evaluate(s, &t, busy, user, &again);

@@ -10,6 +10,7 @@
 #include "base/say.h"
 #include "lab/parts.h"
 
+#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -313,4 +314,41 @@ void lab_differ_say(const lab_differ *o, const char *a, const char *b, q_buf *ou
             q_buf_say(out, ngettext("and %d more\n", "and %d more\n", (unsigned long)(o->n_moved - SHOWN)), o->n_moved - SHOWN);
     }
     q_buf_say(out, "%s\n", _("shares are of what its layer ran; they say where tokens went, not what an expert is for"));
+}
+
+struct cJSON *lab_differ_json(const lab_differ *d)
+{
+    static const char *const side[2] = { "A", "B" };
+    cJSON *j = cJSON_CreateObject(), *list;
+    for (int i = 0; i < 2; i++) {
+        cJSON *one = cJSON_AddObjectToObject(j, side[i]);
+        cJSON_AddNumberToObject(one, "tokens", d->tokens[i]);
+        cJSON_AddNumberToObject(one, "pieces", d->blocks[i]);
+    }
+    list = cJSON_AddArrayToObject(j, "layers");
+    for (int l = 0; l < d->n_layer; l++) {
+        cJSON *one = cJSON_CreateObject();
+        cJSON_AddNumberToObject(one, "layer", d->drift[l].layer);
+        cJSON_AddNumberToObject(one, "js", d->drift[l].js);
+        cJSON_AddNumberToObject(one, "js_chance", d->drift[l].chance);
+        cJSON_AddNumberToObject(one, "p", d->drift[l].p);
+        cJSON_AddItemToArray(list, one);
+    }
+    cJSON_AddNumberToObject(j, "experts_tried", d->tried);
+    list = cJSON_AddArrayToObject(j, "experts");
+    for (int i = 0; i < d->n_moved; i++) {
+        const lab_moved *m = &d->moved[i];
+        cJSON *one = cJSON_CreateObject();
+        cJSON_AddNumberToObject(one, "layer", m->layer);
+        cJSON_AddNumberToObject(one, "expert", m->expert);
+        cJSON_AddNumberToObject(one, "share_a", m->share[0]);
+        cJSON_AddNumberToObject(one, "share_b", m->share[1]);
+        if (m->share[0] > 0 && m->share[1] > 0)
+            cJSON_AddNumberToObject(one, "ratio", m->share[1] / m->share[0]);
+        else
+            cJSON_AddNullToObject(one, "ratio");
+        cJSON_AddNumberToObject(one, "p", m->p);
+        cJSON_AddItemToArray(list, one);
+    }
+    return j;
 }

@@ -12,12 +12,13 @@
 
 struct mem_store;
 struct eng_cache;
+struct eng_session;
 struct eng_config;
 struct eng_model;
 
 /* ================= what is seen ================= */
 enum lab_bent { LAB_FREE, LAB_BANNED, LAB_PINNED };         /* never unusual when it is not free */
-typedef struct lab_cell { float rate, usual; bool now; int8_t dev; /* -2 far less … 0 usual … +2 far more */ uint8_t bent; } lab_cell;
+typedef struct lab_cell { float rate, usual; bool now; int8_t dev; /* -2 far less … 0 usual … +2 far more */ uint8_t bent; bool breaks; /* lab_guard */ } lab_cell;
 typedef struct lab_odd { int layer, expert; float ratio; int8_t dev; } lab_odd;
 /* Routing as a person should see it: how far each expert is from its usual rate under the present configuration
  * (lab/window.c has the formulas). Arrays belong to the caller's struct and are reused: zero-initialise, lab_view_free. */
@@ -42,6 +43,7 @@ typedef struct lab_view {
 void lab_view_free(lab_view *);          /* contents, not the struct */
 
 /* ================= what is watched ================= */
+struct lab_guard;
 typedef struct lab_watch lab_watch;
 typedef struct lab_shape { int n_all, first, n_layer, n_expert; } lab_shape;   /* all layers; the first routed one, how many, experts */
 typedef struct lab_how {                 /* how the next positions are made */
@@ -72,6 +74,7 @@ void lab_watch_add(lab_watch *, const lab_position *p);  /* a position of the ru
 void lab_watch_stored(lab_watch *, int64_t message);     /* shows a stored answer; nothing changes where it has no trace */
 void lab_watch_live(lab_watch *);                        /* shows the running answer again, once there is one */
 void lab_watch_get(lab_watch *, lab_view *io);           /* copies when io->version is behind */
+void lab_watch_guard(lab_watch *, const struct lab_guard *);    /* of the present model: its cells are marked */
 void lab_watch_save(lab_watch *);                        /* usual rates that changed, to the store */
 
 /* ================= the energy map (lab/energy.c; the numbers are eng_energy's, engine/models.h) ================= */
@@ -102,6 +105,33 @@ typedef struct lab_costs {               /* zero-initialise; nothing to free */
 int lab_costs_read(const char *path, bool measure, lab_costs *out, char *err);     /* a header; measuring takes a third of a second */
 void lab_costs_at(lab_costs *, int k);   /* rows and parts for the present k; below 1: the model's own */
 
+/* ================= experts that a model cannot do without (lab/guard.c) ================= */
+/* A short built-in text is evaluated under the model's own settings; the experts whose output was strongest there are left
+ * out one at a time, as experts.ban does it. Kept in the store, a row of settings a model. What was not looked at is never
+ * called safe. */
+enum { LAB_GUARD_MOST = 64 };
+#define LAB_GUARD_BREAKS 0.1             /* nats a token more: a tenth more perplexity */
+typedef struct lab_guard {               /* zero-initialise; nothing to free */
+    double loss;                         /* nats a token of the text, all experts in place */
+    int tokens, n_layer, n_expert;       /* n_layer: all layers */
+    int n, tried;                        /* candidates, strongest first; of these the first `tried` were left out */
+    struct { int layer, expert; float strength; double rise; } row[LAB_GUARD_MOST];   /* rise: of the loss; INFINITY: no numbers are left */
+} lab_guard;
+bool lab_guard_read(struct mem_store *, uint64_t model, lab_guard *out);         /* false, and out zero: nothing is kept */
+typedef struct lab_guard_terms {
+    struct mem_store *store;             /* where it is kept; NULL: nowhere */
+    bool quick;                          /* only where it takes some seconds: Q_RANGE without a sentence for larger models */
+    bool (*go_on)(void *user, int done, int total);   /* asked several times a layer; false: Q_CANCEL, what was found is kept */
+    void *user;
+} lab_guard_terms;
+/* Goes on from io (n 0: from the start); beside: a cache of the model, whose cells stay as they are. Engine thread. */
+int lab_guard_look(struct eng_cache *beside, const lab_guard_terms *, lab_guard *io, char *err);
+int lab_guard_model(struct eng_model *, const lab_guard_terms *, lab_guard *io, char *err);
+enum lab_guarded { LAB_UNTRIED, LAB_HARMLESS /* below LAB_GUARD_BREAKS on that text */, LAB_BREAKS };
+enum lab_guarded lab_guard_of(const lab_guard *, int layer, int expert, double *rise);
+void lab_guard_say(const lab_guard *, q_buf *out);
+void lab_guard_json(const lab_guard *, q_buf *out);
+
 /* ================= brains: configurations under a name (lab/brain.c) ================= */
 /* Only what differs from a model's own stands in one, as text that the knobs take: "x2" is twice the model's own. Shipped ones
  * are part of the program; a person's are NAME.json in "brains" beside config.ini. A name is letters, digits, . - and _,
@@ -121,6 +151,7 @@ void lab_brains_free(lab_brain *, int n);
 int lab_brain_save(const char *name, const char *settings, const char *model, bool over, char *err);
 int lab_brain_rename(const char *from, const char *to, char *err);
 int lab_brain_delete(const char *name, char *err);
+bool lab_is_name(const char *);          /* what may be one */
 bool lab_brain_taken(const char *name);  /* there is such a file of the person's */
 
 /* ================= two configurations on the same tokens (lab/compare.c) ================= */
@@ -198,6 +229,44 @@ void lab_bits_say(const lab_bits *, const char *a, const char *b, q_buf *out);  
 /* Do weights of a and b bytes go into `have` bytes together (2) or one after the other (1)? 0: not even so. say: the sentence
  * for it, for 2 nothing. */
 int lab_room_for(uint64_t a, uint64_t b, uint64_t have, q_buf *say);
+
+/* ================= several answers at once (lab/voices.c) ================= */
+/* Timelines of one prompt in lock-step, each under its own configuration and seed; what of the prompt they share is evaluated
+ * and held once. */
+typedef struct lab_voice { const char *spec; uint64_t seed; } lab_voice;     /* spec: over `now`, as lab_spec takes it; NULL: just `now` */
+typedef struct lab_ask {
+    const int32_t *prompt; int n;        /* ids */
+    const char *now;                     /* JSON of a configuration; NULL: the model's own */
+    const lab_voice *voice; int n_voice; /* LAB_VOICES at most */
+    int most;                            /* tokens of an answer */
+    bool cross;                          /* of two voices: each token is judged under the other's configuration too */
+} lab_ask;
+enum { LAB_VOICES = 64 };
+typedef struct lab_word {                /* one token of an answer */
+    int32_t id;
+    float logp;                          /* under its own configuration */
+    float over, kl;                      /* that less the other's; KL(own||other) here; NAN without cross */
+} lab_word;
+typedef struct lab_answer {              /* lab_answers_free */
+    char *text;                          /* valid UTF-8 */
+    lab_word *word; int n;
+    size_t *at;                          /* [n] where each begins in text; beyond it where it was cut off */
+    bool ended;                          /* by itself, or at a stop string */
+    uint64_t bytes;                      /* of weights, read a token */
+    double rate;                         /* tokens a second of this configuration alone, measured afterwards; 0: not (cross only) */
+} lab_answer;
+/* out: [n_voice], zeroed here. Owns its caches while it runs. Engine thread. */
+int lab_answer_beside(struct eng_cache *, const lab_ask *, const lab_terms *, lab_answer *out, char *err);
+void lab_answers_free(lab_answer *, int n);              /* contents, not the array */
+/* The configuration that a spec makes of `now`: bytes of weights it reads a token. */
+int lab_spec_cost(struct eng_cache *, const char *now, const char *spec, uint64_t *bytes, char *err);
+
+/* A short answer as it is counted: letters small, without frame words, quotes and closing points, numbers in one form; from
+ * behind "answer:" where that stands. NULL: it is long, so that no two would be the same. malloc'ed. (lab/vote.c) */
+char *lab_vote_key(const char *answer);
+/* Counts keys [n] (NULL: long ones, which do not vote); *best is the index of the first of the most frequent, -1: there is
+ * none; returns how often it came. *majority: more than half of those that vote. */
+int lab_vote_count(char *const *key, int n, int *best, int *votes, bool *majority);
 
 /* ================= experiments: one change, judged and written down (lab/experiment.c) ================= */
 /* Records are NUMBER.json in "experiments" in the data directory. Errors: base.h. */
@@ -299,6 +368,29 @@ typedef struct lab_differ {              /* p: corrected for how many were tried
 int lab_differ_of(const lab_routes *a, const lab_routes *b, lab_differ *out, char *err);
 void lab_differ_free(lab_differ *);
 void lab_differ_say(const lab_differ *, const char *a, const char *b, q_buf *out);
+struct cJSON *lab_differ_json(const lab_differ *);      /* cJSON_Delete */
+
+/* ================= what if (lab/whatif.c) ================= */
+/* One position evaluated again, from the cells before it, under another configuration: what the next token would be. */
+enum { LAB_NEXT = 16 };
+typedef struct lab_likely { int32_t id; char *text; /* all of it visible; owned */ double p[2]; } lab_likely;    /* before, after */
+typedef struct lab_turned { int layer, n[2], same; uint16_t id[2][8]; } lab_turned;   /* experts that run, of how many both; the first ones */
+typedef struct lab_whatif_result {              /* zero-initialise; lab_whatif_free */
+    int pos;                             /* evaluated: the timeline's token there */
+    char *text, *follows;                /* it; what came after it, NULL: nothing. owned */
+    double p_follows[2];
+    double kl, entropy[2], ms;           /* KL(before||after), nats; how long it took */
+    lab_likely *word; int n_word;        /* the 8 likeliest of either */
+    lab_turned *layer; int n_layer;      /* routed ones */
+} lab_whatif_result;
+/* The timeline stays as it was: nothing is kept. before: what made the position; after: rope.* and kv.type as there. Q_RANGE
+ * says what cannot be tried so. The model's thread. */
+int lab_whatif(struct eng_session *, int pos, const struct eng_config *before, const struct eng_config *after, lab_whatif_result *out, char *err);
+/* The same for whoever knows configurations as text: now is the JSON of what made it; spec as lab_spec takes it, over that. */
+int lab_whatif_spec(struct eng_session *, int pos, const char *now, const char *spec, q_buf *said, lab_whatif_result *out, char *err);
+void lab_whatif_free(lab_whatif_result *);       /* contents, not the struct */
+void lab_whatif_say(const lab_whatif_result *, const char *spec, q_buf *out);
+struct cJSON *lab_whatif_json(const lab_whatif_result *);        /* cJSON_Delete */
 
 /* What is usual before anybody said anything: evaluates a built-in text where nothing is known of the present k yet and
  * that costs about a second at most, on the model of `beside`, in a cache of its own. busy(user) is asked every 32 tokens; true ends it.

@@ -65,6 +65,9 @@ void window_view(const lab_window *, lab_view *out);
  * routing is not as the model would have it. */
 bool ruler_read(const char *config, int first, int n_layer, int n_expert, float **odds);
 
+/* ---- baseline.c ---- */
+extern const char lab_baseline_text[];            /* of several kinds; what is known of a model before anybody said anything comes from it */
+
 /* ---- judge.c: what of a difference is more than chance ---- */
 /* Mean of value over n items and its 95% interval: `blocks` blocks (block[i] names i's) are drawn anew with replacement 2,000
  * times, by a fixed seed, and the mean of what was drawn is taken each time; the 2.5th and 97.5th of a hundred. */
@@ -86,7 +89,8 @@ struct lab_watch {
     bool fresh;                          /* routing is made otherwise now: the window begins anew with the next position */
     bool show_stored, live_wanted;
     bool no_baseline;                    /* the built-in text was tried in vain */
-    uint64_t model, hash;
+    uint64_t model, hash, stored_model;
+    lab_guard guard;                     /* of `model`; n 0: nothing is known */
 };
 
 /* ---- routes.c: sets of routing ---- */

@@ -138,6 +138,8 @@ void lab_watch_config(lab_watch *w, const lab_shape *s, const lab_how *h)
     by.bent = ruler_read(h->config, s->first, s->n_layer, s->n_expert, &by.odds);
     pthread_mutex_lock(&w->mu);
     lab_window *r = &w->live;
+    if (w->model != h->model)
+        w->guard = (lab_guard){ .n = 0 };
     w->model = h->model;
     w->hash = h->hash;
     if (r->n_layer != s->n_layer || r->n_expert != s->n_expert || r->n_all != s->n_all || r->first != s->first)
@@ -211,9 +213,23 @@ void lab_watch_get(lab_watch *w, lab_view *io)
     uint64_t version = r->version * 2 + (w->show_stored ? 1 : 0) + 2;
     if (io->version != version) {
         window_view(r, io);
+        for (int i = 0; i < w->guard.tried && (!w->show_stored || w->stored_model == w->model); i++) {
+            int l = w->guard.row[i].layer - io->first_layer, e = w->guard.row[i].expert;
+            if (w->guard.row[i].rise >= LAB_GUARD_BREAKS && l >= 0 && l < io->n_layer && e < io->n_expert)
+                io->cell[(size_t)l * (size_t)io->n_expert + (size_t)e].breaks = true;
+        }
         io->stored = w->show_stored;
         io->version = version;
     }
+    pthread_mutex_unlock(&w->mu);
+}
+
+void lab_watch_guard(lab_watch *w, const lab_guard *g)
+{
+    pthread_mutex_lock(&w->mu);
+    w->guard = *g;
+    w->live.version++;
+    w->stored.version++;
     pthread_mutex_unlock(&w->mu);
 }
 
@@ -273,6 +289,7 @@ static void show(lab_watch *w, const mem_trace *t, const mem_message *m)
                            .entropy = prompt ? NULL : t->entropy + row, .margin = prompt ? NULL : t->margin + row };
         window_add(&w->stored, &p, false);
     }
+    w->stored_model = m->model_id;
     w->show_stored = true;
     w->live_wanted = false;
     pthread_mutex_unlock(&w->mu);

@@ -88,6 +88,16 @@ static bool add_word(void *user, const mem_word *w)
     return true;
 }
 
+/* Of the first `most` bytes those that are whole words, where a word of ordinary length is cut there. */
+static size_t whole_words(const char *text, size_t n, size_t most)
+{
+    enum { WORD = 64 };
+    if (n <= most) return n;
+    for (size_t i = most; i > most - WORD; i--)
+        if (strchr(" \t\r\n", text[i])) return i;
+    return q_utf8_whole(text, most);
+}
+
 static void read_text(struct reading *d, const char *text, size_t n)
 {
     d->text = text;
@@ -243,12 +253,16 @@ int rag_query_read(mem_store *s, const rag_config *c, const char *question, cons
 {
     struct reading d = {.r = r};
     const char *before = scope->before;
-    size_t n = strlen(question), head = n > HEAD + TAIL ? HEAD : n;
+    size_t n = strlen(question), head = n > HEAD + TAIL ? whole_words(question, n, HEAD) : n;
     *q = (struct rag_query){.r = r, .text = question};
     read_text(&d, question, head);
-    if (head < n) read_text(&d, question + n - TAIL, TAIL);
+    if (head < n) {
+        const char *tail = question + n - TAIL, *gap = strpbrk(tail, " \t\r\n");
+        if (gap && gap - tail < 64) tail = gap;
+        read_text(&d, tail, strlen(tail));
+    }
     int own = r->n_term, own_places = d.n;
-    if (before && rag_points_back(question)) read_text(&d, before, q_utf8_whole(before, strlen(before) < TAIL ? strlen(before) : TAIL));
+    if (before && rag_points_back(question)) read_text(&d, before, whole_words(before, strlen(before), TAIL));
     d.by_word = sorted(r, false);
     int rc = weigh(s, c, scope->conversation, &d, err);
     if (rc == Q_OK) {

@@ -211,15 +211,23 @@ static int32_t *read_perm(carve *c, int64_t layer, char *err)
 }
 
 /* ---- declaring ---- */
+/* What the result says itself; a key that stands there twice would make a file that nobody opens. */
+static bool ours(const char *key)
+{
+    static const char *const begin[] = {"general.architecture", "general.name", "general.file_type", "general.alignment", "llama.expert_",
+                                        "llama.leading_dense_block_count", "glm4moe.", "quorum."};
+    for (size_t i = 0; i < sizeof begin / sizeof *begin; i++)
+        if (strncmp(key, begin[i], strlen(begin[i])) == 0) return true;
+    return false;
+}
+
 static void put_meta(carve *c)
 {
     gguf_put_str(c->w, "general.architecture", "glm4moe");
-    static const char *const skipped[] = {"general.architecture", "general.name", "general.file_type", "general.alignment"};
     for (int i = 0; i < gguf_n_kv(c->src); i++) {
         const gguf_kv *kv = gguf_kv_at(c->src, i);
         char *key = q_strndup(kv->key.p, kv->key.n);
-        bool skip = false;
-        for (size_t j = 0; j < sizeof skipped / sizeof *skipped; j++) skip |= strcmp(key, skipped[j]) == 0;
+        bool skip = ours(key) || strlen(key) < kv->key.n;
         if (!skip && strncmp(key, "llama.", 6) == 0) {
             char *renamed = q_printf("glm4moe.%s", key + 6);
             gguf_put_kv(c->w, renamed, kv);

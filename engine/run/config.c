@@ -355,11 +355,43 @@ static const char *choice_word(const q_knob *row, const char *value)
     return on_off && strcmp(value, "true") == 0 ? "on" : on_off && strcmp(value, "false") == 0 ? "off" : value;
 }
 
+/* A text as it is kept and shown, in one line: line breaks, and blanks at its ends, which whoever carries it may take off, as
+ * sampler.stop spells them. malloc'ed. */
+static char *spelled(const char *text)
+{
+    q_buf b = { 0 };
+    size_t n = strlen(text);
+    q_buf_puts(&b, "");
+    for (size_t i = 0, escaped = 0; i < n; i++) {
+        char c = text[i], as = c == '\n' ? 'n' : c == '\r' ? 'r' : c == '\t' ? 't' : c == ' ' && (i == 0 || i + 1 == n) ? 's' : 0;
+        if (as && !escaped)
+            q_buf_putc(&b, '\\');
+        q_buf_putc(&b, as ? as : c);
+        escaped = !escaped && c == '\\';
+    }
+    return q_buf_take(&b);
+}
+
+/* A text of people's. */
+static int parse_text(const q_knob *row, const char *value, char **field, char *err)
+{
+    if (!q_utf8_valid(value, strlen(value)))           /* labels, JSON and the store hold it */
+        return q_fail(err, Q_FORMAT, _("%s must be UTF-8 text"), row->name);
+    char *text = spelled(strcmp(value, "none") == 0 ? "" : value);
+    if (strlen(text) > (size_t)row->max) {             /* it is looked for at every token */
+        free(text);
+        return q_fail(err, Q_RANGE, _("%s takes at most %.0f bytes, not %zu"), row->name, row->max, strlen(value));
+    }
+    free(*field);
+    *field = text;
+    return 0;
+}
+
 /* The row's field in v, which value_init made, from text. */
 static int parse_value(const eng_model *m, const knob_row *r, const char *value, knob_values *v, char *err)
 {
     void *field = knob_field(r, v);
-    while (isspace((unsigned char)*value))
+    while (isspace((unsigned char)*value) && r->knob.type != Q_KNOB_TEXT)
         value++;
     switch (r->knob.type) {
     case Q_KNOB_INT: case Q_KNOB_FLOAT: return parse_num(m, r, value, field, err);
@@ -367,14 +399,8 @@ static int parse_value(const eng_model *m, const knob_row *r, const char *value,
     case Q_KNOB_INTS: return parse_ints(m, r, value, *(int **)field, err);
     case Q_KNOB_PAIRS: case Q_KNOB_PAIR_VALUES: return parse_grid(m, r, value, *(float **)field, err);
     case Q_KNOB_BOOL: return parse_choice(&(q_knob){ .name = r->knob.name, .choices = "off,on" }, value, field, err);
-    case Q_KNOB_TEXT: break;
+    case Q_KNOB_TEXT: return parse_text(&r->knob, value, field, err);
     }
-    if (!q_utf8_valid(value, strlen(value)))           /* labels, JSON and the store hold it */
-        return q_fail(err, Q_FORMAT, _("%s must be UTF-8 text"), r->knob.name);
-    if (strlen(value) > (size_t)r->knob.max)           /* it is looked for at every token */
-        return q_fail(err, Q_RANGE, _("%s takes at most %.0f bytes, not %zu"), r->knob.name, r->knob.max, strlen(value));
-    free(*(char **)field);
-    *(char **)field = q_strdup(strcmp(value, "none") == 0 ? "" : value);
     return 0;
 }
 
@@ -490,6 +516,26 @@ bool eng_config_range(const eng_config *c, const char *name, double *min, double
         return false;
     knob_range(c->m, r, min, max);
     return *max > *min || (*max == *min && *max > 0);
+}
+
+double eng_config_number(const eng_config *c, const char *name)
+{
+    const knob_row *r = knob_find(name);
+    bool one = r && r->lives == KNOB_NUM && (r->knob.type == Q_KNOB_INT || r->knob.type == Q_KNOB_FLOAT);
+    return one ? *(const double *)knob_field(r, &c->v) : NAN;
+}
+
+int eng_config_nudge_k(eng_config *c, int delta)
+{
+    int most = 0, n = c->m->ker.n_expert;
+    for (int i = 0; i < c->m->ker.n_layer; i++) {
+        if (!c->m->layers[i].moe)
+            continue;
+        int64_t k = (int64_t)c->v.k[i] + delta;
+        c->v.k[i] = (int)(k < 1 ? 1 : k > n ? n : k);
+        most = c->v.k[i] > most ? c->v.k[i] : most;
+    }
+    return most;
 }
 
 bool eng_config_is_default(const eng_config *c, const char *name)

@@ -356,6 +356,7 @@ static bool next_stop(const char **at, q_buf *b)
             if (c == 'n') c = '\n';
             else if (c == 't') c = '\t';
             else if (c == 'r') c = '\r';
+            else if (c == 's') c = ' ';
         }
         q_buf_putc(b, c);
     }

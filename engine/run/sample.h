@@ -30,7 +30,7 @@ float sample_avx2_max(const float *l, int n);
 double sample_avx2_sum(const float *l, int n, float max, float scale, float *out);
 float sample_avx512_max(const float *l, int n);
 double sample_avx512_sum(const float *l, int n, float max, float scale, float *out);
-/* eng_stop_scan on a list as sampler.stop takes (strings separated by commas; \n \t \, \\ are escapes; NULL or "" none), and one string more (or NULL). */
+/* eng_stop_scan on a list as sampler.stop takes (strings separated by commas; \n \t \r \s (a blank) \, \\ are escapes; NULL or "" none), and one string more (or NULL). */
 long sampling_stop(const char *list, const char *also, const char *text, size_t n);
 
 #endif

@@ -241,8 +241,9 @@ int vocab_tokenize(const vocab *v, const char *text, size_t n, bool special, eng
 {
     if (n > 1 << 29) return q_fail(err, Q_RANGE, _("a text of %zu bytes is too long to cut into tokens; give it in parts"), n);
     const added *a = special ? &v->all : &v->blanks;
-    /* A token has so many bytes at most; normal forms make a text shorter, but not to a fourth. */
-    if (out->most > 0 && n / (4 * v->longest) > (size_t)out->most) return too_many(out, err);
+    /* A token stands for so many bytes at most; normal forms make a text shorter, but not to a fourth. */
+    size_t longest = special && v->longest < LONGEST ? LONGEST : v->longest;
+    if (out->most > 0 && n / (4 * longest) > (size_t)out->most) return too_many(out, err);
     size_t done = 0;
     for (size_t i = 0; i < n && a->n;) {
         int32_t id = a->first[(unsigned char)text[i]] ? added_at(v, a, text + i, n - i) : -1;

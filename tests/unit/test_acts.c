@@ -237,6 +237,29 @@ static void the_strip_says_whole_things(void)
     tui_lang("en");
 }
 
+/* Of many experts only waking is news: where all that is odd sleeps, that is said, and never a word with nothing behind it. */
+static void what_sleeps_is_no_news(void)
+{
+    for (int w = 60; w <= 160; w += 5)
+        for (int news = 0; news < 2; news++) {
+            begin();
+            fake_routing(0, 48, 128, 8);
+            fake.rt.n_odd = 2;
+            fake.rt.odd[0] = (agt_odd){ 40, 127, .2f, -2 };
+            fake.rt.odd[1] = (agt_odd){ 41, 126, news ? 12 : .3f, news ? 2 : -2 };
+            tui_app_resize(&app, w, 40);
+            answer(1, "an answer");
+            tui_app_draw(&app);
+            q_buf b = {0};
+            tui_grid_text(&app.grid, &b);
+            const char *word = strstr(b.p, "woken");
+            CHECK_MSG(!word || strncmp(word, news ? "woken L41e126 12x" : "woken nothing", news ? 17 : 13) == 0, "%d: %.40s", w, word);
+            CHECK_MSG(word || w < 100, "%d columns: nothing is said", w);
+            q_buf_free(&b);
+            tui_app_free(&app);
+        }
+}
+
 /* A character is a character in every script, not its bytes. */
 static void copied_characters_are_counted(void)
 {
@@ -255,6 +278,7 @@ int main(void)
     RUN(a_pause_is_said);
     RUN(the_strip_says_whole_things);
     RUN(the_models_own_is_said_in_any_language);
+    RUN(what_sleeps_is_no_news);
     RUN(an_import_is_shown);
     RUN(the_ribbon_stays_with_knobs_set);
     RUN(captions_keep_their_newest_change);

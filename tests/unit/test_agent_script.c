@@ -318,6 +318,56 @@ static void a_trace_carries_the_text_of_its_tokens(void)
     finish(&s);
 }
 
+/* The last note or page holds it. */
+static bool told(seen *s, const char *command, const char *words)
+{
+    seen_clear(s);
+    agt_submit(a, command);
+    settle(a, s);
+    bool yes = (s->notes.p && strstr(s->notes.p, words)) || (s->page && strstr(s->page, words));
+    CHECK_MSG(yes, "%s: %s%s", command, s->notes.p ? s->notes.p : "", s->page ? s->page : "");
+    return yes;
+}
+
+static void routing_is_named_listed_and_compared(void)
+{
+    seen s = { 0 };
+    if (!start((script){ 0 }, true, &s))
+        return;
+    told(&s, "/routing", "no routing has a name yet");
+    told(&s, "/routing tag code", "no recorded routing yet");
+    ask("count", &s);
+    settle(a, &s);
+    told(&s, "/routing tag code", "code holds the routing of 1 answer now, 25 tokens");
+    told(&s, "/routing tag code", "of 1 answer now");
+    told(&s, "/routing compare code code", "25 and 25 tokens are too few");
+    for (int i = 0; i < 2; i++) {
+        ask("count", &s);
+        settle(a, &s);
+    }
+    told(&s, "/routing tag code all", "of 3 answers now, 75 tokens");
+    told(&s, "/routing tag last", "last holds the routing of 1 answer now, 25 tokens");
+    told(&s, "/routing", "code                        3        1       75\n");
+    told(&s, "/маршруты список", "last ");
+    told(&s, "/routing compare code code", "no expert differs beyond chance");
+    told(&s, "/routing compare code nonesuch", "no routing is called nonesuch");
+    told(&s, "/routing tag ../x", "letters, digits");
+    told(&s, "/routing tag", "/routing lists;");
+    told(&s, "/routing compare a b c", "/routing lists;");
+    told(&s, "/routing untag nonesuch", "no routing is called nonesuch");
+    for (int yes = 0; yes < 2; yes++) {
+        seen_clear(&s);
+        agt_submit(a, "/routing untag code");
+        CHECK(wait_for(a, &s, AGT_EV_ASK, 0, 60000));
+        CHECK_MSG(s.asked && strstr(s.asked, "for 3 answers?"), "%s", s.asked ? s.asked : "");
+        agt_answer(a, s.ask, yes);
+        settle(a, &s);
+        told(&s, "/routing list", yes ? "last " : "code ");
+    }
+    told(&s, "/routing compare code code", "no routing is called code");
+    finish(&s);
+}
+
 /* ---- acts that come at a chosen token ---- */
 static int act_at;
 static void (*act)(void);
@@ -635,6 +685,7 @@ int main(void)
     RUN(pins_without_a_place_are_said);
     RUN(a_trace_asks_before_it_writes_over);
     RUN(a_trace_carries_the_text_of_its_tokens);
+    RUN(routing_is_named_listed_and_compared);
     RUN(a_found_message_is_opened);
     RUN(a_stop_takes_no_further_token);
     RUN(an_edit_holds_from_the_next_token);

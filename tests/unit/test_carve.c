@@ -1,5 +1,6 @@
 /* tests: carving a tiny dense model made here, what carving refuses, and the real source where it is at hand. */
 #include "engine/models.h"
+#include "tests/rewrite.h"
 #include "tests/tiny.h"
 
 #include <unistd.h>
@@ -98,6 +99,37 @@ static void refusals(void)
     memcpy(source, swap, sizeof source);
 }
 
+static void more_keys(gguf_writer *w)
+{
+    gguf_put_u32(w, "llama.expert_count", 0);
+    gguf_put_u32(w, "llama.leading_dense_block_count", 2);
+    gguf_put_f32(w, "quorum.router_scale", 7);
+    gguf_put_u32(w, "glm4moe.block_count", 9);
+    gguf_put_u32(w, "llama.vocab_size", VOCAB);
+}
+
+/* What the source says of experts, or in our own names, is not written beside what the result says. */
+static void keys_of_the_source_do_not_double(void)
+{
+    gguf_file *f = NULL;
+    uint64_t n = 0;
+    double scale = 0;
+    make_source(false);
+    make_recipe(NULL);
+    CHECK_INT(gguf_open(source, &f, err), Q_OK);
+    CHECK_INT(rewrite_model(&(rewrite){.from = f, .type = -1, .more = more_keys}, source, err), Q_OK);
+    gguf_close(f);
+    CHECK_MSG(eng_carve(source, recipe, out, true, NULL, NULL, err) == Q_OK, "%s", err);
+    CHECK_MSG(gguf_open(out, &f, err) == Q_OK, "%s", err);
+    if (!f) return;
+    CHECK(gguf_u64(f, "glm4moe.expert_count", &n) && n == EXPERTS);
+    CHECK(gguf_u64(f, "glm4moe.leading_dense_block_count", &n) && n == 1);
+    CHECK(gguf_u64(f, "glm4moe.block_count", &n) && n == LAYERS);
+    CHECK(gguf_u64(f, "glm4moe.vocab_size", &n) && n == VOCAB);
+    CHECK(gguf_f64(f, "quorum.router_scale", &scale) && scale < .01);
+    gguf_close(f);
+}
+
 static void write_bytes(const char *path, const q_buf *b)
 {
     FILE *f = fopen(path, "wb");
@@ -163,6 +195,7 @@ int main(void)
     snprintf(out, sizeof out, "%s/out.gguf", dir);
     RUN(tiny_model);
     RUN(refusals);
+    RUN(keys_of_the_source_do_not_double);
     RUN(mutated_files);
     char *in = q_user_path(Q_DIR_CACHE, "fetch/SmolLM2-135M-Instruct.Q4_1.gguf");
     if (access(in, R_OK) == 0) RUN(real_model);

@@ -176,6 +176,17 @@ static void stop_strings_have_an_end(void)
     CHECK_MSG(strstr(err, "4096") && strstr(err, "1000000"), "%s", err);
     CHECK_STR(eng_config_get(c, "sampler.stop", &b), long_one);
     CHECK_INT(eng_stop_scan(c, "00", 2), 2);
+    /* what stands as it is, blanks and line breaks too, is looked for; it is kept in one line that may be taken up again */
+    static const struct { const char *given, *kept, *text; long found; } as[] = {
+        { "\n", "\\n", "a\nb", -2 }, { " ", "\\s", "a b", -2 }, { " b", "\\sb", "ab b", -3 }, { "b ", "b\\s", "ab b ", -2 }, { "x\r\ny\t", "x\\r\\ny\\t", "x\r\ny\t", -1 },
+        { "\\\n", "\\n", "a\n", -2 }, { "\\ ", "\\s", "a ", -2 }, { "\\\\\n", "\\\\\\n", "a\\\n", -2 }, { "a b", "a b", "a b", -1 }, { "\\n", "\\n", "a\n", -2 }, { "", "none", "a", 0 } };
+    for (size_t i = 0; i < sizeof as / sizeof *as; i++)
+        for (int again = 0; again < 2; again++) {
+            CHECK(eng_config_set(c, "sampler.stop", again ? as[i].kept : as[i].given, err) == 0);
+            CHECK_STR(eng_config_get(c, "sampler.stop", &b), as[i].kept);
+            CHECK_INT(eng_stop_scan(c, as[i].text, strlen(as[i].text)), as[i].found);
+        }
+    CHECK(eng_config_set(c, "sampler.stop", long_one, err) == 0);
     CHECK_INT(eng_stop_scan(c, long_one, 4096), -1);
     free(long_one);
     free(huge);

@@ -306,6 +306,29 @@ static void asked(mem_store *s, const char *q, const char *before, const char *n
     rag_result_free(r);
 }
 
+/* Of a very long question the start and the end are read, and no word is cut in two there. */
+static void a_cut_makes_no_words(void)
+{
+    mem_store *s = household_in();
+    for (int at = 1; at < 9; at++) {
+        q_buf q = {0};
+        while (q.len + (size_t)at < 16 << 10) q_buf_puts(&q, q.len % 2 ? " " : "a");
+        q_buf_puts(&q, " walrusoid");
+        while (q.len < 100 << 10) q_buf_puts(&q, " b");
+        q_buf_puts(&q, " quokkafish");
+        size_t end = q.len;
+        while (q.len + (size_t)at < end + (48 << 10)) q_buf_puts(&q, q.len % 2 ? " " : "c");
+        rag_config c = rag_config_default();
+        rag_result *r = NULL;
+        OK(rag_search(s, &c, q.p, &(rag_scope){.budget = -1}, &r, err));
+        for (int i = 0; i < r->n_term; i++)
+            CHECK_MSG(strlen(r->term[i].word) == 1 || strcmp(r->term[i].word, "walrusoid") == 0 || strcmp(r->term[i].word, "quokkafish") == 0, "%d: \"%s\"", at, r->term[i].word);
+        rag_result_free(r);
+        q_buf_free(&q);
+    }
+    mem_close(s);
+}
+
 static void ordinary_phrasing_is_enough(void)
 {
     static const struct { const char *q, *name; } t[] = {
@@ -718,6 +741,7 @@ int main(void)
     RUN(the_manual_names_every_knob_and_command);
     RUN(everyday_questions_feed_nothing);
     RUN(a_note_is_fed_to_questions_about_it);
+    RUN(a_cut_makes_no_words);
     RUN(ordinary_phrasing_is_enough);
     RUN(a_long_question_is_read_to_its_end);
     RUN(a_question_that_points_back_is_searched_with_what_was_said);

@@ -268,6 +268,8 @@ static void test_stops(void)
     STOP(",,", NULL, "abc", 0);
     STOP("abab", NULL, "ababa", -1);
     STOP("\\", NULL, "a\\", -1 - 1);
+    STOP("\\s", NULL, "a b", -1 - 1);
+    STOP("\\sb,\\ c", NULL, "a c", -1 - 1);
 }
 
 /* The same bits from every instruction set, for any length and whatever the logits hold. */

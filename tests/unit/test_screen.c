@@ -407,6 +407,19 @@ static void experts_tell_the_truth(void)
         CHECK(!strstr(s, "1 of 16 speak ") && strstr(s, ks[i] == 1 ? "1 of 16 speaks" : "of 16 speak"));
         free(line);
     }
+    fake_routing(2, 28, 16, 12);                     /* an expert that must not be missing is marked, a banned one as such */
+    CHECK(!strstr(screen_text(), "!"));
+    fake.rt.cell[3 * 16 + 5].breaks = true;
+    fake.rt.version++;
+    CHECK_MSG(rows_with("!") == 1, "%s", screen_text());
+    fake.rt.cell[3 * 16 + 5].bent = LAB_BANNED;
+    fake.rt.version++;
+    CHECK_MSG(rows_with("!") == 0 && rows_with("×") == 1, "%s", screen_text());
+    fake_routing(0, 48, 128, 8);
+    for (int i = 0; i < 8; i++) fake.rt.cell[128 + i].now = false;
+    fake.rt.cell[128 + 3].breaks = true;
+    CHECK_MSG(rows_with("!") == 1, "%s", screen_text());
+    fake_routing(2, 28, 16, 12);
     char seen[2][32];                                /* what a token costs tells two k apart */
     for (int i = 0; i < 2; i++) {
         fake.st.bytes_per_token = i ? 110000000 : 98000000;

@@ -99,6 +99,7 @@ static void layer_row(tui_app *app, int layer, int y, int x, int end, bool chose
         for (int e = 0; e < r->n_expert; e++) {
             int d = at(c[e].dev);
             if (c[e].bent) x = tui_put(g, y, x, end, c[e].bent == LAB_PINNED ? "P" : app->ui.glyphs ? "×" : "x", S_ACCENT);
+            else if (c[e].breaks) x = tui_put(g, y, x, end, "!", S_WARN);
             else x = tui_put(g, y, x, end, d == 2 && !app->ui.glyphs ? "." : sign[d], sign_style[d]);
         }
         return;
@@ -108,6 +109,8 @@ static void layer_row(tui_app *app, int layer, int y, int x, int end, bool chose
         /* Braille dots 1-8 lie by columns: bits 0 1 2 6 left, 3 4 5 7 right; an expert takes the next dot row by row. */
         static const int dot[8] = { 0, 3, 1, 4, 2, 5, 6, 7 };
         int bits = 0, on = 0, dev = 0;
+        bool breaks = false;
+        for (int i = 0; i < per && e + i < r->n_expert; i++) breaks |= c[e + i].breaks;
         for (int i = 0; i < per && e + i < r->n_expert; i++)
             if (c[e + i].now) {
                 bits |= 1 << dot[i];
@@ -117,7 +120,8 @@ static void layer_row(tui_app *app, int layer, int y, int x, int end, bool chose
         char s[5] = { 0 };
         if (f == FORM_BRAILLE) q_utf8_put(s, 0x2800u + (uint32_t)bits);
         else s[0] = " .:*#"[on];
-        x = tui_put(g, y, x, end, s, on ? sign_style[at(dev)] == S_USUAL ? S_NOW : sign_style[at(dev)] : S_USUAL);
+        if (breaks && !on) memcpy(s, "!", 2);            /* a dot that is out has no colour */
+        x = tui_put(g, y, x, end, s, breaks ? S_WARN : on ? sign_style[at(dev)] == S_USUAL ? S_NOW : sign_style[at(dev)] : S_USUAL);
     }
 }
 
@@ -200,23 +204,31 @@ static void now_line(tui_app *app, int y, int x, int end)
     if (k > shown) tui_putf(g, y, x + 1, end, S_DIM, "+%d", k - shown);
 }
 
+/* Where most sleep, only waking is news. */
+static bool is_news(const agt_routing *r, const agt_odd *o) { return r->n_expert <= CELLS_MAX || o->ratio >= 1; }
+
+static const char *odd_words(const agt_routing *r, const agt_odd *o, char out[64])
+{
+    if (r->n_expert > CELLS_MAX && o->ratio >= 1.5f) snprintf(out, 64, _("L%de%d %.0fx"), o->layer, o->expert, (double)o->ratio);
+    else snprintf(out, 64, "L%de%d %s", o->layer, o->expert, sign[at(o->dev)]);
+    return out;
+}
+
 static void odd_line(tui_app *app, int y, int x, int end)
 {
     tui_grid *g = &app->grid;
     const agt_routing *r = &app->seen.rt;
-    bool many = r->n_expert > CELLS_MAX;
-    const char *word = many ? _("woken ") : _("strange ");
-    enum { LONGEST = 8 };                           /* "L29e10 #" */
-    if (r->n_odd && x + tui_str_width(word) + LONGEST > end) return;         /* the word alone says nothing */
+    const char *word = r->n_expert > CELLS_MAX ? _("woken ") : _("strange ");
+    char s[64];
+    int first = 0;
+    while (first < r->n_odd && !is_news(r, &r->odd[first])) first++;
+    if (first < r->n_odd && x + tui_str_width(word) + tui_str_width(odd_words(r, &r->odd[first], s)) > end) return;   /* the word alone says nothing */
     x = tui_put(g, y, x, end, word, S_DIM);
-    if (!r->n_odd) { tui_put(g, y, x, end, r->n_tokens ? _("nothing") : "–", S_USUAL); return; }
-    for (int i = 0; i < r->n_odd; i++) {
+    if (first == r->n_odd) { tui_put(g, y, x, end, r->n_tokens ? _("nothing") : "–", S_USUAL); return; }
+    for (int i = first; i < r->n_odd; i++) {
         const agt_odd *o = &r->odd[i];
-        char s[64];
-        if (many && o->ratio < 1) continue;         /* where most sleep, only waking is news */
-        if (many && o->ratio >= 1.5f) snprintf(s, sizeof s, _("L%de%d %.0fx"), o->layer, o->expert, (double)o->ratio);
-        else snprintf(s, sizeof s, "L%de%d %s", o->layer, o->expert, sign[at(o->dev)]);
-        int w = tui_str_width(s);
+        if (!is_news(r, o)) continue;
+        int w = tui_str_width(odd_words(r, o, s));
         if (x + w > end) break;
         tui_put(g, y, x, end, s, sign_style[at(o->dev)]);
         x += w + 3;

@@ -56,6 +56,7 @@ void view_layer_page(tui_app *app, int layer)
         column(&b, !c[e].now ? "–" : isnan(w) ? app->ui.glyphs ? "●" : "*" : view_frac(a, w), wide[4]);
         if (c[e].bent) q_buf_printf(&b, "   %s", c[e].bent == LAB_PINNED ? _("pinned") : _("banned"));
         else if (c[e].dev) q_buf_printf(&b, "   %s", _(word[d + 2]));
+        if (c[e].breaks) q_buf_printf(&b, "   %s", _("breaks the model when it is missing (/guard)"));
         q_buf_puts(&b, "\n");
     }
     char *title = q_printf(_("Layer %d"), r->first_layer + layer);

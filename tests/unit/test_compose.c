@@ -149,6 +149,15 @@ static void asks_before_it_is_too_late(void)
         CHECK_STR(app.comp.ed.b.p, "a draft");
     }
     key(K_F2);
+    keys_in("П");                                    /* G on the other layout, and g */
+    CHECK_INT(tui_cursor_of(&app, &view_chats)->sel, 1);
+    keys_in("п");
+    CHECK_INT(tui_cursor_of(&app, &view_chats)->sel, 0);
+    keys_in("d");
+    key(K_WHEEL_UP);                                 /* the mouse answers nothing */
+    key(K_CLICK);
+    CHECK(app.ask.question != NULL);
+    keys_in("n");
     keys_in("в");                                    /* d on the other layout */
     q_buf_clear(&fake.said);
     keys_in("н");                                    /* the key of y, and there the first letter of "no" */

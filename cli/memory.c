@@ -68,7 +68,12 @@ static int add(mem_store *s, const struct ask *a, char *err)
         rc = one;
         if (one == Q_IO || one == Q_CANCEL) break;
     }
-    q_say(stdout, _("%d added (%d passages), %d unchanged, %d skipped\n"), all.added, all.chunks, all.unchanged, all.skipped);
+    q_say(stdout, ngettext("%d file added", "%d files added", (unsigned long)all.added), all.added);
+    q_say(stdout, " (");
+    q_say(stdout, ngettext("%d passage", "%d passages", (unsigned long)all.chunks), all.chunks);
+    q_say(stdout, "), ");
+    q_say(stdout, _("%d unchanged, %d skipped"), all.unchanged, all.skipped);
+    q_say(stdout, "\n");
     if (all.gone)
         q_say(stdout, ngettext("%d file is gone from its folder: it is no longer fed, and quorum memory delete removes it\n",
                                "%d files are gone from their folder: they are no longer fed, and quorum memory delete removes them\n",

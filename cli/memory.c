@@ -144,7 +144,7 @@ static int search(mem_store *s, const struct ask *a, char *err)
             q_say(stdout, "%s %.2f  %s%s\n    %.*s%s\n", number, p->score, p->label, p->fate == RAG_FED ? "" : _("  (would not be fed)"),
                   PREVIEW, p->text, strlen(p->text) > PREVIEW ? "…" : "");
         }
-        q_say(stdout, "%s\n", rag_summary(r, &b));
+        q_say(stdout, r->searched ? _("asked as a question: %s\n") : "%s\n", rag_summary(r, &b));
     }
     rag_result_free(r);
     q_buf_free(&b);

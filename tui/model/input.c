@@ -245,7 +245,10 @@ static void composer_key(tui_app *app, const tui_key *k)
     int cells = tui_composer_cells(app, app->grid.w);
     switch (k->code) {
     case K_CHAR: composer_char(app, k); break;
-    case K_ENTER: if (k->alt) tui_edit_insert(e, "\n", 1); else tui_app_submit(app); break;
+    case K_ENTER:
+        if (k->alt || (k->amid && !empty(app) && e->b.p[0] != '/')) tui_edit_insert(e, "\n", 1);   /* a command is one line */
+        else tui_app_submit(app);
+        break;
     case K_TAB:
         if (!empty(app)) tui_complete(app);
         else if (app->go.over) app->go.focus = app->go.over;

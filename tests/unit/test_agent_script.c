@@ -83,6 +83,23 @@ static void a_turn_is_told_and_kept(void)
     finish(&s);
 }
 
+/* A change that no answer has seen costs nothing to take back, and that is said. */
+static void the_way_back_costs_nothing(void)
+{
+    seen s = { 0 };
+    if (!start((script){ 0 }, false, &s))
+        return;
+    ask("count", &s);
+    settle(a, &s);
+    agt_submit(a, "/set rope.theta 50000");
+    settle(a, &s);
+    CHECK_MSG(strstr(s.does, "to re-evaluate") != NULL, "%s", s.does);
+    agt_toggle(a);
+    settle(a, &s);
+    CHECK_MSG(!strstr(s.does, "to re-evaluate") && strstr(s.does, "from the next answer"), "%s", s.does);
+    finish(&s);
+}
+
 /* ---- a disk that takes nothing: from a token on until it has room again ---- */
 static void room_on_disk(bool some)
 {
@@ -680,6 +697,7 @@ static void labels_are_stored_in_no_language(void)
 int main(void)
 {
     RUN(a_turn_is_told_and_kept);
+    RUN(the_way_back_costs_nothing);
     RUN(an_answer_that_the_disk_refused_is_kept);
     RUN(the_status_is_of_this_conversation);
     RUN(pins_without_a_place_are_said);

@@ -128,6 +128,12 @@ static void editing(void)
     TEXT_IS("ёжик в ");
     tui_edit_yank(&e);
     TEXT_IS("ёжик в тумане");
+    TYPE(" /add notes/sub-dir/a.md  ");
+    tui_edit_kill(&e, M_BLANK_LEFT);         /* a path goes whole */
+    TEXT_IS("ёжик в тумане /add ");
+    tui_edit_kill(&e, M_BLANK_LEFT);
+    tui_edit_delete(&e, M_LEFT);
+    TEXT_IS("ёжик в тумане");
     tui_edit_move(&e, M_LINE_START);
     tui_edit_move(&e, M_WORD_RIGHT);
     CHECK_INT(e.at, strlen("ёжик"));

@@ -408,6 +408,22 @@ static void panel_over_a_short_answer(void)
     tui_app_free(&app);
 }
 
+/* Reasons are words: they come again in another language. */
+static void reasons_follow_the_language(void)
+{
+    begin();
+    answer(1, "because");
+    ev((agt_event){ .kind = AGT_EV_RETRIEVAL, .id = 1, .retrieval = fake_retrieval() });
+    for (int stored = 0; stored < 2; stored++) {
+        q_buf_clear(&fake.said);
+        q_buf_puts(&fake.said, "");
+        tui_act(&app, AGT_UI_LANG, "en");
+        CHECK_MSG(strstr(fake.said.p, "retrieval 2\n") != NULL, "%s", fake.said.p);
+        ev((agt_event){ .kind = AGT_EV_RETRIEVAL, .id = 2, .retrieval = fake_retrieval() });
+    }
+    tui_app_free(&app);
+}
+
 /* Too low for a row a layer: two layers a row, all of them still there. */
 static void low_panel(void)
 {
@@ -846,6 +862,7 @@ int main(void)
     RUN(panels);
     RUN(panel_over_a_short_answer);
     RUN(low_panel);
+    RUN(reasons_follow_the_language);
     RUN(new_chat);
     RUN(language);
     RUN(opened_keeps_what_is_typed);

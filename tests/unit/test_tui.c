@@ -424,6 +424,18 @@ static void reasons_follow_the_language(void)
     tui_app_free(&app);
 }
 
+/* In a narrow window all words of a block stand below their names, or none. */
+static void narrow_help_is_even(void)
+{
+    begin();
+    tui_app_resize(&app, 58, 60);
+    tui_act(&app, AGT_UI_HELP, "");
+    CHECK(on_screen("\n  Enter\n      send\n") && on_screen("\n      repaint; suspend"));
+    tui_app_resize(&app, 80, 60);
+    CHECK(on_screen("\n  Enter                           send"));
+    tui_app_free(&app);
+}
+
 /* Too low for a row a layer: two layers a row, all of them still there. */
 static void low_panel(void)
 {
@@ -862,6 +874,7 @@ int main(void)
     RUN(panels);
     RUN(panel_over_a_short_answer);
     RUN(low_panel);
+    RUN(narrow_help_is_even);
     RUN(reasons_follow_the_language);
     RUN(new_chat);
     RUN(language);

@@ -424,6 +424,19 @@ static void reasons_follow_the_language(void)
     tui_app_free(&app);
 }
 
+/* Esc and the "/" of a command that arrive as one key: the panel is left and the command begins, it is not sent as words. */
+static void esc_and_a_command_in_one_key(void)
+{
+    begin();
+    key(K_F3);
+    tui_key k = { .code = K_CHAR, .cp = '/', .alt = true };
+    tui_app_key(&app, &k);
+    keys_in("k 4");
+    CHECK(app.go.focus == NULL && app.go.over == NULL);
+    CHECK_STR(app.comp.ed.b.p, "/k 4");
+    tui_app_free(&app);
+}
+
 /* In a narrow window all words of a block stand below their names, or none. */
 static void narrow_help_is_even(void)
 {
@@ -874,6 +887,7 @@ int main(void)
     RUN(panels);
     RUN(panel_over_a_short_answer);
     RUN(low_panel);
+    RUN(esc_and_a_command_in_one_key);
     RUN(narrow_help_is_even);
     RUN(reasons_follow_the_language);
     RUN(new_chat);

@@ -360,6 +360,12 @@ void tui_app_key(tui_app *app, const tui_key *k)
         search_key(app, k);
         return;
     }
+    if (k->code == K_CHAR && k->alt && k->cp == '/') {      /* Esc, then a command, which a terminal or tmux took for one key */
+        if (app->go.over || app->go.focus) escape(app);
+        app->go.focus = NULL;
+        tui_edit_insert(&app->comp.ed, "/", 1);
+        return;
+    }
     if (global_key(app, k)) return;
     app->comp.ed.searching = app->comp.ed.searching && k->code == K_ENTER;
     if (app->go.focus) panel_key(app, k);

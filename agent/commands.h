@@ -65,8 +65,10 @@
       N_("load another model; without a name: list those at hand"), .complete = AGT_COMPLETE_MODEL) \
     X(brain, JOB(brain), "мозг", N_("[save|load|diff|rename|delete NAME]"), \
       N_("configurations under a name: list them, load one, save the present one"), .words = "save,load,list,diff,rename,delete") \
-    X(compare, JOB(compare), "сравнить", N_("A [B] | --other MODEL [on FILE|last]"), \
+    X(compare, JOB(compare), "сравнить", N_("A [B] [on FILE|last] | A [B] free [--blind] | --other MODEL"), \
       N_("two configurations on the same text: brains, or settings like k=4; or two models"), .needs = true) \
+    X(prefer, RUN(choose), "предпочесть", "[1|2|same]", \
+      N_("which of the two answers of /compare A B free is better; alone: what was chosen so far"), .words = "1,2,same") \
     X(sweep, JOB(sweep), "обход", N_("KNOB VALUES [csv FILE] [on FILE|last]"), \
       N_("one knob at several values on the same text: /sweep experts.k 1..16"), .needs = true, .complete = AGT_COMPLETE_KNOB) \
     X(experiment, RUN(experiment), "опыт", N_("[KNOB=VALUE [on FILE|last] | list | show NUMBER]"), \

@@ -8,6 +8,7 @@
 #include "agent/chat.h"
 #include "agent/desk.h"
 #include "agent/events.h"
+#include "agent/prefer.h"
 #include "agent/seat.h"
 #include "agent/settings.h"
 #include "agent/shown.h"
@@ -23,11 +24,13 @@ struct agt {
     shown shown;
     waits waits;
     asks asks;
+    prefer prefer;
     lab_watch *watch;                    /* routing; has its own mutex; constant after agt_open */
     _Atomic uint64_t errands;            /* the order of the last one that was accepted */
     int64_t save_failed;                 /* quick lane: the reply whose partial text could not be stored, as was said */
     chat_now chat;                         /* engine's thread */
     seat seat;                           /* engine's thread */
+    struct unstored *unstored;           /* engine's thread: answers that are still to be stored; see talk.h */
     pthread_t thread[LANE_N];            /* front-end thread */
     int n_thread;                        /* how many run */
 };

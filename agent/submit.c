@@ -177,6 +177,8 @@ static void experiment(agt *a, const agt_command *c, char *args)
     desk_post(&a->desk, list ? &job_experiments : &job_experiment, 0, 0, args, NULL);
 }
 
+static void choose(agt *a, const agt_command *c, char *args) { prefer_choose(a, args); }
+
 static void trace(agt *a, const agt_command *c, char *args)
 {
     char *file = strncmp(args, "save ", 5) == 0 ? trim(args + 5) : q_strdup("");

@@ -70,12 +70,19 @@ int measure_text(agt *, const char *from, q_buf *out, char *err);
 bool measure_on(const char *word, char *rest, char **on);
 /* The ids of the prompt for the last message of path, without passages; malloc'ed; returns how many. */
 int measure_ids(agt *, const mem_messages *path, int32_t **out, char *err);
+int measure_most(agt *);                 /* tokens of an answer that is given aside: sampler.max_tokens, 256 at most */
+uint64_t measure_seed(agt *);            /* of the first of them */
 struct eng_cache;
 struct eng_cache *measure_cache(agt *, char *err);       /* NULL: no model is loaded */
 typedef struct measuring { agt *a; const char *what; int64_t from_ns; } measuring;
 measuring measure_begin(agt *, const char *what);
 bool measure_go_on(void *measuring_, int done, int total); /* as lab_terms asks; AGT_EV_PROGRESS with the seconds that are left */
 void measure_end(measuring *);
+
+/* ---- unstored.c: answers that the disk did not take ---- */
+void unstored_keep(agt *, int64_t reply, enum mem_status, const char *finish, const q_buf *text, const q_buf *think, const mem_stats *);    /* copies */
+void unstored_try(agt *);                /* stores what it can; quiet where that fails again */
+void unstored_free(agt *);
 
 /* ---- worker.c ---- */
 void *worker_main(void *agt_);           /* the engine's lane */

@@ -40,9 +40,15 @@ static void a_change_is_tried_and_kept_or_not(void)
     static const struct { const char *line, *says; } bad[] = { { "/experiment k=1", "no text yet" }, { "/experiment k on LICENSE", "is no change" },
         { "/experiment k=1 eps=1 on LICENSE", "tries one change" }, { "/experiment k=1,eps=1 on LICENSE", "several knobs" }, { "/experiment k=99 on LICENSE", "1 to 12" },
         { "/experiment nose=1 on LICENSE", "no knob nose" }, { "/experiment k=4 on LICENSE", "changes no probability" }, { "/experiment sampler.top_k=4 on LICENSE", "changes no probability" },
-        { "/experiment show", "show NUMBER" }, { "/experiment show 7", "no experiment 7" }, { "/experiment k=1 on /nonesuch/file", "nonesuch" } };
+        { "/experiment show", "show NUMBER" }, { "/experiment show 7", "no experiment 7" }, { "/experiment show 4294967297", "show NUMBER" }, { "/experiment show 7x", "show NUMBER" }, { "/experiment k=1 on /nonesuch/file", "nonesuch" } };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         refused(a, &s, bad[i].line, bad[i].says);
+    record_path(LAB_EXPERIMENTS, path);  /* behind the last number the gaps are filled */
+    char *slash = strrchr(path, '/');
+    *slash = 0;
+    CHECK(q_mkdirs(path, err) == 0);
+    *slash = '/';
+    CHECK(q_write_file_atomic(path, "{}", 2, err) == 0);
     record_path(1, path);
     CHECK(access(path, F_OK) != 0);      /* nothing was tried: nothing is written */
     agt_submit(a, "/experiment k=1 on LICENSE");
@@ -67,6 +73,8 @@ static void a_change_is_tried_and_kept_or_not(void)
     agt_submit(a, "/experiment show 2");
     CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 60000));
     CHECK_MSG(s.page && strstr(s.page, "baseline  {") && strstr(s.page, "\"experts.k\":\"1\"") && strstr(s.page, "KL(A,B)") && strstr(s.page, "\nnot kept\n"), "%s", s.page ? s.page : "");
+    record_path(LAB_EXPERIMENTS, path);
+    CHECK(remove(path) == 0);
     agt_toggle(a);                       /* what was kept is taken back like any change */
     CHECK(wait_for(a, &s, AGT_EV_KNOB, 0, 60000));
     CHECK_STR(agt_knob_value(a, knob(a, "experts.k"), &v), "4");
@@ -93,6 +101,56 @@ static void a_vote_is_counted(void)
     CHECK_MSG(s.page && strncmp(s.page, "what are experts? x=1\n\nk=1  ", 28) == 0 && strstr(s.page, "\nk=4  ") && strstr(s.page, "\ncost: ") && strstr(s.page, "agreement, not truth"), "%s", s.page ? s.page : "");
     agt_get_status(a, &st);
     CHECK(st.ctx_used == used && first_of(&s, AGT_EV_SENT) < 0);
+    seen_clear(&s);
+    agt_close(a);
+}
+
+static bool note_of_columns(const seen *s, const char *words) { return s->columns && s->columns->note && strstr(s->columns->note, words); }
+
+/* /compare side by side: one text; both answers; blind ones, and what is chosen. */
+static void two_columns_are_shown(void)
+{
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 4, greedy, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    static const struct { const char *line, *says; } bad[] = { { "/compare k=1 free", "no question yet" }, { "/compare free", "free [--blind]" }, { "/compare k=1 free on LICENSE", "free [--blind]" },
+        { "/compare --other x --blind", "free [--blind]" }, { "/prefer 1", "no two answers" }, { "/prefer 3", "/prefer 2" } };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        refused(a, &s, bad[i].line, bad[i].says);
+    agt_submit(a, "what are experts?");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000));
+    agt_submit(a, "/compare k=1 k=4 on LICENSE");
+    CHECK(wait_for(a, &s, AGT_EV_COLUMNS, 0, 120000));
+    CHECK(s.page && strstr(s.page, "A  k=1") && s.columns && !s.columns->answers && s.columns->side[0].n > 200 && s.columns->side[0].n == s.columns->side[1].n);
+    for (int i = 0; s.columns && i < s.columns->side[0].n; i++)
+        CHECK(s.columns->side[0].piece[i].over == -s.columns->side[1].piece[i].over && strcmp(s.columns->side[0].piece[i].text, s.columns->side[1].piece[i].text) == 0);
+    agt_submit(a, "/compare k=1 k=4 free");
+    CHECK(wait_for(a, &s, AGT_EV_COLUMNS, 0, 120000));
+    CHECK(s.columns->answers && !s.columns->blind && strcmp(s.columns->side[0].name, "k=1") == 0 && s.columns->side[1].n > 3 && s.columns->first >= 0 && note_of_columns(&s, "/prefer 1"));
+    CHECK(s.columns->side[0].rate > 0 && s.columns->side[0].kl > 0 && s.columns->side[0].logp < 0);
+    agt_submit(a, "/prefer 2");
+    CHECK(wait_for(a, &s, AGT_EV_COLUMNS, 0, 60000));
+    CHECK_MSG(note_of_columns(&s, "you chose k=4 · k=1 0, k=4 1, neither 0; sign test p 1: within chance"), "%s", s.columns->note);
+    refused(a, &s, "/prefer 1", "chosen from already");
+    for (int i = 0; i < 5; i++) {
+        agt_submit(a, "/compare k=4 k=1 --blind");
+        CHECK(wait_for(a, &s, AGT_EV_COLUMNS, 0, 120000));
+        CHECK(s.columns->blind && !s.columns->side[0].name && !s.columns->side[1].name && note_of_columns(&s, "which is better?"));
+        bool first = s.columns->side[0].bytes > s.columns->side[1].bytes;       /* k=4 reads more: the test knows, a person is not told */
+        agt_submit(a, i == 4 ? "/prefer same" : first ? "/prefer 1" : "/prefer 2");
+        CHECK(wait_for(a, &s, AGT_EV_COLUMNS, 0, 60000));
+        CHECK(!s.columns->blind && strcmp(s.columns->side[!first].name, "k=4") == 0 && strcmp(s.columns->side[first].name, "k=1") == 0);
+    }
+    CHECK_MSG(note_of_columns(&s, "k=1 0, k=4 5, neither 1; sign test p 0.062: within chance"), "%s", s.columns->note);
+    agt_submit(a, "/prefer");
+    CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 60000));
+    CHECK_STR(s.page, "k=1 0, k=4 5, neither 1; sign test p 0.062: within chance\n  of these blind: k=1 0, k=4 4, neither 1; sign test p 0.12: within chance\n");
+    agt_submit(a, "/compare k=4 k=4 free");
+    CHECK(wait_for(a, &s, AGT_EV_COLUMNS, 0, 120000));
+    CHECK(s.columns->first == -1 && note_of_columns(&s, "both answers are the same"));
+    refused(a, &s, "/prefer 1", "no two answers");
     seen_clear(&s);
     agt_close(a);
 }
@@ -149,6 +207,7 @@ int main(void)
     setenv("XDG_DATA_HOME", home, 1);
     RUN(a_change_is_tried_and_kept_or_not);
     RUN(a_vote_is_counted);
+    RUN(two_columns_are_shown);
     RUN(damaged_records_are_named);
     RUN(remove_all);
     return TEST_END();

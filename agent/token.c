@@ -142,6 +142,28 @@ static void token(agt *a, const job *j)
 const job_row job_token = { .name = "token", .lane = LANE_ENGINE, .end = END_DROPPED, .answers = true, .run = token };
 
 /* ---- the cursor ---- */
+/* Bytes as an answer shows them: U+FFFD stands for each that is no text. at[n], in order, go with them; one inside a
+ * character to its beginning. */
+static void as_shown(q_buf *all, size_t *at, int n)
+{
+    q_buf out = { 0 };
+    int next = 0;
+    q_buf_puts(&out, "");
+    for (size_t i = 0; i < all->len;) {
+        uint32_t cp;
+        char c[4];
+        size_t len = (size_t)q_utf8_next(all->p + i, all->len - i, &cp);
+        for (; next < n && at[next] < i + len; next++)
+            at[next] = out.len;
+        q_buf_add(&out, c, (size_t)q_utf8_put(c, cp));
+        i += len;
+    }
+    for (; next < n; next++)
+        at[next] = out.len;
+    q_buf_free(all);
+    *all = out;
+}
+
 /* Where each token begins in the bytes of all of them; [n]: their end. Their bytes in *all. */
 static size_t *begins(agt *a, const mem_message *m, const mem_trace *t, q_buf *all)
 {
@@ -153,6 +175,7 @@ static size_t *begins(agt *a, const mem_message *m, const mem_trace *t, q_buf *a
             prov_spell(a->seat.who, t->token[i], all);
     }
     at[t->n] = all->len;
+    as_shown(all, at, t->n + 1);
     return at;
 }
 

@@ -12,6 +12,7 @@
 static const script_line lines[] = {
     { "four", "<think>two and two\nis four</think>\n\nFour." },
     { "short", "Yes. | No." },
+    { "half", "ab \xd1\x91\xd0\xb6 cd" },
     { "odd", "a\\b say\"hi\" new\nline \x1b[31mred \xe2\x80\xaeturned \u0451\u0436" },
     { NULL, " One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty "
             "twenty-one twenty-two twenty-three twenty-four twenty-five." },
@@ -446,6 +447,29 @@ static void a_cursor_stands_on_tokens_of_the_text(void)
     finish(&s);
 }
 
+/* A token that is a part of a character stands nowhere but where the character is whole. */
+static void a_cursor_knows_halves_of_characters(void)
+{
+    seen s = { 0 };
+    if (!start((script){ .bytes = 1 }, false, &s))
+        return;
+    ask("half", &s);
+    settle(a, &s);
+    int64_t id = s.last->id;
+    char *text = q_strdup(s.last->text);
+    CHECK_STR(text, "ab \xd1\x91\xd0\xb6 cd");
+    look(&s, id, 3, 0, false);
+    stands(&s, text, 3, " ");
+    look(&s, id, 4, 0, false);
+    CHECK(s.look.to <= s.look.from);
+    look(&s, id, 5, 0, false);
+    stands(&s, text, 5, "\xd1\x91");
+    look(&s, id, 8, 0, false);
+    stands(&s, text, 8, " ");
+    free(text);
+    finish(&s);
+}
+
 /* ---- acts that come at a chosen token ---- */
 static int act_at;
 static void (*act)(void);
@@ -766,6 +790,7 @@ int main(void)
     RUN(a_trace_carries_the_text_of_its_tokens);
     RUN(routing_is_named_listed_and_compared);
     RUN(a_cursor_stands_on_tokens_of_the_text);
+    RUN(a_cursor_knows_halves_of_characters);
     RUN(a_found_message_is_opened);
     RUN(a_stop_takes_no_further_token);
     RUN(an_edit_holds_from_the_next_token);

@@ -76,6 +76,8 @@
       N_("what a token costs at each number of experts, and where it goes"), .key = "Ctrl-X 0", .complete = AGT_COMPLETE_MODEL) \
     X(routing, JOB(routing), "маршруты", N_("[tag NAME [all]|untag NAME|compare A B]"), \
       N_("names for recorded routing: list them, give one to the last answer, compare two"), .words = "tag,untag,list,compare") \
+    X(map, BOTH(MAP, map), "карта", N_("[--svg FILE]"), \
+      N_("the layers with heads, k, banned and pinned experts, and how far positions reach"), .words = "--svg", .complete = AGT_COMPLETE_PATH) \
     X(trace, RUN(trace), "след", N_("save FILE"), \
       N_("write the last answer's routing as CSV, with its configuration as JSON beside it"), .words = "save", .complete = AGT_COMPLETE_PATH) \
     X(copy, UI(COPY), "копировать", "", \

@@ -31,6 +31,7 @@ typedef struct shown {
     char *prompt;                        /* the last one, as its model read it; NULL: none yet */
     int reserve;                         /* tokens kept free for the reply in the last prompt */
     strings models, chats;               /* what Tab offers after /model and /open: the quick lane's last look */
+    struct { int n_layer, n_head, first, n_moe, ctx_train; char theta[32]; } shape;   /* of the loaded model; its own rope.theta */
     lab_guard guard;                     /* of the loaded model */
     lab_costs costs;                     /* of the loaded model, when they were asked for; n_row 0: not yet */
     bool elsewhere;                      /* it computes on a GPU */

@@ -161,6 +161,16 @@ void sync_publish(agt *a)
     snprintf(s->label, sizeof s->label, "%s", prov_config_label(a->seat.cfg, &b));
     snprintf(s->languages, sizeof s->languages, "%s", info->languages);
     s->loaded = true;
+    q_buf own = { 0 };
+    prov_config *plain = prov_config_new(a->seat.who);
+    a->shown.shape.n_layer = info->n_layer;
+    a->shown.shape.n_head = info->n_head;
+    a->shown.shape.first = info->first_moe_layer;
+    a->shown.shape.n_moe = info->n_moe_layer;
+    a->shown.shape.ctx_train = info->n_ctx_train;
+    snprintf(a->shown.shape.theta, sizeof a->shown.shape.theta, "%s", prov_config_get(plain, "rope.theta", &own));
+    prov_config_free(plain);
+    q_buf_free(&own);
     a->shown.elsewhere = info->device && *info->device;
     s->chat_template = info->chat;
     s->carved = info->carved;

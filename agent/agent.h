@@ -40,6 +40,10 @@ enum agt_role { AGT_SYSTEM, AGT_USER, AGT_ASSISTANT };
 enum agt_state { AGT_PARTIAL, AGT_DONE, AGT_STOPPED, AGT_FAILED };
 enum agt_cut { AGT_WHOLE, AGT_CUT_LOOP, AGT_CUT_TOKENS, AGT_CUT_CONTEXT };   /* done, but not because all was said */
 
+/* From which byte of a reply's text on which configuration made it. Equal keys: the same but for dice and bounds; 0: the
+ * model's own settings. forward: of what acts on hidden states alone. */
+typedef struct agt_made { uint64_t key, forward; int64_t at; char *mark; } agt_made;  /* at -1: unknown; mark: "k 12→4", "": the first */
+
 typedef struct agt_message {
     int64_t id, parent;         /* the store's ids; 0 = none */
     enum agt_role role;
@@ -54,6 +58,7 @@ typedef struct agt_message {
     int sibling, n_siblings;    /* 1-based place among the children of its parent */
     int differs_at;             /* byte of text where it first differs from the sibling it was compared with; -1 */
     int n_config;               /* how many configurations made it */
+    agt_made *made;             /* [n_config] */
 } agt_message;
 
 typedef struct agt_chat { int64_t id; char *title; int64_t updated_ms; int n_messages; } agt_chat;
@@ -96,7 +101,8 @@ enum agt_event_kind {
                            differs: the first token unlike the compared sibling's; done = differs_at then   */
     AGT_EV_KNOB,        /* name, text = value now, number = token after which it holds (0 = between answers), note = what it
                            means in one sentence ("from the next token", "412 tokens to re-evaluate") */
-    AGT_EV_LABEL,       /* the running answer's caption is another one: id = message, text = its label now, as stored       */
+    AGT_EV_LABEL,       /* the running answer's caption is another one: id = message, text = its label now, as stored;
+                           number = token, message: made[0] is what it is made by from here on        */
     AGT_EV_DONE,        /* message: the finished answer (state says how), rate                      */
     AGT_EV_PAUSED,      /* flag: paused or not                                                      */
     AGT_EV_PROGRESS,    /* long work: text = what, done, total, seconds left in rate (<0 unknown); total 0: ended */
@@ -190,9 +196,15 @@ typedef struct agt_measured {            /* two configurations, on the tokens th
 } agt_measured;
 typedef struct agt_price { int k; uint64_t bytes; double rate; } agt_price;      /* k 0: it goes no further, or by layer -1; bytes of weights a token;
                                                                                     tokens/s, 0: nothing was measured here yet */
+typedef struct agt_run { uint64_t forward; int cells; } agt_run;
+enum { AGT_RUNS = 32 };
 typedef struct agt_turned {
+    uint64_t key, forward;               /* of the present configuration, as in agt_made */
+    char label[128];                     /* what differs, the sampler too: "k 4 · T .9"; "": nothing */
+    agt_run run[AGT_RUNS]; int n_run;    /* the context in order: so many tokens of this, then so many of that; the last holds the rest */
     agt_price step[2];                   /* F7, F8 */
     char before[96], after[96];          /* "": nothing was changed since the conversation's first token */
+    uint64_t before_key;                 /* as key */
     agt_measured of[AGT_MEASURES];
 } agt_turned;
 void agt_get_turned(agt *, agt_turned *out);

@@ -15,35 +15,48 @@ const char *caption_label(const prov_config *c, char *buf, size_t n)
     return buf;
 }
 
-/* "T .5", "k default": a knob as captions name it. */
-static void short_value(const prov_config *c, const char *name, q_buf *out)
+static const char *short_name(const char *name)
 {
     static const char *const brief[][2] = { { "experts.k", "k" }, { "sampler.temperature", "T" } };
     const char *dot = strrchr(name, '.'), *word = dot ? dot + 1 : name;
-    q_buf v = { 0 };
     for (size_t i = 0; i < sizeof brief / sizeof *brief; i++)
         if (strcmp(name, brief[i][0]) == 0)
             word = brief[i][1];
-    q_buf_printf(out, "%s%s %s", out->len ? " · " : "", word, prov_config_is_default(c, name) ? "default" : prov_config_get(c, name, &v));
+    return word;
+}
+
+/* "T .5", "k default": a knob as captions name it. */
+static void short_value(const prov_config *c, const char *name, q_buf *out)
+{
+    q_buf v = { 0 };
+    q_buf_printf(out, "%s%s %s", out->len ? " · " : "", short_name(name), prov_config_is_default(c, name) ? "default" : prov_config_get(c, name, &v));
     q_buf_free(&v);
 }
 
-/* What bounds an answer, or names its dice, is no part of how it was chosen. */
-static bool captioned(const char *name)
+/* What the sampler, and a prompt's thinking, have of their own. */
+static void sampling(const prov_config *c, q_buf *b)
 {
-    static const char *const never[] = { "sampler.seed", "sampler.max_tokens", "sampler.stop", "threads" };
-    for (size_t i = 0; i < sizeof never / sizeof *never; i++)
-        if (strcmp(name, never[i]) == 0)
-            return false;
-    return true;
+    int n;
+    const q_knob *k = prov_knobs(&n);
+    for (int i = 0; i < n; i++)
+        if ((k[i].effect == Q_EFFECT_SAMPLING || k[i].effect == Q_EFFECT_PROMPT) && view_captioned(k[i].name) && !prov_config_is_default(c, k[i].name))
+            short_value(c, k[i].name, b);
+}
+
+char *caption_differences(const prov_config *c)
+{
+    q_buf b = { 0 }, own = { 0 };
+    q_buf_puts(&b, prov_config_label(c, &own));
+    q_buf_free(&own);
+    sampling(c, &b);
+    return q_buf_take(&b);
 }
 
 /* It is stored: its words are those of no language. */
 char *caption_of(const prov_config *c)
 {
     char label[64];
-    int n, experts = prov_config_k(c);
-    const q_knob *k = prov_knobs(&n);
+    int experts = prov_config_k(c);
     q_buf b = { 0 };
     snprintf(label, sizeof label, "%s", prov_config_label(c, &b));
     label[q_utf8_whole(label, strlen(label))] = 0;
@@ -51,9 +64,39 @@ char *caption_of(const prov_config *c)
     q_buf_puts(&b, *label ? label : "standard");
     if (!*label && experts > 0)
         q_buf_printf(&b, " · k %d", experts);
-    for (int i = 0; i < n; i++)
-        if (k[i].effect == Q_EFFECT_SAMPLING && captioned(k[i].name) && !prov_config_is_default(c, k[i].name))
-            short_value(c, k[i].name, &b);
+    sampling(c, &b);
+    return q_buf_take(&b);
+}
+
+/* A long list, its end only. */
+static void mark_value(q_buf *b, const char *v)
+{
+    enum { MOST = 24 };
+    size_t n = strlen(v), from = n > MOST ? n - MOST : 0;
+    while (((unsigned char)v[from] & 0xC0) == 0x80)
+        from++;
+    q_buf_printf(b, "%s%s", from ? "…" : "", v + from);
+}
+
+char *caption_mark(const prov_config *was, const prov_config *c)
+{
+    int n;
+    const q_knob *k = prov_knobs(&n);
+    q_buf b = { 0 }, x = { 0 }, y = { 0 };
+    q_buf_puts(&b, "");
+    for (int i = 0; i < n; i++) {
+        const char *from = prov_config_get(was, k[i].name, &x), *to = prov_config_get(c, k[i].name, &y);
+        if (!view_captioned(k[i].name) || strcmp(from, to) == 0)
+            continue;
+        q_buf_printf(&b, "%s%s ", b.len ? " · " : "", short_name(k[i].name));
+        if (*from && strcmp(from, "none") != 0) {
+            mark_value(&b, from);
+            q_buf_puts(&b, "→");
+        }
+        mark_value(&b, *to ? to : "none");
+    }
+    q_buf_free(&x);
+    q_buf_free(&y);
     return q_buf_take(&b);
 }
 
@@ -64,7 +107,7 @@ char *caption_change(const prov_config *was, const prov_config *c)
     q_buf b = { 0 }, x = { 0 }, y = { 0 };
     q_buf_puts(&b, "");
     for (int i = 0; i < n; i++)
-        if (captioned(k[i].name) && strcmp(prov_config_get(was, k[i].name, &x), prov_config_get(c, k[i].name, &y)) != 0)
+        if (view_captioned(k[i].name) && strcmp(prov_config_get(was, k[i].name, &x), prov_config_get(c, k[i].name, &y)) != 0)
             short_value(c, k[i].name, &b);
     q_buf_free(&x);
     q_buf_free(&y);
@@ -78,20 +121,4 @@ char *caption_said(const char *caption)
     size_t n = sizeof own - 1;
     bool begins = strncmp(caption, own, n) == 0 && (!caption[n] || caption[n] == ' ');
     return begins ? q_printf("%s%s", _("standard"), caption + n) : q_strdup(caption);
-}
-
-char *caption_nudged(const prov_config *c, int n_expert, int delta)
-{
-    q_buf v = { 0 }, out = { 0 };
-    const char *p = prov_config_get(c, "experts.k", &v);
-    while (*p) {
-        char *end;
-        long k = strtol(p, &end, 10) + delta;
-        if (end == p)
-            break;
-        q_buf_printf(&out, "%s%ld", out.len ? "," : "", k < 1 ? 1 : k > n_expert ? n_expert : k);
-        p = end + (*end == ',');
-    }
-    q_buf_free(&v);
-    return q_buf_take(&out);
 }

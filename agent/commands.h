@@ -72,10 +72,14 @@
     X(experiment, RUN(experiment), "опыт", N_("[KNOB=VALUE [on FILE|last] | list | show NUMBER]"), \
       N_("one change against the present settings on the same text: what it did, then keep it or not; written down"), .words = "list,show", \
       .complete = AGT_COMPLETE_ASSIGN) \
+    X(vote, JOB(vote), "голосование", N_("[k=4,8,16] [n=3] QUESTION"), \
+      N_("one question answered several times, and what most of the short answers say"), .needs = true, .complete = AGT_COMPLETE_ASSIGN) \
     X(energy, BOTH(ENERGY, energy), "энергия", N_("[NAME or FILE]"), \
       N_("what a token costs at each number of experts, and where it goes"), .key = "Ctrl-X 0", .complete = AGT_COMPLETE_MODEL) \
     X(routing, JOB(routing), "маршруты", N_("[tag NAME [all]|untag NAME|compare A B]"), \
       N_("names for recorded routing: list them, give one to the last answer, compare two"), .words = "tag,untag,list,compare") \
+    X(whatif, JOB(whatif), "что-если", N_("[TOKEN] SETTINGS"), \
+      N_("what would have come after a token of the last answer under other settings: /whatif -3 k=2"), .needs = true) \
     X(map, BOTH(MAP, map), "карта", N_("[--svg FILE]"), \
       N_("the layers with heads, k, banned and pinned experts, and how far positions reach"), .words = "--svg", .complete = AGT_COMPLETE_PATH) \
     X(trace, RUN(trace), "след", N_("save FILE"), \

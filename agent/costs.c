@@ -2,6 +2,7 @@
  * the last change did. The engine's thread publishes copies; the front end's calls read them. Nothing is predicted before
  * something was measured in this conversation. */
 #include "agent/talk.h"
+#include "agent/view.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@ void costs_unload(agt *a)
     memset(&s->past, 0, sizeof s->past);
     s->past.maker = s->past.before = -1;
     memset(s->step, 0, sizeof s->step);
+    memset(&s->turned, 0, sizeof s->turned);
     s->read_rate = 0;
     pthread_mutex_unlock(&s->mu);
 }
@@ -26,19 +28,17 @@ void costs_unload(agt *a)
 /* What F7 or F8 would make of it. */
 static agt_price step_price(agt *a, int delta)
 {
-    char err[Q_ERRLEN];
     agt_price p = { 0 };
     if (prov_about(a->seat.who)->n_expert == 0)
         return p;
     prov_config *c = prov_config_copy(a->seat.cfg);
-    char *k = caption_nudged(c, prov_about(a->seat.who)->n_expert, delta);
-    q_buf was = { 0 };
-    if (strcmp(k, prov_config_get(c, "experts.k", &was)) != 0 && prov_config_set(c, "experts.k", k, err) == Q_OK) {
-        p.k = strchr(k, ',') ? -1 : atoi(k);
+    int k = prov_config_nudge_k(c, delta);
+    if (prov_config_hash(c) != prov_config_hash(a->seat.cfg)) {
+        q_buf now = { 0 };
+        p.k = strchr(prov_config_get(c, "experts.k", &now), ',') ? -1 : k;
         p.bytes = prov_config_cost(c).bytes;
+        q_buf_free(&now);
     }
-    q_buf_free(&was);
-    free(k);
     prov_config_free(c);
     return p;
 }
@@ -51,8 +51,10 @@ void costs_publish(agt *a)
     agt_price step[2] = { { 0 } };
     if (!a->seat.who)
         return;
-    for (int i = 0; i < h->n; i++)
-        v[i] = (shown_past){ caption_of(h->v[i].cfg), prov_config_json(h->v[i].cfg), prov_config_cost(h->v[i].cfg).bytes, h->v[i].made };
+    for (int i = 0; i < h->n; i++) {
+        v[i] = (shown_past){ caption_of(h->v[i].cfg), prov_config_json(h->v[i].cfg), 0, prov_config_cost(h->v[i].cfg).bytes, h->v[i].made };
+        v[i].key = view_key(v[i].json, false);
+    }
     for (int i = 0; i < 2; i++)
         step[i] = step_price(a, i ? 1 : -1);
     pthread_mutex_lock(&s->mu);
@@ -95,8 +97,8 @@ void agt_get_turned(agt *a, agt_turned *out)
 {
     const shown *s = &a->shown;
     static const tally none;
-    memset(out, 0, sizeof *out);
     pthread_mutex_lock(&a->shown.mu);
+    *out = s->turned;
     for (int i = 0; i < 2; i++) {
         out->step[i] = s->step[i];
         out->step[i].rate = predict(s, s->step[i].bytes);
@@ -104,6 +106,7 @@ void agt_get_turned(agt *a, agt_turned *out)
     /* Between what made the last token and the present one; where they are the same, what came before it. */
     int after = s->past.at, before = s->past.maker == after ? s->past.before : s->past.maker;
     if (s->past.n && before >= 0) {
+        out->before_key = s->past.v[before].key;
         snprintf(out->before, sizeof out->before, "%s", s->past.v[before].label);
         snprintf(out->after, sizeof out->after, "%s", s->past.v[after].label);
     }

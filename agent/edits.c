@@ -36,11 +36,8 @@ static int edited(agt *a, const edit *e, prov_config *c, char **name, char **val
     if (e->kind == EDIT_NUDGE) {
         if (prov_about(a->seat.who)->n_expert == 0)
             rc = q_fail(err, Q_RANGE, _("this model is dense: it has no experts to choose; /model lists others"));
-        else {
-            char *k = caption_nudged(c, prov_about(a->seat.who)->n_expert, e->delta);
-            rc = prov_config_set(c, "experts.k", k, err);
-            free(k);
-        }
+        else
+            prov_config_nudge_k(c, e->delta);
     } else
         rc = prov_config_set(c, e->name, e->value, err);
     if (rc == Q_OK) {

@@ -136,10 +136,14 @@ static void note_config(turn *t, int tokens)
         return;
     }
     char *json = generate_config(t);
-    if (mem_reply_config(a->store, t->reply, tokens, prov_config_hash_all(a->seat.cfg), json, change, err) < 0)
+    mem_message_config c = { tokens, (int64_t)t->text.len, prov_config_hash_all(a->seat.cfg), json, change, caption_mark(t->said, a->seat.cfg) };
+    if (mem_reply_config(a->store, t->reply, &c, err) < 0)
         note(&a->events, AGT_ERROR, "%s", err);
     q_buf_printf(&t->caption, " → %s", change);
-    agt_event e = { .kind = AGT_EV_LABEL, .id = t->reply, .text = q_strdup(t->caption.p) };
+    agt_event e = { .kind = AGT_EV_LABEL, .id = t->reply, .text = q_strdup(t->caption.p), .number = tokens, .message = q_alloc(sizeof *e.message), .n_messages = 1 };
+    e.message->made = q_alloc(sizeof *e.message->made);
+    e.message->n_config = 1;
+    *e.message->made = (agt_made){ view_key(json, false), view_key(json, true), c.at, c.mark };
     evq_push(&a->events, &e);
     prov_config_free(t->said);
     t->said = prov_config_copy(a->seat.cfg);

@@ -115,7 +115,7 @@ void knobs_set(agt *a, const char *name, const char *value)
         char *v = settings_get(&a->settings, k->name);
         desk_post(&a->desk, &job_setting, 0, 0, k->name, v);
         free(v);
-        desk_pace(&a->desk, atof(settings_value(&a->settings, "ui.pace", &b)));
+        desk_pace(&a->desk, settings_number(&a->settings, "ui.pace"));
     }
     agt_event e = { .kind = AGT_EV_KNOB, .name = q_strdup(k->name), .text = q_strdup(agt_knob_value(a, k, &b)),
                     .note = q_strdup(meaning(k->effect)) };

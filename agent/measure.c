@@ -44,6 +44,19 @@ bool measure_on(const char *word, char *rest, char **on)
     return true;
 }
 
+int measure_ids(agt *a, const mem_messages *path, int32_t **out, char *err)
+{
+    prompt p = { 0 };
+    *out = NULL;
+    int rc = prompt_build(a, path, NULL, &p, err);
+    if (rc == Q_OK) {
+        prov_request r = prompt_request(&p);
+        rc = prov_ids(a->seat.who, &r, out, err);
+    }
+    prompt_free(&p);
+    return rc;
+}
+
 struct eng_cache *measure_cache(agt *a, char *err)
 {
     struct eng_cache *c = a->seat.who ? prov_cache(a->seat.who) : NULL;

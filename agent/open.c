@@ -56,9 +56,7 @@ static int read_settings(agt *a, const agt_options *o, char *err)
     for (int i = 0; i < o->n_set && rc == Q_OK; i++)
         if ((rc = check_set(&a->settings, o->set[i], err)) == Q_OK)
             set_once(&a->settings, o->set[i]);
-    q_buf b = { 0 };
-    desk_pace(&a->desk, atof(settings_value(&a->settings, "ui.pace", &b)));
-    q_buf_free(&b);
+    desk_pace(&a->desk, settings_number(&a->settings, "ui.pace"));
     return rc;
 }
 

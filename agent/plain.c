@@ -12,6 +12,9 @@ void agt_message_free(agt_message *m)
     free(m->text);
     free(m->thinking);
     free(m->label);
+    for (int i = 0; m->made && i < m->n_config; i++)
+        free(m->made[i].mark);
+    free(m->made);
     memset(m, 0, sizeof *m);
 }
 

@@ -17,10 +17,8 @@ static int context_size(agt *a) { return prov_context(a->seat.who).size; }
 /* What a reply may count on: sampler.max_tokens, else up to 1024, never more than a quarter of the context. */
 static int reply_reserve(agt *a)
 {
-    q_buf b = { 0 };
-    int max = atoi(prov_config_get(a->seat.cfg, "sampler.max_tokens", &b)), size = context_size(a);
-    q_buf_free(&b);
-    int want = max > 0 ? max : 1024;
+    double max = prov_config_number(a->seat.cfg, "sampler.max_tokens");      /* NAN: it has no such knob */
+    int size = context_size(a), want = max > 0 ? (int)max : 1024;
     return want < size / 4 ? want : size / 4;
 }
 

@@ -7,7 +7,7 @@
 #include "provider/provider.h"
 
 /* What is known about configurations by their forward hash. */
-typedef struct known { uint64_t hash; char label[48]; int k; char *json; } known;      /* label "": the model's own, with k experts */
+typedef struct known { uint64_t hash, forward; char label[48]; int k; char *json; } known;      /* label "": the model's own, with k experts */
 
 /* Experts that the model cannot do without: what is known, and whether somebody asked for it (guard.c). */
 typedef struct seat_guard { lab_guard known; bool asked, said, failed; } seat_guard;

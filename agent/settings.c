@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 /* The knob, and its value where nobody gave one. */
 static const struct { q_knob knob; const char *standard; } rows[] = {
@@ -176,6 +177,16 @@ const char *settings_value(settings *s, const char *name, q_buf *buf)
     return buf->p;
 }
 
+/* What stands among the values was checked when it was set; a store's own row is a stranger's word. */
+double settings_number(settings *s, const char *name)
+{
+    int i = settings_find(s, name);
+    q_buf b = { 0 };
+    double x = strtod(settings_value(s, name, &b), NULL), lo = i < 0 ? 0 : s->knob[i]->min, hi = i < 0 ? 0 : s->knob[i]->max;
+    q_buf_free(&b);
+    return x >= lo && x <= hi ? x : lo;
+}
+
 static bool truth(const char *v, const char **canon)
 {
     static const char *const yes[] = { "on", "true", "yes", "1", "да", "вкл" }, *const no[] = { "off", "false", "no", "0", "нет", "выкл" };
@@ -304,7 +315,7 @@ void settings_read_ini(settings *s, strings *notes)
     int rc = q_read_file(path, &text, 1 << 20, err);
     if (rc == Q_OK)
         settings_parse_ini(s, path, &text, notes);
-    else if (errno != ENOENT)
+    else if (access(path, F_OK) == 0 || errno != ENOENT)
         strings_add(notes, q_strdup(err));
     q_buf_free(&text);
     free(path);

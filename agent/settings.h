@@ -38,6 +38,7 @@ const char *settings_default(const char *name);              /* of an agent row 
 /* ---- values ---- */
 /* rag and agent rows, checked; "default" goes back. Engine rows: Q_NOTFOUND. The store is not written. */
 int settings_set(settings *, const char *name, const char *value, char *err);
+double settings_number(settings *, const char *name);     /* of an agent's knob that is one */
 const char *settings_value(settings *, const char *name, q_buf *buf);    /* of an agent row, or its default */
 rag_config settings_rag(settings *);
 char *settings_get(settings *, const char *key);             /* malloc'ed or NULL */

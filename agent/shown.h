@@ -12,7 +12,7 @@
 #include <pthread.h>
 
 /* A configuration of the history, as the front end may read it. */
-typedef struct shown_past { char *label, *json; uint64_t bytes; tally made; } shown_past;
+typedef struct shown_past { char *label, *json; uint64_t key, bytes; tally made; } shown_past;      /* key: view_key */
 
 typedef struct shown {
     pthread_mutex_t mu;
@@ -21,6 +21,7 @@ typedef struct shown {
     char *full_name, *path;              /* of the loaded model; NULL: none */
     struct { char label[48]; int k, cells; } mix[16];
     int n_mix;
+    agt_turned turned;                   /* key, forward, label and run; the rest is made when it is asked for */
     struct { shown_past v[AGT_HISTORY_MAX]; int n, at, maker, before; } past;        /* seat.past */
     agt_price step[2];                   /* F7, F8; their rates are made when they are asked for */
     double read_rate;                    /* tokens/s at which the last prompt was evaluated; 0: none was yet */

@@ -83,6 +83,7 @@ void sync_know(seat *s, const prov_config *c)
     memset(k, 0, sizeof *k);
     k->hash = h;
     k->json = prov_config_json(c);
+    k->forward = view_key(k->json, true);
     k->k = prov_config_k(c);
     q_buf b = { 0 };
     snprintf(k->label, sizeof k->label, "%s", prov_config_label(c, &b));
@@ -106,11 +107,29 @@ prov_room sync_room(const agt *a)
     return r;
 }
 
+/* The context in order; what does not fit is one run. */
+static void runs(agt *a, int used)
+{
+    prov_mix m[AGT_RUNS];
+    int n = used ? prov_runs(a->seat.who, m, AGT_RUNS) : 0;
+    agt_turned *t = &a->shown.turned;
+    pthread_mutex_lock(&a->shown.mu);
+    t->n_run = n;
+    for (int i = 0; i < n; i++) {
+        t->run[i] = (agt_run){ 0, m[i].cells };
+        for (int j = 0; j < a->seat.n_known; j++)
+            if (a->seat.known[j].hash == m[i].config)
+                t->run[i].forward = a->seat.known[j].forward;
+    }
+    pthread_mutex_unlock(&a->shown.mu);
+}
+
 void sync_mix(agt *a)
 {
     prov_mix m[16];
     prov_room room = sync_room(a);
     int n = room.used ? prov_mixture(a->seat.who, m, 16) : 0;
+    runs(a, room.used);
     pthread_mutex_lock(&a->shown.mu);
     a->shown.n_mix = n;
     memset(&a->shown.st.mix, 0, sizeof a->shown.st.mix);
@@ -135,6 +154,21 @@ void sync_mix(agt *a)
     pthread_mutex_unlock(&a->shown.mu);
 }
 
+/* What a picture of the configuration is drawn from. Under shown.mu. */
+static void show_shape(shown *s, const prov *who, const prov_info *info)
+{
+    q_buf own = { 0 };
+    prov_config *plain = prov_config_new(who);
+    s->shape.n_layer = info->n_layer;
+    s->shape.n_head = info->n_head;
+    s->shape.first = info->first_moe_layer;
+    s->shape.n_moe = info->n_moe_layer;
+    s->shape.ctx_train = info->n_ctx_train;
+    snprintf(s->shape.theta, sizeof s->shape.theta, "%s", prov_config_get(plain, "rope.theta", &own));
+    prov_config_free(plain);
+    q_buf_free(&own);
+}
+
 void sync_publish(agt *a)
 {
     if (!a->seat.who)
@@ -144,6 +178,7 @@ void sync_publish(agt *a)
     prov_config *copy = prov_config_copy(a->seat.cfg), *old;
     q_buf b = { 0 };
     sync_know(&a->seat, a->seat.cfg);
+    char *json = prov_config_json(a->seat.cfg), *differs = caption_differences(a->seat.cfg);
     pthread_mutex_lock(&a->shown.mu);
     old = a->shown.cfg;
     a->shown.cfg = copy;
@@ -161,16 +196,11 @@ void sync_publish(agt *a)
     snprintf(s->label, sizeof s->label, "%s", prov_config_label(a->seat.cfg, &b));
     snprintf(s->languages, sizeof s->languages, "%s", info->languages);
     s->loaded = true;
-    q_buf own = { 0 };
-    prov_config *plain = prov_config_new(a->seat.who);
-    a->shown.shape.n_layer = info->n_layer;
-    a->shown.shape.n_head = info->n_head;
-    a->shown.shape.first = info->first_moe_layer;
-    a->shown.shape.n_moe = info->n_moe_layer;
-    a->shown.shape.ctx_train = info->n_ctx_train;
-    snprintf(a->shown.shape.theta, sizeof a->shown.shape.theta, "%s", prov_config_get(plain, "rope.theta", &own));
-    prov_config_free(plain);
-    q_buf_free(&own);
+    a->shown.turned.key = view_key(json, false);
+    a->shown.turned.forward = view_key(json, true);
+    snprintf(a->shown.turned.label, sizeof a->shown.turned.label, "%s", differs);
+    a->shown.turned.label[q_utf8_whole(a->shown.turned.label, strlen(a->shown.turned.label))] = 0;
+    show_shape(&a->shown, a->seat.who, info);
     a->shown.elsewhere = info->device && *info->device;
     s->chat_template = info->chat;
     s->carved = info->carved;
@@ -185,6 +215,8 @@ void sync_publish(agt *a)
     pthread_mutex_unlock(&a->shown.mu);
     prov_config_free(old);
     q_buf_free(&b);
+    free(json);
+    free(differs);
     costs_publish(a);
     watch_config(a);
     sync_mix(a);

@@ -20,8 +20,9 @@ prov_room sync_room(const agt *);        /* what the context holds of the presen
 const char *caption_label(const prov_config *c, char *buf, size_t n);    /* of what acts on hidden states, to be shown */
 char *caption_of(const prov_config *c);                  /* with the sampler: under an answer, in no language; malloc'ed */
 char *caption_change(const prov_config *was, const prov_config *c);      /* what is another value now; "": nothing; malloc'ed */
+char *caption_differences(const prov_config *c);         /* the same without the model's own: "" where nothing differs; malloc'ed */
+char *caption_mark(const prov_config *was, const prov_config *c);        /* "k 12→4 · T .7→1"; malloc'ed */
 char *caption_said(const char *caption);                 /* to be shown; malloc'ed */
-char *caption_nudged(const prov_config *c, int n_expert, int delta);     /* experts.k by delta in every layer, within 1 and n_expert; malloc'ed */
 
 /* ---- edits.c ---- */
 int edits_apply(agt *, int token);       /* token after which they hold, 0 = between answers; returns how many took effect */
@@ -67,6 +68,8 @@ extern const job_row job_prompt;         /* text: a question; AGT_EV_TEXT "/prom
 int measure_text(agt *, const char *from, q_buf *out, char *err);
 /* The word begins "on FILE|last", rest is what stands behind it: *on is that, or NULL where there is nothing. */
 bool measure_on(const char *word, char *rest, char **on);
+/* The ids of the prompt for the last message of path, without passages; malloc'ed; returns how many. */
+int measure_ids(agt *, const mem_messages *path, int32_t **out, char *err);
 struct eng_cache;
 struct eng_cache *measure_cache(agt *, char *err);       /* NULL: no model is loaded */
 typedef struct measuring { agt *a; const char *what; int64_t from_ns; } measuring;

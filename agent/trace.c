@@ -15,27 +15,19 @@ static void number(q_buf *b, double v)
         q_buf_printf(b, "%.6g", v);
 }
 
-/* A token's bytes between quotes, on one line and without anything that steers a terminal: \n, \t, \\ and \xNN stand for
- * what is no printable character, and for the bytes of half a one. */
+/* A token's bytes between quotes, on one line and without anything that steers a terminal. */
 static void text_column(q_buf *b, const char *s, size_t n)
 {
+    q_buf seen = { 0 };
+    q_say_visible(&seen, s, n);
     q_buf_putc(b, '"');
-    for (size_t i = 0; i < n;) {
-        uint32_t cp;
-        size_t len = (size_t)q_utf8_next(s + i, n - i, &cp);
-        bool whole = q_utf8_valid(s + i, len) && q_char_kind(cp) == Q_CHAR_FINE;
-        if (s[i] == '\n' || s[i] == '\t' || s[i] == '\\')
-            q_buf_printf(b, "\\%c", s[i] == '\n' ? 'n' : s[i] == '\t' ? 't' : '\\');
-        else if (s[i] == '"')
-            q_buf_puts(b, "\"\"");
-        else if (whole)
-            q_buf_add(b, s + i, len);
-        else
-            for (size_t j = 0; j < len; j++)
-                q_buf_printf(b, "\\x%02x", (unsigned char)s[i + j]);
-        i += len;
+    for (const char *p = seen.p; p && *p; p++) {
+        if (*p == '"')
+            q_buf_putc(b, '"');
+        q_buf_putc(b, *p);
     }
     q_buf_putc(b, '"');
+    q_buf_free(&seen);
 }
 
 /* One row a token and routed layer. index counts the reply's tokens from 1; prompt tokens have 0 and no weights. who: made

@@ -106,10 +106,8 @@ static uint64_t new_seed(void)
 
 static uint64_t seed_for(agt *a, uint64_t wanted)
 {
-    q_buf b = { 0 };
-    uint64_t own = strtoull(prov_config_get(a->seat.cfg, "sampler.seed", &b), NULL, 10);
-    q_buf_free(&b);
-    return own ? own : wanted ? wanted : new_seed();
+    double own = prov_config_number(a->seat.cfg, "sampler.seed");            /* NAN: it has no such knob */
+    return own > 0 ? (uint64_t)own : wanted ? wanted : new_seed();
 }
 
 /* The reply's row, and the event that says so. */
@@ -361,13 +359,9 @@ static uint64_t seed_of(const mem_message *m, agt *a)
     if (!m->n_config || m->model_id != prov_about(a->seat.who)->id)
         return 0;
     prov_config *c = prov_config_new(a->seat.who);
-    q_buf b = { 0 };
-    uint64_t seed = 0;
-    if (prov_config_from_json(c, m->config[0].json, err) == Q_OK)
-        seed = strtoull(prov_config_get(c, "sampler.seed", &b), NULL, 10);
-    q_buf_free(&b);
+    double seed = prov_config_from_json(c, m->config[0].json, err) == Q_OK ? prov_config_number(c, "sampler.seed") : 0;
     prov_config_free(c);
-    return seed;
+    return seed > 0 ? (uint64_t)seed : 0;
 }
 
 /* What was to be answered anew keeps the answer that it had. */

@@ -1,5 +1,8 @@
 /* agent/view: see view.h. */
 #include "agent/view.h"
+#include "provider/provider.h"
+
+#include <cjson/cJSON.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +48,50 @@ static enum agt_cut cut_of(const mem_message *m)
     return AGT_WHOLE;
 }
 
+/* ---- configurations ---- */
+/* What bounds an answer, or names its dice, is no part of how it was chosen. */
+bool view_captioned(const char *name)
+{
+    static const char *const never[] = { "sampler.seed", "sampler.max_tokens", "sampler.stop", "threads", "context.length" };
+    for (size_t i = 0; i < sizeof never / sizeof *never; i++)
+        if (strcmp(name, never[i]) == 0)
+            return false;
+    return true;
+}
+
+static bool acts_forward(const char *name)
+{
+    int n;
+    const q_knob *k = prov_knobs(&n);
+    for (int i = 0; i < n; i++)
+        if (strcmp(k[i].name, name) == 0)
+            return k[i].effect >= Q_EFFECT_ROUTING;
+    return false;
+}
+
+uint64_t view_key(const char *json, bool forward)
+{
+    cJSON *o = cJSON_Parse(json);
+    const cJSON *v;
+    uint64_t h = 0;
+    cJSON_ArrayForEach(v, o)             /* in the order of the knobs, as it was written */
+        if (v->string && cJSON_IsString(v) && view_captioned(v->string) && (!forward || acts_forward(v->string))) {
+            h = q_hash64(v->string, strlen(v->string), h + 1);
+            h = q_hash64(v->valuestring, strlen(v->valuestring), h);
+            h += !h;
+        }
+    cJSON_Delete(o);
+    return h;
+}
+
+static agt_made *view_made(const mem_message *m)
+{
+    agt_made *v = q_alloc(sizeof *v * (size_t)(m->n_config + 1));
+    for (int i = 0; i < m->n_config; i++)
+        v[i] = (agt_made){ view_key(m->config[i].json, false), view_key(m->config[i].json, true), i ? m->config[i].at : 0, q_strdup(m->config[i].mark) };
+    return v;
+}
+
 void view_message(mem_store *s, const mem_message *m, agt_message *out)
 {
     static const enum agt_role role[] = { [MEM_SYSTEM] = AGT_SYSTEM, [MEM_USER] = AGT_USER, [MEM_ASSISTANT] = AGT_ASSISTANT, [MEM_TOOL] = AGT_SYSTEM };
@@ -67,6 +114,7 @@ void view_message(mem_store *s, const mem_message *m, agt_message *out)
     out->n_config = m->n_config;
     out->differs_at = differs(s, m);
     if (m->n_config) {
+        out->made = view_made(m);
         q_buf b = { 0 };
         for (int i = 0; i < m->n_config; i++)
             q_buf_printf(&b, "%s%s", i ? " → " : "", m->config[i].label);

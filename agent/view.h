@@ -17,6 +17,10 @@ agt_retrieval *view_result(const rag_result *r);
 agt_retrieval *view_logs(mem_store *, const mem_logs *l, double min_score);     /* texts as they are now */
 /* What differs, or the model's own settings ("" and how many experts they run) in the person's language. */
 void view_label(const char *label, int k, char *out, size_t n);
+/* Names a configuration, given as JSON, but for what bounds an answer or names its dice; 0: nothing differs. forward: of what
+ * acts on hidden states alone. */
+uint64_t view_key(const char *json, bool forward);
+bool view_captioned(const char *name);   /* the knob is part of how an answer was chosen */
 void view_model_name(const char *full, bool carved, char *out, size_t n);
 
 #endif

@@ -80,7 +80,11 @@ int64_t q_now_ns(void);          /* monotonic */
 int64_t q_wall_ms(void);         /* Unix time in ms */
 
 /* ---- files and user paths ---- */
-int q_read_file(const char *path, q_buf *out, size_t max, char *err);    /* Q_RANGE above max */
+/* A whole file; Q_RANGE above max. Never waits: what is a pipe, a socket or a terminal is refused, so that one that somebody
+ * laid where a file is looked for holds nobody up. out keeps what was read before a failure. */
+int q_read_file(const char *path, q_buf *out, size_t max, char *err);
+int q_read_input(const char *path, q_buf *out, size_t max, char *err);   /* what a command line names: a pipe is waited for */
+int q_file_check(int fd, const char *path, char *err);                   /* Q_IO for what q_read_file refuses */
 int q_read_fd(int fd, const char *name, q_buf *out, size_t max, char *err);  /* to its end; name is for sentences */
 int q_write_file_atomic(const char *path, const void *p, size_t n, char *err); /* temp + fsync + rename */
 int q_mkdirs(const char *path, char *err);                               /* mode 0700 for new ones */

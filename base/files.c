@@ -27,7 +27,27 @@ int q_read_fd(int fd, const char *name, q_buf *out, size_t max, char *err)
     }
 }
 
+int q_file_check(int fd, const char *path, char *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0) return q_fail(err, Q_IO, _("cannot read %s: %s"), path, strerror(errno));
+    bool waits = S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode) || isatty(fd);
+    return waits ? q_fail(err, Q_IO, _("%s is a pipe or a terminal, not a file: give the path of a file"), path) : Q_OK;
+}
+
 int q_read_file(const char *path, q_buf *out, size_t max, char *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);       /* a FIFO is refused, not waited for */
+    if (fd < 0) return q_fail(err, Q_IO, _("cannot open %s: %s"), path, strerror(errno));
+    int rc = q_file_check(fd, path, err);
+    if (rc == Q_OK) rc = q_read_fd(fd, path, out, max, err);
+    int e = errno;
+    close(fd);
+    errno = e;
+    return rc;
+}
+
+int q_read_input(const char *path, q_buf *out, size_t max, char *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return q_fail(err, Q_IO, _("cannot open %s: %s"), path, strerror(errno));

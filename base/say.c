@@ -46,6 +46,22 @@ void q_say_clean(q_buf *out, const char *s, size_t n, bool line)
     }
 }
 
+void q_say_visible(q_buf *out, const char *s, size_t n)
+{
+    for (size_t i = 0; i < n;) {
+        uint32_t cp;
+        size_t l = (size_t)q_utf8_next(s + i, n - i, &cp);
+        if (s[i] == '\n' || s[i] == '\t' || s[i] == '\\')
+            q_buf_printf(out, "\\%c", s[i] == '\n' ? 'n' : s[i] == '\t' ? 't' : '\\');
+        else if (q_char_kind(cp) == Q_CHAR_FINE && !(cp == 0xFFFD && l == 1))
+            q_buf_add(out, s + i, l);
+        else
+            for (size_t j = 0; j < l; j++)
+                q_buf_printf(out, "\\x%02x", (unsigned char)s[i + j]);
+        i += l;
+    }
+}
+
 size_t q_say_plain(char *s, size_t n)
 {
     size_t at = 0;

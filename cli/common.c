@@ -111,7 +111,7 @@ int cli_room(eng_config *c, const cli_sets *sets, int n, char *err)
 
 int cli_text(const char *file, q_buf *out, char *err)
 {
-    int rc = q_read_file(file, out, (size_t)1 << 28, err);
+    int rc = q_read_input(file, out, (size_t)1 << 28, err);
     q_buf_puts(out, "");
     if (rc == Q_OK && !q_utf8_valid(out->p, out->len))
         rc = q_fail(err, Q_FORMAT, _("%s is not UTF-8 text: iconv turns other encodings into it"), file);

@@ -138,7 +138,7 @@ static int read_forced(const eng_model *m, const char *path, int n, uint16_t **o
 {
     const eng_info *info = eng_model_info(m);
     q_buf b = { 0 };
-    int rc = q_read_file(path, &b, (size_t)1 << 30, err);
+    int rc = q_read_input(path, &b, (size_t)1 << 30, err);
     if (rc)
         return rc;
     cJSON *root = cJSON_Parse(b.p);
@@ -251,7 +251,7 @@ static int run_ppl(const args *a, eng_model *m, eng_config *c, char *err)
     eng_tokens t = { 0 };
     eng_session *s = NULL;
     ppl_job j = { .n = a->ctx, .first = a->ctx / 2, .n_vocab = eng_model_info(m)->n_vocab };
-    int rc = q_read_file(a->file, &text, (size_t)1 << 30, err), windows = 0;
+    int rc = q_read_input(a->file, &text, (size_t)1 << 30, err), windows = 0;
     if (!rc && !q_utf8_valid(text.p ? text.p : "", text.len))
         rc = q_fail(err, Q_FORMAT, _("%s is not UTF-8 text: iconv turns other encodings into it"), a->file);
     if (!rc)

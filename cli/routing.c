@@ -70,7 +70,7 @@ static int routes_of(const args *o, int i, eng_model *m, const eng_config *c, la
 {
     q_buf text = { 0 };
     cli_progress p;
-    int rc = q_read_file(o->file[i], &text, (size_t)1 << 28, err);
+    int rc = q_read_input(o->file[i], &text, (size_t)1 << 28, err);
     if (!rc && !q_utf8_valid(text.p ? text.p : "", text.len))
         rc = q_fail(err, Q_FORMAT, _("%s is not UTF-8 text: iconv turns other encodings into it"), o->file[i]);
     if (!rc) {

@@ -75,7 +75,7 @@ static int stats(const char *file, int n_expert, bool json)
     char err[Q_ERRLEN];
     q_buf text = { 0 };
     lab_routes *r = NULL;
-    int rc = q_read_file(file, &text, MOST, err);
+    int rc = q_read_input(file, &text, MOST, err);
     if (rc == Q_OK)
         rc = lab_routes_csv(text.p ? text.p : "", text.len, n_expert ? n_expert : experts_beside(file), &r, err);
     q_buf_free(&text);

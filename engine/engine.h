@@ -95,6 +95,9 @@ void eng_config_free(eng_config *);
 int eng_config_set(eng_config *, const char *name, const char *value, char *err);
 /* The value in effect as text that eng_config_set would take; returns buf. */
 const char *eng_config_get(const eng_config *, const char *name, q_buf *buf);
+double eng_config_number(const eng_config *, const char *name);      /* NAN: it is no number, or several */
+/* experts.k by delta in every routed layer, held within 1 and what there are; the largest then (0: nothing is routed). */
+int eng_config_nudge_k(eng_config *, int delta);
 bool eng_config_is_default(const eng_config *, const char *name);
 int eng_config_k(const eng_config *);                     /* largest k over layers in effect */
 /* Hash of everything that acts on hidden states (not the sampler, think, threads, context.length). Equal hash =
@@ -194,6 +197,9 @@ void eng_session_uncancel(eng_session *);                 /* by the engine threa
  * first; returns how many there are. */
 typedef struct eng_mix { uint64_t config; int cells, forced; } eng_mix;
 int eng_session_mix(const eng_session *, eng_mix *out, int max);
+/* The same in the order of the cells, a run of one configuration after another: how many, at most max, the last of which
+ * holds all cells that follow. */
+int eng_session_runs(const eng_session *, eng_mix *out, int max);
 
 typedef struct eng_speed { int prefill_tokens; double prefill_s; int decode_tokens; double decode_s; } eng_speed;
 /* Experts of a cache of experts since the eng_cache was made: that ran, of them brought to the device first, and the bytes of

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char FILE_NAME[] = "libquorum-cuda.so";
@@ -39,7 +40,12 @@ int ker_plugin_open(const char *path, const ker_backend **out, char *err)
         return q_fail(err, Q_NOTFOUND, _("%s is not beside the program: build it with make cuda (docs/CUDA.md)"), FILE_NAME);
     if (!path) path = found;
     if (access(path, R_OK)) return q_fail(err, Q_NOTFOUND, _("%s cannot be read: build it with make cuda (docs/CUDA.md)"), path);
-    void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    /* The loader would wait for the writer of a FIFO, and look for a bare name in its own folders instead of here. */
+    struct stat st;
+    if (stat(path, &st) || !S_ISREG(st.st_mode)) return q_fail(err, Q_FORMAT, _("%s is not a file: give the plugin's own, or none to take the one beside the program"), path);
+    char *here = strchr(path, '/') ? q_strdup(path) : q_printf("./%s", path);
+    void *lib = dlopen(here, RTLD_NOW | RTLD_LOCAL);
+    free(here);
     if (!lib) return q_fail(err, Q_FORMAT, _("%s cannot be loaded (%s): build it again with make cuda"), path, dlerror());
     const ker_backend *(*entry)(q_words_look look);
     void *sym = dlsym(lib, KER_PLUGIN_ENTRY);

@@ -149,6 +149,17 @@ static int from_text(const char *path, const char *name, const q_buf *text, lab_
     return rc;
 }
 
+static int from_file(const char *path, const char *name, lab_brain *out, char *err)
+{
+    q_buf text = { 0 };
+    *out = (lab_brain){ .n = 0 };
+    int rc = q_read_file(path, &text, FILE_MOST, err);
+    if (rc == Q_OK)
+        rc = from_text(path, name, &text, out, err);
+    q_buf_free(&text);
+    return rc;
+}
+
 static void known(q_buf *out)
 {
     lab_brain *all;
@@ -172,15 +183,13 @@ int lab_brain_read(const char *name, lab_brain *out, char *err)
     char *path = path_of(name, err);
     if (!path)
         return Q_NOTFOUND;
-    q_buf text = { 0 };
     if (access(path, F_OK) != 0) {
         q_buf all = { 0 };
         known(&all);
         rc = q_fail(err, Q_NOTFOUND, _("there is no brain %s; there are %s"), name, all.p ? all.p : "");
         q_buf_free(&all);
-    } else if ((rc = q_read_file(path, &text, FILE_MOST, err)) == Q_OK)
-        rc = from_text(path, name, &text, out, err);
-    q_buf_free(&text);
+    } else
+        rc = from_file(path, name, out, err);
     free(path);
     return rc;
 }
@@ -210,10 +219,12 @@ int lab_brain_list(lab_brain **out, int *n, char *err)
         char *name = q_strndup(e->d_name, len - 5), why[Q_ERRLEN];
         lab_brain b;
         if (lab_is_name(name) && shipped_at(name) < 0) {
-            if (lab_brain_read(name, &b, why) < 0)
+            char *path = q_printf("%s/%s", folder, e->d_name);       /* not lab_brain_read: it lists them to say which there are */
+            if (from_file(path, name, &b, why) < 0)
                 b = (lab_brain){ .name = q_strdup(name), .note = q_strdup(""), .model = q_strdup(""), .problem = q_strdup(why) };
             *out = q_realloc(*out, sizeof **out * (size_t)(*n + 1));
             (*out)[(*n)++] = b;
+            free(path);
         }
         free(name);
     }

@@ -76,7 +76,7 @@ static void as_json(const eng_energy *e, double bandwidth, q_buf *out)
         cJSON_AddNumberToObject(active, name, (double)eng_energy_active(e, k[i]));
         cJSON_AddNumberToObject(bytes, name, (double)eng_energy_bytes(e, k[i]));
         cJSON_AddNumberToObject(flops, name, (double)eng_energy_flops(e, k[i], 0));
-        if (ceiling)
+        if (ceiling && eng_energy_bytes(e, k[i]))
             cJSON_AddNumberToObject(ceiling, name, bandwidth / (double)eng_energy_bytes(e, k[i]));
     }
     cJSON_AddNumberToObject(j, "flops_per_cell", (double)e->flops_cell);

@@ -12,6 +12,7 @@
 
 struct mem_store;
 struct eng_cache;
+struct eng_session;
 struct eng_config;
 struct eng_model;
 
@@ -241,6 +242,44 @@ void lab_bits_say(const lab_bits *, const char *a, const char *b, q_buf *out);  
  * for it, for 2 nothing. */
 int lab_room_for(uint64_t a, uint64_t b, uint64_t have, q_buf *say);
 
+/* ================= several answers at once (lab/voices.c) ================= */
+/* Timelines of one prompt in lock-step, each under its own configuration and seed; what of the prompt they share is evaluated
+ * and held once. */
+typedef struct lab_voice { const char *spec; uint64_t seed; } lab_voice;     /* spec: over `now`, as lab_spec takes it; NULL: just `now` */
+typedef struct lab_ask {
+    const int32_t *prompt; int n;        /* ids */
+    const char *now;                     /* JSON of a configuration; NULL: the model's own */
+    const lab_voice *voice; int n_voice; /* LAB_VOICES at most */
+    int most;                            /* tokens of an answer */
+    bool cross;                          /* of two voices: each token is judged under the other's configuration too */
+} lab_ask;
+enum { LAB_VOICES = 64 };
+typedef struct lab_word {                /* one token of an answer */
+    int32_t id;
+    float logp;                          /* under its own configuration */
+    float over, kl;                      /* that less the other's; KL(own||other) here; NAN without cross */
+} lab_word;
+typedef struct lab_answer {              /* lab_answers_free */
+    char *text;                          /* valid UTF-8 */
+    lab_word *word; int n;
+    size_t *at;                          /* [n] where each begins in text; beyond it where it was cut off */
+    bool ended;                          /* by itself, or at a stop string */
+    uint64_t bytes;                      /* of weights, read a token */
+    double rate;                         /* tokens a second of this configuration alone, measured afterwards; 0: not (cross only) */
+} lab_answer;
+/* out: [n_voice], zeroed here. Owns its caches while it runs. Engine thread. */
+int lab_answer_beside(struct eng_cache *, const lab_ask *, const lab_terms *, lab_answer *out, char *err);
+void lab_answers_free(lab_answer *, int n);              /* contents, not the array */
+/* The configuration that a spec makes of `now`: bytes of weights it reads a token. */
+int lab_spec_cost(struct eng_cache *, const char *now, const char *spec, uint64_t *bytes, char *err);
+
+/* A short answer as it is counted: letters small, without frame words, quotes and closing points, numbers in one form; from
+ * behind "answer:" where that stands. NULL: it is long, so that no two would be the same. malloc'ed. (lab/vote.c) */
+char *lab_vote_key(const char *answer);
+/* Counts keys [n] (NULL: long ones, which do not vote); *best is the index of the first of the most frequent, -1: there is
+ * none; returns how often it came. *majority: more than half of those that vote. */
+int lab_vote_count(char *const *key, int n, int *best, int *votes, bool *majority);
+
 /* ================= experiments: one change, judged and written down (lab/experiment.c) ================= */
 /* Records are NUMBER.json in "experiments" in the data directory. Errors: base.h. */
 typedef struct lab_trial {
@@ -342,6 +381,28 @@ int lab_differ_of(const lab_routes *a, const lab_routes *b, lab_differ *out, cha
 void lab_differ_free(lab_differ *);
 void lab_differ_say(const lab_differ *, const char *a, const char *b, q_buf *out);
 struct cJSON *lab_differ_json(const lab_differ *);      /* cJSON_Delete */
+
+/* ================= what if (lab/whatif.c) ================= */
+/* One position evaluated again, from the cells before it, under another configuration: what the next token would be. */
+enum { LAB_NEXT = 16 };
+typedef struct lab_likely { int32_t id; char *text; /* all of it visible; owned */ double p[2]; } lab_likely;    /* before, after */
+typedef struct lab_turned { int layer, n[2], same; uint16_t id[2][8]; } lab_turned;   /* experts that run, of how many both; the first ones */
+typedef struct lab_whatif_result {              /* zero-initialise; lab_whatif_free */
+    int pos;                             /* evaluated: the timeline's token there */
+    char *text, *follows;                /* it; what came after it, NULL: nothing. owned */
+    double p_follows[2];
+    double kl, entropy[2], ms;           /* KL(before||after), nats; how long it took */
+    lab_likely *word; int n_word;        /* the 8 likeliest of either */
+    lab_turned *layer; int n_layer;      /* routed ones */
+} lab_whatif_result;
+/* The timeline stays as it was: nothing is kept. before: what made the position; after: rope.* and kv.type as there. Q_RANGE
+ * says what cannot be tried so. The model's thread. */
+int lab_whatif(struct eng_session *, int pos, const struct eng_config *before, const struct eng_config *after, lab_whatif_result *out, char *err);
+/* The same for whoever knows configurations as text: now is the JSON of what made it; spec as lab_spec takes it, over that. */
+int lab_whatif_spec(struct eng_session *, int pos, const char *now, const char *spec, q_buf *said, lab_whatif_result *out, char *err);
+void lab_whatif_free(lab_whatif_result *);       /* contents, not the struct */
+void lab_whatif_say(const lab_whatif_result *, const char *spec, q_buf *out);
+struct cJSON *lab_whatif_json(const lab_whatif_result *);        /* cJSON_Delete */
 
 /* What is usual before anybody said anything: evaluates a built-in text where nothing is known of the present k yet and
  * that costs about a second at most, on the model of `beside`, in a cache of its own. busy(user) is asked every 32 tokens; true ends it.

@@ -3,6 +3,7 @@
 #include "engine/engine.h"
 #include "engine/text.h"
 #include "lab/parts.h"
+#include "lab/text.h"
 #include "memory/memory.h"
 
 #include <math.h>
@@ -10,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WINDOW = 1024 };
 
 /* ---- a set ---- */
 lab_routes *routes_new(const int *layer, int n_layer, int max_k, int n_expert)
@@ -192,7 +192,7 @@ int lab_routes_text(struct eng_model *m, const struct eng_config *c, const char 
     eng_tokens t = { 0 };
     eng_session *s = NULL;
     eng_config *own = eng_config_copy(c);
-    int window = terms && terms->window ? terms->window : WINDOW, layers = 0, *layer = q_alloc(sizeof *layer * (size_t)info->n_layer);
+    int window = terms && terms->window ? terms->window : text_window(m), layers = 0, *layer = q_alloc(sizeof *layer * (size_t)info->n_layer);
     char words[24];
     *out = NULL;
     for (int l = 0; l < info->n_layer; l++)
@@ -201,9 +201,7 @@ int lab_routes_text(struct eng_model *m, const struct eng_config *c, const char 
     int rc = layers ? eng_tokenize(m, text, n, false, &t, err) : q_fail(err, Q_RANGE, _("%s routes nothing: it has no experts"), info->name);
     if (rc == Q_OK && t.n == 0)
         rc = q_fail(err, Q_RANGE, _("the text is empty: nothing is routed for it"));
-    if (info->n_ctx_train > 0 && window > info->n_ctx_train && !(terms && terms->window))
-        window = info->n_ctx_train;
-    window = t.n > 16 && window > t.n ? t.n : window;
+    window = t.n > TEXT_NARROWEST && window > t.n ? t.n : window;
     snprintf(words, sizeof words, "%d", window);
     if (rc == Q_OK)
         rc = eng_config_set(own, "context.length", words, err);

@@ -53,16 +53,21 @@ int text_blocks(const char *text, size_t n, size_t **first, bool *by_paragraph)
     return blocks;
 }
 
-int text_open(const eng_model *m, const char *text, size_t n, int window, lab_text *out, char *err)
+int text_window(const eng_model *m)
 {
     int known = eng_model_info(m)->n_ctx_train;
+    return known < 1 || known > TEXT_WINDOW ? TEXT_WINDOW : known < TEXT_NARROWEST ? TEXT_NARROWEST : known;
+}
+
+int text_open(const eng_model *m, const char *text, size_t n, int window, lab_text *out, char *err)
+{
     eng_tokens *t = &out->token;
     int rc = eng_tokenize(m, text, n, false, t, err);
     if (rc == Q_OK && t->n < TEXT_LEAST)
         rc = q_fail(err, Q_RANGE, _("the text has %d tokens: two configurations are compared on at least %d"), t->n, TEXT_LEAST);
     if (rc)
         return rc;
-    out->window = window ? window : known > 0 && known < TEXT_WINDOW ? known : TEXT_WINDOW;
+    out->window = window ? window : text_window(m);
     out->window = out->window < t->n ? out->window : t->n;
     out->block = q_alloc(sizeof *out->block * (size_t)t->n);
     out->blocks = paragraphs(m, t, text, n, out->block);

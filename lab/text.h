@@ -6,7 +6,7 @@
 #include "engine/text.h"
 #include "lab/parts.h"
 
-enum { TEXT_LEAST = 32, TEXT_WINDOW = 1024 };
+enum { TEXT_LEAST = 32, TEXT_WINDOW = 1024, TEXT_NARROWEST = 16 };
 typedef struct lab_text {
     eng_tokens token;
     int *block;                          /* [token.n] which block each stands in */
@@ -14,6 +14,7 @@ typedef struct lab_text {
     bool by_paragraph;                   /* else blocks are pieces of equal length: there are too few paragraphs */
     int window;                          /* tokens that are evaluated as one context */
 } lab_text;
+int text_window(const eng_model *);      /* 1,024, or what the model knows, and no less than context.length takes */
 /* window 0: 1,024, or what the model knows. Q_RANGE: fewer than TEXT_LEAST tokens. Zero-initialised; text_close in any case. */
 int text_open(const eng_model *, const char *text, size_t n, int window, lab_text *, char *err);
 void text_close(lab_text *);

@@ -82,8 +82,10 @@ typedef struct mem_stats {
 
 typedef struct mem_message_config {     /* from reply token `from` on, this configuration spoke */
     int from;                           /* 0 for the first */
+    int64_t at;                         /* the byte of the reply's text where that token begins; -1: not written down */
     uint64_t hash;
     char *json, *label;                 /* eng_config_json; what a caption says of it, in no language */
+    char *mark;                         /* what was turned, as it stands in the text: "k 12→4"; "" */
 } mem_message_config;
 
 typedef struct mem_message {
@@ -115,7 +117,7 @@ int mem_message_add(mem_store *, int64_t conversation, int64_t parent, enum mem_
  * end also finishes a reply that another process took for abandoned. */
 int mem_reply_begin(mem_store *, int64_t conversation, int64_t parent, const char *model, uint64_t model_id,
                     uint64_t config, const char *config_json, const char *config_label, int64_t *id, char *err);
-int mem_reply_config(mem_store *, int64_t id, int from, uint64_t hash, const char *json, const char *label, char *err);
+int mem_reply_config(mem_store *, int64_t id, const mem_message_config *c, char *err);
 int mem_reply_save(mem_store *, int64_t id, const char *text, size_t n, const char *thinking, size_t n_thinking, char *err);
 /* It was made beside this one of its siblings; without it: beside the one before it. */
 int mem_reply_elder(mem_store *, int64_t id, int64_t elder, char *err);

@@ -38,6 +38,8 @@ static const store_column config_columns[] = {
     STORE_COLUMN(mem_message_config, hash, ROW_INT64, "hash", NULL),
     STORE_COLUMN(mem_message_config, json, ROW_TEXT, "json", NULL),
     STORE_COLUMN(mem_message_config, label, ROW_TEXT, "label", NULL),
+    STORE_COLUMN(mem_message_config, at, ROW_INT64, "at_byte", NULL),
+    STORE_COLUMN(mem_message_config, mark, ROW_TEXT, "mark", NULL),
 };
 static const store_table config_table = STORE_TABLE(mem_message_config, "message_config", config_columns);
 
@@ -48,8 +50,10 @@ static const store_column put_columns[] = {
     STORE_COLUMN(struct put, c.hash, ROW_INT64, "hash", NULL),
     STORE_COLUMN(struct put, c.json, ROW_TEXT, "json", NULL),
     STORE_COLUMN(struct put, c.label, ROW_TEXT, "label", NULL),
+    STORE_COLUMN(struct put, c.at, ROW_INT64, "at_byte", NULL),
+    STORE_COLUMN(struct put, c.mark, ROW_TEXT, "mark", NULL),
 };
-static const store_table put_table = {.name = "message_config", .column = put_columns, .n = 5, .size = sizeof(struct put), .replaces = true};
+static const store_table put_table = {.name = "message_config", .column = put_columns, .n = sizeof put_columns / sizeof *put_columns, .size = sizeof(struct put), .replaces = true};
 
 static const store_column hit_columns[] = {
     STORE_READ(mem_hit, message, ROW_INT64, "m.id"),
@@ -139,9 +143,9 @@ int mem_message_add(mem_store *s, int64_t conversation, int64_t parent, enum mem
     return rc;
 }
 
-static int put_config(mem_store *s, int64_t id, int from, uint64_t hash, const char *json, const char *label, char *err)
+static int put_config(mem_store *s, int64_t id, const mem_message_config *c, char *err)
 {
-    struct put x = {.message = id, .c = {.from = from, .hash = hash, .json = (char *)json, .label = (char *)label}};
+    struct put x = {.message = id, .c = *c};
     return store_insert(s, &put_table, &x, NULL, err);
 }
 
@@ -152,12 +156,13 @@ int mem_reply_begin(mem_store *s, int64_t conversation, int64_t parent, const ch
     int rc = store_begin(s, err);
     if (rc != Q_OK) return rc;
     int64_t got = 0, now = q_wall_ms();
+    mem_message_config first = {.hash = config, .json = (char *)(uintptr_t)json, .label = (char *)(uintptr_t)label, .mark = (char[]){""}};
     rc = check_parent(s, conversation, parent, err);
     mem_message m = {.conversation = conversation, .parent = parent, .role = MEM_ASSISTANT, .status = MEM_PARTIAL, .created_ms = now,
                      .updated_ms = now, .model = (char *)model, .model_id = model_id};
     if (rc == Q_OK) rc = store_insert(s, &table, &m, &got, err);
     if (rc == Q_OK) rc = store_run(s, NULL, err, "UPDATE message SET owner=? WHERE id=?", "si", s->owner, got);
-    if (rc == Q_OK) rc = put_config(s, got, 0, config, json, label, err);
+    if (rc == Q_OK) rc = put_config(s, got, &first, err);
     if (rc == Q_OK) rc = set_leaf(s, conversation, got, err);
     rc = store_end(s, rc, err);
     if (rc == Q_OK) *id = got;
@@ -171,12 +176,12 @@ static int check_mine(mem_store *s, int64_t id, char *err)
     return rc == Q_NOTFOUND ? q_fail(err, rc, _("reply %lld is not being written here: it has ended or was deleted"), (long long)id) : rc;
 }
 
-int mem_reply_config(mem_store *s, int64_t id, int from, uint64_t hash, const char *json, const char *label, char *err)
+int mem_reply_config(mem_store *s, int64_t id, const mem_message_config *c, char *err)
 {
     int rc = store_begin(s, err);
     if (rc != Q_OK) return rc;
     rc = check_mine(s, id, err);
-    if (rc == Q_OK) rc = put_config(s, id, from, hash, json, label, err);
+    if (rc == Q_OK) rc = put_config(s, id, c, err);
     return store_end(s, rc, err);
 }
 

@@ -15,6 +15,8 @@ typedef struct prov_kind {
     void (*config_free)(prov_config *);
     int (*config_set)(prov_config *, const char *name, const char *value, char *err);
     const char *(*config_get)(const prov_config *, const char *name, q_buf *buf);
+    double (*config_number)(const prov_config *, const char *name);
+    int (*config_nudge_k)(prov_config *, int delta);
     bool (*config_range)(const prov_config *, const char *name, double *min, double *max);
     bool (*config_is_default)(const prov_config *, const char *name);
     int (*config_k)(const prov_config *);
@@ -34,6 +36,7 @@ typedef struct prov_kind {
     /* numbers */
     prov_room (*context)(prov *);
     int (*mixture)(prov *, prov_mix *out, int max);
+    int (*runs)(prov *, prov_mix *out, int max);     /* NULL: it does not know */
     int (*count)(const prov *, const char *text, size_t n);
     int (*count_request)(const prov *, const prov_request *, char *err);
     int (*show)(const prov *, const prov_request *, q_buf *out, char *err);      /* NULL: the texts, each under its role */
@@ -41,6 +44,9 @@ typedef struct prov_kind {
                  void *user, char *err);
     int (*embed)(prov *, const char *text, size_t n, float *out, char *err);
     struct eng_cache *(*cache)(prov *);
+    int (*ids)(const prov *, const prov_request *, int32_t **out, char *err);    /* NULL: its prompts are no ids */
+    struct eng_session *(*session)(prov *);
+    bool (*holds)(prov *, const int32_t *token, const int32_t *pos, int n);
     void (*spell)(const prov *, int32_t token, q_buf *out);      /* NULL: it does not say */
 } prov_kind;
 

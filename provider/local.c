@@ -61,6 +61,8 @@ static void config_free(prov_config *c)
 
 static int config_set(prov_config *c, const char *name, const char *value, char *err) { return eng_config_set(conf(c), name, value, err); }
 static const char *config_get(const prov_config *c, const char *name, q_buf *b) { return eng_config_get(conf(c), name, b); }
+static double config_number(const prov_config *c, const char *name) { return eng_config_number(conf(c), name); }
+static int config_nudge_k(prov_config *c, int delta) { return eng_config_nudge_k(conf(c), delta); }
 static bool config_range(const prov_config *c, const char *name, double *min, double *max) { return eng_config_range(conf(c), name, min, max); }
 static bool config_is_default(const prov_config *c, const char *name) { return eng_config_is_default(conf(c), name); }
 static int config_k(const prov_config *c) { return ((const local_config *)c)->p->base.info.n_expert ? eng_config_k(conf(c)) : 0; }
@@ -78,11 +80,9 @@ static prov_cost config_cost(const prov_config *c)
 
 static void take_config(local *l, eng_config *c /* taken */)
 {
-    q_buf b = { 0 };
     eng_config_free(l->c);
     l->c = c;
-    l->max_tokens = atoi(eng_config_get(c, "sampler.max_tokens", &b));
-    q_buf_free(&b);
+    l->max_tokens = (int)eng_config_number(c, "sampler.max_tokens");
 }
 
 static int set(prov *p, const prov_config *c, enum prov_policy policy, char *err)
@@ -197,6 +197,16 @@ static int count_request(const prov *p, const prov_request *r, char *err)
     return rc < 0 ? rc : n;
 }
 
+static int ids(const prov *p, const prov_request *r, int32_t **out, char *err)
+{
+    eng_tokens t = { .most = far_too_many(of_const(p)) };
+    int rc = render(of_const(p), r, &t, err);
+    *out = rc < 0 ? NULL : t.id;         /* taken */
+    if (rc < 0)
+        eng_tokens_free(&t);
+    return rc < 0 ? rc : t.n;
+}
+
 /* ---- evaluation ---- */
 static bool tell(void *user, const eng_trace_rec *r)
 {
@@ -286,9 +296,7 @@ static int max_tokens(void *self) { return ((local *)self)->max_tokens; }
 /* ---- requests ---- */
 static uint64_t seed_of(const local *l, uint64_t wanted)
 {
-    q_buf b = { 0 };
-    uint64_t s = wanted ? wanted : strtoull(eng_config_get(l->c, "sampler.seed", &b), NULL, 10);
-    q_buf_free(&b);
+    uint64_t s = wanted ? wanted : (uint64_t)eng_config_number(l->c, "sampler.seed");
     if (!s && getrandom(&s, sizeof s, 0) != (ssize_t)sizeof s)
         s = (uint64_t)q_now_ns();
     return s & ((1ull << 53) - 1);       /* the knob's range: what a JSON number holds exactly */
@@ -387,6 +395,16 @@ static prov_room context(prov *p)
     int used = eng_session_length(l->s);
     eng_fetched f = eng_cache_fetched(eng_session_cache(l->s));
     return (prov_room){ .used = used, .text = l->text.n, .size = used + eng_session_room(l->s), .asked = f.asked, .fetched = f.fetched };
+}
+
+static int runs(prov *p, prov_mix *out, int max)
+{
+    enum { MOST = 64 };
+    eng_mix m[MOST];
+    int n = eng_session_runs(of(p)->s, m, max < MOST ? max : MOST);
+    for (int i = 0; i < n; i++)
+        out[i] = (prov_mix){ m[i].config, m[i].cells };
+    return n;
 }
 
 static int mixture(prov *p, prov_mix *out, int max)
@@ -509,6 +527,17 @@ static int embed(prov *p, const char *text, size_t n, float *out, char *err)
 }
 
 static struct eng_cache *cache(prov *p) { return eng_session_cache(of(p)->s); }
+static struct eng_session *session(prov *p) { return of(p)->s; }
+
+static bool holds(prov *p, const int32_t *token, const int32_t *pos, int n)
+{
+    const int32_t *has = eng_session_tokens(of(p)->s);
+    int length = eng_session_length(of(p)->s);
+    for (int i = 0; i < n; i++)
+        if (pos[i] < 0 || pos[i] >= length || has[pos[i]] != token[i])
+            return false;
+    return n > 0;
+}
 
 static void spell_one(const prov *p, int32_t token, q_buf *out)
 {
@@ -540,11 +569,11 @@ static void close_local(prov *p)
 
 static const prov_kind kind = {
     .close = close_local, .config_new = config_new, .config_copy = config_copy, .config_free = config_free, .config_set = config_set,
-    .config_get = config_get, .config_range = config_range, .config_is_default = config_is_default, .config_k = config_k,
+    .config_get = config_get, .config_number = config_number, .config_nudge_k = config_nudge_k, .config_range = config_range, .config_is_default = config_is_default, .config_k = config_k,
     .config_label = config_label, .config_json = config_json, .config_from_json = config_from_json, .config_hash = config_hash,
     .config_diff = config_diff, .config_cost = config_cost, .set = set, .present = present, .ask = ask, .renew = renew, .forget = forget, .cancel = cancel,
-    .context = context, .mixture = mixture, .count = count, .count_request = count_request, .show = show, .score = score,
-    .embed = embed, .cache = cache, .spell = spell_one,
+    .context = context, .mixture = mixture, .runs = runs, .count = count, .count_request = count_request, .show = show, .score = score,
+    .embed = embed, .cache = cache, .session = session, .holds = holds, .ids = ids, .spell = spell_one,
 };
 
 static void describe(local *l)

@@ -54,6 +54,8 @@ static void end(prov *p)
 }
 
 struct eng_cache *prov_cache(prov *p) { return p->kind->cache ? p->kind->cache(p) : NULL; }
+struct eng_session *prov_session(prov *p) { return p->kind->session ? p->kind->session(p) : NULL; }
+bool prov_holds(prov *p, const int32_t *token, const int32_t *pos, int n) { return p->kind->holds && p->kind->holds(p, token, pos, n); }
 
 /* ---- configurations ---- */
 prov_config *prov_config_new(const prov *p) { return p->kind->config_new(p); }
@@ -67,6 +69,8 @@ void prov_config_free(prov_config *c)
 
 int prov_config_set(prov_config *c, const char *name, const char *value, char *err) { return c->kind->config_set(c, name, value, err); }
 const char *prov_config_get(const prov_config *c, const char *name, q_buf *buf) { return c->kind->config_get(c, name, buf); }
+double prov_config_number(const prov_config *c, const char *name) { return c->kind->config_number(c, name); }
+int prov_config_nudge_k(prov_config *c, int delta) { return c->kind->config_nudge_k(c, delta); }
 bool prov_config_range(const prov_config *c, const char *name, double *min, double *max) { return c->kind->config_range(c, name, min, max); }
 bool prov_config_is_default(const prov_config *c, const char *name) { return c->kind->config_is_default(c, name); }
 int prov_config_k(const prov_config *c) { return c->kind->config_k(c); }
@@ -158,6 +162,14 @@ prov_room prov_context(prov *p)
     return r;
 }
 
+int prov_runs(prov *p, prov_mix *out, int max)
+{
+    take_turn(p);
+    int n = p->kind->runs && max > 0 ? p->kind->runs(p, out, max) : 0;
+    give_turn(p);
+    return n;
+}
+
 int prov_mixture(prov *p, prov_mix *out, int max)
 {
     take_turn(p);
@@ -178,6 +190,15 @@ int prov_count_request(const prov *p, const prov_request *r, char *err)
 {
     int rc = check(p, r, err);
     return rc < 0 ? rc : p->kind->count_request(p, r, err);
+}
+
+int prov_ids(const prov *p, const prov_request *r, int32_t **out, char *err)
+{
+    int rc = check(p, r, err);
+    *out = NULL;
+    if (rc == Q_OK && !p->kind->ids)
+        rc = q_fail(err, Q_RANGE, _("%s does not say how a prompt is cut into tokens: a model in this process does"), p->info.name);
+    return rc < 0 ? rc : p->kind->ids(p, r, out, err);
 }
 
 int prov_show(const prov *p, const prov_request *r, q_buf *out, char *err)

@@ -15,6 +15,7 @@
 typedef struct prov prov;
 typedef struct prov_config prov_config;
 struct eng_cache;
+struct eng_session;
 
 /* ================= opening ================= */
 typedef struct prov_opts {
@@ -51,6 +52,9 @@ typedef struct prov_info {              /* strings live as long as the prov */
 const prov_info *prov_about(const prov *);
 /* Its cache, for what measures on the very same model (lab/); NULL: it has none. Only in this prov's turn. */
 struct eng_cache *prov_cache(prov *);
+/* Its timeline: the last request's text with its answer, and their cells. Likewise; what looks at it leaves it as it was. */
+struct eng_session *prov_session(prov *);
+bool prov_holds(prov *, const int32_t *token, const int32_t *pos, int n);        /* each of these tokens stands there in it */
 
 /* ================= configurations ================= */
 const q_knob *prov_knobs(int *n);       /* rows of the knobs that models answer to, in the order for lists */
@@ -60,6 +64,8 @@ void prov_config_free(prov_config *);
 /* Sets one knob from text. On failure nothing changes and err says the allowed range. name: the knob's name or an aka. */
 int prov_config_set(prov_config *, const char *name, const char *value, char *err);
 const char *prov_config_get(const prov_config *, const char *name, q_buf *buf);     /* "" for what it does not know */
+double prov_config_number(const prov_config *, const char *name);    /* NAN: it is no number, several, or unknown */
+int prov_config_nudge_k(prov_config *, int delta);       /* experts.k by delta in every routed layer, within what there are; the largest then */
 bool prov_config_range(const prov_config *, const char *name, double *min, double *max);   /* false: it takes no number here */
 bool prov_config_is_default(const prov_config *, const char *name);
 int prov_config_k(const prov_config *); /* the largest experts.k over layers; 0: nothing is routed */
@@ -163,10 +169,12 @@ typedef struct prov_room {
 } prov_room;
 prov_room prov_context(prov *);
 typedef struct prov_mix { uint64_t config; int cells; } prov_mix;    /* which configurations made what is cached */
+int prov_runs(prov *, prov_mix *out, int max);           /* the same in the order of the context; the last of max holds all that follows */
 int prov_mixture(prov *, prov_mix *out, int max);        /* most frequent first; returns how many there are */
-/* These three look at the present configuration and the context: only in the thread that makes requests and sets, hooks too. */
+/* These four look at the present configuration and the context: only in the thread that makes requests and sets, hooks too. */
 int prov_count(const prov *, const char *text, size_t n);            /* tokens; an estimate without PROV_COUNT */
 int prov_count_request(const prov *, const prov_request *, char *err);       /* of the whole prompt as its model reads it */
+int prov_ids(const prov *, const prov_request *, int32_t **out, char *err);  /* that prompt's ids, malloc'ed; returns how many. Q_RANGE: it has none */
 int prov_show(const prov *, const prov_request *, q_buf *out, char *err);    /* that prompt as text, control tokens by their names */
 /* One token as text: its bytes, maybe part of a character, or a control token's name; nothing where there is no such token or
  * this one does not say. */

@@ -140,6 +140,24 @@ static int script_set_knob(prov_config *to, const char *name, const char *value,
     return Q_OK;
 }
 
+static double script_number(const prov_config *c, const char *name)
+{
+    char *end;
+    const char *text = script_value((const script_config *)c, name);
+    double x = strtod(text, &end);
+    return *text && !*end ? x : (double)NAN;
+}
+
+static int script_nudge_k(prov_config *c, int delta)
+{
+    char text[16], err[Q_ERRLEN];
+    int k = (int)script_number(c, "experts.k") + delta;
+    k = k < 1 ? 1 : k > SCRIPT_EXPERTS ? SCRIPT_EXPERTS : k;
+    snprintf(text, sizeof text, "%d", k);
+    script_set_knob(c, "experts.k", text, err);
+    return k;
+}
+
 static const char *script_get(const prov_config *c, const char *name, q_buf *b)
 {
     q_buf_clear(b);
@@ -187,8 +205,8 @@ static const char *script_label(const prov_config *from, q_buf *b)
     const q_knob *k = prov_knobs(&n);
     q_buf_clear(b);
     for (int i = 0; i < n; i++)
-        if (c->value[i] && strcmp(k[i].name, "sampler.seed") != 0)
-            q_buf_printf(b, "%s%s %s", b->len ? " · " : "", strcmp(k[i].name, "experts.k") == 0 ? "k" : k[i].name, c->value[i]);
+        if (c->value[i] && k[i].effect >= Q_EFFECT_ROUTING)
+            q_buf_printf(b, "%s%s %s", b->len ? " · " : "", k[i].effect == Q_EFFECT_ALLOCATION ? k[i].name : strrchr(k[i].name, '.') + 1, c->value[i]);
     q_buf_puts(b, "");
     return b->p;
 }
@@ -217,7 +235,7 @@ static enum q_effect script_diff(const prov_config *a, const prov_config *b)
     return e;
 }
 
-static prov_cost script_cost(const prov_config *c) { return (prov_cost){ 1000u * (uint64_t)script_k(c), 500u * (uint64_t)script_k(c) }; }
+static prov_cost script_cost(const prov_config *c) { return (prov_cost){ 1000u * (uint64_t)script_k(c), 50000000u * (uint64_t)script_k(c) }; }
 
 /* ---- tokens ---- */
 static int32_t script_word(script_prov *p, const char *text, size_t n)
@@ -540,6 +558,18 @@ static prov_room script_room(prov *base)
     return (prov_room){ .used = p->n_cell, .text = p->n_text, .size = script_context_size(p) };
 }
 
+static int script_runs(prov *base, prov_mix *out, int max)
+{
+    script_prov *p = (script_prov *)base;
+    int n = 0;
+    for (int i = 0; i < p->n_cell; i++) {
+        if (n == 0 || (out[n - 1].config != p->cell[i].config && n < max))
+            out[n++] = (prov_mix){ p->cell[i].config, 0 };
+        out[n - 1].cells++;
+    }
+    return n;
+}
+
 static int script_mixture(prov *base, prov_mix *out, int max)
 {
     script_prov *p = (script_prov *)base;
@@ -612,10 +642,11 @@ static void script_close(prov *base)
 
 static const prov_kind script_kind = {
     .close = script_close, .config_new = script_config_new, .config_copy = script_config_copy, .config_free = script_config_free,
-    .config_set = script_set_knob, .config_get = script_get, .config_range = script_range, .config_is_default = script_is_default,
+    .config_set = script_set_knob, .config_get = script_get, .config_number = script_number, .config_nudge_k = script_nudge_k,
+    .config_range = script_range, .config_is_default = script_is_default,
     .config_k = script_k, .config_label = script_label, .config_json = script_json, .config_from_json = script_from_json,
     .config_hash = script_hash, .config_diff = script_diff, .config_cost = script_cost, .set = script_set, .present = script_present,
-    .ask = script_ask, .renew = script_renew, .forget = script_forget, .cancel = script_cancel, .context = script_room, .mixture = script_mixture,
+    .ask = script_ask, .renew = script_renew, .forget = script_forget, .cancel = script_cancel, .context = script_room, .mixture = script_mixture, .runs = script_runs,
     .count = script_count, .count_request = script_count_request, .score = script_score, .embed = script_embed,
     .spell = script_spell_one,
 };

@@ -330,11 +330,37 @@ static int parse_entries(gguf_file *f, cursor *c, uint64_t n_tensor, uint64_t n_
     return place_tensors(f, c->at, err);
 }
 
+/* What else is found under a model's name, by how it begins: a download of something else than the file, an older form. */
+static const struct { const char *begin, *says; } others[] = {
+    {"version https://git-lfs", N_("%s is a pointer of Git LFS and not the model: fetch the file itself (git lfs pull)")},
+    {"<", N_("%s is a web page and not the model: its address led to the page about the file; fetch the file itself")},
+    {"{", N_("%s is JSON and not the model: fetch the file itself, which begins with GGUF")},
+    {"lmgg", N_("%s is in an older form of GGML that is not read any more: fetch the model as GGUF")},
+    {"fmgg", N_("%s is in an older form of GGML that is not read any more: fetch the model as GGUF")},
+    {"tjgg", N_("%s is in an older form of GGML that is not read any more: fetch the model as GGUF")},
+    {"algg", N_("%s is in an older form of GGML that is not read any more: fetch the model as GGUF")},
+    {"PK\003\004", N_("%s is an archive: unpack it and give the .gguf file in it")},
+    {"\037\213", N_("%s is an archive: unpack it and give the .gguf file in it")},
+};
+
+static int not_gguf(const gguf_file *f, char *err)
+{
+    size_t at = 0;
+    while (at < f->n && at < 64 && strchr(" \t\r\n", f->p[at]) && f->p[at]) at++;
+    if (f->n - at > 8 && !memcmp(f->p + at, "\xEF\xBB\xBF", 3)) at += 3;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        size_t n = strlen(others[i].begin);
+        if (f->n - at >= n && memcmp(f->p + at, others[i].begin, n) == 0) return q_fail(err, Q_FORMAT, _(others[i].says), f->path);
+    }
+    /* safetensors: the length of a JSON text, then the text */
+    if (f->n > 8 && f->p[8] == '{') return q_fail(err, Q_FORMAT, _("%s is a safetensors file: quorum reads GGUF; fetch the model in that form, or convert it"), f->path);
+    return q_fail(err, Q_FORMAT, _("%s is not a GGUF file: its first bytes are others; fetch the model again, as GGUF"), f->path);
+}
+
 static int parse(gguf_file *f, char *err)
 {
     cursor c = {f->p, f->n, 4};
-    if (f->n < 4 || memcmp(f->p, "GGUF", 4) != 0)
-        return q_fail(err, Q_FORMAT, _("%s is not a GGUF file; give a model file that ends in .gguf"), f->path);
+    if (f->n < 4 || memcmp(f->p, "GGUF", 4) != 0) return not_gguf(f, err);
     uint32_t version;
     uint64_t n_tensor, n_kv;
     if (f->n < HEADER || !take_u32(&c, &version) || !take_u64(&c, &n_tensor) || !take_u64(&c, &n_kv))

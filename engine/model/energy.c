@@ -55,6 +55,21 @@ void energy_shape(eng_energy *e, uint64_t n_layer, uint64_t n_head, uint64_t n_k
     }
 }
 
+/* What a header says of shapes, within what any model has: products of these stay in 64 bits. */
+static int check_shape(const brief *b, const char *path, char *err)
+{
+    const struct { const char *key; uint64_t v, most; } counts[] = {
+        {"block_count", b->shape.n_layer, 1 << 12},          {"attention.head_count", b->shape.n_head, 1 << 16}, {"attention.head_count_kv", b->shape.n_kv, 1 << 16},
+        {"attention.key_length", b->shape.head_dim, 1 << 16}, {"expert_count", b->shape.n_expert, 1 << 20},
+        {"expert_used_count", b->shape.n_used, b->shape.n_expert},
+    };
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        if (counts[i].v > counts[i].most)
+            return q_fail(err, Q_FORMAT, _("%s: %s is %llu, and %llu is the most that it can be: the file is damaged, get another copy"), path, counts[i].key,
+                          (unsigned long long)counts[i].v, (unsigned long long)counts[i].most);
+    return Q_OK;
+}
+
 int eng_energy_read(const char *path, eng_energy *out, char *err)
 {
     gguf_file *f = NULL;
@@ -72,8 +87,7 @@ int eng_energy_read(const char *path, eng_energy *out, char *err)
     snprintf(out->name, sizeof out->name, "%s", b.name);
     out->name[q_utf8_whole(out->name, sizeof out->name - 1)] = 0;
     snprintf(out->type, sizeof out->type, "%s", b.quant);
-    if (!b.params)
-        rc = q_fail(err, Q_FORMAT, _("%s holds no weights: there is nothing to count"), path);
+    rc = b.params ? check_shape(&b, path, err) : q_fail(err, Q_FORMAT, _("%s holds no weights: there is nothing to count"), path);
     brief_free(&b);
     gguf_close(f);
     return rc;

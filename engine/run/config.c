@@ -518,6 +518,26 @@ bool eng_config_range(const eng_config *c, const char *name, double *min, double
     return *max > *min || (*max == *min && *max > 0);
 }
 
+double eng_config_number(const eng_config *c, const char *name)
+{
+    const knob_row *r = knob_find(name);
+    bool one = r && r->lives == KNOB_NUM && (r->knob.type == Q_KNOB_INT || r->knob.type == Q_KNOB_FLOAT);
+    return one ? *(const double *)knob_field(r, &c->v) : NAN;
+}
+
+int eng_config_nudge_k(eng_config *c, int delta)
+{
+    int most = 0, n = c->m->ker.n_expert;
+    for (int i = 0; i < c->m->ker.n_layer; i++) {
+        if (!c->m->layers[i].moe)
+            continue;
+        int64_t k = (int64_t)c->v.k[i] + delta;
+        c->v.k[i] = (int)(k < 1 ? 1 : k > n ? n : k);
+        most = c->v.k[i] > most ? c->v.k[i] : most;
+    }
+    return most;
+}
+
 bool eng_config_is_default(const eng_config *c, const char *name)
 {
     const knob_row *r = knob_find(name);

@@ -210,6 +210,20 @@ int eng_session_mix(const eng_session *s, eng_mix *out, int max)
     return n;
 }
 
+int eng_session_runs(const eng_session *s, eng_mix *out, int max)
+{
+    const kv_pool *pool = s->cache->pool;
+    int n = 0;
+    for (int i = 0; i < s->line.n && max > 0; i++) {
+        uint64_t h = kv_cell_config(pool, &s->line, i);
+        if (n == 0 || (out[n - 1].config != h && n < max))
+            out[n++] = (eng_mix){ .config = h };
+        out[n - 1].cells++;
+        out[n - 1].forced += kv_cell_forced(pool, &s->line, i) != 0;
+    }
+    return n;
+}
+
 void session_set_chunk(eng_session *s, int rows) { s->chunk = rows < 1 ? 1 : rows > ENG_STEP_ROWS ? ENG_STEP_ROWS : rows; }
 uint64_t session_cell_config(const eng_session *s, int cell) { return kv_cell_config(s->cache->pool, &s->line, cell); }
 int session_cells(const eng_session *s) { return s->line.n; }

@@ -59,7 +59,7 @@ static enum eng_trust take(const char *path, const char *key, q_buf *rest, ker_w
     char err[Q_ERRLEN];
     q_buf all = { 0 };
     enum eng_trust said = ENG_TRUST_UNKNOWN;
-    if (q_read_file(path, &all, 1 << 20, err)) return said;
+    if (q_read_file(path, &all, 1 << 20, err)) q_buf_clear(&all);
     for (char *line = all.p, *end; line && *line; line = end) {
         end = line + strcspn(line, "\n");
         if (*end) *end++ = 0;

@@ -107,7 +107,7 @@ static __global__ void __launch_bounds__(GROUP_THREADS) group_tiles(int n_expert
 
 /* ---- products of tiles, any type: a warp an output, TILE_FEW places at a time ---- */
 
-template <int TYPE> static __global__ void __launch_bounds__(THREADS) tile_blocks(cu_tile_prod p)
+template <int TYPE> static __global__ void BOUNDS(THREADS, 5) tile_blocks(cu_tile_prod p)
 {
     const int PER = cu_form<TYPE>::BLOCK / 32;
     int lane = (int)threadIdx.x % WARP, o = (int)blockIdx.x * WARPS + (int)threadIdx.x / WARP, units = p.w.n_in / 32, matrix, first, n;

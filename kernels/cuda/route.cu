@@ -4,7 +4,7 @@
 enum { ROUTE_WARPS = 4, ROUTE_THREADS = 128 };
 
 /* PER: see choose_row. */
-template <int PER> static __global__ void __launch_bounds__(ROUTE_THREADS) choose(choose_args a)
+template <int PER> static __global__ void BOUNDS(ROUTE_THREADS, 8) choose(choose_args a)
 {
     int row = (int)(blockIdx.x * ROUTE_WARPS + threadIdx.x / WARP), lane = (int)(threadIdx.x % WARP);
     if (row < a.n) choose_row<PER>(a, row, lane);

@@ -27,9 +27,6 @@ static void ranges_are_the_models(void)
 {
     seen s = { 0 };
     agt *a = help_open(":memory:", 4, greedy, &s);
-    CHECK(a != NULL);
-    if (!a)
-        return;
     double lo = -1, hi = -1;
     CHECK(agt_knob_range(a, knob(a, "experts.k"), &lo, &hi) && lo == 1 && hi == 12);
     CHECK(agt_knob_range(a, knob(a, "memory.min_score"), &lo, &hi) && lo == 0 && hi == 1);
@@ -55,9 +52,6 @@ static void why_during_an_answer(void)
 {
     seen s = { 0 };
     agt *a = help_open(":memory:", 3, slow, &s);
-    CHECK(a != NULL);
-    if (!a)
-        return;
     agt_submit(a, "what is experts.k?");
     CHECK(wait_for(a, &s, AGT_EV_TOKEN, 1, 20000));
     agt_submit(a, "/why");
@@ -205,9 +199,6 @@ static void waiting_question_survives(void)
     agt_close(a);
     seen_clear(&s);
     a = help_open(db, 4, greedy, &s);
-    CHECK(a != NULL);
-    if (!a)
-        return;
     settle(a, &s);
     CHECK_INT(s.n_ids, 3);               /* question, what was said, the question that waited */
     CHECK_MSG(s.notes.p && strstr(s.notes.p, "1 question that waited"), "%s", s.notes.p ? s.notes.p : "");
@@ -302,9 +293,6 @@ static void piped_text_does_not_drown_the_question(void)
     CHECK_INT(q_write_file_atomic(other, pump, strlen(pump), err), 0);
     seen s = { 0 };
     agt *a = help_open(":memory:", 3, set, &s);
-    CHECK(a != NULL);
-    if (!a)
-        return;
     agt_submit(a, add);
     settle(a, &s);
     char *m = agt_attach("who calibrated the zarnith lamp?", "qualdor brextin vosk pellar nimbrow tessik", 42);
@@ -351,9 +339,6 @@ static void models_change_safely(void)
     q_buf_free(&b);
     setenv("QUORUM_MODELS", dir, 1);
     agt *a = help_open(":memory:", 4, greedy, &s);
-    CHECK(a != NULL);
-    if (!a)
-        return;
     agt_submit(a, "fox");
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
     int64_t chat, question = s.question;
@@ -414,9 +399,6 @@ static void loops_are_stopped(void)
     static const char *const set[] = { "sampler.temperature=0", "sampler.frequency_penalty=-50", "sampler.max_tokens=600", "memory.on=off", "context.length=1024" };
     seen s = { 0 };
     agt *a = help_open(":memory:", 5, set, &s);
-    CHECK(a != NULL);
-    if (!a)
-        return;
     agt_submit(a, "the fox");
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 30000));
     int n = s.last ? s.last->n_tokens : 0;
@@ -544,9 +526,6 @@ static void brains_come_and_go(void)
     CHECK(mkdtemp(home) != NULL);
     setenv("XDG_CONFIG_HOME", home, 1);
     agt *a = help_open(":memory:", 3, slow, &s);
-    CHECK(a != NULL);
-    if (!a)
-        return;
     q_buf v = { 0 };
     agt_submit(a, "/brain");
     CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 60000));
@@ -607,9 +586,6 @@ static void configurations_are_compared(void)
 {
     seen s = { 0 };
     agt *a = help_open(":memory:", 4, greedy, &s);
-    CHECK(a != NULL);
-    if (!a)
-        return;
     static const struct { const char *line, *says; } early[] = { { "/compare k=1", "no text yet" }, { "/compare", "A [B]" }, { "/compare a b c", "each a brain" },
         { "/compare nonesuch on LICENSE", "there are standard" }, { "/compare k=1 on /nonesuch/file", "nonesuch" }, { "/compare --other /nonesuch/x.gguf on LICENSE", "nonesuch" } };
     for (size_t i = 0; i < sizeof early / sizeof *early; i++) {
@@ -647,9 +623,6 @@ static void a_knob_is_swept(void)
         return;
     seen s = { 0 };
     agt *a = help_open(":memory:", 4, greedy, &s);
-    CHECK(a != NULL);
-    if (!a)
-        return;
     char *csv = q_printf("%s/out.csv", file);
     static const struct { const char *line, *says; } bad[] = { { "/sweep k", "1..16" }, { "/sweep k 1 csv", "1..16" }, { "/sweep k 1 2", "1..16" }, { "/sweep k 1..2", "no text yet" },
         { "/sweep nose 1 on LICENSE", "no knob nose" }, { "/sweep k 99 on LICENSE", "1 to 12" }, { "/sweep k 1 on /nonesuch/file", "nonesuch" } };
@@ -686,9 +659,6 @@ static void energy_is_told(void)
 {
     seen s = { 0 };
     agt *a = help_open(":memory:", 3, slow, &s);
-    CHECK(a != NULL);
-    if (!a)
-        return;
     agt_submit(a, "/energy text");
     CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 60000));
     CHECK_MSG(s.page && strstr(s.page, "4, own ") && strstr(s.page, "12, all ") && strstr(s.page, "max tokens/s"), "%s", s.page ? s.page : "");

@@ -15,9 +15,6 @@ static void order_of_events(void)
 {
     seen s = { 0 };
     agt *a = help_open(":memory:", 3, greedy, &s);
-    CHECK(a != NULL);
-    if (!a)
-        return;
     seen_clear(&s);
     agt_submit(a, "the lazy fox jumps over the quick brown dog");
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
@@ -58,9 +55,6 @@ static void knob_at_token_20(void)
     close(fd);
     unlink_db(db);
     agt *a = help_open(db, 4, greedy, &s);
-    CHECK(a != NULL);
-    if (!a)
-        return;
     /* One token at a time, so that the key falls exactly between the 20th and the 21st. */
     agt_pause(a, true);
     agt_submit(a, "in the main void");
@@ -112,9 +106,6 @@ static void stop_is_prompt(void)
 {
     seen s = { 0 };
     agt *a = help_open(":memory:", 3, endless, &s);
-    CHECK(a != NULL);
-    if (!a)
-        return;
     agt_submit(a, "/set ui.pace 50");
     agt_submit(a, "say a lot");
     CHECK(wait_for(a, &s, AGT_EV_TOKEN, 3, 10000));
@@ -140,9 +131,6 @@ static void again_and_branches(void)
 {
     seen s = { 0 };
     agt *a = help_open(":memory:", 4, greedy, &s);
-    CHECK(a != NULL);
-    if (!a)
-        return;
     agt_submit(a, "fox");
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
     int64_t first = s.last->id, question = s.last->parent;
@@ -200,9 +188,6 @@ static void names_are_true(void)
         { "/set experts.k default", "standard · k 4 · T 0.9 → k 2 → top_p 0.5 → k default" } };
     seen s = { 0 };
     agt *a = help_open(":memory:", 4, set, &s);
-    CHECK(a != NULL);
-    if (!a)
-        return;
     agt_pause(a, true);
     agt_submit(a, "in the main void");
     CHECK(wait_for(a, &s, AGT_EV_BEGIN, 0, 60000));
@@ -232,9 +217,6 @@ static void toggle_after_again(void)
     seen s = { 0 };
     agt_status st;
     agt *a = help_open(":memory:", 4, greedy, &s);
-    CHECK(a != NULL);
-    if (!a)
-        return;
     agt_submit(a, "fox");
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000));
     agt_again(a, 0, "experts.k=1");
@@ -254,9 +236,6 @@ static void toggle_and_refusals(void)
 {
     seen s = { 0 };
     agt *a = help_open(":memory:", 4, greedy, &s);
-    CHECK(a != NULL);
-    if (!a)
-        return;
     agt_toggle(a);                       /* nothing was changed yet: to the model's own, and back */
     settle(a, &s);
     CHECK(s.errors == 0 && strcmp(s.knob, "=standard · k 4 (1 of 2)") == 0);
@@ -302,9 +281,6 @@ static void position_knob_mid_answer(void)
     const char *set[] = { "sampler.temperature=1", "sampler.seed=5", "sampler.max_tokens=40", "memory.on=off" };
     seen s = { 0 };
     agt *a = help_open(":memory:", 4, set, &s);
-    CHECK(a != NULL);
-    if (!a)
-        return;
     agt_pause(a, true);
     agt_submit(a, "over the lazy dog");
     CHECK(wait_for(a, &s, AGT_EV_BEGIN, 0, 10000));
@@ -329,9 +305,6 @@ static void recompute_unmixes(void)
 {
     seen s = { 0 };
     agt *a = help_open(":memory:", 4, greedy, &s);
-    CHECK(a != NULL);
-    if (!a)
-        return;
     agt_submit(a, "ab");
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
     agt_submit(a, "/k 2");
@@ -355,9 +328,6 @@ static void context_overflows(void)
     const char *set[] = { "sampler.temperature=0", "sampler.max_tokens=12", "memory.on=off", "context.length=256" };
     seen s = { 0 };
     agt *a = help_open(":memory:", 4, set, &s);
-    CHECK(a != NULL);
-    if (!a)
-        return;
     for (int i = 0; i < 8; i++) {
         agt_submit(a, "the quick brown fox jumps over the lazy dog");
         CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
@@ -432,9 +402,6 @@ static void restart_restores(void)
     unlink_db(db);
     seen s = { 0 };
     agt *a = help_open(db, 4, greedy, &s);
-    CHECK(a != NULL);
-    if (!a)
-        return;
     agt_submit(a, "fox");
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
     int64_t id = s.last->id;
@@ -489,9 +456,6 @@ static void slow_reader(void)
     const char *set[] = { "sampler.temperature=1", "sampler.seed=11", "sampler.max_tokens=1500", "memory.on=off", "context.length=2048" };
     seen s = { 0 };
     agt *a = help_open(":memory:", 5, set, &s);
-    CHECK(a != NULL);
-    if (!a)
-        return;
     seen_clear(&s);
     q_buf all = { 0 };
     int next = 1, gaps = 0, total = 0;
@@ -582,9 +546,6 @@ static void passages_are_fed(void)
     CHECK_INT(q_write_file_atomic(file, note, strlen(note), err), 0);
     seen s = { 0 };
     agt *a = help_open(":memory:", 3, set, &s);
-    CHECK(a != NULL);
-    if (!a)
-        return;
     agt_submit(a, add);
     settle(a, &s);
     CHECK(s.notes.p && strstr(s.notes.p, "1 file added (1 passage)"));
@@ -629,9 +590,6 @@ static void stop_in_prefill(void)
     const char *set[] = { "context.length=8192", "memory.on=off" };
     seen s = { 0 };
     agt *a = help_open(":memory:", 2, set, &s);
-    CHECK(a != NULL);
-    if (!a)
-        return;
     q_buf big = { 0 };
     for (int i = 0; i < 6000; i++)
         q_buf_putc(&big, "xqzj"[i % 4]);
@@ -660,9 +618,6 @@ static void a_prompt_is_rendered_once(void)
 {
     seen s = { 0 };
     agt *a = help_open(":memory:", 4, greedy, &s);
-    CHECK(a != NULL);
-    if (!a)
-        return;
     settle(a, &s);
     unsigned before = local_rendered(a->seat.who);
     for (unsigned turn = 1; turn <= 3; turn++) {
@@ -700,9 +655,6 @@ static void another_model(void)
     char *line = q_printf("/model %s", other);
     seen s = { 0 };
     agt *a = help_open(":memory:", 4, greedy, &s);
-    CHECK(a != NULL);
-    if (!a)
-        return;
     agt_submit(a, "fox");
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
     agt_status before, after;
@@ -758,9 +710,6 @@ static void leaving_keeps_questions(void)
     unlink_db(db);
     seen s = { 0 };
     agt *a = help_open(db, 3, endless, &s);
-    CHECK(a != NULL);
-    if (!a)
-        return;
     agt_submit(a, "/set ui.pace 20");
     agt_submit(a, "first");
     CHECK(wait_for(a, &s, AGT_EV_TOKEN, 3, 10000));

@@ -10,7 +10,7 @@ static agt *start(seen *s)
 {
     agt *a = NULL;
     agt_options o = { .db = ":memory:" };
-    CHECK_INT(agt_open(&o, &a, err), 0);
+    a = help_opened(agt_open(&o, &a, err) == Q_OK ? a : NULL, err);
     CHECK(all_done(a, s));
     seen_clear(s);
     return a;

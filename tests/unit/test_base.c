@@ -2,6 +2,7 @@
 #include "base/base.h"
 
 #include <pwd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "tests/test.h"
 
@@ -125,6 +126,37 @@ static void clean_environments(void)
     free(kept);
 }
 
+/* What would hold up whoever reads it is refused; where a command line names it, it is waited for. */
+static void pipes_are_no_files(void)
+{
+    char dir[] = "/tmp/quorum-base-XXXXXX", err[Q_ERRLEN];
+    CHECK(mkdtemp(dir) != NULL);
+    char *fifo = q_printf("%s/fifo", dir), *file = q_printf("%s/file", dir);
+    q_buf b = { 0 };
+    CHECK(mkfifo(fifo, 0600) == 0 && q_write_file_atomic(file, "words", 5, err) == 0);
+    CHECK_INT(q_read_file(fifo, &b, 100, err), Q_IO);
+    CHECK(strstr(err, "pipe") && b.len == 0);
+    CHECK_INT(q_read_file(file, &b, 100, err), Q_OK);
+    CHECK_STR(b.p, "words");
+    q_buf_clear(&b);
+    CHECK_INT(q_read_file("/dev/null", &b, 100, err), Q_OK);
+    CHECK_INT(q_read_file("/dev/zero", &b, 100, err), Q_RANGE);
+    q_buf_clear(&b);
+    int end[2];
+    CHECK(pipe(end) == 0 && write(end[1], "piped", 5) == 5 && close(end[1]) == 0);
+    char *path = q_printf("/proc/self/fd/%d", end[0]);
+    CHECK_INT(q_read_input(path, &b, 100, err), Q_OK);
+    CHECK_STR(b.p, "piped");
+    close(end[0]);
+    unlink(fifo);
+    unlink(file);
+    rmdir(dir);
+    q_buf_free(&b);
+    free(path);
+    free(fifo);
+    free(file);
+}
+
 int main(void)
 {
     RUN(utf8_rejects_what_unicode_forbids);
@@ -135,5 +167,6 @@ int main(void)
     RUN(sentences);
     RUN(homes);
     RUN(clean_environments);
+    RUN(pipes_are_no_files);
     return TEST_END();
 }

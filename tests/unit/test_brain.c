@@ -5,6 +5,7 @@
 #include "tests/test.h"
 
 #include <locale.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char home[] = "/tmp/quorum-brain-XXXXXX", err[Q_ERRLEN];
@@ -95,6 +96,34 @@ static void bad_files_are_refused_and_listed(void)
     CHECK(lab_brain_delete("bad", err) == 0);
 }
 
+/* Links that lead nowhere or round, a pipe, a folder: each is said of in the list, none ends or holds up the program. */
+static void what_is_no_file_is_listed(void)
+{
+    static const struct { const char *name, *says; } odd[] = { { "nowhere", "No such file" }, { "round", "symbolic links" }, { "pipe", "pipe" }, { "folder", "directory" } };
+    char *in = q_printf("%s/quorum/brains", home), *path[4];
+    for (int i = 0; i < 4; i++)
+        path[i] = q_printf("%s/%s.json", in, odd[i].name);
+    CHECK(symlink("/nonexistent/file", path[0]) == 0 && symlink("round.json", path[1]) == 0 && mkfifo(path[2], 0600) == 0 && mkdir(path[3], 0700) == 0);
+    lab_brain *all, b;
+    int n, said = 0;
+    CHECK(lab_brain_list(&all, &n, err) == 0);
+    for (int k = 0; k < n; k++)
+        for (int i = 0; i < 4; i++)
+            if (strcmp(all[k].name, odd[i].name) == 0)
+                said += all[k].problem && strstr(all[k].problem, odd[i].says);
+    CHECK_INT(said, 4);
+    lab_brains_free(all, n);
+    CHECK(lab_brain_read("nonesuch", &b, err) == Q_NOTFOUND && strstr(err, "nowhere"));
+    CHECK(lab_brain_read("nowhere", &b, err) == Q_NOTFOUND && lab_brain_read("round", &b, err) == Q_NOTFOUND);
+    CHECK(lab_brain_read("pipe", &b, err) == Q_IO && strstr(err, "pipe"));
+    CHECK(lab_brain_read("folder", &b, err) == Q_IO);
+    for (int i = 0; i < 4; i++) {
+        remove(path[i]);
+        free(path[i]);
+    }
+    free(in);
+}
+
 /* Every shipped one on every kind of model: never an error, and what does nothing here is said. */
 static void shipped_ones_load_everywhere(void)
 {
@@ -141,6 +170,7 @@ int main(void)
     RUN(saved_ones_come_back);
     RUN(names_are_no_paths);
     RUN(bad_files_are_refused_and_listed);
+    RUN(what_is_no_file_is_listed);
     RUN(shipped_ones_load_everywhere);
     char *in = q_printf("%s/quorum/brains", home), *up = q_printf("%s/quorum", home);
     rmdir(in);

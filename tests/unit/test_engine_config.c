@@ -127,6 +127,28 @@ static void labels_and_json(void)
     eng_config_free(d);
 }
 
+static void numbers_stay_numbers(void)
+{
+    q_buf b = { 0 };
+    eng_config *c = eng_config_new(m);
+    CHECK(eng_config_set(c, "sampler.seed", "9007199254740991", err) == 0 && eng_config_number(c, "sampler.seed") == 9007199254740991.0);
+    CHECK(eng_config_set(c, "max_tokens", "16777216", err) == 0 && eng_config_number(c, "sampler.max_tokens") == 16777216);
+    CHECK(eng_config_number(c, "temperature") == atof(eng_config_get(c, "sampler.temperature", &b)));
+    CHECK(isnan(eng_config_number(c, "experts.k")) && isnan(eng_config_number(c, "sampler.stop")) && isnan(eng_config_number(c, "kv.type")) &&
+          isnan(eng_config_number(c, "no.such")));
+    int n = eng_model_info(m)->n_expert, least = 1;
+    CHECK_INT(eng_config_nudge_k(c, 1), 5);
+    CHECK_STR(eng_config_get(c, "experts.k", &b), "5");
+    CHECK_INT(eng_config_nudge_k(c, -100), least);
+    CHECK_INT(eng_config_nudge_k(c, INT32_MAX), n);
+    CHECK_INT(eng_config_nudge_k(c, INT32_MIN), least);
+    CHECK_INT(eng_config_set(c, "experts.k", "2,9,12", err), 0);             /* each layer by itself */
+    CHECK_INT(eng_config_nudge_k(c, 2), n);
+    CHECK_STR(eng_config_get(c, "experts.k", &b), "0,11,12");     /* the first is dense */
+    q_buf_free(&b);
+    eng_config_free(c);
+}
+
 static void table(void)
 {
     int n;
@@ -307,6 +329,7 @@ int main(void)
     RUN(refusals);
     RUN(hashes_and_classes);
     RUN(labels_and_json);
+    RUN(numbers_stay_numbers);
     RUN(table);
     RUN(costs);
     RUN(yarn);

@@ -75,6 +75,28 @@ static void a_change_is_tried_and_kept_or_not(void)
     agt_close(a);
 }
 
+/* /vote: what it will cost first, then the answers and the count; the conversation stays as it was. */
+static void a_vote_is_counted(void)
+{
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 4, greedy, &s);
+    static const struct { const char *line, *says; } bad[] = { { "/vote k=1", "QUESTION" }, { "/vote n=0 why?", "QUESTION" }, { "/vote n=65 why?", "QUESTION" }, { "/vote n=x why?", "QUESTION" },
+        { "/vote k=1,2 eps=1 why?", "QUESTION" }, { "/vote k=1,,2 why?", "QUESTION" }, { "/vote k=1,2,3,4 n=20 why?", "QUESTION" }, { "/vote k=99 why?", "1 to 12" }, { "/vote nose=1 why?", "nose" } };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        refused(a, &s, bad[i].line, bad[i].says);
+    agt_status st;
+    agt_get_status(a, &st);
+    int used = st.ctx_used;
+    agt_submit(a, "/vote k=1,4 n=2 what are experts? x=1");
+    CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 120000));
+    CHECK_MSG(s.notes.p && strstr(s.notes.p, "/vote: 4 answers of up to 40 tokens; k=1 reads ") && strstr(s.notes.p, "of weights in all"), "%s", s.notes.p);
+    CHECK_MSG(s.page && strncmp(s.page, "what are experts? x=1\n\nk=1  ", 28) == 0 && strstr(s.page, "\nk=4  ") && strstr(s.page, "\ncost: ") && strstr(s.page, "agreement, not truth"), "%s", s.page ? s.page : "");
+    agt_get_status(a, &st);
+    CHECK(st.ctx_used == used && first_of(&s, AGT_EV_SENT) < 0);
+    seen_clear(&s);
+    agt_close(a);
+}
+
 static void damaged_records_are_named(void)
 {
     static const struct { const char *text, *says; } bad[] = { { "", "is no record" }, { "{", "is no record" }, { "[1]", "is no record" }, { "\xff\xfe", "is no record" },
@@ -126,6 +148,7 @@ int main(void)
     }
     setenv("XDG_DATA_HOME", home, 1);
     RUN(a_change_is_tried_and_kept_or_not);
+    RUN(a_vote_is_counted);
     RUN(damaged_records_are_named);
     RUN(remove_all);
     return TEST_END();

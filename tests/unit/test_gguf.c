@@ -139,6 +139,16 @@ static void test_refusals(void)
     head(&b, 4, 0, 0); REFUSED(&b, "version 4");
     head(&b, 0x03000000, 0, 0); REFUSED(&b, "big-endian");
     head(&b, 3, 0, 0); memcpy(b.p, "GGML", 4); REFUSED(&b, "not a GGUF");
+    static const struct { const char *begin; size_t n; const char *says; } others[] = {
+        {"version https://git-lfs.github.com/spec/v1\noid sha256:0", 55, "Git LFS"}, {"<!doctype html><title>404", 25, "web page"},
+        {"\n\n <html>", 9, "web page"}, {"\xEF\xBB\xBF<html><head>", 15, "web page"}, {"{\"error\":\"no\"}", 14, "JSON"}, {"tjgg\3\0\0\0aaaa", 12, "older form"},
+        {"lmgg\1\0\0\0", 8, "older form"}, {"PK\3\4aaaaaaaa", 12, "archive"}, {"\037\213\010\0\0\0", 6, "archive"},
+        {"\2\0\0\0\0\0\0\0{}", 10, "safetensors"}, {"GGU", 3, "not a GGUF"}, {"\0\0\0\0\0\0\0\0", 8, "not a GGUF"}, {"", 0, "not a GGUF"}, {"   ", 3, "not a GGUF"} };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        b.len = 0;
+        q_buf_add(&b, others[i].begin, others[i].n);
+        REFUSED(&b, others[i].says);
+    }
     head(&b, 3, 0, 0); ACCEPTED(&b);
     head(&b, 3, 0, UINT64_MAX); REFUSED(&b, "claims");
     head(&b, 3, UINT64_MAX / 2, 0); REFUSED(&b, "claims");

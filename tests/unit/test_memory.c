@@ -123,7 +123,7 @@ static void a_reply_grows_and_ends_once(void)
     int64_t q = say(s, c, 0, MEM_USER, "question");
     OK(mem_reply_begin(s, c, q, "SmolLM2 carved", 0xF0F1F2F3F4F5F6F7u, 11, "{}", "standard", &r, err));
     OK(mem_reply_save(s, r, "One", 3, "hm", 2, err));
-    OK(mem_reply_config(s, r, 21, 12, "{\"experts.k\":\"11\"}", "k 11", err));
+    OK(mem_reply_config(s, r, &(mem_message_config){ .from = 21, .at = 40, .hash = 12, .json = (char[]){ "{\"experts.k\":\"11\"}" }, .label = (char[]){ "k 11" }, .mark = (char[]){ "k 12→11" } }, err));
     mem_message m;
     OK(mem_message_get(s, r, &m, err));
     CHECK_INT(m.status, MEM_PARTIAL); CHECK_STR(m.text, "One"); CHECK_STR(m.thinking, "hm");
@@ -144,7 +144,7 @@ static void a_reply_grows_and_ends_once(void)
     CHECK_INT(m.status, MEM_DONE); CHECK_STR(m.text, "One two"); CHECK_STR(m.finish, "eos");
     CHECK_INT(m.stats.tokens, 30); CHECK(m.stats.decode_s == .25); CHECK(m.has_trace);
     CHECK_INT(m.n_config, 2);
-    if (m.n_config == 2) { CHECK_INT(m.config[1].from, 21); CHECK_INT(m.config[1].hash, 12); CHECK_STR(m.config[1].label, "k 11"); }
+    if (m.n_config == 2) { CHECK_INT(m.config[1].from, 21); CHECK_INT(m.config[1].hash, 12); CHECK_STR(m.config[1].label, "k 11"); CHECK_INT(m.config[1].at, 40); CHECK_STR(m.config[1].mark, "k 12→11"); CHECK_STR(m.config[0].mark, ""); }
     mem_message_free(&m);
     OK(mem_find(s, "one", 9, &h, err)); CHECK_INT(h.n, 1);
     mem_hits_free(&h);

@@ -39,7 +39,9 @@ static const char *const written[] = {
     "INSERT INTO pending(conversation, edits, created, text, owner) VALUES(1, 0, 1700000000000, 'still to be asked', '1:1');",
     "", "",
     "INSERT INTO routing_tag(name, message, created) VALUES('prose', 2, 1700000000000);",
-    "", "", "", "",
+    "",
+    "UPDATE message_config SET at_byte=5, mark='k 8→4' WHERE from_token=3;",
+    "", "",
 };
 
 static void make(const char *path, int v)
@@ -129,7 +131,7 @@ static void shows_the_same(mem_store *s, int v)
         CHECK_STR(b.v[1].text, "They face the wind.");
         CHECK_STR(b.v[1].model, "carved");
         CHECK_INT(b.v[1].n_config, 2);
-        if (b.v[1].n_config == 2) { CHECK_STR(b.v[1].config[1].label, "k 4"); CHECK_INT(b.v[1].config[1].from, 3); CHECK_STR(b.v[1].config[0].json, "{\"experts.k\":\"8\"}"); }
+        if (b.v[1].n_config == 2) { CHECK_STR(b.v[1].config[1].label, "k 4"); CHECK_INT(b.v[1].config[1].at, v < 9 ? -1 : 5); CHECK_STR(b.v[1].config[1].mark, v < 9 ? "" : "k 8→4"); CHECK_INT(b.v[1].config[1].from, 3); CHECK_STR(b.v[1].config[0].json, "{\"experts.k\":\"8\"}"); }
         CHECK_INT(b.v[3].status, MEM_STOPPED);
         CHECK_STR(b.v[3].finish, "interrupted");
         CHECK_INT(b.v[3].stats.tokens, 3);

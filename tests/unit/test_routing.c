@@ -200,6 +200,136 @@ static void what_cannot_be_compared_is_said(void)
     lab_routes_free(other);
 }
 
+/* ---- answers, three times each ---- */
+enum { TOKENS = 1000, CHANGE = 20 };
+typedef struct heard { prov *p; prov_config *later; mem_trace *t; } heard;
+static const char said[] = "The river rises in the hills to the north.";
+
+static void on_position(void *user, const prov_position *p)
+{
+    heard *h = user;
+    if (!p->prompt)
+        mem_trace_add(h->t, p->token, p->pos, p->config, false, p->max_k, p->ids, p->weights, p->entropy, p->margin);
+}
+
+static bool change_at(void *user, int answer, int tokens)
+{
+    heard *h = user;
+    if (tokens == CHANGE)
+        CHECK_MSG(prov_set(h->p, h->later, PROV_CONTINUE, err) == 0, "%s", err);
+    return true;
+}
+
+static int configure(void *user, prov_config *c, char *e)
+{
+    static const char *const set[][2] = { { "sampler.max_tokens", "1001" }, { "sampler.seed", "7" }, { "sampler.temperature", "0.9" }, { "context.length", "2048" } };
+    int rc = 0;
+    for (size_t i = 0; i < sizeof set / sizeof *set && rc == 0; i++)
+        rc = prov_config_set(c, set[i][0], set[i][1], e);
+    return rc;
+}
+
+static bool same_bits(const void *a, const void *b, size_t n) { return memcmp(a, b, n) == 0; }
+
+/* The stored answer's tokens evaluated again in pieces, each under the configuration that its record names. */
+static void evaluate_again(const mem_trace *t, eng_model *m, eng_config *const by[2], int piece)
+{
+    eng_session *s = NULL;
+    int differ = 0;
+    CHECK_MSG(eng_session_new(m, by[0], &s, err) == 0, "%s", err);
+    eng_tokens prompt = { 0 };
+    CHECK(eng_template(m, NULL, 0, false, -1, &prompt, err) == 0 && eng_tokenize(m, said, sizeof said - 1, false, &prompt, err) == 0);
+    CHECK(prompt.n == t->pos[0] && eng_session_sync(s, prompt.id, prompt.n, ENG_CONTINUE, NULL, NULL, err) == 0);
+    eng_tokens_free(&prompt);
+    for (int at = 0; at < t->n; at += piece) {
+        int n = at + piece < t->n ? piece : t->n - at;
+        eng_row row[ENG_STEP_ROWS];
+        eng_out o;
+        for (int i = 0; i < n; i++)
+            row[i] = (eng_row){ .session = s, .token = t->token[at + i], .config = t->config[at + i] == eng_config_hash(by[0]) ? by[0] : by[1] };
+        if (eng_cache_step(eng_session_cache(s), row, n, true, &o, err) != 0) {
+            CHECK_MSG(false, "%s", err);
+            break;
+        }
+        for (int i = 0; i < n; i++)
+            for (int l = 0; l < t->n_layer; l++) {
+                size_t stored = (size_t)(at + i) * (size_t)t->n_layer + (size_t)l, now = (size_t)l * (size_t)o.n + (size_t)i, k = (size_t)t->max_k;
+                int run = 0;
+                while (run < o.max_k && o.ids[now * (size_t)o.max_k + (size_t)run] != LAB_NONE)
+                    run++;
+                bool same = run <= t->max_k && (run == t->max_k || t->ids[stored * k + (size_t)run] == LAB_NONE) &&
+                            same_bits(t->ids + stored * k, o.ids + now * (size_t)o.max_k, sizeof *o.ids * (size_t)run) &&
+                            same_bits(t->weights + stored * k, o.weights + now * (size_t)o.max_k, sizeof *o.weights * (size_t)run) &&
+                            same_bits(t->entropy + stored, o.entropy + now, sizeof(float)) &&
+                            (same_bits(t->margin + stored, o.margin + now, sizeof(float)) || (isnan(t->margin[stored]) && isnan(o.margin[now])));
+                differ += !same;
+            }
+    }
+    CHECK_MSG(differ == 0, "pieces of %d: %d of %d layers of tokens differ", piece, differ, t->n * t->n_layer);
+    eng_session_free(s);
+}
+
+/* One answer, whose k is another from a token on. Returns how many tokens it had. */
+static int answer_thrice(prov *p, mem_store *store, eng_model *m, eng_config *const by[2], uint64_t seed)
+{
+    heard h = { .p = p, .t = mem_trace_new(prov_about(p)->n_layer, 1), .later = prov_present(p) };
+    prov_config *home = prov_present(p);
+    prov_request r = { .raw = said, .n_raw = sizeof said - 1, .seed = seed };
+    prov_hooks hooks = { .user = &h, .between = change_at, .position = on_position };
+    prov_result result = { 0 };
+    mem_trace *t = NULL;
+    int64_t chat, id;
+    CHECK(prov_config_set(h.later, "experts.k", "2", err) == 0);
+    CHECK_MSG(prov_ask(p, &r, &hooks, &result, err) == 0, "%s", err);
+    CHECK(mem_conversation_new(store, "", &chat, err) == 0 && mem_reply_begin(store, chat, 0, "m", 1, 1, "{}", "", &id, err) == 0);
+    CHECK(mem_reply_end(store, id, MEM_DONE, "", "x", 1, "", 0, &(mem_stats){ .tokens = h.t->n }, h.t, err) == 0);
+    CHECK_MSG(mem_trace_get(store, id, &t, err) == 0, "%s", err);
+    int n = t ? t->n : 0;
+    if (t) {
+        size_t rows = (size_t)t->n * (size_t)t->n_layer, cells = rows * (size_t)t->max_k;
+        CHECK(t->n == h.t->n && t->max_k == h.t->max_k && same_bits(t->token, h.t->token, sizeof *t->token * (size_t)t->n));
+        CHECK(same_bits(t->ids, h.t->ids, sizeof *t->ids * cells) && same_bits(t->weights, h.t->weights, sizeof *t->weights * cells));
+        CHECK(same_bits(t->entropy, h.t->entropy, sizeof *t->entropy * rows) && same_bits(t->margin, h.t->margin, sizeof *t->margin * rows));
+        CHECK(n < CHANGE + 2 || t->config[CHANGE - 2] != t->config[n - 1]);
+        static const int piece[] = { 1, 7, ENG_STEP_ROWS };
+        for (int i = 0; i < 3; i++)
+            evaluate_again(t, m, by, piece[i]);
+    }
+    CHECK(prov_set(p, home, PROV_CONTINUE, err) == 0);
+    prov_config_free(home);
+    prov_config_free(h.later);
+    mem_trace_free(t);
+    mem_trace_free(h.t);
+    return n;
+}
+
+/* Live, from the store, and evaluated anew: the same experts, weights, entropies and margins, bit for bit, for 1,000 tokens. */
+static void routing_is_the_same_live_stored_and_evaluated_again(void)
+{
+    prov_opts o = { .configure = configure };
+    prov *p = NULL;
+    mem_store *store = NULL;
+    eng_model *m = NULL;
+    CHECK_MSG(prov_open(model_path, &o, &p, err) == 0, "%s", err);
+    CHECK(mem_open(":memory:", &store, err) == 0 && eng_model_open(model_path, NULL, &m, err) == 0);
+    if (test_bad)
+        return;
+    eng_config *by[2] = { eng_config_new(m), NULL };
+    CHECK(eng_config_set(by[0], "context.length", "2048", err) == 0);
+    by[1] = eng_config_copy(by[0]);
+    CHECK(eng_config_set(by[1], "experts.k", "2", err) == 0);
+    int tokens = 0, answers = 0;
+    while (tokens < TOKENS && answers < 200 && !test_bad)        /* a model of random weights ends when it likes */
+        tokens += answer_thrice(p, store, m, by, (uint64_t)++answers);
+    CHECK_MSG(tokens >= TOKENS, "%d tokens", tokens);
+    printf("# %d tokens of %d answers\n", tokens, answers);
+    eng_config_free(by[0]);
+    eng_config_free(by[1]);
+    prov_close(p);
+    eng_model_free(m);
+    mem_close(store);
+}
+
 int main(void)
 {
     model_path = util_model("qwen3moe");
@@ -208,6 +338,7 @@ int main(void)
     RUN(numbers_are_those_of_a_plain_count);
     RUN(nothing_is_found_where_nothing_is_and_a_planted_one_is);
     RUN(what_cannot_be_compared_is_said);
+    RUN(routing_is_the_same_live_stored_and_evaluated_again);
     remove(model_path);
     free(model_path);
     return TEST_END();

@@ -4,6 +4,7 @@
 #include "tests/unit/app_help.h"
 #include "tui/tui.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void widths(void)
@@ -591,6 +592,10 @@ static void themes(void)
         CHECK(t.mono[S_ERROR].attr && t.mono[S_SELECT].attr && t.mono[S_STRONG].attr && t.mono[S_MORE2].attr);
     }
     CHECK(tui_theme_load("none-such", &t, err) == Q_NOTFOUND);
+    char pipe[] = "/tmp/quorum-theme-XXXXXX";               /* and nobody waits for its writer */
+    close(mkstemp(pipe));
+    CHECK(remove(pipe) == 0 && mkfifo(pipe, 0600) == 0 && tui_theme_load(pipe, &t, err) == Q_IO);
+    remove(pipe);
     CHECK_INT(tui_theme_256(0xffffff), 231);
     CHECK_INT(tui_theme_256(0x5f8700), 64);
     tui_grid g = {0};

@@ -31,7 +31,7 @@ void tui_layout_make(const tui_layout_in *in, tui_layout *o)
         o->notice = (tui_box){ 0, bottom, w, k };
     }
     o->wide = !o->small && w >= LAY_PANELS_W;
-    if (!o->small && !o->wide && in->strip) o->strip = (tui_box){ 0, --bottom, w, 1 };
+    if (!o->small && !o->wide && in->strip > 0) { bottom -= in->strip; o->strip = (tui_box){ 0, bottom, w, in->strip }; }
     o->body_y = top;
     o->body_h = bottom - top;
     int left = 0, right = w;

@@ -19,7 +19,7 @@ typedef struct tui_layout_in {
     bool overlay;                       /* something lies over the transcript */
     bool overlay_full;                  /* over all of it, not the upper part */
     int overlay_rows;                   /* wanted; at least three fifths of the body are given */
-    bool strip;                         /* there are experts to show */
+    int strip;                          /* rows of instruments: 0 where there are no experts to show */
 } tui_layout_in;
 
 typedef struct tui_layout {

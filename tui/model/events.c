@@ -162,7 +162,7 @@ void tui_app_event(tui_app *app, agt_event *e)
         break;
     case AGT_EV_NOTE: if (e->text) tui_app_note(app, e->level, e->text); break;
     case AGT_EV_LABEL:
-        if ((it = tui_tr_find(&app->tr, e->id)) && e->text) tui_set_text(&it->label, e->text);
+        if ((it = tui_tr_find(&app->tr, e->id)) && e->text) tui_tr_turned(&app->tr, it, e->message && e->message->made ? e->message->made : NULL, e->text);
         break;
     case AGT_EV_TITLE: if (e->id == app->seen.chat && e->text) tui_set_text(&app->seen.chat_title, e->text); break;
     case AGT_EV_ASK: if (e->text) tui_ask_for(app, e->text, yes, e->id, NULL); break;

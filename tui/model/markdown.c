@@ -9,12 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEPTH_MAX = 16, MARK = 1, MATH_MAX = 512 };
+enum { DEPTH_MAX = 16, MARK = 1, MARK_FIRST = 0x0e /* MARK, then its number from here on */, MATH_MAX = 512 };
 
 typedef struct md {
     tui_lay *l;
     int width;
     const char *source;
+    const tui_sign *sign; int n_sign;
     tui_para p;
     q_buf indent, first;            /* before the other lines, before the first line of the next paragraph */
     bool has_first;
@@ -202,7 +203,11 @@ static int text(MD_TEXTTYPE t, const MD_CHAR *s, MD_SIZE n, void *u)
         const char *k = memchr(s, MARK, n);
         size_t l = k ? (size_t)(k - s) : n;
         words(m, s, l, st);
-        if (k) { tui_para_add(&m->p, "≠", 3, S_DIFF); l++; }
+        if (k) {
+            int i = l + 1 < n ? k[1] - MARK_FIRST : m->n_sign;
+            if (i >= 0 && i < m->n_sign) tui_para_add(&m->p, m->sign[i].text, strlen(m->sign[i].text), m->sign[i].style);
+            l += l + 1 < n ? 2 : 1;
+        }
         s += l;
         n -= (MD_SIZE)l;
     }
@@ -227,18 +232,28 @@ static bool product(const char *s, size_t n, size_t i)
     return s[i] == '*' && i && i + 1 < n && isalnum((unsigned char)s[i - 1]) && isalnum((unsigned char)s[i + 1]);
 }
 
-/* The text as md4c takes it: the mark of a difference in its place, and in formulas no sign that it would take for its own. */
-static void prepare(q_buf *b, const char *s, size_t n, long mark)
+/* Signs up to byte i of the text. */
+static void put_signs(q_buf *b, const tui_sign *sign, int n_sign, int *next, size_t i)
 {
+    for (; *next < n_sign && sign[*next].at <= i; ++*next) {
+        q_buf_putc(b, MARK);
+        q_buf_putc(b, (char)(MARK_FIRST + *next));
+    }
+}
+
+/* The text as md4c takes it: signs in their places, and in formulas no sign that it would take for its own. */
+static void prepare(q_buf *b, const char *s, size_t n, const tui_sign *sign, int n_sign)
+{
+    int next = 0;
     size_t from = 0, end = 0, ticks = 0;    /* of the formula; backticks that opened a code span */
     for (size_t i = 0; i < n; i++) {
-        if (mark >= 0 && i == (size_t)mark) q_buf_putc(b, MARK);
+        put_signs(b, sign, n_sign, &next, i);
         if (s[i] == '`' && i >= end) {
             size_t k = 1;
             while (i + k < n && s[i + k] == '`') k++;
             ticks = !ticks ? k : ticks == k ? 0 : ticks;
             for (size_t j = 0; j < k; j++) {
-                if (j && mark >= 0 && i + j == (size_t)mark) q_buf_putc(b, MARK);
+                if (j) put_signs(b, sign, n_sign, &next, i + j);
                 q_buf_putc(b, '`');
             }
             i += k - 1;
@@ -250,16 +265,17 @@ static void prepare(q_buf *b, const char *s, size_t n, long mark)
         if ((inside && strchr("\\*_~`", s[i])) || (!ticks && i >= end && product(s, n, i))) q_buf_putc(b, '\\');
         q_buf_putc(b, s[i] == MARK ? '?' : s[i]);
     }
+    put_signs(b, sign, n_sign, &next, (size_t)-1);
 }
 
-static void markdown(tui_lay *l, const char *s, size_t n, int width, long mark, bool headless)
+static void markdown(tui_lay *l, const char *s, size_t n, int width, const tui_sign *sign, int n_sign, bool headless)
 {
-    md m = { .l = l, .width = width, .headless = headless };
+    md m = { .l = l, .width = width, .headless = headless, .sign = sign, .n_sign = n_sign < TUI_SIGNS ? n_sign : TUI_SIGNS };
     MD_PARSER p = { .flags = MD_FLAG_TABLES | MD_FLAG_NOHTML | MD_FLAG_NOINDENTEDCODEBLOCKS | MD_FLAG_TASKLISTS | MD_FLAG_STRIKETHROUGH,
                     .enter_block = enter_block, .leave_block = leave_block, .enter_span = enter_span,
                     .leave_span = leave_span, .text = text };
     q_buf b = {0};
-    prepare(&b, s, n, mark);
+    prepare(&b, s, n, sign, m.n_sign);
     m.source = b.p;
     l->work += n;
     if (b.len && md_parse(b.p, (MD_SIZE)b.len, &p, &m) != 0) tui_lay_plain(l, s, n, width, "", S_ANSWER);
@@ -270,5 +286,5 @@ static void markdown(tui_lay *l, const char *s, size_t n, int width, long mark, 
     q_buf_free(&b);
 }
 
-void tui_markdown(tui_lay *l, const char *s, size_t n, int width, long mark) { markdown(l, s, n, width, mark, false); }
-void tui_markdown_rows(tui_lay *l, const char *s, size_t n, int width, long mark) { markdown(l, s, n, width, mark, true); }
+void tui_markdown(tui_lay *l, const char *s, size_t n, int width, const tui_sign *sign, int n_sign) { markdown(l, s, n, width, sign, n_sign, false); }
+void tui_markdown_rows(tui_lay *l, const char *s, size_t n, int width, const tui_sign *sign, int n_sign) { markdown(l, s, n, width, sign, n_sign, true); }

@@ -6,11 +6,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void made_free(tui_item *it)
+{
+    for (int i = 0; i < it->n_made; i++) free(it->made[i].sign);
+    free(it->made);
+    it->made = NULL;
+    it->n_made = 0;
+}
+
 static void item_free(tui_item *it)
 {
     q_buf_free(&it->text);
     q_buf_free(&it->thinking);
     free(it->label);
+    made_free(it);
     tui_lay_free(&it->lay);
     tui_lay_free(&it->think);
 }
@@ -19,6 +28,7 @@ void tui_tr_free(tui_transcript *t)
 {
     for (int i = 0; i < t->n; i++) item_free(&t->item[i]);
     free(t->item);
+    free(t->hue);
     memset(t, 0, sizeof *t);
 }
 
@@ -26,11 +36,11 @@ static void unlay(tui_item *it)
 {
     it->width = 0;
     it->laid.settled = it->laid.text = it->laid.think = 0;
-    it->fence.open = false;
-    it->table.len = 0;
+    it->laid.fence.open = false;
+    it->laid.table.len = 0;
     tui_lay_clear(&it->lay);
     tui_lay_clear(&it->think);
-    it->mark = (tui_lay_mark){ 0, 0, 0 };
+    it->laid.mark = (tui_lay_mark){ 0 };
 }
 
 /* Tokens begin with their space: the mark stands before the word. */
@@ -40,8 +50,68 @@ static size_t word_at(const char *s, size_t n, size_t at)
     return at;
 }
 
-static void fill(tui_item *it, const agt_message *m)
+/* ---- which configuration made what ---- */
+char tui_letter(int letter) { return (char)('a' + letter % 26); }
+enum tui_style tui_hue(int letter) { return letter > 0 ? (enum tui_style)(S_HUE1 + (letter - 1) % 6) : S_MARK; }
+
+int tui_tr_letter(const tui_transcript *t, uint64_t key)
 {
+    int i = 0;
+    if (!key) return 0;
+    while (i < t->n_hue && t->hue[i].key != key) i++;
+    return i + 1;
+}
+
+int tui_tr_letter_of_cells(const tui_transcript *t, uint64_t forward)
+{
+    if (!forward) return 0;
+    for (int i = 0; i < t->n_hue; i++) if (t->hue[i].forward == forward) return i + 1;
+    return -1;
+}
+
+static int letter_for(tui_transcript *t, const agt_made *m)
+{
+    int l = tui_tr_letter(t, m->key);
+    if (l <= t->n_hue) return l;
+    if (t->n_hue == t->cap_hue) t->hue = q_realloc(t->hue, sizeof *t->hue * (size_t)(t->cap_hue = t->cap_hue ? 2 * t->cap_hue : 8));
+    t->hue[t->n_hue].key = m->key;
+    t->hue[t->n_hue++].forward = m->forward;
+    return l;
+}
+
+/* "k 12→4" as it stands in the text: its blanks do not break. */
+static char *sign_of(const char *mark)
+{
+    q_buf b = {0};
+    q_buf_puts(&b, "⟨");
+    for (; *mark; mark++) {
+        if (*mark == ' ') q_buf_puts(&b, "\xC2\xA0");
+        else q_buf_putc(&b, *mark);
+    }
+    q_buf_puts(&b, "⟩ ");
+    return q_buf_take(&b);
+}
+
+static void add_made(tui_transcript *t, tui_item *it, const agt_made *m)
+{
+    it->made = q_realloc(it->made, sizeof *it->made * (size_t)(it->n_made + 1));
+    it->made[it->n_made++] = (tui_made){ m->at, letter_for(t, m), m->mark && *m->mark && m->at >= 0 ? sign_of(m->mark) : NULL };
+}
+
+void tui_tr_turned(tui_transcript *t, tui_item *it, const agt_made *m, const char *label)
+{
+    free(it->label);
+    it->label = q_strdup(label);
+    if (m) add_made(t, it, m);
+}
+
+static void fill(tui_transcript *t, tui_item *it, const agt_message *m)
+{
+    if (m->made && (it->n_made != m->n_config || !it->n_made)) {
+        made_free(it);
+        for (int i = 0; i < m->n_config; i++) add_made(t, it, &m->made[i]);
+        unlay(it);
+    }
     it->id = m->id;
     it->created_ms = m->created_ms;
     it->role = m->role;
@@ -80,14 +150,14 @@ tui_item *tui_tr_add(tui_transcript *t, const agt_message *m)
         memset(it, 0, sizeof *it);
         it->differs_at = -1;
     }
-    fill(it, m);
+    fill(t, it, m);
     return it;
 }
 
 void tui_tr_set(tui_transcript *t, const agt_message *m, int n)
 {
     for (int i = 0; i < t->n; i++) item_free(&t->item[i]);
-    t->n = 0;
+    t->n = t->n_hue = 0;
     for (int i = 0; i < n; i++)
         if (m[i].role != AGT_SYSTEM) tui_tr_add(t, &m[i]);
     if (t->selected >= t->n) t->selected = t->n - 1;
@@ -135,36 +205,71 @@ static int fence_of(const char *s, size_t n, char *ch, bool *bare)
     return k;
 }
 
+enum { SIGN_WIDTH = 48 };               /* below that a sign is its letter */
+
+/* A sign at byte `at` of the text, in the order of their places. Tokens begin with their blank: before the word, not the blank. */
+static int put_sign(tui_sign *v, int n, size_t at, const char *text, enum tui_style st)
+{
+    int i = n;
+    if (n == TUI_SIGNS) return n;
+    for (; i > 0 && v[i - 1].at > at; i--) v[i] = v[i - 1];
+    v[i] = (tui_sign){ at, text, st };
+    return n + 1;
+}
+
+/* Those of the piece [from, to), from its beginning; to at the end of the text: also what comes behind it. */
+static int signs_of(const tui_item *it, size_t from, size_t to, tui_sign v[TUI_SIGNS])
+{
+    static const char *const letter[26] = { "⟨a⟩ ", "⟨b⟩ ", "⟨c⟩ ", "⟨d⟩ ", "⟨e⟩ ", "⟨f⟩ ", "⟨g⟩ ", "⟨h⟩ ", "⟨i⟩ ", "⟨j⟩ ", "⟨k⟩ ", "⟨l⟩ ", "⟨m⟩ ", "⟨n⟩ ",
+        "⟨o⟩ ", "⟨p⟩ ", "⟨q⟩ ", "⟨r⟩ ", "⟨s⟩ ", "⟨t⟩ ", "⟨u⟩ ", "⟨v⟩ ", "⟨w⟩ ", "⟨x⟩ ", "⟨y⟩ ", "⟨z⟩ " };
+    int n = 0;
+    bool last = to >= it->text.len;
+    for (int i = 0; i < it->n_made; i++) {
+        const tui_made *m = &it->made[i];
+        if (!m->sign) continue;
+        size_t at = word_at(it->text.p, it->text.len, (size_t)m->at);
+        if (at < from || (at >= to && !last)) continue;
+        n = put_sign(v, n, at - from, it->width < SIGN_WIDTH ? letter[m->letter % 26] : m->sign, tui_hue(m->letter));
+    }
+    if (it->differs_at >= (long)from && it->differs_at < (long)to) n = put_sign(v, n, (size_t)it->differs_at - from, "≠", S_DIFF);
+    return n;
+}
+
 static void lay_code(tui_item *it, size_t from, size_t to)
 {
     tui_para p = {0};
     const char *s = it->text.p + from;
-    size_t n = to - from;
-    if (it->differs_at >= (long)from && it->differs_at < (long)to) {
-        size_t k = (size_t)it->differs_at - from;
-        tui_para_add(&p, s, k, S_CODE);
-        tui_para_add(&p, "≠", 3, S_DIFF);
-        tui_para_add(&p, s + k, n - k, S_CODE);
-    } else tui_para_add(&p, s, n, S_CODE);
+    size_t n = to - from, at = 0;
+    tui_sign sign[TUI_SIGNS];
+    int n_sign = signs_of(it, from, to, sign);
+    for (int i = 0; i < n_sign; i++) {
+        size_t k = sign[i].at < n ? sign[i].at : n;
+        tui_para_add(&p, s + at, k - at, S_CODE);
+        tui_para_add(&p, sign[i].text, strlen(sign[i].text), sign[i].style);
+        at = k;
+    }
+    tui_para_add(&p, s + at, n - at, S_CODE);
     tui_lay_para(&it->lay, &p, it->width, "  ", "  ", S_CODE, true);
     tui_para_free(&p);
 }
 
 /* A piece of an answer; one that begins inside a table gets the table's head before it, which is not drawn again. */
-static void lay_piece(tui_item *it, const char *s, size_t n, long mark)
+static void lay_piece(tui_item *it, const char *s, size_t n, tui_sign *sign, int n_sign)
 {
-    if (!it->table.len) { tui_markdown(&it->lay, s, n, it->width, mark); return; }
+    if (!it->laid.table.len) { tui_markdown(&it->lay, s, n, it->width, sign, n_sign); return; }
     q_buf b = {0};
-    q_buf_add(&b, it->text.p + it->table.from, it->table.len);
+    q_buf_add(&b, it->text.p + it->laid.table.from, it->laid.table.len);
     q_buf_add(&b, s, n);
-    tui_markdown_rows(&it->lay, b.p, b.len, it->width, mark < 0 ? -1 : mark + (long)it->table.len);
+    for (int i = 0; i < n_sign; i++) sign[i].at += it->laid.table.len;
+    tui_markdown_rows(&it->lay, b.p, b.len, it->width, sign, n_sign);
     q_buf_free(&b);
 }
 
 static void lay_markdown(tui_item *it, size_t from, size_t to)
 {
-    long mark = it->differs_at >= (long)from && it->differs_at < (long)to ? it->differs_at - (long)from : -1;
-    lay_piece(it, it->text.p + from, to - from, mark);
+    tui_sign sign[TUI_SIGNS];
+    int n = signs_of(it, from, to, sign);
+    lay_piece(it, it->text.p + from, to - from, sign, n);
 }
 
 /* "|---|:--:|": the row below a table's head. */
@@ -188,8 +293,8 @@ static void note_table(tui_item *it, size_t from, size_t to)
         const char *nl = memchr(s + line, '\n', to - line);
         size_t next = nl ? (size_t)(nl - s) + 1 : to;
         if (line > from && delimiter_row(s + line, next - line - (nl != NULL))) {
-            it->table.from = before;
-            it->table.len = next - before;
+            it->laid.table.from = before;
+            it->laid.table.len = next - before;
         }
         before = line;
         line = next;
@@ -199,7 +304,7 @@ static void note_table(tui_item *it, size_t from, size_t to)
 static void settle(tui_item *it, size_t to)
 {
     it->laid.settled = to;
-    it->mark = tui_lay_here(&it->lay);
+    it->laid.mark = tui_lay_here(&it->lay);
 }
 
 /* Lays out every block that nothing that follows can change: code lines, and what a blank line before unindented text
@@ -215,31 +320,31 @@ static void settle_blocks(tui_item *it)
         char ch = 0;
         bool bare = false;
         int f = fence_of(s + line, next - line, &ch, &bare);
-        if (it->fence.open) {
-            if (f >= it->fence.n && ch == it->fence.ch && bare) it->fence.open = false;
+        if (it->laid.fence.open) {
+            if (f >= it->laid.fence.n && ch == it->laid.fence.ch && bare) it->laid.fence.open = false;
             else lay_code(it, line, next - 1);
             settle(it, next);
         } else if (f) {
             if (line > it->laid.settled) lay_markdown(it, it->laid.settled, line);
-            it->table.len = 0;
+            it->laid.table.len = 0;
             tui_lay_blank(&it->lay);
-            it->fence.open = true;
-            it->fence.ch = ch;
-            it->fence.n = f;
+            it->laid.fence.open = true;
+            it->laid.fence.ch = ch;
+            it->laid.fence.n = f;
             settle(it, next);
         } else {
             bool blank = true;
             for (size_t i = line; i + 1 < next; i++) if (s[i] != ' ' && s[i] != '\t' && s[i] != '\r') blank = false;
             if (blank && next < n && s[next] != ' ' && s[next] != '\t' && s[next] != '\n' && s[next] != '\r') {
                 lay_markdown(it, it->laid.settled, next);
-                it->table.len = 0;
+                it->laid.table.len = 0;
                 settle(it, next);
             }
         }
         line = next;
     }
     /* What runs is cut so that a token stays cheap; what is finished is laid out whole, once. */
-    while (it->running && !it->fence.open && n - it->laid.settled > TUI_TAIL) {
+    while (it->running && !it->laid.fence.open && n - it->laid.settled > TUI_TAIL) {
         size_t cut = it->laid.settled + TUI_TAIL;
         while (cut > it->laid.settled + TUI_TAIL / 2 && s[cut - 1] != '\n') cut--;
         if (s[cut - 1] != '\n') { cut = it->laid.settled + TUI_TAIL; while (cut > it->laid.settled + TUI_TAIL / 2 && s[cut - 1] != ' ') cut--; }
@@ -248,7 +353,7 @@ static void settle_blocks(tui_item *it)
         bool whole = s[cut - 1] == '\n';
         lay_markdown(it, from, cut);
         if (whole) note_table(it, from, cut);
-        else it->table.len = 0;
+        else it->laid.table.len = 0;
         settle(it, cut);
     }
 }
@@ -258,10 +363,10 @@ static void lay_tail(tui_item *it)
 {
     size_t from = it->laid.settled, n = it->text.len;
     if (from >= n) return;
-    if (it->fence.open) {
+    if (it->laid.fence.open) {
         char ch = 0;
         bool bare = false;
-        if (fence_of(it->text.p + from, n - from, &ch, &bare) < it->fence.n) lay_code(it, from, n);
+        if (fence_of(it->text.p + from, n - from, &ch, &bare) < it->laid.fence.n) lay_code(it, from, n);
         return;
     }
     if (!it->running) { lay_markdown(it, from, n); return; }
@@ -278,8 +383,11 @@ static void lay_tail(tui_item *it)
     while (b.len && (b.p[b.len - 1] == ' ')) b.p[--b.len] = 0;
     if (ticks & 1) q_buf_putc(&b, '`');
     if (stars & 1) q_buf_puts(&b, "**");
-    long mark = it->differs_at >= (long)from ? it->differs_at - (long)from : -1;
-    lay_piece(it, b.p ? b.p : "", b.len, mark < (long)b.len ? mark : -1);
+    tui_sign sign[TUI_SIGNS];
+    int n_sign = signs_of(it, from, n, sign), kept = 0;
+    for (int i = 0; i < n_sign; i++)     /* no difference before there is a word that differs */
+        if (sign[i].style != S_DIFF || sign[i].at < b.len) sign[kept++] = sign[i];
+    lay_piece(it, b.p ? b.p : "", b.len, sign, kept);
     q_buf_free(&b);
 }
 
@@ -288,17 +396,18 @@ void tui_item_lay(tui_item *it, int width)
     if (width < 8) width = 8;
     if (width != it->width) { unlay(it); it->width = width; }
     if (it->laid.running && !it->running) { unlay(it); it->width = width; }
-    bool changed = it->laid.text != it->text.len || !it->laid.text || it->laid.running != it->running;
+    bool changed = it->laid.text != it->text.len || it->laid.made != it->n_made || !it->laid.text || it->laid.running != it->running;
     if (changed) {
         if (it->role == AGT_USER) {
             tui_lay_clear(&it->lay);
             tui_lay_plain(&it->lay, it->text.p ? it->text.p : "", it->text.len, width, "", S_USER);
         } else if (it->text.len) {
-            tui_lay_back(&it->lay, it->mark);
+            tui_lay_back(&it->lay, it->laid.mark);
             settle_blocks(it);
             lay_tail(it);
         }
         it->laid.text = it->text.len;
+        it->laid.made = it->n_made;
         it->laid.running = it->running;
     }
     if (it->open && it->laid.think != it->thinking.len) {

@@ -9,6 +9,9 @@
 
 enum { TUI_TAIL = 4096, TUI_INDENT = 3 };
 
+/* One of the configurations that made an answer. letter: 0 the model's own, then as they come in the conversation. */
+typedef struct tui_made { int64_t at; int letter; char *sign; } tui_made;       /* byte of text; what stands there; NULL: nothing */
+
 typedef struct tui_item {
     int64_t id, created_ms;
     enum agt_role role;
@@ -16,6 +19,7 @@ typedef struct tui_item {
     enum agt_cut cut;
     q_buf text, thinking;
     char *label;
+    tui_made *made; int n_made;
     int n_tokens, n_thinking, n_passages, sibling, n_siblings;
     double decode_s;
     long differs_at;                    /* byte of text, -1 none */
@@ -24,10 +28,13 @@ typedef struct tui_item {
     /* layout */
     tui_lay lay, think;
     int width;                          /* 0: not laid out */
-    struct { size_t settled, text, think; int running; } laid;  /* bytes that are final in lay; bytes it shows at all */
-    struct { bool open; char ch; int n; } fence;                /* of code, at the end of the settled part */
-    struct { size_t from, len; } table; /* head and delimiter row of the table that the settled part ends in; len 0: none */
-    tui_lay_mark mark;                  /* where the settled part ends */
+    struct {
+        size_t settled, text, think; int running;       /* bytes that are final in lay; bytes it shows at all */
+        int made;                                       /* signs that it shows */
+        struct { bool open; char ch; int n; } fence;    /* of code, at the end of the settled part */
+        struct { size_t from, len; } table;             /* head and delimiter row of the table that the settled part ends in; len 0: none */
+        tui_lay_mark mark;                              /* where the settled part ends */
+    } laid;
 } tui_item;
 
 typedef struct tui_transcript {
@@ -35,11 +42,18 @@ typedef struct tui_transcript {
     bool follow;                        /* the end is shown */
     int top_item, top_line;             /* else: the first line shown */
     int selected;                       /* item walked to; -1: none */
+    struct { uint64_t key, forward; } *hue; int n_hue, cap_hue;     /* configurations of the conversation but the model's own: b, c, … */
 } tui_transcript;
 
 void tui_tr_free(tui_transcript *t);
 void tui_tr_set(tui_transcript *t, const agt_message *m, int n);         /* AGT_EV_OPENED */
 tui_item *tui_tr_add(tui_transcript *t, const agt_message *m);           /* or updates the one with its id */
+/* The running answer is made by another configuration from here on. */
+void tui_tr_turned(tui_transcript *t, tui_item *it, const agt_made *m, const char *label);
+int tui_tr_letter(const tui_transcript *t, uint64_t key);                /* one that made nothing yet: the next free one */
+int tui_tr_letter_of_cells(const tui_transcript *t, uint64_t forward);   /* -1: made on another branch */
+char tui_letter(int letter);                                             /* a, b, … */
+enum tui_style tui_hue(int letter);
 tui_item *tui_tr_last(tui_transcript *t);                                /* the running answer or NULL */
 tui_item *tui_tr_find(tui_transcript *t, int64_t id);
 void tui_tr_token(tui_item *it, const char *text, bool thinking, long differs_at);

@@ -27,9 +27,9 @@ void tui_lay_free(tui_lay *l)
     memset(l, 0, sizeof *l);
 }
 
-void tui_lay_clear(tui_lay *l) { q_buf_clear(&l->text); l->n_span = l->n_line = 0; }
+void tui_lay_clear(tui_lay *l) { q_buf_clear(&l->text); l->n_span = l->n_line = l->signs = 0; }
 
-tui_lay_mark tui_lay_here(const tui_lay *l) { return (tui_lay_mark){ l->text.len, l->n_span, l->n_line }; }
+tui_lay_mark tui_lay_here(const tui_lay *l) { return (tui_lay_mark){ l->text.len, l->n_span, l->n_line, l->signs }; }
 
 void tui_lay_back(tui_lay *l, tui_lay_mark m)
 {
@@ -37,18 +37,20 @@ void tui_lay_back(tui_lay *l, tui_lay_mark m)
     if (l->text.p) l->text.p[m.text] = 0;
     l->n_span = m.span;
     l->n_line = m.line;
+    l->signs = m.signs;
 }
 
 static void add_line(tui_lay *l)
 {
     if (l->n_line == l->cap_line) l->line = q_realloc(l->line, sizeof *l->line * (l->cap_line = l->cap_line ? 2 * l->cap_line : 16));
-    l->line[l->n_line++] = (tui_line){ l->n_span, 0 };
+    l->line[l->n_line++] = (tui_line){ l->n_span, 0, l->signs };
 }
 
 static void add_span(tui_lay *l, const char *s, size_t n, uint8_t style)
 {
     if (!n) return;
     if (l->n_span == l->cap_span) l->span = q_realloc(l->span, sizeof *l->span * (l->cap_span = l->cap_span ? 2 * l->cap_span : 32));
+    l->signs += style >= S_MARK && n >= 3 && memcmp(s, "⟨", 3) == 0;
     l->span[l->n_span++] = (tui_span){ (uint32_t)l->text.len, (uint32_t)n, style };
     q_buf_add(&l->text, s, n);
     l->line[l->n_line - 1].n++;

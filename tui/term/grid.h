@@ -12,7 +12,8 @@
     X(USER, "user") X(ANSWER, "answer") X(HEADING, "heading") X(STRONG, "strong") X(EM, "emphasis") X(CODE, "code") \
     X(LINK, "link") X(QUOTE, "quote") X(THINKING, "thinking") X(RULE, "rule") X(ERROR, "error") X(WARN, "warn") \
     X(LESS2, "far-less") X(LESS1, "less") X(USUAL, "usual") X(MORE1, "more") X(MORE2, "far-more") X(NOW, "now") \
-    X(SELECT, "select") X(PROMPT, "prompt") X(HINT, "hint") X(BAR, "bar") X(DIFF, "differs") X(STRUCK, "struck")
+    X(SELECT, "select") X(PROMPT, "prompt") X(HINT, "hint") X(BAR, "bar") X(DIFF, "differs") X(STRUCK, "struck") \
+    X(MARK, "mark") X(HUE1, "hue-1") X(HUE2, "hue-2") X(HUE3, "hue-3") X(HUE4, "hue-4") X(HUE5, "hue-5") X(HUE6, "hue-6")
 enum tui_style {
 #define X(id, name) S_##id,
     TUI_STYLES(X)

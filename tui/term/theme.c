@@ -75,6 +75,8 @@ bad:
     return 0;
 }
 
+enum { THEME_MAX = 1 << 20 };
+
 int tui_theme_load(const char *name, tui_theme *t, char *err)
 {
     memset(t, 0, sizeof *t);
@@ -92,7 +94,9 @@ int tui_theme_load(const char *name, tui_theme *t, char *err)
     }
     if (!path) return q_fail(err, Q_NOTFOUND, _("There is no theme %s: dark, light, or the path of an .ini file."), name);
     parse p = { t, "" };
-    int line = ini_parse(path, on_line, &p);
+    q_buf text = { 0 };
+    int line = q_read_file(path, &text, THEME_MAX, err) == Q_OK ? ini_parse_string(text.p ? text.p : "", on_line, &p) : -1;
+    q_buf_free(&text);
     int rc = line == 0 ? Q_OK
            : line < 0 ? q_fail(err, Q_IO, _("Cannot read the theme %s."), path)
            : q_fail(err, Q_FORMAT, _("Theme %s, line %d: %s is not an element or its colours are not understood."), path, line, p.bad);

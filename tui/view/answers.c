@@ -24,8 +24,10 @@ void view_answers(tui_app *app, tui_box b)
         char *tok = q_printf(_("%d tok"), it->n_tokens);
         right = tui_put_right(g, y, b.x + 4, rate[0] ? end - 8 : end, tok, S_DIM);
         free(tok);
-        char *chain = view_newest(it->label ? it->label : "–", right - 1 - (b.x + 1));
-        tui_put_cut(g, y++, b.x + 1, right - 1, chain, S_DIM);
+        char *all = view_lettered(it, it->label ? it->label : "–"), *chain = view_newest(all, right - 1 - (b.x + 1));
+        int letter = it->n_made ? it->made[it->n_made - 1].letter : 0;
+        tui_put_cut(g, y++, b.x + 1, right - 1, chain, letter ? tui_hue(letter) : S_DIM);
+        free(all);
         free(chain);
     }
 }

@@ -29,8 +29,9 @@ char *view_newest(const char *chain, int cells)
     enum { LEAST = 12 };
     static const char own[] = "standard";    /* as it is stored */
     size_t n_own = sizeof own - 1;
-    bool begins = strncmp(chain, own, n_own) == 0 && (!chain[n_own] || chain[n_own] == ' ');
-    char *said = begins ? q_printf("%s%s", _("standard"), chain + n_own) : q_strdup(chain);
+    size_t letter = chain[0] == 'a' && chain[1] == ' ' ? 2 : 0;      /* view_lettered put it there */
+    bool begins = strncmp(chain + letter, own, n_own) == 0 && (!chain[letter + n_own] || chain[letter + n_own] == ' ');
+    char *said = begins ? q_printf("%.*s%s%s", (int)letter, chain, _("standard"), chain + letter + n_own) : q_strdup(chain);
     const char *p = said, *next;
     int before = 0;                          /* cells of "… " */
     while (tui_str_width(p) + before > cells && (next = strstr(p, " → "))) {
@@ -45,6 +46,24 @@ char *view_newest(const char *chain, int cells)
     q_buf_add(&b, p, fit);
     if (fit < n) q_buf_puts(&b, "…");
     free(said);
+    return q_buf_take(&b);
+}
+
+char *view_lettered(const tui_item *it, const char *chain)
+{
+    static const char arrow[] = " → ";
+    bool own = true;
+    for (int i = 0; i < it->n_made; i++) own = own && !it->made[i].letter;
+    if (own) return q_strdup(chain);
+    q_buf b = {0};
+    for (int i = 0; i < it->n_made; i++) {
+        const char *next = strstr(chain, arrow);
+        size_t n = next ? (size_t)(next - chain) : strlen(chain);
+        q_buf_printf(&b, "%s%c ", i ? arrow : "", tui_letter(it->made[i].letter));
+        q_buf_add(&b, chain, n);
+        if (!next) break;
+        chain = next + sizeof arrow - 1;
+    }
     return q_buf_take(&b);
 }
 

@@ -52,7 +52,7 @@ static void lay_out(tui_app *app)
         .instead = go->instead != NULL, .overlay = go->over != NULL,
         .overlay_full = go->over && (go->over->place == AT_OVER || go->over == go->zoom),
         .overlay_rows = go->over && go->over->height ? go->over->height(app, g->w, INT_MAX) + 1 : 0,
-        .strip = app->seen.st.n_expert > 0 || app->work.loading,
+        .strip = app->seen.st.n_expert > 0 || app->work.loading ? 1 + (view_effect_rows(app) > 0) : 0,
     };
     int body = g->h - 2 - (in.composer_rows < g->h / 3 ? in.composer_rows : g->h / 3) - in.notice_rows;
     in.upper_rows = upper && upper->height ? upper->height(app, go->panel_w ? go->panel_w : LAY_PANEL, body - 5) : 0;
@@ -103,6 +103,7 @@ void tui_app_draw(tui_app *app)
         if (b.w) app->view[i]->draw(app, b);
     }
     if (l->strip.w) view_strip(app, l->strip);
+    if (l->strip.w && l->strip.h > 1) view_effect_line(app, (tui_box){ l->strip.x, l->strip.y + 1, l->strip.w, 1 });
     if (l->overlay.w) {
         tui_box b = l->overlay;
         tui_fill(g, b.y, b.x, b.w, b.h, S_TEXT);

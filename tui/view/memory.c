@@ -38,6 +38,13 @@ static void passage(tui_app *app, const agt_passage *p, int y, int x, int end, b
     q_buf_free(&b);
 }
 
+/* Below the passages: what the last change did, then what answers cost. */
+static void below(tui_app *app, tui_box b, int y, int bottom)
+{
+    if (bottom - y > view_effect_rows(app)) y = view_effect_rows(app) ? view_effect(app, (tui_box){ b.x, y + 1, b.w, bottom - y - 1 }) : y;
+    if (bottom - y >= 4) view_answers(app, (tui_box){ b.x, y + 1, b.w, bottom - y - 1 });
+}
+
 static void draw(tui_app *app, tui_box b)
 {
     tui_grid *g = &app->grid;
@@ -47,7 +54,8 @@ static void draw(tui_app *app, tui_box b)
     int y = b.y + 1, end = b.x + b.w - 1, bottom = b.y + b.h;
     if (!app->seen.has_ret) {
         view_caption(app, b, _("Memory"), "F4", focused);
-        view_words(app, b, y, 2, _("Shows the passages fed to an answer. /add FOLDER gives it texts."), S_DIM);
+        y = view_words(app, b, y, 2, _("Shows the passages fed to an answer. /add FOLDER gives it texts."), S_DIM);
+        if (view_effect_rows(app)) below(app, b, y, bottom);
         return;
     }
     if (r->broken) {                    /* what is wrong, whole, and the way out of it */
@@ -84,7 +92,7 @@ static void draw(tui_app *app, tui_box b)
         y++;
     }
     q_buf_free(&s);
-    if (bottom - y >= 4) view_answers(app, (tui_box){ b.x, y + 1, b.w, bottom - y - 1 });
+    below(app, b, y, bottom);
 }
 
 static bool on_key(tui_app *app, const tui_key *k)

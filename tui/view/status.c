@@ -3,6 +3,7 @@
 #include "tui/view/view.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* What is left out, each level with those before it. */
@@ -20,6 +21,55 @@ static void context_bar(tui_app *app, q_buf *b, double share, int bar)
     q_buf_puts(b, "▏");
 }
 
+/* The ribbon: who made the cached tokens, in order, then what is free. Zero-width where the model's own made all. */
+enum { RIBBON = 24 };
+typedef struct ribbon { char letter[RIBBON]; int by[RIBBON], n; } ribbon;     /* letter 0: goes on; by -1: free */
+
+static int run_letter(const tui_app *app, int i)
+{
+    int l = tui_tr_letter_of_cells(&app->tr, app->seen.turned.run[i].forward);
+    return l < 0 ? app->tr.n_hue + 1 : l;
+}
+
+/* Each run in proportion, but two cells at least; the oldest give way where there are too many. */
+static ribbon ribbon_of(const tui_app *app, int cells)
+{
+    const agt_turned *t = &app->seen.turned;
+    int by[AGT_RUNS], tokens[AGT_RUNS], n = 0, total = 0, from;
+    bool own = true;
+    ribbon r = {.n = 0};
+    for (int i = 0; i < t->n_run; i++) {
+        int l = run_letter(app, i);
+        own = own && !l;
+        if (n && by[n - 1] == l) tokens[n - 1] += t->run[i].cells;
+        else { by[n] = l; tokens[n++] = t->run[i].cells; }
+    }
+    if (own || cells < 4 || app->seen.st.ctx_size <= 0) return r;
+    from = n > (cells - 1) / 2 ? n - (cells - 1) / 2 : 0;
+    for (int i = from; i < n; i++) total += tokens[i];
+    int used = (int)((double)cells * app->seen.st.ctx_used / app->seen.st.ctx_size + .5), least = 2 * (n - from);
+    if (used < least) used = least;
+    if (used > cells - 1) used = cells - 1;
+    int spare = used - least, sum = 0, at = 0;
+    for (int i = from; i < n; i++) {
+        sum += tokens[i];
+        int to = 2 * (i - from + 1) + (total ? (int)((double)spare * sum / total + .5) : 0);
+        for (bool first = true; at < to; at++, first = false) { r.by[at] = by[i]; r.letter[at] = (char)(first ? tui_letter(by[i]) : 0); }
+    }
+    for (; at < cells; at++) r.by[at] = -1;
+    r.n = cells;
+    return r;
+}
+
+static void draw_ribbon(const tui_app *app, const ribbon *r, tui_grid *g, int y, int x, int end)
+{
+    for (int i = 0; i < r->n; i++, x++) {
+        char s[2] = { r->letter[i], 0 };
+        const char *cell = r->letter[i] ? s : r->by[i] < 0 ? app->ui.glyphs ? "░" : "." : app->ui.glyphs ? "▓" : "=";
+        tui_put(g, y, x, x + 1 < end ? x + 1 : end, cell, r->by[i] < 0 ? S_FAINT : tui_hue(r->by[i]));
+    }
+}
+
 static void per_token(q_buf *b, double bytes)
 {
     if (bytes >= 1e9) q_buf_printf(b, _(" · %.1f GB/tok"), bytes / 1e9);
@@ -27,7 +77,7 @@ static void per_token(q_buf *b, double bytes)
 }
 
 /* Level 0 says all. */
-static void middle(tui_app *app, int level, q_buf *k, q_buf *ctx)
+static void middle(tui_app *app, int level, q_buf *k, q_buf *ctx, ribbon *r)
 {
     const agt_status *st = &app->seen.st;
     char a[16], t[16];
@@ -44,7 +94,9 @@ static void middle(tui_app *app, int level, q_buf *k, q_buf *ctx)
     if (st->bytes_per_token && level < NO_COST) per_token(k, (double)st->bytes_per_token);
     if (!st->ctx_size) return;
     q_buf_puts(ctx, _("ctx "));
-    if (level < NO_RIBBON) context_bar(app, ctx, (double)st->ctx_used / st->ctx_size, app->grid.w < 150 ? 3 : 6);
+    *r = ribbon_of(app, level < NO_RIBBON ? app->grid.w < 100 ? 7 : app->grid.w < 150 ? 11 : RIBBON : 0);
+    for (int i = 0; i < r->n; i++) q_buf_putc(ctx, ' ');         /* drawn over it */
+    if (level < NO_RIBBON && !r->n) context_bar(app, ctx, (double)st->ctx_used / st->ctx_size, app->grid.w < 150 ? 3 : 6);
     if (level < NO_COST) q_buf_printf(ctx, _(" %5d of %d"), st->ctx_used, st->ctx_size);
     else q_buf_printf(ctx, level < NO_RIBBON ? " %d" : "%d", st->ctx_used);
 }
@@ -60,18 +112,23 @@ static void name(q_buf *b, const char *s, int cells)
 
 /* What differs from the model's own settings is the last thing to go: cut where it must be, and at the least a star.
  * The model's own settings are said where there is room. */
-static void configuration(const agt_status *st, q_buf *left, int level, int room)
+static void configuration(const tui_app *app, q_buf *left, int level, int room)
 {
+    const agt_status *st = &app->seen.st;
+    const agt_turned *t = &app->seen.turned;
     if (!st->loaded) return;
-    bool own = !st->label[0];
-    const char *label = own ? _("standard") : st->label;
+    const char *differs = t->label[0] ? t->label : st->label;
+    bool own = !*differs;
+    char *label = own ? q_strdup(_("standard")) : t->key ? q_printf("%c %s", tui_letter(tui_tr_letter(&app->tr, t->key)), differs) : q_strdup(differs);
     int w = tui_str_width(label), have = room - tui_str_width(left->p), least = level < NO_RIBBON ? 16 : 8;
     if (own ? level < SHORT_PARAMETERS && have >= 3 + w : level < CUT_LABEL || have >= 3 + w) q_buf_printf(left, " · %s", label);
     else if (!own && have >= 3 + least) {
         q_buf_puts(left, " · ");
         name(left, label, have - 3);
     } else if (!own && level < NO_RIBBON) q_buf_printf(left, " · %s", label);       /* too long: the ribbon goes as well */
+    else if (!own && t->key) q_buf_printf(left, " *%c", tui_letter(tui_tr_letter(&app->tr, t->key)));
     else if (!own) q_buf_puts(left, " *");
+    free(label);
 }
 
 void view_status(tui_app *app, tui_box b)
@@ -79,6 +136,8 @@ void view_status(tui_app *app, tui_box b)
     tui_grid *g = &app->grid;
     const agt_status *st = &app->seen.st;
     q_buf left = {0}, k = {0}, ctx = {0}, right = {0};
+    ribbon r = {.n = 0};
+    size_t named = 0;                        /* bytes of the model's name */
     if (st->prefill && st->prefill_rate > 0) q_buf_printf(&right, _("prefill %4.0f tok/s"), st->prefill_rate);
     else if (st->paused && st->busy) q_buf_printf(&right, b.w >= 100 ? _("paused at token %d · → one more") : _("paused at %d · →"), st->n_tokens);
     else if (st->paused) q_buf_puts(&right, _("paused · F6 goes on"));
@@ -91,14 +150,21 @@ void view_status(tui_app *app, tui_box b)
         q_buf_clear(&left);
         const char *coming = app->work.loading ? app->work.load_what : NULL;
         name(&left, st->model[0] ? st->model : coming ? coming : _("no model · /model"), !st->model[0] ? b.w : b.w / 5 < 16 ? 16 : b.w / 5);
-        middle(app, level, &k, &ctx);
+        named = left.len;
+        middle(app, level, &k, &ctx, &r);
         kw = tui_str_width(k.p ? k.p : "");
         cw = tui_str_width(ctx.p ? ctx.p : "");
-        configuration(st, &left, level, b.w - 2 - (kw ? 2 + kw : 0) - (cw ? 2 + cw : 0) - (rw ? 2 + rw : 0));
+        configuration(app, &left, level, b.w - 2 - (kw ? 2 + kw : 0) - (cw ? 2 + cw : 0) - (rw ? 2 + rw : 0));
         lw = tui_str_width(left.p);
         if (level == LEVELS || 1 + lw + (kw ? 2 : 0) + kw + (cw ? 2 : 0) + cw + (rw ? 2 : 0) + rw + 1 <= b.w) break;
     }
     int x = tui_put_cut(g, b.y, b.x + 1, b.x + b.w - 1, left.p, S_TITLE);
+    if (app->seen.turned.key && left.len > named) {      /* what differs, in its hue */
+        size_t skip = left.p[named + 1] == '*' ? 1 : strlen(" · ");
+        char *before = q_strndup(left.p, named + skip);
+        tui_put_cut(g, b.y, b.x + 1 + tui_str_width(before), b.x + b.w - 1, left.p + named + skip, tui_hue(tui_tr_letter(&app->tr, app->seen.turned.key)));
+        free(before);
+    }
     int spare = b.w - 2 - lw - kw - cw - rw, gaps = (kw > 0) + (cw > 0) + (rw > 0), gap = spare / (gaps ? gaps : 1);
     if (gap < 2) gap = 2;
     if (gap > 12) gap = 12;
@@ -113,6 +179,7 @@ void view_status(tui_app *app, tui_box b)
             x = tui_putn(g, b.y, x, b.x + b.w - 1, p + i, n, bar ? S_BAR : S_STATUS);
             i += n;
         }
+        draw_ribbon(app, &r, g, b.y, x - cw + tui_str_width(_("ctx ")), b.x + b.w - 1);
     }
     if (rw) tui_put_right(g, b.y, x + 1, b.x + b.w - 1, right.p, st->paused ? S_WARN : S_STATUS);
     q_buf_free(&left);

@@ -30,7 +30,7 @@ static void beside(tui_grid *g, const tui_item *it, const char *chain, const cha
     if (want > LEAST) want = LEAST;
     if (room - part(version) - part(passages) - part(state) < want) passages = NULL;
     if (room - part(version) - part(state) < want) version[0] = 0;
-    char *newest = view_newest(chain, room - part(version) - part(passages) - part(state));
+    char *lettered = view_lettered(it, chain), *newest = view_newest(lettered, room - part(version) - part(passages) - part(state));
     const char *const piece[] = { version, newest, passages, state };
     q_buf r = {0};
     q_buf_puts(&r, "");
@@ -38,6 +38,9 @@ static void beside(tui_grid *g, const tui_item *it, const char *chain, const cha
         if (piece[i] && *piece[i]) q_buf_printf(&r, "%s%s", r.len ? " · " : "", piece[i]);
     int w = tui_str_width(r.p), at = end - 1 - w;
     tui_put_cut(g, y, at < from ? from : at, end - 1, r.p, it->state == AGT_FAILED ? S_ERROR : S_DIM);
+    if (it->n_made && it->made[it->n_made - 1].letter && it->state != AGT_FAILED && newest && *newest)
+        tui_put_cut(g, y, (at < from ? from : at) + (version[0] ? tui_str_width(version) + 3 : 0), end - 1, newest, tui_hue(it->made[it->n_made - 1].letter));
+    free(lettered);
     free(newest);
     q_buf_free(&r);
 }
@@ -72,6 +75,19 @@ static void thinking_line(tui_app *app, tui_item *it, int y, int x, int end)
     q_buf_free(&b);
 }
 
+/* Which configuration was at work where the line begins: its letter, unless the model's own made all of the answer. */
+static void gutter(tui_app *app, const tui_item *it, int line, int y, int x)
+{
+    bool own = true;
+    for (int i = 0; i < it->n_made; i++) own = own && !it->made[i].letter;
+    if (own) return;
+    uint32_t left = it->lay.line[line].signs;
+    int at = 0;
+    for (int i = 1; i < it->n_made && left; i++) if (it->made[i].sign) { at = i; left--; }
+    char s[2] = { tui_letter(it->made[at].letter), 0 };
+    tui_put(&app->grid, y, x, x + 1, s, tui_hue(it->made[at].letter));
+}
+
 static void draw_line(tui_app *app, tui_item *it, int line, int y, tui_box b, bool selected)
 {
     tui_grid *g = &app->grid;
@@ -86,6 +102,7 @@ static void draw_line(tui_app *app, tui_item *it, int line, int y, tui_box b, bo
         return;
     }
     line -= think;
+    if (line < (int)it->lay.n_line) gutter(app, it, line, y, b.x + 1);
     if (line < (int)it->lay.n_line) x = tui_lay_draw(&it->lay, (uint32_t)line, g, y, x, end);
     bool last = line == (int)it->lay.n_line - 1 || (!it->lay.n_line && line == 0);
     if (last && it->running) {

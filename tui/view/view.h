@@ -11,6 +11,8 @@ int view_caption(tui_app *app, tui_box b, const char *title, const char *right, 
 int view_words(tui_app *app, tui_box b, int y, int indent, const char *text, enum tui_style st);
 /* A stored label as it is shown, "standard → k 4 → T .9", in less room: the oldest give way first, "… → T .9". malloc'ed. */
 char *view_newest(const char *chain, int cells);
+/* The chain with a letter before each of its links, where not all of them are the model's own: "a standard → b k 4". malloc'ed. */
+char *view_lettered(const tui_item *it, const char *chain);
 int view_first_row(int sel, int rows, int n);           /* of a list of n that shows `rows` around its selected one */
 void view_when(int64_t ms, char out[16]);               /* "14:25" today, else the date */
 const char *view_frac(char out[8], double v);           /* ".81", "1.0", "–" */
@@ -27,6 +29,9 @@ void view_hint(tui_app *app, tui_box b);
 void view_notice(tui_app *app, tui_box b);
 int view_notice_rows(const tui_app *app, int width);
 void view_strip(tui_app *app, tui_box b);
+int view_effect_rows(const tui_app *app);               /* 0: nothing was turned in this conversation */
+int view_effect(tui_app *app, tui_box b);               /* what the last turned knob did; the row after it */
+void view_effect_line(tui_app *app, tui_box b);         /* the same in one row */
 void view_answers(tui_app *app, tui_box b);             /* what the conversation's answers cost, newest first */
 
 #endif

@@ -1,0 +1,157 @@
+/* One position again under other settings: equal, bit for bit, to a run that changed there, and nothing of it stays. */
+#include "engine/engine.h"
+#include "engine/text.h"
+#include "lab/parts.h"
+#include "tests/engine_util.h"
+#include "tests/test.h"
+
+static char err[Q_ERRLEN];
+static eng_model *m;
+enum { TOKENS = 200 };
+static int32_t token[TOKENS];
+
+static eng_config *config_of(const char *spec)
+{
+    q_buf said = { 0 };
+    eng_config *c = eng_config_new(m);
+    CHECK_MSG(!*spec || lab_spec(c, spec, &said, err) == 0, "%s: %s", spec, err);
+    CHECK(eng_config_set(c, "context.length", "256", err) == 0);
+    q_buf_free(&said);
+    return c;
+}
+
+static eng_session *session_of(const eng_config *c, int n)
+{
+    eng_session *s = NULL;
+    CHECK_MSG(eng_session_new(m, c, &s, err) == 0, "%s", err);
+    CHECK_MSG(eng_session_sync(s, token, n, ENG_CONTINUE, NULL, NULL, err) == 0, "%s", err);
+    return s;
+}
+
+static double p_of(const float *x, int32_t id) { return exp((double)x[id] - judge_log_sum(x, eng_model_info(m)->n_vocab)); }
+
+/* Against a session that is evaluated up to the position, takes the other settings, and goes on by that token. */
+static void it_is_what_a_run_that_changed_there_gives(void)
+{
+    static const char *const spec[] = { "k=1", "k=12", "ban=0:3,k=3", "bias=1:3=4", "pin=2:5", "experts.temperature=0.5", "norm.eps=0.01", "experts.min_p=0.5",
+                                        "attention.heads_off=0:1" };
+    static const int at[] = { 0, 1, 63, 64, 65, 127, 150, TOKENS - 1 };
+    eng_config *a = config_of("");
+    eng_session *s = session_of(a, TOKENS);
+    for (size_t i = 0; i < sizeof spec / sizeof *spec; i++)
+        for (size_t p = 0; p < sizeof at / sizeof *at; p++) {
+            eng_config *b = config_of(spec[i]);
+            lab_whatif_result r = { 0 };
+            CHECK_MSG(lab_whatif(s, at[p], a, b, &r, err) == 0, "%s at %d: %s", spec[i], at[p], err);
+            eng_session *full[2];
+            for (int side = 0; side < 2; side++) {
+                full[side] = session_of(a, at[p]);
+                CHECK(eng_session_config(full[side], side ? b : a, ENG_CONTINUE, err) == 0 && eng_session_push(full[side], token[at[p]], err) == 0);
+                const float *x = eng_session_logits(full[side]);
+                for (int w = 0; w < r.n_word; w++)
+                    CHECK_MSG(r.word[w].p[side] == p_of(x, r.word[w].id), "%s at %d, side %d: %g %g", spec[i], at[p], side, r.word[w].p[side], p_of(x, r.word[w].id));
+                if (at[p] + 1 < TOKENS)
+                    CHECK(r.p_follows[side] == p_of(x, token[at[p] + 1]));
+            }
+            int n = eng_model_info(m)->n_vocab;
+            bool top;
+            const float *x = eng_session_logits(full[0]), *y = eng_session_logits(full[1]);
+            CHECK(r.kl == judge_kl(x, y, n, judge_log_sum(x, n), judge_log_sum(y, n), &top));
+            CHECK_MSG(r.kl > 0, "%s at %d", spec[i], at[p]);
+            CHECK(r.n_word >= 8 && r.n_word <= LAB_NEXT && r.n_layer == 3 && r.text && (r.follows != NULL) == (at[p] + 1 < TOKENS));
+            lab_whatif_free(&r);
+            eng_session_free(full[0]);
+            eng_session_free(full[1]);
+            eng_config_free(b);
+        }
+    eng_session_free(s);
+    eng_config_free(a);
+}
+
+static void nothing_of_it_stays(void)
+{
+    eng_config *a = config_of(""), *b = config_of("k=1");
+    eng_session *s = session_of(a, TOKENS - 1), *twin = session_of(a, TOKENS - 1);
+    size_t bytes = sizeof(float) * (size_t)eng_model_info(m)->n_vocab;
+    uint64_t end = eng_trace_end(s);
+    for (int p = 0; p < TOKENS - 1; p += 9) {
+        lab_whatif_result r = { 0 };
+        CHECK(lab_whatif(s, p, a, b, &r, err) == 0);
+        lab_whatif_free(&r);
+    }
+    eng_mix mix[4];
+    CHECK(eng_session_length(s) == TOKENS - 1 && eng_trace_end(s) == end);
+    CHECK(eng_session_mix(s, mix, 4) == 1 && mix[0].cells == TOKENS - 1);
+    CHECK(memcmp(eng_session_logits(s), eng_session_logits(twin), bytes) == 0);
+    CHECK(eng_session_push(s, token[TOKENS - 1], err) == 0 && eng_session_push(twin, token[TOKENS - 1], err) == 0);
+    CHECK(memcmp(eng_session_logits(s), eng_session_logits(twin), bytes) == 0);
+    eng_session_free(s);
+    eng_session_free(twin);
+    eng_config_free(a);
+    eng_config_free(b);
+}
+
+static void equal_settings_change_nothing_and_words_say_what_changed(void)
+{
+    eng_config *a = config_of("");
+    eng_session *s = session_of(a, TOKENS);
+    lab_whatif_result r = { 0 };
+    q_buf out = { 0 }, said = { 0 };
+    CHECK(lab_whatif(s, 70, a, a, &r, err) == 0 && r.kl == 0 && r.n_word == 8 && r.entropy[0] == r.entropy[1]);
+    for (int w = 0; w < r.n_word; w++)
+        CHECK(r.word[w].p[0] == r.word[w].p[1] && (w == 0 || r.word[w].p[0] <= r.word[w - 1].p[0]));
+    for (int l = 0; l < r.n_layer; l++)
+        CHECK(r.layer[l].same == 4 && r.layer[l].n[0] == 4);
+    lab_whatif_free(&r);
+    char *json = eng_config_json(a);
+    CHECK_MSG(lab_whatif_spec(s, 70, json, "k=2", &said, &r, err) == 0, "%s", err);
+    for (int l = 0; l < r.n_layer; l++)
+        CHECK(r.layer[l].n[0] == 4 && r.layer[l].n[1] == 2);
+    lab_whatif_say(&r, "k=2", &out);
+    CHECK_MSG(strstr(out.p, "evaluated under k=2") && strstr(out.p, "KL ") && strstr(out.p, "what came, \"") && strstr(out.p, "layers\n"), "%s", out.p);
+    cJSON *j = lab_whatif_json(&r);
+    CHECK(cJSON_GetObjectItem(j, "kl")->valuedouble == r.kl && cJSON_GetArraySize(cJSON_GetObjectItem(j, "next")) == r.n_word);
+    cJSON_Delete(j);
+    lab_whatif_free(&r);
+    free(json);
+    q_buf_free(&out);
+    q_buf_free(&said);
+    eng_session_free(s);
+    eng_config_free(a);
+}
+
+static void what_cannot_be_tried_is_said(void)
+{
+    eng_config *a = config_of("");
+    eng_session *s = session_of(a, 40);
+    lab_whatif_result r = { 0 };
+    q_buf said = { 0 };
+    static const struct { int pos; const char *spec, *says; } bad[] = { { 40, "k=1", "there is none at 40" }, { -1, "k=1", "none at -1" }, { 5, "rope.theta=5e5", "rope.*" },
+        { 5, "kv.type=f32", "kv.type" }, { 5, "k=99", "1 to 12" }, { 5, "nonesuch", "no brain" }, { 5, "ban=9:1", "layer" } };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        CHECK_MSG(lab_whatif_spec(s, bad[i].pos, "{}", bad[i].spec, &said, &r, err) < 0 && strstr(err, bad[i].says) && !r.word && !r.text, "%s: %s", bad[i].spec, err);
+    CHECK(eng_session_length(s) == 40);
+    q_buf_free(&said);
+    eng_session_free(s);
+    eng_config_free(a);
+}
+
+int main(void)
+{
+    char *path = util_model("qwen3moe");
+    if (eng_model_open(path, NULL, &m, err) != 0) {
+        printf("not ok test_whatif: %s\n", err);
+        return 1;
+    }
+    remove(path);
+    free(path);
+    uint64_t r[4] = { 5, 6, 7, 8 };
+    for (int i = 0; i < TOKENS; i++)
+        token[i] = (int32_t)(q_random(r) % 250) + 5;
+    RUN(it_is_what_a_run_that_changed_there_gives);
+    RUN(nothing_of_it_stays);
+    RUN(equal_settings_change_nothing_and_words_say_what_changed);
+    RUN(what_cannot_be_tried_is_said);
+    eng_model_free(m);
+    return TEST_END();
+}

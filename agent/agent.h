@@ -25,6 +25,7 @@ typedef struct agt_options {
     int n_set;
     bool base;                  /* no template: the text continues */
     bool fresh;                 /* start with a new conversation instead of the last one */
+    bool routing;               /* AGT_EV_ROUTING is wanted */
     bool once;                  /* one question of a script: its conversation is not what the next start opens */
     int (*answers)(const char *model, const struct prov_opts *, struct prov **out, char *err);   /* who answers; NULL: prov_open */
 } agt_options;
@@ -99,6 +100,7 @@ enum agt_event_kind {
     AGT_EV_BEGIN,       /* an answer begins: message (partial, empty)                               */
     AGT_EV_TOKEN,       /* text (whole characters, maybe ""), thinking, number (1-based), token id, logprob,
                            differs: the first token unlike the compared sibling's; done = differs_at then   */
+    AGT_EV_ROUTING,     /* where agt_options wanted it, behind each token: number, token, done = position, data = layers as JSON */
     AGT_EV_KNOB,        /* name, text = value now, number = token after which it holds (0 = between answers), note = what it
                            means in one sentence ("from the next token", "412 tokens to re-evaluate") */
     AGT_EV_LABEL,       /* the running answer's caption is another one: id = message, text = its label now, as stored;

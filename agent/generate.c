@@ -6,6 +6,7 @@
 #include "agent/view.h"
 
 #include <math.h>
+#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,14 +65,48 @@ static void measure(turn *t, const prov_position *p)
     memcpy(t->token.ids, p->ids, sizeof *t->token.ids * (size_t)n);
 }
 
+/* Which experts ran for a token, layer by layer; dense layers are not in it. */
+static char *layers_json(const prov_position *p)
+{
+    cJSON *all = cJSON_CreateArray();
+    for (int l = 0; l < p->n_layer; l++) {
+        const uint16_t *id = p->ids + (size_t)l * (size_t)p->max_k;
+        const float *w = p->weights ? p->weights + (size_t)l * (size_t)p->max_k : NULL;
+        if (id[0] == 0xFFFF)
+            continue;
+        cJSON *one = cJSON_CreateObject(), *experts, *weights;
+        cJSON_AddNumberToObject(one, "layer", l);
+        experts = cJSON_AddArrayToObject(one, "experts");
+        weights = w ? cJSON_AddArrayToObject(one, "weights") : NULL;
+        for (int i = 0; i < p->max_k && id[i] != 0xFFFF; i++) {
+            cJSON_AddItemToArray(experts, cJSON_CreateNumber(id[i]));
+            if (w)
+                cJSON_AddItemToArray(weights, cJSON_CreateNumber((double)w[i]));
+        }
+        if (p->entropy)
+            cJSON_AddNumberToObject(one, "entropy", (double)p->entropy[l]);
+        if (p->margin)
+            cJSON_AddNumberToObject(one, "margin", (double)p->margin[l]);      /* null: there is none */
+        cJSON_AddItemToArray(all, one);
+    }
+    char *text = cJSON_PrintUnformatted(all);
+    cJSON_Delete(all);
+    return text;
+}
+
 static void position(void *user, const prov_position *p)
 {
     turn *t = user;
     watch_position(t->a, p);
     if (!p->prompt && p->ids)
         measure(t, p);
-    if (!p->prompt)
-        mem_trace_add(t->trace, p->token, p->pos, p->config, p->prompt, p->max_k, p->ids, p->weights, p->entropy, p->margin);
+    if (p->prompt)
+        return;
+    mem_trace_add(t->trace, p->token, p->pos, p->config, p->prompt, p->max_k, p->ids, p->weights, p->entropy, p->margin);
+    if (t->a->routing && prov_about(t->a->seat.who)->n_moe_layer) {
+        agt_event e = { .kind = AGT_EV_ROUTING, .number = t->trace->n, .token = p->token, .done = p->pos, .data = layers_json(p) };
+        evq_push(&t->a->events, &e);
+    }
 }
 
 /* By the clerk: a commit waits for the disk, and tokens should not. mem_reply_end settles whatever comes late. */

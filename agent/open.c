@@ -140,6 +140,7 @@ int agt_open(const agt_options *o, agt **out, char *err)
     pthread_mutex_init(&a->asks.mu, NULL);
     a->base = o->base;
     a->once = o->once;
+    a->routing = o->routing;
     a->seat.open = o->answers ? o->answers : prov_open;
     a->seat.path = o->model ? q_strdup(o->model) : NULL;
     rc = mem_open(o->db, &a->store, err);

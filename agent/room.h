@@ -16,7 +16,7 @@
 
 struct agt {
     mem_store *store;                    /* any thread; constant after agt_open, like base and once */
-    bool base, once;
+    bool base, once, routing;
     desk desk;
     evq events;
     settings settings;

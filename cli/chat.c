@@ -39,7 +39,9 @@ const cli_command cli_chat = { "chat", N_(
     "                         tokens_per_s, configuration, chat, message\n"
     "              page       name, text, data: what a command printed\n"
     "              ask        text: y as the next line says yes\n"
-    "              error      text"), cmd_chat };
+    "              error      text\n"
+    "    --routing with --json: after each token the experts that ran for it: routing  index, id, position, layers [layer,\n"
+    "              experts, weights, entropy, margin]"), cmd_chat };
 
 enum { STDIN_MAX = 4 << 20 };
 
@@ -47,7 +49,7 @@ typedef struct options {
     const char *model, *db, *prompt;
     const char **set;
     int n_set;
-    bool base, repl, json, show;
+    bool base, repl, json, show, routing;
 } options;
 
 
@@ -175,6 +177,14 @@ static void json_event(agt *a, const options *o, const agt_event *e)
         cJSON_AddStringToObject(j, "text", e->text);
         cJSON_AddBoolToObject(j, "thinking", e->thinking);
         cJSON_AddNumberToObject(j, "logprob", e->logprob);
+        line(j);
+        break;
+    case AGT_EV_ROUTING:
+        j = event("routing");
+        cJSON_AddNumberToObject(j, "index", e->number);
+        cJSON_AddNumberToObject(j, "id", e->token);
+        cJSON_AddNumberToObject(j, "position", (double)e->done);
+        cJSON_AddRawToObject(j, "layers", e->data);
         line(j);
         break;
     case AGT_EV_KNOB: json_knob(e->name, e->text, e->number, e->note ? e->note : ""); break;
@@ -393,6 +403,7 @@ static int parse(int argc, char **argv, options *o)
         else if (strcmp(s, "--repl") == 0) o->repl = taken = true;
         else if (strcmp(s, "--json") == 0) o->json = taken = true;
         else if (strcmp(s, "--show-prompt") == 0) o->show = taken = true;
+        else if (strcmp(s, "--routing") == 0) o->routing = taken = true;
         else if (strcmp(s, "--set") == 0) {
             if (++i == argc || !strchr(argv[i], '='))
                 return cli_usage(&cli_chat, _("--set needs NAME=VALUE"));
@@ -421,6 +432,8 @@ static int parse(int argc, char **argv, options *o)
         return cli_usage(&cli_chat, _("--json and --repl exclude each other"));
     if (o->show && (!o->prompt || o->json))
         return cli_usage(&cli_chat, _("--show-prompt goes with -p, without --json"));
+    if (o->routing && !o->json)
+        return cli_usage(&cli_chat, _("--routing goes with --json"));
     if (o->repl && o->prompt)
         return cli_usage(&cli_chat, _("-p and --repl exclude each other"));
     return 0;
@@ -459,7 +472,7 @@ static int run(options *o, char *err)
         o->n_set++;
     }
     bool script = o->prompt || o->json || !isatty(STDIN_FILENO);       /* it is nobody who goes on with what was said last */
-    agt_options ao = { .model = path, .db = o->db, .set = o->set, .n_set = o->n_set, .base = o->base, .fresh = script, .once = script };
+    agt_options ao = { .model = path, .db = o->db, .set = o->set, .n_set = o->n_set, .base = o->base, .fresh = script, .once = script, .routing = o->routing };
     rc = agt_open(&ao, &a, err);
     free(path);
     if (rc < 0) {

@@ -76,28 +76,60 @@ static void add_couple(lab_layer_load *o, double score[LAB_COUPLES], lab_couple 
     score[at] = z;
 }
 
+/* Where each expert stands: token[start[e]] to token[start[e + 1]], rising. As large as the set, not as experts squared: a
+ * file of one line may name any two of 65,534. */
+static void places_of(const lab_routes *r, int l, size_t *start, int **token)
+{
+    size_t sum = 0;
+    for (int t = 0; t < r->n; t++)
+        for (int i = 0, k = routes_k(r, t, l); i < k; i++)
+            start[routes_ids(r, t, l)[i] + 1]++;
+    for (int e = 0; e <= r->n_expert; e++)
+        sum = start[e] += sum;
+    *token = q_alloc(sizeof **token * (sum + 1));
+    size_t *at = q_alloc(sizeof *at * (size_t)(r->n_expert + 1));
+    memcpy(at, start, sizeof *at * (size_t)(r->n_expert + 1));
+    for (int t = 0; t < r->n; t++)
+        for (int i = 0, k = routes_k(r, t, l); i < k; i++)
+            (*token)[at[routes_ids(r, t, l)[i]]++] = t;
+    free(at);
+}
+
+static int by_expert(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
+
 static void couples_of(const lab_routes *r, int l, lab_layer_load *o)
 {
-    int N = r->n_expert;
-    uint32_t *together = q_alloc(sizeof *together * (size_t)N * (size_t)N + 1);
-    double pairs = 0, products = 0, square = 0, score[LAB_COUPLES];
+    int N = r->n_expert, *token, *met = q_alloc(sizeof *met * (size_t)(N + 1)), *together = q_alloc(sizeof *together * (size_t)(N + 1));
+    size_t *start = q_alloc(sizeof *start * (size_t)(N + 2));
+    double pairs = 0, square = 0, score[LAB_COUPLES];
     for (int t = 0; t < r->n; t++) {
-        const uint16_t *id = routes_ids(r, t, l);
-        int k = routes_k(r, t, l);
-        for (int i = 0; i < k; i++)
-            for (int j = i + 1; j < k; j++)
-                together[id[i] < id[j] ? id[i] * N + id[j] : id[j] * N + id[i]]++;
-        pairs += k * (k - 1) / 2.0;
+        double k = routes_k(r, t, l);
+        pairs += k * (k - 1) / 2;
     }
     for (int e = 0; e < N; e++)
         square += o->load[e] * o->load[e];
-    products = (o->k * o->k - square) / 2 * r->n;
-    for (int a = 0; a < N && pairs > 0 && products > 0; a++)
-        for (int b = a + 1; b < N; b++) {
-            double chance = o->load[a] * o->load[b] * r->n * pairs / products, n = together[a * N + b];
-            if (n > chance && chance > 0)
-                add_couple(o, score, (lab_couple){ a, b, (int)n, chance }, (n - chance) / sqrt(chance));
+    double products = (o->k * o->k - square) / 2 * r->n;
+    places_of(r, l, start, &token);
+    for (int a = 0; a < N && pairs > 0 && products > 0; a++) {
+        int n_met = 0;
+        for (size_t at = start[a]; at < start[a + 1]; at++) {
+            const uint16_t *id = routes_ids(r, token[at], l);
+            for (int i = 0, k = routes_k(r, token[at], l); i < k; i++)
+                if (id[i] > a && together[id[i]]++ == 0)
+                    met[n_met++] = id[i];
         }
+        qsort(met, (size_t)n_met, sizeof *met, by_expert);
+        for (int i = 0; i < n_met; i++) {
+            int b = met[i], n = together[b];
+            double chance = o->load[a] * o->load[b] * r->n * pairs / products;
+            together[b] = 0;
+            if (n > chance && chance > 0)
+                add_couple(o, score, (lab_couple){ a, b, n, chance }, (n - chance) / sqrt(chance));
+        }
+    }
+    free(start);
+    free(token);
+    free(met);
     free(together);
 }
 

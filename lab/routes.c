@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 /* ---- a set ---- */
 lab_routes *routes_new(const int *layer, int n_layer, int max_k, int n_expert)
 {
@@ -43,7 +42,7 @@ void routes_token(lab_routes *r, bool first)
 {
     size_t cells = (size_t)r->n_layer * (size_t)r->max_k, layers = (size_t)r->n_layer;
     if (r->n == r->cap) {
-        r->cap = r->cap ? r->cap * 2 : 256;
+        r->cap = r->cap ? r->cap * 2 : cells < 4096 ? 256 : 1;
         r->ids = q_realloc(r->ids, sizeof *r->ids * cells * (size_t)r->cap + 1);
         r->entropy = q_realloc(r->entropy, sizeof *r->entropy * layers * (size_t)r->cap + 1);
         r->margin = q_realloc(r->margin, sizeof *r->margin * layers * (size_t)r->cap + 1);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CELLS = 4096, LAYERS = 4096 };
+enum { CELLS = 4096, LAYERS = 1000, EXPERTS = INT16_MAX, MOST_IDS = 1 << 29 /* of all tokens, empty columns too */ };   /* as many as a model may have */
 enum { POSITION, LAYER, ENTROPY, MARGIN, FIXED };
 static const char *const names[FIXED] = { "position", "layer", "entropy", "margin" };
 
@@ -130,7 +130,7 @@ static int read_row(const reader *r, row *o)
     for (int i = 0; i < r->experts; i++) {
         if (r->expert[i] >= r->n || r->cell[r->expert[i]].n == 0)
             continue;
-        long e = whole(r, r->expert[i], LAB_NONE - 1);
+        long e = whole(r, r->expert[i], EXPERTS - 1);
         if (e < 0)
             return wrong(r, _("an expert is no number of an expert"));
         o->ids[o->k++] = (uint16_t)e;
@@ -167,6 +167,8 @@ static int read_rows(reader *r, row *o, lab_routes *to)
             return rc;
         if (o->layer != to->layer[at])
             return wrong(r, _("its layer is not the one that comes next: each token has a row for each layer of the first one"));
+        if (at == 0 && (size_t)(to->n + 1) * (size_t)to->n_layer * (size_t)to->max_k > MOST_IDS)
+            return wrong(r, _("the trace is too large: leave out columns of experts that are empty, or cut it"));
         if (at == 0) {
             routes_token(to, o->position >= 0 && o->position != before + 1);
             before = o->position;

@@ -114,6 +114,37 @@ static void a_file_that_lies_is_refused_by_line(void)
     CHECK_MSG(taken > 1000 && taken < 19000, "%d", taken);
 }
 
+/* A line may name any expert of any layer, and the first line columns that no row has: memory goes with what is in the file. */
+static void a_small_file_takes_little(void)
+{
+    lab_routes *r;
+    lab_load o;
+    const char *t = "layer,expert_0,expert_1\n999,32766,32765\n999,32766,32765\n999,3,32765\n";
+    CHECK_MSG(lab_routes_csv(t, strlen(t), 0, &r, err) == 0 && r->n_expert == 32767, "%s", err);
+    if (r) {
+        lab_load_of(r, &o);
+        const lab_layer_load *y = &o.layer[0];
+        CHECK_MSG(y->n_couple > 0 && y->couple[0].a == 32765 && y->couple[0].b == 32766 && y->couple[0].together == 2, "%d: %d+%d %d", y->n_couple,
+                  y->couple[0].a, y->couple[0].b, y->couple[0].together);
+        CHECK(fabs(y->k - 2) < 1e-12);
+        lab_load_free(&o);
+        lab_routes_free(r);
+    }
+    t = "layer,expert_0\n0,32767\n";
+    CHECK(lab_routes_csv(t, strlen(t), 0, &r, err) == Q_FORMAT && strstr(err, "line 2 of the trace: an expert"));
+    t = "layer,expert_0\n1000,1\n";
+    CHECK(lab_routes_csv(t, strlen(t), 0, &r, err) == Q_FORMAT && strstr(err, "line 2 of the trace: its layer"));
+    q_buf b = { 0 };
+    q_buf_puts(&b, "layer");
+    for (int i = 0; i < 4000; i++)
+        q_buf_printf(&b, ",expert_%d", i);
+    for (int i = 0; i < 150; i++)
+        for (int l = 0; l < 1000; l++)
+            q_buf_printf(&b, "\n%d,1", l);
+    CHECK(lab_routes_csv(b.p, b.len, 0, &r, err) == Q_FORMAT && strstr(err, "too large"));
+    q_buf_free(&b);
+}
+
 /* ---- numbers ---- */
 static void numbers_are_those_of_a_plain_count(void)
 {
@@ -335,6 +366,7 @@ int main(void)
     model_path = util_model("qwen3moe");
     RUN(a_file_is_read_by_its_columns);
     RUN(a_file_that_lies_is_refused_by_line);
+    RUN(a_small_file_takes_little);
     RUN(numbers_are_those_of_a_plain_count);
     RUN(nothing_is_found_where_nothing_is_and_a_planted_one_is);
     RUN(what_cannot_be_compared_is_said);

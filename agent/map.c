@@ -11,7 +11,7 @@ static const char *value(void *user, const char *knob, q_buf *b) { return prov_c
 static const char *own(void *user, const char *knob, q_buf *b)
 {
     const shown *s = user;
-    return strcmp(knob, "rope.theta") == 0 ? s->shape.theta : prov_config_get(s->cfg, knob, b);
+    return strcmp(knob, "rope.theta") == 0 ? s->about.shape.theta : prov_config_get(s->cfg, knob, b);
 }
 
 /* Under shown.mu. False: no model is loaded. */
@@ -19,8 +19,8 @@ static bool drawn(shown *s, void (*draw)(const lab_map *, int, q_buf *), int col
 {
     if (!s->cfg)
         return false;
-    lab_map m = { s->full_name ? s->full_name : "", s->st.label, s->shape.n_layer, s->shape.n_head, s->st.n_expert, s->shape.first, s->shape.n_moe,
-                  s->shape.ctx_train, value, own, s };
+    lab_map m = { s->full_name ? s->full_name : "", s->st.label, s->about.shape.n_layer, s->about.shape.n_head, s->st.n_expert, s->about.shape.first, s->about.shape.n_moe,
+                  s->about.shape.ctx_train, value, own, s };
     draw(&m, columns, out);
     return true;
 }

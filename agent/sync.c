@@ -159,12 +159,12 @@ static void show_shape(shown *s, const prov *who, const prov_info *info)
 {
     q_buf own = { 0 };
     prov_config *plain = prov_config_new(who);
-    s->shape.n_layer = info->n_layer;
-    s->shape.n_head = info->n_head;
-    s->shape.first = info->first_moe_layer;
-    s->shape.n_moe = info->n_moe_layer;
-    s->shape.ctx_train = info->n_ctx_train;
-    snprintf(s->shape.theta, sizeof s->shape.theta, "%s", prov_config_get(plain, "rope.theta", &own));
+    s->about.shape.n_layer = info->n_layer;
+    s->about.shape.n_head = info->n_head;
+    s->about.shape.first = info->first_moe_layer;
+    s->about.shape.n_moe = info->n_moe_layer;
+    s->about.shape.ctx_train = info->n_ctx_train;
+    snprintf(s->about.shape.theta, sizeof s->about.shape.theta, "%s", prov_config_get(plain, "rope.theta", &own));
     prov_config_free(plain);
     q_buf_free(&own);
 }
@@ -201,7 +201,7 @@ void sync_publish(agt *a)
     snprintf(a->shown.turned.label, sizeof a->shown.turned.label, "%s", differs);
     a->shown.turned.label[q_utf8_whole(a->shown.turned.label, strlen(a->shown.turned.label))] = 0;
     show_shape(&a->shown, a->seat.who, info);
-    a->shown.elsewhere = info->device && *info->device;
+    a->shown.about.elsewhere = info->device && *info->device;
     s->chat_template = info->chat;
     s->carved = info->carved;
     s->thinks = info->thinks;

@@ -110,6 +110,7 @@ enum agt_event_kind {
     AGT_EV_PROGRESS,    /* long work: text = what, done, total, seconds left in rate (<0 unknown); total 0: ended */
     AGT_EV_NOTE,        /* level, text: one sentence                                                */
     AGT_EV_TEXT,        /* a page of text that a command printed (/set, /context, /why, /help): title in name, text, data */
+    AGT_EV_COLUMNS,     /* two configurations side by side: columns (lab/lab.h); with one text a TEXT with its numbers came before */
     AGT_EV_FOUND,       /* /find: message[n_messages], snippets in text, chat id in parent          */
     AGT_EV_ASK,         /* what cannot be taken back: text = the question, id for agt_answer               */
     AGT_EV_ENERGY,      /* what agt_ask_energy asked for is there: agt_get_energy                              */
@@ -128,6 +129,7 @@ typedef struct agt_event {
     agt_message *message;  int n_messages;  /* one or an array */
     agt_chat *chat;        int n_chats;
     agt_retrieval *retrieval;
+    lab_columns *columns;
 } agt_event;
 
 bool agt_next(agt *, agt_event *out);        /* false: none waiting. The caller frees with agt_event_free. */

@@ -65,8 +65,10 @@
       N_("load another model; without a name: list those at hand"), .complete = AGT_COMPLETE_MODEL) \
     X(brain, JOB(brain), "мозг", N_("[save|load|diff|rename|delete NAME]"), \
       N_("configurations under a name: list them, load one, save the present one"), .words = "save,load,list,diff,rename,delete") \
-    X(compare, JOB(compare), "сравнить", N_("A [B] | --other MODEL [on FILE|last]"), \
+    X(compare, JOB(compare), "сравнить", N_("A [B] [on FILE|last] | A [B] free [--blind] | --other MODEL"), \
       N_("two configurations on the same text: brains, or settings like k=4; or two models"), .needs = true) \
+    X(prefer, RUN(choose), "предпочесть", "[1|2|same]", \
+      N_("which of the two answers of /compare A B free is better; alone: what was chosen so far"), .words = "1,2,same") \
     X(sweep, JOB(sweep), "обход", N_("KNOB VALUES [csv FILE] [on FILE|last]"), \
       N_("one knob at several values on the same text: /sweep experts.k 1..16"), .needs = true, .complete = AGT_COMPLETE_KNOB) \
     X(experiment, RUN(experiment), "опыт", N_("[KNOB=VALUE [on FILE|last] | list | show NUMBER]"), \
@@ -78,10 +80,14 @@
       N_("what a token costs at each number of experts, and where it goes"), .key = "Ctrl-X 0", .complete = AGT_COMPLETE_MODEL) \
     X(routing, JOB(routing), "маршруты", N_("[tag NAME [all]|untag NAME|compare A B]"), \
       N_("names for recorded routing: list them, give one to the last answer, compare two"), .words = "tag,untag,list,compare") \
+    X(token, JOB(token), "токен", N_("[N]"), \
+      N_("a token of the last answer: what else could have stood there, and which experts ran for it")) \
     X(whatif, JOB(whatif), "что-если", N_("[TOKEN] SETTINGS"), \
       N_("what would have come after a token of the last answer under other settings: /whatif -3 k=2"), .needs = true) \
     X(map, BOTH(MAP, map), "карта", N_("[--svg FILE]"), \
       N_("the layers with heads, k, banned and pinned experts, and how far positions reach"), .words = "--svg", .complete = AGT_COMPLETE_PATH) \
+    X(replay, JOB(replay), "воспроизвести", N_("[SETTINGS]"), \
+      N_("the last answer again with its recorded experts forced, and under other settings: how far apart")) \
     X(trace, RUN(trace), "след", N_("save FILE"), \
       N_("write the last answer's routing as CSV, with its configuration as JSON beside it"), .words = "save", .complete = AGT_COMPLETE_PATH) \
     X(copy, UI(COPY), "копировать", "", \

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FILE_MOST = 16 << 20 };
+enum { FILE_MOST = 16 << 20, ANSWER_MOST = 256 };
 
 /* The branch as it was said, without thinking; last: its last answer alone. */
 static void said(agt *a, bool last, q_buf *out)
@@ -55,6 +55,22 @@ int measure_ids(agt *a, const mem_messages *path, int32_t **out, char *err)
     }
     prompt_free(&p);
     return rc;
+}
+
+int measure_most(agt *a)
+{
+    q_buf b = { 0 };
+    int most = atoi(prov_config_get(a->seat.cfg, "sampler.max_tokens", &b));
+    q_buf_free(&b);
+    return most > 0 && most < ANSWER_MOST ? most : ANSWER_MOST;
+}
+
+uint64_t measure_seed(agt *a)
+{
+    q_buf b = { 0 };
+    uint64_t own = strtoull(prov_config_get(a->seat.cfg, "sampler.seed", &b), NULL, 10);
+    q_buf_free(&b);
+    return own ? own : (uint64_t)q_wall_ms();
 }
 
 struct eng_cache *measure_cache(agt *a, char *err)

@@ -138,6 +138,7 @@ int agt_open(const agt_options *o, agt **out, char *err)
     pthread_mutex_init(&a->shown.mu, NULL);
     pthread_mutex_init(&a->waits.mu, NULL);
     pthread_mutex_init(&a->asks.mu, NULL);
+    prefer_open(&a->prefer);
     a->base = o->base;
     a->once = o->once;
     a->routing = o->routing;
@@ -219,6 +220,7 @@ void agt_close(agt *a)
     settings_close(&a->settings);
     waits_free(&a->waits);
     asks_free(&a->asks);
+    prefer_close(&a->prefer);
     shown_free(&a->shown);
     lab_watch_free(a->watch);
     free(a->seat.path);

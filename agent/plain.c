@@ -54,5 +54,8 @@ void agt_event_free(agt_event *e)
     free(e->chat);
     agt_retrieval_free(e->retrieval);
     free(e->retrieval);
+    if (e->columns)
+        lab_columns_free(e->columns);
+    free(e->columns);
     memset(e, 0, sizeof *e);
 }

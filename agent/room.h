@@ -8,6 +8,7 @@
 #include "agent/chat.h"
 #include "agent/desk.h"
 #include "agent/events.h"
+#include "agent/prefer.h"
 #include "agent/seat.h"
 #include "agent/settings.h"
 #include "agent/shown.h"
@@ -23,6 +24,7 @@ struct agt {
     shown shown;
     waits waits;
     asks asks;
+    prefer prefer;
     lab_watch *watch;                    /* routing; has its own mutex; constant after agt_open */
     _Atomic uint64_t errands;            /* the order of the last one that was accepted */
     int64_t save_failed;                 /* quick lane: the reply whose partial text could not be stored, as was said */

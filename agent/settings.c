@@ -151,6 +151,15 @@ char *settings_get(settings *s, const char *key)
     return copy;
 }
 
+void settings_each(settings *s, const char *prefix, void (*each)(void *user, const char *key, const char *value), void *user)
+{
+    pthread_mutex_lock(&s->mu);
+    for (int i = 0; i < s->n; i++)
+        if (strncmp(s->v[i].key, prefix, strlen(prefix)) == 0 && s->v[i].value)
+            each(user, s->v[i].key, s->v[i].value);
+    pthread_mutex_unlock(&s->mu);
+}
+
 rag_config settings_rag(settings *s)
 {
     pthread_mutex_lock(&s->mu);

@@ -42,6 +42,7 @@ double settings_number(settings *, const char *name);     /* of an agent's knob 
 const char *settings_value(settings *, const char *name, q_buf *buf);    /* of an agent row, or its default */
 rag_config settings_rag(settings *);
 char *settings_get(settings *, const char *key);             /* malloc'ed or NULL */
+void settings_each(settings *, const char *prefix, void (*each)(void *user, const char *key, const char *value), void *user);   /* it calls nothing of settings */
 void settings_put(settings *, const char *key, const char *value);       /* NULL removes */
 
 /* config.ini, once, before any value of the store's or of --set is there: agent and rag rows are set, engine rows go to

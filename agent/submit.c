@@ -191,6 +191,8 @@ static void map(agt *a, const agt_command *c, char *args)
     free(file);
 }
 
+static void choose(agt *a, const agt_command *c, char *args) { prefer_choose(a, args); }
+
 static void trace(agt *a, const agt_command *c, char *args)
 {
     char *file = strncmp(args, "save ", 5) == 0 ? trim(args + 5) : q_strdup("");

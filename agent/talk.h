@@ -70,6 +70,8 @@ int measure_text(agt *, const char *from, q_buf *out, char *err);
 bool measure_on(const char *word, char *rest, char **on);
 /* The ids of the prompt for the last message of path, without passages; malloc'ed; returns how many. */
 int measure_ids(agt *, const mem_messages *path, int32_t **out, char *err);
+int measure_most(agt *);                 /* tokens of an answer that is given aside: sampler.max_tokens, 256 at most */
+uint64_t measure_seed(agt *);            /* of the first of them */
 struct eng_cache;
 struct eng_cache *measure_cache(agt *, char *err);       /* NULL: no model is loaded */
 typedef struct measuring { agt *a; const char *what; int64_t from_ns; } measuring;

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VALUES = 16, MOST = 256, SHOWN = 56 };
+enum { VALUES = 16, SHOWN = 56 };
 
 typedef struct asked {
     char *line, *question;               /* question lies in line */
@@ -151,32 +151,16 @@ static int ids_of(agt *a, const char *question, int32_t **ids, char *err)
     return n;
 }
 
-static int most_tokens(agt *a)
-{
-    q_buf b = { 0 };
-    int most = atoi(prov_config_get(a->seat.cfg, "sampler.max_tokens", &b));
-    q_buf_free(&b);
-    return most > 0 && most < MOST ? most : MOST;
-}
-
-static uint64_t first_seed(agt *a)
-{
-    q_buf b = { 0 };
-    uint64_t own = strtoull(prov_config_get(a->seat.cfg, "sampler.seed", &b), NULL, 10);
-    q_buf_free(&b);
-    return own ? own : (uint64_t)q_wall_ms();
-}
-
 static int ask_all(agt *a, struct eng_cache *beside, const asked *q, const char *now, char *err)
 {
     int32_t *ids = NULL;
-    int most = most_tokens(a), n = ids_of(a, q->question, &ids, err), answers = q->n_spec * (int)q->each;
+    int most = measure_most(a), n = ids_of(a, q->question, &ids, err), answers = q->n_spec * (int)q->each;
     int rc = n < 0 ? n : foretell(a, beside, q, now, most, err);
     lab_voice voice[LAB_VOICES];
     lab_answer said[LAB_VOICES];
-    uint64_t seed = first_seed(a);
+    uint64_t seed = measure_seed(a);
     for (int i = 0; i < answers; i++)
-        voice[i] = (lab_voice){ q->spec[i / q->each], seed + (uint64_t)(i % q->each) };
+        voice[i] = (lab_voice){ .spec = q->spec[i / q->each], .seed = seed + (uint64_t)(i % q->each) };
     if (rc == Q_OK) {
         measuring work = measure_begin(a, "/vote");
         lab_ask ask = { .prompt = ids, .n = n, .now = now, .voice = voice, .n_voice = answers, .most = most };

@@ -11,36 +11,45 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The last answer of the branch with its record, and that the context still holds it as it was made. */
-int answer_held(agt *a, const mem_message **message, mem_trace **trace, char *err)
+int answer_there(agt *a, const mem_message *m, const mem_trace *t, char *err)
 {
-    const mem_message *m = NULL;
-    *trace = NULL;
     if (!a->seat.who)
         return q_fail(err, Q_NOTFOUND, _("no model is loaded: /model lists those at hand"));
-    for (int i = 0; i < a->chat.path.n; i++)
-        if (a->chat.path.v[i].has_trace)
-            m = &a->chat.path.v[i];
-    if (!m)
-        return q_fail(err, Q_NOTFOUND, _("this conversation has no recorded routing yet: ask something first"));
     if (!prov_session(a->seat.who))
         return q_fail(err, Q_RANGE, _("%s cannot evaluate a position again"), prov_about(a->seat.who)->name);
     if (m->model_id != prov_about(a->seat.who)->id)
         return q_fail(err, Q_RANGE, _("the last answer is another model's: /again answers with this one"));
-    int rc = mem_trace_get(a->store, m->id, trace, err);
-    if (rc < 0)
-        return rc;
-    if (a->seat.holds != a->chat.id || !prov_holds(a->seat.who, (*trace)->token, (*trace)->pos, (*trace)->n)) {
-        mem_trace_free(*trace);
-        *trace = NULL;
+    if (a->seat.holds != a->chat.id || !prov_holds(a->seat.who, t->token, t->pos, t->n))
         return q_fail(err, Q_RANGE, _("the context does not hold the last answer as it was made any more: /again answers anew, then this can be asked"));
-    }
-    *message = m;
     return Q_OK;
 }
 
-/* JSON of the configuration that made token i of it; malloc'ed, NULL: the model's own. */
-static char *made_by(agt *a, const mem_message *m, const mem_trace *t, int i)
+int answer_recorded(agt *a, const mem_message **message, mem_trace **trace, char *err)
+{
+    *message = NULL;
+    *trace = NULL;
+    for (int i = 0; i < a->chat.path.n; i++)
+        if (a->chat.path.v[i].has_trace)
+            *message = &a->chat.path.v[i];
+    if (!*message)
+        return q_fail(err, Q_NOTFOUND, _("this conversation has no recorded routing yet: ask something first"));
+    return mem_trace_get(a->store, (*message)->id, trace, err);
+}
+
+int answer_held(agt *a, const mem_message **message, mem_trace **trace, char *err)
+{
+    *trace = NULL;
+    if (!a->seat.who)
+        return q_fail(err, Q_NOTFOUND, _("no model is loaded: /model lists those at hand"));
+    int rc = answer_recorded(a, message, trace, err);
+    if (rc == Q_OK && (rc = answer_there(a, *message, *trace, err)) != Q_OK) {
+        mem_trace_free(*trace);
+        *trace = NULL;
+    }
+    return rc;
+}
+
+char *answer_made_by(agt *a, const mem_message *m, const mem_trace *t, int i)
 {
     char err[Q_ERRLEN], *json = NULL;
     for (int c = 0; c < m->n_config && !json; c++) {
@@ -86,7 +95,7 @@ static void whatif(agt *a, const job *j)
     if (rc == Q_OK)
         rc = read_line(j->text ? j->text : "", t->n, &at, &spec, err);
     if (rc == Q_OK) {
-        char *now = made_by(a, m, t, at < 0 ? 0 : at);
+        char *now = answer_made_by(a, m, t, at < 0 ? 0 : at);
         rc = lab_whatif_spec(prov_session(a->seat.who), at < 0 ? t->pos[0] - 1 : t->pos[at], now, spec.p, &said, &r, err);
         free(now);
     }

@@ -80,6 +80,7 @@ static void print_json(const lab_compared *c, const args *o, const eng_model *m)
         cJSON_AddNumberToObject(side, "logp", c->logp[i]);
         cJSON_AddNumberToObject(side, "perplexity", exp(-c->logp[i]));
         cJSON_AddNumberToObject(side, "bytes_per_token", (double)c->bytes[i]);
+        cJSON_AddNumberToObject(side, "tokens_per_s", c->rate[i]);
     }
     cJSON *layers = cJSON_AddArrayToObject(j, "routing_overlap");
     for (int l = 0; l < c->n_layer; l++) {

@@ -232,6 +232,8 @@ int compare_models(eng_model *m, const eng_config *a, eng_model *other, const en
         rc = open_side(&r, s, err);
     if (rc == Q_OK)
         rc = evaluate(&r, terms, err);
+    for (int i = A; i <= B && rc == Q_OK; i++)
+        out->rate[i] = text_rate(r.side[i].session);
     if (rc == Q_OK)
         conclude(&r, m == other && eng_config_hash(a) == eng_config_hash(b));
     close_sides(&r);

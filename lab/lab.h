@@ -190,6 +190,7 @@ typedef struct lab_compared {            /* zero-initialise; lab_compared_free *
     double top1;                         /* share of tokens with the same likeliest next token */
     bool different;                      /* kl.low is above noise.high */
     uint64_t bytes[2];                   /* of weights, read a token */
+    double rate[2];                      /* tokens a second one after another, measured now; 0: it could not be */
     int n_layer, first_layer;            /* routed ones; 0: dense */
     double *overlap;                     /* [n_layer] experts that both run, of the fewer that one of them runs */
 } lab_compared;
@@ -207,8 +208,9 @@ void lab_compared_free(lab_compared *);  /* contents, not the struct */
 void lab_compared_say(const lab_compared *, const char *a, const char *b, q_buf *out);
 typedef struct lab_pair { const char *a, *b;        /* as lab_spec takes them; NULL: `now` */
                           const char *now; } lab_pair;   /* JSON of a configuration, NULL: the model's own */
-/* The same on the model of `beside`, in caches of its own, in words. Engine thread. */
-int lab_compare_beside(struct eng_cache *beside, const lab_pair *, const char *text, size_t n, const lab_terms *, q_buf *out, char *err);
+/* The same on the model of `beside`, in caches of its own, in words, and as columns where cols is not NULL. Engine thread. */
+struct lab_columns;
+int lab_compare_beside(struct eng_cache *beside, const lab_pair *, const char *text, size_t n, const lab_terms *, q_buf *out, struct lab_columns *cols, char *err);
 
 /* ================= two models on the same text (lab/other.c) ================= */
 /* Whatever their tokenizers: bits for each byte of the text. Each context is the same bytes for both and begins with the
@@ -245,7 +247,11 @@ int lab_room_for(uint64_t a, uint64_t b, uint64_t have, q_buf *say);
 /* ================= several answers at once (lab/voices.c) ================= */
 /* Timelines of one prompt in lock-step, each under its own configuration and seed; what of the prompt they share is evaluated
  * and held once. */
-typedef struct lab_voice { const char *spec; uint64_t seed; } lab_voice;     /* spec: over `now`, as lab_spec takes it; NULL: just `now` */
+typedef struct lab_voice {
+    const char *spec;                    /* over `now`, as lab_spec takes it; NULL: just `now` */
+    uint64_t seed;
+    bool own;                            /* over the model's own, and of `now` the sampler only */
+} lab_voice;
 typedef struct lab_ask {
     const int32_t *prompt; int n;        /* ids */
     const char *now;                     /* JSON of a configuration; NULL: the model's own */
@@ -272,6 +278,36 @@ int lab_answer_beside(struct eng_cache *, const lab_ask *, const lab_terms *, la
 void lab_answers_free(lab_answer *, int n);              /* contents, not the array */
 /* The configuration that a spec makes of `now`: bytes of weights it reads a token. */
 int lab_spec_cost(struct eng_cache *, const char *now, const char *spec, uint64_t *bytes, char *err);
+
+/* ================= side by side (lab/columns.c) ================= */
+typedef struct lab_piece {               /* a token as it is shown */
+    char *text;                          /* whole characters, maybe none */
+    float over;                          /* log-probability under its own side's configuration less under the other's; NAN */
+    float kl;
+} lab_piece;
+typedef struct lab_column {
+    char *name;                          /* the configuration as it was asked for; NULL: not to be known yet */
+    lab_piece *piece; int n;
+    bool whole;                          /* all of the text; the answer ended by itself */
+    double rate;                         /* tokens a second one after another, measured; 0: not */
+    double logp, kl;                     /* means a token */
+    uint64_t bytes;                      /* of weights, read a token */
+} lab_column;
+typedef struct lab_columns {             /* lab_columns_free */
+    lab_column side[2];
+    int first;                           /* piece before which they differ for the first time: the token, or with one text the likeliest; -1 */
+    bool answers;                        /* each side's own answer, else one text under both */
+    bool blind;                          /* which is which is not to be known, nor told by numbers */
+    char *note;                          /* a sentence below; NULL */
+} lab_columns;
+/* Two answers to one prompt, each token judged under the other's configuration: ask with two voices and cross. Engine thread. */
+int lab_columns_beside(struct eng_cache *, const lab_ask *, const lab_terms *, lab_columns *out, char *err);
+void lab_columns_copy(const lab_columns *from, lab_columns *to);
+void lab_columns_free(lab_columns *);    /* contents, not the struct */
+char *lab_column_numbers(const lab_column *);        /* what stands under it; malloc'ed */
+void lab_columns_say(const lab_columns *, q_buf *out);   /* for line mode; of one text the place of the first difference only */
+/* Two-sided sign test: how likely so uneven a count is where both are liked alike (Dixon and Mood 1946); ties are left out. */
+double lab_sign_test(int more, int less);
 
 /* A short answer as it is counted: letters small, without frame words, quotes and closing points, numbers in one form; from
  * behind "answer:" where that stands. NULL: it is long, so that no two would be the same. malloc'ed. (lab/vote.c) */
@@ -398,11 +434,28 @@ typedef struct lab_whatif_result {              /* zero-initialise; lab_whatif_f
 /* The timeline stays as it was: nothing is kept. before: what made the position; after: rope.* and kv.type as there. Q_RANGE
  * says what cannot be tried so. The model's thread. */
 int lab_whatif(struct eng_session *, int pos, const struct eng_config *before, const struct eng_config *after, lab_whatif_result *out, char *err);
-/* The same for whoever knows configurations as text: now is the JSON of what made it; spec as lab_spec takes it, over that. */
+/* The same for whoever knows configurations as text: now is the JSON of what made it; spec as lab_spec takes it, over that ("": nothing, and
+ * said may be NULL). */
 int lab_whatif_spec(struct eng_session *, int pos, const char *now, const char *spec, q_buf *said, lab_whatif_result *out, char *err);
 void lab_whatif_free(lab_whatif_result *);       /* contents, not the struct */
 void lab_whatif_say(const lab_whatif_result *, const char *spec, q_buf *out);
 struct cJSON *lab_whatif_json(const lab_whatif_result *);        /* cJSON_Delete */
+
+/* ================= an answer's routing replayed (lab/replay.c) ================= */
+struct mem_trace;
+typedef struct lab_record {              /* what is known of how an answer was made */
+    const char *const *config; int n_config;     /* JSON of every configuration that made tokens of it */
+    const char *now;                     /* JSON of what stands against them where no settings are named */
+} lab_record;
+enum { LAB_RECORD, LAB_OTHER, LAB_HELD };        /* its experts forced; other settings; other settings, its experts forced */
+typedef struct lab_held { lab_interval kl, dlogp; double top1; } lab_held;       /* against how it was made; nats a token */
+typedef struct lab_replayed { int n, n_layer; lab_held side[3]; double overlap; /* experts that both run, as it was made and other */ } lab_replayed;
+/* The answer's tokens again on forks of the timeline, beside each other, in its cache; nothing is kept. spec: settings over
+ * those that made it (as lab_spec takes them), NULL: now. Q_RANGE says why it cannot be. The model's thread. */
+int lab_replay(struct eng_session *, const struct mem_trace *, const lab_record *, const char *spec, q_buf *said, const struct lab_terms *,
+               lab_replayed *out, char *err);
+void lab_replayed_say(const lab_replayed *, const char *spec, q_buf *out);
+struct cJSON *lab_replayed_json(const lab_replayed *);   /* cJSON_Delete */
 
 /* What is usual before anybody said anything: evaluates a built-in text where nothing is known of the present k yet and
  * that costs about a second at most, on the model of `beside`, in a cache of its own. busy(user) is asked every 32 tokens; true ends it.

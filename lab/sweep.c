@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VALUES_MOST = 64, STEPS = 8, RATE_TOKENS = 12, RATE_CELLS = 64 };
+enum { VALUES_MOST = 64, STEPS = 8, RATE_CELLS = 76 };
 
 typedef struct sweep {
     eng_model *m;
@@ -124,28 +124,12 @@ static int on_row(void *user, int pos, const float *logits, const uint16_t *ids,
     return Q_OK;
 }
 
-static int by_time(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
-/* Tokens a second, one after another, with a few behind them: the median of what each took. */
+/* With a few tokens behind it, whatever the text's length. */
 static double rate_of(eng_session *e, const eng_tokens *t)
 {
     char ignored[Q_ERRLEN];
-    int keep = t->n / 2 < RATE_CELLS ? t->n / 2 : RATE_CELLS, n = 0;
-    int64_t took[RATE_TOKENS];
-    if (eng_session_eval(e, t->id, keep, 0, NULL, 0, NULL, NULL, ignored) < 0)
-        return 0;
-    for (; n < RATE_TOKENS && eng_session_room(e) > 0; n++) {        /* a text has more than that: TEXT_LEAST */
-        int64_t from = q_now_ns();
-        if (eng_session_push(e, t->id[keep + n], ignored) < 0)
-            break;
-        took[n] = q_now_ns() - from;
-    }
-    qsort(took, (size_t)n, sizeof *took, by_time);
-    return n && took[n / 2] > 0 ? 1e9 / (double)took[n / 2] : 0;
+    int n = t->n < RATE_CELLS ? t->n : RATE_CELLS, room = eng_session_room(e) + eng_session_length(e);
+    return eng_session_eval(e, t->id, n < room ? n : room, 0, NULL, 0, NULL, NULL, ignored) < 0 ? 0 : text_rate(e);
 }
 
 static void judge_row(sweep *s, lab_swept_row *row)

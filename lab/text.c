@@ -2,8 +2,9 @@
 #include "lab/text.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-enum { FEW_BLOCKS = 12, PIECES = 24 };
+enum { FEW_BLOCKS = 12, PIECES = 24, RATE_TOKENS = 12 };
 
 /* Which paragraph each token's first byte stands in; blank lines part them. Returns how many have tokens. */
 static int paragraphs(const eng_model *m, const eng_tokens *t, const char *text, size_t n, int *block)
@@ -78,6 +79,31 @@ int text_open(const eng_model *m, const char *text, size_t n, int window, lab_te
             out->block[i] = (int)((int64_t)i * out->blocks / t->n);
     }
     return Q_OK;
+}
+
+static int by_time(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+double text_rate(eng_session *s)
+{
+    char ignored[Q_ERRLEN];
+    int have = eng_session_length(s), n = have / 2 < RATE_TOKENS ? have / 2 : RATE_TOKENS, done = 0;
+    int32_t again[RATE_TOKENS];
+    int64_t took[RATE_TOKENS];
+    memcpy(again, eng_session_tokens(s) + have - n, sizeof *again * (size_t)n);
+    if (n < 1 || eng_session_cut(s, have - n, ignored) < 0)
+        return 0;
+    for (; done < n; done++) {
+        int64_t from = q_now_ns();
+        if (eng_session_push(s, again[done], ignored) < 0)
+            break;
+        took[done] = q_now_ns() - from;
+    }
+    qsort(took, (size_t)done, sizeof *took, by_time);
+    return done && took[done / 2] > 0 ? 1e9 / (double)took[done / 2] : 0;
 }
 
 void text_close(lab_text *t)

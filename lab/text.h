@@ -26,6 +26,10 @@ int compare_models(eng_model *, const eng_config *a, eng_model *other, const eng
  * malloc'ed. Pieces of equal length where they are fewer than a dozen. */
 int text_blocks(const char *text, size_t n, size_t **first, bool *by_paragraph);
 
+/* Tokens a second one after another: the median of what the last dozen took when they were evaluated again, which leaves the
+ * session as it was. 0: it holds too few. */
+double text_rate(eng_session *);
+void columns_of_text(eng_model *, const lab_compared *, const char *a, const char *b, lab_columns *out);
 /* One NAME=VALUE and not several; *name and *value malloc'ed, the name a knob's whole one. */
 int spec_one(const char *spec, char **name, char **value, char *err);
 /* The row of a knob by its name, another name of it, or what stands behind its point ("k") where that is the only one; NULL. */

@@ -1,7 +1,6 @@
 /* lab/verdict: what a comparison came to, in words; and a comparison for whoever knows a model only by its cache. */
 #include "base/say.h"
-#include "engine/engine.h"
-#include "lab/lab.h"
+#include "lab/text.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -51,7 +50,7 @@ static int side_of(eng_model *m, const char *spec, const char *now, eng_config *
     return lab_spec(*out, spec, said, err);
 }
 
-int lab_compare_beside(struct eng_cache *beside, const lab_pair *p, const char *text, size_t n, const lab_terms *terms, q_buf *out, char *err)
+int lab_compare_beside(struct eng_cache *beside, const lab_pair *p, const char *text, size_t n, const lab_terms *terms, q_buf *out, lab_columns *cols, char *err)
 {
     eng_model *m = eng_cache_model(beside);
     eng_config *a = NULL, *b = NULL;
@@ -63,7 +62,10 @@ int lab_compare_beside(struct eng_cache *beside, const lab_pair *p, const char *
     if (rc == Q_OK)
         rc = lab_compare(m, a, b, text, n, terms, &c, err);
     if (rc == Q_OK) {
-        lab_compared_say(&c, p->a ? p->a : _("now"), p->b ? p->b : _("now"), out);
+        const char *name_a = p->a ? p->a : _("now"), *name_b = p->b ? p->b : _("now");
+        lab_compared_say(&c, name_a, name_b, out);
+        if (cols)
+            columns_of_text(m, &c, name_a, name_b, cols);
         if (said.len)
             q_buf_say(out, "\n");
         for (const char *at = said.p; at && *at;) {

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CACHES = 4, RATE_TOKENS = 12 };
+enum { CACHES = 4 };
 
 typedef struct line {                    /* a timeline, and the logits after its last token */
     eng_session *s;
@@ -35,13 +35,28 @@ typedef struct choir {
 } choir;
 
 /* ---- configurations and caches ---- */
-static int make_config(eng_model *m, const char *now, const char *spec, eng_config **out, char *err)
+/* The dice are those of `now`, whatever else is the model's own. */
+static int take_sampler(eng_config *to, eng_model *m, const char *now, char *err)
+{
+    eng_config *from = eng_config_new(m);
+    int n, rc = now ? eng_config_from_json(from, now, err) : Q_OK;
+    const q_knob *row = eng_knobs(&n);
+    q_buf v = { 0 };
+    for (int i = 0; i < n && rc == Q_OK; i++)
+        if (row[i].effect == Q_EFFECT_SAMPLING && strncmp(row[i].name, "sampler.", 8) == 0 && !eng_config_is_default(from, row[i].name))
+            rc = eng_config_set(to, row[i].name, eng_config_get(from, row[i].name, &v), err);
+    q_buf_free(&v);
+    eng_config_free(from);
+    return rc;
+}
+
+static int make_config(eng_model *m, const char *now, const lab_voice *v, eng_config **out, char *err)
 {
     *out = eng_config_new(m);
-    int rc = now ? eng_config_from_json(*out, now, err) : Q_OK;
+    int rc = v->own ? take_sampler(*out, m, now, err) : now ? eng_config_from_json(*out, now, err) : Q_OK;
     q_buf said = { 0 };
-    if (rc == Q_OK && spec)
-        rc = lab_spec(*out, spec, &said, err);
+    if (rc == Q_OK && v->spec)
+        rc = lab_spec(*out, v->spec, &said, err);
     q_buf_free(&said);
     return rc;
 }
@@ -49,7 +64,7 @@ static int make_config(eng_model *m, const char *now, const char *spec, eng_conf
 int lab_spec_cost(struct eng_cache *beside, const char *now, const char *spec, uint64_t *bytes, char *err)
 {
     eng_config *c;
-    int rc = make_config(eng_cache_model(beside), now, spec, &c, err);
+    int rc = make_config(eng_cache_model(beside), now, &(lab_voice){ .spec = spec }, &c, err);
     eng_cost cost = eng_model_cost(eng_cache_model(beside), c);
     *bytes = cost.bytes_layers + cost.bytes_head;
     eng_config_free(c);
@@ -75,7 +90,7 @@ static int configure(choir *h, char *err)
     char words[32];
     for (int i = 0; i < h->ask->n_voice && rc == Q_OK; i++) {
         voice *v = &h->v[i];
-        rc = make_config(h->m, h->ask->now, h->ask->voice[i].spec, &v->c, err);
+        rc = make_config(h->m, h->ask->now, &h->ask->voice[i], &v->c, err);
         snprintf(words, sizeof words, "%d", h->ask->n + h->ask->most < 16 ? 16 : h->ask->n + h->ask->most);
         if (rc == Q_OK)
             rc = eng_config_set(v->c, "context.length", words, err);
@@ -232,37 +247,12 @@ static int speak(choir *h, char *err)
 }
 
 /* ---- the end ---- */
-static int by_time(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
-/* The last tokens again, alone: the median of what each took. */
-static double rate_of(voice *v)
-{
-    char ignored[Q_ERRLEN];
-    int have = eng_session_length(v->own.s), n = v->out->n < RATE_TOKENS ? v->out->n : RATE_TOKENS, done = 0;
-    int64_t took[RATE_TOKENS];
-    n = have < n ? have : n;
-    if (n < 2 || eng_session_cut(v->own.s, have - n + 1, ignored) < 0)
-        return 0;
-    for (; done < n - 1; done++) {
-        int64_t from = q_now_ns();
-        if (eng_session_push(v->own.s, v->out->word[v->out->n - n + done].id, ignored) < 0)
-            break;
-        took[done] = q_now_ns() - from;
-    }
-    qsort(took, (size_t)done, sizeof *took, by_time);
-    return done && took[done / 2] > 0 ? 1e9 / (double)took[done / 2] : 0;
-}
-
 static void end(choir *h, int rc)
 {
     for (int i = 0; i < h->ask->n_voice; i++) {
         voice *v = &h->v[i];
         eng_detok_end(&v->letters, &v->text);
-        v->out->rate = rc == Q_OK && h->ask->cross ? rate_of(v) : 0;
+        v->out->rate = rc == Q_OK && h->ask->cross ? text_rate(v->own.s) : 0;
         v->out->text = q_utf8_clean(v->text.p ? v->text.p : "", v->text.len);
         eng_sampler_free(v->dice);
         eng_session_free(v->under.s);

@@ -164,7 +164,7 @@ int lab_whatif_spec(struct eng_session *s, int pos, const char *now, const char 
     int rc = now ? eng_config_from_json(before, now, err) : Q_OK;
     eng_config *after = eng_config_copy(before);
     *out = (lab_whatif_result){ .pos = pos };
-    if (rc == Q_OK)
+    if (rc == Q_OK && *spec)
         rc = lab_spec(after, spec, said, err);
     if (rc == Q_OK)
         rc = lab_whatif(s, pos, before, after, out, err);

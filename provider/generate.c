@@ -18,6 +18,7 @@ typedef struct gen {
     q_buf text, think;                   /* of the token at hand */
     enum part part;
     bool hit_stop;
+    int32_t close[16]; int n_close, at_close;        /* what ends a thought that took too long */
     echo echo;
 } gen;
 
@@ -129,6 +130,21 @@ static void take(gen *g, const gen_token *t)
 
 static int failed(int rc) { return rc == Q_CANCEL ? PROV_STOPPED : rc < 0 ? PROV_FAILED : GO_ON; }
 
+/* The thought has had its tokens: what closes it comes instead of a choice. */
+static bool closing(gen *g, gen_token *t)
+{
+    const gen_source *s = g->s;
+    int most = s->budget && s->close ? s->budget(s->self) : 0;
+    if (g->at_close == g->n_close && g->part == PART_THINK && most > 0 && g->r->thinking_tokens >= most) {
+        g->n_close = s->close(s->self, g->close, (int)(sizeof g->close / sizeof *g->close));
+        g->at_close = 0;
+    }
+    if (g->at_close == g->n_close)
+        return false;
+    *t = (gen_token){ .id = g->close[g->at_close++], .logprob = (double)NAN };
+    return true;
+}
+
 static int step(gen *g, char *err)
 {
     const gen_source *s = g->s;
@@ -142,7 +158,7 @@ static int step(gen *g, char *err)
         return PROV_FULL;
     int64_t from = q_now_ns();
     gen_token t = { 0 };
-    if ((rc = failed(s->choose(s->self, &t, err))) != GO_ON)
+    if (!closing(g, &t) && (rc = failed(s->choose(s->self, &t, err))) != GO_ON)
         return rc;
     if (t.end)
         return PROV_ENDED;

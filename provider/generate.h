@@ -15,6 +15,8 @@ typedef struct gen_source {
     int (*push)(void *self, int32_t token, char *err);   /* evaluates it; Q_CANCEL */
     long (*stops)(void *self, const char *text, size_t n);   /* as eng_stop_scan */
     int (*max_tokens)(void *self);                       /* 0: none */
+    int (*budget)(void *self);                           /* tokens of thinking, then it is closed; 0: none; NULL: none */
+    int (*close)(void *self, int32_t *out, int max);     /* the tokens that close a thought: how many, at most max */
     void (*fed)(void *self);                             /* tell hooks.position what was evaluated; may be NULL */
     const char *think, *unthink;                         /* how a thought begins and ends as text; NULL: it does not think */
     bool thinking;                                       /* the answer begins inside a thought */

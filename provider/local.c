@@ -293,6 +293,20 @@ static int push(void *self, int32_t token, char *err)
 static long stops(void *self, const char *text, size_t n) { return eng_stop_scan(((local *)self)->c, text, n); }
 static int max_tokens(void *self) { return ((local *)self)->max_tokens; }
 
+static int budget(void *self) { return (int)eng_config_number(((local *)self)->c, "think.budget"); }
+
+static int close_thought(void *self, int32_t *out, int max)
+{
+    local *l = self;
+    char err[Q_ERRLEN], *text = q_printf("\n%s\n\n", eng_think_close);
+    eng_tokens t = { .most = 64 };
+    int n = eng_tokenize(l->m, text, strlen(text), true, &t, err) < 0 ? 0 : t.n < max ? t.n : max;
+    memcpy(out, t.id, sizeof *out * (size_t)n);
+    free(text);
+    eng_tokens_free(&t);
+    return n;
+}
+
 /* ---- requests ---- */
 static uint64_t seed_of(const local *l, uint64_t wanted)
 {
@@ -333,7 +347,7 @@ static int answer(local *l, const prov_request *r, int i, uint64_t seed, enum pr
         return rc == Q_CANCEL ? Q_OK : rc;
     }
     gen_source s = { .self = l, .ready = ready, .room = room, .choose = choose, .spell = spell, .push = push, .stops = stops,
-                     .max_tokens = max_tokens, .fed = fed, .think = eng_think_open, .unthink = eng_think_close,
+                     .max_tokens = max_tokens, .budget = budget, .close = close_thought, .fed = fed, .think = eng_think_open, .unthink = eng_think_close,
                      .thinking = !r->raw && eng_thinking(l->m, l->text.id, l->text.n),
                      .raw = r->raw != NULL };
     return gen_answer(&s, l->hooks, i, out, err);

@@ -438,6 +438,21 @@ static long script_stops(void *self, const char *text, size_t n)
 
 static int script_max(void *self) { return atoi(script_value(((script_prov *)self)->c, "sampler.max_tokens")); }
 
+static int script_budget(void *self) { return atoi(script_value(((script_prov *)self)->c, "think.budget")); }
+
+/* The rest of the thought is never said. */
+static int script_close(void *self, int32_t *out, int max)
+{
+    script_prov *p = self;
+    for (int i = p->at; i < p->n_say; i++)
+        if (strstr(p->word[p->say[i]], "</think>")) {
+            p->at = i + 1;
+            break;
+        }
+    *out = script_word(p, "\n</think>\n\n", 11);
+    return max > 0;
+}
+
 /* ---- requests ---- */
 static const char *script_find(const script_prov *p, const prov_request *r)
 {
@@ -484,7 +499,7 @@ static int script_one(script_prov *p, const prov_request *r, int answer, prov_re
         return rc == Q_CANCEL ? Q_OK : rc;
     }
     gen_source s = { .self = p, .ready = script_ready, .room = script_left, .choose = script_choose, .spell = script_spell, .push = script_push, .fed = script_fed,
-                     .stops = script_stops, .max_tokens = script_max, .think = "<think>", .unthink = "</think>", .raw = r->raw != NULL };
+                     .stops = script_stops, .max_tokens = script_max, .budget = script_budget, .close = script_close, .think = "<think>", .unthink = "</think>", .raw = r->raw != NULL };
     rc = gen_answer(&s, h, answer, out, err);
     if (rc == Q_OK && out->finish == PROV_ENDED && p->call && r->n_tool > 0) {
         size_t n = strcspn(p->call, " ");
@@ -626,7 +641,7 @@ static void script_spell_one(const prov *base, int32_t token, q_buf *out)
         q_buf_puts(out, p->word[token]);
 }
 
-static void script_close(prov *base)
+static void script_end(prov *base)
 {
     script_prov *p = (script_prov *)base;
     script_config_free(&p->c->base);
@@ -641,7 +656,7 @@ static void script_close(prov *base)
 }
 
 static const prov_kind script_kind = {
-    .close = script_close, .config_new = script_config_new, .config_copy = script_config_copy, .config_free = script_config_free,
+    .close = script_end, .config_new = script_config_new, .config_copy = script_config_copy, .config_free = script_config_free,
     .config_set = script_set_knob, .config_get = script_get, .config_number = script_number, .config_nudge_k = script_nudge_k,
     .config_range = script_range, .config_is_default = script_is_default,
     .config_k = script_k, .config_label = script_label, .config_json = script_json, .config_from_json = script_from_json,

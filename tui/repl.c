@@ -241,6 +241,15 @@ static void knob(const agt_event *e)
         tui_lang(e->text);
 }
 
+static void columns(const lab_columns *c)
+{
+    q_buf b = {0};
+    lab_columns_say(c, &b);
+    if (b.len)
+        q_say_text(stdout, b.p);
+    q_buf_free(&b);
+}
+
 static void handle(repl *r, const agt_event *e, bool *asked_chats)
 {
     switch (e->kind) {
@@ -308,6 +317,7 @@ static void handle(repl *r, const agt_event *e, bool *asked_chats)
     case AGT_EV_PAUSED: fresh_line(r); q_say(stdout, "%s\n", tui_paused(r->answering, e->flag)); break;
     case AGT_EV_NOTE: fresh_line(r); q_say(stdout, "%s\n", e->text); break;
     case AGT_EV_TEXT: fresh_line(r); q_say_text(stdout, e->text); break;
+    case AGT_EV_COLUMNS: fresh_line(r); columns(e->columns); break;
     case AGT_EV_FOUND: fresh_line(r); found(e); break;
     case AGT_EV_ASK:
         fresh_line(r);

@@ -233,6 +233,24 @@ bad:
     return q_fail(err, Q_RANGE, _("%s by layers is a list of layer:number or first-last:number, like 0-11:4,12-23:8; not \"%s\""), r->knob.name, value);
 }
 
+/* "50%": this share of what a layer has, where 0 stands for all of it. */
+static bool parse_share(const knob_row *r, const char *s, double *out)
+{
+    const char *end;
+    if (r->knob.min != 0 || !parse_number(s, &end, out))
+        return false;
+    *out /= 100;
+    return *end == '%' && !end[1] && *out > 0 && *out <= 1;
+}
+
+static void share_ints(const eng_model *m, const knob_row *r, double share, int *out)
+{
+    for (int i = 0; i < m->ker.n_layer; i++) {
+        int max = (int)r->highest(m, i);
+        out[i] = max < 0 || share == 1 ? 0 : (int)fmax(round(max * share), 1);
+    }
+}
+
 /* So many times the model's own in every layer, held within what each has. */
 static void times_ints(const eng_model *m, const knob_row *r, double times, int *out)
 {
@@ -257,6 +275,10 @@ static int parse_ints(const eng_model *m, const knob_row *r, const char *value, 
     double times;
     if (m->standard && parse_times(value, &times)) {
         times_ints(m, r, times, out);
+        goto out;
+    }
+    if (parse_share(r, value, &times)) {
+        share_ints(m, r, times, out);
         goto out;
     }
     if (m->standard && strchr(value, ':')) {
@@ -404,6 +426,15 @@ static int parse_value(const eng_model *m, const knob_row *r, const char *value,
     return 0;
 }
 
+/* What the weights fix: why no setting can change it, what there is to study less of it, and what would make it more. The
+ * row's help is "why; what there is", in each language. */
+static int fixed(const knob_row *r, const char *own, char *err)
+{
+    const char *help = _(r->knob.help), *there = strstr(help, "; ");
+    return q_fail(err, Q_RANGE, _("%s is %s: the tensors of this model have that shape, and no setting can change it. To study less of it: %s; more of it takes another model, or training one."),
+                  r->knob.name, own, there ? there + 2 : help);
+}
+
 int eng_config_set(eng_config *c, const char *name, const char *value, char *err)
 {
     const eng_model *m = c->m;
@@ -413,7 +444,7 @@ int eng_config_set(eng_config *c, const char *name, const char *value, char *err
     if (r->lives == KNOB_NONE) {
         char *x = number_words(r->own(m, -1));
         int rc = strcmp(value, x) == 0 || strcmp(value, "default") == 0 ? 0
-               : q_fail(err, Q_RANGE, _("%s is %s and %s"), r->knob.name, x, _(r->knob.help));
+               : fixed(r, x, err);
         free(x);
         return rc;
     }

@@ -55,7 +55,7 @@ X(heads_off, GRID, PAIRS, "attention.heads_off", "heads_off", "heads off", FORWA
   N_("attention heads that are silenced: layer:head,... or none")) \
 X(ffn_width, INTS, INTS, "ffn.width", NULL, "width", FORWARD, 0, \
   0, 0, NULL, layer < 0 ? widest(m) : m->layers[layer].moe ? m->ker.n_ff_sh > 0 ? m->ker.n_ff_sh : -1 : m->layers[layer].n_ff, 0, true, \
-  N_("neurons of the dense or shared feed-forward part that take part (the first ones); 0 is all")) \
+  N_("neurons of the dense or shared part that run (the first ones): a number, a share (50%), or by layers; 0 is all")) \
 X(eps, NUM, FLOAT, "norm.eps", "rms_norm_eps,layer_norm_rms_epsilon", "eps", FORWARD, 0, \
   1e-12, 10, NULL, 10, as_written(m->defaults.norm_eps), true, \
   N_("epsilon inside every RMS norm")) \
@@ -83,6 +83,9 @@ X(threads, NUM, INT, "threads", "n_threads", "threads", SAMPLING, K_UNSAID | K_L
 X(think, NUM, CHOICE, "think", "enable_thinking", "think", PROMPT, 0, \
   0, 0, "auto,on,off", 2, 0, true, \
   N_("thinking before the reply, for models that know it; auto is the model's own habit")) \
+X(think_budget, NUM, INT, "think.budget", "thinking_budget", "think at most", SAMPLING, 0, \
+  0, 16777216, NULL, 16777216, 0, true, \
+  N_("thinking is closed after so many tokens of it, and the reply begins; 0 lets it end by itself")) \
 X(temperature, NUM, FLOAT, "sampler.temperature", "temperature", "T", SAMPLING, K_CLAMPED, \
   0, 100, NULL, 100, advised(m, "temp", family(m)->temperature), true, \
   N_("0 always takes the likeliest token; higher is more varied")) \
@@ -140,7 +143,7 @@ X(model_ffn, NONE, INT, "model.ffn", "intermediate_size,shared_expert_intermedia
 X(model_expert_width, NONE, INT, "model.expert_width", "moe_intermediate_size", "", FIXED, 0, \
   0, 0, NULL, 0, m->ker.n_ff_exp, true, \
   N_("fixed by the weights; experts.k changes how many experts run")) \
-X(model_vocabulary, NONE, INT, "model.vocabulary", "vocab_size", "", FIXED, 0, \
+X(model_vocabulary, NONE, INT, "model.vocabulary", "vocab_size,vocab,n_vocab", "", FIXED, 0, \
   0, 0, NULL, 0, m->info.n_vocab, true, \
   N_("fixed by the weights; sampler.top_k narrows the choice of tokens"))
 

@@ -43,12 +43,22 @@ typedef struct seen {                    /* what the events said since the last 
     char *label;                         /* of the last LABEL */
     char *nothing, *fed;                 /* of the last RETRIEVAL; fed: the first one's text */
     int64_t ask; char *asked;            /* of the last ASK */
+    lab_columns *columns;                /* of the last COLUMNS */
     int64_t progress_done, progress_total;   /* the largest */
     bool progress_ended;
 } seen;
 
+static void seen_columns(seen *s, lab_columns *c)
+{
+    if (s->columns)
+        lab_columns_free(s->columns);
+    free(s->columns);
+    s->columns = c;
+}
+
 __attribute__((unused)) static void seen_clear(seen *s)
 {
+    seen_columns(s, NULL);
     q_buf_free(&s->text);
     q_buf_free(&s->notes);
     if (s->last) {
@@ -109,6 +119,10 @@ static void seen_take(seen *s, agt_event *e)
         free(s->data);
         s->page = q_strdup(e->text);
         s->data = e->data ? q_strdup(e->data) : NULL;
+        break;
+    case AGT_EV_COLUMNS:
+        seen_columns(s, e->columns);
+        e->columns = NULL;
         break;
     case AGT_EV_UI: free(s->ui); s->ui = q_printf("%lld %s", (long long)e->id, e->text); break;
     case AGT_EV_LABEL: free(s->label); s->label = q_strdup(e->text); break;

@@ -59,7 +59,7 @@ static void refusals(void)
         { "experts.bias", "1:5", "layer:expert=value" }, { "experts.bias", "1:5=nan", "=value" }, { "experts.bias", "1:5=2e9", "1000" }, { "experts.pin", "1:2,", "layer:expert" },
         { "attention.heads_off", "1:4", "heads 0 to 3" }, { "rope.scaling", "cubic", "none,linear,yarn" }, { "rope.factor", "0.5", "1 to 1024" },
         { "rope.theta", "inf", "number" }, { "norm.eps", "-1", "number" }, { "kv.type", "f8", "f16,f32,q8_0" }, { "sampler.temperature", "-1", "0 to 100" },
-        { "ffn.width", "0,65,0", "layer 1" }, { "ffn.width", "1000", "96" }, { "hidden_size", "128", "64 and fixed by the weights" }, { "num_experts", "16", "experts.ban" },
+        { "ffn.width", "0,65,0", "layer 1" }, { "ffn.width", "1000", "96" }, { "hidden_size", "128", "model.width is 64: the tensors" }, { "num_experts", "16", "experts.ban" },
         { "temprature", "1", "no knob" }, { "experts.k", "99999999999999999999", "12" },
     };
     eng_config *c = eng_config_new(m);
@@ -71,6 +71,42 @@ static void refusals(void)
     }
     CHECK(eng_config_hash_all(c) == h);
     eng_config_free(c);
+}
+
+/* What the weights fix answers to its config.json names in two sentences: why, what there is to study less of it, what would change it. */
+static void fixed_by_the_weights(void)
+{
+    static const struct { const char *name, *mask; } row[] = {
+        { "num_attention_heads", "attention.heads_off" }, { "intermediate_size", "ffn.width" }, { "moe_intermediate_size", "experts.k" },
+        { "num_hidden_layers", "attention.heads_off and ffn.width" }, { "vocab", "sampler.top_k" }, { "vocab_size", "sampler.top_k" },
+        { "num_experts", "experts.ban" }, { "num_key_value_heads", "kv.type" }, { "head_dim", "attention.heads_off" }, { "hidden_size", "smaller model" } };
+    eng_config *c = eng_config_new(m);
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++)
+        for (int up = 0; up < 2; up++) {
+            CHECK(eng_config_set(c, row[i].name, up ? "100000" : "1", err) == Q_RANGE);
+            CHECK_MSG(strstr(err, "have that shape, and no setting can change it. To study less of it: ") && strstr(err, row[i].mask) &&
+                      strstr(err, "more of it takes another model, or training one."), "%s: %s", row[i].name, err);
+            CHECK_MSG(strstr(err, "fixed by the weights") == NULL && strlen(err) < Q_ERRLEN - 1, "%s", err);
+        }
+    eng_config_free(c);
+}
+
+/* A share of the neurons, in each layer of what it has. */
+static void shares(void)
+{
+    static const struct { const char *in, *out; } good[] = { { "50%", "48,32,32" }, { "1%", "1" }, { "100%", "0" }, { "0:3,1-2:5", "3,5,5" } };
+    static const char *const bad[] = { "0%", "101%", "-5%", "5%%", "%", "50 %", "nan%", "0.5" };
+    q_buf b = { 0 };
+    eng_config *c = eng_config_new(m);
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        CHECK_MSG(eng_config_set(c, "ffn.width", good[i].in, err) == 0, "%s: %s", good[i].in, err);
+        CHECK_STR(eng_config_get(c, "ffn.width", &b), good[i].out);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        CHECK_MSG(eng_config_set(c, "ffn.width", bad[i], err) < 0, "%s was taken", bad[i]);
+    CHECK(eng_config_set(c, "experts.k", "50%", err) < 0);       /* 0 is no "all" there */
+    eng_config_free(c);
+    q_buf_free(&b);
 }
 
 static void hashes_and_classes(void)
@@ -327,6 +363,8 @@ int main(void)
     }
     RUN(values_in_and_out);
     RUN(refusals);
+    RUN(fixed_by_the_weights);
+    RUN(shares);
     RUN(hashes_and_classes);
     RUN(labels_and_json);
     RUN(numbers_stay_numbers);

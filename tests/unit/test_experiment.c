@@ -97,6 +97,56 @@ static void a_vote_is_counted(void)
     agt_close(a);
 }
 
+static bool note_of_columns(const seen *s, const char *words) { return s->columns && s->columns->note && strstr(s->columns->note, words); }
+
+/* /compare side by side: one text; both answers; blind ones, and what is chosen. */
+static void two_columns_are_shown(void)
+{
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 4, greedy, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    static const struct { const char *line, *says; } bad[] = { { "/compare k=1 free", "no question yet" }, { "/compare free", "free [--blind]" }, { "/compare k=1 free on LICENSE", "free [--blind]" },
+        { "/compare --other x --blind", "free [--blind]" }, { "/prefer 1", "no two answers" }, { "/prefer 3", "/prefer 2" } };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        refused(a, &s, bad[i].line, bad[i].says);
+    agt_submit(a, "what are experts?");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000));
+    agt_submit(a, "/compare k=1 k=4 on LICENSE");
+    CHECK(wait_for(a, &s, AGT_EV_COLUMNS, 0, 120000));
+    CHECK(s.page && strstr(s.page, "A  k=1") && s.columns && !s.columns->answers && s.columns->side[0].n > 200 && s.columns->side[0].n == s.columns->side[1].n);
+    for (int i = 0; s.columns && i < s.columns->side[0].n; i++)
+        CHECK(s.columns->side[0].piece[i].over == -s.columns->side[1].piece[i].over && strcmp(s.columns->side[0].piece[i].text, s.columns->side[1].piece[i].text) == 0);
+    agt_submit(a, "/compare k=1 k=4 free");
+    CHECK(wait_for(a, &s, AGT_EV_COLUMNS, 0, 120000));
+    CHECK(s.columns->answers && !s.columns->blind && strcmp(s.columns->side[0].name, "k=1") == 0 && s.columns->side[1].n > 3 && s.columns->first >= 0 && note_of_columns(&s, "/prefer 1"));
+    CHECK(s.columns->side[0].rate > 0 && s.columns->side[0].kl > 0 && s.columns->side[0].logp < 0);
+    agt_submit(a, "/prefer 2");
+    CHECK(wait_for(a, &s, AGT_EV_COLUMNS, 0, 60000));
+    CHECK_MSG(note_of_columns(&s, "you chose k=4 · k=1 0, k=4 1, neither 0; sign test p 1: within chance"), "%s", s.columns->note);
+    refused(a, &s, "/prefer 1", "chosen from already");
+    for (int i = 0; i < 5; i++) {
+        agt_submit(a, "/compare k=4 k=1 --blind");
+        CHECK(wait_for(a, &s, AGT_EV_COLUMNS, 0, 120000));
+        CHECK(s.columns->blind && !s.columns->side[0].name && !s.columns->side[1].name && note_of_columns(&s, "which is better?"));
+        bool first = s.columns->side[0].bytes > s.columns->side[1].bytes;       /* k=4 reads more: the test knows, a person is not told */
+        agt_submit(a, i == 4 ? "/prefer same" : first ? "/prefer 1" : "/prefer 2");
+        CHECK(wait_for(a, &s, AGT_EV_COLUMNS, 0, 60000));
+        CHECK(!s.columns->blind && strcmp(s.columns->side[!first].name, "k=4") == 0 && strcmp(s.columns->side[first].name, "k=1") == 0);
+    }
+    CHECK_MSG(note_of_columns(&s, "k=1 0, k=4 5, neither 1; sign test p 0.062: within chance"), "%s", s.columns->note);
+    agt_submit(a, "/prefer");
+    CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 60000));
+    CHECK_STR(s.page, "k=1 0, k=4 5, neither 1; sign test p 0.062: within chance\n  of these blind: k=1 0, k=4 4, neither 1; sign test p 0.12: within chance\n");
+    agt_submit(a, "/compare k=4 k=4 free");
+    CHECK(wait_for(a, &s, AGT_EV_COLUMNS, 0, 120000));
+    CHECK(s.columns->first == -1 && note_of_columns(&s, "both answers are the same"));
+    refused(a, &s, "/prefer 1", "no two answers");
+    seen_clear(&s);
+    agt_close(a);
+}
+
 static void damaged_records_are_named(void)
 {
     static const struct { const char *text, *says; } bad[] = { { "", "is no record" }, { "{", "is no record" }, { "[1]", "is no record" }, { "\xff\xfe", "is no record" },
@@ -149,6 +199,7 @@ int main(void)
     setenv("XDG_DATA_HOME", home, 1);
     RUN(a_change_is_tried_and_kept_or_not);
     RUN(a_vote_is_counted);
+    RUN(two_columns_are_shown);
     RUN(damaged_records_are_named);
     RUN(remove_all);
     return TEST_END();

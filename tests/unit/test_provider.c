@@ -615,6 +615,28 @@ static seen say(script s, const char *question)
     return out;
 }
 
+/* A thought that takes too long is closed, at that token, and the reply begins; turned in the middle it counts from there. */
+static void a_thought_has_a_budget(void)
+{
+    for (int most = 0; most <= 5; most++) {
+        static const char *const thought[] = { "first this\nthen that", "first\n", "first this\n", "first this\nthen\n", "first this\nthen that", "first this\nthen that" };
+        seen s = { 0 };
+        char value[8];
+        open_script((script){ .line = lines });
+        snprintf(value, sizeof value, "%d", most);
+        set("sampler.max_tokens", "0");
+        set("think.budget", value);
+        prov_message m = { PROV_USER, "think!", 6, NULL };
+        prov_result r = ask(&(prov_request){ .message = &m, .n_message = 1 }, &s);
+        CHECK_STR(s.thought.p, thought[most]);
+        CHECK_STR(text(&s), "The answer is four.");
+        CHECK(r.finish == PROV_ENDED && !r.thinking && s.in_order);
+        CHECK_MSG(!most || r.thinking_tokens <= most + 1, "%d: %d", most, r.thinking_tokens);
+        seen_clear(&s);
+        prov_close(p);
+    }
+}
+
 /* However its tokens are cut, a thought is a thought. */
 static void thoughts_are_told_apart(void)
 {
@@ -775,6 +797,7 @@ static void a_refused_setting_opens_nothing(void)
 int main(void)
 {
     RUN(thoughts_are_told_apart);
+    RUN(a_thought_has_a_budget);
     RUN(tools_are_called);
     RUN(what_is_not_live_waits);
     RUN(failures_keep_what_was_said);

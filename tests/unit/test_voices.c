@@ -52,8 +52,8 @@ static int alone(const char *spec, uint64_t seed, int32_t out[MOST], float logp[
 
 static void each_is_as_it_would_be_alone(void)
 {
-    static const lab_voice voice[] = { { "k=1", 5 }, { NULL, 5 }, { NULL, 6 }, { "k=1", 6 }, { "kv.type=f32,temperature=1.5", 7 }, { "rope.theta=5e4,temperature=0", 8 }, { "k=12", 5 },
-                                       { "kv.type=q8_0", 5 } };
+    static const lab_voice voice[] = { { "k=1", 5, false }, { NULL, 5, false }, { NULL, 6, false }, { "k=1", 6, true }, { "kv.type=f32,temperature=1.5", 7, false },
+                                       { "rope.theta=5e4,temperature=0", 8, false }, { "k=12", 5, true }, { "kv.type=q8_0", 5, false } };
     enum { N = sizeof voice / sizeof *voice };
     char err[Q_ERRLEN];
     lab_answer out[N];
@@ -75,6 +75,24 @@ static void each_is_as_it_would_be_alone(void)
     lab_answers_free(out, N);
 }
 
+/* Over the model's own: of the present configuration the sampler only. */
+static void the_dice_are_the_present_ones(void)
+{
+    static const lab_voice voice[] = { { "k=2", 5, true }, { "k=2", 6, true }, { "k=2,temperature=0", 7, true }, { "k=2,rope.theta=5e4,temperature=0", 7, true }, { "k=2", 5, false } };
+    enum { N = sizeof voice / sizeof *voice };
+    char err[Q_ERRLEN];
+    lab_answer out[N];
+    lab_ask ask = { .prompt = prompt.id, .n = prompt.n, .now = "{\"sampler.temperature\":\"0\",\"rope.theta\":\"50000\"}", .voice = voice, .n_voice = N, .most = MOST };
+    int rc = lab_answer_beside(beside, &ask, NULL, out, err);
+    CHECK_MSG(rc == 0, "%s", rc ? err : "");
+    if (rc)
+        return;
+    for (int i = 1; i < 3; i++)
+        CHECK_MSG(strcmp(out[0].text, out[i].text) == 0, "%d: %s, not %s", i, out[i].text, out[0].text);
+    CHECK(strcmp(out[3].text, out[4].text) == 0 && strcmp(out[0].text, out[4].text) != 0);
+    lab_answers_free(out, N);
+}
+
 /* What the other configuration says of each token, by evaluating the answer under it. */
 typedef struct rows { int first, n; const lab_word *word; double logp[MOST]; int n_vocab; } rows;
 static int on_row(void *user, int pos, const float *logits, const uint16_t *ids, const float *weights, int max_k)
@@ -91,7 +109,7 @@ static void tokens_are_judged_under_the_other(void)
     static const char *const pairs[][2] = { { "k=1", "k=4" }, { NULL, "kv.type=f32,k=2" }, { NULL, NULL } };
     char err[Q_ERRLEN];
     for (size_t p = 0; p < sizeof pairs / sizeof *pairs; p++) {
-        lab_voice voice[2] = { { pairs[p][0], 3 }, { pairs[p][1], 3 } };
+        lab_voice voice[2] = { { pairs[p][0], 3, false }, { pairs[p][1], 3, false } };
         lab_answer out[2];
         lab_ask ask = { .prompt = prompt.id, .n = prompt.n, .voice = voice, .n_voice = 2, .most = MOST, .cross = true };
         int rc = lab_answer_beside(beside, &ask, NULL, out, err);
@@ -127,7 +145,7 @@ static void what_cannot_be_asked_is_said(void)
 {
     char err[Q_ERRLEN];
     lab_answer out[2];
-    lab_voice voice[2] = { { "k=1", 1 }, { "k=99", 1 } };
+    lab_voice voice[2] = { { "k=1", 1, false }, { "k=99", 1, false } };
     lab_ask ask = { .prompt = prompt.id, .n = prompt.n, .voice = voice, .n_voice = 2, .most = MOST };
     CHECK(lab_answer_beside(beside, &ask, NULL, out, err) < 0 && strstr(err, "1 to 12"));
     ask.n_voice = LAB_VOICES + 1;
@@ -178,6 +196,7 @@ int main(void)
     CHECK(eng_config_set(c, "context.length", "64", err) == 0 && eng_cache_new(m, c, 1, &beside, err) == 0);
     CHECK(eng_tokenize(m, words, sizeof words - 1, false, &prompt, err) == 0);
     RUN(each_is_as_it_would_be_alone);
+    RUN(the_dice_are_the_present_ones);
     RUN(tokens_are_judged_under_the_other);
     RUN(what_cannot_be_asked_is_said);
     RUN(short_answers_are_counted);

@@ -1,7 +1,9 @@
-/* One position again under other settings: equal, bit for bit, to a run that changed there, and nothing of it stays. */
+/* One position again under other settings: equal, bit for bit, to a run that changed there, and nothing of it stays. An answer
+ * again with its recorded routing: exactly the answer; and under other settings, with that routing held or not. */
 #include "engine/engine.h"
 #include "engine/text.h"
 #include "lab/parts.h"
+#include "memory/memory.h"
 #include "tests/engine_util.h"
 #include "tests/test.h"
 
@@ -15,7 +17,7 @@ static eng_config *config_of(const char *spec)
     q_buf said = { 0 };
     eng_config *c = eng_config_new(m);
     CHECK_MSG(!*spec || lab_spec(c, spec, &said, err) == 0, "%s: %s", spec, err);
-    CHECK(eng_config_set(c, "context.length", "256", err) == 0);
+    CHECK(eng_config_set(c, "context.length", "1024", err) == 0);
     q_buf_free(&said);
     return c;
 }
@@ -136,6 +138,104 @@ static void what_cannot_be_tried_is_said(void)
     eng_config_free(a);
 }
 
+/* ---- an answer again ---- */
+enum { FROM = 50, CHANGE = 120 };
+
+/* The routing of tokens FROM.., the first ones under a, those from CHANGE on under b, as the trace would have it. */
+static mem_trace *record(eng_config *a, eng_config *b, eng_session **out)
+{
+    eng_session *s = session_of(a, FROM);
+    mem_trace *t = mem_trace_new(eng_model_info(m)->n_layer, 1);
+    for (int i = FROM; i < TOKENS; i++) {
+        eng_row row = { .session = s, .token = token[i], .want = ENG_WANT_LOGITS, .config = i < CHANGE ? a : b };
+        eng_out o;
+        CHECK_MSG(eng_cache_step(eng_session_cache(s), &row, 1, true, &o, err) == 0, "%s", err);
+        mem_trace_add(t, token[i], i, eng_config_hash(row.config), false, o.max_k, o.ids, o.weights, o.entropy, o.margin);
+    }
+    *out = s;
+    return t;
+}
+
+static void what_was_recorded_is_the_answer(void)
+{
+    /* whatever bends routing: forced, the record gives the very same numbers */
+    static const char *const made[] = { "", "k=2", "experts.temperature=0.5,k=3", "experts.min_p=0.2", "bias=1:3=2", "ban=0:3,1:1", "norm.eps=0.01" };
+    for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
+        eng_config *a = config_of(made[i]), *b = config_of("k=1");
+        eng_session *s;
+        mem_trace *t = record(a, b, &s);
+        char *ja = eng_config_json(a), *jb = eng_config_json(b);
+        const char *json[] = { ja, jb };
+        lab_replayed r;
+        q_buf said = { 0 };
+        CHECK_MSG(lab_replay(s, t, &(lab_record){ json, 2, NULL }, "norm.eps=0.1", &said, NULL, &r, err) == 0, "%s: %s", made[i], err);
+        CHECK(r.n == TOKENS - FROM && r.n_layer == 3);
+        CHECK_MSG(r.side[LAB_RECORD].kl.high == 0 && r.side[LAB_RECORD].top1 == 1 && r.side[LAB_RECORD].dlogp.mean == 0, "%s: %g", made[i], r.side[LAB_RECORD].kl.mean);
+        CHECK(r.side[LAB_OTHER].kl.mean > 0 && r.side[LAB_HELD].kl.mean > 0 && r.overlap < 1 && r.overlap > 0);
+        CHECK(eng_session_length(s) == TOKENS);
+        q_buf_free(&said);
+        mem_trace_free(t);
+        eng_session_free(s);
+        eng_config_free(a);
+        eng_config_free(b);
+        free(ja);
+        free(jb);
+    }
+}
+
+static void a_difference_of_routing_alone_goes_when_it_is_held(void)
+{
+    eng_config *a = config_of(""), *one = config_of("k=1");
+    eng_session *s;
+    mem_trace *t = record(a, a, &s);
+    char *json = eng_config_json(a), *now = eng_config_json(one);
+    const char *list[] = { json };
+    lab_replayed r, present;
+    q_buf said = { 0 }, out = { 0 };
+    CHECK_MSG(lab_replay(s, t, &(lab_record){ list, 1, NULL }, "k=1", &said, NULL, &r, err) == 0, "%s", err);
+    CHECK_MSG(r.side[LAB_HELD].kl.high == 0 && r.side[LAB_HELD].top1 == 1 && r.side[LAB_OTHER].kl.low > 0 && r.overlap > .9, "%g", r.side[LAB_HELD].kl.mean);
+    CHECK_MSG(lab_replay(s, t, &(lab_record){ list, 1, now }, NULL, &said, NULL, &present, err) == 0, "%s", err);
+    CHECK(present.side[LAB_OTHER].kl.mean == r.side[LAB_OTHER].kl.mean && present.overlap == r.overlap);
+    /* against two sessions that go token by token */
+    eng_session *x = session_of(a, FROM), *y = session_of(a, FROM);
+    double kl = 0;
+    int n = eng_model_info(m)->n_vocab;
+    bool top;
+    CHECK(eng_session_config(y, one, ENG_CONTINUE, err) == 0);
+    for (int i = FROM; i < TOKENS; i++) {
+        CHECK(eng_session_push(x, token[i], err) == 0 && eng_session_push(y, token[i], err) == 0);
+        const float *p = eng_session_logits(x), *q = eng_session_logits(y);
+        kl += judge_kl(p, q, n, judge_log_sum(p, n), judge_log_sum(q, n), &top);
+    }
+    CHECK_MSG(fabs(kl / (TOKENS - FROM) - r.side[LAB_OTHER].kl.mean) < 1e-12, "%.15g %.15g", kl / (TOKENS - FROM), r.side[LAB_OTHER].kl.mean);
+    lab_replayed_say(&r, "k=1", &out);
+    CHECK_MSG(strstr(out.p, "150 tokens of the last answer again") && strstr(out.p, "with routing held, 0.0% of the difference is left"), "%s", out.p);
+    /* what cannot be */
+    t->config[7] ^= 1;
+    CHECK(lab_replay(s, t, &(lab_record){ list, 1, NULL }, "k=1", &said, NULL, &r, err) == Q_RANGE && strstr(err, "token 8 was made by is not known"));
+    t->config[7] ^= 1;
+    t->token[9]++;
+    CHECK(lab_replay(s, t, &(lab_record){ list, 1, NULL }, "k=1", &said, NULL, &r, err) == Q_RANGE && strstr(err, "does not hold"));
+    t->token[9]--;
+    uint16_t was = t->ids[0];
+    t->ids[0] = 77;
+    CHECK(lab_replay(s, t, &(lab_record){ list, 1, NULL }, "k=1", &said, NULL, &r, err) == Q_RANGE && strstr(err, "77"));
+    t->ids[0] = was;
+    CHECK(lab_replay(s, t, &(lab_record){ list, 1, NULL }, "rope.theta=5e5", &said, NULL, &r, err) == Q_RANGE && strstr(err, "rope"));
+    CHECK(lab_replay(s, t, &(lab_record){ list, 1, NULL }, "k=99", &said, NULL, &r, err) == Q_RANGE && r.n == 0);
+    CHECK(eng_session_length(s) == TOKENS);
+    q_buf_free(&said);
+    q_buf_free(&out);
+    mem_trace_free(t);
+    eng_session_free(s);
+    eng_session_free(x);
+    eng_session_free(y);
+    eng_config_free(a);
+    eng_config_free(one);
+    free(json);
+    free(now);
+}
+
 int main(void)
 {
     char *path = util_model("qwen3moe");
@@ -152,6 +252,8 @@ int main(void)
     RUN(nothing_of_it_stays);
     RUN(equal_settings_change_nothing_and_words_say_what_changed);
     RUN(what_cannot_be_tried_is_said);
+    RUN(what_was_recorded_is_the_answer);
+    RUN(a_difference_of_routing_alone_goes_when_it_is_held);
     eng_model_free(m);
     return TEST_END();
 }

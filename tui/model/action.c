@@ -57,7 +57,7 @@ void tui_act(tui_app *app, int action, const char *arg)
     case AGT_UI_FIND: tui_go_compose(app, "/find "); break;
     case AGT_UI_LANG:
         tui_lang(arg);
-        app->page.width = 0;
+        app->page.width = app->columns.width = 0;
         break;
     case AGT_UI_CLEAR: app->want = WANT_REPAINT; break;
     default:

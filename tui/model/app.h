@@ -48,6 +48,11 @@ enum { TUI_VIEWS_MAX = 16 };
 
 /* ================= the parts ================= */
 typedef struct tui_page { char *title; q_buf text; tui_lay lay; int width, top; } tui_page;
+typedef struct tui_columns {             /* two configurations side by side, as they were laid out for `width` cells each */
+    lab_columns c;
+    tui_lay lay[2];
+    int width, top;
+} tui_columns;
 typedef struct tui_popup { char **item; int n, sel; size_t start; } tui_popup;
 
 typedef struct tui_comp {               /* what is being written */
@@ -101,6 +106,7 @@ struct tui_app {
     tui_ask ask;
     tui_go go;
     tui_page page;
+    tui_columns columns;
     tui_ui ui;
     int64_t now;                        /* monotonic ms, set by the loop */
     int64_t quit_armed, esc_armed;      /* Ctrl-C, Esc once, at this time */

@@ -53,6 +53,9 @@ void tui_app_free(tui_app *app)
     free(app->page.title);
     q_buf_free(&app->page.text);
     tui_lay_free(&app->page.lay);
+    lab_columns_free(&app->columns.c);
+    tui_lay_free(&app->columns.lay[0]);
+    tui_lay_free(&app->columns.lay[1]);
     q_buf_free(&app->scratch);
     free(app->clip);
 }

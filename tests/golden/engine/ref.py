@@ -129,7 +129,7 @@ def rotate(x, half, f, scale):
     return y
 
 
-def attention(m, layer, x, eps, f, scale):
+def attention(m, layer, x, eps, f, scale, settings):
     w = lambda name: m.weight(layer, name)
     heads, kv_heads = m.key("attention.head_count"), m.key("attention.head_count_kv")
     dim, n = m.key("attention.key_length"), len(x)
@@ -151,20 +151,25 @@ def attention(m, layer, x, eps, f, scale):
         s[np.triu_indices(n, 1)] = -np.inf
         p = np.exp(s - s.max(1, keepdims=True))
         out[:, h] = p / p.sum(1, keepdims=True) @ v[:, g]
+    for h in spread(settings, "attention.heads_off", layer, heads):
+        out[:, h] = 0
     return x + out.reshape(n, -1) @ w("attn_output.weight").T
 
 
-def choose(logit, k, gate="softmax", renorm=True, scale=1.0, select=None, add=None, pins=(), bans=(), router_scale=0.0, forced=None):
+def choose(logit, k, gate="softmax", renorm=True, scale=1.0, select=None, add=None, pins=(), bans=(), router_scale=0.0, forced=None,
+           temperature=1.0, min_p=0.0):
     """One token's experts: ids in the order of choice, weights, and by how much the last chosen led.
 
     Edits act on the scores that decide: `add` on the logits before the gate, a ban is never chosen, a pin takes one of
-    the k slots with its own gate value; of more pins than slots the best stay. In a carved model (router_scale) scores
+    the k slots with its own gate value; of more pins than slots the best stay. Scores are divided by the temperature; of
+    the chosen, those below min_p of the largest value are dropped, never a pin, and the others share the weight. In a carved model (router_scale) scores
     are (logit + 4 * select) / router_scale and every weight is 1. Equal scores: the lower id."""
     s = np.array(logit, np.float64)
     if router_scale:
         s = (s + 4 * (select if select is not None else 0)) / router_scale
     if add is not None:
         s = s + add
+    s = s / temperature
     banned = np.zeros(len(s), bool)
     banned[list(bans)] = True
     e = np.exp(np.where(banned, -np.inf, s) - s[~banned].max())
@@ -180,6 +185,10 @@ def choose(logit, k, gate="softmax", renorm=True, scale=1.0, select=None, add=No
         ids += rest[:free]
         if 0 < free < len(rest):
             lead = rank[rest[free - 1]] - rank[rest[free]]
+    if forced is None and min_p > 0:
+        edge = min_p * value[ids].max()
+        lead = min([lead] + [abs(value[i] - edge) for i in ids if i not in pins])
+        ids = [i for i in ids if i in pins or value[i] >= edge]
     w = value[ids]
     if not router_scale:
         w = w / max(w.sum(), 1e-20) * scale if renorm else w * scale
@@ -194,6 +203,16 @@ def spread(settings, name, layer, n_expert):
         if int(at) == layer:
             out[int(e)] = v[item] if isinstance(v, dict) else 1
     return out
+
+
+def narrow(h, settings, layer):
+    """The first neurons of a dense or shared part, ffn.width of them; 0: all."""
+    width = settings.get("ffn.width", 0)
+    width = width[layer] if isinstance(width, list) else width
+    h = h.copy()
+    if width:
+        h[:, width:] = 0
+    return h
 
 
 def experts(m, layer, x, y, settings, forced, trace):
@@ -212,14 +231,16 @@ def experts(m, layer, x, y, settings, forced, trace):
         i, v, lead = choose(logits[t], k, gate, m.kv.get(m.arch + ".expert_weights_norm", m.row["renorm"]),
                             m.kv.get(m.arch + ".expert_weights_scale", 1.0), w("exp_probs_b.bias"), add,
                             spread(settings, "experts.pin", layer, n_expert), spread(settings, "experts.ban", layer, n_expert),
-                            m.kv.get("quorum.router_scale", 0.0), forced[t] if forced else None)
+                            m.kv.get("quorum.router_scale", 0.0), forced[t] if forced else None,
+                            settings.get("experts.temperature", 1.0), settings.get("experts.min_p", 0.0))
         for e, a in zip(i, v):
             out[t] += a * (w("ffn_down_exps.weight")[e] @ (silu(w("ffn_gate_exps.weight")[e] @ y[t]) * (w("ffn_up_exps.weight")[e] @ y[t])))
         ids.append(i)
         weights.append([float(a) for a in v])
         trace["lead"] = min(trace["lead"], lead)
     if m.row.get("shared"):
-        part = (silu(y @ w("ffn_gate_shexp.weight").T) * (y @ w("ffn_up_shexp.weight").T)) @ w("ffn_down_shexp.weight").T
+        h = silu(y @ w("ffn_gate_shexp.weight").T) * (y @ w("ffn_up_shexp.weight").T)
+        part = narrow(h, settings, layer) @ w("ffn_down_shexp.weight").T
         if m.row["shared"] == "gated":
             part *= 1 / (1 + np.exp(-(y @ w("ffn_gate_inp_shexp.weight").reshape(-1))))[:, None]
         out += part
@@ -238,12 +259,12 @@ def forward(m, tokens, settings, forced=None):
     x = m.tensor["token_embd.weight"][tokens]
     for layer in range(m.key("block_count")):
         w = lambda name: m.weight(layer, name)
-        x = attention(m, layer, x, eps, f, scale)
+        x = attention(m, layer, x, eps, f, scale, settings)
         y = norm(x, w(m.row.get("ffn_norm", "ffn_norm") + ".weight"), eps)
         if m.row["moe"] and layer >= leading:
             x = experts(m, layer, x, y, settings, forced[layer - leading] if forced else None, trace)
         else:
-            x = x + (silu(y @ w("ffn_gate.weight").T) * (y @ w("ffn_up.weight").T)) @ w("ffn_down.weight").T
+            x = x + narrow(silu(y @ w("ffn_gate.weight").T) * (y @ w("ffn_up.weight").T), settings, layer) @ w("ffn_down.weight").T
     y = norm(x, m.tensor["output_norm.weight"], eps)
     return y @ m.tensor.get("output.weight", m.tensor["token_embd.weight"]).T, trace
 
@@ -378,11 +399,16 @@ def new(arch, where, seed):
     with open(os.path.join(where, "model.gguf"), "wb") as f:
         f.write(head + b"\0" * (-len(head) % 32) + data)
     cases = [{"name": "base", "settings": {}}, {"name": "eps", "settings": {"norm.eps": 0.01}},
-             {"name": "yarn4", "settings": {"rope.scaling": "yarn", "rope.factor": 4.0, "rope.original_context": 64}}]
+             {"name": "yarn4", "settings": {"rope.scaling": "yarn", "rope.factor": 4.0, "rope.original_context": 64}},
+             {"name": "theta", "settings": {"rope.theta": 500.0}}, {"name": "linear", "settings": {"rope.scaling": "linear", "rope.factor": 2.0}},
+             {"name": "heads_off", "settings": {"attention.heads_off": ["0:1", "%d:3" % (layers - 1)]}}]
+    if not row["moe"] or row.get("shared"):
+        cases += [{"name": "width", "settings": {"ffn.width": [20, 7, 33]}}]
     if row["moe"]:
         last = layers - 1
         cases += [{"name": "k_per_layer", "settings": {"experts.k": [1, 6, 11]}}, {"name": "pin", "settings": {"experts.pin": ["1:7", "%d:2" % last]}},
-                  {"name": "ban", "settings": {"experts.ban": ["1:3"]}}, {"name": "bias", "settings": {"experts.bias": {"%d:5" % last: 2.0}}}]
+                  {"name": "ban", "settings": {"experts.ban": ["1:3"]}}, {"name": "bias", "settings": {"experts.bias": {"%d:5" % last: 2.0}}},
+                  {"name": "temperature", "settings": {"experts.temperature": 0.5}}, {"name": "min_p", "settings": {"experts.min_p": 0.6}}]
     json.dump({"arch": arch, "tokens": [int(t) for t in rng.integers(0, 300, 40)], "n_vocab": n_vocab, "cases": cases,
                "made_with": "ref.py"}, open(os.path.join(where, "cases.json"), "w"))
 

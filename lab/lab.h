@@ -317,7 +317,8 @@ char *lab_vote_key(const char *answer);
 int lab_vote_count(char *const *key, int n, int *best, int *votes, bool *majority);
 
 /* ================= experiments: one change, judged and written down (lab/experiment.c) ================= */
-/* Records are NUMBER.json in "experiments" in the data directory. Errors: base.h. */
+/* Records are NUMBER.json in "experiments" in the data directory, 1 to LAB_EXPERIMENTS. Errors: base.h. */
+enum { LAB_EXPERIMENTS = 999999 };
 typedef struct lab_trial {
     const char *now;                     /* JSON of the baseline; NULL: the model's own */
     const char *change;                  /* one NAME=VALUE */

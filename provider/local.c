@@ -293,7 +293,7 @@ static int push(void *self, int32_t token, char *err)
 static long stops(void *self, const char *text, size_t n) { return eng_stop_scan(((local *)self)->c, text, n); }
 static int max_tokens(void *self) { return ((local *)self)->max_tokens; }
 
-static int budget(void *self) { return (int)eng_config_number(((local *)self)->c, "think.budget"); }
+static int budget(void *self) { return (int)eng_config_number(((local *)self)->c, "think.limit"); }
 
 static int close_thought(void *self, int32_t *out, int max)
 {

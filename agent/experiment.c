@@ -132,13 +132,14 @@ static void experiments(agt *a, const job *j)
 {
     const char *text = j->text ? j->text : "", *number = text + strcspn(text, " ");
     bool shows = strncmp(text, "show", 4) == 0 || strncmp(text, "показать", strlen("показать")) == 0;
-    int n = atoi(number);
+    char *end;
+    long n = strtol(number, &end, 10);
     if (!shows)
         list(a);
-    else if (n < 1)
+    else if (n < 1 || n > LAB_EXPERIMENTS || *end)
         note(&a->events, AGT_ERROR, _("/experiment KNOB=VALUE [on FILE|last] tries one change; /experiment list, /experiment show NUMBER"));
     else
-        show(a, n);
+        show(a, (int)n);
 }
 
 const job_row job_experiment = { .name = "experiment", .lane = LANE_ENGINE, .end = END_DROPPED, .answers = true, .run = experiment };

@@ -18,10 +18,10 @@ static const struct { const char *key, *label; } parts[ENG_ENERGY_PARTS] = {
 enum { MAX_K = LAB_COSTS_ROWS };
 static int add_k(int k[MAX_K], int n, int v)             /* at its place, once */
 {
-    int at = 0;
-    while (at < n && k[at] < v)
-        at++;
-    if (at < n && k[at] == v)
+    int at = n;
+    while (at > 0 && k[at - 1] > v)
+        at--;
+    if (at > 0 && k[at - 1] == v)
         return n;
     memmove(k + at + 1, k + at, sizeof *k * (size_t)(n - at));
     k[at] = v;

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SCHEMA = 1, FILE_MOST = 1 << 20, NUMBER_MOST = 999999 };
+enum { SCHEMA = 1, FILE_MOST = 1 << 20 };
 
 static char *folder_of(char *err)
 {
@@ -98,11 +98,12 @@ static int take_number(int *number, char **path, char *err)
         *number = number_of(e->d_name) > *number ? number_of(e->d_name) : *number;
     if (d)
         closedir(d);
+    *number = *number < LAB_EXPERIMENTS ? *number : 0;       /* the first gap then */
     while (rc == Q_OK && fd < 0) {
         free(*path);
         *path = q_printf("%s/%d.json", folder, ++*number);
         fd = open(*path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
-        if (fd < 0 && (errno != EEXIST || *number >= NUMBER_MOST))
+        if (fd < 0 && (errno != EEXIST || *number >= LAB_EXPERIMENTS))
             rc = q_fail(err, Q_IO, _("cannot write %s: %s"), *path, strerror(errno));
     }
     if (fd >= 0)

@@ -132,6 +132,18 @@ enum lab_guarded lab_guard_of(const lab_guard *, int layer, int expert, double *
 void lab_guard_say(const lab_guard *, q_buf *out);
 void lab_guard_json(const lab_guard *, q_buf *out);
 
+/* ================= the picture of a configuration (lab/map.c) ================= */
+typedef struct lab_map {                 /* what it is drawn from; nothing owned */
+    const char *name, *label;            /* of the model; of what differs from its own settings */
+    int n_layer, n_head, n_expert, first, n_moe, ctx_train;      /* first, n_moe: the routed layers */
+    const char *(*value)(void *user, const char *knob, q_buf *); /* a knob's value as text, "" for what is not known */
+    const char *(*own)(void *user, const char *knob, q_buf *);   /* the model's own */
+    void *user;
+} lab_map;
+void lab_map_text(const lab_map *, int columns /* 30 to 300 */, q_buf *out);
+void lab_map_svg(const lab_map *, q_buf *out);
+void lab_map_json(const lab_map *, q_buf *out);
+
 /* ================= brains: configurations under a name (lab/brain.c) ================= */
 /* Only what differs from a model's own stands in one, as text that the knobs take: "x2" is twice the model's own. Shipped ones
  * are part of the program; a person's are NAME.json in "brains" beside config.ini. A name is letters, digits, . - and _,
@@ -311,7 +323,8 @@ char *lab_vote_key(const char *answer);
 int lab_vote_count(char *const *key, int n, int *best, int *votes, bool *majority);
 
 /* ================= experiments: one change, judged and written down (lab/experiment.c) ================= */
-/* Records are NUMBER.json in "experiments" in the data directory. Errors: base.h. */
+/* Records are NUMBER.json in "experiments" in the data directory, 1 to LAB_EXPERIMENTS. Errors: base.h. */
+enum { LAB_EXPERIMENTS = 999999 };
 typedef struct lab_trial {
     const char *now;                     /* JSON of the baseline; NULL: the model's own */
     const char *change;                  /* one NAME=VALUE */

@@ -235,6 +235,7 @@ static void read_more(void)
 
 bool tui_term_key(tui_key *k)
 {
+    if (tui_decode_last(&decode)) read_more();
     if (tui_decode_key(&decode, k, false)) return true;
     read_more();
     if (tui_decode_key(&decode, k, false)) return true;

@@ -35,7 +35,7 @@ typedef struct seen {                    /* what the events said since the last 
     q_buf text, notes;
     agt_message *last; int64_t question;
     int tokens, differs_token, knob_number, errors;
-    char knob[256];
+    char knob[256], does[256];          /* of the last KNOB */
     int64_t ids[64]; int n_ids;          /* of the last OPENED */
     int64_t chat, meant;                 /* of the last OPENED, and the message it is about */
     char *page, *data, *ui;              /* data: of the page, as JSON */
@@ -91,6 +91,7 @@ static void seen_take(seen *s, agt_event *e)
         break;
     case AGT_EV_KNOB:
         snprintf(s->knob, sizeof s->knob, "%s=%s", e->name, e->text);
+        snprintf(s->does, sizeof s->does, "%s", e->note ? e->note : "");
         s->knob_number = e->number;
         break;
     case AGT_EV_DONE:

@@ -5,7 +5,9 @@
 #include "tests/script_provider.h"
 #include "tests/unit/agent_help.h"
 
+#include <signal.h>
 #include <sqlite3.h>
+#include <sys/resource.h>
 
 static const script_line lines[] = {
     { "four", "<think>two and two\nis four</think>\n\nFour." },
@@ -79,6 +81,73 @@ static void a_turn_is_told_and_kept(void)
     CHECK_STR(st.model, "Script");
     CHECK(st.loaded && st.k == 2 && st.ctx_used == (m ? m->n_prompt + m->n_tokens : 0) && st.ctx_size == 4096);
     finish(&s);
+}
+
+/* A change that no answer has seen costs nothing to take back, and that is said. */
+static void the_way_back_costs_nothing(void)
+{
+    seen s = { 0 };
+    if (!start((script){ 0 }, false, &s))
+        return;
+    ask("count", &s);
+    settle(a, &s);
+    agt_submit(a, "/set rope.theta 50000");
+    settle(a, &s);
+    CHECK_MSG(strstr(s.does, "to re-evaluate") != NULL, "%s", s.does);
+    agt_toggle(a);
+    settle(a, &s);
+    CHECK_MSG(!strstr(s.does, "to re-evaluate") && strstr(s.does, "from the next answer"), "%s", s.does);
+    finish(&s);
+}
+
+/* ---- a disk that takes nothing: from a token on until it has room again ---- */
+static void room_on_disk(bool some)
+{
+    struct rlimit r;
+    CHECK_INT(getrlimit(RLIMIT_FSIZE, &r), 0);
+    r.rlim_cur = some ? r.rlim_max : 512;
+    CHECK_INT(setrlimit(RLIMIT_FSIZE, &r), 0);
+}
+
+static void fills_up(void *user, int token)
+{
+    bool *full = user;
+    if (token != 5 || *full)
+        return;
+    room_on_disk(false);
+    *full = true;
+}
+
+/* Its words stay on the screen, the next question is asked after the whole of it, and it is stored when there is room: with
+ * the next question, or at the end. */
+static void an_answer_that_the_disk_refused_is_kept(void)
+{
+    signal(SIGXFSZ, SIG_IGN);
+    for (int at_end = 0; at_end < 2; at_end++) {
+        seen s = { 0 };
+        bool full = false;
+        if (!start((script){ .at = fills_up, .user = &full }, true, &s))
+            return;
+        agt_message *m = ask("count", &s);
+        int64_t id = m ? m->id : 0;
+        CHECK_MSG(m && m->state == AGT_DONE && strstr(m->text, "twenty-five."), "%s", m ? m->text : "(none)");
+        CHECK(s.notes.p && strstr(s.notes.p, "could not be stored"));
+        room_on_disk(true);
+        if (!at_end) {
+            ask("what is four?", &s);
+            CHECK(s.notes.p && strstr(s.notes.p, "is stored now"));
+        }
+        agt_close(a);
+        a = NULL;
+        mem_store *store = NULL;
+        mem_message kept = { 0 };
+        CHECK_INT(mem_open(db, &store, err), 0);
+        CHECK_INT(mem_message_get(store, id, &kept, err), 0);
+        CHECK_MSG(kept.status == MEM_DONE && kept.text && strstr(kept.text, "twenty-five."), "%s", kept.text ? kept.text : "(none)");
+        mem_message_free(&kept);
+        mem_close(store);
+        finish(&s);
+    }
 }
 
 /* What the status says is said of the conversation on the screen, not of the one before it. */
@@ -628,6 +697,8 @@ static void labels_are_stored_in_no_language(void)
 int main(void)
 {
     RUN(a_turn_is_told_and_kept);
+    RUN(the_way_back_costs_nothing);
+    RUN(an_answer_that_the_disk_refused_is_kept);
     RUN(the_status_is_of_this_conversation);
     RUN(pins_without_a_place_are_said);
     RUN(a_trace_asks_before_it_writes_over);

@@ -40,9 +40,15 @@ static void a_change_is_tried_and_kept_or_not(void)
     static const struct { const char *line, *says; } bad[] = { { "/experiment k=1", "no text yet" }, { "/experiment k on LICENSE", "is no change" },
         { "/experiment k=1 eps=1 on LICENSE", "tries one change" }, { "/experiment k=1,eps=1 on LICENSE", "several knobs" }, { "/experiment k=99 on LICENSE", "1 to 12" },
         { "/experiment nose=1 on LICENSE", "no knob nose" }, { "/experiment k=4 on LICENSE", "changes no probability" }, { "/experiment sampler.top_k=4 on LICENSE", "changes no probability" },
-        { "/experiment show", "show NUMBER" }, { "/experiment show 7", "no experiment 7" }, { "/experiment k=1 on /nonesuch/file", "nonesuch" } };
+        { "/experiment show", "show NUMBER" }, { "/experiment show 7", "no experiment 7" }, { "/experiment show 4294967297", "show NUMBER" }, { "/experiment show 7x", "show NUMBER" }, { "/experiment k=1 on /nonesuch/file", "nonesuch" } };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         refused(a, &s, bad[i].line, bad[i].says);
+    record_path(LAB_EXPERIMENTS, path);  /* behind the last number the gaps are filled */
+    char *slash = strrchr(path, '/');
+    *slash = 0;
+    CHECK(q_mkdirs(path, err) == 0);
+    *slash = '/';
+    CHECK(q_write_file_atomic(path, "{}", 2, err) == 0);
     record_path(1, path);
     CHECK(access(path, F_OK) != 0);      /* nothing was tried: nothing is written */
     agt_submit(a, "/experiment k=1 on LICENSE");
@@ -67,6 +73,8 @@ static void a_change_is_tried_and_kept_or_not(void)
     agt_submit(a, "/experiment show 2");
     CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 60000));
     CHECK_MSG(s.page && strstr(s.page, "baseline  {") && strstr(s.page, "\"experts.k\":\"1\"") && strstr(s.page, "KL(A,B)") && strstr(s.page, "\nnot kept\n"), "%s", s.page ? s.page : "");
+    record_path(LAB_EXPERIMENTS, path);
+    CHECK(remove(path) == 0);
     agt_toggle(a);                       /* what was kept is taken back like any change */
     CHECK(wait_for(a, &s, AGT_EV_KNOB, 0, 60000));
     CHECK_STR(agt_knob_value(a, knob(a, "experts.k"), &v), "4");

@@ -226,6 +226,9 @@ typedef lab_costs agt_energy;
 void agt_ask_energy(agt *);              /* answered by AGT_EV_ENERGY */
 bool agt_get_energy(agt *, agt_energy *out);
 
+/* The picture of the present configuration in so many columns (30 to 300), lines of text; malloc'ed. */
+char *agt_map(agt *, int columns);
+
 /* ================= tables ================= */
 /* What only a front end can do; ids of AGT_EV_UI. EDIT and FIND prepare something to be sent; the others are rows. */
 enum agt_action {

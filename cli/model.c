@@ -1,5 +1,5 @@
-/* cli/model: `quorum model info | energy | guard | list | fetch | carve | synth`. Main thread; prints what the engine says.
- * It never opens a model for running, but for guard (guard.c). */
+/* cli/model: `quorum model info | energy | guard | map | list | fetch | carve | synth`. Main thread; prints what the engine says.
+ * It never opens a model for running, but for guard and map (guard.c, map.c). */
 #include "base/say.h"
 #include "cli/cli.h"
 #include "cli/fetch.h"
@@ -15,6 +15,7 @@ const cli_command cli_model = { "model", N_(
     "quorum model info FILE|NAME [--json]     what a model is, and whether it fits here\n"
     "quorum model energy FILE|NAME | --like 30b-a3b [--type Q4_K_M] [--json]   what a token costs at each k\n"
     "quorum model guard FILE|NAME [--db FILE] [--json]   experts that it cannot do without, left out one at a time\n"
+    "quorum model map FILE|NAME [--set NAME=VALUE]... [--svg FILE [--force]] [--json]   a configuration as a picture\n"
     "quorum model list [--json]               models found in the usual places and in QUORUM_MODELS\n"
     "quorum model fetch                       fetches and carves the default model\n"
     "quorum model carve IN OUT --recipe R [--force]\n"
@@ -90,6 +91,20 @@ static int model_guard(int argc, char **argv)
     const char *file = NULL, *db = NULL;
     const option o[] = {{"--json", NULL, &json}, {"--db", &db, NULL}, {NULL, NULL, NULL}};
     return parse(argc, argv, o, &file, 1) < 0 ? 2 : cli_model_guard(file, db, json);
+}
+
+static int model_map(int argc, char **argv)
+{
+    cli_map m = {.set = q_alloc(sizeof *m.set * (size_t)(argc + 1))};
+    int kept = 1;
+    for (int i = 1; i < argc; i++) {               /* --set may come several times */
+        if (strcmp(argv[i], "--set") == 0 && i + 1 < argc) m.set[m.n_set++] = argv[++i];
+        else argv[kept++] = argv[i];
+    }
+    const option o[] = {{"--svg", &m.svg, NULL}, {"--force", NULL, &m.force}, {"--json", NULL, &m.json}, {NULL, NULL, NULL}};
+    int rc = parse(kept, argv, o, &m.file, 1) < 0 ? 2 : cli_model_map(&m);
+    free(m.set);
+    return rc;
 }
 
 static void list_json(const eng_found *list, int n)
@@ -193,12 +208,12 @@ static int model_synth(int argc, char **argv)
 }
 
 static const struct { const char *name; int (*run)(int, char **); } verbs[] = {
-    {"info", model_info}, {"energy", model_energy}, {"guard", model_guard}, {"list", model_list}, {"fetch", model_fetch}, {"carve", model_carve}, {"synth", model_synth},
+    {"info", model_info}, {"energy", model_energy}, {"guard", model_guard}, {"map", model_map}, {"list", model_list}, {"fetch", model_fetch}, {"carve", model_carve}, {"synth", model_synth},
 };
 
 int cmd_model(int argc, char **argv)
 {
-    if (argc < 2) return cli_usage(&cli_model, _("say what to do: info, energy, guard, list, fetch, carve or synth"));
+    if (argc < 2) return cli_usage(&cli_model, _("say what to do: info, energy, guard, map, list, fetch, carve or synth"));
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (strcmp(argv[1], verbs[i].name) == 0) return verbs[i].run(argc - 1, argv + 1);
     char *p = q_printf(_("model does not know \"%s\""), argv[1]);

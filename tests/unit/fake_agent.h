@@ -163,6 +163,24 @@ bool agt_get_energy(agt *a, agt_energy *out)
     return true;
 }
 
+static const char *fake_value(void *user, const char *knob, q_buf *b)
+{
+    static const char *const v[][2] = { { "experts.ban", "4:3,4:9,27:0" }, { "experts.pin", "4:5" }, { "attention.heads_off", "3:0,3:8" }, { "rope.theta", "100000" },
+                                        { "rope.scaling", "yarn" }, { "rope.factor", "2" }, { "rope.original_context", "8192" }, { "context.length", "4096" } };
+    q_buf_clear(b);
+    q_buf_puts(b, "");
+    for (size_t i = 0; i < sizeof v / sizeof *v; i++) if (strcmp(v[i][0], knob) == 0) q_buf_puts(b, v[i][1]);
+    if (strcmp(knob, "experts.k") == 0) for (int l = 0; l < 30; l++) q_buf_printf(b, "%s%d", l ? "," : "", l < 2 ? 0 : l < 20 ? 12 : 4);
+    return b->p;
+}
+char *agt_map(agt *a, int columns)
+{
+    q_buf b = {0};
+    lab_map m = { fake.st.model, fake.st.label, 30, 9, 16, 2, 28, 8192, fake_value, fake_value, NULL };
+    lab_map_text(&m, columns, &b);
+    return q_buf_take(&b);
+}
+
 /* ---- scripted values ---- */
 static uint32_t fake_seed = 7;
 static uint32_t fake_rand(void) { return fake_seed = fake_seed * 1664525u + 1013904223u, fake_seed >> 8; }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 const cli_command cli_model = { "model", N_(
     "quorum model info FILE|NAME [--json]     what a model is, and whether it fits here\n"
@@ -19,7 +20,7 @@ const cli_command cli_model = { "model", N_(
     "quorum model list [--json]               models found in the usual places and in QUORUM_MODELS\n"
     "quorum model fetch                       fetches and carves the default model\n"
     "quorum model carve IN OUT --recipe R [--force]\n"
-    "quorum model synth --arch qwen3moe --layers N --like 30b-a3b --type Q4_K_M [--seed N] OUT"), cmd_model };
+    "quorum model synth --arch qwen3moe --layers N --like 30b-a3b --type Q4_K_M [--seed N] [--force] OUT"), cmd_model };
 
 typedef struct option { const char *name; const char **value; bool *flag; } option;
 
@@ -171,6 +172,14 @@ static int model_fetch(int argc, char **argv)
     return 0;
 }
 
+/* A model takes hours to fetch or to make: none is written over by a slip. */
+static int not_there(const char *path, bool force, char *err)
+{
+    struct stat st;
+    if (force || lstat(path, &st) != 0) return Q_OK;
+    return q_fail(err, Q_RANGE, _("%s is there already: --force writes over it, or give another name"), path);
+}
+
 static int model_carve(int argc, char **argv)
 {
     bool force = false;
@@ -180,6 +189,7 @@ static int model_carve(int argc, char **argv)
     if (n < 0) return 2;
     if (n != 2 || !recipe) return cli_usage(&cli_model, _("carve needs IN, OUT and --recipe R"));
     char err[Q_ERRLEN];
+    if (not_there(files[1], force, err)) return cli_fail(err);
     cli_progress p;
     cli_progress_start(&p, _("carving"));
     int rc = eng_carve(files[0], recipe, files[1], force, cli_progress_step, &p, err);
@@ -189,9 +199,10 @@ static int model_carve(int argc, char **argv)
 
 static int model_synth(int argc, char **argv)
 {
+    bool force = false;
     const char *arch = "qwen3moe", *like = "30b-a3b", *type = "Q4_K_M", *layers = "0", *seed = "1", *out = NULL;
     const option o[] = {{"--arch", &arch, NULL}, {"--like", &like, NULL}, {"--type", &type, NULL}, {"--layers", &layers, NULL},
-                        {"--seed", &seed, NULL}, {NULL, NULL, NULL}};
+                        {"--seed", &seed, NULL}, {"--force", NULL, &force}, {NULL, NULL, NULL}};
     int n = parse(argc, argv, o, &out, 1);
     if (n < 0) return 2;
     if (n != 1) return cli_usage(&cli_model, _("synth needs the file to write"));
@@ -200,6 +211,7 @@ static int model_synth(int argc, char **argv)
     unsigned long long s = strtoull(seed, &end2, 10);
     if (!*layers || *end || n_layer < 0 || n_layer > 100000) return cli_usage(&cli_model, _("--layers takes a number, 0 for all"));
     if (!*seed || *end2) return cli_usage(&cli_model, _("--seed takes a number"));
+    if (not_there(out, force, err)) return cli_fail(err);
     cli_progress p;
     cli_progress_start(&p, _("writing random weights"));
     int rc = eng_synth(arch, like, type, (int)n_layer, s, out, cli_progress_step, &p, err);

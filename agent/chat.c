@@ -9,6 +9,7 @@
 void chat_reload(agt *a)
 {
     char err[Q_ERRLEN];
+    unstored_try(a);
     mem_messages_free(&a->chat.path);
     if (a->chat.id && mem_branch(a->store, a->chat.id, 0, &a->chat.path, err) < 0)
         note(&a->events, AGT_ERROR, "%s", err);

@@ -77,7 +77,7 @@ static void add(agt *a, const job *j)
     else if (rc < 0)
         note(&a->events, AGT_ERROR, p.seen > 1 ? _("%s (%s; /add %s takes the rest)") : "%s", err, words, j->text);
     else
-        note(&a->events, AGT_INFO, "%s", words);
+        note(&a->events, AGT_INFO, "%s: %s", j->text, words);
     if (why.len && p.seen > 1)
         note_text(&a->events, "/add", q_buf_take(&why));
     q_buf_free(&why);

@@ -7,7 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char *meaning(agt *a, enum q_effect e, int token)
+/* Was all that is cached made under c already, as on the way back from a change that no answer has seen? */
+static bool made_under(agt *a, const prov_config *c)
+{
+    prov_mix m[2];
+    return prov_mixture(a->seat.who, m, 2) == 1 && m[0].config == prov_config_hash(c) && m[0].cells >= sync_room(a).text;
+}
+
+static char *meaning(agt *a, const prov_config *c, enum q_effect e, int token)
 {
     prov_room room = sync_room(a);
     int cells = room.used;
@@ -16,7 +23,7 @@ static char *meaning(agt *a, enum q_effect e, int token)
         return q_strdup(_("from the next question"));
     if (e < Q_EFFECT_PROMPT)
         return q_strdup(token ? _("from the next token") : _("from the next answer"));
-    if (cells == 0)
+    if (cells == 0 || (!token && made_under(a, c)))
         return q_strdup(_("from the next answer"));
     if (e >= Q_EFFECT_POSITION || anew) {
         int t = room.text > cells ? room.text : cells;
@@ -79,6 +86,7 @@ static int past_at(agt *a, const edit *e, int *step, char *err)
         prov_config *own = prov_config_new(a->seat.who);
         history_under(h, own);
         prov_config_free(own);
+        costs_publish(a);
         to = history_next(h, step);
     }
     return to;
@@ -175,7 +183,7 @@ static bool apply(agt *a, const edit *e, int token)
         if (i >= 0 && a->settings.knob[i]->effect == Q_EFFECT_PROMPT)
             effect = Q_EFFECT_PROMPT;
     }
-    char *meant = rc == Q_OK ? meaning(a, effect, token) : NULL;
+    char *meant = rc == Q_OK ? meaning(a, c, effect, token) : NULL;
     if (rc == Q_OK) {
         guard_say(a, a->seat.cfg, c);
         rc = prov_set(a->seat.who, c, sync_policy(&a->settings), err);

@@ -15,6 +15,9 @@ extern const job_row job_delete_here, job_rename_here;   /* engine's: of the pre
 /* ---- lists.c: quick ---- */
 extern const job_row job_retrieval, job_names, job_energy, job_costs;
 
+/* ---- map.c: quick ---- */
+extern const job_row job_map;            /* text: a file for the SVG; number 1: it may be written over */
+
 /* ---- keep.c: quick ---- */
 extern const job_row job_setting;        /* text: key, value: NULL removes it */
 extern const job_row job_place;          /* id: conversation, number: scroll, text: draft */

@@ -212,6 +212,8 @@ void agt_close(agt *a)
         pthread_join(a->thread[i], NULL);
     if (a->n_thread)
         carry_out(a);
+    unstored_try(a);
+    unstored_free(a);
     load_none(a);
     if (a->watch)
         lab_watch_save(a->watch);

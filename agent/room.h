@@ -30,6 +30,7 @@ struct agt {
     int64_t save_failed;                 /* quick lane: the reply whose partial text could not be stored, as was said */
     chat_now chat;                         /* engine's thread */
     seat seat;                           /* engine's thread */
+    struct unstored *unstored;           /* engine's thread: answers that are still to be stored; see talk.h */
     pthread_t thread[LANE_N];            /* front-end thread */
     int n_thread;                        /* how many run */
 };

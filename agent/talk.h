@@ -79,6 +79,11 @@ measuring measure_begin(agt *, const char *what);
 bool measure_go_on(void *measuring_, int done, int total); /* as lab_terms asks; AGT_EV_PROGRESS with the seconds that are left */
 void measure_end(measuring *);
 
+/* ---- unstored.c: answers that the disk did not take ---- */
+void unstored_keep(agt *, int64_t reply, enum mem_status, const char *finish, const q_buf *text, const q_buf *think, const mem_stats *);    /* copies */
+void unstored_try(agt *);                /* stores what it can; quiet where that fails again */
+void unstored_free(agt *);
+
 /* ---- worker.c ---- */
 void *worker_main(void *agt_);           /* the engine's lane */
 

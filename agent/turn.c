@@ -139,13 +139,33 @@ static int begin(turn *t, int64_t question, const rag_result *found, char *err)
     return Q_OK;
 }
 
+static mem_stats stats_of(const prov_result *r)
+{
+    return (mem_stats){ .prompt_tokens = r->prompt_tokens, .cached_tokens = r->cached_tokens, .tokens = r->tokens, .prefill_s = r->prefill_s,
+                        .decode_s = r->decode_s };
+}
+
 static int store_reply(const turn *t, enum mem_status status, const char *finish, const mem_trace *trace, char *err)
 {
-    const prov_result *r = &t->so_far;
-    mem_stats stats = { .prompt_tokens = r->prompt_tokens, .cached_tokens = r->cached_tokens, .tokens = r->tokens, .prefill_s = r->prefill_s,
-                        .decode_s = r->decode_s };
+    mem_stats stats = stats_of(&t->so_far);
     return mem_reply_end(t->a->store, t->reply, status, finish, t->text.p ? t->text.p : "", t->text.len, t->think.p ? t->think.p : "",
                          t->think.len, &stats, trace, err);
+}
+
+/* What was said stays said: on the screen, and until the disk takes it. m: as the store has it, in part or not at all. */
+static void keep_unstored(const turn *t, enum mem_status status, const char *finish, agt_message *m)
+{
+    mem_stats stats = stats_of(&t->so_far);
+    unstored_keep(t->a, t->reply, status, finish, &t->text, &t->think, &stats);
+    free(m->text);
+    free(m->thinking);
+    m->id = t->reply;
+    m->role = AGT_ASSISTANT;
+    m->state = view_state(status);
+    m->text = q_strdup(t->text.p ? t->text.p : "");
+    m->thinking = t->think.len ? q_strdup(t->think.p) : NULL;
+    m->n_tokens = t->so_far.tokens;
+    m->differs_at = -1;
 }
 
 /* Words do not hang on routing: where both cannot be stored, the words are. */
@@ -165,7 +185,7 @@ static void end(turn *t, enum mem_status status, const char *finish)
     if (rc < 0 && trace && (rc = store_reply(t, status, finish, NULL, err)) == Q_OK)
         note(&a->events, AGT_WARN, _("the answer is stored, its routing is not: %s"), why);
     if (rc < 0)
-        note(&a->events, AGT_ERROR, _("the answer could not be stored: %s"), why);
+        note(&a->events, AGT_ERROR, _("the answer could not be stored; that is tried again with the next question and at the end: %s"), why);
     sync_mix(a);
     generate_progress(t);
     pthread_mutex_lock(&a->shown.mu);
@@ -173,6 +193,8 @@ static void end(turn *t, enum mem_status status, const char *finish)
     pthread_mutex_unlock(&a->shown.mu);
     chat_reload(a);
     agt_event done = view_event(a->store, AGT_EV_DONE, t->reply);
+    if (rc < 0)
+        keep_unstored(t, status, finish, done.message);
     done.rate = r->decode_s > 0 ? r->tokens / r->decode_s : 0;
     done.name = q_strdup(finish);
     done.message->n_thinking = r->thinking_tokens;
@@ -195,6 +217,7 @@ static bool answer(agt *a, const rag_config *memory, int64_t elder, uint64_t see
     }
     agt_show_routing(a, 0);
     history_rest(&a->seat.past);
+    costs_publish(a);
     turn t = { .a = a, .differs_at = -1, .elder = elder };
     rag_result *found = NULL;
     prompt p = { 0 };

@@ -48,6 +48,12 @@ static enum agt_cut cut_of(const mem_message *m)
     return AGT_WHOLE;
 }
 
+enum agt_state view_state(enum mem_status status)
+{
+    static const enum agt_state state[] = { [MEM_PARTIAL] = AGT_PARTIAL, [MEM_DONE] = AGT_DONE, [MEM_STOPPED] = AGT_STOPPED, [MEM_FAILED] = AGT_FAILED };
+    return state[status];
+}
+
 /* ---- configurations ---- */
 /* What bounds an answer, or names its dice, is no part of how it was chosen. */
 bool view_captioned(const char *name)
@@ -95,12 +101,11 @@ static agt_made *view_made(const mem_message *m)
 void view_message(mem_store *s, const mem_message *m, agt_message *out)
 {
     static const enum agt_role role[] = { [MEM_SYSTEM] = AGT_SYSTEM, [MEM_USER] = AGT_USER, [MEM_ASSISTANT] = AGT_ASSISTANT, [MEM_TOOL] = AGT_SYSTEM };
-    static const enum agt_state state[] = { [MEM_PARTIAL] = AGT_PARTIAL, [MEM_DONE] = AGT_DONE, [MEM_STOPPED] = AGT_STOPPED, [MEM_FAILED] = AGT_FAILED };
     memset(out, 0, sizeof *out);
     out->id = m->id;
     out->parent = m->parent;
     out->role = role[m->role];
-    out->state = state[m->status];
+    out->state = view_state(m->status);
     out->cut = cut_of(m);
     out->text = q_strdup(m->text);
     out->thinking = *m->thinking ? q_strdup(m->thinking) : NULL;

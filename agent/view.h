@@ -7,6 +7,7 @@
 #include "memory/memory.h"
 #include "rag/rag.h"
 
+enum agt_state view_state(enum mem_status);
 void view_message(mem_store *, const mem_message *m, agt_message *out);
 /* Byte where text leaves other: where that word begins, or the character in a word that is very long; -1: it does not, as
  * far as it goes. */

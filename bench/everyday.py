@@ -6,7 +6,11 @@ usage: bench/everyday.py [-m MODEL] [-q QUORUM] [--seeds 5] [--set NAME=VALUE]..
 Prints, for each question, how many of its answers ended by themselves within 400 tokens, how many the guard against
 repetition ended, how many hold a word that a right answer has, and their lengths; then the sums. The defaults of the
 default model were chosen by these sums (engine/run/arch.c): at least 90 of 100 end by themselves, none by the guard, and
-no fewer than before hold the word. Needs a model: quorum model fetch."""
+no fewer than before hold the word. Needs a model: quorum model fetch.
+
+The default model, one thread: on 2026-11-26 97 of 100 ended by themselves, none by the guard, 76 hold the word; on
+2026-11-27 97, 0 and 76. Of answers from notes (--notes) 24 of 30 were right, then 38 of 50 (one question of the ten is fed
+nothing: "Which colour is the new queen marked?" scores .26)."""
 import argparse
 import json
 import os

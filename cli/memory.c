@@ -68,7 +68,12 @@ static int add(mem_store *s, const struct ask *a, char *err)
         rc = one;
         if (one == Q_IO || one == Q_CANCEL) break;
     }
-    q_say(stdout, _("%d added (%d passages), %d unchanged, %d skipped\n"), all.added, all.chunks, all.unchanged, all.skipped);
+    q_say(stdout, ngettext("%d file added", "%d files added", (unsigned long)all.added), all.added);
+    q_say(stdout, " (");
+    q_say(stdout, ngettext("%d passage", "%d passages", (unsigned long)all.chunks), all.chunks);
+    q_say(stdout, "), ");
+    q_say(stdout, _("%d unchanged, %d skipped"), all.unchanged, all.skipped);
+    q_say(stdout, "\n");
     if (all.gone)
         q_say(stdout, ngettext("%d file is gone from its folder: it is no longer fed, and quorum memory delete removes it\n",
                                "%d files are gone from their folder: they are no longer fed, and quorum memory delete removes them\n",
@@ -139,7 +144,7 @@ static int search(mem_store *s, const struct ask *a, char *err)
             q_say(stdout, "%s %.2f  %s%s\n    %.*s%s\n", number, p->score, p->label, p->fate == RAG_FED ? "" : _("  (would not be fed)"),
                   PREVIEW, p->text, strlen(p->text) > PREVIEW ? "…" : "");
         }
-        q_say(stdout, "%s\n", rag_summary(r, &b));
+        q_say(stdout, r->searched ? _("asked as a question: %s\n") : "%s\n", rag_summary(r, &b));
     }
     rag_result_free(r);
     q_buf_free(&b);

@@ -438,7 +438,7 @@ static long script_stops(void *self, const char *text, size_t n)
 
 static int script_max(void *self) { return atoi(script_value(((script_prov *)self)->c, "sampler.max_tokens")); }
 
-static int script_budget(void *self) { return atoi(script_value(((script_prov *)self)->c, "think.budget")); }
+static int script_budget(void *self) { return atoi(script_value(((script_prov *)self)->c, "think.limit")); }
 
 /* The rest of the thought is never said. */
 static int script_close(void *self, int32_t *out, int max)

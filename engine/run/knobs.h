@@ -83,7 +83,7 @@ X(threads, NUM, INT, "threads", "n_threads", "threads", SAMPLING, K_UNSAID | K_L
 X(think, NUM, CHOICE, "think", "enable_thinking", "think", PROMPT, 0, \
   0, 0, "auto,on,off", 2, 0, true, \
   N_("thinking before the reply, for models that know it; auto is the model's own habit")) \
-X(think_budget, NUM, INT, "think.budget", "thinking_budget", "think at most", SAMPLING, 0, \
+X(think_budget, NUM, INT, "think.limit", "thinking_budget", "think at most", SAMPLING, 0, \
   0, 16777216, NULL, 16777216, 0, true, \
   N_("thinking is closed after so many tokens of it, and the reply begins; 0 lets it end by itself")) \
 X(temperature, NUM, FLOAT, "sampler.temperature", "temperature", "T", SAMPLING, K_CLAMPED, \

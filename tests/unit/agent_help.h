@@ -35,7 +35,7 @@ typedef struct seen {                    /* what the events said since the last 
     q_buf text, notes;
     agt_message *last; int64_t question;
     int tokens, differs_token, knob_number, errors;
-    char knob[256];
+    char knob[256], does[256];          /* of the last KNOB */
     int64_t ids[64]; int n_ids;          /* of the last OPENED */
     int64_t chat, meant;                 /* of the last OPENED, and the message it is about */
     char *page, *data, *ui;              /* data: of the page, as JSON */
@@ -46,6 +46,7 @@ typedef struct seen {                    /* what the events said since the last 
     lab_columns *columns;                /* of the last COLUMNS */
     int64_t progress_done, progress_total;   /* the largest */
     bool progress_ended;
+    struct { int number, of; long from, to; } look;      /* the last LOOK; its page in page */
 } seen;
 
 static void seen_columns(seen *s, lab_columns *c)
@@ -91,6 +92,7 @@ static void seen_take(seen *s, agt_event *e)
         break;
     case AGT_EV_KNOB:
         snprintf(s->knob, sizeof s->knob, "%s=%s", e->name, e->text);
+        snprintf(s->does, sizeof s->does, "%s", e->note ? e->note : "");
         s->knob_number = e->number;
         break;
     case AGT_EV_DONE:
@@ -126,6 +128,14 @@ static void seen_take(seen *s, agt_event *e)
         break;
     case AGT_EV_UI: free(s->ui); s->ui = q_printf("%lld %s", (long long)e->id, e->text); break;
     case AGT_EV_LABEL: free(s->label); s->label = q_strdup(e->text); break;
+    case AGT_EV_LOOK:
+        s->look.number = e->number;
+        s->look.of = (int)e->total;
+        s->look.from = (long)e->done;
+        s->look.to = (long)e->scroll;
+        free(s->page);
+        s->page = q_strdup(e->text);
+        break;
     case AGT_EV_ASK: s->ask = e->id; free(s->asked); s->asked = q_strdup(e->text); break;
     case AGT_EV_PROGRESS:
         s->progress_ended |= e->total == 0;

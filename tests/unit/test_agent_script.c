@@ -5,11 +5,14 @@
 #include "tests/script_provider.h"
 #include "tests/unit/agent_help.h"
 
+#include <signal.h>
 #include <sqlite3.h>
+#include <sys/resource.h>
 
 static const script_line lines[] = {
     { "four", "<think>two and two\nis four</think>\n\nFour." },
     { "short", "Yes. | No." },
+    { "half", "ab \xd1\x91\xd0\xb6 cd" },
     { "odd", "a\\b say\"hi\" new\nline \x1b[31mred \xe2\x80\xaeturned \u0451\u0436" },
     { NULL, " One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty "
             "twenty-one twenty-two twenty-three twenty-four twenty-five." },
@@ -79,6 +82,73 @@ static void a_turn_is_told_and_kept(void)
     CHECK_STR(st.model, "Script");
     CHECK(st.loaded && st.k == 2 && st.ctx_used == (m ? m->n_prompt + m->n_tokens : 0) && st.ctx_size == 4096);
     finish(&s);
+}
+
+/* A change that no answer has seen costs nothing to take back, and that is said. */
+static void the_way_back_costs_nothing(void)
+{
+    seen s = { 0 };
+    if (!start((script){ 0 }, false, &s))
+        return;
+    ask("count", &s);
+    settle(a, &s);
+    agt_submit(a, "/set rope.theta 50000");
+    settle(a, &s);
+    CHECK_MSG(strstr(s.does, "to re-evaluate") != NULL, "%s", s.does);
+    agt_toggle(a);
+    settle(a, &s);
+    CHECK_MSG(!strstr(s.does, "to re-evaluate") && strstr(s.does, "from the next answer"), "%s", s.does);
+    finish(&s);
+}
+
+/* ---- a disk that takes nothing: from a token on until it has room again ---- */
+static void room_on_disk(bool some)
+{
+    struct rlimit r;
+    CHECK_INT(getrlimit(RLIMIT_FSIZE, &r), 0);
+    r.rlim_cur = some ? r.rlim_max : 512;
+    CHECK_INT(setrlimit(RLIMIT_FSIZE, &r), 0);
+}
+
+static void fills_up(void *user, int token)
+{
+    bool *full = user;
+    if (token != 5 || *full)
+        return;
+    room_on_disk(false);
+    *full = true;
+}
+
+/* Its words stay on the screen, the next question is asked after the whole of it, and it is stored when there is room: with
+ * the next question, or at the end. */
+static void an_answer_that_the_disk_refused_is_kept(void)
+{
+    signal(SIGXFSZ, SIG_IGN);
+    for (int at_end = 0; at_end < 2; at_end++) {
+        seen s = { 0 };
+        bool full = false;
+        if (!start((script){ .at = fills_up, .user = &full }, true, &s))
+            return;
+        agt_message *m = ask("count", &s);
+        int64_t id = m ? m->id : 0;
+        CHECK_MSG(m && m->state == AGT_DONE && strstr(m->text, "twenty-five."), "%s", m ? m->text : "(none)");
+        CHECK(s.notes.p && strstr(s.notes.p, "could not be stored"));
+        room_on_disk(true);
+        if (!at_end) {
+            ask("what is four?", &s);
+            CHECK(s.notes.p && strstr(s.notes.p, "is stored now"));
+        }
+        agt_close(a);
+        a = NULL;
+        mem_store *store = NULL;
+        mem_message kept = { 0 };
+        CHECK_INT(mem_open(db, &store, err), 0);
+        CHECK_INT(mem_message_get(store, id, &kept, err), 0);
+        CHECK_MSG(kept.status == MEM_DONE && kept.text && strstr(kept.text, "twenty-five."), "%s", kept.text ? kept.text : "(none)");
+        mem_message_free(&kept);
+        mem_close(store);
+        finish(&s);
+    }
 }
 
 /* What the status says is said of the conversation on the screen, not of the one before it. */
@@ -313,6 +383,90 @@ static void routing_is_named_listed_and_compared(void)
         told(&s, "/routing list", yes ? "last " : "code ");
     }
     told(&s, "/routing compare code code", "no routing is called code");
+    finish(&s);
+}
+
+/* ---- the token cursor ---- */
+static bool stands(seen *s, const char *text, int number, const char *token)
+{
+    char *has = token ? q_strndup(text + s->look.from, (size_t)(s->look.to - s->look.from)) : q_strdup("");
+    bool yes = s->look.number == number && (token ? strcmp(has, token) == 0 : s->look.to == 0);
+    CHECK_MSG(yes, "token %d, %ld to %ld: \"%s\", not %d \"%s\"", s->look.number, s->look.from, s->look.to, has, number, token ? token : "");
+    free(has);
+    return yes;
+}
+
+static void look(seen *s, int64_t message, int number, int by, bool words)
+{
+    seen_clear(s);
+    agt_look(a, message, number, by, words);
+    settle(a, s);
+}
+
+static void a_cursor_stands_on_tokens_of_the_text(void)
+{
+    seen s = { 0 };
+    if (!start((script){ .bytes = 3 }, false, &s))
+        return;
+    ask("count", &s);
+    settle(a, &s);
+    int64_t id = s.last->id;
+    char *text = q_strdup(s.last->text);
+    CHECK(strncmp(text, "One two three", 13) == 0);      /* its tokens: " On", "e t", "wo ", "thr", "ee ", … */
+    look(&s, id, 1, 0, false);
+    stands(&s, text, 1, "On");                           /* the blank before the text is not of it */
+    CHECK_MSG(s.page && strstr(s.page, "token 1 of ") && strstr(s.page, "layer, entropy, margin, experts\n  0  1.00  0.50 e"), "%s", s.page ? s.page : "");
+    int of = s.look.of;
+    look(&s, id, 1, 1, false);
+    stands(&s, text, 2, "e t");
+    look(&s, id, 2, 1, true);
+    stands(&s, text, 4, "thr");                          /* the next one that begins a word: it stands behind a blank */
+    look(&s, id, 4, -1, true);
+    stands(&s, text, 1, "On");
+    look(&s, id, 1, -5, false);
+    stands(&s, text, 1, "On");                           /* no further than there is */
+    look(&s, id, 0, 0, false);
+    stands(&s, text, of, text + s.look.from);
+    CHECK_INT(s.look.to, strlen(text));
+    look(&s, id, of, 3, true);
+    CHECK_INT(s.look.number, of);
+    look(&s, 999, 1, 0, false);
+    CHECK(s.errors == 1 && strstr(s.notes.p, "no routing was recorded"));
+    free(text);
+    /* a thought is not of the text; nor are the blanks behind it */
+    ask("four", &s);
+    settle(a, &s);
+    id = s.last->id;
+    text = q_strdup(s.last->text);
+    CHECK_STR(text, "Four.");
+    look(&s, id, 4, 0, false);
+    stands(&s, text, 4, NULL);
+    look(&s, id, 0, 0, false);
+    CHECK(s.look.to == 5 && s.look.from >= 2);
+    free(text);
+    finish(&s);
+}
+
+/* A token that is a part of a character stands nowhere but where the character is whole. */
+static void a_cursor_knows_halves_of_characters(void)
+{
+    seen s = { 0 };
+    if (!start((script){ .bytes = 1 }, false, &s))
+        return;
+    ask("half", &s);
+    settle(a, &s);
+    int64_t id = s.last->id;
+    char *text = q_strdup(s.last->text);
+    CHECK_STR(text, "ab \xd1\x91\xd0\xb6 cd");
+    look(&s, id, 3, 0, false);
+    stands(&s, text, 3, " ");
+    look(&s, id, 4, 0, false);
+    CHECK(s.look.to <= s.look.from);
+    look(&s, id, 5, 0, false);
+    stands(&s, text, 5, "\xd1\x91");
+    look(&s, id, 8, 0, false);
+    stands(&s, text, 8, " ");
+    free(text);
     finish(&s);
 }
 
@@ -628,11 +782,15 @@ static void labels_are_stored_in_no_language(void)
 int main(void)
 {
     RUN(a_turn_is_told_and_kept);
+    RUN(the_way_back_costs_nothing);
+    RUN(an_answer_that_the_disk_refused_is_kept);
     RUN(the_status_is_of_this_conversation);
     RUN(pins_without_a_place_are_said);
     RUN(a_trace_asks_before_it_writes_over);
     RUN(a_trace_carries_the_text_of_its_tokens);
     RUN(routing_is_named_listed_and_compared);
+    RUN(a_cursor_stands_on_tokens_of_the_text);
+    RUN(a_cursor_knows_halves_of_characters);
     RUN(a_found_message_is_opened);
     RUN(a_stop_takes_no_further_token);
     RUN(an_edit_holds_from_the_next_token);

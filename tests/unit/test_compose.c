@@ -149,6 +149,15 @@ static void asks_before_it_is_too_late(void)
         CHECK_STR(app.comp.ed.b.p, "a draft");
     }
     key(K_F2);
+    keys_in("П");                                    /* G on the other layout, and g */
+    CHECK_INT(tui_cursor_of(&app, &view_chats)->sel, 1);
+    keys_in("п");
+    CHECK_INT(tui_cursor_of(&app, &view_chats)->sel, 0);
+    keys_in("d");
+    key(K_WHEEL_UP);                                 /* the mouse answers nothing */
+    key(K_CLICK);
+    CHECK(app.ask.question != NULL);
+    keys_in("n");
     keys_in("в");                                    /* d on the other layout */
     q_buf_clear(&fake.said);
     keys_in("н");                                    /* the key of y, and there the first letter of "no" */
@@ -256,6 +265,35 @@ static const char *decoded(const char *a, size_t n, const char *b, size_t m, boo
     drain(&d, true);
     tui_decode_free(&d);
     return keys.p;
+}
+
+/* A paste from a terminal without marks comes as lines in one piece: one message, not one a line. Commands stay lines. */
+static void type_bytes(const char *s, size_t piece)
+{
+    tui_decode d = {0};
+    tui_key k;
+    for (size_t n = strlen(s), i = 0; i < n; i += piece) {
+        tui_decode_bytes(&d, s + i, n - i < piece ? n - i : piece);
+        while (tui_decode_key(&d, &k, false)) { tui_app_key(&app, &k); free(k.text); }
+    }
+    tui_decode_free(&d);
+}
+
+static void a_paste_without_marks_is_one_message(void)
+{
+    begin();
+    type_bytes("first line\r\rthird line\rlast", 1000);
+    CHECK_STR(app.comp.ed.b.p, "first line\n\nthird line\nlast");
+    CHECK(!strstr(fake.said.p, "submit"));
+    key(K_ENTER);
+    CHECK(strstr(fake.said.p, "third line") != NULL);
+    q_buf_clear(&fake.said);
+    type_bytes("typed\rby a person\r", 1);
+    CHECK_MSG(strstr(fake.said.p, "typed\n") && strstr(fake.said.p, "by a person"), "%s", fake.said.p);
+    q_buf_clear(&fake.said);
+    type_bytes("/set experts.k 4\r/set threads 1\r", 1000);
+    CHECK_MSG(strstr(fake.said.p, "/set experts.k 4\n") && strstr(fake.said.p, "/set threads 1\n"), "%s", fake.said.p);
+    tui_app_free(&app);
 }
 
 static void answers_of_a_terminal(void)
@@ -458,6 +496,7 @@ int main(void)
     RUN(a_long_line_is_quick);
     RUN(asks_before_it_is_too_late);
     RUN(one_esc_stops_no_import);
+    RUN(a_paste_without_marks_is_one_message);
     RUN(answers_of_a_terminal);
     RUN(keys_spelled_in_numbers);
     RUN(chords_are_no_answers);

@@ -625,7 +625,7 @@ static void a_thought_has_a_budget(void)
         open_script((script){ .line = lines });
         snprintf(value, sizeof value, "%d", most);
         set("sampler.max_tokens", "0");
-        set("think.budget", value);
+        set("think.limit", value);
         prov_message m = { PROV_USER, "think!", 6, NULL };
         prov_result r = ask(&(prov_request){ .message = &m, .n_message = 1 }, &s);
         CHECK_STR(s.thought.p, thought[most]);

@@ -590,6 +590,26 @@ static void the_same_question_elsewhere_is_not_fed(void)
     }
 }
 
+/* Letters with their marks apart, as macOS writes names and some programs texts, are the same letters; case and "ё" do not
+ * part words in any alphabet. */
+static void spelling_of_letters_does_not_part_words(void)
+{
+    /* "Синий чайник", "Café Zürich", with and without composed letters */
+    static const char apart[] = "Син\u0438\u0438\u0306 ча\u0438\u0306ник у Е\u0308лки, Cafe\u0301 Zu\u0308rich\n", whole[] = "Синий чайник у Ёлки, Caf\u00E9 Z\u00FCrich\n";
+    static const char *const asked[] = {"ЧАЙНИК", "чайники", "ча\u0438\u0306ник", "елка", "Ёлка", "Е\u0308лка", "cafe zurich", "CAF\u00C9 Z\u00DCRICH", "Cafe\u0301 Zu\u0308rich"};
+    for (int k = 0; k < 2; k++) {
+        mem_store *s = open_new();
+        int64_t id;
+        OK(rag_add_text(s, "/a.md", "a.md", MEM_TRUST_OWN, k ? whole : apart, k ? sizeof whole - 1 : sizeof apart - 1, &id, err));
+        for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+            rag_result *r = ask(s, asked[i]);
+            CHECK_MSG(r->n_fed == 1, "%s: %d fed", asked[i], r->n_fed);
+            rag_result_free(r);
+        }
+        mem_close(s);
+    }
+}
+
 /* What the person's own file says is fed however often it was asked for. */
 static void a_note_is_fed_again(void)
 {
@@ -750,6 +770,7 @@ int main(void)
     RUN(past_chats_are_found_and_the_present_one_is_not);
     RUN(the_same_question_elsewhere_is_not_fed);
     RUN(a_note_is_fed_again);
+    RUN(spelling_of_letters_does_not_part_words);
     RUN(passages_read_the_same_in_every_language_and_zone);
     RUN(a_removed_manual_stays_away);
     RUN(a_question_does_not_know_itself);

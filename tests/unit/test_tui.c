@@ -128,6 +128,12 @@ static void editing(void)
     TEXT_IS("ёжик в ");
     tui_edit_yank(&e);
     TEXT_IS("ёжик в тумане");
+    TYPE(" /add notes/sub-dir/a.md  ");
+    tui_edit_kill(&e, M_BLANK_LEFT);         /* a path goes whole */
+    TEXT_IS("ёжик в тумане /add ");
+    tui_edit_kill(&e, M_BLANK_LEFT);
+    tui_edit_delete(&e, M_LEFT);
+    TEXT_IS("ёжик в тумане");
     tui_edit_move(&e, M_LINE_START);
     tui_edit_move(&e, M_WORD_RIGHT);
     CHECK_INT(e.at, strlen("ёжик"));
@@ -399,6 +405,58 @@ static void panel_over_a_short_answer(void)
     tui_say_hush(&app.say);
     key(K_F2);
     CHECK(on_screen("Enter open"));
+    tui_app_free(&app);
+}
+
+/* Reasons are words: they come again in another language. */
+static void reasons_follow_the_language(void)
+{
+    begin();
+    answer(1, "because");
+    ev((agt_event){ .kind = AGT_EV_RETRIEVAL, .id = 1, .retrieval = fake_retrieval() });
+    for (int stored = 0; stored < 2; stored++) {
+        q_buf_clear(&fake.said);
+        q_buf_puts(&fake.said, "");
+        tui_act(&app, AGT_UI_LANG, "en");
+        CHECK_MSG(strstr(fake.said.p, "retrieval 2\n") != NULL, "%s", fake.said.p);
+        ev((agt_event){ .kind = AGT_EV_RETRIEVAL, .id = 2, .retrieval = fake_retrieval() });
+    }
+    tui_app_free(&app);
+}
+
+/* Esc and the "/" of a command that arrive as one key: the panel is left and the command begins, it is not sent as words. */
+static void esc_and_a_command_in_one_key(void)
+{
+    begin();
+    key(K_F3);
+    tui_key k = { .code = K_CHAR, .cp = '/', .alt = true };
+    tui_app_key(&app, &k);
+    keys_in("k 4");
+    CHECK(app.go.focus == NULL && app.go.over == NULL);
+    CHECK_STR(app.comp.ed.b.p, "/k 4");
+    tui_app_free(&app);
+}
+
+/* The keys of help are seen at once, an older sentence stands in the log. */
+static void help_over_a_note(void)
+{
+    begin();
+    tui_app_note(&app, AGT_INFO, "an older sentence");
+    CHECK(on_screen("an older sentence"));
+    key(K_F1);
+    CHECK(on_screen("j k scroll") && !on_screen("an older sentence"));
+    tui_app_free(&app);
+}
+
+/* In a narrow window all words of a block stand below their names, or none. */
+static void narrow_help_is_even(void)
+{
+    begin();
+    tui_app_resize(&app, 58, 60);
+    tui_act(&app, AGT_UI_HELP, "");
+    CHECK(on_screen("\n  Enter\n      send\n") && on_screen("\n      repaint; suspend"));
+    tui_app_resize(&app, 80, 60);
+    CHECK(on_screen("\n  Enter                           send"));
     tui_app_free(&app);
 }
 
@@ -840,6 +898,10 @@ int main(void)
     RUN(panels);
     RUN(panel_over_a_short_answer);
     RUN(low_panel);
+    RUN(help_over_a_note);
+    RUN(esc_and_a_command_in_one_key);
+    RUN(narrow_help_is_even);
+    RUN(reasons_follow_the_language);
     RUN(new_chat);
     RUN(language);
     RUN(opened_keeps_what_is_typed);

@@ -36,9 +36,10 @@ void tui_layout_make(const tui_layout_in *in, tui_layout *o)
     o->body_h = bottom - top;
     int left = 0, right = w;
     if (!o->small && w >= LAY_CHATS_W) {
-        o->chats = (tui_box){ 0, top, LAY_CHATS, o->body_h };
-        o->rule[o->n_rule++] = LAY_CHATS;
-        left = LAY_CHATS + 1;
+        int cw = clamp(LAY_CHATS + (w - LAY_CHATS_W - 20) / 2, LAY_CHATS, LAY_CHATS_MOST);      /* titles get a part of what is to spare */
+        o->chats = (tui_box){ 0, top, cw, o->body_h };
+        o->rule[o->n_rule++] = cw;
+        left = cw + 1;
     }
     if (o->wide) {
         int pw = clamp(in->panel_w ? in->panel_w : LAY_PANEL, 30, w - left - 1 - 54);

@@ -6,7 +6,7 @@
 
 typedef struct tui_box { int x, y, w, h; } tui_box;
 
-enum { LAY_LEAST_W = 30, LAY_LEAST_H = 8, LAY_MIN_W = 60, LAY_MIN_H = 20, LAY_PANELS_W = 100, LAY_CHATS_W = 150, LAY_PANEL = 40, LAY_CHATS = 28 };
+enum { LAY_LEAST_W = 30, LAY_LEAST_H = 8, LAY_MIN_W = 60, LAY_MIN_H = 20, LAY_PANELS_W = 100, LAY_CHATS_W = 150, LAY_PANEL = 40, LAY_CHATS = 28, LAY_CHATS_MOST = 44 };
 enum tui_zoom { ZOOM_NONE, ZOOM_UPPER, ZOOM_LOWER };
 
 typedef struct tui_layout_in {

@@ -28,6 +28,18 @@ static void screenshot(tui_app *app, const char *path)
     free(say);
 }
 
+/* Reasons and numbers come in words: once more, in the language that is spoken now. */
+static void passages_anew(tui_app *app)
+{
+    for (int i = app->tr.n - 1; i >= 0; i--) {
+        const tui_item *it = &app->tr.item[i];
+        bool its = it->id == app->seen.ret_id || (i > 0 && it[-1].id == app->seen.ret_id);     /* a live search bears its question's number */
+        if (it->role != AGT_ASSISTANT || it->running || !its) continue;
+        agt_ask_retrieval(app->a, it->id);
+        return;
+    }
+}
+
 void tui_act(tui_app *app, int action, const char *arg)
 {
     char err[Q_ERRLEN];
@@ -58,6 +70,7 @@ void tui_act(tui_app *app, int action, const char *arg)
     case AGT_UI_LANG:
         tui_lang(arg);
         app->page.width = app->columns.width = 0;
+        if (app->seen.has_ret) passages_anew(app);
         break;
     case AGT_UI_CLEAR: app->want = WANT_REPAINT; break;
     default:

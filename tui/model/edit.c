@@ -180,6 +180,8 @@ static bool word_at(const tui_edit *e, size_t i)
     return tui_cp_word(cp);
 }
 
+static bool blank_at(const tui_edit *e, size_t i) { return !tui_fold_from(e, i) && (e->b.p[i] == ' ' || e->b.p[i] == '\n' || e->b.p[i] == '\t'); }
+
 static size_t target(const tui_edit *e, enum tui_motion m)
 {
     size_t i = e->at, n = e->b.len;
@@ -189,6 +191,10 @@ static size_t target(const tui_edit *e, enum tui_motion m)
     case M_WORD_LEFT:
         while (i) { size_t k = step_back(e, i); if (word_at(e, k)) break; i = k; }
         while (i) { size_t k = step_back(e, i); if (!word_at(e, k)) break; i = k; }
+        return i;
+    case M_BLANK_LEFT:                      /* a path goes whole, as in a shell */
+        while (i) { size_t k = step_back(e, i); if (!blank_at(e, k)) break; i = k; }
+        while (i) { size_t k = step_back(e, i); if (blank_at(e, k)) break; i = k; }
         return i;
     case M_WORD_RIGHT:
         while (i < n && !word_at(e, i)) i = tui_edit_step(e, i, NULL, NULL);

@@ -37,7 +37,7 @@ typedef struct tui_edit {
     bool typing;                /* the last change was plain typing: one undo step with the next */
 } tui_edit;
 
-enum tui_motion { M_LEFT, M_RIGHT, M_WORD_LEFT, M_WORD_RIGHT, M_LINE_START, M_LINE_END, M_START, M_END };
+enum tui_motion { M_LEFT, M_RIGHT, M_WORD_LEFT, M_BLANK_LEFT, M_WORD_RIGHT, M_LINE_START, M_LINE_END, M_START, M_END };
 
 void tui_edit_free(tui_edit *e);
 void tui_edit_set(tui_edit *e, const char *text);           /* cursor at the end; undo brings back what was there */

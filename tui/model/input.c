@@ -91,12 +91,8 @@ void tui_app_submit(tui_app *app)
     }
     if (app->comp.editing) agt_edit(app->a, app->comp.editing, text);
     else {
-        bool answering = agt_answering(app->a);
         agt_submit(app->a, text);
-        if (*text != '/') {
-            if (app->work.loading) tui_app_note(app, AGT_INFO, _("Kept: it is asked as soon as the model is ready."));
-            else if (answering) tui_app_note(app, AGT_INFO, _("Kept: it is asked after this answer."));
-        }
+        if (*text != '/' && app->work.loading) tui_app_note(app, AGT_INFO, _("Kept: it is asked as soon as the model is ready."));
     }
     app->comp.editing = 0;
     app->tr.follow = true;
@@ -214,7 +210,7 @@ static void composer_char(tui_app *app, const tui_key *k)
     case CTRL_KEY('F'): tui_edit_move(e, M_RIGHT); break;
     case CTRL_KEY('K'): tui_edit_kill(e, M_LINE_END); break;
     case CTRL_KEY('U'): tui_edit_kill(e, M_LINE_START); break;
-    case CTRL_KEY('W'): tui_edit_kill(e, M_WORD_LEFT); break;
+    case CTRL_KEY('W'): tui_edit_kill(e, M_BLANK_LEFT); break;
     case CTRL_KEY('Y'): tui_edit_yank(e); break;
     case CTRL_KEY('_'): tui_edit_undo(e); break;
     case CTRL_KEY('J'): tui_edit_insert(e, "\n", 1); break;
@@ -249,7 +245,10 @@ static void composer_key(tui_app *app, const tui_key *k)
     int cells = tui_composer_cells(app, app->grid.w);
     switch (k->code) {
     case K_CHAR: composer_char(app, k); break;
-    case K_ENTER: if (k->alt) tui_edit_insert(e, "\n", 1); else tui_app_submit(app); break;
+    case K_ENTER:
+        if (k->alt || (k->amid && !empty(app) && e->b.p[0] != '/')) tui_edit_insert(e, "\n", 1);   /* a command is one line */
+        else tui_app_submit(app);
+        break;
     case K_TAB:
         if (!empty(app)) tui_complete(app);
         else if (app->go.over) app->go.focus = app->go.over;
@@ -353,11 +352,18 @@ void tui_app_key(tui_app *app, const tui_key *k)
     app->dirty = true;
     if (!(k->code == K_CHAR && k->cp == CTRL_KEY('C'))) app->quit_armed = 0;
     if (k->code != K_ESC || app->go.focus || app->go.over) app->esc_armed = 0;
-    if (app->ask.question && tui_ask_key(app, k)) return;
+    bool moved = k->code == K_WHEEL_UP || k->code == K_WHEEL_DOWN || k->code == K_CLICK;
+    if (app->ask.question && !moved && tui_ask_key(app, k)) return;     /* the mouse answers nothing */
     if (app->comp.ctrl_x) { ctrl_x(app, k); return; }
     if (app->comp.popup.n && tui_popup_key(app, k)) return;
     if (app->comp.ed.searching && ((k->code == K_CHAR && !k->alt && (k->cp >= 32 || k->cp == CTRL_KEY('R'))) || k->code == K_BACKSPACE)) {
         search_key(app, k);
+        return;
+    }
+    if (k->code == K_CHAR && k->alt && k->cp == '/') {      /* Esc, then a command, which a terminal or tmux took for one key */
+        if (app->go.over || app->go.focus) escape(app);
+        app->go.focus = NULL;
+        tui_edit_insert(&app->comp.ed, "/", 1);
         return;
     }
     if (global_key(app, k)) return;

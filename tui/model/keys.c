@@ -7,7 +7,7 @@ int tui_key_step(const tui_key *k, int page)
 {
     uint32_t c = tui_key_letter(k);
     return k->code == K_UP || c == 'k' ? -1 : k->code == K_DOWN || c == 'j' ? 1 : k->code == K_PGUP ? -page : k->code == K_PGDN ? page
-         : k->code == K_HOME || c == 'g' ? -100000 : k->code == K_END || (k->code == K_CHAR && k->cp == 'G') ? 100000 : 0;
+         : k->code == K_END || (k->code == K_CHAR && (k->cp == 'G' || k->cp == 0x41F /* П */)) ? 100000 : k->code == K_HOME || c == 'g' ? -100000 : 0;
 }
 
 void tui_move(int *sel, int by, int n)

@@ -290,6 +290,16 @@ static int step(tui_decode *d, const char *s, size_t n, bool idle, tui_key *k)
     return got == MORE ? MORE : got + 1;
 }
 
+/* Nobody types on both sides of an Enter within one reading: a terminal without bracketed paste hands lines in. */
+static bool amid(const tui_decode *d)
+{
+    if (!d->at || d->at + 1 >= d->in.len || d->in.p[d->at] != '\r') return false;
+    unsigned char before = (unsigned char)d->in.p[d->at - 1], behind = (unsigned char)d->in.p[d->at + 1];
+    return (before >= 0x20 || before == '\r' || before == '\t') && (behind >= 0x20 || behind == '\r' || behind == '\t') && before != DEL && behind != DEL;
+}
+
+bool tui_decode_last(const tui_decode *d) { return d->in.len - d->at == 1; }
+
 bool tui_decode_key(tui_decode *d, tui_key *k, bool idle)
 {
     memset(k, 0, sizeof *k);
@@ -310,6 +320,7 @@ bool tui_decode_key(tui_decode *d, tui_key *k, bool idle)
         }
         int got = step(d, s, n, idle, k);
         if (got == MORE) return false;
+        k->amid = k->code == K_ENTER && amid(d);
         d->at += (size_t)got;
         if (k->code != K_NONE) return true;
         memset(k, 0, sizeof *k);

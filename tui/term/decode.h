@@ -31,6 +31,7 @@ void tui_decode_bytes(tui_decode *d, const char *s, size_t n);
 /* The next key; false: none is complete. idle: nothing came for as long as tui_decode_wait said, so what was begun is
  * decided now. The text of a paste is the caller's to free. */
 bool tui_decode_key(tui_decode *d, tui_key *k, bool idle);
+bool tui_decode_last(const tui_decode *d);                  /* one byte is left: it may be told better once more came */
 int tui_decode_wait(const tui_decode *d);                   /* ms of silence until idle; -1: nothing is begun */
 
 #endif

@@ -16,6 +16,7 @@ typedef struct tui_key {
     enum tui_key_code code;
     uint32_t cp;
     bool alt;
+    bool amid;                  /* an Enter that came in one piece with text before and behind it: of a paste without marks */
     int x, y;
     char *text;                 /* owned by the key */
     size_t lost;                /* bytes of a paste beyond what is taken */

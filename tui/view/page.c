@@ -15,15 +15,37 @@ static size_t last_column(const char *s, size_t n)
     return at;
 }
 
+/* Too little room for the last column of a line: its words go below the name. */
+static bool crowded(const char *s, size_t n, size_t at, int w)
+{
+    enum { LEAST = 24 };
+    return at && tui_text_width(s, n) > w && w - tui_text_width(s, at) < LEAST;
+}
+
+/* Do so many lines of this block, up to an empty one, go below that all are to do so? A few lines beside many are ragged. */
+static bool block_below(const char *s, int w)
+{
+    int lines = 0, below = 0;
+    for (size_t n; *s && (n = strcspn(s, "\n")) > 0; s += n + (s[n] == '\n')) {
+        size_t at = last_column(s, n);
+        lines += at > 0;
+        below += crowded(s, n, at, w);
+    }
+    return below * 3 >= lines && below > 0;
+}
+
 /* Wrapped lines hang under their last column; where that leaves too little room, the words go below the name. */
 static void lay_columns(tui_lay *l, const char *s, int w)
 {
-    enum { LEAST = 24, BELOW = 4 };
+    enum { BELOW = 4 };
     tui_para p = {0};
+    bool all = false, begins = true;
     while (*s) {
         size_t n = strcspn(s, "\n"), at = last_column(s, n);
         int col = tui_text_width(s, at);
-        bool below = at && tui_text_width(s, n) > w && w - col < LEAST;
+        if (begins) all = block_below(s, w);
+        begins = n == 0;
+        bool below = at && (all || crowded(s, n, at, w));
         char *pad = q_printf("%*s", below ? BELOW : at ? col : tui_text_width(s, strspn(s, " ")), "");
         if (below) {
             size_t name = at;

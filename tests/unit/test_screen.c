@@ -134,6 +134,14 @@ static void token_cursor(void)
         ev((agt_event){ .kind = AGT_EV_LOOK, .id = it->id + 100, .number = 8, .total = 40, .done = 0, .scroll = 4, .text = q_strdup("token 8 of 40\n") });
         tui_app_draw(&app);
         CHECK(!on_screen("[ ]which") && on_screen("token 7 of 40") && !on_screen("token 8"));
+        type("w");                       /* asks what if at it */
+        CHECK_STR(app.comp.ed.b.p, "/whatif 7 ");
+        CHECK(!on_screen("token 7") && app.tr.token.message == 0);
+        tui_edit_set(&app.comp.ed, "");
+        key(K_TAB);
+        type("l");
+        ev((agt_event){ .kind = AGT_EV_LOOK, .id = it->id, .number = 7, .total = 40, .text = q_strdup("token 7 of 40\n") });
+        CHECK(on_screen("token 7 of 40"));
         key(K_ESC);
         CHECK(!on_screen("token 7") && app.tr.token.message == 0 && !app.go.focus);
         end();

@@ -34,7 +34,11 @@ static bool on_key(tui_app *app, const tui_key *k)
     if (page) { *top += page; return true; }
     if (!t->token.message) return false;
     if (token || word) agt_look(app->a, t->token.message, t->token.number, token + word, word != 0);
-    else if (k->code == K_HOME) agt_look(app->a, t->token.message, 1, 0, false);
+    else if (c == 'w') {
+        char *line = q_printf("/whatif %d ", t->token.number);
+        tui_go_compose(app, line);
+        free(line);
+    } else if (k->code == K_HOME) agt_look(app->a, t->token.message, 1, 0, false);
     else if (k->code == K_END) agt_look(app->a, t->token.message, 0, 0, false);
     else return false;
     return true;
@@ -50,6 +54,6 @@ static void on_event(tui_app *app, agt_event *e)
 }
 
 const tui_view view_token = {
-    .name = "token", .place = AT_INSTEAD, .hint = N_("h l token · j k word · Home End · PgDn more layers · Esc back"),
+    .name = "token", .place = AT_INSTEAD, .hint = N_("h l token · j k word · w what if · Home End · PgDn more layers · Esc back"),
     .draw = draw, .on_key = on_key, .on_event = on_event,
 };

@@ -101,6 +101,8 @@ enum agt_event_kind {
     AGT_EV_TOKEN,       /* text (whole characters, maybe ""), thinking, number (1-based), token id, logprob,
                            differs: the first token unlike the compared sibling's; done = differs_at then   */
     AGT_EV_ROUTING,     /* where agt_options wanted it, behind each token: number, token, done = position, data = layers as JSON */
+    AGT_EV_LOOK,        /* agt_look: id = message, number = token (from 1), total = how many, done and scroll = bytes of the
+                           message's text from and to (to 0: it is not in it), text: its page, narrow             */
     AGT_EV_KNOB,        /* name, text = value now, number = token after which it holds (0 = between answers), note = what it
                            means in one sentence ("from the next token", "412 tokens to re-evaluate") */
     AGT_EV_LABEL,       /* the running answer's caption is another one: id = message, text = its label now, as stored;
@@ -159,6 +161,9 @@ void agt_open_chat(agt *, int64_t chat);                 /* 0: a new one */
 void agt_open_at(agt *, int64_t chat, int64_t message);  /* on a branch that holds this message */
 void agt_ask_chats(agt *);                               /* answered by AGT_EV_CHATS */
 void agt_ask_retrieval(agt *, int64_t message);          /* the stored log of an answer: AGT_EV_RETRIEVAL */
+/* A token of an answer: AGT_EV_LOOK, or a note that says why not. number: from 1, 0: the last; by: from there so many tokens
+ * (words: to where so many words further begin). */
+void agt_look(agt *, int64_t message, int number, int by, bool words);
 void agt_rename(agt *, int64_t chat, const char *title);
 void agt_delete_chat(agt *, int64_t chat);               /* at once, for good: the caller has asked */
 void agt_keep_place(agt *, int64_t chat, int64_t scroll, const char *draft);     /* remembered for it; 0: for the next new one */
@@ -225,6 +230,9 @@ void agt_show_routing(agt *, int64_t message);           /* of a stored answer; 
 typedef lab_costs agt_energy;
 void agt_ask_energy(agt *);              /* answered by AGT_EV_ENERGY */
 bool agt_get_energy(agt *, agt_energy *out);
+
+/* The picture of the present configuration in so many columns (30 to 300), lines of text; malloc'ed. */
+char *agt_map(agt *, int columns);
 
 /* ================= tables ================= */
 /* What only a front end can do; ids of AGT_EV_UI. EDIT and FIND prepare something to be sent; the others are rows. */

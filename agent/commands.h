@@ -84,6 +84,8 @@
       N_("a token of the last answer: what else could have stood there, and which experts ran for it")) \
     X(whatif, JOB(whatif), "что-если", N_("[TOKEN] SETTINGS"), \
       N_("what would have come after a token of the last answer under other settings: /whatif -3 k=2"), .needs = true) \
+    X(map, BOTH(MAP, map), "карта", N_("[--svg FILE]"), \
+      N_("the layers with heads, k, banned and pinned experts, and how far positions reach"), .words = "--svg", .complete = AGT_COMPLETE_PATH) \
     X(replay, JOB(replay), "воспроизвести", N_("[SETTINGS]"), \
       N_("the last answer again with its recorded experts forced, and under other settings: how far apart")) \
     X(trace, RUN(trace), "след", N_("save FILE"), \

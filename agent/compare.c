@@ -11,7 +11,7 @@
 static void say_before(void *user, const char *sentence) { note(&((agt *)user)->events, AGT_INFO, "%s", sentence); }
 
 /* This conversation's model as it is set now against another one as it was made. */
-static int other_model(agt *a, struct eng_cache *beside, const char *name, const char *now, const q_buf *text, q_buf *out, char *err)
+static int other_model(agt *a, struct eng_cache *beside, const char *name, const char *now, const q_buf *text, char *err)
 {
     char *path = NULL;
     q_buf said = { 0 };
@@ -23,8 +23,11 @@ static int other_model(agt *a, struct eng_cache *beside, const char *name, const
         rc = lab_other_beside(beside, &two, text->p, text->len, &(lab_terms){ .go_on = measure_go_on, .user = &work }, &b, &said, err);
         measure_end(&work);
     }
-    if (rc == Q_OK)
-        lab_bits_say(&b, _("now"), "standard", out);
+    if (rc == Q_OK) {
+        q_buf out = { 0 };
+        lab_bits_say(&b, _("now"), "standard", &out);
+        note_page(&a->events, "/compare", q_buf_take(&out), lab_bits_data(&b, "now", "standard"));
+    }
     lab_bits_free(&b);
     q_buf_free(&said);
     free(path);
@@ -68,12 +71,13 @@ static int answers(agt *a, struct eng_cache *beside, const lab_pair *p, bool bli
 static int one_text(agt *a, struct eng_cache *beside, const lab_pair *p, const q_buf *text, char *err)
 {
     q_buf out = { 0 };
+    char *json = NULL;
     agt_event e = { .kind = AGT_EV_COLUMNS, .columns = q_alloc(sizeof *e.columns) };
     measuring work = measure_begin(a, "/compare");
-    int rc = lab_compare_beside(beside, p, text->p, text->len, &(lab_terms){ .go_on = measure_go_on, .user = &work }, &out, e.columns, err);
+    int rc = lab_compare_beside(beside, p, text->p, text->len, &(lab_terms){ .go_on = measure_go_on, .user = &work }, &out, &json, e.columns, err);
     measure_end(&work);
     if (rc == Q_OK) {
-        note_text(&a->events, "/compare", q_buf_take(&out));
+        note_page(&a->events, "/compare", q_buf_take(&out), json);
         evq_push(&a->events, &e);
     } else
         agt_event_free(&e);
@@ -103,7 +107,7 @@ static void compare(agt *a, const job *j)
     char err[Q_ERRLEN], *now = NULL;
     asked q;
     struct eng_cache *beside = NULL;
-    q_buf text = { 0 }, out = { 0 };
+    q_buf text = { 0 };
     int rc = read_line(j->text, &q, err);
     bool other = rc == Q_OK && q.n == 2 && strcmp(q.side[0], "--other") == 0;
     lab_pair p = { q.n == 2 ? q.side[0] : NULL, q.n == 2 ? q.side[1] : q.side[0], NULL };
@@ -113,14 +117,11 @@ static void compare(agt *a, const job *j)
         p.now = now = prov_config_json(a->seat.cfg);
     if (rc == Q_OK && !q.free)
         rc = measure_text(a, q.on, &text, err);
-    if (rc == Q_OK && other && (rc = other_model(a, beside, q.side[1], now, &text, &out, err)) == Q_OK)
-        note_text(&a->events, "/compare", q_buf_take(&out));
-    else if (rc == Q_OK && !other)
-        rc = q.free ? answers(a, beside, &p, q.blind, err) : one_text(a, beside, &p, &text, err);
+    if (rc == Q_OK)
+        rc = other ? other_model(a, beside, q.side[1], now, &text, err) : q.free ? answers(a, beside, &p, q.blind, err) : one_text(a, beside, &p, &text, err);
     if (rc < 0)
         note(&a->events, rc == Q_CANCEL ? AGT_WARN : AGT_ERROR, "%s", err);
     q_buf_free(&text);
-    q_buf_free(&out);
     free(now);
     free(q.line);
 }

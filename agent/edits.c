@@ -86,6 +86,7 @@ static int past_at(agt *a, const edit *e, int *step, char *err)
         prov_config *own = prov_config_new(a->seat.who);
         history_under(h, own);
         prov_config_free(own);
+        costs_publish(a);
         to = history_next(h, step);
     }
     return to;

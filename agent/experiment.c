@@ -46,7 +46,7 @@ static void experiment(agt *a, const job *j)
         q_buf_puts(&page, e.said);
         if (e.number)
             q_buf_say(&page, _("\nexperiment %d, written down; /experiment list names them all\n"), e.number);
-        note_text(&a->events, "/experiment", q_buf_take(&page));
+        note_page(&a->events, "/experiment", q_buf_take(&page), q_strdup(e.json));
         if (e.problem)
             note(&a->events, AGT_WARN, _("the experiment could not be written down: %s"), e.problem);
         ask(a, &e);
@@ -82,7 +82,7 @@ static void list(agt *a)
     char err[Q_ERRLEN], when[24];
     lab_experiment *all;
     int n;
-    q_buf b = { 0 };
+    q_buf b = { 0 }, data = { 0 };
     if (lab_experiment_list(&all, &n, err) < 0) {
         note(&a->events, AGT_ERROR, "%s", err);
         return;
@@ -94,6 +94,7 @@ static void list(agt *a)
             continue;
         }
         day(e->when_ms, when);
+        q_buf_printf(&data, "%s%s", data.len ? "," : "", e->json);
         q_buf_say(&b, "%4d  %s  %s %s → %s  %s\n", e->number, when, e->knob, e->was, e->value, e->kept ? _("kept") : _("not kept"));
         if (e->different)
             q_buf_say(&b, _("      %+.3g nats a token (95%%: %.3g to %.3g) · %s · %s\n"), e->dlogp.mean, e->dlogp.low, e->dlogp.high, e->on, e->model);
@@ -103,8 +104,9 @@ static void list(agt *a)
     if (n == 0)
         note(&a->events, AGT_INFO, _("nothing was tried yet: /experiment experts.k=4 tries one change"));
     else
-        note_text(&a->events, "/experiment", q_buf_take(&b));
+        note_page(&a->events, "/experiment", q_buf_take(&b), q_printf("[%s]", data.p ? data.p : ""));
     q_buf_free(&b);
+    q_buf_free(&data);
     lab_experiments_free(all, n);
 }
 
@@ -122,7 +124,7 @@ static void show(agt *a, int number)
     q_buf_say(&b, _("baseline  %s\n\n"), e.before);
     q_say_clean(&b, e.said, strlen(e.said), false);
     q_buf_say(&b, "%s\n", e.kept ? _("kept") : _("not kept"));
-    note_text(&a->events, "/experiment", q_buf_take(&b));
+    note_page(&a->events, "/experiment", q_buf_take(&b), q_strdup(e.json));
     lab_experiment_free(&e);
 }
 

@@ -97,7 +97,7 @@ bool agt_idle(agt *a) { return desk_idle(&a->desk); }
 bool agt_get_energy(agt *a, agt_energy *out)
 {
     pthread_mutex_lock(&a->shown.mu);
-    *out = a->shown.costs;
+    *out = a->shown.about.costs;
     int k = a->shown.st.k;
     pthread_mutex_unlock(&a->shown.mu);
     if (out->n_row)

@@ -10,7 +10,7 @@
 static void publish(agt *a)
 {
     pthread_mutex_lock(&a->shown.mu);
-    a->shown.guard = a->seat.guard.known;
+    a->shown.about.guard = a->seat.guard.known;
     pthread_mutex_unlock(&a->shown.mu);
     lab_watch_guard(a->watch, &a->seat.guard.known);
 }
@@ -78,7 +78,7 @@ void page_guard(agt *a)
 {
     q_buf b = { 0 };
     pthread_mutex_lock(&a->shown.mu);
-    lab_guard g = a->shown.guard;
+    lab_guard g = a->shown.about.guard;
     bool loaded = a->shown.st.loaded, routed = a->shown.st.n_expert > 0;
     pthread_mutex_unlock(&a->shown.mu);
     if (!loaded)

@@ -153,8 +153,8 @@ static void costs(agt *a, const job *j)
     lab_costs c = { .n_row = 0 };
     pthread_mutex_lock(&a->shown.mu);
     char *path = a->shown.path ? q_strdup(a->shown.path) : NULL;
-    double before = a->shown.costs.bandwidth;
-    bool elsewhere = a->shown.elsewhere;         /* another memory is read then */
+    double before = a->shown.about.costs.bandwidth;
+    bool elsewhere = a->shown.about.elsewhere;         /* another memory is read then */
     pthread_mutex_unlock(&a->shown.mu);
     bool measure = before <= 0 && !elsewhere && !desk_answering(&a->desk);
     int rc = path ? lab_costs_read(path, measure, &c, err) : Q_NOTFOUND;
@@ -164,7 +164,7 @@ static void costs(agt *a, const job *j)
         if (!measure)
             c.bandwidth = elsewhere ? 0 : before;
         pthread_mutex_lock(&a->shown.mu);
-        a->shown.costs = c;
+        a->shown.about.costs = c;
         pthread_mutex_unlock(&a->shown.mu);
     }
     agt_event e = { .kind = AGT_EV_ENERGY };

@@ -23,8 +23,10 @@ static void said(agt *a, bool last, q_buf *out)
 int measure_text(agt *a, const char *from, q_buf *out, char *err)
 {
     q_buf_puts(out, "");
-    if (!from || strcmp(from, "last") == 0) {
-        said(a, from != NULL, out);
+    bool all = !from || strcmp(from, "conversation") == 0 || strcmp(from, "беседа") == 0 || strcmp(from, "беседе") == 0;
+    bool last = from && (strcmp(from, "last") == 0 || strcmp(from, "last answer") == 0);
+    if (all || last) {
+        said(a, last, out);
         return out->len ? Q_OK : q_fail(err, Q_RANGE, _("this conversation has no text yet: \"on FILE\" at the end takes a file's"));
     }
     char *real = home_path(from);
@@ -47,12 +49,24 @@ bool measure_on(const char *word, char *rest, char **on)
 int measure_ids(agt *a, const mem_messages *path, int32_t **out, char *err)
 {
     prompt p = { 0 };
+    int64_t kept = a->chat.keep_from;    /* what is asked aside moves nothing of the conversation's own */
+    pthread_mutex_lock(&a->shown.mu);
+    char *was = a->shown.prompt ? q_strdup(a->shown.prompt) : NULL, *own;
+    int dropped = a->shown.dropped;
+    pthread_mutex_unlock(&a->shown.mu);
     *out = NULL;
     int rc = prompt_build(a, path, NULL, &p, err);
     if (rc == Q_OK) {
         prov_request r = prompt_request(&p);
         rc = prov_ids(a->seat.who, &r, out, err);
     }
+    a->chat.keep_from = kept;
+    pthread_mutex_lock(&a->shown.mu);
+    own = a->shown.prompt;
+    a->shown.prompt = was;
+    a->shown.dropped = dropped;
+    pthread_mutex_unlock(&a->shown.mu);
+    free(own);
     prompt_free(&p);
     return rc;
 }

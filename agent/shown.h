@@ -14,10 +14,19 @@
 /* A configuration of the history, as the front end may read it. */
 typedef struct shown_past { char *label, *json; uint64_t key, bytes; tally made; } shown_past;      /* key: view_key */
 
+/* Of the loaded model alone. */
+typedef struct shown_model {
+    struct { int n_layer, n_head, first, n_moe, ctx_train; char theta[32]; } shape;   /* of the loaded model; its own rope.theta */
+    lab_guard guard;                     /* of the loaded model */
+    lab_costs costs;                     /* of the loaded model, when they were asked for; n_row 0: not yet */
+    bool elsewhere;                      /* it computes on a GPU */
+} shown_model;
+
 typedef struct shown {
     pthread_mutex_t mu;
     agt_status st;
     prov_config *cfg;                     /* copy of seat.cfg; NULL before a model is loaded */
+    shown_model about;
     char *full_name, *path;              /* of the loaded model; NULL: none */
     struct { char label[48]; int k, cells; } mix[16];
     int n_mix;
@@ -32,9 +41,6 @@ typedef struct shown {
     char *prompt;                        /* the last one, as its model read it; NULL: none yet */
     int reserve;                         /* tokens kept free for the reply in the last prompt */
     strings models, chats;               /* what Tab offers after /model and /open: the quick lane's last look */
-    lab_guard guard;                     /* of the loaded model */
-    lab_costs costs;                     /* of the loaded model, when they were asked for; n_row 0: not yet */
-    bool elsewhere;                      /* it computes on a GPU */
     /* front-end thread only: what agt_keep_place kept last */
     int64_t place_chat, place_scroll;
     char *place_text;

@@ -177,6 +177,20 @@ static void experiment(agt *a, const agt_command *c, char *args)
     desk_post(&a->desk, list ? &job_experiments : &job_experiment, 0, 0, args, NULL);
 }
 
+static void map(agt *a, const agt_command *c, char *args)
+{
+    char *file = strncmp(args, "--svg", 5) == 0 && (args[5] == ' ' || args[5] == '=') ? trim(args + 6) : q_strdup("");
+    if (*file)
+        desk_post(&a->desk, &job_map, 0, 0, file, NULL);
+    else if (!*args)
+        note_ui(&a->events, c->action, args);
+    else if (strcmp(args, "text") == 0)
+        note_text(&a->events, "/map", agt_map(a, 80));
+    else
+        usage(a, c);
+    free(file);
+}
+
 static void choose(agt *a, const agt_command *c, char *args) { prefer_choose(a, args); }
 
 static void trace(agt *a, const agt_command *c, char *args)

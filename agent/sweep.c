@@ -54,9 +54,10 @@ static void sweep(agt *a, const job *j)
         measure_end(&work);
     }
     if (rc == Q_OK) {
-        q_buf page = { 0 };
+        q_buf page = { 0 }, data = { 0 };
         lab_swept_say(&s, LAB_WORDS, &page);
-        note_text(&a->events, "/sweep", q_buf_take(&page));
+        lab_swept_say(&s, LAB_JSON, &data);
+        note_page(&a->events, "/sweep", q_buf_take(&page), q_buf_take(&data));
         if (csv) {
             lab_swept_say(&s, LAB_CSV, &out);
             rc = q_write_file_atomic(csv, out.p, out.len, err);

@@ -154,6 +154,21 @@ void sync_mix(agt *a)
     pthread_mutex_unlock(&a->shown.mu);
 }
 
+/* What a picture of the configuration is drawn from. Under shown.mu. */
+static void show_shape(shown *s, const prov *who, const prov_info *info)
+{
+    q_buf own = { 0 };
+    prov_config *plain = prov_config_new(who);
+    s->about.shape.n_layer = info->n_layer;
+    s->about.shape.n_head = info->n_head;
+    s->about.shape.first = info->first_moe_layer;
+    s->about.shape.n_moe = info->n_moe_layer;
+    s->about.shape.ctx_train = info->n_ctx_train;
+    snprintf(s->about.shape.theta, sizeof s->about.shape.theta, "%s", prov_config_get(plain, "rope.theta", &own));
+    prov_config_free(plain);
+    q_buf_free(&own);
+}
+
 void sync_publish(agt *a)
 {
     if (!a->seat.who)
@@ -185,7 +200,8 @@ void sync_publish(agt *a)
     a->shown.turned.forward = view_key(json, true);
     snprintf(a->shown.turned.label, sizeof a->shown.turned.label, "%s", differs);
     a->shown.turned.label[q_utf8_whole(a->shown.turned.label, strlen(a->shown.turned.label))] = 0;
-    a->shown.elsewhere = info->device && *info->device;
+    show_shape(&a->shown, a->seat.who, info);
+    a->shown.about.elsewhere = info->device && *info->device;
     s->chat_template = info->chat;
     s->carved = info->carved;
     s->thinks = info->thinks;

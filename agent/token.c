@@ -1,5 +1,6 @@
-/* agent/token: /token: one token of the last answer: what else could have stood there, and which experts ran for it. Engine
- * thread, in its turn: the alternatives come from the position before, evaluated again; the routing is what was recorded. */
+/* agent/token: /token and the cursor in the transcript: one token of an answer: what else could have stood there, and which
+ * experts ran for it. Engine thread, in its turn: the alternatives come from the position before, evaluated again; the
+ * routing is what was recorded. */
 #include "agent/errands.h"
 #include "agent/talk.h"
 #include "agent/whatif.h"
@@ -9,6 +10,7 @@
 
 #include <cjson/cJSON.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,13 +78,27 @@ static void say_experts(const mem_trace *t, int at, q_buf *out, cJSON *json)
     }
 }
 
+/* The position before, under what made it. Q_RANGE: why not. */
+static int look_back(agt *a, const mem_message *m, const mem_trace *t, int at, lab_whatif_result *r, char *err)
+{
+    int rc = answer_there(a, m, t, err);
+    if (rc == Q_OK && t->pos[at] > 0) {
+        char *now = answer_made_by(a, m, t, at > 0 ? at - 1 : 0);
+        rc = lab_whatif_spec(prov_session(a->seat.who), t->pos[at] - 1, now, "", NULL, r, err);
+        free(now);
+    }
+    return rc;
+}
+
+static bool spells(agt *a, const mem_message *m) { return a->seat.who && prov_about(a->seat.who)->id == m->model_id; }
+
 static void page(agt *a, const mem_message *m, const mem_trace *t, int at)
 {
     char err[Q_ERRLEN];
     q_buf out = { 0 }, spelt = { 0 }, visible = { 0 };
     cJSON *json = cJSON_CreateObject();
     lab_whatif_result r = { .pos = 0 };
-    if (a->seat.who && prov_about(a->seat.who)->id == m->model_id)
+    if (spells(a, m))
         prov_spell(a->seat.who, t->token[at], &spelt);
     q_buf_puts(&visible, "");
     q_say_visible(&visible, spelt.p ? spelt.p : "", spelt.len);
@@ -92,13 +108,7 @@ static void page(agt *a, const mem_message *m, const mem_trace *t, int at)
     cJSON_AddNumberToObject(json, "id", t->token[at]);
     cJSON_AddNumberToObject(json, "position", t->pos[at]);
     cJSON_AddStringToObject(json, "text", visible.p);
-    int rc = answer_there(a, m, t, err);
-    if (rc == Q_OK && t->pos[at] > 0) {
-        /* what chose it is the configuration of the position before */
-        char *now = answer_made_by(a, m, t, at > 0 ? at - 1 : 0);
-        rc = lab_whatif_spec(prov_session(a->seat.who), t->pos[at] - 1, now, "", NULL, &r, err);
-        free(now);
-    }
+    int rc = look_back(a, m, t, at, &r, err);
     if (rc == Q_OK && r.follows)
         say_place(&r, &out, json);
     else if (rc != Q_OK)
@@ -130,3 +140,157 @@ static void token(agt *a, const job *j)
 }
 
 const job_row job_token = { .name = "token", .lane = LANE_ENGINE, .end = END_DROPPED, .answers = true, .run = token };
+
+/* ---- the cursor ---- */
+/* Bytes as an answer shows them: U+FFFD stands for each that is no text. at[n], in order, go with them; one inside a
+ * character to its beginning. */
+static void as_shown(q_buf *all, size_t *at, int n)
+{
+    q_buf out = { 0 };
+    int next = 0;
+    q_buf_puts(&out, "");
+    for (size_t i = 0; i < all->len;) {
+        uint32_t cp;
+        char c[4];
+        size_t len = (size_t)q_utf8_next(all->p + i, all->len - i, &cp);
+        for (; next < n && at[next] < i + len; next++)
+            at[next] = out.len;
+        q_buf_add(&out, c, (size_t)q_utf8_put(c, cp));
+        i += len;
+    }
+    for (; next < n; next++)
+        at[next] = out.len;
+    q_buf_free(all);
+    *all = out;
+}
+
+/* Where each token begins in the bytes of all of them; [n]: their end. Their bytes in *all. */
+static size_t *begins(agt *a, const mem_message *m, const mem_trace *t, q_buf *all)
+{
+    size_t *at = q_alloc(sizeof *at * (size_t)(t->n + 1));
+    q_buf_puts(all, "");
+    for (int i = 0; i < t->n; i++) {
+        at[i] = all->len;
+        if (spells(a, m))
+            prov_spell(a->seat.who, t->token[i], all);
+    }
+    at[t->n] = all->len;
+    as_shown(all, at, t->n + 1);
+    return at;
+}
+
+static bool blank_byte(char c) { return c == ' ' || c == '\n' || c == '\t'; }
+
+/* A word begins with a token that begins with a blank, or that stands behind one. */
+static bool begins_word(const q_buf *all, const size_t *at, int i)
+{
+    return i == 0 || (at[i] < all->len && blank_byte(all->p[at[i]])) || (at[i] > 0 && blank_byte(all->p[at[i] - 1]));
+}
+
+static int moved(const mem_trace *t, const q_buf *all, const size_t *begin, int at, int by, bool words)
+{
+    int step = by < 0 ? -1 : 1;
+    for (int left = by * step; left > 0; left--) {
+        int to = at + step;
+        while (words && to > 0 && to < t->n && !begins_word(all, begin, to))
+            to += step;
+        if (to < 0 || to >= t->n)
+            break;
+        at = to;
+    }
+    return at;
+}
+
+/* Where token i stands in the answer's text; *to 0: nowhere (a thought, a blank before the text, a byte of what is no text). */
+static void place(const mem_message *m, const q_buf *all, const size_t *begin, int i, size_t *from, size_t *to)
+{
+    size_t n = strlen(m->text);
+    const char *text = n ? memmem(all->p, all->len, m->text, n) : NULL, *later;
+    while (text && (later = memmem(text + 1, all->len - (size_t)(text + 1 - all->p), m->text, n)))
+        text = later;                    /* a thought may have said the same before */
+    size_t first = text ? (size_t)(text - all->p) : 0;
+    *from = *to = 0;
+    if (!text || begin[i + 1] <= first || begin[i] >= first + n)
+        return;
+    *from = begin[i] > first ? begin[i] - first : 0;
+    *to = begin[i + 1] - first < n ? begin[i + 1] - first : n;
+}
+
+/* For a panel of 38 columns. */
+static void narrow(const lab_whatif_result *r, const mem_trace *t, int at, const char *why, q_buf *out)
+{
+    int said = 0;
+    if (r->follows) {
+        q_buf_say(out, _("probability %.4f"), r->p_follows[0]);
+        q_buf_say(out, "\n");
+        for (int i = 0; i < r->n_word && said < ALTERNATIVES; i++, said++) {
+            char *quoted = q_printf("\"%s\"", r->word[i].text);
+            q_buf_say(out, "  %-20s %7.4f%s\n", quoted, r->word[i].p[0], strcmp(r->word[i].text, r->follows) == 0 ? " <" : "");
+            free(quoted);
+        }
+    } else
+        q_buf_say(out, "%s\n", why);
+    q_buf_say(out, "%s\n", _("layer, entropy, margin, experts"));
+    for (int l = 0; l < t->n_layer; l++) {
+        size_t row = (size_t)at * (size_t)t->n_layer + (size_t)l;
+        const uint16_t *id = t->ids + row * (size_t)t->max_k;
+        int k = 0;
+        while (k < t->max_k && id[k] != 0xFFFF)
+            k++;
+        if (!k)
+            continue;
+        q_buf_say(out, "%3d %5.2f ", l, (double)t->entropy[row]);
+        if (isfinite(t->margin[row]))
+            q_buf_say(out, "%5.2f", (double)t->margin[row]);
+        else
+            q_buf_say(out, "%5s", "");
+        for (int i = 0; i < k && i < 2; i++)
+            q_buf_say(out, " e%d %.2f", id[i], (double)t->weights[row * (size_t)t->max_k + (size_t)i]);
+        if (k > 2)
+            q_buf_say(out, " +%d", k - 2);
+        q_buf_say(out, "\n");
+    }
+}
+
+/* number: from 1, 0 the last; text: how far, "w" behind it: words. */
+static void look(agt *a, const job *j)
+{
+    char err[Q_ERRLEN], *end;
+    const mem_message *m = NULL, *last = NULL;
+    mem_trace *t = NULL;
+    long by = strtol(j->text, &end, 10);
+    for (int i = 0; i < a->chat.path.n; i++) {
+        last = a->chat.path.v[i].has_trace ? &a->chat.path.v[i] : last;
+        m = a->chat.path.v[i].id == j->id ? &a->chat.path.v[i] : m;
+    }
+    if (!m || !m->has_trace || mem_trace_get(a->store, m->id, &t, err) != Q_OK || t->n == 0) {
+        note(&a->events, AGT_ERROR, "%s", _("no routing was recorded with this answer"));
+        mem_trace_free(t);
+        return;
+    }
+    q_buf all = { 0 }, out = { 0 };
+    size_t *begin = begins(a, m, t, &all), from, to;
+    lab_whatif_result r = { .pos = 0 };
+    int at = j->number > 0 && j->number <= t->n ? (int)j->number - 1 : t->n - 1;
+    at = moved(t, &all, begin, at, (int)by, *end == 'w');
+    int rc = m == last ? look_back(a, m, t, at, &r, err) : q_fail(err, Q_RANGE, _("alternatives: of the last answer alone"));
+    q_buf_say(&out, _("token %d of %d"), at + 1, t->n);
+    q_buf_say(&out, "\n");
+    narrow(&r, t, at, rc == Q_OK ? "" : err, &out);
+    place(m, &all, begin, at, &from, &to);
+    agt_event e = { .kind = AGT_EV_LOOK, .id = m->id, .number = at + 1, .total = t->n, .done = (int64_t)from, .scroll = (int64_t)to, .text = q_buf_take(&out) };
+    evq_push(&a->events, &e);
+    lab_whatif_free(&r);
+    mem_trace_free(t);
+    q_buf_free(&all);
+    free(begin);
+}
+
+static const job_row job_look = { .name = "look", .lane = LANE_ENGINE, .end = END_DROPPED, .answers = true, .run = look };
+
+void agt_look(agt *a, int64_t message, int number, int by, bool words)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%d%s", by, words ? "w" : "");
+    desk_post(&a->desk, &job_look, message, number, text, NULL);
+}

@@ -217,6 +217,7 @@ static bool answer(agt *a, const rag_config *memory, int64_t elder, uint64_t see
     }
     agt_show_routing(a, 0);
     history_rest(&a->seat.past);
+    costs_publish(a);
     turn t = { .a = a, .differs_at = -1, .elder = elder };
     rag_result *found = NULL;
     prompt p = { 0 };

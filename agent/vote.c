@@ -6,6 +6,7 @@
 #include "lab/lab.h"
 #include "provider/provider.h"
 
+#include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -93,6 +94,31 @@ static void first_line(q_buf *out, const char *s)
     free(part);
 }
 
+static char *as_json(const asked *q, const lab_answer *v, char *const *key, int best, int votes, int most, bool majority)
+{
+    cJSON *j = cJSON_CreateObject(), *all = cJSON_CreateArray();
+    cJSON_AddStringToObject(j, "question", q->question);
+    cJSON_AddItemToObject(j, "answers", all);
+    for (int i = 0; i < q->n_spec * (int)q->each; i++) {
+        cJSON *one = cJSON_CreateObject();
+        cJSON_AddStringToObject(one, "settings", q->spec[i / q->each] ? q->spec[i / q->each] : "now");
+        cJSON_AddStringToObject(one, "text", v[i].text);
+        cJSON_AddItemToObject(one, "counted_as", key[i] ? cJSON_CreateString(key[i]) : cJSON_CreateNull());
+        cJSON_AddNumberToObject(one, "tokens", v[i].n);
+        cJSON_AddBoolToObject(one, "ended", v[i].ended);
+        cJSON_AddNumberToObject(one, "bytes_per_token", (double)v[i].bytes);
+        cJSON_AddItemToArray(all, one);
+    }
+    cJSON_AddItemToObject(j, "most", best >= 0 ? cJSON_CreateString(key[best]) : cJSON_CreateNull());
+    cJSON_AddNumberToObject(j, "for_it", most);
+    cJSON_AddNumberToObject(j, "votes", votes);
+    cJSON_AddBoolToObject(j, "majority", majority);
+    char *s = cJSON_PrintUnformatted(j), *own = q_strdup(s ? s : "{}");
+    cJSON_free(s);
+    cJSON_Delete(j);
+    return own;
+}
+
 static void tell(agt *a, const asked *q, const lab_answer *v, double seconds)
 {
     int n = q->n_spec * (int)q->each, best, votes, tokens = 0, long_ones = 0;
@@ -131,9 +157,9 @@ static void tell(agt *a, const asked *q, const lab_answer *v, double seconds)
     if (long_ones)
         q_buf_say(&b, _("- not counted: long, or cut off (%d)\n"), long_ones);
     q_buf_say(&b, _("cost: %d tokens in %.1f s together; given one by one they read %s of weights\n"), tokens, seconds, q_bytes_words(bytes, w));
-    q_buf_say(&b, _("\nA varied k gives diversity, and a majority is agreement, not truth; no controlled\n"
-                    "study shows that more experts than the trained number improve a model like Qwen3-30B.\n"));
-    note_text(&a->events, "/vote", q_buf_take(&b));
+    q_buf_say(&b, _("\nA varied k gives diversity, and a majority is agreement, not truth. No\n"
+                    "controlled study shows that more experts than the trained number improve\na model like Qwen3-30B.\n"));
+    note_page(&a->events, "/vote", q_buf_take(&b), as_json(q, v, key, best, votes, most, majority));
     for (int i = 0; i < n; i++)
         free(key[i]);
     free(key);

@@ -131,7 +131,16 @@ void waits_again(agt *a, const char *words)
 static void say_again(agt *a, const mem_pending *p)
 {
     char err[Q_ERRLEN];
-    note(&a->events, AGT_INFO, _("quorum ended before an /again had its turn: /again%s%s asks it now"), *p->text ? " " : "", p->text);
+    mem_message q = { 0 };
+    int64_t id = p->conversation ? last_question(a, p->conversation) : 0;
+    if (id && mem_message_get(a->store, id, &q, err) == Q_OK) {
+        char *asked = chat_title(q.text);
+        note(&a->events, AGT_INFO, _("quorum ended before \"%s\" was answered again: /open %lld, then /again%s%s does it"), asked, (long long)p->conversation,
+             *p->text ? " " : "", p->text);
+        free(asked);
+    } else
+        note(&a->events, AGT_INFO, _("quorum ended before an /again had its turn: /again%s%s asks it now"), *p->text ? " " : "", p->text);
+    mem_message_free(&q);
     if (mem_pending_drop(a->store, p->id, err) < 0)
         note(&a->events, AGT_WARN, "%s", err);
 }
@@ -149,10 +158,8 @@ void waits_restore(agt *a)
     int64_t made = 0;
     for (int i = 0; i < l.n; i++) {
         const mem_pending *p = &l.v[i];
-        if (p->edits == WAITS_AGAIN) {
-            say_again(a, p);
+        if (p->edits == WAITS_AGAIN)
             continue;
-        }
         mem_conversation c = { 0 };
         int64_t chat = p->conversation, id;
         mem_message edited = { 0 };
@@ -190,6 +197,9 @@ void waits_restore(agt *a)
         mem_message_free(&edited);
         mem_conversation_free(&c);
     }
+    for (int i = 0; i < l.n; i++)        /* the questions that they are about have their places now */
+        if (l.v[i].edits == WAITS_AGAIN)
+            say_again(a, &l.v[i]);
     mem_pendings_free(&l);
     if (kept)
         note(&a->events, AGT_INFO, ngettext("%d question that waited when quorum ended stands at the end of its conversation: /again answers it",

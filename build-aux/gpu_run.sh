@@ -150,7 +150,7 @@ bench() {
     exec "$here/gpu_bench" "$step" --plugin "$plugin" --device "$device" "$@"
 }
 # model FILE LAYERS LIKE ARCH: random weights.
-model() { exec "$here/quorum" model synth --arch "$4" --like "$3" --type Q4_K_M --layers "$2" "$1"; }
+model() { exec "$here/quorum" model synth --force --arch "$4" --like "$3" --type Q4_K_M --layers "$2" "$1"; }
 # The program itself on the device, its own benchmark.
 program() { exec "$here/quorum" bench --device "cuda:$device" -m "$1" -p 512 -n 64 -r 2; }
 

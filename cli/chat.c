@@ -202,6 +202,14 @@ static void json_event(agt *a, const options *o, const agt_event *e)
             cJSON_AddRawToObject(j, "data", e->data);
         line(j);
         break;
+    case AGT_EV_COLUMNS: {
+        char *data = lab_columns_json(e->columns);
+        j = event("columns");
+        cJSON_AddRawToObject(j, "data", data);
+        line(j);
+        free(data);
+        break;
+    }
     case AGT_EV_ASK:
         j = event("ask");
         cJSON_AddStringToObject(j, "text", e->text);

@@ -34,6 +34,8 @@ int cmd_tokenize(int argc, char **argv);
 int cmd_detokenize(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_model(int argc, char **argv);
+typedef struct cli_map { const char *file, *svg, **set; int n_set; bool json, force; } cli_map;
+int cli_model_map(const cli_map *);         /* map.c */
 int cli_model_guard(const char *file, const char *db, bool json);      /* guard.c; db NULL: the user's */
 int cmd_memory(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);

@@ -51,44 +51,9 @@ static int parse(int argc, char **argv, args *o)
 }
 
 /* ---- JSON ---- */
-static cJSON *put_interval(cJSON *o, const char *key, const char *mean, const lab_interval *v)
-{
-    cJSON *one = cJSON_AddObjectToObject(o, key), *ci;
-    cJSON_AddNumberToObject(one, mean, v->mean);
-    ci = cJSON_AddArrayToObject(one, "ci");
-    cJSON_AddItemToArray(ci, cJSON_CreateNumber(v->low));
-    cJSON_AddItemToArray(ci, cJSON_CreateNumber(v->high));
-    return one;
-}
-
 static void print_json(const lab_compared *c, const args *o, const eng_model *m)
 {
-    cJSON *j = cJSON_CreateObject();
-    cJSON_AddNumberToObject(j, "tokens", c->n);
-    put_interval(j, "kl", "mean", &c->kl);
-    put_interval(j, "dlogp", "mean", &c->dlogp);
-    cJSON_AddNumberToObject(j, "top1_agreement", c->top1);
-    cJSON_AddStringToObject(put_interval(j, "noise", "kl", &c->noise), "kv_type", c->yardstick);
-    cJSON_AddBoolToObject(j, "different", c->different);
-    cJSON_AddNumberToObject(j, "blocks", c->blocks);
-    cJSON_AddBoolToObject(j, "by_paragraph", c->by_paragraph);
-    const char *const names[2] = { "A", "B" };
-    const char *const said[2] = { o->a, o->b };
-    for (int i = 0; i < 2; i++) {
-        cJSON *side = cJSON_AddObjectToObject(j, names[i]);
-        cJSON_AddStringToObject(side, "settings", said[i]);
-        cJSON_AddNumberToObject(side, "logp", c->logp[i]);
-        cJSON_AddNumberToObject(side, "perplexity", exp(-c->logp[i]));
-        cJSON_AddNumberToObject(side, "bytes_per_token", (double)c->bytes[i]);
-        cJSON_AddNumberToObject(side, "tokens_per_s", c->rate[i]);
-    }
-    cJSON *layers = cJSON_AddArrayToObject(j, "routing_overlap");
-    for (int l = 0; l < c->n_layer; l++) {
-        cJSON *one = cJSON_CreateObject();
-        cJSON_AddNumberToObject(one, "layer", c->first_layer + l);
-        cJSON_AddNumberToObject(one, "share", c->overlap[l]);
-        cJSON_AddItemToArray(layers, one);
-    }
+    cJSON *j = lab_compared_json(c, o->a, o->b);
     if (o->tokens) {
         cJSON *all = cJSON_AddArrayToObject(j, "by_token");
         for (int i = 0; i < c->n; i++) {
@@ -144,26 +109,7 @@ static void print_other(const lab_bits *b, const args *o)
         q_buf_free(&out);
         return;
     }
-    cJSON *j = cJSON_CreateObject();
-    const char *const names[2] = { "A", "B" }, *const specs[2] = { o->a, o->b };
-    cJSON_AddNumberToObject(j, "bytes", (double)b->bytes);
-    for (int i = 0; i < 2; i++) {
-        cJSON *side = cJSON_AddObjectToObject(j, names[i]);
-        cJSON_AddStringToObject(side, "model", b->model[i]);
-        cJSON_AddStringToObject(side, "settings", specs[i] ? specs[i] : "standard");
-        put_interval(side, "bits_per_byte", "mean", &b->bits[i]);
-        cJSON_AddNumberToObject(side, "tokens", b->tokens[i]);
-        cJSON_AddNumberToObject(side, "bytes_per_token", (double)b->read[i]);
-    }
-    put_interval(j, "difference", "mean", &b->less);
-    cJSON_AddBoolToObject(j, "different", b->different);
-    cJSON_AddBoolToObject(j, "same_vocabulary", b->same_vocabulary);
-    cJSON_AddNumberToObject(j, "blocks", b->blocks);
-    cJSON_AddBoolToObject(j, "by_paragraph", b->by_paragraph);
-    if (b->compared) {
-        put_interval(j, "kl", "mean", &b->kl.kl);
-        cJSON_AddNumberToObject(j, "top1_agreement", b->kl.top1);
-    }
+    cJSON *j = lab_bits_json(b, o->a ? o->a : "standard", o->b ? o->b : "standard");
     char *s = cJSON_Print(j);
     q_say_json(stdout, s ? s : "{}");
     cJSON_free(s);

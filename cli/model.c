@@ -1,5 +1,5 @@
-/* cli/model: `quorum model info | energy | guard | list | fetch | carve | synth`. Main thread; prints what the engine says.
- * It never opens a model for running, but for guard (guard.c). */
+/* cli/model: `quorum model info | energy | guard | map | list | fetch | carve | synth`. Main thread; prints what the engine says.
+ * It never opens a model for running, but for guard and map (guard.c, map.c). */
 #include "base/say.h"
 #include "cli/cli.h"
 #include "cli/fetch.h"
@@ -10,15 +10,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 const cli_command cli_model = { "model", N_(
     "quorum model info FILE|NAME [--json]     what a model is, and whether it fits here\n"
     "quorum model energy FILE|NAME | --like 30b-a3b [--type Q4_K_M] [--json]   what a token costs at each k\n"
     "quorum model guard FILE|NAME [--db FILE] [--json]   experts that it cannot do without, left out one at a time\n"
+    "quorum model map FILE|NAME [--set NAME=VALUE]... [--svg FILE [--force]] [--json]   a configuration as a picture\n"
     "quorum model list [--json]               models found in the usual places and in QUORUM_MODELS\n"
     "quorum model fetch                       fetches and carves the default model\n"
     "quorum model carve IN OUT --recipe R [--force]\n"
-    "quorum model synth --arch qwen3moe --layers N --like 30b-a3b --type Q4_K_M [--seed N] OUT"), cmd_model };
+    "quorum model synth --arch qwen3moe --layers N --like 30b-a3b --type Q4_K_M [--seed N] [--force] OUT"), cmd_model };
 
 typedef struct option { const char *name; const char **value; bool *flag; } option;
 
@@ -92,6 +94,20 @@ static int model_guard(int argc, char **argv)
     return parse(argc, argv, o, &file, 1) < 0 ? 2 : cli_model_guard(file, db, json);
 }
 
+static int model_map(int argc, char **argv)
+{
+    cli_map m = {.set = q_alloc(sizeof *m.set * (size_t)(argc + 1))};
+    int kept = 1;
+    for (int i = 1; i < argc; i++) {               /* --set may come several times */
+        if (strcmp(argv[i], "--set") == 0 && i + 1 < argc) m.set[m.n_set++] = argv[++i];
+        else argv[kept++] = argv[i];
+    }
+    const option o[] = {{"--svg", &m.svg, NULL}, {"--force", NULL, &m.force}, {"--json", NULL, &m.json}, {NULL, NULL, NULL}};
+    int rc = parse(kept, argv, o, &m.file, 1) < 0 ? 2 : cli_model_map(&m);
+    free(m.set);
+    return rc;
+}
+
 static void list_json(const eng_found *list, int n)
 {
     cJSON *all = cJSON_CreateArray();
@@ -156,6 +172,14 @@ static int model_fetch(int argc, char **argv)
     return 0;
 }
 
+/* A model takes hours to fetch or to make: none is written over by a slip. */
+static int not_there(const char *path, bool force, char *err)
+{
+    struct stat st;
+    if (force || lstat(path, &st) != 0) return Q_OK;
+    return q_fail(err, Q_RANGE, _("%s is there already: --force writes over it, or give another name"), path);
+}
+
 static int model_carve(int argc, char **argv)
 {
     bool force = false;
@@ -165,6 +189,7 @@ static int model_carve(int argc, char **argv)
     if (n < 0) return 2;
     if (n != 2 || !recipe) return cli_usage(&cli_model, _("carve needs IN, OUT and --recipe R"));
     char err[Q_ERRLEN];
+    if (not_there(files[1], force, err)) return cli_fail(err);
     cli_progress p;
     cli_progress_start(&p, _("carving"));
     int rc = eng_carve(files[0], recipe, files[1], force, cli_progress_step, &p, err);
@@ -174,9 +199,10 @@ static int model_carve(int argc, char **argv)
 
 static int model_synth(int argc, char **argv)
 {
+    bool force = false;
     const char *arch = "qwen3moe", *like = "30b-a3b", *type = "Q4_K_M", *layers = "0", *seed = "1", *out = NULL;
     const option o[] = {{"--arch", &arch, NULL}, {"--like", &like, NULL}, {"--type", &type, NULL}, {"--layers", &layers, NULL},
-                        {"--seed", &seed, NULL}, {NULL, NULL, NULL}};
+                        {"--seed", &seed, NULL}, {"--force", NULL, &force}, {NULL, NULL, NULL}};
     int n = parse(argc, argv, o, &out, 1);
     if (n < 0) return 2;
     if (n != 1) return cli_usage(&cli_model, _("synth needs the file to write"));
@@ -185,6 +211,7 @@ static int model_synth(int argc, char **argv)
     unsigned long long s = strtoull(seed, &end2, 10);
     if (!*layers || *end || n_layer < 0 || n_layer > 100000) return cli_usage(&cli_model, _("--layers takes a number, 0 for all"));
     if (!*seed || *end2) return cli_usage(&cli_model, _("--seed takes a number"));
+    if (not_there(out, force, err)) return cli_fail(err);
     cli_progress p;
     cli_progress_start(&p, _("writing random weights"));
     int rc = eng_synth(arch, like, type, (int)n_layer, s, out, cli_progress_step, &p, err);
@@ -193,12 +220,12 @@ static int model_synth(int argc, char **argv)
 }
 
 static const struct { const char *name; int (*run)(int, char **); } verbs[] = {
-    {"info", model_info}, {"energy", model_energy}, {"guard", model_guard}, {"list", model_list}, {"fetch", model_fetch}, {"carve", model_carve}, {"synth", model_synth},
+    {"info", model_info}, {"energy", model_energy}, {"guard", model_guard}, {"map", model_map}, {"list", model_list}, {"fetch", model_fetch}, {"carve", model_carve}, {"synth", model_synth},
 };
 
 int cmd_model(int argc, char **argv)
 {
-    if (argc < 2) return cli_usage(&cli_model, _("say what to do: info, energy, guard, list, fetch, carve or synth"));
+    if (argc < 2) return cli_usage(&cli_model, _("say what to do: info, energy, guard, map, list, fetch, carve or synth"));
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (strcmp(argv[1], verbs[i].name) == 0) return verbs[i].run(argc - 1, argv + 1);
     char *p = q_printf(_("model does not know \"%s\""), argv[1]);

@@ -191,6 +191,7 @@ static int prepare(run *r, const eng_config *a, const eng_config *b, const char 
     if (rc)
         return rc;
     r->n_vocab = info->n_vocab;
+    r->out->more_experts = info->n_expert_used > 0 && (eng_config_k(a) > info->n_expert_used || (r->side[B].m == r->side[A].m && eng_config_k(b) > info->n_expert_used));
     bool one = r->side[A].m == r->side[B].m;         /* experts of two models have nothing in common but their numbers */
     r->n_layer = r->out->n_layer = one ? info->n_moe_layer : 0;
     r->first = r->out->first_layer = info->first_moe_layer;

@@ -40,7 +40,7 @@ static int number_of(const char *file)               /* 0: it is no record's nam
 
 void lab_experiment_free(lab_experiment *e)
 {
-    char *const all[] = { e->model, e->on, e->said, e->before, e->knob, e->value, e->was, e->problem };
+    char *const all[] = { e->model, e->on, e->said, e->before, e->json, e->knob, e->value, e->was, e->problem };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
     *e = (lab_experiment){ .number = 0 };
@@ -54,15 +54,6 @@ void lab_experiments_free(lab_experiment *e, int n)
 }
 
 /* ---- the record ---- */
-static void put_interval(cJSON *o, const char *key, const lab_interval *v)
-{
-    cJSON *one = cJSON_AddObjectToObject(o, key), *ci;
-    cJSON_AddNumberToObject(one, "mean", v->mean);
-    ci = cJSON_AddArrayToObject(one, "ci");
-    cJSON_AddItemToArray(ci, cJSON_CreateNumber(v->low));
-    cJSON_AddItemToArray(ci, cJSON_CreateNumber(v->high));
-}
-
 static cJSON *record(const lab_experiment *e, const lab_compared *c)
 {
     cJSON *j = cJSON_CreateObject(), *r, *before = cJSON_Parse(e->before);
@@ -75,9 +66,9 @@ static cJSON *record(const lab_experiment *e, const lab_compared *c)
     r = cJSON_AddObjectToObject(j, "result");
     cJSON_AddNumberToObject(r, "tokens", c->n);
     cJSON_AddBoolToObject(r, "different", c->different);
-    put_interval(r, "kl", &c->kl);
-    put_interval(r, "noise", &c->noise);
-    put_interval(r, "dlogp", &c->dlogp);
+    json_interval(r, "kl", "mean", &c->kl);
+    json_interval(r, "noise", "mean", &c->noise);
+    json_interval(r, "dlogp", "mean", &c->dlogp);
     cJSON_AddNumberToObject(r, "top1_agreement", c->top1);
     for (int i = 0; i < 2; i++) {
         cJSON_AddNumberToObject(r, i ? "perplexity" : "perplexity_before", exp(-c->logp[i]));
@@ -124,14 +115,11 @@ static int take_number(int *number, char **path, char *err)
 static void write_down(lab_experiment *e, const lab_compared *c)
 {
     char err[Q_ERRLEN], *path = NULL;
+    cJSON *j = record(e, c);
     int rc = take_number(&e->number, &path, err);
-    if (rc == Q_OK) {
-        cJSON *j = record(e, c);
-        rc = write_record(path, j, err);
-        cJSON_Delete(j);
-        if (rc)
-            unlink(path);
-    }
+    if (rc == Q_OK && (rc = write_record(path, j, err)) < 0)
+        unlink(path);
+    e->json = json_text(j);
     if (rc) {
         e->number = 0;
         e->problem = q_strdup(err);
@@ -234,8 +222,8 @@ int lab_experiment_read(int number, lab_experiment *out, char *err)
         out->dlogp = (lab_interval){ number_in(dlogp, "mean"), cJSON_IsNumber(low) ? low->valuedouble : 0, cJSON_IsNumber(high) ? high->valuedouble : 0 };
         out->different = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(result, "different"));
         out->kept = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(j, "kept"));
+        out->json = json_text(j);
     }
-    cJSON_Delete(j);
     free(path);
     return rc;
 }

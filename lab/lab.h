@@ -132,6 +132,18 @@ enum lab_guarded lab_guard_of(const lab_guard *, int layer, int expert, double *
 void lab_guard_say(const lab_guard *, q_buf *out);
 void lab_guard_json(const lab_guard *, q_buf *out);
 
+/* ================= the picture of a configuration (lab/map.c) ================= */
+typedef struct lab_map {                 /* what it is drawn from; nothing owned */
+    const char *name, *label;            /* of the model; of what differs from its own settings */
+    int n_layer, n_head, n_expert, first, n_moe, ctx_train;      /* first, n_moe: the routed layers */
+    const char *(*value)(void *user, const char *knob, q_buf *); /* a knob's value as text, "" for what is not known */
+    const char *(*own)(void *user, const char *knob, q_buf *);   /* the model's own */
+    void *user;
+} lab_map;
+void lab_map_text(const lab_map *, int columns /* 30 to 300 */, q_buf *out);
+void lab_map_svg(const lab_map *, q_buf *out);
+void lab_map_json(const lab_map *, q_buf *out);
+
 /* ================= brains: configurations under a name (lab/brain.c) ================= */
 /* Only what differs from a model's own stands in one, as text that the knobs take: "x2" is twice the model's own. Shipped ones
  * are part of the program; a person's are NAME.json in "brains" beside config.ini. A name is letters, digits, . - and _,
@@ -177,6 +189,7 @@ typedef struct lab_compared {            /* zero-initialise; lab_compared_free *
     double logp[2];                      /* mean log-probability of a token under A and B */
     double top1;                         /* share of tokens with the same likeliest next token */
     bool different;                      /* kl.low is above noise.high */
+    bool more_experts;                   /* one side runs more experts than the model was made with */
     uint64_t bytes[2];                   /* of weights, read a token */
     double rate[2];                      /* tokens a second one after another, measured now; 0: it could not be */
     int n_layer, first_layer;            /* routed ones; 0: dense */
@@ -196,9 +209,11 @@ void lab_compared_free(lab_compared *);  /* contents, not the struct */
 void lab_compared_say(const lab_compared *, const char *a, const char *b, q_buf *out);
 typedef struct lab_pair { const char *a, *b;        /* as lab_spec takes them; NULL: `now` */
                           const char *now; } lab_pair;   /* JSON of a configuration, NULL: the model's own */
-/* The same on the model of `beside`, in caches of its own, in words, and as columns where cols is not NULL. Engine thread. */
+/* The same on the model of `beside`, in caches of its own: in words, as JSON (malloc'ed) and as columns. Engine thread. */
 struct lab_columns;
-int lab_compare_beside(struct eng_cache *beside, const lab_pair *, const char *text, size_t n, const lab_terms *, q_buf *out, struct lab_columns *cols, char *err);
+int lab_compare_beside(struct eng_cache *beside, const lab_pair *, const char *text, size_t n, const lab_terms *, q_buf *words, char **json, struct lab_columns *cols, char *err);
+struct cJSON;
+struct cJSON *lab_compared_json(const lab_compared *, const char *a, const char *b);     /* cJSON_Delete */
 
 /* ================= two models on the same text (lab/other.c) ================= */
 /* Whatever their tokenizers: bits for each byte of the text. Each context is the same bytes for both and begins with the
@@ -228,6 +243,8 @@ int lab_other(const lab_two *, const char *text, size_t n, const lab_terms *, la
 int lab_other_beside(struct eng_cache *, const lab_two *, const char *text, size_t n, const lab_terms *, lab_bits *out, q_buf *said, char *err);   /* its model is the first */
 void lab_bits_free(lab_bits *);          /* contents, not the struct */
 void lab_bits_say(const lab_bits *, const char *a, const char *b, q_buf *out);       /* in words */
+struct cJSON *lab_bits_json(const lab_bits *, const char *a, const char *b);
+char *lab_bits_data(const lab_bits *, const char *a, const char *b);                 /* its text; malloc'ed */
 /* Do weights of a and b bytes go into `have` bytes together (2) or one after the other (1)? 0: not even so. say: the sentence
  * for it, for 2 nothing. */
 int lab_room_for(uint64_t a, uint64_t b, uint64_t have, q_buf *say);
@@ -293,6 +310,7 @@ int lab_columns_beside(struct eng_cache *, const lab_ask *, const lab_terms *, l
 void lab_columns_copy(const lab_columns *from, lab_columns *to);
 void lab_columns_free(lab_columns *);    /* contents, not the struct */
 char *lab_column_numbers(const lab_column *);        /* what stands under it; malloc'ed */
+char *lab_columns_json(const lab_columns *);         /* malloc'ed; what blind answers must not tell is not in it */
 void lab_columns_say(const lab_columns *, q_buf *out);   /* for line mode; of one text the place of the first difference only */
 /* Two-sided sign test: how likely so uneven a count is where both are liked alike (Dixon and Mood 1946); ties are left out. */
 double lab_sign_test(int more, int less);
@@ -317,6 +335,7 @@ typedef struct lab_experiment {          /* lab_experiment_free */
     int64_t when_ms;
     char *model, *on, *said;             /* said: the comparison in words */
     char *before;                        /* JSON of the baseline */
+    char *json;                          /* the whole record */
     char *knob, *value, *was;            /* the change, and what stood there */
     lab_interval dlogp;
     bool different, kept;

@@ -1,6 +1,6 @@
 /* lab/swept: what a sweep came to: a table with a plot, JSON, CSV. Any thread; owns nothing. */
 #include "base/say.h"
-#include "lab/lab.h"
+#include "lab/text.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -18,19 +18,19 @@ static lab_interval perplexity(const lab_swept_row *r)
 static void table(const lab_swept *o, q_buf *out)
 {
     char w[32], ci[48];
-    q_buf_say(out, "%9s %11s %-19s %9s %9s %10s %6s\n", "", _("perplexity"), "95%", _("over own"), _("tokens/s"), _("reads"), _("agree"));
+    q_buf_say(out, "%8s %10s %-17s %9s %8s %10s %6s\n", "", _("perplexity"), "95%", _("over own"), _("tokens/s"), _("reads"), _("agree"));
     for (int i = 0; i < o->n; i++) {
         const lab_swept_row *r = &o->row[i];
         if (r->refused)
             continue;
         lab_interval p = perplexity(r);
         snprintf(ci, sizeof ci, "%.4g … %.4g", p.low, p.high);
-        q_buf_say(out, "%9s %11.4g %-19s ", r->value, p.mean, ci);
+        q_buf_say(out, "%8s %10.4g %-17s ", r->value, p.mean, ci);
         if (r->own)
             q_buf_say(out, "%9s", _("own"));
         else
             q_buf_say(out, "%+8.3f%s", r->over.mean, r->over.low > 0 || r->over.high < 0 ? "*" : " ");
-        q_buf_say(out, " %9.1f %10s %5.1f%%\n", r->rate, q_bytes_words(r->bytes, w), 100 * r->top1);
+        q_buf_say(out, " %8.1f %10s %5.1f%%\n", r->rate, q_bytes_words(r->bytes, w), 100 * r->top1);
     }
 }
 
@@ -54,13 +54,13 @@ static void plot(const lab_swept *o, q_buf *out)
     char left[32], right[32];
     snprintf(left, sizeof left, "%.4g", exp(low));
     snprintf(right, sizeof right, "%.4g", exp(high));
-    q_buf_say(out, "\n%9s  %-*s%s\n", _("perpl."), SPAN - (int)strlen(right), left, right);
+    q_buf_say(out, "\n%8s  %-*s%s\n", _("perpl."), SPAN - (int)strlen(right), left, right);
     for (int i = 0; i < o->n; i++) {
         const lab_swept_row *r = &o->row[i];
         if (r->refused)
             continue;
         int from = cell(-r->logp.high, low, high), to = cell(-r->logp.low, low, high), at = cell(-r->logp.mean, low, high), line = cell(own, low, high);
-        q_buf_say(out, "%9s  ", r->value);
+        q_buf_say(out, "%8s  ", r->value);
         for (int x = 0; x <= (to > line ? to : line); x++)
             q_buf_puts(out, x == at ? "●" : x == from ? "├" : x == to ? "┤" : x > from && x < to ? "─" : x == line ? "┊" : " ");
         q_buf_putc(out, '\n');
@@ -85,24 +85,15 @@ static void words(const lab_swept *o, q_buf *out)
     for (int i = 0; i < o->n; i++)
         if (o->row[i].refused)
             q_buf_say(out, _("%s is left out: %s\n"), o->row[i].value, o->row[i].refused);
-    q_buf_say(out, _("over own: log-probability of a token over the own value's, nats (* more than\n"
-                     "chance); agree: the likeliest next token is that of the own value.\n"));
-    q_buf_say(out, _("Lower perplexity is not better answers: it says under which value this text is\nmore likely.\n"));
+    q_buf_say(out, _("over own: log-probability of a token over the own value's, nats (* more\n"
+                     "than chance); agree: the likeliest next token is that of the own value.\n"));
+    q_buf_say(out, _("Lower perplexity is not better answers: it says under which value this\ntext is more likely.\n"));
     if (more_experts(o))
-        q_buf_say(out, _("No controlled study shows that more experts than the trained number improve a\n"
-                         "model like Qwen3-30B; what a varied k gives is diversity.\n"));
+        q_buf_say(out, _("No controlled study shows that more experts than the trained number\n"
+                         "improve a model like Qwen3-30B; what a varied k gives is diversity.\n"));
 }
 
 /* ---- JSON, CSV ---- */
-static void put_interval(cJSON *o, const char *key, const lab_interval *v)
-{
-    cJSON *one = cJSON_AddObjectToObject(o, key), *ci;
-    cJSON_AddNumberToObject(one, "mean", v->mean);
-    ci = cJSON_AddArrayToObject(one, "ci");
-    cJSON_AddItemToArray(ci, cJSON_CreateNumber(v->low));
-    cJSON_AddItemToArray(ci, cJSON_CreateNumber(v->high));
-}
-
 static void as_json(const lab_swept *o, q_buf *out)
 {
     cJSON *j = cJSON_CreateObject();
@@ -123,13 +114,13 @@ static void as_json(const lab_swept *o, q_buf *out)
         }
         lab_interval p = perplexity(r);
         cJSON_AddBoolToObject(one, "own", r->own);
-        put_interval(one, "perplexity", &p);
-        put_interval(one, "over_own", &r->over);
+        json_interval(one, "perplexity", "mean", &p);
+        json_interval(one, "over_own", "mean", &r->over);
         cJSON_AddNumberToObject(one, "top1_agreement", r->top1);
         cJSON_AddNumberToObject(one, "tokens_per_s", r->rate);
         cJSON_AddNumberToObject(one, "bytes_per_token", (double)r->bytes);
     }
-    char *s = cJSON_Print(j);
+    char *s = cJSON_PrintUnformatted(j);
     q_buf_puts(out, s ? s : "{}");
     cJSON_free(s);
     cJSON_Delete(j);

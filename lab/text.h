@@ -30,6 +30,10 @@ int text_blocks(const char *text, size_t n, size_t **first, bool *by_paragraph);
  * session as it was. 0: it holds too few. */
 double text_rate(eng_session *);
 void columns_of_text(eng_model *, const lab_compared *, const char *a, const char *b, lab_columns *out);
+/* JSON: {mean: x, "ci": [x, x]} under key; the text of a tree, which goes. */
+struct cJSON;
+struct cJSON *json_interval(struct cJSON *o, const char *key, const char *mean, const lab_interval *v);
+char *json_text(struct cJSON *);
 /* One NAME=VALUE and not several; *name and *value malloc'ed, the name a knob's whole one. */
 int spec_one(const char *spec, char **name, char **value, char *err);
 /* The row of a knob by its name, another name of it, or what stands behind its point ("k") where that is the only one; NULL. */

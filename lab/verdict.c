@@ -40,6 +40,9 @@ void lab_compared_say(const lab_compared *c, const char *a, const char *b, q_buf
         q_buf_say(out, _("different; A gives this text more probability,\nwhich alone does not make its answers better\n"));
     else
         q_buf_say(out, _("different; which of them gives this text more probability is within chance\n"));
+    if (c->more_experts)
+        q_buf_say(out, _("No controlled study shows that more experts than the trained number\n"
+                         "improve a model like Qwen3-30B; what a varied k gives is diversity.\n"));
 }
 
 static int side_of(eng_model *m, const char *spec, const char *now, eng_config **out, q_buf *said, char *err)
@@ -50,7 +53,7 @@ static int side_of(eng_model *m, const char *spec, const char *now, eng_config *
     return lab_spec(*out, spec, said, err);
 }
 
-int lab_compare_beside(struct eng_cache *beside, const lab_pair *p, const char *text, size_t n, const lab_terms *terms, q_buf *out, lab_columns *cols, char *err)
+int lab_compare_beside(struct eng_cache *beside, const lab_pair *p, const char *text, size_t n, const lab_terms *terms, q_buf *out, char **json, lab_columns *cols, char *err)
 {
     eng_model *m = eng_cache_model(beside);
     eng_config *a = NULL, *b = NULL;
@@ -64,8 +67,8 @@ int lab_compare_beside(struct eng_cache *beside, const lab_pair *p, const char *
     if (rc == Q_OK) {
         const char *name_a = p->a ? p->a : _("now"), *name_b = p->b ? p->b : _("now");
         lab_compared_say(&c, name_a, name_b, out);
-        if (cols)
-            columns_of_text(m, &c, name_a, name_b, cols);
+        columns_of_text(m, &c, name_a, name_b, cols);
+        *json = json_text(lab_compared_json(&c, name_a, name_b));
         if (said.len)
             q_buf_say(out, "\n");
         for (const char *at = said.p; at && *at;) {

@@ -208,6 +208,7 @@ static void ui(repl *r, const agt_event *e, bool *asked_chats)
     case AGT_UI_CHATS: *asked_chats = true; break;
     case AGT_UI_EXPERTS: agt_submit(r->a, "/experts text"); break;
     case AGT_UI_ENERGY: agt_submit(r->a, "/energy text"); break;
+    case AGT_UI_MAP: agt_submit(r->a, "/map text"); break;
     case AGT_UI_MEMORY: agt_submit(r->a, "/memory list"); break;
     case AGT_UI_CONFIG: agt_submit(r->a, "/set"); break;
     case AGT_UI_EDIT:

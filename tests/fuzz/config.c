@@ -40,7 +40,7 @@ static void close_model(void) { eng_model_free(model); }
 
 static const char *const VALUES[] = {"8", "2", "0.5", "1,2,3,4", "0:1,1:2", "0:5=2.0,1:3=-1e3", "yarn", "linear", "none", "default", "f32", "q8_0", "on", "off",
                                      "true", "auto", "1e15", "1e-12", "-0", "nan", "inf", "0x10", "END,\\n\\n,a\\,b", "  4 ", "4,", "Привет", "999999999999999999999",
-                                     "1.5", "4096", "16", "0:0", "0:0=0"};
+                                     "1.5", "4096", "16", "0:0", "0:0=0", "x2", "х0.5", "0-1:4,2:3"};
 enum { N_VALUES = sizeof VALUES / sizeof *VALUES };
 
 /* Mostly a value that fits the row's type; now and then any. */
@@ -49,7 +49,7 @@ static const char *value_for(fuzz_rng *r, const q_knob *k)
     static const char *const fit[][5] = {
         [Q_KNOB_INT] = {"16", "64", "1", "4096", "0"}, [Q_KNOB_FLOAT] = {"0.5", "1", "1e-5", "10000", "2.75"},
         [Q_KNOB_BOOL] = {"on", "off", "true", "0", "1"}, [Q_KNOB_CHOICE] = {"auto", "off", "yarn", "f32", "linear"},
-        [Q_KNOB_TEXT] = {"END,\\n\\n,a\\,b", "Привет", "none", "a", "\\\\"}, [Q_KNOB_INTS] = {"1", "2", "4", "1,2", "3,1"},
+        [Q_KNOB_TEXT] = {"END,\\n\\n,a\\,b", "Привет", "none", "a", "\\\\"}, [Q_KNOB_INTS] = {"1", "2", "x2", "0-1:4,2:3", "3,1,2"},
         [Q_KNOB_PAIRS] = {"0:1,1:2", "none", "0:0", "1:3", "0:1,0:2"}, [Q_KNOB_PAIR_VALUES] = {"0:5=2.0,1:3=-1e3", "none", "0:0=0", "1:1=0.125", "0:1=-7"}};
     return fuzz_below(r, 5) ? fit[k->type][fuzz_below(r, 5)] : VALUES[fuzz_below(r, N_VALUES)];
 }

@@ -46,6 +46,7 @@ typedef struct seen {                    /* what the events said since the last 
     lab_columns *columns;                /* of the last COLUMNS */
     int64_t progress_done, progress_total;   /* the largest */
     bool progress_ended;
+    struct { int number, of; long from, to; } look;      /* the last LOOK; its page in page */
 } seen;
 
 static void seen_columns(seen *s, lab_columns *c)
@@ -127,6 +128,14 @@ static void seen_take(seen *s, agt_event *e)
         break;
     case AGT_EV_UI: free(s->ui); s->ui = q_printf("%lld %s", (long long)e->id, e->text); break;
     case AGT_EV_LABEL: free(s->label); s->label = q_strdup(e->text); break;
+    case AGT_EV_LOOK:
+        s->look.number = e->number;
+        s->look.of = (int)e->total;
+        s->look.from = (long)e->done;
+        s->look.to = (long)e->scroll;
+        free(s->page);
+        s->page = q_strdup(e->text);
+        break;
     case AGT_EV_ASK: s->ask = e->id; free(s->asked); s->asked = q_strdup(e->text); break;
     case AGT_EV_PROGRESS:
         s->progress_ended |= e->total == 0;

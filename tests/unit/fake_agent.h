@@ -84,6 +84,7 @@ void agt_branch(agt *a, int64_t m, int d) { SAY("branch %lld %+d\n", (long long)
 void agt_open_at(agt *a, int64_t c, int64_t m) { SAY("open %lld at %lld\n", (long long)c, (long long)m); }
 void agt_open_chat(agt *a, int64_t c) { SAY("open %lld\n", (long long)c); }
 void agt_ask_chats(agt *a) {}
+void agt_look(agt *a, int64_t m, int n, int by, bool words) { SAY("look %lld %d %+d%s\n", (long long)m, n, by, words ? " words" : ""); }
 void agt_ask_retrieval(agt *a, int64_t m) { SAY("retrieval %lld\n", (long long)m); }
 void agt_rename(agt *a, int64_t c, const char *t) {}
 void agt_delete_chat(agt *a, int64_t c) { SAY("delete %lld\n", (long long)c); }
@@ -161,6 +162,24 @@ bool agt_get_energy(agt *a, agt_energy *out)
         out->row[out->n_row++] = (lab_costs_row){ k[i], k[i] == 12, k[i] == fake.st.k, 111000000 + n * 1548288, bytes, 166000000 + n * 3096576, 1e10 / (double)bytes };
     }
     return true;
+}
+
+static const char *fake_value(void *user, const char *knob, q_buf *b)
+{
+    static const char *const v[][2] = { { "experts.ban", "4:3,4:9,27:0" }, { "experts.pin", "4:5" }, { "attention.heads_off", "3:0,3:8" }, { "rope.theta", "100000" },
+                                        { "rope.scaling", "yarn" }, { "rope.factor", "2" }, { "rope.original_context", "8192" }, { "context.length", "4096" } };
+    q_buf_clear(b);
+    q_buf_puts(b, "");
+    for (size_t i = 0; i < sizeof v / sizeof *v; i++) if (strcmp(v[i][0], knob) == 0) q_buf_puts(b, v[i][1]);
+    if (strcmp(knob, "experts.k") == 0) for (int l = 0; l < 30; l++) q_buf_printf(b, "%s%d", l ? "," : "", l < 2 ? 0 : l < 20 ? 12 : 4);
+    return b->p;
+}
+char *agt_map(agt *a, int columns)
+{
+    q_buf b = {0};
+    lab_map m = { fake.st.model, fake.st.label, 30, 9, 16, 2, 28, 8192, fake_value, fake_value, NULL };
+    lab_map_text(&m, columns, &b);
+    return q_buf_take(&b);
 }
 
 /* ---- scripted values ---- */

@@ -12,6 +12,7 @@
 static const script_line lines[] = {
     { "four", "<think>two and two\nis four</think>\n\nFour." },
     { "short", "Yes. | No." },
+    { "half", "ab \xd1\x91\xd0\xb6 cd" },
     { "odd", "a\\b say\"hi\" new\nline \x1b[31mred \xe2\x80\xaeturned \u0451\u0436" },
     { NULL, " One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty "
             "twenty-one twenty-two twenty-three twenty-four twenty-five." },
@@ -385,6 +386,90 @@ static void routing_is_named_listed_and_compared(void)
     finish(&s);
 }
 
+/* ---- the token cursor ---- */
+static bool stands(seen *s, const char *text, int number, const char *token)
+{
+    char *has = token ? q_strndup(text + s->look.from, (size_t)(s->look.to - s->look.from)) : q_strdup("");
+    bool yes = s->look.number == number && (token ? strcmp(has, token) == 0 : s->look.to == 0);
+    CHECK_MSG(yes, "token %d, %ld to %ld: \"%s\", not %d \"%s\"", s->look.number, s->look.from, s->look.to, has, number, token ? token : "");
+    free(has);
+    return yes;
+}
+
+static void look(seen *s, int64_t message, int number, int by, bool words)
+{
+    seen_clear(s);
+    agt_look(a, message, number, by, words);
+    settle(a, s);
+}
+
+static void a_cursor_stands_on_tokens_of_the_text(void)
+{
+    seen s = { 0 };
+    if (!start((script){ .bytes = 3 }, false, &s))
+        return;
+    ask("count", &s);
+    settle(a, &s);
+    int64_t id = s.last->id;
+    char *text = q_strdup(s.last->text);
+    CHECK(strncmp(text, "One two three", 13) == 0);      /* its tokens: " On", "e t", "wo ", "thr", "ee ", … */
+    look(&s, id, 1, 0, false);
+    stands(&s, text, 1, "On");                           /* the blank before the text is not of it */
+    CHECK_MSG(s.page && strstr(s.page, "token 1 of ") && strstr(s.page, "layer, entropy, margin, experts\n  0  1.00  0.50 e"), "%s", s.page ? s.page : "");
+    int of = s.look.of;
+    look(&s, id, 1, 1, false);
+    stands(&s, text, 2, "e t");
+    look(&s, id, 2, 1, true);
+    stands(&s, text, 4, "thr");                          /* the next one that begins a word: it stands behind a blank */
+    look(&s, id, 4, -1, true);
+    stands(&s, text, 1, "On");
+    look(&s, id, 1, -5, false);
+    stands(&s, text, 1, "On");                           /* no further than there is */
+    look(&s, id, 0, 0, false);
+    stands(&s, text, of, text + s.look.from);
+    CHECK_INT(s.look.to, strlen(text));
+    look(&s, id, of, 3, true);
+    CHECK_INT(s.look.number, of);
+    look(&s, 999, 1, 0, false);
+    CHECK(s.errors == 1 && strstr(s.notes.p, "no routing was recorded"));
+    free(text);
+    /* a thought is not of the text; nor are the blanks behind it */
+    ask("four", &s);
+    settle(a, &s);
+    id = s.last->id;
+    text = q_strdup(s.last->text);
+    CHECK_STR(text, "Four.");
+    look(&s, id, 4, 0, false);
+    stands(&s, text, 4, NULL);
+    look(&s, id, 0, 0, false);
+    CHECK(s.look.to == 5 && s.look.from >= 2);
+    free(text);
+    finish(&s);
+}
+
+/* A token that is a part of a character stands nowhere but where the character is whole. */
+static void a_cursor_knows_halves_of_characters(void)
+{
+    seen s = { 0 };
+    if (!start((script){ .bytes = 1 }, false, &s))
+        return;
+    ask("half", &s);
+    settle(a, &s);
+    int64_t id = s.last->id;
+    char *text = q_strdup(s.last->text);
+    CHECK_STR(text, "ab \xd1\x91\xd0\xb6 cd");
+    look(&s, id, 3, 0, false);
+    stands(&s, text, 3, " ");
+    look(&s, id, 4, 0, false);
+    CHECK(s.look.to <= s.look.from);
+    look(&s, id, 5, 0, false);
+    stands(&s, text, 5, "\xd1\x91");
+    look(&s, id, 8, 0, false);
+    stands(&s, text, 8, " ");
+    free(text);
+    finish(&s);
+}
+
 /* ---- acts that come at a chosen token ---- */
 static int act_at;
 static void (*act)(void);
@@ -704,6 +789,8 @@ int main(void)
     RUN(a_trace_asks_before_it_writes_over);
     RUN(a_trace_carries_the_text_of_its_tokens);
     RUN(routing_is_named_listed_and_compared);
+    RUN(a_cursor_stands_on_tokens_of_the_text);
+    RUN(a_cursor_knows_halves_of_characters);
     RUN(a_found_message_is_opened);
     RUN(a_stop_takes_no_further_token);
     RUN(an_edit_holds_from_the_next_token);

@@ -182,6 +182,24 @@ static void nothing_is_seen_where_nothing_is(void)
     }
 }
 
+/* What is known of more experts than the trained number is said where one side runs them, and only there. */
+static void what_is_known_is_said(void)
+{
+    static const struct { const char *a, *b; bool more; } what[] = { { "k=1", "standard", false }, { "standard", "k=5", true }, { "k=12", "k=1", true }, { "k=4,4,4", "eps=1e-3", false } };
+    char *text = text_of(4, 60);
+    for (size_t i = 0; i < sizeof what / sizeof *what; i++) {
+        lab_compared c = { 0 };
+        q_buf said = { 0 };
+        if (!compare(what[i].a, what[i].b, text, NULL, &c))
+            continue;
+        lab_compared_say(&c, what[i].a, what[i].b, &said);
+        CHECK_MSG(c.more_experts == what[i].more && (strstr(said.p, "No controlled study") != NULL) == what[i].more, "%s against %s:\n%s", what[i].a, what[i].b, said.p);
+        q_buf_free(&said);
+        lab_compared_free(&c);
+    }
+    free(text);
+}
+
 /* A bias of 0.01 on one expert: found, or below noise, and never nothing. */
 static void a_small_change_is_not_nothing(void)
 {
@@ -239,6 +257,7 @@ int main(void)
     free(path);
     RUN(numbers_are_those_of_a_plain_count);
     RUN(nothing_is_seen_where_nothing_is);
+    RUN(what_is_known_is_said);
     RUN(a_small_change_is_not_nothing);
     RUN(what_cannot_be_compared_is_said);
     eng_model_free(m);

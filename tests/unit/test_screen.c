@@ -95,6 +95,59 @@ static void chat(bool finish)
 static const struct { int w, h; } sizes[] = { { 80, 24 }, { 120, 40 }, { 160, 45 } };
 #define EACH_SIZE for (int z = 0; z < 3; z++)
 
+static bool on_screen(const char *s);
+
+/* The cursor stands on a token: between brackets, also at a line's end, and what is known of it beside. */
+static void token_cursor(void)
+{
+    EACH_SIZE {
+        begin(sizes[z].w, sizes[z].h);
+        chat(true);
+        const tui_item *it = &app.tr.item[app.tr.n - 1];
+        for (int i = app.tr.n - 1; i >= 0 && it->role != AGT_ASSISTANT; i--) it = &app.tr.item[i];
+        const char *word = strstr(it->text.p, " which");
+        long at = word - it->text.p;
+        key(K_TAB);
+        while (app.tr.item[app.tr.selected].id != it->id) key(K_UP);
+        q_buf_clear(&fake.said);
+        type("l");
+        char *want = q_printf("look %lld 1 +0\n", (long long)it->id);
+        CHECK_STR(fake.said.p, want);
+        free(want);
+        ev((agt_event){ .kind = AGT_EV_LOOK, .id = it->id, .number = 5, .total = 40, .done = at, .scroll = at + 6, .text = q_strdup(
+            "token 5 of 40\nprobability 0.6120\n  \" which\"              0.6120 <\n  \" that\"               0.2031\n  \" and\"                0.0410\n"
+            "  \" where\"              0.0208\n  \",\"                   0.0110\nlayer, entropy, margin, experts\n  2  1.31  0.20 e3 0.31 e7 0.20 +10\n"
+            "  3  1.02  0.11 e1 0.44 e0 0.19 +10\n") });
+        CHECK(on_screen("[which]"));
+        compare("token");
+        q_buf_clear(&fake.said);
+        type("jkh");
+        key(K_END);
+        q_buf_clear(&app.scratch);
+        q_buf_printf(&app.scratch, "look %lld 5 +1 words\nlook %lld 5 -1 words\nlook %lld 5 -1\nlook %lld 0 +0\n", (long long)it->id, (long long)it->id, (long long)it->id, (long long)it->id);
+        CHECK_STR(fake.said.p, app.scratch.p);
+        /* of a blank alone, of nothing in the text, of another message: no bracket, or one around what there is */
+        ev((agt_event){ .kind = AGT_EV_LOOK, .id = it->id, .number = 6, .total = 40, .done = at, .scroll = at + 1, .text = q_strdup("token 6 of 40\n") });
+        tui_app_draw(&app);
+        CHECK(on_screen("[ ]which") && on_screen("token 6 of 40"));
+        ev((agt_event){ .kind = AGT_EV_LOOK, .id = it->id, .number = 7, .total = 40, .text = q_strdup("token 7 of 40\n") });
+        ev((agt_event){ .kind = AGT_EV_LOOK, .id = it->id + 100, .number = 8, .total = 40, .done = 0, .scroll = 4, .text = q_strdup("token 8 of 40\n") });
+        tui_app_draw(&app);
+        CHECK(!on_screen("[ ]which") && on_screen("token 7 of 40") && !on_screen("token 8"));
+        type("w");                       /* asks what if at it */
+        CHECK_STR(app.comp.ed.b.p, "/whatif 7 ");
+        CHECK(!on_screen("token 7") && app.tr.token.message == 0);
+        tui_edit_set(&app.comp.ed, "");
+        key(K_TAB);
+        type("l");
+        ev((agt_event){ .kind = AGT_EV_LOOK, .id = it->id, .number = 7, .total = 40, .text = q_strdup("token 7 of 40\n") });
+        CHECK(on_screen("token 7 of 40"));
+        key(K_ESC);
+        CHECK(!on_screen("token 7") && app.tr.token.message == 0 && !app.go.focus);
+        end();
+    }
+}
+
 static void screens(void)
 {
     EACH_SIZE {
@@ -149,13 +202,14 @@ static void many_experts(void)
 
 static void english(void) { lang = "en";
     tui_lang("en");
-    screens(); many_experts(); }
+    screens(); many_experts(); token_cursor(); }
 static void russian(void)
 {
     lang = "ru";
     tui_lang("ru");
     if (strcmp(_("you"), "you") == 0) { CHECK_MSG(0, "no Russian catalogue: is gettext installed?"); return; }
     screens();
+    token_cursor();
     many_experts();
     tui_lang("en");
     lang = "en";

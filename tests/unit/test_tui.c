@@ -437,6 +437,17 @@ static void esc_and_a_command_in_one_key(void)
     tui_app_free(&app);
 }
 
+/* The keys of help are seen at once, an older sentence stands in the log. */
+static void help_over_a_note(void)
+{
+    begin();
+    tui_app_note(&app, AGT_INFO, "an older sentence");
+    CHECK(on_screen("an older sentence"));
+    key(K_F1);
+    CHECK(on_screen("j k scroll") && !on_screen("an older sentence"));
+    tui_app_free(&app);
+}
+
 /* In a narrow window all words of a block stand below their names, or none. */
 static void narrow_help_is_even(void)
 {
@@ -887,6 +898,7 @@ int main(void)
     RUN(panels);
     RUN(panel_over_a_short_answer);
     RUN(low_panel);
+    RUN(help_over_a_note);
     RUN(esc_and_a_command_in_one_key);
     RUN(narrow_help_is_even);
     RUN(reasons_follow_the_language);

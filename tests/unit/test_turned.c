@@ -263,8 +263,33 @@ static void the_meter_waits_for_tokens(void)
     finish();
 }
 
-int main(void)
+/* On a real terminal, for tests/tui/turned.test: the answer pauses by itself where something is to be turned. */
+static void pause_at(void *user, int token)
 {
+    for (size_t i = 0; i < sizeof when / sizeof *when; i++)
+        if (token == when[i])
+            agt_pause(a, true);
+}
+
+static int live(const char *language)
+{
+    char err[Q_ERRLEN];
+    static const char *const set[] = { "memory.on=off", "sampler.loop_stop=off" };
+    tui_lang(language);
+    plan = (script){ .line = lines, .at = pause_at, .token_s = .01 };
+    agt_options o = { .model = "a script", .db = ":memory:", .set = set, .n_set = 2, .answers = answers };
+    if (agt_open(&o, &a, err) < 0 || tui_run(a, &(tui_options){ 0 }, err) < 0) {
+        printf("%s\n", err);
+        return 1;
+    }
+    agt_close(a);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 3 && strcmp(argv[1], "--live") == 0)
+        return live(argv[2]);
     RUN(in_english);
     RUN(in_russian);
     RUN(a_difference_never_vanishes);

@@ -32,6 +32,7 @@ void tui_act_help(tui_app *app)
                               c[i].key ? c[i].key : "");
             free(left);
         }
+    if (app->say.note_level == AGT_INFO) tui_say_hush(&app->say);      /* as every panel: its keys are to be seen */
     tui_go_page(app, _("Keys and commands"), b.p);
     q_buf_free(&b);
 }

@@ -36,6 +36,7 @@ static void opened(tui_app *app, agt_event *e)
 {
     bool same = app->seen.chat == e->id && e->id;
     if (!same && app->seen.chat) agt_show_routing(app->a, 0);
+    if (!same && app->tr.token.message) tui_go_leave(app);
     tui_item *run = tui_tr_last(&app->tr);
     int64_t running = run ? run->id : 0;
     tui_tr_set(&app->tr, e->message, e->n_messages);

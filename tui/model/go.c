@@ -30,10 +30,17 @@ tui_box tui_box_of(const tui_layout *l, const tui_view *v, const tui_go *go)
     }
 }
 
+/* The cursor in the transcript is there while its panel is. */
+static void cursor_away(tui_app *app)
+{
+    if (app->tr.token.message) tui_tr_token_at(&app->tr, 0, 0, 0, 0, 0, NULL);
+}
+
 void tui_go_open(tui_app *app, const tui_view *v)
 {
     tui_go *go = &app->go;
     if (!v) return;
+    cursor_away(app);
     if (go->focus == v) { tui_go_leave(app); return; }
     if (app->say.note_level == AGT_INFO) tui_say_hush(&app->say);      /* its keys are to be seen; /log keeps the sentence */
     bool column = v->place == AT_LEFT ? app->lay.chats.w > 0 : v->place != AT_OVER && app->lay.wide;
@@ -53,6 +60,7 @@ void tui_go_leave(tui_app *app)
         app->tr.selected = -1;
         agt_show_routing(app->a, 0);
     }
+    cursor_away(app);
     go->focus = go->over = go->back = go->instead = NULL;
 }
 

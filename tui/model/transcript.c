@@ -28,6 +28,7 @@ void tui_tr_free(tui_transcript *t)
 {
     for (int i = 0; i < t->n; i++) item_free(&t->item[i]);
     free(t->item);
+    free(t->token.text);
     free(t->hue);
     memset(t, 0, sizeof *t);
 }
@@ -230,6 +231,12 @@ static int signs_of(const tui_item *it, size_t from, size_t to, tui_sign v[TUI_S
         size_t at = word_at(it->text.p, it->text.len, (size_t)m->at);
         if (at < from || (at >= to && !last)) continue;
         n = put_sign(v, n, at - from, it->width < SIGN_WIDTH ? letter[m->letter % 26] : m->sign, tui_hue(m->letter));
+    }
+    if (it->cursor.to > it->cursor.from) {
+        size_t open = word_at(it->text.p, it->text.len, (size_t)it->cursor.from), close = (size_t)it->cursor.to;
+        if (open >= close) open = (size_t)it->cursor.from;       /* a token of blanks alone */
+        if (open >= from && open < to) n = put_sign(v, n, open - from, "[", S_ACCENT);
+        if (close > from && (close < to || (close == to && last))) n = put_sign(v, n, close - from, "]", S_ACCENT);
     }
     if (it->differs_at >= (long)from && it->differs_at < (long)to) n = put_sign(v, n, (size_t)it->differs_at - from, "≠", S_DIFF);
     return n;
@@ -499,6 +506,49 @@ int tui_tr_below(tui_transcript *t, int w, int h)
     sum = -l - h;
     for (; i < t->n; i++) sum += tui_item_height(&t->item[i], w) - (i == t->n - 1);
     return sum > 0 ? sum : 0;
+}
+
+void tui_tr_token_at(tui_transcript *t, int64_t message, int number, int of, long from, long to, const char *text)
+{
+    for (int i = 0; i < t->n; i++) {
+        tui_item *it = &t->item[i];
+        bool here = message && it->id == message && to > from && to <= (long)it->text.len;
+        long a = here ? from : 0, b = here ? to : 0;
+        if (it->cursor.from == a && it->cursor.to == b) continue;
+        it->cursor.from = a;
+        it->cursor.to = b;
+        unlay(it);
+    }
+    t->token.message = message;
+    t->token.number = number;
+    t->token.of = of;
+    free(t->token.text);
+    t->token.text = text ? q_strdup(text) : NULL;
+}
+
+void tui_tr_show_token(tui_transcript *t, int w, int h)
+{
+    for (int i = 0; i < t->n; i++) {
+        tui_item *it = &t->item[i];
+        if (it->cursor.to <= it->cursor.from) continue;
+        tui_item_lay(it, w);
+        uint32_t line = 0, at = 0;
+        for (; line < it->lay.n_line && !at; line++)
+            for (uint32_t k = 0; k < it->lay.line[line].n && !at; k++) {
+                const tui_span *s = &it->lay.span[it->lay.line[line].span + k];
+                if (s->style == S_ACCENT && s->len == 1 && it->lay.text.p[s->off] == '[') at = line + 1;
+            }
+        int want = (int)at + tui_item_think_lines(it), top, from;      /* of the item; its header is line 0 */
+        tui_tr_top(t, w, h, &from, &top);
+        int seen = -top;
+        for (int k = from; k < i; k++) seen += tui_item_height(&t->item[k], w);
+        if (i >= from && seen + want >= 0 && seen + want < h) return;
+        t->top_item = i;
+        t->top_line = want > h / 2 ? want - h / 2 : 0;
+        t->follow = false;
+        tui_tr_top(t, w, h, &from, &top);
+        return;
+    }
 }
 
 int64_t tui_tr_place(const tui_transcript *t)

@@ -23,6 +23,7 @@ typedef struct tui_item {
     int n_tokens, n_thinking, n_passages, sibling, n_siblings;
     double decode_s;
     long differs_at;                    /* byte of text, -1 none */
+    struct { long from, to; } cursor;   /* the token one stands on, bytes of text; to <= from: none */
     bool running, open;                 /* being answered; thinking unfolded */
     int64_t began_ms;                   /* of the running answer: for the live line */
     /* layout */
@@ -42,6 +43,7 @@ typedef struct tui_transcript {
     bool follow;                        /* the end is shown */
     int top_item, top_line;             /* else: the first line shown */
     int selected;                       /* item walked to; -1: none */
+    struct { int64_t message; int number, of; char *text; } token;  /* what the cursor stands on; message 0: there is none */
     struct { uint64_t key, forward; } *hue; int n_hue, cap_hue;     /* configurations of the conversation but the model's own: b, c, … */
 } tui_transcript;
 
@@ -68,6 +70,9 @@ void tui_tr_scroll(tui_transcript *t, int w, int h, int lines);          /* nega
 void tui_tr_home(tui_transcript *t, int w, int h);                         /* to the beginning */
 void tui_tr_show(tui_transcript *t, int w, int h, int item);             /* scrolls so that its header is seen */
 int tui_tr_below(tui_transcript *t, int w, int h);                       /* lines after the window */
+/* The cursor on a token, or (message 0) away; text: what is said of it. */
+void tui_tr_token_at(tui_transcript *t, int64_t message, int number, int of, long from, long to, const char *text);
+void tui_tr_show_token(tui_transcript *t, int w, int h);                 /* scrolls so that it is seen */
 int64_t tui_tr_place(const tui_transcript *t);                           /* for agt_keep_place, and back */
 void tui_tr_go(tui_transcript *t, int64_t place);
 

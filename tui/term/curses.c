@@ -29,6 +29,7 @@ static int64_t heard;                       /* when the last bytes came */
 static bool closed;                         /* the terminal is gone */
 
 static bool mouse_on;
+static bool stays;               /* no second screen: what was drawn stays, and what comes next begins below it */
 static const char modes_on[] = "\033[?2004h", modes_off[] = "\033[?2004l\033[?1006l\033[?1000l";
 
 static void raw_write(const char *s, size_t n)
@@ -147,6 +148,9 @@ int tui_term_open(const tui_theme *t, char *err)
     add_cap("sgr0");
     add_cap("rmcup");
     add_cap("cnorm");
+    const char *second = tigetstr("rmcup");
+    stays = !second || second == (char *)-1;
+    if (stays && strlen(undo) + 2 < sizeof undo) strcat(undo, "\r\n");
     tui_guard_on(undo, strlen(undo));
     raw_write(modes_on, sizeof modes_on - 1);
     tui_term_theme(t);
@@ -159,6 +163,7 @@ void tui_term_close(void)
     endwin();
     fflush(out);
     raw_write(modes_off, sizeof modes_off - 1);
+    if (stays) raw_write("\r\n", 2);
     tui_guard_off();
     delscreen(scr);
     fclose(out);

@@ -73,12 +73,12 @@ static bool keep_in_sight(tui_app *app)
 }
 
 /* Where the conversation is drawn: while its end is followed below a panel that covers the upper part only, in what the panel
- * leaves free, so that a short one is not hidden. One that was scrolled stays where it is. */
+ * leaves free, so that a short one is not hidden; so where a token in it is looked at. One that was scrolled stays where it is. */
 static tui_box beneath(const tui_app *app)
 {
     tui_box t = app->lay.transcript;
     int over = app->lay.overlay.w ? app->lay.overlay.h : 0;
-    if (over && over < t.h && app->tr.follow && app->tr.n) {
+    if (over && over < t.h && (app->tr.follow || app->tr.token.message) && app->tr.n) {
         t.y += over;
         t.h -= over;
     }

@@ -32,7 +32,7 @@ void view_layer_page(tui_app *app, int layer)
     qsort(order, (size_t)n, sizeof *order, by_ratio);
     char a[8], m[8], t[8];
     q_buf b = {0};
-    q_buf_printf(&b, _("Last token: entropy %s, margin %s.  How unusual the layer is now: %s."),
+    q_buf_printf(&b, _("Last token: entropy %s, margin %s. How unusual the layer is now: %s."),
                  view_frac(a, r->entropy && n > 1 ? (double)r->entropy[layer] / log(n) : NAN), view_frac(m, r->margin ? (double)r->margin[layer] : NAN),
                  view_frac(t, r->strange ? (double)r->strange[layer] : NAN));
     q_buf_puts(&b, "\n");

@@ -19,6 +19,13 @@ static bool on_key(tui_app *app, const tui_key *k)
         if (it->role == AGT_ASSISTANT) { agt_show_routing(app->a, it->id); agt_ask_retrieval(app->a, it->id); }
         return true;
     }
+    bool first = tui_key_letter(k) == 'l' || k->code == K_RIGHT;
+    if ((first || tui_key_letter(k) == 'h' || k->code == K_LEFT) && it->role == AGT_ASSISTANT && !it->running) {
+        tui_go_open(app, &view_token);
+        tui_tr_token_at(t, it->id, 1, 0, 0, 0, NULL);
+        agt_look(app->a, it->id, first ? 1 : 0, 0, false);
+        return true;
+    }
     switch (tui_key_letter(k)) {
     case 'e': tui_act_edit(app, tui_last_of(t, AGT_USER, t->selected)); return true;
     case 'r':
@@ -40,6 +47,6 @@ static bool on_key(tui_app *app, const tui_key *k)
 }
 
 const tui_view view_walk = {
-    .name = "transcript", .place = AT_TEXT, .hint = N_("j k walk · e edit · r again · y copy · [ ] branch · Enter its experts · Esc back"),
+    .name = "transcript", .place = AT_TEXT, .hint = N_("j k walk · e edit · r again · y copy · [ ] branch · h l tokens · Enter its experts · Esc back"),
     .on_key = on_key,
 };

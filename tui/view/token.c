@@ -1,0 +1,59 @@
+/* view/token: the token cursor: it stands between brackets in the transcript, and here is what is known of that token: what
+ * else could have stood there, and which experts ran for it. Front-end thread; what is said comes from the agent. */
+#include "tui/view/table.h"
+#include "tui/view/view.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void draw(tui_app *app, tui_box b)
+{
+    const char *s = app->tr.token.text;
+    int *top = &tui_cursor_of(app, &view_token)->top, lines = 0, at = 0;
+    view_caption(app, b, _("Token"), NULL, app->go.focus == &view_token);
+    for (const char *p = s; p && *p; p++) lines += *p == '\n';
+    if (*top > lines - (b.h - 1)) *top = lines - (b.h - 1);
+    if (*top < 0) *top = 0;
+    for (const char *p = s; p && *p && at - *top < b.h - 1; at++) {
+        size_t n = strcspn(p, "\n");
+        char *line = q_strndup(p, n);
+        if (at >= *top) tui_put_cut(&app->grid, b.y + 1 + at - *top, b.x + 1, b.x + b.w, line, S_TEXT);
+        free(line);
+        p += n + (p[n] == '\n');
+    }
+}
+
+static bool on_key(tui_app *app, const tui_key *k)
+{
+    tui_transcript *t = &app->tr;
+    int *top = &tui_cursor_of(app, &view_token)->top;
+    int page = k->code == K_PGDN ? 8 : k->code == K_PGUP ? -8 : 0;
+    uint32_t c = tui_key_letter(k);
+    int token = c == 'l' || k->code == K_RIGHT ? 1 : c == 'h' || k->code == K_LEFT ? -1 : 0;
+    int word = c == 'j' || k->code == K_DOWN ? 1 : c == 'k' || k->code == K_UP ? -1 : 0;
+    if (page) { *top += page; return true; }
+    if (!t->token.message) return false;
+    if (token || word) agt_look(app->a, t->token.message, t->token.number, token + word, word != 0);
+    else if (c == 'w') {
+        char *line = q_printf("/whatif %d ", t->token.number);
+        tui_go_compose(app, line);
+        free(line);
+    } else if (k->code == K_HOME) agt_look(app->a, t->token.message, 1, 0, false);
+    else if (k->code == K_END) agt_look(app->a, t->token.message, 0, 0, false);
+    else return false;
+    return true;
+}
+
+static void on_event(tui_app *app, agt_event *e)
+{
+    if (e->kind != AGT_EV_LOOK || app->go.focus != &view_token || app->tr.token.message != e->id) return;
+    tui_tr_token_at(&app->tr, e->id, e->number, (int)e->total, (long)e->done, (long)e->scroll, e->text);
+    const tui_layout *l = &app->lay;
+    int over = l->overlay.w && l->overlay.h < l->transcript.h ? l->overlay.h : 0;       /* the text stands below it */
+    tui_tr_show_token(&app->tr, tui_transcript_width(app), l->transcript.h - over);
+}
+
+const tui_view view_token = {
+    .name = "token", .place = AT_INSTEAD, .hint = N_("h l token · j k word · w what if · Home End · PgDn more layers · Esc back"),
+    .draw = draw, .on_key = on_key, .on_event = on_event,
+};

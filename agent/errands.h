@@ -46,6 +46,7 @@ extern const job_row job_forgotten;      /* and does it: long; text: what was as
 /* ---- brains.c: quick ---- */
 /* job_brain; text: what to do and with which; it asks before it deletes, */
 extern const job_row job_brain_deleted;      /* and does it; text: its name */
+extern const job_row job_brain_set;          /* text: a knob that is a list; value: the brain that it is taken from */
 struct prov_config;
 /* c becomes the model's own, but for what belongs to this machine and conversation, with these settings over it: a NAME=VALUE
  * a line. What does nothing here is said, a line each. Any thread. */

@@ -102,6 +102,11 @@ void knobs_set(agt *a, const char *name, const char *value)
         return;
     }
     const q_knob *k = a->settings.knob[i];
+    bool list = k->type == Q_KNOB_PAIRS || k->type == Q_KNOB_PAIR_VALUES;
+    if (list && value[0] == '@') {       /* a saved one */
+        desk_post(&a->desk, &job_brain_set, 0, 0, k->name, value + 1);
+        return;
+    }
     if (a->settings.room[i] == KNOB_ENGINE) {
         desk_edit(&a->desk, EDIT_SET, 0, k->name, value);
         return;

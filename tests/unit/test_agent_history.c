@@ -263,6 +263,50 @@ static void an_answer_after_a_walk(void)
     finish(&s);
 }
 
+/* A saved list is taken alone, by its brain's name. */
+static void a_saved_list_is_taken_alone(void)
+{
+    char home[] = "/tmp/quorum-sets-XXXXXX";
+    seen s = { 0 };
+    q_buf v = { 0 };
+    CHECK(mkdtemp(home) != NULL);
+    setenv("XDG_CONFIG_HOME", home, 1);
+    if (!start((script){ .at = at_nothing, .token_s = .001 }, &s))
+        return;
+    agt_submit(a, "/set experts.ban 1:2,2:5");
+    agt_submit(a, "/k 1");
+    settle(a, &s);
+    agt_submit(a, "/brain save noisy");
+    settle(a, &s);
+    agt_submit(a, "/brain standard");
+    settle(a, &s);
+    agt_submit(a, "/set experts.ban @noisy");
+    CHECK(wait_for(a, &s, AGT_EV_KNOB, 0, 30000) && all_done(a, &s));
+    CHECK_STR(agt_knob_value(a, knob("experts.ban"), &v), "1:2,2:5");
+    CHECK_STR(agt_knob_value(a, knob("experts.k"), &v), "2");
+    agt_submit(a, "/set experts.pin @noisy");
+    settle(a, &s);
+    CHECK_STR(agt_knob_value(a, knob("experts.pin"), &v), "1:2,2:5");
+    CHECK_INT(s.errors, 0);
+    static const char *const wrong[] = { "/set experts.ban @nonesuch", "/set experts.ban @", "/set experts.ban @../../etc/passwd", "/set experts.bias @noisy",
+                                         "/set experts.pin @deep" };
+    for (int i = 0; i < 5; i++) {
+        agt_submit(a, wrong[i]);
+        settle(a, &s);
+        CHECK_MSG(s.errors == i + 1, "%s: %s", wrong[i], s.notes.p ? s.notes.p : "");
+    }
+    CHECK_STR(agt_knob_value(a, knob("experts.ban"), &v), "1:2,2:5");
+    finish(&s);
+    q_buf_free(&v);
+    setenv("XDG_CONFIG_HOME", "/nonexistent", 1);
+    static const char *const left[] = { "/quorum/brains/noisy.json", "/quorum/brains", "/quorum", "" };
+    for (int i = 0; i < 4; i++) {
+        char *path = q_printf("%s%s", home, left[i]);
+        CHECK_MSG(remove(path) == 0, "%s", path);
+        free(path);
+    }
+}
+
 int main(void)
 {
     RUN(f9_walks_back_and_forth);
@@ -271,5 +315,6 @@ int main(void)
     RUN(a_difference_has_its_noise);
     RUN(a_walk_in_mid_answer);
     RUN(an_answer_after_a_walk);
+    RUN(a_saved_list_is_taken_alone);
     return TEST_END();
 }

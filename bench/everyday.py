@@ -9,7 +9,7 @@ default model were chosen by these sums (engine/run/arch.c): at least 90 of 100 
 no fewer than before hold the word. Needs a model: quorum model fetch.
 
 The default model, one thread: on 2026-11-26 97 of 100 ended by themselves, none by the guard, 76 hold the word; on
-2026-11-27 97, 0 and 76. Of answers from notes (--notes) 24 of 30 were right, then 38 of 50 (one question of the ten is fed
+2026-11-27 97, 0 and 76. Of answers from notes (--notes) 24 of 30 were right, then 38 of 50, with a shorter frame 39 (one question of the ten is fed
 nothing: "Which colour is the new queen marked?" scores .26)."""
 import argparse
 import json

@@ -171,6 +171,29 @@ static void pipes_are_no_files(void)
     free(file);
 }
 
+/* A link under the name of what is written first leads nowhere: what it points to stays as it was. */
+static void links_are_not_written_through(void)
+{
+    char dir[] = "/tmp/quorum-base-XXXXXX", err[Q_ERRLEN];
+    CHECK(mkdtemp(dir) != NULL);
+    char *victim = q_printf("%s/victim", dir), *file = q_printf("%s/file", dir), *trap = q_printf("%s/file.tmp.%ld", dir, (long)getpid());
+    q_buf b = { 0 };
+    CHECK(q_write_file_atomic(victim, "mine", 4, err) == 0 && symlink("victim", trap) == 0);
+    CHECK_INT(q_write_file_atomic(file, "words", 5, err), Q_OK);
+    CHECK(q_read_file(victim, &b, 100, err) == 0 && strcmp(b.p, "mine") == 0);
+    q_buf_clear(&b);
+    CHECK(q_read_file(file, &b, 100, err) == 0 && strcmp(b.p, "words") == 0);
+    struct stat st;
+    CHECK(lstat(file, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 0777) == 0600 && lstat(trap, &st) != 0);
+    unlink(victim);
+    unlink(file);
+    rmdir(dir);
+    q_buf_free(&b);
+    free(victim);
+    free(file);
+    free(trap);
+}
+
 int main(void)
 {
     RUN(utf8_rejects_what_unicode_forbids);
@@ -183,5 +206,6 @@ int main(void)
     RUN(clean_environments);
     RUN(layers_are_said_by_ranges);
     RUN(pipes_are_no_files);
+    RUN(links_are_not_written_through);
     return TEST_END();
 }

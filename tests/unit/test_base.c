@@ -1,5 +1,6 @@
 /* base: UTF-8, buffers, hashes. */
 #include "base/base.h"
+#include "base/knob.h"
 
 #include <pwd.h>
 #include <sys/stat.h>
@@ -127,6 +128,19 @@ static void clean_environments(void)
 }
 
 /* What would hold up whoever reads it is refused; where a command line names it, it is waited for. */
+static void layers_are_said_by_ranges(void)
+{
+    static const char *const t[][2] = { { "0,0,4,4,4,12,12,3", "2-4:4 5-6:12 7:3" }, { "1,6,11", "0:1 1:6 2:11" }, { "8", "8" }, { "none", "none" }, { "", "" },
+        { "4,4,4", "0-2:4" }, { "1:3,2:7", "1:3,2:7" }, { "0,5,0,5", "1:5 3:5" }, { ",", "" } };
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        q_buf b = { 0 };
+        q_buf_puts(&b, "");
+        q_knob_brief(&b, t[i][0]);
+        CHECK_STR(b.p, t[i][1]);
+        q_buf_free(&b);
+    }
+}
+
 static void pipes_are_no_files(void)
 {
     char dir[] = "/tmp/quorum-base-XXXXXX", err[Q_ERRLEN];
@@ -190,6 +204,7 @@ int main(void)
     RUN(sentences);
     RUN(homes);
     RUN(clean_environments);
+    RUN(layers_are_said_by_ranges);
     RUN(pipes_are_no_files);
     RUN(links_are_not_written_through);
     return TEST_END();

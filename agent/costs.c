@@ -84,13 +84,24 @@ void costs_token(agt *a, const double value[TALLY_N])
 }
 
 /* ---- the front end ---- */
-/* Under shown.mu. */
+/* These three under shown.mu. */
+static int paces(const shown *s, tally_pace p[AGT_HISTORY_MAX])
+{
+    for (int i = 0; i < s->past.n; i++)
+        p[i] = (tally_pace){ s->past.v[i].bytes, &s->past.v[i].made };
+    return s->past.n;
+}
+
 static double predict(const shown *s, uint64_t bytes)
 {
     tally_pace p[AGT_HISTORY_MAX];
-    for (int i = 0; i < s->past.n; i++)
-        p[i] = (tally_pace){ s->past.v[i].bytes, &s->past.v[i].made };
-    return tally_predict(p, s->past.n, bytes);
+    return tally_predict(p, paces(s, p), bytes);
+}
+
+double costs_reached(const shown *s)
+{
+    tally_pace p[AGT_HISTORY_MAX];
+    return tally_reached(p, paces(s, p));
 }
 
 void agt_get_turned(agt *a, agt_turned *out)

@@ -99,6 +99,9 @@ bool agt_get_energy(agt *a, agt_energy *out)
     pthread_mutex_lock(&a->shown.mu);
     *out = a->shown.about.costs;
     int k = a->shown.st.k;
+    double reached = costs_reached(&a->shown);
+    if (out->bandwidth > 0 && reached > out->bandwidth)          /* measured beside something else: a bound is never below what was reached */
+        out->bandwidth = reached;
     pthread_mutex_unlock(&a->shown.mu);
     if (out->n_row)
         lab_costs_at(out, k);

@@ -64,3 +64,14 @@ double tally_predict(const tally_pace *p, int n, uint64_t bytes)
         return w / y;
     return 1 / (slope > 0 && always >= 0 ? always + slope * (double)bytes : near_s * (double)bytes / near);
 }
+
+double tally_reached(const tally_pace *p, int n)
+{
+    double most = 0;
+    for (int i = 0; i < n; i++) {
+        const double k = p[i].made->of[AGT_SPEED].n, s = p[i].made->of[AGT_SPEED].sum;
+        double now = k >= TALLY_LEAST && s > 0 ? (double)p[i].bytes * k / s : 0;
+        most = now > most ? now : most;
+    }
+    return most;
+}

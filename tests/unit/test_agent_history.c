@@ -129,6 +129,8 @@ static void speeds_are_predicted_from_what_was_measured(void)
     CHECK(tally_predict(&(tally_pace){ 100, &few }, 1, 50) == 0);
     CHECK(fabs(tally_predict(&(tally_pace){ 100, &ten }, 1, 100) - 100) < 1e-9);
     CHECK(fabs(tally_predict(&(tally_pace){ 100, &ten }, 1, 50) - 200) < 1e-9);
+    CHECK(tally_reached(NULL, 0) == 0 && tally_reached(&(tally_pace){ 100, &few }, 1) == 0);
+    CHECK(fabs(tally_reached((tally_pace[]){ { 100, &ten }, { 50, &six }, { 10, &two } }, 3) - 10000) < 1e-6);
     tally_pace line[] = { { 100, &ten }, { 50, &six } };         /* 2 ms always, 8 ms for 100 bytes */
     CHECK(fabs(tally_predict(line, 2, 100) - 100) < 1e-9 && fabs(tally_predict(line, 2, 50) - 1 / .006) < 1e-6);
     CHECK(fabs(tally_predict(line, 2, 25) - 1 / .004) < 1e-6 && fabs(tally_predict(line, 2, 200) - 1 / .018) < 1e-6);

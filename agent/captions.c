@@ -2,6 +2,7 @@
  * its own. */
 #include "agent/talk.h"
 #include "agent/view.h"
+#include "base/knob.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +30,8 @@ static const char *short_name(const char *name)
 static void short_value(const prov_config *c, const char *name, q_buf *out)
 {
     q_buf v = { 0 };
-    q_buf_printf(out, "%s%s %s", out->len ? " · " : "", short_name(name), prov_config_is_default(c, name) ? "default" : prov_config_get(c, name, &v));
+    q_buf_printf(out, "%s%s ", out->len ? " · " : "", short_name(name));
+    q_knob_brief(out, prov_config_is_default(c, name) ? "default" : prov_config_get(c, name, &v));
     q_buf_free(&v);
 }
 
@@ -69,13 +71,17 @@ char *caption_of(const prov_config *c)
 }
 
 /* A long list, its end only. */
-static void mark_value(q_buf *b, const char *v)
+static void mark_value(q_buf *b, const char *value)
 {
     enum { MOST = 24 };
+    q_buf brief = { 0 };
+    q_knob_brief(&brief, value);
+    const char *v = brief.p ? brief.p : "";
     size_t n = strlen(v), from = n > MOST ? n - MOST : 0;
     while (((unsigned char)v[from] & 0xC0) == 0x80)
         from++;
     q_buf_printf(b, "%s%s", from ? "…" : "", v + from);
+    q_buf_free(&brief);
 }
 
 char *caption_mark(const prov_config *was, const prov_config *c)

@@ -59,7 +59,8 @@ int q_read_input(const char *path, q_buf *out, size_t max, char *err)
 int q_write_file_atomic(const char *path, const void *p, size_t n, char *err)
 {
     char *tmp = q_printf("%s.tmp.%ld", path, (long)getpid());
-    int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), rc = Q_OK;
+    unlink(tmp);                         /* a link that somebody laid there is not written through */
+    int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), rc = Q_OK;
     const char *s = p;
     bool bad = fd < 0;
     while (!bad && n) {

@@ -35,4 +35,9 @@ typedef struct q_knob {
     int id;                  /* the room's own number for get/set                  */
 } q_knob;
 
+/* A value for people: "0,0,4,4,12" of a Q_KNOB_INTS as "2-3:4 4:12", in the form that setting takes with commas (layers of 0
+ * have no such thing); any other text as it is. */
+struct q_buf;
+void q_knob_brief(struct q_buf *, const char *value);
+
 #endif

@@ -139,7 +139,8 @@ int unzip_member(const char *path, const char *name, const char *out, uint64_t m
         return q_fail(err, Q_FORMAT, _("%s is damaged, or not the archive it should be: %s cannot be taken out of it"), path, name);
     }
     char *part = q_printf("%s.part", out);
-    int to = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    unlink(part);
+    int to = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     int rc = to < 0 ? Q_IO : unpack(&m, to, progress, user);
     if (rc == Q_OK && fsync(to) != 0) rc = Q_IO;
     int e = errno;

@@ -151,7 +151,8 @@ static double script_number(const prov_config *c, const char *name)
 static int script_nudge_k(prov_config *c, int delta)
 {
     char text[16], err[Q_ERRLEN];
-    int k = (int)script_number(c, "experts.k") + delta;
+    double now = script_number(c, "experts.k");      /* NAN: it is no one number */
+    int k = (isnan(now) ? 2 : (int)now) + delta;
     k = k < 1 ? 1 : k > SCRIPT_EXPERTS ? SCRIPT_EXPERTS : k;
     snprintf(text, sizeof text, "%d", k);
     script_set_knob(c, "experts.k", text, err);

@@ -201,7 +201,8 @@ int gguf_write(gguf_writer *w, const char *path, void (*progress)(void *, uint64
 
     char *part = q_printf("%s.part", path);
     sink s = {.path = part, .total = padded(head.len) + offset, .progress = progress, .user = user};
-    s.fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    unlink(part);                        /* left by a kill, or a link that somebody laid there */
+    s.fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     int rc = s.fd < 0 ? q_fail(err, Q_IO, _("cannot write %s: %s"), part, strerror(errno)) : Q_OK;
     /* Asking for the room now turns a full disk into a sentence at the start instead of after minutes. */
     if (rc == Q_OK && posix_fallocate(s.fd, 0, (off_t)s.total) == ENOSPC) {

@@ -79,7 +79,7 @@ enum q_effect eng_config_diff(const eng_config *a, const eng_config *b)
 
 const char *eng_config_label(const eng_config *c, q_buf *buf)
 {
-    q_buf v = { 0 };
+    q_buf v = { 0 }, brief = { 0 };
     q_buf_clear(buf);
     for (int i = 0; i < knob_count(); i++) {
         const knob_row *r = knob_at(i);
@@ -87,6 +87,9 @@ const char *eng_config_label(const eng_config *c, q_buf *buf)
             continue;
         const char *text = eng_config_get(c, r->knob.name, &v);
         char sci[40];
+        q_buf_clear(&brief);
+        q_knob_brief(&brief, text);
+        text = brief.p;
         double x = r->knob.type == Q_KNOB_FLOAT ? *(double *)knob_field(r, &c->v) : 0;
         /* 500000 is easier to read as 5e5 */
         if (x != 0 && (fabs(x) >= 1e5 || fabs(x) < 1e-3)) {
@@ -97,6 +100,7 @@ const char *eng_config_label(const eng_config *c, q_buf *buf)
         q_buf_printf(buf, "%s%s %.40s%s", buf->len ? " \xc2\xb7 " : "", r->label, text, strlen(text) > 40 ? "\xe2\x80\xa6" : "");
     }
     q_buf_free(&v);
+    q_buf_free(&brief);
     q_buf_puts(buf, "");
     return buf->p;
 }

@@ -1,5 +1,6 @@
 /* base: UTF-8, buffers, hashes. */
 #include "base/base.h"
+#include "base/knob.h"
 
 #include <pwd.h>
 #include <sys/stat.h>
@@ -127,6 +128,19 @@ static void clean_environments(void)
 }
 
 /* What would hold up whoever reads it is refused; where a command line names it, it is waited for. */
+static void layers_are_said_by_ranges(void)
+{
+    static const char *const t[][2] = { { "0,0,4,4,4,12,12,3", "2-4:4 5-6:12 7:3" }, { "1,6,11", "0:1 1:6 2:11" }, { "8", "8" }, { "none", "none" }, { "", "" },
+        { "4,4,4", "0-2:4" }, { "1:3,2:7", "1:3,2:7" }, { "0,5,0,5", "1:5 3:5" }, { ",", "" } };
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        q_buf b = { 0 };
+        q_buf_puts(&b, "");
+        q_knob_brief(&b, t[i][0]);
+        CHECK_STR(b.p, t[i][1]);
+        q_buf_free(&b);
+    }
+}
+
 static void pipes_are_no_files(void)
 {
     char dir[] = "/tmp/quorum-base-XXXXXX", err[Q_ERRLEN];
@@ -157,6 +171,29 @@ static void pipes_are_no_files(void)
     free(file);
 }
 
+/* A link under the name of what is written first leads nowhere: what it points to stays as it was. */
+static void links_are_not_written_through(void)
+{
+    char dir[] = "/tmp/quorum-base-XXXXXX", err[Q_ERRLEN];
+    CHECK(mkdtemp(dir) != NULL);
+    char *victim = q_printf("%s/victim", dir), *file = q_printf("%s/file", dir), *trap = q_printf("%s/file.tmp.%ld", dir, (long)getpid());
+    q_buf b = { 0 };
+    CHECK(q_write_file_atomic(victim, "mine", 4, err) == 0 && symlink("victim", trap) == 0);
+    CHECK_INT(q_write_file_atomic(file, "words", 5, err), Q_OK);
+    CHECK(q_read_file(victim, &b, 100, err) == 0 && strcmp(b.p, "mine") == 0);
+    q_buf_clear(&b);
+    CHECK(q_read_file(file, &b, 100, err) == 0 && strcmp(b.p, "words") == 0);
+    struct stat st;
+    CHECK(lstat(file, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 0777) == 0600 && lstat(trap, &st) != 0);
+    unlink(victim);
+    unlink(file);
+    rmdir(dir);
+    q_buf_free(&b);
+    free(victim);
+    free(file);
+    free(trap);
+}
+
 int main(void)
 {
     RUN(utf8_rejects_what_unicode_forbids);
@@ -167,6 +204,8 @@ int main(void)
     RUN(sentences);
     RUN(homes);
     RUN(clean_environments);
+    RUN(layers_are_said_by_ranges);
     RUN(pipes_are_no_files);
+    RUN(links_are_not_written_through);
     return TEST_END();
 }

@@ -240,6 +240,26 @@ static void opened_again(void)
     finish();
 }
 
+/* A knob turned inside a word or before a stop puts no blank there. */
+static void a_mark_inside_a_word(void)
+{
+    static const int at[] = { 2, 5 };
+    static const char *const say[] = { "/k 1", "/k 3" };
+    begin(80, 24);
+    plan.bytes = 3;                      /* " On", "e t", "wo ", "thr", "ee ", "fou": at byte 6, in "two", and at 15, before "four" */
+    agt_close(a);
+    agt_options o = { .model = "a script", .db = ":memory:", .answers = answers };
+    char err[Q_ERRLEN];
+    CHECK(agt_open(&o, &a, err) == 0);
+    app.a = a;
+    plan_turns(2, at, say);
+    settle_app();
+    agt_submit(a, "a short one");
+    settle_app();
+    CHECK(on_screen("One t⟨k\xC2\xA0" "2→1⟩wo three ⟨k\xC2\xA0" "1→3⟩ four five"));
+    finish();
+}
+
 /* The meter says nothing before there are tokens enough, then what is above its noise. */
 static void the_meter_waits_for_tokens(void)
 {
@@ -294,6 +314,7 @@ int main(int argc, char **argv)
     RUN(in_russian);
     RUN(a_difference_never_vanishes);
     RUN(opened_again);
+    RUN(a_mark_inside_a_word);
     RUN(the_meter_waits_for_tokens);
     return TEST_END();
 }

@@ -205,7 +205,7 @@ static int text(MD_TEXTTYPE t, const MD_CHAR *s, MD_SIZE n, void *u)
         words(m, s, l, st);
         if (k) {
             int i = l + 1 < n ? k[1] - MARK_FIRST : m->n_sign;
-            if (i >= 0 && i < m->n_sign) tui_para_add(&m->p, m->sign[i].text, strlen(m->sign[i].text), m->sign[i].style);
+            if (i >= 0 && i < m->n_sign) tui_para_add(&m->p, m->sign[i].text, m->sign[i].n, m->sign[i].style);
             l += l + 1 < n ? 2 : 1;
         }
         s += l;

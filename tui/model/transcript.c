@@ -209,12 +209,12 @@ static int fence_of(const char *s, size_t n, char *ch, bool *bare)
 enum { SIGN_WIDTH = 48 };               /* below that a sign is its letter */
 
 /* A sign at byte `at` of the text, in the order of their places. Tokens begin with their blank: before the word, not the blank. */
-static int put_sign(tui_sign *v, int n, size_t at, const char *text, enum tui_style st)
+static int put_sign(tui_sign *v, int n, size_t at, const char *text, size_t len, enum tui_style st)
 {
     int i = n;
     if (n == TUI_SIGNS) return n;
     for (; i > 0 && v[i - 1].at > at; i--) v[i] = v[i - 1];
-    v[i] = (tui_sign){ at, text, st };
+    v[i] = (tui_sign){ at, text, len, st };
     return n + 1;
 }
 
@@ -230,15 +230,17 @@ static int signs_of(const tui_item *it, size_t from, size_t to, tui_sign v[TUI_S
         if (!m->sign) continue;
         size_t at = word_at(it->text.p, it->text.len, (size_t)m->at);
         if (at < from || (at >= to && !last)) continue;
-        n = put_sign(v, n, at - from, it->width < SIGN_WIDTH ? letter[m->letter % 26] : m->sign, tui_hue(m->letter));
+        const char *text = it->width < SIGN_WIDTH ? letter[m->letter % 26] : m->sign;
+        bool word = at == 0 || it->text.p[at - 1] == ' ' || it->text.p[at - 1] == '\n';       /* else it stands in one, or before a stop */
+        n = put_sign(v, n, at - from, text, strlen(text) - !word, tui_hue(m->letter));
     }
     if (it->cursor.to > it->cursor.from) {
         size_t open = word_at(it->text.p, it->text.len, (size_t)it->cursor.from), close = (size_t)it->cursor.to;
         if (open >= close) open = (size_t)it->cursor.from;       /* a token of blanks alone */
-        if (open >= from && open < to) n = put_sign(v, n, open - from, "[", S_ACCENT);
-        if (close > from && (close < to || (close == to && last))) n = put_sign(v, n, close - from, "]", S_ACCENT);
+        if (open >= from && open < to) n = put_sign(v, n, open - from, "[", 1, S_ACCENT);
+        if (close > from && (close < to || (close == to && last))) n = put_sign(v, n, close - from, "]", 1, S_ACCENT);
     }
-    if (it->differs_at >= (long)from && it->differs_at < (long)to) n = put_sign(v, n, (size_t)it->differs_at - from, "≠", S_DIFF);
+    if (it->differs_at >= (long)from && it->differs_at < (long)to) n = put_sign(v, n, (size_t)it->differs_at - from, "≠", strlen("≠"), S_DIFF);
     return n;
 }
 
@@ -252,7 +254,7 @@ static void lay_code(tui_item *it, size_t from, size_t to)
     for (int i = 0; i < n_sign; i++) {
         size_t k = sign[i].at < n ? sign[i].at : n;
         tui_para_add(&p, s + at, k - at, S_CODE);
-        tui_para_add(&p, sign[i].text, strlen(sign[i].text), sign[i].style);
+        tui_para_add(&p, sign[i].text, sign[i].n, sign[i].style);
         at = k;
     }
     tui_para_add(&p, s + at, n - at, S_CODE);

@@ -17,7 +17,7 @@ typedef struct tui_lay {
 typedef struct tui_lay_mark { size_t text; uint32_t span, line, signs; } tui_lay_mark;
 
 /* What stands in a text without being of it: that two answers differ from here on, that a knob was turned. */
-typedef struct tui_sign { size_t at; const char *text; enum tui_style style; } tui_sign;    /* before byte `at`; at S_MARK and hues it begins with "⟨" */
+typedef struct tui_sign { size_t at; const char *text; size_t n; enum tui_style style; } tui_sign;    /* before byte `at`; at S_MARK and hues it begins with "⟨" */
 enum { TUI_SIGNS = 18 };                /* in one piece of text */
 
 /* One paragraph before it is wrapped: text and where each style begins. */

@@ -1,0 +1,37 @@
+/* base/knob: a knob's value as people read it. */
+#include "base/base.h"
+#include "base/knob.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The number at *p, and *p behind it and its comma. */
+static long take(const char **p)
+{
+    long v = strtol(*p, NULL, 10);
+    *p += strcspn(*p, ",");
+    *p += **p == ',';
+    return v;
+}
+
+void q_knob_brief(q_buf *b, const char *value)
+{
+    if (!strchr(value, ',') || strspn(value, "0123456789,") != strlen(value)) {
+        q_buf_puts(b, value);
+        return;
+    }
+    const char *gap = "";
+    for (int first = 0, next; *value; first = next) {
+        long v = take(&value);
+        next = first + 1;
+        for (const char *p = value; *value && take(&p) == v; value = p)
+            next++;
+        if (v == 0)
+            continue;
+        q_buf_printf(b, "%s%d", gap, first);
+        if (next - first > 1)
+            q_buf_printf(b, "-%d", next - 1);
+        q_buf_printf(b, ":%ld", v);
+        gap = " ";
+    }
+}

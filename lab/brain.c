@@ -125,7 +125,7 @@ static char *text_of(const cJSON *root, const char *key)
 static int from_text(const char *path, const char *name, const q_buf *text, lab_brain *out, char *err)
 {
     *out = (lab_brain){ .n = 0 };
-    cJSON *root = q_utf8_valid(text->p ? text->p : "", text->len) ? cJSON_ParseWithLength(text->p ? text->p : "", text->len) : NULL;
+    cJSON *root = q_utf8_valid(text->p ? text->p : "", text->len) ? cJSON_ParseWithLengthOpts(text->p ? text->p : "", text->len + 1, NULL, true) : NULL;
     const cJSON *schema = cJSON_GetObjectItemCaseSensitive(root, "quorum_brain"), *set = cJSON_GetObjectItemCaseSensitive(root, "set"), *one;
     int rc = Q_OK, n = 0;
     if (!cJSON_IsObject(root) || !cJSON_IsNumber(schema) || !cJSON_IsObject(set))

@@ -183,7 +183,7 @@ static int parse(const char *path, cJSON **out, char *err)
 {
     q_buf text = { 0 };
     int rc = q_read_file(path, &text, FILE_MOST, err);
-    *out = rc == Q_OK && text.p && q_utf8_valid(text.p, text.len) ? cJSON_ParseWithLength(text.p, text.len) : NULL;
+    *out = rc == Q_OK && text.p && q_utf8_valid(text.p, text.len) ? cJSON_ParseWithLengthOpts(text.p, text.len + 1, NULL, true) : NULL;
     const cJSON *schema = cJSON_GetObjectItemCaseSensitive(*out, "quorum_experiment");
     if (rc == Q_OK && (!cJSON_IsObject(*out) || !cJSON_IsNumber(schema)))
         rc = q_fail(err, Q_FORMAT, _("%s is no record of an experiment: /experiment KNOB=VALUE writes one"), path);

@@ -73,7 +73,8 @@ static void bad_files_are_refused_and_listed(void)
 {
     static const char *const bad[] = { "", "{", "[]", "null", "{\"quorum_brain\":1}", "{\"set\":{}}", "{\"quorum_brain\":2,\"set\":{}}", "{\"quorum_brain\":\"1\",\"set\":{}}",
         "{\"quorum_brain\":1,\"set\":[]}", "{\"quorum_brain\":1,\"set\":{\"experts.k\":[1]}}", "{\"quorum_brain\":1,\"set\":{\"experts.k\":null}}",
-        "{\"quorum_brain\":1,\"set\":{\"a\\nb\":\"1\"}}", "{\"quorum_brain\":1,\"set\":{\"a\":\"1\\n2\"}}", "\xff\xfe{}" };
+        "{\"quorum_brain\":1,\"set\":{\"a\\nb\":\"1\"}}", "{\"quorum_brain\":1,\"set\":{\"a\":\"1\\n2\"}}", "\xff\xfe{}",
+        "{\"quorum_brain\":1,\"set\":{}}x", "{\"quorum_brain\":1,\"set\":{}}{\"quorum_brain\":1,\"set\":{}}" };
     lab_brain b;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         put_file("bad.json", bad[i], strlen(bad[i]));

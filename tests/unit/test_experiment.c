@@ -157,7 +157,7 @@ static void two_columns_are_shown(void)
 
 static void damaged_records_are_named(void)
 {
-    static const struct { const char *text, *says; } bad[] = { { "", "is no record" }, { "{", "is no record" }, { "[1]", "is no record" }, { "\xff\xfe", "is no record" },
+    static const struct { const char *text, *says; } bad[] = { { "", "is no record" }, { "{", "is no record" }, { "[1]", "is no record" }, { "\xff\xfe", "is no record" }, { "{\"quorum_experiment\":1}x", "is no record" },
         { "{\"quorum_experiment\":2}", "another version" }, { "{\"quorum_experiment\":\"1\"}", "is no record" } };
     char path[160], err[Q_ERRLEN];
     lab_experiment e, *all;

@@ -1,4 +1,5 @@
 /* /experiment: one change, compared, asked about, kept or not, and its written record; records that are damaged or hostile. */
+#include "agent/talk.h"
 #include "lab/lab.h"
 #include "tests/test.h"
 #include "tests/unit/agent_help.h"
@@ -101,6 +102,14 @@ static void a_vote_is_counted(void)
     CHECK_MSG(s.page && strncmp(s.page, "what are experts? x=1\n\nk=1  ", 28) == 0 && strstr(s.page, "\nk=4  ") && strstr(s.page, "\ncost: ") && strstr(s.page, "agreement, not truth"), "%s", s.page ? s.page : "");
     agt_get_status(a, &st);
     CHECK(st.ctx_used == used && first_of(&s, AGT_EV_SENT) < 0);
+    agt_submit(a, "/set sampler.max_tokens 3000000");        /* "3e+06" as text: neither 3 tokens nor seed 2 */
+    agt_submit(a, "/set sampler.seed 20000000");
+    CHECK(all_done(a, &s));
+    agt_submit(a, "/vote n=1 what are experts?");
+    CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 120000));
+    CHECK_MSG(strstr(s.notes.p, "/vote: 1 answers of up to 256 tokens"), "%s", s.notes.p);
+    CHECK(all_done(a, &s));
+    CHECK_INT((int)measure_seed(a), 20000000);
     seen_clear(&s);
     agt_close(a);
 }

@@ -73,7 +73,8 @@ typedef struct agt_passage {    /* one candidate of retrieval, fed or not */
     char shown[24];             /* the score as it is to be shown: ".73", with more digits where .30 is below .30 */
     char *signals;              /* what the score is the product of: "coverage=0.931 evidence=0.824" */
     int tokens;
-    char *why;                  /* every number in words: terms, idf, bm25, coverage, rank; and why it was cut */
+    char *why;                  /* every number in words: terms, idf, bm25, coverage, rank; why it was cut; as of when */
+    bool missing;               /* the file that it is of was not there when it was looked for */
 } agt_passage;
 
 typedef struct agt_retrieval {

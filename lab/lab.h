@@ -463,7 +463,7 @@ struct cJSON *lab_zoom_json(const lab_zoom *);   /* cJSON_Delete */
 /* One position evaluated again, from the cells before it, under another configuration: what the next token would be. */
 enum { LAB_NEXT = 16 };
 typedef struct lab_likely { int32_t id; char *text; /* all of it visible; owned */ double p[2]; } lab_likely;    /* before, after */
-typedef struct lab_turned { int layer, n[2], same; uint16_t id[2][8]; } lab_turned;   /* experts that run, of how many both; the first ones */
+typedef struct lab_turned { int layer, n[2], same; uint16_t id[2][8]; } lab_turned;   /* experts that run, of how many both; the first that only one side runs */
 typedef struct lab_whatif_result {              /* zero-initialise; lab_whatif_free */
     int pos;                             /* evaluated: the timeline's token there */
     char *text, *follows;                /* it; what came after it, NULL: nothing. owned */
@@ -490,7 +490,11 @@ typedef struct lab_record {              /* what is known of how an answer was m
 } lab_record;
 enum { LAB_RECORD, LAB_OTHER, LAB_HELD };        /* its experts forced; other settings; other settings, its experts forced */
 typedef struct lab_held { lab_interval kl, dlogp; double top1; } lab_held;       /* against how it was made; nats a token */
-typedef struct lab_replayed { int n, n_layer; lab_held side[3]; double overlap; /* experts that both run, as it was made and other */ } lab_replayed;
+typedef struct lab_replayed {
+    int n, n_layer, pieces;              /* of so many the intervals are: one tells nothing of chance */
+    lab_held side[3];
+    double overlap;                      /* experts that both run, as it was made and other */
+} lab_replayed;
 /* The answer's tokens again on forks of the timeline, beside each other, in its cache; nothing is kept. spec: settings over
  * those that made it (as lab_spec takes them), NULL: now. Q_RANGE says why it cannot be. The model's thread. */
 int lab_replay(struct eng_session *, const struct mem_trace *, const lab_record *, const char *spec, q_buf *said, const struct lab_terms *,

@@ -29,12 +29,21 @@ static void piece(void *user, const prov_piece *p)
     if (p->token >= 0)
         t->token.surprise = -p->logprob;
     q_buf_add(p->thinking ? &t->think : &t->text, p->text, p->n);
-    if (leaves)
-        t->differs_at = view_differs(t->text.p, t->compare);
+    if (leaves && (t->differs_at = view_differs(t->text.p, t->compare)) < 0)
+        t->differs_at = (int)(t->text.len - p->n);       /* a byte that ends a text for everybody else */
     agt_event e = { .kind = AGT_EV_TOKEN, .text = q_strndup(p->text, p->n), .thinking = p->thinking, .number = p->number,
                     .differs = leaves, .done = leaves ? t->differs_at : 0,
                     .token = p->token, .logprob = p->token >= 0 ? p->logprob : 0, .id = t->reply };
     evq_push(&t->a->events, &e);
+}
+
+void generate_begin(turn *t)
+{
+    char err[Q_ERRLEN];
+    prov_piece p = { .text = t->begin, .n = strlen(t->begin), .token = -1, .logprob = (double)NAN };
+    piece(t, &p);
+    if (mem_reply_save(t->a->store, t->reply, t->text.p, t->text.len, "", 0, err) < 0)
+        note(&t->a->events, AGT_WARN, "%s", err);
 }
 
 /* The share of experts that the token before had too, and the routers' entropy: means over the layers. */

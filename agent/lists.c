@@ -166,7 +166,8 @@ static void costs(agt *a, const job *j)
         if (!measure)
             c.bandwidth = elsewhere ? 0 : before;
         pthread_mutex_lock(&a->shown.mu);
-        a->shown.about.costs = c;
+        if (a->shown.path && strcmp(a->shown.path, path) == 0)         /* else another was loaded meanwhile */
+            a->shown.about.costs = c;
         pthread_mutex_unlock(&a->shown.mu);
     }
     agt_event e = { .kind = AGT_EV_ENERGY };

@@ -218,6 +218,15 @@ static void ui(repl *r, const agt_event *e, bool *asked_chats)
         if (!r->edit)
             q_say(stdout, "%s\n", _("/edit TEXT asks the last question anew, worded so."));
         break;
+    case AGT_UI_AMEND: {
+        char *line = e->text && *e->text ? q_printf("/amend %s", e->text) : NULL;
+        free(r->edit);
+        r->edit = line ? keys_of(line) : NULL;
+        free(line);
+        if (!r->edit)
+            q_say(stdout, "%s\n", _("/amend TEXT: the last question is answered beside the old answer, beginning with TEXT and going on from there."));
+        break;
+    }
     case AGT_UI_LANG: case AGT_UI_THEME: break;      /* done where the knob's value came */
     case AGT_UI_CLEAR: if (r->tty) q_say_own(stdout, "\033[H\033[2J"); break;
     case AGT_UI_COPY: copy(r); break;

@@ -80,11 +80,13 @@ void agt_nudge_k(agt *a, int d) { SAY("nudge %+d\n", d); }
 void agt_toggle(agt *a) { SAY("toggle\n"); }
 void agt_again(agt *a, int64_t m, const char *s) { SAY("again %lld %s\n", (long long)m, s); }
 void agt_edit(agt *a, int64_t m, const char *t) { SAY("edit %lld %s\n", (long long)m, t); }
+void agt_amend(agt *a, int64_t m, const char *t) { SAY("amend %lld %s\n", (long long)m, t); }
 void agt_branch(agt *a, int64_t m, int d) { SAY("branch %lld %+d\n", (long long)m, d); }
 void agt_open_at(agt *a, int64_t c, int64_t m) { SAY("open %lld at %lld\n", (long long)c, (long long)m); }
 void agt_open_chat(agt *a, int64_t c) { SAY("open %lld\n", (long long)c); }
 void agt_ask_chats(agt *a) {}
 void agt_look(agt *a, int64_t m, int n, int by, bool words) { SAY("look %lld %d %+d%s\n", (long long)m, n, by, words ? " words" : ""); }
+void agt_ask_zoom(agt *a, int layer, int expert) { SAY("zoom %d %d\n", layer, expert); }
 void agt_ask_retrieval(agt *a, int64_t m) { SAY("retrieval %lld\n", (long long)m); }
 void agt_rename(agt *a, int64_t c, const char *t) {}
 void agt_delete_chat(agt *a, int64_t c) { SAY("delete %lld\n", (long long)c); }

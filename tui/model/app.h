@@ -42,6 +42,7 @@ typedef struct tui_view {
     bool (*on_key)(tui_app *, const tui_key *);         /* false: not its key */
     void (*on_event)(tui_app *, agt_event *);           /* of every event, before the rest acts on it; NULL: none concerns it */
     void (*opened)(tui_app *);                          /* NULL: nothing to do */
+    bool (*back)(tui_app *);                            /* Esc: a step back inside of it; false: there is none. NULL: never */
 } tui_view;
 typedef struct tui_cursor { int sel, top; } tui_cursor;
 enum { TUI_VIEWS_MAX = 16 };
@@ -53,11 +54,18 @@ typedef struct tui_columns {             /* two configurations side by side, as 
     tui_lay lay[2];
     int width, top;
 } tui_columns;
+typedef struct tui_closer {              /* the page of a layer, or of one of its experts */
+    int layer, expert;                  /* as the model counts them; expert -1: the layer's page */
+    int top;                            /* line at the top of an expert's page */
+    agt_zoom of[2]; bool has[2];        /* what was told of the layer, of the expert */
+    char *why[2];                       /* or why there is none; NULL: it is on its way */
+} tui_closer;
 typedef struct tui_popup { char **item; int n, sel; size_t start; } tui_popup;
 
 typedef struct tui_comp {               /* what is being written */
     tui_edit ed;
     int64_t editing;                    /* message whose text it is; 0 none */
+    bool amend;                         /* with editing: an answer's (or the question's that has none), which goes on from it */
     tui_popup popup;
     bool ctrl_x;                        /* the prefix was typed */
     char *stash;                        /* put aside for something else; it comes back when that is sent or cleared */
@@ -107,6 +115,7 @@ struct tui_app {
     tui_go go;
     tui_page page;
     tui_columns columns;
+    tui_closer zoom;
     tui_ui ui;
     int64_t now;                        /* monotonic ms, set by the loop */
     int64_t quit_armed, esc_armed;      /* Ctrl-C, Esc once, at this time */
@@ -134,6 +143,7 @@ void tui_go_open(tui_app *app, const tui_view *v);      /* shown and focused; ag
 void tui_go_leave(tui_app *app);                        /* back to the composer, overlay closed */
 void tui_go_back(tui_app *app);                         /* one step: from a page to the panel it was opened from */
 void tui_go_page(tui_app *app, const char *title, const char *text);
+void tui_go_over(tui_app *app, const tui_view *v);      /* an AT_OVER one; Esc there goes back to the panel that has the focus */
 tui_box tui_box_of(const tui_layout *l, const tui_view *v, const tui_go *go);   /* its column; w 0: it has none now */
 void tui_go_zoom(tui_app *app, const tui_view *v);
 void tui_go_compose(tui_app *app, const char *text);    /* the composer, with this in it; what was there is put aside */
@@ -141,6 +151,7 @@ void tui_go_compose(tui_app *app, const char *text);    /* the composer, with th
 void tui_comp_put_aside(tui_app *app);
 void tui_comp_add_aside(tui_comp *c, const char *text);  /* before what is put aside already, which stays */
 void tui_comp_come_back(tui_app *app);                  /* into an empty composer */
+void tui_comp_leave(tui_app *app);                      /* Esc: no message is edited any more */
 const char *tui_draft(tui_app *app);                    /* what is typed or put aside, and not of an edited message */
 /* model/ask */
 void tui_ask_for(tui_app *app, const char *question, void (*yes)(tui_app *, int64_t, const char *), int64_t id, const char *arg);
@@ -156,6 +167,7 @@ void tui_act_help(tui_app *app);
 void tui_act_log(tui_app *app);
 void tui_act_copy(tui_app *app, const tui_item *it);
 void tui_act_edit(tui_app *app, tui_item *question);
+void tui_act_amend(tui_app *app, const tui_item *it, const char *text);  /* text NULL: the answer's own */
 tui_item *tui_last_of(tui_transcript *t, enum agt_role role, int from);  /* at or before item `from`; NULL: none */
 void tui_act(tui_app *app, int action, const char *arg);        /* model/action.c: AGT_UI_* */
 /* model/complete */

@@ -2,6 +2,7 @@
 #include "tests/test.h"
 #include "tests/unit/app_help.h"
 #include "tui/tui.h"
+#include "tui/view/view.h"
 
 #include <math.h>
 
@@ -144,6 +145,15 @@ static void what_a_knob_did_is_beside_it(void)
     chr('z');
     tui_app_resize(&app, 230, 40);
     CHECK(on_screen("since token  what it did") && app.lay.transcript.w == LAY_TEXT);
+    q_buf b = {0};
+    static const struct { int cells; const char *said; } fits[] = { { 10, "…" }, { 11, "tok/s 66→77" }, { 14, "tok/s 66→77 ±4" }, { 30, "tok/s 66→77 ±4" },
+                                                                    { 33, "tok/s 66→77 ±4 · surprise 1.8→1.9" }, { 60, "tok/s 66→77 ±4 · surprise 1.8→1.9 ±.4" } };
+    for (size_t i = 0; i < sizeof fits / sizeof *fits; i++) {
+        bool sure = view_effect_words(fake_turn[0].t.of, fits[i].cells, &b);
+        CHECK_STR(b.p, fits[i].said);
+        CHECK(sure == (i > 0) && tui_str_width(b.p) <= fits[i].cells);
+    }
+    q_buf_free(&b);
     chr('z');
     CHECK(on_screen("what it did") && on_screen("config.json\n") && on_screen("  num_experts_per_tok\n") && on_screen("  rms_norm_eps\n"));
     key(K_ESC);

@@ -59,6 +59,7 @@ bool view_effect_words(const agt_measured of[AGT_MEASURES], int cells, q_buf *ou
             }
             q_buf_free(&s);
         }
+    if (known && !said) q_buf_puts(out, "…");            /* it is said where there is more room */
     if (few && !known) q_buf_puts(out, cells < 24 ? _("too few yet") : _("too few tokens yet"));
     return any_sure;
 }

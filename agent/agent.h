@@ -73,7 +73,8 @@ typedef struct agt_passage {    /* one candidate of retrieval, fed or not */
     char shown[24];             /* the score as it is to be shown: ".73", with more digits where .30 is below .30 */
     char *signals;              /* what the score is the product of: "coverage=0.931 evidence=0.824" */
     int tokens;
-    char *why;                  /* every number in words: terms, idf, bm25, coverage, rank; and why it was cut */
+    char *why;                  /* every number in words: terms, idf, bm25, coverage, rank; why it was cut; as of when */
+    bool missing;               /* the file that it is of was not there when it was looked for */
 } agt_passage;
 
 typedef struct agt_retrieval {
@@ -115,6 +116,7 @@ enum agt_event_kind {
     AGT_EV_COLUMNS,     /* two configurations side by side: columns (lab/lab.h); with one text a TEXT with its numbers came before */
     AGT_EV_FOUND,       /* /find: message[n_messages], snippets in text, chat id in parent          */
     AGT_EV_ASK,         /* what cannot be taken back: text = the question, id for agt_answer               */
+    AGT_EV_ZOOM,        /* agt_ask_zoom: number = layer, token = expert; zoom (lab/lab.h), or text: why there is none          */
     AGT_EV_ENERGY,      /* what agt_ask_energy asked for is there: agt_get_energy                              */
     AGT_EV_UI           /* a command that only a front end can do: action in id, its argument in text */
 };
@@ -132,6 +134,7 @@ typedef struct agt_event {
     agt_chat *chat;        int n_chats;
     agt_retrieval *retrieval;
     lab_columns *columns;
+    lab_zoom *zoom;
 } agt_event;
 
 bool agt_next(agt *, agt_event *out);        /* false: none waiting. The caller frees with agt_event_free. */
@@ -164,6 +167,9 @@ void agt_ask_retrieval(agt *, int64_t message);          /* the stored log of an
 /* A token of an answer: AGT_EV_LOOK, or a note that says why not. number: from 1, 0: the last; by: from there so many tokens
  * (words: to where so many words further begin). */
 void agt_look(agt *, int64_t message, int number, int by, bool words);
+/* A layer (expert -1), or one expert of it, over the answers of the present branch: AGT_EV_ZOOM. Layers as the model counts
+ * them. An expert's tokens are spelt behind what the model is doing, a layer's load at once. */
+void agt_ask_zoom(agt *, int layer, int expert);
 void agt_rename(agt *, int64_t chat, const char *title);
 void agt_delete_chat(agt *, int64_t chat);               /* at once, for good: the caller has asked */
 void agt_keep_place(agt *, int64_t chat, int64_t scroll, const char *draft);     /* remembered for it; 0: for the next new one */
@@ -222,6 +228,7 @@ void agt_get_turned(agt *, agt_turned *out);
 typedef lab_cell agt_cell;
 typedef lab_odd agt_odd;
 typedef lab_view agt_routing;
+typedef lab_zoom agt_zoom;
 void agt_get_routing(agt *, agt_routing *io);            /* copies when io->version is behind */
 void agt_routing_free(agt_routing *);
 void agt_show_routing(agt *, int64_t message);           /* of a stored answer; 0 = back to live */

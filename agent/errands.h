@@ -38,6 +38,9 @@ extern const job_row job_manual;         /* engine's: the first question should 
 extern const job_row job_add, job_tidy;  /* long; value: under which name it is written down */
 extern const job_row job_documents;      /* quick */
 
+/* ---- lost.c: long; text: numbers of documents whose files are looked for ---- */
+extern const job_row job_lost;
+
 /* ---- forget.c ---- */
 /* job_forget, quick, asks about its text, a number, a title, a file or a folder, */
 extern const job_row job_forget_agreed;  /* quick: writes down what was agreed to, */

@@ -29,8 +29,8 @@ static void piece(void *user, const prov_piece *p)
     if (p->token >= 0)
         t->token.surprise = -p->logprob;
     q_buf_add(p->thinking ? &t->think : &t->text, p->text, p->n);
-    if (leaves)
-        t->differs_at = view_differs(t->text.p, t->compare);
+    if (leaves && (t->differs_at = view_differs(t->text.p, t->compare)) < 0)
+        t->differs_at = (int)(t->text.len - p->n);       /* a byte that ends a text for everybody else */
     agt_event e = { .kind = AGT_EV_TOKEN, .text = q_strndup(p->text, p->n), .thinking = p->thinking, .number = p->number,
                     .differs = leaves, .done = leaves ? t->differs_at : 0,
                     .token = p->token, .logprob = p->token >= 0 ? p->logprob : 0, .id = t->reply };

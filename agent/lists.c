@@ -46,7 +46,9 @@ static void retrieval(agt *a, const job *j)
         note(&a->events, AGT_ERROR, "%s", err);
         return;
     }
-    agt_event e = { .kind = AGT_EV_RETRIEVAL, .id = j->id, .retrieval = view_logs(a->store, &l, settings_rag(&a->settings).min_score) };
+    lost_now gone = lost_copy(&a->lost);
+    agt_event e = { .kind = AGT_EV_RETRIEVAL, .id = j->id, .retrieval = view_logs(a->store, &gone, &l, settings_rag(&a->settings).min_score) };
+    free(gone.document);
     mem_logs_free(&l);
     evq_push(&a->events, &e);
 }
@@ -164,7 +166,8 @@ static void costs(agt *a, const job *j)
         if (!measure)
             c.bandwidth = elsewhere ? 0 : before;
         pthread_mutex_lock(&a->shown.mu);
-        a->shown.about.costs = c;
+        if (a->shown.path && strcmp(a->shown.path, path) == 0)         /* else another was loaded meanwhile */
+            a->shown.about.costs = c;
         pthread_mutex_unlock(&a->shown.mu);
     }
     agt_event e = { .kind = AGT_EV_ENERGY };

@@ -73,18 +73,14 @@ int measure_ids(agt *a, const mem_messages *path, int32_t **out, char *err)
 
 int measure_most(agt *a)
 {
-    q_buf b = { 0 };
-    int most = atoi(prov_config_get(a->seat.cfg, "sampler.max_tokens", &b));
-    q_buf_free(&b);
-    return most > 0 && most < ANSWER_MOST ? most : ANSWER_MOST;
+    double most = prov_config_number(a->seat.cfg, "sampler.max_tokens");     /* NAN: it has no such knob */
+    return most > 0 && most < ANSWER_MOST ? (int)most : ANSWER_MOST;
 }
 
 uint64_t measure_seed(agt *a)
 {
-    q_buf b = { 0 };
-    uint64_t own = strtoull(prov_config_get(a->seat.cfg, "sampler.seed", &b), NULL, 10);
-    q_buf_free(&b);
-    return own ? own : (uint64_t)q_wall_ms();
+    double own = prov_config_number(a->seat.cfg, "sampler.seed");
+    return own > 0 ? (uint64_t)own : (uint64_t)q_wall_ms();
 }
 
 struct eng_cache *measure_cache(agt *a, char *err)

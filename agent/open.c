@@ -139,6 +139,7 @@ int agt_open(const agt_options *o, agt **out, char *err)
     pthread_mutex_init(&a->waits.mu, NULL);
     pthread_mutex_init(&a->asks.mu, NULL);
     prefer_open(&a->prefer);
+    lost_open(&a->lost);
     a->base = o->base;
     a->once = o->once;
     a->routing = o->routing;
@@ -224,6 +225,7 @@ void agt_close(agt *a)
     waits_free(&a->waits);
     asks_free(&a->asks);
     prefer_close(&a->prefer);
+    lost_close(&a->lost);
     shown_free(&a->shown);
     lab_watch_free(a->watch);
     free(a->seat.path);

@@ -41,16 +41,19 @@ void page_context(agt *a)
 void page_why(agt *a)
 {
     q_buf b = { 0 };
+    lost_now gone = lost_copy(&a->lost);
     pthread_mutex_lock(&a->shown.mu);
-    if (a->shown.why)
+    if (a->shown.why) {
+        lost_mark(&gone, a->shown.why);
         rag_explain(a->shown.why, &b);
-    else if (a->shown.why_broken)
+    } else if (a->shown.why_broken)
         q_buf_printf(&b, "%s\n", a->shown.why_broken);
     else if (a->shown.why_message)
         q_buf_puts(&b, _("Memory was not searched for this answer: the text only goes on (--base).\n"));
     else
         q_buf_puts(&b, _("Nothing was searched here since the start: ask something, or /search WORDS.\n"));
     pthread_mutex_unlock(&a->shown.mu);
+    free(gone.document);
     note_text(&a->events, "/why", q_buf_take(&b));
 }
 

@@ -8,6 +8,7 @@
 #include "agent/chat.h"
 #include "agent/desk.h"
 #include "agent/events.h"
+#include "agent/lost.h"
 #include "agent/prefer.h"
 #include "agent/seat.h"
 #include "agent/settings.h"
@@ -25,6 +26,7 @@ struct agt {
     waits waits;
     asks asks;
     prefer prefer;
+    lost lost;
     lab_watch *watch;                    /* routing; has its own mutex; constant after agt_open */
     _Atomic uint64_t errands;            /* the order of the last one that was accepted */
     int64_t save_failed;                 /* quick lane: the reply whose partial text could not be stored, as was said */

@@ -152,8 +152,10 @@ static void experts(agt *a, const agt_command *c, char *args)
 {
     if (strcmp(args, "text") == 0)
         page_experts(a);
-    else
+    else if (!*args)
         note_ui(&a->events, c->action, args);
+    else if (!zoom_page(a, args))
+        usage(a, c);
 }
 
 static void guard(agt *a, const agt_command *c, char *args) { page_guard(a); }

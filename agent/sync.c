@@ -159,6 +159,7 @@ static void show_shape(shown *s, const prov *who, const prov_info *info)
 {
     q_buf own = { 0 };
     prov_config *plain = prov_config_new(who);
+    s->about.id = info->id;
     s->about.shape.n_layer = info->n_layer;
     s->about.shape.n_head = info->n_head;
     s->about.shape.first = info->first_moe_layer;

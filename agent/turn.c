@@ -69,6 +69,10 @@ static void search(agt *a, rag_config c, const mem_messages *path, rag_result **
         evq_push(&a->events, &none);
         return;
     }
+    lost_now gone = lost_copy(&a->lost);
+    lost_mark(&gone, *out);
+    free(gone.document);
+    lost_look(a, *out);
     agt_event e = { .kind = AGT_EV_RETRIEVAL, .id = q->id, .retrieval = view_result(*out) };
     evq_push(&a->events, &e);
 }

@@ -192,7 +192,9 @@ agt_retrieval *view_result(const rag_result *r)
             p->signals = q_strdup(rag_signals_text(v, &b));
             q_buf_clear(&b);
             rag_why(r, v, &b);
+            rag_taken(v->taken_ms, v->missing, &b);
             p->why = q_buf_take(&b);
+            p->missing = v->missing;
         }
     q_buf b = { 0 };
     if (!r->n_fed)
@@ -201,8 +203,9 @@ agt_retrieval *view_result(const rag_result *r)
     return o;
 }
 
-/* The text of a passage that a log row holds, as it is now, of a long message its beginning; "" when it was deleted since. */
-static char *text_of(mem_store *s, const mem_log *v)
+/* The text of a passage that a log row holds, as it is now, of a long message its beginning; "" when it was deleted since;
+ * and as of when it is. */
+static char *text_of(mem_store *s, const lost_now *gone, const mem_log *v, bool *missing, q_buf *why)
 {
     enum { LONG = 8192 };
     char err[Q_ERRLEN], *text = NULL;
@@ -211,11 +214,15 @@ static char *text_of(mem_store *s, const mem_log *v)
         text = q_printf("%.*s…", (int)q_utf8_whole(p.text, LONG), p.text);
     else
         text = q_strdup(p.text ? p.text : "");
+    if (p.text && p.kind == MEM_CHUNK && p.trust == MEM_TRUST_OWN) {
+        *missing = lost_has(gone, p.source);
+        rag_taken(p.created_ms, *missing, why);
+    }
     mem_passage_free(&p);
     return text;
 }
 
-agt_retrieval *view_logs(mem_store *s, const mem_logs *l, double min_score)
+agt_retrieval *view_logs(mem_store *s, const lost_now *gone, const mem_logs *l, double min_score)
 {
     agt_retrieval *o = q_alloc(sizeof *o);
     o->p = q_alloc(sizeof *o->p * (size_t)(l->n + 1));
@@ -229,11 +236,11 @@ agt_retrieval *view_logs(mem_store *s, const mem_logs *l, double min_score)
             p->chunk = v->ref;
             p->number = v->number;
             split_label(*v->label ? v->label : _("deleted since"), p);
-            p->text = text_of(s, v);
             p->score = v->score;
             p->tokens = v->tokens;
             q_buf b = { 0 };
             rag_log_why(v, &b);
+            p->text = text_of(s, gone, v, &p->missing, &b);
             p->why = q_buf_take(&b);
             double least = rag_log_min_score(v);
             rag_number(v->score, least, p->shown);

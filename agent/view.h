@@ -4,6 +4,7 @@
 #define QUORUM_AGENT_VIEW_H
 
 #include "agent/agent.h"
+#include "agent/lost.h"
 #include "memory/memory.h"
 #include "rag/rag.h"
 
@@ -15,7 +16,7 @@ int view_differs(const char *text, const char *other);
 agt_message *view_branch(mem_store *, const mem_messages *path);         /* [path->n] */
 agt_event view_event(mem_store *, enum agt_event_kind kind, int64_t message);    /* an event that carries one message */
 agt_retrieval *view_result(const rag_result *r);
-agt_retrieval *view_logs(mem_store *, const mem_logs *l, double min_score);     /* texts as they are now */
+agt_retrieval *view_logs(mem_store *, const lost_now *, const mem_logs *l, double min_score);     /* texts as they are now */
 /* What differs, or the model's own settings ("" and how many experts they run) in the person's language. */
 void view_label(const char *label, int k, char *out, size_t n);
 /* Names a configuration, given as JSON, but for what bounds an answer or names its dice; 0: nothing differs. forward: of what

@@ -303,9 +303,74 @@ static int one_shot(agt *a, const options *o, const char *text)
     return s.failed || interrupted ? 1 : 0;
 }
 
-typedef struct lines { int64_t ask; bool failed, quit; } lines;
+typedef struct lines { int64_t ask; bool failed, quit, chats; } lines;
 
-/* What the full screen would show as a panel is printed. */
+/* ---- lists that the full screen shows as panels, as pages ---- */
+static void json_page(const char *name, q_buf *text, cJSON *data)
+{
+    cJSON *j = event("page");
+    cJSON_AddStringToObject(j, "name", name);
+    cJSON_AddStringToObject(j, "text", text->p ? text->p : "");
+    cJSON_AddItemToObject(j, "data", data);
+    line(j);
+    q_buf_free(text);
+}
+
+static void json_help(void)
+{
+    int n;
+    const agt_command *c = agt_commands(&n);
+    q_buf b = { 0 };
+    cJSON *all = cJSON_CreateArray();
+    for (int i = 0; i < n; i++) {
+        cJSON *one = cJSON_CreateObject();
+        const char *args = *c[i].args ? _(c[i].args) : "";
+        cJSON_AddStringToObject(one, "name", c[i].name);
+        cJSON_AddStringToObject(one, "args", args);
+        cJSON_AddStringToObject(one, "help", _(c[i].help));
+        cJSON_AddItemToArray(all, one);
+        q_buf_printf(&b, "/%s%s%s  %s\n", c[i].name, *args ? " " : "", args, _(c[i].help));
+    }
+    json_page("/help", &b, all);
+}
+
+static void json_chats(const agt_event *e)
+{
+    q_buf b = { 0 };
+    cJSON *all = cJSON_CreateArray();
+    for (int i = 0; i < e->n_chats; i++) {
+        const agt_chat *c = &e->chat[i];
+        cJSON *one = cJSON_CreateObject();
+        cJSON_AddNumberToObject(one, "chat", (double)c->id);
+        cJSON_AddStringToObject(one, "title", c->title);
+        cJSON_AddNumberToObject(one, "updated_ms", (double)c->updated_ms);
+        cJSON_AddNumberToObject(one, "messages", c->n_messages);
+        cJSON_AddItemToArray(all, one);
+        q_buf_printf(&b, "%4lld  %s  (%d)\n", (long long)c->id, *c->title ? c->title : _("untitled"), c->n_messages);
+    }
+    json_page("/chats", &b, all);
+}
+
+static void json_found(const agt_event *e)
+{
+    q_buf b = { 0 };
+    cJSON *all = cJSON_CreateArray();
+    for (int i = 0; i < e->n_messages; i++) {
+        const agt_message *m = &e->message[i];
+        cJSON *one = cJSON_CreateObject();
+        for (char *p = m->text; *p; p++)             /* the marks of a match */
+            *p = *p == 1 || *p == 2 ? '*' : *p;
+        cJSON_AddNumberToObject(one, "chat", (double)m->parent);
+        cJSON_AddNumberToObject(one, "message", (double)m->id);
+        cJSON_AddStringToObject(one, "title", m->label ? m->label : "");
+        cJSON_AddStringToObject(one, "text", m->text);
+        cJSON_AddItemToArray(all, one);
+        q_buf_printf(&b, "%4lld:%lld  %s: %s\n", (long long)m->parent, (long long)m->id, m->label ? m->label : "", m->text);
+    }
+    json_page("/find", &b, all);
+}
+
+/* What the full screen would show as a panel is printed; what is its alone is an error. */
 static void instead(agt *a, const agt_event *e, lines *l)
 {
     switch ((enum agt_action)e->id) {
@@ -314,7 +379,14 @@ static void instead(agt *a, const agt_event *e, lines *l)
     case AGT_UI_ENERGY: agt_submit(a, "/energy text"); break;
     case AGT_UI_MEMORY: agt_submit(a, "/memory list"); break;
     case AGT_UI_CONFIG: agt_submit(a, "/set"); break;
-    default: break;
+    case AGT_UI_MAP: agt_submit(a, "/map text"); break;
+    case AGT_UI_HELP: json_help(); break;
+    case AGT_UI_CHATS: l->chats = true; break;
+    case AGT_UI_LANG: case AGT_UI_THEME: case AGT_UI_CLEAR: break;      /* the knob's row says it; there is no screen */
+    default:
+        json_error((enum agt_action)e->id == AGT_UI_EDIT ? _("/edit TEXT asks the last question anew, worded so.")
+                                                         : _("That needs the full screen: start quorum without --json."));
+        l->failed = true;
     }
 }
 
@@ -330,6 +402,12 @@ static bool follow(agt *a, const options *o, lines *l)
             l->failed |= e.kind == AGT_EV_NOTE && e.level == AGT_ERROR;
             if (e.kind == AGT_EV_UI)
                 instead(a, &e, l);
+            else if (e.kind == AGT_EV_FOUND)
+                json_found(&e);
+            else if (e.kind == AGT_EV_CHATS && l->chats) {
+                json_chats(&e);
+                l->chats = false;
+            }
             agt_event_free(&e);
         }
         if (!idle) {

@@ -82,6 +82,8 @@ typedef struct rag_passage {
     char *text;                         /* what would be fed; of a long message the best part */
     enum mem_trust trust;
     bool same;                          /* the same question asked elsewhere, or what a model answered to it */
+    int64_t taken_ms;                   /* when the person's file was taken in that it is of; 0: it is of none */
+    bool missing;                       /* the caller knows that this file is not there now */
     int64_t offset;                     /* of text in its document or message */
     int rank;                           /* 1-based */
     int number;                         /* 1-based among the fed, by which the prompt cites it; 0 = not fed */
@@ -143,6 +145,15 @@ int rag_log(mem_store *, int64_t message, const rag_result *, char *err);
 const char *rag_signals_text(const rag_passage *, q_buf *buf);
 /* Takes the next "name=value" off such a text; false at its end. */
 bool rag_signals_next(const char **text, char name[32], double *value);
+
+/* ================= is its file there? ================= */
+enum rag_there { RAG_THERE, RAG_MISSING, RAG_NOT_LOOKED };
+/* Looks at a name on a disk of this machine; never at one that may not answer, nor at what is no absolute path. */
+enum rag_there rag_file_there(const char *path);
+/* Does what /proc/self/mountinfo says make the disk of an absolute path one of this machine? */
+bool rag_disk_answers(const char *mounts, const char *path);
+/* "; as of 2026-05-03; its file is not there now", behind what rag_why says; a log row does not hold it. */
+void rag_taken(int64_t taken_ms, bool missing, q_buf *out);
 
 /* ================= taking in ================= */
 enum { RAG_SKIPS = 16 };

@@ -130,6 +130,7 @@ static int gather(mem_store *s, enum mem_kind kind, int64_t except, bool ru, con
         p->cite = cite(&m.v[i]);
         p->text = q_strndup(m.v[i].text + from, len);
         p->offset = m.v[i].offset + (int64_t)from;
+        p->taken_ms = kind == MEM_CHUNK && m.v[i].trust == MEM_TRUST_OWN ? m.v[i].created_ms : 0;
     }
     mem_passages_free(&m);
     return Q_OK;

@@ -266,12 +266,7 @@ int cache_forward(eng_cache *k, const cache_seq *seqs, int n_seq, const cache_ro
 {
     const eng_model *m = k->m;
     cache_batch *b = k->batch;
-    int threads = (int)rows[0].config->v.threads;
-    threads = threads > 0 ? threads : model_cores();
-    if (threads != m->asked_threads) {
-        k->m->asked_threads = threads;
-        k->m->n_threads = m->on.be->set_threads(m->on.dev, threads);
-    }
+    model_threads(k->m, rows[0].config->v.threads);
     k->clock++;
     int rc = place(k, seqs, n_seq, rows, n, keep, err);
     if (rc)

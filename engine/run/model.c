@@ -566,6 +566,15 @@ void eng_model_free(eng_model *m)
 
 const eng_info *eng_model_info(const eng_model *m) { return &m->info; }
 int eng_model_threads(const eng_model *m) { return m->n_threads; }
+
+void model_threads(eng_model *m, double asked)
+{
+    int n = asked > 0 ? (int)asked : model_cores();
+    if (n == m->asked_threads)
+        return;
+    m->asked_threads = n;
+    m->n_threads = m->on.be->set_threads(m->on.dev, n);
+}
 const char *eng_model_device(const eng_model *m) { return m->on.name ? m->on.name : "cpu"; }
 const char *eng_model_device_note(const eng_model *m) { return m->on.note ? m->on.note : ""; }
 

@@ -52,7 +52,7 @@ struct eng_model {
     int n_converted;
 
     device on;
-    int n_threads;                     /* of the device now: sessions set it before a batch */
+    int n_threads;                     /* of the device now: model_threads sets it */
     int own_threads;                   /* as it was opened with: what "default" means */
     int asked_threads;                 /* as it was last asked for; what the system refused is not tried again for each token */
     eng_config *standard;              /* the model's own defaults, what eng_config_is_default compares with */
@@ -64,5 +64,7 @@ int model_check(gguf_file *f, char *err);
 /* Memory that running takes at the least: weights, the smallest useful cache, scratch; saturates. */
 uint64_t model_memory(uint64_t weights, uint64_t n_layer, uint64_t n_kv, uint64_t head_dim);
 int model_cores(void);                 /* processors this process may use, at least 1 */
+/* Before a batch: the device has so many threads from now on (0: one for each core), or as many as the system gives. */
+void model_threads(eng_model *, double asked);
 
 #endif

@@ -157,17 +157,6 @@ static int pass(eng_probe *p, const eng_config *c, int first, bool keep, double 
     return rc && *why ? q_fail(err, rc, "%s", why) : rc ? cache_failed(k, rc, err) : 0;
 }
 
-static void threads(eng_probe *p)
-{
-    eng_model *m = p->cache->m;
-    int n = (int)p->config->v.threads;
-    n = n > 0 ? n : model_cores();
-    if (n != m->n_threads) {
-        m->on.be->set_threads(m->on.dev, n);
-        m->n_threads = n;
-    }
-}
-
 int eng_probe_new(eng_model *m, const eng_config *c, const int32_t *tokens, int n, bool (*go_on)(void *user), void *user,
                   eng_probe **out, char *err)
 {
@@ -198,7 +187,7 @@ int eng_probe_new(eng_model *m, const eng_config *c, const int32_t *tokens, int 
     if (!rc && kv_extend(p->cache->pool, &p->line, n))
         rc = cache_failed(p->cache, Q_NOMEM, err);
     if (!rc) {
-        threads(p);
+        model_threads(p->cache->m, p->config->v.threads);
         rc = pass(p, p->config, 0, true, &p->loss, err);
     }
     if (!rc && !isfinite(p->loss))
@@ -242,7 +231,7 @@ int eng_probe_without(eng_probe *p, int layer, int expert, double *loss, char *e
     eng_config *c = eng_config_copy(p->config);
     int rc = eng_config_set(c, "experts.ban", b.p, err);
     if (!rc) {
-        threads(p);
+        model_threads(p->cache->m, p->config->v.threads);
         rc = pass(p, c, layer, false, loss, err);
     }
     eng_config_free(c);

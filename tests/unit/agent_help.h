@@ -41,7 +41,7 @@ typedef struct seen {                    /* what the events said since the last 
     char *page, *data, *ui;              /* data: of the page, as JSON */
     int passages;
     char *label;                         /* of the last LABEL */
-    char *nothing, *fed;                 /* of the last RETRIEVAL; fed: the first one's text */
+    char *nothing, *fed, *why;           /* of the last RETRIEVAL; fed, why: the first one's text, and why it is fed */
     int64_t ask; char *asked;            /* of the last ASK */
     lab_columns *columns;                /* of the last COLUMNS */
     int64_t progress_done, progress_total;   /* the largest */
@@ -72,6 +72,7 @@ __attribute__((unused)) static void seen_clear(seen *s)
     free(s->asked);
     free(s->nothing);
     free(s->fed);
+    free(s->why);
     free(s->label);
     memset(s, 0, sizeof *s);
 }
@@ -146,6 +147,8 @@ static void seen_take(seen *s, agt_event *e)
         s->passages = e->retrieval->fed;
         free(s->fed);
         s->fed = e->retrieval->n ? q_strdup(e->retrieval->p[0].text) : NULL;
+        free(s->why);
+        s->why = e->retrieval->n ? q_strdup(e->retrieval->p[0].why) : NULL;
         free(s->nothing);
         s->nothing = q_strdup(e->retrieval->broken ? e->retrieval->broken : e->retrieval->nothing ? e->retrieval->nothing : "");
         break;

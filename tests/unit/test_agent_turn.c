@@ -4,7 +4,9 @@
 #include "agent/room.h"
 #include "memory/memory.h"
 #include "provider/local.h"
+#include "rag/rag.h"
 
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <signal.h>
 
@@ -535,6 +537,41 @@ static void killed_mid_answer(void)
     unlink_db(db);
 }
 
+/* A file that is removed behind quorum's back: fed as before and said to be missing, then in /why and with the next answer;
+ * back again, it is said no more. Nothing of memory changes. */
+static void the_file_goes_away(agt *a, seen *s, int64_t id, const char *dir, const char *file, const char *note)
+{
+    char err[Q_ERRLEN];
+    if (rag_file_there(file) == RAG_NOT_LOOKED) {
+        SKIP("a_file_that_went_away_is_said", "the folder for temporary files is on no disk of this machine");
+        return;
+    }
+    CHECK_INT(unlink(file), 0);
+    CHECK_INT(rmdir(dir), 0);
+    for (int i = 0; i < 4; i++) {        /* 0, 1: missing; 2: there again, but still marked; 3: not marked any more */
+        if (i == 2) {
+            CHECK_INT(mkdir(dir, 0700), 0);
+            CHECK_INT(q_write_file_atomic(file, note, strlen(note), err), 0);
+        }
+        seen_clear(s);
+        agt_submit(a, "Who calibrated the zarnith lamp, by Velmora, Korsk laboratory?");
+        CHECK(wait_for(a, s, AGT_EV_DONE, 0, 30000));
+        settle(a, s);
+        CHECK_INT(s->passages, 1);
+        CHECK_MSG((s->notes.p && strstr(s->notes.p, "its file is not there now")) == (i == 0), "question %d: %s", i, s->notes.p ? s->notes.p : "");
+        CHECK_MSG((s->why && strstr(s->why, "its file is not there now")) == (i == 1 || i == 2), "question %d: %s", i, s->why ? s->why : "");
+        CHECK(s->why && strstr(s->why, "; as of 2"));
+        seen_clear(s);
+        agt_submit(a, "/why");
+        settle(a, s);
+        CHECK_MSG(s->page && (strstr(s->page, "its file is not there now") != NULL) == (i < 2) && strstr(s->page, "; as of 2"), "question %d: %s", i, s->page ? s->page : "");
+        seen_clear(s);
+        agt_ask_retrieval(a, id);        /* the answer from before */
+        settle(a, s);
+        CHECK_MSG(s->why && (strstr(s->why, "its file is not there now") != NULL) == (i < 2) && strstr(s->why, "; as of 2"), "question %d: %s", i, s->why ? s->why : "");
+    }
+}
+
 static void passages_are_fed(void)
 {
     const char *set[] = { "sampler.temperature=0", "sampler.max_tokens=5", "context.length=4096" };
@@ -567,6 +604,7 @@ static void passages_are_fed(void)
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 20000));
     CHECK_INT(s.passages, 0);
     CHECK(s.last && s.last->n_passages == 0);
+    the_file_goes_away(a, &s, id, dir, file, note);
     char *forget = q_printf("/forget %s", file);
     seen_clear(&s);
     agt_submit(a, forget);

@@ -851,6 +851,26 @@ static void russian_pieces_are_read_right(void)
     mem_close(s);
 }
 
+/* Only a disk of this machine is looked at: what lies over a network, or on somebody's program, may never answer. */
+static void only_disks_that_answer_are_looked_at(void)
+{
+    static const char mounts[] = "22 27 0:21 / /proc rw - proc proc rw\n27 1 254:0 / / rw - ext4 /dev/vda rw\n"
+                                 "30 27 0:40 / /mnt/far rw,relatime shared:3 - nfs4 box:/x rw\n31 27 0:41 / /mnt/my\\040share rw - cifs //b/x rw\n"
+                                 "32 30 8:1 / /mnt/far/stick rw - vfat /dev/sda1 rw\n33 27 0:42 / /home/a/ssh rw - fuse.sshfs a:/ rw\n"
+                                 "34 27 0:43 / /net rw - autofs auto rw\n35 27 0:44 / /tmp rw - tmpfs tmpfs rw\n36 35 0:45 / /tmp rw - nfs box:/t rw\n"
+                                 "37 27 0:46 / /pool rw - btrfs /dev/sdb rw\na line that means nothing\n";
+    static const struct { const char *path; bool answers; } v[] = {
+        {"/home/a/notes.md", true}, {"/mnt/far/notes.md", false}, {"/mnt/farther/notes.md", true}, {"/mnt/far", false},
+        {"/mnt/my share/a.md", false}, {"/mnt/my\\040share/a.md", true}, {"/mnt/far/stick/a.md", true}, {"/home/a/ssh/a.md", false},
+        {"/net/b/a.md", false}, {"/tmp/a.md", false}, {"/pool/a.md", true}, {"/proc/1", false}};
+    for (size_t i = 0; i < sizeof v / sizeof *v; i++)
+        CHECK_MSG(rag_disk_answers(mounts, v[i].path) == v[i].answers, "%s", v[i].path);
+    CHECK(!rag_disk_answers("", "/a") && !rag_disk_answers("27 1 254:0 / /", "/a") && !rag_disk_answers("\n\n - ", "/a"));
+    CHECK_INT(rag_file_there("manual:en"), RAG_NOT_LOOKED);
+    CHECK_INT(rag_file_there(""), RAG_NOT_LOOKED);
+    CHECK_INT(rag_file_there("/proc/nothing"), RAG_NOT_LOOKED);
+}
+
 int main(void)
 {
     snprintf(dir, sizeof dir, "/tmp/quorum-rag-XXXXXX");
@@ -866,6 +886,7 @@ int main(void)
     RUN(what_was_skipped_is_said_once_with_counts);
     RUN(a_file_of_its_own_that_is_gone_is_not_fed);
     RUN(a_missing_folder_says_what_is_kept);
+    RUN(only_disks_that_answer_are_looked_at);
     RUN(files_that_are_gone_are_not_fed);
     RUN(a_missing_disk_marks_nothing);
     if (!closing_works()) SKIP("a_folder_that_cannot_be_read_marks_nothing", "no second user to be");

@@ -91,9 +91,39 @@ static void the_default_stays(void)
     eng_model_free(m);
 }
 
+static void a_probe_leaves_what_is_asked(void)
+{
+    eng_model *m = model(1);
+    if (!m)
+        return;
+    static const int32_t token[8] = { 1, 2, 3, 4, 5, 6, 7, 8 };
+    eng_config *c = eng_config_new(m), *plain = eng_config_new(m);
+    eng_session *s = NULL;
+    eng_probe *p = NULL;
+    CHECK_MSG(eng_session_new(m, c, &s, err) == 0 && s, "%s", err);
+    use(s, c, "3");
+    CHECK_INT(eng_model_threads(m), 3);
+    CHECK_MSG(eng_probe_new(m, plain, token, 8, NULL, NULL, &p, err) == 0, "%s", err);
+    CHECK_INT(eng_model_threads(m), 1);
+    use(s, c, "3");                      /* the same as before the probe: it is asked for anew */
+    CHECK_INT(eng_model_threads(m), 3);
+    eng_probe_free(p);
+    atomic_store(&refuse, true);         /* and what the system refuses a probe is not counted as there */
+    CHECK(eng_config_set(plain, "threads", "6", err) == 0);
+    CHECK_MSG(eng_probe_new(m, plain, token, 8, NULL, NULL, &p, err) == 0, "%s", err);
+    CHECK_INT(eng_model_threads(m), 3);
+    atomic_store(&refuse, false);
+    eng_probe_free(p);
+    eng_session_free(s);
+    eng_config_free(c);
+    eng_config_free(plain);
+    eng_model_free(m);
+}
+
 int main(void)
 {
     RUN(refused_threads_are_not_there);
     RUN(the_default_stays);
+    RUN(a_probe_leaves_what_is_asked);
     return TEST_END();
 }

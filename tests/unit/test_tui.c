@@ -400,6 +400,13 @@ static void panel_over_a_short_answer(void)
     tui_app_note(&app, AGT_WARN, "the answer repeats itself");
     key(K_F3);
     CHECK(on_screen("the answer repeats itself"));      /* what went wrong stays longer than that */
+    tui_app_note(&app, AGT_WARN, "L2e3 breaks the model");
+    tui_app_note(&app, AGT_INFO, "experts.ban 2:3: from the next answer");
+    CHECK(on_screen("breaks the model") && !on_screen("from the next answer"));        /* both come in one moment: the warning is the one to read */
+    app.now += 2000;
+    tui_app_note(&app, AGT_INFO, "experts.k 4: from the next answer");
+    CHECK(on_screen("experts.k 4") && !on_screen("breaks the model"));
+    app.now -= 2000;
     tui_app_resize(&app, 60, 20);
     key(K_ESC);
     tui_say_hush(&app.say);

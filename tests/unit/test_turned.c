@@ -240,6 +240,25 @@ static void opened_again(void)
     finish();
 }
 
+/* A place that the text does not reach, as where the program was killed between the two: the sign stands at its end. */
+static void a_mark_behind_the_text(void)
+{
+    static const int64_t far[] = { 12, 13, 4096, (int64_t)1 << 40 };
+    for (size_t i = 0; i < sizeof far / sizeof *far; i++)
+        for (int width = 30; width <= 60; width += 30) {
+            tui_transcript t = { .selected = -1 };
+            agt_made made[2] = { { 0, 0, 0, (char[]){ "" } }, { 5, 5, far[i], (char[]){ "k 2→1" } } };
+            agt_message m = { .id = 1, .role = AGT_ASSISTANT, .state = AGT_PARTIAL, .text = (char[]){ "One two thre" }, .n_config = 2, .made = made, .differs_at = -1 };
+            q_buf got = { 0 };
+            tui_item *it = tui_tr_add(&t, &m);
+            tui_item_lay(it, width);
+            q_buf_add(&got, it->lay.text.p, it->lay.text.len);
+            CHECK_MSG(strstr(got.p, "One two thre") && strstr(got.p, width < 48 ? "⟨b⟩" : "⟨k\xC2\xA0" "2→1⟩"), "%s", got.p);
+            q_buf_free(&got);
+            tui_tr_free(&t);
+        }
+}
+
 /* A knob turned inside a word or before a stop puts no blank there. */
 static void a_mark_inside_a_word(void)
 {
@@ -315,6 +334,7 @@ int main(int argc, char **argv)
     RUN(a_difference_never_vanishes);
     RUN(opened_again);
     RUN(a_mark_inside_a_word);
+    RUN(a_mark_behind_the_text);
     RUN(the_meter_waits_for_tokens);
     return TEST_END();
 }

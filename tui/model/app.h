@@ -45,6 +45,7 @@ typedef struct tui_view {
     bool (*on_key)(tui_app *, const tui_key *);         /* false: not its key */
     void (*on_event)(tui_app *, agt_event *);           /* of every event, before the rest acts on it; NULL: none concerns it */
     void (*opened)(tui_app *);                          /* NULL: nothing to do */
+    bool (*back)(tui_app *);                            /* Esc: a step back inside of it; false: there is none. NULL: never */
 } tui_view;
 typedef struct tui_cursor { int sel, top; } tui_cursor;
 enum { TUI_VIEWS_MAX = 16 };
@@ -63,6 +64,12 @@ typedef struct tui_knobs {              /* rows of the panel of knobs */
     unsigned folded;                    /* a bit a group */
     char filter[64]; bool typing;       /* "": none; letters go into it */
 } tui_knobs;
+typedef struct tui_closer {              /* the page of a layer, or of one of its experts */
+    int layer, expert;                  /* as the model counts them; expert -1: the layer's page */
+    int top;                            /* line at the top of an expert's page */
+    agt_zoom of[2]; bool has[2];        /* what was told of the layer, of the expert */
+    char *why[2];                       /* or why there is none; NULL: it is on its way */
+} tui_closer;
 typedef struct tui_popup { char **item; int n, sel; size_t start; } tui_popup;
 
 typedef struct tui_comp {               /* what is being written */
@@ -118,6 +125,7 @@ struct tui_app {
     tui_page page;
     tui_columns columns;
     tui_knobs knobs;
+    tui_closer zoom;
     tui_ui ui;
     int64_t now;                        /* monotonic ms, set by the loop */
     int64_t quit_armed, esc_armed;      /* Ctrl-C, Esc once, at this time */
@@ -145,6 +153,7 @@ void tui_go_open(tui_app *app, const tui_view *v);      /* shown and focused; ag
 void tui_go_leave(tui_app *app);                        /* back to the composer, overlay closed */
 void tui_go_back(tui_app *app);                         /* one step: from a page to the panel it was opened from */
 void tui_go_page(tui_app *app, const char *title, const char *text);
+void tui_go_over(tui_app *app, const tui_view *v);      /* an AT_OVER one; Esc there goes back to the panel that has the focus */
 tui_box tui_box_of(const tui_layout *l, const tui_view *v, const tui_go *go);   /* its column; w 0: it has none now */
 void tui_go_zoom(tui_app *app, const tui_view *v);
 void tui_go_compose(tui_app *app, const char *text);    /* the composer, with this in it; what was there is put aside */

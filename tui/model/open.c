@@ -56,6 +56,10 @@ void tui_app_free(tui_app *app)
     free(app->page.title);
     q_buf_free(&app->page.text);
     tui_lay_free(&app->page.lay);
+    for (int i = 0; i < 2; i++) {
+        lab_zoom_free(&app->zoom.of[i]);
+        free(app->zoom.why[i]);
+    }
     lab_columns_free(&app->columns.c);
     tui_lay_free(&app->columns.lay[0]);
     tui_lay_free(&app->columns.lay[1]);

@@ -228,7 +228,8 @@ static int signs_of(const tui_item *it, size_t from, size_t to, tui_sign v[TUI_S
     for (int i = 0; i < it->n_made; i++) {
         const tui_made *m = &it->made[i];
         if (!m->sign) continue;
-        size_t at = word_at(it->text.p, it->text.len, (size_t)m->at);
+        /* a store that was killed has the place, and not yet all words before it */
+        size_t at = (size_t)m->at < it->text.len ? word_at(it->text.p, it->text.len, (size_t)m->at) : it->text.len;
         if (at < from || (at >= to && !last)) continue;
         const char *text = it->width < SIGN_WIDTH ? letter[m->letter % 26] : m->sign;
         bool word = at == 0 || it->text.p[at - 1] == ' ' || it->text.p[at - 1] == '\n';       /* else it stands in one, or before a stop */

@@ -58,8 +58,9 @@ void guard_say(agt *, const prov_config *was, const prov_config *c);     /* befo
 extern const job_row job_guard;          /* somebody wants to know: also where it takes minutes */
 
 /* ---- prompt.c ---- */
-/* The request for an answer to path (whose last message is the question). Its texts belong to the prompt and to path. */
-typedef struct prompt { prov_message *message; int n; char *raw, *system, *question; } prompt;
+/* The request for an answer to path (whose last message is the question). Its texts belong to the prompt and to path, but for
+ * begin, which the caller sets before: how the answer begins, NULL: by itself. */
+typedef struct prompt { prov_message *message; int n; char *raw, *system, *question; const char *begin; } prompt;
 int prompt_build(agt *, const mem_messages *path, const rag_result *passages, prompt *out, char *err);
 prov_request prompt_request(const prompt *);
 void prompt_free(prompt *);
@@ -67,7 +68,7 @@ int prompt_room_for_passages(agt *, const char *question, int max_passages);
 int prompt_count(void *user, const char *text, size_t n);    /* user: prov */
 
 /* ---- turn.c ---- */
-extern const job_row job_send, job_again, job_edit;      /* text; again and edit: id = the message, 0: the last; number: ticket */
+extern const job_row job_send, job_again, job_edit, job_amend;   /* text; but for send: id = the message, 0: the last; number: ticket */
 
 extern const job_row job_prompt;         /* text: a question; AGT_EV_TEXT "/prompt" */
 

@@ -96,6 +96,7 @@ void agt_nudge_k(agt *a, int d) { SAY("nudge %+d\n", d); }
 void agt_toggle(agt *a) { SAY("toggle\n"); }
 void agt_again(agt *a, int64_t m, const char *s) { SAY("again %lld %s\n", (long long)m, s); }
 void agt_edit(agt *a, int64_t m, const char *t) { SAY("edit %lld %s\n", (long long)m, t); }
+void agt_amend(agt *a, int64_t m, const char *t) { SAY("amend %lld %s\n", (long long)m, t); }
 void agt_branch(agt *a, int64_t m, int d) { SAY("branch %lld %+d\n", (long long)m, d); }
 void agt_open_at(agt *a, int64_t c, int64_t m) { SAY("open %lld at %lld\n", (long long)c, (long long)m); }
 void agt_open_chat(agt *a, int64_t c) { SAY("open %lld\n", (long long)c); }

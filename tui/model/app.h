@@ -75,6 +75,7 @@ typedef struct tui_popup { char **item; int n, sel; size_t start; } tui_popup;
 typedef struct tui_comp {               /* what is being written */
     tui_edit ed;
     int64_t editing;                    /* message whose text it is; 0 none */
+    bool amend;                         /* with editing: an answer's (or the question's that has none), which goes on from it */
     tui_popup popup;
     bool ctrl_x;                        /* the prefix was typed */
     char *stash;                        /* put aside for something else; it comes back when that is sent or cleared */
@@ -161,6 +162,7 @@ void tui_go_compose(tui_app *app, const char *text);    /* the composer, with th
 void tui_comp_put_aside(tui_app *app);
 void tui_comp_add_aside(tui_comp *c, const char *text);  /* before what is put aside already, which stays */
 void tui_comp_come_back(tui_app *app);                  /* into an empty composer */
+void tui_comp_leave(tui_app *app);                      /* Esc: no message is edited any more */
 const char *tui_draft(tui_app *app);                    /* what is typed or put aside, and not of an edited message */
 /* model/knobs; sel: the selected row, which stays on what it stood on */
 void tui_knobs_rows(tui_app *app);                      /* as they are now */
@@ -182,6 +184,7 @@ void tui_act_help(tui_app *app);
 void tui_act_log(tui_app *app);
 void tui_act_copy(tui_app *app, const tui_item *it);
 void tui_act_edit(tui_app *app, tui_item *question);
+void tui_act_amend(tui_app *app, const tui_item *it, const char *text);  /* text NULL: the answer's own */
 tui_item *tui_last_of(tui_transcript *t, enum agt_role role, int from);  /* at or before item `from`; NULL: none */
 void tui_act(tui_app *app, int action, const char *arg);        /* model/action.c: AGT_UI_* */
 /* model/complete */

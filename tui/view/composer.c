@@ -62,6 +62,7 @@ static const char *keys_of(const tui_app *app)
     if (app->seen.st.paused) return _("→ one token · F7/F8 fewer/more experts · F6 goes on · Ctrl-C stop");
     if (agt_answering(app->a)) return app->grid.w >= LAY_PANELS_W ? _("Ctrl-C stop · F6 pause · F7/F8 fewer/more experts · Enter sends after this answer")
                                            : _("Ctrl-C stop · F6 pause · F7/F8 fewer/more");
+    if (app->comp.editing && app->comp.amend) return _("Enter goes on from the end of this text · Ctrl-J line · Esc leaves it as it was");
     return app->comp.editing ? _("Enter asks it anew, as a branch · Ctrl-J line · Esc leaves editing")
                         : app->seen.st.n_expert ? _("Enter send · Ctrl-J line · Ctrl-C stop · F7/F8 fewer/more · /help")
                                            : _("Enter send · Ctrl-J line · Ctrl-C stop · F5 config · /help");

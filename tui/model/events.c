@@ -9,6 +9,7 @@
 static void draft(tui_app *app, const char *its)
 {
     tui_comp *c = &app->comp;
+    if (c->editing && c->amend) tui_comp_leave(app);         /* that answer is not here any more */
     const char *typed = c->ed.b.p ? c->ed.b.p : "";
     bool old = !c->editing && *typed && c->kept && strcmp(tui_draft(app), c->kept) == 0;
     if (old || (c->stash && c->kept && strcmp(c->stash, c->kept) == 0)) tui_set_text(&c->stash, NULL);    /* the draft that was stored holds it */

@@ -167,8 +167,9 @@ void agt_open_chat(agt *, int64_t chat);                 /* 0: a new one */
 void agt_open_at(agt *, int64_t chat, int64_t message);  /* on a branch that holds this message */
 void agt_ask_chats(agt *);                               /* answered by AGT_EV_CHATS */
 void agt_ask_retrieval(agt *, int64_t message);          /* the stored log of an answer: AGT_EV_RETRIEVAL */
-/* A token of an answer: AGT_EV_LOOK, or a note that says why not. number: from 1, 0: the last; by: from there so many tokens
- * (words: to where so many words further begin). */
+/* A token of an answer: AGT_EV_LOOK, or a note that says why not. number: from 1, 0: the last, -n: where the last look at
+ * this answer came to, else n; by: from there so many tokens (words: to where so many words further begin). Where more waits to be
+ * done already only the place is taken. */
 void agt_look(agt *, int64_t message, int number, int by, bool words);
 /* A layer (expert -1), or one expert of it, over the answers of the present branch: AGT_EV_ZOOM. Layers as the model counts
  * them. An expert's tokens are spelt behind what the model is doing, a layer's load at once. */

@@ -124,7 +124,7 @@ static void token_cursor(void)
         type("jkh");
         key(K_END);
         q_buf_clear(&app.scratch);
-        q_buf_printf(&app.scratch, "look %lld 5 +1 words\nlook %lld 5 -1 words\nlook %lld 5 -1\nlook %lld 0 +0\n", (long long)it->id, (long long)it->id, (long long)it->id, (long long)it->id);
+        q_buf_printf(&app.scratch, "look %lld -5 +1 words\nlook %lld -5 -1 words\nlook %lld -5 -1\nlook %lld 0 +0\n", (long long)it->id, (long long)it->id, (long long)it->id, (long long)it->id);
         CHECK_STR(fake.said.p, app.scratch.p);
         /* of a blank alone, of nothing in the text, of another message: no bracket, or one around what there is */
         ev((agt_event){ .kind = AGT_EV_LOOK, .id = it->id, .number = 6, .total = 40, .done = at, .scroll = at + 1, .text = q_strdup("token 6 of 40\n") });

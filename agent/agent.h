@@ -99,7 +99,7 @@ enum agt_event_kind {
     AGT_EV_RETRIEVAL,   /* retrieval; id = the answer's or question's message                       */
     AGT_EV_PREFILL,     /* done, total, rate (tokens/s); total 0: ended                             */
     AGT_EV_BEGIN,       /* an answer begins: message (partial, empty)                               */
-    AGT_EV_TOKEN,       /* text (whole characters, maybe ""), thinking, number (1-based), token id, logprob,
+    AGT_EV_TOKEN,       /* text (whole characters, maybe ""), thinking, number (1-based; 0: what agt_amend gave), token id, logprob,
                            differs: the first token unlike the compared sibling's; done = differs_at then   */
     AGT_EV_ROUTING,     /* where agt_options wanted it, behind each token: number, token, done = position, data = layers as JSON */
     AGT_EV_LOOK,        /* agt_look: id = message, number = token (from 1), total = how many, done and scroll = bytes of the
@@ -116,6 +116,7 @@ enum agt_event_kind {
     AGT_EV_COLUMNS,     /* two configurations side by side: columns (lab/lab.h); with one text a TEXT with its numbers came before */
     AGT_EV_FOUND,       /* /find: message[n_messages], snippets in text, chat id in parent          */
     AGT_EV_ASK,         /* what cannot be taken back: text = the question, id for agt_answer               */
+    AGT_EV_ZOOM,        /* agt_ask_zoom: number = layer, token = expert; zoom (lab/lab.h), or text: why there is none          */
     AGT_EV_ENERGY,      /* what agt_ask_energy asked for is there: agt_get_energy                              */
     AGT_EV_UI           /* a command that only a front end can do: action in id, its argument in text */
 };
@@ -133,6 +134,7 @@ typedef struct agt_event {
     agt_chat *chat;        int n_chats;
     agt_retrieval *retrieval;
     lab_columns *columns;
+    lab_zoom *zoom;
 } agt_event;
 
 bool agt_next(agt *, agt_event *out);        /* false: none waiting. The caller frees with agt_event_free. */
@@ -157,6 +159,9 @@ void agt_nudge_k(agt *, int delta);                      /* F7, F8: every routed
 void agt_toggle(agt *);                                  /* F9: the configuration before, and on, and back (agent/history.h) */
 void agt_again(agt *, int64_t message, const char *assignments);  /* a sibling of an answer; "experts.k=1 …" or "" */
 void agt_edit(agt *, int64_t message, const char *text); /* a sibling of a question, then its answer */
+/* A sibling of an answer that begins with these words, as they stand, and goes on from there. AGT_EV_TOKEN number 0 carries
+ * them. A question's message: its first answer. Where nothing comes of it, AGT_EV_UI AMEND brings them back. */
+void agt_amend(agt *, int64_t message, const char *text);
 void agt_branch(agt *, int64_t message, int delta);      /* to the previous or next sibling */
 void agt_open_chat(agt *, int64_t chat);                 /* 0: a new one */
 void agt_open_at(agt *, int64_t chat, int64_t message);  /* on a branch that holds this message */
@@ -165,6 +170,9 @@ void agt_ask_retrieval(agt *, int64_t message);          /* the stored log of an
 /* A token of an answer: AGT_EV_LOOK, or a note that says why not. number: from 1, 0: the last; by: from there so many tokens
  * (words: to where so many words further begin). */
 void agt_look(agt *, int64_t message, int number, int by, bool words);
+/* A layer (expert -1), or one expert of it, over the answers of the present branch: AGT_EV_ZOOM. Layers as the model counts
+ * them. An expert's tokens are spelt behind what the model is doing, a layer's load at once. */
+void agt_ask_zoom(agt *, int layer, int expert);
 void agt_rename(agt *, int64_t chat, const char *title);
 void agt_delete_chat(agt *, int64_t chat);               /* at once, for good: the caller has asked */
 void agt_keep_place(agt *, int64_t chat, int64_t scroll, const char *draft);     /* remembered for it; 0: for the next new one */
@@ -223,6 +231,7 @@ void agt_get_turned(agt *, agt_turned *out);
 typedef lab_cell agt_cell;
 typedef lab_odd agt_odd;
 typedef lab_view agt_routing;
+typedef lab_zoom agt_zoom;
 void agt_get_routing(agt *, agt_routing *io);            /* copies when io->version is behind */
 void agt_routing_free(agt_routing *);
 void agt_show_routing(agt *, int64_t message);           /* of a stored answer; 0 = back to live */
@@ -272,6 +281,12 @@ const q_knob *agt_knob(const agt *, int i);
 const q_knob *agt_knob_named(const agt *, const char *name);     /* as /set and --set take names: an aka too, in any case; NULL: there is none */
 const char *agt_knob_value(agt *, const q_knob *k, q_buf *buf);
 bool agt_knob_default(agt *, const q_knob *k);
+const char *agt_knob_own(agt *, const q_knob *k, q_buf *buf);    /* the model's own value, or the program's: what "default" brings back */
+typedef struct agt_knob_turn {
+    int64_t message; int token;          /* its value holds from this token of this answer on; message 0: from the next answer on */
+    agt_measured of[AGT_MEASURES];       /* what turning it did; n_before and n_after 0: not known, or more was turned with it */
+} agt_knob_turn;
+bool agt_knob_turned(agt *, const q_knob *k, agt_knob_turn *out);        /* false: it was not turned in this conversation */
 /* The numbers it may have for the model at hand; false: it takes none, or has nothing to act on. */
 bool agt_knob_range(agt *, const q_knob *k, double *min, double *max);
 const char *agt_effect_word(enum q_effect e);            /* "routing", translated */

@@ -55,8 +55,8 @@
       N_("what was fed; list: the documents in memory"), .key = "F4", .words = "list") \
     X(search, JOB(search), "поиск", N_("WORDS"), \
       N_("what memory would feed for these words"), .needs = true) \
-    X(experts, BOTH(EXPERTS, experts), "эксперты", "", \
-      N_("which experts run, and how unusual that is"), .key = "F3", .words = "text") \
+    X(experts, BOTH(EXPERTS, experts), "эксперты", N_("[LAYER[:EXPERT]]"), \
+      N_("which experts run, and how unusual that is; a layer's load, or what one expert ran for in this conversation"), .key = "F3", .words = "text") \
     X(guard, RUN(guard), "страж", "", \
       N_("experts that the model cannot do without, as far as they were tried")) \
     X(config, UI(CONFIG), "настройки", "", \
@@ -94,6 +94,8 @@
       N_("copy the last answer to the clipboard"), .key = "y") \
     X(edit, RUN(edit_question), "правка", N_("[TEXT]"), \
       N_("edit the last question: a branch; the old one is kept"), .key = "e") \
+    X(amend, BOTH(AMEND, amend_answer), "продолжить", N_("[TEXT]"), \
+      N_("go on from the last answer's text, cut or reworded: beside the old answer"), .key = "a") \
     X(branch, RUN(branch), "ветка", N_("[next|prev]"), \
       N_("to the next or previous version of the last answer or question"), .key = "[ ]", .words = "next,prev") \
     X(editor, UI(EDITOR), "редактор", "", \

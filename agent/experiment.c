@@ -58,9 +58,30 @@ static void experiment(agt *a, const job *j)
     free(line);
 }
 
+/* Was it tried with the model that is loaded now? One that could not be written down says nothing of that. */
+static bool still_here(agt *a, int number, char *err)
+{
+    lab_experiment e = { .number = 0 };
+    if (!number)
+        return true;
+    int rc = lab_experiment_read(number, &e, err);
+    pthread_mutex_lock(&a->shown.mu);
+    const char *now = a->shown.full_name ? a->shown.full_name : "";
+    if (rc == Q_OK && strcmp(e.model, now) != 0)
+        rc = q_fail(err, Q_RANGE, _("experiment %d was of %s, which is not loaded now: nothing was changed"), number, e.model);
+    pthread_mutex_unlock(&a->shown.mu);
+    lab_experiment_free(&e);
+    return rc != Q_RANGE;                /* a record that is gone keeps nobody from the change */
+}
+
 static void kept(agt *a, const job *j)
 {
     char err[Q_ERRLEN], *name = q_strdup(j->text), *value = strchr(name, '=');
+    if (!still_here(a, (int)j->number, err)) {
+        note(&a->events, AGT_WARN, "%s", err);
+        free(name);
+        return;
+    }
     *value = 0;
     desk_edit(&a->desk, EDIT_SET, 0, name, value + 1);
     if (j->number && lab_experiment_keep((int)j->number, err) < 0)

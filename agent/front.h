@@ -12,6 +12,9 @@ int64_t front_present(agt *);
 void knobs_set(agt *, const char *name, const char *value);  /* kept, where it is a row of the agent's; answers by events */
 void knobs_page(agt *, const char *name_or_null);
 
+/* ---- turns.c ---- */
+void turns_set(agt *, int knob);         /* one of the agent's or of memory's has another value */
+
 /* ---- configs.c ---- */
 void configs_history(agt *);             /* /history alone */
 void configs_diff(agt *);                /* /diff */
@@ -24,5 +27,6 @@ void page_context(agt *);
 void page_why(agt *);
 void page_experts(agt *);
 void page_guard(agt *);                  /* guard.c */
+bool zoom_page(agt *, const char *args); /* zoom.c; "LAYER" or "LAYER:EXPERT"; false: it is neither, and nothing is done */
 
 #endif

@@ -10,23 +10,26 @@ void load_none(agt *a)
 {
     desk_cancels(&a->desk, NULL, NULL);
     pthread_mutex_lock(&a->shown.mu);
-    prov_config *old = a->shown.cfg;
-    a->shown.cfg = NULL;
+    prov_config *old = a->shown.cfg, *own = a->shown.own;
+    a->shown.cfg = a->shown.own = NULL;
     memset(&a->shown.st, 0, sizeof a->shown.st);
     a->shown.st.chat = a->chat.id;
     free(a->shown.full_name);
     free(a->shown.path);
     a->shown.full_name = a->shown.path = NULL;
     a->shown.n_mix = 0;
+    a->shown.about.id = 0;
     a->shown.about.costs.n_row = 0;
     a->shown.about.guard = (lab_guard){ .n = 0 };
     pthread_mutex_unlock(&a->shown.mu);
     if (a->watch)
         lab_watch_unload(a->watch);
     prov_config_free(old);
+    prov_config_free(own);
     prov_config_free(a->seat.cfg);
     history_clear(&a->seat.past);
     costs_unload(a);
+    turns_forget(a);
     prov_close(a->seat.who);
     a->seat.cfg = NULL;
     a->seat.who = NULL;

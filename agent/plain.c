@@ -57,5 +57,8 @@ void agt_event_free(agt_event *e)
     if (e->columns)
         lab_columns_free(e->columns);
     free(e->columns);
+    if (e->zoom)
+        lab_zoom_free(e->zoom);
+    free(e->zoom);
     memset(e, 0, sizeof *e);
 }

@@ -120,13 +120,21 @@ static void list(agt *a)
 }
 
 /* ---- choosing ---- */
+/* Of a side's name in a key, whole characters. */
+static int side_bytes(const char *name)
+{
+    enum { SIDE = 150 };
+    size_t n = strlen(name);
+    return (int)(n > SIDE ? q_utf8_whole(name, SIDE) : n);
+}
+
 static void count(agt *a, prefer *p, int choice /* the side, 2: neither */)
 {
     bool turned = strcmp(p->side[0], p->side[1]) > 0;
     const char *first = p->side[turned], *second = p->side[!turned];
     int n[COUNTS], at = choice == 2 ? 2 : turned ? 1 - choice : choice;
     char key[KEY];
-    snprintf(key, sizeof key, "%s%016llx.%.150s|%.150s", prefix, (unsigned long long)p->model, first, second);
+    snprintf(key, sizeof key, "%s%016llx.%.*s|%.*s", prefix, (unsigned long long)p->model, side_bytes(first), first, side_bytes(second), second);
     char *had = agt_setting_get(a, key), value[COUNTS * 12];
     read_counts(had, n);
     n[at]++;

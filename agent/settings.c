@@ -91,7 +91,13 @@ int settings_find(const settings *s, const char *name)
     for (int i = 0; i < s->n_knob; i++)
         if (listed(s->knob[i]->aka, name))
             return i;
-    return -1;
+    int hit = -1, hits = 0;              /* or what stands behind its point, where one knob alone ends so: k=4, as /compare takes it */
+    for (int i = 0; i < s->n_knob; i++) {
+        const char *dot = strrchr(s->knob[i]->name, '.');
+        if (s->knob[i]->effect != Q_EFFECT_FIXED && dot && strcasecmp(dot + 1, name) == 0)
+            hit = i, hits++;
+    }
+    return hits == 1 ? hit : -1;
 }
 
 int settings_nearest(const settings *s, const char *name)

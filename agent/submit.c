@@ -152,8 +152,10 @@ static void experts(agt *a, const agt_command *c, char *args)
 {
     if (strcmp(args, "text") == 0)
         page_experts(a);
-    else
+    else if (!*args)
         note_ui(&a->events, c->action, args);
+    else if (!zoom_page(a, args))
+        usage(a, c);
 }
 
 static void guard(agt *a, const agt_command *c, char *args) { page_guard(a); }
@@ -211,6 +213,14 @@ static void edit_question(agt *a, const agt_command *c, char *args)
         agt_edit(a, 0, args);
     else
         note_ui(&a->events, AGT_UI_EDIT, "");
+}
+
+static void amend_answer(agt *a, const agt_command *c, char *args)
+{
+    if (*args)
+        agt_amend(a, 0, args);
+    else
+        note_ui(&a->events, c->action, "");
 }
 
 static void branch(agt *a, const agt_command *c, char *args) { agt_branch(a, 0, *args == 'p' ? -1 : 1); }

@@ -159,13 +159,15 @@ static void show_shape(shown *s, const prov *who, const prov_info *info)
 {
     q_buf own = { 0 };
     prov_config *plain = prov_config_new(who);
+    s->about.id = info->id;
     s->about.shape.n_layer = info->n_layer;
     s->about.shape.n_head = info->n_head;
     s->about.shape.first = info->first_moe_layer;
     s->about.shape.n_moe = info->n_moe_layer;
     s->about.shape.ctx_train = info->n_ctx_train;
     snprintf(s->about.shape.theta, sizeof s->about.shape.theta, "%s", prov_config_get(plain, "rope.theta", &own));
-    prov_config_free(plain);
+    prov_config_free(s->own);
+    s->own = plain;
     q_buf_free(&own);
 }
 
@@ -196,6 +198,7 @@ void sync_publish(agt *a)
     snprintf(s->label, sizeof s->label, "%s", prov_config_label(a->seat.cfg, &b));
     snprintf(s->languages, sizeof s->languages, "%s", info->languages);
     s->loaded = true;
+    turns_config(a, old, copy, a->shown.turned.key, view_key(json, false));
     a->shown.turned.key = view_key(json, false);
     a->shown.turned.forward = view_key(json, true);
     snprintf(a->shown.turned.label, sizeof a->shown.turned.label, "%s", differs);

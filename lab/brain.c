@@ -20,6 +20,7 @@ enum { SCHEMA = 1, NAME_MOST = 64, FILE_MOST = 1 << 20, SETTINGS_MOST = 200 };
  * nothing is known. */
 static const struct { const char *name, *note, *set[8]; } shipped[] = {
     { "standard", N_("the model as it was made"), { NULL } },
+    /* xgettext:no-c-format */
     { "fast", N_("half of the experts: fewer bytes a token; k 8 of 16 costs the default model about 12 to 20% of perplexity"), { "experts.k", "x0.5", NULL } },
     { "deep", N_("twice the experts: more bytes a token; no controlled study shows that more than the trained number helps a model like Qwen3-30B"),
       { "experts.k", "x2", NULL } },

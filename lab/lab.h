@@ -426,11 +426,44 @@ void lab_differ_free(lab_differ *);
 void lab_differ_say(const lab_differ *, const char *a, const char *b, q_buf *out);
 struct cJSON *lab_differ_json(const lab_differ *);      /* cJSON_Delete */
 
+/* ================= zooms: a layer, an expert (lab/zoom.c) ================= */
+/* Over the recorded routing of answers of one model: how the load lies on a layer's experts; of one of them where it ran. */
+enum { LAB_ZOOM_TOKENS = 12, LAB_ZOOM_MET = 5 };
+typedef struct lab_zoom_answer { int64_t message; char *begins; /* its first words, on one line; owned */ int tokens, ran; } lab_zoom_answer;
+typedef struct lab_zoom_token {          /* a token that it ran for; texts as q_say_visible makes them, owned */
+    int32_t id;
+    int ran, of, answer, at;             /* times that it ran, of how many there were; where its weight was largest: index of the answer, token from 1 */
+    double chance, weight;               /* so many by its share alone; mean weight of those it ran for */
+    char *before, *text, *after;         /* there: text "" where nobody can spell it */
+} lab_zoom_token;
+typedef struct lab_zoom_met { int layer, expert, together; double chance; } lab_zoom_met;    /* tokens for which both ran; so many by chance */
+typedef struct lab_zoom {                /* zero-initialise; lab_zoom_free */
+    int layer, expert;                   /* expert -1: the layer, and nothing below `load` but `answer` (ran 0) is set */
+    int tokens, ran, n_expert, left_out; /* left_out: answers of other models */
+    lab_layer_load load;
+    lab_zoom_answer *answer; int n_answer;
+    lab_zoom_token token[LAB_ZOOM_TOKENS]; int n_token;  /* it ran for most often, first */
+    lab_zoom_met met[2 * LAB_ZOOM_MET]; int n_met;       /* experts of the routed layers beside, the layer above first, farthest beyond chance first */
+} lab_zoom;
+typedef struct lab_zoom_terms {
+    const int64_t *message; int n;       /* answers with routing, of one model, in order */
+    int n_expert;                        /* of the model; 0: not known */
+    int layer, expert;                   /* as in lab_zoom */
+    void (*spell)(void *user, int32_t token, q_buf *out);        /* NULL: nobody can */
+    void *user;
+} lab_zoom_terms;
+/* Any thread but spell's. Q_NOTFOUND: no answers; Q_RANGE: no such layer or expert; Q_FORMAT: a record is damaged. */
+int lab_zoom_of(struct mem_store *, const lab_zoom_terms *, lab_zoom *out, char *err);
+void lab_zoom_free(lab_zoom *);          /* contents, not the struct */
+/* In words; the rows of an expert's tables take `columns` cells at most (30 to 300). now: the running window, for a layer's table; NULL. */
+void lab_zoom_say(const lab_zoom *, const lab_view *now, int columns, q_buf *out);
+struct cJSON *lab_zoom_json(const lab_zoom *);   /* cJSON_Delete */
+
 /* ================= what if (lab/whatif.c) ================= */
 /* One position evaluated again, from the cells before it, under another configuration: what the next token would be. */
 enum { LAB_NEXT = 16 };
 typedef struct lab_likely { int32_t id; char *text; /* all of it visible; owned */ double p[2]; } lab_likely;    /* before, after */
-typedef struct lab_turned { int layer, n[2], same; uint16_t id[2][8]; } lab_turned;   /* experts that run, of how many both; the first ones */
+typedef struct lab_turned { int layer, n[2], same; uint16_t id[2][8]; } lab_turned;   /* experts that run, of how many both; the first that only one side runs */
 typedef struct lab_whatif_result {              /* zero-initialise; lab_whatif_free */
     int pos;                             /* evaluated: the timeline's token there */
     char *text, *follows;                /* it; what came after it, NULL: nothing. owned */
@@ -457,7 +490,11 @@ typedef struct lab_record {              /* what is known of how an answer was m
 } lab_record;
 enum { LAB_RECORD, LAB_OTHER, LAB_HELD };        /* its experts forced; other settings; other settings, its experts forced */
 typedef struct lab_held { lab_interval kl, dlogp; double top1; } lab_held;       /* against how it was made; nats a token */
-typedef struct lab_replayed { int n, n_layer; lab_held side[3]; double overlap; /* experts that both run, as it was made and other */ } lab_replayed;
+typedef struct lab_replayed {
+    int n, n_layer, pieces;              /* of so many the intervals are: one tells nothing of chance */
+    lab_held side[3];
+    double overlap;                      /* experts that both run, as it was made and other */
+} lab_replayed;
 /* The answer's tokens again on forks of the timeline, beside each other, in its cache; nothing is kept. spec: settings over
  * those that made it (as lab_spec takes them), NULL: now. Q_RANGE says why it cannot be. The model's thread. */
 int lab_replay(struct eng_session *, const struct mem_trace *, const lab_record *, const char *spec, q_buf *said, const struct lab_terms *,

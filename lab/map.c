@@ -258,11 +258,13 @@ static void reach_bar(const map *m, int columns, q_buf *out)
     q_buf_puts(out, share > 1 ? "▏!\n" : "▏\n");
 }
 
+static char *title_of(const lab_map *of) { return q_printf("%s · %s", of->name, *of->label ? of->label : "standard"); }
+
 void lab_map_text(const lab_map *of, int columns, q_buf *out)
 {
     map m;
     columns = columns < 30 ? 30 : columns > 300 ? 300 : columns;
-    char *title = q_printf("%s · %s", of->name, of->label);
+    char *title = title_of(of);
     q_buf_puts(out, "");
     wrapped(out, title, columns);
     free(title);
@@ -333,7 +335,7 @@ void lab_map_svg(const lab_map *of, q_buf *b)
     q_buf_printf(b, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" font-family=\"DejaVu Sans,Helvetica,Arial,sans-serif\" "
                  "font-size=\"11\">\n<style>.on{fill:#3b5b92}.off{fill:none;stroke:#c2554a}.free{fill:#c9d2dc}.ban{fill:#c2554a}.pin{fill:#2f8f5b}"
                  ".bar{fill:#dde3ea}.used{fill:#3b5b92}text{fill:#222}</style>\n<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n", w, h, w, h);
-    char *title = q_printf("%s · %s", of->name, of->label);
+    char *title = title_of(of);
     label(b, 16, 20, title);
     free(title);
     label(b, 16, 38, _("blue: head on, ring: off; grey: expert, red: banned, green: pinned"));

@@ -141,6 +141,7 @@ static void conclude(replay *r, const double *shared)
     for (int i = 0; i < n; i++)
         r->block[i] = (int)((int64_t)i * blocks / n);
     o->n = n;
+    o->pieces = blocks;
     for (int s = RECORD; s < SIDES; s++) {
         lab_held *h = &o->side[s - 1];
         h->kl = judge_mean(r->kl[s], r->block, n, blocks);
@@ -203,11 +204,14 @@ int lab_replay(struct eng_session *s, const struct mem_trace *t, const lab_recor
 }
 
 /* ---- in words ---- */
-static void say_side(const lab_held *h, const char *name, q_buf *out)
+static void say_side(const lab_replayed *o, const lab_held *h, const char *name, q_buf *out)
 {
     q_buf_say(out, "%s\n", name);
-    q_buf_say(out, _("   KL %.4g nats a token (95%%: %.4g to %.4g) · same likeliest %.1f%% · log-probability %+.4g\n"), h->kl.mean, h->kl.low, h->kl.high,
-              100 * h->top1, h->dlogp.mean);
+    if (o->pieces < 2)
+        q_buf_say(out, _("   KL %.4g nats a token · same likeliest %.1f%% · log-probability %+.4g\n"), h->kl.mean, 100 * h->top1, h->dlogp.mean);
+    else
+        q_buf_say(out, _("   KL %.4g nats a token (95%%: %.4g to %.4g) · same likeliest %.1f%% · log-probability %+.4g\n"), h->kl.mean, h->kl.low, h->kl.high,
+                  100 * h->top1, h->dlogp.mean);
 }
 
 void lab_replayed_say(const lab_replayed *o, const char *spec, q_buf *out)
@@ -215,22 +219,25 @@ void lab_replayed_say(const lab_replayed *o, const char *spec, q_buf *out)
     char *held = q_printf(_("%s, with the recorded experts"), spec);
     q_buf_say(out, ngettext("%d token of the last answer again, against how it was made\n", "%d tokens of the last answer again, against how it was made\n",
                             (unsigned long)o->n), o->n);
-    say_side(&o->side[LAB_RECORD], _("the recorded experts forced, its own settings"), out);
-    say_side(&o->side[LAB_OTHER], spec, out);
+    say_side(o, &o->side[LAB_RECORD], _("the recorded experts forced, its own settings"), out);
+    say_side(o, &o->side[LAB_OTHER], spec, out);
     q_buf_say(out, _("   experts that both run: %.1f%%\n"), 100 * o->overlap);
-    say_side(&o->side[LAB_HELD], held, out);
+    say_side(o, &o->side[LAB_HELD], held, out);
     if (o->side[LAB_OTHER].kl.mean > 0)
         q_buf_say(out, _("with routing held, %.1f%% of the difference is left\n"), 100 * o->side[LAB_HELD].kl.mean / o->side[LAB_OTHER].kl.mean);
     else
         q_buf_say(out, "%s\n", _("no difference"));
+    if (o->pieces < 2)
+        q_buf_say(out, _("too few tokens for an interval: from %d on\n"), 2 * PIECE);
     free(held);
 }
 
-static void put(cJSON *o, const char *key, const lab_held *h)
+static void put(cJSON *o, const char *key, const lab_held *h, bool interval)
 {
     cJSON *one = cJSON_AddObjectToObject(o, key), *kl = cJSON_AddObjectToObject(one, "kl");
     cJSON_AddNumberToObject(kl, "mean", h->kl.mean);
-    cJSON_AddItemToObject(kl, "ci", cJSON_CreateDoubleArray((const double[]){ h->kl.low, h->kl.high }, 2));
+    if (interval)
+        cJSON_AddItemToObject(kl, "ci", cJSON_CreateDoubleArray((const double[]){ h->kl.low, h->kl.high }, 2));
     cJSON_AddNumberToObject(one, "top1_agreement", h->top1);
     cJSON_AddNumberToObject(one, "dlogp", h->dlogp.mean);
 }
@@ -239,9 +246,9 @@ struct cJSON *lab_replayed_json(const lab_replayed *o)
 {
     cJSON *j = cJSON_CreateObject();
     cJSON_AddNumberToObject(j, "tokens", o->n);
-    put(j, "recorded", &o->side[LAB_RECORD]);
-    put(j, "other", &o->side[LAB_OTHER]);
-    put(j, "held", &o->side[LAB_HELD]);
+    put(j, "recorded", &o->side[LAB_RECORD], o->pieces > 1);
+    put(j, "other", &o->side[LAB_OTHER], o->pieces > 1);
+    put(j, "held", &o->side[LAB_HELD], o->pieces > 1);
     cJSON_AddNumberToObject(j, "routing_overlap", o->overlap);
     return j;
 }

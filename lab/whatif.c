@@ -81,6 +81,18 @@ static void words(const eng_model *m, const float *const x[2], const double log_
     qsort(o->word, (size_t)o->n_word, sizeof *o->word, by_p);
 }
 
+/* Of the experts that one side runs the first ones that the other does not. */
+static void alone(const uint16_t *x, int n, const uint16_t *other, int n_other, uint16_t *out)
+{
+    for (int i = 0, said = 0; i < n && said < SHOWN; i++) {
+        int at = 0;
+        while (at < n_other && other[at] != x[i])
+            at++;
+        if (at == n_other)
+            out[said++] = x[i];
+    }
+}
+
 /* Which experts one side of the row ran. */
 static void take_routing(const eng_model *m, const eng_out *out, int side, uint16_t **ids, lab_whatif_result *o)
 {
@@ -96,15 +108,16 @@ static void take_routing(const eng_model *m, const eng_out *out, int side, uint1
         uint16_t *mine = ids[side] + (size_t)n++ * (size_t)(info->n_expert + 1);
         const uint16_t *id = out->ids + (size_t)l * (size_t)out->n * (size_t)out->max_k;
         t->layer = l;
-        for (int i = 0; i < out->max_k && id[i] != LAB_NONE; i++) {
-            if (t->n[side] < SHOWN)
-                t->id[side][t->n[side]] = id[i];
+        for (int i = 0; i < out->max_k && id[i] != LAB_NONE; i++)
             mine[t->n[side]++] = id[i];
-        }
-        if (side == AFTER)
+        if (side == AFTER) {
+            const uint16_t *first = ids[0] + (size_t)(n - 1) * (size_t)(info->n_expert + 1);
             for (int i = 0; i < t->n[0]; i++)
                 for (int j = 0; j < t->n[1]; j++)
-                    t->same += ids[0][(size_t)(n - 1) * (size_t)(info->n_expert + 1) + (size_t)i] == mine[j];
+                    t->same += first[i] == mine[j];
+            alone(first, t->n[0], mine, t->n[1], t->id[0]);
+            alone(mine, t->n[1], first, t->n[0], t->id[1]);
+        }
     }
     o->n_layer = n;
 }
@@ -194,6 +207,8 @@ static void say_experts(const lab_whatif_result *o, q_buf *out)
     if (!o->n_layer)
         return;
     q_buf_say(out, _("the same experts in %d of %d layers\n"), same, o->n_layer);
+    if (same < o->n_layer)
+        q_buf_say(out, "%s\n", _("in the others, experts that run only before → only after:"));
     for (int l = 0; l < o->n_layer && said < LAYERS; l++) {
         const lab_turned *t = &o->layer[l];
         if (t->same == t->n[0] && t->same == t->n[1])
@@ -201,11 +216,13 @@ static void say_experts(const lab_whatif_result *o, q_buf *out)
         said++;
         q_buf_say(out, "  L%d ", t->layer);
         for (int side = 0; side < 2; side++) {
-            for (int i = 0; i < t->n[side] && i < SHOWN; i++)
+            int only = t->n[side] - t->same;
+            for (int i = 0; i < only && i < SHOWN; i++)
                 q_buf_say(out, " %d", t->id[side][i]);
-            if (t->n[side] > SHOWN)
-                q_buf_say(out, " +%d", t->n[side] - SHOWN);
-            q_buf_say(out, side ? "\n" : "  → ");
+            if (only > SHOWN)
+                q_buf_say(out, " +%d", only - SHOWN);
+            q_buf_puts(out, only ? "" : " –");
+            q_buf_puts(out, side ? "\n" : "  →");
         }
     }
     if (o->n_layer - same > said)

@@ -150,6 +150,14 @@ static void wrong_words_and_what_they_mean(void)
         const char *got = n < 0 ? "nothing" : s.knob[n]->name, *want = knob[i].meant ? knob[i].meant : "nothing";
         CHECK_MSG(strcmp(got, want) == 0, "%s means %s, not %s", knob[i].typed, want, got);
     }
+    /* what stands behind the point is enough where one knob alone ends so; what the weights fix has to be named whole */
+    static const struct { const char *typed, *is; } tail[] = { { "k", "experts.k" }, { "theta", "rope.theta" }, { "Top_P", "sampler.top_p" },
+        { "max_passages", "memory.max_passages" }, { "temperature", "sampler.temperature" }, { "min_p", "sampler.min_p" }, { "layers", NULL }, { "", NULL } };
+    for (size_t i = 0; i < sizeof tail / sizeof *tail; i++) {
+        int n = settings_find(&s, tail[i].typed);
+        const char *got = n < 0 ? "nothing" : s.knob[n]->name, *want = tail[i].is ? tail[i].is : "nothing";
+        CHECK_MSG(strcmp(got, want) == 0, "%s is %s, not %s", tail[i].typed, want, got);
+    }
     settings_close(&s);
     agt *a;
     agt_options o = { .db = ":memory:" };

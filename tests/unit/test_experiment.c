@@ -164,6 +164,77 @@ static void two_columns_are_shown(void)
     agt_close(a);
 }
 
+/* A yes that comes when another model is loaded changes nothing, and the record says so too. */
+static void a_yes_is_for_the_model_that_was_tried(void)
+{
+    seen s = { 0 };
+    char err[Q_ERRLEN];
+    agt *a = help_open(":memory:", 4, greedy, &s);
+    q_buf v = { 0 };
+    lab_experiment e, *all;
+    int n = 0;
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    agt_submit(a, "/experiment k=2 on LICENSE");
+    CHECK(wait_for(a, &s, AGT_EV_ASK, 0, 120000));
+    int64_t ask = s.ask;
+    CHECK(lab_experiment_list(&all, &n, err) == 0 && n > 0);
+    int number = n ? all[n - 1].number : 0;
+    lab_experiments_free(all, n);
+    char *line = q_printf("/model %s", help_golden("glm4moe"));
+    agt_submit(a, line);
+    CHECK(wait_for(a, &s, AGT_EV_READY, 0, 60000) && all_done(a, &s));
+    char *before = q_strdup(agt_knob_value(a, knob(a, "experts.k"), &v));
+    agt_answer(a, ask, true);
+    CHECK(all_done(a, &s));
+    CHECK_MSG(s.notes.p && strstr(s.notes.p, "which is not loaded now: nothing was changed"), "%s", s.notes.p ? s.notes.p : "");
+    CHECK_STR(agt_knob_value(a, knob(a, "experts.k"), &v), before);
+    CHECK(lab_experiment_read(number, &e, err) == 0 && !e.kept);
+    lab_experiment_free(&e);
+    char path[160];
+    record_path(number, path);
+    CHECK(remove(path) == 0);
+    free(before);
+    free(line);
+    q_buf_free(&v);
+    seen_clear(&s);
+    agt_close(a);
+}
+
+static void whole_letters(void *user, const char *key, const char *value)
+{
+    CHECK_MSG(q_utf8_valid(key, strlen(key)), "%s", key);
+    ++*(int *)user;
+}
+
+/* A side's name is cut for the store where a character ends. */
+static void long_names_are_cut_between_letters(void)
+{
+    seen s = { 0 };
+    agt *a = help_open(":memory:", 4, greedy, &s);
+    CHECK(a != NULL);
+    if (!a)
+        return;
+    q_buf line = { 0 };
+    int n = 0;
+    agt_submit(a, "what are experts?");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000));
+    q_buf_puts(&line, "/compare k=1,sampler.stop=");
+    for (int i = 0; i < 100; i++)
+        q_buf_puts(&line, "ж");
+    q_buf_puts(&line, " k=4 free");
+    agt_submit(a, line.p);
+    CHECK(wait_for(a, &s, AGT_EV_COLUMNS, 0, 120000) && all_done(a, &s));
+    agt_submit(a, "/prefer 2");
+    CHECK(all_done(a, &s));
+    settings_each(&a->settings, "prefer.", whole_letters, &n);
+    CHECK_INT(n, 1);
+    q_buf_free(&line);
+    seen_clear(&s);
+    agt_close(a);
+}
+
 static void damaged_records_are_named(void)
 {
     static const struct { const char *text, *says; } bad[] = { { "", "is no record" }, { "{", "is no record" }, { "[1]", "is no record" }, { "\xff\xfe", "is no record" }, { "{\"quorum_experiment\":1}x", "is no record" },
@@ -217,6 +288,8 @@ int main(void)
     RUN(a_change_is_tried_and_kept_or_not);
     RUN(a_vote_is_counted);
     RUN(two_columns_are_shown);
+    RUN(a_yes_is_for_the_model_that_was_tried);
+    RUN(long_names_are_cut_between_letters);
     RUN(damaged_records_are_named);
     RUN(remove_all);
     return TEST_END();

@@ -57,6 +57,10 @@ static void russian(void)
 static void keys(void)
 {
     open_map(80, 24);
+    fake.st.label[0] = 0;
+    CHECK_MSG(on_screen(" · standard"), "%s", screen());         /* where nothing differs it has a name all the same */
+    tui_app_free(&app);
+    open_map(80, 24);
     CHECK(on_screen("  0 ") && !on_screen("positions reach"));
     key(K_END);
     CHECK_MSG(on_screen("positions reach 16384 tokens; context.length 4096") && on_screen("░"), "%s", screen());

@@ -109,7 +109,12 @@ static void equal_settings_change_nothing_and_words_say_what_changed(void)
     CHECK_MSG(lab_whatif_spec(s, 70, json, "k=2", &said, &r, err) == 0, "%s", err);
     for (int l = 0; l < r.n_layer; l++)
         CHECK(r.layer[l].n[0] == 4 && r.layer[l].n[1] == 2);
+    for (int l = 0; l < r.n_layer; l++)
+        CHECK(r.layer[l].same == 2);
     lab_whatif_say(&r, "k=2", &out);
+    char *line = q_printf("in the others, experts that run only before → only after:\n  L%d  %d %d  → –\n", r.layer[0].layer, r.layer[0].id[0][0], r.layer[0].id[0][1]);
+    CHECK_MSG(strstr(out.p, line), "%s in %s", line, out.p);
+    free(line);
     CHECK_MSG(strstr(out.p, "evaluated under k=2") && strstr(out.p, "KL ") && strstr(out.p, "what came, \"") && strstr(out.p, "layers\n"), "%s", out.p);
     cJSON *j = lab_whatif_json(&r);
     CHECK(cJSON_GetObjectItem(j, "kl")->valuedouble == r.kl && cJSON_GetArraySize(cJSON_GetObjectItem(j, "next")) == r.n_word);
@@ -210,6 +215,19 @@ static void a_difference_of_routing_alone_goes_when_it_is_held(void)
     CHECK_MSG(fabs(kl / (TOKENS - FROM) - r.side[LAB_OTHER].kl.mean) < 1e-12, "%.15g %.15g", kl / (TOKENS - FROM), r.side[LAB_OTHER].kl.mean);
     lab_replayed_say(&r, "k=1", &out);
     CHECK_MSG(strstr(out.p, "150 tokens of the last answer again") && strstr(out.p, "with routing held, 0.0% of the difference is left"), "%s", out.p);
+    /* an interval of one piece would be a point, and no interval */
+    int all = t->n;
+    t->n = 12;
+    q_buf_clear(&out);
+    CHECK_MSG(lab_replay(s, t, &(lab_record){ list, 1, NULL }, "k=1", &said, NULL, &r, err) == 0 && r.pieces == 1, "%s", err);
+    lab_replayed_say(&r, "k=1", &out);
+    CHECK_MSG(!strstr(out.p, "95%") && strstr(out.p, "too few tokens for an interval: from 16 on"), "%s", out.p);
+    t->n = 16;
+    q_buf_clear(&out);
+    CHECK(lab_replay(s, t, &(lab_record){ list, 1, NULL }, "k=1", &said, NULL, &r, err) == 0 && r.pieces == 2);
+    lab_replayed_say(&r, "k=1", &out);
+    CHECK_MSG(strstr(out.p, "95%") && !strstr(out.p, "too few"), "%s", out.p);
+    t->n = all;
     /* what cannot be */
     t->config[7] ^= 1;
     CHECK(lab_replay(s, t, &(lab_record){ list, 1, NULL }, "k=1", &said, NULL, &r, err) == Q_RANGE && strstr(err, "token 8 was made by is not known"));

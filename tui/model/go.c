@@ -66,6 +66,7 @@ void tui_go_leave(tui_app *app)
 
 void tui_go_back(tui_app *app)
 {
+    if (app->go.over && app->go.over->back && app->go.over->back(app)) return;
     const tui_view *back = app->go.over && app->go.over->place == AT_OVER ? app->go.back : NULL;
     tui_go_leave(app);
     app->go.back = back;                /* what was selected there stays so */
@@ -76,17 +77,21 @@ void tui_go_zoom(tui_app *app, const tui_view *v) { app->go.zoom = app->go.zoom 
 
 void tui_go_page(tui_app *app, const char *title, const char *text)
 {
-    tui_go *go = &app->go;
     tui_page *p = &app->page;
-    const tui_view *page = tui_view_named(app, "page");
     tui_set_text(&p->title, title);
     q_buf_clear(&p->text);
     q_buf_puts(&p->text, text);
     p->width = p->top = 0;
-    go->page_old = false;
+    app->go.page_old = false;
+    tui_go_over(app, tui_view_named(app, "page"));
+}
+
+void tui_go_over(tui_app *app, const tui_view *v)
+{
+    tui_go *go = &app->go;
     if (go->focus && (go->focus->place == AT_UPPER || go->focus->place == AT_LOWER)) go->back = go->focus;
-    else if (go->over != page) go->back = NULL;
-    go->focus = go->over = page;
+    else if (go->over != v) go->back = NULL;
+    go->focus = go->over = v;
 }
 
 void tui_go_compose(tui_app *app, const char *text)

@@ -28,6 +28,8 @@ void tui_say_note(tui_say *s, int64_t now, int level, const char *text)
     s->log[s->n_log++] = (tui_log_entry){ .wall_ms = q_wall_ms(), .level = level, .text = q_strdup(text) };
     /* A warning from the background does not push away an error that nobody had time to read; /log has both. */
     if (level == AGT_WARN && s->note && s->note_level == AGT_ERROR && now < s->note_until - 50000) return;
+    /* Nor does what a turned knob says of itself the warning about it that came just before. */
+    if (level == AGT_INFO && s->note && s->note_level == AGT_WARN && now < s->note_until - 14000) return;
     free(s->note);
     s->note = q_strdup(text);
     s->note_level = level;

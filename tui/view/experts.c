@@ -1,7 +1,6 @@
 /* view/experts: how far each expert is from its own usual rate, a row a layer; the same in one line (the strip).
  * Front-end thread; draws what agt_get_routing copied. Expert numbers mean nothing across layers: nothing is summed over
  * layers. Legible without colour: the sign says it too. */
-#include "tui/view/layer.h"
 #include "tui/view/table.h"
 #include "tui/view/view.h"
 

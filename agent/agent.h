@@ -99,7 +99,7 @@ enum agt_event_kind {
     AGT_EV_RETRIEVAL,   /* retrieval; id = the answer's or question's message                       */
     AGT_EV_PREFILL,     /* done, total, rate (tokens/s); total 0: ended                             */
     AGT_EV_BEGIN,       /* an answer begins: message (partial, empty)                               */
-    AGT_EV_TOKEN,       /* text (whole characters, maybe ""), thinking, number (1-based), token id, logprob,
+    AGT_EV_TOKEN,       /* text (whole characters, maybe ""), thinking, number (1-based; 0: what agt_amend gave), token id, logprob,
                            differs: the first token unlike the compared sibling's; done = differs_at then   */
     AGT_EV_ROUTING,     /* where agt_options wanted it, behind each token: number, token, done = position, data = layers as JSON */
     AGT_EV_LOOK,        /* agt_look: id = message, number = token (from 1), total = how many, done and scroll = bytes of the
@@ -159,6 +159,9 @@ void agt_nudge_k(agt *, int delta);                      /* F7, F8: every routed
 void agt_toggle(agt *);                                  /* F9: the configuration before, and on, and back (agent/history.h) */
 void agt_again(agt *, int64_t message, const char *assignments);  /* a sibling of an answer; "experts.k=1 …" or "" */
 void agt_edit(agt *, int64_t message, const char *text); /* a sibling of a question, then its answer */
+/* A sibling of an answer that begins with these words, as they stand, and goes on from there. AGT_EV_TOKEN number 0 carries
+ * them. A question's message: its first answer. Where nothing comes of it, AGT_EV_UI AMEND brings them back. */
+void agt_amend(agt *, int64_t message, const char *text);
 void agt_branch(agt *, int64_t message, int delta);      /* to the previous or next sibling */
 void agt_open_chat(agt *, int64_t chat);                 /* 0: a new one */
 void agt_open_at(agt *, int64_t chat, int64_t message);  /* on a branch that holds this message */
@@ -278,6 +281,12 @@ const q_knob *agt_knob(const agt *, int i);
 const q_knob *agt_knob_named(const agt *, const char *name);     /* as /set and --set take names: an aka too, in any case; NULL: there is none */
 const char *agt_knob_value(agt *, const q_knob *k, q_buf *buf);
 bool agt_knob_default(agt *, const q_knob *k);
+const char *agt_knob_own(agt *, const q_knob *k, q_buf *buf);    /* the model's own value, or the program's: what "default" brings back */
+typedef struct agt_knob_turn {
+    int64_t message; int token;          /* its value holds from this token of this answer on; message 0: from the next answer on */
+    agt_measured of[AGT_MEASURES];       /* what turning it did; n_before and n_after 0: not known, or more was turned with it */
+} agt_knob_turn;
+bool agt_knob_turned(agt *, const q_knob *k, agt_knob_turn *out);        /* false: it was not turned in this conversation */
 /* The numbers it may have for the model at hand; false: it takes none, or has nothing to act on. */
 bool agt_knob_range(agt *, const q_knob *k, double *min, double *max);
 const char *agt_effect_word(enum q_effect e);            /* "routing", translated */

@@ -94,6 +94,8 @@
       N_("copy the last answer to the clipboard"), .key = "y") \
     X(edit, RUN(edit_question), "правка", N_("[TEXT]"), \
       N_("edit the last question: a branch; the old one is kept"), .key = "e") \
+    X(amend, BOTH(AMEND, amend_answer), "продолжить", N_("[TEXT]"), \
+      N_("go on from the last answer's text, cut or reworded: beside the old answer"), .key = "a") \
     X(branch, RUN(branch), "ветка", N_("[next|prev]"), \
       N_("to the next or previous version of the last answer or question"), .key = "[ ]", .words = "next,prev") \
     X(editor, UI(EDITOR), "редактор", "", \

@@ -70,6 +70,16 @@ void agt_edit(agt *a, int64_t message, const char *text)
     free(clean);
 }
 
+void agt_amend(agt *a, int64_t message, const char *text)
+{
+    char *clean = q_utf8_clean(text, strlen(text));
+    if (!clean[strspn(clean, " \t\r\n")])
+        agt_again(a, message, "");       /* cut to nothing: all of it is the model's again */
+    else
+        desk_post(&a->desk, &job_amend, message, waits_ticket(a, WAITS_AMEND - message, clean), clean, NULL);
+    free(clean);
+}
+
 void agt_keep_place(agt *a, int64_t chat, int64_t scroll, const char *draft)
 {
     shown *s = &a->shown;

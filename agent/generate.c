@@ -37,6 +37,15 @@ static void piece(void *user, const prov_piece *p)
     evq_push(&t->a->events, &e);
 }
 
+void generate_begin(turn *t)
+{
+    char err[Q_ERRLEN];
+    prov_piece p = { .text = t->begin, .n = strlen(t->begin), .token = -1, .logprob = (double)NAN };
+    piece(t, &p);
+    if (mem_reply_save(t->a->store, t->reply, t->text.p, t->text.len, "", 0, err) < 0)
+        note(&t->a->events, AGT_WARN, "%s", err);
+}
+
 /* The share of experts that the token before had too, and the routers' entropy: means over the layers. */
 static void measure(turn *t, const prov_position *p)
 {

@@ -11,6 +11,7 @@ typedef struct turn {
     prov_config *said;                   /* the configuration that the caption names last */
     q_buf caption;                       /* "standard · k 4 → k 1" */
     q_buf text, think;                   /* shown; thought */
+    const char *begin;                   /* how it begins, given by the person; NULL: by itself */
     mem_trace *trace;
     prov_result so_far;
     int64_t elder;                       /* the sibling that it is made beside; 0: the one before it, if there is one */
@@ -27,6 +28,7 @@ typedef struct turn {
 
 /* Asks, and tells the store, the lab and the front end what comes. finish: one word for the store, "" = by itself; or err. */
 enum mem_status generate(turn *t, const prov_request *r, const char **finish, char *err);
+void generate_begin(turn *t);            /* what was given is said and stored; it is no token of the answer's */
 char *generate_config(const turn *t);    /* the present configuration with the answer's seed, as JSON; malloc'ed */
 void generate_progress(turn *t);
 

@@ -51,7 +51,8 @@ void prompt_free(prompt *p)
 
 prov_request prompt_request(const prompt *p)
 {
-    return (prov_request){ .message = p->message, .n_message = p->n, .raw = p->raw, .n_raw = p->raw ? strlen(p->raw) : 0 };
+    return (prov_request){ .message = p->message, .n_message = p->n, .raw = p->raw, .n_raw = p->raw ? strlen(p->raw) : 0,
+                           .begin = p->begin, .n_begin = p->begin ? strlen(p->begin) : 0 };
 }
 
 static char *prompt_text(const agt *a, const prompt *p)
@@ -114,6 +115,7 @@ static int first_kept(const agt *a, const mem_messages *path, const prompt *p, i
         cost[i] = prompt_count(a->seat.who, t, strlen(t)) + 8;           /* 8: the frame of a message, about */
     }
     int sum = 32 + (*p->system ? prompt_count(a->seat.who, p->system, strlen(p->system)) : 32);
+    sum += p->begin ? prompt_count(a->seat.who, p->begin, strlen(p->begin)) : 0;
     for (int i = 0; i < path->n; i++)
         if (a->chat.keep_from && path->v[i].id == a->chat.keep_from)
             from = i;
@@ -134,7 +136,8 @@ static int too_long(const agt *a, const char *message, const prompt *p, int toke
     struct { const char *what, *text; size_t bytes; } part[] = {
         { _("the question"), message, own }, { _("the attached text"), message + own, all - own },
         { _("the system text (chat.system)"), p->system, strlen(p->system) },
-        { _("what memory feeds (memory.budget)"), p->question, whole - all } }, *most = part;
+        { _("what memory feeds (memory.budget)"), p->question, whole - all },
+        { _("the beginning of the answer"), p->begin ? p->begin : "", p->begin ? strlen(p->begin) : 0 } }, *most = part;
     int n = 0, most_n = 0;
     for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
         if (tokens >= 0)
@@ -161,7 +164,7 @@ int prompt_build(agt *a, const mem_messages *path, const rag_result *r, prompt *
 {
     int last = path->n - 1, size = context_size(a), reserve = reply_reserve(a), tokens;
     q_buf sys = { 0 };
-    *out = (prompt){ .system = q_strdup(settings_value(&a->settings, "chat.system", &sys)), .question = framed(r, path->v[last].text) };
+    *out = (prompt){ .begin = out->begin, .system = q_strdup(settings_value(&a->settings, "chat.system", &sys)), .question = framed(r, path->v[last].text) };
     q_buf_free(&sys);
     int from = first_kept(a, path, out, size, reserve);
     while ((tokens = render(a, path, from, out, err)) >= 0 && tokens + (from < last ? reserve : 16) > size) {
@@ -169,8 +172,9 @@ int prompt_build(agt *a, const mem_messages *path, const rag_result *r, prompt *
             return too_long(a, path->v[last].text, out, tokens, size, err);
         from = next_turn(path, from);    /* the estimate was short: one more turn */
     }
+    bool can = !out->begin || (prov_about(a->seat.who)->can & PROV_BEGIN);
     if (tokens < 0)
-        return tokens == Q_RANGE ? too_long(a, path->v[last].text, out, -1, size, err) : tokens;
+        return tokens == Q_RANGE && can ? too_long(a, path->v[last].text, out, -1, size, err) : tokens;
     if (from > 0 && path->v[from].id != a->chat.keep_from)
         note(&a->events, AGT_WARN, ngettext("the context is full: the first %d message of this branch is left out of the prompt (it stays in the conversation)",
                                             "the context is full: the first %d messages of this branch are left out of the prompt (they stay in the conversation)", (unsigned long)from), from);

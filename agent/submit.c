@@ -215,6 +215,14 @@ static void edit_question(agt *a, const agt_command *c, char *args)
         note_ui(&a->events, AGT_UI_EDIT, "");
 }
 
+static void amend_answer(agt *a, const agt_command *c, char *args)
+{
+    if (*args)
+        agt_amend(a, 0, args);
+    else
+        note_ui(&a->events, c->action, "");
+}
+
 static void branch(agt *a, const agt_command *c, char *args) { agt_branch(a, 0, *args == 'p' ? -1 : 1); }
 
 /* ---- the table ---- */

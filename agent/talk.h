@@ -34,6 +34,13 @@ void costs_publish(agt *);               /* the history and what a step would co
 void costs_token(agt *, const double value[TALLY_N]);        /* the present configuration made a token */
 void costs_unload(agt *);
 
+/* ---- turns.c: since which token each knob's value holds ---- */
+/* Under shown.mu: the configuration is another one (old NULL: the first); an answer begins; it ended after so many tokens. */
+void turns_config(agt *, const prov_config *old, const prov_config *now, uint64_t before, uint64_t after);
+void turns_begin(shown *, int64_t message);
+void turns_end(shown *, int tokens);
+void turns_forget(agt *);                /* another conversation, another model: nothing was turned in it */
+
 /* ---- load.c ---- */
 extern const job_row job_load;           /* id 0: at the start; 1: text is the file of another model */
 void load_say(agt *, const char *path, uint64_t done, uint64_t total);     /* how far loading is; any thread */
@@ -51,8 +58,9 @@ void guard_say(agt *, const prov_config *was, const prov_config *c);     /* befo
 extern const job_row job_guard;          /* somebody wants to know: also where it takes minutes */
 
 /* ---- prompt.c ---- */
-/* The request for an answer to path (whose last message is the question). Its texts belong to the prompt and to path. */
-typedef struct prompt { prov_message *message; int n; char *raw, *system, *question; } prompt;
+/* The request for an answer to path (whose last message is the question). Its texts belong to the prompt and to path, but for
+ * begin, which the caller sets before: how the answer begins, NULL: by itself. */
+typedef struct prompt { prov_message *message; int n; char *raw, *system, *question; const char *begin; } prompt;
 int prompt_build(agt *, const mem_messages *path, const rag_result *passages, prompt *out, char *err);
 prov_request prompt_request(const prompt *);
 void prompt_free(prompt *);
@@ -60,7 +68,7 @@ int prompt_room_for_passages(agt *, const char *question, int max_passages);
 int prompt_count(void *user, const char *text, size_t n);    /* user: prov */
 
 /* ---- turn.c ---- */
-extern const job_row job_send, job_again, job_edit;      /* text; again and edit: id = the message, 0: the last; number: ticket */
+extern const job_row job_send, job_again, job_edit, job_amend;   /* text; but for send: id = the message, 0: the last; number: ticket */
 
 extern const job_row job_prompt;         /* text: a question; AGT_EV_TEXT "/prompt" */
 

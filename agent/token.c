@@ -204,16 +204,18 @@ static int moved(const mem_trace *t, const q_buf *all, const size_t *begin, int 
 /* Where token i stands in the answer's text; *to 0: nowhere (a thought, a blank before the text, a byte of what is no text). */
 static void place(const mem_message *m, const q_buf *all, const size_t *begin, int i, size_t *from, size_t *to)
 {
-    size_t n = strlen(m->text);
-    const char *text = n ? memmem(all->p, all->len, m->text, n) : NULL, *later;
-    while (text && (later = memmem(text + 1, all->len - (size_t)(text + 1 - all->p), m->text, n)))
+    size_t n = strlen(m->text), given = m->n_config && m->config[0].at > 0 && (size_t)m->config[0].at < n ? (size_t)m->config[0].at : 0;
+    const char *own = m->text + given;   /* /amend: before it stands what was given */
+    n -= given;
+    const char *text = n ? memmem(all->p, all->len, own, n) : NULL, *later;
+    while (text && (later = memmem(text + 1, all->len - (size_t)(text + 1 - all->p), own, n)))
         text = later;                    /* a thought may have said the same before */
     size_t first = text ? (size_t)(text - all->p) : 0;
     *from = *to = 0;
     if (!text || begin[i + 1] <= first || begin[i] >= first + n)
         return;
-    *from = begin[i] > first ? begin[i] - first : 0;
-    *to = begin[i + 1] - first < n ? begin[i + 1] - first : n;
+    *from = given + (begin[i] > first ? begin[i] - first : 0);
+    *to = given + (begin[i + 1] - first < n ? begin[i + 1] - first : n);
 }
 
 /* For a panel of 38 columns. */

@@ -122,6 +122,9 @@ static int begin(turn *t, int64_t question, const rag_result *found, char *err)
     char *json = generate_config(t), *caption = caption_of(a->seat.cfg);
     int rc = mem_reply_begin(a->store, a->chat.id, question, info->name, info->id, prov_config_hash_all(a->seat.cfg), json,
                              caption, &t->reply, err);
+    mem_message_config from = { 0, t->begin ? (int64_t)strlen(t->begin) : 0, prov_config_hash_all(a->seat.cfg), json, caption, (char[]){ "" } };
+    if (rc == Q_OK && t->begin)          /* the model's own words begin there */
+        rc = mem_reply_config(a->store, t->reply, &from, err);
     t->said = prov_config_copy(a->seat.cfg);
     q_buf_puts(&t->caption, caption);
     free(caption);
@@ -137,9 +140,12 @@ static int begin(turn *t, int64_t question, const rag_result *found, char *err)
     pthread_mutex_lock(&a->shown.mu);
     a->shown.st.n_tokens = 0;
     a->shown.st.decode_rate = 0;
+    turns_begin(&a->shown, t->reply);
     pthread_mutex_unlock(&a->shown.mu);
     t->trace = mem_trace_new(info->n_layer, info->n_expert ? prov_config_k(a->seat.cfg) : 1);
     t->saved_ns = q_now_ns();
+    if (t->begin)
+        generate_begin(t);
     return Q_OK;
 }
 
@@ -194,6 +200,7 @@ static void end(turn *t, enum mem_status status, const char *finish)
     generate_progress(t);
     pthread_mutex_lock(&a->shown.mu);
     a->shown.st.thinking = false;
+    turns_end(&a->shown, r->tokens);
     pthread_mutex_unlock(&a->shown.mu);
     chat_reload(a);
     agt_event done = view_event(a->store, AGT_EV_DONE, t->reply);
@@ -206,9 +213,17 @@ static void end(turn *t, enum mem_status status, const char *finish)
     lab_watch_save(a->watch);
 }
 
+typedef struct asked {
+    const rag_config *memory;
+    int64_t elder;                       /* the sibling that it is made beside; 0: as it comes */
+    uint64_t seed;                       /* 0: a new one */
+    int64_t ticket;
+    const char *begin;                   /* the answer goes on from it; NULL */
+} asked;
+
 /* Answers the last message of a->chat.path; the ticket is given back when the reply has its row, or there is none.
  * False: no answer began. */
-static bool answer(agt *a, const rag_config *memory, int64_t elder, uint64_t seed, int64_t ticket)
+static bool answer(agt *a, const asked *how)
 {
     char err[Q_ERRLEN];
     if (a->chat.path.n == 0)
@@ -222,14 +237,14 @@ static bool answer(agt *a, const rag_config *memory, int64_t elder, uint64_t see
     agt_show_routing(a, 0);
     history_rest(&a->seat.past);
     costs_publish(a);
-    turn t = { .a = a, .differs_at = -1, .elder = elder };
+    turn t = { .a = a, .differs_at = -1, .elder = how->elder, .begin = how->begin };
     rag_result *found = NULL;
-    prompt p = { 0 };
-    search(a, *memory, &a->chat.path, &found);
+    prompt p = { .begin = how->begin };
+    search(a, *how->memory, &a->chat.path, &found);
     keep_why(a, found, question);        /* from here on the room's; this thread alone replaces it */
-    t.seed = seed_for(a, seed);
+    t.seed = seed_for(a, how->seed);
     bool begun = prompt_build(a, &a->chat.path, found, &p, err) >= 0 && begin(&t, question, found, err) >= 0;
-    waits_placed(a, ticket);
+    waits_placed(a, how->ticket);
     if (!begun)
         failed(a, question, err);
     else {
@@ -334,7 +349,7 @@ static void send_question(agt *a, const char *text, int64_t parent, bool at_leaf
     agt_event sent = view_event(a->store, AGT_EV_SENT, id);
     evq_push(&a->events, &sent);
     rag_config c = settings_rag(&a->settings);
-    answer(a, &c, 0, 0, 0);
+    answer(a, &(asked){ .memory = &c });
 }
 
 static void edit_job(agt *a, const job *j)
@@ -420,21 +435,23 @@ static void back_home(agt *a)
     s->cfg = was;                        /* the previous ones, for F9 */
 }
 
+/* The question of a message (0: the last): the answer's, or itself. *m: the answer; NULL: there is none yet. NULL: there is no question. */
+static const mem_message *question_of(agt *a, int64_t message, const mem_message **m)
+{
+    const mem_message *last = a->chat.path.n ? &a->chat.path.v[a->chat.path.n - 1] : NULL, *at = chat_message(a, message, MEM_ASSISTANT);
+    if (message == 0 && last && last->role == MEM_USER)
+        at = last;                       /* a question that got no answer */
+    *m = at && at->role != MEM_USER ? at : NULL;
+    return *m ? chat_message(a, at->parent, MEM_USER) : at;
+}
+
 /* A sibling. With settings: the same seed as the elder, so that what differs comes from the settings, and the prompt is
  * evaluated under them alone (a comparison on cells of two configurations would compare neither). Without: a new seed. */
 static void again_under(agt *a, const job *j)
 {
     const char *words = j->text;
-    int64_t message = j->id;
     char err[Q_ERRLEN];
-    const mem_message *m = chat_message(a, message, MEM_ASSISTANT), *q = NULL;
-    if (message == 0 && a->chat.path.n && a->chat.path.v[a->chat.path.n - 1].role == MEM_USER) {
-        q = &a->chat.path.v[a->chat.path.n - 1];   /* a question that got no answer */
-        m = NULL;
-    } else if (m && m->role == MEM_USER)
-        q = m, m = NULL;
-    else if (m)
-        q = chat_message(a, m->parent, MEM_USER);
+    const mem_message *m, *q = question_of(a, j->id, &m);
     if (!q || !a->seat.who) {
         note(&a->events, AGT_ERROR, "%s", !a->seat.who && a->seat.load_error ? a->seat.load_error : _("there is no answer yet that could be given again"));
         return;
@@ -464,7 +481,8 @@ static void again_under(agt *a, const job *j)
     sync_publish(a);
     chat_reload(a);
     chat_show(a, 0);
-    if (!answer(a, &r, elder.id, *words && elder.id ? seed_of(&elder, a) : 0, j->number) && elder.id)
+    asked how = { .memory = &r, .elder = elder.id, .seed = *words && elder.id ? seed_of(&elder, a) : 0, .ticket = j->number };
+    if (!answer(a, &how) && elder.id)
         back_to(a, leaf);
 
     back_home(a);
@@ -475,6 +493,57 @@ static void again_under(agt *a, const job *j)
     a->seat.after_again |= forward;
     sync_publish(a);
     mem_message_free(&elder);
+}
+
+/* Which question a message's new beginning answers, and beside which answer (0: it has none yet); on any branch. False: none. */
+static bool amended(agt *a, int64_t message, int64_t *question, int64_t *elder)
+{
+    char err[Q_ERRLEN];
+    const mem_message *m, *q = question_of(a, message, &m);
+    mem_message there = { 0 };
+    *question = q ? q->id : 0;
+    *elder = q && m ? m->id : 0;
+    if (!q && message && mem_message_get(a->store, message, &there, err) == Q_OK && there.conversation == a->chat.id && there.role == MEM_ASSISTANT) {
+        *question = there.parent;
+        *elder = message;
+    }
+    mem_message_free(&there);
+    return *question != 0;
+}
+
+/* A sibling that begins with these words and goes on from there. Words that no answer came of are back with the person. */
+static void amend(agt *a, const job *j)
+{
+    char err[Q_ERRLEN];
+    int64_t question, elder;
+    bool begun = false, found = amended(a, j->id, &question, &elder);
+    if (!found || !a->seat.who)
+        note(&a->events, AGT_ERROR, "%s", !found ? _("there is no answer here that could be amended") :
+             a->seat.load_error ? a->seat.load_error : _("there is no model yet: run quorum model fetch, or give one with -m FILE"));
+    else {
+        int64_t leaf = a->chat.path.v[a->chat.path.n - 1].id;
+        rag_config memory = settings_rag(&a->settings);
+        asked how = { .memory = &memory, .elder = elder, .ticket = j->number, .begin = j->text };
+        if (mem_conversation_leaf(a->store, a->chat.id, question, err) < 0)
+            note(&a->events, AGT_ERROR, "%s", err);
+        chat_reload(a);
+        chat_show(a, 0);
+        begun = answer(a, &how);
+        if (!begun && elder)
+            back_to(a, leaf);
+    }
+    if (!begun)
+        note_ui(&a->events, AGT_UI_AMEND, j->text);
+    waits_placed(a, j->number);
+}
+
+/* Its turn did not come before the end: it stands beside the old one as if it had been stopped at its beginning. */
+static void keep_amend(agt *a, const job *j)
+{
+    char err[Q_ERRLEN];
+    int64_t question, elder;
+    if (amended(a, j->id, &question, &elder) && waits_stopped(a, a->chat.id, question, elder, j->text, err) == Q_OK)
+        waits_placed(a, j->number);
 }
 
 static void again(agt *a, const job *j)
@@ -508,5 +577,6 @@ static void keep_again(agt *a, const job *j)
 
 const job_row job_send = { .name = "send", .lane = LANE_ENGINE, .end = END_CARRIED, .answers = true, .run = send, .keep = keep };
 const job_row job_edit = { .name = "edit", .lane = LANE_ENGINE, .end = END_CARRIED, .answers = true, .run = edit_job, .keep = keep_edit };
+const job_row job_amend = { .name = "amend", .lane = LANE_ENGINE, .end = END_CARRIED, .answers = true, .run = amend, .keep = keep_amend };
 const job_row job_prompt = { .name = "prompt", .lane = LANE_ENGINE, .end = END_DROPPED, .answers = true, .run = show_prompt };
 const job_row job_again = { .name = "again", .lane = LANE_ENGINE, .end = END_KEPT, .answers = true, .run = again, .keep = keep_again };

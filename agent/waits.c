@@ -59,7 +59,7 @@ static const job_row job_keep = { .name = "keep", .lane = LANE_QUICK, .end = END
 
 int64_t waits_ticket(agt *a, int64_t edits, const char *text)
 {
-    if (a->once || !desk_waits(&a->desk, LANE_ENGINE))
+    if (a->once || (edits > WAITS_AMEND && !desk_waits(&a->desk, LANE_ENGINE)))
         return 0;
     bool say = desk_answering(&a->desk);
     pthread_mutex_lock(&a->shown.mu);
@@ -101,7 +101,9 @@ static bool there(agt *a, const mem_pending *p)
     bool found = false;
     if (mem_branch(a->store, p->conversation, 0, &path, err) == Q_OK)
         for (int i = 0; i < path.n; i++)
-            found |= path.v[i].role == MEM_USER && path.v[i].created_ms >= p->created_ms && strcmp(path.v[i].text, p->text) == 0;
+            found |= path.v[i].created_ms >= p->created_ms &&
+                     (p->edits > WAITS_AMEND ? path.v[i].role == MEM_USER && strcmp(path.v[i].text, p->text) == 0
+                                             : path.v[i].role == MEM_ASSISTANT && strncmp(path.v[i].text, p->text, strlen(p->text)) == 0);
     mem_messages_free(&path);
     return found;
 }
@@ -145,6 +147,43 @@ static void say_again(agt *a, const mem_pending *p)
         note(&a->events, AGT_WARN, "%s", err);
 }
 
+int waits_stopped(agt *a, int64_t chat, int64_t question, int64_t elder, const char *text, char *err)
+{
+    int64_t id;
+    mem_stats none = { 0 };
+    size_t n = strlen(text);
+    int rc = mem_reply_begin(a->store, chat, question, "", 0, 0, "{}", "", &id, err);
+    if (rc == Q_OK && elder)
+        rc = mem_reply_elder(a->store, id, elder, err);
+    if (rc == Q_OK)                      /* no byte of it is the model's */
+        rc = mem_reply_config(a->store, id, &(mem_message_config){ 0, (int64_t)n, 0, (char[]){ "{}" }, (char[]){ "" }, (char[]){ "" } }, err);
+    return rc == Q_OK ? mem_reply_end(a->store, id, MEM_STOPPED, "stopped", text, n, "", 0, &none, NULL, err) : rc;
+}
+
+/* An answer that was to be amended. With its conversation it is gone. */
+static void restore_amended(agt *a, const mem_pending *p)
+{
+    char err[Q_ERRLEN];
+    mem_messages path = { 0 };
+    mem_message m = { 0 };
+    int64_t id = WAITS_AMEND - p->edits;
+    int rc = Q_OK;
+    if (!id && mem_branch(a->store, p->conversation, 0, &path, err) == Q_OK && path.n)
+        id = path.v[path.n - 1].id;
+    if (id && mem_message_get(a->store, id, &m, err) == Q_OK && m.conversation == p->conversation && !there(a, p)) {
+        bool own = m.role == MEM_ASSISTANT;
+        rc = waits_stopped(a, p->conversation, own ? m.parent : m.id, own ? m.id : 0, p->text, err);
+        if (rc == Q_OK)
+            note(&a->events, AGT_INFO, _("an answer that was to be amended when quorum ended stands beside the old one, stopped where it was to go on: /amend goes on from there"));
+    }
+    if (rc == Q_OK)
+        rc = mem_pending_drop(a->store, p->id, err);
+    if (rc < 0)
+        note(&a->events, AGT_WARN, "%s", err);
+    mem_message_free(&m);
+    mem_messages_free(&path);
+}
+
 /* agt_open, before any thread runs: what waited in a shell that is gone. */
 void waits_restore(agt *a)
 {
@@ -160,6 +199,10 @@ void waits_restore(agt *a)
         const mem_pending *p = &l.v[i];
         if (p->edits == WAITS_AGAIN)
             continue;
+        if (p->edits <= WAITS_AMEND) {
+            restore_amended(a, p);
+            continue;
+        }
         mem_conversation c = { 0 };
         int64_t chat = p->conversation, id;
         mem_message edited = { 0 };

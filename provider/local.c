@@ -101,7 +101,7 @@ static int set(prov *p, const prov_config *c, enum prov_policy policy, char *err
 static prov_config *present(prov *p) { return wrap(of(p), eng_config_copy(of(p)->c)); }
 
 /* ---- the prompt ---- */
-static int render_anew(const local *l, const prov_request *r, eng_tokens *out, char *err)
+static int render_frame(const local *l, const prov_request *r, eng_tokens *out, char *err)
 {
     if (r->raw) {                        /* the opening token, where the family has one */
         int rc = eng_template(l->m, NULL, 0, false, -1, out, err);
@@ -112,11 +112,23 @@ static int render_anew(const local *l, const prov_request *r, eng_tokens *out, c
     for (int i = 0; i < r->n_message; i++)
         m[i] = (eng_message){ role[r->message[i].role], r->message[i].text, r->message[i].n };
     q_buf b = { 0 };
-    const char *think = eng_config_get(l->c, "think", &b);
+    const char *think = r->n_begin ? "off" : eng_config_get(l->c, "think", &b);     /* what begins has been thought about */
     int rc = eng_template(l->m, m, r->n_message, true, strcmp(think, "on") == 0 ? 1 : strcmp(think, "off") == 0 ? 0 : -1, out, err);
     q_buf_free(&b);
     free(m);
     return rc;
+}
+
+/* The answer's given beginning stands behind the frame, as tokens of its own: so they came when the model said them. */
+static int render_begin(const local *l, const prov_request *r, eng_tokens *out, char *err)
+{
+    return r->n_begin ? eng_tokenize(l->m, r->begin, r->n_begin, false, out, err) : Q_OK;
+}
+
+static int render_anew(const local *l, const prov_request *r, eng_tokens *out, char *err)
+{
+    int rc = render_frame(l, r, out, err);
+    return rc < 0 ? rc : render_begin(l, r, out, err);
 }
 
 /* Salted, so that nobody can write two prompts of one name. */
@@ -126,6 +138,8 @@ static uint64_t name_of(const local *l, const prov_request *r)
     const char *think = eng_config_get(l->c, "think", &b);
     uint64_t h = q_hash64(think, strlen(think), l->last.salt);
     q_buf_free(&b);
+    if (r->n_begin)
+        h = q_hash64(r->begin, r->n_begin, h + 2);
     if (r->raw)
         return q_hash64(r->raw, r->n_raw, h + 1);
     for (int i = 0; i < r->n_message; i++) {
@@ -328,28 +342,41 @@ static void start_sampler(local *l, uint64_t seed)
     eng_config_free(c);
 }
 
+/* A given beginning is the answer's own too. */
+static int accept_begin(local *l, const prov_request *r, char *err)
+{
+    eng_tokens t = { .most = far_too_many(l) };
+    int rc = render_begin(l, r, &t, err);
+    for (int i = 0; i < t.n && rc >= 0; i++)
+        eng_sampler_accept(l->sampler, t.id[i]);
+    eng_tokens_free(&t);
+    return rc < 0 ? rc : Q_OK;
+}
+
 /* One answer to the prompt that stands in l->text. */
 static int answer(local *l, const prov_request *r, int i, uint64_t seed, enum prov_policy policy, char *err)
 {
     prov_result *out = l->result;
     const int32_t *had = eng_session_tokens(l->s);
-    int len = eng_session_length(l->s);
+    int len = eng_session_length(l->s), rc;
     out->prompt_tokens = l->text.n;
     while (had && out->cached_tokens < len && out->cached_tokens < l->text.n && had[out->cached_tokens] == l->text.id[out->cached_tokens])
         out->cached_tokens++;
     start_sampler(l, seed);
+    if ((rc = accept_begin(l, r, err)) < 0)
+        return rc;
     l->detok = (eng_detok){ 0 };
     int64_t from = q_now_ns();
-    int rc = sync(l, policy, err);
+    rc = sync(l, policy, err);
     out->prefill_s = (double)(q_now_ns() - from) / 1e9;
     if (rc < 0) {
         out->finish = rc == Q_CANCEL ? PROV_STOPPED : PROV_FAILED;
         return rc == Q_CANCEL ? Q_OK : rc;
     }
     gen_source s = { .self = l, .ready = ready, .room = room, .choose = choose, .spell = spell, .push = push, .stops = stops,
-                     .max_tokens = max_tokens, .budget = budget, .close = close_thought, .fed = fed, .think = eng_think_open, .unthink = eng_think_close,
-                     .thinking = !r->raw && eng_thinking(l->m, l->text.id, l->text.n),
-                     .raw = r->raw != NULL };
+                     .max_tokens = max_tokens, .budget = budget, .close = close_thought, .fed = fed, .think = r->n_begin ? NULL : eng_think_open,
+                     .unthink = eng_think_close, .thinking = !r->raw && !r->n_begin && eng_thinking(l->m, l->text.id, l->text.n),
+                     .raw = r->raw || r->n_begin };
     return gen_answer(&s, l->hooks, i, out, err);
 }
 
@@ -600,7 +627,7 @@ static void describe(local *l)
         .file_bytes = e->file_bytes, .params = e->params, .n_layer = e->n_layer, .n_expert = e->n_expert,
         .first_moe_layer = e->first_moe_layer, .n_moe_layer = e->n_moe_layer, .n_ctx_train = e->n_ctx_train, .n_embd = e->n_embd, .n_head = e->n_head,
         .chat = e->frame.chat, .thinks = e->frame.thinks, .carved = e->carved,
-        .can = PROV_LIVE | (e->n_expert ? PROV_ROUTING : 0) | PROV_LOGPROBS | PROV_COUNT | PROV_RAW | PROV_N | PROV_EMBED };
+        .can = PROV_LIVE | (e->n_expert ? PROV_ROUTING : 0) | PROV_LOGPROBS | PROV_COUNT | PROV_RAW | PROV_N | PROV_EMBED | PROV_BEGIN };
 }
 
 int local_open(const char *path, const prov_opts *o, prov **out, char *err)

@@ -106,6 +106,7 @@ static int lacks(const prov *p, unsigned can, char *err)
         { PROV_RAW, N_("%s only answers in a conversation: leave --base out") },
         { PROV_N, N_("%s gives one answer at a time: ask again for another") },
         { PROV_TOOLS, N_("%s takes no tools") },
+        { PROV_BEGIN, N_("%s does not go on from a given beginning: /again answers anew") },
         { PROV_LOGPROBS, N_("%s does not tell how likely a text is") },
         { PROV_EMBED, N_("%s does not make vectors of texts") } };
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
@@ -116,7 +117,7 @@ static int lacks(const prov *p, unsigned can, char *err)
 
 static int check(const prov *p, const prov_request *r, char *err)
 {
-    return lacks(p, (r->raw ? PROV_RAW : 0) | (r->n > 1 ? PROV_N : 0) | (r->n_tool > 0 ? PROV_TOOLS : 0), err);
+    return lacks(p, (r->raw ? PROV_RAW : 0) | (r->n > 1 ? PROV_N : 0) | (r->n_tool > 0 ? PROV_TOOLS : 0) | (r->n_begin ? PROV_BEGIN : 0), err);
 }
 
 int prov_ask(prov *p, const prov_request *r, const prov_hooks *h, prov_result *out, char *err)
@@ -215,6 +216,9 @@ int prov_show(const prov *p, const prov_request *r, q_buf *out, char *err)
         q_buf_add(out, r->message[i].text, r->message[i].n);
         q_buf_putc(out, '\n');
     }
+    if (r->n_begin && !r->raw)
+        q_buf_printf(out, "[%s]\n", role[PROV_ASSISTANT]);
+    q_buf_add(out, r->begin, r->n_begin);
     return Q_OK;
 }
 

@@ -36,7 +36,8 @@ enum {                                  /* what this one can do */
     PROV_N = 1 << 5,                    /* several answers to one request */
     PROV_TOOLS = 1 << 6,                /* tools may be offered */
     PROV_EMBED = 1 << 7,                /* prov_embed works */
-    PROV_PARALLEL = 1 << 8              /* several requests are answered at once; else they take turns */
+    PROV_PARALLEL = 1 << 8,             /* several requests are answered at once; else they take turns */
+    PROV_BEGIN = 1 << 9                 /* the beginning of an answer may be given */
 };
 typedef struct prov_info {              /* strings live as long as the prov */
     const char *path, *name, *languages; /* languages: "en", "en,ru" or "" (unknown) */
@@ -96,6 +97,8 @@ typedef struct prov_tool { const char *name, *help, *schema; } prov_tool;       
 typedef struct prov_request {
     const prov_message *message; int n_message;
     const char *raw; size_t n_raw;      /* instead of messages: this text goes on, unframed. NULL: messages */
+    const char *begin; size_t n_begin;  /* plain: the answer begins so and goes on from there, without a thought, as it stands (blanks too);
+                                           a part of the prompt, in no piece. n_begin 0: all of it is the model's */
     const prov_tool *tool; int n_tool;
     int n;                              /* how many answers; 0 is 1 */
     uint64_t seed;                      /* of the first answer, the next ones count on; 0: sampler.seed */

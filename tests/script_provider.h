@@ -293,7 +293,7 @@ static int script_count(const prov *p, const char *text, size_t n)
 /* A message costs its words and two for its frame. */
 static int script_count_request(const prov *p, const prov_request *r, char *err)
 {
-    int count = r->raw ? script_count(p, r->raw, r->n_raw) : 1;
+    int count = (r->raw ? script_count(p, r->raw, r->n_raw) : 1) + script_count(p, r->begin, r->n_begin);
     for (int i = 0; i < r->n_message && !r->raw; i++)
         count += 2 + script_count(p, r->message[i].text, r->message[i].n);
     return count;
@@ -304,6 +304,7 @@ static void script_prompt(script_prov *p, const prov_request *r)
     p->n_text = 0;
     if (r->raw) {
         script_tokens(p, r->raw, r->n_raw, &p->text, &p->n_text);
+        script_tokens(p, r->begin, r->n_begin, &p->text, &p->n_text);
         return;
     }
     static const char *const role[] = { "[system]", "[user]", "[assistant]", "[tool]" };
@@ -313,6 +314,7 @@ static void script_prompt(script_prov *p, const prov_request *r)
         script_push_token(&p->text, &p->n_text, script_word(p, "[end]", 5));
     }
     script_push_token(&p->text, &p->n_text, script_word(p, "[answer]", 8));
+    script_tokens(p, r->begin, r->n_begin, &p->text, &p->n_text);
 }
 
 static double script_logprob(int32_t token, int pos) { return -(double)(1 + (token * 7 + pos) % 13) / 4; }
@@ -481,6 +483,16 @@ static void script_learn(script_prov *p, const prov_request *r, uint64_t seed)
     p->call = call ? q_strndup(call + 6, len - (size_t)(call - from) - 7) : NULL;
     p->n_say = p->at = p->spoken = 0;
     p->clock = 0;
+    const char *thought = r->n_begin ? memmem(from, len, "</think>", 8) : NULL;
+    if (thought) {                       /* what begins has been thought about */
+        len -= (size_t)(thought + 8 - from);
+        from = thought + 8;
+    }
+    size_t lead = r->n_begin ? strspn(from, " \n") : 0;     /* no answer shows the blanks that it begins with */
+    if (r->n_begin && len >= lead + r->n_begin && memcmp(from + lead, r->begin, r->n_begin) == 0) {
+        from += lead + r->n_begin;
+        len -= lead + r->n_begin;
+    }
     script_tokens(p, from, call ? (size_t)(call - from) : len, &p->say, &p->n_say);
 }
 
@@ -500,7 +512,8 @@ static int script_one(script_prov *p, const prov_request *r, int answer, prov_re
         return rc == Q_CANCEL ? Q_OK : rc;
     }
     gen_source s = { .self = p, .ready = script_ready, .room = script_left, .choose = script_choose, .spell = script_spell, .push = script_push, .fed = script_fed,
-                     .stops = script_stops, .max_tokens = script_max, .budget = script_budget, .close = script_close, .think = "<think>", .unthink = "</think>", .raw = r->raw != NULL };
+                     .stops = script_stops, .max_tokens = script_max, .budget = script_budget, .close = script_close, .think = r->n_begin ? NULL : "<think>", .unthink = "</think>",
+                     .raw = r->raw || r->n_begin };
     rc = gen_answer(&s, h, answer, out, err);
     if (rc == Q_OK && out->finish == PROV_ENDED && p->call && r->n_tool > 0) {
         size_t n = strcspn(p->call, " ");
@@ -675,7 +688,7 @@ __attribute__((unused)) static int script_open(const script *s, const prov_opts 
     p->s = *s;
     p->base.info = (prov_info){ .path = "script", .name = "Script", .languages = "en", .id = 77, .file_bytes = 1000, .params = 8000,
         .n_layer = SCRIPT_LAYERS, .n_expert = SCRIPT_EXPERTS, .n_moe_layer = SCRIPT_LAYERS, .n_ctx_train = 8192, .n_embd = SCRIPT_DIMS, .chat = true,
-        .thinks = true, .can = (PROV_LIVE | PROV_ROUTING | PROV_LOGPROBS | PROV_COUNT | PROV_RAW | PROV_N | PROV_TOOLS | PROV_EMBED) & ~s->cannot };
+        .thinks = true, .can = (PROV_LIVE | PROV_ROUTING | PROV_LOGPROBS | PROV_COUNT | PROV_RAW | PROV_N | PROV_TOOLS | PROV_EMBED | PROV_BEGIN) & ~s->cannot };
     p->c = (script_config *)script_wrap(p);
     int rc = o && o->configure ? o->configure(o->user, &p->c->base, err) : Q_OK;
     if (rc < 0)

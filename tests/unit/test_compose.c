@@ -391,7 +391,8 @@ static void keys_spelled_in_numbers(void)
     CHECK_INT(K_UP, 10);
     tui_decode d = {0};                              /* a Cyrillic letter, as its text is too long for a byte */
     tui_key k;
-    tui_decode_bytes(&d, "\033[1089:1057:99;2;1057u", 24);
+    static const char letter[] = "\033[1089:1057:99;2;1057u";
+    tui_decode_bytes(&d, letter, sizeof letter - 1);
     CHECK(tui_decode_key(&d, &k, false) && k.code == K_CHAR && k.cp == 1057 && !k.alt);
     tui_decode_free(&d);
 }
@@ -487,6 +488,80 @@ static void pastes_arrive_whole(void)
     tui_decode_free(&d);
 }
 
+/* The model's own answer, cut or reworded, goes on; Esc leaves it, and what was being written is there again. */
+static void an_answer_is_amended(void)
+{
+    begin();
+    tui_act(&app, AGT_UI_AMEND, "");                 /* nothing was answered yet */
+    CHECK(app.comp.editing == 0 && app.say.note && strstr(app.say.note, "Nothing to amend"));
+    tui_app_free(&app);
+
+    begin();
+    app.ui.hinted_k = true;                          /* its sentence would stand where the keys do */
+    answer(1, "one two thrae four");
+    keys_in("half a sentence");
+    tui_act(&app, AGT_UI_AMEND, "");
+    CHECK_STR(app.comp.ed.b.p, "one two thrae four");
+    CHECK(on_screen("a one two thrae four") && on_screen("Enter goes on from the end of this text"));
+    CHECK_STR(tui_draft(&app), "half a sentence");   /* what is stored as the draft */
+    key(K_ESC);
+    CHECK_STR(app.comp.ed.b.p, "half a sentence");
+    CHECK(app.comp.editing == 0 && on_screen("> half a sentence"));
+    chr(CTRL_KEY('Y'));                              /* not lost */
+    CHECK_STR(app.comp.ed.b.p, "half a sentenceone two thrae four");
+    chr(CTRL_KEY('C'));
+
+    keys_in("another");
+    tui_act(&app, AGT_UI_AMEND, "");
+    for (int i = 0; i < 7; i++) key(K_BACKSPACE);
+    keys_in("ee ");
+    q_buf_clear(&fake.said);
+    q_buf_puts(&fake.said, "");
+    key(K_ENTER);
+    CHECK_MSG(strstr(fake.said.p, "amend 2 one two three \n"), "%s", fake.said.p);   /* the blank stays */
+    CHECK_STR(app.comp.ed.b.p, "another");
+    CHECK_INT(app.comp.editing, 0);
+    chr(CTRL_KEY('C'));
+    key(K_UP);                                       /* the answer's words are no question that one sent */
+    CHECK(!app.comp.ed.b.p || !strstr(app.comp.ed.b.p, "three"));
+    chr(CTRL_KEY('C'));
+
+    tui_act(&app, AGT_UI_EDIT, "");                  /* editing a question is as it was */
+    key(K_ESC);
+    CHECK_STR(app.comp.ed.b.p, "question");
+    chr(CTRL_KEY('C'));
+    q_buf_clear(&fake.said);
+    q_buf_puts(&fake.said, "");
+    key(K_TAB);                                      /* from the transcript, on the answer or on its question */
+    chr('a');
+    CHECK_STR(app.comp.ed.b.p, "one two thrae four");
+    CHECK(app.comp.editing == 2 && !app.go.focus);
+    key(K_ESC);
+    key(K_TAB);
+    key(K_UP);
+    chr('a');
+    CHECK_INT(app.comp.editing, 2);
+    ev((agt_event){ .kind = AGT_EV_OPENED, .id = 9, .draft = q_strdup("its draft") });        /* another conversation */
+    CHECK(app.comp.editing == 0 && !strstr(app.comp.ed.b.p, "thrae"));
+    tui_app_free(&app);
+
+    begin();                                         /* a running one; words that could not be taken */
+    ev((agt_event){ .kind = AGT_EV_SENT, .n_messages = 1, .message = fake_message(1, AGT_USER, "question") });
+    agt_message *m = fake_message(2, AGT_ASSISTANT, "");
+    m->state = AGT_PARTIAL;
+    ev((agt_event){ .kind = AGT_EV_BEGIN, .n_messages = 1, .message = m });
+    tui_act(&app, AGT_UI_AMEND, "");
+    CHECK(app.comp.editing == 0 && app.say.note && strstr(app.say.note, "still runs"));
+    ev((agt_event){ .kind = AGT_EV_DONE, .n_messages = 1, .message = fake_message(2, AGT_ASSISTANT, "said") });
+    keys_in("mine");
+    ev((agt_event){ .kind = AGT_EV_UI, .id = AGT_UI_AMEND, .text = q_strdup("given back") });
+    CHECK_STR(app.comp.ed.b.p, "given back");
+    CHECK(app.comp.editing == 2 && app.comp.amend);
+    key(K_ESC);
+    CHECK_STR(app.comp.ed.b.p, "mine");
+    tui_app_free(&app);
+}
+
 int main(void)
 {
     setenv("TZ", "UTC", 1);
@@ -501,5 +576,6 @@ int main(void)
     RUN(keys_spelled_in_numbers);
     RUN(chords_are_no_answers);
     RUN(pastes_arrive_whole);
+    RUN(an_answer_is_amended);
     return TEST_END();
 }

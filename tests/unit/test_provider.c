@@ -308,6 +308,101 @@ static void raw_text_goes_on(void)
     seen_clear(&s);
 }
 
+/* The prompt: as it is without, under `think off`, then the beginning. */
+static void shows_the_beginning(const char *begin)
+{
+    q_buf with = { 0 }, without = { 0 };
+    prov_request r = plain, own = plain;
+    r.begin = begin;
+    r.n_begin = strlen(begin);
+    set("think", "off");
+    CHECK(prov_show(p, &own, &without, err) == Q_OK);
+    int n = prov_count_request(p, &own, err);
+    set("think", "default");
+    CHECK(prov_show(p, &r, &with, err) == Q_OK);
+    CHECK_INT(prov_count_request(p, &r, err), n + prov_count(p, r.begin, r.n_begin));
+    CHECK_MSG(with.len >= without.len + r.n_begin && memcmp(with.p, without.p, without.len) == 0 &&
+              memcmp(with.p + with.len - r.n_begin, r.begin, r.n_begin) == 0, "%s: \"%s\", then \"%s\"", who, without.p, with.p);
+    seen s = { 0 };
+    CHECK_INT(ask(&r, &s).prompt_tokens, n + prov_count(p, r.begin, r.n_begin));
+    seen_clear(&s);
+    q_buf_free(&with);
+    q_buf_free(&without);
+}
+
+/* Would its text be cut into the very tokens that the answer began with? Who has no ids cuts at words. */
+static bool same_ids(const prov_request *r, const seen *whole, int n)
+{
+    int32_t *id = NULL;
+    int all = prov_ids(p, r, &id, err);
+    bool same = all == Q_RANGE || (all > n && memcmp(id + all - n, whole->token, sizeof *id * (size_t)n) == 0);
+    free(id);
+    return same;
+}
+
+/* An answer that is cut behind any of its tokens goes on with the tokens that it had. */
+static int goes_on_alike(const char *penalty)
+{
+    seen whole = { 0 };
+    q_buf begin = { 0 };
+    int cuts = 0;
+    set("sampler.temperature", "0");
+    set("think", "off");
+    set("sampler.repeat_penalty", penalty);
+    ask(&plain, &whole);
+    for (int i = 1; i < whole.tokens && i < 30; i++) {
+        seen s = { 0 };
+        q_buf_clear(&begin);
+        for (int t = 0; t < i; t++)
+            prov_spell(p, whole.token[t], &begin);
+        prov_request r = plain;
+        r.begin = begin.p;
+        r.n_begin = begin.len;
+        if (!same_ids(&r, &whole, i))
+            continue;
+        cuts++;
+        prov_result out = ask(&r, &s);
+        int alike = 0;
+        while (alike < s.tokens && i + alike < whole.tokens && s.token[alike] == whole.token[i + alike])
+            alike++;
+        CHECK_MSG(i + alike == whole.tokens && out.prompt_tokens + whole.tokens - i <= prov_context(p).used,
+                  "%s, penalty %s: cut behind token %d it goes on alike for %d of %d", who, penalty, i, alike, whole.tokens - i);
+        CHECK_MSG(s.thought.len == 0 && s.last_number == out.tokens, "%s: the beginning's tokens are not counted as its own", who);
+        seen_clear(&s);
+    }
+    seen_clear(&whole);
+    q_buf_free(&begin);
+    set("sampler.repeat_penalty", "default");
+    set("think", "default");
+    set("sampler.temperature", "default");
+    return cuts;
+}
+
+static void a_beginning_is_gone_on_from(void)
+{
+    int cuts = goes_on_alike("1"), others = goes_on_alike("1.7");
+    CHECK_MSG(cuts >= 3 && others >= 3, "%s: only %d and %d cuts could be compared", who, cuts, others);
+    printf("# %s: %d and %d cuts were compared\n", who, cuts, others);
+    shows_the_beginning("One two");
+    shows_the_beginning(" blanks  stay,\n\nlines too \n");
+    shows_the_beginning("По-русски, <|im_end|> is no mark of the frame");
+    seen s = { 0 };                      /* it is another prompt than the one that was rendered last */
+    prov_request r = plain, other = plain;
+    r.begin = "One two";
+    r.n_begin = 7;
+    other.begin = "One ten";
+    other.n_begin = 7;
+    int32_t *a = NULL, *b = NULL;
+    int n = prov_ids(p, &r, &a, err), m = prov_ids(p, &other, &b, err);
+    CHECK(n == Q_RANGE || (n > 2 && m > 2 && (n != m || memcmp(a, b, sizeof *a * (size_t)n) != 0)));
+    free(a);
+    free(b);
+    prov_request raw = { .raw = "Once upon", .n_raw = 9, .begin = " a time", .n_begin = 7, .seed = 3 };
+    CHECK_INT(prov_count_request(p, &raw, err), prov_count_request(p, &(prov_request){ .raw = "Once upon", .n_raw = 9 }, err) + prov_count(p, " a time", 7));
+    CHECK(ask(&raw, &s).tokens > 5);
+    seen_clear(&s);
+}
+
 static void several_answers(void)
 {
     char *one[3];
@@ -579,11 +674,11 @@ static int refuse(void *user, prov_config *c, char *e) { return prov_config_set(
 static void everybody(void)
 {
     static void (*const tests[])(void) = {
-        answers_and_counts, forgets, stops_between_two_tokens, knobs_are_heard_in_mid_answer, ends_where_it_is_told, raw_text_goes_on, several_answers,
+        answers_and_counts, forgets, stops_between_two_tokens, knobs_are_heard_in_mid_answer, ends_where_it_is_told, raw_text_goes_on, a_beginning_is_gone_on_from, several_answers,
         requests_take_turns, given_text_is_scored, penalties_let_a_passage_be_quoted,
         ends_of_earlier_turns_are_not_penalised, texts_become_vectors, configurations_are_text, what_it_cannot_is_said };
     static const char *const name[] = {
-        "answers_and_counts", "forgets", "stops_between_two_tokens", "knobs_are_heard_in_mid_answer", "ends_where_it_is_told", "raw_text_goes_on", "several_answers",
+        "answers_and_counts", "forgets", "stops_between_two_tokens", "knobs_are_heard_in_mid_answer", "ends_where_it_is_told", "raw_text_goes_on", "a_beginning_is_gone_on_from", "several_answers",
         "requests_take_turns", "given_text_is_scored", "penalties_let_a_passage_be_quoted",
         "ends_of_earlier_turns_are_not_penalised", "texts_become_vectors", "configurations_are_text", "what_it_cannot_is_said" };
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
@@ -712,12 +807,13 @@ static void tools_are_called(void)
     CHECK_STR(text(&s), "The answer is four.");
     seen_clear(&s);
     prov_close(p);
-    open_script((script){ .line = lines, .cannot = PROV_TOOLS | PROV_RAW | PROV_N | PROV_LOGPROBS | PROV_EMBED | PROV_LIVE });
+    open_script((script){ .line = lines, .cannot = PROV_TOOLS | PROV_RAW | PROV_N | PROV_LOGPROBS | PROV_EMBED | PROV_LIVE | PROV_BEGIN });
     prov_result f[2];
     float v[SCRIPT_DIMS];
     CHECK(prov_ask(p, &r, NULL, f, err) == Q_RANGE && strstr(err, "tools"));
     CHECK(prov_ask(p, &(prov_request){ .raw = "x", .n_raw = 1 }, NULL, f, err) == Q_RANGE && strstr(err, "--base"));
     CHECK(prov_ask(p, &(prov_request){ .message = hello, .n_message = 2, .n = 2 }, NULL, f, err) == Q_RANGE && f[1].finish == PROV_FAILED);
+    CHECK(prov_ask(p, &(prov_request){ .message = hello, .n_message = 2, .begin = "x", .n_begin = 1 }, NULL, f, err) == Q_RANGE && strstr(err, "beginning"));
     CHECK(prov_score(p, NULL, "x", 1, add_score, &s, err) == Q_RANGE);
     CHECK(prov_embed(p, "x", 1, v, err) == Q_RANGE);
     prov_close(p);

@@ -66,6 +66,11 @@ void tui_act(tui_app *app, int action, const char *arg)
             q_buf_free(&b);
         } else tui_act_edit(app, tui_last_of(&app->tr, AGT_USER, app->tr.n - 1));
         break;
+    case AGT_UI_AMEND: {                 /* with words: they could not be taken */
+        const tui_item *last = app->tr.n ? &app->tr.item[app->tr.n - 1] : NULL;
+        tui_act_amend(app, last, *arg ? arg : NULL);
+        break;
+    }
     case AGT_UI_FIND: tui_go_compose(app, "/find "); break;
     case AGT_UI_LANG:
         tui_lang(arg);

@@ -1,4 +1,4 @@
-/* model/acts: what several keys and commands do alike: the pages of help and log, copying, editing a question. Front-end
+/* model/acts: what several keys and commands do alike: the pages of help and log, copying, editing a question, amending an answer. Front-end
  * thread. */
 #include "tui/model/app.h"
 #include "tui/term/text.h"
@@ -79,4 +79,18 @@ void tui_act_edit(tui_app *app, tui_item *q)
     tui_comp_put_aside(app);
     tui_edit_set(&app->comp.ed, q->text.p ? q->text.p : "");
     app->comp.editing = q->id;
+    app->comp.amend = false;
+}
+
+void tui_act_amend(tui_app *app, const tui_item *it, const char *text)
+{
+    if (!it || (it->running && !text)) {
+        tui_app_note(app, AGT_INFO, it ? _("The answer still runs: Ctrl-C stops it, then it can be amended.") : _("Nothing to amend yet."));
+        return;
+    }
+    tui_go_leave(app);
+    tui_comp_put_aside(app);
+    tui_edit_set(&app->comp.ed, text ? text : it->role == AGT_ASSISTANT && it->text.p ? it->text.p : "");
+    app->comp.editing = it->id;
+    app->comp.amend = true;
 }

@@ -19,6 +19,9 @@ void tui_app_keep(tui_app *app)
     q_buf_clear(&app->scratch);
     q_buf_printf(&app->scratch, "%d", app->go.panel_w);
     agt_setting_put(app->a, "tui.panel_width", app->scratch.p);
+    q_buf_clear(&app->scratch);
+    q_buf_printf(&app->scratch, "%u", app->knobs.folded);
+    agt_setting_put(app->a, "tui.config_folded", app->scratch.p);
     agt_setting_put(app->a, "tui.zoom", app->go.zoom ? app->go.zoom->name : "");
     const tui_edit *ed = &app->comp.ed;
     enum { KEEP = 32768, LONGEST = KEEP / 4 };           /* one long message does not push out all others */
@@ -66,7 +69,7 @@ int tui_transcript_width(const tui_app *app)
     return w > 100 ? 100 : w;           /* longer lines are hard to read back */
 }
 
-const char *tui_composer_prompt(const tui_app *app) { return app->comp.ed.searching ? "? " : app->comp.editing ? "e " : "> "; }
+const char *tui_composer_prompt(const tui_app *app) { return app->comp.ed.searching ? "? " : app->comp.editing ? app->comp.amend ? "a " : "e " : "> "; }
 
 int tui_composer_cells(const tui_app *app, int width) { return width - 2 - tui_str_width(tui_composer_prompt(app)); }
 

@@ -34,9 +34,12 @@ typedef struct tui_view {
     enum tui_key_code key; char digit;  /* opens it: a function key, or the digit after Ctrl-X; 0: none */
     int action;                         /* the command's AGT_UI_*; 0: none */
     enum tui_place place;
-    bool zooms;                         /* z gives it the whole column */
+    bool zooms;                         /* z gives it the whole column; AT_INSTEAD: all columns but the least that the transcript needs */
+    int wide;                           /* AT_INSTEAD: columns that it can use where the transcript has enough; 0: the usual */
     bool types;                         /* any letter that is not its key begins a sentence in the composer */
     const char *hint;                   /* its keys in the bottom line, N_() */
+    const char *(*keys)(const tui_app *);               /* the same, translated, where they differ by what one does; NULL: hint */
+    bool (*escapes)(tui_app *);         /* Esc is offered to it first; true: taken. NULL: never */
     int (*height)(tui_app *, int width, int most);      /* rows wanted, fewer than all where `most` is less; NULL: any */
     void (*draw)(tui_app *, tui_box);
     bool (*on_key)(tui_app *, const tui_key *);         /* false: not its key */
@@ -54,6 +57,13 @@ typedef struct tui_columns {             /* two configurations side by side, as 
     tui_lay lay[2];
     int width, top;
 } tui_columns;
+enum { TUI_KNOB_GROUPS = 9 };
+typedef struct tui_knobs {              /* rows of the panel of knobs */
+    int *row, n, cap;                   /* a knob's place in the joined table, or -1 - group: that group's head */
+    int found;                          /* knobs that the filter lets through, folded ones too */
+    unsigned folded;                    /* a bit a group */
+    char filter[64]; bool typing;       /* "": none; letters go into it */
+} tui_knobs;
 typedef struct tui_closer {              /* the page of a layer, or of one of its experts */
     int layer, expert;                  /* as the model counts them; expert -1: the layer's page */
     int top;                            /* line at the top of an expert's page */
@@ -65,6 +75,7 @@ typedef struct tui_popup { char **item; int n, sel; size_t start; } tui_popup;
 typedef struct tui_comp {               /* what is being written */
     tui_edit ed;
     int64_t editing;                    /* message whose text it is; 0 none */
+    bool amend;                         /* with editing: an answer's (or the question's that has none), which goes on from it */
     tui_popup popup;
     bool ctrl_x;                        /* the prefix was typed */
     char *stash;                        /* put aside for something else; it comes back when that is sent or cleared */
@@ -114,6 +125,7 @@ struct tui_app {
     tui_go go;
     tui_page page;
     tui_columns columns;
+    tui_knobs knobs;
     tui_closer zoom;
     tui_ui ui;
     int64_t now;                        /* monotonic ms, set by the loop */
@@ -150,7 +162,14 @@ void tui_go_compose(tui_app *app, const char *text);    /* the composer, with th
 void tui_comp_put_aside(tui_app *app);
 void tui_comp_add_aside(tui_comp *c, const char *text);  /* before what is put aside already, which stays */
 void tui_comp_come_back(tui_app *app);                  /* into an empty composer */
+void tui_comp_leave(tui_app *app);                      /* Esc: no message is edited any more */
 const char *tui_draft(tui_app *app);                    /* what is typed or put aside, and not of an edited message */
+/* model/knobs; sel: the selected row, which stays on what it stood on */
+void tui_knobs_rows(tui_app *app);                      /* as they are now */
+int tui_knobs_group(const q_knob *k);
+const char *tui_knobs_title(int group);
+void tui_knobs_filter(tui_app *app, int *sel, const char *text);
+void tui_knobs_fold(tui_app *app, int *sel, int group, bool fold);
 /* model/ask */
 void tui_ask_for(tui_app *app, const char *question, void (*yes)(tui_app *, int64_t, const char *), int64_t id, const char *arg);
 bool tui_ask_key(tui_app *app, const tui_key *k);       /* true: the key was the answer */
@@ -165,6 +184,7 @@ void tui_act_help(tui_app *app);
 void tui_act_log(tui_app *app);
 void tui_act_copy(tui_app *app, const tui_item *it);
 void tui_act_edit(tui_app *app, tui_item *question);
+void tui_act_amend(tui_app *app, const tui_item *it, const char *text);  /* text NULL: the answer's own */
 tui_item *tui_last_of(tui_transcript *t, enum agt_role role, int from);  /* at or before item `from`; NULL: none */
 void tui_act(tui_app *app, int action, const char *arg);        /* model/action.c: AGT_UI_* */
 /* model/complete */

@@ -27,6 +27,19 @@ void tui_comp_come_back(tui_app *app)
     c->stash = NULL;
 }
 
+/* A question's text stays as a draft. An answer's must not be sent as a question: it goes (Ctrl-Y brings it), and what stood here
+ * before comes back. */
+void tui_comp_leave(tui_app *app)
+{
+    tui_comp *c = &app->comp;
+    bool away = c->editing && c->amend;
+    c->editing = 0;
+    if (!away) return;
+    tui_edit_move(&c->ed, M_END);
+    tui_edit_kill(&c->ed, M_START);
+    tui_comp_come_back(app);
+}
+
 const char *tui_draft(tui_app *app)
 {
     const tui_comp *c = &app->comp;

@@ -9,6 +9,7 @@
 static void draft(tui_app *app, const char *its)
 {
     tui_comp *c = &app->comp;
+    if (c->editing && c->amend) tui_comp_leave(app);         /* that answer is not here any more */
     const char *typed = c->ed.b.p ? c->ed.b.p : "";
     bool old = !c->editing && *typed && c->kept && strcmp(tui_draft(app), c->kept) == 0;
     if (old || (c->stash && c->kept && strcmp(c->stash, c->kept) == 0)) tui_set_text(&c->stash, NULL);    /* the draft that was stored holds it */
@@ -111,10 +112,10 @@ static void knob(tui_app *app, agt_event *e)
     bool note = e->note && *e->note;
     char *s = q_printf("%s%s%s%s%s", name, *name && *value ? " " : "", value, note ? ": " : "", note ? e->note : "");
     tui_app_note(app, AGT_INFO, s);
-    free(s);
     /* Beside the composer its first half is enough where one line does not hold it; the log has it all. */
-    char *half = tui_str_width(app->say.note) > app->grid.w - 2 ? strchr(app->say.note, ';') : NULL;
+    char *half = strcmp(app->say.note, s) == 0 && tui_str_width(s) > app->grid.w - 2 ? strchr(app->say.note, ';') : NULL;
     if (half) *half = 0;
+    free(s);
 }
 
 /* Loading, reading the prompt, long errands: how far they are. */

@@ -80,16 +80,18 @@ void tui_app_submit(tui_app *app)
         if (n || !tui_app_first(app) || app->comp.editing) return;
         tui_edit_set(&app->comp.ed, tui_question(app, 0));
     } else if (n == 1 && tui_app_first(app) && s[0] >= '1' && s[0] < '1' + TUI_QUESTIONS) tui_edit_set(&app->comp.ed, tui_question(app, s[0] - '1'));
-    if (layout_slip(app)) return;
+    bool amend = app->comp.editing && app->comp.amend;
+    if (!amend && layout_slip(app)) return;
     char *text = tui_edit_take(&app->comp.ed);
-    tui_edit_remember(&app->comp.ed, text);
+    if (!amend) tui_edit_remember(&app->comp.ed, text);      /* an answer's words are no question */
     if (app->say.note && app->say.note_level == AGT_ERROR) app->say.note_until = app->now;
-    language_hint(app, text);
+    if (!amend) language_hint(app, text);
     if (app->go.over && app->go.over->place == AT_OVER) {
         if (*text == '/' && !app->comp.editing) app->go.page_old = true;
         else tui_go_leave(app);            /* what is asked is to be seen */
     }
-    if (app->comp.editing) agt_edit(app->a, app->comp.editing, text);
+    if (amend) agt_amend(app->a, app->comp.editing, text);
+    else if (app->comp.editing) agt_edit(app->a, app->comp.editing, text);
     else {
         agt_submit(app->a, text);
         if (*text != '/' && app->work.loading) tui_app_note(app, AGT_INFO, _("Kept: it is asked as soon as the model is ready."));
@@ -141,6 +143,7 @@ static void escape(tui_app *app)
 {
     if (app->comp.popup.n) tui_popup_close(app);
     else if (app->comp.ed.searching) app->comp.ed.searching = false;
+    else if (app->go.focus && app->go.focus->escapes && app->go.focus->escapes(app)) return;
     else if (app->go.over || app->go.focus) {
         if (app->go.focus && app->go.zoom == app->go.focus) app->go.zoom = NULL;       /* all as it was, the other panel included */
         tui_go_back(app);
@@ -151,7 +154,7 @@ static void escape(tui_app *app)
         tui_app_note(app, AGT_INFO, _("Esc again stops what is going on."));
         app->say.note_until = app->now + QUIT_MS;
     } else if (agt_answering(app->a) || app->work.prog_total) agt_stop(app->a);
-    else if (app->comp.editing) app->comp.editing = 0;
+    else if (app->comp.editing) tui_comp_leave(app);
     else if (!app->comp.ed.b.len && app->comp.stash) tui_comp_come_back(app);
     else if (app->say.note) app->say.note_until = app->now;
 }

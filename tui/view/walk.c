@@ -28,6 +28,10 @@ static bool on_key(tui_app *app, const tui_key *k)
     }
     switch (tui_key_letter(k)) {
     case 'e': tui_act_edit(app, tui_last_of(t, AGT_USER, t->selected)); return true;
+    case 'a':                            /* a question's answer, or the question that has none */
+        while (it->role != AGT_ASSISTANT && it < &t->item[t->n - 1]) it++;
+        tui_act_amend(app, it, NULL);
+        return true;
     case 'r':
         for (int i = t->selected; i < t->n; i++)
             if (t->item[i].role == AGT_ASSISTANT) {
@@ -47,6 +51,6 @@ static bool on_key(tui_app *app, const tui_key *k)
 }
 
 const tui_view view_walk = {
-    .name = "transcript", .place = AT_TEXT, .hint = N_("j k walk · e edit · r again · y copy · [ ] branch · h l tokens · Enter its experts · Esc back"),
+    .name = "transcript", .place = AT_TEXT, .hint = N_("j k walk · e edit · a amend · r again · y copy · [ ] branch · h l tokens · Enter its experts · Esc back"),
     .on_key = on_key,
 };

@@ -281,6 +281,12 @@ const q_knob *agt_knob(const agt *, int i);
 const q_knob *agt_knob_named(const agt *, const char *name);     /* as /set and --set take names: an aka too, in any case; NULL: there is none */
 const char *agt_knob_value(agt *, const q_knob *k, q_buf *buf);
 bool agt_knob_default(agt *, const q_knob *k);
+const char *agt_knob_own(agt *, const q_knob *k, q_buf *buf);    /* the model's own value, or the program's: what "default" brings back */
+typedef struct agt_knob_turn {
+    int64_t message; int token;          /* its value holds from this token of this answer on; message 0: from the next answer on */
+    agt_measured of[AGT_MEASURES];       /* what turning it did; n_before and n_after 0: not known, or more was turned with it */
+} agt_knob_turn;
+bool agt_knob_turned(agt *, const q_knob *k, agt_knob_turn *out);        /* false: it was not turned in this conversation */
 /* The numbers it may have for the model at hand; false: it takes none, or has nothing to act on. */
 bool agt_knob_range(agt *, const q_knob *k, double *min, double *max);
 const char *agt_effect_word(enum q_effect e);            /* "routing", translated */

@@ -40,6 +40,7 @@ typedef struct repl {
     int thinking;
     bool progress;                       /* a line of progress stands on the screen */
     bool more;                           /* the line goes on (backslash) */
+    long pasted_at;                      /* where a pasted CR began a line; -1 */
     int64_t ask;                         /* AGT_EV_ASK that waits for a yes; 0: none */
     q_buf line;
     char *edit;                          /* what the next prompt starts with */
@@ -438,6 +439,35 @@ static unsigned char paste(EditLine *el, int ch)
     return CC_REFRESH;
 }
 
+/* Enter. A paste without marks comes at once, with a CR where a line ends: while a line is edited, a CR that has something
+ * behind it already begins a new line of the same message, and one that has nothing sends. What is typed ahead while an
+ * answer runs ends in LF (the terminal turns Enter into it there): those are messages of their own. */
+static const char send_key[] = "\033[990~";   /* no terminal's: the line editor's own Enter */
+
+static bool waits_behind(void)
+{
+    struct pollfd p = { .fd = STDIN_FILENO, .events = POLLIN };
+    return poll(&p, 1, 0) > 0 && (p.revents & POLLIN);
+}
+
+static unsigned char enter(EditLine *el, int ch)
+{
+    repl *r;
+    el_get(el, EL_CLIENTDATA, &r);
+    const LineInfo *li = el_line(el);
+    bool pasted = li->cursor > li->buffer && li->cursor[-1] == '\n' && r->pasted_at == li->cursor - li->buffer;
+    r->pasted_at = -1;
+    if ((ch == '\r' || pasted) && waits_behind()) {
+        if (ch == '\r')
+            el_insertstr(el, "\n");      /* CRLF: its LF finds the line begun */
+        li = el_line(el);
+        r->pasted_at = ch == '\r' ? li->cursor - li->buffer : -1;
+        return CC_REFRESH;
+    }
+    el_push(el, send_key);
+    return CC_NORM;
+}
+
 /* Typed after all: read once more. */
 static void give_back(repl *r, const q_buf *b)
 {
@@ -498,6 +528,10 @@ static void setup(repl *r)
     el_set(r->el, EL_SIGNAL, 0);
     el_set(r->el, EL_ADDFN, "quorum-complete", "complete", complete);
     el_set(r->el, EL_ADDFN, "quorum-paste", "paste", paste);
+    el_set(r->el, EL_ADDFN, "quorum-enter", "send, or a pasted line's end", enter);
+    el_set(r->el, EL_BIND, send_key, "ed-newline", NULL);
+    el_set(r->el, EL_BIND, "^M", "quorum-enter", NULL);
+    el_set(r->el, EL_BIND, "^J", "quorum-enter", NULL);
     el_set(r->el, EL_BIND, "^I", "quorum-complete", NULL);
     el_set(r->el, EL_BIND, "\033[200~", "quorum-paste", NULL);
     el_set(r->el, EL_SETTY, "-d", "-icrnl", "-inlcr", NULL);    /* while a line is edited CR stays CR: a paste has CRLF as one line break */

@@ -168,8 +168,9 @@ void agt_open_chat(agt *, int64_t chat);                 /* 0: a new one */
 void agt_open_at(agt *, int64_t chat, int64_t message);  /* on a branch that holds this message */
 void agt_ask_chats(agt *);                               /* answered by AGT_EV_CHATS */
 void agt_ask_retrieval(agt *, int64_t message);          /* the stored log of an answer: AGT_EV_RETRIEVAL */
-/* A token of an answer: AGT_EV_LOOK, or a note that says why not. number: from 1, 0: the last; by: from there so many tokens
- * (words: to where so many words further begin). */
+/* A token of an answer: AGT_EV_LOOK, or a note that says why not. number: from 1, 0: the last, -n: where the last look at
+ * this answer came to, else n; by: from there so many tokens (words: to where so many words further begin). Where more waits to be
+ * done already only the place is taken. */
 void agt_look(agt *, int64_t message, int number, int by, bool words);
 /* A layer (expert -1), or one expert of it, over the answers of the present branch: AGT_EV_ZOOM. Layers as the model counts
  * them. An expert's tokens are spelt behind what the model is doing, a layer's load at once. */
@@ -282,6 +283,12 @@ const q_knob *agt_knob(const agt *, int i);
 const q_knob *agt_knob_named(const agt *, const char *name);     /* as /set and --set take names: an aka too, in any case; NULL: there is none */
 const char *agt_knob_value(agt *, const q_knob *k, q_buf *buf);
 bool agt_knob_default(agt *, const q_knob *k);
+const char *agt_knob_own(agt *, const q_knob *k, q_buf *buf);    /* the model's own value, or the program's: what "default" brings back */
+typedef struct agt_knob_turn {
+    int64_t message; int token;          /* its value holds from this token of this answer on; message 0: from the next answer on */
+    agt_measured of[AGT_MEASURES];       /* what turning it did; n_before and n_after 0: not known, or more was turned with it */
+} agt_knob_turn;
+bool agt_knob_turned(agt *, const q_knob *k, agt_knob_turn *out);        /* false: it was not turned in this conversation */
 /* The numbers it may have for the model at hand; false: it takes none, or has nothing to act on. */
 bool agt_knob_range(agt *, const q_knob *k, double *min, double *max);
 const char *agt_effect_word(enum q_effect e);            /* "routing", translated */

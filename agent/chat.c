@@ -49,6 +49,7 @@ static void another(agt *a)
     s->read_rate = 0;
     pthread_mutex_unlock(&s->mu);
     history_forget(&a->seat.past);
+    turns_forget(a);
     costs_publish(a);
     rag_result_free(why);
     free(asked);

@@ -10,6 +10,7 @@ typedef struct chat_now {
     int64_t id;                          /* 0: a new one, not in the store yet */
     mem_messages path;                   /* the present branch, root first */
     int64_t keep_from;                   /* first message of the branch that still fits; see prompt.c */
+    int64_t looked; int looked_at;       /* where the token cursor stands: message, token from 0 */
 } chat_now;
 
 extern const job_row job_open;           /* id: the conversation, number: a message to be seen; 0 with text: a new one of this

@@ -116,30 +116,6 @@ void configs_history(agt *a)
 }
 
 /* ---- /diff ---- */
-static const char *engine_value(agt *a, const q_knob *k, q_buf *own)
-{
-    char err[Q_ERRLEN];
-    const char *value = NULL;
-    pthread_mutex_lock(&a->shown.mu);
-    prov_config *c = a->shown.cfg ? prov_config_copy(a->shown.cfg) : NULL;
-    pthread_mutex_unlock(&a->shown.mu);
-    if (c && prov_config_set(c, k->name, "default", err) == Q_OK)
-        value = prov_config_get(c, k->name, own);
-    prov_config_free(c);
-    return value;
-}
-
-/* The model's own, or the program's. */
-static void own_value(agt *a, const q_knob *k, int room, q_buf *own)
-{
-    rag_config r = rag_config_default();
-    q_buf v = { 0 };
-    const char *value = room == KNOB_ENGINE ? engine_value(a, k, &v) : room == KNOB_RAG ? rag_config_get(&r, k->name, &v) : settings_default(k->name);
-    q_buf_clear(own);
-    q_buf_puts(own, value ? value : "");
-    q_buf_free(&v);
-}
-
 static void diff_row(q_buf *b, cJSON *list, agt *a, const q_knob *k, const char *own, const char *now)
 {
     char *cost = agt_knob_cost(a, k);
@@ -164,8 +140,7 @@ void configs_diff(agt *a)
         const q_knob *k = a->settings.knob[i];
         if (k->effect == Q_EFFECT_FIXED || k->effect == Q_EFFECT_SCREEN || agt_knob_default(a, k))
             continue;
-        own_value(a, k, a->settings.room[i], &own);
-        diff_row(&b, list, a, k, own.p, agt_knob_value(a, k, &now));
+        diff_row(&b, list, a, k, agt_knob_own(a, k, &own), agt_knob_value(a, k, &now));
         n++;
     }
     if (!n)

@@ -12,6 +12,9 @@ int64_t front_present(agt *);
 void knobs_set(agt *, const char *name, const char *value);  /* kept, where it is a row of the agent's; answers by events */
 void knobs_page(agt *, const char *name_or_null);
 
+/* ---- turns.c ---- */
+void turns_set(agt *, int knob);         /* one of the agent's or of memory's has another value */
+
 /* ---- configs.c ---- */
 void configs_history(agt *);             /* /history alone */
 void configs_diff(agt *);                /* /diff */

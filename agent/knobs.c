@@ -73,6 +73,22 @@ bool agt_knob_default(agt *a, const q_knob *k)
     return same;
 }
 
+const char *agt_knob_own(agt *a, const q_knob *k, q_buf *buf)
+{
+    enum knob_room r = room_of(a, k);
+    rag_config rag = rag_config_default();
+    const char *v = r == KNOB_AGENT ? settings_default(k->name) : NULL;
+    q_buf_clear(buf);
+    if (r == KNOB_RAG)
+        v = rag_config_get(&rag, k->name, buf);
+    if (r == KNOB_ENGINE) {
+        pthread_mutex_lock(&a->shown.mu);
+        v = a->shown.own ? prov_config_get(a->shown.own, k->name, buf) : NULL;
+        pthread_mutex_unlock(&a->shown.mu);
+    }
+    return v ? v : "";
+}
+
 const char *agt_effect_word(enum q_effect e)
 {
     static const char *const word[] = { N_("screen"), N_("retrieval"), N_("sampling"), N_("prompt"), N_("routing"),
@@ -111,11 +127,17 @@ void knobs_set(agt *a, const char *name, const char *value)
         desk_edit(&a->desk, EDIT_SET, 0, k->name, value);
         return;
     }
-    if (settings_set(&a->settings, k->name, value, err) < 0) {
+    q_buf b = { 0 };
+    char *was = q_strdup(agt_knob_value(a, k, &b));
+    int rc = settings_set(&a->settings, k->name, value, err);
+    if (rc == Q_OK && strcmp(was, agt_knob_value(a, k, &b)) != 0)
+        turns_set(a, i);
+    free(was);
+    if (rc < 0) {
         note(&a->events, AGT_ERROR, "%s", err);
+        q_buf_free(&b);
         return;
     }
-    q_buf b = { 0 };
     if (a->settings.room[i] == KNOB_AGENT) {
         char *v = settings_get(&a->settings, k->name);
         desk_post(&a->desk, &job_setting, 0, 0, k->name, v);

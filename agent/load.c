@@ -10,8 +10,8 @@ void load_none(agt *a)
 {
     desk_cancels(&a->desk, NULL, NULL);
     pthread_mutex_lock(&a->shown.mu);
-    prov_config *old = a->shown.cfg;
-    a->shown.cfg = NULL;
+    prov_config *old = a->shown.cfg, *own = a->shown.own;
+    a->shown.cfg = a->shown.own = NULL;
     memset(&a->shown.st, 0, sizeof a->shown.st);
     a->shown.st.chat = a->chat.id;
     free(a->shown.full_name);
@@ -25,9 +25,11 @@ void load_none(agt *a)
     if (a->watch)
         lab_watch_unload(a->watch);
     prov_config_free(old);
+    prov_config_free(own);
     prov_config_free(a->seat.cfg);
     history_clear(&a->seat.past);
     costs_unload(a);
+    turns_forget(a);
     prov_close(a->seat.who);
     a->seat.cfg = NULL;
     a->seat.who = NULL;

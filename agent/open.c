@@ -186,6 +186,7 @@ static void shown_free(shown *s)
     strings_free(&s->chats);
     rag_result_free(s->why);
     free(s->why_broken);
+    free(s->turns.of);
     pthread_mutex_destroy(&s->mu);
 }
 

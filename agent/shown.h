@@ -23,10 +23,15 @@ typedef struct shown_model {
     bool elsewhere;                      /* it computes on a GPU */
 } shown_model;
 
+/* A knob that was turned in this conversation: token 0: it was not. alone: nothing else was, from the configuration with the
+ * key before to that with the key after (view_key). */
+typedef struct shown_turn { int64_t message; int token; bool alone; uint64_t before, after; } shown_turn;
+
 typedef struct shown {
     pthread_mutex_t mu;
     agt_status st;
-    prov_config *cfg;                     /* copy of seat.cfg; NULL before a model is loaded */
+    prov_config *cfg, *own;               /* copy of seat.cfg, the model's own; NULL before a model is loaded */
+    struct { shown_turn *of; int n; int64_t message; } turns;    /* by the knob's place in the joined table; the running answer, 0: none */
     shown_model about;
     char *full_name, *path;              /* of the loaded model; NULL: none */
     struct { char label[48]; int k, cells; } mix[16];

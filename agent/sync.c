@@ -166,7 +166,8 @@ static void show_shape(shown *s, const prov *who, const prov_info *info)
     s->about.shape.n_moe = info->n_moe_layer;
     s->about.shape.ctx_train = info->n_ctx_train;
     snprintf(s->about.shape.theta, sizeof s->about.shape.theta, "%s", prov_config_get(plain, "rope.theta", &own));
-    prov_config_free(plain);
+    prov_config_free(s->own);
+    s->own = plain;
     q_buf_free(&own);
 }
 
@@ -197,6 +198,7 @@ void sync_publish(agt *a)
     snprintf(s->label, sizeof s->label, "%s", prov_config_label(a->seat.cfg, &b));
     snprintf(s->languages, sizeof s->languages, "%s", info->languages);
     s->loaded = true;
+    turns_config(a, old, copy, a->shown.turned.key, view_key(json, false));
     a->shown.turned.key = view_key(json, false);
     a->shown.turned.forward = view_key(json, true);
     snprintf(a->shown.turned.label, sizeof a->shown.turned.label, "%s", differs);

@@ -34,6 +34,13 @@ void costs_publish(agt *);               /* the history and what a step would co
 void costs_token(agt *, const double value[TALLY_N]);        /* the present configuration made a token */
 void costs_unload(agt *);
 
+/* ---- turns.c: since which token each knob's value holds ---- */
+/* Under shown.mu: the configuration is another one (old NULL: the first); an answer begins; it ended after so many tokens. */
+void turns_config(agt *, const prov_config *old, const prov_config *now, uint64_t before, uint64_t after);
+void turns_begin(shown *, int64_t message);
+void turns_end(shown *, int tokens);
+void turns_forget(agt *);                /* another conversation, another model: nothing was turned in it */
+
 /* ---- load.c ---- */
 extern const job_row job_load;           /* id 0: at the start; 1: text is the file of another model */
 void load_say(agt *, const char *path, uint64_t done, uint64_t total);     /* how far loading is; any thread */

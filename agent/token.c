@@ -254,7 +254,7 @@ static void narrow(const lab_whatif_result *r, const mem_trace *t, int at, const
     }
 }
 
-/* number: from 1, 0 the last; text: how far, "w" behind it: words. */
+/* number: from 1, 0 the last, negative: from where the last look came to; text: how far, "w" behind it: words. */
 static void look(agt *a, const job *j)
 {
     char err[Q_ERRLEN], *end;
@@ -273,8 +273,17 @@ static void look(agt *a, const job *j)
     q_buf all = { 0 }, out = { 0 };
     size_t *begin = begins(a, m, t, &all), from, to;
     lab_whatif_result r = { .pos = 0 };
-    int at = j->number > 0 && j->number <= t->n ? (int)j->number - 1 : t->n - 1;
+    int64_t number = j->number >= 0 ? j->number : a->chat.looked == m->id ? a->chat.looked_at + 1 : -j->number;
+    int at = number > 0 && number <= t->n ? (int)number - 1 : t->n - 1;
     at = moved(t, &all, begin, at, (int)by, *end == 'w');
+    a->chat.looked = m->id;
+    a->chat.looked_at = at;
+    if (desk_wanted(&a->desk)) {         /* a key that is held down does not pile up evaluations */
+        mem_trace_free(t);
+        q_buf_free(&all);
+        free(begin);
+        return;
+    }
     int rc = m == last ? look_back(a, m, t, at, &r, err) : q_fail(err, Q_RANGE, _("alternatives: of the last answer alone"));
     q_buf_say(&out, _("token %d of %d"), at + 1, t->n);
     q_buf_say(&out, "\n");

@@ -140,6 +140,7 @@ static int begin(turn *t, int64_t question, const rag_result *found, char *err)
     pthread_mutex_lock(&a->shown.mu);
     a->shown.st.n_tokens = 0;
     a->shown.st.decode_rate = 0;
+    turns_begin(&a->shown, t->reply);
     pthread_mutex_unlock(&a->shown.mu);
     t->trace = mem_trace_new(info->n_layer, info->n_expert ? prov_config_k(a->seat.cfg) : 1);
     t->saved_ns = q_now_ns();
@@ -199,6 +200,7 @@ static void end(turn *t, enum mem_status status, const char *finish)
     generate_progress(t);
     pthread_mutex_lock(&a->shown.mu);
     a->shown.st.thinking = false;
+    turns_end(&a->shown, r->tokens);
     pthread_mutex_unlock(&a->shown.mu);
     chat_reload(a);
     agt_event done = view_event(a->store, AGT_EV_DONE, t->reply);

@@ -79,7 +79,9 @@ static int foretell(agt *a, struct eng_cache *beside, const asked *q, const char
         all += bytes * (uint64_t)q->each * (uint64_t)most;
     }
     if (rc == Q_OK)
-        note(&a->events, AGT_INFO, _("/vote: %d answers of up to %d tokens; %s; at most %s of weights in all"), answers, most, b.p, q_bytes_words(all, w));
+        note(&a->events, AGT_INFO, ngettext("/vote: %d answer of up to %d tokens; %s; at most %s of weights in all",
+                                            "/vote: %d answers of up to %d tokens; %s; at most %s of weights in all", (unsigned long)answers),
+             answers, most, b.p, q_bytes_words(all, w));
     q_buf_free(&b);
     return rc;
 }

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COLUMNS = 80 };
+enum { COLUMNS = 72 };                    /* a page beside the panels of a screen of 120 has so many */
 
 /* Answers of the branch with routing, by one model: the loaded one, else the last answer's. */
 typedef struct answers { int64_t *id; int n, left_out, n_expert; uint64_t model; } answers;

@@ -13,6 +13,7 @@ static const std::function<void()> *body;
 static const char *kernel_name;
 static Fiber home;                                         // the host's stack, while a grid runs
 static std::vector<Fiber *> pool, idle;
+static std::vector<Fiber *> &all_fibers = *new std::vector<Fiber *>;       // the running one is in no list when the program ends
 static size_t fibers_made;
 static Blk *running;
 static const size_t STACK = 256 << 10;
@@ -153,6 +154,7 @@ static Fiber *new_fiber()
     sp[11] = (void *)entry;
 #endif
     f->sp = sp;
+    all_fibers.push_back(f);
 #ifdef EMU_TSAN
     f->tsan = __tsan_create_fiber(0);
 #endif

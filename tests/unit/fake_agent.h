@@ -32,12 +32,16 @@ static const q_knob fake_knobs[] = {
     { "experts.k", "num_experts_per_tok", Q_KNOB_INTS, 1, 16, NULL, Q_EFFECT_ROUTING, N_("experts that speak for each token"), 0 },
     { "rope.theta", "rope_theta", Q_KNOB_FLOAT, 1, 1e9, NULL, Q_EFFECT_POSITION, N_("base of the rotations"), 1 },
     { "sampler.temperature", NULL, Q_KNOB_FLOAT, 0, 5, NULL, Q_EFFECT_SAMPLING, N_("0 takes the likeliest token"), 2 },
-    { "kv.type", NULL, Q_KNOB_CHOICE, 0, 0, "f16,f32,q8_0", Q_EFFECT_ALLOCATION, N_("numbers in the cache"), 3 } };
-int agt_knob_count(const agt *a) { return 4; }
+    { "kv.type", NULL, Q_KNOB_CHOICE, 0, 0, "f16,f32,q8_0", Q_EFFECT_ALLOCATION, N_("numbers in the cache"), 3 },
+    { "experts.ban", NULL, Q_KNOB_PAIRS, 0, 0, NULL, Q_EFFECT_ROUTING, N_("experts that are never chosen: layer:expert,... or none"), 4 },
+    { "norm.eps", "rms_norm_eps,layer_norm_rms_epsilon", Q_KNOB_FLOAT, 1e-12, 10, NULL, Q_EFFECT_FORWARD, N_("epsilon inside every RMS norm"), 5 },
+    { "memory.min_score", NULL, Q_KNOB_FLOAT, 0, 1, NULL, Q_EFFECT_RETRIEVAL, N_("passages with a lower score are not fed"), 6 },
+    { "model.layers", "num_hidden_layers", Q_KNOB_INT, 0, 0, NULL, Q_EFFECT_FIXED, "", 7 } };
+int agt_knob_count(const agt *a) { return 8; }
 const q_knob *agt_knob(const agt *a, int i) { return &fake_knobs[i]; }
 const char *agt_knob_value(agt *a, const q_knob *k, q_buf *b)
 {
-    static const char *const v[] = { "12", "100000", "0.7", "f16" };
+    static const char *const v[] = { "12", "100000", "0.7", "f16", "4:3,4:9,27:0,27:11", "1e-05", "0.3", "30" };
     q_buf_clear(b);
     q_buf_puts(b, v[k->id]);
     return b->p;
@@ -48,7 +52,19 @@ bool agt_knob_range(agt *a, const q_knob *k, double *min, double *max)
     *max = k->max;
     return k->max > k->min;
 }
-bool agt_knob_default(agt *a, const q_knob *k) { return k->id != 2; }
+bool agt_knob_default(agt *a, const q_knob *k) { return k->id != 2 && k->id != 4; }
+static struct { bool yes; agt_knob_turn t; } fake_turn[8];       /* by the knob's id */
+const char *agt_knob_own(agt *a, const q_knob *k, q_buf *b)
+{
+    agt_knob_value(a, k, b);
+    if (k->id == 2 || k->id == 4) q_buf_clear(b), q_buf_puts(b, k->id == 2 ? "0.2" : "none");
+    return b->p;
+}
+bool agt_knob_turned(agt *a, const q_knob *k, agt_knob_turn *out)
+{
+    *out = fake_turn[k->id].t;
+    return fake_turn[k->id].yes;
+}
 char *agt_knob_cost(agt *a, const q_knob *k) { return q_strdup(k->id == 0 ? "104 MB a token, 66 tok/s · F7 k 11: 103 MB a token, about 67 tok/s" : ""); }
 void agt_get_turned(agt *a, agt_turned *out) { *out = fake.turned; }
 const char *agt_effect_word(enum q_effect e) { return e == Q_EFFECT_ROUTING ? "routing" : "sampling"; }

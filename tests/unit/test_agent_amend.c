@@ -132,6 +132,37 @@ static void stop(void *user, int token)
         agt_stop(a);
 }
 
+/* While the prompt is evaluated, before any token: a kill now would lose nothing. */
+static const char *on_disk;
+static void look_into_the_store(void *user, int token)
+{
+    mem_conversation c = { 0 };
+    mem_message m = { 0 };
+    if (token != 0)
+        return;
+    CHECK(mem_conversation_get(a->store, a->chat.id, &c, err) == Q_OK && mem_message_get(a->store, c.leaf, &m, err) == Q_OK);
+    CHECK(m.role == MEM_ASSISTANT && m.status == MEM_PARTIAL);
+    CHECK_STR(m.text, on_disk);
+    on_disk = NULL;
+    mem_message_free(&m);
+    mem_conversation_free(&c);
+}
+
+static void its_beginning_is_stored_first(void)
+{
+    seen s = { 0 };
+    if (!start((script){ 0 }, false, &s))
+        return;
+    ask("many", &s);
+    settle(a, &s);
+    ((script_prov *)a->seat.who)->s.at = look_into_the_store;
+    on_disk = "One two three";
+    agt_message *m = amend(on_disk, &s);
+    CHECK_STR(m->text, "One two three four five six seven eight nine ten.");
+    CHECK(on_disk == NULL);
+    finish(&s);
+}
+
 static void a_stopped_one_keeps_its_beginning(void)
 {
     seen s = { 0 };
@@ -301,6 +332,7 @@ int main(void)
 {
     RUN(it_goes_on_beside_the_old_one);
     RUN(an_earlier_one_too);
+    RUN(its_beginning_is_stored_first);
     RUN(a_stopped_one_keeps_its_beginning);
     RUN(the_cursor_knows_whose_words_they_are);
     RUN(words_that_cannot_be_taken_come_back);

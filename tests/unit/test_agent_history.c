@@ -309,6 +309,81 @@ static void a_saved_list_is_taken_alone(void)
     }
 }
 
+/* Each knob's value holds since a token of an answer, and what turning it did is told where it alone was turned. */
+static agt_knob_turn turned_of(const char *name, bool *yes)
+{
+    agt_knob_turn t;
+    *yes = agt_knob_turned(a, knob(name), &t);
+    return t;
+}
+
+static int64_t asked(seen *s, const char *text)
+{
+    agt_submit(a, text);
+    CHECK(wait_for(a, s, AGT_EV_DONE, 0, 30000) && all_done(a, s));
+    return s->last ? s->last->id : 0;
+}
+
+static void at_20(void *user, int token)
+{
+    if (token == 20)
+        agt_submit(a, "/k 1");
+    if (token == 30)
+        agt_submit(a, "/set memory.max_passages 2");
+}
+
+static void each_knob_holds_since_a_token(void)
+{
+    seen s = { 0 };
+    q_buf v = { 0 };
+    bool yes;
+    if (!start((script){ .at = at_20, .token_s = .001 }, &s))
+        return;
+    agt_knob_turn t = turned_of("experts.k", &yes);
+    CHECK(!yes && t.of[AGT_SPEED].n_after == 0);
+    int64_t first = asked(&s, "count");
+    t = turned_of("experts.k", &yes);
+    CHECK_MSG(yes && t.message == first && t.token == 21 && t.of[AGT_SPEED].n_before == 20 && t.of[AGT_SPEED].n_after == 20, "token %d of %lld, %d and %d tokens", t.token, (long long)t.message,
+              t.of[AGT_SPEED].n_before, t.of[AGT_SPEED].n_after);
+    CHECK(fabs(t.of[AGT_SPEED].before - 500) < 1e-6 && fabs(t.of[AGT_SPEED].after - 1000) < 1e-6);
+    CHECK_STR(agt_knob_value(a, knob("experts.k"), &v), "1");
+    CHECK_STR(agt_knob_own(a, knob("experts.k"), &v), "2");
+    CHECK_STR(agt_knob_own(a, knob("memory.max_passages"), &v), "3");
+    CHECK_STR(agt_knob_own(a, knob("sampler.loop_stop"), &v), "auto");
+    t = turned_of("memory.max_passages", &yes);
+    CHECK_MSG(yes && t.message == 0 && t.of[AGT_SPEED].n_after == 0, "of %lld", (long long)t.message);   /* read when a question is asked */
+    turned_of("sampler.temperature", &yes);
+    CHECK(!yes);
+    agt_submit(a, "/set sampler.temperature 1.5");
+    agt_submit(a, "/set memory.max_passages 2");     /* it is that already */
+    agt_submit(a, "/set ui.motion off");
+    settle(a, &s);
+    t = turned_of("sampler.temperature", &yes);
+    CHECK(yes && t.message == 0 && t.token == 1);
+    turned_of("ui.motion", &yes);
+    CHECK(!yes);
+    int64_t second = asked(&s, "count");
+    CHECK(second && second != first);
+    t = turned_of("sampler.temperature", &yes);
+    CHECK_MSG(yes && t.message == second && t.token == 1 && t.of[AGT_SPEED].n_after > 0, "token %d of %lld", t.token, (long long)t.message);
+    t = turned_of("memory.max_passages", &yes);
+    CHECK(yes && t.message == second && t.token == 1);
+    t = turned_of("experts.k", &yes);
+    CHECK(yes && t.message == first);
+    agt_submit(a, "/brain fast");        /* with others: nobody's alone */
+    agt_submit(a, "/brain standard");
+    settle(a, &s);
+    t = turned_of("experts.k", &yes);
+    CHECK_MSG(yes && t.message == 0 && t.of[AGT_SPEED].n_after == 0 && t.of[AGT_SPEED].n_before == 0, "%d %d", t.of[AGT_SPEED].n_before, t.of[AGT_SPEED].n_after);
+    agt_submit(a, "/new");
+    settle(a, &s);
+    turned_of("experts.k", &yes);
+    CHECK(!yes);
+    CHECK_INT(s.errors, 0);
+    q_buf_free(&v);
+    finish(&s);
+}
+
 int main(void)
 {
     RUN(f9_walks_back_and_forth);
@@ -318,5 +393,6 @@ int main(void)
     RUN(a_walk_in_mid_answer);
     RUN(an_answer_after_a_walk);
     RUN(a_saved_list_is_taken_alone);
+    RUN(each_knob_holds_since_a_token);
     return TEST_END();
 }

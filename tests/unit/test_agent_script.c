@@ -430,6 +430,16 @@ static void a_cursor_stands_on_tokens_of_the_text(void)
     CHECK_INT(s.look.to, strlen(text));
     look(&s, id, of, 3, true);
     CHECK_INT(s.look.number, of);
+    /* keys that come faster than looks: each counts from where the one before it came to */
+    seen_clear(&s);
+    agt_look(a, id, 1, 0, false);
+    agt_look(a, id, -1, 1, false);
+    agt_look(a, id, -1, 1, true);
+    agt_look(a, id, -1, -1, false);
+    settle(a, &s);
+    stands(&s, text, 3, "wo ");
+    look(&s, id, -2, 1, false);
+    stands(&s, text, 4, "thr");
     look(&s, 999, 1, 0, false);
     CHECK(s.errors == 1 && strstr(s.notes.p, "no routing was recorded"));
     free(text);

@@ -391,7 +391,8 @@ static void keys_spelled_in_numbers(void)
     CHECK_INT(K_UP, 10);
     tui_decode d = {0};                              /* a Cyrillic letter, as its text is too long for a byte */
     tui_key k;
-    tui_decode_bytes(&d, "\033[1089:1057:99;2;1057u", 24);
+    static const char letter[] = "\033[1089:1057:99;2;1057u";
+    tui_decode_bytes(&d, letter, sizeof letter - 1);
     CHECK(tui_decode_key(&d, &k, false) && k.code == K_CHAR && k.cp == 1057 && !k.alt);
     tui_decode_free(&d);
 }

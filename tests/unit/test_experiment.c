@@ -107,7 +107,7 @@ static void a_vote_is_counted(void)
     CHECK(all_done(a, &s));
     agt_submit(a, "/vote n=1 what are experts?");
     CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 120000));
-    CHECK_MSG(strstr(s.notes.p, "/vote: 1 answers of up to 256 tokens"), "%s", s.notes.p);
+    CHECK_MSG(strstr(s.notes.p, "/vote: 1 answer of up to 256 tokens"), "%s", s.notes.p);
     CHECK(all_done(a, &s));
     CHECK_INT((int)measure_seed(a), 20000000);
     seen_clear(&s);

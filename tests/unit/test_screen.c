@@ -124,7 +124,7 @@ static void token_cursor(void)
         type("jkh");
         key(K_END);
         q_buf_clear(&app.scratch);
-        q_buf_printf(&app.scratch, "look %lld 5 +1 words\nlook %lld 5 -1 words\nlook %lld 5 -1\nlook %lld 0 +0\n", (long long)it->id, (long long)it->id, (long long)it->id, (long long)it->id);
+        q_buf_printf(&app.scratch, "look %lld -5 +1 words\nlook %lld -5 -1 words\nlook %lld -5 -1\nlook %lld 0 +0\n", (long long)it->id, (long long)it->id, (long long)it->id, (long long)it->id);
         CHECK_STR(fake.said.p, app.scratch.p);
         /* of a blank alone, of nothing in the text, of another message: no bracket, or one around what there is */
         ev((agt_event){ .kind = AGT_EV_LOOK, .id = it->id, .number = 6, .total = 40, .done = at, .scroll = at + 1, .text = q_strdup("token 6 of 40\n") });
@@ -200,9 +200,35 @@ static void many_experts(void)
     }
 }
 
+/* The panel of knobs with all that there is to say: as it opens, in all the columns it can have, and narrowed by a filter. */
+static void knobs(void)
+{
+    static const struct { int w, h; } size[] = { { 80, 24 }, { 120, 40 }, { 200, 50 } };
+    static const agt_measured none = { NAN, NAN, NAN, 0, 0 };
+    for (int z = 0; z < 3; z++) {
+        begin(size[z].w, size[z].h);
+        chat(true);
+        fake_turn[0].yes = fake_turn[1].yes = fake_turn[2].yes = fake_turn[4].yes = true;
+        fake_turn[0].t = (agt_knob_turn){ 2, 37, { { 66, 77, 4, 36, 142 }, { 1.8, 3.1, .4, 36, 142 }, { .81, .8, .05, 36, 142 }, { .62, .62, .01, 36, 142 } } };
+        fake_turn[4].t = (agt_knob_turn){ 2, 171, { { 77, 79, NAN, 142, 8 }, { 3.1, 3.3, NAN, 142, 8 }, none, none } };
+        fake_turn[1].t = (agt_knob_turn){ 99, 12, { none, none, none, none } };
+        fake_turn[2].t = (agt_knob_turn){ 0, 1, { none, none, none, none } };
+        key(K_F5);
+        compare("knobs");
+        type("z");
+        compare("knobs_wide");
+        key(K_DOWN);
+        type("/");
+        type(lang[0] == 'r' ? "эксперт" : "expert");
+        compare("knobs_found");
+        memset(fake_turn, 0, sizeof fake_turn);
+        end();
+    }
+}
+
 static void english(void) { lang = "en";
     tui_lang("en");
-    screens(); many_experts(); token_cursor(); }
+    screens(); many_experts(); token_cursor(); knobs(); }
 static void russian(void)
 {
     lang = "ru";
@@ -211,6 +237,7 @@ static void russian(void)
     screens();
     token_cursor();
     many_experts();
+    knobs();
     tui_lang("en");
     lang = "en";
 }

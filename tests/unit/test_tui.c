@@ -85,7 +85,7 @@ static void geometry(void)
         for (int h = 1; h <= 100; h += h < 20 ? 1 : 3)
             for (int v = 0; v < 48; v++) {
                 tui_layout_in in = { w, h, .composer_rows = v % 3 == 2 ? 40 : 1 + v % 3, .notice_rows = v % 4, .panel_w = v & 1 ? 0 : 70, .upper_rows = 19 + v,
-                                     .zoom = (enum tui_zoom)(v % 3), .instead = v % 5 == 4, .overlay = v % 2, .overlay_full = v % 4 == 1, .strip = v % 7 > 0 };
+                                     .zoom = (enum tui_zoom)(v % 4), .instead = v % 5 == 4, .instead_w = v % 2 ? 0 : 40 + 9 * v, .overlay = v % 2, .overlay_full = v % 4 == 1, .strip = v % 7 > 0 };
                 tui_layout o;
                 tui_layout_make(&in, &o);
                 const tui_box b[] = { o.status, o.transcript, o.upper, o.lower, o.instead, o.chats, o.strip, o.notice, o.composer, o.hint };
@@ -400,9 +400,9 @@ static void panel_over_a_short_answer(void)
     tui_app_note(&app, AGT_WARN, "the answer repeats itself");
     key(K_F3);
     CHECK(on_screen("the answer repeats itself"));      /* what went wrong stays longer than that */
-    tui_app_note(&app, AGT_WARN, "L2e3 breaks the model");
-    tui_app_note(&app, AGT_INFO, "experts.ban 2:3: from the next answer");
-    CHECK(on_screen("breaks the model") && !on_screen("from the next answer"));        /* both come in one moment: the warning is the one to read */
+    tui_app_note(&app, AGT_WARN, "L2e3 breaks the model: without it the loss of a token rose by 0.12 nats, perplexity x1.12; F9 takes the ban back");
+    ev((agt_event){ .kind = AGT_EV_KNOB, .name = q_strdup("experts.ban"), .text = q_strdup("2:3"), .note = q_strdup("from the next answer") });
+    CHECK(on_screen("breaks the model") && on_screen("F9 takes the ban back") && !on_screen("from the next answer"));        /* both come in one moment: the warning is the one to read */
     app.now += 2000;
     tui_app_note(&app, AGT_INFO, "experts.k 4: from the next answer");
     CHECK(on_screen("experts.k 4") && !on_screen("breaks the model"));
@@ -846,30 +846,6 @@ static void banned_and_pinned(void)
     tui_app_free(&app);
 }
 
-/* F5 is an instrument: arrows turn the selected knob, ? asks what it does, d goes back. */
-static void knobs_are_turned_in_the_panel(void)
-{
-    begin();
-    key(K_F5);
-    key(K_RIGHT);
-    key(K_LEFT);
-    SAID("nudge +1\nnudge -1\n");
-    key(K_DOWN);
-    key(K_RIGHT);
-    key(K_LEFT);
-    SAID("submit /set rope.theta 200000\nsubmit /set rope.theta 50000\n");
-    key(K_DOWN);
-    key(K_RIGHT);
-    chr('?');
-    chr('d');
-    SAID("submit /set sampler.temperature 0.8\nsubmit /set sampler.temperature\nsubmit /set sampler.temperature default\n");
-    key(K_DOWN);
-    key(K_LEFT);                         /* the first choice: nothing before it */
-    key(K_RIGHT);
-    SAID("submit /set kv.type f32\n");
-    tui_app_free(&app);
-}
-
 /* The keys' line says what F7 and F8 would cost, as much of it as there is room for. */
 static void a_step_is_priced_before_it_is_taken(void)
 {
@@ -923,7 +899,6 @@ int main(void)
     RUN(wrap_cost);
     RUN(streaming);
     RUN(themes);
-    RUN(knobs_are_turned_in_the_panel);
     RUN(a_step_is_priced_before_it_is_taken);
     return TEST_END();
 }

@@ -42,7 +42,9 @@ void tui_layout_make(const tui_layout_in *in, tui_layout *o)
         left = cw + 1;
     }
     if (o->wide) {
-        int pw = clamp(in->panel_w ? in->panel_w : LAY_PANEL, 30, w - left - 1 - 54);
+        int pw = clamp(in->panel_w ? in->panel_w : LAY_PANEL, 30, w - left - 1 - LAY_TEXT_LEAST);
+        int most = w - left - 1 - (in->zoom == ZOOM_INSTEAD ? LAY_TEXT_LEAST : LAY_TEXT);
+        if (in->instead && in->instead_w > pw && most > pw) pw = in->instead_w < most ? in->instead_w : most;
         right = w - pw - 1;
         o->rule[o->n_rule++] = right;
         tui_box p = { right + 1, top, pw, o->body_h };

@@ -6,8 +6,9 @@
 
 typedef struct tui_box { int x, y, w, h; } tui_box;
 
-enum { LAY_LEAST_W = 30, LAY_LEAST_H = 8, LAY_MIN_W = 60, LAY_MIN_H = 20, LAY_PANELS_W = 100, LAY_CHATS_W = 150, LAY_PANEL = 40, LAY_CHATS = 28, LAY_CHATS_MOST = 44 };
-enum tui_zoom { ZOOM_NONE, ZOOM_UPPER, ZOOM_LOWER };
+enum { LAY_LEAST_W = 30, LAY_LEAST_H = 8, LAY_MIN_W = 60, LAY_MIN_H = 20, LAY_PANELS_W = 100, LAY_CHATS_W = 150, LAY_PANEL = 40, LAY_CHATS = 28, LAY_CHATS_MOST = 44,
+       LAY_TEXT_LEAST = 54, LAY_TEXT = 79 };      /* columns of the conversation: at least; where a wide panel stands beside it */
+enum tui_zoom { ZOOM_NONE, ZOOM_UPPER, ZOOM_LOWER, ZOOM_INSTEAD };
 
 typedef struct tui_layout_in {
     int w, h;
@@ -16,6 +17,7 @@ typedef struct tui_layout_in {
     int upper_rows;                     /* what the upper panel needs to show all */
     enum tui_zoom zoom;
     bool instead;                       /* something stands in place of the panels */
+    int instead_w;                      /* columns that it can use; 0: as the panels */
     bool overlay;                       /* something lies over the transcript */
     bool overlay_full;                  /* over all of it, not the upper part */
     int overlay_rows;                   /* wanted; at least three fifths of the body are given */

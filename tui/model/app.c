@@ -19,6 +19,9 @@ void tui_app_keep(tui_app *app)
     q_buf_clear(&app->scratch);
     q_buf_printf(&app->scratch, "%d", app->go.panel_w);
     agt_setting_put(app->a, "tui.panel_width", app->scratch.p);
+    q_buf_clear(&app->scratch);
+    q_buf_printf(&app->scratch, "%u", app->knobs.folded);
+    agt_setting_put(app->a, "tui.config_folded", app->scratch.p);
     agt_setting_put(app->a, "tui.zoom", app->go.zoom ? app->go.zoom->name : "");
     const tui_edit *ed = &app->comp.ed;
     enum { KEEP = 32768, LONGEST = KEEP / 4 };           /* one long message does not push out all others */

@@ -34,9 +34,12 @@ typedef struct tui_view {
     enum tui_key_code key; char digit;  /* opens it: a function key, or the digit after Ctrl-X; 0: none */
     int action;                         /* the command's AGT_UI_*; 0: none */
     enum tui_place place;
-    bool zooms;                         /* z gives it the whole column */
+    bool zooms;                         /* z gives it the whole column; AT_INSTEAD: all columns but the least that the transcript needs */
+    int wide;                           /* AT_INSTEAD: columns that it can use where the transcript has enough; 0: the usual */
     bool types;                         /* any letter that is not its key begins a sentence in the composer */
     const char *hint;                   /* its keys in the bottom line, N_() */
+    const char *(*keys)(const tui_app *);               /* the same, translated, where they differ by what one does; NULL: hint */
+    bool (*escapes)(tui_app *);         /* Esc is offered to it first; true: taken. NULL: never */
     int (*height)(tui_app *, int width, int most);      /* rows wanted, fewer than all where `most` is less; NULL: any */
     void (*draw)(tui_app *, tui_box);
     bool (*on_key)(tui_app *, const tui_key *);         /* false: not its key */
@@ -54,6 +57,13 @@ typedef struct tui_columns {             /* two configurations side by side, as 
     tui_lay lay[2];
     int width, top;
 } tui_columns;
+enum { TUI_KNOB_GROUPS = 9 };
+typedef struct tui_knobs {              /* rows of the panel of knobs */
+    int *row, n, cap;                   /* a knob's place in the joined table, or -1 - group: that group's head */
+    int found;                          /* knobs that the filter lets through, folded ones too */
+    unsigned folded;                    /* a bit a group */
+    char filter[64]; bool typing;       /* "": none; letters go into it */
+} tui_knobs;
 typedef struct tui_closer {              /* the page of a layer, or of one of its experts */
     int layer, expert;                  /* as the model counts them; expert -1: the layer's page */
     int top;                            /* line at the top of an expert's page */
@@ -115,6 +125,7 @@ struct tui_app {
     tui_go go;
     tui_page page;
     tui_columns columns;
+    tui_knobs knobs;
     tui_closer zoom;
     tui_ui ui;
     int64_t now;                        /* monotonic ms, set by the loop */
@@ -153,6 +164,12 @@ void tui_comp_add_aside(tui_comp *c, const char *text);  /* before what is put a
 void tui_comp_come_back(tui_app *app);                  /* into an empty composer */
 void tui_comp_leave(tui_app *app);                      /* Esc: no message is edited any more */
 const char *tui_draft(tui_app *app);                    /* what is typed or put aside, and not of an edited message */
+/* model/knobs; sel: the selected row, which stays on what it stood on */
+void tui_knobs_rows(tui_app *app);                      /* as they are now */
+int tui_knobs_group(const q_knob *k);
+const char *tui_knobs_title(int group);
+void tui_knobs_filter(tui_app *app, int *sel, const char *text);
+void tui_knobs_fold(tui_app *app, int *sel, int group, bool fold);
 /* model/ask */
 void tui_ask_for(tui_app *app, const char *question, void (*yes)(tui_app *, int64_t, const char *), int64_t id, const char *arg);
 bool tui_ask_key(tui_app *app, const tui_key *k);       /* true: the key was the answer */

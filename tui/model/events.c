@@ -112,10 +112,10 @@ static void knob(tui_app *app, agt_event *e)
     bool note = e->note && *e->note;
     char *s = q_printf("%s%s%s%s%s", name, *name && *value ? " " : "", value, note ? ": " : "", note ? e->note : "");
     tui_app_note(app, AGT_INFO, s);
-    free(s);
     /* Beside the composer its first half is enough where one line does not hold it; the log has it all. */
-    char *half = tui_str_width(app->say.note) > app->grid.w - 2 ? strchr(app->say.note, ';') : NULL;
+    char *half = strcmp(app->say.note, s) == 0 && tui_str_width(s) > app->grid.w - 2 ? strchr(app->say.note, ';') : NULL;
     if (half) *half = 0;
+    free(s);
 }
 
 /* Loading, reading the prompt, long errands: how far they are. */

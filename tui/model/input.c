@@ -143,6 +143,7 @@ static void escape(tui_app *app)
 {
     if (app->comp.popup.n) tui_popup_close(app);
     else if (app->comp.ed.searching) app->comp.ed.searching = false;
+    else if (app->go.focus && app->go.focus->escapes && app->go.focus->escapes(app)) return;
     else if (app->go.over || app->go.focus) {
         if (app->go.focus && app->go.zoom == app->go.focus) app->go.zoom = NULL;       /* all as it was, the other panel included */
         tui_go_back(app);

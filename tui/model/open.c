@@ -29,6 +29,9 @@ void tui_app_init(tui_app *app, agt *a, int w, int h)
     free(zoom);
     app->ui.hinted_k = setting_int(app, "tui.hint.k");
     app->ui.hinted_lang = setting_int(app, "tui.hint.language");
+    char *folded = agt_setting_get(a, "tui.config_folded");
+    app->knobs.folded = folded ? (unsigned)strtoul(folded, NULL, 10) : 1u << (TUI_KNOB_GROUPS - 1);     /* what is fixed is not in the way */
+    free(folded);
     char *hist = agt_setting_get(a, "tui.history"), *save = NULL;
     for (char *s = hist ? strtok_r(hist, "\x1e", &save) : NULL; s; s = strtok_r(NULL, "\x1e", &save)) tui_edit_remember(&app->comp.ed, s);
     free(hist);
@@ -60,6 +63,7 @@ void tui_app_free(tui_app *app)
     lab_columns_free(&app->columns.c);
     tui_lay_free(&app->columns.lay[0]);
     tui_lay_free(&app->columns.lay[1]);
+    free(app->knobs.row);
     q_buf_free(&app->scratch);
     free(app->clip);
 }

@@ -38,6 +38,13 @@ static void refresh(tui_app *app)
     if (app->say.note && app->now >= app->say.note_until) tui_say_hush(&app->say);
 }
 
+static enum tui_zoom zoomed(const tui_go *go)
+{
+    if (!go->zoom) return ZOOM_NONE;
+    if (go->zoom->place == AT_INSTEAD) return go->zoom == go->instead ? ZOOM_INSTEAD : ZOOM_NONE;
+    return go->zoom->place == AT_UPPER ? ZOOM_UPPER : ZOOM_LOWER;
+}
+
 static void lay_out(tui_app *app)
 {
     const tui_grid *g = &app->grid;
@@ -48,8 +55,8 @@ static void lay_out(tui_app *app)
         .w = g->w, .h = g->h,
         .composer_rows = tui_edit_rows(&app->comp.ed, tui_composer_cells(app, g->w), NULL, 0, NULL, NULL),
         .notice_rows = view_notice_rows(app, g->w),
-        .panel_w = go->panel_w, .zoom = !go->zoom ? ZOOM_NONE : go->zoom->place == AT_UPPER ? ZOOM_UPPER : ZOOM_LOWER,
-        .instead = go->instead != NULL, .overlay = go->over != NULL,
+        .panel_w = go->panel_w, .zoom = zoomed(go),
+        .instead = go->instead != NULL, .instead_w = go->instead ? go->instead->wide : 0, .overlay = go->over != NULL,
         .overlay_full = go->over && (go->over->place == AT_OVER || go->over == go->zoom),
         .overlay_rows = go->over && go->over->height ? go->over->height(app, g->w, INT_MAX) + 1 : 0,
         .strip = app->seen.st.n_expert > 0 || app->work.loading ? 1 + (view_effect_rows(app) > 0) : 0,

@@ -31,6 +31,39 @@ static void change(q_buf *b, int i, const agt_measured *m, bool *sure)
     number(b, i == AGT_SURPRISE && m->noise < .1 ? "%.2f" : i == AGT_SPEED && m->noise < 1 ? "%.1f" : row[i].format, m->noise);
 }
 
+bool view_effect_words(const agt_measured of[AGT_MEASURES], int cells, q_buf *out)
+{
+    bool any_sure = false, few = false, known = false, said = false;
+    q_buf_clear(out);
+    q_buf_puts(out, "");
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < AGT_MEASURES; i++) {
+            const agt_measured *m = &of[i];
+            if (!m->n_before || !m->n_after) continue;
+            few = few || isnan(m->noise);
+            known = known || !isnan(m->noise);
+            if (isnan(m->noise) || (fabs(m->after - m->before) > m->noise) != (pass == 0)) continue;
+            q_buf s = {0};
+            q_buf_printf(&s, "%s%s ", said ? " · " : "", _(row[i].name));
+            number(&s, row[i].format, m->before);
+            q_buf_puts(&s, "→");
+            number(&s, row[i].format, m->after);
+            size_t bare = s.len;
+            q_buf_puts(&s, " ±");
+            number(&s, i == AGT_SURPRISE && m->noise < .1 ? "%.2f" : i == AGT_SPEED && m->noise < 1 ? "%.1f" : row[i].format, m->noise);
+            if (tui_str_width(out->p) + tui_str_width(s.p) > cells) s.p[s.len = bare] = 0;       /* its noise gives way first */
+            if (tui_str_width(out->p) + tui_str_width(s.p) <= cells) {
+                q_buf_puts(out, s.p);
+                said = true;
+                any_sure = any_sure || pass == 0;
+            }
+            q_buf_free(&s);
+        }
+    if (known && !said) q_buf_puts(out, "…");            /* it is said where there is more room */
+    if (few && !known) q_buf_puts(out, cells < 24 ? _("too few yet") : _("too few tokens yet"));
+    return any_sure;
+}
+
 static bool any(const agt_turned *t) { return t->before[0] != 0; }
 static bool few(const agt_turned *t) { return isnan(t->of[AGT_SPEED].noise) && isnan(t->of[AGT_SURPRISE].noise); }
 

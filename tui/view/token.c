@@ -33,7 +33,7 @@ static bool on_key(tui_app *app, const tui_key *k)
     int word = c == 'j' || k->code == K_DOWN ? 1 : c == 'k' || k->code == K_UP ? -1 : 0;
     if (page) { *top += page; return true; }
     if (!t->token.message) return false;
-    if (token || word) agt_look(app->a, t->token.message, t->token.number, token + word, word != 0);
+    if (token || word) agt_look(app->a, t->token.message, -t->token.number, token + word, word != 0);     /* a key before the answer to the one before counts too */
     else if (c == 'w') {
         char *line = q_printf("/whatif %d ", t->token.number);
         tui_go_compose(app, line);

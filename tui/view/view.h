@@ -32,6 +32,9 @@ void view_strip(tui_app *app, tui_box b);
 void view_layer_page(tui_app *app, int layer);          /* layer: from 0 among the routed ones; view/layer.c */
 int view_effect_rows(const tui_app *app);               /* 0: nothing was turned in this conversation */
 int view_effect(tui_app *app, tui_box b);               /* what the last turned knob did; the row after it */
+/* "tok/s 66→77 ±4 · surprise …", as much as fits in so many cells, what is above its noise first; "": nothing was measured.
+ * True: any of it is above its noise. */
+bool view_effect_words(const agt_measured of[AGT_MEASURES], int cells, q_buf *out);
 void view_effect_line(tui_app *app, tui_box b);         /* the same in one row */
 void view_answers(tui_app *app, tui_box b);             /* what the conversation's answers cost, newest first */
 

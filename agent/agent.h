@@ -39,7 +39,8 @@ int agt_wake_fd(const agt *);
 /* ================= what is shown: plain copies ================= */
 enum agt_role { AGT_SYSTEM, AGT_USER, AGT_ASSISTANT };
 enum agt_state { AGT_PARTIAL, AGT_DONE, AGT_STOPPED, AGT_FAILED };
-enum agt_cut { AGT_WHOLE, AGT_CUT_LOOP, AGT_CUT_TOKENS, AGT_CUT_CONTEXT };   /* done, but not because all was said */
+enum agt_cut { AGT_WHOLE, AGT_CUT_LOOP, AGT_CUT_TOKENS, AGT_CUT_CONTEXT,     /* done, but not because all was said */
+               AGT_CUT_KILLED };         /* stopped by quorum's own end, maybe before the first word */
 
 /* From which byte of a reply's text on which configuration made it. Equal keys: the same but for dice and bounds; 0: the
  * model's own settings. forward: of what acts on hidden states alone. */

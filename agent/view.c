@@ -40,10 +40,11 @@ static int differs(mem_store *s, const mem_message *m)
 /* What ended a reply where the model did not; the words are those that generate stores. */
 static enum agt_cut cut_of(const mem_message *m)
 {
-    static const struct { const char *finish; enum agt_cut cut; } row[] = {
-        { "loop", AGT_CUT_LOOP }, { "max_tokens", AGT_CUT_TOKENS }, { "context", AGT_CUT_CONTEXT } };
+    static const struct { const char *finish; enum agt_cut cut; enum mem_status status; } row[] = {
+        { "loop", AGT_CUT_LOOP, MEM_DONE }, { "max_tokens", AGT_CUT_TOKENS, MEM_DONE }, { "context", AGT_CUT_CONTEXT, MEM_DONE },
+        { "interrupted", AGT_CUT_KILLED, MEM_STOPPED } };
     for (size_t i = 0; m->finish && i < sizeof row / sizeof *row; i++)
-        if (m->status == MEM_DONE && strcmp(m->finish, row[i].finish) == 0)
+        if (m->status == row[i].status && strcmp(m->finish, row[i].finish) == 0)
             return row[i].cut;
     return AGT_WHOLE;
 }

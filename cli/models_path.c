@@ -2,4 +2,10 @@
 #include "cli/cli.h"
 #include "engine/models.h"
 
-int cli_model_path(const char *m, char **out, char *err) { return eng_find_model(m, out, err); }
+int cli_model_path(const char *m, char **out, char *err)
+{
+    *out = NULL;
+    if (m && !*m)                        /* an empty variable of a script: the default model is not what was meant */
+        return q_fail(err, Q_NOTFOUND, _("the model's name is empty: give a file or a part of a name, or leave it out for the default model"));
+    return eng_find_model(m, out, err);
+}

@@ -229,6 +229,25 @@ static void the_last_set_holds(void)
     agt_close(a);
 }
 
+/* An answer that a hard end of quorum cut off, maybe before its first word, is not called stopped. */
+static void an_end_that_nobody_asked_for_is_said(void)
+{
+    static const struct { enum mem_status status; char *finish; enum agt_cut cut; } row[] = {
+        { MEM_STOPPED, "interrupted", AGT_CUT_KILLED }, { MEM_STOPPED, "stopped", AGT_WHOLE }, { MEM_DONE, "interrupted", AGT_WHOLE },
+        { MEM_DONE, "loop", AGT_CUT_LOOP }, { MEM_STOPPED, "loop", AGT_WHOLE } };
+    char err[Q_ERRLEN];
+    mem_store *s = NULL;
+    CHECK_INT(mem_open(":memory:", &s, err), 0);
+    for (size_t i = 0; s && i < sizeof row / sizeof *row; i++) {
+        agt_message o;
+        mem_message m = { .id = 1, .role = MEM_ASSISTANT, .status = row[i].status, .finish = row[i].finish, .text = "", .thinking = "", .model = "" };
+        view_message(s, &m, &o);
+        CHECK_INT(o.cut, row[i].cut);
+        agt_message_free(&o);
+    }
+    mem_close(s);
+}
+
 int main(void)
 {
     setenv("XDG_CONFIG_HOME", "/nonexistent", 1);
@@ -239,5 +258,6 @@ int main(void)
     RUN(wrong_words_and_what_they_mean);
     RUN(queue_is_bounded_and_whole);
     RUN(config_ini_of_any_bytes);
+    RUN(an_end_that_nobody_asked_for_is_said);
     return TEST_END();
 }

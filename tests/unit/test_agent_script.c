@@ -232,7 +232,7 @@ static void pins_without_a_place_are_said(void)
         { "/set experts.pin 1:0,1:3", NULL }, { "/set experts.pin 1:0,1:3,1:5", "layer 1 pins 3 experts with k 2: at each token the 2 " },
         { "/set sampler.temperature 0.5", NULL }, { "/set experts.k 3", NULL }, { "/set experts.k 2,1,3", "layer 1 pins 3 experts with k 1" },
         { "/set experts.ban 1:3,1:5", NULL }, { "/set experts.pin 0:1,0:2,0:3,1:0,1:1,2:1", "layer 0, as others, pins 3 experts with k 2" }, { "/set experts.pin none", NULL },
-        { "/set experts.pin", NULL }, { "/again experts.pin=2:0,2:1,2:2,2:3", "layer 2 pins 4 experts with k 3" } };
+        { "/set experts.pin", NULL }, { "/again pin=2:0,2:1,2:2,2:3", "layer 2 pins 4 experts with k 3" } };
     seen s = { 0 };
     if (!start((script){ 0 }, false, &s))
         return;

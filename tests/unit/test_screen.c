@@ -401,6 +401,10 @@ static void zoom(void)
     CHECK_MSG(zoomed <= empty, "%d empty rows, %d before:\n%s", zoomed, empty, screen_text());
     CHECK(on_screen("│ 15 ") && on_screen("│ 29 ") && on_screen("entropy"));       /* a row a layer, with its numbers */
     CHECK(!on_screen("Memory"));
+    app.seen.rt.stored = true;           /* a stored answer's columns have their headings too */
+    tui_app_draw(&app);
+    CHECK_MSG(on_screen("unusual, entropy, margin") && on_screen("Stored"), "%s", screen_text());
+    app.seen.rt.stored = false;
     key(K_ESC);
     CHECK(on_screen("Memory  2 fed") && !app.go.focus && !app.go.zoom);         /* all as it was */
     key(K_F4);

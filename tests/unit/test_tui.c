@@ -533,7 +533,11 @@ static void scrolling(void)
     tui_app_draw(&app);
     q_buf a = {0}, b = {0};
     tui_grid_text(&app.grid, &a);
-    CHECK(strstr(a.p, "more lines below") != NULL);
+    const char *tag = strstr(a.p, "more lines below"), *row = tag;
+    CHECK(tag != NULL);
+    while (row && row > a.p && row[-1] != '\n') row--;
+    row = row ? strstr(row, "Paragraph") : NULL;
+    CHECK_MSG(!row || row > tag, "it lies over a line of text");
     agt_message *m = fake_message(4, AGT_ASSISTANT, "");
     m->state = AGT_PARTIAL;
     ev((agt_event){ .kind = AGT_EV_BEGIN, .n_messages = 1, .message = m });

@@ -11,8 +11,8 @@
 static const char *end_words(const tui_item *it)
 {
     static const char *const cut[] = { [AGT_WHOLE] = NULL, [AGT_CUT_LOOP] = N_("cut: it repeats"), [AGT_CUT_TOKENS] = N_("cut: max_tokens"),
-                                       [AGT_CUT_CONTEXT] = N_("cut: context full") };
-    if (it->state == AGT_STOPPED) return _("stopped");
+                                       [AGT_CUT_CONTEXT] = N_("cut: context full"), [AGT_CUT_KILLED] = N_("cut: quorum was ended") };
+    if (it->state == AGT_STOPPED && it->cut != AGT_CUT_KILLED) return _("stopped");
     if (it->state == AGT_FAILED) return _("failed");
     return cut[it->cut] ? _(cut[it->cut]) : NULL;
 }
@@ -120,15 +120,17 @@ void view_transcript(tui_app *app, tui_box b)
     if (tui_app_first(app)) { view_first(app, b); return; }
     int w = tui_transcript_width(app), item, line;
     tui_tr_top(&app->tr, w, b.h, &item, &line);
-    for (int y = b.y; y < b.y + b.h && item < app->tr.n; y++) {
+    /* What says how much is below has the last row for itself: it lies over no text. */
+    int below = app->tr.follow ? 0 : tui_tr_below(&app->tr, w, b.h), rows = below > 0 && b.h > 1 ? b.h - 1 : b.h;
+    for (int y = b.y; y < b.y + rows && item < app->tr.n; y++) {
         tui_item *it = &app->tr.item[item];
         draw_line(app, it, line, y, b, app->go.focus && app->go.focus->place == AT_TEXT && item == app->tr.selected);
         if (++line >= tui_item_height(it, w)) { item++; line = 0; }
     }
-    if (!app->tr.follow) {
-        int below = tui_tr_below(&app->tr, w, b.h);
+    if (below > 0) {
+        below += b.h - rows;
         char *s = q_printf(ngettext(" %d more line below · End ", " %d more lines below · End ", (unsigned long)below), below);
-        if (below > 0) tui_put_right(&app->grid, b.y + b.h - 1, b.x, b.x + b.w - 1, s, S_SELECT);
+        tui_put_right(&app->grid, b.y + b.h - 1, b.x, b.x + b.w - 1, s, S_SELECT);
         free(s);
     }
 }

@@ -100,19 +100,6 @@ int settings_find(const settings *s, const char *name)
     return hits == 1 ? hit : -1;
 }
 
-int settings_short(const settings *s, const char *name)
-{
-    int at = settings_find(s, name), only = -1, hits = 0;
-    for (int i = 0; i < s->n_knob; i++) {
-        const char *dot = strrchr(s->knob[i]->name, '.');
-        if (s->room[i] != KNOB_ENGINE || s->knob[i]->effect == Q_EFFECT_FIXED || !dot || strcmp(dot + 1, name) != 0)
-            continue;
-        only = i;
-        hits++;
-    }
-    return at >= 0 ? at : hits == 1 ? only : -1;
-}
-
 int settings_nearest(const settings *s, const char *name)
 {
     int best = -1, least = NEAR_NOT;

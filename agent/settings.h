@@ -31,8 +31,7 @@ void settings_open(settings *);
 void settings_close(settings *);
 
 /* ---- the table; any thread, without the mutex ---- */
-int settings_find(const settings *, const char *name);       /* index by name or aka, -1 */
-int settings_short(const settings *, const char *name);      /* the same, or of the model's only knob that ends in .name: k is experts.k */
+int settings_find(const settings *, const char *name);       /* index by name, aka, or what stands behind the point of one knob alone (k: experts.k); -1 */
 int settings_nearest(const settings *, const char *name);    /* for "did you mean", -1 */
 const char *settings_default(const char *name);              /* of an agent row */
 

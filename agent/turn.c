@@ -378,7 +378,7 @@ static int assign(agt *a, const char *words, prov_config *c, rag_config *r, bool
         p += n;
         int k = -1;
         if (eq)
-            *eq = 0, k = settings_short(&a->settings, w);
+            *eq = 0, k = settings_find(&a->settings, w);
         if (!eq)
             rc = q_fail(err, Q_FORMAT, _("%s is not NAME=VALUE: write /again experts.k=1"), w);
         else if (k < 0)

@@ -134,6 +134,10 @@ static void token_cursor(void)
         ev((agt_event){ .kind = AGT_EV_LOOK, .id = it->id + 100, .number = 8, .total = 40, .done = 0, .scroll = 4, .text = q_strdup("token 8 of 40\n") });
         tui_app_draw(&app);
         CHECK(!on_screen("[ ]which") && on_screen("token 7 of 40") && !on_screen("token 8"));
+        ev((agt_event){ .kind = AGT_EV_LOOK, .id = it->id, .number = 7, .total = 40, .text = q_strdup(
+            "token 7 of 40\nthe context does not hold the last answer as it was made any more: /again answers anew, then this can be asked\nend\n") });
+        tui_app_draw(&app);
+        CHECK(on_screen("be asked") && on_screen("the context does not") && on_screen("end"));     /* a sentence goes on in the next row */
         type("w");                       /* asks what if at it */
         CHECK_STR(app.comp.ed.b.p, "/whatif 7 ");
         CHECK(!on_screen("token 7") && app.tr.token.message == 0);

@@ -6,21 +6,51 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Sentences go on in the next row; rows of a table are cut where they are drawn. */
+static char *wrapped(const char *text, int w)
+{
+    q_buf out = { 0 };
+    q_buf_puts(&out, "");
+    for (const char *p = text ? text : ""; *p;) {
+        size_t n = strcspn(p, "\n"), done = 0;
+        while (done < n && *p != ' ') {
+            size_t take = done;
+            for (size_t i = done + 1; i <= n; i++) {
+                if (i < n && p[i] != ' ') continue;
+                char *row = q_strndup(p + done, i - done);
+                bool fits = tui_str_width(row) <= w;
+                free(row);
+                if (!fits) break;
+                take = i;
+            }
+            if (take == done) break;     /* a word that is wider than the panel */
+            q_buf_add(&out, p + done, take - done);
+            for (done = take; done < n && p[done] == ' ';) done++;
+            if (done < n) q_buf_puts(&out, "\n");
+        }
+        q_buf_add(&out, p + done, n - done);
+        q_buf_puts(&out, "\n");
+        p += n + (p[n] == '\n');
+    }
+    return q_buf_take(&out);
+}
+
 static void draw(tui_app *app, tui_box b)
 {
-    const char *s = app->tr.token.text;
+    char *s = wrapped(app->tr.token.text, b.w - 1);
     int *top = &tui_cursor_of(app, &view_token)->top, lines = 0, at = 0;
     view_caption(app, b, _("Token"), NULL, app->go.focus == &view_token);
-    for (const char *p = s; p && *p; p++) lines += *p == '\n';
+    for (const char *p = s; *p; p++) lines += *p == '\n';
     if (*top > lines - (b.h - 1)) *top = lines - (b.h - 1);
     if (*top < 0) *top = 0;
-    for (const char *p = s; p && *p && at - *top < b.h - 1; at++) {
+    for (const char *p = s; *p && at - *top < b.h - 1; at++) {
         size_t n = strcspn(p, "\n");
         char *line = q_strndup(p, n);
         if (at >= *top) tui_put_cut(&app->grid, b.y + 1 + at - *top, b.x + 1, b.x + b.w, line, S_TEXT);
         free(line);
         p += n + (p[n] == '\n');
     }
+    free(s);
 }
 
 static bool on_key(tui_app *app, const tui_key *k)

@@ -854,6 +854,7 @@ static void a_step_is_priced_before_it_is_taken(void)
     fake.turned.step[1] = (agt_price){ 13, 1050000000, 0 };
     tui_app_resize(&app, 140, 30);
     answer(1, "Yes.");
+    free(app.say.note);
     app.say.note = NULL;
     CHECK(on_screen("F7 k 11: 103 MB/tok · F8 k 13: 1.1 GB/tok"));
     fake.turned.step[0].rate = 67.4;

@@ -408,6 +408,10 @@ static void zoom(void)
     app.seen.rt.stored = false;
     key(K_ESC);
     CHECK(on_screen("Memory  2 fed") && !app.go.focus && !app.go.zoom);         /* all as it was */
+    app.seen.ret.p[0].missing = true;    /* its file is not there now */
+    tui_app_draw(&app);
+    CHECK(on_screen("[1] (no file now) "));
+    app.seen.ret.p[0].missing = false;
     key(K_F4);
     type("z");
     CHECK(!on_screen("Experts"));

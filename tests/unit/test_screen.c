@@ -179,6 +179,7 @@ static void screens(void)
         compare("config");
         key(K_F1);
         compare("help");
+        key(K_ESC);                      /* to F5, where it was opened */
         key(K_ESC);
         ev((agt_event){ .kind = AGT_EV_NOTE, .level = AGT_ERROR, .text = q_strdup("The model needs 17.3 GiB and 12.1 GiB are free: use a smaller quantisation, or a model that fits (/model lists what is here).") });
         compare("error");

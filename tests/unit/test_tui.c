@@ -397,6 +397,13 @@ static void panel_over_a_short_answer(void)
     CHECK(key_name && !memchr(title, '\n', (size_t)(key_name - title)));       /* the key stands in the title, not alone in a row */
     q_buf_free(&g);
     key(K_ESC);
+    key(K_F5);
+    ev((agt_event){ .kind = AGT_EV_TEXT, .name = q_strdup("/set"), .text = q_strdup("what a knob does and costs\n") });
+    CHECK(on_screen("a knob does and costs"));
+    key(K_ESC);
+    CHECK(app.go.focus == tui_view_named(&app, "config") && !on_screen("a knob does and costs"));      /* ? in F5, then Esc: there again */
+    key(K_ESC);
+    CHECK(!app.go.focus);
     tui_app_note(&app, AGT_WARN, "the answer repeats itself");
     key(K_F3);
     CHECK(on_screen("the answer repeats itself"));      /* what went wrong stays longer than that */

@@ -89,7 +89,7 @@ void tui_go_page(tui_app *app, const char *title, const char *text)
 void tui_go_over(tui_app *app, const tui_view *v)
 {
     tui_go *go = &app->go;
-    if (go->focus && (go->focus->place == AT_UPPER || go->focus->place == AT_LOWER)) go->back = go->focus;
+    if (go->focus && (go->focus->place == AT_UPPER || go->focus->place == AT_LOWER || (go->focus->place == AT_INSTEAD && go->focus->zooms))) go->back = go->focus;
     else if (go->over != v) go->back = NULL;
     go->focus = go->over = v;
 }

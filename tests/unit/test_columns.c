@@ -1,30 +1,7 @@
 /* Two configurations side by side: whole screens at 80, 120 and 200 columns in both languages, every width and size between;
  * what keys do; blind answers give nothing away; line mode's words; the sign test. */
 #include "tests/unit/app_help.h"
-#include "tests/test.h"
-#include "tui/tui.h"
-
-static const char *lang = "en";
-
-static char *screen(void)
-{
-    static q_buf b;
-    q_buf_clear(&b);
-    tui_app_draw(&app);
-    tui_grid_text(&app.grid, &b);
-    return b.p;
-}
-
-static void compare(const char *name)
-{
-    q_buf want = { 0 };
-    char err[Q_ERRLEN], *got = screen(), *path = q_printf("tests/golden/screens/%s_%d_%s.txt", name, app.grid.w, lang);
-    if (getenv("UPDATE")) CHECK(q_write_file_atomic(path, got, strlen(got), err) == 0);
-    else if (q_read_file(path, &want, 1 << 20, err) < 0) CHECK_MSG(0, "%s", err);
-    else CHECK_MSG(strcmp(want.p, got) == 0, "%s differs, now:\n%s", path, got);
-    q_buf_free(&want);
-    free(path);
-}
+#include "tests/unit/saved_screen.h"
 
 typedef struct token { const char *text; float over; } token;
 static void fill(lab_column *c, const char *name, const token *w, int n, double rate)
@@ -69,14 +46,7 @@ static void screens(void)
 }
 
 static void english(void) { screens(); }
-static void russian(void)
-{
-    lang = "ru";
-    tui_lang("ru");
-    screens();
-    lang = "en";
-    tui_lang("en");
-}
+static void russian(void) { in_russian(screens); }
 
 /* The column where the first word that differs stands, -1: it is not seen; both in one row. */
 static int row_of(const char *s, const char *word)

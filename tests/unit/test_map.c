@@ -1,30 +1,7 @@
 /* The picture of a configuration: whole screens in both languages, every width from 30 to 300 columns, models of any size, and
  * names that would break a picture. */
 #include "tests/unit/app_help.h"
-#include "tests/test.h"
-#include "tui/tui.h"
-
-static const char *lang = "en";
-
-static char *screen(void)
-{
-    static q_buf b;
-    q_buf_clear(&b);
-    tui_app_draw(&app);
-    tui_grid_text(&app.grid, &b);
-    return b.p;
-}
-
-static void compare(const char *name)
-{
-    q_buf want = { 0 };
-    char err[Q_ERRLEN], *got = screen(), *path = q_printf("tests/golden/screens/%s_%d_%s.txt", name, app.grid.w, lang);
-    if (getenv("UPDATE")) CHECK(q_write_file_atomic(path, got, strlen(got), err) == 0);
-    else if (q_read_file(path, &want, 1 << 20, err) < 0) CHECK_MSG(0, "%s", err);
-    else CHECK_MSG(strcmp(want.p, got) == 0, "%s differs, now:\n%s", path, got);
-    q_buf_free(&want);
-    free(path);
-}
+#include "tests/unit/saved_screen.h"
 
 static void open_map(int w, int h)
 {
@@ -45,14 +22,7 @@ static void screens(void)
 }
 
 static void english(void) { screens(); }
-static void russian(void)
-{
-    lang = "ru";
-    tui_lang("ru");
-    screens();
-    lang = "en";
-    tui_lang("en");
-}
+static void russian(void) { in_russian(screens); }
 
 static void keys(void)
 {

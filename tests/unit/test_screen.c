@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 static tui_app app;
-static const char *lang = "en";
+#include "tests/unit/saved_screen.h"
+
+static bool on_screen(const char *s) { return strstr(screen(), s) != NULL; }
 
 static void ev(agt_event e) { tui_app_event(&app, &e); agt_event_free(&e); }
 static void key(enum tui_key_code c) { tui_key k = { .code = c }; tui_app_key(&app, &k); tui_app_draw(&app); }
@@ -31,20 +33,6 @@ static void begin(int w, int h)
 }
 
 static void end(void) { tui_app_free(&app); }
-
-static void compare(const char *name)
-{
-    q_buf got = {0}, want = {0};
-    char err[Q_ERRLEN], *path = q_printf("tests/golden/screens/%s_%d_%s.txt", name, app.grid.w, lang);
-    tui_app_draw(&app);
-    tui_grid_text(&app.grid, &got);
-    if (getenv("UPDATE")) CHECK(q_write_file_atomic(path, got.p, got.len, err) == 0);
-    else if (q_read_file(path, &want, 1 << 20, err) < 0) CHECK_MSG(0, "%s", err);
-    else if (want.len != got.len || memcmp(want.p, got.p, got.len) != 0) CHECK_MSG(0, "%s differs, now:\n%s", path, got.p);
-    q_buf_free(&got);
-    q_buf_free(&want);
-    free(path);
-}
 
 static void fill_first(void)
 {
@@ -95,7 +83,6 @@ static void chat(bool finish)
 static const struct { int w, h; } sizes[] = { { 80, 24 }, { 120, 40 }, { 160, 45 } };
 #define EACH_SIZE for (int z = 0; z < 3; z++)
 
-static bool on_screen(const char *s);
 
 /* The cursor stands on a token: between brackets, also at a line's end, and what is known of it beside. */
 static void token_cursor(void)
@@ -231,21 +218,15 @@ static void knobs(void)
     }
 }
 
-static void english(void) { lang = "en";
-    tui_lang("en");
-    screens(); many_experts(); token_cursor(); knobs(); }
-static void russian(void)
+static void all_screens(void)
 {
-    lang = "ru";
-    tui_lang("ru");
-    if (strcmp(_("you"), "you") == 0) { CHECK_MSG(0, "no Russian catalogue: is gettext installed?"); return; }
     screens();
-    token_cursor();
     many_experts();
+    token_cursor();
     knobs();
-    tui_lang("en");
-    lang = "en";
 }
+static void english(void) { all_screens(); }
+static void russian(void) { in_russian(all_screens); }
 
 static void tiny(void)
 {
@@ -266,30 +247,6 @@ static void tiny(void)
     end();
 }
 
-static char *screen_text(void)
-{
-    static q_buf b;
-    q_buf_clear(&b);
-    tui_app_draw(&app);
-    tui_grid_text(&app.grid, &b);
-    return b.p;
-}
-static bool on_screen(const char *s) { return strstr(screen_text(), s) != NULL; }
-
-static void in_both_languages(void (*check)(void))
-{
-    lang = "en";
-    tui_lang("en");
-    check();
-    if (access("po/ru.po", R_OK) == 0) {
-        lang = "ru";
-        tui_lang("ru");
-        check();
-    }
-    lang = "en";
-    tui_lang("en");
-}
-
 /* Below 60x20 and down to 30x8: the answer and the composer go on, panels and questions too; below that a sentence. */
 static void small_sizes(void)
 {
@@ -302,16 +259,16 @@ static void small_sizes(void)
         CHECK_MSG(found, "%dx%d: the first screen's last offer is nowhere", size[i].w, size[i].h);
         chat(false);
         type("hello");
-        CHECK_MSG(on_screen("the sky is") && on_screen("> hello") && app.grid.cursor, "%dx%d:\n%s", size[i].w, size[i].h, screen_text());
+        CHECK_MSG(on_screen("the sky is") && on_screen("> hello") && app.grid.cursor, "%dx%d:\n%s", size[i].w, size[i].h, screen());
         app.comp.ed.at = 0;
         tui_edit_set(&app.comp.ed, "");
         key(K_HOME);
-        CHECK_MSG(on_screen(lang[0] == 'r' ? "Почему небо" : "Why is the sky"), "%dx%d: Home does not show the question:\n%s", size[i].w, size[i].h, screen_text());
+        CHECK_MSG(on_screen(lang[0] == 'r' ? "Почему небо" : "Why is the sky"), "%dx%d: Home does not show the question:\n%s", size[i].w, size[i].h, screen());
         key(K_END);
         key(K_F3);
         CHECK_MSG(on_screen(lang[0] == 'r' ? "Эксперты" : "Experts"), "%dx%d: no experts", size[i].w, size[i].h);
         key(K_F4);
-        CHECK_MSG(on_screen("optics.md"), "%dx%d: no memory:\n%s", size[i].w, size[i].h, screen_text());
+        CHECK_MSG(on_screen("optics.md"), "%dx%d: no memory:\n%s", size[i].w, size[i].h, screen());
         key(K_F5);
         CHECK_MSG(on_screen("experts.k"), "%dx%d: no config", size[i].w, size[i].h);
         key(K_F1);
@@ -319,7 +276,7 @@ static void small_sizes(void)
         key(K_ESC);
         key(K_ESC);
         ev((agt_event){ .kind = AGT_EV_NOTE, .level = AGT_ERROR, .text = q_strdup("The disk is full: free some room, then ask again.") });
-        CHECK_MSG(on_screen("The disk is full") && on_screen("the sky is"), "%dx%d:\n%s", size[i].w, size[i].h, screen_text());
+        CHECK_MSG(on_screen("The disk is full") && on_screen("the sky is"), "%dx%d:\n%s", size[i].w, size[i].h, screen());
         end();
     }
     static const struct { int w, h; } less[] = { { 29, 20 }, { 60, 7 }, { 29, 7 }, { 20, 5 } };
@@ -327,7 +284,7 @@ static void small_sizes(void)
         begin(less[i].w, less[i].h);
         chat(false);
         type("hello");
-        CHECK_MSG(on_screen(lang[0] == 'r' ? "Окно" : "window") && on_screen("hello"), "%dx%d:\n%s", less[i].w, less[i].h, screen_text());
+        CHECK_MSG(on_screen(lang[0] == 'r' ? "Окно" : "window") && on_screen("hello"), "%dx%d:\n%s", less[i].w, less[i].h, screen());
         end();
     }
 }
@@ -342,7 +299,7 @@ static void first_at_every_width(void)
             fill_first();
             if (state) { memset(&fake.st, 0, sizeof fake.st); agt_routing_free(&fake.rt); }
             if (state == 1) ev((agt_event){ .kind = AGT_EV_LOADING, .text = q_strdup("SmolLM2 carved"), .done = 45, .total = 100 });
-            char *s = screen_text();
+            char *s = screen();
             if (strstr(s, "…")) { CHECK_MSG(0, "%d columns, state %d, %s: something is cut:\n%s", w, state, lang, s); end(); return; }
             CHECK(strstr(s, tui_question(&app, 2)) && strstr(s, "/add") && strstr(s, "/model") && strstr(s, "F1"));
             end();
@@ -357,7 +314,7 @@ static void bottom_line(void)
     chat(true);
     fake.st.mix.rest = 3;
     app.comp.ed.at = 0;
-    char *s = screen_text();
+    char *s = screen();
     CHECK_MSG(strstr(s, lang[0] == 'r' ? "Enter спросить" : "Enter send") && !strstr(s, "+3"), "%s", s);
     tui_app_resize(&app, 118, 24);                   /* what does not fit is said in fewer words, not as "+3" */
     CHECK(on_screen("/context"));
@@ -376,7 +333,7 @@ static void bottom_line(void)
         static const enum tui_key_code panel[] = { K_F2, K_F3, K_F4, K_F5, K_F1 };
         for (int i = 0; i < 5; i++) {
             key(panel[i]);
-            CHECK_MSG(on_screen("Esc"), "%d columns: the keys of panel %d do not say Esc:\n%s", w, i, screen_text());
+            CHECK_MSG(on_screen("Esc"), "%d columns: the keys of panel %d do not say Esc:\n%s", w, i, screen());
             key(K_ESC);
         }
         end();
@@ -387,7 +344,7 @@ static void nothing_is_covered(void) { in_both_languages(bottom_line); }
 static int rows_with(const char *what)
 {
     int n = 0;
-    for (char *s = screen_text(); (s = strstr(s, what)); s++) n++;
+    for (char *s = screen(); (s = strstr(s, what)); s++) n++;
     return n;
 }
 
@@ -399,12 +356,12 @@ static void zoom(void)
     int empty = rows_with("│\n");
     type("z");
     int zoomed = rows_with("│\n");
-    CHECK_MSG(zoomed <= empty, "%d empty rows, %d before:\n%s", zoomed, empty, screen_text());
+    CHECK_MSG(zoomed <= empty, "%d empty rows, %d before:\n%s", zoomed, empty, screen());
     CHECK(on_screen("│ 15 ") && on_screen("│ 29 ") && on_screen("entropy"));       /* a row a layer, with its numbers */
     CHECK(!on_screen("Memory"));
     app.seen.rt.stored = true;           /* a stored answer's columns have their headings too */
     tui_app_draw(&app);
-    CHECK_MSG(on_screen("unusual, entropy, margin") && on_screen("Stored"), "%s", screen_text());
+    CHECK_MSG(on_screen("unusual, entropy, margin") && on_screen("Stored"), "%s", screen());
     app.seen.rt.stored = false;
     key(K_ESC);
     CHECK(on_screen("Memory  2 fed") && !app.go.focus && !app.go.zoom);         /* all as it was */
@@ -475,7 +432,7 @@ static void help_columns(void)
         }
         for (int i = 1; i < n; i++)
             if (cols[i] >= 0 && cols[i - 1] >= 0 && cols[i] != cols[i - 1] && !(cols[i] > 20 && cols[i - 1] < 20))
-                CHECK_MSG(0, "%d columns: line %d begins at %d, the one above at %d\n%s", w, i, cols[i], cols[i - 1], screen_text());
+                CHECK_MSG(0, "%d columns: line %d begins at %d, the one above at %d\n%s", w, i, cols[i], cols[i - 1], screen());
         end();
     }
 }
@@ -489,7 +446,7 @@ static void experts_tell_the_truth(void)
     for (size_t i = 0; i < sizeof ks / sizeof *ks; i++) {
         fake_routing(2, 28, 16, ks[i]);
         fake.st.k = ks[i];
-        char *s = screen_text(), *now = strstr(s, "now L27 "), *line = now ? q_strndup(now, strcspn(now, "\n")) : q_strdup("");
+        char *s = screen(), *now = strstr(s, "now L27 "), *line = now ? q_strndup(now, strcspn(now, "\n")) : q_strdup("");
         CHECK_MSG(!strstr(line, "…"), "k %d: %s", ks[i], line);
         int dots = 0, named = 0;
         for (char *p = line; (p = strstr(p, "●")); p++) dots++;
@@ -502,22 +459,22 @@ static void experts_tell_the_truth(void)
         free(line);
     }
     fake_routing(2, 28, 16, 12);                     /* an expert that must not be missing is marked, a banned one as such */
-    CHECK(!strstr(screen_text(), "!"));
+    CHECK(!strstr(screen(), "!"));
     fake.rt.cell[3 * 16 + 5].breaks = true;
     fake.rt.version++;
-    CHECK_MSG(rows_with("!") == 1, "%s", screen_text());
+    CHECK_MSG(rows_with("!") == 1, "%s", screen());
     fake.rt.cell[3 * 16 + 5].bent = LAB_BANNED;
     fake.rt.version++;
-    CHECK_MSG(rows_with("!") == 0 && rows_with("×") == 1, "%s", screen_text());
+    CHECK_MSG(rows_with("!") == 0 && rows_with("×") == 1, "%s", screen());
     fake_routing(0, 48, 128, 8);
     for (int i = 0; i < 8; i++) fake.rt.cell[128 + i].now = false;
     fake.rt.cell[128 + 3].breaks = true;
-    CHECK_MSG(rows_with("!") == 1, "%s", screen_text());
+    CHECK_MSG(rows_with("!") == 1, "%s", screen());
     fake_routing(2, 28, 16, 12);
     char seen[2][32];                                /* what a token costs tells two k apart */
     for (int i = 0; i < 2; i++) {
         fake.st.bytes_per_token = i ? 110000000 : 98000000;
-        char *s = strstr(screen_text(), "/tok");
+        char *s = strstr(screen(), "/tok");
         snprintf(seen[i], sizeof seen[i], "%.*s", 8, s ? s - 8 : "");
     }
     CHECK_MSG(strcmp(seen[0], seen[1]) != 0, "both say %s", seen[0]);
@@ -532,10 +489,10 @@ static void labels(void)
         chat(true);
         strcpy(fake.st.label, "T 1 → k 4");
         fake.st.k = 4;
-        char *s = screen_text();
+        char *s = screen();
         CHECK_MSG(strncmp(strstr(s, "SmolLM2"), "SmolLM2 carved · T 1 → k 4 ", strlen("SmolLM2 carved · T 1 → k 4 ")) == 0, "%d columns: %.*s", w, (int)strcspn(s, "\n"), s);
         strcpy(fake.st.label, "k 4 · theta 5e5 · eps 1e-4 · T 1.5 · top_p .5 · ban 10:1 · bias 3:2=1.5");
-        s = screen_text();
+        s = screen();
         CHECK_MSG(strstr(s, "SmolLM2 carved · k 4") || strstr(s, "SmolLM2 carved *"), "%d columns: %.*s", w, (int)strcspn(s, "\n"), s);
         CHECK_MSG(strstr(s, "k 4/16") != NULL, "%d columns: %.*s", w, (int)strcspn(s, "\n"), s);
         end();

@@ -3,8 +3,7 @@
 #include "lab/parts.h"
 #include "memory/memory.h"
 #include "tests/unit/app_help.h"
-#include "tests/test.h"
-#include "tui/tui.h"
+#include "tests/unit/saved_screen.h"
 
 #include <cjson/cJSON.h>
 
@@ -181,28 +180,6 @@ static void what_is_not_there(void)
 }
 
 /* ================= the screen ================= */
-static const char *lang = "en";
-
-static char *screen(void)
-{
-    static q_buf b;
-    q_buf_clear(&b);
-    tui_app_draw(&app);
-    tui_grid_text(&app.grid, &b);
-    return b.p;
-}
-
-static void compare(const char *name)
-{
-    q_buf want = { 0 };
-    char *got = screen(), *path = q_printf("tests/golden/screens/%s_%d_%s.txt", name, app.grid.w, lang);
-    if (getenv("UPDATE")) CHECK(q_write_file_atomic(path, got, strlen(got), err) == 0);
-    else if (q_read_file(path, &want, 1 << 20, err) < 0) CHECK_MSG(0, "%s", err);
-    else CHECK_MSG(strcmp(want.p, got) == 0, "%s differs, now:\n%s", path, got);
-    q_buf_free(&want);
-    free(path);
-}
-
 static lab_zoom *scripted(int layer, int expert)
 {
     lab_zoom *z = q_alloc(sizeof *z);
@@ -261,14 +238,7 @@ static void screens(void)
 }
 
 static void english(void) { screens(); }
-static void russian(void)
-{
-    lang = "ru";
-    tui_lang("ru");
-    screens();
-    lang = "en";
-    tui_lang("en");
-}
+static void russian(void) { in_russian(screens); }
 
 static void keys(void)
 {

@@ -1,40 +1,18 @@
 /* agent: an answer that goes on from given words (/amend), with somebody who answers by a script: nothing depends on how fast
  * anything is. */
-#include "agent/room.h"
-#include "tests/script_provider.h"
-#include "tests/unit/agent_help.h"
+#include "tests/unit/script_help.h"
 
 static const script_line lines[] = {
     { "many", " One two three four five six seven eight nine ten." },
     { "thought", "<think>so and so</think>\n\nOne two three four five." },
     { NULL, "Something else." }, { NULL, NULL } };
-static script plan;
-static agt *a;
-static char err[Q_ERRLEN], db[64];
+static char db[64];
 
-static int answers(const char *model, const prov_opts *o, prov **out, char *e) { return script_open(&plan, o, out, e); }
-
-static bool start(script s, bool file, seen *seen_)
+static bool start(script s, bool file, seen *told)
 {
-    static const char *const set[] = { "memory.on=off", "sampler.loop_stop=off" };
-    plan = s;
-    plan.line = lines;
     if (!file)
         snprintf(db, sizeof db, ":memory:");
-    agt_options o = { .model = "a script", .db = db, .set = set, .n_set = 2, .answers = answers };
-    a = NULL;
-    if (agt_open(&o, &a, err) < 0 || !wait_for(a, seen_, AGT_EV_READY, 0, 30000)) {
-        CHECK_MSG(false, "%s", err);
-        return false;
-    }
-    return true;
-}
-
-static void finish(seen *s)
-{
-    agt_close(a);
-    a = NULL;
-    seen_clear(s);
+    return help_script(s, lines, db, told);
 }
 
 static agt_message *done(seen *s)

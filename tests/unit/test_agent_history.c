@@ -1,40 +1,14 @@
 /* agent: the history of configurations, F9's walk through it, /history and /diff, and what a step is said to cost: by
  * somebody who answers by a script and has a clock of his own. */
-#include "agent/room.h"
-#include "tests/script_provider.h"
-#include "tests/unit/agent_help.h"
+#include "tests/unit/script_help.h"
 
 static const script_line lines[] = {
     { NULL, " One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty "
             "twenty-one twenty-two twenty-three twenty-four twenty-five twenty-six twenty-seven twenty-eight twenty-nine thirty thirty-one thirty-two "
             "thirty-three thirty-four thirty-five thirty-six thirty-seven thirty-eight thirty-nine forty." },
     { NULL, NULL } };
-static script plan;
-static agt *a;
-static char err[Q_ERRLEN];
 
-static int answers(const char *model, const prov_opts *o, prov **out, char *e) { return script_open(&plan, o, out, e); }
-
-static bool start(script s, seen *seen_)
-{
-    plan = s;
-    plan.line = lines;
-    static const char *const set[] = { "memory.on=off", "sampler.loop_stop=off" };
-    agt_options o = { .model = "a script", .db = ":memory:", .set = set, .n_set = 2, .answers = answers };
-    a = NULL;
-    if (agt_open(&o, &a, err) < 0 || !wait_for(a, seen_, AGT_EV_READY, 0, 30000)) {
-        CHECK_MSG(false, "%s", err);
-        return false;
-    }
-    return true;
-}
-
-static void finish(seen *s)
-{
-    agt_close(a);
-    a = NULL;
-    seen_clear(s);
-}
+static bool start(script s, seen *told) { return help_script(s, lines, ":memory:", told); }
 
 /* ---- the walk, by itself ---- */
 static prov *who;

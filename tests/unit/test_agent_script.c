@@ -1,9 +1,7 @@
 /* agent: whole turns with somebody who answers by a script instead of a model: acts come at a chosen token, failures at
  * another, and nothing depends on how fast anything is. */
-#include "agent/room.h"
 #include "agent/view.h"
-#include "tests/script_provider.h"
-#include "tests/unit/agent_help.h"
+#include "tests/unit/script_help.h"
 
 #include <signal.h>
 #include <sqlite3.h>
@@ -17,37 +15,21 @@ static const script_line lines[] = {
     { NULL, " One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty "
             "twenty-one twenty-two twenty-three twenty-four twenty-five." },
     { NULL, NULL } };
-static script plan;                      /* of the next agent */
-static agt *a;
-static char err[Q_ERRLEN], db[64];
+static char db[64];
 
-static int answers(const char *model, const prov_opts *o, prov **out, char *e) { return script_open(&plan, o, out, e); }
-
-static bool start(script s, bool file, seen *seen_)
+static bool start(script s, bool file, seen *told)
 {
-    plan = s;
-    if (!plan.line)
-        plan.line = lines;
     snprintf(db, sizeof db, file ? "/tmp/quorum-script-XXXXXX" : ":memory:");
     if (file) {
         close(mkstemp(db));
         unlink_db(db);
     }
-    static const char *const set[] = { "memory.on=off", "sampler.loop_stop=off" };
-    agt_options o = { .model = "a script", .db = db, .set = set, .n_set = 2, .answers = answers };
-    a = NULL;
-    if (agt_open(&o, &a, err) < 0 || !wait_for(a, seen_, AGT_EV_READY, 0, 30000)) {
-        CHECK_MSG(false, "%s", err);
-        return false;
-    }
-    return true;
+    return help_script(s, lines, db, told);
 }
 
-static void finish(seen *s)
+static void finish_db(seen *s)
 {
-    agt_close(a);
-    a = NULL;
-    seen_clear(s);
+    finish(s);
     if (db[0] == '/')
         unlink_db(db);
 }
@@ -81,7 +63,7 @@ static void a_turn_is_told_and_kept(void)
     agt_get_status(a, &st);
     CHECK_STR(st.model, "Script");
     CHECK(st.loaded && st.k == 2 && st.ctx_used == (m ? m->n_prompt + m->n_tokens : 0) && st.ctx_size == 4096);
-    finish(&s);
+    finish_db(&s);
 }
 
 /* A change that no answer has seen costs nothing to take back, and that is said. */
@@ -98,7 +80,7 @@ static void the_way_back_costs_nothing(void)
     agt_toggle(a);
     settle(a, &s);
     CHECK_MSG(!strstr(s.does, "to re-evaluate") && strstr(s.does, "from the next answer"), "%s", s.does);
-    finish(&s);
+    finish_db(&s);
 }
 
 /* ---- a disk that takes nothing: from a token on until it has room again ---- */
@@ -147,7 +129,7 @@ static void an_answer_that_the_disk_refused_is_kept(void)
         CHECK_MSG(kept.status == MEM_DONE && kept.text && strstr(kept.text, "twenty-five."), "%s", kept.text ? kept.text : "(none)");
         mem_message_free(&kept);
         mem_close(store);
-        finish(&s);
+        finish_db(&s);
     }
 }
 
@@ -193,7 +175,7 @@ static void the_status_is_of_this_conversation(void)
             agt_get_status(a, &st);
             CHECK(st.ctx_used > 25);
         }
-        finish(&s);
+        finish_db(&s);
     }
 }
 
@@ -222,7 +204,7 @@ static void a_found_message_is_opened(void)
         CHECK_INT(s.meant, want[i]);
         CHECK(s.n_ids == 2 && s.ids[1] == want[i]);
     }
-    finish(&s);
+    finish_db(&s);
 }
 
 /* More pins in a layer than its k: said when it becomes so, by whichever knob, and not again. */
@@ -245,7 +227,7 @@ static void pins_without_a_place_are_said(void)
         bool warned = s.notes.p && strstr(s.notes.p, "experts.pin:");
         CHECK_MSG(warned == (step[i].say != NULL) && (!warned || strstr(s.notes.p, step[i].say)), "%s: %s", step[i].do_, s.notes.p ? s.notes.p : "");
     }
-    finish(&s);
+    finish_db(&s);
 }
 
 static bool holds(const char *path, const char *start_)
@@ -294,7 +276,7 @@ static void a_trace_asks_before_it_writes_over(void)
     free(csv);
     free(json);
     free(save);
-    finish(&s);
+    finish_db(&s);
 }
 
 /* The last column is the token's text, on one line, whatever is in it, and nothing of it steers a terminal. */
@@ -333,7 +315,7 @@ static void a_trace_carries_the_text_of_its_tokens(void)
     free(json);
     free(save);
     q_buf_free(&b);
-    finish(&s);
+    finish_db(&s);
 }
 
 /* The last note or page holds it. */
@@ -383,7 +365,7 @@ static void routing_is_named_listed_and_compared(void)
         told(&s, "/routing list", yes ? "last " : "code ");
     }
     told(&s, "/routing compare code code", "no routing is called code");
-    finish(&s);
+    finish_db(&s);
 }
 
 /* ---- the token cursor ---- */
@@ -454,7 +436,7 @@ static void a_cursor_stands_on_tokens_of_the_text(void)
     look(&s, id, 0, 0, false);
     CHECK(s.look.to == 5 && s.look.from >= 2);
     free(text);
-    finish(&s);
+    finish_db(&s);
 }
 
 /* A token that is a part of a character stands nowhere but where the character is whole. */
@@ -477,7 +459,7 @@ static void a_cursor_knows_halves_of_characters(void)
     look(&s, id, 8, 0, false);
     stands(&s, text, 8, " ");
     free(text);
-    finish(&s);
+    finish_db(&s);
 }
 
 /* ---- acts that come at a chosen token ---- */
@@ -506,7 +488,7 @@ static void a_stop_takes_no_further_token(void)
         plan.at = NULL;
         m = ask("what is four?", &s);    /* and it answers on */
         (void)m;
-        finish(&s);
+        finish_db(&s);
     }
 }
 
@@ -558,7 +540,7 @@ static void a_position_knob_goes_on(void)
     agt_status st;
     agt_get_status(a, &st);
     CHECK_INT(st.mix.n, 1);              /* all of it of the new one */
-    finish(&s);
+    finish_db(&s);
 }
 
 static void steps_are_single_tokens(void)
@@ -579,7 +561,7 @@ static void steps_are_single_tokens(void)
     agt_pause(a, false);
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 30000));
     CHECK_INT(s.tokens, 25);
-    finish(&s);
+    finish_db(&s);
 }
 
 /* ---- failures ---- */
@@ -594,7 +576,7 @@ static void a_failure_keeps_what_was_said(void)
         CHECK(s.notes.p && strstr(s.notes.p, "the script fails here"));
         CHECK_STR(m ? m->text : "", text(&s));
         CHECK(strncmp(text(&s), "One two", token > 1 ? 7 : 3) == 0);
-        finish(&s);
+        finish_db(&s);
     }
 }
 
@@ -607,7 +589,7 @@ static void nobody_answers(void)
     CHECK_INT(agt_open(&o, &a, err), Q_OK);
     agt_message *m = ask("hello?", &s);
     CHECK(m && m->state == AGT_FAILED && s.notes.p && strstr(s.notes.p, "nobody is at home"));
-    finish(&s);
+    finish_db(&s);
 }
 
 /* From mid-answer on no routing can be stored: the words are all the same, and it is said. */
@@ -630,7 +612,7 @@ static void words_do_not_hang_on_routing(void)
     agt_message *m = ask("count", &s);
     CHECK_MSG(m && m->state == AGT_DONE && m->n_tokens == 25 && strcmp(m->text, text(&s)) == 0, "stored: \"%s\"", m ? m->text : "");
     CHECK(s.errors == 0 && s.notes.p && strstr(s.notes.p, "its routing is not"));
-    finish(&s);
+    finish_db(&s);
 }
 
 /* The same seed for what is compared, and where it differs. */
@@ -651,7 +633,7 @@ static void again_with_the_same_seed(void)
     agt_get_status(a, &st);
     CHECK_INT(st.k, 2);
     free(first);
-    finish(&s);
+    finish_db(&s);
 }
 
 /* What is marked while an answer comes is marked when it is shown again: also beside an elder that is not the last one. */
@@ -695,7 +677,7 @@ static void differs_is_kept(void)
         agt_message_free(&again_seen);
     }
     mem_messages_free(&all);
-    finish(&s);
+    finish_db(&s);
 }
 
 static const char *setting(const char *name, q_buf *b) { return agt_knob_value(a, agt_knob_named(a, name), b); }
@@ -725,7 +707,7 @@ static void again_in_a_longer_context_comes_back(void)
     m = ask("short", &s);
     CHECK_MSG(m && m->state == AGT_DONE && strcmp(m->label, "context.length 20") == 0, "%s", m ? m->label : "");
     q_buf_free(&b);
-    finish(&s);
+    finish_db(&s);
 }
 
 /* And where they are refused whatever is given up, what is said to be in effect is in effect; F9 is asked for the others. */
@@ -755,7 +737,7 @@ static void again_that_cannot_come_back_says_so(void)
     agt_get_status(a, &st);
     CHECK_INT(st.k, 1);
     q_buf_free(&b);
-    finish(&s);
+    finish_db(&s);
 }
 
 static const char *other_words(const char *one, const char *many, unsigned long n)
@@ -786,7 +768,7 @@ static void labels_are_stored_in_no_language(void)
     CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 30000));
     CHECK_MSG(s.page && strstr(s.page, "  обычные · k 2\n") && strstr(s.page, "  k 1\n"), "%s", s.page ? s.page : "");
     q_words_from(NULL);
-    finish(&s);
+    finish_db(&s);
 }
 
 int main(void)

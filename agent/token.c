@@ -41,6 +41,15 @@ static void say_place(const lab_whatif_result *r, q_buf *out, cJSON *json)
     }
 }
 
+/* How many experts stand in a layer's row. */
+static int ran(const uint16_t *id, int max_k)
+{
+    int k = 0;
+    while (k < max_k && id[k] != 0xFFFF)
+        k++;
+    return k;
+}
+
 static void say_experts(const mem_trace *t, int at, q_buf *out, cJSON *json)
 {
     cJSON *layers = cJSON_AddArrayToObject(json, "layers");
@@ -49,9 +58,7 @@ static void say_experts(const mem_trace *t, int at, q_buf *out, cJSON *json)
         size_t row = (size_t)at * (size_t)t->n_layer + (size_t)l;
         const uint16_t *id = t->ids + row * (size_t)t->max_k;
         const float *w = t->weights + row * (size_t)t->max_k;
-        int k = 0;
-        while (k < t->max_k && id[k] != 0xFFFF)
-            k++;
+        int k = ran(id, t->max_k);
         if (!k)
             continue;
         cJSON *one = cJSON_CreateObject(), *experts, *weights;
@@ -236,9 +243,7 @@ static void narrow(const lab_whatif_result *r, const mem_trace *t, int at, const
     for (int l = 0; l < t->n_layer; l++) {
         size_t row = (size_t)at * (size_t)t->n_layer + (size_t)l;
         const uint16_t *id = t->ids + row * (size_t)t->max_k;
-        int k = 0;
-        while (k < t->max_k && id[k] != 0xFFFF)
-            k++;
+        int k = ran(id, t->max_k);
         if (!k)
             continue;
         q_buf_say(out, "%3d %5.2f ", l, (double)t->entropy[row]);

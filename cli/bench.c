@@ -156,12 +156,8 @@ int cmd_bench(int argc, char **argv)
                 sets.item[sets.n++] = v;
         } else if (strcmp(argv[i], "--json") == 0) json = true;
         else good = false;
-        if (!good) {
-            char *why = q_printf(_("bench does not know \"%s\", or its value is wrong"), argv[i]);
-            int rc = cli_usage(&cli_bench, why);
-            free(why);
-            return rc;
-        }
+        if (!good)
+            return cli_usage_take(&cli_bench, q_printf(_("bench does not know \"%s\", or its value is wrong"), argv[i]));
     }
     eng_model *m = NULL;
     eng_config *c = NULL;

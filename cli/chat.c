@@ -498,21 +498,13 @@ static int parse(int argc, char **argv, options *o)
         }
         for (size_t k = 0; !taken && k < sizeof with / sizeof *with; k++)
             if (strcmp(s, with[k].name) == 0) {
-                if (++i == argc) {
-                    char *why = q_printf(_("%s needs a value"), s);
-                    int rc = cli_usage(&cli_chat, why);
-                    free(why);
-                    return rc;
-                }
+                if (++i == argc)
+                    return cli_usage_take(&cli_chat, q_printf(_("%s needs a value"), s));
                 *with[k].value = argv[i];
                 taken = true;
             }
-        if (!taken) {
-            char *why = q_printf(_("unknown option %s"), s);
-            int rc = cli_usage(&cli_chat, why);
-            free(why);
-            return rc;
-        }
+        if (!taken)
+            return cli_usage_take(&cli_chat, q_printf(_("unknown option %s"), s));
     }
     if (o->json && o->repl)
         return cli_usage(&cli_chat, _("--json and --repl exclude each other"));

@@ -16,6 +16,7 @@ extern const cli_command cli_chat, cli_eval, cli_tokenize, cli_detokenize, cli_b
 
 /* To stderr: one sentence with the way to the usage; problem NULL or "": the usage itself. Returns 2. */
 int cli_usage(const cli_command *c, const char *problem);
+int cli_usage_take(const cli_command *c, char *problem);     /* problem: malloc'ed, freed */
 void cli_help(const cli_command *c);                        /* prints the usage to stdout */
 int cli_fail(const char *err);                              /* prints "quorum: SENTENCE", returns 1 */
 /* Standard input to its end, by descriptor 0 and never by a path, so a socket will do. Says on standard error that it

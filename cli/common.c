@@ -26,6 +26,13 @@ int cli_usage(const cli_command *c, const char *problem)
     return 2;
 }
 
+int cli_usage_take(const cli_command *c, char *problem)
+{
+    int rc = cli_usage(c, problem);
+    free(problem);
+    return rc;
+}
+
 void cli_help(const cli_command *c)
 {
     q_say_text(stdout, _(c->usage));

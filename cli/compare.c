@@ -38,12 +38,8 @@ static int parse(int argc, char **argv, args *o)
         else if (strcmp(argv[i], "--tokens") == 0) o->tokens = true;
         else if (strcmp(argv[i], "--apart") == 0) o->apart = true;
         else good = false;
-        if (!good) {
-            char *why = q_printf(_("compare does not know \"%s\", or its value is wrong or missing"), argv[i]);
-            int rc = cli_usage(&cli_compare, why);
-            free(why);
-            return rc;
-        }
+        if (!good)
+            return cli_usage_take(&cli_compare, q_printf(_("compare does not know \"%s\", or its value is wrong or missing"), argv[i]));
     }
     if (o->other)
         return o->file && !o->tokens ? 0 : cli_usage(&cli_compare, _("compare --other needs -f, and has no --tokens"));

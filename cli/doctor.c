@@ -205,12 +205,7 @@ int cmd_doctor(int argc, char **argv)
         else if (strcmp(argv[i], "--quick") == 0) v.quick = true;
         else if ((s = cli_opt(argc, argv, &i, "--plugin"))) plugin = s;
         else if ((s = cli_opt(argc, argv, &i, "--out"))) file = s;
-        else {
-            char *why = q_printf(_("doctor does not know \"%s\", or its value is missing"), argv[i]);
-            int rc = cli_usage(&cli_doctor, why);
-            free(why);
-            return rc;
-        }
+        else return cli_usage_take(&cli_doctor, q_printf(_("doctor does not know \"%s\", or its value is missing"), argv[i]));
     }
     if (!gpu) return cli_usage(&cli_doctor, _("doctor looks after the GPU: quorum doctor --gpu"));
     int rc = examine(&v, plugin, file, err);

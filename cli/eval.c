@@ -50,12 +50,7 @@ static int parse(int argc, char **argv, args *a)
             a->sets.item[a->sets.n++] = v;
         } else if (strcmp(argv[i], "--json") == 0) {
             a->json = true;
-        } else {
-            char *why = q_printf(_("eval does not know \"%s\", or its value is missing"), argv[i]);
-            int rc = cli_usage(&cli_eval, why);
-            free(why);
-            return rc;
-        }
+        } else return cli_usage_take(&cli_eval, q_printf(_("eval does not know \"%s\", or its value is missing"), argv[i]));
     }
     return 0;
 }

@@ -228,8 +228,5 @@ int cmd_model(int argc, char **argv)
     if (argc < 2) return cli_usage(&cli_model, _("say what to do: info, energy, guard, map, list, fetch, carve or synth"));
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (strcmp(argv[1], verbs[i].name) == 0) return verbs[i].run(argc - 1, argv + 1);
-    char *p = q_printf(_("model does not know \"%s\""), argv[1]);
-    int rc = cli_usage(&cli_model, p);
-    free(p);
-    return rc;
+    return cli_usage_take(&cli_model, q_printf(_("model does not know \"%s\""), argv[1]));
 }

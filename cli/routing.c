@@ -33,12 +33,8 @@ static int parse(int argc, char **argv, args *o)
         else if ((v = cli_opt(argc, argv, &i, "-t"))) good = cli_int(v, 1, 1024, &o->threads);
         else if (strcmp(argv[i], "--json") == 0) o->json = true;
         else good = false;
-        if (!good) {
-            char *why = q_printf(_("routing does not know \"%s\", or its value is wrong or missing"), argv[i]);
-            int rc = cli_usage(&cli_routing, why);
-            free(why);
-            return rc;
-        }
+        if (!good)
+            return cli_usage_take(&cli_routing, q_printf(_("routing does not know \"%s\", or its value is wrong or missing"), argv[i]));
     }
     return o->n == 2 ? 0 : cli_usage(&cli_routing, _("routing needs -f twice: two texts"));
 }

@@ -29,12 +29,8 @@ static int parse(int argc, char **argv, args *o)
         else if (strcmp(argv[i], "--csv") == 0) o->form = LAB_CSV;
         else if (argv[i][0] == '-' || o->range.values) good = false;
         else *(o->range.knob ? &o->range.values : &o->range.knob) = argv[i];
-        if (!good) {
-            char *why = q_printf(_("sweep does not know \"%s\", or its value is wrong or missing"), argv[i]);
-            int rc = cli_usage(&cli_sweep, why);
-            free(why);
-            return rc;
-        }
+        if (!good)
+            return cli_usage_take(&cli_sweep, q_printf(_("sweep does not know \"%s\", or its value is wrong or missing"), argv[i]));
     }
     return o->range.values && o->file ? 0 : cli_usage(&cli_sweep, _("sweep needs a knob, its values and -f"));
 }

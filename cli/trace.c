@@ -42,26 +42,11 @@ static void print_json(const lab_load *o)
     layers = cJSON_AddArrayToObject(j, "layers");
     for (int l = 0; l < o->n_layer; l++) {
         const lab_layer_load *y = &o->layer[l];
-        cJSON *one = cJSON_CreateObject(), *list;
+        cJSON *one = cJSON_CreateObject();
         cJSON_AddNumberToObject(one, "layer", y->layer);
-        cJSON_AddNumberToObject(one, "k", y->k);
-        cJSON_AddItemToObject(one, "load", cJSON_CreateDoubleArray(y->load, o->n_expert));
-        cJSON_AddNumberToObject(one, "entropy", y->entropy);
-        cJSON_AddNumberToObject(one, "gini", y->gini);
-        cJSON_AddNumberToObject(one, "peak", y->peak);
-        cJSON_AddNumberToObject(one, "repeat", y->repeat);
-        cJSON_AddNumberToObject(one, "repeat_chance", y->repeat_chance);
+        lab_layer_load_json(y, o->n_expert, one);
         cJSON_AddNumberToObject(one, "router_entropy", y->router_entropy);
         cJSON_AddNumberToObject(one, "margin", y->margin);
-        list = cJSON_AddArrayToObject(one, "together");
-        for (int i = 0; i < y->n_couple; i++) {
-            cJSON *c = cJSON_CreateObject();
-            cJSON_AddNumberToObject(c, "a", y->couple[i].a);
-            cJSON_AddNumberToObject(c, "b", y->couple[i].b);
-            cJSON_AddNumberToObject(c, "tokens", y->couple[i].together);
-            cJSON_AddNumberToObject(c, "chance", y->couple[i].chance);
-            cJSON_AddItemToArray(list, c);
-        }
         cJSON_AddItemToArray(layers, one);
     }
     char *s = cJSON_Print(j);
@@ -109,12 +94,8 @@ int cmd_trace(int argc, char **argv)
         else if (strcmp(argv[i], "--json") == 0) json = true;
         else if (!file && argv[i][0] != '-') file = argv[i];
         else good = false;
-        if (!good) {
-            char *why = q_printf(_("trace stats does not know \"%s\", or its value is wrong or missing"), argv[i]);
-            int rc = cli_usage(&cli_trace, why);
-            free(why);
-            return rc;
-        }
+        if (!good)
+            return cli_usage_take(&cli_trace, q_printf(_("trace stats does not know \"%s\", or its value is wrong or missing"), argv[i]));
     }
     return file ? stats(file, n_expert, json) : cli_usage(&cli_trace, _("trace stats needs a file that /trace save wrote"));
 }

@@ -411,6 +411,8 @@ typedef struct lab_load { int tokens, n_layer, n_expert; bool known; lab_layer_l
 void lab_load_of(const lab_routes *, lab_load *out);
 void lab_load_free(lab_load *);          /* contents, not the struct */
 void lab_load_say(const lab_load *, q_buf *out);
+struct cJSON;
+void lab_layer_load_json(const lab_layer_load *, int n_expert, struct cJSON *into);      /* adds members; what the router said is left out */
 
 /* Which experts differ between two sets (lab/differ.c has the test). */
 typedef struct lab_moved { int layer, expert; double share[2]; /* of what its layer ran */ double p; } lab_moved;

@@ -7,6 +7,7 @@
 #include "base/say.h"
 #include "lab/parts.h"
 
+#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -187,4 +188,24 @@ void lab_load_say(const lab_load *o, q_buf *out)
         q_buf_say(out, "\n");
     }
     q_buf_say(out, "%s\n", _("entropy of the load over log N (1: all alike), Gini (0: all alike), peak: the largest load over the mean"));
+}
+
+void lab_layer_load_json(const lab_layer_load *y, int n_expert, cJSON *into)
+{
+    cJSON_AddNumberToObject(into, "k", y->k);
+    cJSON_AddItemToObject(into, "load", cJSON_CreateDoubleArray(y->load, n_expert));
+    cJSON_AddNumberToObject(into, "entropy", y->entropy);
+    cJSON_AddNumberToObject(into, "gini", y->gini);
+    cJSON_AddNumberToObject(into, "peak", y->peak);
+    cJSON_AddNumberToObject(into, "repeat", y->repeat);
+    cJSON_AddNumberToObject(into, "repeat_chance", y->repeat_chance);
+    cJSON *list = cJSON_AddArrayToObject(into, "together");
+    for (int i = 0; i < y->n_couple; i++) {
+        cJSON *one = cJSON_CreateObject();
+        cJSON_AddNumberToObject(one, "a", y->couple[i].a);
+        cJSON_AddNumberToObject(one, "b", y->couple[i].b);
+        cJSON_AddNumberToObject(one, "tokens", y->couple[i].together);
+        cJSON_AddNumberToObject(one, "chance", y->couple[i].chance);
+        cJSON_AddItemToArray(list, one);
+    }
 }

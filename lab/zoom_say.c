@@ -182,28 +182,6 @@ static void number(cJSON *j, const char *name, double v)
         cJSON_AddNumberToObject(j, name, v);
 }
 
-static void layer_json(const lab_zoom *z, cJSON *j)
-{
-    const lab_layer_load *y = &z->load;
-    number(j, "k", y->k);
-    number(j, "entropy", y->entropy);
-    number(j, "gini", y->gini);
-    number(j, "peak", y->peak);
-    number(j, "repeat", y->repeat);
-    number(j, "repeat_chance", y->repeat_chance);
-    cJSON *list = cJSON_AddArrayToObject(j, "load");
-    for (int e = 0; e < z->n_expert; e++)
-        cJSON_AddItemToArray(list, cJSON_CreateNumber(y->load[e]));
-    list = cJSON_AddArrayToObject(j, "together");
-    for (int i = 0; i < y->n_couple; i++) {
-        cJSON *one = item(list);
-        number(one, "a", y->couple[i].a);
-        number(one, "b", y->couple[i].b);
-        number(one, "tokens", y->couple[i].together);
-        number(one, "chance", y->couple[i].chance);
-    }
-}
-
 static void expert_json(const lab_zoom *z, cJSON *j)
 {
     number(j, "expert", z->expert);
@@ -249,7 +227,7 @@ struct cJSON *lab_zoom_json(const lab_zoom *z)
             number(one, "ran", z->answer[i].ran);
     }
     if (z->expert < 0)
-        layer_json(z, j);
+        lab_layer_load_json(&z->load, z->n_expert, j);
     else
         expert_json(z, j);
     return j;

@@ -1,6 +1,8 @@
 /* agent/waits: a question that is sent while something runs is stored at once, before it has a place on the branch; the
  * engine's thread places it when its turn comes. After a crash the next start puts such questions at the end of their
- * conversations; what an answer was to go on from (/amend) stands then beside the old answer, stopped. An /again that has to wait is stored likewise, and said at the next start. The quick lane stores, the engine's thread drops; waits.mu guards the list. It never answers anything. */
+ * conversations; what an answer was to go on from (/amend) stands then beside the old answer, stopped. An /again that
+ * has to wait is stored likewise, and said at the next start. The quick lane stores, the engine's thread drops; waits.mu
+ * guards the list. It never answers anything. */
 #ifndef QUORUM_AGENT_WAITS_H
 #define QUORUM_AGENT_WAITS_H
 

@@ -4,7 +4,6 @@
 #include "rag/rag.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -31,16 +30,28 @@ static bool local(unsigned major, const char *kind)
     return major != 0;
 }
 
+/* The n-th word of a line, from 0; its end where there are fewer. */
+static const char *word(const char *line, int n)
+{
+    for (; n > 0 && *line; n--) {
+        line += strcspn(line, " ");
+        line += strspn(line, " ");
+    }
+    return line;
+}
+
+/* Words of a line (proc_pid_mountinfo(5)): number, parent, major:minor, root, place ... - kind ... */
 bool rag_disk_answers(const char *mounts, const char *path)
 {
     size_t best = 0;
     bool answers = false;
     for (const char *at = mounts, *end; *at; at = *end ? end + 1 : end) {
         end = strchrnul(at, '\n');
-        char *line = q_strndup(at, (size_t)(end - at)), *where = q_alloc(strlen(line) + 1), kind[64];
-        unsigned major;
-        const char *dash = strstr(line, " - ");
-        if (dash && sscanf(line, "%*s %*s %u:%*u %*s %s", &major, where) == 2 && sscanf(dash, " - %63s", kind) == 1) {
+        char *line = q_strndup(at, (size_t)(end - at));
+        const char *place = word(line, 4), *dash = strstr(line, " - "), *kind_of = dash ? dash + 3 : "", *device = word(line, 2);
+        char *where = q_strndup(place, strcspn(place, " ")), *kind = q_strndup(kind_of, strcspn(kind_of, " "));
+        if (*where && *kind && *device >= '0' && *device <= '9') {
+            unsigned major = (unsigned)strtoul(device, NULL, 10);
             unescape(where);
             size_t n = strcmp(where, "/") == 0 ? 0 : strlen(where);
             /* what was mounted last over the same place is what is seen */
@@ -50,19 +61,18 @@ bool rag_disk_answers(const char *mounts, const char *path)
             }
         }
         free(where);
+        free(kind);
         free(line);
     }
     return answers;
 }
 
+/* "" where that cannot be read: then no disk answers. */
 static char *mounts_of_this(void)
 {
     q_buf b = {0};
-    FILE *f = fopen("/proc/self/mountinfo", "re");
-    char part[4096];
-    q_buf_puts(&b, "");
-    for (size_t n; f && (n = fread(part, 1, sizeof part, f)) > 0;) q_buf_add(&b, part, n);
-    if (f) fclose(f);
+    char err[Q_ERRLEN];
+    if (q_read_file("/proc/self/mountinfo", &b, 1 << 24, err) < 0) q_buf_clear(&b);
     return q_buf_take(&b);
 }
 

@@ -340,7 +340,9 @@ static void draw(tui_app *app, tui_box b)
         return;
     }
     bool zoomed = app->go.zoom == &view_experts && app->lay.wide;
-    char *cap = zoomed && r->stored ? q_strdup(_("Stored")) : zoomed ? q_strdup(_("Experts")) : r->k > 0 ? q_printf(ngettext("Experts  %d of %d speaks", "Experts  %d of %d speak", (unsigned long)r->k), r->k, r->n_expert) : q_printf(_("Experts  of %d"), r->n_expert);
+    char *cap = zoomed ? q_strdup(r->stored ? _("Stored") : _("Experts"))
+        : r->k > 0 ? q_printf(ngettext("Experts  %d of %d speaks", "Experts  %d of %d speak", (unsigned long)r->k), r->k, r->n_expert)
+        : q_printf(_("Experts  of %d"), r->n_expert);
     char *right = zoomed ? q_strdup(_("unusual, entropy, margin"))
                 : r->stored ? q_strdup(_("stored answer"))
                 : form_of(app) != FORM_CELLS ? q_strdup(_("this token")) : q_strdup(_("last 32 tok"));

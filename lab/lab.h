@@ -177,6 +177,7 @@ typedef struct lab_token {               /* one predicted token */
     int32_t id;
     float dlogp;                         /* log-probability under B less that under A, nats */
     float kl;                            /* KL(A||B) of the two distributions, nats                      */
+    int32_t head;                        /* the token before it, where nothing foretells that: a context begins with it; -1 */
     int block;                           /* the paragraph, or the piece, it stands in                    */
     bool same_top;                       /* both have the same likeliest token                           */
 } lab_token;

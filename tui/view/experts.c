@@ -247,10 +247,32 @@ static void index_line(tui_app *app, int y, int x, int end)
     free(s);
 }
 
+/* What only some models and configurations have is explained where it is on the map, before the rest. */
+static int marks(tui_app *app, int y, int x, int end)
+{
+    const agt_routing *r = &app->seen.rt;
+    bool breaks = false, bent[3] = {0};
+    for (size_t i = 0; i < (size_t)r->n_layer * (size_t)r->n_expert; i++) {
+        bent[r->cell[i].bent] = true;
+        breaks |= r->cell[i].breaks && !r->cell[i].bent;
+    }
+    if (breaks) {
+        x = tui_put(&app->grid, y, x, end, "!", S_WARN) + 1;
+        x = tui_put(&app->grid, y, x, end, _("needed"), S_DIM) + 2;
+    }
+    for (int i = LAB_BANNED; i <= LAB_PINNED && form_of(app) == FORM_CELLS; i++) {
+        if (!bent[i]) continue;
+        x = tui_put(&app->grid, y, x, end, i == LAB_PINNED ? "P" : app->ui.glyphs ? "×" : "x", S_ACCENT) + 1;
+        x = tui_put(&app->grid, y, x, end, i == LAB_PINNED ? _("pinned") : _("banned"), S_DIM) + 2;
+    }
+    return x;
+}
+
 static void legend(tui_app *app, int y, int x, int end, bool paired)
 {
     tui_grid *g = &app->grid;
     const agt_routing *r = &app->seen.rt;
+    if (!paired) x = marks(app, y, x, end);
     if (!r->stored && !r->estimated && r->learned < r->learn_need) {
         char *s = q_printf(_("learning what is usual, %d of %d"), r->learned, r->learn_need);
         tui_put_cut(g, y, x, end - 3, s, S_DIM);
@@ -270,7 +292,7 @@ static void legend(tui_app *app, int y, int x, int end, bool paired)
             x = tui_put(g, y, x, end, word[i], S_DIM) + 2;
         }
     }
-    tui_put_right(g, y, x, end, "F3", S_FAINT);
+    if (x + 2 <= end) tui_put_right(g, y, x, end, "F3", S_FAINT);
 }
 
 static void empty(tui_app *app, tui_box b)

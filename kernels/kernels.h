@@ -248,7 +248,7 @@ typedef struct ker_moe {
 
 /* ---- the table ---- */
 typedef struct ker_abi { uint32_t number, backend, model, layer, hold, config, batch, out, moe, source, device; } ker_abi;
-enum { KER_ABI = 7 };                  /* goes up when a function or a field changes its meaning */
+enum { KER_ABI = 8 };                  /* goes up when a function or a field changes its meaning */
 #define KER_ABI_HERE { KER_ABI, sizeof(ker_backend), sizeof(ker_model), sizeof(ker_layer), sizeof(ker_hold), sizeof(ker_config), \
                        sizeof(ker_batch), sizeof(ker_out), sizeof(ker_moe), sizeof(ker_source), sizeof(ker_device) }
 
@@ -294,6 +294,11 @@ typedef struct ker_backend {
     void (*kv_free)(ker_kv *);
     void (*kv_copy)(ker_kv *, int dst_page, int src_page, int n_cells);    /* all layers */
     int64_t (*kv_page_bytes)(const ker_dev *, enum ker_kv_type t);
+    /* The first n_cells (1 to 64) of a page, all layers, to host memory and back, as ker_cells_bytes has them; between batches.
+     * What the page's other cells hold is nobody's. Waits. Q_FORMAT: one of the numbers is none; what is there then is to be
+     * thrown away. */
+    int (*kv_save)(ker_kv *, int page, int n_cells, void *dst);
+    int (*kv_load)(ker_kv *, int page, int n_cells, const void *src);
 
     /* One forward pass: begin, embed, then per layer attn and (route, experts) or dense, head, end. begin says in
      * err what of the batch is not possible. The others return Q_CANCEL as soon as the cancel flag is seen, or what
@@ -344,6 +349,13 @@ int ker_config_check(const ker_model *m, int max_k, const ker_config *c, char *e
 /* Bytes of a page's cells of one layer and one KV head: K and V of 64 cells, for Q8_0 a float scale for each 32 numbers of
  * a cell's K and of its V behind them, filled up to 64 bytes. How they lie inside is the backend's. */
 int64_t ker_kv_head_bytes(const ker_model *m, enum ker_kv_type t);
+/* Cells as they are saved, the same on every backend: for each layer and in it each KV head K [n][head_dim], V [n][head_dim] in
+ * the type's numbers, for Q8_0 then the float scales of K and of V, [n][head_dim / 32 rounded up] each. */
+int64_t ker_cells_bytes(const ker_model *m, enum ker_kv_type t, int n_cells);
+/* Between that and a page in host memory that holds K [64][head_dim] like V, or with `across` K and its scales transposed.
+ * False: a number that is saved or loaded is none. */
+bool ker_cells_save(const ker_model *m, enum ker_kv_type t, bool across, const void *page, int n_cells, void *cells);
+bool ker_cells_load(const ker_model *m, enum ker_kv_type t, bool across, void *page, int n_cells, const void *cells);
 
 /* ---- a backend against the CPU, part by part (prove.c) ---- */
 typedef struct ker_proof {             /* one comparison                                          */

@@ -111,6 +111,17 @@ typedef struct mem_messages { mem_message *v; int n; } mem_messages;
 int mem_message_add(mem_store *, int64_t conversation, int64_t parent, enum mem_role role,
                     const char *text, size_t n, int64_t *id, char *err);
 
+/* Turns said elsewhere, each under the one before it, the first under parent (0: a new root); the last becomes the active
+ * leaf, *leaf. In steps: on failure *leaf is the last that is kept. */
+typedef struct mem_turn {
+    enum mem_role role;
+    const char *author;                 /* a name; NULL or "": the person of this memory, or a model by its role */
+    const char *text;                   /* [n] UTF-8 */
+    size_t n;
+    int64_t created_ms;
+} mem_turn;
+int mem_turns_add(mem_store *, int64_t conversation, int64_t parent, const mem_turn *v, int n, int64_t *leaf, char *err);
+
 /* A reply is begun, saved about once a second, and ended. begin makes it the active leaf with status
  * MEM_PARTIAL. save replaces text and thinking (UTF-8; whole, not a delta). config notes that from reply token
  * `from` on another configuration speaks. end may be called once; after it nothing about the reply changes.
@@ -269,6 +280,7 @@ typedef struct mem_passage {
     int64_t id;                         /* chunk or message */
     int64_t source;                     /* document or conversation */
     char *title, *name, *heading, *text;    /* name: what of the title is searched; "" for a message */
+    char *author;                       /* who said a message, where that is neither the person nor a model; else "" */
     char *asked;                        /* what a model's answer answers, its first MEM_ASKED_MAX letters at most; else "" */
     enum mem_trust trust;
     int64_t offset, created_ms;         /* offset: bytes in the document; created: of the message or the document */
@@ -277,7 +289,7 @@ typedef struct mem_passage {
 } mem_passage;
 typedef struct mem_passages { mem_passage *v; int n; } mem_passages;
 /* The `limit` best by bm25 that hold any of the words (as mem_words gives them in `word`; raw, not stems).
- * MEM_CHAT leaves out conversation `except` and questions that people asked. */
+ * MEM_CHAT leaves out conversation `except` and questions that the person of this memory asked. */
 int mem_candidates(mem_store *, enum mem_kind, const char *const *words, int n, int64_t except, int limit,
                    mem_passages *out, char *err);
 /* One passage again, by what a log row holds (kind, ref); bm25 0. Q_NOTFOUND: deleted since. */

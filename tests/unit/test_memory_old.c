@@ -41,7 +41,7 @@ static const char *const written[] = {
     "INSERT INTO routing_tag(name, message, created) VALUES('prose', 2, 1700000000000);",
     "",
     "UPDATE message_config SET at_byte=5, mark='k 8→4' WHERE from_token=3;",
-    "", "",
+    "UPDATE message SET author='Ada' WHERE id=5;", "", "",
 };
 
 static void make(const char *path, int v)

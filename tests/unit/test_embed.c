@@ -168,8 +168,8 @@ static void eight_bits_come_near(void)
     cJSON_Delete(g);
 }
 
-enum { MANY = 14 };
-static const int LENGTHS[MANY] = { 3, 0, 64, 65, 1, 511, 128, 7, 510, 200, 12, 1100, 16, 63 };
+enum { MANY = 9 };
+static const int LENGTHS[MANY] = { 3, 0, 64, 65, 1, 514, 7, 12, 63 };
 
 /* All of LENGTHS; one call each where `alone`. */
 static void many(const tiny_embedder *t, int threads, bool alone, float *out)
@@ -198,8 +198,8 @@ static void the_same_bytes_whatever_the_batch_threads_and_processor(void)
         many(&kinds[k], 1, true, first);
         for (int s = 0; s < 4; s++) {
             if (ker_cpu_force(sets[s])) continue;
-            for (int way = 0; way < 4; way++) {
-                many(&kinds[k], way & 1 ? 3 : 1, way & 2, got);
+            for (int way = 0; way < 2; way++) {
+                many(&kinds[k], way ? 3 : 1, !way, got);
                 CHECK_MSG(memcmp(first, got, bytes) == 0, "model %d, %s, way %d", k, sets[s] ? sets[s] : "best", way);
             }
         }

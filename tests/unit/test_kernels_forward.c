@@ -294,6 +294,17 @@ static void cancel_stops_soon(void)
     }
 }
 
+/* Beside the CPU alone, a pair of devices, whose cells are the first's. */
+static void cells_are_saved_and_loaded(void)
+{
+    for (int s = 0; s < N_SPEC; s += s == 4 ? 1 : 2) {
+        cells_come_back(&specs[s]);
+        backend = ker_split();
+        if (specs[s].n_expert) cells_come_back(&specs[s]);
+        backend = ker_cpu();
+    }
+}
+
 static void wrong_things_are_refused(void)
 {
     const ker_backend *b = ker_cpu();
@@ -460,6 +471,7 @@ int main(void)
     RUN(narrow_cells_stay_close);
     RUN(sequences_share_a_batch);
     RUN(long_texts_join_their_segments);
+    RUN(cells_are_saved_and_loaded);
     RUN(nan_scores_give_valid_ids);
     RUN(cancel_stops_soon);
     RUN(pins_fill_k1);

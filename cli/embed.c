@@ -3,16 +3,32 @@
 #include "base/say.h"
 #include "cli/common.h"
 #include "engine/embed.h"
+#include "engine/models.h"
 #include "kernels/kernels.h"
 
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const cli_command cli_embed = { "embed", N_(
-    "quorum embed -m F [--query|--plain] [-t THREADS] [TEXT]...\n"
+    "quorum embed [-m F] [--query|--plain] [-t THREADS] [TEXT]...\n"
     "    the vector of each TEXT, without one of each line of standard input, as JSON: {\"model\",\"id\",\"dim\",\"tokens\":[...],\n"
-    "    \"vectors\":[[...]]}; a text is a passage, --query: a question, --plain: nothing is put before it"), cmd_embed };
+    "    \"vectors\":[[...]]}; a text is a passage, --query: a question, --plain: nothing is put before it.\n"
+    "    F is a GGUF file; without -m the one that quorum model fetch --embedder brings"), cmd_embed };
+
+/* F, or where the fetched one is. */
+static int open_embedder(const char *m, int threads, eng_embedder **e, char *err)
+{
+    char *own = m ? NULL : eng_default_embedder();
+    if (!m && (!own || access(own, R_OK) != 0)) {
+        free(own);
+        return q_fail(err, Q_NOTFOUND, _("there is no embedding model yet: fetch it with \"quorum model fetch --embedder\", or name a GGUF file with -m"));
+    }
+    int rc = eng_embedder_open(m ? m : own, threads, e, err);
+    free(own);
+    return rc;
+}
 
 /* ---- quorum embed ---- */
 
@@ -83,7 +99,7 @@ int cmd_embed(int argc, char **argv)
     enum eng_embed_as as = ENG_EMBED_PASSAGE;
     texts t = { 0 };
     bool options = true;
-    char err[Q_ERRLEN], *path = NULL, *problem = NULL;
+    char err[Q_ERRLEN], *problem = NULL;
     for (int i = 1; i < argc && !problem; i++) {
         const char *v;
         bool good = true;
@@ -96,21 +112,18 @@ int cmd_embed(int argc, char **argv)
         else good = false;
         if (!good) problem = q_printf(_("embed does not know \"%s\", or its value is wrong"), argv[i]);
     }
-    if (!problem && !model) problem = q_strdup(_("embed wants an embedding model: -m F"));
     q_buf in = { 0 };
     eng_embedder *e = NULL;
     int status;
     if (problem) status = cli_usage_take(&cli_embed, problem);
     else {
-        int rc = cli_model_path(model, &path, err);
-        if (!rc) rc = eng_embedder_open(path, threads, &e, err);
+        int rc = open_embedder(model, threads, &e, err);
         if (!rc && !t.n && !(rc = cli_stdin(&in, SIZE_MAX, err))) texts_of_lines(&t, &in);
         if (!rc) rc = print_all(e, as, &t, err);
         status = rc ? cli_fail(err) : 0;
     }
     eng_embedder_close(e);
     q_buf_free(&in);
-    free(path);
     free(t.text);
     free(t.len);
     return status;
@@ -133,6 +146,7 @@ static char *passage(eng_embedder *e, int from, int tokens, int *has, char *err)
     for (int i = 0, n; i < tokens + 16; i++) {
         before = b.len;
         q_buf_printf(&b, "%s%s", b.len ? " " : "", words[(from + i) % N]);
+        if (i < tokens / 3) continue;              /* no word is more than three tokens */
         if ((n = eng_embed_count(e, ENG_EMBED_PASSAGE, b.p, b.len, err)) < 0) break;
         if (n > tokens && before) {
             b.p[b.len = before] = 0;
@@ -233,15 +247,12 @@ int cli_bench_embed(const cli_command *as, int argc, char **argv)
         else good = false;
         if (!good) return cli_usage_take(as, q_printf(_("bench embed does not know \"%s\", or its value is wrong"), argv[i]));
     }
-    if (!model) return cli_usage(as, _("bench embed wants an embedding model: -m F"));
-    char err[Q_ERRLEN], *path = NULL;
+    char err[Q_ERRLEN];
     eng_embedder *e = NULL;
     speed s = { 0 };
-    int rc = cli_model_path(model, &path, err);
-    if (!rc) rc = eng_embedder_open(path, threads, &e, err);
+    int rc = open_embedder(model, threads, &e, err);
     if (!rc) rc = measure(e, n, tokens, repeat, &s, err);
     if (!rc) report(eng_embedder_info_of(e), &s, n, json);
     eng_embedder_close(e);
-    free(path);
     return rc ? cli_fail(err) : 0;
 }

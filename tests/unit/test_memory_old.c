@@ -41,7 +41,7 @@ static const char *const written[] = {
     "INSERT INTO routing_tag(name, message, created) VALUES('prose', 2, 1700000000000);",
     "",
     "UPDATE message_config SET at_byte=5, mark='k 8→4' WHERE from_token=3;",
-    "UPDATE message SET author='Ada' WHERE id=5;", "", "",
+    "UPDATE message SET author='Ada' WHERE id=5;", "", "", "",
 };
 
 static void make(const char *path, int v)
@@ -53,6 +53,7 @@ static void make(const char *path, int v)
     CHECK(sqlite3_open(path, &s.db) == SQLITE_OK);
     sqlite3_exec(s.db, "PRAGMA page_size=1024", NULL, NULL, NULL);
     OK(store_register_words(&s, err));
+    OK(store_register_titles(&s, err));
     /* step by step with what each wrote: a later step then finds the rows that it found in life */
     for (int at = 1; at <= v; at++) {
         OK(store_migrate(&s, at, err));

@@ -82,6 +82,7 @@ typedef struct lab_bill {                /* of a file, or where path is NULL of 
     const char *path, *arch, *like, *type;   /* arch NULL: whatever has these shapes; type NULL: Q4_K_M */
     bool measure;                        /* read bandwidth of this machine, and from it a ceiling: takes a third of a second */
     bool json;
+    uint64_t spared;                     /* bytes that ffn.width, as it is set now, does not read of a token's; 0: said nothing */
 } lab_bill;
 int lab_energy(const lab_bill *, q_buf *out, char *err);
 /* The same as numbers, for whoever draws it. What a token costs is a part that it costs at every k and one for each expert. */
@@ -100,6 +101,7 @@ typedef struct lab_costs {               /* zero-initialise; nothing to free */
     uint64_t flops_cell;                 /* operations more for each token of context */
     double kv_f16, kv_q8;                /* bytes of cache a token of context */
     double bandwidth;                    /* bytes/s; 0: not measured */
+    uint64_t spared;                     /* bytes of a token that ffn.width leaves unread now: the caller's; rows are without it */
     uint64_t base[3], each[3], expert;   /* params, bytes, flops: at every k, and for each expert; part experts at k 1 */
 } lab_costs;
 int lab_costs_read(const char *path, bool measure, lab_costs *out, char *err);     /* a header; measuring takes a third of a second */
@@ -177,6 +179,7 @@ typedef struct lab_token {               /* one predicted token */
     int32_t id;
     float dlogp;                         /* log-probability under B less that under A, nats */
     float kl;                            /* KL(A||B) of the two distributions, nats                      */
+    int32_t head;                        /* the token before it, where nothing foretells that: a context begins with it; -1 */
     int block;                           /* the paragraph, or the piece, it stands in                    */
     bool same_top;                       /* both have the same likeliest token                           */
 } lab_token;
@@ -469,6 +472,8 @@ typedef struct lab_turned { int layer, n[2], same; uint16_t id[2][8]; } lab_turn
 typedef struct lab_whatif_result {              /* zero-initialise; lab_whatif_free */
     int pos;                             /* evaluated: the timeline's token there */
     char *text, *follows;                /* it; what came after it, NULL: nothing. owned */
+    char *banned[2], *idle;              /* experts.ban, "": none; of `after` those that it pins or biases though they are banned, NULL: none. owned */
+    bool same;                           /* both configurations are alike */
     double p_follows[2];
     double kl, entropy[2], ms;           /* KL(before||after), nats; how long it took */
     lab_likely *word; int n_word;        /* the 8 likeliest of either */

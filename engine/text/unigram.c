@@ -164,13 +164,19 @@ static void replaced(const unigram *v, const char *s, size_t n, q_buf *out)
     nfc(out);
 }
 
+/* Bytes of a space at the end of s, written either way. */
+static size_t blank_end(const char *s, size_t n)
+{
+    return s[n - 1] == ' ' ? 1 : n >= SPACE_N && memcmp(s + n - SPACE_N, SPACE, SPACE_N) == 0 ? SPACE_N : 0;
+}
+
 static void normalise(const unigram *v, const char *s, size_t n, q_buf *out)
 {
     q_buf t = {0};
     replaced(v, s, n, &t);
     size_t from = 0, end = t.len;
     while (v->squeeze && from < end && t.p[from] == ' ') from++;
-    while (v->squeeze && end > from && t.p[end - 1] == ' ') end--;
+    while (v->squeeze && end > from && blank_end(t.p + from, end - from)) end -= blank_end(t.p + from, end - from);
     if (from < end && v->prefix) q_buf_add(out, SPACE, SPACE_N);
     for (size_t i = from; i < end; i++) {
         if (t.p[i] != ' ') q_buf_putc(out, t.p[i]);

@@ -462,14 +462,14 @@ static void experts_tell_the_truth(void)
     CHECK(!strstr(screen(), "!"));
     fake.rt.cell[3 * 16 + 5].breaks = true;
     fake.rt.version++;
-    CHECK_MSG(rows_with("!") == 1, "%s", screen());
+    CHECK_MSG(rows_with("!") == 2 && rows_with("! needed  · usual") == 1, "%s", screen());     /* and the legend says what it is */
     fake.rt.cell[3 * 16 + 5].bent = LAB_BANNED;
     fake.rt.version++;
     CHECK_MSG(rows_with("!") == 0 && rows_with("×") == 1, "%s", screen());
     fake_routing(0, 48, 128, 8);
     for (int i = 0; i < 8; i++) fake.rt.cell[128 + i].now = false;
     fake.rt.cell[128 + 3].breaks = true;
-    CHECK_MSG(rows_with("!") == 1, "%s", screen());
+    CHECK_MSG(rows_with("!") == 2 && rows_with("! needed  dot: on now") == 1, "%s", screen());
     fake_routing(2, 28, 16, 12);
     char seen[2][32];                                /* what a token costs tells two k apart */
     for (int i = 0; i < 2; i++) {

@@ -17,6 +17,7 @@
 typedef struct agt agt;
 struct prov;
 struct prov_opts;
+struct mem_store;
 
 typedef struct agt_options {
     const char *model;          /* path, already resolved; NULL: no model (everything but answering works) */
@@ -246,6 +247,9 @@ bool agt_get_energy(agt *, agt_energy *out);
 
 /* The picture of the present configuration in so many columns (30 to 300), lines of text; malloc'ed. */
 char *agt_map(agt *, int columns);
+
+/* Documents were removed from this store without an agent: saved states that were made with what they said go too. Any thread. */
+void agt_forget_states(struct mem_store *, const int64_t *document, int n);
 
 /* ================= tables ================= */
 /* What only a front end can do; ids of AGT_EV_UI. EDIT and FIND prepare something to be sent; the others are rows. */

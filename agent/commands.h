@@ -45,6 +45,12 @@
       N_("rename this conversation"), .needs = true) \
     X(delete, RUN(delete_chat), "удалить", N_("[NUMBER]"), \
       N_("delete this conversation, or the one with this number, for good; asks first"), .complete = AGT_COMPLETE_CHAT) \
+    X(save, RUN(save_state), "сохранить", N_("state [NAME]"), \
+      N_("keep in a file what the model has read of this conversation, so that it need not be read again"), .needs = true, .words = "state") \
+    X(load, RUN(load_state), "загрузить", N_("state [NAME]"), \
+      N_("take up what /save state kept; opening the conversation does so by itself"), .needs = true, .words = "state") \
+    X(states, JOB(states), "состояния", N_("[delete NAME]"), \
+      N_("what /save state kept, and how large it is"), .words = "delete") \
     X(find, JOB(find), "найти", N_("WORDS"), \
       N_("find messages in all conversations"), .needs = true) \
     X(add, JOB(take), "добавить", N_("PATH"), \

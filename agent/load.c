@@ -41,6 +41,9 @@ void load_none(agt *a)
     a->seat.known = NULL;
     a->seat.n_known = 0;
     a->seat.holds = 0;
+    a->seat.offered = 0;
+    free(a->seat.fed);
+    a->seat.fed = NULL;
     a->chat.keep_from = 0;
 }
 

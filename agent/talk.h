@@ -70,6 +70,10 @@ void prompt_free(prompt *);
 int prompt_room_for_passages(agt *, const char *question, int max_passages);
 int prompt_count(void *user, const char *text, size_t n);    /* user: prov */
 
+/* ---- states.c ---- */
+void states_take(agt *);                 /* a saved state of the present conversation, where the context holds nothing of it yet */
+void states_fed(seat *, const rag_result *);             /* what the next prompt is fed with (NULL: nothing) */
+
 /* ---- turn.c ---- */
 extern const job_row job_send, job_again, job_edit, job_amend;   /* text; but for send: id = the message, 0: the last; number: ticket */
 

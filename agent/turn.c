@@ -247,6 +247,8 @@ static bool answer(agt *a, const asked *how)
     keep_why(a, found, question);        /* from here on the room's; this thread alone replaces it */
     t.seed = seed_for(a, how->seed);
     bool begun = prompt_build(a, &a->chat.path, found, &p, err) >= 0 && begin(&t, question, found, err) >= 0;
+    if (begun)
+        states_fed(&a->seat, found);
     waits_placed(a, how->ticket);
     if (!begun)
         failed(a, question, err);

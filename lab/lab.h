@@ -83,6 +83,7 @@ typedef struct lab_bill {                /* of a file, or where path is NULL of 
     const char *path, *arch, *like, *type;   /* arch NULL: whatever has these shapes; type NULL: Q4_K_M */
     bool measure;                        /* read bandwidth of this machine, and from it a ceiling: takes a third of a second */
     bool json;
+    uint64_t spared;                     /* bytes that ffn.width, as it is set now, does not read of a token's; 0: said nothing */
 } lab_bill;
 int lab_energy(const lab_bill *, q_buf *out, char *err);
 /* The same as numbers, for whoever draws it. What a token costs is a part that it costs at every k and one for each expert. */
@@ -101,6 +102,7 @@ typedef struct lab_costs {               /* zero-initialise; nothing to free */
     uint64_t flops_cell;                 /* operations more for each token of context */
     double kv_f16, kv_q8;                /* bytes of cache a token of context */
     double bandwidth;                    /* bytes/s; 0: not measured */
+    uint64_t spared;                     /* bytes of a token that ffn.width leaves unread now: the caller's; rows are without it */
     uint64_t base[3], each[3], expert;   /* params, bytes, flops: at every k, and for each expert; part experts at k 1 */
 } lab_costs;
 int lab_costs_read(const char *path, bool measure, lab_costs *out, char *err);     /* a header; measuring takes a third of a second */

@@ -18,6 +18,7 @@ static const store_column document_columns[] = {
     STORE_COLUMN(mem_document, gone_ms, ROW_INT64, "gone", "d.gone"),
     STORE_COLUMN(mem_document, device, ROW_INT64, "device", "d.device"),
     STORE_COLUMN(mem_document, cut, ROW_INT, "cut", "d.cut"),
+    STORE_READ(mem_document, was, ROW_TEXT, "ifnull((SELECT r.was FROM document_raw r WHERE r.document=d.id), '')"),
     STORE_READ(mem_document, n_chunks, ROW_INT, "(SELECT count(*) FROM chunk c WHERE c.document=d.id)"),
 };
 const store_table store_document_table = STORE_TABLE(mem_document, "document", document_columns);

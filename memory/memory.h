@@ -50,7 +50,7 @@ typedef struct mem_conversation {
     int64_t leaf;                       /* the active branch's last message; 0 = empty */
     char *draft;                        /* what stood in the composer */
     int64_t scroll;                     /* the screen's own number; -1 = follows the end */
-    int n_messages;                     /* all branches */
+    int n_messages;                     /* all branches, without hidden ones */
 } mem_conversation;
 typedef struct mem_conversations { mem_conversation *v; int n; } mem_conversations;
 
@@ -140,7 +140,7 @@ int mem_reply_end(mem_store *, int64_t id, enum mem_status status, const char *f
 int mem_message_get(mem_store *, int64_t id, mem_message *out, char *err);
 /* The branch that ends in leaf: root first. leaf 0: the conversation's active leaf. */
 int mem_branch(mem_store *, int64_t conversation, int64_t leaf, mem_messages *out, char *err);
-/* Those that share id's parent, oldest first (texts included). */
+/* Those that share id's parent, oldest first (texts included; without hidden ones). */
 int mem_siblings(mem_store *, int64_t id, mem_messages *out, char *err);
 /* The text of the sibling that id was made beside; malloc'ed, *text NULL: there is none. */
 int mem_elder_text(mem_store *, int64_t id, char **text, char *err);
@@ -148,6 +148,34 @@ int mem_elder_text(mem_store *, int64_t id, char **text, char *err);
 int mem_leaf_below(mem_store *, int64_t id, int64_t *leaf, char *err);
 void mem_message_free(mem_message *);
 void mem_messages_free(mem_messages *);
+
+/* ================= conversations out of archives ================= */
+typedef struct mem_import_message {
+    const char *external;               /* its name in its conversation, unique there */
+    int parent;                         /* index of one before it; -1: a first message */
+    enum mem_role role;
+    bool hidden;                        /* kept, and neither shown, searched nor fed; nothing may stand below it */
+    int64_t created_ms;                 /* <= 0: not known */
+    const char *text, *thinking, *model;    /* UTF-8, never NULL */
+    const char *raw, *was;              /* the text as it came and how it was broken, where it was repaired; else NULL */
+} mem_import_message;
+typedef struct mem_import {
+    const char *source, *external;      /* the archive's kind ("chatgpt") and its name for the conversation */
+    const char *title;
+    int64_t created_ms, opened_ms;
+    const mem_import_message *v;
+    int n;
+    int leaf;                           /* index of the end of the branch that is shown; -1: the last message */
+} mem_import;
+typedef struct mem_imported { int64_t conversation; bool fresh; int added; } mem_imported;
+/* Takes a conversation in, or adds to one that came before what is new in it; a message that is there stays as it is, and so do
+ * a title that was given to it and the place of a person who went on from it. Nothing is written where nothing is new. In
+ * steps, each of which leaves a whole tree: after a failure, or a kill, calling again does the rest. go (may be NULL) is asked
+ * between two steps; false: Q_CANCEL. */
+int mem_import_put(mem_store *, const mem_import *, bool (*go)(void *user), void *user, mem_imported *out, char *err);
+/* A repaired text as it came, added to out, and how it was broken (malloc'ed); *was NULL: it was not. */
+int mem_message_raw(mem_store *, int64_t id, char **was, q_buf *out, char *err);
+int mem_document_raw(mem_store *, int64_t id, char **was, q_buf *out, char *err);
 
 /* A question that somebody sent and that has no place on a branch yet, because an answer still runs. Kept until it has one.
  * edits: the message it is a new version of; 0 = the last question; -1 = it goes to the end; less: as the caller means it. */
@@ -239,6 +267,9 @@ typedef struct mem_document {
     int64_t device;                     /* the disk it lay on when last seen (st_dev); 0: not known */
     int64_t bytes;
     int cut;                            /* by which of rag's rules it was cut */
+    char *was;                          /* how its text was broken before it was repaired; "": it was not. NULL when putting: likewise */
+    const char *raw;                    /* for putting only, where `was` says something: [n_raw] the bytes as they came */
+    size_t n_raw;
     int n_chunks;
 } mem_document;
 typedef struct mem_documents { mem_document *v; int n; } mem_documents;

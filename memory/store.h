@@ -104,7 +104,7 @@ void store_rows_free(const store_table *, void **v, int *n);
 
 /* step/NN_*.c: SQL, one file a migration */
 extern const char store_step_01[], store_step_02[], store_step_03[], store_step_04[], store_step_05[],
-    store_step_06[], store_step_07[], store_step_08[], store_step_09[], store_step_10[];
+    store_step_06[], store_step_07[], store_step_08[], store_step_09[], store_step_10[], store_step_11[];
 
 /* schema.c */
 extern const int store_schema_version;

@@ -1,6 +1,11 @@
-/* tests/fuzz/pieces: damaged vocabularies of embedding models, each asked for the ids of a few texts; any bytes through good ones. */
+/* tests/fuzz/pieces: damaged vocabularies of embedding models, each asked for the ids of a few texts; any bytes through good ones;
+ * and damaged files E5S1 through what makes them a GGUF. */
+#include "engine/models.h"
 #include "engine/text/vocab.h"
+#include "tests/e5s1.h"
 #include "tests/fuzz/fuzz.h"
+
+#include <unistd.h>
 
 static const char *const NAME[] = {"unigram", "wordpiece", "wordpiece-cased"};
 static const char *const TEXT[] = {"Кворум  собрался\t",  "The expert's e\xCC\x81 \xEF\xAC\x81", "\xFF\xE2\x82 \xF0\x93\x80\x80", "\xE2\x96\x81 a", "", "ＡＢ 你好"};
@@ -112,3 +117,35 @@ static int pieces_run(const char *p, size_t n)
     return rc < 0 ? rc : 1;
 }
 const fuzz_target fuzz_pieces = {"pieces", 2000, 20000, open_all, pieces_seed, pieces_run, close_all, 0};
+
+/* ---- E5S1 ---- */
+static char e5_dir[] = "/tmp/quorum-fuzz-XXXXXX";
+static bool e5_ready(void) { return mkdtemp(e5_dir) != NULL; }
+static void e5_done(void)
+{
+    char *in = q_printf("%s/in", e5_dir);
+    unlink(in);
+    rmdir(e5_dir);
+    free(in);
+}
+
+static void e5_seed(fuzz_rng *r, q_buf *b)
+{
+    e5_places at;
+    e5s1_make(b, &at);
+}
+
+/* The result would go into a folder that is not there: all is read, nothing is written. */
+static int e5_run(const char *p, size_t n)
+{
+    char err[Q_ERRLEN] = "", *in = q_printf("%s/in", e5_dir), *out = q_printf("%s/none/out.gguf", e5_dir);
+    FILE *f = fopen(in, "wb");
+    bool written = f && fwrite(p, 1, n, f) == n;
+    if (f) fclose(f);
+    int rc = written ? eng_convert_e5(in, out, NULL, NULL, err) : Q_OK;
+    free(in);
+    free(out);
+    if (rc != Q_IO && rc != Q_FORMAT) return FUZZ_BROKEN("%d: %s", rc, err);
+    return *err ? rc == Q_IO : FUZZ_BROKEN("refused without a word");
+}
+const fuzz_target fuzz_e5s1 = {"e5s1", 250, 20000, e5_ready, e5_seed, e5_run, e5_done, 2600};

@@ -173,6 +173,7 @@ void agt_ask_retrieval(agt *, int64_t message);          /* the stored log of an
  * this answer came to, else n; by: from there so many tokens (words: to where so many words further begin). Where more waits to be
  * done already only the place is taken. */
 void agt_look(agt *, int64_t message, int number, int by, bool words);
+void agt_look_again(agt *, int64_t message, int number);         /* the same without moving, its alternatives too where the answer must be evaluated again for them */
 /* A layer (expert -1), or one expert of it, over the answers of the present branch: AGT_EV_ZOOM. Layers as the model counts
  * them. An expert's tokens are spelt behind what the model is doing, a layer's load at once. */
 void agt_ask_zoom(agt *, int layer, int expert);

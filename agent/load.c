@@ -1,5 +1,6 @@
 /* agent/load: the model comes and goes. Engine thread.
  * A model that answers is never given up for one that does not load. */
+#include "agent/past.h"
 #include "agent/talk.h"
 
 #include <stdlib.h>
@@ -30,6 +31,7 @@ void load_none(agt *a)
     history_clear(&a->seat.past);
     costs_unload(a);
     turns_forget(a);
+    past_drop(a);
     prov_close(a->seat.who);
     a->seat.cfg = NULL;
     a->seat.who = NULL;

@@ -12,6 +12,9 @@ typedef struct known { uint64_t hash, forward; char label[48]; int k; char *json
 /* Experts that the model cannot do without: what is known, and whether somebody asked for it (guard.c). */
 typedef struct seat_guard { lab_guard known; bool asked, said, failed; } seat_guard;
 
+/* An answer that was evaluated again to be asked about (past.c). */
+typedef struct seat_again { lab_past *past; int64_t message; uint64_t config; } seat_again;
+
 typedef struct seat {
     char *path;                          /* of the model; NULL: none was given. owned */
     int (*open)(const char *path, const prov_opts *, prov **out, char *err);   /* constant after agt_open */
@@ -28,6 +31,7 @@ typedef struct seat {
     bool config_changed;                 /* an edit was applied since the turn last looked */
     bool after_again;                    /* the cells are those of an /again with other settings: the next prompt is evaluated anew */
     seat_guard guard;
+    seat_again again;
 } seat;
 
 #endif

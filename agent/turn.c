@@ -2,9 +2,11 @@
  * It never decides what is shown: it pushes events. */
 #include "agent/frame.h"
 #include "agent/generate.h"
+#include "agent/past.h"
 #include "agent/talk.h"
 #include "agent/view.h"
 
+#include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -237,6 +239,7 @@ static bool answer(agt *a, const asked *how)
     agt_show_routing(a, 0);
     history_rest(&a->seat.past);
     costs_publish(a);
+    past_drop(a);
     turn t = { .a = a, .differs_at = -1, .elder = how->elder, .begin = how->begin };
     rag_result *found = NULL;
     prompt p = { .begin = how->begin };
@@ -253,11 +256,13 @@ static bool answer(agt *a, const asked *how)
         const char *finish;
         prov_request r = prompt_request(&p);
         r.seed = t.seed;
+        t.made = origin_begin(a, &p, found, sync_policy(&a->settings) == PROV_RECOMPUTE);
         r.policy = a->seat.after_again ? PROV_RECOMPUTE : sync_policy(&a->settings);
         enum mem_status status = generate(&t, &r, &finish, err);
         end(&t, status, finish);
     }
     prompt_free(&p);
+    cJSON_Delete(t.made);
     mem_trace_free(t.trace);
     free(t.token.ids);
     q_buf_free(&t.text);

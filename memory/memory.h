@@ -208,6 +208,7 @@ typedef struct mem_trace {
     uint16_t *ids;                      /* [n][n_layer][max_k], 0xFFFF pads */
     float *weights;                     /* [n][n_layer][max_k] */
     float *entropy, *margin;            /* [n][n_layer]; NAN as the engine gave it */
+    char *made;                         /* what the caller wants to know of how it came about: text; owned; NULL: nothing */
 } mem_trace;
 mem_trace *mem_trace_new(int n_layer, int max_k);
 /* max_k may exceed the trace's: the trace is widened. Pointers as in eng_trace_rec; NULL weights, entropy, margin = 0. */

@@ -123,6 +123,10 @@ typedef struct rag_scope {
 bool rag_points_back(const char *question);
 
 int rag_search(mem_store *, const rag_config *, const char *query, const rag_scope *, rag_result **out, char *err);
+/* What was fed once more, numbered in this order, for the same prompt: `from` and `n` bytes of a passage's text (n < 0: all of it). Q_NOTFOUND:
+ * one is not in memory any more, or is shorter now. */
+typedef struct rag_fed { enum mem_kind kind; int64_t id, from, n; } rag_fed;
+int rag_again(mem_store *, const rag_fed *, int n, rag_result **out, char *err);
 /* Puts what a second search found behind the first; a passage that both know stays as the first has it. Takes `more`. */
 void rag_join(rag_result *, rag_result *more);
 void rag_result_free(rag_result *);

@@ -182,6 +182,28 @@ static int find(mem_store *s, const rag_config *c, const struct rag_query *q, in
     return rc;
 }
 
+int rag_again(mem_store *s, const rag_fed *fed, int n, rag_result **out, char *err)
+{
+    rag_result *r = q_alloc(sizeof *r);
+    int rc = Q_OK;
+    *out = NULL;
+    r->v = q_alloc(sizeof *r->v * (size_t)(n + 1));
+    for (int i = 0; i < n && rc == Q_OK; i++) {
+        mem_passage m = {0};
+        rc = mem_passage_get(s, fed[i].kind, fed[i].id, &m, err);
+        int64_t all = rc == Q_OK ? (int64_t)strlen(m.text) : 0, len = fed[i].n < 0 ? all : fed[i].n;
+        if (rc == Q_NOTFOUND || (rc == Q_OK && (fed[i].from < 0 || fed[i].from > all || len > all - fed[i].from)))
+            rc = q_fail(err, Q_NOTFOUND, _("passage [%d] that this answer was given is not in memory any more as it was"), i + 1);
+        if (rc == Q_OK)
+            r->v[r->n++] = (rag_passage){.kind = fed[i].kind, .id = m.id, .source = m.source, .trust = m.trust, .label = label(&m), .cite = cite(&m),
+                                         .text = q_strndup(m.text + fed[i].from, (size_t)len), .number = r->n_fed = i + 1};
+        mem_passage_free(&m);
+    }
+    if (rc == Q_OK) *out = r;
+    else rag_result_free(r);
+    return rc;
+}
+
 static void choose(const rag_config *c, const rag_scope *scope, rag_result *r)
 {
     int room = c->budget;

@@ -25,15 +25,16 @@ struct eng_embedder {
     char *strings[3];                  /* path, name, arch */
 };
 
-/* A kind of embedder: which architectures, and how one is opened once `info` and `strings` are filled. */
+/* A kind of embedder, and how one is opened once `info` and `strings` are filled. */
 typedef struct embed_kind {
-    const char *arch;
+    const char *arch;                  /* NULL: any decoder's, where the file has its pooling_type */
     enum embed_pool pool;              /* where the file does not say */
     /* Fills pass, own, dim, max_tokens, n_layer, threads; on failure own may be left: pass.close frees it. */
     int (*open)(eng_embedder *, int threads, bool exact, char *err);
 } embed_kind;
 
 int encoder_open(eng_embedder *, int threads, bool exact, char *err);          /* encoder.c: bert, nomic-bert */
+int causal_open(eng_embedder *, int threads, bool exact, char *err);           /* causal.c: exact only keeps cells in F32 */
 
 typedef struct embed_family { const char *name; const char *query, *passage; } embed_family;
 const embed_family *embed_family_of(const char *name);                         /* never NULL; families.c */

@@ -1,5 +1,6 @@
 /* cli/memory: `quorum memory`: add, search, list, delete, export, on the same store as the conversations. Single-threaded.
  * It never loads a model: tokens of passages are estimated. */
+#include "agent/agent.h"
 #include "base/say.h"
 #include "cli/cli.h"
 #include "cli/common.h"
@@ -224,7 +225,9 @@ static int delete(mem_store *s, const struct ask *a, char *err)
         mem_document_free(&d);
     }
     if (!agreed(a, s)) return 1;
-    return rag_remove_all(s, id, a->n, &done, err) == Q_OK ? 0 : cli_fail(err);
+    int rc = rag_remove_all(s, id, a->n, &done, err);
+    agt_forget_states(s, id, done);
+    return rc == Q_OK ? 0 : cli_fail(err);
 }
 
 /* ---- export ---- */

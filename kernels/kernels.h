@@ -163,7 +163,9 @@ typedef struct ker_config {            /* arrays are copied by cfg_put */
     float min_p;                       /* chosen experts with weight < min_p * largest weight are dropped
                                           (id kept out, slots shortened, at least one stays); 0 = off     */
     const uint8_t *head_off;           /* [n_layer][n_head] 1 = that head's output is zero; or NULL       */
-    const int32_t *ffn_width;          /* [n_layer] dense/shared neurons in effect, 0 = all; or NULL      */
+    /* [n_layer] neurons in effect of the dense or shared part, and of each routed expert: n the first n, -n the n of
+     * largest magnitude at the row's own activations (of equals the first), 0 and more than there are: all; or NULL */
+    const int32_t *ffn_width, *expert_width;
 } ker_config;
 
 /* ---- one batch ---- */
@@ -238,6 +240,7 @@ typedef struct ker_moe {
     const float *x;                    /* [n][n_embd] the normed rows                                     */
     const uint16_t *ids;               /* [n][max_k], KER_NO_EXPERT ends a row                            */
     const float *weights;              /* [n][max_k]                                                      */
+    const int32_t *width;              /* [n] a row's expert_width of that layer; or NULL                 */
     /* set by moe_run; owned by its context until its next moe_run */
     const float *y;                    /* [n_pair][n_embd] an expert's output for a row, not yet weighted  */
     /* A carved layer's sum over experts is one chain of fused multiply-adds, so a pair's row comes unrounded:

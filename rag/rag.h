@@ -21,7 +21,10 @@
  *     half of a reason to feed it.
  *   evidence = m / (m + 16), m = sum of (w s)^2: whether what matched is particular enough to mean anything.
  *     One everyday word gives .25, one word rare in memory .7.
- *   match = 0.8 + 0.2 * bm25 / best bm25 of this search. */
+ *     What stands around a turn of a talk speaks for it too: rag/rank.c says how much.
+ *   match = 0.8 + 0.2 * how it stands beside the best of this search, by which passages are ordered:
+ *     .6 bm25 / best bm25 + .1 if the question names just who said it + .3 of what names it (rag/links.c), all of that
+ *     * .7 for what a model said, over the best such sum. */
 #ifndef QUORUM_RAG_H
 #define QUORUM_RAG_H
 
@@ -61,6 +64,7 @@ typedef struct rag_term {               /* one word of the query */
     char *word, *stem;
     int64_t with, of;                   /* passages that hold it, passages there are (background not counted) */
     double weight;                      /* w above; 0 = a word of grammar */
+    double share;                       /* of its idf that counts in BM25: 1; less for a word of asking or of the question before */
     bool everyday, whole;               /* on the everyday list; a whole identifier */
 } rag_term;
 
@@ -88,6 +92,7 @@ typedef struct rag_passage {
     int rank;                           /* 1-based */
     int number;                         /* 1-based among the fed, by which the prompt cites it; 0 = not fed */
     enum rag_fate fate;
+    double match;                       /* 0..1 beside the best of this search: passages stand in its order */
     double score, signal[RAG_SIGNALS_MAX], bm25;
     int tokens;                         /* by the caller's count; 0 where it was not asked */
     int room;                           /* tokens that were left when it was this one's turn */
@@ -118,6 +123,10 @@ typedef struct rag_scope {
 bool rag_points_back(const char *question);
 
 int rag_search(mem_store *, const rag_config *, const char *query, const rag_scope *, rag_result **out, char *err);
+/* What was fed once more, numbered in this order, for the same prompt: `from` and `n` bytes of a passage's text (n < 0: all of it). Q_NOTFOUND:
+ * one is not in memory any more, or is shorter now. */
+typedef struct rag_fed { enum mem_kind kind; int64_t id, from, n; } rag_fed;
+int rag_again(mem_store *, const rag_fed *, int n, rag_result **out, char *err);
 /* Puts what a second search found behind the first; a passage that both know stays as the first has it. Takes `more`. */
 void rag_join(rag_result *, rag_result *more);
 void rag_result_free(rag_result *);

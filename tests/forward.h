@@ -127,20 +127,22 @@ typedef struct setting {
     int k[4];
     int ban[2], pin[2], add;                                   /* expert ids + 1 in every layer, 0 none */
     float temperature, min_p;
-    bool forced, head_off, width;
+    bool forced, head_off, width, magnitude;
 } setting;
 
 static const setting settings[] = {
-    { "base", { 3, 3, 3, 3 }, { 0 }, { 0 }, 0, 1, 0, false, false, false },
-    { "k_per_layer", { 1, 5, 2, 4 }, { 0 }, { 0 }, 0, 1, 0, false, false, false },
-    { "all", { 99, 99, 99, 99 }, { 0 }, { 0 }, 0, 1, 0, false, false, false },
-    { "ban", { 3, 3, 3, 3 }, { 2, 4 }, { 0 }, 0, 1, 0, false, false, false },
-    { "ban_most", { 99, 99, 99, 99 }, { 2, 4 }, { 0 }, 0, 1, 0, false, false, false },
-    { "pin_bias", { 3, 3, 3, 3 }, { 0 }, { 5, 1 }, 3, 1, 0, false, false, false },
-    { "temperature", { 3, 3, 3, 3 }, { 0 }, { 0 }, 0, 1.7f, 0, false, false, false },
-    { "min_p", { 4, 4, 4, 4 }, { 0 }, { 0 }, 0, .5f, .4f, false, false, false },
-    { "forced", { 3, 3, 3, 3 }, { 0 }, { 0 }, 0, 1, 0, true, false, false },
-    { "masks", { 3, 3, 3, 3 }, { 0 }, { 0 }, 0, 1, 0, false, true, true },
+    { "base", { 3, 3, 3, 3 }, { 0 }, { 0 }, 0, 1, 0, false, false, false, false },
+    { "k_per_layer", { 1, 5, 2, 4 }, { 0 }, { 0 }, 0, 1, 0, false, false, false, false },
+    { "all", { 99, 99, 99, 99 }, { 0 }, { 0 }, 0, 1, 0, false, false, false, false },
+    { "ban", { 3, 3, 3, 3 }, { 2, 4 }, { 0 }, 0, 1, 0, false, false, false, false },
+    { "ban_most", { 99, 99, 99, 99 }, { 2, 4 }, { 0 }, 0, 1, 0, false, false, false, false },
+    { "pin_bias", { 3, 3, 3, 3 }, { 0 }, { 5, 1 }, 3, 1, 0, false, false, false, false },
+    { "temperature", { 3, 3, 3, 3 }, { 0 }, { 0 }, 0, 1.7f, 0, false, false, false, false },
+    { "min_p", { 4, 4, 4, 4 }, { 0 }, { 0 }, 0, .5f, .4f, false, false, false, false },
+    { "forced", { 3, 3, 3, 3 }, { 0 }, { 0 }, 0, 1, 0, true, false, false, false },
+    { "masks", { 3, 3, 3, 3 }, { 0 }, { 0 }, 0, 1, 0, false, true, true, false },
+    { "magnitude", { 3, 3, 3, 3 }, { 0 }, { 0 }, 0, 1, 0, false, false, true, true },
+    { "forced_magnitude", { 3, 3, 3, 3 }, { 0 }, { 0 }, 0, 1, 0, true, false, true, true },
 };
 enum { N_SETTING = sizeof settings / sizeof *settings };
 
@@ -149,7 +151,7 @@ typedef struct config {
     float freq[32], add[4 * MAX_E];
     int16_t k[4];
     uint8_t pin[4 * MAX_E], head[4 * 16];
-    int32_t width[4];
+    int32_t width[4], narrow[4];                               /* of the dense or shared part, of an expert */
     uint16_t forced[4 * N_TOK * MAX_E];                        /* [layer][token][MAX_E] */
 } config;
 
@@ -166,13 +168,15 @@ static void config_make(config *c, const model *m, const setting *t)
         }
         if (t->add) c->add[l * s->n_expert + t->add - 1] = 2;
         c->head[l * s->n_head + 1] = 1;
-        c->width[l] = 33;
+        c->width[l] = t->magnitude ? -19 : 33;
+        c->narrow[l] = t->magnitude ? -11 - l : 13 + 3 * l;
     }
     for (size_t i = 0; i < sizeof c->forced / 2; i++) c->forced[i] = KER_NO_EXPERT;
     for (int i = 0; i < 4 * N_TOK && s->n_expert; i++)
         for (int j = 0; j < 2; j++) c->forced[i * MAX_E + j] = (uint16_t)((i * 7 + j * 3) % s->n_expert);
     c->c = (ker_config){ 1e-5f, c->freq, 1.25f, 1 / sqrtf((float)s->hd), c->k, t->ban[0] || t->add ? c->add : NULL,
-                         t->pin[0] ? c->pin : NULL, t->temperature, t->min_p, t->head_off ? c->head : NULL, t->width ? c->width : NULL };
+                         t->pin[0] ? c->pin : NULL, t->temperature, t->min_p, t->head_off ? c->head : NULL, t->width ? c->width : NULL,
+                         t->width ? c->narrow : NULL };
 }
 
 static int32_t tokens[N_TOK];
@@ -219,7 +223,12 @@ static void ref_ffn(const float *g, const float *u, const float *d, int E, int f
     double a[128], b[128], o[576];
     ref_mul(g, E, ff, y, a);
     ref_mul(u, E, ff, y, b);
-    for (int i = 0; i < ff; i++) a[i] = i < width || !width ? a[i] / (1 + exp(-a[i])) * b[i] : 0;
+    for (int i = 0; i < ff; i++) b[i] *= a[i] / (1 + exp(-a[i]));
+    for (int i = 0; i < ff; i++) {
+        int larger = 0;                                        /* of the same size: the first are kept */
+        for (int j = 0; j < ff; j++) larger += fabs(b[j]) > fabs(b[i]) || (j < i && fabs(b[j]) == fabs(b[i]));
+        a[i] = width < 0 ? larger < -width ? b[i] : 0 : i < width || !width ? b[i] : 0;
+    }
     ref_mul(d, ff, E, a, o);
     for (int i = 0; i < E; i++) out[i] += f * o[i];
 }
@@ -327,7 +336,7 @@ __attribute__((unused)) static void reference(const model *m, const config *c, b
             ref_mul(w[KER_W_O].f, qd, E, o, part);
             for (int i = 0; i < E; i++) xt[i] += part[i];
             ref_norm(xt, w[KER_W_FFN_NORM].f, E, y);
-            int width = c->c.ffn_width ? c->width[l] : 0;
+            int width = c->c.ffn_width ? c->width[l] : 0, narrow = c->c.expert_width ? c->narrow[l] : 0;
             memset(part, 0, sizeof part);
             if (l < s->dense) ref_ffn(w[KER_W_GATE].f, w[KER_W_UP].f, w[KER_W_DOWN].f, E, s->ff, width, y, 1, part);
             else {
@@ -337,7 +346,7 @@ __attribute__((unused)) static void reference(const model *m, const config *c, b
                 int at = (l * N_TOK + t) * MAX_E, one = E * s->ffx;
                 for (int i = 0; i < MAX_E && out->ids[at + i] != KER_NO_EXPERT; i++) {
                     int e = out->ids[at + i];
-                    ref_ffn(w[KER_W_GATE_EXPS].f + e * one, w[KER_W_UP_EXPS].f + e * one, w[KER_W_DOWN_EXPS].f + e * one, E, s->ffx, 0, y, out->weights[at + i], part);
+                    ref_ffn(w[KER_W_GATE_EXPS].f + e * one, w[KER_W_UP_EXPS].f + e * one, w[KER_W_DOWN_EXPS].f + e * one, E, s->ffx, narrow, y, out->weights[at + i], part);
                 }
                 if (s->sh_router) ref_mul(w[KER_W_SH_ROUTER].f, E, 1, y, &g);
                 if (s->ffs) ref_ffn(w[KER_W_GATE_SH].f, w[KER_W_UP_SH].f, w[KER_W_DOWN_SH].f, E, s->ffs, width, y, s->sh_router ? 1 / (1 + exp(-g)) : 1, part);

@@ -4,6 +4,7 @@
 #include "engine/run/device.h"
 #include "engine/run/model.h"
 #include "engine/run/config.h"
+#include "engine/embed.h"
 #include "engine/file/keys.h"
 
 #include <math.h>
@@ -302,9 +303,13 @@ static void count_bytes(eng_model *m, enum ker_role role, int layer, const gguf_
     model_bytes *b = &m->bytes[layer];
     if (ker_role_get(role)->ne[2] == KER_DIM_EXPERT) {
         b->expert += t->bytes / (uint64_t)m->ker.n_expert;
+        if (role == KER_W_GATE_EXPS || role == KER_W_UP_EXPS)
+            b->expert_row += t->bytes / (uint64_t)(m->ker.n_expert * t->ne[1]);
         b->expert_params += n / (uint64_t)m->ker.n_expert;
     } else {
         b->always += t->bytes;
+        if (role == KER_W_GATE || role == KER_W_UP || role == KER_W_GATE_SH || role == KER_W_UP_SH)
+            b->row += t->bytes / (uint64_t)t->ne[1];
         b->always_params += n;
     }
 }
@@ -433,6 +438,8 @@ static int find_arch(eng_model *m, char *err)
     m->arch = arch_find(a.p, a.n);
     if (m->arch)
         return 0;
+    if (eng_is_embedder(gguf_path(m->file)))
+        return q_fail(err, Q_FORMAT, _("%s is an embedding model: it turns text into vectors and cannot talk; take a chat model (`quorum model list`)"), m->path);
     char *known = arch_known(), *name = q_utf8_clean(a.p, a.n < 60 ? q_utf8_whole(a.p, a.n) : q_utf8_whole(a.p, 60));
     q_fail(err, Q_FORMAT, _("%s is a model of architecture \"%s\", which quorum does not know; it knows %s"), m->path, name, known);
     free(known);
@@ -555,6 +562,15 @@ const void *eng_model_pages(const eng_model *m, size_t *bytes)
     return (const char *)gguf_bytes(m->file) + gguf_data_offset(m->file);
 }
 
+/* What ffn.width saves of one part of n neurons. The first n: rows of gate and up are not read, down is read whole. By
+ * magnitude: all are computed before it is known who stays, so nothing is read less, and columns of down take no part. */
+static eng_cost spared(const eng_model *m, int n, int32_t width, uint64_t row)
+{
+    int keep = width < 0 ? -width : width;
+    uint64_t out = keep && keep < n ? (uint64_t)(n - keep) : 0;
+    return (eng_cost){ .params = out * (uint64_t)m->ker.n_embd * (width < 0 ? 1 : 3), .bytes_layers = width < 0 ? 0 : out * row };
+}
+
 eng_cost eng_model_cost(const eng_model *m, const eng_config *c)
 {
     eng_cost o = { m->head_params, 0, m->head_bytes };
@@ -566,6 +582,10 @@ eng_cost eng_model_cost(const eng_model *m, const eng_config *c)
         const model_bytes *b = &m->bytes[i];
         o.params += b->always_params + (uint64_t)k.ks[i] * b->expert_params;
         o.bytes_layers += b->always + (uint64_t)k.ks[i] * b->expert;
+        bool moe = m->layers[i].moe;
+        eng_cost one = spared(m, moe ? m->ker.n_ff_sh : m->layers[i].n_ff, k.width[i], b->row), of = spared(m, m->ker.n_ff_exp, k.narrow[i], b->expert_row);
+        o.params -= one.params + (uint64_t)k.ks[i] * of.params;
+        o.bytes_layers -= one.bytes_layers + (uint64_t)k.ks[i] * of.bytes_layers;
     }
     config_ker_free(&k);
     return o;

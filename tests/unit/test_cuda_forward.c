@@ -76,8 +76,8 @@ static void agrees_with_the_cpu(void)
     for (size_t i = 0; i < sizeof with / sizeof *with; i++) {
         model *m = model_new(&specs[with[i]]);
         config *g = malloc(sizeof *g);
-        config_make(g, m, &settings[8]);           /* forced: no routing to flip */
         for (int kv = KER_KV_F16; kv <= KER_KV_Q8_0; kv++) {
+            config_make(g, m, &settings[kv == KER_KV_F32 ? 11 : 8]);       /* forced: no routing to flip */
             backend = ker_cpu();
             ker_dev *d = dev_new(m, 2);
             CHECK_INT(run_model(d, m, g, true, kv, N_TOK, &want), 0);
@@ -117,7 +117,7 @@ static void experts_may_lie_on_either_side(void)
         for (int order = 0; order < 2; order++) {
             model *m = model_new(&specs[with[i]]);
             config *g = malloc(sizeof *g);
-            config_make(g, m, &settings[8]);
+            config_make(g, m, &settings[order == (int)i % 2 ? 8 : 11]);        /* widths go with the rows */
             ker_backend both = *ker_split();
             both.open = order ? open_cpu_first : open_gpu_first;
             backend = &both;

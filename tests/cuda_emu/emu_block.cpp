@@ -458,6 +458,7 @@ void start_early(const Launch &k, Held *h)
         begin_block(*b, k, (from + i) % nb);
         b->early = true;
 #ifdef EMU_TSAN
+        __tsan_release(&grid_begins);                      // its threads read what was made just now
         b->set = (int)(std::find(set_used.begin(), set_used.end(), 0) - set_used.begin());
         if ((size_t)b->set == set_used.size()) set_used.push_back(0), early_set.push_back({});
         set_used[(size_t)b->set] = 1;

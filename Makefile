@@ -96,7 +96,7 @@ pot:
 	for f in po/*.po; do msgmerge -q -U --backup=none --no-fuzzy-matching $$f po/quorum.pot; done
 
 run:
-	@BUILD='$(BUILD)' M='$(M)' ARGS='$(ARGS)' sh build-aux/run.sh
+	@BUILD='$(BUILD)' M='$(M)' ARGS='$(ARGS)' EMBEDDER='$(EMBEDDER)' sh build-aux/run.sh
 
 deps:
 	@sh build-aux/deps.sh install run
@@ -197,6 +197,12 @@ $(KITBIN):
 picture: all
 	@BUILD='$(BUILD)' sh docs/picture.sh
 
+# How often memory finds what answers a question, on the data sets of ../shared/data/eval: make bench-memory
+.PHONY: bench-memory
+EVAL = ../shared/data/eval
+bench-memory: all
+	$(BUILD)/quorum bench memory --xquad $(EVAL)/xquad-ru-half.json --locomo $(EVAL)/locomo3.json --hotpot $(EVAL)/hotpotqa_train.json $(EVAL)/hotpotqa_train_corpus.json $(A)
+
 .PHONY: bench-mat
 bench-mat: $(BUILD)/bench/mat_bench
 	$(BUILD)/bench/mat_bench $(A)
@@ -211,6 +217,7 @@ clean:
 help:
 	@echo 'make run              all the way to the open shell: packages, build, model; says first what it will do'
 	@echo 'make run M=FILE       the same with your own model (a path, or part of a name); ARGS="--repl" passes arguments on'
+	@echo 'make run EMBEDDER=no  without the embedding model, which make run fetches while the shell is open already'
 	@echo 'make                  build build/quorum; make programs: the tests and benches too'
 	@echo 'make deps             install the packages that building needs (apt; elsewhere it prints their names)'
 	@echo 'make install          into PREFIX=/usr/local (PREFIX=$$HOME/.local needs no root); make uninstall'
@@ -226,6 +233,7 @@ help:
 	@echo 'make test-cuda        what runs over the emulated GPU, under five orders of its threads (SEEDS="0 1 7" repeats them)'
 	@echo 'make test-cuda-asan   the same under ASan and UBSan; test-cuda-tsan: data races; test-cuda-msan: what nobody wrote (clang++)'
 	@echo 'make bench            speed on random weights in the shapes of Qwen3-30B-A3B'
+	@echo 'make bench-memory     how often a search of memory finds what answers a question (A=--json)'
 	@echo 'make bench-mat        speed of the matrix products alone (A="type path n_in n" narrows)'
 	@echo 'make peers            the same beside llama.cpp, built from source into a virtual environment (7 minutes the first time)'
 	@echo 'make gpu-kit          a folder that measures and checks the CUDA plugin on a machine with a GPU (docs/CUDA.md)'

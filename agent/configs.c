@@ -83,7 +83,7 @@ void configs_history(agt *a)
 {
     q_buf b = { 0 };
     cJSON *o = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(o, "history");
-    q_buf_puts(&b, "          ");
+    right(&b, _("tokens"), 10);
     for (int i = 0; i < AGT_MEASURES; i++)
         right(&b, _(column[i].title), 9);
     q_buf_putc(&b, '\n');
@@ -98,7 +98,7 @@ void configs_history(agt *a)
         q_buf_clear(&b);
         q_buf_puts(&b, _("No model is loaded, so there are no configurations yet.\n"));
     } else
-        q_buf_puts(&b, _("\nThe oldest stands first; the second column: tokens that it made in this conversation.\n"
+        q_buf_puts(&b, _("\nThe oldest stands first; tokens: those that it made in this conversation.\n"
                          "/history NUMBER goes to one, F9 one back, and from the oldest the way back.\n"));
     if (*t.before) {
         cJSON *e = cJSON_AddObjectToObject(o, "effect");

@@ -109,6 +109,7 @@ bool agt_get_energy(agt *a, agt_energy *out)
     pthread_mutex_lock(&a->shown.mu);
     *out = a->shown.about.costs;
     int k = a->shown.st.k;
+    out->spared = a->shown.about.spared;
     double reached = costs_reached(&a->shown);
     if (out->bandwidth > 0 && reached > out->bandwidth)          /* measured beside something else: a bound is never below what was reached */
         out->bandwidth = reached;

@@ -127,6 +127,7 @@ static void energy(agt *a, const job *j)
 {
     char err[Q_ERRLEN], *path = NULL;
     q_buf out = { 0 };
+    uint64_t spared = 0;
     int rc = Q_OK;
     if (j->text && strcmp(j->text, "text") != 0) {
         char *real = home_path(j->text);
@@ -135,12 +136,13 @@ static void energy(agt *a, const job *j)
     } else {
         pthread_mutex_lock(&a->shown.mu);
         path = a->shown.path ? q_strdup(a->shown.path) : NULL;
+        spared = a->shown.about.spared;
         pthread_mutex_unlock(&a->shown.mu);
         if (!path)
             rc = q_fail(err, Q_NOTFOUND, _("no model is loaded: /energy NAME takes a part of a name, /model lists those at hand"));
     }
     if (rc == Q_OK)
-        rc = lab_energy(&(lab_bill){ .path = path, .measure = !desk_answering(&a->desk) }, &out, err);
+        rc = lab_energy(&(lab_bill){ .path = path, .measure = !desk_answering(&a->desk), .spared = spared }, &out, err);
     free(path);
     if (rc == Q_OK)
         note_text(&a->events, "/energy", q_buf_take(&out));

@@ -1,5 +1,6 @@
 /* agent/load: the model comes and goes. Engine thread.
  * A model that answers is never given up for one that does not load. */
+#include "agent/past.h"
 #include "agent/talk.h"
 
 #include <stdlib.h>
@@ -30,6 +31,7 @@ void load_none(agt *a)
     history_clear(&a->seat.past);
     costs_unload(a);
     turns_forget(a);
+    past_drop(a);
     prov_close(a->seat.who);
     a->seat.cfg = NULL;
     a->seat.who = NULL;
@@ -39,6 +41,9 @@ void load_none(agt *a)
     a->seat.known = NULL;
     a->seat.n_known = 0;
     a->seat.holds = 0;
+    a->seat.offered = 0;
+    free(a->seat.fed);
+    a->seat.fed = NULL;
     a->chat.keep_from = 0;
 }
 

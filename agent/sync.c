@@ -171,6 +171,18 @@ static void show_shape(shown *s, const prov *who, const prov_info *info)
     q_buf_free(&own);
 }
 
+/* Bytes of a token's weights that ffn.width leaves unread. */
+static uint64_t spared(const prov_config *c, uint64_t now)
+{
+    char err[Q_ERRLEN];
+    if (prov_config_is_default(c, "ffn.width"))
+        return 0;
+    prov_config *whole = prov_config_copy(c);
+    uint64_t all = prov_config_set(whole, "ffn.width", "default", err) ? now : prov_config_cost(whole).bytes;
+    prov_config_free(whole);
+    return all - now;
+}
+
 void sync_publish(agt *a)
 {
     if (!a->seat.who)
@@ -205,6 +217,7 @@ void sync_publish(agt *a)
     a->shown.turned.label[q_utf8_whole(a->shown.turned.label, strlen(a->shown.turned.label))] = 0;
     show_shape(&a->shown, a->seat.who, info);
     a->shown.about.elsewhere = info->device && *info->device;
+    a->shown.about.spared = spared(a->seat.cfg, cost.bytes);
     s->chat_template = info->chat;
     s->carved = info->carved;
     s->thinks = info->thinks;

@@ -87,6 +87,9 @@ int q_read_input(const char *path, q_buf *out, size_t max, char *err);   /* what
 int q_file_check(int fd, const char *path, char *err);                   /* Q_IO for what q_read_file refuses */
 int q_read_fd(int fd, const char *name, q_buf *out, size_t max, char *err);  /* to its end; name is for sentences */
 int q_write_file_atomic(const char *path, const void *p, size_t n, char *err); /* temp + fsync + rename */
+/* Overwritten with zeros, as far as the disk lets that be, and removed. Q_OK too where there is none. */
+int q_file_erase(const char *path, char *err);
+void q_wipe_fd(int fd);                              /* the same of an open file, which keeps its length */
 int q_mkdirs(const char *path, char *err);                               /* mode 0700 for new ones */
 enum q_dir { Q_DIR_CONFIG, Q_DIR_DATA, Q_DIR_CACHE, Q_DIR_STATE };
 char *q_home(void);                                  /* HOME if absolute, else the password file's; NULL: none; malloc'ed */

@@ -82,6 +82,32 @@ int q_write_file_atomic(const char *path, const void *p, size_t n, char *err)
     return rc;
 }
 
+void q_wipe_fd(int fd)
+{
+    static const char zero[65536];
+    struct stat st;
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) return;
+    for (off_t at = 0; at < st.st_size;) {
+        size_t left = (size_t)(st.st_size - at);
+        ssize_t w = pwrite(fd, zero, left < sizeof zero ? left : sizeof zero, at);
+        if (w < 0 && errno == EINTR) continue;
+        if (w <= 0) break;
+        at += w;
+    }
+    fdatasync(fd);
+}
+
+int q_file_erase(const char *path, char *err)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);     /* what a link leads to is somebody else's */
+    if (fd >= 0) {
+        q_wipe_fd(fd);
+        close(fd);
+    }
+    if (unlink(path) != 0 && errno != ENOENT) return q_fail(err, Q_IO, _("cannot remove %s: %s"), path, strerror(errno));
+    return Q_OK;
+}
+
 int q_mkdirs(const char *path, char *err)
 {
     char *p = q_strdup(path);

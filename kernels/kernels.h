@@ -163,7 +163,9 @@ typedef struct ker_config {            /* arrays are copied by cfg_put */
     float min_p;                       /* chosen experts with weight < min_p * largest weight are dropped
                                           (id kept out, slots shortened, at least one stays); 0 = off     */
     const uint8_t *head_off;           /* [n_layer][n_head] 1 = that head's output is zero; or NULL       */
-    const int32_t *ffn_width;          /* [n_layer] dense/shared neurons in effect, 0 = all; or NULL      */
+    /* [n_layer] neurons in effect of the dense or shared part, and of each routed expert: n the first n, -n the n of
+     * largest magnitude at the row's own activations (of equals the first), 0 and more than there are: all; or NULL */
+    const int32_t *ffn_width, *expert_width;
 } ker_config;
 
 /* ---- one batch ---- */
@@ -238,6 +240,7 @@ typedef struct ker_moe {
     const float *x;                    /* [n][n_embd] the normed rows                                     */
     const uint16_t *ids;               /* [n][max_k], KER_NO_EXPERT ends a row                            */
     const float *weights;              /* [n][max_k]                                                      */
+    const int32_t *width;              /* [n] a row's expert_width of that layer; or NULL                 */
     /* set by moe_run; owned by its context until its next moe_run */
     const float *y;                    /* [n_pair][n_embd] an expert's output for a row, not yet weighted  */
     /* A carved layer's sum over experts is one chain of fused multiply-adds, so a pair's row comes unrounded:
@@ -248,7 +251,7 @@ typedef struct ker_moe {
 
 /* ---- the table ---- */
 typedef struct ker_abi { uint32_t number, backend, model, layer, hold, config, batch, out, moe, source, device; } ker_abi;
-enum { KER_ABI = 8 };                  /* goes up when a function or a field changes its meaning */
+enum { KER_ABI = 9 };                  /* goes up when a function or a field changes its meaning */
 #define KER_ABI_HERE { KER_ABI, sizeof(ker_backend), sizeof(ker_model), sizeof(ker_layer), sizeof(ker_hold), sizeof(ker_config), \
                        sizeof(ker_batch), sizeof(ker_out), sizeof(ker_moe), sizeof(ker_source), sizeof(ker_device) }
 
@@ -297,6 +300,11 @@ typedef struct ker_backend {
     void (*kv_free)(ker_kv *);
     void (*kv_copy)(ker_kv *, int dst_page, int src_page, int n_cells);    /* all layers */
     int64_t (*kv_page_bytes)(const ker_dev *, enum ker_kv_type t);
+    /* The first n_cells (1 to 64) of a page, all layers, to host memory and back, as ker_cells_bytes has them; between batches.
+     * What the page's other cells hold is nobody's. Waits. Q_FORMAT: one of the numbers is none; what is there then is to be
+     * thrown away. */
+    int (*kv_save)(ker_kv *, int page, int n_cells, void *dst);
+    int (*kv_load)(ker_kv *, int page, int n_cells, const void *src);
 
     /* One forward pass: begin, embed, then per layer attn and (route, experts) or dense, head, end. begin says in
      * err what of the batch is not possible. The others return Q_CANCEL as soon as the cancel flag is seen, or what
@@ -347,6 +355,13 @@ int ker_config_check(const ker_model *m, int max_k, const ker_config *c, char *e
 /* Bytes of a page's cells of one layer and one KV head: K and V of 64 cells, for Q8_0 a float scale for each 32 numbers of
  * a cell's K and of its V behind them, filled up to 64 bytes. How they lie inside is the backend's. */
 int64_t ker_kv_head_bytes(const ker_model *m, enum ker_kv_type t);
+/* Cells as they are saved, the same on every backend: for each layer and in it each KV head K [n][head_dim], V [n][head_dim] in
+ * the type's numbers, for Q8_0 then the float scales of K and of V, [n][head_dim / 32 rounded up] each. */
+int64_t ker_cells_bytes(const ker_model *m, enum ker_kv_type t, int n_cells);
+/* Between that and a page in host memory that holds K [64][head_dim] like V, or with `across` K and its scales transposed.
+ * False: a number that is saved or loaded is none. */
+bool ker_cells_save(const ker_model *m, enum ker_kv_type t, bool across, const void *page, int n_cells, void *cells);
+bool ker_cells_load(const ker_model *m, enum ker_kv_type t, bool across, void *page, int n_cells, const void *cells);
 
 /* ---- a backend against the CPU, part by part (prove.c) ---- */
 typedef struct ker_proof {             /* one comparison                                          */
@@ -387,6 +402,39 @@ typedef struct ker_can { unsigned mixers, glus /* bits */, biases /* KER_BIAS_* 
 /* Refuses, with the layer and the kind named, what is not in `can`. For a backend's open, and before it, for a list. */
 int ker_model_check(const ker_model *m, const ker_can *can, char *err);
 const ker_can *ker_cpu_can(void);
+
+/* ---- encoders: whole texts at once, each row sees every row of its text; no cells are kept. On the CPU (cpu/enc.c) ----
+ * A row begins as the sum of its token's, its place's and the first type's row, normed; then each layer: attention, norm of
+ * the sum with what came in, feed-forward, norm of the sum again. Norms take the mean out and have biases. */
+enum ker_enc_role {                    /* a bias that is not given is zero                        */
+    KER_ENC_EMBD, KER_ENC_POS, KER_ENC_TYPE, KER_ENC_EMBD_NORM, KER_ENC_EMBD_NORM_B,              /* layer -1 */
+    KER_ENC_Q, KER_ENC_K, KER_ENC_V, KER_ENC_O, KER_ENC_BQ, KER_ENC_BK, KER_ENC_BV, KER_ENC_BO,
+    KER_ENC_ATTN_NORM, KER_ENC_ATTN_NORM_B,
+    KER_ENC_GATE, KER_ENC_UP, KER_ENC_DOWN, KER_ENC_BUP, KER_ENC_BDOWN,                           /* GATE: where gated */
+    KER_ENC_FFN_NORM, KER_ENC_FFN_NORM_B,
+    KER_ENC_ROLES
+};
+typedef struct ker_enc_model {
+    int n_layer, n_embd, n_head /* divides n_embd */, n_ff, n_vocab;
+    int n_pos;                         /* places a text may have                                      */
+    int n_type;                        /* rows of the types' table; 0: none is added                  */
+    bool rope;                         /* places by rotation, pairs (i, i + dim/2); else a learned table */
+    bool gated;                        /* silu(gate) * up; else gelu(up), by the error function       */
+    float norm_eps, rope_base;
+} ker_enc_model;
+typedef struct ker_enc ker_enc;        /* one caller at a time; owns its worker threads, which take the caller's niceness */
+
+/* n_threads 0: all cores. exact: weights become F32 and with them the activations, for references: six times as slow. */
+int ker_enc_open(const ker_enc_model *m, int n_threads, bool exact, ker_enc **out, char *err);
+void ker_enc_close(ker_enc *);
+/* Checks type, shape and bytes; data outlives the encoder (exact: is copied). layer -1: the whole model's roles. */
+int ker_enc_weight(ker_enc *, int layer, enum ker_enc_role role, const ker_weight *w, char *err);
+int ker_enc_ready(ker_enc *, char *err);               /* nothing needed is missing */
+int ker_enc_threads(const ker_enc *);
+/* Texts one after another: text t has the rows at[t] to at[t + 1], at[0] = 0, each 1 to n_pos. *hidden: [at[n_text]][n_embd]
+ * of the last layer, the encoder's until the next run. A text's bytes depend on no other text and on no number of threads.
+ * Q_ERR: numbers that are not finite. */
+int ker_enc_run(ker_enc *, const int32_t *token, const int *at, int n_text, const float **hidden, char *err);
 
 /* ---- CPU only ---- */
 const char *ker_cpu_features(void);            /* "avx512-vnni", "avx2", "neon", "scalar": what dispatch chose */

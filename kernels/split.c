@@ -150,6 +150,9 @@ static void split_kv_free(ker_kv *kv)
 static void split_kv_copy(ker_kv *kv, int dst_page, int src_page, int n_cells) { kv_of(kv)->d->on[0]->kv_copy(kv_of(kv)->kv, dst_page, src_page, n_cells); }
 static int64_t split_kv_page_bytes(const ker_dev *dev, enum ker_kv_type t) { return dev_of(dev)->on[0]->kv_page_bytes(dev_of(dev)->dev[0], t); }
 
+static int split_kv_save(ker_kv *kv, int page, int n, void *dst) { return kv_of(kv)->d->on[0]->kv_save(kv_of(kv)->kv, page, n, dst); }
+static int split_kv_load(ker_kv *kv, int page, int n, const void *src) { return kv_of(kv)->d->on[0]->kv_load(kv_of(kv)->kv, page, n, src); }
+
 static int split_begin(ker_ctx *c, ker_kv *kv, const ker_batch *b, char *err) { return table(c)->begin(first(c), kv ? kv_of(kv)->kv : NULL, b, err); }
 static int split_embed(ker_ctx *c) { return table(c)->embed(first(c)); }
 static int split_attn(ker_ctx *c, int layer) { return table(c)->attn(first(c), layer); }
@@ -194,6 +197,7 @@ const ker_backend *ker_split(void)
         .weight = split_weight, .source = split_source, .ready = split_ready,
         .ctx_new = split_ctx_new, .ctx_free = split_ctx_free, .cfg_put = split_cfg_put,
         .kv_new = split_kv_new, .kv_free = split_kv_free, .kv_copy = split_kv_copy, .kv_page_bytes = split_kv_page_bytes,
+        .kv_save = split_kv_save, .kv_load = split_kv_load,
         .begin = split_begin, .embed = split_embed, .attn = split_attn, .route = split_route, .experts = split_experts, .dense = split_dense,
         .head = split_head, .end = split_end, .why = split_why, .moe_take = split_moe_take, .moe_run = split_moe_run, .moe_add = split_moe_add,
         .hidden_get = split_hidden_get, .hidden_put = split_hidden_put,

@@ -132,3 +132,90 @@ int64_t ker_kv_head_bytes(const ker_model *m, enum ker_kv_type t)
     int64_t n = t == KER_KV_F32 ? numbers * 4 : t == KER_KV_F16 ? numbers * 2 : numbers + scales * 4;
     return (n + 63) & ~INT64_C(63);
 }
+
+/* What a page holds of a layer and KV head, one after another. */
+typedef struct cell_part { int width, size; bool across, real; } cell_part;     /* numbers a cell, bytes a number; across: [width][64] */
+
+static int cell_parts(const ker_model *m, enum ker_kv_type t, bool across, cell_part out[4])
+{
+    int size = t == KER_KV_F32 ? 4 : t == KER_KV_F16 ? 2 : 1, blocks = (m->head_dim + 31) / 32;
+    for (int i = 0; i < 2; i++) {
+        out[i] = (cell_part){ m->head_dim, size, across && i == 0, size > 1 };
+        out[2 + i] = (cell_part){ blocks, 4, across && i == 0, true };
+    }
+    return t == KER_KV_Q8_0 ? 4 : 2;
+}
+
+int64_t ker_cells_bytes(const ker_model *m, enum ker_kv_type t, int n_cells)
+{
+    cell_part p[4];
+    int64_t one = 0;
+    for (int i = 0, n = cell_parts(m, t, false, p); i < n; i++) one += (int64_t)p[i].width * p[i].size;
+    return one * n_cells * m->n_kv_head * m->n_layer;
+}
+
+/* Its exponent is not all ones. */
+static bool cell_finite(const cell_part *p, const uint8_t *cells, int n)
+{
+    bool all = true;
+    for (int64_t i = 0, count = (int64_t)n * p->width; i < count && p->real; i++)
+        if (p->size == 2) {
+            uint16_t h;
+            memcpy(&h, cells + i * 2, 2);
+            all &= (h & 0x7C00) != 0x7C00;
+        } else {
+            uint32_t f;
+            memcpy(&f, cells + i * 4, 4);
+            all &= (f & 0x7F800000) != 0x7F800000;
+        }
+    return all;
+}
+
+static void cell_one(uint8_t *to, const uint8_t *from, int size)
+{
+    if (size == 2) memcpy(to, from, 2);
+    else if (size == 4) memcpy(to, from, 4);
+    else *to = *from;
+}
+
+static void cell_move(const cell_part *p, uint8_t *page, uint8_t *cells, int n, bool load)
+{
+    size_t row = (size_t)p->width * (size_t)p->size;
+    if (!p->across) {
+        memcpy(load ? page : cells, load ? cells : page, row * (size_t)n);
+        return;
+    }
+    for (int d = 0; d < p->width; d++)
+        for (int c = 0; c < n; c++) {
+            uint8_t *in = page + ((size_t)d * KER_PAGE + (size_t)c) * (size_t)p->size, *at = cells + (size_t)c * row + (size_t)d * (size_t)p->size;
+            cell_one(load ? in : at, load ? at : in, p->size);
+        }
+}
+
+static bool cells_all(const ker_model *m, enum ker_kv_type t, bool across, uint8_t *page, int n, uint8_t *cells, bool load)
+{
+    cell_part p[4];
+    int parts = cell_parts(m, t, across, p);
+    int64_t head = ker_kv_head_bytes(m, t);
+    for (int h = 0; h < m->n_layer * m->n_kv_head; h++) {
+        uint8_t *at = page + h * head;
+        for (int i = 0; i < parts; i++) {
+            if (!load) cell_move(&p[i], at, cells, n, false);
+            if (!cell_finite(&p[i], cells, n)) return false;
+            if (load) cell_move(&p[i], at, cells, n, true);
+            at += (size_t)p[i].width * (size_t)p[i].size * KER_PAGE;
+            cells += (size_t)p[i].width * (size_t)p[i].size * (size_t)n;
+        }
+    }
+    return true;
+}
+
+bool ker_cells_save(const ker_model *m, enum ker_kv_type t, bool across, const void *page, int n_cells, void *cells)
+{
+    return cells_all(m, t, across, (uint8_t *)(uintptr_t)page, n_cells, cells, false);
+}
+
+bool ker_cells_load(const ker_model *m, enum ker_kv_type t, bool across, void *page, int n_cells, const void *cells)
+{
+    return cells_all(m, t, across, page, n_cells, (uint8_t *)(uintptr_t)cells, true);
+}

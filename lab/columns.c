@@ -30,18 +30,23 @@ void columns_of_text(eng_model *m, const lab_compared *c, const char *a, const c
     *out = (lab_columns){ .first = -1 };
     for (int s = 0; s < 2; s++) {
         lab_column *col = &out->side[s];
-        *col = (lab_column){ .name = q_strdup(name[s]), .piece = q_alloc(sizeof *col->piece * (size_t)(n + 1)), .rate = c->rate[s], .logp = c->logp[s],
+        *col = (lab_column){ .name = q_strdup(name[s]), .piece = q_alloc(sizeof *col->piece * (size_t)(2 * n + 1)), .rate = c->rate[s], .logp = c->logp[s],
                              .kl = c->kl.mean, .bytes = c->bytes[s], .whole = c->n == n };
         filler f = { col, { 0 } };
         for (int i = 0; i < n; i++) {
             size_t len;
-            const char *p = eng_token_bytes(m, c->token[i].id, &len);
+            const char *p;
+            if (c->token[i].head >= 0) {     /* the text is whole; nothing is said of this one */
+                p = eng_token_bytes(m, c->token[i].head, &len);
+                add(&f, p, len, NAN, 0);
+            }
+            if (!c->token[i].same_top && out->first < 0)
+                out->first = col->n;
+            p = eng_token_bytes(m, c->token[i].id, &len);
             add(&f, p, len, s ? c->token[i].dlogp : -c->token[i].dlogp, c->token[i].kl);
         }
         q_buf_free(&f.held);
     }
-    for (int i = 0; i < n && out->first < 0; i++)
-        out->first = c->token[i].same_top ? -1 : i;
 }
 
 int lab_columns_beside(struct eng_cache *beside, const lab_ask *ask, const lab_terms *terms, lab_columns *out, char *err)

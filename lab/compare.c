@@ -109,7 +109,8 @@ static int step(run *r, int at, int n, eng_out out[SIDES], char *err)
     return rc;
 }
 
-static void judge(run *r, int at, int n, const eng_out out[SIDES])
+/* from: where the context begins. */
+static void judge(run *r, int from, int at, int n, const eng_out out[SIDES])
 {
     lab_compared *o = r->out;
     const side *s = r->side;
@@ -127,6 +128,7 @@ static void judge(run *r, int at, int n, const eng_out out[SIDES])
         t->kl = (float)judge_kl(x, y, r->n_vocab, lx, ly, &top);
         r->noise[o->n] = judge_kl(x, z, r->n_vocab, lx, lz, &ignored);
         t->id = next;
+        t->head = at + i == from ? r->text.token.id[from] : -1;
         t->dlogp = (float)(b - a);
         t->same_top = top;
         t->block = r->text.block[at + i + 1];
@@ -154,7 +156,7 @@ static int evaluate(run *r, const lab_terms *terms, char *err)
             int rc = step(r, at, n, out, err);
             if (rc)
                 return rc;
-            judge(r, at, at + n == end && end < r->text.token.n ? n - 1 : n, out);     /* the next window's first token has no context here */
+            judge(r, from, at, at + n == end && end < r->text.token.n ? n - 1 : n, out);     /* the next window's first token has no context here */
         }
     }
     return Q_OK;

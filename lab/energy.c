@@ -154,7 +154,7 @@ static void where(const eng_energy *e, q_buf *out)
     }
 }
 
-static void as_text(const eng_energy *e, double bandwidth, q_buf *out)
+static void as_text(const eng_energy *e, double bandwidth, uint64_t spared, q_buf *out)
 {
     char w1[32], w2[32], w3[32];
     const uint64_t all = total(e->params);
@@ -171,6 +171,8 @@ static void as_text(const eng_energy *e, double bandwidth, q_buf *out)
     where(e, out);
     q_buf_say(out, _("\nCounted from the tensors, exactly. GFLOP: billions of operations a token,\n"
                      "with an empty context and with 32,768 tokens in it.\n"));
+    if (spared)
+        q_buf_say(out, _("ffn.width, as it is set now, leaves %s of a token's weights unread.\n"), q_bytes_words(spared, w1));
     if (bandwidth > 0)
         q_buf_say(out, _("The threads of this machine read %s/s together, measured now;\n"
                          "no token comes faster than its weights are read.\n"),
@@ -184,7 +186,10 @@ int lab_energy(const lab_bill *b, q_buf *out, char *err)
     if (rc)
         return rc;
     double bandwidth = b->measure ? eng_read_bandwidth() : 0;
-    (b->json ? as_json : as_text)(&e, bandwidth, out);
+    if (b->json)
+        as_json(&e, bandwidth, out);
+    else
+        as_text(&e, bandwidth, b->spared, out);
     return Q_OK;
 }
 

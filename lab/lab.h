@@ -11,6 +11,7 @@
 #include "base/base.h"
 
 struct mem_store;
+struct mem_trace;
 struct eng_cache;
 struct eng_session;
 struct eng_config;
@@ -82,6 +83,7 @@ typedef struct lab_bill {                /* of a file, or where path is NULL of 
     const char *path, *arch, *like, *type;   /* arch NULL: whatever has these shapes; type NULL: Q4_K_M */
     bool measure;                        /* read bandwidth of this machine, and from it a ceiling: takes a third of a second */
     bool json;
+    uint64_t spared;                     /* bytes that ffn.width, as it is set now, does not read of a token's; 0: said nothing */
 } lab_bill;
 int lab_energy(const lab_bill *, q_buf *out, char *err);
 /* The same as numbers, for whoever draws it. What a token costs is a part that it costs at every k and one for each expert. */
@@ -100,6 +102,7 @@ typedef struct lab_costs {               /* zero-initialise; nothing to free */
     uint64_t flops_cell;                 /* operations more for each token of context */
     double kv_f16, kv_q8;                /* bytes of cache a token of context */
     double bandwidth;                    /* bytes/s; 0: not measured */
+    uint64_t spared;                     /* bytes of a token that ffn.width leaves unread now: the caller's; rows are without it */
     uint64_t base[3], each[3], expert;   /* params, bytes, flops: at every k, and for each expert; part experts at k 1 */
 } lab_costs;
 int lab_costs_read(const char *path, bool measure, lab_costs *out, char *err);     /* a header; measuring takes a third of a second */
@@ -177,6 +180,7 @@ typedef struct lab_token {               /* one predicted token */
     int32_t id;
     float dlogp;                         /* log-probability under B less that under A, nats */
     float kl;                            /* KL(A||B) of the two distributions, nats                      */
+    int32_t head;                        /* the token before it, where nothing foretells that: a context begins with it; -1 */
     int block;                           /* the paragraph, or the piece, it stands in                    */
     bool same_top;                       /* both have the same likeliest token                           */
 } lab_token;
@@ -469,6 +473,8 @@ typedef struct lab_turned { int layer, n[2], same; uint16_t id[2][8]; } lab_turn
 typedef struct lab_whatif_result {              /* zero-initialise; lab_whatif_free */
     int pos;                             /* evaluated: the timeline's token there */
     char *text, *follows;                /* it; what came after it, NULL: nothing. owned */
+    char *banned[2], *idle;              /* experts.ban, "": none; of `after` those that it pins or biases though they are banned, NULL: none. owned */
+    bool same;                           /* both configurations are alike */
     double p_follows[2];
     double kl, entropy[2], ms;           /* KL(before||after), nats; how long it took */
     lab_likely *word; int n_word;        /* the 8 likeliest of either */
@@ -484,8 +490,27 @@ void lab_whatif_free(lab_whatif_result *);       /* contents, not the struct */
 void lab_whatif_say(const lab_whatif_result *, const char *spec, q_buf *out);
 struct cJSON *lab_whatif_json(const lab_whatif_result *);        /* cJSON_Delete */
 
+/* ================= an answer's timeline again (lab/past.c) ================= */
+/* A stored answer with all that stood before it, evaluated once more in a cache of its own: its positions can then be asked about as
+ * those of the running one. Gone before the cache that it was made beside. The model's thread. */
+typedef struct lab_past lab_past;
+typedef struct lab_past_run { int n; const char *config; } lab_past_run;       /* of so many tokens in a row the cells were made by this; JSON, NULL: the model's own */
+typedef struct lab_past_of {
+    const int32_t *token; int n;         /* the whole text */
+    int first;                           /* so many tokens stand before the answer, whose record has the others */
+    const lab_past_run *run; int n_run;  /* together n */
+} lab_past_of;
+/* Evaluates nothing yet. Everything is copied. Refused with sizes where the memory is short. */
+int lab_past_new(struct eng_cache *beside, const lab_past_of *, lab_past **out, char *err);
+void lab_past_free(lab_past *);          /* NULL is fine */
+/* Evaluates what is left. terms may be NULL. Q_CANCEL: what is there stays, and the next call goes on. t: the answer's record. */
+int lab_past_read(lab_past *, const struct mem_trace *t, const lab_terms *terms, char *err);
+struct eng_session *lab_past_session(lab_past *);
+int lab_past_left(const lab_past *);     /* tokens that are not evaluated yet */
+int lab_past_off(const lab_past *);      /* the first token of the answer, from 0, that ran otherwise than its record says, by a bit; -1: none so far.
+                                            What another configuration made than the record says is not looked at */
+
 /* ================= an answer's routing replayed (lab/replay.c) ================= */
-struct mem_trace;
 typedef struct lab_record {              /* what is known of how an answer was made */
     const char *const *config; int n_config;     /* JSON of every configuration that made tokens of it */
     const char *now;                     /* JSON of what stands against them where no settings are named */

@@ -122,6 +122,28 @@ static void take_routing(const eng_model *m, const eng_out *out, int side, uint1
     o->n_layer = n;
 }
 
+/* What is banned runs in no case: settings that act on it alone do nothing, and that is to be said. */
+static void bans(const eng_config *const side[2], lab_whatif_result *o)
+{
+    static const char *const acts[] = { "experts.pin", "experts.bias" };
+    q_buf b = { 0 }, idle = { 0 };
+    for (int i = 0; i < 2; i++)
+        o->banned[i] = q_strdup(eng_config_is_default(side[i], "experts.ban") ? "" : eng_config_get(side[i], "experts.ban", &b));
+    for (int k = 0; k < 2; k++)
+        for (const char *p = eng_config_is_default(side[AFTER], acts[k]) ? "" : eng_config_get(side[AFTER], acts[k], &b); *p; p += strcspn(p, ","), p += *p == ',') {
+            size_t n = strcspn(p, ",=");
+            bool there = false;
+            for (const char *q = o->banned[AFTER]; *q && !there; q += strcspn(q, ","), q += *q == ',')
+                there = strcspn(q, ",") == n && strncmp(p, q, n) == 0;
+            if (there)
+                q_buf_printf(&idle, "%s%.*s", idle.len ? ", " : "", (int)n, p);
+        }
+    o->idle = idle.len ? q_buf_take(&idle) : NULL;
+    o->same = eng_config_hash(side[0]) == eng_config_hash(side[1]);
+    q_buf_free(&idle);
+    q_buf_free(&b);
+}
+
 int lab_whatif(struct eng_session *s, int pos, const eng_config *before, const eng_config *after, lab_whatif_result *o, char *err)
 {
     eng_model *m = eng_cache_model(eng_session_cache(s));
@@ -159,6 +181,7 @@ int lab_whatif(struct eng_session *s, int pos, const eng_config *before, const e
         }
         o->kl = judge_kl(x[0], x[1], n_vocab, log_sum[0], log_sum[1], &ignored);
         words(m, x, log_sum, n_vocab, o);
+        bans(side, o);
         o->text = visible(m, token);
         o->follows = follows >= 0 ? visible(m, follows) : NULL;
     } else
@@ -194,6 +217,9 @@ void lab_whatif_free(lab_whatif_result *o)
     free(o->layer);
     free(o->text);
     free(o->follows);
+    free(o->banned[0]);
+    free(o->banned[1]);
+    free(o->idle);
     *o = (lab_whatif_result){ .pos = 0 };
 }
 
@@ -242,6 +268,12 @@ void lab_whatif_say(const lab_whatif_result *o, const char *spec, q_buf *out)
     if (o->follows)
         q_buf_say(out, _("what came, \"%s\": %.4f → %.4f\n"), o->follows, o->p_follows[0], o->p_follows[1]);
     q_buf_say(out, _("KL %.4g nats · entropy %.3f → %.3f nats · %.0f ms\n"), o->kl, o->entropy[0], o->entropy[1], o->ms);
+    if (strcmp(o->banned[0], o->banned[1]) != 0)
+        q_buf_say(out, _("experts.ban: %s → %s\n"), *o->banned[0] ? o->banned[0] : _("none"), *o->banned[1] ? o->banned[1] : _("none"));
+    if (o->idle)
+        q_buf_say(out, _("%s: banned there, so that a pin or a bias of it does nothing; ban=none in the same line takes the bans off\n"), o->idle);
+    if (o->same)
+        q_buf_say(out, "%s", _("the settings are those that made it: nothing changes\n"));
     say_experts(o, out);
 }
 
@@ -255,11 +287,14 @@ struct cJSON *lab_whatif_json(const lab_whatif_result *o)
     for (int i = 0; i < 2; i++) {
         cJSON *one = cJSON_AddObjectToObject(j, side[i]);
         cJSON_AddNumberToObject(one, "entropy", o->entropy[i]);
+        cJSON_AddStringToObject(one, "banned", o->banned[i]);
         if (o->follows)
             cJSON_AddNumberToObject(one, "p_came", o->p_follows[i]);
     }
     if (o->follows)
         cJSON_AddStringToObject(j, "came", o->follows);
+    if (o->idle)
+        cJSON_AddStringToObject(j, "idle", o->idle);
     list = cJSON_AddArrayToObject(j, "next");
     for (int i = 0; i < o->n_word; i++) {
         cJSON *one = cJSON_CreateObject();

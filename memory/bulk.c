@@ -71,6 +71,8 @@ static void item_free(struct item *it)
     free(it->d.path);
     free(it->d.title);
     free(it->d.name);
+    free(it->d.was);
+    free((char *)it->d.raw);
     for (int i = 0; i < it->n; i++) {
         free(it->c[i].heading);
         free((char *)it->c[i].text);
@@ -173,10 +175,19 @@ static int adopt(mem_bulk *b, struct item *it, int64_t id, char *err)
     return rc;
 }
 
-/* Its row, and the passages that it has from the old one. */
+/* Its row, and its bytes as they came. */
+static int put_document(mem_bulk *b, const mem_document *d, int64_t *id, char *err)
+{
+    int rc = store_insert(b->s, &store_document_table, d, id, err);
+    if (rc == Q_OK && d->raw) rc = store_run(b->s, NULL, err, "INSERT INTO document_raw(document, was, data) VALUES(?, ?, ?)", "isb", *id, d->was, d->raw, d->n_raw);
+    return rc;
+}
+
+/* The passages that it has from the old one too. */
 static int put_row(mem_bulk *b, struct item *it, int64_t *id, char *err)
 {
-    int rc = store_insert(b->s, &store_document_table, &it->d, id, err);
+    int rc = put_document(b, &it->d, id, err);
+    if (rc == Q_OK) rc = store_call(b->s, *id, err);
     return rc == Q_OK && it->old ? adopt(b, it, *id, err) : rc;
 }
 
@@ -239,7 +250,7 @@ static int begin_large(mem_bulk *b, struct item *it, int64_t *id, char *err)
         path[8 + 2 * i] = "0123456789abcdef"[noise[i] & 15];
     }
     d.path = path;
-    rc = store_insert(b->s, &store_document_table, &d, id, err);
+    rc = put_document(b, &d, id, err);
     if (rc == Q_OK) rc = store_run(b->s, NULL, err, "UPDATE document SET state=1, owner=? WHERE id=?", "si", b->s->owner, *id);
     return store_end(b->s, rc, err);
 }
@@ -270,6 +281,7 @@ static int end_large(mem_bulk *b, struct item *it, int64_t id, char *err)
     rc = make_room(b, it->d.path, &it->old, err);
     if (rc == Q_OK) rc = store_run(b->s, &n, err, "UPDATE document SET state=0, owner='', path=? WHERE id=? AND state=1", "si", it->d.path, id);
     if (rc == Q_OK && n != 1) rc = store_tampered(b->s, err);
+    if (rc == Q_OK) rc = store_call(b->s, id, err);
     return store_end(b->s, rc, err);
 }
 
@@ -300,6 +312,9 @@ int mem_bulk_put(mem_bulk *b, const mem_document *d, const mem_chunk *c, int n, 
     it.d.path = q_strdup(d->path);
     it.d.title = q_strdup(d->title);
     it.d.name = q_strdup(d->name ? d->name : "");
+    bool repaired = d->was && *d->was && d->raw;
+    it.d.was = repaired ? q_strdup(d->was) : NULL;
+    it.d.raw = repaired ? memcpy(q_alloc(d->n_raw + 1), d->raw, d->n_raw) : NULL;
     it.d.added_ms = q_wall_ms();
     it.d.gone_ms = 0;
     it.c = q_alloc(sizeof *it.c * (size_t)(n + 1));

@@ -10,7 +10,7 @@ static const store_column columns[] = {
     STORE_COLUMN(mem_conversation, leaf, ROW_INT64, "leaf", "c.leaf"),
     STORE_COLUMN(mem_conversation, draft, ROW_TEXT, "draft", "c.draft"),
     STORE_COLUMN(mem_conversation, scroll, ROW_INT64, "scroll", "c.scroll"),
-    STORE_READ(mem_conversation, n_messages, ROW_INT, "(SELECT count(*) FROM message m WHERE m.conversation=c.id)"),
+    STORE_READ(mem_conversation, n_messages, ROW_INT, "(SELECT count(*) FROM message m WHERE m.conversation=c.id AND m.hidden=0)"),
 };
 static const store_table table = STORE_TABLE(mem_conversation, "conversation", columns);
 

@@ -18,6 +18,7 @@ static const store_column document_columns[] = {
     STORE_COLUMN(mem_document, gone_ms, ROW_INT64, "gone", "d.gone"),
     STORE_COLUMN(mem_document, device, ROW_INT64, "device", "d.device"),
     STORE_COLUMN(mem_document, cut, ROW_INT, "cut", "d.cut"),
+    STORE_READ(mem_document, was, ROW_TEXT, "ifnull((SELECT r.was FROM document_raw r WHERE r.document=d.id), '')"),
     STORE_READ(mem_document, n_chunks, ROW_INT, "(SELECT count(*) FROM chunk c WHERE c.document=d.id)"),
 };
 const store_table store_document_table = STORE_TABLE(mem_document, "document", document_columns);
@@ -151,6 +152,7 @@ static const store_column passage_columns[] = {
     STORE_READ(mem_passage, name, ROW_TEXT, "p.name"),
     STORE_READ(mem_passage, heading, ROW_TEXT, "p.heading"),
     STORE_READ(mem_passage, text, ROW_TEXT, "p.text"),
+    STORE_READ(mem_passage, author, ROW_TEXT, "p.author"),
     STORE_READ(mem_passage, asked, ROW_TEXT, "ifnull((SELECT substr(q.text, 1, 8192) FROM message q WHERE q.id=p.asker), '')"),
     STORE_READ(mem_passage, trust, ROW_INT, "p.trust"),
     STORE_READ(mem_passage, offset, ROW_INT64, "p.start"),
@@ -161,27 +163,30 @@ static const store_column passage_columns[] = {
 _Static_assert(MEM_ASKED_MAX == 8192, "the column asked says how much of a question is read");
 static const store_table passage_table = STORE_TABLE(mem_passage, NULL, passage_columns);
 
-#define CHUNKS "SELECT c.id, c.document AS source, d.title, c.name, c.heading, c.text, d.trust, c.start, d.added AS created, c.ordinal, 0 AS asker"
+#define CHUNKS "SELECT c.id, c.document AS source, d.title, c.name, c.heading, c.text, d.trust, c.start, d.added AS created, c.ordinal, 0 AS asker, '' AS author"
 /* role 2 is a model's */
 #define CHATS "SELECT m.id, m.conversation AS source, c.title, '' AS name, '' AS heading, m.text, CASE m.role WHEN 2 THEN 2 ELSE 0 END AS trust," \
-              " 0 AS start, m.created, 0 AS ordinal, CASE m.role WHEN 2 THEN m.parent ELSE 0 END AS asker"
+              " 0 AS start, m.created, 0 AS ordinal, CASE m.role WHEN 2 THEN m.parent ELSE 0 END AS asker, m.author"
 
-static const struct { const char *candidates, *one, *with, *of; } by_kind[] = {
+static const struct { const char *candidates, *one, *with, *of, *some; } by_kind[] = {
     /* weights of bm25: name, headings, text */
     [MEM_CHUNK] = {
         "FROM (" CHUNKS ", -bm25(chunk_fts, 3.0, 3.0, 1.0) AS b"
         " FROM chunk_fts JOIN chunk c ON c.id=chunk_fts.rowid JOIN document d ON d.id=c.document"
         " WHERE chunk_fts MATCH ?1 AND ?2 IS NOT NULL AND d.state=0 AND d.gone=0 ORDER BY b DESC, c.id LIMIT ?3) p",
         "FROM (" CHUNKS ", 0.0 AS b FROM chunk c JOIN document d ON d.id=c.document WHERE c.id=? AND d.state=0) p",
-        "SELECT doc FROM temp.chunk_words WHERE term=?", "SELECT count(*) FROM chunk"},
+        "SELECT doc FROM temp.chunk_words WHERE term=?", "SELECT count(*) FROM chunk",
+        "FROM (" CHUNKS ", 0.0 AS b FROM chunk c JOIN document d ON d.id=c.document WHERE c.id=?1 AND ?2 IS NOT NULL AND d.state=0 AND d.gone=0) p"},
     /* a question asked elsewhere holds the words of the answer but not the answer */
     [MEM_CHAT] = {
         "FROM (" CHATS ", -bm25(message_fts) AS b"
         " FROM message_fts JOIN message m ON m.id=message_fts.rowid JOIN conversation c ON c.id=m.conversation"
         " WHERE message_fts MATCH ?1 AND m.conversation<>?2 AND c.state=0"
-        " AND NOT (m.role=1 AND rtrim(m.text, char(32, 9, 10, 13)) LIKE '%?') ORDER BY b DESC, m.id DESC LIMIT ?3) p",
+        " AND NOT (m.role=1 AND m.author='' AND rtrim(m.text, char(32, 9, 10, 13)) LIKE '%?') ORDER BY b DESC, m.id DESC LIMIT ?3) p",
         "FROM (" CHATS ", 0.0 AS b FROM message m JOIN conversation c ON c.id=m.conversation WHERE m.id=? AND c.state=0) p",
-        "SELECT doc FROM temp.message_words WHERE term=?", "SELECT count(*) FROM message WHERE indexed=1"},
+        "SELECT doc FROM temp.message_words WHERE term=?", "SELECT count(*) FROM message WHERE indexed=1",
+        "FROM (" CHATS ", 0.0 AS b FROM message m JOIN conversation c ON c.id=m.conversation WHERE m.id=?1 AND m.conversation<>?2 AND c.state=0"
+        " AND NOT (m.role=1 AND m.author='' AND rtrim(m.text, char(32, 9, 10, 13)) LIKE '%?')) p"},
 };
 
 static void mind_passage(mem_passage *p, enum mem_kind kind)
@@ -224,6 +229,21 @@ int mem_candidates(mem_store *s, enum mem_kind kind, const char *const *words, i
     }
     for (int i = 0; i < out->n; i++) mind_passage(&out->v[i], kind);
     q_buf_free(&q);
+    return rc;
+}
+
+int mem_passages_of(mem_store *s, enum mem_kind kind, const int64_t *id, int n, int64_t except, mem_passages *out, char *err)
+{
+    memset(out, 0, sizeof *out);
+    out->v = q_alloc(sizeof *out->v * (size_t)(n + 1));
+    int rc = Q_OK;
+    store_lock(s);
+    for (int i = 0; i < n && rc == Q_OK; i++) {
+        rc = store_row(s, &passage_table, &out->v[out->n], err, by_kind[kind].some, "ii", id[i], except);
+        if (rc == Q_OK) mind_passage(&out->v[out->n++], kind);
+        else if (rc == Q_NOTFOUND) rc = Q_OK;
+    }
+    store_unlock(s);
     return rc;
 }
 

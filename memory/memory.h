@@ -50,7 +50,7 @@ typedef struct mem_conversation {
     int64_t leaf;                       /* the active branch's last message; 0 = empty */
     char *draft;                        /* what stood in the composer */
     int64_t scroll;                     /* the screen's own number; -1 = follows the end */
-    int n_messages;                     /* all branches */
+    int n_messages;                     /* all branches, without hidden ones */
 } mem_conversation;
 typedef struct mem_conversations { mem_conversation *v; int n; } mem_conversations;
 
@@ -111,6 +111,17 @@ typedef struct mem_messages { mem_message *v; int n; } mem_messages;
 int mem_message_add(mem_store *, int64_t conversation, int64_t parent, enum mem_role role,
                     const char *text, size_t n, int64_t *id, char *err);
 
+/* Turns said elsewhere, each under the one before it, the first under parent (0: a new root); the last becomes the active
+ * leaf, *leaf. In steps: on failure *leaf is the last that is kept. */
+typedef struct mem_turn {
+    enum mem_role role;
+    const char *author;                 /* a name; NULL or "": the person of this memory, or a model by its role */
+    const char *text;                   /* [n] UTF-8 */
+    size_t n;
+    int64_t created_ms;
+} mem_turn;
+int mem_turns_add(mem_store *, int64_t conversation, int64_t parent, const mem_turn *v, int n, int64_t *leaf, char *err);
+
 /* A reply is begun, saved about once a second, and ended. begin makes it the active leaf with status
  * MEM_PARTIAL. save replaces text and thinking (UTF-8; whole, not a delta). config notes that from reply token
  * `from` on another configuration speaks. end may be called once; after it nothing about the reply changes.
@@ -129,7 +140,7 @@ int mem_reply_end(mem_store *, int64_t id, enum mem_status status, const char *f
 int mem_message_get(mem_store *, int64_t id, mem_message *out, char *err);
 /* The branch that ends in leaf: root first. leaf 0: the conversation's active leaf. */
 int mem_branch(mem_store *, int64_t conversation, int64_t leaf, mem_messages *out, char *err);
-/* Those that share id's parent, oldest first (texts included). */
+/* Those that share id's parent, oldest first (texts included; without hidden ones). */
 int mem_siblings(mem_store *, int64_t id, mem_messages *out, char *err);
 /* The text of the sibling that id was made beside; malloc'ed, *text NULL: there is none. */
 int mem_elder_text(mem_store *, int64_t id, char **text, char *err);
@@ -137,6 +148,34 @@ int mem_elder_text(mem_store *, int64_t id, char **text, char *err);
 int mem_leaf_below(mem_store *, int64_t id, int64_t *leaf, char *err);
 void mem_message_free(mem_message *);
 void mem_messages_free(mem_messages *);
+
+/* ================= conversations out of archives ================= */
+typedef struct mem_import_message {
+    const char *external;               /* its name in its conversation, unique there */
+    int parent;                         /* index of one before it; -1: a first message */
+    enum mem_role role;
+    bool hidden;                        /* kept, and neither shown, searched nor fed; nothing may stand below it */
+    int64_t created_ms;                 /* <= 0: not known */
+    const char *text, *thinking, *model;    /* UTF-8, never NULL */
+    const char *raw, *was;              /* the text as it came and how it was broken, where it was repaired; else NULL */
+} mem_import_message;
+typedef struct mem_import {
+    const char *source, *external;      /* the archive's kind ("chatgpt") and its name for the conversation */
+    const char *title;
+    int64_t created_ms, opened_ms;
+    const mem_import_message *v;
+    int n;
+    int leaf;                           /* index of the end of the branch that is shown; -1: the last message */
+} mem_import;
+typedef struct mem_imported { int64_t conversation; bool fresh; int added; } mem_imported;
+/* Takes a conversation in, or adds to one that came before what is new in it; a message that is there stays as it is, and so do
+ * a title that was given to it and the place of a person who went on from it. Nothing is written where nothing is new. In
+ * steps, each of which leaves a whole tree: after a failure, or a kill, calling again does the rest. go (may be NULL) is asked
+ * between two steps; false: Q_CANCEL. */
+int mem_import_put(mem_store *, const mem_import *, bool (*go)(void *user), void *user, mem_imported *out, char *err);
+/* A repaired text as it came, added to out, and how it was broken (malloc'ed); *was NULL: it was not. */
+int mem_message_raw(mem_store *, int64_t id, char **was, q_buf *out, char *err);
+int mem_document_raw(mem_store *, int64_t id, char **was, q_buf *out, char *err);
 
 /* A question that somebody sent and that has no place on a branch yet, because an answer still runs. Kept until it has one.
  * edits: the message it is a new version of; 0 = the last question; -1 = it goes to the end; less: as the caller means it. */
@@ -169,6 +208,7 @@ typedef struct mem_trace {
     uint16_t *ids;                      /* [n][n_layer][max_k], 0xFFFF pads */
     float *weights;                     /* [n][n_layer][max_k] */
     float *entropy, *margin;            /* [n][n_layer]; NAN as the engine gave it */
+    char *made;                         /* what the caller wants to know of how it came about: text; owned; NULL: nothing */
 } mem_trace;
 mem_trace *mem_trace_new(int n_layer, int max_k);
 /* max_k may exceed the trace's: the trace is widened. Pointers as in eng_trace_rec; NULL weights, entropy, margin = 0. */
@@ -227,6 +267,9 @@ typedef struct mem_document {
     int64_t device;                     /* the disk it lay on when last seen (st_dev); 0: not known */
     int64_t bytes;
     int cut;                            /* by which of rag's rules it was cut */
+    char *was;                          /* how its text was broken before it was repaired; "": it was not. NULL when putting: likewise */
+    const char *raw;                    /* for putting only, where `was` says something: [n_raw] the bytes as they came */
+    size_t n_raw;
     int n_chunks;
 } mem_document;
 typedef struct mem_documents { mem_document *v; int n; } mem_documents;
@@ -269,6 +312,7 @@ typedef struct mem_passage {
     int64_t id;                         /* chunk or message */
     int64_t source;                     /* document or conversation */
     char *title, *name, *heading, *text;    /* name: what of the title is searched; "" for a message */
+    char *author;                       /* who said a message, where that is neither the person nor a model; else "" */
     char *asked;                        /* what a model's answer answers, its first MEM_ASKED_MAX letters at most; else "" */
     enum mem_trust trust;
     int64_t offset, created_ms;         /* offset: bytes in the document; created: of the message or the document */
@@ -277,9 +321,25 @@ typedef struct mem_passage {
 } mem_passage;
 typedef struct mem_passages { mem_passage *v; int n; } mem_passages;
 /* The `limit` best by bm25 that hold any of the words (as mem_words gives them in `word`; raw, not stems).
- * MEM_CHAT leaves out conversation `except` and questions that people asked. */
+ * MEM_CHAT leaves out conversation `except` and questions that the person of this memory asked. */
 int mem_candidates(mem_store *, enum mem_kind, const char *const *words, int n, int64_t except, int limit,
                    mem_passages *out, char *err);
+/* Documents whose titles a text names, each with its first passage; degree: how many it names. *v malloc'ed, also on failure. */
+typedef struct mem_link { int64_t document, passage; int degree; } mem_link;
+int mem_links(mem_store *, const char *text, size_t n, int64_t except /* this document */, mem_link **v, int *n_links, char *err);
+/* Passages of other documents that name this one by its title; none where very many do; degree: how many. As mem_links. */
+int mem_named_by(mem_store *, int64_t document, mem_link **v, int *n, char *err);
+/* Where a stem stands: a passage, how often in which of its texts, and how many words it has in all. */
+typedef struct mem_posting { int64_t id; int name, heading, text, length; } mem_posting;
+/* All passages with the stem, in order of ids; *v malloc'ed. */
+int mem_postings(mem_store *, enum mem_kind, const char *stem, mem_posting **v, int *n, char *err);
+/* How many passages of a kind there are and how many words they have together. */
+int mem_extent(mem_store *, enum mem_kind, int64_t *passages, int64_t *words, char *err);
+/* Everything that was said, as turns, in order of ids: what stands before a turn is prev. */
+typedef struct mem_heard { int64_t id, prev, conversation, created_ms; int length; bool asks; /* a question ends it */ } mem_heard;
+int mem_heard_all(mem_store *, mem_heard **v, int *n, char *err);
+/* Of these passages those that may be found (as mem_candidates), in any order; bm25 0. */
+int mem_passages_of(mem_store *, enum mem_kind, const int64_t *id, int n, int64_t except, mem_passages *out, char *err);
 /* One passage again, by what a log row holds (kind, ref); bm25 0. Q_NOTFOUND: deleted since. */
 int mem_passage_get(mem_store *, enum mem_kind, int64_t id, mem_passage *out, char *err);
 /* In how many passages of this kind the word's stem occurs, and how many there are (of may be NULL: it need not be counted).

@@ -26,8 +26,8 @@ static const store_column columns[] = {
     STORE_COLUMN(mem_message, stats.prefill_s, ROW_DOUBLE, "prefill_s", "m.prefill_s"),
     STORE_COLUMN(mem_message, stats.decode_s, ROW_DOUBLE, "decode_s", "m.decode_s"),
     STORE_READ(mem_message, sibling, ROW_INT,
-               "(SELECT count(*) FROM message x WHERE x.conversation=m.conversation AND x.parent IS m.parent AND x.id<=m.id)"),
-    STORE_READ(mem_message, siblings, ROW_INT, "(SELECT count(*) FROM message x WHERE x.conversation=m.conversation AND x.parent IS m.parent)"),
+               "(SELECT count(*) FROM message x WHERE x.conversation=m.conversation AND x.parent IS m.parent AND x.hidden=0 AND x.id<=m.id)"),
+    STORE_READ(mem_message, siblings, ROW_INT, "(SELECT count(*) FROM message x WHERE x.conversation=m.conversation AND x.parent IS m.parent AND x.hidden=0)"),
     STORE_READ(mem_message, has_trace, ROW_BOOL, "EXISTS (SELECT 1 FROM message_trace t WHERE t.message=m.id)"),
     STORE_READ(mem_message, n_log, ROW_INT, "(SELECT count(*) FROM retrieval r WHERE r.message=m.id)"),
 };
@@ -300,7 +300,7 @@ int mem_siblings(mem_store *s, int64_t id, mem_messages *out, char *err)
 {
     store_lock(s);
     int rc = read_all(s, out, err, "FROM message o JOIN message m ON m.conversation=o.conversation AND m.parent IS o.parent"
-                      " WHERE o.id=?1 AND ?2=0 ORDER BY m.id", id, 0);
+                      " WHERE o.id=?1 AND ?2=0 AND m.hidden=0 ORDER BY m.id", id, 0);
     store_unlock(s);
     return rc == Q_OK && out->n == 0 ? no_such(err, id) : rc;
 }
@@ -309,7 +309,7 @@ int mem_elder_text(mem_store *s, int64_t id, char **text, char *err)
 {
     *text = NULL;
     store_lock(s);
-    sqlite3_stmt *st = store_query(s, err, "SELECT x.text FROM message m JOIN message x ON x.conversation=m.conversation AND x.parent IS m.parent AND x.id<m.id"
+    sqlite3_stmt *st = store_query(s, err, "SELECT x.text FROM message m JOIN message x ON x.conversation=m.conversation AND x.parent IS m.parent AND x.id<m.id AND x.hidden=0"
                                    " WHERE m.id=? ORDER BY x.id=m.elder DESC, x.id DESC LIMIT 1", "i", id);
     int rc = st ? store_step(s, st, err) : store_failed(s);
     if (rc == 1) *text = store_text(st, 0);
@@ -325,7 +325,7 @@ int mem_leaf_below(mem_store *s, int64_t id, int64_t *leaf, char *err)
     /* the newest of a subtree has no children: they would be newer */
     int rc = store_int(s, leaf, err, "WITH RECURSIVE down(id) AS (SELECT id FROM message WHERE id=?"
                        " UNION ALL SELECT c.id FROM message c JOIN down ON c.parent=down.id AND c.id>down.id)"
-                       " SELECT max(id) FROM down", "i", id);
+                       " SELECT max(down.id) FROM down JOIN message m ON m.id=down.id WHERE m.hidden=0", "i", id);
     store_unlock(s);
     return rc == Q_OK && *leaf == 0 ? no_such(err, id) : rc;
 }

@@ -48,6 +48,9 @@ typedef struct prov_kind {
     struct eng_session *(*session)(prov *);
     bool (*holds)(prov *, const int32_t *token, const int32_t *pos, int n);
     void (*spell)(const prov *, int32_t token, q_buf *out);      /* NULL: it does not say */
+    uint64_t (*state_bytes)(prov *, size_t n_note);              /* these three with PROV_STATE */
+    int (*state_save)(prov *, const char *path, const char *note, size_t n_note, prov_state_go *go, void *user, char *err);
+    int (*state_load)(prov *, const char *path, prov_state_go *go, void *user, char *err);
 } prov_kind;
 
 struct prov {                            /* first member of a kind's own struct */

@@ -101,6 +101,12 @@ static int set(prov *p, const prov_config *c, enum prov_policy policy, char *err
 static prov_config *present(prov *p) { return wrap(of(p), eng_config_copy(of(p)->c)); }
 
 /* ---- the prompt ---- */
+/* What begins has been thought about. */
+static const char *thinks(const local *l, const prov_request *r, q_buf *b)
+{
+    return r->n_begin ? "off" : r->think ? r->think : eng_config_get(l->c, "think", b);
+}
+
 static int render_frame(const local *l, const prov_request *r, eng_tokens *out, char *err)
 {
     if (r->raw) {                        /* the opening token, where the family has one */
@@ -112,7 +118,7 @@ static int render_frame(const local *l, const prov_request *r, eng_tokens *out, 
     for (int i = 0; i < r->n_message; i++)
         m[i] = (eng_message){ role[r->message[i].role], r->message[i].text, r->message[i].n };
     q_buf b = { 0 };
-    const char *think = r->n_begin ? "off" : eng_config_get(l->c, "think", &b);     /* what begins has been thought about */
+    const char *think = thinks(l, r, &b);
     int rc = eng_template(l->m, m, r->n_message, true, strcmp(think, "on") == 0 ? 1 : strcmp(think, "off") == 0 ? 0 : -1, out, err);
     q_buf_free(&b);
     free(m);
@@ -135,7 +141,7 @@ static int render_anew(const local *l, const prov_request *r, eng_tokens *out, c
 static uint64_t name_of(const local *l, const prov_request *r)
 {
     q_buf b = { 0 };
-    const char *think = eng_config_get(l->c, "think", &b);
+    const char *think = thinks(l, r, &b);
     uint64_t h = q_hash64(think, strlen(think), l->last.salt);
     q_buf_free(&b);
     if (r->n_begin)
@@ -429,6 +435,45 @@ static void cancel(prov *p, bool on)
         eng_session_uncancel(of(p)->s);
 }
 
+/* ---- what is evaluated, in a file ---- */
+static uint64_t state_bytes(prov *p, size_t n_note) { return eng_state_bytes(of(p)->s, n_note); }
+
+static int state_save(prov *p, const char *path, const char *note, size_t n_note, prov_state_go *go, void *user, char *err)
+{
+    return eng_state_save(of(p)->s, path, note, n_note, go, user, err);
+}
+
+static int state_load(prov *p, const char *path, prov_state_go *go, void *user, char *err)
+{
+    local *l = of(p);
+    int rc = eng_state_load(l->s, path, go, user, err);
+    if (rc < 0)
+        return rc;
+    l->text.n = 0;
+    for (int i = 0; i < eng_session_length(l->s); i++)
+        eng_tokens_add(&l->text, eng_session_tokens(l->s)[i]);
+    l->stale = false;
+    return Q_OK;
+}
+
+int prov_state_look(const char *path, prov_state *out, char *err)
+{
+    eng_state e;
+    int rc = eng_state_look(path, &e, err);
+    *out = (prov_state){ .model = e.model, .config = e.config, .bytes = e.bytes, .tokens = e.tokens, .name = e.name, .device = e.device,
+                         .settings = e.settings, .note = e.note, .n_note = e.n_note };   /* its texts are the caller's */
+    return rc;
+}
+
+void prov_state_free(prov_state *s)
+{
+    free(s->name);
+    free(s->device);
+    free(s->settings);
+    free(s->note);
+    *s = (prov_state){ .bytes = 0 };
+}
+
 /* ---- numbers ---- */
 static prov_room context(prov *p)
 {
@@ -615,6 +660,7 @@ static const prov_kind kind = {
     .config_diff = config_diff, .config_cost = config_cost, .set = set, .present = present, .ask = ask, .renew = renew, .forget = forget, .cancel = cancel,
     .context = context, .mixture = mixture, .runs = runs, .count = count, .count_request = count_request, .show = show, .score = score,
     .embed = embed, .cache = cache, .session = session, .holds = holds, .ids = ids, .spell = spell_one,
+    .state_bytes = state_bytes, .state_save = state_save, .state_load = state_load,
 };
 
 static void describe(local *l)
@@ -627,7 +673,7 @@ static void describe(local *l)
         .file_bytes = e->file_bytes, .params = e->params, .n_layer = e->n_layer, .n_expert = e->n_expert,
         .first_moe_layer = e->first_moe_layer, .n_moe_layer = e->n_moe_layer, .n_ctx_train = e->n_ctx_train, .n_embd = e->n_embd, .n_head = e->n_head,
         .chat = e->frame.chat, .thinks = e->frame.thinks, .carved = e->carved,
-        .can = PROV_LIVE | (e->n_expert ? PROV_ROUTING : 0) | PROV_LOGPROBS | PROV_COUNT | PROV_RAW | PROV_N | PROV_EMBED | PROV_BEGIN };
+        .can = PROV_LIVE | (e->n_expert ? PROV_ROUTING : 0) | PROV_LOGPROBS | PROV_COUNT | PROV_RAW | PROV_N | PROV_EMBED | PROV_BEGIN | PROV_STATE };
 }
 
 int local_open(const char *path, const prov_opts *o, prov **out, char *err)

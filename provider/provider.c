@@ -108,7 +108,8 @@ static int lacks(const prov *p, unsigned can, char *err)
         { PROV_TOOLS, N_("%s takes no tools") },
         { PROV_BEGIN, N_("%s does not go on from a given beginning: /again answers anew") },
         { PROV_LOGPROBS, N_("%s does not tell how likely a text is") },
-        { PROV_EMBED, N_("%s does not make vectors of texts") } };
+        { PROV_EMBED, N_("%s does not make vectors of texts") },
+        { PROV_STATE, N_("%s does not give away what it has evaluated, so nothing of it can be saved") } };
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
         if (can & row[i].can & ~p->info.can)
             return q_fail(err, Q_RANGE, _(row[i].what), p->info.name);
@@ -152,6 +153,39 @@ void prov_forget(prov *p)
     if (p->kind->forget)
         p->kind->forget(p);
     end(p);
+}
+
+/* ---- what is evaluated, in a file ---- */
+uint64_t prov_state_bytes(prov *p, size_t n_note)
+{
+    if (!(p->info.can & PROV_STATE))
+        return 0;
+    take_turn(p);
+    uint64_t n = p->kind->state_bytes(p, n_note);
+    give_turn(p);
+    return n;
+}
+
+int prov_state_save(prov *p, const char *path, const char *note, size_t n_note, prov_state_go *go, void *user, char *err)
+{
+    int rc = lacks(p, PROV_STATE, err);
+    if (rc < 0)
+        return rc;
+    begin(p);
+    rc = p->kind->state_save(p, path, note, n_note, go, user, err);
+    end(p);
+    return rc;
+}
+
+int prov_state_load(prov *p, const char *path, prov_state_go *go, void *user, char *err)
+{
+    int rc = lacks(p, PROV_STATE, err);
+    if (rc < 0)
+        return rc;
+    begin(p);
+    rc = p->kind->state_load(p, path, go, user, err);
+    end(p);
+    return rc;
 }
 
 /* ---- numbers ---- */

@@ -37,7 +37,8 @@ enum {                                  /* what this one can do */
     PROV_TOOLS = 1 << 6,                /* tools may be offered */
     PROV_EMBED = 1 << 7,                /* prov_embed works */
     PROV_PARALLEL = 1 << 8,             /* several requests are answered at once; else they take turns */
-    PROV_BEGIN = 1 << 9                 /* the beginning of an answer may be given */
+    PROV_BEGIN = 1 << 9,                /* the beginning of an answer may be given */
+    PROV_STATE = 1 << 10                /* what is evaluated can be kept in a file */
 };
 typedef struct prov_info {              /* strings live as long as the prov */
     const char *path, *name, *languages; /* languages: "en", "en,ru" or "" (unknown) */
@@ -100,6 +101,7 @@ typedef struct prov_request {
     const char *begin; size_t n_begin;  /* plain: the answer begins so and goes on from there, without a thought, as it stands (blanks too);
                                            a part of the prompt, in no piece. n_begin 0: all of it is the model's */
     const prov_tool *tool; int n_tool;
+    const char *think;                  /* "on", "off": whatever the configuration says of thinking; NULL: as that says */
     int n;                              /* how many answers; 0 is 1 */
     uint64_t seed;                      /* of the first answer, the next ones count on; 0: sampler.seed */
     enum prov_policy policy;
@@ -164,6 +166,24 @@ void prov_cancel(prov *, bool on);
  * next request. */
 int prov_renew(prov *, const prov_hooks *, char *err);
 void prov_forget(prov *);               /* [turn] the context becomes empty; the configuration stays */
+
+/* ================= what is evaluated, in a file ================= */
+/* [turn] The context as it stands, for another process to go on from without evaluating it again: under the same model, device
+ * and forward configuration every further token is then the one that would have come. note: the caller's own, kept with it. */
+typedef bool prov_state_go(void *user, int done, int total);     /* tokens; false: Q_CANCEL */
+uint64_t prov_state_bytes(prov *, size_t n_note);        /* of the file that would be written; 0: there is nothing, or it cannot */
+/* Whole or not at all, mode 0600. Q_RANGE: who cannot, or holds nothing. */
+int prov_state_save(prov *, const char *path, const char *note, size_t n_note, prov_state_go *go, void *user, char *err);
+/* The context becomes the file's. Refused with what differs; then it stays as it is. */
+int prov_state_load(prov *, const char *path, prov_state_go *go, void *user, char *err);
+typedef struct prov_state {             /* what a file says of itself */
+    uint64_t model, config, bytes;      /* prov_info.id, prov_config_hash, of the file */
+    int tokens;
+    char *name, *device, *settings;     /* of the model; "cpu"; as prov_config_json */
+    char *note; size_t n_note;          /* followed by a 0 */
+} prov_state;
+int prov_state_look(const char *path, prov_state *out, char *err);      /* without a model */
+void prov_state_free(prov_state *);     /* contents, not the struct */
 
 /* ================= numbers ================= */
 typedef struct prov_room {

@@ -13,7 +13,8 @@
 #include <utf8proc.h>
 
 enum { SAMPLE = 1 << 16, AROUND = 12 };
-static const double STRANGE = -9, SIGN = -1.5, ASTRAY = -4.5, MIXED = -6, RISE = -4, CAPITAL = -.5, TWIN = -1.5, PASS = -3.7, MARGIN = 3;
+static const double STRANGE = -9, SIGN = -1.5, ASTRAY = -4.5, MIXED = -6, RISE = -4, CAPITAL = -.5, TWIN = -1.5, MARGIN = 3;
+const double rag_letters_pass = -3.7;
 
 /* prior: how much rarer files in this set are, as a logarithm; it counts where a text is short. */
 static const struct { const char *name; double prior; } sets[] = {
@@ -146,12 +147,12 @@ static void judge_letter(struct judged *j, uint32_t before, uint32_t c, uint32_t
 }
 
 /* The best language's sum; *average by letter. */
-static double judge(const q_buf *text, double *average)
+static double judge(const char *p, size_t n, double *average)
 {
     struct judged j = {0};
     uint32_t before = ' ', c = ' ', after;
-    for (size_t i = 0; i <= text->len; before = c, c = after) {
-        if (i < text->len) i += (size_t)q_utf8_next(text->p + i, text->len - i, &after);
+    for (size_t i = 0; i <= n; before = c, c = after) {
+        if (i < n) i += (size_t)q_utf8_next(p + i, n - i, &after);
         else after = ' ', i++;
         if (c >= 128) judge_letter(&j, before, c, after);
     }
@@ -176,6 +177,16 @@ static void sample(const char *p, size_t n, q_buf *out)
     }
 }
 
+double rag_letters_average(const char *p, size_t n)
+{
+    q_buf around = {0};
+    double average = 0;
+    sample(p, n, &around);
+    judge(around.p ? around.p : "", around.len, &average);
+    q_buf_free(&around);
+    return average;
+}
+
 const char *rag_letters_set(const char *p, size_t n)
 {
     q_buf bytes = {0}, reading[SETS] = {{0}};
@@ -185,10 +196,10 @@ const char *rag_letters_set(const char *p, size_t n)
     for (int i = 0; i < SETS; i++) {
         sum[i] = -HUGE_VAL, average[i] = -HUGE_VAL;
         if (bytes.len && rag_convert(sets[i].name, bytes.p, bytes.len, &reading[i]))
-            sum[i] = sets[i].prior + judge(&reading[i], &average[i]);
+            sum[i] = sets[i].prior + judge(reading[i].p, reading[i].len, &average[i]);
         if (sum[i] > -HUGE_VAL && (best < 0 || sum[i] > sum[best])) best = i;
     }
-    bool sure = best >= 0 && average[best] >= PASS;
+    bool sure = best >= 0 && average[best] >= rag_letters_pass;
     for (int i = 0; i < SETS && sure; i++)
         if (sum[i] > sum[best] - MARGIN && (reading[i].len != reading[best].len || memcmp(reading[i].p, reading[best].p, reading[best].len) != 0))
             sure = false;

@@ -10,4 +10,9 @@ bool rag_convert(const char *set, const char *p, size_t n, q_buf *out);
  * NULL: nobody can tell. */
 const char *rag_letters_set(const char *p, size_t n);
 
+/* How well what is above ASCII in a UTF-8 text reads as words of some language: the mean logarithm of a letter's probability
+ * in the best one, 0 where nothing is. From rag_letters_pass on it is believed. */
+double rag_letters_average(const char *p, size_t n);
+extern const double rag_letters_pass;
+
 #endif

@@ -127,20 +127,22 @@ typedef struct setting {
     int k[4];
     int ban[2], pin[2], add;                                   /* expert ids + 1 in every layer, 0 none */
     float temperature, min_p;
-    bool forced, head_off, width;
+    bool forced, head_off, width, magnitude;
 } setting;
 
 static const setting settings[] = {
-    { "base", { 3, 3, 3, 3 }, { 0 }, { 0 }, 0, 1, 0, false, false, false },
-    { "k_per_layer", { 1, 5, 2, 4 }, { 0 }, { 0 }, 0, 1, 0, false, false, false },
-    { "all", { 99, 99, 99, 99 }, { 0 }, { 0 }, 0, 1, 0, false, false, false },
-    { "ban", { 3, 3, 3, 3 }, { 2, 4 }, { 0 }, 0, 1, 0, false, false, false },
-    { "ban_most", { 99, 99, 99, 99 }, { 2, 4 }, { 0 }, 0, 1, 0, false, false, false },
-    { "pin_bias", { 3, 3, 3, 3 }, { 0 }, { 5, 1 }, 3, 1, 0, false, false, false },
-    { "temperature", { 3, 3, 3, 3 }, { 0 }, { 0 }, 0, 1.7f, 0, false, false, false },
-    { "min_p", { 4, 4, 4, 4 }, { 0 }, { 0 }, 0, .5f, .4f, false, false, false },
-    { "forced", { 3, 3, 3, 3 }, { 0 }, { 0 }, 0, 1, 0, true, false, false },
-    { "masks", { 3, 3, 3, 3 }, { 0 }, { 0 }, 0, 1, 0, false, true, true },
+    { "base", { 3, 3, 3, 3 }, { 0 }, { 0 }, 0, 1, 0, false, false, false, false },
+    { "k_per_layer", { 1, 5, 2, 4 }, { 0 }, { 0 }, 0, 1, 0, false, false, false, false },
+    { "all", { 99, 99, 99, 99 }, { 0 }, { 0 }, 0, 1, 0, false, false, false, false },
+    { "ban", { 3, 3, 3, 3 }, { 2, 4 }, { 0 }, 0, 1, 0, false, false, false, false },
+    { "ban_most", { 99, 99, 99, 99 }, { 2, 4 }, { 0 }, 0, 1, 0, false, false, false, false },
+    { "pin_bias", { 3, 3, 3, 3 }, { 0 }, { 5, 1 }, 3, 1, 0, false, false, false, false },
+    { "temperature", { 3, 3, 3, 3 }, { 0 }, { 0 }, 0, 1.7f, 0, false, false, false, false },
+    { "min_p", { 4, 4, 4, 4 }, { 0 }, { 0 }, 0, .5f, .4f, false, false, false, false },
+    { "forced", { 3, 3, 3, 3 }, { 0 }, { 0 }, 0, 1, 0, true, false, false, false },
+    { "masks", { 3, 3, 3, 3 }, { 0 }, { 0 }, 0, 1, 0, false, true, true, false },
+    { "magnitude", { 3, 3, 3, 3 }, { 0 }, { 0 }, 0, 1, 0, false, false, true, true },
+    { "forced_magnitude", { 3, 3, 3, 3 }, { 0 }, { 0 }, 0, 1, 0, true, false, true, true },
 };
 enum { N_SETTING = sizeof settings / sizeof *settings };
 
@@ -149,7 +151,7 @@ typedef struct config {
     float freq[32], add[4 * MAX_E];
     int16_t k[4];
     uint8_t pin[4 * MAX_E], head[4 * 16];
-    int32_t width[4];
+    int32_t width[4], narrow[4];                               /* of the dense or shared part, of an expert */
     uint16_t forced[4 * N_TOK * MAX_E];                        /* [layer][token][MAX_E] */
 } config;
 
@@ -166,13 +168,15 @@ static void config_make(config *c, const model *m, const setting *t)
         }
         if (t->add) c->add[l * s->n_expert + t->add - 1] = 2;
         c->head[l * s->n_head + 1] = 1;
-        c->width[l] = 33;
+        c->width[l] = t->magnitude ? -19 : 33;
+        c->narrow[l] = t->magnitude ? -11 - l : 13 + 3 * l;
     }
     for (size_t i = 0; i < sizeof c->forced / 2; i++) c->forced[i] = KER_NO_EXPERT;
     for (int i = 0; i < 4 * N_TOK && s->n_expert; i++)
         for (int j = 0; j < 2; j++) c->forced[i * MAX_E + j] = (uint16_t)((i * 7 + j * 3) % s->n_expert);
     c->c = (ker_config){ 1e-5f, c->freq, 1.25f, 1 / sqrtf((float)s->hd), c->k, t->ban[0] || t->add ? c->add : NULL,
-                         t->pin[0] ? c->pin : NULL, t->temperature, t->min_p, t->head_off ? c->head : NULL, t->width ? c->width : NULL };
+                         t->pin[0] ? c->pin : NULL, t->temperature, t->min_p, t->head_off ? c->head : NULL, t->width ? c->width : NULL,
+                         t->width ? c->narrow : NULL };
 }
 
 static int32_t tokens[N_TOK];
@@ -219,7 +223,12 @@ static void ref_ffn(const float *g, const float *u, const float *d, int E, int f
     double a[128], b[128], o[576];
     ref_mul(g, E, ff, y, a);
     ref_mul(u, E, ff, y, b);
-    for (int i = 0; i < ff; i++) a[i] = i < width || !width ? a[i] / (1 + exp(-a[i])) * b[i] : 0;
+    for (int i = 0; i < ff; i++) b[i] *= a[i] / (1 + exp(-a[i]));
+    for (int i = 0; i < ff; i++) {
+        int larger = 0;                                        /* of the same size: the first are kept */
+        for (int j = 0; j < ff; j++) larger += fabs(b[j]) > fabs(b[i]) || (j < i && fabs(b[j]) == fabs(b[i]));
+        a[i] = width < 0 ? larger < -width ? b[i] : 0 : i < width || !width ? b[i] : 0;
+    }
     ref_mul(d, ff, E, a, o);
     for (int i = 0; i < E; i++) out[i] += f * o[i];
 }
@@ -327,7 +336,7 @@ __attribute__((unused)) static void reference(const model *m, const config *c, b
             ref_mul(w[KER_W_O].f, qd, E, o, part);
             for (int i = 0; i < E; i++) xt[i] += part[i];
             ref_norm(xt, w[KER_W_FFN_NORM].f, E, y);
-            int width = c->c.ffn_width ? c->width[l] : 0;
+            int width = c->c.ffn_width ? c->width[l] : 0, narrow = c->c.expert_width ? c->narrow[l] : 0;
             memset(part, 0, sizeof part);
             if (l < s->dense) ref_ffn(w[KER_W_GATE].f, w[KER_W_UP].f, w[KER_W_DOWN].f, E, s->ff, width, y, 1, part);
             else {
@@ -337,7 +346,7 @@ __attribute__((unused)) static void reference(const model *m, const config *c, b
                 int at = (l * N_TOK + t) * MAX_E, one = E * s->ffx;
                 for (int i = 0; i < MAX_E && out->ids[at + i] != KER_NO_EXPERT; i++) {
                     int e = out->ids[at + i];
-                    ref_ffn(w[KER_W_GATE_EXPS].f + e * one, w[KER_W_UP_EXPS].f + e * one, w[KER_W_DOWN_EXPS].f + e * one, E, s->ffx, 0, y, out->weights[at + i], part);
+                    ref_ffn(w[KER_W_GATE_EXPS].f + e * one, w[KER_W_UP_EXPS].f + e * one, w[KER_W_DOWN_EXPS].f + e * one, E, s->ffx, narrow, y, out->weights[at + i], part);
                 }
                 if (s->sh_router) ref_mul(w[KER_W_SH_ROUTER].f, E, 1, y, &g);
                 if (s->ffs) ref_ffn(w[KER_W_GATE_SH].f, w[KER_W_UP_SH].f, w[KER_W_DOWN_SH].f, E, s->ffs, width, y, s->sh_router ? 1 / (1 + exp(-g)) : 1, part);
@@ -446,6 +455,84 @@ __attribute__((unused)) static bool same(const result *a, const result *b, int n
     size_t n = (size_t)(n_layer * N_TOK);
     return !memcmp(a->logits, b->logits, sizeof a->logits) && !memcmp(a->ids, b->ids, n * MAX_E * 2)
         && !memcmp(a->weights, b->weights, n * MAX_E * 4) && !memcmp(a->entropy, b->entropy, n * 4) && !memcmp(a->margin, b->margin, n * 4);
+}
+
+/* ---- cells out and back ---- */
+enum { CELLS_TAKEN = 70, CELLS_ROOM = 1 << 20 };
+
+/* The text's first 70 cells on pages 2 and 0, the bytes that they are saved as, and the logits of the token behind them. */
+typedef struct saved_cells { uint8_t page[2][CELLS_ROOM]; float next[VOCAB]; } saved_cells;
+static const int saved_in[2] = { KER_PAGE, CELLS_TAKEN - KER_PAGE };
+
+/* loaded NULL: evaluated here; else they come from there. */
+__attribute__((unused)) static int cells_run(const model *m, const config *g, enum ker_kv_type t, const saved_cells *loaded, saved_cells *out)
+{
+    const ker_backend *b = backend;
+    const int32_t page[2] = { loaded ? 1 : 2, loaded ? 3 : 0 };
+    ker_seq seq = { page, 2 };
+    int32_t pos[N_TOK];
+    ker_ctx *c = NULL;
+    ker_kv *kv = NULL;
+    ker_out o = { 0 };
+    ker_dev *d = dev_new(m, 2);
+    for (int i = 0; i < N_TOK; i++) pos[i] = i;
+    int rc = d ? b->ctx_new(d, N_TOK, m->m.n_expert, NULL, &c, err) : Q_ERR;
+    if (!rc) rc = b->kv_new(d, t, 4, &kv, err);
+    if (!rc) rc = b->cfg_put(c, 0, &g->c, err);
+    ker_batch text = { .n = CELLS_TAKEN, .token = tokens, .pos = pos, .cell = pos, .seqs = &seq, .n_seq = 1 };
+    if (!rc && loaded) {                   /* other cells lie there already */
+        for (int i = 0; i < CELLS_TAKEN; i++) pos[i] = i % KER_PAGE;
+        ker_batch other = text;
+        other.n = KER_PAGE;
+        rc = forward(c, kv, m, &other, &o);
+        for (int i = 0; i < N_TOK; i++) pos[i] = i;
+    }
+    if (!rc && !loaded) rc = forward(c, kv, m, &text, &o);
+    memset(out->page, 0xEE, sizeof out->page);
+    for (int p = 0; p < 2 && !rc; p++) {
+        if (loaded) rc = b->kv_load(kv, page[p], saved_in[p], loaded->page[p]);
+        if (!rc) rc = b->kv_save(kv, page[p], saved_in[p], out->page[p]);
+    }
+    for (int bad = 0; bad < 4 && !rc; bad++) {     /* no such page, no such cells */
+        static const int at[4] = { -1, 4, 0, 0 }, n[4] = { 1, 1, 0, KER_PAGE + 1 };
+        CHECK_INT(b->kv_save(kv, at[bad], n[bad], out->page[0]), Q_RANGE);
+        CHECK_INT(b->kv_load(kv, at[bad], n[bad], out->page[0]), Q_RANGE);
+    }
+    ker_batch next = { .n = 1, .token = tokens + CELLS_TAKEN, .pos = pos + CELLS_TAKEN, .cell = pos + CELLS_TAKEN, .seqs = &seq, .n_seq = 1, .phase = 1 };
+    if (!rc) rc = forward(c, kv, m, &next, &o);
+    if (!rc) memcpy(out->next, o.logits, sizeof out->next);
+    if (kv) b->kv_free(kv);
+    if (c) b->ctx_free(c);
+    if (d) b->close(d);
+    return rc;
+}
+
+/* On one device cells are saved, on a second one they are loaded, and the token behind them has the same logits there, bit for
+ * bit. What is saved is as long as it is said to be; a number that is none is not loaded. */
+__attribute__((unused)) static void cells_come_back(const spec *s)
+{
+    saved_cells *first = malloc(sizeof *first), *again = malloc(sizeof *again);
+    model *m = model_new(s);
+    config *g = malloc(sizeof *g);
+    config_make(g, m, &settings[0]);
+    for (int t = KER_KV_F16; t <= KER_KV_Q8_0; t++) {
+        CHECK_INT(cells_run(m, g, t, NULL, first), 0);
+        CHECK_INT(cells_run(m, g, t, first, again), 0);
+        CHECK_MSG(!memcmp(first->page, again->page, sizeof first->page), "%s, cells of type %d: others are there after loading", s->name, t);
+        CHECK_MSG(!memcmp(first->next, again->next, sizeof first->next), "%s, cells of type %d: other logits after loading", s->name, t);
+        for (int p = 0; p < 2; p++) {
+            int64_t n = ker_cells_bytes(&m->m, t, saved_in[p]), written = CELLS_ROOM;
+            while (written > 0 && first->page[p][written - 1] == 0xEE) written--;
+            CHECK_MSG(written <= n && written > n - 8, "%s, cells of type %d: %lld bytes saved, %lld said", s->name, t, (long long)written, (long long)n);
+        }
+        if (t == KER_KV_Q8_0) memset(first->page[0] + ker_cells_bytes(&m->m, t, KER_PAGE) - 4, 0xFF, 4);       /* a scale */
+        else memset(first->page[0] + 8, 0xFF, 4);
+        CHECK_INT(cells_run(m, g, t, first, again), Q_FORMAT);
+    }
+    free(first);
+    free(again);
+    free(g);
+    model_free(m);
 }
 
 __attribute__((unused)) static result want, got;

@@ -170,6 +170,17 @@ static bool any(const float *grid, size_t n)
     return false;
 }
 
+/* The shared expert beside routed ones of that width: the same share of its own neurons. */
+static int shared_width(const ker_model *m, int width)
+{
+    int n = width < 0 ? -width : width;
+    if (n == 0 || n >= m->n_ff_exp)
+        return 0;
+    int own = (int)(((int64_t)n * m->n_ff_sh + m->n_ff_exp / 2) / m->n_ff_exp);
+    own = own < 1 ? 1 : own;
+    return width < 0 ? -own : own;
+}
+
 void config_ker_build(const eng_config *c, config_ker *o)
 {
     const ker_model *km = &c->m->ker;
@@ -197,10 +208,14 @@ void config_ker_build(const eng_config *c, config_ker *o)
             o->head_off[i] = off[i] != 0;
     }
     o->width = q_alloc(sizeof(int32_t) * (layers + 1));
-    bool narrow = false;
+    o->narrow = q_alloc(sizeof(int32_t) * (layers + 1));
+    bool narrow = false, experts_too = false;
     for (size_t i = 0; i < layers; i++) {
-        o->width[i] = c->v.ffn_width[i];
+        bool moe = c->m->layers[i].moe;
+        o->narrow[i] = moe ? c->v.ffn_width[i] : 0;
+        o->width[i] = moe ? shared_width(km, c->v.ffn_width[i]) : c->v.ffn_width[i];
         narrow = narrow || o->width[i] != 0;
+        experts_too = experts_too || o->narrow[i] != 0;
     }
     o->k.norm_eps = (float)c->v.eps;
     o->k.rope_freq = o->freq;
@@ -212,6 +227,7 @@ void config_ker_build(const eng_config *c, config_ker *o)
     o->k.min_p = (float)c->v.expert_min_p;
     o->k.head_off = o->head_off;
     o->k.ffn_width = narrow ? o->width : NULL;
+    o->k.expert_width = experts_too ? o->narrow : NULL;
 }
 
 void config_ker_free(config_ker *o)
@@ -222,5 +238,6 @@ void config_ker_free(config_ker *o)
     free(o->pin);
     free(o->head_off);
     free(o->width);
+    free(o->narrow);
     memset(o, 0, sizeof *o);
 }

@@ -262,7 +262,7 @@ static void times_ints(const eng_model *m, const knob_row *r, double times, int 
     }
 }
 
-static int parse_ints(const eng_model *m, const knob_row *r, const char *value, int *out, char *err)
+static int parse_plain(const eng_model *m, const knob_row *r, const char *value, int *out, char *err)
 {
     const q_knob *row = &r->knob;
     int n_layer = m->ker.n_layer, n = 0, *list = q_alloc(sizeof(int) * (size_t)(n_layer + 1)), rc = 0;
@@ -320,6 +320,22 @@ static int parse_ints(const eng_model *m, const knob_row *r, const char *value, 
     }
 out:
     free(list);
+    return rc;
+}
+
+static const char by_magnitude[] = ":magnitude";
+
+/* Numbers of a value with ":magnitude" behind it are kept negative. */
+static int parse_ints(const eng_model *m, const knob_row *r, const char *value, int *out, char *err)
+{
+    size_t n = strlen(value), behind = sizeof by_magnitude - 1;
+    if (!(r->flags & K_MAGNITUDE) || n < behind || strcmp(value + n - behind, by_magnitude) != 0)
+        return parse_plain(m, r, value, out, err);
+    char *number = q_strndup(value, n - behind);
+    int rc = parse_plain(m, r, number, out, err);
+    for (int i = 0; i < m->ker.n_layer && rc == 0; i++)
+        out[i] = -out[i];
+    free(number);
     return rc;
 }
 
@@ -481,7 +497,7 @@ static void put_choice(q_buf *b, const q_knob *row, int index)
 
 static void put_ints(q_buf *b, const eng_model *m, const knob_row *r, const int *v)
 {
-    bool same = true;
+    bool same = true, negative = false;
     int first = -1;
     for (int i = 0; i < m->ker.n_layer; i++) {
         if (r->highest(m, i) < 0)
@@ -489,13 +505,14 @@ static void put_ints(q_buf *b, const eng_model *m, const knob_row *r, const int 
         if (first < 0)
             first = i;
         same = same && v[i] == v[first];
+        negative = negative || v[i] < 0;
     }
-    if (same) {
-        q_buf_printf(b, "%d", first < 0 ? 0 : v[first]);
-        return;
-    }
-    for (int i = 0; i < m->ker.n_layer; i++)
-        q_buf_printf(b, "%s%d", i ? "," : "", v[i]);
+    if (same)
+        q_buf_printf(b, "%d", first < 0 ? 0 : abs(v[first]));
+    for (int i = 0; !same && i < m->ker.n_layer; i++)
+        q_buf_printf(b, "%s%d", i ? "," : "", abs(v[i]));
+    if (negative)
+        q_buf_puts(b, by_magnitude);
 }
 
 static void put_grid(q_buf *b, const eng_model *m, const knob_row *r, const float *v)

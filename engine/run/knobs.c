@@ -58,6 +58,16 @@ static int widest(const eng_model *m)
     return w;
 }
 
+/* Of an expert or of a dense layer. */
+static int most_neurons(const eng_model *m)
+{
+    int w = m->ker.n_ff_exp;
+    for (int i = 0; i < m->ker.n_layer; i++)
+        if (!m->layers[i].moe && m->layers[i].n_ff > w)
+            w = m->layers[i].n_ff;
+    return w;
+}
+
 /* ---- the rows ---- */
 #define NUMBER(f, ...) AT_##f,
 enum { KNOBS(NUMBER) KNOB_COUNT };

@@ -23,7 +23,8 @@ enum knob_flag {
     K_LOCAL = 4,           /* this machine's: not in JSON */
     K_CLAMPED = 8,         /* the default comes out of a file: bent into the row's range */
     K_HEADS = 16,          /* the items of the grid are heads, else experts */
-    K_LEAVES_ONE = 32      /* a layer may not have all its items listed */
+    K_LEAVES_ONE = 32,     /* a layer may not have all its items listed */
+    K_MAGNITUDE = 64       /* INTS: ":magnitude" behind the value; such numbers are kept negative */
 };
 
 /* field, where it lives, type, name, other names, short name in labels, effect, flags,
@@ -53,9 +54,9 @@ X(router_t, NUM, FLOAT, "experts.temperature", "router_temperature", "router T",
 X(heads_off, GRID, PAIRS, "attention.heads_off", "heads_off", "heads off", FORWARD, K_HEADS, \
   0, 0, NULL, m->ker.n_head, 0, true, \
   N_("attention heads that are silenced: layer:head,... or none")) \
-X(ffn_width, INTS, INTS, "ffn.width", NULL, "width", FORWARD, 0, \
-  0, 0, NULL, layer < 0 ? widest(m) : m->layers[layer].moe ? m->ker.n_ff_sh > 0 ? m->ker.n_ff_sh : -1 : m->layers[layer].n_ff, 0, true, \
-  N_("neurons of the dense or shared part that run (the first ones): a number, a share (50%), or by layers; 0 is all")) \
+X(ffn_width, INTS, INTS, "ffn.width", NULL, "width", FORWARD, K_MAGNITUDE, \
+  0, 0, NULL, layer < 0 ? most_neurons(m) : m->layers[layer].moe ? m->ker.n_ff_exp : m->layers[layer].n_ff, 0, true, \
+  N_("neurons of each expert or dense layer that run: a number, 50%, by layers; :magnitude keeps the most active; 0 is all")) \
 X(eps, NUM, FLOAT, "norm.eps", "rms_norm_eps,layer_norm_rms_epsilon", "eps", FORWARD, 0, \
   1e-12, 10, NULL, 10, as_written(m->defaults.norm_eps), true, \
   N_("epsilon inside every RMS norm")) \
@@ -142,7 +143,7 @@ X(model_ffn, NONE, INT, "model.ffn", "intermediate_size,shared_expert_intermedia
   N_("fixed by the weights; ffn.width takes part of the neurons")) \
 X(model_expert_width, NONE, INT, "model.expert_width", "moe_intermediate_size", "", FIXED, 0, \
   0, 0, NULL, 0, m->ker.n_ff_exp, true, \
-  N_("fixed by the weights; experts.k changes how many experts run")) \
+  N_("fixed by the weights; ffn.width takes part of the neurons, experts.k changes how many experts run")) \
 X(model_vocabulary, NONE, INT, "model.vocabulary", "vocab_size,vocab,n_vocab", "", FIXED, 0, \
   0, 0, NULL, 0, m->info.n_vocab, true, \
   N_("fixed by the weights; sampler.top_k narrows the choice of tokens"))

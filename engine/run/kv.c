@@ -248,6 +248,19 @@ void kv_count(const kv_pool *p, int *held, int *shared)
     }
 }
 
+int kv_line_save(const kv_pool *p, const kv_line *l, int index, void *dst)
+{
+    int left = l->n - index * KER_PAGE;
+    assert(index >= 0 && left > 0);
+    return p->be->kv_save(p->kv, l->page[index], left < KER_PAGE ? left : KER_PAGE, dst);
+}
+
+int kv_line_load(kv_pool *p, const kv_line *l, int index, int n, const void *src)
+{
+    assert(index * KER_PAGE >= l->n && index < l->n_page && p->pages[l->page[index]].refs == 1 && p->pages[l->page[index]].n == 0);
+    return p->be->kv_load(p->kv, l->page[index], n, src);
+}
+
 uint64_t kv_cell_config(const kv_pool *p, const kv_line *l, int cell)
 {
     return p->pages[l->page[cell / KER_PAGE]].config[cell % KER_PAGE];

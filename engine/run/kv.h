@@ -44,6 +44,11 @@ void kv_cut(kv_pool *, kv_line *line, int n);
 /* Pages that lines hold, and of these the ones that several hold. */
 void kv_count(const kv_pool *, int *held, int *shared);
 
+/* The cells of the line's page `index`, all there are in it, as the backend saves them; dst: ker_cells_bytes of them. */
+int kv_line_save(const kv_pool *, const kv_line *, int index, void *dst);
+/* Into a page that kv_extend has given the line beyond line->n: its first n cells. They are nobody's until kv_commit. */
+int kv_line_load(kv_pool *, const kv_line *, int index, int n, const void *src);
+
 uint64_t kv_cell_config(const kv_pool *, const kv_line *, int cell);
 uint64_t kv_cell_chain(const kv_pool *, const kv_line *, int cell);
 uint64_t kv_cell_forced(const kv_pool *, const kv_line *, int cell);

@@ -4,6 +4,8 @@
 #include "engine/run/device.h"
 #include "engine/run/model.h"
 #include "engine/run/config.h"
+#include "engine/embed.h"
+#include "engine/file/keys.h"
 
 #include <math.h>
 #include <sched.h>
@@ -13,12 +15,7 @@
 #include <unistd.h>
 
 /* ---- keys ---- */
-static bool key_f64(const eng_model *m, const char *suffix, double *out)
-{
-    char key[128];
-    snprintf(key, sizeof key, "%s.%s", m->arch->name, suffix);
-    return gguf_f64(m->file, key, out);
-}
+static bool key_f64(const eng_model *m, const char *suffix, double *out) { return keys_number(m->file, m->arch->name, suffix, out); }
 
 static double key_or(const eng_model *m, const char *suffix, double otherwise)
 {
@@ -26,27 +23,9 @@ static double key_or(const eng_model *m, const char *suffix, double otherwise)
     return key_f64(m, suffix, &x) ? x : otherwise;
 }
 
-/* A whole number in [lo, hi]; `otherwise` < 0 means that the key must be there. Some files give one value a
- * layer as an array (head counts): taken when all are equal. */
 static int key_int(const eng_model *m, const char *suffix, double otherwise, double lo, double hi, int *out, char *err)
 {
-    char key[128];
-    double x = otherwise, y;
-    snprintf(key, sizeof key, "%s.%s", m->arch->name, suffix);
-    const gguf_kv *kv = gguf_find(m->file, key);
-    if (kv && kv->type == GGUF_ARR && kv->count > 0 && gguf_arr_f64(kv, 0, &x)) {
-        for (uint64_t i = 1; i < kv->count; i++)
-            if (!gguf_arr_f64(kv, i, &y) || y != x)
-                return q_fail(err, Q_FORMAT, _("%s: %s differs from layer to layer, which this engine does not run"), m->path, key);
-    } else if (kv && !gguf_f64(m->file, key, &x)) {
-        return q_fail(err, Q_FORMAT, _("%s: %s is not a number"), m->path, key);
-    }
-    if (!kv && otherwise < 0)
-        return q_fail(err, Q_FORMAT, _("%s: the key %s is missing: the file is not a complete model"), m->path, key);
-    if (!(x >= lo && x <= hi) || x != floor(x))
-        return q_fail(err, Q_FORMAT, _("%s: %s is %g, expected a whole number from %.0f to %.0f"), m->path, key, x, lo, hi);
-    *out = (int)x;
-    return 0;
+    return keys_whole(m->file, m->path, m->arch->name, suffix, otherwise, lo, hi, out, err);
 }
 
 /* ---- description ---- */
@@ -243,26 +222,14 @@ static void describe(eng_model *m)
     o->quant = m->strings[2];
     o->languages = m->strings[3];
     o->file_bytes = gguf_size(f);
-    uint64_t h = q_hash64(o->arch, strlen(o->arch), o->file_bytes);
-    for (int i = 0; i < gguf_n_kv(f); i++) {
-        const gguf_kv *v = gguf_kv_at(f, i);
-        h = q_hash64(v->key.p, v->key.n, h);
-        if (v->type != GGUF_ARR)
-            h = q_hash64(v->data, v->bytes, h);
-    }
     for (int i = 0; i < gguf_n_tensors(f); i++) {
         const gguf_tensor *t = gguf_tensor_at(f, i);
         uint64_t n = 1;
         for (int d = 0; d < t->n_dims; d++)
             n *= (uint64_t)t->ne[d];
         o->params += n;
-        h = q_hash64(t->name.p, t->name.n, h);
-        h = q_hash64(t->ne, sizeof t->ne, q_mix64(h, (uint64_t)t->type));
-        /* The first bytes of each tensor tell two trainings of one shape apart; a page each, no full read. */
-        if (t->data)
-            h = q_hash64(t->data, t->bytes < 64 ? t->bytes : 64, h);
     }
-    o->id = h;
+    o->id = keys_fingerprint(f, q_hash64(o->arch, strlen(o->arch), o->file_bytes));
     o->n_layer = m->ker.n_layer;
     o->n_embd = m->ker.n_embd;
     o->n_head = m->ker.n_head;
@@ -336,9 +303,13 @@ static void count_bytes(eng_model *m, enum ker_role role, int layer, const gguf_
     model_bytes *b = &m->bytes[layer];
     if (ker_role_get(role)->ne[2] == KER_DIM_EXPERT) {
         b->expert += t->bytes / (uint64_t)m->ker.n_expert;
+        if (role == KER_W_GATE_EXPS || role == KER_W_UP_EXPS)
+            b->expert_row += t->bytes / (uint64_t)(m->ker.n_expert * t->ne[1]);
         b->expert_params += n / (uint64_t)m->ker.n_expert;
     } else {
         b->always += t->bytes;
+        if (role == KER_W_GATE || role == KER_W_UP || role == KER_W_GATE_SH || role == KER_W_UP_SH)
+            b->row += t->bytes / (uint64_t)t->ne[1];
         b->always_params += n;
     }
 }
@@ -467,6 +438,8 @@ static int find_arch(eng_model *m, char *err)
     m->arch = arch_find(a.p, a.n);
     if (m->arch)
         return 0;
+    if (eng_is_embedder(gguf_path(m->file)))
+        return q_fail(err, Q_FORMAT, _("%s is an embedding model: it turns text into vectors and cannot talk; take a chat model (`quorum model list`)"), m->path);
     char *known = arch_known(), *name = q_utf8_clean(a.p, a.n < 60 ? q_utf8_whole(a.p, a.n) : q_utf8_whole(a.p, 60));
     q_fail(err, Q_FORMAT, _("%s is a model of architecture \"%s\", which quorum does not know; it knows %s"), m->path, name, known);
     free(known);
@@ -589,6 +562,15 @@ const void *eng_model_pages(const eng_model *m, size_t *bytes)
     return (const char *)gguf_bytes(m->file) + gguf_data_offset(m->file);
 }
 
+/* What ffn.width saves of one part of n neurons. The first n: rows of gate and up are not read, down is read whole. By
+ * magnitude: all are computed before it is known who stays, so nothing is read less, and columns of down take no part. */
+static eng_cost spared(const eng_model *m, int n, int32_t width, uint64_t row)
+{
+    int keep = width < 0 ? -width : width;
+    uint64_t out = keep && keep < n ? (uint64_t)(n - keep) : 0;
+    return (eng_cost){ .params = out * (uint64_t)m->ker.n_embd * (width < 0 ? 1 : 3), .bytes_layers = width < 0 ? 0 : out * row };
+}
+
 eng_cost eng_model_cost(const eng_model *m, const eng_config *c)
 {
     eng_cost o = { m->head_params, 0, m->head_bytes };
@@ -600,6 +582,10 @@ eng_cost eng_model_cost(const eng_model *m, const eng_config *c)
         const model_bytes *b = &m->bytes[i];
         o.params += b->always_params + (uint64_t)k.ks[i] * b->expert_params;
         o.bytes_layers += b->always + (uint64_t)k.ks[i] * b->expert;
+        bool moe = m->layers[i].moe;
+        eng_cost one = spared(m, moe ? m->ker.n_ff_sh : m->layers[i].n_ff, k.width[i], b->row), of = spared(m, m->ker.n_ff_exp, k.narrow[i], b->expert_row);
+        o.params -= one.params + (uint64_t)k.ks[i] * of.params;
+        o.bytes_layers -= one.bytes_layers + (uint64_t)k.ks[i] * of.bytes_layers;
     }
     config_ker_free(&k);
     return o;

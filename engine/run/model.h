@@ -24,6 +24,7 @@ typedef struct model_bytes {
     uint64_t always;                   /* attention, norms, router, dense or shared FFN    */
     uint64_t always_params;
     uint64_t expert, expert_params;    /* of one routed expert                             */
+    uint64_t row, expert_row;          /* of a neuron's rows in gate and up: dense or shared; of a routed expert */
 } model_bytes;
 
 typedef struct device {                /* device.c; owns dev and the texts */

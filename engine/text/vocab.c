@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* Kinds that are known: a file's tokenizer.ggml.model chooses. */
-static const vocab_kind *const KINDS[] = {&vocab_kind_bytelevel};
+static const vocab_kind *const KINDS[] = {&vocab_kind_bytelevel, &vocab_kind_unigram, &vocab_kind_wordpiece};
 
 /* Added tokens sorted by their bytes, so that the longest one at a place is found by narrowing a range. */
 typedef struct added { int32_t *id; size_t n; unsigned char first[256]; } added;
@@ -22,12 +22,13 @@ struct vocab {
     bool *end;                     /* [n] ends a reply */
     size_t longest;                /* bytes of the longest token, at least 1 */
     added blanks, all;             /* matched in any text: user-defined runs of white space; where marks count: all added ones */
-    int32_t bos;
+    int32_t bos, eos;              /* before and after every text, or -1 */
 };
 
 int32_t vocab_find(const vocab *v, const char *name) { return names_find(&v->names, name, strlen(name)); }
 int vocab_size(const vocab *v) { return v->names.n; }
 int32_t vocab_bos(const vocab *v) { return v->bos; }
+int32_t vocab_eos(const vocab *v) { return v->eos; }
 
 static bool known(const vocab *v, int32_t id) { return id >= 0 && id < v->names.n; }
 const char *vocab_name(const vocab *v, int32_t id) { return known(v, id) ? names_of(&v->names, id) : ""; }
@@ -147,7 +148,8 @@ static int find_kind(const gguf_file *f, const vocab_kind **out, char *err)
     for (size_t i = 0; i < sizeof KINDS / sizeof *KINDS; i++)
         if (s.n == strlen(KINDS[i]->model) && memcmp(s.p, KINDS[i]->model, s.n) == 0) { *out = KINDS[i]; return Q_OK; }
     char *name = q_strndup(s.p, s.n < 40 ? s.n : 40), *shown = q_utf8_clean(name, strlen(name));
-    q_fail(err, Q_FORMAT, _("the tokenizer \"%s\" is not supported; byte-level BPE (\"gpt2\") is: Qwen, Llama 3 and GLM files have it"), shown);
+    q_fail(err, Q_FORMAT, _("the tokenizer \"%s\" is not supported; byte-level BPE (\"gpt2\": Qwen, Llama 3, GLM), unigram (\"t5\": XLM-R, T5) "
+           "and WordPiece (\"bert\") are"), shown);
     free(name);
     free(shown);
     return Q_FORMAT;
@@ -159,6 +161,18 @@ int vocab_check(const gguf_file *f, char *err)
     int r = find_kind(f, &kind, err);
     if (!r) r = kind->check(f, err);
     return r ? r : names_check(f, err);
+}
+
+/* The token that the first key of the file names, or that is spelt so, or -1: also where the file says that none goes there. */
+static int32_t named(const vocab *v, const gguf_file *f, const char *const *keys, const char *add, bool otherwise)
+{
+    uint64_t id;
+    gguf_bool(f, add, &otherwise);
+    for (; otherwise && *keys; keys++) {
+        if (gguf_u64(f, *keys, &id)) return id < (uint64_t)v->names.n ? (int32_t)id : -1;
+        if (vocab_find(v, *keys) >= 0) return vocab_find(v, *keys);
+    }
+    return -1;
 }
 
 int vocab_load(const gguf_file *f, vocab **out, char *err)
@@ -176,10 +190,8 @@ int vocab_load(const gguf_file *f, vocab **out, char *err)
     load_bytes(v);
     load_added(v, &v->blanks, false);
     load_added(v, &v->all, true);
-    bool add = v->kind->bos(v->own);
-    uint64_t bos;
-    gguf_bool(f, "tokenizer.ggml.add_bos_token", &add);
-    v->bos = add && gguf_u64(f, "tokenizer.ggml.bos_token_id", &bos) && bos < (uint64_t)v->names.n ? (int32_t)bos : -1;
+    v->bos = named(v, f, v->kind->first, "tokenizer.ggml.add_bos_token", v->kind->bos(v->own));
+    v->eos = named(v, f, v->kind->last, "tokenizer.ggml.add_eos_token", v->kind->eos);
     *out = v;
     return Q_OK;
 }
@@ -243,7 +255,7 @@ int vocab_tokenize(const vocab *v, const char *text, size_t n, bool special, eng
     const added *a = special ? &v->all : &v->blanks;
     /* A token stands for so many bytes at most; normal forms make a text shorter, but not to a fourth. */
     size_t longest = special && v->longest < LONGEST ? LONGEST : v->longest;
-    if (out->most > 0 && n / (4 * longest) > (size_t)out->most) return too_many(out, err);
+    if (!v->kind->shrinks && out->most > 0 && n / (4 * longest) > (size_t)out->most) return too_many(out, err);
     size_t done = 0;
     for (size_t i = 0; i < n && a->n;) {
         int32_t id = a->first[(unsigned char)text[i]] ? added_at(v, a, text + i, n - i) : -1;

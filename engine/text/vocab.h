@@ -17,7 +17,8 @@ void vocab_free(vocab *);
 int vocab_check(const gguf_file *f, char *err);
 
 int vocab_size(const vocab *);
-int32_t vocab_bos(const vocab *);                    /* to put before every text, or -1 where the file says no */
+int32_t vocab_bos(const vocab *);                    /* to put before every text (BOS, CLS), or -1 where the file says no */
+int32_t vocab_eos(const vocab *);                    /* and after it (EOS, SEP), for models that read whole texts; likewise */
 int32_t vocab_find(const vocab *, const char *name); /* token spelt so in the file, or -1 */
 
 /* As the eng_ functions of the same names. */

@@ -158,6 +158,7 @@ const ker_backend *ker_cpu(void)
         .weight = dev_weight, .source = dev_source, .ready = cpu_ready,
         .ctx_new = ctx_new, .ctx_free = ctx_free, .cfg_put = ctx_cfg_put,
         .kv_new = kv_new, .kv_free = kv_free, .kv_copy = kv_copy, .kv_page_bytes = kv_page_bytes,
+        .kv_save = kv_save, .kv_load = kv_load,
         .begin = batch_begin, .embed = cpu_embed, .attn = cpu_attn, .route = cpu_route, .experts = cpu_experts, .dense = cpu_dense,
         .head = cpu_head, .end = cpu_end,
         .moe_take = cpu_moe_take, .moe_run = cpu_moe_run, .moe_add = cpu_moe_add, .hidden_get = hidden_get, .hidden_put = hidden_put,

@@ -42,7 +42,7 @@ void ctx_free(ker_ctx *c)
     if (!c) return;
     for (int i = 0; i < 256; i++) free(c->cfg[i]);
     void *all[] = { c->att.block, c->x, c->y, c->att.q, c->att.k, c->att.v, c->att.o, c->att.rope, c->rt.score, c->rt.sh_coef, c->rt.ids, c->rt.weights, c->rt.entropy,
-                    c->rt.margin, c->rt.n_slot, c->ff.h, c->ff.h_sh, c->ff.pair_row, c->ff.pair_pos, c->ff.slot_at, c->ff.ex_off, c->ff.active,
+                    c->rt.margin, c->rt.n_slot, c->rt.width, c->ff.h, c->ff.h_sh, c->ff.pair_row, c->ff.pair_pos, c->ff.slot_at, c->ff.ex_off, c->ff.active,
                     c->out.logits, c->out.hidden, c->out.row, c->out.bad, c->att.part, c->ff.run_y, c->ff.run_scale, c->ff.take, c->ff.id };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     free((void *)(uintptr_t)c->bad);
@@ -91,6 +91,7 @@ int ctx_new(ker_dev *d, int max_rows, int max_k, const atomic_int *cancel, ker_c
     c->rt.entropy = floats(m->n_layer, n);
     c->rt.margin = floats(m->n_layer, n);
     c->rt.n_slot = act_alloc(sizeof(int) * (size_t)n);
+    c->rt.width = act_alloc(sizeof(int32_t) * (size_t)n);
     c->ff.h = floats(h_rows, h_in);
     c->ff.h_sh = floats(ffn_rows, wide);
     c->ff.pair_row = act_alloc(sizeof(int) * (size_t)pairs);
@@ -106,7 +107,7 @@ int ctx_new(ker_dev *d, int max_rows, int max_k, const atomic_int *cancel, ker_c
     c->out.logits = floats(n, m->n_vocab);
     c->out.hidden = floats(n, m->n_embd);
     bool ok = c->att.block && c->x && c->y && c->att.q && c->att.k && c->att.v && c->att.o && c->att.rope && c->rt.score && c->rt.sh_coef && c->rt.ids && c->rt.weights
-        && c->rt.entropy && c->rt.margin && c->rt.n_slot && c->ff.h && c->ff.h_sh && c->ff.pair_row && c->ff.pair_pos && c->ff.slot_at && c->ff.ex_off
+        && c->rt.entropy && c->rt.margin && c->rt.n_slot && c->rt.width && c->ff.h && c->ff.h_sh && c->ff.pair_row && c->ff.pair_pos && c->ff.slot_at && c->ff.ex_off
         && c->ff.active && c->ff.take && c->ff.id && c->out.logits && c->out.hidden && c->out.row && c->out.bad && c->bad;
     unsigned exp_in = KINDS(d, KER_W_GATE_EXPS, KER_W_UP_EXPS);
     ok = ok && acts_make(&c->in, exp_in | KINDS(d, KER_W_Q, KER_W_K, KER_W_V, KER_W_GATE, KER_W_UP, KER_W_ROUTER, KER_W_GATE_SH,
@@ -143,7 +144,7 @@ int ctx_cfg_put(ker_ctx *c, int slot, const ker_config *k, char *err)
     if (slot < 0 || slot > 255 || c->open) return q_fail(err, Q_RANGE, _("configuration slot %d cannot be set now"), slot);
     int rc = ker_config_check(m, c->max_k, k, err);
     if (rc) return rc;
-    char *p = q_alloc(sizeof(cfg) + rope + ks + per * 5 + heads + ffn + 16 * 8);
+    char *p = q_alloc(sizeof(cfg) + rope + ks + per * 5 + heads + ffn * 2 + 16 * 9);
     cfg *n = (cfg *)(void *)p;
     p += (sizeof *n + 15) & ~(size_t)15;
     n->c = *k;
@@ -153,6 +154,7 @@ int ctx_cfg_put(ker_ctx *c, int slot, const ker_config *k, char *err)
     n->c.pin = take(&p, k->pin, per);
     n->c.head_off = take(&p, k->head_off, heads);
     n->c.ffn_width = take(&p, k->ffn_width, ffn);
+    n->c.expert_width = take(&p, k->expert_width, ffn);
     free(c->cfg[slot]);
     c->cfg[slot] = n;
     return Q_OK;

@@ -34,6 +34,7 @@ typedef struct ctx_route {
     uint16_t *ids;                 /* [n_layer][n][max_k]                          */
     float *weights, *entropy, *margin;
     int *n_slot;                   /* [max_rows] slots in use, in the routed layer at hand */
+    int32_t *width;                /* [max_rows] expert widths, as moe_take tells them     */
 } ctx_route;
 
 typedef struct ctx_ffn {

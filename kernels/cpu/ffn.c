@@ -23,11 +23,12 @@ typedef struct ffn {
     struct {                                       /* of the batch, for routed experts */
         const uint16_t *ids;                       /* [row][max_k] */
         int max_k, n_row, pair;                    /* pair: those of rows before r0 */
+        const int32_t *width;                      /* [row] of routed experts that run for others; NULL: all */
     } of;
     bool run;                                      /* rows of pairs go to run_y, nothing is added up */
     const ker_moe *given;                          /* rows of pairs come from there */
     int n_pair, n_active;
-    struct { int ex_block, ex_blocks, sh_block, sh_blocks, down_block, per, n_ff_sh; } cut;
+    struct { int ex_block, ex_blocks, sh_block, sh_blocks, down_block, per, n_ff, n_ff_sh; } cut;
 } ffn;
 
 enum { GATE, UP, DOWN };
@@ -111,7 +112,7 @@ static void gate_up_task(void *arg, int task, int worker)
         gate_up(f, worker, f->sh_gate, f->sh_up, &c->in, f->r0, f->n, o0, o1, c->ff.h_sh, f->sh_gate->n_out);
         return;
     }
-    int64_t o0 = (int64_t)(task % f->cut.ex_blocks) * f->cut.ex_block, o1 = o0 + f->cut.ex_block < f->gate->n_out ? o0 + f->cut.ex_block : f->gate->n_out;
+    int64_t o0 = (int64_t)(task % f->cut.ex_blocks) * f->cut.ex_block, o1 = o0 + f->cut.ex_block < f->cut.n_ff ? o0 + f->cut.ex_block : f->cut.n_ff;
     int i = task / f->cut.ex_blocks, e = c->ff.active[i];
     mat gate = expert(f, GATE, i), up = expert(f, UP, i);
     if (f->merged) {                               /* every row: columns of experts that a row did not choose are cleared later */
@@ -125,14 +126,71 @@ static void gate_up_task(void *arg, int task, int worker)
     }
 }
 
+/* ---- neurons in effect: see ker_config ---- */
+
+static int32_t shared_width(const ffn *f, int r)
+{
+    const int32_t *width = ctx_cfg(f->c, f->r0 + r)->ffn_width;
+    return width ? width[f->layer] : 0;
+}
+
+static int32_t expert_width(const ffn *f, int r)
+{
+    if (f->run) return f->of.width ? f->of.width[f->r0 + r] : 0;
+    const int32_t *width = ctx_cfg(f->c, f->r0 + r)->expert_width;
+    return width ? width[f->layer] : 0;
+}
+
+/* What must be computed for the rows at hand of `all` neurons: those beyond are cleared before use. */
+static int widest(const ffn *f, int32_t (*of)(const ffn *f, int r), int64_t all)
+{
+    int n = 0;
+    for (int r = 0; r < f->n; r++) {
+        int32_t keep = of(f, r);
+        if (keep <= 0 || keep > all) return (int)all;
+        if (keep > n) n = keep;
+    }
+    return n;
+}
+
+/* The size of a number as an integer that rises with it; numbers that are not finite are the largest and stay. */
+static inline uint32_t magnitude(float x)
+{
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    return u & 0x7fffffffu;
+}
+
+/* Clears all but the `keep` largest: the keep-th largest is found bit by bit. */
+static void keep_largest(float *h, int n, int keep)
+{
+    uint32_t edge = 0;
+    for (uint32_t bit = UINT32_C(1) << 30; bit; bit >>= 1) {
+        int count = 0;
+        for (int i = 0; i < n; i++) count += magnitude(h[i]) >= (edge | bit);
+        if (count >= keep) edge |= bit;
+    }
+    int equals = keep;                             /* of those at the edge so many stay */
+    for (int i = 0; i < n; i++) equals -= magnitude(h[i]) > edge;
+    for (int i = 0; i < n; i++) {
+        uint32_t m = magnitude(h[i]);
+        if (m < edge || (m == edge && --equals < 0)) h[i] = 0;
+    }
+}
+
+static void narrow(float *h, int64_t n, int32_t width)
+{
+    if (width > 0 && width < n) memset(h + width, 0, sizeof(float) * (size_t)(n - width));
+    else if (width < 0 && -(int64_t)width < n) keep_largest(h, (int)n, -width);
+}
+
 static void prepare_shared(ffn *f, int r)
 {
     ker_ctx *c = f->c;
     int64_t wide = f->sh_down->n_in;
-    const int32_t *width = ctx_cfg(c, f->r0 + r)->ffn_width;
-    int kind = mat_kind(f->sh_down), keep = width ? width[f->layer] : 0;
+    int kind = mat_kind(f->sh_down);
     float *h = c->ff.h_sh + r * wide;
-    if (keep > 0 && keep < wide) memset(h + keep, 0, sizeof(float) * (size_t)(wide - keep));
+    narrow(h, wide, shared_width(f, r));
     mat_act(f->sh_down->type, h, wide, c->ff.sh_act.p[kind] + r * c->ff.sh_act.stride[kind]);
 }
 
@@ -145,8 +203,12 @@ static void prepare_merged(ffn *f, int r)
     int n_expert = c->dev->m.n_expert, kind = mat_kind(&f->w->merged);
     memset(chosen, 0, sizeof *chosen * (size_t)((n_expert + 63) / 64));
     for (int s = 0; s < c->rt.n_slot[f->r0 + r]; s++) chosen[ids[s] / 64] |= UINT64_C(1) << ids[s] % 64;
-    for (int e = 0; e < n_expert; e++)
-        if (!(chosen[e / 64] >> e % 64 & 1)) memset(c->ff.h + r * wide + e * one, 0, sizeof(float) * (size_t)one);
+    int32_t width = expert_width(f, r);
+    for (int e = 0; e < n_expert; e++) {
+        float *h = c->ff.h + r * wide + e * one;
+        if (chosen[e / 64] >> e % 64 & 1) narrow(h, one, width);
+        else memset(h, 0, sizeof(float) * (size_t)one);
+    }
     mat_act(f->w->merged.type, c->ff.h + r * wide, wide, c->ff.h_act.p[kind] + r * c->ff.h_act.stride[kind]);
 }
 
@@ -161,6 +223,7 @@ static void prepare_task(void *arg, int task, int worker)
         else if (f->merged) prepare_merged(f, i);
         else {
             int kind = mat_kind(f->down);
+            narrow(c->ff.h + i * f->down->n_in, f->down->n_in, expert_width(f, c->ff.pair_row[i]));
             mat_act(f->down->type, c->ff.h + i * f->down->n_in, f->down->n_in, c->ff.h_act.p[kind] + i * c->ff.h_act.stride[kind]);
         }
     }
@@ -295,7 +358,8 @@ static int ffn_run(ffn *f)
     if (f->routed) {
         if ((rc = take_experts(f))) return c->state = rc;
         f->merged = f->w->merged.data != NULL;
-        f->cut.ex_block = block_rows(d, f->gate->n_out * f->n_active, f->n);
+        f->cut.n_ff = widest(f, expert_width, f->gate->n_out);
+        f->cut.ex_block = block_rows(d, (int64_t)f->cut.n_ff * f->n_active, f->n);
         if (f->merged && f->n > 1) {               /* reading all experts once beats gathering rows for each */
             f->n_active = m->n_expert;
             for (int e = 0; e < m->n_expert; e++) c->ff.active[e] = e;
@@ -303,17 +367,11 @@ static int ffn_run(ffn *f)
             f->cut.per = 64;
             rc = ctx_run(c, (f->n_pair + f->cut.per - 1) / f->cut.per, gather_task, f);
         }
-        f->cut.ex_blocks = (int)((f->gate->n_out + f->cut.ex_block - 1) / f->cut.ex_block);
+        f->cut.ex_blocks = (f->cut.n_ff + f->cut.ex_block - 1) / f->cut.ex_block;
         n_prepare = f->merged ? f->n : f->n_pair;
     }
     if (f->sh_gate) {
-        /* Neurons beyond the configured width are cleared before use, so they need not be computed. */
-        f->cut.n_ff_sh = 0;
-        for (int r = 0; r < f->n; r++) {
-            const int32_t *width = ctx_cfg(c, f->r0 + r)->ffn_width;
-            int keep = width && width[f->layer] > 0 && width[f->layer] < f->sh_gate->n_out ? width[f->layer] : (int)f->sh_gate->n_out;
-            if (keep > f->cut.n_ff_sh) f->cut.n_ff_sh = keep;
-        }
+        f->cut.n_ff_sh = widest(f, shared_width, f->sh_gate->n_out);
         f->cut.sh_block = block_rows(d, f->cut.n_ff_sh, f->n);
         f->cut.sh_blocks = (f->cut.n_ff_sh + f->cut.sh_block - 1) / f->cut.sh_block;
         n_prepare += f->n;
@@ -394,7 +452,12 @@ int cpu_moe_take(ker_ctx *c, int layer, ker_moe *out)
     if (c->state) return c->state;
     int64_t at = trace_at(c, layer, 0);
     *out = (ker_moe){ .n = c->b.n, .max_k = c->max_k, .x = c->y, .ids = c->rt.ids + at, .weights = c->rt.weights + at };
-    for (int r = 0; r < c->b.n; r++) out->n_pair += c->rt.n_slot[r];
+    for (int r = 0; r < c->b.n; r++) {
+        const int32_t *width = ctx_cfg(c, r)->expert_width;
+        out->n_pair += c->rt.n_slot[r];
+        c->rt.width[r] = width ? width[layer] : 0;
+        if (width && width[layer]) out->width = c->rt.width;
+    }
     return Q_OK;
 }
 
@@ -443,6 +506,7 @@ int cpu_moe_run(ker_ctx *c, int layer, ker_moe *moe)
     f.of.ids = moe->ids;
     f.of.max_k = moe->max_k;
     f.of.n_row = moe->n;
+    f.of.width = moe->width;
     f.run = true;
     take_job j = { c, moe, 1u << mat_kind(f.gate) | 1u << mat_kind(f.up) };
     int rc = ctx_run(c, moe->n, take_task, &j);

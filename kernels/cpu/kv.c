@@ -49,6 +49,18 @@ void kv_copy(ker_kv *kv, int dst_page, int src_page, int n_cells)
         memcpy(kv->data + dst_page * kv->page_bytes, kv->data + src_page * kv->page_bytes, (size_t)kv->page_bytes);
 }
 
+int kv_save(ker_kv *kv, int page, int n_cells, void *dst)
+{
+    if (page < 0 || page >= kv->n_page || n_cells < 1 || n_cells > KER_PAGE) return Q_RANGE;
+    return ker_cells_save(&kv->dev->m, kv->type, true, kv->data + page * kv->page_bytes, n_cells, dst) ? Q_OK : Q_FORMAT;
+}
+
+int kv_load(ker_kv *kv, int page, int n_cells, const void *src)
+{
+    if (page < 0 || page >= kv->n_page || n_cells < 1 || n_cells > KER_PAGE) return Q_RANGE;
+    return ker_cells_load(&kv->dev->m, kv->type, true, kv->data + page * kv->page_bytes, n_cells, src) ? Q_OK : Q_FORMAT;
+}
+
 uint8_t *kv_head(const ker_kv *kv, int page, int layer, int head)
 {
     assert(page >= 0 && page < kv->n_page && layer >= 0 && layer < kv->dev->m.n_layer && head >= 0 && head < kv->dev->m.n_kv_head);

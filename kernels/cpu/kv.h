@@ -18,6 +18,8 @@ int kv_new(ker_dev *, enum ker_kv_type t, int n_page, ker_kv **out, char *err);
 void kv_free(ker_kv *);
 void kv_copy(ker_kv *, int dst_page, int src_page, int n_cells);
 int64_t kv_page_bytes(const ker_dev *, enum ker_kv_type t);
+int kv_save(ker_kv *, int page, int n_cells, void *dst);
+int kv_load(ker_kv *, int page, int n_cells, const void *src);
 
 uint8_t *kv_head(const ker_kv *, int page, int layer, int head);   /* head_bytes of one page, layer and KV head */
 /* Writes one cell's K and V of one head; p from kv_head. */

@@ -14,6 +14,9 @@ typedef struct vec_ops {
     /* y = x / sqrt(mean(x^2) + eps) * w; in place allowed. 16 partial sums, folded 16->8->4->2->1. */
     void (*norm)(const float *x, const float *w, int n, float eps, float *y);
     void (*swiglu)(const float *gate, const float *up, float *h, int n);   /* h = gate / (1 + exp(-gate)) * up */
+    /* y = (x - mean) / sqrt(mean((x - mean)^2) + eps) * w + b; in place allowed. Sums as in norm. */
+    void (*layernorm)(const float *x, const float *w, const float *b, int n, float eps, float *y);
+    void (*gelu)(float *x, int n);                                         /* x = x * (1 + erf(x / sqrt 2)) / 2 */
     void (*add)(float *x, const float *y, int n);                          /* x += y                      */
     void (*axpy)(float *acc, float a, const float *y, int n);              /* acc = fmaf(a, y, acc)       */
     bool (*finite)(const float *x, int64_t n);                             /* no NaN, no infinity         */

@@ -1,6 +1,7 @@
 /* kernels/cpu/vec_body: the body behind vec.h, included once per instruction set after that set has
  * defined v16 (16 float lanes) and v_load, v_loadn, v_store, v_storen, v_set, v_add, v_sub, v_mul, v_div,
- * v_fma, v_max (a > b ? a : b), v_above (x > limit ? v : 0), v_pow2 (2^x for whole x), v_half, v_to_half,
+ * v_fma, v_max (a > b ? a : b), v_fold (the sum of the lanes, the upper half added to the lower, 16->8->4->2->1),
+ * v_most (the largest, likewise by v_max), v_above (x > limit ? v : 0), v_pow2 (2^x for whole x), v_half, v_to_half,
  * v_int8, v_whole (no lane is NaN) and VEC_QB (queries held in registers at once). Never included elsewhere. */
 
 /* The sums below are arrays of lanes: without unrolling compilers keep them in memory. */
@@ -9,15 +10,6 @@
 #else
 #define V_UNROLL _Pragma("GCC unroll 4")
 #endif
-
-static float v_fold(v16 v)
-{
-    float t[16];
-    v_store(t, v);
-    for (int w = 8; w; w /= 2)
-        for (int i = 0; i < w; i++) t[i] += t[i + w];
-    return t[0];
-}
 
 /* exp by 2^n * e^r, |r| <= ln2/2, Cephes' expf polynomial (S. Moshier, public domain constants). Relative
  * error below 1.3e-7 on [-87, 88]; 0 at and below -87, e^88 above 88. exp(0) is exactly 1. */
@@ -48,6 +40,47 @@ static void vec_norm(const float *x, const float *w, int n, float eps, float *y)
     v16 scale = v_set(1.0f / sqrtf(v_fold(s) / (float)n + eps));
     for (i = 0; i + 16 <= n; i += 16) v_store(y + i, v_mul(v_mul(v_load(x + i), scale), v_load(w + i)));
     if (i < n) v_storen(y + i, v_mul(v_mul(v_loadn(x + i, n - i), scale), v_loadn(w + i, n - i)), n - i);
+}
+
+static void vec_layernorm(const float *x, const float *w, const float *b, int n, float eps, float *y)
+{
+    v16 s = v_set(0);
+    int i = 0, whole = n & ~15, rest = n - whole;
+    for (; i < whole; i += 16) s = v_add(s, v_load(x + i));
+    if (rest) s = v_add(s, v_loadn(x + i, rest));
+    v16 mean = v_set(v_fold(s) / (float)n);
+    s = v_set(0);
+    for (i = 0; i < whole; i += 16) { v16 a = v_sub(v_load(x + i), mean); s = v_fma(a, a, s); }
+    if (rest) {                                    /* lanes beyond the end hold no -mean */
+        float t[16] = { 0 };
+        v_storen(t, v_sub(v_loadn(x + i, rest), mean), rest);
+        v16 a = v_load(t);
+        s = v_fma(a, a, s);
+    }
+    v16 scale = v_set(1.0f / sqrtf(v_fold(s) / (float)n + eps));
+    for (i = 0; i < whole; i += 16) v_store(y + i, v_fma(v_mul(v_sub(v_load(x + i), mean), scale), v_load(w + i), v_load(b + i)));
+    if (rest) v_storen(y + i, v_fma(v_mul(v_sub(v_loadn(x + i, rest), mean), scale), v_loadn(w + i, rest), v_loadn(b + i, rest)), rest);
+}
+
+/* gelu(x) = max(x, 0) - |x| / 2 * erfc(|x| / sqrt 2), erfc by Abramowitz and Stegun 7.1.26 (error below 1.5e-7). */
+static inline v16 v_gelu(v16 x)
+{
+    const v16 zero = v_set(0);
+    v16 a = v_max(x, v_sub(zero, x)), u = v_mul(a, v_set(0.70710678118654752f));
+    v16 t = v_div(v_set(1), v_fma(u, v_set(0.3275911f), v_set(1)));
+    v16 p = v_fma(t, v_set(1.061405429f), v_set(-1.453152027f));
+    p = v_fma(p, t, v_set(1.421413741f));
+    p = v_fma(p, t, v_set(-0.284496736f));
+    p = v_fma(p, t, v_set(0.254829592f));
+    p = v_mul(v_mul(p, t), v_exp(v_sub(zero, v_mul(u, u))));
+    return v_sub(v_max(x, zero), v_mul(v_mul(a, v_set(0.5f)), p));
+}
+
+static void vec_gelu(float *x, int n)
+{
+    int i = 0;
+    for (; i + 16 <= n; i += 16) v_store(x + i, v_gelu(v_load(x + i)));
+    if (i < n) v_storen(x + i, v_gelu(v_loadn(x + i, n - i)), n - i);
 }
 
 static inline v16 v_silu(v16 g) { return v_div(g, v_add(v_set(1), v_exp(v_sub(v_set(0), g)))); }
@@ -194,9 +227,7 @@ static float vec_softmax(float *s, int n, float *m, float *l)
     for (int c = n; c < VEC_CELLS; c++) s[c] = -INFINITY;
     v16 x[4];
     for (int j = 0; j < 4; j++) x[j] = v_load(s + j * 16);
-    float t[16], top = *m;
-    v_store(t, v_max(v_max(x[0], x[1]), v_max(x[2], x[3])));
-    for (int i = 0; i < 16; i++) top = t[i] > top ? t[i] : top;
+    float t[16], most = v_most(v_max(v_max(x[0], x[1]), v_max(x[2], x[3]))), top = most > *m ? most : *m;
     v16 shift = v_set(top), sum = v_set(0);
     for (int j = 0; j < 4; j++) {
         x[j] = v_exp(v_sub(x[j], shift));
@@ -243,6 +274,7 @@ static inline __attribute__((always_inline)) void values_some(const void *v, boo
 {
     int d = 0;
     for (; d + 64 <= dim; d += 64) values_block(v, half, dim, n_cells, p, shrink, acc, n_q, d, 4);
+    for (; d + 32 <= dim; d += 32) values_block(v, half, dim, n_cells, p, shrink, acc, n_q, d, 2);
     for (; d < dim; d += 16) values_block(v, half, dim, n_cells, p, shrink, acc, n_q, d, 1);
 }
 
@@ -272,5 +304,5 @@ static void vec_values_f16(const uint16_t *v, int dim, int n_cells, const float 
     values_any(v, true, dim, n_cells, p, shrink, acc, n_q);
 }
 
-#define VEC_OPS { vec_norm, vec_swiglu, vec_add, vec_axpy, vec_finite, vec_read, vec_exp, vec_f16, vec_to_f16, vec_q8, vec_q8s, \
+#define VEC_OPS { vec_norm, vec_swiglu, vec_layernorm, vec_gelu, vec_add, vec_axpy, vec_finite, vec_read, vec_exp, vec_f16, vec_to_f16, vec_q8, vec_q8s, \
                   vec_scores, vec_scores_f16, vec_softmax, vec_values, vec_values_f16, 2 * VEC_QB }

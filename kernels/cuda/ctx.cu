@@ -77,9 +77,10 @@ static bool make_up(ker_ctx *c)
     c->up.dev = (uint8_t *)cu_ctx_alloc(c, c->up.bytes);
     c->up.cfg_host = (cu_cfg *)cu_ctx_pinned(c, sizeof(cu_cfg) * CU_CFGS);
     cu_cfg *cfg = (cu_cfg *)cu_ctx_alloc(c, sizeof(cu_cfg) * CU_CFGS);
+    c->up.expert_width = (int32_t *)q_alloc(sizeof(int32_t) * (size_t)CU_CFGS * (size_t)m->n_layer);
     for (int i = 0; i < CU_CFGS; i++) c->up.top_k[i] = -1;
     c->up.cfg_bytes = up256((int64_t)(m->rope_dim / 2) * 4) + up256((int64_t)m->n_layer * 2) + up256(per * 4) + up256(per)
-                    + up256((int64_t)m->n_layer * m->n_head) + up256((int64_t)m->n_layer * 4);
+                    + up256((int64_t)m->n_layer * m->n_head) + 2 * up256((int64_t)m->n_layer * 4);
     /* Room for all slots at once, so that a knob set in mid-answer allocates nothing; a hostile model's are made one by one. */
     if (c->up.cfg_bytes * CU_CFGS <= 64 << 20) {
         uint8_t *all = (uint8_t *)cu_ctx_alloc(c, c->up.cfg_bytes * CU_CFGS);
@@ -168,6 +169,7 @@ void ctx_free(ker_ctx *c)
     free(c->moe.rows);
     free(c->moe.ones);
     free(c->out.bad);
+    free(c->up.expert_width);
     free(c->mem);
     free(c);
 }
@@ -231,6 +233,7 @@ int ctx_cfg_put(ker_ctx *c, int slot, const ker_config *k, char *err)
     g->pin = put(&h, &dev, k->pin, per);
     g->head_off = put(&h, &dev, k->head_off, (int64_t)m->n_layer * m->n_head);
     g->ffn_width = (const int32_t *)(void *)put(&h, &dev, k->ffn_width, (int64_t)m->n_layer * 4);
+    g->expert_width = (const int32_t *)(void *)put(&h, &dev, k->expert_width, (int64_t)m->n_layer * 4);
     bool ok = h == host || cu_ok(c->dev, cudaMemcpyAsync(c->up.cfg_mem[slot], host, (size_t)(h - host), cudaMemcpyHostToDevice, c->st), "configuration");
     ok = ok && cu_ok(c->dev, cudaMemcpyAsync((cu_cfg *)(uintptr_t)c->rows.cfg + slot, g, sizeof *g, cudaMemcpyHostToDevice, c->st), "configuration")
         && cu_ok(c->dev, cudaStreamSynchronize(c->st), "configuration");
@@ -239,6 +242,12 @@ int ctx_cfg_put(ker_ctx *c, int slot, const ker_config *k, char *err)
     int top = 0;
     for (int i = 0; i < m->n_layer; i++) if (m->layer[i].moe && k->k[i] > top) top = k->k[i];
     c->up.top_k[slot] = top;
+    c->up.narrow[slot] = 0;
+    for (int i = 0; i < m->n_layer; i++) {
+        int one = k->ffn_width ? k->ffn_width[i] : 0, of = k->expert_width ? k->expert_width[i] : 0;
+        c->up.expert_width[(int64_t)slot * m->n_layer + i] = of;
+        c->up.narrow[slot] |= (of ? CU_WIDTH_EXPERTS : 0) | (one < 0 || of < 0 ? CU_WIDTH_LARGEST : 0);
+    }
     return Q_OK;
 }
 
@@ -299,6 +308,7 @@ static int64_t rows_fill(ker_ctx *c, const ker_batch *b)
         if (want & KER_WANT_LOGITS) to[5 * n + c->shape.n_logits++] = r;
         if (want & KER_WANT_HIDDEN) to[6 * n + c->shape.n_hidden++] = r;
         if (c->up.top_k[slot] > c->shape.k) c->shape.k = c->up.top_k[slot];
+        c->shape.narrow |= c->up.narrow[slot];
         if (b->cell[r] + 1 > longest) longest = b->cell[r] + 1;
     }
     int *page = to + 7 * n;

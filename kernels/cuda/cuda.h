@@ -81,7 +81,7 @@ typedef struct cu_cfg {
     const int16_t *k;              /* [n_layer]                                              */
     const float *router_add;       /* [n_layer][n_expert] or NULL                            */
     const uint8_t *pin, *head_off; /* [n_layer][n_expert], [n_layer][n_head] or NULL         */
-    const int32_t *ffn_width;      /* [n_layer] or NULL                                      */
+    const int32_t *ffn_width, *expert_width;    /* [n_layer] or NULL                         */
 } cu_cfg;
 
 /* ---- the batch on the device: fixed addresses for a context's life, so that a graph stays good ---- */
@@ -102,10 +102,12 @@ typedef struct cu_trace {          /* on the device, for n rows of the batch at 
 } cu_trace;
 
 /* What a batch's launches depend on: equal keys may use one graph. */
+enum { CU_WIDTH_EXPERTS = 1, CU_WIDTH_LARGEST = 2 };     /* an expert_width is set; a width by magnitude is */
 typedef struct cu_shape {
     int n, k;                      /* rows; slots launched a row: the largest k of the rows' configurations, max_k when forced */
     int n_logits, n_hidden;
     int segs;                      /* attention: segments launched a row (a power of two)     */
+    int narrow;                    /* CU_WIDTH bits of the rows' configurations              */
     bool forced;
 } cu_shape;
 
@@ -117,6 +119,8 @@ typedef struct cu_up {             /* what a batch brings to the device         
     void *cfg_mem[CU_CFGS];        /* a slot's arrays on the device                          */
     int64_t cfg_bytes;             /* of one slot                                            */
     int top_k[CU_CFGS];            /* largest k of a slot's configuration; -1: no configuration */
+    int narrow[CU_CFGS];           /* CU_WIDTH bits of a slot's configuration                */
+    int32_t *expert_width;         /* host [CU_CFGS][n_layer], for moe_take                  */
 } cu_up;
 
 typedef struct cu_att {
@@ -149,6 +153,8 @@ typedef struct cu_out {
 typedef struct cu_moe {            /* rows on their way between devices (parts.cu)           */
     float *x, *weights, *y;        /* pinned: [max_rows][n_embd], [max_rows][max_k], [pairs_cap][n_embd] */
     uint16_t *ids, *dev_ids;       /* pinned and device [max_rows][max_k]                    */
+    int32_t *width, *dev_width;    /* pinned and device [max_rows] a row's expert width      */
+    bool run, widths;              /* rows that moe_run was given are at hand, not the batch's; they have widths */
     float *rows, *ones;            /* host, what moe_run hands out                           */
     int64_t cap;                   /* floats of each                                         */
 } cu_moe;
@@ -214,6 +220,10 @@ void cu_choose(ker_ctx *c, int layer);
 /* ffn.cu: y is normed and prepared in c->in. Passes over rows so that rows x k fit pairs_cap. */
 void cu_experts(ker_ctx *c, int layer);                      /* y (normed) -> x: routed, shared, residual     */
 void cu_dense(ker_ctx *c, int layer);
+/* Clears the neurons that a row's width leaves out: h[places][n] of routed experts, or of the dense or shared part. A place is of
+ * row r0 + place / per, or (row_of not NULL) r0 + row_of[place], and places from *off + *count on are not in use. */
+typedef struct cu_narrow { float *h; int n, places, per, r0, layer; bool routed; const int *row_of, *off, *count; } cu_narrow;
+void cu_narrow_rows(ker_ctx *c, const cu_narrow *a);
 /* moe_run: rows [r0, r0 + n) of what c->y and c->in hold, n * k <= pairs_cap; ids: device [n][max_k] of those rows, k slots at most in
  * use; place: device [n_expert], the matrix of an expert, -1: left out this time; NULL: its own; to: device [n * k][n_embd], an
  * expert's output for (row, slot), not weighted; unused slots are not written. */
@@ -289,6 +299,8 @@ int kv_new(ker_dev *d, enum ker_kv_type t, int n_page, ker_kv **out, char *err);
 void kv_free(ker_kv *kv);
 void kv_copy(ker_kv *kv, int dst_page, int src_page, int n_cells);
 int64_t kv_page_bytes(const ker_dev *d, enum ker_kv_type t);
+int kv_save(ker_kv *kv, int page, int n_cells, void *dst);
+int kv_load(ker_kv *kv, int page, int n_cells, const void *src);
 bool moe_room(ker_ctx *c);
 int moe_take(ker_ctx *c, int layer, ker_moe *out);
 int moe_run(ker_ctx *c, int layer, ker_moe *moe);

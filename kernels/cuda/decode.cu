@@ -329,6 +329,7 @@ typedef struct glu_args {
     const cu_cfg *cfg;
     int layer, k, max_k, rounds;
     int slot_blocks;               /* blocks a slot                                           */
+    bool narrow;                   /* an expert's width may be cut                            */
 } glu_args;
 
 /* Outputs [o, end) in steps of the block's warps. */
@@ -372,10 +373,12 @@ template <bool PAIR, bool NORM> static __global__ void __launch_bounds__(MUL_THR
     cu_mat gate = shared ? a.sh_gate : a.gate, up = shared ? a.sh_up : a.up;
     float *h = shared ? a.h_sh + (int64_t)row * gate.n_out : a.h + ((int64_t)row * a.k + s) * gate.n_out;
     int keep = gate.n_out;
-    if (shared) {
-        const int *width = a.cfg[a.slot[row]].ffn_width;
+    if (shared || a.narrow) {
+        const int *width = shared ? a.cfg[a.slot[row]].ffn_width : a.cfg[a.slot[row]].expert_width;
         int w = width ? width[a.layer] : 0;
         if (w > 0 && w < keep) keep = w;
+    }
+    if (shared) {
         block -= a.k * a.slot_blocks;
     } else {
         matrix = a.ids[(int64_t)row * a.max_k + s];
@@ -588,6 +591,15 @@ static void rows_from(ker_ctx *c, const cu_few_take *t, glu_args &g, down_args &
     d.tr.bad += r0;
 }
 
+/* Neurons that are chosen by magnitude: after all are known, in a launch of its own. */
+static void largest(ker_ctx *c, int layer, const glu_args &g, int n)
+{
+    int r0 = (int)(g.slot - c->rows.slot);
+    cu_narrow of = { g.h, g.gate.n_out, n * g.k, g.k, r0, layer, true, NULL, NULL, NULL }, one = { g.h_sh, g.sh_gate.n_out, n, 1, r0, layer, false, NULL, NULL, NULL };
+    cu_narrow_rows(c, &of);
+    cu_narrow_rows(c, &one);
+}
+
 /* t: experts that are fetched (cache.cu); NULL: they lie here. */
 static bool experts(ker_ctx *c, int layer, bool moe, const cu_few_take *t)
 {
@@ -622,6 +634,7 @@ static bool experts(ker_ctx *c, int layer, bool moe, const cu_few_take *t)
     g.slot = c->rows.slot;
     g.cfg = c->rows.cfg;
     g.layer = d.layer = layer;
+    g.narrow = c->shape.narrow != 0;
     g.k = d.k = k;
     g.max_k = d.max_k = c->max_k;
     d.h = c->ffn.h;
@@ -642,6 +655,7 @@ static bool experts(ker_ctx *c, int layer, bool moe, const cu_few_take *t)
     else if (pair) LAUNCH_EARLY(c->dev->early, (few_glu<true, true>), grid, dim3(MUL_THREADS), normed, c->st, g);
     else LAUNCH_EARLY(c->dev->early, (few_glu<false, true>), grid, dim3(MUL_THREADS), normed, c->st, g);
 
+    if (c->shape.narrow & CU_WIDTH_LARGEST) largest(c, layer, g, n);
     grid = dim3((unsigned)cut(n_out, DOWN_WARPS * d.rounds), (unsigned)n);
     if (t && (t->s0 || !t->last)) LAUNCH(few_down_part, grid, dim3(DOWN_THREADS), room, c->st, d, t->s0, t->s1, t->used, c->fetch.carry, t->last);
     else if (is_pair(d.w) && is_pair(d.sh)) LAUNCH_EARLY(c->dev->early, few_down<true>, grid, dim3(DOWN_THREADS), room, c->st, d);

@@ -176,6 +176,71 @@ static void tile_product(ker_ctx *c, const cu_tile_prod &p)
     }
 }
 
+/* ---- neurons in effect: as kernels/cpu/ffn.c has them ---- */
+
+typedef struct narrow_args {
+    cu_narrow of;
+    const int *slot;
+    const cu_cfg *cfg;
+    const int32_t *width;          /* of a row; NULL: as its configuration has it             */
+} narrow_args;
+
+static __device__ __forceinline__ int width_of(const narrow_args &a, int row)
+{
+    if (a.width) return a.width[row];
+    const cu_cfg *c = &a.cfg[a.slot[row]];
+    const int32_t *w = a.of.routed ? c->expert_width : c->ffn_width;
+    return w ? w[a.of.layer] : 0;
+}
+
+/* The size of a number as an integer that rises with it; numbers that are not finite are the largest. */
+static __device__ __forceinline__ unsigned magnitude(float x) { return __float_as_uint(x) & 0x7fffffffu; }
+
+/* A block a place, a thread some neurons behind one another: the keep-th largest is found bit by bit. */
+static __global__ void __launch_bounds__(GROUP_THREADS) narrow_rows(narrow_args a)
+{
+    SHARED(int, part, GROUP_THREADS / WARP);
+    int place = (int)blockIdx.x, n = a.of.n, per = (n + GROUP_THREADS - 1) / GROUP_THREADS, first = (int)threadIdx.x * per, last = first + per, all;
+    if (last > n) last = n;
+    if (a.of.row_of && place >= *a.of.off + *a.of.count) return;
+    int width = width_of(a, a.of.r0 + (a.of.row_of ? a.of.row_of[place] : place / a.of.per)), keep = width < 0 ? -width : width;
+    float *h = a.of.h + (int64_t)place * n;
+    if (keep == 0 || keep >= n) return;
+    if (width > 0) {
+        for (int i = first < keep ? keep : first; i < last; i++) h[i] = 0;
+        return;
+    }
+    unsigned edge = 0;
+    for (unsigned bit = 1u << 30; bit; bit >>= 1) {
+        int count = 0;
+        for (int i = first; i < last; i++) count += magnitude(h[i]) >= (edge | bit);
+        sum_before(count, part, &all);
+        if (all >= keep) edge |= bit;
+    }
+    int above = 0, equal = 0, n_above;
+    for (int i = first; i < last; i++) {
+        above += magnitude(h[i]) > edge;
+        equal += magnitude(h[i]) == edge;
+    }
+    sum_before(above, part, &n_above);
+    int left = keep - n_above - sum_before(equal, part, &all);     /* of those at the edge: the first of a row stay */
+    for (int i = first; i < last; i++) {
+        unsigned m = magnitude(h[i]);
+        if (m < edge || (m == edge && --left < 0)) h[i] = 0;
+    }
+}
+
+void cu_narrow_rows(ker_ctx *c, const cu_narrow *of)
+{
+    narrow_args a = {};
+    if (!of->n || !of->places) return;
+    a.of = *of;
+    a.slot = c->rows.slot;
+    a.cfg = c->rows.cfg;
+    a.width = c->moe.run ? c->moe.dev_width : NULL;
+    LAUNCH(narrow_rows, dim3((unsigned)of->places), dim3(GROUP_THREADS), 0, c->st, a);
+}
+
 /* ---- gate, up, down ---- */
 
 /* Rows of one pass through one set of three matrices. */
@@ -185,8 +250,9 @@ typedef struct pass {
     int places;                    /* rows of h                                               */
     float *h;
     const cu_acts *act;            /* of h                                                    */
-    bool widths;                   /* ffn_width counts                                        */
+    bool widths;                   /* ffn_width counts, the first n of it in the product      */
     bool planned;                  /* of experts: the library may do those that it takes      */
+    cu_narrow cut;                 /* what else is cut off h; places 0: nothing               */
     cu_tiles few, mma;             /* the same rows in tiles of each size                     */
 } pass;
 
@@ -236,6 +302,7 @@ static void three(ker_ctx *c, const pass *f, const int *out_row, float *y)
         up.glue = CU_GLU;
         product(c, f, up);
     }
+    cu_narrow_rows(c, &f->cut);
     if (f->down->act != KER_ACT_F32) cu_quantise(c, f->h, f->places, f->down->n_in, 1u << f->down->act, f->act);
     cu_tile_prod down = tile_prod(c, f, f->down, f->act, f->h, 0);
     down.t.in_row = NULL;
@@ -265,6 +332,10 @@ static void shared_rows(ker_ctx *c, int layer, int r0, int n, const cu_mat *gate
     f.act = &c->ffn.sh_act;
     f.widths = true;
     plain_tiles(&f);
+    if (c->shape.narrow & CU_WIDTH_LARGEST) {
+        cu_narrow cut = { f.h, down->n_in, n, 1, r0, layer, false, NULL, NULL, NULL };
+        f.cut = cut;
+    }
     three(c, &f, NULL, y);
 }
 
@@ -296,6 +367,10 @@ void cu_experts_rows(ker_ctx *c, int layer, const uint16_t *ids, int r0, int n, 
     if (!place && (cu_blas_takes_experts(c, f.gate, n) || cu_blas_takes_experts(c, f.up, n) || cu_blas_takes_experts(c, f.down, n))) {
         f.planned = cu_blas_plan(c, g.off);
         if (c->state) return;
+    }
+    if (c->moe.run ? c->moe.widths : c->shape.narrow != 0) {
+        cu_narrow cut = { f.h, f.down->n_in, f.places, 0, r0, layer, true, g.row_of, g.off + n_expert - 1, g.count + n_expert - 1 };
+        f.cut = cut;
     }
     three(c, &f, g.pair_of, to);
 }

@@ -48,3 +48,40 @@ void kv_copy(ker_kv *kv, int dst_page, int src_page, int n_cells)
                                  cudaMemcpyDeviceToDevice, d->st), "cells"))
         cu_ok(d, cudaStreamSynchronize(d->st), "cells");
 }
+
+static uint8_t *host_page(ker_kv *kv, int page, int n_cells, int *rc)
+{
+    bool there = page >= 0 && page < kv->n_page && n_cells >= 1 && n_cells <= KER_PAGE;
+    uint8_t *host = there ? (uint8_t *)calloc(1, (size_t)kv->page_bytes) : NULL;
+    *rc = !there ? Q_RANGE : host ? Q_OK : Q_NOMEM;
+    cudaSetDevice(kv->dev->index);
+    return host;
+}
+
+/* On the stream of kv_copy, as between batches. */
+static int moved(ker_kv *kv, void *to, const void *from, cudaMemcpyKind kind)
+{
+    ker_dev *d = kv->dev;
+    return cu_ok(d, cudaMemcpyAsync(to, from, (size_t)kv->page_bytes, kind, d->st), "cells") && cu_ok(d, cudaStreamSynchronize(d->st), "cells") ? Q_OK : Q_ERR;
+}
+
+int kv_save(ker_kv *kv, int page, int n_cells, void *dst)
+{
+    int rc;
+    uint8_t *host = host_page(kv, page, n_cells, &rc);
+    if (!rc) rc = moved(kv, host, kv->data + page * kv->page_bytes, cudaMemcpyDeviceToHost);
+    if (!rc && !ker_cells_save(&kv->dev->m, kv->type, false, host, n_cells, dst)) rc = Q_FORMAT;
+    free(host);
+    return rc;
+}
+
+/* Cells beyond are zero then: loaded beside others with a weight of 0, they must be numbers. */
+int kv_load(ker_kv *kv, int page, int n_cells, const void *src)
+{
+    int rc;
+    uint8_t *host = host_page(kv, page, n_cells, &rc);
+    if (!rc && !ker_cells_load(&kv->dev->m, kv->type, false, host, n_cells, src)) rc = Q_FORMAT;
+    if (!rc) rc = moved(kv, kv->data + page * kv->page_bytes, host, cudaMemcpyHostToDevice);
+    free(host);
+    return rc;
+}

@@ -144,8 +144,10 @@ bool moe_room(ker_ctx *c)
     c->moe.weights = (float *)cu_ctx_pinned(c, slots * 4);
     c->moe.y = (float *)cu_ctx_pinned(c, (int64_t)c->ffn.pairs_cap * m->n_embd * 4);
     c->moe.dev_ids = (uint16_t *)cu_ctx_alloc(c, slots * 2);
+    c->moe.width = (int32_t *)cu_ctx_pinned(c, n * 4);
+    c->moe.dev_width = (int32_t *)cu_ctx_alloc(c, n * 4);
     uint16_t *ids = (uint16_t *)cu_ctx_pinned(c, slots * 2);
-    if (!c->moe.x || !c->moe.weights || !c->moe.y || !c->moe.dev_ids || !ids) return false;
+    if (!c->moe.x || !c->moe.weights || !c->moe.y || !c->moe.dev_ids || !c->moe.width || !c->moe.dev_width || !ids) return false;
     c->moe.ids = ids;
     return true;
 }
@@ -197,7 +199,12 @@ int moe_take(ker_ctx *c, int layer, ker_moe *out)
     out->x = c->moe.x;
     out->ids = c->moe.ids;
     out->weights = c->moe.weights;
-    for (int r = 0; r < n; r++) out->n_pair += slots_of(out, r);
+    const int *slot = (const int *)(const void *)c->up.host + 3 * (int64_t)c->max_rows;
+    for (int r = 0; r < n; r++) {
+        out->n_pair += slots_of(out, r);
+        c->moe.width[r] = c->up.expert_width[(int64_t)slot[r] * m->n_layer + layer];
+        if (c->moe.width[r]) out->width = c->moe.width;
+    }
     return Q_OK;
 }
 
@@ -226,11 +233,15 @@ int moe_run(ker_ctx *c, int layer, ker_moe *moe)
     if (!moe_room(c) || !moe_rows_room(c, pair)) return no_room(c);
     int64_t E = m->n_embd;
     if (moe->x != c->moe.x) memcpy(c->moe.x, moe->x, (size_t)(moe->n * E) * 4);
+    if (moe->width && moe->width != c->moe.width) memcpy(c->moe.width, moe->width, (size_t)moe->n * 4);
     for (int r = 0; r < moe->n; r++)
         for (int s = 0; s < c->max_k; s++)
             c->moe.ids[(int64_t)r * c->max_k + s] = s < moe->max_k ? moe->ids[(int64_t)r * moe->max_k + s] : (uint16_t)KER_NO_EXPERT;
     bool ok = cu_ok(c->dev, cudaMemcpyAsync(c->y, c->moe.x, (size_t)(moe->n * E) * 4, cudaMemcpyHostToDevice, c->st), "experts")
-        && cu_ok(c->dev, cudaMemcpyAsync(c->moe.dev_ids, c->moe.ids, (size_t)moe->n * (size_t)c->max_k * 2, cudaMemcpyHostToDevice, c->st), "experts");
+        && cu_ok(c->dev, cudaMemcpyAsync(c->moe.dev_ids, c->moe.ids, (size_t)moe->n * (size_t)c->max_k * 2, cudaMemcpyHostToDevice, c->st), "experts")
+        && (!moe->width || cu_ok(c->dev, cudaMemcpyAsync(c->moe.dev_width, c->moe.width, (size_t)moe->n * 4, cudaMemcpyHostToDevice, c->st), "experts"));
+    c->moe.run = true;
+    c->moe.widths = moe->width != NULL;
     cu_quantise(c, c->y, moe->n, m->n_embd, kind_of(&l->w[KER_W_GATE_EXPS]) | kind_of(&l->w[KER_W_UP_EXPS]), &c->in);
     pair = 0;
     for (int r0 = 0, n; ok && k && r0 < moe->n; r0 += n) {
@@ -238,6 +249,7 @@ int moe_run(ker_ctx *c, int layer, ker_moe *moe)
         int64_t at = (int64_t)r0 * c->max_k;
         if (cu_cache_has(c->dev, layer)) {
             int rc = cu_fetch_rows(c, layer, c->moe.ids + at, c->moe.dev_ids + at, r0, n, k, c->ffn.pair_y);
+            if (rc) c->moe.run = false;
             if (rc) return rc;
         } else cu_experts_rows(c, layer, c->moe.dev_ids + at, r0, n, k, NULL, c->ffn.pair_y);
         ok = cu_ok(c->dev, cudaGetLastError(), "experts")
@@ -247,6 +259,7 @@ int moe_run(ker_ctx *c, int layer, ker_moe *moe)
             for (int s = 0, used = slots_of(moe, r0 + r); s < used; s++)
                 memcpy(c->moe.rows + (int64_t)pair++ * E, c->moe.y + ((int64_t)r * k + s) * E, (size_t)E * 4);
     }
+    c->moe.run = false;
     if (!ok) return c->state = Q_ERR;
     moe->y = c->moe.rows;
     moe->scale = c->dev->m.router_scale > 0 ? c->moe.ones : NULL;

@@ -18,6 +18,7 @@ static struct fake {
     struct { char *key, *value; } set[32]; int n_set;
     char *settings[32];
     bool long_work;             /* busy without an answer */
+    uint64_t spared;            /* what the energy map is told */
     char kept[64];              /* the last place: its conversation and draft */
 } fake;
 
@@ -101,6 +102,7 @@ void agt_branch(agt *a, int64_t m, int d) { SAY("branch %lld %+d\n", (long long)
 void agt_open_at(agt *a, int64_t c, int64_t m) { SAY("open %lld at %lld\n", (long long)c, (long long)m); }
 void agt_open_chat(agt *a, int64_t c) { SAY("open %lld\n", (long long)c); }
 void agt_ask_chats(agt *a) {}
+void agt_look_again(agt *a, int64_t m, int n) { SAY("look again %lld %d\n", (long long)m, n); }
 void agt_look(agt *a, int64_t m, int n, int by, bool words) { SAY("look %lld %d %+d%s\n", (long long)m, n, by, words ? " words" : ""); }
 void agt_ask_zoom(agt *a, int layer, int expert) { SAY("zoom %d %d\n", layer, expert); }
 void agt_ask_retrieval(agt *a, int64_t m) { SAY("retrieval %lld\n", (long long)m); }
@@ -168,7 +170,7 @@ bool agt_get_energy(agt *a, agt_energy *out)
         { N_("dense part"), 34836480, 0 }, { N_("head"), 30081024, 0 } };
     static const int k[] = { 1, 2, 4, 8, 12, 16 };
     *out = (agt_energy){ .name = "SmolLM2 carved", .type = "Q4_1", .n_expert = 16, .n_used = 12, .k = fake.st.k > 0 ? fake.st.k : 12, .kv_f16 = 46080,
-                         .kv_q8 = 24480, .flops_cell = 69120, .bandwidth = 1e10 };
+                         .kv_q8 = 24480, .flops_cell = 69120, .bandwidth = 1e10, .spared = fake.spared };
     if (!fake.st.loaded) return false;
     for (int i = 0; i < LAB_COSTS_PARTS; i++) {
         out->part[i].label = part[i].label;

@@ -168,6 +168,7 @@ static void a_walk_in_mid_answer(void)
     agt_submit(a, "/history");
     CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 30000));
     CHECK_MSG(s.page && strstr(s.page, "> 1     ") && strstr(s.page, "  5      2") && !strstr(s.page, "  6"), "%s", s.page ? s.page : "");
+    CHECK_MSG(s.page && strncmp(s.page, "    tokens    tok/s", 19) == 0, "%s", s.page ? s.page : "");
     cJSON *j = cJSON_Parse(s.data ? s.data : ""), *list = cJSON_GetObjectItem(j, "history");
     static const int made[] = { 26, 4, 4, 4, 2 };
     CHECK_INT(cJSON_GetArraySize(list), 5);

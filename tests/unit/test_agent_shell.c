@@ -670,6 +670,20 @@ static void energy_is_told(void)
     agt_nudge_k(a, -1);
     CHECK(wait_for(a, &s, AGT_EV_KNOB, 0, 20000));
     CHECK(agt_get_energy(a, &e) && e.k == 3 && e.n_row == 6 && e.row[2].now && e.row[2].ceiling > e.row[3].ceiling);
+    CHECK_INT(e.spared, 0);
+    agt_submit(a, "/set ffn.width 50%");
+    CHECK(wait_for(a, &s, AGT_EV_KNOB, 0, 20000));
+    CHECK(agt_get_energy(a, &e) && e.spared > 0);
+    agt_status half, whole;
+    agt_get_status(a, &half);
+    uint64_t spared = e.spared;
+    agt_submit(a, "/set ffn.width 50%:magnitude");
+    CHECK(wait_for(a, &s, AGT_EV_KNOB, 0, 20000));
+    agt_get_status(a, &whole);
+    CHECK(agt_get_energy(a, &e));
+    CHECK_INT(e.spared, 0);                         /* all are computed before the largest are known */
+    CHECK_INT(whole.bytes_per_token - half.bytes_per_token, spared);
+    CHECK(whole.params_active > half.params_active);
     agt_nudge_k(a, 1);
     agt_submit(a, "what is experts.k?");
     CHECK(wait_for(a, &s, AGT_EV_TOKEN, 1, 20000));

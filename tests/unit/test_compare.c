@@ -2,7 +2,7 @@
  * and none missed where there is one. On a checked-in golden model of random weights. */
 #include "engine/engine.h"
 #include "engine/text.h"
-#include "lab/parts.h"
+#include "lab/text.h"
 #include "tests/engine_util.h"
 #include "tests/test.h"
 
@@ -213,6 +213,40 @@ static void a_small_change_is_not_nothing(void)
     free(text);
 }
 
+/* Side by side the text is whole: also the tokens that nothing foretells. */
+static void columns_begin_with_the_first_token(void)
+{
+    char *text = text_of(6, 120), err[Q_ERRLEN];
+    eng_tokens t = { 0 };
+    CHECK(eng_tokenize(m, text, strlen(text), false, &t, err) == 0);
+    for (int window = 50; window <= 1000; window += 950) {
+        lab_compared c = { 0 };
+        if (!compare("standard", "k=1", text, &(lab_terms){ .window = window }, &c))
+            continue;
+        lab_columns k;
+        columns_of_text(m, &c, "standard", "k=1", &k);
+        for (int s = 0; s < 2; s++) {
+            q_buf all = { 0 };
+            for (int i = 0; i < k.side[s].n; i++) {
+                q_buf_puts(&all, k.side[s].piece[i].text);
+                CHECK(isnan(k.side[s].piece[i].over) == (i % window == 0));
+            }
+            CHECK_MSG(all.p && strcmp(all.p, text) == 0, "%s\nnot\n%s", all.p ? all.p : "", text);
+            CHECK_INT(k.side[s].n, t.n);
+            q_buf_free(&all);
+        }
+        int first = 0;
+        while (first < c.n && c.token[first].same_top)
+            first++;
+        CHECK(k.first >= 0 && c.n + (t.n + window - 1) / window == t.n);
+        CHECK_INT(k.first, first + 1 + first / (window - 1));
+        lab_columns_free(&k);
+        lab_compared_free(&c);
+    }
+    eng_tokens_free(&t);
+    free(text);
+}
+
 static bool three(void *user, int done, int total) { return --*(int *)user > 0; }
 
 static void what_cannot_be_compared_is_said(void)
@@ -260,6 +294,7 @@ int main(void)
     RUN(what_is_known_is_said);
     RUN(a_small_change_is_not_nothing);
     RUN(what_cannot_be_compared_is_said);
+    RUN(columns_begin_with_the_first_token);
     eng_model_free(m);
     return TEST_END();
 }

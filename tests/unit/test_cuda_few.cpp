@@ -151,6 +151,17 @@ struct layer_case {
         all.w[KER_W_OUT] = matrix(b, other, E, VOCAB);
         all.vec[KER_W_OUT_NORM] = numbers(b, (size_t)E);
     }
+    /* Row 1 keeps an expert's neurons and those of the shared or dense part by magnitude, or (first) the first of an expert's. */
+    void narrow(bool first)
+    {
+        ker_ctx &c = b.c;
+        int32_t wide[2] = { first ? 40 : -40, 0 }, of[2] = { first ? 11 : -11, 0 };
+        std::vector<cu_cfg> cfgs = back(const_cast<cu_cfg *>(c.rows.cfg), 2);
+        cfgs[1].ffn_width = b.keep(to_device(wide, 2));
+        cfgs[1].expert_width = b.keep(to_device(of, 2));
+        c.rows.cfg = b.keep(to_device(cfgs.data(), 2));
+        c.shape.narrow = CU_WIDTH_EXPERTS | (first ? 0 : CU_WIDTH_LARGEST);
+    }
     void again() { CHECK(cudaMemcpy(b.c.x, x0.data(), x0.size() * 4, cudaMemcpyHostToDevice) == cudaSuccess); }
 };
 
@@ -251,6 +262,23 @@ static void layer(int type, int other, int sms, bool shared, int router)
         CHECK(cu_few_part(c, CU_DENSE, 0));
         t.b.wait();
         near("dense", type, other, back(c->x, n), want, limit);
+    }
+
+    for (int first = 0; first < 2; first++) {
+        std::vector<float> whole = want;
+        t.narrow(first);
+        for (int moe = 1; moe >= !shared; moe--) {
+            t.again();
+            simple_route(c, false);
+            moe ? cu_experts(c, 0) : cu_dense(c, 0);
+            t.b.wait();
+            want = back(c->x, n);
+            t.again();
+            CHECK(cu_few_part(c, moe ? CU_EXPERTS : CU_DENSE, 0));
+            t.b.wait();
+            near(first ? "the first neurons" : "the largest neurons", type, other, back(c->x, n), want, limit);
+        }
+        CHECK_MSG(whole != want, "%s of %s: a width does nothing", ker_type_get(type)->name, ker_type_get(other)->name);
     }
 
     t.again();

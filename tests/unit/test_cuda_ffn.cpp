@@ -254,6 +254,12 @@ static floats plain_three(const three &t, int matrix, int E, int ff, int keep, c
 {
     floats g = plain_mat(t.f[0], matrix, E, ff, seen_by(t.type[0], x)), u = plain_mat(t.f[1], matrix, E, ff, seen_by(t.type[1], x)), h((size_t)ff);
     for (int i = 0; i < ff; i++) h[(size_t)i] = keep > 0 && i >= keep ? 0.0f : g[(size_t)i] / (1 + expf(-g[(size_t)i])) * u[(size_t)i];
+    floats all = h;
+    for (int i = 0; i < ff && keep < 0; i++) {                     /* the -keep largest, of equals the first */
+        int larger = 0;
+        for (int j = 0; j < ff; j++) larger += fabsf(all[(size_t)j]) > fabsf(all[(size_t)i]) || (j < i && fabsf(all[(size_t)j]) == fabsf(all[(size_t)i]));
+        if (larger >= -keep) h[(size_t)i] = 0;
+    }
     return plain_mat(t.f[2], matrix, ff, E, seen_by(t.type[2], h));
 }
 
@@ -322,11 +328,15 @@ static void ffn_case(const shape &s, int n, lists how, int cap)
             }
             to[i] = (uint16_t)e;
         }
-    std::vector<int> slot(N), width = { 0, 0, 0, s.ff_sh / 3 };
+    /* Two configurations in turn: the second cuts the shared part, and the experts where `cap` is odd, by magnitude where it divides by 3. */
+    int sign = cap % 3 ? 1 : -1, of = cap % 2 ? sign * (s.ff / 3) : 0;
+    std::vector<int> slot(N), width = { 0, 0, 0, sign * (s.ff_sh / 3) }, cut = { 0, of };
     for (size_t r = 0; r < N; r++) slot[r] = (int)(r % 2);
     cu_cfg cfg[2];
     memset(cfg, 0, sizeof cfg);
     cfg[1].ffn_width = b.keep(to_device(width.data() + 2, 2));
+    if (of) cfg[1].expert_width = b.keep(to_device(cut.data(), 2));
+    b.c.shape.narrow = (of ? CU_WIDTH_EXPERTS : 0) | (sign < 0 ? CU_WIDTH_LARGEST : 0);
     b.dev.m.n_expert = s.n_expert;
     b.dev.m.n_ff_exp = s.ff;
     b.c.max_k = s.max_k;
@@ -362,7 +372,7 @@ static void ffn_case(const shape &s, int n, lists how, int cap)
         floats row(y.begin() + (long)(r * E), y.begin() + (long)((r + 1) * E));
         std::vector<double> sum(E, 0.0);
         for (size_t i = 0; i < K && !dense && ids[(LAYER * N + r) * K + i] != KER_NO_EXPERT; i++) {
-            floats v = plain_three(ex, ids[(LAYER * N + r) * K + i], s.E, s.ff, 0, row);
+            floats v = plain_three(ex, ids[(LAYER * N + r) * K + i], s.E, s.ff, r % 2 ? of : 0, row);
             for (size_t o = 0; o < E; o++) sum[o] += (double)weights[(LAYER * N + r) * K + i] * v[o];
         }
         if (s.ff_sh) {

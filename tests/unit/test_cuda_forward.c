@@ -76,8 +76,8 @@ static void agrees_with_the_cpu(void)
     for (size_t i = 0; i < sizeof with / sizeof *with; i++) {
         model *m = model_new(&specs[with[i]]);
         config *g = malloc(sizeof *g);
-        config_make(g, m, &settings[8]);           /* forced: no routing to flip */
         for (int kv = KER_KV_F16; kv <= KER_KV_Q8_0; kv++) {
+            config_make(g, m, &settings[kv == KER_KV_F32 ? 11 : 8]);       /* forced: no routing to flip */
             backend = ker_cpu();
             ker_dev *d = dev_new(m, 2);
             CHECK_INT(run_model(d, m, g, true, kv, N_TOK, &want), 0);
@@ -117,7 +117,7 @@ static void experts_may_lie_on_either_side(void)
         for (int order = 0; order < 2; order++) {
             model *m = model_new(&specs[with[i]]);
             config *g = malloc(sizeof *g);
-            config_make(g, m, &settings[8]);
+            config_make(g, m, &settings[order == (int)i % 2 ? 8 : 11]);        /* widths go with the rows */
             ker_backend both = *ker_split();
             both.open = order ? open_cpu_first : open_gpu_first;
             backend = &both;
@@ -134,6 +134,40 @@ static void experts_may_lie_on_either_side(void)
             free(g);
             model_free(m);
         }
+}
+
+static void cells_are_saved_and_loaded(void)
+{
+    backend = gpu;
+    for (int s = 0; s < 4; s += 3) cells_come_back(&specs[s]);
+}
+
+/* Saved cells are the same cells in the same order on every backend: what the CPU saved, the GPU goes on from. */
+static void cells_go_from_one_device_to_another(void)
+{
+    saved_cells *here = malloc(sizeof *here), *there = malloc(sizeof *there), *moved = malloc(sizeof *moved);
+    model *m = model_new(&specs[3]);
+    config *g = malloc(sizeof *g);
+    config_make(g, m, &settings[0]);
+    for (int t = KER_KV_F16; t <= KER_KV_Q8_0; t++) {
+        backend = ker_cpu();
+        CHECK_INT(cells_run(m, g, t, NULL, here), 0);
+        backend = gpu;
+        CHECK_INT(cells_run(m, g, t, NULL, there), 0);
+        CHECK_INT(cells_run(m, g, t, here, moved), 0);
+        CHECK_MSG(!memcmp(here->page, moved->page, sizeof here->page), "cells of type %d are others on the GPU", t);
+        double bad = 0, top = 0;
+        for (int i = 0; i < VOCAB; i++) {
+            bad = fmax(bad, fabs((double)moved->next[i] - (double)there->next[i]));
+            top = fmax(top, fabs((double)there->next[i]));
+        }
+        CHECK_MSG(bad < (t == KER_KV_F32 ? 1e-4 : 3e-2) * top, "cells of type %d from the CPU: off by %.3g of the largest logit", t, bad / top);
+    }
+    free(here);
+    free(there);
+    free(moved);
+    free(g);
+    model_free(m);
 }
 
 static void wrong_things_are_refused(void)
@@ -194,5 +228,7 @@ int main(void)
     RUN(agrees_with_the_reference);
     RUN(agrees_with_the_cpu);
     RUN(experts_may_lie_on_either_side);
+    RUN(cells_are_saved_and_loaded);
+    RUN(cells_go_from_one_device_to_another);
     return TEST_END();
 }

@@ -51,6 +51,9 @@ static void at_every_width(void)
     CHECK_MSG(strstr(screen(), "▸ 4 ") && !strstr(screen(), "▸ 12"), "%s", screen());
     fake.st.k = -1;
     CHECK_MSG(strstr(screen(), "k by layer: 104.9 MiB a token now") && !strstr(screen(), "▸"), "%s", screen());
+    fake.spared = 3 << 20;
+    CHECK_MSG(strstr(screen(), "ffn.width: 3.0 MiB a token less"), "%s", screen());
+    fake.spared = 0;
     key(K_ESC);
     CHECK(!strstr(screen(), "max tok/s"));
     tui_app_free(&app);

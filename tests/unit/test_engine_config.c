@@ -21,13 +21,15 @@ static void values_in_and_out(void)
         { "experts.k", "8", "8" }, { "num_experts_per_tok", "2", "2" }, { "experts.k", "1,6,11", "0,6,11" }, { "experts.k", "0,6,6", "6" },
         { "experts.k", "1-2:6", "6" }, { "experts.k", "1:2,2:9", "0,2,9" }, { "experts.k", "2:7", "0,4,7" }, { "experts.k", "0-2:3", "3" }, { "experts.k", "1-2:6,2:1", "0,6,1" },
         { "experts.k", "x2", "8" }, { "experts.k", "x0.5", "2" }, { "experts.k", "x100", "12" }, { "experts.k", "x0.001", "1" }, { "experts.k", "х2", "8" }, { "experts.k", "×3", "12" },
-        { "ffn.width", "x0.5", "48,32,32" }, { "rope.factor", "x4", "4" }, { "rope.theta", "x2", "20000" }, { "repeat_last_n", "x2", "128" },
+        { "ffn.width", "x0.5", "48,16,16" }, { "rope.factor", "x4", "4" }, { "rope.theta", "x2", "20000" }, { "repeat_last_n", "x2", "128" },
         { "experts.k", "default", "4" }, { "experts.ban", "1:3,2:7", "1:3,2:7" }, { "experts.ban", "none", "none" },
         { "experts.bias", "1:5=2.0", "1:5=2" }, { "experts.bias", "2:1=-0.25,1:0=1e-3", "1:0=0.001,2:1=-0.25" }, { "experts.pin", "2:11", "2:11" },
         { "experts.min_p", "0.1", "0.1" }, { "experts.temperature", "1.5", "1.5" }, { "rope_theta", "500000", "500000" },
         { "rope.scaling", "YARN", "yarn" }, { "rope.factor", "4", "4" }, { "original_max_position_embeddings", "64", "64" },
         { "rms_norm_eps", "1e-5", "1e-05" }, { "max_position_embeddings", "128", "128" }, { "kv.type", "q8_0", "q8_0" },
-        { "attention.heads_off", "0:1,2:3", "0:1,2:3" }, { "ffn.width", "32", "32" }, { "ffn.width", "96,64,0", "96,64,0" }, { "ffn.width", "0", "0" },
+        { "attention.heads_off", "0:1,2:3", "0:1,2:3" }, { "ffn.width", "32", "32" }, { "ffn.width", "96,31,0", "96,31,0" }, { "ffn.width", "50%", "48,16,16" },
+        { "ffn.width", "50%:magnitude", "48,16,16:magnitude" }, { "ffn.width", "7:magnitude", "7:magnitude" }, { "ffn.width", "1-2:5:magnitude", "0,5,5:magnitude" },
+        { "ffn.width", "x0.25:magnitude", "24,8,8:magnitude" }, { "ffn.width", "0:magnitude", "0" }, { "ffn.width", "0", "0" },
         { "think", "off", "off" }, { "enable_thinking", "true", "on" }, { "temperature", "0.7", "0.7" }, { "top_k", "40", "40" }, { "top_p", "0.9", "0.9" },
         { "sampler.min_p", "0.05", "0.05" }, { "repetition_penalty", "1.1", "1.1" }, { "frequency_penalty", "-0.5", "-0.5" }, { "seed", "42", "42" },
         { "stop", "END,\\n\\n", "END,\\n\\n" }, { "max_tokens", "100", "100" }, { "threads", "2", "2" }, { "num_experts", "12", "12" },
@@ -59,7 +61,8 @@ static void refusals(void)
         { "experts.bias", "1:5", "layer:expert=value" }, { "experts.bias", "1:5=nan", "=value" }, { "experts.bias", "1:5=2e9", "1000" }, { "experts.pin", "1:2,", "layer:expert" },
         { "attention.heads_off", "1:4", "heads 0 to 3" }, { "rope.scaling", "cubic", "none,linear,yarn" }, { "rope.factor", "0.5", "1 to 1024" },
         { "rope.theta", "inf", "number" }, { "norm.eps", "-1", "number" }, { "kv.type", "f8", "f16,f32,q8_0" }, { "sampler.temperature", "-1", "0 to 100" },
-        { "ffn.width", "0,65,0", "layer 1" }, { "ffn.width", "1000", "96" }, { "hidden_size", "128", "model.width is 64: the tensors" }, { "num_experts", "16", "experts.ban" },
+        { "ffn.width", "0,33,0", "layer 1" }, { "ffn.width", "0,33,0:magnitude", "layer 1" }, { "ffn.width", ":magnitude", "96" }, { "ffn.width", "-7", "96" },
+        { "ffn.width", "7:magnitude:magnitude", "first-last" }, { "ffn.width", "7:largest", "first-last" }, { "experts.k", "2:magnitude", "first-last" }, { "ffn.width", "1000", "96" }, { "hidden_size", "128", "model.width is 64: the tensors" }, { "num_experts", "16", "experts.ban" },
         { "temprature", "1", "no knob" }, { "experts.k", "99999999999999999999", "12" },
     };
     eng_config *c = eng_config_new(m);
@@ -77,7 +80,7 @@ static void refusals(void)
 static void fixed_by_the_weights(void)
 {
     static const struct { const char *name, *mask; } row[] = {
-        { "num_attention_heads", "attention.heads_off" }, { "intermediate_size", "ffn.width" }, { "moe_intermediate_size", "experts.k" },
+        { "num_attention_heads", "attention.heads_off" }, { "intermediate_size", "ffn.width" }, { "moe_intermediate_size", "ffn.width" },
         { "num_hidden_layers", "attention.heads_off and ffn.width" }, { "vocab", "sampler.top_k" }, { "vocab_size", "sampler.top_k" },
         { "num_experts", "experts.ban" }, { "num_key_value_heads", "kv.type" }, { "head_dim", "attention.heads_off" }, { "hidden_size", "smaller model" } };
     eng_config *c = eng_config_new(m);
@@ -94,7 +97,7 @@ static void fixed_by_the_weights(void)
 /* A share of the neurons, in each layer of what it has. */
 static void shares(void)
 {
-    static const struct { const char *in, *out; } good[] = { { "50%", "48,32,32" }, { "1%", "1" }, { "100%", "0" }, { "0:3,1-2:5", "3,5,5" } };
+    static const struct { const char *in, *out; } good[] = { { "50%", "48,16,16" }, { "1%", "1" }, { "100%", "0" }, { "0:3,1-2:5", "3,5,5" } };
     static const char *const bad[] = { "0%", "101%", "-5%", "5%%", "%", "50 %", "nan%", "0.5" };
     q_buf b = { 0 };
     eng_config *c = eng_config_new(m);
@@ -216,6 +219,20 @@ static void costs(void)
     CHECK_INT(b.bytes_layers - a.bytes_layers, 2 * 3 * 64 * 32 * 4);
     CHECK_INT(b.params - a.params, 2 * 3 * 64 * 32);
     CHECK_INT(a.bytes_head, (64 * 320 + 64) * 4);
+    eng_config_set(c, "experts.k", "12", err);
+    b = eng_model_cost(m, c);
+    /* half of the dense layer's neurons, and of each of 4 experts and of the shared one (64) of 2 layers: rows of gate and up */
+    eng_config_set(c, "experts.k", "4", err);
+    eng_config_set(c, "ffn.width", "50%", err);
+    uint64_t out = 48 + 2 * (4 * 16 + 32);
+    b = eng_model_cost(m, c);
+    CHECK_INT(a.bytes_layers - b.bytes_layers, out * 2 * 64 * 4);
+    CHECK_INT(a.params - b.params, out * 3 * 64);
+    eng_config_set(c, "ffn.width", "50%:magnitude", err);      /* all are computed before the largest are known */
+    b = eng_model_cost(m, c);
+    CHECK_INT(a.bytes_layers, b.bytes_layers);
+    CHECK_INT(a.params - b.params, out * 64);
+    eng_config_set(c, "ffn.width", "0", err);
     eng_config_set(c, "experts.k", "12", err);
     b = eng_model_cost(m, c);
     uint64_t tensors = 0;

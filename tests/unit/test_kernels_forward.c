@@ -51,7 +51,7 @@ static void bits_do_not_depend_on_batch_or_threads(void)
         if (!d) return;
         config *g = malloc(sizeof *g);
         for (int kv = KER_KV_F16; kv <= KER_KV_Q8_0; kv++) {
-            config_make(g, m, &settings[kv == KER_KV_F16 ? 5 : 0]);
+            config_make(g, m, &settings[kv == KER_KV_F16 ? 5 : kv == KER_KV_F32 ? 9 : 10]);      /* pins, first neurons, largest */
             ker_cpu()->set_threads(d, 1);
             CHECK_INT(run_model(d, m, g, false, kv, N_TOK, &want), 0);
             for (int threads = 1; threads <= 3; threads++) {
@@ -75,8 +75,8 @@ static void bits_do_not_depend_on_the_instruction_set(void)
     for (int s = 0; s < N_SPEC; s++) {
         model *m = model_new(&specs[s]);
         config *g = malloc(sizeof *g);
-        config_make(g, m, &settings[0]);
-        for (int kv = KER_KV_F16; kv <= KER_KV_Q8_0; kv++)
+        for (int kv = KER_KV_F16; kv <= KER_KV_Q8_0; kv++) {
+            config_make(g, m, &settings[kv == KER_KV_F16 ? 0 : kv == KER_KV_F32 ? 9 : 10]);
             for (int i = 0; i < 4; i++) {
                 if (ker_cpu_force(isa[i])) continue;
                 ker_dev *d = dev_new(m, 2);
@@ -85,6 +85,7 @@ static void bits_do_not_depend_on_the_instruction_set(void)
                 if (i) CHECK_MSG(same(&got, &want, m->m.n_layer), "%s: %s against scalar, kv type %d", specs[s].name, ker_cpu_features(), kv);
                 ker_cpu()->close(d);
             }
+        }
         ker_cpu_force(NULL);
         free(g);
         model_free(m);
@@ -293,6 +294,17 @@ static void cancel_stops_soon(void)
     }
 }
 
+/* Beside the CPU alone, a pair of devices, whose cells are the first's. */
+static void cells_are_saved_and_loaded(void)
+{
+    for (int s = 0; s < N_SPEC; s += s == 4 ? 1 : 2) {
+        cells_come_back(&specs[s]);
+        backend = ker_split();
+        if (specs[s].n_expert) cells_come_back(&specs[s]);
+        backend = ker_cpu();
+    }
+}
+
 static void wrong_things_are_refused(void)
 {
     const ker_backend *b = ker_cpu();
@@ -459,6 +471,7 @@ int main(void)
     RUN(narrow_cells_stay_close);
     RUN(sequences_share_a_batch);
     RUN(long_texts_join_their_segments);
+    RUN(cells_are_saved_and_loaded);
     RUN(nan_scores_give_valid_ids);
     RUN(cancel_stops_soon);
     RUN(pins_fill_k1);

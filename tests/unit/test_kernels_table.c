@@ -28,7 +28,7 @@ static int open_odd(const ker_model *m, int n_threads, const ker_hold *hold, ker
 
 static void same_bytes_as_one_device(const ker_backend *other)
 {
-    static const char *const names[] = { "base", "k_per_layer", "all", "min_p", "forced", "masks" };
+    static const char *const names[] = { "base", "k_per_layer", "all", "min_p", "forced", "masks", "magnitude", "forced_magnitude" };
     static const int split[] = { N_TOK, 7, 1 };
     int moved = 0;
     for (int s = 0; s < N_SPEC; s++) {

@@ -28,6 +28,43 @@ static int64_t say(mem_store *s, int64_t c, int64_t parent, enum mem_role r, con
     return id;
 }
 
+/* More turns than one step takes come in order, with who said them and when, and are found; under no conversation none. */
+static void turns_said_elsewhere_become_messages(void)
+{
+    enum { TURNS = 70 };
+    mem_store *s = open_at(":memory:");
+    mem_turn v[TURNS];
+    char text[TURNS][48];
+    int64_t c, leaf, more;
+    for (int i = 0; i < TURNS; i++) {
+        int n = snprintf(text[i], sizeof text[i], i == 68 ? "Is the quetzal number %d?" : "quetzal number %d", i);
+        v[i] = (mem_turn){MEM_USER, i % 2 ? "Bo" : "Ada", text[i], (size_t)n, 1683554160000 + i};
+    }
+    OK(mem_conversation_new(s, "birds", &c, err));
+    OK(mem_turns_add(s, c, 0, v, TURNS, &leaf, err));
+    mem_messages b;
+    OK(mem_branch(s, c, 0, &b, err));
+    CHECK_INT(b.n, TURNS);
+    for (int i = 0; i < b.n; i++) {
+        CHECK_STR(b.v[i].text, text[i]);
+        CHECK(b.v[i].created_ms == v[i].created_ms && b.v[i].parent == (i ? b.v[i - 1].id : 0));
+    }
+    if (b.n) CHECK_INT(leaf, b.v[b.n - 1].id);
+    mem_messages_free(&b);
+    const char *words[] = {"69", "68"};
+    mem_passages p;
+    OK(mem_candidates(s, MEM_CHAT, words, 2, 0, 9, &p, err));      /* what others asked is no question of the person here */
+    CHECK_INT(p.n, 2);
+    for (int i = 0; i < p.n; i++) CHECK_STR(p.v[i].author, strchr(p.v[i].text, '?') ? "Ada" : "Bo");
+    mem_passages_free(&p);
+    OK(mem_turns_add(s, c, leaf, v, 0, &more, err));
+    CHECK_INT(more, leaf);
+    CHECK_INT(mem_turns_add(s, c + 1, 0, v, 1, &more, err), Q_NOTFOUND);
+    CHECK_INT(mem_turns_add(s, c, leaf + 1, v, 1, &more, err), Q_NOTFOUND);
+    OK(mem_check(s, err));
+    mem_close(s);
+}
+
 static void a_tree_keeps_every_branch(void)
 {
     mem_store *s = open_at(":memory:");
@@ -310,6 +347,26 @@ static void traces_survive_packing_and_lies_are_refused(void)
     }
     CHECK(refused > 350);
     for (size_t i = 0; i < n; i += 37) CHECK(store_trace_unpack(b, i, &u) != Q_OK);
+    CHECK(b[4] == 1 && b[20] == 0);                                 /* as it was stored before there was anything else to say */
+    free(b);
+    t->made = q_strdup("{\"system\":\"Отвечай коротко.\"}");
+    CHECK_INT(store_trace_pack(t, &b, &n), Q_OK);
+    CHECK_INT(store_trace_unpack(b, n, &u), Q_OK);
+    if (u) {
+        CHECK_STR(u->made ? u->made : "", t->made);
+        CHECK(u->n == 300 && memcmp(u->margin, t->margin, 300 * 5 * 4) == 0);
+        mem_trace_free(u);
+    }
+    static const uint8_t lie[][2] = {{20, 1}, {22, 0xFF}, {23, 0x80}, {4, 1}, {24, 3}};
+    for (size_t i = 0; i < sizeof lie / sizeof *lie; i++) {
+        b[lie[i][0]] ^= lie[i][1];
+        CHECK_INT(store_trace_unpack(b, n, &u), Q_FORMAT);
+        b[lie[i][0]] ^= lie[i][1];
+    }
+    free(b);
+    t->made[3] = (char)0xFF;                                        /* no text */
+    CHECK_INT(store_trace_pack(t, &b, &n), Q_OK);
+    CHECK_INT(store_trace_unpack(b, n, &u), Q_FORMAT);
     free(b);
     mem_trace_free(t);
 }
@@ -515,6 +572,7 @@ static void old_file(const char *path, int v)
     pthread_cond_init(&old.turn, NULL);
     CHECK(sqlite3_open(path, &old.db) == SQLITE_OK);
     OK(store_register_words(&old, err));
+    OK(store_register_titles(&old, err));
     OK(store_migrate(&old, v, err));
     if (v >= 1) {
         OK(store_run(&old, NULL, err, "INSERT INTO conversation(title, created, opened) VALUES('old', 1, 1)", ""));
@@ -814,6 +872,7 @@ int main(void)
 {
     if (!memory_begin("memory")) return 1;
     RUN(a_tree_keeps_every_branch);
+    RUN(turns_said_elsewhere_become_messages);
     RUN(a_long_branch_can_be_deleted);
     RUN(a_reply_grows_and_ends_once);
     RUN(a_reply_of_a_dead_process_is_kept_as_stopped);

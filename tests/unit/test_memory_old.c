@@ -41,7 +41,9 @@ static const char *const written[] = {
     "INSERT INTO routing_tag(name, message, created) VALUES('prose', 2, 1700000000000);",
     "",
     "UPDATE message_config SET at_byte=5, mark='k 8→4' WHERE from_token=3;",
-    "", "",
+    "UPDATE message SET author='Ada' WHERE id=5;",
+    "INSERT INTO import(conversation, source, external) VALUES(2, 'chatgpt', 'c-1'); INSERT INTO import_message(message, conversation, external) VALUES(5, 2, 'm-1');"
+    "INSERT INTO message_raw(message, was, data) VALUES(5, 'CP1251', x'd0'); INSERT INTO document_raw(document, was, data) VALUES(1, 'CP1252', x'c3');", "", "", "",
 };
 
 static void make(const char *path, int v)
@@ -53,6 +55,7 @@ static void make(const char *path, int v)
     CHECK(sqlite3_open(path, &s.db) == SQLITE_OK);
     sqlite3_exec(s.db, "PRAGMA page_size=1024", NULL, NULL, NULL);
     OK(store_register_words(&s, err));
+    OK(store_register_titles(&s, err));
     /* step by step with what each wrote: a later step then finds the rows that it found in life */
     for (int at = 1; at <= v; at++) {
         OK(store_migrate(&s, at, err));
@@ -152,7 +155,7 @@ static void shows_the_same(mem_store *s, int v)
         mem_passages p;
         OK(mem_document_list(s, &d, err));
         CHECK_INT(d.n, 1);
-        if (d.n) { CHECK_STR(d.v[0].title, "notes/birds.md"); CHECK_INT(d.v[0].n_chunks, 2); CHECK_INT(d.v[0].gone_ms, 0); }
+        if (d.n) { CHECK_STR(d.v[0].title, "notes/birds.md"); CHECK_INT(d.v[0].n_chunks, 2); CHECK_INT(d.v[0].gone_ms, 0); CHECK_STR(d.v[0].was, v < 11 ? "" : "CP1252"); }
         mem_documents_free(&d);
         OK(mem_candidates(s, MEM_CHUNK, words, 2, 0, 9, &p, err));
         CHECK_INT(p.n, 1);

@@ -193,6 +193,52 @@ static void forgets(void)
     seen_clear(&s);
 }
 
+static bool stop_saving(void *user, int done, int total) { return done > total; }
+
+/* Saved, forgotten and loaded again it is as if nothing had been; who cannot do that says so. */
+static void keeps_what_is_evaluated(void)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/tmp/quorum-provider-%ld.state", (long)getpid());
+    seen s = { 0 }, again = { 0 };
+    prov_forget(p);
+    CHECK_INT(prov_state_bytes(p, 0), 0);
+    CHECK_INT(prov_state_save(p, path, "", 0, NULL, NULL, err), Q_RANGE);
+    ask(&plain, &s);
+    prov_room had = prov_context(p);
+    if (!(prov_about(p)->can & PROV_STATE)) {
+        CHECK_INT(prov_state_bytes(p, 0), 0);
+        CHECK_MSG(prov_state_save(p, path, "", 0, NULL, NULL, err) == Q_RANGE && prov_state_load(p, path, NULL, NULL, err) == Q_RANGE && strstr(err, "saved"), "%s", err);
+        CHECK(access(path, F_OK) != 0);
+        seen_clear(&s);
+        return;
+    }
+    CHECK_INT(prov_state_save(p, path, "a note", 6, stop_saving, NULL, err), Q_CANCEL);
+    CHECK_MSG(access(path, F_OK) != 0 && prov_state_save(p, path, "a note", 6, NULL, NULL, err) == Q_OK, "%s: %s", who, err);
+    prov_state look;
+    prov_config *c = prov_present(p);
+    CHECK(prov_state_look(path, &look, err) == Q_OK && look.bytes == prov_state_bytes(p, 6) && look.tokens == had.used && strcmp(look.note, "a note") == 0);
+    CHECK(look.model == prov_about(p)->id && look.config == prov_config_hash(c) && strcmp(look.name, prov_about(p)->name) == 0);
+    prov_state_free(&look);
+    prov_config_free(c);
+    prov_forget(p);
+    set("experts.k", "1");
+    CHECK_MSG(prov_state_load(p, path, NULL, NULL, err) == Q_RANGE && strstr(err, "(k 1)") && prov_context(p).used == 0, "%s: %s", who, err);
+    set("experts.k", "default");
+    CHECK_MSG(prov_state_load(p, path, NULL, NULL, err) == Q_OK, "%s: %s", who, err);
+    prov_room now = prov_context(p);
+    prov_mix m[4];
+    CHECK(now.used == had.used && now.text == had.text && prov_mixture(p, m, 4) == 1 && m[0].cells == had.used);
+    prov_result r = ask(&plain, &again);
+    CHECK_STR(text(&again), text(&s));
+    CHECK_MSG(r.cached_tokens == r.prompt_tokens && again.prompt_positions == 1, "%s: %d of %d were there, %d evaluated", who, r.cached_tokens, r.prompt_tokens,
+              again.prompt_positions);
+    CHECK(prov_state_look("LICENSE", &look, err) == Q_FORMAT && !look.note);
+    unlink(path);
+    seen_clear(&again);
+    seen_clear(&s);
+}
+
 static void stops_between_two_tokens(void)
 {
     seen whole = { 0 }, s = { .stop_at = 7 };
@@ -674,11 +720,11 @@ static int refuse(void *user, prov_config *c, char *e) { return prov_config_set(
 static void everybody(void)
 {
     static void (*const tests[])(void) = {
-        answers_and_counts, forgets, stops_between_two_tokens, knobs_are_heard_in_mid_answer, ends_where_it_is_told, raw_text_goes_on, a_beginning_is_gone_on_from, several_answers,
+        answers_and_counts, forgets, keeps_what_is_evaluated, stops_between_two_tokens, knobs_are_heard_in_mid_answer, ends_where_it_is_told, raw_text_goes_on, a_beginning_is_gone_on_from, several_answers,
         requests_take_turns, given_text_is_scored, penalties_let_a_passage_be_quoted,
         ends_of_earlier_turns_are_not_penalised, texts_become_vectors, configurations_are_text, what_it_cannot_is_said };
     static const char *const name[] = {
-        "answers_and_counts", "forgets", "stops_between_two_tokens", "knobs_are_heard_in_mid_answer", "ends_where_it_is_told", "raw_text_goes_on", "a_beginning_is_gone_on_from", "several_answers",
+        "answers_and_counts", "forgets", "keeps_what_is_evaluated", "stops_between_two_tokens", "knobs_are_heard_in_mid_answer", "ends_where_it_is_told", "raw_text_goes_on", "a_beginning_is_gone_on_from", "several_answers",
         "requests_take_turns", "given_text_is_scored", "penalties_let_a_passage_be_quoted",
         "ends_of_earlier_turns_are_not_penalised", "texts_become_vectors", "configurations_are_text", "what_it_cannot_is_said" };
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {

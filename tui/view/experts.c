@@ -247,13 +247,38 @@ static void index_line(tui_app *app, int y, int x, int end)
     free(s);
 }
 
+/* What only some models and configurations have is explained where it is on the map: `!` before the rest, the others where
+ * room is left behind it. */
+static int mark(tui_app *app, int y, int x, int end, const char *sign_, const char *word, enum tui_style st)
+{
+    if (x + 2 + tui_str_width(word) > end) return x;
+    x = tui_put(&app->grid, y, x, end, sign_, st) + 1;
+    return tui_put(&app->grid, y, x, end, word, S_DIM) + 2;
+}
+
+static bool any_bent(const agt_routing *r, int how)
+{
+    for (size_t i = 0; i < (size_t)r->n_layer * (size_t)r->n_expert; i++)
+        if (r->cell[i].bent == how) return true;
+    return false;
+}
+
+static bool any_needed(const agt_routing *r)
+{
+    for (size_t i = 0; i < (size_t)r->n_layer * (size_t)r->n_expert; i++)
+        if (r->cell[i].breaks && !r->cell[i].bent) return true;
+    return false;
+}
+
 static void legend(tui_app *app, int y, int x, int end, bool paired)
 {
     tui_grid *g = &app->grid;
     const agt_routing *r = &app->seen.rt;
-    if (!r->stored && !r->estimated && r->learned < r->learn_need) {
+    bool learns = !r->stored && !r->estimated && r->learned < r->learn_need;
+    if (!paired && !learns && any_needed(r)) x = mark(app, y, x, end, "!", _("needed"), S_WARN);
+    if (learns) {
         char *s = q_printf(_("learning what is usual, %d of %d"), r->learned, r->learn_need);
-        tui_put_cut(g, y, x, end - 3, s, S_DIM);
+        x = 2 + tui_put_cut(g, y, x, end - 3, s, S_DIM);
         free(s);
     } else if (paired)
         tui_put_cut(g, y, x, end - 3, r->n_expert <= CELLS_MAX ? _("dot: above usual · two layers a row") : _("dot: one of 2 on · two layers a row"), S_DIM);
@@ -270,7 +295,12 @@ static void legend(tui_app *app, int y, int x, int end, bool paired)
             x = tui_put(g, y, x, end, word[i], S_DIM) + 2;
         }
     }
-    tui_put_right(g, y, x, end, "F3", S_FAINT);
+    if (form_of(app) == FORM_CELLS && !paired) {
+        if (any_bent(r, LAB_BANNED)) x = mark(app, y, x, end - 3, app->ui.glyphs ? "×" : "x", _("banned"), S_ACCENT);
+        if (any_bent(r, LAB_PINNED)) x = mark(app, y, x, end - 3, "P", _("pinned"), S_ACCENT);
+        if (learns && any_needed(r)) x = mark(app, y, x, end - 3, "!", _("needed"), S_WARN);
+    }
+    if (x + 1 <= end) tui_put_right(g, y, x - 2, end, "F3", S_FAINT);
 }
 
 static void empty(tui_app *app, tui_box b)

@@ -205,13 +205,27 @@ def spread(settings, name, layer, n_expert):
     return out
 
 
-def narrow(h, settings, layer):
-    """The first neurons of a dense or shared part, ffn.width of them; 0: all."""
-    width = settings.get("ffn.width", 0)
+def narrow(h, settings, layer, trace, of=0):
+    """Of a part's neurons [token][n] ffn.width, the first or (":magnitude") a token's largest, of equals the first; 0: all.
+    of: a shared part keeps the share that its width is of a routed expert's `of` neurons."""
+    width, last = settings.get("ffn.width", 0), False
+    if isinstance(width, str):
+        width, last = width.removesuffix(":magnitude"), width.endswith(":magnitude")
+        width = [int(v) for v in width.split(",")]
+        width = width[0] if len(width) == 1 else width
     width = width[layer] if isinstance(width, list) else width
+    n = h.shape[1]
+    if of and width:
+        width = 0 if width >= of else max((width * n + of // 2) // of, 1)
+    if not width or width >= n:
+        return h
     h = h.copy()
-    if width:
-        h[:, width:] = 0
+    for row in h:
+        order = np.argsort(-np.abs(row), kind="stable") if last else np.arange(n)
+        if last:
+            size = np.abs(row[order])
+            trace["width"] = min(trace["width"], (size[width - 1] - size[width]) / size[0])
+        row[order[width:]] = 0
     return h
 
 
@@ -234,13 +248,14 @@ def experts(m, layer, x, y, settings, forced, trace):
                             m.kv.get("quorum.router_scale", 0.0), forced[t] if forced else None,
                             settings.get("experts.temperature", 1.0), settings.get("experts.min_p", 0.0))
         for e, a in zip(i, v):
-            out[t] += a * (w("ffn_down_exps.weight")[e] @ (silu(w("ffn_gate_exps.weight")[e] @ y[t]) * (w("ffn_up_exps.weight")[e] @ y[t])))
+            h = silu(w("ffn_gate_exps.weight")[e] @ y[t]) * (w("ffn_up_exps.weight")[e] @ y[t])
+            out[t] += a * (w("ffn_down_exps.weight")[e] @ narrow(h[None], settings, layer, trace)[0])
         ids.append(i)
         weights.append([float(a) for a in v])
         trace["lead"] = min(trace["lead"], lead)
     if m.row.get("shared"):
         h = silu(y @ w("ffn_gate_shexp.weight").T) * (y @ w("ffn_up_shexp.weight").T)
-        part = narrow(h, settings, layer) @ w("ffn_down_shexp.weight").T
+        part = narrow(h, settings, layer, trace, w("ffn_gate_exps.weight").shape[1]) @ w("ffn_down_shexp.weight").T
         if m.row["shared"] == "gated":
             part *= 1 / (1 + np.exp(-(y @ w("ffn_gate_inp_shexp.weight").reshape(-1))))[:, None]
         out += part
@@ -250,11 +265,12 @@ def experts(m, layer, x, y, settings, forced, trace):
 
 
 def forward(m, tokens, settings, forced=None):
-    """Logits [token][vocabulary], and {"ids", "weights": [routed layer][token][slot], "lead"}."""
+    """Logits [token][vocabulary], and {"ids", "weights": [routed layer][token][slot], "lead", "width"}: by how much the
+    last chosen expert and the last neuron kept by magnitude led."""
     eps = settings.get("norm.eps", m.key("attention.layer_norm_rms_epsilon"))
     f, scale = frequencies(m, settings)
     f = f.astype(np.float32).astype(np.float64)        # frequencies are stored in F32
-    trace = {"ids": [], "weights": [], "lead": np.inf}
+    trace = {"ids": [], "weights": [], "lead": np.inf, "width": np.inf}
     leading = m.key("leading_dense_block_count", 0)
     x = m.tensor["token_embd.weight"][tokens]
     for layer in range(m.key("block_count")):
@@ -264,7 +280,7 @@ def forward(m, tokens, settings, forced=None):
         if m.row["moe"] and layer >= leading:
             x = experts(m, layer, x, y, settings, forced[layer - leading] if forced else None, trace)
         else:
-            x = x + narrow(silu(y @ w("ffn_gate.weight").T) * (y @ w("ffn_up.weight").T), settings, layer) @ w("ffn_down.weight").T
+            x = x + narrow(silu(y @ w("ffn_gate.weight").T) * (y @ w("ffn_up.weight").T), settings, layer, trace) @ w("ffn_down.weight").T
     y = norm(x, m.tensor["output_norm.weight"], eps)
     return y @ m.tensor.get("output.weight", m.tensor["token_embd.weight"]).T, trace
 
@@ -402,8 +418,7 @@ def new(arch, where, seed):
              {"name": "yarn4", "settings": {"rope.scaling": "yarn", "rope.factor": 4.0, "rope.original_context": 64}},
              {"name": "theta", "settings": {"rope.theta": 500.0}}, {"name": "linear", "settings": {"rope.scaling": "linear", "rope.factor": 2.0}},
              {"name": "heads_off", "settings": {"attention.heads_off": ["0:1", "%d:3" % (layers - 1)]}}]
-    if not row["moe"] or row.get("shared"):
-        cases += [{"name": "width", "settings": {"ffn.width": [20, 7, 33]}}]
+    cases += [{"name": "width", "settings": {"ffn.width": [20, 7, 11]}}, {"name": "width_magnitude", "settings": {"ffn.width": "20,7,11:magnitude"}}]
     if row["moe"]:
         last = layers - 1
         cases += [{"name": "k_per_layer", "settings": {"experts.k": [1, 6, 11]}}, {"name": "pin", "settings": {"experts.pin": ["1:7", "%d:2" % last]}},

@@ -1,0 +1,434 @@
+/* cli/recall: `quorum bench memory`: how often a search finds what answers a question, on data sets of three forms (XQuAD,
+ * LoCoMo, HotpotQA). Each is put into a store in memory as a person's own documents and conversations are, and asked with
+ * rag_search. Single-threaded; it never touches the person's own memory. */
+#include "base/say.h"
+#include "cli/cli.h"
+#include "cli/common.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "rag/rag.h"
+
+enum { FILE_MAX = 256 << 20, KS = 3 };
+static const int cut_at[KS] = {2, 5, 10};
+
+/* One question, and what answers it: documents, or messages. */
+struct question { char *text; mem_store *s; int64_t *want; int n, group; };
+struct sums { int n, first, fed; double recall[KS], ndcg; };    /* first: a right one leads; fed: and is fed */
+
+struct set {
+    const char *name;
+    enum mem_kind kind;
+    mem_store *s;                           /* the one being filled */
+    mem_store **own; int n_own;             /* all that are its own */
+    bool apart;                             /* each conversation in a store of its own */
+    struct question *q; int n;
+    char **group; int n_group;              /* conversations, where there are several */
+    double passages, indexed_s, asked_s;
+};
+
+/* ---- reading ---- */
+static int bad_form(char *err, const char *path, const char *what)
+{
+    return q_fail(err, Q_FORMAT, _("%s has not the form of %s: give a file as that data set publishes it"), path, what);
+}
+
+static int load(const char *path, const char *what, cJSON **out, char *err)
+{
+    q_buf b = {0};
+    int rc = q_read_file(path, &b, FILE_MAX, err);
+    *out = rc == Q_OK ? cJSON_ParseWithLength(b.p, b.len) : NULL;
+    q_buf_free(&b);
+    return rc == Q_OK && !*out ? bad_form(err, path, what) : rc;
+}
+
+static const char *str(const cJSON *o, const char *key)
+{
+    const char *v = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, key));
+    return v ? v : "";
+}
+
+static const char *at(const cJSON *array, int i)
+{
+    const char *v = cJSON_GetStringValue(cJSON_GetArrayItem(array, i));
+    return v ? v : "";
+}
+
+static struct question *ask_later(struct set *d, const char *text, int group)
+{
+    d->q = q_realloc(d->q, sizeof *d->q * (size_t)(d->n + 1));
+    d->q[d->n] = (struct question){.text = q_strdup(text), .s = d->s, .group = group};
+    return &d->q[d->n++];
+}
+
+static void answered_by(struct question *q, int64_t id)
+{
+    for (int i = 0; i < q->n; i++)
+        if (q->want[i] == id) return;
+    q->want = q_realloc(q->want, sizeof *q->want * (size_t)(q->n + 1));
+    q->want[q->n++] = id;
+}
+
+/* A passage of a data set becomes a document of one passage. */
+static int put(mem_bulk *b, const char *path, const char *title, const char *name, const char *text, char *err)
+{
+    mem_document d = {.path = (char *)path, .title = (char *)title, .name = (char *)name, .trust = MEM_TRUST_OWN, .bytes = (int64_t)strlen(text)};
+    mem_chunk c = {0, strlen(text), text, (char *)""};
+    return mem_bulk_put(b, &d, &c, 1, err);
+}
+
+static int id_of(mem_store *s, const char *path, int64_t *id, char *err)
+{
+    mem_document d;
+    int rc = mem_document_by_path(s, path, &d, err);
+    *id = rc == Q_OK ? d.id : 0;
+    mem_document_free(&d);
+    return rc;
+}
+
+/* Another store, of which nothing is kept. */
+static int another(struct set *d, char *err)
+{
+    int rc = mem_open(":memory:", &d->s, err);
+    if (rc != Q_OK) return rc;
+    d->own = q_realloc(d->own, sizeof *d->own * (size_t)(d->n_own + 1));
+    d->own[d->n_own++] = d->s;
+    return Q_OK;
+}
+
+/* ---- the three forms ---- */
+static int read_xquad(struct set *d, char *const *file, char *err)
+{
+    cJSON *j;
+    int rc = load(file[0], "XQuAD", &j, err), n = 0;
+    const cJSON *a, *p, *q, *data = cJSON_GetObjectItemCaseSensitive(j, "data");
+    mem_bulk *b = mem_bulk_new(d->s, NULL, NULL);
+    char path[40];
+    cJSON_ArrayForEach(a, data)
+        cJSON_ArrayForEach(p, cJSON_GetObjectItemCaseSensitive(a, "paragraphs")) {
+            snprintf(path, sizeof path, "xquad:%d", n++);
+            if (rc == Q_OK) rc = put(b, path, path, NULL, str(p, "context"), err);
+        }
+    if (rc == Q_OK) rc = mem_bulk_flush(b, err);
+    mem_bulk_free(b);
+    d->passages = n;
+    n = 0;
+    cJSON_ArrayForEach(a, data)
+        cJSON_ArrayForEach(p, cJSON_GetObjectItemCaseSensitive(a, "paragraphs")) {
+            int64_t id = 0;
+            snprintf(path, sizeof path, "xquad:%d", n++);
+            if (rc == Q_OK) rc = id_of(d->s, path, &id, err);
+            cJSON_ArrayForEach(q, cJSON_GetObjectItemCaseSensitive(p, "qas"))
+                if (rc == Q_OK) answered_by(ask_later(d, str(q, "question"), 0), id);
+        }
+    if (rc == Q_OK && d->n == 0) rc = bad_form(err, file[0], "XQuAD");
+    cJSON_Delete(j);
+    return rc;
+}
+
+static int read_hotpot(struct set *d, char *const *file, char *err)
+{
+    cJSON *j, *corpus = NULL;
+    int rc = load(file[0], "HotpotQA", &j, err);
+    if (rc == Q_OK) rc = load(file[1], "HotpotQA", &corpus, err);
+    const cJSON *e, *f;
+    mem_bulk *b = mem_bulk_new(d->s, NULL, NULL);
+    cJSON_ArrayForEach(e, corpus) {
+        q_buf t = {0}, path = {0};
+        q_buf_printf(&path, "hotpot:%s", e->string ? e->string : "");
+        q_buf_puts(&t, "");
+        cJSON_ArrayForEach(f, e) q_buf_puts(&t, cJSON_GetStringValue(f) ? cJSON_GetStringValue(f) : "");
+        if (rc == Q_OK && t.len) rc = put(b, path.p, path.p + strlen("hotpot:"), path.p + strlen("hotpot:"), t.p, err);
+        d->passages++;
+        q_buf_free(&t);
+        q_buf_free(&path);
+    }
+    if (rc == Q_OK) rc = mem_bulk_flush(b, err);
+    mem_bulk_free(b);
+    cJSON_ArrayForEach(e, j) {
+        struct question *q = NULL;
+        cJSON_ArrayForEach(f, cJSON_GetObjectItemCaseSensitive(e, "supporting_facts")) {
+            char *path = q_printf("hotpot:%s", at(f, 0)), why[Q_ERRLEN];
+            int64_t id = 0;
+            if (rc == Q_OK && id_of(d->s, path, &id, why) == Q_OK) {
+                if (!q) q = ask_later(d, str(e, "question"), 0);
+                answered_by(q, id);
+            }
+            free(path);
+        }
+    }
+    if (rc == Q_OK && d->n == 0) rc = bad_form(err, file[0], "HotpotQA");
+    cJSON_Delete(j);
+    cJSON_Delete(corpus);
+    return rc;
+}
+
+/* "1:56 pm on 8 May, 2023", as UTC; 0 where it is something else. */
+static int64_t time_of(const char *text)
+{
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    int hour, minute, day, year;
+    char half[3], month[16];
+    if (sscanf(text, "%d:%d %2s on %d %15[A-Za-z], %d", &hour, &minute, half, &day, month, &year) != 6) return 0;
+    month[3] = 0;
+    const char *m = strstr(months, month);
+    if (!m || (m - months) % 3 || year < 1900 || year > 9999) return 0;
+    struct tm tm = {.tm_year = year - 1900, .tm_mon = (int)(m - months) / 3, .tm_mday = day, .tm_hour = hour % 12 + (half[0] == 'p' ? 12 : 0), .tm_min = minute};
+    return (int64_t)timegm(&tm) * 1000;
+}
+
+struct said { char *name; int64_t id; };        /* "D1:3" and its message */
+
+/* Each session is a conversation, each turn a message said by its speaker. */
+static int read_session(struct set *d, const cJSON *turns, int64_t when, struct said **ids, int *n_ids, char *err)
+{
+    int n = cJSON_GetArraySize(turns), k = 0;
+    int64_t conversation, leaf;
+    mem_turn *v = q_alloc(sizeof *v * (size_t)(n + 1));
+    char **text = q_alloc(sizeof *text * (size_t)(n + 1));
+    const cJSON *t;
+    cJSON_ArrayForEach(t, turns) {
+        const char *photo = str(t, "blip_caption");            /* what a photo shows that was sent along */
+        text[k] = q_printf("%s%s%s%s", str(t, "text"), *photo ? " (photo: " : "", photo, *photo ? ")" : "");
+        v[k] = (mem_turn){MEM_USER, str(t, "speaker"), text[k], strlen(text[k]), when};
+        k++;
+    }
+    int rc = mem_conversation_new(d->s, "", &conversation, err);
+    if (rc == Q_OK) rc = mem_turns_add(d->s, conversation, 0, v, n, &leaf, err);
+    for (int i = 0; i < k; i++) free(text[i]);
+    free(text);
+    free(v);
+    mem_messages m = {0};
+    if (rc == Q_OK) rc = mem_branch(d->s, conversation, 0, &m, err);
+    for (int i = 0; rc == Q_OK && i < m.n; i++) {
+        *ids = q_realloc(*ids, sizeof **ids * (size_t)(*n_ids + 1));
+        (*ids)[(*n_ids)++] = (struct said){q_strdup(str(cJSON_GetArrayItem(turns, i), "dia_id")), m.v[i].id};
+    }
+    mem_messages_free(&m);
+    d->passages += n;
+    return rc;
+}
+
+static int read_talk(struct set *d, const cJSON *e, char *err)
+{
+    struct said *ids = NULL;
+    int n_ids = 0, rc = Q_OK, group = d->n_group++;
+    const cJSON *talk = cJSON_GetObjectItemCaseSensitive(e, "conversation"), *turns, *q, *f;
+    d->group = q_realloc(d->group, sizeof *d->group * (size_t)d->n_group);
+    d->group[group] = q_strdup(*str(e, "sample_id") ? str(e, "sample_id") : "?");
+    if (d->apart && group > 0) rc = another(d, err);
+    for (int i = 1; rc == Q_OK; i++) {
+        char name[48];
+        snprintf(name, sizeof name, "session_%d", i);
+        if (!(turns = cJSON_GetObjectItemCaseSensitive(talk, name))) break;
+        snprintf(name, sizeof name, "session_%d_date_time", i);
+        rc = read_session(d, turns, time_of(str(talk, name)), &ids, &n_ids, err);
+    }
+    cJSON_ArrayForEach(q, cJSON_GetObjectItemCaseSensitive(e, "qa")) {
+        struct question *x = NULL;
+        cJSON_ArrayForEach(f, cJSON_GetObjectItemCaseSensitive(q, "evidence")) {
+            const char *name = cJSON_GetStringValue(f);
+            for (int i = 0; name && i < n_ids && rc == Q_OK; i++) {
+                if (strcmp(ids[i].name, name) != 0) continue;
+                if (!x) x = ask_later(d, str(q, "question"), group);
+                answered_by(x, ids[i].id);
+            }
+        }
+    }
+    for (int i = 0; i < n_ids; i++) free(ids[i].name);
+    free(ids);
+    return rc;
+}
+
+static int read_locomo(struct set *d, char *const *file, char *err)
+{
+    cJSON *j;
+    int rc = load(file[0], "LoCoMo", &j, err);
+    const cJSON *e;
+    cJSON_ArrayForEach(e, j)
+        if (rc == Q_OK) rc = read_talk(d, e, err);
+    if (rc == Q_OK && d->n == 0) rc = bad_form(err, file[0], "LoCoMo");
+    cJSON_Delete(j);
+    return rc;
+}
+
+/* ---- asking ---- */
+static bool answers(const struct question *q, int64_t id)
+{
+    for (int i = 0; i < q->n; i++)
+        if (q->want[i] == id) return true;
+    return false;
+}
+
+static void count(const struct set *d, const struct question *q, const rag_result *r, struct sums *x)
+{
+    int rank = 0, found = 0;
+    double gain = 0, ideal = 0;
+    bool first = false, fed = false;
+    for (int i = 0; i < r->n && rank < cut_at[KS - 1]; i++) {
+        const rag_passage *p = &r->v[i];
+        int64_t id = d->kind == MEM_CHAT ? p->id : p->source;
+        bool seen = false;                      /* several passages of one document are one answer */
+        for (int k = 0; k < i && !seen; k++) seen = p->kind == r->v[k].kind && id == (d->kind == MEM_CHAT ? r->v[k].id : r->v[k].source);
+        if (seen) continue;
+        rank++;
+        if (p->kind != d->kind || !answers(q, id)) continue;
+        found++;
+        gain += 1 / log2(rank + 1);
+        first |= rank == 1;
+        fed |= rank == 1 && p->fate == RAG_FED;
+        for (int k = 0; k < KS; k++) x->recall[k] += rank <= cut_at[k] ? 1.0 / q->n : 0;
+    }
+    for (int i = 1; i <= q->n && i <= cut_at[KS - 1]; i++) ideal += 1 / log2(i + 1);
+    x->n++;
+    x->ndcg += gain / ideal;
+    x->first += first;
+    x->fed += fed;
+}
+
+/* Over one group, or all (-1). */
+static int ask_all(struct set *d, struct sums *of_group, struct sums *all, char *err)
+{
+    rag_config c = rag_config_default();
+    c.budget = 100000;
+    int64_t start = q_now_ns();
+    for (int i = 0; i < d->n; i++) {
+        rag_result *r;
+        int rc = rag_search(d->q[i].s, &c, d->q[i].text, NULL, &r, err);
+        if (rc != Q_OK) return rc;
+        count(d, &d->q[i], r, all);
+        if (of_group) count(d, &d->q[i], r, &of_group[d->q[i].group]);
+        rag_result_free(r);
+    }
+    d->asked_s = (double)(q_now_ns() - start) / 1e9;
+    return Q_OK;
+}
+
+static void put_sums(const struct set *d, const struct sums *x, cJSON *o)
+{
+    char name[16];
+    double n = x->n ? x->n : 1;
+    if (d->kind == MEM_CHUNK) cJSON_AddNumberToObject(o, "ndcg@10", x->ndcg / n);
+    for (int k = 0; k < KS; k++) {
+        snprintf(name, sizeof name, "r@%d", cut_at[k]);
+        cJSON_AddNumberToObject(o, name, x->recall[k] / n);
+    }
+    cJSON_AddNumberToObject(o, "questions", x->n);
+    cJSON_AddNumberToObject(o, "first", x->first / n);
+    cJSON_AddNumberToObject(o, "fed_of_first", x->first ? (double)x->fed / x->first : 0);
+}
+
+static int measure(struct set *d, cJSON *out, char *err)
+{
+    struct sums all = {0}, *part = d->n_group ? q_alloc(sizeof *part * (size_t)d->n_group) : NULL;
+    int rc = ask_all(d, part, &all, err);
+    cJSON *o = rc == Q_OK ? cJSON_AddObjectToObject(out, d->name) : NULL;
+    if (o) {
+        put_sums(d, &all, o);
+        cJSON_AddNumberToObject(o, "passages", d->passages);
+        cJSON_AddNumberToObject(o, "ms_per_question", d->n ? 1e3 * d->asked_s / d->n : 0);
+        cJSON_AddNumberToObject(o, "passages_per_s", d->indexed_s > 0 ? d->passages / d->indexed_s : 0);
+        cJSON *by = d->n_group > 1 ? cJSON_AddObjectToObject(o, "by") : NULL;
+        for (int i = 0; by && i < d->n_group; i++) put_sums(d, &part[i], cJSON_AddObjectToObject(by, d->group[i]));
+    }
+    free(part);
+    return rc;
+}
+
+/* ---- the command ---- */
+static const struct form { const char *option, *name; enum mem_kind kind; int files; int (*read)(struct set *, char *const *, char *); } forms[] = {
+    {"--xquad", "xquad", MEM_CHUNK, 1, read_xquad},
+    {"--locomo", "locomo", MEM_CHAT, 1, read_locomo},
+    {"--hotpot", "hotpot", MEM_CHUNK, 2, read_hotpot},
+};
+enum { FORMS = sizeof forms / sizeof *forms };
+
+static int fill(struct set *d, const struct form *f, char *const *file, mem_store *shared, char *err)
+{
+    int rc = Q_OK;
+    d->s = shared;
+    d->apart = !shared;
+    if (!shared) rc = another(d, err);
+    d->name = f->name;
+    d->kind = f->kind;
+    int64_t start = q_now_ns();
+    if (rc == Q_OK) rc = f->read(d, file, err);
+    d->indexed_s = (double)(q_now_ns() - start) / 1e9;
+    return rc;
+}
+
+static void forget(struct set *d)
+{
+    for (int i = 0; i < d->n; i++) {
+        free(d->q[i].text);
+        free(d->q[i].want);
+    }
+    for (int i = 0; i < d->n_group; i++) free(d->group[i]);
+    free(d->q);
+    free(d->group);
+    for (int i = 0; i < d->n_own; i++) mem_close(d->own[i]);
+    free(d->own);
+}
+
+static void print(const cJSON *out, bool json)
+{
+    if (json) {
+        char *text = cJSON_PrintUnformatted(out);
+        if (text) q_say_json(stdout, text);
+        free(text);
+        return;
+    }
+    const cJSON *o, *v;
+    cJSON_ArrayForEach(o, out) {
+        q_say(stdout, "%-8s", o->string);
+        cJSON_ArrayForEach(v, o)
+            if (cJSON_IsNumber(v)) q_say(stdout, "  %s %.*f", v->string, v->valuedouble > 20 ? 0 : 3, v->valuedouble);
+        q_say(stdout, "\n");
+    }
+}
+
+static int run(char *file[FORMS][2], bool together, bool json)
+{
+    char err[Q_ERRLEN];
+    mem_store *shared = NULL;
+    struct set d[FORMS] = {{0}};
+    int rc = together ? mem_open(":memory:", &shared, err) : Q_OK;
+    cJSON *out = cJSON_CreateObject();
+    for (int i = 0; i < FORMS && rc == Q_OK; i++)
+        if (file[i][0]) rc = fill(&d[i], &forms[i], file[i], shared, err);
+    for (int i = 0; i < FORMS && rc == Q_OK; i++)
+        if (d[i].n) rc = measure(&d[i], out, err);
+    if (rc == Q_OK) print(out, json);
+    for (int i = 0; i < FORMS; i++) forget(&d[i]);
+    mem_close(shared);
+    cJSON_Delete(out);
+    return rc == Q_OK ? 0 : cli_fail(err);
+}
+
+int cli_bench_memory(const cli_command *as, int argc, char **argv)
+{
+    char *file[FORMS][2] = {{NULL}};
+    bool together = false, json = false, any = false;
+    for (int i = 1; i < argc; i++) {
+        bool good = false;
+        const char *mode;
+        for (int k = 0; k < FORMS && !good; k++) {
+            if (strcmp(argv[i], forms[k].option) != 0 || i + forms[k].files >= argc) continue;
+            good = any = true;
+            for (int j = 0; j < forms[k].files; j++) file[k][j] = argv[i + 1 + j];
+            i += forms[k].files;
+        }
+        if (good) continue;
+        if (strcmp(argv[i], "--json") == 0) json = true;
+        else if (strcmp(argv[i], "--together") == 0) together = true;
+        else if (!(mode = cli_opt(argc, argv, &i, "--mode")) || strcmp(mode, "lexical") != 0)
+            return cli_usage_take(as, q_printf(_("bench does not know \"%s\", or its value is wrong"), argv[i]));
+    }
+    if (!any) return cli_usage(as, _("bench memory needs a data set: --xquad, --locomo or --hotpot"));
+    return run(file, together, json);
+}

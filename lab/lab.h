@@ -435,7 +435,7 @@ struct cJSON *lab_differ_json(const lab_differ *);      /* cJSON_Delete */
 /* ================= zooms: a layer, an expert (lab/zoom.c) ================= */
 /* Over the recorded routing of answers of one model: how the load lies on a layer's experts; of one of them where it ran. */
 enum { LAB_ZOOM_TOKENS = 12, LAB_ZOOM_MET = 5 };
-typedef struct lab_zoom_answer { int64_t message; char *begins; /* its first words, on one line; owned */ int tokens, ran; } lab_zoom_answer;
+typedef struct lab_zoom_answer { int64_t message, chat; char *begins; /* its first words, on one line; owned */ int tokens, ran; } lab_zoom_answer;
 typedef struct lab_zoom_token {          /* a token that it ran for; texts as q_say_visible makes them, owned */
     int32_t id;
     int ran, of, answer, at;             /* times that it ran, of how many there were; where its weight was largest: index of the answer, token from 1 */
@@ -446,6 +446,8 @@ typedef struct lab_zoom_met { int layer, expert, together; double chance; } lab_
 typedef struct lab_zoom {                /* zero-initialise; lab_zoom_free */
     int layer, expert;                   /* expert -1: the layer, and nothing below `load` but `answer` (ran 0) is set */
     int tokens, ran, n_expert, left_out; /* left_out: answers of other models */
+    bool all;                            /* of all stored conversations, else of one; */
+    int not_read, damaged;               /* then: older answers that were not looked at, and records that could not be read */
     lab_layer_load load;
     lab_zoom_answer *answer; int n_answer;
     lab_zoom_token token[LAB_ZOOM_TOKENS]; int n_token;  /* it ran for most often, first */
@@ -457,6 +459,8 @@ typedef struct lab_zoom_terms {
     int layer, expert;                   /* as in lab_zoom */
     void (*spell)(void *user, int32_t token, q_buf *out);        /* NULL: nobody can */
     void *user;
+    int most;                            /* the newest answers of about so many tokens in all, passing over what cannot be read; 0: every one, or none */
+    bool (*go_on)(void *user, int done, int total);              /* between two answers; false ends it with Q_CANCEL; NULL */
 } lab_zoom_terms;
 /* Any thread but spell's. Q_NOTFOUND: no answers; Q_RANGE: no such layer or expert; Q_FORMAT: a record is damaged. */
 int lab_zoom_of(struct mem_store *, const lab_zoom_terms *, lab_zoom *out, char *err);

@@ -148,6 +148,7 @@ int agt_open(const agt_options *o, agt **out, char *err)
     pthread_mutex_init(&a->asks.mu, NULL);
     prefer_open(&a->prefer);
     lost_open(&a->lost);
+    speller_open(&a->speller);
     a->base = o->base;
     a->once = o->once;
     a->routing = o->routing;
@@ -234,6 +235,7 @@ void agt_close(agt *a)
     asks_free(&a->asks);
     prefer_close(&a->prefer);
     lost_close(&a->lost);
+    speller_close(&a->speller);
     shown_free(&a->shown);
     lab_watch_free(a->watch);
     free(a->seat.path);

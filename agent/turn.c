@@ -2,10 +2,12 @@
  * It never decides what is shown: it pushes events. */
 #include "agent/frame.h"
 #include "agent/generate.h"
+#include "agent/past.h"
 #include "agent/talk.h"
 #include "agent/view.h"
 #include "lab/lab.h"
 
+#include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -238,6 +240,7 @@ static bool answer(agt *a, const asked *how)
     agt_show_routing(a, 0);
     history_rest(&a->seat.past);
     costs_publish(a);
+    past_drop(a);
     turn t = { .a = a, .differs_at = -1, .elder = how->elder, .begin = how->begin };
     rag_result *found = NULL;
     prompt p = { .begin = how->begin };
@@ -245,6 +248,8 @@ static bool answer(agt *a, const asked *how)
     keep_why(a, found, question);        /* from here on the room's; this thread alone replaces it */
     t.seed = seed_for(a, how->seed);
     bool begun = prompt_build(a, &a->chat.path, found, &p, err) >= 0 && begin(&t, question, found, err) >= 0;
+    if (begun)
+        states_fed(&a->seat, found);
     waits_placed(a, how->ticket);
     if (!begun)
         failed(a, question, err);
@@ -252,11 +257,13 @@ static bool answer(agt *a, const asked *how)
         const char *finish;
         prov_request r = prompt_request(&p);
         r.seed = t.seed;
+        t.made = origin_begin(a, &p, found, sync_policy(&a->settings) == PROV_RECOMPUTE);
         r.policy = a->seat.after_again ? PROV_RECOMPUTE : sync_policy(&a->settings);
         enum mem_status status = generate(&t, &r, &finish, err);
         end(&t, status, finish);
     }
     prompt_free(&p);
+    cJSON_Delete(t.made);
     mem_trace_free(t.trace);
     free(t.token.ids);
     q_buf_free(&t.text);

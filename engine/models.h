@@ -26,6 +26,20 @@ void eng_found_free(eng_found *, int n);
 /* What -m and /model take: a path, part of a name (letter case ignored), or NULL for the default. *path malloc'ed.
  * Q_NOTFOUND: none, with what to do; Q_RANGE: several fit, err lists them. */
 int eng_find_model(const char *m, char **path, char *err);
+/* ---- the embedding model, which search by meaning uses: kept apart from models that one talks with ---- */
+/* Where `quorum model fetch --embedder` puts it (it may not exist yet); malloc'ed, NULL without a home. */
+char *eng_default_embedder(void);
+typedef struct eng_arrival {
+    bool here, coming;                  /* the file is whole and in its place; a process fetches it now */
+    int percent;                        /* of the whole way, while it comes; else -1 */
+    char problem[Q_ERRLEN];             /* why the last try failed, a sentence; "" */
+} eng_arrival;
+void eng_embedder_arrival(eng_arrival *);       /* microseconds, never waits [any] */
+/* For whoever fetches it: a handle that says so until it is closed or the process ends; -1: another one does, or no room. */
+int eng_arrival_begin(void);
+void eng_arrival_note(int handle, int percent, const char *problem);   /* problem NULL: on its way; -1 is no handle, nothing is noted */
+void eng_arrival_end(int handle);
+
 /* path is a GGUF file with a readable header and all of its tensors within it. */
 bool eng_file_whole(const char *path);
 

@@ -3,6 +3,7 @@
  * file counts once by device and inode; each place has a budget of its own) and never writes. */
 #include "engine/model/brief.h"
 #include "engine/model/find.h"
+#include "engine/embed.h"
 #include "engine/models.h"
 
 #include <cjson/cJSON.h>
@@ -63,8 +64,8 @@ static void add_file(finder *f, const char *path, char *name, const char *place)
     brief b = {0};
     int rc = gguf_look(path, &g, err);
     if (rc == Q_OK) brief_read(g, &b);
-    /* Vocabularies and parts of vision models are not what one chats with. */
-    if (rc == Q_OK && (!b.params || b.adapter)) {
+    /* Vocabularies, parts of vision models and embedders are not what one chats with. */
+    if (rc == Q_OK && (!b.params || b.adapter || (b.problem && eng_is_embedder(path)))) {
         brief_free(&b);
         gguf_close(g);
         free(name);

@@ -4,6 +4,7 @@
 #include "engine/run/device.h"
 #include "engine/run/model.h"
 #include "engine/run/config.h"
+#include "engine/embed.h"
 #include "engine/file/keys.h"
 
 #include <math.h>
@@ -437,6 +438,8 @@ static int find_arch(eng_model *m, char *err)
     m->arch = arch_find(a.p, a.n);
     if (m->arch)
         return 0;
+    if (eng_is_embedder(gguf_path(m->file)))
+        return q_fail(err, Q_FORMAT, _("%s is an embedding model: it turns text into vectors and cannot talk; take a chat model (`quorum model list`)"), m->path);
     char *known = arch_known(), *name = q_utf8_clean(a.p, a.n < 60 ? q_utf8_whole(a.p, a.n) : q_utf8_whole(a.p, 60));
     q_fail(err, Q_FORMAT, _("%s is a model of architecture \"%s\", which quorum does not know; it knows %s"), m->path, name, known);
     free(known);

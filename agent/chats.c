@@ -73,6 +73,7 @@ static void delete(agt *a, const job *j)
         note(&a->events, AGT_ERROR, "%s", err);
         return;
     }
+    states_forget(a->store, j->id, NULL, 0);
     note(&a->events, AGT_INFO, _("conversation %lld is deleted"), (long long)j->id);
     desk_post(&a->desk, &job_gone, j->id, 0, NULL, NULL);
     desk_post(&a->desk, &job_tidy, 0, 0, NULL, NULL);

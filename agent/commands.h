@@ -45,6 +45,12 @@
       N_("rename this conversation"), .needs = true) \
     X(delete, RUN(delete_chat), "удалить", N_("[NUMBER]"), \
       N_("delete this conversation, or the one with this number, for good; asks first"), .complete = AGT_COMPLETE_CHAT) \
+    X(save, RUN(save_state), "сохранить", N_("state [NAME]"), \
+      N_("keep in a file what the model has read of this conversation, so that it need not be read again"), .needs = true, .words = "state") \
+    X(load, RUN(load_state), "загрузить", N_("state [NAME]"), \
+      N_("take up what /save state kept; opening the conversation does so by itself"), .needs = true, .words = "state") \
+    X(states, JOB(states), "состояния", N_("[delete NAME]"), \
+      N_("what /save state kept, and how large it is"), .words = "delete") \
     X(find, JOB(find), "найти", N_("WORDS"), \
       N_("find messages in all conversations"), .needs = true) \
     X(add, JOB(take), "добавить", N_("PATH"), \
@@ -55,8 +61,8 @@
       N_("what was fed; list: the documents in memory"), .key = "F4", .words = "list") \
     X(search, JOB(search), "поиск", N_("WORDS"), \
       N_("what memory would feed for these words"), .needs = true) \
-    X(experts, BOTH(EXPERTS, experts), "эксперты", N_("[LAYER[:EXPERT]]"), \
-      N_("which experts run, and how unusual that is; a layer's load, or what one expert ran for in this conversation"), .key = "F3", .words = "text") \
+    X(experts, BOTH(EXPERTS, experts), "эксперты", N_("[LAYER[:EXPERT] [all]]"), \
+      N_("which experts run, and how unusual that is; a layer's load, or what one expert ran for, in this conversation or in all"), .key = "F3", .words = "text") \
     X(guard, RUN(guard), "страж", "", \
       N_("experts that the model cannot do without, as far as they were tried")) \
     X(config, UI(CONFIG), "настройки", "", \
@@ -80,14 +86,14 @@
       N_("what a token costs at each number of experts, and where it goes"), .key = "Ctrl-X 0", .complete = AGT_COMPLETE_MODEL) \
     X(routing, JOB(routing), "маршруты", N_("[tag NAME [all]|untag NAME|compare A B]"), \
       N_("names for recorded routing: list them, give one to the last answer, compare two"), .words = "tag,untag,list,compare") \
-    X(token, JOB(token), "токен", N_("[N]"), \
-      N_("a token of the last answer: what else could have stood there, and which experts ran for it")) \
-    X(whatif, JOB(whatif), "что-если", N_("[TOKEN] SETTINGS"), \
-      N_("what would have come after a token of the last answer under other settings: /whatif -3 k=2"), .needs = true) \
+    X(token, JOB(token), "токен", N_("[@ANSWER] [N]"), \
+      N_("a token of the last answer or of another one: what else could have stood there, and which experts ran for it")) \
+    X(whatif, JOB(whatif), "что-если", N_("[@ANSWER] [TOKEN] SETTINGS"), \
+      N_("what would have come after a token of an answer under other settings: /whatif -3 k=2, /whatif @1 5 k=2"), .needs = true) \
     X(map, BOTH(MAP, map), "карта", N_("[--svg FILE]"), \
       N_("the layers with heads, k, banned and pinned experts, and how far positions reach"), .words = "--svg", .complete = AGT_COMPLETE_PATH) \
-    X(replay, JOB(replay), "воспроизвести", N_("[SETTINGS]"), \
-      N_("the last answer again with its recorded experts forced, and under other settings: how far apart")) \
+    X(replay, JOB(replay), "воспроизвести", N_("[@ANSWER] [SETTINGS]"), \
+      N_("an answer again with its recorded experts forced, and under other settings: how far apart")) \
     X(trace, RUN(trace), "след", N_("save FILE"), \
       N_("write the last answer's routing as CSV, with its configuration as JSON beside it"), .words = "save", .complete = AGT_COMPLETE_PATH) \
     X(copy, UI(COPY), "копировать", "", \

@@ -24,6 +24,13 @@ static char *added_words(const rag_progress *p)
     q_buf_printf(&b, ngettext("%d passage", "%d passages", (unsigned long)p->chunks), p->chunks);
     q_buf_puts(&b, "), ");
     q_buf_printf(&b, _("%d unchanged, %d skipped"), p->unchanged, p->skipped);
+    q_buf chats = { 0 };
+    rag_chats_words(p, &chats);
+    if (chats.len && p->added + p->unchanged + p->skipped == 0)
+        q_buf_clear(&b);
+    if (chats.len)
+        q_buf_printf(&b, "%s%s", b.len ? "; " : "", chats.p);
+    q_buf_free(&chats);
     if (p->gone)
         q_buf_printf(&b, ngettext("; %d is gone from its folder and not fed any more", "; %d are gone from their folder and not fed any more", (unsigned long)p->gone), p->gone);
     return q_buf_take(&b);
@@ -78,7 +85,7 @@ static void add(agt *a, const job *j)
         note(&a->events, AGT_ERROR, p.seen > 1 ? _("%s (%s; /add %s takes the rest)") : "%s", err, words, j->text);
     else
         note(&a->events, AGT_INFO, "%s: %s", j->text, words);
-    if (why.len && p.seen > 1)
+    if (why.len && (p.seen > 1 || p.n_damage))
         note_text(&a->events, "/add", q_buf_take(&why));
     q_buf_free(&why);
     free(words);
@@ -99,7 +106,10 @@ static void documents(agt *a, const job *j)
     q_buf_puts(&b, "");
     for (int i = 0; i < l.n; i++) {
         char w[32];
-        q_buf_say(&b, "%4lld  %-40s %5d  %10s  %s\n", (long long)l.v[i].id, l.v[i].title, l.v[i].n_chunks, q_bytes_words((uint64_t)l.v[i].bytes, w), l.v[i].path);
+        char *was = *l.v[i].was ? rag_repaired_words(l.v[i].was) : NULL;
+        q_buf_say(&b, "%4lld  %-40s %5d  %10s  %s%s%s\n", (long long)l.v[i].id, l.v[i].title, l.v[i].n_chunks, q_bytes_words((uint64_t)l.v[i].bytes, w), l.v[i].path,
+                  was ? "  " : "", was ? was : "");
+        free(was);
     }
     if (!l.n)
         q_buf_puts(&b, _("Memory holds no documents: /add PATH takes a file or a folder in.\n"));

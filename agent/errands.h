@@ -46,6 +46,13 @@ extern const job_row job_lost;
 extern const job_row job_forget_agreed;  /* quick: writes down what was agreed to, */
 extern const job_row job_forgotten;      /* and does it: long; text: what was asked about, value as above */
 
+/* ---- states.c ---- */
+extern const job_row job_state_save;     /* engine's; text: NAME, NULL: the conversation's own; number 1: it may be written over */
+extern const job_row job_state_load;     /* engine's; text: NAME, NULL: the newest of the present conversation */
+extern const job_row job_state_deleted;  /* quick; text: NAME */
+/* A conversation (0: none) and documents are removed: states of it, or that were made with what they said, go too. Any thread. */
+void states_forget(mem_store *, int64_t chat, const int64_t *document, int n);
+
 /* ---- brains.c: quick ---- */
 /* job_brain; text: what to do and with which; it asks before it deletes, */
 extern const job_row job_brain_deleted;      /* and does it; text: its name */

@@ -90,8 +90,10 @@ static void forget(agt *a, const job *j)
         const char *from = p;
         int taken, done = 0;
         rc = next_ids(a, &p, ids, &taken, err);
-        if (rc > 0)
+        if (rc > 0) {
             rc = rag_remove_all(a->store, ids, rc, &done, err);
+            states_forget(a->store, 0, ids, done);
+        }
         gone += done;
         seen += taken;
         if (rc < 0)

@@ -2,6 +2,7 @@
  * that order; what comes is shown, kept and compared. Engine thread. A token that was shown is never taken back. */
 #include "agent/generate.h"
 #include "agent/errands.h"
+#include "agent/past.h"
 #include "agent/talk.h"
 #include "agent/view.h"
 
@@ -233,6 +234,10 @@ static void prefilled(void *user, const prov_result *r)
 {
     turn *t = user;
     sync_prefilled(t->a, r->evaluated);
+    if (r->evaluated && t->made && !t->trace->made) {
+        t->trace->made = origin_runs(t->a, t->made);
+        t->made = NULL;
+    }
     t->saved_ns = q_now_ns();
 }
 

@@ -13,6 +13,7 @@ typedef struct turn {
     q_buf text, think;                   /* shown; thought */
     const char *begin;                   /* how it begins, given by the person; NULL: by itself */
     mem_trace *trace;
+    struct cJSON *made;                  /* what is to be known of its prompt (past.h), until that is evaluated; NULL */
     prov_result so_far;
     int64_t elder;                       /* the sibling that it is made beside; 0: the one before it, if there is one */
     char *compare;                       /* its text; NULL: there is none */

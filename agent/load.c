@@ -1,5 +1,6 @@
 /* agent/load: the model comes and goes. Engine thread.
  * A model that answers is never given up for one that does not load. */
+#include "agent/past.h"
 #include "agent/talk.h"
 
 #include <stdlib.h>
@@ -30,6 +31,8 @@ void load_none(agt *a)
     history_clear(&a->seat.past);
     costs_unload(a);
     turns_forget(a);
+    past_drop(a);
+    speller_is(&a->speller, NULL);
     prov_close(a->seat.who);
     a->seat.cfg = NULL;
     a->seat.who = NULL;
@@ -39,6 +42,9 @@ void load_none(agt *a)
     a->seat.known = NULL;
     a->seat.n_known = 0;
     a->seat.holds = 0;
+    a->seat.offered = 0;
+    free(a->seat.fed);
+    a->seat.fed = NULL;
     a->chat.keep_from = 0;
 }
 
@@ -104,6 +110,7 @@ static void cancel(void *who, bool on) { prov_cancel(who, on); }
 static void install(agt *a, prov *who)
 {
     a->seat.who = who;
+    speller_is(&a->speller, who);
     a->seat.cfg = prov_present(who);
     history_turned(&a->seat.past, a->seat.cfg);
     desk_cancels(&a->desk, cancel, who);

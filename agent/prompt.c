@@ -52,7 +52,7 @@ void prompt_free(prompt *p)
 prov_request prompt_request(const prompt *p)
 {
     return (prov_request){ .message = p->message, .n_message = p->n, .raw = p->raw, .n_raw = p->raw ? strlen(p->raw) : 0,
-                           .begin = p->begin, .n_begin = p->begin ? strlen(p->begin) : 0 };
+                           .begin = p->begin, .n_begin = p->begin ? strlen(p->begin) : 0, .think = p->think };
 }
 
 static char *prompt_text(const agt *a, const prompt *p)
@@ -83,7 +83,7 @@ static int render(const agt *a, const mem_messages *path, int from, prompt *out,
         if (path->v[i].role != MEM_ASSISTANT || *text)   /* stopped before its first word */
             out->message[out->n++] = (prov_message){ role_of(&path->v[i]), text, strlen(text), NULL };
     }
-    if (a->base)                         /* raw text goes on: everything said so far, as it stands */
+    if (out->base)                       /* raw text goes on: everything said so far, as it stands */
         out->raw = q_buf_take(&b);
     q_buf_free(&b);
     prov_request r = prompt_request(out);
@@ -164,7 +164,7 @@ int prompt_build(agt *a, const mem_messages *path, const rag_result *r, prompt *
 {
     int last = path->n - 1, size = context_size(a), reserve = reply_reserve(a), tokens;
     q_buf sys = { 0 };
-    *out = (prompt){ .begin = out->begin, .system = q_strdup(settings_value(&a->settings, "chat.system", &sys)), .question = framed(r, path->v[last].text) };
+    *out = (prompt){ .begin = out->begin, .base = a->base, .system = q_strdup(settings_value(&a->settings, "chat.system", &sys)), .question = framed(r, path->v[last].text) };
     q_buf_free(&sys);
     int from = first_kept(a, path, out, size, reserve);
     while ((tokens = render(a, path, from, out, err)) >= 0 && tokens + (from < last ? reserve : 16) > size) {
@@ -188,4 +188,14 @@ int prompt_build(agt *a, const mem_messages *path, const rag_result *r, prompt *
     pthread_mutex_unlock(&a->shown.mu);
     free(old);
     return Q_OK;
+}
+
+int prompt_again(agt *a, const mem_messages *path, int from, const char *system, const rag_result *r, prompt *out, char *err)
+{
+    char *was = q_strdup(system), *question = framed(r, path->v[path->n - 1].text);
+    free(out->system);
+    free(out->question);
+    out->system = was;
+    out->question = question;
+    return render(a, path, from, out, err);
 }

@@ -12,6 +12,9 @@ typedef struct known { uint64_t hash, forward; char label[48]; int k; char *json
 /* Experts that the model cannot do without: what is known, and whether somebody asked for it (guard.c). */
 typedef struct seat_guard { lab_guard known; bool asked, said, failed; } seat_guard;
 
+/* An answer that was evaluated again to be asked about (past.c). */
+typedef struct seat_again { lab_past *past; int64_t message; uint64_t config; } seat_again;
+
 typedef struct seat {
     char *path;                          /* of the model; NULL: none was given. owned */
     int (*open)(const char *path, const prov_opts *, prov **out, char *err);   /* constant after agt_open */
@@ -23,9 +26,12 @@ typedef struct seat {
     known *known; int n_known;
     int64_t prefill_from;                /* ns */
     int64_t holds;                       /* the conversation that the cells are of; 0: none */
+    int64_t offered;                     /* the conversation whose saved states were looked at last; 0: none was */
+    char *fed;                           /* what memory fed to what the cells are of, as states.c writes it down; NULL: nothing. owned */
     bool config_changed;                 /* an edit was applied since the turn last looked */
     bool after_again;                    /* the cells are those of an /again with other settings: the next prompt is evaluated anew */
     seat_guard guard;
+    seat_again again;
 } seat;
 
 #endif

@@ -140,6 +140,25 @@ static void delete_chat(agt *a, const agt_command *c, char *args)
     }
 }
 
+/* "state [NAME]". */
+static void state(agt *a, const agt_command *c, char *args, const job_row *row)
+{
+    size_t n = strcspn(args, " \t\n");
+    char *word = q_strndup(args, n), *name = trim(args + n);
+    if (strcmp(word, "state") != 0 && strcmp(word, "состояние") != 0)
+        usage(a, c);
+    else {
+        if (desk_waits(&a->desk, LANE_ENGINE))
+            note(&a->events, AGT_INFO, _("/%s is done when the present work ends"), c->name);
+        desk_post(&a->desk, row, 0, 0, *name ? name : NULL, NULL);
+    }
+    free(word);
+    free(name);
+}
+
+static void save_state(agt *a, const agt_command *c, char *args) { state(a, c, args, &job_state_save); }
+static void load_state(agt *a, const agt_command *c, char *args) { state(a, c, args, &job_state_load); }
+
 static void memory(agt *a, const agt_command *c, char *args)
 {
     if (strcmp(args, "list") == 0 || strcmp(args, "список") == 0)

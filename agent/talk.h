@@ -60,12 +60,19 @@ extern const job_row job_guard;          /* somebody wants to know: also where i
 /* ---- prompt.c ---- */
 /* The request for an answer to path (whose last message is the question). Its texts belong to the prompt and to path, but for
  * begin, which the caller sets before: how the answer begins, NULL: by itself. */
-typedef struct prompt { prov_message *message; int n; char *raw, *system, *question; const char *begin; } prompt;
+typedef struct prompt { prov_message *message; int n; char *raw, *system, *question; const char *begin, *think; bool base; } prompt;
 int prompt_build(agt *, const mem_messages *path, const rag_result *passages, prompt *out, char *err);
+/* The same for an answer that was made: from message `from` of path on, with this system text; begin, think and base as the caller set
+ * them. Returns its tokens. */
+int prompt_again(agt *, const mem_messages *path, int from, const char *system, const rag_result *passages, prompt *out, char *err);
 prov_request prompt_request(const prompt *);
 void prompt_free(prompt *);
 int prompt_room_for_passages(agt *, const char *question, int max_passages);
 int prompt_count(void *user, const char *text, size_t n);    /* user: prov */
+
+/* ---- states.c ---- */
+void states_take(agt *);                 /* a saved state of the present conversation, where the context holds nothing of it yet */
+void states_fed(seat *, const rag_result *);             /* what the next prompt is fed with (NULL: nothing) */
 
 /* ---- turn.c ---- */
 extern const job_row job_send, job_again, job_edit, job_amend;   /* text; but for send: id = the message, 0: the last; number: ticket */

@@ -2,8 +2,8 @@
  * experts ran for it. Engine thread, in its turn: the alternatives come from the position before, evaluated again; the
  * routing is what was recorded. */
 #include "agent/errands.h"
+#include "agent/past.h"
 #include "agent/talk.h"
-#include "agent/whatif.h"
 #include "base/say.h"
 #include "lab/lab.h"
 #include "provider/provider.h"
@@ -16,10 +16,12 @@
 
 enum { ALTERNATIVES = 5, SHOWN = 8 };
 
-/* What stood there, and the likeliest. r: of the position before. */
+/* What came, and the likeliest. r: of the position before it. */
 static void say_place(const lab_whatif_result *r, q_buf *out, cJSON *json)
 {
     int rank = 0, said = 0;
+    if (!r->follows)
+        return;
     for (int i = 0; i < r->n_word && !rank; i++)
         rank = strcmp(r->word[i].text, r->follows) == 0 ? i + 1 : 0;
     q_buf_say(out, _("probability %.4f"), r->p_follows[0]);
@@ -85,65 +87,84 @@ static void say_experts(const mem_trace *t, int at, q_buf *out, cJSON *json)
     }
 }
 
-/* The position before, under what made it. Q_RANGE: why not. */
-static int look_back(agt *a, const mem_message *m, const mem_trace *t, int at, lab_whatif_result *r, char *err)
+/* What could have come behind token `at` (from 0; -1: behind the prompt), under what made it. */
+static int look_behind(agt *a, const answer_at *o, int at, lab_whatif_result *r, char *err)
 {
-    int rc = answer_there(a, m, t, err);
-    if (rc == Q_OK && t->pos[at] > 0) {
-        char *now = answer_made_by(a, m, t, at > 0 ? at - 1 : 0);
-        rc = lab_whatif_spec(prov_session(a->seat.who), t->pos[at] - 1, now, "", NULL, r, err);
-        free(now);
-    }
+    char *now = answer_made_by(a, o, at < 0 ? 0 : at);
+    int rc = lab_whatif_spec(o->s, at < 0 ? o->t->pos[0] - 1 : o->t->pos[at], now, "", NULL, r, err);
+    free(now);
     return rc;
 }
 
 static bool spells(agt *a, const mem_message *m) { return a->seat.who && prov_about(a->seat.who)->id == m->model_id; }
 
-static void page(agt *a, const mem_message *m, const mem_trace *t, int at)
+/* In its place, and behind it: what /whatif with the same number changes. */
+static int say_both(agt *a, answer_at *o, int at, q_buf *out, cJSON *json, char *err)
+{
+    lab_whatif_result r = { .pos = 0 };
+    int rc = answer_hold(a, o, at, "/token", err);
+    if (rc == Q_OK && at >= 0 && (rc = look_behind(a, o, at - 1, &r, err)) == Q_OK)
+        say_place(&r, out, json);
+    lab_whatif_free(&r);
+    if (rc == Q_OK && (rc = look_behind(a, o, at, &r, err)) == Q_OK && r.follows) {
+        cJSON *after = cJSON_AddObjectToObject(json, "after");
+        cJSON_AddStringToObject(after, "came", r.follows);
+        q_buf_say(out, _("after it came \"%s\", "), r.follows);
+        say_place(&r, out, after);
+    }
+    lab_whatif_free(&r);
+    return rc;
+}
+
+static void page(agt *a, answer_at *o, int at)
 {
     char err[Q_ERRLEN];
+    const mem_trace *t = o->t;
     q_buf out = { 0 }, spelt = { 0 }, visible = { 0 };
     cJSON *json = cJSON_CreateObject();
-    lab_whatif_result r = { .pos = 0 };
-    if (spells(a, m))
+    if (spells(a, o->m) && at >= 0)
         prov_spell(a->seat.who, t->token[at], &spelt);
     q_buf_puts(&visible, "");
     q_say_visible(&visible, spelt.p ? spelt.p : "", spelt.len);
-    q_buf_say(&out, _("token %d of %d, \"%s\" (id %d, position %d)\n"), at + 1, t->n, visible.p, t->token[at], t->pos[at]);
+    if (o->number != o->of)
+        q_buf_say(&out, _("answer %d of %d, "), o->number, o->of);
+    if (at >= 0)
+        q_buf_say(&out, _("token %d of %d, \"%s\" (id %d, position %d)\n"), at + 1, t->n, visible.p, t->token[at], t->pos[at]);
+    else
+        q_buf_say(&out, _("the prompt's last token (position %d)\n"), t->pos[0] - 1);
     cJSON_AddNumberToObject(json, "token", at + 1);
     cJSON_AddNumberToObject(json, "of", t->n);
-    cJSON_AddNumberToObject(json, "id", t->token[at]);
-    cJSON_AddNumberToObject(json, "position", t->pos[at]);
+    if (at >= 0)
+        cJSON_AddNumberToObject(json, "id", t->token[at]);
+    cJSON_AddNumberToObject(json, "position", at >= 0 ? t->pos[at] : t->pos[0] - 1);
     cJSON_AddStringToObject(json, "text", visible.p);
-    int rc = look_back(a, m, t, at, &r, err);
-    if (rc == Q_OK && r.follows)
-        say_place(&r, &out, json);
-    else if (rc != Q_OK)
+    int rc = say_both(a, o, at, &out, json, err);
+    if (rc != Q_OK)
         q_buf_say(&out, _("what else could have stood there cannot be said: %s\n"), err);
-    say_experts(t, at, &out, json);
+    if (at >= 0)
+        say_experts(t, at, &out, json);
+    answer_said(o, at, &out, json);
     note_page(&a->events, "/token", q_buf_take(&out), cJSON_PrintUnformatted(json));
     cJSON_Delete(json);
-    lab_whatif_free(&r);
     q_buf_free(&spelt);
     q_buf_free(&visible);
 }
 
 static void token(agt *a, const job *j)
 {
-    char err[Q_ERRLEN], *end = NULL;
-    const char *text = j->text ? j->text : "-1";
-    const mem_message *m = NULL;
-    mem_trace *t = NULL;
-    long n = strtol(text, &end, 10);
-    int rc = end == text || *end || n == 0 ? q_fail(err, Q_RANGE, _("/token [N]: a token of the last answer, from 1, or from its end with a minus"))
-                                           : answer_recorded(a, &m, &t, err);
-    if (rc == Q_OK && (n > t->n || n < -t->n))
-        rc = q_fail(err, Q_RANGE, _("the last answer has %d tokens: 1 to %d, or -1 to -%d from its end"), t->n, t->n, t->n);
+    char err[Q_ERRLEN];
+    const char *text = j->text ? j->text : "";
+    answer_at o = { .off = -1 };
+    int number, at = -1, rc = answer_named(&text, &number, err);
     if (rc == Q_OK)
-        page(a, m, t, (int)(n < 0 ? t->n + n : n - 1));
+        rc = answer_find(a, number, &o, err);
+    if (rc == Q_OK && *text && !answer_token(text, o.t->n, &at, &rc, err))
+        rc = q_fail(err, Q_RANGE, _("/token [@ANSWER] [N]: a token of the last answer or of another one, from 1, or from its end with a minus; 0 is what stands before the first"));
+    if (rc == Q_OK)
+        page(a, &o, *text ? at : o.t->n - 1);
     else
         note(&a->events, AGT_ERROR, "%s", err);
-    mem_trace_free(t);
+    answer_done(&o);
 }
 
 const job_row job_token = { .name = "token", .lane = LANE_ENGINE, .end = END_DROPPED, .answers = true, .run = token };
@@ -259,46 +280,70 @@ static void narrow(const lab_whatif_result *r, const mem_trace *t, int at, const
     }
 }
 
-/* number: from 1, 0 the last, negative: from where the last look came to; text: how far, "w" behind it: words. */
+/* Which of the branch's answers this message is; 0: none. */
+static int number_of(const agt *a, int64_t message)
+{
+    int n = 0;
+    for (int i = 0; i < a->chat.path.n; i++) {
+        n += a->chat.path.v[i].role == MEM_ASSISTANT;
+        if (a->chat.path.v[i].id == message)
+            return a->chat.path.v[i].role == MEM_ASSISTANT ? n : 0;
+    }
+    return 0;
+}
+
+/* The likeliest in its place where that is at hand, or where somebody asked for it; else what it would take. */
+static int alternatives(agt *a, answer_at *o, int at, bool wanted, lab_whatif_result *r, q_buf *why, char *err)
+{
+    int cost, rc = wanted ? answer_hold(a, o, at - 1, "/token", err) : answer_near(a, o, at - 1, err);
+    if (rc == Q_OK)
+        rc = look_behind(a, o, at - 1, r, err);
+    if (rc == Q_OK)
+        return rc;
+    if (!wanted && (cost = answer_cost(a, o)) > 0)
+        q_buf_say(why, ngettext("a: what else could have stood here; %d token is evaluated again for it", "a: what else could have stood here; %d tokens are evaluated again for it",
+                                (unsigned long)cost), cost);
+    else
+        q_buf_puts(why, err);
+    return rc;
+}
+
+/* number: from 1, 0 the last, negative: from where the last look came to; text: how far, "w" behind it: words; value: what else could have
+ * stood there is wanted, whatever that takes. */
 static void look(agt *a, const job *j)
 {
     char err[Q_ERRLEN], *end;
-    const mem_message *m = NULL, *last = NULL;
-    mem_trace *t = NULL;
     long by = strtol(j->text, &end, 10);
-    for (int i = 0; i < a->chat.path.n; i++) {
-        last = a->chat.path.v[i].has_trace ? &a->chat.path.v[i] : last;
-        m = a->chat.path.v[i].id == j->id ? &a->chat.path.v[i] : m;
-    }
-    if (!m || !m->has_trace || mem_trace_get(a->store, m->id, &t, err) != Q_OK || t->n == 0) {
+    answer_at o = { .off = -1 };
+    int which = number_of(a, j->id);
+    if (!which || answer_find(a, which, &o, err) != Q_OK) {
         note(&a->events, AGT_ERROR, "%s", _("no routing was recorded with this answer"));
-        mem_trace_free(t);
         return;
     }
-    q_buf all = { 0 }, out = { 0 };
-    size_t *begin = begins(a, m, t, &all), from, to;
+    const mem_trace *t = o.t;
+    q_buf all = { 0 }, out = { 0 }, why = { 0 };
+    size_t *begin = begins(a, o.m, t, &all), from, to;
     lab_whatif_result r = { .pos = 0 };
-    int64_t number = j->number >= 0 ? j->number : a->chat.looked == m->id ? a->chat.looked_at + 1 : -j->number;
+    int64_t number = j->number >= 0 ? j->number : a->chat.looked == o.m->id ? a->chat.looked_at + 1 : -j->number;
     int at = number > 0 && number <= t->n ? (int)number - 1 : t->n - 1;
     at = moved(t, &all, begin, at, (int)by, *end == 'w');
-    a->chat.looked = m->id;
+    a->chat.looked = o.m->id;
     a->chat.looked_at = at;
-    if (desk_wanted(&a->desk)) {         /* a key that is held down does not pile up evaluations */
-        mem_trace_free(t);
-        q_buf_free(&all);
-        free(begin);
-        return;
+    if (!desk_wanted(&a->desk) || j->value) {        /* a key that is held down does not pile up evaluations */
+        alternatives(a, &o, at, j->value != NULL, &r, &why, err);
+        q_buf_say(&out, _("token %d of %d"), at + 1, t->n);
+        if (o.number != o.of)
+            q_buf_say(&out, _(", answer %d of %d"), o.number, o.of);
+        q_buf_say(&out, "\n");
+        narrow(&r, t, at, why.p ? why.p : "", &out);
+        place(o.m, &all, begin, at, &from, &to);
+        agt_event e = { .kind = AGT_EV_LOOK, .id = o.m->id, .number = at + 1, .total = t->n, .done = (int64_t)from, .scroll = (int64_t)to, .text = q_buf_take(&out) };
+        evq_push(&a->events, &e);
     }
-    int rc = m == last ? look_back(a, m, t, at, &r, err) : q_fail(err, Q_RANGE, _("alternatives: of the last answer alone"));
-    q_buf_say(&out, _("token %d of %d"), at + 1, t->n);
-    q_buf_say(&out, "\n");
-    narrow(&r, t, at, rc == Q_OK ? "" : err, &out);
-    place(m, &all, begin, at, &from, &to);
-    agt_event e = { .kind = AGT_EV_LOOK, .id = m->id, .number = at + 1, .total = t->n, .done = (int64_t)from, .scroll = (int64_t)to, .text = q_buf_take(&out) };
-    evq_push(&a->events, &e);
     lab_whatif_free(&r);
-    mem_trace_free(t);
+    answer_done(&o);
     q_buf_free(&all);
+    q_buf_free(&why);
     free(begin);
 }
 
@@ -310,3 +355,5 @@ void agt_look(agt *a, int64_t message, int number, int by, bool words)
     snprintf(text, sizeof text, "%d%s", by, words ? "w" : "");
     desk_post(&a->desk, &job_look, message, number, text, NULL);
 }
+
+void agt_look_again(agt *a, int64_t message, int number) { desk_post(&a->desk, &job_look, message, number, "0", "again"); }

@@ -2,9 +2,12 @@
  * It never decides what is shown: it pushes events. */
 #include "agent/frame.h"
 #include "agent/generate.h"
+#include "agent/past.h"
 #include "agent/talk.h"
 #include "agent/view.h"
+#include "lab/lab.h"
 
+#include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -237,6 +240,7 @@ static bool answer(agt *a, const asked *how)
     agt_show_routing(a, 0);
     history_rest(&a->seat.past);
     costs_publish(a);
+    past_drop(a);
     turn t = { .a = a, .differs_at = -1, .elder = how->elder, .begin = how->begin };
     rag_result *found = NULL;
     prompt p = { .begin = how->begin };
@@ -244,6 +248,8 @@ static bool answer(agt *a, const asked *how)
     keep_why(a, found, question);        /* from here on the room's; this thread alone replaces it */
     t.seed = seed_for(a, how->seed);
     bool begun = prompt_build(a, &a->chat.path, found, &p, err) >= 0 && begin(&t, question, found, err) >= 0;
+    if (begun)
+        states_fed(&a->seat, found);
     waits_placed(a, how->ticket);
     if (!begun)
         failed(a, question, err);
@@ -251,11 +257,13 @@ static bool answer(agt *a, const asked *how)
         const char *finish;
         prov_request r = prompt_request(&p);
         r.seed = t.seed;
+        t.made = origin_begin(a, &p, found, sync_policy(&a->settings) == PROV_RECOMPUTE);
         r.policy = a->seat.after_again ? PROV_RECOMPUTE : sync_policy(&a->settings);
         enum mem_status status = generate(&t, &r, &finish, err);
         end(&t, status, finish);
     }
     prompt_free(&p);
+    cJSON_Delete(t.made);
     mem_trace_free(t.trace);
     free(t.token.ids);
     q_buf_free(&t.text);
@@ -364,21 +372,48 @@ static void edit_job(agt *a, const job *j)
     send_question(a, text, m->parent, false, j->number);
 }
 
-/* "experts.k=1 memory.on=off": engine assignments to c, memory's to r. */
+/* Of a word of /again, up to a comma behind which another setting begins; a text keeps commas before what is no knob. */
+static size_t setting_length(const settings *s, const char *p, size_t n)
+{
+    char *name = q_strndup(p, strcspn(p, "= \n\t"));
+    int k = settings_find(s, name);
+    bool text = k >= 0 && s->knob[k]->type == Q_KNOB_TEXT;
+    free(name);
+    for (size_t i = 0; i < n; i++) {
+        if (p[i] != ',' || !lab_spec_begins(p + i + 1))
+            continue;
+        char *next = q_strndup(p + i + 1, strcspn(p + i + 1, "="));
+        bool parts = !text || settings_find(s, next) >= 0;
+        free(next);
+        if (parts)
+            return i;
+    }
+    return n;
+}
+
+/* "experts.k=1 memory.on=off", or with commas between: engine assignments to c, memory's to r. */
 static int assign(agt *a, const char *words, prov_config *c, rag_config *r, bool *forward, char *err)
 {
     int rc = Q_OK;
     for (const char *p = words; *p && rc == Q_OK;) {
-        while (is_blank(*p))
+        while (is_blank(*p) || (*p == ',' && p > words))
             p++;
-        size_t n = strcspn(p, " \n\t");
+        size_t n = setting_length(&a->settings, p, strcspn(p, " \n\t"));
+        n += n == 0 && *p == ',';        /* nothing before it */
         if (!n)
             break;
         char *w = q_strndup(p, n), *eq = strchr(w, '=');
         p += n;
         int k = -1;
-        if (eq)
-            *eq = 0, k = settings_find(&a->settings, w);
+        if (eq) {
+            *eq = 0, k = settings_find(&a->settings, w), *eq = '=';
+            char *whole = NULL;
+            rc = lab_spec_lists(k < 0 ? NULL : a->settings.knob[k], w, &whole, err);
+            free(w);
+            if (rc)
+                break;
+            w = whole, eq = strchr(w, '='), *eq = 0;
+        }
         if (!eq)
             rc = q_fail(err, Q_FORMAT, _("%s is not NAME=VALUE: write /again experts.k=1"), w);
         else if (k < 0)

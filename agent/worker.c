@@ -12,6 +12,8 @@ void *worker_main(void *user)
             edits_apply(a, 0);
         else if (j) {
             (quit && j->row->keep ? j->row->keep : j->row->run)(a, j);
+            if (!quit && (j->row->moves || j->row == &job_load))
+                states_take(a);
             more = j->row != &job_open;
             desk_done(&a->desk, j);
             continue;

@@ -13,7 +13,9 @@ const cli_command cli_bench = { "bench", N_(
     "    prefill and decode speed, bytes read per token, memory bandwidth and the share of its roofline;\n"
     "    the best of REPEAT runs counts\n"
     "quorum bench memory [--xquad F] [--locomo F] [--hotpot QUESTIONS CORPUS] [--mode lexical] [--together] [--json]\n"
-    "    how often a search finds what answers a question; --together: all in one memory"), cmd_bench };
+    "    how often a search finds what answers a question; --together: all in one memory\n"
+    "quorum bench embed [-m F] [-p 32] [-n 194] [-t THREADS] [-r REPEAT] [--json]\n"
+    "    how fast an embedding model reads: -p passages of -n tokens, the best of REPEAT runs, and one question"), cmd_bench };
 
 static const size_t MEASURED = (size_t)256 << 20;      /* beyond any cache that a few threads share */
 
@@ -141,6 +143,8 @@ int cmd_bench(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "memory") == 0)
         return cli_bench_memory(&cli_bench, argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "embed") == 0)
+        return cli_bench_embed(&cli_bench, argc - 1, argv + 1);
     const char *model = NULL;
     int n_prompt = 512, n_decode = 32, threads = 0, repeat = 1;
     bool json = false;

@@ -12,7 +12,7 @@ typedef struct cli_command {
 } cli_command;
 /* Each in its own file, beside what it does. */
 extern const cli_command cli_chat, cli_eval, cli_tokenize, cli_detokenize, cli_bench, cli_model, cli_memory, cli_doctor, cli_compare, cli_sweep,
-    cli_trace, cli_routing;
+    cli_trace, cli_routing, cli_embed;
 
 /* To stderr: one sentence with the way to the usage; problem NULL or "": the usage itself. Returns 2. */
 int cli_usage(const cli_command *c, const char *problem);
@@ -34,6 +34,7 @@ int cmd_eval(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
 int cmd_detokenize(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
+int cli_bench_embed(const cli_command *as, int argc, char **argv);      /* embed.c: argv[0] is "embed" */
 int cli_bench_memory(const cli_command *as, int argc, char **argv);     /* recall.c: argv[0] is "memory" */
 int cmd_model(int argc, char **argv);
 typedef struct cli_map { const char *file, *svg, **set; int n_set; bool json, force; } cli_map;
@@ -45,6 +46,7 @@ int cmd_compare(int argc, char **argv);
 int cmd_sweep(int argc, char **argv);
 int cmd_trace(int argc, char **argv);
 int cmd_routing(int argc, char **argv);
+int cmd_embed(int argc, char **argv);
 int cmd_chat(int argc, char **argv);        /* no subcommand: full screen, --repl, -p */
 
 #endif

@@ -1,5 +1,6 @@
 /* cli/memory: `quorum memory`: add, search, list, delete, export, on the same store as the conversations. Single-threaded.
  * It never loads a model: tokens of passages are estimated. */
+#include "agent/agent.h"
 #include "base/say.h"
 #include "cli/cli.h"
 #include "cli/common.h"
@@ -15,7 +16,7 @@
 #include "rag/rag.h"
 
 const cli_command cli_memory = { "memory", N_(
-    "quorum memory add PATH... [--db FILE]        takes text and Markdown files, or folders of them, into memory\n"
+    "quorum memory add PATH... [--db FILE]        takes text, Markdown and archives of chats, or folders of them, into memory\n"
     "quorum memory search TEXT [--json] [-n N]    the best passages, and which of them would be fed\n"
     "quorum memory list\n"
     "quorum memory delete ID... [--yes]           with all index entries; the bytes are overwritten; asks first\n"
@@ -63,17 +64,28 @@ static int add(mem_store *s, const struct ask *a, char *err)
         all.unchanged += p.unchanged;
         all.skipped += p.skipped;
         all.chunks += p.chunks;
+        all.chats += p.chats;
+        all.chats_more += p.chats_more;
+        all.chats_same += p.chats_same;
+        all.messages += p.messages;
+        all.damaged += p.damaged;
         if (one == Q_OK) continue;
         bad = cli_fail(err);
         rc = one;
         if (one == Q_IO || one == Q_CANCEL) break;
     }
-    q_say(stdout, ngettext("%d file added", "%d files added", (unsigned long)all.added), all.added);
-    q_say(stdout, " (");
-    q_say(stdout, ngettext("%d passage", "%d passages", (unsigned long)all.chunks), all.chunks);
-    q_say(stdout, "), ");
-    q_say(stdout, _("%d unchanged, %d skipped"), all.unchanged, all.skipped);
-    q_say(stdout, "\n");
+    q_buf chats = {0};
+    rag_chats_words(&all, &chats);
+    if (!chats.len || all.added + all.unchanged + all.skipped) {
+        q_say(stdout, ngettext("%d file added", "%d files added", (unsigned long)all.added), all.added);
+        q_say(stdout, " (");
+        q_say(stdout, ngettext("%d passage", "%d passages", (unsigned long)all.chunks), all.chunks);
+        q_say(stdout, "), ");
+        q_say(stdout, _("%d unchanged, %d skipped"), all.unchanged, all.skipped);
+        q_say(stdout, "\n");
+    }
+    if (chats.len) q_say(stdout, "%s\n", chats.p);
+    q_buf_free(&chats);
     if (all.gone)
         q_say(stdout, ngettext("%d file is gone from its folder: it is no longer fed, and quorum memory delete removes it\n",
                                "%d files are gone from their folder: they are no longer fed, and quorum memory delete removes them\n",
@@ -159,8 +171,10 @@ static int list(mem_store *s, const struct ask *a, char *err)
     if (mem_document_list(s, &l, err) != Q_OK) return cli_fail(err);
     for (int i = 0; i < l.n; i++) {
         char size[32];
-        q_say(stdout, "%5lld  %-7s %9s %5d  %s%s\n", (long long)l.v[i].id, _(trust[l.v[i].trust]), q_bytes_words((uint64_t)l.v[i].bytes, size),
-              l.v[i].n_chunks, l.v[i].title, l.v[i].gone_ms ? _("  (gone from its folder, not fed)") : "");
+        char *was = *l.v[i].was ? rag_repaired_words(l.v[i].was) : NULL;
+        q_say(stdout, "%5lld  %-7s %9s %5d  %s%s%s%s%s\n", (long long)l.v[i].id, _(trust[l.v[i].trust]), q_bytes_words((uint64_t)l.v[i].bytes, size),
+              l.v[i].n_chunks, l.v[i].title, l.v[i].gone_ms ? _("  (gone from its folder, not fed)") : "", was ? "  (" : "", was ? was : "", was ? ")" : "");
+        free(was);
     }
     if (l.n == 0) q_say(stdout, "%s\n", _("memory holds no documents: quorum memory add PATH takes some in"));
     mem_documents_free(&l);
@@ -211,7 +225,9 @@ static int delete(mem_store *s, const struct ask *a, char *err)
         mem_document_free(&d);
     }
     if (!agreed(a, s)) return 1;
-    return rag_remove_all(s, id, a->n, &done, err) == Q_OK ? 0 : cli_fail(err);
+    int rc = rag_remove_all(s, id, a->n, &done, err);
+    agt_forget_states(s, id, done);
+    return rc == Q_OK ? 0 : cli_fail(err);
 }
 
 /* ---- export ---- */

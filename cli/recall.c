@@ -18,13 +18,15 @@ enum { FILE_MAX = 256 << 20, KS = 3 };
 static const int cut_at[KS] = {2, 5, 10};
 
 /* One question, and what answers it: documents, or messages. */
-struct question { char *text; int64_t *want; int n; int group; };
+struct question { char *text; mem_store *s; int64_t *want; int n, group; };
 struct sums { int n, first, fed; double recall[KS], ndcg; };    /* first: a right one leads; fed: and is fed */
 
 struct set {
     const char *name;
     enum mem_kind kind;
-    mem_store *s;
+    mem_store *s;                           /* the one being filled */
+    mem_store **own; int n_own;             /* all that are its own */
+    bool apart;                             /* each conversation in a store of its own */
     struct question *q; int n;
     char **group; int n_group;              /* conversations, where there are several */
     double passages, indexed_s, asked_s;
@@ -60,7 +62,7 @@ static const char *at(const cJSON *array, int i)
 static struct question *ask_later(struct set *d, const char *text, int group)
 {
     d->q = q_realloc(d->q, sizeof *d->q * (size_t)(d->n + 1));
-    d->q[d->n] = (struct question){.text = q_strdup(text), .group = group};
+    d->q[d->n] = (struct question){.text = q_strdup(text), .s = d->s, .group = group};
     return &d->q[d->n++];
 }
 
@@ -87,6 +89,16 @@ static int id_of(mem_store *s, const char *path, int64_t *id, char *err)
     *id = rc == Q_OK ? d.id : 0;
     mem_document_free(&d);
     return rc;
+}
+
+/* Another store, of which nothing is kept. */
+static int another(struct set *d, char *err)
+{
+    int rc = mem_open(":memory:", &d->s, err);
+    if (rc != Q_OK) return rc;
+    d->own = q_realloc(d->own, sizeof *d->own * (size_t)(d->n_own + 1));
+    d->own[d->n_own++] = d->s;
+    return Q_OK;
 }
 
 /* ---- the three forms ---- */
@@ -178,13 +190,18 @@ static int read_session(struct set *d, const cJSON *turns, int64_t when, struct 
     int n = cJSON_GetArraySize(turns), k = 0;
     int64_t conversation, leaf;
     mem_turn *v = q_alloc(sizeof *v * (size_t)(n + 1));
+    char **text = q_alloc(sizeof *text * (size_t)(n + 1));
     const cJSON *t;
     cJSON_ArrayForEach(t, turns) {
-        const char *text = str(t, "text");
-        v[k++] = (mem_turn){MEM_USER, str(t, "speaker"), text, strlen(text), when};
+        const char *photo = str(t, "blip_caption");            /* what a photo shows that was sent along */
+        text[k] = q_printf("%s%s%s%s", str(t, "text"), *photo ? " (photo: " : "", photo, *photo ? ")" : "");
+        v[k] = (mem_turn){MEM_USER, str(t, "speaker"), text[k], strlen(text[k]), when};
+        k++;
     }
     int rc = mem_conversation_new(d->s, "", &conversation, err);
     if (rc == Q_OK) rc = mem_turns_add(d->s, conversation, 0, v, n, &leaf, err);
+    for (int i = 0; i < k; i++) free(text[i]);
+    free(text);
     free(v);
     mem_messages m = {0};
     if (rc == Q_OK) rc = mem_branch(d->s, conversation, 0, &m, err);
@@ -204,6 +221,7 @@ static int read_talk(struct set *d, const cJSON *e, char *err)
     const cJSON *talk = cJSON_GetObjectItemCaseSensitive(e, "conversation"), *turns, *q, *f;
     d->group = q_realloc(d->group, sizeof *d->group * (size_t)d->n_group);
     d->group[group] = q_strdup(*str(e, "sample_id") ? str(e, "sample_id") : "?");
+    if (d->apart && group > 0) rc = another(d, err);
     for (int i = 1; rc == Q_OK; i++) {
         char name[48];
         snprintf(name, sizeof name, "session_%d", i);
@@ -281,7 +299,7 @@ static int ask_all(struct set *d, struct sums *of_group, struct sums *all, char 
     int64_t start = q_now_ns();
     for (int i = 0; i < d->n; i++) {
         rag_result *r;
-        int rc = rag_search(d->s, &c, d->q[i].text, NULL, &r, err);
+        int rc = rag_search(d->q[i].s, &c, d->q[i].text, NULL, &r, err);
         if (rc != Q_OK) return rc;
         count(d, &d->q[i], r, all);
         if (of_group) count(d, &d->q[i], r, &of_group[d->q[i].group]);
@@ -330,11 +348,12 @@ static const struct form { const char *option, *name; enum mem_kind kind; int fi
 };
 enum { FORMS = sizeof forms / sizeof *forms };
 
-static int fill(struct set *d, const struct form *f, char *const *file, mem_store **shared, char *err)
+static int fill(struct set *d, const struct form *f, char *const *file, mem_store *shared, char *err)
 {
-    int rc = shared && *shared ? Q_OK : mem_open(":memory:", &d->s, err);
-    if (shared && !*shared) *shared = d->s;
-    if (shared) d->s = *shared;
+    int rc = Q_OK;
+    d->s = shared;
+    d->apart = !shared;
+    if (!shared) rc = another(d, err);
     d->name = f->name;
     d->kind = f->kind;
     int64_t start = q_now_ns();
@@ -343,7 +362,7 @@ static int fill(struct set *d, const struct form *f, char *const *file, mem_stor
     return rc;
 }
 
-static void forget(struct set *d, bool shared)
+static void forget(struct set *d)
 {
     for (int i = 0; i < d->n; i++) {
         free(d->q[i].text);
@@ -352,7 +371,8 @@ static void forget(struct set *d, bool shared)
     for (int i = 0; i < d->n_group; i++) free(d->group[i]);
     free(d->q);
     free(d->group);
-    if (!shared) mem_close(d->s);
+    for (int i = 0; i < d->n_own; i++) mem_close(d->own[i]);
+    free(d->own);
 }
 
 static void print(const cJSON *out, bool json)
@@ -377,14 +397,14 @@ static int run(char *file[FORMS][2], bool together, bool json)
     char err[Q_ERRLEN];
     mem_store *shared = NULL;
     struct set d[FORMS] = {{0}};
-    int rc = Q_OK;
+    int rc = together ? mem_open(":memory:", &shared, err) : Q_OK;
     cJSON *out = cJSON_CreateObject();
     for (int i = 0; i < FORMS && rc == Q_OK; i++)
-        if (file[i][0]) rc = fill(&d[i], &forms[i], file[i], together ? &shared : NULL, err);
+        if (file[i][0]) rc = fill(&d[i], &forms[i], file[i], shared, err);
     for (int i = 0; i < FORMS && rc == Q_OK; i++)
         if (d[i].n) rc = measure(&d[i], out, err);
     if (rc == Q_OK) print(out, json);
-    for (int i = 0; i < FORMS; i++) forget(&d[i], together);
+    for (int i = 0; i < FORMS; i++) forget(&d[i]);
     mem_close(shared);
     cJSON_Delete(out);
     return rc == Q_OK ? 0 : cli_fail(err);

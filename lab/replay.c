@@ -217,7 +217,7 @@ static void say_side(const lab_replayed *o, const lab_held *h, const char *name,
 void lab_replayed_say(const lab_replayed *o, const char *spec, q_buf *out)
 {
     char *held = q_printf(_("%s, with the recorded experts"), spec);
-    q_buf_say(out, ngettext("%d token of the last answer again, against how it was made\n", "%d tokens of the last answer again, against how it was made\n",
+    q_buf_say(out, ngettext("%d token of the answer again, against how it was made\n", "%d tokens of the answer again, against how it was made\n",
                             (unsigned long)o->n), o->n);
     say_side(o, &o->side[LAB_RECORD], _("the recorded experts forced, its own settings"), out);
     say_side(o, &o->side[LAB_OTHER], spec, out);

@@ -128,9 +128,9 @@ static void bans(const eng_config *const side[2], lab_whatif_result *o)
     static const char *const acts[] = { "experts.pin", "experts.bias" };
     q_buf b = { 0 }, idle = { 0 };
     for (int i = 0; i < 2; i++)
-        o->banned[i] = q_strdup(eng_config_get(side[i], "experts.ban", &b));
+        o->banned[i] = q_strdup(eng_config_is_default(side[i], "experts.ban") ? "" : eng_config_get(side[i], "experts.ban", &b));
     for (int k = 0; k < 2; k++)
-        for (const char *p = eng_config_get(side[AFTER], acts[k], &b); *p; p += strcspn(p, ","), p += *p == ',') {
+        for (const char *p = eng_config_is_default(side[AFTER], acts[k]) ? "" : eng_config_get(side[AFTER], acts[k], &b); *p; p += strcspn(p, ","), p += *p == ',') {
             size_t n = strcspn(p, ",=");
             bool there = false;
             for (const char *q = o->banned[AFTER]; *q && !there; q += strcspn(q, ","), q += *q == ',')

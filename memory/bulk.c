@@ -187,6 +187,7 @@ static int put_document(mem_bulk *b, const mem_document *d, int64_t *id, char *e
 static int put_row(mem_bulk *b, struct item *it, int64_t *id, char *err)
 {
     int rc = put_document(b, &it->d, id, err);
+    if (rc == Q_OK) rc = store_call(b->s, *id, err);
     return rc == Q_OK && it->old ? adopt(b, it, *id, err) : rc;
 }
 
@@ -280,6 +281,7 @@ static int end_large(mem_bulk *b, struct item *it, int64_t id, char *err)
     rc = make_room(b, it->d.path, &it->old, err);
     if (rc == Q_OK) rc = store_run(b->s, &n, err, "UPDATE document SET state=0, owner='', path=? WHERE id=? AND state=1", "si", it->d.path, id);
     if (rc == Q_OK && n != 1) rc = store_tampered(b->s, err);
+    if (rc == Q_OK) rc = store_call(b->s, id, err);
     return store_end(b->s, rc, err);
 }
 

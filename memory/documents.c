@@ -168,14 +168,15 @@ static const store_table passage_table = STORE_TABLE(mem_passage, NULL, passage_
 #define CHATS "SELECT m.id, m.conversation AS source, c.title, '' AS name, '' AS heading, m.text, CASE m.role WHEN 2 THEN 2 ELSE 0 END AS trust," \
               " 0 AS start, m.created, 0 AS ordinal, CASE m.role WHEN 2 THEN m.parent ELSE 0 END AS asker, m.author"
 
-static const struct { const char *candidates, *one, *with, *of; } by_kind[] = {
+static const struct { const char *candidates, *one, *with, *of, *some; } by_kind[] = {
     /* weights of bm25: name, headings, text */
     [MEM_CHUNK] = {
         "FROM (" CHUNKS ", -bm25(chunk_fts, 3.0, 3.0, 1.0) AS b"
         " FROM chunk_fts JOIN chunk c ON c.id=chunk_fts.rowid JOIN document d ON d.id=c.document"
         " WHERE chunk_fts MATCH ?1 AND ?2 IS NOT NULL AND d.state=0 AND d.gone=0 ORDER BY b DESC, c.id LIMIT ?3) p",
         "FROM (" CHUNKS ", 0.0 AS b FROM chunk c JOIN document d ON d.id=c.document WHERE c.id=? AND d.state=0) p",
-        "SELECT doc FROM temp.chunk_words WHERE term=?", "SELECT count(*) FROM chunk"},
+        "SELECT doc FROM temp.chunk_words WHERE term=?", "SELECT count(*) FROM chunk",
+        "FROM (" CHUNKS ", 0.0 AS b FROM chunk c JOIN document d ON d.id=c.document WHERE c.id=?1 AND ?2 IS NOT NULL AND d.state=0 AND d.gone=0) p"},
     /* a question asked elsewhere holds the words of the answer but not the answer */
     [MEM_CHAT] = {
         "FROM (" CHATS ", -bm25(message_fts) AS b"
@@ -183,7 +184,9 @@ static const struct { const char *candidates, *one, *with, *of; } by_kind[] = {
         " WHERE message_fts MATCH ?1 AND m.conversation<>?2 AND c.state=0"
         " AND NOT (m.role=1 AND m.author='' AND rtrim(m.text, char(32, 9, 10, 13)) LIKE '%?') ORDER BY b DESC, m.id DESC LIMIT ?3) p",
         "FROM (" CHATS ", 0.0 AS b FROM message m JOIN conversation c ON c.id=m.conversation WHERE m.id=? AND c.state=0) p",
-        "SELECT doc FROM temp.message_words WHERE term=?", "SELECT count(*) FROM message WHERE indexed=1"},
+        "SELECT doc FROM temp.message_words WHERE term=?", "SELECT count(*) FROM message WHERE indexed=1",
+        "FROM (" CHATS ", 0.0 AS b FROM message m JOIN conversation c ON c.id=m.conversation WHERE m.id=?1 AND m.conversation<>?2 AND c.state=0"
+        " AND NOT (m.role=1 AND m.author='' AND rtrim(m.text, char(32, 9, 10, 13)) LIKE '%?')) p"},
 };
 
 static void mind_passage(mem_passage *p, enum mem_kind kind)
@@ -226,6 +229,21 @@ int mem_candidates(mem_store *s, enum mem_kind kind, const char *const *words, i
     }
     for (int i = 0; i < out->n; i++) mind_passage(&out->v[i], kind);
     q_buf_free(&q);
+    return rc;
+}
+
+int mem_passages_of(mem_store *s, enum mem_kind kind, const int64_t *id, int n, int64_t except, mem_passages *out, char *err)
+{
+    memset(out, 0, sizeof *out);
+    out->v = q_alloc(sizeof *out->v * (size_t)(n + 1));
+    int rc = Q_OK;
+    store_lock(s);
+    for (int i = 0; i < n && rc == Q_OK; i++) {
+        rc = store_row(s, &passage_table, &out->v[out->n], err, by_kind[kind].some, "ii", id[i], except);
+        if (rc == Q_OK) mind_passage(&out->v[out->n++], kind);
+        else if (rc == Q_NOTFOUND) rc = Q_OK;
+    }
+    store_unlock(s);
     return rc;
 }
 

@@ -208,6 +208,7 @@ typedef struct mem_trace {
     uint16_t *ids;                      /* [n][n_layer][max_k], 0xFFFF pads */
     float *weights;                     /* [n][n_layer][max_k] */
     float *entropy, *margin;            /* [n][n_layer]; NAN as the engine gave it */
+    char *made;                         /* what the caller wants to know of how it came about: text; owned; NULL: nothing */
 } mem_trace;
 mem_trace *mem_trace_new(int n_layer, int max_k);
 /* max_k may exceed the trace's: the trace is widened. Pointers as in eng_trace_rec; NULL weights, entropy, margin = 0. */
@@ -215,6 +216,10 @@ void mem_trace_add(mem_trace *, int32_t token, int32_t pos, uint64_t config, boo
                    const uint16_t *ids, const float *weights, const float *entropy, const float *margin);
 void mem_trace_free(mem_trace *);
 int mem_trace_get(mem_store *, int64_t message, mem_trace **out, char *err);      /* Q_NOTFOUND: has none */
+
+/* The newest `most` answers of this model that have routing, of conversations that are there, oldest first; malloc'ed. *of: how many there
+ * are in all. */
+int mem_traced(mem_store *, uint64_t model, int most, int64_t **id, int *n, int *of, char *err);
 
 /* Answers whose routing stands under one name. A name is whatever the caller lets be one; an answer may stand under several;
  * one that is deleted is in none. */
@@ -323,6 +328,22 @@ typedef struct mem_passages { mem_passage *v; int n; } mem_passages;
  * MEM_CHAT leaves out conversation `except` and questions that the person of this memory asked. */
 int mem_candidates(mem_store *, enum mem_kind, const char *const *words, int n, int64_t except, int limit,
                    mem_passages *out, char *err);
+/* Documents whose titles a text names, each with its first passage; degree: how many it names. *v malloc'ed, also on failure. */
+typedef struct mem_link { int64_t document, passage; int degree; } mem_link;
+int mem_links(mem_store *, const char *text, size_t n, int64_t except /* this document */, mem_link **v, int *n_links, char *err);
+/* Passages of other documents that name this one by its title; none where very many do; degree: how many. As mem_links. */
+int mem_named_by(mem_store *, int64_t document, mem_link **v, int *n, char *err);
+/* Where a stem stands: a passage, how often in which of its texts, and how many words it has in all. */
+typedef struct mem_posting { int64_t id; int name, heading, text, length; } mem_posting;
+/* All passages with the stem, in order of ids; *v malloc'ed. */
+int mem_postings(mem_store *, enum mem_kind, const char *stem, mem_posting **v, int *n, char *err);
+/* How many passages of a kind there are and how many words they have together. */
+int mem_extent(mem_store *, enum mem_kind, int64_t *passages, int64_t *words, char *err);
+/* Everything that was said, as turns, in order of ids: what stands before a turn is prev. */
+typedef struct mem_heard { int64_t id, prev, conversation, created_ms; int length; bool asks; /* a question ends it */ } mem_heard;
+int mem_heard_all(mem_store *, mem_heard **v, int *n, char *err);
+/* Of these passages those that may be found (as mem_candidates), in any order; bm25 0. */
+int mem_passages_of(mem_store *, enum mem_kind, const int64_t *id, int n, int64_t except, mem_passages *out, char *err);
 /* One passage again, by what a log row holds (kind, ref); bm25 0. Q_NOTFOUND: deleted since. */
 int mem_passage_get(mem_store *, enum mem_kind, int64_t id, mem_passage *out, char *err);
 /* In how many passages of this kind the word's stem occurs, and how many there are (of may be NULL: it need not be counted).

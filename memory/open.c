@@ -53,7 +53,8 @@ static int settle(mem_store *s, char *err)
         if (sqlite3_exec(s->db, pragmas[i], NULL, NULL, NULL) != SQLITE_OK) return store_error(s, err);
     if (sqlite3_create_function_v2(s->db, "owner_alive", 1, SQLITE_UTF8 | SQLITE_DIRECTONLY, NULL, owner_alive, NULL, NULL, NULL) != SQLITE_OK)
         return store_error(s, err);
-    return store_register_words(s, err);
+    int rc = store_register_words(s, err);
+    return rc == Q_OK ? store_register_titles(s, err) : rc;
 }
 
 /* Are the indexes such as this quorum writes and can go on writing? In one transaction: of one moment. */
@@ -145,7 +146,9 @@ int store_open(const char *path, const store_watch *watch, mem_store **out, char
     if (rc == Q_OK) rc = renew_indexes(s, err);
     if (rc == Q_OK &&
         sqlite3_exec(s->db, "CREATE VIRTUAL TABLE temp.chunk_words USING fts5vocab(main, chunk_fts, row);"
-                     "CREATE VIRTUAL TABLE temp.message_words USING fts5vocab(main, message_fts, row)", NULL, NULL, NULL) != SQLITE_OK)
+                     "CREATE VIRTUAL TABLE temp.message_words USING fts5vocab(main, message_fts, row);"
+                     "CREATE VIRTUAL TABLE temp.chunk_places USING fts5vocab(main, chunk_fts, instance);"
+                     "CREATE VIRTUAL TABLE temp.message_places USING fts5vocab(main, message_fts, instance)", NULL, NULL, NULL) != SQLITE_OK)
         rc = store_error(s, err);
     if (rc == Q_OK) rc = store_recover_replies(s, err);
     if (rc != Q_OK) {

@@ -13,7 +13,7 @@
 #define APPLICATION_ID 0x51524D31
 
 static const char *const steps[] = {store_step_01, store_step_02, store_step_03, store_step_04, store_step_05, store_step_06,
-                                    store_step_07, store_step_08, store_step_09, store_step_10, store_step_11};
+                                    store_step_07, store_step_08, store_step_09, store_step_10, store_step_11, store_step_12};
 const int store_schema_version = (int)(sizeof steps / sizeof *steps);
 
 static int apply(mem_store *s, int64_t from, int64_t to, char *err)
@@ -91,6 +91,7 @@ static int is_ours(mem_store *s, int64_t v, char *err)
     int rc = sqlite3_open(":memory:", &ours.db) == SQLITE_OK ? Q_OK : Q_NOMEM;
     if (rc != Q_OK) q_fail(err, rc, _("not enough memory to open %s"), s->path);
     if (rc == Q_OK) rc = store_register_words(&ours, err);
+    if (rc == Q_OK) rc = store_register_titles(&ours, err);
     if (rc == Q_OK) rc = apply(&ours, 0, v, err);
     if (rc == Q_OK) rc = compare_all(s, &ours, err);
     sqlite3_close_v2(ours.db);

@@ -104,7 +104,7 @@ void store_rows_free(const store_table *, void **v, int *n);
 
 /* step/NN_*.c: SQL, one file a migration */
 extern const char store_step_01[], store_step_02[], store_step_03[], store_step_04[], store_step_05[],
-    store_step_06[], store_step_07[], store_step_08[], store_step_09[], store_step_10[], store_step_11[];
+    store_step_06[], store_step_07[], store_step_08[], store_step_09[], store_step_10[], store_step_11[], store_step_12[];
 
 /* schema.c */
 extern const int store_schema_version;
@@ -121,6 +121,11 @@ void store_copy_keep(const mem_store *, int schema, char *err);     /* adds to e
 /* words.c */
 int store_register_words(mem_store *, char *err);
 extern const char store_words_version[];            /* of the tokenizer; another one in the file: indexes are made again */
+
+/* titles.c: the words by which a document is called, malloc'ed; the same as an SQL function. */
+char *store_title_words(const char *title);
+int store_register_titles(mem_store *, char *err);
+int store_call(mem_store *, int64_t document, char *err);       /* it is called by its title now */
 
 /* index.c: the two word indexes. A row is in the index of its kind or in the stretch of ids that is owed to it. */
 int store_index_put(mem_store *, enum mem_kind, int64_t id, char *err);        /* the row is there already */

@@ -1,12 +1,12 @@
 /* memory/trace: routing traces as they grow, their stored form, and the retrieval log. A mem_trace belongs to
  * its caller's thread; the stored functions may be called from any. A blob is checked in full before it is used.
  *
- * Stored form, little-endian. Header of 32 bytes: "QTRC", u32 version 1, u32 n, u32 n_layer, u32 max_k,
- * u32 0, u64 bytes of the body. Then one zlib stream of the body. The body is the arrays of mem_trace, one after
+ * Stored form, little-endian. Header of 32 bytes: "QTRC", u32 version, u32 n, u32 n_layer, u32 max_k,
+ * u32 bytes of `made` (version 2; version 1 has none), u64 bytes of the body. Then one zlib stream of the body. The body is the arrays of mem_trace, one after
  * the other, each split into byte planes (all first bytes, then all second bytes, ...), because neighbours share
  * their high bytes and zlib finds that only when they lie side by side:
  *   token i32[n], pos i32[n], config u64[n], prompt u8[n], ids u16[n][n_layer][max_k],
- *   weights f32[n][n_layer][max_k], entropy f32[n][n_layer], margin f32[n][n_layer]
+ *   weights f32[n][n_layer][max_k], entropy f32[n][n_layer], margin f32[n][n_layer], made u8[its bytes]
  * Floats keep all their bits: a stored trace equals the live one. */
 #include "memory/store.h"
 
@@ -14,7 +14,7 @@
 #include <string.h>
 #include <zlib.h>
 
-enum { HEADER = 32, VERSION = 1, LAYER_MAX = 1024, K_MAX = 1024, NO_EXPERT = 0xFFFF };
+enum { HEADER = 32, PLAIN = 1, MADE = 2, MADE_MAX = 1 << 22, PARTS = 9, LAYER_MAX = 1024, K_MAX = 1024, NO_EXPERT = 0xFFFF };
 static const uint64_t BODY_MAX = 256ull << 20;           /* 90,000 tokens of 48 layers and 8 experts */
 
 mem_trace *mem_trace_new(int n_layer, int max_k)
@@ -36,6 +36,7 @@ void mem_trace_free(mem_trace *t)
     free(t->weights);
     free(t->entropy);
     free(t->margin);
+    free(t->made);
     free(t);
 }
 
@@ -92,14 +93,14 @@ void mem_trace_add(mem_trace *t, int32_t token, int32_t pos, uint64_t config, bo
 
 struct part { void *p; size_t width, count; };
 
-/* The arrays in the order of the stored form; returns the body's bytes. */
-static uint64_t parts(const mem_trace *t, struct part out[8])
+/* The arrays in the order of the stored form, made's bytes last; returns the body's bytes. */
+static uint64_t parts(const mem_trace *t, size_t made, struct part out[PARTS])
 {
     size_t n = (size_t)t->n, l = n * (size_t)t->n_layer, k = l * (size_t)t->max_k;
-    const struct part p[8] = {{t->token, 4, n}, {t->pos, 4, n}, {t->config, 8, n}, {t->prompt, 1, n},
-                              {t->ids, 2, k}, {t->weights, 4, k}, {t->entropy, 4, l}, {t->margin, 4, l}};
+    const struct part p[PARTS] = {{t->token, 4, n}, {t->pos, 4, n}, {t->config, 8, n}, {t->prompt, 1, n},
+                              {t->ids, 2, k}, {t->weights, 4, k}, {t->entropy, 4, l}, {t->margin, 4, l}, {t->made, 1, made}};
     uint64_t sum = 0;
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < PARTS; i++) {
         out[i] = p[i];
         sum += (uint64_t)p[i].width * p[i].count;
     }
@@ -114,10 +115,11 @@ static size_t byte_at(size_t width, size_t b) { return __BYTE_ORDER__ == __ORDER
 
 int store_trace_pack(const mem_trace *t, unsigned char **out, size_t *n)
 {
-    struct part p[8];
-    uint64_t body = parts(t, p);
+    struct part p[PARTS];
+    size_t made = t->made ? strlen(t->made) : 0;
+    uint64_t body = parts(t, made, p);
     *out = NULL;
-    if (body > BODY_MAX) return Q_RANGE;
+    if (body > BODY_MAX || made > MADE_MAX) return Q_RANGE;
     unsigned char *flat = malloc((size_t)body + 1), *q = flat;
     uLongf room = compressBound((uLong)body);
     unsigned char *blob = malloc(HEADER + room);
@@ -126,17 +128,18 @@ int store_trace_pack(const mem_trace *t, unsigned char **out, size_t *n)
         free(blob);
         return Q_NOMEM;
     }
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < PARTS; i++)
         for (size_t b = 0; b < p[i].width; b++) {
             const unsigned char *src = (const unsigned char *)p[i].p + byte_at(p[i].width, b);
             for (size_t j = 0; j < p[i].count; j++) *q++ = src[j * p[i].width];
         }
     memset(blob, 0, HEADER);
     memcpy(blob, "QTRC", 4);
-    put32(blob + 4, VERSION);
+    put32(blob + 4, made ? MADE : PLAIN);
     put32(blob + 8, (uint32_t)t->n);
     put32(blob + 12, (uint32_t)t->n_layer);
     put32(blob + 16, (uint32_t)t->max_k);
+    put32(blob + 20, (uint32_t)made);
     put32(blob + 24, (uint32_t)body);
     put32(blob + 28, (uint32_t)(body >> 32));
     int z = compress2(blob + HEADER, &room, flat, (uLong)body, 6);
@@ -165,10 +168,10 @@ static int next(struct stream *s)
     return s->piece[s->at++];
 }
 
-static int spread(const unsigned char *b, size_t n, mem_trace *t)
+static int spread(const unsigned char *b, size_t n, size_t made, mem_trace *t)
 {
     struct stream *s = q_alloc(sizeof *s);
-    struct part p[8];
+    struct part p[PARTS];
     int c = 0;
     s->z.next_in = (unsigned char *)b;
     s->z.avail_in = (uInt)n;
@@ -178,8 +181,8 @@ static int spread(const unsigned char *b, size_t n, mem_trace *t)
         free(s);
         return Q_NOMEM;
     }
-    parts(t, p);
-    for (int i = 0; i < 8; i++)
+    parts(t, made, p);
+    for (int i = 0; i < PARTS; i++)
         for (size_t j = 0; j < p[i].width; j++) {
             unsigned char *dst = (unsigned char *)p[i].p + byte_at(p[i].width, j);
             for (size_t e = 0; e < p[i].count && (c = next(s)) >= 0; e++) dst[e * p[i].width] = (unsigned char)c;
@@ -193,17 +196,19 @@ static int spread(const unsigned char *b, size_t n, mem_trace *t)
 int store_trace_unpack(const unsigned char *b, size_t n, mem_trace **out)
 {
     *out = NULL;
-    if (n < HEADER || memcmp(b, "QTRC", 4) != 0 || get32(b + 4) != VERSION) return Q_FORMAT;
-    uint32_t rec = get32(b + 8), layers = get32(b + 12), k = get32(b + 16);
+    if (n < HEADER || memcmp(b, "QTRC", 4) != 0 || (get32(b + 4) != PLAIN && get32(b + 4) != MADE)) return Q_FORMAT;
+    uint32_t rec = get32(b + 8), layers = get32(b + 12), k = get32(b + 16), made = get32(b + 4) == MADE ? get32(b + 20) : 0;
     uint64_t body = get32(b + 24) | (uint64_t)get32(b + 28) << 32;
-    if (rec > 1u << 24 || layers > LAYER_MAX || k < 1 || k > K_MAX || body > BODY_MAX) return Q_FORMAT;
-    uint64_t expect = (uint64_t)rec * (17 + (uint64_t)layers * (8 + 6 * (uint64_t)k));
+    if (rec > 1u << 24 || layers > LAYER_MAX || k < 1 || k > K_MAX || body > BODY_MAX || made > MADE_MAX) return Q_FORMAT;
+    uint64_t expect = (uint64_t)rec * (17 + (uint64_t)layers * (8 + 6 * (uint64_t)k)) + made;
     /* zlib expands at most about 1032 to 1: a larger claim is a lie and must not be allocated for */
     if (expect != body || body / 1100 > n) return Q_FORMAT;
     mem_trace *t = mem_trace_new((int)layers, (int)k);
     reserve(t, rec ? (int)rec : 1);
     t->n = (int)rec;
-    int rc = spread(b + HEADER, n - HEADER, t);
+    t->made = made ? q_alloc((size_t)made + 1) : NULL;
+    int rc = spread(b + HEADER, n - HEADER, made, t);
+    if (rc == Q_OK && made && (strlen(t->made) != made || !q_utf8_valid(t->made, made))) rc = Q_FORMAT;
     if (rc != Q_OK) {
         mem_trace_free(t);
         return rc;

@@ -101,6 +101,12 @@ static int set(prov *p, const prov_config *c, enum prov_policy policy, char *err
 static prov_config *present(prov *p) { return wrap(of(p), eng_config_copy(of(p)->c)); }
 
 /* ---- the prompt ---- */
+/* What begins has been thought about. */
+static const char *thinks(const local *l, const prov_request *r, q_buf *b)
+{
+    return r->n_begin ? "off" : r->think ? r->think : eng_config_get(l->c, "think", b);
+}
+
 static int render_frame(const local *l, const prov_request *r, eng_tokens *out, char *err)
 {
     if (r->raw) {                        /* the opening token, where the family has one */
@@ -112,7 +118,7 @@ static int render_frame(const local *l, const prov_request *r, eng_tokens *out, 
     for (int i = 0; i < r->n_message; i++)
         m[i] = (eng_message){ role[r->message[i].role], r->message[i].text, r->message[i].n };
     q_buf b = { 0 };
-    const char *think = r->n_begin ? "off" : eng_config_get(l->c, "think", &b);     /* what begins has been thought about */
+    const char *think = thinks(l, r, &b);
     int rc = eng_template(l->m, m, r->n_message, true, strcmp(think, "on") == 0 ? 1 : strcmp(think, "off") == 0 ? 0 : -1, out, err);
     q_buf_free(&b);
     free(m);
@@ -135,7 +141,7 @@ static int render_anew(const local *l, const prov_request *r, eng_tokens *out, c
 static uint64_t name_of(const local *l, const prov_request *r)
 {
     q_buf b = { 0 };
-    const char *think = eng_config_get(l->c, "think", &b);
+    const char *think = thinks(l, r, &b);
     uint64_t h = q_hash64(think, strlen(think), l->last.salt);
     q_buf_free(&b);
     if (r->n_begin)

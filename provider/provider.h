@@ -101,6 +101,7 @@ typedef struct prov_request {
     const char *begin; size_t n_begin;  /* plain: the answer begins so and goes on from there, without a thought, as it stands (blanks too);
                                            a part of the prompt, in no piece. n_begin 0: all of it is the model's */
     const prov_tool *tool; int n_tool;
+    const char *think;                  /* "on", "off": whatever the configuration says of thinking; NULL: as that says */
     int n;                              /* how many answers; 0 is 1 */
     uint64_t seed;                      /* of the first answer, the next ones count on; 0: sampler.seed */
     enum prov_policy policy;

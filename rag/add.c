@@ -3,6 +3,8 @@
 #include "rag/rag.h"
 
 #include "rag/follow.h"
+#include "rag/import/mojibake.h"
+#include "rag/import/take.h"
 #include "rag/read.h"
 #include "rag/skips.h"
 #include "rag/walk.h"
@@ -15,7 +17,7 @@
 
 /* CUT: by which rules texts are cut; a document of other rules is cut again when its file is added again. RACY_MS: a file
  * changed so shortly before it was taken may have been changed again within its clock's grain. */
-enum { FILE_MAX = 16 << 20, CUT = 2, RACY_MS = 2000 };
+enum { FILE_MAX = 16 << 20, CUT = 3, RACY_MS = 2000 };
 
 /* ---- one text ---- */
 static int put(mem_bulk *b, mem_document *d, const char *text, size_t n, bool markdown, int *chunks, char *err)
@@ -74,23 +76,73 @@ static bool untouched(const mem_document *was, const mem_document *d)
     return was->cut == CUT && was->mtime_ms == d->mtime_ms && was->bytes == d->bytes && was->added_ms - was->mtime_ms > RACY_MS;
 }
 
-/* The file that st is of, and no other that was put in its place since: by a link out of the folder, or by a pipe. */
-static int read_same(const struct adding *a, const char *path, const struct stat *st, q_buf *b, const char **why, char *err)
+/* The file that st is of, and no other that was put in its place since: by a link out of the folder, or by a pipe. -1: *why. */
+static int open_same(const struct adding *a, const char *path, const struct stat *st, const char **why)
 {
     struct stat now;
-    int fd = rag_open_below(a->root, path, false), rc;
+    int fd = rag_open_below(a->root, path, false);
     bool gone = fd < 0 && (errno == ELOOP || errno == ENOTDIR), other = fd >= 0 && (fstat(fd, &now) != 0 || now.st_dev != st->st_dev || now.st_ino != st->st_ino || !S_ISREG(now.st_mode));
-    if (gone || other) {
-        *why = _("another file took its place while it was read: add it again");
-        rc = Q_FORMAT;
-    } else if (fd < 0) {
-        *why = strerror(errno);
-        rc = Q_FORMAT;                  /* one unreadable file is no reason to stop */
-    } else if ((rc = q_read_fd(fd, path, b, FILE_MAX, err)) == Q_IO) {
-        *why = strerror(errno);
-        rc = Q_FORMAT;
+    if (gone || other) *why = _("another file took its place while it was read: add it again");
+    else if (fd < 0) *why = strerror(errno);            /* one unreadable file is no reason to stop */
+    if (fd >= 0 && other) {
+        close(fd);
+        fd = -1;
     }
-    if (fd >= 0) close(fd);
+    return fd;
+}
+
+/* An archive of conversations, whatever its size; *known: it was one. */
+static int take_archive(struct adding *a, const mem_document *was, int fd, const q_buf *text, const mem_document *d, bool *known, char *err)
+{
+    rag_taking t = {.s = a->s, .title = d->title, .mtime_ms = d->mtime_ms, .go = a->o ? a->o->go : NULL, .user = a->o ? a->o->user : NULL, .p = &a->p};
+    int rc = text ? rag_take_text(&t, text->p, text->len, known, err) : rag_take_file(&t, fd, known, err);
+    /* what an older quorum took for a document would say everything twice */
+    if (rc == Q_OK && *known && was) rc = mem_document_delete(a->s, was->id, err);
+    return rc;
+}
+
+/* A document, its text repaired where it was broken. */
+static int put_text(struct adding *a, mem_document *d, q_buf *b, bool markdown, char *err)
+{
+    char how[MOJIBAKE_HOW];
+    q_buf right = {0};
+    int chunks = 0;
+    if (rag_mojibake(b->p, b->len, how) && rag_mojibake_undo(b->p, b->len, how, &right)) {
+        d->was = how;
+        d->raw = b->p;
+        d->n_raw = b->len;
+    }
+    int rc = put(a->bulk, d, d->raw ? right.p : b->p, d->raw ? right.len : b->len, markdown, &chunks, err);
+    a->p.added += rc == Q_OK;
+    a->p.chunks += chunks;
+    a->p.repaired += rc == Q_OK && d->raw;
+    q_buf_free(&right);
+    return rc;
+}
+
+/* An open file is read and taken. */
+static int take_open(struct adding *a, const char *path, int fd, const mem_document *was, mem_document *d, const char **why, char *err)
+{
+    q_buf b = {0};
+    bool markdown = false, known = false;
+    int rc = take_archive(a, was, fd, NULL, d, &known, err);
+    if (rc != Q_OK || known) return rc;
+    rc = lseek(fd, 0, SEEK_SET) == 0 ? q_read_fd(fd, path, &b, FILE_MAX, err) : Q_IO;
+    if (rc == Q_IO) *why = strerror(errno), rc = Q_FORMAT;
+    if (rc == Q_RANGE) *why = _("it is larger than 16 MiB: split it");
+    if (rc == Q_OK) {
+        q_sha256(b.p ? b.p : "", b.len, d->sha256);             /* of the file as it is, before any conversion */
+        if (was && same(was, d)) {
+            rag_follow_unchanged(a->follow, was, d->device, d->mtime_ms);
+            a->p.unchanged++;
+        } else if ((*why = rag_read(path, &b, &markdown)) != NULL) {
+            rc = Q_FORMAT;
+        } else {
+            if (rag_read_prose(path)) rc = take_archive(a, was, -1, &b, d, &known, err);
+            if (rc == Q_OK && !known) rc = put_text(a, d, &b, markdown, err);
+        }
+    }
+    q_buf_free(&b);
     return rc;
 }
 
@@ -107,24 +159,9 @@ static int add_file(struct adding *a, const char *path, const struct stat *st, c
         a->p.unchanged++;
         return Q_OK;
     }
-    q_buf b = {0};
-    bool markdown = false;
-    int chunks = 0, rc = read_same(a, path, st, &b, why, err);
-    if (rc == Q_RANGE) *why = _("it is larger than 16 MiB: split it");
-    if (rc == Q_OK) {
-        q_sha256(b.p ? b.p : "", b.len, d.sha256);              /* of the file as it is, before any conversion */
-        if (was && same(was, &d)) {
-            rag_follow_unchanged(a->follow, was, d.device, d.mtime_ms);
-            a->p.unchanged++;
-        } else if ((*why = rag_read(path, &b, &markdown)) != NULL) {
-            rc = Q_FORMAT;
-        } else if ((rc = put(a->bulk, &d, b.p, b.len, markdown, &chunks, err)) == Q_OK) {
-            a->p.added++;
-            a->p.chunks += chunks;
-        }
-    }
+    int fd = open_same(a, path, st, why), rc = fd < 0 ? Q_FORMAT : take_open(a, path, fd, was, &d, why, err);
+    if (fd >= 0) close(fd);
     if (*why) q_fail(err, rc, _("%s was not taken: %s"), path, *why);
-    q_buf_free(&b);
     return rc;
 }
 

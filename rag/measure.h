@@ -20,15 +20,19 @@ struct rag_query {
 struct rag_measured {
     double sum, most;                   /* of w s over the passage's words; of the part */
     double squares;                     /* of (w s)^2 */
-    double bm25, best_bm25;             /* of the passage; of the search */
+    double match;                       /* 0..1 beside the best of this search */
 };
+
+/* What speaks for a passage beside the best of this search, each 0..1. */
+struct rag_sides { double words, speaker, linked; bool model; /* a model said it: weaker than a person's own words */ };
+double rag_fuse(const struct rag_sides *);
 
 /* Where a passage's words stand: the path of its file, its headings ("Optics › Rayleigh"), its text. */
 struct passage_words { const char *name, *heading, *text; size_t n; bool manual; };
 
 /* Fills presence[n_term]. */
 void rag_presence(const struct rag_query *, const struct passage_words *, double *presence);
-/* What that means for one part; bm25 and best_bm25 stay as they are. */
+/* What that means for one part; match stays as it is. */
 void rag_measure(const struct rag_query *, const struct rag_part *, const double *presence, struct rag_measured *m);
 /* The sum of the HEAVY largest weights. */
 double rag_most(const rag_result *, const int *term, int n);

@@ -12,7 +12,7 @@
 /* Of a text longer than both, HEAD bytes at its start and TAIL at its end are read; its TERMS_MAX heaviest words are looked
  * for; a question of more than LONG that weigh has parts. */
 enum { HEAD = 16 << 10, TAIL = 48 << 10, TERMS_MAX = 256, LONG = 12, CLAUSE_MIN = 2 };
-static const double BACKGROUND = 2000, EVERYDAY = 200, RARE = 2, SLIGHT = 0.8, BEFORE = 0.7;
+static const double BACKGROUND = 2000, EVERYDAY = 200, RARE = 2, SLIGHT = 0.8, BEFORE = 0.7, ASKED = 0.5;
 
 enum border { INSIDE, CLAUSE, SENTENCE, QUESTION };     /* what ends behind a word */
 struct place { int term; enum border end; };            /* one word of the text as it stands there */
@@ -160,6 +160,7 @@ static int weigh(mem_store *s, const rag_config *c, int64_t except, struct readi
     }
     for (int i = 0; i < d->r->n_term; i++) {
         rag_term *t = &d->r->term[i];
+        t->share = t->weight < 0 ? 1 : ASKED;
         if (t->weight >= 0) continue;
         double n = (double)t->with + (t->everyday ? EVERYDAY : RARE), all = (double)t->of + BACKGROUND;
         t->weight = log(1 + (all - n + .5) / (n + .5));
@@ -267,7 +268,7 @@ int rag_query_read(mem_store *s, const rag_config *c, const char *question, cons
     int rc = weigh(s, c, scope->conversation, &d, err);
     if (rc == Q_OK) {
         for (int i = own; i < r->n_term; i++)
-            if (r->term[i].weight > SLIGHT) r->term[i].weight *= BEFORE;
+            if (r->term[i].weight > SLIGHT) r->term[i].weight *= BEFORE, r->term[i].share = BEFORE;
         add_part(q, &d, 0, d.n);
         if (own_places < d.n) add_part(q, &d, 0, own_places);
         d.n = own_places;

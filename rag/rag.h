@@ -21,7 +21,10 @@
  *     half of a reason to feed it.
  *   evidence = m / (m + 16), m = sum of (w s)^2: whether what matched is particular enough to mean anything.
  *     One everyday word gives .25, one word rare in memory .7.
- *   match = 0.8 + 0.2 * bm25 / best bm25 of this search. */
+ *     What stands around a turn of a talk speaks for it too: rag/rank.c says how much.
+ *   match = 0.8 + 0.2 * how it stands beside the best of this search, by which passages are ordered:
+ *     .6 bm25 / best bm25 + .1 if the question names just who said it + .3 of what names it (rag/links.c), all of that
+ *     * .7 for what a model said, over the best such sum. */
 #ifndef QUORUM_RAG_H
 #define QUORUM_RAG_H
 
@@ -61,6 +64,7 @@ typedef struct rag_term {               /* one word of the query */
     char *word, *stem;
     int64_t with, of;                   /* passages that hold it, passages there are (background not counted) */
     double weight;                      /* w above; 0 = a word of grammar */
+    double share;                       /* of its idf that counts in BM25: 1; less for a word of asking or of the question before */
     bool everyday, whole;               /* on the everyday list; a whole identifier */
 } rag_term;
 
@@ -88,6 +92,7 @@ typedef struct rag_passage {
     int rank;                           /* 1-based */
     int number;                         /* 1-based among the fed, by which the prompt cites it; 0 = not fed */
     enum rag_fate fate;
+    double match;                       /* 0..1 beside the best of this search: passages stand in its order */
     double score, signal[RAG_SIGNALS_MAX], bm25;
     int tokens;                         /* by the caller's count; 0 where it was not asked */
     int room;                           /* tokens that were left when it was this one's turn */
@@ -118,6 +123,10 @@ typedef struct rag_scope {
 bool rag_points_back(const char *question);
 
 int rag_search(mem_store *, const rag_config *, const char *query, const rag_scope *, rag_result **out, char *err);
+/* What was fed once more, numbered in this order, for the same prompt: `from` and `n` bytes of a passage's text (n < 0: all of it). Q_NOTFOUND:
+ * one is not in memory any more, or is shorter now. */
+typedef struct rag_fed { enum mem_kind kind; int64_t id, from, n; } rag_fed;
+int rag_again(mem_store *, const rag_fed *, int n, rag_result **out, char *err);
 /* Puts what a second search found behind the first; a passage that both know stays as the first has it. Takes `more`. */
 void rag_join(rag_result *, rag_result *more);
 void rag_result_free(rag_result *);
@@ -169,6 +178,10 @@ typedef struct rag_progress {
     int gone, back;                     /* documents whose file is missed from now on; that are there again */
     const char *note;                   /* why this file was skipped, or NULL */
     rag_skip skip[RAG_SKIPS]; int n_skip;   /* the last row takes what finds no other */
+    int chats, chats_more, chats_same, messages;    /* conversations of archives: new, with something new, as they were; messages */
+    int damaged;                        /* records of archives that could not be read */
+    rag_skip damage[RAG_SKIPS]; int n_damage;       /* likewise; the example says where */
+    int repaired;                       /* documents and conversations whose text was UTF-8 read as another set */
 } rag_progress;
 typedef struct rag_add_opts {
     /* After each file; false cancels: what was added stays. May be NULL. */
@@ -179,10 +192,16 @@ typedef struct rag_add_opts {
 } rag_add_opts;
 /* A file, or a folder with all text files below it (hidden ones and symlinks that leave it are passed over).
  * A file whose content is already there is left alone, a changed one replaced. Q_CANCEL after a cancel.
+ * Archives of chats (rag/import/) become conversations instead: what of them came before is left alone. Text that is UTF-8 read
+ * as another set is repaired, and its bytes kept.
  * Fails on a single file that cannot be taken; in a folder such files are skipped with a note. total may be NULL. */
 int rag_add(mem_store *, const char *path, const rag_add_opts *, rag_progress *total, char *err);
-/* What was skipped and why, a line a reason with its count and an example; nothing when nothing was. */
+/* What was skipped or damaged and why, a line a reason with its count and an example; nothing when nothing was. */
 void rag_skips_words(const rag_progress *, q_buf *out);
+/* "2 conversations added (35 messages), 1 unchanged"; nothing where there was no archive. */
+void rag_chats_words(const rag_progress *, q_buf *out);
+/* What mem_document.was says, for people: "UTF-8 read as Mac Roman, repaired"; malloc'ed. */
+char *rag_repaired_words(const char *was);
 /* A text that is no file: name is its unique path ("manual:en"), title what is shown. */
 int rag_add_text(mem_store *, const char *name, const char *title, enum mem_trust, const char *text, size_t n,
                  int64_t *id, char *err);

@@ -46,3 +46,9 @@ const char *rag_read(const char *path, q_buf *b, bool *markdown)
     *markdown = r->markdown;
     return r->read(b);
 }
+
+bool rag_read_prose(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    return !strchr(name, '.') || ends(path, ".md .markdown .mdown .mkd .txt .text");
+}

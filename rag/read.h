@@ -8,4 +8,7 @@
  * *markdown, or a translated reason why not. */
 const char *rag_read(const char *path, q_buf *b, bool *markdown);
 
+/* May a text of this name be a dialogue or a note? Sources of programs are none. */
+bool rag_read_prose(const char *path);
+
 #endif

@@ -3,7 +3,8 @@
 #include "rag/rag.h"
 
 #include "base/say.h"
-#include "rag/measure.h"
+#include "rag/gather.h"
+#include "rag/links.h"
 #include "rag/query.h"
 
 #include <stdio.h>
@@ -11,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { CANDIDATES = 60, WORDS_MAX = 64, SHOWN_MAX = 20, LONG_TEXT = 1200 };
+enum { SHOWN_MAX = 20, LONG_TEXT = 1200 };
 
 /* ---- a passage ---- */
 static char *chunk_label(const mem_passage *m)
@@ -52,10 +53,14 @@ static char *cite(const mem_passage *m)
 }
 
 /* A passage answers the whole question or that part of a long one which it answers best. */
-static void measure_passage(const struct rag_query *q, rag_passage *p, const struct passage_words *w, double best_bm25)
+static void measure_passage(const struct rag_query *q, rag_passage *p, const double *tf, const struct passage_words *w)
 {
-    struct rag_measured m = {.bm25 = p->bm25, .best_bm25 = best_bm25};
+    struct rag_measured m = {.match = p->match};
     rag_presence(q, w, p->presence);
+    for (int i = 0; p->kind == MEM_CHAT && i < q->r->n_term; i++) {        /* what stands around a turn speaks for it */
+        double s = tf && tf[i] < 1 ? tf[i] : tf != NULL;
+        if (q->r->term[i].weight > 0 && s > p->presence[i]) p->presence[i] = s;
+    }
     p->score = -1;
     for (int i = 0; i < q->n_part; i++) {
         double signal[RAG_SIGNALS_MAX] = {0};
@@ -77,9 +82,11 @@ static void best_part(const struct rag_query *q, const mem_passage *m, rag_passa
     int k = rag_chunk(m->text, *n, true, &c);
     double best = -1;
     for (int i = 0; i < k; i++) {
-        measure_passage(q, p, &(struct passage_words){"", c[i].heading, c[i].text, c[i].n, false}, 0);
-        if (p->score > best) {
-            best = p->score;
+        double sum = 0;
+        rag_presence(q, &(struct passage_words){"", c[i].heading, c[i].text, c[i].n, false}, p->presence);
+        for (int t = 0; t < q->r->n_term; t++) sum += q->r->term[t].weight * p->presence[t];
+        if (sum > best) {
+            best = sum;
             *from = c[i].offset;
             *n = c[i].n;
         }
@@ -87,10 +94,22 @@ static void best_part(const struct rag_query *q, const mem_passage *m, rag_passa
     rag_chunks_free(c, k);
 }
 
+/* Does the question name who said it? */
+static bool names(const struct rag_query *q, const char *author)
+{
+    bool named = false;
+    if (!*author) return false;
+    double *presence = q_alloc(sizeof *presence * (size_t)(q->r->n_term + 1));
+    rag_presence(q, &(struct passage_words){"", "", author, strlen(author), false}, presence);
+    for (int i = 0; i < q->own; i++) named |= presence[i] > 0 && q->r->term[i].weight > 0;
+    free(presence);
+    return named;
+}
+
 static int by_score(const void *a, const void *b)
 {
     const rag_passage *x = a, *y = b;
-    if (x->score != y->score) return x->score > y->score ? -1 : 1;
+    if (x->match != y->match) return x->match > y->match ? -1 : 1;
     if (x->kind != y->kind) return x->kind < y->kind ? -1 : 1;
     return x->id < y->id ? -1 : 1;          /* a total order: the same question gives the same list */
 }
@@ -103,37 +122,86 @@ static void passage_free(rag_passage *p)
     free(p->presence);
 }
 
-static int gather(mem_store *s, enum mem_kind kind, int64_t except, bool ru, const struct rag_query *q, int *cap, char *err)
+/* ---- candidates ---- */
+/* Who is named in the question, if that is one of those who speak in what was found; NULL: nobody, or several. */
+static const char *named(const struct gathering *g)
 {
-    rag_result *r = q->r;
-    const char *words[WORDS_MAX];
-    mem_passages m;
-    int rc = mem_candidates(s, kind, words, rag_query_words(q, words, WORDS_MAX), except, CANDIDATES, &m, err);
-    if (rc != Q_OK) return rc;
-    double most = 0;
-    for (int i = 0; i < m.n; i++)
-        if (m.v[i].bm25 > most) most = m.v[i].bm25;
-    for (int i = 0; i < m.n; i++) {
-        /* The manual is there in two languages: the question's is taken. Its title says which: a passage of the Russian one
-         * may be commands and knobs for the most part. */
-        if (m.v[i].trust == MEM_TRUST_MANUAL && rag_cyrillic(m.v[i].title) != ru) continue;
-        if (r->n == *cap) r->v = q_realloc(r->v, sizeof *r->v * (size_t)(*cap = *cap ? *cap * 2 : 64));
-        rag_passage *p = &r->v[r->n++];
-        *p = (rag_passage){.kind = kind, .id = m.v[i].id, .source = m.v[i].source, .trust = m.v[i].trust, .bm25 = m.v[i].bm25,
-                           .presence = q_alloc(sizeof(double) * (size_t)r->n_term)};
-        /* A small model takes either for what it should say, word for word, and what it said becomes its own witness. */
-        p->same = kind == MEM_CHAT && rag_same_question(q, m.v[i].trust == MEM_TRUST_MODEL ? m.v[i].asked : m.v[i].text);
-        size_t from, len;
-        best_part(q, &m.v[i], p, &from, &len);
-        measure_passage(q, p, &(struct passage_words){m.v[i].name, m.v[i].heading, m.v[i].text + from, len, m.v[i].trust == MEM_TRUST_MANUAL}, most);
-        p->label = label(&m.v[i]);
-        p->cite = cite(&m.v[i]);
-        p->text = q_strndup(m.v[i].text + from, len);
-        p->offset = m.v[i].offset + (int64_t)from;
-        p->taken_ms = kind == MEM_CHUNK && m.v[i].trust == MEM_TRUST_OWN ? m.v[i].created_ms : 0;
+    const char *one = NULL;
+    for (int i = 0; i < g->n; i++) {
+        const char *who = g->v[i].m.author;
+        if ((one && strcmp(one, who) == 0) || !names(g->q, who)) continue;
+        if (one) return NULL;
+        one = who;
     }
-    mem_passages_free(&m);
-    return Q_OK;
+    return one;
+}
+
+static void judge(const struct gathering *g, const struct gathered *c, double most)
+{
+    rag_result *r = g->q->r;
+    const mem_passage *m = &c->m;
+    rag_passage *p = &r->v[r->n++];
+    *p = (rag_passage){.kind = m->kind, .id = m->id, .source = m->source, .trust = m->trust, .bm25 = c->bm25,
+                       .presence = q_alloc(sizeof(double) * (size_t)r->n_term)};
+    /* A small model takes either for what it should say, word for word, and what it said becomes its own witness. */
+    p->same = m->kind == MEM_CHAT && rag_same_question(g->q, m->trust == MEM_TRUST_MODEL ? m->asked : m->text);
+    size_t from, len;
+    best_part(g->q, m, p, &from, &len);
+    p->match = most > 0 ? rag_fuse(&c->sides) / most : 1;
+    measure_passage(g->q, p, c->tf, &(struct passage_words){m->name, m->heading, m->text + from, len, m->trust == MEM_TRUST_MANUAL});
+    p->label = label(m);
+    p->cite = cite(m);
+    p->text = q_strndup(m->text + from, len);
+    p->offset = m->offset + (int64_t)from;
+    p->taken_ms = m->kind == MEM_CHUNK && m->trust == MEM_TRUST_OWN ? m->created_ms : 0;
+}
+
+static int find(mem_store *s, const rag_config *c, const struct rag_query *q, int64_t except, char *err)
+{
+    struct ranking k = {0};
+    struct gathering *g = q_alloc(sizeof *g);
+    *g = (struct gathering){.s = s, .q = q, .except = except, .ru = rag_cyrillic(q->text)};
+    double most = 0;
+    int rc = rag_rank(s, c, q, except, &k, err);
+    if (rc == Q_OK) rc = rag_gather_best(g, &k, err);
+    if (rc == Q_OK) rc = rag_follow_links(g, err);
+    const char *who = rc == Q_OK ? named(g) : NULL;
+    q->r->v = q_alloc(sizeof *q->r->v * (size_t)(g->n + 1));
+    for (int i = 0; i < g->n; i++) {
+        g->v[i].sides.model = g->v[i].m.trust == MEM_TRUST_MODEL;
+        g->v[i].sides.speaker = who && strcmp(who, g->v[i].m.author) == 0;
+        double x = rag_fuse(&g->v[i].sides);
+        most = x > most ? x : most;
+    }
+    for (int i = 0; i < g->n; i++) {
+        if (rc == Q_OK) judge(g, &g->v[i], most);
+        mem_passage_free(&g->v[i].m);
+    }
+    free(g);
+    rag_ranking_free(&k);
+    return rc;
+}
+
+int rag_again(mem_store *s, const rag_fed *fed, int n, rag_result **out, char *err)
+{
+    rag_result *r = q_alloc(sizeof *r);
+    int rc = Q_OK;
+    *out = NULL;
+    r->v = q_alloc(sizeof *r->v * (size_t)(n + 1));
+    for (int i = 0; i < n && rc == Q_OK; i++) {
+        mem_passage m = {0};
+        rc = mem_passage_get(s, fed[i].kind, fed[i].id, &m, err);
+        int64_t all = rc == Q_OK ? (int64_t)strlen(m.text) : 0, len = fed[i].n < 0 ? all : fed[i].n;
+        if (rc == Q_NOTFOUND || (rc == Q_OK && (fed[i].from < 0 || fed[i].from > all || len > all - fed[i].from)))
+            rc = q_fail(err, Q_NOTFOUND, _("passage [%d] that this answer was given is not in memory any more as it was"), i + 1);
+        if (rc == Q_OK)
+            r->v[r->n++] = (rag_passage){.kind = fed[i].kind, .id = m.id, .source = m.source, .trust = m.trust, .label = label(&m), .cite = cite(&m),
+                                         .text = q_strndup(m.text + fed[i].from, (size_t)len), .number = r->n_fed = i + 1};
+        mem_passage_free(&m);
+    }
+    if (rc == Q_OK) *out = r;
+    else rag_result_free(r);
+    return rc;
 }
 
 static void choose(const rag_config *c, const rag_scope *scope, rag_result *r)
@@ -194,10 +262,8 @@ int rag_search(mem_store *s, const rag_config *c, const char *query, const rag_s
     r->off = !c->on;
     if (r->off) return Q_OK;
     struct rag_query q;
-    int rc = rag_query_read(s, c, query, scope, r, &q, err), cap = 0;
-    bool ru = rag_cyrillic(query);
-    if (rc == Q_OK && r->searched) rc = gather(s, MEM_CHUNK, 0, ru, &q, &cap, err);
-    if (rc == Q_OK && r->searched && c->chats) rc = gather(s, MEM_CHAT, scope->conversation, ru, &q, &cap, err);
+    int rc = rag_query_read(s, c, query, scope, r, &q, err);
+    if (rc == Q_OK && r->searched) rc = find(s, c, &q, scope->conversation, err);
     rag_query_free(&q);
     if (rc != Q_OK) {
         rag_result_free(r);

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-static const double HALF_EVIDENCE = 16;
+static const double HALF_EVIDENCE = 16, MODEL = .7;
 
 static double coverage(const struct rag_measured *m)
 {
@@ -16,8 +16,20 @@ static double coverage(const struct rag_measured *m)
 static double evidence(const struct rag_measured *m) { return m->squares / (m->squares + HALF_EVIDENCE); }
 
 static double match(const struct rag_measured *m)
+{ return 0.8 + 0.2 * m->match; }
+
+/* ---- what passages are ordered by ---- */
+static const struct side { size_t at; double weight; } sides[] = {
+    {offsetof(struct rag_sides, words), .6},        /* BM25 / the best of it */
+    {offsetof(struct rag_sides, speaker), .1},      /* the question names who said it, and nobody else */
+    {offsetof(struct rag_sides, linked), .3},       /* what leads names its document */
+};
+
+double rag_fuse(const struct rag_sides *s)
 {
-    return 0.8 + 0.2 * (m->best_bm25 > 0 ? m->bm25 / m->best_bm25 : 1);
+    double sum = 0;
+    for (size_t i = 0; i < sizeof sides / sizeof *sides; i++) sum += sides[i].weight * *(const double *)((const char *)s + sides[i].at);
+    return s->model ? sum * MODEL : sum;
 }
 
 static const rag_signal rows[] = {

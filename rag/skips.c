@@ -18,27 +18,50 @@ static void keep_end(char *out, size_t size, const char *path)
     snprintf(out, size, "…%s", p);
 }
 
-void rag_skip_add(rag_progress *p, const char *why, const char *path)
+static void add(rag_skip *v, int *n, const char *why, const char *example)
 {
     int i = 0;
-    while (i < p->n_skip && strncmp(p->skip[i].why, why, sizeof p->skip[i].why - 1) != 0) i++;
+    while (i < *n && strncmp(v[i].why, why, sizeof v[i].why - 1) != 0) i++;
     if (i == RAG_SKIPS) i = RAG_SKIPS - 1;
-    if (i == p->n_skip) {
-        p->n_skip++;
-        snprintf(p->skip[i].why, sizeof p->skip[i].why, "%s", i == RAG_SKIPS - 1 ? _("other reasons") : why);
-        p->skip[i].why[q_utf8_whole(p->skip[i].why, strlen(p->skip[i].why))] = 0;
-        p->skip[i].n = 0;
-        keep_end(p->skip[i].example, sizeof p->skip[i].example, path);
+    if (i == *n) {
+        ++*n;
+        snprintf(v[i].why, sizeof v[i].why, "%s", i == RAG_SKIPS - 1 ? _("other reasons") : why);
+        v[i].why[q_utf8_whole(v[i].why, strlen(v[i].why))] = 0;
+        v[i].n = 0;
+        keep_end(v[i].example, sizeof v[i].example, example);
     }
-    p->skip[i].n++;
+    v[i].n++;
+}
+
+void rag_skip_add(rag_progress *p, const char *why, const char *path) { add(p->skip, &p->n_skip, why, path); }
+
+void rag_damage_add(rag_progress *p, const char *why, const char *place)
+{
+    p->damaged++;
+    add(p->damage, &p->n_damage, why, place);
 }
 
 void rag_skips_words(const rag_progress *p, q_buf *b)
 {
-    for (int i = 0; i < p->n_skip; i++) {
-        const rag_skip *s = &p->skip[i];
+    for (int i = 0; i < p->n_skip + p->n_damage; i++) {
+        bool record = i >= p->n_skip;
+        const rag_skip *s = record ? &p->damage[i - p->n_skip] : &p->skip[i];
         if (s->n == 1) q_buf_say(b, "%s: %s\n", s->example, s->why);
+        /* TRANSLATORS: how many records of an archive, what is wrong with them, one of them */
+        else if (record) q_buf_say(b, _("%d records: %s (one of them: %s)\n"), s->n, s->why, s->example);
         /* TRANSLATORS: how many files, why they were not taken, one of them */
         else q_buf_say(b, _("%d files: %s (one of them: %s)\n"), s->n, s->why, s->example);
     }
+}
+
+void rag_chats_words(const rag_progress *p, q_buf *b)
+{
+    if (p->chats + p->chats_more + p->chats_same == 0) return;
+    q_buf_printf(b, ngettext("%d conversation added", "%d conversations added", (unsigned long)p->chats), p->chats);
+    if (p->chats_more) q_buf_printf(b, ngettext(", %d goes on", ", %d go on", (unsigned long)p->chats_more), p->chats_more);
+    q_buf_puts(b, " (");
+    q_buf_printf(b, ngettext("%d message", "%d messages", (unsigned long)p->messages), p->messages);
+    q_buf_puts(b, ")");
+    if (p->chats_same) q_buf_printf(b, _(", %d unchanged"), p->chats_same);
+    if (p->damaged) q_buf_printf(b, ngettext("; %d record is damaged", "; %d records are damaged", (unsigned long)p->damaged), p->damaged);
 }

@@ -6,4 +6,7 @@
 
 void rag_skip_add(rag_progress *, const char *why, const char *path);
 
+/* A part of an archive that could not be read; the rest of it is taken. */
+void rag_damage_add(rag_progress *, const char *why, const char *place);
+
 #endif

@@ -29,6 +29,20 @@ static inline v16 v_int8(const int8_t *p) { LANES((float)p[i]); }
 static inline void v_store(float *p, v16 a) { memcpy(p, a.f, sizeof a.f); }
 static inline void v_storen(float *p, v16 a, int n) { memcpy(p, a.f, sizeof(float) * (size_t)n); }
 static inline void v_to_half(uint16_t *p, v16 a) { for (int i = 0; i < 16; i++) p[i] = ker_f32_to_f16(a.f[i]); }
+static inline float v_fold(v16 v)
+{
+    float t[16];
+    v_store(t, v);
+    for (int w = 8; w; w /= 2)
+        for (int i = 0; i < w; i++) t[i] += t[i + w];
+    return t[0];
+}
+static inline float v_most(v16 v)
+{
+    for (int w = 8; w; w /= 2)
+        for (int i = 0; i < w; i++) v.f[i] = v.f[i] > v.f[i + w] ? v.f[i] : v.f[i + w];
+    return v.f[0];
+}
 static inline bool v_whole(v16 v)
 {
     bool whole = true;

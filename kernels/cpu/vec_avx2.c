@@ -27,6 +27,20 @@ static inline v16 v_above(v16 x, v16 lim, v16 v)
 {
     return (v16){ _mm256_and_ps(_mm256_cmp_ps(x.a, lim.a, _CMP_GT_OQ), v.a), _mm256_and_ps(_mm256_cmp_ps(x.b, lim.b, _CMP_GT_OQ), v.b) };
 }
+static inline float fold8(__m256 v)
+{
+    __m128 x = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
+}
+static inline float most8(__m256 v)
+{
+    __m128 x = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    x = _mm_max_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
+}
+static inline float v_fold(v16 v) { return fold8(_mm256_add_ps(v.a, v.b)); }
+static inline float v_most(v16 v) { return most8(_mm256_max_ps(v.a, v.b)); }
 static inline bool v_whole(v16 v)
 {
     return !_mm256_movemask_ps(_mm256_or_ps(_mm256_cmp_ps(v.a, v.a, _CMP_UNORD_Q), _mm256_cmp_ps(v.b, v.b, _CMP_UNORD_Q)));

@@ -24,6 +24,20 @@ static inline v16 v_div(v16 x, v16 y) { return _mm512_div_ps(x, y); }
 static inline v16 v_fma(v16 x, v16 y, v16 z) { return _mm512_fmadd_ps(x, y, z); }
 static inline v16 v_max(v16 x, v16 y) { return _mm512_max_ps(x, y); }
 static inline v16 v_above(v16 x, v16 lim, v16 v) { return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, lim, _CMP_GT_OQ), v); }
+static inline float fold8(__m256 v)
+{
+    __m128 x = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
+}
+static inline float most8(__m256 v)
+{
+    __m128 x = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    x = _mm_max_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
+}
+static inline float v_fold(v16 v) { return fold8(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1))); }
+static inline float v_most(v16 v) { return most8(_mm256_max_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1))); }
 static inline bool v_whole(v16 v) { return !_mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q); }
 static inline v16 v_pow2(v16 n)
 {

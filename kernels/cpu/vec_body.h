@@ -1,6 +1,7 @@
 /* kernels/cpu/vec_body: the body behind vec.h, included once per instruction set after that set has
  * defined v16 (16 float lanes) and v_load, v_loadn, v_store, v_storen, v_set, v_add, v_sub, v_mul, v_div,
- * v_fma, v_max (a > b ? a : b), v_above (x > limit ? v : 0), v_pow2 (2^x for whole x), v_half, v_to_half,
+ * v_fma, v_max (a > b ? a : b), v_fold (the sum of the lanes, the upper half added to the lower, 16->8->4->2->1),
+ * v_most (the largest, likewise by v_max), v_above (x > limit ? v : 0), v_pow2 (2^x for whole x), v_half, v_to_half,
  * v_int8, v_whole (no lane is NaN) and VEC_QB (queries held in registers at once). Never included elsewhere. */
 
 /* The sums below are arrays of lanes: without unrolling compilers keep them in memory. */
@@ -9,15 +10,6 @@
 #else
 #define V_UNROLL _Pragma("GCC unroll 4")
 #endif
-
-static float v_fold(v16 v)
-{
-    float t[16];
-    v_store(t, v);
-    for (int w = 8; w; w /= 2)
-        for (int i = 0; i < w; i++) t[i] += t[i + w];
-    return t[0];
-}
 
 /* exp by 2^n * e^r, |r| <= ln2/2, Cephes' expf polynomial (S. Moshier, public domain constants). Relative
  * error below 1.3e-7 on [-87, 88]; 0 at and below -87, e^88 above 88. exp(0) is exactly 1. */
@@ -235,9 +227,7 @@ static float vec_softmax(float *s, int n, float *m, float *l)
     for (int c = n; c < VEC_CELLS; c++) s[c] = -INFINITY;
     v16 x[4];
     for (int j = 0; j < 4; j++) x[j] = v_load(s + j * 16);
-    float t[16], top = *m;
-    v_store(t, v_max(v_max(x[0], x[1]), v_max(x[2], x[3])));
-    for (int i = 0; i < 16; i++) top = t[i] > top ? t[i] : top;
+    float t[16], most = v_most(v_max(v_max(x[0], x[1]), v_max(x[2], x[3]))), top = most > *m ? most : *m;
     v16 shift = v_set(top), sum = v_set(0);
     for (int j = 0; j < 4; j++) {
         x[j] = v_exp(v_sub(x[j], shift));

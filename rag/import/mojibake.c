@@ -9,6 +9,7 @@
 #include "rag/import/mojibake.h"
 
 #include "rag/letters.h"
+#include "rag/rag.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -237,7 +238,7 @@ bool rag_mojibake_undo(const char *p, size_t n, const char *how, q_buf *out)
     return any;
 }
 
-char *rag_mojibake_words(const char *how)
+char *rag_repaired_words(const char *how)
 {
     q_buf b = {0};
     for (size_t k, i = 0; *how; how += k + strspn(how + k, " "), i++) {

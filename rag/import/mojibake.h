@@ -10,7 +10,4 @@ enum { MOJIBAKE_HOW = 64 };
 bool rag_mojibake(const char *p, size_t n, char how[MOJIBAKE_HOW]);
 /* Undoes it in a text of the same origin, added to out; what is not broken so stays. false: nothing was. */
 bool rag_mojibake_undo(const char *p, size_t n, const char *how, q_buf *out);
-/* For people: "UTF-8 read as Mac Roman"; malloc'ed. */
-char *rag_mojibake_words(const char *how);
-
 #endif

@@ -347,6 +347,26 @@ static void traces_survive_packing_and_lies_are_refused(void)
     }
     CHECK(refused > 350);
     for (size_t i = 0; i < n; i += 37) CHECK(store_trace_unpack(b, i, &u) != Q_OK);
+    CHECK(b[4] == 1 && b[20] == 0);                                 /* as it was stored before there was anything else to say */
+    free(b);
+    t->made = q_strdup("{\"system\":\"Отвечай коротко.\"}");
+    CHECK_INT(store_trace_pack(t, &b, &n), Q_OK);
+    CHECK_INT(store_trace_unpack(b, n, &u), Q_OK);
+    if (u) {
+        CHECK_STR(u->made ? u->made : "", t->made);
+        CHECK(u->n == 300 && memcmp(u->margin, t->margin, 300 * 5 * 4) == 0);
+        mem_trace_free(u);
+    }
+    static const uint8_t lie[][2] = {{20, 1}, {22, 0xFF}, {23, 0x80}, {4, 1}, {24, 3}};
+    for (size_t i = 0; i < sizeof lie / sizeof *lie; i++) {
+        b[lie[i][0]] ^= lie[i][1];
+        CHECK_INT(store_trace_unpack(b, n, &u), Q_FORMAT);
+        b[lie[i][0]] ^= lie[i][1];
+    }
+    free(b);
+    t->made[3] = (char)0xFF;                                        /* no text */
+    CHECK_INT(store_trace_pack(t, &b, &n), Q_OK);
+    CHECK_INT(store_trace_unpack(b, n, &u), Q_FORMAT);
     free(b);
     mem_trace_free(t);
 }
@@ -552,6 +572,7 @@ static void old_file(const char *path, int v)
     pthread_cond_init(&old.turn, NULL);
     CHECK(sqlite3_open(path, &old.db) == SQLITE_OK);
     OK(store_register_words(&old, err));
+    OK(store_register_titles(&old, err));
     OK(store_migrate(&old, v, err));
     if (v >= 1) {
         OK(store_run(&old, NULL, err, "INSERT INTO conversation(title, created, opened) VALUES('old', 1, 1)", ""));

@@ -43,7 +43,7 @@ static const char *const written[] = {
     "UPDATE message_config SET at_byte=5, mark='k 8→4' WHERE from_token=3;",
     "UPDATE message SET author='Ada' WHERE id=5;",
     "INSERT INTO import(conversation, source, external) VALUES(2, 'chatgpt', 'c-1'); INSERT INTO import_message(message, conversation, external) VALUES(5, 2, 'm-1');"
-    "INSERT INTO message_raw(message, was, data) VALUES(5, 'CP1251', x'd0'); INSERT INTO document_raw(document, was, data) VALUES(1, 'CP1252', x'c3');", "", "",
+    "INSERT INTO message_raw(message, was, data) VALUES(5, 'CP1251', x'd0'); INSERT INTO document_raw(document, was, data) VALUES(1, 'CP1252', x'c3');", "", "", "",
 };
 
 static void make(const char *path, int v)
@@ -55,6 +55,7 @@ static void make(const char *path, int v)
     CHECK(sqlite3_open(path, &s.db) == SQLITE_OK);
     sqlite3_exec(s.db, "PRAGMA page_size=1024", NULL, NULL, NULL);
     OK(store_register_words(&s, err));
+    OK(store_register_titles(&s, err));
     /* step by step with what each wrote: a later step then finds the rows that it found in life */
     for (int at = 1; at <= v; at++) {
         OK(store_migrate(&s, at, err));

@@ -546,6 +546,71 @@ static void past_chats_are_found_and_the_present_one_is_not(void)
     mem_close(s);
 }
 
+/* An answer that does not say its subject again is found by the question it answers, and who is asked about comes first. */
+static void what_stands_around_a_turn_finds_it(void)
+{
+    static const mem_turn v[] = {
+        {MEM_USER, "Ada", "The market was full of apricots.", 32, 1683554160000}, {MEM_USER, "Bo", "Where did you go camping?", 25, 1683554160000},
+        {MEM_USER, "Ada", "By the fjord, near the old mill.", 32, 1683554160000}, {MEM_USER, "Bo", "Lovely.", 7, 1683554160000},
+        {MEM_USER, "Ada", "We stayed two nights.", 21, 1683554160000}, {MEM_USER, "Bo", "I bought a canoe.", 17, 1683554160000},
+        {MEM_USER, "Ada", "I bought a canoe.", 17, 1683554160000}, {MEM_USER, "Ada", "The cellar flooded.", 19, 1686836160000},
+    };
+    enum { TURNS = sizeof v / sizeof *v };
+    static const struct { const char *q, *want; int nth; } t[] = {
+        {"Where did Ada go camping?", "By the fjord", 2}, {"Did Ada buy the canoe?", "I bought", 6}, {"Did Bo buy the canoe?", "I bought", 5},
+        {"What happened in June 2023?", "The cellar", 7}, {"Что было 15 июня 2023?", "The cellar", 7},
+    };
+    mem_store *s = open_new();
+    int64_t c, leaf;
+    OK(mem_conversation_new(s, "trip", &c, err));
+    OK(mem_turns_add(s, c, 0, v, TURNS, &leaf, err));
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        rag_result *r = ask(s, t[i].q);
+        CHECK_MSG(r->n > 0 && strncmp(r->v[0].text, t[i].want, strlen(t[i].want)) == 0 && r->v[0].id == leaf - TURNS + 1 + t[i].nth, "\"%s\": %s", t[i].q,
+                  r->n ? r->v[0].text : "nothing");
+        if (r->n) CHECK(fabs(r->v[0].match - 1) < 1e-9);
+        for (int k = 1; k < r->n; k++) CHECK(r->v[k].match <= r->v[k - 1].match);
+        rag_result_free(r);
+    }
+    mem_close(s);
+}
+
+/* What leads names another note by its title: that one comes in behind it, before notes that only share a word. */
+static void what_leads_is_read_on(void)
+{
+    static const struct { const char *title, *text; } v[] = {
+        {"notes/Aurora.md", "Aurora is led by Marta Lindqvist since spring."}, {"notes/Marta Lindqvist.md", "Prefers oolong in the afternoon."},
+        {"notes/Borealis.md", "Borealis waits; its leader is away."}, {"notes/c.md", "Nothing to see."}, {"notes/Harbour (town).md", "The ferry calls twice a day."},
+        {"notes/spring.md", "Sowing begins in the harbour."},
+    };
+    mem_store *s = open_new();
+    int64_t id;
+    for (size_t i = 0; i < sizeof v / sizeof *v; i++) OK(rag_add_text(s, v[i].title, v[i].title, MEM_TRUST_OWN, v[i].text, strlen(v[i].text), &id, err));
+    rag_config c = rag_config_default();
+    c.min_score = 0;
+    rag_result *r;
+    OK(rag_search(s, &c, "Who leads Aurora?", NULL, &r, err));
+    CHECK_MSG(r->n >= 2 && strcmp(r->v[0].label, v[0].title) == 0 && strcmp(r->v[1].label, v[1].title) == 0, "%d: %s, %s", r->n, r->n ? r->v[0].label : "",
+              r->n > 1 ? r->v[1].label : "");
+    rag_result_free(r);
+    mem_link *l;
+    int n;
+    static const struct { const char *text; int n, nth; } named[] = {
+        {"The Harbour was quiet", 1, 4}, {"the town harbour (town)", 1, 4}, {"MARTA LINDQVIST's boat", 1, 1}, {"Marta, Lindqvist", 1, 1}, {"Marta wrote c", 0, 0}, {"", 0, 0}};
+    for (size_t i = 0; i < sizeof named / sizeof *named; i++) {
+        OK(mem_links(s, named[i].text, strlen(named[i].text), 0, &l, &n, err));
+        CHECK_MSG(n == named[i].n && (!n || (l->document == named[i].nth + 1 && l->degree == 1)), "\"%s\": %d", named[i].text, n);
+        free(l);
+    }
+    OK(mem_named_by(s, 5, &l, &n, err));
+    CHECK(n == 1 && l->document == 6);
+    free(l);
+    OK(mem_named_by(s, 4, &l, &n, err));
+    CHECK_INT(n, 0);
+    free(l);
+    mem_close(s);
+}
+
 static int64_t talk(mem_store *s, const char *question, const char *answer)
 {
     int64_t c, m, rep;
@@ -768,6 +833,8 @@ int main(void)
     RUN(common_words_are_not_fed_the_manual);
     RUN(budget_count_and_repeats_cut_with_a_reason);
     RUN(past_chats_are_found_and_the_present_one_is_not);
+    RUN(what_stands_around_a_turn_finds_it);
+    RUN(what_leads_is_read_on);
     RUN(the_same_question_elsewhere_is_not_fed);
     RUN(a_note_is_fed_again);
     RUN(spelling_of_letters_does_not_part_words);

@@ -122,9 +122,14 @@ static void token_cursor(void)
         tui_app_draw(&app);
         CHECK(!on_screen("[ ]which") && on_screen("token 7 of 40") && !on_screen("token 8"));
         ev((agt_event){ .kind = AGT_EV_LOOK, .id = it->id, .number = 7, .total = 40, .text = q_strdup(
-            "token 7 of 40\nthe context does not hold the last answer as it was made any more: /again answers anew, then this can be asked\nend\n") });
+            "token 7 of 40\na: what else could have stood here; 812 tokens are evaluated again for it\nend\n") });
         tui_app_draw(&app);
-        CHECK(on_screen("be asked") && on_screen("the context does not") && on_screen("end"));     /* a sentence goes on in the next row */
+        CHECK(on_screen("again for it") && on_screen("a: what else") && on_screen("end"));         /* a sentence goes on in the next row */
+        q_buf_clear(&fake.said);
+        type("a");
+        q_buf_clear(&app.scratch);
+        q_buf_printf(&app.scratch, "look again %lld 7\n", (long long)it->id);
+        CHECK_STR(fake.said.p, app.scratch.p);
         type("w");                       /* asks what if at it */
         CHECK_STR(app.comp.ed.b.p, "/whatif 7 ");
         CHECK(!on_screen("token 7") && app.tr.token.message == 0);

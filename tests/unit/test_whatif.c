@@ -131,9 +131,9 @@ static void equal_settings_change_nothing_and_words_say_what_changed(void)
 static void bans_are_said(void)
 {
     static const struct { const char *made, *spec, *says, *not; } what[] = {
-        { "", "k=2", NULL, "experts.ban" }, { "ban=0:3", "k=2", NULL, "experts.ban" }, { "ban=0:3", "ban=1:1", "experts.ban: 0:3 → 1:1", "does nothing" },
+        { "", "k=2", NULL, "ban" }, { "", "k=4", "nothing changes", "ban" }, { "ban=0:3", "k=2", NULL, "ban" }, { "ban=0:3", "ban=1:1", "experts.ban: 0:3 → 1:1", "does nothing" },
         { "", "ban=1:1", "experts.ban: none → 1:1", "does nothing" }, { "ban=0:3", "bias=0:3=4", "0:3: banned there", "experts.ban: " },
-        { "ban=0:3,1:2", "pin=1:2", "1:2: banned there", "0:3: " }, { "ban=0:3", "ban=0:3", "nothing changes", "experts.ban: " }, { "ban=0:3", "bias=0:4=4", NULL, "nothing" } };
+        { "ban=0:3,1:2", "pin=1:2", "1:2: banned there", "0:3: " }, { "ban=0:3", "ban=0:3", "nothing changes", "experts.ban: " }, { "ban=0:3", "bias=0:4=4", NULL, "nothing" }, { "", "pin=0:3", NULL, "ban" } };
     eng_config *a = config_of("");
     eng_session *s = session_of(a, 90);
     for (size_t i = 0; i < sizeof what / sizeof *what; i++) {
@@ -241,7 +241,7 @@ static void a_difference_of_routing_alone_goes_when_it_is_held(void)
     }
     CHECK_MSG(fabs(kl / (TOKENS - FROM) - r.side[LAB_OTHER].kl.mean) < 1e-12, "%.15g %.15g", kl / (TOKENS - FROM), r.side[LAB_OTHER].kl.mean);
     lab_replayed_say(&r, "k=1", &out);
-    CHECK_MSG(strstr(out.p, "150 tokens of the last answer again") && strstr(out.p, "with routing held, 0.0% of the difference is left"), "%s", out.p);
+    CHECK_MSG(strstr(out.p, "150 tokens of the answer again") && strstr(out.p, "with routing held, 0.0% of the difference is left"), "%s", out.p);
     /* an interval of one piece would be a point, and no interval */
     int all = t->n;
     t->n = 12;

@@ -65,10 +65,16 @@ static bool on_key(tui_app *app, const tui_key *k)
     if (!t->token.message) return false;
     if (token || word) agt_look(app->a, t->token.message, -t->token.number, token + word, word != 0);     /* a key before the answer to the one before counts too */
     else if (c == 'w') {
-        char *line = q_printf("/whatif %d ", t->token.number);
+        int n = 0, of = 0;               /* which of the answers it is; the last one needs no number */
+        for (int i = 0; i < t->n; i++) {
+            of += t->item[i].role == AGT_ASSISTANT;
+            if (t->item[i].id == t->token.message) n = of;
+        }
+        char *line = n && n < of ? q_printf("/whatif @%d %d ", n, t->token.number) : q_printf("/whatif %d ", t->token.number);
         tui_go_compose(app, line);
         free(line);
-    } else if (k->code == K_HOME) agt_look(app->a, t->token.message, 1, 0, false);
+    } else if (c == 'a') agt_look_again(app->a, t->token.message, t->token.number);
+    else if (k->code == K_HOME) agt_look(app->a, t->token.message, 1, 0, false);
     else if (k->code == K_END) agt_look(app->a, t->token.message, 0, 0, false);
     else return false;
     return true;
@@ -84,6 +90,6 @@ static void on_event(tui_app *app, agt_event *e)
 }
 
 const tui_view view_token = {
-    .name = "token", .place = AT_INSTEAD, .hint = N_("h l token · j k word · w what if · Home End · PgDn more layers · Esc back"),
+    .name = "token", .place = AT_INSTEAD, .hint = N_("h l token · j k word · a what else · w what if · Home End · PgDn more layers · Esc back"),
     .draw = draw, .on_key = on_key, .on_event = on_event,
 };

@@ -1,0 +1,22 @@
+/* rag/gather.h: private to rag/. The candidates of a search. */
+#ifndef QUORUM_RAG_GATHER_H
+#define QUORUM_RAG_GATHER_H
+
+#include "rag/rank.h"
+
+enum { CANDIDATES = 60, LINKED = 40 };
+
+struct gathered {
+    mem_passage m;
+    double bm25;
+    const double *tf;                   /* [n_term], the ranking's; NULL: it holds no word of the question */
+    struct rag_sides sides;
+};
+struct gathering { mem_store *s; const struct rag_query *q; int64_t except; bool ru; struct gathered v[CANDIDATES + LINKED]; int n; };
+
+/* Takes m, unless it may not be a candidate. */
+bool rag_gather(struct gathering *, mem_passage *m, const struct ranked *k /* or NULL */);
+/* The best of a ranking that may be found. */
+int rag_gather_best(struct gathering *, const struct ranking *, char *err);
+
+#endif

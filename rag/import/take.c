@@ -1,0 +1,265 @@
+/* rag/import/take: brings the conversations of an archive into memory: which kind it is, record by record; what is broken
+ * text is repaired; what is damaged is told with its place, and the rest comes in. Reads in the caller's thread, keeps one
+ * conversation in memory. It writes nothing but through memory/. */
+#include "rag/import/take.h"
+
+#include "rag/import/archive.h"
+#include "rag/import/mojibake.h"
+#include "rag/import/records.h"
+#include "rag/import/zip.h"
+#include "rag/read.h"
+#include "rag/skips.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* LOOKS: records that are looked at before a file is no archive; SAMPLE: bytes of a conversation by which broken text is
+ * known. */
+enum { LOOKS = 8, SAMPLE = 1 << 18, TEXT_MAX = 16 << 20 };
+
+/* ---- one conversation ---- */
+static void tell_damage(const rag_taking *t, const char *why, const char *fmt, ...)
+{
+    char *place;
+    va_list ap;
+    q_buf b = {0};
+    va_start(ap, fmt);
+    if (vasprintf(&place, fmt, ap) < 0) place = q_strdup("");
+    va_end(ap);
+    q_buf_printf(&b, "%s: %s", t->title, place);
+    rag_damage_add(t->p, why, b.p);
+    q_buf_free(&b);
+    free(place);
+}
+
+/* How its texts are broken, all of one origin; "" they are not. */
+static void broken(const chat *c, char how[MOJIBAKE_HOW])
+{
+    q_buf all = {0};
+    q_buf_puts(&all, c->title ? c->title : "");
+    for (int i = 0; i < c->n && all.len < SAMPLE; i++) {
+        size_t n = strlen(c->v[i].text);
+        q_buf_putc(&all, '\n');
+        q_buf_add(&all, c->v[i].text, n < SAMPLE ? n : q_utf8_whole(c->v[i].text, SAMPLE));
+    }
+    if (!rag_mojibake(all.p, all.len, how)) *how = 0;
+    q_buf_free(&all);
+}
+
+/* A text repaired; NULL: it is right as it is. */
+static char *repaired(const char *text, const char *how)
+{
+    q_buf b = {0};
+    bool was = *how && rag_mojibake_undo(text, strlen(text), how, &b);
+    char *out = was ? q_buf_take(&b) : NULL;
+    q_buf_free(&b);
+    return out;
+}
+
+static int put(const rag_taking *t, const archive *a, chat *c, char *err)
+{
+    char how[MOJIBAKE_HOW];
+    mem_imported got;
+    rag_chat_settle(c);
+    broken(c, how);
+    mem_import_message *v = q_alloc(sizeof *v * (size_t)(c->n + 1));
+    char **mended = q_alloc(sizeof *mended * (size_t)(c->n + 1)), *title = repaired(c->title ? c->title : "", how);
+    int64_t last = c->updated_ms ? c->updated_ms : t->mtime_ms;
+    for (int i = 0; i < c->n; i++) {
+        const chat_message *m = &c->v[i];
+        mended[i] = repaired(m->text, how);
+        v[i] = (mem_import_message){.external = m->id, .parent = m->parent, .role = m->role, .hidden = m->kind == CHAT_HIDDEN,
+                                    .created_ms = m->ms ? m->ms : c->created_ms ? c->created_ms : t->mtime_ms,
+                                    .text = mended[i] ? mended[i] : m->text, .thinking = m->thinking, .model = m->model,
+                                    .raw = mended[i] ? m->text : NULL, .was = mended[i] ? how : NULL};
+    }
+    mem_import im = {.source = a->name, .external = c->id, .title = title ? title : c->title ? c->title : "", .v = v, .n = c->n, .leaf = c->leaf,
+                     .created_ms = c->created_ms ? c->created_ms : last, .opened_ms = last};
+    int rc = mem_import_put(t->s, &im, t->go, t->user, &got, err);
+    t->p->chats += rc == Q_OK && got.fresh;
+    t->p->chats_more += rc == Q_OK && !got.fresh && got.added;
+    t->p->chats_same += rc == Q_OK && !got.fresh && !got.added;
+    t->p->messages += got.added;
+    t->p->repaired += *how && got.added;
+    for (int i = 0; i < c->n; i++) free(mended[i]);
+    free(mended);
+    free(title);
+    free(v);
+    return rc;
+}
+
+/* ---- records ---- */
+struct taking { const rag_taking *t; const char *member; /* of a zip, or NULL */ const archive *kind; chat lines; bool doubtful; };
+
+static void damaged_record(const struct taking *k, const rag_record *r, const char *why)
+{
+    /* TRANSLATORS: the number of a record in a file and the byte where it begins */
+    char *place = q_printf(_("record %d, at byte %lld"), r->number, (long long)r->at);
+    if (k->member) tell_damage(k->t, why, "%s, %s", k->member, place);
+    else tell_damage(k->t, why, "%s", place);
+    free(place);
+}
+
+static int end_lines(struct taking *k, char *err)
+{
+    int rc = Q_OK;
+    if (k->lines.n && !k->lines.id) rag_chat_say(&k->lines.id, k->lines.v[0].id);
+    if (k->lines.n) rc = put(k->t, k->kind, &k->lines, err);
+    rag_chat_free(&k->lines);
+    return rc;
+}
+
+/* One record of a known kind. *good: it is what it should be. */
+static int take_record(struct taking *k, const archive *a, const cJSON *o, const rag_record *r, char *err)
+{
+    chat own = {0}, *c = a->lines ? &k->lines : &own;
+    const char *why = a->read(o, c);
+    int rc = Q_OK;
+    if (why) damaged_record(k, r, why);
+    else if (!a->lines) {
+        rc = put(k->t, a, c, err);
+        if (c->bad) damaged_record(k, r, c->why);
+    }
+    rag_chat_free(&own);
+    return rc;
+}
+
+/* Reads a source to its end. *known: it held conversations; else nothing was done. look: no more than a look, nothing is stored. */
+static int take_records(struct taking *k, const rag_source *src, bool look, bool *known, char *err)
+{
+    rag_records *rs = rag_records_new(src);
+    rag_record r;
+    int rc = Q_OK;
+    *known = false;
+    while (rc == Q_OK && (!look || !*known) && rag_records_next(rs, &r)) {
+        if (look && r.number > LOOKS) break;
+        if (k->t->go && !k->t->go(k->t->user)) {
+            rc = q_fail(err, Q_CANCEL, _("stopped: what was added so far is kept"));
+            break;
+        }
+        cJSON *o = r.p ? cJSON_ParseWithLength(r.p, r.n) : NULL;
+        const archive *a = o ? archive_of(o) : NULL;
+        if (a) rag_records_good(rs);
+        else if (r.p && !o) rag_records_bad(rs);
+        if (look) *known |= a != NULL;
+        else if (a && (!k->kind || a == k->kind)) {
+            k->kind = a;
+            rc = take_record(k, a, o, &r, err);
+        } else if (!r.doubtful) damaged_record(k, &r, r.why ? r.why : o ? _("it is no conversation of this archive") : _("it is no JSON that can be read"));
+        cJSON_Delete(o);
+    }
+    rag_records_free(rs);
+    if (!look && rc == Q_OK && k->kind && k->kind->lines) rc = end_lines(k, err);
+    rag_chat_free(&k->lines);
+    return rc;
+}
+
+/* ---- files ---- */
+static long read_file(void *user, char *p, size_t n)
+{
+    ssize_t k;
+    do k = read(*(int *)user, p, n);
+    while (k < 0 && errno == EINTR);
+    return (long)k;
+}
+
+static bool json_first(const char *p, size_t n)
+{
+    size_t i = n >= 3 && memcmp(p, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+    while (i < n && strchr(" \t\r\n", p[i])) i++;
+    return i < n && (p[i] == '{' || p[i] == '[');
+}
+
+int rag_take_text(const rag_taking *t, const char *p, size_t n, bool *known, char *err)
+{
+    const archive *a = archive_of_text(p, n);
+    *known = a != NULL;
+    if (!a) return Q_OK;
+    chat c = {0};
+    const char *why = a->read_text(p, n, &c);
+    int rc = Q_OK;
+    if (why) tell_damage(t, why, "%s", a->shown);
+    else {
+        const char *slash = strrchr(t->title, '/'), *name = slash ? slash + 1 : t->title, *dot = strrchr(name, '.');
+        char *stem = q_strndup(name, dot && dot > name ? (size_t)(dot - name) : strlen(name));
+        if (!c.title || !*c.title) rag_chat_title(&c, stem);
+        free(stem);
+        rc = put(t, a, &c, err);
+    }
+    rag_chat_free(&c);
+    return rc;
+}
+
+static int take_member(const rag_taking *t, zip *z, const char *name, bool *known, char *err)
+{
+    struct taking k = {.t = t, .member = name};
+    char first[256];
+    *known = false;
+    rag_source src = zip_source(z);
+    long n = src.read(src.user, first, sizeof first);
+    if (n <= 0) return Q_OK;
+    if (json_first(first, (size_t)n)) {
+        src = zip_source(z);
+        int rc = take_records(&k, &src, true, known, err);
+        if (rc != Q_OK || !*known) return rc;
+        src = zip_source(z);
+        bool again;
+        return take_records(&k, &src, false, &again, err);
+    }
+    q_buf b = {0};
+    src = zip_source(z);
+    char *piece = q_alloc(1 << 16);
+    while (b.len <= TEXT_MAX && (n = src.read(src.user, piece, 1 << 16)) > 0) q_buf_add(&b, piece, (size_t)n);
+    free(piece);
+    bool markdown;
+    rag_taking of = *t;
+    of.title = name;
+    int rc = b.len && b.len <= TEXT_MAX && !rag_read(name, &b, &markdown) ? rag_take_text(&of, b.p, b.len, known, err) : Q_OK;
+    q_buf_free(&b);
+    return rc;
+}
+
+static bool may_hold_chats(const char *name)
+{
+    static const char *const ends[] = {".json", ".jsonl", ".md", ".txt"};
+    const char *slash = strrchr(name, '/'), *base = slash ? slash + 1 : name, *dot = strrchr(base, '.');
+    for (size_t i = 0; dot && *base != '.' && i < sizeof ends / sizeof *ends; i++)
+        if (strcasecmp(dot, ends[i]) == 0) return true;
+    return false;
+}
+
+static int take_zip(const rag_taking *t, int fd, bool *known, char *err)
+{
+    const char *why = NULL, *name;
+    uint64_t size;
+    zip *z = zip_open(fd, &why);
+    int rc = Q_OK;
+    *known = false;
+    while (z && rc == Q_OK && (name = zip_next(z, &size)) != NULL) {
+        bool one = false;
+        if (!may_hold_chats(name)) continue;
+        rc = take_member(t, z, name, &one, err);
+        *known |= one;
+        if (one && zip_why(z)) tell_damage(t, zip_why(z), "%s", name);
+    }
+    zip_free(z);
+    return rc;
+}
+
+int rag_take_file(const rag_taking *t, int fd, bool *known, char *err)
+{
+    char first[256];
+    struct taking k = {.t = t};
+    *known = false;
+    ssize_t n = pread(fd, first, sizeof first, 0);
+    if (n >= 4 && memcmp(first, "PK\3\4", 4) == 0) return take_zip(t, fd, known, err);
+    if (n <= 0 || !json_first(first, (size_t)n)) return Q_OK;
+    rag_source src = {read_file, &fd};
+    int rc = take_records(&k, &src, true, known, err);
+    if (lseek(fd, 0, SEEK_SET) != 0 || rc != Q_OK || !*known) return rc;
+    bool again;
+    return take_records(&k, &src, false, &again, err);
+}

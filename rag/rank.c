@@ -1,0 +1,247 @@
+/* rag/rank: BM25 over postings, for documents as they stand and for what was said with what stands around it. Pure but for
+ * what it asks memory; any thread. It never judges whether a passage is worth feeding.
+ *
+ * A turn of a talk is found by the words around it too: its frequency of a word is its own, 0.6^k of the k-th turn before
+ * it (k <= 4), 0.4^k of the k-th behind it (k <= 3), and 1 for a word of its date; its length is all those turns'. A turn
+ * that ends in a question is asked for its answer's sake: its words count .7 in itself, all in the next turn, then 0.6^(k-1).
+ * (BM25: Robertson & Zaragoza, 2009, with k1 1.2, b .5; constants chosen on two LoCoMo conversations.) */
+#include "rag/rank.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { AHEAD = 4, BEHIND = 3 };
+static const double K1 = 1.2, B = .5, TITLE = 3, LATER = .6, EARLIER = .4, ASKED = .7;
+
+/* Passages of one kind that hold a word of the query. */
+struct book {
+    enum mem_kind kind;
+    int n_term;
+    struct { int64_t id; double length, *tf; } *v;
+    int n, cap;
+    int *slot, slots;                   /* hash of ids: index + 1 */
+    double passages, mean;              /* how many there are, and their mean length */
+    mem_heard *heard;                   /* what was said */
+    int n_heard, *before, *child, *sibling;     /* [n_heard] indexes, -1: none; child: the first behind it */
+};
+
+/* ---- passages by id ---- */
+static void rehash(struct book *b)
+{
+    free(b->slot);
+    b->slots = b->slots ? b->slots * 2 : 256;
+    b->slot = q_alloc(sizeof *b->slot * (size_t)b->slots);
+    for (int i = 0; i < b->n; i++) {
+        uint64_t h = q_mix64(1, (uint64_t)b->v[i].id);
+        while (b->slot[h & (uint64_t)(b->slots - 1)]) h++;
+        b->slot[h & (uint64_t)(b->slots - 1)] = i + 1;
+    }
+}
+
+static double *place(struct book *b, int64_t id, double length)
+{
+    if (2 * b->n >= b->slots) rehash(b);
+    uint64_t h = q_mix64(1, (uint64_t)id);
+    for (int at; (at = b->slot[h & (uint64_t)(b->slots - 1)]) != 0; h++)
+        if (b->v[at - 1].id == id) return b->v[at - 1].tf;
+    if (b->n == b->cap) b->v = q_realloc(b->v, sizeof *b->v * (size_t)(b->cap = b->cap ? b->cap * 2 : 128));
+    b->slot[h & (uint64_t)(b->slots - 1)] = b->n + 1;
+    b->v[b->n].id = id;
+    b->v[b->n].length = length;
+    b->v[b->n].tf = q_alloc(sizeof(double) * (size_t)b->n_term);
+    return b->v[b->n++].tf;
+}
+
+/* ---- what was said, around a turn ---- */
+static int heard_at(const struct book *b, int64_t id)
+{
+    int a = 0, z = b->n_heard;
+    while (a < z) {
+        int mid = (a + z) / 2;
+        if (b->heard[mid].id < id) a = mid + 1;
+        else z = mid;
+    }
+    return a < b->n_heard && b->heard[a].id == id ? a : -1;
+}
+
+static double behind_length(const struct book *b, int i, int depth)
+{
+    double most = 0;                    /* of several branches the longest */
+    for (int c = b->child[i]; c >= 0 && depth > 0; c = b->sibling[c]) {
+        double n = b->heard[c].length + behind_length(b, c, depth - 1);
+        if (n > most) most = n;
+    }
+    return most;
+}
+
+static double window_length(const struct book *b, int i)
+{
+    double n = b->heard[i].length + behind_length(b, i, BEHIND);
+    for (int k = 0, p = b->before[i]; k < AHEAD && p >= 0; k++, p = b->before[p]) n += b->heard[p].length;
+    return n;
+}
+
+static int open_talks(mem_store *s, struct book *b, char *err)
+{
+    int rc = mem_heard_all(s, &b->heard, &b->n_heard, err), n = b->n_heard;
+    b->before = q_alloc(sizeof(int) * (size_t)(n + 1));
+    b->child = q_alloc(sizeof(int) * (size_t)(n + 1));
+    b->sibling = q_alloc(sizeof(int) * (size_t)(n + 1));
+    for (int i = 0; i < n; i++) b->child[i] = b->sibling[i] = -1;
+    for (int i = 0; i < n; i++) {
+        int p = b->before[i] = b->heard[i].prev && b->heard[i].prev < b->heard[i].id ? heard_at(b, b->heard[i].prev) : -1;
+        if (p < 0) continue;
+        b->sibling[i] = b->child[p];
+        b->child[p] = i;
+    }
+    double all = 0;
+    for (int i = 0; i < n; i++) all += window_length(b, i);
+    b->mean = n ? all / n : 1;
+    b->passages = n;
+    return rc;
+}
+
+static void add_turn(struct book *b, int i, int term, double tf) { place(b, b->heard[i].id, 0)[term] += tf; }
+
+static void carry(struct book *b, int i, int term, double tf, int k)
+{
+    for (int c = b->child[i]; c >= 0 && k <= AHEAD; c = b->sibling[c]) {
+        add_turn(b, c, term, tf);
+        carry(b, c, term, tf * LATER, k + 1);
+    }
+}
+
+static void spread(struct book *b, int i, int term, double tf)
+{
+    bool asks = b->heard[i].asks;
+    add_turn(b, i, term, tf * (asks ? ASKED : 1));
+    carry(b, i, term, tf * (asks ? 1 : LATER), 1);
+    double w = tf * EARLIER;
+    for (int k = 1, p = b->before[i]; k <= BEHIND && p >= 0; k++, p = b->before[p], w *= EARLIER) add_turn(b, p, term, w);
+}
+
+/* ---- dates ---- */
+/* The month that a word names, 1 to 12; 0: none. */
+static int month_of(const char *word)
+{
+    static const char *const names[] = {
+        "january jan январь января январе", "february feb февраль февраля феврале", "march mar март марта марте", "april apr апрель апреля апреле",
+        "may май мая мае", "june jun июнь июня июне", "july jul июль июля июле", "august aug август августа августе",
+        "september sep sept сентябрь сентября сентябре", "october oct октябрь октября октябре", "november nov ноябрь ноября ноябре",
+        "december dec декабрь декабря декабре"};
+    size_t n = strlen(word);
+    for (int i = 0; i < 12; i++)
+        for (const char *p = names[i]; n && (p = strstr(p, word)) != NULL; p++)
+            if ((p == names[i] || p[-1] == ' ') && (p[n] == ' ' || p[n] == 0)) return i + 1;
+    return 0;
+}
+
+static void add_dates(struct book *b, const rag_result *r)
+{
+    for (int t = 0; t < r->n_term; t++) {
+        const char *w = r->term[t].word;
+        int month = month_of(w), number = strspn(w, "0123456789") == strlen(w) && strlen(w) <= 4 ? atoi(w) : 0;
+        if (r->term[t].weight <= 0 || (!month && !number)) continue;
+        for (int i = 0; i < b->n_heard; i++) {
+            time_t at = (time_t)(b->heard[i].created_ms / 1000);
+            struct tm tm;
+            if (!gmtime_r(&at, &tm)) continue;
+            if (month ? tm.tm_mon + 1 == month : number > 31 ? tm.tm_year + 1900 == number : tm.tm_mday == number) add_turn(b, i, t, 1);
+        }
+    }
+}
+
+/* ---- reading ---- */
+static int read_book(mem_store *s, struct book *b, const rag_result *r, char *err)
+{
+    int64_t words = 0, passages = 0;
+    int rc = b->kind == MEM_CHAT ? open_talks(s, b, err) : mem_extent(s, b->kind, &passages, &words, err);
+    if (b->kind == MEM_CHUNK) {
+        b->passages = (double)passages;
+        b->mean = passages ? (double)words / (double)passages : 1;
+    }
+    for (int t = 0; t < r->n_term && rc == Q_OK; t++) {
+        mem_posting *v;
+        int n;
+        if (r->term[t].weight <= 0) continue;
+        rc = mem_postings(s, b->kind, r->term[t].stem, &v, &n, err);
+        for (int i = 0; i < n && rc == Q_OK; i++) {
+            if (b->kind == MEM_CHUNK) {
+                place(b, v[i].id, v[i].length)[t] = v[i].text + TITLE * (v[i].heading + v[i].name);
+                continue;
+            }
+            int at = heard_at(b, v[i].id);
+            if (at >= 0) spread(b, at, t, v[i].text);
+        }
+        free(v);
+    }
+    if (rc == Q_OK && b->kind == MEM_CHAT) {
+        add_dates(b, r);
+        for (int i = 0; i < b->n; i++) b->v[i].length = window_length(b, heard_at(b, b->v[i].id));
+    }
+    return rc;
+}
+
+static void close_book(struct book *b)
+{
+    free(b->v);
+    free(b->slot);
+    free(b->heard);
+    free(b->before);
+    free(b->child);
+    free(b->sibling);
+}
+
+static int by_bm25(const void *a, const void *b)
+{
+    const struct ranked *x = a, *y = b;
+    if (x->bm25 != y->bm25) return x->bm25 > y->bm25 ? -1 : 1;
+    if (x->kind != y->kind) return x->kind < y->kind ? -1 : 1;
+    return x->id < y->id ? -1 : 1;
+}
+
+static void score(const struct book *b, const double *idf, struct ranking *out)
+{
+    out->v = q_realloc(out->v, sizeof *out->v * (size_t)(out->n + b->n + 1));
+    for (int i = 0; i < b->n; i++) {
+        double sum = 0, k = K1 * (1 - B + B * b->v[i].length / b->mean);
+        for (int t = 0; t < b->n_term; t++) {
+            double tf = b->v[i].tf[t];
+            if (tf > 0) sum += idf[t] * tf * (K1 + 1) / (tf + k);
+        }
+        out->v[out->n++] = (struct ranked){b->kind, b->v[i].id, sum, b->v[i].tf};
+    }
+}
+
+int rag_rank(mem_store *s, const rag_config *c, const struct rag_query *q, int64_t except, struct ranking *out, char *err)
+{
+    const rag_result *r = q->r;
+    struct book b[2] = {{.kind = MEM_CHUNK, .n_term = r->n_term}, {.kind = MEM_CHAT, .n_term = r->n_term}};
+    int rc = read_book(s, &b[0], r, err);
+    *out = (struct ranking){0};
+    if (rc == Q_OK && c->chats) rc = read_book(s, &b[1], r, err);
+    double *idf = q_alloc(sizeof *idf * (size_t)(r->n_term + 1)), all = b[0].passages + b[1].passages;
+    for (int t = 0; t < r->n_term; t++) {
+        double n = 0;
+        for (int k = 0; k < 2; k++)
+            for (int i = 0; i < b[k].n; i++) n += b[k].v[i].tf[t] > 0;
+        idf[t] = log(1 + (all - n + .5) / (n + .5)) * r->term[t].share;
+    }
+    for (int k = 0; k < 2; k++) {
+        score(&b[k], idf, out);
+        close_book(&b[k]);
+    }
+    free(idf);
+    if (rc != Q_OK) rag_ranking_free(out);
+    if (out->n) qsort(out->v, (size_t)out->n, sizeof *out->v, by_bm25);
+    return rc;
+}
+
+void rag_ranking_free(struct ranking *k)
+{
+    for (int i = 0; i < k->n; i++) free(k->v[i].tf);
+    free(k->v);
+    *k = (struct ranking){0};
+}

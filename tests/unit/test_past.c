@@ -1,0 +1,397 @@
+/* Answers that the context does not hold any more, asked about as when they were made: older ones of a conversation, after it was
+ * opened again, with their settings turned in between, with passages, given beginnings and another system text; equal, number for
+ * number, to what was said while they stood in the context. What cannot be made again is said. */
+#include "agent/room.h"
+#include "engine/engine.h"
+#include "lab/parts.h"
+#include "memory/store.h"
+#include "tests/engine_util.h"
+#include "tests/unit/agent_help.h"
+
+#include <cjson/cJSON.h>
+
+static char err[Q_ERRLEN];
+
+/* ================= the timeline ================= */
+enum { TEXT = 300, FIRST = 170, TURN = 60, CHANGE = 240 };     /* the answer's first token; other settings from here on, and from there */
+
+typedef struct rig { eng_model *m; eng_config *c[2]; char *json[2]; int32_t token[TEXT]; eng_session *s; mem_trace *t; } rig;
+
+static void rig_open(rig *r)
+{
+    uint64_t seed[4] = { 5, 6, 7, 8 };
+    char *path = util_model("qwen3moe");
+    CHECK_MSG(eng_model_open(path, NULL, &r->m, err) == 0, "%s", err);
+    remove(path);
+    free(path);
+    for (int i = 0; i < 2; i++) {
+        r->c[i] = eng_config_new(r->m);
+        CHECK(eng_config_set(r->c[i], "context.length", "1024", err) == 0);
+        CHECK(!i || eng_config_set(r->c[i], "experts.k", "1", err) == 0);
+        r->json[i] = eng_config_json(r->c[i]);
+    }
+    CHECK_MSG(eng_session_new(r->m, r->c[0], &r->s, err) == 0, "%s", err);
+    r->t = mem_trace_new(eng_model_info(r->m)->n_layer, 1);
+    for (int i = 0; i < TEXT; i++) {
+        eng_out o;
+        r->token[i] = (int32_t)(q_random(seed) % 250) + 5;
+        eng_row row = { .session = r->s, .token = r->token[i], .want = ENG_WANT_LOGITS, .config = r->c[(i >= TURN && i < 100) || i >= CHANGE] };
+        CHECK_MSG(eng_cache_step(eng_session_cache(r->s), &row, 1, true, &o, err) == 0, "%s", err);
+        if (i >= FIRST)
+            mem_trace_add(r->t, row.token, i, eng_config_hash(row.config), false, o.max_k, o.ids, o.weights, o.entropy, o.margin);
+    }
+}
+
+static void rig_close(rig *r)
+{
+    mem_trace_free(r->t);
+    eng_session_free(r->s);
+    for (int i = 0; i < 2; i++) {
+        eng_config_free(r->c[i]);
+        free(r->json[i]);
+    }
+    eng_model_free(r->m);
+}
+
+static lab_past *past_of(const rig *r, const lab_past_run *run, int n_run)
+{
+    lab_past *p = NULL;
+    lab_past_of of = { r->token, TEXT, FIRST, run, n_run };
+    CHECK_MSG(lab_past_new(eng_session_cache(r->s), &of, &p, err) == 0, "%s", err);
+    return p;
+}
+
+static bool at_most(void *user, int done, int total)
+{
+    CHECK(done >= 0 && done < total);
+    return --*(int *)user >= 0;
+}
+
+static void a_timeline_is_the_same_again(void)
+{
+    rig r = { 0 };
+    rig_open(&r);
+    const lab_past_run run[] = { { TURN, r.json[0] }, { 100 - TURN, r.json[1] }, { CHANGE - 100, NULL }, { TEXT - CHANGE, r.json[1] } };
+    lab_past *p = past_of(&r, run, 4);
+    CHECK_INT(lab_past_left(p), TEXT);
+    int steps = 2;                       /* stopped before the third step; it goes on from there */
+    CHECK(lab_past_read(p, r.t, &(lab_terms){ .go_on = at_most, .user = &steps }, err) == Q_CANCEL && strstr(err, "stopped after 100 of 300"));
+    CHECK_INT(lab_past_left(p), TEXT - 100);
+    CHECK_MSG(lab_past_read(p, r.t, NULL, err) == 0 && lab_past_left(p) == 0 && lab_past_off(p) == -1, "%s, token %d", err, lab_past_off(p));
+    CHECK(lab_past_read(p, r.t, NULL, err) == 0);
+    eng_session *s = lab_past_session(p);
+    CHECK(eng_session_length(s) == TEXT && memcmp(eng_session_tokens(s), r.token, sizeof r.token) == 0);
+    eng_mix a[8], b[8];
+    int n = eng_session_runs(r.s, a, 8);
+    CHECK_INT(eng_session_runs(s, b, 8), n);
+    for (int i = 0; i < n; i++) CHECK(a[i].config == b[i].config && a[i].cells == b[i].cells);
+    static const int at[] = { FIRST - 1, FIRST, CHANGE - 1, CHANGE, TEXT - 1 };
+    for (size_t i = 0; i < sizeof at / sizeof *at; i++) {            /* and a position of it asked about says the same to the bit */
+        lab_whatif_result x = { 0 }, y = { 0 };
+        const char *by = r.json[at[i] >= CHANGE];
+        CHECK_MSG(lab_whatif_spec(r.s, at[i], by, "ban=1:3,k=2", NULL, &x, err) == 0 && lab_whatif_spec(s, at[i], by, "ban=1:3,k=2", NULL, &y, err) == 0, "%s", err);
+        CHECK(x.n_word == y.n_word && x.kl == y.kl && x.kl > 0 && x.entropy[1] == y.entropy[1]);
+        for (int w = 0; w < x.n_word; w++) CHECK(x.word[w].id == y.word[w].id && x.word[w].p[0] == y.word[w].p[0] && x.word[w].p[1] == y.word[w].p[1]);
+        lab_whatif_free(&x);
+        lab_whatif_free(&y);
+    }
+    const char *json[] = { r.json[0], r.json[1] };
+    lab_replayed x, y;
+    q_buf said = { 0 };
+    lab_record rec = { json, 2, NULL };
+    CHECK_MSG(lab_replay(r.s, r.t, &rec, "norm.eps=0.1", &said, NULL, &x, err) == 0 && lab_replay(s, r.t, &rec, "norm.eps=0.1", &said, NULL, &y, err) == 0, "%s", err);
+    CHECK(x.side[LAB_RECORD].kl.high == 0 && memcmp(x.side, y.side, sizeof x.side) == 0 && x.overlap == y.overlap);
+    q_buf_free(&said);
+    lab_past_free(p);
+    rig_close(&r);
+}
+
+/* Whatever stood there otherwise is seen: the record is not what comes out. */
+static void another_timeline_is_not_taken_for_it(void)
+{
+    rig r = { 0 };
+    rig_open(&r);
+    const lab_past_run run[] = { { TURN, r.json[0] }, { 100 - TURN, r.json[1] }, { CHANGE - 100, r.json[0] }, { TEXT - CHANGE, r.json[1] } };
+    for (int k = 0; k < 4; k++) {
+        lab_past_run other[4];
+        memcpy(other, run, sizeof other);
+        if (k == 0) { other[0].n++; other[1].n--; }                  /* one cell that other settings made */
+        if (k == 3) { other[2].n--; other[3].n++; }
+        int32_t was = r.token[20];
+        float weight = r.t->weights[11 * r.t->n_layer * r.t->max_k];
+        if (k == 1) r.token[20] = was == 7 ? 8 : 7;                  /* another token, long before */
+        if (k == 2) r.t->weights[11 * r.t->n_layer * r.t->max_k] *= 1.0000002f;
+        lab_past *p = past_of(&r, other, 4);
+        CHECK(lab_past_read(p, r.t, NULL, err) == 0);
+        CHECK_MSG(lab_past_off(p) == (k == 2 ? 11 : k == 3 ? CHANGE - FIRST : 0), "%d: token %d", k, lab_past_off(p));
+        r.token[20] = was;
+        if (k == 2) r.t->weights[11 * r.t->n_layer * r.t->max_k] = weight;
+        lab_past_free(p);
+    }
+    lab_past *p = NULL;
+    const lab_past_run few[] = { { TEXT - 1, NULL } };
+    lab_past_of of = { r.token, TEXT, FIRST, few, 1 };
+    CHECK(lab_past_new(eng_session_cache(r.s), &of, &p, err) == Q_RANGE && !p);
+    const lab_past_run all[] = { { TEXT, "{\"experts.k\":99}" } };
+    of.run = all;
+    CHECK(lab_past_new(eng_session_cache(r.s), &of, &p, err) < 0 && !p);
+    r.token[5] = 1 << 30;
+    const lab_past_run good[] = { { TEXT, NULL } };
+    of.run = good;
+    CHECK(lab_past_new(eng_session_cache(r.s), &of, &p, err) == Q_RANGE && !p);
+    r.token[5] = 7;
+    p = past_of(&r, good, 1);
+    r.t->n--;
+    CHECK(lab_past_read(p, r.t, NULL, err) == Q_RANGE);
+    r.t->n++;
+    lab_past_free(p);
+    rig_close(&r);
+}
+
+/* ================= conversations ================= */
+static char *db;
+static agt *a;
+static seen s;
+
+static void start(const char *policy)
+{
+    char *own = q_printf("context.policy=%s", policy);
+    const char *const set[] = { "sampler.max_tokens=24", "sampler.temperature=0.8", "sampler.seed=5", "context.length=2048", "threads=1", own };
+    seen_clear(&s);
+    a = help_open(db, 6, set, &s);
+    settle(a, &s);
+    free(own);
+}
+
+static void stop(void)
+{
+    agt_close(a);
+    a = NULL;
+    seen_clear(&s);
+}
+
+static void ask(const char *text)
+{
+    agt_submit(a, text);
+    settle(a, &s);
+}
+
+/* What a command says, without what may differ: how long it took and what was evaluated for it. *read: that; malloc'ed. */
+static char *asked(const char *command, int *read)
+{
+    seen_clear(&s);
+    ask(command);
+    cJSON *j = cJSON_Parse(s.data ? s.data : "{}"), *r = cJSON_GetObjectItem(j, "evaluated_again");
+    *read = r ? r->valueint : -1;
+    CHECK_MSG(cJSON_IsTrue(cJSON_GetObjectItem(j, "as_recorded")), "%s: %s", command, s.notes.p ? s.notes.p : "");
+    cJSON_DeleteItemFromObject(j, "ms");
+    cJSON_DeleteItemFromObject(j, "evaluated_again");
+    char *text = cJSON_PrintUnformatted(j);
+    cJSON_Delete(j);
+    return text;
+}
+
+enum { COMMANDS = 4, MOST = 6 };
+static const char *const command[COMMANDS] = { "/whatif @%d 3 k=1", "/token @%d 4", "/whatif @%d 0 ban=1:3", "/replay @%d k=1" };
+static char *then[MOST][COMMANDS];
+
+static void note_now(int answer, bool holds)
+{
+    for (int c = 0; c < COMMANDS; c++) {
+        int read;
+        char *line = q_printf(command[c], answer);
+        free(then[answer - 1][c]);
+        then[answer - 1][c] = asked(line, &read);
+        CHECK_MSG(read == 0 || !holds, "%s evaluated %d tokens while the context holds it", line, read);
+        free(line);
+    }
+}
+
+/* anew: where the settings turned in the answer, and each turn evaluated its context anew, tokens before and behind it stand in two contexts. */
+static void compare_so(int answer, bool anew)
+{
+    for (int c = 0; c < COMMANDS; c++) {
+        int read;
+        char *line = q_printf(command[c], answer), *now = asked(line, &read);
+        CHECK_MSG(strcmp(now, then[answer - 1][c]) == 0, "%s\nthen %s\nnow  %s", line, then[answer - 1][c], now);
+        CHECK_MSG((read > 0) == (c == 0 || (anew && c == 3)), "%s evaluated %d tokens", line, read);        /* once */
+        free(now);
+        free(line);
+    }
+}
+
+static void compare_with_then(int answer) { compare_so(answer, false); }
+
+static void forget_then(void)
+{
+    for (int i = 0; i < MOST; i++)
+        for (int c = 0; c < COMMANDS; c++) {
+            free(then[i][c]);
+            then[i][c] = NULL;
+        }
+}
+
+/* k is another one from the seventh token on. */
+static void ask_and_turn(const char *text)
+{
+    seen_clear(&s);
+    agt_pause(a, true);
+    agt_submit(a, text);
+    for (int i = 1; i <= 6; i++) {
+        agt_step(a);
+        CHECK(wait_for(a, &s, AGT_EV_TOKEN, i, 60000));
+    }
+    agt_nudge_k(a, -2);
+    CHECK(wait_for(a, &s, AGT_EV_KNOB, 0, 60000));
+    agt_pause(a, false);
+    settle(a, &s);
+    CHECK(s.last && s.last->n_config == 2 && s.tokens > 8);
+}
+
+/* Settings are turned between and in answers; the system text too; a beginning is given; a file is fed. recompute: each turn
+ * evaluates the context anew. */
+static void converse(bool recompute)
+{
+    char *file = q_printf("%s.md", db), *add = q_printf("/add %s", file);
+    static const char text[] = "# Ferry\nThe Zwolle ferry leaves the northern quay at seven and the fare is four guilders.\n";
+    CHECK(q_write_file_atomic(file, text, sizeof text - 1, err) == 0);
+    ask("/new");
+    ask("/set experts.k default");
+    ask(add);
+    ask("Tell me of the river.");
+    note_now(1, true);
+    ask("/set experts.k 2");
+    ask("/set chat.system Be brief.");
+    ask("When does the Zwolle ferry leave the northern quay, and what is the fare?");
+    CHECK_MSG(s.passages > 0, "nothing was fed: %s", s.nothing ? s.nothing : "");
+    note_now(2, true);
+    ask("/set experts.ban 1:3");
+    ask("And a stone?");
+    note_now(3, true);
+    ask("/amend The stone lies in");
+    note_now(3, true);
+    ask("/set experts.ban none");
+    ask("/set experts.k 4");
+    ask("/set chat.system default");
+    ask("What else?");
+    note_now(4, true);
+    ask_and_turn("One more.");
+    note_now(5, !recompute);
+    unlink(file);
+    free(file);
+    free(add);
+}
+
+static void older_answers(bool recompute)
+{
+    const char *policy = recompute ? "recompute" : "continue";
+    int read;
+    start(policy);
+    converse(recompute);
+    static const int order[] = { 3, 1, 2, 4 };
+    for (int i = 0; i < 4; i++)
+        compare_with_then(order[i]);
+    if (!recompute) {
+        char *held = asked("/whatif 3 k=1", &read);                  /* the running one's cells are there all the time */
+        CHECK(read == 0);
+        free(held);
+    }
+    ask("/set experts.k 3");
+    ask("/recompute");                   /* until they are made anew, by other settings than then */
+    compare_so(5, recompute);
+    stop();
+    start(policy);
+    for (int i = 1; i <= 5; i++)
+        compare_so(i, recompute && i == 5);
+    ask("/set experts.k 1");
+    compare_with_then(1);
+    ask("And now?");
+    compare_with_then(2);
+    stop();
+    forget_then();
+}
+
+static void answers_that_went_on(void) { older_answers(false); }
+static void answers_that_were_evaluated_anew(void) { older_answers(true); }
+
+/* Errors of a command, in words. */
+static const char *refused(const char *line)
+{
+    seen_clear(&s);
+    ask(line);
+    return s.notes.p && s.errors == 1 && !s.page ? s.notes.p : "(it was not refused)";
+}
+
+/* As they were stored before it was written down what they were made from. */
+static void strip(int64_t id)
+{
+    mem_store *m = NULL;
+    mem_trace *t = NULL;
+    unsigned char *b = NULL;
+    size_t n = 0;
+    CHECK_MSG(mem_open(db, &m, err) == 0 && mem_trace_get(m, id, &t, err) == 0, "%s", err);
+    free(t->made);
+    t->made = NULL;
+    CHECK(store_trace_pack(t, &b, &n) == 0);
+    store_lock(m);
+    CHECK(store_run(m, NULL, err, "UPDATE message_trace SET data=? WHERE message=?", "bi", b, n, id) == 0);
+    store_unlock(m);
+    free(b);
+    mem_trace_free(t);
+    mem_close(m);
+}
+
+static void what_cannot_be_made_again_is_said(void)
+{
+    start("continue");
+    converse(false);
+    int64_t id[3] = { 0 };
+    for (int i = 0, n = 0; i < a->chat.path.n && n < 3; i++)         /* nothing runs */
+        if (a->chat.path.v[i].role == MEM_ASSISTANT)
+            id[n++] = a->chat.path.v[i].id;
+    stop();
+    strip(id[0]);
+    strip(id[2]);
+    start("continue");
+    compare_with_then(1);                /* all of it is as it is now, and its routing says that it is right */
+    const char *why = refused("/whatif @3 3 k=1");                   /* k was another before it, and so was the system text */
+    CHECK_MSG(strstr(why, "cannot be made again") || strstr(why, "comes out otherwise from token 1 on"), "%s", why);
+    char *forget = q_printf("/forget %s.md", db);
+    ask(forget);
+    free(forget);
+    CHECK(s.ask != 0);
+    agt_answer(a, s.ask, true);
+    settle(a, &s);
+    CHECK_MSG(strstr(refused("/whatif @2 3 k=1"), "passage [1] that this answer was given is not in memory any more"), "%s", s.notes.p);
+    compare_with_then(1);
+    CHECK_MSG(strstr(refused("/replay @9"), "@1 to @5"), "%s", s.notes.p);
+    stop();
+    mem_store *m = NULL;                 /* a record that is damaged */
+    CHECK_MSG(mem_open(db, &m, err) == 0, "%s", err);
+    store_lock(m);
+    CHECK(store_run(m, NULL, err, "UPDATE message_trace SET data=substr(data, 1, 60) WHERE message=?", "i", id[0]) == 0);
+    store_unlock(m);
+    mem_close(m);
+    start("continue");
+    CHECK_MSG(strstr(refused("/whatif @1 3 k=1"), "cannot be read"), "%s", s.notes.p);
+    stop();
+    forget_then();
+}
+
+int main(void)
+{
+    RUN(a_timeline_is_the_same_again);
+    RUN(another_timeline_is_not_taken_for_it);
+    if (!help_model()) {
+        printf("skip conversations: the golden model is not unpacked\n");
+        return TEST_END();
+    }
+    db = q_printf("/tmp/quorum-test-past-%d.db", (int)getpid());
+    unlink_db(db);
+    RUN(answers_that_went_on);
+    RUN(answers_that_were_evaluated_anew);
+    RUN(what_cannot_be_made_again_is_said);
+    unlink_db(db);
+    free(db);
+    return TEST_END();
+}

@@ -118,7 +118,7 @@ enum agt_event_kind {
     AGT_EV_COLUMNS,     /* two configurations side by side: columns (lab/lab.h); with one text a TEXT with its numbers came before */
     AGT_EV_FOUND,       /* /find: message[n_messages], snippets in text, chat id in parent          */
     AGT_EV_ASK,         /* what cannot be taken back: text = the question, id for agt_answer               */
-    AGT_EV_ZOOM,        /* agt_ask_zoom: number = layer, token = expert; zoom (lab/lab.h), or text: why there is none          */
+    AGT_EV_ZOOM,        /* agt_ask_zoom: number = layer, token = expert, flag = all; zoom (lab/lab.h), or text: why there is none          */
     AGT_EV_ENERGY,      /* what agt_ask_energy asked for is there: agt_get_energy                              */
     AGT_EV_UI           /* a command that only a front end can do: action in id, its argument in text */
 };
@@ -175,8 +175,9 @@ void agt_ask_retrieval(agt *, int64_t message);          /* the stored log of an
 void agt_look(agt *, int64_t message, int number, int by, bool words);
 void agt_look_again(agt *, int64_t message, int number);         /* the same without moving, its alternatives too where the answer must be evaluated again for them */
 /* A layer (expert -1), or one expert of it, over the answers of the present branch: AGT_EV_ZOOM. Layers as the model counts
- * them. An expert's tokens are spelt behind what the model is doing, a layer's load at once. */
-void agt_ask_zoom(agt *, int layer, int expert);
+ * them. An expert's tokens are spelt behind what the model is doing, a layer's load at once. all: over all stored conversations, the newest
+ * answers up to a number of tokens, behind other long work; agt_stop ends it. */
+void agt_ask_zoom(agt *, int layer, int expert, bool all);
 void agt_rename(agt *, int64_t chat, const char *title);
 void agt_delete_chat(agt *, int64_t chat);               /* at once, for good: the caller has asked */
 void agt_keep_place(agt *, int64_t chat, int64_t scroll, const char *draft);     /* remembered for it; 0: for the next new one */

@@ -61,8 +61,8 @@
       N_("what was fed; list: the documents in memory"), .key = "F4", .words = "list") \
     X(search, JOB(search), "поиск", N_("WORDS"), \
       N_("what memory would feed for these words"), .needs = true) \
-    X(experts, BOTH(EXPERTS, experts), "эксперты", N_("[LAYER[:EXPERT]]"), \
-      N_("which experts run, and how unusual that is; a layer's load, or what one expert ran for in this conversation"), .key = "F3", .words = "text") \
+    X(experts, BOTH(EXPERTS, experts), "эксперты", N_("[LAYER[:EXPERT] [all]]"), \
+      N_("which experts run, and how unusual that is; a layer's load, or what one expert ran for, in this conversation or in all"), .key = "F3", .words = "text") \
     X(guard, RUN(guard), "страж", "", \
       N_("experts that the model cannot do without, as far as they were tried")) \
     X(config, UI(CONFIG), "настройки", "", \

@@ -27,6 +27,6 @@ void page_context(agt *);
 void page_why(agt *);
 void page_experts(agt *);
 void page_guard(agt *);                  /* guard.c */
-bool zoom_page(agt *, const char *args); /* zoom.c; "LAYER" or "LAYER:EXPERT"; false: it is neither, and nothing is done */
+bool zoom_page(agt *, const char *args); /* zoom.c; "LAYER" or "LAYER:EXPERT", " all" behind it; false: it is neither, and nothing is done */
 
 #endif

@@ -32,6 +32,7 @@ void load_none(agt *a)
     costs_unload(a);
     turns_forget(a);
     past_drop(a);
+    speller_is(&a->speller, NULL);
     prov_close(a->seat.who);
     a->seat.cfg = NULL;
     a->seat.who = NULL;
@@ -109,6 +110,7 @@ static void cancel(void *who, bool on) { prov_cancel(who, on); }
 static void install(agt *a, prov *who)
 {
     a->seat.who = who;
+    speller_is(&a->speller, who);
     a->seat.cfg = prov_present(who);
     history_turned(&a->seat.past, a->seat.cfg);
     desk_cancels(&a->desk, cancel, who);

@@ -13,6 +13,7 @@
 #include "agent/seat.h"
 #include "agent/settings.h"
 #include "agent/shown.h"
+#include "agent/speller.h"
 #include "agent/waits.h"
 #include "memory/memory.h"
 
@@ -27,6 +28,7 @@ struct agt {
     asks asks;
     prefer prefer;
     lost lost;
+    speller speller;
     lab_watch *watch;                    /* routing; has its own mutex; constant after agt_open */
     _Atomic uint64_t errands;            /* the order of the last one that was accepted */
     int64_t save_failed;                 /* quick lane: the reply whose partial text could not be stored, as was said */

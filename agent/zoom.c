@@ -1,6 +1,7 @@
 /* agent/zoom: /experts LAYER and /experts LAYER:EXPERT, and the same as numbers for a front end: what the recorded routing of
  * the present branch's answers says of a layer (quick lane: it reads the store) or of one expert (engine's thread, in its
- * turn: it spells tokens). */
+ * turn: it spells tokens); or that of all stored conversations, the newest answers first up to a number of tokens (long lane, which
+ * can be stopped). */
 #include "agent/errands.h"
 #include "agent/front.h"
 #include "lab/lab.h"
@@ -12,12 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COLUMNS = 72 };                    /* a page beside the panels of a screen of 120 has so many */
+enum { COLUMNS = 72,                      /* a page beside the panels of a screen of 120 has so many */
+       ANSWERS_MOST = 512, TOKENS_MOST = 20000 };        /* of all conversations: records are large, 50 MB for so many tokens of 48 layers */
 
-/* Answers of the branch with routing, by one model: the loaded one, else the last answer's. */
-typedef struct answers { int64_t *id; int n, left_out, n_expert; uint64_t model; } answers;
+/* Answers with routing, by one model: the loaded one, else the branch's last one. of: of all conversations, how many there are. */
+typedef struct answers { int64_t *id; int n, of, left_out, n_expert; uint64_t model; } answers;
 
-static int find(agt *a, answers *out, char *err)
+static int find(agt *a, bool all, answers *out, char *err)
 {
     mem_messages path = { 0 };
     *out = (answers){ 0 };
@@ -30,6 +32,10 @@ static int find(agt *a, answers *out, char *err)
     for (int i = path.n - 1; i >= 0 && !out->model; i--)
         if (path.v[i].has_trace)
             out->model = path.v[i].model_id;
+    if (all && rc == Q_OK) {
+        mem_messages_free(&path);
+        return mem_traced(a->store, out->model, ANSWERS_MOST, &out->id, &out->n, &out->of, err);
+    }
     out->id = q_alloc(sizeof *out->id * (size_t)(path.n + 1));
     for (int i = 0; i < path.n; i++)
         if (path.v[i].has_trace && path.v[i].model_id == out->model)
@@ -40,32 +46,55 @@ static int find(agt *a, answers *out, char *err)
     return rc;
 }
 
-static void spell(void *user, int32_t token, q_buf *out) { prov_spell(user, token, out); }
+typedef struct looking { agt *a; uint64_t model; } looking;
+static void spell(void *user, int32_t token, q_buf *out)
+{
+    const looking *l = user;
+    speller_spell(&l->a->speller, l->model, token, out);
+}
 
-static int zoomed(agt *a, const job *j, bool spells, lab_zoom *out, char *err)
+static bool going_on(void *user, int done, int total)
+{
+    const looking *l = user;
+    agt_event e = { .kind = AGT_EV_PROGRESS, .text = q_strdup("/experts"), .done = done, .total = total, .rate = -1 };
+    evq_push(&l->a->events, &e);
+    return !desk_stopped(&l->a->desk, LANE_LONG);
+}
+
+static int zoomed(agt *a, const job *j, bool spells, bool everything, lab_zoom *out, char *err)
 {
     answers all;
-    int rc = find(a, &all, err);
+    int rc = find(a, everything, &all, err);
     if (rc == Q_OK) {
-        bool can = spells && a->seat.who && prov_about(a->seat.who)->id == all.model;
+        looking l = { a, all.model };
         lab_zoom_terms z = { .message = all.id, .n = all.n, .n_expert = all.n_expert, .layer = (int)j->id, .expert = (int)j->number,
-                             .spell = can ? spell : NULL, .user = can ? a->seat.who : NULL };
+                             .spell = spells && speller_can(&a->speller, all.model) ? spell : NULL, .user = &l };
+        if (everything) {
+            z.most = TOKENS_MOST;
+            z.go_on = going_on;
+        }
         rc = lab_zoom_of(a->store, &z, out, err);
-        if (rc == Q_OK)
+        if (rc == Q_OK) {
             out->left_out = all.left_out;
+            out->not_read += everything ? all.of - all.n : 0;
+        }
+        if (everything) {
+            agt_event end = { .kind = AGT_EV_PROGRESS, .text = q_strdup("/experts") };
+            evq_push(&a->events, &end);
+        }
     }
     free(all.id);
     return rc;
 }
 
 /* value: it is printed; else the front end is told. */
-static void zoom(agt *a, const job *j, bool spells)
+static void zoom(agt *a, const job *j, bool spells, bool everything)
 {
     char err[Q_ERRLEN];
     lab_zoom z = { .layer = 0 };
-    int rc = zoomed(a, j, spells, &z, err);
+    int rc = zoomed(a, j, spells, everything, &z, err);
     if (!j->value) {
-        agt_event e = { .kind = AGT_EV_ZOOM, .number = (int)j->id, .token = (int)j->number, .text = rc == Q_OK ? NULL : q_strdup(err) };
+        agt_event e = { .kind = AGT_EV_ZOOM, .number = (int)j->id, .token = (int)j->number, .flag = everything, .text = rc == Q_OK ? NULL : q_strdup(err) };
         if (rc == Q_OK) {
             e.zoom = q_alloc(sizeof *e.zoom);
             *e.zoom = z;
@@ -84,18 +113,21 @@ static void zoom(agt *a, const job *j, bool spells)
         lab_view_free(&now);
         lab_zoom_free(&z);
     } else
-        note(&a->events, AGT_ERROR, "%s", err);
+        note(&a->events, rc == Q_CANCEL ? AGT_WARN : AGT_ERROR, "%s", err);
 }
 
-static void layer(agt *a, const job *j) { zoom(a, j, false); }
-static void expert(agt *a, const job *j) { zoom(a, j, true); }
+static void layer(agt *a, const job *j) { zoom(a, j, false, false); }
+static void expert(agt *a, const job *j) { zoom(a, j, true, false); }
+static void everywhere(agt *a, const job *j) { zoom(a, j, true, true); }
 
 static const job_row job_layer = { .name = "layer", .lane = LANE_QUICK, .end = END_DROPPED, .run = layer };
 static const job_row job_expert = { .name = "expert", .lane = LANE_ENGINE, .end = END_DROPPED, .answers = true, .run = expert };
 
-void agt_ask_zoom(agt *a, int layer_, int expert_)
+static const job_row job_everywhere = { .name = "everywhere", .lane = LANE_LONG, .end = END_DROPPED, .run = everywhere };
+
+void agt_ask_zoom(agt *a, int layer_, int expert_, bool all)
 {
-    desk_post(&a->desk, expert_ < 0 ? &job_layer : &job_expert, layer_, expert_ < 0 ? -1 : expert_, NULL, NULL);
+    desk_post(&a->desk, all ? &job_everywhere : expert_ < 0 ? &job_layer : &job_expert, layer_, expert_ < 0 ? -1 : expert_, NULL, NULL);
 }
 
 /* Digits alone, and no more than an int. */
@@ -113,12 +145,14 @@ static bool whole(const char *s, size_t n, int *out)
 
 bool zoom_page(agt *a, const char *args)
 {
-    const char *colon = strchr(args, ':');
+    size_t n = strcspn(args, " \t");
+    const char *rest = args + n + strspn(args + n, " \t"), *colon = memchr(args, ':', n);
+    bool all = strcmp(rest, "all") == 0 || strcmp(rest, "все") == 0;
     int l, e = -1;
-    if (!whole(args, colon ? (size_t)(colon - args) : strlen(args), &l) || (colon && !whole(colon + 1, strlen(colon + 1), &e)))
+    if ((*rest && !all) || !whole(args, colon ? (size_t)(colon - args) : n, &l) || (colon && !whole(colon + 1, n - (size_t)(colon + 1 - args), &e)))
         return false;
-    if (colon && desk_waits(&a->desk, LANE_ENGINE))
+    if ((all || colon) && desk_waits(&a->desk, all ? LANE_LONG : LANE_ENGINE))
         note(&a->events, AGT_INFO, _("/%s is done when the present work ends"), "experts");
-    desk_post(&a->desk, colon ? &job_expert : &job_layer, l, e, NULL, "page");
+    desk_post(&a->desk, all ? &job_everywhere : colon ? &job_expert : &job_layer, l, e, NULL, "page");
     return true;
 }

@@ -9,6 +9,7 @@
 #define QUORUM_LAB_H
 
 #include "base/base.h"
+#include "base/knob.h"
 
 struct mem_store;
 struct mem_trace;
@@ -162,6 +163,9 @@ void lab_brain_free(lab_brain *);        /* contents, not the struct */
 int lab_brain_read(const char *name, lab_brain *out, char *err);
 int lab_brain_list(lab_brain **out, int *n, char *err);      /* shipped ones first, then by name; lab_brains_free */
 void lab_brains_free(lab_brain *, int n);
+/* One list of a brain, what "experts.ban=@NAME" stands for: its bans, pins, biases or heads alone; a brain that has only another of
+ * these lends that one to a ban or a pin. *value: malloc'ed, NULL on an error. */
+int lab_brain_list_of(const char *name, const char *knob, char **value, char *err);
 /* settings: a JSON object of texts by knob. Q_RANGE: the name is no name, a shipped one's, or (!over) taken. */
 int lab_brain_save(const char *name, const char *settings, const char *model, bool over, char *err);
 int lab_brain_rename(const char *from, const char *to, char *err);
@@ -172,8 +176,12 @@ bool lab_brain_taken(const char *name);  /* there is such a file of the person's
 /* ================= two configurations on the same tokens (lab/compare.c) ================= */
 /* What a person writes for a configuration: a brain's name (then said gets a line for each of its settings that does nothing
  * here), or settings as in k=4,rope.theta=5e5 (a comma before a NAME= parts two; what stands behind a knob's point will do for
- * its name where it is the only one): whole or not at all. c: the model's own before. */
+ * its name where it is the only one; experts.ban=@NAME takes a brain's list): whole or not at all. c: the model's own before. */
 int lab_spec(struct eng_config *c, const char *spec, q_buf *said, char *err);
+/* Does a setting NAME=... begin here? Then a comma before it parts two. */
+bool lab_spec_begins(const char *s);
+/* NAME=VALUE with "@BRAIN" for a list put in its place; else a copy. *out: malloc'ed, NULL on an error. knob: what NAME is, or NULL. */
+int lab_spec_lists(const q_knob *knob, const char *setting, char **out, char *err);
 
 typedef struct lab_interval { double mean, low, high; } lab_interval;  /* 95%, by bootstrap over blocks of text (lab/judge.c) */
 typedef struct lab_token {               /* one predicted token */
@@ -435,7 +443,7 @@ struct cJSON *lab_differ_json(const lab_differ *);      /* cJSON_Delete */
 /* ================= zooms: a layer, an expert (lab/zoom.c) ================= */
 /* Over the recorded routing of answers of one model: how the load lies on a layer's experts; of one of them where it ran. */
 enum { LAB_ZOOM_TOKENS = 12, LAB_ZOOM_MET = 5 };
-typedef struct lab_zoom_answer { int64_t message; char *begins; /* its first words, on one line; owned */ int tokens, ran; } lab_zoom_answer;
+typedef struct lab_zoom_answer { int64_t message, chat; char *begins; /* its first words, on one line; owned */ int tokens, ran; } lab_zoom_answer;
 typedef struct lab_zoom_token {          /* a token that it ran for; texts as q_say_visible makes them, owned */
     int32_t id;
     int ran, of, answer, at;             /* times that it ran, of how many there were; where its weight was largest: index of the answer, token from 1 */
@@ -446,6 +454,8 @@ typedef struct lab_zoom_met { int layer, expert, together; double chance; } lab_
 typedef struct lab_zoom {                /* zero-initialise; lab_zoom_free */
     int layer, expert;                   /* expert -1: the layer, and nothing below `load` but `answer` (ran 0) is set */
     int tokens, ran, n_expert, left_out; /* left_out: answers of other models */
+    bool all;                            /* of all stored conversations, else of one; */
+    int not_read, damaged;               /* then: older answers that were not looked at, and records that could not be read */
     lab_layer_load load;
     lab_zoom_answer *answer; int n_answer;
     lab_zoom_token token[LAB_ZOOM_TOKENS]; int n_token;  /* it ran for most often, first */
@@ -457,6 +467,8 @@ typedef struct lab_zoom_terms {
     int layer, expert;                   /* as in lab_zoom */
     void (*spell)(void *user, int32_t token, q_buf *out);        /* NULL: nobody can */
     void *user;
+    int most;                            /* the newest answers of about so many tokens in all, passing over what cannot be read; 0: every one, or none */
+    bool (*go_on)(void *user, int done, int total);              /* between two answers; false ends it with Q_CANCEL; NULL */
 } lab_zoom_terms;
 /* Any thread but spell's. Q_NOTFOUND: no answers; Q_RANGE: no such layer or expert; Q_FORMAT: a record is damaged. */
 int lab_zoom_of(struct mem_store *, const lab_zoom_terms *, lab_zoom *out, char *err);

@@ -244,26 +244,63 @@ static void beside(const traces *a, const lab_zoom_terms *z, int layers, lab_zoo
 }
 
 /* ---- all of it ---- */
+static int read_one(struct mem_store *s, int64_t id, traces *a, lab_zoom *out, char *err)
+{
+    mem_message m = { 0 };
+    int rc = mem_message_get(s, id, &m, err);
+    if (rc == Q_OK && (rc = mem_trace_get(s, id, &a->t[a->n], err)) == Q_OK) {
+        lab_zoom_answer *w = &out->answer[out->n_answer++];
+        q_buf line = { 0 };
+        size_t n = strlen(m.text);
+        q_buf_puts(&line, "");
+        q_say_clean(&line, m.text, n > BEGINS ? q_utf8_whole(m.text, BEGINS) : n, true);
+        *w = (lab_zoom_answer){ .message = m.id, .chat = m.conversation, .begins = q_buf_take(&line) };
+        for (int k = 0; k < a->t[a->n]->n; k++)
+            w->tokens += !a->t[a->n]->prompt[k];
+        a->n++;
+    }
+    mem_message_free(&m);
+    return rc;
+}
+
+/* The newest are read first, and stand last. */
+static void turn_round(traces *a, lab_zoom *out)
+{
+    for (int i = 0, j = a->n - 1; i < j; i++, j--) {
+        mem_trace *t = a->t[i];
+        lab_zoom_answer w = out->answer[i];
+        a->t[i] = a->t[j];
+        a->t[j] = t;
+        out->answer[i] = out->answer[j];
+        out->answer[j] = w;
+    }
+}
+
 static int read_all(struct mem_store *s, const lab_zoom_terms *z, traces *a, lab_zoom *out, char *err)
 {
-    int rc = z->n > 0 ? Q_OK : q_fail(err, Q_NOTFOUND, _("this conversation has no recorded routing yet: ask something first"));
+    int rc = z->n > 0 ? Q_OK : q_fail(err, Q_NOTFOUND, z->most ? _("no answer of this model has recorded routing yet: ask something first") :
+                                                       _("this conversation has no recorded routing yet: ask something first"));
+    int64_t tokens = 0;
     a->t = q_alloc(sizeof(mem_trace *) * (size_t)(z->n + 1));
     out->answer = q_alloc(sizeof *out->answer * (size_t)(z->n + 1));
-    for (int i = 0; i < z->n && rc == Q_OK; i++) {
-        mem_message m = { 0 };
-        if ((rc = mem_message_get(s, z->message[i], &m, err)) == Q_OK && (rc = mem_trace_get(s, z->message[i], &a->t[a->n], err)) == Q_OK) {
-            lab_zoom_answer *w = &out->answer[out->n_answer++];
-            q_buf line = { 0 };
-            size_t n = strlen(m.text);
-            q_buf_puts(&line, "");
-            q_say_clean(&line, m.text, n > BEGINS ? q_utf8_whole(m.text, BEGINS) : n, true);
-            *w = (lab_zoom_answer){ .message = m.id, .begins = q_buf_take(&line) };
-            for (int k = 0; k < a->t[a->n]->n; k++)
-                w->tokens += !a->t[a->n]->prompt[k];
-            a->n++;
+    for (int i = z->n - 1; i >= 0 && rc == Q_OK; i--) {
+        if (z->most && tokens >= z->most) {
+            out->not_read = i + 1;
+            break;
         }
-        mem_message_free(&m);
+        if (z->go_on && !z->go_on(z->user, z->n - 1 - i, z->n)) {
+            rc = q_fail(err, Q_CANCEL, _("stopped after %d of %d answers"), z->n - 1 - i, z->n);
+            break;
+        }
+        rc = read_one(s, z->message[i], a, out, err);
+        if (rc == Q_OK)
+            tokens += out->answer[out->n_answer - 1].tokens;
+        else if (z->most && (rc == Q_FORMAT || rc == Q_NOTFOUND)) {       /* damaged, or deleted meanwhile */
+            out->damaged += rc == Q_FORMAT;
+            rc = Q_OK;
+        }
     }
+    turn_round(a, out);
     return rc;
 }
 
@@ -285,7 +322,7 @@ int lab_zoom_of(struct mem_store *s, const lab_zoom_terms *z, lab_zoom *out, cha
 {
     traces a = { 0 };
     int layers = 0;
-    *out = (lab_zoom){ .layer = z->layer, .expert = z->expert };
+    *out = (lab_zoom){ .layer = z->layer, .expert = z->expert, .all = z->most > 0 };
     int rc = read_all(s, z, &a, out, err);
     for (int m = 0; m < a.n; m++)
         layers = a.t[m]->n_layer > layers ? a.t[m]->n_layer : layers;

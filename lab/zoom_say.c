@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NARROWEST = 30, NARROW = 64, TOKEN = 16 };        /* cells; below NARROW some columns are left out */
+enum { NEWEST = 12 /* answers in a table of all conversations */, NARROWEST = 30, NARROW = 64, TOKEN = 16 };        /* cells; below NARROW some columns are left out */
 
 static int points(const char *s)
 {
@@ -40,8 +40,15 @@ static char *begin_of(const char *s, int most)
 static void answers_said(const lab_zoom *z, q_buf *out)
 {
     q_buf_say(out, ngettext("%d token", "%d tokens", (unsigned long)z->tokens), z->tokens);
-    q_buf_say(out, ngettext(" of %d answer of this conversation", " of %d answers of this conversation", (unsigned long)z->n_answer), z->n_answer);
+    if (z->all)
+        q_buf_say(out, ngettext(" of %d answer of all conversations", " of %d answers of all conversations", (unsigned long)z->n_answer), z->n_answer);
+    else
+        q_buf_say(out, ngettext(" of %d answer of this conversation", " of %d answers of this conversation", (unsigned long)z->n_answer), z->n_answer);
     q_buf_puts(out, "\n");
+    if (z->not_read)
+        q_buf_say(out, ngettext("the newest ones: %d older answer was not looked at\n", "the newest ones: %d older answers were not looked at\n", (unsigned long)z->not_read), z->not_read);
+    if (z->damaged)
+        q_buf_say(out, ngettext("%d record cannot be read\n", "%d records cannot be read\n", (unsigned long)z->damaged), z->damaged);
     if (z->left_out)
         q_buf_say(out, ngettext("%d answer of another model is left out", "%d answers of other models are left out", (unsigned long)z->left_out), z->left_out);
     q_buf_puts(out, z->left_out ? "\n" : "");
@@ -148,10 +155,10 @@ static void expert_said(const lab_zoom *z, int columns, q_buf *out)
                             (unsigned long)z->ran), z->ran, (double)z->ran / z->tokens, z->load.k / z->n_expert);
     if (!z->ran)
         return;
-    q_buf_say(out, "\n%6s %7s %7s  %s\n", _("answer"), _("tokens"), _("share"), _("begins"));
-    for (int i = 0; i < z->n_answer; i++) {
+    q_buf_say(out, "\n%6s %7s %7s  %s\n", z->all ? _("chat") : _("answer"), _("tokens"), _("share"), _("begins"));
+    for (int i = z->all && z->n_answer > NEWEST ? z->n_answer - NEWEST : 0; i < z->n_answer; i++) {
         char *begins = begin_of(z->answer[i].begins, room);
-        q_buf_say(out, "%6d %7d %7.3f  %s\n", i + 1, z->answer[i].tokens, z->answer[i].tokens ? (double)z->answer[i].ran / z->answer[i].tokens : 0, begins);
+        q_buf_say(out, "%6lld %7d %7.3f  %s\n", z->all ? (long long)z->answer[i].chat : i + 1, z->answer[i].tokens, z->answer[i].tokens ? (double)z->answer[i].ran / z->answer[i].tokens : 0, begins);
         free(begins);
     }
     words_said(z, columns, out);
@@ -218,10 +225,16 @@ struct cJSON *lab_zoom_json(const lab_zoom *z)
     number(j, "tokens", z->tokens);
     number(j, "experts", z->n_expert);
     number(j, "left_out", z->left_out);
+    if (z->all) {
+        cJSON_AddBoolToObject(j, "all", true);
+        number(j, "not_looked_at", z->not_read);
+        number(j, "damaged", z->damaged);
+    }
     cJSON *list = cJSON_AddArrayToObject(j, "answers");
     for (int i = 0; i < z->n_answer; i++) {
         cJSON *one = item(list);
         number(one, "message", (double)z->answer[i].message);
+        number(one, "chat", (double)z->answer[i].chat);
         number(one, "tokens", z->answer[i].tokens);
         if (z->expert >= 0)
             number(one, "ran", z->answer[i].ran);

@@ -217,6 +217,10 @@ void mem_trace_add(mem_trace *, int32_t token, int32_t pos, uint64_t config, boo
 void mem_trace_free(mem_trace *);
 int mem_trace_get(mem_store *, int64_t message, mem_trace **out, char *err);      /* Q_NOTFOUND: has none */
 
+/* The newest `most` answers of this model that have routing, of conversations that are there, oldest first; malloc'ed. *of: how many there
+ * are in all. */
+int mem_traced(mem_store *, uint64_t model, int most, int64_t **id, int *n, int *of, char *err);
+
 /* Answers whose routing stands under one name. A name is whatever the caller lets be one; an answer may stand under several;
  * one that is deleted is in none. */
 typedef struct mem_tag { char *name; int n, chats; int64_t tokens; } mem_tag;     /* answers, of how many conversations, their tokens */

@@ -52,6 +52,27 @@ int mem_tag_list(mem_store *s, mem_tags *out, char *err)
     return rc;
 }
 
+int mem_traced(mem_store *s, uint64_t model, int most, int64_t **id, int *n, int *of, char *err)
+{
+    void *v = NULL;
+    int64_t all = 0;
+    *id = NULL;
+    *n = 0;
+    store_lock(s);
+    int rc = store_int(s, &all, err, "SELECT count(*) FROM message_trace t " LIVE " WHERE m.model_id=?", "i", (int64_t)model);
+    if (rc == Q_OK)
+        rc = store_rows(s, &tagged_table, &v, n, err, "FROM message_trace t " LIVE " WHERE m.model_id=? ORDER BY t.message DESC LIMIT ?", "ii", (int64_t)model, (int64_t)most);
+    store_unlock(s);
+    if (rc != Q_OK) return rc;
+    *of = all > INT32_MAX ? INT32_MAX : (int)all;
+    *id = q_alloc(sizeof **id * (size_t)(*n + 1));
+    int kept = *n;
+    for (int i = 0; i < kept; i++) (*id)[i] = ((const tagged *)v)[kept - 1 - i].message;
+    store_rows_free(&tagged_table, &v, n);
+    *n = kept;
+    return Q_OK;
+}
+
 int mem_tag_messages(mem_store *s, const char *name, int64_t **id, int *n, char *err)
 {
     void *v;

@@ -104,7 +104,7 @@ void agt_open_chat(agt *a, int64_t c) { SAY("open %lld\n", (long long)c); }
 void agt_ask_chats(agt *a) {}
 void agt_look_again(agt *a, int64_t m, int n) { SAY("look again %lld %d\n", (long long)m, n); }
 void agt_look(agt *a, int64_t m, int n, int by, bool words) { SAY("look %lld %d %+d%s\n", (long long)m, n, by, words ? " words" : ""); }
-void agt_ask_zoom(agt *a, int layer, int expert) { SAY("zoom %d %d\n", layer, expert); }
+void agt_ask_zoom(agt *a, int layer, int expert, bool all) { SAY("zoom %d %d%s\n", layer, expert, all ? " all" : ""); }
 void agt_ask_retrieval(agt *a, int64_t m) { SAY("retrieval %lld\n", (long long)m); }
 void agt_rename(agt *a, int64_t c, const char *t) {}
 void agt_delete_chat(agt *a, int64_t c) { SAY("delete %lld\n", (long long)c); }

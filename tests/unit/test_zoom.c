@@ -179,6 +179,68 @@ static void what_is_not_there(void)
     lab_zoom_free(&z);
 }
 
+static bool at_most(void *user, int done, int total)
+{
+    CHECK(done >= 0 && done < total);
+    return --*(int *)user >= 0;
+}
+
+/* Over all stored conversations: the newest answers first, as many as hold so many tokens; what cannot be read is passed over. */
+static void all_conversations(void)
+{
+    int64_t chat, gone, *id, third;
+    int n, of;
+    CHECK(mem_conversation_new(store, "", &chat, err) == 0 && mem_conversation_new(store, "", &gone, err) == 0);
+    mem_trace *t = mem_trace_new(L, K);
+    add(t, 1, 4, false, "01 23 01");
+    keep(gone, "deleted", t);
+    t = mem_trace_new(L, K);
+    add(t, 1, 4, false, "01 23 01");
+    add(t, 3, 5, false, "01 03 01");
+    third = keep(chat, "river to", t);
+    CHECK(mem_traced(store, 1, 99, &id, &n, &of, err) == 0 && n == 4 && of == 4);
+    free(id);
+    CHECK(mem_conversation_delete(store, gone, err) == 0 && mem_traced(store, 1, 99, &id, &n, &of, err) == 0);
+    CHECK(n == 3 && of == 3 && id[0] == answer_of[0] && id[1] == answer_of[1] && id[2] == third);
+    lab_zoom z;
+    lab_zoom_terms terms_ = { .message = id, .n = n, .n_expert = N, .layer = 2, .expert = 3, .spell = spell, .most = 100 };
+    CHECK_MSG(lab_zoom_of(store, &terms_, &z, err) == 0, "%s", err);
+    CHECK(z.all && z.n_answer == 3 && z.tokens == 12 && z.ran == 7 && z.not_read == 0 && z.answer[0].message == answer_of[0] && z.answer[2].chat == chat);
+    CHECK(z.token[0].id == 1 && z.token[0].ran == 4 && z.token[0].of == 4);
+    q_buf said = { 0 };
+    lab_zoom_say(&z, NULL, 80, &said);
+    CHECK_MSG(strstr(said.p, "12 tokens of 3 answers of all conversations\n") && strstr(said.p, "  chat  tokens") && !strstr(said.p, "not looked at"), "%s", said.p);
+    cJSON *j = lab_zoom_json(&z);
+    CHECK(cJSON_IsTrue(cJSON_GetObjectItem(j, "all")) && cJSON_GetObjectItem(j, "not_looked_at")->valueint == 0);
+    cJSON_Delete(j);
+    lab_zoom_free(&z);
+    terms_.most = 3;                     /* the newest has two, the one before it four more: then there are enough */
+    CHECK(lab_zoom_of(store, &terms_, &z, err) == 0 && z.n_answer == 2 && z.tokens == 6 && z.not_read == 1 && z.answer[1].message == third);
+    q_buf_clear(&said);
+    lab_zoom_say(&z, NULL, 80, &said);
+    CHECK_MSG(strstr(said.p, "the newest ones: 1 older answer was not looked at"), "%s", said.p);
+    lab_zoom_free(&z);
+    int left = 1;
+    terms_.most = 100;
+    terms_.go_on = at_most;
+    terms_.user = &left;
+    CHECK(lab_zoom_of(store, &terms_, &z, err) == Q_CANCEL && strstr(err, "stopped after 1 of 3 answers"));
+    terms_.go_on = NULL;
+    const int64_t with[] = { id[0], 12345, id[1], id[2] };           /* deleted meanwhile */
+    terms_.message = with;
+    terms_.n = 4;
+    CHECK(lab_zoom_of(store, &terms_, &z, err) == 0 && z.n_answer == 3 && z.damaged == 0);
+    lab_zoom_free(&z);
+    terms_.n = 0;
+    CHECK(lab_zoom_of(store, &terms_, &z, err) == Q_NOTFOUND && strstr(err, "of this model"));
+    free(id);
+    CHECK(mem_traced(store, 1, 2, &id, &n, &of, err) == 0 && n == 2 && of == 3 && id[0] == answer_of[1] && id[1] == third);
+    free(id);
+    CHECK(mem_traced(store, 77, 2, &id, &n, &of, err) == 0 && n == 0 && of == 0);
+    free(id);
+    q_buf_free(&said);
+}
+
 /* ================= the screen ================= */
 static lab_zoom *scripted(int layer, int expert)
 {
@@ -191,8 +253,8 @@ static lab_zoom *scripted(int layer, int expert)
     z->load.load = q_alloc(sizeof(double) * 17);
     for (int e = 0; e < 16; e++) z->load.load[e] = .96 - .028 * ((e * 7) % 16);
     z->answer = q_alloc(2 * sizeof *z->answer);
-    z->answer[0] = (lab_zoom_answer){ 2, q_strdup("Sunlight meets molecules of air, which scatter short waves"), 208, expert < 0 ? 0 : 131 };
-    z->answer[1] = (lab_zoom_answer){ 4, q_strdup("Небо на закате красное, потому что путь длиннее"), 104, expert < 0 ? 0 : 60 };
+    z->answer[0] = (lab_zoom_answer){ 2, 1, q_strdup("Sunlight meets molecules of air, which scatter short waves"), 208, expert < 0 ? 0 : 131 };
+    z->answer[1] = (lab_zoom_answer){ 4, 1, q_strdup("Небо на закате красное, потому что путь длиннее"), 104, expert < 0 ? 0 : 60 };
     if (expert < 0) return z;
     z->ran = 191;
     z->n_token = 3;
@@ -204,6 +266,15 @@ static lab_zoom *scripted(int layer, int expert)
     z->met[1] = (lab_zoom_met){ layer - 1, 11, 150, 139 };
     z->met[2] = (lab_zoom_met){ layer + 1, 0, 166, 150.1 };
     z->met[3] = (lab_zoom_met){ layer + 1, 13, 120, 111.9 };
+    return z;
+}
+
+static lab_zoom *everywhere(int layer, int expert)
+{
+    lab_zoom *z = scripted(layer, expert);
+    z->all = true;
+    z->left_out = 0;
+    z->not_read = 7;
     return z;
 }
 
@@ -273,6 +344,25 @@ static void keys(void)
     SAID("");                            /* there is none */
     ev((agt_event){ .kind = AGT_EV_DONE, .n_messages = 1, .message = fake_message(2, AGT_ASSISTANT, "because") });
     SAID("zoom 29 -1\nzoom 29 9\n");     /* an answer more */
+    keys_in("a");                        /* over all conversations, and the layer too for when it is seen again */
+    SAID("zoom 29 -1 all\nzoom 29 9 all\n");
+    CHECK(on_screen("of all conversations are being read"));
+    tell(29, 9);                         /* of this one: it comes too late */
+    CHECK(on_screen("of all conversations are being read"));
+    ev((agt_event){ .kind = AGT_EV_ZOOM, .number = 29, .token = 9, .flag = true, .zoom = everywhere(29, 9) });
+    ev((agt_event){ .kind = AGT_EV_ZOOM, .number = 29, .token = -1, .flag = true, .zoom = everywhere(29, -1) });
+    CHECK(on_screen("of 2 answers of all conversations") && on_screen("7 older answers were not looked at"));
+    ev((agt_event){ .kind = AGT_EV_DONE, .n_messages = 1, .message = fake_message(2, AGT_ASSISTANT, "because") });
+    SAID("");                            /* that is not gone through anew for each answer */
+    key(K_ESC);
+    CHECK(on_screen("Of all conversations: 2 answers, the newest; 7 older ones were not looked at"));
+    keys_in("a");
+    SAID("zoom 29 -1\n");
+    tell(29, -1);
+    CHECK(!on_screen("Of all conversations"));
+    key(K_ENTER);
+    SAID("zoom 29 9\n");
+    tell(29, 9);
     key(K_ESC);
     CHECK(app.go.over == &view_layer && on_screen("Gini") && !on_screen("expert 9 "));
     key(K_ESC);
@@ -323,6 +413,7 @@ int main(void)
     RUN(a_layer);
     RUN(an_expert);
     RUN(what_is_not_there);
+    RUN(all_conversations);
     mem_close(store);
     RUN(english);
     if (access("po/ru.po", R_OK) == 0) RUN(russian);

@@ -58,7 +58,7 @@ static void ask(tui_app *app, int which, bool anew)
         lab_zoom_free(&z->of[which]);
         tui_set_text(&z->why[which], NULL);
     }
-    agt_ask_zoom(app->a, z->layer, which == EXPERT ? z->expert : -1);
+    agt_ask_zoom(app->a, z->layer, which == EXPERT ? z->expert : -1, z->all);
 }
 
 void view_layer_page(tui_app *app, int layer)
@@ -67,6 +67,7 @@ void view_layer_page(tui_app *app, int layer)
     if (layer < 0 || layer >= r->n_layer || !r->cell) return;
     app->zoom.layer = r->first_layer + layer;
     app->zoom.expert = -1;
+    app->zoom.all = false;
     tui_cursor_of(app, &view_layer)->sel = 0;
     ask(app, LAYER, true);
     tui_go_over(app, &view_layer);
@@ -82,8 +83,16 @@ static int summary(tui_app *app, tui_box b)
     char c[8], m[8], t[8];
     q_buf s = {0};
     b.h = b.h > 8 ? b.h - 6 : 2;
-    if (!z->has[LAYER]) y = view_words(app, b, y, 1, z->why[LAYER] ? z->why[LAYER] : _("The conversation's answers are being read."), S_DIM);
+    if (!z->has[LAYER]) y = view_words(app, b, y, 1, z->why[LAYER] ? z->why[LAYER] : z->all ? _("The answers of all conversations are being read.") :
+                                       _("The conversation's answers are being read."), S_DIM);
     else {
+        const agt_zoom *o_all = &z->of[LAYER];
+        if (z->all) {
+            q_buf_printf(&s, ngettext("Of all conversations: %d answer", "Of all conversations: %d answers", (unsigned long)o_all->n_answer), o_all->n_answer);
+            if (o_all->not_read) q_buf_printf(&s, ngettext(", the newest; %d older one was not looked at", ", the newest; %d older ones were not looked at", (unsigned long)o_all->not_read), o_all->not_read);
+            y = view_words(app, b, y, 1, s.p, S_ACCENT);
+            q_buf_clear(&s);
+        }
         const lab_layer_load *o = &z->of[LAYER].load;
         q_buf_printf(&s, _("Load over the answers: entropy over log N %.3f (1: all alike), Gini %.3f (0: all alike), largest over mean %.2f."), o->entropy, o->gini, o->peak);
         if (!isnan(o->repeat)) q_buf_printf(&s, _(" Of %.1f experts a token %.3f ran for the token before (%.3f by chance)."), o->k, o->repeat, o->repeat_chance);
@@ -197,7 +206,7 @@ static void expert_page(tui_app *app, tui_box b)
     view_caption(app, b, title, NULL, true);
     free(title);
     if (!z->has[EXPERT]) {
-        view_words(app, b, b.y + 1, 1, z->why[EXPERT] ? z->why[EXPERT] : _("Its tokens are looked up behind what the model is doing."), S_DIM);
+        view_words(app, b, b.y + 1, 1, z->why[EXPERT] ? z->why[EXPERT] : z->all ? _("The answers of all conversations are being read.") : _("Its tokens are looked up behind what the model is doing."), S_DIM);
         return;
     }
     q_buf text = {0}, said = {0};
@@ -254,6 +263,11 @@ static bool on_key(tui_app *app, const tui_key *k)
         tui_move(sel, side, experts_of(app));
         if (*sel != was) to_expert(app);
     } else if (k->code == K_ENTER && layer) to_expert(app);
+    else if (tui_key_letter(k) == 'a') {
+        z->all = !z->all;
+        ask(app, LAYER, true);
+        if (!layer) ask(app, EXPERT, true);
+    }
     else return false;
     return true;
 }
@@ -269,12 +283,12 @@ static void on_event(tui_app *app, agt_event *e)
 {
     tui_closer *z = &app->zoom;
     if (app->go.over != &view_layer) return;
-    if (e->kind == AGT_EV_DONE) {        /* one answer more */
+    if (e->kind == AGT_EV_DONE && !z->all) {                 /* one answer more */
         ask(app, LAYER, false);
         if (z->expert >= 0) ask(app, EXPERT, false);
     }
     int which = e->token < 0 ? LAYER : EXPERT;
-    if (e->kind != AGT_EV_ZOOM || e->number != z->layer || (which == EXPERT && e->token != z->expert)) return;
+    if (e->kind != AGT_EV_ZOOM || e->number != z->layer || (which == EXPERT && e->token != z->expert) || e->flag != z->all) return;
     lab_zoom_free(&z->of[which]);
     tui_set_text(&z->why[which], e->text);
     z->has[which] = e->zoom != NULL;
@@ -284,6 +298,6 @@ static void on_event(tui_app *app, agt_event *e)
 }
 
 const tui_view view_layer = {
-    .name = "layer", .place = AT_OVER, .types = true, .hint = N_("j k expert · ← → layer · Enter what it ran for · Esc back"),
+    .name = "layer", .place = AT_OVER, .types = true, .hint = N_("j k expert · ← → layer · Enter what it ran for · a all chats · Esc back"),
     .draw = draw, .on_key = on_key, .on_event = on_event, .back = back,
 };

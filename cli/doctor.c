@@ -124,7 +124,16 @@ static int add_speed(visit *v, char *err)
 
 static void count_wrong(void *user, const ker_proof *p) { *(int *)user += !p->ok; }
 
-/* Both ways of a dense product, where there are two: each type and shape timed, then what the library is to do compared with the
+static int bit_of(const ker_way *w) { return w->experts ? ker_way_experts(w->rows) : ker_way_of(w->n_out, w->rows); }
+
+static void add_way(visit *v, const ker_way *w, bool library)
+{
+    char *shape = w->experts ? q_printf(_("%d experts of %d x %d, %d a row"), w->experts, w->n_out, w->n_in, w->k) : q_printf("%d x %d", w->n_out, w->n_in);
+    q_buf_printf(&v->out, "  %-8s %-36s %4d %9.1f %9.1f %s\n", ker_type_get(w->type)->name, shape, w->rows, w->own_s * 1e6, w->library_s * 1e6, library ? "cuBLAS" : "");
+    free(shape);
+}
+
+/* Both ways of a product, where there are two: each type and shape timed, then what the library is to do compared with the
  * CPU, everything by the library. One that computes wrongly does nothing; the own kernels are none the worse for it. */
 static int add_ways(visit *v, char *err)
 {
@@ -135,15 +144,14 @@ static int add_ways(visit *v, char *err)
         if (v->b->ways_measure) q_buf_puts(&v->out, _("cuBLAS is not found here: the plugin's own kernels do all products\n"));
         return 0;
     }
-    q_buf_puts(&v->out, _("dense products, own kernels and cuBLAS, in us (type, outputs x inputs, rows):\n"));
+    q_buf_puts(&v->out, _("products, own kernels and cuBLAS, in us (type, outputs x inputs, rows):\n"));
     for (int i = 0; i < n; i++) {
         const ker_way *w = &way[i];
-        int bit = ker_way_of(w->n_out, w->rows);
+        int bit = bit_of(w);
         bool library = bit >= 0 && w->library_s < WORTH * w->own_s;
         if (library) v->ways.library[w->type] |= (uint16_t)(1u << bit);
         chosen += library;
-        q_buf_printf(&v->out, "  %-8s %6d x %5d %4d %9.1f %9.1f %s\n", ker_type_get(w->type)->name, w->n_out, w->n_in, w->rows, w->own_s * 1e6, w->library_s * 1e6,
-                     library ? "cuBLAS" : "");
+        add_way(v, w, library);
     }
     if (chosen) {
         ker_ways all;

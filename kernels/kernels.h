@@ -251,7 +251,7 @@ typedef struct ker_moe {
 
 /* ---- the table ---- */
 typedef struct ker_abi { uint32_t number, backend, model, layer, hold, config, batch, out, moe, source, device; } ker_abi;
-enum { KER_ABI = 8 };                  /* goes up when a function or a field changes its meaning */
+enum { KER_ABI = 9 };                  /* goes up when a function or a field changes its meaning */
 #define KER_ABI_HERE { KER_ABI, sizeof(ker_backend), sizeof(ker_model), sizeof(ker_layer), sizeof(ker_hold), sizeof(ker_config), \
                        sizeof(ker_batch), sizeof(ker_out), sizeof(ker_moe), sizeof(ker_source), sizeof(ker_device) }
 
@@ -264,13 +264,16 @@ typedef struct ker_device {            /* what a backend can be opened on */
 
 typedef struct ker_time { char name[48]; int n; double ms; } ker_time;   /* a kernel: launches, time of all */
 
-/* Products with two ways to be computed: a backend's own kernels, or a library's. Bit ker_way_of(outputs, rows) of a type's word:
- * the library's; never in a bit that is not set, and not where no library answers. */
+/* Products with two ways to be computed: a backend's own kernels, or a library's. Bit ker_way_of(outputs, rows) of a type's word
+ * (routed experts: ker_way_experts(rows)): the library's; never in a bit that is not set, and not where no library answers. */
 enum { KER_WAY_SHAPES = 3 /* fewer than 1024 outputs, 8192, more */, KER_WAY_ROWS = 3 /* up to 63 rows of a batch, 255, more */,
-       KER_WAY_BITS = KER_WAY_SHAPES * KER_WAY_ROWS };
+       KER_WAY_EXPERTS = KER_WAY_SHAPES * KER_WAY_ROWS /* the first bit of routed experts */, KER_WAY_BITS = KER_WAY_EXPERTS + KER_WAY_ROWS,
+       KER_WAYS_DENSE = (1 << KER_WAY_EXPERTS) - 1, KER_WAYS_EXPERTS = (1 << KER_WAY_BITS) - 1 - KER_WAYS_DENSE };
 typedef struct ker_ways { uint16_t library[KER_TYPE_LIMIT]; } ker_ways;
-typedef struct ker_way { int type, n_in, n_out, rows; double own_s, library_s; } ker_way;      /* one, measured */
+/* One, measured. experts: 0, or a routed layer of so many, k of them a row, matrices n_out x n_in twice and n_in x n_out once. */
+typedef struct ker_way { int type, n_in, n_out, rows, experts, k; double own_s, library_s; } ker_way;
 int ker_way_of(int n_out, int rows);                               /* -1: so few rows are always the own kernels' */
+int ker_way_experts(int rows);
 
 typedef struct ker_backend {
     ker_abi abi;                                                       /* first, whatever else changes */

@@ -102,11 +102,10 @@ int ker_batch_check(const ker_model *m, const ker_batch *b, int max_rows, int ma
     return !rc && b->forced ? forced_check(m, b, max_k, err) : rc;
 }
 
-int ker_way_of(int n_out, int rows)
-{
-    if (rows < 9) return -1;
-    return (n_out < 1024 ? 0 : n_out < 8192 ? 1 : 2) * KER_WAY_ROWS + (rows < 64 ? 0 : rows < 256 ? 1 : 2);
-}
+static int rows_class(int rows) { return rows < 64 ? 0 : rows < 256 ? 1 : 2; }
+
+int ker_way_of(int n_out, int rows) { return rows < 9 ? -1 : (n_out < 1024 ? 0 : n_out < 8192 ? 1 : 2) * KER_WAY_ROWS + rows_class(rows); }
+int ker_way_experts(int rows) { return rows < 9 ? -1 : KER_WAY_EXPERTS + rows_class(rows); }
 
 int ker_config_check(const ker_model *m, int max_k, const ker_config *k, char *err)
 {

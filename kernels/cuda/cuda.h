@@ -236,9 +236,11 @@ void cu_head(ker_ctx *c);
 /* blas.cu: products of many rows by cuBLAS; without it, or where it says no, c->blas stays NULL and nobody hears of it. */
 void cu_blas_new(ker_ctx *c);                                /* by ctx_new, as the device's table of ways wants it */
 bool cu_blas_make(ker_ctx *c, int widest, int n_out, int64_t tile_bytes);
+bool cu_blas_make_experts(ker_ctx *c, int n_expert, int widest, int n_out, int64_t tile_bytes);      /* behind cu_blas_make */
 void cu_blas_free(ker_ctx *c);
 bool cu_blas_type(int type);                                 /* types it has a way for                          */
 bool cu_blas_takes(const ker_ctx *c, const cu_mat *w, int n_rows);
+bool cu_blas_takes_experts(const ker_ctx *c, const cu_mat *w, int n_rows);      /* of a batch                    */
 /* ways.cu */
 void cu_ways_put(int index, const ker_ways *ways);           /* the table's entries                              */
 int cu_ways_measure(int index, bool small, ker_way *out, int max, char *err);

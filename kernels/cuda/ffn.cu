@@ -10,7 +10,7 @@ enum { WARP = 32, THREADS = 128, WARPS = THREADS / WARP, GROUP_THREADS = 256 };
 /* What lies in ffn.group. */
 typedef struct group {
     int *n_tile;                   /* [2] of TILE_FEW, of TILE_MMA                            */
-    int *off, *count;              /* [n_expert] first place of an expert; its places         */
+    int *off, *count;              /* [n_expert] first place of an expert; its places: behind it */
     int *few, *mma;                /* tiles, 3 ints each                                      */
     int *row_of, *pair_of;         /* [pairs] of a place                                      */
 } group;
@@ -251,6 +251,7 @@ typedef struct pass {
     float *h;
     const cu_acts *act;            /* of h                                                    */
     bool widths;                   /* ffn_width counts, the first n of it in the product      */
+    bool planned;                  /* of experts: the library may do those that it takes      */
     cu_narrow cut;                 /* what else is cut off h; places 0: nothing               */
     cu_tiles few, mma;             /* the same rows in tiles of each size                     */
 } pass;
@@ -272,12 +273,14 @@ static cu_tile_prod tile_prod(const ker_ctx *c, const pass *f, const cu_mat *w, 
     return p;
 }
 
-/* Rows of experts are in tiles whose number only the device knows; a library cannot take them. */
-static bool library_takes(const ker_ctx *c, const pass *f, const cu_mat *w) { return !f->mma.tile && cu_blas_takes(c, w, f->n); }
+static bool library_takes(const ker_ctx *c, const pass *f, const cu_mat *w)
+{
+    return f->mma.tile ? f->planned && cu_blas_takes_experts(c, w, f->n) : cu_blas_takes(c, w, f->n);
+}
 
 static void product(ker_ctx *c, const pass *f, const cu_tile_prod &p)
 {
-    if (library_takes(c, f, &p.w) && cu_blas_product(c, &p)) return;
+    if (library_takes(c, f, &p.w) && (f->planned ? cu_blas_experts(c, &p) : cu_blas_product(c, &p))) return;
     if (cu_mma_can(c, &p.w, f->n)) cu_mma_tiles(c, &p, NULL);
     else tile_product(c, p);
 }
@@ -361,6 +364,10 @@ void cu_experts_rows(ker_ctx *c, int layer, const uint16_t *ids, int r0, int n, 
     f.mma.n_tile = g.n_tile + 1;
     f.mma.tile = g.mma;
     f.mma.most = (int)most_tiles((int64_t)n * k, n_expert, TILE_MMA);
+    if (!place && (cu_blas_takes_experts(c, f.gate, n) || cu_blas_takes_experts(c, f.up, n) || cu_blas_takes_experts(c, f.down, n))) {
+        f.planned = cu_blas_plan(c, g.off);
+        if (c->state) return;
+    }
     if (c->moe.run ? c->moe.widths : c->shape.narrow != 0) {
         cu_narrow cut = { f.h, f.down->n_in, f.places, 0, r0, layer, true, g.row_of, g.off + n_expert - 1, g.count + n_expert - 1 };
         f.cut = cut;

@@ -69,6 +69,10 @@ void cu_mma_tiles(ker_ctx *c, const cu_tile_prod *p, const cu_mat *up);
 
 /* blas.cu: all rows of a plain product (no tiles, rows in order). False: nothing was done. */
 bool cu_blas_product(ker_ctx *c, const cu_tile_prod *p);
+/* Routed experts: sorted: device [2][n_expert], an expert's first place and its places, once for the three products of a pass;
+ * then each of them, by sorted places (no tiles). False: nothing was done. */
+bool cu_blas_plan(ker_ctx *c, const int *sorted);
+bool cu_blas_experts(ker_ctx *c, const cu_tile_prod *p);
 
 static __device__ __forceinline__ float cu_silu_mul(float g, float u) { return __fdividef(g, 1.0f + expf(-g)) * u; }
 

@@ -458,6 +458,7 @@ void start_early(const Launch &k, Held *h)
         begin_block(*b, k, (from + i) % nb);
         b->early = true;
 #ifdef EMU_TSAN
+        __tsan_release(&grid_begins);                      // its threads read what was made just now
         b->set = (int)(std::find(set_used.begin(), set_used.end(), 0) - set_used.begin());
         if ((size_t)b->set == set_used.size()) set_used.push_back(0), early_set.push_back({});
         set_used[(size_t)b->set] = 1;
@@ -480,8 +481,6 @@ static void finish_early(Blk *b, const Launch &k)
 #ifdef EMU_TSAN
     set_used[(size_t)b->set] = 0;
 #endif
-    free(b->order);
-    delete b;
 }
 static double cpu_ms()
 {
@@ -500,6 +499,7 @@ void run_grid(const Launch &k, Held *h)
     fiber_sets = std::min<size_t>(nb, std::max<size_t>(2, 256 / threads));
     while (pool.size() < fiber_sets * threads) pool.push_back(new_fiber());
 #endif
+    std::vector<Blk *> ended;                              // not let go before all that its threads did has an order here
     std::vector<unsigned> order(nb);
     for (unsigned i = 0; i < nb; i++) order[i] = opt.seed == 1 ? nb - 1 - i : i;
     if (random_order()) for (unsigned i = nb; i > 1; i--) std::swap(order[i - 1], order[rnd() % i]);
@@ -508,6 +508,7 @@ void run_grid(const Launch &k, Held *h)
         for (size_t i = 0; h && i < h->blk.size(); i++) if (place(*h->blk[i]) == o) early = h->blk[i];
         if (early) {
             finish_early(early, k);
+            ended.push_back(early);
             h->blk.erase(std::find(h->blk.begin(), h->blk.end(), early));
             continue;
         }
@@ -518,6 +519,10 @@ void run_grid(const Launch &k, Held *h)
 #ifdef EMU_TSAN
     __tsan_acquire(&grid_ends);
 #endif
+    for (Blk *e : ended) {
+        free(e->order);
+        delete e;
+    }
     close_grid();
     count_kernel(k.name, nb, (uint64_t)nb * threads);
     if (opt.trace) fprintf(stderr, "EMU %-24s grid %6u x %4u: %8.3f ms cpu, %llu switches\n", k.name, nb, threads, cpu_ms() - t0,

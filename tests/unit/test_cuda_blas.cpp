@@ -175,7 +175,10 @@ static void what_it_does_not_take(void)
     CHECK_INT(ker_way_of(40, 8), -1);
     CHECK_INT(ker_way_of(1023, 63), 0);
     CHECK_INT(ker_way_of(1024, 64), KER_WAY_ROWS + 1);
-    CHECK_INT(ker_way_of(8192, 256), KER_WAY_BITS - 1);
+    CHECK_INT(ker_way_of(8192, 256), KER_WAY_EXPERTS - 1);
+    CHECK_INT(ker_way_experts(8), -1);
+    CHECK_INT(ker_way_experts(63), KER_WAY_EXPERTS);
+    CHECK_INT(ker_way_experts(256), KER_WAY_BITS - 1);
 }
 
 static void what_is_not_finite_is_marked(void)
@@ -234,8 +237,15 @@ static void both_ways_are_measured(void)
     library(true);
     size_t before = emu_api()->leaks(words, sizeof words);
     int n = cu_ways_measure(0, true, way, 64, err);
-    CHECK_INT(n, 2 * (int)(sizeof types / sizeof *types - 1));
-    for (int i = 0; i < n; i++) CHECK(way[i].own_s > 0 && way[i].library_s > 0 && cu_blas_type(way[i].type) && ker_way_of(way[i].n_out, way[i].rows) == i % 2);
+    CHECK_INT(n, 3 * (int)(sizeof types / sizeof *types - 1));         /* few rows, more, and of experts */
+    for (int i = 0; i < n; i++) {
+        CHECK(way[i].own_s > 0 && way[i].library_s > 0 && cu_blas_type(way[i].type) && (way[i].experts > 0) == (i % 3 == 2));
+        if (i % 3 < 2) CHECK_INT(ker_way_of(way[i].n_out, way[i].rows), i % 3);
+        else CHECK_INT(ker_way_experts(way[i].rows), KER_WAY_EXPERTS);
+    }
+    emu_api()->fail("cublasGemmGroupedBatchedEx", 1);      /* a library without that call, or that says no: dense ones alone */
+    CHECK_INT(cu_ways_measure(0, true, way, 64, err), 2 * (int)(sizeof types / sizeof *types - 1));
+    emu_api()->fail(NULL, 0);
     CHECK_INT(cu_ways_measure(0, true, way, 3, err), 3);
     emu_api()->fail("cudaStreamSynchronize", 20);
     CHECK_INT(cu_ways_measure(0, true, way, 64, err), Q_ERR);

@@ -2,6 +2,7 @@
  * many experts, every edit, forced lists, numbers that are not finite; experts without rows, with one, with all of them,
  * awkward widths, types that go through tensor cores and types that do not. */
 #include "tests/cuda_bench.h"
+#include "tests/cuda_emu/emu_stats.h"
 
 #include <algorithm>
 
@@ -265,6 +266,32 @@ static floats plain_three(const three &t, int matrix, int E, int ff, int keep, c
 /* How the rows choose: at random, all alike, one expert each in turn, few slots. */
 enum lists { RANDOM, ALL_ON_ONE, IN_TURN, SHORT };
 
+/* Bytes of weights that the library takes at once of routed experts; 0: the own kernels do all. */
+static int64_t by_library;
+static bool narrow;                    /* room for as many places as a batch has rows: never more than one expert's */
+static unsigned calls_seen;
+
+static void library_open(bench &b, const shape &s)
+{
+    for (int t : { s.type, s.down }) b.dev.ways.library[t] = KER_WAYS_EXPERTS;
+    CHECK(cu_blas_make(&b.c, 8, 32, 1 << 16) && cu_blas_make_experts(&b.c, s.n_expert, s.E > s.ff ? s.E : s.ff, s.E > s.ff ? s.E : s.ff, by_library));
+    emu_api()->reset();
+}
+
+static void library_close(bench &b)
+{
+    emu_kernel all[64];
+    size_t n = emu_api()->kernels(all, 64);
+    for (size_t i = 0; i < n && i < 64; i++) if (strstr(all[i].name, "group_put")) calls_seen += (unsigned)all[i].launches;
+    cu_blas_free(&b.c);
+    for (int i = 0; i < b.c.n_mem; i++) {
+        uintptr_t p = (uintptr_t)b.c.mem[i];
+        if (p & 1) cudaFreeHost((void *)(p & ~(uintptr_t)1));
+        else cudaFree((void *)p);
+    }
+    free(b.c.mem);
+}
+
 static void ffn_case(const shape &s, int n, lists how, int cap)
 {
     bench b(n, s.E, 0);
@@ -313,7 +340,7 @@ static void ffn_case(const shape &s, int n, lists how, int cap)
     b.dev.m.n_expert = s.n_expert;
     b.dev.m.n_ff_exp = s.ff;
     b.c.max_k = s.max_k;
-    b.c.max_rows = n;
+    b.c.max_rows = by_library && !narrow ? n * s.k : n;
     b.c.shape.k = s.k;
     b.c.rows.slot = b.keep(to_device(slot.data(), N));
     b.c.rows.cfg = b.keep(to_device(cfg, 2));
@@ -334,9 +361,11 @@ static void ffn_case(const shape &s, int n, lists how, int cap)
     unsigned kinds = 0;
     for (int r = 0; r < KER_W_ROLES; r++) if (w[r].n_out && w[r].act) kinds |= 1u << w[r].act;
     cu_quantise(&b.c, b.c.y, n, s.E, kinds, &b.c.in);
+    if (by_library) library_open(b, s);
     if (dense) cu_dense(&b.c, LAYER);
     else cu_experts(&b.c, LAYER);
     b.wait();
+    if (by_library) library_close(b);
     floats got = back(b.c.x, N * E);
     double worst = 0, size = 0;
     for (size_t r = 0; r < N; r++) {
@@ -404,6 +433,69 @@ static void dense_layers(void)
     }
 }
 
+/* Routed experts by the library: several in one call, each alone, each in tiles of its outputs; experts without rows, lists of any
+ * length, several passes; fewer rows than it takes. */
+static void the_library_does_experts(void)
+{
+    static const shape some[] = {
+        { 256, 256, 7, 3, 4, 256, KER_Q4_K, KER_Q6_K, KER_Q5_K, false },
+        { 96, 96, 5, 2, 5, 64, KER_Q8_0, KER_Q4_1, KER_Q4_0, true },
+        { 84, 60, 3, 2, 2, 0, KER_BF16, KER_F16, KER_F32, false },
+    };
+    const char *build = getenv("BUILD");
+    char *path = q_printf("%s/libcublas-emu.so", build ? build : "build");
+    setenv("EMU_BLAS", path, 1);
+    free(path);
+    for (const shape &s : some) {
+        unsigned calls[3];
+        for (int i = 0; i < 3; i++) {
+            int64_t matrix = (int64_t)(s.E > s.ff ? s.E : s.ff) * s.E * 2, of[] = { matrix * 8, matrix, matrix / 2 };
+            by_library = of[i];
+            calls_seen = 0;
+            ffn_case(s, 13, i ? IN_TURN : RANDOM, 13 * s.max_k);
+            if (i == 0) CHECK_INT(calls_seen, 3);
+            calls[i] = calls_seen;
+        }
+        CHECK_MSG(calls[0] < calls[1] && calls[1] < calls[2], "%u, %u and %u calls", calls[0], calls[1], calls[2]);
+        by_library = 1 << 20;
+        ffn_case(s, 11, SHORT, 11 * s.max_k);
+        ffn_case(s, 27, ALL_ON_ONE, 27 * s.max_k);
+        calls_seen = 0;
+        ffn_case(s, 20, RANDOM, 10 * s.k);             /* twice */
+        CHECK_INT(calls_seen, 6);
+        narrow = true;
+        calls_seen = 0;
+        ffn_case(s, 13, RANDOM, 13 * s.max_k);
+        CHECK_MSG(calls_seen > 3, "%u calls", calls_seen);
+        narrow = false;
+    }
+    by_library = 0;
+}
+
+/* Where the first call says no, the own kernels' numbers, and nobody asks again; behind it, the device's failure. */
+static void own_kernels_stand_behind(void)
+{
+    static const shape s = { 256, 256, 7, 3, 4, 0, KER_Q4_K, KER_Q6_K, KER_Q5_K, false };
+    by_library = 1 << 20;
+    emu_api()->fail("cublasGemmGroupedBatchedEx", 2);  /* the first is the question whether it can */
+    calls_seen = 0;
+    ffn_case(s, 13, RANDOM, 13 * 4);
+    emu_api()->fail(NULL, 0);
+    CHECK_INT(calls_seen, 0);
+    bench b(13, 256, 0);
+    b.c.max_rows = 13;
+    emu_api()->fail("cublasGemmGroupedBatchedEx", 1);
+    CHECK(cu_blas_make(&b.c, 8, 32, 1 << 16) && !cu_blas_make_experts(&b.c, 7, 256, 256, 1 << 20));
+    cu_mat w;
+    memset(&w, 0, sizeof w);
+    w.type = KER_Q4_K, w.n_in = w.n_out = 256, w.n_mat = 7;
+    b.dev.ways.library[KER_Q4_K] = KER_WAYS_EXPERTS;
+    CHECK(!cu_blas_takes_experts(&b.c, &w, 13));
+    emu_api()->fail(NULL, 0);
+    library_close(b);
+    by_library = 0;
+}
+
 int main(void)
 {
     RUN(experts_are_chosen);
@@ -412,5 +504,7 @@ int main(void)
     RUN(passes_are_one);
     RUN(many_rows_fill_tiles);
     RUN(dense_layers);
+    RUN(the_library_does_experts);
+    RUN(own_kernels_stand_behind);
     return TEST_END();
 }

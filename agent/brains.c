@@ -205,28 +205,14 @@ static void brain(agt *a, const job *j)
     free(text);
 }
 
-/* One list of a brain: its bans, pins or biases alone; a brain that has only another of these lists lends that one to a
- * ban or pin. */
 static void set_from(agt *a, const job *j)
 {
-    static const char *const lists[] = { "experts.ban", "experts.pin" };
-    char err[Q_ERRLEN];
-    const char *found = NULL;
-    lab_brain b = { 0 };
-    if (lab_brain_read(j->value, &b, err) < 0) {
+    char err[Q_ERRLEN], *value = NULL;
+    if (lab_brain_list_of(j->value, j->text, &value, err) < 0)
         note(&a->events, AGT_ERROR, "%s", err);
-        return;
-    }
-    for (int i = 0; i < b.n; i++)
-        found = strcmp(b.knob[i], j->text) == 0 ? b.value[i] : found;
-    for (int i = 0; i < b.n && !found; i++)
-        for (int k = 0; k < 2 && (strcmp(j->text, lists[0]) == 0 || strcmp(j->text, lists[1]) == 0); k++)
-            found = strcmp(b.knob[i], lists[k]) == 0 ? b.value[i] : found;
-    if (found)
-        desk_edit(&a->desk, EDIT_SET, 0, j->text, found);
     else
-        note(&a->events, AGT_ERROR, _("the brain %s holds no list for %s: set one, then /brain save NAME keeps it"), j->value, j->text);
-    lab_brain_free(&b);
+        desk_edit(&a->desk, EDIT_SET, 0, j->text, value);
+    free(value);
 }
 
 static void deleted(agt *a, const job *j)

@@ -1,12 +1,15 @@
 /* agent/open: opening and closing. Front-end thread. At the end the lanes carry out or write down what was accepted. */
 #include "agent/errands.h"
 #include "agent/talk.h"
+#include "lab/lab.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static int check_set(settings *all, const char *s, char *err)
+/* taken: s as it is kept, with a saved list in the place of its name. */
+static int check_set(settings *all, const char *s, char **taken, char *err)
 {
+    *taken = NULL;
     const char *eq = strchr(s, '=');
     if (!eq || eq == s)
         return q_fail(err, Q_FORMAT, _("--set %s: write NAME=VALUE"), s);
@@ -18,6 +21,8 @@ static int check_set(settings *all, const char *s, char *err)
                        : q_fail(err, Q_NOTFOUND, _("there is no knob %s; /set in the shell lists them all"), name);
     } else if (all->room[i] != KNOB_ENGINE)
         rc = settings_set(all, name, eq + 1, err);
+    if (rc == Q_OK)
+        rc = lab_spec_lists(all->knob[i], s, taken, err);
     free(name);
     return rc;
 }
@@ -53,9 +58,12 @@ static int read_settings(agt *a, const agt_options *o, char *err)
         note(&a->events, AGT_WARN, "%s", notes.v[i]);
     strings_free(&notes);
     int rc = mem_setting_each(a->store, "usual.", read_setting, &a->settings, err);
-    for (int i = 0; i < o->n_set && rc == Q_OK; i++)
-        if ((rc = check_set(&a->settings, o->set[i], err)) == Q_OK)
-            set_once(&a->settings, o->set[i]);
+    for (int i = 0; i < o->n_set && rc == Q_OK; i++) {
+        char *taken;
+        if ((rc = check_set(&a->settings, o->set[i], &taken, err)) == Q_OK)
+            set_once(&a->settings, taken);
+        free(taken);
+    }
     desk_pace(&a->desk, settings_number(&a->settings, "ui.pace"));
     return rc;
 }

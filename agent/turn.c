@@ -5,6 +5,7 @@
 #include "agent/past.h"
 #include "agent/talk.h"
 #include "agent/view.h"
+#include "lab/lab.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -371,21 +372,48 @@ static void edit_job(agt *a, const job *j)
     send_question(a, text, m->parent, false, j->number);
 }
 
-/* "experts.k=1 memory.on=off": engine assignments to c, memory's to r. */
+/* Of a word of /again, up to a comma behind which another setting begins; a text keeps commas before what is no knob. */
+static size_t setting_length(const settings *s, const char *p, size_t n)
+{
+    char *name = q_strndup(p, strcspn(p, "= \n\t"));
+    int k = settings_find(s, name);
+    bool text = k >= 0 && s->knob[k]->type == Q_KNOB_TEXT;
+    free(name);
+    for (size_t i = 0; i < n; i++) {
+        if (p[i] != ',' || !lab_spec_begins(p + i + 1))
+            continue;
+        char *next = q_strndup(p + i + 1, strcspn(p + i + 1, "="));
+        bool parts = !text || settings_find(s, next) >= 0;
+        free(next);
+        if (parts)
+            return i;
+    }
+    return n;
+}
+
+/* "experts.k=1 memory.on=off", or with commas between: engine assignments to c, memory's to r. */
 static int assign(agt *a, const char *words, prov_config *c, rag_config *r, bool *forward, char *err)
 {
     int rc = Q_OK;
     for (const char *p = words; *p && rc == Q_OK;) {
-        while (is_blank(*p))
+        while (is_blank(*p) || (*p == ',' && p > words))
             p++;
-        size_t n = strcspn(p, " \n\t");
+        size_t n = setting_length(&a->settings, p, strcspn(p, " \n\t"));
+        n += n == 0 && *p == ',';        /* nothing before it */
         if (!n)
             break;
         char *w = q_strndup(p, n), *eq = strchr(w, '=');
         p += n;
         int k = -1;
-        if (eq)
-            *eq = 0, k = settings_find(&a->settings, w);
+        if (eq) {
+            *eq = 0, k = settings_find(&a->settings, w), *eq = '=';
+            char *whole = NULL;
+            rc = lab_spec_lists(k < 0 ? NULL : a->settings.knob[k], w, &whole, err);
+            free(w);
+            if (rc)
+                break;
+            w = whole, eq = strchr(w, '='), *eq = 0;
+        }
         if (!eq)
             rc = q_fail(err, Q_FORMAT, _("%s is not NAME=VALUE: write /again experts.k=1"), w);
         else if (k < 0)

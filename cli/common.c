@@ -3,7 +3,7 @@
 #include "base/say.h"
 #include "cli/cli.h"
 #include "cli/common.h"
-
+#include "lab/lab.h"
 #include "rag/rag.h"
 
 #include <cjson/cJSON.h>
@@ -58,9 +58,15 @@ int cli_set(struct eng_config *c, const char *assignment, char *err)
     const char *eq = strchr(assignment, '=');
     if (!eq || eq == assignment)
         return q_fail(err, Q_RANGE, _("--set wants NAME=VALUE, not \"%s\""), assignment);
-    char *name = q_strndup(assignment, (size_t)(eq - assignment));
-    int rc = eng_config_set(c, name, eq + 1, err);
+    char *name = q_strndup(assignment, (size_t)(eq - assignment)), *whole = NULL;
+    int n, rc = Q_OK;
+    const q_knob *row = eng_knobs(&n);
+    while (n > 0 && strcmp(row->name, name) != 0)
+        row++, n--;
+    rc = lab_spec_lists(n > 0 ? row : NULL, assignment, &whole, err);
+    rc = rc ? rc : eng_config_set(c, name, strchr(whole, '=') + 1, err);
     free(name);
+    free(whole);
     return rc;
 }
 

@@ -38,7 +38,9 @@ int cli_model_map(const cli_map *o)
     pair c = { NULL, NULL };
     q_buf out = { 0 }, label = { 0 };
     cli_sets sets = { .n = 0 };
-    for (int i = 0; i < o->n_set && i < CLI_MAX_SETS; i++)
+    if (o->n_set > CLI_MAX_SETS)
+        return q_fail(err, Q_RANGE, _("--set comes %d times, %d are taken: give each knob once"), o->n_set, CLI_MAX_SETS), cli_fail(err);
+    for (int i = 0; i < o->n_set; i++)
         sets.item[sets.n++] = o->set[i];
     if (cli_open(o->file, &sets, 0, &m, &c.now, err) != 0)
         return cli_fail(err);

@@ -196,6 +196,26 @@ int lab_brain_read(const char *name, lab_brain *out, char *err)
     return rc;
 }
 
+int lab_brain_list_of(const char *name, const char *knob, char **value, char *err)
+{
+    static const char *const lists[] = { "experts.ban", "experts.pin" };
+    const char *found = NULL;
+    lab_brain b = { 0 };
+    *value = NULL;
+    int rc = lab_brain_read(name, &b, err);
+    for (int i = 0; i < b.n; i++)
+        found = strcmp(b.knob[i], knob) == 0 ? b.value[i] : found;
+    for (int i = 0; i < b.n && !found; i++)
+        for (int k = 0; k < 2 && (strcmp(knob, lists[0]) == 0 || strcmp(knob, lists[1]) == 0); k++)
+            found = strcmp(b.knob[i], lists[k]) == 0 ? b.value[i] : found;
+    if (found)
+        *value = q_strdup(found);
+    else if (rc == Q_OK)
+        rc = q_fail(err, Q_NOTFOUND, _("the brain %s holds no list for %s: set one, then /brain save NAME keeps it"), name, knob);
+    lab_brain_free(&b);
+    return rc;
+}
+
 /* ---- all of them ---- */
 static int by_name(const void *a, const void *b)
 {

@@ -9,6 +9,7 @@
 #define QUORUM_LAB_H
 
 #include "base/base.h"
+#include "base/knob.h"
 
 struct mem_store;
 struct mem_trace;
@@ -162,6 +163,9 @@ void lab_brain_free(lab_brain *);        /* contents, not the struct */
 int lab_brain_read(const char *name, lab_brain *out, char *err);
 int lab_brain_list(lab_brain **out, int *n, char *err);      /* shipped ones first, then by name; lab_brains_free */
 void lab_brains_free(lab_brain *, int n);
+/* One list of a brain, what "experts.ban=@NAME" stands for: its bans, pins, biases or heads alone; a brain that has only another of
+ * these lends that one to a ban or a pin. *value: malloc'ed, NULL on an error. */
+int lab_brain_list_of(const char *name, const char *knob, char **value, char *err);
 /* settings: a JSON object of texts by knob. Q_RANGE: the name is no name, a shipped one's, or (!over) taken. */
 int lab_brain_save(const char *name, const char *settings, const char *model, bool over, char *err);
 int lab_brain_rename(const char *from, const char *to, char *err);
@@ -172,8 +176,12 @@ bool lab_brain_taken(const char *name);  /* there is such a file of the person's
 /* ================= two configurations on the same tokens (lab/compare.c) ================= */
 /* What a person writes for a configuration: a brain's name (then said gets a line for each of its settings that does nothing
  * here), or settings as in k=4,rope.theta=5e5 (a comma before a NAME= parts two; what stands behind a knob's point will do for
- * its name where it is the only one): whole or not at all. c: the model's own before. */
+ * its name where it is the only one; experts.ban=@NAME takes a brain's list): whole or not at all. c: the model's own before. */
 int lab_spec(struct eng_config *c, const char *spec, q_buf *said, char *err);
+/* Does a setting NAME=... begin here? Then a comma before it parts two. */
+bool lab_spec_begins(const char *s);
+/* NAME=VALUE with "@BRAIN" for a list put in its place; else a copy. *out: malloc'ed, NULL on an error. knob: what NAME is, or NULL. */
+int lab_spec_lists(const q_knob *knob, const char *setting, char **out, char *err);
 
 typedef struct lab_interval { double mean, low, high; } lab_interval;  /* 95%, by bootstrap over blocks of text (lab/judge.c) */
 typedef struct lab_token {               /* one predicted token */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool begins_name(const char *s)
+bool lab_spec_begins(const char *s)
 {
     size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz_.0123456789");
     return n > 0 && s[0] >= 'a' && s[0] <= 'z' && s[n] == '=';
@@ -34,6 +34,17 @@ const q_knob *spec_knob(const char *name)
     return hits == 1 ? hit : NULL;       /* several end so */
 }
 
+int lab_spec_lists(const q_knob *knob, const char *setting, char **out, char *err)
+{
+    const char *eq = strchr(setting, '=');
+    char *list = NULL;
+    bool saved = eq && eq[1] == '@' && knob && (knob->type == Q_KNOB_PAIRS || knob->type == Q_KNOB_PAIR_VALUES);
+    int rc = saved ? lab_brain_list_of(eq + 2, knob->name, &list, err) : Q_OK;
+    *out = rc ? NULL : saved ? q_printf("%.*s=%s", (int)(eq - setting), setting, list) : q_strdup(setting);
+    free(list);
+    return rc;
+}
+
 static int set_one(eng_config *c, const char *item, size_t n, char *err)
 {
     char *text = q_strndup(item, n), *eq = strchr(text, '=');
@@ -42,11 +53,17 @@ static int set_one(eng_config *c, const char *item, size_t n, char *err)
         free(text);
         return rc;
     }
+    char *whole = NULL;
     *eq = 0;
-    int rc = eng_config_set(c, text, eq + 1, err);
-    const q_knob *row = rc == Q_NOTFOUND ? spec_knob(text) : NULL;
-    if (row)
-        rc = eng_config_set(c, row->name, eq + 1, err);
+    const q_knob *row = spec_knob(text);
+    *eq = '=';
+    int rc = lab_spec_lists(row, text, &whole, err);
+    if (rc == Q_OK) {
+        char *value = strchr(whole, '=') + 1;
+        value[-1] = 0;
+        rc = eng_config_set(c, row ? row->name : whole, value, err);
+    }
+    free(whole);
     free(text);
     return rc;
 }
@@ -56,7 +73,7 @@ static int set_all(eng_config *c, const char *spec, char *err)
     int rc = Q_OK;
     for (const char *p = spec; *p && rc == Q_OK;) {
         const char *end = p;
-        while (*end && !(*end == ',' && begins_name(end + 1)))
+        while (*end && !(*end == ',' && lab_spec_begins(end + 1)))
             end++;
         rc = set_one(c, p, (size_t)(end - p), err);
         p = *end ? end + 1 : end;
@@ -69,7 +86,7 @@ int spec_one(const char *spec, char **name, char **value, char *err)
     const char *eq = strchr(spec, '=');
     bool more = false;
     for (const char *p = spec; *p; p++)
-        more |= *p == ',' && begins_name(p + 1);
+        more |= *p == ',' && lab_spec_begins(p + 1);
     *name = *value = NULL;
     if (!eq || eq == spec || !eq[1])
         return q_fail(err, Q_RANGE, _("\"%s\" is no change: one knob and its value, like experts.k=4"), spec);
@@ -78,10 +95,12 @@ int spec_one(const char *spec, char **name, char **value, char *err)
     char *word = q_strndup(spec, (size_t)(eq - spec));
     const q_knob *row = spec_knob(word);
     int rc = row ? Q_OK : q_fail(err, Q_NOTFOUND, _("there is no knob %s; /set in the shell lists them all"), word);
-    if (row) {
+    char *whole = NULL;
+    if (row && (rc = lab_spec_lists(row, spec, &whole, err)) == Q_OK) {
         *name = q_strdup(row->name);
-        *value = q_strdup(eq + 1);
+        *value = q_strdup(strchr(whole, '=') + 1);
     }
+    free(whole);
     free(word);
     return rc;
 }

@@ -87,7 +87,7 @@ X(think, NUM, CHOICE, "think", "enable_thinking", "think", PROMPT, 0, \
 X(think_budget, NUM, INT, "think.limit", "thinking_budget", "think at most", SAMPLING, 0, \
   0, 16777216, NULL, 16777216, 0, true, \
   N_("thinking is closed after so many tokens of it, and the reply begins; 0 lets it end by itself")) \
-X(temperature, NUM, FLOAT, "sampler.temperature", "temperature", "T", SAMPLING, K_CLAMPED, \
+X(temperature, NUM, FLOAT, "sampler.temperature", "temperature,temp", "T", SAMPLING, K_CLAMPED, \
   0, 100, NULL, 100, advised(m, "temp", family(m)->temperature), true, \
   N_("0 always takes the likeliest token; higher is more varied")) \
 X(top_k, NUM, INT, "sampler.top_k", "top_k", "top_k", SAMPLING, K_CLAMPED, \

@@ -273,6 +273,20 @@ static void a_saved_list_is_taken_alone(void)
         CHECK_MSG(s.errors == i + 1, "%s: %s", wrong[i], s.notes.p ? s.notes.p : "");
     }
     CHECK_STR(agt_knob_value(a, knob("experts.ban"), &v), "1:2,2:5");
+    static const struct { const char *words, *label; } again[] = {       /* for one answer; a comma before a NAME= parts two */
+        { "pin=none,k=1,temp=.5", "k 1 \xc2\xb7 ban 1:2,2:5 \xc2\xb7 pin none \xc2\xb7 T .5" }, { "k=1-2:3 pin=@noisy,ban=1:4,2:7,temp=.5", "k 1-2:3 \xc2\xb7 ban 1:4,2:7 \xc2\xb7 pin 1:2,2:5 \xc2\xb7 T .5" },
+        { "ban=@standard", NULL }, { "ban=@noisy,nonesuch=1", NULL }, { ",k=1", NULL }, { "stop=END,x=1,k=1", "k 1 \xc2\xb7 ban 1:2,2:5 \xc2\xb7 pin 1:2,2:5" } };
+    agt_submit(a, "count");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000));
+    for (size_t i = 0; i < sizeof again / sizeof *again; i++) {
+        char *line = q_printf("/again %s", again[i].words);
+        seen_clear(&s);
+        agt_submit(a, line);
+        settle(a, &s);
+        CHECK_MSG((s.errors == 0) == (again[i].label != NULL), "%s: %s", line, s.notes.p ? s.notes.p : "");
+        CHECK_MSG(!again[i].label || (s.last && s.last->label && strcmp(s.last->label, again[i].label) == 0), "%s: %s", line, s.last && s.last->label ? s.last->label : "no answer");
+        free(line);
+    }
     finish(&s);
     q_buf_free(&v);
     setenv("XDG_CONFIG_HOME", "/nonexistent", 1);

@@ -105,7 +105,8 @@ enum agt_event_kind {
                            differs: the first token unlike the compared sibling's; done = differs_at then   */
     AGT_EV_ROUTING,     /* where agt_options wanted it, behind each token: number, token, done = position, data = layers as JSON */
     AGT_EV_LOOK,        /* agt_look: id = message, number = token (from 1), total = how many, done and scroll = bytes of the
-                           message's text from and to (to 0: it is not in it), text: its page, narrow             */
+                           message's text from and to (to 0: it is not in it), text: its page, narrow; data: its last
+                           rows' experts, "LAYER EXPERT EXPERT …" a line */
     AGT_EV_KNOB,        /* name, text = value now, number = token after which it holds (0 = between answers), note = what it
                            means in one sentence ("from the next token", "412 tokens to re-evaluate") */
     AGT_EV_LABEL,       /* the running answer's caption is another one: id = message, text = its label now, as stored;

@@ -124,7 +124,8 @@ static int put_chunk(mem_store *s, struct putting *p, int64_t document, const ch
                             .heading = {c->heading, strlen(c->heading)}, .text = {c->text, c->n}};
     int rc = store_insert_row(s, p->row, &chunk_table, &row, &row.id, err);
     if (rc != Q_OK) return rc;
-    rc = store_insert_row(s, p->words, &words_table, &row, NULL, err);
+    store_postings_begin(s, MEM_CHUNK, row.id, false);
+    rc = store_postings_end(s, store_insert_row(s, p->words, &words_table, &row, NULL, err), err);
     return rc != Q_OK && store_index_broken(s) ? store_index_put(s, MEM_CHUNK, row.id, err) : rc;  /* that one mends */
 }
 

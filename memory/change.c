@@ -7,6 +7,7 @@ int store_begin(mem_store *s, char *err)
 {
     store_lock(s);
     s->touched = 0;
+    for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT; k++) store_postings_forget(s, k);
     int rc = store_run(s, NULL, err, "BEGIN IMMEDIATE", "");
     if (rc != Q_OK) store_unlock(s);
     return rc;
@@ -27,6 +28,7 @@ static int write_words(mem_store *s, char *err)
 
 int store_end(mem_store *s, int rc, char *err)
 {
+    for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc == Q_OK; k++) rc = store_postings_write(s, k, err);
     if (rc == Q_OK && s->touched) rc = write_words(s, err);
     if (rc == Q_OK) rc = store_run(s, NULL, err, "COMMIT", "");
     /* some errors (full disk, I/O) have rolled back already; a second ROLLBACK would only fail */

@@ -3,6 +3,7 @@
 #include "memory/store.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int check_words(mem_store *s, enum mem_kind k, const char *fts, char *err)
@@ -12,6 +13,106 @@ static int check_words(mem_store *s, enum mem_kind k, const char *fts, char *err
     snprintf(sql, sizeof sql, "INSERT INTO %s(%s, rank) VALUES('integrity-check', 1)", fts, fts);
     s->touched |= 1u << k;
     return store_index_mended(s, k, store_run(s, NULL, err, sql, ""), err);
+}
+
+/* ---- postings ---- */
+/* Where a word stands, as one number; the sum over all is the same from the text and from the blocks. */
+struct summing { uint64_t *h; int *place, *field; int n, cap, now, text; };
+
+static bool sum_word(void *user, const mem_word *w)
+{
+    struct summing *c = user;
+    if (w->flags & MEM_WORD_EXACT) return true;
+    if (!(w->flags & MEM_WORD_SAME)) c->now++;
+    if (c->n == c->cap) {
+        c->cap = c->cap ? c->cap * 2 : 256;
+        c->h = q_realloc(c->h, sizeof *c->h * (size_t)c->cap);
+        c->place = q_realloc(c->place, sizeof *c->place * (size_t)c->cap);
+        c->field = q_realloc(c->field, sizeof *c->field * (size_t)c->cap);
+    }
+    c->h[c->n] = q_hash64(w->stem, strlen(w->stem), 3);
+    c->place[c->n] = c->now;
+    c->field[c->n++] = c->text;
+    return true;
+}
+
+static uint64_t posting_sum(uint64_t word, int64_t id, uint64_t length, int place, int field)
+{
+    return q_mix64(q_mix64(word, (uint64_t)id), q_mix64(length, (uint64_t)place << 2 | (uint64_t)field));
+}
+
+static const struct { const char *said, *blocks; int first; } of_kind[] = {
+    [MEM_CHUNK] = {"SELECT id, name, heading, text FROM chunk_said", "SELECT word, first, last, data FROM chunk_posting", 0},
+    [MEM_CHAT] = {"SELECT id, text FROM message_said", "SELECT word, first, last, data FROM message_posting", 2},
+};
+
+struct tally { uint64_t sum; int64_t passages, words; };
+
+static int said_tally(mem_store *s, enum mem_kind k, struct tally *t, char *err)
+{
+    struct summing c = {0};
+    sqlite3_stmt *st = store_query(s, err, of_kind[k].said, "");
+    int rc = st ? 1 : store_failed(s);
+    while (rc == 1 && (rc = store_step(s, st, err)) == 1) {
+        c.n = c.now = 0;
+        for (int i = 1; i < sqlite3_column_count(st); i++) {
+            const char *text = (const char *)sqlite3_column_text(st, i);
+            c.text = of_kind[k].first + i - 1;
+            if (text) mem_words(text, (size_t)sqlite3_column_bytes(st, i), sum_word, &c);
+        }
+        for (int i = 0; i < c.n; i++) t->sum += posting_sum(c.h[i], sqlite3_column_int64(st, 0), (uint64_t)c.now, c.place[i], c.field[i]);
+        t->passages++;
+        t->words += c.now;
+    }
+    sqlite3_finalize(st);
+    free(c.h);
+    free(c.place);
+    free(c.field);
+    return rc;
+}
+
+static int block_tally(mem_store *s, enum mem_kind k, struct tally *t, bool *sound, char *err)
+{
+    sqlite3_stmt *st = store_query(s, err, of_kind[k].blocks, "");
+    int rc = st ? 1 : store_failed(s);
+    while (rc == 1 && (rc = store_step(s, st, err)) == 1) {
+        const char *word = (const char *)sqlite3_column_text(st, 0);
+        const unsigned char *data = sqlite3_column_blob(st, 3);
+        store_block b = {data, data ? data + sqlite3_column_bytes(st, 3) : NULL, sqlite3_column_int64(st, 1)};
+        uint64_t h = q_hash64(word, strlen(word), 3);
+        for (store_block_entry e; store_block_next(&b, &e);)
+            for (int place = 0, field; store_block_place(&e, &place, &field);) t->sum += posting_sum(h, e.id, e.length, place, field);
+        *sound &= data && b.p == b.end && b.id == sqlite3_column_int64(st, 2);
+    }
+    sqlite3_finalize(st);
+    if (rc == Q_OK) rc = store_int(s, &t->passages, err, "SELECT passages FROM extent WHERE kind=?", "i", (int64_t)k);
+    if (rc == Q_OK) rc = store_int(s, &t->words, err, "SELECT words FROM extent WHERE kind=?", "i", (int64_t)k);
+    if (rc == Q_NOTFOUND) *sound = false;
+    return rc == Q_NOTFOUND ? Q_OK : rc;
+}
+
+static int heard_sound(mem_store *s, const struct tally *t, bool *sound, char *err)
+{
+    int64_t n = 0, words = 0;
+    int rc = store_int(s, &n, err, "SELECT count(*) FROM heard h JOIN message m ON m.id=h.message AND m.conversation=h.conversation AND m.created=h.created", "");
+    if (rc == Q_OK) rc = store_int(s, &words, err, "SELECT ifnull(sum(words), 0) FROM heard", "");
+    *sound &= n == t->passages && words == t->words;
+    return rc;
+}
+
+/* Postings that do not match the text are made again, with the index. */
+static int check_postings(mem_store *s, enum mem_kind k, char *err)
+{
+    struct tally text = {0}, blocks = {0};
+    bool sound = true;
+    store_allow(s, STORE_LONG);
+    int rc = said_tally(s, k, &text, err);
+    if (rc == Q_OK) rc = block_tally(s, k, &blocks, &sound, err);
+    if (rc == Q_OK && k == MEM_CHAT) rc = heard_sound(s, &text, &sound, err);
+    if (rc != Q_OK || (sound && text.sum == blocks.sum && text.passages == blocks.passages && text.words == blocks.words)) return rc;
+    rc = store_index_reset(s, k, err);
+    if (rc == Q_OK) store_index_said(s);
+    return rc;
 }
 
 static int damaged(mem_store *s, char *err, const char *how)
@@ -24,6 +125,7 @@ int store_check(mem_store *s, char *err)
     store_allow(s, STORE_LONG);
     int rc = check_words(s, MEM_CHUNK, "chunk_fts", err);       /* first: newer SQLites look at the indexes too */
     if (rc == Q_OK) rc = check_words(s, MEM_CHAT, "message_fts", err);
+    for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc == Q_OK; k++) rc = check_postings(s, k, err);
     if (rc != Q_OK) return rc;
     store_allow(s, STORE_LONG);
     sqlite3_stmt *st = store_query(s, err, "PRAGMA integrity_check(1)", "");

@@ -62,6 +62,7 @@ int store_index_reset(mem_store *s, enum mem_kind k, char *err)
         rc = empty_by_hand(s, fts, err);
         if (rc == Q_OK) rc = run(s, NULL, err, "", 0, "INSERT INTO %s(%s) VALUES('delete-all')", fts, fts);
     }
+    if (rc == Q_OK) rc = store_postings_reset(s, k, err);
     if (rc == Q_OK) rc = run(s, NULL, err, "", 0, "DELETE FROM chore WHERE name IN ('purge %s', 'index %s')", fts, fts);
     if (rc == Q_OK) rc = run(s, NULL, err, "", 0, "INSERT INTO chore SELECT 'index %s', 0, min(id), max(id) FROM %s HAVING count(*)>0",
                              fts, index_of[k].rows);
@@ -84,8 +85,10 @@ int store_index_mended(mem_store *s, enum mem_kind k, int rc, char *err)
 int store_index_put(mem_store *s, enum mem_kind k, int64_t id, char *err)
 {
     s->touched |= 1u << k;
+    store_postings_begin(s, k, id, false);
     int rc = run(s, NULL, err, "i", id, "INSERT INTO %s(rowid, %s) SELECT id, %s FROM %s WHERE id=?", index_of[k].fts,
                  index_of[k].columns, index_of[k].columns, index_of[k].said);
+    rc = store_postings_end(s, rc, err);
     return store_index_mended(s, k, rc, err);
 }
 
@@ -105,7 +108,10 @@ static int take_out(mem_store *s, enum mem_kind k, int64_t id, int *n, char *err
         rc = drop ? Q_OK : store_failed(s);
         for (int i = 0; drop && i < sqlite3_column_count(words); i++)
             if (sqlite3_bind_value(drop, i + 2, sqlite3_column_value(words, i)) != SQLITE_OK) rc = store_error(s, err);
-        if (rc == Q_OK) rc = store_step(s, drop, err);
+        if (rc == Q_OK) {
+            store_postings_begin(s, k, id, true);
+            rc = store_postings_end(s, store_step(s, drop, err), err);
+        }
     }
     sqlite3_finalize(drop);
     sqlite3_finalize(words);

@@ -146,9 +146,7 @@ int store_open(const char *path, const store_watch *watch, mem_store **out, char
     if (rc == Q_OK) rc = renew_indexes(s, err);
     if (rc == Q_OK &&
         sqlite3_exec(s->db, "CREATE VIRTUAL TABLE temp.chunk_words USING fts5vocab(main, chunk_fts, row);"
-                     "CREATE VIRTUAL TABLE temp.message_words USING fts5vocab(main, message_fts, row);"
-                     "CREATE VIRTUAL TABLE temp.chunk_places USING fts5vocab(main, chunk_fts, instance);"
-                     "CREATE VIRTUAL TABLE temp.message_places USING fts5vocab(main, message_fts, instance)", NULL, NULL, NULL) != SQLITE_OK)
+                     "CREATE VIRTUAL TABLE temp.message_words USING fts5vocab(main, message_fts, row)", NULL, NULL, NULL) != SQLITE_OK)
         rc = store_error(s, err);
     if (rc == Q_OK) rc = store_recover_replies(s, err);
     if (rc != Q_OK) {
@@ -164,6 +162,7 @@ int mem_open(const char *path, mem_store **out, char *err) { return store_open(p
 void mem_close(mem_store *s)
 {
     if (!s) return;
+    for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT; k++) store_postings_forget(s, k);
     sqlite3_close_v2(s->db);
     pthread_mutex_destroy(&s->mutex);
     pthread_cond_destroy(&s->turn);

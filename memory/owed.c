@@ -63,11 +63,13 @@ int store_merge_step(mem_store *s, enum mem_kind k, bool *more, char *err)
 }
 
 /* ---- an index is made again ---- */
-static const struct { const char *ids, *put; } rows_of[] = {
+static const struct { const char *ids, *texts, *put; } rows_of[] = {
     [MEM_CHUNK] = {"SELECT id, length(text) FROM chunk WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
-                   "INSERT INTO chunk_fts(rowid, name, heading, text) SELECT id, name, heading, text FROM chunk WHERE id BETWEEN ?1 AND ?2"},
+                   "SELECT id, name, heading, text FROM chunk WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
+                   "INSERT INTO chunk_fts(rowid, name, heading, text) VALUES(?, ?, ?, ?)"},
     [MEM_CHAT] = {"SELECT id, length(text) FROM message WHERE indexed=1 AND id BETWEEN ?1 AND ?2 ORDER BY id",
-                  "INSERT INTO message_fts(rowid, text) SELECT id, text FROM message WHERE indexed=1 AND id BETWEEN ?1 AND ?2"},
+                  "SELECT id, text FROM message WHERE indexed=1 AND id BETWEEN ?1 AND ?2 ORDER BY id",
+                  "INSERT INTO message_fts(rowid, text) VALUES(?, ?)"},
 };
 
 /* The last id of a step that begins at `next`; `last` when the rest fits into one. */
@@ -87,6 +89,25 @@ static int step_end(mem_store *s, enum mem_kind k, int64_t next, int64_t last, i
     return rc < 0 ? rc : Q_OK;
 }
 
+/* By single statements (index.c says why). */
+static int put_stretch(mem_store *s, enum mem_kind k, int64_t from, int64_t to, char *err)
+{
+    sqlite3_stmt *texts = store_query(s, err, rows_of[k].texts, "ii", from, to), *put = texts ? store_query(s, err, rows_of[k].put, "") : NULL;
+    int rc = put ? 1 : store_failed(s);
+    while (rc == 1 && (rc = store_step(s, texts, err)) == 1) {
+        for (int i = 0; i < sqlite3_column_count(texts); i++)
+            if (sqlite3_bind_value(put, i + 1, sqlite3_column_value(texts, i)) != SQLITE_OK) rc = store_error(s, err);
+        if (rc != 1) break;
+        store_postings_begin(s, k, sqlite3_column_int64(texts, 0), false);
+        rc = store_postings_end(s, store_step(s, put, err), err);
+        sqlite3_reset(put);
+        if (rc == Q_OK) rc = 1;
+    }
+    sqlite3_finalize(texts);
+    sqlite3_finalize(put);
+    return rc;
+}
+
 int store_index_step(mem_store *s, enum mem_kind k, bool *more, char *err)
 {
     int64_t next, last, to;
@@ -100,7 +121,7 @@ int store_index_step(mem_store *s, enum mem_kind k, bool *more, char *err)
     if (rc == Q_OK) rc = chore(s, "index", k, &last, "last", err);
     if (rc == Q_NOTFOUND) return store_end(s, Q_OK, err);   /* another process was quicker */
     if (rc == Q_OK) rc = step_end(s, k, next, last, &to, err);
-    if (rc == Q_OK) rc = store_run(s, NULL, err, rows_of[k].put, "ii", next, to);
+    if (rc == Q_OK) rc = put_stretch(s, k, next, to, err);
     if (rc == Q_OK && to < last) {
         char sql[128];
         snprintf(sql, sizeof sql, "UPDATE chore SET next=? WHERE name='index %s'", fts_of[k]);

@@ -29,6 +29,8 @@ struct mem_store {
     int64_t budget;         /* units of work (PROGRESS_OPS instructions) that the present statement may still take */
     int code;               /* what store_error returned last */
     bool broken;            /* that error was one of an index whose text is whole */
+    struct store_batch *batch[2];   /* words that went in and out in this transaction, by enum mem_kind (postings.c) */
+    int taking;             /* whose words FTS5 asks for now: a kind + 1; 0: nobody's */
     unsigned touched;       /* indexes written in this transaction: bits of enum mem_kind */
     const store_watch *watch;
 };
@@ -104,7 +106,7 @@ void store_rows_free(const store_table *, void **v, int *n);
 
 /* step/NN_*.c: SQL, one file a migration */
 extern const char store_step_01[], store_step_02[], store_step_03[], store_step_04[], store_step_05[],
-    store_step_06[], store_step_07[], store_step_08[], store_step_09[], store_step_10[], store_step_11[], store_step_12[];
+    store_step_06[], store_step_07[], store_step_08[], store_step_09[], store_step_10[], store_step_11[], store_step_12[], store_step_13[];
 
 /* schema.c */
 extern const int store_schema_version;
@@ -126,6 +128,21 @@ extern const char store_words_version[];            /* of the tokenizer; another
 char *store_title_words(const char *title);
 int store_register_titles(mem_store *, char *err);
 int store_call(mem_store *, int64_t document, char *err);       /* it is called by its title now */
+
+/* postings.c: the words of passages as scoring reads them. Between begin and end stands the statement by which FTS5 takes a
+ * passage's words in or out; what that asks the tokenizer for is gathered, and written at the end of the transaction. */
+void store_postings_begin(mem_store *, enum mem_kind, int64_t id, bool out);
+void store_postings_text(mem_store *);              /* the tokenizer: the next text of the passage begins */
+void store_postings_word(mem_store *, const char *stem, bool same_place);
+int store_postings_end(mem_store *, int rc /* of the statement */, char *err);
+int store_postings_write(mem_store *, enum mem_kind, char *err);
+void store_postings_forget(mem_store *, enum mem_kind);         /* what was gathered */
+int store_postings_reset(mem_store *, enum mem_kind, char *err);
+/* A block of postings (postings.c): {data, end, first}; false at the end. Then the places of one entry, *place counted on. */
+typedef struct store_block { const unsigned char *p, *end; int64_t id; } store_block;
+typedef struct store_block_entry { int64_t id; uint64_t length; const unsigned char *places, *end; } store_block_entry;
+bool store_block_next(store_block *, store_block_entry *);
+bool store_block_place(store_block_entry *, int *place, int *field);
 
 /* index.c: the two word indexes. A row is in the index of its kind or in the stretch of ids that is owed to it. */
 int store_index_put(mem_store *, enum mem_kind, int64_t id, char *err);        /* the row is there already */

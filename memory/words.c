@@ -302,7 +302,7 @@ void mem_words(const char *text, size_t n, word_fn *fn, void *user)
 }
 
 /* ---- the FTS5 tokenizer (fts5.html, section 7) ---- */
-struct fts_call { void *ctx; int (*token)(void *, int, const char *, int, int, int); int flags, rc; };
+struct fts_call { mem_store *s; void *ctx; int (*token)(void *, int, const char *, int, int, int); int flags, rc; };
 
 static bool fts_word(void *user, const mem_word *w)
 {
@@ -312,6 +312,7 @@ static bool fts_word(void *user, const mem_word *w)
     /* a prefix is compared with unstemmed forms, which documents hold beside the stems */
     const char *t = (c->flags & FTS5_TOKENIZE_PREFIX) ? w->word : w->stem;
     if ((c->flags & FTS5_TOKENIZE_PREFIX) && (w->flags & MEM_WORD_WHOLE)) return true;
+    if (c->s && !(w->flags & MEM_WORD_EXACT)) store_postings_word(c->s, w->stem, (w->flags & MEM_WORD_SAME) != 0);
     c->rc = c->token(c->ctx, w->flags & MEM_WORD_SAME ? FTS5_TOKEN_COLOCATED : 0, t, (int)strlen(t), (int)w->start, (int)w->end);
     return c->rc == SQLITE_OK;
 }
@@ -327,7 +328,9 @@ static void fts_delete(Fts5Tokenizer *t) {}
 static int fts_tokenize(Fts5Tokenizer *t, void *ctx, int flags, const char *text, int n,
                         int (*token)(void *, int, const char *, int, int, int))
 {
-    struct fts_call c = {ctx, token, flags, SQLITE_OK};
+    mem_store *s = flags & FTS5_TOKENIZE_DOCUMENT ? (mem_store *)t : NULL;
+    struct fts_call c = {s, ctx, token, flags, SQLITE_OK};
+    if (s) store_postings_text(s);
     if (text && n > 0) mem_words(text, (size_t)n, fts_word, &c);
     return c.rc;
 }

@@ -67,6 +67,7 @@ const char *const rag_polite_words[] = {
 
 const char *const rag_everyday_words[] = {
     /* asking, saying, doing */
+    "longer longest shorter shortest длиннее короче ",
     "answer ask say says said tell told talk speak explain describe show give gave given take took make made makes write ",
     "wrote written read list name call called find found help need needs want wants like likes think thought know known ",
     "knows mean means meaning understand learn teach use used uses using work works worked try start begin began stop end ",

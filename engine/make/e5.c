@@ -154,15 +154,15 @@ static bool later(uint32_t c)
  * the last mark joined. Korean syllables are not: there are too many, and NFC has them. */
 static void add_compositions(e5 *c)
 {
-    enum { PARTS = 16 };
+    enum { PARTS = 16, END = 0x30000 /* nothing beyond is made of parts */ };
     const size_t n_table = c->n_entry;
-    size_t *of = q_alloc(0x110000 * sizeof *of);           /* each character's entry of the table, plus 1 */
+    size_t *of = q_alloc(END * sizeof *of);           /* each character's entry of the table, plus 1 */
     uint32_t code;
     for (size_t i = 0; i < n_table; i++) {
         const char *from = c->entry[i].from;
-        if ((size_t)q_utf8_next(from, strlen(from), &code) == strlen(from)) of[code] = i + 1;
+        if ((size_t)q_utf8_next(from, strlen(from), &code) == strlen(from) && code < END) of[code] = i + 1;
     }
-    for (code = 0xC0; code < 0x110000; code++) {
+    for (code = 0xC0; code < END; code++) {
         utf8proc_int32_t split[PARTS], joined[PARTS];
         if ((code >= 0xAC00 && code < 0xD7A4) || (code >= 0xD800 && code < 0xE000) || later(code)) continue;
         if (utf8proc_get_property((utf8proc_int32_t)code)->decomp_seqindex == UINT16_MAX) continue;

@@ -148,4 +148,4 @@ static int e5_run(const char *p, size_t n)
     if (rc != Q_IO && rc != Q_FORMAT) return FUZZ_BROKEN("%d: %s", rc, err);
     return *err ? rc == Q_IO : FUZZ_BROKEN("refused without a word");
 }
-const fuzz_target fuzz_e5s1 = {"e5s1", 250, 20000, e5_ready, e5_seed, e5_run, e5_done, 2600};
+const fuzz_target fuzz_e5s1 = {"e5s1", 250, 10000, e5_ready, e5_seed, e5_run, e5_done, 2600};

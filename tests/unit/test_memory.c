@@ -578,7 +578,10 @@ static void old_file(const char *path, int v)
         OK(store_run(&old, NULL, err, "INSERT INTO conversation(title, created, opened) VALUES('old', 1, 1)", ""));
         OK(store_run(&old, NULL, err, "INSERT INTO message(conversation, role, status, created, updated, text) VALUES(1, 1, 1, 1, 1, 'kingfisher')", ""));
     }
-    if (v == 2) OK(store_index_message(&old, 1, err));
+    if (v == 2) {
+        OK(store_run(&old, NULL, err, "UPDATE message SET indexed=1", ""));
+        OK(store_run(&old, NULL, err, "INSERT INTO message_fts(rowid, text) SELECT id, text FROM message", ""));
+    }
     sqlite3_close(old.db);
 }
 

@@ -3,6 +3,7 @@
  * Nothing here depends on time: what is evaluated is counted. */
 #include "engine/run/session.h"
 #include "tests/engine_util.h"
+#include "tests/on_device.h"
 #include "tests/test.h"
 
 #include <dirent.h>
@@ -164,6 +165,41 @@ static void it_goes_on_as_if_nothing_had_been(void)
         eng_model_free(m);
         eng_model_free(n);
     }
+    unlink(in("one"));
+}
+
+/* The same on the emulated GPU, and not from one kind of device to another: their numbers are not the same. */
+static const ker_backend *gpu;
+static void on_a_gpu_it_goes_on_too(void)
+{
+    eng_model *m = model_of("qwen3moe"), *n = model_of("qwen3moe");
+    const char *names[2] = { "cuda:0 emulated", "cuda:1 emulated" };
+    for (int i = 0; i < 2; i++) {
+        eng_model *one = i ? n : m;
+        CHECK_MSG(on_device(one, gpu, 0, err) == 0, "%s", err);
+        free(one->on.name);
+        one->on.name = q_strdup(names[i]);
+    }
+    eng_config *c = config_of(m, "f16", "3"), *d = config_of(n, "f16", "2");
+    eng_session *s = session_of(m, c), *t = session_of(n, d);
+    fill(s, "2");
+    CHECK_MSG(eng_state_save(s, in("one"), "", 0, NULL, NULL, err) == 0 && eng_state_load(t, in("one"), NULL, NULL, err) == 0, "%s", err);
+    CHECK(same_made(s, t) && eng_trace_end(t) == 0);
+    went w = go_on(s), x = go_on(t);
+    CHECK(same_went(&w, &x, m));
+    CHECK_INT(eng_trace_end(t), NEXT);
+    free(n->on.name);
+    n->on.name = q_strdup("cpu");
+    CHECK_INT(eng_state_load(t, in("one"), NULL, NULL, err), Q_RANGE);
+    CHECK_MSG(strstr(err, "another device (cuda emulated)"), "%s", err);
+    free(w.logits);
+    free(x.logits);
+    eng_session_free(s);
+    eng_session_free(t);
+    eng_config_free(c);
+    eng_config_free(d);
+    eng_model_free(m);
+    eng_model_free(n);
     unlink(in("one"));
 }
 
@@ -507,6 +543,10 @@ int main(void)
     if (!mkdtemp(dir))
         return 1;
     RUN(it_goes_on_as_if_nothing_had_been);
+    if (emulated(&gpu, NULL))
+        RUN(on_a_gpu_it_goes_on_too);
+    else
+        SKIP("on_a_gpu_it_goes_on_too", "build/libquorum-emu.so is not built (it needs g++)");
     RUN(nothing_of_another_text_is_saved);
     RUN(what_differs_is_said);
     RUN(another_model_is_another_one);

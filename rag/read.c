@@ -3,6 +3,8 @@
 #include "rag/read.h"
 
 #include "rag/charset.h"
+#include "rag/import/markup.h"
+#include "rag/import/office.h"
 
 #include <string.h>
 #include <strings.h>
@@ -15,12 +17,31 @@ typedef struct reader {
 } reader;
 
 static const char *pdf(q_buf *b) { return _("it is a PDF: convert it to text first (pdftotext FILE)"); }
-static const char *archive(q_buf *b) { return _("it is an archive or an office document: convert it to text or Markdown first"); }
+
+static const char *html(q_buf *b)
+{
+    q_buf out = {0};
+    markup_charset(b);
+    const char *why = rag_charset(b);
+    if (!why) markup_html(b->p, b->len, &out);
+    if (!why && !out.len) why = _("there are no words in it");
+    if (why) {
+        q_buf_free(&out);
+        return why;
+    }
+    q_buf_free(b);
+    *b = out;
+    return NULL;
+}
 
 /* The first row that fits. */
 static const reader readers[] = {
     {"", "%PDF-", false, pdf},
-    {"", "PK\3\4", false, archive},
+    {"", "PK\3\4", true, rag_office},
+    {".html .htm .xhtml", "", true, html},
+    {"", "<!DOCTYPE html", true, html},
+    {"", "<!doctype html", true, html},
+    {"", "<html", true, html},
     {".md .markdown .mdown .mkd .mdx .rmd .qmd", "", true, rag_charset},
     {"", "", false, rag_charset},
 };

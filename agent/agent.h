@@ -105,7 +105,8 @@ enum agt_event_kind {
                            differs: the first token unlike the compared sibling's; done = differs_at then   */
     AGT_EV_ROUTING,     /* where agt_options wanted it, behind each token: number, token, done = position, data = layers as JSON */
     AGT_EV_LOOK,        /* agt_look: id = message, number = token (from 1), total = how many, done and scroll = bytes of the
-                           message's text from and to (to 0: it is not in it), text: its page, narrow             */
+                           message's text from and to (to 0: it is not in it), text: its page, narrow; data: its last
+                           rows' experts, "LAYER EXPERT EXPERT …" a line */
     AGT_EV_KNOB,        /* name, text = value now, number = token after which it holds (0 = between answers), note = what it
                            means in one sentence ("from the next token", "412 tokens to re-evaluate") */
     AGT_EV_LABEL,       /* the running answer's caption is another one: id = message, text = its label now, as stored;
@@ -156,6 +157,8 @@ char *agt_attach(const char *question, const char *text, size_t n);
 void agt_show_prompt(agt *, const char *text);
 void agt_stop(agt *);                                    /* within 50 ms, in prefill too */
 void agt_pause(agt *, bool on);
+/* Closes the thought of the running answer, so that the answer begins; where nothing is being thought, a note says so. */
+void agt_end_thinking(agt *);
 void agt_step(agt *);                                    /* while paused: one token */
 void agt_nudge_k(agt *, int delta);                      /* F7, F8: every routed layer's k by delta, from the next token */
 void agt_toggle(agt *);                                  /* F9: the configuration before, and on, and back (agent/history.h) */

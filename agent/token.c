@@ -280,6 +280,23 @@ static void narrow(const lab_whatif_result *r, const mem_trace *t, int at, const
     }
 }
 
+/* "LAYER EXPERT EXPERT …", a line a routed layer: the rows of `narrow`, all of each. */
+static char *ran_text(const mem_trace *t, int at)
+{
+    q_buf b = { 0 };
+    q_buf_puts(&b, "");
+    for (int l = 0; l < t->n_layer; l++) {
+        const uint16_t *id = t->ids + ((size_t)at * (size_t)t->n_layer + (size_t)l) * (size_t)t->max_k;
+        int k = ran(id, t->max_k);
+        if (k)
+            q_buf_printf(&b, "%d", l);
+        for (int i = 0; i < k; i++)
+            q_buf_printf(&b, " %d", id[i]);
+        q_buf_puts(&b, k ? "\n" : "");
+    }
+    return q_buf_take(&b);
+}
+
 /* Which of the branch's answers this message is; 0: none. */
 static int number_of(const agt *a, int64_t message)
 {
@@ -337,7 +354,7 @@ static void look(agt *a, const job *j)
         q_buf_say(&out, "\n");
         narrow(&r, t, at, why.p ? why.p : "", &out);
         place(o.m, &all, begin, at, &from, &to);
-        agt_event e = { .kind = AGT_EV_LOOK, .id = o.m->id, .number = at + 1, .total = t->n, .done = (int64_t)from, .scroll = (int64_t)to, .text = q_buf_take(&out) };
+        agt_event e = { .kind = AGT_EV_LOOK, .id = o.m->id, .number = at + 1, .total = t->n, .done = (int64_t)from, .scroll = (int64_t)to, .text = q_buf_take(&out), .data = ran_text(t, at) };
         evq_push(&a->events, &e);
     }
     lab_whatif_free(&r);

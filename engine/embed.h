@@ -1,4 +1,4 @@
-/* engine: embedding. Texts in, one vector each out, by a model of its own (multilingual-e5, MiniLM, BGE, nomic-embed) with its
+/* engine: embedding. Texts in, one vector each out, by a model of its own (multilingual-e5, MiniLM, BGE, nomic-embed; Qwen3-Embedding, which is a decoder) with its
  * own weights, vocabulary and worker threads: it shares nothing with the chat model.
  *
  * Threads: one caller at a time an embedder; several embedders may run at once. Worker threads take the niceness of the thread

@@ -8,54 +8,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const embed_kind kinds[] = {
-    { "bert", EMBED_MEAN, encoder_open },
-    { "nomic-bert", EMBED_MEAN, encoder_open },
-};
-enum { N_KINDS = sizeof kinds / sizeof *kinds, BATCH = 512 /* rows at once, unless one window is longer */ };
+enum { BATCH = 512 /* rows at once, unless one window is longer */ };
 
 /* ---- opening ---- */
-
-static const embed_kind *kind_of(const gguf_file *f)
-{
-    gguf_str s;
-    if (!gguf_string(f, "general.architecture", &s)) return NULL;
-    for (int i = 0; i < N_KINDS; i++)
-        if (strlen(kinds[i].arch) == s.n && memcmp(kinds[i].arch, s.p, s.n) == 0) return &kinds[i];
-    return NULL;
-}
-
-bool eng_is_embedder(const char *path)
-{
-    char err[Q_ERRLEN];
-    gguf_file *f = NULL;
-    bool is = gguf_look(path, &f, err) == Q_OK && kind_of(f);
-    gguf_close(f);
-    return is;
-}
-
-static char *known(void)
-{
-    q_buf b = { 0 };
-    for (int i = 0; i < N_KINDS; i++) q_buf_printf(&b, "%s%s", i ? ", " : "", kinds[i].arch);
-    return q_buf_take(&b);
-}
 
 static int refuse(const eng_embedder *e, char *err)
 {
     gguf_str s = { "?", 1 };
     gguf_string(e->file, "general.architecture", &s);
-    char *all = known(), *arch = q_utf8_clean(s.p, s.n < 60 ? s.n : q_utf8_whole(s.p, 60));
-    int rc = q_fail(err, Q_FORMAT, _("%s is a model of \"%s\", not an embedder known here (%s): take multilingual-e5-small"), e->info.path, arch, all);
+    char *all = embed_known(), *name = q_utf8_clean(s.p, s.n < 60 ? s.n : q_utf8_whole(s.p, 60));
+    int rc = q_fail(err, Q_FORMAT, _("%s is a model of \"%s\", not an embedder known here (%s): take multilingual-e5-small"), e->info.path, name, all);
     free(all);
-    free(arch);
+    free(name);
     return rc;
 }
 
 static int read_pooling(eng_embedder *e, const embed_kind *k, char *err)
 {
     static const char *const words[] = { [EMBED_MEAN] = "mean", [EMBED_CLS] = "cls", [EMBED_LAST] = "last" };
-    int pool = 0, rc = keys_whole(e->file, e->info.path, k->arch, "pooling_type", k->pool, 0, 100, &pool, err);
+    int pool = 0, rc = keys_whole(e->file, e->info.path, e->info.arch, "pooling_type", k->pool, 0, 100, &pool, err);
     if (rc) return rc;
     if (pool < EMBED_MEAN || pool > EMBED_LAST)
         return q_fail(err, Q_FORMAT, _("%s: pooling %d is not known: 1 (mean), 2 (first token) and 3 (last token) are; it may be a reranker, not an embedder"),
@@ -75,12 +46,12 @@ static int check_memory(const eng_embedder *e, char *err)
                   (double)need / mib, (double)have / mib);
 }
 
-static void describe(eng_embedder *e, const embed_kind *k)
+static void describe(eng_embedder *e, const char *name)
 {
     const char *slash = strrchr(e->info.path, '/');
     gguf_str s;
     e->strings[1] = gguf_string(e->file, "general.name", &s) && s.n ? q_utf8_clean(s.p, s.n < 200 ? s.n : q_utf8_whole(s.p, 200)) : q_strdup(slash ? slash + 1 : e->info.path);
-    e->strings[2] = q_strdup(k->arch);
+    e->strings[2] = q_strdup(name);
     eng_embedder_info *o = &e->info;
     o->name = e->strings[1];
     o->arch = e->strings[2];
@@ -89,7 +60,7 @@ static void describe(eng_embedder *e, const embed_kind *k)
         const gguf_tensor *t = gguf_tensor_at(e->file, i);
         o->params += (uint64_t)t->ne[0] * (uint64_t)t->ne[1] * (uint64_t)t->ne[2] * (uint64_t)t->ne[3];
     }
-    snprintf(o->id, sizeof o->id, "%016llx", (unsigned long long)keys_fingerprint(e->file, q_hash64(k->arch, strlen(k->arch), o->file_bytes)));
+    snprintf(o->id, sizeof o->id, "%016llx", (unsigned long long)keys_fingerprint(e->file, q_hash64(name, strlen(name), o->file_bytes)));
     const embed_family *f = embed_family_of(o->name);
     o->query = f->query;
     o->passage = f->passage;
@@ -99,13 +70,14 @@ static int open_all(eng_embedder *e, int threads, bool exact, char *err)
 {
     int rc = gguf_open(e->info.path, &e->file, err);
     if (rc) return rc;
-    const embed_kind *k = kind_of(e->file);
+    const char *name;
+    const embed_kind *k = embed_kind_of(e->file, &name);
     if (!k) return refuse(e, err);
-    describe(e, k);
+    describe(e, name);
     if ((rc = read_pooling(e, k, err)) || (rc = check_memory(e, err))) return rc;
     char why[Q_ERRLEN];
     if ((rc = vocab_load(e->file, &e->vocab, why))) return q_fail(err, rc, "%s: %s", e->info.path, why);
-    if ((rc = k->open(e, threads, exact, err))) return rc;
+    if ((rc = k->decoder ? causal_open(e, threads, exact, err) : encoder_open(e, threads, exact, err))) return rc;
     if (e->info.max_tokens <= (vocab_bos(e->vocab) >= 0) + (vocab_eos(e->vocab) >= 0))
         return q_fail(err, Q_FORMAT, _("%s: a context of %d tokens has no room for a text: the file is damaged"), e->info.path, e->info.max_tokens);
     return Q_OK;
@@ -160,16 +132,18 @@ static void pool_add(embed_feed *f, const float *rows, int n, double weight)
         for (int d = 0; d < dim; d++) f->acc[d] += weight * (double)rows[(int64_t)r * dim + d];
 }
 
-static void finish(embed_feed *f, float *out)
+static int finish(embed_feed *f, float *out, char *err)
 {
     int dim = f->e->info.dim;
     double sum = 0;
     for (int d = 0; d < dim; d++) sum += f->acc[d] * f->acc[d];
+    if (!isfinite(sum)) return q_fail(err, Q_ERR, _("the encoder's numbers are not finite: the file is damaged, get another copy"));
     double scale = sum > 0 ? 1 / sqrt(sum) : 0;
     for (int d = 0; d < dim; d++) {
         out[d] = (float)(f->acc[d] * scale);
         f->acc[d] = 0;
     }
+    return Q_OK;
 }
 
 static int flush(embed_feed *f, char *err)
@@ -181,7 +155,7 @@ static int flush(embed_feed *f, char *err)
     for (int i = 0; i < f->n_win && !rc; i++) {
         const struct embed_window *w = &f->win[i];
         pool_add(f, hidden + (int64_t)f->at[i] * f->e->info.dim, f->at[i + 1] - f->at[i], w->pieces > 0 ? w->pieces : 1);
-        if (w->last) finish(f, w->out);
+        if (w->last) rc = finish(f, w->out, err);
     }
     f->n_win = f->rows = 0;
     return rc;

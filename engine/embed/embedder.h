@@ -25,15 +25,20 @@ struct eng_embedder {
     char *strings[3];                  /* path, name, arch */
 };
 
-/* A kind of embedder: which architectures, and how one is opened once `info` and `strings` are filled. */
+/* A kind of embedder (kind.c). */
 typedef struct embed_kind {
-    const char *arch;
+    const char *arch;                  /* NULL: any decoder's, where the file has its pooling_type */
     enum embed_pool pool;              /* where the file does not say */
-    /* Fills pass, own, dim, max_tokens, n_layer, threads; on failure own may be left: pass.close frees it. */
-    int (*open)(eng_embedder *, int threads, bool exact, char *err);
+    bool decoder;
 } embed_kind;
+/* The file's kind and the name of its architecture; NULL: it is none. */
+const embed_kind *embed_kind_of(const gguf_file *, const char **name);
+char *embed_known(void);               /* "bert, nomic-bert"; malloc'ed */
 
+/* These fill pass, own, dim, max_tokens, n_layer, threads once `info` and `strings` are there; on failure own may be left:
+ * pass.close frees it. */
 int encoder_open(eng_embedder *, int threads, bool exact, char *err);          /* encoder.c: bert, nomic-bert */
+int causal_open(eng_embedder *, int threads, bool exact, char *err);           /* causal.c: exact only keeps cells in F32 */
 
 typedef struct embed_family { const char *name; const char *query, *passage; } embed_family;
 const embed_family *embed_family_of(const char *name);                         /* never NULL; families.c */

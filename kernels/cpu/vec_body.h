@@ -230,7 +230,7 @@ static float vec_softmax(float *s, int n, float *m, float *l)
     float t[16], most = v_most(v_max(v_max(x[0], x[1]), v_max(x[2], x[3]))), top = most > *m ? most : *m;
     v16 shift = v_set(top), sum = v_set(0);
     for (int j = 0; j < 4; j++) {
-        x[j] = v_exp(v_sub(x[j], shift));
+        x[j] = j * 16 < n ? v_exp(v_sub(x[j], shift)) : v_set(0);
         sum = v_add(sum, x[j]);
         v_store(s + j * 16, x[j]);
     }

@@ -1,6 +1,7 @@
 /* Embedding: models of BERT's kind against numpy's numbers (tests/golden/embed), the same bytes whatever the batch, the threads
  * and the processor, windows, cancelling, files that are damaged; and where they are, the real models against their goldens. */
 #include "engine/embed/embedder.h"
+#include "engine/engine.h"
 #include "kernels/cpu/vec.h"
 #include "tests/embed_fixture.h"
 #include "tests/engine_util.h"
@@ -367,6 +368,80 @@ static void damaged_files_are_refused_with_a_sentence(void)
     CHECK(!e);
 }
 
+static int copy_tensor(void *user, void *dst, size_t bytes, char *e)
+{
+    memcpy(dst, ((const gguf_tensor *)user)->data, bytes);
+    return Q_OK;
+}
+
+/* A copy of a checked-in chat model that says how its rows are pooled; the caller frees the path and removes the file. */
+static char *decoder_embedder(const char *name, int pool)
+{
+    char *from = util_model(name), *to = q_printf("%s.embed", from), key[64];
+    gguf_file *f = NULL;
+    CHECK_MSG(gguf_open(from, &f, err) == Q_OK, "%s", err);
+    gguf_writer *w = gguf_writer_new();
+    for (int i = 0; i < gguf_n_kv(f); i++) {
+        const gguf_kv *kv = gguf_kv_at(f, i);
+        char *k = q_strndup(kv->key.p, kv->key.n);
+        gguf_put_kv(w, k, kv);
+        free(k);
+    }
+    snprintf(key, sizeof key, "%s.pooling_type", name);
+    gguf_put_u32(w, key, (uint32_t)pool);
+    for (int i = 0; i < gguf_n_tensors(f); i++) {
+        const gguf_tensor *t = gguf_tensor_at(f, i);
+        char *k = q_strndup(t->name.p, t->name.n);
+        gguf_put_tensor(w, k, t->type, t->n_dims, t->ne, copy_tensor, (void *)(uintptr_t)t);
+        free(k);
+    }
+    CHECK_MSG(gguf_write(w, to, NULL, NULL, err) == Q_OK, "%s", err);
+    gguf_writer_free(w);
+    gguf_close(f);
+    unlink(from);
+    free(from);
+    return to;
+}
+
+/* A decoder's row of the last token (or the mean of all), as a session of its own gives it token by token. */
+static void decoders_embed_as_a_session_reads(void)
+{
+    const char *text = "The router looks at every token.", *other = "x";
+    size_t len = strlen(text), both_len[2] = { 1, strlen(text) };
+    for (int pool = EMBED_MEAN; pool <= EMBED_LAST; pool += EMBED_LAST - EMBED_MEAN) {
+        char *path = decoder_embedder("qwen3moe", pool);
+        eng_embedder *e = NULL;
+        eng_model *m = NULL;
+        eng_session *s = NULL;
+        eng_out out;
+        CHECK(eng_is_embedder(path));
+        CHECK_MSG(embedder_open(path, 2, true, &e, err) == Q_OK && eng_model_open(path, &(eng_open_opts){ .n_threads = 1 }, &m, err) == Q_OK, "%s", err);
+        if (!e || !m) break;
+        eng_config *c = eng_config_new(m);
+        int dim = eng_embedder_info_of(e)->dim;
+        float *got = q_alloc(sizeof *got * (size_t)dim * 2), *want = q_alloc(sizeof *want * (size_t)dim);
+        eng_tokens t = { 0 };
+        CHECK(eng_config_set(c, "kv.type", "f32", err) == Q_OK && eng_session_new(m, c, &s, err) == Q_OK && eng_tokenize(m, text, len, false, &t, err) == Q_OK);
+        for (int i = 0; i < t.n; i++) {
+            CHECK(eng_cache_step(eng_session_cache(s), &(eng_row){ .session = s, .token = t.id[i], .want = ENG_WANT_HIDDEN }, 1, true, &out, err) == Q_OK);
+            for (int d = 0; d < dim; d++) want[d] = pool == EMBED_LAST ? out.hidden[0][d] : want[d] + out.hidden[0][d];
+        }
+        CHECK(t.n > 3 && eng_embed(e, ENG_EMBED_PLAIN, (const char *[]){ other, text }, both_len, 2, got, NULL, NULL, err) == Q_OK);
+        double at = cosine(got + dim, want, dim);
+        CHECK_MSG(at > .9999999, "pooling %d: %.9f", pool, at);
+        CHECK(fabs(cosine(got, want, dim)) < .999);
+        eng_tokens_free(&t);
+        eng_session_free(s);
+        eng_config_free(c);
+        eng_model_free(m);
+        eng_embedder_close(e);
+        unlink(path);
+        free(path);
+        free(got);
+        free(want);
+    }
+}
+
 static void numbers_that_are_none_are_told(void)
 {
     int rc;
@@ -407,6 +482,7 @@ int main(int argc, char **argv)
     RUN(vector_curves_equal_the_library_and_each_other);
     RUN(stopping_is_asked_before_each_batch);
     RUN(prefixes_go_before_texts);
+    RUN(decoders_embed_as_a_session_reads);
     RUN(damaged_files_are_refused_with_a_sentence);
     RUN(numbers_that_are_none_are_told);
     RUN(an_embedder_is_known_by_its_header);

@@ -10,6 +10,7 @@
 
 static tui_app app;
 #include "tests/unit/saved_screen.h"
+#include "tui/view/table.h"
 
 static bool on_screen(const char *s) { return strstr(screen(), s) != NULL; }
 
@@ -84,6 +85,47 @@ static const struct { int w, h; } sizes[] = { { 80, 24 }, { 120, 40 }, { 160, 45
 #define EACH_SIZE for (int z = 0; z < 3; z++)
 
 
+/* Enter goes among the experts of the token, Enter on one to what it ran for; Esc step by step back to where one was. */
+static void choosing_an_expert(int64_t id)
+{
+    const char *rows = "token 7 of 40\nlayer, entropy, margin, experts\n  2  1.31  0.20 e3 0.31 e7 0.20 +10\n  3  1.02  0.11 e1 0.44 e0 0.19 +10\n";
+    char want[128];
+    key(K_ENTER);                        /* nothing is known of its experts yet */
+    CHECK(!app.tr.token.picks);
+    for (int round = 0; round < 2; round++) {
+        ev((agt_event){ .kind = AGT_EV_LOOK, .id = id, .number = 7, .total = 40, .text = q_strdup(rows), .data = q_strdup("2 3 7 9 11\n3 1 0 2 4 15\n") });
+        q_buf_clear(&fake.said);
+        q_buf_puts(&fake.said, "");
+        key(K_ENTER);
+        tui_app_draw(&app);
+        CHECK(on_screen("2 [e3] e7 e9 e11") && on_screen("  3  1.02  0.11 e1") && on_screen("[e"));
+        type("jlllll");                  /* no further than there are */
+        tui_app_draw(&app);
+        CHECK(on_screen("3 e2 e4 [e15]") && on_screen("  2  1.31"));
+        CHECK_STR(fake.said.p, "");      /* the token stays where it is */
+        if (round == 0) compare("token_expert");
+        key(K_ENTER);
+        CHECK_STR(fake.said.p, "zoom 3 -1\nzoom 3 15\n");
+        CHECK(app.go.over == &view_layer && app.zoom.layer == 3 && app.zoom.expert == 15 && app.zoom.from.message == id);
+        q_buf_clear(&fake.said);
+        type("a");
+        CHECK_STR(fake.said.p, "zoom 3 -1 all\nzoom 3 15 all\n");
+        q_buf_clear(&fake.said);
+        key(K_ESC);
+        snprintf(want, sizeof want, "look %lld 7 +0\n", (long long)id);
+        CHECK_STR(fake.said.p, want);
+        CHECK(app.go.focus == &view_token && app.tr.token.message == id && app.tr.token.number == 7);
+    }
+    ev((agt_event){ .kind = AGT_EV_LOOK, .id = id, .number = 7, .total = 40, .text = q_strdup(rows), .data = q_strdup("2 3 7 9 11\n3 1 0 2 4 15\n") });
+    key(K_ENTER);
+    CHECK(app.tr.token.picks);
+    key(K_ESC);                          /* among the tokens again */
+    CHECK(!app.tr.token.picks && app.go.focus == &view_token);
+    key(K_ENTER);
+    ev((agt_event){ .kind = AGT_EV_LOOK, .id = id, .number = 7, .total = 40, .text = q_strdup("token 7 of 40\n") });
+    CHECK(!app.tr.token.picks);
+}
+
 /* The cursor stands on a token: between brackets, also at a line's end, and what is known of it beside. */
 static void token_cursor(void)
 {
@@ -130,6 +172,7 @@ static void token_cursor(void)
         q_buf_clear(&app.scratch);
         q_buf_printf(&app.scratch, "look again %lld 7\n", (long long)it->id);
         CHECK_STR(fake.said.p, app.scratch.p);
+        choosing_an_expert(it->id);
         type("w");                       /* asks what if at it */
         CHECK_STR(app.comp.ed.b.p, "/whatif 7 ");
         CHECK(!on_screen("token 7") && app.tr.token.message == 0);

@@ -68,6 +68,7 @@ typedef struct tui_closer {              /* the page of a layer, or of one of it
     int layer, expert;                  /* as the model counts them; expert -1: the layer's page */
     int top;                            /* line at the top of an expert's page */
     bool all;                           /* over all stored conversations, else over this one */
+    struct { int64_t message; int number; } from;       /* the token that Esc goes back to; message 0: it was not come to from one */
     agt_zoom of[2]; bool has[2];        /* what was told of the layer, of the expert */
     char *why[2];                       /* or why there is none; NULL: it is on its way */
 } tui_closer;

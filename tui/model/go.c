@@ -66,7 +66,8 @@ void tui_go_leave(tui_app *app)
 
 void tui_go_back(tui_app *app)
 {
-    if (app->go.over && app->go.over->back && app->go.over->back(app)) return;
+    const tui_view *in = app->go.over ? app->go.over : app->go.focus;
+    if (in && in->back && in->back(app)) return;
     const tui_view *back = app->go.over && app->go.over->place == AT_OVER ? app->go.back : NULL;
     tui_go_leave(app);
     app->go.back = back;                /* what was selected there stays so */

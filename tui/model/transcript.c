@@ -29,6 +29,7 @@ void tui_tr_free(tui_transcript *t)
     for (int i = 0; i < t->n; i++) item_free(&t->item[i]);
     free(t->item);
     free(t->token.text);
+    free(t->token.ran);
     free(t->hue);
     memset(t, 0, sizeof *t);
 }
@@ -527,6 +528,9 @@ void tui_tr_token_at(tui_transcript *t, int64_t message, int number, int of, lon
     t->token.of = of;
     free(t->token.text);
     t->token.text = text ? q_strdup(text) : NULL;
+    free(t->token.ran);
+    t->token.ran = NULL;
+    t->token.picks = false;
 }
 
 void tui_tr_show_token(tui_transcript *t, int w, int h)

@@ -43,7 +43,11 @@ typedef struct tui_transcript {
     bool follow;                        /* the end is shown */
     int top_item, top_line;             /* else: the first line shown */
     int selected;                       /* item walked to; -1: none */
-    struct { int64_t message; int number, of; char *text; } token;  /* what the cursor stands on; message 0: there is none */
+    struct {                            /* what the cursor stands on; message 0: there is none */
+        int64_t message; int number, of;
+        char *text, *ran;               /* what is said of it; of its last rows "LAYER EXPERT EXPERT …", a line each */
+        bool picks; int row, slot;      /* an expert is being chosen there: which row, which of its experts */
+    } token;
     struct { uint64_t key, forward; } *hue; int n_hue, cap_hue;     /* configurations of the conversation but the model's own: b, c, … */
 } tui_transcript;
 

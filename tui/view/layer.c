@@ -68,8 +68,25 @@ void view_layer_page(tui_app *app, int layer)
     app->zoom.layer = r->first_layer + layer;
     app->zoom.expert = -1;
     app->zoom.all = false;
+    app->zoom.from.message = 0;
     tui_cursor_of(app, &view_layer)->sel = 0;
     ask(app, LAYER, true);
+    tui_go_over(app, &view_layer);
+}
+
+/* Over this conversation first; a: over all. */
+void view_expert_page(tui_app *app, int layer, int expert)
+{
+    tui_closer *z = &app->zoom;
+    z->layer = layer;
+    z->expert = expert;
+    z->all = false;
+    z->top = 0;
+    z->from.message = app->tr.token.message;
+    z->from.number = app->tr.token.number;
+    tui_cursor_of(app, &view_layer)->sel = 0;
+    ask(app, LAYER, true);
+    ask(app, EXPERT, true);
     tui_go_over(app, &view_layer);
 }
 
@@ -274,8 +291,16 @@ static bool on_key(tui_app *app, const tui_key *k)
 
 static bool back(tui_app *app)
 {
-    if (app->zoom.expert < 0) return false;
-    app->zoom.expert = -1;
+    tui_closer *z = &app->zoom;
+    if (z->expert < 0) return false;
+    z->expert = -1;
+    if (z->from.message) {
+        int64_t message = z->from.message;
+        z->from.message = 0;
+        tui_go_open(app, tui_view_named(app, "token"));
+        tui_tr_token_at(&app->tr, message, z->from.number, 0, 0, 0, NULL);
+        agt_look(app->a, message, z->from.number, 0, false);
+    }
     return true;
 }
 

@@ -35,18 +35,82 @@ static char *wrapped(const char *text, int w)
     return q_buf_take(&out);
 }
 
+/* ---- an expert is chosen ---- */
+static int rows_of(const tui_transcript *t)
+{
+    int n = 0;
+    for (const char *p = t->token.ran ? t->token.ran : ""; *p; p++) n += *p == '\n';
+    return n;
+}
+
+/* The chosen row: its layer, and experts[0..most); returns how many there are. */
+static int chosen_row(const tui_transcript *t, int *layer, int *expert, int most)
+{
+    const char *p = t->token.ran ? t->token.ran : "";
+    int n = 0;
+    for (int i = 0; i < t->token.row && *p; i++) p += strcspn(p, "\n") + 1;
+    char *end;
+    *layer = (int)strtol(p, &end, 10);
+    while (*end == ' ' && n < most) expert[n++] = (int)strtol(end, &end, 10);
+    return n;
+}
+
+enum { SLOTS = 1024, BEFORE = 2 };       /* experts of a layer; that stand before the chosen one, where there are more than fit */
+
+/* All of the row's experts, as far as they fit, the chosen one between brackets. */
+static void draw_chosen(tui_app *app, tui_box b, int y)
+{
+    const tui_transcript *t = &app->tr;
+    int layer, e[SLOTS], n = chosen_row(t, &layer, e, SLOTS), end = b.x + b.w;
+    int x = tui_put(&app->grid, y, b.x, end, app->ui.glyphs ? "▸" : ">", S_ACCENT);
+    x = tui_putf(&app->grid, y, x, end, S_SELECT, "%3d ", layer);
+    for (int i = t->token.slot > BEFORE ? t->token.slot - BEFORE : 0; i < n && x < end; i++) {
+        bool here = i == t->token.slot;
+        x = tui_putf(&app->grid, y, x, end, here ? S_ACCENT : S_TEXT, here ? "[e%d]" : "e%d", e[i]);
+        x = tui_put(&app->grid, y, x, end, " ", S_TEXT);
+    }
+    while (x < end) x = tui_put(&app->grid, y, x, end, " ", S_TEXT);
+}
+
+static bool choose(tui_app *app, const tui_key *k)
+{
+    tui_transcript *t = &app->tr;
+    uint32_t c = tui_key_letter(k);
+    int layer, e[SLOTS], n, side = c == 'l' || k->code == K_RIGHT ? 1 : c == 'h' || k->code == K_LEFT ? -1 : 0;
+    int by = c == 'j' || k->code == K_DOWN ? 1 : c == 'k' || k->code == K_UP ? -1 : 0;
+    if (by) tui_move(&t->token.row, by, rows_of(t));
+    n = chosen_row(t, &layer, e, SLOTS);
+    tui_move(&t->token.slot, side, n);
+    if (k->code == K_ENTER && n) view_expert_page(app, layer, e[t->token.slot]);
+    return by || side || k->code == K_ENTER;
+}
+
+static bool back(tui_app *app)
+{
+    bool was = app->tr.token.picks;
+    app->tr.token.picks = false;
+    return was;
+}
+
 static void draw(tui_app *app, tui_box b)
 {
     char *s = wrapped(app->tr.token.text, b.w - 1);
-    int *top = &tui_cursor_of(app, &view_token)->top, lines = 0, at = 0;
-    view_caption(app, b, _("Token"), NULL, app->go.focus == &view_token);
+    int *top = &tui_cursor_of(app, &view_token)->top, lines = 0, at = 0, chosen = -1;
+    bool picks = app->tr.token.picks;
+    view_caption(app, b, _("Token"), picks ? _("j k layer · h l expert · Enter") : NULL, app->go.focus == &view_token);
     for (const char *p = s; *p; p++) lines += *p == '\n';
+    if (picks) {
+        chosen = lines - rows_of(&app->tr) + app->tr.token.row;
+        if (chosen < *top) *top = chosen;
+        if (chosen >= *top + b.h - 1) *top = chosen - b.h + 2;
+    }
     if (*top > lines - (b.h - 1)) *top = lines - (b.h - 1);
     if (*top < 0) *top = 0;
     for (const char *p = s; *p && at - *top < b.h - 1; at++) {
         size_t n = strcspn(p, "\n");
         char *line = q_strndup(p, n);
-        if (at >= *top) tui_put_cut(&app->grid, b.y + 1 + at - *top, b.x + 1, b.x + b.w, line, S_TEXT);
+        if (at >= *top && at == chosen) draw_chosen(app, b, b.y + 1 + at - *top);
+        else if (at >= *top) tui_put_cut(&app->grid, b.y + 1 + at - *top, b.x + 1, b.x + b.w, line, S_TEXT);
         free(line);
         p += n + (p[n] == '\n');
     }
@@ -63,6 +127,12 @@ static bool on_key(tui_app *app, const tui_key *k)
     int word = c == 'j' || k->code == K_DOWN ? 1 : c == 'k' || k->code == K_UP ? -1 : 0;
     if (page) { *top += page; return true; }
     if (!t->token.message) return false;
+    if (t->token.picks && choose(app, k)) return true;
+    if (k->code == K_ENTER) {
+        t->token.picks = rows_of(t) > 0;
+        t->token.row = t->token.slot = 0;
+        return true;
+    }
     if (token || word) agt_look(app->a, t->token.message, -t->token.number, token + word, word != 0);     /* a key before the answer to the one before counts too */
     else if (c == 'w') {
         int n = 0, of = 0;               /* which of the answers it is; the last one needs no number */
@@ -84,12 +154,14 @@ static void on_event(tui_app *app, agt_event *e)
 {
     if (e->kind != AGT_EV_LOOK || app->go.focus != &view_token || app->tr.token.message != e->id) return;
     tui_tr_token_at(&app->tr, e->id, e->number, (int)e->total, (long)e->done, (long)e->scroll, e->text);
+    app->tr.token.ran = e->data;
+    e->data = NULL;
     const tui_layout *l = &app->lay;
     int over = l->overlay.w && l->overlay.h < l->transcript.h ? l->overlay.h : 0;       /* the text stands below it */
     tui_tr_show_token(&app->tr, tui_transcript_width(app), l->transcript.h - over);
 }
 
 const tui_view view_token = {
-    .name = "token", .place = AT_INSTEAD, .hint = N_("h l token · j k word · a what else · w what if · Home End · PgDn more layers · Esc back"),
-    .draw = draw, .on_key = on_key, .on_event = on_event,
+    .name = "token", .place = AT_INSTEAD, .hint = N_("h l token · j k word · a what else · w what if · Enter experts · Esc back"),
+    .draw = draw, .on_key = on_key, .on_event = on_event, .back = back,
 };

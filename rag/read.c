@@ -1,10 +1,12 @@
 /* rag/read: the readers, a row each: by which endings or first bytes a file is known, and how its bytes become text.
- * Pure functions; any thread. It never opens a file. */
+ * Any thread. It never opens a file; a PDF is
+ * another program's to read, which is waited for. */
 #include "rag/read.h"
 
 #include "rag/charset.h"
 #include "rag/import/markup.h"
 #include "rag/import/office.h"
+#include "rag/import/pdf.h"
 
 #include <string.h>
 #include <strings.h>
@@ -16,7 +18,7 @@ typedef struct reader {
     const char *(*read)(q_buf *b);      /* in place; NULL, or a translated reason why not */
 } reader;
 
-static const char *pdf(q_buf *b) { return _("it is a PDF: convert it to text first (pdftotext FILE)"); }
+static const char *pdf(q_buf *b) { return rag_pdf(b, &pdf_ordinary); }
 
 static const char *html(q_buf *b)
 {

@@ -1,10 +1,12 @@
 /* rag/read: documents of every kind as text: what tests/golden/readers/make.py makes, read, is what stands beside it
  * (NAME.want; UPDATE=1 writes what is missing or differs: read the diff), and their headings become titles of passages. */
+#include "rag/import/pdf.h"
 #include "rag/rag.h"
 #include "rag/read.h"
 #include "tests/memory_help.h"
 
 #include <glob.h>
+#include <sys/stat.h>
 
 static void each_document_reads_as_it_should(void)
 {
@@ -58,10 +60,51 @@ static void headings_become_titles_and_words_are_found(void)
     mem_close(s);
 }
 
+/* A program in place of pdftotext: a shell's script, which gets the file as descriptor 3. */
+static const char *read_by(const char *script, const pdf_limits *l, q_buf *b)
+{
+    char *path = file("bin/pdftotext"), *text = q_printf("#!/bin/sh\n%s\n", script);
+    mkdir(file("bin"), 0700);
+    OK(q_write_file_atomic(path, text, strlen(text), err));
+    CHECK_INT(chmod(path, 0700), 0);
+    free(text);
+    q_buf_clear(b);
+    q_buf_puts(b, "%PDF-1.7 of a test");
+    setenv("PATH", file("bin"), 1);
+    return rag_pdf(b, l);
+}
+
+static void a_pdf_is_read_by_a_program_that_is_held_in(void)
+{
+    char *was = q_strdup(getenv("PATH"));
+    pdf_limits l = pdf_ordinary, small = pdf_ordinary;
+    q_buf b = {0};
+    CHECK_MSG(!read_by("printf 'first page\\f'; cat <&3", &l, &b), "it was refused");
+    CHECK_STR(b.p, "first page\n%PDF-1.7 of a test");
+    CHECK_MSG(!read_by("echo \"$# $1 $2 $3 $6 $7\"; cat /dev/fd/3", &l, &b), "it was refused");
+    CHECK_STR(b.p, "7 -q -enc UTF-8 /dev/fd/3 -\n%PDF-1.7 of a test");
+    static const struct { const char *script, *why; int cpu_s, stall_ms; size_t out; } t[] = {
+        {"exit 1", "password", 0, 0, 0}, {"kill -9 $$", "more work", 0, 0, 0}, {"printf ' \\f\\n'", "pictures", 0, 0, 0}, {"while :; do echo flood of words; done", "than any document", 0, 0, 1000},
+        {"exec sleep 1000", "stands still", 0, 300, 0}, {"while :; do :; done", "more work", 1, 0, 0}, {"echo x > \"${0%/*}/written\"; cat \"${0%/*}/written\"", "more work", 0, 0, 0}};       /* it may write no file */
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        small = (pdf_limits){t[i].cpu_s ? t[i].cpu_s : l.cpu_s, t[i].stall_ms ? t[i].stall_ms : l.stall_ms, l.memory, t[i].out ? t[i].out : l.out};
+        const char *why = read_by(t[i].script, &small, &b);
+        CHECK_MSG(why && strstr(why, t[i].why), "%s: %s", t[i].script, why ? why : b.p);
+        CHECK_STR(b.p, "%PDF-1.7 of a test");
+    }
+    setenv("PATH", "/nowhere", 1);
+    const char *why = rag_pdf(&b, &l);
+    CHECK(why && strstr(why, "poppler-utils"));
+    setenv("PATH", was, 1);
+    free(was);
+    q_buf_free(&b);
+}
+
 int main(void)
 {
     if (!memory_begin("readers")) return 1;
     RUN(each_document_reads_as_it_should);
+    RUN(a_pdf_is_read_by_a_program_that_is_held_in);
     RUN(headings_become_titles_and_words_are_found);
     return memory_end();
 }

@@ -120,11 +120,12 @@ static all_states scan(void)
 }
 
 /* ---- notes ---- */
-static int64_t number(const cJSON *note, const char *name)
+static int64_t whole(const cJSON *v)       /* 0: it is no number that one of ours could be */
 {
-    const cJSON *v = cJSON_GetObjectItem(note, name);
     return cJSON_IsNumber(v) && v->valuedouble >= 0 && v->valuedouble < 9007199254740992.0 ? (int64_t)v->valuedouble : 0;
 }
+
+static int64_t number(const cJSON *note, const char *name) { return whole(cJSON_GetObjectItem(note, name)); }
 
 static bool listed(const cJSON *note, const char *name, int64_t id)
 {
@@ -170,12 +171,12 @@ static int all_there(mem_store *s, const cJSON *listed, char *err)
     int rc = Q_OK;
     cJSON_ArrayForEach(v, cJSON_GetObjectItem(listed, "documents")) {
         mem_document d = { 0 };
-        rc = rc ? rc : mem_document_get(s, (int64_t)v->valuedouble, &d, err);
+        rc = rc ? rc : mem_document_get(s, whole(v), &d, err);
         mem_document_free(&d);
     }
     cJSON_ArrayForEach(v, cJSON_GetObjectItem(listed, "chats")) {
         mem_conversation c = { 0 };
-        rc = rc ? rc : mem_conversation_get(s, (int64_t)v->valuedouble, &c, err);
+        rc = rc ? rc : mem_conversation_get(s, whole(v), &c, err);
         mem_conversation_free(&c);
     }
     return rc;
@@ -222,9 +223,9 @@ static int fed_still(agt *a, cJSON *note, char *err)
 }
 
 /* Every configuration that made a cell, so that cells have names after the next start too. */
+enum { MOST = 64 };                      /* of them */
 static void add_made(agt *a, cJSON *note)
 {
-    enum { MOST = 64 };
     prov_mix m[MOST];
     cJSON *all = cJSON_AddArrayToObject(note, "configurations");
     int n = prov_mixture(a->seat.who, m, MOST);
@@ -238,7 +239,10 @@ static void learn_made(agt *a, const cJSON *note)
 {
     const cJSON *v;
     char err[Q_ERRLEN];
+    int n = 0;
     cJSON_ArrayForEach(v, cJSON_GetObjectItem(note, "configurations")) {
+        if (n++ == MOST)
+            break;
         char *json = cJSON_PrintUnformatted(v);
         prov_config *c = prov_config_new(a->seat.who);
         if (json && prov_config_from_json(c, json, err) == Q_OK)
@@ -302,11 +306,21 @@ static char *own_name(const mem_conversation *c)
     return q_printf("chat-%lld-%08x", (long long)c->id, (unsigned)q_mix64((uint64_t)c->id, (uint64_t)c->created_ms));
 }
 
+/* Tokens that need not be read again. */
+static int evaluated(agt *a)
+{
+    prov_mix m[MOST];
+    int n = prov_mixture(a->seat.who, m, MOST), cells = 0;
+    for (int i = 0; i < n && i < MOST; i++)
+        cells += m[i].cells;
+    return cells;
+}
+
 static int write_state(agt *a, const char *name, const char *path, const q_buf *note_, char *err)
 {
     char words[32], *folder = path_of("", err);
     uint64_t bytes = prov_state_bytes(a->seat.who, note_->len);
-    int tokens = prov_context(a->seat.who).used, rc = folder ? q_mkdirs(folder, err) : Q_NOTFOUND;
+    int tokens = evaluated(a), rc = folder ? q_mkdirs(folder, err) : Q_NOTFOUND;
     free(folder);
     if (rc < 0)
         return rc;
@@ -378,7 +392,7 @@ static int take_up(agt *a, const one_state *o, char *err)
     cJSON_free(chats);
     learn_made(a, o->note);
     sync_mix(a);
-    int tokens = prov_context(a->seat.who).used;
+    int tokens = evaluated(a);
     note(&a->events, AGT_INFO, ngettext("the saved state %s is taken up: %d token need not be read again", "the saved state %s is taken up: %d tokens need not be read again",
                                         (unsigned long)tokens), o->name, tokens);
     return Q_OK;

@@ -1,6 +1,6 @@
 /* bench/gpu_bench: the measurements of a backend plugin for `make gpu-kit` (build-aux/gpu_run.sh), straight on its
  * table. One step a call; what is known is written at once, so that a step that is stopped leaves what it had.
- *   gpu_bench device|kernels|goldens|speed|compare [MODEL | FOLDER...] [option VALUE]...
+ *   gpu_bench device|kernels|goldens|cublas|speed|fetched|compare [MODEL | FOLDER...] [option VALUE]...
  *     --plugin FILE  --device N  --out BASE (BASE.json, BASE.md)  --budget SECONDS
  *     --layers N     the model's layers over and over until there are so many: each has memory of its own on the device
  *     --contexts 0,8192  --prefill 512,4096  --k 1,8  --tokens N
@@ -240,6 +240,39 @@ static void step_goldens(void)
         if (golden_folder(opt.word[i])) wrong(opt.word[i], err);
 }
 
+/* ---- the library ---- */
+
+static void count_wrong(void *user, const ker_proof *p) { *(int *)user += !p->ok; }
+
+/* Both ways of each product, and the library's compared with the CPU wherever it has a way. `small` leaves large shapes out. */
+static void step_cublas(void)
+{
+    static ker_way way[256];
+    bool small = opt.n_word && strcmp(opt.word[0], "small") == 0;
+    head("cuBLAS", "own kernels");
+    int n = gpu->ways_measure ? gpu->ways_measure(opt.device, small, way, 256, err) : 0, off = 0;
+    if (n < 0) wrong("measuring", err);
+    if (!n) words("cuBLAS", "not found", "libcublas.so.13 or .12, by the system's loader");
+    for (int i = 0; i < n; i++) {
+        const ker_way *w = &way[i];
+        char name[96], note[64];
+        int at = snprintf(name, sizeof name, "%s %d x %d", ker_type_get(w->type)->name, w->n_out, w->n_in);
+        if (w->experts) at += snprintf(name + at, sizeof name - (size_t)at, ", %d experts, %d a row", w->experts, w->k);
+        snprintf(name + at, sizeof name - (size_t)at, ", %d rows", w->rows);
+        snprintf(note, sizeof note, "%.1f us%s", w->own_s * 1e6, w->library_s < w->own_s ? ", slower" : "");
+        number(name, w->library_s * 1e6, "us", note);
+    }
+    if (n < 1) return;
+    ker_ways all;
+    memset(&all, 0xff, sizeof all);
+    gpu->ways_put(opt.device, &all);
+    int rc = ker_prove(gpu, opt.device, KER_PROVE_SMALL, count_wrong, &off, err);
+    gpu->ways_put(opt.device, NULL);
+    if (rc < 0) wrong("comparing", err);
+    else number("comparisons with the CPU that are wrong", off, "", "");
+    if (off) wrong("cuBLAS", "computes other numbers than the CPU");
+}
+
 /* ---- a rig: a model on a backend, its layers repeated where asked ---- */
 
 typedef struct rig {
@@ -296,12 +329,14 @@ static int rig_config(rig *r, int slot, int k, int ban)
     float *add = q_alloc(sizeof *add * (n + 1));
     for (int l = 0; l < r->m.n_layer; l++) ks[l] = (int16_t)(r->m.layer[l].moe ? (k < r->m.n_expert ? k : r->m.n_expert) : 0);
     for (size_t i = 0; i < n && ban >= 0; i++) add[i] = (int)(i % (size_t)r->m.n_expert) == ban ? -INFINITY : 0;
-    ker_config c = { r->cfg.k.norm_eps, r->cfg.k.rope_freq, r->cfg.k.rope_mscale, r->cfg.k.attn_scale, ks, ban >= 0 ? add : NULL, NULL, 1, 0, NULL, NULL };
+    ker_config c = { r->cfg.k.norm_eps, r->cfg.k.rope_freq, r->cfg.k.rope_mscale, r->cfg.k.attn_scale, ks, ban >= 0 ? add : NULL, NULL, 1, 0, NULL, NULL, NULL };
     int rc = r->b->cfg_put(r->ctx, slot, &c, err);
     free(ks);
     free(add);
     return rc;
 }
+
+static uint64_t cache_bytes;               /* room for routed experts of rigs on the device; 0: all of them */
 
 static int rig_open(rig *r, const ker_backend *b, eng_model *from, int layers, int cells, int max_k)
 {
@@ -323,7 +358,7 @@ static int rig_open(rig *r, const ker_backend *b, eng_model *from, int layers, i
         r->cell[i] = i;
         r->token[i] = (int32_t)((unsigned)(i + 1) * 2654435761u % (unsigned)r->m.n_vocab);
     }
-    ker_hold hold = { .index = b == gpu ? opt.device : 0 };
+    ker_hold hold = { .index = b == gpu ? opt.device : 0, .cache_bytes = b == gpu ? cache_bytes : 0 };
     int rc = b->open(&r->m, 0, &hold, &r->dev, err);
     if (!rc) rc = rig_weights(r);
     if (!rc) rc = b->ctx_new(r->dev, CHUNK, max_k, NULL, &r->ctx, err);
@@ -689,6 +724,56 @@ static void step_compare(eng_model *m)
     rig_close(&cpu);
 }
 
+/* ---- experts that are fetched ---- */
+
+enum { FETCH_PROMPT = 48 };
+
+/* A prompt and tokens given: tokens/s of the tokens, share of experts that lay there; the last logits into `logits`. */
+static int fetched_run(rig *r, int n, float *logits, double *rate, double *hits)
+{
+    uint64_t asked = 0, brought = 0;
+    int rc = rig_run(r, &(piece){ .at = 0, .n = FETCH_PROMPT });
+    int64_t t0 = q_now_ns();
+    for (int i = 0; i < n && !rc; i++) {
+        rc = rig_run(r, &(piece){ .at = FETCH_PROMPT + i, .n = 1 });
+        asked += r->out.asked;
+        brought += r->out.fetched;
+    }
+    *rate = n / ((double)(q_now_ns() - t0) / 1e9);
+    *hits = asked ? 100 * (1 - (double)brought / (double)asked) : 100;
+    if (!rc) memcpy(logits, r->out.logits, sizeof *logits * (size_t)r->m.n_vocab);
+    return rc;
+}
+
+/* The same tokens with all experts on the device, then with room for half and a quarter of them: the same bytes, and how fast. */
+static void step_fetched(eng_model *m)
+{
+    static const int share[] = { 100, 50, 25 };
+    int layers = opt.layers ? opt.layers : m->ker.n_layer, rc = 0;
+    size_t row = sizeof(float) * (size_t)m->ker.n_vocab;
+    float *logits[2] = { q_alloc(row), q_alloc(row) };
+    double experts = 0;
+    head("Experts that are fetched", "of those asked for, there already");
+    for (int l = 0; l < layers; l++) experts += m->ker.layer[l % m->ker.n_layer].moe ? (double)m->bytes[l % m->ker.n_layer].expert * m->ker.n_expert : 0;
+    for (size_t i = 0; i < sizeof share / sizeof *share && !rc && time_left(.8); i++) {
+        rig r;
+        char name[64], note[32];
+        double rate = 0, hits = 0;
+        cache_bytes = share[i] < 100 ? (uint64_t)(experts * share[i] / 100) : 0;
+        rc = rig_open(&r, gpu, m, layers, FETCH_PROMPT + opt.tokens, m->ker.n_expert);
+        if (!rc) rc = fetched_run(&r, opt.tokens, logits[i > 0], &rate, &hits);
+        rig_close(&r);
+        snprintf(name, sizeof name, "room for %d%%: decode, tokens/s", share[i]);
+        snprintf(note, sizeof note, "%.1f%%", hits);
+        if (!rc) number(name, rate, "", note);
+        if (!rc && memcmp(logits[0], logits[i > 0], row)) wrong(name, "other numbers than with all of them there");
+    }
+    cache_bytes = 0;
+    if (rc) wrong("fetching", err);
+    free(logits[0]);
+    free(logits[1]);
+}
+
 /* ---- arguments ---- */
 
 static bool numbers(const char *text, list *out)
@@ -719,7 +804,7 @@ static bool option(const char *name, const char *v)
 
 static int usage(const char *what)
 {
-    fprintf(stderr, "gpu_bench device|kernels|goldens|speed|compare [MODEL | FOLDER...] [--plugin FILE] [--device N] [--out BASE] [--budget S]\n"
+    fprintf(stderr, "gpu_bench device|kernels|goldens|cublas|speed|fetched|compare [MODEL | FOLDER...] [--plugin FILE] [--device N] [--out BASE] [--budget S]\n"
                     "          [--layers N] [--contexts A,B] [--prefill A,B] [--k A,B] [--tokens N]\n%s: not understood\n", what);
     return 2;
 }
@@ -738,7 +823,7 @@ int main(int argc, char **argv)
     }
     static const struct { const char *name; void (*run)(void); void (*on)(eng_model *); } steps[] = {
         { "device", step_device, NULL }, { "kernels", step_kernels, NULL }, { "goldens", step_goldens, NULL },
-        { "speed", NULL, step_speed }, { "compare", NULL, step_compare },
+        { "cublas", step_cublas, NULL }, { "speed", NULL, step_speed }, { "fetched", NULL, step_fetched }, { "compare", NULL, step_compare },
     };
     int rc = find_device();
     if (rc) {

@@ -3,7 +3,7 @@
 # a driver. Each step has a time limit, writes its part of report.json and report.md at once, and a step that fails or
 # hangs does not keep the others from running. Models are made here of random numbers and deleted behind the step.
 #   ./run.sh [--only STEP[,STEP]] [--plugin FILE] [--device N] [--out DIR] [--tmp DIR] [--seconds N] [--limit PART=N] [--full] [--tiny]
-#     steps: device kernels goldens doctor layers8 layers48 contexts peer; sanitize only when it is asked for
+#     steps: device kernels goldens doctor layers8 layers48 contexts fetched cublas peer; sanitize only when it is asked for
 #     --seconds   for all steps together (290); --limit PART=N  for one part
 #     --full      48 layers from a real file of 18 GB; else the 8 layers of a small file lie on the device six times
 #     --tiny      a model of 2 MB and few tokens: tries this script where a plugin is slow (the emulator)
@@ -194,7 +194,7 @@ if wanted layers8; then
     part dense-speed 20 bench speed "$work/dense.gguf" --tokens $tokens --contexts $contexts --prefill $pre
     rm -f "$work/dense.gguf"
 fi
-if wanted layers48 || wanted contexts; then
+if wanted layers48 || wanted contexts || wanted fetched; then
     file=$work/8.gguf
     if [ -n "$full" ]; then
         rm -f "$work/8.gguf"
@@ -204,8 +204,11 @@ if wanted layers48 || wanted contexts; then
     wanted layers48 && part layers48-speed 45 bench speed "$file" --layers $many --tokens $tokens --contexts $contexts --prefill $pre --k $ks
     wanted contexts && part contexts 45 bench speed "$file" --layers $many --tokens 32 --contexts $long --prefill $long_pre --k ""
     wanted layers48 && part layers48-compare 45 bench compare "$file" --layers $many --tokens $talk48
+    wanted fetched && part fetched 25 bench fetched "$file" --layers $few --tokens $tokens
     rm -f "$work/8.gguf"
 fi
+# shellcheck disable=SC2086  # small is a word or nothing
+wanted cublas && part cublas 25 bench cublas $small
 if wanted peer; then
     [ -x "$here/llama-bench" ] && [ ! -r "$work/48.gguf" ] && part peer-model 120 model "$work/48.gguf" $all $like qwen3moe
     part peer 90 peer

@@ -1,8 +1,12 @@
 /* rag/read: the readers, a row each: by which endings or first bytes a file is known, and how its bytes become text.
- * Pure functions; any thread. It never opens a file. */
+ * Any thread. It never opens a file; a PDF is
+ * another program's to read, which is waited for. */
 #include "rag/read.h"
 
 #include "rag/charset.h"
+#include "rag/import/markup.h"
+#include "rag/import/office.h"
+#include "rag/import/pdf.h"
 
 #include <string.h>
 #include <strings.h>
@@ -14,13 +18,32 @@ typedef struct reader {
     const char *(*read)(q_buf *b);      /* in place; NULL, or a translated reason why not */
 } reader;
 
-static const char *pdf(q_buf *b) { return _("it is a PDF: convert it to text first (pdftotext FILE)"); }
-static const char *archive(q_buf *b) { return _("it is an archive or an office document: convert it to text or Markdown first"); }
+static const char *pdf(q_buf *b) { return rag_pdf(b, &pdf_ordinary); }
+
+static const char *html(q_buf *b)
+{
+    q_buf out = {0};
+    markup_charset(b);
+    const char *why = rag_charset(b);
+    if (!why) markup_html(b->p, b->len, &out);
+    if (!why && !out.len) why = _("there are no words in it");
+    if (why) {
+        q_buf_free(&out);
+        return why;
+    }
+    q_buf_free(b);
+    *b = out;
+    return NULL;
+}
 
 /* The first row that fits. */
 static const reader readers[] = {
     {"", "%PDF-", false, pdf},
-    {"", "PK\3\4", false, archive},
+    {"", "PK\3\4", true, rag_office},
+    {".html .htm .xhtml", "", true, html},
+    {"", "<!DOCTYPE html", true, html},
+    {"", "<!doctype html", true, html},
+    {"", "<html", true, html},
     {".md .markdown .mdown .mkd .mdx .rmd .qmd", "", true, rag_charset},
     {"", "", false, rag_charset},
 };

@@ -86,7 +86,8 @@ static void run(Op &o)
     if (o.launch) {
         dim3 g = o.launch->g, b = o.launch->b;
         run_grid(*o.launch, o.held.get());
-        clock_us += 1e-3 * g.x * g.y * g.z * b.x * b.y * b.z;
+        const char *slow = getenv("EMU_SLOW");
+        clock_us += (slow && *slow && strstr(o.launch->name, slow) ? 1 : 1e-3) * g.x * g.y * g.z * b.x * b.y * b.z;
     }
 }
 // What comes behind a kernel that is about to run and may start early does so, and what comes behind that if all its blocks

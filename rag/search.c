@@ -162,7 +162,7 @@ static int find(mem_store *s, const rag_config *c, const struct rag_query *q, in
     struct gathering *g = q_alloc(sizeof *g);
     *g = (struct gathering){.s = s, .q = q, .except = except, .ru = rag_cyrillic(q->text)};
     double most = 0;
-    int rc = rag_rank(s, c, q, except, &k, err);
+    int rc = rag_rank(s, c, q, &k, err);
     if (rc == Q_OK) rc = rag_gather_best(g, &k, err);
     if (rc == Q_OK) rc = rag_follow_links(g, err);
     const char *who = rc == Q_OK ? named(g) : NULL;

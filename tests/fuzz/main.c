@@ -7,11 +7,11 @@
 #include <unistd.h>
 
 extern const fuzz_target fuzz_gguf, fuzz_model, fuzz_text, fuzz_ids, fuzz_template, fuzz_stops,
-    fuzz_knob, fuzz_json, fuzz_ini, fuzz_theme, fuzz_recipe, fuzz_brain, fuzz_verdict, fuzz_energy, fuzz_routes, fuzz_vocabulary, fuzz_pieces, fuzz_e5s1, fuzz_state,
+    fuzz_knob, fuzz_json, fuzz_ini, fuzz_theme, fuzz_recipe, fuzz_brain, fuzz_verdict, fuzz_energy, fuzz_routes, fuzz_vocabulary, fuzz_pieces, fuzz_e5s1, fuzz_embed, fuzz_state,
     fuzz_archive, fuzz_note, fuzz_zip, fuzz_broken, fuzz_page, fuzz_office, fuzz_table;
 static const fuzz_target *const TARGETS[] = {&fuzz_gguf, &fuzz_model, &fuzz_text, &fuzz_ids, &fuzz_template, &fuzz_stops,
     &fuzz_knob, &fuzz_json, &fuzz_ini, &fuzz_theme, &fuzz_recipe, &fuzz_brain, &fuzz_verdict, &fuzz_energy, &fuzz_routes,
-    &fuzz_vocabulary, &fuzz_pieces, &fuzz_e5s1, &fuzz_state,
+    &fuzz_vocabulary, &fuzz_pieces, &fuzz_e5s1, &fuzz_embed, &fuzz_state,
     &fuzz_archive, &fuzz_note, &fuzz_zip, &fuzz_broken, &fuzz_page, &fuzz_office, &fuzz_table};
 enum { N_TARGETS = sizeof TARGETS / sizeof *TARGETS };
 

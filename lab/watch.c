@@ -277,6 +277,11 @@ static void show(lab_watch *w, const mem_trace *t, const mem_message *m)
         u = NULL;
     if (u)
         s.n_expert = u->n_expert;
+    const lab_window *now = &w->live;
+    if (m->model_id == w->model && now->n_all > 0 && (s.n_all != now->n_all || x.n_expert > now->n_expert)) {
+        pthread_mutex_unlock(&w->mu);    /* not as the model is that it says it is of */
+        return;
+    }
     window_shape(&w->stored, &s, t->max_k);
     w->stored.by.u = u;
     w->stored.by.from = relative(w, m->model_id, k, s.n_layer, s.n_expert);

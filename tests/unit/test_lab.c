@@ -393,6 +393,42 @@ static void a_trace_beyond_all_models_shows_nothing(void)
     }
 }
 
+/* An answer of the model at hand whose stored routing names experts or layers that it does not have shows nothing: a page of it
+ * would be as wide as the largest number. One of another model is shown as it is. */
+static void a_trace_beyond_its_own_model_shows_nothing(void)
+{
+    static const struct { uint64_t model; int layers; uint16_t last; bool shown; } one[] = {
+        { 1, 4, 15, true }, { 1, 4, 16, false }, { 1, 4, 65534, false }, { 1, 5, 3, false }, { 2, 5, 16, true } };
+    const lab_shape own = { 4, 0, 4, 16 };
+    for (size_t i = 0; i < sizeof one / sizeof *one; i++) {
+        char err[Q_ERRLEN];
+        mem_store *s = NULL;
+        int64_t chat, id;
+        uint16_t ids[5];
+        float zero[5] = { 0 };
+        for (int l = 0; l < 5; l++)
+            ids[l] = one[i].last;
+        CHECK_INT(mem_open(":memory:", &s, err), 0);
+        CHECK_INT(mem_conversation_new(s, "c", &chat, err), 0);
+        CHECK_INT(mem_reply_begin(s, chat, 0, "m", one[i].model, 1, "{}", "", &id, err), 0);
+        mem_trace *t = mem_trace_new(one[i].layers, 1);
+        mem_trace_add(t, 1, 1, 1, false, 1, ids, zero, zero, zero);
+        CHECK_INT(mem_reply_end(s, id, MEM_DONE, "", "x", 1, "", 0, NULL, t, err), 0);
+        mem_trace_free(t);
+        lab_watch *w = lab_watch_new(s);
+        lab_view v = { 0 };
+        lab_watch_config(w, &own, &(lab_how){ .model = 1, .hash = 1, .k = "1", .k_default = "1", .k_max = 1, .config = "{}" });
+        lab_watch_stored(w, id);
+        lab_watch_get(w, &v);
+        CHECK(v.stored == one[i].shown);
+        CHECK_INT(v.n_layer, one[i].shown ? one[i].layers : 4);
+        CHECK(v.n_expert <= 17);
+        lab_view_free(&v);
+        lab_watch_free(w);
+        mem_close(s);
+    }
+}
+
 int main(void)
 {
     RUN(chance_is_quiet_and_signs_show);
@@ -403,5 +439,6 @@ int main(void)
     RUN(another_k_is_estimated);
     RUN(a_known_k_is_read_from_the_store);
     RUN(a_trace_beyond_all_models_shows_nothing);
+    RUN(a_trace_beyond_its_own_model_shows_nothing);
     return TEST_END();
 }

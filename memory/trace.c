@@ -14,7 +14,8 @@
 #include <string.h>
 #include <zlib.h>
 
-enum { HEADER = 32, PLAIN = 1, MADE = 2, MADE_MAX = 1 << 22, PARTS = 9, LAYER_MAX = 1024, K_MAX = 1024, NO_EXPERT = 0xFFFF };
+enum { HEADER = 32, PLAIN = 1, MADE = 2, MADE_MAX = 1 << 22, PARTS = 9, LAYER_MAX = 1024, K_MAX = 1024, NO_EXPERT = 0xFFFF,
+       POS_MAX = 1 << 29 /* no context is as long */ };
 static const uint64_t BODY_MAX = 256ull << 20;           /* 90,000 tokens of 48 layers and 8 experts */
 
 mem_trace *mem_trace_new(int n_layer, int max_k)
@@ -208,6 +209,8 @@ int store_trace_unpack(const unsigned char *b, size_t n, mem_trace **out)
     t->n = (int)rec;
     t->made = made ? q_alloc((size_t)made + 1) : NULL;
     int rc = spread(b + HEADER, n - HEADER, made, t);
+    for (int i = 0; i < t->n && rc == Q_OK; i++)
+        if (t->pos[i] < 0 || t->pos[i] > POS_MAX) rc = Q_FORMAT;
     if (rc == Q_OK && made && (strlen(t->made) != made || !q_utf8_valid(t->made, made))) rc = Q_FORMAT;
     if (rc != Q_OK) {
         mem_trace_free(t);

@@ -364,6 +364,15 @@ static void traces_survive_packing_and_lies_are_refused(void)
         b[lie[i][0]] ^= lie[i][1];
     }
     free(b);
+    static const int32_t nowhere[] = {-1, INT32_MIN, INT32_MAX, (1 << 29) + 1};        /* one more of it is no number */
+    for (size_t i = 0; i < sizeof nowhere / sizeof *nowhere; i++) {
+        int32_t was = t->pos[7];
+        t->pos[7] = nowhere[i];
+        CHECK_INT(store_trace_pack(t, &b, &n), Q_OK);
+        CHECK_INT(store_trace_unpack(b, n, &u), Q_FORMAT);
+        free(b);
+        t->pos[7] = was;
+    }
     t->made[3] = (char)0xFF;                                        /* no text */
     CHECK_INT(store_trace_pack(t, &b, &n), Q_OK);
     CHECK_INT(store_trace_unpack(b, n, &u), Q_FORMAT);

@@ -157,6 +157,8 @@ char *agt_attach(const char *question, const char *text, size_t n);
 void agt_show_prompt(agt *, const char *text);
 void agt_stop(agt *);                                    /* within 50 ms, in prefill too */
 void agt_pause(agt *, bool on);
+/* Closes the thought of the running answer, so that the answer begins; where nothing is being thought, a note says so. */
+void agt_end_thinking(agt *);
 void agt_step(agt *);                                    /* while paused: one token */
 void agt_nudge_k(agt *, int delta);                      /* F7, F8: every routed layer's k by delta, from the next token */
 void agt_toggle(agt *);                                  /* F9: the configuration before, and on, and back (agent/history.h) */

@@ -19,6 +19,8 @@
       N_("answer again beside the old answer, with other settings if given"), .complete = AGT_COMPLETE_ASSIGN) \
     X(stop, RUN(stop), "стоп", "", \
       N_("stop the answer and keep what was said"), .key = "Ctrl-C") \
+    X(think, RUN(think), "думать", N_("[end|on|off|auto]"), \
+      N_("end the running answer's thinking, so that the answer begins; or set the knob think"), .key = "Ctrl-X t", .words = "end,on,off,auto") \
     X(pause, RUN(pause), "пауза", "", \
       N_("pause the answer, or go on"), .key = "F6") \
     X(step, RUN(step), "шаг", N_("[N]"), \

@@ -244,6 +244,22 @@ void desk_step(desk *d)
     pthread_mutex_unlock(&d->mu);
 }
 
+void desk_enough(desk *d, bool yes)
+{
+    pthread_mutex_lock(&d->mu);
+    d->enough = yes;
+    pthread_mutex_unlock(&d->mu);
+}
+
+bool desk_take_enough(desk *d)
+{
+    pthread_mutex_lock(&d->mu);
+    bool was = d->enough;
+    d->enough = false;
+    pthread_mutex_unlock(&d->mu);
+    return was;
+}
+
 void desk_pace(desk *d, double pace)
 {
     pthread_mutex_lock(&d->mu);

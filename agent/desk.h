@@ -64,6 +64,7 @@ typedef struct desk {
     edit *edits, **edits_end;
     bool editing;                        /* one was taken and its maker was not told yet */
     bool quit, paused;
+    bool enough;                         /* the running answer's thought is to end */
     bool applying;                       /* edits were handed to the engine's thread, which has not come back yet */
     int steps;                           /* tokens that may still come while paused */
     double pace;                         /* tokens a second at most; 0: as fast as it goes */
@@ -99,6 +100,8 @@ bool desk_wanted(desk *);                /* the engine's lane has something to d
 bool desk_stop(desk *);                  /* the answer, else the long lane's job; true: it was paused, and goes on to its end */
 bool desk_pause(desk *, bool on);        /* true: that is a change */
 void desk_step(desk *);
+void desk_enough(desk *, bool yes);
+bool desk_take_enough(desk *);           /* once */
 bool desk_paused(desk *);
 void desk_pace(desk *, double tokens_per_second);
 void desk_cancels(desk *, void (*cancel)(void *who, bool on), void *who);

@@ -23,6 +23,17 @@ void agt_stop(agt *a)
         say_paused(a, false);
 }
 
+void agt_end_thinking(agt *a)
+{
+    pthread_mutex_lock(&a->shown.mu);
+    bool thinking = a->shown.st.thinking;
+    pthread_mutex_unlock(&a->shown.mu);
+    if (thinking)
+        desk_enough(&a->desk, true);
+    else
+        note(&a->events, AGT_INFO, _("nothing is being thought that could be ended"));
+}
+
 void agt_pause(agt *a, bool on)
 {
     if (desk_pause(&a->desk, on))

@@ -229,6 +229,15 @@ static bool repeats(void *user, int answer, int tokens)
     return on;
 }
 
+static bool enough(void *user, int answer)
+{
+    agt *a = ((turn *)user)->a;
+    bool yes = desk_take_enough(&a->desk);
+    if (yes)
+        note(&a->events, AGT_INFO, _("the thinking is closed: the answer begins"));
+    return yes;
+}
+
 static void prefill(void *user, int done, int total) { sync_prefill(((turn *)user)->a, done, total); }
 static void prefilled(void *user, const prov_result *r)
 {
@@ -249,8 +258,9 @@ enum mem_status generate(turn *t, const prov_request *r, const char **finish, ch
         [PROV_STOPPED] = { "stopped", MEM_STOPPED }, [PROV_FAILED] = { NULL, MEM_FAILED } };
     agt *a = t->a;
     prov_hooks h = { .user = t, .between = between, .prefill = prefill, .prefilled = prefilled, .piece = piece, .position = position,
-                     .token = token, .repeats = repeats };
+                     .token = token, .repeats = repeats, .enough = enough };
     t->token.surprise = t->token.repeat = t->token.entropy = NAN;
+    desk_enough(&a->desk, false);        /* what was meant for another answer */
     a->seat.config_changed = false;
     a->seat.prefill_from = q_now_ns();
     a->seat.holds = a->chat.id;

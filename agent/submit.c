@@ -71,6 +71,14 @@ static void stop(agt *a, const agt_command *c, char *args)
     agt_stop(a);
 }
 
+static void think(agt *a, const agt_command *c, char *args)
+{
+    if (!*args || strcmp(args, "end") == 0)
+        agt_end_thinking(a);
+    else
+        knobs_set(a, "think", args);
+}
+
 static void pause(agt *a, const agt_command *c, char *args) { agt_pause(a, !desk_paused(&a->desk)); }
 static void toggle(agt *a, const agt_command *c, char *args) { agt_toggle(a); }
 static void diff(agt *a, const agt_command *c, char *args) { configs_diff(a); }

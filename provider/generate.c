@@ -130,12 +130,13 @@ static void take(gen *g, const gen_token *t)
 
 static int failed(int rc) { return rc == Q_CANCEL ? PROV_STOPPED : rc < 0 ? PROV_FAILED : GO_ON; }
 
-/* The thought has had its tokens: what closes it comes instead of a choice. */
+/* The thought has had its tokens, or somebody has enough of it: what closes it comes instead of a choice. */
 static bool closing(gen *g, gen_token *t)
 {
     const gen_source *s = g->s;
-    int most = s->budget && s->close ? s->budget(s->self) : 0;
-    if (g->at_close == g->n_close && g->part == PART_THINK && most > 0 && g->r->thinking_tokens >= most) {
+    bool thinks = g->at_close == g->n_close && g->part == PART_THINK && s->close;
+    int most = thinks && s->budget ? s->budget(s->self) : 0;
+    if (thinks && ((most > 0 && g->r->thinking_tokens >= most) || (g->h->enough && g->h->enough(g->h->user, g->answer)))) {
         g->n_close = s->close(s->self, g->close, (int)(sizeof g->close / sizeof *g->close));
         g->at_close = 0;
     }

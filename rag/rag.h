@@ -252,9 +252,11 @@ int rag_remove(mem_store *, int64_t document, char *err);
 int rag_remove_all(mem_store *, const int64_t *document, int n, int *done, char *err);
 
 /* Cuts a text into chunks of about 1000 bytes at headings, paragraphs and sentences; fenced code stays whole up to
- * 4000. Without `markdown` nothing is a heading or a fence. Returns how many; *out and the headings are malloc'ed,
- * texts point into text. For tests and other importers. */
-int rag_chunk(const char *text, size_t n, bool markdown, mem_chunk **out);
+ * 4000. PLAIN: nothing is a heading or a fence. SOURCE: a program's, cut between what stands at the margin (functions, types),
+ * each whole up to 4000, its first line its heading. Returns how many; *out and the headings are malloc'ed, texts point into
+ * text. For tests and other importers. */
+enum rag_form { RAG_PLAIN, RAG_MARKDOWN, RAG_SOURCE };
+int rag_chunk(const char *text, size_t n, enum rag_form, mem_chunk **out);
 void rag_chunks_free(mem_chunk *, int n);
 
 #endif

@@ -1,8 +1,13 @@
 /* rag/read: the readers, a row each: by which endings or first bytes a file is known, and how its bytes become text.
- * Pure functions; any thread. It never opens a file. */
+ * Any thread. It never opens a file; a PDF is
+ * another program's to read, which is waited for. */
 #include "rag/read.h"
 
 #include "rag/charset.h"
+#include "rag/import/markup.h"
+#include "rag/import/office.h"
+#include "rag/import/pdf.h"
+#include "rag/import/table.h"
 
 #include <string.h>
 #include <strings.h>
@@ -10,19 +15,56 @@
 typedef struct reader {
     const char *endings;                /* ".md .markdown"; "" any */
     const char *magic;                  /* the first bytes; "" any */
-    bool markdown;                      /* are # and ``` headings and fences in what it gives */
+    enum rag_form form;                 /* of what it gives */
     const char *(*read)(q_buf *b);      /* in place; NULL, or a translated reason why not */
 } reader;
 
-static const char *pdf(q_buf *b) { return _("it is a PDF: convert it to text first (pdftotext FILE)"); }
-static const char *archive(q_buf *b) { return _("it is an archive or an office document: convert it to text or Markdown first"); }
+static const char *pdf(q_buf *b) { return rag_pdf(b, &pdf_ordinary); }
+
+static const char *html(q_buf *b)
+{
+    q_buf out = {0};
+    markup_charset(b);
+    const char *why = rag_charset(b);
+    if (!why) markup_html(b->p, b->len, &out);
+    if (!why && !out.len) why = _("there are no words in it");
+    if (why) {
+        q_buf_free(&out);
+        return why;
+    }
+    q_buf_free(b);
+    *b = out;
+    return NULL;
+}
+
+static const char *csv(q_buf *b)
+{
+    const char *why = rag_charset(b);
+    if (!why) rag_csv(b);
+    return why;
+}
+
+static const char *json(q_buf *b)
+{
+    const char *why = rag_charset(b);
+    if (!why) rag_json(b);
+    return why;
+}
 
 /* The first row that fits. */
 static const reader readers[] = {
-    {"", "%PDF-", false, pdf},
-    {"", "PK\3\4", false, archive},
-    {".md .markdown .mdown .mkd .mdx .rmd .qmd", "", true, rag_charset},
-    {"", "", false, rag_charset},
+    {"", "%PDF-", RAG_PLAIN, pdf},
+    {"", "PK\3\4", RAG_MARKDOWN, rag_office},
+    {".html .htm .xhtml", "", RAG_MARKDOWN, html},
+    {"", "<!DOCTYPE html", RAG_MARKDOWN, html},
+    {"", "<!doctype html", RAG_MARKDOWN, html},
+    {"", "<html", RAG_MARKDOWN, html},
+    {".md .markdown .mdown .mkd .mdx .rmd .qmd", "", RAG_MARKDOWN, rag_charset},
+    {".csv .tsv", "", RAG_PLAIN, csv},
+    {".json .geojson .ipynb", "", RAG_PLAIN, json},
+    {".c .h .cc .cpp .cxx .hpp .hh .cu .cuh .m .mm .py .pyi .js .mjs .jsx .ts .tsx .go .rs .java .kt .scala .cs .swift .rb .php .pl .pm .lua .r .jl .hs .ml .ex .exs"
+     " .zig .d .sh .bash .zsh .sql .el .lisp .clj .scm .vim .dart .proto", "", RAG_SOURCE, rag_charset},
+    {"", "", RAG_PLAIN, rag_charset},
 };
 
 static bool ends(const char *path, const char *endings)
@@ -35,7 +77,7 @@ static bool ends(const char *path, const char *endings)
     return false;
 }
 
-const char *rag_read(const char *path, q_buf *b, bool *markdown)
+const char *rag_read(const char *path, q_buf *b, enum rag_form *form)
 {
     if (b->len == 0) return _("it is empty");
     const reader *r = readers;
@@ -43,7 +85,7 @@ const char *rag_read(const char *path, q_buf *b, bool *markdown)
         size_t n = strlen(r->magic);
         if ((!*r->endings || ends(path, r->endings)) && b->len >= n && memcmp(b->p, r->magic, n) == 0) break;
     }
-    *markdown = r->markdown;
+    *form = r->form;
     return r->read(b);
 }
 

@@ -1,6 +1,6 @@
 /* rag/import/zip: reads a zip archive member by member without unpacking it to the disk. PKWARE APPNOTE 6.3.10, sections
  * 4.3.7, 4.3.12 and 4.3.16; without zip64. Everything is checked against the file's size; what comes out is bounded by
- * MEMBER_MAX a member and ALL_MAX together, whatever the archive says. */
+ * MEMBER_MAX a member and ALL_MAX together (of a document: DOCUMENT_MAX), whatever the archive says. */
 #include "rag/import/zip.h"
 
 #include <errno.h>
@@ -10,14 +10,14 @@
 #include <unistd.h>
 #include <zlib.h>
 
-enum { END_SIZE = 22, ENTRY_SIZE = 46, LOCAL_SIZE = 30, MAX_COMMENT = 65535, STORED = 0, DEFLATED = 8, PIECE = 1 << 16, ENTRIES_MAX = 65535, LIST_MAX = 64 << 20 };
-static const uint64_t MEMBER_MAX = 2ull << 30, ALL_MAX = 4ull << 30;
+enum { END_SIZE = 22, ENTRY_SIZE = 46, LOCAL_SIZE = 30, MAX_COMMENT = 65535, STORED = 0, DEFLATED = 8, PIECE = 1 << 16, LIST_MAX = 64 << 20 };
+static const uint64_t MEMBER_MAX = 2ull << 30, ALL_MAX = 4ull << 30, DOCUMENT_MAX = 256 << 20;
 
 struct zip {
-    int fd;
+    int fd; const char *bytes;          /* one of them; -1, NULL */
     uint64_t size;                      /* of the file */
     unsigned char *list; size_t n_list; /* the central directory */
-    size_t at; int left;
+    size_t at; int left, members;
     char *name;
     uint64_t data, packed, used, out, all;
     unsigned method;
@@ -34,6 +34,11 @@ static uint32_t u32(const unsigned char *p) { return u16(p) | (uint32_t)u16(p + 
 /* n bytes at `at`; false: they are not there. */
 static bool bytes_at(const zip *z, uint64_t at, void *p, size_t n)
 {
+    if (z->bytes) {
+        if (at > z->size || n > z->size - at) return false;
+        memcpy(p, z->bytes + at, n);
+        return true;
+    }
     for (size_t done = 0; done < n;) {
         ssize_t k = pread(z->fd, (char *)p + done, n - done, (off_t)(at + done));
         if (k < 0 && errno == EINTR) continue;
@@ -52,7 +57,7 @@ static bool read_list(zip *z)
         for (size_t i = tail - END_SIZE + 1; i-- > 0 && !found;)
             if (u32(p + i) == 0x06054b50) {
                 uint64_t from = u32(p + i + 16), n = u32(p + i + 12);
-                z->left = (int)u16(p + i + 10);
+                z->left = z->members = (int)u16(p + i + 10);
                 found = n <= LIST_MAX && from <= z->size && n <= z->size - from;
                 if (!found) break;
                 z->list = q_alloc((size_t)n + 1);
@@ -63,16 +68,30 @@ static bool read_list(zip *z)
     return found;
 }
 
+static zip *open_it(zip *z, const char **why)
+{
+    if (read_list(z)) return z;
+    *why = _("the archive is damaged or was not loaded to its end");
+    zip_free(z);
+    return NULL;
+}
+
 zip *zip_open(int fd, const char **why)
 {
     struct stat st;
     zip *z = q_alloc(sizeof *z);
     z->fd = fd;
     if (fstat(fd, &st) == 0) z->size = (uint64_t)st.st_size;
-    if (read_list(z)) return z;
-    *why = _("the archive is damaged or was not loaded to its end");
-    zip_free(z);
-    return NULL;
+    return open_it(z, why);
+}
+
+zip *zip_open_bytes(const char *p, size_t n, const char **why)
+{
+    zip *z = q_alloc(sizeof *z);
+    z->fd = -1;
+    z->bytes = p;
+    z->size = n;
+    return open_it(z, why);
 }
 
 static void close_member(zip *z)
@@ -116,6 +135,21 @@ const char *zip_next(zip *z, uint64_t *size)
     return z->name;
 }
 
+bool zip_find(zip *z, const char *name)
+{
+    uint64_t size;
+    size_t want = strlen(name);
+    z->at = 0;
+    z->left = z->members;
+    for (; z->left > 0 && z->at + ENTRY_SIZE <= z->n_list && u32(z->list + z->at) == 0x02014b50; z->left--) {
+        const unsigned char *e = z->list + z->at;
+        size_t n = u16(e + 28);
+        if (n == want && z->at + ENTRY_SIZE + n <= z->n_list && memcmp(e + ENTRY_SIZE, name, n) == 0) return zip_next(z, &size) != NULL;
+        z->at += ENTRY_SIZE + n + u16(e + 30) + u16(e + 32);
+    }
+    return false;
+}
+
 /* What is packed, at most PIECE bytes of it; 0: no more. */
 static size_t packed_piece(zip *z, unsigned char *p, size_t n)
 {
@@ -157,7 +191,7 @@ static long read_member(void *user, char *p, size_t n)
         z->all += (uint64_t)k;
     }
     if (k < 0) z->why = _("it is damaged");
-    else if (z->out > MEMBER_MAX || z->all > ALL_MAX) z->why = _("more comes out of it than any archive holds: unpack it first");
+    else if (z->out > MEMBER_MAX || z->all > (z->bytes ? DOCUMENT_MAX : ALL_MAX)) z->why = _("more comes out of it than any archive holds: unpack it first");
     else if (z->ended && z->crc != z->want) z->why = _("it is damaged");
     return z->why && k < 0 ? -1 : k;
 }

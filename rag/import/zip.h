@@ -7,6 +7,8 @@
 typedef struct zip zip;
 /* An archive in an open file, which stays the caller's; NULL and *why (translated): it is none, or it is damaged. */
 zip *zip_open(int fd, const char **why);
+zip *zip_open_bytes(const char *p, size_t n, const char **why);     /* the same of bytes, which must live as long */
+bool zip_find(zip *, const char *name); /* makes that member the present one; false: there is none */
 void zip_free(zip *);
 /* The next member's name (valid until the next call) and size; NULL: there is none. */
 const char *zip_next(zip *, uint64_t *size);

@@ -2,9 +2,13 @@
  * members, broken text. Whatever comes in, a settled conversation is a tree: parents first and shown, names once, UTF-8. */
 #include "rag/import/archive.h"
 #include "rag/import/date.h"
+#include "rag/import/markup.h"
 #include "rag/import/mojibake.h"
+#include "rag/import/office.h"
 #include "rag/import/records.h"
+#include "rag/import/table.h"
 #include "rag/import/zip.h"
+#include "rag/rag.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <sys/mman.h>
@@ -157,7 +161,83 @@ static int broken_run(const char *p, size_t n)
     return rc;
 }
 
+/* ---- documents ---- */
+static void page_seed(fuzz_rng *r, q_buf *b)
+{
+    static const char *const names[] = {"../readers/page.html", "../readers/page-odd.html", "../readers/page-1251.htm"};
+    golden(names[fuzz_below(r, 3)], b);
+}
+
+static int page_run(const char *p, size_t n)
+{
+    q_buf b = {0}, out = {0};
+    q_buf_puts(&b, "");
+    q_buf_add(&b, p, n);
+    markup_charset(&b);
+    char *clean = q_utf8_clean(b.p, b.len), *exact = malloc(strlen(clean) + 1);
+    size_t k = strlen(clean);
+    memcpy(exact, clean, k);
+    markup_html(exact, k, &out);
+    int rc = out.len && !q_utf8_valid(out.p, out.len) ? FUZZ_BROKEN("no UTF-8") : out.len > 8 * k + 64 ? FUZZ_BROKEN("it grew") : out.len > 0;
+    free(clean);
+    free(exact);
+    q_buf_free(&b);
+    q_buf_free(&out);
+    return rc;
+}
+
+/* Tables, data and sources: what becomes of them is UTF-8, and the passages lie in it in order. */
+static void table_seed(fuzz_rng *r, q_buf *b)
+{
+    static const char *const names[] = {"../readers/table.csv", "../readers/cut.tsv", "../readers/data.json", "../readers/make.py"};
+    golden(names[fuzz_below(r, 4)], b);
+}
+
+static int table_run(const char *p, size_t n)
+{
+    char *clean = q_utf8_clean(p, n);
+    int rc = 1;
+    for (int i = 0; i < 3 && rc > 0; i++) {
+        q_buf b = {0};
+        mem_chunk *c = NULL;
+        q_buf_puts(&b, clean);
+        if (i == 0) rag_csv(&b);
+        if (i == 1) rag_json(&b);
+        if (!q_utf8_valid(b.p, b.len)) rc = FUZZ_BROKEN("no UTF-8");
+        int k = rag_chunk(b.p, b.len, i == 2 ? RAG_SOURCE : RAG_PLAIN, &c);
+        size_t at = 0;
+        for (int j = 0; j < k && rc > 0; j++) {
+            if (c[j].offset < at || c[j].n > b.len - c[j].offset || !q_utf8_valid(c[j].heading, strlen(c[j].heading))) rc = FUZZ_BROKEN("a passage is out of place");
+            at = c[j].offset + c[j].n;
+        }
+        rag_chunks_free(c, k);
+        q_buf_free(&b);
+    }
+    free(clean);
+    return rc;
+}
+
+static void office_seed(fuzz_rng *r, q_buf *b)
+{
+    static const char *const names[] = {"../readers/text.docx", "../readers/text.odt", "../readers/book.epub", "../readers/other.zip"};
+    golden(names[fuzz_below(r, 4)], b);
+}
+
+static int office_run(const char *p, size_t n)
+{
+    q_buf b = {0};
+    q_buf_puts(&b, "");
+    q_buf_add(&b, p, n);
+    const char *why = rag_office(&b);
+    int rc = why ? 0 : !q_utf8_valid(b.p, b.len) ? FUZZ_BROKEN("no UTF-8") : 1;
+    q_buf_free(&b);
+    return rc;
+}
+
 const fuzz_target fuzz_archive = {.name = "archive", .short_runs = 1500, .long_runs = 30000, .seed = archive_seed, .run = archive_run};
 const fuzz_target fuzz_note = {.name = "note", .short_runs = 1500, .long_runs = 20000, .seed = note_seed, .run = note_run};
 const fuzz_target fuzz_zip = {.name = "zip", .short_runs = 1000, .long_runs = 10000, .seed = zip_seed, .run = zip_run};
 const fuzz_target fuzz_broken = {.name = "broken_text", .short_runs = 1000, .long_runs = 20000, .seed = broken_seed, .run = broken_run};
+const fuzz_target fuzz_page = {.name = "page", .short_runs = 1500, .long_runs = 20000, .seed = page_seed, .run = page_run};
+const fuzz_target fuzz_office = {.name = "office", .short_runs = 1000, .long_runs = 10000, .seed = office_seed, .run = office_run};
+const fuzz_target fuzz_table = {.name = "table", .short_runs = 1000, .long_runs = 10000, .seed = table_seed, .run = table_run};

@@ -66,6 +66,41 @@ static void a_turn_is_told_and_kept(void)
     finish_db(&s);
 }
 
+/* A thought is ended at its token by a key, once; where nothing is thought that is said, and the next answer thinks again. */
+static void ends_the_thought(void *user, int token)
+{
+    if (token == *(int *)user)
+        agt_end_thinking(a);
+}
+
+static void a_thought_is_ended(void)
+{
+    static const struct { int at; const char *thought; bool ended; } row[] = {
+        { 0, "two and two\nis four", false }, { 2, "two and\n", true }, { 3, "two and two\n", true } };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        seen s = { 0 };
+        int at = row[i].at;
+        if (!start((script){ .at = ends_the_thought, .user = &at }, false, &s))
+            return;
+        agt_message *m = ask("what is four?", &s);
+        CHECK_STR(m ? m->thinking : "", row[i].thought);
+        CHECK_STR(m ? m->text : "", "Four.");
+        CHECK(m && m->state == AGT_DONE && m->n_thinking > 0 && m->n_thinking < m->n_tokens);
+        CHECK_MSG((s.notes.p && strstr(s.notes.p, "the thinking is closed")) == row[i].ended, "%d: %s", row[i].at, s.notes.p ? s.notes.p : "");
+        CHECK_MSG((s.notes.p && strstr(s.notes.p, "nothing is being thought")) == !row[i].ended, "%d: %s", row[i].at, s.notes.p ? s.notes.p : "");
+        seen_clear(&s);
+        at = -1;
+        m = ask("what is four?", &s);
+        CHECK_STR(m ? m->thinking : "", "two and two\nis four");
+        settle(a, &s);
+        seen_clear(&s);
+        agt_submit(a, "/think end");
+        settle(a, &s);
+        CHECK_MSG(s.notes.p && strstr(s.notes.p, "nothing is being thought"), "%s", s.notes.p ? s.notes.p : "");
+        finish_db(&s);
+    }
+}
+
 /* A change that no answer has seen costs nothing to take back, and that is said. */
 static void the_way_back_costs_nothing(void)
 {
@@ -774,6 +809,7 @@ static void labels_are_stored_in_no_language(void)
 int main(void)
 {
     RUN(a_turn_is_told_and_kept);
+    RUN(a_thought_is_ended);
     RUN(the_way_back_costs_nothing);
     RUN(an_answer_that_the_disk_refused_is_kept);
     RUN(the_status_is_of_this_conversation);

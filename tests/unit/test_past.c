@@ -149,7 +149,7 @@ static void another_timeline_is_not_taken_for_it(void)
 }
 
 /* ================= conversations ================= */
-static char *db;
+static char *dir, *db;
 static agt *a;
 static seen s;
 
@@ -231,53 +231,91 @@ static void forget_then(void)
         }
 }
 
-/* k is another one from the seventh token on. */
+/* A model of random weights ends when it likes: other dice until an answer has so many tokens. Returns the dice. */
+enum { LONG = 8, TURNED = 14, DICE = 200 };
+static int ask_long(const char *text, int tokens, bool amend)
+{
+    int dice = 5;
+    char words[48];
+    seen_clear(&s);
+    ask(text);
+    while (s.last && s.last->n_tokens < tokens && ++dice < DICE) {
+        snprintf(words, sizeof words, amend ? "/set sampler.seed %d" : "sampler.seed=%d", dice);
+        if (amend) {
+            ask(words);
+            ask(text);
+        } else {
+            agt_again(a, 0, words);
+            settle(a, &s);
+        }
+    }
+    CHECK_MSG(s.last && s.last->n_tokens >= tokens, "%s: %d tokens", text, s.last ? s.last->n_tokens : -1);
+    if (amend)
+        ask("/set sampler.seed 5");
+    return dice;
+}
+
+/* k is another one from the seventh token on: the answer's first tokens come as they came before. */
 static void ask_and_turn(const char *text)
 {
-    seen_clear(&s);
-    agt_pause(a, true);
-    agt_submit(a, text);
-    for (int i = 1; i <= 6; i++) {
-        agt_step(a);
-        CHECK(wait_for(a, &s, AGT_EV_TOKEN, i, 60000));
+    char words[48];
+    int dice = ask_long(text, TURNED, false);
+    for (bool turned = false; !turned && dice < DICE; dice++) {
+        seen_clear(&s);
+        snprintf(words, sizeof words, "sampler.seed=%d", dice);
+        agt_again(a, 0, words);          /* long enough under these dice? */
+        settle(a, &s);
+        if (!s.last || s.last->n_tokens < TURNED)
+            continue;
+        seen_clear(&s);
+        agt_pause(a, true);
+        agt_again(a, 0, words);
+        for (int i = 1; i <= 6; i++) {
+            agt_step(a);
+            CHECK(wait_for(a, &s, AGT_EV_TOKEN, i, 60000));
+        }
+        agt_nudge_k(a, -2);
+        CHECK(wait_for(a, &s, AGT_EV_KNOB, 0, 60000));
+        agt_pause(a, false);
+        settle(a, &s);
+        turned = s.last && s.last->n_config == 2 && s.last->n_tokens >= LONG;
     }
-    agt_nudge_k(a, -2);
-    CHECK(wait_for(a, &s, AGT_EV_KNOB, 0, 60000));
-    agt_pause(a, false);
-    settle(a, &s);
-    CHECK(s.last && s.last->n_config == 2 && s.tokens > 8);
+    CHECK(dice < DICE);
 }
 
 /* Settings are turned between and in answers; the system text too; a beginning is given; a file is fed. recompute: each turn
  * evaluates the context anew. */
 static void converse(bool recompute)
 {
-    char *file = q_printf("%s.md", db), *add = q_printf("/add %s", file);
+    char *file = q_printf("%s/ferry.md", dir), *add = q_printf("/add %s", file);
     static const char text[] = "# Ferry\nThe Zwolle ferry leaves the northern quay at seven and the fare is four guilders.\n";
     CHECK(q_write_file_atomic(file, text, sizeof text - 1, err) == 0);
     ask("/new");
     ask("/set experts.k default");
+    ask("/set memory.on off");
     ask(add);
-    ask("Tell me of the river.");
+    ask_long("Tell me of the river.", LONG, false);
     note_now(1, true);
     ask("/set experts.k 2");
     ask("/set chat.system Be brief.");
-    ask("When does the Zwolle ferry leave the northern quay, and what is the fare?");
+    ask("/set memory.on on");
+    ask_long("When does the Zwolle ferry leave the northern quay, and what is the fare?", LONG, false);
     CHECK_MSG(s.passages > 0, "nothing was fed: %s", s.nothing ? s.nothing : "");
     note_now(2, true);
+    ask("/set memory.on off");
     ask("/set experts.ban 1:3");
-    ask("And a stone?");
+    ask_long("And a stone?", LONG, false);
     note_now(3, true);
-    ask("/amend The stone lies in");
+    ask_long("/amend The stone lies in", LONG, true);
     note_now(3, true);
     ask("/set experts.ban none");
     ask("/set experts.k 4");
     ask("/set chat.system default");
-    ask("What else?");
+    ask_long("What else?", LONG, false);
     note_now(4, true);
     ask_and_turn("One more.");
     note_now(5, !recompute);
-    unlink(file);
+    ask("/set experts.k 4");
     free(file);
     free(add);
 }
@@ -291,8 +329,8 @@ static void older_answers(bool recompute)
     static const int order[] = { 3, 1, 2, 4 };
     for (int i = 0; i < 4; i++)
         compare_with_then(order[i]);
-    if (!recompute) {
-        char *held = asked("/whatif 3 k=1", &read);                  /* the running one's cells are there all the time */
+    if (!recompute) {                    /* the running one's cells are there all the time */
+        char *held = asked("/whatif 3 k=1", &read);
         CHECK(read == 0);
         free(held);
     }
@@ -305,7 +343,7 @@ static void older_answers(bool recompute)
         compare_so(i, recompute && i == 5);
     ask("/set experts.k 1");
     compare_with_then(1);
-    ask("And now?");
+    ask_long("And now?", 1, false);
     compare_with_then(2);
     stop();
     forget_then();
@@ -356,7 +394,7 @@ static void what_cannot_be_made_again_is_said(void)
     compare_with_then(1);                /* all of it is as it is now, and its routing says that it is right */
     const char *why = refused("/whatif @3 3 k=1");                   /* k was another before it, and so was the system text */
     CHECK_MSG(strstr(why, "cannot be made again") || strstr(why, "comes out otherwise from token 1 on"), "%s", why);
-    char *forget = q_printf("/forget %s.md", db);
+    char *forget = q_printf("/forget %s/ferry.md", dir);
     ask(forget);
     free(forget);
     CHECK(s.ask != 0);
@@ -386,12 +424,17 @@ int main(void)
         printf("skip conversations: the golden model is not unpacked\n");
         return TEST_END();
     }
-    db = q_printf("/tmp/quorum-test-past-%d.db", (int)getpid());
-    unlink_db(db);
+    char made[] = "/tmp/quorum-past-XXXXXX";
+    dir = mkdtemp(made);
+    db = q_printf("%s/past.db", dir);
     RUN(answers_that_went_on);
     RUN(answers_that_were_evaluated_anew);
     RUN(what_cannot_be_made_again_is_said);
     unlink_db(db);
     free(db);
+    char *file = q_printf("%s/ferry.md", dir);
+    unlink(file);
+    free(file);
+    rmdir(dir);
     return TEST_END();
 }

@@ -36,6 +36,7 @@ typedef struct seen {
     bool in_order, end_it;
     int repeats;
     int between_n;
+    int enough_at, enough_asked;         /* which question about a thought is answered with yes; how many there were */
 } seen;
 
 static void seen_clear(seen *s)
@@ -109,9 +110,15 @@ static bool repeats(void *user, int answer, int tokens)
     return s->end_it;
 }
 
+static bool enough(void *user, int answer)
+{
+    seen *s = user;
+    return ++s->enough_asked == s->enough_at;
+}
+
 static prov_hooks hooks(seen *s)
 {
-    return (prov_hooks){ s, between, prefill, NULL, piece, position, token, call, repeats };
+    return (prov_hooks){ s, between, prefill, NULL, piece, position, token, call, repeats, enough };
 }
 
 /* ---- asking ---- */
@@ -778,6 +785,26 @@ static void a_thought_has_a_budget(void)
     }
 }
 
+/* Or somebody has enough of it: asked before each of its tokens and never outside of it; at the k-th it is closed. */
+static void a_thought_is_ended(void)
+{
+    static const char *const thought[] = { "first this\nthen that", "first\n", "first this\n", "first this\nthen\n" };
+    for (int at = 0; at <= 3; at++) {
+        seen s = { 0 };
+        s.enough_at = at;
+        open_script((script){ .line = lines });
+        set("sampler.max_tokens", "0");
+        prov_message m = { PROV_USER, "think!", 6, NULL };
+        prov_result r = ask(&(prov_request){ .message = &m, .n_message = 1 }, &s);
+        CHECK_MSG(s.thought.p && strcmp(s.thought.p, thought[at]) == 0, "%d: \"%s\"", at, s.thought.p ? s.thought.p : "");
+        CHECK_STR(text(&s), "The answer is four.");
+        CHECK(r.finish == PROV_ENDED && !r.thinking && s.in_order);
+        CHECK_MSG(s.enough_asked == (at ? at : 3), "%d: asked %d times of %d", at, s.enough_asked, r.thinking_tokens);
+        seen_clear(&s);
+        prov_close(p);
+    }
+}
+
 /* However its tokens are cut, a thought is a thought. */
 static void thoughts_are_told_apart(void)
 {
@@ -940,6 +967,7 @@ int main(void)
 {
     RUN(thoughts_are_told_apart);
     RUN(a_thought_has_a_budget);
+    RUN(a_thought_is_ended);
     RUN(tools_are_called);
     RUN(what_is_not_live_waits);
     RUN(failures_keep_what_was_said);

@@ -853,6 +853,32 @@ static void banned_and_pinned(void)
     tui_app_free(&app);
 }
 
+/* While a thought runs, the keys' line says how to end it, at every width. */
+static void a_thought_can_be_ended(void)
+{
+    begin();
+    app.seen.st.busy = fake.st.busy = app.seen.st.thinking = fake.st.thinking = true;
+    static const int wide[] = { 40, 80, 120, 200 };
+    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) {
+        tui_app_resize(&app, wide[i], 30);
+        free(app.say.note);
+        app.say.note = NULL;
+        CHECK_MSG(on_screen("Ctrl-X t"), "%d columns", wide[i]);
+    }
+    q_buf_clear(&fake.said);
+    chr(CTRL_KEY('X'));
+    CHECK(on_screen("t ends thinking"));
+    chr('t');
+    SAID("end thinking\n");
+    chr(CTRL_KEY('X'));
+    chr(0x435);                          /* the same key with Cyrillic letters */
+    SAID("end thinking\n");
+    fake.st.thinking = app.seen.st.thinking = false;
+    CHECK(!on_screen("ends the thinking"));
+    fake.st.busy = false;
+    tui_app_free(&app);
+}
+
 /* The keys' line says what F7 and F8 would cost, as much of it as there is room for. */
 static void a_step_is_priced_before_it_is_taken(void)
 {
@@ -907,6 +933,7 @@ int main(void)
     RUN(wrap_cost);
     RUN(streaming);
     RUN(themes);
+    RUN(a_thought_can_be_ended);
     RUN(a_step_is_priced_before_it_is_taken);
     return TEST_END();
 }

@@ -111,6 +111,7 @@ static void ctrl_x(tui_app *app, const tui_key *k)
     switch (tui_key_latin(k->cp)) {
     case '6': agt_pause(app->a, !app->seen.st.paused); break;
     case '7': agt_nudge_k(app->a, -1); break;
+    case 't': agt_end_thinking(app->a); break;
     case '8': agt_nudge_k(app->a, +1); break;
     case '9': agt_toggle(app->a); break;
     case '1': tui_act_help(app); break;

@@ -54,12 +54,14 @@ void view_composer(tui_app *app, tui_box b)
 static const char *keys_of(const tui_app *app)
 {
     if (app->ask.question) return _("y yes · any other key: no");
-    if (app->comp.ctrl_x) return _("Ctrl-X …  2 chats · 3 experts · 4 memory · 5 config · Ctrl-E editor · < > panel width");
+    if (app->comp.ctrl_x) return _("Ctrl-X …  2 chats · 3 experts · 4 memory · 5 config · t ends thinking · Ctrl-E editor · < > panel width");
     if (app->comp.popup.n) return _("Tab next · Enter takes it · Esc closes");
     if (app->comp.ed.searching) return _("type to search · Ctrl-R older · Enter takes it · Esc leaves");
     if (app->go.focus) return app->go.focus->keys ? app->go.focus->keys(app) : _(app->go.focus->hint);
     if (app->comp.ed.folds.n) return _("Enter send · Ctrl-T opens what was pasted · Ctrl-C clears");
     if (app->seen.st.paused) return _("→ one token · F7/F8 fewer/more experts · F6 goes on · Ctrl-C stop");
+    if (app->seen.st.thinking && agt_answering(app->a)) return app->grid.w >= LAY_PANELS_W ? _("Ctrl-C stop · Ctrl-X t ends the thinking · F6 pause · F7/F8 fewer/more experts")
+                                                                                     : _("Ctrl-X t ends the thinking · Ctrl-C stop");
     if (agt_answering(app->a)) return app->grid.w >= LAY_PANELS_W ? _("Ctrl-C stop · F6 pause · F7/F8 fewer/more experts · Enter sends after this answer")
                                            : _("Ctrl-C stop · F6 pause · F7/F8 fewer/more");
     if (app->comp.editing && app->comp.amend) return _("Enter goes on from the end of this text · Ctrl-J line · Esc leaves it as it was");

@@ -144,8 +144,17 @@ typedef struct store_block_entry { int64_t id; uint64_t length; const unsigned c
 bool store_block_next(store_block *, store_block_entry *);
 bool store_block_place(store_block_entry *, int *place, int *field);
 
-/* vectors.c: those of a passage that goes; dropped ones where a check finds them out of step. */
-int store_vectors_drop(mem_store *, enum mem_kind, int64_t passage, char *err);
+/* sums.c */
+enum { STORE_DIM_MAX = 8192 };
+typedef struct store_sum { int64_t n, *v; } store_sum;         /* [dim], in 1 / store_sum_unit */
+extern const double store_sum_unit;
+int store_sum_read(mem_store *, int64_t embedder, enum mem_kind, int dim, store_sum *, char *err);     /* v malloc'ed, also on failure */
+int store_sum_write(mem_store *, int64_t embedder, enum mem_kind, int dim, const store_sum *, char *err);
+void store_sum_add(store_sum *, const float *f, int dim, int sign);
+int store_vector_fit(const mem_vector *, int dim, char *err);          /* Q_RANGE: a number is none */
+int store_vectors_drop(mem_store *, enum mem_kind, int64_t passage, char *err);        /* those of a passage that goes */
+
+/* vectors.c: those that a check finds out of step are dropped and owed. */
 int store_vectors_check(mem_store *, char *err);
 int store_vectors_step(mem_store *, bool *more, char *err);       /* of a deleted model's; takes the lock */
 

@@ -1,18 +1,13 @@
 /* memory/vectors: what embedding models made of passages: numbers beside a passage, small for looking through all of them and
  * exact for the best, and their sum, kept in step. Any thread; what changes is one short transaction. It never embeds: a
- * passage that has no vector is owed one, and who embeds asks for those. A vector goes with its passage (store_index_drop).
- *
- * A sum counts each number as round(x * 2^36), so that adding and taking away in any order leave the same sum. */
+ * passage that has no vector is owed one, and who embeds asks for those. A vector goes with its passage (store_index_drop). */
 #include "memory/store.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { DIM_MAX = 8192, READ_ROWS = 4096, DROP_ROWS = 256 };
-
-static const double UNIT = 68719476736.0;      /* 2^36 */
-static const float LARGEST = 64;               /* of a number; vectors of length 1 are far below */
+enum { DIM_MAX = STORE_DIM_MAX, READ_ROWS = 4096, DROP_ROWS = 256 };
 
 /* ---- embedders ---- */
 static const store_column embedder_columns[] = {
@@ -67,41 +62,14 @@ int mem_embedder_get(mem_store *s, int64_t id, mem_embedder *out, char *err)
 void mem_embedder_free(mem_embedder *e) { store_free(&embedder_table, e); }
 
 /* ---- the sum ---- */
-struct sum { int64_t n, *v; };
-
-static int sum_read(mem_store *s, int64_t embedder, enum mem_kind k, int dim, struct sum *x, char *err)
-{
-    *x = (struct sum){.v = q_alloc(sizeof *x->v * (size_t)dim)};
-    sqlite3_stmt *st = store_query(s, err, "SELECT n, sum FROM embedder_sum WHERE embedder=? AND kind=?", "ii", embedder, (int64_t)k);
-    int rc = st ? store_step(s, st, err) : store_failed(s);
-    if (rc == 1 && sqlite3_column_bytes(st, 1) == (int)sizeof *x->v * dim) {
-        x->n = sqlite3_column_int64(st, 0);
-        memcpy(x->v, sqlite3_column_blob(st, 1), sizeof *x->v * (size_t)dim);
-    }
-    sqlite3_finalize(st);
-    return rc < 0 ? rc : Q_OK;
-}
-
-static int sum_write(mem_store *s, int64_t embedder, enum mem_kind k, int dim, const struct sum *x, char *err)
-{
-    return store_run(s, NULL, err, "INSERT OR REPLACE INTO embedder_sum(embedder, kind, n, sum) VALUES(?, ?, ?, ?)", "iiib", embedder, (int64_t)k, x->n,
-                     (const void *)x->v, sizeof *x->v * (size_t)dim);
-}
-
-static void sum_add(struct sum *x, const float *f, int dim, int sign)
-{
-    x->n += sign;
-    for (int i = 0; i < dim; i++) x->v[i] += sign * llround((double)f[i] * UNIT);
-}
-
 int mem_vectors_mean(mem_store *s, int64_t embedder, enum mem_kind k, int dim, double *mean, int64_t *n, char *err)
 {
-    struct sum x;
+    store_sum x;
     store_lock(s);
-    int rc = sum_read(s, embedder, k, dim, &x, err);
+    int rc = store_sum_read(s, embedder, k, dim, &x, err);
     store_unlock(s);
     *n = rc == Q_OK ? x.n : 0;
-    for (int i = 0; i < dim; i++) mean[i] = *n > 0 ? (double)x.v[i] / UNIT / (double)*n : 0;
+    for (int i = 0; i < dim; i++) mean[i] = *n > 0 ? (double)x.v[i] / store_sum_unit / (double)*n : 0;
     free(x.v);
     return rc;
 }
@@ -140,7 +108,7 @@ static double quantise(const float *f, int dim, int8_t *out)
     return scale;
 }
 
-static int put_one(mem_store *s, int64_t embedder, int dim, const mem_vector *v, struct sum *sum, char *err)
+static int put_one(mem_store *s, int64_t embedder, int dim, const mem_vector *v, store_sum *sum, char *err)
 {
     int8_t row[DIM_MAX];
     bool same;
@@ -152,31 +120,23 @@ static int put_one(mem_store *s, int64_t embedder, int dim, const mem_vector *v,
     if (rc != Q_OK || !changes) return rc;          /* another process was quicker */
     rc = store_run(s, NULL, err, "INSERT INTO vector_exact(vector, data) VALUES(?, ?)", "ib", (int64_t)sqlite3_last_insert_rowid(s->db),
                    (const void *)v->f, sizeof *v->f * (size_t)dim);
-    if (rc == Q_OK) sum_add(sum, v->f, dim, 1);
+    if (rc == Q_OK) store_sum_add(sum, v->f, dim, 1);
     return rc;
-}
-
-static int fit(const mem_vector *v, int dim, char *err)
-{
-    for (int i = 0; i < dim; i++)
-        if (!isfinite(v->f[i]) || fabsf(v->f[i]) > LARGEST)
-            return q_fail(err, Q_RANGE, _("the embedding model gave numbers that are none for passage %lld: nothing of it is kept; try another model"), (long long)v->passage);
-    return Q_OK;
 }
 
 int mem_vectors_put(mem_store *s, int64_t embedder, int dim, const mem_vector *v, int n, char *err)
 {
     int64_t had = 0;
     int rc = Q_OK;
-    for (int i = 0; i < n && rc == Q_OK; i++) rc = fit(&v[i], dim, err);
+    for (int i = 0; i < n && rc == Q_OK; i++) rc = store_vector_fit(&v[i], dim, err);
     if (rc != Q_OK || n == 0 || (rc = store_begin(s, err)) != Q_OK) return rc;
-    struct sum sum[2] = {{0}};
+    store_sum sum[2] = {{0}};
     rc = store_int(s, &had, err, "SELECT dim FROM embedder WHERE id=?", "i", embedder);
     if (rc == Q_NOTFOUND || (rc == Q_OK && (had != dim || dim > DIM_MAX)))
         rc = q_fail(err, Q_RANGE, _("this embedding model has no vectors in memory: quorum memory embed makes them"));
-    for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc == Q_OK; k++) rc = sum_read(s, embedder, k, dim, &sum[k], err);
+    for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc == Q_OK; k++) rc = store_sum_read(s, embedder, k, dim, &sum[k], err);
     for (int i = 0; i < n && rc == Q_OK; i++) rc = put_one(s, embedder, dim, &v[i], &sum[v[i].kind], err);
-    for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc == Q_OK; k++) rc = sum_write(s, embedder, k, dim, &sum[k], err);
+    for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc == Q_OK; k++) rc = store_sum_write(s, embedder, k, dim, &sum[k], err);
     if (rc == Q_OK) rc = store_run(s, NULL, err, "UPDATE embedder SET puts=puts+1 WHERE id=?", "i", embedder);
     for (int k = 0; k < 2; k++) free(sum[k].v);
     return store_end(s, rc, err);
@@ -225,46 +185,6 @@ int mem_vectors_owing(mem_store *s, int64_t embedder, int64_t *n, char *err)
 }
 
 /* ---- going ---- */
-static int drop_one(mem_store *s, int64_t vector, int dim, struct sum *sum, char *err)
-{
-    sqlite3_stmt *st = store_query(s, err, "SELECT data FROM vector_exact WHERE vector=?", "i", vector);
-    int rc = st ? store_step(s, st, err) : store_failed(s);
-    if (rc == 1 && sqlite3_column_bytes(st, 0) == (int)sizeof(float) * dim) {
-        float *f = q_alloc(sizeof *f * (size_t)dim);
-        memcpy(f, sqlite3_column_blob(st, 0), sizeof *f * (size_t)dim);
-        bool good = fit(&(mem_vector){.f = f}, dim, (char[Q_ERRLEN]){0}) == Q_OK;
-        if (good) sum_add(sum, f, dim, -1);
-        free(f);
-    }
-    sqlite3_finalize(st);
-    if (rc >= 0) rc = store_run(s, NULL, err, "DELETE FROM vector_exact WHERE vector=?", "i", vector);
-    return rc == Q_OK ? store_run(s, NULL, err, "DELETE FROM vector WHERE id=?", "i", vector) : rc;
-}
-
-int store_vectors_drop(mem_store *s, enum mem_kind k, int64_t passage, char *err)
-{
-    sqlite3_stmt *st = store_query(s, err, "SELECT v.id, v.embedder, e.dim FROM vector v JOIN embedder e ON e.id=v.embedder WHERE v.kind=? AND v.passage=?",
-                                   "ii", (int64_t)k, passage);
-    int rc = st ? 1 : store_failed(s), n = 0;
-    struct { int64_t id, embedder, dim; } gone[64];
-    while (n < 64 && rc == 1 && (rc = store_step(s, st, err)) == 1) {
-        gone[n].id = sqlite3_column_int64(st, 0);
-        gone[n].embedder = sqlite3_column_int64(st, 1);
-        gone[n++].dim = sqlite3_column_int64(st, 2);
-    }
-    sqlite3_finalize(st);
-    for (int i = 0; i < n && rc >= 0; i++) {
-        struct sum sum = {0};
-        rc = gone[i].dim > 0 && gone[i].dim <= DIM_MAX ? sum_read(s, gone[i].embedder, k, (int)gone[i].dim, &sum, err) : store_tampered(s, err);
-        if (rc == Q_OK) rc = drop_one(s, gone[i].id, (int)gone[i].dim, &sum, err);
-        if (rc == Q_OK) rc = sum_write(s, gone[i].embedder, k, (int)gone[i].dim, &sum, err);
-        if (rc == Q_OK) rc = store_run(s, NULL, err, "UPDATE embedder SET drops=drops+1 WHERE id=?", "i", gone[i].embedder);
-        free(sum.v);
-    }
-    if (rc >= 0 && n == 64) return store_vectors_drop(s, k, passage, err);
-    return rc < 0 ? rc : Q_OK;
-}
-
 int mem_embedder_delete(mem_store *s, int64_t embedder, char *err)
 {
     int rc = store_begin(s, err);
@@ -337,7 +257,7 @@ int mem_vectors_exact(mem_store *s, int64_t embedder, enum mem_kind k, const int
         rc = store_step(s, st, err);
         there[i] = rc == 1 && sqlite3_column_bytes(st, 0) == (int)sizeof *out * dim;
         if (there[i]) memcpy(out + (size_t)i * (size_t)dim, sqlite3_column_blob(st, 0), sizeof *out * (size_t)dim);
-        if (there[i]) there[i] = fit(&(mem_vector){.f = out + (size_t)i * (size_t)dim}, dim, (char[Q_ERRLEN]){0}) == Q_OK;
+        if (there[i]) there[i] = store_vector_fit(&(mem_vector){.f = out + (size_t)i * (size_t)dim}, dim, (char[Q_ERRLEN]){0}) == Q_OK;
         sqlite3_reset(st);
     }
     sqlite3_finalize(st);
@@ -349,10 +269,10 @@ int mem_vectors_exact(mem_store *s, int64_t embedder, enum mem_kind k, const int
 /* Vectors that are not whole, of a passage that is gone, or out of step with their sum are dropped, and owed again. */
 static int check_embedder(mem_store *s, int64_t embedder, int dim, bool *sound, char *err)
 {
-    struct sum was[2] = {{0}}, is[2] = {{0}};
+    store_sum was[2] = {{0}}, is[2] = {{0}};
     int rc = Q_OK;
     for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc == Q_OK; k++) {
-        rc = sum_read(s, embedder, k, dim, &was[k], err);
+        rc = store_sum_read(s, embedder, k, dim, &was[k], err);
         is[k].v = q_alloc(sizeof *is[k].v * (size_t)dim);
     }
     sqlite3_stmt *st = rc == Q_OK ? store_query(s, err, "SELECT v.kind, v.data, v.scale, x.data, CASE v.kind WHEN 0 THEN EXISTS (SELECT 1 FROM chunk c WHERE c.id=v.passage)"
@@ -365,9 +285,9 @@ static int check_embedder(mem_store *s, int64_t embedder, int dim, bool *sound, 
         int64_t k = sqlite3_column_int64(st, 0);
         bool whole = (k == 0 || k == 1) && sqlite3_column_bytes(st, 1) == dim && sqlite3_column_bytes(st, 3) == (int)sizeof *f * dim && sqlite3_column_int(st, 4);
         if (whole) memcpy(f, sqlite3_column_blob(st, 3), sizeof *f * (size_t)dim);
-        whole = whole && fit(&(mem_vector){.f = f}, dim, (char[Q_ERRLEN]){0}) == Q_OK;
+        whole = whole && store_vector_fit(&(mem_vector){.f = f}, dim, (char[Q_ERRLEN]){0}) == Q_OK;
         whole = whole && quantise(f, dim, row) == sqlite3_column_double(st, 2) && memcmp(row, sqlite3_column_blob(st, 1), (size_t)dim) == 0;
-        if (whole) sum_add(&is[k], f, dim, 1);
+        if (whole) store_sum_add(&is[k], f, dim, 1);
         *sound &= whole;
     }
     sqlite3_finalize(st);

@@ -175,7 +175,7 @@ static const struct { const char *candidates, *one, *with, *of, *some; } by_kind
         " FROM chunk_fts JOIN chunk c ON c.id=chunk_fts.rowid JOIN document d ON d.id=c.document"
         " WHERE chunk_fts MATCH ?1 AND ?2 IS NOT NULL AND d.state=0 AND d.gone=0 ORDER BY b DESC, c.id LIMIT ?3) p",
         "FROM (" CHUNKS ", 0.0 AS b FROM chunk c JOIN document d ON d.id=c.document WHERE c.id=? AND d.state=0) p",
-        "SELECT doc FROM temp.chunk_words WHERE term=?", "SELECT count(*) FROM chunk",
+        "SELECT doc FROM temp.chunk_words WHERE term=?", "SELECT passages FROM extent WHERE kind=0",
         "FROM (" CHUNKS ", 0.0 AS b FROM chunk c JOIN document d ON d.id=c.document WHERE c.id=?1 AND ?2 IS NOT NULL AND d.state=0 AND d.gone=0) p"},
     /* a question asked elsewhere holds the words of the answer but not the answer */
     [MEM_CHAT] = {
@@ -184,7 +184,7 @@ static const struct { const char *candidates, *one, *with, *of, *some; } by_kind
         " WHERE message_fts MATCH ?1 AND m.conversation<>?2 AND c.state=0"
         " AND NOT (m.role=1 AND m.author='' AND rtrim(m.text, char(32, 9, 10, 13)) LIKE '%?') ORDER BY b DESC, m.id DESC LIMIT ?3) p",
         "FROM (" CHATS ", 0.0 AS b FROM message m JOIN conversation c ON c.id=m.conversation WHERE m.id=? AND c.state=0) p",
-        "SELECT doc FROM temp.message_words WHERE term=?", "SELECT count(*) FROM message WHERE indexed=1",
+        "SELECT doc FROM temp.message_words WHERE term=?", "SELECT passages FROM extent WHERE kind=1",
         "FROM (" CHATS ", 0.0 AS b FROM message m JOIN conversation c ON c.id=m.conversation WHERE m.id=?1 AND m.conversation<>?2 AND c.state=0"
         " AND NOT (m.role=1 AND m.author='' AND rtrim(m.text, char(32, 9, 10, 13)) LIKE '%?')) p"},
 };
@@ -235,15 +235,25 @@ int mem_candidates(mem_store *s, enum mem_kind kind, const char *const *words, i
 int mem_passages_of(mem_store *s, enum mem_kind kind, const int64_t *id, int n, int64_t except, mem_passages *out, char *err)
 {
     memset(out, 0, sizeof *out);
+    if (n == 0) return Q_OK;
     out->v = q_alloc(sizeof *out->v * (size_t)(n + 1));
-    int rc = Q_OK;
+    char *sql = store_select(&passage_table, by_kind[kind].some);
     store_lock(s);
+    sqlite3_stmt *st = store_query(s, err, sql, "ii", (int64_t)0, except);
+    int rc = st ? Q_OK : store_failed(s);
     for (int i = 0; i < n && rc == Q_OK; i++) {
-        rc = store_row(s, &passage_table, &out->v[out->n], err, by_kind[kind].some, "ii", id[i], except);
-        if (rc == Q_OK) mind_passage(&out->v[out->n++], kind);
-        else if (rc == Q_NOTFOUND) rc = Q_OK;
+        sqlite3_bind_int64(st, 1, id[i]);
+        rc = store_step(s, st, err);
+        if (rc == 1) {
+            store_read(&passage_table, st, &out->v[out->n]);
+            mind_passage(&out->v[out->n++], kind);
+            rc = Q_OK;
+        }
+        sqlite3_reset(st);
     }
+    sqlite3_finalize(st);
     store_unlock(s);
+    free(sql);
     return rc;
 }
 
@@ -286,7 +296,8 @@ int mem_frequency(mem_store *s, enum mem_kind kind, const char *word, const char
         store_lock(s);
         rc = store_int(s, with, err, by_kind[kind].with, "s", stem);
         if (rc == Q_OK || rc == Q_NOTFOUND) rc = !of ? Q_OK : store_int(s, of, err, by_kind[kind].of, "");
-        if (rc == Q_OK && kind == MEM_CHAT && except) rc = frequency_in(s, word, except, with, of, err);
+            if (rc == Q_NOTFOUND) rc = Q_OK;
+    if (rc == Q_OK && kind == MEM_CHAT && except) rc = frequency_in(s, word, except, with, of, err);
         again = rc < 0 && !mended && store_index_broken(s);
         store_unlock(s);
         if (again && (rc = store_index_mend(s, kind, err)) != Q_OK) break;

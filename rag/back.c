@@ -7,19 +7,31 @@
 
 enum { WORDS_MAX = 14, RARE_MAX = 2 };   /* a longer question, and one with more words of its own, stands by itself */
 
-struct look { const char *const *rows; const char *key; bool stem, found; };
+struct look { const char *key; bool found; };
 
 static bool look_at(void *user, const mem_word *w)
 {
     struct look *l = user;
-    l->found = strcmp(l->stem ? w->stem : w->word, l->key) == 0;
+    l->found = strcmp(w->stem, l->key) == 0;
     return !l->found;
+}
+
+/* A form as it stands between blanks: the lists are folded already. */
+static bool in_row(const char *row, const char *key)
+{
+    size_t n = strlen(key);
+    for (const char *p = row; n && (p = strstr(p, key)) != NULL; p++)
+        if ((p == row || p[-1] == ' ') && (p[n] == ' ' || p[n] == 0)) return true;
+    return false;
 }
 
 bool rag_listed(const char *const *rows, const char *key, bool stem)
 {
-    struct look l = {rows, key, stem, false};
-    for (; *rows && !l.found; rows++) mem_words(*rows, strlen(*rows), look_at, &l);
+    struct look l = {key, false};
+    for (; *rows && !l.found; rows++) {
+        if (stem) mem_words(*rows, strlen(*rows), look_at, &l);
+        else l.found = in_row(*rows, key);
+    }
     return l.found;
 }
 

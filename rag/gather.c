@@ -3,6 +3,8 @@
 
 #include "rag/query.h"
 
+#include <stdlib.h>
+
 bool rag_gather(struct gathering *g, mem_passage *m, const struct ranked *k)
 {
     /* The manual is there in two languages: the question's is taken. Its title says which: a passage of the Russian one
@@ -13,15 +15,47 @@ bool rag_gather(struct gathering *g, mem_passage *m, const struct ranked *k)
     return true;
 }
 
+static int by_place(const void *a, const void *b)
+{
+    const struct ranked *const *x = a, *const *y = b;
+    return (*x)->id < (*y)->id ? -1 : (*x)->id > (*y)->id;
+}
+
+/* Of a stretch of the ranking those of one kind that may be found, each to its place in `found`. */
+static int fetch(struct gathering *g, const struct ranked *from, int n, enum mem_kind kind, mem_passage *found, char *err)
+{
+    int64_t id[CANDIDATES];
+    const struct ranked *at[CANDIDATES];
+    int k = 0;
+    mem_passages m;
+    for (int i = 0; i < n; i++)
+        if (from[i].kind == kind) at[k] = &from[i], id[k++] = from[i].id;
+    int rc = mem_passages_of(g->s, kind, id, k, kind == MEM_CHAT ? g->except : 0, &m, err);
+    qsort(at, (size_t)k, sizeof *at, by_place);
+    for (int i = 0; i < m.n && rc == Q_OK; i++) {
+        const struct ranked one = {.id = m.v[i].id}, *want = &one;
+        const struct ranked **p = bsearch(&want, at, (size_t)k, sizeof *at, by_place);
+        found[*p - from] = m.v[i];
+        m.v[i] = (mem_passage){0};
+    }
+    mem_passages_free(&m);
+    return rc;
+}
+
 /* From the best down until there are enough that may be found. */
 int rag_gather_best(struct gathering *g, const struct ranking *k, char *err)
 {
     int rc = Q_OK;
-    for (int i = 0; i < k->n && g->n < CANDIDATES && rc == Q_OK; i++) {
-        mem_passages m;
-        rc = mem_passages_of(g->s, k->v[i].kind, &k->v[i].id, 1, k->v[i].kind == MEM_CHAT ? g->except : 0, &m, err);
-        if (rc == Q_OK && m.n) rag_gather(g, &m.v[0], &k->v[i]);
-        mem_passages_free(&m);
+    for (int at = 0; at < k->n && g->n < CANDIDATES && rc == Q_OK;) {
+        mem_passage found[CANDIDATES] = {{0}};
+        int n = k->n - at < CANDIDATES - g->n ? k->n - at : CANDIDATES - g->n;
+        rc = fetch(g, k->v + at, n, MEM_CHUNK, found, err);
+        if (rc == Q_OK) rc = fetch(g, k->v + at, n, MEM_CHAT, found, err);
+        for (int i = 0; i < n; i++) {
+            if (rc == Q_OK && found[i].id) rag_gather(g, &found[i], &k->v[at + i]);
+            mem_passage_free(&found[i]);
+        }
+        at += n;
     }
     for (int i = 0; i < g->n; i++) g->v[i].sides.words = g->v[i].bm25 / g->v[0].bm25;
     return rc;

@@ -22,7 +22,7 @@ struct reading {
     const char *text;
     struct place *place; int n, cap;
     size_t last;                        /* where the last word ended */
-    int *by_word, *by_stem;             /* the terms in order */
+    int *by_stem;                       /* the terms in order of their stems */
     int cap_term;
 };
 
@@ -53,12 +53,12 @@ static enum border border(const char *p, size_t n)
 }
 
 /* The first of the sorted terms that is not before key. */
-static int find(const rag_result *r, const int *v, bool stems, const char *key)
+static int find(const rag_result *r, const int *v, const char *key)
 {
     int a = 0, b = r->n_term;
     while (a < b) {
         int mid = (a + b) / 2;
-        if (strcmp(stems ? r->term[v[mid]].stem : r->term[v[mid]].word, key) < 0) a = mid + 1;
+        if (strcmp(r->term[v[mid]].stem, key) < 0) a = mid + 1;
         else b = mid;
     }
     return a;
@@ -71,7 +71,7 @@ static bool add_word(void *user, const mem_word *w)
     if (w->flags & MEM_WORD_EXACT) return true;
     if (d->n && w->start > d->last) d->place[d->n - 1].end = border(d->text + d->last, w->start - d->last);
     if (w->end > d->last) d->last = w->end;
-    int a = find(r, d->by_stem, true, w->stem);
+    int a = find(r, d->by_stem, w->stem);
     if (a == r->n_term || strcmp(r->term[d->by_stem[a]].stem, w->stem) != 0) {
         if (r->n_term == d->cap_term) {
             d->cap_term = d->cap_term ? d->cap_term * 2 : 64;
@@ -108,13 +108,13 @@ static void read_text(struct reading *d, const char *text, size_t n)
     d->place[d->n - 1].end = end > SENTENCE ? end : SENTENCE;
 }
 
-/* The terms in order of words or stems. */
-static int *sorted(const rag_result *r, bool stems)
+/* The terms in order of their stems. */
+static int *sorted(const rag_result *r)
 {
     int *v = q_alloc(sizeof *v * (size_t)(r->n_term + 1));
     rag_result some = *r;
     for (some.n_term = 0; some.n_term < r->n_term; some.n_term++) {
-        int a = find(&some, v, stems, stems ? r->term[some.n_term].stem : r->term[some.n_term].word);
+        int a = find(&some, v, r->term[some.n_term].stem);
         memmove(v + a + 1, v + a, sizeof *v * (size_t)(some.n_term - a));
         v[a] = some.n_term;
     }
@@ -122,31 +122,24 @@ static int *sorted(const rag_result *r, bool stems)
 }
 
 /* ---- what they weigh ---- */
-enum list { GRAMMAR, ASKING, COMMON };
-struct listing { struct reading *d; enum list of; };
-
+/* Everyday words are known by their stem, grammar and asking by the very form ("being" is grammar, "beings" is not). */
 static bool look_up(void *user, const mem_word *w)
 {
-    struct listing *l = user;
-    rag_result *r = l->d->r;
-    /* grammar and asking by the very form ("being" is grammar, "beings" is not); everyday words by stem */
-    bool stems = l->of == COMMON;
-    const int *v = stems ? l->d->by_stem : l->d->by_word;
-    const char *key = stems ? w->stem : w->word;
-    for (int a = find(r, v, stems, key); a < r->n_term && strcmp(stems ? r->term[v[a]].stem : r->term[v[a]].word, key) == 0; a++) {
-        rag_term *t = &r->term[v[a]];
-        if (l->of == GRAMMAR) t->weight = 0;
-        else if (l->of == COMMON) t->everyday = true;
-        else if (t->weight != 0) t->weight = SLIGHT;
-    }
+    struct reading *d = user;
+    rag_result *r = d->r;
+    for (int a = find(r, d->by_stem, w->stem); a < r->n_term && strcmp(r->term[d->by_stem[a]].stem, w->stem) == 0; a++)
+        r->term[d->by_stem[a]].everyday = true;
     return true;
 }
 
 static int weigh(mem_store *s, const rag_config *c, int64_t except, struct reading *d, char *err)
 {
-    static const char *const *const lists[] = {[GRAMMAR] = rag_grammar_words, [ASKING] = rag_asking_words, [COMMON] = rag_everyday_words};
-    for (int i = GRAMMAR; i <= COMMON; i++)
-        for (const char *const *row = lists[i]; *row; row++) mem_words(*row, strlen(*row), look_up, &(struct listing){d, (enum list)i});
+    for (const char *const *row = rag_everyday_words; *row; row++) mem_words(*row, strlen(*row), look_up, d);
+    for (int i = 0; i < d->r->n_term; i++) {
+        rag_term *t = &d->r->term[i];
+        if (rag_listed(rag_grammar_words, t->word, false)) t->weight = 0;
+        else if (rag_listed(rag_asking_words, t->word, false)) t->weight = SLIGHT;
+    }
     for (int k = MEM_CHUNK; k <= (c->chats ? MEM_CHAT : MEM_CHUNK); k++) {
         int64_t with, of = -1;
         for (int i = 0; i < d->r->n_term; i++) {
@@ -264,7 +257,6 @@ int rag_query_read(mem_store *s, const rag_config *c, const char *question, cons
     }
     int own = r->n_term, own_places = d.n;
     if (before && rag_points_back(question)) read_text(&d, before, whole_words(before, strlen(before), TAIL));
-    d.by_word = sorted(r, false);
     int rc = weigh(s, c, scope->conversation, &d, err);
     if (rc == Q_OK) {
         for (int i = own; i < r->n_term; i++)
@@ -276,9 +268,8 @@ int rag_query_read(mem_store *s, const rag_config *c, const char *question, cons
         if (weighty(&d, 0, d.n) > LONG) cut(q, &d, 0, d.n, SENTENCE);
         q->own = own;
         lighten(r, q);
-        q->by_stem = sorted(r, true);
+        q->by_stem = sorted(r);
     }
-    free(d.by_word);
     free(d.by_stem);
     free(d.place);
     return rc;
@@ -319,7 +310,7 @@ static bool compare_word(void *user, const mem_word *w)
     struct comparing *c = user;
     const rag_result *r = c->q->r;
     if (w->flags & MEM_WORD_EXACT) return true;
-    int a = find(r, c->q->by_stem, true, w->stem), t = a < r->n_term ? c->q->by_stem[a] : -1;
+    int a = find(r, c->q->by_stem, w->stem), t = a < r->n_term ? c->q->by_stem[a] : -1;
     if (t >= 0 && t < c->q->own && strcmp(r->term[t].stem, w->stem) == 0) c->met[t] = true;
     else c->same = rag_listed(rag_grammar_words, w->word, false);
     return c->same;

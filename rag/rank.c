@@ -12,13 +12,17 @@
 #include <string.h>
 #include <time.h>
 
-enum { AHEAD = 4, BEHIND = 3 };
+enum { AHEAD = 4, BEHIND = 3, SURE = 10 };
 static const double K1 = 1.2, B = .5, TITLE = 3, LATER = .6, EARLIER = .4, ASKED = .7;
 
-/* Passages of one kind that hold a word of the query. */
+/* Where the words of the query stand in documents. */
+struct list { mem_posting *v; int n; };
+struct shelf { struct list *list; /* [n_term] */ double passages, mean; /* how many there are, and their mean length */ };
+
+/* Turns that hold a word of the query, or stand beside one that does. */
 struct book {
-    enum mem_kind kind;
     int n_term;
+    double *with;                       /* [n_term] turns */
     struct { int64_t id; double length, *tf; } *v;
     int n, cap;
     int *slot, slots;                   /* hash of ids: index + 1 */
@@ -154,38 +158,46 @@ static void add_dates(struct book *b, const rag_result *r)
 }
 
 /* ---- reading ---- */
-static int read_book(mem_store *s, struct book *b, const rag_result *r, char *err)
+static double idf_of(double passages, double with) { return log(1 + (passages - with + .5) / (with + .5)); }
+
+static int read_talks(mem_store *s, struct book *b, const rag_result *r, char *err)
 {
-    int64_t words = 0, passages = 0;
-    int rc = b->kind == MEM_CHAT ? open_talks(s, b, err) : mem_extent(s, b->kind, &passages, &words, err);
-    if (b->kind == MEM_CHUNK) {
-        b->passages = (double)passages;
-        b->mean = passages ? (double)words / (double)passages : 1;
-    }
+    int rc = open_talks(s, b, err);
     for (int t = 0; t < r->n_term && rc == Q_OK; t++) {
         mem_posting *v;
         int n;
         if (r->term[t].weight <= 0) continue;
-        rc = mem_postings(s, b->kind, r->term[t].stem, &v, &n, err);
+        rc = mem_postings(s, MEM_CHAT, r->term[t].stem, &v, &n, err);
         for (int i = 0; i < n && rc == Q_OK; i++) {
-            if (b->kind == MEM_CHUNK) {
-                place(b, v[i].id, v[i].length)[t] = v[i].text + TITLE * (v[i].heading + v[i].name);
-                continue;
-            }
             int at = heard_at(b, v[i].id);
             if (at >= 0) spread(b, at, t, v[i].text);
         }
         free(v);
     }
-    if (rc == Q_OK && b->kind == MEM_CHAT) {
-        add_dates(b, r);
-        for (int i = 0; i < b->n; i++) b->v[i].length = window_length(b, heard_at(b, b->v[i].id));
+    if (rc != Q_OK) return rc;
+    add_dates(b, r);
+    for (int i = 0; i < b->n; i++) {
+        b->v[i].length = window_length(b, heard_at(b, b->v[i].id));
+        for (int t = 0; t < r->n_term; t++) b->with[t] += b->v[i].tf[t] > 0;
     }
+    return Q_OK;
+}
+
+static int read_documents(mem_store *s, struct shelf *d, const rag_result *r, char *err)
+{
+    int64_t words = 0, passages = 0;
+    int rc = mem_extent(s, MEM_CHUNK, &passages, &words, err);
+    d->passages = (double)passages;
+    d->mean = passages && words ? (double)words / (double)passages : 1;
+    d->list = q_alloc(sizeof *d->list * (size_t)(r->n_term + 1));
+    for (int t = 0; t < r->n_term && rc == Q_OK; t++)
+        if (r->term[t].weight > 0) rc = mem_postings(s, MEM_CHUNK, r->term[t].stem, &d->list[t].v, &d->list[t].n, err);
     return rc;
 }
 
 static void close_book(struct book *b)
 {
+    free(b->with);
     free(b->v);
     free(b->slot);
     free(b->heard);
@@ -202,37 +214,101 @@ static int by_bm25(const void *a, const void *b)
     return x->id < y->id ? -1 : 1;
 }
 
-static void score(const struct book *b, const double *idf, struct ranking *out)
+static double saturated(double tf, double length, double mean) { return tf * (K1 + 1) / (tf + K1 * (1 - B + B * length / mean)); }
+
+static void score_talks(const struct book *b, const double *idf, struct ranking *out)
 {
     out->v = q_realloc(out->v, sizeof *out->v * (size_t)(out->n + b->n + 1));
     for (int i = 0; i < b->n; i++) {
-        double sum = 0, k = K1 * (1 - B + B * b->v[i].length / b->mean);
-        for (int t = 0; t < b->n_term; t++) {
-            double tf = b->v[i].tf[t];
-            if (tf > 0) sum += idf[t] * tf * (K1 + 1) / (tf + k);
-        }
-        out->v[out->n++] = (struct ranked){b->kind, b->v[i].id, sum, b->v[i].tf};
+        double sum = 0;
+        for (int t = 0; t < b->n_term; t++)
+            if (b->v[i].tf[t] > 0) sum += idf[t] * saturated(b->v[i].tf[t], b->v[i].length, b->mean);
+        out->v[out->n++] = (struct ranked){MEM_CHAT, b->v[i].id, sum, b->v[i].tf};
     }
 }
 
-int rag_rank(mem_store *s, const rag_config *c, const struct rag_query *q, int64_t except, struct ranking *out, char *err)
+/* ---- documents: a sum a passage ---- */
+static int at_or_behind(const struct ranked *v, int n, int from, int64_t id)
+{
+    int step = 1, a = from, z;
+    while (a + step < n && v[a + step].id < id) a += step, step *= 2;
+    z = a + step < n ? a + step : n;
+    while (a < z) {
+        int mid = (a + z) / 2;
+        if (v[mid].id < id) a = mid + 1;
+        else z = mid;
+    }
+    return a;
+}
+
+static double share_of(const struct shelf *d, const mem_posting *p, double idf) { return idf * saturated(p->text + TITLE * (p->heading + p->name), p->length, d->mean); }
+
+/* Two lists in order of ids become one. */
+static void add_list(const struct shelf *d, const struct list *l, double idf, struct ranking *sum)
+{
+    struct ranked *v = q_alloc(sizeof *v * (size_t)(sum->n + l->n + 1));
+    int i = 0, n = 0;
+    for (int k = 0; k < l->n; k++) {
+        while (i < sum->n && sum->v[i].id < l->v[k].id) v[n++] = sum->v[i++];
+        v[n] = i < sum->n && sum->v[i].id == l->v[k].id ? sum->v[i++] : (struct ranked){MEM_CHUNK, l->v[k].id, 0, NULL};
+        v[n++].bm25 += share_of(d, &l->v[k], idf);
+    }
+    while (i < sum->n) v[n++] = sum->v[i++];
+    free(sum->v);
+    *sum = (struct ranking){v, n};
+}
+
+/* Only to what is there already. */
+static void add_to(const struct shelf *d, const struct list *l, double idf, struct ranking *sum)
+{
+    for (int k = 0, i = 0; k < l->n && i < sum->n; k++) {
+        i = at_or_behind(sum->v, sum->n, i, l->v[k].id);
+        if (i < sum->n && sum->v[i].id == l->v[k].id) sum->v[i].bm25 += share_of(d, &l->v[k], idf);
+    }
+}
+
+/* How many of a ranking score more than this. */
+static int above(const struct ranking *k, double least)
+{
+    int n = 0;
+    for (int i = 0; i < k->n; i++) n += k->v[i].bm25 > least;
+    return n;
+}
+
+/* A word that is in over a tenth of the passages is added up among those that hold a rarer one, unless a passage of such
+ * words alone could come among the first SURE: what it can give is at most idf (k1 + 1). */
+static void score_documents(const struct shelf *d, const double *idf, int n_term, struct ranking *out)
+{
+    double common = 0;
+    for (int rare = 1; rare >= 0; rare--) {
+        for (int t = 0; t < n_term; t++) {
+            bool is_rare = d->list[t].n <= d->passages / 10;
+            if (d->list[t].n == 0 || is_rare != rare) continue;
+            if (rare) add_list(d, &d->list[t], idf[t], out);
+            else add_to(d, &d->list[t], idf[t], out), common += idf[t] * (K1 + 1);
+        }
+    }
+    if (common == 0 || above(out, common) >= SURE) return;
+    out->n = 0;
+    for (int t = 0; t < n_term; t++)
+        if (d->list[t].n) add_list(d, &d->list[t], idf[t], out);
+}
+
+int rag_rank(mem_store *s, const rag_config *c, const struct rag_query *q, struct ranking *out, char *err)
 {
     const rag_result *r = q->r;
-    struct book b[2] = {{.kind = MEM_CHUNK, .n_term = r->n_term}, {.kind = MEM_CHAT, .n_term = r->n_term}};
-    int rc = read_book(s, &b[0], r, err);
+    struct shelf d = {0};
+    struct book b = {.n_term = r->n_term, .with = q_alloc(sizeof(double) * (size_t)(r->n_term + 1))};
     *out = (struct ranking){0};
-    if (rc == Q_OK && c->chats) rc = read_book(s, &b[1], r, err);
-    double *idf = q_alloc(sizeof *idf * (size_t)(r->n_term + 1)), all = b[0].passages + b[1].passages;
-    for (int t = 0; t < r->n_term; t++) {
-        double n = 0;
-        for (int k = 0; k < 2; k++)
-            for (int i = 0; i < b[k].n; i++) n += b[k].v[i].tf[t] > 0;
-        idf[t] = log(1 + (all - n + .5) / (n + .5)) * r->term[t].share;
-    }
-    for (int k = 0; k < 2; k++) {
-        score(&b[k], idf, out);
-        close_book(&b[k]);
-    }
+    int rc = read_documents(s, &d, r, err);
+    if (rc == Q_OK && c->chats) rc = read_talks(s, &b, r, err);
+    double *idf = q_alloc(sizeof *idf * (size_t)(r->n_term + 1));
+    for (int t = 0; t < r->n_term; t++) idf[t] = idf_of(d.passages + b.passages, d.list[t].n + b.with[t]) * r->term[t].share;
+    if (rc == Q_OK) score_documents(&d, idf, r->n_term, out);
+    score_talks(&b, idf, out);
+    close_book(&b);
+    for (int t = 0; t < r->n_term; t++) free(d.list[t].v);
+    free(d.list);
     free(idf);
     if (rc != Q_OK) rag_ranking_free(out);
     if (out->n) qsort(out->v, (size_t)out->n, sizeof *out->v, by_bm25);

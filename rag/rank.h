@@ -4,11 +4,11 @@
 
 #include "rag/measure.h"
 
-struct ranked { enum mem_kind kind; int64_t id; double bm25; double *tf; /* [n_term] with what stands around a turn */ };
+struct ranked { enum mem_kind kind; int64_t id; double bm25; double *tf; /* [n_term] of a turn, with what stands around it; NULL for a document */ };
 struct ranking { struct ranked *v; int n; };
 
 /* All passages that hold a word of the query, best first. */
-int rag_rank(mem_store *, const rag_config *, const struct rag_query *, int64_t except, struct ranking *out, char *err);
+int rag_rank(mem_store *, const rag_config *, const struct rag_query *, struct ranking *out, char *err);
 void rag_ranking_free(struct ranking *);
 
 #endif

@@ -79,7 +79,7 @@ static void best_part(const struct rag_query *q, const mem_passage *m, rag_passa
     *n = strlen(m->text);
     if (m->kind == MEM_CHUNK || *n <= LONG_TEXT) return;
     mem_chunk *c;
-    int k = rag_chunk(m->text, *n, true, &c);
+    int k = rag_chunk(m->text, *n, RAG_MARKDOWN, &c);
     double best = -1;
     for (int i = 0; i < k; i++) {
         double sum = 0;
@@ -162,7 +162,7 @@ static int find(mem_store *s, const rag_config *c, const struct rag_query *q, in
     struct gathering *g = q_alloc(sizeof *g);
     *g = (struct gathering){.s = s, .q = q, .except = except, .ru = rag_cyrillic(q->text)};
     double most = 0;
-    int rc = rag_rank(s, c, q, except, &k, err);
+    int rc = rag_rank(s, c, q, &k, err);
     if (rc == Q_OK) rc = rag_gather_best(g, &k, err);
     if (rc == Q_OK) rc = rag_follow_links(g, err);
     const char *who = rc == Q_OK ? named(g) : NULL;

@@ -50,8 +50,8 @@ static void multiply_groups(void *p)
         }
         for (int j = 0; j < one.n; j++)
             for (int i = 0; i < one.m; i++) {
-                _Float16 v = (_Float16)sum_of(&one, i, j);         // beyond a half: infinite, as there
-                memcpy(&s->c[g][(size_t)j * (size_t)one.ldc + (size_t)i], &v, 2);
+                uint16_t v = emu::float_to_half(sum_of(&one, i, j));       // beyond a half: infinite, as there
+                s->c[g][(size_t)j * (size_t)one.ldc + (size_t)i] = v;
             }
     }
     if (s->room) memset(s->room, 0xcd, 64);

@@ -59,3 +59,11 @@ pack("book.epub", [("mimetype", "application/epub+zip"), ("META-INF/container.xm
                    ("OEBPS/ch 2.xhtml", "<html><body><h1>Second</h1><p>И кончается.</p></body></html>"), ("OEBPS/unread.xhtml", "<p>not in the spine</p>")])
 pack("bomb.docx", [("word/document.xml", "<w:t>" + "a" * (70 << 20))])
 pack("other.zip", [("a.bin", "x"), ("readme.rst", "y")])
+
+put("table.csv", 'name,size,"what, it says"\r\nRaven,64,"kra ""kra""\nkra"\r\nПустельга,35,\r\n,,\r\n')
+put("numbers.csv", "1;2\n3;4\n")
+put("plain.csv", "no table here\nat all\n")
+put("cut.tsv", 'a\tb\n1\t"never closed\n2\t3\n')
+put("data.json", '{"birds": [{"name": "Raven", "size": 64.5, "flies": true}, {"name": "Kiwi", "flies": false, "note": null}], "source": "a \\"book\\""}')
+put("broken.json", '{"birds": [')
+put("code.py", "import os\n\n\ndef f():\n    return 1\n")

@@ -424,7 +424,7 @@ static void read_beside(void *user)
 
 static int scan(int n, int dim, bool json)
 {
-    enum { TRIES = 5, LEAST = 64 << 20, MOST = 512 << 20 };
+    enum { TRIES = 9, LEAST = 64 << 20, MOST = 512 << 20 };
     char err[Q_ERRLEN];
     double seconds = 0, bytes = (double)n * dim;
     const char *form;

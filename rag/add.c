@@ -17,13 +17,13 @@
 
 /* CUT: by which rules texts are cut; a document of other rules is cut again when its file is added again. RACY_MS: a file
  * changed so shortly before it was taken may have been changed again within its clock's grain. */
-enum { FILE_MAX = 16 << 20, CUT = 3, RACY_MS = 2000 };
+enum { FILE_MAX = 16 << 20, CUT = 4, RACY_MS = 2000 };
 
 /* ---- one text ---- */
-static int put(mem_bulk *b, mem_document *d, const char *text, size_t n, bool markdown, int *chunks, char *err)
+static int put(mem_bulk *b, mem_document *d, const char *text, size_t n, enum rag_form form, int *chunks, char *err)
 {
     mem_chunk *c;
-    int k = rag_chunk(text, n, markdown, &c);
+    int k = rag_chunk(text, n, form, &c);
     d->cut = CUT;
     int rc = mem_bulk_put(b, d, c, k, err);
     if (rc == Q_OK) *chunks = k;
@@ -49,7 +49,7 @@ int rag_add_text(mem_store *s, const char *name, const char *title, enum mem_tru
         if (there) return Q_OK;
     }
     mem_chunk *c;
-    int k = rag_chunk(text, n, true, &c);
+    int k = rag_chunk(text, n, RAG_MARKDOWN, &c);
     d.cut = CUT;
     int rc = mem_document_put(s, &d, c, k, id, err);
     rag_chunks_free(c, k);
@@ -102,7 +102,7 @@ static int take_archive(struct adding *a, const mem_document *was, int fd, const
 }
 
 /* A document, its text repaired where it was broken. */
-static int put_text(struct adding *a, mem_document *d, q_buf *b, bool markdown, char *err)
+static int put_text(struct adding *a, mem_document *d, q_buf *b, enum rag_form form, char *err)
 {
     char how[MOJIBAKE_HOW];
     q_buf right = {0};
@@ -112,7 +112,7 @@ static int put_text(struct adding *a, mem_document *d, q_buf *b, bool markdown, 
         d->raw = b->p;
         d->n_raw = b->len;
     }
-    int rc = put(a->bulk, d, d->raw ? right.p : b->p, d->raw ? right.len : b->len, markdown, &chunks, err);
+    int rc = put(a->bulk, d, d->raw ? right.p : b->p, d->raw ? right.len : b->len, form, &chunks, err);
     a->p.added += rc == Q_OK;
     a->p.chunks += chunks;
     a->p.repaired += rc == Q_OK && d->raw;
@@ -124,7 +124,8 @@ static int put_text(struct adding *a, mem_document *d, q_buf *b, bool markdown, 
 static int take_open(struct adding *a, const char *path, int fd, const mem_document *was, mem_document *d, const char **why, char *err)
 {
     q_buf b = {0};
-    bool markdown = false, known = false;
+    enum rag_form form = RAG_PLAIN;
+    bool known = false;
     int rc = take_archive(a, was, fd, NULL, d, &known, err);
     if (rc != Q_OK || known) return rc;
     rc = lseek(fd, 0, SEEK_SET) == 0 ? q_read_fd(fd, path, &b, FILE_MAX, err) : Q_IO;
@@ -135,11 +136,11 @@ static int take_open(struct adding *a, const char *path, int fd, const mem_docum
         if (was && same(was, d)) {
             rag_follow_unchanged(a->follow, was, d->device, d->mtime_ms);
             a->p.unchanged++;
-        } else if ((*why = rag_read(path, &b, &markdown)) != NULL) {
+        } else if ((*why = rag_read(path, &b, &form)) != NULL) {
             rc = Q_FORMAT;
         } else {
             if (rag_read_prose(path)) rc = take_archive(a, was, -1, &b, d, &known, err);
-            if (rc == Q_OK && !known) rc = put_text(a, d, &b, markdown, err);
+            if (rc == Q_OK && !known) rc = put_text(a, d, &b, form, err);
         }
     }
     q_buf_free(&b);

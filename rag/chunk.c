@@ -6,10 +6,11 @@
 
 #include "rag/markdown.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { TARGET = 1000, FENCE_MAX = 4000, SMALL = 200, LEVELS = 6, HEADING_MAX = 120 };
+enum { TARGET = 1000, FENCE_MAX = 4000, SMALL = 200, LEVELS = 6, HEADING_MAX = 120, OWN = 400 /* a function of so many has a passage of its own */ };
 
 struct cutter {
     const char *t;
@@ -191,14 +192,71 @@ static void plain(struct cutter *c)
     if (open) add_block(c, from, c->n, TARGET);
 }
 
-int rag_chunk(const char *text, size_t n, bool markdown, mem_chunk **out)
+/* ---- sources of programs ---- */
+/* Does a line begin something: it stands at the margin, is no end of what was above it and no comment? */
+static bool at_margin(const char *p, const char *end)
+{
+    static const char *const others[] = {"#", "//", "/*", "*", "--", "@", ";", "\"\"\"", "end", "else", "esac", "fi", "done", "template"};
+    if (p == end || blank(*p) || strchr("})]{", *p)) return false;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        size_t n = strlen(others[i]);
+        if ((size_t)(end - p) >= n && memcmp(p, others[i], n) == 0 && (!isalpha((unsigned char)others[i][0]) || (size_t)(end - p) == n || !isalnum((unsigned char)p[n]))) return false;
+    }
+    return true;
+}
+
+/* One thing of a program, from its comment to its end. */
+static void thing(struct cutter *c, size_t from, size_t to)
+{
+    size_t at = from, end = from, first = from, first_end = from;
+    for (; at < to; at = end + 1) {                 /* its first line at the margin names it, else its first line */
+        const char *nl = memchr(c->t + at, '\n', to - at);
+        end = nl ? (size_t)(nl - c->t) : to;
+        if (first_end == from && end > at) first = at, first_end = end;
+        if (at_margin(c->t + at, c->t + end)) break;
+    }
+    if (at >= to) at = first, end = first_end;
+    if (c->from != c->to && (to - c->from > TARGET || to - from > OWN || c->to - c->from > OWN)) flush(c);
+    if (c->from == c->to) {
+        while (end > at && blank(c->t[end - 1])) end--;
+        size_t n = end - at > HEADING_MAX ? q_utf8_whole(c->t + at, HEADING_MAX) : end - at;
+        free(c->heading[0]);
+        c->heading[0] = q_strndup(c->t + at, n);
+        c->section_start = true;
+    }
+    add_block(c, from, to, FENCE_MAX);
+}
+
+static void source(struct cutter *c)
+{
+    size_t from = 0;
+    bool after_blank = false, any = false;
+    for (size_t i = 0; i < c->n;) {
+        const char *nl = memchr(c->t + i, '\n', c->n - i);
+        size_t end = nl ? (size_t)(nl - c->t) + 1 : c->n, k = i;
+        while (k < end && blank(c->t[k])) k++;
+        bool margin = k == i && k < end && !strchr("})]", c->t[i]);
+        if (after_blank && margin && any) {
+            thing(c, from, i);
+            from = i;
+        }
+        after_blank = k == end;
+        any |= k < end;
+        i = end;
+    }
+    if (any) thing(c, from, c->n);
+}
+
+int rag_chunk(const char *text, size_t n, enum rag_form form, mem_chunk **out)
 {
     struct cutter c = {.t = text, .n = n, .section_start = true};
-    if (markdown) {
+    if (form == RAG_MARKDOWN) {
         c.base = front_matter(text, n);
         if (c.base) add_block(&c, 0, c.base, TARGET);
         rag_markdown(text + c.base, n - c.base, block, &c);
         leave_heading(&c, 0);
+    } else if (form == RAG_SOURCE) {
+        source(&c);
     } else {
         plain(&c);
     }

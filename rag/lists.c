@@ -66,6 +66,19 @@ const char *const rag_polite_words[] = {
     "спасибо хорошо понятно ясно привет ладно отлично здравствуй здравствуйте пока благодарю ты тебя тебе твой твое вы вас вам", NULL};
 
 const char *const rag_everyday_words[] = {
+    /* what is done with things, how they are */
+    "arrive brought kept held sent receive sold paid treat met lead led grew broke repair clean wash fill ",
+    "heavy weigh deep dry wet dirty expensive soft quiet loud variety amount bottom front inside outside ",
+    "responsible due belong stand stood lie lay hang hung sit sat ",
+    "приходит придет придут пришел пришла уйти уходит ушел входит войти вошел выходит выйти вышел ",
+    "проходит пройти прошел подойти подходит переехать доехать приехать приезжает уехать принести ",
+    "приносит берет брал давать дает сдать сдавать получить получает отправить отправлять послать ",
+    "прислать покупать платить заплатить лежит лежат висит сидит сидеть живет жил поставить ставить ",
+    "посадить сажать вырастить строить починить чинить поменять сменить мыть чистить заливать налить ",
+    "открыть открывать закрыть закрывать включить выключить начинается кончается заканчивается ",
+    "встречаться предупредить предупреждать сообщить сообщать позвонить звонить отвечает тяжелый широкий ",
+    "узкий поздний горячий холодный теплый сухой мокрый грязный дешевый дорогой твердый мягкий сорт ",
+    "количество кусок сторона верх низ весит стоимость фирма марка ",
     /* asking, saying, doing */
     "longer longest shorter shortest длиннее короче ",
     "answer ask say says said tell told talk speak explain describe show give gave given take took make made makes write ",

@@ -55,6 +55,45 @@ rag_config rag_config_default(void);
 int rag_config_set(rag_config *, const char *name, const char *value, char *err);   /* "default" too; Q_NOTFOUND: not ours */
 const char *rag_config_get(const rag_config *, const char *name, q_buf *buf);       /* NULL: not ours */
 
+/* ================= by meaning ================= */
+/* An embedding model, as its owner lends it. Vectors have length 1. */
+typedef struct rag_embedder {
+    const char *id;                     /* vectors of two ids never mix */
+    int dim;
+    /* n texts, as questions or as passages -> out [n][dim], or a q_result with a sentence. One caller at a time. */
+    int (*embed)(void *user, bool question, const char *const *text, const size_t *len, int n, float *out, char *err);
+    void *user;
+} rag_embedder;
+typedef struct rag_embed_opts {
+    bool (*go)(void *user);                                         /* asked between two batches; false: Q_CANCEL. NULL: always */
+    void (*progress)(void *user, int64_t done, int64_t all);        /* after each batch; may be NULL */
+    void *user;
+} rag_embed_opts;
+/* Makes the vectors that passages are owed, a batch a transaction: stopped or killed it goes on where it was. *done (may be NULL):
+ * how many were made. */
+int rag_embed_owed(mem_store *, const rag_embedder *, const rag_embed_opts * /* or NULL */, int64_t *done, char *err);
+
+/* All vectors of a model in memory, a byte a number: read on the first search, brought up on each later one, whoever changed
+ * the store. A turn of a talk stands there with what was said around it: the sum of its own vector, 0.6^k of the k-th turn before
+ * it (k <= 4) and 0.4^k of the k-th behind it (k <= 3), at length 1. Any thread, one at a time. */
+typedef struct rag_near rag_near;
+rag_near *rag_near_new(mem_store *, const rag_embedder *);         /* copies *e; what it lends must outlive it */
+void rag_near_free(rag_near *);
+typedef struct rag_near_hit { enum mem_kind kind; int64_t id; double score; } rag_near_hit;
+typedef struct rag_near_hits {
+    rag_near_hit *v; int n;             /* the best RAG_NEAR_BEST of each kind, exact, best first */
+    double mean, max;                   /* of the scores of all that was looked through; 0 where there was nothing */
+    int64_t of;                         /* how many that was */
+} rag_near_hits;
+enum { RAG_NEAR_BEST = 200 };
+/* q [dim]. score = q·v - .5 m·v, m the mean of the kind's vectors; bytes choose, floats decide. Without conversation `except`.
+ * Q_RANGE: a number of q is none. */
+int rag_near_find(rag_near *, const float *q, int64_t except, bool chats, rag_near_hits *out, char *err);
+void rag_near_hits_free(rag_near_hits *);
+/* Seconds of one look through n made-up rows of dim numbers, the best of `tries`; between (may be NULL) is called before each.
+ * form: which form of the scan it was. */
+int rag_near_time(int64_t n, int dim, int tries, void (*between)(void *user), void *user, double *seconds, const char **form, char *err);
+
 /* ================= search ================= */
 enum rag_fate { RAG_FED, RAG_BELOW, RAG_OVER_COUNT, RAG_OVER_BUDGET, RAG_REPEATS, RAG_SAME, RAG_FATES };
 /* Cut because a passage says nothing new: what is fed says it, or it is this very question, or what a model answered to it. */
@@ -213,9 +252,11 @@ int rag_remove(mem_store *, int64_t document, char *err);
 int rag_remove_all(mem_store *, const int64_t *document, int n, int *done, char *err);
 
 /* Cuts a text into chunks of about 1000 bytes at headings, paragraphs and sentences; fenced code stays whole up to
- * 4000. Without `markdown` nothing is a heading or a fence. Returns how many; *out and the headings are malloc'ed,
- * texts point into text. For tests and other importers. */
-int rag_chunk(const char *text, size_t n, bool markdown, mem_chunk **out);
+ * 4000. PLAIN: nothing is a heading or a fence. SOURCE: a program's, cut between what stands at the margin (functions, types),
+ * each whole up to 4000, its first line its heading. Returns how many; *out and the headings are malloc'ed, texts point into
+ * text. For tests and other importers. */
+enum rag_form { RAG_PLAIN, RAG_MARKDOWN, RAG_SOURCE };
+int rag_chunk(const char *text, size_t n, enum rag_form, mem_chunk **out);
 void rag_chunks_free(mem_chunk *, int n);
 
 #endif

@@ -5,8 +5,10 @@
 
 #include "rag/charset.h"
 #include "rag/import/markup.h"
+#include "rag/import/mail.h"
 #include "rag/import/office.h"
 #include "rag/import/pdf.h"
+#include "rag/import/table.h"
 
 #include <string.h>
 #include <strings.h>
@@ -14,7 +16,7 @@
 typedef struct reader {
     const char *endings;                /* ".md .markdown"; "" any */
     const char *magic;                  /* the first bytes; "" any */
-    bool markdown;                      /* are # and ``` headings and fences in what it gives */
+    enum rag_form form;                 /* of what it gives */
     const char *(*read)(q_buf *b);      /* in place; NULL, or a translated reason why not */
 } reader;
 
@@ -36,16 +38,39 @@ static const char *html(q_buf *b)
     return NULL;
 }
 
+/* An mbox of any name; a text that merely begins so is one. */
+static const char *mail(q_buf *b) { return rag_mail_knows(b->p, b->len) ? rag_mail(b) : rag_charset(b); }
+
+static const char *csv(q_buf *b)
+{
+    const char *why = rag_charset(b);
+    if (!why) rag_csv(b);
+    return why;
+}
+
+static const char *json(q_buf *b)
+{
+    const char *why = rag_charset(b);
+    if (!why) rag_json(b);
+    return why;
+}
+
 /* The first row that fits. */
 static const reader readers[] = {
-    {"", "%PDF-", false, pdf},
-    {"", "PK\3\4", true, rag_office},
-    {".html .htm .xhtml", "", true, html},
-    {"", "<!DOCTYPE html", true, html},
-    {"", "<!doctype html", true, html},
-    {"", "<html", true, html},
-    {".md .markdown .mdown .mkd .mdx .rmd .qmd", "", true, rag_charset},
-    {"", "", false, rag_charset},
+    {"", "%PDF-", RAG_PLAIN, pdf},
+    {"", "PK\3\4", RAG_MARKDOWN, rag_office},
+    {".html .htm .xhtml", "", RAG_MARKDOWN, html},
+    {"", "<!DOCTYPE html", RAG_MARKDOWN, html},
+    {"", "<!doctype html", RAG_MARKDOWN, html},
+    {"", "<html", RAG_MARKDOWN, html},
+    {".md .markdown .mdown .mkd .mdx .rmd .qmd", "", RAG_MARKDOWN, rag_charset},
+    {".mbox .mbx .eml", "", RAG_MARKDOWN, rag_mail},
+    {"", "From ", RAG_MARKDOWN, mail},
+    {".csv .tsv", "", RAG_PLAIN, csv},
+    {".json .geojson .ipynb", "", RAG_PLAIN, json},
+    {".c .h .cc .cpp .cxx .hpp .hh .cu .cuh .m .mm .py .pyi .js .mjs .jsx .ts .tsx .go .rs .java .kt .scala .cs .swift .rb .php .pl .pm .lua .r .jl .hs .ml .ex .exs"
+     " .zig .d .sh .bash .zsh .sql .el .lisp .clj .scm .vim .dart .proto", "", RAG_SOURCE, rag_charset},
+    {"", "", RAG_PLAIN, rag_charset},
 };
 
 static bool ends(const char *path, const char *endings)
@@ -58,7 +83,7 @@ static bool ends(const char *path, const char *endings)
     return false;
 }
 
-const char *rag_read(const char *path, q_buf *b, bool *markdown)
+const char *rag_read(const char *path, q_buf *b, enum rag_form *form)
 {
     if (b->len == 0) return _("it is empty");
     const reader *r = readers;
@@ -66,7 +91,7 @@ const char *rag_read(const char *path, q_buf *b, bool *markdown)
         size_t n = strlen(r->magic);
         if ((!*r->endings || ends(path, r->endings)) && b->len >= n && memcmp(b->p, r->magic, n) == 0) break;
     }
-    *markdown = r->markdown;
+    *form = r->form;
     return r->read(b);
 }
 

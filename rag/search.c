@@ -79,7 +79,7 @@ static void best_part(const struct rag_query *q, const mem_passage *m, rag_passa
     *n = strlen(m->text);
     if (m->kind == MEM_CHUNK || *n <= LONG_TEXT) return;
     mem_chunk *c;
-    int k = rag_chunk(m->text, *n, true, &c);
+    int k = rag_chunk(m->text, *n, RAG_MARKDOWN, &c);
     double best = -1;
     for (int i = 0; i < k; i++) {
         double sum = 0;

@@ -214,10 +214,10 @@ static int take_member(const rag_taking *t, zip *z, const char *name, bool *know
     char *piece = q_alloc(1 << 16);
     while (b.len <= TEXT_MAX && (n = src.read(src.user, piece, 1 << 16)) > 0) q_buf_add(&b, piece, (size_t)n);
     free(piece);
-    bool markdown;
+    enum rag_form form;
     rag_taking of = *t;
     of.title = name;
-    int rc = b.len && b.len <= TEXT_MAX && !rag_read(name, &b, &markdown) ? rag_take_text(&of, b.p, b.len, known, err) : Q_OK;
+    int rc = b.len && b.len <= TEXT_MAX && !rag_read(name, &b, &form) ? rag_take_text(&of, b.p, b.len, known, err) : Q_OK;
     q_buf_free(&b);
     return rc;
 }

@@ -2,11 +2,14 @@
  * members, broken text. Whatever comes in, a settled conversation is a tree: parents first and shown, names once, UTF-8. */
 #include "rag/import/archive.h"
 #include "rag/import/date.h"
+#include "rag/import/mail.h"
 #include "rag/import/markup.h"
 #include "rag/import/mojibake.h"
 #include "rag/import/office.h"
 #include "rag/import/records.h"
+#include "rag/import/table.h"
 #include "rag/import/zip.h"
+#include "rag/rag.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <sys/mman.h>
@@ -184,6 +187,54 @@ static int page_run(const char *p, size_t n)
     return rc;
 }
 
+/* Tables, data and sources: what becomes of them is UTF-8, and the passages lie in it in order. */
+static void table_seed(fuzz_rng *r, q_buf *b)
+{
+    static const char *const names[] = {"../readers/table.csv", "../readers/cut.tsv", "../readers/data.json", "../readers/make.py"};
+    golden(names[fuzz_below(r, 4)], b);
+}
+
+static int table_run(const char *p, size_t n)
+{
+    char *clean = q_utf8_clean(p, n);
+    int rc = 1;
+    for (int i = 0; i < 3 && rc > 0; i++) {
+        q_buf b = {0};
+        mem_chunk *c = NULL;
+        q_buf_puts(&b, clean);
+        if (i == 0) rag_csv(&b);
+        if (i == 1) rag_json(&b);
+        if (!q_utf8_valid(b.p, b.len)) rc = FUZZ_BROKEN("no UTF-8");
+        int k = rag_chunk(b.p, b.len, i == 2 ? RAG_SOURCE : RAG_PLAIN, &c);
+        size_t at = 0;
+        for (int j = 0; j < k && rc > 0; j++) {
+            if (c[j].offset < at || c[j].n > b.len - c[j].offset || !q_utf8_valid(c[j].heading, strlen(c[j].heading))) rc = FUZZ_BROKEN("a passage is out of place");
+            at = c[j].offset + c[j].n;
+        }
+        rag_chunks_free(c, k);
+        q_buf_free(&b);
+    }
+    free(clean);
+    return rc;
+}
+
+static void mail_seed(fuzz_rng *r, q_buf *b) { golden(fuzz_below(r, 3) ? "../readers/letters.mbox" : "../readers/letter.eml", b); }
+
+static int mail_run(const char *p, size_t n)
+{
+    q_buf b = {0};
+    char *exact = malloc(n ? n : 1);
+    if (n) memcpy(exact, p, n);
+    bool known = rag_mail_knows(exact, n);
+    q_buf_puts(&b, "");
+    q_buf_add(&b, p, n);
+    const char *why = rag_mail(&b);
+    int rc = !q_utf8_valid(b.p, b.len) && !why ? FUZZ_BROKEN("no UTF-8") : known;
+    free(exact);
+    q_buf_free(&b);
+    return rc;
+}
+
 static void office_seed(fuzz_rng *r, q_buf *b)
 {
     static const char *const names[] = {"../readers/text.docx", "../readers/text.odt", "../readers/book.epub", "../readers/other.zip"};
@@ -207,3 +258,5 @@ const fuzz_target fuzz_zip = {.name = "zip", .short_runs = 1000, .long_runs = 10
 const fuzz_target fuzz_broken = {.name = "broken_text", .short_runs = 1000, .long_runs = 20000, .seed = broken_seed, .run = broken_run};
 const fuzz_target fuzz_page = {.name = "page", .short_runs = 1500, .long_runs = 20000, .seed = page_seed, .run = page_run};
 const fuzz_target fuzz_office = {.name = "office", .short_runs = 1000, .long_runs = 10000, .seed = office_seed, .run = office_run};
+const fuzz_target fuzz_table = {.name = "table", .short_runs = 1000, .long_runs = 10000, .seed = table_seed, .run = table_run};
+const fuzz_target fuzz_mail = {.name = "mail", .short_runs = 1000, .long_runs = 10000, .seed = mail_seed, .run = mail_run};

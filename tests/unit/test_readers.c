@@ -18,10 +18,10 @@ static void each_document_reads_as_it_should(void)
         if (strcmp(name, "make.py") == 0 || strcmp(name + strlen(name) - 5, ".want") == 0) continue;
         files++;
         q_buf b = {0}, want = {0}, got = {0};
-        bool markdown = false;
+        enum rag_form form = RAG_PLAIN;
         OK(q_read_file(g.gl_pathv[i], &b, 1 << 26, err));
-        const char *why = rag_read(g.gl_pathv[i], &b, &markdown);
-        q_buf_printf(&got, "%s%s\n", why ? "refused: " : markdown ? "markdown" : "text", why ? why : "");
+        const char *why = rag_read(g.gl_pathv[i], &b, &form);
+        q_buf_printf(&got, "%s%s\n", why ? "refused: " : form == RAG_MARKDOWN ? "markdown" : form == RAG_SOURCE ? "source" : "text", why ? why : "");
         if (!why) q_buf_add(&got, b.p, b.len);
         CHECK(q_utf8_valid(got.p, got.len));
         char *path = q_printf("%s.want", g.gl_pathv[i]);
@@ -100,10 +100,51 @@ static void a_pdf_is_read_by_a_program_that_is_held_in(void)
     q_buf_free(&b);
 }
 
+/* Functions and types stay whole and are titled by their first lines; small ones share a passage. */
+static void sources_are_cut_between_functions(void)
+{
+    static const char text[] =
+        "/* birds: what flies. */\n#include <stdio.h>\n\nenum { ONE, TWO };\n\n/* Says who hovers. */\nstatic int hover(int height,\n                 int wind)\n{\n"
+        "    int sum = 0;\n\n    for (int i = 0; i < height; i++)\n        sum += wind * i; /* %0600d */\n\n    return sum;\n}\n\n@decorated\ndef land(tree):\n    # %0500d\n\n    return tree\n\n\nx = 1\n";
+    char *whole = q_printf(text, 1, 2);
+    mem_chunk *c;
+    int n = rag_chunk(whole, strlen(whole), RAG_SOURCE, &c);
+    CHECK_INT(n, 4);
+    if (n == 4) {
+        CHECK_STR(c[0].heading, "/* birds: what flies. */");
+        CHECK_STR(c[1].heading, "static int hover(int height,");
+        CHECK(c[1].n > 600 && strncmp(c[1].text, "/* Says who hovers. */", 22) == 0 && c[1].text[c[1].n - 1] == '}');
+        CHECK_STR(c[2].heading, "def land(tree):");
+        CHECK(strncmp(c[2].text, "@decorated", 10) == 0);
+        CHECK_STR(c[3].heading, "x = 1");
+    }
+    rag_chunks_free(c, n);
+    free(whole);
+    /* every word of our own sources is in a passage, in order, and none is longer than a function may be */
+    glob_t g;
+    CHECK_INT(glob("rag/*.c", 0, NULL, &g), 0);
+    for (size_t i = 0; i < g.gl_pathc; i++) {
+        q_buf b = {0};
+        OK(q_read_file(g.gl_pathv[i], &b, 1 << 20, err));
+        n = rag_chunk(b.p, b.len, RAG_SOURCE, &c);
+        size_t at = 0;
+        for (int k = 0; k < n; k++) {
+            for (; at < c[k].offset; at++) CHECK(strchr(" \n\t", b.p[at]) != NULL);
+            CHECK(c[k].n <= 4000 && *c[k].heading);
+            at = c[k].offset + c[k].n;
+        }
+        for (; at < b.len; at++) CHECK(strchr(" \n\t", b.p[at]) != NULL);
+        rag_chunks_free(c, n);
+        q_buf_free(&b);
+    }
+    globfree(&g);
+}
+
 int main(void)
 {
     if (!memory_begin("readers")) return 1;
     RUN(each_document_reads_as_it_should);
+    RUN(sources_are_cut_between_functions);
     RUN(a_pdf_is_read_by_a_program_that_is_held_in);
     RUN(headings_become_titles_and_words_are_found);
     return memory_end();

@@ -128,10 +128,11 @@ void agt_get_turned(agt *a, agt_turned *out)
     out->after[q_utf8_whole(out->after, strlen(out->after))] = 0;
 }
 
-/* "112 MB", with the tokens a second that were measured or are to be expected. */
+/* "112 MiB a token", with the tokens a second that were measured or are to be expected. */
 static void price(q_buf *b, uint64_t bytes, double rate, bool measured)
 {
-    q_buf_printf(b, bytes >= 1000000000 ? _("%.1f GB a token") : _("%.0f MB a token"), (double)bytes / (bytes >= 1000000000 ? 1e9 : 1e6));
+    char w[32];
+    q_buf_printf(b, _("%s a token"), q_bytes_brief(bytes, w));
     if (rate > 0)
         q_buf_printf(b, measured ? _(", %.0f tok/s") : _(", about %.0f tok/s"), rate);
 }

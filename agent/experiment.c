@@ -116,7 +116,9 @@ static void list(agt *a)
         }
         day(e->when_ms, when);
         q_buf_printf(&data, "%s%s", data.len ? "," : "", e->json);
-        q_buf_say(&b, "%4d  %s  %s %s → %s  %s\n", e->number, when, e->knob, e->was, e->value, e->kept ? _("kept") : _("not kept"));
+        q_buf_say(&b, "%4d  %s  %s %s → %s  %s\n", e->number, when, e->knob, e->was, e->value, e->unfinished ? _("not finished") : e->kept ? _("kept") : _("not kept"));
+        if (e->unfinished)
+            continue;
         if (e->different)
             q_buf_say(&b, _("      %+.3g nats a token (95%%: %.3g to %.3g) · %s · %s\n"), e->dlogp.mean, e->dlogp.low, e->dlogp.high, e->on, e->model);
         else
@@ -144,7 +146,7 @@ static void show(agt *a, int number)
     q_buf_say(&b, "%d  %s  %s · %s\n", e.number, when, e.model, e.on);
     q_buf_say(&b, _("baseline  %s\n\n"), e.before);
     q_say_clean(&b, e.said, strlen(e.said), false);
-    q_buf_say(&b, "%s\n", e.kept ? _("kept") : _("not kept"));
+    q_buf_say(&b, "%s\n", e.unfinished ? _("not finished: it was cut off, or another program is at it") : e.kept ? _("kept") : _("not kept"));
     note_page(&a->events, "/experiment", q_buf_take(&b), q_strdup(e.json));
     lab_experiment_free(&e);
 }

@@ -96,8 +96,16 @@ static void untag(agt *a, const char *name, bool agreed)
         note(&a->events, AGT_INFO, _("no routing is called %s any more"), name);
 }
 
-static void compare(agt *a, const char *const name[2])
+static bool goes_on(void *user, int done, int total)
 {
+    (void)done, (void)total;
+    return !desk_stopped(&((agt *)user)->desk, LANE_LONG);
+}
+
+/* text and value: the two names. In the long lane, since many experts take many seconds. */
+static void compare(agt *a, const job *j)
+{
+    const char *const name[2] = { j->text, j->value };
     char err[Q_ERRLEN];
     lab_routes *r[2] = { NULL, NULL };
     uint64_t model[2] = { 0, 0 };
@@ -108,19 +116,21 @@ static void compare(agt *a, const char *const name[2])
     if (rc == Q_OK && model[0] != model[1])
         rc = q_fail(err, Q_RANGE, _("%s and %s are of two models: experts are numbered anew in each, so they cannot be compared"), name[0], name[1]);
     if (rc == Q_OK)
-        rc = lab_differ_of(r[0], r[1], &d, err);
+        rc = lab_differ_of(r[0], r[1], &(lab_terms){ .go_on = goes_on, .user = a }, &d, err);
     if (rc == Q_OK) {
         q_buf out = { 0 };
         lab_differ_say(&d, name[0], name[1], &out);
-        cJSON *j = lab_differ_json(&d);
-        note_page(&a->events, "/routing compare", q_buf_take(&out), cJSON_PrintUnformatted(j));
-        cJSON_Delete(j);
+        cJSON *data = lab_differ_json(&d);
+        note_page(&a->events, "/routing compare", q_buf_take(&out), cJSON_PrintUnformatted(data));
+        cJSON_Delete(data);
     } else
-        note(&a->events, AGT_ERROR, "%s", err);
+        note(&a->events, rc == Q_CANCEL ? AGT_WARN : AGT_ERROR, "%s", err);
     lab_differ_free(&d);
     lab_routes_free(r[0]);
     lab_routes_free(r[1]);
 }
+
+static const job_row job_routing_compare = { .name = "routing compare", .lane = LANE_LONG, .end = END_DROPPED, .run = compare };
 
 static void routing(agt *a, const job *j)
 {
@@ -137,7 +147,7 @@ static void routing(agt *a, const job *j)
     else if (n == 2 && strcmp(word[0], "untag") == 0)
         untag(a, word[1], j->number == 1);
     else if (n == 3 && (strcmp(word[0], "compare") == 0 || strcmp(word[0], "сравнить") == 0))
-        compare(a, (const char *const[2]){ word[1], word[2] });
+        desk_post(&a->desk, &job_routing_compare, 0, 0, word[1], word[2]);
     else
         note(&a->events, AGT_ERROR, _("/routing lists; /routing tag NAME names the last answer's routing, tag NAME all that of the whole conversation, untag NAME, compare A B"));
     free(text);

@@ -60,7 +60,7 @@ static void sweep(agt *a, const job *j)
         note_page(&a->events, "/sweep", q_buf_take(&page), q_buf_take(&data));
         if (csv) {
             lab_swept_say(&s, LAB_CSV, &out);
-            rc = q_write_file_atomic(csv, out.p, out.len, err);
+            rc = q_write_file_new(csv, out.p, out.len, err);     /* another run may have made it meanwhile */
             if (rc == Q_OK)
                 note(&a->events, AGT_INFO, _("the numbers are in %s"), csv);
         }

@@ -187,8 +187,9 @@ static int ask_all(agt *a, struct eng_cache *beside, const asked *q, const char 
     lab_voice voice[LAB_VOICES];
     lab_answer said[LAB_VOICES];
     uint64_t seed = measure_seed(a);
+    const uint64_t largest = UINT64_C(1) << 53;      /* of sampler.seed; behind it comes 1 */
     for (int i = 0; i < answers; i++)
-        voice[i] = (lab_voice){ .spec = q->spec[i / q->each], .seed = seed + (uint64_t)(i % q->each) };
+        voice[i] = (lab_voice){ .spec = q->spec[i / q->each], .seed = (seed - 1 + (uint64_t)(i % q->each)) % largest + 1 };
     if (rc == Q_OK) {
         measuring work = measure_begin(a, "/vote");
         lab_ask ask = { .prompt = ids, .n = n, .now = now, .voice = voice, .n_voice = answers, .most = most };

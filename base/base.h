@@ -87,6 +87,7 @@ int q_read_input(const char *path, q_buf *out, size_t max, char *err);   /* what
 int q_file_check(int fd, const char *path, char *err);                   /* Q_IO for what q_read_file refuses */
 int q_read_fd(int fd, const char *name, q_buf *out, size_t max, char *err);  /* to its end; name is for sentences */
 int q_write_file_atomic(const char *path, const void *p, size_t n, char *err); /* temp + fsync + rename */
+int q_write_file_new(const char *path, const void *p, size_t n, char *err);     /* the same, but Q_RANGE where something is there by then */
 /* Overwritten with zeros, as far as the disk lets that be, and removed. Q_OK too where there is none. */
 int q_file_erase(const char *path, char *err);
 void q_wipe_fd(int fd);                              /* the same of an open file, which keeps its length */
@@ -110,7 +111,8 @@ void q_clean_environment(void);
 size_t q_fault_file(const void *addr, char *out, size_t size);
 
 /* 1536 -> "1.5 KiB" and so on; returns out. */
-char *q_bytes_words(uint64_t n, char out[32]);
+char *q_bytes_words(uint64_t n, char out[32]);       /* "1009.3 KiB": the one unit of all that is shown, translated */
+char *q_bytes_brief(uint64_t n, char out[32]);       /* "105 MiB", "1.1 GiB" */
 /* Bytes that can still be had: MemAvailable, bounded by the control groups around us; what is only cached counts as free.
  * UINT64_MAX: nobody says. _in: of a machine whose / is at root (tests). */
 uint64_t q_mem_available(void);

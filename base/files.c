@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,9 +57,22 @@ int q_read_input(const char *path, q_buf *out, size_t max, char *err)
     return rc;
 }
 
-int q_write_file_atomic(const char *path, const void *p, size_t n, char *err)
+/* In the place of `path`; 0, or errno. A link is made where nothing may be there: it never takes another's place, as a rename does. */
+static int put_in_place(const char *tmp, const char *path, bool fresh)
 {
-    char *tmp = q_printf("%s.tmp.%ld", path, (long)getpid());
+    if (!fresh) return rename(tmp, path) == 0 ? 0 : errno;
+    if (link(tmp, path) == 0) return unlink(tmp), 0;
+    if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS) return errno;
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);      /* no links there: the name is taken first */
+    if (fd < 0) return errno;
+    close(fd);
+    return rename(tmp, path) == 0 ? 0 : errno;
+}
+
+static int write_file(const char *path, const void *p, size_t n, bool fresh, char *err)
+{
+    static atomic_uint made;             /* two threads may want one name at once */
+    char *tmp = fresh ? q_printf("%s.new.%ld.%u", path, (long)getpid(), atomic_fetch_add(&made, 1)) : q_printf("%s.tmp.%ld", path, (long)getpid());
     unlink(tmp);                         /* a link that somebody laid there is not written through */
     int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), rc = Q_OK;
     const char *s = p;
@@ -73,14 +87,18 @@ int q_write_file_atomic(const char *path, const void *p, size_t n, char *err)
     if (!bad && fsync(fd) != 0) bad = true;
     int e = errno;
     if (fd >= 0 && close(fd) != 0 && !bad) { bad = true; e = errno; }
-    if (!bad && rename(tmp, path) != 0) { bad = true; e = errno; }
+    if (!bad && (e = put_in_place(tmp, path, fresh)) != 0) bad = true;
     if (bad) {
         unlink(tmp);
-        rc = q_fail(err, Q_IO, _("cannot write %s: %s"), path, strerror(e));
+        rc = fresh && e == EEXIST ? q_fail(err, Q_RANGE, _("%s is there already: nothing is written over, give another name"), path)
+                                  : q_fail(err, Q_IO, _("cannot write %s: %s"), path, strerror(e));
     }
     free(tmp);
     return rc;
 }
+
+int q_write_file_atomic(const char *path, const void *p, size_t n, char *err) { return write_file(path, p, n, false, err); }
+int q_write_file_new(const char *path, const void *p, size_t n, char *err) { return write_file(path, p, n, true, err); }
 
 void q_wipe_fd(int fd)
 {
@@ -127,12 +145,20 @@ int q_mkdirs(const char *path, char *err)
     return Q_OK;
 }
 
-char *q_bytes_words(uint64_t n, char out[32])
+/* exact: from this unit on (0: bytes) with a digit behind the point. */
+static char *words(uint64_t n, int exact, char out[32])
 {
-    static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    static const char *const unit[] = { N_("B"), N_("KiB"), N_("MiB"), N_("GiB"), N_("TiB") };
     double v = (double)n;
     int u = 0;
     while (v >= 1024 && u < 4) { v /= 1024; u++; }
-    snprintf(out, 32, u == 0 ? "%.0f %s" : "%.1f %s", v, unit[u]);
+    snprintf(out, 32, u < exact ? "%.0f %s" : "%.1f %s", v, _(unit[u]));
     return out;
 }
+
+char *q_bytes_words(uint64_t n, char out[32])
+{
+    return words(n, 1, out);
+}
+
+char *q_bytes_brief(uint64_t n, char out[32]) { return words(n, 3, out); }

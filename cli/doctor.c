@@ -113,8 +113,9 @@ static int add_speed(visit *v, char *err)
     q_buf_printf(&v->out, v->quick ? _("tiny shapes, %d layers: decode %.1f tokens/s, prompt %.1f tokens/s\n")
                                    : _("shapes of 30B-A3B, %d layers of random weights: decode %.1f tokens/s, prompt %.1f tokens/s\n"), s.layers, 1 / s.token_s, 1 / s.prompt_s);
     if (v->quick) return 0;
-    q_buf_printf(&v->out, _("%.3f GB a token: %.0f GB/s"), bytes / 1e9, bytes / s.token_s / 1e9);
-    if (roof > 0) q_buf_printf(&v->out, _(", %.0f%% of the published %.0f GB/s (roofline %.0f tokens/s)"), 100 * bytes / s.token_s / roof, roof / 1e9, roof / bytes);
+    char w1[32], w2[32];
+    q_buf_printf(&v->out, _("%s a token: %s/s"), q_bytes_words((uint64_t)bytes, w1), q_bytes_brief((uint64_t)(bytes / s.token_s), w2));
+    if (roof > 0) q_buf_printf(&v->out, _(", %.0f%% of the published %s/s (roofline %.0f tokens/s)"), 100 * bytes / s.token_s / roof, q_bytes_brief((uint64_t)roof, w1), roof / bytes);
     q_buf_printf(&v->out, _("\n48 layers, computed from these: decode %.0f tokens/s"), 1 / whole);
     if (roof > 0) q_buf_printf(&v->out, _(", roofline %.0f"), roof / (LAYERS * s.bytes_layer + s.bytes_head));
     q_buf_puts(&v->out, "\n");

@@ -26,7 +26,7 @@ static int put_svg(const lab_map *m, const cli_map *o, char *err)
     int rc = !o->force && access(o->svg, F_OK) == 0 ? q_fail(err, Q_RANGE, _("%s exists: --force writes over it"), o->svg) : Q_OK;
     lab_map_svg(m, &out);
     if (rc == Q_OK)
-        rc = q_write_file_atomic(o->svg, out.p, out.len, err);
+        rc = (o->force ? q_write_file_atomic : q_write_file_new)(o->svg, out.p, out.len, err);
     q_buf_free(&out);
     return rc;
 }

@@ -94,7 +94,7 @@ int cmd_routing(int argc, char **argv)
     for (int i = 0; i < 2 && !rc; i++)
         rc = routes_of(&o, i, m, c, &r[i], err);
     if (!rc)
-        rc = lab_differ_of(r[0], r[1], &d, err);
+        rc = lab_differ_of(r[0], r[1], NULL, &d, err);
     if (!rc && o.json)
         print_json(&d);
     else if (!rc)

@@ -45,6 +45,7 @@ typedef struct eng_open_opts {
     bool vocab_only;                                  /* tokenizer only: a file without tensors is enough */
     bool ignore_memory;                               /* skip the "does it fit" check (tests) */
     void (*progress)(void *user, uint64_t done, uint64_t total);   /* may be NULL; caller's thread */
+    bool (*go_on)(void *user);                        /* asked before each layer; false: Q_CANCEL; may be NULL */
     void *user;
 } eng_open_opts;
 

@@ -125,8 +125,9 @@ static double divergence(const sets *s, double *const share[2], int l)
 /* ---- chance ---- */
 typedef struct dealt { double *far; /* [DRAWS] the largest of all experts */ double *js; /* [DRAWS][n_layer] */ } dealt;
 
-static void deal(const sets *s, dealt *d)
+static bool deal(const sets *s, dealt *d, const lab_terms *terms)
 {
+    bool on = true;
     uint8_t *side = q_alloc((size_t)s->blocks + 1);
     double *share[2] = { q_alloc(sizeof **share * (size_t)(s->cells + 1)), q_alloc(sizeof **share * (size_t)(s->cells + 1)) };
     uint64_t random[4] = { 1, 2, 3, 4 };
@@ -134,7 +135,7 @@ static void deal(const sets *s, dealt *d)
         q_random(random);                /* small seeds begin with few bits */
     for (int b = 0; b < s->blocks; b++)
         side[b] = b >= s->n[0];
-    for (int draw = 0; draw < DRAWS; draw++) {
+    for (int draw = 0; draw < DRAWS && (on = !terms || !terms->go_on || terms->go_on(terms->user, draw, DRAWS)); draw++) {
         for (int b = s->blocks - 1; b > 0; b--) {
             int pick = (int)((double)(q_random(random) >> 11) * 0x1p-53 * (b + 1));
             uint8_t swap = side[b];
@@ -152,6 +153,7 @@ static void deal(const sets *s, dealt *d)
     free(side);
     free(share[0]);
     free(share[1]);
+    return on;
 }
 
 static double p_of(const double *largest, double seen)
@@ -218,7 +220,7 @@ static void experts(const sets *s, const lab_routes *a, const dealt *d, lab_diff
         qsort(o->moved, (size_t)o->n_moved, sizeof *o->moved, by_p);
 }
 
-int lab_differ_of(const lab_routes *a, const lab_routes *b, lab_differ *out, char *err)
+int lab_differ_of(const lab_routes *a, const lab_routes *b, const lab_terms *terms, lab_differ *out, char *err)
 {
     *out = (lab_differ){ .n_layer = 0 };
     if (a->n < LEAST || b->n < LEAST)
@@ -245,11 +247,14 @@ int lab_differ_of(const lab_routes *a, const lab_routes *b, lab_differ *out, cha
     spreads(&s);
     widen(&s);
     dealt d = { q_alloc(sizeof *d.far * DRAWS), q_alloc(sizeof *d.js * DRAWS * (size_t)(s.n_layer + 1)) };
-    deal(&s, &d);
+    int rc = deal(&s, &d, terms) ? Q_OK : q_fail(err, Q_CANCEL, _("stopped: nothing is said of a difference that was not measured to its end"));
     *out = (lab_differ){ .tokens = { a->n, b->n }, .blocks = { s.n[0], s.n[1] }, .n_layer = s.n_layer, .n_expert = s.n_expert };
     out->drift = q_alloc(sizeof *out->drift * (size_t)(s.n_layer + 1));
-    layers(&s, a, &d, out);
-    experts(&s, a, &d, out);
+    if (rc == Q_OK) {
+        layers(&s, a, &d, out);
+        experts(&s, a, &d, out);
+    } else
+        lab_differ_free(out);
     free(side);
     free(s.hits);
     free(s.ran);
@@ -258,7 +263,7 @@ int lab_differ_of(const lab_routes *a, const lab_routes *b, lab_differ *out, cha
     free(s.share[1]);
     free(d.far);
     free(d.js);
-    return Q_OK;
+    return rc;
 }
 
 void lab_differ_free(lab_differ *o)

@@ -1,7 +1,7 @@
 /* lab/experiment: one change of the present configuration, compared on a text, and its written record; see lab.h.
  *
  * A file: {"quorum_experiment":1,"when":ms,"model":"…","on":"…","knob":"…","value":"…","was":"…","baseline":{…},"said":"…",
- * "result":{…},"kept":false}. Unknown members are left alone by reading; a newer number is refused. */
+ * "kept":false,"result":{…}}; "said" and "result" come when it is finished. Unknown members are left alone by reading; a newer number is refused. */
 #include "base/say.h"
 #include "lab/text.h"
 
@@ -61,8 +61,12 @@ static cJSON *record(const lab_experiment *e, const lab_compared *c)
     cJSON_AddNumberToObject(j, "quorum_experiment", SCHEMA);
     cJSON_AddNumberToObject(j, "when", (double)e->when_ms);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        cJSON_AddStringToObject(j, texts[i].key, texts[i].value);
+        if (texts[i].value)
+            cJSON_AddStringToObject(j, texts[i].key, texts[i].value);
     cJSON_AddItemToObject(j, "baseline", before ? before : cJSON_CreateObject());
+    cJSON_AddBoolToObject(j, "kept", false);
+    if (!c)
+        return j;
     r = cJSON_AddObjectToObject(j, "result");
     cJSON_AddNumberToObject(r, "tokens", c->n);
     cJSON_AddBoolToObject(r, "different", c->different);
@@ -74,7 +78,6 @@ static cJSON *record(const lab_experiment *e, const lab_compared *c)
         cJSON_AddNumberToObject(r, i ? "perplexity" : "perplexity_before", exp(-c->logp[i]));
         cJSON_AddNumberToObject(r, i ? "bytes_per_token" : "bytes_per_token_before", (double)c->bytes[i]);
     }
-    cJSON_AddBoolToObject(j, "kept", false);
     return j;
 }
 
@@ -86,11 +89,11 @@ static int write_record(const char *path, const cJSON *j, char *err)
     return rc;
 }
 
-/* The next free number is taken by an empty file first, so that two programs never take the same. */
-static int take_number(int *number, char **path, char *err)
+/* The next free number is taken by the record itself, in one step, so that two programs never take the same. */
+static int take_number(int *number, const char *text, char **path, char *err)
 {
     char *folder = folder_of(err);
-    int rc = folder ? q_mkdirs(folder, err) : Q_NOTFOUND, fd = -1;
+    int rc = folder ? q_mkdirs(folder, err) : Q_NOTFOUND;
     DIR *d = rc == Q_OK ? opendir(folder) : NULL;
     *number = 0;
     *path = NULL;
@@ -99,32 +102,41 @@ static int take_number(int *number, char **path, char *err)
     if (d)
         closedir(d);
     *number = *number < LAB_EXPERIMENTS ? *number : 0;       /* the first gap then */
-    while (rc == Q_OK && fd < 0) {
+    for (bool taken = rc == Q_OK; taken;) {
         free(*path);
         *path = q_printf("%s/%d.json", folder, ++*number);
-        fd = open(*path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
-        if (fd < 0 && (errno != EEXIST || *number >= LAB_EXPERIMENTS))
-            rc = q_fail(err, Q_IO, _("cannot write %s: %s"), *path, strerror(errno));
+        rc = q_write_file_new(*path, text, strlen(text), err);
+        taken = rc == Q_RANGE && *number < LAB_EXPERIMENTS;
     }
-    if (fd >= 0)
-        close(fd);
     free(folder);
     return rc;
 }
 
-static void write_down(lab_experiment *e, const lab_compared *c)
+/* Before anything is measured: what is cut off half-way leaves a record that says so. *path: NULL where none could be written. */
+static void begin(lab_experiment *e, char **path)
 {
-    char err[Q_ERRLEN], *path = NULL;
+    char err[Q_ERRLEN];
+    cJSON *j = record(e, NULL);
+    char *text = json_text(j);
+    if (take_number(&e->number, text, path, err) < 0) {
+        e->number = 0;
+        e->problem = q_strdup(err);
+        free(*path);
+        *path = NULL;
+    }
+    free(text);
+}
+
+static void complete(lab_experiment *e, const lab_compared *c, const char *path)
+{
+    char err[Q_ERRLEN];
     cJSON *j = record(e, c);
-    int rc = take_number(&e->number, &path, err);
-    if (rc == Q_OK && (rc = write_record(path, j, err)) < 0)
+    if (path && write_record(path, j, err) < 0) {
         unlink(path);
-    e->json = json_text(j);
-    if (rc) {
         e->number = 0;
         e->problem = q_strdup(err);
     }
-    free(path);
+    e->json = json_text(j);
 }
 
 int lab_experiment_beside(struct eng_cache *beside, const lab_trial *t, const char *text, size_t n, const lab_terms *terms, lab_experiment *out, char *err)
@@ -133,6 +145,7 @@ int lab_experiment_beside(struct eng_cache *beside, const lab_trial *t, const ch
     eng_config *a = eng_config_new(m), *b = NULL;
     lab_compared c = { .n = 0 };
     q_buf v = { 0 }, said = { 0 };
+    char *path = NULL;
     *out = (lab_experiment){ .when_ms = q_wall_ms(), .model = q_strdup(t->model), .on = q_strdup(t->on) };
     int rc = spec_one(t->change, &out->knob, &out->value, err);
     if (rc == Q_OK && t->now)
@@ -143,21 +156,27 @@ int lab_experiment_beside(struct eng_cache *beside, const lab_trial *t, const ch
     }
     if (rc == Q_OK && eng_config_hash(a) == eng_config_hash(b))
         rc = q_fail(err, Q_RANGE, _("%s=%s changes no probability here: it is so already, or it acts on something else"), out->knob, out->value);
-    if (rc == Q_OK)
-        rc = lab_compare(m, a, b, text, n, terms, &c, err);
     if (rc == Q_OK) {
         out->was = q_strdup(eng_config_get(a, out->knob, &v));
         out->before = eng_config_json(a);
+        begin(out, &path);
+        rc = lab_compare(m, a, b, text, n, terms, &c, err);
+    }
+    if (rc == Q_OK) {
         out->different = c.different;
         out->dlogp = c.dlogp;
         char *side_a = q_printf("%s %s", out->knob, out->was), *side_b = q_printf("%s %s", out->knob, out->value);
         lab_compared_say(&c, side_a, side_b, &said);
         out->said = q_strdup(said.p);
-        write_down(out, &c);
+        complete(out, &c, path);
         free(side_a);
         free(side_b);
-    } else
+    } else {
+        if (path)
+            unlink(path);
         lab_experiment_free(out);
+    }
+    free(path);
     lab_compared_free(&c);
     eng_config_free(a);
     eng_config_free(b);
@@ -221,6 +240,7 @@ int lab_experiment_read(int number, lab_experiment *out, char *err)
         cJSON_free(before);
         out->dlogp = (lab_interval){ number_in(dlogp, "mean"), cJSON_IsNumber(low) ? low->valuedouble : 0, cJSON_IsNumber(high) ? high->valuedouble : 0 };
         out->different = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(result, "different"));
+        out->unfinished = !cJSON_IsObject(result);
         out->kept = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(j, "kept"));
         out->json = json_text(j);
     }

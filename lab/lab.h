@@ -351,9 +351,11 @@ typedef struct lab_experiment {          /* lab_experiment_free */
     char *knob, *value, *was;            /* the change, and what stood there */
     lab_interval dlogp;
     bool different, kept;
+    bool unfinished;                     /* it was cut off, or runs in another program: nothing was measured */
     char *problem;                       /* in a list: why the file cannot be read; NULL */
 } lab_experiment;
-/* Baseline against the change on the text, and the record, which says that it was not kept. Where only the record fails, it has
+/* Baseline against the change on the text, and the record, which is there from the beginning, gets what was measured at the end (one
+ * that is stopped leaves none) and says that it was not kept. Where only the record fails, it has
  * number 0 and its problem says why. Engine thread. */
 int lab_experiment_beside(struct eng_cache *, const lab_trial *, const char *text, size_t n, const lab_terms *, lab_experiment *out, char *err);
 int lab_experiment_read(int number, lab_experiment *out, char *err);
@@ -435,7 +437,7 @@ typedef struct lab_differ {              /* p: corrected for how many were tried
     lab_moved *moved; int n_moved;       /* p below .05, the smallest first */
 } lab_differ;
 /* Q_RANGE: other layers or experts, or fewer than 64 tokens in one. */
-int lab_differ_of(const lab_routes *a, const lab_routes *b, lab_differ *out, char *err);
+int lab_differ_of(const lab_routes *a, const lab_routes *b, const lab_terms *, lab_differ *out, char *err);    /* go_on is asked before each dealing */
 void lab_differ_free(lab_differ *);
 void lab_differ_say(const lab_differ *, const char *a, const char *b, q_buf *out);
 struct cJSON *lab_differ_json(const lab_differ *);      /* cJSON_Delete */

@@ -152,12 +152,18 @@ static int make_room(const lab_two *w, bool *apart, char *err)
 }
 
 /* ---- both ---- */
-static int open_one(const lab_two *w, int i, eng_model **m, eng_config **c, q_buf *said, char *err)
+static bool opening(void *user)
+{
+    const lab_terms *t = user;
+    return !t->go_on || t->go_on(t->user, 0, 1);
+}
+
+static int open_one(const lab_two *w, int i, const lab_terms *terms, eng_model **m, eng_config **c, q_buf *said, char *err)
 {
     int rc = Q_OK;
     *m = i == 0 ? w->first : NULL;
     if (!*m)
-        rc = eng_model_open(w->path[i], &(eng_open_opts){ .n_threads = w->threads }, m, err);
+        rc = eng_model_open(w->path[i], &(eng_open_opts){ .n_threads = w->threads, .go_on = opening, .user = (void *)(uintptr_t)terms }, m, err);
     if (rc)
         return rc;
     *c = eng_config_new(*m);
@@ -223,7 +229,7 @@ static int run(const lab_two *w, bool apart, reading r[2], const char *text, siz
     size_t most = terms->window ? (size_t)terms->window * 4 : CONTEXT_BYTES;
     int rc = Q_OK;
     for (int s = 0; s < 2 && rc == Q_OK; s++) {
-        rc = open_one(w, s, &m[s], &c[s], said, err);
+        rc = open_one(w, s, terms, &m[s], &c[s], said, err);
         if (rc == Q_OK) {
             eng_cost cost = eng_model_cost(m[s], c[s]);
             out->read[s] = cost.bytes_layers + cost.bytes_head;

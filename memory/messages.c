@@ -230,7 +230,7 @@ int mem_reply_end(mem_store *s, int64_t id, enum mem_status status, const char *
     unsigned char *blob = NULL;
     size_t n_blob = 0;
     int rc = trace && trace->n ? store_trace_pack(trace, &blob, &n_blob) : Q_OK;
-    if (rc == Q_RANGE) return q_fail(err, rc, _("the routing of this reply is larger than 256 MB"));
+    if (rc == Q_RANGE) return q_fail(err, rc, _("the routing of this reply is larger than 256 MiB"));
     if (rc != Q_OK) return q_fail(err, rc, _("not enough memory to keep the routing of this reply"));
     rc = store_begin(s, err);
     if (rc != Q_OK) {

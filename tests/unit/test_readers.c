@@ -111,7 +111,7 @@ static void sources_are_cut_between_functions(void)
     int n = rag_chunk(whole, strlen(whole), RAG_SOURCE, &c);
     CHECK_INT(n, 4);
     if (n == 4) {
-        CHECK_STR(c[0].heading, "enum { ONE, TWO };");
+        CHECK_STR(c[0].heading, "/* birds: what flies. */");
         CHECK_STR(c[1].heading, "static int hover(int height,");
         CHECK(c[1].n > 600 && strncmp(c[1].text, "/* Says who hovers. */", 22) == 0 && c[1].text[c[1].n - 1] == '}');
         CHECK_STR(c[2].heading, "def land(tree):");

@@ -189,18 +189,18 @@ static void nothing_is_found_where_nothing_is_and_a_planted_one_is(void)
     for (int i = 0; i < 100; i++) {
         lab_routes *a = made(100 + (uint64_t)i, 300, 0), *b = made(900 + (uint64_t)i, 400, 0), *c = made(1900 + (uint64_t)i, 400, .6);
         lab_differ d;
-        CHECK_INT(lab_differ_of(a, b, &d, err), 0);
+        CHECK_INT(lab_differ_of(a, b, NULL, &d, err), 0);
         CHECK(d.tokens[0] == 300 && d.tokens[1] == 400 && d.blocks[0] == 18 && d.tried == L * N);
         wrong += d.n_moved > 0;
         for (int l = 0; l < L; l++)
             if (d.drift[l].p < .05) { layers++; break; }
         lab_differ_free(&d);
-        CHECK_INT(lab_differ_of(a, c, &d, err), 0);
+        CHECK_INT(lab_differ_of(a, c, NULL, &d, err), 0);
         found += d.n_moved > 0 && d.moved[0].layer == 2 && d.moved[0].expert == 3 && d.moved[0].share[1] > 1.5 * d.moved[0].share[0] && d.drift[1].p < .05;
         for (int m = 0; m < d.n_moved; m++)
             others += d.moved[m].layer != 2;
         lab_differ_free(&d);
-        CHECK_INT(lab_differ_of(a, a, &d, err), 0);
+        CHECK_INT(lab_differ_of(a, a, NULL, &d, err), 0);
         CHECK(d.n_moved == 0 && d.drift[0].js == 0 && d.drift[0].p > .9);
         lab_differ_free(&d);
         lab_routes_free(a);
@@ -213,6 +213,22 @@ static void nothing_is_found_where_nothing_is_and_a_planted_one_is(void)
     printf("# of 100 like pairs %d named an expert and %d a layer; a planted one was found in %d\n", wrong, layers, found);
 }
 
+static bool until(void *user, int done, int total) { return done < total && --*(int *)user > 0; }
+
+/* A comparison can be stopped before each dealing; nothing is said then. */
+static void a_comparison_can_be_stopped(void)
+{
+    lab_routes *a = made(1, 300, 0), *b = made(2, 400, 0);
+    for (int at = 1; at <= 1999; at += 999) {
+        lab_differ d;
+        int left = at;
+        CHECK_INT(lab_differ_of(a, b, &(lab_terms){ .go_on = until, .user = &left }, &d, err), Q_CANCEL);
+        CHECK(left == 0 && strstr(err, "stopped") && !d.moved && !d.drift && d.n_layer == 0);
+    }
+    lab_routes_free(a);
+    lab_routes_free(b);
+}
+
 static void what_cannot_be_compared_is_said(void)
 {
     static const int four[4] = { 1, 2, 3, 4 };
@@ -223,8 +239,8 @@ static void what_cannot_be_compared_is_said(void)
         for (int l = 0; l < 4; l++)
             CHECK(routes_put(other, l, (const uint16_t[]){ 1, 2 }, 2, 0, 0));
     }
-    CHECK(lab_differ_of(a, few, &d, err) == Q_RANGE && strstr(err, "at least 64"));
-    CHECK(lab_differ_of(a, other, &d, err) == Q_RANGE && strstr(err, "different shape"));
+    CHECK(lab_differ_of(a, few, NULL, &d, err) == Q_RANGE && strstr(err, "at least 64"));
+    CHECK(lab_differ_of(a, other, NULL, &d, err) == Q_RANGE && strstr(err, "different shape"));
     CHECK(d.moved == NULL && d.drift == NULL);
     lab_routes_free(a);
     lab_routes_free(few);
@@ -369,6 +385,7 @@ int main(void)
     RUN(a_small_file_takes_little);
     RUN(numbers_are_those_of_a_plain_count);
     RUN(nothing_is_found_where_nothing_is_and_a_planted_one_is);
+    RUN(a_comparison_can_be_stopped);
     RUN(what_cannot_be_compared_is_said);
     RUN(routing_is_the_same_live_stored_and_evaluated_again);
     remove(model_path);

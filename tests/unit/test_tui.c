@@ -884,22 +884,22 @@ static void a_step_is_priced_before_it_is_taken(void)
 {
     begin();
     fake.turned.step[0] = (agt_price){ 11, 103000000, 0 };
-    fake.turned.step[1] = (agt_price){ 13, 1050000000, 0 };
+    fake.turned.step[1] = (agt_price){ 13, 1150000000, 0 };
     tui_app_resize(&app, 140, 30);
     answer(1, "Yes.");
     free(app.say.note);
     app.say.note = NULL;
-    CHECK(on_screen("F7 k 11: 103 MB/tok · F8 k 13: 1.1 GB/tok"));
+    CHECK(on_screen("F7 k 11: 98 MiB/tok · F8 k 13: 1.1 GiB/tok"));
     fake.turned.step[0].rate = 67.4;
     fake.turned.step[1].rate = 60;
-    CHECK(on_screen("F7 k 11: 103 MB/tok, ~67 tok/s · F8 k 13: 1.1 GB/tok, ~60 tok/s"));
+    CHECK(on_screen("F7 k 11: 98 MiB/tok, ~67 tok/s · F8 k 13: 1.1 GiB/tok, ~60 tok/s"));
     tui_app_resize(&app, 110, 30);
     CHECK(on_screen("F7 k 11: ~67 tok/s · F8 k 13: ~60 tok/s"));
     tui_app_resize(&app, 70, 30);
     CHECK(on_screen("F7/F8 fewer/more"));
     fake.turned.step[0].k = 0;           /* k 1 goes no further */
     tui_app_resize(&app, 140, 30);
-    CHECK(on_screen("Ctrl-C stop · F8 k 13: 1.1 GB/tok, ~60 tok/s · /help"));
+    CHECK(on_screen("Ctrl-C stop · F8 k 13: 1.1 GiB/tok, ~60 tok/s · /help"));
     memset(&fake.turned, 0, sizeof fake.turned);
     tui_app_free(&app);
 }

@@ -127,8 +127,7 @@ static void label_of(const char *s, size_t n, char *out, size_t size)
 {
     int lines = 1;
     for (size_t i = 0; i + 1 < n; i++) if (s[i] == '\n') lines++;
-    char *count = grouped(lines), *bytes = n < 10000 ? q_printf(_("%d bytes"), (int)n)
-                                          : n < 1000000 ? q_printf(_("%d KB"), (int)((n + 500) / 1000)) : q_printf(_("%.1f MB"), (double)n / 1e6);
+    char w[32], *count = grouped(lines), *bytes = n < 10000 ? q_printf(_("%d bytes"), (int)n) : q_strdup(q_bytes_brief(n, w));
     snprintf(out, size, ngettext("[%s line, %s]", "[%s lines, %s]", (unsigned long)lines), count, bytes);
     out[q_utf8_whole(out, strlen(out))] = 0;
     free(count);

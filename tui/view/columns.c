@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEAST = 22, NUMBER_ROWS = 3 };    /* cells of a column, below that they stand one under the other */
+enum { LEAST = 22, NUMBER_ROWS = 3, ROOMY = 50 };    /* cells of a column, below that they stand one under the other */
 static const float FAR = 1, SOME = .25f; /* nats */
 
 /* ---- laying out ---- */
@@ -37,6 +37,10 @@ static void flush(tui_lay *l, tui_para *p, int w)
     tui_para_clear(p);
 }
 
+/* Over a nat likelier than on the other side, 1, or less likely, -1. */
+static int far_off(const lab_piece *t) { return isnan(t->over) || fabsf(t->over) <= FAR || !*t->text ? 0 : t->over > 0 ? 1 : -1; }
+
+/* In a narrow column a run of tokens that are all of them likelier is marked once, at its end. */
 static void lay_pieces(const tui_app *app, tui_lay *l, const lab_column *c, int from, int to, int differs, int w)
 {
     tui_para p = {0};
@@ -44,9 +48,9 @@ static void lay_pieces(const tui_app *app, tui_lay *l, const lab_column *c, int 
     for (int i = from; i < to; i++) {
         const lab_piece *t = &c->piece[i];
         const char *s = t->text + (i == from && i ? strspn(t->text, " ") : 0);      /* a line that was begun for it does not begin with a blank */
-        bool far = !isnan(t->over) && fabsf(t->over) > FAR && *t->text;
+        int far = far_off(t);
         add_piece(l, &p, w, s, i == differs ? S_DIFF : shade(t->over));
-        if (far) tui_para_add(&p, t->over > 0 ? up : down, strlen(t->over > 0 ? up : down), shade(t->over));
+        if (far && (w >= ROOMY || i + 1 >= to || far_off(&c->piece[i + 1]) != far)) tui_para_add(&p, t->over > 0 ? up : down, strlen(t->over > 0 ? up : down), shade(t->over));
     }
     flush(l, &p, w);
     tui_para_free(&p);
@@ -185,6 +189,12 @@ static bool on_key(tui_app *app, const tui_key *k)
     return by != 0;
 }
 
+static const char *keys(const tui_app *app)
+{
+    const lab_columns *c = &app->columns.c;
+    return c->answers && c->first >= 0 ? _("1 2 which is better · = neither · j k scroll · Esc back") : _("j k scroll · Esc back");
+}
+
 static void on_event(tui_app *app, agt_event *e)
 {
     if (e->kind != AGT_EV_COLUMNS || !e->columns) return;
@@ -203,6 +213,6 @@ static void on_event(tui_app *app, agt_event *e)
 }
 
 const tui_view view_columns = {
-    .name = "columns", .place = AT_OVER, .types = true, .hint = N_("j k scroll · Esc back"),
+    .name = "columns", .place = AT_OVER, .types = true, .hint = N_("j k scroll · Esc back"), .keys = keys,
     .draw = draw, .on_key = on_key, .on_event = on_event,
 };

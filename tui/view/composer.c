@@ -171,11 +171,12 @@ static void put_parts(tui_grid *g, int y, int x, int end, const char *s, enum tu
 
 static void put_price(q_buf *b, const char *key, const agt_price *p, bool brief)
 {
+    char w[32];
     if (!p->k) return;
     q_buf_printf(b, "%s%s", b->len ? " · " : "", key);
     if (p->k > 0) q_buf_printf(b, " k %d", p->k);
     if (!brief || p->rate <= 0)
-        q_buf_printf(b, p->bytes >= 1000000000 ? _(": %.1f GB/tok") : _(": %.0f MB/tok"), (double)p->bytes / (p->bytes >= 1000000000 ? 1e9 : 1e6));
+        q_buf_printf(b, _(": %s/tok"), q_bytes_brief(p->bytes, w));
     if (p->rate > 0) q_buf_printf(b, brief ? _(": ~%.0f tok/s") : _(", ~%.0f tok/s"), p->rate);
 }
 

@@ -72,8 +72,8 @@ static void draw_ribbon(const tui_app *app, const ribbon *r, tui_grid *g, int y,
 
 static void per_token(q_buf *b, double bytes)
 {
-    if (bytes >= 1e9) q_buf_printf(b, _(" · %.1f GB/tok"), bytes / 1e9);
-    else q_buf_printf(b, _(" · %.0f MB/tok"), bytes / 1e6);
+    char w[32];
+    q_buf_printf(b, _(" · %s/tok"), q_bytes_brief((uint64_t)bytes, w));
 }
 
 /* Level 0 says all. */

@@ -56,7 +56,7 @@ int mem_embedder_get(mem_store *s, int64_t id, mem_embedder *out, char *err)
     store_lock(s);
     int rc = store_row(s, &embedder_table, out, err, "FROM embedder e WHERE id=?", "i", id);
     store_unlock(s);
-    return rc == Q_NOTFOUND ? q_fail(err, rc, _("this embedding model has no vectors in memory: quorum memory embed makes them")) : rc;
+    return rc == Q_NOTFOUND ? q_fail(err, rc, _("this embedding model has no vectors in memory any more: they are made again when its turn comes")) : rc;
 }
 
 void mem_embedder_free(mem_embedder *e) { store_free(&embedder_table, e); }
@@ -133,7 +133,7 @@ int mem_vectors_put(mem_store *s, int64_t embedder, int dim, const mem_vector *v
     store_sum sum[2] = {{0}};
     rc = store_int(s, &had, err, "SELECT dim FROM embedder WHERE id=?", "i", embedder);
     if (rc == Q_NOTFOUND || (rc == Q_OK && (had != dim || dim > DIM_MAX)))
-        rc = q_fail(err, Q_RANGE, _("this embedding model has no vectors in memory: quorum memory embed makes them"));
+        rc = q_fail(err, Q_RANGE, _("this embedding model has no vectors in memory any more: they are made again when its turn comes"));
     for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc == Q_OK; k++) rc = store_sum_read(s, embedder, k, dim, &sum[k], err);
     for (int i = 0; i < n && rc == Q_OK; i++) rc = put_one(s, embedder, dim, &v[i], &sum[v[i].kind], err);
     for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc == Q_OK; k++) rc = store_sum_write(s, embedder, k, dim, &sum[k], err);

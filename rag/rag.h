@@ -23,7 +23,8 @@
  *     One everyday word gives .25, one word rare in memory .7.
  *     What stands around a turn of a talk speaks for it too: rag/rank.c says how much.
  *   match = 0.8 + 0.2 * how it stands beside the best of this search, by which passages are ordered:
- *     .6 bm25 / best bm25 + .1 if the question names just who said it + .3 of what names it (rag/links.c), all of that
+ *     .6 bm25 / best bm25 + .1 if the question names just who said it + .2 if it names somebody who takes
+ *     part in the talk + .3 of what names it (rag/links.c), all of that
  *     * .7 for what a model said, over the best such sum. */
 #ifndef QUORUM_RAG_H
 #define QUORUM_RAG_H

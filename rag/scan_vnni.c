@@ -3,6 +3,8 @@
 
 #include <immintrin.h>
 
+enum { AHEAD = 6144 };                  /* bytes asked of memory before they are needed */
+
 void rag_scan_vnni(const uint8_t *row, const int8_t *q, int width, int n, int32_t *sum)
 {
     size_t w = (size_t)width;
@@ -13,6 +15,7 @@ void rag_scan_vnni(const uint8_t *row, const int8_t *q, int width, int n, int32_
         __m512i a = _mm512_setzero_si512(), b = a, c = a, d = a;
         for (size_t j = 0; j < w; j += 64) {
             __m512i x = _mm512_loadu_si512(q + j);
+            for (int k = 0; k < 4; k++) _mm_prefetch((const char *)row + AHEAD + 4 * j + (size_t)k * 64, _MM_HINT_T0);
             a = _mm512_dpbusd_epi32(a, _mm512_loadu_si512(row + j), x);
             b = _mm512_dpbusd_epi32(b, _mm512_loadu_si512(row + w + j), x);
             c = _mm512_dpbusd_epi32(c, _mm512_loadu_si512(row + 2 * w + j), x);

@@ -7,8 +7,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { AHEAD = 4, BEHIND = 3 };
+enum { AHEAD = 4, BEHIND = 3, HUGE = 2 << 20 };
 static const double LATER = .6, EARLIER = .4;
 
 struct talk {
@@ -61,8 +62,10 @@ void shelf_close(struct shelf *f)
 
 static bool grown_rows(uint8_t **row, size_t had, size_t bytes)
 {
-    uint8_t *p = aligned_alloc(RAG_SCAN_STEP, bytes);
+    size_t align = bytes < HUGE ? RAG_SCAN_STEP : HUGE;
+    uint8_t *p = aligned_alloc(align, (bytes + align - 1) / align * align);
     if (!p) return false;
+    if (align == HUGE) madvise(p, bytes, MADV_HUGEPAGE);        /* a scan would wait for the page tables */
     if (had) memcpy(p, *row, had);
     free(*row);
     *row = p;

@@ -211,6 +211,10 @@ bench-mat: $(BUILD)/bench/mat_bench
 bench-agent: $(BUILD)/bench/agent_bench
 	$(BUILD)/bench/agent_bench $(A)
 
+# What the screen with its panels costs an answer: make bench-panels A=MODEL.gguf
+bench-panels: $(BUILD)/bench/panel_bench
+	$(BUILD)/bench/panel_bench $(A)
+
 clean:
 	rm -rf build build-asan build-tsan build-cuda-asan build-cuda-tsan build-cuda-msan build-dist build-roots
 

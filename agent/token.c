@@ -229,15 +229,28 @@ static int moved(const mem_trace *t, const q_buf *all, const size_t *begin, int 
     return at;
 }
 
+enum { LONGEST = 256 };                  /* bytes that are behind the last token that ran: one token's at most */
+
+/* Where the answer's own words begin among the bytes of its tokens. What was stopped may end in a word that was said and
+ * never evaluated: no token of the record spells it. */
+static const char *own_words(const q_buf *all, const char *own, size_t n)
+{
+    const char *text = n ? memmem(all->p, all->len, own, n) : NULL, *later;
+    while (text && (later = memmem(text + 1, all->len - (size_t)(text + 1 - all->p), own, n)))
+        text = later;                    /* a thought may have said the same before */
+    for (size_t first = all->len > n ? all->len - n : 0; n && !text && first < all->len && n - (all->len - first) <= LONGEST; first++)
+        if (memcmp(all->p + first, own, all->len - first) == 0)
+            text = all->p + first;
+    return text;
+}
+
 /* Where token i stands in the answer's text; *to 0: nowhere (a thought, a blank before the text, a byte of what is no text). */
 static void place(const mem_message *m, const q_buf *all, const size_t *begin, int i, size_t *from, size_t *to)
 {
     size_t n = strlen(m->text), given = m->n_config && m->config[0].at > 0 && (size_t)m->config[0].at < n ? (size_t)m->config[0].at : 0;
     const char *own = m->text + given;   /* /amend: before it stands what was given */
     n -= given;
-    const char *text = n ? memmem(all->p, all->len, own, n) : NULL, *later;
-    while (text && (later = memmem(text + 1, all->len - (size_t)(text + 1 - all->p), own, n)))
-        text = later;                    /* a thought may have said the same before */
+    const char *text = own_words(all, own, n);
     size_t first = text ? (size_t)(text - all->p) : 0;
     *from = *to = 0;
     if (!text || begin[i + 1] <= first || begin[i] >= first + n)

@@ -14,6 +14,8 @@ const cli_command cli_bench = { "bench", N_(
     "    the best of REPEAT runs counts\n"
     "quorum bench memory [--xquad F] [--locomo F] [--hotpot QUESTIONS CORPUS] [--mode lexical] [--together] [--json]\n"
     "    how often a search finds what answers a question; --together: all in one memory\n"
+    "quorum bench memory --scan N,DIM [--json]\n"
+    "    one look through N vectors of DIM numbers on one core, beside what memory allows\n"
     "quorum bench embed [-m F] [-p 32] [-n 194] [-t THREADS] [-r REPEAT] [--json]\n"
     "    how fast an embedding model reads: -p passages of -n tokens, the best of REPEAT runs, and one question"), cmd_bench };
 

@@ -4,6 +4,7 @@
 #include "base/say.h"
 #include "cli/cli.h"
 #include "cli/common.h"
+#include "kernels/kernels.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -410,13 +411,55 @@ static int run(char *file[FORMS][2], bool together, bool json)
     return rc == Q_OK ? 0 : cli_fail(err);
 }
 
+/* ---- one look through vectors ---- */
+struct beside { size_t bytes; double best; };
+
+/* One core reading as much, in turn with the scan, so that both see the same neighbours. */
+static void read_beside(void *user)
+{
+    struct beside *b = user;
+    double x = ker_cpu_read_bandwidth(1, NULL, b->bytes);
+    if (x > b->best) b->best = x;
+}
+
+static int scan(int n, int dim, bool json)
+{
+    enum { TRIES = 9, LEAST = 64 << 20, MOST = 512 << 20 };
+    char err[Q_ERRLEN];
+    double seconds = 0, bytes = (double)n * dim;
+    const char *form;
+    struct beside b = {bytes < LEAST ? LEAST : bytes > MOST ? MOST : (size_t)bytes, 0};
+    if (rag_near_time(n, dim, TRIES, read_beside, &b, &seconds, &form, err) != Q_OK) return cli_fail(err);
+    cJSON *out = cJSON_CreateObject(), *o = cJSON_AddObjectToObject(out, "scan");
+    cJSON_AddNumberToObject(o, "n", n);
+    cJSON_AddNumberToObject(o, "dim", dim);
+    cJSON_AddNumberToObject(o, "ms", seconds * 1e3);
+    cJSON_AddNumberToObject(o, "bytes_per_s", seconds > 0 ? bytes / seconds : 0);
+    cJSON_AddNumberToObject(o, "bandwidth", b.best);
+    cJSON_AddNumberToObject(o, "share", seconds > 0 && b.best > 0 ? bytes / seconds / b.best : 0);
+    cJSON_AddStringToObject(o, "form", form);
+    print(out, json);
+    cJSON_Delete(out);
+    return 0;
+}
+
+static bool scan_size(const char *v, int *n, int *dim)
+{
+    const char *comma = strchr(v, ',');
+    char *first = comma ? q_strndup(v, (size_t)(comma - v)) : NULL;
+    bool good = first && cli_int(first, 1, 100000000, n) && cli_int(comma + 1, 1, 8192, dim);
+    free(first);
+    return good;
+}
+
 int cli_bench_memory(const cli_command *as, int argc, char **argv)
 {
     char *file[FORMS][2] = {{NULL}};
     bool together = false, json = false, any = false;
+    int n = 0, dim = 0;
     for (int i = 1; i < argc; i++) {
         bool good = false;
-        const char *mode;
+        const char *mode, *size;
         for (int k = 0; k < FORMS && !good; k++) {
             if (strcmp(argv[i], forms[k].option) != 0 || i + forms[k].files >= argc) continue;
             good = any = true;
@@ -426,9 +469,12 @@ int cli_bench_memory(const cli_command *as, int argc, char **argv)
         if (good) continue;
         if (strcmp(argv[i], "--json") == 0) json = true;
         else if (strcmp(argv[i], "--together") == 0) together = true;
-        else if (!(mode = cli_opt(argc, argv, &i, "--mode")) || strcmp(mode, "lexical") != 0)
+        else if ((size = cli_opt(argc, argv, &i, "--scan"))) {
+            if (!scan_size(size, &n, &dim)) return cli_usage(as, _("--scan takes how many vectors and how many numbers each has, as 1000000,384"));
+        } else if (!(mode = cli_opt(argc, argv, &i, "--mode")) || strcmp(mode, "lexical") != 0)
             return cli_usage_take(as, q_printf(_("bench does not know \"%s\", or its value is wrong"), argv[i]));
     }
-    if (!any) return cli_usage(as, _("bench memory needs a data set: --xquad, --locomo or --hotpot"));
+    if (n && !any) return scan(n, dim, json);
+    if (!any || n) return cli_usage(as, _("bench memory needs a data set: --xquad, --locomo or --hotpot; or --scan"));
     return run(file, together, json);
 }

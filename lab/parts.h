@@ -113,4 +113,7 @@ int routes_k(const lab_routes *, int token, int l);      /* how many ran */
 
 int lab_max_k(int n_expert);             /* how many of a token's experts a window keeps */
 
+/* The sentence for an answer whose positions were turned while it was written; Q_RANGE (past.c). */
+int lab_was_turned(char *err);
+
 #endif

@@ -124,6 +124,11 @@ static bool alike(const mem_trace *t, int i, const eng_out *o, int row)
     return true;
 }
 
+int lab_was_turned(char *err)
+{
+    return q_fail(err, Q_RANGE, _("rope.* or kv.type was turned inside this answer, and what came before was then read anew: it cannot be had again as it was made. /again answers anew, then this can be asked"));
+}
+
 int lab_past_read(lab_past *p, const struct mem_trace *t, const lab_terms *terms, char *err)
 {
     int from = eng_session_length(p->s), at = from, rc = Q_OK;
@@ -139,6 +144,8 @@ int lab_past_read(lab_past *p, const struct mem_trace *t, const lab_terms *terms
         for (; n < ROWS && at + n < p->n && p->by[at + n] == p->by[at]; n++)
             row[n] = (eng_row){ .session = p->s, .token = p->token[at + n], .config = p->config[p->by[at]] };
         rc = eng_cache_step(p->cache, row, n, true, &o, err);
+        if (rc == Q_RANGE && at && eng_config_diff(p->config[p->by[at - 1]], p->config[p->by[at]]) >= Q_EFFECT_POSITION)
+            return lab_was_turned(err);
         for (int i = 0; i < n && rc == Q_OK && p->off < 0; i++)
             if (at + i >= p->first && t->config[at + i - p->first] == hash && !alike(t, at + i - p->first, &o, i))
                 p->off = at + i - p->first;

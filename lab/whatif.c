@@ -163,8 +163,11 @@ int lab_whatif(struct eng_session *s, int pos, const eng_config *before, const e
     for (int i = 0; i < 2 && rc == Q_OK; i++) {
         eng_row row = { .session = fork, .token = token, .want = ENG_WANT_LOGITS, .config = side[i] };
         eng_out out;
-        if ((rc = eng_cache_step(eng_session_cache(s), &row, 1, false, &out, err)) != Q_OK)
+        if ((rc = eng_cache_step(eng_session_cache(s), &row, 1, false, &out, err)) != Q_OK) {
+            if (rc == Q_RANGE && i == 0 && eng_config_diff(before, after) < Q_EFFECT_POSITION)
+                rc = lab_was_turned(err);        /* not what was asked for: what made the token does not fit the cells */
             break;
+        }
         logits[i] = q_alloc(sizeof **logits * (size_t)n_vocab);
         memcpy(logits[i], out.logits[0], sizeof **logits * (size_t)n_vocab);
         take_routing(m, &out, i, ids, o);

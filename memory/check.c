@@ -126,6 +126,7 @@ int store_check(mem_store *s, char *err)
     int rc = check_words(s, MEM_CHUNK, "chunk_fts", err);       /* first: newer SQLites look at the indexes too */
     if (rc == Q_OK) rc = check_words(s, MEM_CHAT, "message_fts", err);
     for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc == Q_OK; k++) rc = check_postings(s, k, err);
+    if (rc == Q_OK) rc = store_vectors_check(s, err);
     if (rc != Q_OK) return rc;
     store_allow(s, STORE_LONG);
     sqlite3_stmt *st = store_query(s, err, "PRAGMA integrity_check(1)", "");

@@ -122,7 +122,8 @@ int store_index_drop(mem_store *s, enum mem_kind k, int64_t id, char *err)
 {
     int n = 0;
     s->touched |= 1u << k;
-    int rc = take_out(s, k, id, &n, err);
+    int rc = store_vectors_drop(s, k, id, err);
+    if (rc == Q_OK) rc = take_out(s, k, id, &n, err);
     if (rc == Q_OK && n && !(s->touched & 4u << k)) {
         s->touched |= 4u << k;                      /* once a transaction will do */
         rc = run(s, NULL, err, "", 0, "INSERT INTO chore VALUES('purge %s', 1, 0, 0) ON CONFLICT(name) DO UPDATE SET n=n+1", index_of[k].fts);

@@ -366,6 +366,51 @@ typedef struct mem_word {
 /* fn returns false to stop. Invalid UTF-8 parts words. Never fails. */
 void mem_words(const char *text, size_t n, bool (*fn)(void *user, const mem_word *w), void *user);
 
+/* ================= vectors ================= */
+/* What an embedding model made of passages. Several models side by side, never mixed; a passage without a vector of a model is
+ * owed one. A vector goes with its passage, for good behind mem_tidy. */
+typedef struct mem_embedder {
+    int64_t id;
+    char *name;                         /* the model's fingerprint */
+    int dim;                            /* numbers of a vector */
+    int64_t puts, drops;                /* counted up when vectors come, when some go: whoever holds a copy looks at both */
+    int64_t chunks, messages;           /* vectors there are */
+} mem_embedder;
+typedef struct mem_embedders { mem_embedder *v; int n; } mem_embedders;
+/* The model of that name (not beginning with '-'), made when it is new. Q_RANGE: it is there with another dim. */
+int mem_embedder_for(mem_store *, const char *name, int dim, int64_t *id, char *err);
+int mem_embedder_get(mem_store *, int64_t id, mem_embedder *out, char *err);      /* Q_NOTFOUND */
+int mem_embedder_list(mem_store *, mem_embedders *out, char *err);
+int mem_embedder_delete(mem_store *, int64_t id, char *err);  /* gone at once; mem_tidy clears its vectors */
+void mem_embedder_free(mem_embedder *);
+void mem_embedders_free(mem_embedders *);
+
+uint64_t mem_text_hash(const char *text);
+typedef struct mem_vector {
+    enum mem_kind kind;
+    int64_t passage;                    /* chunk or message */
+    uint64_t hash;                      /* mem_text_hash of its text as it was embedded */
+    const float *f;                     /* [dim] */
+} mem_vector;
+/* One transaction. Passes over what is gone, says something else by now, or has one. Q_RANGE: a number is none (NaN, infinite,
+ * beyond 64); nothing is kept then. */
+int mem_vectors_put(mem_store *, int64_t embedder, int dim, const mem_vector *, int n, char *err);
+/* Passages of a kind above `after` that are owed a vector, in order of ids: at most `most` into id. */
+int mem_vectors_owed(mem_store *, int64_t embedder, enum mem_kind, int64_t after, int64_t *id, int most, int *n, char *err);
+int mem_vectors_owing(mem_store *, int64_t embedder, int64_t *n, char *err);      /* how many, of both kinds: reads them all */
+/* The mean of all vectors of a kind, of *n of them; 0: none, and mean is 0. */
+int mem_vectors_mean(mem_store *, int64_t embedder, enum mem_kind, int dim, double *mean, int64_t *n, char *err);
+typedef struct mem_vector_row {
+    enum mem_kind kind;
+    int64_t passage, prev, conversation;    /* prev: what was said before it; 0: nothing; both 0: it is a chunk */
+    double scale;                       /* a number is scale * row[i] */
+    const int8_t *row;                  /* [dim]; valid in fn only */
+} mem_vector_row;
+/* Those that came since *after (0: all), which is moved on. In steps; fn must not call the store, false: Q_CANCEL. */
+int mem_vectors_each(mem_store *, int64_t embedder, int dim, int64_t *after, bool (*fn)(void *user, const mem_vector_row *), void *user, char *err);
+/* Exact vectors into out [n][dim]; there [n]: which passages have one. */
+int mem_vectors_exact(mem_store *, int64_t embedder, enum mem_kind, const int64_t *passage, int n, int dim, float *out, bool *there, char *err);
+
 /* ================= settings ================= */
 /* Every setting whose name does not begin with `except` (NULL: all), in order of names. fn must not call the store. */
 int mem_setting_each(mem_store *, const char *except, void (*fn)(void *user, const char *name, const char *value), void *user, char *err);

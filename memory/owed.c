@@ -292,6 +292,7 @@ static int one_step(mem_store *s, bool *more, char *err)
     *more = false;
     for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc == Q_OK && !*more; k++) rc = store_merge_step(s, k, more, err);
     for (size_t i = 0; i < sizeof going / sizeof *going && rc == Q_OK && !*more; i++) rc = sweep_step(s, i, more, err);
+    if (rc == Q_OK && !*more) rc = store_vectors_step(s, more, err);
     for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc == Q_OK && !*more; k++) rc = store_index_step(s, k, more, err);
     for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc == Q_OK && !*more; k++) rc = store_purge_step(s, k, more, err);
     return rc;

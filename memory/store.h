@@ -106,7 +106,7 @@ void store_rows_free(const store_table *, void **v, int *n);
 
 /* step/NN_*.c: SQL, one file a migration */
 extern const char store_step_01[], store_step_02[], store_step_03[], store_step_04[], store_step_05[],
-    store_step_06[], store_step_07[], store_step_08[], store_step_09[], store_step_10[], store_step_11[], store_step_12[], store_step_13[];
+    store_step_06[], store_step_07[], store_step_08[], store_step_09[], store_step_10[], store_step_11[], store_step_12[], store_step_13[], store_step_14[];
 
 /* schema.c */
 extern const int store_schema_version;
@@ -143,6 +143,20 @@ typedef struct store_block { const unsigned char *p, *end; int64_t id; } store_b
 typedef struct store_block_entry { int64_t id; uint64_t length; const unsigned char *places, *end; } store_block_entry;
 bool store_block_next(store_block *, store_block_entry *);
 bool store_block_place(store_block_entry *, int *place, int *field);
+
+/* sums.c */
+enum { STORE_DIM_MAX = 8192 };
+typedef struct store_sum { int64_t n, *v; } store_sum;         /* [dim], in 1 / store_sum_unit */
+extern const double store_sum_unit;
+int store_sum_read(mem_store *, int64_t embedder, enum mem_kind, int dim, store_sum *, char *err);     /* v malloc'ed, also on failure */
+int store_sum_write(mem_store *, int64_t embedder, enum mem_kind, int dim, const store_sum *, char *err);
+void store_sum_add(store_sum *, const float *f, int dim, int sign);
+int store_vector_fit(const mem_vector *, int dim, char *err);          /* Q_RANGE: a number is none */
+int store_vectors_drop(mem_store *, enum mem_kind, int64_t passage, char *err);        /* those of a passage that goes */
+
+/* vectors.c: those that a check finds out of step are dropped and owed. */
+int store_vectors_check(mem_store *, char *err);
+int store_vectors_step(mem_store *, bool *more, char *err);       /* of a deleted model's; takes the lock */
 
 /* index.c: the two word indexes. A row is in the index of its kind or in the stretch of ids that is owed to it. */
 int store_index_put(mem_store *, enum mem_kind, int64_t id, char *err);        /* the row is there already */

@@ -24,7 +24,7 @@ struct rag_measured {
 };
 
 /* What speaks for a passage beside the best of this search, each 0..1. */
-struct rag_sides { double words, speaker, linked; bool model; /* a model said it: weaker than a person's own words */ };
+struct rag_sides { double words, speaker, present, linked; bool model; /* a model said it: weaker than a person's own words */ };
 double rag_fuse(const struct rag_sides *);
 
 /* Where a passage's words stand: the path of its file, its headings ("Optics › Rayleigh"), its text. */

@@ -23,7 +23,8 @@
  *     One everyday word gives .25, one word rare in memory .7.
  *     What stands around a turn of a talk speaks for it too: rag/rank.c says how much.
  *   match = 0.8 + 0.2 * how it stands beside the best of this search, by which passages are ordered:
- *     .6 bm25 / best bm25 + .1 if the question names just who said it + .3 of what names it (rag/links.c), all of that
+ *     .6 bm25 / best bm25 + .1 if the question names just who said it + .2 if it names somebody who takes
+ *     part in the talk + .3 of what names it (rag/links.c), all of that
  *     * .7 for what a model said, over the best such sum. */
 #ifndef QUORUM_RAG_H
 #define QUORUM_RAG_H
@@ -54,6 +55,45 @@ const q_knob *rag_knobs(int *n);
 rag_config rag_config_default(void);
 int rag_config_set(rag_config *, const char *name, const char *value, char *err);   /* "default" too; Q_NOTFOUND: not ours */
 const char *rag_config_get(const rag_config *, const char *name, q_buf *buf);       /* NULL: not ours */
+
+/* ================= by meaning ================= */
+/* An embedding model, as its owner lends it. Vectors have length 1. */
+typedef struct rag_embedder {
+    const char *id;                     /* vectors of two ids never mix */
+    int dim;
+    /* n texts, as questions or as passages -> out [n][dim], or a q_result with a sentence. One caller at a time. */
+    int (*embed)(void *user, bool question, const char *const *text, const size_t *len, int n, float *out, char *err);
+    void *user;
+} rag_embedder;
+typedef struct rag_embed_opts {
+    bool (*go)(void *user);                                         /* asked between two batches; false: Q_CANCEL. NULL: always */
+    void (*progress)(void *user, int64_t done, int64_t all);        /* after each batch; may be NULL */
+    void *user;
+} rag_embed_opts;
+/* Makes the vectors that passages are owed, a batch a transaction: stopped or killed it goes on where it was. *done (may be NULL):
+ * how many were made. */
+int rag_embed_owed(mem_store *, const rag_embedder *, const rag_embed_opts * /* or NULL */, int64_t *done, char *err);
+
+/* All vectors of a model in memory, a byte a number: read on the first search, brought up on each later one, whoever changed
+ * the store. A turn of a talk stands there with what was said around it: the sum of its own vector, 0.6^k of the k-th turn before
+ * it (k <= 4) and 0.4^k of the k-th behind it (k <= 3), at length 1. Any thread, one at a time. */
+typedef struct rag_near rag_near;
+rag_near *rag_near_new(mem_store *, const rag_embedder *);         /* copies *e; what it lends must outlive it */
+void rag_near_free(rag_near *);
+typedef struct rag_near_hit { enum mem_kind kind; int64_t id; double score; } rag_near_hit;
+typedef struct rag_near_hits {
+    rag_near_hit *v; int n;             /* the best RAG_NEAR_BEST of each kind, exact, best first */
+    double mean, max;                   /* of the scores of all that was looked through; 0 where there was nothing */
+    int64_t of;                         /* how many that was */
+} rag_near_hits;
+enum { RAG_NEAR_BEST = 200 };
+/* q [dim]. score = q·v - .5 m·v, m the mean of the kind's vectors; bytes choose, floats decide. Without conversation `except`.
+ * Q_RANGE: a number of q is none. */
+int rag_near_find(rag_near *, const float *q, int64_t except, bool chats, rag_near_hits *out, char *err);
+void rag_near_hits_free(rag_near_hits *);
+/* Seconds of one look through n made-up rows of dim numbers, the best of `tries`; between (may be NULL) is called before each.
+ * form: which form of the scan it was. */
+int rag_near_time(int64_t n, int dim, int tries, void (*between)(void *user), void *user, double *seconds, const char **form, char *err);
 
 /* ================= search ================= */
 enum rag_fate { RAG_FED, RAG_BELOW, RAG_OVER_COUNT, RAG_OVER_BUDGET, RAG_REPEATS, RAG_SAME, RAG_FATES };

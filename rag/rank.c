@@ -302,10 +302,14 @@ int rag_rank(mem_store *s, const rag_config *c, const struct rag_query *q, struc
     *out = (struct ranking){0};
     int rc = read_documents(s, &d, r, err);
     if (rc == Q_OK && c->chats) rc = read_talks(s, &b, r, err);
-    double *idf = q_alloc(sizeof *idf * (size_t)(r->n_term + 1));
-    for (int t = 0; t < r->n_term; t++) idf[t] = idf_of(d.passages + b.passages, d.list[t].n + b.with[t]) * r->term[t].share;
+    double *idf = q_alloc(sizeof *idf * (size_t)(2 * r->n_term + 1)), *talk = idf + r->n_term;
+    for (int t = 0; t < r->n_term; t++) {           /* a word that only talks use says no more in a document for that */
+        double all = idf_of(d.passages + b.passages, d.list[t].n + b.with[t]);
+        idf[t] = fmin(all, idf_of(d.passages, d.list[t].n)) * r->term[t].share;
+        talk[t] = all * r->term[t].share;
+    }
     if (rc == Q_OK) score_documents(&d, idf, r->n_term, out);
-    score_talks(&b, idf, out);
+    score_talks(&b, talk, out);
     close_book(&b);
     for (int t = 0; t < r->n_term; t++) free(d.list[t].v);
     free(d.list);

@@ -5,6 +5,7 @@
 
 #include "rag/charset.h"
 #include "rag/import/markup.h"
+#include "rag/import/mail.h"
 #include "rag/import/office.h"
 #include "rag/import/pdf.h"
 #include "rag/import/table.h"
@@ -37,6 +38,9 @@ static const char *html(q_buf *b)
     return NULL;
 }
 
+/* An mbox of any name; a text that merely begins so is one. */
+static const char *mail(q_buf *b) { return rag_mail_knows(b->p, b->len) ? rag_mail(b) : rag_charset(b); }
+
 static const char *csv(q_buf *b)
 {
     const char *why = rag_charset(b);
@@ -60,6 +64,8 @@ static const reader readers[] = {
     {"", "<!doctype html", RAG_MARKDOWN, html},
     {"", "<html", RAG_MARKDOWN, html},
     {".md .markdown .mdown .mkd .mdx .rmd .qmd", "", RAG_MARKDOWN, rag_charset},
+    {".mbox .mbx .eml", "", RAG_MARKDOWN, rag_mail},
+    {"", "From ", RAG_MARKDOWN, mail},
     {".csv .tsv", "", RAG_PLAIN, csv},
     {".json .geojson .ipynb", "", RAG_PLAIN, json},
     {".c .h .cc .cpp .cxx .hpp .hh .cu .cuh .m .mm .py .pyi .js .mjs .jsx .ts .tsx .go .rs .java .kt .scala .cs .swift .rb .php .pl .pm .lua .r .jl .hs .ml .ex .exs"

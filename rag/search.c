@@ -123,17 +123,21 @@ static void passage_free(rag_passage *p)
 }
 
 /* ---- candidates ---- */
-/* Who is named in the question, if that is one of those who speak in what was found; NULL: nobody, or several. */
-static const char *named(const struct gathering *g)
+/* Who said it, where the question names just that one of those who speak in what was found; and the talks in which
+ * somebody whom it names takes part. */
+static void who_speaks(struct gathering *g)
 {
     const char *one = NULL;
+    bool several = false;
     for (int i = 0; i < g->n; i++) {
         const char *who = g->v[i].m.author;
-        if ((one && strcmp(one, who) == 0) || !names(g->q, who)) continue;
-        if (one) return NULL;
+        if (!names(g->q, who)) continue;
+        several |= one && strcmp(one, who) != 0;
         one = who;
+        for (int k = 0; k < g->n; k++)
+            if (g->v[k].m.kind == MEM_CHAT && g->v[k].m.source == g->v[i].m.source) g->v[k].sides.present = 1;
     }
-    return one;
+    for (int i = 0; i < g->n; i++) g->v[i].sides.speaker = one && !several && strcmp(one, g->v[i].m.author) == 0;
 }
 
 static void judge(const struct gathering *g, const struct gathered *c, double most)
@@ -165,11 +169,10 @@ static int find(mem_store *s, const rag_config *c, const struct rag_query *q, in
     int rc = rag_rank(s, c, q, &k, err);
     if (rc == Q_OK) rc = rag_gather_best(g, &k, err);
     if (rc == Q_OK) rc = rag_follow_links(g, err);
-    const char *who = rc == Q_OK ? named(g) : NULL;
+    if (rc == Q_OK) who_speaks(g);
     q->r->v = q_alloc(sizeof *q->r->v * (size_t)(g->n + 1));
     for (int i = 0; i < g->n; i++) {
         g->v[i].sides.model = g->v[i].m.trust == MEM_TRUST_MODEL;
-        g->v[i].sides.speaker = who && strcmp(who, g->v[i].m.author) == 0;
         double x = rag_fuse(&g->v[i].sides);
         most = x > most ? x : most;
     }

@@ -22,6 +22,7 @@ static double match(const struct rag_measured *m)
 static const struct side { size_t at; double weight; } sides[] = {
     {offsetof(struct rag_sides, words), .6},        /* BM25 / the best of it */
     {offsetof(struct rag_sides, speaker), .1},      /* the question names who said it, and nobody else */
+    {offsetof(struct rag_sides, present), .2},      /* somebody whom the question names takes part in the talk */
     {offsetof(struct rag_sides, linked), .3},       /* what leads names its document */
 };
 

@@ -259,11 +259,19 @@ bool cu_blas_takes_experts(const ker_ctx *c, const cu_mat *w, int n_rows)
     return c->dev->ways.library[w->type] >> way & 1;
 }
 
+static bool launched(ker_ctx *c)
+{
+    if (cu_ok(c->dev, cudaGetLastError(), "experts")) return true;
+    c->state = Q_ERR;
+    return false;
+}
+
 /* How many rows each expert has comes to the host, which waits for it; from then on it is known until the next sorting. */
 bool cu_blas_plan(ker_ctx *c, const int *sorted)
 {
     groups *g = &c->blas->g;
     g->n_piece = 0;
+    if (!launched(c)) return false;
     if (!cu_ok(c->dev, cudaMemcpyAsync(g->counts, sorted, (size_t)g->n_expert * 8, cudaMemcpyDeviceToHost, c->st), "experts") || !cu_ok(c->dev, cudaStreamSynchronize(c->st), "experts")) {
         c->state = Q_ERR;
         return false;
@@ -286,6 +294,7 @@ static int group_call(ker_ctx *c, const cu_tile_prod *p, int i0, int n_piece, in
     take_rows(c, p, first, last.first + last.n - first, rows_most(w.n_in), g->x, g->x_back);
     take_apart(c, w, o0, n, 0, pieces, n_piece, g->w, g->w_back);
     LAUNCH(group_at, dim3(1), dim3(256), 0, c->st, g->at, E, pieces, n_piece, n, pitch, y_pitch, g->w, g->x, g->y);
+    if (!launched(c)) return Q_ERR;                /* the library would follow addresses that nobody wrote */
     for (int i = 0; i < n_piece; i++) {
         const int one[] = { OP_T, OP_N, n, g->pieces[i0 + i].n, pitch, pitch, pitch, y_pitch, 1 };
         for (int j = 0; j < 9; j++) s[j * E + i] = one[j];
@@ -363,7 +372,7 @@ static bool groups_answer(ker_ctx *c, groups *g, void *lib)
     for (int j = 0; j < 9; j++) s[j * E] = one[j];
     if (cudaMemcpyAsync(g->dev_pieces, g->pieces, sizeof *g->pieces, cudaMemcpyHostToDevice, c->st) != cudaSuccess) return false;
     LAUNCH(group_at, dim3(1), dim3(256), 0, c->st, g->at, E, g->dev_pieces, 1, (int)OUTS, (int)ALIGN, (int)OUTS, g->w, g->x, g->y);
-    return g->gemm(c->blas->handle, s, s + E, s + 2 * E, s + 3 * E, s + 4 * E, g->factor, g->at, REAL_16F, s + 5 * E, g->at + E, REAL_16F, s + 6 * E, g->factor + E,
+    return cudaGetLastError() == cudaSuccess && g->gemm(c->blas->handle, s, s + E, s + 2 * E, s + 3 * E, s + 4 * E, g->factor, g->at, REAL_16F, s + 5 * E, g->at + E, REAL_16F, s + 6 * E, g->factor + E,
                    (void *const *)(g->at + 2 * E), REAL_16F, s + 7 * E, 1, s + 8 * E, COMPUTE_32F) == 0
         && cudaStreamSynchronize(c->st) == cudaSuccess;
 }

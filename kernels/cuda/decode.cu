@@ -373,18 +373,18 @@ template <bool PAIR, bool NORM> static __global__ void __launch_bounds__(MUL_THR
     cu_mat gate = shared ? a.sh_gate : a.gate, up = shared ? a.sh_up : a.up;
     float *h = shared ? a.h_sh + (int64_t)row * gate.n_out : a.h + ((int64_t)row * a.k + s) * gate.n_out;
     int keep = gate.n_out;
-    if (shared || a.narrow) {
-        const int *width = shared ? a.cfg[a.slot[row]].ffn_width : a.cfg[a.slot[row]].expert_width;
-        int w = width ? width[a.layer] : 0;
-        if (w > 0 && w < keep) keep = w;
-    }
+    const int *width = NULL;
     if (shared) {
+        width = a.cfg[a.slot[row]].ffn_width;
         block -= a.k * a.slot_blocks;
     } else {
+        if (a.narrow) width = a.cfg[a.slot[row]].expert_width;
         matrix = a.ids[(int64_t)row * a.max_k + s];
         if (matrix == KER_NO_EXPERT) return;
         block -= s * a.slot_blocks;
     }
+    int w = width ? width[a.layer] : 0;
+    if (w > 0 && w < keep) keep = w;
     int o = block * a.rounds * MUL_WARPS, end = o + a.rounds * MUL_WARPS;
     if (end > gate.n_out) end = gate.n_out;
     o += (int)threadIdx.x / WARP;

@@ -2,6 +2,7 @@
  * members, broken text. Whatever comes in, a settled conversation is a tree: parents first and shown, names once, UTF-8. */
 #include "rag/import/archive.h"
 #include "rag/import/date.h"
+#include "rag/import/mail.h"
 #include "rag/import/markup.h"
 #include "rag/import/mojibake.h"
 #include "rag/import/office.h"
@@ -217,6 +218,23 @@ static int table_run(const char *p, size_t n)
     return rc;
 }
 
+static void mail_seed(fuzz_rng *r, q_buf *b) { golden(fuzz_below(r, 3) ? "../readers/letters.mbox" : "../readers/letter.eml", b); }
+
+static int mail_run(const char *p, size_t n)
+{
+    q_buf b = {0};
+    char *exact = malloc(n ? n : 1);
+    if (n) memcpy(exact, p, n);
+    bool known = rag_mail_knows(exact, n);
+    q_buf_puts(&b, "");
+    q_buf_add(&b, p, n);
+    const char *why = rag_mail(&b);
+    int rc = !q_utf8_valid(b.p, b.len) && !why ? FUZZ_BROKEN("no UTF-8") : known;
+    free(exact);
+    q_buf_free(&b);
+    return rc;
+}
+
 static void office_seed(fuzz_rng *r, q_buf *b)
 {
     static const char *const names[] = {"../readers/text.docx", "../readers/text.odt", "../readers/book.epub", "../readers/other.zip"};
@@ -241,3 +259,4 @@ const fuzz_target fuzz_broken = {.name = "broken_text", .short_runs = 1000, .lon
 const fuzz_target fuzz_page = {.name = "page", .short_runs = 1500, .long_runs = 20000, .seed = page_seed, .run = page_run};
 const fuzz_target fuzz_office = {.name = "office", .short_runs = 1000, .long_runs = 10000, .seed = office_seed, .run = office_run};
 const fuzz_target fuzz_table = {.name = "table", .short_runs = 1000, .long_runs = 10000, .seed = table_seed, .run = table_run};
+const fuzz_target fuzz_mail = {.name = "mail", .short_runs = 1000, .long_runs = 10000, .seed = mail_seed, .run = mail_run};

@@ -527,6 +527,30 @@ static void a_stop_takes_no_further_token(void)
     }
 }
 
+/* A word that was said and never evaluated has no token: the cursor stands on all the others. */
+static void a_cursor_stands_in_what_was_stopped(void)
+{
+    act = stop;
+    for (act_at = 5; act_at <= 7; act_at++) {
+        seen s = { 0 };
+        if (!start((script){ .bytes = 3, .at = at }, false, &s))
+            return;
+        agt_message *m = ask("count", &s);
+        CHECK(m && m->state == AGT_STOPPED && m->n_tokens == act_at);
+        plan.at = NULL;
+        settle(a, &s);
+        int64_t id = s.last->id;
+        char *text = q_strdup(s.last->text);
+        look(&s, id, 1, 0, false);
+        stands(&s, text, 1, "On");
+        CHECK_INT(s.look.of, act_at - 1);
+        look(&s, id, 4, 0, false);
+        stands(&s, text, 4, "thr");
+        free(text);
+        finish_db(&s);
+    }
+}
+
 static void an_edit_holds_from_the_next_token(void)
 {
     act = less;
@@ -819,6 +843,7 @@ int main(void)
     RUN(routing_is_named_listed_and_compared);
     RUN(a_cursor_stands_on_tokens_of_the_text);
     RUN(a_cursor_knows_halves_of_characters);
+    RUN(a_cursor_stands_in_what_was_stopped);
     RUN(a_found_message_is_opened);
     RUN(a_stop_takes_no_further_token);
     RUN(an_edit_holds_from_the_next_token);

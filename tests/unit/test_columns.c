@@ -57,6 +57,23 @@ static int row_of(const char *s, const char *word)
     return at ? row : -1;
 }
 
+/* Of tokens behind one another that all are far likelier a narrow column marks the last, a roomy one each. */
+static void a_run_is_marked_once_where_it_is_narrow(void)
+{
+    static const token run[] = { { "One", 2 }, { " two", 1.5f }, { " three", 3 }, { " four", 0 }, { " five", -2 }, { " six", 2 }, { " seven", 2 } };
+    static const struct { int w; const char *line; } size[] = { { 80, "One two three⁺ four five⁻ six seven⁺" }, { 200, "One⁺ two⁺ three⁺ four five⁻ six⁺ seven⁺" } };
+    for (int i = 0; i < 2; i++) {
+        begin();
+        tui_app_resize(&app, size[i].w, 24);
+        lab_columns *c = q_alloc(sizeof *c);
+        *c = (lab_columns){ .first = -1 };
+        for (int s = 0; s < 2; s++) fill(&c->side[s], "k=4", run, 7, 100);
+        ev((agt_event){ .kind = AGT_EV_COLUMNS, .columns = c });
+        CHECK_MSG(strstr(screen(), size[i].line), "%d columns: %s", size[i].w, screen());
+        tui_app_free(&app);
+    }
+}
+
 static void at_every_width(void)
 {
     for (int w = 30; w <= 300; w += 3) {
@@ -186,6 +203,7 @@ int main(void)
     RUN(english);
     RUN(russian);
     RUN(at_every_width);
+    RUN(a_run_is_marked_once_where_it_is_narrow);
     RUN(shades_and_marks);
     RUN(keys_do_what_the_line_says);
     RUN(line_mode_says_it);

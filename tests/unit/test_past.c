@@ -106,6 +106,29 @@ static void a_timeline_is_the_same_again(void)
     rig_close(&r);
 }
 
+/* Positions that were turned in mid-answer: one sentence that says so, not one about what nobody asked for. */
+static void turned_positions_are_said(void)
+{
+    rig r = { 0 };
+    rig_open(&r);
+    eng_config *c = eng_config_copy(r.c[0]);
+    CHECK(eng_config_set(c, "rope.theta", "5000", err) == 0);
+    char *json = eng_config_json(c);
+    const lab_past_run run[] = { { CHANGE, r.json[0] }, { TEXT - CHANGE, json } };
+    lab_past *p = past_of(&r, run, 2);
+    CHECK(lab_past_read(p, r.t, NULL, err) == Q_RANGE);
+    CHECK_MSG(strstr(err, "was turned inside this answer"), "%s", err);
+    lab_past_free(p);
+    lab_whatif_result x = { 0 };
+    CHECK(lab_whatif_spec(r.s, CHANGE, json, "k=1", NULL, &x, err) == Q_RANGE);
+    CHECK_MSG(strstr(err, "was turned inside this answer"), "%s", err);
+    CHECK(lab_whatif_spec(r.s, CHANGE, r.json[0], "rope.theta=5000", NULL, &x, err) == Q_RANGE);
+    CHECK_MSG(strstr(err, "hold for a whole timeline"), "%s", err);
+    free(json);
+    eng_config_free(c);
+    rig_close(&r);
+}
+
 /* Whatever stood there otherwise is seen: the record is not what comes out. */
 static void another_timeline_is_not_taken_for_it(void)
 {
@@ -419,6 +442,7 @@ static void what_cannot_be_made_again_is_said(void)
 int main(void)
 {
     RUN(a_timeline_is_the_same_again);
+    RUN(turned_positions_are_said);
     RUN(another_timeline_is_not_taken_for_it);
     if (!help_model()) {
         printf("skip conversations: the golden model is not unpacked\n");

@@ -575,6 +575,25 @@ static void what_stands_around_a_turn_finds_it(void)
     mem_close(s);
 }
 
+/* Of two talks that say the same that one is meant in which somebody takes part whom the question names. */
+static void a_talk_with_whom_is_named_comes_first(void)
+{
+    mem_store *s = open_new();
+    for (int i = 0; i < 2; i++) {
+        const char *text = "The canoe was sold in spring.", *who = i ? "Bo" : "Ada";
+        mem_turn v[] = {{MEM_USER, who, "Good morning.", 13, 1683554160000}, {MEM_USER, "Cleo", text, strlen(text), 1683554160000}};
+        int64_t c, leaf;
+        OK(mem_conversation_new(s, who, &c, err));
+        OK(mem_turns_add(s, c, 0, v, 2, &leaf, err));
+    }
+    for (int i = 0; i < 2; i++) {
+        rag_result *r = ask(s, i ? "When did Bo hear of the canoe?" : "When did Ada hear of the canoe?");
+        CHECK_MSG(r->n >= 2 && strstr(r->v[0].label, i ? "Bo" : "Ada") != NULL && r->v[0].match > r->v[1].match, "%s", r->n ? r->v[0].label : "nothing");
+        rag_result_free(r);
+    }
+    mem_close(s);
+}
+
 /* What leads names another note by its title: that one comes in behind it, before notes that only share a word. */
 static void what_leads_is_read_on(void)
 {
@@ -834,6 +853,7 @@ int main(void)
     RUN(budget_count_and_repeats_cut_with_a_reason);
     RUN(past_chats_are_found_and_the_present_one_is_not);
     RUN(what_stands_around_a_turn_finds_it);
+    RUN(a_talk_with_whom_is_named_comes_first);
     RUN(what_leads_is_read_on);
     RUN(the_same_question_elsewhere_is_not_fed);
     RUN(a_note_is_fed_again);

@@ -161,7 +161,12 @@ static void on_event(tui_app *app, agt_event *e)
     tui_tr_show_token(&app->tr, tui_transcript_width(app), l->transcript.h - over);
 }
 
+static const char *keys(const tui_app *app)
+{
+    return app->tr.token.picks ? _("j k layer · h l expert · Enter its tokens · Esc back") : _(view_token.hint);
+}
+
 const tui_view view_token = {
     .name = "token", .place = AT_INSTEAD, .hint = N_("h l token · j k word · a what else · w what if · Enter experts · Esc back"),
-    .draw = draw, .on_key = on_key, .on_event = on_event, .back = back,
+    .keys = keys, .draw = draw, .on_key = on_key, .on_event = on_event, .back = back,
 };

@@ -67,3 +67,67 @@ put("cut.tsv", 'a\tb\n1\t"never closed\n2\t3\n')
 put("data.json", '{"birds": [{"name": "Raven", "size": 64.5, "flies": true}, {"name": "Kiwi", "flies": false, "note": null}], "source": "a \\"book\\""}')
 put("broken.json", '{"birds": [')
 put("code.py", "import os\n\n\ndef f():\n    return 1\n")
+
+MAIL = b"""From ada@example.org Mon Jan  1 00:00:00 2024
+From: =?utf-8?B?0JDQtNCw?= <ada@example.org>
+To: bob@example.org
+Subject: =?koi8-r?Q?=F0=D4=C9=C3=D9?= =?utf-8?q?_and?=
+ =?utf-8?Q?_beasts?=
+Date: Mon, 1 Jan 2024 10:00:00 +0300
+Content-Type: text/plain; charset=windows-1251
+Content-Transfer-Encoding: quoted-printable
+
+=D1=EE=EA=EE=EB =E7=E0=E2=E8=F1. A line that is =
+one.
+# no heading
+>From here on it is quoted.
+
+From the beginning this is text.
+
+From bob@example.org Tue Jan  2 00:00:00 2024
+from: bob@example.org
+subject: Re: birds
+MIME-Version: 1.0
+Content-Type: multipart/mixed; boundary="b1"
+
+a preamble
+--b1
+Content-Type: multipart/alternative; boundary=b2
+
+--b2
+Content-Type: text/plain; charset=utf-8
+
+plain words
+--b2
+Content-Type: text/html
+
+<p>the same in HTML</p>
+--b2--
+--b1
+Content-Type: image/png
+Content-Transfer-Encoding: base64
+
+AAAA
+--b1
+Content-Type: text/html; charset=iso-8859-1
+Content-Transfer-Encoding: base64
+
+PGgyPkNhZukgbm90ZTwvaDI+PHA+YiZhbXA7YzwvcD4=
+--b1--
+an epilogue
+
+From nobody Wed Jan  3 00:00:00 2024
+Content-Type: multipart/mixed; boundary="cut"
+
+--cut
+Content-Type: text/plain
+
+cut off in the middle"""
+put("letters.mbox", MAIL.replace(b"\nFrom the beginning", b"\n>From the beginning"))
+put("letter.eml", b"Received: x\r\nFrom: a@b\r\nTo: c@d\r\nSubject: one letter\r\nDate: today\r\n\r\nFrom me to you.\r\n")
+put("inbox", MAIL[:MAIL.index(b">From here")])
+put("from.txt", "From the hill one sees the sea.\n")
+nested = b"From: a@b\nDate: d\nSubject: deep\n"
+for i in range(200):
+    nested += b"Content-Type: multipart/mixed; boundary=d%d\n\n--d%d\n" % (i, i)
+put("nested.eml", nested + b"\nnever seen\n")

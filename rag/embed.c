@@ -1,0 +1,85 @@
+/* rag/embed: makes the vectors that passages are owed, by a model that somebody lends. Any thread; a batch is read, embedded
+ * with no lock held, and put in one transaction. It keeps nothing beside the store. */
+#include "rag/rag.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { BATCH = 16 };
+
+struct batch { int n; mem_passage m[BATCH]; char *text[BATCH]; size_t len[BATCH]; };
+
+/* What of a passage is embedded: a turn with who said it, a piece of a document with its heading. */
+static char *text_of(const mem_passage *m)
+{
+    const char *who = *m->author ? m->author : m->trust == MEM_TRUST_MODEL ? "Assistant" : "User";
+    if (m->kind == MEM_CHAT) return q_printf("%s: %s", who, m->text);
+    const char *head = *m->heading ? m->heading : m->name;
+    return *head ? q_printf("%s\n%s", head, m->text) : q_strdup(m->text);
+}
+
+static void batch_free(struct batch *b)
+{
+    for (int i = 0; i < b->n; i++) {
+        mem_passage_free(&b->m[i]);
+        free(b->text[i]);
+    }
+    b->n = 0;
+}
+
+static int put(mem_store *s, const rag_embedder *e, int64_t embedder, const struct batch *b, char *err)
+{
+    mem_vector v[BATCH];
+    float *f = q_alloc(sizeof *f * (size_t)e->dim * BATCH);
+    int rc = e->embed(e->user, false, (const char *const *)b->text, b->len, b->n, f, err);
+    for (int i = 0; i < b->n; i++) v[i] = (mem_vector){b->m[i].kind, b->m[i].id, mem_text_hash(b->m[i].text), f + (size_t)i * (size_t)e->dim};
+    if (rc == Q_OK) rc = mem_vectors_put(s, embedder, e->dim, v, b->n, err);
+    free(f);
+    return rc;
+}
+
+/* The next ids behind *after; *n of them had a text. */
+static int one_batch(mem_store *s, const rag_embedder *e, int64_t embedder, enum mem_kind k, int64_t *after, int *ids, int *n, char *err)
+{
+    int64_t id[BATCH];
+    struct batch b = {0};
+    int rc = mem_vectors_owed(s, embedder, k, *after, id, BATCH, ids, err);
+    for (int i = 0; i < *ids && rc == Q_OK; i++) {
+        *after = id[i];
+        rc = mem_passage_get(s, k, id[i], &b.m[b.n], err);
+        if (rc == Q_NOTFOUND) {             /* it went meanwhile */
+            rc = Q_OK;
+            continue;
+        }
+        if (rc != Q_OK) break;
+        b.text[b.n] = text_of(&b.m[b.n]);
+        b.len[b.n] = strlen(b.text[b.n]);
+        b.n++;
+    }
+    *n = b.n;
+    if (rc == Q_OK && b.n) rc = put(s, e, embedder, &b, err);
+    batch_free(&b);
+    return rc;
+}
+
+int rag_embed_owed(mem_store *s, const rag_embedder *e, const rag_embed_opts *o, int64_t *done, char *err)
+{
+    static const rag_embed_opts none = {0};
+    int64_t embedder, all = 0, made = 0;
+    if (!o) o = &none;
+    if (done) *done = 0;
+    int rc = mem_embedder_for(s, e->id, e->dim, &embedder, err);
+    if (rc == Q_OK) rc = mem_vectors_owing(s, embedder, &all, err);
+    for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc == Q_OK && all; k++) {
+        int64_t after = 0;
+        for (int ids = BATCH, n; ids == BATCH && rc == Q_OK;) {
+            if (o->go && !o->go(o->user)) return q_fail(err, Q_CANCEL, _("stopped: what was embedded stays, and the next time goes on from there"));
+            rc = one_batch(s, e, embedder, k, &after, &ids, &n, err);
+            if (rc != Q_OK) break;
+            made += n;
+            if (done) *done = made;
+            if (o->progress && n) o->progress(o->user, made, made > all ? made : all);
+        }
+    }
+    return rc;
+}

@@ -57,6 +57,7 @@ static void refusals(void)
         { "experts.k", "1-:2", "first-last" }, { "experts.k", "1:2:3", "first-last" }, { "experts.k", "1:0", "from 1 to 12" }, { "experts.k", "x", "from 1 to 12" }, { "experts.k", "x0", "from 1 to 12" },
         { "experts.k", "x2x", "from 1 to 12" }, { "experts.k", "x-1", "from 1 to 12" }, { "experts.k", "xinf", "from 1 to 12" }, { "kv.type", "x2", "f16" },
         { "experts.ban", "0:3", "layer 0 has no experts; layers 1 to 2" }, { "experts.ban", "1:12", "experts 0 to 11" }, { "experts.ban", "3:1", "layers are 0 to 2" },
+        { "experts.ban", "-7:3", "-7:3 is not" }, { "experts.ban", "2:-9", "2:-9 is not" }, { "experts.bias", "99999999:1=1", "99999999:1 is not" },
         { "experts.ban", "1:0,1:1,1:2,1:3,1:4,1:5,1:6,1:7,1:8,1:9,1:10,1:11", "at least one must remain" }, { "experts.ban", "7", "layer:expert" },
         { "experts.bias", "1:5", "layer:expert=value" }, { "experts.bias", "1:5=nan", "=value" }, { "experts.bias", "1:5=2e9", "1000" }, { "experts.pin", "1:2,", "layer:expert" },
         { "attention.heads_off", "1:4", "heads 0 to 3" }, { "rope.scaling", "cubic", "none,linear,yarn" }, { "rope.factor", "0.5", "1 to 1024" },

@@ -128,7 +128,7 @@ static bool parse_number(const char *s, const char **end, double *out)
     double x = strtod(s, &e);
     if (e == s || !isfinite(x))
         return false;
-    *out = x;
+    *out = x == 0 ? 0 : x;               /* -0 is no other value: it would be another configuration that reads alike */
     *end = e;
     return true;
 }

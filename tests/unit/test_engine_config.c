@@ -32,6 +32,7 @@ static void values_in_and_out(void)
         { "ffn.width", "x0.25:magnitude", "24,8,8:magnitude" }, { "ffn.width", "0:magnitude", "0" }, { "ffn.width", "0", "0" },
         { "think", "off", "off" }, { "enable_thinking", "true", "on" }, { "temperature", "0.7", "0.7" }, { "top_k", "40", "40" }, { "top_p", "0.9", "0.9" },
         { "sampler.min_p", "0.05", "0.05" }, { "repetition_penalty", "1.1", "1.1" }, { "frequency_penalty", "-0.5", "-0.5" }, { "seed", "42", "42" },
+        { "experts.bias", "1:5=-0,1:6=-0.0", "none" }, { "temperature", "-0", "0" }, { "seed", "-0", "0" }, { "threads", "-0", "0" },
         { "stop", "END,\\n\\n", "END,\\n\\n" }, { "max_tokens", "100", "100" }, { "threads", "2", "2" }, { "num_experts", "12", "12" },
     };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {

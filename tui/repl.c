@@ -507,6 +507,72 @@ static unsigned char swallow(EditLine *el, int ch)
     return CC_NORM;
 }
 
+/* What a nudge came to is shown above the line that is typed. */
+static unsigned char nudge(repl *r, int by)
+{
+    int seen = interrupts;
+    bool asked_chats = false, idle;
+    clear_progress(r);
+    q_say(stdout, "\n");
+    agt_nudge_k(r->a, by);
+    do {
+        agt_event e;
+        idle = agt_idle(r->a);
+        while (agt_next(r->a, &e)) {
+            handle(r, &e, &asked_chats);
+            agt_event_free(&e);
+        }
+        struct pollfd p = { .fd = agt_wake_fd(r->a), .events = POLLIN };
+        if (!idle)
+            poll(&p, 1, 20);
+    } while (!idle && !ended && interrupts == seen);
+    return CC_REDISPLAY;
+}
+
+static unsigned char fewer(EditLine *el, int ch)
+{
+    repl *r;
+    el_get(el, EL_CLIENTDATA, &r);
+    return nudge(r, -1);
+}
+
+static unsigned char more(EditLine *el, int ch)
+{
+    repl *r;
+    el_get(el, EL_CLIENTDATA, &r);
+    return nudge(r, 1);
+}
+
+static unsigned char nothing(EditLine *el, int ch) { return CC_NORM; }
+
+/* A function key in the spellings of terminals, with and without Shift, Alt and Ctrl (";2" to ";8"). */
+static void bind_keys(EditLine *el)
+{
+    static const int number[] = { 2, 5, 6, 11, 12, 13, 14, 15, 17, 18, 19, 20, 21, 23, 24, 25, 26, 28, 29, 31, 32, 33, 34 };
+    static const char letter[] = "PQRS", console[] = "ABCDE";
+    char seq[16];
+    for (size_t i = 0; i < sizeof number / sizeof *number; i++)
+        for (int m = 1; m <= 8; m++) {
+            if (m == 1)
+                snprintf(seq, sizeof seq, "\033[%d~", number[i]);
+            else
+                snprintf(seq, sizeof seq, "\033[%d;%d~", number[i], m);
+            el_set(el, EL_BIND, seq, m > 1 || (number[i] != 18 && number[i] != 19) ? "quorum-nothing" : number[i] == 18 ? "quorum-fewer" : "quorum-more", NULL);
+        }
+    for (const char *p = letter; *p; p++)
+        for (int m = 1; m <= 8; m++) {
+            if (m == 1)
+                snprintf(seq, sizeof seq, "\033O%c", *p);
+            else
+                snprintf(seq, sizeof seq, "\033[1;%d%c", m, *p);
+            el_set(el, EL_BIND, seq, "quorum-nothing", NULL);
+        }
+    for (const char *p = console; *p; p++) {
+        snprintf(seq, sizeof seq, "\033[[%c", *p);
+        el_set(el, EL_BIND, seq, "quorum-nothing", NULL);
+    }
+}
+
 static void setup(repl *r)
 {
     HistEvent ev;
@@ -529,6 +595,10 @@ static void setup(repl *r)
     el_set(r->el, EL_ADDFN, "quorum-complete", "complete", complete);
     el_set(r->el, EL_ADDFN, "quorum-paste", "paste", paste);
     el_set(r->el, EL_ADDFN, "quorum-enter", "send, or a pasted line's end", enter);
+    el_set(r->el, EL_ADDFN, "quorum-fewer", "fewer experts", fewer);
+    el_set(r->el, EL_ADDFN, "quorum-more", "more experts", more);
+    el_set(r->el, EL_ADDFN, "quorum-nothing", "a key that does nothing here", nothing);
+    bind_keys(r->el);
     el_set(r->el, EL_BIND, send_key, "ed-newline", NULL);
     el_set(r->el, EL_BIND, "^M", "quorum-enter", NULL);
     el_set(r->el, EL_BIND, "^J", "quorum-enter", NULL);

@@ -3,6 +3,7 @@
 #include "base/say.h"
 #include "agent/errands.h"
 #include "agent/talk.h"
+#include "base/knob.h"
 #include "lab/lab.h"
 #include "provider/provider.h"
 
@@ -136,7 +137,7 @@ static void diff(agt *a, const char *first, const char *second)
         q_buf_free(&lines);
     }
     if (rc == Q_OK) {
-        q_buf out = { 0 }, x = { 0 }, y = { 0 };
+        q_buf out = { 0 }, x = { 0 }, y = { 0 }, left = { 0 }, right = { 0 };
         int n, differ = 0;
         const q_knob *row = prov_knobs(&n);
         q_buf_say(&out, "%-28s %-20s %s\n", "", first, second ? second : _("now"));
@@ -144,7 +145,11 @@ static void diff(agt *a, const char *first, const char *second)
             const char *p = prov_config_get(side[0], row[i].name, &x), *q = prov_config_get(side[1], row[i].name, &y);
             if (strcmp(p, q) == 0)
                 continue;
-            q_buf_say(&out, "%-28s %-20s %s\n", row[i].name, p, q);
+            q_buf_clear(&left);
+            q_buf_clear(&right);
+            q_knob_brief(&left, p);
+            q_knob_brief(&right, q);
+            q_buf_say(&out, "%-28s %-20s %s\n", row[i].name, left.len ? left.p : "", right.len ? right.p : "");
             differ++;
         }
         if (differ)
@@ -154,6 +159,8 @@ static void diff(agt *a, const char *first, const char *second)
         q_buf_free(&out);
         q_buf_free(&x);
         q_buf_free(&y);
+        q_buf_free(&left);
+        q_buf_free(&right);
     }
     prov_config_free(side[0]);
     prov_config_free(side[1]);

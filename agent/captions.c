@@ -54,6 +54,36 @@ char *caption_differences(const prov_config *c)
     return q_buf_take(&b);
 }
 
+/* What bounds an answer or names its dice, where that is all that tells it from another place of the history. */
+static void apart(const history *h, int at, q_buf *b)
+{
+    int n;
+    const q_knob *k = prov_knobs(&n);
+    const prov_config *c = h->v[at].cfg;
+    q_buf x = { 0 }, y = { 0 };
+    for (int i = 0; i < n; i++) {
+        bool differs = false;
+        if (view_captioned(k[i].name) || prov_config_is_default(c, k[i].name))
+            continue;
+        for (int j = 0; j < h->n && !differs; j++)
+            differs = strcmp(prov_config_get(c, k[i].name, &x), prov_config_get(h->v[j].cfg, k[i].name, &y)) != 0;
+        if (differs)
+            short_value(c, k[i].name, b);
+    }
+    q_buf_free(&x);
+    q_buf_free(&y);
+}
+
+char *caption_past(const history *h, int at)
+{
+    q_buf b = { 0 };
+    char *first = caption_of(h->v[at].cfg);
+    q_buf_puts(&b, first);
+    free(first);
+    apart(h, at, &b);
+    return q_buf_take(&b);
+}
+
 /* It is stored: its words are those of no language. */
 char *caption_of(const prov_config *c)
 {

@@ -2,6 +2,7 @@
 #include "base/say.h"
 #include "agent/front.h"
 #include "agent/talk.h"
+#include "base/knob.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -126,7 +127,12 @@ static void diff_row(q_buf *b, cJSON *list, agt *a, const q_knob *k, const char 
     cJSON_AddStringToObject(o, "effect", agt_effect_word(k->effect));
     cJSON_AddStringToObject(o, "cost", cost);
     cJSON_AddItemToArray(list, o);
-    q_buf_say(b, "%-26s %s → %s", k->name, *own ? own : "—", *now ? now : "—");
+    q_buf x = { 0 }, y = { 0 };
+    q_knob_brief(&x, own);
+    q_knob_brief(&y, now);
+    q_buf_say(b, "%-26s %s → %s", k->name, x.len ? x.p : "—", y.len ? y.p : "—");
+    q_buf_free(&x);
+    q_buf_free(&y);
     q_buf_say(b, "\n    %s%s%s\n", agt_effect_word(k->effect), *cost ? ": " : "", cost);
     free(cost);
 }

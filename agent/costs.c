@@ -52,7 +52,7 @@ void costs_publish(agt *a)
     if (!a->seat.who)
         return;
     for (int i = 0; i < h->n; i++) {
-        v[i] = (shown_past){ caption_of(h->v[i].cfg), prov_config_json(h->v[i].cfg), 0, prov_config_cost(h->v[i].cfg).bytes, h->v[i].made };
+        v[i] = (shown_past){ caption_past(h, i), prov_config_json(h->v[i].cfg), 0, prov_config_cost(h->v[i].cfg).bytes, h->v[i].made };
         v[i].key = view_key(v[i].json, false);
     }
     for (int i = 0; i < 2; i++)

@@ -42,7 +42,7 @@ struct job {
 };
 
 enum edit_kind { EDIT_SET, EDIT_NUDGE, EDIT_TOGGLE, EDIT_PAST /* delta: the number that /history gives it */,
-                 EDIT_BRAIN /* value: its settings, a NAME=VALUE a line */ };
+                 EDIT_LIST /* value: a NAME=VALUE a line, all or none */, EDIT_BRAIN /* the same: its settings; name */ };
 typedef struct edit {                    /* a change of the engine's configuration */
     struct edit *next;
     enum edit_kind kind;

@@ -2,6 +2,7 @@
  * It never changes a token that was shown. */
 #include "agent/errands.h"
 #include "agent/talk.h"
+#include "base/knob.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,6 +56,48 @@ static int edited(agt *a, const edit *e, prov_config *c, char **name, char **val
     return rc;
 }
 
+/* Several settings on one configuration; where one is refused it is of no use. *said: "a = 1, b = 2". */
+static int listed(prov_config *c, const char *lines, q_buf *said, char *err)
+{
+    int rc = Q_OK;
+    q_buf v = { 0 };
+    for (const char *p = lines; *p && rc == Q_OK;) {
+        size_t n = strcspn(p, "\n"), name = strcspn(p, "=");
+        char *one = q_strndup(p, n);
+        one[name] = 0;
+        rc = prov_config_set(c, one, one + name + 1, err);
+        if (rc == Q_OK) {
+            q_buf_printf(said, "%s%s = ", said->len ? ", " : "", one);
+            q_knob_brief(said, prov_config_get(c, one, &v));
+        }
+        free(one);
+        p += n + (p[n] == '\n');
+    }
+    q_buf_free(&v);
+    return rc;
+}
+
+/* "sampler.max_tokens (30), experts.k (4)": what was set and is the model's own again, with what it was. */
+static void say_back(agt *a, const char *who, const prov_config *was, const prov_config *c)
+{
+    int n;
+    const q_knob *k = prov_knobs(&n);
+    q_buf b = { 0 }, v = { 0 }, brief = { 0 };
+    for (int i = 0; i < n; i++) {
+        if (prov_config_is_default(was, k[i].name) || !prov_config_is_default(c, k[i].name))
+            continue;
+        q_buf_clear(&brief);
+        q_knob_brief(&brief, prov_config_get(was, k[i].name, &v));
+        bool cut = brief.len > 40;
+        q_buf_printf(&b, "%s%s (%.*s%s)", b.len ? ", " : "", k[i].name, (int)(cut ? q_utf8_whole(brief.p, 40) : brief.len), brief.p ? brief.p : "", cut ? "…" : "");
+    }
+    if (b.len)
+        note(&a->events, AGT_INFO, _("%s takes back: %s"), who, b.p);
+    q_buf_free(&b);
+    q_buf_free(&v);
+    q_buf_free(&brief);
+}
+
 /* The brain's configuration; what of it does nothing on this model is said. */
 static prov_config *brained(agt *a, const edit *e)
 {
@@ -105,6 +148,14 @@ static prov_config *changed(agt *a, const edit *e, char **name, char **value, in
         *rc = edited(a, e, c, name, value, err);
         return c;
     }
+    if (e->kind == EDIT_LIST) {
+        q_buf said = { 0 };
+        c = prov_config_copy(a->seat.cfg);
+        *rc = listed(c, e->value, &said, err);
+        *name = q_strdup("");
+        *value = q_buf_take(&said);
+        return c;
+    }
     if (e->kind == EDIT_BRAIN)
         c = brained(a, e);
     else if ((*to = past_at(a, e, step, err)) >= 0)
@@ -117,7 +168,7 @@ static prov_config *changed(agt *a, const edit *e, char **name, char **value, in
         *rc = Q_NOTFOUND;
     }
     if (c) {
-        caption = caption_of(c);
+        caption = *to >= 0 ? caption_past(&a->seat.past, *to) : caption_of(c);
         *name = q_strdup("");
         char *said = caption_said(caption);
         *value = *to >= 0 ? q_printf(_("%s (%d of %d)"), said, *to + 1, a->seat.past.n) : q_strdup(said);
@@ -149,7 +200,11 @@ static void take(agt *a, const edit *e, prov_config *c, int to, int step)
         char *name = NULL, *value = NULL;
         if (e->kind == EDIT_BRAIN)
             brain_over(a->seat.home, e->value, NULL);
-        else if (e->kind == EDIT_SET || e->kind == EDIT_NUDGE)
+        else if (e->kind == EDIT_LIST) {
+            q_buf said = { 0 };
+            listed(a->seat.home, e->value, &said, err);
+            q_buf_free(&said);
+        } else if (e->kind == EDIT_SET || e->kind == EDIT_NUDGE)
             edited(a, e, a->seat.home, &name, &value, err);
         free(name);
         free(value);
@@ -195,6 +250,8 @@ static bool apply(agt *a, const edit *e, int token)
         goto out;
     }
     was = prov_config_copy(a->seat.cfg);
+    if (e->kind == EDIT_BRAIN)
+        say_back(a, e->name, was, c);
     take(a, e, c, to, step);
     agt_event ev = { .kind = AGT_EV_KNOB, .name = name, .text = value, .number = token, .note = meant };
     evq_push(&a->events, &ev);

@@ -10,6 +10,7 @@ int64_t front_present(agt *);
 
 /* ---- knobs.c ---- */
 void knobs_set(agt *, const char *name, const char *value);  /* kept, where it is a row of the agent's; answers by events */
+bool knobs_set_several(agt *, const char *words);            /* "a=1,b=2 c=3": all or none; false: that is not what the words are */
 void knobs_page(agt *, const char *name_or_null);
 
 /* ---- turns.c ---- */

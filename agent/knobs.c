@@ -3,6 +3,8 @@
 #include "base/say.h"
 #include "agent/errands.h"
 #include "agent/front.h"
+#include "base/knob.h"
+#include "lab/lab.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -150,6 +152,92 @@ void knobs_set(agt *a, const char *name, const char *value)
     q_buf_free(&b);
 }
 
+/* ---- several at once ---- */
+/* The next NAME=VALUE, malloc'ed, *at behind it; NULL: there is none. */
+static char *next_setting(const settings *s, const char **at)
+{
+    *at += strspn(*at, " \t\n");
+    size_t n = settings_length(s, *at, strcspn(*at, " \t\n"));
+    char *one = n ? q_strndup(*at, n) : NULL;
+    *at += n;
+    *at += n && **at == ',';
+    return one;
+}
+
+/* Two or more, each NAME=VALUE; a text may say so too, and is one. */
+static bool several(const settings *s, const char *words)
+{
+    int n = 0, i;
+    bool all = true;
+    for (char *one; all && (one = next_setting(s, &words)); free(one), n++) {
+        char *name = q_strndup(one, strcspn(one, "="));
+        i = settings_find(s, name);
+        all = lab_spec_begins(one) && (n || i < 0 || s->knob[i]->type != Q_KNOB_TEXT);
+        free(name);
+    }
+    return all && n > 1;
+}
+
+/* One of several on c, or checked: *line is what it came to. Nothing is set. */
+static int consider(agt *a, const char *one, prov_config *c, char **line, bool *engine, char *err)
+{
+    char *name = q_strndup(one, strcspn(one, "="));
+    int i = settings_find(&a->settings, name), rc;
+    const q_knob *k = i < 0 ? NULL : a->settings.knob[i];
+    char *whole = NULL, *value = NULL;
+    free(name);
+    if (!k)
+        return q_fail(err, Q_NOTFOUND, _("there is no knob %s; /set lists them all"), one);
+    if ((rc = lab_spec_lists(k, one, &whole, err)) < 0)
+        return rc;
+    value = whole + strcspn(whole, "=") + 1;
+    *engine = a->settings.room[i] == KNOB_ENGINE;
+    if (!*engine)
+        rc = settings_check(&a->settings, k->name, value, err);
+    else if (!c)
+        rc = q_fail(err, Q_ERR, _("no model is loaded, so its knobs have no values yet: run quorum model fetch, or /model FILE"));
+    else
+        rc = prov_config_set(c, k->name, value, err);
+    *line = rc == Q_OK ? q_printf("%s=%s", k->name, value) : NULL;
+    free(whole);
+    return rc;
+}
+
+bool knobs_set_several(agt *a, const char *words)
+{
+    char err[Q_ERRLEN], *line = NULL;
+    bool engine = false;
+    int rc = Q_OK;
+    strings own = { 0 };
+    q_buf lines = { 0 };
+    if (!several(&a->settings, words))
+        return false;
+    pthread_mutex_lock(&a->shown.mu);
+    prov_config *c = a->shown.cfg ? prov_config_copy(a->shown.cfg) : NULL;
+    pthread_mutex_unlock(&a->shown.mu);
+    for (char *one; rc == Q_OK && (one = next_setting(&a->settings, &words)); free(one))
+        if ((rc = consider(a, one, c, &line, &engine, err)) == Q_OK) {
+            if (engine)
+                q_buf_printf(&lines, "%s\n", line);
+            else
+                strings_add(&own, q_strdup(line));
+            free(line);
+        }
+    if (rc < 0)
+        note(&a->events, AGT_ERROR, _("%s: none of these is set"), err);
+    for (int i = 0; rc == Q_OK && i < own.n; i++) {
+        char *eq = strchr(own.v[i], '=');
+        *eq = 0;
+        knobs_set(a, own.v[i], eq + 1);
+    }
+    if (rc == Q_OK && lines.len)
+        desk_edit(&a->desk, EDIT_LIST, 0, "", lines.p);
+    strings_free(&own);
+    q_buf_free(&lines);
+    prov_config_free(c);
+    return true;
+}
+
 /* ---- /set: the table for people ---- */
 static void range(agt *a, const q_knob *k, q_buf *b)
 {
@@ -173,7 +261,7 @@ static void range(agt *a, const q_knob *k, q_buf *b)
 
 void knobs_page(agt *a, const char *name)
 {
-    q_buf out = { 0 }, v = { 0 };
+    q_buf out = { 0 }, v = { 0 }, brief = { 0 };
     int only = -1;
     if (name && (only = settings_find(&a->settings, name)) < 0) {
         int near = settings_nearest(&a->settings, name);
@@ -185,8 +273,9 @@ void knobs_page(agt *a, const char *name)
         if (only >= 0 && i != only)
             continue;
         const q_knob *k = a->settings.knob[i];
-        const char *value = agt_knob_value(a, k, &v);
-        q_buf_say(&out, "%s %s = %s", agt_knob_default(a, k) ? " " : "*", k->name, *value ? value : "—");
+        q_buf_clear(&brief);
+        q_knob_brief(&brief, agt_knob_value(a, k, &v));
+        q_buf_say(&out, "%s %s = %s", agt_knob_default(a, k) ? " " : "*", k->name, brief.len ? brief.p : "—");
         q_buf_puts(&out, "   [");
         range(a, k, &out);
         q_buf_say(&out, "]  %s", agt_effect_word(k->effect));
@@ -204,6 +293,7 @@ void knobs_page(agt *a, const char *name)
         q_buf_puts(&out, _("\n* differs from the default. /set NAME VALUE changes one, /set NAME default takes it back.\n"));
     note_text(&a->events, "/set", q_buf_take(&out));
     q_buf_free(&v);
+    q_buf_free(&brief);
 }
 
 /* ---- settings of the front ends ---- */

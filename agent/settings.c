@@ -1,5 +1,6 @@
 /* agent/settings: see settings.h; config.ini is read here too. */
 #include "agent/settings.h"
+#include "lab/lab.h"
 #include "provider/provider.h"
 
 #include <errno.h>
@@ -246,6 +247,39 @@ static int check(const q_knob *k, const char *v, char **out, char *err)
     }
     *out = q_strdup(canon);
     return Q_OK;
+}
+
+int settings_check(settings *s, const char *name, const char *value, char *err)
+{
+    int i = settings_find(s, name), rc;
+    char *v = NULL;
+    if (i < 0 || s->room[i] == KNOB_ENGINE)
+        return Q_NOTFOUND;
+    if (s->room[i] == KNOB_RAG) {
+        rag_config c = settings_rag(s);
+        return rag_config_set(&c, s->knob[i]->name, value, err);
+    }
+    rc = check(s->knob[i], value, &v, err);
+    free(v);
+    return rc;
+}
+
+size_t settings_length(const settings *s, const char *p, size_t n)
+{
+    char *name = q_strndup(p, strcspn(p, "= \n\t"));
+    int k = settings_find(s, name);
+    bool text = k >= 0 && s->knob[k]->type == Q_KNOB_TEXT;
+    free(name);
+    for (size_t i = 0; i < n; i++) {
+        if (p[i] != ',' || !lab_spec_begins(p + i + 1))
+            continue;
+        char *next = q_strndup(p + i + 1, strcspn(p + i + 1, "="));
+        bool parts = !text || settings_find(s, next) >= 0;
+        free(next);
+        if (parts)
+            return i;
+    }
+    return n;
 }
 
 int settings_set(settings *s, const char *name, const char *value, char *err)

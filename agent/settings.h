@@ -38,6 +38,10 @@ const char *settings_default(const char *name);              /* of an agent row 
 /* ---- values ---- */
 /* rag and agent rows, checked; "default" goes back. Engine rows: Q_NOTFOUND. The store is not written. */
 int settings_set(settings *, const char *name, const char *value, char *err);
+int settings_check(settings *, const char *name, const char *value, char *err);      /* the same, and nothing is set */
+/* Of a word of NAME=VALUE with commas between, up to a comma behind which another setting begins; a text keeps commas before
+ * what is no knob. Without the mutex. */
+size_t settings_length(const settings *, const char *word, size_t n);
 double settings_number(settings *, const char *name);     /* of an agent's knob that is one */
 const char *settings_value(settings *, const char *name, q_buf *buf);    /* of an agent row, or its default */
 rag_config settings_rag(settings *);

@@ -37,6 +37,8 @@ static void set(agt *a, const agt_command *c, char *args)
         knobs_page(a, NULL);
         return;
     }
+    if (knobs_set_several(a, args))
+        return;
     size_t n = strcspn(args, " \t=");
     char *name = q_strndup(args, n), *value = trim(args + n);
     if (*value == '=') {

@@ -19,6 +19,7 @@ prov_room sync_room(const agt *);        /* what the context holds of the presen
 /* ---- captions.c: any thread ---- */
 const char *caption_label(const prov_config *c, char *buf, size_t n);    /* of what acts on hidden states, to be shown */
 char *caption_of(const prov_config *c);                  /* with the sampler: under an answer, in no language; malloc'ed */
+char *caption_past(const history *, int at);             /* the same of a place of the history, told from all others; malloc'ed */
 char *caption_change(const prov_config *was, const prov_config *c);      /* what is another value now; "": nothing; malloc'ed */
 char *caption_differences(const prov_config *c);         /* the same without the model's own: "" where nothing differs; malloc'ed */
 char *caption_mark(const prov_config *was, const prov_config *c);        /* "k 12→4 · T .7→1"; malloc'ed */

@@ -372,25 +372,6 @@ static void edit_job(agt *a, const job *j)
     send_question(a, text, m->parent, false, j->number);
 }
 
-/* Of a word of /again, up to a comma behind which another setting begins; a text keeps commas before what is no knob. */
-static size_t setting_length(const settings *s, const char *p, size_t n)
-{
-    char *name = q_strndup(p, strcspn(p, "= \n\t"));
-    int k = settings_find(s, name);
-    bool text = k >= 0 && s->knob[k]->type == Q_KNOB_TEXT;
-    free(name);
-    for (size_t i = 0; i < n; i++) {
-        if (p[i] != ',' || !lab_spec_begins(p + i + 1))
-            continue;
-        char *next = q_strndup(p + i + 1, strcspn(p + i + 1, "="));
-        bool parts = !text || settings_find(s, next) >= 0;
-        free(next);
-        if (parts)
-            return i;
-    }
-    return n;
-}
-
 /* "experts.k=1 memory.on=off", or with commas between: engine assignments to c, memory's to r. */
 static int assign(agt *a, const char *words, prov_config *c, rag_config *r, bool *forward, char *err)
 {
@@ -398,7 +379,7 @@ static int assign(agt *a, const char *words, prov_config *c, rag_config *r, bool
     for (const char *p = words; *p && rc == Q_OK;) {
         while (is_blank(*p) || (*p == ',' && p > words))
             p++;
-        size_t n = setting_length(&a->settings, p, strcspn(p, " \n\t"));
+        size_t n = settings_length(&a->settings, p, strcspn(p, " \n\t"));
         n += n == 0 && *p == ',';        /* nothing before it */
         if (!n)
             break;

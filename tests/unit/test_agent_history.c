@@ -240,6 +240,83 @@ static void an_answer_after_a_walk(void)
     finish(&s);
 }
 
+/* Rows that differ in nothing but what bounds an answer are told apart by that; a brain says what it took back. */
+static void a_row_names_what_is_its_own(void)
+{
+    seen s = { 0 };
+    if (!start((script){ .at = at_nothing, .token_s = .001 }, &s))
+        return;
+    static const char *const line[] = { "/set sampler.max_tokens=30", "count", "/set sampler.max_tokens=20", "count" };
+    for (int i = 0; i < 4; i++) {
+        agt_submit(a, line[i]);
+        settle(a, &s);
+    }
+    agt_submit(a, "/history");
+    CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 30000));
+    cJSON *j = cJSON_Parse(s.data ? s.data : ""), *list = cJSON_GetObjectItem(j, "history"), *effect = cJSON_GetObjectItem(j, "effect");
+    static const char *const want[] = { "standard · k 2", "standard · k 2 · max_tokens 30", "standard · k 2 · max_tokens 20" };
+    CHECK_INT(cJSON_GetArraySize(list), 3);
+    for (int i = 0; i < cJSON_GetArraySize(list) && i < 3; i++)
+        CHECK_STR(cJSON_GetObjectItem(cJSON_GetArrayItem(list, i), "label")->valuestring, want[i]);
+    CHECK_STR(effect ? cJSON_GetObjectItem(effect, "before")->valuestring : "", want[1]);
+    CHECK_STR(effect ? cJSON_GetObjectItem(effect, "after")->valuestring : "", want[2]);
+    cJSON_Delete(j);
+    agt_toggle(a);
+    settle(a, &s);
+    CHECK_STR(s.knob, "=standard · k 2 · max_tokens 30 (2 of 3)");
+    agt_submit(a, "/k 1");
+    settle(a, &s);
+    q_buf_clear(&s.notes);
+    agt_submit(a, "/brain standard");
+    settle(a, &s);
+    CHECK_MSG(s.notes.p && strstr(s.notes.p, "standard takes back: ") && strstr(s.notes.p, "experts.k (1)") && strstr(s.notes.p, "sampler.max_tokens (30)"),
+              "%s", s.notes.p ? s.notes.p : "");
+    q_buf_clear(&s.notes);
+    agt_submit(a, "/brain standard");    /* nothing is left to be taken back */
+    settle(a, &s);
+    CHECK_MSG(!s.notes.len || !strstr(s.notes.p, "takes back"), "%s", s.notes.p);
+    finish(&s);
+}
+
+/* /set takes several, with commas or blanks between: all of them or none, one step of the history. */
+static void several_are_set_at_once(void)
+{
+    seen s = { 0 };
+    q_buf v = { 0 };
+    if (!start((script){ .at = at_nothing, .token_s = .001 }, &s))
+        return;
+    static const struct { const char *line, *theta, *k, *passages; int errors; } t[] = {
+        { "/set rope.theta=5e4,experts.k=3", "5e4", "3", "3", 0 }, { "/set theta=6e4 k=1", "6e4", "1", "3", 0 },
+        { "/set rope.theta=7e4,experts.k=many", "6e4", "1", "3", 1 }, { "/set memory.max_passages=2 k=3,nonesuch=1", "6e4", "1", "3", 1 },
+        { "/set k=3 memory.max_passages=none", "6e4", "1", "3", 1 }, { "/set memory.max_passages=2,k=3", "6e4", "3", "2", 0 },
+        { "/set chat.system=k=1 theta=1e4", "6e4", "3", "2", 0 }, { "/set experts.k=2,3,3,theta=5e4", "5e4", NULL, "2", 0 } };
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        int before = s.errors;
+        agt_submit(a, t[i].line);
+        settle(a, &s);
+        CHECK_MSG(s.errors == before + t[i].errors, "%s: %s", t[i].line, s.notes.p ? s.notes.p : "");
+        CHECK_STR(agt_knob_value(a, knob("rope.theta"), &v), t[i].theta);
+        if (t[i].k)
+            CHECK_STR(agt_knob_value(a, knob("experts.k"), &v), t[i].k);
+        CHECK_STR(agt_knob_value(a, knob("memory.max_passages"), &v), t[i].passages);
+    }
+    CHECK_STR(agt_knob_value(a, knob("chat.system"), &v), "k=1 theta=1e4");
+    char *list = q_strdup(agt_knob_value(a, knob("experts.k"), &v));
+    static const char *const page[] = { "/set experts.k", "/diff" };       /* a list is said in brief */
+    for (int i = 0; i < 2; i++) {
+        agt_submit(a, page[i]);
+        CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 30000));
+        CHECK_MSG(s.page && strstr(s.page, "0:2 1-2:3") && strchr(list, ',') && !strstr(s.page, list), "%s: %s", list, s.page ? s.page : "");
+    }
+    free(list);
+    agt_toggle(a);                       /* both at once */
+    settle(a, &s);
+    CHECK_STR(agt_knob_value(a, knob("rope.theta"), &v), "6e4");
+    CHECK_STR(agt_knob_value(a, knob("experts.k"), &v), "3");
+    q_buf_free(&v);
+    finish(&s);
+}
+
 /* A saved list is taken alone, by its brain's name. */
 static void a_saved_list_is_taken_alone(void)
 {
@@ -381,6 +458,8 @@ int main(void)
     RUN(a_difference_has_its_noise);
     RUN(a_walk_in_mid_answer);
     RUN(an_answer_after_a_walk);
+    RUN(a_row_names_what_is_its_own);
+    RUN(several_are_set_at_once);
     RUN(a_saved_list_is_taken_alone);
     RUN(each_knob_holds_since_a_token);
     return TEST_END();

@@ -128,7 +128,7 @@ static bool parse_number(const char *s, const char **end, double *out)
     double x = strtod(s, &e);
     if (e == s || !isfinite(x))
         return false;
-    *out = x;
+    *out = x == 0 ? 0 : x;               /* -0 is no other value: it would be another configuration that reads alike */
     *end = e;
     return true;
 }
@@ -361,7 +361,7 @@ static int parse_grid(const eng_model *m, const knob_row *r, const char *value, 
         if (layer < 0 || layer >= m->ker.n_layer || item < 0 || item >= width)
             return q_fail(err, Q_RANGE, heads ? _("%s: %d:%d is not in this model: layers are 0 to %d, heads 0 to %d")
                                               : _("%s: %d:%d is not in this model: layers are 0 to %d, experts 0 to %d"),
-                          row->name, (int)fmin(fmax(layer, -1), 1e6), (int)fmin(fmax(item, -1), 1e6), m->ker.n_layer - 1, width - 1);
+                          row->name, (int)fmin(fmax(layer, -1e9), 1e9), (int)fmin(fmax(item, -1e9), 1e9), m->ker.n_layer - 1, width - 1);
         if (!heads && !m->layers[(int)layer].moe)
             return q_fail(err, Q_RANGE, _("%s: layer %d has no experts; layers %d to %d have"), row->name, (int)layer,
                           m->info.first_moe_layer, m->ker.n_layer - 1);

@@ -32,6 +32,7 @@ static void values_in_and_out(void)
         { "ffn.width", "x0.25:magnitude", "24,8,8:magnitude" }, { "ffn.width", "0:magnitude", "0" }, { "ffn.width", "0", "0" },
         { "think", "off", "off" }, { "enable_thinking", "true", "on" }, { "temperature", "0.7", "0.7" }, { "top_k", "40", "40" }, { "top_p", "0.9", "0.9" },
         { "sampler.min_p", "0.05", "0.05" }, { "repetition_penalty", "1.1", "1.1" }, { "frequency_penalty", "-0.5", "-0.5" }, { "seed", "42", "42" },
+        { "experts.bias", "1:5=-0,1:6=-0.0", "none" }, { "temperature", "-0", "0" }, { "seed", "-0", "0" }, { "threads", "-0", "0" },
         { "stop", "END,\\n\\n", "END,\\n\\n" }, { "max_tokens", "100", "100" }, { "threads", "2", "2" }, { "num_experts", "12", "12" },
     };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
@@ -57,6 +58,7 @@ static void refusals(void)
         { "experts.k", "1-:2", "first-last" }, { "experts.k", "1:2:3", "first-last" }, { "experts.k", "1:0", "from 1 to 12" }, { "experts.k", "x", "from 1 to 12" }, { "experts.k", "x0", "from 1 to 12" },
         { "experts.k", "x2x", "from 1 to 12" }, { "experts.k", "x-1", "from 1 to 12" }, { "experts.k", "xinf", "from 1 to 12" }, { "kv.type", "x2", "f16" },
         { "experts.ban", "0:3", "layer 0 has no experts; layers 1 to 2" }, { "experts.ban", "1:12", "experts 0 to 11" }, { "experts.ban", "3:1", "layers are 0 to 2" },
+        { "experts.ban", "-7:3", "-7:3 is not" }, { "experts.ban", "2:-9", "2:-9 is not" }, { "experts.bias", "99999999:1=1", "99999999:1 is not" },
         { "experts.ban", "1:0,1:1,1:2,1:3,1:4,1:5,1:6,1:7,1:8,1:9,1:10,1:11", "at least one must remain" }, { "experts.ban", "7", "layer:expert" },
         { "experts.bias", "1:5", "layer:expert=value" }, { "experts.bias", "1:5=nan", "=value" }, { "experts.bias", "1:5=2e9", "1000" }, { "experts.pin", "1:2,", "layer:expert" },
         { "attention.heads_off", "1:4", "heads 0 to 3" }, { "rope.scaling", "cubic", "none,linear,yarn" }, { "rope.factor", "0.5", "1 to 1024" },

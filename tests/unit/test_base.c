@@ -150,6 +150,11 @@ static void pipes_are_no_files(void)
     CHECK(mkfifo(fifo, 0600) == 0 && q_write_file_atomic(file, "words", 5, err) == 0);
     CHECK_INT(q_read_file(fifo, &b, 100, err), Q_IO);
     CHECK(strstr(err, "pipe") && b.len == 0);
+    CHECK_INT(q_write_file_atomic(fifo, "words", 5, err), Q_IO);
+    CHECK(strstr(err, "no ordinary file"));
+    CHECK_INT(q_write_file_atomic(dir, "words", 5, err), Q_IO);
+    struct stat st;
+    CHECK(lstat(fifo, &st) == 0 && S_ISFIFO(st.st_mode));
     CHECK_INT(q_read_file(file, &b, 100, err), Q_OK);
     CHECK_STR(b.p, "words");
     q_buf_clear(&b);

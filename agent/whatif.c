@@ -26,7 +26,8 @@ static int read_line(const char *text, int n, int *at, q_buf *spec, char *err)
     free(line);
     if (rc != Q_OK)
         return rc;
-    return spec->len ? Q_OK : q_fail(err, Q_RANGE, _("/whatif [@ANSWER] [TOKEN] SETTINGS: as in /whatif -3 k=2, or ban=4:7, bias=4:7=1.5, a brain; TOKEN counts from 1, or from the end with a minus; 0 is the prompt's last"));
+    return spec->len ? Q_OK : q_fail(err, Q_RANGE,
+        _("/whatif [@ANSWER] [TOKEN] SETTINGS: as in /whatif -3 k=2, or ban=4:7, bias=4:7=1.5, a brain; TOKEN counts from 1, or from the end with a minus; 0 is the prompt's last"));
 }
 
 static void whatif(agt *a, const job *j)

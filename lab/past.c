@@ -104,6 +104,15 @@ void lab_past_free(lab_past *p)
     free(p);
 }
 
+/* To the bit: -0 and 0 are two numbers. */
+static bool same(float x, float y)
+{
+    uint32_t a, b;
+    memcpy(&a, &x, sizeof a);
+    memcpy(&b, &y, sizeof b);
+    return a == b;
+}
+
 /* Ran token i of the record as row `row` of the step? */
 static bool alike(const mem_trace *t, int i, const eng_out *o, int row)
 {
@@ -111,14 +120,14 @@ static bool alike(const mem_trace *t, int i, const eng_out *o, int row)
         const size_t was = ((size_t)i * (size_t)t->n_layer + (size_t)l) * (size_t)t->max_k, now = ((size_t)l * (size_t)o->n + (size_t)row) * (size_t)o->max_k;
         for (int s = 0; s < t->max_k || s < o->max_k; s++) {
             uint16_t x = s < t->max_k ? t->ids[was + (size_t)s] : LAB_NONE, y = s < o->max_k ? o->ids[now + (size_t)s] : LAB_NONE;
-            if (x != y || (x != LAB_NONE && memcmp(&t->weights[was + (size_t)s], &o->weights[now + (size_t)s], sizeof(float)) != 0))
+            if (x != y || (x != LAB_NONE && !same(t->weights[was + (size_t)s], o->weights[now + (size_t)s])))
                 return false;
             if (x == LAB_NONE)
                 break;
         }
         /* one expert alone has all the weight: what the router said of the others tells more */
         const size_t row_was = (size_t)i * (size_t)t->n_layer + (size_t)l, row_now = (size_t)l * (size_t)o->n + (size_t)row;
-        if (t->max_k && t->ids[was] != LAB_NONE && memcmp(&t->entropy[row_was], &o->entropy[row_now], sizeof(float)) != 0)
+        if (t->max_k && t->ids[was] != LAB_NONE && !same(t->entropy[row_was], o->entropy[row_now]))
             return false;
     }
     return true;

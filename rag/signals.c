@@ -19,17 +19,22 @@ static double match(const struct rag_measured *m)
 { return 0.8 + 0.2 * m->match; }
 
 /* ---- what passages are ordered by ---- */
-static const struct side { size_t at; double weight; } sides[] = {
-    {offsetof(struct rag_sides, words), .6},        /* BM25 / the best of it */
-    {offsetof(struct rag_sides, speaker), .1},      /* the question names who said it, and nobody else */
-    {offsetof(struct rag_sides, present), .2},      /* somebody whom the question names takes part in the talk */
-    {offsetof(struct rag_sides, linked), .3},       /* what leads names its document */
+static double words(const struct rag_sides *s) { return s->words; }
+static double speaker(const struct rag_sides *s) { return s->speaker; }
+static double present(const struct rag_sides *s) { return s->present; }
+static double linked(const struct rag_sides *s) { return s->linked; }
+
+static const struct side { double (*of)(const struct rag_sides *); double weight; } sides[] = {
+    {words, .6},        /* BM25 / the best of it */
+    {speaker, .1},      /* the question names who said it, and nobody else */
+    {present, .2},      /* somebody whom the question names takes part in the talk */
+    {linked, .3},       /* what leads names its document */
 };
 
 double rag_fuse(const struct rag_sides *s)
 {
     double sum = 0;
-    for (size_t i = 0; i < sizeof sides / sizeof *sides; i++) sum += sides[i].weight * *(const double *)((const char *)s + sides[i].at);
+    for (size_t i = 0; i < sizeof sides / sizeof *sides; i++) sum += sides[i].weight * sides[i].of(s);
     return s->model ? sum * MODEL : sum;
 }
 

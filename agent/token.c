@@ -116,6 +116,13 @@ static int say_both(agt *a, answer_at *o, int at, q_buf *out, cJSON *json, char 
     return rc;
 }
 
+/* At the record's end: the answer's very last token was chosen, and no other one was asked for behind it. */
+static void say_last(const answer_at *o, int at, q_buf *out)
+{
+    if (at + 1 == o->t->n && o->m->stats.tokens == o->t->n + 1)
+        q_buf_say(out, _("token %d, the answer's last, was chosen and not evaluated any more: it has no routing\n"), o->t->n + 1);
+}
+
 static void page(agt *a, answer_at *o, int at)
 {
     char err[Q_ERRLEN];
@@ -132,6 +139,7 @@ static void page(agt *a, answer_at *o, int at)
         q_buf_say(&out, _("token %d of %d, \"%s\" (id %d, position %d)\n"), at + 1, t->n, visible.p, t->token[at], t->pos[at]);
     else
         q_buf_say(&out, _("the prompt's last token (position %d)\n"), t->pos[0] - 1);
+    say_last(o, at, &out);
     cJSON_AddNumberToObject(json, "token", at + 1);
     cJSON_AddNumberToObject(json, "of", t->n);
     if (at >= 0)
@@ -365,6 +373,7 @@ static void look(agt *a, const job *j)
         if (o.number != o.of)
             q_buf_say(&out, _(", answer %d of %d"), o.number, o.of);
         q_buf_say(&out, "\n");
+        say_last(&o, at, &out);
         narrow(&r, t, at, why.p ? why.p : "", &out);
         place(o.m, &all, begin, at, &from, &to);
         agt_event e = { .kind = AGT_EV_LOOK, .id = o.m->id, .number = at + 1, .total = t->n, .done = (int64_t)from, .scroll = (int64_t)to, .text = q_buf_take(&out), .data = ran_text(t, at) };

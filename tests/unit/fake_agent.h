@@ -39,7 +39,15 @@ static const q_knob fake_knobs[] = {
     { "memory.min_score", NULL, Q_KNOB_FLOAT, 0, 1, NULL, Q_EFFECT_RETRIEVAL, N_("passages with a lower score are not fed"), 6 },
     { "model.layers", "num_hidden_layers", Q_KNOB_INT, 0, 0, NULL, Q_EFFECT_FIXED, "", 7 } };
 int agt_knob_count(const agt *a) { return 8; }
-const q_knob *agt_knob(const agt *a, int i) { return &fake_knobs[i]; }
+static const char *fake_help;            /* in place of rope.theta's */
+const q_knob *agt_knob(const agt *a, int i)
+{
+    static q_knob other;
+    if (i != 1 || !fake_help) return &fake_knobs[i];
+    other = fake_knobs[i];
+    other.help = fake_help;
+    return &other;
+}
 const char *agt_knob_value(agt *a, const q_knob *k, q_buf *b)
 {
     static const char *const v[] = { "12", "100000", "0.7", "f16", "4:3,4:9,27:0,27:11", "1e-05", "0.3", "30" };

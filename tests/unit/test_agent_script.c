@@ -420,6 +420,34 @@ static void look(seen *s, int64_t message, int number, int by, bool words)
     settle(a, s);
 }
 
+/* The token that completes a stop string is chosen and not evaluated: the cursor says why it cannot stand on it. */
+static void a_cursor_says_what_it_cannot_stand_on(void)
+{
+    seen s = { 0 };
+    if (!start((script){ .bytes = 3 }, false, &s))
+        return;
+    agt_submit(a, "/set sampler.stop thr");
+    settle(a, &s);
+    ask("count", &s);
+    settle(a, &s);
+    int64_t id = s.last->id;
+    CHECK_INT(s.last->n_tokens, 4);
+    look(&s, id, 0, 0, false);
+    CHECK_MSG(s.page && strstr(s.page, "token 3 of 3\ntoken 4, the answer's last, was chosen"), "%s", s.page ? s.page : "");
+    look(&s, id, 2, 0, false);
+    CHECK_MSG(s.page && strstr(s.page, "token 2 of 3\n") && !strstr(s.page, "token 4"), "%s", s.page ? s.page : "");
+    agt_submit(a, "/token");
+    CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 30000));
+    CHECK_MSG(s.page && strstr(s.page, "token 4, the answer's last, was chosen"), "%s", s.page ? s.page : "");
+    agt_submit(a, "/set sampler.stop default");
+    settle(a, &s);
+    ask("count", &s);                    /* it ended by itself: all of its tokens are in the record */
+    settle(a, &s);
+    look(&s, s.last->id, 0, 0, false);
+    CHECK_MSG(s.page && strstr(s.page, "token ") && !strstr(s.page, "the answer's last"), "%s", s.page ? s.page : "");
+    finish(&s);
+}
+
 static void a_cursor_stands_on_tokens_of_the_text(void)
 {
     seen s = { 0 };
@@ -842,6 +870,7 @@ int main(void)
     RUN(a_trace_carries_the_text_of_its_tokens);
     RUN(routing_is_named_listed_and_compared);
     RUN(a_cursor_stands_on_tokens_of_the_text);
+    RUN(a_cursor_says_what_it_cannot_stand_on);
     RUN(a_cursor_knows_halves_of_characters);
     RUN(a_cursor_stands_in_what_was_stopped);
     RUN(a_found_message_is_opened);

@@ -163,6 +163,26 @@ static void what_a_knob_did_is_beside_it(void)
     tui_app_free(&app);
 }
 
+/* A help that is longer than its place ends in the key that shows all of it. */
+static void a_long_help_is_cut_with_a_sign(void)
+{
+    static const struct { int w, h; } size[] = { { 80, 24 }, { 120, 36 } };
+    char help[1200] = "";
+    while (strlen(help) < 1100) strcat(help, "rotations ");
+    strcat(help, "end-of-it");
+    for (int i = 0; i < 2; i++) {
+        begin();
+        tui_app_resize(&app, size[i].w, size[i].h);
+        key(K_F5);
+        downs(3);
+        CHECK_MSG(on_screen("base of the rotations") && !on_screen("… ?"), "%dx%d", size[i].w, size[i].h);
+        fake_help = help;
+        CHECK_MSG(on_screen("rotations rotations") && on_screen("… ?") && !on_screen("end-of-it"), "%dx%d", size[i].w, size[i].h);
+        fake_help = NULL;
+        tui_app_free(&app);
+    }
+}
+
 int main(void)
 {
     setenv("TZ", "UTC", 1);
@@ -171,5 +191,6 @@ int main(void)
     RUN(groups_of_knobs_fold);
     RUN(knobs_are_found);
     RUN(what_a_knob_did_is_beside_it);
+    RUN(a_long_help_is_cut_with_a_sign);
     return TEST_END();
 }

@@ -94,10 +94,22 @@ static void say_all(tui_app *app, const q_knob *k, const columns *c, q_buf *b)
     q_buf_free(&s);
 }
 
+/* So many lines of a text; where it goes on, the key that shows all of it. */
+static int draw_some(tui_grid *g, const tui_lay *l, int lines, tui_box b, int y)
+{
+    static const char rest[] = "… ?";
+    int end = b.x + b.w - 1, n = (int)l->n_line, last = end - tui_str_width(rest);
+    for (int i = 0; i < n && i < lines && y < b.y + b.h; i++, y++) {
+        int x = tui_lay_draw(l, (uint32_t)i, g, y, b.x + 1, end);
+        if (i + 1 < n && (i + 1 == lines || y + 1 == b.y + b.h)) tui_put(g, y, x < last ? x : last, end, rest, S_DIM);
+    }
+    return y;
+}
+
 static void draw_foot(tui_app *app, const q_knob *k, const columns *col, tui_box b)
 {
     tui_grid *g = &app->grid;
-    int end = b.x + b.w - 1, y = b.y, last = b.y + b.h;
+    int y = b.y;
     q_buf s = {0};
     tui_lay a = {0}, l = {0}, c = {0};
     say_all(app, k, col, &s);
@@ -111,12 +123,9 @@ static void draw_foot(tui_app *app, const q_knob *k, const columns *col, tui_box
     if (helps < 1) helps = 1;
     if (facts > b.h - helps - (costs > 0)) facts = b.h - helps - (costs > 0);
     if (facts < 1) facts = 1;
-    for (int i = 0; i < (int)a.n_line && i < facts && y < last; i++, y++) {
-        int x = tui_lay_draw(&a, (uint32_t)i, g, y, b.x + 1, end);
-        if (i == facts - 1 && i + 1 < (int)a.n_line) tui_put(g, y, x < end - 1 ? x : end - 1, end, "…", S_DIM);
-    }
-    for (int i = 0; i < (int)l.n_line && i < helps && y < last; i++, y++) tui_lay_draw(&l, (uint32_t)i, g, y, b.x + 1, end);
-    for (int i = 0; i < costs && y < last; i++, y++) tui_lay_draw(&c, (uint32_t)i, g, y, b.x + 1, end);
+    y = draw_some(g, &a, facts, b, y);
+    y = draw_some(g, &l, helps, b, y);
+    draw_some(g, &c, costs, b, y);
     tui_lay_free(&a);
     tui_lay_free(&l);
     tui_lay_free(&c);

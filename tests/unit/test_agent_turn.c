@@ -243,7 +243,7 @@ static void toggle_and_refusals(void)
     CHECK(s.errors == 0 && strcmp(s.knob, "=standard · k 4 (1 of 2)") == 0);
     agt_toggle(a);
     settle(a, &s);
-    CHECK_STR(s.knob, "=standard · k 4 · T 0 (2 of 2)");
+    CHECK_STR(s.knob, "=standard · k 4 · T 0 · max_tokens 40 (2 of 2)");
     agt_submit(a, "/set num_experts_per_tok 2");
     settle(a, &s);
     CHECK_STR(s.knob, "experts.k=2");

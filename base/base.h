@@ -66,6 +66,7 @@ bool q_utf8_valid(const char *s, size_t n);
 size_t q_utf8_whole(const char *s, size_t n);
 /* Copy with every invalid byte replaced by U+FFFD; malloc'ed. */
 char *q_utf8_clean(const char *s, size_t n);
+void q_buf_puts_clean(q_buf *b, const q_buf *text);     /* adds it so, up to its first NUL */
 
 /* ---- hashes ---- */
 uint64_t q_hash64(const void *p, size_t n, uint64_t seed);   /* not cryptographic */

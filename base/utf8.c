@@ -2,6 +2,8 @@
  * surrogates or values above U+10FFFF (Unicode 15, table 3-7). */
 #include "base/base.h"
 
+#include <stdlib.h>
+
 int q_utf8_next(const char *s, size_t n, uint32_t *cp)
 {
     const unsigned char *u = (const unsigned char *)s;
@@ -74,4 +76,12 @@ char *q_utf8_clean(const char *s, size_t n)
         i += (size_t)l;
     }
     return q_buf_take(&b);
+}
+
+void q_buf_puts_clean(q_buf *b, const q_buf *text)
+{
+    if (!text->len) return;
+    char *clean = q_utf8_clean(text->p, text->len);
+    q_buf_puts(b, clean);
+    free(clean);
 }

@@ -66,9 +66,7 @@ static void add_text(q_buf *out, const q_buf *bytes, const char *set)
     if (!bytes->len) return;
     bool fine = *set && strcasecmp(set, "utf-8") != 0 && rag_convert(strcasecmp(set, "iso-8859-1") == 0 || strcasecmp(set, "us-ascii") == 0 ? "CP1252" : set, bytes->p, bytes->len, &text);
     const q_buf *from = fine ? &text : bytes;
-    char *clean = q_utf8_clean(from->p, from->len);
-    q_buf_puts(out, clean);
-    free(clean);
+    q_buf_puts_clean(out, from);
     q_buf_free(&text);
 }
 
@@ -287,10 +285,8 @@ const char *rag_mail(q_buf *b)
         q_buf_free(&out);
         return _("there are no words in it");
     }
-    char *clean = q_utf8_clean(out.p, out.len);
     q_buf_clear(b);
-    q_buf_puts(b, clean);
-    free(clean);
+    q_buf_puts_clean(b, &out);
     q_buf_free(&out);
     return NULL;
 }

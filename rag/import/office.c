@@ -233,10 +233,8 @@ const char *rag_office(q_buf *b)
     zip_free(z);
     q_buf_free(&part);
     if (known && out.len) {
-        char *clean = q_utf8_clean(out.p, out.len);
         q_buf_clear(b);
-        q_buf_puts(b, clean);
-        free(clean);
+        q_buf_puts_clean(b, &out);
         why = NULL;
     } else if (!why) why = known ? _("there are no words in it") : _("it is an archive that is neither DOCX, ODT nor EPUB, and holds no conversations: unpack it first");
     q_buf_free(&out);

@@ -122,10 +122,8 @@ const char *rag_pdf(q_buf *b, const pdf_limits *l)
     free(program);
     if (!why && !words) why = _("there are no words in it: it may be pictures of pages");
     if (!why) {
-        char *clean = q_utf8_clean(out.p, out.len);
         q_buf_clear(b);
-        q_buf_puts(b, clean);
-        free(clean);
+        q_buf_puts_clean(b, &out);
     }
     q_buf_free(&out);
     return why;

@@ -152,11 +152,9 @@ void rag_json(q_buf *b)
     q_buf out = {0};
     if (o) values(o, path, 0, &out);
     cJSON_Delete(o);
-    char *clean = out.len ? q_utf8_clean(out.p, out.len) : NULL;
-    if (clean) {
+    if (out.len) {
         q_buf_clear(b);
-        q_buf_puts(b, clean);
+        q_buf_puts_clean(b, &out);
     }
-    free(clean);
     q_buf_free(&out);
 }

@@ -416,5 +416,8 @@ int mem_vectors_exact(mem_store *, int64_t embedder, enum mem_kind, const int64_
 int mem_setting_each(mem_store *, const char *except, void (*fn)(void *user, const char *name, const char *value), void *user, char *err);
 char *mem_setting_get(mem_store *, const char *name);                   /* NULL: not set; malloc'ed */
 int mem_setting_put(mem_store *, const char *name, const char *value, char *err);   /* NULL removes */
+/* What only one process is to do at a time, under the name of a setting: *mine, until mem_claim_end or until the process is gone. */
+int mem_claim(mem_store *, const char *name, bool *mine, char *err);
+void mem_claim_end(mem_store *, const char *name);
 
 #endif

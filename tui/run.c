@@ -22,9 +22,7 @@ enum { EDITOR_MAX = 64 << 20 };
 bool tui_possible(void)
 {
     const char *term = getenv("TERM");
-    int e;
-    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) || !term || !*term || strcmp(term, "dumb") == 0) return false;
-    if (setupterm(NULL, STDOUT_FILENO, &e) != 0) return false;
+    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) || !term || strcmp(term, "dumb") == 0 || !tui_term_known(term)) return false;
     const char *cup = tigetstr("cup");
     return cup && cup != (char *)-1;
 }

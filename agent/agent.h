@@ -223,8 +223,10 @@ typedef struct agt_measured {            /* two configurations, on the tokens th
     double noise;                        /* half of the 95% interval of their difference; NAN: too few tokens yet */
     int n_before, n_after;
 } agt_measured;
-typedef struct agt_price { int k; uint64_t bytes; double rate; } agt_price;      /* k 0: it goes no further, or by layer -1; bytes of weights a token;
-                                                                                    tokens/s, 0: nothing was measured here yet */
+typedef struct agt_price {               /* k 0: it goes no further, or by layer -1; bytes of weights a token; tokens/s, 0: nothing was measured here yet */
+    int k; uint64_t bytes; double rate;
+    bool measured;                       /* the rate is of tokens that read just so many bytes; else it is predicted from others */
+} agt_price;
 typedef struct agt_run { uint64_t forward; int cells; } agt_run;
 enum { AGT_RUNS = 32 };
 typedef struct agt_turned {

@@ -50,6 +50,9 @@ void embedder_changed(struct agt *);     /* any thread */
 rag_near *embedder_near(struct agt *);
 void embedder_near_end(struct agt *, rag_near *);
 
+/* A line for /memory list: how memory is searched, and how far the vectors are. */
+void embedder_page(struct agt *, q_buf *out);
+
 /* Threads for making vectors: 1 on a battery, 0 (all cores) else. power: the folder that says so, "/sys/class/power_supply". */
 int embedder_threads(const char *power);
 

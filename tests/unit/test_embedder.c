@@ -151,6 +151,8 @@ static void what_is_owed_is_made_and_found(void)
     agt *a = room(&s, true);
     agt_get_meaning(a, &m);
     CHECK(m.state == AGT_MEANING_OFF && embedder_near(a) == NULL);
+    agt_submit(a, "/memory list");
+    CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 60000) && strstr(s.page, "memory.embedder is off"));
     turn_on(a, bert, NULL, NULL);
     CHECK(ready(a, &s, &m));
     CHECK(m.done == DOCUMENTS && m.all == DOCUMENTS);
@@ -174,6 +176,9 @@ static void what_is_owed_is_made_and_found(void)
         prov_embedder_close(e);
     }
     embedder_near_end(a, near);
+    agt_submit(a, "/memory list");
+    CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 60000));
+    CHECK_MSG(strstr(s.page, "Searched by meaning too: 24 passages have their vector of tiny e5-."), "%s", s.page);
     /* A question and its answer are passages too, and made behind the answer. */
     agt_submit(a, "abc def");
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000) && all_done(a, &s));

@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LOOK_MS = 2000 /* between two looks for a file, or at another process */, AGAIN_MS = 60000, FIRST_S = 2 };
+enum { NICENESS = 19, LOOK_MS = 2000, AGAIN_MS = 60000, FIRST_S = 2 };
 static const char CLAIM[] = "embedding";
 
 /* ---- what is said ---- */
@@ -333,7 +333,7 @@ static int make(agt *a, agt_meaning *m)
         if (rc == Q_OK && m->state == AGT_MEANING_MAKING)
             rc = round_of(a, i->path, m, &made, err);
         if (rc == Q_OK && m->state == AGT_MEANING_ELSEWHERE)
-            ms = LOOK_MS;
+            ms = e->look_ms;
     }
     if (mine)
         mem_claim_end(a->store, CLAIM);
@@ -353,7 +353,7 @@ static void *work(void *user)
     bool open = look(a, &m);
     has_looked(e);
     while (!desk_quits(&a->desk)) {
-        int ms = open && e->makes ? make(a, &m) : m.state == AGT_MEANING_NONE || m.state == AGT_MEANING_COMING ? LOOK_MS : -1;
+        int ms = open && e->makes ? make(a, &m) : m.state == AGT_MEANING_NONE || m.state == AGT_MEANING_COMING ? e->look_ms : -1;
         desk_news(&a->desk, &ran, ms, &e->change);
         if (atomic_exchange(&e->change, false) || m.state == AGT_MEANING_NONE || m.state == AGT_MEANING_COMING)
             open = look(a, &m);
@@ -370,7 +370,8 @@ void embedder_open(embedder *e)
     pthread_cond_init(&e->looked, NULL);
     pthread_rwlock_init(&e->use, NULL);
     e->now.left_s = -1;
-    e->niceness = 19;
+    e->niceness = NICENESS;
+    e->look_ms = LOOK_MS;
 }
 
 void embedder_start(agt *a, bool on, bool makes)

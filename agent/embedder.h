@@ -32,8 +32,9 @@ typedef struct embedder {
     /* its thread's */
     char *said;                          /* the last problem that a person was told of */
     bool told;                           /* the last event said something */
-    /* tests: how nice it is while it makes vectors (19); called in its thread before each batch. Set while memory.embedder is off */
-    int niceness;
+    /* set by tests while memory.embedder is off: how nice it is while it makes vectors, ms between two looks for a file or at another
+     * process; called in its thread before each batch */
+    int niceness, look_ms;
     void (*before)(void *user, int64_t batch);
     void *before_user;
     int64_t batches;

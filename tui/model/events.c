@@ -144,7 +144,7 @@ static void yes(tui_app *app, int64_t ask, const char *arg) { agt_answer(app->a,
 void tui_app_event(tui_app *app, agt_event *e)
 {
     tui_item *it;
-    app->dirty = true;
+    tui_owe(app, e);
     for (int i = 0; i < app->n_view; i++) if (app->view[i]->on_event) app->view[i]->on_event(app, e);
     switch (e->kind) {
     case AGT_EV_LOADING: case AGT_EV_READY: case AGT_EV_PREFILL: case AGT_EV_PROGRESS: work(&app->work, e); break;

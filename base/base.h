@@ -103,6 +103,7 @@ int q_no_home(char *err);                            /* the sentence for that; r
 char *q_share_path(const char *name);
 char *q_locale_dir(void);                            /* the folder of translations; malloc'ed, never NULL */
 char *q_find_program(const char *name);              /* in PATH's absolute folders; NULL: nowhere; malloc'ed */
+char *q_own_program(const char *name);               /* that comes with quorum: beside it or installed; NULL: nowhere; malloc'ed */
 /* For main, before any thread: what the environment says of folders that begins in the current directory is forgotten
  * (PATH's entries, XDG, HF_HOME and their like), and HOME is the user's own. Whoever may write into the present folder
  * must not decide what runs or is read. */

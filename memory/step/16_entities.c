@@ -1,8 +1,8 @@
-/* memory/step 15: what each passage names, one kind's passages a table. The names themselves stand among the postings, so both
+/* memory/step 16: what each passage names, one kind's passages a table. The names themselves stand among the postings, so both
  * are emptied and owed again, as in step 13. */
 #include "memory/store.h"
 
-const char store_step_15[] =
+const char store_step_16[] =
     "CREATE TABLE chunk_entity(passage INTEGER PRIMARY KEY, data TEXT NOT NULL) STRICT;"         /* memory/entities.c */
     "CREATE TABLE message_entity(passage INTEGER PRIMARY KEY, data TEXT NOT NULL) STRICT;"
     "INSERT INTO chunk_fts(chunk_fts) VALUES('delete-all');"

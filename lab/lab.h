@@ -83,10 +83,9 @@ void lab_watch_save(lab_watch *);                        /* usual rates that cha
 typedef struct lab_bill {                /* of a file, or where path is NULL of the published shapes that `like` names */
     const char *path, *arch, *like, *type;   /* arch NULL: whatever has these shapes; type NULL: Q4_K_M */
     bool measure;                        /* read bandwidth of this machine, and from it a ceiling: takes a third of a second */
-    bool json;
     uint64_t spared;                     /* bytes that ffn.width, as it is set now, does not read of a token's; 0: said nothing */
 } lab_bill;
-int lab_energy(const lab_bill *, q_buf *out, char *err);
+int lab_energy(const lab_bill *, q_buf *text, q_buf *json, char *err);       /* either may be NULL */
 /* The same as numbers, for whoever draws it. What a token costs is a part that it costs at every k and one for each expert. */
 enum { LAB_COSTS_ROWS = 10, LAB_COSTS_PARTS = 6 };
 typedef struct lab_costs_row {

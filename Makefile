@@ -234,7 +234,7 @@ clean:
 help:
 	@echo 'make run              all the way to the open shell: packages, build, model; says first what it will do'
 	@echo 'make run M=FILE       the same with your own model (a path, or part of a name); ARGS="--repl" passes arguments on'
-	@echo 'make run EMBEDDER=yes  also fetches the embedding model, while the shell is open already'
+	@echo 'make run EMBEDDER=no  without the model for search by meaning, which else comes while the shell is open already'
 	@echo 'make                  build build/quorum; make programs: the tests and benches too'
 	@echo 'make deps             install the packages that building needs (apt; elsewhere it prints their names)'
 	@echo 'make install          into PREFIX=/usr/local (PREFIX=$$HOME/.local needs no root); make uninstall'

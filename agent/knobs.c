@@ -254,7 +254,10 @@ static void range(agt *a, const q_knob *k, q_buf *b)
         if (!agt_knob_range(a, k, &lo, &hi))
             q_buf_puts(b, "—");
         else {
-            q_buf_printf(b, "%.10g…%.10g", lo, hi);
+            char low[32], high[32];
+            q_knob_number(low, lo);
+            q_knob_number(high, hi);
+            q_buf_printf(b, "%s…%s", low, high);
             if (k->type == Q_KNOB_INTS)
                 q_buf_puts(b, _(", or one per layer"));
         }

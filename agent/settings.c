@@ -225,7 +225,7 @@ static int check(const q_knob *k, const char *v, char **out, char *err)
     if (strcmp(v, "default") == 0)
         return Q_OK;
     const char *canon = v;
-    char num[40];
+    char num[32], low[32], high[32];
     switch (k->type) {
     case Q_KNOB_BOOL:
         if (!truth(v, &canon))
@@ -238,9 +238,11 @@ static int check(const q_knob *k, const char *v, char **out, char *err)
     case Q_KNOB_INT: case Q_KNOB_FLOAT: {
         char *end;
         double d = strtod(v, &end);
+        q_knob_number(low, k->min);
+        q_knob_number(high, k->max);
         if (!*v || *end || !(d >= k->min && d <= k->max))
-            return q_fail(err, Q_RANGE, _("%s is a number from %g to %g"), k->name, k->min, k->max);
-        snprintf(num, sizeof num, "%g", d);
+            return q_fail(err, Q_RANGE, _("%s is a number from %s to %s"), k->name, low, high);
+        q_knob_number(num, d);
         canon = num;
         break;
     }

@@ -157,6 +157,7 @@ typedef struct mem_import_message {
     bool hidden;                        /* kept, and neither shown, searched nor fed; nothing may stand below it */
     int64_t created_ms;                 /* <= 0: not known */
     const char *text, *thinking, *model;    /* UTF-8, never NULL */
+    const char *author;                 /* a name; NULL or "": the person of this memory, or a model by its role */
     const char *raw, *was;              /* the text as it came and how it was broken, where it was repaired; else NULL */
 } mem_import_message;
 typedef struct mem_import {

@@ -571,6 +571,17 @@ void named_tell(struct named_text *x, const char *text, size_t n, enum named_fie
     q_buf_clear(&x->arena);
 }
 
+bool named_key(struct named_text *x, const char *text, size_t n, char key[NAMED_KEY])
+{
+    x->text = text;
+    x->n = n;
+    look_at_all(x);
+    bool is = x->n_v > 0 && whole_key(x, 0, x->n_v, key);
+    x->n_v = 0;
+    q_buf_clear(&x->arena);
+    return is;
+}
+
 void named_free(struct named_text *x)
 {
     free(x->v);

@@ -18,10 +18,19 @@ void agt_message_free(agt_message *m)
     memset(m, 0, sizeof *m);
 }
 
+static void wishes_free(agt_wish *v, int n)
+{
+    for (int i = 0; i < n; i++)
+        free(v[i].title);
+    free(v);
+}
+
 void agt_retrieval_free(agt_retrieval *r)
 {
     if (!r)
         return;
+    wishes_free(r->wishes.pin, r->wishes.n_pin);
+    wishes_free(r->wishes.ban, r->wishes.n_ban);
     for (int i = 0; i < r->n; i++) {
         free(r->p[i].source);
         free(r->p[i].heading);

@@ -125,17 +125,13 @@ static enum rag_fate fate_of(const mem_log *v, double *a, double *b)
 
 bool rag_log_pinned(const mem_log *v) { return strcmp(v->reason, "fed pinned") == 0; }
 
-bool rag_log_unwanted(const mem_log *v)
+enum rag_fate rag_log_fate(const mem_log *v)
 {
     double a, b;
-    return rag_fate_unwanted(fate_of(v, &a, &b));
+    return fate_of(v, &a, &b);
 }
 
-bool rag_log_repeats(const mem_log *v)
-{
-    double a, b;
-    return rag_fate_repeats(fate_of(v, &a, &b));
-}
+bool rag_log_repeats(const mem_log *v) { return rag_fate_repeats(rag_log_fate(v)); }
 
 double rag_log_min_score(const mem_log *v)
 {

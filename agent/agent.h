@@ -68,6 +68,8 @@ typedef struct agt_chat { int64_t id; char *title; int64_t updated_ms; int n_mes
 
 enum agt_of { AGT_OF_DOCUMENT, AGT_OF_CHAT };
 enum agt_fate { AGT_FED, AGT_BELOW, AGT_LIMIT, AGT_REPEATS, AGT_UNWANTED };      /* cut by score; by count or room; as a repetition; as a person wanted it */
+typedef struct agt_part { char word[48]; double value; } agt_part;       /* what it is, for people; thousandths */
+enum { AGT_PARTS = 8 };
 typedef struct agt_passage {    /* one candidate of retrieval, fed or not */
     int64_t chunk;              /* which of all passages: of a document's, or the message of a conversation */
     enum agt_of of;
@@ -81,7 +83,9 @@ typedef struct agt_passage {    /* one candidate of retrieval, fed or not */
     double score;
     char shown[24];             /* the score as it is to be shown: ".73", with more digits where .30 is below .30 */
     char *signals;              /* what the score is the product of: "coverage=0.931 evidence=0.824" */
+    agt_part factor[AGT_PARTS]; int n_factor;    /* the same, for people */
     int tokens;
+    char *terms;                /* which words of the question it holds, each with weight and presence; "" */
     char *why;                  /* every number in words: terms, idf, bm25, coverage, rank; why it was cut; as of when */
     bool missing;               /* the file that it is of was not there when it was looked for */
 } agt_passage;
@@ -89,6 +93,8 @@ typedef struct agt_passage {    /* one candidate of retrieval, fed or not */
 /* What a person wants of memory: passages that are fed first in the present conversation, sources that are never fed. */
 typedef struct agt_wish { enum agt_of of; int64_t id; char *title; } agt_wish;        /* id: of the passage, or of the source */
 typedef struct agt_wishes { agt_wish *pin; int n_pin; agt_wish *ban; int n_ban; } agt_wishes;
+
+void agt_wishes_free(agt_wishes *);          /* contents, not the struct */
 
 typedef struct agt_retrieval {
     agt_passage *p; int n;      /* fed first, then the best that were cut */

@@ -170,6 +170,25 @@ static void split_label(const char *label, agt_passage *p)
     p->heading = q_strdup(at ? at + strlen(" § ") : "");
 }
 
+/* The signals of a score as they are called. */
+static void parts_of(agt_passage *p)
+{
+    int n;
+    const rag_signal *row = rag_signals(&n);
+    const char *at = p->signals;
+    char name[32];
+    for (double v; p->n_factor < AGT_PARTS && rag_signals_next(&at, name, &v);) {
+        agt_part *f = &p->factor[p->n_factor++];
+        const char *word = name;
+        for (int i = 0; i < n; i++)
+            if (strcmp(row[i].name, name) == 0)
+                word = _(row[i].word);
+        snprintf(f->word, sizeof f->word, "%s", word);
+        f->word[q_utf8_whole(f->word, strlen(f->word))] = 0;
+        f->value = v;
+    }
+}
+
 agt_retrieval *view_result(const rag_result *r)
 {
     agt_retrieval *o = q_alloc(sizeof *o);
@@ -205,6 +224,8 @@ agt_retrieval *view_result(const rag_result *r)
             q_buf b = { 0 };
             rag_number(v->score, r->min_score, p->shown);
             p->signals = q_strdup(rag_signals_text(v, &b));
+            parts_of(p);
+            p->terms = rag_terms_text(r, v);
             q_buf_clear(&b);
             rag_why(r, v, &b);
             rag_taken(v->taken_ms, v->missing, &b);
@@ -265,6 +286,8 @@ agt_retrieval *view_logs(mem_store *s, const lost_now *gone, const mem_logs *l, 
             double least = rag_log_min_score(v);
             rag_number(v->score, least, p->shown);
             p->signals = q_strdup(v->signals);
+            parts_of(p);
+            p->terms = q_strdup(v->terms);
             if (least > 0)
                 o->min_score = least;
             if (v->score > o->best)

@@ -99,6 +99,14 @@ static void terms_of(const rag_result *r, const rag_passage *p, q_buf *b)
     }
 }
 
+char *rag_terms_text(const rag_result *r, const rag_passage *p)
+{
+    q_buf b = {0};
+    q_buf_puts(&b, "");
+    terms_of(r, p, &b);
+    return q_buf_take(&b);
+}
+
 /* Why a row was not fed, with its figures: "below 0.3", "budget 310 120", "count 3". The first word is its fate. */
 static char *reason(const rag_result *r, const rag_passage *p)
 {

@@ -202,6 +202,8 @@ double rag_log_min_score(const mem_log *);      /* the threshold that a row was 
 int rag_log(mem_store *, int64_t message, const rag_result *, char *err);
 /* A passage's signals as a log keeps them: "coverage=0.931 evidence=0.824 match=0.955". Returns buf->p. */
 const char *rag_signals_text(const rag_passage *, q_buf *buf);
+/* Which words of the question it holds, each with weight and presence; malloc'ed. */
+char *rag_terms_text(const rag_result *, const rag_passage *);
 /* Takes the next "name=value" off such a text; false at its end. */
 bool rag_signals_next(const char **text, char name[32], double *value);
 

@@ -187,8 +187,18 @@ static void walked(tui_app *app, tui_box b, int y)
     below(app, b, y, b.y + b.h);
 }
 
+/* How far memory's vectors are, on the last row. */
+static tui_box meaning(tui_app *app, tui_box b)
+{
+    if (!app->work.mean_what || b.h < 4) return b;
+    tui_put_cut(&app->grid, b.y + b.h - 1, b.x + 1, b.x + b.w - 1, app->work.mean_what, S_DIM);
+    b.h--;
+    return b;
+}
+
 static void draw(tui_app *app, tui_box b)
 {
+    b = meaning(app, b);
     tui_grid *g = &app->grid;
     const agt_retrieval *r = &app->seen.ret;
     bool focused = app->go.focus == &view_memory;

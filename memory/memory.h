@@ -157,6 +157,7 @@ typedef struct mem_import_message {
     bool hidden;                        /* kept, and neither shown, searched nor fed; nothing may stand below it */
     int64_t created_ms;                 /* <= 0: not known */
     const char *text, *thinking, *model;    /* UTF-8, never NULL */
+    const char *author;                 /* a name; NULL or "": the person of this memory, or a model by its role */
     const char *raw, *was;              /* the text as it came and how it was broken, where it was repaired; else NULL */
 } mem_import_message;
 typedef struct mem_import {
@@ -365,6 +366,24 @@ typedef struct mem_word {
 } mem_word;
 /* fn returns false to stop. Invalid UTF-8 parts words. Never fails. */
 void mem_words(const char *text, size_t n, bool (*fn)(void *user, const mem_word *w), void *user);
+
+/* Words that only hold a sentence together ("what", "is"); word: folded. */
+bool mem_grammar(const char *word);
+int mem_month(const char *word);        /* the month that a folded word names, in any case of Russian, 1 to 12; 0: none */
+
+/* ================= entities ================= */
+/* What passages name, kept with their words: it comes and goes with them. A key is the same whatever the ending ("Lofoten",
+ * "на Байкале"): stems parted by spaces for names and phrases, the folded form else; memory/named.c has the rules. */
+enum mem_entity_kind { MEM_ENTITY_NAME = 'n' /* capitals, a quoted title, the name of a file, a heading */, MEM_ENTITY_IDENTIFIER = 'i', MEM_ENTITY_DATE = 'd',
+                       MEM_ENTITY_ADDRESS = 'a', MEM_ENTITY_PHRASE = 'p' /* two words that a text comes back to */ };
+typedef struct mem_entity {
+    char kind;
+    const char *key;                    /* valid during the call only */
+    size_t start, end;                  /* bytes in the text */
+} mem_entity;
+typedef bool mem_entity_fn(void *user, const mem_entity *);
+/* Everything that a text names, a call a mention; fn returns false to stop. Never fails, whatever the bytes. At most 96. */
+void mem_entities(const char *text, size_t n, mem_entity_fn *fn, void *user);
 
 /* ================= what a person wants of a search ================= */
 /* Passages that are fed first in a conversation, and sources that are never fed, until that is taken back. They are kept with

@@ -72,7 +72,7 @@ static int put(const rag_taking *t, const archive *a, chat *c, char *err)
         mended[i] = repaired(m->text, how);
         v[i] = (mem_import_message){.external = m->id, .parent = m->parent, .role = m->role, .hidden = m->kind == CHAT_HIDDEN,
                                     .created_ms = m->ms ? m->ms : c->created_ms ? c->created_ms : t->mtime_ms,
-                                    .text = mended[i] ? mended[i] : m->text, .thinking = m->thinking, .model = m->model,
+                                    .text = mended[i] ? mended[i] : m->text, .thinking = m->thinking, .model = m->model, .author = m->author,
                                     .raw = mended[i] ? m->text : NULL, .was = mended[i] ? how : NULL};
     }
     mem_import im = {.source = a->name, .external = c->id, .title = title ? title : c->title ? c->title : "", .v = v, .n = c->n, .leaf = c->leaf,

@@ -460,6 +460,7 @@ char *mem_setting_get(mem_store *, const char *name);                   /* NULL:
 int mem_setting_put(mem_store *, const char *name, const char *value, char *err);   /* NULL removes */
 /* What only one process is to do at a time, under the name of a setting: *mine, until mem_claim_end or until the process is gone. */
 int mem_claim(mem_store *, const char *name, bool *mine, char *err);
+#define MEM_CLAIM_EMBED "embedding"          /* making vectors */
 void mem_claim_end(mem_store *, const char *name);
 
 #endif

@@ -3,6 +3,7 @@
 #include "base/base.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 int q_utf8_next(const char *s, size_t n, uint32_t *cp)
 {
@@ -84,4 +85,31 @@ void q_buf_puts_clean(q_buf *b, const q_buf *text)
     char *clean = q_utf8_clean(text->p, text->len);
     q_buf_puts(b, clean);
     free(clean);
+}
+
+enum { WORD_MAX = 40 };
+
+static int code_points(const char *s, uint32_t out[WORD_MAX])
+{
+    size_t len = strlen(s);
+    int n = 0;
+    for (size_t i = 0; i < len && n < WORD_MAX; n++) i += (size_t)q_utf8_next(s + i, len - i, &out[n]);
+    return n;
+}
+
+int q_utf8_distance(const char *a, const char *b)
+{
+    uint32_t x[WORD_MAX], y[WORD_MAX];
+    int n = code_points(a, x), m = code_points(b, y), d[WORD_MAX + 1][WORD_MAX + 1];
+    for (int i = 0; i <= n; i++) d[i][0] = i;
+    for (int j = 0; j <= m; j++) d[0][j] = j;
+    for (int i = 1; i <= n; i++)
+        for (int j = 1; j <= m; j++) {
+            int best = d[i - 1][j - 1] + (x[i - 1] != y[j - 1]);
+            best = d[i - 1][j] + 1 < best ? d[i - 1][j] + 1 : best;
+            best = d[i][j - 1] + 1 < best ? d[i][j - 1] + 1 : best;
+            if (i > 1 && j > 1 && x[i - 1] == y[j - 2] && x[i - 2] == y[j - 1] && d[i - 2][j - 2] + 1 < best) best = d[i - 2][j - 2] + 1;
+            d[i][j] = best;
+        }
+    return d[n][m];
 }

@@ -19,6 +19,7 @@ typedef struct asks {
 
 /* AGT_EV_ASK with this question (taken); yes posts the job. text is copied. */
 void asks_put(struct agt *, char *question, const job_row *row, int64_t id, int64_t number, const char *text);
+void asks_put_data(struct agt *, char *question, char *data /* taken too: JSON, or NULL */, const job_row *row, int64_t id, int64_t number, const char *text);
 void asks_free(asks *);
 
 #endif

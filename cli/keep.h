@@ -8,9 +8,9 @@ struct mem_store;
 enum { MEMORY_REST_MAX = 256 };         /* arguments */
 
 typedef struct memory_ask {             /* what the command line asks for */
-    const char *db, *absent;
+    const char *db, *model, *absent;
     char *rest[MEMORY_REST_MAX];
-    int n, max;
+    int n, max, limit;
     bool json, yes;
 } memory_ask;
 

@@ -5,9 +5,11 @@
 #include "cli/cli.h"
 #include "cli/common.h"
 #include "cli/keep.h"
+#include "cli/meaning.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +22,8 @@ const cli_command cli_memory = { "memory", N_(
     "quorum memory add PATH... [--db FILE]        takes text, Markdown and archives of chats, or folders of them, into memory\n"
     "quorum memory search TEXT [--json] [-n N]    the best passages, and which of them would be fed\n"
     "quorum memory list\n"
+    "quorum memory embed [--limit N] [-m F] [--json]  makes the vectors for search by meaning, now (the shell does so by itself)\n"
+    "quorum memory status [--json]                what there is, and how many passages are owed a vector\n"
     "quorum memory delete ID... [--yes]           with all index entries; the bytes are overwritten; asks first\n"
     "quorum memory forget WHAT [--yes]            as /forget: an ID, a PATH, chat N, message N, gone, since DAY [until DAY], words TEXT\n"
     "quorum memory verify --absent TEXT           looks for TEXT in every byte that is kept; status 1 where it stands\n"
@@ -253,12 +257,17 @@ static int export(const memory_ask *a, char *err)
     return 1;
 }
 
+static int embed(mem_store *s, const memory_ask *a, char *err) { return cli_memory_embed(s, a->model, a->limit, a->json, err) == Q_OK ? 0 : cli_fail(err); }
+static int status(mem_store *s, const memory_ask *a, char *err) { return cli_memory_status(s, a->json, err) == Q_OK ? 0 : cli_fail(err); }
+
 /* ---- the acts ---- */
 /* opens: works on the store; else on the file. */
 static const struct act { const char *name; int min, max; int (*run)(mem_store *, const memory_ask *, char *err); int (*file)(const memory_ask *, char *err); } acts[] = {
     {"add", 1, MEMORY_REST_MAX, add, NULL},
     {"search", 1, MEMORY_REST_MAX, search, NULL},
     {"list", 0, 0, list, NULL},
+    {"embed", 0, 0, embed, NULL},
+    {"status", 0, 0, status, NULL},
     {"delete", 1, MEMORY_REST_MAX, delete, NULL},
     {"forget", 1, MEMORY_REST_MAX, memory_forget, NULL},
     {"verify", 0, 0, NULL, memory_verify},
@@ -295,7 +304,10 @@ int cmd_memory(int argc, char **argv)
         else if (dash && strcmp(argv[i], "--yes") == 0) a.yes = true;
         else if (dash && (v = cli_opt(argc, argv, &i, "--db")) != NULL) a.db = v;
         else if (dash && (v = cli_opt(argc, argv, &i, "--absent")) != NULL) a.absent = v;
-        else if (dash && (v = cli_opt(argc, argv, &i, "-n")) != NULL) {
+        else if (dash && (v = cli_opt(argc, argv, &i, "-m")) != NULL) a.model = v;
+        else if (dash && (v = cli_opt(argc, argv, &i, "--limit")) != NULL) {
+            if (!cli_int(v, 1, INT_MAX, &a.limit)) return cli_usage(&cli_memory, _("--limit is a number of passages from 1 on"));
+        } else if (dash && (v = cli_opt(argc, argv, &i, "-n")) != NULL) {
             if (!cli_int(v, 1, 20, &a.max)) return cli_usage(&cli_memory, _("-n is a number from 1 to 20"));
         } else if (dash) return cli_usage(&cli_memory, _("unknown or incomplete option"));
         else if (!name) name = argv[i];
@@ -305,7 +317,7 @@ int cmd_memory(int argc, char **argv)
     const struct act *act = NULL;
     for (size_t i = 0; name && i < sizeof acts / sizeof *acts; i++)
         if (strcmp(name, acts[i].name) == 0) act = &acts[i];
-    if (!act) return cli_usage(&cli_memory, name ? _("memory knows add, search, list, delete, forget, verify, check, backups, restore and export") : "");
+    if (!act) return cli_usage(&cli_memory, name ? _("memory knows add, search, list, embed, status, delete, forget, verify, check, backups, restore and export") : "");
     if (a.n < act->min || a.n > act->max) return cli_usage(&cli_memory, _("wrong number of arguments"));
     if ((act->file == memory_verify) != (a.absent != NULL) || (a.absent && !*a.absent)) return cli_usage(&cli_memory, _("verify takes --absent TEXT, and nothing else does"));
     if (act->run == delete && !ids_are_numbers(&a)) return cli_usage(&cli_memory, _("delete takes an ID as quorum memory list shows it"));

@@ -159,11 +159,12 @@ static int one_message(mem_store *s, int64_t id, int *gone, char *err)
     if (rc != Q_OK) return rc == Q_NOTFOUND ? Q_OK : rc;
     rc = store_int(s, &parent, err, "SELECT ifnull(parent, 0) FROM message WHERE id=?", "i", id);
     if (rc == Q_OK) rc = store_logs_forget(s, MEM_CHAT, id, err);
+    if (rc == Q_OK) rc = store_wish_passage_gone(s, MEM_CHAT, id, err);
     if (rc == Q_OK) rc = store_index_drop(s, MEM_CHAT, id, err);
     if (rc == Q_OK) rc = let_go(s, id, conversation, parent, err);
     if (rc == Q_OK) rc = move_leaf(s, id, conversation, parent, err);
     if (rc == Q_OK) rc = store_int(s, &left, err, "SELECT count(*) FROM message WHERE conversation=?", "i", conversation);
-    if (rc == Q_OK && left == 0) rc = store_run(s, NULL, err, "UPDATE conversation SET state=2, title='', draft='' WHERE id=?", "i", conversation);
+    if (rc == Q_OK && left == 0) rc = store_run(s, NULL, err, "UPDATE conversation SET state=2, title='', draft='' WHERE id=? AND state=0", "i", conversation);
     *gone += rc == Q_OK;
     return rc;
 }

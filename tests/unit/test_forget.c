@@ -141,7 +141,7 @@ static void every_column_is_tried(mem_store *s, const char *where)
 {
     static const char *const none[] = {"sqlite_", "chunk_fts", "message_fts", "chunk_posting.data", "message_posting.data", "vector", "embedder", "chore.", "import.source", "import.external",
         "import_message.external", "message_raw.was", "document_raw.was", "document.sha256", "document.owner", "message.owner", "message.model", "pending.owner", "setting.name",
-        "retrieval.reason", "chunk_posting.word", "message_posting.word", "message_trace.data", "document.called"};
+        "retrieval.reason", "chunk_posting.word", "message_posting.word", "message_trace.data", "document.called", "chunk_entity.data", "message_entity.data" /* names in it, folded */};
     store_lock(s);
     sqlite3_stmt *st = store_query(s, err, "SELECT m.name || '.' || x.name FROM sqlite_schema m, pragma_table_xinfo(m.name) x WHERE m.type='table' AND m.rootpage>0"
                                    " AND x.type IN ('TEXT', 'BLOB', '')", "");
@@ -178,6 +178,7 @@ static void words_go_from_every_table(void)
     free(where);
     CHECK_INT(stands(path, "zzqkestrel", NULL), 0);
     CHECK_INT(stands(path, "qkestre", NULL), 0);
+    CHECK_INT(stands(path, "зюзельск", NULL) + stands(path, "плес", NULL), 0);
     CHECK(stands(path, "KINGFISHERS", NULL) > 0);
     CHECK_INT(number(s, "SELECT count(*) FROM document WHERE path='/birds.md'"), 1);
     CHECK_INT(number(s, "SELECT count(*) FROM message WHERE text IN ('a quiet answer', 'stays there', 'kingfishers nest in steep banks')"), 3);

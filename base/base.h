@@ -69,6 +69,10 @@ char *q_utf8_clean(const char *s, size_t n);
 /* Damerau and Levenshtein's distance in code points, of at most 40 of each. */
 int q_utf8_distance(const char *a, const char *b);
 void q_buf_puts_clean(q_buf *b, const q_buf *text);     /* adds it so, up to its first NUL */
+/* Small letters in place where they take as many bytes (ASCII, Latin-1, Cyrillic), whatever the bytes are; and whether n bytes hold a
+ * text that was folded so, in any case. */
+void q_fold_bytes(char *p, size_t n);
+bool q_holds(const char *p, size_t n, const char *folded, size_t n_folded);
 
 /* ---- hashes ---- */
 uint64_t q_hash64(const void *p, size_t n, uint64_t seed);   /* not cryptographic */

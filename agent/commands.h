@@ -63,6 +63,8 @@
       N_("what was fed; list: the documents in memory"), .key = "F4", .words = "list") \
     X(search, JOB(search), "поиск", N_("WORDS"), \
       N_("what memory would feed for these words"), .needs = true) \
+    X(graph, JOB(graph), "связи", N_("NAME [--svg FILE]"), \
+      N_("what stands beside a name in memory: people, places, dates, identifiers; --svg: as a picture"), .needs = true) \
     X(without, RUN(without), "без", N_("[NUMBERS]"), \
       N_("the last question again without memory, or without passages by their numbers; shows both answers")) \
     X(pin, RUN(pin), "закрепить", N_("[NUMBER|off NUMBER]"), \

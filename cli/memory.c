@@ -21,6 +21,7 @@
 const cli_command cli_memory = { "memory", N_(
     "quorum memory add PATH... [--db FILE]        takes text, Markdown and archives of chats, or folders of them, into memory\n"
     "quorum memory search TEXT [--json] [-n N]    the best passages, and which of them would be fed\n"
+    "quorum memory graph NAME [--json] [--svg FILE [--force]]  what stands beside a name in memory, as text or as a picture\n"
     "quorum memory list\n"
     "quorum memory embed [--limit N] [-m F] [--json]  makes the vectors for search by meaning, now (the shell does so by itself)\n"
     "quorum memory status [--json]                what there is, and how many passages are owed a vector\n"
@@ -265,6 +266,7 @@ static int status(mem_store *s, const memory_ask *a, char *err) { return cli_mem
 static const struct act { const char *name; int min, max; int (*run)(mem_store *, const memory_ask *, char *err); int (*file)(const memory_ask *, char *err); } acts[] = {
     {"add", 1, MEMORY_REST_MAX, add, NULL},
     {"search", 1, MEMORY_REST_MAX, search, NULL},
+    {"graph", 1, MEMORY_REST_MAX, memory_graph, NULL},
     {"list", 0, 0, list, NULL},
     {"embed", 0, 0, embed, NULL},
     {"status", 0, 0, status, NULL},
@@ -302,6 +304,8 @@ int cmd_memory(int argc, char **argv)
         if (dash && strcmp(argv[i], "--") == 0) plain = true;
         else if (dash && strcmp(argv[i], "--json") == 0) a.json = true;
         else if (dash && strcmp(argv[i], "--yes") == 0) a.yes = true;
+        else if (dash && strcmp(argv[i], "--force") == 0) a.force = true;
+        else if (dash && (v = cli_opt(argc, argv, &i, "--svg")) != NULL) a.svg = v;
         else if (dash && (v = cli_opt(argc, argv, &i, "--db")) != NULL) a.db = v;
         else if (dash && (v = cli_opt(argc, argv, &i, "--absent")) != NULL) a.absent = v;
         else if (dash && (v = cli_opt(argc, argv, &i, "-m")) != NULL) a.model = v;
@@ -317,9 +321,10 @@ int cmd_memory(int argc, char **argv)
     const struct act *act = NULL;
     for (size_t i = 0; name && i < sizeof acts / sizeof *acts; i++)
         if (strcmp(name, acts[i].name) == 0) act = &acts[i];
-    if (!act) return cli_usage(&cli_memory, name ? _("memory knows add, search, list, embed, status, delete, forget, verify, check, backups, restore and export") : "");
+    if (!act) return cli_usage(&cli_memory, name ? _("memory knows add, search, graph, list, embed, status, delete, forget, verify, check, backups, restore and export") : "");
     if (a.n < act->min || a.n > act->max) return cli_usage(&cli_memory, _("wrong number of arguments"));
     if ((act->file == memory_verify) != (a.absent != NULL) || (a.absent && !*a.absent)) return cli_usage(&cli_memory, _("verify takes --absent TEXT, and nothing else does"));
+    if (act->run != memory_graph && (a.svg || a.force)) return cli_usage(&cli_memory, _("graph takes --svg FILE and --force, and nothing else does"));
     if (act->run == delete && !ids_are_numbers(&a)) return cli_usage(&cli_memory, _("delete takes an ID as quorum memory list shows it"));
     char err[Q_ERRLEN];
     return act->run ? on_store(act, &a, err) : act->file(&a, err);

@@ -20,16 +20,30 @@ static bool tell_word(void *user, const mem_entity *e)
     return true;
 }
 
-void store_entities_tell(struct named_text *x, int field, const char *text, size_t n, store_entity_fn *fn, void *user)
-{
-    struct telling t = {fn, user};
-    named_tell(x, text, n, (enum named_field)field, tell_word, &t);
-}
-
 static bool take_word(void *user, const mem_word *w)
 {
     named_word(user, w);
     return true;
+}
+
+/* Of the path of a file its name without the ending. */
+static const char *file_part(const char *text, size_t *n)
+{
+    const char *slash = memrchr(text, '/', *n), *name = slash ? slash + 1 : text, *end = text + *n, *point = memrchr(name, '.', (size_t)(end - name));
+    if (point && point > name && end - point <= 6 && !memchr(point, ' ', (size_t)(end - point))) end = point;
+    *n = (size_t)(end - name);
+    return name;
+}
+
+void store_entities_tell(struct named_text *x, int field, const char *text, size_t n, store_entity_fn *fn, void *user)
+{
+    struct telling t = {fn, user};
+    if (field == NAMED_NAME) {
+        named_clear(x);
+        text = file_part(text, &n);
+        mem_words(text, n, take_word, x);
+    }
+    named_tell(x, text, n, (enum named_field)field, tell_word, &t);
 }
 
 void mem_entities(const char *text, size_t n, mem_entity_fn *fn, void *user)

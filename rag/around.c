@@ -342,7 +342,6 @@ void rag_around_json(const rag_around *r, q_buf *b)
     for (int i = 0; i < r->n_place; i++) cJSON_AddItemToArray(a, cJSON_CreateString(r->place[i]));
     char *text = cJSON_PrintUnformatted(o);
     q_buf_puts(b, text);
-    q_buf_puts(b, "\n");
     cJSON_free(text);
     cJSON_Delete(o);
 }

@@ -265,6 +265,11 @@ int rag_remove(mem_store *, int64_t document, char *err);
 /* Many at once, in steps. *done: how many are removed, also when it fails. */
 int rag_remove_all(mem_store *, const int64_t *document, int n, int *done, char *err);
 
+/* The member of that name of a zip in an open file, which stays the caller's, piece by piece to put; false ends it (Q_CANCEL). It is read by
+ * quorum-readers, a process that is held in. Q_NOTFOUND: there is none of that name; Q_FORMAT: it cannot be read. What put got before a
+ * failure is not to be used. */
+int rag_unzip(int fd, const char *member, bool (*put)(void *user, const char *p, size_t n), void *user, char *err);
+
 /* Cuts a text into chunks of about 1000 bytes at headings, paragraphs and sentences; fenced code stays whole up to
  * 4000. PLAIN: nothing is a heading or a fence. SOURCE: a program's, cut between what stands at the margin (functions, types),
  * each whole up to 4000, its first line its heading. Returns how many; *out and the headings are malloc'ed, texts point into

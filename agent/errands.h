@@ -37,6 +37,7 @@ extern const job_row job_manual;         /* engine's: the first question should 
 /* job_take, quick; text: a file or folder: written down, then */
 extern const job_row job_add, job_tidy;  /* long; value: under which name it is written down */
 extern const job_row job_documents;      /* quick */
+extern const job_row job_memory_map;     /* long */
 
 /* ---- lost.c: long; text: numbers of documents whose files are looked for ---- */
 extern const job_row job_lost;

@@ -21,6 +21,7 @@ const cli_command cli_memory = { "memory", N_(
     "quorum memory add PATH... [--db FILE]        takes text, Markdown and archives of chats, or folders of them, into memory\n"
     "quorum memory search TEXT [--json] [-n N]    the best passages, and which of them would be fed\n"
     "quorum memory list\n"
+    "quorum memory map [--json]                   how much of what there is, in which languages, and how it grew\n"
     "quorum memory embed [--limit N] [-m F] [--json]  makes the vectors for search by meaning, now (the shell does so by itself)\n"
     "quorum memory status [--json]                what there is, and how many passages are owed a vector\n"
     "quorum memory delete ID... [--yes]           with all index entries; the bytes are overwritten; asks first\n"
@@ -185,6 +186,18 @@ static int list(mem_store *s, const struct ask *a, char *err)
     return 0;
 }
 
+static int map(mem_store *s, const struct ask *a, char *err)
+{
+    q_buf b = {0};
+    char *json = NULL;
+    int rc = rag_map(s, going_on, NULL, a->json ? NULL : &b, a->json ? &json : NULL, err);
+    if (rc == Q_OK && a->json) q_say_json(stdout, json);
+    else if (rc == Q_OK) q_say_text(stdout, b.p);
+    free(json);
+    q_buf_free(&b);
+    return rc == Q_OK ? 0 : cli_fail(err);
+}
+
 /* ---- delete ---- */
 static bool ids_are_numbers(const struct ask *a)
 {
@@ -274,6 +287,7 @@ static const struct act { const char *name; int min, max; int (*run)(mem_store *
     {"add", 1, REST_MAX, add, NULL},
     {"search", 1, REST_MAX, search, NULL},
     {"list", 0, 0, list, NULL},
+    {"map", 0, 0, map, NULL},
     {"embed", 0, 0, embed, NULL},
     {"status", 0, 0, status, NULL},
     {"delete", 1, REST_MAX, delete, NULL},
@@ -319,7 +333,7 @@ int cmd_memory(int argc, char **argv)
     const struct act *act = NULL;
     for (size_t i = 0; name && i < sizeof acts / sizeof *acts; i++)
         if (strcmp(name, acts[i].name) == 0) act = &acts[i];
-    if (!act) return cli_usage(&cli_memory, name ? _("memory knows add, search, list, embed, status, delete and export") : "");
+    if (!act) return cli_usage(&cli_memory, name ? _("memory knows add, search, list, map, embed, status, delete and export") : "");
     if (a.n < act->min || a.n > act->max) return cli_usage(&cli_memory, _("wrong number of arguments"));
     if (act->run == delete && !ids_are_numbers(&a)) return cli_usage(&cli_memory, _("delete takes an ID as quorum memory list shows it"));
     char err[Q_ERRLEN];

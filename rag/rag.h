@@ -208,6 +208,10 @@ char *rag_terms_text(const rag_result *, const rag_passage *);
 /* Takes the next "name=value" off such a text; false at its end. */
 bool rag_signals_next(const char **text, char name[32], double *value);
 
+/* A map of the memory: counts by kind, languages, forms, growth by month; in words and as JSON (malloc'ed), either may be NULL. Reads
+ * every text; go (may be NULL) is asked at each, false: Q_CANCEL. */
+int rag_map(mem_store *, bool (*go)(void *user), void *user, q_buf *out, char **json, char *err);
+
 /* ================= is its file there? ================= */
 enum rag_there { RAG_THERE, RAG_MISSING, RAG_NOT_LOOKED };
 /* Looks at a name on a disk of this machine; never at one that may not answer, nor at what is no absolute path. */

@@ -144,8 +144,9 @@ static void search(agt *a, const job *j)
         return;
     }
     rag_explain(r, &b);
+    char *json = rag_explain_json(r, j->text);
     rag_result_free(r);
-    note_text(&a->events, "/search", q_buf_take(&b));
+    note_page(&a->events, "/search", q_buf_take(&b), json);
 }
 
 static void manual(agt *a, const job *j)

@@ -13,6 +13,7 @@ extern const job_row job_delete_answered;        /* engine's: the same, where an
 extern const job_row job_delete_here, job_rename_here;   /* engine's: of the present one, whichever it is by then */
 
 /* ---- lists.c: quick ---- */
+extern const job_row job_why;            /* id: a conversation; why its last answer was fed what it was */
 extern const job_row job_retrieval, job_names, job_energy, job_costs;
 
 /* ---- map.c: quick ---- */

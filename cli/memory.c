@@ -20,7 +20,7 @@
 
 const cli_command cli_memory = { "memory", N_(
     "quorum memory add PATH... [--db FILE]        takes text, Markdown and archives of chats, or folders of them, into memory\n"
-    "quorum memory search TEXT [--json] [-n N]    the best passages, and which of them would be fed\n"
+    "quorum memory search TEXT [--json] [-n N] [--explain]  the best passages, and which of them would be fed; --explain: every number of it\n"
     "quorum memory list\n"
     "quorum memory map [--json]                   how much of what there is, in which languages, and how it grew\n"
     "quorum memory embed [--limit N] [-m F] [--json]  makes the vectors for search by meaning, now (the shell does so by itself)\n"
@@ -150,7 +150,12 @@ static int search(mem_store *s, const memory_ask *a, char *err)
     for (int i = 0; i < a->n; i++) q_buf_printf(&q, "%s%s", i ? " " : "", a->rest[i]);
     rag_result *r = NULL;
     int rc = rag_search(s, &c, q.p, NULL, &r, err);
-    if (rc == Q_OK && a->json) {
+    if (rc == Q_OK && a->explain) {
+        char *json = a->json ? rag_explain_json(r, q.p) : NULL;
+        if (json) q_say_json(stdout, json);
+        else rag_explain(r, &b), q_say_text(stdout, b.p);
+        free(json);
+    } else if (rc == Q_OK && a->json) {
         search_json(r, q.p);
     } else if (rc == Q_OK) {
         for (int i = 0, shown = 0; i < r->n && shown < a->max; i++, shown++) {
@@ -316,6 +321,7 @@ int cmd_memory(int argc, char **argv)
         if (dash && strcmp(argv[i], "--") == 0) plain = true;
         else if (dash && strcmp(argv[i], "--json") == 0) a.json = true;
         else if (dash && strcmp(argv[i], "--yes") == 0) a.yes = true;
+        else if (dash && strcmp(argv[i], "--explain") == 0) a.explain = true;
         else if (dash && (v = cli_opt(argc, argv, &i, "--db")) != NULL) a.db = v;
         else if (dash && (v = cli_opt(argc, argv, &i, "--absent")) != NULL) a.absent = v;
         else if (dash && (v = cli_opt(argc, argv, &i, "-m")) != NULL) a.model = v;

@@ -190,6 +190,11 @@ const char *rag_number(double score, double min_score, char out[RAG_NUMBER]);
 const char *rag_summary(const rag_result *, q_buf *buf);
 /* /why: every number of the search, as lines of text. */
 void rag_explain(const rag_result *, q_buf *out);
+/* The same as JSON, for programs; query may be NULL. malloc'ed. */
+char *rag_explain_json(const rag_result *, const char *query);
+/* Of a stored log both, as far as it holds them. */
+void rag_explain_logs(const mem_logs *, q_buf *out);
+char *rag_explain_logs_json(const mem_logs *);
 /* One passage's numbers in one line: "fed; score .73 = coverage .931 × evidence .824 × match .955; words: ...". */
 void rag_why(const rag_result *, const rag_passage *, q_buf *out);
 /* The same of a stored row. */

@@ -23,6 +23,10 @@ void mem_close(mem_store *);
 /* SQLite's integrity_check and that of both FTS indexes (against their content). An index that does not match its text is
  * no damage: it is made again. */
 int mem_check(mem_store *, char *err);
+/* The same, and what its rows say of one another (memory/refs.c): what can be derived again is put right, and fn (may be NULL) told so, a
+ * sentence each; what cannot is told with the way out. The lock is held meanwhile. */
+typedef void mem_said_fn(void *user, const char *sentence);     /* must not call the store */
+int mem_check_said(mem_store *, mem_said_fn *fn, void *user, char *err);
 /* This process's name in a store, and whether the process that calls itself so is still there: for what one process has taken
  * on and no other is to do meanwhile. */
 const char *mem_owner(const mem_store *);

@@ -99,7 +99,7 @@ static void publish(agt *a, const agt_meaning *m)
 }
 
 /* A problem is said once; it stands in /memory as long as it is there. */
-static void broken(agt *a, agt_meaning *m, const char *err)
+static void broken(agt *a, agt_meaning *m, const char *fmt, const char *err)
 {
     embedder *e = &a->embedder;
     m->state = AGT_MEANING_BROKEN;
@@ -108,7 +108,9 @@ static void broken(agt *a, agt_meaning *m, const char *err)
     if (!e->said || strcmp(e->said, err) != 0) {
         free(e->said);
         e->said = q_strdup(err);
-        note(&a->events, AGT_WARN, _("memory is searched by words alone: %s"), err);
+        char *text = q_printf(fmt, err);
+        note(&a->events, AGT_WARN, "%s", text);
+        free(text);
     }
     publish(a, m);
 }
@@ -193,7 +195,7 @@ static bool look(agt *a, agt_meaning *m)
         install(a, NULL);
         prov_embedder_arrival(&at);
         if (*what || path)
-            broken(a, m, err);
+            broken(a, m, _("memory is searched by words alone: %s"), err);
         else {
             m->state = at.coming ? AGT_MEANING_COMING : AGT_MEANING_NONE;
             m->percent = at.coming ? at.percent : 0;
@@ -337,7 +339,7 @@ static int make(agt *a, agt_meaning *m)
     if (mine)
         mem_claim_end(a->store, MEM_CLAIM_EMBED);
     if (rc < 0 && rc != Q_CANCEL) {
-        broken(a, m, err);
+        broken(a, m, _("passages get no vectors for search by meaning now: %s"), err);
         ms = AGAIN_MS;
     }
     return ms;

@@ -151,6 +151,12 @@ STEPS   ?= 3000
 fuzz-session: $(BUILD)/tests/test_engine_session
 	@BUILD=$(BUILD) QUORUM_FUZZ_STEPS=$(STEPS) $(if $(SEED),QUORUM_FUZZ_SEED=$(SEED)) $(BUILD)/tests/test_engine_session
 
+# An import killed at KILLS of its writes, or its disk full from there on (minutes).
+KILLS   ?= 1000
+.PHONY: import-kills
+import-kills: $(BUILD)/tests/test_import_kills
+	@BUILD=$(BUILD) QUORUM_KILLS=$(KILLS) $(BUILD)/tests/test_import_kills
+
 # Data races: the tests that have threads: the session with its cancelling threads, the worker pool, who answers, the store,
 # the agent.
 TSAN     = kernels_pool engine_session provider memory memory_work agent_script agent_parts agent_quit agent_faults agent_turn
@@ -228,7 +234,7 @@ clean:
 help:
 	@echo 'make run              all the way to the open shell: packages, build, model; says first what it will do'
 	@echo 'make run M=FILE       the same with your own model (a path, or part of a name); ARGS="--repl" passes arguments on'
-	@echo 'make run EMBEDDER=yes  also fetches the embedding model, while the shell is open already'
+	@echo 'make run EMBEDDER=no  without the model for search by meaning, which else comes while the shell is open already'
 	@echo 'make                  build build/quorum; make programs: the tests and benches too'
 	@echo 'make deps             install the packages that building needs (apt; elsewhere it prints their names)'
 	@echo 'make install          into PREFIX=/usr/local (PREFIX=$$HOME/.local needs no root); make uninstall'
@@ -240,6 +246,7 @@ help:
 	@echo 'make fuzz             the mutation fuzzer: tens of thousands of damaged files and texts under ASan and UBSan'
 	@echo 'make asan             the tests under AddressSanitizer and UBSan'
 	@echo 'make fuzz-session     sessions against fresh ones, at length (STEPS=3000 SEED=)'
+	@echo 'make import-kills     an import killed at 1000 of its writes, or its disk full from there on (KILLS=)'
 	@echo 'make tsan             the tests that have threads under ThreadSanitizer'
 	@echo 'make test-cuda        what runs over the emulated GPU, under five orders of its threads (SEEDS="0 1 7" repeats them)'
 	@echo 'make test-cuda-asan   the same under ASan and UBSan; test-cuda-tsan: data races; test-cuda-msan: what nobody wrote (clang++)'

@@ -11,8 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LOOK_MS = 2000 /* between two looks for a file, or at another process */, AGAIN_MS = 60000, FIRST_S = 2 };
-static const char CLAIM[] = "embedding";
+enum { NICENESS = 19, LOOK_MS = 2000, AGAIN_MS = 60000, FIRST_S = 2 };
 
 /* ---- what is said ---- */
 const char *agt_meaning_word(enum agt_meaning_state s)
@@ -54,6 +53,26 @@ void agt_get_meaning(agt *a, agt_meaning *out)
     pthread_mutex_unlock(&a->embedder.mu);
 }
 
+void embedder_page(agt *a, q_buf *out)
+{
+    agt_meaning m;
+    agt_get_meaning(a, &m);
+    char *words = agt_meaning_words(&m);
+    if (!a->embedder.on)
+        ;
+    else if (m.state == AGT_MEANING_OFF)
+        q_buf_puts(out, _("Searched by words alone: memory.on or memory.embedder is off.\n"));
+    else if (m.state == AGT_MEANING_NONE && !*words)
+        q_buf_puts(out, _("Searched by words alone: quorum model fetch --embedder brings the model for search by meaning.\n"));
+    else if (m.state == AGT_MEANING_READY && a->embedder.makes)
+        q_buf_printf(out, _("Searched by meaning too: %lld passages have their vector of %s.\n"), (long long)m.done, m.name);
+    else if (m.state == AGT_MEANING_READY)
+        q_buf_printf(out, _("Searched by meaning too, with %s.\n"), m.name);
+    else
+        q_buf_printf(out, "%s%s%s\n", words, *m.name ? " · " : "", m.name);
+    free(words);
+}
+
 static int percent(const agt_meaning *m) { return m->state == AGT_MEANING_COMING ? m->percent : m->all ? (int)(100 * m->done / m->all) : 0; }
 
 /* The snapshot, and an event where a person would see a difference: another state, another percent. */
@@ -69,6 +88,10 @@ static void publish(agt *a, const agt_meaning *m)
     char *words = agt_meaning_words(m);
     bool tells = *words != 0;
     agt_event ev = { .kind = AGT_EV_MEANING, .text = words, .name = q_strdup(agt_meaning_word(m->state)), .done = m->done, .total = m->all, .rate = m->left_s };
+    if (m->state == AGT_MEANING_COMING)
+        ev.done = m->percent, ev.total = 100;
+    if (m->state == AGT_MEANING_BROKEN)
+        ev.done = ev.total = 0;
     if (tells || e->told)
         evq_push(&a->events, &ev);
     agt_event_free(&ev);
@@ -301,7 +324,7 @@ static int make(agt *a, agt_meaning *m)
         made = 0;
         rc = count(a, i, m, err);
         if (rc == Q_OK && m->done < m->all && !mine)
-            rc = mem_claim(a->store, CLAIM, &mine, err);
+            rc = mem_claim(a->store, MEM_CLAIM_EMBED, &mine, err);
         m->state = m->done == m->all ? AGT_MEANING_READY : mine ? AGT_MEANING_MAKING : AGT_MEANING_ELSEWHERE;
         m->problem[0] = 0;
         if (rc == Q_OK)
@@ -309,10 +332,10 @@ static int make(agt *a, agt_meaning *m)
         if (rc == Q_OK && m->state == AGT_MEANING_MAKING)
             rc = round_of(a, i->path, m, &made, err);
         if (rc == Q_OK && m->state == AGT_MEANING_ELSEWHERE)
-            ms = LOOK_MS;
+            ms = e->look_ms;
     }
     if (mine)
-        mem_claim_end(a->store, CLAIM);
+        mem_claim_end(a->store, MEM_CLAIM_EMBED);
     if (rc < 0 && rc != Q_CANCEL) {
         broken(a, m, err);
         ms = AGAIN_MS;
@@ -329,7 +352,7 @@ static void *work(void *user)
     bool open = look(a, &m);
     has_looked(e);
     while (!desk_quits(&a->desk)) {
-        int ms = open && e->makes ? make(a, &m) : m.state == AGT_MEANING_NONE || m.state == AGT_MEANING_COMING ? LOOK_MS : -1;
+        int ms = open && e->makes ? make(a, &m) : m.state == AGT_MEANING_NONE || m.state == AGT_MEANING_COMING ? e->look_ms : -1;
         desk_news(&a->desk, &ran, ms, &e->change);
         if (atomic_exchange(&e->change, false) || m.state == AGT_MEANING_NONE || m.state == AGT_MEANING_COMING)
             open = look(a, &m);
@@ -346,7 +369,8 @@ void embedder_open(embedder *e)
     pthread_cond_init(&e->looked, NULL);
     pthread_rwlock_init(&e->use, NULL);
     e->now.left_s = -1;
-    e->niceness = 19;
+    e->niceness = NICENESS;
+    e->look_ms = LOOK_MS;
 }
 
 void embedder_start(agt *a, bool on, bool makes)

@@ -32,8 +32,9 @@ typedef struct embedder {
     /* its thread's */
     char *said;                          /* the last problem that a person was told of */
     bool told;                           /* the last event said something */
-    /* tests: how nice it is while it makes vectors (19); called in its thread before each batch. Set while memory.embedder is off */
-    int niceness;
+    /* set by tests while memory.embedder is off: how nice it is while it makes vectors, ms between two looks for a file or at another
+     * process; called in its thread before each batch */
+    int niceness, look_ms;
     void (*before)(void *user, int64_t batch);
     void *before_user;
     int64_t batches;
@@ -49,6 +50,9 @@ void embedder_changed(struct agt *);     /* any thread */
  * lent is given back by _end, in the same thread. Any thread. */
 rag_near *embedder_near(struct agt *);
 void embedder_near_end(struct agt *, rag_near *);
+
+/* A line for /memory list: how memory is searched, and how far the vectors are. */
+void embedder_page(struct agt *, q_buf *out);
 
 /* Threads for making vectors: 1 on a battery, 0 (all cores) else. power: the folder that says so, "/sys/class/power_supply". */
 int embedder_threads(const char *power);

@@ -3,6 +3,7 @@
  * here looks at a clock: what happens at a batch is done in its hook. */
 #include "agent/errands.h"
 #include "agent/talk.h"
+#include "engine/models.h"
 #include "tests/embed_fixture.h"
 #include "tests/script_provider.h"
 #include "tests/unit/agent_help.h"
@@ -116,6 +117,7 @@ static agt *room(seen *s, bool embeds)
 static void turn_on(agt *a, const char *path, void (*before)(void *, int64_t), void *user)
 {
     a->embedder.niceness = 0;            /* beside a busy machine the test would wait for long */
+    a->embedder.look_ms = 20;
     a->embedder.before = before;
     a->embedder.before_user = user;
     char *words = q_printf("/set memory.embedder %s", path);
@@ -151,6 +153,8 @@ static void what_is_owed_is_made_and_found(void)
     agt *a = room(&s, true);
     agt_get_meaning(a, &m);
     CHECK(m.state == AGT_MEANING_OFF && embedder_near(a) == NULL);
+    agt_submit(a, "/memory list");
+    CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 60000) && strstr(s.page, "memory.embedder is off"));
     turn_on(a, bert, NULL, NULL);
     CHECK(ready(a, &s, &m));
     CHECK(m.done == DOCUMENTS && m.all == DOCUMENTS);
@@ -174,6 +178,9 @@ static void what_is_owed_is_made_and_found(void)
         prov_embedder_close(e);
     }
     embedder_near_end(a, near);
+    agt_submit(a, "/memory list");
+    CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 60000));
+    CHECK_MSG(strstr(s.page, "Searched by meaning too: 24 passages have their vector of tiny e5-."), "%s", s.page);
     /* A question and its answer are passages too, and made behind the answer. */
     agt_submit(a, "abc def");
     CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000) && all_done(a, &s));
@@ -410,6 +417,56 @@ static void one_of_two_processes_makes_them(void)
     seen_clear(&s);
 }
 
+/* The fetched one comes while the shell is open: how far it is, that it failed, that it is there. */
+static void it_comes_while_the_shell_is_open(void)
+{
+    seen s = { 0 };
+    agt_meaning m;
+    q_buf b = { 0 };
+    fresh(DOCUMENTS);
+    agt *a = room(&s, true);
+    turn_on(a, "default", NULL, NULL);
+    CHECK(until(a, &s, AGT_MEANING_NONE, &m) && !*m.problem);
+    agt_submit(a, "/memory list");
+    CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 60000) && strstr(s.page, "quorum model fetch --embedder"));
+    int handle = eng_arrival_begin();
+    CHECK(handle >= 0);
+    eng_arrival_note(handle, 34, NULL);
+    for (int i = 0; i < 60000 && (!until(a, &s, AGT_MEANING_COMING, &m) || m.percent != 34); i++)
+        usleep(1000);
+    CHECK_INT(m.percent, 34);
+    eng_arrival_note(handle, 0, "the download failed");
+    eng_arrival_end(handle);
+    CHECK(until(a, &s, AGT_MEANING_NONE, &m));
+    CHECK_STR(m.problem, "the download failed");
+    char *path = eng_default_embedder(), *slash = strrchr(path, '/');
+    *slash = 0;
+    CHECK_INT(q_mkdirs(path, err), Q_OK);
+    *slash = '/';
+    CHECK_INT(q_read_file(bert, &b, 1 << 26, err), Q_OK);
+    CHECK_INT(q_write_file_atomic(path, b.p, b.len, err), Q_OK);
+    CHECK(ready(a, &s, &m) && m.done == DOCUMENTS && !*m.problem);
+    rag_near *near = embedder_near(a);
+    CHECK(near != NULL);
+    embedder_near_end(a, near);
+    agt_close(a);
+    seen_clear(&s);
+    /* It is there at the next start: by itself, and nothing is owed. */
+    agt_options o = { .model = "a script", .db = db, .answers = answers, .fresh = true, .meaning = true, .embeds = true };
+    a = NULL;
+    int rc = agt_open(&o, &a, err);
+    a = help_opened(rc == Q_OK ? a : NULL, err);
+    near = embedder_near(a);             /* waits for the first look */
+    CHECK(near != NULL);
+    embedder_near_end(a, near);
+    CHECK(ready(a, &s, &m) && m.all == DOCUMENTS);
+    agt_close(a);
+    unlink(path);
+    free(path);
+    q_buf_free(&b);
+    seen_clear(&s);
+}
+
 static void a_script_makes_none(void)
 {
     seen s = { 0 };
@@ -488,6 +545,7 @@ int main(void)
     RUN(a_kill_loses_only_what_was_in_hand);
     RUN(models_stand_side_by_side);
     RUN(one_of_two_processes_makes_them);
+    RUN(it_comes_while_the_shell_is_open);
     RUN(a_script_makes_none);
     unlink(bert);
     unlink(nomic);

@@ -106,8 +106,6 @@ static int each(mem_store *s, int n, int *done, char *err, int (*change)(mem_sto
     return rc;
 }
 
-static int set_going(mem_store *s, const void *v, int i, int *n, char *err) { return store_document_going(s, ((const int64_t *)v)[i], n, err); }
-
 static int set_gone(mem_store *s, const void *v, int i, int *n, char *err)
 {
     return store_run(s, n, err, "UPDATE document SET gone=? WHERE id=? AND gone=0 AND state=0", "ii", q_wall_ms(), ((const int64_t *)v)[i]);
@@ -123,7 +121,13 @@ int mem_documents_seen(mem_store *s, const mem_seen *v, int n, char *err) { retu
 
 int mem_documents_gone(mem_store *s, const int64_t *id, int n, char *err) { return each(s, n, NULL, err, set_gone, id); }
 
-int mem_documents_delete(mem_store *s, const int64_t *id, int n, int *done, char *err) { return each(s, n, done, err, set_going, id); }
+static int set_forgotten(mem_store *s, const void *v, int i, int *n, char *err)
+{
+    int rc = store_document_going(s, ((const int64_t *)v)[i], n, err);
+    return rc == Q_OK && *n ? store_backups_owe(s, err) : rc;
+}
+
+int mem_documents_delete(mem_store *s, const int64_t *id, int n, int *done, char *err) { return each(s, n, done, err, set_forgotten, id); }
 
 int mem_document_delete(mem_store *s, int64_t id, char *err)
 {
@@ -265,6 +269,19 @@ int mem_passage_get(mem_store *s, enum mem_kind kind, int64_t id, mem_passage *o
     store_unlock(s);
     mind_passage(out, kind);
     return rc == Q_NOTFOUND ? q_fail(err, rc, _("this passage is no longer in memory")) : rc;
+}
+
+int mem_passages_around(mem_store *s, int64_t chunk, int before, int after, mem_passages *out, char *err)
+{
+    void *v;
+    store_lock(s);
+    int rc = store_rows(s, &passage_table, &v, &out->n, err, "FROM (" CHUNKS ", 0.0 AS b FROM chunk c JOIN document d ON d.id=c.document JOIN chunk o ON o.id=?1"
+                        " WHERE c.document=o.document AND c.ordinal BETWEEN o.ordinal-?2 AND o.ordinal+?3 AND d.state=0) p ORDER BY p.ordinal", "iii",
+                        chunk, (int64_t)before, (int64_t)after);
+    store_unlock(s);
+    out->v = v;
+    for (int i = 0; i < out->n; i++) mind_passage(&out->v[i], MEM_CHUNK);
+    return rc == Q_OK && out->n == 0 ? q_fail(err, Q_NOTFOUND, _("this passage is no longer in memory")) : rc;
 }
 
 /* What of both numbers conversation `except` holds: the question that is asked is among its messages, and would make every

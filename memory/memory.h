@@ -23,6 +23,10 @@ void mem_close(mem_store *);
 /* SQLite's integrity_check and that of both FTS indexes (against their content). An index that does not match its text is
  * no damage: it is made again. */
 int mem_check(mem_store *, char *err);
+/* The same, and what its rows say of one another (memory/refs.c): what can be derived again is put right, and fn (may be NULL) told so, a
+ * sentence each; what cannot is told with the way out. The lock is held meanwhile. */
+typedef void mem_said_fn(void *user, const char *sentence);     /* must not call the store */
+int mem_check_said(mem_store *, mem_said_fn *fn, void *user, char *err);
 /* This process's name in a store, and whether the process that calls itself so is still there: for what one process has taken
  * on and no other is to do meanwhile. */
 const char *mem_owner(const mem_store *);
@@ -174,6 +178,9 @@ typedef struct mem_imported { int64_t conversation; bool fresh; int added; } mem
  * steps, each of which leaves a whole tree: after a failure, or a kill, calling again does the rest. go (may be NULL) is asked
  * between two steps; false: Q_CANCEL. */
 int mem_import_put(mem_store *, const mem_import *, bool (*go)(void *user), void *user, mem_imported *out, char *err);
+/* Several, in this order, small ones together in a step; out [n], also of those that came in before a failure. n <= MEM_IMPORTS_MAX. */
+enum { MEM_IMPORTS_MAX = 64 };
+int mem_import_put_all(mem_store *, const mem_import *, int n, bool (*go)(void *user), void *user, mem_imported *out, char *err);
 /* A repaired text as it came, added to out, and how it was broken (malloc'ed); *was NULL: it was not. */
 int mem_message_raw(mem_store *, int64_t id, char **was, q_buf *out, char *err);
 int mem_document_raw(mem_store *, int64_t id, char **was, q_buf *out, char *err);

@@ -23,6 +23,10 @@ void mem_close(mem_store *);
 /* SQLite's integrity_check and that of both FTS indexes (against their content). An index that does not match its text is
  * no damage: it is made again. */
 int mem_check(mem_store *, char *err);
+/* The same, and what its rows say of one another (memory/refs.c): what can be derived again is put right, and fn (may be NULL) told so, a
+ * sentence each; what cannot is told with the way out. The lock is held meanwhile. */
+typedef void mem_said_fn(void *user, const char *sentence);     /* must not call the store */
+int mem_check_said(mem_store *, mem_said_fn *fn, void *user, char *err);
 /* This process's name in a store, and whether the process that calls itself so is still there: for what one process has taken
  * on and no other is to do meanwhile. */
 const char *mem_owner(const mem_store *);
@@ -174,6 +178,9 @@ typedef struct mem_imported { int64_t conversation; bool fresh; int added; } mem
  * steps, each of which leaves a whole tree: after a failure, or a kill, calling again does the rest. go (may be NULL) is asked
  * between two steps; false: Q_CANCEL. */
 int mem_import_put(mem_store *, const mem_import *, bool (*go)(void *user), void *user, mem_imported *out, char *err);
+/* Several, in this order, small ones together in a step; out [n], also of those that came in before a failure. n <= MEM_IMPORTS_MAX. */
+enum { MEM_IMPORTS_MAX = 64 };
+int mem_import_put_all(mem_store *, const mem_import *, int n, bool (*go)(void *user), void *user, mem_imported *out, char *err);
 /* A repaired text as it came, added to out, and how it was broken (malloc'ed); *was NULL: it was not. */
 int mem_message_raw(mem_store *, int64_t id, char **was, q_buf *out, char *err);
 int mem_document_raw(mem_store *, int64_t id, char **was, q_buf *out, char *err);
@@ -400,6 +407,26 @@ int mem_named_by_any(mem_store *, enum mem_kind, const char *const *name, int n,
 int mem_beside(mem_store *, enum mem_kind, const int64_t *id, int n, void (*fn)(void *user, int at, int64_t passage), void *user, char *err);
 /* Every name there is, a call each, in no order and some twice; false stops. In steps. */
 int mem_names_each(mem_store *, bool (*fn)(void *user, const char *name), void *user, char *err);
+
+/* ================= all of it ================= */
+typedef struct mem_text {
+    enum mem_kind kind;
+    int64_t id, source;
+    enum mem_trust trust;
+    int64_t created_ms;                 /* of a message; when a document was taken in */
+    bool first;                         /* of its document */
+    const char *text; size_t n;         /* valid in fn only, like path */
+    const char *path;                   /* of its document; "" */
+} mem_text;
+/* Every passage, or every message that is searched, in order of ids, in steps. fn must not call the store; false: Q_CANCEL. */
+int mem_texts_each(mem_store *, enum mem_kind, bool (*fn)(void *user, const mem_text *), void *user, char *err);
+typedef struct mem_sizes {
+    int64_t documents[3], gone;         /* by trust; of these, files that are missed */
+    int64_t conversations, imported;
+    int64_t pins, bans;
+    int64_t file, free;                 /* bytes of the store, and of these unused */
+} mem_sizes;
+int mem_sizes_get(mem_store *, mem_sizes *out, char *err);
 
 /* ================= what a person wants of a search ================= */
 /* Passages that are fed first in a conversation, and sources that are never fed, until that is taken back. They are kept with

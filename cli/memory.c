@@ -1,9 +1,10 @@
 /* cli/memory: `quorum memory`: add, search, list, delete, export, on the same store as the conversations. Single-threaded.
- * It never loads a model: tokens of passages are estimated. */
+ * It never loads a model to talk with: tokens of passages are estimated. */
 #include "agent/agent.h"
 #include "base/say.h"
 #include "cli/cli.h"
 #include "cli/common.h"
+#include "engine/embed.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -17,7 +18,9 @@
 
 const cli_command cli_memory = { "memory", N_(
     "quorum memory add PATH... [--db FILE]        takes text, Markdown and archives of chats, or folders of them, into memory\n"
-    "quorum memory search TEXT [--json] [-n N]    the best passages, and which of them would be fed\n"
+    "quorum memory search TEXT [--json] [-n N] [--explain] [--mode auto|lexical|hybrid] [-m F]\n"
+    "    the best passages, and which of them would be fed; --explain: and why. F is an embedding model: without -m the one\n"
+    "    that quorum model fetch --embedder brings, if it is there\n"
     "quorum memory list\n"
     "quorum memory delete ID... [--yes]           with all index entries; the bytes are overwritten; asks first\n"
     "quorum memory export [--db FILE]             everything as lines of JSON, also of a file that cannot be opened"), cmd_memory };
@@ -25,10 +28,10 @@ const cli_command cli_memory = { "memory", N_(
 enum { PREVIEW = 300, REST_MAX = 256 }; /* bytes of a passage that a search shows; arguments */
 
 struct ask {                            /* what the command line asks for */
-    const char *db;
+    const char *db, *model;
     char *rest[REST_MAX];
-    int n, max;
-    bool json, yes;
+    int n, max, mode;
+    bool json, yes, explain;
 };
 
 static volatile sig_atomic_t interrupted;
@@ -93,7 +96,7 @@ static int add(mem_store *s, const struct ask *a, char *err)
     return rc == Q_OK ? 0 : bad;
 }
 
-static void search_json(const rag_result *r, const char *text)
+static void search_json(const rag_result *r, const char *text, bool explain)
 {
     static const char *const trust[] = {"own", "manual", "model"};
     cJSON *o = cJSON_CreateObject(), *a = cJSON_AddArrayToObject(o, "passages");
@@ -102,6 +105,8 @@ static void search_json(const rag_result *r, const char *text)
     cJSON_AddNumberToObject(o, "min_score", r->min_score);
     cJSON_AddNumberToObject(o, "fed", r->n_fed);
     cJSON_AddNumberToObject(o, "best_below", r->best_below);
+    cJSON_AddStringToObject(o, "by", r->by == RAG_HYBRID ? "hybrid" : r->by == RAG_OFF ? "off" : "lexical");
+    if (r->note) cJSON_AddStringToObject(o, "note", r->note);
     cJSON *t = cJSON_AddArrayToObject(o, "terms");
     for (int i = 0; i < r->n_term; i++) {
         cJSON *e = cJSON_CreateObject();
@@ -126,6 +131,9 @@ static void search_json(const rag_result *r, const char *text)
         cJSON_AddNumberToObject(e, "score", p->score);
         q_buf b = {0};
         cli_json_signals(e, rag_signals_text(p, &b));
+        q_buf_clear(&b);
+        rag_why(r, p, &b);
+        if (explain) cJSON_AddStringToObject(e, "why", b.p);
         q_buf_free(&b);
         cJSON_AddNumberToObject(e, "bm25", p->bm25);
         cJSON_AddStringToObject(e, "text", p->text);
@@ -137,29 +145,53 @@ static void search_json(const rag_result *r, const char *text)
     cJSON_Delete(o);
 }
 
+/* What lies near in meaning, where there is a model for it; NULL: there is none, and that is no failure unless one was named. */
+static int open_near(mem_store *s, const struct ask *a, eng_embedder **model, rag_near **near, char *err)
+{
+    rag_embedder e;
+    *near = NULL;
+    int rc = a->mode == RAG_LEXICAL ? Q_NOTFOUND : cli_embedder(a->model, 0, model, err);
+    if (rc != Q_OK) return rc == Q_NOTFOUND && !a->model ? Q_OK : rc;
+    cli_lend(*model, &e);
+    *near = rag_near_new(s, &e);
+    return Q_OK;
+}
+
+static void search_words(const rag_result *r, const struct ask *a)
+{
+    q_buf b = {0};
+    if (a->explain) rag_explain(r, &b);
+    if (a->explain) q_say_text(stdout, b.p);
+    for (int i = 0, shown = 0; i < r->n && shown < a->max && !a->explain; i++, shown++) {
+        const rag_passage *p = &r->v[i];
+        char number[16] = "-";
+        if (p->fate == RAG_FED) snprintf(number, sizeof number, "[%d]", p->number);
+        q_say(stdout, "%s %.2f  %s%s\n    %.*s%s\n", number, p->score, p->label, p->fate == RAG_FED ? "" : _("  (would not be fed)"),
+              PREVIEW, p->text, strlen(p->text) > PREVIEW ? "…" : "");
+    }
+    if (!a->explain && r->note) q_say(stdout, "%s\n", r->note);
+    if (!a->explain) q_say(stdout, r->searched ? _("asked as a question: %s\n") : "%s\n", rag_summary(r, &b));
+    q_buf_free(&b);
+}
+
 static int search(mem_store *s, const struct ask *a, char *err)
 {
     rag_config c = rag_config_default();
     c.max_passages = a->max;
     c.budget = 1000000;
-    q_buf q = {0}, b = {0};
+    c.mode = a->mode;
+    q_buf q = {0};
     for (int i = 0; i < a->n; i++) q_buf_printf(&q, "%s%s", i ? " " : "", a->rest[i]);
     rag_result *r = NULL;
-    int rc = rag_search(s, &c, q.p, NULL, &r, err);
-    if (rc == Q_OK && a->json) {
-        search_json(r, q.p);
-    } else if (rc == Q_OK) {
-        for (int i = 0, shown = 0; i < r->n && shown < a->max; i++, shown++) {
-            const rag_passage *p = &r->v[i];
-            char number[16] = "-";
-            if (p->fate == RAG_FED) snprintf(number, sizeof number, "[%d]", p->number);
-            q_say(stdout, "%s %.2f  %s%s\n    %.*s%s\n", number, p->score, p->label, p->fate == RAG_FED ? "" : _("  (would not be fed)"),
-                  PREVIEW, p->text, strlen(p->text) > PREVIEW ? "…" : "");
-        }
-        q_say(stdout, r->searched ? _("asked as a question: %s\n") : "%s\n", rag_summary(r, &b));
-    }
+    eng_embedder *model = NULL;
+    rag_scope scope = {.budget = -1};
+    int rc = open_near(s, a, &model, &scope.near, err);
+    if (rc == Q_OK) rc = rag_search(s, &c, q.p, &scope, &r, err);
+    if (rc == Q_OK && a->json) search_json(r, q.p, a->explain);
+    else if (rc == Q_OK) search_words(r, a);
     rag_result_free(r);
-    q_buf_free(&b);
+    rag_near_free(scope.near);
+    eng_embedder_close(model);
     q_buf_free(&q);
     return rc == Q_OK ? 0 : cli_fail(err);
 }
@@ -285,6 +317,14 @@ static int on_store(const struct act *act, const struct ask *a, char *err)
     return status;
 }
 
+/* By the knob's own words; -1: no way to search. */
+static int search_mode(const char *v)
+{
+    char err[Q_ERRLEN];
+    rag_config c = rag_config_default();
+    return rag_config_set(&c, "memory.mode", v, err) == Q_OK && c.mode != RAG_OFF ? c.mode : -1;
+}
+
 int cmd_memory(int argc, char **argv)
 {
     const char *name = NULL;
@@ -296,6 +336,11 @@ int cmd_memory(int argc, char **argv)
         if (dash && strcmp(argv[i], "--") == 0) plain = true;
         else if (dash && strcmp(argv[i], "--json") == 0) a.json = true;
         else if (dash && strcmp(argv[i], "--yes") == 0) a.yes = true;
+        else if (dash && strcmp(argv[i], "--explain") == 0) a.explain = true;
+        else if (dash && (v = cli_opt(argc, argv, &i, "-m")) != NULL) a.model = v;
+        else if (dash && (v = cli_opt(argc, argv, &i, "--mode")) != NULL) {
+            if ((a.mode = search_mode(v)) < 0) return cli_usage(&cli_memory, _("--mode is auto, lexical or hybrid"));
+        }
         else if (dash && (v = cli_opt(argc, argv, &i, "--db")) != NULL) a.db = v;
         else if (dash && (v = cli_opt(argc, argv, &i, "-n")) != NULL) {
             if (!cli_int(v, 1, 20, &a.max)) return cli_usage(&cli_memory, _("-n is a number from 1 to 20"));

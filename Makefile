@@ -10,13 +10,16 @@ M       ?=
 
 ROOMS   := base kernels engine memory rag lab provider agent tui cli
 LIBSRC  := $(sort $(foreach r,$(ROOMS),$(wildcard $(r)/*.c $(r)/*/*.c)))
-LIBSRC  := $(filter-out cli/main.c,$(LIBSRC))
+LIBSRC  := $(filter-out cli/main.c rag/import/readers.c,$(LIBSRC))
 PKGS    := ncursesw libedit sqlite3 libcjson libutf8proc md4c inih libmd zlib
 OPT     ?= -O2 -g
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wno-unused-parameter -Wno-format-zero-length
 CFLAGS_ := -std=gnu11 -D_GNU_SOURCE $(OPT) $(WARN) -ffp-contract=off -fno-math-errno -I. -I$(BUILD) \
-           $(filter-out -D_XOPEN_SOURCE=600 -D_DEFAULT_SOURCE,$(shell pkg-config --cflags $(PKGS) 2>/dev/null)) $(SAN)
+           $(filter-out -D_XOPEN_SOURCE=600 -D_DEFAULT_SOURCE,$(shell pkg-config --cflags $(PKGS) libxml-2.0 libarchive 2>/dev/null)) $(SAN)
 LIBS    := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lstemmer -lm -lpthread -ldl
+# What reads files that may be hostile: of the program quorum-readers alone, so that the shell does not load them.
+READERS := libxml-2.0 libarchive
+LIBS_READERS := $(shell pkg-config --libs $(READERS) 2>/dev/null)
 
 # Vector sources carry their instruction set in the name and are compiled for it; dispatch is at run time.
 # -g1: tracking the variables of unrolled vector code takes longer than compiling it.
@@ -47,7 +50,7 @@ LANGS   := $(patsubst po/%.po,%,$(wildcard po/*.po))
 MO      := $(LANGS:%=$(BUILD)/locale/%/LC_MESSAGES/quorum.mo)
 
 .PHONY: all pot run deps deps-test test test-long fuzz-session tsan bench peers install uninstall asan clean help
-all: $(BUILD)/quorum $(MO)
+all: $(BUILD)/quorum $(BUILD)/quorum-readers $(MO)
 
 # A machine without the packages is told their names, not a compiler's errors.
 $(BUILD)/deps.found: build-aux/packages
@@ -76,13 +79,16 @@ $(LIB): $(LIBOBJ)
 $(BUILD)/quorum: $(BUILD)/cli/main.o $(LIB)
 	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -o $@ $< $(LIB) $(LIBS)
 
-$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(LIB)
+$(BUILD)/quorum-readers: $(BUILD)/rag/import/readers.o $(LIB)
+	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -o $@ $< $(LIB) -Wl,--as-needed $(LIBS_READERS) $(LIBS)
+
+$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(LIB) | $(BUILD)/quorum-readers
 	@mkdir -p $(@D)
 	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -o $@ $< $(LIB) $(LIBS)
 
 $(BUILD)/tests/fuzzer: $(FUZZOBJ) $(LIB)
 	@mkdir -p $(@D)
-	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -o $@ $(FUZZOBJ) $(LIB) $(LIBS)
+	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -o $@ $(FUZZOBJ) $(LIB) $(LIBS_READERS) $(LIBS)
 
 $(BUILD)/locale/%/LC_MESSAGES/quorum.mo: po/%.po
 	@mkdir -p $(@D)
@@ -145,6 +151,12 @@ STEPS   ?= 3000
 fuzz-session: $(BUILD)/tests/test_engine_session
 	@BUILD=$(BUILD) QUORUM_FUZZ_STEPS=$(STEPS) $(if $(SEED),QUORUM_FUZZ_SEED=$(SEED)) $(BUILD)/tests/test_engine_session
 
+# An import killed at KILLS of its writes, or its disk full from there on (minutes).
+KILLS   ?= 1000
+.PHONY: import-kills
+import-kills: $(BUILD)/tests/test_import_kills
+	@BUILD=$(BUILD) QUORUM_KILLS=$(KILLS) $(BUILD)/tests/test_import_kills
+
 # Data races: the tests that have threads: the session with its cancelling threads, the worker pool, who answers, the store,
 # the agent.
 TSAN     = kernels_pool engine_session provider memory memory_work agent_script agent_parts agent_quit agent_faults agent_turn
@@ -165,6 +177,7 @@ SHARE    = $(DESTDIR)$(PREFIX)/share/quorum
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/engine/recipes $(SHARE)/themes $(SHARE)/docs
 	install -m 755 $(BUILD)/quorum $(DESTDIR)$(PREFIX)/bin/quorum
+	install -D -m 755 $(BUILD)/quorum-readers $(DESTDIR)$(PREFIX)/lib/quorum/quorum-readers
 	install -m 644 engine/recipes/*.gguf $(SHARE)/engine/recipes
 	$(Q)for f in $(wildcard themes/*.ini); do echo install $$f; install -m 644 $$f $(SHARE)/themes || exit 1; done
 	$(Q)for f in $(wildcard docs/*.md); do echo install $$f; install -m 644 $$f $(SHARE)/docs || exit 1; done
@@ -173,7 +186,7 @@ install: all
 	    $(DESTDIR)$(PREFIX)/share/locale/$$l/LC_MESSAGES/quorum.mo || exit 1; done
 
 uninstall:
-	rm -rf $(DESTDIR)$(PREFIX)/bin/quorum $(SHARE)
+	rm -rf $(DESTDIR)$(PREFIX)/bin/quorum $(DESTDIR)$(PREFIX)/lib/quorum/quorum-readers $(SHARE)
 	rm -f $(wildcard $(DESTDIR)$(PREFIX)/share/locale/*/LC_MESSAGES/quorum.mo) $(DESTDIR)$(PREFIX)/share/man/man1/quorum.1
 
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIB)
@@ -221,7 +234,7 @@ clean:
 help:
 	@echo 'make run              all the way to the open shell: packages, build, model; says first what it will do'
 	@echo 'make run M=FILE       the same with your own model (a path, or part of a name); ARGS="--repl" passes arguments on'
-	@echo 'make run EMBEDDER=yes  also fetches the embedding model, while the shell is open already'
+	@echo 'make run EMBEDDER=no  without the model for search by meaning, which else comes while the shell is open already'
 	@echo 'make                  build build/quorum; make programs: the tests and benches too'
 	@echo 'make deps             install the packages that building needs (apt; elsewhere it prints their names)'
 	@echo 'make install          into PREFIX=/usr/local (PREFIX=$$HOME/.local needs no root); make uninstall'
@@ -233,6 +246,7 @@ help:
 	@echo 'make fuzz             the mutation fuzzer: tens of thousands of damaged files and texts under ASan and UBSan'
 	@echo 'make asan             the tests under AddressSanitizer and UBSan'
 	@echo 'make fuzz-session     sessions against fresh ones, at length (STEPS=3000 SEED=)'
+	@echo 'make import-kills     an import killed at 1000 of its writes, or its disk full from there on (KILLS=)'
 	@echo 'make tsan             the tests that have threads under ThreadSanitizer'
 	@echo 'make test-cuda        what runs over the emulated GPU, under five orders of its threads (SEEDS="0 1 7" repeats them)'
 	@echo 'make test-cuda-asan   the same under ASan and UBSan; test-cuda-tsan: data races; test-cuda-msan: what nobody wrote (clang++)'

@@ -28,6 +28,8 @@ typedef struct agt_options {
     bool fresh;                 /* start with a new conversation instead of the last one */
     bool routing;               /* AGT_EV_ROUTING is wanted */
     bool once;                  /* one question of a script: its conversation is not what the next start opens */
+    bool meaning;               /* memory is searched by meaning too, where there is an embedding model */
+    bool embeds;                /* with meaning: the vectors that passages are owed are made while nothing else is to be done */
     int (*answers)(const char *model, const struct prov_opts *, struct prov **out, char *err);   /* who answers; NULL: prov_open */
 } agt_options;
 
@@ -121,6 +123,7 @@ enum agt_event_kind {
     AGT_EV_ASK,         /* what cannot be taken back: text = the question, id for agt_answer               */
     AGT_EV_ZOOM,        /* agt_ask_zoom: number = layer, token = expert, flag = all; zoom (lab/lab.h), or text: why there is none          */
     AGT_EV_ENERGY,      /* what agt_ask_energy asked for is there: agt_get_energy                              */
+    AGT_EV_MEANING,     /* agt_get_meaning says something else: text = it in words ("": nothing), name = its state, done, total (coming: of 100; broken: 0), rate: seconds left (<0 unknown) */
     AGT_EV_UI           /* a command that only a front end can do: action in id, its argument in text */
 };
 enum agt_level { AGT_INFO, AGT_WARN, AGT_ERROR };
@@ -220,8 +223,10 @@ typedef struct agt_measured {            /* two configurations, on the tokens th
     double noise;                        /* half of the 95% interval of their difference; NAN: too few tokens yet */
     int n_before, n_after;
 } agt_measured;
-typedef struct agt_price { int k; uint64_t bytes; double rate; } agt_price;      /* k 0: it goes no further, or by layer -1; bytes of weights a token;
-                                                                                    tokens/s, 0: nothing was measured here yet */
+typedef struct agt_price {               /* k 0: it goes no further, or by layer -1; bytes of weights a token; tokens/s, 0: nothing was measured here yet */
+    int k; uint64_t bytes; double rate;
+    bool measured;                       /* the rate is of tokens that read just so many bytes; else it is predicted from others */
+} agt_price;
 typedef struct agt_run { uint64_t forward; int cells; } agt_run;
 enum { AGT_RUNS = 32 };
 typedef struct agt_turned {
@@ -234,6 +239,28 @@ typedef struct agt_turned {
     agt_measured of[AGT_MEASURES];
 } agt_turned;
 void agt_get_turned(agt *, agt_turned *out);
+
+/* ---- memory by meaning: the embedding model, and how far its vectors are ---- */
+enum agt_meaning_state {
+    AGT_MEANING_OFF,                     /* this room was opened without, or memory.embedder or memory.on is off */
+    AGT_MEANING_NONE,                    /* there is no embedding model yet; problem: why it did not come, "" */
+    AGT_MEANING_COMING,                  /* it is being fetched: percent */
+    AGT_MEANING_BROKEN,                  /* it cannot be opened, or its vectors cannot be kept: problem */
+    AGT_MEANING_MAKING,                  /* vectors are made, or will be when nothing else is asked for */
+    AGT_MEANING_ELSEWHERE,               /* likewise, by another process */
+    AGT_MEANING_READY                    /* every passage has one, or this room makes none */
+};
+typedef struct agt_meaning {
+    enum agt_meaning_state state;
+    char name[96], id[20];               /* of the model; "" where none is open */
+    char problem[Q_ERRLEN];
+    int percent;
+    int64_t done, all;                   /* passages that have a vector, that there are; as it was counted last */
+    double left_s;                       /* <0: unknown */
+} agt_meaning;
+void agt_get_meaning(agt *, agt_meaning *out);
+const char *agt_meaning_word(enum agt_meaning_state);    /* "making": for programs */
+char *agt_meaning_words(const agt_meaning *);            /* "by meaning: 1240 of 3300, about 2 min"; "": all is as it should be; malloc'ed */
 
 /* Routing as a person should see it: lab/lab.h. Zero-initialise; agt_routing_free. */
 typedef lab_cell agt_cell;

@@ -2,6 +2,7 @@
 #include "agent/room.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 void asks_put(agt *a, char *question, const job_row *row, int64_t id, int64_t number, const char *text)
 {
@@ -14,6 +15,19 @@ void asks_put(agt *a, char *question, const job_row *row, int64_t id, int64_t nu
     pthread_mutex_unlock(&a->asks.mu);
     agt_event e = { .kind = AGT_EV_ASK, .id = ticket, .text = question };
     evq_push(&a->events, &e);
+}
+
+bool asks_over(agt *a, const char *path, const char *like, const job_row *row, int64_t said, const char *text)
+{
+    char err[Q_ERRLEN];
+    if (q_no_folder(path, like, err) < 0) {
+        note(&a->events, AGT_ERROR, "%s", err);
+        return true;
+    }
+    if (said || access(path, F_OK) < 0)
+        return false;
+    asks_put(a, q_printf(_("%s exists: write over it?"), path), row, 0, 1, text);
+    return true;
 }
 
 static void ask_free(one_ask *k)

@@ -92,10 +92,10 @@ static int paces(const shown *s, tally_pace p[AGT_HISTORY_MAX])
     return s->past.n;
 }
 
-static double predict(const shown *s, uint64_t bytes)
+static void predict(const shown *s, agt_price *price)
 {
     tally_pace p[AGT_HISTORY_MAX];
-    return tally_predict(p, paces(s, p), bytes);
+    price->rate = tally_predict(p, paces(s, p), price->bytes, &price->measured);
 }
 
 double costs_reached(const shown *s)
@@ -112,7 +112,7 @@ void agt_get_turned(agt *a, agt_turned *out)
     *out = s->turned;
     for (int i = 0; i < 2; i++) {
         out->step[i] = s->step[i];
-        out->step[i].rate = predict(s, s->step[i].bytes);
+        predict(s, &out->step[i]);
     }
     /* Between what made the last token and the present one; where they are the same, what came before it. */
     int after = s->past.at, before = s->past.maker == after ? s->past.before : s->past.maker;
@@ -128,13 +128,13 @@ void agt_get_turned(agt *a, agt_turned *out)
     out->after[q_utf8_whole(out->after, strlen(out->after))] = 0;
 }
 
-/* "112 MiB a token", with the tokens a second that were measured or are to be expected. */
-static void price(q_buf *b, uint64_t bytes, double rate, bool measured)
+/* "112 MiB a token", with the tokens a second that were measured or are to be expected, and which of the two. */
+static void price(q_buf *b, const agt_price *p)
 {
     char w[32];
-    q_buf_printf(b, _("%s a token"), q_bytes_brief(bytes, w));
-    if (rate > 0)
-        q_buf_printf(b, measured ? _(", %.0f tok/s") : _(", about %.0f tok/s"), rate);
+    q_buf_printf(b, _("%s a token"), q_bytes_brief(p->bytes, w));
+    if (p->rate > 0)
+        q_buf_printf(b, p->measured ? _(", %.0f tok/s measured") : _(", %.0f tok/s predicted"), p->rate);
 }
 
 static void k_price(q_buf *b, const agt_price *p, const char *key)
@@ -145,7 +145,7 @@ static void k_price(q_buf *b, const agt_price *p, const char *key)
         q_buf_printf(b, " · %s k %d: ", key, p->k);
     else
         q_buf_printf(b, " · %s: ", key);
-    price(b, p->bytes, p->rate, false);
+    price(b, p);
 }
 
 static void anew(q_buf *b, int tokens, double rate)
@@ -158,17 +158,21 @@ static void anew(q_buf *b, int tokens, double rate)
 }
 
 /* Weights that it adds or saves, against the model's own value. */
-static void against_own(q_buf *b, const prov_config *c, const q_knob *k, double (*rate)(const shown *, uint64_t), const shown *s)
+static void against_own(q_buf *b, const shown *s, const q_knob *k)
 {
     char err[Q_ERRLEN];
-    uint64_t now = prov_config_cost(c).bytes;
-    price(b, now, rate(s, now), true);
+    const prov_config *c = s->cfg;
+    agt_price now = { .bytes = prov_config_cost(c).bytes }, then = { 0 };
+    predict(s, &now);
+    price(b, &now);
     if (prov_config_is_default(c, k->name))
         return;
     prov_config *own = prov_config_copy(c);
-    if (prov_config_set(own, k->name, "default", err) == Q_OK && prov_config_cost(own).bytes != now) {
+    if (prov_config_set(own, k->name, "default", err) == Q_OK && prov_config_cost(own).bytes != now.bytes) {
         q_buf_puts(b, _(" · with the model's own: "));
-        price(b, prov_config_cost(own).bytes, rate(s, prov_config_cost(own).bytes), false);
+        then.bytes = prov_config_cost(own).bytes;
+        predict(s, &then);
+        price(b, &then);
     }
     prov_config_free(own);
 }
@@ -185,11 +189,11 @@ char *agt_knob_cost(agt *a, const q_knob *k)
         if (k->effect == Q_EFFECT_SAMPLING && strncmp(k->name, "sampler.", 8) == 0)
             q_buf_puts(&b, _("costs nothing: it acts on the choice of a token"));
         else if (k->effect == Q_EFFECT_ROUTING || k->effect == Q_EFFECT_FORWARD) {
-            against_own(&b, s->cfg, k, predict, s);
+            against_own(&b, s, k);
             if (strcmp(k->name, "experts.k") == 0)
                 for (int i = 0; i < 2; i++) {
                     agt_price p = s->step[i];
-                    p.rate = predict(s, p.bytes);
+                    predict(s, &p);
                     k_price(&b, &p, i ? "F8" : "F7");
                 }
         } else if (k->effect == Q_EFFECT_POSITION || k->effect == Q_EFFECT_ALLOCATION)

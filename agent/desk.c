@@ -158,6 +158,8 @@ void desk_done(desk *d, job *j)
     l->running = NULL;
     if (l == &d->lane[LANE_ENGINE] && d->cancel && !d->quit)
         d->cancel(d->who, false);
+    d->ran += j->row->lane != LANE_QUICK;
+    pthread_cond_broadcast(&d->work);    /* who waits for leisure */
     pthread_mutex_unlock(&d->mu);
     job_free(j);
 }
@@ -343,4 +345,35 @@ bool desk_waits(desk *d, enum desk_lane l)
     bool yes = full(d, l);
     pthread_mutex_unlock(&d->mu);
     return yes;
+}
+
+/* ---- leisure ---- */
+bool desk_leisure(desk *d, const atomic_bool *stop)
+{
+    pthread_mutex_lock(&d->mu);
+    while (!d->quit && !atomic_load(stop) && (full(d, LANE_ENGINE) || full(d, LANE_LONG)))
+        pthread_cond_wait(&d->work, &d->mu);
+    bool go = !d->quit && !atomic_load(stop);
+    pthread_mutex_unlock(&d->mu);
+    return go;
+}
+
+void desk_news(desk *d, uint64_t *ran, int ms, const atomic_bool *stop)
+{
+    int64_t end = q_now_ns() + (int64_t)ms * 1000000;
+    struct timespec ts = { .tv_sec = end / 1000000000, .tv_nsec = end % 1000000000 };
+    int rc = 0;
+    pthread_mutex_lock(&d->mu);
+    while (!d->quit && !atomic_load(stop) && d->ran == *ran && rc == 0)
+        rc = ms < 0 ? pthread_cond_wait(&d->work, &d->mu) : pthread_cond_timedwait(&d->work, &d->mu, &ts);
+    *ran = d->ran;
+    pthread_mutex_unlock(&d->mu);
+}
+
+void desk_stir(desk *d, atomic_bool *stop)
+{
+    pthread_mutex_lock(&d->mu);
+    atomic_store(stop, true);
+    pthread_cond_broadcast(&d->work);
+    pthread_mutex_unlock(&d->mu);
 }

@@ -67,6 +67,7 @@ typedef struct desk {
     bool enough;                         /* the running answer's thought is to end */
     bool applying;                       /* edits were handed to the engine's thread, which has not come back yet */
     int steps;                           /* tokens that may still come while paused */
+    uint64_t ran;                        /* jobs of the engine's and the long lane that came to their end */
     double pace;                         /* tokens a second at most; 0: as fast as it goes */
     void (*cancel)(void *who, bool on);  /* ends a batch that is being evaluated; NULL: there is none */
     void *who;
@@ -111,6 +112,13 @@ bool desk_idle(desk *);                  /* no lane has anything to do, and no e
 bool desk_busy(desk *);                  /* an answer or long work runs or waits */
 bool desk_answering(desk *);
 bool desk_waits(desk *, enum desk_lane); /* what is posted now has to wait */
+
+/* ---- for work that nobody waits for, on a thread of its own ---- */
+/* Waits while the engine's or the long lane has something to do. False: it is to end here: *stop is set, or the program ends. */
+bool desk_leisure(desk *, const atomic_bool *stop);
+/* Waits until a job of those lanes has ended that *ran does not count yet, *stop is set, the program ends, or so many ms are over (< 0: no end). */
+void desk_news(desk *, uint64_t *ran, int ms, const atomic_bool *stop);
+void desk_stir(desk *, atomic_bool *stop);               /* sets it, and wakes who waits above */
 bool desk_steady(desk *);                /* nothing that runs or waits may change which conversation is the present one */
 
 #endif

@@ -37,7 +37,7 @@ static void say_found(agt *a)
         note(&a->events, AGT_WARN, ngettext("%d expert breaks the model when it is missing: %s%s; /guard has the numbers",
                                             "%d experts break the model when one is missing: %s%s; /guard has the numbers", (unsigned long)n), n, b.p, n > 8 ? ", …" : "");
     else
-        note(&a->events, AGT_INFO, _("none of the %d experts that were left out breaks the model when it is missing"), g->n);
+        note(&a->events, AGT_INFO, _("none of the %d experts that were left out breaks the model when it is missing"), g->every ? g->all : g->n);
     q_buf_free(&b);
 }
 
@@ -48,8 +48,8 @@ bool guard_idle(agt *a)
     if (!beside || s->failed || !prov_about(a->seat.who)->n_moe_layer)
         return false;
     char err[Q_ERRLEN] = "";
-    bool all = s->known.n && s->known.tried == s->known.n;
-    int rc = all ? Q_OK : lab_guard_look(beside, &(lab_guard_terms){ .store = a->store, .quick = !s->asked, .go_on = go_on, .user = a }, &s->known, err);
+    bool all = lab_guard_whole(&s->known);
+    int rc = all ? Q_OK : lab_guard_look(beside, &(lab_guard_terms){ .store = a->store, .work = s->asked ? 0 : LAB_GUARD_QUICK, .go_on = go_on, .user = a }, &s->known, err);
     if (!all)
         publish(a);
     if (rc == Q_CANCEL)
@@ -87,7 +87,7 @@ void page_guard(agt *a)
         q_buf_puts(&b, _("A dense model: it has no experts that could be missing.\n"));
     else {
         lab_guard_say(&g, &b);
-        if (!g.n || g.tried < g.n)
+        if (!lab_guard_whole(&g))
             q_buf_puts(&b, _("It is looked at while nothing is asked; /guard again shows how far it is.\n"));
         desk_post(&a->desk, &job_guard, 0, 0, NULL, NULL);
     }

@@ -146,6 +146,8 @@ void knobs_set(agt *a, const char *name, const char *value)
         free(v);
         desk_pace(&a->desk, settings_number(&a->settings, "ui.pace"));
     }
+    if (strcmp(k->name, "memory.embedder") == 0 || strcmp(k->name, "memory.on") == 0)
+        embedder_changed(a);
     agt_event e = { .kind = AGT_EV_KNOB, .name = q_strdup(k->name), .text = q_strdup(agt_knob_value(a, k, &b)),
                     .note = q_strdup(meaning(k->effect)) };
     evq_push(&a->events, &e);
@@ -252,7 +254,10 @@ static void range(agt *a, const q_knob *k, q_buf *b)
         if (!agt_knob_range(a, k, &lo, &hi))
             q_buf_puts(b, "—");
         else {
-            q_buf_printf(b, "%.10g…%.10g", lo, hi);
+            char low[32], high[32];
+            q_knob_number(low, lo);
+            q_knob_number(high, hi);
+            q_buf_printf(b, "%s…%s", low, high);
             if (k->type == Q_KNOB_INTS)
                 q_buf_puts(b, _(", or one per layer"));
         }

@@ -7,6 +7,7 @@
 #include "lab/lab.h"
 #include "provider/provider.h"
 
+#include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -122,11 +123,18 @@ static void model(agt *a, const job *j)
 
 static void names(agt *a, const job *j) { models(a, false); }
 
+/* Of JSON that was written for people; taken. */
+static char *on_a_line(q_buf *json)
+{
+    cJSON_Minify(json->p);
+    return q_buf_take(json);
+}
+
 /* The loaded model's, or the named one's. A stream of tokens is not slowed down by measuring. */
 static void energy(agt *a, const job *j)
 {
     char err[Q_ERRLEN], *path = NULL;
-    q_buf out = { 0 };
+    q_buf out = { 0 }, data = { 0 };
     uint64_t spared = 0;
     int rc = Q_OK;
     if (j->text && strcmp(j->text, "text") != 0) {
@@ -142,10 +150,10 @@ static void energy(agt *a, const job *j)
             rc = q_fail(err, Q_NOTFOUND, _("no model is loaded: /energy NAME takes a part of a name, /model lists those at hand"));
     }
     if (rc == Q_OK)
-        rc = lab_energy(&(lab_bill){ .path = path, .measure = !desk_answering(&a->desk), .spared = spared }, &out, err);
+        rc = lab_energy(&(lab_bill){ .path = path, .measure = !desk_answering(&a->desk), .spared = spared }, &out, &data, err);
     free(path);
     if (rc == Q_OK)
-        note_text(&a->events, "/energy", q_buf_take(&out));
+        note_page(&a->events, "/energy", q_buf_take(&out), on_a_line(&data));
     else
         note(&a->events, AGT_ERROR, "%s", err);
 }

@@ -5,7 +5,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char *value(void *user, const char *knob, q_buf *b) { return prov_config_get(((shown *)user)->cfg, knob, b); }
 static const char *own(void *user, const char *knob, q_buf *b)
@@ -42,8 +41,7 @@ static void save(agt *a, const job *j)
 {
     char err[Q_ERRLEN], *real = home_path(j->text);
     q_buf out = { 0 };
-    if (!j->number && access(real, F_OK) == 0) {
-        asks_put(a, q_printf(_("%s exists: write over it?"), real), &job_map, 0, 1, j->text);
+    if (asks_over(a, real, "map.svg", &job_map, j->number, j->text)) {
         free(real);
         return;
     }

@@ -149,6 +149,7 @@ int agt_open(const agt_options *o, agt **out, char *err)
     prefer_open(&a->prefer);
     lost_open(&a->lost);
     speller_open(&a->speller);
+    embedder_open(&a->embedder);
     a->base = o->base;
     a->once = o->once;
     a->routing = o->routing;
@@ -176,6 +177,7 @@ int agt_open(const agt_options *o, agt **out, char *err)
         desk_post(&a->desk, &job_load, 0, 0, NULL, NULL);
         if (a->seat.path)
             load_say(a, a->seat.path, 0, 0);      /* the first screen already says so */
+        embedder_start(a, o->meaning, o->embeds);
         rc = start(a, err);
     }
     if (rc == Q_OK)
@@ -223,6 +225,7 @@ void agt_close(agt *a)
         pthread_join(a->thread[i], NULL);
     if (a->n_thread)
         carry_out(a);
+    embedder_close(a);
     unstored_try(a);
     unstored_free(a);
     load_none(a);

@@ -7,6 +7,7 @@
 #include "agent/asks.h"
 #include "agent/chat.h"
 #include "agent/desk.h"
+#include "agent/embedder.h"
 #include "agent/events.h"
 #include "agent/lost.h"
 #include "agent/prefer.h"
@@ -29,6 +30,7 @@ struct agt {
     prefer prefer;
     lost lost;
     speller speller;
+    embedder embedder;
     lab_watch *watch;                    /* routing; has its own mutex; constant after agt_open */
     _Atomic uint64_t errands;            /* the order of the last one that was accepted */
     int64_t save_failed;                 /* quick lane: the reply whose partial text could not be stored, as was said */

@@ -18,6 +18,9 @@ static const struct { q_knob knob; const char *standard; } rows[] = {
     { .knob = { .name = "chat.system", .aka = "system", .type = Q_KNOB_TEXT, .effect = Q_EFFECT_PROMPT,
                 .help = N_("the system text before every conversation; empty is the model's own") },
       .standard = "" },
+    { .knob = { .name = "memory.embedder", .type = Q_KNOB_TEXT, .effect = Q_EFFECT_RETRIEVAL,
+                .help = N_("the embedding model by which memory is searched by meaning: a file, part of a name or an id; off: by words alone; empty: the one that is fetched") },
+      .standard = "" },
     { .knob = { .name = "sampler.loop_stop", .type = Q_KNOB_CHOICE, .choices = "auto,on,off", .effect = Q_EFFECT_SAMPLING,
                 .help = N_("end an answer that repeats itself, word for word over 256 tokens or nearly so in 450 of 640; auto: in models below 3 billion parameters") },
       .standard = "auto" },
@@ -222,7 +225,7 @@ static int check(const q_knob *k, const char *v, char **out, char *err)
     if (strcmp(v, "default") == 0)
         return Q_OK;
     const char *canon = v;
-    char num[40];
+    char num[32], low[32], high[32];
     switch (k->type) {
     case Q_KNOB_BOOL:
         if (!truth(v, &canon))
@@ -235,9 +238,11 @@ static int check(const q_knob *k, const char *v, char **out, char *err)
     case Q_KNOB_INT: case Q_KNOB_FLOAT: {
         char *end;
         double d = strtod(v, &end);
+        q_knob_number(low, k->min);
+        q_knob_number(high, k->max);
         if (!*v || *end || !(d >= k->min && d <= k->max))
-            return q_fail(err, Q_RANGE, _("%s is a number from %g to %g"), k->name, k->min, k->max);
-        snprintf(num, sizeof num, "%g", d);
+            return q_fail(err, Q_RANGE, _("%s is a number from %s to %s"), k->name, low, high);
+        q_knob_number(num, d);
         canon = num;
         break;
     }

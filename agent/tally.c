@@ -41,7 +41,7 @@ agt_measured tally_compare(const tally *before, const tally *after, enum agt_mea
     return m;
 }
 
-double tally_predict(const tally_pace *p, int n, uint64_t bytes)
+double tally_predict(const tally_pace *p, int n, uint64_t bytes, bool *measured)
 {
     double w = 0, x = 0, y = 0, xx = 0, xy = 0, same = 0, same_n = 0, near = 0, near_s = 0;
     for (int i = 0; i < n; i++) {
@@ -54,6 +54,8 @@ double tally_predict(const tally_pace *p, int n, uint64_t bytes)
             near = b, near_s = s / k;
         w += k, x += k * b, y += s, xx += k * b * b, xy += b * s;
     }
+    if (measured)
+        *measured = same_n > 0;
     if (same_n > 0)
         return same_n / same;
     if (!(w > 0))

@@ -14,7 +14,7 @@ agt_measured tally_compare(const tally *before, const tally *after, enum agt_mea
  * The time of a token is taken for a part that is always there and one that grows with the bytes; from a single kind of
  * token the whole grows with them. */
 typedef struct tally_pace { uint64_t bytes; const tally *made; } tally_pace;
-double tally_predict(const tally_pace *, int n, uint64_t bytes);
+double tally_predict(const tally_pace *, int n, uint64_t bytes, bool *measured /* of just so many bytes; or NULL */);
 double tally_reached(const tally_pace *, int n);             /* the most bytes of weights a second that they took; 0: nothing was measured */
 
 #endif

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALTERNATIVES = 5, SHOWN = 8 };
+enum { ALTERNATIVES = 5, SHOWN = 8, LAYERS = 128 };          /* of a list; layers: of a page, more than a model of today has */
 
 /* What came, and the likeliest. r: of the position before it. */
 static void say_place(const lab_whatif_result *r, q_buf *out, cJSON *json)
@@ -55,6 +55,7 @@ static int ran(const uint16_t *id, int max_k)
 static void say_experts(const mem_trace *t, int at, q_buf *out, cJSON *json)
 {
     cJSON *layers = cJSON_AddArrayToObject(json, "layers");
+    int said = 0, left = 0;
     q_buf_say(out, "%5s %7s %7s  %s\n", _("layer"), _("entropy"), _("margin"), _("experts with their weights"));
     for (int l = 0; l < t->n_layer; l++) {
         size_t row = (size_t)at * (size_t)t->n_layer + (size_t)l;
@@ -69,22 +70,28 @@ static void say_experts(const mem_trace *t, int at, q_buf *out, cJSON *json)
         cJSON_AddNumberToObject(one, "margin", (double)t->margin[row]);
         experts = cJSON_AddArrayToObject(one, "experts");
         weights = cJSON_AddArrayToObject(one, "weights");
+        for (int i = 0; i < k; i++) {
+            cJSON_AddItemToArray(experts, cJSON_CreateNumber(id[i]));
+            cJSON_AddItemToArray(weights, cJSON_CreateNumber((double)w[i]));
+        }
+        cJSON_AddItemToArray(layers, one);
+        if (said++ >= LAYERS) {
+            left++;
+            continue;
+        }
         q_buf_say(out, "%5d %7.3f ", l, (double)t->entropy[row]);
         if (isfinite(t->margin[row]))
             q_buf_say(out, "%7.3f ", (double)t->margin[row]);
         else
             q_buf_say(out, "%7s ", "");
-        for (int i = 0; i < k; i++) {
-            cJSON_AddItemToArray(experts, cJSON_CreateNumber(id[i]));
-            cJSON_AddItemToArray(weights, cJSON_CreateNumber((double)w[i]));
-            if (i < SHOWN)
-                q_buf_say(out, " e%d %.3f", id[i], (double)w[i]);
-        }
+        for (int i = 0; i < k && i < SHOWN; i++)
+            q_buf_say(out, " e%d %.3f", id[i], (double)w[i]);
         if (k > SHOWN)
             q_buf_say(out, " +%d", k - SHOWN);
         q_buf_say(out, "\n");
-        cJSON_AddItemToArray(layers, one);
     }
+    if (left)
+        q_buf_say(out, ngettext("… %d more layer; --json has all of them\n", "… %d more layers; --json has all of them\n", (unsigned long)left), left);
 }
 
 /* What could have come behind token `at` (from 0; -1: behind the prompt), under what made it. */

@@ -7,7 +7,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static void number(q_buf *b, double v)
 {
@@ -119,13 +118,11 @@ static void trace_json(const mem_message *m, const mem_trace *t, const prov *who
     q_buf_puts(b, "}\n");
 }
 
-/* Nothing that exists is written over unasked; number 1: it was. */
-static bool taken(agt *a, const char *file)
+/* Nothing that exists is written over unasked; said 1: it was. */
+static bool taken(agt *a, const char *file, int64_t said)
 {
     char *real = home_path(file), *beside = q_printf("%s.json", real);
-    const char *there = access(real, F_OK) == 0 ? real : access(beside, F_OK) == 0 ? beside : NULL;
-    if (there)
-        asks_put(a, q_printf(_("%s exists: write over it?"), there), &job_trace, 0, 1, file);
+    bool there = asks_over(a, real, "trace.csv", &job_trace, said, file) || asks_over(a, beside, "trace.csv", &job_trace, said, file);
     free(real);
     free(beside);
     return there;
@@ -134,7 +131,7 @@ static bool taken(agt *a, const char *file)
 static void trace(agt *a, const job *j)
 {
     const char *file = j->text;
-    if (!j->number && taken(a, file))
+    if (taken(a, file, j->number))
         return;
     char err[Q_ERRLEN];
     int64_t chat, id = 0;

@@ -174,7 +174,9 @@ agt_retrieval *view_result(const rag_result *r)
     o->cut_limit = r->n_over - r->n_repeat;
     o->cut_repeat = r->n_repeat;
     o->cut_score = r->n_below;
-    o->best = r->n ? r->v[0].score : r->best_below;
+    o->best = r->best_below;
+    for (int i = 0; i < r->n; i++)
+        o->best = r->v[i].score > o->best ? r->v[i].score : o->best;
     o->min_score = r->min_score;
     for (int pass = 0; pass < 2; pass++)     /* fed first */
         for (int i = 0; i < r->n; i++) {

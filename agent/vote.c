@@ -96,14 +96,17 @@ static void first_line(q_buf *out, const char *s)
     free(part);
 }
 
-static char *as_json(const asked *q, const lab_answer *v, char *const *key, int best, int votes, int most, bool majority)
+static char *as_json(const asked *q, const lab_voice *voice, const lab_answer *v, char *const *key, int best, int votes, int most, bool majority)
 {
     cJSON *j = cJSON_CreateObject(), *all = cJSON_CreateArray();
     cJSON_AddStringToObject(j, "question", q->question);
     cJSON_AddItemToObject(j, "answers", all);
     for (int i = 0; i < q->n_spec * (int)q->each; i++) {
         cJSON *one = cJSON_CreateObject();
+        char seed[24];
         cJSON_AddStringToObject(one, "settings", q->spec[i / q->each] ? q->spec[i / q->each] : "now");
+        snprintf(seed, sizeof seed, "%llu", (unsigned long long)voice[i].seed);
+        cJSON_AddRawToObject(one, "seed", seed);         /* cJSON writes 15 digits of a number */
         cJSON_AddStringToObject(one, "text", v[i].text);
         cJSON_AddItemToObject(one, "counted_as", key[i] ? cJSON_CreateString(key[i]) : cJSON_CreateNull());
         cJSON_AddNumberToObject(one, "tokens", v[i].n);
@@ -121,7 +124,7 @@ static char *as_json(const asked *q, const lab_answer *v, char *const *key, int 
     return own;
 }
 
-static void tell(agt *a, const asked *q, const lab_answer *v, double seconds)
+static void tell(agt *a, const asked *q, const lab_voice *voice, const lab_answer *v, double seconds)
 {
     int n = q->n_spec * (int)q->each, best, votes, tokens = 0, long_ones = 0;
     bool majority;
@@ -161,7 +164,7 @@ static void tell(agt *a, const asked *q, const lab_answer *v, double seconds)
     q_buf_say(&b, _("cost: %d tokens in %.1f s together; given one by one they read %s of weights\n"), tokens, seconds, q_bytes_words(bytes, w));
     q_buf_say(&b, _("\nA varied k gives diversity, and a majority is agreement, not truth. No\n"
                     "controlled study shows that more experts than the trained number improve\na model like Qwen3-30B.\n"));
-    note_page(&a->events, "/vote", q_buf_take(&b), as_json(q, v, key, best, votes, most, majority));
+    note_page(&a->events, "/vote", q_buf_take(&b), as_json(q, voice, v, key, best, votes, most, majority));
     for (int i = 0; i < n; i++)
         free(key[i]);
     free(key);
@@ -196,7 +199,7 @@ static int ask_all(agt *a, struct eng_cache *beside, const asked *q, const char 
         rc = lab_answer_beside(beside, &ask, &(lab_terms){ .go_on = measure_go_on, .user = &work }, said, err);
         measure_end(&work);
         if (rc == Q_OK)
-            tell(a, q, said, (double)(q_now_ns() - work.from_ns) / 1e9);
+            tell(a, q, voice, said, (double)(q_now_ns() - work.from_ns) / 1e9);
         lab_answers_free(said, answers);
     }
     free(ids);

@@ -92,6 +92,7 @@ int q_write_file_new(const char *path, const void *p, size_t n, char *err);     
 /* Overwritten with zeros, as far as the disk lets that be, and removed. Q_OK too where there is none. */
 int q_file_erase(const char *path, char *err);
 void q_wipe_fd(int fd);                              /* the same of an open file, which keeps its length */
+int q_no_folder(const char *path, const char *like, char *err);                /* Q_RANGE: one stands where a file is to be written, `like` by its name */
 int q_mkdirs(const char *path, char *err);                               /* mode 0700 for new ones */
 enum q_dir { Q_DIR_CONFIG, Q_DIR_DATA, Q_DIR_CACHE, Q_DIR_STATE };
 char *q_home(void);                                  /* HOME if absolute, else the password file's; NULL: none; malloc'ed */
@@ -102,6 +103,7 @@ int q_no_home(char *err);                            /* the sentence for that; r
 char *q_share_path(const char *name);
 char *q_locale_dir(void);                            /* the folder of translations; malloc'ed, never NULL */
 char *q_find_program(const char *name);              /* in PATH's absolute folders; NULL: nowhere; malloc'ed */
+char *q_own_program(const char *name);               /* that comes with quorum: beside it or installed; NULL: nowhere; malloc'ed */
 /* For main, before any thread: what the environment says of folders that begins in the current directory is forgotten
  * (PATH's entries, XDG, HF_HOME and their like), and HOME is the user's own. Whoever may write into the present folder
  * must not decide what runs or is read. */

@@ -128,6 +128,15 @@ int q_file_erase(const char *path, char *err)
     return Q_OK;
 }
 
+int q_no_folder(const char *path, const char *like, char *err)
+{
+    struct stat st;
+    size_t n = strlen(path);
+    if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+        return Q_OK;
+    return q_fail(err, Q_RANGE, _("%s is a folder: give a file in it, such as %s%s%s"), path, path, n && path[n - 1] == '/' ? "" : "/", like);
+}
+
 int q_mkdirs(const char *path, char *err)
 {
     char *p = q_strdup(path);

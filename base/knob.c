@@ -2,6 +2,8 @@
 #include "base/base.h"
 #include "base/knob.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +14,12 @@ static long take(const char **p)
     *p += strcspn(*p, ",:");
     *p += **p == ',';
     return v;
+}
+
+void q_knob_number(char out[32], double v)
+{
+    bool whole = v == floor(v) && fabs(v) <= 9007199254740992.0;
+    snprintf(out, 32, whole ? "%.0f" : "%.10g", v == 0 ? 0 : v);
 }
 
 void q_knob_brief(q_buf *b, const char *value)

@@ -38,6 +38,8 @@ typedef struct q_knob {
 /* A value for people: "0,0,4,4,12" of a Q_KNOB_INTS as "2-3:4 4:12", in the form that setting takes with commas (layers of 0
  * have no such thing); any other text as it is. */
 struct q_buf;
+/* A value or a bound as it is typed: whole numbers to the last digit up to 2^53, others to ten digits; no -0. */
+void q_knob_number(char out[32], double v);
 void q_knob_brief(struct q_buf *, const char *value);
 
 #endif

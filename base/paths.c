@@ -81,6 +81,13 @@ char *q_locale_dir(void)
     return p ? p : q_strdup(QUORUM_LOCALEDIR);
 }
 
+char *q_own_program(const char *name)
+{
+    /* build/quorum, build/tests/x, bin/quorum */
+    static const char *const up[] = {"", "/..", "/../lib/quorum", NULL};
+    return beside(up, name, "");
+}
+
 char *q_find_program(const char *name)
 {
     const char *path = getenv("PATH");

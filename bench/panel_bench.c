@@ -1,5 +1,5 @@
 /* bench: what the screen costs an answer: the same question answered with the front end fed and drawn into a grid in memory (the
- * experts' panel open, at most a frame in 16 ms, as the shell does it) and with events thrown away, in one process and in turn, so
+ * experts' panel open, frames at the shell's own pace) and with events thrown away, in one process and in turn, so
  * that a busy machine disturbs both alike. Shares of decode, median and quartiles of pairs; where the kernel counts them, also
  * instructions of all threads, which no neighbour disturbs. usage: panel_bench MODEL.gguf [TOKENS [ROUNDS [WIDTH HEIGHT]]] */
 #include "tui/model/app.h"
@@ -13,9 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FRAME_MS = 16, ROUNDS = 99 };
+enum { ROUNDS = 99 };
 static tui_app app;                      /* large */
-typedef struct made { double rate, cpu_s; long long instructions; int tokens, frames; } made;
+typedef struct made { double rate, cpu_s; long long instructions; int tokens, frames, whole; } made;
 
 /* Of this thread and all that it makes from now on; -1: the kernel does not say. */
 static int counter(void)
@@ -56,7 +56,6 @@ static made answer(agt *a, bool shown, int fd)
 {
     static const char question[] = "Tell me a long story about the sea, a ship, and a captain who was lost for many years.";
     made m = { 0 };
-    int64_t drawn = 0;
     agt_submit(a, "/new");
     agt_submit(a, question);
     long long from = counted(fd);
@@ -65,15 +64,15 @@ static made answer(agt *a, bool shown, int fd)
         agt_event e;
         app.now = now_ms();
         while (!done && agt_next(a, &e)) done = take(&e, shown, &m);
-        if (shown && app.dirty && app.now - drawn >= FRAME_MS) {
-            tui_app_draw(&app);
-            drawn = now_ms();
+        if (shown && tui_app_due(&app) == 0) {
+            tui_app_frame(&app);
             m.frames++;
+            m.whole += app.owed.all_at == app.now;
             continue;
         }
-        int64_t wait = shown && app.dirty ? drawn + FRAME_MS - app.now : 100;
-        struct pollfd p = { .fd = agt_wake_fd(a), .events = POLLIN };
-        if (!done) poll(&p, 1, wait > 0 ? (int)wait : 0);
+        int quiet = shown ? tui_app_rest(&app) : 0, due = shown ? tui_app_due(&app) : -1, wait = due < 0 ? 100 : due;
+        struct pollfd p = { .fd = quiet > 0 ? -1 : agt_wake_fd(a), .events = POLLIN };
+        if (!done) poll(&p, 1, quiet > 0 && quiet < wait ? quiet : wait);
     }
     m.cpu_s = thread_s() - cpu;
     m.instructions = counted(fd) - from;
@@ -125,7 +124,7 @@ int main(int argc, char **argv)
         more[i] = m[0].instructions ? (double)m[1].instructions / (double)m[0].instructions - 1 : 0;
         core[i] = (m[1].cpu_s - m[0].cpu_s) * m[1].rate / (m[1].tokens ? m[1].tokens : 1);
     }
-    printf("%d tokens an answer, %d x %d cells, %d frames in the last; %.1f tokens/s with the screen, %.1f without\n", m[1].tokens, w, h, m[1].frames, m[1].rate, m[0].rate);
+    printf("%d tokens an answer, %d x %d cells, %d frames in the last, %d of them whole; %.1f tokens/s with the screen, %.1f without\n", m[1].tokens, w, h, m[1].frames, m[1].whole, m[1].rate, m[0].rate);
     say("decode is slower by", slower, rounds);
     say("the screen's thread takes of one core", core, rounds);
     if (fd >= 0 && m[0].instructions) say("instructions of all threads", more, rounds);

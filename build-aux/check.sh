@@ -27,7 +27,7 @@ tidy='-*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-narrowing-co
 tidy=$tidy,-bugprone-assignment-in-if-condition,-bugprone-reserved-identifier,-bugprone-sizeof-expression,-bugprone-branch-clone,-bugprone-macro-parentheses
 tidy=$tidy,-bugprone-signal-handler,-bugprone-multi-level-implicit-pointer-conversion,-bugprone-switch-missing-default-case,-bugprone-not-null-terminated-result,-bugprone-signed-char-misuse,-bugprone-integer-division
 if part tidy && need clang-tidy tidy; then
-    TIDY=$tidy FLAGS="-std=gnu11 -D_GNU_SOURCE -I. -I$BUILD $(pkg-config --cflags ncursesw libedit sqlite3 libcjson libutf8proc md4c inih libmd zlib 2> /dev/null)"
+    TIDY=$tidy FLAGS="-std=gnu11 -D_GNU_SOURCE -I. -I$BUILD $(pkg-config --cflags ncursesw libedit sqlite3 libcjson libutf8proc md4c inih libmd zlib libxml-2.0 libarchive 2> /dev/null)"
     export TIDY FLAGS
     for f in $(c_files); do echo "$f $(isa "$f")"; done |
         xargs -P "$(nproc 2> /dev/null || echo 2)" -I '{}' sh -c 'set -- $1; f=$1; shift

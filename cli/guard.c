@@ -30,8 +30,8 @@ static int guard(eng_model *m, mem_store *s, bool json, char *err)
     cli_progress_start(&p, _("leaving out experts"));
     int rc = lab_guard_model(m, &(lab_guard_terms){ .store = s, .go_on = go_on, .user = &p }, &g, err);
     cli_progress_end(&p, rc == Q_OK);
-    if (rc == Q_CANCEL && g.tried)
-        q_fail(err, rc, _("stopped after %d of %d experts: what was found is kept, the same command goes on"), g.tried, g.n);
+    if (rc == Q_CANCEL && g.seen)
+        q_fail(err, rc, _("stopped after %d of %d experts: what was found is kept, the same command goes on"), g.seen < g.all ? g.seen : g.tried, g.seen < g.all ? g.all : g.n);
     else if (rc == Q_OK && json) {
         lab_guard_json(&g, &out);
         q_say_json(stdout, out.p);

@@ -23,7 +23,9 @@ static int columns(void)
 static int put_svg(const lab_map *m, const cli_map *o, char *err)
 {
     q_buf out = { 0 };
-    int rc = !o->force && access(o->svg, F_OK) == 0 ? q_fail(err, Q_RANGE, _("%s exists: --force writes over it"), o->svg) : Q_OK;
+    int rc = q_no_folder(o->svg, "map.svg", err);
+    if (rc == Q_OK && !o->force && access(o->svg, F_OK) == 0)
+        rc = q_fail(err, Q_RANGE, _("%s exists: --force writes over it"), o->svg);
     lab_map_svg(m, &out);
     if (rc == Q_OK)
         rc = (o->force ? q_write_file_atomic : q_write_file_new)(o->svg, out.p, out.len, err);

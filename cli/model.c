@@ -79,7 +79,7 @@ static int model_energy(int argc, char **argv)
     char err[Q_ERRLEN], *path = NULL;
     q_buf out = {0};
     int rc = like ? Q_OK : cli_model_path(file, &path, err);
-    if (rc == Q_OK) rc = lab_energy(&(lab_bill){.path = path, .arch = arch, .like = like, .type = type, .measure = true, .json = json}, &out, err);
+    if (rc == Q_OK) rc = lab_energy(&(lab_bill){.path = path, .arch = arch, .like = like, .type = type, .measure = true}, json ? NULL : &out, json ? &out : NULL, err);
     if (rc == Q_OK && json) q_say_json(stdout, out.p);
     else if (rc == Q_OK) q_say_text(stdout, out.p);
     q_buf_free(&out);

@@ -27,6 +27,7 @@ void eng_embedder_close(eng_embedder *);                 /* NULL is fine */
 const eng_embedder_info *eng_embedder_info_of(const eng_embedder *);
 /* The file is an embedding model by its header: not one to talk with. Milliseconds; false where it cannot be read. [any] */
 bool eng_is_embedder(const char *path);
+int eng_embedder_id(const char *path, char id[20], char *err);   /* its fingerprint, by its header too [any] */
 
 /* What a text is: the model's prefix goes before it. */
 enum eng_embed_as { ENG_EMBED_QUERY, ENG_EMBED_PASSAGE, ENG_EMBED_PLAIN /* no prefix */ };

@@ -254,7 +254,12 @@ double eng_probe_loss(const eng_probe *);                 /* nats a token, mean 
 /* [n_layer][n_expert] the largest share that an expert's weighted output had of what entered its layer, over the tokens (norms); 0:
  * it never ran. */
 const float *eng_probe_strength(const eng_probe *);
-int eng_probe_without(eng_probe *, int layer, int expert, double *loss, char *err);
+/* [n_layer][n_expert] for how many of the n - 1 tokens it ran. */
+const int *eng_probe_ran(const eng_probe *);
+int eng_probe_without(eng_probe *, int layer, int expert, double *loss, char *err);    /* INFINITY: no numbers are left */
+/* The same of n experts of a layer, each left out alone, several in a pass; loss: [n]. own: an estimate that costs only the tokens
+ * that an expert ran for: it is left out for these, the others stay what they were. */
+int eng_probe_try(eng_probe *, int layer, const int *expert, int n, bool own, double *loss, char *err);
 
 /* ================= sampling ================= */
 typedef struct eng_sampler eng_sampler;                   /* holds the seed's state and the penalties' window */

@@ -29,6 +29,10 @@ int eng_find_model(const char *m, char **path, char *err);
 /* ---- the embedding model, which search by meaning uses: kept apart from models that one talks with ---- */
 /* Where `quorum model fetch --embedder` puts it (it may not exist yet); malloc'ed, NULL without a home. */
 char *eng_default_embedder(void);
+int eng_find_embedders(eng_found **out, int *n, char *err);      /* as eng_find, and below quorum's own embedders/ */
+/* What memory.embedder takes: a path, part of a name, an id as eng_embedder_info has it, or NULL and "" for the default. *path
+ * malloc'ed. Errors as eng_find_model. */
+int eng_find_embedder(const char *m, char **path, char *err);
 typedef struct eng_arrival {
     bool here, coming;                  /* the file is whole and in its place; a process fetches it now */
     int percent;                        /* of the whole way, while it comes; else -1 */

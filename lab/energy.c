@@ -60,7 +60,7 @@ static uint64_t read_of(const eng_energy *e, int part, int k)
 }
 
 /* ---- JSON ---- */
-static void as_json(const eng_energy *e, double bandwidth, q_buf *out)
+static void as_json(const eng_energy *e, double bandwidth, uint64_t spared, q_buf *out)
 {
     int k[MAX_K], n = ks(e->n_expert, e->n_used, 0, k);
     cJSON *j = cJSON_CreateObject(), *p = cJSON_AddObjectToObject(j, "parameters");
@@ -99,6 +99,8 @@ static void as_json(const eng_energy *e, double bandwidth, q_buf *out)
     cJSON_AddStringToObject(j, "type", e->type);
     if (bandwidth > 0)
         cJSON_AddNumberToObject(j, "read_bandwidth", bandwidth);
+    if (spared)
+        cJSON_AddNumberToObject(j, "spared_bytes_per_token", (double)spared);
     char *s = cJSON_Print(j);
     q_buf_puts(out, s ? s : "{}");
     cJSON_free(s);
@@ -179,17 +181,17 @@ static void as_text(const eng_energy *e, double bandwidth, uint64_t spared, q_bu
                   q_bytes_words((uint64_t)bandwidth, w1));
 }
 
-int lab_energy(const lab_bill *b, q_buf *out, char *err)
+int lab_energy(const lab_bill *b, q_buf *text, q_buf *json, char *err)
 {
     eng_energy e;
     int rc = b->path ? eng_energy_read(b->path, &e, err) : eng_energy_like(b->arch, b->like, b->type ? b->type : "Q4_K_M", 0, &e, err);
     if (rc)
         return rc;
     double bandwidth = b->measure ? eng_read_bandwidth() : 0;
-    if (b->json)
-        as_json(&e, bandwidth, out);
-    else
-        as_text(&e, bandwidth, b->spared, out);
+    if (json)
+        as_json(&e, bandwidth, b->spared, json);
+    if (text)
+        as_text(&e, bandwidth, b->spared, text);
     return Q_OK;
 }
 

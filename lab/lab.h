@@ -83,10 +83,9 @@ void lab_watch_save(lab_watch *);                        /* usual rates that cha
 typedef struct lab_bill {                /* of a file, or where path is NULL of the published shapes that `like` names */
     const char *path, *arch, *like, *type;   /* arch NULL: whatever has these shapes; type NULL: Q4_K_M */
     bool measure;                        /* read bandwidth of this machine, and from it a ceiling: takes a third of a second */
-    bool json;
     uint64_t spared;                     /* bytes that ffn.width, as it is set now, does not read of a token's; 0: said nothing */
 } lab_bill;
-int lab_energy(const lab_bill *, q_buf *out, char *err);
+int lab_energy(const lab_bill *, q_buf *text, q_buf *json, char *err);       /* either may be NULL */
 /* The same as numbers, for whoever draws it. What a token costs is a part that it costs at every k and one for each expert. */
 enum { LAB_COSTS_ROWS = 10, LAB_COSTS_PARTS = 6 };
 typedef struct lab_costs_row {
@@ -110,28 +109,41 @@ int lab_costs_read(const char *path, bool measure, lab_costs *out, char *err);  
 void lab_costs_at(lab_costs *, int k);   /* rows and parts for the present k; below 1: the model's own */
 
 /* ================= experts that a model cannot do without (lab/guard.c) ================= */
-/* A short built-in text is evaluated under the model's own settings; the experts whose output was strongest there are left
- * out one at a time, as experts.ban does it. Kept in the store, a row of settings a model. What was not looked at is never
- * called safe. */
-enum { LAB_GUARD_MOST = 64 };
+/* A short built-in text is evaluated under the model's own settings, then again with one expert left out, as experts.ban does
+ * it. Where that can be done for every expert within LAB_GUARD_PASSES readings of the text, it is. Else each is estimated first:
+ * left out only for the tokens that it ran for, which costs k readings of the layers behind a layer for all of its experts together,
+ * however many there are; then the worst by that, and the LAB_GUARD_LOUD with the strongest output (an eighth of the rows at
+ * most; what they leave behind reaches tokens they did not run for), are left out wholly: as many as the readings allow,
+ * LAB_GUARD_LEAST at least. Work is counted, not
+ * timed, so that the same model gives the same list everywhere. Kept in the store, a row of settings a model. What was not left
+ * out is never called safe. */
+enum { LAB_GUARD_MOST = 256, LAB_GUARD_LEAST = 64, LAB_GUARD_LOUD = 8, LAB_GUARD_PASSES = 280 };
 #define LAB_GUARD_BREAKS 0.1             /* nats a token more: a tenth more perplexity */
+#define LAB_GUARD_QUICK 5e10             /* of lab_guard_terms.work: a quarter of a minute on two cores */
 typedef struct lab_guard {               /* zero-initialise; nothing to free */
     double loss;                         /* nats a token of the text, all experts in place */
     int tokens, n_layer, n_expert;       /* n_layer: all layers */
-    int n, tried;                        /* candidates, strongest first; of these the first `tried` were left out */
-    struct { int layer, expert; float strength; double rise; } row[LAB_GUARD_MOST];   /* rise: of the loss; INFINITY: no numbers are left */
+    int all, seen;                       /* routed experts of the model; of these, layer by layer, the first `seen` were estimated, or with `every` left out */
+    bool every;                          /* there is no estimate: the rows are the worst of all that were left out */
+    int n, tried;                        /* rows; of these the first `tried` were left out: all of them with `every`, there the worst first */
+    double passes, done, pass_s;         /* readings of the whole text that all of it takes, that were done; seconds of one here, 0: not measured */
+    struct { int layer, expert; float strength; double rise; } row[LAB_GUARD_MOST];   /* rise: of the loss, an estimate where not tried; INFINITY: no numbers are left */
 } lab_guard;
 bool lab_guard_read(struct mem_store *, uint64_t model, lab_guard *out);         /* false, and out zero: nothing is kept */
 typedef struct lab_guard_terms {
     struct mem_store *store;             /* where it is kept; NULL: nowhere */
-    bool quick;                          /* only where it takes some seconds: Q_RANGE without a sentence for larger models */
+    double work;                         /* active parameters times readings at most; 0: any. Larger models are read once, for pass_s, and Q_RANGE comes without a sentence */
+    int passes, most;                    /* 0: LAB_GUARD_PASSES; LAB_GUARD_MOST: rows at most */
     bool (*go_on)(void *user, int done, int total);   /* asked several times a layer; false: Q_CANCEL, what was found is kept */
     void *user;
 } lab_guard_terms;
 /* Goes on from io (n 0: from the start); beside: a cache of the model, whose cells stay as they are. Engine thread. */
 int lab_guard_look(struct eng_cache *beside, const lab_guard_terms *, lab_guard *io, char *err);
 int lab_guard_model(struct eng_model *, const lab_guard_terms *, lab_guard *io, char *err);
+bool lab_guard_whole(const lab_guard *);                    /* there is nothing left to look at */
+double lab_guard_left(const lab_guard *);                   /* seconds that what is left takes here; 0: not known, or nothing */
 enum lab_guarded { LAB_UNTRIED, LAB_HARMLESS /* below LAB_GUARD_BREAKS on that text */, LAB_BREAKS };
+/* *rise: where it is in a row; else as it was. */
 enum lab_guarded lab_guard_of(const lab_guard *, int layer, int expert, double *rise);
 void lab_guard_say(const lab_guard *, q_buf *out);
 void lab_guard_json(const lab_guard *, q_buf *out);

@@ -189,6 +189,7 @@ static int put_row(mem_bulk *b, struct item *it, int64_t *id, char *err)
 {
     int rc = put_document(b, &it->d, id, err);
     if (rc == Q_OK) rc = store_call(b->s, *id, err);
+    if (rc == Q_OK && it->old) rc = store_wish_moves(b->s, it->old, *id, err);
     return rc == Q_OK && it->old ? adopt(b, it, *id, err) : rc;
 }
 
@@ -283,6 +284,7 @@ static int end_large(mem_bulk *b, struct item *it, int64_t id, char *err)
     if (rc == Q_OK) rc = store_run(b->s, &n, err, "UPDATE document SET state=0, owner='', path=? WHERE id=? AND state=1", "si", it->d.path, id);
     if (rc == Q_OK && n != 1) rc = store_tampered(b->s, err);
     if (rc == Q_OK) rc = store_call(b->s, id, err);
+    if (rc == Q_OK && it->old) rc = store_wish_moves(b->s, it->old, id, err);
     return store_end(b->s, rc, err);
 }
 

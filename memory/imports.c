@@ -9,7 +9,7 @@
 /* In one step: messages written, messages looked up, bytes of text. */
 enum { STEP_NEW = 32, STEP_KNOWN = 1024, STEP_BYTES = 256 << 10 };
 
-struct row { int64_t conversation, parent, created, updated; int role, status; char *text, *thinking, *model; bool hidden; };
+struct row { int64_t conversation, parent, created, updated; int role, status; char *text, *thinking, *model, *author; bool hidden; };
 static const store_column columns[] = {
     STORE_COLUMN(struct row, conversation, ROW_INT64, "conversation", NULL),
     STORE_COLUMN(struct row, parent, ROW_REF, "parent", NULL),
@@ -20,6 +20,7 @@ static const store_column columns[] = {
     STORE_COLUMN(struct row, text, ROW_TEXT, "text", NULL),
     STORE_COLUMN(struct row, thinking, ROW_TEXT, "thinking", NULL),
     STORE_COLUMN(struct row, model, ROW_TEXT, "model", NULL),
+    STORE_COLUMN(struct row, author, ROW_TEXT, "author", NULL),
     STORE_COLUMN(struct row, hidden, ROW_BOOL, "hidden", NULL),
 };
 static const store_table table = STORE_TABLE(struct row, "message", columns);
@@ -108,7 +109,7 @@ static int put_message(struct putting *p, int i, char *err)
     const mem_import_message *m = &p->m->v[i];
     int64_t created = or_now(m->created_ms);
     struct row row = {.conversation = p->conversation, .parent = m->parent >= 0 && m->parent < i ? p->id[m->parent] : 0, .created = created, .updated = created,
-                      .role = (int)m->role, .status = MEM_DONE, .text = (char *)m->text, .thinking = (char *)m->thinking, .model = (char *)m->model, .hidden = m->hidden};
+                      .role = (int)m->role, .status = MEM_DONE, .text = (char *)m->text, .thinking = (char *)m->thinking, .model = (char *)m->model, .author = (char *)(m->author ? m->author : ""), .hidden = m->hidden};
     int rc = store_insert(p->s, &table, &row, &p->id[i], err);
     if (rc == Q_OK) rc = store_run(p->s, NULL, err, "INSERT INTO import_message(message, conversation, external) VALUES(?, ?, ?)", "iis", p->id[i], p->conversation, m->external);
     if (rc == Q_OK && m->raw) rc = store_run(p->s, NULL, err, "INSERT INTO message_raw(message, was, data) VALUES(?, ?, ?)", "isb", p->id[i], m->was, m->raw, strlen(m->raw));

@@ -157,6 +157,7 @@ typedef struct mem_import_message {
     bool hidden;                        /* kept, and neither shown, searched nor fed; nothing may stand below it */
     int64_t created_ms;                 /* <= 0: not known */
     const char *text, *thinking, *model;    /* UTF-8, never NULL */
+    const char *author;                 /* a name; NULL or "": the person of this memory, or a model by its role */
     const char *raw, *was;              /* the text as it came and how it was broken, where it was repaired; else NULL */
 } mem_import_message;
 typedef struct mem_import {
@@ -366,6 +367,27 @@ typedef struct mem_word {
 /* fn returns false to stop. Invalid UTF-8 parts words. Never fails. */
 void mem_words(const char *text, size_t n, bool (*fn)(void *user, const mem_word *w), void *user);
 
+/* ================= what a person wants of a search ================= */
+/* Passages that are fed first in a conversation, and sources that are never fed, until that is taken back. They are kept with
+ * their titles as they are now, oldest first; what is gone from memory is in neither list. */
+typedef struct mem_pin {
+    enum mem_kind kind;
+    int64_t ref;                        /* chunk or message */
+    int64_t from, n;                    /* bytes of its text that are meant; n -1: all of it */
+    int64_t created_ms;
+    char *title, *heading;
+} mem_pin;
+typedef struct mem_pins { mem_pin *v; int n; } mem_pins;
+typedef struct mem_ban { enum mem_kind kind; int64_t source /* document or conversation */, created_ms; char *title; } mem_ban;
+typedef struct mem_bans { mem_ban *v; int n; } mem_bans;
+int mem_pin_put(mem_store *, int64_t conversation, const mem_pin *, char *err);    /* times and titles ignored; Q_NOTFOUND: conversation or passage is not there */
+int mem_pin_drop(mem_store *, int64_t conversation, enum mem_kind, int64_t ref, char *err);
+int mem_pin_list(mem_store *, int64_t conversation, mem_pins *out, char *err);
+void mem_pins_free(mem_pins *);
+int mem_ban_put(mem_store *, enum mem_kind, int64_t source, bool banned, char *err);      /* Q_NOTFOUND: it is not there */
+int mem_ban_list(mem_store *, mem_bans *out, char *err);
+void mem_bans_free(mem_bans *);
+
 /* ================= vectors ================= */
 /* What an embedding model made of passages. Several models side by side, never mixed; a passage without a vector of a model is
  * owed one. A vector goes with its passage, for good behind mem_tidy. */
@@ -416,5 +438,8 @@ int mem_vectors_exact(mem_store *, int64_t embedder, enum mem_kind, const int64_
 int mem_setting_each(mem_store *, const char *except, void (*fn)(void *user, const char *name, const char *value), void *user, char *err);
 char *mem_setting_get(mem_store *, const char *name);                   /* NULL: not set; malloc'ed */
 int mem_setting_put(mem_store *, const char *name, const char *value, char *err);   /* NULL removes */
+/* What only one process is to do at a time, under the name of a setting: *mine, until mem_claim_end or until the process is gone. */
+int mem_claim(mem_store *, const char *name, bool *mine, char *err);
+void mem_claim_end(mem_store *, const char *name);
 
 #endif

@@ -238,6 +238,7 @@ static int sweep_words(mem_store *s, enum mem_kind k, const struct sweep *w, cha
     memcpy(id, w->row, sizeof *id * (size_t)w->rows);
     qsort(id, (size_t)w->rows, sizeof *id, by_id);
     for (int i = 0; i < w->rows && rc == Q_OK; i++) rc = forget_logs(s, k, id[i], err);
+    for (int i = 0; i < w->rows && rc == Q_OK; i++) rc = store_wish_passage_gone(s, k, id[i], err);
     for (int i = 0; i < w->rows && rc == Q_OK; i++) rc = store_index_drop(s, k, id[i], err);
     return rc;
 }
@@ -271,6 +272,7 @@ static int sweep_step(mem_store *s, size_t which, bool *more, char *err)
     for (int i = 0; i < w.rows && rc == Q_OK && going[which].free; i++) rc = store_run(s, NULL, err, going[which].free, "i", w.row[i]);
     if (rc == Q_OK) rc = sweep_rows(s, going[which].drop, w.row, w.rows, err);
     if (rc == Q_OK) rc = sweep_rows(s, going[which].end, w.owner, w.owners, err);
+    for (int i = 0; i < w.owners && rc == Q_OK; i++) rc = store_wish_source_gone(s, going[which].kind, w.owner[i], err);
     return store_end(s, rc, err);
 }
 

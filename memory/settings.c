@@ -2,6 +2,7 @@
 #include "memory/store.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 char *mem_setting_get(mem_store *s, const char *name)
 {
@@ -34,4 +35,32 @@ int mem_setting_put(mem_store *s, const char *name, const char *value, char *err
     rc = value ? store_run(s, NULL, err, "INSERT INTO setting(name, value) VALUES(?, ?) ON CONFLICT(name) DO UPDATE SET value=excluded.value", "ss", name, value)
                : store_run(s, NULL, err, "DELETE FROM setting WHERE name=?", "s", name);
     return store_end(s, rc, err);
+}
+
+/* ---- claims ---- */
+/* Under the write lock, so that of two processes that ask at once one gets it. */
+int mem_claim(mem_store *s, const char *name, bool *mine, char *err)
+{
+    char *who = NULL;
+    *mine = false;
+    int rc = store_begin(s, err);
+    if (rc != Q_OK) return rc;
+    sqlite3_stmt *st = store_query(s, err, "SELECT value FROM setting WHERE name=?", "s", name);
+    rc = st ? store_step(s, st, err) : store_failed(s);
+    if (rc == 1) who = store_text(st, 0);
+    sqlite3_finalize(st);
+    bool free_now = !who || strcmp(who, s->owner) == 0 || !store_is_alive(who);
+    if (rc >= 0 && free_now)
+        rc = store_run(s, NULL, err, "INSERT INTO setting(name, value) VALUES(?, ?) ON CONFLICT(name) DO UPDATE SET value=excluded.value", "ss", name, s->owner);
+    free(who);
+    rc = store_end(s, rc < 0 ? rc : Q_OK, err);
+    *mine = rc == Q_OK && free_now;
+    return rc;
+}
+
+void mem_claim_end(mem_store *s, const char *name)
+{
+    char err[Q_ERRLEN];
+    if (store_begin(s, err) != Q_OK) return;
+    store_end(s, store_run(s, NULL, err, "DELETE FROM setting WHERE name=? AND value=?", "ss", name, s->owner), err);   /* left: whoever comes next sees that this process is gone */
 }

@@ -226,4 +226,23 @@ void prov_found_free(prov_found *, int n);
  * Q_RANGE: several fit, err lists them. */
 int prov_find_model(const char *m, char **what, char *err);
 
+/* ================= vectors of many texts: a model of its own, beside whoever answers ================= */
+typedef struct prov_embedder prov_embedder;      /* one caller at a time; several may run at once */
+typedef struct prov_embedder_info {     /* strings live as long as the embedder */
+    const char *path, *name, *id;       /* id: of the file; vectors of two ids never mix */
+    int dim, threads;
+} prov_embedder_info;
+/* What memory.embedder takes: a path, part of a name, an id, or NULL and "" for the one that is fetched. *path malloc'ed. */
+int prov_embedder_find(const char *what, char **path, char *err);
+/* threads 0: all cores; they take the niceness of the thread that opens it. */
+int prov_embedder_open(const char *path, int threads, prov_embedder **out, char *err);
+void prov_embedder_close(prov_embedder *);       /* NULL is fine */
+const prov_embedder_info *prov_embedder_about(const prov_embedder *);
+/* n texts, as questions or as passages -> out [n][dim], each of length 1. go, NULL: always, is asked before each batch of some
+ * hundred tokens; false: Q_CANCEL, and out is void. */
+int prov_embedder_run(prov_embedder *, bool question, const char *const *text, const size_t *len, int n, float *out, bool (*go)(void *user), void *user, char *err);
+/* How far the one that is fetched is: engine/models.h has these words. Microseconds. */
+typedef struct prov_arrival { bool here, coming; int percent; char problem[Q_ERRLEN]; } prov_arrival;
+void prov_embedder_arrival(prov_arrival *);
+
 #endif

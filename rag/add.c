@@ -61,6 +61,7 @@ struct adding {
     mem_store *s;
     const rag_add_opts *o;
     struct follow *follow;
+    rag_child *child;                   /* reads what libraries read */
     mem_bulk *bulk;                     /* what was read waits here for the next step to the disk */
     rag_progress p;
     const char *root;                   /* no link below it is followed */
@@ -94,7 +95,7 @@ static int open_same(const struct adding *a, const char *path, const struct stat
 /* An archive of conversations, whatever its size; *known: it was one. */
 static int take_archive(struct adding *a, const mem_document *was, int fd, const q_buf *text, const mem_document *d, bool *known, char *err)
 {
-    rag_taking t = {.s = a->s, .title = d->title, .mtime_ms = d->mtime_ms, .go = a->o ? a->o->go : NULL, .user = a->o ? a->o->user : NULL, .p = &a->p};
+    rag_taking t = {.s = a->s, .child = a->child, .title = d->title, .mtime_ms = d->mtime_ms, .go = a->o ? a->o->go : NULL, .user = a->o ? a->o->user : NULL, .p = &a->p};
     int rc = text ? rag_take_text(&t, text->p, text->len, known, err) : rag_take_file(&t, fd, known, err);
     /* what an older quorum took for a document would say everything twice */
     if (rc == Q_OK && *known && was) rc = mem_document_delete(a->s, was->id, err);
@@ -136,12 +137,13 @@ static int take_open(struct adding *a, const char *path, int fd, const mem_docum
         if (was && same(was, d)) {
             rag_follow_unchanged(a->follow, was, d->device, d->mtime_ms);
             a->p.unchanged++;
-        } else if ((*why = rag_read(path, &b, &form)) != NULL) {
+        } else if ((*why = rag_read(a->child, path, &b, &form)) != NULL) {
             rc = Q_FORMAT;
-        } else {
+        } else if (!rag_child_stopped(a->child)) {
             if (rag_read_prose(path)) rc = take_archive(a, was, -1, &b, d, &known, err);
             if (rc == Q_OK && !known) rc = put_text(a, d, &b, form, err);
         }
+        if (rag_child_stopped(a->child)) *why = NULL, rc = q_fail(err, Q_CANCEL, _("stopped: what was added so far is kept"));
     }
     q_buf_free(&b);
     return rc;
@@ -302,6 +304,8 @@ int rag_add(mem_store *s, const char *path, const rag_add_opts *o, rag_progress 
         else
             a.rc = q_fail(err, Q_NOTFOUND, lost ? _("cannot find %s: %s; what memory holds of it is kept but not fed any more") : _("cannot find %s: %s"), path, strerror(why));
     } else if ((a.rc = rag_follow(s, real, &a.follow, err)) == Q_OK) {
+        rag_child_opts held = {.go = o ? o->go : NULL, .user = o ? o->user : NULL};
+        a.child = rag_child_new(&held);
         a.bulk = mem_bulk_new(s, o ? o->go : NULL, o ? o->user : NULL);
         /* a file is shown by its name, a folder's files with the folder's name before them */
         char *slash = strrchr(real, '/');
@@ -310,6 +314,7 @@ int rag_add(mem_store *s, const char *path, const rag_add_opts *o, rag_progress 
         else add_one(&a, real, &st);
     }
     mem_bulk_free(a.bulk);
+    rag_child_free(a.child);
     rag_follow_free(a.follow);
     free(real);
     a.p.path = a.p.note = NULL;

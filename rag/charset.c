@@ -1,10 +1,12 @@
 /* rag/charset: which set a text's bytes are in, told by a mark at its start, by its validity, or by the letters around.
- * Pure functions; any thread. It never guesses: what cannot be told is refused with what to do. */
+ * Pure functions; any thread. It never guesses: what cannot be told is refused with what to do. A page may say it itself. */
 #include "rag/charset.h"
 
 #include "rag/letters.h"
 
+#include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 /* The bytes of a file as UTF-8 in b, or the reason why not. */
 const char *rag_charset(q_buf *b)
@@ -35,4 +37,38 @@ const char *rag_charset(q_buf *b)
     *b = out;
     if (out.len == 0) return _("it is empty");
     return memchr(out.p, 0, out.len) ? _("it is not text: convert it to text or Markdown first") : NULL;
+}
+
+/* ---- what a page says of itself ---- */
+static bool said(const char *p, size_t n, char set[32])
+{
+    static const char *const before[] = {"encoding=", "charset="};
+    for (size_t i = 0; i < 2; i++) {
+        const char *at = memmem(p, n, before[i], strlen(before[i]));
+        if (!at) continue;
+        at += strlen(before[i]);
+        size_t k = 0;
+        while (at < p + n && (*at == '"' || *at == '\'')) at++;
+        while (at < p + n && k < 31 && (isalnum((unsigned char)*at) || strchr("-_", *at)) && *at) set[k++] = *at++;
+        set[k] = 0;
+        if (k) return true;
+    }
+    return false;
+}
+
+void rag_charset_said(q_buf *b)
+{
+    enum { HEAD = 2048 };
+    char set[32];
+    q_buf out = {0};
+    if (b->len >= 2 && (memcmp(b->p, "\xFF\xFE", 2) == 0 || memcmp(b->p, "\xFE\xFF", 2) == 0)) return;      /* rag_charset reads it */
+    if (!said(b->p, b->len < HEAD ? b->len : HEAD, set) || strcasecmp(set, "utf-8") == 0 || strncasecmp(set, "utf-16", 6) == 0) return;
+    if (strcasecmp(set, "iso-8859-1") == 0 || strcasecmp(set, "latin1") == 0 || strcasecmp(set, "us-ascii") == 0) memcpy(set, "CP1252", 7);    /* as browsers do */
+    if (q_utf8_valid(b->p, b->len)) return;             /* it says one thing and is another */
+    if (rag_convert(set, b->p, b->len, &out)) {
+        q_buf_free(b);
+        *b = out;
+        return;
+    }
+    q_buf_free(&out);
 }

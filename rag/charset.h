@@ -6,5 +6,8 @@
 
 /* Turns text in any set that can be told into UTF-8, in place; NULL, or a translated reason why not. */
 const char *rag_charset(q_buf *b);
+/* A page's bytes as UTF-8 by what it says of itself: a mark, an XML declaration, <meta charset>; b stays where nothing is said, or what is
+ * said is not so. */
+void rag_charset_said(q_buf *b);
 
 #endif

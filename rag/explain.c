@@ -14,11 +14,14 @@ static const struct { const char *word, *why; } fates[RAG_FATES] = {
     [RAG_OVER_COUNT] = {"count", N_("not fed: memory.max_passages")},
     [RAG_OVER_BUDGET] = {"budget", N_("not fed: no room for it")},
     [RAG_REPEATS] = {"repeats", N_("not fed: repeats one that is fed")},
+    [RAG_LEFT_OUT] = {"left_out", N_("not fed: left out of this answer")},
+    [RAG_OF_BANNED] = {"banned", N_("not fed: its source is banned")},
     [RAG_SAME] = {"same", N_("not fed: this question in another conversation, or what a model answered to it")},
 };
 
 const char *rag_fate_word(enum rag_fate f) { return fates[f].word; }
 bool rag_fate_repeats(enum rag_fate f) { return f == RAG_REPEATS || f == RAG_SAME; }
+bool rag_fate_unwanted(enum rag_fate f) { return f == RAG_LEFT_OUT || f == RAG_OF_BANNED; }
 
 /* With `digits` behind the point: .12, 1.0 at the top, as the screen shows scores. */
 static void shown(double v, int digits, char out[RAG_NUMBER])
@@ -132,7 +135,7 @@ static void terms_of(const rag_result *r, const rag_passage *p, q_buf *b)
 static char *reason(const rag_result *r, const rag_passage *p)
 {
     switch (p->fate) {
-    case RAG_FED: return q_strdup("");
+    case RAG_FED: return q_strdup(p->wish == RAG_PINNED ? "fed pinned" : "");
     case RAG_BELOW: return q_printf("%s %.9g", rag_fate_word(p->fate), r->min_score);
     case RAG_OVER_BUDGET: return q_printf("%s %d %d", rag_fate_word(p->fate), p->tokens, p->room);
     case RAG_OVER_COUNT: return q_printf("%s %d", rag_fate_word(p->fate), r->max_passages);
@@ -152,6 +155,14 @@ static enum rag_fate fate_of(const mem_log *v, double *a, double *b)
     return (enum rag_fate)fate;
 }
 
+bool rag_log_pinned(const mem_log *v) { return strcmp(v->reason, "fed pinned") == 0; }
+
+bool rag_log_unwanted(const mem_log *v)
+{
+    double a, b;
+    return rag_fate_unwanted(fate_of(v, &a, &b));
+}
+
 bool rag_log_repeats(const mem_log *v)
 {
     double a, b;
@@ -169,7 +180,7 @@ void rag_log_why(const mem_log *v, q_buf *b)
     char x[RAG_NUMBER];
     double least, room;
     enum rag_fate fate = fate_of(v, &least, &room);
-    q_buf_puts(b, _(fates[fate].why));
+    q_buf_puts(b, rag_log_pinned(v) ? _("fed: pinned in this conversation") : _(fates[fate].why));
     if (fate == RAG_BELOW && least > 0) q_buf_say(b, " %s", threshold(least, x));
     if (fate == RAG_OVER_COUNT) q_buf_say(b, " %.0f", least);
     if (fate == RAG_OVER_BUDGET && least > 0) q_buf_say(b, _(" (%.0f tok, room for %.0f)"), least, room);
@@ -214,6 +225,8 @@ static const char *nothing(const mem_log *v, q_buf *b)
     if (fate == RAG_BELOW) q_buf_say(b, _("nothing fed: best %s below %s"), x, threshold(least, y));
     else if (fate == RAG_OVER_BUDGET) q_buf_say(b, _("nothing fed: best %s takes %.0f tok, room for %.0f"), x, least, room);
     else if (fate == RAG_SAME) q_buf_say(b, _("nothing fed: best %s is this question in another conversation, or what a model answered to it"), x);
+    else if (fate == RAG_LEFT_OUT) q_buf_say(b, _("nothing fed: best %s is left out of this answer"), x);
+    else if (fate == RAG_OF_BANNED) q_buf_say(b, _("nothing fed: the source of the best, %s, is banned"), x);
     else q_buf_say(b, _("nothing fed: best %s, but memory.max_passages is %.0f"), x, least);
     return b->p;
 }
@@ -241,8 +254,8 @@ const char *rag_summary(const rag_result *r, q_buf *b)
         if (!best || r->v[i].score > best->score) best = &r->v[i];
     q_buf_clear(b);
     if (r->off) q_buf_puts(b, r->mode_off ? _("not searched: memory.mode is off") : _("not searched: memory.on is off"));
-    else if (!r->searched) q_buf_puts(b, _("not searched: no word to look for"));
     else if (r->n_fed) q_buf_say(b, _("%d fed, %d tok"), r->n_fed, r->fed_tokens);
+    else if (!r->searched) q_buf_puts(b, _("not searched: no word to look for"));
     else if (!best) q_buf_puts(b, _("nothing fed: nothing matched"));
     else {
         mem_log v = row_of(r, best);
@@ -259,9 +272,8 @@ void rag_explain(const rag_result *r, q_buf *b)
     q_buf_say(b, "%s\n", rag_summary(r, &first));
     q_buf_free(&first);
     if (r->note) q_buf_say(b, "%s\n", r->note);
-    if (!r->searched) return;
-    q_buf_puts(b, _("words of the question: weight (in how many passages)"));
-    q_buf_putc(b, '\n');
+    if (!r->searched && !r->n) return;
+    if (r->searched) q_buf_say(b, "%s\n", _("words of the question: weight (in how many passages)"));
     for (int i = 0; i < r->n_term; i++) {
         const rag_term *t = &r->term[i];
         if (t->weight <= 0) continue;

@@ -84,13 +84,16 @@ int rag_config_set(rag_config *c, const char *name, const char *text, char *err)
         v = read_choice(k->choices, text);
         if (v < 0) return q_fail(err, Q_RANGE, _("%s is one of: %s"), name, k->choices);
     } else {
-        char *end;
+        char *end, low[32], high[32];
         errno = 0;
         v = strtod(text, &end);
         bool ok = !errno && end != text && !*end && v >= k->min && v <= k->max;
+        q_knob_number(low, k->min);
+        q_knob_number(high, k->max);
         if (!ok || (k->type == Q_KNOB_INT && v != (double)(long)v))
-            return q_fail(err, Q_RANGE, k->type == Q_KNOB_INT ? _("%s is a whole number from %g to %g, not %s") : _("%s is a number from %g to %g, not %s"),
-                          name, k->min, k->max, text);
+            return q_fail(err, Q_RANGE, k->type == Q_KNOB_INT ? _("%s is a whole number from %s to %s, not %s") : _("%s is a number from %s to %s, not %s"),
+                          name, low, high, text);
+        v = v == 0 ? 0 : v;              /* -0 reads alike and is no other value */
     }
     keep(c, k, v);
     return Q_OK;

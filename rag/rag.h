@@ -114,9 +114,12 @@ int rag_near_held(rag_near *, int64_t *n, char *err);
 int rag_near_time(int64_t n, int dim, int tries, void (*between)(void *user), void *user, double *seconds, const char **form, char *err);
 
 /* ================= search ================= */
-enum rag_fate { RAG_FED, RAG_BELOW, RAG_OVER_COUNT, RAG_OVER_BUDGET, RAG_REPEATS, RAG_SAME, RAG_FATES };
+enum rag_fate { RAG_FED, RAG_BELOW, RAG_OVER_COUNT, RAG_OVER_BUDGET, RAG_REPEATS, RAG_SAME, RAG_LEFT_OUT, RAG_OF_BANNED, RAG_FATES };
 /* Cut because a passage says nothing new: what is fed says it, or it is this very question, or what a model answered to it. */
 bool rag_fate_repeats(enum rag_fate);
+bool rag_fate_unwanted(enum rag_fate);      /* cut because a person wanted it so */
+/* What a person wants of a passage: fed first while it fits, whatever its score; not fed this time; never fed, as all of its source. */
+enum rag_wish { RAG_NO_WISH, RAG_PINNED, RAG_UNWANTED, RAG_BANNED };
 
 typedef struct rag_term {               /* one word of the query */
     char *word, *stem;
@@ -159,6 +162,7 @@ typedef struct rag_passage {
     int rank;                           /* 1-based */
     int number;                         /* 1-based among the fed, by which the prompt cites it; 0 = not fed */
     enum rag_fate fate;
+    enum rag_wish wish;
     double match;                       /* 0..1 beside the best of this search: passages stand in its order */
     double score, signal[RAG_SIGNALS_MAX], side[RAG_SIDES_MAX], bm25;
     int tokens;                         /* by the caller's count; 0 where it was not asked */
@@ -168,10 +172,11 @@ typedef struct rag_passage {
 
 typedef struct rag_result {
     rag_term *term; int n_term;
-    rag_passage *v; int n;              /* best first, fed or not; at most 20 */
+    rag_passage *v; int n;              /* what is pinned, then best first, fed or not; at most 20 */
     int n_fed, fed_tokens;
     int n_below, n_over;                /* cut by score; by count, budget or as a repetition */
     int n_repeat;                       /* of n_over, the repetitions */
+    int n_unwanted;                     /* cut because a person wanted it so */
     double best_below;                  /* the best score under the threshold; 0 = nothing matched at all */
     double min_score;                   /* the threshold in force */
     int max_passages;                   /* the count in force */
@@ -188,7 +193,10 @@ typedef struct rag_scope {
     void *user;
     const char *before;                 /* what was asked before: a question that points back is searched with it; NULL: nothing */
     rag_near *near;                     /* what lies near in meaning; NULL: words alone. A failure of it is a note, not one of the search */
+    const struct rag_place *without; int n_without;     /* passages that are not to be fed this time */
+    bool no_pins;                       /* what the conversation's pins feed is fed already */
 } rag_scope;
+typedef struct rag_place { enum mem_kind kind; int64_t id; } rag_place;
 /* Does a question lean on what was said before it ("And on Sundays?", "How often?")? */
 bool rag_points_back(const char *question);
 
@@ -217,6 +225,8 @@ void rag_why(const rag_result *, const rag_passage *, q_buf *out);
 void rag_log_why(const mem_log *, q_buf *out);
 const char *rag_logs_summary(const mem_logs *, q_buf *buf);     /* rag_summary of stored rows */
 bool rag_log_repeats(const mem_log *);           /* cut because one that is fed says it */
+bool rag_log_unwanted(const mem_log *);          /* cut because a person wanted it so */
+bool rag_log_pinned(const mem_log *);            /* fed because it is pinned */
 double rag_log_min_score(const mem_log *);      /* the threshold that a row was below; 0: it was not cut by it */
 /* Keeps the result as the message's retrieval log. */
 int rag_log(mem_store *, int64_t message, const rag_result *, char *err);

@@ -1,12 +1,9 @@
 /* rag/read: the readers, a row each: by which endings or first bytes a file is known, and how its bytes become text.
- * Any thread. It never opens a file; a PDF is
- * another program's to read, which is waited for. */
+ * Any thread. It never opens a file; what is read by libraries is another program's to read (child.c, pdf.c), which is waited for. */
 #include "rag/read.h"
 
 #include "rag/charset.h"
-#include "rag/import/markup.h"
 #include "rag/import/mail.h"
-#include "rag/import/office.h"
 #include "rag/import/pdf.h"
 #include "rag/import/table.h"
 
@@ -17,40 +14,34 @@ typedef struct reader {
     const char *endings;                /* ".md .markdown"; "" any */
     const char *magic;                  /* the first bytes; "" any */
     enum rag_form form;                 /* of what it gives */
-    const char *(*read)(q_buf *b);      /* in place; NULL, or a translated reason why not */
+    const char *(*read)(rag_child *, q_buf *b);     /* in place; NULL, or a translated reason why not */
 } reader;
 
-static const char *pdf(q_buf *b) { return rag_pdf(b, &pdf_ordinary); }
+static const char *pdf(rag_child *c, q_buf *b) { return rag_pdf(c, b, &pdf_ordinary); }
+static const char *office(rag_child *c, q_buf *b) { return rag_child_document(c, false, b); }
 
-static const char *html(q_buf *b)
+static const char *html(rag_child *c, q_buf *b)
 {
-    q_buf out = {0};
-    markup_charset(b);
+    rag_charset_said(b);
     const char *why = rag_charset(b);
-    if (!why) markup_html(b->p, b->len, &out);
-    if (!why && !out.len) why = _("there are no words in it");
-    if (why) {
-        q_buf_free(&out);
-        return why;
-    }
-    q_buf_free(b);
-    *b = out;
-    return NULL;
+    return why ? why : rag_child_document(c, true, b);
 }
 
-/* An mbox of any name; a text that merely begins so is one. */
-static const char *mail(q_buf *b) { return rag_mail_knows(b->p, b->len) ? rag_mail(b) : rag_charset(b); }
+static const char *text(rag_child *c, q_buf *b) { return (void)c, rag_charset(b); }
 
-static const char *csv(q_buf *b)
+/* An mbox of any name; a text that merely begins so is one. */
+static const char *mail(rag_child *c, q_buf *b) { return rag_mail_knows(b->p, b->len) ? rag_mail(c, b) : rag_charset(b); }
+
+static const char *csv(rag_child *c, q_buf *b)
 {
-    const char *why = rag_charset(b);
+    const char *why = text(c, b);
     if (!why) rag_csv(b);
     return why;
 }
 
-static const char *json(q_buf *b)
+static const char *json(rag_child *c, q_buf *b)
 {
-    const char *why = rag_charset(b);
+    const char *why = text(c, b);
     if (!why) rag_json(b);
     return why;
 }
@@ -58,19 +49,19 @@ static const char *json(q_buf *b)
 /* The first row that fits. */
 static const reader readers[] = {
     {"", "%PDF-", RAG_PLAIN, pdf},
-    {"", "PK\3\4", RAG_MARKDOWN, rag_office},
+    {"", "PK\3\4", RAG_MARKDOWN, office},
     {".html .htm .xhtml", "", RAG_MARKDOWN, html},
     {"", "<!DOCTYPE html", RAG_MARKDOWN, html},
     {"", "<!doctype html", RAG_MARKDOWN, html},
     {"", "<html", RAG_MARKDOWN, html},
-    {".md .markdown .mdown .mkd .mdx .rmd .qmd", "", RAG_MARKDOWN, rag_charset},
+    {".md .markdown .mdown .mkd .mdx .rmd .qmd", "", RAG_MARKDOWN, text},
     {".mbox .mbx .eml", "", RAG_MARKDOWN, rag_mail},
     {"", "From ", RAG_MARKDOWN, mail},
     {".csv .tsv", "", RAG_PLAIN, csv},
     {".json .geojson .ipynb", "", RAG_PLAIN, json},
     {".c .h .cc .cpp .cxx .hpp .hh .cu .cuh .m .mm .py .pyi .js .mjs .jsx .ts .tsx .go .rs .java .kt .scala .cs .swift .rb .php .pl .pm .lua .r .jl .hs .ml .ex .exs"
-     " .zig .d .sh .bash .zsh .sql .el .lisp .clj .scm .vim .dart .proto", "", RAG_SOURCE, rag_charset},
-    {"", "", RAG_PLAIN, rag_charset},
+     " .zig .d .sh .bash .zsh .sql .el .lisp .clj .scm .vim .dart .proto", "", RAG_SOURCE, text},
+    {"", "", RAG_PLAIN, text},
 };
 
 static bool ends(const char *path, const char *endings)
@@ -83,7 +74,7 @@ static bool ends(const char *path, const char *endings)
     return false;
 }
 
-const char *rag_read(const char *path, q_buf *b, enum rag_form *form)
+const char *rag_read(rag_child *c, const char *path, q_buf *b, enum rag_form *form)
 {
     if (b->len == 0) return _("it is empty");
     const reader *r = readers;
@@ -92,7 +83,7 @@ const char *rag_read(const char *path, q_buf *b, enum rag_form *form)
         if ((!*r->endings || ends(path, r->endings)) && b->len >= n && memcmp(b->p, r->magic, n) == 0) break;
     }
     *form = r->form;
-    return r->read(b);
+    return r->read(c, b);
 }
 
 bool rag_read_prose(const char *path)

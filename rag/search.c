@@ -4,9 +4,11 @@
 
 #include "base/say.h"
 #include "rag/gather.h"
+#include "rag/label.h"
 #include "rag/links.h"
 #include "rag/meaning.h"
 #include "rag/query.h"
+#include "rag/wishes.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -17,43 +19,6 @@
 enum { SHOWN_MAX = 20, LONG_TEXT = 1200 };
 
 /* ---- a passage ---- */
-static char *chunk_label(const mem_passage *m)
-{
-    q_buf b = {0};
-    const char *last = rag_own_heading(m->heading);
-    if (*last) q_buf_say(&b, "%s § %s", m->title, last);
-    else q_buf_say(&b, "%s", m->title);
-    return q_buf_take(&b);
-}
-
-/* For people: their language, their time. */
-static char *label(const mem_passage *m)
-{
-    if (m->kind == MEM_CHUNK) return chunk_label(m);
-    static const char *const months[] = {N_("Jan"), N_("Feb"), N_("Mar"), N_("Apr"), N_("May"), N_("Jun"),
-                                         N_("Jul"), N_("Aug"), N_("Sep"), N_("Oct"), N_("Nov"), N_("Dec")};
-    time_t t = (time_t)(m->created_ms / 1000);
-    struct tm tm;
-    q_buf b = {0};
-    if (!localtime_r(&t, &tm)) memset(&tm, 0, sizeof tm);
-    /* TRANSLATORS: day, month, title of the conversation */
-    q_buf_say(&b, _("chat of %d %s: %s"), tm.tm_mday, _(months[tm.tm_mon]), *m->title ? m->title : _("untitled"));
-    return q_buf_take(&b);
-}
-
-/* For a model: the same bytes whoever asks, wherever they sit. */
-static char *cite(const mem_passage *m)
-{
-    if (m->kind == MEM_CHUNK) return chunk_label(m);
-    time_t t = (time_t)(m->created_ms / 1000);
-    struct tm tm;
-    q_buf b = {0};
-    if (!gmtime_r(&t, &tm)) memset(&tm, 0, sizeof tm);
-    q_buf_say(&b, "chat of %04d-%02d-%02d", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday);
-    if (*m->title) q_buf_say(&b, ": %s", m->title);
-    return q_buf_take(&b);
-}
-
 /* A passage answers the whole question or that part of a long one which it answers best. */
 static void measure_passage(const struct rag_query *q, rag_passage *p, const struct gathered *c, const struct passage_words *w)
 {
@@ -113,6 +78,7 @@ static bool names(const struct rag_query *q, const char *author)
 static int by_score(const void *a, const void *b)
 {
     const rag_passage *x = a, *y = b;
+    if ((x->wish == RAG_PINNED) != (y->wish == RAG_PINNED)) return x->wish == RAG_PINNED ? -1 : 1;
     if (x->match != y->match) return x->match > y->match ? -1 : 1;
     if (x->kind != y->kind) return x->kind < y->kind ? -1 : 1;
     return x->id < y->id ? -1 : 1;          /* a total order: the same question gives the same list */
@@ -160,8 +126,8 @@ static void judge(const struct gathering *g, const struct gathered *c, double mo
     const rag_side *side = rag_sides(&n_side);
     for (int i = 0; i < n_side; i++) p->side[i] = floor(side[i].of(&c->sides) * 1000 + .5) / 1000;
     measure_passage(g->q, p, c, &(struct passage_words){m->name, m->heading, m->text + from, len, m->trust == MEM_TRUST_MANUAL});
-    p->label = label(m);
-    p->cite = cite(m);
+    p->label = rag_label(m);
+    p->cite = rag_cite(m);
     p->text = q_strndup(m->text + from, len);
     p->offset = m->offset + (int64_t)from;
     p->taken_ms = m->kind == MEM_CHUNK && m->trust == MEM_TRUST_OWN ? m->created_ms : 0;
@@ -206,7 +172,7 @@ int rag_again(mem_store *s, const rag_fed *fed, int n, rag_result **out, char *e
         if (rc == Q_NOTFOUND || (rc == Q_OK && (fed[i].from < 0 || fed[i].from > all || len > all - fed[i].from)))
             rc = q_fail(err, Q_NOTFOUND, _("passage [%d] that this answer was given is not in memory any more as it was"), i + 1);
         if (rc == Q_OK)
-            r->v[r->n++] = (rag_passage){.kind = fed[i].kind, .id = m.id, .source = m.source, .trust = m.trust, .label = label(&m), .cite = cite(&m),
+            r->v[r->n++] = (rag_passage){.kind = fed[i].kind, .id = m.id, .source = m.source, .trust = m.trust, .label = rag_label(&m), .cite = rag_cite(&m),
                                          .text = q_strndup(m.text + fed[i].from, (size_t)len), .number = r->n_fed = i + 1};
         mem_passage_free(&m);
     }
@@ -224,13 +190,18 @@ static void choose(const rag_config *c, const rag_scope *scope, rag_result *r)
         rag_passage *p = &r->v[i];
         p->rank = i + 1;
         p->room = room - r->fed_tokens;
-        if (p->score < c->min_score) {
+        if (p->wish == RAG_UNWANTED || p->wish == RAG_BANNED) {
+            p->fate = p->wish == RAG_BANNED ? RAG_OF_BANNED : RAG_LEFT_OUT;
+            r->n_unwanted++;
+            continue;
+        }
+        if (p->score < c->min_score && p->wish != RAG_PINNED) {
             p->fate = RAG_BELOW;
             r->n_below++;
             if (p->score > r->best_below) r->best_below = p->score;
             continue;
         }
-        if (p->same) {
+        if (p->same && p->wish != RAG_PINNED) {
             p->fate = RAG_SAME;
             r->n_over++;
             r->n_repeat++;
@@ -245,7 +216,7 @@ static void choose(const rag_config *c, const rag_scope *scope, rag_result *r)
             r->n_repeat++;
             continue;
         }
-        if (r->n_fed >= c->max_passages) {
+        if (r->n_fed >= c->max_passages && p->wish != RAG_PINNED) {
             p->fate = RAG_OVER_COUNT;
             r->n_over++;
             continue;
@@ -278,6 +249,7 @@ int rag_search(mem_store *s, const rag_config *c, const char *query, const rag_s
     int rc = rag_query_read(s, c, query, scope, r, &q, err);
     if (rc == Q_OK && r->searched) rc = find(s, c, &q, scope, err);
     rag_query_free(&q);
+    if (rc == Q_OK) rc = rag_wishes(s, scope, r, err);
     if (rc != Q_OK) {
         rag_result_free(r);
         *out = NULL;
@@ -318,7 +290,8 @@ void rag_join(rag_result *r, rag_result *more)
         }
         if (j < had) {                   /* the text beside the question feeds what the question alone did not */
             r->n_below -= r->v[j].fate == RAG_BELOW;
-            r->n_over -= r->v[j].fate != RAG_BELOW;
+            r->n_unwanted -= rag_fate_unwanted(r->v[j].fate);
+            r->n_over -= r->v[j].fate != RAG_BELOW && !rag_fate_unwanted(r->v[j].fate);
             r->n_repeat -= rag_fate_repeats(r->v[j].fate);
             p->rank = r->v[j].rank;
             passage_free(&r->v[j]);
@@ -331,6 +304,7 @@ void rag_join(rag_result *r, rag_result *more)
     r->n_below += more->n_below;
     r->n_over += more->n_over;
     r->n_repeat += more->n_repeat;
+    r->n_unwanted += more->n_unwanted;
     if (more->best_below > r->best_below) r->best_below = more->best_below;
     r->searched |= more->searched;
     if (!r->note) r->note = more->note;

@@ -3,8 +3,10 @@
  * (/k 4, /stop, the next question). It never moves the cursor but by libedit and plain text. */
 #include "base/say.h"
 #include "tui/model/say.h"
+#include "tui/term/ahead.h"
 #include "tui/term/decode.h"
 #include "tui/term/ending.h"
+#include "tui/term/screen.h"
 #include "tui/term/theme.h"
 #include "tui/tui.h"
 
@@ -33,6 +35,7 @@ typedef struct repl {
     agt *a;
     EditLine *el;
     History *h;
+    FILE *quiet;                         /* where the line editor complains on a terminal that nothing is known of; or NULL */
     char *history_file;
     bool tty, quit;
     bool open_line;                      /* the cursor stands behind text */
@@ -507,14 +510,19 @@ static unsigned char swallow(EditLine *el, int ch)
     return CC_NORM;
 }
 
-/* What a nudge came to is shown above the line that is typed. */
-static unsigned char nudge(repl *r, int by)
+/* What a nudge (0: the configuration before) came to is shown above the line that is typed. */
+static unsigned char nudge(EditLine *el, int by)
 {
+    repl *r;
+    el_get(el, EL_CLIENTDATA, &r);
     int seen = interrupts;
     bool asked_chats = false, idle;
     clear_progress(r);
     q_say(stdout, "\n");
-    agt_nudge_k(r->a, by);
+    if (by)
+        agt_nudge_k(r->a, by);
+    else
+        agt_toggle(r->a);
     do {
         agt_event e;
         idle = agt_idle(r->a);
@@ -529,26 +537,16 @@ static unsigned char nudge(repl *r, int by)
     return CC_REDISPLAY;
 }
 
-static unsigned char fewer(EditLine *el, int ch)
-{
-    repl *r;
-    el_get(el, EL_CLIENTDATA, &r);
-    return nudge(r, -1);
-}
-
-static unsigned char more(EditLine *el, int ch)
-{
-    repl *r;
-    el_get(el, EL_CLIENTDATA, &r);
-    return nudge(r, 1);
-}
-
+static unsigned char fewer(EditLine *el, int ch) { return nudge(el, -1); }
+static unsigned char more(EditLine *el, int ch) { return nudge(el, 1); }
+static unsigned char toggle(EditLine *el, int ch) { return nudge(el, 0); }
 static unsigned char nothing(EditLine *el, int ch) { return CC_NORM; }
 
 /* A function key in the spellings of terminals, with and without Shift, Alt and Ctrl (";2" to ";8"). */
 static void bind_keys(EditLine *el)
 {
     static const int number[] = { 2, 5, 6, 11, 12, 13, 14, 15, 17, 18, 19, 20, 21, 23, 24, 25, 26, 28, 29, 31, 32, 33, 34 };
+    static const char *const acts[] = { "quorum-fewer", "quorum-more", "quorum-toggle" };        /* F7, F8, F9 */
     static const char letter[] = "PQRS", console[] = "ABCDE";
     char seq[16];
     for (size_t i = 0; i < sizeof number / sizeof *number; i++)
@@ -557,7 +555,7 @@ static void bind_keys(EditLine *el)
                 snprintf(seq, sizeof seq, "\033[%d~", number[i]);
             else
                 snprintf(seq, sizeof seq, "\033[%d;%d~", number[i], m);
-            el_set(el, EL_BIND, seq, m > 1 || (number[i] != 18 && number[i] != 19) ? "quorum-nothing" : number[i] == 18 ? "quorum-fewer" : "quorum-more", NULL);
+            el_set(el, EL_BIND, seq, m > 1 || number[i] < 18 || number[i] > 20 ? "quorum-nothing" : acts[number[i] - 18], NULL);
         }
     for (const char *p = letter; *p; p++)
         for (int m = 1; m <= 8; m++) {
@@ -573,6 +571,17 @@ static void bind_keys(EditLine *el)
     }
 }
 
+/* The line editor would say it in its own words, and go on as if on a terminal that can do nothing. */
+static void unknown_terminal(void)
+{
+    const char *term = getenv("TERM");
+    if (term && *term)
+        q_say(stdout, _("The terminal \"%s\" (TERM) is not described on this system, so lines are edited in the plainest way: try TERM=xterm-256color quorum, or install its description (Debian: ncurses-term).\n"), term);
+    else
+        q_say(stdout, "%s", _("TERM is not set, so lines are edited in the plainest way: TERM=xterm-256color quorum says what most terminals are.\n"));
+    setenv("TERM", "dumb", 1);
+}
+
 static void setup(repl *r)
 {
     HistEvent ev;
@@ -585,7 +594,11 @@ static void setup(repl *r)
     if (dir && q_mkdirs(dir, err) == Q_OK)
         history(r->h, &ev, H_LOAD, r->history_file);
     free(dir);
-    if (!r->tty || !(r->el = el_init("quorum", stdin, stdout, stderr)))
+    if (r->tty && !tui_term_known(getenv("TERM"))) {
+        unknown_terminal();
+        r->quiet = fopen("/dev/null", "w");
+    }
+    if (!r->tty || !(r->el = el_init("quorum", stdin, stdout, r->quiet ? r->quiet : stderr)))
         return;
     el_set(r->el, EL_CLIENTDATA, r);
     el_set(r->el, EL_PROMPT, prompt);
@@ -597,6 +610,7 @@ static void setup(repl *r)
     el_set(r->el, EL_ADDFN, "quorum-enter", "send, or a pasted line's end", enter);
     el_set(r->el, EL_ADDFN, "quorum-fewer", "fewer experts", fewer);
     el_set(r->el, EL_ADDFN, "quorum-more", "more experts", more);
+    el_set(r->el, EL_ADDFN, "quorum-toggle", "the configuration before", toggle);
     el_set(r->el, EL_ADDFN, "quorum-nothing", "a key that does nothing here", nothing);
     bind_keys(r->el);
     el_set(r->el, EL_BIND, send_key, "ed-newline", NULL);
@@ -618,6 +632,8 @@ static void take_down(repl *r)
     HistEvent ev;
     if (r->el)
         el_end(r->el);
+    if (r->quiet)
+        fclose(r->quiet);
     if (r->h)
         history_end(r->h);
     (void)ev;
@@ -706,11 +722,34 @@ static bool take_line(repl *r, const char *text)
     return sent;
 }
 
-/* Follows events until nothing runs. A line typed meanwhile is sent at once. */
+/* What the keys of the full screen do there they do while an answer runs; a line that was typed is sent at once. It was
+ * typed unseen, so it is shown where it acts. */
+static void take_keys(repl *r, tui_ahead *h)
+{
+    for (enum tui_key_code k; (k = tui_ahead_key(h)) != K_NONE;)
+        switch (k) {
+        case K_ENTER:
+            if (h->line.len) {
+                fresh_line(r);
+                q_say(stdout, "> %s\n", h->line.p);
+            }
+            if (h->line.len || r->ask) take_line(r, h->line.len ? h->line.p : "");
+            q_buf_clear(&h->line);
+            break;
+        case K_F6: agt_submit(r->a, "/pause"); break;
+        case K_F7: agt_nudge_k(r->a, -1); break;
+        case K_F8: agt_nudge_k(r->a, 1); break;
+        case K_F9: agt_toggle(r->a); break;
+        default: break;
+        }
+}
+
+/* Follows events until nothing runs. */
 static void follow(repl *r, bool *asked_chats)
 {
     int seen = interrupts;
-    q_buf typed = { 0 };
+    tui_ahead ahead = { 0 };
+    if (r->tty) tui_ahead_on(&ahead);
     while (!r->quit && !ended) {
         agt_event e;
         bool idle = agt_idle(r->a);
@@ -725,29 +764,18 @@ static void follow(repl *r, bool *asked_chats)
         if (idle)                        /* before the events were read: what was asked for is all there */
             break;
         struct pollfd p[2] = { { .fd = agt_wake_fd(r->a), .events = POLLIN }, { .fd = STDIN_FILENO, .events = POLLIN } };
-        /* A terminal that was closed is readable for ever and gives nothing: its end, or an error, is the end. */
-        if (poll(p, r->tty ? 2 : 1, 20) > 0 && r->tty && p[1].revents) {
-            char buf[512];
-            ssize_t n = read(STDIN_FILENO, buf, sizeof buf);
-            if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN)) {
-                r->quit = true;
-                agt_stop(r->a);
-            }
-            if (n > 0)
-                q_buf_add(&typed, buf, (size_t)n);
-            char *nl;
-            while (typed.len && (nl = memchr(typed.p, '\n', typed.len))) {
-                *nl = 0;
-                if (*typed.p || r->ask) take_line(r, typed.p);
-                size_t used = (size_t)(nl - typed.p) + 1;
-                memmove(typed.p, typed.p + used, typed.len - used + 1);
-                typed.len -= used;
-            }
+        if (poll(p, r->tty ? 2 : 1, 20) > 0 && r->tty && p[1].revents)
+            tui_ahead_read(&ahead);
+        if (r->tty) take_keys(r, &ahead);
+        if (ahead.closed) {
+            r->quit = true;
+            agt_stop(r->a);
         }
     }
-    if (typed.len && !r->edit)
-        r->edit = q_strdup(typed.p);
-    q_buf_free(&typed);
+    if (r->tty) tui_ahead_off(&ahead);
+    if (ahead.line.len && !r->edit)
+        r->edit = q_strdup(ahead.line.p);
+    q_buf_free(&ahead.line);
 }
 
 int tui_repl(agt *a, char *err)

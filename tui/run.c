@@ -1,5 +1,5 @@
 /* tui/run: the loop of the full screen: one poll over keys, the agent's wake descriptor and signals; keys first, then
- * events, then at most one frame in 16 ms. Front-end thread. It never waits for the model or the disk; only an editor
+ * events, then what is due of a frame (model/pace). Front-end thread. It never waits for the model or the disk; only an editor
  * that the person opened holds it up. */
 #include "tui/model/app.h"
 #include "tui/term/decode.h"
@@ -17,14 +17,12 @@
 #include <unistd.h>
 #include <term.h>
 
-enum { FRAME_MS = 16, EDITOR_MAX = 64 << 20 };
+enum { EDITOR_MAX = 64 << 20 };
 
 bool tui_possible(void)
 {
     const char *term = getenv("TERM");
-    int e;
-    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) || !term || !*term || strcmp(term, "dumb") == 0) return false;
-    if (setupterm(NULL, STDOUT_FILENO, &e) != 0) return false;
+    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) || !term || strcmp(term, "dumb") == 0 || !tui_term_known(term)) return false;
     const char *cup = tigetstr("cup");
     return cup && cup != (char *)-1;
 }
@@ -160,9 +158,9 @@ static void serve(tui_app *app, bool *repaint)
     }
     enum tui_want w = app->want;
     app->want = w == WANT_QUIT ? WANT_QUIT : WANT_NOTHING;
-    if (w == WANT_SUSPEND) { tui_term_suspend(); *repaint = app->dirty = true; }
-    else if (w == WANT_EDITOR) { edit_outside(app); *repaint = app->dirty = true; }
-    else if (w == WANT_REPAINT) { tui_term_theme(&app->theme); *repaint = app->dirty = true; }
+    if (w == WANT_SUSPEND) { tui_term_suspend(); *repaint = app->owed.all = true; }
+    else if (w == WANT_EDITOR) { edit_outside(app); *repaint = app->owed.all = true; }
+    else if (w == WANT_REPAINT) { tui_term_theme(&app->theme); *repaint = app->owed.all = true; }
 }
 
 int tui_run(agt *a, const tui_options *o, char *err)
@@ -178,7 +176,7 @@ int tui_run(agt *a, const tui_options *o, char *err)
     tui_term_size(&w, &h);
     tui_app_resize(&app, w, h);
     FILE *tmux = ask_tmux(a);
-    int64_t drawn = 0, kept = now_ms();
+    int64_t kept = now_ms();
     bool repaint = false, mouse = !app.ui.mouse;
     while (app.want != WANT_QUIT && !end) {
         tui_key k;
@@ -196,22 +194,22 @@ int tui_run(agt *a, const tui_options *o, char *err)
         serve(&app, &repaint);
         if (app.want == WANT_QUIT) break;
         if (mouse != app.ui.mouse) tui_term_mouse(mouse = app.ui.mouse);
-        int64_t wait = tui_app_timeout(&app);
-        if (app.dirty) wait = drawn + FRAME_MS - app.now;
-        if (app.dirty && wait <= 0) {
-            tui_app_draw(&app);
+        int wait = tui_app_due(&app), quiet = tui_app_rest(&app);
+        if (wait == 0) {
+            tui_app_frame(&app);
             tui_term_show(&app.grid, repaint);
             repaint = false;
-            drawn = now_ms();
             continue;                   /* what came meanwhile, before sleeping */
         }
+        if (wait < 0) wait = tui_app_timeout(&app);
+        if (quiet > 0 && (wait < 0 || quiet < wait)) wait = quiet;
         if (app.now - kept > 5000) { kept = app.now; agt_keep_place(a, app.seen.chat, tui_tr_place(&app.tr), tui_draft(&app)); }
-        struct pollfd p[4] = { { STDIN_FILENO, POLLIN, 0 }, { agt_wake_fd(a), POLLIN, 0 }, { tui_guard_fd(), POLLIN, 0 },
+        struct pollfd p[4] = { { STDIN_FILENO, POLLIN, 0 }, { quiet > 0 ? -1 : agt_wake_fd(a), POLLIN, 0 }, { tui_guard_fd(), POLLIN, 0 },
                                { tmux ? fileno(tmux) : -1, POLLIN, 0 } };
         int rest = tui_term_wait();
         if (rest >= 0 && (wait < 0 || rest < wait)) wait = rest;
-        int n = poll(p, 4, wait < 0 ? 5000 : (int)wait);
-        if (n == 0 && !app.dirty) app.dirty = true;          /* a timer: seconds count, a sentence goes */
+        int n = poll(p, 4, wait < 0 ? 5000 : wait);
+        if (n == 0 && tui_app_due(&app) < 0) app.owed.all = true;        /* a timer: seconds count, a sentence goes */
         if (p[2].revents) { end = signals(&app, &repaint); if (app.want == WANT_SUSPEND) serve(&app, &repaint); }
         if (tmux && p[3].revents) tmux_answer(&app, &tmux);
         if (p[0].revents & POLLNVAL) end = SIGHUP;

@@ -46,6 +46,22 @@ static int check_memory(const eng_embedder *e, char *err)
                   (double)need / mib, (double)have / mib);
 }
 
+static void identify(const gguf_file *f, const char *arch, char id[20])
+{
+    snprintf(id, 20, "%016llx", (unsigned long long)keys_fingerprint(f, q_hash64(arch, strlen(arch), gguf_size(f))));
+}
+
+int eng_embedder_id(const char *path, char id[20], char *err)
+{
+    gguf_file *f = NULL;
+    const char *arch;
+    int rc = gguf_open(path, &f, err);
+    if (rc == Q_OK && !embed_kind_of(f, &arch)) rc = q_fail(err, Q_FORMAT, _("%s is no embedding model"), path);
+    if (rc == Q_OK) identify(f, arch, id);
+    gguf_close(f);
+    return rc;
+}
+
 static void describe(eng_embedder *e, const char *name)
 {
     const char *slash = strrchr(e->info.path, '/');
@@ -60,7 +76,7 @@ static void describe(eng_embedder *e, const char *name)
         const gguf_tensor *t = gguf_tensor_at(e->file, i);
         o->params += (uint64_t)t->ne[0] * (uint64_t)t->ne[1] * (uint64_t)t->ne[2] * (uint64_t)t->ne[3];
     }
-    snprintf(o->id, sizeof o->id, "%016llx", (unsigned long long)keys_fingerprint(e->file, q_hash64(name, strlen(name), o->file_bytes)));
+    identify(e->file, name, o->id);
     const embed_family *f = embed_family_of(o->name);
     o->query = f->query;
     o->passage = f->passage;
@@ -83,7 +99,7 @@ static int open_all(eng_embedder *e, int threads, bool exact, char *err)
     return Q_OK;
 }
 
-int embedder_open(const char *path, int threads, bool exact, eng_embedder **out, char *err)
+int embed_open(const char *path, int threads, bool exact, eng_embedder **out, char *err)
 {
     eng_embedder *e = q_alloc(sizeof *e);
     e->info.path = e->strings[0] = q_strdup(path);
@@ -93,7 +109,7 @@ int embedder_open(const char *path, int threads, bool exact, eng_embedder **out,
     return rc;
 }
 
-int eng_embedder_open(const char *path, int threads, eng_embedder **out, char *err) { return embedder_open(path, threads, false, out, err); }
+int eng_embedder_open(const char *path, int threads, eng_embedder **out, char *err) { return embed_open(path, threads, false, out, err); }
 
 void eng_embedder_close(eng_embedder *e)
 {

@@ -44,7 +44,7 @@ typedef struct embed_family { const char *name; const char *query, *passage; } e
 const embed_family *embed_family_of(const char *name);                         /* never NULL; families.c */
 
 /* exact: F32 arithmetic throughout, for references. */
-int embedder_open(const char *path, int threads, bool exact, eng_embedder **out, char *err);
+int embed_open(const char *path, int threads, bool exact, eng_embedder **out, char *err);
 
 /* Vectors of texts that are ids already, without what goes before and after a text: begin, a text at a time, end. */
 typedef struct embed_feed {

@@ -3,7 +3,7 @@
  * file counts once by device and inode; each place has a budget of its own) and never writes. */
 #include "engine/model/brief.h"
 #include "engine/model/find.h"
-#include "engine/embed.h"
+#include "engine/embed/embedder.h"
 #include "engine/models.h"
 
 #include <cjson/cJSON.h>
@@ -25,6 +25,7 @@ typedef struct finder {
     int n, cap;
     int most, entries;                  /* names looked at in the present place, at most `most` */
     char *short_of;                     /* the first place of which not all was looked at; NULL */
+    bool embedders;                     /* those are looked for, instead of what one chats with */
 } finder;
 
 char *eng_default_model(void) { return q_user_path(Q_DIR_DATA, "models/smollm2-135m-instruct-carved.gguf"); }
@@ -63,9 +64,11 @@ static void add_file(finder *f, const char *path, char *name, const char *place)
     gguf_file *g = NULL;
     brief b = {0};
     int rc = gguf_look(path, &g, err);
+    const char *arch;
     if (rc == Q_OK) brief_read(g, &b);
+    bool embedder = rc == Q_OK && embed_kind_of(g, &arch);
     /* Vocabularies, parts of vision models and embedders are not what one chats with. */
-    if (rc == Q_OK && (!b.params || b.adapter || (b.problem && eng_is_embedder(path)))) {
+    if (rc == Q_OK ? !b.params || b.adapter || embedder != f->embedders : f->embedders) {
         brief_free(&b);
         gguf_close(g);
         free(name);
@@ -182,11 +185,12 @@ static int by_use(const void *a, const void *b)
     return bad ? bad : strcasecmp(x->name, y->name);
 }
 
-int eng_find(eng_found **out, int *n, char *err) { return find_models(MAX_ENTRIES, out, n, err); }
+int eng_find(eng_found **out, int *n, char *err) { return find_models(MAX_ENTRIES, false, out, n, err); }
+int eng_find_embedders(eng_found **out, int *n, char *err) { return find_models(MAX_ENTRIES, true, out, n, err); }
 
-int find_models(int most, eng_found **out, int *n, char *err)
+int find_models(int most, bool embedders, eng_found **out, int *n, char *err)
 {
-    finder f = {.most = most};
+    finder f = {.most = most, .embedders = embedders};
     const char *list = getenv("QUORUM_MODELS"), *home = getenv("HOME");
     while (list && *list) {
         size_t len = strcspn(list, ":");
@@ -195,7 +199,7 @@ int find_models(int most, eng_found **out, int *n, char *err)
         free(dir);
         list += len + (list[len] == ':');
     }
-    char *own = q_user_path(Q_DIR_DATA, "models");
+    char *own = q_user_path(Q_DIR_DATA, embedders ? "embedders" : "models");
     if (own) add_tree(&f, own, "quorum");
     free(own);
     /* An environment variable, what follows it; else a folder under HOME. */
@@ -244,6 +248,24 @@ void eng_found_free(eng_found *list, int n)
     free(list);
 }
 
+/* What a name means among those found: the place in the list, or a q_result; *many: "A, B", malloc'ed. A whole name beats parts of
+ * names; several files of that whole name can only be told apart by path. */
+static int meant(const eng_found *list, int n, const char *m, int *hits, char **many)
+{
+    int n_exact = 0, first = -1;
+    q_buf names = {0};
+    *hits = 0;
+    for (int i = 0; i < n; i++) n_exact += strcasecmp(list[i].name, m) == 0;
+    for (int i = 0; i < n; i++) {
+        bool hit = n_exact ? strcasecmp(list[i].name, m) == 0 : strcasestr(list[i].name, m) || strcasestr(list[i].path, m);
+        if (!hit) continue;
+        if (++*hits == 1) first = i;
+        if (*hits <= 8) q_buf_printf(&names, "%s%s", *hits > 1 ? ", " : "", n_exact ? list[i].path : list[i].name);
+    }
+    *many = q_buf_take(&names);
+    return first;
+}
+
 int eng_find_model(const char *m, char **path, char *err)
 {
     *path = NULL;
@@ -270,28 +292,51 @@ int eng_find_model(const char *m, char **path, char *err)
     if (!folder && strchr(m, '/') && ends_with(m, ".gguf")) return q_fail(err, Q_NOTFOUND, _("cannot open %s: %s"), m, strerror(errno));
 
     eng_found *list;
-    int n, hits = 0, n_exact = 0, first = -1;
+    int n, hits;
     int rc = eng_find(&list, &n, err);
     if (rc) return rc;
-    for (int i = 0; i < n; i++) n_exact += strcasecmp(list[i].name, m) == 0;
-    q_buf names = {0};
-    for (int i = 0; i < n; i++) {
-        /* A whole name beats parts of names; several files of that whole name can only be told apart by path. */
-        bool hit = n_exact ? strcasecmp(list[i].name, m) == 0 : strcasestr(list[i].name, m) || strcasestr(list[i].path, m);
-        if (!hit) continue;
-        if (hits++ == 0) first = i;
-        if (hits <= 8) q_buf_printf(&names, "%s%s", hits > 1 ? ", " : "", n_exact ? list[i].path : list[i].name);
-    }
+    char *names;
+    int first = meant(list, n, m, &hits, &names);
     if (hits == 1) *path = q_strdup(list[first].path);
     else if (!hits && folder)
         rc = q_fail(err, Q_NOTFOUND, _("%s is a folder: give the path of a .gguf file in it, or name the folder in QUORUM_MODELS"), m);
-    else if (hits) rc = q_fail(err, Q_RANGE, _("%d models fit \"%s\": %s; give more of the name, or the path"), hits, m, names.p);
+    else if (hits) rc = q_fail(err, Q_RANGE, _("%d models fit \"%s\": %s; give more of the name, or the path"), hits, m, names);
     else if (*err) {
         char *rest = q_strdup(err);
         rc = q_fail(err, Q_NOTFOUND, _("no model that was found has \"%s\" in its name; %s"), m, rest);
         free(rest);
     } else rc = q_fail(err, Q_NOTFOUND, _("no model has \"%s\" in its name; `quorum model list` shows those found, QUORUM_MODELS adds folders"), m);
-    q_buf_free(&names);
+    free(names);
+    eng_found_free(list, n);
+    return rc;
+}
+
+int eng_find_embedder(const char *m, char **path, char *err)
+{
+    struct stat st;
+    *path = NULL;
+    if (!m || !*m) {
+        char *own = eng_default_embedder();
+        if (own && access(own, R_OK) == 0) *path = own;
+        else free(own);
+        return *path ? Q_OK : q_fail(err, Q_NOTFOUND, _("there is no embedding model yet: quorum model fetch --embedder brings it"));
+    }
+    if (stat(m, &st) == 0 && !S_ISDIR(st.st_mode)) {
+        *path = q_strdup(m);
+        return Q_OK;
+    }
+    eng_found *list;
+    int n, hits = 0;
+    char *names = NULL, id[20];
+    int rc = eng_find_embedders(&list, &n, err), first = -1;
+    if (rc) return rc;
+    for (int i = 0; i < n && first < 0; i++)
+        if (eng_embedder_id(list[i].path, id, err) == Q_OK && strcmp(id, m) == 0) first = i;
+    if (first < 0) first = meant(list, n, m, &hits, &names);
+    if (hits > 1) rc = q_fail(err, Q_RANGE, _("%d embedding models fit \"%s\": %s; give more of the name, or the path"), hits, m, names);
+    else if (first < 0) rc = q_fail(err, Q_NOTFOUND, _("no embedding model is called \"%s\": give the path of a GGUF file; `quorum model list` shows those found"), m);
+    else *path = q_strdup(list[first].path);
+    free(names);
     eng_found_free(list, n);
     return rc;
 }

@@ -4,7 +4,7 @@
 
 #include "engine/models.h"
 
-/* As eng_find; each place is given up after `most` names in its folders. */
-int find_models(int most, eng_found **out, int *n, char *err);
+/* As eng_find, or eng_find_embedders; each place is given up after `most` names in its folders. */
+int find_models(int most, bool embedders, eng_found **out, int *n, char *err);
 
 #endif

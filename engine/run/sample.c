@@ -96,6 +96,15 @@ static passes passes_get(void)
     return (passes){sample_base_max, sample_base_sum};
 }
 
+void sample_logprobs(const float *logits, int n_vocab, const int32_t *token, int n_row, double *out)
+{
+    passes pass = passes_get();
+    for (int r = 0; r < n_row; r++, logits += n_vocab) {
+        float most = pass.max(logits, n_vocab);
+        out[r] = (double)logits[token[r]] - (double)most - log(pass.sum(logits, n_vocab, most, 1, NULL));
+    }
+}
+
 /* The largest logit; its lowest index. NaN never wins; all NaN or -inf gives 0. */
 static int32_t largest(const eng_sampler *s, const float *l)
 {

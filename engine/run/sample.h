@@ -30,6 +30,9 @@ float sample_avx2_max(const float *l, int n);
 double sample_avx2_sum(const float *l, int n, float max, float scale, float *out);
 float sample_avx512_max(const float *l, int n);
 double sample_avx512_sum(const float *l, int n, float max, float scale, float *out);
+/* Natural logarithms of token[r]'s probability in each of n_row rows of n_vocab logits; the same bits on every processor. A logit
+ * that is no number counts for nothing: who asks knows of such rows. */
+void sample_logprobs(const float *logits, int n_vocab, const int32_t *token, int n_row, double *out);
 /* eng_stop_scan on a list as sampler.stop takes (strings separated by commas; \n \t \r \s (a blank) \, \\ are escapes; NULL or "" none), and one string more (or NULL). */
 long sampling_stop(const char *list, const char *also, const char *text, size_t n);
 

@@ -25,20 +25,36 @@ chat_message *rag_chat_add(chat *c, const char *id, const char *under, enum mem_
     rag_chat_say(&m->text, text);
     m->thinking = q_strdup("");
     m->model = q_strdup("");
+    m->author = q_strdup("");
     return m;
+}
+
+/* In one line of at most `most` bytes, nothing in it steering a terminal. */
+static char *one_line(const char *text, size_t most)
+{
+    q_buf b = {0};
+    q_say_clean(&b, text ? text : "", text ? strlen(text) : 0, true);
+    size_t n = b.len > most ? q_utf8_whole(b.p, most) : b.len;
+    while (n && b.p[n - 1] == ' ') n--;
+    size_t from = n ? strspn(b.p, " ") : 0;
+    char *line = q_strndup(b.p ? b.p + from : "", n > from ? n - from : 0);
+    q_buf_free(&b);
+    return line;
 }
 
 void rag_chat_title(chat *c, const char *title)
 {
     enum { TITLE_MAX = 200 };
-    q_buf b = {0};
     free(c->title);
-    q_say_clean(&b, title ? title : "", title ? strlen(title) : 0, true);
-    size_t n = b.len > TITLE_MAX ? q_utf8_whole(b.p, TITLE_MAX) : b.len;
-    while (n && b.p[n - 1] == ' ') n--;
-    size_t from = n ? strspn(b.p, " ") : 0;
-    c->title = q_strndup(b.p ? b.p + from : "", n > from ? n - from : 0);
-    q_buf_free(&b);
+    c->title = one_line(title, TITLE_MAX);
+}
+
+void rag_chat_author(chat_message *m, const char *name)
+{
+    enum { AUTHOR_MAX = 100 };
+    if (!name) return;
+    free(m->author);
+    m->author = one_line(name, AUTHOR_MAX);
 }
 
 void rag_chat_bad(chat *c, const char *why)
@@ -167,6 +183,7 @@ static void message_free(chat_message *m)
     free(m->text);
     free(m->thinking);
     free(m->model);
+    free(m->author);
 }
 
 void rag_chat_settle(chat *c)

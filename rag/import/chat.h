@@ -13,6 +13,7 @@ typedef struct chat_message {
     enum chat_kind kind;
     int64_t ms;                         /* 0: not known */
     char *text, *thinking, *model;      /* UTF-8, never NULL */
+    char *author;                       /* a name in one line; "": the person of this memory, or a model by its role */
     int parent;                         /* after rag_chat_settle: index, -1: none */
 } chat_message;
 
@@ -31,6 +32,7 @@ typedef struct chat {
 chat_message *rag_chat_add(chat *, const char *id, const char *under, enum mem_role role, enum chat_kind kind, const char *text);
 void rag_chat_say(char **place, const char *text);          /* another text, cleaned */
 void rag_chat_title(chat *, const char *title);
+void rag_chat_author(chat_message *, const char *name);     /* NULL: as it was */
 void rag_chat_bad(chat *, const char *why);
 /* The name of a message that has none: of where it stands and what it says, so that a longer conversation has the same. */
 void rag_chat_name(const char *under, enum mem_role role, const char *text, char out[33]);

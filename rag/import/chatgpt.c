@@ -90,6 +90,7 @@ static void node(const cJSON *n, chat *out)
     chat_message *x = rag_chat_add(out, n->string, under, role, seen ? CHAT_SEEN : CHAT_HIDDEN, text.p);
     x->ms = js_date(m, "create_time");
     if (model) rag_chat_say(&x->model, model);
+    rag_chat_author(x, js_text(js_of(m, "author"), "name"));       /* a tool's, or another person's */
     q_buf_free(&text);
 }
 

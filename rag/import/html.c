@@ -1,6 +1,8 @@
 /* rag/import/html: a page as Markdown, tag by tag. Pure function; any thread. What is nested wrongly costs the shape of its own
  * place only: nothing is remembered but what is left out, in how many lists one is and whether code is shown. */
 #include "rag/import/markup.h"
+#include "rag/import/prose.h"
+#include "rag/letters.h"
 
 #include <string.h>
 
@@ -16,7 +18,8 @@ static const struct { const char *name; enum what what; int level; } tags[] = {
 };
 enum { TAGS = sizeof tags / sizeof *tags };
 
-struct page { prose t; char dropped[MARKUP_NAME]; int depth; /* of what is dropped */ bool title; };
+/* dropped: in how many tags one is, from one that is left out on */
+struct page { prose t; q_buf words; int dropped; bool title; };
 
 static int row_of(const char *name)
 {
@@ -25,17 +28,32 @@ static int row_of(const char *name)
     return -1;
 }
 
-static void open_tag(struct page *g, const markup *m, int row)
+/* Characters that mean blanks or nothing, and Windows-1252's where Latin-1 has controls, as browsers have it. */
+static void plain(const char *p, size_t n, q_buf *out)
 {
+    for (size_t i = 0; i < n;) {
+        uint32_t cp;
+        size_t k = (size_t)q_utf8_next(p + i, n - i, &cp);
+        char c = (char)cp;
+        if (cp == 0xA0 || (cp >= 0x2002 && cp <= 0x2003) || cp == 0x2009) q_buf_putc(out, ' ');
+        else if (cp >= 0x80 && cp < 0xA0) rag_convert("CP1252", &c, 1, out);
+        else if (cp != 0xAD && cp != 0x200E && cp != 0x200F) q_buf_add(out, p + i, k);
+        i += k;
+    }
+}
+
+static void on_open(void *user, const char *name)
+{
+    struct page *g = user;
+    int row = row_of(name);
     enum what what = row < 0 ? INLINE : tags[row].what;
-    if (strcmp(m->name, "title") == 0 && !g->title && g->t.out->len == 0) {
+    if (g->dropped) g->dropped++;
+    else if (strcmp(name, "title") == 0 && !g->title && g->t.out->len == 0) {
         prose_end(&g->t);
         g->t.level = 1;
         g->title = true;
-    } else if (what == DROP && !m->empty) {
-        memcpy(g->dropped, m->name, sizeof g->dropped);
-        g->depth = 1;
-    } else if (what == BREAK) {
+    } else if (what == DROP) g->dropped = 1;
+    else if (what == BREAK) {
         if (!g->t.level) prose_words(&g->t, "\n", 1, true);
     } else if (what == CELL) {
         if (g->t.line.len) prose_words(&g->t, " | ", 3, true);
@@ -47,29 +65,30 @@ static void open_tag(struct page *g, const markup *m, int row)
     }
 }
 
-static void close_tag(struct page *g, const markup *m, int row)
+static void on_close(void *user, const char *name)
 {
+    struct page *g = user;
+    int row = row_of(name);
     enum what what = row < 0 ? INLINE : tags[row].what;
-    if (what == BLOCK || what == HEADING || what == ITEM || what == PRE || strcmp(m->name, "title") == 0) prose_end(&g->t);
+    if (g->dropped) g->dropped--;
+    else if (what == BLOCK || what == HEADING || what == ITEM || what == PRE || strcmp(name, "title") == 0) prose_end(&g->t);
+}
+
+static void on_words(void *user, const char *p, size_t n)
+{
+    struct page *g = user;
+    if (g->dropped) return;
+    q_buf_clear(&g->words);
+    plain(p, n, &g->words);
+    if (g->words.len) prose_words(&g->t, g->words.p, g->words.len, g->t.code);
 }
 
 void markup_html(const char *p, size_t n, q_buf *out)
 {
-    markup m = {.p = p, .n = n, .html = true};
+    static const markup_page page = {on_open, on_close, on_words};
     struct page g = {.t = {.out = out}};
-    q_buf words = {0};
-    while (markup_next(&m)) {
-        if (g.depth) {                                  /* until its own end; the same inside it is counted */
-            if (m.kind == MARKUP_WORDS || strcmp(m.name, g.dropped) != 0) continue;
-            g.depth += m.kind == MARKUP_OPEN && !m.empty ? 1 : m.kind == MARKUP_CLOSE ? -1 : 0;
-        } else if (m.kind == MARKUP_WORDS) {
-            q_buf_clear(&words);
-            markup_words(&m, &words);
-            if (words.len) prose_words(&g.t, words.p, words.len, g.t.code);
-        } else if (m.kind == MARKUP_OPEN) open_tag(&g, &m, row_of(m.name));
-        else close_tag(&g, &m, row_of(m.name));
-    }
+    markup_walk(p, n, &page, &g);
     prose_end(&g.t);
     q_buf_free(&g.t.line);
-    q_buf_free(&words);
+    q_buf_free(&g.words);
 }

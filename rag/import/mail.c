@@ -2,7 +2,7 @@
  * 2046) as UTF-8. Pure functions; any thread. Parts inside parts are followed to DEPTH; what is no text is left out. */
 #include "rag/import/mail.h"
 
-#include "rag/import/markup.h"
+#include "rag/import/wire.h"
 #include "rag/letters.h"
 
 #include <ctype.h>
@@ -180,7 +180,7 @@ static bool is_boundary(span l, const char *boundary, bool *last)
 }
 
 /* One leaf: what it says, as Markdown. */
-static void leaf(const struct head *h, span body, q_buf *out)
+static void leaf(rag_child *c, const struct head *h, span body, q_buf *out)
 {
     q_buf bytes = {0}, text = {0};
     bool html = strcmp(h->type, "text/html") == 0;
@@ -188,8 +188,9 @@ static void leaf(const struct head *h, span body, q_buf *out)
     else if (strcmp(h->coding, "quoted-printable") == 0) from_quoted(body, false, &bytes);
     else q_buf_add(&bytes, body.p, (size_t)(body.end - body.p));
     add_text(&text, &bytes, h->set);
-    if (html && text.len) markup_html(text.p, text.len, out);
-    else
+    const char *why = html && text.len ? rag_child_document(c, true, &text) : NULL;
+    if (html && !why) q_buf_add(out, text.p, text.len);
+    else if (!html || strcmp(why, read_words(READ_NO_WORDS)) != 0)      /* a page that nobody can read is kept with its tags */
         for (size_t i = 0; i < text.len; i++) {
             bool begins = i == 0 || text.p[i - 1] == '\n';
             if (begins && text.p[i] == '>' && text.len - i > 5 && memcmp(text.p + i, ">From ", 6) == 0) continue;      /* mbox's own quoting */
@@ -201,12 +202,12 @@ static void leaf(const struct head *h, span body, q_buf *out)
 }
 
 /* A body of one or more parts; of several forms of the same the plain one. Levels are counted, so its depth has an end. */
-static bool body_words(const struct head *h, span body, int level, int *parts, q_buf *out)
+static bool body_words(rag_child *c, const struct head *h, span body, int level, int *parts, q_buf *out)
 {
     bool several = strncmp(h->type, "multipart/", 10) == 0 && *h->boundary, either = strcmp(h->type, "multipart/alternative") == 0, any = false;
     if (!several) {
         if (*h->type && strncmp(h->type, "text/", 5) != 0) return false;
-        leaf(h, body, out);
+        leaf(c, h, body, out);
         return true;
     }
     if (level == DEPTH) return false;
@@ -220,7 +221,7 @@ static bool body_words(const struct head *h, span body, int level, int *parts, q
         if (from && !(either && any) && ++*parts < PARTS_MAX) {
             struct head sub = {.type = ""};
             span inner = read_head((span){from, border ? l.p : l.end}, &sub);
-            any |= body_words(&sub, inner, level + 1, parts, out);
+            any |= body_words(c, &sub, inner, level + 1, parts, out);
             if (any) q_buf_puts(out, "\n\n");
             head_free(&sub);
         }
@@ -229,7 +230,7 @@ static bool body_words(const struct head *h, span body, int level, int *parts, q
     return any;
 }
 
-static void letter(span s, q_buf *out)
+static void letter(rag_child *c, span s, q_buf *out)
 {
     struct head h = {.type = ""};
     int parts = 0;
@@ -240,7 +241,7 @@ static void letter(span s, q_buf *out)
     for (int i = 0; i < 3; i++)
         if (values[i]->len) q_buf_printf(out, "%s: %s\n", names[i], values[i]->p);
     q_buf_putc(out, '\n');
-    body_words(&h, body, 0, &parts, out);
+    body_words(c, &h, body, 0, &parts, out);
     q_buf_puts(out, "\n\n");
     head_free(&h);
 }
@@ -264,7 +265,7 @@ bool rag_mail_knows(const char *p, size_t n)
     return headers >= (box ? 1 : 3);
 }
 
-const char *rag_mail(q_buf *b)
+const char *rag_mail(rag_child *c, q_buf *b)
 {
     q_buf out = {0};
     span s = {b->p, b->p + b->len};
@@ -274,13 +275,13 @@ const char *rag_mail(q_buf *b)
         span l = line_of(s);
         if (!from && !box) from = l.p;
         if (box && empty && begins_letter(l)) {
-            if (from) letter((span){from, l.p}, &out);
+            if (from) letter(c, (span){from, l.p}, &out);
             from = l.end;
         }
         empty = bare(l) == 0;
         s.p = l.end;
     }
-    if (from && from < s.end) letter((span){from, s.end}, &out);
+    if (from && from < s.end) letter(c, (span){from, s.end}, &out);
     if (!out.len) {
         q_buf_free(&out);
         return _("there are no words in it");

@@ -1,33 +1,34 @@
-/* rag/import/markup.h: private to rag/. The text of HTML and XML: tags and words, one after another. */
+/* rag/import/markup.h: private to rag/. The text of HTML and XML by libxml2. For the program that reads. */
 #ifndef QUORUM_RAG_IMPORT_MARKUP_H
 #define QUORUM_RAG_IMPORT_MARKUP_H
 
 #include "base/base.h"
 
-enum { MARKUP_NAME = 32 };
+#include <libxml/xmlreader.h>
 
-/* One piece: a tag, or words between two. */
+/* One piece of an XML text: a tag, or words between two. Nothing in it names another file, an address or an entity of its own. */
 typedef struct markup {
-    const char *p; size_t n, at;        /* the whole text, UTF-8; where the next piece begins */
-    bool html;                          /* names of any case; <script> and the like hold no tags */
+    xmlTextReaderPtr r;
     enum { MARKUP_END, MARKUP_WORDS, MARKUP_OPEN, MARKUP_CLOSE } kind;
-    char name[MARKUP_NAME];             /* of the tag, in small letters where html; cut where it is longer */
+    const char *name;                   /* of the tag, with its prefix; valid until the next piece, as words are */
     bool empty;                         /* <br/>: opened and closed */
-    const char *words; size_t n_words;  /* as they stand: markup_words decodes them; of a tag what stands behind its name */
-    bool literal;                       /* CDATA: nothing is decoded */
+    const char *words; size_t n_words;
 } markup;
 
-bool markup_next(markup *);             /* false at the end */
-void markup_words(const markup *, q_buf *out);                  /* the present words decoded: entities are characters */
-bool markup_attribute(const markup *, const char *name, char *out, size_t size);    /* of the present tag, decoded and cut; false: it has none */
+bool markup_open(markup *, const char *p, size_t n);            /* of n bytes that live as long; false: they are no XML */
+bool markup_next(markup *);                                     /* false at the end, also where what is damaged begins */
+bool markup_attribute(const markup *, const char *name, char *out, size_t size);    /* of the present tag, cut; false: it has none */
+void markup_close(markup *);
+
+/* A page's tags and words one after another, however it is damaged: each tag that is opened is closed. */
+typedef struct markup_page {
+    void (*open)(void *user, const char *name);                 /* in small letters */
+    void (*close)(void *user, const char *name);
+    void (*words)(void *user, const char *p, size_t n);         /* decoded */
+} markup_page;
+void markup_walk(const char *p, size_t n, const markup_page *, void *user);     /* p [n] UTF-8 */
 
 /* HTML as Markdown: headings, lists, tables, code; scripts, styles and navigation left out. In UTF-8. */
 void markup_html(const char *p, size_t n, q_buf *out);
-/* A file's bytes as UTF-8 by what it says of itself: a mark, an XML declaration, <meta charset>; b stays where nothing is said. */
-void markup_charset(q_buf *b);
-/* Gathers text as Markdown: one paragraph after another. */
-typedef struct prose { q_buf *out, line; int level; bool item, code; } prose;
-void prose_words(prose *, const char *p, size_t n, bool spaces);    /* spaces: as they stand */
-void prose_end(prose *);                                            /* of a paragraph, heading or item */
 
 #endif

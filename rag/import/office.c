@@ -1,28 +1,54 @@
-/* rag/import/office: DOCX (ECMA-376), ODT (OpenDocument 1.2) and EPUB (3.2) as Markdown. Each is a zip whose members are read
- * piece by piece; PART_MAX bounds what comes out of one, ALL_MAX what becomes of all. Pure function; any thread. */
+/* rag/import/office: DOCX (ECMA-376), ODT (OpenDocument 1.2) and EPUB (3.2) as Markdown. Each is a zip that is
+ * looked through once for each kind of name; unpack_document bounds what comes out, ALL_MAX what becomes of a book. Pure function; any
+ * thread. */
 #include "rag/import/office.h"
 
+#include "rag/charset.h"
 #include "rag/import/markup.h"
-#include "rag/import/zip.h"
+#include "rag/import/prose.h"
+#include "rag/import/unpack.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-enum { PART_MAX = 64 << 20, ALL_MAX = 64 << 20, STYLES_MAX = 256, ITEMS_MAX = 4000, PATH_SIZE = 512 };
+enum { ALL_MAX = 64 << 20, STYLES_MAX = 256, ITEMS_MAX = 4000, PATH_SIZE = 512 };
 
-/* A member by its name, whole; false: there is none, or it is damaged or too large: *why says it. */
-static bool member(zip *z, const char *name, q_buf *out, const char **why)
+/* ---- members ---- */
+typedef struct part { const char *name; q_buf b; bool there; } part;
+
+static int by_name(const void *a, const void *b) { return strcmp((*(const part *const *)a)->name, (*(const part *const *)b)->name); }
+
+/* One look through the archive for the parts that are named, each once. What cannot be read stays empty: *why is the last reason; `most` is
+ * what may still come out of the whole document. */
+static void take_parts(const char *p, size_t n, part *v, int parts, uint64_t *most, enum read_why *why)
 {
-    if (!zip_find(z, name)) return false;
-    rag_source src = zip_source(z);
-    char *piece = q_alloc(1 << 16);
-    long n;
-    while (out->len <= PART_MAX && (n = src.read(src.user, piece, 1 << 16)) > 0) q_buf_add(out, piece, (size_t)n);
+    unpack_limits l = unpack_document;
+    l.all = *most;
+    unpack *u = unpack_open(-1, p, n, &l, why);
+    part **sorted = q_alloc(sizeof *sorted * (size_t)(parts + 1));
+    char *piece = q_alloc(WIRE_PIECE);
+    const char *name;
+    for (int i = 0; i < parts; i++) sorted[i] = &v[i];
+    if (parts) qsort(sorted, (size_t)parts, sizeof *sorted, by_name);
+    enum read_why end = READ_END;
+    while (u && (name = unpack_next(u, &end)) != NULL) {
+        part key = {.name = name}, *k = &key, **at = bsearch(&k, sorted, (size_t)parts, sizeof *sorted, by_name);
+        size_t got;
+        if (!at || (*at)->there) continue;
+        (*at)->there = true;
+        while ((got = unpack_read(u, piece, WIRE_PIECE, &end)) > 0) {
+            q_buf_add(&(*at)->b, piece, got);
+            *most -= got < *most ? got : *most;
+        }
+        if (!end) continue;
+        *why = end;
+        q_buf_clear(&(*at)->b);
+    }
+    if (end) *why = end;
     free(piece);
-    if (zip_why(z)) *why = zip_why(z);
-    else if (out->len > PART_MAX) *why = _("more comes out of it than any document holds");
-    return !zip_why(z) && out->len <= PART_MAX && out->len > 0;
+    free(sorted);
+    unpack_free(u);
 }
 
 static const char *local(const char *name)
@@ -33,22 +59,15 @@ static const char *local(const char *name)
 
 static bool is(const markup *m, const char *name) { return strcmp(m->name, name) == 0; }
 
-static void add_words(prose *t, const markup *m, bool spaces)
-{
-    q_buf words = {0};
-    markup_words(m, &words);
-    if (words.len) prose_words(t, words.p, words.len, spaces);
-    q_buf_free(&words);
-}
-
 /* ---- DOCX ---- */
 struct styles { char id[STYLES_MAX][40]; int level[STYLES_MAX]; int n; };
 
 /* Which styles are headings: by their names in English, whatever the language of their ids. */
 static void read_styles(const char *p, size_t n, struct styles *s)
 {
-    markup m = {.p = p, .n = n};
+    markup m;
     char id[40] = "", value[64];
+    markup_open(&m, p, n);
     while (markup_next(&m)) {
         if (m.kind != MARKUP_OPEN) continue;
         if (is(&m, "w:style") && !markup_attribute(&m, "w:styleId", id, sizeof id)) *id = 0;
@@ -58,6 +77,7 @@ static void read_styles(const char *p, size_t n, struct styles *s)
         memcpy(s->id[s->n], id, sizeof id);
         s->level[s->n++] = level > 6 ? 6 : level;
     }
+    markup_close(&m);
 }
 
 static int level_of(const struct styles *s, const char *id)
@@ -69,15 +89,16 @@ static int level_of(const struct styles *s, const char *id)
 
 static void docx(const char *p, size_t n, const struct styles *s, q_buf *out)
 {
-    markup m = {.p = p, .n = n};
+    markup m;
     prose t = {.out = out};
     bool text = false;
     char id[40];
     int cells = 0;
+    markup_open(&m, p, n);
     while (markup_next(&m)) {
         bool open = m.kind == MARKUP_OPEN, close = m.kind == MARKUP_CLOSE;
         if (m.kind == MARKUP_WORDS) {
-            if (text) add_words(&t, &m, true);
+            if (text) prose_words(&t, m.words, m.n_words, true);
         } else if (is(&m, "w:t")) text = open && !m.empty;
         else if (open && is(&m, "w:tab")) prose_words(&t, " ", 1, true);
         else if (open && (is(&m, "w:br") || is(&m, "w:cr"))) prose_words(&t, "\n", 1, true);
@@ -91,6 +112,7 @@ static void docx(const char *p, size_t n, const struct styles *s, q_buf *out)
             else prose_end(&t);
         } else if (close && is(&m, "w:tr") && cells == 0) prose_end(&t);
     }
+    markup_close(&m);
     prose_end(&t);
     q_buf_free(&t.line);
 }
@@ -99,10 +121,12 @@ static void docx(const char *p, size_t n, const struct styles *s, q_buf *out)
 static void odt(const char *p, size_t n, q_buf *out)
 {
     static const char *const dropped[] = {"annotation", "tracked-changes", "settings", "font-face-decls", "automatic-styles", "forms"};
-    markup m = {.p = p, .n = n};
+    markup m;
     prose t = {.out = out};
-    char value[16], drop[MARKUP_NAME] = "";
+    char value[16];
+    const char *drop = "";
     int depth = 0, cells = 0, inside = 0;
+    markup_open(&m, p, n);
     while (markup_next(&m)) {
         const char *name = local(m.name);
         bool open = m.kind == MARKUP_OPEN && !m.empty, close = m.kind == MARKUP_CLOSE, alone = m.kind == MARKUP_OPEN && m.empty;
@@ -113,11 +137,11 @@ static void odt(const char *p, size_t n, q_buf *out)
         for (size_t i = 0; open && i < sizeof dropped / sizeof *dropped; i++)
             if (strcmp(name, dropped[i]) == 0) {
                 depth = 1;
-                memcpy(drop, dropped[i], strlen(dropped[i]) + 1);
+                drop = dropped[i];
             }
         if (depth) continue;
         if (m.kind == MARKUP_WORDS) {
-            if (inside) add_words(&t, &m, false);
+            if (inside) prose_words(&t, m.words, m.n_words, false);
         } else if (strcmp(name, "h") == 0 || strcmp(name, "p") == 0) {
             if (open && !cells && inside == 0) {
                 bool item = t.item;
@@ -136,6 +160,7 @@ static void odt(const char *p, size_t n, q_buf *out)
             cells += open ? 1 : -(cells > 0);
         } else if (close && strcmp(name, "table-row") == 0) prose_end(&t);
     }
+    markup_close(&m);
     prose_end(&t);
     q_buf_free(&t.line);
 }
@@ -166,9 +191,10 @@ static void beside(const char *base, const char *href, char out[PATH_SIZE])
 static int spine(const char *p, size_t n, const char *base, char **path)
 {
     struct item { char id[64], href[PATH_SIZE]; } *item = q_alloc(sizeof *item * ITEMS_MAX);
-    markup m = {.p = p, .n = n};
+    markup m;
     int items = 0, pages = 0;
     char ref[64];
+    markup_open(&m, p, n);
     while (markup_next(&m)) {
         if (m.kind != MARKUP_OPEN) continue;
         const char *name = local(m.name);
@@ -183,60 +209,70 @@ static int spine(const char *p, size_t n, const char *base, char **path)
                 break;
             }
     }
+    markup_close(&m);
     free(item);
     return pages;
 }
 
-static bool epub(zip *z, q_buf *out, const char **why)
+/* The file that says what the book is made of; "": none does. */
+static void root_of(const q_buf *container, char base[PATH_SIZE])
 {
-    q_buf part = {0};
+    markup m;
+    markup_open(&m, container->p, container->len);
+    while (markup_next(&m) && !(m.kind == MARKUP_OPEN && strcmp(local(m.name), "rootfile") == 0 && markup_attribute(&m, "full-path", base, PATH_SIZE))) {}
+    markup_close(&m);
+}
+
+static bool epub(const char *p, size_t n, const q_buf *container, uint64_t *most, q_buf *out, enum read_why *why)
+{
     char base[PATH_SIZE] = "";
-    if (member(z, "META-INF/container.xml", &part, why)) {
-        markup m = {.p = part.p, .n = part.len};
-        while (markup_next(&m) && !(m.kind == MARKUP_OPEN && strcmp(local(m.name), "rootfile") == 0 && markup_attribute(&m, "full-path", base, sizeof base))) {}
-    }
-    q_buf_clear(&part);
+    root_of(container, base);
+    part book = {.name = base};
+    if (*base) take_parts(p, n, &book, 1, most, why);
     char **path = q_alloc(sizeof *path * ITEMS_MAX);
-    int pages = *base && member(z, base, &part, why) ? spine(part.p, part.len, base, path) : 0;
+    int pages = book.b.len ? spine(book.b.p, book.b.len, base, path) : 0;
+    part *page = q_alloc(sizeof *page * (size_t)(pages + 1));
+    for (int i = 0; i < pages; i++) page[i].name = path[i];
+    take_parts(p, n, page, pages, most, why);
     for (int i = 0; i < pages; i++) {
-        q_buf_clear(&part);
-        if (out->len < ALL_MAX && member(z, path[i], &part, why)) {
-            markup_charset(&part);
-            markup_html(part.p, part.len, out);
+        if (page[i].b.len && out->len < ALL_MAX) {
+            rag_charset_said(&page[i].b);
+            q_buf clean = {0};
+            q_buf_puts_clean(&clean, &page[i].b);
+            markup_html(clean.p, clean.len, out);
+            q_buf_free(&clean);
         }
+        q_buf_free(&page[i].b);
         free(path[i]);
     }
+    q_buf_free(&book.b);
     free(path);
-    q_buf_free(&part);
+    free(page);
     return pages > 0;
 }
 
-const char *rag_office(q_buf *b)
+enum read_why office_read(const char *p, size_t n, q_buf *out)
 {
-    const char *why = NULL;
-    zip *z = zip_open_bytes(b->p, b->len, &why);
-    if (!z) return why;
-    q_buf part = {0}, out = {0};
+    enum { DOCX, STYLES, ODT, EPUB, PARTS };
+    part v[PARTS] = {{.name = "word/document.xml"}, {.name = "word/styles.xml"}, {.name = "content.xml"}, {.name = "META-INF/container.xml"}};
+    uint64_t most = unpack_document.all;
+    enum read_why why = READ_END;
+    q_buf text = {0};
     bool known = true;
-    if (member(z, "word/document.xml", &part, &why)) {
+    take_parts(p, n, v, PARTS, &most, &why);
+    if (v[DOCX].b.len) {
         struct styles *s = q_alloc(sizeof *s);
-        q_buf list = {0};
-        if (member(z, "word/styles.xml", &list, &why)) read_styles(list.p, list.len, s);
-        docx(part.p, part.len, s, &out);
-        q_buf_free(&list);
+        read_styles(v[STYLES].b.p, v[STYLES].b.len, s);
+        docx(v[DOCX].b.p, v[DOCX].b.len, s, &text);
         free(s);
-    } else {
-        q_buf_clear(&part);
-        if (member(z, "content.xml", &part, &why)) odt(part.p, part.len, &out);
-        else known = epub(z, &out, &why);
-    }
-    zip_free(z);
-    q_buf_free(&part);
-    if (known && out.len) {
-        q_buf_clear(b);
-        q_buf_puts_clean(b, &out);
-        why = NULL;
-    } else if (!why) why = known ? _("there are no words in it") : _("it is an archive that is neither DOCX, ODT nor EPUB, and holds no conversations: unpack it first");
-    q_buf_free(&out);
+    } else if (v[ODT].b.len) odt(v[ODT].b.p, v[ODT].b.len, &text);
+    else if (v[EPUB].b.len) known = epub(p, n, &v[EPUB].b, &most, &text, &why);
+    else known = false;
+    for (int i = 0; i < PARTS; i++) q_buf_free(&v[i].b);
+    if (known && text.len) {
+        q_buf_puts_clean(out, &text);
+        why = READ_END;
+    } else if (!why) why = known ? READ_NO_WORDS : READ_OTHER;
+    q_buf_free(&text);
     return why;
 }

@@ -3,11 +3,10 @@
  * conversation in memory. It writes nothing but through memory/. */
 #include "rag/import/take.h"
 
+#include "rag/charset.h"
 #include "rag/import/archive.h"
 #include "rag/import/mojibake.h"
 #include "rag/import/records.h"
-#include "rag/import/zip.h"
-#include "rag/read.h"
 #include "rag/skips.h"
 
 #include <errno.h>
@@ -17,8 +16,8 @@
 #include <unistd.h>
 
 /* LOOKS: records that are looked at before a file is no archive; SAMPLE: bytes of a conversation by which broken text is
- * known. */
-enum { LOOKS = 8, SAMPLE = 1 << 18, TEXT_MAX = 16 << 20 };
+ * known; LOOK_MAX: bytes of a zip's member that are kept while it is looked at. */
+enum { LOOKS = 8, SAMPLE = 1 << 18, TEXT_MAX = 16 << 20, LOOK_MAX = 64 << 20 };
 
 /* ---- one conversation ---- */
 static void tell_damage(const rag_taking *t, const char *why, const char *fmt, ...)
@@ -73,7 +72,7 @@ static int put(const rag_taking *t, const archive *a, chat *c, char *err)
         mended[i] = repaired(m->text, how);
         v[i] = (mem_import_message){.external = m->id, .parent = m->parent, .role = m->role, .hidden = m->kind == CHAT_HIDDEN,
                                     .created_ms = m->ms ? m->ms : c->created_ms ? c->created_ms : t->mtime_ms,
-                                    .text = mended[i] ? mended[i] : m->text, .thinking = m->thinking, .model = m->model,
+                                    .text = mended[i] ? mended[i] : m->text, .thinking = m->thinking, .model = m->model, .author = m->author,
                                     .raw = mended[i] ? m->text : NULL, .was = mended[i] ? how : NULL};
     }
     mem_import im = {.source = a->name, .external = c->id, .title = title ? title : c->title ? c->title : "", .v = v, .n = c->n, .leaf = c->leaf,
@@ -193,32 +192,50 @@ int rag_take_text(const rag_taking *t, const char *p, size_t n, bool *known, cha
     return rc;
 }
 
-static int take_member(const rag_taking *t, zip *z, const char *name, bool *known, char *err)
+/* What was looked at is read once more, before what follows it. */
+struct again { rag_child *c; q_buf b; size_t at; bool keep; };
+
+static long read_again(void *user, char *p, size_t n)
+{
+    struct again *a = user;
+    size_t k = a->b.len - a->at < n ? a->b.len - a->at : n;
+    if (k) memcpy(p, a->b.p + a->at, k);
+    a->at += k;
+    if (k || (a->keep && a->b.len > LOOK_MAX)) return (long)k;
+    long got = rag_child_more(a->c, p, n);
+    if (got > 0 && a->keep) {
+        q_buf_add(&a->b, p, (size_t)got);
+        a->at = a->b.len;
+    } else if (!a->keep) {
+        q_buf_free(&a->b);
+        a->at = 0;
+    }
+    return got;
+}
+
+static int take_member(const rag_taking *t, const char *name, bool *known, char *err)
 {
     struct taking k = {.t = t, .member = name};
-    char first[256];
+    struct again a = {.c = t->child, .keep = true};
+    rag_source src = {read_again, &a};
+    char piece[4096];
+    int rc = Q_OK;
+    long n = read_again(&a, piece, sizeof piece);
     *known = false;
-    rag_source src = zip_source(z);
-    long n = src.read(src.user, first, sizeof first);
-    if (n <= 0) return Q_OK;
-    if (json_first(first, (size_t)n)) {
-        src = zip_source(z);
-        int rc = take_records(&k, &src, true, known, err);
-        if (rc != Q_OK || !*known) return rc;
-        src = zip_source(z);
+    if (n > 0 && json_first(piece, (size_t)n)) {
+        a.at = 0;
+        rc = take_records(&k, &src, true, known, err);
+        a.at = 0;
+        a.keep = false;
         bool again;
-        return take_records(&k, &src, false, &again, err);
+        if (rc == Q_OK && *known) rc = take_records(&k, &src, false, &again, err);
+    } else if (n > 0) {
+        while (a.b.len <= TEXT_MAX && read_again(&a, piece, sizeof piece) > 0) {}
+        rag_taking of = *t;
+        of.title = name;
+        if (a.b.len <= TEXT_MAX && !rag_charset(&a.b)) rc = rag_take_text(&of, a.b.p, a.b.len, known, err);
     }
-    q_buf b = {0};
-    src = zip_source(z);
-    char *piece = q_alloc(1 << 16);
-    while (b.len <= TEXT_MAX && (n = src.read(src.user, piece, 1 << 16)) > 0) q_buf_add(&b, piece, (size_t)n);
-    free(piece);
-    enum rag_form form;
-    rag_taking of = *t;
-    of.title = name;
-    int rc = b.len && b.len <= TEXT_MAX && !rag_read(name, &b, &form) ? rag_take_text(&of, b.p, b.len, known, err) : Q_OK;
-    q_buf_free(&b);
+    q_buf_free(&a.b);
     return rc;
 }
 
@@ -233,19 +250,20 @@ static bool may_hold_chats(const char *name)
 
 static int take_zip(const rag_taking *t, int fd, bool *known, char *err)
 {
-    const char *why = NULL, *name;
-    uint64_t size;
-    zip *z = zip_open(fd, &why);
+    rag_child *c = t->child;
+    const char *why = rag_child_archive(c, fd);
+    char *name = NULL;
     int rc = Q_OK;
     *known = false;
-    while (z && rc == Q_OK && (name = zip_next(z, &size)) != NULL) {
+    for (bool more = !why; more && rc == Q_OK && (name = rag_child_next(c, &why)) != NULL; free(name)) {
         bool one = false;
         if (!may_hold_chats(name)) continue;
-        rc = take_member(t, z, name, &one, err);
+        rc = take_member(t, name, &one, err);
         *known |= one;
-        if (one && zip_why(z)) tell_damage(t, zip_why(z), "%s", name);
+        if (one && rc == Q_OK && rag_child_why(c)) tell_damage(t, rag_child_why(c), "%s", name);
     }
-    zip_free(z);
+    if (rc == Q_OK && rag_child_stopped(c)) rc = q_fail(err, Q_CANCEL, _("stopped: what was added so far is kept"));
+    else if (rc == Q_OK && *known && why) tell_damage(t, why, "%s", "—");
     return rc;
 }
 

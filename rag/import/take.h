@@ -2,10 +2,12 @@
 #ifndef QUORUM_RAG_IMPORT_TAKE_H
 #define QUORUM_RAG_IMPORT_TAKE_H
 
+#include "rag/import/child.h"
 #include "rag/rag.h"
 
 typedef struct rag_taking {
     mem_store *s;
+    rag_child *child;                   /* opens a zip */
     const char *title;                  /* the file as it is shown */
     int64_t mtime_ms;
     bool (*go)(void *user);             /* as in rag_add_opts */

@@ -43,9 +43,11 @@ static const char *read(const cJSON *o, chat *out)
             if (!cJSON_IsString(x) || !*x->valuestring || strcmp(x->valuestring, said) == 0) continue;
             rag_chat_name(under, role, x->valuestring, other);
             rag_chat_add(out, other, under, role, kind, x->valuestring)->ms = js_date(o, "send_date");
+            if (role == MEM_ASSISTANT) rag_chat_author(&out->v[out->n - 1], js_text(o, "name"));
         }
     chat_message *m = rag_chat_add(out, name, under, role, kind, said);
     m->ms = js_date(o, "send_date");
+    if (role == MEM_ASSISTANT) rag_chat_author(m, js_text(o, "name"));      /* a character; the person's own is the person */
     if (model && role == MEM_ASSISTANT) rag_chat_say(&m->model, model);
     if (thought) rag_chat_say(&m->thinking, thought);
     if (m->ms > out->updated_ms) out->updated_ms = m->ms;

@@ -47,7 +47,7 @@ static int embed_run(const char *p, size_t n)
     if (fd < 0 || write(fd, p, n) != (ssize_t)n) abort();
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     eng_embedder *e = NULL;
-    int rc = embedder_open(path, 1, false, &e, err);
+    int rc = embed_open(path, 1, false, &e, err);
     if (rc && (e || !err[0])) got = FUZZ_BROKEN("refused with %d and \"%s\"", rc, err);
     else if (!rc) got = embed_check(e);
     eng_embedder_close(e);

@@ -155,7 +155,7 @@ static int energy_run(const char *p, size_t n)
     for (int json = 0; json < 2 && rc > 0; json++) {
         q_buf out = {0};
         err[0] = 0;
-        if (lab_energy(&(lab_bill){.path = file, .json = json}, &out, err) < 0) rc = one_sentence(err) ? 0 : FUZZ_BROKEN("refused with \"%s\"", err);
+        if (lab_energy(&(lab_bill){.path = file}, json ? NULL : &out, json ? &out : NULL, err) < 0) rc = one_sentence(err) ? 0 : FUZZ_BROKEN("refused with \"%s\"", err);
         else if (out.len > 20000 || (json && strstr(out.p, "null"))) rc = FUZZ_BROKEN("%zu bytes%s", out.len, json ? " of JSON" : "");
         q_buf_free(&out);
     }

@@ -74,7 +74,7 @@ bool agt_knob_turned(agt *a, const q_knob *k, agt_knob_turn *out)
     *out = fake_turn[k->id].t;
     return fake_turn[k->id].yes;
 }
-char *agt_knob_cost(agt *a, const q_knob *k) { return q_strdup(k->id == 0 ? "99 MiB a token, 66 tok/s · F7 k 11: 98 MiB a token, about 67 tok/s" : ""); }
+char *agt_knob_cost(agt *a, const q_knob *k) { return q_strdup(k->id == 0 ? "99 MiB a token, 66 tok/s measured · F7 k 11: 98 MiB a token, 67 tok/s predicted" : ""); }
 void agt_get_turned(agt *a, agt_turned *out) { *out = fake.turned; }
 const char *agt_effect_word(enum q_effect e) { return e == Q_EFFECT_ROUTING ? "routing" : "sampling"; }
 

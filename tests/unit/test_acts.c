@@ -178,6 +178,33 @@ static void the_models_own_is_said_in_any_language(void)
     q_words_from(NULL);
 }
 
+static void mean(const char *state, const char *text, int done, int total)
+{
+    ev((agt_event){ .kind = AGT_EV_MEANING, .name = q_strdup(state), .text = q_strdup(text), .done = done, .total = total, .rate = -1 });
+}
+
+/* Memory's vectors: a share in the status line while nothing is answered, the words in the panel, gone when all is done. */
+static void vectors_are_shown_calmly(void)
+{
+    begin();
+    fake.st.decode_rate = 12;
+    CHECK(strstr(status_line(), "12 tok/s") && !on_screen("by meaning"));
+    mean("coming", "the embedding model is being fetched: 34%", 34, 100);
+    CHECK(strstr(status_line(), "by meaning 34%"));
+    mean("making", "by meaning: 1240 of 3300, about 2 minutes", 1240, 3300);
+    CHECK_MSG(strstr(status_line(), "by meaning 37%") && !strstr(status_line(), "tok/s"), "%s", status_line());
+    key(K_F4);
+    CHECK(on_screen("by meaning: 1240 of 3300, about 2 minutes"));
+    fake.st.busy = true;                 /* an answer: its speed is what counts */
+    CHECK(strstr(status_line(), "12 tok/s") && !strstr(status_line(), "by meaning"));
+    fake.st.busy = false;
+    mean("broken", "the disk is full", 0, 0);
+    CHECK(on_screen("the disk is full") && strstr(status_line(), "12 tok/s"));
+    mean("ready", "", 3300, 3300);
+    CHECK(!on_screen("by meaning") && !on_screen("the disk is full"));
+    tui_app_free(&app);
+}
+
 /* While files are taken in the bottom line says what and how many, and none of an answer's keys; one Esc stops nothing. */
 static void an_import_is_shown(void)
 {
@@ -279,6 +306,7 @@ int main(void)
     RUN(the_strip_says_whole_things);
     RUN(the_models_own_is_said_in_any_language);
     RUN(what_sleeps_is_no_news);
+    RUN(vectors_are_shown_calmly);
     RUN(an_import_is_shown);
     RUN(the_ribbon_stays_with_knobs_set);
     RUN(captions_keep_their_newest_change);

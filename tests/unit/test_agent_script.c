@@ -448,6 +448,42 @@ static void a_cursor_says_what_it_cannot_stand_on(void)
     finish(&s);
 }
 
+/* A stored answer of many layers: the page has the first ones and says how many more there are; the JSON has all. */
+static void a_page_of_many_layers_is_folded(void)
+{
+    enum { LAYERS = 1024 };
+    static uint16_t ids[LAYERS];
+    static float zero[LAYERS];
+    seen s = { 0 };
+    mem_store *store;
+    int64_t chat = 0, question = 0, id = 0;
+    if (!start((script){ .bytes = 3 }, true, &s))
+        return;
+    finish(&s);
+    CHECK_INT(mem_open(db, &store, err), Q_OK);
+    CHECK_INT(mem_conversation_new(store, "deep", &chat, err), Q_OK);
+    CHECK_INT(mem_message_add(store, chat, 0, MEM_USER, "why", 3, &question, err), Q_OK);
+    CHECK_INT(mem_reply_begin(store, chat, question, "m", 1, 1, "{}", "", &id, err), Q_OK);
+    mem_trace *t = mem_trace_new(LAYERS, 1);
+    mem_trace_add(t, 1, 1, 1, false, 1, ids, zero, zero, zero);
+    CHECK_INT(mem_reply_end(store, id, MEM_DONE, "", "x", 1, "", 0, NULL, t, err), Q_OK);
+    mem_trace_free(t);
+    mem_close(store);
+    if (!help_script((script){ .bytes = 3 }, lines, db, &s))
+        return;
+    settle(a, &s);
+    agt_open_chat(a, chat);
+    settle(a, &s);
+    agt_submit(a, "/token 1");
+    CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 30000));
+    CHECK_MSG(s.page && strstr(s.page, "\n    0   0.000") && strstr(s.page, "\n  127   0.000") && !strstr(s.page, "\n  128   0.000")
+              && strstr(s.page, "\n… 896 more layers; --json has all of them\n"), "%s", s.page ? s.page : "");
+    cJSON *j = cJSON_Parse(s.data ? s.data : "");
+    CHECK_INT(cJSON_GetArraySize(cJSON_GetObjectItem(j, "layers")), LAYERS);
+    cJSON_Delete(j);
+    finish_db(&s);
+}
+
 static void a_cursor_stands_on_tokens_of_the_text(void)
 {
     seen s = { 0 };
@@ -869,6 +905,7 @@ int main(void)
     RUN(a_trace_asks_before_it_writes_over);
     RUN(a_trace_carries_the_text_of_its_tokens);
     RUN(routing_is_named_listed_and_compared);
+    RUN(a_page_of_many_layers_is_folded);
     RUN(a_cursor_stands_on_tokens_of_the_text);
     RUN(a_cursor_says_what_it_cannot_stand_on);
     RUN(a_cursor_knows_halves_of_characters);

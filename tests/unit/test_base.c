@@ -141,6 +141,17 @@ static void layers_are_said_by_ranges(void)
     }
 }
 
+static void numbers_of_knobs_are_read_back(void)
+{
+    static const struct { double v; const char *want; } t[] = { { 9007199254740992.0, "9007199254740992" }, { -9007199254740991.0, "-9007199254740991" }, { 0, "0" },
+        { -0.0, "0" }, { 1e17, "1e+17" }, { 1234567, "1234567" }, { .25, "0.25" }, { 1e-05, "1e-05" }, { 1. / 3, "0.3333333333" }, { -2.5, "-2.5" }, { 1e300, "1e+300" } };
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        char s[32];
+        q_knob_number(s, t[i].v);
+        CHECK_STR(s, t[i].want);
+    }
+}
+
 static void pipes_are_no_files(void)
 {
     char dir[] = "/tmp/quorum-base-XXXXXX", err[Q_ERRLEN];
@@ -210,6 +221,7 @@ int main(void)
     RUN(homes);
     RUN(clean_environments);
     RUN(layers_are_said_by_ranges);
+    RUN(numbers_of_knobs_are_read_back);
     RUN(pipes_are_no_files);
     RUN(links_are_not_written_through);
     return TEST_END();

@@ -98,6 +98,14 @@ static void without_each(const char *name, const char *base, int n, double *most
             CHECK_MSG(fabs(loss[1] - at_once) < 1e-4, "%s without L%de%d: %.9g, evaluated as a whole %.9g", name, l, e, loss[1], at_once);
         }
         CHECK_MSG(differ > 0, "no expert of %s makes a difference", name);
+        for (int own = 0; own < 2; own++) {          /* several in a pass, in cells of their own */
+            int expert[64], l = o->n_layer - 2;
+            double many[2][64];
+            for (int e = 0; e < o->n_expert; e++) expert[e] = e;
+            for (int d = 0; d < 2; d++) CHECK_MSG(eng_probe_try(p[d], l, expert, o->n_expert, own, many[d], err) == 0, "%s", err);
+            for (int e = 0; e < o->n_expert; e++)
+                CHECK_MSG(fabs(many[0][e] - many[1][e]) < 1e-4, "%s %s without L%de%d, own %d: %.9g, on the device %.9g", name, base, l, e, own, many[0][e], many[1][e]);
+        }
     }
     for (int d = 0; d < 2; d++) {
         eng_probe_free(p[d]);

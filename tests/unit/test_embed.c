@@ -66,7 +66,7 @@ static void real(const char *name, const char *env, const char *json, const char
     const cJSON *cases = cJSON_GetObjectItem(g, "cases");
     for (int exact = 0; exact < 2; exact++) {
         eng_embedder *e = NULL;
-        CHECK_MSG(embedder_open(path, 0, exact, &e, err) == Q_OK, "%s", err);
+        CHECK_MSG(embed_open(path, 0, exact, &e, err) == Q_OK, "%s", err);
         if (!e) continue;
         int n = 0;
         double at = least(e, cases, exact_key, most, &n), limit = exact ? .99999 : .9995;
@@ -104,7 +104,7 @@ static eng_embedder *tiny_open(const tiny_embedder *t, int threads, bool exact, 
     eng_embedder *e = NULL;
     char *path = tiny_file(t, err);
     CHECK_MSG(path != NULL, "%s", err);
-    *rc = path ? embedder_open(path, threads, exact, &e, err) : Q_ERR;
+    *rc = path ? embed_open(path, threads, exact, &e, err) : Q_ERR;
     if (path) unlink(path);                        /* what is mapped stays */
     free(path);
     return e;
@@ -364,7 +364,7 @@ static void damaged_files_are_refused_with_a_sentence(void)
     eng_embedder *e = tiny_open(&t, 1, false, &rc);
     CHECK(e != NULL);
     eng_embedder_close(e);
-    CHECK_INT(embedder_open("build/there-is-no-such-file.gguf", 1, false, &e, err), Q_IO);
+    CHECK_INT(embed_open("build/there-is-no-such-file.gguf", 1, false, &e, err), Q_IO);
     CHECK(!e);
 }
 
@@ -415,7 +415,7 @@ static void decoders_embed_as_a_session_reads(void)
         eng_session *s = NULL;
         eng_out out;
         CHECK(eng_is_embedder(path));
-        CHECK_MSG(embedder_open(path, 2, true, &e, err) == Q_OK && eng_model_open(path, &(eng_open_opts){ .n_threads = 1 }, &m, err) == Q_OK, "%s", err);
+        CHECK_MSG(embed_open(path, 2, true, &e, err) == Q_OK && eng_model_open(path, &(eng_open_opts){ .n_threads = 1 }, &m, err) == Q_OK, "%s", err);
         if (!e || !m) break;
         eng_config *c = eng_config_new(m);
         int dim = eng_embedder_info_of(e)->dim;

@@ -116,14 +116,14 @@ static void a_large_folder_hides_no_other(void)
     setenv("QUORUM_MODELS", at("large"), 1);
     eng_found *list = NULL;
     int n = 0;
-    CHECK_INT(find_models(MOST, &list, &n, err), Q_OK);
+    CHECK_INT(find_models(MOST, false, &list, &n, err), Q_OK);
     CHECK_MSG(strstr(err, "large holds more than 50 files and folders"), "%s", err);
     CHECK(named(list, n, "Smoke-A-Q4_0") && named(list, n, "smoke-c") && named(list, n, "smoke:d"));
     eng_found_free(list, n);
-    CHECK_INT(find_models(3 * MOST, &list, &n, err), Q_OK);
+    CHECK_INT(find_models(3 * MOST, false, &list, &n, err), Q_OK);
     CHECK_STR(err, "");
     eng_found_free(list, n);
-    CHECK_INT(find_models(2, &list, &n, err), Q_OK);     /* each has its own: also what stands deeper, and Ollama's */
+    CHECK_INT(find_models(2, false, &list, &n, err), Q_OK);     /* each has its own: also what stands deeper, and Ollama's */
     CHECK(*err != 0);
     eng_found_free(list, n);
     CHECK_INT(eng_find_model("Smoke-A", &path, err), Q_OK);

@@ -25,7 +25,7 @@ static void one_message(q_buf *out, const mem_export_value *v, int n)
     for (int i = 0; i < n; i++) {
         const char *name = v[i].name;
         if (strcmp(name, "title") != 0 && strcmp(name, "id") != 0 && strcmp(name, "conversation") != 0 && strcmp(name, "parent") != 0 && strcmp(name, "role") != 0 &&
-            strcmp(name, "created") != 0 && strcmp(name, "text") != 0 && strcmp(name, "thinking") != 0 && strcmp(name, "model") != 0 && strcmp(name, "hidden") != 0 &&
+            strcmp(name, "created") != 0 && strcmp(name, "text") != 0 && strcmp(name, "thinking") != 0 && strcmp(name, "model") != 0 && strcmp(name, "author") != 0 && strcmp(name, "hidden") != 0 &&
             strcmp(name, "leaf") != 0 && strcmp(name, "source") != 0 && strcmp(name, "external") != 0 && strcmp(name, "was") != 0 && strcmp(name, "data") != 0 &&
             strcmp(name, "opened") != 0 && strcmp(name, "message") != 0)
             continue;

@@ -467,7 +467,11 @@ static void what_was_skipped_is_said_once_with_counts(void)
     write_file("skips/odd\nname.docx", "PK\3\4....", 8);
     write_file("skips/good.md", "text\n", 5);
     rag_progress p;
+    char *path = q_strdup(getenv("PATH"));
+    setenv("PATH", "/nowhere", 1);                          /* as if there were no pdftotext */
     OK(rag_add(s, in_dir("skips"), NULL, &p, err));
+    setenv("PATH", path, 1);
+    free(path);
     CHECK_INT(p.added, 1);
     CHECK_INT(p.skipped, 303);
     CHECK_INT(p.n_skip, 4);

@@ -8,6 +8,8 @@
 #include <glob.h>
 #include <sys/stat.h>
 
+static rag_child *child;
+
 static void each_document_reads_as_it_should(void)
 {
     glob_t g;
@@ -20,7 +22,7 @@ static void each_document_reads_as_it_should(void)
         q_buf b = {0}, want = {0}, got = {0};
         enum rag_form form = RAG_PLAIN;
         OK(q_read_file(g.gl_pathv[i], &b, 1 << 26, err));
-        const char *why = rag_read(g.gl_pathv[i], &b, &form);
+        const char *why = rag_read(child, g.gl_pathv[i], &b, &form);
         q_buf_printf(&got, "%s%s\n", why ? "refused: " : form == RAG_MARKDOWN ? "markdown" : form == RAG_SOURCE ? "source" : "text", why ? why : "");
         if (!why) q_buf_add(&got, b.p, b.len);
         CHECK(q_utf8_valid(got.p, got.len));
@@ -61,7 +63,7 @@ static void headings_become_titles_and_words_are_found(void)
 }
 
 /* A program in place of pdftotext: a shell's script, which gets the file as descriptor 3. */
-static const char *read_by(const char *script, const pdf_limits *l, q_buf *b)
+static const char *read_by(const char *script, const held_limits *l, q_buf *b)
 {
     char *path = file("bin/pdftotext"), *text = q_printf("#!/bin/sh\n%s\n", script);
     mkdir(file("bin"), 0700);
@@ -71,13 +73,13 @@ static const char *read_by(const char *script, const pdf_limits *l, q_buf *b)
     q_buf_clear(b);
     q_buf_puts(b, "%PDF-1.7 of a test");
     setenv("PATH", file("bin"), 1);
-    return rag_pdf(b, l);
+    return rag_pdf(child, b, l);
 }
 
 static void a_pdf_is_read_by_a_program_that_is_held_in(void)
 {
     char *was = q_strdup(getenv("PATH"));
-    pdf_limits l = pdf_ordinary, small = pdf_ordinary;
+    held_limits l = pdf_ordinary, small = pdf_ordinary;
     q_buf b = {0};
     CHECK_MSG(!read_by("printf 'first page\\f'; cat <&3", &l, &b), "it was refused");
     CHECK_STR(b.p, "first page\n%PDF-1.7 of a test");
@@ -87,13 +89,13 @@ static void a_pdf_is_read_by_a_program_that_is_held_in(void)
         {"exit 1", "password", 0, 0, 0}, {"kill -9 $$", "more work", 0, 0, 0}, {"printf ' \\f\\n'", "pictures", 0, 0, 0}, {"while :; do echo flood of words; done", "than any document", 0, 0, 1000},
         {"exec sleep 1000", "stands still", 0, 300, 0}, {"while :; do :; done", "more work", 1, 0, 0}, {"echo x > \"${0%/*}/written\"; cat \"${0%/*}/written\"", "more work", 0, 0, 0}};       /* it may write no file */
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
-        small = (pdf_limits){t[i].cpu_s ? t[i].cpu_s : l.cpu_s, t[i].stall_ms ? t[i].stall_ms : l.stall_ms, l.memory, t[i].out ? t[i].out : l.out};
+        small = (held_limits){t[i].cpu_s ? t[i].cpu_s : l.cpu_s, t[i].stall_ms ? t[i].stall_ms : l.stall_ms, l.memory, t[i].out ? t[i].out : l.out};
         const char *why = read_by(t[i].script, &small, &b);
         CHECK_MSG(why && strstr(why, t[i].why), "%s: %s", t[i].script, why ? why : b.p);
         CHECK_STR(b.p, "%PDF-1.7 of a test");
     }
     setenv("PATH", "/nowhere", 1);
-    const char *why = rag_pdf(&b, &l);
+    const char *why = rag_pdf(child, &b, &l);
     CHECK(why && strstr(why, "poppler-utils"));
     setenv("PATH", was, 1);
     free(was);
@@ -143,9 +145,11 @@ static void sources_are_cut_between_functions(void)
 int main(void)
 {
     if (!memory_begin("readers")) return 1;
+    child = rag_child_new(NULL);
     RUN(each_document_reads_as_it_should);
     RUN(sources_are_cut_between_functions);
     RUN(a_pdf_is_read_by_a_program_that_is_held_in);
     RUN(headings_become_titles_and_words_are_found);
+    rag_child_free(child);
     return memory_end();
 }

@@ -126,6 +126,36 @@ static void choosing_an_expert(int64_t id)
     CHECK(!app.tr.token.picks);
 }
 
+/* A number goes to that token: typed with or without a colon before it, seen in the line of the keys, given up by Esc. */
+static void jumping(int64_t id)
+{
+    static const struct { const char *typed, *says, *then; enum tui_key_code ends; int to; } way[] = {
+        { "12", "12_", "g", K_NONE, 12 }, { ":340", "340_", "", K_ENTER, 340 }, { ":3:29", "29_", "", K_ENTER, 29 }, { "1234567890123", "12345678_", "g", K_NONE, 12345678 } };
+    char want[96];
+    for (size_t i = 0; i < sizeof way / sizeof *way; i++) {
+        q_buf_clear(&fake.said);
+        type(way[i].typed);
+        CHECK(on_screen(way[i].says) && on_screen(" 40 · g"));
+        CHECK_STR(fake.said.p, "");
+        type(way[i].then);
+        if (way[i].ends) key(way[i].ends);
+        snprintf(want, sizeof want, "look %lld %d +0\n", (long long)id, way[i].to);
+        CHECK_STR(fake.said.p, want);
+        CHECK(!app.tr.token.jumps && !on_screen(way[i].says));
+    }
+    q_buf_clear(&fake.said);
+    type("71");
+    key(K_BACKSPACE);
+    CHECK(on_screen(" 7_"));
+    key(K_ESC);                          /* on the same token, nothing typed */
+    CHECK(!app.tr.token.jumps && app.go.focus == &view_token && app.tr.token.number == 7);
+    type(":g");                          /* no number: nowhere */
+    CHECK_STR(fake.said.p, "");
+    type("8l");                          /* a key that is not of it acts as ever */
+    snprintf(want, sizeof want, "look %lld -7 +1\n", (long long)id);
+    CHECK_STR(fake.said.p, want);
+}
+
 /* The cursor stands on a token: between brackets, also at a line's end, and what is known of it beside. */
 static void token_cursor(void)
 {
@@ -172,6 +202,7 @@ static void token_cursor(void)
         q_buf_clear(&app.scratch);
         q_buf_printf(&app.scratch, "look again %lld 7\n", (long long)it->id);
         CHECK_STR(fake.said.p, app.scratch.p);
+        jumping(it->id);
         choosing_an_expert(it->id);
         type("w");                       /* asks what if at it */
         CHECK_STR(app.comp.ed.b.p, "/whatif 7 ");

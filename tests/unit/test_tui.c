@@ -883,8 +883,8 @@ static void a_thought_can_be_ended(void)
 static void a_step_is_priced_before_it_is_taken(void)
 {
     begin();
-    fake.turned.step[0] = (agt_price){ 11, 103000000, 0 };
-    fake.turned.step[1] = (agt_price){ 13, 1150000000, 0 };
+    fake.turned.step[0] = (agt_price){ 11, 103000000, 0, false };
+    fake.turned.step[1] = (agt_price){ 13, 1150000000, 0, false };
     tui_app_resize(&app, 140, 30);
     answer(1, "Yes.");
     free(app.say.note);
@@ -893,6 +893,9 @@ static void a_step_is_priced_before_it_is_taken(void)
     fake.turned.step[0].rate = 67.4;
     fake.turned.step[1].rate = 60;
     CHECK(on_screen("F7 k 11: 98 MiB/tok, ~67 tok/s · F8 k 13: 1.1 GiB/tok, ~60 tok/s"));
+    fake.turned.step[1].measured = true;
+    CHECK(on_screen("F7 k 11: 98 MiB/tok, ~67 tok/s · F8 k 13: 1.1 GiB/tok, 60 tok/s"));
+    fake.turned.step[1].measured = false;
     tui_app_resize(&app, 110, 30);
     CHECK(on_screen("F7 k 11: ~67 tok/s · F8 k 13: ~60 tok/s"));
     tui_app_resize(&app, 70, 30);

@@ -81,5 +81,5 @@ void tui_act(tui_app *app, int action, const char *arg)
     default:
         for (int i = 0; i < app->n_view; i++) if (action && app->view[i]->action == action) tui_go_open(app, app->view[i]);
     }
-    app->dirty = true;
+    app->owed.all = true;
 }

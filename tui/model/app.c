@@ -8,7 +8,7 @@
 void tui_app_note(tui_app *app, int level, const char *text)
 {
     tui_say_note(&app->say, app->now, level, text);
-    app->dirty = true;
+    app->owed.all = true;
 }
 
 /* What a restart should find again. History keeps its newest 32 KiB. */
@@ -50,7 +50,7 @@ void tui_app_knob(tui_app *app, const char *name, const char *value)
 void tui_app_resize(tui_app *app, int w, int h)
 {
     tui_grid_size(&app->grid, w, h);
-    app->dirty = true;
+    app->owed.all = true;
 }
 
 /* The thinking line counts seconds; a sentence goes away; motion off: panels once a second. */

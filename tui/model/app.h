@@ -112,6 +112,14 @@ typedef struct tui_ui {                 /* ui.* and the terminal */
     bool hinted_k, hinted_lang;         /* said once */
 } tui_ui;
 
+/* What is to be drawn, and when: model/pace. What one does is seen at once; what a running answer brings, at a pace that reading
+ * needs, its words more often than the panels. */
+typedef struct tui_owed {
+    bool all;                           /* as soon as can be */
+    bool text, panels;                  /* of a running answer, or of long work */
+    int64_t all_at, text_at;            /* when they were drawn last */
+} tui_owed;
+
 struct tui_app {
     agt *a;
     const tui_view *const *view; int n_view;        /* view/table.c */
@@ -132,7 +140,7 @@ struct tui_app {
     tui_ui ui;
     int64_t now;                        /* monotonic ms, set by the loop */
     int64_t quit_armed, esc_armed;      /* Ctrl-C, Esc once, at this time */
-    bool dirty;                         /* something to draw */
+    tui_owed owed;
     enum tui_want want;
     char *clip;                         /* to be copied by the terminal */
     q_buf scratch;
@@ -146,6 +154,9 @@ void tui_app_knob(tui_app *app, const char *name, const char *value);   /* ui.* 
 void tui_app_event(tui_app *app, agt_event *e);         /* may take parts out of e */
 void tui_app_key(tui_app *app, const tui_key *k);
 void tui_app_draw(tui_app *app);                        /* into app->grid */
+void tui_app_frame(tui_app *app);                       /* the same, of what is due alone */
+int tui_app_due(const tui_app *app);                    /* ms until a frame is due; -1: nothing is to be drawn */
+int tui_app_rest(const tui_app *app);                   /* ms that events may wait for the next frame; 0: they are to be looked at */
 int tui_app_timeout(const tui_app *app);                /* ms until something shown changes by itself; -1 never */
 void tui_app_note(tui_app *app, int level, const char *text);
 void tui_app_keep(tui_app *app);                        /* place, draft and sizes, to the agent */
@@ -160,6 +171,8 @@ void tui_go_over(tui_app *app, const tui_view *v);      /* an AT_OVER one; Esc t
 tui_box tui_box_of(const tui_layout *l, const tui_view *v, const tui_go *go);   /* its column; w 0: it has none now */
 void tui_go_zoom(tui_app *app, const tui_view *v);
 void tui_go_compose(tui_app *app, const char *text);    /* the composer, with this in it; what was there is put aside */
+void tui_owe(tui_app *app, const agt_event *e);         /* model/pace: what this event makes due */
+bool tui_panels_due(const tui_app *app);                /* what follows a running answer is to be drawn with its words */
 /* model/compose: what is being written is never lost to something else */
 void tui_comp_put_aside(tui_app *app);
 void tui_comp_add_aside(tui_comp *c, const char *text);  /* before what is put aside already, which stays */

@@ -15,7 +15,7 @@ void tui_ask_for(tui_app *app, const char *question, void (*yes)(tui_app *, int6
 {
     tui_ask_free(&app->ask);
     app->ask = (tui_ask){ .question = q_strdup(question), .arg = q_strdup(arg ? arg : ""), .id = id, .yes = yes };
-    app->dirty = true;
+    app->owed.all = true;
 }
 
 /* y, and the Russian letter of yes. The key of y is no yes on a Russian layout: its letter there begins the word "no". */

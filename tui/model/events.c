@@ -139,15 +139,23 @@ static void work(tui_work *w, const agt_event *e)
     }
 }
 
+/* Memory's vectors: calmly, no answer waits for them. */
+static void meaning(tui_work *w, const agt_event *e)
+{
+    tui_set_text(&w->mean_what, e->text && *e->text ? e->text : NULL);
+    w->mean_percent = e->total > 0 ? (int)(100 * e->done / e->total) : -1;
+}
+
 static void yes(tui_app *app, int64_t ask, const char *arg) { agt_answer(app->a, ask, true); }
 
 void tui_app_event(tui_app *app, agt_event *e)
 {
     tui_item *it;
-    app->dirty = true;
+    tui_owe(app, e);
     for (int i = 0; i < app->n_view; i++) if (app->view[i]->on_event) app->view[i]->on_event(app, e);
     switch (e->kind) {
     case AGT_EV_LOADING: case AGT_EV_READY: case AGT_EV_PREFILL: case AGT_EV_PROGRESS: work(&app->work, e); break;
+    case AGT_EV_MEANING: meaning(&app->work, e); break;
     case AGT_EV_OPENED: opened(app, e); break;
     case AGT_EV_SENT: sent(app, e); break;
     case AGT_EV_BEGIN: began(app, e); break;

@@ -353,7 +353,7 @@ static bool panel_key(tui_app *app, const tui_key *k)
 
 void tui_app_key(tui_app *app, const tui_key *k)
 {
-    app->dirty = true;
+    app->owed.all = true;
     if (!(k->code == K_CHAR && k->cp == CTRL_KEY('C'))) app->quit_armed = 0;
     if (k->code != K_ESC || app->go.focus || app->go.over) app->esc_armed = 0;
     bool moved = k->code == K_WHEEL_UP || k->code == K_WHEEL_DOWN || k->code == K_CLICK;

@@ -18,7 +18,7 @@ void tui_app_init(tui_app *app, agt *a, int w, int h)
     app->a = a;
     app->view = tui_views;
     app->n_view = tui_views_count();
-    app->dirty = app->ui.motion = app->ui.glyphs = app->ui.mouse = true;
+    app->owed.all = app->ui.motion = app->ui.glyphs = app->ui.mouse = true;
     app->tr.follow = true;
     app->tr.selected = -1;
     tui_grid_size(&app->grid, w, h);

@@ -69,4 +69,5 @@ void tui_work_free(tui_work *w)
 {
     free(w->load_what);
     free(w->prog_what);
+    free(w->mean_what);
 }

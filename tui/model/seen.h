@@ -20,6 +20,7 @@ typedef struct tui_work {
     char *load_what; int64_t load_done, load_total; bool loading;
     int64_t pre_done, pre_total; double pre_rate;           /* the prompt; total 0: not now */
     char *prog_what; int64_t prog_done, prog_total; double prog_left;
+    char *mean_what; int mean_percent;                      /* vectors of memory, the embedding model's coming; percent -1: what is said is no progress */
 } tui_work;
 
 void tui_seen_free(tui_seen *s);

@@ -530,7 +530,7 @@ void tui_tr_token_at(tui_transcript *t, int64_t message, int number, int of, lon
     t->token.text = text ? q_strdup(text) : NULL;
     free(t->token.ran);
     t->token.ran = NULL;
-    t->token.picks = false;
+    t->token.picks = t->token.jumps = false;
 }
 
 void tui_tr_show_token(tui_transcript *t, int w, int h)

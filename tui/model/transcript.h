@@ -47,6 +47,7 @@ typedef struct tui_transcript {
         int64_t message; int number, of;
         char *text, *ran;               /* what is said of it; of its last rows "LAYER EXPERT EXPERT …", a line each */
         bool picks; int row, slot;      /* an expert is being chosen there: which row, which of its experts */
+        bool jumps; int jump; char says[192];   /* a token's number is being typed, 0: none yet; the line of the keys then */
     } token;
     struct { uint64_t key, forward; } *hue; int n_hue, cap_hue;     /* configurations of the conversation but the model's own: b, c, … */
 } tui_transcript;

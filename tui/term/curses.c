@@ -120,6 +120,12 @@ static const struct { const char *cap; enum tui_key_code code; } terminfo[] = {
     { "kf1", K_F1 }, { "kf2", K_F2 }, { "kf3", K_F3 }, { "kf4", K_F4 }, { "kf5", K_F5 }, { "kf6", K_F6 }, { "kf7", K_F7 }, { "kf8", K_F8 },
     { "kf9", K_F9 }, { "kf10", K_F10 } };
 
+bool tui_term_known(const char *term)
+{
+    int e;
+    return term && *term && setupterm(term, STDOUT_FILENO, &e) == OK;
+}
+
 int tui_term_open(const tui_theme *t, char *err)
 {
     const char *term = getenv("TERM");

@@ -109,9 +109,15 @@ int tui_putf(tui_grid *g, int y, int x, int end, enum tui_style st, const char *
 
 void tui_fill(tui_grid *g, int y, int x, int w, int h, enum tui_style st)
 {
-    for (int r = y; r < y + h; r++)
-        for (int c = x; c < x + w; c++)
-            if (r >= 0 && r < g->h && c >= 0 && c < g->w) tui_put(g, r, c, c + 1, " ", st);
+    int from = x < 0 ? 0 : x, end = x + w > g->w ? g->w : x + w;
+    tui_cell empty = blank;
+    empty.style = (uint8_t)st;
+    for (int r = y < 0 ? 0 : y; r < y + h && r < g->h && from < end; r++) {
+        tui_cell *row = g->c + (size_t)r * (size_t)g->w;
+        clear_cell(g, row, from);
+        clear_cell(g, row, end - 1);
+        for (int c = from; c < end; c++) row[c] = empty;
+    }
 }
 
 void tui_grid_text(const tui_grid *g, q_buf *out)

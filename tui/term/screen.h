@@ -6,6 +6,7 @@
 #include "tui/term/keys.h"
 #include "tui/term/theme.h"
 
+bool tui_term_known(const char *term);           /* terminfo has this TERM; tigetstr is about it afterwards. NULL or "": no */
 int tui_term_open(const tui_theme *t, char *err);
 void tui_term_close(void);                       /* safe to call twice */
 void tui_term_size(int *w, int *h);

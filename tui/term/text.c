@@ -18,9 +18,12 @@ static bool invisible(uint32_t c)
            c == 0x115F || c == 0x1160 || c == 0x3164 || c == 0xFFA0;
 }
 
+/* Neither marks nor invisible, a cell each, assigned: Cyrillic, rules and blocks, braille. */
+static bool one_cell(uint32_t c) { return in(c, 0x400, 0x482) || in(c, 0x48A, 0x52F) || in(c, 0x2500, 0x259F) || in(c, 0x2800, 0x28FF); }
+
 static bool is_mark(uint32_t c)
 {
-    if (c < 0x300) return false;
+    if (c < 0x300 || one_cell(c)) return false;
     utf8proc_category_t k = utf8proc_category((utf8proc_int32_t)c);
     return (k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_ME) && !invisible(c);
 }
@@ -34,6 +37,11 @@ static void one(tui_glyph *g, uint32_t cp, int width)
 size_t tui_glyph_next(const char *s, size_t n, tui_glyph *g)
 {
     uint32_t cp;
+    if (n && s[0] >= ' ' && s[0] < 0x7F && (n == 1 || (unsigned char)s[1] < 0xCC)) {       /* most that is ever drawn; marks begin at U+0300 */
+        g->s[0] = s[0];
+        g->len = g->width = 1;
+        return 1;
+    }
     size_t i = (size_t)q_utf8_next(s, n, &cp);
     g->len = 0;
     g->width = 0;
@@ -42,6 +50,7 @@ size_t tui_glyph_next(const char *s, size_t n, tui_glyph *g)
     if (cp < 0x7F) { one(g, cp, 1); }
     else if (cp == 0x7F) { one(g, 0x2421, 1); return i; }
     else if (cp < 0xA0) { one(g, 0xFFFD, 1); return i; }
+    else if (one_cell(cp)) { one(g, cp, 1); }
     else if (q_char_kind(cp) == Q_CHAR_TURN) { one(g, 0xFFFD, 1); return i; }
     else if (invisible(cp)) return i;
     else if (is_mark(cp)) {                                              /* a mark with nothing under it */

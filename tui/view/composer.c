@@ -177,7 +177,7 @@ static void put_price(q_buf *b, const char *key, const agt_price *p, bool brief)
     if (p->k > 0) q_buf_printf(b, " k %d", p->k);
     if (!brief || p->rate <= 0)
         q_buf_printf(b, _(": %s/tok"), q_bytes_brief(p->bytes, w));
-    if (p->rate > 0) q_buf_printf(b, brief ? _(": ~%.0f tok/s") : _(", ~%.0f tok/s"), p->rate);
+    if (p->rate > 0) q_buf_printf(b, brief ? ": %s%.0f %s" : ", %s%.0f %s", p->measured ? "" : "~", p->rate, _("tok/s"));
 }
 
 /* The keys with what F7 and F8 would cost in place of their words, where there is room for it. malloc'ed. */

@@ -78,10 +78,15 @@ static void say_all(tui_app *app, const q_knob *k, const columns *c, q_buf *b)
     q_buf s = {0};
     agt_knob_turn t;
     double lo, hi;
+    char low[32], high[32];
     bool turned = agt_knob_turned(app->a, k, &t);
     q_buf_puts(b, agt_effect_word(k->effect));
     if (k->choices) part(b, k->choices);
-    else if (agt_knob_range(app->a, k, &lo, &hi)) q_buf_printf(b, " · %.10g … %.10g", lo, hi);
+    else if (agt_knob_range(app->a, k, &lo, &hi)) {
+        q_knob_number(low, lo);
+        q_knob_number(high, hi);
+        q_buf_printf(b, " · %s … %s", low, high);
+    }
     if (!c->own && !agt_knob_default(app->a, k)) {
         const char *own = agt_knob_own(app->a, k, &s);
         q_buf_printf(b, _(" · default %s"), *own ? own : "–");
@@ -154,7 +159,7 @@ static void step(tui_app *app, const q_knob *k, int by)
         double y = d > 0 ? round((x + by * d) / d) * d : by > 0 ? x * 2 : x / 2;
         if (k->type == Q_KNOB_INT) y = round(y);
         y = y < lo ? lo : y > hi ? hi : y;
-        if (y != x) snprintf(to, sizeof to, "%.10g", y);
+        if (y != x) q_knob_number(to, y);
     }
     q_buf_free(&v);
     if (!*to) return;

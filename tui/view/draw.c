@@ -100,7 +100,7 @@ void tui_app_draw(tui_app *app)
     lay_out(app);
     if (keep_in_sight(app)) lay_out(app);
     tui_layout *l = &app->lay;
-    app->dirty = false;
+    app->owed = (tui_owed){ .all_at = app->now, .text_at = app->now };
     if (l->tiny) { tiny(app); return; }
     if (l->status.w) view_status(app, l->status);
     rules(app);
@@ -124,4 +124,25 @@ void tui_app_draw(tui_app *app)
     view_composer(app, l->composer);
     view_hint(app, l->hint);
     if (app->comp.popup.n) view_popup(app, l->composer);
+}
+
+/* Only the words of a running answer have changed: nothing but the conversation is drawn again. Not where something lies over it that
+ * is drawn later. */
+static bool words_alone(const tui_app *app)
+{
+    const tui_owed *o = &app->owed;
+    return !o->all && o->text && !app->lay.tiny && app->lay.transcript.w && app->tr.n && !app->comp.popup.n && app->lay.overlay.h < app->lay.transcript.h;
+}
+
+void tui_app_frame(tui_app *app)
+{
+    tui_box b = beneath(app);
+    if (!words_alone(app) || tui_panels_due(app)) {
+        tui_app_draw(app);
+        return;
+    }
+    tui_fill(&app->grid, b.y, b.x, b.w, b.h, S_TEXT);
+    view_transcript(app, b);
+    app->owed.text = false;
+    app->owed.text_at = app->now;
 }

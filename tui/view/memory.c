@@ -46,8 +46,18 @@ static void below(tui_app *app, tui_box b, int y, int bottom)
     if (bottom - y >= 4) view_answers(app, (tui_box){ b.x, y + 1, b.w, bottom - y - 1 });
 }
 
+/* How far memory's vectors are, on the last row. */
+static tui_box meaning(tui_app *app, tui_box b)
+{
+    if (!app->work.mean_what || b.h < 4) return b;
+    tui_put_cut(&app->grid, b.y + b.h - 1, b.x + 1, b.x + b.w - 1, app->work.mean_what, S_DIM);
+    b.h--;
+    return b;
+}
+
 static void draw(tui_app *app, tui_box b)
 {
+    b = meaning(app, b);
     tui_grid *g = &app->grid;
     const tui_cursor *cur = tui_cursor_of(app, &view_memory);
     const agt_retrieval *r = &app->seen.ret;

@@ -3,6 +3,7 @@
 #include "tui/view/table.h"
 #include "tui/view/view.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,9 +88,35 @@ static bool choose(tui_app *app, const tui_key *k)
 
 static bool back(tui_app *app)
 {
-    bool was = app->tr.token.picks;
-    app->tr.token.picks = false;
+    bool was = app->tr.token.picks || app->tr.token.jumps;
+    app->tr.token.picks = app->tr.token.jumps = false;
     return was;
+}
+
+/* ---- a token's number is typed ---- */
+enum { FARTHEST = 99999999 };
+
+static bool jump(tui_app *app, const tui_key *k)
+{
+    tui_transcript *t = &app->tr;
+    uint32_t c = k->code == K_CHAR && !k->alt ? k->cp : 0;
+    char typed[16] = "";
+    if (c == ':' || (c >= '0' && c <= '9')) {
+        if (!t->token.jumps || c == ':') t->token.jump = 0;
+        if (c != ':' && t->token.jump <= FARTHEST / 10) t->token.jump = t->token.jump * 10 + (int)(c - '0');
+        t->token.jumps = true;
+    } else if (!t->token.jumps)
+        return false;
+    else if (k->code == K_BACKSPACE)
+        t->token.jump /= 10;
+    else {                               /* with any other key nothing is typed any more, and it acts as ever */
+        t->token.jumps = false;
+        if (k->code != K_ENTER && tui_key_letter(k) != 'g') return false;
+        if (t->token.jump) agt_look(app->a, t->token.message, t->token.jump, 0, false);
+    }
+    if (t->token.jump) snprintf(typed, sizeof typed, "%d", t->token.jump);
+    snprintf(t->token.says, sizeof t->token.says, _("to token %s_ of %d · g or Enter goes there · Esc back"), typed, t->token.of);
+    return true;
 }
 
 static void draw(tui_app *app, tui_box b)
@@ -128,6 +155,7 @@ static bool on_key(tui_app *app, const tui_key *k)
     if (page) { *top += page; return true; }
     if (!t->token.message) return false;
     if (t->token.picks && choose(app, k)) return true;
+    if (!t->token.picks && jump(app, k)) return true;
     if (k->code == K_ENTER) {
         t->token.picks = rows_of(t) > 0;
         t->token.row = t->token.slot = 0;
@@ -163,10 +191,11 @@ static void on_event(tui_app *app, agt_event *e)
 
 static const char *keys(const tui_app *app)
 {
+    if (app->tr.token.jumps) return app->tr.token.says;
     return app->tr.token.picks ? _("j k layer · h l expert · Enter its tokens · Esc back") : _(view_token.hint);
 }
 
 const tui_view view_token = {
-    .name = "token", .place = AT_INSTEAD, .hint = N_("h l token · j k word · a what else · w what if · Enter experts · Esc back"),
+    .name = "token", .place = AT_INSTEAD, .hint = N_("h l token · j k word · : jump · a what else · w what if · Enter experts · Esc"),
     .keys = keys, .draw = draw, .on_key = on_key, .on_event = on_event, .back = back,
 };

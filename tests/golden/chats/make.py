@@ -10,7 +10,7 @@ def node(name, parent, role=None, text=None, at=0, kind="text", **more):
     m = None
     if role:
         content = {"content_type": kind, "parts": [text]} if kind in ("text", "multimodal_text") else {"content_type": kind, "text": text}
-        m = {"id": name, "author": {"role": role, "name": None, "metadata": {}}, "create_time": T + at if at else None, "update_time": None, "content": content,
+        m = {"id": name, "author": {"role": role, "name": "browser" if role == "tool" else None, "metadata": {}}, "create_time": T + at if at else None, "update_time": None, "content": content,
              "status": "finished_successfully", "end_turn": True, "weight": 1.0, "metadata": {"model_slug": "gpt-4o"} if role == "assistant" else {}, "recipient": "all"}
         m["metadata"].update(more.pop("metadata", {}))
         m.update(more)

@@ -1,0 +1,103 @@
+/* rag/import/held: starts programs that read hostile files, and ends them. Their work, memory and words are bounded. Any thread. No shell
+ * runs. */
+#include "rag/import/held.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { SHADOWED = 1 };                  /* a sanitizer's shadow takes all addresses there are */
+#else
+enum { SHADOWED = 0 };
+#endif
+
+static void limit(int what, rlim_t soft, rlim_t hard)
+{
+    struct rlimit l = {soft, hard};
+    setrlimit(what, &l);
+}
+
+/* Between fork and exec: nothing but calls of the system. */
+static _Noreturn void child(const char *program, char *const argv[], int given, int said, const held_limits *l)
+{
+    char *const env[] = {(char *)"LC_ALL=C", (char *)"PATH=/usr/bin:/bin", NULL};
+    int null = open("/dev/null", O_RDWR);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    setpgid(0, 0);
+    if (null < 0 || dup2(null, 0) < 0 || dup2(said < 0 ? null : said, 1) < 0 || dup2(null, 2) < 0 || dup2(given, HELD_FD) < 0) _exit(127);
+    close_range(HELD_FD + 1, ~0u, 0);
+    unshare(CLONE_NEWUSER | CLONE_NEWNET);              /* where it is forbidden the other bounds hold */
+    limit(RLIMIT_CORE, 0, 0);
+    limit(RLIMIT_FSIZE, 0, 0);
+    limit(RLIMIT_NOFILE, 64, 64);
+    if (!SHADOWED) limit(RLIMIT_AS, l->memory, l->memory);
+    limit(RLIMIT_CPU, (rlim_t)l->cpu_s, HELD_CPU_ALL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGPIPE, SIG_DFL);
+    signal(SIGXCPU, SIG_DFL);
+    execve(program, argv, env);
+    _exit(127);
+}
+
+pid_t held_start(const char *program, char *const argv[], int given, int said, const held_limits *l)
+{
+    pid_t pid = fork();
+    if (pid == 0) child(program, argv, given, said, l);
+    return pid;
+}
+
+int held_end(pid_t pid, bool end)
+{
+    int status = 0;
+    if (end && kill(-pid, SIGKILL) != 0) kill(pid, SIGKILL);        /* before it has a group of its own */
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
+    return status;
+}
+
+void held_work(int cpu_s)
+{
+    struct timespec t = {0};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    limit(RLIMIT_CPU, (rlim_t)(t.tv_sec + 1 + cpu_s < HELD_CPU_ALL ? t.tv_sec + 1 + cpu_s : HELD_CPU_ALL), HELD_CPU_ALL);
+}
+
+int held_above(int fd)
+{
+    int high = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, HELD_FD + 1);
+    if (fd >= 0) close(fd);
+    return high;
+}
+
+static bool filled(int fd, const char *p, size_t n)
+{
+    while (n) {
+        ssize_t k = write(fd, p, n);
+        if (k < 0 && errno == EINTR) continue;
+        if (k <= 0) return false;
+        p += k;
+        n -= (size_t)k;
+    }
+    return lseek(fd, 0, SEEK_SET) == 0;
+}
+
+int held_file(const char *p, size_t n)
+{
+    int fd = held_above(memfd_create("document", MFD_CLOEXEC));
+    if (fd < 0 || filled(fd, p, n)) return fd;
+    close(fd);
+    return -1;
+}
+
+const char *held_still(void) { return _("the program that reads it stands still"); }
+const char *held_killed(void) { return _("reading it takes more work or memory than a document may take"); }

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 enum { NICENESS = 19, LOOK_MS = 2000, AGAIN_MS = 60000, FIRST_S = 2 };
-static const char CLAIM[] = "embedding";
 
 /* ---- what is said ---- */
 const char *agt_meaning_word(enum agt_meaning_state s)
@@ -325,7 +324,7 @@ static int make(agt *a, agt_meaning *m)
         made = 0;
         rc = count(a, i, m, err);
         if (rc == Q_OK && m->done < m->all && !mine)
-            rc = mem_claim(a->store, CLAIM, &mine, err);
+            rc = mem_claim(a->store, MEM_CLAIM_EMBED, &mine, err);
         m->state = m->done == m->all ? AGT_MEANING_READY : mine ? AGT_MEANING_MAKING : AGT_MEANING_ELSEWHERE;
         m->problem[0] = 0;
         if (rc == Q_OK)
@@ -336,7 +335,7 @@ static int make(agt *a, agt_meaning *m)
             ms = e->look_ms;
     }
     if (mine)
-        mem_claim_end(a->store, CLAIM);
+        mem_claim_end(a->store, MEM_CLAIM_EMBED);
     if (rc < 0 && rc != Q_CANCEL) {
         broken(a, m, err);
         ms = AGAIN_MS;

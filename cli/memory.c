@@ -4,10 +4,12 @@
 #include "base/say.h"
 #include "cli/cli.h"
 #include "cli/common.h"
+#include "cli/meaning.h"
 #include "engine/embed.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +24,8 @@ const cli_command cli_memory = { "memory", N_(
     "    the best passages, and which of them would be fed; --explain: and why. F is an embedding model: without -m the one\n"
     "    that quorum model fetch --embedder brings, if it is there\n"
     "quorum memory list\n"
+    "quorum memory embed [--limit N] [-m F] [--json]  makes the vectors for search by meaning, now (the shell does so by itself)\n"
+    "quorum memory status [--json]                what there is, and how many passages are owed a vector\n"
     "quorum memory delete ID... [--yes]           with all index entries; the bytes are overwritten; asks first\n"
     "quorum memory export [--db FILE]             everything as lines of JSON, also of a file that cannot be opened"), cmd_memory };
 
@@ -30,7 +34,7 @@ enum { PREVIEW = 300, REST_MAX = 256 }; /* bytes of a passage that a search show
 struct ask {                            /* what the command line asks for */
     const char *db, *model;
     char *rest[REST_MAX];
-    int n, max, mode;
+    int n, max, limit, mode;
     bool json, yes, explain;
 };
 
@@ -149,8 +153,12 @@ static void search_json(const rag_result *r, const char *text, bool explain)
 static int open_near(mem_store *s, const struct ask *a, eng_embedder **model, rag_near **near, char *err)
 {
     rag_embedder e;
+    char *path = NULL;
     *near = NULL;
-    int rc = a->mode == RAG_LEXICAL ? Q_NOTFOUND : cli_embedder(a->model, 0, model, err);
+    if (a->mode == RAG_LEXICAL) return Q_OK;
+    int rc = cli_memory_embedder(s, a->model, &path, err);
+    if (rc == Q_OK) rc = cli_embedder(path, 0, model, err);
+    free(path);
     if (rc != Q_OK) return rc == Q_NOTFOUND && !a->model ? Q_OK : rc;
     cli_lend(*model, &e);
     *near = rag_near_new(s, &e);
@@ -293,12 +301,17 @@ static int export(const struct ask *a, char *err)
     return 1;
 }
 
+static int embed(mem_store *s, const struct ask *a, char *err) { return cli_memory_embed(s, a->model, a->limit, a->json, err) == Q_OK ? 0 : cli_fail(err); }
+static int status(mem_store *s, const struct ask *a, char *err) { return cli_memory_status(s, a->json, err) == Q_OK ? 0 : cli_fail(err); }
+
 /* ---- the acts ---- */
 /* opens: works on the store; else on the file. */
 static const struct act { const char *name; int min, max; int (*run)(mem_store *, const struct ask *, char *err); int (*file)(const struct ask *, char *err); } acts[] = {
     {"add", 1, REST_MAX, add, NULL},
     {"search", 1, REST_MAX, search, NULL},
     {"list", 0, 0, list, NULL},
+    {"embed", 0, 0, embed, NULL},
+    {"status", 0, 0, status, NULL},
     {"delete", 1, REST_MAX, delete, NULL},
     {"export", 0, 0, NULL, export},
 };
@@ -337,12 +350,14 @@ int cmd_memory(int argc, char **argv)
         else if (dash && strcmp(argv[i], "--json") == 0) a.json = true;
         else if (dash && strcmp(argv[i], "--yes") == 0) a.yes = true;
         else if (dash && strcmp(argv[i], "--explain") == 0) a.explain = true;
-        else if (dash && (v = cli_opt(argc, argv, &i, "-m")) != NULL) a.model = v;
         else if (dash && (v = cli_opt(argc, argv, &i, "--mode")) != NULL) {
             if ((a.mode = search_mode(v)) < 0) return cli_usage(&cli_memory, _("--mode is auto, lexical or hybrid"));
         }
         else if (dash && (v = cli_opt(argc, argv, &i, "--db")) != NULL) a.db = v;
-        else if (dash && (v = cli_opt(argc, argv, &i, "-n")) != NULL) {
+        else if (dash && (v = cli_opt(argc, argv, &i, "-m")) != NULL) a.model = v;
+        else if (dash && (v = cli_opt(argc, argv, &i, "--limit")) != NULL) {
+            if (!cli_int(v, 1, INT_MAX, &a.limit)) return cli_usage(&cli_memory, _("--limit is a number of passages from 1 on"));
+        } else if (dash && (v = cli_opt(argc, argv, &i, "-n")) != NULL) {
             if (!cli_int(v, 1, 20, &a.max)) return cli_usage(&cli_memory, _("-n is a number from 1 to 20"));
         } else if (dash) return cli_usage(&cli_memory, _("unknown or incomplete option"));
         else if (!name) name = argv[i];
@@ -352,7 +367,7 @@ int cmd_memory(int argc, char **argv)
     const struct act *act = NULL;
     for (size_t i = 0; name && i < sizeof acts / sizeof *acts; i++)
         if (strcmp(name, acts[i].name) == 0) act = &acts[i];
-    if (!act) return cli_usage(&cli_memory, name ? _("memory knows add, search, list, delete and export") : "");
+    if (!act) return cli_usage(&cli_memory, name ? _("memory knows add, search, list, embed, status, delete and export") : "");
     if (a.n < act->min || a.n > act->max) return cli_usage(&cli_memory, _("wrong number of arguments"));
     if (act->run == delete && !ids_are_numbers(&a)) return cli_usage(&cli_memory, _("delete takes an ID as quorum memory list shows it"));
     char err[Q_ERRLEN];

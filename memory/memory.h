@@ -367,6 +367,24 @@ typedef struct mem_word {
 /* fn returns false to stop. Invalid UTF-8 parts words. Never fails. */
 void mem_words(const char *text, size_t n, bool (*fn)(void *user, const mem_word *w), void *user);
 
+/* Words that only hold a sentence together ("what", "is"); word: folded. */
+bool mem_grammar(const char *word);
+int mem_month(const char *word);        /* the month that a folded word names, in any case of Russian, 1 to 12; 0: none */
+
+/* ================= entities ================= */
+/* What passages name, kept with their words: it comes and goes with them. A key is the same whatever the ending ("Lofoten",
+ * "на Байкале"): stems parted by spaces for names and phrases, the folded form else; memory/named.c has the rules. */
+enum mem_entity_kind { MEM_ENTITY_NAME = 'n' /* capitals, a quoted title, the name of a file, a heading */, MEM_ENTITY_IDENTIFIER = 'i', MEM_ENTITY_DATE = 'd',
+                       MEM_ENTITY_ADDRESS = 'a', MEM_ENTITY_PHRASE = 'p' /* two words that a text comes back to */ };
+typedef struct mem_entity {
+    char kind;
+    const char *key;                    /* valid during the call only */
+    size_t start, end;                  /* bytes in the text */
+} mem_entity;
+typedef bool mem_entity_fn(void *user, const mem_entity *);
+/* Everything that a text names, a call a mention; fn returns false to stop. Never fails, whatever the bytes. At most 96. */
+void mem_entities(const char *text, size_t n, mem_entity_fn *fn, void *user);
+
 /* ================= what a person wants of a search ================= */
 /* Passages that are fed first in a conversation, and sources that are never fed, until that is taken back. They are kept with
  * their titles as they are now, oldest first; what is gone from memory is in neither list. */
@@ -440,6 +458,7 @@ char *mem_setting_get(mem_store *, const char *name);                   /* NULL:
 int mem_setting_put(mem_store *, const char *name, const char *value, char *err);   /* NULL removes */
 /* What only one process is to do at a time, under the name of a setting: *mine, until mem_claim_end or until the process is gone. */
 int mem_claim(mem_store *, const char *name, bool *mine, char *err);
+#define MEM_CLAIM_EMBED "embedding"          /* making vectors */
 void mem_claim_end(mem_store *, const char *name);
 
 #endif

@@ -1,5 +1,6 @@
 /* memory/open: opens the one connection of a process, settles it and brings the file up. Owns the mem_store; any thread
  * may call the public functions. It never touches a conversation or a document itself. */
+#include "memory/named.h"
 #include "memory/store.h"
 
 #include <errno.h>
@@ -136,6 +137,7 @@ int store_open(const char *path, const store_watch *watch, mem_store **out, char
     s->path = file;
     s->owner = store_process_name((long)getpid());
     s->watch = watch;
+    s->names = q_alloc(sizeof *s->names);
     pthread_mutex_init(&s->mutex, NULL);
     pthread_cond_init(&s->turn, NULL);
     int rc = strcmp(s->path, ":memory:") == 0 ? Q_OK : make_file(s, err);
@@ -166,6 +168,8 @@ void mem_close(mem_store *s)
     sqlite3_close_v2(s->db);
     pthread_mutex_destroy(&s->mutex);
     pthread_cond_destroy(&s->turn);
+    named_free(s->names);
+    free(s->names);
     free(s->note);
     free(s->path);
     free(s->owner);

@@ -15,6 +15,7 @@
 enum { BLOCK = 1024 };                  /* a block of more bytes is not added to at its end */
 
 static const char *const tables[] = {[MEM_CHUNK] = "chunk_posting", [MEM_CHAT] = "message_posting"};
+static const char *const entities[] = {[MEM_CHUNK] = "chunk_entity", [MEM_CHAT] = "message_entity"};
 
 /* ---- numbers ---- */
 static void put(q_buf *b, uint64_t x)
@@ -67,12 +68,14 @@ static void put_entry(q_buf *b, int64_t before, const store_block_entry *e)
 
 /* ---- what is gathered ---- */
 struct op { int64_t id, length; size_t at, n; };        /* length -1: the passage goes; places in the batch's bytes */
+struct listed { int64_t id; size_t at, n; bool out; };   /* what a passage names, in the batch's bytes */
 struct word { char *w; struct op *op; int n, cap; q_buf now; int place; };
 
 struct store_batch {
     struct word *v; int n, cap;
     int *slot, slots;                   /* hash of words: index + 1 */
     q_buf bytes;
+    struct listed *list; int n_list, cap_list;
     int *met, n_met, cap_met;           /* words of the passage at hand */
     int64_t id; bool out;               /* the passage at hand; 0: none */
     int field, place;
@@ -112,6 +115,7 @@ static void batch_free(struct store_batch *b)
     free(b->v);
     free(b->slot);
     free(b->met);
+    free(b->list);
     q_buf_free(&b->bytes);
     free(b);
 }
@@ -139,6 +143,8 @@ void store_postings_text(mem_store *s)
     if (s->taking && s->batch[s->taking - 1]->field < 2) s->batch[s->taking - 1]->field++;
 }
 
+int store_postings_field(const mem_store *s) { return s->taking ? s->batch[s->taking - 1]->field : -1; }
+
 void store_postings_word(mem_store *s, const char *stem, bool same_place)
 {
     if (!s->taking) return;
@@ -162,12 +168,29 @@ static int heard_in_out(mem_store *s, const struct store_batch *b, char *err)
                      " created, ?, instr(substr(text, -90), '?')>0 FROM message WHERE id=?", "ii", (int64_t)b->place, b->id);
 }
 
+/* What the passage at hand names; one that names nothing has no row. */
+static void note_entities(struct store_batch *b)
+{
+    struct listed l = {.id = b->id, .at = b->bytes.len, .out = b->out};
+    for (int i = 0; i < b->n_met; i++) {
+        const char *w = b->v[b->met[i]].w;
+        if (*w != STORE_ENTITY) continue;
+        q_buf_puts(&b->bytes, w + 1);
+        q_buf_putc(&b->bytes, '\n');
+    }
+    l.n = b->bytes.len - l.at;
+    if (l.n == 0) return;
+    if (b->n_list == b->cap_list) b->list = q_realloc(b->list, sizeof *b->list * (size_t)(b->cap_list = b->cap_list ? b->cap_list * 2 : 64));
+    b->list[b->n_list++] = l;
+}
+
 int store_postings_end(mem_store *s, int rc, char *err)
 {
     enum mem_kind k = (enum mem_kind)(s->taking - 1);
     if (!s->taking) return rc;
     struct store_batch *b = s->batch[k];
     s->taking = 0;
+    if (rc == Q_OK) note_entities(b);
     for (int i = 0; i < b->n_met; i++) {
         struct word *w = &b->v[b->met[i]];
         if (rc == Q_OK) {
@@ -306,11 +329,27 @@ static int write_all(struct writing *x, struct word **order, int n, char *err)
     return rc;
 }
 
-static sqlite3_stmt *query(mem_store *s, enum mem_kind k, char *err, const char *fmt)
+static sqlite3_stmt *query(mem_store *s, const char *table, char *err, const char *fmt)
 {
     char sql[160];
-    snprintf(sql, sizeof sql, fmt, tables[k]);
+    snprintf(sql, sizeof sql, fmt, table);
     return store_query(s, err, sql, "");
+}
+
+/* Of several for one passage the last holds: they stand in the order in which they were done. */
+static int write_entities(mem_store *s, enum mem_kind k, const struct store_batch *b, char *err)
+{
+    if (b->n_list == 0) return Q_OK;
+    sqlite3_stmt *put = query(s, entities[k], err, "INSERT OR REPLACE INTO %s(passage, data) VALUES(?, ?)");
+    sqlite3_stmt *drop = put ? query(s, entities[k], err, "DELETE FROM %s WHERE passage=?") : NULL;
+    int rc = drop ? Q_OK : store_failed(s);
+    for (int i = 0; i < b->n_list && rc == Q_OK; i++) {
+        const struct listed *l = &b->list[i];
+        rc = l->out ? store_again(s, drop, err, "i", l->id) : store_again(s, put, err, "it", l->id, b->bytes.p + l->at, l->n);
+    }
+    sqlite3_finalize(put);
+    sqlite3_finalize(drop);
+    return rc;
 }
 
 int store_postings_write(mem_store *s, enum mem_kind k, char *err)
@@ -319,15 +358,16 @@ int store_postings_write(mem_store *s, enum mem_kind k, char *err)
     if (!b) return Q_OK;
     struct writing x = {.s = s, .k = k, .b = b};
     int rc = Q_OK;
-    x.at = query(s, k, err, "SELECT first, last, data FROM %s WHERE word=? AND first<=? ORDER BY first DESC LIMIT 1");
-    x.next = x.at ? query(s, k, err, "SELECT first FROM %s WHERE word=? AND first>? ORDER BY first LIMIT 1") : NULL;
-    x.put = x.next ? query(s, k, err, "INSERT OR REPLACE INTO %s(word, first, last, data) VALUES(?, ?, ?, ?)") : NULL;
-    x.drop = x.put ? query(s, k, err, "DELETE FROM %s WHERE word=? AND first=?") : NULL;
+    x.at = query(s, tables[k], err, "SELECT first, last, data FROM %s WHERE word=? AND first<=? ORDER BY first DESC LIMIT 1");
+    x.next = x.at ? query(s, tables[k], err, "SELECT first FROM %s WHERE word=? AND first>? ORDER BY first LIMIT 1") : NULL;
+    x.put = x.next ? query(s, tables[k], err, "INSERT OR REPLACE INTO %s(word, first, last, data) VALUES(?, ?, ?, ?)") : NULL;
+    x.drop = x.put ? query(s, tables[k], err, "DELETE FROM %s WHERE word=? AND first=?") : NULL;
     if (!x.drop) rc = store_failed(s);
     struct word **order = q_alloc(sizeof *order * (size_t)(b->n + 1));
     for (int i = 0; i < b->n; i++) order[i] = &b->v[i];
     qsort(order, (size_t)b->n, sizeof *order, by_word);
     if (rc == Q_OK) rc = write_all(&x, order, b->n, err);
+    if (rc == Q_OK) rc = write_entities(s, k, b, err);
     free(order);
     sqlite3_finalize(x.at);
     sqlite3_finalize(x.next);
@@ -345,6 +385,8 @@ int store_postings_reset(mem_store *s, enum mem_kind k, char *err)
     store_postings_forget(s, k);
     snprintf(sql, sizeof sql, "DELETE FROM %s", tables[k]);
     int rc = store_run(s, NULL, err, sql, "");
+    snprintf(sql, sizeof sql, "DELETE FROM %s", entities[k]);
+    if (rc == Q_OK) rc = store_run(s, NULL, err, sql, "");
     if (rc == Q_OK && k == MEM_CHAT) rc = store_run(s, NULL, err, "DELETE FROM heard", "");
     return rc == Q_OK ? store_run(s, NULL, err, "INSERT OR REPLACE INTO extent(kind, passages, words) VALUES(?, 0, 0)", "i", (int64_t)k) : rc;
 }

@@ -30,6 +30,7 @@ struct mem_store {
     int code;               /* what store_error returned last */
     bool broken;            /* that error was one of an index whose text is whole */
     struct store_batch *batch[2];   /* words that went in and out in this transaction, by enum mem_kind (postings.c) */
+    struct named_text *names;           /* words of the text that is taken in, for what it names (named.c) */
     int taking;             /* whose words FTS5 asks for now: a kind + 1; 0: nobody's */
     unsigned touched;       /* indexes written in this transaction: bits of enum mem_kind */
     const store_watch *watch;
@@ -106,7 +107,8 @@ void store_rows_free(const store_table *, void **v, int *n);
 
 /* step/NN_*.c: SQL, one file a migration */
 extern const char store_step_01[], store_step_02[], store_step_03[], store_step_04[], store_step_05[],
-    store_step_06[], store_step_07[], store_step_08[], store_step_09[], store_step_10[], store_step_11[], store_step_12[], store_step_13[], store_step_14[], store_step_15[];
+    store_step_06[], store_step_07[], store_step_08[], store_step_09[], store_step_10[], store_step_11[], store_step_12[], store_step_13[], store_step_14[], store_step_15[],
+    store_step_16[];
 
 /* wishes.c: what a person wants goes with what it is of, and from a document to the one that replaces it */
 int store_wish_passage_gone(mem_store *, enum mem_kind, int64_t id, char *err);
@@ -139,6 +141,7 @@ int store_call(mem_store *, int64_t document, char *err);       /* it is called 
 void store_postings_begin(mem_store *, enum mem_kind, int64_t id, bool out);
 void store_postings_text(mem_store *);              /* the tokenizer: the next text of the passage begins */
 void store_postings_word(mem_store *, const char *stem, bool same_place);
+int store_postings_field(const mem_store *);         /* 0 name, 1 heading, 2 text; -1: nobody takes words in */
 int store_postings_end(mem_store *, int rc /* of the statement */, char *err);
 int store_postings_write(mem_store *, enum mem_kind, char *err);
 void store_postings_forget(mem_store *, enum mem_kind);         /* what was gathered */
@@ -148,6 +151,13 @@ typedef struct store_block { const unsigned char *p, *end; int64_t id; } store_b
 typedef struct store_block_entry { int64_t id; uint64_t length; const unsigned char *places, *end; } store_block_entry;
 bool store_block_next(store_block *, store_block_entry *);
 bool store_block_place(store_block_entry *, int *place, int *field);
+
+/* entities.c: an entity stands among the postings as a word that no text has: this byte, its kind, its key. What a passage
+ * names is a row of such words without the byte, each with a newline behind it, in the order of their first mention. */
+enum { STORE_ENTITY = 1 };
+typedef void store_entity_fn(void *user, const char *word);
+/* What a text names, a call a mention, behind named_word for each of its words. */
+void store_entities_tell(struct named_text *, int field, const char *text, size_t n, store_entity_fn *, void *user);
 
 /* sums.c */
 enum { STORE_DIM_MAX = 8192 };

@@ -48,7 +48,7 @@ static bool sort_word(void *user, const mem_word *w)
     }
     k->polite += polite;
     if (rag_listed(rag_pointing_words, w->word, false)) k->pointing++;
-    else if (rag_listed(rag_grammar_words, w->word, false) || rag_listed(rag_asking_words, w->word, false)) return k->words <= WORDS_MAX;
+    else if (mem_grammar(w->word) || rag_listed(rag_asking_words, w->word, false)) return k->words <= WORDS_MAX;
     else if (rag_listed(rag_everyday_words, w->stem, true)) k->everyday++;
     else k->rare++;
     return k->words <= WORDS_MAX;

@@ -1,40 +1,11 @@
 /* rag/lists: the lists of words that a search must not take for a subject. Constant data.
- * Grammar words ("what", "is") weigh nothing, words of asking and of talking about the talk ("remind", "repeat",
- * "notes") next to nothing. Everyday words ("time", "write", "good") may be what is asked for, but
+ * Grammar words ("what", "is": memory/grammar.c) weigh nothing, words of asking and of talking about the talk ("remind",
+ * "repeat", "notes") next to nothing. Everyday words ("time", "write", "good") may be what is asked for, but
  * finding one of them in a passage says little: rag.h gives their prior. Written for this project by topic: verbs of
  * asking, time, people, home, food, weather, feelings, school, counting, places, arts. */
 #include "rag/lists.h"
 
 #include <stddef.h>
-
-const char *const rag_grammar_words[] = {
-    "a an the and or but if then else than so as at by for from in into of off on onto out over to up down with ",
-    "without about above across after again against all along also although am among an any anybody anyone anything ",
-    "are aren't around as because been before being below between both but can can't cannot could couldn't did didn't ",
-    "do does doesn't doing don't done during each either else even ever every everybody everyone everything few ",
-    "for from further get gets had hadn't has hasn't have haven't having he he's her here here's hers herself him ",
-    "himself his how how's however i i'd i'll i'm i've if in into is isn't it it's its itself just let let's many may ",
-    "me might mine more most much must my myself neither no nobody none nor not nothing now of off often on once one ",
-    "only or other others ought our ours ourselves out over own per perhaps please quite rather really s same shall she ",
-    "she's should shouldn't since so some somebody someone something still such than thank thanks that that's the ",
-    "their theirs them themselves then there there's these they they'd they'll they're they've this those though through ",
-    "thus to together too toward under until up upon us very via was wasn't we we'd we'll we're we've well were weren't ",
-    "what what's whatever when when's where where's whether which while who who's whom whose why why's will with ",
-    "within without won't would wouldn't yes yet you you'd you'll you're you've your yours yourself hello hi hey ok okay ",
-    "и в во не что он на я с со как а то все она так его но да ты к у же вы за бы по только ее мне было вот от меня еще ",
-    "нет о об из ему теперь когда даже ну вдруг ли если уже или ни быть был него до вас нибудь опять уж вам ведь там ",
-    "потом себя ничего ей может они тут где есть надо ней для мы тебя их чем была сам чтоб чтобы без будто чего раз тоже ",
-    "себе под будет тогда кто этот того потому этого какой какая какое какие каков какого каким каких совсем ним здесь этом один почти мой моя мое мои ",
-    "тем нее сейчас были куда зачем всех никогда можно при наконец два другой хоть после над больше тот через эти нас ",
-    "про всего них много разве три эту этой впрочем свою твой твоя ваш ваша ваши наш наша наши перед иногда лучше чуть том нельзя ",
-    "такой такая такие им более всегда конечно всю между это эта свой своя свои который которая которое которые которых котором ",
-    "сколько почему откуда какую такое также либо лишь очень нужно пожалуйста спасибо привет здравствуй здравствуйте ",
-    "кого кому кем чего чему этих этими тех теми те той нему нею ею оно одной одну одним одних которого которой которому ",
-    "которыми чей чья чье чьи чью весь всей всему всеми само сама сами самого самой таком такому такого нашего нашей вашего ",
-    "вашей моего моей моему моих моими твоего твоей твоих своего своей своему своих одного обе оба та тою туда сюда оттуда ",
-    "отсюда насколько настолько поэтому также однако хотя пока едва зато итак ага да нет неужели именно просто вообще ",
-    "давай давайте пусть пускай сейчас уже вон",
-    "ли б ж мне меня мной тебе тобой нам вами нами ими является являются буду будем будут будешь могу можешь можете мог", NULL};
 
 const char *const rag_asking_words[] = {
     /* asking */

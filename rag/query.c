@@ -137,7 +137,7 @@ static int weigh(mem_store *s, const rag_config *c, int64_t except, struct readi
     for (const char *const *row = rag_everyday_words; *row; row++) mem_words(*row, strlen(*row), look_up, d);
     for (int i = 0; i < d->r->n_term; i++) {
         rag_term *t = &d->r->term[i];
-        if (rag_listed(rag_grammar_words, t->word, false)) t->weight = 0;
+        if (mem_grammar(t->word)) t->weight = 0;
         else if (rag_listed(rag_asking_words, t->word, false)) t->weight = SLIGHT;
     }
     for (int k = MEM_CHUNK; k <= (c->chats ? MEM_CHAT : MEM_CHUNK); k++) {
@@ -315,7 +315,7 @@ static bool compare_word(void *user, const mem_word *w)
     if (w->flags & MEM_WORD_EXACT) return true;
     int a = find(r, c->q->by_stem, w->stem), t = a < r->n_term ? c->q->by_stem[a] : -1;
     if (t >= 0 && t < c->q->own && strcmp(r->term[t].stem, w->stem) == 0) c->met[t] = true;
-    else c->same = rag_listed(rag_grammar_words, w->word, false);
+    else c->same = mem_grammar(w->word);
     return c->same;
 }
 

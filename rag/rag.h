@@ -81,6 +81,7 @@ typedef struct rag_embed_opts {
     bool (*go)(void *user);                                         /* asked between two batches; false: Q_CANCEL. NULL: always */
     void (*progress)(void *user, int64_t done, int64_t all);        /* after each batch; may be NULL */
     void *user;
+    int64_t most;                       /* so many at most; 0: all */
 } rag_embed_opts;
 /* Makes the vectors that passages are owed, a batch a transaction: stopped or killed it goes on where it was. *done (may be NULL):
  * how many were made. */

@@ -127,26 +127,11 @@ static void spread(struct book *b, int i, int term, double tf)
 }
 
 /* ---- dates ---- */
-/* The month that a word names, 1 to 12; 0: none. */
-static int month_of(const char *word)
-{
-    static const char *const names[] = {
-        "january jan январь января январе", "february feb февраль февраля феврале", "march mar март марта марте", "april apr апрель апреля апреле",
-        "may май мая мае", "june jun июнь июня июне", "july jul июль июля июле", "august aug август августа августе",
-        "september sep sept сентябрь сентября сентябре", "october oct октябрь октября октябре", "november nov ноябрь ноября ноябре",
-        "december dec декабрь декабря декабре"};
-    size_t n = strlen(word);
-    for (int i = 0; i < 12; i++)
-        for (const char *p = names[i]; n && (p = strstr(p, word)) != NULL; p++)
-            if ((p == names[i] || p[-1] == ' ') && (p[n] == ' ' || p[n] == 0)) return i + 1;
-    return 0;
-}
-
 static void add_dates(struct book *b, const rag_result *r)
 {
     for (int t = 0; t < r->n_term; t++) {
         const char *w = r->term[t].word;
-        int month = month_of(w), number = strspn(w, "0123456789") == strlen(w) && strlen(w) <= 4 ? atoi(w) : 0;
+        int month = mem_month(w), number = strspn(w, "0123456789") == strlen(w) && strlen(w) <= 4 ? atoi(w) : 0;
         if (r->term[t].weight <= 0 || (!month && !number)) continue;
         for (int i = 0; i < b->n_heard; i++) {
             time_t at = (time_t)(b->heard[i].created_ms / 1000);

@@ -46,7 +46,10 @@ static void make(int i, int n, const char *word, mem_document *d, mem_chunk **c)
     for (int k = 0; k < n; k++) {
         q_buf b = {0};
         q_buf_printf(&b, "%s%d part%d of the notes about lighthouses and their keepers, who count ships, storms and years", word, i, k);
-        for (int w = 0; w < 80; w++) q_buf_printf(&b, " w%d", (i * 31 + k * 17 + w * w) % 997);
+        for (int w = 0; w < 80; w++) {                  /* words without a digit: those are identifiers, which have rows of their own */
+            int x = (i * 31 + k * 17 + w * w) % 997;
+            q_buf_printf(&b, " w%c%c%c", 'a' + x / 100, 'a' + x / 10 % 10, 'a' + x % 10);
+        }
         (*c)[k] = (mem_chunk){.offset = all.len, .n = b.len, .text = b.p, .heading = q_strdup("Keepers")};
         q_buf_add(&all, b.p, b.len);
     }
@@ -450,9 +453,9 @@ static void others_do_not_wait_for_bulk_work(void)
     CHECK_MSG(b.most_turns <= 2, "%d", b.most_turns);       /* it waits for so many steps of others, however long they work */
     CHECK_MSG(b.put > asked + 40, "%d", b.put - asked);
     CHECK_INT(b.inside, b.put);
-    /* a step: 64 passages in three tables and two indexes, what FTS5 merges behind them, and a small row a different word */
-    CHECK_MSG(adding.most <= 2400, "%lld", (long long)adding.most);
-    CHECK_MSG(b.cost.most <= 2400, "%lld", (long long)b.cost.most);
+    /* a step: 64 passages in four tables and two indexes, what FTS5 merges behind them, and a small row a different word or name */
+    CHECK_MSG(adding.most <= 2600, "%lld", (long long)adding.most);
+    CHECK_MSG(b.cost.most <= 2600, "%lld", (long long)b.cost.most);
     CHECK_INT(raw(s, "SELECT count(*) FROM chunk"), 1200);
     b.on = false;
     OK(mem_check(s, err));

@@ -1,0 +1,13 @@
+/* cli/meaning: parts of `quorum memory` that know the embedding model. Main thread. */
+#ifndef QUORUM_CLI_MEANING_H
+#define QUORUM_CLI_MEANING_H
+
+#include "memory/memory.h"
+
+/* The file that m means (memory.embedder's forms), or (NULL) that the store's memory.embedder or the default does; *path malloc'ed. */
+int cli_memory_embedder(mem_store *, const char *m, char **path, char *err);
+/* Makes what is owed, at most `limit` (0: all), and says what it made. Q_CANCEL: Ctrl-C; what was made stays. */
+int cli_memory_embed(mem_store *, const char *m, int limit, bool json, char *err);
+int cli_memory_status(mem_store *, bool json, char *err);
+
+#endif

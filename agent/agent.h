@@ -68,23 +68,41 @@ typedef struct agt_message {
 
 typedef struct agt_chat { int64_t id; char *title; int64_t updated_ms; int n_messages; } agt_chat;
 
+enum agt_of { AGT_OF_DOCUMENT, AGT_OF_CHAT };
+enum agt_fate { AGT_FED, AGT_BELOW, AGT_LIMIT, AGT_REPEATS, AGT_UNWANTED };      /* cut by score; by count or room; as a repetition; as a person wanted it */
+typedef struct agt_part { char word[48]; double value; } agt_part;       /* what it is, for people; thousandths */
+enum { AGT_PARTS = 8 };
 typedef struct agt_passage {    /* one candidate of retrieval, fed or not */
-    int64_t chunk;
+    int64_t chunk;              /* which of all passages: of a document's, or the message of a conversation */
+    enum agt_of of;
+    int64_t owner;              /* the document, or the conversation; 0: not known any more */
+    int64_t from, n;            /* bytes of the passage's text that `text` is; n -1: all of it */
+    enum agt_fate fate;
+    bool pinned;                /* fed first, whatever its score */
     int number;                 /* [1], [2], …; 0 = not fed */
     char *source, *heading;     /* "notes/optics.md", "Rayleigh" */
     char *text;
     double score;
     char shown[24];             /* the score as it is to be shown: ".73", with more digits where .30 is below .30 */
     char *signals;              /* what the score is the product of: "coverage=0.931 evidence=0.824" */
+    agt_part factor[AGT_PARTS]; int n_factor;    /* the same, for people */
     int tokens;
+    char *terms;                /* which words of the question it holds, each with weight and presence; "" */
     char *why;                  /* every number in words: terms, idf, bm25, coverage, rank; why it was cut; as of when */
     bool missing;               /* the file that it is of was not there when it was looked for */
 } agt_passage;
 
+/* What a person wants of memory: passages that are fed first in the present conversation, sources that are never fed. */
+typedef struct agt_wish { enum agt_of of; int64_t id; char *title; } agt_wish;        /* id: of the passage, or of the source */
+typedef struct agt_wishes { agt_wish *pin; int n_pin; agt_wish *ban; int n_ban; } agt_wishes;
+
+void agt_wishes_free(agt_wishes *);          /* contents, not the struct */
+
 typedef struct agt_retrieval {
     agt_passage *p; int n;      /* fed first, then the best that were cut */
     int fed, fed_tokens;
-    int cut_limit, cut_repeat, cut_score;   /* how many by count or budget, as repetitions, below min_score */
+    int cut_limit, cut_repeat, cut_score, cut_unwanted;      /* how many of each fate */
+    agt_wishes wishes;          /* of AGT_EV_WISHES alone */
     double best, min_score;
     char *broken;               /* memory could not be searched: why, and what to do; else NULL */
     char *nothing;              /* fed == 0: why, "nothing fed: best .12 below .30"; else NULL */
@@ -101,6 +119,9 @@ enum agt_event_kind {
     AGT_EV_TITLE,       /* a conversation has another name: id = chat, text                                 */
     AGT_EV_SENT,        /* message: the question, durable                                           */
     AGT_EV_RETRIEVAL,   /* retrieval; id = the answer's or question's message                       */
+    AGT_EV_WISHES,      /* retrieval->wishes: pins of the present conversation and banned sources, as they are now */
+    AGT_EV_SOURCE,      /* agt_ask_source: name = title, text = the passage with what stands around it, done and total = the bytes of text
+                           from which and up to which it is the passage                            */
     AGT_EV_PREFILL,     /* done, total, rate (tokens/s); total 0: ended                             */
     AGT_EV_BEGIN,       /* an answer begins: message (partial, empty)                               */
     AGT_EV_TOKEN,       /* text (whole characters, maybe ""), thinking, number (1-based; 0: what agt_amend gave), token id, logprob,
@@ -175,6 +196,14 @@ void agt_open_chat(agt *, int64_t chat);                 /* 0: a new one */
 void agt_open_at(agt *, int64_t chat, int64_t message);  /* on a branch that holds this message */
 void agt_ask_chats(agt *);                               /* answered by AGT_EV_CHATS */
 void agt_ask_retrieval(agt *, int64_t message);          /* the stored log of an answer: AGT_EV_RETRIEVAL */
+/* What a person wants of memory; each is answered by AGT_EV_WISHES, or a note that says why not. */
+void agt_ask_wishes(agt *);
+void agt_pin(agt *, const agt_passage *, bool on);       /* in the present conversation, from the next answer on */
+void agt_ban(agt *, enum agt_of, int64_t owner, bool on);        /* everywhere */
+/* A sibling of an answer (0: the last) to which these of its passages are not fed ("1 3"; "": no memory at all), then both side by
+ * side: AGT_EV_COLUMNS. What was left out of the answer already stays so. */
+void agt_without(agt *, int64_t message, const char *numbers);
+void agt_ask_source(agt *, enum agt_of, int64_t chunk);  /* a passage where it stands: AGT_EV_SOURCE */
 /* A token of an answer: AGT_EV_LOOK, or a note that says why not. number: from 1, 0: the last, -n: where the last look at
  * this answer came to, else n; by: from there so many tokens (words: to where so many words further begin). Where more waits to be
  * done already only the place is taken. */

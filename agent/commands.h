@@ -63,6 +63,12 @@
       N_("what was fed; list: the documents in memory"), .key = "F4", .words = "list") \
     X(search, JOB(search), "поиск", N_("WORDS"), \
       N_("what memory would feed for these words"), .needs = true) \
+    X(without, RUN(without), "без", N_("[NUMBERS]"), \
+      N_("the last question again without memory, or without passages by their numbers; shows both answers")) \
+    X(pin, RUN(pin), "закрепить", N_("[NUMBER|off NUMBER]"), \
+      N_("feed a passage of the last answer first in this conversation, while it fits; alone: list what is pinned"), .words = "off") \
+    X(ban, RUN(ban), "запретить", N_("[NUMBER|off NUMBER]"), \
+      N_("never feed the source of a passage of the last answer; alone: list what is banned"), .words = "off") \
     X(experts, BOTH(EXPERTS, experts), "эксперты", N_("[LAYER[:EXPERT] [all]]"), \
       N_("which experts run, and how unusual that is; a layer's load, or what one expert ran for, in this conversation or in all"), .key = "F3", .words = "text") \
     X(guard, RUN(guard), "страж", "", \

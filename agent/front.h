@@ -23,6 +23,9 @@ void configs_diff(agt *);                /* /diff */
 /* ---- submit.c ---- */
 const agt_command *command_find(const char *name);          /* in either language; NULL */
 
+/* ---- wishes.c ---- */
+bool wishes_command(agt *, bool bans, const char *args); /* "", NUMBER, off NUMBER; false: it is none of these */
+
 /* ---- pages.c: texts that commands print ---- */
 void page_context(agt *);
 void page_why(agt *);

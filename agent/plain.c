@@ -18,16 +18,32 @@ void agt_message_free(agt_message *m)
     memset(m, 0, sizeof *m);
 }
 
+static void list_free(agt_wish *v, int n)
+{
+    for (int i = 0; i < n; i++)
+        free(v[i].title);
+    free(v);
+}
+
+void agt_wishes_free(agt_wishes *w)
+{
+    list_free(w->pin, w->n_pin);
+    list_free(w->ban, w->n_ban);
+    memset(w, 0, sizeof *w);
+}
+
 void agt_retrieval_free(agt_retrieval *r)
 {
     if (!r)
         return;
+    agt_wishes_free(&r->wishes);
     for (int i = 0; i < r->n; i++) {
         free(r->p[i].source);
         free(r->p[i].heading);
         free(r->p[i].text);
         free(r->p[i].why);
         free(r->p[i].signals);
+        free(r->p[i].terms);
     }
     free(r->p);
     free(r->nothing);

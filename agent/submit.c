@@ -97,6 +97,20 @@ static void history_page(agt *a, const agt_command *c, char *args)
 }
 
 static void context(agt *a, const agt_command *c, char *args) { page_context(a); }
+static void without(agt *a, const agt_command *c, char *args) { agt_without(a, 0, args); }
+
+static void pin(agt *a, const agt_command *c, char *args)
+{
+    if (!wishes_command(a, false, args))
+        usage(a, c);
+}
+
+static void ban(agt *a, const agt_command *c, char *args)
+{
+    if (!wishes_command(a, true, args))
+        usage(a, c);
+}
+
 static void why(agt *a, const agt_command *c, char *args) { page_why(a); }
 
 static void step(agt *a, const agt_command *c, char *args)

@@ -76,6 +76,13 @@ void states_take(agt *);                 /* a saved state of the present convers
 void states_fed(seat *, const rag_result *);             /* what the next prompt is fed with (NULL: nothing) */
 
 /* ---- turn.c ---- */
+typedef struct turn_again {
+    const char *words;                   /* "NAME=VALUE …": for this answer alone; "" */
+    const rag_place *without; int n_without;     /* what is not to be fed to it */
+    int64_t ticket;
+} turn_again;
+/* A sibling of an answer (message 0: the last); with words or without something under the elder's seed. False: none began. */
+bool turn_answer_again(agt *, int64_t message, const turn_again *);
 extern const job_row job_send, job_again, job_edit, job_amend;   /* text; but for send: id = the message, 0: the last; number: ticket */
 
 extern const job_row job_prompt;         /* text: a question; AGT_EV_TEXT "/prompt" */

@@ -34,7 +34,7 @@ static char *asked_before(const mem_messages *path)
 }
 
 /* For the last message of path. */
-static void search(agt *a, rag_config c, const mem_messages *path, rag_result **out)
+static void search(agt *a, rag_config c, const mem_messages *path, const turn_again *how, rag_result **out)
 {
     char err[Q_ERRLEN];
     const mem_message *q = &path->v[path->n - 1];
@@ -43,12 +43,14 @@ static void search(agt *a, rag_config c, const mem_messages *path, rag_result **
         return;
     char *before = asked_before(path);
     rag_scope scope = { .conversation = a->chat.id, .budget = prompt_room_for_passages(a, q->text, c.max_passages),
-                        .count = prompt_count, .user = a->seat.who, .before = before, .near = embedder_near(a) };
+                        .count = prompt_count, .user = a->seat.who, .before = before, .near = embedder_near(a),
+                        .without = how ? how->without : NULL, .n_without = how ? how->n_without : 0 };
     size_t own = frame_question(q->text), all = strlen(q->text);
     char *question = q_strndup(q->text, own);
     int rc = rag_search(a->store, &c, question, &scope, out, err);
     free(question);
     scope.before = NULL;
+    scope.no_pins = true;                /* they are fed, or had no room */
     free(before);
     if (rc == Q_OK && own < all) {       /* the text beside it gets what the question left */
         rag_result *more;
@@ -138,7 +140,7 @@ static int begin(turn *t, int64_t question, const rag_result *found, char *err)
         return rc;
     if ((t->elder && mem_reply_elder(a->store, t->reply, t->elder, err) < 0) || mem_elder_text(a->store, t->reply, &t->compare, err) < 0)
         note(&a->events, AGT_WARN, "%s", err);
-    if (found && found->searched && rag_log(a->store, t->reply, found, err) < 0)
+    if (found && (found->searched || found->n) && rag_log(a->store, t->reply, found, err) < 0)
         note(&a->events, AGT_WARN, "%s", err);
     agt_event e = view_event(a->store, AGT_EV_BEGIN, t->reply);
     evq_push(&a->events, &e);
@@ -224,6 +226,7 @@ typedef struct asked {
     uint64_t seed;                       /* 0: a new one */
     int64_t ticket;
     const char *begin;                   /* the answer goes on from it; NULL */
+    const turn_again *again;             /* NULL: it is no /again */
 } asked;
 
 /* Answers the last message of a->chat.path; the ticket is given back when the reply has its row, or there is none.
@@ -246,7 +249,7 @@ static bool answer(agt *a, const asked *how)
     turn t = { .a = a, .differs_at = -1, .elder = how->elder, .begin = how->begin };
     rag_result *found = NULL;
     prompt p = { .begin = how->begin };
-    search(a, *how->memory, &a->chat.path, &found);
+    search(a, *how->memory, &a->chat.path, how->again, &found);
     keep_why(a, found, question);        /* from here on the room's; this thread alone replaces it */
     t.seed = seed_for(a, how->seed);
     bool begun = prompt_build(a, &a->chat.path, found, &p, err) >= 0 && begin(&t, question, found, err) >= 0;
@@ -289,7 +292,7 @@ static void show_prompt(agt *a, const job *j)
     if (!a->seat.who)
         failed(a, 0, a->seat.load_error ? a->seat.load_error : _("there is no model yet: run quorum model fetch, or give one with -m FILE"));
     else {
-        search(a, settings_rag(&a->settings), &path, &found);
+        search(a, settings_rag(&a->settings), &path, NULL, &found);
         if (prompt_build(a, &path, found, &p, err) < 0)
             failed(a, 0, err);
         else {
@@ -465,14 +468,14 @@ static const mem_message *question_of(agt *a, int64_t message, const mem_message
 
 /* A sibling. With settings: the same seed as the elder, so that what differs comes from the settings, and the prompt is
  * evaluated under them alone (a comparison on cells of two configurations would compare neither). Without: a new seed. */
-static void again_under(agt *a, const job *j)
+bool turn_answer_again(agt *a, int64_t message, const turn_again *h)
 {
-    const char *words = j->text;
+    const char *words = h->words;
     char err[Q_ERRLEN];
-    const mem_message *m, *q = question_of(a, j->id, &m);
+    const mem_message *m, *q = question_of(a, message, &m);
     if (!q || !a->seat.who) {
         note(&a->events, AGT_ERROR, "%s", !a->seat.who && a->seat.load_error ? a->seat.load_error : _("there is no answer yet that could be given again"));
-        return;
+        return false;
     }
     while (is_blank(*words))
         words++;
@@ -482,7 +485,7 @@ static void again_under(agt *a, const job *j)
     if (assign(a, words, c, &r, &forward, err) < 0 || prov_set(a->seat.who, c, forward ? PROV_RECOMPUTE : sync_policy(&a->settings), err) < 0) {
         note(&a->events, AGT_ERROR, "%s", err);
         prov_config_free(c);
-        return;
+        return false;
     }
     int64_t leaf = a->chat.path.v[a->chat.path.n - 1].id;
     mem_message elder = { 0 };
@@ -499,10 +502,10 @@ static void again_under(agt *a, const job *j)
     sync_publish(a);
     chat_reload(a);
     chat_show(a, 0);
-    asked how = { .memory = &r, .elder = elder.id, .seed = *words && elder.id ? seed_of(&elder, a) : 0, .ticket = j->number };
-    if (!answer(a, &how) && elder.id)
+    asked how = { .memory = &r, .elder = elder.id, .seed = (*words || h->n_without) && elder.id ? seed_of(&elder, a) : 0, .ticket = h->ticket, .again = h };
+    bool begun = answer(a, &how);
+    if (!begun && elder.id)
         back_to(a, leaf);
-
     back_home(a);
     prov_config_free(a->seat.cfg);
     a->seat.cfg = a->seat.home;
@@ -511,6 +514,7 @@ static void again_under(agt *a, const job *j)
     a->seat.after_again |= forward;
     sync_publish(a);
     mem_message_free(&elder);
+    return begun;
 }
 
 /* Which question a message's new beginning answers, and beside which answer (0: it has none yet); on any branch. False: none. */
@@ -566,7 +570,7 @@ static void keep_amend(agt *a, const job *j)
 
 static void again(agt *a, const job *j)
 {
-    again_under(a, j);
+    turn_answer_again(a, j->id, &(turn_again){ .words = j->text, .ticket = j->number });
     waits_placed(a, j->number);          /* also where no answer came of it */
 }
 

@@ -157,12 +157,36 @@ agt_event view_event(mem_store *s, enum agt_event_kind kind, int64_t id)
     return e;
 }
 
+static enum agt_fate fate_of(enum rag_fate f)
+{
+    return f == RAG_FED ? AGT_FED : f == RAG_BELOW ? AGT_BELOW : rag_fate_repeats(f) ? AGT_REPEATS : rag_fate_unwanted(f) ? AGT_UNWANTED : AGT_LIMIT;
+}
+
 /* "notes/optics.md § Rayleigh" as source and heading. */
 static void split_label(const char *label, agt_passage *p)
 {
     const char *at = strstr(label, " § ");
     p->source = at ? q_strndup(label, (size_t)(at - label)) : q_strdup(label);
     p->heading = q_strdup(at ? at + strlen(" § ") : "");
+}
+
+/* The signals of a score as they are called. */
+static void parts_of(agt_passage *p)
+{
+    int n;
+    const rag_signal *row = rag_signals(&n);
+    const char *at = p->signals;
+    char name[32];
+    for (double v; p->n_factor < AGT_PARTS && rag_signals_next(&at, name, &v);) {
+        agt_part *f = &p->factor[p->n_factor++];
+        const char *word = name;
+        for (int i = 0; i < n; i++)
+            if (strcmp(row[i].name, name) == 0)
+                word = _(row[i].word);
+        snprintf(f->word, sizeof f->word, "%s", word);
+        f->word[q_utf8_whole(f->word, strlen(f->word))] = 0;
+        f->value = v;
+    }
 }
 
 agt_retrieval *view_result(const rag_result *r)
@@ -174,6 +198,7 @@ agt_retrieval *view_result(const rag_result *r)
     o->cut_limit = r->n_over - r->n_repeat;
     o->cut_repeat = r->n_repeat;
     o->cut_score = r->n_below;
+    o->cut_unwanted = r->n_unwanted;
     o->best = r->best_below;
     for (int i = 0; i < r->n; i++)
         o->best = r->v[i].score > o->best ? r->v[i].score : o->best;
@@ -185,6 +210,12 @@ agt_retrieval *view_result(const rag_result *r)
                 continue;
             agt_passage *p = &o->p[o->n++];
             p->chunk = v->id;
+            p->of = v->kind == MEM_CHAT ? AGT_OF_CHAT : AGT_OF_DOCUMENT;
+            p->owner = v->source;
+            p->from = v->kind == MEM_CHAT ? v->offset : 0;
+            p->n = v->kind == MEM_CHAT ? (int64_t)strlen(v->text) : -1;
+            p->fate = fate_of(v->fate);
+            p->pinned = v->wish == RAG_PINNED;
             p->number = v->number;
             split_label(v->label, p);
             p->text = q_strdup(v->text);
@@ -193,6 +224,8 @@ agt_retrieval *view_result(const rag_result *r)
             q_buf b = { 0 };
             rag_number(v->score, r->min_score, p->shown);
             p->signals = q_strdup(rag_signals_text(v, &b));
+            parts_of(p);
+            p->terms = rag_terms_text(r, v);
             q_buf_clear(&b);
             rag_why(r, v, &b);
             rag_taken(v->taken_ms, v->missing, &b);
@@ -208,7 +241,7 @@ agt_retrieval *view_result(const rag_result *r)
 
 /* The text of a passage that a log row holds, as it is now, of a long message its beginning; "" when it was deleted since;
  * and as of when it is. */
-static char *text_of(mem_store *s, const lost_now *gone, const mem_log *v, bool *missing, q_buf *why)
+static char *text_of(mem_store *s, const lost_now *gone, const mem_log *v, agt_passage *of, q_buf *why)
 {
     enum { LONG = 8192 };
     char err[Q_ERRLEN], *text = NULL;
@@ -218,9 +251,10 @@ static char *text_of(mem_store *s, const lost_now *gone, const mem_log *v, bool 
     else
         text = q_strdup(p.text ? p.text : "");
     if (p.text && p.kind == MEM_CHUNK && p.trust == MEM_TRUST_OWN) {
-        *missing = lost_has(gone, p.source);
-        rag_taken(p.created_ms, *missing, why);
+        of->missing = lost_has(gone, p.source);
+        rag_taken(p.created_ms, of->missing, why);
     }
+    of->owner = p.source;
     mem_passage_free(&p);
     return text;
 }
@@ -237,30 +271,30 @@ agt_retrieval *view_logs(mem_store *s, const lost_now *gone, const mem_logs *l, 
                 continue;
             agt_passage *p = &o->p[o->n++];
             p->chunk = v->ref;
+            p->of = v->kind == MEM_CHAT ? AGT_OF_CHAT : AGT_OF_DOCUMENT;
+            p->n = -1;
+            p->fate = fate_of(rag_log_fate(v));
+            p->pinned = rag_log_pinned(v);
             p->number = v->number;
             split_label(*v->label ? v->label : _("deleted since"), p);
             p->score = v->score;
             p->tokens = v->tokens;
             q_buf b = { 0 };
             rag_log_why(v, &b);
-            p->text = text_of(s, gone, v, &p->missing, &b);
+            p->text = text_of(s, gone, v, p, &b);
             p->why = q_buf_take(&b);
             double least = rag_log_min_score(v);
             rag_number(v->score, least, p->shown);
             p->signals = q_strdup(v->signals);
+            parts_of(p);
+            p->terms = q_strdup(v->terms);
             if (least > 0)
                 o->min_score = least;
             if (v->score > o->best)
                 o->best = v->score;
-            if (v->number > 0) {
-                o->fed++;
-                o->fed_tokens += v->tokens;
-            } else if (least > 0)
-                o->cut_score++;
-            else if (rag_log_repeats(v))
-                o->cut_repeat++;
-            else
-                o->cut_limit++;
+            int *const of[] = { &o->fed, &o->cut_score, &o->cut_limit, &o->cut_repeat, &o->cut_unwanted };
+            ++*of[v->number > 0 ? AGT_FED : p->fate];
+            o->fed_tokens += v->number > 0 ? v->tokens : 0;
         }
     if (!o->fed) {
         q_buf b = { 0 };

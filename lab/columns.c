@@ -78,6 +78,32 @@ int lab_columns_beside(struct eng_cache *beside, const lab_ask *ask, const lab_t
     return rc;
 }
 
+/* Blanks and the word behind them. */
+static size_t word_of(const char *s)
+{
+    size_t n = strspn(s, " \n\t\r");
+    return n + strcspn(s + n, " \n\t\r");
+}
+
+void lab_columns_of_texts(const char *const name[2], const char *const text[2], const double rate[2], lab_columns *out)
+{
+    *out = (lab_columns){ .first = -1, .answers = true };
+    for (int s = 0; s < 2; s++) {
+        lab_column *c = &out->side[s];
+        int most = 1;
+        for (const char *p = text[s]; *p; p += word_of(p))
+            most++;
+        *c = (lab_column){ .name = q_strdup(name[s]), .piece = q_alloc(sizeof *c->piece * (size_t)most), .rate = rate[s], .logp = NAN, .kl = NAN, .whole = true };
+        for (const char *p = text[s]; *p; p += word_of(p))
+            c->piece[c->n++] = (lab_piece){ .text = q_strndup(p, word_of(p)), .over = NAN, .kl = NAN };
+    }
+    const lab_column *a = &out->side[0], *b = &out->side[1];
+    int n = a->n < b->n ? a->n : b->n, i = 0;
+    while (i < n && strcmp(a->piece[i].text, b->piece[i].text) == 0)
+        i++;
+    out->first = i < n || a->n != b->n ? i : -1;
+}
+
 void lab_columns_free(lab_columns *c)
 {
     for (int s = 0; s < 2; s++) {
@@ -111,6 +137,12 @@ char *lab_column_numbers(const lab_column *c)
 {
     q_buf b = { 0 };
     char w[32];
+    if (isnan(c->logp)) {
+        q_buf_puts(&b, "");
+        if (c->rate > 0)
+            q_buf_say(&b, c->rate < 10 ? _("%.1f tok/s") : _("%.0f tok/s"), c->rate);
+        return q_buf_take(&b);
+    }
     if (c->rate > 0)
         q_buf_say(&b, c->rate < 10 ? _("%.1f tok/s · ") : _("%.0f tok/s · "), c->rate);
     q_buf_say(&b, _("log p %.3f · KL %.3g a token · reads %s"), c->logp, c->kl, q_bytes_words(c->bytes, w));

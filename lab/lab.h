@@ -319,7 +319,7 @@ typedef struct lab_column {
     lab_piece *piece; int n;
     bool whole;                          /* all of the text; the answer ended by itself */
     double rate;                         /* tokens a second one after another, measured; 0: not */
-    double logp, kl;                     /* means a token */
+    double logp, kl;                     /* means a token; NAN: not known, and bytes neither */
     uint64_t bytes;                      /* of weights, read a token */
 } lab_column;
 typedef struct lab_columns {             /* lab_columns_free */
@@ -331,6 +331,8 @@ typedef struct lab_columns {             /* lab_columns_free */
 } lab_columns;
 /* Two answers to one prompt, each token judged under the other's configuration: ask with two voices and cross. Engine thread. */
 int lab_columns_beside(struct eng_cache *, const lab_ask *, const lab_terms *, lab_columns *out, char *err);
+/* Two answers that are there already, each with its name and its tokens a second (0: not known): piece by piece a word, no token judged. Any thread. */
+void lab_columns_of_texts(const char *const name[2], const char *const text[2], const double rate[2], lab_columns *out);
 void lab_columns_copy(const lab_columns *from, lab_columns *to);
 void lab_columns_free(lab_columns *);    /* contents, not the struct */
 char *lab_column_numbers(const lab_column *);        /* what stands under it; malloc'ed */

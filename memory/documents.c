@@ -267,6 +267,19 @@ int mem_passage_get(mem_store *s, enum mem_kind kind, int64_t id, mem_passage *o
     return rc == Q_NOTFOUND ? q_fail(err, rc, _("this passage is no longer in memory")) : rc;
 }
 
+int mem_passages_around(mem_store *s, int64_t chunk, int before, int after, mem_passages *out, char *err)
+{
+    void *v;
+    store_lock(s);
+    int rc = store_rows(s, &passage_table, &v, &out->n, err, "FROM (" CHUNKS ", 0.0 AS b FROM chunk c JOIN document d ON d.id=c.document JOIN chunk o ON o.id=?1"
+                        " WHERE c.document=o.document AND c.ordinal BETWEEN o.ordinal-?2 AND o.ordinal+?3 AND d.state=0) p ORDER BY p.ordinal", "iii",
+                        chunk, (int64_t)before, (int64_t)after);
+    store_unlock(s);
+    out->v = v;
+    for (int i = 0; i < out->n; i++) mind_passage(&out->v[i], MEM_CHUNK);
+    return rc == Q_OK && out->n == 0 ? q_fail(err, Q_NOTFOUND, _("this passage is no longer in memory")) : rc;
+}
+
 /* What of both numbers conversation `except` holds: the question that is asked is among its messages, and would make every
  * word known. The lock is held. */
 static int frequency_in(mem_store *s, const char *word, int64_t except, int64_t *with, int64_t *of, char *err)

@@ -347,6 +347,8 @@ int mem_heard_all(mem_store *, mem_heard **v, int *n, char *err);
 int mem_passages_of(mem_store *, enum mem_kind, const int64_t *id, int n, int64_t except, mem_passages *out, char *err);
 /* One passage again, by what a log row holds (kind, ref); bm25 0. Q_NOTFOUND: deleted since. */
 int mem_passage_get(mem_store *, enum mem_kind, int64_t id, mem_passage *out, char *err);
+/* A document's passage with so many before and behind it, in their order. Q_NOTFOUND: deleted since. */
+int mem_passages_around(mem_store *, int64_t chunk, int before, int after, mem_passages *out, char *err);
 /* In how many passages of this kind the word's stem occurs, and how many there are (of may be NULL: it need not be counted).
  * MEM_CHAT: without conversation `except`, whose messages are no candidates; 0: none. */
 int mem_frequency(mem_store *, enum mem_kind, const char *word, const char *stem, int64_t except, int64_t *with, int64_t *of, char *err);

@@ -131,6 +131,14 @@ static void terms_of(const rag_result *r, const rag_passage *p, q_buf *b)
     }
 }
 
+char *rag_terms_text(const rag_result *r, const rag_passage *p)
+{
+    q_buf b = {0};
+    q_buf_puts(&b, "");
+    terms_of(r, p, &b);
+    return q_buf_take(&b);
+}
+
 /* Why a row was not fed, with its figures: "below 0.3", "budget 310 120", "count 3". The first word is its fate. */
 static char *reason(const rag_result *r, const rag_passage *p)
 {
@@ -157,17 +165,13 @@ static enum rag_fate fate_of(const mem_log *v, double *a, double *b)
 
 bool rag_log_pinned(const mem_log *v) { return strcmp(v->reason, "fed pinned") == 0; }
 
-bool rag_log_unwanted(const mem_log *v)
+enum rag_fate rag_log_fate(const mem_log *v)
 {
     double a, b;
-    return rag_fate_unwanted(fate_of(v, &a, &b));
+    return fate_of(v, &a, &b);
 }
 
-bool rag_log_repeats(const mem_log *v)
-{
-    double a, b;
-    return rag_fate_repeats(fate_of(v, &a, &b));
-}
+bool rag_log_repeats(const mem_log *v) { return rag_fate_repeats(rag_log_fate(v)); }
 
 double rag_log_min_score(const mem_log *v)
 {

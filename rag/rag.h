@@ -187,6 +187,7 @@ typedef struct rag_result {
     bool searched;                      /* false: off, or the query has no words that weigh */
 } rag_result;
 
+typedef struct rag_place { enum mem_kind kind; int64_t id; } rag_place;      /* a passage */
 typedef struct rag_scope {
     int64_t conversation;               /* the present one: never fed to itself; 0 = none */
     int budget;                         /* tokens left in the context; < 0: only memory.budget counts */
@@ -194,10 +195,9 @@ typedef struct rag_scope {
     void *user;
     const char *before;                 /* what was asked before: a question that points back is searched with it; NULL: nothing */
     rag_near *near;                     /* what lies near in meaning; NULL: words alone. A failure of it is a note, not one of the search */
-    const struct rag_place *without; int n_without;     /* passages that are not to be fed this time */
+    const rag_place *without; int n_without;     /* passages that are not to be fed this time */
     bool no_pins;                       /* what the conversation's pins feed is fed already */
 } rag_scope;
-typedef struct rag_place { enum mem_kind kind; int64_t id; } rag_place;
 /* Does a question lean on what was said before it ("And on Sundays?", "How often?")? */
 bool rag_points_back(const char *question);
 
@@ -226,7 +226,7 @@ void rag_why(const rag_result *, const rag_passage *, q_buf *out);
 void rag_log_why(const mem_log *, q_buf *out);
 const char *rag_logs_summary(const mem_logs *, q_buf *buf);     /* rag_summary of stored rows */
 bool rag_log_repeats(const mem_log *);           /* cut because one that is fed says it */
-bool rag_log_unwanted(const mem_log *);          /* cut because a person wanted it so */
+enum rag_fate rag_log_fate(const mem_log *);
 bool rag_log_pinned(const mem_log *);            /* fed because it is pinned */
 double rag_log_min_score(const mem_log *);      /* the threshold that a row was below; 0: it was not cut by it */
 /* Keeps the result as the message's retrieval log. */
@@ -235,6 +235,8 @@ int rag_log(mem_store *, int64_t message, const rag_result *, char *err);
  * by.words=0.800 by.near=0.710". Returns buf->p. */
 #define RAG_BY "by."
 const char *rag_signals_text(const rag_passage *, q_buf *buf);
+/* Which words of the question it holds, each with weight and presence; malloc'ed. */
+char *rag_terms_text(const rag_result *, const rag_passage *);
 /* Takes the next "name=value" off such a text; false at its end. */
 bool rag_signals_next(const char **text, char name[32], double *value);
 

@@ -114,6 +114,11 @@ void agt_look_again(agt *a, int64_t m, int n) { SAY("look again %lld %d\n", (lon
 void agt_look(agt *a, int64_t m, int n, int by, bool words) { SAY("look %lld %d %+d%s\n", (long long)m, n, by, words ? " words" : ""); }
 void agt_ask_zoom(agt *a, int layer, int expert, bool all) { SAY("zoom %d %d%s\n", layer, expert, all ? " all" : ""); }
 void agt_ask_retrieval(agt *a, int64_t m) { SAY("retrieval %lld\n", (long long)m); }
+void agt_ask_wishes(agt *a) {}
+void agt_pin(agt *a, const agt_passage *p, bool on) { SAY("%s %lld\n", on ? "pin" : "unpin", (long long)p->chunk); }
+void agt_ban(agt *a, enum agt_of of, int64_t owner, bool on) { SAY("%s %s %lld\n", on ? "ban" : "unban", of == AGT_OF_CHAT ? "chat" : "document", (long long)owner); }
+void agt_without(agt *a, int64_t m, const char *numbers) { SAY("without %lld %s\n", (long long)m, numbers); }
+void agt_ask_source(agt *a, enum agt_of of, int64_t chunk) { SAY("source %lld\n", (long long)chunk); }
 void agt_rename(agt *a, int64_t c, const char *t) {}
 void agt_delete_chat(agt *a, int64_t c) { SAY("delete %lld\n", (long long)c); }
 void agt_answer(agt *a, int64_t k, bool yes) { SAY("answer %lld %s\n", (long long)k, yes ? "yes" : "no"); }
@@ -295,7 +300,10 @@ static __attribute__((unused)) agt_retrieval *fake_retrieval(void)
     for (int i = 0; i < 3; i++) {
         r->p[i] = (agt_passage){ .chunk = i, .number = i < 2 ? i + 1 : 0, .source = q_strdup(row[i].s), .heading = q_strdup(row[i].h),
                                  .text = q_strdup("Rayleigh scattering grows as the fourth power of frequency."), .score = row[i].v, .tokens = 155,
-                                 .why = q_strdup("sky: idf 4.1; blue: idf 3.0; rank 1"), .signals = q_strdup("coverage=0.950 evidence=0.950") };
+                                 .why = q_strdup(i < 2 ? "fed; sky: idf 4.1; blue: idf 3.0; rank 1" : "not fed: no room for it (155 tok, room for 90); rank 3"),
+                                 .signals = q_strdup("coverage=0.950 evidence=0.950"), .of = i == 1 ? AGT_OF_CHAT : AGT_OF_DOCUMENT, .owner = 40 + i, .n = -1,
+                                 .fate = i < 2 ? AGT_FED : AGT_LIMIT, .terms = q_strdup("sky 4.1×1.00, blue 3.0×.90"), .n_factor = 3,
+                                 .factor = { { "coverage", floor(row[i].v / .984 * 1000 + .5) / 1000 }, { "evidence", .984 }, { "match", 1 } } };
         snprintf(r->p[i].shown, sizeof r->p[i].shown, ".%02d", (int)(row[i].v * 100 + .5));
     }
     r->fed = 2;

@@ -350,8 +350,7 @@ static void panels(void)
     CHECK(app.go.focus == NULL);
     CHECK(on_screen("Rayleigh scattering grows"));                /* the passage's first line, under its source */
     key(K_F4);
-    keys_in("j");
-    key(K_ENTER);
+    keys_in("j?");
     CHECK(on_screen("idf 4.1") && on_screen("Chat of 3 May § light"));
     key(K_ESC);
     CHECK(app.go.focus == &view_memory && tui_cursor_of(&app, &view_memory)->sel == 1);

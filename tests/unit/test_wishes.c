@@ -111,7 +111,7 @@ static void what_is_pinned_is_fed_first_while_it_fits(void)
     OK(mem_reply_begin(store, chat, raw("SELECT max(id) FROM message"), "m", 1, 1, "{}", "standard", &reply, err));
     OK(rag_log(store, reply, r, err));
     OK(mem_log_get(store, reply, &l, err));
-    CHECK(l.n == 1 && rag_log_pinned(&l.v[0]) && !rag_log_unwanted(&l.v[0]) && !rag_log_repeats(&l.v[0]));
+    CHECK(l.n == 1 && rag_log_pinned(&l.v[0]) && rag_log_fate(&l.v[0]) == RAG_FED && !rag_log_repeats(&l.v[0]));
     mem_logs_free(&l);
     rag_result_free(r);
 

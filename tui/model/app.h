@@ -51,7 +51,13 @@ typedef struct tui_cursor { int sel, top; } tui_cursor;
 enum { TUI_VIEWS_MAX = 16 };
 
 /* ================= the parts ================= */
-typedef struct tui_page { char *title; q_buf text; tui_lay lay; int width, top; } tui_page;
+typedef struct tui_page {
+    char *title;
+    q_buf text;
+    size_t from, to;                     /* bytes of text that it was opened for, shown first and marked; to 0: none */
+    tui_lay lay;
+    int width, top, at, n;               /* as laid out: lines of from to to begin at `at` and are n */
+} tui_page;
 typedef struct tui_columns {             /* two configurations side by side, as they were laid out for `width` cells each */
     lab_columns c;
     tui_lay lay[2];
@@ -167,6 +173,7 @@ void tui_go_open(tui_app *app, const tui_view *v);      /* shown and focused; ag
 void tui_go_leave(tui_app *app);                        /* back to the composer, overlay closed */
 void tui_go_back(tui_app *app);                         /* one step: from a page to the panel it was opened from */
 void tui_go_page(tui_app *app, const char *title, const char *text);
+void tui_go_page_at(tui_app *app, const char *title, const char *text, size_t from, size_t to);     /* a place in it */
 void tui_go_over(tui_app *app, const tui_view *v);      /* an AT_OVER one; Esc there goes back to the panel that has the focus */
 tui_box tui_box_of(const tui_layout *l, const tui_view *v, const tui_go *go);   /* its column; w 0: it has none now */
 void tui_go_zoom(tui_app *app, const tui_view *v);

@@ -61,6 +61,7 @@ static void opened(tui_app *app, agt_event *e)
             }
     }
     if (e->done) go_to(app, e->done);
+    if (!same) agt_ask_wishes(app->a);
     agt_ask_chats(app->a);              /* opened, renamed, deleted, branched: the column follows */
 }
 

@@ -76,13 +76,17 @@ void tui_go_back(tui_app *app)
 
 void tui_go_zoom(tui_app *app, const tui_view *v) { app->go.zoom = app->go.zoom == v ? NULL : v; }
 
-void tui_go_page(tui_app *app, const char *title, const char *text)
+void tui_go_page(tui_app *app, const char *title, const char *text) { tui_go_page_at(app, title, text, 0, 0); }
+
+void tui_go_page_at(tui_app *app, const char *title, const char *text, size_t from, size_t to)
 {
     tui_page *p = &app->page;
     tui_set_text(&p->title, title);
     q_buf_clear(&p->text);
     q_buf_puts(&p->text, text);
     p->width = p->top = 0;
+    p->to = to <= p->text.len ? to : p->text.len;
+    p->from = from < p->to ? from : p->to;
     app->go.page_old = false;
     tui_go_over(app, tui_view_named(app, "page"));
 }

@@ -56,8 +56,17 @@ void tui_seen_passages(tui_seen *s, agt_event *e)
     memset(e->retrieval, 0, sizeof *e->retrieval);
 }
 
+void tui_seen_wishes(tui_seen *s, agt_event *e)
+{
+    agt_wishes_free(&s->wishes);
+    if (!e->retrieval) return;
+    s->wishes = e->retrieval->wishes;
+    memset(&e->retrieval->wishes, 0, sizeof e->retrieval->wishes);
+}
+
 void tui_seen_free(tui_seen *s)
 {
+    agt_wishes_free(&s->wishes);
     agt_routing_free(&s->rt);
     agt_retrieval_free(&s->ret);
     chats_free(s);

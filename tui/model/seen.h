@@ -10,6 +10,7 @@ typedef struct tui_seen {
     agt_turned turned;
     agt_routing rt; int64_t rt_at;                          /* when the snapshot was taken */
     agt_retrieval ret; int64_t ret_id; bool has_ret;
+    agt_wishes wishes;                                      /* of the open conversation */
     agt_chat *chats; int n_chats;
     int64_t chat; char *chat_title;                         /* the open one; 0: not stored yet */
     agt_message *found; int n_found;
@@ -27,6 +28,7 @@ void tui_seen_free(tui_seen *s);
 void tui_seen_chats(tui_seen *s, agt_event *e);             /* takes the list */
 void tui_seen_found(tui_seen *s, agt_event *e);
 void tui_seen_passages(tui_seen *s, agt_event *e);
+void tui_seen_wishes(tui_seen *s, agt_event *e);
 void tui_work_free(tui_work *w);
 void tui_set_text(char **to, const char *s);                /* replaces a malloc'ed string; s may be NULL */
 

@@ -1,4 +1,5 @@
-/* view/memory: what retrieval fed to the model, with scores, and what was cut. Front-end thread; draws only. */
+/* view/memory: what retrieval fed to the model, with scores, what was cut and why, and what one wants of it: to see a passage
+ * where it stands, to ask again without it, to pin it, to ban its source. Front-end thread. */
 #include "tui/view/table.h"
 #include "tui/view/view.h"
 
@@ -24,13 +25,35 @@ static int excerpt(tui_app *app, const agt_passage *p, int y, int x, int end, in
     return y;
 }
 
+/* ---- what one wants of it ---- */
+static bool wished(const agt_wish *v, int n, enum agt_of of, int64_t id)
+{
+    for (int i = 0; i < n; i++)
+        if (v[i].of == of && v[i].id == id) return true;
+    return false;
+}
+
+static bool pinned(const tui_app *app, const agt_passage *p) { return wished(app->seen.wishes.pin, app->seen.wishes.n_pin, p->of, p->chunk); }
+static bool banned(const tui_app *app, const agt_passage *p) { return wished(app->seen.wishes.ban, app->seen.wishes.n_ban, p->of, p->owner); }
+
+/* ---- a passage in one line ---- */
+enum { WORDY = 60 };                     /* columns from which a line says why it was cut */
+static const char *fate_word(const tui_app *app, const agt_passage *p)
+{
+    static const char *const word[] = { [AGT_FED] = NULL, [AGT_BELOW] = N_("below"), [AGT_LIMIT] = N_("no room"), [AGT_REPEATS] = N_("repeats"), [AGT_UNWANTED] = N_("left out") };
+    return banned(app, p) ? _("banned") : word[p->fate] ? _(word[p->fate]) : p->pinned ? _("pinned") : NULL;
+}
+
 static void passage(tui_app *app, const agt_passage *p, int y, int x, int end, bool selected)
 {
     tui_grid *g = &app->grid;
     enum tui_style st = p->number ? S_TEXT : S_DIM;
     int right = tui_put_right(g, y, x, end, p->shown, st);
-    if (p->number) x = tui_putf(g, y, x, right - 1, S_ACCENT, "[%d] ", p->number);
-    else x = tui_put(g, y, x, right - 1, app->ui.glyphs ? " ·  " : " -  ", S_FAINT);
+    const char *fate = end - x >= WORDY ? fate_word(app, p) : NULL;
+    if (fate) right = tui_put_right(g, y, x, right - 2, fate, S_DIM);
+    if (banned(app, p)) x = tui_put(g, y, x, right - 1, app->ui.glyphs ? " ×  " : " x  ", S_ACCENT);
+    else if (p->number) x = tui_putf(g, y, x, right - 1, S_ACCENT, "[%d]%s", p->number, pinned(app, p) ? "P " : " ");
+    else x = tui_put(g, y, x, right - 1, pinned(app, p) ? " P  " : app->ui.glyphs ? " ·  " : " -  ", pinned(app, p) ? S_ACCENT : S_FAINT);
     q_buf b = {0};
     if (p->missing) q_buf_puts(&b, _("(no file now) "));
     q_buf_puts(&b, p->source ? p->source : "");
@@ -39,11 +62,129 @@ static void passage(tui_app *app, const agt_passage *p, int y, int x, int end, b
     q_buf_free(&b);
 }
 
+/* ---- the selected one, taken apart ---- */
+static int bar(tui_app *app, int y, int x, int end, double v)
+{
+    int eighths = (int)(v * 8 * (end - x) + .5);
+    for (int c = x; c < end; c++, eighths -= 8) {
+        static const char *const part[9] = { " ", "▏", "▎", "▍", "▌", "▋", "▊", "▉", "█" };
+        int k = eighths < 0 ? 0 : eighths > 8 ? 8 : eighths;
+        tui_put(&app->grid, y, c, c + 1, app->ui.glyphs ? part[k] : k >= 4 ? "#" : " ", S_BAR);
+    }
+    return end;
+}
+
+/* ".950", "1.00" */
+static const char *thousandths(double v, char out[16])
+{
+    char x[16];
+    snprintf(x, sizeof x, v < .9995 ? "%.3f" : "%.2f", v);
+    return strcpy(out, x + (x[0] == '0'));
+}
+
+/* ".950 × .950 × .998 = .90": what the score is the product of. */
+static void product(const agt_passage *p, q_buf *b)
+{
+    char x[16];
+    for (int i = 0; i < p->n_factor; i++) q_buf_printf(b, "%s%s", i ? " × " : "", thousandths(p->factor[i].value, x));
+    if (p->n_factor) q_buf_printf(b, " = %s", p->shown);
+}
+
+enum { DETAIL_WORDS = 3 };
+static int detail(tui_app *app, const agt_passage *p, int y, tui_box b, bool draw)
+{
+    tui_grid *g = &app->grid;
+    int x = b.x + 5, end = b.x + b.w - 1, from = y, bottom = b.y + b.h, word = 0;
+    for (int i = 0; i < p->n_factor; i++) word = tui_str_width(p->factor[i].word) > word ? tui_str_width(p->factor[i].word) : word;
+    int bar_end = end - 6 > x + word + 21 ? x + word + 21 : end - 6;
+    for (int i = 0; i < p->n_factor && y < bottom; i++, y++) {
+        if (!draw) continue;
+        tui_put(g, y, x, end, p->factor[i].word, S_DIM);
+        int after = bar_end > x + word + 2 ? bar(app, y, x + word + 1, bar_end, p->factor[i].value) : x + word;
+        char v[16];
+        tui_put(g, y, after + 1, end, thousandths(p->factor[i].value, v), S_DIM);
+    }
+    q_buf s = {0};
+    product(p, &s);
+    if (s.len && y < bottom) { if (draw) tui_put_cut(g, y, x, end, s.p, S_TEXT); y++; }
+    q_buf_clear(&s);
+    const char *why = p->why ? p->why : "";
+    if ((!p->number || p->pinned) && *why) q_buf_printf(&s, "%.*s", (int)strcspn(why, ";"), why);
+    if (s.len && p->tokens && p->number) q_buf_puts(&s, "; ");
+    if (p->tokens && (p->number || !s.len)) q_buf_printf(&s, _("%d tok"), p->tokens);
+    if (p->terms && *p->terms) q_buf_printf(&s, "%s%s", s.len ? "; " : "", p->terms);
+    tui_lay l = {0};
+    if (s.len) tui_lay_plain(&l, s.p, s.len, end - x, "", S_DIM);
+    for (uint32_t i = 0; i < l.n_line && i < DETAIL_WORDS && y < bottom; i++, y++)
+        if (draw) tui_lay_draw(&l, i, g, y, x, end);
+    tui_lay_free(&l);
+    q_buf_free(&s);
+    return y - from;
+}
+
 /* Below the passages: what the last change did, then what answers cost. */
 static void below(tui_app *app, tui_box b, int y, int bottom)
 {
     if (bottom - y > view_effect_rows(app)) y = view_effect_rows(app) ? view_effect(app, (tui_box){ b.x, y + 1, b.w, bottom - y - 1 }) : y;
     if (bottom - y >= 4) view_answers(app, (tui_box){ b.x, y + 1, b.w, bottom - y - 1 });
+}
+
+/* How many were cut, by what, and the key; the row after it. */
+static int cuts(tui_app *app, tui_box b, int y)
+{
+    const agt_retrieval *r = &app->seen.ret;
+    tui_grid *g = &app->grid;
+    char a[8];
+    q_buf s = {0};
+    if (r->cut_limit) q_buf_printf(&s, _("%d over limit"), r->cut_limit);
+    if (r->cut_repeat) q_buf_printf(&s, _("%s%d repeated"), s.len ? ", " : "", r->cut_repeat);
+    if (r->cut_score) q_buf_printf(&s, _("%s%d below %s"), s.len ? ", " : "", r->cut_score, view_frac(a, r->min_score));
+    if (r->cut_unwanted) q_buf_printf(&s, _("%s%d unwanted"), s.len ? ", " : "", r->cut_unwanted);
+    int right = tui_put_right(g, y, b.x, b.x + b.w - 1, "F4", S_FAINT), after = y + 1;
+    if (s.len) {
+        char *all = q_printf(_("cut: %s"), s.p);
+        after = view_words(app, (tui_box){ b.x, b.y, right - b.x, b.h }, y, 1, all, S_DIM);
+        free(all);
+    }
+    q_buf_free(&s);
+    return after > y ? after : y + 1;
+}
+
+/* ---- with the focus: rows to walk, the selected one taken apart below its line; then the banned sources ---- */
+static int rows_of(const tui_app *app) { return app->seen.ret.n + app->seen.wishes.n_ban; }
+static const agt_passage *passage_at(const tui_app *app, int row) { return row >= 0 && row < app->seen.ret.n ? &app->seen.ret.p[row] : NULL; }
+static const agt_wish *ban_at(const tui_app *app, int row)
+{
+    int i = row - app->seen.ret.n;
+    return i >= 0 && i < app->seen.wishes.n_ban ? &app->seen.wishes.ban[i] : NULL;
+}
+
+static void walked(tui_app *app, tui_box b, int y)
+{
+    const agt_retrieval *r = &app->seen.ret;
+    tui_cursor *cur = tui_cursor_of(app, &view_memory);
+    tui_grid *g = &app->grid;
+    int end = b.x + b.w - 1, bottom = b.y + b.h - 1, rows = bottom - y, all = rows_of(app);
+    if (cur->sel >= all) cur->sel = all ? all - 1 : 0;
+    const agt_passage *p = passage_at(app, cur->sel);
+    int below_it = p ? detail(app, p, y, (tui_box){ b.x, b.y, b.w, 1000 }, false) : 0, text = app->go.zoom == &view_memory ? 12 : 4;
+    int need = 1 + below_it < rows ? 1 + below_it : rows, top = cur->sel + need > rows ? cur->sel + need - rows : 0;
+    if (top > cur->sel) top = cur->sel;
+    for (int i = top; i < all && y < bottom; i++) {
+        const agt_wish *ban = ban_at(app, i);
+        if (ban) {
+            int right = tui_put_right(g, y, b.x + 1, end, _("banned"), S_DIM), x = tui_put(g, y, b.x + 1, end, app->ui.glyphs ? " ×  " : " x  ", S_ACCENT);
+            tui_put_cut(g, y++, x, right - 1, *ban->title ? ban->title : _("untitled"), i == cur->sel ? S_SELECT : S_DIM);
+            continue;
+        }
+        passage(app, &r->p[i], y++, b.x + 1, end, i == cur->sel);
+        if (i != cur->sel) continue;
+        y += detail(app, &r->p[i], y, (tui_box){ b.x, b.y, b.w, b.h - 1 }, true);
+        int left = bottom - y - (all - i - 1);               /* what the rows behind it leave is the text's */
+        if (left > 0) y = excerpt(app, &r->p[i], y, b.x + 5, end, left < text ? left : text);
+    }
+    y = cuts(app, b, y);
+    below(app, b, y, b.y + b.h);
 }
 
 /* How far memory's vectors are, on the last row. */
@@ -59,7 +200,6 @@ static void draw(tui_app *app, tui_box b)
 {
     b = meaning(app, b);
     tui_grid *g = &app->grid;
-    const tui_cursor *cur = tui_cursor_of(app, &view_memory);
     const agt_retrieval *r = &app->seen.ret;
     bool focused = app->go.focus == &view_memory;
     int y = b.y + 1, end = b.x + b.w - 1, bottom = b.y + b.h;
@@ -76,62 +216,110 @@ static void draw(tui_app *app, tui_box b)
         return;
     }
     char *cap = r->fed ? q_printf(_("Memory  %d fed, %d tok"), r->fed, r->fed_tokens) : q_strdup(_("Memory"));
-    bool bare = !r->n && !r->cut_limit && !r->cut_repeat && !r->cut_score;      /* no last row then to bear the key */
+    bool bare = !r->n && !r->cut_limit && !r->cut_repeat && !r->cut_score && !r->cut_unwanted;      /* no last row then to bear the key */
     view_caption(app, b, cap, bare ? "F4" : NULL, focused);
     free(cap);
-    char a[8];
     if (!r->fed) tui_put_cut(g, y++, b.x + 1, end, r->nothing ? r->nothing : "", S_DIM);
-    int rows = bottom - y - 1, top = focused && cur->sel >= rows ? cur->sel - rows + 1 : 0;
+    if (focused) { walked(app, b, y); return; }
+    int rows = bottom - y - 1;
     /* What was fed is worth more rows than what was not: three of those at most, unless one walks here. */
-    int most = app->go.zoom == &view_memory ? 12 : 3, shown = focused || app->go.zoom == &view_memory || r->n < r->fed + 3 ? r->n : r->fed + 3, each = 0;
+    int most = app->go.zoom == &view_memory ? 12 : 3, shown = app->go.zoom == &view_memory || r->n < r->fed + 3 ? r->n : r->fed + 3, each = 0;
     for (; r->fed > 0; shown--) {
         each = (rows - shown) / r->fed;
-        if (each > 1 || focused || shown <= r->fed + 1) break;
+        if (each > 1 || shown <= r->fed + 1) break;
     }
     if (each > most) each = most;
-    for (int i = top; i < shown && y < bottom - 1; i++) {
-        passage(app, &r->p[i], y++, b.x + 1, end, focused && i == cur->sel);
+    for (int i = 0; i < shown && y < bottom - 1; i++) {
+        passage(app, &r->p[i], y++, b.x + 1, end, false);
         if (each > 1 && r->p[i].number) y = excerpt(app, &r->p[i], y, b.x + 5, end, each);
     }
-    q_buf s = {0};
-    if (r->cut_limit) q_buf_printf(&s, _("%d over limit"), r->cut_limit);
-    if (r->cut_repeat) q_buf_printf(&s, _("%s%d repeated"), s.len ? ", " : "", r->cut_repeat);
-    if (r->cut_score) q_buf_printf(&s, _("%s%d below %s"), s.len ? ", " : "", r->cut_score, view_frac(a, r->min_score));
-    if (y < bottom && !bare) {
-        int right = tui_put_right(g, y, b.x, end, "F4", S_FAINT);
-        if (s.len) tui_putf(g, y, b.x + 1, right - 1, S_DIM, _("cut: %s"), s.p);
-        y++;
-    }
-    q_buf_free(&s);
+    if (y < bottom && !bare) y = cuts(app, b, y);
     below(app, b, y, bottom);
+}
+
+/* ---- keys ---- */
+static void page_of_reasons(tui_app *app, const agt_passage *p)
+{
+    char *s = q_printf("%s\n\n%s", p->why ? p->why : "", p->text ? p->text : "");
+    char *title = q_printf("%s%s%s", p->source ? p->source : "", p->heading && *p->heading ? " § " : "", p->heading ? p->heading : "");
+    tui_go_page(app, title, s);
+    free(s);
+    free(title);
+}
+
+/* The answer that the passages were fed to. A live search bears its question's number. 0: it has none yet. */
+static int64_t answer_of(const tui_app *app)
+{
+    for (int i = app->tr.n - 1; i >= 0; i--) {
+        const tui_item *it = &app->tr.item[i];
+        bool its = it->id == app->seen.ret_id || (i > 0 && it[-1].id == app->seen.ret_id);
+        if (it->role == AGT_ASSISTANT && its) return it->id;
+    }
+    return 0;
+}
+
+static void without(tui_app *app, const char *numbers)
+{
+    int64_t id = answer_of(app);
+    if (!id) { tui_app_note(app, AGT_INFO, _("There is no answer to these passages yet.")); return; }
+    app->tr.follow = true;
+    agt_without(app->a, id, numbers);
+}
+
+static void leave_out(tui_app *app, const agt_passage *p)
+{
+    char n[16];
+    if (!p->number) { tui_app_note(app, AGT_INFO, _("It was not fed: only a passage that was can be left out.")); return; }
+    snprintf(n, sizeof n, "%d", p->number);
+    without(app, n);
+}
+
+static void ban(tui_app *app, const agt_passage *p)
+{
+    if (p->owner) agt_ban(app->a, p->of, p->owner, !banned(app, p));
+    else tui_app_note(app, AGT_INFO, _("Its source is not in memory any more."));
 }
 
 static bool on_key(tui_app *app, const tui_key *k)
 {
     tui_cursor *cur = tui_cursor_of(app, &view_memory);
     int by = tui_key_step(k, 5);
-    if (by) { tui_move(&cur->sel, by, app->seen.ret.n); return true; }
-    if (tui_key_letter(k) == 'z') { tui_go_zoom(app, &view_memory); return true; }
-    if (k->code == K_ENTER && cur->sel < app->seen.ret.n) {
-        const agt_passage *p = &app->seen.ret.p[cur->sel];
-        char *s = q_printf("%s\n\n%s", p->why ? p->why : "", p->text ? p->text : "");
-        char *title = q_printf("%s%s%s", p->source ? p->source : "", p->heading && *p->heading ? " § " : "", p->heading ? p->heading : "");
-        tui_go_page(app, title, s);
-        free(s);
-        free(title);
+    if (by) { tui_move(&cur->sel, by, rows_of(app)); return true; }
+    uint32_t c = tui_key_letter(k);
+    const agt_passage *p = passage_at(app, cur->sel);
+    const agt_wish *taken = ban_at(app, cur->sel);
+    if (c == 'z') { tui_go_zoom(app, &view_memory); return true; }
+    if (c == 'w') { without(app, ""); return true; }
+    if (c == 'b' && taken) { agt_ban(app->a, taken->of, taken->id, false); return true; }
+    if (!p) return false;
+    if (k->code == K_ENTER) { agt_ask_source(app->a, p->of, p->chunk); return true; }
+    if (k->code == K_CHAR && (k->cp == '?' || k->cp == ',')) { page_of_reasons(app, p); return true; }
+    switch (c) {
+    case 'x': leave_out(app, p); return true;
+    case 'p': agt_pin(app->a, p, !pinned(app, p)); return true;
+    case 'b': ban(app, p); return true;
+    case 'o':
+        if (p->of != AGT_OF_CHAT || !p->owner) return false;
+        tui_app_keep(app);
+        agt_open_at(app->a, p->owner, p->chunk);
+        tui_go_leave(app);
         return true;
+    default: return false;
     }
-    return false;
 }
 
 static void on_event(tui_app *app, agt_event *e)
 {
+    if (e->kind == AGT_EV_WISHES) tui_seen_wishes(&app->seen, e);
     if (e->kind != AGT_EV_RETRIEVAL) return;
     tui_seen_passages(&app->seen, e);
     tui_cursor_of(app, &view_memory)->sel = 0;
 }
 
+static void opened(tui_app *app) { agt_ask_wishes(app->a); }
+
 const tui_view view_memory = {
     .name = "memory", .key = K_F4, .digit = '4', .action = AGT_UI_MEMORY, .place = AT_LOWER, .zooms = true,
-    .hint = N_("j k walk · z zoom · Enter read and why · Esc back"), .draw = draw, .on_key = on_key, .on_event = on_event,
+    .hint = N_("Enter opens · z zoom · j k walk · ? why · w no memory · b ban source · p pin · x without it · Esc back"),
+    .draw = draw, .on_key = on_key, .on_event = on_event, .opened = opened,
 };

@@ -35,12 +35,12 @@ static bool block_below(const char *s, int w)
 }
 
 /* Wrapped lines hang under their last column; where that leaves too little room, the words go below the name. */
-static void lay_columns(tui_lay *l, const char *s, int w)
+static void lay_columns(tui_lay *l, const char *s, const char *end, int w)
 {
     enum { BELOW = 4 };
     tui_para p = {0};
     bool all = false, begins = true;
-    while (*s) {
+    while (s < end && *s) {
         size_t n = strcspn(s, "\n"), at = last_column(s, n);
         int col = tui_text_width(s, at);
         if (begins) all = block_below(s, w);
@@ -70,8 +70,16 @@ static void draw(tui_app *app, tui_box b)
     int w = b.w - 4 > 100 ? 100 : b.w - 4, rows = b.h - 1;
     if (p->width != w) {
         tui_lay_clear(&p->lay);
-        lay_columns(&p->lay, p->text.p ? p->text.p : "", w);
+        const char *s = p->text.p ? p->text.p : "";
+        size_t all = strlen(s);
+        bool place = p->to > 0 && p->to <= all, opened = p->width == 0;
+        lay_columns(&p->lay, s, s + (place ? p->from : all), w);
+        p->at = (int)p->lay.n_line;
+        if (place) lay_columns(&p->lay, s + p->from, s + p->to, w);
+        p->n = place ? (int)p->lay.n_line - p->at : 0;
+        if (place) lay_columns(&p->lay, s + p->to + (s[p->to] == '\n'), s + all, w);
         p->width = w;
+        if (place && opened) p->top = p->at > 2 ? p->at - 2 : 0;
     }
     if (p->top > (int)p->lay.n_line - rows) p->top = (int)p->lay.n_line - rows;
     if (p->top < 0) p->top = 0;
@@ -79,6 +87,8 @@ static void draw(tui_app *app, tui_box b)
     char s[32];
     snprintf(s, sizeof s, "%d%%", (int)p->lay.n_line > rows ? 100 * (p->top + rows) / (int)p->lay.n_line : 100);
     view_caption(app, b, p->title ? p->title : "", more > 0 || p->top ? s : NULL, true);
+    for (int i = 0; i < p->n; i++)
+        if (p->at + i >= p->top && p->at + i < p->top + rows) tui_put(g, b.y + 1 + p->at + i - p->top, b.x, b.x + 1, app->ui.glyphs ? "▎" : ">", S_ACCENT);
     for (int i = 0; i < rows && p->top + i < (int)p->lay.n_line; i++)
         tui_lay_draw(&p->lay, (uint32_t)(p->top + i), g, b.y + 1 + i, b.x + 2, b.x + b.w);
 }
@@ -94,6 +104,7 @@ static bool on_key(tui_app *app, const tui_key *k)
 
 static void on_event(tui_app *app, agt_event *e)
 {
+    if (e->kind == AGT_EV_SOURCE && e->text) tui_go_page_at(app, e->name ? e->name : "", e->text, (size_t)e->done, (size_t)e->total);
     if (e->kind == AGT_EV_TEXT) tui_go_page(app, e->name ? e->name : "", e->text ? e->text : "");
 }
 

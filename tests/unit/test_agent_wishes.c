@@ -1,0 +1,230 @@
+/* agent: what a person wants of memory, by command and as the panel asks for it: passages pinned, sources banned, what is left out,
+ * no memory at all; both answers side by side, and a passage shown where it stands. */
+#include "tests/unit/script_help.h"
+
+#include <cjson/cJSON.h>
+
+static const script_line lines[] = { { "of oak and iron", "Maren Holt built it [1]." }, { "ferry of Kestrel", "A ferryman did." }, { NULL, "I do not know." }, { NULL, NULL } };
+static const char question[] = "Who built the old bridge at Kestrel Falls?";
+
+static void note_in(const char *name, const char *text)
+{
+    int64_t id;
+    CHECK_INT(rag_add_text(a->store, name, name, MEM_TRUST_OWN, text, strlen(text), &id, err), Q_OK);
+}
+
+static bool begin(seen *s)
+{
+    if (!help_script((script){ 0 }, lines, ":memory:", s)) return false;
+    note_in("notes/bridge.md", "# Bridge\n\nThe old bridge at Kestrel Falls was built of oak and iron by Maren Holt.\n");
+    note_in("notes/ferry.md", "# Ferry\n\nThe ferry of Kestrel Falls leaves the old bridge at nine, says Maren Holt.\n");
+    note_in("notes/bread.md", "# Bread\n\nRye bread rises for eleven hours in a cold kitchen.\n");
+    agt_submit(a, "/set memory.on on");
+    settle(a, s);
+    seen_clear(s);
+    return true;
+}
+
+static void ask(seen *s, const char *line)
+{
+    seen_clear(s);
+    agt_submit(a, line);
+    settle(a, s);
+}
+
+#define ANSWERED(s, words) CHECK_MSG((s)->last && strcmp((s)->last->text, words) == 0, "%s", (s)->last ? (s)->last->text : "no answer")
+#define SAID_NOTE(s, words) CHECK_MSG((s)->notes.p && strstr((s)->notes.p, words), "%s", (s)->notes.p ? (s)->notes.p : "nothing said")
+
+static int wishes_told(const seen *s)
+{
+    int n = 0;
+    for (int i = 0; i < s->n; i++) n += s->kind[i] == AGT_EV_WISHES;
+    return n;
+}
+
+static void the_same_question_without_memory(void)
+{
+    seen s = { 0 };
+    if (!begin(&s)) return;
+    ask(&s, "/without");
+    SAID_NOTE(&s, "there is no answer yet");
+    ask(&s, question);
+    ANSWERED(&s, "Maren Holt built it [1].");
+    int64_t first = s.last ? s.last->id : 0;
+    CHECK(s.passages >= 1);
+    ask(&s, "/without");
+    ANSWERED(&s, "I do not know.");
+    CHECK(s.last && s.last->sibling == 2 && s.last->n_siblings == 2);
+    CHECK(s.columns && s.columns->answers && s.columns->first == 0);
+    if (s.columns) {
+        CHECK_STR(s.columns->side[0].piece[0].text, "Maren");
+        CHECK(strstr(s.columns->side[0].name, "passage") != NULL);
+        CHECK_STR(s.columns->side[1].name, "without memory");
+        CHECK_STR(s.columns->side[1].piece[1].text, " do");
+        char *json = lab_columns_json(s.columns), *numbers = lab_column_numbers(&s.columns->side[1]);
+        cJSON *o = cJSON_Parse(json);
+        CHECK(o && cJSON_GetArraySize(cJSON_GetObjectItem(o, "sides")) == 2);
+        CHECK(!strstr(numbers, "nan") && !strstr(numbers, "log p"));
+        cJSON_Delete(o);
+        free(json);
+        free(numbers);
+    }
+    ask(&s, "/prefer 1");                /* counted as any pair */
+    CHECK(s.columns && s.columns->note && strstr(s.columns->note, "memory.on=on"));
+    ask(&s, "And the ferry?");           /* memory is on again */
+    CHECK(s.last && strcmp(s.last->text, "I do not know.") != 0);
+    int64_t last = s.last ? s.last->id : 0;
+    agt_without(a, last, "");            /* one by its number, as the panel names it */
+    settle(a, &s);
+    CHECK(s.columns != NULL && s.last && s.last->id != last && last != first);
+    finish(&s);
+}
+
+static void without_some_of_what_was_fed(void)
+{
+    seen s = { 0 };
+    if (!begin(&s)) return;
+    ask(&s, question);
+    int fed = s.passages;
+    CHECK_INT(fed, 2);
+    ask(&s, "/without 1");
+    ANSWERED(&s, "A ferryman did.");
+    CHECK_INT(s.passages, 1);
+    CHECK(s.columns && strstr(s.columns->side[1].name, "without [1]"));
+    ask(&s, "/without 1");               /* the first stays left out */
+    ANSWERED(&s, "I do not know.");
+    CHECK_INT(s.passages, 0);
+    CHECK_MSG(s.nothing && strstr(s.nothing, "left out of this answer"), "%s", s.nothing ? s.nothing : "");
+    ask(&s, "/without 7");
+    SAID_NOTE(&s, "passage [7] was not fed");
+    CHECK(s.last == NULL);
+    ask(&s, "/without two");
+    SAID_NOTE(&s, "numbers of passages");
+    ask(&s, question);                   /* once: the next question has it again */
+    ANSWERED(&s, "Maren Holt built it [1].");
+    finish(&s);
+}
+
+static void a_source_is_banned_and_taken_back(void)
+{
+    seen s = { 0 };
+    if (!begin(&s)) return;
+    ask(&s, "/ban");
+    CHECK(s.page && strstr(s.page, "No source is banned"));
+    ask(&s, question);
+    ask(&s, "/ban 1");
+    SAID_NOTE(&s, "banned: nothing of notes/bridge.md");
+    CHECK_INT(wishes_told(&s), 1);
+    ask(&s, question);
+    ANSWERED(&s, "A ferryman did.");
+    ask(&s, "/why");
+    CHECK(s.page && strstr(s.page, "not fed: its source is banned"));
+    ask(&s, "/ban");
+    CHECK(s.page && strstr(s.page, "  1  notes/bridge.md") && s.data && strstr(s.data, "\"title\":\"notes/bridge.md\""));
+    ask(&s, "/ban off 2");
+    SAID_NOTE(&s, "no banned source 2");
+    ask(&s, "/ban off 1");
+    SAID_NOTE(&s, "not banned any more: notes/bridge.md");
+    ask(&s, question);
+    ANSWERED(&s, "Maren Holt built it [1].");
+    ask(&s, "/ban 9");
+    SAID_NOTE(&s, "passage [9] was not fed");
+    ask(&s, "/ban nonsense");
+    CHECK(s.errors == 1);
+    finish(&s);
+}
+
+static void a_passage_is_pinned_in_its_conversation(void)
+{
+    seen s = { 0 };
+    if (!begin(&s)) return;
+    ask(&s, question);
+    ask(&s, "/pin 1");
+    SAID_NOTE(&s, "pinned: notes/bridge.md");
+    ask(&s, "How long does rye bread rise?");
+    CHECK(s.fed && strstr(s.fed, "oak and iron") && s.why && strstr(s.why, "pinned in this conversation"));
+    ask(&s, "hm");
+    CHECK_INT(s.passages, 1);
+    ask(&s, "/pin");
+    CHECK(s.page && strstr(s.page, "  1  notes/bridge.md § Bridge") && s.data && strstr(s.data, "\"kind\":\"document\""));
+    ask(&s, "/ban 1");
+    ask(&s, "/pin 1");                   /* a ban is stronger */
+    SAID_NOTE(&s, "is banned");
+    ask(&s, "/ban off 1");
+    ask(&s, "/new");
+    ask(&s, "hm");
+    CHECK_INT(s.passages, 0);
+    ask(&s, "/pin");
+    CHECK(s.page && strstr(s.page, "Nothing is pinned"));
+    ask(&s, "/pin off 1");
+    SAID_NOTE(&s, "no pin 1 here");
+    finish(&s);
+}
+
+/* As the panel does it: the passage itself, not its number. */
+static void the_panel_pins_bans_and_opens(void)
+{
+    seen s = { 0 };
+    if (!begin(&s)) return;
+    ask(&s, question);
+    agt_retrieval *r = NULL;
+    agt_ask_retrieval(a, s.last ? s.last->id : 0);
+    agt_event e;
+    for (int i = 0; i < 600 && !r; i++) {
+        while (agt_next(a, &e)) {
+            if (e.kind == AGT_EV_RETRIEVAL) r = e.retrieval, e.retrieval = NULL;
+            agt_event_free(&e);
+        }
+        usleep(50000);
+    }
+    CHECK(r && r->n >= 2 && r->p[0].of == AGT_OF_DOCUMENT && r->p[0].owner > 0 && r->p[0].fate == AGT_FED);
+    if (!r) { finish(&s); return; }
+    agt_pin(a, &r->p[0], true);
+    settle(a, &s);
+    SAID_NOTE(&s, "pinned: notes/bridge.md");
+    agt_pin(a, &r->p[0], false);
+    agt_ban(a, r->p[0].of, r->p[0].owner, true);
+    settle(a, &s);
+    ask(&s, question);
+    ANSWERED(&s, "A ferryman did.");
+    agt_ban(a, r->p[0].of, r->p[0].owner, false);
+    settle(a, &s);
+    ask(&s, question);
+    ANSWERED(&s, "Maren Holt built it [1].");
+    agt_ask_source(a, AGT_OF_DOCUMENT, r->p[0].chunk);
+    bool there = false;
+    for (int i = 0; i < 600 && !there; i++) {
+        while (agt_next(a, &e)) {
+            if (e.kind == AGT_EV_SOURCE) {
+                there = true;
+                CHECK_STR(e.name, "notes/bridge.md");
+                char *part = q_strndup(e.text + e.done, (size_t)(e.total - e.done));
+                CHECK_MSG(strstr(part, "oak and iron") != NULL, "%s", part);
+                CHECK(strstr(e.text, "§ Bridge") != NULL);
+                free(part);
+            }
+            agt_event_free(&e);
+        }
+        usleep(50000);
+    }
+    CHECK(there);
+    seen_clear(&s);
+    agt_ask_source(a, AGT_OF_DOCUMENT, 99999);
+    settle(a, &s);
+    SAID_NOTE(&s, "no longer in memory");
+    agt_retrieval_free(r);
+    free(r);
+    finish(&s);
+}
+
+int main(void)
+{
+    setenv("XDG_CONFIG_HOME", "/nonexistent", 1);
+    setenv("QUORUM_MODELS", "/nonexistent", 1);
+    RUN(the_same_question_without_memory);
+    RUN(without_some_of_what_was_fed);
+    RUN(a_source_is_banned_and_taken_back);
+    RUN(a_passage_is_pinned_in_its_conversation);
+    RUN(the_panel_pins_bans_and_opens);
+    return TEST_END();
+}

@@ -1,0 +1,169 @@
+/* tests: F4, the memory panel: the selected passage taken apart, the numbers that make its score, and the keys that act on it. */
+#include "tests/test.h"
+#include "tests/unit/app_help.h"
+#include "tui/tui.h"
+
+static agt_event wishes(int64_t pin, int64_t ban, const char *title)
+{
+    agt_event e = { .kind = AGT_EV_WISHES, .retrieval = q_alloc(sizeof *e.retrieval) };
+    agt_wishes *w = &e.retrieval->wishes;
+    if (pin) w->pin = q_alloc(sizeof *w->pin), w->n_pin = 1, w->pin[0] = (agt_wish){ AGT_OF_CHAT, pin, q_strdup("Chat of 3 May") };
+    if (ban) w->ban = q_alloc(sizeof *w->ban), w->n_ban = 1, w->ban[0] = (agt_wish){ AGT_OF_DOCUMENT, ban, q_strdup(title) };
+    return e;
+}
+
+static void open_at(int w, int h)
+{
+    begin();
+    tui_app_resize(&app, w, h);
+    answer(1, "Because of *air* [1].");
+    ev((agt_event){ .kind = AGT_EV_RETRIEVAL, .id = 2, .retrieval = fake_retrieval() });
+    q_buf_clear(&fake.said);
+    key(K_F4);
+    q_buf_clear(&fake.said);
+    q_buf_puts(&fake.said, "");
+}
+
+static void a_score_is_taken_apart(void)
+{
+    open_at(120, 40);
+    CHECK(on_screen("coverage ") && on_screen(".925 × .984 × 1.00 = .91") && on_screen("sky 4.1×1.00"));
+    for (int i = 0; i < app.seen.ret.n; i++) {           /* what stands there makes what stands there */
+        const agt_passage *p = &app.seen.ret.p[i];
+        double x = 1;
+        char want[16];
+        for (int k = 0; k < p->n_factor; k++) x *= p->factor[k].value;
+        snprintf(want, sizeof want, "%.2f", x);
+        CHECK_STR(want + 1, p->shown);
+    }
+    CHECK(!on_screen("not fed: no room"));
+    keys_in("jj");
+    CHECK(on_screen("not fed: no room for it (155 tok") && on_screen(".417 × .984 × 1.00 = .41"));
+    keys_in("jjjj");                     /* no further than there are */
+    CHECK_INT(tui_cursor_of(&app, &view_memory)->sel, 2);
+    CHECK(on_screen("cut: 1 over limit, 2 below .30"));
+    app.seen.ret.cut_unwanted = 2;
+    CHECK_MSG(on_screen("cut: 1 over limit, 2 below .30, 2") && on_screen("unwanted"), "%s", (tui_grid_text(&app.grid, &app.scratch), app.scratch.p));
+    tui_app_free(&app);
+}
+
+static void keys_act_on_the_passage(void)
+{
+    open_at(120, 40);
+    key(K_ENTER);
+    SAID("source 0\n");
+    keys_in("x");
+    SAID("without 2 1\n");
+    keys_in("w");
+    SAID("without 2 \n");
+    keys_in("p");
+    SAID("pin 0\n");
+    keys_in("b");
+    SAID("ban document 40\n");
+    chr('o');                            /* it is of no conversation */
+    SAID("");
+    CHECK(app.go.focus == &view_memory && !app.comp.ed.b.len);
+    keys_in("jo");
+    CHECK_MSG(strstr(fake.said.p, "open 41 at 1\n") != NULL, "%s", fake.said.p);
+    CHECK(!app.go.focus);
+    key(K_F4);
+    keys_in("jj");
+    q_buf_clear(&fake.said);
+    q_buf_puts(&fake.said, "");
+    keys_in("x");                        /* not fed: there is nothing to leave out */
+    SAID("");
+    CHECK(app.say.note && strstr(app.say.note, "It was not fed"));
+    chr(0x437);                          /* p on a Cyrillic layout */
+    SAID("pin 2\n");
+    ev((agt_event){ .kind = AGT_EV_RETRIEVAL, .id = 77, .retrieval = fake_retrieval() });
+    keys_in("w");                        /* of a question that has no answer yet */
+    SAID("");
+    CHECK(app.say.note && strstr(app.say.note, "no answer"));
+    app.seen.ret.p[0].owner = 0;
+    keys_in("b");
+    SAID("");
+    CHECK(app.say.note && strstr(app.say.note, "not in memory any more"));
+    tui_app_free(&app);
+}
+
+static void pins_and_bans_are_seen_and_taken_back(void)
+{
+    open_at(120, 40);
+    ev(wishes(1, 40, "notes/optics.md"));
+    CHECK(on_screen("[2]P Chat of 3 May") && on_screen(" ×  notes/optics.md § Rayleigh"));
+    keys_in("b");                        /* its ban is taken back */
+    SAID("unban document 40\n");
+    keys_in("jp");
+    SAID("unpin 1\n");
+    ev(wishes(0, 99, "old/diary.md"));   /* one that is not among the passages */
+    CHECK(on_screen("[2] Chat of 3 May") && on_screen(" ×  old/diary.md"));
+    keys_in("jj");
+    CHECK_INT(tui_cursor_of(&app, &view_memory)->sel, 3);
+    key(K_ENTER);
+    keys_in("x");
+    SAID("");
+    CHECK_INT(tui_cursor_of(&app, &view_memory)->sel, 3);
+    keys_in("b");
+    SAID("unban document 99\n");
+    ev(wishes(0, 0, NULL));
+    CHECK(!on_screen("old/diary.md"));
+    CHECK_INT(tui_cursor_of(&app, &view_memory)->sel, 2);
+    tui_app_free(&app);
+}
+
+static void a_passage_is_shown_where_it_stands(void)
+{
+    q_buf b = { 0 };
+    int64_t from, to;
+    for (int i = 0; i < 60; i++) q_buf_printf(&b, "Line %d before it.\n", i);
+    q_buf_puts(&b, "\n");
+    from = (int64_t)b.len;
+    q_buf_puts(&b, "Rayleigh scattering grows\nas the fourth power.");
+    to = (int64_t)b.len;
+    q_buf_puts(&b, "\n\n");
+    for (int i = 0; i < 60; i++) q_buf_printf(&b, "Line %d behind it.\n", i);
+    for (int w = 40; w <= 200; w += 40) {
+        open_at(w, 24);
+        key(K_ENTER);
+        ev((agt_event){ .kind = AGT_EV_SOURCE, .name = q_strdup("notes/optics.md"), .text = q_strdup(b.p), .done = from, .total = to });
+        CHECK_MSG(on_screen("notes/optics.md") && on_screen("▎ Rayleigh scattering grows") && on_screen("▎ as the fourth power.") && on_screen("Line 59 before it.") && !on_screen("▎ Line"), "%d columns", w);
+        keys_in("k");
+        CHECK(on_screen("▎ Rayleigh"));
+        tui_app_resize(&app, w + 1, 24);     /* another width: still there */
+        CHECK(on_screen("▎ Rayleigh"));
+        key(K_ESC);
+        CHECK(app.go.focus == &view_memory);
+        tui_app_free(&app);
+    }
+    q_buf_free(&b);
+}
+
+/* Rows are kept within the panel and the selected one in sight, however low it is. */
+static void it_fits_everywhere(void)
+{
+    for (int w = 30; w <= 210; w += 20)
+        for (int h = 8; h <= 48; h += 8)
+            for (int sel = 0; sel < 4; sel++) {
+                open_at(w, h);
+                ev(wishes(1, 99, "old/diary.md"));
+                for (int i = 0; i < sel; i++) keys_in("j");
+                tui_app_draw(&app);
+                bool seen = on_screen(sel == 0 ? "optics.md" : sel == 1 ? "Chat of" : sel == 2 ? "цвет" : "old/diary");
+                CHECK_MSG(seen || app.lay.small, "%dx%d: row %d is not seen", w, h, sel);
+                keys_in("z");
+                tui_app_draw(&app);
+                tui_app_free(&app);
+            }
+}
+
+int main(void)
+{
+    setenv("TZ", "UTC", 1);
+    tui_lang("en");
+    RUN(a_score_is_taken_apart);
+    RUN(keys_act_on_the_passage);
+    RUN(pins_and_bans_are_seen_and_taken_back);
+    RUN(a_passage_is_shown_where_it_stands);
+    RUN(it_fits_everywhere);
+    return TEST_END();
+}

@@ -141,7 +141,7 @@ enum agt_event_kind {
     AGT_EV_TEXT,        /* a page of text that a command printed (/set, /context, /why, /help): title in name, text, data */
     AGT_EV_COLUMNS,     /* two configurations side by side: columns (lab/lab.h); with one text a TEXT with its numbers came before */
     AGT_EV_FOUND,       /* /find: message[n_messages], snippets in text, chat id in parent          */
-    AGT_EV_ASK,         /* what cannot be taken back: text = the question, id for agt_answer               */
+    AGT_EV_ASK,         /* what cannot be taken back: text = the question (lines), id for agt_answer; data: of a forgetting, as JSON */
     AGT_EV_ZOOM,        /* agt_ask_zoom: number = layer, token = expert, flag = all; zoom (lab/lab.h), or text: why there is none          */
     AGT_EV_ENERGY,      /* what agt_ask_energy asked for is there: agt_get_energy                              */
     AGT_EV_MEANING,     /* agt_get_meaning says something else: text = it in words ("": nothing), name = its state, done, total (coming: of 100; broken: 0), rate: seconds left (<0 unknown) */
@@ -311,10 +311,20 @@ char *agt_map(agt *, int columns);
 /* Documents were removed from this store without an agent: saved states that were made with what they said go too. Any thread. */
 void agt_forget_states(struct mem_store *, const int64_t *document, int n);
 
+/* What "/forget WHAT" means, also without an agent: the question (lines: the count, the first five), the same as JSON, and the items
+ * for agt_forget. Q_NOTFOUND: nothing; Q_RANGE: it is no way to say it. Any thread. */
+typedef struct agt_forgetting { char *question, *data, *items; } agt_forgetting;
+int agt_forget_find(struct mem_store *, const char *what, agt_forgetting *out, char *err);
+void agt_forgetting_free(agt_forgetting *);
+/* Removes them, in durable steps, with their saved states and what lies outside the store. go (may be NULL) is asked between two: false:
+ * Q_CANCEL. *said: what was removed, also on failure; malloc'ed. The caller tidies (mem_tidy). */
+int agt_forget(struct mem_store *, const char *items, bool (*go)(void *user, int done, int total), void *user, char **said, char *err);
+
 /* ================= tables ================= */
-/* What only a front end can do; ids of AGT_EV_UI. EDIT and FIND prepare something to be sent; the others are rows. */
+/* What only a front end can do; ids of AGT_EV_UI. EDIT and FIND prepare something to be sent, FORGOTTEN is a text that no history of
+ * lines is to hold any more; the others are rows. */
 enum agt_action {
-    AGT_UI_NONE, AGT_UI_EDIT, AGT_UI_FIND,
+    AGT_UI_NONE, AGT_UI_EDIT, AGT_UI_FIND, AGT_UI_FORGOTTEN,
 #define AGT_ACTION_JOB(...)
 #define AGT_ACTION_RUN(...)
 #define AGT_ACTION_UI(action) AGT_UI_##action,

@@ -6,6 +6,11 @@
 
 void asks_put(agt *a, char *question, const job_row *row, int64_t id, int64_t number, const char *text)
 {
+    asks_put_data(a, question, NULL, row, id, number, text);
+}
+
+void asks_put_data(agt *a, char *question, char *data, const job_row *row, int64_t id, int64_t number, const char *text)
+{
     one_ask *k = q_alloc(sizeof *k);
     *k = (one_ask){ .row = row, .id = id, .number = number, .text = text ? q_strdup(text) : NULL };
     pthread_mutex_lock(&a->asks.mu);
@@ -13,7 +18,7 @@ void asks_put(agt *a, char *question, const job_row *row, int64_t id, int64_t nu
     k->next = a->asks.first;
     a->asks.first = k;
     pthread_mutex_unlock(&a->asks.mu);
-    agt_event e = { .kind = AGT_EV_ASK, .id = ticket, .text = question };
+    agt_event e = { .kind = AGT_EV_ASK, .id = ticket, .text = question, .data = data };
     evq_push(&a->events, &e);
 }
 

@@ -149,6 +149,22 @@ static void gone(agt *a, const job *j)
 
 const job_row job_open = { .name = "open", .lane = LANE_ENGINE, .end = END_CARRIED, .moves = true, .run = open_job };
 const job_row job_branch = { .name = "branch", .lane = LANE_ENGINE, .end = END_CARRIED, .run = branch };
+/* Messages of a conversation went: where it is the present one it is read anew. */
+static void thinned(agt *a, const job *j)
+{
+    char err[Q_ERRLEN];
+    mem_conversation c = { 0 };
+    if (j->id == a->chat.id) {
+        int rc = mem_conversation_get(a->store, j->id, &c, err);     /* the last one went too: so did the conversation */
+        mem_conversation_free(&c);
+        if (rc == Q_NOTFOUND)
+            gone(a, j);
+        else
+            chat_open(a, j->id);
+    }
+}
+
+const job_row job_thinned = { .name = "thinned", .lane = LANE_ENGINE, .end = END_DROPPED, .moves = true, .run = thinned };
 const job_row job_gone = { .name = "gone", .lane = LANE_ENGINE, .end = END_DROPPED, .moves = true, .run = gone };
 
 /* The first words of the first question, whole, at most about 60 bytes. */

@@ -17,6 +17,7 @@ extern const job_row job_open;           /* id: the conversation, number: a mess
                                             title; 0: a new one */
 extern const job_row job_branch;         /* id: a message or 0, number: delta */
 extern const job_row job_gone;           /* id: one that was deleted */
+extern const job_row job_thinned;        /* id: one that lost messages */
 
 int chat_open(struct agt *, int64_t chat);
 void chat_reload(struct agt *);

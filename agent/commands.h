@@ -57,8 +57,8 @@
       N_("find messages in all conversations"), .needs = true) \
     X(add, JOB(take), "добавить", N_("PATH"), \
       N_("take a file or folder of text into memory"), .needs = true, .complete = AGT_COMPLETE_PATH) \
-    X(forget, JOB(forget), "забыть", N_("NUMBER, FILE or FOLDER"), \
-      N_("remove documents from memory, for good; asks first"), .needs = true) \
+    X(forget, JOB(forget), "забыть", N_("NUMBER | PATH | chat N | message N | gone | since DAY [until DAY] | words TEXT"), \
+      N_("remove documents, a conversation, a message, or what holds a text, for good; asks first"), .needs = true, .words = "chat,message,gone,since,words") \
     X(memory, BOTH(MEMORY, memory), "память", N_("[list]"), \
       N_("what was fed; list: the documents in memory"), .key = "F4", .words = "list") \
     X(search, JOB(search), "поиск", N_("WORDS"), \

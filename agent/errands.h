@@ -38,6 +38,10 @@ extern const job_row job_manual;         /* engine's: the first question should 
 extern const job_row job_add, job_tidy;  /* long; value: under which name it is written down */
 extern const job_row job_documents;      /* quick */
 
+/* ---- backup.c: long: today's backup of the memory, where one is due ---- */
+extern const job_row job_backup;
+void backup_daily(agt *);                /* posts it, once a day; any thread */
+
 /* ---- lost.c: long; text: numbers of documents whose files are looked for ---- */
 extern const job_row job_lost;
 

@@ -1,122 +1,78 @@
-/* agent/forget: documents that leave memory. The quick lane finds out which are meant and asks; the long lane removes those
- * that were asked about and no others, a few at a time. What the end cuts off goes on at the next start. */
+/* agent/forget: what leaves memory. The quick lane finds out what is meant (meant.c) and asks; the long lane removes that and nothing
+ * else, a few at a time. What the end cuts off goes on at the next start. */
 #include "agent/errands.h"
+#include "agent/meant.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* "ID:MARK": the mark is another one for whatever else may stand under that number one day. */
-static uint64_t mark(const mem_document *d)
-{
-    return q_hash64(d->path, strlen(d->path), (uint64_t)d->added_ms);
-}
-
-static bool below(const char *path, const char *folder)
-{
-    size_t n = strlen(folder);
-    return n && strncmp(path, folder, n) == 0 && (path[n] == '/' || (path[n] && folder[n - 1] == '/'));
-}
-
 static void look(agt *a, const job *j)
 {
-    char err[Q_ERRLEN], *end;
-    mem_documents l = { 0 };
-    if (mem_document_list(a->store, &l, err) < 0) {
+    char err[Q_ERRLEN];
+    agt_forgetting f;
+    if (agt_forget_find(a->store, j->text, &f, err) < 0)
         note(&a->events, AGT_ERROR, "%s", err);
-        return;
-    }
-    const char *which = j->text, *one = "";
-    char *real = home_path(which), *whole = realpath(real, NULL);
-    long id = strtol(which, &end, 10);
-    bool number = *which && !*end;
-    int n = 0, passages = 0;
-    q_buf ids = { 0 };
-    for (int i = 0; i < l.n; i++) {
-        const mem_document *d = &l.v[i];
-        const char *path = whole ? whole : real;
-        if (!(number && d->id == id) && strcmp(d->path, path) != 0 && strcmp(d->title, which) != 0 && !(*path == '/' && below(d->path, path)))
-            continue;
-        q_buf_printf(&ids, "%s%lld:%llx", n ? " " : "", (long long)d->id, (unsigned long long)mark(d));
-        one = d->title;
-        passages += d->n_chunks;
-        n++;
-    }
-    if (n == 0)
-        note(&a->events, AGT_ERROR, _("there is no document %s in memory; /memory list shows them with their numbers"), which);
-    else if (n == 1)
-        asks_put(a, q_printf(ngettext("Remove %s (%d passage) from memory for good?", "Remove %s (%d passages) from memory for good?", (unsigned long)passages),
-                             one, passages), &job_forget_agreed, 0, 0, ids.p);
     else
-        asks_put(a, q_printf(ngettext("Remove %d document below %s from memory for good?", "Remove all %d documents below %s from memory for good?", (unsigned long)n),
-                             n, which), &job_forget_agreed, 0, 0, ids.p);
-    q_buf_free(&ids);
-    free(whole);
-    free(real);
-    mem_documents_free(&l);
+        asks_put_data(a, q_strdup(f.question), q_strdup(f.data), &job_forget_agreed, 0, 0, f.items);
+    agt_forgetting_free(&f);
 }
 
-enum { STEP = 32 };                      /* documents between two safe points */
-
-/* Takes up to STEP "ID:MARK" off *p; those that stand there no more are not among them. */
-static int next_ids(agt *a, const char **p, int64_t ids[STEP], int *taken, char *err)
+/* The present conversation lost messages: it is read anew. Another front end's screen finds out at its next look. */
+static void reopen(agt *a, const int64_t *chat, int n)
 {
-    int n = 0;
-    for (*taken = 0; **p && *taken < STEP; ++*taken) {
-        char *end;
-        int64_t id = strtoll(*p, &end, 10);
-        uint64_t m = *end == ':' ? strtoull(end + 1, NULL, 16) : 0;
-        mem_document d = { 0 };
-        int rc = mem_document_get(a->store, id, &d, err);
-        if (rc == Q_OK && mark(&d) == m)
-            ids[n++] = id;
-        mem_document_free(&d);
-        if (rc < 0 && rc != Q_NOTFOUND)
-            return rc;
-        *p += strcspn(*p, " ");
-        *p += **p == ' ';
-    }
-    return n;
+    for (int i = 0; i < n; i++)
+        desk_post(&a->desk, &job_thinned, chat[i], 0, NULL, NULL);
+}
+
+typedef struct removing { agt *a; bool seen; int done; } removing;
+
+static bool going_on(void *user, int done, int total)
+{
+    removing *r = user;
+    agt_event e = { .kind = AGT_EV_PROGRESS, .text = q_strdup(_("removing documents")), .done = done, .total = total, .rate = -1 };
+    evq_push(&r->a->events, &e);
+    return !desk_stopped(&r->a->desk, LANE_LONG);
 }
 
 static void forget(agt *a, const job *j)
 {
     char err[Q_ERRLEN];
-    int64_t ids[STEP];
-    int total = 1, seen = 0, gone = 0, rc = Q_OK;
+    forgot f = { 0 };
+    removing r = { .a = a };
     const char *p = j->text;
-    for (const char *s = p; *s; s++)
-        total += *s == ' ';
-    while (*p && rc >= 0 && !(seen && desk_stopped(&a->desk, LANE_LONG))) {
-        const char *from = p;
-        int taken, done = 0;
-        rc = next_ids(a, &p, ids, &taken, err);
-        if (rc > 0) {
-            rc = rag_remove_all(a->store, ids, rc, &done, err);
-            states_forget(a->store, 0, ids, done);
-        }
-        gone += done;
-        seen += taken;
-        if (rc < 0)
-            p = from;
-        agt_event e = { .kind = AGT_EV_PROGRESS, .text = q_strdup(_("removing documents")), .done = seen, .total = total, .rate = -1 };
-        evq_push(&a->events, &e);
-    }
+    int total = forget_count(p), rc = forget_items(a->store, &p, going_on, &r, &f, err);
     agt_event e = { .kind = AGT_EV_PROGRESS, .text = q_strdup(_("removing documents")) };
     evq_push(&a->events, &e);
+    reopen(a, f.chat, f.n_chat);
+    for (int i = 0; i < f.n_gone; i++) {
+        pthread_mutex_lock(&a->shown.mu);
+        bool here = a->shown.st.chat == f.gone[i];
+        pthread_mutex_unlock(&a->shown.mu);
+        if (here && desk_answering(&a->desk))
+            desk_stop(&a->desk);
+        desk_post(&a->desk, &job_gone, f.gone[i], 0, NULL, NULL);
+    }
+    if (f.words)
+        note_ui(&a->events, AGT_UI_FORGOTTEN, f.words);
     if (*p && desk_quits(&a->desk))
         errand_left(a, j, p);
     else
         errand_done(a, j);
-    if (rc < 0)
-        note(&a->events, AGT_ERROR, _("%d of %d documents are removed, then: %s"), gone, total, err);
+    char *removed = forget_removed(&f);
+    if (rc < 0 && rc != Q_CANCEL)
+        note(&a->events, AGT_ERROR, _("%d of %d documents are removed, then: %s"), f.documents + f.chats + f.messages, total, err);
     else if (*p)
-        note(&a->events, AGT_WARN, _("stopped: %d of %d documents are removed from memory"), gone, total);
+        note(&a->events, AGT_WARN, _("stopped: %d of %d documents are removed from memory"), f.documents + f.chats + f.messages, total);
     else
-        note(&a->events, AGT_INFO, ngettext("%d document is removed from memory", "%d documents are removed from memory", (unsigned long)gone), gone);
+        note(&a->events, AGT_INFO, "%s", removed);
+    free(removed);
+    forgot_free(&f);
     desk_post(&a->desk, &job_tidy, 0, 0, NULL, NULL);
+    desk_post(&a->desk, &job_backup, 0, 0, NULL, NULL);
+    desk_post(&a->desk, &job_chats, 0, 0, NULL, NULL);
 }
 
-/* At the end: one document is removed before it, many are left to the next start. */
+/* At the end: one thing is removed before it, many are left to the next start. */
 static void keep(agt *a, const job *j)
 {
     if (strchr(j->text, ' '))

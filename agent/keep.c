@@ -19,6 +19,7 @@ static void place(agt *a, const job *j)
     int rc = j->id ? mem_conversation_view(a->store, j->id, j->text, j->number, err) : mem_setting_put(a->store, "draft.new", j->text, err);
     if (rc < 0 && rc != Q_NOTFOUND)      /* deleted meanwhile, here or elsewhere: nothing is left to come back to */
         note(&a->events, AGT_WARN, "%s", err);
+    backup_daily(a);
 }
 
 static void save(agt *a, const job *j)

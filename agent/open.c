@@ -172,6 +172,7 @@ int agt_open(const agt_options *o, agt **out, char *err)
         if (!o->once)
             desk_post(&a->desk, &job_names, 0, 0, NULL, NULL);
         desk_post(&a->desk, &job_tidy, 0, 0, NULL, NULL);
+        backup_daily(a);
         if (!o->base)
             desk_post(&a->desk, &job_manual, 0, 0, NULL, NULL);
         desk_post(&a->desk, &job_load, 0, 0, NULL, NULL);

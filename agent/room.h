@@ -33,6 +33,8 @@ struct agt {
     embedder embedder;
     lab_watch *watch;                    /* routing; has its own mutex; constant after agt_open */
     _Atomic uint64_t errands;            /* the order of the last one that was accepted */
+    _Atomic int64_t backup_hour;         /* when a backup was last asked for */
+    atomic_bool backup_failed;           /* that was said */
     int64_t save_failed;                 /* quick lane: the reply whose partial text could not be stored, as was said */
     chat_now chat;                         /* engine's thread */
     seat seat;                           /* engine's thread */

@@ -67,6 +67,10 @@ size_t q_utf8_whole(const char *s, size_t n);
 /* Copy with every invalid byte replaced by U+FFFD; malloc'ed. */
 char *q_utf8_clean(const char *s, size_t n);
 void q_buf_puts_clean(q_buf *b, const q_buf *text);     /* adds it so, up to its first NUL */
+/* Small letters in place where they take as many bytes (ASCII, Latin-1, Cyrillic), whatever the bytes are; and whether n bytes hold a
+ * text that was folded so, in any case. */
+void q_fold_bytes(char *p, size_t n);
+bool q_holds(const char *p, size_t n, const char *folded, size_t n_folded);
 
 /* ---- hashes ---- */
 uint64_t q_hash64(const void *p, size_t n, uint64_t seed);   /* not cryptographic */

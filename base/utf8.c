@@ -3,6 +3,7 @@
 #include "base/base.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 int q_utf8_next(const char *s, size_t n, uint32_t *cp)
 {
@@ -84,4 +85,35 @@ void q_buf_puts_clean(q_buf *b, const q_buf *text)
     char *clean = q_utf8_clean(text->p, text->len);
     q_buf_puts(b, clean);
     free(clean);
+}
+
+/* ---- whether something holds a text ---- */
+/* Small letters of the alphabets whose capitals take as many bytes: ASCII, Latin-1, Cyrillic. Byte by byte, so that it folds the same
+ * way wherever in a file it begins. */
+void q_fold_bytes(char *p, size_t n)
+{
+    unsigned char *u = (unsigned char *)p;
+    for (size_t i = 0; i < n; i++) {
+        unsigned c = u[i], next = i + 1 < n ? u[i + 1] : 0;
+        if (c >= 'A' && c <= 'Z') u[i] = (unsigned char)(c + 32);
+        else if (c == 0xC3 && next >= 0x80 && next <= 0x9E && next != 0x97) u[++i] = (unsigned char)(next + 0x20);
+        else if (c == 0xD0 && next >= 0x90 && next <= 0x9F) u[++i] = (unsigned char)(next + 0x20);
+        else if (c == 0xD0 && next >= 0xA0 && next <= 0xAF) u[i] = 0xD1, u[++i] = (unsigned char)(next - 0x20);
+        else if (c == 0xD0 && next >= 0x80 && next <= 0x8F) u[i] = 0xD1, u[++i] = (unsigned char)(next + 0x10);
+    }
+}
+
+bool q_holds(const char *p, size_t n, const char *folded, size_t n_folded)
+{
+    enum { PIECE = 1 << 16 };
+    char room[2 * PIECE], *here = n_folded < PIECE ? room : q_alloc(n_folded + PIECE);
+    bool found = false;
+    for (size_t at = 0; at < n && !found; at += PIECE) {
+        size_t take = n - at < PIECE + n_folded ? n - at : PIECE + n_folded;
+        memcpy(here, p + at, take);
+        q_fold_bytes(here, take);
+        found = memmem(here, take, folded, n_folded) != NULL;
+    }
+    if (here != room) free(here);
+    return found;
 }

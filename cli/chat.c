@@ -223,6 +223,8 @@ static void json_event(agt *a, const options *o, const agt_event *e)
     case AGT_EV_ASK:
         j = event("ask");
         cJSON_AddStringToObject(j, "text", e->text);
+        if (e->data)
+            cJSON_AddRawToObject(j, "data", e->data);
         line(j);
         break;
     case AGT_EV_NOTE:
@@ -392,7 +394,7 @@ static void instead(agt *a, const agt_event *e, lines *l)
     case AGT_UI_MAP: agt_submit(a, "/map text"); break;
     case AGT_UI_HELP: json_help(); break;
     case AGT_UI_CHATS: l->chats = true; break;
-    case AGT_UI_LANG: case AGT_UI_THEME: case AGT_UI_CLEAR: break;      /* the knob's row says it; there is no screen */
+    case AGT_UI_LANG: case AGT_UI_THEME: case AGT_UI_CLEAR: case AGT_UI_FORGOTTEN: break;      /* the knob's row says it; there is no screen */
     default:
         json_error((enum agt_action)e->id == AGT_UI_EDIT ? _("/edit TEXT asks the last question anew, worded so.")
                                                          : _("That needs the full screen: start quorum without --json."));

@@ -4,6 +4,7 @@
 #include "base/say.h"
 #include "cli/cli.h"
 #include "cli/common.h"
+#include "cli/keep.h"
 #include "cli/meaning.h"
 #include "engine/embed.h"
 
@@ -27,16 +28,14 @@ const cli_command cli_memory = { "memory", N_(
     "quorum memory embed [--limit N] [-m F] [--json]  makes the vectors for search by meaning, now (the shell does so by itself)\n"
     "quorum memory status [--json]                what there is, and how many passages are owed a vector\n"
     "quorum memory delete ID... [--yes]           with all index entries; the bytes are overwritten; asks first\n"
+    "quorum memory forget WHAT [--yes]            as /forget: an ID, a PATH, chat N, message N, gone, since DAY [until DAY], words TEXT\n"
+    "quorum memory verify --absent TEXT           looks for TEXT in every byte that is kept; status 1 where it stands\n"
+    "quorum memory check                          is all of it in order? What can be made again is\n"
+    "quorum memory backups                        the copies there are, one a day\n"
+    "quorum memory restore DAY [--yes]            the memory becomes what it was on that day; asks first\n"
     "quorum memory export [--db FILE]             everything as lines of JSON, also of a file that cannot be opened"), cmd_memory };
 
-enum { PREVIEW = 300, REST_MAX = 256 }; /* bytes of a passage that a search shows; arguments */
-
-struct ask {                            /* what the command line asks for */
-    const char *db, *model;
-    char *rest[REST_MAX];
-    int n, max, limit, mode;
-    bool json, yes, explain;
-};
+enum { PREVIEW = 300 };                 /* bytes of a passage that a search shows */
 
 static volatile sig_atomic_t interrupted;
 
@@ -51,7 +50,7 @@ static bool show_file(void *user, const rag_progress *p)
 
 static bool going_on(void *user) { return !interrupted; }
 
-static int add(mem_store *s, const struct ask *a, char *err)
+static int add(mem_store *s, const memory_ask *a, char *err)
 {
     struct sigaction act = {.sa_handler = on_interrupt};
     sigaction(SIGINT, &act, NULL);            /* what was added stays; the present file ends whole */
@@ -150,7 +149,7 @@ static void search_json(const rag_result *r, const char *text, bool explain)
 }
 
 /* What lies near in meaning, where there is a model for it; NULL: there is none, and that is no failure unless one was named. */
-static int open_near(mem_store *s, const struct ask *a, eng_embedder **model, rag_near **near, char *err)
+static int open_near(mem_store *s, const memory_ask *a, eng_embedder **model, rag_near **near, char *err)
 {
     rag_embedder e;
     char *path = NULL;
@@ -165,7 +164,7 @@ static int open_near(mem_store *s, const struct ask *a, eng_embedder **model, ra
     return Q_OK;
 }
 
-static void search_words(const rag_result *r, const struct ask *a)
+static void search_words(const rag_result *r, const memory_ask *a)
 {
     q_buf b = {0};
     if (a->explain) rag_explain(r, &b);
@@ -182,7 +181,7 @@ static void search_words(const rag_result *r, const struct ask *a)
     q_buf_free(&b);
 }
 
-static int search(mem_store *s, const struct ask *a, char *err)
+static int search(mem_store *s, const memory_ask *a, char *err)
 {
     rag_config c = rag_config_default();
     c.max_passages = a->max;
@@ -204,7 +203,7 @@ static int search(mem_store *s, const struct ask *a, char *err)
     return rc == Q_OK ? 0 : cli_fail(err);
 }
 
-static int list(mem_store *s, const struct ask *a, char *err)
+static int list(mem_store *s, const memory_ask *a, char *err)
 {
     static const char *const trust[] = {N_("own"), N_("manual"), N_("model")};
     mem_documents l;
@@ -222,7 +221,7 @@ static int list(mem_store *s, const struct ask *a, char *err)
 }
 
 /* ---- delete ---- */
-static bool ids_are_numbers(const struct ask *a)
+static bool ids_are_numbers(const memory_ask *a)
 {
     for (int i = 0; i < a->n; i++) {
         char *end;
@@ -231,32 +230,25 @@ static bool ids_are_numbers(const struct ask *a)
     return true;
 }
 
-/* On a terminal a person is asked; elsewhere only --yes is a yes. */
-static bool agreed(const struct ask *a, mem_store *s)
+static bool agreed(const memory_ask *a, mem_store *s)
 {
-    if (a->yes) return true;
-    if (!isatty(0) || !isatty(2)) {
-        q_say(stderr, "quorum: %s\n", _("nothing was deleted: deleting cannot be undone, so it takes --yes here"));
-        return false;
-    }
+    q_buf b = {0};
     for (int i = 0; i < a->n; i++) {
         mem_document d;
         char err[Q_ERRLEN];
         if (mem_document_get(s, strtoll(a->rest[i], NULL, 10), &d, err) != Q_OK) continue;
-        q_say(stderr, "%5lld  %s\n", (long long)d.id, d.title);
+        q_buf_say(&b, "%5lld  %s\n", (long long)d.id, d.title);
         mem_document_free(&d);
     }
-    q_say(stderr, "%s", _("Remove this from memory for good? [y/N] "));
-    char line[64];
-    /* TRANSLATORS: the letters that mean yes */
-    bool yes = fgets(line, sizeof line, stdin) && (*line == 'y' || *line == 'Y' || (*line && strncmp(line, _("y"), strlen(_("y"))) == 0));
-    if (!yes) q_say(stderr, "%s\n", _("nothing was deleted"));
+    q_buf_puts(&b, _("Remove this from memory for good? [y/N] "));
+    bool yes = memory_agreed(a, b.p);
+    q_buf_free(&b);
     return yes;
 }
 
-static int delete(mem_store *s, const struct ask *a, char *err)
+static int delete(mem_store *s, const memory_ask *a, char *err)
 {
-    int64_t id[REST_MAX];
+    int64_t id[MEMORY_REST_MAX];
     int done = 0;
     for (int i = 0; i < a->n; i++) {            /* all of them are there, or nothing is done */
         mem_document d;
@@ -290,7 +282,7 @@ static bool export_row(void *user, const char *table, const mem_export_value *v,
 }
 
 /* Read-only and without opening the store: also a file that was refused. */
-static int export(const struct ask *a, char *err)
+static int export(const memory_ask *a, char *err)
 {
     int unread = 0, rc = mem_export(a->db, export_row, NULL, &unread, err);
     if (rc == Q_OK && (fflush(stdout) != 0 || ferror(stdout))) rc = q_fail(err, Q_IO, _("the export could not be written: %s"), strerror(errno));
@@ -301,22 +293,27 @@ static int export(const struct ask *a, char *err)
     return 1;
 }
 
-static int embed(mem_store *s, const struct ask *a, char *err) { return cli_memory_embed(s, a->model, a->limit, a->json, err) == Q_OK ? 0 : cli_fail(err); }
-static int status(mem_store *s, const struct ask *a, char *err) { return cli_memory_status(s, a->json, err) == Q_OK ? 0 : cli_fail(err); }
+static int embed(mem_store *s, const memory_ask *a, char *err) { return cli_memory_embed(s, a->model, a->limit, a->json, err) == Q_OK ? 0 : cli_fail(err); }
+static int status(mem_store *s, const memory_ask *a, char *err) { return cli_memory_status(s, a->json, err) == Q_OK ? 0 : cli_fail(err); }
 
 /* ---- the acts ---- */
 /* opens: works on the store; else on the file. */
-static const struct act { const char *name; int min, max; int (*run)(mem_store *, const struct ask *, char *err); int (*file)(const struct ask *, char *err); } acts[] = {
-    {"add", 1, REST_MAX, add, NULL},
-    {"search", 1, REST_MAX, search, NULL},
+static const struct act { const char *name; int min, max; int (*run)(mem_store *, const memory_ask *, char *err); int (*file)(const memory_ask *, char *err); } acts[] = {
+    {"add", 1, MEMORY_REST_MAX, add, NULL},
+    {"search", 1, MEMORY_REST_MAX, search, NULL},
     {"list", 0, 0, list, NULL},
     {"embed", 0, 0, embed, NULL},
     {"status", 0, 0, status, NULL},
-    {"delete", 1, REST_MAX, delete, NULL},
+    {"delete", 1, MEMORY_REST_MAX, delete, NULL},
+    {"forget", 1, MEMORY_REST_MAX, memory_forget, NULL},
+    {"verify", 0, 0, NULL, memory_verify},
+    {"check", 0, 0, memory_check, NULL},
+    {"backups", 0, 0, NULL, memory_backups},
+    {"restore", 1, 1, NULL, memory_restore},
     {"export", 0, 0, NULL, export},
 };
 
-static int on_store(const struct act *act, const struct ask *a, char *err)
+static int on_store(const struct act *act, const memory_ask *a, char *err)
 {
     mem_store *s;
     if (mem_open(a->db, &s, err) != Q_OK) return cli_fail(err);
@@ -341,7 +338,7 @@ static int search_mode(const char *v)
 int cmd_memory(int argc, char **argv)
 {
     const char *name = NULL;
-    struct ask a = {.max = 5};
+    memory_ask a = {.max = 5};
     bool plain = false;
     for (int i = 1; i < argc; i++) {
         const char *v;
@@ -354,6 +351,7 @@ int cmd_memory(int argc, char **argv)
             if ((a.mode = search_mode(v)) < 0) return cli_usage(&cli_memory, _("--mode is auto, lexical or hybrid"));
         }
         else if (dash && (v = cli_opt(argc, argv, &i, "--db")) != NULL) a.db = v;
+        else if (dash && (v = cli_opt(argc, argv, &i, "--absent")) != NULL) a.absent = v;
         else if (dash && (v = cli_opt(argc, argv, &i, "-m")) != NULL) a.model = v;
         else if (dash && (v = cli_opt(argc, argv, &i, "--limit")) != NULL) {
             if (!cli_int(v, 1, INT_MAX, &a.limit)) return cli_usage(&cli_memory, _("--limit is a number of passages from 1 on"));
@@ -361,14 +359,15 @@ int cmd_memory(int argc, char **argv)
             if (!cli_int(v, 1, 20, &a.max)) return cli_usage(&cli_memory, _("-n is a number from 1 to 20"));
         } else if (dash) return cli_usage(&cli_memory, _("unknown or incomplete option"));
         else if (!name) name = argv[i];
-        else if (a.n < REST_MAX) a.rest[a.n++] = argv[i];
+        else if (a.n < MEMORY_REST_MAX) a.rest[a.n++] = argv[i];
         else return cli_usage(&cli_memory, _("too many arguments"));
     }
     const struct act *act = NULL;
     for (size_t i = 0; name && i < sizeof acts / sizeof *acts; i++)
         if (strcmp(name, acts[i].name) == 0) act = &acts[i];
-    if (!act) return cli_usage(&cli_memory, name ? _("memory knows add, search, list, embed, status, delete and export") : "");
+    if (!act) return cli_usage(&cli_memory, name ? _("memory knows add, search, list, embed, status, delete, forget, verify, check, backups, restore and export") : "");
     if (a.n < act->min || a.n > act->max) return cli_usage(&cli_memory, _("wrong number of arguments"));
+    if ((act->file == memory_verify) != (a.absent != NULL) || (a.absent && !*a.absent)) return cli_usage(&cli_memory, _("verify takes --absent TEXT, and nothing else does"));
     if (act->run == delete && !ids_are_numbers(&a)) return cli_usage(&cli_memory, _("delete takes an ID as quorum memory list shows it"));
     char err[Q_ERRLEN];
     return act->run ? on_store(act, &a, err) : act->file(&a, err);

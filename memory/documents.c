@@ -106,8 +106,6 @@ static int each(mem_store *s, int n, int *done, char *err, int (*change)(mem_sto
     return rc;
 }
 
-static int set_going(mem_store *s, const void *v, int i, int *n, char *err) { return store_document_going(s, ((const int64_t *)v)[i], n, err); }
-
 static int set_gone(mem_store *s, const void *v, int i, int *n, char *err)
 {
     return store_run(s, n, err, "UPDATE document SET gone=? WHERE id=? AND gone=0 AND state=0", "ii", q_wall_ms(), ((const int64_t *)v)[i]);
@@ -123,7 +121,13 @@ int mem_documents_seen(mem_store *s, const mem_seen *v, int n, char *err) { retu
 
 int mem_documents_gone(mem_store *s, const int64_t *id, int n, char *err) { return each(s, n, NULL, err, set_gone, id); }
 
-int mem_documents_delete(mem_store *s, const int64_t *id, int n, int *done, char *err) { return each(s, n, done, err, set_going, id); }
+static int set_forgotten(mem_store *s, const void *v, int i, int *n, char *err)
+{
+    int rc = store_document_going(s, ((const int64_t *)v)[i], n, err);
+    return rc == Q_OK && *n ? store_backups_owe(s, err) : rc;
+}
+
+int mem_documents_delete(mem_store *s, const int64_t *id, int n, int *done, char *err) { return each(s, n, done, err, set_forgotten, id); }
 
 int mem_document_delete(mem_store *s, int64_t id, char *err)
 {

@@ -132,7 +132,7 @@ int store_index_drop(mem_store *s, enum mem_kind k, int64_t id, char *err)
 }
 
 /* A number as SQLite writes it: seven bits a byte, most significant first, at most nine bytes. */
-static const unsigned char *varint(const unsigned char *p, const unsigned char *end, int64_t *v)
+const unsigned char *store_varint(const unsigned char *p, const unsigned char *end, int64_t *v)
 {
     uint64_t x = 0;
     for (int i = 0; p < end && i < 8; i++) {
@@ -156,15 +156,15 @@ int store_index_shape(mem_store *s, enum mem_kind k, store_shape *out, char *err
         const unsigned char *p = sqlite3_column_blob(st, 0), *end = p ? p + sqlite3_column_bytes(st, 0) : NULL;
         int64_t n = 0, skip = 0;
         if (p && end - p > 4) {
-            p = varint(p + 4, end, &out->levels);
-            p = varint(p, end, &out->segments);
-            p = varint(p, end, &skip);
+            p = store_varint(p + 4, end, &out->levels);
+            p = store_varint(p, end, &out->segments);
+            p = store_varint(p, end, &skip);
         }
         for (int64_t i = 0; i < out->levels && p < end; i++) {
-            p = varint(p, end, &skip);
+            p = store_varint(p, end, &skip);
             out->merging |= skip > 0;
-            p = varint(p, end, &n);
-            for (int64_t j = 0; j < 3 * n && p < end; j++) p = varint(p, end, &skip);
+            p = store_varint(p, end, &n);
+            for (int64_t j = 0; j < 3 * n && p < end; j++) p = store_varint(p, end, &skip);
         }
         out->last = n > 0;
     }

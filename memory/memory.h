@@ -453,6 +453,53 @@ int mem_vectors_each(mem_store *, int64_t embedder, int dim, int64_t *after, boo
 /* Exact vectors into out [n][dim]; there [n]: which passages have one. */
 int mem_vectors_exact(mem_store *, int64_t embedder, enum mem_kind, const int64_t *passage, int n, int dim, float *out, bool *there, char *err);
 
+/* ================= forgetting ================= */
+/* Documents, conversations and messages that somebody means to remove. Documents and conversations go by their own functions. */
+enum mem_part { MEM_PART_DOCUMENT, MEM_PART_CHAT, MEM_PART_MESSAGE };
+typedef struct mem_target {
+    enum mem_part part;
+    int64_t id, chat;                   /* chat: of a message its conversation; else 0 */
+    uint64_t mark;                      /* another one for whatever else may stand under that id one day */
+    int rows;                           /* passages of a document, messages of a conversation; 0 */
+    char *title, *text;                 /* text: how a message begins, the path of a document; title: of the message's conversation */
+} mem_target;
+typedef struct mem_targets { mem_target *v; int n; } mem_targets;
+enum mem_forget_by { MEM_FORGET_GONE /* documents whose file is gone */, MEM_FORGET_TIME /* said or taken in from_ms..to_ms */,
+                     MEM_FORGET_WORDS /* what holds this text, in any case */ };
+/* Adds to *out, in steps; also on failure to be freed. from_ms and to_ms (not included) only for TIME, text for WORDS. */
+int mem_forget_find(mem_store *, enum mem_forget_by, int64_t from_ms, int64_t to_ms, const char *text, mem_targets *out, char *err);
+int mem_target_get(mem_store *, enum mem_part, int64_t id, mem_targets *out, char *err);  /* adds it; Q_NOTFOUND */
+void mem_targets_free(mem_targets *);
+/* Single messages go with all that hangs on them alone (words, vectors, routing, log, bytes as they came); what stood below one
+ * hangs on what it hung on, and a conversation without a message left goes too. In steps, each durable; those that are not there are
+ * passed over. mem_tidy clears the rest. */
+int mem_messages_delete(mem_store *, const int64_t *id, int n, int *done /* or NULL */, char *err);
+/* Text in what stands beside texts: titles, drafts, waiting questions, logs of searches, routing whose prompt held it, names of
+ * routing. *rows: how many were cleared. In steps; go (may be NULL): false: Q_CANCEL, calling again does the rest. */
+int mem_forget_beside(mem_store *, const char *text, bool (*go)(void *user), void *user, int *rows, char *err);
+
+/* Where a text still stands, in any case: in a row (table.column, the first row's number, how many rows), in old pages of a word index
+ * (its name), or only in the file's bytes (where NULL, row: about which byte). */
+typedef struct mem_found { const char *file, *where; int64_t row, n; } mem_found;     /* valid in fn only */
+typedef void mem_found_fn(void *user, const mem_found *);
+/* Looks through the store's file, its journal, its backups and copies; path as in mem_open. Returns how many places were told of.
+ * *files: how many files were looked through; *unread: tables that could not be read, but by their bytes. Writes nothing. */
+int mem_verify_absent(const char *path, const char *text, mem_found_fn *, void *user, int *files, int *unread, char *err);
+/* Any file's bytes; *at: about where, -1: nowhere. */
+int mem_file_holds(const char *file, const char *text, int64_t *at, char *err);
+
+/* ================= backups ================= */
+typedef struct mem_backup { char *path, day[11]; int64_t bytes, made_ms; } mem_backup;  /* day: "2026-11-27" */
+typedef struct mem_backups { mem_backup *v; int n; } mem_backups;
+/* A copy of the file beside it (PATH.backup-DAY), where there is none of today, something changed since the last and the disk has
+ * room to spare (Q_RANGE: it has none); seven are kept. In steps; go as in mem_tidy. *made: one was. What is forgotten takes all
+ * backups with it: mem_tidy erases them, and the next one is made without it. */
+int mem_backup_make(mem_store *, bool (*go)(void *user), void *user, bool *made, char *err);
+int mem_backup_list(const char *path /* as in mem_open */, mem_backups *out, char *err);        /* newest first */
+void mem_backups_free(mem_backups *);
+/* The file becomes what that day's backup is, which is checked first; what it was stands in *kept then (malloc'ed). */
+int mem_restore(const char *path, const char *day, char **kept, char *err);
+
 /* ================= settings ================= */
 /* Every setting whose name does not begin with `except` (NULL: all), in order of names. fn must not call the store. */
 int mem_setting_each(mem_store *, const char *except, void (*fn)(void *user, const char *name, const char *value), void *user, char *err);

@@ -179,7 +179,7 @@ int store_purge_step(mem_store *s, enum mem_kind k, bool *more, char *err)
 
 /* ---- rows of what is going ---- */
 /* What a row of a passage leaves in the logs of other conversations: its words, not its numbers. */
-static int forget_logs(mem_store *s, enum mem_kind k, int64_t id, char *err)
+int store_logs_forget(mem_store *s, enum mem_kind k, int64_t id, char *err)
 {
     return store_run(s, NULL, err, "UPDATE retrieval SET label='', terms='' WHERE kind=? AND ref=?", "ii", (int64_t)k, id);
 }
@@ -237,7 +237,7 @@ static int sweep_words(mem_store *s, enum mem_kind k, const struct sweep *w, cha
     int rc = Q_OK;
     memcpy(id, w->row, sizeof *id * (size_t)w->rows);
     qsort(id, (size_t)w->rows, sizeof *id, by_id);
-    for (int i = 0; i < w->rows && rc == Q_OK; i++) rc = forget_logs(s, k, id[i], err);
+    for (int i = 0; i < w->rows && rc == Q_OK; i++) rc = store_logs_forget(s, k, id[i], err);
     for (int i = 0; i < w->rows && rc == Q_OK; i++) rc = store_wish_passage_gone(s, k, id[i], err);
     for (int i = 0; i < w->rows && rc == Q_OK; i++) rc = store_index_drop(s, k, id[i], err);
     return rc;
@@ -310,6 +310,7 @@ int mem_tidy(mem_store *s, bool (*go)(void *user), void *user, char *err)
         any |= more;
         if (more) store_breathe(s);
     }
+    if (rc == Q_OK) rc = store_backups_step(s, err);
     if (rc == Q_OK && any) {                        /* under WAL the old pages are in the log until it is folded back */
         store_lock(s);
         sqlite3_exec(s->db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);

@@ -15,6 +15,8 @@ typedef struct store_watch {
     void (*statement)(void *user, const char *sql);         /* before each statement; the lock is held or the file is being opened */
     void (*unlocked)(void *user, mem_store *, int64_t rows);/* the lock has just been given back; rows changed since it was taken */
     void (*between)(void *user, mem_store *);               /* bulk work has ended a step and will go on */
+    uint64_t (*room)(void *user);                           /* bytes free on the disk, as a backup is to believe; NULL: the disk is asked */
+    int64_t (*now)(void *user);                             /* Unix time in ms, the same; NULL: the clock is */
 } store_watch;
 
 struct mem_store {
@@ -187,6 +189,7 @@ int store_index_mended(mem_store *, enum mem_kind, int rc, char *err);
 typedef struct store_shape { int64_t levels, segments; bool last, merging; } store_shape;
 int store_index_shape(mem_store *, enum mem_kind, store_shape *, char *err);
 extern const int store_levels_max;
+const unsigned char *store_varint(const unsigned char *p, const unsigned char *end, int64_t *v);     /* as SQLite writes a number; behind it */
 /* These take the lock themselves. */
 int store_index_ready(mem_store *, enum mem_kind, char *err);                  /* what is owed to it is paid */
 int store_index_mend(mem_store *, enum mem_kind, char *err);                   /* made again from the text, and said */
@@ -208,6 +211,17 @@ int store_trace_unpack(const unsigned char *p, size_t n, mem_trace **out);
 enum store_state { STORE_WHOLE, STORE_COMING, STORE_GOING };
 extern const store_table store_document_table;
 int store_document_going(mem_store *, int64_t id, int *n, char *err);
+
+/* owed.c: the words that logs of other messages keep of a passage that goes. */
+int store_logs_forget(mem_store *, enum mem_kind, int64_t id, char *err);
+
+/* backup.c: something was forgotten: backups hold it still, and go when all else is tidied. */
+int store_backups_owe(mem_store *, char *err);
+int store_backups_step(mem_store *, char *err);                 /* erases those that are owed; takes the lock */
+char *store_backup_path(const char *path, const char *day);    /* malloc'ed */
+bool store_backup_named(const char *day);                       /* is it a day at all? */
+void store_backup_day(const mem_store *, char day[11]);         /* today; NULL: by the clock */
+int store_backup_write(mem_store *, const char *whole, bool (*go)(void *user), void *user, char *err);  /* under this name, replacing it; in steps */
 
 /* open.c: mem_open with somebody looking on. */
 int store_open(const char *path, const store_watch *, mem_store **out, char *err);

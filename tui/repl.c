@@ -204,6 +204,25 @@ static char *keys_of(const char *text)
     return q_buf_take(&keys);
 }
 
+/* What was forgotten stands in no line that was typed, here and in the file of them. */
+static void forget_lines(repl *r, const char *text)
+{
+    HistEvent ev, gone;
+    char err[Q_ERRLEN], *folded = q_strdup(text);
+    q_fold_bytes(folded, strlen(folded));
+    for (int rc = history(r->h, &ev, H_FIRST); rc >= 0;) {
+        if (q_holds(ev.str, strlen(ev.str), folded, strlen(folded))) {
+            history(r->h, &gone, H_DEL, ev.num);
+            free((char *)(uintptr_t)gone.str);   /* libedit hands over the line of one that it lets go */
+            rc = history(r->h, &ev, H_FIRST);
+        } else
+            rc = history(r->h, &ev, H_NEXT);
+    }
+    if (r->history_file && q_file_erase(r->history_file, err) == Q_OK)
+        history(r->h, &ev, H_SAVE, r->history_file);
+    free(folded);
+}
+
 static void ui(repl *r, const agt_event *e, bool *asked_chats)
 {
     switch ((enum agt_action)e->id) {
@@ -233,6 +252,7 @@ static void ui(repl *r, const agt_event *e, bool *asked_chats)
     case AGT_UI_LANG: case AGT_UI_THEME: break;      /* done where the knob's value came */
     case AGT_UI_CLEAR: if (r->tty) q_say_own(stdout, "\033[H\033[2J"); break;
     case AGT_UI_COPY: copy(r); break;
+    case AGT_UI_FORGOTTEN: forget_lines(r, e->text); break;
     default: q_say(stdout, "%s\n", _("That needs the full screen: start quorum without --repl.")); break;
     }
 }
@@ -334,7 +354,7 @@ static void handle(repl *r, const agt_event *e, bool *asked_chats)
     case AGT_EV_FOUND: fresh_line(r); found(e); break;
     case AGT_EV_ASK:
         fresh_line(r);
-        q_say(stdout, "%s", e->text);
+        q_say_text(stdout, e->text);
         q_say(stdout, " %s\n", _("y: yes, anything else: no"));
         r->ask = e->id;
         break;

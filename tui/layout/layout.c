@@ -26,7 +26,7 @@ void tui_layout_make(const tui_layout_in *in, tui_layout *o)
     bottom -= rows;
     o->composer = (tui_box){ 0, bottom, w, rows };
     if (in->notice_rows > 0) {
-        int k = clamp(in->notice_rows, 1, clamp(bottom - top - 3, 1, 3));       /* three rows are the conversation's */
+        int k = clamp(in->notice_rows, 1, clamp(bottom - top - 3, 1, in->notice_rows));       /* three rows are the conversation's */
         bottom -= k;
         o->notice = (tui_box){ 0, bottom, w, k };
     }

@@ -72,6 +72,7 @@ void tui_act(tui_app *app, int action, const char *arg)
         break;
     }
     case AGT_UI_FIND: tui_go_compose(app, "/find "); break;
+    case AGT_UI_FORGOTTEN: tui_edit_forget(&app->comp.ed, arg); break;
     case AGT_UI_LANG:
         tui_lang(arg);
         app->page.width = app->columns.width = 0;

@@ -273,6 +273,19 @@ void tui_edit_remember(tui_edit *e, const char *text)
     e->hist_at = e->n_hist;
 }
 
+void tui_edit_forget(tui_edit *e, const char *text)
+{
+    char *folded = q_strdup(text);
+    int n = 0;
+    q_fold_bytes(folded, strlen(folded));
+    for (int i = 0; i < e->n_hist; i++) {
+        if (q_holds(e->hist[i], strlen(e->hist[i]), folded, strlen(folded))) free(e->hist[i]);
+        else e->hist[n++] = e->hist[i];
+    }
+    e->n_hist = e->hist_at = n;
+    free(folded);
+}
+
 bool tui_edit_history(tui_edit *e, int dir)
 {
     int to = e->hist_at + dir;

@@ -53,6 +53,7 @@ void tui_edit_replace(tui_edit *e, size_t from, size_t to, const char *s);
 char *tui_edit_take(tui_edit *e);                           /* the text; the composer is empty afterwards */
 void tui_edit_remember(tui_edit *e, const char *text);
 bool tui_edit_history(tui_edit *e, int dir);                /* -1 older, +1 newer; false: none */
+void tui_edit_forget(tui_edit *e, const char *text);        /* no line of the history holds it any more, in any case */
 void tui_edit_search(tui_edit *e, bool again);              /* finds find's text from find_at backwards */
 
 /* ---- steps and rows ---- */

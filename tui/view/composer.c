@@ -117,9 +117,9 @@ int view_notice_rows(const tui_app *app, int width)
     if (!say || note_fits(app, width)) return 0;
     tui_lay l = {0};
     tui_lay_plain(&l, say, strlen(say), width - 2, "", S_TEXT);
-    int n = (int)l.n_line;
+    int n = (int)l.n_line, most = app->ask.question && app->grid.h >= 16 ? app->grid.h / 2 : 3;      /* what is asked is seen whole */
     tui_lay_free(&l);
-    return n > 3 ? 3 : n;
+    return n > most ? most : n;
 }
 
 void view_notice(tui_app *app, tui_box b)

@@ -1,0 +1,183 @@
+/* cli/keep: see keep.h. Single-threaded. */
+#include "cli/keep.h"
+#include "agent/agent.h"
+#include "base/say.h"
+#include "cli/cli.h"
+#include "cli/common.h"
+#include "memory/memory.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+bool memory_agreed(const memory_ask *a, const char *question)
+{
+    if (a->yes) return true;
+    if (!isatty(0) || !isatty(2)) {
+        q_say(stderr, "quorum: %s\n", _("nothing was deleted: deleting cannot be undone, so it takes --yes here"));
+        return false;
+    }
+    q_say_text(stderr, question);
+    fflush(stderr);
+    char line[64];
+    /* TRANSLATORS: the letters that mean yes */
+    bool yes = fgets(line, sizeof line, stdin) && (*line == 'y' || *line == 'Y' || (*line && strncmp(line, _("y"), strlen(_("y"))) == 0));
+    if (!yes) q_say(stderr, "%s\n", _("nothing was deleted"));
+    return yes;
+}
+
+/* ---- forget ---- */
+int memory_forget(struct mem_store *s, const memory_ask *a, char *err)
+{
+    q_buf what = {0};
+    agt_forgetting f;
+    char *said = NULL;
+    mem_backups before = {0};
+    for (int i = 0; i < a->n; i++) q_buf_printf(&what, "%s%s", i ? " " : "", a->rest[i]);
+    int rc = agt_forget_find(s, what.p, &f, err);
+    if (rc == Q_OK && a->json) q_say_json(stdout, f.data);
+    char *question = rc == Q_OK ? q_printf("%s\n%s", f.question, "[y/N] ") : NULL;
+    bool yes = rc == Q_OK && memory_agreed(a, question);
+    if (yes) {
+        rc = agt_forget(s, f.items, NULL, NULL, &said, err);
+        if (!a->json && *said) q_say(stdout, "%s\n", said);
+        if (mem_backup_list(a->db, &before, err) != Q_OK) before.n = 0;
+    }
+    if (rc == Q_OK && yes && before.n) {         /* they are rewritten: erased with what they held, and one made of what is left */
+        bool made;
+        rc = mem_tidy(s, NULL, NULL, err);
+        if (rc == Q_OK) rc = mem_backup_make(s, NULL, NULL, &made, err);
+        if (rc == Q_RANGE) {
+            q_say(stderr, "quorum: %s\n", err);
+            rc = Q_OK;
+        }
+    }
+    mem_backups_free(&before);
+    free(question);
+    free(said);
+    agt_forgetting_free(&f);
+    q_buf_free(&what);
+    return rc != Q_OK ? cli_fail(err) : yes ? 0 : 1;
+}
+
+/* ---- verify ---- */
+struct verifying { const memory_ask *a; int found; };
+
+static void tell(void *user, const mem_found *f)
+{
+    struct verifying *v = user;
+    v->found++;
+    if (!f->where) q_say(stdout, _("%s: in its bytes, near %lld\n"), f->file, (long long)f->row);
+    else if (f->row) q_say(stdout, ngettext("%s: %s, row %lld\n", "%s: %s, row %lld and %lld more\n", (unsigned long)f->n), f->file, f->where, (long long)f->row, (long long)f->n - 1);
+    else q_say(stdout, "%s: %s\n", f->file, f->where);
+}
+
+/* As JSON writes it, where that differs; malloc'ed. */
+static char *escaped(const char *text)
+{
+    q_buf b = {0};
+    for (const char *p = text; *p; p++) {
+        if (*p == '"' || *p == '\\') q_buf_putc(&b, '\\');
+        if (*p == '\n') q_buf_puts(&b, "\\n");
+        else if (*p == '\t') q_buf_puts(&b, "\\t");
+        else q_buf_putc(&b, *p);
+    }
+    return q_buf_take(&b);
+}
+
+/* As libedit's file of lines does. */
+static char *coded(const char *text)
+{
+    q_buf b = {0};
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+        if (*p <= ' ' || *p >= 0x7f || *p == '\\') q_buf_printf(&b, "\\%03o", *p);
+        else q_buf_putc(&b, (char)*p);
+    }
+    return q_buf_take(&b);
+}
+
+static int one_file(struct verifying *v, const char *file, const char *const text[], int n, char *err)
+{
+    int64_t at = -1;
+    int rc = Q_OK;
+    for (int i = 0; i < n && at < 0 && rc == Q_OK; i++) rc = mem_file_holds(file, text[i], &at, err);
+    if (at >= 0) tell(v, &(mem_found){.file = file, .row = at, .n = 1});
+    return rc;
+}
+
+/* A folder of quorum's with all below it, but for models, which are no person's words, and stores, which were looked through. */
+static int folder(struct verifying *v, const char *path, int depth, const char *const text[], int n, int *files, char *err)
+{
+    static const char *const not[] = {"models", "embedders", "fetch"};
+    DIR *d = depth < 4 ? opendir(path) : NULL;
+    int rc = Q_OK;
+    for (struct dirent *e; d && rc == Q_OK && (e = readdir(d));) {
+        struct stat st;
+        bool skip = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || strncmp(e->d_name, "quorum.db", 9) == 0;
+        for (size_t i = 0; i < sizeof not / sizeof *not; i++) skip |= depth == 0 && strcmp(e->d_name, not[i]) == 0;
+        char *one = q_printf("%s/%s", path, e->d_name);
+        if (!skip && lstat(one, &st) == 0 && S_ISDIR(st.st_mode)) rc = folder(v, one, depth + 1, text, n, files, err);
+        else if (!skip && lstat(one, &st) == 0 && S_ISREG(st.st_mode)) rc = one_file(v, one, text, n, err), ++*files;
+        free(one);
+    }
+    if (d) closedir(d);
+    return rc;
+}
+
+int memory_verify(const memory_ask *a, char *err)
+{
+    struct verifying v = {.a = a};
+    int files = 0, unread = 0, rc = mem_verify_absent(a->db, a->absent, tell, &v, &files, &unread, err);
+    char *json = escaped(a->absent), *line = coded(a->absent);
+    const char *const text[] = {a->absent, json, line};
+    static const enum q_dir dirs[] = {Q_DIR_DATA, Q_DIR_STATE, Q_DIR_CONFIG, Q_DIR_CACHE};
+    for (size_t i = 0; i < sizeof dirs / sizeof *dirs && rc >= 0; i++) {
+        char *path = q_user_path(dirs[i], "");
+        size_t n = path ? strlen(path) : 0;
+        if (n && path[n - 1] == '/') path[n - 1] = 0;
+        int more = path ? folder(&v, path, 0, text, 3, &files, err) : Q_OK;
+        if (more < 0) rc = more;
+        free(path);
+    }
+    free(json);
+    free(line);
+    if (rc < 0) return cli_fail(err);
+    if (unread) q_say(stderr, ngettext("quorum: %d table could not be read: only its bytes were looked through\n", "quorum: %d tables could not be read: only their bytes were looked through\n", (unsigned long)unread), unread);
+    if (!v.found) q_say(stdout, ngettext("it stands nowhere: %d file was looked through, row by row and byte by byte\n", "it stands nowhere: %d files were looked through, row by row and byte by byte\n", (unsigned long)files), files);
+    return v.found ? 1 : 0;
+}
+
+/* ---- check ---- */
+int memory_check(struct mem_store *s, const memory_ask *a, char *err)
+{
+    if (mem_check(s, err) != Q_OK) return cli_fail(err);
+    q_say(stdout, "%s\n", _("all of it is in order"));
+    return 0;
+}
+
+/* ---- backups ---- */
+int memory_backups(const memory_ask *a, char *err)
+{
+    mem_backups l;
+    char w[32];
+    if (mem_backup_list(a->db, &l, err) != Q_OK) return cli_fail(err);
+    for (int i = 0; i < l.n; i++) q_say(stdout, "%s  %10s  %s\n", l.v[i].day, q_bytes_words((uint64_t)l.v[i].bytes, w), l.v[i].path);
+    if (l.n == 0) q_say(stdout, "%s\n", _("there is no backup yet: the shell makes one a day, where something changed"));
+    mem_backups_free(&l);
+    return 0;
+}
+
+int memory_restore(const memory_ask *a, char *err)
+{
+    char *kept = NULL, *question = q_printf(_("The memory becomes what it was on %s; what was said and taken in since is only in a copy then. Go on? [y/N] "), a->rest[0]);
+    bool yes = memory_agreed(a, question);
+    int rc = yes ? mem_restore(a->db, a->rest[0], &kept, err) : Q_OK;
+    if (rc == Q_OK && yes) q_say(stdout, _("the memory is what it was on %s; what it was before stands in %s\n"), a->rest[0], kept);
+    free(kept);
+    free(question);
+    return rc != Q_OK ? cli_fail(err) : yes ? 0 : 1;
+}

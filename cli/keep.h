@@ -1,0 +1,27 @@
+/* cli/keep: what `quorum memory` does to keep and to forget: forget, verify, check, backups, restore. */
+#ifndef QUORUM_CLI_KEEP_H
+#define QUORUM_CLI_KEEP_H
+
+#include "base/base.h"
+
+struct mem_store;
+enum { MEMORY_REST_MAX = 256 };         /* arguments */
+
+typedef struct memory_ask {             /* what the command line asks for */
+    const char *db, *model, *absent;
+    char *rest[MEMORY_REST_MAX];
+    int n, max, limit, mode;
+    bool json, yes, explain;
+} memory_ask;
+
+/* On a terminal a person is asked this; elsewhere only --yes is a yes, which is said. */
+bool memory_agreed(const memory_ask *, const char *question);
+
+/* Exit statuses. */
+int memory_forget(struct mem_store *, const memory_ask *, char *err);
+int memory_check(struct mem_store *, const memory_ask *, char *err);
+int memory_verify(const memory_ask *, char *err);
+int memory_backups(const memory_ask *, char *err);
+int memory_restore(const memory_ask *, char *err);
+
+#endif

@@ -1,0 +1,84 @@
+/* memory/restore: the file becomes what a day's backup is; what it was is kept beside it, and goes with the backups when something is
+ * forgotten. With connections of its own. */
+#include "memory/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Over SQLite's own locks, so that a quorum that runs meanwhile sees the whole of one or of the other. */
+static int put_back(const char *file, const char *from, char *err)
+{
+    sqlite3 *src = NULL, *dst = NULL;
+    int rc = sqlite3_open_v2(from, &src, SQLITE_OPEN_READONLY, NULL);
+    if (rc == SQLITE_OK) rc = sqlite3_open_v2(file, &dst, SQLITE_OPEN_READWRITE, NULL);
+    if (rc == SQLITE_OK) {
+        sqlite3_busy_timeout(dst, 10000);
+        sqlite3_exec(dst, "PRAGMA secure_delete=ON; PRAGMA synchronous=FULL", NULL, NULL, NULL);
+        sqlite3_backup *b = sqlite3_backup_init(dst, "main", src, "main");
+        rc = b ? sqlite3_backup_step(b, -1) : sqlite3_errcode(dst);
+        int end = b ? sqlite3_backup_finish(b) : SQLITE_OK;
+        if (rc == SQLITE_DONE) rc = end;
+    }
+    sqlite3_close_v2(src);
+    sqlite3_close_v2(dst);
+    return rc == SQLITE_OK ? Q_OK : q_fail(err, Q_IO, _("%s could not be brought back: %s; nothing was changed"), from, sqlite3_errstr(rc));
+}
+
+static char *kept_name(const char *file)
+{
+    char day[11];
+    store_backup_day(NULL, day);
+    char *whole = store_backup_path(file, day), *kept = q_printf("%s.replaced", whole);
+    free(whole);
+    return kept;
+}
+
+/* A copy of what is there; what cannot be read is put aside as it is (*moved), and an empty file stands in its place. */
+static int put_aside(const char *file, const char *kept, bool *moved, char *err)
+{
+    mem_store *s = NULL;
+    unlink(kept);
+    int rc = store_open(file, NULL, &s, err);
+    if (rc == Q_OK) rc = store_backup_write(s, kept, NULL, NULL, err);
+    mem_close(s);
+    if (rc != Q_FORMAT) return rc;
+    if (link(file, kept) != 0 && errno != EEXIST) return q_fail(err, Q_IO, _("cannot keep a copy of %s: %s; nothing was changed"), file, strerror(errno));
+    if (unlink(file) != 0) return q_fail(err, Q_IO, _("cannot write %s: %s"), file, strerror(errno));
+    *moved = true;
+    int fd = open(file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) return q_fail(err, Q_IO, _("cannot write %s: %s"), file, strerror(errno));
+    close(fd);
+    return Q_OK;
+}
+
+int mem_restore(const char *path, const char *day, char **kept, char *err)
+{
+    char *file = path ? store_path(path) : q_user_path(Q_DIR_DATA, "quorum.db"), *from = NULL;
+    mem_store *s = NULL;
+    bool moved = false;
+    *kept = NULL;
+    if (!file) return q_no_home(err);
+    from = store_backup_path(file, day);
+    int rc = store_backup_named(day) && access(from, R_OK) == 0 ? Q_OK :
+             q_fail(err, Q_NOTFOUND, _("there is no backup of %s of the day %s: quorum memory backups lists them"), file, day);
+    if (rc == Q_OK) rc = store_open(from, NULL, &s, err);         /* is it whole, and ours? */
+    if (rc == Q_OK) rc = mem_check(s, err);
+    mem_close(s);
+    if (rc == Q_OK) {
+        *kept = kept_name(file);
+        rc = put_aside(file, *kept, &moved, err);
+    }
+    if (rc == Q_OK) rc = put_back(file, from, err);
+    if (rc != Q_OK) {
+        if (moved) rename(*kept, file);
+        free(*kept);
+        *kept = NULL;
+    }
+    free(from);
+    free(file);
+    return rc;
+}

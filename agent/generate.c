@@ -246,7 +246,8 @@ static void prefilled(void *user, const prov_result *r)
     if (r->evaluated && t->made && !t->trace->made) {
         t->trace->made = origin_runs(t->a, t->made);
         t->made = NULL;
-    }
+    } else if (r->evaluated && t->trace->made)
+        t->trace->made = origin_turned(t->a, t->trace->made, r->tokens);
     t->saved_ns = q_now_ns();
 }
 

@@ -54,13 +54,15 @@ struct cJSON *origin_begin(agt *a, const struct prompt *p, const rag_result *fou
     return o;
 }
 
-/* Whose configuration is not known here is left out, and with it the whole list. */
-char *origin_runs(agt *a, struct cJSON *o)
+/* Who made the cells that there are now; NULL where one's configuration is not known here, or there are none. *cells: how many. */
+static cJSON *runs(agt *a, int *cells)
 {
     prov_mix *mix = q_alloc(sizeof *mix * RUNS_MOST);
     int n = prov_runs(a->seat.who, mix, RUNS_MOST), found = 0;
     cJSON *list = cJSON_CreateArray();
-    for (int i = 0; i < n && n < RUNS_MOST; i++)
+    *cells = 0;
+    for (int i = 0; i < n && n < RUNS_MOST; i++) {
+        *cells += mix[i].cells;
         for (int k = 0; k < a->seat.n_known; k++)
             if (a->seat.known[k].hash == mix[i].config) {
                 cJSON *one = cJSON_CreateObject();
@@ -71,14 +73,49 @@ char *origin_runs(agt *a, struct cJSON *o)
                 found++;
                 break;
             }
+    }
+    free(mix);
     if (n > 0 && found == n)
+        return list;
+    cJSON_Delete(list);
+    return NULL;
+}
+
+char *origin_runs(agt *a, struct cJSON *o)
+{
+    int cells;
+    cJSON *list = runs(a, &cells);
+    if (list)
         cJSON_AddItemToObject(o, "runs", list);
-    else
-        cJSON_Delete(list);
     char *text = cJSON_PrintUnformatted(o);
     cJSON_Delete(o);
-    free(mix);
     return text;
+}
+
+char *origin_turned(agt *a, char *made, int tokens)
+{
+    int cells;
+    cJSON *o = made ? cJSON_Parse(made) : NULL, *turned = cJSON_GetObjectItem(o, "turned"), *one, *list = runs(a, &cells);
+    const cJSON *before = cJSON_GetObjectItem(o, "prompt");
+    if (!cJSON_IsNumber(before) || (list && cells != (int)before->valuedouble + tokens)) {       /* an answer of which nothing is known, or it was given up */
+        cJSON_Delete(o);
+        cJSON_Delete(list);
+        return made;
+    }
+    if (!turned)
+        turned = cJSON_AddArrayToObject(o, "turned");
+    one = cJSON_GetArrayItem(turned, cJSON_GetArraySize(turned) - 1);
+    if (one && cJSON_GetObjectItem(one, "at")->valueint == tokens)     /* and turned again before a token came */
+        cJSON_DeleteItemFromArray(turned, cJSON_GetArraySize(turned) - 1);
+    one = cJSON_CreateObject();
+    cJSON_AddNumberToObject(one, "at", tokens);
+    if (list)
+        cJSON_AddItemToObject(one, "runs", list);
+    cJSON_AddItemToArray(turned, one);
+    free(made);
+    made = cJSON_PrintUnformatted(o);
+    cJSON_Delete(o);
+    return made;
 }
 
 /* ---- and back ---- */
@@ -109,20 +146,36 @@ static bool read_fed(const cJSON *list, origin *o)
     return good;
 }
 
-static bool read_runs(const cJSON *list, origin *o)
+/* Together `cells`, or none. */
+static bool read_runs(const cJSON *list, int64_t cells, origin_run **run, int *n)
 {
     const cJSON *one;
     bool good = !list || cJSON_IsArray(list);
     int64_t sum = 0;
-    o->run = q_alloc(sizeof *o->run * (size_t)(cJSON_GetArraySize(list) + 1));
+    *run = q_alloc(sizeof **run * (size_t)(cJSON_GetArraySize(list) + 1));
     cJSON_ArrayForEach(one, list) {
         const cJSON *set = cJSON_GetObjectItem(one, "set");
-        origin_run *r = &o->run[o->n_run++];
+        origin_run *r = &(*run)[(*n)++];
         *r = (origin_run){ .n = (int)whole(cJSON_GetObjectItem(one, "n"), TOKENS_MOST), .json = cJSON_IsObject(set) ? cJSON_PrintUnformatted(set) : NULL };
         good &= r->n > 0 && r->json && hash_of(cJSON_GetObjectItem(one, "hash"), &r->hash);
         sum += r->n;
     }
-    return good && (!list || sum == o->n);
+    return good && (!list || sum == cells);
+}
+
+static bool read_turns(const cJSON *list, origin *o)
+{
+    const cJSON *one;
+    int last = -1;
+    bool good = !list || cJSON_IsArray(list);
+    o->turn = q_alloc(sizeof *o->turn * (size_t)(cJSON_GetArraySize(list) + 1));
+    cJSON_ArrayForEach(one, list) {
+        struct origin_turn *t = &o->turn[o->n_turn++];
+        *t = (struct origin_turn){ .at = (int)whole(cJSON_GetObjectItem(one, "at"), TOKENS_MOST) };
+        good = read_runs(cJSON_GetObjectItem(one, "runs"), (int64_t)o->n + t->at, &t->run, &t->n_run) && good && t->at > last;
+        last = t->at;
+    }
+    return good;
 }
 
 void origin_read(const char *text, origin *o)
@@ -133,18 +186,26 @@ void origin_read(const char *text, origin *o)
                  .system = q_strdup(cJSON_IsString(system) ? system->valuestring : ""), .base = cJSON_IsTrue(cJSON_GetObjectItem(j, "base")),
                  .recompute = cJSON_IsTrue(cJSON_GetObjectItem(j, "recompute")) };
     bool good = cJSON_IsString(system) && o->n > 0 && o->from >= 0 && hash_of(cJSON_GetObjectItem(j, "ids"), &o->ids);
-    good = good && read_fed(cJSON_GetObjectItem(j, "fed"), o) && read_runs(cJSON_GetObjectItem(j, "runs"), o);
+    good = good && read_fed(cJSON_GetObjectItem(j, "fed"), o) && read_runs(cJSON_GetObjectItem(j, "runs"), o->n, &o->run, &o->n_run) && read_turns(cJSON_GetObjectItem(j, "turned"), o);
     cJSON_Delete(j);
     if (!good)
         origin_free(o);
     o->there = good;
 }
 
+static void free_runs(origin_run *run, int n)
+{
+    for (int i = 0; i < n; i++)
+        free(run[i].json);
+    free(run);
+}
+
 void origin_free(origin *o)
 {
-    for (int i = 0; i < o->n_run; i++)
-        free(o->run[i].json);
-    free(o->run);
+    for (int i = 0; i < o->n_turn; i++)
+        free_runs(o->turn[i].run, o->turn[i].n_run);
+    free(o->turn);
+    free_runs(o->run, o->n_run);
     free(o->fed);
     free(o->system);
     *o = (origin){ .n = 0 };

@@ -96,12 +96,6 @@ static const char *made_by(agt *a, const answer_at *o, int i)
     return json;
 }
 
-char *answer_made_by(agt *a, const answer_at *o, int i)
-{
-    const char *json = made_by(a, o, i);
-    return json ? q_strdup(json) : prov_config_json(a->seat.cfg);
-}
-
 /* ---- held already ---- */
 static int can(agt *a, const answer_at *o, char *err)
 {
@@ -117,17 +111,64 @@ static int can(agt *a, const answer_at *o, char *err)
     return Q_OK;
 }
 
-/* Were the cells before token `at` made by what made them then? */
-static bool same_cells(agt *a, const answer_at *o, const origin *was, int at)
+/* ---- which context ---- */
+/* Where cells are looked for: those before the answer's token `need` in the context of the part that has token `token`. */
+typedef struct place {
+    int part;                            /* of was->turn, after which it is; -1: what the answer began with */
+    int begin, end;                      /* the part's tokens */
+    int need;
+    int by;                              /* an older record, where each change evaluated the context anew: the token whose configuration made every cell; -1 */
+} place;
+
+static place place_of_token(const answer_at *o, const origin *was, int token, int need, int at)
+{
+    place p = { .part = -1, .end = o->t->n, .need = need, .by = -1 };
+    for (int i = 0; i < was->n_turn && was->turn[i].at <= token; i++)
+        p.part = i;
+    if (p.part >= 0)
+        p.begin = was->turn[p.part].at;
+    if (p.part + 1 < was->n_turn && was->turn[p.part + 1].at < o->t->n)
+        p.end = was->turn[p.part + 1].at;
+    bool several = false;
+    for (int i = 1; i < o->t->n; i++)
+        several |= o->t->config[i] != o->t->config[0];
+    if (was->recompute && several && !was->n_turn)
+        p.by = at < 0 ? 0 : at;
+    return p;
+}
+
+/* What came after token `at`: it was chosen in the context of the one that came. */
+static place place_after(const answer_at *o, const origin *was, int at)
+{
+    return place_of_token(o, was, at + 1 < o->t->n ? at + 1 : o->t->n - 1, at < 0 ? -1 : at, at);
+}
+
+char *answer_made_by(agt *a, const answer_at *o, int i)
+{
+    origin was;
+    origin_read(o->t->made, &was);
+    place p = place_after(o, &was, i);
+    const struct origin_turn *t = p.part >= 0 ? &was.turn[p.part] : NULL;
+    bool anew = t && i < p.begin && p.begin < o->t->n;       /* its cell is not the one that is on record */
+    const char *json = anew && t->n_run ? t->run[t->n_run - 1].json : made_by(a, o, anew ? p.begin : i < 0 ? 0 : i);
+    char *text = json ? q_strdup(json) : prov_config_json(a->seat.cfg);
+    origin_free(&was);
+    return text;
+}
+
+/* Were the cells before what is needed made by what made them then? */
+static bool same_cells(agt *a, const answer_at *o, const origin *was, const place *p)
 {
     prov_mix *now = q_alloc(sizeof *now * RUNS_MOST);
-    int n = prov_runs(a->seat.who, now, RUNS_MOST), need = at < 0 ? o->t->pos[0] - 1 : o->t->pos[at], pos = 0, run = 0, left = was->run[0].n;
-    bool same = n < RUNS_MOST;
+    const origin_run *by = p->part < 0 ? was->run : was->turn[p->part].run;
+    int n_by = p->part < 0 ? was->n_run : was->turn[p->part].n_run;
+    int n = prov_runs(a->seat.who, now, RUNS_MOST), need = o->t->pos[0] + p->need, whose = was->n + p->begin, pos = 0, run = 0, left = n_by ? by[0].n : 0;
+    bool same = n < RUNS_MOST && (n_by || p->by >= 0);
     for (int i = 0; i < n && same; i++)
         for (int k = 0; k < now[i].cells && pos < need && same; k++, pos++) {
-            while (left == 0 && run + 1 < was->n_run)
-                left = was->run[++run].n;
-            uint64_t want = was->recompute ? o->t->config[at < 0 ? 0 : at] : pos < was->n ? was->run[run].hash : o->t->config[pos - was->n];
+            while (left == 0 && run + 1 < n_by)
+                left = by[++run].n;
+            uint64_t want = p->by >= 0 ? o->t->config[p->by] : pos < whose ? by[run].hash : o->t->config[pos - was->n];
             same = now[i].config == want;
             left -= left > 0;
         }
@@ -135,35 +176,26 @@ static bool same_cells(agt *a, const answer_at *o, const origin *was, int at)
     return same && pos == need;
 }
 
-static bool held(agt *a, const answer_at *o, const origin *was, int at)
+static bool held(agt *a, const answer_at *o, const origin *was, const place *p)
 {
     if (a->seat.holds != a->chat.id || !prov_holds(a->seat.who, o->t->token, o->t->pos, o->t->n))
         return false;
     if (!was->there)                     /* of the last one it is taken for granted */
         return o->place == a->chat.path.n - 1;
-    return was->n == o->t->pos[0] && was->n_run && same_cells(a, o, was, at);
+    return was->n == o->t->pos[0] && was->n_run && same_cells(a, o, was, p);
 }
 
-/* The token whose configuration made every cell, where each change evaluated the context anew; -1: each made its own. */
-static int alone(const answer_at *o, const origin *was, int at)
+static bool again_of(const agt *a, const answer_at *o, const place *p)
 {
-    bool several = false;
-    for (int i = 1; i < o->t->n; i++)
-        several |= o->t->config[i] != o->t->config[0];
-    return was->recompute && several ? at < 0 ? 0 : at : -1;
+    const seat_again *g = &a->seat.again;
+    return g->past && g->message == o->m->id && g->part == p->part && (p->by < 0 || g->config == o->t->config[p->by]);
 }
 
-static bool again_of(const agt *a, const answer_at *o, const origin *was, int at)
+static bool near(agt *a, answer_at *o, const origin *was, const place *p)
 {
-    int by = alone(o, was, at);
-    return a->seat.again.past && a->seat.again.message == o->m->id && (by < 0 || a->seat.again.config == o->t->config[by]);
-}
-
-static bool near(agt *a, answer_at *o, const origin *was, int at)
-{
-    if (held(a, o, was, at))
+    if (held(a, o, was, p))
         o->s = prov_session(a->seat.who);
-    else if (again_of(a, o, was, at) && lab_past_left(a->seat.again.past) == 0) {
+    else if (again_of(a, o, p) && lab_past_left(a->seat.again.past) == 0) {
         o->s = lab_past_session(a->seat.again.past);
         o->off = lab_past_off(a->seat.again.past);
     }
@@ -177,7 +209,8 @@ int answer_near(agt *a, answer_at *o, int at, char *err)
     if (rc != Q_OK)
         return rc;
     origin_read(o->t->made, &was);
-    bool there = near(a, o, &was, at);
+    place p = place_after(o, &was, at);
+    bool there = near(a, o, &was, &p);
     origin_free(&was);
     return there ? Q_OK : q_fail(err, Q_RANGE, _("the context does not hold this answer as it was made"));
 }
@@ -268,41 +301,45 @@ void past_drop(agt *a)
     a->seat.again = (seat_again){ .past = NULL };
 }
 
-/* What made which cells, and the whole text. */
-static int plan(agt *a, const answer_at *o, const origin *was, int by, const int32_t *prompt_, char *err)
+/* What made which cells, and the text to the end of the part. */
+static int plan(agt *a, const answer_at *o, const origin *was, const place *p, const int32_t *prompt_, char *err)
 {
     const mem_trace *t = o->t;
-    int n = t->pos[0] + t->n, rc = Q_OK, n_run = 0;
-    lab_past_run *run = q_alloc(sizeof *run * (size_t)(was->n_run + t->n + 2));
+    const struct origin_turn *turn = p->part < 0 ? NULL : &was->turn[p->part];
+    const origin_run *by = turn ? turn->run : was->run;
+    int n = t->pos[0] + p->end, n_by = turn ? turn->n_run : was->n_run, rc = Q_OK, n_run = 0, first_token = p->by >= 0 ? p->by : p->begin < t->n ? p->begin : t->n - 1;
+    lab_past_run *run = q_alloc(sizeof *run * (size_t)(n_by + t->n + 2));
     int32_t *token = q_alloc(sizeof *token * (size_t)n);
     memcpy(token, prompt_, sizeof *token * (size_t)t->pos[0]);
-    memcpy(token + t->pos[0], t->token, sizeof *token * (size_t)t->n);
-    const char *first = made_by(a, o, by < 0 ? 0 : by);
-    if (by >= 0)
+    memcpy(token + t->pos[0], t->token, sizeof *token * (size_t)p->end);
+    const char *first = made_by(a, o, first_token);
+    if (p->by >= 0)
         run[n_run++] = (lab_past_run){ n, first };
-    for (int i = 0; i < was->n_run && by < 0; i++)
-        run[n_run++] = (lab_past_run){ was->run[i].n, was->run[i].json };
-    if (by < 0 && !was->n_run)
-        run[n_run++] = (lab_past_run){ t->pos[0], first };
-    for (int i = 0; i < t->n && by < 0; i++) {
-        const char *json = i && t->config[i] == t->config[i - 1] ? run[n_run - 1].config : made_by(a, o, i);
+    for (int i = 0; i < n_by && p->by < 0; i++)
+        run[n_run++] = (lab_past_run){ by[i].n, by[i].json };
+    if (p->by < 0 && !n_by)
+        run[n_run++] = (lab_past_run){ t->pos[0] + p->begin, first };
+    for (int i = p->begin; i < p->end && p->by < 0; i++) {
+        bool on = i > p->begin && t->config[i] == t->config[i - 1];
+        const char *json = on ? run[n_run - 1].config : made_by(a, o, i);
         if (!json) {
             rc = q_fail(err, Q_RANGE, _("what token %d was made by is not known any more: /again answers anew, then this can be asked"), i + 1);
             break;
         }
-        if (i && t->config[i] == t->config[i - 1])
+        if (on)
             run[n_run - 1].n++;
         else
             run[n_run++] = (lab_past_run){ 1, json };
     }
     if (rc == Q_OK && !first)
-        rc = q_fail(err, Q_RANGE, _("what token %d was made by is not known any more: /again answers anew, then this can be asked"), 1);
-    lab_past_of of = { token, n, t->pos[0], run, n_run };
+        rc = q_fail(err, Q_RANGE, _("what token %d was made by is not known any more: /again answers anew, then this can be asked"), first_token + 1);
+    lab_past_of of = { token, n, t->pos[0], run, n_run, p->begin };
     if (rc == Q_OK)
         rc = lab_past_new(prov_cache(a->seat.who), &of, &a->seat.again.past, err);
     if (rc == Q_OK) {
         a->seat.again.message = o->m->id;
-        a->seat.again.config = t->config[by < 0 ? 0 : by];
+        a->seat.again.config = t->config[first_token];
+        a->seat.again.part = p->part;
     }
     free(run);
     free(token);
@@ -325,13 +362,15 @@ static void say_cost(agt *a, int tokens)
 
 static int read_again(agt *a, answer_at *o, const origin *was, const char *what, char *err)
 {
-    o->read = lab_past_left(a->seat.again.past);
-    if (o->read)
-        say_cost(a, o->read);
+    int left = lab_past_left(a->seat.again.past);
+    if (left)
+        say_cost(a, left);
+    o->read += left;
     measuring work = measure_begin(a, what);
     int rc = lab_past_read(a->seat.again.past, o->t, &(lab_terms){ .go_on = measure_go_on, .user = &work }, err);
     measure_end(&work);
-    o->off = lab_past_off(a->seat.again.past);
+    if (o->off < 0)
+        o->off = lab_past_off(a->seat.again.past);
     if (rc == Q_OK && o->off >= 0 && (!was->there || !was->n_run))
         rc = q_fail(err, Q_RANGE, _("how the text before this answer was read was not written down with it, and read anew its routing comes out otherwise from token %d on: /again answers anew, then this can be asked"),
                     o->off + 1);
@@ -340,27 +379,52 @@ static int read_again(agt *a, answer_at *o, const origin *was, const char *what,
     return rc;
 }
 
+static int hold(agt *a, answer_at *o, origin *was, const place *p, const char *what, char *err)
+{
+    int32_t *ids = NULL;
+    int rc = Q_OK;
+    o->s = NULL;
+    if (near(a, o, was, p))
+        return Q_OK;
+    if (!again_of(a, o, p)) {
+        past_drop(a);
+        rc = prompt_ids(a, o, was, &ids, err);
+        if (rc >= 0)
+            rc = plan(a, o, was, p, ids, err);
+    }
+    if (rc == Q_OK)
+        rc = read_again(a, o, was, what, err);
+    if (rc == Q_OK)
+        o->s = lab_past_session(a->seat.again.past);
+    free(ids);
+    return rc;
+}
+
 int answer_hold(agt *a, answer_at *o, int at, const char *what, char *err)
 {
     origin was;
-    int32_t *ids = NULL;
     int rc = can(a, o, err);
     if (rc != Q_OK)
         return rc;
     origin_read(o->t->made, &was);
-    if (!near(a, o, &was, at)) {
-        if (!again_of(a, o, &was, at)) {
-            past_drop(a);
-            rc = prompt_ids(a, o, &was, &ids, err);
-            if (rc >= 0)
-                rc = plan(a, o, &was, alone(o, &was, at), ids, err);
-        }
-        if (rc == Q_OK)
-            rc = read_again(a, o, &was, what, err);
-        if (rc == Q_OK)
-            o->s = lab_past_session(a->seat.again.past);
-    }
-    free(ids);
+    place p = place_after(o, &was, at);
+    rc = hold(a, o, &was, &p, what, err);
+    origin_free(&was);
+    return rc;
+}
+
+int answer_hold_part(agt *a, answer_at *o, int from, int *to, const char *what, char *err)
+{
+    origin was;
+    int rc = can(a, o, err);
+    if (rc != Q_OK)
+        return rc;
+    origin_read(o->t->made, &was);
+    place p = place_of_token(o, &was, from, from, o->t->n - 1);
+    *to = p.end;
+    if (p.part < 0 && p.end == o->t->n)
+        p.need = o->t->n - 1;            /* all of it is one part */
+    rc = hold(a, o, &was, &p, what, err);
     origin_free(&was);
     return rc;
 }

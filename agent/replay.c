@@ -11,9 +11,37 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A part after another, each in its context. */
+static int parts(agt *a, answer_at *o, const char *spec, q_buf *said, lab_replayed *r, char *err)
+{
+    const char **config = q_alloc(sizeof *config * (size_t)(o->m->n_config + 1));
+    char *now = prov_config_json(a->seat.cfg);
+    lab_record rec = { config, o->m->n_config, now };
+    lab_parts *p = NULL;
+    int rc = Q_OK;
+    for (int i = 0; i < o->m->n_config; i++)
+        config[i] = o->m->config[i].json;
+    for (int from = 0, to; from < o->t->n && rc == Q_OK; from = to) {
+        rc = answer_hold_part(a, o, from, &to, "/replay", err);
+        if (rc == Q_OK && !p)
+            rc = lab_parts_new(prov_cache(a->seat.who), o->t, &rec, spec, said, &p, err);
+        if (rc != Q_OK)
+            break;
+        measuring work = measure_begin(a, "/replay");
+        rc = lab_parts_add(p, o->s, from, to, &(lab_terms){ .go_on = measure_go_on, .user = &work }, err);
+        measure_end(&work);
+    }
+    if (rc == Q_OK)
+        lab_parts_end(p, r);
+    lab_parts_free(p);
+    free(config);
+    free(now);
+    return rc;
+}
+
 static void replay(agt *a, const job *j)
 {
-    char err[Q_ERRLEN], *now = NULL, *rest = NULL;
+    char err[Q_ERRLEN], *rest = NULL;
     const char *text = j->text ? j->text : "";
     answer_at o = { .off = -1 };
     q_buf spec = { 0 }, said = { 0 }, out = { 0 };
@@ -25,18 +53,7 @@ static void replay(agt *a, const job *j)
     if (rc == Q_OK)
         rc = answer_find(a, number, &o, err);
     if (rc == Q_OK)
-        rc = answer_hold(a, &o, o.t->n - 1, "/replay", err);
-    if (rc == Q_OK) {
-        measuring work = measure_begin(a, "/replay");
-        const char **config = q_alloc(sizeof *config * (size_t)(o.m->n_config + 1));
-        for (int i = 0; i < o.m->n_config; i++)
-            config[i] = o.m->config[i].json;
-        now = prov_config_json(a->seat.cfg);
-        lab_record rec = { config, o.m->n_config, now };
-        rc = lab_replay(o.s, o.t, &rec, spec.len ? spec.p : NULL, &said, &(lab_terms){ .go_on = measure_go_on, .user = &work }, &r, err);
-        measure_end(&work);
-        free(config);
-    }
+        rc = parts(a, &o, spec.len ? spec.p : NULL, &said, &r, err);
     if (rc == Q_OK) {
         if (o.number != o.of)
             q_buf_say(&out, _("answer %d of %d, "), o.number, o.of);
@@ -50,7 +67,6 @@ static void replay(agt *a, const job *j)
     } else
         note(&a->events, rc == Q_CANCEL ? AGT_WARN : AGT_ERROR, "%s", err);
     answer_done(&o);
-    free(now);
     free(line);
     q_buf_free(&spec);
     q_buf_free(&said);

@@ -13,7 +13,7 @@ typedef struct known { uint64_t hash, forward; char label[48]; int k; char *json
 typedef struct seat_guard { lab_guard known; bool asked, said, failed; } seat_guard;
 
 /* An answer that was evaluated again to be asked about (past.c). */
-typedef struct seat_again { lab_past *past; int64_t message; uint64_t config; } seat_again;
+typedef struct seat_again { lab_past *past; int64_t message; uint64_t config; int part; } seat_again;
 
 typedef struct seat {
     char *path;                          /* of the model; NULL: none was given. owned */

@@ -412,9 +412,10 @@ static bool follow(agt *a, const options *o, lines *l)
             json_event(a, o, &e);
             l->ask = e.kind == AGT_EV_ASK ? e.id : l->ask;
             l->failed |= e.kind == AGT_EV_NOTE && e.level == AGT_ERROR;
-            if (e.kind == AGT_EV_UI)
+            if (e.kind == AGT_EV_UI) {
                 instead(a, &e, l);
-            else if (e.kind == AGT_EV_FOUND)
+                idle = false;            /* it may have asked for something: a line ends with what came of it */
+            } else if (e.kind == AGT_EV_FOUND)
                 json_found(&e);
             else if (e.kind == AGT_EV_CHATS && l->chats) {
                 json_chats(&e);

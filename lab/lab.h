@@ -525,8 +525,9 @@ typedef struct lab_past lab_past;
 typedef struct lab_past_run { int n; const char *config; } lab_past_run;       /* of so many tokens in a row the cells were made by this; JSON, NULL: the model's own */
 typedef struct lab_past_of {
     const int32_t *token; int n;         /* the whole text */
-    int first;                           /* so many tokens stand before the answer, whose record has the others */
+    int first;                           /* so many tokens stand before the answer, whose record has the others, and perhaps more */
     const lab_past_run *run; int n_run;  /* together n */
+    int from;                            /* before this token of the answer, from 0, all was made anew: its record is of another timeline, and not looked at */
 } lab_past_of;
 /* Evaluates nothing yet. Everything is copied. Refused with sizes where the memory is short. */
 int lab_past_new(struct eng_cache *beside, const lab_past_of *, lab_past **out, char *err);
@@ -554,6 +555,13 @@ typedef struct lab_replayed {
  * those that made it (as lab_spec takes them), NULL: now. Q_RANGE says why it cannot be. The model's thread. */
 int lab_replay(struct eng_session *, const struct mem_trace *, const lab_record *, const char *spec, q_buf *said, const struct lab_terms *,
                lab_replayed *out, char *err);
+/* The same where its tokens stand in several timelines, a part of them in each: new, the parts in their order, end. What stands
+ * before a part is as it was made on every side. */
+typedef struct lab_parts lab_parts;
+int lab_parts_new(struct eng_cache *beside, const struct mem_trace *, const lab_record *, const char *spec, q_buf *said, lab_parts **out, char *err);
+int lab_parts_add(lab_parts *, struct eng_session *, int from, int to, const struct lab_terms *, char *err);      /* tokens of the answer, from 0 */
+void lab_parts_end(lab_parts *, lab_replayed *out);         /* after the last token */
+void lab_parts_free(lab_parts *);
 void lab_replayed_say(const lab_replayed *, const char *spec, q_buf *out);
 struct cJSON *lab_replayed_json(const lab_replayed *);   /* cJSON_Delete */
 

@@ -17,7 +17,7 @@ struct lab_past {
     eng_cache *cache;
     eng_session *s;
     int32_t *token;
-    int n, first;                        /* tokens; of these so many stand before the answer */
+    int n, first, from;                  /* tokens; of these so many stand before the answer; and before what its record is held against */
     int *by;                             /* [n] which of config made the cell */
     eng_config **config; int n_config;
     int off;
@@ -66,7 +66,7 @@ int lab_past_new(struct eng_cache *beside, const lab_past_of *of, lab_past **out
     lab_past *p = q_alloc(sizeof *p);
     int rc = Q_OK, n = 0, vocab = eng_model_info(m)->n_vocab;
     *out = NULL;
-    *p = (lab_past){ .n = of->n, .first = of->first, .off = -1 };
+    *p = (lab_past){ .n = of->n, .first = of->first, .from = of->first + of->from, .off = -1 };
     p->token = q_alloc(sizeof *p->token * (size_t)(of->n + 1));
     p->by = q_alloc(sizeof *p->by * (size_t)(of->n + 1));
     memcpy(p->token, of->token, sizeof *p->token * (size_t)of->n);
@@ -135,13 +135,13 @@ static bool alike(const mem_trace *t, int i, const eng_out *o, int row)
 
 int lab_was_turned(char *err)
 {
-    return q_fail(err, Q_RANGE, _("rope.* or kv.type was turned inside this answer, and what came before was then read anew: it cannot be had again as it was made. /again answers anew, then this can be asked"));
+    return q_fail(err, Q_RANGE, _("rope.* or kv.type was turned inside this answer, and what made its context then was not written down: it cannot be had again as it was made. /again answers anew, then this can be asked"));
 }
 
 int lab_past_read(lab_past *p, const struct mem_trace *t, const lab_terms *terms, char *err)
 {
     int from = eng_session_length(p->s), at = from, rc = Q_OK;
-    if (t->n != p->n - p->first || t->n_layer != eng_model_info(eng_cache_model(p->cache))->n_layer)
+    if (t->n < p->n - p->first || t->n_layer != eng_model_info(eng_cache_model(p->cache))->n_layer)
         return q_fail(err, Q_RANGE, _("the recorded routing is of another model"));
     while (at < p->n && rc == Q_OK) {
         eng_row row[ROWS];
@@ -156,7 +156,7 @@ int lab_past_read(lab_past *p, const struct mem_trace *t, const lab_terms *terms
         if (rc == Q_RANGE && at && eng_config_diff(p->config[p->by[at - 1]], p->config[p->by[at]]) >= Q_EFFECT_POSITION)
             return lab_was_turned(err);
         for (int i = 0; i < n && rc == Q_OK && p->off < 0; i++)
-            if (at + i >= p->first && t->config[at + i - p->first] == hash && !alike(t, at + i - p->first, &o, i))
+            if (at + i >= p->from && t->config[at + i - p->first] == hash && !alike(t, at + i - p->first, &o, i))
                 p->off = at + i - p->first;
         at += n;
     }

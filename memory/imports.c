@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* In one step: messages written, messages looked up, bytes of text. */
-enum { STEP_NEW = 32, STEP_KNOWN = 1024, STEP_BYTES = 256 << 10 };
+/* In one step: messages written, messages looked up, bytes of text, nanoseconds under the lock before it is ended. */
+enum { STEP_NEW = 256, STEP_KNOWN = 1024, STEP_BYTES = 1 << 20, STEP_NS = 35000000 };
 
 struct row { int64_t conversation, parent, created, updated; int role, status; char *text, *thinking, *model, *author; bool hidden; };
 static const store_column columns[] = {
@@ -30,7 +30,11 @@ struct putting {
     const mem_import *m;
     int64_t conversation;               /* 0: not there yet */
     bool imported_leaf;                 /* what is shown of it came from the archive too */
+    bool may_make;                      /* nobody had it when it was looked for: it is made where it still is not there */
+    bool fresh;                         /* it was made by the step at hand or one before it */
     int64_t *id;                        /* [m->n] of what is there; 0: not there yet */
+    int at, known;                      /* messages that are settled; that were there at the beginning */
+    bool done;
 };
 
 /* ---- what is there ---- */
@@ -64,10 +68,9 @@ static sqlite3_stmt *looking_up(mem_store *s, char *err)
 }
 
 /* Which of its messages are there: without the write lock, for mostly all of them are, or none is. */
-static int find_known(struct putting *p, int *known, char *err)
+static int find_known(struct putting *p, char *err)
 {
     int rc;
-    *known = 0;
     store_lock(p->s);
     rc = find(p, err);
     store_unlock(p->s);
@@ -77,7 +80,7 @@ static int find_known(struct putting *p, int *known, char *err)
         rc = st ? Q_OK : store_failed(p->s);
         for (int i = at; i < p->m->n && i < at + STEP_KNOWN && rc == Q_OK; i++) {
             rc = look_up(p, st, i, err);
-            *known += p->id[i] != 0;
+            p->known += p->id[i] != 0;
         }
         sqlite3_finalize(st);
         store_unlock(p->s);
@@ -99,7 +102,7 @@ static int make_conversation(struct putting *p, char *err)
     int rc = store_run(p->s, NULL, err, "DELETE FROM import WHERE source=? AND external=?", "ss", m->source, m->external);
     if (rc == Q_OK) rc = store_run(p->s, NULL, err, "INSERT INTO conversation(title, created, opened) VALUES(?, ?, ?)", "sii", m->title, or_now(m->created_ms), or_now(m->opened_ms));
     p->conversation = sqlite3_last_insert_rowid(p->s->db);
-    p->imported_leaf = true;
+    p->imported_leaf = p->fresh = true;
     if (rc == Q_OK) rc = store_run(p->s, NULL, err, "INSERT INTO import(conversation, source, external) VALUES(?, ?, ?)", "iss", p->conversation, m->source, m->external);
     return rc;
 }
@@ -123,64 +126,126 @@ static int set_leaf(struct putting *p, int64_t leaf, char *err)
 }
 
 /* Still there, or made. */
-static int hold(struct putting *p, bool first, char *err)
+static int hold(struct putting *p, char *err)
 {
     int64_t was = p->conversation;
     p->conversation = 0;
     int rc = find(p, err);
-    if (rc == Q_OK && !p->conversation && first) rc = make_conversation(p, err);
+    if (rc == Q_OK && !p->conversation && p->may_make && !p->at) rc = make_conversation(p, err);
     if (rc == Q_OK && (!p->conversation || (was && was != p->conversation)))
         rc = q_fail(err, Q_NOTFOUND, _("there is no conversation %lld: it may have been deleted elsewhere"), (long long)was);
     return rc;
 }
 
-/* Messages from *at on, as many as a step takes. */
-static int step(struct putting *p, int *at, int *added, bool first, char *err)
+/* What one step takes together. */
+struct load { int messages, looked, added; size_t bytes; int64_t began; };
+
+static bool full(const struct load *l)
 {
-    int i = *at, n = 0, rc = store_begin(p->s, err);
-    if (rc != Q_OK) return rc;
-    size_t bytes = 0;
+    return l->messages >= STEP_NEW || l->looked >= STEP_KNOWN || l->bytes >= STEP_BYTES || q_now_ns() - l->began >= STEP_NS;
+}
+
+/* In a transaction: messages of one conversation from p->at on, as many as the step still takes, at least one. */
+static int part(struct putting *p, struct load *l, char *err)
+{
     int64_t shown = 0;
-    rc = hold(p, first, err);
+    int rc = hold(p, err);
     sqlite3_stmt *st = rc == Q_OK ? looking_up(p->s, err) : NULL;
     if (rc == Q_OK && !st) rc = store_failed(p->s);
-    for (; i < p->m->n && i < *at + STEP_KNOWN && n < STEP_NEW && bytes < STEP_BYTES && rc == Q_OK; i++) {
+    for (bool first = true; p->at < p->m->n && (first || !full(l)) && rc == Q_OK; first = false) {
+        int i = p->at;
         const mem_import_message *m = &p->m->v[i];
+        l->looked++;
         if (!p->id[i]) rc = look_up(p, st, i, err);         /* another process may have brought it meanwhile */
         if (rc == Q_OK && !p->id[i]) {
             rc = put_message(p, i, err);
-            n++;
-            bytes += strlen(m->text) + strlen(m->thinking) + (m->raw ? strlen(m->raw) : 0);
+            l->messages++;
+            l->added++;
+            l->bytes += strlen(m->text) + strlen(m->thinking) + (m->raw ? strlen(m->raw) : 0);
             if (!m->hidden) shown = p->id[i];
         }
+        p->at++;
     }
     sqlite3_finalize(st);
-    if (rc == Q_OK && i == p->m->n) shown = p->m->leaf >= 0 && p->m->leaf < i ? p->id[p->m->leaf] : shown;
-    if (rc == Q_OK) rc = set_leaf(p, shown, err);
-    rc = store_end(p->s, rc, err);
+    p->done = p->at == p->m->n;
+    if (rc == Q_OK && p->done) shown = p->m->leaf >= 0 && p->m->leaf < p->m->n ? p->id[p->m->leaf] : shown;
+    return rc == Q_OK ? set_leaf(p, shown, err) : rc;
+}
+
+/* One transaction over conversations from *at on; at most `most` of them. What it added is in out. */
+static int step(struct putting *v, int n, int *at, int most, mem_imported *out, char *err)
+{
+    int i = *at, rc = store_begin(v->s, err);
     if (rc != Q_OK) return rc;
+    struct load l = {.began = q_now_ns()};
+    int added[MEM_IMPORTS_MAX] = {0};
+    for (int k = 0; i < n && k < most && rc == Q_OK && !full(&l); k++) {
+        struct putting *p = &v[i];
+        int was = l.added;
+        if (!p->done) rc = part(p, &l, err);
+        added[i] = l.added - was;
+        if (!p->done) break;
+        i++;
+    }
+    int end = i < n && !v[i].done ? i + 1 : i;
+    rc = store_end(v->s, rc, err);
+    if (rc != Q_OK) return rc;
+    for (int k = *at; k < end; k++) {
+        out[k].added += added[k];
+        out[k].fresh = v[k].fresh;
+        out[k].conversation = v[k].conversation;
+    }
     *at = i;
-    *added += n;
     return Q_OK;
+}
+
+/* As they were before a step that failed. */
+struct before { int at; bool fresh, done; int64_t conversation; };
+
+static int steps(struct putting *v, int n, bool (*go)(void *user), void *user, mem_imported *out, char *err)
+{
+    int at = 0, rc = Q_OK, most = n;
+    bool first = true;
+    struct before was[MEM_IMPORTS_MAX];
+    while (at < n && v[at].done) at++;
+    while (rc == Q_OK && at < n) {
+        if (!first) store_breathe(v->s);
+        if (!first && go && !go(user)) return q_fail(err, Q_CANCEL, _("stopped: what was added so far is kept"));
+        first = false;
+        for (int i = at; i < n; i++) was[i] = (struct before){v[i].at, v[i].fresh, v[i].done, v[i].conversation};
+        rc = step(v, n, &at, most, out, err);
+        if (rc == Q_OK || most == 1) continue;
+        /* one of them is at fault: those before it come in alone */
+        for (int i = at; i < n; i++) {
+            v[i].at = was[i].at, v[i].fresh = was[i].fresh, v[i].done = was[i].done, v[i].conversation = was[i].conversation;
+            memset(v[i].id + v[i].at, 0, sizeof *v[i].id * (size_t)(v[i].m->n - v[i].at));
+        }
+        most = 1;
+        rc = Q_OK;
+    }
+    return rc;
+}
+
+int mem_import_put_all(mem_store *s, const mem_import *m, int n, bool (*go)(void *user), void *user, mem_imported *out, char *err)
+{
+    struct putting v[MEM_IMPORTS_MAX] = {{0}};
+    int rc = n <= MEM_IMPORTS_MAX ? Q_OK : q_fail(err, Q_RANGE, "%d conversations at once", n);
+    memset(out, 0, sizeof *out * (size_t)n);
+    for (int i = 0; i < n && rc == Q_OK; i++) {
+        v[i] = (struct putting){.s = s, .m = &m[i], .id = q_alloc(sizeof *v[i].id * (size_t)(m[i].n + 1))};
+        rc = find_known(&v[i], err);
+        v[i].may_make = v[i].conversation == 0;
+        v[i].done = v[i].conversation && v[i].known == m[i].n;
+        out[i].conversation = v[i].conversation;
+    }
+    if (rc == Q_OK) rc = steps(v, n, go, user, out, err);
+    for (int i = 0; i < n && i < MEM_IMPORTS_MAX; i++) free(v[i].id);
+    return rc;
 }
 
 int mem_import_put(mem_store *s, const mem_import *m, bool (*go)(void *user), void *user, mem_imported *out, char *err)
 {
-    struct putting p = {.s = s, .m = m, .id = q_alloc(sizeof *p.id * (size_t)(m->n + 1))};
-    int known, at = 0;
-    memset(out, 0, sizeof *out);
-    int rc = find_known(&p, &known, err);
-    out->fresh = p.conversation == 0;
-    bool first = true, any = out->fresh || known < m->n;
-    while (rc == Q_OK && any && (first || at < m->n)) {
-        if (!first) store_breathe(s);
-        if (!first && go && !go(user)) rc = q_fail(err, Q_CANCEL, _("stopped: what was added so far is kept"));
-        else rc = step(&p, &at, &out->added, first && out->fresh, err);
-        first = false;
-    }
-    out->conversation = p.conversation;
-    free(p.id);
-    return rc;
+    return mem_import_put_all(s, m, 1, go, user, out, err);
 }
 
 /* ---- as it came ---- */

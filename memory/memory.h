@@ -174,6 +174,9 @@ typedef struct mem_imported { int64_t conversation; bool fresh; int added; } mem
  * steps, each of which leaves a whole tree: after a failure, or a kill, calling again does the rest. go (may be NULL) is asked
  * between two steps; false: Q_CANCEL. */
 int mem_import_put(mem_store *, const mem_import *, bool (*go)(void *user), void *user, mem_imported *out, char *err);
+/* Several, in this order, small ones together in a step; out [n], also of those that came in before a failure. n <= MEM_IMPORTS_MAX. */
+enum { MEM_IMPORTS_MAX = 64 };
+int mem_import_put_all(mem_store *, const mem_import *, int n, bool (*go)(void *user), void *user, mem_imported *out, char *err);
 /* A repaired text as it came, added to out, and how it was broken (malloc'ed); *was NULL: it was not. */
 int mem_message_raw(mem_store *, int64_t id, char **was, q_buf *out, char *err);
 int mem_document_raw(mem_store *, int64_t id, char **was, q_buf *out, char *err);

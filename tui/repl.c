@@ -774,6 +774,7 @@ static void follow(repl *r, bool *asked_chats)
         agt_event e;
         bool idle = agt_idle(r->a);
         while (agt_next(r->a, &e)) {
+            idle = idle && e.kind != AGT_EV_UI;          /* it may have asked for something */
             handle(r, &e, asked_chats);
             agt_event_free(&e);
         }

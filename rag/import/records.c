@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* RECORD_MAX bytes and VALUES_MAX values a record; MARK_MAX: bytes by which a beginning is known; LOOKS: beginnings that
- * are tried behind one damaged record. */
-enum { PIECE = 1 << 18, RECORD_MAX = 48 << 20, VALUES_MAX = 4 << 20, MARK_MAX = 64, LOOKS = 1000 };
+/* RECORD_MAX bytes a record, and RECORD_MEMORY for it and what cJSON makes of it, VALUE_BYTES a value beside its text; MARK_MAX: bytes by
+ * which a beginning is known; LOOKS: beginnings that are tried behind one damaged record. */
+enum { PIECE = 1 << 18, RECORD_MAX = 48 << 20, RECORD_MEMORY = 256 << 20, VALUE_BYTES = 80, MARK_MAX = 64, LOOKS = 1000 };
 
 struct rag_records {
     rag_source src;
@@ -89,7 +89,8 @@ static int to_end(rag_records *r)
 {
     for (;; r->at++) {
         if (r->at == r->b.len && !more(r, r->start)) return 0;
-        if (r->at - r->start > RECORD_MAX || r->values > VALUES_MAX) return -2;
+        size_t n = r->at - r->start;
+        if (n > RECORD_MAX || 2 * n + VALUE_BYTES * (size_t)r->values > RECORD_MEMORY) return -2;
         char c = r->b.p[r->at];
         if (r->escaped) r->escaped = false;
         else if (r->string && c == '\\') r->escaped = true;
@@ -97,7 +98,7 @@ static int to_end(rag_records *r)
             r->string = false;
             if (!r->array) return -1;
         } else if (c == '"') r->string = !r->string;
-        else if (!r->string && (c == '{' || c == '[')) r->depth++;
+        else if (!r->string && (c == '{' || c == '[')) r->depth++, r->values++;
         else if (!r->string && (c == '}' || c == ']') && --r->depth == 0) {
             r->at++;
             return 1;

@@ -15,9 +15,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* LOOKS: records that are looked at before a file is no archive; SAMPLE: bytes of a conversation by which broken text is
- * known; LOOK_MAX: bytes of a zip's member that are kept while it is looked at. */
-enum { LOOKS = 8, SAMPLE = 1 << 18, TEXT_MAX = 16 << 20, LOOK_MAX = 64 << 20 };
+/* WAIT: what waits to be stored in one step at most. LOOKS: records that are looked at before a file is no archive; SAMPLE: bytes of a conversation by which broken text is
+ * known; LOOK_MAX: bytes in which they are; of a zip's member they are kept meanwhile. */
+enum { LOOKS = 8, SAMPLE = 1 << 18, TEXT_MAX = 16 << 20, LOOK_MAX = 64 << 20, WAIT_MESSAGES = 256, WAIT_BYTES = 1 << 20 };
 
 /* ---- one conversation ---- */
 static void tell_damage(const rag_taking *t, const char *why, const char *fmt, ...)
@@ -58,11 +58,46 @@ static char *repaired(const char *text, const char *how)
     return out;
 }
 
-static int put(const rag_taking *t, const archive *a, chat *c, char *err)
+/* Conversations that wait to be stored together: owns them. */
+struct kept { chat c; char **mended, *title, how[MOJIBAKE_HOW]; };
+struct waiting { int n, messages; size_t bytes; struct kept k[MEM_IMPORTS_MAX]; mem_import m[MEM_IMPORTS_MAX]; };
+
+static void drop(struct waiting *w)
 {
-    char how[MOJIBAKE_HOW];
-    mem_imported got;
-    rag_chat_settle(c);
+    for (int i = 0; i < w->n; i++) {
+        struct kept *k = &w->k[i];
+        for (int j = 0; j < k->c.n; j++) free(k->mended[j]);
+        free(k->mended);
+        free(k->title);
+        free((mem_import_message *)w->m[i].v);
+        rag_chat_free(&k->c);
+    }
+    w->n = w->messages = 0;
+    w->bytes = 0;
+}
+
+/* What waits is stored; also after a failure the counts say what is there. */
+static int flush(const rag_taking *t, struct waiting *w, char *err)
+{
+    mem_imported got[MEM_IMPORTS_MAX];
+    if (!w->n) return Q_OK;
+    int rc = mem_import_put_all(t->s, w->m, w->n, t->go, t->user, got, err);
+    for (int i = 0; i < w->n; i++) {
+        t->p->chats += got[i].fresh;
+        t->p->chats_more += !got[i].fresh && got[i].added;
+        t->p->chats_same += rc == Q_OK && !got[i].fresh && !got[i].added;
+        t->p->messages += got[i].added;
+        t->p->repaired += *w->k[i].how && got[i].added;
+    }
+    drop(w);
+    return rc;
+}
+
+/* Takes the chat, which is settled. */
+static int put(const rag_taking *t, struct waiting *w, const archive *a, chat *c, char *err)
+{
+    struct kept *k = &w->k[w->n];
+    char *how = k->how;
     broken(c, how);
     mem_import_message *v = q_alloc(sizeof *v * (size_t)(c->n + 1));
     char **mended = q_alloc(sizeof *mended * (size_t)(c->n + 1)), *title = repaired(c->title ? c->title : "", how);
@@ -74,24 +109,21 @@ static int put(const rag_taking *t, const archive *a, chat *c, char *err)
                                     .created_ms = m->ms ? m->ms : c->created_ms ? c->created_ms : t->mtime_ms,
                                     .text = mended[i] ? mended[i] : m->text, .thinking = m->thinking, .model = m->model, .author = m->author,
                                     .raw = mended[i] ? m->text : NULL, .was = mended[i] ? how : NULL};
+        w->bytes += strlen(v[i].text) + strlen(v[i].thinking);
     }
-    mem_import im = {.source = a->name, .external = c->id, .title = title ? title : c->title ? c->title : "", .v = v, .n = c->n, .leaf = c->leaf,
-                     .created_ms = c->created_ms ? c->created_ms : last, .opened_ms = last};
-    int rc = mem_import_put(t->s, &im, t->go, t->user, &got, err);
-    t->p->chats += rc == Q_OK && got.fresh;
-    t->p->chats_more += rc == Q_OK && !got.fresh && got.added;
-    t->p->chats_same += rc == Q_OK && !got.fresh && !got.added;
-    t->p->messages += got.added;
-    t->p->repaired += *how && got.added;
-    for (int i = 0; i < c->n; i++) free(mended[i]);
-    free(mended);
-    free(title);
-    free(v);
-    return rc;
+    w->m[w->n] = (mem_import){.source = a->name, .external = c->id, .title = title ? title : c->title ? c->title : "", .v = v, .n = c->n, .leaf = c->leaf,
+                              .created_ms = c->created_ms ? c->created_ms : last, .opened_ms = last};
+    k->c = *c;
+    k->mended = mended;
+    k->title = title;
+    w->messages += c->n;
+    w->n++;
+    memset(c, 0, sizeof *c);
+    return w->n == MEM_IMPORTS_MAX || w->messages >= WAIT_MESSAGES || w->bytes >= WAIT_BYTES ? flush(t, w, err) : Q_OK;
 }
 
 /* ---- records ---- */
-struct taking { const rag_taking *t; const char *member; /* of a zip, or NULL */ const archive *kind; chat lines; bool doubtful; };
+struct taking { const rag_taking *t; const char *member; /* of a zip, or NULL */ const archive *kind; chat lines; struct waiting *w; };
 
 static void damaged_record(const struct taking *k, const rag_record *r, const char *why)
 {
@@ -106,7 +138,8 @@ static int end_lines(struct taking *k, char *err)
 {
     int rc = Q_OK;
     if (k->lines.n && !k->lines.id) rag_chat_say(&k->lines.id, k->lines.v[0].id);
-    if (k->lines.n) rc = put(k->t, k->kind, &k->lines, err);
+    rag_chat_settle(&k->lines);
+    if (k->lines.n) rc = put(k->t, k->w, k->kind, &k->lines, err);
     rag_chat_free(&k->lines);
     return rc;
 }
@@ -119,8 +152,9 @@ static int take_record(struct taking *k, const archive *a, const cJSON *o, const
     int rc = Q_OK;
     if (why) damaged_record(k, r, why);
     else if (!a->lines) {
-        rc = put(k->t, a, c, err);
+        rag_chat_settle(c);
         if (c->bad) damaged_record(k, r, c->why);
+        rc = put(k->t, k->w, a, c, err);
     }
     rag_chat_free(&own);
     return rc;
@@ -132,9 +166,10 @@ static int take_records(struct taking *k, const rag_source *src, bool look, bool
     rag_records *rs = rag_records_new(src);
     rag_record r;
     int rc = Q_OK;
+    if (!look) k->w = q_alloc(sizeof *k->w);
     *known = false;
     while (rc == Q_OK && (!look || !*known) && rag_records_next(rs, &r)) {
-        if (look && r.number > LOOKS) break;
+        if (look && (r.number > LOOKS || r.at > LOOK_MAX)) break;
         if (k->t->go && !k->t->go(k->t->user)) {
             rc = q_fail(err, Q_CANCEL, _("stopped: what was added so far is kept"));
             break;
@@ -153,6 +188,10 @@ static int take_records(struct taking *k, const rag_source *src, bool look, bool
     rag_records_free(rs);
     if (!look && rc == Q_OK && k->kind && k->kind->lines) rc = end_lines(k, err);
     rag_chat_free(&k->lines);
+    if (k->w && rc == Q_OK) rc = flush(k->t, k->w, err);
+    if (k->w) drop(k->w);
+    free(k->w);
+    k->w = NULL;
     return rc;
 }
 
@@ -186,7 +225,12 @@ int rag_take_text(const rag_taking *t, const char *p, size_t n, bool *known, cha
         char *stem = q_strndup(name, dot && dot > name ? (size_t)(dot - name) : strlen(name));
         if (!c.title || !*c.title) rag_chat_title(&c, stem);
         free(stem);
-        rc = put(t, a, &c, err);
+        struct waiting *w = q_alloc(sizeof *w);
+        rag_chat_settle(&c);
+        rc = put(t, w, a, &c, err);
+        if (rc == Q_OK) rc = flush(t, w, err);
+        drop(w);
+        free(w);
     }
     rag_chat_free(&c);
     return rc;

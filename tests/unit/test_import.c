@@ -355,6 +355,14 @@ static void depth_and_size_have_an_end(void)
     q_buf_puts(&b, "1]},{\"t\":2}]");
     cut(b.p, b.len, 1 << 16, &got);
     CHECK_MSG(strstr(got.p, "1@1! ") && strstr(got.p, "?:{\"t\":2} "), "%s", got.p);
+    /* few bytes that become much memory: each value is a node */
+    q_buf_clear(&b);
+    q_buf_clear(&got);
+    q_buf_puts(&b, "[{\"t\":[");
+    for (int i = 0; i < 2 * DEEP; i++) q_buf_puts(&b, "{},");
+    q_buf_puts(&b, "{}]},{\"t\":3}]");
+    cut(b.p, b.len, 1 << 16, &got);
+    CHECK_MSG(strstr(got.p, "1@1! ") && strstr(got.p, "?:{\"t\":3} "), "%s", got.p);
     q_buf_free(&b);
     q_buf_free(&got);
     fresh_in_memory();

@@ -9,6 +9,7 @@
 #include "tests/unit/agent_help.h"
 
 #include <cjson/cJSON.h>
+#include <math.h>
 
 static char err[Q_ERRLEN];
 
@@ -56,7 +57,7 @@ static void rig_close(rig *r)
 static lab_past *past_of(const rig *r, const lab_past_run *run, int n_run)
 {
     lab_past *p = NULL;
-    lab_past_of of = { r->token, TEXT, FIRST, run, n_run };
+    lab_past_of of = { r->token, TEXT, FIRST, run, n_run, 0 };
     CHECK_MSG(lab_past_new(eng_session_cache(r->s), &of, &p, err) == 0, "%s", err);
     return p;
 }
@@ -129,6 +130,133 @@ static void turned_positions_are_said(void)
     rig_close(&r);
 }
 
+/* A turn of the positions in mid-answer: what stood before it is evaluated anew, and the answer has two timelines. */
+typedef struct turned { eng_config *c; char *json; eng_session *s; mem_trace *t; } turned;
+
+static eng_session *under(const rig *r, const eng_config *c, int n)
+{
+    eng_session *fresh = NULL;
+    CHECK_MSG(eng_session_new(r->m, c, &fresh, err) == 0 && (n == 0 || eng_session_sync(fresh, r->token, n, ENG_CONTINUE, NULL, NULL, err) >= 0), "%s", err);
+    return fresh;
+}
+
+static void turned_open(turned *w, const rig *r)
+{
+    w->c = eng_config_copy(r->c[0]);
+    CHECK(eng_config_set(w->c, "rope.theta", "5000", err) == 0);
+    w->json = eng_config_json(w->c);
+    w->s = under(r, w->c, CHANGE);
+    w->t = mem_trace_new(eng_model_info(r->m)->n_layer, 1);
+    const mem_trace *t = r->t;
+    for (int i = 0; i < TEXT - FIRST; i++) {
+        if (FIRST + i < CHANGE) {        /* as it was made before the turn */
+            size_t cell = (size_t)i * (size_t)t->n_layer;
+            mem_trace_add(w->t, t->token[i], t->pos[i], t->config[i], false, t->max_k, t->ids + cell * (size_t)t->max_k, t->weights + cell * (size_t)t->max_k, t->entropy + cell, t->margin + cell);
+            continue;
+        }
+        eng_out o;
+        eng_row row = { .session = w->s, .token = r->token[FIRST + i], .want = ENG_WANT_LOGITS, .config = w->c };
+        CHECK_MSG(eng_cache_step(eng_session_cache(w->s), &row, 1, true, &o, err) == 0, "%s", err);
+        mem_trace_add(w->t, row.token, FIRST + i, eng_config_hash(w->c), false, o.max_k, o.ids, o.weights, o.entropy, o.margin);
+    }
+}
+
+static lab_past *part_of(const rig *r, const turned *w, int part)
+{
+    lab_past *p = NULL;
+    const lab_past_run first[] = { { TURN, r->json[0] }, { 100 - TURN, r->json[1] }, { CHANGE - 100, r->json[0] } }, second[] = { { TEXT, w->json } };
+    lab_past_of of = { .token = r->token, .n = part ? TEXT : CHANGE, .first = FIRST, .run = part ? second : first, .n_run = part ? 1 : 3, .from = part ? CHANGE - FIRST : 0 };
+    CHECK_MSG(lab_past_new(eng_session_cache(r->s), &of, &p, err) == 0 && lab_past_read(p, w->t, NULL, err) == 0, "%s", err);
+    CHECK_MSG(lab_past_off(p) == -1 && lab_past_left(p) == 0, "part %d: token %d", part, lab_past_off(p));
+    return p;
+}
+
+/* Of the answer's tokens from..to: KL of what follows when they are evaluated under the spec behind what was made, by single steps. */
+static double kl_by_steps(const rig *r, eng_session *made, const eng_config *c, int from, int to, const char *spec)
+{
+    int n_vocab = eng_model_info(r->m)->n_vocab;
+    eng_config *other = eng_config_copy(c);
+    CHECK_MSG(lab_spec(other, spec, NULL, err) == 0, "%s", err);
+    float *x = q_alloc(sizeof *x * (size_t)n_vocab);
+    double sum = 0;
+    eng_session *line[2] = { NULL, NULL };
+    for (int i = 0; i < 2; i++)
+        CHECK(eng_session_fork(made, &line[i], err) == 0 && eng_session_cut(line[i], FIRST + from, err) == 0);
+    for (int at = FIRST + from; at < FIRST + to; at++) {
+        eng_out o;
+        bool top;
+        for (int i = 0; i < 2; i++) {
+            eng_row row = { .session = line[i], .token = r->token[at], .want = ENG_WANT_LOGITS, .config = i ? other : c };
+            CHECK_MSG(eng_cache_step(eng_session_cache(made), &row, 1, true, &o, err) == 0, "%s", err);
+            if (!i)
+                memcpy(x, o.logits[0], sizeof *x * (size_t)n_vocab);
+        }
+        sum += judge_kl(x, o.logits[0], n_vocab, judge_log_sum(x, n_vocab), judge_log_sum(o.logits[0], n_vocab), &top);
+    }
+    for (int i = 0; i < 2; i++)
+        eng_session_free(line[i]);
+    eng_config_free(other);
+    free(x);
+    return sum;
+}
+
+static void both_timelines_of_a_turned_answer(void)
+{
+    enum { T = CHANGE - FIRST, N = TEXT - FIRST };
+    rig r = { 0 };
+    turned w = { 0 };
+    rig_open(&r);
+    turned_open(&w, &r);
+    eng_session *made[2] = { under(&r, r.c[0], 0), w.s };            /* the first part: the rig's timeline, which goes on otherwise behind it */
+    eng_session_free(made[0]);
+    CHECK(eng_session_fork(r.s, &made[0], err) == 0 && eng_session_cut(made[0], CHANGE, err) == 0);
+    static const int at[] = { FIRST - 1, FIRST, CHANGE - 1, CHANGE - 1, CHANGE, TEXT - 1 };
+    lab_past *again[2];
+    for (int part = 0; part < 2; part++) {
+        again[part] = part_of(&r, &w, part);
+        eng_session *s_ = lab_past_session(again[part]);
+        CHECK_INT(eng_session_length(s_), part ? TEXT : CHANGE);
+        for (int i = part * 3; i < part * 3 + 3; i++) {
+            lab_whatif_result x = { 0 }, y = { 0 };
+            const char *by = part ? w.json : r.json[0];
+            CHECK_MSG(lab_whatif_spec(made[part], at[i], by, "ban=1:3,k=2", NULL, &x, err) == 0 && lab_whatif_spec(s_, at[i], by, "ban=1:3,k=2", NULL, &y, err) == 0, "%s", err);
+            CHECK(x.n_word == y.n_word && x.kl == y.kl && x.kl > 0 && x.entropy[0] == y.entropy[0] && x.entropy[1] == y.entropy[1]);
+            for (int k = 0; k < x.n_word; k++) CHECK(x.word[k].id == y.word[k].id && x.word[k].p[0] == y.word[k].p[0] && x.word[k].p[1] == y.word[k].p[1]);
+            lab_whatif_free(&x);
+            lab_whatif_free(&y);
+        }
+    }
+    const char *json[] = { r.json[0], w.json };
+    lab_record rec = { json, 2, r.json[1] };
+    lab_parts *p = NULL;
+    lab_replayed o;
+    q_buf said = { 0 };
+    CHECK_MSG(lab_parts_new(eng_session_cache(r.s), w.t, &rec, "k=1", &said, &p, err) == 0, "%s", err);
+    CHECK_MSG(lab_parts_add(p, lab_past_session(again[0]), 0, T, NULL, err) == 0 && lab_parts_add(p, lab_past_session(again[1]), T, N, NULL, err) == 0, "%s", err);
+    lab_parts_end(p, &o);
+    lab_parts_free(p);
+    double want = (kl_by_steps(&r, made[0], r.c[0], 0, T, "k=1") + kl_by_steps(&r, made[1], w.c, T, N, "k=1")) / N;
+    CHECK_MSG(o.n == N && o.side[LAB_RECORD].kl.high == 0 && o.side[LAB_OTHER].kl.mean > 0, "%d tokens, KL %g", o.n, o.side[LAB_OTHER].kl.mean);
+    CHECK_MSG(fabs(o.side[LAB_OTHER].kl.mean - want) < 1e-12, "KL %.17g, by steps %.17g", o.side[LAB_OTHER].kl.mean, want);
+    /* the second part's tokens in the first part's timeline are another thing, and refused */
+    CHECK(lab_parts_new(eng_session_cache(r.s), w.t, &rec, "k=1", &said, &p, err) == 0 && lab_parts_add(p, lab_past_session(again[0]), T, N, NULL, err) == Q_RANGE);
+    lab_parts_free(p);
+    /* the present settings, of other positions than a part's: the part keeps its own, and that is said */
+    q_buf_clear(&said);
+    CHECK_MSG(lab_parts_new(eng_session_cache(r.s), w.t, &rec, NULL, &said, &p, err) == 0 && lab_parts_add(p, lab_past_session(again[1]), T, N, NULL, err) == 0, "%s", err);
+    CHECK_MSG(said.p && strstr(said.p, "stay what they were when it was made"), "%s", said.p ? said.p : "");
+    lab_parts_free(p);
+    q_buf_free(&said);
+    for (int part = 0; part < 2; part++)
+        lab_past_free(again[part]);
+    eng_session_free(made[0]);
+    eng_session_free(w.s);
+    eng_config_free(w.c);
+    free(w.json);
+    mem_trace_free(w.t);
+    rig_close(&r);
+}
+
 /* Whatever stood there otherwise is seen: the record is not what comes out. */
 static void another_timeline_is_not_taken_for_it(void)
 {
@@ -153,7 +281,7 @@ static void another_timeline_is_not_taken_for_it(void)
     }
     lab_past *p = NULL;
     const lab_past_run few[] = { { TEXT - 1, NULL } };
-    lab_past_of of = { r.token, TEXT, FIRST, few, 1 };
+    lab_past_of of = { r.token, TEXT, FIRST, few, 1, 0 };
     CHECK(lab_past_new(eng_session_cache(r.s), &of, &p, err) == Q_RANGE && !p);
     const lab_past_run all[] = { { TEXT, "{\"experts.k\":99}" } };
     of.run = all;
@@ -283,7 +411,7 @@ static void ask_and_turn(const char *text)
 {
     char words[48];
     int dice = ask_long(text, TURNED, false);
-    for (bool turned = false; !turned && dice < DICE; dice++) {
+    for (bool done = false; !done && dice < DICE; dice++) {
         seen_clear(&s);
         snprintf(words, sizeof words, "sampler.seed=%d", dice);
         agt_again(a, 0, words);          /* long enough under these dice? */
@@ -301,7 +429,7 @@ static void ask_and_turn(const char *text)
         CHECK(wait_for(a, &s, AGT_EV_KNOB, 0, 60000));
         agt_pause(a, false);
         settle(a, &s);
-        turned = s.last && s.last->n_config == 2 && s.last->n_tokens >= LONG;
+        done = s.last && s.last->n_config == 2 && s.last->n_tokens >= LONG;
     }
     CHECK(dice < DICE);
 }
@@ -375,6 +503,109 @@ static void older_answers(bool recompute)
 static void answers_that_went_on(void) { older_answers(false); }
 static void answers_that_were_evaluated_anew(void) { older_answers(true); }
 
+/* ---- rope.* turned in mid-answer ---- */
+enum { FIRST_TURN = 6, SECOND_TURN = 10, TURNS = 2, ASKS = 7 };
+static const char *const turn_line[TURNS] = { "/set rope.theta 5000", "/brain load back" };
+static const char *const turn_ask[ASKS] = { "/whatif 3 k=1", "/token 4", "/token 7", "/whatif 6 k=1", "/whatif 8 k=1", "/whatif -1 k=1", "/replay k=1" };
+
+/* What of an answer does not depend on what stands behind the token. */
+static void same_before_the_turn(const char *plain, const char *now)
+{
+    cJSON *x = cJSON_Parse(plain), *y = cJSON_Parse(now);
+    static const char *const part[] = { "kl", "next", "before", "after", "layers", "position", "text", "alternatives" };
+    int n = 0;
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
+        const cJSON *a_ = cJSON_GetObjectItem(x, part[i]), *b_ = cJSON_GetObjectItem(y, part[i]);
+        CHECK_MSG(!a_ == !b_ && (!a_ || cJSON_Compare(a_, b_, true)), "%s\nwithout a turn  %s\nwith one        %s", part[i], plain, now);
+        n += a_ != NULL;
+    }
+    CHECK_MSG(n >= 2, "%s", now);
+    cJSON_Delete(x);
+    cJSON_Delete(y);
+}
+
+/* After six tokens the positions are other ones, after ten the first ones again with another k: cells of the beginning may be found
+ * again, made by the first settings. plain: what two commands say of the same tokens without a turn. */
+static void turn_positions(const char *text, char *plain[2])
+{
+    char words[48];
+    int dice = ask_long(text, TURNED, false), read;
+    for (bool done = false; !done && dice < DICE; dice++) {
+        seen_clear(&s);
+        snprintf(words, sizeof words, "sampler.seed=%d", dice);
+        agt_again(a, 0, words);
+        settle(a, &s);
+        if (!s.last || s.last->n_tokens < TURNED)
+            continue;
+        for (int i = 0; i < 2; i++) {
+            free(plain[i]);
+            plain[i] = asked(turn_ask[i], &read);
+        }
+        seen_clear(&s);
+        agt_pause(a, true);
+        agt_again(a, 0, words);
+        for (int i = 1; i <= SECOND_TURN; i++) {
+            agt_step(a);
+            if (!wait_for(a, &s, AGT_EV_TOKEN, i, 60000))
+                break;
+            if (i == FIRST_TURN || i == SECOND_TURN) {
+                agt_submit(a, turn_line[i == SECOND_TURN]);
+                CHECK(wait_for(a, &s, AGT_EV_KNOB, 0, 60000));
+            }
+        }
+        agt_pause(a, false);
+        settle(a, &s);
+        done = s.last && s.last->n_config == 1 + TURNS && s.last->n_tokens > SECOND_TURN + 1;
+        ask("/set rope.theta default");
+        ask("/set experts.k default");
+    }
+    CHECK(dice < DICE);
+}
+
+static void positions_that_turned(bool recompute)
+{
+    const char *policy = recompute ? "recompute" : "continue";
+    char *plain[2] = { NULL, NULL }, *was[ASKS] = { NULL };
+    int read;
+    start(policy);
+    ask("/new");
+    ask("/set memory.on off");
+    ask("/set experts.k 2");
+    ask("/brain save back");
+    ask("/set experts.k default");
+    turn_positions("Tell me of the river.", plain);
+    for (int i = 0; i < ASKS; i++) {
+        was[i] = asked(turn_ask[i], &read);
+        if (i < 2)
+            same_before_the_turn(plain[i], was[i]);
+    }
+    for (int round = 0; round < 3; round++) {
+        if (round == 1) {                /* another process: all of it is evaluated again */
+            stop();
+            start(policy);
+        }
+        for (int i = ASKS - 1; i >= 0; i--) {
+            int at = round == 2 ? (i * 3) % ASKS : i;
+            char *now = asked(turn_ask[at], &read);
+            CHECK_MSG(strcmp(now, was[at]) == 0, "%s, round %d\nthen %s\nnow  %s", turn_ask[at], round, was[at], now);
+            CHECK_MSG(round != 1 || i < ASKS - 1 || read > SECOND_TURN, "%s evaluated %d tokens", turn_ask[at], read);
+            free(now);
+        }
+    }
+    ask("/set rope.theta 7000");
+    char *held_ = asked("/replay", &read);
+    CHECK_MSG(s.page && strstr(s.page, "stay what they were when it was made"), "%s", s.page ? s.page : "");
+    free(held_);
+    stop();
+    for (int i = 0; i < ASKS; i++)
+        free(was[i]);
+    free(plain[0]);
+    free(plain[1]);
+}
+
+static void positions_turned_in_an_answer(void) { positions_that_turned(false); }
+static void positions_turned_and_made_anew(void) { positions_that_turned(true); }
+
 /* Errors of a command, in words. */
 static const char *refused(const char *line)
 {
@@ -443,6 +674,7 @@ int main(void)
 {
     RUN(a_timeline_is_the_same_again);
     RUN(turned_positions_are_said);
+    RUN(both_timelines_of_a_turned_answer);
     RUN(another_timeline_is_not_taken_for_it);
     if (!help_model()) {
         printf("skip conversations: the golden model is not unpacked\n");
@@ -451,14 +683,23 @@ int main(void)
     char made[] = "/tmp/quorum-past-XXXXXX";
     dir = mkdtemp(made);
     db = q_printf("%s/past.db", dir);
+    setenv("XDG_CONFIG_HOME", dir, 1);   /* a brain is saved */
     RUN(answers_that_went_on);
     RUN(answers_that_were_evaluated_anew);
+    RUN(positions_turned_in_an_answer);
+    RUN(positions_turned_and_made_anew);
     RUN(what_cannot_be_made_again_is_said);
     unlink_db(db);
     free(db);
     char *file = q_printf("%s/ferry.md", dir);
     unlink(file);
     free(file);
-    rmdir(dir);
+    static const char *const kept[] = { "quorum/brains/back.json", "quorum/brains", "quorum" };
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+        char *path = q_printf("%s/%s", dir, kept[i]);
+        remove(path);
+        free(path);
+    }
+    CHECK(rmdir(dir) == 0);
     return TEST_END();
 }

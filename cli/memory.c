@@ -22,9 +22,10 @@
 const cli_command cli_memory = { "memory", N_(
     "quorum memory add PATH... [--db FILE]        takes text, Markdown and archives of chats, or folders of them, into memory\n"
     "quorum memory search TEXT [--json] [-n N] [--explain] [--mode auto|lexical|hybrid] [-m F]\n"
-    "    the best passages, and which of them would be fed; --explain: and why. F is an embedding model: without -m the one\n"
-    "    that quorum model fetch --embedder brings, if it is there\n"
+    "    the best passages, and which of them would be fed; --explain: every number of it. F is an embedding model: without -m\n"
+    "    the one that quorum model fetch --embedder brings, if it is there\n"
     "quorum memory list\n"
+    "quorum memory map [--json]                   how much of what there is, in which languages, and how it grew\n"
     "quorum memory embed [--limit N] [-m F] [--json]  makes the vectors for search by meaning, now (the shell does so by itself)\n"
     "quorum memory status [--json]                what there is, and how many passages are owed a vector\n"
     "quorum memory delete ID... [--yes]           with all index entries; the bytes are overwritten; asks first\n"
@@ -99,7 +100,7 @@ static int add(mem_store *s, const memory_ask *a, char *err)
     return rc == Q_OK ? 0 : bad;
 }
 
-static void search_json(const rag_result *r, const char *text, bool explain)
+static void search_json(const rag_result *r, const char *text)
 {
     static const char *const trust[] = {"own", "manual", "model"};
     cJSON *o = cJSON_CreateObject(), *a = cJSON_AddArrayToObject(o, "passages");
@@ -134,9 +135,6 @@ static void search_json(const rag_result *r, const char *text, bool explain)
         cJSON_AddNumberToObject(e, "score", p->score);
         q_buf b = {0};
         cli_json_signals(e, rag_signals_text(p, &b));
-        q_buf_clear(&b);
-        rag_why(r, p, &b);
-        if (explain) cJSON_AddStringToObject(e, "why", b.p);
         q_buf_free(&b);
         cJSON_AddNumberToObject(e, "bm25", p->bm25);
         cJSON_AddStringToObject(e, "text", p->text);
@@ -194,8 +192,15 @@ static int search(mem_store *s, const memory_ask *a, char *err)
     rag_scope scope = {.budget = -1};
     int rc = open_near(s, a, &model, &scope.near, err);
     if (rc == Q_OK) rc = rag_search(s, &c, q.p, &scope, &r, err);
-    if (rc == Q_OK && a->json) search_json(r, q.p, a->explain);
-    else if (rc == Q_OK) search_words(r, a);
+    if (rc == Q_OK && a->json && a->explain) {
+        char *json = rag_explain_json(r, q.p);
+        if (json) q_say_json(stdout, json);
+        free(json);
+    } else if (rc == Q_OK && a->json) {
+        search_json(r, q.p);
+    } else if (rc == Q_OK) {
+        search_words(r, a);
+    }
     rag_result_free(r);
     rag_near_free(scope.near);
     eng_embedder_close(model);
@@ -218,6 +223,18 @@ static int list(mem_store *s, const memory_ask *a, char *err)
     if (l.n == 0) q_say(stdout, "%s\n", _("memory holds no documents: quorum memory add PATH takes some in"));
     mem_documents_free(&l);
     return 0;
+}
+
+static int map(mem_store *s, const memory_ask *a, char *err)
+{
+    q_buf b = {0};
+    char *json = NULL;
+    int rc = rag_map(s, going_on, NULL, a->json ? NULL : &b, a->json ? &json : NULL, err);
+    if (rc == Q_OK && a->json) q_say_json(stdout, json);
+    else if (rc == Q_OK) q_say_text(stdout, b.p);
+    free(json);
+    q_buf_free(&b);
+    return rc == Q_OK ? 0 : cli_fail(err);
 }
 
 /* ---- delete ---- */
@@ -302,6 +319,7 @@ static const struct act { const char *name; int min, max; int (*run)(mem_store *
     {"add", 1, MEMORY_REST_MAX, add, NULL},
     {"search", 1, MEMORY_REST_MAX, search, NULL},
     {"list", 0, 0, list, NULL},
+    {"map", 0, 0, map, NULL},
     {"embed", 0, 0, embed, NULL},
     {"status", 0, 0, status, NULL},
     {"delete", 1, MEMORY_REST_MAX, delete, NULL},
@@ -365,7 +383,7 @@ int cmd_memory(int argc, char **argv)
     const struct act *act = NULL;
     for (size_t i = 0; name && i < sizeof acts / sizeof *acts; i++)
         if (strcmp(name, acts[i].name) == 0) act = &acts[i];
-    if (!act) return cli_usage(&cli_memory, name ? _("memory knows add, search, list, embed, status, delete, forget, verify, check, backups, restore and export") : "");
+    if (!act) return cli_usage(&cli_memory, name ? _("memory knows add, search, list, map, embed, status, delete, forget, verify, check, backups, restore and export") : "");
     if (a.n < act->min || a.n > act->max) return cli_usage(&cli_memory, _("wrong number of arguments"));
     if ((act->file == memory_verify) != (a.absent != NULL) || (a.absent && !*a.absent)) return cli_usage(&cli_memory, _("verify takes --absent TEXT, and nothing else does"));
     if (act->run == delete && !ids_are_numbers(&a)) return cli_usage(&cli_memory, _("delete takes an ID as quorum memory list shows it"));

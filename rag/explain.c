@@ -49,8 +49,6 @@ const char *rag_number(double v, double min, char out[RAG_NUMBER])
 static const char *threshold(double min, char out[RAG_NUMBER]) { return rag_number(min, min, out); }
 
 /* ---- signals ---- */
-static const char ALONE[] = "meaning";      /* it may stand in for all signals before it */
-
 const char *rag_signals_text(const rag_passage *p, q_buf *b)
 {
     int n;
@@ -58,7 +56,7 @@ const char *rag_signals_text(const rag_passage *p, q_buf *b)
     q_buf_clear(b);
     q_buf_puts(b, "");
     for (int i = 0; i < n; i++)
-        if (p->signal[i] > 0 || strcmp(s[i].name, ALONE) != 0) q_buf_say(b, "%s%s=%.3f", b->len ? " " : "", s[i].name, p->signal[i]);
+        if (p->signal[i] > 0 || strcmp(s[i].name, RAG_EITHER) != 0) q_buf_say(b, "%s%s=%.3f", b->len ? " " : "", s[i].name, p->signal[i]);
     const rag_side *side = rag_sides(&n);
     for (int i = 0; i < n; i++)
         if (p->side[i] > 0) q_buf_say(b, " %s%s=%.3f", RAG_BY, side[i].name, p->side[i]);
@@ -88,11 +86,11 @@ static void factors(const char *text, q_buf *b)
     const rag_signal *s = rag_signals(&n);
     char name[32], x[RAG_NUMBER];
     double v;
-    bool either = strstr(text, ALONE) != NULL;
+    bool either = strstr(text, RAG_EITHER) != NULL;
     if (either) q_buf_puts(b, "(");
     for (bool first = true; rag_signals_next(&text, name, &v); first = false) {
         const char *word = name;
-        bool alone = strcmp(name, ALONE) == 0;
+        bool alone = strcmp(name, RAG_EITHER) == 0;
         if (is_side(name)) continue;
         for (int i = 0; i < n; i++)
             if (strcmp(s[i].name, name) == 0) word = _(s[i].word);

@@ -40,9 +40,9 @@ static double linked(const struct rag_sides *s) { return s->linked; }
 static const rag_side sides[] = {
     {"words", N_("words"), words},                                  /* BM25 / the best of it */
     {"near", N_("similar in meaning"), near},                       /* between the mean of all and the nearest */
-    {"speaker", N_("said by whom the question names"), speaker},    /* and nobody else is named */
-    {"present", N_("in a talk of whom it names"), present},
-    {"linked", N_("named by what leads"), linked},                  /* its document's title stands there */
+    {"speaker", N_("named as the speaker"), speaker},    /* and nobody else is named */
+    {"present", N_("named in this talk"), present},
+    {"linked", N_("named by title"), linked},                  /* its document's title stands there */
 };
 enum { WORDS, NEAR, SPEAKER, PRESENT, LINKED, SIDES };
 static const double weight[SIDES] = {[SPEAKER] = 1. / 6, [PRESENT] = 1. / 3, [LINKED] = .5};
@@ -68,7 +68,7 @@ enum { COVERAGE, EVIDENCE, MEANING, MATCH, SIGNALS };
 static const rag_signal rows[] = {
     {"coverage", N_("coverage"), coverage},     /* how much of the question the passage speaks of */
     {"evidence", N_("evidence"), evidence},     /* whether what matched is particular enough to mean anything */
-    {"meaning", N_("meaning"), meaning},        /* whether it is nearer in meaning than chance makes one of many */
+    {RAG_EITHER, N_("meaning"), meaning},        /* whether it is nearer in meaning than chance makes one of many */
     {"match", N_("match"), match},              /* how it stands beside the best of this search */
 };
 _Static_assert(sizeof rows / sizeof *rows == SIGNALS && (int)SIGNALS <= (int)RAG_SIGNALS_MAX, "a passage has no place for so many signals");

@@ -13,6 +13,7 @@ extern const job_row job_delete_answered;        /* engine's: the same, where an
 extern const job_row job_delete_here, job_rename_here;   /* engine's: of the present one, whichever it is by then */
 
 /* ---- lists.c: quick ---- */
+extern const job_row job_why;            /* id: a conversation; why its last answer was fed what it was */
 extern const job_row job_retrieval, job_names, job_energy, job_costs;
 
 /* ---- map.c: quick ---- */
@@ -37,6 +38,7 @@ extern const job_row job_manual;         /* engine's: the first question should 
 /* job_take, quick; text: a file or folder: written down, then */
 extern const job_row job_add, job_tidy;  /* long; value: under which name it is written down */
 extern const job_row job_documents;      /* quick */
+extern const job_row job_memory_map;     /* long */
 
 /* ---- backup.c: long: today's backup of the memory, where one is due ---- */
 extern const job_row job_backup;

@@ -187,6 +187,8 @@ static void memory(agt *a, const agt_command *c, char *args)
 {
     if (strcmp(args, "list") == 0 || strcmp(args, "список") == 0)
         desk_post(&a->desk, &job_documents, 0, 0, NULL, NULL);
+    else if (strcmp(args, "map") == 0 || strcmp(args, "карта") == 0)
+        desk_post(&a->desk, &job_memory_map, 0, 0, NULL, NULL);
     else
         note_ui(&a->events, c->action, args);
 }

@@ -11,7 +11,7 @@ typedef struct memory_ask {             /* what the command line asks for */
     const char *db, *model, *absent;
     char *rest[MEMORY_REST_MAX];
     int n, max, limit;
-    bool json, yes;
+    bool json, yes, explain;
 } memory_ask;
 
 /* On a terminal a person is asked this; elsewhere only --yes is a yes, which is said. */

@@ -20,8 +20,9 @@
 
 const cli_command cli_memory = { "memory", N_(
     "quorum memory add PATH... [--db FILE]        takes text, Markdown and archives of chats, or folders of them, into memory\n"
-    "quorum memory search TEXT [--json] [-n N]    the best passages, and which of them would be fed\n"
+    "quorum memory search TEXT [--json] [-n N] [--explain]  the best passages, and which of them would be fed; --explain: every number of it\n"
     "quorum memory list\n"
+    "quorum memory map [--json]                   how much of what there is, in which languages, and how it grew\n"
     "quorum memory embed [--limit N] [-m F] [--json]  makes the vectors for search by meaning, now (the shell does so by itself)\n"
     "quorum memory status [--json]                what there is, and how many passages are owed a vector\n"
     "quorum memory delete ID... [--yes]           with all index entries; the bytes are overwritten; asks first\n"
@@ -149,7 +150,12 @@ static int search(mem_store *s, const memory_ask *a, char *err)
     for (int i = 0; i < a->n; i++) q_buf_printf(&q, "%s%s", i ? " " : "", a->rest[i]);
     rag_result *r = NULL;
     int rc = rag_search(s, &c, q.p, NULL, &r, err);
-    if (rc == Q_OK && a->json) {
+    if (rc == Q_OK && a->explain) {
+        char *json = a->json ? rag_explain_json(r, q.p) : NULL;
+        if (json) q_say_json(stdout, json);
+        else rag_explain(r, &b), q_say_text(stdout, b.p);
+        free(json);
+    } else if (rc == Q_OK && a->json) {
         search_json(r, q.p);
     } else if (rc == Q_OK) {
         for (int i = 0, shown = 0; i < r->n && shown < a->max; i++, shown++) {
@@ -182,6 +188,18 @@ static int list(mem_store *s, const memory_ask *a, char *err)
     if (l.n == 0) q_say(stdout, "%s\n", _("memory holds no documents: quorum memory add PATH takes some in"));
     mem_documents_free(&l);
     return 0;
+}
+
+static int map(mem_store *s, const memory_ask *a, char *err)
+{
+    q_buf b = {0};
+    char *json = NULL;
+    int rc = rag_map(s, going_on, NULL, a->json ? NULL : &b, a->json ? &json : NULL, err);
+    if (rc == Q_OK && a->json) q_say_json(stdout, json);
+    else if (rc == Q_OK) q_say_text(stdout, b.p);
+    free(json);
+    q_buf_free(&b);
+    return rc == Q_OK ? 0 : cli_fail(err);
 }
 
 /* ---- delete ---- */
@@ -266,6 +284,7 @@ static const struct act { const char *name; int min, max; int (*run)(mem_store *
     {"add", 1, MEMORY_REST_MAX, add, NULL},
     {"search", 1, MEMORY_REST_MAX, search, NULL},
     {"list", 0, 0, list, NULL},
+    {"map", 0, 0, map, NULL},
     {"embed", 0, 0, embed, NULL},
     {"status", 0, 0, status, NULL},
     {"delete", 1, MEMORY_REST_MAX, delete, NULL},
@@ -302,6 +321,7 @@ int cmd_memory(int argc, char **argv)
         if (dash && strcmp(argv[i], "--") == 0) plain = true;
         else if (dash && strcmp(argv[i], "--json") == 0) a.json = true;
         else if (dash && strcmp(argv[i], "--yes") == 0) a.yes = true;
+        else if (dash && strcmp(argv[i], "--explain") == 0) a.explain = true;
         else if (dash && (v = cli_opt(argc, argv, &i, "--db")) != NULL) a.db = v;
         else if (dash && (v = cli_opt(argc, argv, &i, "--absent")) != NULL) a.absent = v;
         else if (dash && (v = cli_opt(argc, argv, &i, "-m")) != NULL) a.model = v;
@@ -317,7 +337,7 @@ int cmd_memory(int argc, char **argv)
     const struct act *act = NULL;
     for (size_t i = 0; name && i < sizeof acts / sizeof *acts; i++)
         if (strcmp(name, acts[i].name) == 0) act = &acts[i];
-    if (!act) return cli_usage(&cli_memory, name ? _("memory knows add, search, list, embed, status, delete, forget, verify, check, backups, restore and export") : "");
+    if (!act) return cli_usage(&cli_memory, name ? _("memory knows add, search, list, map, embed, status, delete, forget, verify, check, backups, restore and export") : "");
     if (a.n < act->min || a.n > act->max) return cli_usage(&cli_memory, _("wrong number of arguments"));
     if ((act->file == memory_verify) != (a.absent != NULL) || (a.absent && !*a.absent)) return cli_usage(&cli_memory, _("verify takes --absent TEXT, and nothing else does"));
     if (act->run == delete && !ids_are_numbers(&a)) return cli_usage(&cli_memory, _("delete takes an ID as quorum memory list shows it"));

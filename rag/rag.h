@@ -190,6 +190,11 @@ const char *rag_number(double score, double min_score, char out[RAG_NUMBER]);
 const char *rag_summary(const rag_result *, q_buf *buf);
 /* /why: every number of the search, as lines of text. */
 void rag_explain(const rag_result *, q_buf *out);
+/* The same as JSON, for programs; query may be NULL. malloc'ed. */
+char *rag_explain_json(const rag_result *, const char *query);
+/* Of a stored log both, as far as it holds them. */
+void rag_explain_logs(const mem_logs *, q_buf *out);
+char *rag_explain_logs_json(const mem_logs *);
 /* One passage's numbers in one line: "fed; score .73 = coverage .931 × evidence .824 × match .955; words: ...". */
 void rag_why(const rag_result *, const rag_passage *, q_buf *out);
 /* The same of a stored row. */
@@ -207,6 +212,10 @@ const char *rag_signals_text(const rag_passage *, q_buf *buf);
 char *rag_terms_text(const rag_result *, const rag_passage *);
 /* Takes the next "name=value" off such a text; false at its end. */
 bool rag_signals_next(const char **text, char name[32], double *value);
+
+/* A map of the memory: counts by kind, languages, forms, growth by month; in words and as JSON (malloc'ed), either may be NULL. Reads
+ * every text; go (may be NULL) is asked at each, false: Q_CANCEL. */
+int rag_map(mem_store *, bool (*go)(void *user), void *user, q_buf *out, char **json, char *err);
 
 /* ================= is its file there? ================= */
 enum rag_there { RAG_THERE, RAG_MISSING, RAG_NOT_LOOKED };
@@ -264,6 +273,11 @@ int rag_manual(mem_store *, char *err);
 int rag_remove(mem_store *, int64_t document, char *err);
 /* Many at once, in steps. *done: how many are removed, also when it fails. */
 int rag_remove_all(mem_store *, const int64_t *document, int n, int *done, char *err);
+
+/* The member of that name of a zip in an open file, which stays the caller's, piece by piece to put; false ends it (Q_CANCEL). It is read by
+ * quorum-readers, a process that is held in. Q_NOTFOUND: there is none of that name; Q_FORMAT: it cannot be read. What put got before a
+ * failure is not to be used. */
+int rag_unzip(int fd, const char *member, bool (*put)(void *user, const char *p, size_t n), void *user, char *err);
 
 /* Cuts a text into chunks of about 1000 bytes at headings, paragraphs and sentences; fenced code stays whole up to
  * 4000. PLAIN: nothing is a heading or a fence. SOURCE: a program's, cut between what stands at the margin (functions, types),

@@ -82,11 +82,18 @@ static const char *thousandths(double v, char out[16])
     return strcpy(out, x + (x[0] == '0'));
 }
 
-/* ".950 × .950 × .998 = .90": what the score is the product of. */
+/* ".950 × .950 × .998 = .90", "(.950 × .950 or .400) × .998 = .94": what the score is made of. */
 static void product(const agt_passage *p, q_buf *b)
 {
     char x[16];
-    for (int i = 0; i < p->n_factor; i++) q_buf_printf(b, "%s%s", i ? " × " : "", thousandths(p->factor[i].value, x));
+    bool either = false;
+    for (int i = 0; i < p->n_factor; i++) either |= p->factor[i].as == AGT_OR;
+    if (either) q_buf_puts(b, "(");
+    for (int i = 0; i < p->n_factor; i++) {
+        const agt_part *f = &p->factor[i];
+        if (f->as == AGT_OR) q_buf_printf(b, "%s%s)", _(" or "), thousandths(f->value, x));
+        else if (f->as == AGT_TIMES) q_buf_printf(b, "%s%s", i ? " × " : "", thousandths(f->value, x));
+    }
     if (p->n_factor) q_buf_printf(b, " = %s", p->shown);
 }
 

@@ -159,7 +159,7 @@ import-kills: $(BUILD)/tests/test_import_kills
 
 # Data races: the tests that have threads: the session with its cancelling threads, the worker pool, who answers, the store,
 # the agent.
-TSAN     = kernels_pool engine_session provider memory memory_work agent_script agent_parts agent_quit agent_faults agent_turn
+TSAN     = kernels_pool embedder engine_session provider memory memory_work agent_script agent_parts agent_quit agent_faults agent_turn
 tsan:
 	$(MAKE) BUILD=build-tsan OPT="-O1 -g" SAN="-fsanitize=thread" $(TSAN:%=build-tsan/tests/test_%)
 	@for t in $(TSAN); do BUILD=build-tsan build-tsan/tests/test_$$t || exit 1; done

@@ -120,20 +120,35 @@ static void documents(agt *a, const job *j)
     note_text(&a->events, "/memory", q_buf_take(&b));
 }
 
+static void map(agt *a, const job *j)
+{
+    char err[Q_ERRLEN], *json = NULL;
+    q_buf b = { 0 };
+    int rc = rag_map(a->store, going_on, &(adding){ a, "" }, &b, &json, err);
+    if (rc == Q_OK)
+        note_page(&a->events, "/memory map", q_buf_take(&b), json);
+    else if (rc != Q_CANCEL)
+        note(&a->events, AGT_ERROR, "%s", err);
+    q_buf_free(&b);
+}
+
 static void search(agt *a, const job *j)
 {
     char err[Q_ERRLEN];
     rag_result *r = NULL;
     q_buf b = { 0 };
     rag_config c = settings_rag(&a->settings);
-    rag_scope scope = { .conversation = 0, .budget = -1 };
-    if (rag_search(a->store, &c, j->text, &scope, &r, err) < 0) {
+    rag_scope scope = { .conversation = 0, .budget = -1, .near = embedder_near(a) };
+    int rc = rag_search(a->store, &c, j->text, &scope, &r, err);
+    embedder_near_end(a, scope.near);
+    if (rc < 0) {
         note(&a->events, AGT_ERROR, "%s", err);
         return;
     }
     rag_explain(r, &b);
+    char *json = rag_explain_json(r, j->text);
     rag_result_free(r);
-    note_text(&a->events, "/search", q_buf_take(&b));
+    note_page(&a->events, "/search", q_buf_take(&b), json);
 }
 
 static void manual(agt *a, const job *j)
@@ -172,5 +187,6 @@ const job_row job_tidy = { .name = "tidy", .lane = LANE_LONG, .end = END_CARRIED
 const job_row job_take = { .name = "add?", .lane = LANE_QUICK, .end = END_CARRIED, .run = take, .then = &job_add };
 const job_row job_add = { .name = "add", .lane = LANE_LONG, .end = END_KEPT, .run = add, .keep = keep_add };
 const job_row job_documents = { .name = "documents", .lane = LANE_QUICK, .end = END_DROPPED, .run = documents };
+const job_row job_memory_map = { .name = "memory map", .lane = LANE_LONG, .end = END_DROPPED, .run = map };
 const job_row job_search = { .name = "search", .lane = LANE_QUICK, .end = END_DROPPED, .run = search };
 const job_row job_manual = { .name = "manual", .lane = LANE_ENGINE, .end = END_DROPPED, .run = manual };

@@ -11,7 +11,28 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { NICENESS = 19, LOOK_MS = 2000, AGAIN_MS = 60000, FIRST_S = 2 };
+enum { NICENESS = 19, LOOK_MS = 2000, IDLE_LOOKS = 5, AGAIN_MS = 60000, FIRST_S = 2 };
+
+/* ---- the first look ---- */
+/* Is waited for where what is asked depends on it: it takes a tenth of a second. */
+static void first_look(embedder *e)
+{
+    struct timespec end;
+    clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_sec += FIRST_S;
+    pthread_mutex_lock(&e->mu);
+    for (int rc = 0; !e->has_looked && rc == 0;)
+        rc = pthread_cond_timedwait(&e->looked, &e->mu, &end);
+    pthread_mutex_unlock(&e->mu);
+}
+
+static void has_looked(embedder *e)
+{
+    pthread_mutex_lock(&e->mu);
+    e->has_looked = true;
+    pthread_cond_broadcast(&e->looked);
+    pthread_mutex_unlock(&e->mu);
+}
 
 /* ---- what is said ---- */
 const char *agt_meaning_word(enum agt_meaning_state s)
@@ -38,6 +59,8 @@ char *agt_meaning_words(const agt_meaning *m)
     case AGT_MEANING_COMING: q_buf_printf(&b, _("the embedding model is being fetched: %d%%"), m->percent); break;
     case AGT_MEANING_NONE: case AGT_MEANING_BROKEN: q_buf_puts(&b, m->problem); break;
     case AGT_MEANING_MAKING: case AGT_MEANING_ELSEWHERE:
+        if (!m->all)
+            break;
         q_buf_printf(&b, _("by meaning: %lld of %lld"), (long long)m->done, (long long)m->all);
         left_words(&b, m->state == AGT_MEANING_MAKING ? m->left_s : -1);
         break;
@@ -56,17 +79,18 @@ void agt_get_meaning(agt *a, agt_meaning *out)
 void embedder_page(agt *a, q_buf *out)
 {
     agt_meaning m;
+    if (!a->embedder.on)
+        return;
+    first_look(&a->embedder);
     agt_get_meaning(a, &m);
     char *words = agt_meaning_words(&m);
-    if (!a->embedder.on)
-        ;
-    else if (m.state == AGT_MEANING_OFF)
+    if (m.state == AGT_MEANING_OFF)
         q_buf_puts(out, _("Searched by words alone: memory.on or memory.embedder is off.\n"));
     else if (m.state == AGT_MEANING_NONE && !*words)
         q_buf_puts(out, _("Searched by words alone: quorum model fetch --embedder brings the model for search by meaning.\n"));
-    else if (m.state == AGT_MEANING_READY && a->embedder.makes)
+    else if (m.state == AGT_MEANING_READY && m.all)
         q_buf_printf(out, _("Searched by meaning too: %lld passages have their vector of %s.\n"), (long long)m.done, m.name);
-    else if (m.state == AGT_MEANING_READY)
+    else if (!*words)
         q_buf_printf(out, _("Searched by meaning too, with %s.\n"), m.name);
     else
         q_buf_printf(out, "%s%s%s\n", words, *m.name ? " · " : "", m.name);
@@ -99,7 +123,7 @@ static void publish(agt *a, const agt_meaning *m)
 }
 
 /* A problem is said once; it stands in /memory as long as it is there. */
-static void broken(agt *a, agt_meaning *m, const char *err)
+static void broken(agt *a, agt_meaning *m, const char *fmt, const char *err)
 {
     embedder *e = &a->embedder;
     m->state = AGT_MEANING_BROKEN;
@@ -108,7 +132,9 @@ static void broken(agt *a, agt_meaning *m, const char *err)
     if (!e->said || strcmp(e->said, err) != 0) {
         free(e->said);
         e->said = q_strdup(err);
-        note(&a->events, AGT_WARN, _("memory is searched by words alone: %s"), err);
+        char *text = q_printf(fmt, err);
+        note(&a->events, AGT_WARN, "%s", text);
+        free(text);
     }
     publish(a, m);
 }
@@ -143,13 +169,7 @@ rag_near *embedder_near(agt *a)
     embedder *e = &a->embedder;
     if (!e->on)
         return NULL;
-    struct timespec end;
-    clock_gettime(CLOCK_REALTIME, &end);
-    end.tv_sec += FIRST_S;
-    pthread_mutex_lock(&e->mu);
-    for (int rc = 0; !e->has_looked && rc == 0;)
-        rc = pthread_cond_timedwait(&e->looked, &e->mu, &end);
-    pthread_mutex_unlock(&e->mu);
+    first_look(e);
     pthread_rwlock_rdlock(&e->use);
     rag_near *n = e->near;
     if (!n)
@@ -183,17 +203,16 @@ static bool look(agt *a, agt_meaning *m)
         snprintf(m->name, sizeof m->name, "%s", i->name);
         m->name[q_utf8_whole(m->name, strlen(m->name))] = 0;
         snprintf(m->id, sizeof m->id, "%s", i->id);
-        m->state = AGT_MEANING_READY;
+        m->state = e->makes ? AGT_MEANING_MAKING : AGT_MEANING_READY;       /* nothing is counted yet */
         install(a, own);
         free(e->said);
         e->said = NULL;
-        if (!e->makes)
-            publish(a, m);
+        publish(a, m);
     } else {
         install(a, NULL);
         prov_embedder_arrival(&at);
         if (*what || path)
-            broken(a, m, err);
+            broken(a, m, _("memory is searched by words alone: %s"), err);
         else {
             m->state = at.coming ? AGT_MEANING_COMING : AGT_MEANING_NONE;
             m->percent = at.coming ? at.percent : 0;
@@ -204,14 +223,6 @@ static bool look(agt *a, agt_meaning *m)
     free(path);
     free(what);
     return own != NULL;
-}
-
-static void has_looked(embedder *e)
-{
-    pthread_mutex_lock(&e->mu);
-    e->has_looked = true;
-    pthread_cond_broadcast(&e->looked);
-    pthread_mutex_unlock(&e->mu);
 }
 
 int embedder_threads(const char *power)
@@ -293,6 +304,21 @@ static int count(agt *a, const prov_embedder_info *i, agt_meaning *m, char *err)
     return rc;
 }
 
+/* How far another process is: a row, not all passages. */
+static int glance(agt *a, const prov_embedder_info *i, agt_meaning *m, char *err)
+{
+    int64_t id;
+    mem_embedder v = { 0 };
+    int rc = mem_embedder_for(a->store, i->id, i->dim, &id, err);
+    if (rc == Q_OK)
+        rc = mem_embedder_get(a->store, id, &v, err);
+    if (rc == Q_OK)
+        m->done = v.chunks + v.messages;
+    m->all = m->done > m->all ? m->done : m->all;
+    mem_embedder_free(&v);
+    return rc;
+}
+
 static int round_of(agt *a, const char *path, agt_meaning *m, int64_t *made, char *err)
 {
     making w = { .a = a, .m = m, .had = m->done };
@@ -310,37 +336,57 @@ static int round_of(agt *a, const char *path, agt_meaning *m, int64_t *made, cha
     return rc;
 }
 
-/* Makes all that is owed. Returns after how many ms it is to be looked at again; -1: when a job ended. */
+/* Who makes them: *mine, as far as anything is owed. */
+static int take_on(agt *a, const prov_embedder_info *i, agt_meaning *m, bool *mine, char *err)
+{
+    int rc = Q_OK;
+    if (m->state == AGT_MEANING_ELSEWHERE && !*mine) {
+        rc = mem_claim(a->store, MEM_CLAIM_EMBED, mine, err);
+        if (rc < 0 || !*mine)
+            return rc < 0 ? rc : glance(a, i, m, err);
+    }
+    rc = count(a, i, m, err);
+    if (rc == Q_OK && m->done < m->all && !*mine)
+        rc = mem_claim(a->store, MEM_CLAIM_EMBED, mine, err);
+    m->state = m->done == m->all ? AGT_MEANING_READY : *mine ? AGT_MEANING_MAKING : AGT_MEANING_ELSEWHERE;
+    return rc;
+}
+
+/* Makes all that is owed. Returns after how many ms it is to be looked at again. */
 static int make(agt *a, agt_meaning *m)
 {
     embedder *e = &a->embedder;
     char err[Q_ERRLEN];
     const prov_embedder_info *i = prov_embedder_about(e->ask);
     bool mine = false;
-    int rc = Q_OK, ms = -1;
+    int rc = Q_OK;
     for (int64_t made = 1; rc == Q_OK && made > 0;) {
         if (!desk_leisure(&a->desk, &e->change))
             break;
         made = 0;
-        rc = count(a, i, m, err);
-        if (rc == Q_OK && m->done < m->all && !mine)
-            rc = mem_claim(a->store, MEM_CLAIM_EMBED, &mine, err);
-        m->state = m->done == m->all ? AGT_MEANING_READY : mine ? AGT_MEANING_MAKING : AGT_MEANING_ELSEWHERE;
+        rc = take_on(a, i, m, &mine, err);
         m->problem[0] = 0;
         if (rc == Q_OK)
             publish(a, m);
         if (rc == Q_OK && m->state == AGT_MEANING_MAKING)
             rc = round_of(a, i->path, m, &made, err);
-        if (rc == Q_OK && m->state == AGT_MEANING_ELSEWHERE)
-            ms = e->look_ms;
     }
     if (mine)
         mem_claim_end(a->store, MEM_CLAIM_EMBED);
-    if (rc < 0 && rc != Q_CANCEL) {
-        broken(a, m, err);
-        ms = AGAIN_MS;
-    }
-    return ms;
+    if (rc < 0 && rc != Q_CANCEL)
+        broken(a, m, _("passages get no vectors for search by meaning now: %s"), err);
+    return m->state == AGT_MEANING_BROKEN ? AGAIN_MS : m->state == AGT_MEANING_ELSEWHERE ? e->look_ms : IDLE_LOOKS * e->look_ms;
+}
+
+/* Until there may be something to make: a job ended here, or what others did to the file shows. */
+static void rest(agt *a, uint64_t *ran, int64_t *version, int ms, bool watches)
+{
+    embedder *e = &a->embedder;
+    uint64_t was = *ran;
+    do
+        desk_news(&a->desk, ran, ms, &e->change);
+    while (watches && *ran == was && !desk_quits(&a->desk) && !atomic_load(&e->change) && mem_version(a->store) == *version);
+    *version = mem_version(a->store);
 }
 
 static void *work(void *user)
@@ -349,12 +395,14 @@ static void *work(void *user)
     embedder *e = &a->embedder;
     agt_meaning m;
     uint64_t ran = 0;
+    int64_t version = -1;
     bool open = look(a, &m);
     has_looked(e);
     while (!desk_quits(&a->desk)) {
-        int ms = open && e->makes ? make(a, &m) : m.state == AGT_MEANING_NONE || m.state == AGT_MEANING_COMING ? e->look_ms : -1;
-        desk_news(&a->desk, &ran, ms, &e->change);
-        if (atomic_exchange(&e->change, false) || m.state == AGT_MEANING_NONE || m.state == AGT_MEANING_COMING)
+        bool none = m.state == AGT_MEANING_NONE || m.state == AGT_MEANING_COMING;
+        int ms = open && e->makes ? make(a, &m) : none ? e->look_ms : -1;
+        rest(a, &ran, &version, ms, open && m.state == AGT_MEANING_READY && e->makes);
+        if (atomic_exchange(&e->change, false) || none)
             open = look(a, &m);
     }
     install(a, NULL);

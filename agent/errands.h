@@ -13,6 +13,7 @@ extern const job_row job_delete_answered;        /* engine's: the same, where an
 extern const job_row job_delete_here, job_rename_here;   /* engine's: of the present one, whichever it is by then */
 
 /* ---- lists.c: quick ---- */
+extern const job_row job_why;            /* id: a conversation; why its last answer was fed what it was */
 extern const job_row job_retrieval, job_names, job_energy, job_costs;
 
 /* ---- map.c: quick ---- */
@@ -37,10 +38,19 @@ extern const job_row job_manual;         /* engine's: the first question should 
 /* job_take, quick; text: a file or folder: written down, then */
 extern const job_row job_add, job_tidy;  /* long; value: under which name it is written down */
 extern const job_row job_documents;      /* quick */
+extern const job_row job_memory_map;     /* long */
 
 /* ---- backup.c: long: today's backup of the memory, where one is due ---- */
 extern const job_row job_backup;
 void backup_daily(agt *);                /* posts it, once a day; any thread */
+
+/* ---- source.c ---- */
+extern const job_row job_source;         /* id: a conversation, number: of a passage of its last answer */
+
+/* ---- wishes.c ---- */
+struct mem_pin;
+/* Passage [number] of a conversation's last answer, and what it is of. Any thread. */
+int wishes_numbered(agt *, int64_t chat, int number, struct mem_pin *, int64_t *source, char *err);
 
 /* ---- lost.c: long; text: numbers of documents whose files are looked for ---- */
 extern const job_row job_lost;

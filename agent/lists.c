@@ -54,6 +54,29 @@ static void retrieval(agt *a, const job *j)
     evq_push(&a->events, &e);
 }
 
+static void why(agt *a, const job *j)
+{
+    char err[Q_ERRLEN];
+    mem_messages path = { 0 };
+    mem_logs l = { 0 };
+    q_buf b = { 0 };
+    int rc = j->id ? mem_branch(a->store, j->id, 0, &path, err) : Q_OK, last = path.n - 1;
+    while (last >= 0 && path.v[last].role != MEM_ASSISTANT)
+        last--;
+    if (rc == Q_OK && last >= 0)
+        rc = mem_log_get(a->store, path.v[last].id, &l, err);
+    if (rc < 0)
+        note(&a->events, AGT_ERROR, "%s", err);
+    else if (!l.n)
+        note_text(&a->events, "/why", q_strdup(_("Nothing was searched here since the start: ask something, or /search WORDS.\n")));
+    else {
+        rag_explain_logs(&l, &b);
+        note_page(&a->events, "/why", q_buf_take(&b), rag_explain_logs_json(&l));
+    }
+    mem_logs_free(&l);
+    mem_messages_free(&path);
+}
+
 /* What Tab offers after /model: names without blanks, of files that run. */
 static void keep_names(agt *a, const prov_found *f, int n)
 {
@@ -186,6 +209,7 @@ static void costs(agt *a, const job *j)
 }
 
 const job_row job_find = { .name = "find", .lane = LANE_QUICK, .end = END_DROPPED, .run = find };
+const job_row job_why = { .name = "why", .lane = LANE_QUICK, .end = END_DROPPED, .run = why };
 const job_row job_retrieval = { .name = "retrieval", .lane = LANE_QUICK, .end = END_DROPPED, .run = retrieval };
 const job_row job_model = { .name = "model", .lane = LANE_QUICK, .end = END_DROPPED, .run = model };
 const job_row job_names = { .name = "names", .lane = LANE_QUICK, .end = END_DROPPED, .run = names };

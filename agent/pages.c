@@ -1,6 +1,7 @@
 /* agent/pages: the texts that commands print: /context, /why, /experts for line mode. Front-end thread, from snapshots.
  * It never waits for the other threads. */
 #include "base/say.h"
+#include "agent/errands.h"
 #include "agent/front.h"
 #include "agent/view.h"
 
@@ -41,20 +42,26 @@ void page_context(agt *a)
 void page_why(agt *a)
 {
     q_buf b = { 0 };
+    char *json = NULL;
+    bool stored = false;
     lost_now gone = lost_copy(&a->lost);
     pthread_mutex_lock(&a->shown.mu);
     if (a->shown.why) {
         lost_mark(&gone, a->shown.why);
         rag_explain(a->shown.why, &b);
+        json = rag_explain_json(a->shown.why, NULL);
     } else if (a->shown.why_broken)
         q_buf_printf(&b, "%s\n", a->shown.why_broken);
     else if (a->shown.why_message)
         q_buf_puts(&b, _("Memory was not searched for this answer: the text only goes on (--base).\n"));
     else
-        q_buf_puts(&b, _("Nothing was searched here since the start: ask something, or /search WORDS.\n"));
+        stored = true;
     pthread_mutex_unlock(&a->shown.mu);
     free(gone.document);
-    note_text(&a->events, "/why", q_buf_take(&b));
+    if (stored)                          /* the log of an answer that was given before the start */
+        desk_post(&a->desk, &job_why, front_present(a), 0, NULL, NULL);
+    else
+        note_page(&a->events, "/why", q_buf_take(&b), json);
 }
 
 /* The panel as lines of text: one a layer, the sign of each expert, then what is odd. */

@@ -10,8 +10,8 @@ enum { MEMORY_REST_MAX = 256 };         /* arguments */
 typedef struct memory_ask {             /* what the command line asks for */
     const char *db, *model, *absent;
     char *rest[MEMORY_REST_MAX];
-    int n, max, limit;
-    bool json, yes;
+    int n, max, limit, mode;
+    bool json, yes, explain;
 } memory_ask;
 
 /* On a terminal a person is asked this; elsewhere only --yes is a yes, which is said. */

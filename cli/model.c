@@ -109,9 +109,8 @@ static int model_map(int argc, char **argv)
     return rc;
 }
 
-static void list_json(const eng_found *list, int n)
+static void list_json(cJSON *all, const eng_found *list, int n, bool embedders)
 {
-    cJSON *all = cJSON_CreateArray();
     for (int i = 0; i < n; i++) {
         cJSON *j = cJSON_CreateObject();
         cJSON_AddStringToObject(j, "name", list[i].name);
@@ -124,28 +123,17 @@ static void list_json(const eng_found *list, int n)
         cJSON_AddNumberToObject(j, "experts", list[i].n_expert);
         cJSON_AddNumberToObject(j, "experts_used", list[i].n_expert_used);
         cJSON_AddBoolToObject(j, "fits", list[i].fits);
+        cJSON_AddBoolToObject(j, "embedder", embedders);
         if (list[i].problem) cJSON_AddStringToObject(j, "problem", list[i].problem);
         else cJSON_AddNullToObject(j, "problem");
         cJSON_AddItemToArray(all, j);
     }
-    char *s = cJSON_Print(all);
-    q_say_json(stdout, s ? s : "[]");
-    cJSON_free(s);
-    cJSON_Delete(all);
 }
 
-static int model_list(int argc, char **argv)
+static void list_words(const eng_found *list, int n)
 {
-    bool json = false;
-    const option o[] = {{"--json", NULL, &json}, {NULL, NULL, NULL}};
-    if (parse(argc, argv, o, NULL, 0) < 0) return 2;
-    char err[Q_ERRLEN], w[32];
-    eng_found *list;
-    int n, rc = eng_find(&list, &n, err);
-    if (rc) return cli_fail(err);
-    if (json) list_json(list, n);
-    else if (!n) q_say(stderr, "%s\n", _("no models found: `quorum model fetch` brings the default one, QUORUM_MODELS=FOLDER:FOLDER names yours"));
-    for (int i = 0; !json && i < n; i++) {
+    char w[32];
+    for (int i = 0; i < n; i++) {
         const eng_found *f = &list[i];
         char experts[40] = "-";
         if (f->n_expert) snprintf(experts, sizeof experts, "%d/%d", f->n_expert_used, f->n_expert);
@@ -154,8 +142,39 @@ static int model_list(int argc, char **argv)
         if (f->problem) q_say(stdout, "    %s\n", f->problem);
         else if (!f->fits) q_say(stdout, "    %s\n", _("does not fit in the memory that is free now"));
     }
+}
+
+/* What one talks with, then what memory is searched by. */
+static int model_list(int argc, char **argv)
+{
+    bool json = false;
+    const option o[] = {{"--json", NULL, &json}, {NULL, NULL, NULL}};
+    if (parse(argc, argv, o, NULL, 0) < 0) return 2;
+    char err[Q_ERRLEN], why[Q_ERRLEN];
+    eng_found *list, *embedder;
+    int n, m, rc = eng_find(&list, &n, err);
+    if (rc) return cli_fail(err);
+    if ((rc = eng_find_embedders(&embedder, &m, why))) {
+        eng_found_free(list, n);
+        return cli_fail(why);
+    }
+    if (json) {
+        cJSON *all = cJSON_CreateArray();
+        list_json(all, list, n, false);
+        list_json(all, embedder, m, true);
+        char *s = cJSON_Print(all);
+        q_say_json(stdout, s ? s : "[]");
+        cJSON_free(s);
+        cJSON_Delete(all);
+    } else {
+        if (!n) q_say(stderr, "%s\n", _("no models found: `quorum model fetch` brings the default one, QUORUM_MODELS=FOLDER:FOLDER names yours"));
+        list_words(list, n);
+        if (m) q_say(stdout, "%s%s\n", n ? "\n" : "", _("Embedding models, for memory.embedder:"));
+        list_words(embedder, m);
+    }
     if (*err) q_say(stderr, "quorum: %s\n", err);
     eng_found_free(list, n);
+    eng_found_free(embedder, m);
     return 0;
 }
 

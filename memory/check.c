@@ -186,11 +186,15 @@ int store_check(mem_store *s, char *err)
     return rc;
 }
 
-int mem_check(mem_store *s, char *err)
+int mem_check_said(mem_store *s, mem_said_fn *fn, void *user, char *err)
 {
     int rc = store_begin(s, err);
     if (rc != Q_OK) return rc;
-    rc = store_end(s, store_check(s, err), err);
+    rc = store_check(s, err);
+    if (rc == Q_OK) rc = store_refs_check(s, fn, user, err);
+    rc = store_end(s, rc, err);
     for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc == Q_OK; k++) rc = store_index_ready(s, k, err);
     return rc;
 }
+
+int mem_check(mem_store *s, char *err) { return mem_check_said(s, NULL, NULL, err); }

@@ -23,6 +23,10 @@ void mem_close(mem_store *);
 /* SQLite's integrity_check and that of both FTS indexes (against their content). An index that does not match its text is
  * no damage: it is made again. */
 int mem_check(mem_store *, char *err);
+/* The same, and what its rows say of one another (memory/refs.c): what can be derived again is put right, and fn (may be NULL) told so, a
+ * sentence each; what cannot is told with the way out. The lock is held meanwhile. */
+typedef void mem_said_fn(void *user, const char *sentence);     /* must not call the store */
+int mem_check_said(mem_store *, mem_said_fn *fn, void *user, char *err);
 /* This process's name in a store, and whether the process that calls itself so is still there: for what one process has taken
  * on and no other is to do meanwhile. */
 const char *mem_owner(const mem_store *);
@@ -390,6 +394,26 @@ typedef bool mem_entity_fn(void *user, const mem_entity *);
 /* Everything that a text names, a call a mention; fn returns false to stop. Never fails, whatever the bytes. At most 96. */
 void mem_entities(const char *text, size_t n, mem_entity_fn *fn, void *user);
 
+/* ================= all of it ================= */
+typedef struct mem_text {
+    enum mem_kind kind;
+    int64_t id, source;
+    enum mem_trust trust;
+    int64_t created_ms;                 /* of a message; when a document was taken in */
+    bool first;                         /* of its document */
+    const char *text; size_t n;         /* valid in fn only, like path */
+    const char *path;                   /* of its document; "" */
+} mem_text;
+/* Every passage, or every message that is searched, in order of ids, in steps. fn must not call the store; false: Q_CANCEL. */
+int mem_texts_each(mem_store *, enum mem_kind, bool (*fn)(void *user, const mem_text *), void *user, char *err);
+typedef struct mem_sizes {
+    int64_t documents[3], gone;         /* by trust; of these, files that are missed */
+    int64_t conversations, imported;
+    int64_t pins, bans;
+    int64_t file, free;                 /* bytes of the store, and of these unused */
+} mem_sizes;
+int mem_sizes_get(mem_store *, mem_sizes *out, char *err);
+
 /* ================= what a person wants of a search ================= */
 /* Passages that are fed first in a conversation, and sources that are never fed, until that is taken back. They are kept with
  * their titles as they are now, oldest first; what is gone from memory is in neither list. */
@@ -512,5 +536,7 @@ int mem_setting_put(mem_store *, const char *name, const char *value, char *err)
 int mem_claim(mem_store *, const char *name, bool *mine, char *err);
 #define MEM_CLAIM_EMBED "embedding"          /* making vectors */
 void mem_claim_end(mem_store *, const char *name);
+/* Another number when another process, or another opening of this file, changed it since. Microseconds. */
+int64_t mem_version(mem_store *);
 
 #endif

@@ -124,6 +124,9 @@ int store_migrate(mem_store *, int to, char *err);  /* the lock need not be held
 /* check.c: the lock is held and a transaction is open. */
 int store_check(mem_store *, char *err);
 
+/* refs.c: the same. */
+int store_refs_check(mem_store *, mem_said_fn *fn, void *user, char *err);
+
 /* copy.c: the file as it was, beside it (PATH.before-SCHEMA), while it is brought up to that schema. */
 int store_copy_make(mem_store *, int schema, char *err);
 void store_copy_drop(const mem_store *, int schema);

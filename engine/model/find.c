@@ -88,9 +88,9 @@ static void add_file(finder *f, const char *path, char *name, const char *place)
     f->list[f->n++] = (eng_found){
         .path = q_strdup(path), .name = name, .place = place, .bytes = (uint64_t)st.st_size, .params = b.params,
         .arch = q_strdup(b.arch ? b.arch : ""), .quant = q_strdup(b.quant ? b.quant : ""),
-        .problem = rc ? q_strdup(err) : b.problem && !b.full ? q_strdup(b.problem) : NULL,
+        .problem = rc ? q_strdup(err) : b.problem && !b.full && !embedder ? q_strdup(b.problem) : NULL,
         .n_expert = (int)(b.shape.n_expert < 65536 ? b.shape.n_expert : 0), .n_expert_used = (int)(b.shape.n_used < 65536 ? b.shape.n_used : 0),
-        .fits = rc == Q_OK && !b.full && brief_memory(&b) <= q_mem_available()};
+        .fits = rc == Q_OK && (embedder ? (uint64_t)st.st_size : b.full ? UINT64_MAX : brief_memory(&b)) <= q_mem_available()};
     brief_free(&b);
     gguf_close(g);
 }

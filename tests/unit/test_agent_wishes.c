@@ -111,6 +111,8 @@ static void a_source_is_banned_and_taken_back(void)
     if (!begin(&s)) return;
     ask(&s, "/ban");
     CHECK(s.page && strstr(s.page, "No source is banned"));
+    ask(&s, "/source 1");
+    SAID_NOTE(&s, "nothing is answered in this conversation yet");
     ask(&s, question);
     ask(&s, "/ban 1");
     SAID_NOTE(&s, "banned: nothing of notes/bridge.md");
@@ -127,6 +129,10 @@ static void a_source_is_banned_and_taken_back(void)
     SAID_NOTE(&s, "not banned any more: notes/bridge.md");
     ask(&s, question);
     ANSWERED(&s, "Maren Holt built it [1].");
+    ask(&s, "/source 9");
+    SAID_NOTE(&s, "passage [9] was not fed");
+    ask(&s, "/source x");
+    CHECK(s.errors == 1);
     ask(&s, "/ban 9");
     SAID_NOTE(&s, "passage [9] was not fed");
     ask(&s, "/ban nonsense");
@@ -217,6 +223,43 @@ static void the_panel_pins_bans_and_opens(void)
     finish(&s);
 }
 
+/* /why is about the last answer of the open conversation, also where it was given before; its data is the page's. */
+static void why_is_about_the_open_conversation(void)
+{
+    seen s = { 0 };
+    if (!begin(&s)) return;
+    ask(&s, "/why");
+    CHECK(s.page && strstr(s.page, "Nothing was searched here"));
+    ask(&s, question);
+    ask(&s, "/why");
+    CHECK(s.page && strstr(s.page, "[1]") && strstr(s.page, "words of the question"));
+    cJSON *o = cJSON_Parse(s.data ? s.data : ""), *p = cJSON_GetArrayItem(cJSON_GetObjectItem(o, "passages"), 0);
+    CHECK(p && cJSON_GetObjectItem(p, "number")->valueint == 1 && strcmp(cJSON_GetObjectItem(p, "fate")->valuestring, "fed") == 0);
+    double score = p ? cJSON_GetObjectItem(p, "score")->valuedouble : 0, x = 1;
+    for (const cJSON *f = p ? cJSON_GetObjectItem(p, "signals")->child : NULL; f; f = f->next) x *= f->valuedouble;
+    CHECK(score > 0 && fabs(score - x) < 1e-6);
+    CHECK_INT(cJSON_GetObjectItem(o, "fed") ? cJSON_GetObjectItem(o, "fed")->valueint : -1, 2);
+    cJSON_Delete(o);
+    agt_status st;
+    agt_get_status(a, &st);
+    ask(&s, "/new");
+    ask(&s, "/why");
+    CHECK(s.page && strstr(s.page, "Nothing was searched here"));
+    char *open = q_printf("/open %lld", (long long)st.chat);
+    ask(&s, open);
+    free(open);
+    ask(&s, "/why");                     /* as its log has it */
+    CHECK_MSG(s.page && strstr(s.page, "2 fed") && strstr(s.page, "notes/bridge.md"), "%s", s.page ? s.page : "");
+    o = cJSON_Parse(s.data ? s.data : "");
+    CHECK(cJSON_GetArraySize(cJSON_GetObjectItem(o, "passages")) >= 2 && cJSON_GetObjectItem(o, "fed")->valueint == 2);
+    cJSON_Delete(o);
+    ask(&s, "/search old bridge");
+    CHECK(s.data && strstr(s.data, "\"query\":\"old bridge\""));
+    ask(&s, "/memory map");
+    CHECK(s.page && strstr(s.page, "documents") && s.data && strstr(s.data, "\"months\""));
+    finish(&s);
+}
+
 int main(void)
 {
     setenv("XDG_CONFIG_HOME", "/nonexistent", 1);
@@ -225,6 +268,7 @@ int main(void)
     RUN(without_some_of_what_was_fed);
     RUN(a_source_is_banned_and_taken_back);
     RUN(a_passage_is_pinned_in_its_conversation);
+    RUN(why_is_about_the_open_conversation);
     RUN(the_panel_pins_bans_and_opens);
     return TEST_END();
 }

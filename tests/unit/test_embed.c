@@ -2,6 +2,7 @@
  * and the processor, windows, cancelling, files that are damaged; and where they are, the real models against their goldens. */
 #include "engine/embed/embedder.h"
 #include "engine/engine.h"
+#include "engine/models.h"
 #include "kernels/cpu/vec.h"
 #include "tests/embed_fixture.h"
 #include "tests/engine_util.h"
@@ -467,6 +468,54 @@ static void an_embedder_is_known_by_its_header(void)
     free(chat);
 }
 
+/* Embedders, also those made of a decoder, are found apart from what one chats with: by part of a name, by id, by path. */
+static void embedders_are_listed_apart(void)
+{
+    char dir[] = "/tmp/quorum-embedders-XXXXXX", id[20], *at = NULL;
+    char *from[3] = { tiny_file(&TINY_BERT, err), decoder_embedder("qwen3moe", EMBED_LAST), util_model("qwen3moe") };
+    static const char *const names[3] = { "tiny-one.gguf", "qwen-embedding.gguf", "chat.gguf" };
+    char *to[3];
+    eng_found *list = NULL;
+    int n = -1;
+    CHECK(mkdtemp(dir) != NULL);
+    for (int i = 0; i < 3; i++) {
+        q_buf b = { 0 };
+        to[i] = q_printf("%s/%s", dir, names[i]);
+        CHECK(q_read_file(from[i], &b, 1 << 28, err) == Q_OK && q_write_file_atomic(to[i], b.p, b.len, err) == Q_OK);
+        q_buf_free(&b);
+        unlink(from[i]);
+        free(from[i]);
+    }
+    setenv("HOME", dir, 1);
+    setenv("QUORUM_MODELS", dir, 1);
+    static const char *const others[] = { "XDG_DATA_HOME", "XDG_CACHE_HOME", "LLAMA_CACHE", "HF_HOME", "HF_HUB_CACHE", "OLLAMA_MODELS" };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) unsetenv(others[i]);
+    CHECK(eng_find(&list, &n, err) == Q_OK && n == 1 && strcmp(list[0].name, "chat") == 0);
+    eng_found_free(list, n);
+    CHECK(eng_find_embedders(&list, &n, err) == Q_OK && n == 2);
+    for (int i = 0; i < n; i++) CHECK_MSG(!list[i].problem && list[i].fits && strcmp(list[i].name, "chat") != 0, "%s: %s", list[i].name, list[i].problem ? list[i].problem : "");
+    eng_found_free(list, n);
+    CHECK(eng_find_embedder("QWEN", &at, err) == Q_OK && strcmp(at, to[1]) == 0);
+    free(at);
+    CHECK(eng_embedder_id(to[0], id, err) == Q_OK && eng_find_embedder(id, &at, err) == Q_OK && strcmp(at, to[0]) == 0);
+    free(at);
+    eng_embedder *e = NULL;              /* the id is what it says when it is open */
+    CHECK(eng_embedder_open(to[0], 1, &e, err) == Q_OK && strcmp(eng_embedder_info_of(e)->id, id) == 0);
+    eng_embedder_close(e);
+    CHECK_INT(eng_embedder_id(to[2], id, err), Q_FORMAT);
+    CHECK(eng_find_embedder(to[2], &at, err) == Q_OK);         /* a path is taken as it is: opening it says what it is */
+    free(at);
+    CHECK_INT(eng_find_embedder("chat", &at, err), Q_NOTFOUND);
+    CHECK_INT(eng_find_embedder("n", &at, err), Q_RANGE);
+    CHECK_MSG(strstr(err, "tiny-one") && strstr(err, "qwen-embedding"), "%s", err);
+    CHECK(eng_find_embedder(NULL, &at, err) == Q_NOTFOUND && strstr(err, "quorum model fetch --embedder"));
+    for (int i = 0; i < 3; i++) {
+        unlink(to[i]);
+        free(to[i]);
+    }
+    rmdir(dir);
+}
+
 /* make FILE: only a tiny embedder there, for the tests of the command line. */
 int main(int argc, char **argv)
 {
@@ -486,6 +535,7 @@ int main(int argc, char **argv)
     RUN(damaged_files_are_refused_with_a_sentence);
     RUN(numbers_that_are_none_are_told);
     RUN(an_embedder_is_known_by_its_header);
+    RUN(embedders_are_listed_apart);
     real("e5_goldens", "QUORUM_E5", "e5/e5.json", "exact", "embedding", 1 << 20);
     real("minilm_goldens", "QUORUM_MINILM", "golden/minilm.json", "embedding", NULL, 256);
     return TEST_END();

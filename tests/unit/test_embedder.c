@@ -8,6 +8,8 @@
 #include "tests/script_provider.h"
 #include "tests/unit/agent_help.h"
 
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -343,6 +345,42 @@ static void a_kill_loses_only_what_was_in_hand(void)
     CHECK(count_batches(&again) > count_batches(&last));
 }
 
+/* The disk takes nothing more from some batch on: one sentence, words and what is there go on, and the next job that ends tries again. */
+static struct rlimit roomy;
+static void disk_full(void *user, int64_t n)
+{
+    struct rlimit r = { 0, roomy.rlim_max };
+    if (n == *(int64_t *)user)
+        setrlimit(RLIMIT_FSIZE, &r);
+}
+
+static void a_full_disk_is_said_once(void)
+{
+    seen s = { 0 };
+    agt_meaning m;
+    int64_t at = 20;
+    fresh(3 * DOCUMENTS);
+    signal(SIGXFSZ, SIG_IGN);
+    CHECK(getrlimit(RLIMIT_FSIZE, &roomy) == 0);
+    agt *a = room(&s, true);
+    turn_on(a, bert, disk_full, &at);
+    CHECK(until(a, &s, AGT_MEANING_BROKEN, &m) && *m.problem && said(a, &s, "passages get no vectors for search by meaning now: "));
+    CHECK(m.done < m.all);
+    rag_near *near = embedder_near(a);
+    CHECK(near != NULL);
+    embedder_near_end(a, near);
+    CHECK(setrlimit(RLIMIT_FSIZE, &roomy) == 0);
+    agt_submit(a, "fed");                /* behind the answer it is tried again */
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000) && ready(a, &s, &m) && !*m.problem);
+    int times = 0;
+    for (const char *p = s.notes.p ? s.notes.p : ""; (p = strstr(p, "get no vectors")); p++)
+        times++;
+    CHECK_INT(times, 1);
+    agt_close(a);
+    CHECK_INT(vectors(NULL), 3 * DOCUMENTS + 2);
+    seen_clear(&s);
+}
+
 static void models_stand_side_by_side(void)
 {
     seen s = { 0 };
@@ -467,6 +505,28 @@ static void it_comes_while_the_shell_is_open(void)
     seen_clear(&s);
 }
 
+/* What another process takes in is seen while the shell does nothing. */
+static void what_others_take_in_is_seen(void)
+{
+    seen s = { 0 };
+    agt_meaning m;
+    fresh(DOCUMENTS);
+    agt *a = room(&s, true);
+    turn_on(a, bert, NULL, NULL);
+    CHECK(ready(a, &s, &m) && all_done(a, &s));
+    mem_store *other = store();
+    int64_t id;
+    CHECK_INT(rag_add_text(other, "theirs", "theirs", MEM_TRUST_OWN, "bad cab", 7, &id, err), Q_OK);
+    mem_close(other);
+    for (int i = 0; i < 120000 && m.done < DOCUMENTS + 1; i++) {
+        usleep(1000);
+        agt_get_meaning(a, &m);
+    }
+    CHECK_INT(m.done, DOCUMENTS + 1);
+    agt_close(a);
+    seen_clear(&s);
+}
+
 static void a_script_makes_none(void)
 {
     seen s = { 0 };
@@ -543,9 +603,11 @@ int main(void)
     RUN(taking_in_is_waited_for);
     RUN(the_end_waits_for_one_batch);
     RUN(a_kill_loses_only_what_was_in_hand);
+    RUN(a_full_disk_is_said_once);
     RUN(models_stand_side_by_side);
     RUN(one_of_two_processes_makes_them);
     RUN(it_comes_while_the_shell_is_open);
+    RUN(what_others_take_in_is_seen);
     RUN(a_script_makes_none);
     unlink(bert);
     unlink(nomic);

@@ -645,6 +645,45 @@ static void two_processes_on_one_file(void)
     CHECK_INT(mine, EACH);
 }
 
+/* ---- what rows say of one another ---- */
+static void gather(void *user, const char *sentence) { q_buf_printf(user, "%s\n", sentence); }
+
+static void what_can_be_derived_is_made_again(void)
+{
+    static const struct { const char *wrong, *right, *says; int64_t want; } t[] = {
+        {"UPDATE message SET parent=(SELECT max(id) FROM message WHERE text='kingfishers nest in steep banks') WHERE text='stays there'", "SELECT count(*) FROM message WHERE text='stays there' AND parent IS NULL", "at its beginning", 1},
+        {"UPDATE conversation SET leaf=99999 WHERE title='harbour'", "SELECT count(*) FROM conversation WHERE title='harbour' AND leaf IN (SELECT id FROM message WHERE text LIKE 'kingf%')", "their newest", 1},
+        {"UPDATE heard SET prev=77 WHERE message=(SELECT id FROM message WHERE text='a quiet answer')", "SELECT count(*) FROM heard h JOIN message m ON m.id=h.message WHERE h.prev<>ifnull(m.parent, 0)", "turns", 0},
+        {"UPDATE message SET elder=99999 WHERE text='a quiet answer'", "SELECT elder FROM message WHERE text='a quiet answer'", "beside", 0},
+        {"UPDATE import_message SET conversation=77 WHERE external='b'", "SELECT count(*) FROM import_message i JOIN message m ON m.id=i.message WHERE i.conversation<>m.conversation", "imported", 0},
+        {"UPDATE document SET called='other words' WHERE path='/birds.md'", "SELECT count(*) FROM document WHERE path='/birds.md' AND called='birds'", "called", 1},
+        {"UPDATE retrieval SET ref=99999, label='left behind', terms='words'", "SELECT count(*) FROM retrieval WHERE label<>'' OR terms<>''", "logs", 0},
+        {"INSERT INTO pin VALUES(1, 0, 99999, 0, -1, 5)", "SELECT count(*) FROM pin", "pins", 0},
+        {"INSERT INTO ban VALUES(1, 99999, 5)", "SELECT count(*) FROM ban", "bans", 0},
+        {"UPDATE message SET hidden=1 WHERE text='stays there'", "SELECT indexed FROM message WHERE text='stays there'", "index", 0},
+        {"UPDATE pending SET conversation=99999", "SELECT count(*) FROM pending", "memory export", 1},
+        {"UPDATE message SET role=9 WHERE text='said by somebody'", "SELECT count(*) FROM message WHERE role=9", "memory export", 1},
+    };
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        mem_store *s = open_at(":memory:");
+        fill(s, said, 1);
+        q_buf b = {0};
+        OK(mem_check(s, err));                                      /* its log names a passage that was never there */
+        OK(mem_check_said(s, gather, &b, err));
+        CHECK_MSG(b.len == 0, "%s", b.p);
+        OK(run(s, t[i].wrong));
+        OK(mem_check_said(s, gather, &b, err));
+        CHECK_MSG(b.p && strstr(b.p, t[i].says), "%s: %s", t[i].wrong, b.p ? b.p : "");
+        int64_t got = number(s, t[i].right);
+        CHECK_MSG(got == t[i].want, "%s: %lld", t[i].right, (long long)got);
+        q_buf_clear(&b);
+        OK(mem_check_said(s, gather, &b, err));
+        CHECK_MSG((b.len > 0) == (strcmp(t[i].says, "memory export") == 0), "%s", b.p ? b.p : "");     /* put right, once and for all */
+        q_buf_free(&b);
+        mem_close(s);
+    }
+}
+
 int main(void)
 {
     if (!memory_begin("forget")) return 1;
@@ -660,6 +699,7 @@ int main(void)
     RUN(a_stopped_backup_leaves_nothing);
     RUN(forgetting_reaches_the_backups);
     RUN(a_day_is_brought_back);
+    RUN(what_can_be_derived_is_made_again);
     RUN(a_kill_at_any_step);
     RUN(a_full_disk_forgets_later);
     RUN(two_processes_on_one_file);

@@ -253,6 +253,28 @@ static void screens(void)
     }
 }
 
+/* What would be forgotten is seen before the yes. */
+static void asked_first(void)
+{
+    for (int z = 0; z < 2; z++) {
+        begin(sizes[z].w, sizes[z].h);
+        chat(true);
+        bool ru = lang[0] == 'r';
+        ev((agt_event){ .kind = AGT_EV_ASK, .id = 3, .text = q_strdup(ru ?
+            "Убрать навсегда из памяти: 2 документа, 12 сообщений? Названия, черновики, журналы и истории строк, где это есть, тоже очищаются.\n"
+            "    12  notes/optics.md (14 отрывков)\n    31  дача/борщ.md (1 отрывок)\n   104  Почему небо голубое на закате («Небо»)\n   105  Рассеяние Рэлея («Небо»)\n"
+            "   230  И ещё об этом, очень длинное сообщение, которое в одну строку не … («Рецепт борща для большой компании на даче»)\n        и ещё 9\n"
+            "Резервные копии исчезнут тоже. Не затронуто: записанное в другие места (выгрузки, /trace save, снимки экрана)." :
+            "Remove 2 documents, 12 messages from memory for good? Titles, drafts, logs and histories that hold it are cleared too.\n"
+            "    12  notes/optics.md (14 passages)\n    31  дача/борщ.md (1 passage)\n   104  Why is the sky blue at sunset (“Sky”)\n   105  Rayleigh scattering (“Sky”)\n"
+            "   230  And once more of that, a very long message that does not fit on … (“Рецепт борща для большой компании на даче”)\n        and 9 more\n"
+            "Backups go too. Not reached: what was written elsewhere (exports, /trace save, screenshots).") });
+        CHECK(on_screen("notes/optics.md") && on_screen(ru ? "и ещё 9" : "and 9 more") && on_screen("/trace save") && on_screen(ru ? "любая другая" : "any other key"));
+        compare("forget");
+        end();
+    }
+}
+
 static void many_experts(void)
 {
     EACH_SIZE {
@@ -300,6 +322,7 @@ static void knobs(void)
 static void all_screens(void)
 {
     screens();
+    asked_first();
     many_experts();
     token_cursor();
     knobs();

@@ -70,8 +70,9 @@ typedef struct agt_chat { int64_t id; char *title; int64_t updated_ms; int n_mes
 
 enum agt_of { AGT_OF_DOCUMENT, AGT_OF_CHAT };
 enum agt_fate { AGT_FED, AGT_BELOW, AGT_LIMIT, AGT_REPEATS, AGT_UNWANTED };      /* cut by score; by count or room; as a repetition; as a person wanted it */
-typedef struct agt_part { char word[48]; double value; } agt_part;       /* what it is, for people; thousandths */
-enum { AGT_PARTS = 8 };
+/* What it is, for people; thousandths. Meaning may stand in for all parts before it; a side has a say in the order alone. */
+typedef struct agt_part { char word[48]; double value; enum agt_part_as { AGT_TIMES, AGT_OR, AGT_SIDE } as; } agt_part;
+enum { AGT_PARTS = 12 };
 typedef struct agt_passage {    /* one candidate of retrieval, fed or not */
     int64_t chunk;              /* which of all passages: of a document's, or the message of a conversation */
     enum agt_of of;

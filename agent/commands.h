@@ -67,6 +67,8 @@
       N_("what memory would feed for these words"), .needs = true) \
     X(without, RUN(without), "без", N_("[NUMBERS]"), \
       N_("the last question again without memory, or without passages by their numbers; shows both answers")) \
+    X(source, RUN(source), "источник", N_("NUMBER"), \
+      N_("passage [NUMBER] of the last answer, where it stands"), .needs = true) \
     X(pin, RUN(pin), "закрепить", N_("[NUMBER|off NUMBER]"), \
       N_("feed a passage of the last answer first in this conversation, while it fits; alone: list what is pinned"), .words = "off") \
     X(ban, RUN(ban), "запретить", N_("[NUMBER|off NUMBER]"), \

@@ -138,8 +138,10 @@ static void search(agt *a, const job *j)
     rag_result *r = NULL;
     q_buf b = { 0 };
     rag_config c = settings_rag(&a->settings);
-    rag_scope scope = { .conversation = 0, .budget = -1 };
-    if (rag_search(a->store, &c, j->text, &scope, &r, err) < 0) {
+    rag_scope scope = { .conversation = 0, .budget = -1, .near = embedder_near(a) };
+    int rc = rag_search(a->store, &c, j->text, &scope, &r, err);
+    embedder_near_end(a, scope.near);
+    if (rc < 0) {
         note(&a->events, AGT_ERROR, "%s", err);
         return;
     }

@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { NICENESS = 19, LOOK_MS = 2000, AGAIN_MS = 60000, FIRST_S = 2 };
+enum { NICENESS = 19, LOOK_MS = 2000, IDLE_LOOKS = 5, AGAIN_MS = 60000, FIRST_S = 2 };
 
 /* ---- the first look ---- */
 /* Is waited for where what is asked depends on it: it takes a tenth of a second. */
@@ -304,6 +304,21 @@ static int count(agt *a, const prov_embedder_info *i, agt_meaning *m, char *err)
     return rc;
 }
 
+/* How far another process is: a row, not all passages. */
+static int glance(agt *a, const prov_embedder_info *i, agt_meaning *m, char *err)
+{
+    int64_t id;
+    mem_embedder v = { 0 };
+    int rc = mem_embedder_for(a->store, i->id, i->dim, &id, err);
+    if (rc == Q_OK)
+        rc = mem_embedder_get(a->store, id, &v, err);
+    if (rc == Q_OK)
+        m->done = v.chunks + v.messages;
+    m->all = m->done > m->all ? m->done : m->all;
+    mem_embedder_free(&v);
+    return rc;
+}
+
 static int round_of(agt *a, const char *path, agt_meaning *m, int64_t *made, char *err)
 {
     making w = { .a = a, .m = m, .had = m->done };
@@ -321,37 +336,57 @@ static int round_of(agt *a, const char *path, agt_meaning *m, int64_t *made, cha
     return rc;
 }
 
-/* Makes all that is owed. Returns after how many ms it is to be looked at again; -1: when a job ended. */
+/* Who makes them: *mine, as far as anything is owed. */
+static int take_on(agt *a, const prov_embedder_info *i, agt_meaning *m, bool *mine, char *err)
+{
+    int rc = Q_OK;
+    if (m->state == AGT_MEANING_ELSEWHERE && !*mine) {
+        rc = mem_claim(a->store, MEM_CLAIM_EMBED, mine, err);
+        if (rc < 0 || !*mine)
+            return rc < 0 ? rc : glance(a, i, m, err);
+    }
+    rc = count(a, i, m, err);
+    if (rc == Q_OK && m->done < m->all && !*mine)
+        rc = mem_claim(a->store, MEM_CLAIM_EMBED, mine, err);
+    m->state = m->done == m->all ? AGT_MEANING_READY : *mine ? AGT_MEANING_MAKING : AGT_MEANING_ELSEWHERE;
+    return rc;
+}
+
+/* Makes all that is owed. Returns after how many ms it is to be looked at again. */
 static int make(agt *a, agt_meaning *m)
 {
     embedder *e = &a->embedder;
     char err[Q_ERRLEN];
     const prov_embedder_info *i = prov_embedder_about(e->ask);
     bool mine = false;
-    int rc = Q_OK, ms = -1;
+    int rc = Q_OK;
     for (int64_t made = 1; rc == Q_OK && made > 0;) {
         if (!desk_leisure(&a->desk, &e->change))
             break;
         made = 0;
-        rc = count(a, i, m, err);
-        if (rc == Q_OK && m->done < m->all && !mine)
-            rc = mem_claim(a->store, MEM_CLAIM_EMBED, &mine, err);
-        m->state = m->done == m->all ? AGT_MEANING_READY : mine ? AGT_MEANING_MAKING : AGT_MEANING_ELSEWHERE;
+        rc = take_on(a, i, m, &mine, err);
         m->problem[0] = 0;
         if (rc == Q_OK)
             publish(a, m);
         if (rc == Q_OK && m->state == AGT_MEANING_MAKING)
             rc = round_of(a, i->path, m, &made, err);
-        if (rc == Q_OK && m->state == AGT_MEANING_ELSEWHERE)
-            ms = e->look_ms;
     }
     if (mine)
         mem_claim_end(a->store, MEM_CLAIM_EMBED);
-    if (rc < 0 && rc != Q_CANCEL) {
+    if (rc < 0 && rc != Q_CANCEL)
         broken(a, m, _("passages get no vectors for search by meaning now: %s"), err);
-        ms = AGAIN_MS;
-    }
-    return ms;
+    return m->state == AGT_MEANING_BROKEN ? AGAIN_MS : m->state == AGT_MEANING_ELSEWHERE ? e->look_ms : IDLE_LOOKS * e->look_ms;
+}
+
+/* Until there may be something to make: a job ended here, or what others did to the file shows. */
+static void rest(agt *a, uint64_t *ran, int64_t *version, int ms, bool watches)
+{
+    embedder *e = &a->embedder;
+    uint64_t was = *ran;
+    do
+        desk_news(&a->desk, ran, ms, &e->change);
+    while (watches && *ran == was && !desk_quits(&a->desk) && !atomic_load(&e->change) && mem_version(a->store) == *version);
+    *version = mem_version(a->store);
 }
 
 static void *work(void *user)
@@ -360,12 +395,14 @@ static void *work(void *user)
     embedder *e = &a->embedder;
     agt_meaning m;
     uint64_t ran = 0;
+    int64_t version = -1;
     bool open = look(a, &m);
     has_looked(e);
     while (!desk_quits(&a->desk)) {
-        int ms = open && e->makes ? make(a, &m) : m.state == AGT_MEANING_NONE || m.state == AGT_MEANING_COMING ? e->look_ms : -1;
-        desk_news(&a->desk, &ran, ms, &e->change);
-        if (atomic_exchange(&e->change, false) || m.state == AGT_MEANING_NONE || m.state == AGT_MEANING_COMING)
+        bool none = m.state == AGT_MEANING_NONE || m.state == AGT_MEANING_COMING;
+        int ms = open && e->makes ? make(a, &m) : none ? e->look_ms : -1;
+        rest(a, &ran, &version, ms, open && m.state == AGT_MEANING_READY && e->makes);
+        if (atomic_exchange(&e->change, false) || none)
             open = look(a, &m);
     }
     install(a, NULL);

@@ -3,6 +3,7 @@
 #include "base/say.h"
 #include "agent/room.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,8 @@ void prefer_show(agt *a, lab_columns *pair, const char *const side[2], uint64_t 
     for (int s = 0; s < 2 && blind && pair->first >= 0; s++) {
         free(seen.side[s].name);
         seen.side[s].name = NULL;
+        for (int i = 0; i < seen.side[s].n; i++)         /* whose tokens are the unlikelier ones tells which is which */
+            seen.side[s].piece[i].over = NAN;
     }
     seen.blind = blind && pair->first >= 0;
     pthread_mutex_lock(&p->mu);

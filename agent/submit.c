@@ -99,6 +99,17 @@ static void history_page(agt *a, const agt_command *c, char *args)
 static void context(agt *a, const agt_command *c, char *args) { page_context(a); }
 static void without(agt *a, const agt_command *c, char *args) { agt_without(a, 0, args); }
 
+static void source(agt *a, const agt_command *c, char *args)
+{
+    long n = 0;
+    char *at = *args == '[' ? args + 1 : args;
+    at[strcspn(at, "]")] = 0;
+    if (!number(at, &n) || n < 1 || n > 1000)
+        usage(a, c);
+    else
+        desk_post(&a->desk, &job_source, front_present(a), n, NULL, NULL);
+}
+
 static void pin(agt *a, const agt_command *c, char *args)
 {
     if (!wishes_command(a, false, args))

@@ -43,7 +43,8 @@ static void search(agt *a, rag_config c, const mem_messages *path, const turn_ag
         return;
     char *before = asked_before(path);
     rag_scope scope = { .conversation = a->chat.id, .budget = prompt_room_for_passages(a, q->text, c.max_passages),
-                        .count = prompt_count, .user = a->seat.who, .before = before, .without = how ? how->without : NULL, .n_without = how ? how->n_without : 0 };
+                        .count = prompt_count, .user = a->seat.who, .before = before, .near = embedder_near(a),
+                        .without = how ? how->without : NULL, .n_without = how ? how->n_without : 0 };
     size_t own = frame_question(q->text), all = strlen(q->text);
     char *question = q_strndup(q->text, own);
     int rc = rag_search(a->store, &c, question, &scope, out, err);
@@ -60,6 +61,8 @@ static void search(agt *a, rag_config c, const mem_messages *path, const turn_ag
         if (c.max_passages > 0 && c.budget > 0 && (rc = rag_search(a->store, &c, q->text + own, &scope, &more, err)) == Q_OK)
             rag_join(*out, more);
     }
+    embedder_near_end(a, scope.near);
+    if (rc == Q_OK && scope.near && (*out)->note) note(&a->events, AGT_WARN, "%s", (*out)->note);
     pthread_mutex_lock(&a->shown.mu);
     free(a->shown.why_broken);
     a->shown.why_broken = rc < 0 ? q_strdup(err) : NULL;

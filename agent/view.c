@@ -173,16 +173,25 @@ static void split_label(const char *label, agt_passage *p)
 /* The signals of a score as they are called. */
 static void parts_of(agt_passage *p)
 {
-    int n;
+    int n, sides;
     const rag_signal *row = rag_signals(&n);
+    const rag_side *side = rag_sides(&sides);
     const char *at = p->signals;
+    bool meaning = strstr(at, RAG_BY "near=") != NULL;
     char name[32];
     for (double v; p->n_factor < AGT_PARTS && rag_signals_next(&at, name, &v);) {
+        bool by = strncmp(name, RAG_BY, strlen(RAG_BY)) == 0;
+        if (by && !meaning)              /* words alone: the order is theirs */
+            continue;
         agt_part *f = &p->factor[p->n_factor++];
-        const char *word = name;
-        for (int i = 0; i < n; i++)
+        const char *word = by ? name + strlen(RAG_BY) : name;
+        f->as = by ? AGT_SIDE : strcmp(name, RAG_EITHER) == 0 ? AGT_OR : AGT_TIMES;
+        for (int i = 0; i < n && !by; i++)
             if (strcmp(row[i].name, name) == 0)
                 word = _(row[i].word);
+        for (int i = 0; i < sides && by; i++)
+            if (strcmp(side[i].name, name + strlen(RAG_BY)) == 0)
+                word = _(side[i].word);
         snprintf(f->word, sizeof f->word, "%s", word);
         f->word[q_utf8_whole(f->word, strlen(f->word))] = 0;
         f->value = v;

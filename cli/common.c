@@ -3,6 +3,8 @@
 #include "base/say.h"
 #include "cli/cli.h"
 #include "cli/common.h"
+#include "engine/embed.h"
+#include "engine/models.h"
 #include "lab/lab.h"
 #include "rag/rag.h"
 
@@ -131,10 +133,36 @@ int cli_text(const char *file, q_buf *out, char *err)
     return rc;
 }
 
+int cli_embedder(const char *m, int threads, eng_embedder **e, char *err)
+{
+    char *own = m ? NULL : eng_default_embedder();
+    if (!m && (!own || access(own, R_OK) != 0)) {
+        free(own);
+        return q_fail(err, Q_NOTFOUND, _("there is no embedding model yet: fetch it with \"quorum model fetch --embedder\", or name a GGUF file with -m"));
+    }
+    int rc = eng_embedder_open(m ? m : own, threads, e, err);
+    free(own);
+    return rc;
+}
+
+static int embed(void *user, bool question, const char *const *text, const size_t *len, int n, float *out, char *err)
+{
+    return eng_embed(user, question ? ENG_EMBED_QUERY : ENG_EMBED_PASSAGE, text, len, n, out, NULL, NULL, err);
+}
+
+void cli_lend(eng_embedder *e, rag_embedder *out)
+{
+    const eng_embedder_info *i = eng_embedder_info_of(e);
+    *out = (rag_embedder){.id = i->id, .dim = i->dim, .embed = embed, .user = e};
+}
+
 void cli_json_signals(cJSON *passage, const char *signals)
 {
-    cJSON *o = cJSON_AddObjectToObject(passage, "signals");
+    cJSON *o = cJSON_AddObjectToObject(passage, "signals"), *by = cJSON_AddObjectToObject(passage, "by");
     char name[32];
     double v;
-    while (rag_signals_next(&signals, name, &v)) cJSON_AddNumberToObject(o, name, v);
+    while (rag_signals_next(&signals, name, &v)) {
+        bool side = strncmp(name, RAG_BY, strlen(RAG_BY)) == 0;
+        cJSON_AddNumberToObject(side ? by : o, side ? name + strlen(RAG_BY) : name, v);
+    }
 }

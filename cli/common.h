@@ -21,7 +21,13 @@ int cli_text(const char *file, q_buf *out, char *err);
 int cli_device(int *argc, char **argv, char *err);
 /* Sets context.length to n tokens unless --set already said something. */
 int cli_room(eng_config *c, const cli_sets *sets, int n, char *err);
-/* "signals": {name: value} of a passage, from the text that rag keeps them as. */
+/* The embedding model in file m, or (NULL) the one that quorum model fetch --embedder brings. */
+struct eng_embedder;
+int cli_embedder(const char *m, int threads, struct eng_embedder **, char *err);
+/* The same as rag takes it; lives as long as the embedder. */
+struct rag_embedder;
+void cli_lend(struct eng_embedder *, struct rag_embedder *out);
+/* "signals" and "by", {name: value}, of a passage, from the text that rag keeps them as. */
 struct cJSON;
 void cli_json_signals(struct cJSON *passage, const char *signals);
 

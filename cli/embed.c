@@ -3,32 +3,17 @@
 #include "base/say.h"
 #include "cli/common.h"
 #include "engine/embed.h"
-#include "engine/models.h"
 #include "kernels/kernels.h"
 
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 const cli_command cli_embed = { "embed", N_(
     "quorum embed [-m F] [--query|--plain] [-t THREADS] [TEXT]...\n"
     "    the vector of each TEXT, without one of each line of standard input, as JSON: {\"model\",\"id\",\"dim\",\"tokens\":[...],\n"
     "    \"vectors\":[[...]]}; a text is a passage, --query: a question, --plain: nothing is put before it.\n"
     "    F is a GGUF file; without -m the one that quorum model fetch --embedder brings"), cmd_embed };
-
-/* F, or where the fetched one is. */
-static int open_embedder(const char *m, int threads, eng_embedder **e, char *err)
-{
-    char *own = m ? NULL : eng_default_embedder();
-    if (!m && (!own || access(own, R_OK) != 0)) {
-        free(own);
-        return q_fail(err, Q_NOTFOUND, _("there is no embedding model yet: fetch it with \"quorum model fetch --embedder\", or name a GGUF file with -m"));
-    }
-    int rc = eng_embedder_open(m ? m : own, threads, e, err);
-    free(own);
-    return rc;
-}
 
 /* ---- quorum embed ---- */
 
@@ -117,7 +102,7 @@ int cmd_embed(int argc, char **argv)
     int status;
     if (problem) status = cli_usage_take(&cli_embed, problem);
     else {
-        int rc = open_embedder(model, threads, &e, err);
+        int rc = cli_embedder(model, threads, &e, err);
         if (!rc && !t.n && !(rc = cli_stdin(&in, SIZE_MAX, err))) texts_of_lines(&t, &in);
         if (!rc) rc = print_all(e, as, &t, err);
         status = rc ? cli_fail(err) : 0;
@@ -250,7 +235,7 @@ int cli_bench_embed(const cli_command *as, int argc, char **argv)
     char err[Q_ERRLEN];
     eng_embedder *e = NULL;
     speed s = { 0 };
-    int rc = open_embedder(model, threads, &e, err);
+    int rc = cli_embedder(model, threads, &e, err);
     if (!rc) rc = measure(e, n, tokens, repeat, &s, err);
     if (!rc) report(eng_embedder_info_of(e), &s, n, json);
     eng_embedder_close(e);

@@ -10,7 +10,7 @@ enum { MEMORY_REST_MAX = 256 };         /* arguments */
 typedef struct memory_ask {             /* what the command line asks for */
     const char *db, *model, *absent;
     char *rest[MEMORY_REST_MAX];
-    int n, max, limit;
+    int n, max, limit, mode;
     bool json, yes, explain;
 } memory_ask;
 

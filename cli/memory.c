@@ -1,11 +1,12 @@
 /* cli/memory: `quorum memory`: add, search, list, delete, export, on the same store as the conversations. Single-threaded.
- * It never loads a model: tokens of passages are estimated. */
+ * It never loads a model to talk with: tokens of passages are estimated. */
 #include "agent/agent.h"
 #include "base/say.h"
 #include "cli/cli.h"
 #include "cli/common.h"
 #include "cli/keep.h"
 #include "cli/meaning.h"
+#include "engine/embed.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -20,7 +21,9 @@
 
 const cli_command cli_memory = { "memory", N_(
     "quorum memory add PATH... [--db FILE]        takes text, Markdown and archives of chats, or folders of them, into memory\n"
-    "quorum memory search TEXT [--json] [-n N] [--explain]  the best passages, and which of them would be fed; --explain: every number of it\n"
+    "quorum memory search TEXT [--json] [-n N] [--explain] [--mode auto|lexical|hybrid] [-m F]\n"
+    "    the best passages, and which of them would be fed; --explain: every number of it. F is an embedding model: without -m\n"
+    "    the one that quorum model fetch --embedder brings, if it is there\n"
     "quorum memory list\n"
     "quorum memory map [--json]                   how much of what there is, in which languages, and how it grew\n"
     "quorum memory embed [--limit N] [-m F] [--json]  makes the vectors for search by meaning, now (the shell does so by itself)\n"
@@ -106,6 +109,8 @@ static void search_json(const rag_result *r, const char *text)
     cJSON_AddNumberToObject(o, "min_score", r->min_score);
     cJSON_AddNumberToObject(o, "fed", r->n_fed);
     cJSON_AddNumberToObject(o, "best_below", r->best_below);
+    cJSON_AddStringToObject(o, "by", r->by == RAG_HYBRID ? "hybrid" : r->by == RAG_OFF ? "off" : "lexical");
+    if (r->note) cJSON_AddStringToObject(o, "note", r->note);
     cJSON *t = cJSON_AddArrayToObject(o, "terms");
     for (int i = 0; i < r->n_term; i++) {
         cJSON *e = cJSON_CreateObject();
@@ -141,34 +146,64 @@ static void search_json(const rag_result *r, const char *text)
     cJSON_Delete(o);
 }
 
+/* What lies near in meaning, where there is a model for it; NULL: there is none, and that is no failure unless one was named. */
+static int open_near(mem_store *s, const memory_ask *a, eng_embedder **model, rag_near **near, char *err)
+{
+    rag_embedder e;
+    char *path = NULL;
+    *near = NULL;
+    if (a->mode == RAG_LEXICAL) return Q_OK;
+    int rc = cli_memory_embedder(s, a->model, &path, err);
+    if (rc == Q_OK) rc = cli_embedder(path, 0, model, err);
+    free(path);
+    if (rc != Q_OK) return rc == Q_NOTFOUND && !a->model ? Q_OK : rc;
+    cli_lend(*model, &e);
+    *near = rag_near_new(s, &e);
+    return Q_OK;
+}
+
+static void search_words(const rag_result *r, const memory_ask *a)
+{
+    q_buf b = {0};
+    if (a->explain) rag_explain(r, &b);
+    if (a->explain) q_say_text(stdout, b.p);
+    for (int i = 0, shown = 0; i < r->n && shown < a->max && !a->explain; i++, shown++) {
+        const rag_passage *p = &r->v[i];
+        char number[16] = "-";
+        if (p->fate == RAG_FED) snprintf(number, sizeof number, "[%d]", p->number);
+        q_say(stdout, "%s %.2f  %s%s\n    %.*s%s\n", number, p->score, p->label, p->fate == RAG_FED ? "" : _("  (would not be fed)"),
+              PREVIEW, p->text, strlen(p->text) > PREVIEW ? "…" : "");
+    }
+    if (!a->explain && r->note) q_say(stdout, "%s\n", r->note);
+    if (!a->explain) q_say(stdout, r->searched ? _("asked as a question: %s\n") : "%s\n", rag_summary(r, &b));
+    q_buf_free(&b);
+}
+
 static int search(mem_store *s, const memory_ask *a, char *err)
 {
     rag_config c = rag_config_default();
     c.max_passages = a->max;
     c.budget = 1000000;
-    q_buf q = {0}, b = {0};
+    c.mode = a->mode;
+    q_buf q = {0};
     for (int i = 0; i < a->n; i++) q_buf_printf(&q, "%s%s", i ? " " : "", a->rest[i]);
     rag_result *r = NULL;
-    int rc = rag_search(s, &c, q.p, NULL, &r, err);
-    if (rc == Q_OK && a->explain) {
-        char *json = a->json ? rag_explain_json(r, q.p) : NULL;
+    eng_embedder *model = NULL;
+    rag_scope scope = {.budget = -1};
+    int rc = open_near(s, a, &model, &scope.near, err);
+    if (rc == Q_OK) rc = rag_search(s, &c, q.p, &scope, &r, err);
+    if (rc == Q_OK && a->json && a->explain) {
+        char *json = rag_explain_json(r, q.p);
         if (json) q_say_json(stdout, json);
-        else rag_explain(r, &b), q_say_text(stdout, b.p);
         free(json);
     } else if (rc == Q_OK && a->json) {
         search_json(r, q.p);
     } else if (rc == Q_OK) {
-        for (int i = 0, shown = 0; i < r->n && shown < a->max; i++, shown++) {
-            const rag_passage *p = &r->v[i];
-            char number[16] = "-";
-            if (p->fate == RAG_FED) snprintf(number, sizeof number, "[%d]", p->number);
-            q_say(stdout, "%s %.2f  %s%s\n    %.*s%s\n", number, p->score, p->label, p->fate == RAG_FED ? "" : _("  (would not be fed)"),
-                  PREVIEW, p->text, strlen(p->text) > PREVIEW ? "…" : "");
-        }
-        q_say(stdout, r->searched ? _("asked as a question: %s\n") : "%s\n", rag_summary(r, &b));
+        search_words(r, a);
     }
     rag_result_free(r);
-    q_buf_free(&b);
+    rag_near_free(scope.near);
+    eng_embedder_close(model);
     q_buf_free(&q);
     return rc == Q_OK ? 0 : cli_fail(err);
 }
@@ -310,6 +345,14 @@ static int on_store(const struct act *act, const memory_ask *a, char *err)
     return status;
 }
 
+/* By the knob's own words; -1: no way to search. */
+static int search_mode(const char *v)
+{
+    char err[Q_ERRLEN];
+    rag_config c = rag_config_default();
+    return rag_config_set(&c, "memory.mode", v, err) == Q_OK && c.mode != RAG_OFF ? c.mode : -1;
+}
+
 int cmd_memory(int argc, char **argv)
 {
     const char *name = NULL;
@@ -322,6 +365,9 @@ int cmd_memory(int argc, char **argv)
         else if (dash && strcmp(argv[i], "--json") == 0) a.json = true;
         else if (dash && strcmp(argv[i], "--yes") == 0) a.yes = true;
         else if (dash && strcmp(argv[i], "--explain") == 0) a.explain = true;
+        else if (dash && (v = cli_opt(argc, argv, &i, "--mode")) != NULL) {
+            if ((a.mode = search_mode(v)) < 0) return cli_usage(&cli_memory, _("--mode is auto, lexical or hybrid"));
+        }
         else if (dash && (v = cli_opt(argc, argv, &i, "--db")) != NULL) a.db = v;
         else if (dash && (v = cli_opt(argc, argv, &i, "--absent")) != NULL) a.absent = v;
         else if (dash && (v = cli_opt(argc, argv, &i, "-m")) != NULL) a.model = v;

@@ -4,6 +4,7 @@
 #include "base/say.h"
 #include "cli/cli.h"
 #include "cli/common.h"
+#include "engine/embed.h"
 #include "kernels/kernels.h"
 
 #include <cjson/cJSON.h>
@@ -15,22 +16,25 @@
 
 #include "rag/rag.h"
 
-enum { FILE_MAX = 256 << 20, KS = 3 };
-static const int cut_at[KS] = {2, 5, 10};
+enum { FILE_MAX = 256 << 20, KS = 4 };
+static const int cut_at[KS] = {1, 2, 5, 10};
 
 /* One question, and what answers it: documents, or messages. */
 struct question { char *text; mem_store *s; int64_t *want; int n, group; };
 struct sums { int n, first, fed; double recall[KS], ndcg; };    /* first: a right one leads; fed: and is fed */
 
+/* How all are asked. */
+struct way { rag_config c; eng_embedder *model; rag_embedder e; bool together, json; };
+
 struct set {
     const char *name;
     enum mem_kind kind;
     mem_store *s;                           /* the one being filled */
-    mem_store **own; int n_own;             /* all that are its own */
+    struct home { mem_store *s; rag_near *near; bool owned; } *home; int n_home;      /* all that it is in */
     bool apart;                             /* each conversation in a store of its own */
     struct question *q; int n;
     char **group; int n_group;              /* conversations, where there are several */
-    double passages, indexed_s, asked_s;
+    double passages, indexed_s, embedded_s /* a passage */, asked_s;
 };
 
 /* ---- reading ---- */
@@ -92,43 +96,117 @@ static int id_of(mem_store *s, const char *path, int64_t *id, char *err)
     return rc;
 }
 
+static void live_in(struct set *d, mem_store *s, bool owned)
+{
+    d->home = q_realloc(d->home, sizeof *d->home * (size_t)(d->n_home + 1));
+    d->home[d->n_home++] = (struct home){.s = d->s = s, .owned = owned};
+}
+
 /* Another store, of which nothing is kept. */
 static int another(struct set *d, char *err)
 {
-    int rc = mem_open(":memory:", &d->s, err);
-    if (rc != Q_OK) return rc;
-    d->own = q_realloc(d->own, sizeof *d->own * (size_t)(d->n_own + 1));
-    d->own[d->n_own++] = d->s;
-    return Q_OK;
+    mem_store *s;
+    int rc = mem_open(":memory:", &s, err);
+    if (rc == Q_OK) live_in(d, s, true);
+    return rc;
 }
 
 /* ---- the three forms ---- */
+/* Every paragraph of a file, with its number. */
+static int each_paragraph(const cJSON *j, int (*fn)(struct set *, const cJSON *p, const char *path, void *user, char *err), struct set *d, void *user, char *err)
+{
+    const cJSON *a, *p;
+    char path[40];
+    int rc = Q_OK, n = 0;
+    cJSON_ArrayForEach(a, cJSON_GetObjectItemCaseSensitive(j, "data"))
+        cJSON_ArrayForEach(p, cJSON_GetObjectItemCaseSensitive(a, "paragraphs")) {
+            snprintf(path, sizeof path, "%s:%d", d->name, n++);
+            if (rc == Q_OK) rc = fn(d, p, path, user, err);
+        }
+    d->passages = n;
+    return rc;
+}
+
+static int put_paragraph(struct set *d, const cJSON *p, const char *path, void *user, char *err)
+{ (void)d; return put(user, path, path, NULL, str(p, "context"), err); }
+
+struct named { char *id; int64_t document; };
+struct names { struct named *v; int n; };
+
+/* A question's document by the question's id. */
+static int name_questions(struct set *d, const cJSON *p, const char *path, void *user, char *err)
+{
+    struct names *x = user;
+    int64_t id;
+    int rc = id_of(d->s, path, &id, err);
+    const cJSON *q;
+    cJSON_ArrayForEach(q, cJSON_GetObjectItemCaseSensitive(p, "qas")) {
+        if (rc != Q_OK) break;
+        x->v = q_realloc(x->v, sizeof *x->v * (size_t)(x->n + 1));
+        x->v[x->n++] = (struct named){q_strdup(str(q, "id")), id};
+    }
+    return rc;
+}
+
+static int ask_paragraph(struct set *d, const cJSON *p, const char *path, void *user, char *err)
+{
+    const cJSON *q;
+    int64_t id;
+    (void)user;
+    int rc = id_of(d->s, path, &id, err);
+    cJSON_ArrayForEach(q, cJSON_GetObjectItemCaseSensitive(p, "qas"))
+        if (rc == Q_OK) answered_by(ask_later(d, str(q, "question"), 0), id);
+    return rc;
+}
+
+static int ask_named(struct set *d, const cJSON *p, const char *path, void *user, char *err)
+{
+    const struct names *x = user;
+    const cJSON *q;
+    (void)path, (void)err;
+    cJSON_ArrayForEach(q, cJSON_GetObjectItemCaseSensitive(p, "qas"))
+        for (int i = 0; i < x->n; i++)
+            if (*x->v[i].id && strcmp(x->v[i].id, str(q, "id")) == 0) answered_by(ask_later(d, str(q, "question"), 0), x->v[i].document);
+    return Q_OK;
+}
+
+static int put_paragraphs(struct set *d, const cJSON *j, char *err)
+{
+    mem_bulk *b = mem_bulk_new(d->s, NULL, NULL);
+    int rc = each_paragraph(j, put_paragraph, d, b, err);
+    if (rc == Q_OK) rc = mem_bulk_flush(b, err);
+    mem_bulk_free(b);
+    return rc;
+}
+
 static int read_xquad(struct set *d, char *const *file, char *err)
 {
     cJSON *j;
-    int rc = load(file[0], "XQuAD", &j, err), n = 0;
-    const cJSON *a, *p, *q, *data = cJSON_GetObjectItemCaseSensitive(j, "data");
-    mem_bulk *b = mem_bulk_new(d->s, NULL, NULL);
-    char path[40];
-    cJSON_ArrayForEach(a, data)
-        cJSON_ArrayForEach(p, cJSON_GetObjectItemCaseSensitive(a, "paragraphs")) {
-            snprintf(path, sizeof path, "xquad:%d", n++);
-            if (rc == Q_OK) rc = put(b, path, path, NULL, str(p, "context"), err);
-        }
-    if (rc == Q_OK) rc = mem_bulk_flush(b, err);
-    mem_bulk_free(b);
-    d->passages = n;
-    n = 0;
-    cJSON_ArrayForEach(a, data)
-        cJSON_ArrayForEach(p, cJSON_GetObjectItemCaseSensitive(a, "paragraphs")) {
-            int64_t id = 0;
-            snprintf(path, sizeof path, "xquad:%d", n++);
-            if (rc == Q_OK) rc = id_of(d->s, path, &id, err);
-            cJSON_ArrayForEach(q, cJSON_GetObjectItemCaseSensitive(p, "qas"))
-                if (rc == Q_OK) answered_by(ask_later(d, str(q, "question"), 0), id);
-        }
+    int rc = load(file[0], "XQuAD", &j, err);
+    if (rc == Q_OK) rc = put_paragraphs(d, j, err);
+    if (rc == Q_OK) rc = each_paragraph(j, ask_paragraph, d, NULL, err);
     if (rc == Q_OK && d->n == 0) rc = bad_form(err, file[0], "XQuAD");
     cJSON_Delete(j);
+    return rc;
+}
+
+/* Questions of one language, passages of another; the same id is the same question. */
+static int read_across(struct set *d, char *const *file, char *err)
+{
+    cJSON *j, *p = NULL;
+    struct names x = {0};
+    int rc = load(file[0], "XQuAD", &j, err);
+    if (rc == Q_OK) rc = load(file[1], "XQuAD", &p, err);
+    if (rc == Q_OK) rc = put_paragraphs(d, p, err);
+    if (rc == Q_OK) rc = each_paragraph(p, name_questions, d, &x, err);
+    double passages = d->passages;
+    if (rc == Q_OK) rc = each_paragraph(j, ask_named, d, &x, err);
+    d->passages = passages;
+    if (rc == Q_OK && d->n == 0) rc = bad_form(err, file[0], "XQuAD");
+    for (int i = 0; i < x.n; i++) free(x.v[i].id);
+    free(x.v);
+    cJSON_Delete(j);
+    cJSON_Delete(p);
     return rc;
 }
 
@@ -292,15 +370,39 @@ static void count(const struct set *d, const struct question *q, const rag_resul
     x->fed += fed;
 }
 
-/* Over one group, or all (-1). */
-static int ask_all(struct set *d, struct sums *of_group, struct sums *all, char *err)
+/* Passages get their vectors, where the way asks for meaning. */
+static int embed(struct set *d, const struct way *w, char *err)
 {
-    rag_config c = rag_config_default();
-    c.budget = 100000;
+    int64_t start = q_now_ns(), done = 0, n;
+    int rc = Q_OK;
+    for (int i = 0; i < d->n_home && rc == Q_OK && w->model; i++) {
+        rc = rag_embed_owed(d->home[i].s, &w->e, NULL, &n, err);
+        d->home[i].near = rag_near_new(d->home[i].s, &w->e);
+        done += rc == Q_OK ? n : 0;
+    }
+    d->embedded_s = done ? (double)(q_now_ns() - start) / 1e9 / (double)done : 0;
+    return rc;
+}
+
+static rag_near *near_of(const struct set *d, const mem_store *s)
+{
+    for (int i = 0; i < d->n_home; i++)
+        if (d->home[i].s == s) return d->home[i].near;
+    return NULL;
+}
+
+/* Over one group, or all (-1). */
+static int ask_all(struct set *d, const struct way *w, struct sums *of_group, struct sums *all, char *err)
+{
     int64_t start = q_now_ns();
     for (int i = 0; i < d->n; i++) {
         rag_result *r;
-        int rc = rag_search(d->q[i].s, &c, d->q[i].text, NULL, &r, err);
+        rag_scope scope = {.budget = -1, .near = near_of(d, d->q[i].s)};
+        int rc = rag_search(d->q[i].s, &w->c, d->q[i].text, &scope, &r, err);
+        if (rc == Q_OK && r->note) {
+            rc = q_fail(err, Q_IO, "%s", r->note);
+            rag_result_free(r);
+        }
         if (rc != Q_OK) return rc;
         count(d, &d->q[i], r, all);
         if (of_group) count(d, &d->q[i], r, &of_group[d->q[i].group]);
@@ -324,16 +426,17 @@ static void put_sums(const struct set *d, const struct sums *x, cJSON *o)
     cJSON_AddNumberToObject(o, "fed_of_first", x->first ? (double)x->fed / x->first : 0);
 }
 
-static int measure(struct set *d, cJSON *out, char *err)
+static int measure(struct set *d, const struct way *w, cJSON *out, char *err)
 {
     struct sums all = {0}, *part = d->n_group ? q_alloc(sizeof *part * (size_t)d->n_group) : NULL;
-    int rc = ask_all(d, part, &all, err);
+    int rc = ask_all(d, w, part, &all, err);
     cJSON *o = rc == Q_OK ? cJSON_AddObjectToObject(out, d->name) : NULL;
     if (o) {
         put_sums(d, &all, o);
         cJSON_AddNumberToObject(o, "passages", d->passages);
         cJSON_AddNumberToObject(o, "ms_per_question", d->n ? 1e3 * d->asked_s / d->n : 0);
         cJSON_AddNumberToObject(o, "passages_per_s", d->indexed_s > 0 ? d->passages / d->indexed_s : 0);
+        if (d->embedded_s > 0) cJSON_AddNumberToObject(o, "embedded_per_s", 1 / d->embedded_s);
         cJSON *by = d->n_group > 1 ? cJSON_AddObjectToObject(o, "by") : NULL;
         for (int i = 0; by && i < d->n_group; i++) put_sums(d, &part[i], cJSON_AddObjectToObject(by, d->group[i]));
     }
@@ -346,16 +449,17 @@ static const struct form { const char *option, *name; enum mem_kind kind; int fi
     {"--xquad", "xquad", MEM_CHUNK, 1, read_xquad},
     {"--locomo", "locomo", MEM_CHAT, 1, read_locomo},
     {"--hotpot", "hotpot", MEM_CHUNK, 2, read_hotpot},
+    {"--across", "across", MEM_CHUNK, 2, read_across},
 };
 enum { FORMS = sizeof forms / sizeof *forms };
 
 static int fill(struct set *d, const struct form *f, char *const *file, mem_store *shared, char *err)
 {
     int rc = Q_OK;
-    d->s = shared;
     d->apart = !shared;
-    if (!shared) rc = another(d, err);
     d->name = f->name;
+    if (shared) live_in(d, shared, false);
+    else rc = another(d, err);
     d->kind = f->kind;
     int64_t start = q_now_ns();
     if (rc == Q_OK) rc = f->read(d, file, err);
@@ -372,8 +476,11 @@ static void forget(struct set *d)
     for (int i = 0; i < d->n_group; i++) free(d->group[i]);
     free(d->q);
     free(d->group);
-    for (int i = 0; i < d->n_own; i++) mem_close(d->own[i]);
-    free(d->own);
+    for (int i = 0; i < d->n_home; i++) {
+        rag_near_free(d->home[i].near);
+        if (d->home[i].owned) mem_close(d->home[i].s);
+    }
+    free(d->home);
 }
 
 static void print(const cJSON *out, bool json)
@@ -393,18 +500,19 @@ static void print(const cJSON *out, bool json)
     }
 }
 
-static int run(char *file[FORMS][2], bool together, bool json)
+static int run(char *file[FORMS][2], const struct way *w)
 {
     char err[Q_ERRLEN];
     mem_store *shared = NULL;
     struct set d[FORMS] = {{0}};
-    int rc = together ? mem_open(":memory:", &shared, err) : Q_OK;
+    int rc = w->together ? mem_open(":memory:", &shared, err) : Q_OK;
     cJSON *out = cJSON_CreateObject();
     for (int i = 0; i < FORMS && rc == Q_OK; i++)
         if (file[i][0]) rc = fill(&d[i], &forms[i], file[i], shared, err);
+    for (int i = 0; i < FORMS && rc == Q_OK; i++) rc = embed(&d[i], w, err);
     for (int i = 0; i < FORMS && rc == Q_OK; i++)
-        if (d[i].n) rc = measure(&d[i], out, err);
-    if (rc == Q_OK) print(out, json);
+        if (d[i].n) rc = measure(&d[i], w, out, err);
+    if (rc == Q_OK) print(out, w->json);
     for (int i = 0; i < FORMS; i++) forget(&d[i]);
     mem_close(shared);
     cJSON_Delete(out);
@@ -452,14 +560,30 @@ static bool scan_size(const char *v, int *n, int *dim)
     return good;
 }
 
+/* The embedder of the ways that ask one. */
+static int run_as(char *file[FORMS][2], struct way *w, const char *model)
+{
+    char err[Q_ERRLEN];
+    w->c.budget = 100000;
+    if (w->c.mode == RAG_HYBRID) {
+        if (cli_embedder(model, 0, &w->model, err) != Q_OK) return cli_fail(err);
+        cli_lend(w->model, &w->e);
+    }
+    int status = run(file, w);
+    eng_embedder_close(w->model);
+    return status;
+}
+
 int cli_bench_memory(const cli_command *as, int argc, char **argv)
 {
-    char *file[FORMS][2] = {{NULL}};
-    bool together = false, json = false, any = false;
+    char *file[FORMS][2] = {{NULL}}, err[Q_ERRLEN];
+    struct way w = {.c = rag_config_default()};
+    const char *v, *model = NULL, *problem = NULL;
+    bool any = false;
     int n = 0, dim = 0;
-    for (int i = 1; i < argc; i++) {
+    w.c.mode = RAG_LEXICAL;
+    for (int i = 1; i < argc && !problem; i++) {
         bool good = false;
-        const char *mode, *size;
         for (int k = 0; k < FORMS && !good; k++) {
             if (strcmp(argv[i], forms[k].option) != 0 || i + forms[k].files >= argc) continue;
             good = any = true;
@@ -467,14 +591,17 @@ int cli_bench_memory(const cli_command *as, int argc, char **argv)
             i += forms[k].files;
         }
         if (good) continue;
-        if (strcmp(argv[i], "--json") == 0) json = true;
-        else if (strcmp(argv[i], "--together") == 0) together = true;
-        else if ((size = cli_opt(argc, argv, &i, "--scan"))) {
-            if (!scan_size(size, &n, &dim)) return cli_usage(as, _("--scan takes how many vectors and how many numbers each has, as 1000000,384"));
-        } else if (!(mode = cli_opt(argc, argv, &i, "--mode")) || strcmp(mode, "lexical") != 0)
-            return cli_usage_take(as, q_printf(_("bench does not know \"%s\", or its value is wrong"), argv[i]));
+        if (strcmp(argv[i], "--json") == 0) w.json = true;
+        else if (strcmp(argv[i], "--together") == 0) w.together = true;
+        else if ((v = cli_opt(argc, argv, &i, "-m"))) model = v;
+        else if ((v = cli_opt(argc, argv, &i, "--scan"))) {
+            if (!scan_size(v, &n, &dim)) problem = _("--scan takes how many vectors and how many numbers each has, as 1000000,384");
+        } else if ((v = cli_opt(argc, argv, &i, "--mode"))) {
+            if (rag_config_set(&w.c, "memory.mode", v, err) != Q_OK || w.c.mode == RAG_OFF || w.c.mode == RAG_AUTO) problem = _("--mode is lexical or hybrid");
+        } else return cli_usage_take(as, q_printf(_("bench does not know \"%s\", or its value is wrong"), argv[i]));
     }
-    if (n && !any) return scan(n, dim, json);
-    if (!any || n) return cli_usage(as, _("bench memory needs a data set: --xquad, --locomo or --hotpot; or --scan"));
-    return run(file, together, json);
+    if (problem) return cli_usage(as, problem);
+    if (n && !any) return scan(n, dim, w.json);
+    if (!any || n) return cli_usage(as, _("bench memory needs a data set: --xquad, --locomo, --hotpot or --across; or --scan"));
+    return run_as(file, &w, model);
 }

@@ -551,5 +551,7 @@ int mem_setting_put(mem_store *, const char *name, const char *value, char *err)
 int mem_claim(mem_store *, const char *name, bool *mine, char *err);
 #define MEM_CLAIM_EMBED "embedding"          /* making vectors */
 void mem_claim_end(mem_store *, const char *name);
+/* Another number when another process, or another opening of this file, changed it since. Microseconds. */
+int64_t mem_version(mem_store *);
 
 #endif

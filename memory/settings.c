@@ -37,7 +37,17 @@ int mem_setting_put(mem_store *s, const char *name, const char *value, char *err
     return store_end(s, rc, err);
 }
 
-/* ---- claims ---- */
+/* ---- other processes ---- */
+int64_t mem_version(mem_store *s)
+{
+    char err[Q_ERRLEN];
+    int64_t n = 0;
+    store_lock(s);
+    int rc = store_int(s, &n, err, "PRAGMA data_version", "");
+    store_unlock(s);
+    return rc == Q_OK ? n : 0;
+}
+
 /* Under the write lock, so that of two processes that ask at once one gets it. */
 int mem_claim(mem_store *s, const char *name, bool *mine, char *err)
 {

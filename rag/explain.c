@@ -55,7 +55,11 @@ const char *rag_signals_text(const rag_passage *p, q_buf *b)
     const rag_signal *s = rag_signals(&n);
     q_buf_clear(b);
     q_buf_puts(b, "");
-    for (int i = 0; i < n; i++) q_buf_say(b, "%s%s=%.3f", i ? " " : "", s[i].name, p->signal[i]);
+    for (int i = 0; i < n; i++)
+        if (p->signal[i] > 0 || strcmp(s[i].name, RAG_EITHER) != 0) q_buf_say(b, "%s%s=%.3f", b->len ? " " : "", s[i].name, p->signal[i]);
+    const rag_side *side = rag_sides(&n);
+    for (int i = 0; i < n; i++)
+        if (p->side[i] > 0) q_buf_say(b, " %s%s=%.3f", RAG_BY, side[i].name, p->side[i]);
     return b->p;
 }
 
@@ -72,19 +76,45 @@ bool rag_signals_next(const char **at, char name[32], double *v)
     return end != eq + 1;
 }
 
-/* "coverage .931 × evidence .824"; a name that no row has (an older search's) as it is. */
+static bool is_side(const char *name) { return strncmp(name, RAG_BY, strlen(RAG_BY)) == 0; }
+
+/* "coverage .931 × evidence .824", or "(coverage .931 × evidence .824, or meaning .4) × match .95"; a name that no row has (an older
+ * search's) as it is. */
 static void factors(const char *text, q_buf *b)
 {
     int n;
     const rag_signal *s = rag_signals(&n);
     char name[32], x[RAG_NUMBER];
     double v;
+    bool either = strstr(text, RAG_EITHER) != NULL;
+    if (either) q_buf_puts(b, "(");
     for (bool first = true; rag_signals_next(&text, name, &v); first = false) {
         const char *word = name;
+        bool alone = strcmp(name, RAG_EITHER) == 0;
+        if (is_side(name)) continue;
         for (int i = 0; i < n; i++)
             if (strcmp(s[i].name, name) == 0) word = _(s[i].word);
         shown(v, 3, x);
-        q_buf_say(b, "%s%s %s", first ? "" : " × ", word, x);
+        /* TRANSLATORS: between two reasons of which either is enough: "(coverage .9 × evidence .8, or meaning .4) × match .95" */
+        q_buf_say(b, "%s%s %s%s", first ? "" : alone ? _(", or ") : " × ", word, x, alone ? ")" : "");
+    }
+}
+
+/* "; for it: words .80, similar in meaning .71"; nothing where nothing was kept. */
+static void reasons(const char *text, q_buf *b)
+{
+    int n;
+    const rag_side *s = rag_sides(&n);
+    char name[32], x[RAG_NUMBER];
+    double v;
+    for (bool first = true; rag_signals_next(&text, name, &v);) {
+        const char *word = name + strlen(RAG_BY);
+        if (!is_side(name)) continue;
+        for (int i = 0; i < n; i++)
+            if (strcmp(s[i].name, name + strlen(RAG_BY)) == 0) word = _(s[i].word);
+        shown(v, 2, x);
+        q_buf_say(b, "%s%s %s", first ? _("; for it: ") : ", ", word, x);
+        first = false;
     }
 }
 
@@ -159,6 +189,7 @@ void rag_log_why(const mem_log *v, q_buf *b)
     q_buf_say(b, _("; score %s"), rag_number(v->score, rag_log_min_score(v), x));
     if (*v->signals) q_buf_puts(b, " = ");
     factors(v->signals, b);
+    reasons(v->signals, b);
     q_buf_say(b, _("; rank %d; words: %s"), v->rank, *v->terms ? v->terms : "–");
 }
 
@@ -224,7 +255,7 @@ const char *rag_summary(const rag_result *r, q_buf *b)
     for (int i = 0; i < r->n; i++)
         if (!best || r->v[i].score > best->score) best = &r->v[i];
     q_buf_clear(b);
-    if (r->off) q_buf_puts(b, _("not searched: memory.on is off"));
+    if (r->off) q_buf_puts(b, r->mode_off ? _("not searched: memory.mode is off") : _("not searched: memory.on is off"));
     else if (r->n_fed) q_buf_say(b, _("%d fed, %d tok"), r->n_fed, r->fed_tokens);
     else if (!r->searched) q_buf_puts(b, _("not searched: no word to look for"));
     else if (!best) q_buf_puts(b, _("nothing fed: nothing matched"));
@@ -242,6 +273,7 @@ void rag_explain(const rag_result *r, q_buf *b)
     char x[RAG_NUMBER];
     q_buf_say(b, "%s\n", rag_summary(r, &first));
     q_buf_free(&first);
+    if (r->note) q_buf_say(b, "%s\n", r->note);
     if (!r->searched && !r->n) return;
     if (r->searched) q_buf_say(b, "%s\n", _("words of the question: weight (in how many passages)"));
     for (int i = 0; i < r->n_term; i++) {

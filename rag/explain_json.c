@@ -4,15 +4,19 @@
 #include <cjson/cJSON.h>
 
 #include <stdlib.h>
+#include <string.h>
 
 static const char *const trust[] = {"own", "manual", "model"};
 
 static void signals(cJSON *to, const char *text)
 {
-    cJSON *o = cJSON_AddObjectToObject(to, "signals");
+    cJSON *o = cJSON_AddObjectToObject(to, "signals"), *by = cJSON_AddObjectToObject(to, "by");
     char name[32];
     double v;
-    while (rag_signals_next(&text, name, &v)) cJSON_AddNumberToObject(o, name, v);
+    while (rag_signals_next(&text, name, &v)) {
+        bool side = strncmp(name, RAG_BY, strlen(RAG_BY)) == 0;
+        cJSON_AddNumberToObject(side ? by : o, side ? name + strlen(RAG_BY) : name, v);
+    }
 }
 
 static cJSON *place(cJSON *list, int rank, int number, enum rag_fate fate, bool pinned, enum mem_kind kind, int64_t id, const char *label, double score, int tokens)
@@ -92,6 +96,8 @@ char *rag_explain_json(const rag_result *r, const char *query)
     rag_summary(r, &b);
     text_of(o, "summary", &b);
     cJSON_AddBoolToObject(o, "searched", r->searched);
+    cJSON_AddStringToObject(o, "by", r->by == RAG_HYBRID ? "hybrid" : r->by == RAG_OFF ? "off" : "lexical");
+    if (r->note) cJSON_AddStringToObject(o, "note", r->note);
     cJSON_AddNumberToObject(o, "fed", r->n_fed);
     cJSON_AddNumberToObject(o, "tokens", r->fed_tokens);
     cJSON_AddNumberToObject(o, "min_score", r->min_score);

@@ -42,21 +42,25 @@ static int fetch(struct gathering *g, const struct ranked *from, int n, enum mem
     return rc;
 }
 
+int rag_gather_some(struct gathering *g, const struct ranked *from, int n, char *err)
+{
+    mem_passage found[CANDIDATES] = {{0}};
+    int rc = fetch(g, from, n, MEM_CHUNK, found, err);
+    if (rc == Q_OK) rc = fetch(g, from, n, MEM_CHAT, found, err);
+    for (int i = 0; i < n; i++) {
+        if (rc == Q_OK && found[i].id) rag_gather(g, &found[i], &from[i]);
+        mem_passage_free(&found[i]);
+    }
+    return rc;
+}
+
 /* From the best down until there are enough that may be found. */
 int rag_gather_best(struct gathering *g, const struct ranking *k, char *err)
 {
     int rc = Q_OK;
-    for (int at = 0; at < k->n && g->n < CANDIDATES && rc == Q_OK;) {
-        mem_passage found[CANDIDATES] = {{0}};
-        int n = k->n - at < CANDIDATES - g->n ? k->n - at : CANDIDATES - g->n;
-        rc = fetch(g, k->v + at, n, MEM_CHUNK, found, err);
-        if (rc == Q_OK) rc = fetch(g, k->v + at, n, MEM_CHAT, found, err);
-        for (int i = 0; i < n; i++) {
-            if (rc == Q_OK && found[i].id) rag_gather(g, &found[i], &k->v[at + i]);
-            mem_passage_free(&found[i]);
-        }
-        at += n;
+    for (int at = 0, n; at < k->n && g->n < CANDIDATES && rc == Q_OK; at += n) {
+        n = k->n - at < CANDIDATES - g->n ? k->n - at : CANDIDATES - g->n;
+        rc = rag_gather_some(g, k->v + at, n, err);
     }
-    for (int i = 0; i < g->n; i++) g->v[i].sides.words = g->v[i].bm25 / g->v[0].bm25;
     return rc;
 }

@@ -4,7 +4,7 @@
 
 #include "rag/rank.h"
 
-enum { CANDIDATES = 60, LINKED = 40 };
+enum { CANDIDATES = 60, NEAREST = 60, LINKED = 40, GATHERED_MAX = CANDIDATES + NEAREST + LINKED };
 
 struct gathered {
     mem_passage m;
@@ -12,10 +12,12 @@ struct gathered {
     const double *tf;                   /* [n_term], the ranking's; NULL: it holds no word of the question */
     struct rag_sides sides;
 };
-struct gathering { mem_store *s; const struct rag_query *q; int64_t except; bool ru; struct gathered v[CANDIDATES + LINKED]; int n; };
+struct gathering { mem_store *s; const struct rag_query *q; int64_t except; bool ru; struct gathered v[GATHERED_MAX]; int n; };
 
 /* Takes m, unless it may not be a candidate. */
 bool rag_gather(struct gathering *, mem_passage *m, const struct ranked *k /* or NULL */);
+/* Of at most CANDIDATES those that may be found, in their order. */
+int rag_gather_some(struct gathering *, const struct ranked *, int n, char *err);
 /* The best of a ranking that may be found. */
 int rag_gather_best(struct gathering *, const struct ranking *, char *err);
 

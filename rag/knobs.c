@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROW(field, name, type, min, max, def, help) {name, NULL, Q_KNOB_##type, min, max, NULL, Q_EFFECT_RETRIEVAL, help, (int)offsetof(rag_config, field)},
-#define DEFAULT(field, name, type, min, max, def, help) .field = def,
+#define ROW(field, name, type, min, max, def, choices, help) {name, NULL, Q_KNOB_##type, min, max, choices, Q_EFFECT_RETRIEVAL, help, (int)offsetof(rag_config, field)},
+#define DEFAULT(field, name, type, min, max, def, choices, help) .field = def,
 static const q_knob rows[] = {RAG_KNOBS(ROW)};
 static const rag_config defaults = {RAG_KNOBS(DEFAULT)};
 
@@ -31,15 +31,33 @@ static const q_knob *find(const char *name)
 static double value(const rag_config *c, const q_knob *k)
 {
     const void *p = (const char *)c + k->id;
-    return k->type == Q_KNOB_BOOL ? *(const bool *)p : k->type == Q_KNOB_INT ? *(const int *)p : *(const double *)p;
+    return k->type == Q_KNOB_BOOL ? *(const bool *)p : k->type == Q_KNOB_FLOAT ? *(const double *)p : *(const int *)p;
 }
 
 static void keep(rag_config *c, const q_knob *k, double v)
 {
     void *p = (char *)c + k->id;
     if (k->type == Q_KNOB_BOOL) *(bool *)p = v != 0;
-    else if (k->type == Q_KNOB_INT) *(int *)p = (int)v;
-    else *(double *)p = v;
+    else if (k->type == Q_KNOB_FLOAT) *(double *)p = v;
+    else *(int *)p = (int)v;
+}
+
+/* The words of a list with commas: which one it is; -1: none. */
+static int read_choice(const char *choices, const char *v)
+{
+    size_t n = strlen(v);
+    for (int i = 0; *choices; i++) {
+        size_t len = strcspn(choices, ",");
+        if (len == n && memcmp(choices, v, n) == 0) return i;
+        choices += len + (choices[len] == ',');
+    }
+    return -1;
+}
+
+static void put_choice(const char *choices, int at, q_buf *b)
+{
+    while (at-- > 0) choices += strcspn(choices, ",") + 1;
+    q_buf_printf(b, "%.*s", (int)strcspn(choices, ","), choices);
 }
 
 static int read_bool(const char *v)
@@ -62,6 +80,9 @@ int rag_config_set(rag_config *c, const char *name, const char *text, char *err)
     } else if (k->type == Q_KNOB_BOOL) {
         v = read_bool(text);
         if (v < 0) return q_fail(err, Q_RANGE, _("%s is on or off, not %s"), name, text);
+    } else if (k->type == Q_KNOB_CHOICE) {
+        v = read_choice(k->choices, text);
+        if (v < 0) return q_fail(err, Q_RANGE, _("%s is one of: %s"), name, k->choices);
     } else {
         char *end, low[32], high[32];
         errno = 0;
@@ -85,6 +106,7 @@ const char *rag_config_get(const rag_config *c, const char *name, q_buf *buf)
     q_buf_clear(buf);
     double v = value(c, k);
     if (k->type == Q_KNOB_BOOL) q_buf_puts(buf, v != 0 ? "on" : "off");
+    else if (k->type == Q_KNOB_CHOICE) put_choice(k->choices, (int)v, buf);
     else q_buf_printf(buf, k->type == Q_KNOB_INT ? "%.0f" : "%.4g", v);
     return buf->p;
 }

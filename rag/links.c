@@ -14,9 +14,9 @@ static void linked(struct gathering *g, const mem_link *l, double from, char *er
     struct gathered *best = NULL;
     for (int i = 0; i < g->n; i++) {
         struct gathered *c = &g->v[i];
-        if (c->m.kind == MEM_CHUNK && c->m.source == l->document && (!best || c->bm25 > best->bm25)) best = c;
+        if (c->m.kind == MEM_CHUNK && c->m.source == l->document && (!best || rag_found(&c->sides) > rag_found(&best->sides))) best = c;
     }
-    if (!best && g->n < CANDIDATES + LINKED) {
+    if (!best && g->n < GATHERED_MAX) {
         mem_passages m;
         if (mem_passages_of(g->s, MEM_CHUNK, &l->passage, 1, 0, &m, err) != Q_OK) return;
         if (m.n && rag_gather(g, &m.v[0], NULL)) best = &g->v[g->n - 1];
@@ -34,11 +34,11 @@ int rag_follow_links(struct gathering *g, char *err)
         for (int i = 0; i < g->n; i++) {
             bool had = g->v[i].m.kind != MEM_CHUNK || g->v[i].m.trust == MEM_TRUST_MANUAL;
             for (int j = 0; j < n; j++) had |= lead[j] == i;
-            if (!had && (best < 0 || g->v[i].sides.words > g->v[best].sides.words)) best = i;
+            if (!had && (best < 0 || rag_found(&g->v[i].sides) > rag_found(&g->v[best].sides))) best = i;
         }
         if (best < 0) break;
         lead[n] = best;
-        from[n++] = g->v[best].sides.words;
+        from[n++] = rag_found(&g->v[best].sides);
     }
     for (int k = 0; k < n && rc == Q_OK; k++) {
         mem_link *v;

@@ -14,6 +14,7 @@ struct rag_query {
     int *by_stem;                       /* [r->n_term] the terms in order of their stems */
     struct rag_part *part; int n_part;  /* the first is the whole */
     const char *text;                   /* the question itself; the caller's */
+    const char *before;                 /* what it points back to; NULL: it stands alone */
     int own;                            /* of r's terms the first are its words, the rest are those of the question before it */
 };
 
@@ -21,10 +22,19 @@ struct rag_measured {
     double sum, most;                   /* of w s over the passage's words; of the part */
     double squares;                     /* of (w s)^2 */
     double match;                       /* 0..1 beside the best of this search */
+    double margin;                      /* how much nearer in meaning than the mean of all, where meaning was asked; else 0 */
+    double whole;                       /* the sum of the HEAVY largest weights of the whole question */
+    bool foreign;                       /* question and passage are of different letters: no word of one could stand in the other */
 };
 
 /* What speaks for a passage beside the best of this search, each 0..1. */
-struct rag_sides { double words, speaker, present, linked; bool model; /* a model said it: weaker than a person's own words */ };
+struct rag_sides {
+    double words, near, speaker, present, linked;
+    double share;                       /* how much near weighs, words the rest; 0: it has no vector, or meaning was not asked */
+    double margin;                      /* how much nearer than the mean of all; 0 likewise */
+    bool model;                         /* a model said it: weaker than a person's own words */
+};
+double rag_found(const struct rag_sides *);     /* words and near alone, 0..1 */
 double rag_fuse(const struct rag_sides *);
 
 /* Where a passage's words stand: the path of its file, its headings ("Optics › Rayleigh"), its text. */
@@ -38,7 +48,7 @@ void rag_measure(const struct rag_query *, const struct rag_part *, const double
 double rag_most(const rag_result *, const int *term, int n);
 /* The last heading of a path of headings, the part of it that is the passage's own. */
 const char *rag_own_heading(const char *headings);
-/* A passage's signals and their product. */
+/* A passage's signals and its score. */
 double rag_score(const struct rag_measured *m, double signal[RAG_SIGNALS_MAX]);
 
 #endif

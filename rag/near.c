@@ -129,39 +129,38 @@ static void scan(const struct shelf *f, const double *q, int64_t except, struct 
 }
 
 /* ---- deciding ---- */
-/* The exact vector of what stands at a place: of a turn the sum with those around it. false: it went. */
-static int exact(rag_near *x, enum mem_kind k, int at, float *room, double *v, bool *there, char *err)
+/* What a passage scores by its exact vector: of a turn by the sum with those around it. NAN: it has none, or went. */
+static int exact(rag_near *x, enum mem_kind k, int64_t passage, const double *q, double *score, char *err)
 {
     const struct shelf *f = &x->shelf[k];
-    int64_t id[AROUND_MAX];
-    double weight[AROUND_MAX], length = 0;
-    bool has[AROUND_MAX];
-    int n = shelf_around(f, at, id, weight, AROUND_MAX), rc = mem_vectors_exact(x->s, x->embedder, k, id, n, f->dim, room, has, err);
-    memset(v, 0, sizeof *v * (size_t)f->dim);
-    *there = rc == Q_OK && has[0];
-    for (int i = 0; i < n && *there; i++)
-        for (int j = 0; has[i] && j < f->dim; j++) v[j] += weight[i] * (double)room[(size_t)i * (size_t)f->dim + (size_t)j];
-    if (k != MEM_CHAT) return rc;
-    for (int j = 0; j < f->dim; j++) length += v[j] * v[j];
-    for (int j = 0; j < f->dim && length > 0; j++) v[j] /= sqrt(length);
+    int64_t id[AROUND_MAX] = {passage};
+    double weight[AROUND_MAX] = {1}, length = 0, sum = 0;
+    bool has[AROUND_MAX] = {false};
+    int dim = f->dim, at = k == MEM_CHAT ? shelf_place(f, passage) : 0, n = 1;
+    *score = NAN;
+    if (at < 0) return Q_OK;
+    if (k == MEM_CHAT) n = shelf_around(f, at, id, weight, AROUND_MAX);
+    float *room = q_alloc(sizeof *room * (size_t)dim * (size_t)n);
+    int rc = mem_vectors_exact(x->s, x->embedder, k, id, n, dim, room, has, err);
+    for (int j = 0; j < dim && has[0]; j++) {
+        double v = 0;
+        for (int i = 0; i < n; i++) v += has[i] ? weight[i] * (double)room[(size_t)i * (size_t)dim + (size_t)j] : 0;
+        length += v * v;
+        sum += q[j] * v;
+    }
+    if (rc == Q_OK && has[0]) *score = k == MEM_CHAT && length > 0 ? sum / sqrt(length) : sum;
+    free(room);
     return rc;
 }
 
 static int decide(rag_near *x, enum mem_kind k, const double *q, const struct heap *h, rag_near_hits *out, char *err)
 {
-    int dim = x->e.dim, rc = Q_OK;
-    float *room = q_alloc(sizeof *room * (size_t)dim * AROUND_MAX);
-    double *v = q_alloc(sizeof *v * (size_t)dim);
+    int rc = Q_OK;
     for (int i = 0; i < h->n && rc == Q_OK; i++) {
-        bool there;
-        double score = 0;
-        rc = exact(x, k, h->v[i].at, room, v, &there, err);
-        if (rc != Q_OK || !there) continue;
-        for (int j = 0; j < dim; j++) score += q[j] * v[j];
-        out->v[out->n++] = (rag_near_hit){k, x->shelf[k].id[h->v[i].at], score};
+        rag_near_hit one = {k, x->shelf[k].id[h->v[i].at], 0};
+        rc = exact(x, k, one.id, q, &one.score, err);
+        if (rc == Q_OK && !isnan(one.score)) out->v[out->n++] = one;
     }
-    free(room);
-    free(v);
     return rc;
 }
 
@@ -182,17 +181,26 @@ static int mean_of(rag_near *x, enum mem_kind k, double *mean, char *err)
     return Q_OK;
 }
 
-static int find_kind(rag_near *x, enum mem_kind k, const float *q, int64_t except, double *all, rag_near_hits *out, char *err)
+struct sum { double all, apart; };
+struct asking { const float *q; int64_t except; rag_near_hit *also; int n_also; };
+
+static int find_kind(rag_near *x, enum mem_kind k, const struct asking *a, struct sum *sum, rag_near_hits *out, char *err)
 {
     int dim = x->e.dim;
     double *mean = q_alloc(sizeof *mean * (size_t)dim), *from = q_alloc(sizeof *from * (size_t)dim);
     struct heap *h = q_alloc(sizeof *h);
     h->n = 0;
     int rc = mean_of(x, k, mean, err);
-    for (int j = 0; j < dim; j++) from[j] = (double)q[j] - MEAN * mean[j];       /* q·v - .5 m·v is (q - .5 m)·v */
-    if (rc == Q_OK) scan(&x->shelf[k], from, except, h);
+    for (int j = 0; j < dim; j++) from[j] = (double)a->q[j] - MEAN * mean[j];       /* q·v - .5 m·v is (q - .5 m)·v */
+    if (rc == Q_OK) scan(&x->shelf[k], from, k == MEM_CHAT ? a->except : 0, h);
     if (rc == Q_OK) rc = decide(x, k, from, h, out, err);
-    for (int j = 0; j < dim; j++) *all += from[j] * mean[j] * x->shelf[k].n;
+    for (int i = 0; i < a->n_also && rc == Q_OK; i++)
+        if (a->also[i].kind == k) rc = exact(x, k, a->also[i].id, from, &a->also[i].score, err);
+    sum->apart += x->shelf[k].n;
+    for (int j = 0; j < dim; j++) {
+        sum->all += from[j] * mean[j] * x->shelf[k].n;
+        sum->apart -= mean[j] * mean[j] * x->shelf[k].n;
+    }
     out->of += x->shelf[k].n;
     free(mean);
     free(from);
@@ -200,26 +208,68 @@ static int find_kind(rag_near *x, enum mem_kind k, const float *q, int64_t excep
     return rc;
 }
 
-int rag_near_find(rag_near *x, const float *q, int64_t except, bool chats, rag_near_hits *out, char *err)
+/* Under the lock. */
+static int look(rag_near *x, const struct asking *a, bool chats, rag_near_hits *out, char *err)
 {
-    double all = 0;
-    *out = (rag_near_hits){0};
+    struct sum sum = {0};
     for (int j = 0; j < x->e.dim; j++)
-        if (!isfinite(q[j])) return q_fail(err, Q_RANGE, _("the embedding model gave numbers that are none for this question: it is searched by words alone"));
+        if (!isfinite(a->q[j])) return q_fail(err, Q_RANGE, _("the embedding model gave numbers that are none for this question: it is searched by words alone"));
     out->v = q_alloc(sizeof *out->v * 2 * RAG_NEAR_BEST);
-    pthread_mutex_lock(&x->mutex);
     int rc = refresh(x, err);
-    if (rc == Q_OK) rc = find_kind(x, MEM_CHUNK, q, 0, &all, out, err);
-    if (rc == Q_OK && chats) rc = find_kind(x, MEM_CHAT, q, except, &all, out, err);
-    pthread_mutex_unlock(&x->mutex);
+    if (rc == Q_OK) rc = find_kind(x, MEM_CHUNK, a, &sum, out, err);
+    if (rc == Q_OK && chats) rc = find_kind(x, MEM_CHAT, a, &sum, out, err);
     if (rc != Q_OK) {
         rag_near_hits_free(out);
         return rc;
     }
-    qsort(out->v, (size_t)out->n, sizeof *out->v, by_score);
-    out->mean = out->of ? all / (double)out->of : 0;
+    if (out->n) qsort(out->v, (size_t)out->n, sizeof *out->v, by_score);
+    double n = out->of ? (double)out->of : 1;
+    out->mean = sum.all / n;
+    out->spread = sum.apart / n;
     out->max = out->n ? out->v[0].score : 0;
     return Q_OK;
+}
+
+int rag_near_find(rag_near *x, const float *q, int64_t except, bool chats, rag_near_hits *out, char *err)
+{
+    *out = (rag_near_hits){0};
+    pthread_mutex_lock(&x->mutex);
+    int rc = look(x, &(struct asking){.q = q, .except = except}, chats, out, err);
+    pthread_mutex_unlock(&x->mutex);
+    return rc;
+}
+
+int rag_near_ask(rag_near *x, const char *question, int64_t except, bool chats, rag_near_hit *also, int n_also, rag_near_hits *out, char *err)
+{
+    *out = (rag_near_hits){0};
+    for (int i = 0; i < n_also; i++) also[i].score = NAN;
+    float *q = q_alloc(sizeof *q * (size_t)x->e.dim);
+    size_t len = strlen(question);
+    pthread_mutex_lock(&x->mutex);
+    int rc = x->e.embed(x->e.user, true, &question, &len, 1, q, err);
+    if (rc == Q_OK) rc = look(x, &(struct asking){q, except, also, n_also}, chats, out, err);
+    pthread_mutex_unlock(&x->mutex);
+    free(q);
+    return rc;
+}
+
+int rag_near_held(rag_near *x, int64_t *n, char *err)
+{
+    mem_embedder e = {0};
+    *n = 0;
+    pthread_mutex_lock(&x->mutex);
+    int rc = Q_OK;
+    for (int tries = 0; tries < 2 && rc == Q_OK; tries++) {     /* somebody may have removed it */
+        if (!x->embedder) rc = mem_embedder_for(x->s, x->e.id, x->e.dim, &x->embedder, err);
+        if (rc == Q_OK && (rc = mem_embedder_get(x->s, x->embedder, &e, err)) != Q_NOTFOUND) break;
+        x->embedder = 0;
+        x->puts = x->drops = -1;
+        rc = Q_OK;
+    }
+    if (rc == Q_OK) *n = e.chunks + e.messages;
+    mem_embedder_free(&e);
+    pthread_mutex_unlock(&x->mutex);
+    return rc;
 }
 
 void rag_near_hits_free(rag_near_hits *h)

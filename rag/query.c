@@ -256,7 +256,10 @@ int rag_query_read(mem_store *s, const rag_config *c, const char *question, cons
         read_text(&d, tail, strlen(tail));
     }
     int own = r->n_term, own_places = d.n;
-    if (before && rag_points_back(question)) read_text(&d, before, whole_words(before, strlen(before), TAIL));
+    if (before && *before && rag_points_back(question)) {
+        q->before = before;
+        read_text(&d, before, whole_words(before, strlen(before), TAIL));
+    }
     int rc = weigh(s, c, scope->conversation, &d, err);
     if (rc == Q_OK) {
         for (int i = own; i < r->n_term; i++)

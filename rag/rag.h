@@ -2,9 +2,9 @@
  * conversations for passages worth feeding, with every number explained. Owns no state: the store is
  * memory's and any thread may call. It never writes a prompt and never decides what a model reads of it.
  *
- * The score, 0..1, is meant to be compared with memory.min_score. It is the product of signals (rag/signals.c), each
+ * The score, 0..1, is meant to be compared with memory.min_score, in every mode. It is made of signals (rag/signals.c), each
  * of 0..1 and rounded to thousandths before it is multiplied, so that the numbers shown beside a score make it:
- *     score = coverage * evidence * match
+ *     score = (words or meaning) * match, words = coverage * evidence, a or b = a + b - a b
  *   weight of a query word  w = ln(1 + (N - n + .5) / (n + .5)), where n and N count the passages with the word
  *     and all passages, in memory plus in a background of 2000 imagined passages of everyday language: a word of
  *     the everyday list (rag/lists.c) is in 200 of those, any other in 2. Words of grammar ("what", "is") weigh
@@ -22,9 +22,13 @@
  *   evidence = m / (m + 16), m = sum of (w s)^2: whether what matched is particular enough to mean anything.
  *     One everyday word gives .25, one word rare in memory .7.
  *     What stands around a turn of a talk speaks for it too: rag/rank.c says how much.
+ *   meaning, where an embedder is asked = 1 / (1 + 7/3 exp((t - m) / .02)): m is how much nearer the passage lies to the question than
+ *     the mean of all (over .25 of the vectors' spread where they lie further apart than that), t = .135, or .105 where one is
+ *     Cyrillic and the other is not, less .02 for the heaviest question: .3 at t.
  *   match = 0.8 + 0.2 * how it stands beside the best of this search, by which passages are ordered:
- *     .6 bm25 / best bm25 + .1 if the question names just who said it + .2 if it names somebody who takes
- *     part in the talk + .3 of what names it (rag/links.c), all of that
+ *     bm25 / best bm25, of which memory.near.* is replaced by how near it lies in meaning between the mean of all (0) and the
+ *     nearest (1), + 1/6 if the question names just who said it + 1/3 if it names somebody who takes
+ *     part in the talk + 1/2 of what names it (rag/links.c), all of that
  *     * .7 for what a model said, over the best such sum. */
 #ifndef QUORUM_RAG_H
 #define QUORUM_RAG_H
@@ -34,19 +38,27 @@
 #include "memory/memory.h"
 
 /* ================= knobs ================= */
-/* A row a knob: its field, name, type, least, most, default, help. The field, its default and what reads and writes it as
+/* How passages are found: auto is by words and meaning where most passages have a vector, else by words alone. A mode's number is its
+ * place in RAG_MODES. */
+enum rag_mode { RAG_AUTO, RAG_OFF, RAG_LEXICAL, RAG_HYBRID };
+#define RAG_MODES "auto,off,lexical,hybrid"
+/* A row a knob: its field, name, type, least, most, default, choices, help. The field, its default and what reads and writes it as
  * text follow. */
 #define RAG_KNOBS(X) \
-    X(on, "memory.on", BOOL, 0, 1, true, N_("search memory before each answer and feed what is found")) \
-    X(min_score, "memory.min_score", FLOAT, 0, 1, 0.30, N_("passages with a lower score are not fed")) \
-    X(max_passages, "memory.max_passages", INT, 0, 20, 3, N_("how many passages are fed at most")) \
-    X(budget, "memory.budget", INT, 0, 100000, 1000, N_("how many tokens the fed passages may take together")) \
-    X(chats, "memory.chats", BOOL, 0, 1, true, N_("search past conversations too, not documents alone"))
+    X(on, "memory.on", BOOL, 0, 1, true, NULL, N_("search memory before each answer and feed what is found")) \
+    X(mode, "memory.mode", CHOICE, 0, 0, RAG_AUTO, RAG_MODES, N_("search memory by words (lexical), by words and meaning (hybrid), or not")) \
+    X(min_score, "memory.min_score", FLOAT, 0, 1, 0.30, NULL, N_("passages with a lower score are not fed")) \
+    X(max_passages, "memory.max_passages", INT, 0, 20, 3, NULL, N_("how many passages are fed at most")) \
+    X(budget, "memory.budget", INT, 0, 100000, 1000, NULL, N_("how many tokens the fed passages may take together")) \
+    X(chats, "memory.chats", BOOL, 0, 1, true, NULL, N_("search past conversations too, not documents alone")) \
+    X(near_documents, "memory.near.documents", FLOAT, 0, 1, 0.6, NULL, N_("how much meaning weighs beside words, in documents")) \
+    X(near_chats, "memory.near.chats", FLOAT, 0, 1, 0.4, NULL, N_("how much meaning weighs beside words, in what was said"))
 
 typedef struct rag_config {             /* plain; copy by assignment */
 #define RAG_BOOL bool
 #define RAG_INT int
 #define RAG_FLOAT double
+#define RAG_CHOICE int
 #define RAG_FIELD(field, name, type, ...) RAG_##type field;
     RAG_KNOBS(RAG_FIELD)
 #undef RAG_FIELD
@@ -85,6 +97,7 @@ typedef struct rag_near_hit { enum mem_kind kind; int64_t id; double score; } ra
 typedef struct rag_near_hits {
     rag_near_hit *v; int n;             /* the best RAG_NEAR_BEST of each kind, exact, best first */
     double mean, max;                   /* of the scores of all that was looked through; 0 where there was nothing */
+    double spread;                      /* 1 - m·m, of the kinds' by how many there are: how far all lies apart, which differs from model to model */
     int64_t of;                         /* how many that was */
 } rag_near_hits;
 enum { RAG_NEAR_BEST = 200 };
@@ -92,6 +105,11 @@ enum { RAG_NEAR_BEST = 200 };
  * Q_RANGE: a number of q is none. */
 int rag_near_find(rag_near *, const float *q, int64_t except, bool chats, rag_near_hits *out, char *err);
 void rag_near_hits_free(rag_near_hits *);
+/* The same for a question in words, of which its embedder makes the vector; and the scores of `also`, whose kind and id stand there: NAN where
+ * a passage has no vector. */
+int rag_near_ask(rag_near *, const char *question, int64_t except, bool chats, rag_near_hit *also, int n_also, rag_near_hits *out, char *err);
+/* How many passages have a vector now; asks the store alone. */
+int rag_near_held(rag_near *, int64_t *n, char *err);
 /* Seconds of one look through n made-up rows of dim numbers, the best of `tries`; between (may be NULL) is called before each.
  * form: which form of the scan it was. */
 int rag_near_time(int64_t n, int dim, int tries, void (*between)(void *user), void *user, double *seconds, const char **form, char *err);
@@ -112,7 +130,7 @@ typedef struct rag_term {               /* one word of the query */
     bool everyday, whole;               /* on the everyday list; a whole identifier */
 } rag_term;
 
-/* What a score is the product of, in the order of rag_passage.signal. A row of rag/signals.c is all that a signal needs. */
+/* What a score is made of, in the order of rag_passage.signal. A row of rag/signals.c is all that a signal needs. */
 enum { RAG_SIGNALS_MAX = 8 };
 struct rag_measured;                    /* what a row's function looks at: rag/measure.h */
 typedef struct rag_signal {
@@ -121,6 +139,15 @@ typedef struct rag_signal {
     double (*of)(const struct rag_measured *);      /* 0..1 */
 } rag_signal;
 const rag_signal *rag_signals(int *n);
+/* What a passage is ordered by, in the order of rag_passage.side: beside the best of the search, each 0..1. */
+enum { RAG_SIDES_MAX = 8 };
+struct rag_sides;
+typedef struct rag_side {
+    const char *name;                   /* in logs and JSON, never translated: "near" */
+    const char *word;                   /* for people, N_(): "similar in meaning" */
+    double (*of)(const struct rag_sides *);
+} rag_side;
+const rag_side *rag_sides(int *n);
 
 typedef struct rag_passage {
     enum mem_kind kind;
@@ -138,7 +165,7 @@ typedef struct rag_passage {
     enum rag_fate fate;
     enum rag_wish wish;
     double match;                       /* 0..1 beside the best of this search: passages stand in its order */
-    double score, signal[RAG_SIGNALS_MAX], bm25;
+    double score, signal[RAG_SIGNALS_MAX], side[RAG_SIDES_MAX], bm25;
     int tokens;                         /* by the caller's count; 0 where it was not asked */
     int room;                           /* tokens that were left when it was this one's turn */
     double *presence;                   /* [n_terms] s above; 0 = not there */
@@ -154,7 +181,9 @@ typedef struct rag_result {
     double best_below;                  /* the best score under the threshold; 0 = nothing matched at all */
     double min_score;                   /* the threshold in force */
     int max_passages;                   /* the count in force */
-    bool off;                           /* memory.on is off */
+    bool off, mode_off;                 /* memory.on is off, or memory.mode */
+    enum rag_mode by;                   /* how it was searched: lexical or hybrid; off */
+    char *note;                         /* why meaning was not asked though it should have been: one sentence, translated; or NULL */
     bool searched;                      /* false: off, or the query has no words that weigh */
 } rag_result;
 
@@ -165,6 +194,7 @@ typedef struct rag_scope {
     int (*count)(void *user, const char *text, size_t n);   /* tokens of a text; NULL: bytes / 4 */
     void *user;
     const char *before;                 /* what was asked before: a question that points back is searched with it; NULL: nothing */
+    rag_near *near;                     /* what lies near in meaning; NULL: words alone. A failure of it is a note, not one of the search */
     const rag_place *without; int n_without;     /* passages that are not to be fed this time */
     bool no_pins;                       /* what the conversation's pins feed is fed already */
 } rag_scope;
@@ -206,7 +236,10 @@ bool rag_log_pinned(const mem_log *);            /* fed because it is pinned */
 double rag_log_min_score(const mem_log *);      /* the threshold that a row was below; 0: it was not cut by it */
 /* Keeps the result as the message's retrieval log. */
 int rag_log(mem_store *, int64_t message, const rag_result *, char *err);
-/* A passage's signals as a log keeps them: "coverage=0.931 evidence=0.824 match=0.955". Returns buf->p. */
+/* A passage's signals and sides as a log keeps them, but those that are 0 and say nothing then: "coverage=0.931 evidence=0.824 match=0.955
+ * by.words=0.800 by.near=0.710". Returns buf->p. */
+#define RAG_BY "by."
+#define RAG_EITHER "meaning"            /* of the signals the one that may stand in for all before it */
 const char *rag_signals_text(const rag_passage *, q_buf *buf);
 /* Which words of the question it holds, each with weight and presence; malloc'ed. */
 char *rag_terms_text(const rag_result *, const rag_passage *);
@@ -280,6 +313,11 @@ int rag_facts(mem_store *, char *err);
 int rag_remove(mem_store *, int64_t document, char *err);
 /* Many at once, in steps. *done: how many are removed, also when it fails. */
 int rag_remove_all(mem_store *, const int64_t *document, int n, int *done, char *err);
+
+/* The member of that name of a zip in an open file, which stays the caller's, piece by piece to put; false ends it (Q_CANCEL). It is read by
+ * quorum-readers, a process that is held in. Q_NOTFOUND: there is none of that name; Q_FORMAT: it cannot be read. What put got before a
+ * failure is not to be used. */
+int rag_unzip(int fd, const char *member, bool (*put)(void *user, const char *p, size_t n), void *user, char *err);
 
 /* Cuts a text into chunks of about 1000 bytes at headings, paragraphs and sentences; fenced code stays whole up to
  * 4000. PLAIN: nothing is a heading or a fence. SOURCE: a program's, cut between what stands at the margin (functions, types),

@@ -6,9 +6,11 @@
 #include "rag/gather.h"
 #include "rag/label.h"
 #include "rag/links.h"
+#include "rag/meaning.h"
 #include "rag/query.h"
 #include "rag/wishes.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +20,11 @@ enum { SHOWN_MAX = 20, LONG_TEXT = 1200 };
 
 /* ---- a passage ---- */
 /* A passage answers the whole question or that part of a long one which it answers best. */
-static void measure_passage(const struct rag_query *q, rag_passage *p, const double *tf, const struct passage_words *w)
+static void measure_passage(const struct rag_query *q, rag_passage *p, const struct gathered *c, const struct passage_words *w)
 {
-    struct rag_measured m = {.match = p->match};
+    struct rag_measured m = {.match = p->match, .margin = c->sides.margin, .whole = q->part[0].most};
+    const double *tf = c->tf;
+    if (m.margin > 0) m.foreign = rag_cyrillic(q->text) != rag_cyrillic(c->m.text);
     rag_presence(q, w, p->presence);
     for (int i = 0; p->kind == MEM_CHAT && i < q->r->n_term; i++) {        /* what stands around a turn speaks for it */
         double s = tf && tf[i] < 1 ? tf[i] : tf != NULL;
@@ -118,7 +122,10 @@ static void judge(const struct gathering *g, const struct gathered *c, double mo
     size_t from, len;
     best_part(g->q, m, p, &from, &len);
     p->match = most > 0 ? rag_fuse(&c->sides) / most : 1;
-    measure_passage(g->q, p, c->tf, &(struct passage_words){m->name, m->heading, m->text + from, len, m->trust == MEM_TRUST_MANUAL});
+    int n_side;
+    const rag_side *side = rag_sides(&n_side);
+    for (int i = 0; i < n_side; i++) p->side[i] = floor(side[i].of(&c->sides) * 1000 + .5) / 1000;
+    measure_passage(g->q, p, c, &(struct passage_words){m->name, m->heading, m->text + from, len, m->trust == MEM_TRUST_MANUAL});
     p->label = rag_label(m);
     p->cite = rag_cite(m);
     p->text = q_strndup(m->text + from, len);
@@ -126,14 +133,15 @@ static void judge(const struct gathering *g, const struct gathered *c, double mo
     p->taken_ms = m->kind == MEM_CHUNK && m->trust == MEM_TRUST_OWN ? m->created_ms : 0;
 }
 
-static int find(mem_store *s, const rag_config *c, const struct rag_query *q, int64_t except, char *err)
+static int find(mem_store *s, const rag_config *c, const struct rag_query *q, const rag_scope *scope, char *err)
 {
     struct ranking k = {0};
     struct gathering *g = q_alloc(sizeof *g);
-    *g = (struct gathering){.s = s, .q = q, .except = except, .ru = rag_cyrillic(q->text)};
+    *g = (struct gathering){.s = s, .q = q, .except = scope->conversation, .ru = rag_cyrillic(q->text)};
     double most = 0;
     int rc = rag_rank(s, c, q, &k, err);
     if (rc == Q_OK) rc = rag_gather_best(g, &k, err);
+    if (rc == Q_OK) rc = rag_gather_near(g, c, scope->near, &k, err);
     if (rc == Q_OK) rc = rag_follow_links(g, err);
     if (rc == Q_OK) who_speaks(g);
     q->r->v = q_alloc(sizeof *q->r->v * (size_t)(g->n + 1));
@@ -233,11 +241,13 @@ int rag_search(mem_store *s, const rag_config *c, const char *query, const rag_s
     rag_result *r = q_alloc(sizeof *r);
     *out = r;
     r->min_score = c->min_score;
-    r->off = !c->on;
+    r->mode_off = c->on && c->mode == RAG_OFF;
+    r->off = !c->on || r->mode_off;
+    r->by = r->off ? RAG_OFF : RAG_LEXICAL;
     if (r->off) return Q_OK;
     struct rag_query q;
     int rc = rag_query_read(s, c, query, scope, r, &q, err);
-    if (rc == Q_OK && r->searched) rc = find(s, c, &q, scope->conversation, err);
+    if (rc == Q_OK && r->searched) rc = find(s, c, &q, scope, err);
     rag_query_free(&q);
     if (rc == Q_OK) rc = rag_wishes(s, scope, r, err);
     if (rc != Q_OK) {
@@ -297,6 +307,8 @@ void rag_join(rag_result *r, rag_result *more)
     r->n_unwanted += more->n_unwanted;
     if (more->best_below > r->best_below) r->best_below = more->best_below;
     r->searched |= more->searched;
+    if (!r->note) r->note = more->note;
+    else free(more->note);
     free(more->term);                    /* the words went over */
     free(more->v);
     free(more);
@@ -310,6 +322,7 @@ void rag_result_free(rag_result *r)
         free(r->term[i].stem);
     }
     for (int i = 0; i < r->n; i++) passage_free(&r->v[i]);
+    free(r->note);
     free(r->term);
     free(r->v);
     free(r);

@@ -135,6 +135,8 @@ static int place_of(const struct talk *t, const struct shelf *f, int64_t id)
     }
 }
 
+int shelf_place(const struct shelf *f, int64_t id) { return f->talk->slots ? place_of(f->talk, f, id) : -1; }
+
 static void link_all(struct shelf *f)
 {
     struct talk *t = f->talk;

@@ -22,6 +22,8 @@ bool shelf_add(struct shelf *, const mem_vector_row *);         /* false likewis
 void shelf_fill(struct shelf *, int n);         /* with made-up rows */
 /* Turns that came, and those around them, are summed anew. */
 void shelf_settle(struct shelf *);
+/* Of turns: where one stands; -1: nowhere. */
+int shelf_place(const struct shelf *, int64_t id);
 /* Whose vectors make up the row at a place, itself first, with their weights; returns how many, at most `most`. */
 int shelf_around(const struct shelf *, int at, int64_t *id, double *weight, int most);
 

@@ -2,6 +2,7 @@
 #ifndef QUORUM_ENGINE_UTIL_H
 #define QUORUM_ENGINE_UTIL_H
 
+#include "tests/packed.h"
 #include "base/base.h"
 
 #include <cjson/cJSON.h>
@@ -17,7 +18,7 @@ static inline cJSON *util_json(const char *dir, char *name)
 {
     char *path = q_printf("%s/%s", dir, name), err[Q_ERRLEN];
     q_buf b = { 0 };
-    cJSON *v = q_read_file(path, &b, (size_t)1 << 28, err) == 0 ? cJSON_Parse(b.p) : NULL;
+    cJSON *v = q_read_file(packed(path), &b, (size_t)1 << 28, err) == 0 ? cJSON_Parse(b.p) : NULL;
     q_buf_free(&b);
     free(path);
     free(name);

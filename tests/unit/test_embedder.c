@@ -505,6 +505,28 @@ static void it_comes_while_the_shell_is_open(void)
     seen_clear(&s);
 }
 
+/* What another process takes in is seen while the shell does nothing. */
+static void what_others_take_in_is_seen(void)
+{
+    seen s = { 0 };
+    agt_meaning m;
+    fresh(DOCUMENTS);
+    agt *a = room(&s, true);
+    turn_on(a, bert, NULL, NULL);
+    CHECK(ready(a, &s, &m) && all_done(a, &s));
+    mem_store *other = store();
+    int64_t id;
+    CHECK_INT(rag_add_text(other, "theirs", "theirs", MEM_TRUST_OWN, "bad cab", 7, &id, err), Q_OK);
+    mem_close(other);
+    for (int i = 0; i < 120000 && m.done < DOCUMENTS + 1; i++) {
+        usleep(1000);
+        agt_get_meaning(a, &m);
+    }
+    CHECK_INT(m.done, DOCUMENTS + 1);
+    agt_close(a);
+    seen_clear(&s);
+}
+
 static void a_script_makes_none(void)
 {
     seen s = { 0 };
@@ -585,6 +607,7 @@ int main(void)
     RUN(models_stand_side_by_side);
     RUN(one_of_two_processes_makes_them);
     RUN(it_comes_while_the_shell_is_open);
+    RUN(what_others_take_in_is_seen);
     RUN(a_script_makes_none);
     unlink(bert);
     unlink(nomic);

@@ -191,6 +191,16 @@ static void a_vote_is_counted(void)
 
 static bool note_of_columns(const seen *s, const char *words) { return s->columns && s->columns->note && strstr(s->columns->note, words); }
 
+/* How many tokens say how likely they are on the other side. */
+static int marked(const lab_columns *c)
+{
+    int n = 0;
+    for (int s = 0; s < 2; s++)
+        for (int i = 0; i < c->side[s].n; i++)
+            n += !isnan(c->side[s].piece[i].over);
+    return n;
+}
+
 /* /compare side by side: one text; both answers; blind ones, and what is chosen. */
 static void two_columns_are_shown(void)
 {
@@ -223,9 +233,11 @@ static void two_columns_are_shown(void)
         agt_submit(a, "/compare k=4 k=1 --blind");
         CHECK(wait_for(a, &s, AGT_EV_COLUMNS, 0, 120000));
         CHECK(s.columns->blind && !s.columns->side[0].name && !s.columns->side[1].name && note_of_columns(&s, "which is better?"));
+        CHECK_INT(marked(s.columns), 0);                 /* nor by whose tokens are the unlikelier ones */
         bool first = s.columns->side[0].bytes > s.columns->side[1].bytes;       /* k=4 reads more: the test knows, a person is not told */
         agt_submit(a, i == 4 ? "/prefer same" : first ? "/prefer 1" : "/prefer 2");
         CHECK(wait_for(a, &s, AGT_EV_COLUMNS, 0, 60000));
+        CHECK(marked(s.columns) > 6);
         CHECK(!s.columns->blind && strcmp(s.columns->side[!first].name, "k=4") == 0 && strcmp(s.columns->side[first].name, "k=1") == 0);
     }
     CHECK_MSG(note_of_columns(&s, "k=1 0, k=4 5, neither 1; sign test p 0.062: within chance"), "%s", s.columns->note);

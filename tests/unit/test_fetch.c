@@ -215,7 +215,8 @@ static void interrupted_runs_go_on(void)
     CHECK(stat(model, &st) == 0 && st.st_size > 3000);
 }
 
-/* Every cut and every flipped byte of a small archive: the right bytes come out, or a sentence. */
+/* Cuts and flipped bytes of a small archive, all over it: the right bytes come out, or a sentence. (Each starts the program that
+ * reads; the fuzzer of zip does so without.) */
 static void unzip_bears_damage(void)
 {
     q_buf data = {0}, zip = {0}, got = {0};
@@ -225,7 +226,7 @@ static void unzip_bears_damage(void)
     snprintf(path, sizeof path, "%s/damaged.zip", dir);
     snprintf(out, sizeof out, "%s/out", dir);
     int whole = 0, wrong = 0;
-    for (size_t i = 0; i < 2 * zip.len; i++) {
+    for (size_t i = 0; i < 2 * zip.len; i += 13) {
         q_buf b = {0};
         q_buf_add(&b, zip.p, i < zip.len ? i : zip.len);
         if (i >= zip.len) b.p[i - zip.len] ^= (char)(1 << i % 8 | 0x80);
@@ -243,7 +244,7 @@ static void unzip_bears_damage(void)
         } else CHECK(!there(out));
     }
     CHECK_INT(wrong, 0);
-    CHECK(whole > 0 && whole < (int)zip.len);
+    CHECK(whole > 0 && whole < (int)(zip.len / 13));
     FILE *f = fopen(path, "wb");
     fwrite(zip.p, 1, zip.len, f);
     fclose(f);

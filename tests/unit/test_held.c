@@ -4,6 +4,7 @@
 #include "rag/rag.h"
 #include "rag/read.h"
 #include "tests/memory_help.h"
+#include "tests/packed.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -49,7 +50,7 @@ static void documents_that_mean_harm_cost_themselves_alone(void)
         char *path = q_printf("tests/golden/hostile/%s", t[i].name);
         q_buf b = {0};
         enum rag_form form;
-        OK(q_read_file(path, &b, 1 << 24, err));
+        OK(q_read_file(packed(path), &b, 1 << 24, err));
         const char *why = rag_read(c, path, &b, &form), *said = why ? why : b.p;
         /* what damage ends early may be refused, or be what stands before it: never what is hidden behind it */
         bool may = t[i].refused && !*t[i].want;
@@ -80,7 +81,7 @@ static void archives_that_mean_harm_cost_themselves_alone(void)
     added("tests/golden/hostile/locked.zip", Q_FORMAT, "neither DOCX");
     added("tests/golden/hostile/nested.zip", Q_FORMAT, "neither DOCX");
     added("tests/golden/hostile/nested-name.zip", Q_FORMAT, "neither DOCX");
-    added("tests/golden/hostile/bomb.zip", Q_FORMAT, "neither DOCX");
+    added(packed("tests/golden/hostile/bomb.zip"), Q_FORMAT, "neither DOCX");
     added("tests/golden/hostile/cut.zip", Q_FORMAT, "loaded to its end");
     /* a name that leads elsewhere is a name: what it names is read, nothing is written */
     struct stat st;
@@ -198,7 +199,7 @@ static void memory_has_an_end(void)
     rag_child *c = rag_child_new(&o);
     q_buf b = {0};
     CHECK(good(c));
-    OK(q_read_file("tests/golden/readers/bomb.docx", &b, 1 << 24, err));
+    OK(q_read_file(packed("tests/golden/readers/bomb.docx"), &b, 1 << 24, err));
     const char *why = rag_child_document(c, false, &b);
     CHECK_MSG(why && strstr(why, "more work or memory"), "%s", why ? why : "it was read");
     CHECK(good(c));

@@ -4,6 +4,7 @@
 #include "memory/memory.h"
 #include "memory/store.h"
 #include "tests/memory_help.h"
+#include "tests/packed.h"
 
 #include <signal.h>
 #include <sys/resource.h>
@@ -11,12 +12,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static char *golden(int v)
+static char *made(int v)
 {
     static char p[64];
     snprintf(p, sizeof p, "tests/golden/db/schema%d.db", v);
     return p;
 }
+
+static const char *golden(int v) { return packed(made(v)); }
 
 /* What such a program wrote, by schema. */
 static const char *const written[] = {
@@ -185,7 +188,10 @@ static void opened_whole(const char *path, int v)
 static void the_golden_files_are_there(void)
 {
     for (int v = 1; v <= store_schema_version; v++) {
-        if (getenv("UPDATE") && access(golden(v), F_OK) != 0) make(golden(v), v);
+        if (getenv("UPDATE") && access(golden(v), F_OK) != 0) {
+            make(made(v), v);
+            CHECK(pack(made(v)));
+        }
         CHECK_MSG(access(golden(v), R_OK) == 0, "%s: UPDATE=1 build/tests/test_memory_old makes it", golden(v));
     }
 }

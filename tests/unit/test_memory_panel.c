@@ -138,6 +138,70 @@ static void a_passage_is_shown_where_it_stands(void)
     q_buf_free(&b);
 }
 
+static void cited_answer(int64_t id, const char *text, int passages)
+{
+    ev((agt_event){ .kind = AGT_EV_SENT, .n_messages = 1, .message = fake_message(id, AGT_USER, "question") });
+    agt_message *m = fake_message(id + 1, AGT_ASSISTANT, text);
+    m->n_passages = passages;
+    ev((agt_event){ .kind = AGT_EV_BEGIN, .n_messages = 1, .message = m });
+    m = fake_message(id + 1, AGT_ASSISTANT, text);
+    m->n_passages = passages;
+    ev((agt_event){ .kind = AGT_EV_DONE, .n_messages = 1, .message = m });
+    tui_app_draw(&app);
+}
+
+/* Tab goes from citation to citation, of the last answer and of a stored one, Enter or its number opens it. */
+static void a_citation_is_a_place(void)
+{
+    for (int w = 80; w <= 200; w += 40) {
+        begin();
+        tui_app_resize(&app, w, 40);
+        cited_answer(1, "Old: see [1].", 1);
+        cited_answer(3, "Air scatters blue [2], as [3] and [1](http://x) do not; red [1].", 2);
+        ev((agt_event){ .kind = AGT_EV_RETRIEVAL, .id = 3, .retrieval = fake_retrieval() });      /* live: its question's */
+        q_buf_clear(&fake.said);
+        q_buf_puts(&fake.said, "");
+        key(K_TAB);                      /* to the transcript, its last message */
+        CHECK(app.go.focus == &view_walk && app.tr.selected == 3);
+        key(K_TAB);
+        CHECK_MSG(on_screen("blue [[2]], as [3]"), "%d columns", w);
+        key(K_TAB);
+        CHECK(on_screen("blue [2], as") && on_screen("red [[1]]."));
+        key(K_ENTER);
+        SAID("source 0\n");
+        CHECK(app.go.focus == &view_memory && tui_cursor_of(&app, &view_memory)->sel == 0);
+        ev((agt_event){ .kind = AGT_EV_SOURCE, .name = q_strdup("notes/optics.md"), .text = q_strdup("Rayleigh scattering."), .total = 20 });
+        CHECK(on_screen("▎ Rayleigh scattering."));
+        key(K_ESC);
+        key(K_ESC);
+        CHECK(!app.go.focus && !on_screen("[[1]]"));
+        key(K_TAB);
+        keys_in("2");
+        CHECK_MSG(strstr(fake.said.p, "source 1\n") != NULL, "%s", fake.said.p);
+        CHECK_INT(tui_cursor_of(&app, &view_memory)->sel, 1);
+        key(K_ESC);
+        key(K_TAB);
+        keys_in("9");
+        CHECK(app.say.note && strstr(app.say.note, "No passage [9]"));
+        q_buf_clear(&fake.said);
+        q_buf_puts(&fake.said, "");
+        keys_in("kk");                   /* the stored answer: its passages are asked for first */
+        CHECK_INT(app.tr.selected, 1);
+        key(K_TAB);
+        CHECK(on_screen("see [[1]]."));
+        key(K_ENTER);
+        SAID("retrieval 2\n");
+        ev((agt_event){ .kind = AGT_EV_RETRIEVAL, .id = 2, .retrieval = fake_retrieval() });
+        SAID("source 0\n");
+        key(K_ESC);
+        key(K_TAB);
+        keys_in("kkk");                  /* a question cites nothing: Tab leaves */
+        key(K_TAB);
+        CHECK(!app.go.focus);
+        tui_app_free(&app);
+    }
+}
+
 /* Rows are kept within the panel and the selected one in sight, however low it is. */
 static void it_fits_everywhere(void)
 {
@@ -164,6 +228,7 @@ int main(void)
     RUN(keys_act_on_the_passage);
     RUN(pins_and_bans_are_seen_and_taken_back);
     RUN(a_passage_is_shown_where_it_stands);
+    RUN(a_citation_is_a_place);
     RUN(it_fits_everywhere);
     return TEST_END();
 }

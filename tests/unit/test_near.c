@@ -5,6 +5,7 @@
 #include "rag/rag.h"
 #include "rag/scan.h"
 #include "tests/memory_help.h"
+#include "tests/packed.h"
 
 #include <math.h>
 #include <sys/wait.h>
@@ -526,7 +527,10 @@ static void an_old_file_is_brought_along(void)
     for (int v = 3; v <= 13; v++) {
         char cmd[256];
         char *path = q_strdup(file("old.db"));
-        snprintf(cmd, sizeof cmd, "rm -f '%s'*; cp tests/golden/db/schema%d.db '%s' && chmod 600 '%s'", path, v, path, path);
+        snprintf(cmd, sizeof cmd, "tests/golden/db/schema%d.db", v);
+        char *from = q_strdup(packed(cmd));
+        snprintf(cmd, sizeof cmd, "rm -f '%s'*; cp '%s' '%s' && chmod 600 '%s'", path, from, path, path);
+        free(from);
         CHECK(system(cmd) == 0);
         mem_store *s = opened(path);
         int64_t n = owing(s, lend(&m));

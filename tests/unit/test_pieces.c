@@ -6,6 +6,7 @@
 #include "engine/text/trie.h"
 #include "engine/text/vocab.h"
 #include "tests/test.h"
+#include "tests/packed.h"
 
 #include <cjson/cJSON.h>
 #include <unistd.h>
@@ -42,7 +43,7 @@ static bool golden(opened *o, const char *name)
 static cJSON *read_json(const char *path)
 {
     q_buf b = {0};
-    cJSON *j = q_read_file(path, &b, 1 << 24, err) ? NULL : cJSON_ParseWithLength(b.p, b.len);
+    cJSON *j = q_read_file(packed(path), &b, 1 << 24, err) ? NULL : cJSON_ParseWithLength(b.p, b.len);
     q_buf_free(&b);
     return j;
 }

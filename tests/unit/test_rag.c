@@ -468,7 +468,7 @@ static void budget_count_and_repeats_cut_with_a_reason(void)
         double sq = 0;                                             /* the numbers add up as rag.h says */
         for (int j = 0; j < r->n_term; j++) { double ws = r->term[j].weight * r->v[i].presence[j]; sq += ws * ws; }
         CHECK(fabs(r->v[i].signal[1] - sq / (sq + 16)) <= .0005);
-        CHECK(fabs(r->v[i].score - r->v[i].signal[0] * r->v[i].signal[1] * r->v[i].signal[2]) < 1e-8);
+        CHECK(fabs(r->v[i].score - r->v[i].signal[0] * r->v[i].signal[1] * r->v[i].signal[3]) < 1e-8);
     }
     CHECK_INT(repeats, 1);
     CHECK_INT(over, 2);

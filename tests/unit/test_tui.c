@@ -878,6 +878,23 @@ static void a_thought_can_be_ended(void)
     tui_app_free(&app);
 }
 
+/* What is before and after under one letter (a seed was set) is nothing that a configuration did. */
+static void what_shows_in_no_token_did_nothing(void)
+{
+    begin();
+    tui_app_resize(&app, 160, 44);
+    answer(1, "Yes.");
+    snprintf(fake.turned.before, sizeof fake.turned.before, "standard");
+    snprintf(fake.turned.after, sizeof fake.turned.after, "standard");
+    fake.turned.key = 7;
+    for (fake.turned.before_key = 6; fake.turned.before_key <= 7; fake.turned.before_key++) {
+        tui_app_event(&app, &(agt_event){ .kind = AGT_EV_LABEL });
+        CHECK(on_screen(" did") == (fake.turned.before_key == 6));
+    }
+    memset(&fake.turned, 0, sizeof fake.turned);
+    tui_app_free(&app);
+}
+
 /* The keys' line says what F7 and F8 would cost, as much of it as there is room for. */
 static void a_step_is_priced_before_it_is_taken(void)
 {
@@ -936,6 +953,7 @@ int main(void)
     RUN(streaming);
     RUN(themes);
     RUN(a_thought_can_be_ended);
+    RUN(what_shows_in_no_token_did_nothing);
     RUN(a_step_is_priced_before_it_is_taken);
     return TEST_END();
 }

@@ -3,6 +3,7 @@
 #include "engine/text/pretok.h"
 #include "engine/text/template.h"
 #include "tests/test.h"
+#include "tests/packed.h"
 #include "tests/vocab_fixture.h"
 
 #include <cjson/cJSON.h>
@@ -16,7 +17,7 @@ static cJSON *read_json(const char *path)
 {
     char err[Q_ERRLEN];
     q_buf b = {0};
-    cJSON *j = q_read_file(path, &b, 64 << 20, err) == 0 ? cJSON_ParseWithLength(b.p, b.len) : NULL;
+    cJSON *j = q_read_file(packed(path), &b, 64 << 20, err) == 0 ? cJSON_ParseWithLength(b.p, b.len) : NULL;
     q_buf_free(&b);
     return j;
 }
@@ -159,7 +160,7 @@ static void test_eval_texts(void)
     char err[Q_ERRLEN];
     gguf_file *g = NULL;
     q_buf hashes = {0};
-    CHECK_INT(q_read_file("tests/golden/tokenizer/eval.hashes", &hashes, 1 << 20, err), 0);
+    CHECK_INT(q_read_file(packed("tests/golden/tokenizer/eval.hashes"), &hashes, 1 << 20, err), 0);
     walk w = {open_vocab(QWEN, NULL, &g), hashes.p, 0, 0, 0, 0};
     for (int i = 0; i < 2; i++) {
         cJSON *j = read_json(files[i]);

@@ -64,7 +64,8 @@ bool view_effect_words(const agt_measured of[AGT_MEASURES], int cells, q_buf *ou
     return any_sure;
 }
 
-static bool any(const agt_turned *t) { return t->before[0] != 0; }
+/* A seed, a length: what shows in no token has no letter of its own, and nothing to say here (/history has it). */
+static bool any(const agt_turned *t) { return t->before[0] && t->before_key != t->key; }
 static bool few(const agt_turned *t) { return isnan(t->of[AGT_SPEED].noise) && isnan(t->of[AGT_SURPRISE].noise); }
 
 int view_effect_rows(const tui_app *app) { return !any(&app->seen.turned) ? 0 : few(&app->seen.turned) ? 2 : 1 + AGT_MEASURES; }

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Small chat archives of every kind, whole and damaged, in the forms that the programs write. Made by hand; run in this folder."""
+import gzip
 import json
 import zipfile
 
@@ -37,6 +38,12 @@ two = [chatgpt("c-birds", "Birds\u0007 \u202eof prey", BIRDS, "a3"), chatgpt("c-
 longer = [two[0], chatgpt("c-light", "Light", LIGHT + MORE, "w2", 10)]
 
 
+def packed(name, text):
+    """Kept as NAME.gz (tests/packed.h)."""
+    with open(name + ".gz", "wb") as f:
+        f.write(gzip.compress(text.encode(), 9, mtime=0))
+
+
 def put(name, text):
     with open(name, "wb") as f:
         f.write(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
@@ -64,7 +71,7 @@ put("chatgpt-cut.json", whole[:len(whole) * 4 // 5 - 300])                      
 hole = whole.replace('"k1", "id": "k1"}', '"k1", "id": "k1"', 1).replace('"title": "chat 3"', '"title": "chat 3', 1)
 put("chatgpt-hole.json", hole)                                                      # a bracket and a quote are gone
 deep = "[" * 20000 + "]" * 20000
-put("chatgpt-deep.json", '[{"title": "deep", "create_time": 1, "mapping": %s}, %s]' % (deep, json.dumps(two[1])))
+packed("chatgpt-deep.json", '[{"title": "deep", "create_time": 1, "mapping": %s}, %s]' % (deep, json.dumps(two[1])))
 same = dict(two[1], mapping=dict(two[1]["mapping"]))
 put("chatgpt-twice.json", json.dumps([two[1], two[1]])[:-1] + ', {"title": "names", "id": "n", "current_node": "p", "mapping": {"p": %s, "p": %s}}]' % (
     json.dumps(node("p", None, "user", "first of a name", 1)), json.dumps(node("p", None, "user", "second of it", 2))))

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Documents and archives that mean harm, for tests/unit/test_held.c, which says of each what must come of it. Made by hand; run in this folder."""
+import gzip
 import io
 import zipfile
 
@@ -7,6 +8,11 @@ import zipfile
 def put(name, data):
     with open(name, "wb") as f:
         f.write(data if isinstance(data, bytes) else data.encode())
+
+
+def packed(name, data):
+    """Kept as NAME.gz (tests/packed.h)."""
+    put(name + ".gz", gzip.compress(data if isinstance(data, bytes) else data.encode(), 9, mtime=0))
 
 
 def pack(members):
@@ -49,8 +55,8 @@ docx("laughs-attribute.docx", LAUGHS + '<w:document %s><w:body><w:p><w:pPr><w:pS
 put("quadratic.odt", pack([("content.xml", '<!DOCTYPE d [<!ENTITY a "%s">]><d><p>before %s after</p></d>' % ("x" * 50000, "&a;" * 50000))]))
 # Deep and wide.
 docx("deep.docx", BODY % ("</w:t>" + "<w:x>" * 100000))
-put("deep.html", "<div>" * 60000 + "the bottom")
-put("wide.html", "<p " + " ".join("a%d=1" % i for i in range(20000)) + ">wide</p>")
+packed("deep.html", "<div>" * 60000 + "the bottom")
+packed("wide.html", "<p " + " ".join("a%d=1" % i for i in range(20000)) + ">wide</p>")
 put("odd.html", "<html>< p>a < b & c &amp d &#xZZ; &#99999999; &#0;<p attr='x>y' other=\"<b>\">tag</p><![CDATA[<raw>]]></>end<")
 # Character sets that are not so, or are none.
 put("says-koi8.html", '<html><head><meta charset="koi8-r"></head><body><p>Сокол завис.</p></body></html>')
@@ -71,8 +77,8 @@ for i in range(5):
     inner = pack([("inner%d.zip" % i, inner), ("conversations.json.zip", inner)])
 put("nested.zip", inner)
 put("nested-name.zip", pack([("conversations.json", pack([("conversations.json", CHAT)]))]))
-put("bomb.zip", pack([("conversations.json", b"[" + b" " * (100 << 20))]))
-put("bomb-many.docx", pack([("word/media/%d.png" % i, b"\0" * (1 << 20)) for i in range(300)] + [("word/document.xml", BODY % "few words")]))
+packed("bomb.zip", pack([("conversations.json", b"[" + b" " * (100 << 20))]))
+packed("bomb-many.docx", pack([("word/media/%d.png" % i, b"\0" * (1 << 20)) for i in range(300)] + [("word/document.xml", BODY % "few words")]))
 whole = pack([("conversations.json", CHAT), ("more.json", CHAT)])
 put("cut.zip", whole[:len(whole) - 30])
 put("cut-front.zip", b"PK\3\4" + whole[60:])

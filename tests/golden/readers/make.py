@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
 """Small documents of every kind that a reader takes apart, whole and damaged. Made by hand; run in this folder."""
+import gzip
+import os
 import zipfile
 
 
@@ -12,6 +14,14 @@ def pack(name, members):
     with zipfile.ZipFile(name, "w", zipfile.ZIP_DEFLATED) as z:
         for n, data in members:
             z.writestr(zipfile.ZipInfo(n, (2024, 1, 1, 0, 0, 0)), data, zipfile.ZIP_STORED if n == "mimetype" else zipfile.ZIP_DEFLATED)
+
+
+def packed(name, members):
+    """Kept as NAME.gz (tests/packed.h)."""
+    pack(name, members)
+    with open(name, "rb") as f:
+        put(name + ".gz", gzip.compress(f.read(), 9, mtime=0))
+    os.remove(name)
 
 
 PAGE = """<!DOCTYPE html><html><head><meta charset="utf-8"><title>Birds &amp; beasts</title><style>p { color: red }</style>
@@ -56,7 +66,7 @@ OPF = """<package><manifest><item id="two" href="ch%202.xhtml" media-type="appli
 pack("book.epub", [("mimetype", "application/epub+zip"), ("META-INF/container.xml", '<container><rootfiles><rootfile full-path="OEBPS/book.opf"/></rootfiles></container>'), ("OEBPS/book.opf", OPF),
                    ("text/ch1.xhtml", '<?xml version="1.0" encoding="utf-8"?><html><head><title>One</title></head><body><h1>First</h1><p>It begins.</p></body></html>'),
                    ("OEBPS/ch 2.xhtml", "<html><body><h1>Second</h1><p>И кончается.</p></body></html>"), ("OEBPS/unread.xhtml", "<p>not in the spine</p>")])
-pack("bomb.docx", [("word/document.xml", "<w:t>" + "a" * (70 << 20))])
+packed("bomb.docx", [("word/document.xml", "<w:t>" + "a" * (70 << 20))])
 pack("other.zip", [("a.bin", "x"), ("readme.rst", "y")])
 
 put("table.csv", 'name,size,"what, it says"\r\nRaven,64,"kra ""kra""\nkra"\r\nПустельга,35,\r\n,,\r\n')

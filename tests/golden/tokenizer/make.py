@@ -8,8 +8,8 @@ cases.json   our own texts; their ids (of the first 70, and a hash of all) under
              pre-tokeniser; their ids under Qwen3's
              vocabulary; conversations rendered by Qwen3's own template
 eval.hashes  one line a string of XQuAD-ru and LoCoMo (values in document order): FNV-1a of Qwen3's ids
-"""
-import glob, gzip, json, os, random, sys
+What is large is kept packed (tests/packed.h)."""
+import glob, gzip, io, json, os, random, sys
 from tokenizers import Tokenizer, Regex, models, normalizers, pre_tokenizers, trainers
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -134,10 +134,10 @@ def main():
             kw = {} if think < 0 else {'enable_thinking': bool(think)}
             text = tpl.render(messages=c, add_generation_prompt=reply, **kw)
             out['chats'].append({'messages': c, 'reply': reply, 'think': think, 'text': text, 'ids': q.encode(text).ids})
-    with open(os.path.join(HERE, 'cases.json'), 'w', encoding='utf8') as o:
+    with gzip.GzipFile(os.path.join(HERE, 'cases.json.gz'), 'wb', mtime=0) as z, io.TextIOWrapper(z, encoding='utf8') as o:
         json.dump(out, o, ensure_ascii=False, separators=(',', ':'))
         o.write('\n')
-    with open(os.path.join(HERE, 'eval.hashes'), 'w') as o:
+    with gzip.GzipFile(os.path.join(HERE, 'eval.hashes.gz'), 'wb', mtime=0) as z, io.TextIOWrapper(z) as o:
         for name in ('xquad-ru-half.json', 'locomo3.json'):
             for s in strings(json.load(open(SHARED + '/data/eval/' + name, encoding='utf8'))):
                 o.write(fnv(q.encode(s).ids) + '\n')

@@ -3,8 +3,8 @@
 here after what is published: Meta's "Prompt format" of Llama 3 and 3.1, and how GLM-4.5's own template answers.
 
   make_frames.py
-"""
-import json, os
+What is large is kept packed (tests/packed.h)."""
+import gzip, io, json, os
 import jinja2
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -54,7 +54,7 @@ def main():
             for reply, think in ((False, -1), (True, -1), (True, 0), (True, 1)):
                 out['frames'].append({'frame': name, 'messages': c, 'reply': reply, 'think': think,
                                       'text': tpl.render(messages=c, bos=bos, add_generation_prompt=reply, off=think == 0)})
-    with open(os.path.join(HERE, 'frames.json'), 'w', encoding='utf8') as o:
+    with gzip.GzipFile(os.path.join(HERE, 'frames.json.gz'), 'wb', mtime=0) as z, io.TextIOWrapper(z, encoding='utf8') as o:
         json.dump(out, o, ensure_ascii=False, indent=0)
         o.write('\n')
 

@@ -8,8 +8,8 @@ wordpiece.gguf         1000 pieces in small letters, trained by tokenizers, spel
 wordpiece-cased.gguf   600 pieces with capitals, spelt as BERT's own file does ("##" goes on)
 pieces.json            texts, and their ids by those libraries; sentencepiece is given NFC, as quorum has it before the table and after
 The vocabularies are kept once they are there (delete one to train it anew); pieces.json is written anew.
-"""
-import io, json, os, random, struct, sys, tempfile, unicodedata
+What is large is kept packed (tests/packed.h)."""
+import gzip, io, json, os, random, struct, sys, tempfile, unicodedata
 import sentencepiece as sp
 from sentencepiece import sentencepiece_model_pb2 as pb
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -144,7 +144,7 @@ def texts():
 kinds = {'unigram.gguf': unigram(), 'wordpiece.gguf': wordpiece('wordpiece.gguf', 1000, True, True),
          'wordpiece-cased.gguf': wordpiece('wordpiece-cased.gguf', 600, False, False)}
 all_texts = texts()
-with open(os.path.join(HERE, 'pieces.json'), 'w', encoding='utf8') as f:
+with gzip.GzipFile(os.path.join(HERE, 'pieces.json.gz'), 'wb', mtime=0) as z, io.TextIOWrapper(z, encoding='utf8') as f:
     f.write('[\n' + ',\n'.join(json.dumps({'text': t, **{k.split('.')[0]: e(t) for k, e in kinds.items()}}, ensure_ascii=False, separators=(',', ':'))
                                for t in all_texts) + '\n]\n')
 print(len(all_texts), 'texts')

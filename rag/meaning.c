@@ -1,0 +1,144 @@
+/* rag/meaning: when a search asks for meaning, and what that says for each candidate: how near it lies, between the mean of all
+ * and the nearest. Pure but for what it asks memory and the embedder; any thread. A passage found by meaning alone is judged as
+ * any other: what may not be found does not come in here either. */
+#include "rag/meaning.h"
+
+#include "base/say.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { HEAD = 500, TAIL = 1000 };           /* bytes of a question that are embedded */
+static const double SPREAD = .25;           /* multilingual-e5-small's vectors of passages lie so far apart, or less */
+
+/* Of a long question its start and its end; before it what it points back to. malloc'ed. */
+static char *question_of(const struct rag_query *q)
+{
+    q_buf b = {0};
+    const char *parts[] = {q->before, q->text};
+    q_buf_puts(&b, "");
+    for (int i = 0; i < 2; i++) {
+        const char *p = parts[i];
+        size_t n = p ? strlen(p) : 0;
+        if (n <= HEAD + TAIL) {
+            q_buf_puts(&b, p ? p : "");
+        } else {
+            const char *tail = p + n - TAIL;
+            while (((unsigned char)*tail & 0xC0) == 0x80) tail++;
+            q_buf_add(&b, p, q_utf8_whole(p, HEAD));
+            q_buf_printf(&b, " %s", tail);
+        }
+        if (i == 0 && b.len && b.p[b.len - 1] != '\n') q_buf_putc(&b, '\n');
+    }
+    return q_buf_take(&b);
+}
+
+/* Most passages have a vector. */
+static int most_have(mem_store *s, rag_near *near, bool *yes, char *err)
+{
+    int64_t all = 0, held = 0;
+    int rc = rag_near_held(near, &held, err);
+    for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc == Q_OK; k++) {
+        int64_t n, words;
+        rc = mem_extent(s, k, &n, &words, err);
+        all += n;
+    }
+    *yes = rc == Q_OK && held && 2 * held >= all;
+    return rc;
+}
+
+static bool asked(const struct gathering *g, const rag_config *c, rag_near *near)
+{
+    char why[Q_ERRLEN];
+    bool most = false;
+    rag_result *r = g->q->r;
+    if (c->mode == RAG_LEXICAL) return false;
+    if (!near) {
+        if (c->mode == RAG_HYBRID) r->note = q_strdup(_("memory.mode is hybrid, but there is no embedding model yet: searched by words alone"));
+        return false;
+    }
+    if (c->mode == RAG_HYBRID) return true;
+    if (most_have(g->s, near, &most, why) == Q_OK) return most;
+    r->note = q_printf(_("searched by words alone: %s"), why);
+    return false;
+}
+
+/* ---- those that words did not bring ---- */
+static int by_place(const void *a, const void *b)
+{
+    const struct ranked *x = a, *y = b;
+    if (x->kind != y->kind) return x->kind < y->kind ? -1 : 1;
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static bool gathered(const struct gathering *g, const rag_near_hit *h)
+{
+    for (int i = 0; i < g->n; i++)
+        if (g->v[i].m.kind == h->kind && g->v[i].m.id == h->id) return true;
+    return false;
+}
+
+static int bring(struct gathering *g, const rag_near_hits *h, const struct ranking *k, char *err)
+{
+    struct ranked v[NEAREST], key;
+    uint64_t seen = 0;
+    int n = 0;
+    for (int i = 0; i < h->n && i < NEAREST; i++)
+        if (!gathered(g, &h->v[i])) v[n++] = (struct ranked){h->v[i].kind, h->v[i].id, 0, NULL};
+    if (n) qsort(v, (size_t)n, sizeof *v, by_place);
+    for (int i = 0; i < n; i++) seen |= (uint64_t)1 << (v[i].id & 63);
+    for (int i = 0; i < k->n && n; i++) {               /* what words say for them */
+        if (!(seen >> (k->v[i].id & 63) & 1)) continue;
+        key = k->v[i];
+        struct ranked *at = bsearch(&key, v, (size_t)n, sizeof *v, by_place);
+        if (at) *at = key;
+    }
+    return n ? rag_gather_some(g, v, n, err) : Q_OK;
+}
+
+static double nearness(const rag_near_hits *h, double score)
+{
+    if (score >= h->max) return 1;
+    double x = (score - h->mean) / (h->max - h->mean);
+    return x > 0 ? x : 0;
+}
+
+/* One that words brought has its score in `also`, in the order of the candidates; the rest are hits. */
+static void weigh(struct gathering *g, const rag_config *c, const rag_near_hits *h, const rag_near_hit *also, int n_also)
+{
+    for (int i = 0; i < g->n; i++) {
+        struct gathered *x = &g->v[i];
+        double score = i < n_also ? also[i].score : NAN;
+        for (int k = 0; k < h->n && i >= n_also; k++)
+            if (h->v[k].kind == x->m.kind && h->v[k].id == x->m.id) score = h->v[k].score;
+        if (isnan(score)) continue;
+        x->sides.near = nearness(h, score);
+        x->sides.margin = (score - h->mean) / (h->spread > SPREAD ? h->spread / SPREAD : 1);
+        x->sides.share = x->m.kind == MEM_CHAT ? c->near_chats : c->near_documents;
+    }
+}
+
+int rag_gather_near(struct gathering *g, const rag_config *c, rag_near *near, const struct ranking *k, char *err)
+{
+    char why[Q_ERRLEN];
+    rag_result *r = g->q->r;
+    double most = g->n ? g->v[0].bm25 : 0;              /* the best of words stands first */
+    int n = g->n, rc = Q_OK;
+    rag_near_hit also[CANDIDATES];
+    rag_near_hits h = {0};
+    if (asked(g, c, near)) {
+        char *text = question_of(g->q);
+        for (int i = 0; i < n; i++) also[i] = (rag_near_hit){g->v[i].m.kind, g->v[i].m.id, 0};
+        if (rag_near_ask(near, text, g->except, c->chats, also, n, &h, why) == Q_OK) r->by = RAG_HYBRID;
+        else r->note = q_printf(_("searched by words alone: %s"), why);
+        free(text);
+    }
+    if (r->by == RAG_HYBRID && h.n) {
+        rc = bring(g, &h, k, err);
+        if (rc == Q_OK) weigh(g, c, &h, also, n);
+    }
+    for (int i = 0; i < g->n; i++) g->v[i].sides.words = most > 0 ? g->v[i].bm25 / most : 0;
+    rag_near_hits_free(&h);
+    return rc;
+}

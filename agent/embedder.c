@@ -253,16 +253,16 @@ typedef struct making {
     int64_t had, busy_ns, from_ns;       /* vectors before; time at work, and since when */
 } making;
 
-/* Before each batch: waits until nothing else is to be done. */
-static bool batch(void *user)
+/* Before each step: waits until nothing else is to be done. */
+static bool step(void *user)
 {
     making *w = user;
     embedder *e = &w->a->embedder;
     w->busy_ns += q_now_ns() - w->from_ns;
     bool go = desk_leisure(&w->a->desk, &e->change);
     if (go && e->before)
-        e->before(e->before_user, e->batches);
-    e->batches += go;
+        e->before(e->before_user, e->steps);
+    e->steps += go;
     w->from_ns = q_now_ns();
     return go;
 }
@@ -273,7 +273,7 @@ static int embed(void *user, bool question, const char *const *text, const size_
 {
     making *w = user;
     w->from_ns = q_now_ns();
-    int rc = prov_embedder_run(w->own, question, text, len, n, out, batch, w, err);
+    int rc = prov_embedder_run(w->own, question, text, len, n, out, step, w, err);
     w->busy_ns += q_now_ns() - w->from_ns;
     return rc;
 }

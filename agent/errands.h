@@ -44,6 +44,14 @@ extern const job_row job_memory_map;     /* long */
 extern const job_row job_backup;
 void backup_daily(agt *);                /* posts it, once a day; any thread */
 
+/* ---- source.c ---- */
+extern const job_row job_source;         /* id: a conversation, number: of a passage of its last answer */
+
+/* ---- wishes.c ---- */
+struct mem_pin;
+/* Passage [number] of a conversation's last answer, and what it is of. Any thread. */
+int wishes_numbered(agt *, int64_t chat, int number, struct mem_pin *, int64_t *source, char *err);
+
 /* ---- lost.c: long; text: numbers of documents whose files are looked for ---- */
 extern const job_row job_lost;
 
@@ -51,6 +59,9 @@ extern const job_row job_lost;
 /* job_forget, quick, asks about its text, a number, a title, a file or a folder, */
 extern const job_row job_forget_agreed;  /* quick: writes down what was agreed to, */
 extern const job_row job_forgotten;      /* and does it: long; text: what was asked about, value as above */
+
+/* ---- facts.c: quick ---- */
+void facts_forget(facts_proposed *);
 
 /* ---- states.c ---- */
 extern const job_row job_state_save;     /* engine's; text: NAME, NULL: the conversation's own; number 1: it may be written over */

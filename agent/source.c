@@ -81,12 +81,12 @@ static int of_chat(agt *a, int64_t message, agt_event *e, q_buf *b, char *err)
     return rc;
 }
 
-static void source(agt *a, const job *j)
+static void show(agt *a, enum mem_kind kind, int64_t chunk)
 {
     char err[Q_ERRLEN];
-    agt_event e = { .kind = AGT_EV_SOURCE, .id = j->id };
+    agt_event e = { .kind = AGT_EV_SOURCE, .id = chunk };
     q_buf b = { 0 };
-    if ((j->number ? of_chat : of_document)(a, j->id, &e, &b, err) < 0) {
+    if ((kind == MEM_CHAT ? of_chat : of_document)(a, chunk, &e, &b, err) < 0) {
         q_buf_free(&b);
         agt_event_free(&e);
         note(&a->events, AGT_ERROR, "%s", err);
@@ -98,6 +98,20 @@ static void source(agt *a, const job *j)
     evq_push(&a->events, &e);
 }
 
-static const job_row job_source = { .name = "source", .lane = LANE_QUICK, .end = END_DROPPED, .run = source };
+static void numbered(agt *a, const job *j)
+{
+    char err[Q_ERRLEN];
+    mem_pin p;
+    int64_t source;
+    if (wishes_numbered(a, j->id, (int)j->number, &p, &source, err) < 0)
+        note(&a->events, AGT_ERROR, "%s", err);
+    else
+        show(a, p.kind, p.ref);
+}
 
-void agt_ask_source(agt *a, enum agt_of of, int64_t chunk) { desk_post(&a->desk, &job_source, chunk, of == AGT_OF_CHAT, NULL, NULL); }
+static void passage(agt *a, const job *j) { show(a, j->number ? MEM_CHAT : MEM_CHUNK, j->id); }
+
+const job_row job_source = { .name = "source", .lane = LANE_QUICK, .end = END_DROPPED, .run = numbered };
+static const job_row job_passage = { .name = "passage", .lane = LANE_QUICK, .end = END_DROPPED, .run = passage };
+
+void agt_ask_source(agt *a, enum agt_of of, int64_t chunk) { desk_post(&a->desk, &job_passage, chunk, of == AGT_OF_CHAT, NULL, NULL); }

@@ -99,6 +99,17 @@ static void history_page(agt *a, const agt_command *c, char *args)
 static void context(agt *a, const agt_command *c, char *args) { page_context(a); }
 static void without(agt *a, const agt_command *c, char *args) { agt_without(a, 0, args); }
 
+static void source(agt *a, const agt_command *c, char *args)
+{
+    long n = 0;
+    char *at = *args == '[' ? args + 1 : args;
+    at[strcspn(at, "]")] = 0;
+    if (!number(at, &n) || n < 1 || n > 1000)
+        usage(a, c);
+    else
+        desk_post(&a->desk, &job_source, front_present(a), n, NULL, NULL);
+}
+
 static void pin(agt *a, const agt_command *c, char *args)
 {
     if (!wishes_command(a, false, args))
@@ -341,6 +352,11 @@ static bool command_run(agt *a, const char *text)
     if (memchr(text + 1, '/', n))        /* /etc/passwd is no command */
         return false;
     char *word = q_strndup(text + 1, n), *args = trim(text + 1 + n);
+    if (n > 1 && word[n - 1] == '?' && !*args) {         /* /remember? */
+        word[n - 1] = 0;
+        free(args);
+        args = q_strdup("?");
+    }
     const agt_command *c = command_find(word);
     if (!c) {
         char *latin = layout_to_latin(word), *russian = layout_to_cyrillic(word);

@@ -48,12 +48,12 @@ static void wishes(agt *a, const job *j) { tell(a, j->id); }
 
 /* ---- passage [n] of the conversation's last answer ---- */
 /* As the last search knows it, which is the part of a long text that was fed; else as the log does. */
-static int numbered(agt *a, int64_t chat, int number, mem_pin *pin, int64_t *source, char *err)
+int wishes_numbered(agt *a, int64_t chat, int number, mem_pin *pin, int64_t *source, char *err)
 {
     mem_messages path = { 0 };
     mem_logs l = { 0 };
     mem_passage p = { 0 };
-    int rc = mem_branch(a->store, chat, 0, &path, err), last = path.n - 1;
+    int rc = chat ? mem_branch(a->store, chat, 0, &path, err) : Q_OK, last = path.n - 1;
     while (last >= 0 && path.v[last].role != MEM_ASSISTANT)
         last--;
     if (rc == Q_OK && last >= 0)
@@ -70,6 +70,8 @@ static int numbered(agt *a, int64_t chat, int number, mem_pin *pin, int64_t *sou
             pin->n = (int64_t)strlen(r->v[i].text);
         }
     pthread_mutex_unlock(&a->shown.mu);
+    if (rc == Q_OK && last < 0)
+        rc = q_fail(err, Q_NOTFOUND, _("nothing is answered in this conversation yet"));
     if (rc == Q_OK && !pin->ref)
         rc = q_fail(err, Q_NOTFOUND, _("passage [%d] was not fed to the last answer: /why lists what was"), number);
     if (rc == Q_OK)
@@ -164,7 +166,7 @@ static void pin_job(agt *a, const job *j)
         rc = mem_pin_drop(a->store, j->id, (enum mem_kind)kind, ref, err);
     else if (j->number < 0)
         rc = unpin(a, j->id, (int)-j->number, err);
-    else if ((rc = numbered(a, j->id, (int)j->number, &p, &source, err)) == Q_OK)
+    else if ((rc = wishes_numbered(a, j->id, (int)j->number, &p, &source, err)) == Q_OK)
         rc = pin(a, j->id, &p, err);
     if (rc < 0)
         note(&a->events, AGT_ERROR, "%s", err);
@@ -249,7 +251,7 @@ static void ban_job(agt *a, const job *j)
         rc = ban(a, (enum mem_kind)kind, of, false, err);
     else if (j->number < 0)
         rc = unban(a, (int)-j->number, err);
-    else if ((rc = numbered(a, j->id, (int)j->number, &p, &source, err)) == Q_OK)
+    else if ((rc = wishes_numbered(a, j->id, (int)j->number, &p, &source, err)) == Q_OK)
         rc = ban(a, p.kind, source, true, err);
     if (rc < 0)
         note(&a->events, AGT_ERROR, "%s", err);

@@ -39,6 +39,7 @@ const cli_command cli_chat = { "chat", N_(
     "              done       state, finish, text, thinking, tokens, thinking_tokens, prompt_tokens, prefill_s, decode_s,\n"
     "                         tokens_per_s, configuration, chat, message\n"
     "              page       name, text, data: what a command printed\n"
+    "              source     name, text, from, to: a passage (bytes from..to of text) with what stands around it\n"
     "              ask        text: y as the next line says yes\n"
     "              error      text\n"
     "    --routing with --json: after each token the experts that ran for it: routing  index, id, position, layers [layer,\n"
@@ -210,6 +211,14 @@ static void json_event(agt *a, const options *o, const agt_event *e)
         cJSON_AddStringToObject(j, "text", e->text);
         if (e->data)
             cJSON_AddRawToObject(j, "data", e->data);
+        line(j);
+        break;
+    case AGT_EV_SOURCE:
+        j = event("source");
+        cJSON_AddStringToObject(j, "name", e->name);
+        cJSON_AddStringToObject(j, "text", e->text);
+        cJSON_AddNumberToObject(j, "from", (double)e->done);
+        cJSON_AddNumberToObject(j, "to", (double)e->total);
         line(j);
         break;
     case AGT_EV_COLUMNS: {

@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "rag/rag.h"
@@ -42,11 +44,24 @@ static volatile sig_atomic_t interrupted;
 
 static void on_interrupt(int sig) { (void)sig; interrupted = 1; }
 
+/* One line that rewrites itself: what is longer than the terminal would leave its beginning above. The end of a path tells more. */
 static bool show_file(void *user, const rag_progress *p)
 {
     (void)user;
-    if (isatty(2)) q_say(stderr, "\r\033[K%d %s", p->seen, p->path);
+    struct winsize w = {0};
+    if (!isatty(2)) return !interrupted;
+    size_t room = ioctl(2, TIOCGWINSZ, &w) == 0 && w.ws_col > 20 ? w.ws_col - 14u : 66, n = strlen(p->path), from = n > room ? n - room : 0;
+    while (from && from < n && (p->path[from] & 0xC0) == 0x80) from++;
+    q_say(stderr, "\r\033[K%d %s%s", p->seen, from ? "…" : "", p->path + from);
     return !interrupted;
+}
+
+/* Where there is no terminal, what takes long is told once. */
+static void tell_beginning(const char *path)
+{
+    enum { LONG = 1 << 20 };
+    struct stat st;
+    if (!isatty(2) && stat(path, &st) == 0 && (S_ISDIR(st.st_mode) || st.st_size >= LONG)) q_say(stderr, _("adding %s ...\n"), path);
 }
 
 static bool going_on(void *user) { return !interrupted; }
@@ -60,6 +75,7 @@ static int add(mem_store *s, const memory_ask *a, char *err)
     for (int i = 0; i < a->n && !interrupted; i++) {
         rag_progress p;
         rag_add_opts o = {.progress = show_file, .go = going_on};
+        tell_beginning(a->rest[i]);
         int one = rag_add(s, a->rest[i], &o, &p, err);
         if (isatty(2)) q_say_own(stderr, "\r\033[K");
         q_buf why = {0};

@@ -283,6 +283,18 @@ static void columns(const lab_columns *c)
     q_buf_free(&b);
 }
 
+/* A passage with a little of what stands before and behind it. */
+static void source(const agt_event *e)
+{
+    enum { AROUND = 400 };
+    size_t n = strlen(e->text), from = (size_t)e->done < n ? (size_t)e->done : n, to = (size_t)e->total < n ? (size_t)e->total : n;
+    size_t before = from > AROUND ? from - AROUND : 0, behind = n - to > AROUND ? to + q_utf8_whole(e->text + to, AROUND) : n;
+    while (before && before < from && e->text[before - 1] != '\n' && e->text[before - 1] != ' ') before++;
+    q_say(stdout, "%s\n%s%.*s\n", e->name, before ? "…" : "", (int)(from - before), e->text + before);
+    q_say(stdout, "▶ %.*s\n", (int)(to - from), e->text + from);
+    q_say(stdout, "%.*s%s\n", (int)(behind - to), e->text + to, behind < n ? "…" : "");
+}
+
 static void handle(repl *r, const agt_event *e, bool *asked_chats)
 {
     switch (e->kind) {
@@ -350,6 +362,7 @@ static void handle(repl *r, const agt_event *e, bool *asked_chats)
     case AGT_EV_PAUSED: fresh_line(r); q_say(stdout, "%s\n", tui_paused(r->answering, e->flag)); break;
     case AGT_EV_NOTE: fresh_line(r); q_say(stdout, "%s\n", e->text); break;
     case AGT_EV_TEXT: fresh_line(r); q_say_text(stdout, e->text); break;
+    case AGT_EV_SOURCE: fresh_line(r); source(e); break;
     case AGT_EV_COLUMNS: fresh_line(r); columns(e->columns); break;
     case AGT_EV_FOUND: fresh_line(r); found(e); break;
     case AGT_EV_ASK:

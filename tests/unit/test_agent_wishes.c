@@ -111,6 +111,8 @@ static void a_source_is_banned_and_taken_back(void)
     if (!begin(&s)) return;
     ask(&s, "/ban");
     CHECK(s.page && strstr(s.page, "No source is banned"));
+    ask(&s, "/source 1");
+    SAID_NOTE(&s, "nothing is answered in this conversation yet");
     ask(&s, question);
     ask(&s, "/ban 1");
     SAID_NOTE(&s, "banned: nothing of notes/bridge.md");
@@ -127,6 +129,10 @@ static void a_source_is_banned_and_taken_back(void)
     SAID_NOTE(&s, "not banned any more: notes/bridge.md");
     ask(&s, question);
     ANSWERED(&s, "Maren Holt built it [1].");
+    ask(&s, "/source 9");
+    SAID_NOTE(&s, "passage [9] was not fed");
+    ask(&s, "/source x");
+    CHECK(s.errors == 1);
     ask(&s, "/ban 9");
     SAID_NOTE(&s, "passage [9] was not fed");
     ask(&s, "/ban nonsense");

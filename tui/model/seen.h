@@ -10,6 +10,7 @@ typedef struct tui_seen {
     agt_turned turned;
     agt_routing rt; int64_t rt_at;                          /* when the snapshot was taken */
     agt_retrieval ret; int64_t ret_id; bool has_ret;
+    struct { int64_t message; int number; } cited;          /* a passage that is to be opened when those of its answer are told */
     agt_wishes wishes;                                      /* of the open conversation */
     agt_chat *chats; int n_chats;
     int64_t chat; char *chat_title;                         /* the open one; 0: not stored yet */

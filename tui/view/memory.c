@@ -315,12 +315,40 @@ static bool on_key(tui_app *app, const tui_key *k)
     }
 }
 
+/* ---- a citation is opened ---- */
+/* The panel stands on it, the page lies over it; false: it is not among what was fed. */
+static bool opened_here(tui_app *app, int number)
+{
+    for (int i = 0; i < app->seen.ret.n; i++) {
+        if (app->seen.ret.p[i].number != number) continue;
+        if (app->go.focus != &view_memory) tui_go_open(app, &view_memory);
+        tui_cursor_of(app, &view_memory)->sel = i;
+        agt_ask_source(app->a, app->seen.ret.p[i].of, app->seen.ret.p[i].chunk);
+        return true;
+    }
+    char *s = q_printf(_("No passage [%d] was fed to this answer."), number);
+    tui_app_note(app, AGT_INFO, s);
+    free(s);
+    return false;
+}
+
+void view_passage_open(tui_app *app, int64_t message, int number)
+{
+    if (app->seen.has_ret && answer_of(app) == message) { opened_here(app, number); return; }
+    app->seen.cited.message = message;
+    app->seen.cited.number = number;
+    agt_ask_retrieval(app->a, message);
+}
+
 static void on_event(tui_app *app, agt_event *e)
 {
     if (e->kind == AGT_EV_WISHES) tui_seen_wishes(&app->seen, e);
     if (e->kind != AGT_EV_RETRIEVAL) return;
     tui_seen_passages(&app->seen, e);
     tui_cursor_of(app, &view_memory)->sel = 0;
+    int number = app->seen.cited.message == e->id ? app->seen.cited.number : 0;
+    app->seen.cited.message = 0;
+    if (number) opened_here(app, number);
 }
 
 static void opened(tui_app *app) { agt_ask_wishes(app->a); }

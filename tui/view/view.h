@@ -31,6 +31,7 @@ int view_notice_rows(const tui_app *app, int width);
 void view_strip(tui_app *app, tui_box b);
 void view_layer_page(tui_app *app, int layer);          /* layer: from 0 among the routed ones; view/layer.c */
 void view_expert_page(tui_app *app, int layer, int expert);     /* as the model counts them; Esc goes back to the token cursor */
+void view_passage_open(tui_app *app, int64_t message, int number);      /* passage [number] of an answer, where it stands; view/memory.c */
 int view_effect_rows(const tui_app *app);               /* 0: nothing was turned in this conversation */
 int view_effect(tui_app *app, tui_box b);               /* what the last turned knob did; the row after it */
 /* "tok/s 66→77 ±4 · surprise …", as much as fits in so many cells, what is above its noise first; "": nothing was measured.

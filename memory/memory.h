@@ -494,15 +494,30 @@ int mem_vectors_each(mem_store *, int64_t embedder, int dim, int64_t *after, boo
 /* Exact vectors into out [n][dim]; there [n]: which passages have one. */
 int mem_vectors_exact(mem_store *, int64_t embedder, enum mem_kind, const int64_t *passage, int n, int dim, float *out, bool *there, char *err);
 
+/* ================= facts ================= */
+/* Statements that a person wanted remembered. Of one subject each holds until the next, by since_ms; all are kept. */
+typedef struct mem_fact {
+    int64_t id;
+    char *text, *subject;               /* subject "": it supersedes nothing */
+    int64_t since_ms, until_ms;         /* 0 when putting: now; until 0: it holds */
+    int64_t by;                         /* the fact that superseded it; 0 */
+    int64_t message, created_ms;        /* where it was said, 0: nowhere */
+} mem_fact;
+typedef struct mem_facts { mem_fact *v; int n; } mem_facts;
+int mem_fact_put(mem_store *, const mem_fact *, int64_t *id, char *err);          /* Q_RANGE: the same holds already */
+int mem_fact_list(mem_store *, mem_facts *out, char *err);                        /* those that hold first, by since_ms */
+int mem_facts_delete(mem_store *, const int64_t *id, int n, int *done /* or NULL */, char *err);    /* the one before such a one holds again */
+void mem_facts_free(mem_facts *);
+
 /* ================= forgetting ================= */
 /* Documents, conversations and messages that somebody means to remove. Documents and conversations go by their own functions. */
-enum mem_part { MEM_PART_DOCUMENT, MEM_PART_CHAT, MEM_PART_MESSAGE };
+enum mem_part { MEM_PART_DOCUMENT, MEM_PART_CHAT, MEM_PART_MESSAGE, MEM_PART_FACT, MEM_PARTS };
 typedef struct mem_target {
     enum mem_part part;
     int64_t id, chat;                   /* chat: of a message its conversation; else 0 */
     uint64_t mark;                      /* another one for whatever else may stand under that id one day */
     int rows;                           /* passages of a document, messages of a conversation; 0 */
-    char *title, *text;                 /* text: how a message begins, the path of a document; title: of the message's conversation */
+    char *title, *text;                 /* text: how a message begins, a fact, the path of a document; title: of the message's conversation */
 } mem_target;
 typedef struct mem_targets { mem_target *v; int n; } mem_targets;
 enum mem_forget_by { MEM_FORGET_GONE /* documents whose file is gone */, MEM_FORGET_TIME /* said or taken in from_ms..to_ms */,

@@ -326,7 +326,14 @@ int rag_add_text(mem_store *, const char *name, const char *title, enum mem_trus
                  int64_t *id, char *err);
 /* The manual in both languages, at every start: put in, renewed when it changed; nothing when the person removed it. */
 int rag_manual(mem_store *, char *err);
-/* Deletes a document; the manual then stays away. */
+/* Statements of a text that somebody could want remembered, in order: by rules, English and Russian. fn: false ends it. */
+void rag_statements(const char *text, size_t n, bool (*fn)(void *user, const char *statement), void *user);
+/* What a fact is about, in stems: a newer one of the same subject supersedes it; "": it supersedes nothing. malloc'ed. */
+char *rag_fact_subject(const char *text);
+/* The facts that hold are searched as this document, a passage each: made anew where it is not what they say. After every change. */
+#define RAG_FACTS "facts:"
+int rag_facts(mem_store *, char *err);
+/* Deletes a document; the manual then stays away, and that of the facts takes them with it. */
 int rag_remove(mem_store *, int64_t document, char *err);
 /* Many at once, in steps. *done: how many are removed, also when it fails. */
 int rag_remove_all(mem_store *, const int64_t *document, int n, int *done, char *err);

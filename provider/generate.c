@@ -67,25 +67,46 @@ static bool sort_start(gen *g, bool end)
     return true;
 }
 
+/* Where the reply begins: blanks go, and a thought that is opened behind another is a thought too. Its tokens count with the
+ * first one's, so that a budget which is used up closes it at once. */
+static void sort_after(gen *g, bool end)
+{
+    q_buf *b = &g->pending;
+    const char *open = g->s->think;
+    size_t w = open ? strlen(open) : 0;
+    drop(b, blanks(b));
+    if (w && b->len >= w && memcmp(b->p, open, w) == 0) {
+        drop(b, w);
+        q_buf_puts(&g->think, "\n");
+        g->part = PART_THINK;
+    } else if (b->len && (end || !w || b->len >= w || memcmp(b->p, open, b->len) != 0))
+        g->part = PART_TEXT;
+}
+
+/* What there is of a thought; true: it is closed. */
+static bool sort_thought(gen *g, bool end)
+{
+    q_buf *b = &g->pending;
+    const char *close = g->s->unthink;
+    char *at = memmem(b->p, b->len, close, strlen(close));
+    size_t n = at ? (size_t)(at - b->p) : end ? b->len : b->len - held(b, close);
+    q_buf_add(&g->think, b->p, n);
+    drop(b, n + (at ? strlen(close) : 0));
+    return at != NULL;
+}
+
 static void sort_out(gen *g, bool end)
 {
     q_buf *b = &g->pending;
     if (!b->p || (g->part == PART_START && !sort_start(g, end)))
         return;
-    if (g->part == PART_THINK) {
-        const char *close = g->s->unthink;
-        char *at = memmem(b->p, b->len, close, strlen(close));
-        size_t n = at ? (size_t)(at - b->p) : end ? b->len : b->len - held(b, close);
-        q_buf_add(&g->think, b->p, n);
-        drop(b, n + (at ? strlen(close) : 0));
-        if (!at)
+    while (g->part == PART_THINK || g->part == PART_AFTER) {
+        if (g->part == PART_THINK && !sort_thought(g, end))
             return;
         g->part = PART_AFTER;
-    }
-    if (g->part == PART_AFTER) {
-        drop(b, blanks(b));
-        if (b->len)
-            g->part = PART_TEXT;
+        sort_after(g, end);
+        if (g->part == PART_AFTER)
+            return;
     }
     if (g->part == PART_TEXT && b->len) {
         long r = g->s->stops(g->s->self, b->p, b->len);
@@ -130,13 +151,14 @@ static void take(gen *g, const gen_token *t)
 
 static int failed(int rc) { return rc == Q_CANCEL ? PROV_STOPPED : rc < 0 ? PROV_FAILED : GO_ON; }
 
-/* The thought has had its tokens, or somebody has enough of it: what closes it comes instead of a choice. */
+/* The thought has had its tokens, or somebody has enough of it: what closes it comes instead of a choice, and again where it is
+ * opened once more. */
 static bool closing(gen *g, gen_token *t)
 {
     const gen_source *s = g->s;
     bool thinks = g->at_close == g->n_close && g->part == PART_THINK && s->close;
     int most = thinks && s->budget ? s->budget(s->self) : 0;
-    if (thinks && ((most > 0 && g->r->thinking_tokens >= most) || (g->h->enough && g->h->enough(g->h->user, g->answer)))) {
+    if (thinks && (g->n_close || (most > 0 && g->r->thinking_tokens >= most) || (g->h->enough && g->h->enough(g->h->user, g->answer)))) {
         g->n_close = s->close(s->self, g->close, (int)(sizeof g->close / sizeof *g->close));
         g->at_close = 0;
     }

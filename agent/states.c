@@ -461,11 +461,13 @@ static void load(agt *a, const job *j)
     one_state o = { .name = NULL };
     states_forget(a->store, 0, NULL, 0);
     int rc = a->seat.who ? wanted(a, j->text, &o, &c, err) : no_model(a, err);
-    bool there = rc == Q_OK && (c.id == a->chat.id || chat_open(a, c.id) == Q_OK);      /* else it was said why not */
+    bool here = c.id == a->chat.id, there = rc == Q_OK && (here || chat_open(a, c.id) == Q_OK);      /* else it was said why not */
     a->seat.offered = a->chat.id;
     if (there)
         rc = take_up(a, &o, err);
-    if (rc < 0)
+    if (rc < 0 && there && !here)        /* where the next question goes to */
+        note(&a->events, AGT_ERROR, _("%s; its conversation %lld is open now and is read anew with the next question"), err, (long long)c.id);
+    else if (rc < 0)
         note(&a->events, AGT_ERROR, "%s", err);
     one_free(&o);
     mem_conversation_free(&c);

@@ -59,7 +59,7 @@ char *agt_meaning_words(const agt_meaning *m)
     case AGT_MEANING_COMING: q_buf_printf(&b, _("the embedding model is being fetched: %d%%"), m->percent); break;
     case AGT_MEANING_NONE: case AGT_MEANING_BROKEN: q_buf_puts(&b, m->problem); break;
     case AGT_MEANING_MAKING: case AGT_MEANING_ELSEWHERE:
-        if (!m->all)
+        if (m->done >= m->all)           /* nothing was counted yet, or all is made */
             break;
         q_buf_printf(&b, _("by meaning: %lld of %lld"), (long long)m->done, (long long)m->all);
         left_words(&b, m->state == AGT_MEANING_MAKING ? m->left_s : -1);

@@ -154,7 +154,7 @@ static void search(agt *a, const job *j)
 static void manual(agt *a, const job *j)
 {
     char err[Q_ERRLEN];
-    if (rag_manual(a->store, err) < 0)
+    if (rag_manual(a->store, err) < 0 || rag_facts(a->store, err) < 0)
         note(&a->events, AGT_WARN, "%s", err);
     desk_post(&a->desk, &job_tidy, 0, 0, NULL, NULL);
 }

@@ -240,6 +240,7 @@ void agt_close(agt *a)
     prefer_close(&a->prefer);
     lost_close(&a->lost);
     speller_close(&a->speller);
+    facts_forget(&a->proposed);
     shown_free(&a->shown);
     lab_watch_free(a->watch);
     free(a->seat.path);

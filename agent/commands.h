@@ -67,6 +67,8 @@
       N_("what was fed; list: the documents in memory; map: how much there is, in which languages, and how it grew"), .key = "F4", .words = "list,map") \
     X(search, JOB(search), "поиск", N_("WORDS"), \
       N_("what memory would feed for these words"), .needs = true) \
+    X(graph, JOB(graph), "связи", N_("NAME [--svg FILE]"), \
+      N_("what stands beside a name in memory: people, places, dates, identifiers; --svg: as a picture"), .needs = true) \
     X(without, RUN(without), "без", N_("[NUMBERS]"), \
       N_("the last question again without memory, or without passages by their numbers; shows both answers")) \
     X(source, RUN(source), "источник", N_("NUMBER"), \

@@ -393,6 +393,20 @@ typedef struct mem_entity {
 typedef bool mem_entity_fn(void *user, const mem_entity *);
 /* Everything that a text names, a call a mention; fn returns false to stop. Never fails, whatever the bytes. At most 96. */
 void mem_entities(const char *text, size_t n, mem_entity_fn *fn, void *user);
+/* A name below is a kind and a key in one string: "nlofoten". All of one moment; fn must not call the store. */
+enum { MEM_NAME_MAX = 124 };            /* its bytes, with the 0 */
+/* All words of a text as one name of a kind: of a name in any letters and case the same as where it stands in a text. false: they make none. */
+bool mem_name_of(const char *text, size_t n, enum mem_entity_kind, char name[MEM_NAME_MAX]);
+/* What each of n passages names: fn(user, its place in id, name), in the order of their first mention. A last name alone is the
+ * whole name where `whole` and the passages beside it in its source (16 before, 16 behind; of a talk 4 before) have just one that ends so. */
+int mem_names_in(mem_store *, enum mem_kind, const int64_t *id, int n, bool whole, void (*fn)(void *user, int at, const char *name), void *user, char *err);
+/* The passages that name each of n names: fn(user, the name's place, passage), in order of ids; none of a name that more than
+ * `most` have. degree [n]: how many have it, most + 1: more. */
+int mem_named_by_any(mem_store *, enum mem_kind, const char *const *name, int n, int most, int *degree, void (*fn)(void *user, int at, int64_t passage), void *user, char *err);
+/* Passages right before and behind each of n in its source: of a talk what was said before it and what answers it. */
+int mem_beside(mem_store *, enum mem_kind, const int64_t *id, int n, void (*fn)(void *user, int at, int64_t passage), void *user, char *err);
+/* Every name there is, a call each, in no order and some twice; false stops. In steps. */
+int mem_names_each(mem_store *, bool (*fn)(void *user, const char *name), void *user, char *err);
 
 /* ================= all of it ================= */
 typedef struct mem_text {

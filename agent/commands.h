@@ -57,12 +57,18 @@
       N_("find messages in all conversations"), .needs = true) \
     X(add, JOB(take), "добавить", N_("PATH"), \
       N_("take a file or folder of text into memory"), .needs = true, .complete = AGT_COMPLETE_PATH) \
-    X(forget, JOB(forget), "забыть", N_("NUMBER | PATH | chat N | message N | gone | since DAY [until DAY] | words TEXT"), \
-      N_("remove documents, a conversation, a message, or what holds a text, for good; asks first"), .needs = true, .words = "chat,message,gone,since,words") \
+    X(forget, JOB(forget), "забыть", N_("NUMBER | PATH | chat N | message N | fact N | gone | since DAY [until DAY] | words TEXT"), \
+      N_("remove documents, a conversation, a message, or what holds a text, for good; asks first"), .needs = true, .words = "chat,message,fact,gone,since,words") \
+    X(watch, JOB(watch), "следить", N_("[FOLDER | off FOLDER]"), \
+      N_("keep a folder in step with memory: what changes there is taken in; alone: which are"), .words = "off", .complete = AGT_COMPLETE_PATH) \
+    X(remember, JOB(remember), "запомнить", N_("[TEXT | ? | N … | all]"), \
+      N_("keep a fact; ? proposes what was said here, numbers take it; alone: what is kept"), .words = "?,all") \
     X(memory, BOTH(MEMORY, memory), "память", N_("[list|map]"), \
       N_("what was fed; list: the documents in memory; map: how much there is, in which languages, and how it grew"), .key = "F4", .words = "list,map") \
     X(search, JOB(search), "поиск", N_("WORDS"), \
       N_("what memory would feed for these words"), .needs = true) \
+    X(graph, JOB(graph), "связи", N_("NAME [--svg FILE]"), \
+      N_("what stands beside a name in memory: people, places, dates, identifiers; --svg: as a picture"), .needs = true) \
     X(without, RUN(without), "без", N_("[NUMBERS]"), \
       N_("the last question again without memory, or without passages by their numbers; shows both answers")) \
     X(source, RUN(source), "источник", N_("NUMBER"), \

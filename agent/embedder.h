@@ -1,6 +1,6 @@
 /* agent/embedder: the embedding model at work for a room: on a thread of its own it opens the model that memory.embedder means, when
  * its file is there, and makes the vectors that passages are owed, whenever the engine's and the long lane have nothing to do; between
- * two batches of some hundred tokens it looks again. Nothing waits for it.
+ * two steps (a layer of a batch of some hundred tokens) it looks again. Nothing waits for it.
  *
  * Two of the same model are open while vectors are made: one for questions, without worker threads, which runs in the thread that
  * searches and at its priority, and one that makes vectors at the lowest priority. One embedder behind a lock would have a question wait
@@ -20,7 +20,7 @@ typedef struct embedder {
     bool on, makes;                      /* constant after embedder_start: there may be one; vectors are made */
     pthread_t thread;                    /* front-end thread */
     bool running;                        /* likewise */
-    atomic_bool change;                  /* memory.on or memory.embedder has another value */
+    atomic_bool change;                  /* memory.on, memory.mode or memory.embedder has another value */
     pthread_mutex_t mu;                  /* guards the next three */
     pthread_cond_t looked;
     bool has_looked;                     /* the first look for the model is over */
@@ -33,17 +33,17 @@ typedef struct embedder {
     char *said;                          /* the last problem that a person was told of */
     bool told;                           /* the last event said something */
     /* set by tests while memory.embedder is off: how nice it is while it makes vectors, ms between two looks for a file or at another
-     * process; called in its thread before each batch */
+     * process; called in its thread before each step */
     int niceness, look_ms;
-    void (*before)(void *user, int64_t batch);
+    void (*before)(void *user, int64_t step);
     void *before_user;
-    int64_t batches;
+    int64_t steps;
 } embedder;
 
 struct agt;
 void embedder_open(embedder *);
 void embedder_start(struct agt *, bool on, bool makes);  /* front-end thread, like the next */
-void embedder_close(struct agt *);       /* behind desk_quit: waits for a batch at most */
+void embedder_close(struct agt *);       /* behind desk_quit: waits for a step at most */
 void embedder_changed(struct agt *);     /* any thread */
 
 /* For one search: NULL: by words alone. Waits for the first look at the start, which opens the model, but not for vectors. What was

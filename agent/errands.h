@@ -60,6 +60,12 @@ extern const job_row job_lost;
 extern const job_row job_forget_agreed;  /* quick: writes down what was agreed to, */
 extern const job_row job_forgotten;      /* and does it: long; text: what was asked about, value as above */
 
+/* ---- watching.c: long; text: a folder that is looked at ---- */
+extern const job_row job_watched;
+
+/* ---- facts.c: quick ---- */
+void facts_forget(facts_proposed *);
+
 /* ---- states.c ---- */
 extern const job_row job_state_save;     /* engine's; text: NAME, NULL: the conversation's own; number 1: it may be written over */
 extern const job_row job_state_load;     /* engine's; text: NAME, NULL: the newest of the present conversation */

@@ -60,9 +60,9 @@ static void forget(agt *a, const job *j)
         errand_done(a, j);
     char *removed = forget_removed(&f);
     if (rc < 0 && rc != Q_CANCEL)
-        note(&a->events, AGT_ERROR, _("%d of %d documents are removed, then: %s"), f.documents + f.chats + f.messages, total, err);
+        note(&a->events, AGT_ERROR, _("%d of %d documents are removed, then: %s"), f.documents + f.chats + f.messages + f.facts, total, err);
     else if (*p)
-        note(&a->events, AGT_WARN, _("stopped: %d of %d documents are removed from memory"), f.documents + f.chats + f.messages, total);
+        note(&a->events, AGT_WARN, _("stopped: %d of %d documents are removed from memory"), f.documents + f.chats + f.messages + f.facts, total);
     else
         note(&a->events, AGT_INFO, "%s", removed);
     free(removed);

@@ -146,7 +146,7 @@ void knobs_set(agt *a, const char *name, const char *value)
         free(v);
         desk_pace(&a->desk, settings_number(&a->settings, "ui.pace"));
     }
-    if (strcmp(k->name, "memory.embedder") == 0 || strcmp(k->name, "memory.on") == 0)
+    if (strcmp(k->name, "memory.embedder") == 0 || strcmp(k->name, "memory.mode") == 0 || strcmp(k->name, "memory.on") == 0)
         embedder_changed(a);
     agt_event e = { .kind = AGT_EV_KNOB, .name = q_strdup(k->name), .text = q_strdup(agt_knob_value(a, k, &b)),
                     .note = q_strdup(meaning(k->effect)) };

@@ -80,10 +80,12 @@ static int by_number(mem_store *s, enum mem_part part, const char *rest, mem_tar
     char *end;
     long long id = strtoll(colon ? colon + 1 : rest, &end, 10);
     if (id <= 0 || *end)
-        return q_fail(err, Q_RANGE, part == MEM_PART_CHAT ? _("/forget chat NUMBER: /chats shows the numbers") : _("/forget message NUMBER: /find shows the numbers, behind the colon"));
+        return q_fail(err, Q_RANGE, part == MEM_PART_CHAT ? _("/forget chat NUMBER: /chats shows the numbers") : part == MEM_PART_FACT ?
+                      _("/forget fact NUMBER: /remember shows the numbers") : _("/forget message NUMBER: /find shows the numbers, behind the colon"));
     return mem_target_get(s, part, id, out, err);
 }
 
+static int by_fact(mem_store *s, const char *rest, mem_targets *out, char *err) { return by_number(s, MEM_PART_FACT, rest, out, err); }
 static int by_gone(mem_store *s, const char *rest, mem_targets *out, char *err) { return mem_forget_find(s, MEM_FORGET_GONE, 0, 1, NULL, out, err); }
 static int by_chat(mem_store *s, const char *rest, mem_targets *out, char *err) { return by_number(s, MEM_PART_CHAT, rest, out, err); }
 static int by_message(mem_store *s, const char *rest, mem_targets *out, char *err) { return by_number(s, MEM_PART_MESSAGE, rest, out, err); }
@@ -110,6 +112,7 @@ static const struct way { const char *word, *ru; int (*find)(mem_store *, const 
     { "gone", "пропавшее", by_gone, false },
     { "chat", "беседа", by_chat, true },
     { "message", "сообщение", by_message, true },
+    { "fact", "факт", by_fact, true },
     { "since", "с", by_time, true },
     { "words", "слова", by_words, true },
 };
@@ -125,7 +128,7 @@ static const struct way *way_of(const char *what, const char **rest)
 }
 
 /* ---- in words ---- */
-static void counts(const int n[3], q_buf *b)
+static void counts(const int n[MEM_PARTS], q_buf *b)
 {
     if (n[MEM_PART_DOCUMENT])
         q_buf_printf(b, ngettext("%d document", "%d documents", (unsigned long)n[MEM_PART_DOCUMENT]), n[MEM_PART_DOCUMENT]);
@@ -133,6 +136,8 @@ static void counts(const int n[3], q_buf *b)
         q_buf_puts(b, b->len ? ", " : ""), q_buf_printf(b, ngettext("%d conversation", "%d conversations", (unsigned long)n[MEM_PART_CHAT]), n[MEM_PART_CHAT]);
     if (n[MEM_PART_MESSAGE])
         q_buf_puts(b, b->len ? ", " : ""), q_buf_printf(b, ngettext("%d message", "%d messages", (unsigned long)n[MEM_PART_MESSAGE]), n[MEM_PART_MESSAGE]);
+    if (n[MEM_PART_FACT])
+        q_buf_puts(b, b->len ? ", " : ""), q_buf_printf(b, ngettext("%d fact", "%d facts", (unsigned long)n[MEM_PART_FACT]), n[MEM_PART_FACT]);
 }
 
 static void one_line(const mem_target *t, q_buf *b)
@@ -143,12 +148,14 @@ static void one_line(const mem_target *t, q_buf *b)
         q_buf_say(b, ngettext("\n%6lld  %s (%d passage)", "\n%6lld  %s (%d passages)", (unsigned long)t->rows), (long long)t->id, title, t->rows);
     else if (t->part == MEM_PART_CHAT)
         q_buf_say(b, ngettext("\n%6lld  “%s” (%d message)", "\n%6lld  “%s” (%d messages)", (unsigned long)t->rows), (long long)t->id, title, t->rows);
+    else if (t->part == MEM_PART_FACT)
+        q_buf_say(b, "\n%6lld  %s%s", (long long)t->id, brief, more);
     else
         q_buf_say(b, "\n%6lld  %s%s (“%s”)", (long long)t->id, brief, more, title);
     free(brief);
 }
 
-static void question(const mem_targets *l, const int n[3], int passages, const char *what, const char *words, q_buf *b)
+static void question(const mem_targets *l, const int n[MEM_PARTS], int passages, const char *what, const char *words, q_buf *b)
 {
     q_buf all = { 0 };
     counts(n, &all);
@@ -165,7 +172,7 @@ static void question(const mem_targets *l, const int n[3], int passages, const c
         q_buf_say(b, _("No document and no message holds it. Clear it from titles, drafts, logs and histories?"));
     else if (words)
         q_buf_puts(b, _(" Titles, drafts, logs and histories that hold it are cleared too."));
-    for (int i = 0; i < l->n && i < SHOWN && (l->n > 1 || l->v->part == MEM_PART_MESSAGE || words); i++)
+    for (int i = 0; i < l->n && i < SHOWN && (l->n > 1 || l->v->part >= MEM_PART_MESSAGE || words); i++)
         one_line(&l->v[i], b);
     if (l->n > SHOWN)
         q_buf_say(b, ngettext("\n        and %d more", "\n        and %d more", (unsigned long)(l->n - SHOWN)), l->n - SHOWN);
@@ -174,15 +181,16 @@ static void question(const mem_targets *l, const int n[3], int passages, const c
     q_buf_free(&all);
 }
 
-static char *data_of(const mem_targets *l, const int n[3], int passages)
+static char *data_of(const mem_targets *l, const int n[MEM_PARTS], int passages)
 {
-    static const char *const kind[] = { "document", "chat", "message" };
+    static const char *const kind[] = { "document", "chat", "message", "fact" };
     cJSON *o = cJSON_CreateObject(), *first;
     cJSON_AddStringToObject(o, "ask", "forget");
     cJSON_AddNumberToObject(o, "documents", n[MEM_PART_DOCUMENT]);
     cJSON_AddNumberToObject(o, "passages", passages);
     cJSON_AddNumberToObject(o, "chats", n[MEM_PART_CHAT]);
     cJSON_AddNumberToObject(o, "messages", n[MEM_PART_MESSAGE]);
+    cJSON_AddNumberToObject(o, "facts", n[MEM_PART_FACT]);
     first = cJSON_AddArrayToObject(o, "first");
     for (int i = 0; i < l->n && i < SHOWN; i++) {
         cJSON *e = cJSON_CreateObject();
@@ -200,7 +208,7 @@ static char *data_of(const mem_targets *l, const int n[3], int passages)
 
 static char *items_of(const mem_targets *l, const char *words)
 {
-    static const char *const letter[] = { "", "c", "m" };
+    static const char *const letter[] = { "", "c", "m", "f" };
     q_buf b = { 0 };
     for (int i = 0; i < l->n; i++)
         q_buf_printf(&b, "%s%s%lld:%llx", b.len ? " " : "", letter[l->v[i].part], (long long)l->v[i].id, (unsigned long long)l->v[i].mark);
@@ -217,7 +225,7 @@ int agt_forget_find(mem_store *s, const char *what, agt_forgetting *out, char *e
     const char *rest;
     const struct way *w = way_of(what, &rest);
     *out = (agt_forgetting){ 0 };
-    int n[3] = { 0 }, passages = 0, rc = w ? w->find(s, rest, &l, err) : documents(s, what, &l, err);
+    int n[MEM_PARTS] = { 0 }, passages = 0, rc = w ? w->find(s, rest, &l, err) : documents(s, what, &l, err);
     const char *words = w && w->find == by_words ? rest : NULL;
     if (rc == Q_OK && l.n == 0 && !words)
         rc = q_fail(err, Q_NOTFOUND, w && w->find == by_gone ? _("no document's file is gone: there is nothing to forget") : _("nothing was said or taken in then: there is nothing to forget"));
@@ -351,11 +359,14 @@ static void add_id(int64_t **v, int *n, int64_t id)
 
 static int step_done(doing *d, mem_targets *l, char *err)
 {
-    int64_t id[3][STEP];
-    int n[3] = { 0 }, done = 0, rc = Q_OK;
+    int64_t id[MEM_PARTS][STEP];
+    int n[MEM_PARTS] = { 0 }, done = 0, rc = Q_OK;
     for (int i = 0; i < l->n; i++)
         id[l->v[i].part][n[l->v[i].part]++] = l->v[i].id;
     if (n[MEM_PART_DOCUMENT]) {
+        for (int i = 0; i < l->n; i++)
+            if (l->v[i].part == MEM_PART_DOCUMENT)
+                watching_not(d->s, l->v[i].text);
         rc = rag_remove_all(d->s, id[MEM_PART_DOCUMENT], n[MEM_PART_DOCUMENT], &done, err);
         states_forget(d->s, 0, id[MEM_PART_DOCUMENT], done);
         d->f->documents += done;
@@ -368,6 +379,12 @@ static int step_done(doing *d, mem_targets *l, char *err)
             d->f->chats++;
         }
         rc = rc == Q_NOTFOUND ? Q_OK : rc;
+    }
+    if (rc == Q_OK && n[MEM_PART_FACT]) {
+        rc = mem_facts_delete(d->s, id[MEM_PART_FACT], n[MEM_PART_FACT], &done, err);
+        if (rc == Q_OK)
+            rc = rag_facts(d->s, err);
+        d->f->facts += done;
     }
     if (rc == Q_OK && n[MEM_PART_MESSAGE]) {
         rc = mem_messages_delete(d->s, id[MEM_PART_MESSAGE], n[MEM_PART_MESSAGE], &done, err);
@@ -389,7 +406,7 @@ static int next_items(doing *d, const char **p, mem_targets *l, const char **wor
     *words = NULL;
     for (int taken = 0; **p && taken < STEP; taken++, d->seen++) {
         size_t n = strcspn(*p, " ");
-        enum mem_part part = **p == 'c' ? MEM_PART_CHAT : **p == 'm' ? MEM_PART_MESSAGE : MEM_PART_DOCUMENT;
+        enum mem_part part = **p == 'c' ? MEM_PART_CHAT : **p == 'm' ? MEM_PART_MESSAGE : **p == 'f' ? MEM_PART_FACT : MEM_PART_DOCUMENT;
         if (**p == 'w' && taken)
             break;
         if (**p == 'w') {
@@ -449,9 +466,9 @@ int forget_items(mem_store *s, const char **items, bool (*go)(void *user, int do
 char *forget_removed(const forgot *f)
 {
     q_buf b = { 0 }, all = { 0 };
-    const int n[3] = { [MEM_PART_DOCUMENT] = f->documents, [MEM_PART_CHAT] = f->chats, [MEM_PART_MESSAGE] = f->messages };
+    const int n[MEM_PARTS] = { [MEM_PART_DOCUMENT] = f->documents, [MEM_PART_CHAT] = f->chats, [MEM_PART_MESSAGE] = f->messages, [MEM_PART_FACT] = f->facts };
     counts(n, &all);
-    if (f->documents + f->chats + f->messages == f->documents && !f->words)
+    if (f->chats + f->messages + f->facts == 0 && !f->words)
         q_buf_printf(&b, ngettext("%d document is removed from memory", "%d documents are removed from memory", (unsigned long)f->documents), f->documents);
     else if (all.len)
         q_buf_printf(&b, _("removed from memory: %s"), all.p);

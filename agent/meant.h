@@ -1,6 +1,6 @@
 /* agent/meant: what a person means by "/forget WHAT", and its removal, for the shell and for `quorum memory forget`. What was agreed
  * to is written as items between blanks, which a next start can go on with: "ID:MARK" a document, "cID:MARK" a conversation, "mID:MARK"
- * a message (the mark is another one for whatever else may stand under that number one day), "wHEX" the letters of a text that is
+ * a message, "fID:MARK" a fact (the mark is another one for whatever else may stand under that number one day), "wHEX" the letters of a text that is
  * taken out of all that stands beside texts. Any thread. */
 #ifndef QUORUM_AGENT_MEANT_H
 #define QUORUM_AGENT_MEANT_H
@@ -9,7 +9,7 @@
 #include "memory/memory.h"
 
 typedef struct forgot {                  /* forgot_free */
-    int documents, chats, messages, beside;
+    int documents, chats, messages, facts, beside;
     char *words;                         /* of a wHEX; NULL */
     int64_t *chat; int n_chat;           /* conversations that lost messages, */
     int64_t *gone; int n_gone;           /* and those that are gone */

@@ -6,42 +6,11 @@
 #include <strings.h>
 
 /* ---- words ---- */
-enum { WORD_MAX = 40 };
-static int code_points(const char *s, uint32_t out[WORD_MAX])
-{
-    size_t len = strlen(s);
-    int n = 0;
-    for (size_t i = 0; i < len && n < WORD_MAX; n++)
-        i += (size_t)q_utf8_next(s + i, len - i, &out[n]);
-    return n;
-}
-
-int text_distance(const char *a, const char *b)
-{
-    uint32_t x[WORD_MAX], y[WORD_MAX];
-    int n = code_points(a, x), m = code_points(b, y), d[WORD_MAX + 1][WORD_MAX + 1];
-    for (int i = 0; i <= n; i++)
-        d[i][0] = i;
-    for (int j = 0; j <= m; j++)
-        d[0][j] = j;
-    for (int i = 1; i <= n; i++)
-        for (int j = 1; j <= m; j++) {
-            int best = d[i - 1][j - 1] + (x[i - 1] != y[j - 1]);
-            best = d[i - 1][j] + 1 < best ? d[i - 1][j] + 1 : best;
-            best = d[i][j - 1] + 1 < best ? d[i][j - 1] + 1 : best;
-            if (i > 1 && j > 1 && x[i - 1] == y[j - 2] && x[i - 2] == y[j - 1] && d[i - 2][j - 2] + 1 < best)
-                best = d[i - 2][j - 2] + 1;
-            d[i][j] = best;
-        }
-    return d[n][m];
-}
-
 /* Is it what was meant, and how surely? The less the surer; NEAR_NOT: it is not. By its beginning, or that of a part of it,
  * then by what stands in it, then by slips: further than a third of what was typed is another word. */
 int text_near(const char *typed, const char *name)
 {
-    uint32_t cp[WORD_MAX];
-    int n = code_points(typed, cp);
+    int n = q_utf8_distance("", typed);            /* its length */
     if (n == 0)
         return NEAR_NOT;
     for (const char *p = name; p; p = strchr(p, '.'), p = p ? p + 1 : NULL)
@@ -49,10 +18,10 @@ int text_near(const char *typed, const char *name)
             return p == name ? 0 : 1;
     if (n > 2 && strcasestr(name, typed))
         return 2;
-    int most = n < 4 ? 1 : n < 8 ? 2 : 3, least = text_distance(typed, name);
+    int most = n < 4 ? 1 : n < 8 ? 2 : 3, least = q_utf8_distance(typed, name);
     const char *dot = strchr(name, '.');
-    if (dot && text_distance(typed, dot + 1) < least)
-        least = text_distance(typed, dot + 1);
+    if (dot && q_utf8_distance(typed, dot + 1) < least)
+        least = q_utf8_distance(typed, dot + 1);
     return least <= most && least < n ? 2 + least : NEAR_NOT;
 }
 

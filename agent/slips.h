@@ -9,7 +9,6 @@ typedef struct strings { char **v; int n, cap; } strings;
 void strings_add(strings *, char *taken);
 void strings_free(strings *);
 
-int text_distance(const char *a, const char *b);             /* Damerau-Levenshtein over code points, bounded inputs */
 enum { NEAR_NOT = 99 };
 int text_near(const char *typed, const char *name);          /* for "did you mean": the least is the nearest */
 char *layout_to_latin(const char *s);                        /* ЙЦУКЕН keys as QWERTY; malloc'ed */

@@ -352,6 +352,11 @@ static bool command_run(agt *a, const char *text)
     if (memchr(text + 1, '/', n))        /* /etc/passwd is no command */
         return false;
     char *word = q_strndup(text + 1, n), *args = trim(text + 1 + n);
+    if (n > 1 && word[n - 1] == '?' && !*args) {         /* /remember? */
+        word[n - 1] = 0;
+        free(args);
+        args = q_strdup("?");
+    }
     const agt_command *c = command_find(word);
     if (!c) {
         char *latin = layout_to_latin(word), *russian = layout_to_cyrillic(word);

@@ -66,6 +66,8 @@ bool q_utf8_valid(const char *s, size_t n);
 size_t q_utf8_whole(const char *s, size_t n);
 /* Copy with every invalid byte replaced by U+FFFD; malloc'ed. */
 char *q_utf8_clean(const char *s, size_t n);
+/* Damerau and Levenshtein's distance in code points, of at most 40 of each. */
+int q_utf8_distance(const char *a, const char *b);
 void q_buf_puts_clean(q_buf *b, const q_buf *text);     /* adds it so, up to its first NUL */
 /* Small letters in place where they take as many bytes (ASCII, Latin-1, Cyrillic), whatever the bytes are; and whether n bytes hold a
  * text that was folded so, in any case. */

@@ -295,3 +295,19 @@ void q_say_json(FILE *f, const char *json)
     fwrite(b.p, 1, b.len, f);
     q_buf_free(&b);
 }
+
+void q_say_xml(q_buf *out, const char *s)
+{
+    q_buf clean = {0};
+    q_say_clean(&clean, s, strlen(s), false);
+    for (const char *p = clean.p ? clean.p : ""; *p; p++) {
+        switch (*p) {
+        case '&': q_buf_puts(out, "&amp;"); break;
+        case '<': q_buf_puts(out, "&lt;"); break;
+        case '>': q_buf_puts(out, "&gt;"); break;
+        case '"': q_buf_puts(out, "&quot;"); break;
+        default: q_buf_putc(out, *p);
+        }
+    }
+    q_buf_free(&clean);
+}

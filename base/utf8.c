@@ -87,6 +87,33 @@ void q_buf_puts_clean(q_buf *b, const q_buf *text)
     free(clean);
 }
 
+enum { WORD_MAX = 40 };
+
+static int code_points(const char *s, uint32_t out[WORD_MAX])
+{
+    size_t len = strlen(s);
+    int n = 0;
+    for (size_t i = 0; i < len && n < WORD_MAX; n++) i += (size_t)q_utf8_next(s + i, len - i, &out[n]);
+    return n;
+}
+
+int q_utf8_distance(const char *a, const char *b)
+{
+    uint32_t x[WORD_MAX], y[WORD_MAX];
+    int n = code_points(a, x), m = code_points(b, y), d[WORD_MAX + 1][WORD_MAX + 1];
+    for (int i = 0; i <= n; i++) d[i][0] = i;
+    for (int j = 0; j <= m; j++) d[0][j] = j;
+    for (int i = 1; i <= n; i++)
+        for (int j = 1; j <= m; j++) {
+            int best = d[i - 1][j - 1] + (x[i - 1] != y[j - 1]);
+            best = d[i - 1][j] + 1 < best ? d[i - 1][j] + 1 : best;
+            best = d[i][j - 1] + 1 < best ? d[i][j - 1] + 1 : best;
+            if (i > 1 && j > 1 && x[i - 1] == y[j - 2] && x[i - 2] == y[j - 1] && d[i - 2][j - 2] + 1 < best) best = d[i - 2][j - 2] + 1;
+            d[i][j] = best;
+        }
+    return d[n][m];
+}
+
 /* ---- whether something holds a text ---- */
 /* Small letters of the alphabets whose capitals take as many bytes: ASCII, Latin-1, Cyrillic. Byte by byte, so that it folds the same
  * way wherever in a file it begins. */

@@ -166,3 +166,10 @@ void cli_json_signals(cJSON *passage, const char *signals)
         cJSON_AddNumberToObject(side ? by : o, side ? name + strlen(RAG_BY) : name, v);
     }
 }
+
+int cli_put_picture(const char *path, bool force, const char *like, const q_buf *picture, char *err)
+{
+    int rc = q_no_folder(path, like, err);
+    if (rc == Q_OK && !force && access(path, F_OK) == 0) rc = q_fail(err, Q_RANGE, _("%s exists: --force writes over it"), path);
+    return rc == Q_OK ? (force ? q_write_file_atomic : q_write_file_new)(path, picture->p, picture->len, err) : rc;
+}

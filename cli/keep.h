@@ -8,10 +8,10 @@ struct mem_store;
 enum { MEMORY_REST_MAX = 256 };         /* arguments */
 
 typedef struct memory_ask {             /* what the command line asks for */
-    const char *db, *model, *absent;
+    const char *db, *model, *absent, *svg;
     char *rest[MEMORY_REST_MAX];
     int n, max, limit, mode;
-    bool json, yes, explain;
+    bool json, yes, explain, force;
 } memory_ask;
 
 /* On a terminal a person is asked this; elsewhere only --yes is a yes, which is said. */
@@ -20,6 +20,7 @@ bool memory_agreed(const memory_ask *, const char *question);
 /* Exit statuses. */
 int memory_forget(struct mem_store *, const memory_ask *, char *err);
 int memory_check(struct mem_store *, const memory_ask *, char *err);
+int memory_graph(struct mem_store *, const memory_ask *, char *err);      /* around.c */
 int memory_verify(const memory_ask *, char *err);
 int memory_backups(const memory_ask *, char *err);
 int memory_restore(const memory_ask *, char *err);

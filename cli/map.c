@@ -23,12 +23,8 @@ static int columns(void)
 static int put_svg(const lab_map *m, const cli_map *o, char *err)
 {
     q_buf out = { 0 };
-    int rc = q_no_folder(o->svg, "map.svg", err);
-    if (rc == Q_OK && !o->force && access(o->svg, F_OK) == 0)
-        rc = q_fail(err, Q_RANGE, _("%s exists: --force writes over it"), o->svg);
     lab_map_svg(m, &out);
-    if (rc == Q_OK)
-        rc = (o->force ? q_write_file_atomic : q_write_file_new)(o->svg, out.p, out.len, err);
+    int rc = cli_put_picture(o->svg, o->force, "map.svg", &out, err);
     q_buf_free(&out);
     return rc;
 }

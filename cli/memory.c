@@ -26,6 +26,7 @@ const cli_command cli_memory = { "memory", N_(
     "quorum memory search TEXT [--json] [-n N] [--explain] [--mode auto|lexical|hybrid] [-m F]\n"
     "    the best passages, and which of them would be fed; --explain: every number of it. F is an embedding model: without -m\n"
     "    the one that quorum model fetch --embedder brings, if it is there\n"
+    "quorum memory graph NAME [--json] [--svg FILE [--force]]  what stands beside a name in memory, as text or as a picture\n"
     "quorum memory list\n"
     "quorum memory map [--json]                   how much of what there is, in which languages, and how it grew\n"
     "quorum memory embed [--limit N] [-m F] [--json]  makes the vectors for search by meaning, now (the shell does so by itself)\n"
@@ -334,6 +335,7 @@ static int status(mem_store *s, const memory_ask *a, char *err) { return cli_mem
 static const struct act { const char *name; int min, max; int (*run)(mem_store *, const memory_ask *, char *err); int (*file)(const memory_ask *, char *err); } acts[] = {
     {"add", 1, MEMORY_REST_MAX, add, NULL},
     {"search", 1, MEMORY_REST_MAX, search, NULL},
+    {"graph", 1, MEMORY_REST_MAX, memory_graph, NULL},
     {"list", 0, 0, list, NULL},
     {"map", 0, 0, map, NULL},
     {"embed", 0, 0, embed, NULL},
@@ -380,6 +382,8 @@ int cmd_memory(int argc, char **argv)
         if (dash && strcmp(argv[i], "--") == 0) plain = true;
         else if (dash && strcmp(argv[i], "--json") == 0) a.json = true;
         else if (dash && strcmp(argv[i], "--yes") == 0) a.yes = true;
+        else if (dash && strcmp(argv[i], "--force") == 0) a.force = true;
+        else if (dash && (v = cli_opt(argc, argv, &i, "--svg")) != NULL) a.svg = v;
         else if (dash && strcmp(argv[i], "--explain") == 0) a.explain = true;
         else if (dash && (v = cli_opt(argc, argv, &i, "--mode")) != NULL) {
             if ((a.mode = search_mode(v)) < 0) return cli_usage(&cli_memory, _("--mode is auto, lexical or hybrid"));
@@ -399,9 +403,10 @@ int cmd_memory(int argc, char **argv)
     const struct act *act = NULL;
     for (size_t i = 0; name && i < sizeof acts / sizeof *acts; i++)
         if (strcmp(name, acts[i].name) == 0) act = &acts[i];
-    if (!act) return cli_usage(&cli_memory, name ? _("memory knows add, search, list, map, embed, status, delete, forget, verify, check, backups, restore and export") : "");
+    if (!act) return cli_usage(&cli_memory, name ? _("memory knows add, search, graph, list, map, embed, status, delete, forget, verify, check, backups, restore and export") : "");
     if (a.n < act->min || a.n > act->max) return cli_usage(&cli_memory, _("wrong number of arguments"));
     if ((act->file == memory_verify) != (a.absent != NULL) || (a.absent && !*a.absent)) return cli_usage(&cli_memory, _("verify takes --absent TEXT, and nothing else does"));
+    if (act->run != memory_graph && (a.svg || a.force)) return cli_usage(&cli_memory, _("graph takes --svg FILE and --force, and nothing else does"));
     if (act->run == delete && !ids_are_numbers(&a)) return cli_usage(&cli_memory, _("delete takes an ID as quorum memory list shows it"));
     char err[Q_ERRLEN];
     return act->run ? on_store(act, &a, err) : act->file(&a, err);

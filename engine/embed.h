@@ -33,7 +33,7 @@ int eng_embedder_id(const char *path, char id[20], char *err);   /* its fingerpr
 enum eng_embed_as { ENG_EMBED_QUERY, ENG_EMBED_PASSAGE, ENG_EMBED_PLAIN /* no prefix */ };
 /* n texts of len[i] bytes of UTF-8 -> out[n][dim], each of length 1. A text of more tokens than a window holds is cut into
  * consecutive windows whose vectors are averaged by their tokens. A text's bytes depend on nothing but it and the file: not on
- * the other texts, the threads, or the processor. go(user), NULL: always, is asked before each batch of some hundred tokens;
+ * the other texts, the threads, or the processor. go(user), NULL: always, is asked before each layer of a batch of some hundred tokens, or some rows of a decoder;
  * false: Q_CANCEL, and out is void. */
 int eng_embed(eng_embedder *, enum eng_embed_as as, const char *const *text, const size_t *len, int n, float *out,
               bool (*go)(void *user), void *user, char *err);

@@ -433,8 +433,8 @@ int ker_enc_ready(ker_enc *, char *err);               /* nothing needed is miss
 int ker_enc_threads(const ker_enc *);
 /* Texts one after another: text t has the rows at[t] to at[t + 1], at[0] = 0, each 1 to n_pos. *hidden: [at[n_text]][n_embd]
  * of the last layer, the encoder's until the next run. A text's bytes depend on no other text and on no number of threads.
- * Q_ERR: numbers that are not finite. */
-int ker_enc_run(ker_enc *, const int32_t *token, const int *at, int n_text, const float **hidden, char *err);
+ * go (NULL: always) is asked before each layer; false: Q_CANCEL. Q_ERR: numbers that are not finite. */
+int ker_enc_run(ker_enc *, const int32_t *token, const int *at, int n_text, bool (*go)(void *user), void *user, const float **hidden, char *err);
 
 /* ---- CPU only ---- */
 const char *ker_cpu_features(void);            /* "avx512-vnni", "avx2", "neon", "scalar": what dispatch chose */

@@ -132,7 +132,7 @@ typedef struct lab_guard {               /* zero-initialise; nothing to free */
 bool lab_guard_read(struct mem_store *, uint64_t model, lab_guard *out);         /* false, and out zero: nothing is kept */
 typedef struct lab_guard_terms {
     struct mem_store *store;             /* where it is kept; NULL: nowhere */
-    double work;                         /* active parameters times readings at most; 0: any. Larger models are read once, for pass_s, and Q_RANGE comes without a sentence */
+    double work;                         /* active parameters times readings at most; 0: any. Larger models are read twice, for pass_s, and Q_RANGE comes without a sentence */
     int passes, most;                    /* 0: LAB_GUARD_PASSES; LAB_GUARD_MOST: rows at most */
     bool (*go_on)(void *user, int done, int total);   /* asked several times a layer; false: Q_CANCEL, what was found is kept */
     void *user;

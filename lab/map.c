@@ -284,26 +284,11 @@ void lab_map_text(const lab_map *of, int columns, q_buf *out)
 }
 
 /* ---- SVG ---- */
-static void escaped(q_buf *b, const char *s)
-{
-    for (; *s; s++)
-        switch (*s) {
-        case '&': q_buf_puts(b, "&amp;"); break;
-        case '<': q_buf_puts(b, "&lt;"); break;
-        case '>': q_buf_puts(b, "&gt;"); break;
-        case '"': q_buf_puts(b, "&quot;"); break;
-        default: q_buf_putc(b, *s);
-        }
-}
-
 static void label(q_buf *b, int x, int y, const char *s)
 {
-    q_buf clean = { 0 };
-    q_say_clean(&clean, s, strlen(s), false);
     q_buf_printf(b, "<text x=\"%d\" y=\"%d\">", x, y);
-    escaped(b, clean.p ? clean.p : "");
+    q_say_xml(b, s);
     q_buf_puts(b, "</text>\n");
-    q_buf_free(&clean);
 }
 
 enum { PITCH = 14, HEAD = 11, EXPERT = 9, LEFT = 44, TOP = 52, BAR = 480 };

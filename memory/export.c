@@ -10,7 +10,7 @@
 
 /* What holds a person's words, and how a row's own order is called. */
 static const char *const tables[] = {"conversation", "message", "pending", "document", "chunk", "setting", "routing_tag",
-                                     "pin", "ban", "import", "import_message", "message_raw", "document_raw"};
+                                     "pin", "ban", "import", "import_message", "message_raw", "document_raw", "fact"};
 enum { COLUMNS_MAX = 64 };
 
 struct exporting { mem_store s; mem_export_fn *fn; void *user; int unread; };

@@ -36,24 +36,30 @@ static int look_for(mem_store *s, needle *x, char *err)
 #define DOCUMENT "SELECT d.id, d.added, (SELECT count(*) FROM chunk c WHERE c.document=d.id), d.title, d.path, 0 FROM document d WHERE d.state=0"
 #define CHAT "SELECT c.id, c.created, (SELECT count(*) FROM message m WHERE m.conversation=c.id AND m.hidden=0), c.title, '', 0 FROM conversation c WHERE c.state=0"
 #define MESSAGE "SELECT m.id, m.created, 0, c.title, substr(m.text, 1, 200), m.conversation FROM message m JOIN conversation c ON c.id=m.conversation WHERE c.state=0"
+#define FACT "SELECT f.id, f.created, 0, '', f.text, 0 FROM fact f WHERE 1"
+/* the document that facts are searched as goes with them */
+#define NO_FACTS " AND d.path<>'facts:'"
 _Static_assert(BEGINNING == 200, "how much of a message is shown stands in MESSAGE");
 
 static const struct { const char *one, *last; int step; } parts[] = {
     [MEM_PART_DOCUMENT] = {DOCUMENT " AND d.id=?", "SELECT ifnull(max(id), 0) FROM document", STEP_DOCUMENTS},
     [MEM_PART_CHAT] = {CHAT " AND c.id=?", "SELECT ifnull(max(id), 0) FROM conversation", STEP_MESSAGES},
     [MEM_PART_MESSAGE] = {MESSAGE " AND m.id=?", "SELECT ifnull(max(id), 0) FROM message", STEP_MESSAGES},
+    [MEM_PART_FACT] = {FACT " AND f.id=?", "SELECT ifnull(max(id), 0) FROM fact", STEP_MESSAGES},
 };
 
 /* In a stretch of ids (1, 2) what is meant: in a time (3, 4). The manual that ships with quorum says nothing of a person. */
 static const struct { enum mem_forget_by by; enum mem_part part; const char *sql; } meant[] = {
     {MEM_FORGET_GONE, MEM_PART_DOCUMENT, DOCUMENT " AND d.gone<>0 AND d.id BETWEEN ?1 AND ?2 AND ?3<=?4"},
-    {MEM_FORGET_TIME, MEM_PART_DOCUMENT, DOCUMENT " AND d.trust<>1 AND d.added>=?3 AND d.added<?4 AND d.id BETWEEN ?1 AND ?2"},
+    {MEM_FORGET_TIME, MEM_PART_DOCUMENT, DOCUMENT NO_FACTS " AND d.trust<>1 AND d.added>=?3 AND d.added<?4 AND d.id BETWEEN ?1 AND ?2"},
     {MEM_FORGET_TIME, MEM_PART_MESSAGE, MESSAGE " AND m.created>=?3 AND m.created<?4 AND m.id BETWEEN ?1 AND ?2"},
-    {MEM_FORGET_WORDS, MEM_PART_DOCUMENT, DOCUMENT " AND d.trust<>1 AND d.id BETWEEN ?1 AND ?2 AND ?3<=?4 AND (holds(d.path) OR holds(d.title) OR"
+    {MEM_FORGET_WORDS, MEM_PART_DOCUMENT, DOCUMENT NO_FACTS " AND d.trust<>1 AND d.id BETWEEN ?1 AND ?2 AND ?3<=?4 AND (holds(d.path) OR holds(d.title) OR"
      " EXISTS (SELECT 1 FROM chunk c WHERE c.document=d.id AND (holds(c.text) OR holds(c.heading) OR holds(c.name))) OR"
      " EXISTS (SELECT 1 FROM document_raw r WHERE r.document=d.id AND holds(r.data)))"},
     {MEM_FORGET_WORDS, MEM_PART_MESSAGE, MESSAGE " AND m.id BETWEEN ?1 AND ?2 AND ?3<=?4 AND (holds(m.text) OR holds(m.thinking) OR holds(m.author) OR"
      " EXISTS (SELECT 1 FROM message_raw r WHERE r.message=m.id AND holds(r.data)))"},
+    {MEM_FORGET_TIME, MEM_PART_FACT, FACT " AND f.created>=?3 AND f.created<?4 AND f.id BETWEEN ?1 AND ?2"},
+    {MEM_FORGET_WORDS, MEM_PART_FACT, FACT " AND f.id BETWEEN ?1 AND ?2 AND ?3<=?4 AND (holds(f.text) OR holds(f.subject))"},
 };
 
 static uint64_t mark_of(enum mem_part part, const char *path, int64_t ms)
@@ -85,7 +91,8 @@ int mem_target_get(mem_store *s, enum mem_part part, int64_t id, mem_targets *ou
     if (rc != Q_OK || out->n > n) return rc;
     static const char *const none[] = {N_("there is no document %lld in memory: quorum memory list shows them"),
                                        N_("there is no conversation %lld: it may have been deleted elsewhere"),
-                                       N_("there is no message %lld here: it may have been deleted elsewhere")};
+                                       N_("there is no message %lld here: it may have been deleted elsewhere"),
+                                       N_("there is no fact %lld: /remember lists them")};
     return q_fail(err, Q_NOTFOUND, _(none[part]), (long long)id);
 }
 
@@ -137,6 +144,7 @@ static int let_go(mem_store *s, int64_t id, int64_t conversation, int64_t parent
     if (rc == Q_OK) rc = store_run(s, NULL, err, "UPDATE message SET parent=nullif(?2, 0) WHERE parent=?1", "ii", id, parent);
     if (rc == Q_OK) rc = store_run(s, NULL, err, "UPDATE heard SET prev=?2 WHERE prev=?1", "ii", id, parent);
     if (rc == Q_OK) rc = store_run(s, NULL, err, "UPDATE message SET elder=0 WHERE elder=? AND conversation=?", "ii", id, conversation);
+    if (rc == Q_OK) rc = store_run(s, NULL, err, "UPDATE fact SET message=0 WHERE message=?", "i", id);
     if (rc == Q_OK) rc = store_run(s, NULL, err, "UPDATE pending SET edits=-1 WHERE edits=? AND conversation=?", "ii", id, conversation);
     if (rc == Q_OK) rc = store_run(s, NULL, err, "DELETE FROM message WHERE id=?", "i", id);
     if (rc == Q_OK && sqlite3_changes(s->db) != 1) rc = store_tampered(s, err);

@@ -393,6 +393,20 @@ typedef struct mem_entity {
 typedef bool mem_entity_fn(void *user, const mem_entity *);
 /* Everything that a text names, a call a mention; fn returns false to stop. Never fails, whatever the bytes. At most 96. */
 void mem_entities(const char *text, size_t n, mem_entity_fn *fn, void *user);
+/* A name below is a kind and a key in one string: "nlofoten". All of one moment; fn must not call the store. */
+enum { MEM_NAME_MAX = 124 };            /* its bytes, with the 0 */
+/* All words of a text as one name of a kind: of a name in any letters and case the same as where it stands in a text. false: they make none. */
+bool mem_name_of(const char *text, size_t n, enum mem_entity_kind, char name[MEM_NAME_MAX]);
+/* What each of n passages names: fn(user, its place in id, name), in the order of their first mention. A last name alone is the
+ * whole name where `whole` and the passages beside it in its source (16 before, 16 behind; of a talk 4 before) have just one that ends so. */
+int mem_names_in(mem_store *, enum mem_kind, const int64_t *id, int n, bool whole, void (*fn)(void *user, int at, const char *name), void *user, char *err);
+/* The passages that name each of n names: fn(user, the name's place, passage), in order of ids; none of a name that more than
+ * `most` have. degree [n]: how many have it, most + 1: more. */
+int mem_named_by_any(mem_store *, enum mem_kind, const char *const *name, int n, int most, int *degree, void (*fn)(void *user, int at, int64_t passage), void *user, char *err);
+/* Passages right before and behind each of n in its source: of a talk what was said before it and what answers it. */
+int mem_beside(mem_store *, enum mem_kind, const int64_t *id, int n, void (*fn)(void *user, int at, int64_t passage), void *user, char *err);
+/* Every name there is, a call each, in no order and some twice; false stops. In steps. */
+int mem_names_each(mem_store *, bool (*fn)(void *user, const char *name), void *user, char *err);
 
 /* ================= all of it ================= */
 typedef struct mem_text {
@@ -480,15 +494,30 @@ int mem_vectors_each(mem_store *, int64_t embedder, int dim, int64_t *after, boo
 /* Exact vectors into out [n][dim]; there [n]: which passages have one. */
 int mem_vectors_exact(mem_store *, int64_t embedder, enum mem_kind, const int64_t *passage, int n, int dim, float *out, bool *there, char *err);
 
+/* ================= facts ================= */
+/* Statements that a person wanted remembered. Of one subject each holds until the next, by since_ms; all are kept. */
+typedef struct mem_fact {
+    int64_t id;
+    char *text, *subject;               /* subject "": it supersedes nothing */
+    int64_t since_ms, until_ms;         /* 0 when putting: now; until 0: it holds */
+    int64_t by;                         /* the fact that superseded it; 0 */
+    int64_t message, created_ms;        /* where it was said, 0: nowhere */
+} mem_fact;
+typedef struct mem_facts { mem_fact *v; int n; } mem_facts;
+int mem_fact_put(mem_store *, const mem_fact *, int64_t *id, char *err);          /* Q_RANGE: the same holds already */
+int mem_fact_list(mem_store *, mem_facts *out, char *err);                        /* those that hold first, by since_ms */
+int mem_facts_delete(mem_store *, const int64_t *id, int n, int *done /* or NULL */, char *err);    /* the one before such a one holds again */
+void mem_facts_free(mem_facts *);
+
 /* ================= forgetting ================= */
 /* Documents, conversations and messages that somebody means to remove. Documents and conversations go by their own functions. */
-enum mem_part { MEM_PART_DOCUMENT, MEM_PART_CHAT, MEM_PART_MESSAGE };
+enum mem_part { MEM_PART_DOCUMENT, MEM_PART_CHAT, MEM_PART_MESSAGE, MEM_PART_FACT, MEM_PARTS };
 typedef struct mem_target {
     enum mem_part part;
     int64_t id, chat;                   /* chat: of a message its conversation; else 0 */
     uint64_t mark;                      /* another one for whatever else may stand under that id one day */
     int rows;                           /* passages of a document, messages of a conversation; 0 */
-    char *title, *text;                 /* text: how a message begins, the path of a document; title: of the message's conversation */
+    char *title, *text;                 /* text: how a message begins, a fact, the path of a document; title: of the message's conversation */
 } mem_target;
 typedef struct mem_targets { mem_target *v; int n; } mem_targets;
 enum mem_forget_by { MEM_FORGET_GONE /* documents whose file is gone */, MEM_FORGET_TIME /* said or taken in from_ms..to_ms */,

@@ -484,28 +484,17 @@ static void names(struct named_text *x)
 }
 
 /* ---- names of files and headings ---- */
-/* Their parts, each by all its words; of the name of a file that without its ending. */
-static void headings(struct named_text *x, enum named_field field)
+/* A short one is a name by all its words; of a path of headings the last, the passage's own. */
+static void heading(struct named_text *x)
 {
-    const char *sep = field == NAMED_HEADING ? " › " : "/";
-    size_t from = 0;
-    while (from <= x->n) {                  /* the last part is told, the others stand above it */
-        const char *next = memmem(x->text + from, x->n - from, sep, strlen(sep));
-        size_t to = next ? (size_t)(next - x->text) : x->n;
-        const char *point = memrchr(x->text + from, '.', to - from);
-        size_t ending = point ? (size_t)(x->text + to - point) : 0;
-        if (field == NAMED_NAME && point > x->text + from && ending <= 6 && !memchr(point, ' ', ending)) to -= ending;
-        int a = 0, b;
-        char key[NAMED_KEY];
-        while (a < x->n_v && x->v[a].start < from) a++;
-        for (b = a; b < x->n_v && x->v[b].start < to; b++) {}
-        bool last = !next && b > a && b - a <= NAME_WORDS && !(b - a == 1 && x->v[a].shape & SHAPE_DIGIT);
-        if (last && whole_key(x, a, b, key)) {
-            use(x, a, b);
-        }
-        if (!next) break;
-        from = to + strlen(sep);
-    }
+    const char *own = x->text, *end = x->text + x->n;
+    for (const char *p; (p = memmem(own, (size_t)(end - own), " › ", strlen(" › "))) != NULL;) own = p + strlen(" › ");
+    int a = 0, b = x->n_v;
+    char key[NAMED_KEY];
+    while (a < b && x->text + x->v[a].start < own) a++;
+    if (a == b || b - a > NAME_WORDS || (b - a == 1 && x->v[a].shape & SHAPE_DIGIT) || !whole_key(x, a, b, key)) return;
+    tell(x, MEM_ENTITY_NAME, key, a, b);
+    use(x, a, b);
 }
 
 /* ---- phrases ---- */
@@ -559,7 +548,7 @@ void named_tell(struct named_text *x, const char *text, size_t n, enum named_fie
     x->stopped = false;
     look_at_all(x);
     if (field == NAMED_TEXT) addresses(x);
-    if (field != NAMED_TEXT) headings(x, field);
+    if (field != NAMED_TEXT) heading(x);
     dates(x);
     identifiers(x);
     if (field == NAMED_TEXT && !is_code(text, n)) {
@@ -567,6 +556,21 @@ void named_tell(struct named_text *x, const char *text, size_t n, enum named_fie
         names(x);
         phrases(x);
     }
+    named_clear(x);
+}
+
+bool named_key(struct named_text *x, const char *text, size_t n, char key[NAMED_KEY])
+{
+    x->text = text;
+    x->n = n;
+    look_at_all(x);
+    bool is = x->n_v > 0 && whole_key(x, 0, x->n_v, key);
+    named_clear(x);
+    return is;
+}
+
+void named_clear(struct named_text *x)
+{
     x->n_v = 0;
     q_buf_clear(&x->arena);
 }

@@ -33,6 +33,9 @@ void named_word(struct named_text *, const mem_word *);
 /* Behind the last: gaps, shapes; then everything that the text names, and it is empty again. */
 enum named_field { NAMED_NAME, NAMED_HEADING, NAMED_TEXT };
 void named_tell(struct named_text *, const char *text, size_t n, enum named_field, mem_entity_fn *, void *user);
+/* All its words as one name; false: they make none. */
+bool named_key(struct named_text *, const char *text, size_t n, char key[NAMED_KEY]);
+void named_clear(struct named_text *);               /* what was gathered is forgotten */
 void named_free(struct named_text *);
 
 /* named_dates.c: each gives how many words from i on are a date, and its key; 0: none begins there. */

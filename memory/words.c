@@ -12,7 +12,7 @@
 #include <string.h>
 #include <utf8proc.h>
 
-const char store_words_version[] = "2";
+const char store_words_version[] = "3";
 
 enum { PART_MAX = 64, RUN_MAX = 160, PARTS_MAX = 24 };  /* bytes folded, bytes folded, parts */
 

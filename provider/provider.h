@@ -238,8 +238,8 @@ int prov_embedder_find(const char *what, char **path, char *err);
 int prov_embedder_open(const char *path, int threads, prov_embedder **out, char *err);
 void prov_embedder_close(prov_embedder *);       /* NULL is fine */
 const prov_embedder_info *prov_embedder_about(const prov_embedder *);
-/* n texts, as questions or as passages -> out [n][dim], each of length 1. go, NULL: always, is asked before each batch of some
- * hundred tokens; false: Q_CANCEL, and out is void. */
+/* n texts, as questions or as passages -> out [n][dim], each of length 1. go, NULL: always, is asked every few
+ * milliseconds of work; false: Q_CANCEL, and out is void. */
 int prov_embedder_run(prov_embedder *, bool question, const char *const *text, const size_t *len, int n, float *out, bool (*go)(void *user), void *user, char *err);
 /* How far the one that is fetched is: engine/models.h has these words. Microseconds. */
 typedef struct prov_arrival { bool here, coming; int percent; char problem[Q_ERRLEN]; } prov_arrival;

@@ -29,6 +29,18 @@ int rag_manual(mem_store *s, char *err)
     return rc;
 }
 
+static int forget_facts(mem_store *s, char *err)
+{
+    mem_facts l;
+    int rc = mem_fact_list(s, &l, err);
+    int64_t *id = q_alloc(sizeof *id * (size_t)(l.n + 1));
+    for (int i = 0; i < l.n; i++) id[i] = l.v[i].id;
+    if (rc == Q_OK) rc = mem_facts_delete(s, id, l.n, NULL, err);
+    free(id);
+    mem_facts_free(&l);
+    return rc;
+}
+
 /* First the note: a crash between leaves it removable. */
 static int keep_away(mem_store *s, int64_t document, char *err)
 {
@@ -37,6 +49,7 @@ static int keep_away(mem_store *s, int64_t document, char *err)
     if (rc != Q_OK) return rc;
     for (size_t i = 0; i < sizeof manuals / sizeof *manuals && rc == Q_OK; i++)
         if (strcmp(d.path, manuals[i].path) == 0) rc = mem_setting_put(s, manuals[i].removed, "1", err);
+    if (rc == Q_OK && strcmp(d.path, RAG_FACTS) == 0) rc = forget_facts(s, err);
     mem_document_free(&d);
     return rc;
 }

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { MONTHS_MAX = 1200, MONTHS_SHOWN = 24, FORMS_MAX = 64, FORMS_SHOWN = 8, BAR = 24 };
+enum { MONTHS_MAX = 1200, MONTHS_SHOWN = 24, FORMS_MAX = 64, FORMS_SHOWN = 8, NAME = 35, BAR = 12 };
 enum letters { LATIN, CYRILLIC, OTHER_LETTERS };
 
 /* words: forms that stand in nearly every sentence. The first row with them takes a text of its letters. */
@@ -174,9 +174,9 @@ static void words(const struct map *m, q_buf *b)
     q_buf_say(b, "\n%s\n", _("languages of passages and messages"));
     for (int i = 0; i < LANGUAGES; i++) most = m->language[i] > most ? m->language[i] : most;
     for (int i = 0; i < LANGUAGES; i++)
-        if (m->language[i]) line(b, _(languages[i].name), 36, m->language[i], most);
+        if (m->language[i]) line(b, _(languages[i].name), NAME, m->language[i], most);
     if (m->n_form) q_buf_say(b, "\n%s\n", _("files by their endings"));
-    for (int i = 0; i < m->n_form && i < FORMS_SHOWN; i++) line(b, m->form[i].name, 36, m->form[i].n, m->form[0].n);
+    for (int i = 0; i < m->n_form && i < FORMS_SHOWN; i++) line(b, m->form[i].name, NAME, m->form[i].n, m->form[0].n);
     if (m->n_form > FORMS_SHOWN) q_buf_say(b, _("  and %d other endings\n"), m->n_form - FORMS_SHOWN);
     most = 0;
     int from = m->n_month > MONTHS_SHOWN ? m->n_month - MONTHS_SHOWN : 0;

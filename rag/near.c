@@ -261,7 +261,8 @@ int rag_near_held(rag_near *x, int64_t *n, char *err)
     int rc = Q_OK;
     for (int tries = 0; tries < 2 && rc == Q_OK; tries++) {     /* somebody may have removed it */
         if (!x->embedder) rc = mem_embedder_for(x->s, x->e.id, x->e.dim, &x->embedder, err);
-        if (rc == Q_OK && (rc = mem_embedder_get(x->s, x->embedder, &e, err)) != Q_NOTFOUND) break;
+        if (rc == Q_OK) rc = mem_embedder_get(x->s, x->embedder, &e, err);
+        if (rc != Q_NOTFOUND) break;
         x->embedder = 0;
         x->puts = x->drops = -1;
         rc = Q_OK;

@@ -250,6 +250,30 @@ bool rag_signals_next(const char **text, char name[32], double *value);
  * every text; go (may be NULL) is asked at each, false: Q_CANCEL. */
 int rag_map(mem_store *, bool (*go)(void *user), void *user, q_buf *out, char **json, char *err);
 
+/* ================= a name and what stands beside it ================= */
+enum { RAG_AROUND_MOST = 24, RAG_AROUND_PLACES = 8, RAG_AROUND_NEAR = 5 };
+typedef struct rag_around_name {
+    char name[MEM_NAME_MAX];            /* kind and key, as memory.h has it */
+    char *form;                         /* as it is mostly written */
+    int shared, all;                    /* passages that it shares with the name; that have it at all (above 1000 of a kind: 1001) */
+} rag_around_name;
+typedef struct rag_around {
+    char name[MEM_NAME_MAX], *form;
+    int passages;                       /* that may be found and have it */
+    bool more;                          /* so many have it that none of one kind was looked at */
+    rag_around_name v[RAG_AROUND_MOST]; int n;      /* those that share most first */
+    char *place[RAG_AROUND_PLACES]; int n_place;    /* labels of some of the passages */
+    char *near[RAG_AROUND_NEAR]; int n_near;        /* names that are spelt nearly so; only while it is looked for */
+} rag_around;
+/* Q_NOTFOUND: nothing is called so; the sentence says what is called nearly so. */
+int rag_around_find(mem_store *, const char *name, rag_around *out, char *err);
+void rag_around_free(rag_around *);
+void rag_around_text(const rag_around *, q_buf *out);
+void rag_around_json(const rag_around *, q_buf *out);       /* one line */
+void rag_around_svg(const rag_around *, q_buf *out);
+/* A passage's label, as in rag_passage; malloc'ed. */
+char *rag_label(const mem_passage *);
+
 /* ================= is its file there? ================= */
 enum rag_there { RAG_THERE, RAG_MISSING, RAG_NOT_LOOKED };
 /* Looks at a name on a disk of this machine; never at one that may not answer, nor at what is no absolute path. */
@@ -270,7 +294,7 @@ typedef struct rag_skip {               /* why files were passed over, once a re
 typedef struct rag_progress {
     const char *path;                   /* the file at hand */
     int seen, added, unchanged, skipped, chunks;
-    int gone, back;                     /* documents whose file is missed from now on; that are there again */
+    int gone, back, kept;               /* documents whose file is missed from now on; that are there again; not found, but nobody can say */
     const char *note;                   /* why this file was skipped, or NULL */
     rag_skip skip[RAG_SKIPS]; int n_skip;   /* the last row takes what finds no other */
     int chats, chats_more, chats_same, messages;    /* conversations of archives: new, with something new, as they were; messages */
@@ -284,6 +308,8 @@ typedef struct rag_add_opts {
     void *user;
     /* Asked while one large file is stored; false cancels, that file is not taken. May be NULL. */
     bool (*go)(void *user);
+    /* Files of a folder that are passed over, as if they were not there to be taken. May be NULL. */
+    bool (*skip)(void *user, const char *path);
 } rag_add_opts;
 /* A file, or a folder with all text files below it (hidden ones and symlinks that leave it are passed over).
  * A file whose content is already there is left alone, a changed one replaced. Q_CANCEL after a cancel.
@@ -302,7 +328,14 @@ int rag_add_text(mem_store *, const char *name, const char *title, enum mem_trus
                  int64_t *id, char *err);
 /* The manual in both languages, at every start: put in, renewed when it changed; nothing when the person removed it. */
 int rag_manual(mem_store *, char *err);
-/* Deletes a document; the manual then stays away. */
+/* Statements of a text that somebody could want remembered, in order: by rules, English and Russian. fn: false ends it. */
+void rag_statements(const char *text, size_t n, bool (*fn)(void *user, const char *statement), void *user);
+/* What a fact is about, in stems: a newer one of the same subject supersedes it; "": it supersedes nothing. malloc'ed. */
+char *rag_fact_subject(const char *text);
+/* The facts that hold are searched as this document, a passage each: made anew where it is not what they say. After every change. */
+#define RAG_FACTS "facts:"
+int rag_facts(mem_store *, char *err);
+/* Deletes a document; the manual then stays away, and that of the facts takes them with it. */
 int rag_remove(mem_store *, int64_t document, char *err);
 /* Many at once, in steps. *done: how many are removed, also when it fails. */
 int rag_remove_all(mem_store *, const int64_t *document, int n, int *done, char *err);

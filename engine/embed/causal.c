@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WINDOW = 2048 /* tokens of a window at most: the cells of a session */ };
+enum { WINDOW = 2048 /* tokens of a window at most: the cells of a session */, STEP = ENG_STEP_ROWS < 128 ? ENG_STEP_ROWS : 128 /* rows between two questions whether to go on */ };
 
 typedef struct causal {
     eng_model *model;
@@ -27,13 +27,14 @@ static void close_causal(void *own)
     free(c);
 }
 
-static int run_text(causal *c, const int32_t *token, int n, float *to, char *err)
+static int run_text(causal *c, const int32_t *token, int n, bool (*go)(void *), void *user, float *to, char *err)
 {
     eng_row row[ENG_STEP_ROWS];
     eng_out out;
     int rc = eng_session_cut(c->session, 0, err);
-    for (int i = 0; i < n && !rc; i += ENG_STEP_ROWS) {
-        int rows = n - i < ENG_STEP_ROWS ? n - i : ENG_STEP_ROWS;
+    for (int i = 0; i < n && !rc; i += STEP) {
+        int rows = n - i < STEP ? n - i : STEP;
+        if (go && !go(user)) return Q_CANCEL;
         for (int r = 0; r < rows; r++) row[r] = (eng_row){ .session = c->session, .token = token[i + r], .want = ENG_WANT_HIDDEN };
         rc = eng_cache_step(eng_session_cache(c->session), row, rows, true, &out, err);
         for (int r = 0; r < rows && !rc; r++) memcpy(to + (int64_t)(i + r) * c->dim, out.hidden[r], sizeof *to * (size_t)c->dim);
@@ -41,7 +42,7 @@ static int run_text(causal *c, const int32_t *token, int n, float *to, char *err
     return rc;
 }
 
-static int run(void *own, const int32_t *token, const int *at, int n, const float **hidden, char *err)
+static int run(void *own, const int32_t *token, const int *at, int n, bool (*go)(void *), void *user, const float **hidden, char *err)
 {
     causal *c = own;
     int rc = Q_OK;
@@ -51,7 +52,7 @@ static int run(void *own, const int32_t *token, const int *at, int n, const floa
         c->cap = c->hidden ? at[n] : 0;
         if (!c->hidden) return q_fail(err, Q_NOMEM, _("no memory to embed %d tokens at once: close something"), at[n]);
     }
-    for (int t = 0; t < n && !rc; t++) rc = run_text(c, token + at[t], at[t + 1] - at[t], c->hidden + (int64_t)at[t] * c->dim, err);
+    for (int t = 0; t < n && !rc; t++) rc = run_text(c, token + at[t], at[t + 1] - at[t], go, user, c->hidden + (int64_t)at[t] * c->dim, err);
     *hidden = c->hidden;
     return rc;
 }

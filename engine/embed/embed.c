@@ -165,9 +165,9 @@ static int finish(embed_feed *f, float *out, char *err)
 static int flush(embed_feed *f, char *err)
 {
     if (!f->n_win) return Q_OK;
-    if (f->go && !f->go(f->user)) return q_fail(err, Q_CANCEL, _("embedding was stopped"));
     const float *hidden;
-    int rc = f->e->pass.run(f->e->own, f->token, f->at, f->n_win, &hidden, err);
+    int rc = f->e->pass.run(f->e->own, f->token, f->at, f->n_win, f->go, f->user, &hidden, err);
+    if (rc == Q_CANCEL) q_fail(err, rc, _("embedding was stopped"));
     for (int i = 0; i < f->n_win && !rc; i++) {
         const struct embed_window *w = &f->win[i];
         pool_add(f, hidden + (int64_t)f->at[i] * f->e->info.dim, f->at[i + 1] - f->at[i], w->pieces > 0 ? w->pieces : 1);

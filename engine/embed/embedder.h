@@ -9,9 +9,10 @@
 
 enum embed_pool { EMBED_MEAN = 1, EMBED_CLS = 2, EMBED_LAST = 3 };      /* as GGUF's ARCH.pooling_type */
 
-/* How rows are computed: text t has the rows at[t] to at[t + 1]; *hidden holds [at[n]][dim] until the next run. */
+/* How rows are computed: text t has the rows at[t] to at[t + 1]; *hidden holds [at[n]][dim] until the next run. go (NULL: always) is
+ * asked before each step (a layer, some rows); false: Q_CANCEL. */
 typedef struct embed_pass {
-    int (*run)(void *own, const int32_t *token, const int *at, int n, const float **hidden, char *err);
+    int (*run)(void *own, const int32_t *token, const int *at, int n, bool (*go)(void *), void *user, const float **hidden, char *err);
     void (*close)(void *own);
 } embed_pass;
 

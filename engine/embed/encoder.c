@@ -147,7 +147,10 @@ static int read_shape(const eng_embedder *e, const encoder_arch *a, ker_enc_mode
     return Q_OK;
 }
 
-static int run(void *own, const int32_t *token, const int *at, int n, const float **hidden, char *err) { return ker_enc_run(own, token, at, n, hidden, err); }
+static int run(void *own, const int32_t *token, const int *at, int n, bool (*go)(void *), void *user, const float **hidden, char *err)
+{
+    return ker_enc_run(own, token, at, n, go, user, hidden, err);
+}
 static void close_own(void *own) { ker_enc_close(own); }
 
 int encoder_open(eng_embedder *e, int threads, bool exact, char *err)

@@ -272,14 +272,14 @@ static int check(const ker_enc *e, const int32_t *token, const int *at, int n_te
     return Q_OK;
 }
 
-int ker_enc_run(ker_enc *e, const int32_t *token, const int *at, int n_text, const float **hidden, char *err)
+int ker_enc_run(ker_enc *e, const int32_t *token, const int *at, int n_text, bool (*go)(void *user), void *user, const float **hidden, char *err)
 {
     int longest, rc = check(e, token, at, n_text, &longest, err);
     if (rc) return rc;
     enc_job j = { .e = e, .token = token, .at = at, .n_text = n_text, .n = at[n_text] };
     if ((rc = enc_room(e, j.n, longest, err))) return rc;
     rc = run_rows(&j, embed_task);
-    for (j.layer = 0; j.layer < e->m.n_layer && !rc; j.layer++) rc = layer_run(&j);
+    for (j.layer = 0; j.layer < e->m.n_layer && !rc; j.layer++) rc = go && !go(user) ? Q_CANCEL : layer_run(&j);
     if (rc) return q_fail(err, rc, _("the encoder was stopped"));
     if (!e->v->finite(e->r.x, (int64_t)j.n * e->m.n_embd))
         return q_fail(err, Q_ERR, _("the encoder's numbers are not finite: the file is damaged, get another copy"));

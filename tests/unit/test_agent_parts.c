@@ -39,9 +39,9 @@ static void slips_and_distances(void)
     CHECK_STR(c, "привет");
     free(s);
     free(c);
-    CHECK_INT(text_distance("recompte", "recompute"), 1);
-    CHECK_INT(text_distance("снвоа", "снова"), 1);
-    CHECK_INT(text_distance("", "abc"), 3);
+    CHECK_INT(q_utf8_distance("recompte", "recompute"), 1);
+    CHECK_INT(q_utf8_distance("снвоа", "снова"), 1);
+    CHECK_INT(q_utf8_distance("", "abc"), 3);
     int n;
     const agt_command *t = agt_commands(&n);
     for (int i = 0; i < n; i++) {        /* names are told apart in both languages, and every row is filled */

@@ -1,6 +1,6 @@
 /* agent/embedder: vectors are made while nothing else is to be done, and only then; a stop, a kill or a second process loses
  * nothing and makes nothing twice; another model stands beside the first. The models are tiny files, who answers is a script. Nothing
- * here looks at a clock: what happens at a batch is done in its hook. */
+ * here looks at a clock: what happens at a step is done in its hook. */
 #include "agent/errands.h"
 #include "agent/talk.h"
 #include "engine/models.h"
@@ -104,7 +104,7 @@ static int64_t vectors(int *models)
     return n;
 }
 
-/* A room whose embedder is off, so that a test can say what happens at a batch; embedder_of then turns it on. */
+/* A room whose embedder is off, so that a test can say what happens at a step; embedder_of then turns it on. */
 static agt *room(seen *s, bool embeds)
 {
     static const char *const set[] = { "memory.embedder=off" };
@@ -196,7 +196,42 @@ static void what_is_owed_is_made_and_found(void)
     seen_clear(&s);
 }
 
-/* At a batch: a question is asked, or a folder added. At the next batch that must be over. */
+/* How the last question was searched; -1: it was not. */
+static int searched_by(agt *a)
+{
+    pthread_mutex_lock(&a->shown.mu);
+    int by = a->shown.why ? (int)a->shown.why->by : -1;
+    pthread_mutex_unlock(&a->shown.mu);
+    return by;
+}
+
+/* From words alone to meaning when most passages have their vector; memory.mode=off and back lose nothing. */
+static void questions_are_searched_by_meaning(void)
+{
+    seen s = { 0 };
+    agt_meaning m;
+    fresh(DOCUMENTS);
+    agt *a = room(&s, true);
+    agt_submit(a, "abc def");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000) && all_done(a, &s));
+    CHECK_INT(searched_by(a), RAG_LEXICAL);
+    turn_on(a, bert, NULL, NULL);
+    CHECK(ready(a, &s, &m) && m.done == DOCUMENTS + 2);
+    agt_submit(a, "bad cab");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000) && all_done(a, &s));
+    CHECK_INT(searched_by(a), RAG_HYBRID);
+    agt_submit(a, "/set memory.mode off");
+    CHECK(until(a, &s, AGT_MEANING_OFF, &m) && embedder_near(a) == NULL);
+    agt_submit(a, "/set memory.mode auto");
+    CHECK(ready(a, &s, &m) && m.done == DOCUMENTS + 4);
+    agt_submit(a, "fed");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000) && all_done(a, &s));
+    CHECK_INT(searched_by(a), RAG_HYBRID);
+    agt_close(a);
+    seen_clear(&s);
+}
+
+/* At a step: a question is asked, or a folder added. At the next step that must be over. */
 typedef struct meanwhile { agt *a; int64_t at; atomic_llong seen; const job_row *row; char *text; bool idle_after; atomic_int during, wrong; } meanwhile;
 
 static void ask_meanwhile(void *user, int64_t n)
@@ -205,11 +240,11 @@ static void ask_meanwhile(void *user, int64_t n)
     atomic_store(&w->seen, n);
     if (n == w->at)
         desk_post(&w->a->desk, w->row, 0, 0, w->text, NULL);
-    if (n == w->at + 1)                  /* it was posted before the last batch was computed: this one waited for its end */
+    if (n == w->at + 1)                  /* it was posted before the last step was computed: this one waited for its end */
         w->idle_after = !desk_waits(&w->a->desk, LANE_ENGINE) && !desk_waits(&w->a->desk, LANE_LONG);
 }
 
-/* While a token is evaluated: no batch came behind the one that was in flight when the question was asked. */
+/* While a token is evaluated: no step came behind the one that was in flight when the question was asked. */
 static void at_token(void *user, int token)
 {
     meanwhile *w = user;
@@ -234,7 +269,7 @@ static void an_answer_is_waited_for(void)
     CHECK(ready(a, &s, &m) && all_done(a, &s));
     CHECK(atomic_load(&w.seen) > w.at + 1);
     CHECK_INT(atomic_load(&w.wrong), 0);
-    CHECK_MSG(w.idle_after, "a batch began while an answer was given");
+    CHECK_MSG(w.idle_after, "a step began while an answer was given");
     CHECK(atomic_load(&w.during) > 3 && s.last && s.last->state == AGT_DONE);
     plan.at = NULL;
     agt_close(a);
@@ -255,7 +290,7 @@ static void taking_in_is_waited_for(void)
     w.a = a;
     turn_on(a, bert, ask_meanwhile, &w);
     CHECK(ready(a, &s, &m) && all_done(a, &s));
-    CHECK_MSG(w.idle_after, "a batch began while files were taken in");
+    CHECK_MSG(w.idle_after, "a step began while files were taken in");
     CHECK(strstr(s.notes.p ? s.notes.p : "", "1 file added"));
     agt_close(a);
     CHECK_INT(vectors(NULL), DOCUMENTS + 1);     /* also what came meanwhile */
@@ -263,7 +298,7 @@ static void taking_in_is_waited_for(void)
     seen_clear(&s);
 }
 
-/* The end comes while a batch is computed: that one is finished, no other begins, and the next start makes the rest. */
+/* The end comes while a step is computed: that one is finished, no other begins, and the next start makes the rest. */
 static void close_meanwhile(void *user, int64_t n)
 {
     meanwhile *w = user;
@@ -275,7 +310,7 @@ static void close_meanwhile(void *user, int64_t n)
         usleep(1000);
 }
 
-static void the_end_waits_for_one_batch(void)
+static void the_end_waits_for_one_step(void)
 {
     seen s = { 0 };
     agt_meaning m;
@@ -306,8 +341,8 @@ static void die_at(void *user, int64_t n)
         kill(getpid(), SIGKILL);
 }
 
-static int count_batches(int64_t *last) { return (int)*last + 1; }
-static void last_batch(void *user, int64_t n) { *(int64_t *)user = n; }
+static int count_steps(int64_t *last) { return (int)*last + 1; }
+static void last_step(void *user, int64_t n) { *(int64_t *)user = n; }
 
 static void a_kill_loses_only_what_was_in_hand(void)
 {
@@ -316,7 +351,7 @@ static void a_kill_loses_only_what_was_in_hand(void)
     agt_meaning m;
     fresh(3 * DOCUMENTS);
     agt *a;
-    for (int64_t k = 0, at = 20; k < 2; k++) {   /* a transaction holds 16 passages, which are some more batches than that */
+    for (int64_t k = 0, at = 40; k < 2; k++) {   /* a transaction holds 16 passages, which are some more batches of two layers than half of that */
         int status;
         pid_t child = fork();
         if (child == 0) {
@@ -331,21 +366,21 @@ static void a_kill_loses_only_what_was_in_hand(void)
     int64_t had = vectors(NULL);
     CHECK_MSG(had == 2 * 16, "%lld", (long long)had);
     a = room(&s, true);
-    turn_on(a, bert, last_batch, &last);
+    turn_on(a, bert, last_step, &last);
     CHECK(ready(a, &s, &m));
     agt_close(a);
     seen_clear(&s);
     CHECK_INT(vectors(NULL), 3 * DOCUMENTS);
-    fresh(3 * DOCUMENTS);                /* all of them at once: more batches than what was left */
+    fresh(3 * DOCUMENTS);                /* all of them at once: more than what was left */
     a = room(&s, true);
-    turn_on(a, bert, last_batch, &again);
+    turn_on(a, bert, last_step, &again);
     CHECK(ready(a, &s, &m));
     agt_close(a);
     seen_clear(&s);
-    CHECK(count_batches(&again) > count_batches(&last));
+    CHECK(count_steps(&again) > count_steps(&last));
 }
 
-/* The disk takes nothing more from some batch on: one sentence, words and what is there go on, and the next job that ends tries again. */
+/* The disk takes nothing more from some step on: one sentence, words and what is there go on, and the next job that ends tries again. */
 static struct rlimit roomy;
 static void disk_full(void *user, int64_t n)
 {
@@ -358,7 +393,7 @@ static void a_full_disk_is_said_once(void)
 {
     seen s = { 0 };
     agt_meaning m;
-    int64_t at = 20;
+    int64_t at = 40;
     fresh(3 * DOCUMENTS);
     signal(SIGXFSZ, SIG_IGN);
     CHECK(getrlimit(RLIMIT_FSIZE, &roomy) == 0);
@@ -442,7 +477,7 @@ static void one_of_two_processes_makes_them(void)
     }
     CHECK(read(p.from[0], &c, 1) == 1);  /* it is at it, and stands still */
     agt *a = room(&s, true);
-    turn_on(a, bert, last_batch, &mine);
+    turn_on(a, bert, last_step, &mine);
     CHECK(until(a, &s, AGT_MEANING_ELSEWHERE, &m));
     CHECK(m.done < m.all && m.all == DOCUMENTS);
     CHECK(write(p.to[1], "x", 1) == 1);
@@ -599,9 +634,10 @@ int main(void)
     RUN(the_words);
     RUN(a_battery_gets_one_thread);
     RUN(what_is_owed_is_made_and_found);
+    RUN(questions_are_searched_by_meaning);
     RUN(an_answer_is_waited_for);
     RUN(taking_in_is_waited_for);
-    RUN(the_end_waits_for_one_batch);
+    RUN(the_end_waits_for_one_step);
     RUN(a_kill_loses_only_what_was_in_hand);
     RUN(a_full_disk_is_said_once);
     RUN(models_stand_side_by_side);

@@ -241,6 +241,25 @@ static void they_come_and_go_with_the_words(void)
     mem_close(s);
 }
 
+/* A heading is a name, and so is what a file is called; what stands above either is not. */
+static void headings_and_names_of_files(void)
+{
+    mem_store *s;
+    int64_t id;
+    const char *text = "nothing is named here";
+    mem_chunk c = {0, strlen(text), text, "Waves › The Rayleigh Limit"};
+    mem_document d = {.path = "/x", .title = "notes/trip to Hull.md", .name = "notes/trip to Hull.md", .trust = MEM_TRUST_OWN};
+    OK(mem_open(":memory:", &s, err));
+    OK(mem_document_put(s, &d, &c, 1, &id, err));
+    CHECK_INT(raw(s, "SELECT count(*) FROM chunk_entity WHERE data='ntrip to hull' || char(10) || 'nrayleigh limit' || char(10)"), 1);
+    CHECK_INT(raw(s, "SELECT count(*) FROM chunk_posting WHERE word=char(1) || 'nrayleigh limit'"), 1);
+    OK(mem_check(s, err));
+    char *note = mem_note(s);
+    CHECK_MSG(note == NULL, "%s", note);
+    free(note);
+    mem_close(s);
+}
+
 static void a_check_makes_them_again(void)
 {
     static const char *const harm[] = {"DELETE FROM chunk_entity WHERE passage=(SELECT min(passage) FROM chunk_entity)",
@@ -299,6 +318,7 @@ int main(void)
     RUN(a_text_is_bounded);
     RUN(whoever_asks_may_stop);
     RUN(they_come_and_go_with_the_words);
+    RUN(headings_and_names_of_files);
     RUN(a_check_makes_them_again);
     RUN(nothing_of_them_stays);
     return memory_end();

@@ -108,6 +108,7 @@ static void fill(mem_store *s, const char *text, int documents)
     OK(mem_import_put(s, &m, NULL, NULL, &got, err));
     OK(mem_pending_put(s, keep, -1, more, strlen(more), &id, err));
     OK(mem_setting_put(s, "draft.new", more, err));
+    OK(mem_fact_put(s, &(mem_fact){.text = more, .subject = more}, &id, err));
     for (int i = 0; i < documents; i++) {
         char *path = q_printf("/home/%s/%d.md", text, i);
         mem_chunk k[] = {{0, strlen(more), more, more}, {strlen(more), 12, "second piece", (char *)""}};
@@ -291,6 +292,7 @@ static void what_is_meant(void)
         {"since 2025-03-01 until", Q_RANGE, "until"}, {"since 2025-03-01 bis 2025-03-02", Q_RANGE, "until"}, {"chat 1", Q_OK, "harbour"}, {"chat 99", Q_NOTFOUND, "99"},
         {"chat x", Q_RANGE, "/chats"}, {"message 1:1", Q_OK, "kingfishers"}, {"message 1", Q_OK, "kingfishers"}, {"message 999", Q_NOTFOUND, "999"}, {"message one", Q_RANGE, "/find"},
         {"words nobody wrote this", Q_OK, "No document"}, {"words KINGFISHERS", Q_OK, "1 document, 1 message"}, {"/birds.md", Q_OK, "birds.md"}, {"/nowhere", Q_NOTFOUND, "/memory list"},
+        {"fact 1", Q_OK, "1 fact"}, {"fact 9", Q_NOTFOUND, "/remember"}, {"fact x", Q_RANGE, "/remember"},
         {"gone with the wind", Q_NOTFOUND, "no document"},
     };
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) {

@@ -47,6 +47,7 @@ static const char *const written[] = {
     "UPDATE message SET author='Ada' WHERE id=5;",
     "INSERT INTO import(conversation, source, external) VALUES(2, 'chatgpt', 'c-1'); INSERT INTO import_message(message, conversation, external) VALUES(5, 2, 'm-1');"
     "INSERT INTO message_raw(message, was, data) VALUES(5, 'CP1251', x'd0'); INSERT INTO document_raw(document, was, data) VALUES(1, 'CP1252', x'c3');", "", "", "", "", "",
+    "INSERT INTO fact(text, subject, since, created) VALUES('My owl is Ada', 'my owl', 1700000000000, 1700000000000);",
 };
 
 static void make(const char *path, int v)

@@ -1,7 +1,9 @@
 /* tests: F4, the memory panel: the selected passage taken apart, the numbers that make its score, and the keys that act on it. */
 #include "tests/test.h"
+#include "memory/memory.h"
+#include "rag/rag.h"
 #include "tests/unit/app_help.h"
-#include "tui/tui.h"
+#include "tests/unit/saved_screen.h"
 
 static agt_event wishes(int64_t pin, int64_t ban, const char *title)
 {
@@ -220,6 +222,58 @@ static void it_fits_everywhere(void)
             }
 }
 
+/* ---- saved screens ---- */
+static const struct { int w, h; } sizes[] = { { 80, 24 }, { 120, 40 }, { 200, 50 } };
+
+static void panel_and_source(void)
+{
+    static const char before[] = "§ Light\n\nLight of the sun holds all colours.\n\n§ Rayleigh\n\n",
+                      passage[] = "Rayleigh scattering grows as the fourth power of frequency. Blue is scattered more than red, so that the sky looks blue where one does not look at the sun.",
+                      behind[] = "\n\n§ Mie\n\nDroplets of water scatter all colours alike: clouds are white.\n\n";
+    for (int z = 0; z < 3; z++) {
+        open_at(sizes[z].w, sizes[z].h);
+        ev(wishes(1, 99, "old/diary.md"));
+        keys_in("jj");                   /* one that was cut, a pin above it, a banned source below */
+        compare("memory_wishes");
+        char *text = q_printf("%s%s%s", before, passage, behind);
+        ev((agt_event){ .kind = AGT_EV_SOURCE, .name = q_strdup("notes/optics.md"), .text = text, .done = (int64_t)strlen(before), .total = (int64_t)(strlen(before) + strlen(passage)) });
+        compare("memory_source");
+        tui_app_free(&app);
+    }
+}
+static void panel_and_source_are_saved(void) { in_both_languages(panel_and_source); }
+
+/* No row of the map is broken into two, whatever the width. */
+static void map_at_every_width(void)
+{
+    char err[Q_ERRLEN];
+    mem_store *s = NULL;
+    int64_t chat, leaf;
+    const mem_turn turns[] = { { MEM_USER, NULL, "Where is the ship that was lost?", 32, 1735689600000 }, { MEM_USER, NULL, "И где он?", strlen("И где он?"), 1738368000000 } };
+    CHECK(mem_open(":memory:", &s, err) == Q_OK && mem_conversation_new(s, "talk", &chat, err) == Q_OK && mem_turns_add(s, chat, 0, turns, 2, &leaf, err) == Q_OK);
+    q_buf map = { 0 };
+    CHECK(rag_map(s, NULL, NULL, &map, NULL, err) == Q_OK);
+    mem_close(s);
+    for (int w = 74; w <= 200; w += 7) {
+        begin();
+        tui_app_resize(&app, w, 40);
+        ev((agt_event){ .kind = AGT_EV_TEXT, .name = q_strdup("/memory map"), .text = q_strdup(map.p) });
+        int rows = 0;
+        for (const char *p = map.p, *q; *p; p = q + (*q != 0)) {
+            q = p + strcspn(p, "\n");
+            if (strncmp(p, "  ", 2) != 0) continue;
+            char *row = q_strndup(p + 2, (size_t)(q - p - 2));
+            CHECK_MSG(on_screen(row), "%d columns, %s: not in one row: %s", w, lang, row);
+            rows++;
+            free(row);
+        }
+        CHECK_INT(rows, 4);
+        tui_app_free(&app);
+    }
+    q_buf_free(&map);
+}
+static void the_map_keeps_its_rows(void) { in_both_languages(map_at_every_width); }
+
 int main(void)
 {
     setenv("TZ", "UTC", 1);
@@ -230,5 +284,7 @@ int main(void)
     RUN(a_passage_is_shown_where_it_stands);
     RUN(a_citation_is_a_place);
     RUN(it_fits_everywhere);
+    RUN(panel_and_source_are_saved);
+    RUN(the_map_keeps_its_rows);
     return TEST_END();
 }

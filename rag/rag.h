@@ -296,7 +296,7 @@ typedef struct rag_skip {               /* why files were passed over, once a re
 typedef struct rag_progress {
     const char *path;                   /* the file at hand */
     int seen, added, unchanged, skipped, chunks;
-    int gone, back;                     /* documents whose file is missed from now on; that are there again */
+    int gone, back, kept;               /* documents whose file is missed from now on; that are there again; not found, but nobody can say */
     const char *note;                   /* why this file was skipped, or NULL */
     rag_skip skip[RAG_SKIPS]; int n_skip;   /* the last row takes what finds no other */
     int chats, chats_more, chats_same, messages;    /* conversations of archives: new, with something new, as they were; messages */
@@ -310,6 +310,8 @@ typedef struct rag_add_opts {
     void *user;
     /* Asked while one large file is stored; false cancels, that file is not taken. May be NULL. */
     bool (*go)(void *user);
+    /* Files of a folder that are passed over, as if they were not there to be taken. May be NULL. */
+    bool (*skip)(void *user, const char *path);
 } rag_add_opts;
 /* A file, or a folder with all text files below it (hidden ones and symlinks that leave it are passed over).
  * A file whose content is already there is left alone, a changed one replaced. Q_CANCEL after a cancel.

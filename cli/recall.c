@@ -683,7 +683,7 @@ static int run_as(char *file[FORMS][2], int search, struct way *w, const char *m
 {
     char err[Q_ERRLEN];
     w->c.budget = 100000;
-    if (w->c.mode == RAG_HYBRID) {
+    if (w->c.mode == RAG_HYBRID || w->c.mode == RAG_GRAPH) {
         if (cli_embedder(model, 0, &w->model, err) != Q_OK) return cli_fail(err);
         cli_lend(w->model, &w->e);
     }
@@ -717,7 +717,7 @@ int cli_bench_memory(const cli_command *as, int argc, char **argv)
         } else if ((v = cli_opt(argc, argv, &i, "--search"))) {
             if (!cli_int(v, 1, 10000000, &search)) problem = _("--search takes a number of passages, as 100000");
         } else if ((v = cli_opt(argc, argv, &i, "--mode"))) {
-            if (rag_config_set(&w.c, "memory.mode", v, err) != Q_OK || w.c.mode == RAG_OFF || w.c.mode == RAG_AUTO) problem = _("--mode is lexical or hybrid");
+            if (rag_config_set(&w.c, "memory.mode", v, err) != Q_OK || w.c.mode == RAG_OFF || w.c.mode == RAG_AUTO) problem = _("--mode is lexical, hybrid or graph");
         } else return cli_usage_take(as, q_printf(_("bench does not know \"%s\", or its value is wrong"), argv[i]));
     }
     if (problem) return cli_usage(as, problem);

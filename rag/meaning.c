@@ -58,7 +58,7 @@ static bool asked(const struct gathering *g, const rag_config *c, rag_near *near
         if (c->mode == RAG_HYBRID) r->note = q_strdup(_("memory.mode is hybrid, but there is no embedding model yet: searched by words alone"));
         return false;
     }
-    if (c->mode == RAG_HYBRID) return true;
+    if (c->mode == RAG_HYBRID || c->mode == RAG_GRAPH) return true;
     if (most_have(g->s, near, &most, why) == Q_OK) return most;
     r->note = q_printf(_("searched by words alone: %s"), why);
     return false;

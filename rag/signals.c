@@ -37,6 +37,7 @@ static double near(const struct rag_sides *s) { return s->near; }
 static double speaker(const struct rag_sides *s) { return s->speaker; }
 static double present(const struct rag_sides *s) { return s->present; }
 static double linked(const struct rag_sides *s) { return s->linked; }
+static double graph(const struct rag_sides *s) { return s->graph; }
 
 static const rag_side sides[] = {
     {"words", N_("words"), words},                                  /* BM25 / the best of it */
@@ -44,9 +45,10 @@ static const rag_side sides[] = {
     {"speaker", N_("named as the speaker"), speaker},    /* and nobody else is named */
     {"present", N_("named in this talk"), present},
     {"linked", N_("named by title"), linked},                  /* its document's title stands there */
+    {"graph", N_("named together"), graph},                         /* it names what the question or its best hits name */
 };
-enum { WORDS, NEAR, SPEAKER, PRESENT, LINKED, SIDES };
-static const double weight[SIDES] = {[SPEAKER] = .1, [PRESENT] = .5, [LINKED] = .45};
+enum { WORDS, NEAR, SPEAKER, PRESENT, LINKED, GRAPH, SIDES };
+static const double weight[SIDES] = {[SPEAKER] = .1, [PRESENT] = .5, [LINKED] = .45, [GRAPH] = .4};
 _Static_assert(sizeof sides / sizeof *sides == SIDES && (int)SIDES <= (int)RAG_SIDES_MAX, "a passage has no place for so many sides");
 
 const rag_side *rag_sides(int *n)

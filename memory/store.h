@@ -17,6 +17,7 @@ typedef struct store_watch {
     void (*between)(void *user, mem_store *);               /* bulk work has ended a step and will go on */
     uint64_t (*room)(void *user);                           /* bytes free on the disk, as a backup is to believe; NULL: the disk is asked */
     int64_t (*now)(void *user);                             /* Unix time in ms, the same; NULL: the clock is */
+    bool timeless;                                          /* a step ends by what it holds, however long it takes */
 } store_watch;
 
 struct mem_store {

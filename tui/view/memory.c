@@ -153,7 +153,8 @@ static int cuts(tui_app *app, tui_box b, int y)
     int right = tui_put_right(g, y, b.x, b.x + b.w - 1, "F4", S_FAINT), after = y + 1;
     if (s.len) {
         char *all = q_printf(_("cut: %s"), s.p);
-        after = view_words(app, (tui_box){ b.x, b.y, right - b.x, b.h }, y, 1, all, S_DIM);
+        if (y + 1 < b.y + b.h) after = view_words(app, (tui_box){ b.x, b.y, right - b.x, b.h }, y, 1, all, S_DIM);
+        else tui_put_cut(g, y, b.x + 1, right - 1, all, S_DIM);          /* the last row: what is cut off is said to be */
         free(all);
     }
     q_buf_free(&s);

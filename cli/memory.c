@@ -23,7 +23,7 @@
 
 const cli_command cli_memory = { "memory", N_(
     "quorum memory add PATH... [--db FILE]        takes text, Markdown and archives of chats, or folders of them, into memory\n"
-    "quorum memory search TEXT [--json] [-n N] [--explain] [--mode auto|lexical|hybrid] [-m F]\n"
+    "quorum memory search TEXT [--json] [-n N] [--explain] [--mode auto|lexical|hybrid|graph] [-m F]\n"
     "    the best passages, and which of them would be fed; --explain: every number of it. F is an embedding model: without -m\n"
     "    the one that quorum model fetch --embedder brings, if it is there\n"
     "quorum memory graph NAME [--json] [--svg FILE [--force]]  what stands beside a name in memory, as text or as a picture\n"
@@ -126,7 +126,7 @@ static void search_json(const rag_result *r, const char *text)
     cJSON_AddNumberToObject(o, "min_score", r->min_score);
     cJSON_AddNumberToObject(o, "fed", r->n_fed);
     cJSON_AddNumberToObject(o, "best_below", r->best_below);
-    cJSON_AddStringToObject(o, "by", r->by == RAG_HYBRID ? "hybrid" : r->by == RAG_OFF ? "off" : "lexical");
+    cJSON_AddStringToObject(o, "by", r->by == RAG_HYBRID ? "hybrid" : r->by == RAG_GRAPH ? "graph" : r->by == RAG_OFF ? "off" : "lexical");
     if (r->note) cJSON_AddStringToObject(o, "note", r->note);
     cJSON *t = cJSON_AddArrayToObject(o, "terms");
     for (int i = 0; i < r->n_term; i++) {
@@ -386,7 +386,7 @@ int cmd_memory(int argc, char **argv)
         else if (dash && (v = cli_opt(argc, argv, &i, "--svg")) != NULL) a.svg = v;
         else if (dash && strcmp(argv[i], "--explain") == 0) a.explain = true;
         else if (dash && (v = cli_opt(argc, argv, &i, "--mode")) != NULL) {
-            if ((a.mode = search_mode(v)) < 0) return cli_usage(&cli_memory, _("--mode is auto, lexical or hybrid"));
+            if ((a.mode = search_mode(v)) < 0) return cli_usage(&cli_memory, _("--mode is auto, lexical, hybrid or graph"));
         }
         else if (dash && (v = cli_opt(argc, argv, &i, "--db")) != NULL) a.db = v;
         else if (dash && (v = cli_opt(argc, argv, &i, "--absent")) != NULL) a.absent = v;

@@ -26,9 +26,9 @@
  *     the mean of all (over .25 of the vectors' spread where they lie further apart than that), t = .135, or .105 where one is
  *     Cyrillic and the other is not, less .02 for the heaviest question: .3 at t.
  *   match = 0.8 + 0.2 * how it stands beside the best of this search, by which passages are ordered:
- *     bm25 / best bm25, of which memory.near.* is replaced by how near it lies in meaning between the mean of all (0) and the
- *     nearest (1), + 1/6 if the question names just who said it + 1/3 if it names somebody who takes
- *     part in the talk + 1/2 of what names it (rag/links.c) + in mode graph
+ *     bm25 / best bm25, of which memory.near.* is replaced by how near it lies in meaning between the mean of its kind (0) and the
+ *     nearest (1), + .1 if the question names just who said it + .5 if it names somebody who takes
+ *     part in the talk + .45 of what names it (rag/links.c) + in mode graph
  *     .4 of what it is associated with by names (rag/graph.h), all of that
  *     * .7 for what a model said, over the best such sum. */
 #ifndef QUORUM_RAG_H
@@ -98,6 +98,7 @@ typedef struct rag_near_hit { enum mem_kind kind; int64_t id; double score; } ra
 typedef struct rag_near_hits {
     rag_near_hit *v; int n;             /* the best RAG_NEAR_BEST of each kind, exact, best first */
     double mean, max;                   /* of the scores of all that was looked through; 0 where there was nothing */
+    double mean_of[2];                  /* of those of each kind */
     double spread;                      /* 1 - m·m, of the kinds' by how many there are: how far all lies apart, which differs from model to model */
     int64_t of;                         /* how many that was */
 } rag_near_hits;

@@ -42,9 +42,16 @@ int mem_tidy(mem_store *, bool (*go)(void *user), void *user, char *err);
 /* Every row of the tables that hold a person's words, also of a file that mem_open refuses (changed, damaged, newer). Reads
  * only, by plain tables and columns; path as in mem_open. fn gets a row's columns as text, false stops (Q_CANCEL).
  * *unread: tables that could not be read to their end. */
-typedef struct mem_export_value { const char *name, *text; size_t n; bool number; } mem_export_value;    /* valid in fn only */
+typedef struct mem_export_value { const char *name, *text; size_t n; bool number, bytes /* of a BLOB */, null; } mem_export_value;    /* valid in fn only */
 typedef bool mem_export_fn(void *user, const char *table, const mem_export_value *v, int n);
 int mem_export(const char *path, mem_export_fn *fn, void *user, int *unread, char *err);
+/* Such rows into a memory that holds nothing of a person's yet, in the order of the export, each under its own number; whoever opens it
+ * then finds all of it. One transaction from new (Q_RANGE: the memory is not empty) to end, which frees; the lock is held and no other
+ * function may be called meanwhile by this thread. What is derived is owed: mem_tidy. */
+typedef struct mem_refill mem_refill;
+int mem_refill_new(mem_store *, mem_refill **out, char *err);
+int mem_refill_row(mem_refill *, const char *table, const mem_export_value *v, int n, char *err);
+int mem_refill_end(mem_refill *, bool keep /* false: Q_CANCEL, nothing is taken */, int *rows, char *err);
 
 /* ================= conversations ================= */
 typedef struct mem_conversation {

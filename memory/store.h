@@ -125,6 +125,10 @@ int store_migrate(mem_store *, int to, char *err);  /* the lock need not be held
 /* check.c: the lock is held and a transaction is open. */
 int store_check(mem_store *, char *err);
 
+/* export.c: is it a table of an export? */
+bool store_export_holds(const char *table);
+enum { STORE_COLUMNS_MAX = 64 };
+
 /* refs.c: the same. */
 int store_refs_check(mem_store *, mem_said_fn *fn, void *user, char *err);
 

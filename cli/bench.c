@@ -18,7 +18,7 @@ const cli_command cli_bench = { "bench", N_(
     "    with the embedding model F or the fetched one; --together: all in one memory\n"
     "quorum bench memory --scan N,DIM [--json]\n"
     "    one look through N vectors of DIM numbers on one core, beside what memory allows\n"
-    "quorum bench memory --search N [--mode lexical|hybrid] [-m F] [--json]\n"
+    "quorum bench memory --search N [--mode lexical|hybrid|graph] [-m F] [--json]\n"
     "    the median of whole searches of N made-up passages\n"
     "quorum bench embed [-m F] [-p 32] [-n 194] [-t THREADS] [-r REPEAT] [--json]\n"
     "    how fast an embedding model reads: -p passages of -n tokens, the best of REPEAT runs, and one question"), cmd_bench };

@@ -666,7 +666,9 @@ static int search_time(int n, const struct way *w)
     if (rc == Q_OK) rc = ask_made_up(s, near, w, &speed, x, ms, err);
     cJSON *out = cJSON_CreateObject(), *o = cJSON_AddObjectToObject(out, "search");
     cJSON_AddNumberToObject(o, "passages", n);
-    cJSON_AddStringToObject(o, "mode", w->model ? "hybrid" : "lexical");
+    q_buf mode = {0};
+    cJSON_AddStringToObject(o, "mode", rag_config_get(&w->c, "memory.mode", &mode));
+    q_buf_free(&mode);
     cJSON_AddNumberToObject(o, "questions", ASKED);
     cJSON_AddNumberToObject(o, "ms", ms[0][ASKED / 2]);
     cJSON_AddNumberToObject(o, "ms_of_nine_in_ten", ms[0][ASKED * 9 / 10]);

@@ -210,11 +210,14 @@ $(KITBIN):
 picture: all
 	@BUILD='$(BUILD)' sh docs/picture.sh
 
-# How often memory finds what answers a question, on the data sets of ../shared/data/eval: make bench-memory
+# How often memory finds what answers a question, on the data sets of ../shared/data/eval, by words and by meaning too (with the
+# embedding model M=F or the fetched one; without one that half says so): make bench-memory [ACROSS='QUESTIONS PASSAGES']
 .PHONY: bench-memory
 EVAL = ../shared/data/eval
+EVALS = --xquad $(EVAL)/xquad-ru-half.json --locomo $(EVAL)/locomo3.json --hotpot $(EVAL)/hotpotqa_train.json $(EVAL)/hotpotqa_train_corpus.json
 bench-memory: all
-	$(BUILD)/quorum bench memory --xquad $(EVAL)/xquad-ru-half.json --locomo $(EVAL)/locomo3.json --hotpot $(EVAL)/hotpotqa_train.json $(EVAL)/hotpotqa_train_corpus.json $(A)
+	$(BUILD)/quorum bench memory $(EVALS) $(A)
+	-$(BUILD)/quorum bench memory $(EVALS) $(if $(ACROSS),--across $(ACROSS)) --mode hybrid $(M:%=-m %) $(A)
 
 .PHONY: bench-mat
 bench-mat: $(BUILD)/bench/mat_bench
@@ -251,7 +254,7 @@ help:
 	@echo 'make test-cuda        what runs over the emulated GPU, under five orders of its threads (SEEDS="0 1 7" repeats them)'
 	@echo 'make test-cuda-asan   the same under ASan and UBSan; test-cuda-tsan: data races; test-cuda-msan: what nobody wrote (clang++)'
 	@echo 'make bench            speed on random weights in the shapes of Qwen3-30B-A3B'
-	@echo 'make bench-memory     how often a search of memory finds what answers a question (A=--json)'
+	@echo 'make bench-memory     how often a search of memory finds what answers a question (A=--json, M=EMBEDDER.gguf)'
 	@echo 'make bench-mat        speed of the matrix products alone (A="type path n_in n" narrows)'
 	@echo 'make peers            the same beside llama.cpp, built from source into a virtual environment (7 minutes the first time)'
 	@echo 'make gpu-kit          a folder that measures and checks the CUDA plugin on a machine with a GPU (docs/CUDA.md)'

@@ -272,7 +272,7 @@ void agt_get_turned(agt *, agt_turned *out);
 
 /* ---- memory by meaning: the embedding model, and how far its vectors are ---- */
 enum agt_meaning_state {
-    AGT_MEANING_OFF,                     /* this room was opened without, or memory.embedder or memory.on is off */
+    AGT_MEANING_OFF,                     /* this room was opened without, or memory.embedder, memory.mode or memory.on is off */
     AGT_MEANING_NONE,                    /* there is no embedding model yet; problem: why it did not come, "" */
     AGT_MEANING_COMING,                  /* it is being fetched: percent */
     AGT_MEANING_BROKEN,                  /* it cannot be opened, or its vectors cannot be kept: problem */

@@ -11,7 +11,7 @@ static void backup(agt *a, const job *j)
     char err[Q_ERRLEN];
     bool made;
     int rc = mem_backup_make(a->store, going_on, a, &made, err);
-    if (rc < 0 && rc != Q_CANCEL && !atomic_exchange(&a->backup_failed, true))
+    if (rc < 0 && rc != Q_CANCEL && !atomic_exchange(&a->backup.failed, true))
         note(&a->events, AGT_WARN, "%s", err);
 }
 
@@ -19,7 +19,7 @@ void backup_daily(agt *a)
 {
     enum { HOUR = 3600000 };             /* the day is the person's own: asked a little more often than it changes */
     int64_t hour = q_wall_ms() / HOUR;
-    if (!a->once && atomic_exchange(&a->backup_hour, hour) != hour)
+    if (!a->once && atomic_exchange(&a->backup.hour, hour) != hour)
         desk_post(&a->desk, &job_backup, 0, 0, NULL, NULL);
 }
 

@@ -7,6 +7,7 @@
 #include "lab/lab.h"
 #include "provider/provider.h"
 
+#include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,10 +67,19 @@ static void list(agt *a)
         note(&a->events, AGT_ERROR, "%s", err);
         return;
     }
+    cJSON *data = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(data, "brains");
     for (int i = 0; i < n; i++) {
+        cJSON *one = cJSON_CreateObject();
+        cJSON_AddStringToObject(one, "name", all[i].name);
+        cJSON *set = cJSON_AddObjectToObject(one, "set");
         q_buf_say(&b, "%-12s", all[i].name);
-        for (int k = 0; k < all[i].n; k++)
+        for (int k = 0; k < all[i].n; k++) {
             q_buf_say(&b, "%s%s %s", k ? " · " : " ", all[i].knob[k], all[i].value[k]);
+            cJSON_AddStringToObject(set, all[i].knob[k], all[i].value[k]);
+        }
+        if (all[i].problem)
+            cJSON_AddStringToObject(one, "problem", all[i].problem);
+        cJSON_AddItemToArray(list, one);
         q_buf_say(&b, "\n");
         const char *under = all[i].problem ? all[i].problem : all[i].note;
         if (*under)
@@ -79,7 +89,8 @@ static void list(agt *a)
     }
     lab_brains_free(all, n);
     q_buf_say(&b, _("\n/brain load NAME takes one, /brain save NAME keeps the present configuration, F9 goes back.\n"));
-    note_text(&a->events, "/brain", q_buf_take(&b));
+    note_page(&a->events, "/brain", q_buf_take(&b), cJSON_PrintUnformatted(data));
+    cJSON_Delete(data);
 }
 
 static void load(agt *a, const char *name)
@@ -140,6 +151,9 @@ static void diff(agt *a, const char *first, const char *second)
         q_buf out = { 0 }, x = { 0 }, y = { 0 }, left = { 0 }, right = { 0 };
         int n, differ = 0;
         const q_knob *row = prov_knobs(&n);
+        cJSON *data = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(data, "differ");
+        cJSON_AddStringToObject(data, "first", first);
+        cJSON_AddStringToObject(data, "second", second ? second : "now");
         q_buf_say(&out, "%-28s %-20s %s\n", "", first, second ? second : _("now"));
         for (int i = 0; i < n; i++) {
             const char *p = prov_config_get(side[0], row[i].name, &x), *q = prov_config_get(side[1], row[i].name, &y);
@@ -150,12 +164,18 @@ static void diff(agt *a, const char *first, const char *second)
             q_knob_brief(&left, p);
             q_knob_brief(&right, q);
             q_buf_say(&out, "%-28s %-20s %s\n", row[i].name, left.len ? left.p : "", right.len ? right.p : "");
+            cJSON *one = cJSON_CreateObject();
+            cJSON_AddStringToObject(one, "knob", row[i].name);
+            cJSON_AddStringToObject(one, "first", p);
+            cJSON_AddStringToObject(one, "second", q);
+            cJSON_AddItemToArray(list, one);
             differ++;
         }
         if (differ)
-            note_text(&a->events, "/brain diff", q_buf_take(&out));
+            note_page(&a->events, "/brain diff", q_buf_take(&out), cJSON_PrintUnformatted(data));
         else
             note(&a->events, AGT_INFO, _("no knob differs between them on this model"));
+        cJSON_Delete(data);
         q_buf_free(&out);
         q_buf_free(&x);
         q_buf_free(&y);

@@ -59,6 +59,8 @@
       N_("take a file or folder of text into memory"), .needs = true, .complete = AGT_COMPLETE_PATH) \
     X(forget, JOB(forget), "забыть", N_("NUMBER | PATH | chat N | message N | fact N | gone | since DAY [until DAY] | words TEXT"), \
       N_("remove documents, a conversation, a message, or what holds a text, for good; asks first"), .needs = true, .words = "chat,message,fact,gone,since,words") \
+    X(watch, JOB(watch), "следить", N_("[FOLDER | off FOLDER]"), \
+      N_("keep a folder in step with memory: what changes there is taken in; alone: which are"), .words = "off", .complete = AGT_COMPLETE_PATH) \
     X(remember, JOB(remember), "запомнить", N_("[TEXT | ? | N … | all]"), \
       N_("keep a fact; ? proposes what was said here, numbers take it; alone: what is kept"), .words = "?,all") \
     X(memory, BOTH(MEMORY, memory), "память", N_("[list|map]"), \

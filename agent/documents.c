@@ -70,6 +70,7 @@ static void add(agt *a, const job *j)
     rag_progress p = { 0 };
     agt_event begin = { .kind = AGT_EV_PROGRESS, .text = q_strdup(what), .total = -1, .rate = -1 }, end = { .kind = AGT_EV_PROGRESS, .text = q_strdup(what) };
     evq_push(&a->events, &begin);
+    watching_again(a->store, real);
     int rc = rag_add(a->store, real, &o, &p, err);
     evq_push(&a->events, &end);
     q_buf why = { 0 };

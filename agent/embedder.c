@@ -59,7 +59,7 @@ char *agt_meaning_words(const agt_meaning *m)
     case AGT_MEANING_COMING: q_buf_printf(&b, _("the embedding model is being fetched: %d%%"), m->percent); break;
     case AGT_MEANING_NONE: case AGT_MEANING_BROKEN: q_buf_puts(&b, m->problem); break;
     case AGT_MEANING_MAKING: case AGT_MEANING_ELSEWHERE:
-        if (!m->all)
+        if (m->done >= m->all)           /* nothing was counted yet, or all is made */
             break;
         q_buf_printf(&b, _("by meaning: %lld of %lld"), (long long)m->done, (long long)m->all);
         left_words(&b, m->state == AGT_MEANING_MAKING ? m->left_s : -1);
@@ -85,7 +85,7 @@ void embedder_page(agt *a, q_buf *out)
     agt_get_meaning(a, &m);
     char *words = agt_meaning_words(&m);
     if (m.state == AGT_MEANING_OFF)
-        q_buf_puts(out, _("Searched by words alone: memory.on or memory.embedder is off.\n"));
+        q_buf_puts(out, _("Not searched by meaning: memory.on, memory.mode or memory.embedder is off.\n"));
     else if (m.state == AGT_MEANING_NONE && !*words)
         q_buf_puts(out, _("Searched by words alone: quorum model fetch --embedder brings the model for search by meaning.\n"));
     else if (m.state == AGT_MEANING_READY && m.all)
@@ -195,7 +195,8 @@ static bool look(agt *a, agt_meaning *m)
     char *what = home_path(settings_value(&a->settings, "memory.embedder", &b));
     q_buf_free(&b);
     *m = (agt_meaning){ .state = AGT_MEANING_OFF, .left_s = -1 };
-    if (!settings_rag(&a->settings).on || strcmp(what, "off") == 0) {
+    rag_config c = settings_rag(&a->settings);
+    if (!c.on || c.mode == RAG_OFF || strcmp(what, "off") == 0) {
         install(a, NULL);
         publish(a, m);
     } else if (prov_embedder_find(what, &path, err) == Q_OK && prov_embedder_open(path, 1, &own, err) == Q_OK) {

@@ -20,7 +20,7 @@ typedef struct embedder {
     bool on, makes;                      /* constant after embedder_start: there may be one; vectors are made */
     pthread_t thread;                    /* front-end thread */
     bool running;                        /* likewise */
-    atomic_bool change;                  /* memory.on or memory.embedder has another value */
+    atomic_bool change;                  /* memory.on, memory.mode or memory.embedder has another value */
     pthread_mutex_t mu;                  /* guards the next three */
     pthread_cond_t looked;
     bool has_looked;                     /* the first look for the model is over */

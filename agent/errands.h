@@ -60,6 +60,9 @@ extern const job_row job_lost;
 extern const job_row job_forget_agreed;  /* quick: writes down what was agreed to, */
 extern const job_row job_forgotten;      /* and does it: long; text: what was asked about, value as above */
 
+/* ---- watching.c: long; text: a folder that is looked at ---- */
+extern const job_row job_watched;
+
 /* ---- facts.c: quick ---- */
 void facts_forget(facts_proposed *);
 

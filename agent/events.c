@@ -1,6 +1,7 @@
 /* agent/events: see events.h. */
 #include "agent/events.h"
 
+#include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,6 +125,8 @@ void note_text(evq *q, const char *title, char *text)
 
 void note_page(evq *q, const char *title, char *text, char *data)
 {
+    if (data)
+        cJSON_Minify(data);              /* an event stands on one line */
     agt_event e = { .kind = AGT_EV_TEXT, .name = q_strdup(title), .text = text, .data = data };
     evq_push(q, &e);
 }

@@ -31,6 +31,7 @@ void page_context(agt *);
 void page_why(agt *);
 void page_experts(agt *);
 void page_guard(agt *);                  /* guard.c */
+void map_page(agt *);                    /* map.c */
 bool zoom_page(agt *, const char *args); /* zoom.c; "LAYER" or "LAYER:EXPERT", " all" behind it; false: it is neither, and nothing is done */
 
 #endif

@@ -76,7 +76,7 @@ const job_row job_guard = { .name = "guard", .lane = LANE_ENGINE, .end = END_DRO
 /* ---- said ---- */
 void page_guard(agt *a)
 {
-    q_buf b = { 0 };
+    q_buf b = { 0 }, data = { 0 };
     pthread_mutex_lock(&a->shown.mu);
     lab_guard g = a->shown.about.guard;
     bool loaded = a->shown.st.loaded, routed = a->shown.st.n_expert > 0;
@@ -87,11 +87,12 @@ void page_guard(agt *a)
         q_buf_puts(&b, _("A dense model: it has no experts that could be missing.\n"));
     else {
         lab_guard_say(&g, &b);
+        lab_guard_json(&g, &data);
         if (!lab_guard_whole(&g))
             q_buf_puts(&b, _("It is looked at while nothing is asked; /guard again shows how far it is.\n"));
         desk_post(&a->desk, &job_guard, 0, 0, NULL, NULL);
     }
-    note_text(&a->events, "/guard", q_buf_take(&b));
+    note_page(&a->events, "/guard", q_buf_take(&b), data.len ? q_buf_take(&data) : NULL);
 }
 
 static bool among(const int64_t *v, int n, int64_t x)

@@ -6,6 +6,7 @@
 #include "base/knob.h"
 #include "lab/lab.h"
 
+#include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -146,7 +147,7 @@ void knobs_set(agt *a, const char *name, const char *value)
         free(v);
         desk_pace(&a->desk, settings_number(&a->settings, "ui.pace"));
     }
-    if (strcmp(k->name, "memory.embedder") == 0 || strcmp(k->name, "memory.on") == 0)
+    if (strcmp(k->name, "memory.embedder") == 0 || strcmp(k->name, "memory.mode") == 0 || strcmp(k->name, "memory.on") == 0)
         embedder_changed(a);
     agt_event e = { .kind = AGT_EV_KNOB, .name = q_strdup(k->name), .text = q_strdup(agt_knob_value(a, k, &b)),
                     .note = q_strdup(meaning(k->effect)) };
@@ -264,6 +265,23 @@ static void range(agt *a, const q_knob *k, q_buf *b)
     }
 }
 
+/* The same as numbers and words for a program. */
+static cJSON *row_json(agt *a, const q_knob *k, const char *value)
+{
+    cJSON *o = cJSON_CreateObject();
+    q_buf r = { 0 };
+    cJSON_AddStringToObject(o, "name", k->name);
+    cJSON_AddStringToObject(o, "value", value);
+    cJSON_AddBoolToObject(o, "default", agt_knob_default(a, k));
+    range(a, k, &r);
+    cJSON_AddStringToObject(o, "range", r.p ? r.p : "");
+    cJSON_AddStringToObject(o, "effect", agt_effect_word(k->effect));
+    if (k->aka)
+        cJSON_AddStringToObject(o, "config_json", k->aka);
+    q_buf_free(&r);
+    return o;
+}
+
 void knobs_page(agt *a, const char *name)
 {
     q_buf out = { 0 }, v = { 0 }, brief = { 0 };
@@ -274,12 +292,14 @@ void knobs_page(agt *a, const char *name)
                   name, near >= 0 ? a->settings.knob[near]->name : "");
         return;
     }
+    cJSON *data = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(data, "knobs");
     for (int i = 0; i < a->settings.n_knob; i++) {
         if (only >= 0 && i != only)
             continue;
         const q_knob *k = a->settings.knob[i];
         q_buf_clear(&brief);
         q_knob_brief(&brief, agt_knob_value(a, k, &v));
+        cJSON_AddItemToArray(list, row_json(a, k, agt_knob_value(a, k, &v)));
         q_buf_say(&out, "%s %s = %s", agt_knob_default(a, k) ? " " : "*", k->name, brief.len ? brief.p : "—");
         q_buf_puts(&out, "   [");
         range(a, k, &out);
@@ -296,7 +316,8 @@ void knobs_page(agt *a, const char *name)
     }
     if (only < 0)
         q_buf_puts(&out, _("\n* differs from the default. /set NAME VALUE changes one, /set NAME default takes it back.\n"));
-    note_text(&a->events, "/set", q_buf_take(&out));
+    note_page(&a->events, "/set", q_buf_take(&out), cJSON_PrintUnformatted(data));
+    cJSON_Delete(data);
     q_buf_free(&v);
     q_buf_free(&brief);
 }

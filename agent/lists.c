@@ -7,7 +7,6 @@
 #include "lab/lab.h"
 #include "provider/provider.h"
 
-#include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -146,13 +145,6 @@ static void model(agt *a, const job *j)
 
 static void names(agt *a, const job *j) { models(a, false); }
 
-/* Of JSON that was written for people; taken. */
-static char *on_a_line(q_buf *json)
-{
-    cJSON_Minify(json->p);
-    return q_buf_take(json);
-}
-
 /* The loaded model's, or the named one's. A stream of tokens is not slowed down by measuring. */
 static void energy(agt *a, const job *j)
 {
@@ -176,7 +168,7 @@ static void energy(agt *a, const job *j)
         rc = lab_energy(&(lab_bill){ .path = path, .measure = !desk_answering(&a->desk), .spared = spared }, &out, &data, err);
     free(path);
     if (rc == Q_OK)
-        note_page(&a->events, "/energy", q_buf_take(&out), on_a_line(&data));
+        note_page(&a->events, "/energy", q_buf_take(&out), q_buf_take(&data));
     else
         note(&a->events, AGT_ERROR, "%s", err);
 }

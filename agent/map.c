@@ -37,6 +37,17 @@ char *agt_map(agt *a, int columns)
     return q_buf_take(&out);
 }
 
+static void as_json(const lab_map *m, int columns, q_buf *out) { lab_map_json(m, out); }
+
+void map_page(agt *a)
+{
+    q_buf data = { 0 };
+    pthread_mutex_lock(&a->shown.mu);
+    drawn(&a->shown, as_json, 0, &data);
+    pthread_mutex_unlock(&a->shown.mu);
+    note_page(&a->events, "/map", agt_map(a, 80), data.len ? q_buf_take(&data) : NULL);
+}
+
 static void save(agt *a, const job *j)
 {
     char err[Q_ERRLEN], *real = home_path(j->text);

@@ -364,6 +364,9 @@ static int step_done(doing *d, mem_targets *l, char *err)
     for (int i = 0; i < l->n; i++)
         id[l->v[i].part][n[l->v[i].part]++] = l->v[i].id;
     if (n[MEM_PART_DOCUMENT]) {
+        for (int i = 0; i < l->n; i++)
+            if (l->v[i].part == MEM_PART_DOCUMENT)
+                watching_not(d->s, l->v[i].text);
         rc = rag_remove_all(d->s, id[MEM_PART_DOCUMENT], n[MEM_PART_DOCUMENT], &done, err);
         states_forget(d->s, 0, id[MEM_PART_DOCUMENT], done);
         d->f->documents += done;

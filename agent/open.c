@@ -180,6 +180,8 @@ int agt_open(const agt_options *o, agt **out, char *err)
             load_say(a, a->seat.path, 0, 0);      /* the first screen already says so */
         embedder_start(a, o->meaning, o->embeds);
         rc = start(a, err);
+        if (rc == Q_OK)
+            watching_open(a);
     }
     if (rc == Q_OK)
         *out = a;
@@ -220,6 +222,8 @@ void agt_close(agt *a)
 {
     if (!a)
         return;
+    if (a->n_thread == LANE_N)
+        watching_close(a);
     desk_quit(&a->desk);
     evq_hurry(&a->events);
     for (int i = 0; i < a->n_thread; i++)

@@ -5,14 +5,26 @@
 #include "agent/front.h"
 #include "agent/view.h"
 
+#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdlib.h>
 
 void page_context(agt *a)
 {
     q_buf b = { 0 };
+    cJSON *data = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(data, "configurations");
     pthread_mutex_lock(&a->shown.mu);
     agt_status s = a->shown.st;
+    cJSON_AddNumberToObject(data, "tokens", s.ctx_used);
+    cJSON_AddNumberToObject(data, "of", s.ctx_size);
+    for (int i = 0; s.loaded && s.ctx_used && i < a->shown.n_mix; i++) {
+        cJSON *one = cJSON_CreateObject();
+        cJSON_AddNumberToObject(one, "tokens", a->shown.mix[i].cells);
+        cJSON_AddStringToObject(one, "label", a->shown.mix[i].label);
+        cJSON_AddItemToArray(list, one);
+    }
+    cJSON_AddNumberToObject(data, "messages_left_out", a->shown.dropped);
+    cJSON_AddNumberToObject(data, "kept_for_the_reply", a->shown.reserve);
     if (!s.loaded)
         q_buf_puts(&b, _("No model is loaded, so there is no context yet.\n"));
     else if (s.ctx_used == 0)
@@ -36,7 +48,8 @@ void page_context(agt *a)
     if (a->shown.prompt)
         q_buf_printf(&b, _("\nThe last prompt, as the model reads it:\n%s\n"), a->shown.prompt);
     pthread_mutex_unlock(&a->shown.mu);
-    note_text(&a->events, "/context", q_buf_take(&b));
+    note_page(&a->events, "/context", q_buf_take(&b), cJSON_PrintUnformatted(data));
+    cJSON_Delete(data);
 }
 
 void page_why(agt *a)
@@ -62,6 +75,34 @@ void page_why(agt *a)
         desk_post(&a->desk, &job_why, front_present(a), 0, NULL, NULL);
     else
         note_page(&a->events, "/why", q_buf_take(&b), json);
+}
+
+/* The same as numbers: of each layer how far every expert is from its usual rate, -2 to 2. */
+static char *routing_json(const agt_routing *r)
+{
+    cJSON *j = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(j, "layers");
+    cJSON_AddNumberToObject(j, "k", r->k);
+    cJSON_AddNumberToObject(j, "experts", r->n_expert);
+    cJSON_AddBoolToObject(j, "stored", r->stored);
+    cJSON_AddNumberToObject(j, "repeat", (double)r->repeat);             /* null: not known */
+    cJSON_AddNumberToObject(j, "repeat_chance", (double)r->repeat_chance);
+    cJSON_AddNumberToObject(j, "entropy", (double)r->mean_entropy);
+    cJSON_AddNumberToObject(j, "margin", (double)r->mean_margin);
+    for (int l = 0; l < r->n_layer; l++) {
+        cJSON *one = cJSON_CreateObject(), *dev = cJSON_AddArrayToObject(one, "against_usual"), *needed = cJSON_AddArrayToObject(one, "needed");
+        cJSON_AddNumberToObject(one, "layer", l + r->first_layer);
+        cJSON_AddNumberToObject(one, "strange", (double)r->strange[l]);
+        for (int e = 0; e < r->n_expert; e++) {
+            const agt_cell *c = &r->cell[(size_t)l * (size_t)r->n_expert + (size_t)e];
+            cJSON_AddItemToArray(dev, cJSON_CreateNumber(c->dev));
+            if (c->breaks)
+                cJSON_AddItemToArray(needed, cJSON_CreateNumber(e));
+        }
+        cJSON_AddItemToArray(list, one);
+    }
+    char *s = cJSON_PrintUnformatted(j);
+    cJSON_Delete(j);
+    return s;
 }
 
 /* The panel as lines of text: one a layer, the sign of each expert, then what is odd. */
@@ -100,6 +141,7 @@ void page_experts(agt *a)
             q_buf_say(&b, _("   margin %.3f"), (double)r.mean_margin);
         q_buf_putc(&b, '\n');
     }
+    char *data = routing_json(&r);
     agt_routing_free(&r);
-    note_text(&a->events, "/experts", q_buf_take(&b));
+    note_page(&a->events, "/experts", q_buf_take(&b), data);
 }

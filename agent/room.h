@@ -16,6 +16,7 @@
 #include "agent/shown.h"
 #include "agent/speller.h"
 #include "agent/waits.h"
+#include "agent/watching.h"
 #include "memory/memory.h"
 
 typedef struct facts_proposed { char *text[20]; int64_t message[20], said_ms[20]; int n; } facts_proposed;    /* facts.c */
@@ -31,12 +32,12 @@ struct agt {
     asks asks;
     prefer prefer;
     lost lost;
+    watching watching;                   /* folders; has its own mutex */
     speller speller;
     embedder embedder;
     lab_watch *watch;                    /* routing; has its own mutex; constant after agt_open */
     _Atomic uint64_t errands;            /* the order of the last one that was accepted */
-    _Atomic int64_t backup_hour;         /* when a backup was last asked for */
-    atomic_bool backup_failed;           /* that was said */
+    struct { _Atomic int64_t hour; atomic_bool failed; } backup;         /* when one was last asked for; that it failed was said */
     facts_proposed proposed;             /* quick lane: of facts, what /remember? showed */
     int64_t save_failed;                 /* quick lane: the reply whose partial text could not be stored, as was said */
     chat_now chat;                         /* engine's thread */

@@ -243,7 +243,7 @@ static void map(agt *a, const agt_command *c, char *args)
     else if (!*args)
         note_ui(&a->events, c->action, args);
     else if (strcmp(args, "text") == 0)
-        note_text(&a->events, "/map", agt_map(a, 80));
+        map_page(a);
     else
         usage(a, c);
     free(file);

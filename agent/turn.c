@@ -33,6 +33,18 @@ static char *asked_before(const mem_messages *path)
     return q_buf_take(&b);
 }
 
+/* How many passages may be fed: those that are pinned come on top. */
+static int most_passages(agt *a, const rag_config *c)
+{
+    char err[Q_ERRLEN];
+    mem_pins pins = { 0 };
+    if (a->chat.id && mem_pin_list(a->store, a->chat.id, &pins, err) < 0)
+        pins.n = 0;                      /* the search says so */
+    int n = c->max_passages + pins.n;
+    mem_pins_free(&pins);
+    return n;
+}
+
 /* For the last message of path. */
 static void search(agt *a, rag_config c, const mem_messages *path, const turn_again *how, rag_result **out)
 {
@@ -42,7 +54,7 @@ static void search(agt *a, rag_config c, const mem_messages *path, const turn_ag
     if (a->base)
         return;
     char *before = asked_before(path);
-    rag_scope scope = { .conversation = a->chat.id, .budget = prompt_room_for_passages(a, q->text, c.max_passages),
+    rag_scope scope = { .conversation = a->chat.id, .budget = prompt_room_for_passages(a, q->text, most_passages(a, &c)),
                         .count = prompt_count, .user = a->seat.who, .before = before, .near = embedder_near(a),
                         .without = how ? how->without : NULL, .n_without = how ? how->n_without : 0 };
     size_t own = frame_question(q->text), all = strlen(q->text);

@@ -13,11 +13,13 @@ const cli_command cli_bench = { "bench", N_(
     "    prefill and decode speed, bytes read per token, memory bandwidth and the share of its roofline;\n"
     "    the best of REPEAT runs counts\n"
     "quorum bench memory [--xquad F] [--locomo F] [--hotpot QUESTIONS CORPUS] [--across QUESTIONS PASSAGES]\n"
-    "                    [--mode lexical|hybrid] [-m F] [--together] [--json]\n"
-    "    how often a search finds what answers a question; --across: XQuAD files of two languages; hybrid: by meaning too,\n"
+    "                    [--mode lexical|hybrid|graph] [-m F] [--together] [--json]\n"
+    "    how often a search finds what answers a question; --across: XQuAD files of two languages; hybrid: by meaning too, graph: by what is named too,\n"
     "    with the embedding model F or the fetched one; --together: all in one memory\n"
     "quorum bench memory --scan N,DIM [--json]\n"
     "    one look through N vectors of DIM numbers on one core, beside what memory allows\n"
+    "quorum bench memory --search N [--mode lexical|hybrid|graph] [-m F] [--json]\n"
+    "    the median of whole searches of N made-up passages\n"
     "quorum bench embed [-m F] [-p 32] [-n 194] [-t THREADS] [-r REPEAT] [--json]\n"
     "    how fast an embedding model reads: -p passages of -n tokens, the best of REPEAT runs, and one question"), cmd_bench };
 

@@ -32,7 +32,7 @@ const cli_command cli_chat = { "chat", N_(
     "    --show-prompt  with -p: the prompt as the model would read it, instead of an answer; nothing is kept\n"
     "    --json    one event a line, each with \"v\":1 and \"event\"; without -p standard input is read line by line, as if\n"
     "              typed, commands too:\n"
-    "              retrieval  fed, tokens, best, min_score, passages [n, source, heading, score, tokens, fed, why]\n"
+    "              retrieval  fed, tokens, best, min_score, passages [n, source, heading, score, tokens, fed, fate, pinned, why]\n"
     "              prefill    done, total, tokens_per_s\n"
     "              token      index, id, text, thinking, logprob\n"
     "              knob       name, value, after_token, note\n"
@@ -90,6 +90,7 @@ static void json_error(const char *text)
 
 static void json_retrieval(const agt_retrieval *r)
 {
+    static const char *const fate[] = { [AGT_FED] = "fed", [AGT_BELOW] = "below", [AGT_LIMIT] = "limit", [AGT_REPEATS] = "repeats", [AGT_UNWANTED] = "unwanted" };
     cJSON *o = event("retrieval");
     cJSON_AddNumberToObject(o, "fed", r->fed);
     cJSON_AddNumberToObject(o, "tokens", r->fed_tokens);
@@ -106,6 +107,8 @@ static void json_retrieval(const agt_retrieval *r)
         cli_json_signals(x, p->signals);
         cJSON_AddNumberToObject(x, "tokens", p->tokens);
         cJSON_AddBoolToObject(x, "fed", p->number > 0);
+        cJSON_AddStringToObject(x, "fate", fate[p->fate]);
+        cJSON_AddBoolToObject(x, "pinned", p->pinned);
         cJSON_AddStringToObject(x, "why", p->why);
         cJSON_AddItemToArray(list, x);
     }

@@ -6,7 +6,9 @@
 #include "cli/common.h"
 #include "memory/memory.h"
 
+#include <cjson/cJSON.h>
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,6 +151,109 @@ int memory_verify(const memory_ask *a, char *err)
     if (unread) q_say(stderr, ngettext("quorum: %d table could not be read: only its bytes were looked through\n", "quorum: %d tables could not be read: only their bytes were looked through\n", (unsigned long)unread), unread);
     if (!v.found) q_say(stdout, ngettext("it stands nowhere: %d file was looked through, row by row and byte by byte\n", "it stands nowhere: %d files were looked through, row by row and byte by byte\n", (unsigned long)files), files);
     return v.found ? 1 : 0;
+}
+
+/* ---- export and import ---- */
+enum { EXACT_DIGITS = 15 };             /* of a number that every reader of JSON keeps */
+
+void memory_export_value(cJSON *row, const mem_export_value *v)
+{
+    if (v->null) cJSON_AddNullToObject(row, v->name);
+    else if (v->number && (v->n <= EXACT_DIGITS || strpbrk(v->text, ".e"))) cJSON_AddRawToObject(row, v->name, v->text);
+    else if (!v->bytes && q_utf8_valid(v->text, v->n) && strlen(v->text) == v->n) cJSON_AddStringToObject(row, v->name, v->text);
+    else {
+        q_buf hex = {0};
+        q_buf_puts(&hex, "");
+        for (size_t i = 0; i < v->n; i++) q_buf_printf(&hex, "%02x", (unsigned char)v->text[i]);
+        cJSON *o = cJSON_AddObjectToObject(row, v->name);
+        cJSON_AddStringToObject(o, v->bytes ? "bytes" : "text", hex.p);
+        q_buf_free(&hex);
+    }
+}
+
+/* Back: what the value points to lives in `room` or in the line. False: it is none of ours. */
+static bool value_of(const cJSON *j, mem_export_value *v, q_buf *room)
+{
+    const cJSON *bytes = cJSON_GetObjectItem(j, "bytes"), *text = cJSON_GetObjectItem(j, "text");
+    *v = (mem_export_value){.name = j->string, .text = "", .null = cJSON_IsNull(j)};
+    if (v->null) return true;
+    if (cJSON_IsString(j)) {
+        v->text = j->valuestring;
+        v->n = strlen(j->valuestring);
+        return true;
+    }
+    size_t from = room->len;
+    if (cJSON_IsNumber(j)) {
+        bool whole = j->valuedouble >= -9e15 && j->valuedouble <= 9e15 && j->valuedouble == (double)(int64_t)j->valuedouble;
+        if (whole) q_buf_printf(room, "%lld", (long long)j->valuedouble);
+        else q_buf_printf(room, "%.17g", j->valuedouble);
+        v->number = true;
+    } else {
+        const char *hex = cJSON_IsString(bytes) ? bytes->valuestring : cJSON_IsString(text) ? text->valuestring : NULL;
+        if (!hex || strlen(hex) % 2 || strspn(hex, "0123456789abcdef") != strlen(hex)) return false;
+        for (; *hex; hex += 2) {
+            unsigned c = 0;
+            sscanf(hex, "%2x", &c);
+            q_buf_putc(room, (char)c);
+        }
+        v->bytes = cJSON_IsString(bytes);
+    }
+    v->n = room->len - from;
+    v->text = (const char *)(uintptr_t)from;        /* where in room: it may move yet */
+    q_buf_putc(room, 0);
+    return true;
+}
+
+enum { VALUES_MOST = 64 };
+
+static int one_row(mem_refill *r, const char *line, size_t n, int64_t number, char *err)
+{
+    mem_export_value v[VALUES_MOST];
+    bool in_room[VALUES_MOST];
+    q_buf room = {0};
+    cJSON *o = cJSON_ParseWithLength(line, n), *j;
+    const cJSON *table = cJSON_GetObjectItem(o, "table"), *version = cJSON_GetObjectItem(o, "v");
+    int k = 0, rc = cJSON_IsObject(o) && cJSON_IsString(table) && cJSON_IsNumber(version) && version->valuedouble == 1 ? Q_OK : Q_FORMAT;
+    for (j = o && rc == Q_OK ? o->child : NULL; j && rc == Q_OK; j = j->next) {
+        if (j == table || j == version) continue;
+        if (k == VALUES_MOST || !j->string || !value_of(j, &v[k], &room)) rc = Q_FORMAT;
+        else in_room[k] = v[k].number || cJSON_IsObject(j), k++;
+    }
+    for (int i = 0; i < k; i++)
+        if (in_room[i]) v[i].text = room.p + (uintptr_t)v[i].text;
+    if (rc == Q_FORMAT) q_fail(err, rc, _("line %lld is none of an export of quorum: nothing was taken in"), (long long)number);
+    else {
+        char why[Q_ERRLEN];
+        rc = mem_refill_row(r, table->valuestring, v, k, why);
+        if (rc != Q_OK) q_fail(err, rc, _("line %lld: %s; nothing was taken in"), (long long)number, why);
+    }
+    q_buf_free(&room);
+    cJSON_Delete(o);
+    return rc;
+}
+
+int memory_import(struct mem_store *s, const memory_ask *a, char *err)
+{
+    FILE *f = strcmp(a->rest[0], "-") == 0 ? stdin : fopen(a->rest[0], "re");
+    mem_refill *r = NULL;
+    char *line = NULL;
+    size_t cap = 0;
+    int64_t number = 0;
+    int rows = 0, rc = f ? mem_refill_new(s, &r, err) : q_fail(err, Q_IO, "%s: %s", a->rest[0], strerror(errno));
+    for (ssize_t n; rc == Q_OK && (n = getline(&line, &cap, f)) >= 0;) {
+        number++;
+        if (strspn(line, " \t\r\n") < (size_t)n) rc = one_row(r, line, (size_t)n, number, err);
+    }
+    if (rc == Q_OK && ferror(f)) rc = q_fail(err, Q_IO, "%s: %s", a->rest[0], strerror(errno));
+    if (rc == Q_OK && number == 0) rc = q_fail(err, Q_FORMAT, _("%s is empty: quorum memory export writes what this reads"), a->rest[0]);
+    char why[Q_ERRLEN];
+    int end = r ? mem_refill_end(r, rc == Q_OK, &rows, rc == Q_OK ? err : why) : Q_OK;
+    if (rc == Q_OK) rc = end;
+    free(line);
+    if (f && f != stdin) fclose(f);
+    if (rc != Q_OK) return cli_fail(err);
+    q_say(stdout, ngettext("%d row is taken in: the memory is what it was\n", "%d rows are taken in: the memory is what it was\n", (unsigned long)rows), rows);
+    return 0;
 }
 
 /* ---- check ---- */

@@ -17,8 +17,14 @@ typedef struct memory_ask {             /* what the command line asks for */
 /* On a terminal a person is asked this; elsewhere only --yes is a yes, which is said. */
 bool memory_agreed(const memory_ask *, const char *question);
 
+/* A value of a row of an export, added to its object: what a number or a text cannot say exactly is a text or {"bytes": hex}. */
+struct cJSON;
+struct mem_export_value;
+void memory_export_value(struct cJSON *row, const struct mem_export_value *v);
+
 /* Exit statuses. */
 int memory_forget(struct mem_store *, const memory_ask *, char *err);
+int memory_import(struct mem_store *, const memory_ask *, char *err);
 int memory_check(struct mem_store *, const memory_ask *, char *err);
 int memory_graph(struct mem_store *, const memory_ask *, char *err);      /* around.c */
 int memory_verify(const memory_ask *, char *err);

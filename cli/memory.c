@@ -23,7 +23,7 @@
 
 const cli_command cli_memory = { "memory", N_(
     "quorum memory add PATH... [--db FILE]        takes text, Markdown and archives of chats, or folders of them, into memory\n"
-    "quorum memory search TEXT [--json] [-n N] [--explain] [--mode auto|lexical|hybrid] [-m F]\n"
+    "quorum memory search TEXT [--json] [-n N] [--explain] [--mode auto|lexical|hybrid|graph] [-m F]\n"
     "    the best passages, and which of them would be fed; --explain: every number of it. F is an embedding model: without -m\n"
     "    the one that quorum model fetch --embedder brings, if it is there\n"
     "quorum memory graph NAME [--json] [--svg FILE [--force]]  what stands beside a name in memory, as text or as a picture\n"
@@ -37,7 +37,8 @@ const cli_command cli_memory = { "memory", N_(
     "quorum memory check                          is all of it in order? What can be made again is\n"
     "quorum memory backups                        the copies there are, one a day\n"
     "quorum memory restore DAY [--yes]            the memory becomes what it was on that day; asks first\n"
-    "quorum memory export [--db FILE]             everything as lines of JSON, also of a file that cannot be opened"), cmd_memory };
+    "quorum memory export [--db FILE]             everything as lines of JSON, also of a file that cannot be opened\n"
+    "quorum memory import FILE [--db FILE]        an empty memory takes such lines in: all of it is there again"), cmd_memory };
 
 enum { PREVIEW = 300 };                 /* bytes of a passage that a search shows */
 
@@ -126,7 +127,7 @@ static void search_json(const rag_result *r, const char *text)
     cJSON_AddNumberToObject(o, "min_score", r->min_score);
     cJSON_AddNumberToObject(o, "fed", r->n_fed);
     cJSON_AddNumberToObject(o, "best_below", r->best_below);
-    cJSON_AddStringToObject(o, "by", r->by == RAG_HYBRID ? "hybrid" : r->by == RAG_OFF ? "off" : "lexical");
+    cJSON_AddStringToObject(o, "by", r->by == RAG_HYBRID ? "hybrid" : r->by == RAG_GRAPH ? "graph" : r->by == RAG_OFF ? "off" : "lexical");
     if (r->note) cJSON_AddStringToObject(o, "note", r->note);
     cJSON *t = cJSON_AddArrayToObject(o, "terms");
     for (int i = 0; i < r->n_term; i++) {
@@ -302,12 +303,7 @@ static bool export_row(void *user, const char *table, const mem_export_value *v,
     cJSON *o = cJSON_CreateObject();
     cJSON_AddNumberToObject(o, "v", 1);
     cJSON_AddStringToObject(o, "table", table);
-    for (int i = 0; i < n; i++) {
-        char *text = q_utf8_clean(v[i].text, v[i].n);
-        if (v[i].number) cJSON_AddRawToObject(o, v[i].name, text);
-        else cJSON_AddStringToObject(o, v[i].name, text);
-        free(text);
-    }
+    for (int i = 0; i < n; i++) memory_export_value(o, &v[i]);
     char *line = cJSON_PrintUnformatted(o);
     if (line) q_say_json(stdout, line);
     free(line);
@@ -347,6 +343,7 @@ static const struct act { const char *name; int min, max; int (*run)(mem_store *
     {"backups", 0, 0, NULL, memory_backups},
     {"restore", 1, 1, NULL, memory_restore},
     {"export", 0, 0, NULL, export},
+    {"import", 1, 1, memory_import, NULL},
 };
 
 static int on_store(const struct act *act, const memory_ask *a, char *err)
@@ -386,7 +383,7 @@ int cmd_memory(int argc, char **argv)
         else if (dash && (v = cli_opt(argc, argv, &i, "--svg")) != NULL) a.svg = v;
         else if (dash && strcmp(argv[i], "--explain") == 0) a.explain = true;
         else if (dash && (v = cli_opt(argc, argv, &i, "--mode")) != NULL) {
-            if ((a.mode = search_mode(v)) < 0) return cli_usage(&cli_memory, _("--mode is auto, lexical or hybrid"));
+            if ((a.mode = search_mode(v)) < 0) return cli_usage(&cli_memory, _("--mode is auto, lexical, hybrid or graph"));
         }
         else if (dash && (v = cli_opt(argc, argv, &i, "--db")) != NULL) a.db = v;
         else if (dash && (v = cli_opt(argc, argv, &i, "--absent")) != NULL) a.absent = v;
@@ -403,7 +400,7 @@ int cmd_memory(int argc, char **argv)
     const struct act *act = NULL;
     for (size_t i = 0; name && i < sizeof acts / sizeof *acts; i++)
         if (strcmp(name, acts[i].name) == 0) act = &acts[i];
-    if (!act) return cli_usage(&cli_memory, name ? _("memory knows add, search, graph, list, map, embed, status, delete, forget, verify, check, backups, restore and export") : "");
+    if (!act) return cli_usage(&cli_memory, name ? _("memory knows add, search, graph, list, map, embed, status, delete, forget, verify, check, backups, restore, export and import") : "");
     if (a.n < act->min || a.n > act->max) return cli_usage(&cli_memory, _("wrong number of arguments"));
     if ((act->file == memory_verify) != (a.absent != NULL) || (a.absent && !*a.absent)) return cli_usage(&cli_memory, _("verify takes --absent TEXT, and nothing else does"));
     if (act->run != memory_graph && (a.svg || a.force)) return cli_usage(&cli_memory, _("graph takes --svg FILE and --force, and nothing else does"));

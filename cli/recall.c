@@ -560,16 +560,136 @@ static bool scan_size(const char *v, int *n, int *dim)
     return good;
 }
 
+/* ---- a whole search of many made-up passages ---- */
+enum { VOCABULARY = 30000, WORDS_EACH = 60, ASKED = 41, ASKED_WORDS = 7 };
+
+/* A word of two to four syllables, the k-th most frequent of a language of nobody. */
+static void word_of(unsigned k, q_buf *b)
+{
+    static const char *const syllable[] = {"ba", "de", "ki", "lo", "mu", "ne", "po", "ra", "si", "tu", "va", "ze", "cho", "gri", "fla", "ste", "bro", "nim", "dar", "hul", "wex"};
+    enum { N = sizeof syllable / sizeof *syllable };
+    for (k += N * N; k; k /= N) q_buf_puts(b, syllable[k % N]);
+}
+
+/* So many words, frequent ones often (Zipf); at most the `least`-th most frequent. */
+static void words_of(uint64_t x[4], int n, unsigned least, q_buf *b)
+{
+    for (int i = 0; i < n; i++) {
+        double u = (double)(q_random(x) >> 11) / 9007199254740992.0;
+        if (i) q_buf_putc(b, ' ');
+        word_of((unsigned)(least * pow((double)VOCABULARY / least, u)), b);
+    }
+}
+
+struct speed { eng_embedder *model; int dim; double embedding_s; };
+
+/* A question by the model, which is timed; a passage's numbers come from its hash. */
+static int made_up(void *user, bool question, const char *const *text, const size_t *len, int n, float *out, char *err)
+{
+    struct speed *s = user;
+    if (question) {
+        int64_t at = q_now_ns();
+        int rc = eng_embed(s->model, ENG_EMBED_QUERY, text, len, n, out, NULL, NULL, err);
+        s->embedding_s = (double)(q_now_ns() - at) / 1e9;
+        return rc;
+    }
+    for (int i = 0; i < n; i++) {
+        uint64_t x = q_hash64(text[i], len[i], 3);
+        double length = 0;
+        float *f = out + (size_t)i * (size_t)s->dim;
+        for (int j = 0; j < s->dim; j++) {
+            x = q_mix64(x, (uint64_t)j);
+            f[j] = (float)((double)(x >> 11) / 9007199254740992.0 - .5);
+            length += (double)f[j] * (double)f[j];
+        }
+        for (int j = 0; j < s->dim; j++) f[j] /= (float)sqrt(length);
+    }
+    return Q_OK;
+}
+
+static int fill_made_up(mem_store *s, int n, uint64_t x[4], char *err)
+{
+    mem_bulk *b = mem_bulk_new(s, NULL, NULL);
+    int rc = Q_OK;
+    for (int i = 0; i < n && rc == Q_OK; i++) {
+        q_buf t = {0};
+        char path[32];
+        snprintf(path, sizeof path, "made:%d", i);
+        words_of(x, WORDS_EACH, 1, &t);
+        rc = put(b, path, path, NULL, t.p, err);
+        q_buf_free(&t);
+    }
+    if (rc == Q_OK) rc = mem_bulk_flush(b, err);
+    mem_bulk_free(b);
+    return rc;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static int ask_made_up(mem_store *s, rag_near *near, const struct way *w, struct speed *speed, uint64_t x[4], double ms[2][ASKED], char *err)
+{
+    int rc = Q_OK;
+    for (int i = -2; i < ASKED && rc == Q_OK; i++) {        /* the first two make it warm */
+        q_buf q = {0};
+        rag_result *r = NULL;
+        words_of(x, ASKED_WORDS, 20, &q);
+        speed->embedding_s = 0;
+        int64_t at = q_now_ns();
+        rc = rag_search(s, &w->c, q.p, &(rag_scope){.budget = -1, .near = near}, &r, err);
+        double took = (double)(q_now_ns() - at) / 1e6;
+        if (rc == Q_OK && r->note) rc = q_fail(err, Q_IO, "%s", r->note);
+        if (i >= 0) ms[0][i] = took, ms[1][i] = 1e3 * speed->embedding_s;
+        rag_result_free(r);
+        q_buf_free(&q);
+    }
+    for (int k = 0; k < 2; k++) qsort(ms[k], ASKED, sizeof *ms[k], by_size);
+    return rc;
+}
+
+static int search_time(int n, const struct way *w)
+{
+    char err[Q_ERRLEN];
+    double ms[2][ASKED] = {{0}};
+    uint64_t x[4] = {1, 2, 3, 4};
+    mem_store *s = NULL;
+    rag_near *near = NULL;
+    struct speed speed = {.model = w->model, .dim = w->e.dim};
+    rag_embedder e = {.id = "made-up", .dim = w->e.dim, .embed = made_up, .user = &speed};
+    int rc = mem_open(":memory:", &s, err);
+    if (rc == Q_OK) rc = fill_made_up(s, n, x, err);
+    if (rc == Q_OK && w->model) rc = rag_embed_owed(s, &e, NULL, NULL, err);
+    if (rc == Q_OK && w->model) near = rag_near_new(s, &e);
+    if (rc == Q_OK) rc = ask_made_up(s, near, w, &speed, x, ms, err);
+    cJSON *out = cJSON_CreateObject(), *o = cJSON_AddObjectToObject(out, "search");
+    cJSON_AddNumberToObject(o, "passages", n);
+    q_buf mode = {0};
+    cJSON_AddStringToObject(o, "mode", rag_config_get(&w->c, "memory.mode", &mode));
+    q_buf_free(&mode);
+    cJSON_AddNumberToObject(o, "questions", ASKED);
+    cJSON_AddNumberToObject(o, "ms", ms[0][ASKED / 2]);
+    cJSON_AddNumberToObject(o, "ms_of_nine_in_ten", ms[0][ASKED * 9 / 10]);
+    cJSON_AddNumberToObject(o, "embedding_ms", ms[1][ASKED / 2]);
+    if (rc == Q_OK) print(out, w->json);
+    cJSON_Delete(out);
+    rag_near_free(near);
+    mem_close(s);
+    return rc == Q_OK ? 0 : cli_fail(err);
+}
+
 /* The embedder of the ways that ask one. */
-static int run_as(char *file[FORMS][2], struct way *w, const char *model)
+static int run_as(char *file[FORMS][2], int search, struct way *w, const char *model)
 {
     char err[Q_ERRLEN];
     w->c.budget = 100000;
-    if (w->c.mode == RAG_HYBRID) {
+    if (w->c.mode == RAG_HYBRID || w->c.mode == RAG_GRAPH) {
         if (cli_embedder(model, 0, &w->model, err) != Q_OK) return cli_fail(err);
         cli_lend(w->model, &w->e);
     }
-    int status = run(file, w);
+    int status = search ? search_time(search, w) : run(file, w);
     eng_embedder_close(w->model);
     return status;
 }
@@ -580,7 +700,7 @@ int cli_bench_memory(const cli_command *as, int argc, char **argv)
     struct way w = {.c = rag_config_default()};
     const char *v, *model = NULL, *problem = NULL;
     bool any = false;
-    int n = 0, dim = 0;
+    int n = 0, dim = 0, search = 0;
     w.c.mode = RAG_LEXICAL;
     for (int i = 1; i < argc && !problem; i++) {
         bool good = false;
@@ -596,12 +716,14 @@ int cli_bench_memory(const cli_command *as, int argc, char **argv)
         else if ((v = cli_opt(argc, argv, &i, "-m"))) model = v;
         else if ((v = cli_opt(argc, argv, &i, "--scan"))) {
             if (!scan_size(v, &n, &dim)) problem = _("--scan takes how many vectors and how many numbers each has, as 1000000,384");
+        } else if ((v = cli_opt(argc, argv, &i, "--search"))) {
+            if (!cli_int(v, 1, 10000000, &search)) problem = _("--search takes a number of passages, as 100000");
         } else if ((v = cli_opt(argc, argv, &i, "--mode"))) {
-            if (rag_config_set(&w.c, "memory.mode", v, err) != Q_OK || w.c.mode == RAG_OFF || w.c.mode == RAG_AUTO) problem = _("--mode is lexical or hybrid");
+            if (rag_config_set(&w.c, "memory.mode", v, err) != Q_OK || w.c.mode == RAG_OFF || w.c.mode == RAG_AUTO) problem = _("--mode is lexical, hybrid or graph");
         } else return cli_usage_take(as, q_printf(_("bench does not know \"%s\", or its value is wrong"), argv[i]));
     }
     if (problem) return cli_usage(as, problem);
-    if (n && !any) return scan(n, dim, w.json);
-    if (!any || n) return cli_usage(as, _("bench memory needs a data set: --xquad, --locomo, --hotpot or --across; or --scan"));
-    return run_as(file, &w, model);
+    if (n && !any && !search) return scan(n, dim, w.json);
+    if ((any || n) == (search > 0) || n) return cli_usage(as, _("bench memory needs a data set: --xquad, --locomo, --hotpot or --across; or --scan, or --search"));
+    return run_as(file, search, &w, model);
 }

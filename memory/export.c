@@ -9,9 +9,16 @@
 #include <unistd.h>
 
 /* What holds a person's words, and how a row's own order is called. */
-static const char *const tables[] = {"conversation", "message", "pending", "document", "chunk", "setting", "routing_tag",
-                                     "pin", "ban", "import", "import_message", "message_raw", "document_raw", "fact"};
-enum { COLUMNS_MAX = 64 };
+static const char *const tables[] = {"sqlite_sequence", "conversation", "message", "pending", "document", "chunk", "setting", "routing_tag", "message_config", "message_trace",
+                                     "retrieval", "import", "import_message", "message_raw", "document_raw", "pin", "ban", "fact"};
+enum { COLUMNS_MAX = STORE_COLUMNS_MAX };
+
+bool store_export_holds(const char *table)
+{
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+        if (strcmp(table, tables[i]) == 0) return true;
+    return false;
+}
 
 struct exporting { mem_store s; mem_export_fn *fn; void *user; int unread; };
 
@@ -51,12 +58,16 @@ static bool plain_select(struct exporting *x, const char *table, q_buf *sql)
 static int one_row(struct exporting *x, const char *table, sqlite3_stmt *st, char *err)
 {
     mem_export_value v[COLUMNS_MAX];
+    char real[COLUMNS_MAX][32];
     int n = sqlite3_column_count(st);
     for (int i = 0; i < n; i++) {
         int type = sqlite3_column_type(st, i);
         const char *text = (const char *)sqlite3_column_text(st, i);
         v[i] = (mem_export_value){sqlite3_column_name(st, i), text ? text : "", text ? (size_t)sqlite3_column_bytes(st, i) : 0,
-                                  type == SQLITE_INTEGER || type == SQLITE_FLOAT};
+                                  type == SQLITE_INTEGER || type == SQLITE_FLOAT, type == SQLITE_BLOB, type == SQLITE_NULL};
+        if (type != SQLITE_FLOAT) continue;
+        v[i].n = (size_t)snprintf(real[i], sizeof real[i], "%.17g", sqlite3_column_double(st, i));      /* to the last bit */
+        v[i].text = real[i];
     }
     return x->fn(x->user, table, v, n) ? Q_OK : q_fail(err, Q_CANCEL, _("stopped"));
 }

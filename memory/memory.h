@@ -42,9 +42,16 @@ int mem_tidy(mem_store *, bool (*go)(void *user), void *user, char *err);
 /* Every row of the tables that hold a person's words, also of a file that mem_open refuses (changed, damaged, newer). Reads
  * only, by plain tables and columns; path as in mem_open. fn gets a row's columns as text, false stops (Q_CANCEL).
  * *unread: tables that could not be read to their end. */
-typedef struct mem_export_value { const char *name, *text; size_t n; bool number; } mem_export_value;    /* valid in fn only */
+typedef struct mem_export_value { const char *name, *text; size_t n; bool number, bytes /* of a BLOB */, null; } mem_export_value;    /* valid in fn only */
 typedef bool mem_export_fn(void *user, const char *table, const mem_export_value *v, int n);
 int mem_export(const char *path, mem_export_fn *fn, void *user, int *unread, char *err);
+/* Such rows into a memory that holds nothing of a person's yet, in the order of the export, each under its own number; whoever opens it
+ * then finds all of it. One transaction from new (Q_RANGE: the memory is not empty) to end, which frees; the lock is held and no other
+ * function may be called meanwhile by this thread. What is derived is owed: mem_tidy. */
+typedef struct mem_refill mem_refill;
+int mem_refill_new(mem_store *, mem_refill **out, char *err);
+int mem_refill_row(mem_refill *, const char *table, const mem_export_value *v, int n, char *err);
+int mem_refill_end(mem_refill *, bool keep /* false: Q_CANCEL, nothing is taken */, int *rows, char *err);
 
 /* ================= conversations ================= */
 typedef struct mem_conversation {
@@ -478,8 +485,9 @@ typedef struct mem_vector {
 /* One transaction. Passes over what is gone, says something else by now, or has one. Q_RANGE: a number is none (NaN, infinite,
  * beyond 64); nothing is kept then. */
 int mem_vectors_put(mem_store *, int64_t embedder, int dim, const mem_vector *, int n, char *err);
-/* Passages of a kind above `after` that are owed a vector, in order of ids: at most `most` into id. */
-int mem_vectors_owed(mem_store *, int64_t embedder, enum mem_kind, int64_t after, int64_t *id, int most, int *n, char *err);
+/* Passages above `after` that are owed a vector, in order of ids: at most `most` into id. The manual's come last: nobody waits for them. */
+enum mem_owed { MEM_OWED_FILES, MEM_OWED_CHATS, MEM_OWED_MANUAL, MEM_OWED_N };
+int mem_vectors_owed(mem_store *, int64_t embedder, enum mem_owed, int64_t after, int64_t *id, int most, int *n, char *err);
 int mem_vectors_owing(mem_store *, int64_t embedder, int64_t *n, char *err);      /* how many, of both kinds: reads them all */
 /* The mean of all vectors of a kind, of *n of them; 0: none, and mean is 0. */
 int mem_vectors_mean(mem_store *, int64_t embedder, enum mem_kind, int dim, double *mean, int64_t *n, char *err);

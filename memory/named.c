@@ -214,7 +214,7 @@ static void address(struct named_text *x, size_t from, size_t to, int *at)
     static const char around[] = "()[]<>{}\"'`.,;:!?";
     while (from < to && strchr(around, x->text[from]) && x->text[from] != '.') from++;
     while (to > from && strchr(around, x->text[to - 1])) to--;
-    if (to - from < 5 || to - from >= NAMED_KEY || !is_address(x->text + from, to - from)) return;
+    if (to - from < 5 || to - from >= NAMED_KEY || memchr(x->text + from, 0, to - from) || !is_address(x->text + from, to - from)) return;
     while (*at < x->n_v && x->v[*at].start < from) ++*at;
     int end = *at;
     while (end < x->n_v && x->v[end].end <= to) end++;

@@ -17,6 +17,7 @@ typedef struct store_watch {
     void (*between)(void *user, mem_store *);               /* bulk work has ended a step and will go on */
     uint64_t (*room)(void *user);                           /* bytes free on the disk, as a backup is to believe; NULL: the disk is asked */
     int64_t (*now)(void *user);                             /* Unix time in ms, the same; NULL: the clock is */
+    bool timeless;                                          /* a step ends by what it holds, however long it takes */
 } store_watch;
 
 struct mem_store {
@@ -123,6 +124,10 @@ int store_migrate(mem_store *, int to, char *err);  /* the lock need not be held
 
 /* check.c: the lock is held and a transaction is open. */
 int store_check(mem_store *, char *err);
+
+/* export.c: is it a table of an export? */
+bool store_export_holds(const char *table);
+enum { STORE_COLUMNS_MAX = 64 };
 
 /* refs.c: the same. */
 int store_refs_check(mem_store *, mem_said_fn *fn, void *user, char *err);

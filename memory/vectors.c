@@ -144,10 +144,12 @@ int mem_vectors_put(mem_store *s, int64_t embedder, int dim, const mem_vector *v
 
 /* ---- what is owed ---- */
 static const char *const owed_sql[] = {
-    [MEM_CHUNK] = "SELECT p.id FROM chunk p JOIN document d ON d.id=p.document WHERE p.id>?1 AND d.state=0"
+    [MEM_OWED_FILES] = "SELECT p.id FROM chunk p JOIN document d ON d.id=p.document WHERE p.id>?1 AND d.state=0 AND d.trust<>1"
                   " AND NOT EXISTS (SELECT 1 FROM vector v WHERE v.kind=0 AND v.passage=p.id AND v.embedder=?2) ORDER BY p.id LIMIT ?3",
-    [MEM_CHAT] = "SELECT p.id FROM message p JOIN conversation c ON c.id=p.conversation WHERE p.id>?1 AND p.indexed=1 AND c.state=0"
+    [MEM_OWED_CHATS] = "SELECT p.id FROM message p JOIN conversation c ON c.id=p.conversation WHERE p.id>?1 AND p.indexed=1 AND c.state=0"
                  " AND NOT EXISTS (SELECT 1 FROM vector v WHERE v.kind=1 AND v.passage=p.id AND v.embedder=?2) ORDER BY p.id LIMIT ?3",
+    [MEM_OWED_MANUAL] = "SELECT p.id FROM document d JOIN chunk p ON p.document=d.id WHERE p.id>?1 AND d.state=0 AND d.trust=1"
+                        " AND NOT EXISTS (SELECT 1 FROM vector v WHERE v.kind=0 AND v.passage=p.id AND v.embedder=?2) ORDER BY p.id LIMIT ?3",
 };
 static const char *const owed_count[] = {
     [MEM_CHUNK] = "SELECT count(*) FROM chunk p JOIN document d ON d.id=p.document WHERE d.state=0"
@@ -156,12 +158,12 @@ static const char *const owed_count[] = {
                  " AND NOT EXISTS (SELECT 1 FROM vector v WHERE v.kind=1 AND v.passage=p.id AND v.embedder=?)",
 };
 
-int mem_vectors_owed(mem_store *s, int64_t embedder, enum mem_kind k, int64_t after, int64_t *id, int most, int *n, char *err)
+int mem_vectors_owed(mem_store *s, int64_t embedder, enum mem_owed of, int64_t after, int64_t *id, int most, int *n, char *err)
 {
     *n = 0;
     store_lock(s);
     store_allow(s, STORE_LONG);
-    sqlite3_stmt *st = store_query(s, err, owed_sql[k], "iii", after, embedder, (int64_t)most);
+    sqlite3_stmt *st = store_query(s, err, owed_sql[of], "iii", after, embedder, (int64_t)most);
     int rc = st ? 1 : store_failed(s);
     while (*n < most && rc == 1 && (rc = store_step(s, st, err)) == 1) id[(*n)++] = sqlite3_column_int64(st, 0);
     sqlite3_finalize(st);

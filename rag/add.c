@@ -200,6 +200,7 @@ static bool entry(void *user, const struct walk_entry *e)
         q_fail(err, Q_IO, _("%s could not be read: %s"), e->path, e->why);
         return tell(a, e->path, err);
     }
+    if (a->o && a->o->skip && a->o->skip(a->o->user, e->path)) return tell(a, e->path, NULL);
     a->p.seen++;
     int rc = add_file(a, e->path, &e->st, &why, err);
     if (rc != Q_OK && !why) {

@@ -127,6 +127,8 @@ static void terms_of(const rag_result *r, const rag_passage *p, q_buf *b)
         q_buf_say(b, "%s%s %.1f×%.2f", first ? "" : ", ", r->term[i].word, r->term[i].weight, p->presence[i]);
         first = false;
     }
+    /* TRANSLATORS: the name that led to a passage, and which passage that is */
+    if (p->through) q_buf_say(b, _("%sby %s → %s"), first ? "" : ", ", p->through, p->label);
 }
 
 char *rag_terms_text(const rag_result *r, const rag_passage *p)

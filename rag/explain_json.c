@@ -96,7 +96,7 @@ char *rag_explain_json(const rag_result *r, const char *query)
     rag_summary(r, &b);
     text_of(o, "summary", &b);
     cJSON_AddBoolToObject(o, "searched", r->searched);
-    cJSON_AddStringToObject(o, "by", r->by == RAG_HYBRID ? "hybrid" : r->by == RAG_OFF ? "off" : "lexical");
+    cJSON_AddStringToObject(o, "by", r->by == RAG_HYBRID ? "hybrid" : r->by == RAG_GRAPH ? "graph" : r->by == RAG_OFF ? "off" : "lexical");
     if (r->note) cJSON_AddStringToObject(o, "note", r->note);
     cJSON_AddNumberToObject(o, "fed", r->n_fed);
     cJSON_AddNumberToObject(o, "tokens", r->fed_tokens);
@@ -109,6 +109,7 @@ char *rag_explain_json(const rag_result *r, const char *query)
     for (int i = 0; i < r->n; i++) {
         const rag_passage *p = &r->v[i];
         cJSON *e = place(list, p->rank, p->number, p->fate, p->wish == RAG_PINNED, p->kind, p->id, p->label, p->score, p->tokens);
+        if (p->through) cJSON_AddStringToObject(e, "through", p->through);
         cJSON_AddNumberToObject(e, "source", (double)p->source);
         cJSON_AddStringToObject(e, "trust", trust[p->trust]);
         cJSON_AddNumberToObject(e, "offset", (double)p->offset);

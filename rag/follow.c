@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct folder { char *path; int64_t device; int entries; bool closed; };
 
@@ -115,7 +116,8 @@ static const char *doubt(const struct follow *f, const mem_document *d)
     if (lstat(d->path, &st) == 0) return "";
     int e = errno;
     const struct folder *in = nearest(f, d->path);
-    if (!in || in->closed || (e != ENOENT && e != ENOTDIR)) return _("not found, but kept: its folder could not be read");
+    bool left = in && (lstat(in->path, &st) != 0 || !S_ISDIR(st.st_mode));         /* it went while it was looked through */
+    if (!in || in->closed || left || (e != ENOENT && e != ENOTDIR)) return _("not found, but kept: its folder could not be read");
     if (in->entries == 0) return _("not found, but kept: its folder is empty now; is its disk there?");
     if (!same_disk(f, d, in->device)) return _("not found, but kept: its folder lies on another disk now");
     return NULL;
@@ -132,7 +134,7 @@ int rag_follow_end(struct follow *f, mem_store *s, bool whole, rag_progress *p, 
         if (f->seen[i] || d->gone_ms) continue;
         const char *why = doubt(f, d);
         if (!why) gone[n++] = d->id;
-        else if (*why) rag_skip_add(p, why, d->path);
+        else if (*why) rag_skip_add(p, why, d->path), p->kept++;
     }
     if (rc == Q_OK && n) rc = mem_documents_gone(s, gone, n, err);
     if (rc == Q_OK) p->gone = n;

@@ -11,6 +11,7 @@ struct gathered {
     double bm25;
     const double *tf;                   /* [n_term], the ranking's; NULL: it holds no word of the question */
     struct rag_sides sides;
+    char by[MEM_NAME_MAX];              /* the name by which the graph leads to it; "": it does not */
 };
 struct gathering { mem_store *s; const struct rag_query *q; int64_t except; bool ru; struct gathered v[GATHERED_MAX]; int n; };
 

@@ -3,6 +3,7 @@
 #include "rag/graph.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -328,4 +329,79 @@ void rag_graph_hits_free(struct graph_hits *h)
 {
     free(h->v);
     *h = (struct graph_hits){0};
+}
+
+/* ---- what a question names ---- */
+enum { WORDS = 48, LONGEST = 4 };
+struct span { size_t start, end; bool grammar, small; };
+struct asking { struct span v[WORDS]; int n; };
+
+static bool take_span(void *user, const mem_word *w)
+{
+    struct asking *q = user;
+    if (w->flags & (MEM_WORD_SAME | MEM_WORD_EXACT)) return true;
+    uint32_t c;
+    size_t letters = 0, n = strlen(w->word);
+    for (size_t i = 0; i < n; letters++) i += (size_t)q_utf8_next(w->word + i, n - i, &c);
+    q->v[q->n++] = (struct span){w->start, w->end, mem_grammar(w->word), letters < 4 && !(w->flags & MEM_WORD_CAPITAL)};
+    return q->n < WORDS;
+}
+
+struct offers { char *name; struct span at[GRAPH_OFFERS]; int n; };      /* name: [n][MEM_NAME_MAX] */
+
+static void offer(struct offers *o, const char *name, size_t start, size_t end)
+{
+    for (int i = 0; i < o->n; i++)
+        if (strcmp(o->name + (size_t)i * MEM_NAME_MAX, name) == 0) return;
+    if (o->n == GRAPH_OFFERS) return;
+    snprintf(o->name + (size_t)o->n * MEM_NAME_MAX, MEM_NAME_MAX, "%s", name);
+    o->at[o->n++] = (struct span){.start = start, .end = end};
+}
+
+static bool take_offer(void *user, const mem_entity *e)
+{
+    char name[MEM_NAME_MAX];
+    snprintf(name, sizeof name, "%c%s", e->kind, e->key);
+    offer(user, name, e->start, e->end);
+    return true;
+}
+
+/* By the rules of names first, then stretches of words in any letters, the longest first. */
+static void offers_of(const char *question, struct offers *o)
+{
+    struct asking q = {.n = 0};
+    char name[MEM_NAME_MAX];
+    mem_words(question, strlen(question), take_span, &q);
+    mem_entities(question, strlen(question), take_offer, o);
+    for (int len = LONGEST; len > 0; len--)
+        for (int i = 0; i + len <= q.n; i++) {
+            const struct span *a = &q.v[i], *b = &q.v[i + len - 1];
+            if (a->grammar || b->grammar || (len == 1 && a->small)) continue;
+            if (mem_name_of(question + a->start, b->end - a->start, MEM_ENTITY_NAME, name)) offer(o, name, a->start, b->end);
+        }
+}
+
+static void takes_none(void *user, int at, int64_t passage) {}
+
+int rag_graph_question(mem_store *s, const char *question, bool chats, struct graph_name *out, int most, int *n, char **room, char *err)
+{
+    struct offers *o = q_alloc(sizeof *o);
+    const char *name[GRAPH_OFFERS];
+    int degree[GRAPH_OFFERS], all[GRAPH_OFFERS] = {0}, rc = Q_OK;
+    *room = o->name = q_alloc((size_t)GRAPH_OFFERS * MEM_NAME_MAX);
+    *n = 0;
+    offers_of(question, o);
+    for (int i = 0; i < o->n; i++) name[i] = o->name + (size_t)i * MEM_NAME_MAX;
+    for (enum mem_kind k = MEM_CHUNK; k <= (chats ? MEM_CHAT : MEM_CHUNK) && rc == Q_OK; k++) {
+        rc = mem_named_by_any(s, k, name, o->n, GRAPH_HUB, degree, takes_none, NULL, err);
+        for (int i = 0; i < o->n && rc == Q_OK; i++) all[i] += degree[i];
+    }
+    for (int i = 0; i < o->n && rc == Q_OK && *n < most; i++) {
+        bool free_ = all[i] > 0;
+        for (int j = 0; j < i && free_; j++) free_ = all[j] <= 0 || o->at[j].end <= o->at[i].start || o->at[j].start >= o->at[i].end;
+        if (!free_) all[i] = 0;                     /* part of one that is taken */
+        else if (all[i] <= GRAPH_HUB) out[(*n)++] = (struct graph_name){name[i], 1};
+    }
+    free(o);
+    return rc;
 }

@@ -18,7 +18,7 @@ struct graph {
 void graph_rank(const struct graph *, double *rank);
 
 /* ---- of memory ---- */
-enum { GRAPH_SEEDS = 64, GRAPH_NAMES = 2000, GRAPH_PASSAGES = 1200, GRAPH_HUB = 60, GRAPH_HITS = 100 };
+enum { GRAPH_SEEDS = 64, GRAPH_NAMES = 2000, GRAPH_PASSAGES = 800, GRAPH_HUB = 60, GRAPH_HITS = 100, GRAPH_OFFERS = 192 };
 struct graph_seed { enum mem_kind kind; int64_t id; double weight; };
 struct graph_name { const char *name; double weight; };            /* kind and key: "nlofoten" */
 struct graph_hit {

@@ -1,5 +1,5 @@
-/* rag/meaning: when a search asks for meaning, and what that says for each candidate: how near it lies, between the mean of all
- * and the nearest. Pure but for what it asks memory and the embedder; any thread. A passage found by meaning alone is judged as
+/* rag/meaning: when a search asks for meaning, and what that says for each candidate: how near it lies, between the mean of
+ * its kind and the nearest. Pure but for what it asks memory and the embedder; any thread. A passage found by meaning alone is judged as
  * any other: what may not be found does not come in here either. */
 #include "rag/meaning.h"
 
@@ -58,7 +58,7 @@ static bool asked(const struct gathering *g, const rag_config *c, rag_near *near
         if (c->mode == RAG_HYBRID) r->note = q_strdup(_("memory.mode is hybrid, but there is no embedding model yet: searched by words alone"));
         return false;
     }
-    if (c->mode == RAG_HYBRID) return true;
+    if (c->mode == RAG_HYBRID || c->mode == RAG_GRAPH) return true;
     if (most_have(g->s, near, &most, why) == Q_OK) return most;
     r->note = q_printf(_("searched by words alone: %s"), why);
     return false;
@@ -97,10 +97,10 @@ static int bring(struct gathering *g, const rag_near_hits *h, const struct ranki
     return n ? rag_gather_some(g, v, n, err) : Q_OK;
 }
 
-static double nearness(const rag_near_hits *h, double score)
+static double nearness(const rag_near_hits *h, enum mem_kind kind, double score)
 {
     if (score >= h->max) return 1;
-    double x = (score - h->mean) / (h->max - h->mean);
+    double x = (score - h->mean_of[kind]) / (h->max - h->mean_of[kind]);
     return x > 0 ? x : 0;
 }
 
@@ -113,7 +113,7 @@ static void weigh(struct gathering *g, const rag_config *c, const rag_near_hits 
         for (int k = 0; k < h->n && i >= n_also; k++)
             if (h->v[k].kind == x->m.kind && h->v[k].id == x->m.id) score = h->v[k].score;
         if (isnan(score)) continue;
-        x->sides.near = nearness(h, score);
+        x->sides.near = nearness(h, x->m.kind, score);
         x->sides.margin = (score - h->mean) / (h->spread > SPREAD ? h->spread / SPREAD : 1);
         x->sides.share = x->m.kind == MEM_CHAT ? c->near_chats : c->near_documents;
     }

@@ -29,7 +29,7 @@ struct rag_measured {
 
 /* What speaks for a passage beside the best of this search, each 0..1. */
 struct rag_sides {
-    double words, near, speaker, present, linked;
+    double words, near, speaker, present, linked, graph;
     double share;                       /* how much near weighs, words the rest; 0: it has no vector, or meaning was not asked */
     double margin;                      /* how much nearer than the mean of all; 0 likewise */
     bool model;                         /* a model said it: weaker than a person's own words */

@@ -198,9 +198,10 @@ static int find_kind(rag_near *x, enum mem_kind k, const struct asking *a, struc
         if (a->also[i].kind == k) rc = exact(x, k, a->also[i].id, from, &a->also[i].score, err);
     sum->apart += x->shelf[k].n;
     for (int j = 0; j < dim; j++) {
-        sum->all += from[j] * mean[j] * x->shelf[k].n;
+        out->mean_of[k] += from[j] * mean[j];
         sum->apart -= mean[j] * mean[j] * x->shelf[k].n;
     }
+    sum->all += out->mean_of[k] * x->shelf[k].n;
     out->of += x->shelf[k].n;
     free(mean);
     free(from);

@@ -26,9 +26,10 @@
  *     the mean of all (over .25 of the vectors' spread where they lie further apart than that), t = .135, or .105 where one is
  *     Cyrillic and the other is not, less .02 for the heaviest question: .3 at t.
  *   match = 0.8 + 0.2 * how it stands beside the best of this search, by which passages are ordered:
- *     bm25 / best bm25, of which memory.near.* is replaced by how near it lies in meaning between the mean of all (0) and the
- *     nearest (1), + 1/6 if the question names just who said it + 1/3 if it names somebody who takes
- *     part in the talk + 1/2 of what names it (rag/links.c), all of that
+ *     bm25 / best bm25, of which memory.near.* is replaced by how near it lies in meaning between the mean of its kind (0) and the
+ *     nearest (1), + .1 if the question names just who said it + .5 if it names somebody who takes
+ *     part in the talk + .45 of what names it (rag/links.c) + in mode graph
+ *     .4 of what it is associated with by names (rag/graph.h), all of that
  *     * .7 for what a model said, over the best such sum. */
 #ifndef QUORUM_RAG_H
 #define QUORUM_RAG_H
@@ -40,13 +41,13 @@
 /* ================= knobs ================= */
 /* How passages are found: auto is by words and meaning where most passages have a vector, else by words alone. A mode's number is its
  * place in RAG_MODES. */
-enum rag_mode { RAG_AUTO, RAG_OFF, RAG_LEXICAL, RAG_HYBRID };
-#define RAG_MODES "auto,off,lexical,hybrid"
+enum rag_mode { RAG_AUTO, RAG_OFF, RAG_LEXICAL, RAG_HYBRID, RAG_GRAPH };
+#define RAG_MODES "auto,off,lexical,hybrid,graph"
 /* A row a knob: its field, name, type, least, most, default, choices, help. The field, its default and what reads and writes it as
  * text follow. */
 #define RAG_KNOBS(X) \
     X(on, "memory.on", BOOL, 0, 1, true, NULL, N_("search memory before each answer and feed what is found")) \
-    X(mode, "memory.mode", CHOICE, 0, 0, RAG_AUTO, RAG_MODES, N_("search memory by words (lexical), by words and meaning (hybrid), or not")) \
+    X(mode, "memory.mode", CHOICE, 0, 0, RAG_AUTO, RAG_MODES, N_("search memory by words (lexical), by meaning too (hybrid), by what is named too (graph), or not")) \
     X(min_score, "memory.min_score", FLOAT, 0, 1, 0.30, NULL, N_("passages with a lower score are not fed")) \
     X(max_passages, "memory.max_passages", INT, 0, 20, 3, NULL, N_("how many passages are fed at most")) \
     X(budget, "memory.budget", INT, 0, 100000, 1000, NULL, N_("how many tokens the fed passages may take together")) \
@@ -97,6 +98,7 @@ typedef struct rag_near_hit { enum mem_kind kind; int64_t id; double score; } ra
 typedef struct rag_near_hits {
     rag_near_hit *v; int n;             /* the best RAG_NEAR_BEST of each kind, exact, best first */
     double mean, max;                   /* of the scores of all that was looked through; 0 where there was nothing */
+    double mean_of[2];                  /* of those of each kind */
     double spread;                      /* 1 - m·m, of the kinds' by how many there are: how far all lies apart, which differs from model to model */
     int64_t of;                         /* how many that was */
 } rag_near_hits;
@@ -155,6 +157,7 @@ typedef struct rag_passage {
     char *label;                        /* for people: "notes/optics.md § Rayleigh", "chat of 3 May: light"; translated */
     char *cite;                         /* the same for a model: one clean line, the same in every language and time zone */
     char *text;                         /* what would be fed; of a long message the best part */
+    char *through;                      /* the name by which the graph led to it, as it is written there; NULL: it did not */
     enum mem_trust trust;
     bool same;                          /* the same question asked elsewhere, or what a model answered to it */
     int64_t taken_ms;                   /* when the person's file was taken in that it is of; 0: it is of none */
@@ -182,7 +185,7 @@ typedef struct rag_result {
     double min_score;                   /* the threshold in force */
     int max_passages;                   /* the count in force */
     bool off, mode_off;                 /* memory.on is off, or memory.mode */
-    enum rag_mode by;                   /* how it was searched: lexical or hybrid; off */
+    enum rag_mode by;                   /* how it was searched: lexical, hybrid or graph; off */
     char *note;                         /* why meaning was not asked though it should have been: one sentence, translated; or NULL */
     bool searched;                      /* false: off, or the query has no words that weigh */
 } rag_result;
@@ -294,7 +297,7 @@ typedef struct rag_skip {               /* why files were passed over, once a re
 typedef struct rag_progress {
     const char *path;                   /* the file at hand */
     int seen, added, unchanged, skipped, chunks;
-    int gone, back;                     /* documents whose file is missed from now on; that are there again */
+    int gone, back, kept;               /* documents whose file is missed from now on; that are there again; not found, but nobody can say */
     const char *note;                   /* why this file was skipped, or NULL */
     rag_skip skip[RAG_SKIPS]; int n_skip;   /* the last row takes what finds no other */
     int chats, chats_more, chats_same, messages;    /* conversations of archives: new, with something new, as they were; messages */
@@ -308,6 +311,8 @@ typedef struct rag_add_opts {
     void *user;
     /* Asked while one large file is stored; false cancels, that file is not taken. May be NULL. */
     bool (*go)(void *user);
+    /* Files of a folder that are passed over, as if they were not there to be taken. May be NULL. */
+    bool (*skip)(void *user, const char *path);
 } rag_add_opts;
 /* A file, or a folder with all text files below it (hidden ones and symlinks that leave it are passed over).
  * A file whose content is already there is left alone, a changed one replaced. Q_CANCEL after a cancel.

@@ -3,6 +3,7 @@
 #include "rag/rag.h"
 
 #include "base/say.h"
+#include "rag/associate.h"
 #include "rag/gather.h"
 #include "rag/label.h"
 #include "rag/links.h"
@@ -89,6 +90,7 @@ static void passage_free(rag_passage *p)
     free(p->label);
     free(p->cite);
     free(p->text);
+    free(p->through);
     free(p->presence);
 }
 
@@ -128,6 +130,7 @@ static void judge(const struct gathering *g, const struct gathered *c, double mo
     measure_passage(g->q, p, c, &(struct passage_words){m->name, m->heading, m->text + from, len, m->trust == MEM_TRUST_MANUAL});
     p->label = rag_label(m);
     p->cite = rag_cite(m);
+    p->through = rag_through(c);
     p->text = q_strndup(m->text + from, len);
     p->offset = m->offset + (int64_t)from;
     p->taken_ms = m->kind == MEM_CHUNK && m->trust == MEM_TRUST_OWN ? m->created_ms : 0;
@@ -143,6 +146,7 @@ static int find(mem_store *s, const rag_config *c, const struct rag_query *q, co
     if (rc == Q_OK) rc = rag_gather_best(g, &k, err);
     if (rc == Q_OK) rc = rag_gather_near(g, c, scope->near, &k, err);
     if (rc == Q_OK) rc = rag_follow_links(g, err);
+    if (rc == Q_OK) rc = rag_gather_graph(g, c, err);
     if (rc == Q_OK) who_speaks(g);
     q->r->v = q_alloc(sizeof *q->r->v * (size_t)(g->n + 1));
     for (int i = 0; i < g->n; i++) {

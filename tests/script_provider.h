@@ -322,7 +322,7 @@ static double script_logprob(int32_t token, int pos) { return -(double)(1 + (tok
 /* ---- evaluation ---- */
 static int script_context_size(const script_prov *p) { return atoi(script_value(p->c, "context.length")); }
 
-static void script_position(script_prov *p, int32_t token, int pos, bool prompt)
+static void script_position(script_prov *p, int32_t token, int pos, bool asked)
 {
     uint16_t ids[SCRIPT_LAYERS * SCRIPT_EXPERTS];
     float weights[SCRIPT_LAYERS * SCRIPT_EXPERTS], entropy[SCRIPT_LAYERS], margin[SCRIPT_LAYERS];
@@ -335,19 +335,19 @@ static void script_position(script_prov *p, int32_t token, int pos, bool prompt)
         entropy[l] = 1;
         margin[l] = .5f;
     }
-    prov_position at = { .token = token, .pos = pos, .config = script_hash(&p->c->base, false), .prompt = prompt, .n_layer = SCRIPT_LAYERS,
-                         .max_k = k, .ids = ids, .weights = prompt ? NULL : weights, .entropy = prompt ? NULL : entropy, .margin = prompt ? NULL : margin };
+    prov_position at = { .token = token, .pos = pos, .config = script_hash(&p->c->base, false), .prompt = asked, .n_layer = SCRIPT_LAYERS,
+                         .max_k = k, .ids = ids, .weights = asked ? NULL : weights, .entropy = asked ? NULL : entropy, .margin = asked ? NULL : margin };
     if (p->hooks && p->hooks->position)
         p->hooks->position(p->hooks->user, &at);
 }
 
-static int script_eval(script_prov *p, int32_t token, bool prompt, char *err)
+static int script_eval(script_prov *p, int32_t token, bool asked, char *err)
 {
     if (atomic_load(&p->cancel))
         return q_fail(err, Q_CANCEL, "stopped");
     p->cell = q_realloc(p->cell, sizeof *p->cell * (size_t)(p->n_cell + 1));
     p->cell[p->n_cell] = (script_cell){ token, script_hash(&p->c->base, false) };
-    script_position(p, token, p->n_cell, prompt);
+    script_position(p, token, p->n_cell, asked);
     p->n_cell++;
     return Q_OK;
 }

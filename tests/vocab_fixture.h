@@ -2,6 +2,7 @@
  * in byte order, the results of the merges in order, then the added tokens of ChatML. */
 #ifndef QUORUM_VOCAB_FIXTURE_H
 #define QUORUM_VOCAB_FIXTURE_H
+#include "tests/packed.h"
 #include "engine/file/gguf.h"
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +35,7 @@ static inline bool fixture_make(fixture *f, const char *pre, const char *templat
     char err[Q_ERRLEN];
     q_buf m = {0}, tok = {0}, mer = {0}, *b = &f->file;
     memset(f, 0, sizeof *f);
-    if (q_read_file("tests/golden/tokenizer/merges.txt", &m, 1 << 20, err)) return false;
+    if (q_read_file(packed("tests/golden/tokenizer/merges.txt"), &m, 1 << 20, err)) return false;
     uint32_t n_tok = 0, n_mer = 0, extra = 0x100;
     for (unsigned c = 0; c < 256; c++, n_tok++) {
         bool self = (c >= 33 && c <= 126) || (c >= 161 && c != 173);

@@ -290,9 +290,12 @@ static void source(const agt_event *e)
     size_t n = strlen(e->text), from = (size_t)e->done < n ? (size_t)e->done : n, to = (size_t)e->total < n ? (size_t)e->total : n;
     size_t before = from > AROUND ? from - AROUND : 0, behind = n - to > AROUND ? to + q_utf8_whole(e->text + to, AROUND) : n;
     while (before && before < from && e->text[before - 1] != '\n' && e->text[before - 1] != ' ') before++;
-    q_say(stdout, "%s\n%s%.*s\n", e->name, before ? "…" : "", (int)(from - before), e->text + before);
-    q_say(stdout, "▶ %.*s\n", (int)(to - from), e->text + from);
-    q_say(stdout, "%.*s%s\n", (int)(behind - to), e->text + to, behind < n ? "…" : "");
+    q_buf b = {0};
+    q_buf_printf(&b, "%s\n\n%s%.*s▶ ", e->name, before ? "…" : "", (int)(from - before), e->text + before);
+    q_buf_add(&b, e->text + from, to - from);
+    q_buf_printf(&b, "%.*s%s\n", (int)(behind - to), e->text + to, behind < n ? "…" : "");
+    q_say_text(stdout, b.p);
+    q_buf_free(&b);
 }
 
 static void handle(repl *r, const agt_event *e, bool *asked_chats)

@@ -17,7 +17,7 @@
 #include <unistd.h>
 #include <term.h>
 
-enum { EDITOR_MAX = 64 << 20 };
+enum { EDITOR_MAX = 64 << 20, TAKEN_MOST = 256 };
 
 bool tui_possible(void)
 {
@@ -187,14 +187,15 @@ int tui_run(agt *a, const tui_options *o, char *err)
             free(k.text);
         }
         if (tui_term_closed() && !end) end = SIGHUP;
-        for (int i = 0; i < 256 && agt_next(a, &e); i++) {
+        int taken = 0;
+        for (; taken < TAKEN_MOST && agt_next(a, &e); taken++) {
             tui_app_event(&app, &e);
             agt_event_free(&e);
         }
         serve(&app, &repaint);
         if (app.want == WANT_QUIT) break;
         if (mouse != app.ui.mouse) tui_term_mouse(mouse = app.ui.mouse);
-        int wait = tui_app_due(&app), quiet = tui_app_rest(&app);
+        int wait = tui_app_due(&app), quiet = taken < TAKEN_MOST ? tui_app_rest(&app) : 0;        /* more of them may wait */
         if (wait == 0) {
             tui_app_frame(&app);
             tui_term_show(&app.grid, repaint);

@@ -6,7 +6,6 @@
 #include "rag/letters.h"
 
 #include <libxml/HTMLparser.h>
-#include <libxml/parserInternals.h>
 #include <limits.h>
 #include <string.h>
 
@@ -108,14 +107,10 @@ void markup_walk(const char *p, size_t n, const markup_page *page, void *user)
     xmlSAXHandler sax = {.startElement = on_open, .endElement = on_close, .characters = on_words, .ignorableWhitespace = on_words, .cdataBlock = on_words,
                          .hasInternalSubset = on_nothing, .hasExternalSubset = on_nothing};
     xmlSetExternalEntityLoader(none);
-    htmlParserCtxtPtr c = n && n <= INT_MAX ? htmlCreateMemoryParserCtxt(p, (int)n) : NULL;
+    htmlParserCtxtPtr c = n && n <= INT_MAX ? htmlNewParserCtxt() : NULL;
     if (!c) return;
-    htmlCtxtUseOptions(c, HTML_PARSE_RECOVER | HTML_PARSE_NOERROR | HTML_PARSE_NOWARNING | HTML_PARSE_NONET | HTML_PARSE_NOIMPLIED | HTML_PARSE_IGNORE_ENC);
-    xmlSwitchEncoding(c, XML_CHAR_ENCODING_UTF8);
     *c->sax = sax;
     c->userData = &w;
-    htmlParseDocument(c);
-    xmlFreeDoc(c->myDoc);
-    c->myDoc = NULL;
+    xmlFreeDoc(htmlCtxtReadMemory(c, p, (int)n, NULL, "UTF-8", HTML_PARSE_RECOVER | HTML_PARSE_NOERROR | HTML_PARSE_NOWARNING | HTML_PARSE_NONET | HTML_PARSE_NOIMPLIED | HTML_PARSE_IGNORE_ENC));
     htmlFreeParserCtxt(c);
 }

@@ -5,6 +5,7 @@ Encode (enc_NAME.bin): int32 elements, int32 bytes, float32 values, the encoded 
 Blocks are random bytes; the first ones have the scales 0, the smallest subnormal, the largest finite and -0.
 Each type has a seed of its own, so that a new row changes no old file: a place in the stream of one generator.
 """
+import gzip
 import os
 import struct
 import sys
@@ -33,7 +34,7 @@ def at(seed):
 
 
 def write(out, name, n, *parts):
-    with open(os.path.join(out, name + ".bin"), "wb") as f:
+    with gzip.GzipFile(os.path.join(out, name + ".bin.gz"), "wb", mtime=0) as f:         # tests/packed.h
         f.write(struct.pack("<ii", n, len(parts[0]) if not name.startswith("enc_") else len(parts[1])))
         for p in parts:
             f.write(p)
@@ -95,7 +96,7 @@ def main(args):
         return 0
     with tempfile.TemporaryDirectory() as t:
         make(t)
-        read = lambda d, f: open(os.path.join(d, f), "rb").read()
+        read = lambda d, f: gzip.open(os.path.join(d, f), "rb").read()
         wrong = [f for f in sorted(os.listdir(HERE)) if not os.path.exists(os.path.join(t, f)) or read(t, f) != read(HERE, f)]
     print("\n".join(wrong) if wrong else "the same bytes")
     return 1 if wrong else 0

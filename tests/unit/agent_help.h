@@ -5,6 +5,7 @@
 #include "agent/agent.h"
 #include "tests/test.h"
 
+#include <glob.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -19,7 +20,7 @@ static const char *help_golden(const char *arch)
 
 __attribute__((unused)) static const char *help_model(void) { return help_golden("qwen3moe"); }
 
-/* A database and what SQLite keeps beside it: a journal that was emptied stays as a file. */
+/* A database and what stands beside it: SQLite's journal, which stays as a file once it was emptied, and the day's backups. */
 __attribute__((unused)) static void unlink_db(const char *db)
 {
     static const char *const beside[] = { "", "-journal", "-wal", "-shm" };
@@ -28,6 +29,14 @@ __attribute__((unused)) static void unlink_db(const char *db)
         unlink(path);
         free(path);
     }
+    char *copies = q_printf("%s.backup-*", db);
+    glob_t g;
+    if (glob(copies, 0, NULL, &g) == 0) {
+        for (size_t i = 0; i < g.gl_pathc; i++)
+            unlink(g.gl_pathv[i]);
+        globfree(&g);
+    }
+    free(copies);
 }
 
 typedef struct seen {                    /* what the events said since the last clear */

@@ -167,6 +167,50 @@ static void a_passage_is_pinned_in_its_conversation(void)
     finish(&s);
 }
 
+typedef struct short_notes { int64_t id[200]; int n; } short_notes;
+static bool short_note(void *user, const mem_text *t)
+{
+    short_notes *v = user;
+    if (strncmp(t->path, "notes/short", 11) == 0 && v->n < 200) v->id[v->n++] = t->id;
+    return true;
+}
+
+/* Many pins of short texts: what is said around each counts too, so that the prompt always fits. */
+static void pins_never_burst_the_context(void)
+{
+    seen s = { 0 };
+    if (!begin(&s)) return;
+    for (int i = 0; i < 100; i++) {
+        char name[32], text[64];
+        snprintf(name, sizeof name, "notes/short%d.md", i);
+        snprintf(text, sizeof text, "Buoy %d lies east.\n", i);
+        note_in(name, text);
+    }
+    short_notes v = { .n = 0 };
+    CHECK_INT(mem_texts_each(a->store, MEM_CHUNK, short_note, &v, err), Q_OK);
+    CHECK_INT(v.n, 100);
+    ask(&s, "/set memory.budget 100000");
+    static const int size[] = { 500, 800, 1200, 1800, 2600, 4096 };
+    int fed[6] = { 0 };
+    for (int k = 0; k < 6; k++) {
+        char line[64];
+        agt_status st;
+        ask(&s, "/new");
+        snprintf(line, sizeof line, "/set context.length %d", size[k]);
+        ask(&s, line);
+        ask(&s, "hm");
+        agt_get_status(a, &st);
+        CHECK_INT(st.ctx_size, size[k]);
+        for (int i = 0; i < v.n; i++) CHECK_INT(mem_pin_put(a->store, st.chat, &(mem_pin){ .kind = MEM_CHUNK, .ref = v.id[i], .n = -1 }, err), Q_OK);
+        ask(&s, "hm again");
+        CHECK_MSG(s.last && s.last->state == AGT_DONE, "context %d, %d fed: %s", size[k], s.passages, s.notes.p ? s.notes.p : "");
+        fed[k] = s.passages;
+        if (k) CHECK(fed[k] >= fed[k - 1]);
+    }
+    CHECK_MSG(fed[0] < 100 && fed[5] > 50, "%d of 100 pins were fed in a small context, %d in a large one", fed[0], fed[5]);
+    finish(&s);
+}
+
 /* As the panel does it: the passage itself, not its number. */
 static void the_panel_pins_bans_and_opens(void)
 {
@@ -269,6 +313,7 @@ int main(void)
     RUN(a_source_is_banned_and_taken_back);
     RUN(a_passage_is_pinned_in_its_conversation);
     RUN(why_is_about_the_open_conversation);
+    RUN(pins_never_burst_the_context);
     RUN(the_panel_pins_bans_and_opens);
     return TEST_END();
 }

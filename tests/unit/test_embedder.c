@@ -196,6 +196,41 @@ static void what_is_owed_is_made_and_found(void)
     seen_clear(&s);
 }
 
+/* How the last question was searched; -1: it was not. */
+static int searched_by(agt *a)
+{
+    pthread_mutex_lock(&a->shown.mu);
+    int by = a->shown.why ? (int)a->shown.why->by : -1;
+    pthread_mutex_unlock(&a->shown.mu);
+    return by;
+}
+
+/* From words alone to meaning when most passages have their vector; memory.mode=off and back lose nothing. */
+static void questions_are_searched_by_meaning(void)
+{
+    seen s = { 0 };
+    agt_meaning m;
+    fresh(DOCUMENTS);
+    agt *a = room(&s, true);
+    agt_submit(a, "abc def");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000) && all_done(a, &s));
+    CHECK_INT(searched_by(a), RAG_LEXICAL);
+    turn_on(a, bert, NULL, NULL);
+    CHECK(ready(a, &s, &m) && m.done == DOCUMENTS + 2);
+    agt_submit(a, "bad cab");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000) && all_done(a, &s));
+    CHECK_INT(searched_by(a), RAG_HYBRID);
+    agt_submit(a, "/set memory.mode off");
+    CHECK(until(a, &s, AGT_MEANING_OFF, &m) && embedder_near(a) == NULL);
+    agt_submit(a, "/set memory.mode auto");
+    CHECK(ready(a, &s, &m) && m.done == DOCUMENTS + 4);
+    agt_submit(a, "fed");
+    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000) && all_done(a, &s));
+    CHECK_INT(searched_by(a), RAG_HYBRID);
+    agt_close(a);
+    seen_clear(&s);
+}
+
 /* At a step: a question is asked, or a folder added. At the next step that must be over. */
 typedef struct meanwhile { agt *a; int64_t at; atomic_llong seen; const job_row *row; char *text; bool idle_after; atomic_int during, wrong; } meanwhile;
 
@@ -599,6 +634,7 @@ int main(void)
     RUN(the_words);
     RUN(a_battery_gets_one_thread);
     RUN(what_is_owed_is_made_and_found);
+    RUN(questions_are_searched_by_meaning);
     RUN(an_answer_is_waited_for);
     RUN(taking_in_is_waited_for);
     RUN(the_end_waits_for_one_step);

@@ -340,8 +340,8 @@ static void the_knob_takes_its_words(void)
     rag_config c = rag_config_default();
     q_buf b = {0};
     CHECK_STR(rag_config_get(&c, "memory.mode", &b), "auto");
-    static const char *const words[] = {"off", "lexical", "hybrid", "auto"};
-    for (int i = 0; i < 4; i++) {
+    static const char *const words[] = {"off", "lexical", "hybrid", "graph", "auto"};
+    for (int i = 0; i < 5; i++) {
         OK(rag_config_set(&c, "memory.mode", words[i], err));
         CHECK_STR(rag_config_get(&c, "memory.mode", &b), words[i]);
     }

@@ -2,6 +2,7 @@
  * bounded whatever the store holds, and the same each time. */
 #include "memory/memory.h"
 #include "rag/graph.h"
+#include "rag/rag.h"
 #include "tests/memory_help.h"
 
 #include <math.h>
@@ -212,6 +213,74 @@ static void bounded_and_the_same_each_time(void)
     mem_close(s);
 }
 
+/* ---- in a search ---- */
+static const rag_passage *found(const rag_result *r, const char *text)
+{
+    for (int i = 0; r && i < r->n; i++)
+        if (strstr(r->v[i].text, text)) return &r->v[i];
+    return NULL;
+}
+
+static void a_search_goes_on_by_names(void)
+{
+    static const char *const cabin[] = {"so then Anna Berg has a cabin at Moskenes"}, *const pier[] = {"at Moskenes they mend nets on pier four"},
+                      *const other[] = {"the heron of Hull stands on a pole"};
+    mem_store *s;
+    rag_config c = rag_config_default();
+    rag_result *r = NULL;
+    q_buf b = {0};
+    OK(mem_open(":memory:", &s, err));
+    put(s, "/cabin", cabin, 1);
+    int64_t p = put(s, "/pier", pier, 1);
+    put(s, "/birds", other, 1);
+    const char *question = "where is the cabin of anna berg?";
+    c.mode = RAG_LEXICAL;
+    OK(rag_search(s, &c, question, NULL, &r, err));
+    CHECK(found(r, "cabin") && !found(r, "nets") && r->by == RAG_LEXICAL && !found(r, "cabin")->through);
+    rag_result_free(r);
+    c.mode = RAG_GRAPH;
+    OK(rag_search(s, &c, question, NULL, &r, err));
+    const rag_passage *nets = found(r, "nets"), *first = found(r, "cabin");
+    CHECK(r->by == RAG_GRAPH && first && nets && first->rank == 1 && !found(r, "heron"));
+    if (nets && first) {
+        CHECK_STR(nets->through, "Moskenes");
+        CHECK_STR(first->through, "Anna Berg");
+        CHECK(nets->fate == RAG_BELOW);                 /* what nobody asked for is not fed for its names alone */
+        rag_why(r, nets, &b);
+        CHECK_MSG(strstr(b.p, "by Moskenes → /pier") && strstr(b.p, "named together"), "%s", b.p);
+    }
+    rag_result_free(r);
+    OK(mem_document_delete(s, p, err));                 /* gone at once, though its rows are still there */
+    OK(rag_search(s, &c, question, NULL, &r, err));
+    CHECK(found(r, "cabin") && !found(r, "nets"));
+    rag_result_free(r);
+    q_buf_free(&b);
+    mem_close(s);
+}
+
+/* Names of a question in small letters, the longest first; none that so many have that it says nothing. */
+static void a_question_in_small_letters(void)
+{
+    static const char *const one[] = {"they met Barack Obama at the Barents Sea"};
+    mem_store *s;
+    struct graph_name name[8];
+    char *room;
+    int n;
+    OK(mem_open(":memory:", &s, err));
+    put(s, "/one", one, 1);
+    OK(rag_graph_question(s, "what did barack obama do at the barents sea, or in hull?", true, name, 8, &n, &room, err));
+    CHECK_INT(n, 2);
+    if (n == 2) {
+        CHECK_STR(name[0].name, "nbarack obama");
+        CHECK_STR(name[1].name, "nbarent sea");
+    }
+    free(room);
+    OK(rag_graph_question(s, "", true, name, 8, &n, &room, err));
+    CHECK_INT(n, 0);
+    free(room);
+    mem_close(s);
+}
+
 int main(void)
 {
     if (!memory_begin("graph")) return 1;
@@ -220,6 +289,8 @@ int main(void)
     RUN(two_steps_lead_to_what_names_the_same);
     RUN(a_last_name_is_the_whole_one_of_its_source);
     RUN(names_in_any_letters);
+    RUN(a_search_goes_on_by_names);
+    RUN(a_question_in_small_letters);
     RUN(bounded_and_the_same_each_time);
     return memory_end();
 }

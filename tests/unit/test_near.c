@@ -199,7 +199,7 @@ static void what_is_no_number_is_refused(void)
     int64_t e, id[4], n64;
     int n;
     OK(mem_embedder_for(s, "a", DIM, &e, err));
-    OK(mem_vectors_owed(s, e, MEM_CHUNK, 0, id, 4, &n, err));
+    OK(mem_vectors_owed(s, e, MEM_OWED_FILES, 0, id, 4, &n, err));
     CHECK_INT(n, 2);
     static const float bad[] = {NAN, INFINITY, -INFINITY, 65};
     for (int i = 0; i < 4; i++) {
@@ -228,6 +228,31 @@ static void what_is_no_number_is_refused(void)
     OK(mem_vectors_put(s, e, DIM, &(mem_vector){MEM_CHUNK, 12345, mem_text_hash("about 3"), f}, 1, err));
     OK(mem_vectors_owing(s, e, &n64, err));
     CHECK_INT(n64, 2);
+    mem_close(s);
+}
+
+static void the_manual_comes_last(void)
+{
+    struct model m = model("a", 5);
+    mem_store *s = opened(":memory:");
+    mem_bulk *b = mem_bulk_new(s, NULL, NULL);
+    mem_chunk c = {0, 6, (char *)"F1, F2", (char *)""};
+    OK(mem_bulk_put(b, &(mem_document){.path = (char *)"manual:en", .title = (char *)"manual", .trust = MEM_TRUST_MANUAL}, &c, 1, err));
+    OK(mem_bulk_flush(b, err));
+    mem_bulk_free(b);
+    put(s, 0, 3, 0);
+    int64_t e, id[4], n64, done;
+    int n;
+    OK(mem_embedder_for(s, "a", DIM, &e, err));
+    OK(rag_embed_owed(s, lend(&m), &(rag_embed_opts){.most = 3}, &done, err));
+    CHECK_INT(done, 3);
+    OK(mem_vectors_owed(s, e, MEM_OWED_FILES, 0, id, 4, &n, err));
+    CHECK_INT(n, 0);
+    OK(mem_vectors_owed(s, e, MEM_OWED_MANUAL, 0, id, 4, &n, err));
+    CHECK_INT(n, 1);
+    CHECK_INT(made(s, lend(&m)), 1);
+    OK(mem_vectors_owing(s, e, &n64, err));
+    CHECK_INT(n64, 0);
     mem_close(s);
 }
 
@@ -552,6 +577,7 @@ int main(void)
     RUN(every_form_of_the_scan_gives_the_same_sums);
     RUN(near_is_what_a_plain_sum_says);
     RUN(what_is_no_number_is_refused);
+    RUN(the_manual_comes_last);
     RUN(a_deletion_reaches_vector_mean_and_bytes);
     RUN(two_models_never_mix);
     RUN(stopped_or_killed_it_goes_on);

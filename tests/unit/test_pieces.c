@@ -33,7 +33,7 @@ static bool golden(opened *o, const char *name)
 {
     char *path = q_printf("tests/golden/tokenizer/%s.gguf", name);
     *o = (opened){0};
-    int rc = q_read_file(path, &o->file, 1 << 22, err);
+    int rc = q_read_file(packed(path), &o->file, 1 << 22, err);
     if (!rc) rc = open_bytes(o);
     CHECK_MSG(rc == Q_OK, "%s: %s", path, err);
     free(path);
@@ -114,7 +114,7 @@ static void test_frame(void)
     opened o;
     if (!golden(&o, "unigram")) return;
     shut(&o);
-    CHECK_INT(q_read_file("tests/golden/tokenizer/unigram.gguf", &o.file, 1 << 22, err), Q_OK);
+    CHECK_INT(q_read_file(packed("tests/golden/tokenizer/unigram.gguf"), &o.file, 1 << 22, err), Q_OK);
     static const char key[] = "tokenizer.ggml.add_eos_token";
     char *at = memmem(o.file.p, o.file.len, key, sizeof key - 1);
     CHECK(at && at[sizeof key - 1 + 4] == 1);
@@ -186,7 +186,7 @@ static int damaged(const char *name, const char *key, size_t skip, const void *t
 {
     char *path = q_printf("tests/golden/tokenizer/%s.gguf", name);
     opened o = {0};
-    CHECK_INT(q_read_file(path, &o.file, 1 << 22, err), Q_OK);
+    CHECK_INT(q_read_file(packed(path), &o.file, 1 << 22, err), Q_OK);
     free(path);
     char *at = memmem(o.file.p, o.file.len, key, strlen(key));
     CHECK(at != NULL);

@@ -1,5 +1,5 @@
 /* tests: whole screens from scripted events and keys, compared with saved ones in tests/golden/screens, in English and
- * Russian, at 80, 120 and 160 columns. UPDATE=1 rewrites them: then look at every one. */
+ * Russian, at 80, 120 and 200 columns. UPDATE=1 rewrites them: then look at every one. */
 #include "tests/unit/fake_agent.h"
 #include "tests/test.h"
 #include "tui/model/app.h"
@@ -81,7 +81,7 @@ static void chat(bool finish)
     }
 }
 
-static const struct { int w, h; } sizes[] = { { 80, 24 }, { 120, 40 }, { 160, 45 } };
+static const struct { int w, h; } sizes[] = { { 80, 24 }, { 120, 40 }, { 200, 45 } };
 #define EACH_SIZE for (int z = 0; z < 3; z++)
 
 
@@ -239,6 +239,11 @@ static void screens(void)
         tui_key f3 = { .code = K_F3 };
         tui_app_key(&app, &f3);
         compare("experts");
+        app.seen.rt.cell[0].breaks = true;       /* one more sign: what needs no word gives way, no word is cut */
+        char *least = q_printf("= %s", _("less"));
+        CHECK(on_screen(_("needed")) && on_screen(least));
+        free(least);
+        app.seen.rt.cell[0].breaks = false;
         key(K_F4);
         compare("memory");
         key(K_F5);

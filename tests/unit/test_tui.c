@@ -394,6 +394,7 @@ static void panel_over_a_short_answer(void)
     tui_grid_text(&app.grid, &g);
     char *title = strstr(g.p, "Memory"), *key_name = title ? strstr(title, "F4") : NULL;
     CHECK(key_name && !memchr(title, '\n', (size_t)(key_name - title)));       /* the key stands in the title, not alone in a row */
+    for (char *more = key_name ? strstr(key_name + 2, "F4") : NULL; more; more = strstr(more + 2, "F4")) CHECK(memcmp(more - 3, "F3 ", 3) == 0);      /* of the strip */
     q_buf_free(&g);
     key(K_ESC);
     key(K_F5);

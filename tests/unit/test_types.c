@@ -5,6 +5,7 @@
 #include "kernels/kernels.h"
 #include "kernels/unpack.h"
 #include "tests/test.h"
+#include "tests/packed.h"
 
 /* Rows of kernels/types.def, counted where they stand. */
 enum {
@@ -25,7 +26,7 @@ static bool golden(const char *prefix, const char *name, q_buf *b)
 {
     char path[256], err[Q_ERRLEN];
     snprintf(path, sizeof path, "tests/golden/types/%s%s.bin", prefix, name);
-    if (q_read_file(path, b, 1 << 20, err)) {
+    if (q_read_file(packed(path), b, 1 << 20, err)) {
         CHECK_MSG(0, "%s", err);
         return false;
     }

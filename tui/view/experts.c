@@ -287,7 +287,9 @@ static void legend(tui_app *app, int y, int x, int end, bool paired)
     else {
         static const int show[3][2] = { { 2, -1 }, { 3, 4 }, { 1, 0 } };
         const char *word[3] = { _("usual"), _("more"), _("less") };
-        for (int i = 0; i < 3; i++) {
+        int all = x;                     /* the first to give way is what needs no word */
+        for (int i = 0; i < 3; i++) all += (show[i][1] < 0 ? 2 : 4) + tui_str_width(word[i]) + (i < 2 ? 2 : 0);
+        for (int i = all > end; i < 3; i++) {
             for (int k = 0; k < 2; k++) {
                 int d = show[i][k];
                 if (d >= 0) x = tui_put(g, y, x, end, d == 2 && !app->ui.glyphs ? "." : sign[d], sign_style[d]) + 1;

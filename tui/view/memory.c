@@ -136,6 +136,9 @@ static void below(tui_app *app, tui_box b, int y, int bottom)
     if (bottom - y >= 4) view_answers(app, (tui_box){ b.x, y + 1, b.w, bottom - y - 1 });
 }
 
+/* Nothing found and nothing cut: no last row to bear the key, the caption does. */
+static bool bare(const agt_retrieval *r) { return !r->n && !r->cut_limit && !r->cut_repeat && !r->cut_score && !r->cut_unwanted; }
+
 /* How many were cut, by what, and the key; the row after it. */
 static int cuts(tui_app *app, tui_box b, int y)
 {
@@ -150,7 +153,8 @@ static int cuts(tui_app *app, tui_box b, int y)
     int right = tui_put_right(g, y, b.x, b.x + b.w - 1, "F4", S_FAINT), after = y + 1;
     if (s.len) {
         char *all = q_printf(_("cut: %s"), s.p);
-        after = view_words(app, (tui_box){ b.x, b.y, right - b.x, b.h }, y, 1, all, S_DIM);
+        if (y + 1 < b.y + b.h) after = view_words(app, (tui_box){ b.x, b.y, right - b.x, b.h }, y, 1, all, S_DIM);
+        else tui_put_cut(g, y, b.x + 1, right - 1, all, S_DIM);          /* the last row: what is cut off is said to be */
         free(all);
     }
     q_buf_free(&s);
@@ -190,7 +194,7 @@ static void walked(tui_app *app, tui_box b, int y)
         int left = bottom - y - (all - i - 1);               /* what the rows behind it leave is the text's */
         if (left > 0) y = excerpt(app, &r->p[i], y, b.x + 5, end, left < text ? left : text);
     }
-    y = cuts(app, b, y);
+    if (!bare(r)) y = cuts(app, b, y);
     below(app, b, y, b.y + b.h);
 }
 
@@ -223,8 +227,7 @@ static void draw(tui_app *app, tui_box b)
         return;
     }
     char *cap = r->fed ? q_printf(_("Memory  %d fed, %d tok"), r->fed, r->fed_tokens) : q_strdup(_("Memory"));
-    bool bare = !r->n && !r->cut_limit && !r->cut_repeat && !r->cut_score && !r->cut_unwanted;      /* no last row then to bear the key */
-    view_caption(app, b, cap, bare ? "F4" : NULL, focused);
+    view_caption(app, b, cap, bare(r) ? "F4" : NULL, focused);
     free(cap);
     if (!r->fed) tui_put_cut(g, y++, b.x + 1, end, r->nothing ? r->nothing : "", S_DIM);
     if (focused) { walked(app, b, y); return; }
@@ -240,7 +243,7 @@ static void draw(tui_app *app, tui_box b)
         passage(app, &r->p[i], y++, b.x + 1, end, false);
         if (each > 1 && r->p[i].number) y = excerpt(app, &r->p[i], y, b.x + 5, end, each);
     }
-    if (y < bottom && !bare) y = cuts(app, b, y);
+    if (y < bottom && !bare(r)) y = cuts(app, b, y);
     below(app, b, y, bottom);
 }
 

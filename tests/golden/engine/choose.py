@@ -35,5 +35,6 @@ for arch, names in CHOICE.items():
         r = json.load(open(os.path.join(src, c["name"] + ".routing.json")))
         r = {k: [[layer[p] for p in POSITIONS] for layer in v] for k, v in r.items()}
         r["weights"] = [[[float("%.7g" % x) for x in t] for t in layer] for layer in r["weights"]]
-        json.dump(r, open(os.path.join(dst, c["name"] + ".routing.json"), "w"), separators=(",", ":"))
+        with gzip.GzipFile(os.path.join(dst, c["name"] + ".routing.json.gz"), "wb", mtime=0) as f:     # tests/packed.h
+            f.write(json.dumps(r, separators=(",", ":")).encode())
     json.dump(cases, open(os.path.join(dst, "cases.json"), "w"), separators=(",", ":"))

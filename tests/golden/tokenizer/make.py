@@ -65,7 +65,7 @@ FAMILIES = {
 }
 
 def small_bpe(texts):
-    path = os.path.join(HERE, 'merges.txt')
+    path = os.path.join(HERE, 'merges.txt.gz')
     if not os.path.exists(path):
         src = texts[:12] * 3
         for f in sorted(glob.glob(os.path.join(ROOT, '*', '*.[ch]'))): src.append(open(f).read())
@@ -73,9 +73,9 @@ def small_bpe(texts):
         t.pre_tokenizer = split(LLAMA)
         t.train_from_iterator(src, trainers.BpeTrainer(vocab_size=256 + 2600, initial_alphabet=P.ByteLevel.alphabet(), min_frequency=2, show_progress=False))
         m = json.loads(t.to_str())['model']['merges']
-        with open(path, 'w', encoding='utf8') as o:
+        with gzip.GzipFile(path, 'wb', mtime=0) as z, io.TextIOWrapper(z, encoding='utf8') as o:
             for a, b in m: o.write(f'{a} {b}\n')
-    merges = [tuple(l.rstrip('\n').split(' ')) for l in open(path, encoding='utf8')]
+    merges = [tuple(l.rstrip('\n').split(' ')) for l in gzip.open(path, 'rt', encoding='utf8')]
     # ids as test_vocab.c gives them: the 256 bytes in order, the merges' results in order, then the added tokens
     bs = [*range(33, 127), *range(161, 173), *range(174, 256)]
     rest = [b for b in range(256) if b not in bs]

@@ -29,7 +29,7 @@ def text(s):
 def value(kind, v):
     return text(v) if kind == STR else struct.pack('<' + {U8: 'B', U32: 'I', I32: 'i', F32: 'f', BOOL: '?'}[kind], v)
 def write(name, keys):
-    with open(os.path.join(HERE, name), 'wb') as f:
+    with gzip.GzipFile(os.path.join(HERE, name + '.gz'), 'wb', mtime=0) as f:
         f.write(struct.pack('<4sIQQ', b'GGUF', 3, 0, len(keys)))
         for key, kind, v in keys:
             if isinstance(kind, list):
@@ -37,7 +37,7 @@ def write(name, keys):
             else: f.write(text(key) + struct.pack('<I', kind) + value(kind, v))
 def read(name):
     """The keys of a file that write made."""
-    data = open(os.path.join(HERE, name), 'rb').read()
+    data = gzip.open(os.path.join(HERE, name + '.gz'), 'rb').read()
     at, out = 24, {}
     def get(kind):
         nonlocal at
@@ -86,7 +86,7 @@ def train_unigram():
         (G + 'bos_token_id', U32, m.trainer_spec.bos_id), (G + 'eos_token_id', U32, m.trainer_spec.eos_id),
         (G + 'unknown_token_id', U32, m.trainer_spec.unk_id), (G + 'add_bos_token', BOOL, True), (G + 'add_eos_token', BOOL, True)])
 def unigram():
-    if not os.path.exists(os.path.join(HERE, 'unigram.gguf')): train_unigram()
+    if not os.path.exists(os.path.join(HERE, 'unigram.gguf.gz')): train_unigram()
     k = read('unigram.gguf')
     m = pb.ModelProto()
     for p, s, t in zip(k[G + 'tokens'], k[G + 'scores'], k[G + 'token_type']):
@@ -107,7 +107,7 @@ def unigram():
 SPECIAL = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
 def wordpiece(name, size, small, spaced):
     norm, pre = normalizers.BertNormalizer(lowercase=small), pre_tokenizers.BertPreTokenizer()
-    if not os.path.exists(os.path.join(HERE, name)):
+    if not os.path.exists(os.path.join(HERE, name + '.gz')):
         t = Tokenizer(models.WordPiece(unk_token='[UNK]'))
         t.normalizer, t.pre_tokenizer = norm, pre
         t.train_from_iterator(words(), trainers.WordPieceTrainer(vocab_size=size, special_tokens=SPECIAL, limit_alphabet=230, show_progress=False))

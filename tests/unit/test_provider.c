@@ -805,31 +805,6 @@ static void a_thought_is_ended(void)
     }
 }
 
-/* Opened again behind its end, before a word of the reply: still a thought, of the same budget, however its tokens are cut. Closed by
- * force once, it is closed again before its next token; behind the reply's first word the mark is text. */
-static void a_thought_that_opens_again(void)
-{
-    static const script_line twice[] = { { "think!", "<think>one two\n</think>\n\n<think>three four five\n</think>\n\nThe answer is <think> four." }, { NULL, NULL } };
-    static const struct { const char *most; int enough; const char *thought; int tokens; } row[] = {
-        { "0", 0, "one two\n\nthree four five\n", 0 }, { "1", 0, "one\n\nthree\n", 4 }, { "2", 0, "one two\n\nthree\n", 5 }, { "4", 0, "one two\n\nthree\n", 5 },
-        { "5", 0, "one two\n\nthree four\n", 6 }, { "0", 2, "one two\n\nthree\n", 5 } };
-    for (int bytes = 0; bytes <= 12; bytes++)
-        for (size_t i = 0; i < sizeof row / sizeof *row && (i == 0 || bytes == 0); i++) {
-            seen s = { .enough_at = row[i].enough };
-            open_script((script){ .line = twice, .bytes = bytes });
-            set("sampler.max_tokens", "0");
-            set("think.limit", row[i].most);
-            prov_message m = { PROV_USER, "think!", 6, NULL };
-            prov_result r = ask(&(prov_request){ .message = &m, .n_message = 1 }, &s);
-            CHECK_STR(s.thought.p, row[i].thought);
-            CHECK_STR(text(&s), "The answer is <think> four.");
-            CHECK(r.finish == PROV_ENDED && !r.thinking && s.in_order);
-            CHECK_MSG(!row[i].tokens || r.thinking_tokens == row[i].tokens, "%zu: %d", i, r.thinking_tokens);
-            seen_clear(&s);
-            prov_close(p);
-        }
-}
-
 /* However its tokens are cut, a thought is a thought. */
 static void thoughts_are_told_apart(void)
 {
@@ -993,7 +968,6 @@ int main(void)
     RUN(thoughts_are_told_apart);
     RUN(a_thought_has_a_budget);
     RUN(a_thought_is_ended);
-    RUN(a_thought_that_opens_again);
     RUN(tools_are_called);
     RUN(what_is_not_live_waits);
     RUN(failures_keep_what_was_said);

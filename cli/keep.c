@@ -148,8 +148,10 @@ int memory_verify(const memory_ask *a, char *err)
     free(json);
     free(line);
     if (rc < 0) return cli_fail(err);
-    if (unread) q_say(stderr, ngettext("quorum: %d table could not be read: only its bytes were looked through\n", "quorum: %d tables could not be read: only their bytes were looked through\n", (unsigned long)unread), unread);
-    if (!v.found) q_say(stdout, ngettext("it stands nowhere: %d file was looked through, row by row and byte by byte\n", "it stands nowhere: %d files were looked through, row by row and byte by byte\n", (unsigned long)files), files);
+    if (unread) q_say(stderr, ngettext("quorum: %d table could not be read: only its bytes were looked through\n",
+                                       "quorum: %d tables could not be read: only their bytes were looked through\n", (unsigned long)unread), unread);
+    if (!v.found) q_say(stdout, ngettext("it stands nowhere: %d file was looked through, row by row and byte by byte\n",
+                                         "it stands nowhere: %d files were looked through, row by row and byte by byte\n", (unsigned long)files), files);
     return v.found ? 1 : 0;
 }
 

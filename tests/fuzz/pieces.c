@@ -4,6 +4,7 @@
 #include "engine/text/vocab.h"
 #include "tests/e5s1.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/packed.h"
 
 #include <unistd.h>
 
@@ -18,7 +19,7 @@ static bool open_all(void)
     char err[Q_ERRLEN];
     for (int i = 0; i < 3; i++) {
         char *path = q_printf("tests/golden/tokenizer/%s.gguf", NAME[i]);
-        int rc = q_read_file(path, &files[i], 1 << 22, err);
+        int rc = q_read_file(packed(path), &files[i], 1 << 22, err);
         free(path);
         if (rc || gguf_open_memory(files[i].p, files[i].len, &ggufs[i], err) || vocab_load(ggufs[i], &vocabs[i], err)) return false;
     }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Over SQLite's own locks, so that a quorum that runs meanwhile sees the whole of one or of the other. */
@@ -28,11 +29,17 @@ static int put_back(const char *file, const char *from, char *err)
     return rc == SQLITE_OK ? Q_OK : q_fail(err, Q_IO, _("%s could not be brought back: %s; nothing was changed"), from, sqlite3_errstr(rc));
 }
 
+/* One that is not there yet: what an earlier restoring replaced may stand nowhere else. */
 static char *kept_name(const char *file)
 {
     char day[11];
+    struct stat st;
     store_backup_day(NULL, day);
     char *whole = store_backup_path(file, day), *kept = q_printf("%s.replaced", whole);
+    for (int n = 2; lstat(kept, &st) == 0; n++) {
+        free(kept);
+        kept = q_printf("%s.replaced.%d", whole, n);
+    }
     free(whole);
     return kept;
 }
@@ -41,12 +48,11 @@ static char *kept_name(const char *file)
 static int put_aside(const char *file, const char *kept, bool *moved, char *err)
 {
     mem_store *s = NULL;
-    unlink(kept);
     int rc = store_open(file, NULL, &s, err);
     if (rc == Q_OK) rc = store_backup_write(s, kept, NULL, NULL, err);
     mem_close(s);
     if (rc != Q_FORMAT) return rc;
-    if (link(file, kept) != 0 && errno != EEXIST) return q_fail(err, Q_IO, _("cannot keep a copy of %s: %s; nothing was changed"), file, strerror(errno));
+    if (link(file, kept) != 0) return q_fail(err, Q_IO, _("cannot keep a copy of %s: %s; nothing was changed"), file, strerror(errno));
     if (unlink(file) != 0) return q_fail(err, Q_IO, _("cannot write %s: %s"), file, strerror(errno));
     *moved = true;
     int fd = open(file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);

@@ -474,19 +474,30 @@ static void a_day_is_brought_back(void)
     s = kept ? open_at(kept) : NULL;
     if (s) CHECK_INT(number(s, "SELECT count(*) FROM message WHERE text='said after the backup'"), 1);
     mem_close(s);
-    free(kept);
+    char *first = kept;
     /* also over a file that is damaged; and a damaged backup is not taken */
     char *name = q_printf("%s.backup-%s", path, day_before(0)), *bad = q_printf("%s.backup-2001-02-03", path);
     OK(q_write_file_atomic(bad, "no store at all, but long enough to be one ......................................................", 90, err));
     CHECK(mem_restore(path, "2001-02-03", &kept, err) < 0 && !kept);
     s = open_at(path);
     mem_close(s);
+    /* another time on the same day: what was replaced first stands where it was said to */
+    OK(mem_restore(path, day_before(0), &kept, err));
+    CHECK_MSG(kept && first && strcmp(kept, first) != 0, "%s", kept ? kept : "-");
+    s = open_at(first);
+    CHECK_INT(number(s, "SELECT count(*) FROM message WHERE text='said after the backup'"), 1);
+    mem_close(s);
+    s = open_at(kept);
+    CHECK_INT(number(s, "SELECT count(*) FROM message WHERE text='said after the backup'"), 0);
+    mem_close(s);
+    free(kept);
     OK(q_write_file_atomic(path, "no store at all, but long enough to be one ......................................................", 90, err));
     OK(mem_restore(path, day_before(0), &kept, err));
     s = open_at(path);
     CHECK_INT(number(s, "SELECT count(*) FROM document WHERE path='/birds.md'"), 1);
     mem_close(s);
     free(kept);
+    free(first);
     free(bad);
     free(name);
 }

@@ -45,6 +45,10 @@ static int64_t since(const char **text)
     if (sscanf(*text, "%4d-%2d-%2d: %n", &y, &m, &d, &n) != 3 || n == 0 || y < 1900 || m < 1 || m > 12 || d < 1 || d > 31 || !(*text)[n])
         return 0;
     struct tm tm = { .tm_year = y - 1900, .tm_mon = m - 1, .tm_mday = d, .tm_isdst = -1 };
+    struct tm noon = tm;
+    noon.tm_hour = 12;
+    if (mktime(&noon) == (time_t)-1 || noon.tm_mday != d)
+        return 0;                       /* 30 February is no day: it stays text */
     time_t t = mktime(&tm);
     *text += t == (time_t)-1 ? 0 : n;
     return t == (time_t)-1 ? 0 : (int64_t)t * 1000;

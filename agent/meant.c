@@ -63,7 +63,13 @@ static int64_t day_of(const char *word, int later)
         tm.tm_mday = d;
     } else if (strcmp(word, "today") != 0 && strcmp(word, "сегодня") != 0)
         return -1;
+    int said = tm.tm_mday;
+    tm.tm_hour = 12;
+    tm.tm_isdst = -1;
+    if (mktime(&tm) == (time_t)-1 || (said > 0 && tm.tm_mday != said))
+        return -1;                      /* 30 February is not 2 March: what is removed is what was meant */
     tm.tm_mday += later;
+    tm.tm_hour = 0;
     tm.tm_isdst = -1;
     time_t t = mktime(&tm);
     return t == (time_t)-1 ? -1 : (int64_t)t * 1000;

@@ -219,7 +219,8 @@ static void tell(agt *a, const char *path, const rag_progress *p)
     if (p->back)
         q_buf_puts(&b, b.len ? ", " : ""), q_buf_printf(&b, ngettext("%d is back", "%d are back", (unsigned long)p->back), p->back);
     if (p->gone)
-        q_buf_puts(&b, b.len ? ", " : ""), q_buf_printf(&b, ngettext("%d is gone and not fed any more (/forget gone removes it)", "%d are gone and not fed any more (/forget gone removes them)", (unsigned long)p->gone), p->gone);
+        q_buf_puts(&b, b.len ? ", " : ""), q_buf_printf(&b, ngettext("%d is gone and not fed any more (/forget gone removes it)",
+                                                                    "%d are gone and not fed any more (/forget gone removes them)", (unsigned long)p->gone), p->gone);
     if (b.len)
         note(&a->events, AGT_INFO, "%s: %s", path, b.p);
     q_buf_free(&b);
@@ -338,7 +339,8 @@ static void watch(agt *a, const job *j)
         note(&a->events, AGT_ERROR, "%s", err);
     else {
         put(a, real);
-        note(&a->events, AGT_INFO, a->watching.in >= 0 ? _("%s is watched: what changes there is taken in") : _("%s is watched, by a look every half minute: the system has no more notices to give (fs.inotify.max_user_instances)"), real);
+        note(&a->events, AGT_INFO, a->watching.in >= 0 ? _("%s is watched: what changes there is taken in")
+                                                         : _("%s is watched, by a look every half minute: the system has no more notices to give (fs.inotify.max_user_instances)"), real);
     }
     free(key);
     free(real);

@@ -11,6 +11,7 @@ int memory_graph(mem_store *s, const memory_ask *a, char *err)
     q_buf name = {0}, out = {0};
     for (int i = 0; i < a->n; i++) q_buf_printf(&name, "%s%s", i ? " " : "", a->rest[i]);
     int rc = rag_around_find(s, name.p, &r, err);
+    bool found = rc == Q_OK;
     if (rc == Q_OK && a->svg) {
         rag_around_svg(&r, &out);
         rc = cli_put_picture(a->svg, a->force, "graph.svg", &out, err);
@@ -23,7 +24,7 @@ int memory_graph(mem_store *s, const memory_ask *a, char *err)
         rag_around_text(&r, &out);
         q_say_text(stdout, out.p);
     }
-    if (rc == Q_OK) rag_around_free(&r);
+    if (found) rag_around_free(&r);
     q_buf_free(&out);
     q_buf_free(&name);
     return rc == Q_OK ? 0 : cli_fail(err);

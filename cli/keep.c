@@ -148,8 +148,10 @@ int memory_verify(const memory_ask *a, char *err)
     free(json);
     free(line);
     if (rc < 0) return cli_fail(err);
-    if (unread) q_say(stderr, ngettext("quorum: %d table could not be read: only its bytes were looked through\n", "quorum: %d tables could not be read: only their bytes were looked through\n", (unsigned long)unread), unread);
-    if (!v.found) q_say(stdout, ngettext("it stands nowhere: %d file was looked through, row by row and byte by byte\n", "it stands nowhere: %d files were looked through, row by row and byte by byte\n", (unsigned long)files), files);
+    if (unread) q_say(stderr, ngettext("quorum: %d table could not be read: only its bytes were looked through\n",
+                                       "quorum: %d tables could not be read: only their bytes were looked through\n", (unsigned long)unread), unread);
+    if (!v.found) q_say(stdout, ngettext("it stands nowhere: %d file was looked through, row by row and byte by byte\n",
+                                         "it stands nowhere: %d files were looked through, row by row and byte by byte\n", (unsigned long)files), files);
     return v.found ? 1 : 0;
 }
 
@@ -158,7 +160,9 @@ enum { EXACT_DIGITS = 15 };             /* of a number that every reader of JSON
 
 void memory_export_value(cJSON *row, const mem_export_value *v)
 {
+    const char *endless = !v->number ? NULL : strcmp(v->text, "inf") == 0 ? "9e999" : strcmp(v->text, "-inf") == 0 ? "-9e999" : NULL;
     if (v->null) cJSON_AddNullToObject(row, v->name);
+    else if (endless) cJSON_AddRawToObject(row, v->name, endless);      /* JSON has no word for it; this is read as it */
     else if (v->number && (v->n <= EXACT_DIGITS || strpbrk(v->text, ".e"))) cJSON_AddRawToObject(row, v->name, v->text);
     else if (!v->bytes && q_utf8_valid(v->text, v->n) && strlen(v->text) == v->n) cJSON_AddStringToObject(row, v->name, v->text);
     else {
@@ -206,12 +210,12 @@ static bool value_of(const cJSON *j, mem_export_value *v, q_buf *room)
 
 enum { VALUES_MOST = 64 };
 
-static int one_row(mem_refill *r, const char *line, size_t n, int64_t number, char *err)
+static int one_row(mem_refill *r, const char *line, int64_t number, char *err)
 {
     mem_export_value v[VALUES_MOST];
     bool in_room[VALUES_MOST];
     q_buf room = {0};
-    cJSON *o = cJSON_ParseWithLength(line, n), *j;
+    cJSON *o = cJSON_ParseWithOpts(line, NULL, true), *j;         /* to its end: two rows on a line are none */
     const cJSON *table = cJSON_GetObjectItem(o, "table"), *version = cJSON_GetObjectItem(o, "v");
     int k = 0, rc = cJSON_IsObject(o) && cJSON_IsString(table) && cJSON_IsNumber(version) && version->valuedouble == 1 ? Q_OK : Q_FORMAT;
     for (j = o && rc == Q_OK ? o->child : NULL; j && rc == Q_OK; j = j->next) {
@@ -232,24 +236,38 @@ static int one_row(mem_refill *r, const char *line, size_t n, int64_t number, ch
     return rc;
 }
 
+enum { LINE_MOST = 600 << 20 };         /* bytes: a row of a store is at most 256 MiB, twice that as digits */
+
+/* The next line without its end; 0: there is none more. A byte 0 is in no JSON, and a device may have nothing else. */
+static int next_line(FILE *f, q_buf *line, int64_t number, char *err)
+{
+    int c = EOF;
+    q_buf_clear(line);
+    flockfile(f);
+    while (line->len <= LINE_MOST && (c = getc_unlocked(f)) != EOF && c != '\n' && c) q_buf_putc(line, (char)c);
+    funlockfile(f);
+    if (c == 0 || line->len > LINE_MOST) return q_fail(err, Q_FORMAT, _("line %lld is none of an export of quorum: nothing was taken in"), (long long)number);
+    if (ferror(f)) return q_fail(err, Q_IO, _("line %lld: %s; nothing was taken in"), (long long)number, strerror(errno));
+    return c != EOF || line->len > 0;
+}
+
 int memory_import(struct mem_store *s, const memory_ask *a, char *err)
 {
     FILE *f = strcmp(a->rest[0], "-") == 0 ? stdin : fopen(a->rest[0], "re");
     mem_refill *r = NULL;
-    char *line = NULL;
-    size_t cap = 0;
+    q_buf line = {0};
     int64_t number = 0;
-    int rows = 0, rc = f ? mem_refill_new(s, &r, err) : q_fail(err, Q_IO, "%s: %s", a->rest[0], strerror(errno));
-    for (ssize_t n; rc == Q_OK && (n = getline(&line, &cap, f)) >= 0;) {
+    int rows = 0, got, rc = f ? mem_refill_new(s, &r, err) : q_fail(err, Q_IO, "%s: %s", a->rest[0], strerror(errno));
+    while (rc == Q_OK && (got = next_line(f, &line, number + 1, err)) != 0) {
+        rc = got < 0 ? got : Q_OK;
         number++;
-        if (strspn(line, " \t\r\n") < (size_t)n) rc = one_row(r, line, (size_t)n, number, err);
+        if (got > 0 && line.len && strspn(line.p, " \t\r") < line.len) rc = one_row(r, line.p, number, err);
     }
-    if (rc == Q_OK && ferror(f)) rc = q_fail(err, Q_IO, "%s: %s", a->rest[0], strerror(errno));
     if (rc == Q_OK && number == 0) rc = q_fail(err, Q_FORMAT, _("%s is empty: quorum memory export writes what this reads"), a->rest[0]);
     char why[Q_ERRLEN];
     int end = r ? mem_refill_end(r, rc == Q_OK, &rows, rc == Q_OK ? err : why) : Q_OK;
     if (rc == Q_OK) rc = end;
-    free(line);
+    q_buf_free(&line);
     if (f && f != stdin) fclose(f);
     if (rc != Q_OK) return cli_fail(err);
     q_say(stdout, ngettext("%d row is taken in: the memory is what it was\n", "%d rows are taken in: the memory is what it was\n", (unsigned long)rows), rows);

@@ -135,7 +135,8 @@ static bool alike(const mem_trace *t, int i, const eng_out *o, int row)
 
 int lab_was_turned(char *err)
 {
-    return q_fail(err, Q_RANGE, _("rope.* or kv.type was turned inside this answer, and what made its context then was not written down: it cannot be had again as it was made. /again answers anew, then this can be asked"));
+    return q_fail(err, Q_RANGE, _("rope.* or kv.type was turned inside this answer, and what made its context then was not written down: "
+                                    "it cannot be had again as it was made. /again answers anew, then this can be asked"));
 }
 
 int lab_past_read(lab_past *p, const struct mem_trace *t, const lab_terms *terms, char *err)

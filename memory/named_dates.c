@@ -37,13 +37,21 @@ static int number_at(const struct named_text *x, int i, size_t digits)
     return strlen(w) <= digits ? atoi(w) : -1;
 }
 
+static bool ordinal(const char *ending)
+{
+    static const char *const known[] = {"", "st", "nd", "rd", "th"};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(ending, known[i]) == 0) return true;
+    return false;
+}
+
 /* "3", "3rd". */
 static int day_at(const struct named_text *x, int i)
 {
     if (i >= x->n_v || !(x->v[i].shape & SHAPE_DIGIT)) return -1;
     const char *w = named_form(x, i);
     size_t n = strspn(w, "0123456789");
-    if (n == 0 || n > 2 || (w[n] && strcmp(w + n, "st") && strcmp(w + n, "nd") && strcmp(w + n, "rd") && strcmp(w + n, "th"))) return -1;
+    if (n == 0 || n > 2 || !ordinal(w + n)) return -1;
     int d = atoi(w);
     return d >= 1 && d <= 31 ? d : -1;
 }

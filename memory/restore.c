@@ -29,19 +29,28 @@ static int put_back(const char *file, const char *from, char *err)
     return rc == SQLITE_OK ? Q_OK : q_fail(err, Q_IO, _("%s could not be brought back: %s; nothing was changed"), from, sqlite3_errstr(rc));
 }
 
-/* One that is not there yet: what an earlier restoring replaced may stand nowhere else. */
+/* One that is not there yet: what an earlier restoring of the day put aside stays. */
 static char *kept_name(const char *file)
 {
     char day[11];
     struct stat st;
     store_backup_day(NULL, day);
     char *whole = store_backup_path(file, day), *kept = q_printf("%s.replaced", whole);
-    for (int n = 2; lstat(kept, &st) == 0; n++) {
+    for (int i = 2; lstat(kept, &st) == 0; i++) {
         free(kept);
-        kept = q_printf("%s.replaced.%d", whole, n);
+        kept = q_printf("%s.replaced.%d", whole, i);
     }
     free(whole);
     return kept;
+}
+
+/* A file of its own with something in it: an empty one would open as an empty memory. */
+static int is_backup(const char *file, const char *day, const char *from, char *err)
+{
+    struct stat st;
+    if (!store_backup_named(day) || lstat(from, &st) != 0 || !S_ISREG(st.st_mode))
+        return q_fail(err, Q_NOTFOUND, _("there is no backup of %s of the day %s: quorum memory backups lists them"), file, day);
+    return st.st_size ? Q_OK : q_fail(err, Q_FORMAT, _("%s is empty: nothing was changed; quorum memory backups lists the others"), from);
 }
 
 /* A copy of what is there; what cannot be read is put aside as it is (*moved), and an empty file stands in its place. */
@@ -52,7 +61,7 @@ static int put_aside(const char *file, const char *kept, bool *moved, char *err)
     if (rc == Q_OK) rc = store_backup_write(s, kept, NULL, NULL, err);
     mem_close(s);
     if (rc != Q_FORMAT) return rc;
-    if (link(file, kept) != 0) return q_fail(err, Q_IO, _("cannot keep a copy of %s: %s; nothing was changed"), file, strerror(errno));
+    if (link(file, kept) != 0 && errno != EEXIST) return q_fail(err, Q_IO, _("cannot keep a copy of %s: %s; nothing was changed"), file, strerror(errno));
     if (unlink(file) != 0) return q_fail(err, Q_IO, _("cannot write %s: %s"), file, strerror(errno));
     *moved = true;
     int fd = open(file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -65,22 +74,24 @@ int mem_restore(const char *path, const char *day, char **kept, char *err)
 {
     char *file = path ? store_path(path) : q_user_path(Q_DIR_DATA, "quorum.db"), *from = NULL;
     mem_store *s = NULL;
-    bool moved = false;
+    bool moved = false, aside = false;
     *kept = NULL;
     if (!file) return q_no_home(err);
     from = store_backup_path(file, day);
-    int rc = store_backup_named(day) && access(from, R_OK) == 0 ? Q_OK :
-             q_fail(err, Q_NOTFOUND, _("there is no backup of %s of the day %s: quorum memory backups lists them"), file, day);
+    int rc = is_backup(file, day, from, err);
     if (rc == Q_OK) rc = store_open(from, NULL, &s, err);         /* is it whole, and ours? */
     if (rc == Q_OK) rc = mem_check(s, err);
     mem_close(s);
     if (rc == Q_OK) {
         *kept = kept_name(file);
         rc = put_aside(file, *kept, &moved, err);
+        aside = rc == Q_OK;
     }
     if (rc == Q_OK) rc = put_back(file, from, err);
     if (rc != Q_OK) {
+        char why[Q_ERRLEN];
         if (moved) rename(*kept, file);
+        else if (aside) q_file_erase(*kept, why);           /* the file is what it was: no second one of it */
         free(*kept);
         *kept = NULL;
     }

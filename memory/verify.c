@@ -198,13 +198,21 @@ static bool word_of(void *user, const mem_word *w)
     return x->n_word < WORDS_MAX;
 }
 
-static bool is_database(const char *name) { return !strstr(name, "-journal") && !strstr(name, "-wal") && !strstr(name, "-shm"); }
+/* rest: what stands behind the store's own name, which may itself be called anything. */
+static bool is_database(const char *rest)
+{
+    static const char *const not[] = {"-journal", "-wal", "-shm"};
+    size_t n = strlen(rest);
+    for (size_t i = 0; i < sizeof not / sizeof *not; i++)
+        if (n >= strlen(not[i]) && strcmp(rest + n - strlen(not[i]), not[i]) == 0) return false;
+    return true;
+}
 
-static int one_file(struct verifying *x, const char *file, const char *text, char *err)
+static int one_file(struct verifying *x, const char *file, const char *rest, const char *text, char *err)
 {
     x->file = file;
     x->here = 0;
-    if (is_database(file)) rows(x);
+    if (is_database(rest)) rows(x);
     return bytes(x, text, err);
 }
 
@@ -222,8 +230,10 @@ int mem_verify_absent(const char *path, const char *text, mem_found_fn *fn, void
     const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file;
     char *folder = slash ? q_strndup(file, slash == file ? 1 : (size_t)(slash - file)) : q_strdup(".");
     static const char *const beside[] = {"", "-journal", "-wal", "-shm", ".before-", ".backup-"};
-    int rc = access(file, F_OK) == 0 ? Q_OK : q_fail(err, Q_NOTFOUND, _("there is no memory at %s"), file);
+    struct stat st;
+    int rc = stat(file, &st) == 0 && S_ISREG(st.st_mode) ? Q_OK : q_fail(err, Q_NOTFOUND, _("there is no memory at %s"), file);
     DIR *d = rc == Q_OK ? opendir(folder) : NULL;
+    if (rc == Q_OK && !d) rc = q_fail(err, Q_IO, _("cannot read the folder %s: %s"), folder, strerror(errno));
     for (struct dirent *e; d && rc == Q_OK && (e = readdir(d));) {
         const char *rest = strncmp(e->d_name, name, strlen(name)) == 0 ? e->d_name + strlen(name) : NULL;
         bool ours = false;
@@ -231,9 +241,8 @@ int mem_verify_absent(const char *path, const char *text, mem_found_fn *fn, void
             ours |= i < 4 ? strcmp(rest, beside[i]) == 0 : strncmp(rest, beside[i], strlen(beside[i])) == 0;
         if (!ours) continue;
         char *one = q_printf("%s%s", file, rest);
-        struct stat st;
         if (stat(one, &st) == 0 && S_ISREG(st.st_mode)) {
-            rc = one_file(&x, one, text, err);
+            rc = one_file(&x, one, rest, text, err);
             ++*files;
         }
         free(one);

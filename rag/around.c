@@ -243,6 +243,7 @@ static int read_passages(mem_store *s, const struct ids *x, struct meeting *g, r
                 out->passages++;
                 if (out->n_place < RAG_AROUND_PLACES) out->place[out->n_place++] = rag_label(&p.v[i]);
             }
+            g->m = NULL;
             mem_passages_free(&p);
         }
     return rc;

@@ -162,8 +162,8 @@ static void words(const struct map *m, q_buf *b)
 {
     char w[32], v[32];
     const mem_sizes *z = &m->sizes;
-    int64_t most = 0;
-    q_buf_say(b, _("documents %lld, conversations %lld, on the disk %s (of these %s unused)\n\n"), (long long)(z->documents[0] + z->documents[1] + z->documents[2]),
+    int64_t most = 0, documents = z->documents[0] + z->documents[1] + z->documents[2];
+    q_buf_say(b, _("documents %lld, conversations %lld, on the disk %s (of these %s unused)\n\n"), (long long)documents,
               (long long)z->conversations, q_bytes_words((uint64_t)z->file, w), q_bytes_words((uint64_t)z->free, v));
     q_buf_say(b, _("documents of your own  %lld, passages %lld, text %s\n"), (long long)z->documents[0], (long long)m->passages[0], q_bytes_words((uint64_t)m->bytes[0], w));
     q_buf_say(b, _("the manual             %lld, passages %lld, text %s\n"), (long long)z->documents[1], (long long)m->passages[1], q_bytes_words((uint64_t)m->bytes[1], w));

@@ -242,6 +242,25 @@ static void it_is_found_where_it_is_hidden(void)
     q_buf_free(&b);
 }
 
+/* What is no store is never said to hold nothing, and a folder's name is not its journal's. */
+static void the_place_of_the_store_is_looked_at_too(void)
+{
+    char *folder = file("my-journal"), *path = q_printf("%s/notes-wal.db", folder), *where;
+    int files = 0, unread = 0;
+    CHECK_INT(mkdir(folder, 0700), 0);
+    mem_store *s = open_at(path);
+    fill(s, said, 2);
+    mem_close(s);
+    CHECK(stands(path, SECRET, &where) >= 20);
+    free(where);
+    const char *const none[] = {folder, "/dev/null", "/nonexistent/x.db"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        CHECK_INT(mem_verify_absent(none[i], SECRET, NULL, NULL, &files, &unread, err), Q_NOTFOUND);
+        CHECK(strstr(err, "there is no memory at"));
+    }
+    free(path);
+}
+
 static void a_message_goes_and_the_tree_stays(void)
 {
     mem_store *s = open_at(":memory:");
@@ -288,7 +307,7 @@ static void what_is_meant(void)
     OK(run(s, "UPDATE document SET gone=5 WHERE path='/birds.md'"));
     static const struct { const char *what; int rc; const char *holds; } t[] = {
         {"gone", Q_OK, "birds.md"}, {"пропавшее", Q_OK, "birds.md"}, {"since 2025-03-01 until 2025-03-01", Q_OK, "1 message"}, {"с 01.03.2025 по 01.03.2025", Q_OK, "1 message"},
-        {"since 2025-03-02 until 2025-03-03", Q_NOTFOUND, "nothing"}, {"since yesterday", Q_OK, "and "}, {"since", Q_NOTFOUND, "no document"}, {"since 2025-13-01", Q_RANGE, "no day"},
+        {"since 2025-03-02 until 2025-03-03", Q_NOTFOUND, "nothing"}, {"since yesterday", Q_OK, "and "}, {"since", Q_NOTFOUND, "no document"}, {"since 2025-13-01", Q_RANGE, "no day"}, {"since 2025-02-30", Q_RANGE, "no day"}, {"since 2025-02-28 until 29.02.2025", Q_RANGE, "no day"}, {"since 2024-02-29 until 2024-02-29", Q_NOTFOUND, "nothing"},
         {"since 2025-03-01 until", Q_RANGE, "until"}, {"since 2025-03-01 bis 2025-03-02", Q_RANGE, "until"}, {"chat 1", Q_OK, "harbour"}, {"chat 99", Q_NOTFOUND, "99"},
         {"chat x", Q_RANGE, "/chats"}, {"message 1:1", Q_OK, "kingfishers"}, {"message 1", Q_OK, "kingfishers"}, {"message 999", Q_NOTFOUND, "999"}, {"message one", Q_RANGE, "/find"},
         {"words nobody wrote this", Q_OK, "No document"}, {"words KINGFISHERS", Q_OK, "1 document, 1 message"}, {"/birds.md", Q_OK, "birds.md"}, {"/nowhere", Q_NOTFOUND, "/memory list"},
@@ -474,32 +493,56 @@ static void a_day_is_brought_back(void)
     s = kept ? open_at(kept) : NULL;
     if (s) CHECK_INT(number(s, "SELECT count(*) FROM message WHERE text='said after the backup'"), 1);
     mem_close(s);
-    char *first = kept;
+    free(kept);
     /* also over a file that is damaged; and a damaged backup is not taken */
     char *name = q_printf("%s.backup-%s", path, day_before(0)), *bad = q_printf("%s.backup-2001-02-03", path);
     OK(q_write_file_atomic(bad, "no store at all, but long enough to be one ......................................................", 90, err));
     CHECK(mem_restore(path, "2001-02-03", &kept, err) < 0 && !kept);
+    OK(q_write_file_atomic(bad, "", 0, err));                       /* it would open as an empty memory */
+    CHECK_INT(mem_restore(path, "2001-02-03", &kept, err), Q_FORMAT);
+    CHECK(!kept && strstr(err, "is empty"));
+    unlink(bad);
+    CHECK_INT(symlink(path, bad), 0);
+    CHECK_INT(mem_restore(path, "2001-02-03", &kept, err), Q_NOTFOUND);
     s = open_at(path);
     mem_close(s);
-    /* another time on the same day: what was replaced first stands where it was said to */
-    OK(mem_restore(path, day_before(0), &kept, err));
-    CHECK_MSG(kept && first && strcmp(kept, first) != 0, "%s", kept ? kept : "-");
-    s = open_at(first);
-    CHECK_INT(number(s, "SELECT count(*) FROM message WHERE text='said after the backup'"), 1);
-    mem_close(s);
-    s = open_at(kept);
-    CHECK_INT(number(s, "SELECT count(*) FROM message WHERE text='said after the backup'"), 0);
-    mem_close(s);
-    free(kept);
     OK(q_write_file_atomic(path, "no store at all, but long enough to be one ......................................................", 90, err));
     OK(mem_restore(path, day_before(0), &kept, err));
     s = open_at(path);
     CHECK_INT(number(s, "SELECT count(*) FROM document WHERE path='/birds.md'"), 1);
     mem_close(s);
     free(kept);
-    free(first);
     free(bad);
     free(name);
+}
+
+/* What the first restoring of a day put aside is the only copy of what was said since the backup. */
+static void a_second_restoring_keeps_what_the_first_put_aside(void)
+{
+    char *path = file("twice.db"), *first = NULL, *second = NULL;
+    mem_store *s = open_at(path);
+    int64_t chat;
+    fill(s, said, 1);
+    CHECK(made_one(s));
+    OK(mem_conversation_new(s, "after that", &chat, err));
+    say(s, chat, 0, MEM_USER, "said after the backup");
+    mem_close(s);
+    OK(mem_restore(path, day_before(0), &first, err));
+    OK(mem_restore(path, day_before(0), &second, err));
+    CHECK(first && second && strcmp(first, second) != 0);
+    s = first ? open_at(first) : NULL;
+    if (s) CHECK_INT(number(s, "SELECT count(*) FROM message WHERE text='said after the backup'"), 1);
+    mem_close(s);
+    /* and a forgetting reaches both */
+    s = open_at(path);
+    char *what = q_printf("words %s", SECRET);
+    OK(forget(s, what, NULL));
+    free(what);
+    CHECK(first && second && access(first, F_OK) != 0 && access(second, F_OK) != 0);
+    free(mem_note(s));
+    mem_close(s);
+    free(first);
+    free(second);
 }
 
 /* ---- killed, full, two at once ---- */
@@ -705,6 +748,7 @@ int main(void)
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) unsetenv(own[i]);
     RUN(words_go_from_every_table);
     RUN(it_is_found_where_it_is_hidden);
+    RUN(the_place_of_the_store_is_looked_at_too);
     RUN(a_message_goes_and_the_tree_stays);
     RUN(what_is_meant);
     RUN(one_backup_a_day_and_seven_are_kept);
@@ -712,6 +756,7 @@ int main(void)
     RUN(a_stopped_backup_leaves_nothing);
     RUN(forgetting_reaches_the_backups);
     RUN(a_day_is_brought_back);
+    RUN(a_second_restoring_keeps_what_the_first_put_aside);
     RUN(what_can_be_derived_is_made_again);
     RUN(a_kill_at_any_step);
     RUN(a_full_disk_forgets_later);

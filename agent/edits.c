@@ -219,13 +219,27 @@ static void take(agt *a, const edit *e, prov_config *c, int to, int step)
     sync_publish(a);
 }
 
+/* Between two answers a context may become shorter than what stands in it: that goes, and the next question brings in what fits. */
+static int put(agt *a, const prov_config *c, int token, bool *emptied, char *err)
+{
+    q_buf b = { 0 };
+    int rc = prov_set(a->seat.who, c, sync_policy(&a->settings), err);
+    *emptied = rc == Q_RANGE && token == 0 && !desk_answering(&a->desk) && atoi(prov_config_get(c, "context.length", &b)) < sync_room(a).text;
+    if (*emptied) {
+        prov_forget(a->seat.who);
+        rc = prov_set(a->seat.who, c, sync_policy(&a->settings), err);
+    }
+    q_buf_free(&b);
+    return rc;
+}
+
 /* True: it took effect. */
 static bool apply(agt *a, const edit *e, int token)
 {
     char err[Q_ERRLEN], *name = NULL, *value = NULL;
     prov_config *c = NULL, *was = NULL;
     int rc, to = -1, step = -1;
-    bool done = false;
+    bool done = false, emptied = false;
     if (!a->seat.cfg)
         rc = q_fail(err, Q_ERR, _("no model is loaded, so its knobs have no values yet: run quorum model fetch, or /model FILE"));
     else
@@ -241,7 +255,11 @@ static bool apply(agt *a, const edit *e, int token)
     char *meant = rc == Q_OK ? meaning(a, c, effect, token) : NULL;
     if (rc == Q_OK) {
         guard_say(a, a->seat.cfg, c);
-        rc = prov_set(a->seat.who, c, sync_policy(&a->settings), err);
+        rc = put(a, c, token, &emptied, err);
+    }
+    if (rc == Q_OK && emptied) {
+        free(meant);
+        meant = q_strdup(_("the next question reads anew what fits of the conversation"));
     }
     if (rc < 0) {
         if (*err)

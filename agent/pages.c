@@ -29,6 +29,9 @@ void page_context(agt *a)
         q_buf_puts(&b, _("No model is loaded, so there is no context yet.\n"));
     else if (s.ctx_used == 0)
         q_buf_say(&b, _("Nothing is evaluated yet; the context holds %d tokens. The next question brings its branch in.\n"), s.ctx_size);
+    else if (a->shown.n_mix == 0)
+        q_buf_say(&b, ngettext("The text is %d token of %d; the next question has it read anew.\n",
+                               "The text is %d tokens of %d; the next question has it read anew.\n", (unsigned long)s.ctx_used), s.ctx_used, s.ctx_size);
     else {
         q_buf_say(&b, ngettext("%d of %d token is in the context", "%d of %d tokens are in the context", (unsigned long)s.ctx_size), s.ctx_used, s.ctx_size);
         q_buf_say(&b, ngettext(", made by %d configuration:\n", ", made by %d configurations:\n", (unsigned long)a->shown.n_mix), a->shown.n_mix);

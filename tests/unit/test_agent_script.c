@@ -833,6 +833,37 @@ static void again_in_a_longer_context_comes_back(void)
     finish_db(&s);
 }
 
+/* A context shorter than the conversation: nothing is lost, and the newest turns that fit are what the next answer sees. */
+static void a_context_may_become_shorter_than_the_conversation(void)
+{
+    seen s = { 0 };
+    q_buf b = { 0 };
+    if (!start((script){ 0 }, false, &s))
+        return;
+    agt_submit(a, "/set context.length 200");
+    for (int i = 0; i < 5; i++)
+        ask("count", &s);
+    settle(a, &s);
+    agt_status st;
+    agt_get_status(a, &st);
+    char set[64], few[24];
+    snprintf(few, sizeof few, "%d", st.ctx_used - 5);
+    snprintf(set, sizeof set, "/set context.length %s", few);
+    seen_clear(&s);
+    agt_submit(a, set);
+    settle(a, &s);
+    CHECK_MSG(s.errors == 0, "%s", s.notes.p ? s.notes.p : "");
+    CHECK_STR(setting("context.length", &b), few);
+    agt_get_status(a, &st);
+    CHECK(st.ctx_size == atoi(few) && st.ctx_used == 0);
+    agt_message *m = ask("short", &s);
+    CHECK(m && m->state == AGT_DONE && s.errors == 0);
+    agt_get_status(a, &st);
+    CHECK(st.ctx_used > 0 && st.ctx_used <= atoi(few));
+    q_buf_free(&b);
+    finish_db(&s);
+}
+
 /* And where they are refused whatever is given up, what is said to be in effect is in effect; F9 is asked for the others. */
 static void again_that_cannot_come_back_says_so(void)
 {
@@ -921,6 +952,7 @@ int main(void)
     RUN(again_with_the_same_seed);
     RUN(differs_is_kept);
     RUN(again_in_a_longer_context_comes_back);
+    RUN(a_context_may_become_shorter_than_the_conversation);
     RUN(again_that_cannot_come_back_says_so);
     RUN(labels_are_stored_in_no_language);
     return TEST_END();

@@ -29,29 +29,37 @@ static watched *find(watching *w, const char *path)
 }
 
 /* ---- the thread ---- */
-typedef struct tree { char **path; int n; } tree;        /* [n]: by the descriptor that inotify gave; NULL: none */
+typedef struct tree { char **path; int n, held; } tree;      /* [n], of them held: by the descriptor that inotify gave; NULL: none */
 
-static void look_into(watching *w, tree *t, const char *path, int depth)
+/* False: there is more below it than the system tells of. */
+static bool look_into(watching *w, tree *t, const char *path, int depth)
 {
-    int id = t->n < FOLDERS_MOST ? inotify_add_watch(w->in, path, MASK) : -1;
-    if (id < 0 || depth > DEEPEST)
-        return;
+    int id = depth > DEEPEST ? -1 : inotify_add_watch(w->in, path, MASK);
+    if (id < 0)
+        return depth <= DEEPEST && errno != ENOSPC && errno != ENOMEM;       /* it is none, or nobody may read it */
+    if (t->held >= w->most && !(id < t->n && t->path[id])) {
+        inotify_rm_watch(w->in, id);
+        return false;
+    }
     for (; t->n <= id; t->n++) {
         t->path = q_realloc(t->path, sizeof *t->path * (size_t)(t->n + 1));
         t->path[t->n] = NULL;
     }
+    t->held += !t->path[id];
     free(t->path[id]);
     t->path[id] = q_strdup(path);
+    bool all = true;
     DIR *d = opendir(path);
     for (struct dirent *e; d && (e = readdir(d));) {
         if (*e->d_name == '.' || (e->d_type != DT_DIR && e->d_type != DT_UNKNOWN))
             continue;                    /* hidden ones are never taken in */
         char *below = q_printf("%s/%s", path, e->d_name);
-        look_into(w, t, below, depth + 1);
+        all &= look_into(w, t, below, depth + 1);
         free(below);
     }
     if (d)
         closedir(d);
+    return all;
 }
 
 static void changed(watched *f, int64_t now)
@@ -73,12 +81,15 @@ static void take_events(watching *w, tree *t, const char *p, ssize_t n, int64_t 
                 changed(&w->v[i], now);
         if (folder && *name && *name != '.' && e.mask & IN_ISDIR && e.mask & (IN_CREATE | IN_MOVED_TO)) {
             char *below = q_printf("%s/%s", folder, name);
-            look_into(w, t, below, 0);
+            bool all = look_into(w, t, below, 0);
+            for (int i = 0; i < w->n && !all; i++)
+                w->v[i].few |= watching_within(below, w->v[i].path);
             free(below);
         }
         if (e.mask & IN_IGNORED && folder) {
             free(t->path[e.wd]);
             t->path[e.wd] = NULL;
+            t->held--;
         }
     }
 }
@@ -91,15 +102,16 @@ static void *watch_main(void *agt_)
     _Alignas(struct inotify_event) char room[1 << 16];
     for (;;) {
         struct pollfd p[2] = { { .fd = w->wake, .events = POLLIN }, { .fd = w->in, .events = POLLIN } };
-        int64_t now = q_now_ns(), next = now + AGAIN_NS;
+        int64_t now = q_now_ns();
         pthread_mutex_lock(&w->mu);
+        int64_t next = now + w->again_ns;
         bool ends = w->ends;
         for (int i = 0; i < w->n && !ends; i++) {
             watched *f = &w->v[i];
             if (f->due_ns && f->due_ns <= now && !f->posted) {
                 f->due_ns = f->first_ns = 0;
                 f->posted = true;
-                look_into(w, &t, f->path, 0);        /* before the look: what comes behind it is told */
+                f->few = !look_into(w, &t, f->path, 0);      /* before the look: what comes behind it is told */
                 desk_post(&a->desk, &job_watched, 0, 0, f->path, NULL);
             } else if (f->due_ns && f->due_ns > now && f->due_ns < next)
                 next = f->due_ns;
@@ -119,7 +131,7 @@ static void *watch_main(void *agt_)
         if (n > 0)
             take_events(w, &t, room, n, now);
         for (int i = 0; i < w->n; i++)
-            if ((w->v[i].lost_ms || w->in < 0) && !w->v[i].due_ns && !w->v[i].posted && now >= next)
+            if ((w->v[i].lost_ms || w->v[i].few || w->in < 0) && !w->v[i].due_ns && !w->v[i].posted && now >= next)
                 w->v[i].due_ns = w->v[i].first_ns = now;
         pthread_mutex_unlock(&w->mu);
     }
@@ -165,6 +177,8 @@ void watching_open(agt *a)
     char err[Q_ERRLEN];
     strings all = { 0 };
     a->watching.in = a->watching.wake = -1;
+    a->watching.most = FOLDERS_MOST;
+    a->watching.again_ns = AGAIN_NS;
     pthread_mutex_init(&a->watching.mu, NULL);
     if (!a->once && watching_folders(a->store, &all, err) == Q_OK)
         for (int i = 0; i < all.n; i++)
@@ -232,9 +246,10 @@ static void look(agt *a, const job *j)
     bool away = !there || (rc == Q_OK && p.kept > 0) || (rc < 0 && rc != Q_CANCEL);
     pthread_mutex_lock(&w->mu);
     watched *f = find(w, j->text);
-    bool was = f && f->lost_ms;
+    bool was = f && f->lost_ms, few = f && f->few && !f->said;
     if (f) {
         f->posted = false;
+        f->said |= f->few;
         f->lost_ms = !away ? 0 : was ? f->lost_ms : q_wall_ms();
     }
     day_of(f ? f->lost_ms : 0, when);
@@ -243,6 +258,8 @@ static void look(agt *a, const job *j)
     if (!f)
         return;                          /* watched no more */
     tell(a, j->text, &p);
+    if (few)
+        note(&a->events, AGT_WARN, _("%s has more folders than the system tells of (fs.inotify.max_user_watches): it is also looked at every half minute"), j->text);
     if (rc < 0 && rc != Q_CANCEL && !was)
         note(&a->events, AGT_WARN, "%s", err);
     else if (away && !was)

@@ -17,6 +17,7 @@ typedef struct watched {
     int64_t lost_ms;                     /* since when it cannot be reached; 0: it can */
     int64_t due_ns, first_ns;            /* when it is looked at; since when something waits; 0: nothing does */
     bool posted;                         /* its job waits or runs */
+    bool few, said;                      /* of some folders below it the system tells nothing: looked at every half minute; that was said */
 } watched;
 typedef struct watching {
     pthread_mutex_t mu;
@@ -24,6 +25,8 @@ typedef struct watching {
     pthread_t thread;
     bool runs, ends;
     int in, wake;                        /* inotify; eventfd. -1: there is none */
+    int most;                            /* folders, all together, that the system is asked to tell of */
+    int64_t again_ns;                    /* between two looks where it tells nothing */
 } watching;
 
 void watching_open(struct agt *);        /* those of the store, each looked at once; not for a script */

@@ -97,10 +97,11 @@ static int bring(struct gathering *g, const rag_near_hits *h, const struct ranki
     return n ? rag_gather_some(g, v, n, err) : Q_OK;
 }
 
+/* The mean has the present talk in it, the nearest has not: where that leaves no room between them nothing else is near. */
 static double nearness(const rag_near_hits *h, enum mem_kind kind, double score)
 {
     if (score >= h->max) return 1;
-    double x = (score - h->mean_of[kind]) / (h->max - h->mean_of[kind]);
+    double room = h->max - h->mean_of[kind], x = room > 0 ? (score - h->mean_of[kind]) / room : 0;
     return x > 0 ? x : 0;
 }
 

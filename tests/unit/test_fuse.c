@@ -198,6 +198,35 @@ static void what_is_gone_banned_or_of_this_talk_is_not_fed(void)
     mem_close(s);
 }
 
+/* The mean of what was said has this talk in it, the nearest has not: what is farther than the nearest is not nearer for that. */
+static void a_talk_about_it_alone_turns_no_order_round(void)
+{
+    static const char *const said[] = {"The dog chased the hare.", "The dog drank from a bucket yesterday evening.", "The meadow belongs to my neighbour's cousin, who sells cheese and honey."};
+    struct model m = model();
+    mem_store *s = filled(false);
+    int64_t here, other, id;
+    OK(mem_conversation_new(s, "", &here, err));
+    OK(mem_conversation_new(s, "", &other, err));
+    for (int i = 0; i < 12; i++) OK(mem_message_add(s, here, 0, MEM_USER, HARE, strlen(HARE), &id, err));
+    for (int i = 0; i < 3; i++) OK(mem_message_add(s, other, 0, MEM_USER, said[i], strlen(said[i]), &id, err));
+    embed_all(s, &m);
+    rag_near *near = rag_near_new(s, lend(&m));
+    rag_config c = rag_config_default();
+    c.mode = RAG_HYBRID;
+    rag_result *r = NULL;
+    OK(rag_search(s, &c, "Where on the meadow was the dog when it chased the hare?", &(rag_scope){.budget = -1, .near = near, .conversation = here}, &r, err));
+    int chats = 0;
+    for (int i = 0; r && i < r->n; i++) {
+        double x = side_of(&r->v[i], "near");
+        chats += r->v[i].kind == MEM_CHAT;
+        CHECK_MSG(x >= 0 && x <= 1, "%s: %g", r->v[i].text, x);
+    }
+    CHECK_MSG(r && chats == 3 && strcmp(r->v[0].text, said[0]) == 0, "%d, %s", chats, r && r->n ? r->v[0].text : "-");
+    rag_result_free(r);
+    rag_near_free(near);
+    mem_close(s);
+}
+
 /* The same words of a model stand behind a person's. */
 static void a_models_words_stand_behind_a_persons(void)
 {
@@ -360,6 +389,7 @@ int main(void)
     RUN(meaning_alone_finds_and_is_explained);
     RUN(numbers_shown_make_the_score);
     RUN(what_is_gone_banned_or_of_this_talk_is_not_fed);
+    RUN(a_talk_about_it_alone_turns_no_order_round);
     RUN(a_models_words_stand_behind_a_persons);
     RUN(the_mode_says_when_meaning_is_asked);
     RUN(a_follow_up_takes_its_question_along);

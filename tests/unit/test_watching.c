@@ -133,6 +133,37 @@ static void what_changes_is_followed(void)
     free(line);
 }
 
+/* No more folders are asked for: those that were are told of still. */
+static void what_nothing_tells_of_is_looked_at(void)
+{
+    char *line = q_printf("/watch %s", at("many")), *off = q_printf("/watch off %s", at("many"));
+    CHECK_INT(mkdir(at("many"), 0700), 0);
+    CHECK_INT(mkdir(at("many/sub"), 0700), 0);
+    put("many/sub/a.md", "# Knots\n\nKnots follow the edge of the tide.\n");
+    at_rest();
+    pthread_mutex_lock(&a->watching.mu);
+    int most = a->watching.most;
+    int64_t again = a->watching.again_ns;
+    a->watching.most = 0;
+    a->watching.again_ns = 50000000;
+    pthread_mutex_unlock(&a->watching.mu);
+    q_buf_clear(&s.notes);
+    shell(line);
+    CHECK(becomes("many/sub/a.md", 1));
+    CHECK(said(a, &s, "more folders than the system tells of"));
+    put("many/sub/b.md", "# Ruffs\n\nRuffs dance on the same ground each spring.\n");
+    CHECK(becomes("many/sub/b.md", 1));
+    const char *first = s.notes.p ? strstr(s.notes.p, "more folders than") : NULL;
+    CHECK_MSG(first && !strstr(first + 1, "more folders than"), "%s", s.notes.p);        /* once */
+    shell(off);
+    pthread_mutex_lock(&a->watching.mu);
+    a->watching.most = most;
+    a->watching.again_ns = again;
+    pthread_mutex_unlock(&a->watching.mu);
+    free(line);
+    free(off);
+}
+
 static void what_cannot_be_reached_is_kept(void)
 {
     char *line = q_printf("/watch %s", at("notes"));
@@ -208,6 +239,7 @@ int main(void)
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         setenv(own[i], dir, 1);
     RUN(what_changes_is_followed);
+    RUN(what_nothing_tells_of_is_looked_at);
     RUN(what_cannot_be_reached_is_kept);
     RUN(what_was_forgotten_stays_away);
     RUN(the_next_start_goes_on);

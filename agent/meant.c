@@ -6,6 +6,8 @@
 
 #include <cjson/cJSON.h>
 #include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -287,10 +289,13 @@ static int clear_history(const char *folded, char *err)
                 q_buf_add(&left, b.p + at, len);
             at += len;
         }
-    if (n)
-        rc = q_file_erase(file, err);
-    if (n && rc == Q_OK)
-        rc = q_write_file_atomic(file, left.p ? left.p : "", left.len, err);
+    if (n) {                             /* what stays is on the disk before what goes is erased */
+        char *kept = q_printf("%s.kept", file);
+        rc = q_write_file_atomic(kept, left.p ? left.p : "", left.len, err);
+        if (rc == Q_OK && (rc = q_file_erase(file, err)) == Q_OK && rename(kept, file) != 0)
+            rc = q_fail(err, Q_IO, _("%s is kept as %s: %s"), file, kept, strerror(errno));
+        free(kept);
+    }
     q_buf_free(&b);
     q_buf_free(&left);
     free(file);

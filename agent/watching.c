@@ -164,6 +164,13 @@ static void put(agt *a, const char *path)
         w->in = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
         w->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         w->runs = w->wake >= 0 && pthread_create(&w->thread, NULL, watch_main, a) == 0;
+        if (!w->runs) {
+            if (w->in >= 0)
+                close(w->in);
+            if (w->wake >= 0)
+                close(w->wake);
+            w->in = w->wake = -1;
+        }
     }
     bool runs = w->runs;
     pthread_mutex_unlock(&w->mu);

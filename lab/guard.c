@@ -169,7 +169,7 @@ static void nth(const looking *l, int n, int *layer, int *expert)
 /* Among the worst, if there is room or it is worse than the last of them. */
 static void insert(lab_guard *g, int most, int layer, int expert, float strong, double rise)
 {
-    if (g->n == most && !(rise > g->row[g->n - 1].rise))
+    if (g->n >= most && !(rise > g->row[g->n - 1].rise))
         return;
     int at = g->n < most ? g->n++ : g->n - 1;
     for (; at > 0 && rise > g->row[at - 1].rise; at--)
@@ -258,6 +258,8 @@ static int leave_out(looking *l, char *err)
     lab_guard *g = l->g;
     int tries, rc = Q_OK;
     plan(l, &tries);
+    if (l->began > l->g->done)
+        l->began = l->g->done;           /* it begins from the start */
     bool sifted = g->seen == g->all;
     if (slow(l))
         return only_timed(l, err);

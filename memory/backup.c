@@ -153,19 +153,31 @@ int store_backup_write(mem_store *s, const char *whole, bool (*go)(void *user), 
     return rc;
 }
 
-void store_backup_day(const mem_store *s, char day[11])
+static void day_ahead(const mem_store *s, int days, char day[DAY + 1])
 {
-    time_t t = (time_t)((s && s->watch && s->watch->now ? s->watch->now(s->watch->user) : q_wall_ms()) / 1000);
+    time_t t = (time_t)((s && s->watch && s->watch->now ? s->watch->now(s->watch->user) : q_wall_ms()) / 1000) + (time_t)days * 86400;
     struct tm tm;
     if (!localtime_r(&t, &tm) || !strftime(day, DAY + 1, "%Y-%m-%d", &tm)) snprintf(day, DAY + 1, "1970-01-01");
 }
 
-/* Was something written since the newest was made? */
-static bool changed(const mem_store *s, const mem_backups *l)
+void store_backup_day(const mem_store *s, char day[11]) { day_ahead(s, 0, day); }
+
+/* The newest that counts; NULL: none does. One of a day far ahead was made under a wrong clock: it would stop all others. */
+static const mem_backup *newest(const mem_store *s, const mem_backups *l)
+{
+    char tomorrow[DAY + 1];
+    int i = 0;
+    day_ahead(s, 1, tomorrow);
+    while (i < l->n && strcmp(l->v[i].day, tomorrow) > 0) i++;
+    return i < l->n ? &l->v[i] : NULL;
+}
+
+/* Was something written since that one was made? */
+static bool changed(const mem_store *s, const mem_backup *last)
 {
     struct stat st;
     char *wal = q_printf("%s-wal", s->path);
-    bool news = l->n == 0 || stat(s->path, &st) != 0 || (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000 > l->v[0].made_ms;
+    bool news = !last || stat(s->path, &st) != 0 || (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000 > last->made_ms;
     if (!news && stat(wal, &st) == 0 && st.st_size > 0) news = true;
     free(wal);
     return news;
@@ -223,8 +235,9 @@ int mem_backup_make(mem_store *s, bool (*go)(void *user), void *user, bool *made
     rc = owed(s, &forgotten, &going, err);
     if (rc == Q_OK && !going) rc = look(s->path, false, &l, err);
     store_backup_day(s, day);
-    /* a clock that went back makes none either: the newest is of that day or later */
-    if (rc == Q_OK && !going && (l.n == 0 || strcmp(l.v[0].day, day) < 0) && changed(s, &l)) {
+    const mem_backup *last = newest(s, &l);
+    /* a clock that went back a little makes none either: the newest is of that day or later */
+    if (rc == Q_OK && !going && (!last || strcmp(last->day, day) < 0) && changed(s, last)) {
         char *whole = store_backup_path(s->path, day);
         rc = room_for(s, err);
         if (rc == Q_OK) rc = store_backup_write(s, whole, go, user, err);

@@ -61,7 +61,7 @@ static int put_aside(const char *file, const char *kept, bool *moved, char *err)
     if (rc == Q_OK) rc = store_backup_write(s, kept, NULL, NULL, err);
     mem_close(s);
     if (rc != Q_FORMAT) return rc;
-    if (link(file, kept) != 0 && errno != EEXIST) return q_fail(err, Q_IO, _("cannot keep a copy of %s: %s; nothing was changed"), file, strerror(errno));
+    if (link(file, kept) != 0) return q_fail(err, Q_IO, _("cannot keep a copy of %s: %s; nothing was changed"), file, strerror(errno));
     if (unlink(file) != 0) return q_fail(err, Q_IO, _("cannot write %s: %s"), file, strerror(errno));
     *moved = true;
     int fd = open(file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);

@@ -179,7 +179,7 @@ static const struct { const char *candidates, *one, *with, *of, *some; } by_kind
         " FROM chunk_fts JOIN chunk c ON c.id=chunk_fts.rowid JOIN document d ON d.id=c.document"
         " WHERE chunk_fts MATCH ?1 AND ?2 IS NOT NULL AND d.state=0 AND d.gone=0 ORDER BY b DESC, c.id LIMIT ?3) p",
         "FROM (" CHUNKS ", 0.0 AS b FROM chunk c JOIN document d ON d.id=c.document WHERE c.id=? AND d.state=0) p",
-        "SELECT doc FROM temp.chunk_words WHERE term=?", "SELECT passages FROM extent WHERE kind=0",
+        "SELECT doc FROM temp.chunk_words WHERE term=?", "SELECT " STORE_COUNT("passages") " FROM extent WHERE kind=0",
         "FROM (" CHUNKS ", 0.0 AS b FROM chunk c JOIN document d ON d.id=c.document WHERE c.id=?1 AND ?2 IS NOT NULL AND d.state=0 AND d.gone=0) p"},
     /* a question asked elsewhere holds the words of the answer but not the answer */
     [MEM_CHAT] = {
@@ -188,7 +188,7 @@ static const struct { const char *candidates, *one, *with, *of, *some; } by_kind
         " WHERE message_fts MATCH ?1 AND m.conversation<>?2 AND c.state=0"
         " AND NOT (m.role=1 AND m.author='' AND rtrim(m.text, char(32, 9, 10, 13)) LIKE '%?') ORDER BY b DESC, m.id DESC LIMIT ?3) p",
         "FROM (" CHATS ", 0.0 AS b FROM message m JOIN conversation c ON c.id=m.conversation WHERE m.id=? AND c.state=0) p",
-        "SELECT doc FROM temp.message_words WHERE term=?", "SELECT passages FROM extent WHERE kind=1",
+        "SELECT doc FROM temp.message_words WHERE term=?", "SELECT " STORE_COUNT("passages") " FROM extent WHERE kind=1",
         "FROM (" CHATS ", 0.0 AS b FROM message m JOIN conversation c ON c.id=m.conversation WHERE m.id=?1 AND m.conversation<>?2 AND c.state=0"
         " AND NOT (m.role=1 AND m.author='' AND rtrim(m.text, char(32, 9, 10, 13)) LIKE '%?')) p"},
 };

@@ -47,8 +47,8 @@ int mem_extent(mem_store *s, enum mem_kind kind, int64_t *passages, int64_t *wor
     int rc = store_index_ready(s, kind, err);
     if (rc != Q_OK) return rc;
     store_lock(s);
-    rc = store_int(s, passages, err, "SELECT passages FROM extent WHERE kind=?", "i", (int64_t)kind);
-    if (rc == Q_OK) rc = store_int(s, words, err, "SELECT words FROM extent WHERE kind=?", "i", (int64_t)kind);
+    rc = store_int(s, passages, err, "SELECT " STORE_COUNT("passages") " FROM extent WHERE kind=?", "i", (int64_t)kind);
+    if (rc == Q_OK) rc = store_int(s, words, err, "SELECT " STORE_COUNT("words") " FROM extent WHERE kind=?", "i", (int64_t)kind);
     store_unlock(s);
     return rc == Q_NOTFOUND ? Q_OK : rc;
 }

@@ -52,7 +52,7 @@ bool store_block_next(store_block *r, store_block_entry *e)
 bool store_block_place(store_block_entry *e, int *place, int *field)
 {
     uint64_t x;
-    if (e->places >= e->end || !get(&e->places, e->end, &x)) return false;
+    if (e->places >= e->end || !get(&e->places, e->end, &x) || (x - 1) >> 2 > (uint64_t)(INT32_MAX - *place)) return false;
     *field = (int)((x - 1) & 3);
     *place += (int)((x - 1) >> 2);
     return true;

@@ -91,6 +91,8 @@ typedef struct store_column {
 } store_column;
 typedef struct store_table { const char *name; const store_column *column; int n; size_t size; bool replaces; } store_table;
 /* A column that is stored, one that is only read (expr), in a list for struct type T. */
+/* SQL of a column that counts: in a damaged file it may be any number, and sums of it must fit. */
+#define STORE_COUNT(column) "min(max(" column ", 0), 1099511627776)"
 #define STORE_COLUMN(T, field, kind_, name_, expr_) \
     {.name = name_, .expr = expr_, .stored = true, .kind = kind_, .at = offsetof(T, field), .size = sizeof(((T *)0)->field)}
 #define STORE_READ(T, field, kind_, expr_) {.expr = expr_, .kind = kind_, .at = offsetof(T, field), .size = sizeof(((T *)0)->field)}

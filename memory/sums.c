@@ -14,7 +14,7 @@ static const float LARGEST = 64;                /* of a number; vectors of lengt
 int store_sum_read(mem_store *s, int64_t embedder, enum mem_kind k, int dim, store_sum *x, char *err)
 {
     *x = (store_sum){.v = q_alloc(sizeof *x->v * (size_t)dim)};
-    sqlite3_stmt *st = store_query(s, err, "SELECT n, sum FROM embedder_sum WHERE embedder=? AND kind=?", "ii", embedder, (int64_t)k);
+    sqlite3_stmt *st = store_query(s, err, "SELECT " STORE_COUNT("n") ", sum FROM embedder_sum WHERE embedder=? AND kind=?", "ii", embedder, (int64_t)k);
     int rc = st ? store_step(s, st, err) : store_failed(s);
     if (rc == 1 && sqlite3_column_bytes(st, 1) == (int)sizeof *x->v * dim) {
         x->n = sqlite3_column_int64(st, 0);

@@ -13,8 +13,8 @@ enum { DIM_MAX = STORE_DIM_MAX, READ_ROWS = 4096, DROP_ROWS = 256 };
 static const store_column embedder_columns[] = {
     STORE_READ(mem_embedder, id, ROW_INT64, "id"),       STORE_READ(mem_embedder, name, ROW_TEXT, "name"),
     STORE_READ(mem_embedder, dim, ROW_INT, "dim"),       STORE_READ(mem_embedder, puts, ROW_INT64, "puts"),
-    STORE_READ(mem_embedder, drops, ROW_INT64, "drops"), STORE_READ(mem_embedder, chunks, ROW_INT64, "ifnull((SELECT n FROM embedder_sum s WHERE s.embedder=e.id AND s.kind=0), 0)"),
-    STORE_READ(mem_embedder, messages, ROW_INT64, "ifnull((SELECT n FROM embedder_sum s WHERE s.embedder=e.id AND s.kind=1), 0)"),
+    STORE_READ(mem_embedder, drops, ROW_INT64, "drops"), STORE_READ(mem_embedder, chunks, ROW_INT64, "ifnull((SELECT " STORE_COUNT("n") " FROM embedder_sum s WHERE s.embedder=e.id AND s.kind=0), 0)"),
+    STORE_READ(mem_embedder, messages, ROW_INT64, "ifnull((SELECT " STORE_COUNT("n") " FROM embedder_sum s WHERE s.embedder=e.id AND s.kind=1), 0)"),
 };
 static const store_table embedder_table = STORE_TABLE(mem_embedder, NULL, embedder_columns);
 

@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 enum { FOLDERS_MAX = 20000, FILES_MAX = 100000 };
@@ -73,12 +74,24 @@ static bool closed(const struct walk *w, enum walk_what what, const char *path, 
     return w->fn(w->user, &(struct walk_entry){.what = what, .path = path, .why = why});
 }
 
+/* /proc and /sys: no files of anybody, other ones at each look, and what running programs keep to themselves among them. */
+static bool of_the_system(int fd)
+{
+    enum { OF_PROC = 0x9fa0, OF_SYS = 0x62656572 };
+    struct statfs f;
+    return fstatfs(fd, &f) == 0 && (f.f_type == OF_PROC || f.f_type == OF_SYS);
+}
+
 /* The files of a folder are told, its folders pushed. */
 static bool one_folder(struct walk *w, const char *folder)
 {
     struct dirent **e = NULL;
     struct walk_entry told = {.what = WALK_FOLDER, .path = folder};
     int fd = rag_open_below(w->root, folder, true);
+    if (fd >= 0 && of_the_system(fd)) {
+        close(fd);
+        return closed(w, WALK_CLOSED, folder, _("there are no files in it, only what the system says of itself"));
+    }
     if (fd < 0 || fstat(fd, &told.st) != 0 || (told.entries = scandirat(fd, ".", &e, NULL, alphasort)) < 0) {
         int why = errno;
         if (fd >= 0) close(fd);

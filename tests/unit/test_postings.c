@@ -247,11 +247,42 @@ static void nothing_of_what_is_removed_stays(void)
     q_buf_free(&b);
 }
 
+/* What a damaged file says: no place past what an int holds, no count whose sums do not fit. */
+static void numbers_at_their_ends(void)
+{
+    static const unsigned char twice[] = {0xfd, 0xff, 0xff, 0xff, 0x0f, 0xfd, 0xff, 0xff, 0xff, 0x0f, 0xfd, 0xff, 0xff, 0xff, 0x1f}, zero[] = {0x80, 0x00},
+                               all[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f};
+    store_block_entry e = {.places = twice, .end = twice + sizeof twice};
+    int place = 0, field, n = 0;
+    while (store_block_place(&e, &place, &field)) n++;
+    CHECK(n == 2 && place > 0);
+    e = (store_block_entry){.places = zero, .end = zero + sizeof zero};
+    CHECK(!store_block_place(&e, &place, &field));
+    e = (store_block_entry){.places = all, .end = all + sizeof all};
+    CHECK(!store_block_place(&e, &place, &field));
+    static const char *const set[] = {"UPDATE extent SET passages=9223372036854775807, words=9223372036854775807", "UPDATE extent SET passages=-9223372036854775807-1, words=-1"};
+    for (size_t i = 0; i < 2; i++) {
+        mem_store *s;
+        int64_t passages = 5, words = 5, with, of;
+        OK(mem_open(":memory:", &s, err));
+        store_lock(s);
+        OK(store_run(s, NULL, err, set[i], ""));
+        store_unlock(s);
+        OK(mem_extent(s, MEM_CHUNK, &passages, &words, err));
+        OK(mem_frequency(s, MEM_CHUNK, "heron", "heron", 0, &with, &of, err));
+        CHECK_INT(passages, i ? 0 : (int64_t)1 << 40);
+        CHECK_INT(words, i ? 0 : (int64_t)1 << 40);
+        CHECK_INT(of, passages);
+        mem_close(s);
+    }
+}
+
 int main(void)
 {
     if (!memory_begin("postings")) return 1;
     RUN(they_say_what_the_texts_say);
     RUN(a_check_makes_broken_ones_again);
     RUN(nothing_of_what_is_removed_stays);
+    RUN(numbers_at_their_ends);
     return memory_end();
 }

@@ -117,7 +117,7 @@ void lab_costs_at(lab_costs *, int k);   /* rows and parts for the present k; be
  * LAB_GUARD_LEAST at least. Work is counted, not
  * timed, so that the same model gives the same list everywhere. Kept in the store, a row of settings a model. What was not left
  * out is never called safe. */
-enum { LAB_GUARD_MOST = 256, LAB_GUARD_LEAST = 64, LAB_GUARD_LOUD = 8, LAB_GUARD_PASSES = 280 };
+enum { LAB_GUARD_MOST = 256, LAB_GUARD_LEAST = 64, LAB_GUARD_LOUD = 8, LAB_GUARD_PASSES = 290 };
 #define LAB_GUARD_BREAKS 0.1             /* nats a token more: a tenth more perplexity */
 #define LAB_GUARD_QUICK 5e10             /* of lab_guard_terms.work: a quarter of a minute on two cores */
 typedef struct lab_guard {               /* zero-initialise; nothing to free */

@@ -6,6 +6,7 @@
 #include "cli/common.h"
 
 #include "agent/agent.h"
+#include "rag/rag.h"
 #include "tui/tui.h"
 
 #include <cjson/cJSON.h>
@@ -104,7 +105,7 @@ static void json_retrieval(const agt_retrieval *r)
         cJSON_AddStringToObject(x, "source", p->source);
         cJSON_AddStringToObject(x, "heading", p->heading);
         cJSON_AddNumberToObject(x, "score", p->score);
-        cli_json_signals(x, p->signals);
+        rag_json_signals(x, p->signals);
         cJSON_AddNumberToObject(x, "tokens", p->tokens);
         cJSON_AddBoolToObject(x, "fed", p->number > 0);
         cJSON_AddStringToObject(x, "fate", fate[p->fate]);

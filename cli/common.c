@@ -156,17 +156,6 @@ void cli_lend(eng_embedder *e, rag_embedder *out)
     *out = (rag_embedder){.id = i->id, .dim = i->dim, .embed = embed, .user = e};
 }
 
-void cli_json_signals(cJSON *passage, const char *signals)
-{
-    cJSON *o = cJSON_AddObjectToObject(passage, "signals"), *by = cJSON_AddObjectToObject(passage, "by");
-    char name[32];
-    double v;
-    while (rag_signals_next(&signals, name, &v)) {
-        bool side = strncmp(name, RAG_BY, strlen(RAG_BY)) == 0;
-        cJSON_AddNumberToObject(side ? by : o, side ? name + strlen(RAG_BY) : name, v);
-    }
-}
-
 int cli_put_picture(const char *path, bool force, const char *like, const q_buf *picture, char *err)
 {
     int rc = q_no_folder(path, like, err);

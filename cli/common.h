@@ -27,9 +27,6 @@ int cli_embedder(const char *m, int threads, struct eng_embedder **, char *err);
 /* The same as rag takes it; lives as long as the embedder. */
 struct rag_embedder;
 void cli_lend(struct eng_embedder *, struct rag_embedder *out);
-/* "signals" and "by", {name: value}, of a passage, from the text that rag keeps them as. */
-struct cJSON;
-void cli_json_signals(struct cJSON *passage, const char *signals);
 /* A picture into a file: one that is there is written over only by force; never over a folder, a device or a pipe. like: what to give instead. */
 int cli_put_picture(const char *path, bool force, const char *like, const q_buf *picture, char *err);
 

@@ -120,7 +120,6 @@ static int add(mem_store *s, const memory_ask *a, char *err)
 
 static void search_json(const rag_result *r, const char *text)
 {
-    static const char *const trust[] = {"own", "manual", "model"};
     cJSON *o = cJSON_CreateObject(), *a = cJSON_AddArrayToObject(o, "passages");
     cJSON_AddNumberToObject(o, "v", 1);
     cJSON_AddStringToObject(o, "query", text);
@@ -148,11 +147,11 @@ static void search_json(const rag_result *r, const char *text)
         cJSON_AddStringToObject(e, "kind", p->kind == MEM_CHUNK ? "document" : "chat");
         cJSON_AddNumberToObject(e, "source", (double)p->source);
         cJSON_AddStringToObject(e, "label", p->label);
-        cJSON_AddStringToObject(e, "trust", trust[p->trust]);
+        cJSON_AddStringToObject(e, "trust", rag_trust_word(p->trust));
         cJSON_AddNumberToObject(e, "offset", (double)p->offset);
         cJSON_AddNumberToObject(e, "score", p->score);
         q_buf b = {0};
-        cli_json_signals(e, rag_signals_text(p, &b));
+        rag_json_signals(e, rag_signals_text(p, &b));
         q_buf_free(&b);
         cJSON_AddNumberToObject(e, "bm25", p->bm25);
         cJSON_AddStringToObject(e, "text", p->text);

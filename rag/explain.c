@@ -20,6 +20,12 @@ static const struct { const char *word, *why; } fates[RAG_FATES] = {
 };
 
 const char *rag_fate_word(enum rag_fate f) { return fates[f].word; }
+
+const char *rag_trust_word(enum mem_trust t)
+{
+    static const char *const word[] = {[MEM_TRUST_OWN] = "own", [MEM_TRUST_MANUAL] = "manual", [MEM_TRUST_MODEL] = "model"};
+    return word[t];
+}
 bool rag_fate_repeats(enum rag_fate f) { return f == RAG_REPEATS || f == RAG_SAME; }
 bool rag_fate_unwanted(enum rag_fate f) { return f == RAG_LEFT_OUT || f == RAG_OF_BANNED; }
 

@@ -6,9 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const trust[] = {"own", "manual", "model"};
-
-static void signals(cJSON *to, const char *text)
+void rag_json_signals(cJSON *to, const char *text)
 {
     cJSON *o = cJSON_AddObjectToObject(to, "signals"), *by = cJSON_AddObjectToObject(to, "by");
     char name[32];
@@ -111,10 +109,10 @@ char *rag_explain_json(const rag_result *r, const char *query)
         cJSON *e = place(list, p->rank, p->number, p->fate, p->wish == RAG_PINNED, p->kind, p->id, p->label, p->score, p->tokens);
         if (p->through) cJSON_AddStringToObject(e, "through", p->through);
         cJSON_AddNumberToObject(e, "source", (double)p->source);
-        cJSON_AddStringToObject(e, "trust", trust[p->trust]);
+        cJSON_AddStringToObject(e, "trust", rag_trust_word(p->trust));
         cJSON_AddNumberToObject(e, "offset", (double)p->offset);
         rag_signals_text(p, &b);
-        signals(e, b.p);
+        rag_json_signals(e, b.p);
         q_buf_clear(&b);
         cJSON_AddNumberToObject(e, "match", p->match);
         cJSON_AddNumberToObject(e, "bm25", p->bm25);
@@ -161,7 +159,7 @@ char *rag_explain_logs_json(const mem_logs *l)
     for (int i = 0; i < l->n; i++) {
         const mem_log *v = &l->v[i];
         cJSON *e = place(list, v->rank, v->number, rag_log_fate(v), rag_log_pinned(v), (enum mem_kind)v->kind, v->ref, v->label, v->score, v->tokens);
-        signals(e, v->signals);
+        rag_json_signals(e, v->signals);
         cJSON_AddStringToObject(e, "words", v->terms);
         rag_log_why(v, &b);
         text_of(e, "why", &b);

@@ -216,6 +216,7 @@ void rag_result_free(rag_result *);
 /* ================= in words ================= */
 /* One word for a fate ("fed", "below", ...) that logs and JSON carry; not translated. */
 const char *rag_fate_word(enum rag_fate);
+const char *rag_trust_word(enum mem_trust);    /* "own", "manual", "model": constant, for programs */
 /* A score as it is shown beside a threshold: ".73"; with as many digits as tell the two apart (".2996" below ".30"). */
 enum { RAG_NUMBER = 24 };
 const char *rag_number(double score, double min_score, char out[RAG_NUMBER]);
@@ -248,6 +249,9 @@ const char *rag_signals_text(const rag_passage *, q_buf *buf);
 char *rag_terms_text(const rag_result *, const rag_passage *);
 /* Takes the next "name=value" off such a text; false at its end. */
 bool rag_signals_next(const char **text, char name[32], double *value);
+/* "signals" and "by", {name: value}, into a passage's object, from that text. */
+struct cJSON;
+void rag_json_signals(struct cJSON *passage, const char *text);
 
 /* A map of the memory: counts by kind, languages, forms, growth by month; in words and as JSON (malloc'ed), either may be NULL. Reads
  * every text; go (may be NULL) is asked at each, false: Q_CANCEL. */

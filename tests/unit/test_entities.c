@@ -3,6 +3,7 @@
 #include "memory/memory.h"
 #include "memory/store.h"
 #include "tests/memory_help.h"
+#include "tests/store_help.h"
 
 static bool gather(void *user, const mem_entity *e)
 {
@@ -196,15 +197,6 @@ static void put_some(mem_bulk *b)
         free((char *)c[i].text);
         free(c[i].heading);
     }
-}
-
-static int64_t raw(mem_store *s, const char *sql)
-{
-    int64_t n = -1;
-    store_lock(s);
-    OK(store_int(s, &n, err, sql, ""));
-    store_unlock(s);
-    return n;
 }
 
 static mem_store *filled(const char *path, int acts)

@@ -4,6 +4,7 @@
 #include "memory/memory.h"
 #include "memory/store.h"
 #include "tests/memory_help.h"
+#include "tests/store_help.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -123,15 +124,6 @@ static void a_tree_keeps_every_branch(void)
     OK(mem_conversation_last(s, &id, err)); CHECK_INT(id, d);
     OK(mem_check(s, err));
     mem_close(s);
-}
-
-static int64_t raw(mem_store *s, const char *sql)
-{
-    int64_t n = -1;
-    store_lock(s);
-    OK(store_int(s, &n, err, sql, ""));
-    store_unlock(s);
-    return n;
 }
 
 static void a_long_branch_can_be_deleted(void)

@@ -5,6 +5,7 @@
 #include "memory/store.h"
 #include "tests/memory_help.h"
 #include "tests/packed.h"
+#include "tests/store_help.h"
 
 #include <signal.h>
 #include <sys/resource.h>
@@ -77,15 +78,6 @@ static void copy(const char *from, const char *to)
     OK(q_read_file(from, &b, 1 << 24, err));
     OK(q_write_file_atomic(to, b.p, b.len, err));
     q_buf_free(&b);
-}
-
-static int64_t raw(mem_store *s, const char *sql)
-{
-    int64_t n = -1;
-    store_lock(s);
-    OK(store_int(s, &n, err, sql, ""));
-    store_unlock(s);
-    return n;
 }
 
 static bool exists(const char *path, const char *end)

@@ -4,6 +4,7 @@
 #include "memory/memory.h"
 #include "memory/store.h"
 #include "tests/memory_help.h"
+#include "tests/store_help.h"
 
 #include <signal.h>
 #include <sys/stat.h>
@@ -18,15 +19,6 @@ static mem_store *open_at(const char *path, const store_watch *w)
     if (!s) exit(1);
     sqlite3_exec(s->db, "PRAGMA synchronous=OFF", NULL, NULL, NULL);    /* the promise to the disk is test_crash's */
     return s;
-}
-
-static int64_t raw(mem_store *s, const char *sql)
-{
-    int64_t n = -1;
-    store_lock(s);
-    OK(store_int(s, &n, err, sql, ""));
-    store_unlock(s);
-    return n;
 }
 
 static int64_t levels(mem_store *s, enum mem_kind k)

@@ -90,7 +90,7 @@ int rag_embed_owed(mem_store *, const rag_embedder *, const rag_embed_opts * /* 
 
 /* All vectors of a model in memory, a byte a number: read on the first search, brought up on each later one, whoever changed
  * the store. A turn of a talk stands there with what was said around it: the sum of its own vector, 0.6^k of the k-th turn before
- * it (k <= 4) and 0.4^k of the k-th behind it (k <= 3), at length 1. Any thread, one at a time. */
+ * it (k <= 4) and 0.4^k of the k-th behind it (k <= 3), at length 1. Any thread, several at once. */
 typedef struct rag_near rag_near;
 rag_near *rag_near_new(mem_store *, const rag_embedder *);         /* copies *e; what it lends must outlive it */
 void rag_near_free(rag_near *);

@@ -45,6 +45,9 @@ int mem_tidy(mem_store *, bool (*go)(void *user), void *user, char *err);
 typedef struct mem_export_value { const char *name, *text; size_t n; bool number, bytes /* of a BLOB */, null; } mem_export_value;    /* valid in fn only */
 typedef bool mem_export_fn(void *user, const char *table, const mem_export_value *v, int n);
 int mem_export(const char *path, mem_export_fn *fn, void *user, int *unread, char *err);
+/* The same of an open memory as it is at one moment, whoever writes meanwhile: from a copy beside it, which is erased again. go (may be
+ * NULL) is asked while it is copied; false: Q_CANCEL. Q_RANGE: it is kept in no file. */
+int mem_export_now(mem_store *, mem_export_fn *fn, bool (*go)(void *user), void *user, int *unread, char *err);
 /* Such rows into a memory that holds nothing of a person's yet, in the order of the export, each under its own number; whoever opens it
  * then finds all of it. One transaction from new (Q_RANGE: the memory is not empty) to end, which frees; the lock is held and no other
  * function may be called meanwhile by this thread. What is derived is owed: mem_tidy. */

@@ -358,7 +358,8 @@ int mem_postings(mem_store *, enum mem_kind, const char *stem, mem_posting **v, 
 /* How many passages of a kind there are and how many words they have together. */
 int mem_extent(mem_store *, enum mem_kind, int64_t *passages, int64_t *words, char *err);
 /* Everything that was said, as turns, in order of ids: what stands before a turn is prev. */
-typedef struct mem_heard { int64_t id, prev, conversation, created_ms; int length; bool asks; /* a question ends it */ } mem_heard;
+enum mem_by { MEM_BY_PERSON /* of this memory */, MEM_BY_NAMED /* somebody else, who has a name */, MEM_BY_MODEL };
+typedef struct mem_heard { int64_t id, prev, conversation, created_ms; int length; enum mem_by by; bool asks; /* a question ends it */ } mem_heard;
 int mem_heard_all(mem_store *, mem_heard **v, int *n, char *err);
 /* Of these passages those that may be found (as mem_candidates), in any order; bm25 0. */
 int mem_passages_of(mem_store *, enum mem_kind, const int64_t *id, int n, int64_t except, mem_passages *out, char *err);

@@ -45,6 +45,9 @@ int mem_tidy(mem_store *, bool (*go)(void *user), void *user, char *err);
 typedef struct mem_export_value { const char *name, *text; size_t n; bool number, bytes /* of a BLOB */, null; } mem_export_value;    /* valid in fn only */
 typedef bool mem_export_fn(void *user, const char *table, const mem_export_value *v, int n);
 int mem_export(const char *path, mem_export_fn *fn, void *user, int *unread, char *err);
+/* The same of an open memory as it is at one moment, whoever writes meanwhile: from a copy beside it, which is erased again. go (may be
+ * NULL) is asked while it is copied; false: Q_CANCEL. Q_RANGE: it is kept in no file. */
+int mem_export_now(mem_store *, mem_export_fn *fn, bool (*go)(void *user), void *user, int *unread, char *err);
 /* Such rows into a memory that holds nothing of a person's yet, in the order of the export, each under its own number; whoever opens it
  * then finds all of it. One transaction from new (Q_RANGE: the memory is not empty) to end, which frees; the lock is held and no other
  * function may be called meanwhile by this thread. What is derived is owed: mem_tidy. */
@@ -355,7 +358,8 @@ int mem_postings(mem_store *, enum mem_kind, const char *stem, mem_posting **v, 
 /* How many passages of a kind there are and how many words they have together. */
 int mem_extent(mem_store *, enum mem_kind, int64_t *passages, int64_t *words, char *err);
 /* Everything that was said, as turns, in order of ids: what stands before a turn is prev. */
-typedef struct mem_heard { int64_t id, prev, conversation, created_ms; int length; bool asks; /* a question ends it */ } mem_heard;
+enum mem_by { MEM_BY_PERSON /* of this memory */, MEM_BY_NAMED /* somebody else, who has a name */, MEM_BY_MODEL };
+typedef struct mem_heard { int64_t id, prev, conversation, created_ms; int length; enum mem_by by; bool asks; /* a question ends it */ } mem_heard;
 int mem_heard_all(mem_store *, mem_heard **v, int *n, char *err);
 /* Of these passages those that may be found (as mem_candidates), in any order; bm25 0. */
 int mem_passages_of(mem_store *, enum mem_kind, const int64_t *id, int n, int64_t except, mem_passages *out, char *err);

@@ -77,6 +77,7 @@ int store_int(mem_store *, int64_t *out, char *err, const char *sql, const char 
 char *store_text(sqlite3_stmt *, int column);       /* malloc'ed, "" for NULL */
 bool store_is_alive(const char *owner);             /* is the process that calls itself so still there? */
 char *store_path(const char *path);                 /* as SQLite takes it for a file's name whatever it is; malloc'ed */
+char *store_uri(const char *path, const char *query);  /* file:PATH?QUERY, malloc'ed; PATH as store_path gives it */
 char *store_process_name(long pid);                 /* malloc'ed */
 
 /* rows.c: a table's columns as a list, from which SELECT, INSERT, reader and _free come. */

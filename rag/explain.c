@@ -107,7 +107,7 @@ static void factors(const char *text, q_buf *b)
     }
 }
 
-/* "; for it: words .80, similar in meaning .71"; nothing where nothing was kept. */
+/* " by words .80, similar in meaning .71": what the place is made of; nothing where nothing was kept. */
 static void reasons(const char *text, q_buf *b)
 {
     int n;
@@ -120,7 +120,7 @@ static void reasons(const char *text, q_buf *b)
         for (int i = 0; i < n; i++)
             if (strcmp(s[i].name, name + strlen(RAG_BY)) == 0) word = _(s[i].word);
         shown(v, 2, x);
-        q_buf_say(b, "%s%s %s", first ? _("; for it: ") : ", ", word, x);
+        q_buf_say(b, "%s%s %s", first ? _(" by ") : ", ", word, x);
         first = false;
     }
 }
@@ -198,8 +198,9 @@ void rag_log_why(const mem_log *v, q_buf *b)
     q_buf_say(b, _("; score %s"), rag_number(v->score, rag_log_min_score(v), x));
     if (*v->signals) q_buf_puts(b, " = ");
     factors(v->signals, b);
+    q_buf_say(b, _("; place %d"), v->rank);
     reasons(v->signals, b);
-    q_buf_say(b, _("; rank %d; words: %s"), v->rank, *v->terms ? v->terms : "–");
+    if (*v->terms) q_buf_say(b, _("; found: %s"), v->terms);
 }
 
 static mem_log row_of(const rag_result *r, const rag_passage *p)

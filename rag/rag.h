@@ -236,7 +236,7 @@ char *rag_explain_json(const rag_result *, const char *query);
 /* Of a stored log both, as far as it holds them. */
 void rag_explain_logs(const mem_logs *, q_buf *out);
 char *rag_explain_logs_json(const mem_logs *);
-/* One passage's numbers in one line: "fed; score .73 = coverage .931 × evidence .824 × match .955; words: ...". */
+/* One passage's numbers in one line: "fed; score .73 = coverage .931 × evidence .824 × match .955; place 1 by words .95; found: ...". */
 void rag_why(const rag_result *, const rag_passage *, q_buf *out);
 /* The same of a stored row. */
 void rag_log_why(const mem_log *, q_buf *out);

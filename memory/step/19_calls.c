@@ -1,7 +1,7 @@
-/* memory/step 18: what a model did by tools, and what it takes to take that back. All of it goes with its message. */
+/* memory/step 19: what a model did by tools, and what it takes to take that back. All of it goes with its message. */
 #include "memory/store.h"
 
-const char store_step_18[] =
+const char store_step_19[] =
     "CREATE TABLE tool_call("
     " id INTEGER PRIMARY KEY AUTOINCREMENT, message INTEGER NOT NULL REFERENCES message(id) ON DELETE CASCADE,"
     " round INTEGER NOT NULL,"                  /* calls of one round were made at once */

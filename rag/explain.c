@@ -225,6 +225,42 @@ void rag_why(const rag_result *r, const rag_passage *p, q_buf *b)
     row_free(&v);
 }
 
+/* ---- the order ---- */
+struct row { int at, number; double score; };
+
+static int by_what_is_shown(const void *a, const void *b)
+{
+    const struct row *x = a, *y = b;
+    if (!x->number != !y->number) return x->number ? -1 : 1;
+    if (x->number != y->number) return x->number < y->number ? -1 : 1;
+    if (x->score != y->score) return x->score > y->score ? -1 : 1;
+    return x->at < y->at ? -1 : 1;
+}
+
+/* Takes the rows. */
+static int *in_order(struct row *v, int n)
+{
+    int *order = q_alloc(sizeof *order * (size_t)(n + 1));
+    qsort(v, (size_t)n, sizeof *v, by_what_is_shown);
+    for (int i = 0; i < n; i++) order[i] = v[i].at;
+    free(v);
+    return order;
+}
+
+int *rag_shown(const rag_result *r)
+{
+    struct row *v = q_alloc(sizeof *v * (size_t)(r->n + 1));
+    for (int i = 0; i < r->n; i++) v[i] = (struct row){i, r->v[i].number, r->v[i].score};
+    return in_order(v, r->n);
+}
+
+int *rag_shown_logs(const mem_logs *l)
+{
+    struct row *v = q_alloc(sizeof *v * (size_t)(l->n + 1));
+    for (int i = 0; i < l->n; i++) v[i] = (struct row){i, l->v[i].number, l->v[i].score};
+    return in_order(v, l->n);
+}
+
 /* ---- the whole ---- */
 /* Why nothing was fed: what stood in the way of the best. */
 static const char *nothing(const mem_log *v, q_buf *b)
@@ -292,8 +328,9 @@ void rag_explain(const rag_result *r, q_buf *b)
         q_buf_say(b, "  %-24s %4.1f  (%lld / %lld)%s\n", t->word, t->weight, (long long)t->with, (long long)t->of,
                      t->everyday ? _("  everyday word") : "");
     }
+    int *order = rag_shown(r);
     for (int i = 0; i < r->n; i++) {
-        const rag_passage *p = &r->v[i];
+        const rag_passage *p = &r->v[order[i]];
         if (p->number) q_buf_say(b, "[%d] ", p->number);
         else q_buf_puts(b, "    ");
         q_buf_say(b, "%3s  %s\n      ", rag_number(p->score, r->min_score, x), p->label);
@@ -301,6 +338,7 @@ void rag_explain(const rag_result *r, q_buf *b)
         rag_taken(p->taken_ms, p->missing, b);
         q_buf_putc(b, '\n');
     }
+    free(order);
 }
 
 int rag_log(mem_store *s, int64_t message, const rag_result *r, char *err)

@@ -159,7 +159,7 @@ agt_event view_event(mem_store *s, enum agt_event_kind kind, int64_t id)
 
 static enum agt_fate fate_of(enum rag_fate f)
 {
-    return f == RAG_FED ? AGT_FED : f == RAG_BELOW ? AGT_BELOW : rag_fate_repeats(f) ? AGT_REPEATS : rag_fate_unwanted(f) ? AGT_UNWANTED : AGT_LIMIT;
+    return f == RAG_FED ? AGT_FED : f == RAG_BELOW ? AGT_BELOW : rag_fate_repeats(f) ? AGT_REPEATS : rag_fate_unwanted(f) ? AGT_UNWANTED : f == RAG_ANSWER ? AGT_ANSWER : AGT_LIMIT;
 }
 
 /* "notes/optics.md § Rayleigh" as source and heading. */
@@ -208,6 +208,7 @@ agt_retrieval *view_result(const rag_result *r)
     o->cut_repeat = r->n_repeat;
     o->cut_score = r->n_below;
     o->cut_unwanted = r->n_unwanted;
+    o->cut_answers = r->n_answers;
     o->best = r->best_below;
     for (int i = 0; i < r->n; i++)
         o->best = r->v[i].score > o->best ? r->v[i].score : o->best;
@@ -301,7 +302,7 @@ agt_retrieval *view_logs(mem_store *s, const lost_now *gone, const mem_logs *l, 
                 o->min_score = least;
             if (v->score > o->best)
                 o->best = v->score;
-            int *const of[] = { &o->fed, &o->cut_score, &o->cut_limit, &o->cut_repeat, &o->cut_unwanted };
+            int *const of[] = { &o->fed, &o->cut_score, &o->cut_limit, &o->cut_repeat, &o->cut_unwanted, &o->cut_answers };
             ++*of[v->number > 0 ? AGT_FED : p->fate];
             o->fed_tokens += v->number > 0 ? v->tokens : 0;
         }

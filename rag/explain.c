@@ -16,6 +16,7 @@ static const struct { const char *word, *why; } fates[RAG_FATES] = {
     [RAG_REPEATS] = {"repeats", N_("not fed: repeats one that is fed")},
     [RAG_LEFT_OUT] = {"left_out", N_("not fed: left out of this answer")},
     [RAG_OF_BANNED] = {"banned", N_("not fed: its source is banned")},
+    [RAG_ANSWER] = {"answer", N_("not fed: an earlier answer, and memory.answers is off")},
     [RAG_SAME] = {"same", N_("not fed: this question in another conversation, or what a model answered to it")},
 };
 
@@ -236,6 +237,7 @@ static const char *nothing(const mem_log *v, q_buf *b)
     else if (fate == RAG_OVER_BUDGET) q_buf_say(b, _("nothing fed: best %s takes %.0f tok, room for %.0f"), x, least, room);
     else if (fate == RAG_SAME) q_buf_say(b, _("nothing fed: best %s is this question in another conversation, or what a model answered to it"), x);
     else if (fate == RAG_LEFT_OUT) q_buf_say(b, _("nothing fed: best %s is left out of this answer"), x);
+    else if (fate == RAG_ANSWER) q_buf_say(b, _("nothing fed: best %s is an earlier answer, and memory.answers is off"), x);
     else if (fate == RAG_OF_BANNED) q_buf_say(b, _("nothing fed: the source of the best, %s, is banned"), x);
     else q_buf_say(b, _("nothing fed: best %s, but memory.max_passages is %.0f"), x, least);
     return b->p;

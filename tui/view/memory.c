@@ -40,7 +40,7 @@ static bool banned(const tui_app *app, const agt_passage *p) { return wished(app
 enum { WORDY = 60 };                     /* columns from which a line says why it was cut */
 static const char *fate_word(const tui_app *app, const agt_passage *p)
 {
-    static const char *const word[] = { [AGT_FED] = NULL, [AGT_BELOW] = N_("below"), [AGT_LIMIT] = N_("no room"), [AGT_REPEATS] = N_("repeats"), [AGT_UNWANTED] = N_("left out") };
+    static const char *const word[] = { [AGT_FED] = NULL, [AGT_BELOW] = N_("below"), [AGT_LIMIT] = N_("no room"), [AGT_REPEATS] = N_("repeats"), [AGT_UNWANTED] = N_("left out"), [AGT_ANSWER] = N_("an answer") };
     return banned(app, p) ? _("banned") : word[p->fate] ? _(word[p->fate]) : p->pinned ? _("pinned") : NULL;
 }
 
@@ -137,7 +137,7 @@ static void below(tui_app *app, tui_box b, int y, int bottom)
 }
 
 /* Nothing found and nothing cut: no last row to bear the key, the caption does. */
-static bool bare(const agt_retrieval *r) { return !r->n && !r->cut_limit && !r->cut_repeat && !r->cut_score && !r->cut_unwanted; }
+static bool bare(const agt_retrieval *r) { return !r->n && !r->cut_limit && !r->cut_repeat && !r->cut_score && !r->cut_unwanted && !r->cut_answers; }
 
 /* How many were cut, by what, and the key; the row after it. */
 static int cuts(tui_app *app, tui_box b, int y)
@@ -150,6 +150,7 @@ static int cuts(tui_app *app, tui_box b, int y)
     if (r->cut_repeat) q_buf_printf(&s, _("%s%d repeated"), s.len ? ", " : "", r->cut_repeat);
     if (r->cut_score) q_buf_printf(&s, _("%s%d below %s"), s.len ? ", " : "", r->cut_score, view_frac(a, r->min_score));
     if (r->cut_unwanted) q_buf_printf(&s, _("%s%d unwanted"), s.len ? ", " : "", r->cut_unwanted);
+    if (r->cut_answers) q_buf_printf(&s, ngettext("%s%d answer", "%s%d answers", (unsigned long)r->cut_answers), s.len ? ", " : "", r->cut_answers);
     int right = tui_put_right(g, y, b.x, b.x + b.w - 1, "F4", S_FAINT), after = y + 1;
     if (s.len) {
         char *all = q_printf(_("cut: %s"), s.p);

@@ -207,7 +207,7 @@ uint32_t stacks_begin(stacks *s) { return stacks_of(s, &(stacks_top){ form_root(
 uint32_t stacks_back(stacks *s, uint32_t n) { return stacks_of(s, &(stacks_top){ s->node[n].state, s->node[n].below }, 1); }
 
 /* All bytes around this one that lead to the same steps get the same answer. */
-uint32_t stacks_step_slow(stacks *s, uint32_t from, uint8_t byte)
+static uint32_t take_step(stacks *s, uint32_t from, uint8_t byte)
 {
     if (from == STACKS_DEAD)
         return STACKS_DEAD;
@@ -237,6 +237,12 @@ uint32_t stacks_step_slow(stacks *s, uint32_t from, uint8_t byte)
     for (int b = lo; b <= hi; b++)
         s->table[from][b] = to;
     return to;
+}
+
+uint32_t stacks_step(stacks *s, uint32_t from, uint8_t byte)
+{
+    const uint32_t *t = s->table[from];
+    return t && t[byte] != STACKS_UNKNOWN ? t[byte] : take_step(s, from, byte);
 }
 
 bool stacks_may_end(const stacks *s, uint32_t x) { return s->set[x].end; }

@@ -18,19 +18,15 @@ void stacks_free(stacks *);
 uint32_t stacks_begin(stacks *);         /* at the beginning of a text */
 uint32_t stacks_of(stacks *, const stacks_top *top, size_t n);           /* the set of these, each with what it reaches without a byte */
 uint32_t stacks_back(stacks *, uint32_t node);           /* the set after the rule ended that was called from this node; node > 0 */
-uint32_t stacks_step_slow(stacks *, uint32_t set, uint8_t byte);
+uint32_t stacks_step(stacks *, uint32_t set, uint8_t byte);
 bool stacks_may_end(const stacks *, uint32_t set);       /* the text may end here */
 const stacks_top *stacks_tops(const stacks *, uint32_t set, size_t *n);  /* ordered by below; valid until the next step */
 uint32_t stacks_left(const stacks *, uint32_t set);      /* bytes of the shortest way to a text's end */
 size_t stacks_bytes(const stacks *);                     /* of memory */
 uint32_t stacks_trim(stacks *, uint32_t keep);           /* its new number; all others are void */
 
-/* [set] the table of steps, NULL: none taken; UINT32_MAX: not known yet. */
+/* [set] the table of steps, NULL: none taken; STACKS_UNKNOWN in it: ask stacks_step. Valid until the next step. */
+#define STACKS_UNKNOWN UINT32_MAX
 uint32_t *const *stacks_tables(const stacks *);
-static inline uint32_t stacks_step(stacks *s, uint32_t set, uint8_t byte)
-{
-    const uint32_t *t = stacks_tables(s)[set];
-    return t && t[byte] != UINT32_MAX ? t[byte] : stacks_step_slow(s, set, byte);
-}
 
 #endif

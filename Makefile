@@ -8,14 +8,14 @@ endif
 PREFIX  ?= /usr/local
 M       ?=
 
-ROOMS   := base kernels engine memory rag lab provider tools agent tui cli
+ROOMS   := base net kernels engine memory rag lab provider tools agent tui cli
 LIBSRC  := $(sort $(foreach r,$(ROOMS),$(wildcard $(r)/*.c $(r)/*/*.c)))
 LIBSRC  := $(filter-out cli/main.c rag/import/readers.c tools/box.c tools/box_rules.c,$(LIBSRC))
 PKGS    := ncursesw libedit sqlite3 libcjson libutf8proc md4c inih libmd zlib
 OPT     ?= -O2 -g
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wno-unused-parameter -Wno-format-zero-length
 CFLAGS_ := -std=gnu11 -D_GNU_SOURCE $(OPT) $(WARN) -ffp-contract=off -fno-math-errno -I. -I$(BUILD) \
-           $(filter-out -D_XOPEN_SOURCE=600 -D_DEFAULT_SOURCE,$(shell pkg-config --cflags $(PKGS) libxml-2.0 libarchive 2>/dev/null)) $(SAN)
+           $(filter-out -D_XOPEN_SOURCE=600 -D_DEFAULT_SOURCE,$(shell pkg-config --cflags $(PKGS) libxml-2.0 libarchive libcurl 2>/dev/null)) $(SAN)
 LIBS    := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lstemmer -lm -lpthread -ldl
 # What reads files that may be hostile: of the program quorum-readers alone, so that the shell does not load them.
 READERS := libxml-2.0 libarchive

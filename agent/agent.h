@@ -69,7 +69,7 @@ typedef struct agt_message {
 typedef struct agt_chat { int64_t id; char *title; int64_t updated_ms; int n_messages; } agt_chat;
 
 enum agt_of { AGT_OF_DOCUMENT, AGT_OF_CHAT };
-enum agt_fate { AGT_FED, AGT_BELOW, AGT_LIMIT, AGT_REPEATS, AGT_UNWANTED };      /* cut by score; by count or room; as a repetition; as a person wanted it */
+enum agt_fate { AGT_FED, AGT_BELOW, AGT_LIMIT, AGT_REPEATS, AGT_UNWANTED, AGT_ANSWER };      /* cut by score; by count or room; as a repetition; as a person wanted it; a model wrote it */
 /* What it is, for people; thousandths. Meaning may stand in for all parts before it; a side has a say in the order alone. */
 typedef struct agt_part { char word[48]; double value; enum agt_part_as { AGT_TIMES, AGT_OR, AGT_SIDE } as; } agt_part;
 enum { AGT_PARTS = 12 };
@@ -100,9 +100,9 @@ typedef struct agt_wishes { agt_wish *pin; int n_pin; agt_wish *ban; int n_ban; 
 void agt_wishes_free(agt_wishes *);          /* contents, not the struct */
 
 typedef struct agt_retrieval {
-    agt_passage *p; int n;      /* fed first, then the best that were cut */
+    agt_passage *p; int n;      /* fed first by number, then the rest, the highest score first */
     int fed, fed_tokens;
-    int cut_limit, cut_repeat, cut_score, cut_unwanted;      /* how many of each fate */
+    int cut_limit, cut_repeat, cut_score, cut_unwanted, cut_answers;      /* how many of each fate */
     agt_wishes wishes;          /* of AGT_EV_WISHES alone */
     double best, min_score;
     char *broken;               /* memory could not be searched: why, and what to do; else NULL */

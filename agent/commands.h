@@ -59,6 +59,8 @@
       N_("take a file or folder of text into memory"), .needs = true, .complete = AGT_COMPLETE_PATH) \
     X(forget, JOB(forget), "забыть", N_("NUMBER | PATH | chat N | message N | fact N | gone | since DAY [until DAY] | words TEXT"), \
       N_("remove documents, a conversation, a message, or what holds a text, for good; asks first"), .needs = true, .words = "chat,message,fact,gone,since,words") \
+    X(export, JOB(export), "выгрузить", N_("[FOLDER]"), \
+      N_("everything in memory as a folder: Markdown to read, JSON that makes the whole memory again; a folder that is there is asked about"), .complete = AGT_COMPLETE_PATH) \
     X(watch, JOB(watch), "следить", N_("[FOLDER | off FOLDER]"), \
       N_("keep a folder in step with memory: what changes there is taken in; alone: which are"), .words = "off", .complete = AGT_COMPLETE_PATH) \
     X(remember, JOB(remember), "запомнить", N_("[TEXT | ? | N … | all]"), \

@@ -91,7 +91,7 @@ static void json_error(const char *text)
 
 static void json_retrieval(const agt_retrieval *r)
 {
-    static const char *const fate[] = { [AGT_FED] = "fed", [AGT_BELOW] = "below", [AGT_LIMIT] = "limit", [AGT_REPEATS] = "repeats", [AGT_UNWANTED] = "unwanted" };
+    static const char *const fate[] = { [AGT_FED] = "fed", [AGT_BELOW] = "below", [AGT_LIMIT] = "limit", [AGT_REPEATS] = "repeats", [AGT_UNWANTED] = "unwanted", [AGT_ANSWER] = "answer" };
     cJSON *o = event("retrieval");
     cJSON_AddNumberToObject(o, "fed", r->fed);
     cJSON_AddNumberToObject(o, "tokens", r->fed_tokens);

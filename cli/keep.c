@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "cli/common.h"
 #include "memory/memory.h"
+#include "rag/rag.h"
 
 #include <cjson/cJSON.h>
 #include <dirent.h>
@@ -156,26 +157,36 @@ int memory_verify(const memory_ask *a, char *err)
 }
 
 /* ---- export and import ---- */
-enum { EXACT_DIGITS = 15 };             /* of a number that every reader of JSON keeps */
-
-void memory_export_value(cJSON *row, const mem_export_value *v)
+void memory_unread(int n)
 {
-    const char *endless = !v->number ? NULL : strcmp(v->text, "inf") == 0 ? "9e999" : strcmp(v->text, "-inf") == 0 ? "-9e999" : NULL;
-    if (v->null) cJSON_AddNullToObject(row, v->name);
-    else if (endless) cJSON_AddRawToObject(row, v->name, endless);      /* JSON has no word for it; this is read as it */
-    else if (v->number && (v->n <= EXACT_DIGITS || strpbrk(v->text, ".e"))) cJSON_AddRawToObject(row, v->name, v->text);
-    else if (!v->bytes && q_utf8_valid(v->text, v->n) && strlen(v->text) == v->n) cJSON_AddStringToObject(row, v->name, v->text);
-    else {
-        q_buf hex = {0};
-        q_buf_puts(&hex, "");
-        for (size_t i = 0; i < v->n; i++) q_buf_printf(&hex, "%02x", (unsigned char)v->text[i]);
-        cJSON *o = cJSON_AddObjectToObject(row, v->name);
-        cJSON_AddStringToObject(o, v->bytes ? "bytes" : "text", hex.p);
-        q_buf_free(&hex);
-    }
+    q_say(stderr, ngettext("quorum: a part of the file could not be read: the rest is whole\n",
+                           "quorum: %d parts of the file could not be read: the rest is whole\n", (unsigned long)n), n);
 }
 
-/* Back: what the value points to lives in `room` or in the line. False: it is none of ours. */
+struct exporting { bool (*go)(void *user); };
+
+static bool exported(void *user, const rag_exported *so_far)
+{
+    if (isatty(2)) q_say(stderr, "\r\033[K%lld", (long long)so_far->rows);
+    return ((struct exporting *)user)->go(NULL);
+}
+
+int memory_export(struct mem_store *s, const memory_ask *a, bool (*go)(void *user), char *err)
+{
+    rag_exported out;
+    struct exporting x = {go};
+    rag_export_opts o = {.over = a->force, .go = exported, .user = &x};
+    int rc = mem_tidy(s, go, NULL, err);        /* what was forgotten a moment ago does not leave */
+    if (rc == Q_OK) rc = rag_export(s, a->markdown, &o, &out, err);
+    if (isatty(2)) q_say_own(stderr, "\r\033[K");
+    if (rc != Q_OK) return cli_fail(err);
+    q_say(stdout, _("%s: conversations: %lld, messages: %lld, documents: %lld, facts: %lld\n"), a->markdown, (long long)out.conversations, (long long)out.messages,
+          (long long)out.documents, (long long)out.facts);
+    if (out.unread) memory_unread(out.unread);
+    return out.unread ? 1 : 0;
+}
+
+/* A value of rag_export_line back: what the value points to lives in `room` or in the line. False: it is none of ours. */
 static bool value_of(const cJSON *j, mem_export_value *v, q_buf *room)
 {
     const cJSON *bytes = cJSON_GetObjectItem(j, "bytes"), *text = cJSON_GetObjectItem(j, "text");

@@ -8,7 +8,7 @@ struct mem_store;
 enum { MEMORY_REST_MAX = 256 };         /* arguments */
 
 typedef struct memory_ask {             /* what the command line asks for */
-    const char *db, *model, *absent, *svg;
+    const char *db, *model, *absent, *svg, *markdown;
     char *rest[MEMORY_REST_MAX];
     int n, max, limit, mode;
     bool json, yes, explain, force;
@@ -17,15 +17,13 @@ typedef struct memory_ask {             /* what the command line asks for */
 /* On a terminal a person is asked this; elsewhere only --yes is a yes, which is said. */
 bool memory_agreed(const memory_ask *, const char *question);
 
-/* A value of a row of an export, added to its object: what a number or a text cannot say exactly is a text or {"bytes": hex}. */
-struct cJSON;
-struct mem_export_value;
-void memory_export_value(struct cJSON *row, const struct mem_export_value *v);
+void memory_unread(int n);              /* says that so many parts of the file could not be read */
 
 /* Exit statuses. */
 int memory_forget(struct mem_store *, const memory_ask *, char *err);
 int memory_import(struct mem_store *, const memory_ask *, char *err);
 int memory_check(struct mem_store *, const memory_ask *, char *err);
+int memory_export(struct mem_store *, const memory_ask *, bool (*go)(void *user), char *err);     /* --markdown */
 int memory_graph(struct mem_store *, const memory_ask *, char *err);      /* around.c */
 int memory_verify(const memory_ask *, char *err);
 int memory_backups(const memory_ask *, char *err);

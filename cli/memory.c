@@ -38,6 +38,7 @@ const cli_command cli_memory = { "memory", N_(
     "quorum memory backups                        the copies there are, one a day\n"
     "quorum memory restore DAY [--yes]            the memory becomes what it was on that day; asks first\n"
     "quorum memory export [--db FILE]             everything as lines of JSON, also of a file that cannot be opened\n"
+    "quorum memory export --markdown FOLDER [--force]  everything that a person can read, as a folder of Markdown\n"
     "quorum memory import FILE [--db FILE]        an empty memory takes such lines in: all of it is there again"), cmd_memory };
 
 enum { PREVIEW = 300 };                 /* bytes of a passage that a search shows */
@@ -184,13 +185,15 @@ static void search_words(const rag_result *r, const memory_ask *a)
     q_buf b = {0};
     if (a->explain) rag_explain(r, &b);
     if (a->explain) q_say_text(stdout, b.p);
+    int *order = rag_shown(r);
     for (int i = 0, shown = 0; i < r->n && shown < a->max && !a->explain; i++, shown++) {
-        const rag_passage *p = &r->v[i];
+        const rag_passage *p = &r->v[order[i]];
         char number[16] = "-";
         if (p->fate == RAG_FED) snprintf(number, sizeof number, "[%d]", p->number);
         q_say(stdout, "%s %.2f  %s%s\n    %.*s%s\n", number, p->score, p->label, p->fate == RAG_FED ? "" : _("  (would not be fed)"),
               PREVIEW, p->text, strlen(p->text) > PREVIEW ? "…" : "");
     }
+    free(order);
     if (!a->explain && r->note) q_say(stdout, "%s\n", r->note);
     if (!a->explain) q_say(stdout, r->searched ? _("asked as a question: %s\n") : "%s\n", rag_summary(r, &b));
     q_buf_free(&b);
@@ -299,14 +302,9 @@ static int delete(mem_store *s, const memory_ask *a, char *err)
 /* ---- export ---- */
 static bool export_row(void *user, const char *table, const mem_export_value *v, int n)
 {
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddNumberToObject(o, "v", 1);
-    cJSON_AddStringToObject(o, "table", table);
-    for (int i = 0; i < n; i++) memory_export_value(o, &v[i]);
-    char *line = cJSON_PrintUnformatted(o);
+    char *line = rag_export_line(table, v, n);
     if (line) q_say_json(stdout, line);
     free(line);
-    cJSON_Delete(o);
     return !interrupted && !ferror(stdout);
 }
 
@@ -317,9 +315,16 @@ static int export(const memory_ask *a, char *err)
     if (rc == Q_OK && (fflush(stdout) != 0 || ferror(stdout))) rc = q_fail(err, Q_IO, _("the export could not be written: %s"), strerror(errno));
     if (rc != Q_OK) return cli_fail(err);
     if (unread == 0) return 0;
-    q_say(stderr, ngettext("quorum: a part of the file could not be read: the rest is whole\n",
-                           "quorum: %d parts of the file could not be read: the rest is whole\n", (unsigned long)unread), unread);
+    memory_unread(unread);
     return 1;
+}
+
+/* --markdown: a folder that a person can read. */
+static int export_folder(mem_store *s, const memory_ask *a, char *err)
+{
+    struct sigaction act = {.sa_handler = on_interrupt};
+    sigaction(SIGINT, &act, NULL);
+    return memory_export(s, a, going_on, err);
 }
 
 static int embed(mem_store *s, const memory_ask *a, char *err) { return cli_memory_embed(s, a->model, a->limit, a->json, err) == Q_OK ? 0 : cli_fail(err); }
@@ -380,6 +385,7 @@ int cmd_memory(int argc, char **argv)
         else if (dash && strcmp(argv[i], "--yes") == 0) a.yes = true;
         else if (dash && strcmp(argv[i], "--force") == 0) a.force = true;
         else if (dash && (v = cli_opt(argc, argv, &i, "--svg")) != NULL) a.svg = v;
+        else if (dash && (v = cli_opt(argc, argv, &i, "--markdown")) != NULL) a.markdown = v;
         else if (dash && strcmp(argv[i], "--explain") == 0) a.explain = true;
         else if (dash && (v = cli_opt(argc, argv, &i, "--mode")) != NULL) {
             if ((a.mode = search_mode(v)) < 0) return cli_usage(&cli_memory, _("--mode is auto, lexical, hybrid or graph"));
@@ -396,13 +402,16 @@ int cmd_memory(int argc, char **argv)
         else if (a.n < MEMORY_REST_MAX) a.rest[a.n++] = argv[i];
         else return cli_usage(&cli_memory, _("too many arguments"));
     }
+    static const struct act folder = {"export", 0, 0, export_folder, NULL};
     const struct act *act = NULL;
     for (size_t i = 0; name && i < sizeof acts / sizeof *acts; i++)
         if (strcmp(name, acts[i].name) == 0) act = &acts[i];
     if (!act) return cli_usage(&cli_memory, name ? _("memory knows add, search, graph, list, map, embed, status, delete, forget, verify, check, backups, restore, export and import") : "");
     if (a.n < act->min || a.n > act->max) return cli_usage(&cli_memory, _("wrong number of arguments"));
     if ((act->file == memory_verify) != (a.absent != NULL) || (a.absent && !*a.absent)) return cli_usage(&cli_memory, _("verify takes --absent TEXT, and nothing else does"));
-    if (act->run != memory_graph && (a.svg || a.force)) return cli_usage(&cli_memory, _("graph takes --svg FILE and --force, and nothing else does"));
+    if (a.markdown && act->file != export) return cli_usage(&cli_memory, _("export takes --markdown FOLDER, and nothing else does"));
+    if (a.markdown) act = &folder;
+    if ((act->run != memory_graph && a.svg) || (a.force && act->run != memory_graph && act != &folder)) return cli_usage(&cli_memory, _("graph takes --svg FILE, it and export --markdown take --force, and nothing else does"));
     if (act->run == delete && !ids_are_numbers(&a)) return cli_usage(&cli_memory, _("delete takes an ID as quorum memory list shows it"));
     char err[Q_ERRLEN];
     return act->run ? on_store(act, &a, err) : act->file(&a, err);

@@ -10,6 +10,10 @@ bool rag_gather(struct gathering *g, mem_passage *m, const struct ranked *k)
     /* The manual is there in two languages: the question's is taken. Its title says which: a passage of the Russian one
      * may be commands and knobs for the most part. */
     if (m->trust == MEM_TRUST_MANUAL && rag_cyrillic(m->title) != g->ru) return false;
+    if (g->no_answers && m->trust == MEM_TRUST_MODEL && ++g->answers > ANSWERS) {      /* they take no place from what may be fed */
+        g->refused++;
+        return false;
+    }
     g->v[g->n++] = (struct gathered){.m = *m, .bm25 = k ? k->bm25 : 0, .tf = k ? k->tf : NULL};
     *m = (mem_passage){0};
     return true;

@@ -4,7 +4,7 @@
 
 #include "rag/rank.h"
 
-enum { CANDIDATES = 60, NEAREST = 60, LINKED = 40, GATHERED_MAX = CANDIDATES + NEAREST + LINKED };
+enum { ANSWERS = 10, CANDIDATES = 60, NEAREST = 60, LINKED = 40, GATHERED_MAX = CANDIDATES + NEAREST + LINKED };
 
 struct gathered {
     mem_passage m;
@@ -13,7 +13,9 @@ struct gathered {
     struct rag_sides sides;
     char by[MEM_NAME_MAX];              /* the name by which the graph leads to it; "": it does not */
 };
-struct gathering { mem_store *s; const struct rag_query *q; int64_t except; bool ru; struct gathered v[GATHERED_MAX]; int n; };
+struct gathering { mem_store *s; const struct rag_query *q; int64_t except; bool ru;
+    bool no_answers; int answers, refused;      /* what a model wrote will not be fed: a few are shown; how many came, and how many of them were too many */
+    struct gathered v[GATHERED_MAX]; int n; };
 
 /* Takes m, unless it may not be a candidate. */
 bool rag_gather(struct gathering *, mem_passage *m, const struct ranked *k /* or NULL */);

@@ -24,12 +24,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CANNOT = 125, LOOK_MS = 10, LOOKS = 20 };        /* between two glances; glances between two looks */
+enum { CANNOT = 125,
+       LOOK_MS = 10,
+       LOOKS = 20 }; /* between two glances; glances between two looks */
 
+/* To what started it; nothing of anybody else's stands in it. */
+static void tell(int fd, const char *text)
+{
+    if (write(fd, text, strlen(text)) < 0) _exit(CANNOT);
+}
 static _Noreturn void cannot(const char *what)
 {
-    fprintf(stderr, "quorum-box: %s: %s\n", what, strerror(errno));
-    exit(CANNOT);
+    char text[256];
+    snprintf(text, sizeof text, "quorum-box: %.80s: %.80s\n", what, strerror(errno));
+    tell(2, text);
+    _exit(CANNOT);
 }
 
 /* ---- what it is told ---- */
@@ -80,8 +89,8 @@ static void limit(int what, uint64_t n)
 /* Whoever is root, or has a right of root's, has it no more, nor do the programs that it becomes (capabilities(7)). */
 static void no_rights(void)
 {
-    struct __user_cap_header_struct h = {_LINUX_CAPABILITY_VERSION_3, 0};
-    struct __user_cap_data_struct none[2] = {0};
+    struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
+    struct __user_cap_data_struct none[2] = { 0 };
     for (int i = 0; i < 64; i++) prctl(PR_CAPBSET_DROP, i, 0, 0, 0);
     prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP | SECBIT_NO_SETUID_FIXUP_LOCKED, 0, 0, 0);
     if (syscall(SYS_capset, &h, none) != 0) cannot("no rights of root");
@@ -93,7 +102,7 @@ static _Noreturn void hold(const box *b, char **argv)
     limit(RLIMIT_NOFILE, (uint64_t)b->files);
     limit(RLIMIT_DATA, b->memory);
     limit(RLIMIT_FSIZE, b->file);
-    struct rlimit none = {0, 0};
+    struct rlimit none = { 0, 0 };
     setrlimit(RLIMIT_CORE, &none);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) cannot("no new rights");
     no_rights();
@@ -104,7 +113,11 @@ static _Noreturn void hold(const box *b, char **argv)
 }
 
 /* ---- watching ---- */
-typedef struct list { pid_t *pid, *parent; bool *ours; int n, cap; } list;
+typedef struct list {
+    pid_t *pid, *parent;
+    bool *ours;
+    int n, cap;
+} list;
 
 static bool number_name(const char *s)
 {
@@ -128,7 +141,7 @@ static void look(list *l)
         close(fd);
         if (k <= 0) continue;
         text[k] = 0;
-        const char *end = strrchr(text, ')');                   /* a name may hold anything */
+        const char *end = strrchr(text, ')'); /* a name may hold anything */
         int parent;
         char state;
         if (!end || sscanf(end + 1, " %c %d", &state, &parent) != 2 || state == 'X') continue;
@@ -218,7 +231,7 @@ static pid_t start_watched(char **argv, int *events)
     sigset_t s, none;
     sigemptyset(&s);
     sigemptyset(&none);
-    int all[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP};
+    int all[] = { SIGCHLD, SIGTERM, SIGINT, SIGHUP };
     for (int i = 0; i < 4; i++) sigaddset(&s, all[i]);
     sigprocmask(SIG_BLOCK, &s, NULL);
     if ((*events = signalfd(-1, &s, SFD_CLOEXEC)) < 0) cannot("signals");
@@ -228,7 +241,7 @@ static pid_t start_watched(char **argv, int *events)
     if (pid) return pid;
     sigprocmask(SIG_SETMASK, &none, NULL);
     int null = open("/dev/null", O_RDONLY);
-    if (null < 0 || dup2(null, 0) < 0) cannot("/dev/null");     /* the lifeline is ours alone */
+    if (null < 0 || dup2(null, 0) < 0) cannot("/dev/null"); /* the lifeline is ours alone */
     if (null > 2) close(null);
     setsid();
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -241,10 +254,10 @@ static _Noreturn void watch(const box *b, char **argv)
     int events, status = 0, glances = 0;
     long threads = glance();
     bool many = false, over = false;
-    list l = {0};
+    list l = { 0 };
     pid_t first = start_watched(argv, &events);
     while (!over) {
-        struct pollfd p[] = {{0, POLLIN, 0}, {events, POLLIN, 0}};
+        struct pollfd p[] = { { 0, POLLIN, 0 }, { events, POLLIN, 0 } };
         if (poll(p, 2, LOOK_MS) < 0 && errno != EINTR) break;
         struct signalfd_siginfo i;
         if (p[1].revents && read(events, &i, sizeof i) == sizeof i && i.ssi_signo != SIGCHLD) break;
@@ -262,8 +275,8 @@ static _Noreturn void watch(const box *b, char **argv)
     free(l.ours);
     if (many && write(0, "m", 1) == 1) _exit(CANNOT);
     if (!over) _exit(CANNOT);
-    if (WIFSIGNALED(status)) {                                  /* as it ended, so do we */
-        struct rlimit none = {0, 0};
+    if (WIFSIGNALED(status)) { /* as it ended, so do we */
+        struct rlimit none = { 0, 0 };
         sigset_t s;
         setrlimit(RLIMIT_CORE, &none);
         sigfillset(&s);
@@ -276,13 +289,18 @@ static _Noreturn void watch(const box *b, char **argv)
 
 int main(int argc, char **argv)
 {
-    box b = {0};
-    if (argc == 2 && strcmp(argv[1], "landlock") == 0) return printf("%d\n", box_landlock_abi()) < 0;
+    box b = { 0 };
+    if (argc == 2 && strcmp(argv[1], "landlock") == 0) {
+        char text[32];
+        snprintf(text, sizeof text, "%d\n", box_landlock_abi());
+        tell(1, text);
+        return 0;
+    }
     int i = 2;
     for (; i + 1 < argc && strcmp(argv[i], "--"); i += 2)
         if (!told(&b, argv[i], argv[i + 1])) argc = 0;
     if (argc < 3 || i + 1 >= argc || strcmp(argv[i], "--")) {
-        fputs("quorum-box belongs to quorum, which starts it around a command of the model\n", stderr);
+        tell(2, "quorum-box belongs to quorum, which starts it around a command of the model\n");
         return CANNOT;
     }
     if (strcmp(argv[1], "watch") == 0) watch(&b, argv + i + 1);

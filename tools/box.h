@@ -6,11 +6,11 @@
 
 enum { BOX_PATHS = 128 };
 typedef struct box {
-    bool watch;                         /* it watches over what is started; else it holds itself in and becomes it */
-    bool landlock;                      /* only `read` and `write` may be opened */
-    bool scope;                         /* no signal and no abstract socket goes out, where the kernel has that */
-    bool sockets, network;              /* sockets may be made at all; of the internet */
-    int cpu_s, processes, files;        /* 0: no limit */
+    bool watch; /* it watches over what is started; else it holds itself in and becomes it */
+    bool landlock; /* only `read` and `write` may be opened */
+    bool scope; /* no signal and no abstract socket goes out, where the kernel has that */
+    bool sockets, network; /* sockets may be made at all; of the internet */
+    int cpu_s, processes, files; /* 0: no limit */
     uint64_t memory, file;
     const char *read[BOX_PATHS], *write[BOX_PATHS];
     int n_read, n_write;
@@ -19,6 +19,6 @@ typedef struct box {
 /* Both hold for good, for the caller and all it starts. False: the kernel refuses; errno. */
 bool box_landlock(const box *);
 bool box_filter(const box *);
-int box_landlock_abi(void);             /* 0: none */
+int box_landlock_abi(void); /* 0: none */
 
 #endif

@@ -14,12 +14,12 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { LOOK_MS = 50, CANNOT = 125 };    /* quorum-box's: box.c */
+enum { LOOK_MS = 50,
+       CANNOT = 125 }; /* quorum-box's: box.c */
 
 sandbox_limits sandbox_limits_default(void)
 {
-    return (sandbox_limits){.wall_s = 120, .cpu_s = 120, .processes = 256, .files = 1024, .memory = 8ull << 30, .file = 1ull << 30,
-                            .tmp = 1ull << 30, .output = 4 << 20, .left = 256 << 20};
+    return (sandbox_limits){ .wall_s = 120, .cpu_s = 120, .processes = 256, .files = 1024, .memory = 8ull << 30, .file = 1ull << 30, .tmp = 1ull << 30, .output = 4 << 20, .left = 256 << 20 };
 }
 
 /* ================= a run ================= */
@@ -27,9 +27,9 @@ typedef struct run {
     const sandbox_job *j;
     sandbox_done *out;
     pid_t pid;
-    int said, life;                     /* what it says; its lifeline; -1: closed */
+    int said, life; /* what it says; its lifeline; -1: closed */
     int64_t start;
-    bool over;                          /* it is to end: out->end says why */
+    bool over; /* it is to end: out->end says why */
 } run;
 
 static bool pipe_of(int fd[2]) { return pipe2(fd, O_CLOEXEC) == 0; }
@@ -56,7 +56,7 @@ static _Noreturn void child(char *const argv[], char *const env[], const char *f
 
 static int start(run *r, char *const argv[], char *const env[], char *err)
 {
-    int life[2] = {-1, -1}, said[2] = {-1, -1};
+    int life[2] = { -1, -1 }, said[2] = { -1, -1 };
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, life) == 0 && pipe_of(said) && (r->pid = fork()) == 0) child(argv, env, r->j->folder, life[0], said[1]);
     int e = errno;
     shut(&life[0]);
@@ -77,7 +77,7 @@ static void finish(run *r, enum sandbox_end why)
     if (r->over) return;
     r->over = true;
     r->out->end = why;
-    shut(&r->life);                                     /* quorum-box kills all, and ends */
+    shut(&r->life); /* quorum-box kills all, and ends */
 }
 
 /* What it has said by now; false: it will say nothing more. */
@@ -109,7 +109,7 @@ static int listen_to(run *r)
 {
     int status = 0;
     for (bool open = true;;) {
-        struct pollfd p = {open ? r->said : -1, POLLIN, 0};
+        struct pollfd p = { open ? r->said : -1, POLLIN, 0 };
         poll(&p, 1, LOOK_MS);
         if (open && p.revents) open = hear(r);
         if (!r->over) look(r);
@@ -131,7 +131,7 @@ static bool refused(const sandbox_done *d)
     return d->code == CANNOT && strncmp(p, "quorum-box: ", 12) == 0;
 }
 
-enum { SIGNALS = 64 };                   /* a shell, and bwrap, say of what a signal ended 128 and its number */
+enum { SIGNALS = 64 }; /* a shell, and bwrap, say of what a signal ended 128 and its number */
 static void judge(const sandbox *s, run *r, int status)
 {
     sandbox_done *d = r->out;
@@ -140,7 +140,8 @@ static void judge(const sandbox *s, run *r, int status)
     d->code = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
     bool told = s->kind == SANDBOX_BWRAP && d->code > 128 && d->code <= 128 + SIGNALS, signalled = WIFSIGNALED(status) || told;
     if (told) d->code -= 128;
-    d->end = recv(r->life, &word, 1, MSG_DONTWAIT) == 1 ? SANDBOX_MANY : signalled ? SANDBOX_SIGNALLED : SANDBOX_ENDED;
+    d->end = recv(r->life, &word, 1, MSG_DONTWAIT) == 1 ? SANDBOX_MANY : signalled ? SANDBOX_SIGNALLED
+                                                                                   : SANDBOX_ENDED;
 }
 
 static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
@@ -152,7 +153,7 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
     return 0;
 }
 
-static char *own_folder(const sandbox *s, char *err)    /* "" where it needs none */
+static char *own_folder(const sandbox *s, char *err) /* "" where it needs none */
 {
     if (s->kind == SANDBOX_BWRAP) return q_strdup("");
     char *dir = q_strdup("/tmp/quorum-XXXXXX");
@@ -164,9 +165,9 @@ static char *own_folder(const sandbox *s, char *err)    /* "" where it needs non
 
 int sandbox_run(const sandbox *s, const sandbox_job *j, sandbox_done *out, char *err)
 {
-    *out = (sandbox_done){0};
-    run r = {.j = j, .out = out, .said = -1, .life = -1, .start = q_now_ns()};
-    sandbox_argv argv = {0}, env = {0};
+    *out = (sandbox_done){ 0 };
+    run r = { .j = j, .out = out, .said = -1, .life = -1, .start = q_now_ns() };
+    sandbox_argv argv = { 0 }, env = { 0 };
     guard *g = NULL;
     char *tmp = own_folder(s, err);
     if (!tmp) return Q_IO;
@@ -198,7 +199,7 @@ void sandbox_done_free(sandbox_done *d)
 {
     q_buf_free(&d->output);
     q_buf_free(&d->back);
-    *d = (sandbox_done){0};
+    *d = (sandbox_done){ 0 };
 }
 
 const char *sandbox_end_words(const sandbox_done *d, const sandbox_limits *l, char out[Q_ERRLEN])
@@ -224,7 +225,7 @@ static bool works(sandbox *s, char *why)
 {
     char *folder = q_strdup("/tmp/quorum-XXXXXX");
     sandbox_done d;
-    sandbox_job j = {.command = "echo here", .limits = sandbox_limits_default()};
+    sandbox_job j = { .command = "echo here", .limits = sandbox_limits_default() };
     bool ok = false;
     j.limits.left = 0;
     j.folder = mkdtemp(folder);
@@ -248,7 +249,7 @@ static bool landlock_there(sandbox *s)
     if (!pipe_of(fd)) return false;
     pid_t pid = fork();
     if (pid == 0) {
-        char *argv[] = {s->box, (char *)"landlock", NULL}, *env[] = {NULL};
+        char *argv[] = { s->box, (char *)"landlock", NULL }, *env[] = { NULL };
         if (dup2(fd[1], 1) >= 0) execve(s->box, argv, env);
         _exit(CANNOT);
     }
@@ -263,7 +264,7 @@ static bool landlock_there(sandbox *s)
 
 int sandbox_find(enum sandbox_kind best, sandbox *out, char *err)
 {
-    *out = (sandbox){.box = q_own_program("quorum-box"), .bwrap = q_find_program("bwrap")};
+    *out = (sandbox){ .box = q_own_program("quorum-box"), .bwrap = q_find_program("bwrap") };
     char why[Q_ERRLEN] = "", none[Q_ERRLEN] = "";
     if (!out->box) return q_fail(err, Q_NOTFOUND, _("quorum-box is missing beside quorum: build or install it again (make, make install)"));
     landlock_there(out);
@@ -281,7 +282,7 @@ void sandbox_free(sandbox *s)
 {
     free(s->box);
     free(s->bwrap);
-    *s = (sandbox){0};
+    *s = (sandbox){ 0 };
 }
 
 const char *sandbox_words(const sandbox *s, char out[Q_ERRLEN])
@@ -289,7 +290,8 @@ const char *sandbox_words(const sandbox *s, char out[Q_ERRLEN])
     static const char *const say[] = {
         N_("commands are not held in here, only limited: each is asked about"),
         N_("commands are held in by Landlock: they write in the project folder alone"),
-        N_("commands are held in by bubblewrap: they write in the project folder alone and see no home, no network")};
+        N_("commands are held in by bubblewrap: they write in the project folder alone and see no home, no network")
+    };
     q_fail(out, Q_OK, *s->why ? "%s (%s)" : "%s", _(say[s->kind]), s->why);
     return out;
 }

@@ -23,37 +23,38 @@ void argv_free(sandbox_argv *a)
 {
     for (int i = 0; i < a->n; i++) free(a->v[i]);
     free(a->v);
-    *a = (sandbox_argv){0};
+    *a = (sandbox_argv){ 0 };
 }
 
 static void words(sandbox_argv *a, const char *one, const char *two, const char *three)
 {
-    const char *w[] = {one, two, three};
+    const char *w[] = { one, two, three };
     for (int i = 0; i < 3 && w[i]; i++) argv_add(a, "%s", w[i]);
 }
 
 /* ================= what is where ================= */
 /* Where programs and their data lie; read under Landlock, which can only allow. */
-static const char *const SYSTEM[] = {"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix", "/gnu", "/snap", "/sys", "/proc"};
-static const char *const DEVICES[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"};
+static const char *const SYSTEM[] = { "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix", "/gnu", "/snap", "/sys", "/proc" };
+static const char *const DEVICES[] = { "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom" };
 /* What is a person's or a service's own: empty under bubblewrap. */
-static const char *const OWN[] = {"/home", "/root", "/run", "/tmp", "/var/tmp", "/var/lib/docker", "/media", "/mnt"};
+static const char *const OWN[] = { "/home", "/root", "/run", "/tmp", "/var/tmp", "/var/lib/docker", "/media", "/mnt" };
 /* Of a home: programs without keys. */
-static const char *const PROGRAMS[] = {".cargo/bin", ".cargo/registry", ".rustup", ".nvm", ".pyenv", ".rbenv", ".asdf", ".sdkman", ".deno/bin", ".bun/bin",
-    ".local/bin", ".local/lib", ".local/share/uv", ".local/share/mise", "go/bin", "go/pkg", ".opam"};
+static const char *const PROGRAMS[] = { ".cargo/bin", ".cargo/registry", ".rustup", ".nvm", ".pyenv", ".rbenv", ".asdf", ".sdkman", ".deno/bin", ".bun/bin",
+                                        ".local/bin", ".local/lib", ".local/share/uv", ".local/share/mise", "go/bin", "go/pkg", ".opam" };
 /* Of a home that is itself the project: what holds keys. */
-static const char *const KEYS[] = {".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".config", ".local/share", ".local/state", ".netrc", ".pgpass",
-    ".git-credentials", ".npmrc", ".pypirc", ".password-store", ".mozilla", ".thunderbird", ".cargo/credentials.toml", ".cargo/credentials", ".bash_history",
-    ".zsh_history", ".python_history"};
+static const char *const KEYS[] = { ".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".config", ".local/share", ".local/state", ".netrc", ".pgpass",
+                                    ".git-credentials", ".npmrc", ".pypirc", ".password-store", ".mozilla", ".thunderbird", ".cargo/credentials.toml", ".cargo/credentials", ".bash_history",
+                                    ".zsh_history", ".python_history" };
 /* Of the system, which only its owner may read: for who is that. */
-static const char *const ROOTS[] = {"/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-", "/etc/ssh", "/etc/ssl/private", "/var/lib/private", "/var/log"};
+static const char *const ROOTS[] = { "/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-", "/etc/ssh", "/etc/ssl/private", "/var/lib/private", "/var/log" };
 #define EACH(table, name) for (size_t at_ = 0; at_ < sizeof table / sizeof *table && ((name) = table[at_]); at_++)
 
-static char kind_of(const char *path)   /* 'd' folder, 'f' other, 'l' link, 0 nothing */
+static char kind_of(const char *path) /* 'd' folder, 'f' other, 'l' link, 0 nothing */
 {
     struct stat st;
     if (lstat(path, &st) != 0) return 0;
-    return S_ISDIR(st.st_mode) ? 'd' : S_ISLNK(st.st_mode) ? 'l' : 'f';
+    return S_ISDIR(st.st_mode) ? 'd' : S_ISLNK(st.st_mode) ? 'l'
+                                                           : 'f';
 }
 
 static bool below(const char *path, const char *folder)
@@ -73,7 +74,8 @@ static void mask(sandbox_argv *a, const char *path)
 static void masked_own(sandbox_argv *a, const sandbox_limits *l)
 {
     const char *p;
-    EACH(OWN, p) {
+    EACH(OWN, p)
+    {
         if (kind_of(p) != 'd') continue;
         if (l->tmp) {
             argv_add(a, "--size");
@@ -94,7 +96,7 @@ static void project(sandbox_argv *a, const sandbox_job *j)
     words(a, j->read_only ? "--ro-bind" : "--bind", j->folder, j->folder);
     if (j->read_only) return;
     char *git = q_printf("%s/.git", j->folder);
-    if (kind_of(git) == 'd') words(a, "--bind", git, git);      /* on a place of its own it cannot be put aside */
+    if (kind_of(git) == 'd') words(a, "--bind", git, git); /* on a place of its own it cannot be put aside */
     if (kind_of(git) == 'f') words(a, "--ro-bind", git, git);
     free(git);
     guard_places(j->folder, kept_read_only, a);
@@ -113,22 +115,25 @@ static void wrapped(const sandbox *s, const sandbox_job *j, sandbox_argv *a)
     words(a, "--proc", "/proc", NULL);
     masked_own(a, &j->limits);
     if (home && kind_of(home) == 'd' && strlen(home) > 1 && !below(home, "/home") && !below(home, "/root") && !below(home, "/tmp")) words(a, "--tmpfs", home, NULL);
-    if (geteuid() == 0) EACH(ROOTS, p) mask(a, p);
-    if (j->network) {                                           /* names are looked up through a file that lies in /run */
+    if (geteuid() == 0) EACH(ROOTS, p)
+    mask(a, p);
+    if (j->network) { /* names are looked up through a file that lies in /run */
         words(a, "--ro-bind-try", "/run/systemd/resolve/stub-resolv.conf", "/run/systemd/resolve/stub-resolv.conf");
         words(a, "--ro-bind-try", "/run/systemd/resolve/resolv.conf", "/run/systemd/resolve/resolv.conf");
     }
-    if (home) EACH(PROGRAMS, p) {
-        char *path = q_printf("%s/%s", home, p);
-        if (kind_of(path) == 'd') words(a, "--ro-bind", path, path);
-        free(path);
-    }
+    if (home) EACH(PROGRAMS, p)
+        {
+            char *path = q_printf("%s/%s", home, p);
+            if (kind_of(path) == 'd') words(a, "--ro-bind", path, path);
+            free(path);
+        }
     project(a, j);
-    if (home) EACH(KEYS, p) {
-        char *path = q_printf("%s/%s", home, p);
-        if (below(path, j->folder)) mask(a, path);
-        free(path);
-    }
+    if (home) EACH(KEYS, p)
+        {
+            char *path = q_printf("%s/%s", home, p);
+            if (below(path, j->folder)) mask(a, path);
+            free(path);
+        }
     words(a, "--dir", "/tmp/home", NULL);
     words(a, "--ro-bind", s->box, "/run/quorum-box");
     words(a, "--chdir", j->folder, NULL);
@@ -141,12 +146,15 @@ static void locked(const sandbox_job *j, const char *tmp, sandbox_argv *a)
     const char *p;
     char *home = q_home();
     words(a, "landlock", "1", NULL);
-    EACH(SYSTEM, p) words(a, "read", p, NULL);
-    EACH(DEVICES, p) words(a, "write", p, NULL);
-    if (home) EACH(PROGRAMS, p) {
-        argv_add(a, "read");
-        argv_add(a, "%s/%s", home, p);
-    }
+    EACH(SYSTEM, p)
+    words(a, "read", p, NULL);
+    EACH(DEVICES, p)
+    words(a, "write", p, NULL);
+    if (home) EACH(PROGRAMS, p)
+        {
+            argv_add(a, "read");
+            argv_add(a, "%s/%s", home, p);
+        }
     words(a, j->read_only ? "read" : "write", j->folder, NULL);
     words(a, "write", tmp, NULL);
     free(home);
@@ -182,10 +190,11 @@ void sandbox_command(const sandbox *s, const sandbox_job *j, const char *tmp, sa
 /* ================= its environment ================= */
 char **sandbox_environment(const sandbox *s, const char *tmp)
 {
-    static const char *const kept[] = {"PATH", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TZ", "USER", "LOGNAME"};
-    sandbox_argv a = {0};
+    static const char *const kept[] = { "PATH", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TZ", "USER", "LOGNAME" };
+    sandbox_argv a = { 0 };
     const char *p, *v;
-    EACH(kept, p) if ((v = getenv(p)) != NULL) argv_add(&a, "%s=%s", p, v);
+    EACH(kept, p)
+    if ((v = getenv(p)) != NULL) argv_add(&a, "%s=%s", p, v);
     if (!getenv("PATH")) argv_add(&a, "PATH=/usr/local/bin:/usr/bin:/bin");
     bool own = s->kind == SANDBOX_BWRAP;
     argv_add(&a, "HOME=%s", own ? "/tmp/home" : tmp);

@@ -13,23 +13,24 @@
 #include <unistd.h>
 
 /* Those of place.c's `guarded` that somebody obeys unasked where a project lies; a folder is read-only as a whole, and only then kept. */
-static const char *const TOP[] = {".bashrc", ".bash_aliases", ".bash_profile", ".bash_login", ".bash_logout", ".profile", ".zshrc", ".zshenv", ".zprofile", ".zlogin",
-    ".zlogout", ".kshrc", ".cshrc", ".tcshrc", ".login", ".inputrc", ".gitconfig", ".gitmodules", ".envrc", ".vimrc", ".exrc", ".nvimrc", ".gdbinit", ".lldbinit", ".netrc", ".pam_environment",
-    ".xprofile", ".xsessionrc", ".tmux.conf", ".npmrc", ".yarnrc", ".mcp.json", ".curlrc", ".wgetrc", ".direnvrc",
-    ".husky", ".githooks", ".vscode", ".idea", ".devcontainer"};
-static const char *const IN_GIT[] = {"config", "config.worktree", "commondir", "info/attributes"};
+static const char *const TOP[] = { ".bashrc", ".bash_aliases", ".bash_profile", ".bash_login", ".bash_logout", ".profile", ".zshrc", ".zshenv", ".zprofile", ".zlogin",
+                                   ".zlogout", ".kshrc", ".cshrc", ".tcshrc", ".login", ".inputrc", ".gitconfig", ".gitmodules", ".envrc", ".vimrc", ".exrc", ".nvimrc", ".gdbinit", ".lldbinit", ".netrc", ".pam_environment",
+                                   ".xprofile", ".xsessionrc", ".tmux.conf", ".npmrc", ".yarnrc", ".mcp.json", ".curlrc", ".wgetrc", ".direnvrc",
+                                   ".husky", ".githooks", ".vscode", ".idea", ".devcontainer" };
+static const char *const IN_GIT[] = { "config", "config.worktree", "commondir", "info/attributes" };
 #define EACH(table, name) for (size_t at_ = 0; at_ < sizeof table / sizeof *table && ((name) = table[at_]); at_++)
-enum { KEPT_MAX = 1 << 20, HOOKS_MAX = 200 };
+enum { KEPT_MAX = 1 << 20,
+       HOOKS_MAX = 200 };
 
 typedef struct place {
-    char *name;                         /* from its folder on */
-    bool in_git, there, whole;          /* whole: was has all of it */
+    char *name; /* from its folder on */
+    bool in_git, there, whole; /* whole: was has all of it */
     struct stat st;
-    q_buf was;                          /* of a file; of a link where it leads */
+    q_buf was; /* of a file; of a link where it leads */
 } place;
 struct guard {
     char *folder;
-    int top, git;                       /* -1: there was none */
+    int top, git; /* -1: there was none */
     struct stat git_st;
     place *v;
     int n;
@@ -38,7 +39,7 @@ struct guard {
 static place *add(guard *g, bool in_git, const char *name)
 {
     g->v = q_realloc(g->v, (size_t)(g->n + 1) * sizeof *g->v);
-    g->v[g->n] = (place){.name = q_strdup(name), .in_git = in_git};
+    g->v[g->n] = (place){ .name = q_strdup(name), .in_git = in_git };
     return &g->v[g->n++];
 }
 
@@ -71,7 +72,7 @@ static void see(int dir, const char *name, place *p)
     if (fd >= 0) close(fd);
 }
 
-static bool runs(const char *name)     /* a hook that git would run, or any that a person keeps */
+static bool runs(const char *name) /* a hook that git would run, or any that a person keeps */
 {
     size_t n = strlen(name);
     return strcmp(name, ".") && strcmp(name, "..") && !(n > 7 && strcmp(name + n - 7, ".sample") == 0) && !strstr(name, ".by-command");
@@ -113,11 +114,13 @@ int guard_take(const char *folder, guard **out, char *err)
         return rc;
     }
     if (g->git >= 0) fstat(g->git, &g->git_st);
-    EACH(TOP, p) see(g->top, p, add(g, false, p));
+    EACH(TOP, p)
+    see(g->top, p, add(g, false, p));
     if (g->git < 0) see(g->top, ".git", add(g, false, ".git"));
     if (g->git >= 0) {
-        EACH(IN_GIT, p) see(g->git, p, add(g, true, p));
-        see(g->git, "hooks", add(g, true, "hooks"));            /* a link there would lead elsewhere */
+        EACH(IN_GIT, p)
+        see(g->git, p, add(g, true, p));
+        see(g->git, "hooks", add(g, true, "hooks")); /* a link there would lead elsewhere */
         each_hook(g->git, keep_hook, g);
     }
     *out = g;
@@ -177,7 +180,7 @@ static bool make_again(int dir, const place *p)
 static void back(guard *g, const place *p, q_buf *said)
 {
     int dir = p->in_git ? g->git : g->top;
-    place now = {.name = p->name, .in_git = p->in_git};
+    place now = { .name = p->name, .in_git = p->in_git };
     see(dir, p->name, &now);
     if (!same(p, &now)) {
         char *aside = now.there ? put_aside(dir, p->name) : NULL;
@@ -191,13 +194,16 @@ static void back(guard *g, const place *p, q_buf *said)
     q_buf_free(&now.was);
 }
 
-typedef struct fresh { guard *g; q_buf *said; } fresh;
+typedef struct fresh {
+    guard *g;
+    q_buf *said;
+} fresh;
 static void new_hook(void *user, const char *name)
 {
     fresh *f = user;
     for (int i = 0; i < f->g->n; i++)
         if (f->g->v[i].in_git && strcmp(f->g->v[i].name, name) == 0) return;
-    place none = {.name = (char *)name, .in_git = true};
+    place none = { .name = (char *)name, .in_git = true };
     back(f->g, &none, f->said);
 }
 
@@ -208,12 +214,12 @@ void guard_back(guard *g, q_buf *said)
     if (g->git >= 0 && (!is || st.st_dev != g->git_st.st_dev || st.st_ino != g->git_st.st_ino))
         q_buf_puts(said, _(".git is another folder than before the command: look at its hooks and its config before you use git here\n"));
     for (int i = 0; i < g->n; i++) {
-        if (strcmp(g->v[i].name, ".git") == 0) {                /* one that was made is the command's work, but it is to be looked at */
+        if (strcmp(g->v[i].name, ".git") == 0) { /* one that was made is the command's work, but it is to be looked at */
             if (is && !g->v[i].there) q_buf_puts(said, _("the command made a repository: look at .git/config and .git/hooks before you use git here\n"));
             else back(g, &g->v[i], said);
         } else back(g, &g->v[i], said);
     }
-    fresh f = {g, said};
+    fresh f = { g, said };
     if (g->git >= 0) each_hook(g->git, new_hook, &f);
 }
 
@@ -237,13 +243,14 @@ void guard_places(const char *folder, void (*each)(void *user, const char *path,
     struct stat st;
     char *git = q_printf("%s/.git", folder);
     bool repository = lstat(git, &st) == 0 && S_ISDIR(st.st_mode);
-    EACH(TOP, p) {
+    EACH(TOP, p)
+    {
         char *path = q_printf("%s/%s", folder, p);
         bool there = lstat(path, &st) == 0;
         if (!there || S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)) each(user, path, there);
         free(path);
     }
-    static const char *const more[] = {"hooks", "modules"};
+    static const char *const more[] = { "hooks", "modules" };
     for (size_t i = 0; repository && i < sizeof IN_GIT / sizeof *IN_GIT + 2; i++) {
         char *path = q_printf("%s/%s", git, i < 2 ? more[i] : IN_GIT[i - 2]);
         bool there = lstat(path, &st) == 0;

@@ -18,10 +18,10 @@
 #define OK(call) CHECK_MSG((call) == Q_OK, "%s", err)
 static char err[Q_ERRLEN];
 static void put_door(void);
-static char *root, *project;            /* a folder of the test's own; in it the project, and what is outside */
+static char *root, *project; /* a folder of the test's own; in it the project, and what is outside */
 static sandbox box;
 static int door = -1;
-static int port;                        /* somebody listens there */
+static int port; /* somebody listens there */
 static pid_t victim;
 
 static char *at(const char *name) { return q_printf("%s/%s", root, name); }
@@ -32,10 +32,10 @@ static void put_in(const char *name, const char *text)
     put(p, text);
     free(p);
 }
-static char *got(const char *name)      /* NULL: it is not there */
+static char *got(const char *name) /* NULL: it is not there */
 {
     char *p = at(name), e[Q_ERRLEN];
-    q_buf b = {0};
+    q_buf b = { 0 };
     int rc = q_read_file(p, &b, 1 << 20, e);
     free(p);
     if (rc == Q_OK) return q_buf_take(&b);
@@ -53,14 +53,14 @@ static bool holds(const char *name, const char *text)
 
 static sandbox_job job(const char *command)
 {
-    sandbox_job j = {.command = command, .folder = project, .limits = sandbox_limits_default()};
-    j.limits.left = 0;                  /* whatever the test's disk has */
+    sandbox_job j = { .command = command, .folder = project, .limits = sandbox_limits_default() };
+    j.limits.left = 0; /* whatever the test's disk has */
     return j;
 }
 
 static sandbox_done run_it(const sandbox_job *j)
 {
-    sandbox_done d = {0};
+    sandbox_done d = { 0 };
     OK(sandbox_run(&box, j, &d, err));
     if (!d.output.p) q_buf_puts(&d.output, "");
     return d;
@@ -82,7 +82,7 @@ static void clear(void)
 
 static void lay_out(void)
 {
-    const char *dirs[] = {"project", "project/.git", "project/.git/hooks", "project/sub", "outside", "home", "home/.ssh"};
+    const char *dirs[] = { "project", "project/.git", "project/.git/hooks", "project/sub", "outside", "home", "home/.ssh" };
     clear();
     for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) {
         char *p = at(dirs[i]);
@@ -104,7 +104,7 @@ static void lay_out(void)
 static void put_door(void)
 {
     char *path = at("outside/door");
-    struct sockaddr_un c = {.sun_family = AF_UNIX};
+    struct sockaddr_un c = { .sun_family = AF_UNIX };
     snprintf(c.sun_path, sizeof c.sun_path, "%s", path);
     int f = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK(f >= 0 && bind(f, (struct sockaddr *)&c, sizeof c) == 0 && listen(f, 8) == 0);
@@ -134,11 +134,11 @@ static void plant(void)
         for (;;) pause();
     }
     int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
     socklen_t n = sizeof a;
     if (s >= 0 && bind(s, (struct sockaddr *)&a, n) == 0 && listen(s, 64) == 0 && getsockname(s, (struct sockaddr *)&a, &n) == 0) port = ntohs(a.sin_port);
     int u = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_un b = {.sun_family = AF_UNIX};
+    struct sockaddr_un b = { .sun_family = AF_UNIX };
     snprintf(b.sun_path + 1, sizeof b.sun_path - 1, "box-test-%d", (int)getpid());
     CHECK(u >= 0 && bind(u, (struct sockaddr *)&b, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(b.sun_path + 1))) == 0 && listen(u, 8) == 0);
 }
@@ -162,7 +162,7 @@ static void an_ordinary_command_works(void)
     char words[Q_ERRLEN];
     d = run("exit 124");
     CHECK_INT(d.end, SANDBOX_ENDED);
-    CHECK_STR(sandbox_end_words(&d, &(sandbox_limits){0}, words), "it ended with status 124");
+    CHECK_STR(sandbox_end_words(&d, &(sandbox_limits){ 0 }, words), "it ended with status 124");
     sandbox_done_free(&d);
 }
 
@@ -174,58 +174,67 @@ static void standard_input_is_empty(void)
 }
 
 /* ---- what does not ---- */
-enum { NEVER = 1 << SANDBOX_NONE };      /* in none of these kinds: bits */
-enum { BOXED = 1 << SANDBOX_LANDLOCK | 1 << SANDBOX_BWRAP, WRAP = 1 << SANDBOX_BWRAP, LOCK = 1 << SANDBOX_LANDLOCK, ALL = BOXED | NEVER };
+enum { NEVER = 1 << SANDBOX_NONE }; /* in none of these kinds: bits */
+enum { BOXED = 1 << SANDBOX_LANDLOCK | 1 << SANDBOX_BWRAP,
+       WRAP = 1 << SANDBOX_BWRAP,
+       LOCK = 1 << SANDBOX_LANDLOCK,
+       ALL = BOXED | NEVER };
 /* $ROOT and $PORT, $PARENT, $VICTIM are written into the command. quiet: must not be said. Python is taken where it is. */
-static const struct escape { const char *name, *command, *quiet; unsigned kinds; bool python; } escapes[] = {
-    {"a redirection to the root", "echo x > /outside-of-box", NULL, BOXED, false},
-    {"a redirection behind an allowed command", "ls a* > $ROOT/outside/new", NULL, BOXED, false},
-    {"a redirection over what is there", "echo x > $ROOT/outside/kept", NULL, BOXED, false},
-    {"removing outside", "rm -rf $ROOT/outside/kept", NULL, BOXED, false},
-    {"a name with dots", "echo x > ../outside/new", NULL, BOXED, false},
-    {"by python", "python3 -c 'open(\"$ROOT/outside/new\",\"w\").write(\"x\")'", NULL, BOXED, true},
-    {"by env", "env sh -c 'echo x > $ROOT/outside/new'", NULL, BOXED, false},
-    {"by a script of the project", "sh ./script.sh", NULL, BOXED, false},
-    {"an environment of python outside", "python3 -m venv --without-pip $ROOT/outside/new", NULL, BOXED, true},
-    {"through a link made inside", "ln -s $ROOT/outside sub/link && echo x > sub/link/new", NULL, BOXED, false},
-    {"through a hard link", "ln $ROOT/outside/kept sub/hard && echo x > sub/hard", NULL, BOXED, false},
-    {"through the root of process 1", "echo x > /proc/1/root$ROOT/outside/new", NULL, BOXED, false},
-    {"through the root of the parent", "echo x > /proc/$PARENT/root$ROOT/outside/new", NULL, BOXED, false},
-    {"through another's current folder", "echo x > /proc/$PARENT/cwd/box-test-new", NULL, BOXED, false},
-    {"the environment of the parent", "tr '\\0' '\\n' < /proc/$PARENT/environ", "s3cret", BOXED, false},
-    {"its own environment", "env; set; cat /proc/self/environ /proc/*/environ 2>/dev/null | tr '\\0' '\\n'", "s3cret", BOXED, false},
-    {"the keys of the home", "cat $ROOT/home/.ssh/* ~/.ssh/* 2>&1", "the-key-itself", BOXED, false},
-    {"killing the parent's child", "kill -9 $VICTIM", NULL, BOXED, false},
-    {"tracing", "python3 -c 'import ctypes as c; l=c.CDLL(None); print(\"r\", l.ptrace(16, $VICTIM, 0, 0))'", "r 0", ALL, true},
-    {"reading another's memory", "head -c1 /proc/$VICTIM/mem && echo read it; cat /proc/$VICTIM/maps && echo read it", "read it", BOXED, false},
-    {"typing into a terminal", "python3 -c 'import fcntl,pty; m,s=pty.openpty(); fcntl.ioctl(s, 0x5412, b\"x\"); print(\"typed\")'", "typed", ALL, true},
-    {"the internet's sockets", "python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", $PORT), 5); print(\"came in\")'", "came in", BOXED, true},
-    {"the internet's sockets of six", "python3 -c 'import socket; s=socket.socket(socket.AF_INET6); s.connect((\"::ffff:127.0.0.1\", $PORT)); print(\"came in\")'", "came in", BOXED, true},
-    {"a socket without a file", "python3 -c 'import socket; s=socket.socket(socket.AF_UNIX); s.connect(\"\\0box-test-$PARENT\"); print(\"came in\")'", "came in", BOXED, true},
-    {"a socket with a file", "python3 -c 'import socket; s=socket.socket(socket.AF_UNIX); s.connect(\"$ROOT/outside/door\"); print(\"came in\")'", "came in", BOXED, true},
-    {"a socket to the machine around", "python3 -c 'import socket; s=socket.socket(40, 1); print(\"came in\")'", "came in", ALL, true},
-    {"namespaces", "unshare -Ur true && echo came out; unshare -m true && echo came out", "came out", ALL, false},
-    {"a user's own root", "python3 -c 'import ctypes as c; print(\"r\", c.CDLL(None).chroot(b\"/usr\"))'", "r 0", ALL, true},
-    {"mounting", "mount -t tmpfs none sub && echo came out; mount --bind / sub && echo came out", "came out", ALL, false},
-    {"a ring of requests", "python3 -c 'import ctypes as c; print(\"r\", c.CDLL(None).syscall(425, 8, c.create_string_buffer(256)))'", "r 3", ALL, true},
-    {"keys of the kernel", "python3 -c 'import ctypes as c,sys; print(\"r\", \"no\" if c.CDLL(None).syscall(250 if c.sizeof(c.c_void_p)==8 and sys.platform and __import__(\"platform\").machine()==\"x86_64\" else 219, 0, -3, 1) < 0 else \"a key\")'", "a key", ALL, true},
-    {"a library laid over others", "LD_PRELOAD=$ROOT/outside/x.so sh -c 'echo x > $ROOT/outside/new'", NULL, BOXED, false},
-    {"a new session", "setsid sh -c 'echo x > $ROOT/outside/new'", NULL, BOXED, false},
-    {"a program in memory", "python3 -c 'import os; f=os.memfd_create(\"x\"); os.write(f, b\"#!/bin/sh\\necho x > $ROOT/outside/new\\n\"); os.execv(\"/proc/self/fd/%d\" % f, [\"x\"])'", NULL, BOXED, true},
-    {"descriptors that were left open", "for f in /proc/self/fd/*; do readlink $f; done", "box-test-open", ALL, false},
-    {"devices", "cat /dev/mem /dev/kmsg /dev/sda /dev/vda /dev/nvme0n1 2>/dev/null | head -c1 | wc -c | grep 1 && echo read it", "read it", BOXED, false},
-    {"the system's own files", "echo x >> /etc/hosts; echo x > /usr/bin/new-of-box; echo x > /sys/kernel/uevent_helper", NULL, BOXED, false},
-    {"a repository's hook", "echo 'echo hi' > .git/hooks/pre-commit; chmod +x .git/hooks/pre-commit; echo x >> .git/hooks/pre-push", NULL, ALL, false},
-    {"a repository's settings", "printf '[core]\\n\\tfsmonitor = evil\\n' >> .git/config; echo /x > .git/commondir; echo x > .git/config.worktree", NULL, ALL, false},
-    {"another folder for the repository", "mv .git old && mkdir -p .git/hooks && cp -r old/. .git/ && echo evil > .git/hooks/pre-commit", NULL, WRAP, false},
-    {"what the shell reads", "echo evil >> .bashrc; rm -f .bashrc; echo evil > .profile; ln -s /etc/passwd .zshrc", NULL, ALL, false},
+static const struct escape {
+    const char *name, *command, *quiet;
+    unsigned kinds;
+    bool python;
+} escapes[] = {
+    { "a redirection to the root", "echo x > /outside-of-box", NULL, BOXED, false },
+    { "a redirection behind an allowed command", "ls a* > $ROOT/outside/new", NULL, BOXED, false },
+    { "a redirection over what is there", "echo x > $ROOT/outside/kept", NULL, BOXED, false },
+    { "removing outside", "rm -rf $ROOT/outside/kept", NULL, BOXED, false },
+    { "a name with dots", "echo x > ../outside/new", NULL, BOXED, false },
+    { "by python", "python3 -c 'open(\"$ROOT/outside/new\",\"w\").write(\"x\")'", NULL, BOXED, true },
+    { "by env", "env sh -c 'echo x > $ROOT/outside/new'", NULL, BOXED, false },
+    { "by a script of the project", "sh ./script.sh", NULL, BOXED, false },
+    { "an environment of python outside", "python3 -m venv --without-pip $ROOT/outside/new", NULL, BOXED, true },
+    { "through a link made inside", "ln -s $ROOT/outside sub/link && echo x > sub/link/new", NULL, BOXED, false },
+    { "through a hard link", "ln $ROOT/outside/kept sub/hard && echo x > sub/hard", NULL, BOXED, false },
+    { "through the root of process 1", "echo x > /proc/1/root$ROOT/outside/new", NULL, BOXED, false },
+    { "through the root of the parent", "echo x > /proc/$PARENT/root$ROOT/outside/new", NULL, BOXED, false },
+    { "through another's current folder", "echo x > /proc/$PARENT/cwd/box-test-new", NULL, BOXED, false },
+    { "the environment of the parent", "tr '\\0' '\\n' < /proc/$PARENT/environ", "s3cret", BOXED, false },
+    { "its own environment", "env; set; cat /proc/self/environ /proc/*/environ 2>/dev/null | tr '\\0' '\\n'", "s3cret", BOXED, false },
+    { "the keys of the home", "cat $ROOT/home/.ssh/* ~/.ssh/* 2>&1", "the-key-itself", BOXED, false },
+    { "killing the parent's child", "kill -9 $VICTIM", NULL, BOXED, false },
+    { "tracing", "python3 -c 'import ctypes as c; l=c.CDLL(None); print(\"r\", l.ptrace(16, $VICTIM, 0, 0))'", "r 0", ALL, true },
+    { "reading another's memory", "head -c1 /proc/$VICTIM/mem && echo read it; cat /proc/$VICTIM/maps && echo read it", "read it", BOXED, false },
+    { "typing into a terminal", "python3 -c 'import fcntl,pty; m,s=pty.openpty(); fcntl.ioctl(s, 0x5412, b\"x\"); print(\"typed\")'", "typed", ALL, true },
+    { "the internet's sockets", "python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", $PORT), 5); print(\"came in\")'", "came in", BOXED, true },
+    { "the internet's sockets of six", "python3 -c 'import socket; s=socket.socket(socket.AF_INET6); s.connect((\"::ffff:127.0.0.1\", $PORT)); print(\"came in\")'", "came in", BOXED, true },
+    { "a socket without a file", "python3 -c 'import socket; s=socket.socket(socket.AF_UNIX); s.connect(\"\\0box-test-$PARENT\"); print(\"came in\")'", "came in", BOXED, true },
+    { "a socket with a file", "python3 -c 'import socket; s=socket.socket(socket.AF_UNIX); s.connect(\"$ROOT/outside/door\"); print(\"came in\")'", "came in", BOXED, true },
+    { "a socket to the machine around", "python3 -c 'import socket; s=socket.socket(40, 1); print(\"came in\")'", "came in", ALL, true },
+    { "namespaces", "unshare -Ur true && echo came out; unshare -m true && echo came out", "came out", ALL, false },
+    { "a user's own root", "python3 -c 'import ctypes as c; print(\"r\", c.CDLL(None).chroot(b\"/usr\"))'", "r 0", ALL, true },
+    { "mounting", "mount -t tmpfs none sub && echo came out; mount --bind / sub && echo came out", "came out", ALL, false },
+    { "a ring of requests", "python3 -c 'import ctypes as c; print(\"r\", c.CDLL(None).syscall(425, 8, c.create_string_buffer(256)))'", "r 3", ALL, true },
+    { "keys of the kernel", "python3 -c 'import ctypes as c,sys; print(\"r\", \"no\" if c.CDLL(None).syscall(250 if c.sizeof(c.c_void_p)==8 and sys.platform and __import__(\"platform\").machine()==\"x86_64\" else 219, 0, -3, 1) < 0 else \"a key\")'", "a key", ALL, true },
+    { "a library laid over others", "LD_PRELOAD=$ROOT/outside/x.so sh -c 'echo x > $ROOT/outside/new'", NULL, BOXED, false },
+    { "a new session", "setsid sh -c 'echo x > $ROOT/outside/new'", NULL, BOXED, false },
+    { "a program in memory", "python3 -c 'import os; f=os.memfd_create(\"x\"); os.write(f, b\"#!/bin/sh\\necho x > $ROOT/outside/new\\n\"); os.execv(\"/proc/self/fd/%d\" % f, [\"x\"])'", NULL, BOXED, true },
+    { "descriptors that were left open", "for f in /proc/self/fd/*; do readlink $f; done", "box-test-open", ALL, false },
+    { "devices", "cat /dev/mem /dev/kmsg /dev/sda /dev/vda /dev/nvme0n1 2>/dev/null | head -c1 | wc -c | grep 1 && echo read it", "read it", BOXED, false },
+    { "the system's own files", "echo x >> /etc/hosts; echo x > /usr/bin/new-of-box; echo x > /sys/kernel/uevent_helper", NULL, BOXED, false },
+    { "a repository's hook", "echo 'echo hi' > .git/hooks/pre-commit; chmod +x .git/hooks/pre-commit; echo x >> .git/hooks/pre-push", NULL, ALL, false },
+    { "a repository's settings", "printf '[core]\\n\\tfsmonitor = evil\\n' >> .git/config; echo /x > .git/commondir; echo x > .git/config.worktree", NULL, ALL, false },
+    { "another folder for the repository", "mv .git old && mkdir -p .git/hooks && cp -r old/. .git/ && echo evil > .git/hooks/pre-commit", NULL, WRAP, false },
+    { "what the shell reads", "echo evil >> .bashrc; rm -f .bashrc; echo evil > .profile; ln -s /etc/passwd .zshrc", NULL, ALL, false },
 };
 
 static char *written(const char *command)
 {
-    q_buf b = {0};
+    q_buf b = { 0 };
     char n[32];
-    const struct { const char *name, *value; } v[] = {{"$ROOT", root}, {"$PORT", "p"}, {"$PARENT", "q"}, {"$VICTIM", "v"}};
+    const struct {
+        const char *name, *value;
+    } v[] = { { "$ROOT", root }, { "$PORT", "p" }, { "$PARENT", "q" }, { "$VICTIM", "v" } };
     for (const char *p = command; *p;) {
         size_t i = 0;
         while (i < 4 && strncmp(p, v[i].name, strlen(v[i].name))) i++;
@@ -233,7 +242,8 @@ static char *written(const char *command)
             q_buf_putc(&b, *p++);
             continue;
         }
-        snprintf(n, sizeof n, "%d", i == 1 ? port : i == 2 ? (int)getpid() : (int)victim);
+        snprintf(n, sizeof n, "%d", i == 1 ? port : i == 2 ? (int)getpid()
+                                                           : (int)victim);
         q_buf_puts(&b, i ? n : v[i].value);
         p += strlen(v[i].name);
     }
@@ -243,7 +253,7 @@ static char *written(const char *command)
 static void all_is_as_it_was(const char *name)
 {
     struct stat st;
-    const char *none[] = {"outside/new", "project/.git/hooks/pre-commit", "project/.git/commondir", "project/.git/config.worktree", "project/.profile", "box-test-new"};
+    const char *none[] = { "outside/new", "project/.git/hooks/pre-commit", "project/.git/commondir", "project/.git/config.worktree", "project/.profile", "box-test-new" };
     for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
         char *p = at(none[i]);
         CHECK_MSG(lstat(p, &st) != 0, "%s: %s is there", name, none[i]);
@@ -265,7 +275,7 @@ static void all_is_as_it_was(const char *name)
 static void no_escape_succeeds(void)
 {
     int tried = 0, left = 0;
-    int open_one = open(project, O_RDONLY | O_DIRECTORY);        /* would be inherited */
+    int open_one = open(project, O_RDONLY | O_DIRECTORY); /* would be inherited */
     bool python = system("python3 -c '' 2>/dev/null") == 0;
     for (size_t i = 0; i < sizeof escapes / sizeof *escapes; i++) {
         const struct escape *e = &escapes[i];
@@ -347,8 +357,8 @@ static void heard_it(void *user, const char *p, size_t n)
 /* All that was started has ended when the run has: whoever holds a lock of it could else still act. */
 static void nothing_is_left_running(void)
 {
-    const char *leave[] = {"(sleep 1000 > /dev/null 2>&1 & echo $!) ; echo made", "setsid sleep 1000 & echo made", "nohup sh -c 'sleep 1000' & echo made",
-                           "(trap '' TERM HUP; setsid sh -c 'setsid sleep 1000 & sleep 1000') > /dev/null & echo made"};
+    const char *leave[] = { "(sleep 1000 > /dev/null 2>&1 & echo $!) ; echo made", "setsid sleep 1000 & echo made", "nohup sh -c 'sleep 1000' & echo made",
+                            "(trap '' TERM HUP; setsid sh -c 'setsid sleep 1000 & sleep 1000') > /dev/null & echo made" };
     for (size_t i = 0; i < sizeof leave / sizeof *leave; i++) {
         char *lock = at("project/lock"), *c = q_printf("exec 9> lock; flock -x 9; %s", leave[i]);
         sandbox_done d = run(c);
@@ -389,7 +399,7 @@ static void nothing_outlives_quorum(void)
     close(fd[1]);
     char *on = at("project/on"), *wait_for = q_printf("flock -w 60 %s/lock true", project);
     mkfifo(on, 0600);
-    int f = open(on, O_RDONLY);         /* until the command has come so far */
+    int f = open(on, O_RDONLY); /* until the command has come so far */
     CHECK(f >= 0 && read(f, &c, 1) == 1);
     close(f);
     kill(pid, SIGKILL);

@@ -100,7 +100,7 @@ typedef struct agt_wishes { agt_wish *pin; int n_pin; agt_wish *ban; int n_ban; 
 void agt_wishes_free(agt_wishes *);          /* contents, not the struct */
 
 typedef struct agt_retrieval {
-    agt_passage *p; int n;      /* fed first, then the best that were cut */
+    agt_passage *p; int n;      /* fed first by number, then the rest, the highest score first */
     int fed, fed_tokens;
     int cut_limit, cut_repeat, cut_score, cut_unwanted, cut_answers;      /* how many of each fate */
     agt_wishes wishes;          /* of AGT_EV_WISHES alone */

@@ -187,13 +187,15 @@ static void search_words(const rag_result *r, const memory_ask *a)
     q_buf b = {0};
     if (a->explain) rag_explain(r, &b);
     if (a->explain) q_say_text(stdout, b.p);
+    int *order = rag_shown(r);
     for (int i = 0, shown = 0; i < r->n && shown < a->max && !a->explain; i++, shown++) {
-        const rag_passage *p = &r->v[i];
+        const rag_passage *p = &r->v[order[i]];
         char number[16] = "-";
         if (p->fate == RAG_FED) snprintf(number, sizeof number, "[%d]", p->number);
         q_say(stdout, "%s %.2f  %s%s\n    %.*s%s\n", number, p->score, p->label, p->fate == RAG_FED ? "" : _("  (would not be fed)"),
               PREVIEW, p->text, strlen(p->text) > PREVIEW ? "…" : "");
     }
+    free(order);
     if (!a->explain && r->note) q_say(stdout, "%s\n", r->note);
     if (!a->explain) q_say(stdout, r->searched ? _("asked as a question: %s\n") : "%s\n", rag_summary(r, &b));
     q_buf_free(&b);

@@ -492,10 +492,12 @@ typedef struct mem_vector {
 /* One transaction. Passes over what is gone, says something else by now, or has one. Q_RANGE: a number is none (NaN, infinite,
  * beyond 64); nothing is kept then. */
 int mem_vectors_put(mem_store *, int64_t embedder, int dim, const mem_vector *, int n, char *err);
-/* Passages above `after` that are owed a vector, in order of ids: at most `most` into id. The manual's come last: nobody waits for them. */
+/* Passages below `before` (0: all) that are owed a vector, the newest first: at most `most` into id. The manual's come last: nobody waits
+ * for them. In steps. */
 enum mem_owed { MEM_OWED_FILES, MEM_OWED_CHATS, MEM_OWED_MANUAL, MEM_OWED_N };
-int mem_vectors_owed(mem_store *, int64_t embedder, enum mem_owed, int64_t after, int64_t *id, int most, int *n, char *err);
-int mem_vectors_owing(mem_store *, int64_t embedder, int64_t *n, char *err);      /* how many, of both kinds: reads them all */
+int mem_vectors_owed(mem_store *, int64_t embedder, enum mem_owed, int64_t before, int64_t *id, int most, int *n, char *err);
+/* How many of each kind. Some numbers are read; only while something comes or goes the passages, in steps. */
+int mem_vectors_owing(mem_store *, int64_t embedder, int64_t n[2], char *err);
 /* The mean of all vectors of a kind, of *n of them; 0: none, and mean is 0. */
 int mem_vectors_mean(mem_store *, int64_t embedder, enum mem_kind, int dim, double *mean, int64_t *n, char *err);
 typedef struct mem_vector_row {
@@ -523,6 +525,33 @@ int mem_fact_put(mem_store *, const mem_fact *, int64_t *id, char *err);        
 int mem_fact_list(mem_store *, mem_facts *out, char *err);                        /* those that hold first, by since_ms */
 int mem_facts_delete(mem_store *, const int64_t *id, int n, int *done /* or NULL */, char *err);    /* the one before such a one holds again */
 void mem_facts_free(mem_facts *);
+
+/* ================= what a model did ================= */
+/* A call of a tool, kept with the answer in which it was made; neither searched nor fed to another conversation; gone with the answer. */
+enum mem_call_state { MEM_CALL_DONE, MEM_CALL_FAILED /* the tool says why */, MEM_CALL_DENIED, MEM_CALL_STOPPED };
+typedef struct mem_call {
+    int64_t id, message;
+    int round;                          /* calls of one round were made at once */
+    int64_t at;                         /* bytes of the answer's text before it */
+    char *name, *arguments, *result;    /* as the model read it */
+    char *policy;                       /* who let it be done, or did not: a word or two for people */
+    enum mem_call_state state;
+    int64_t ms, created_ms;             /* what it took; when */
+    char *path, *became;                /* absolute, of a file that it changed, "": none; its sha256 then */
+    int mode;
+    bool there, kept, undone;           /* the file was there; what it takes to undo is kept; it was undone */
+} mem_call;
+typedef struct mem_calls { mem_call *v; int n; } mem_calls;
+/* Of what files held before, so much is kept for so long; the oldest go first. */
+enum { MEM_UNDO_BYTES = 64 << 20, MEM_UNDO_DAYS = 30 };
+/* id, created, kept and undone ignored. was: what its file held, NULL: it is not kept or was not there; whole: of a result that was cut, or NULL. */
+int mem_call_put(mem_store *, const mem_call *, const char *was, size_t n_was, const char *whole, size_t n_whole, int64_t *id, char *err);
+int mem_call_list(mem_store *, int64_t message, mem_calls *out, char *err);       /* in their order */
+int mem_call_last(mem_store *, int64_t conversation, int most, mem_calls *out, char *err);       /* newest first */
+int mem_call_was(mem_store *, int64_t call, q_buf *out, char *err);               /* Q_NOTFOUND: not kept */
+int mem_call_whole(mem_store *, int64_t call, q_buf *out, char *err);             /* likewise */
+int mem_call_undone(mem_store *, int64_t call, char *err);
+void mem_calls_free(mem_calls *);
 
 /* ================= forgetting ================= */
 /* Documents, conversations and messages that somebody means to remove. Documents and conversations go by their own functions. */

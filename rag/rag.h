@@ -92,7 +92,7 @@ int rag_embed_owed(mem_store *, const rag_embedder *, const rag_embed_opts * /* 
 
 /* All vectors of a model in memory, a byte a number: read on the first search, brought up on each later one, whoever changed
  * the store. A turn of a talk stands there with what was said around it: the sum of its own vector, 0.6^k of the k-th turn before
- * it (k <= 4) and 0.4^k of the k-th behind it (k <= 3), at length 1. Any thread, one at a time. */
+ * it (k <= 4) and 0.4^k of the k-th behind it (k <= 3), at length 1. Any thread, several at once. */
 typedef struct rag_near rag_near;
 rag_near *rag_near_new(mem_store *, const rag_embedder *);         /* copies *e; what it lends must outlive it */
 void rag_near_free(rag_near *);
@@ -166,7 +166,7 @@ typedef struct rag_passage {
     bool missing;                       /* the caller knows that this file is not there now */
     int64_t offset;                     /* of text in its document or message */
     int rank;                           /* 1-based */
-    int number;                         /* 1-based among the fed, by which the prompt cites it; 0 = not fed */
+    int number;                         /* 1-based among the fed, the highest score first, by which the prompt cites it; 0 = not fed */
     enum rag_fate fate;
     enum rag_wish wish;
     double match;                       /* 0..1 beside the best of this search: passages stand in its order */
@@ -225,6 +225,10 @@ enum { RAG_NUMBER = 24 };
 const char *rag_number(double score, double min_score, char out[RAG_NUMBER]);
 /* One line: "2 fed, 310 tok", "nothing fed: best .12 below .30". Returns buf->p. */
 const char *rag_summary(const rag_result *, q_buf *buf);
+/* The order in which people are shown passages: what is fed by its number, then the rest, the highest score first. Places of v, malloc'ed.
+ * Programs read them in the order of the search. */
+int *rag_shown(const rag_result *);
+int *rag_shown_logs(const mem_logs *);
 /* /why: every number of the search, as lines of text. */
 void rag_explain(const rag_result *, q_buf *out);
 /* The same as JSON, for programs; query may be NULL. malloc'ed. */
@@ -232,7 +236,7 @@ char *rag_explain_json(const rag_result *, const char *query);
 /* Of a stored log both, as far as it holds them. */
 void rag_explain_logs(const mem_logs *, q_buf *out);
 char *rag_explain_logs_json(const mem_logs *);
-/* One passage's numbers in one line: "fed; score .73 = coverage .931 × evidence .824 × match .955; words: ...". */
+/* One passage's numbers in one line: "fed; score .73 = coverage .931 × evidence .824 × match .955; place 1 by words .95; found: ...". */
 void rag_why(const rag_result *, const rag_passage *, q_buf *out);
 /* The same of a stored row. */
 void rag_log_why(const mem_log *, q_buf *out);

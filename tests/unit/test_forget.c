@@ -94,6 +94,8 @@ static void fill(mem_store *s, const char *text, int documents)
     mem_trace_add(t, 1, 0, 1, false, 1, &e, &w, &w, &w);
     t->made = q_strdup(more);
     OK(mem_reply_end(s, r, MEM_DONE, more, more, strlen(more), more, strlen(more), NULL, t, err));
+    mem_call done = {.message = r, .name = more, .arguments = more, .result = more, .policy = more, .path = more, .became = more, .there = true};
+    OK(mem_call_put(s, &done, more, strlen(more), more, strlen(more), &id, err));
     /* and an answer that holds none of it, but whose question and origin do */
     OK(mem_reply_begin(s, chat, asked, "m", 1, 1, "{}", "", &r, err));
     OK(mem_reply_end(s, r, MEM_DONE, more, "a quiet answer", 14, "", 0, NULL, t, err));

@@ -98,7 +98,11 @@ static int by_fact(mem_store *s, const char *rest, mem_targets *out, char *err) 
 static int by_gone(mem_store *s, const char *rest, mem_targets *out, char *err) { return mem_forget_find(s, MEM_FORGET_GONE, 0, 1, NULL, out, err); }
 static int by_chat(mem_store *s, const char *rest, mem_targets *out, char *err) { return by_number(s, MEM_PART_CHAT, rest, out, err); }
 static int by_message(mem_store *s, const char *rest, mem_targets *out, char *err) { return by_number(s, MEM_PART_MESSAGE, rest, out, err); }
-static int by_words(mem_store *s, const char *rest, mem_targets *out, char *err) { return mem_forget_find(s, MEM_FORGET_WORDS, 0, 1, rest, out, err); }
+
+static int by_words(mem_store *s, const char *rest, mem_targets *out, char *err)
+{
+    return *rest ? mem_forget_find(s, MEM_FORGET_WORDS, 0, 1, rest, out, err) : q_fail(err, Q_RANGE, _("/forget words TEXT: what holds the text, in any case of its letters"));
+}
 
 static int by_time(mem_store *s, const char *rest, mem_targets *out, char *err)
 {
@@ -185,7 +189,7 @@ static void question(const mem_targets *l, const int n[MEM_PARTS], int passages,
         one_line(&l->v[i], b);
     if (l->n > SHOWN)
         q_buf_say(b, ngettext("\n        and %d more", "\n        and %d more", (unsigned long)(l->n - SHOWN)), l->n - SHOWN);
-    if (l->n > 1 || words)
+    if (l->n || words)
         q_buf_puts(b, _("\nBackups go too. Not reached: what was written elsewhere (exports, /trace save, screenshots)."));
     q_buf_free(&all);
 }
@@ -256,6 +260,9 @@ int agt_forget_find(mem_store *s, const char *what, agt_forgetting *out, char *e
     const struct way *w = way_of(what, &rest);
     *out = (agt_forgetting){ 0 };
     int n[MEM_PARTS] = { 0 }, passages = 0, rc = w ? w->find(s, rest, &l, err) : documents(s, what, &l, err);
+    for (size_t i = 0; rc == Q_NOTFOUND && !w && i < sizeof ways / sizeof *ways; i++)      /* "words" and no text: how it is called */
+        if (strcmp(what, ways[i].word) == 0 || strcmp(what, ways[i].ru) == 0)
+            rc = ways[i].find(s, "", &l, err);
     const char *words = w && w->find == by_words ? rest : NULL;
     if (rc == Q_OK && l.n == 0 && !words)
         rc = q_fail(err, Q_NOTFOUND, w && w->find == by_gone ? _("no document's file is gone: there is nothing to forget") : _("nothing was said or taken in then: there is nothing to forget"));

@@ -20,8 +20,12 @@
 bool memory_agreed(const memory_ask *a, const char *question)
 {
     if (a->yes) return true;
-    if (!isatty(0) || !isatty(2)) {
-        q_say(stderr, "quorum: %s\n", _("nothing was deleted: deleting cannot be undone, so it takes --yes here"));
+    if (!isatty(0) || !isatty(2)) {          /* what it would have been is said all the same */
+        const char *keys = strrchr(question, '[');          /* "[y/N] " */
+        char *said = q_printf("%.*s\n", (int)(keys ? (size_t)(keys - question) : strlen(question)), question);
+        q_say_text(stderr, said);
+        free(said);
+        q_say(stderr, "quorum: %s\n", _("nothing was changed: nobody can be asked here, so it takes --yes"));
         return false;
     }
     q_say_text(stderr, question);
@@ -29,7 +33,7 @@ bool memory_agreed(const memory_ask *a, const char *question)
     char line[64];
     /* TRANSLATORS: the letters that mean yes */
     bool yes = fgets(line, sizeof line, stdin) && (*line == 'y' || *line == 'Y' || (*line && strncmp(line, _("y"), strlen(_("y"))) == 0));
-    if (!yes) q_say(stderr, "%s\n", _("nothing was deleted"));
+    if (!yes) q_say(stderr, "%s\n", _("nothing was changed"));
     return yes;
 }
 
@@ -343,8 +347,13 @@ int memory_backups(const memory_ask *a, char *err)
 
 int memory_restore(const memory_ask *a, char *err)
 {
+    mem_backups l = {0};
+    bool there = false;                      /* where it is not, nothing is to be asked: the sentence says so */
+    if (mem_backup_list(a->db, &l, err) != Q_OK) return cli_fail(err);
+    for (int i = 0; i < l.n; i++) there |= strcmp(l.v[i].day, a->rest[0]) == 0;
+    mem_backups_free(&l);
     char *kept = NULL, *question = q_printf(_("The memory becomes what it was on %s; what was said and taken in since is only in a copy then. Go on? [y/N] "), a->rest[0]);
-    bool yes = memory_agreed(a, question);
+    bool yes = !there || memory_agreed(a, question);
     int rc = yes ? mem_restore(a->db, a->rest[0], &kept, err) : Q_OK;
     if (rc == Q_OK && yes) q_say(stdout, _("the memory is what it was on %s; what it was before stands in %s\n"), a->rest[0], kept);
     free(kept);

@@ -312,7 +312,7 @@ static void what_is_meant(void)
     OK(run(s, "UPDATE document SET gone=5 WHERE path='/birds.md'"));
     static const struct { const char *what; int rc; const char *holds; } t[] = {
         {"gone", Q_OK, "birds.md"}, {"пропавшее", Q_OK, "birds.md"}, {"since 2025-03-01 until 2025-03-01", Q_OK, "1 message"}, {"с 01.03.2025 по 01.03.2025", Q_OK, "1 message"},
-        {"since 2025-03-02 until 2025-03-03", Q_NOTFOUND, "nothing"}, {"since yesterday", Q_OK, "and "}, {"since", Q_NOTFOUND, "no document"}, {"since 2025-13-01", Q_RANGE, "no day"}, {"since 2025-02-30", Q_RANGE, "no day"}, {"since 2025-02-28 until 29.02.2025", Q_RANGE, "no day"}, {"since 2024-02-29 until 2024-02-29", Q_NOTFOUND, "nothing"},
+        {"since 2025-03-02 until 2025-03-03", Q_NOTFOUND, "nothing"}, {"since yesterday", Q_OK, "and "}, {"since", Q_RANGE, "/forget since DAY"}, {"words", Q_RANGE, "/forget words TEXT"}, {"слова", Q_RANGE, "/forget words TEXT"}, {"chat", Q_RANGE, "/chats"}, {"since 2025-13-01", Q_RANGE, "no day"}, {"since 2025-02-30", Q_RANGE, "no day"}, {"since 2025-02-28 until 29.02.2025", Q_RANGE, "no day"}, {"since 2024-02-29 until 2024-02-29", Q_NOTFOUND, "nothing"},
         {"since 2025-03-01 until", Q_RANGE, "until"}, {"since 2025-03-01 bis 2025-03-02", Q_RANGE, "until"}, {"chat 1", Q_OK, "harbour"}, {"chat 99", Q_NOTFOUND, "99"},
         {"chat x", Q_RANGE, "/chats"}, {"message 1:1", Q_OK, "kingfishers"}, {"message 1", Q_OK, "kingfishers"}, {"message 999", Q_NOTFOUND, "999"}, {"message one", Q_RANGE, "/find"},
         {"words nobody wrote this", Q_OK, "No document"}, {"words KINGFISHERS", Q_OK, "1 document, 1 message"}, {"/birds.md", Q_OK, "birds.md"}, {"/nowhere", Q_NOTFOUND, "/memory list"},

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { SHOWN = 5, STEP = 32 };           /* of what would go; items between two safe points */
 
@@ -160,7 +161,27 @@ static void question(const mem_targets *l, const int n[MEM_PARTS], int passages,
     q_buf_free(&all);
 }
 
-static char *data_of(const mem_targets *l, const int n[MEM_PARTS], int passages)
+/* What no forgetting reaches. */
+static void add_outside(mem_store *s, cJSON *o)
+{
+    char err[Q_ERRLEN];
+    mem_outsides l = { 0 };
+    cJSON *a = cJSON_AddArrayToObject(o, "outside");
+    if (mem_outside_list(s, &l, err) < 0)
+        return;
+    for (int i = 0; i < l.n; i++) {
+        cJSON *e = access(l.v[i].path, F_OK) == 0 ? cJSON_CreateObject() : NULL;
+        if (!e)
+            continue;
+        cJSON_AddStringToObject(e, "kind", l.v[i].kind);
+        cJSON_AddStringToObject(e, "path", l.v[i].path);
+        cJSON_AddNumberToObject(e, "made", (double)l.v[i].made_ms);
+        cJSON_AddItemToArray(a, e);
+    }
+    mem_outsides_free(&l);
+}
+
+static char *data_of(mem_store *s, const mem_targets *l, const int n[MEM_PARTS], int passages)
 {
     static const char *const kind[] = { "document", "chat", "message", "fact" };
     cJSON *o = cJSON_CreateObject(), *first;
@@ -179,6 +200,7 @@ static char *data_of(const mem_targets *l, const int n[MEM_PARTS], int passages)
         cJSON_AddStringToObject(e, "text", l->v[i].text);
         cJSON_AddItemToArray(first, e);
     }
+    add_outside(s, o);
     char *text = cJSON_PrintUnformatted(o), *out = q_strdup(text ? text : "{}");
     cJSON_free(text);
     cJSON_Delete(o);
@@ -218,7 +240,7 @@ int agt_forget_find(mem_store *s, const char *what, agt_forgetting *out, char *e
     if (rc == Q_OK) {
         q_buf b = { 0 };
         question(&l, n, passages, what, words, &b);
-        *out = (agt_forgetting){ .question = q_buf_take(&b), .data = data_of(&l, n, passages), .items = items_of(&l, words) };
+        *out = (agt_forgetting){ .question = q_buf_take(&b), .data = data_of(s, &l, n, passages), .items = items_of(&l, words) };
     }
     mem_targets_free(&l);
     return rc;
@@ -476,8 +498,15 @@ void forgot_free(forgot *f)
 int agt_forget(mem_store *s, const char *items, bool (*go)(void *user, int done, int total), void *user, char **said, char *err)
 {
     forgot f = { 0 };
+    char *outside = agt_outside_kept(s);         /* before a name of one goes with the words in it */
     int rc = forget_items(s, &items, go, user, &f, err);
     *said = forget_removed(&f);
+    if (outside) {
+        char *both = q_printf("%s\n%s", *said, outside);
+        free(*said);
+        *said = both;
+    }
+    free(outside);
     forgot_free(&f);
     return rc;
 }

@@ -336,6 +336,7 @@ typedef struct rag_progress {
     const char *note;                   /* why this file was skipped, or NULL */
     rag_skip skip[RAG_SKIPS]; int n_skip;   /* the last row takes what finds no other */
     int chats, chats_more, chats_same, messages;    /* conversations of archives: new, with something new, as they were; messages */
+    int forgotten;                      /* messages of archives that were forgotten and stayed out */
     int damaged;                        /* records of archives that could not be read */
     rag_skip damage[RAG_SKIPS]; int n_damage;       /* likewise; the example says where */
     int repaired;                       /* documents and conversations whose text was UTF-8 read as another set */
@@ -348,6 +349,7 @@ typedef struct rag_add_opts {
     bool (*go)(void *user);
     /* Files of a folder that are passed over, as if they were not there to be taken. May be NULL. */
     bool (*skip)(void *user, const char *path);
+    bool again;                         /* what was forgotten of archives comes back too */
 } rag_add_opts;
 /* A file, or a folder with all text files below it (hidden ones and symlinks that leave it are passed over).
  * A file whose content is already there is left alone, a changed one replaced. Q_CANCEL after a cancel.

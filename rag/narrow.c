@@ -64,7 +64,6 @@ int rag_narrow(mem_store *s, const rag_config *c, const char *question, const ra
             if (c->chats) r->narrowed.words = q_strdup(_("asked for what a model answered, but memory.answers is off: /set memory.answers on feeds answers"));
             return Q_OK;
         }
-        if (!w->talk) x->when.n_span = 0;       /* "last year" may stand in a text, "did I say" says no more than that */
         x->talk = w->talk;
         x->asked = w->asked;
         x->written = w->written;

@@ -333,8 +333,9 @@ int rag_search(mem_store *s, const rag_config *c, const char *query, const rag_s
         rag_result_free(r);
         *out = r = q_alloc(sizeof *r);
         all = true;
-        struct narrowing wide = narrow;         /* its words say no more than that, there too */
+        struct narrowing wide = narrow;
         wide.on = false;
+        if (!wide.talk) wide.when.n_span = 0;   /* "last year" may stand in a text, "did I say" says no more than that */
         rc = once(s, c, query, scope, &wide, r, err);
     }
     if (rc == Q_OK) rag_narrow_say(&narrow, all, r);

@@ -407,7 +407,7 @@ static jv choose(jx *x, jv v, const jargs *a, bool attribute, bool want)
         skip++;
     }
     jargs rest = { test ? test->name : a->what, a->v + skip, a->n - skip, a->name, a->named, a->n_named };
-    jlist *l = jv_each(x, v);
+    jlist *l = jv_each(x, jv_true(x, v) ? v : jv_undef(NULL));      /* None too is empty here */
     jv out = jv_view(x, JV_ITER, 0);
     for (int i = 0; i < l->n; i++) {
         jv of = attribute ? jc_path(x, l->v[i], path) : l->v[i];
@@ -424,7 +424,7 @@ static jv f_rejectattr(jx *x, jv v, const jargs *a) { return choose(x, v, a, tru
 static jv f_map(jx *x, jv v, const jargs *a)
 {
     jv path, otherwise, name;
-    jlist *l = jv_each(x, v);
+    jlist *l = jv_each(x, jv_true(x, v) ? v : jv_undef(NULL));
     jv out = jv_view(x, JV_ITER, l->n);
     if (a->n == 0 && ja_get(a, -1, "attribute", &path)) {
         bool has = ja_get(a, -1, "default", &otherwise);

@@ -147,7 +147,7 @@ static jv variables(jx *x, const jinja_in *in)
 int jinja_render(const jinja *j, const jinja_in *in, q_buf *text, q_buf *mark, char *err)
 {
     jx *x = q_alloc(sizeof *x);        /* not on the stack: it must stand through the way back out of a failure */
-    *x = (jx){ .most = MEMORY_MOST, .most_steps = STEPS_MOST, .now = in->now, .err = err };
+    *x = (jx){ .most = in->most_bytes ? in->most_bytes : MEMORY_MOST, .most_steps = in->most_steps ? in->most_steps : STEPS_MOST, .now = in->now, .err = err };
     if (setjmp(x->out) == 0) {
         jv out = jr_run(x, &j->body, &j->names, variables(x, in));
         q_buf_add(text, out.u.s->p, out.u.s->n);

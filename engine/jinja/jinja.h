@@ -20,6 +20,7 @@ typedef struct jinja_in {
     int64_t now;                       /* Unix time in ms, of strftime_now */
     bool text_arguments;               /* arguments of calls as JSON text instead of a dict */
     int think; bool reply;             /* where talk is NULL */
+    uint64_t most_steps; size_t most_bytes;      /* 0: the usual bounds */
 } jinja_in;
 /* Appends to text, and to mark (NULL: not wanted) as many bytes: 1 where text is somebody's, 0 where it is the template's. */
 int jinja_render(const jinja *, const jinja_in *, q_buf *text, q_buf *mark, char *err);

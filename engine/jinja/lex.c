@@ -163,7 +163,7 @@ static void number(lexer *l)
     errno = 0;
     if (whole) t->value = jv_int(strtoll(s, NULL, 10));
     else t->value = jv_float(strtod(s, NULL));
-    if (errno == ERANGE || n == sizeof s - 1) jx_fail(l->x, _("a number beyond 64 bits"));
+    if ((whole && errno == ERANGE) || n == sizeof s - 1) jx_fail(l->x, _("a number beyond 64 bits"));
     if (whole && n > 1 && s[0] == '0' && strspn(s, "0") < n) jx_fail(l->x, _("a number begins with 0"));
     l->at = end;
 }

@@ -307,6 +307,7 @@ int rag_search(mem_store *s, const rag_config *c, const char *query, const rag_s
     choose(c, scope, r);
     shorten(r);
     number_fed(r);
+    rag_away_mark(s, r);
     return Q_OK;
 }
 

@@ -164,6 +164,7 @@ typedef struct rag_passage {
     bool same;                          /* the same question asked elsewhere, or what a model answered to it */
     int64_t taken_ms;                   /* when the person's file was taken in that it is of; 0: it is of none */
     bool missing;                       /* the caller knows that this file is not there now */
+    int64_t away_ms;                    /* since when the folder that it lies in cannot be reached; 0: it can, as far as is known */
     int64_t offset;                     /* of text in its document or message */
     int rank;                           /* 1-based */
     int number;                         /* 1-based among the fed, the highest score first, by which the prompt cites it; 0 = not fed */
@@ -175,6 +176,14 @@ typedef struct rag_passage {
     int room;                           /* tokens that were left when it was this one's turn */
     double *presence;                   /* [n_terms] s above; 0 = not there */
 } rag_passage;
+
+/* Of what was searched when a question, or its caller, asks for what somebody said, or for what was said at some time. */
+typedef struct rag_narrowed {
+    bool on, all;                       /* all: nothing there fitted, so all was searched after all */
+    int64_t from_ms, to_ms;             /* Unix time; to is not included; 0: open */
+    int turns;                          /* turns of talks that could have come in */
+    char *words;                        /* one sentence, translated; NULL: nothing of this kind was asked */
+} rag_narrowed;
 
 typedef struct rag_result {
     rag_term *term; int n_term;
@@ -190,6 +199,7 @@ typedef struct rag_result {
     bool off, mode_off;                 /* memory.on is off, or memory.mode */
     enum rag_mode by;                   /* how it was searched: lexical, hybrid or graph; off */
     char *note;                         /* why meaning was not asked though it should have been: one sentence, translated; or NULL */
+    rag_narrowed narrowed;
     bool searched;                      /* false: off, or the query has no words that weigh */
 } rag_result;
 
@@ -202,11 +212,24 @@ typedef struct rag_scope {
     const char *before;                 /* what was asked before: a question that points back is searched with it; NULL: nothing */
     rag_near *near;                     /* what lies near in meaning; NULL: words alone. A failure of it is a note, not one of the search */
     const rag_place *without; int n_without;     /* passages that are not to be fed this time */
+    int64_t now_ms;                     /* the clock by which "last week" is read, Unix time; 0: now */
+    int64_t since_ms, until_ms;         /* only what was said or taken in then; until is not included; 0: open */
+    const char *by;                     /* only what "me" (the person of this memory), "model" or somebody of that name said; NULL: anybody */
+    bool whole;                         /* the text is no question: times and speakers in it narrow nothing */
     bool no_pins;                       /* what the conversation's pins feed is fed already */
 } rag_scope;
 /* Does a question lean on what was said before it ("And on Sundays?", "How often?")? */
 bool rag_points_back(const char *question);
 
+/* Local time at which a day begins, or `later` days after it: "2026-11-27", "27.11.2026", today, yesterday, вчера; Unix ms; -1: it is none. */
+int64_t rag_day(const char *word, int later, int64_t now_ms);
+
+/* Options of a search as a person writes them, "since" and "until" (the whole day) with a day, "by" with who, into a scope, which points to
+ * value then. Q_NOTFOUND: there is no such option; Q_RANGE: the value is none. */
+int rag_scope_set(rag_scope *, const char *option, const char *value, char *err);
+
+/* A question that asks for what was said, by whom or when ("what did I say last week about ...?", in both languages), is searched among that
+ * alone; where nothing of it fits, all is searched. Either way the result's `narrowed` says so. What the scope asks for is never widened. */
 int rag_search(mem_store *, const rag_config *, const char *query, const rag_scope *, rag_result **out, char *err);
 /* What was fed once more, numbered in this order, for the same prompt: `from` and `n` bytes of a passage's text (n < 0: all of it). Q_NOTFOUND:
  * one is not in memory any more, or is shorter now. */
@@ -259,6 +282,8 @@ bool rag_signals_next(const char **text, char name[32], double *value);
 /* "signals" and "by", {name: value}, into a passage's object, from that text. */
 struct cJSON;
 void rag_json_signals(struct cJSON *passage, const char *text);
+/* "narrowed" into a result's object; nothing where nothing of the kind was asked. */
+void rag_json_narrowed(struct cJSON *result, const rag_narrowed *);
 
 /* A map of the memory: counts by kind, languages, forms, growth by month; in words and as JSON (malloc'ed), either may be NULL. Reads
  * every text; go (may be NULL) is asked at each, false: Q_CANCEL. */
@@ -294,8 +319,17 @@ enum rag_there { RAG_THERE, RAG_MISSING, RAG_NOT_LOOKED };
 enum rag_there rag_file_there(const char *path);
 /* Does what /proc/self/mountinfo says make the disk of an absolute path one of this machine? */
 bool rag_disk_answers(const char *mounts, const char *path);
-/* "; as of 2026-05-03; its file is not there now", behind what rag_why says; a log row does not hold it. */
-void rag_taken(int64_t taken_ms, bool missing, q_buf *out);
+/* "; as of 2026-05-03; its file is not there now", or "not reachable since 2026-11-27", behind what rag_why says; a log row does not hold it. */
+void rag_taken(int64_t taken_ms, bool missing, int64_t away_ms, q_buf *out);
+/* A folder that cannot be reached, which whoever watches it tells (away false: it can be again); *since_ms: since when, also over a start. */
+int rag_away_put(mem_store *, const char *folder, bool away, int64_t now_ms, int64_t *since_ms, char *err);
+typedef struct rag_away { char *folder; int64_t since_ms; } rag_away;
+typedef struct rag_aways { rag_away *v; int n; } rag_aways;
+int rag_away_list(mem_store *, rag_aways *out, char *err);
+void rag_aways_free(rag_aways *);
+int64_t rag_away_since(mem_store *, const rag_aways *, int64_t document);       /* 0: it is in none */
+void rag_away_mark(mem_store *, rag_result *);  /* what rag_search has done */
+char *rag_away_words(int64_t away_ms);          /* "not reachable since 2026-11-27"; malloc'ed */
 
 /* ================= taking in ================= */
 enum { RAG_SKIPS = 16 };

@@ -69,7 +69,7 @@ typedef struct agt_message {
 typedef struct agt_chat { int64_t id; char *title; int64_t updated_ms; int n_messages; } agt_chat;
 
 enum agt_of { AGT_OF_DOCUMENT, AGT_OF_CHAT };
-enum agt_fate { AGT_FED, AGT_BELOW, AGT_LIMIT, AGT_REPEATS, AGT_UNWANTED };      /* cut by score; by count or room; as a repetition; as a person wanted it */
+enum agt_fate { AGT_FED, AGT_BELOW, AGT_LIMIT, AGT_REPEATS, AGT_UNWANTED, AGT_ANSWER };      /* cut by score; by count or room; as a repetition; as a person wanted it; a model wrote it */
 /* What it is, for people; thousandths. Meaning may stand in for all parts before it; a side has a say in the order alone. */
 typedef struct agt_part { char word[48]; double value; enum agt_part_as { AGT_TIMES, AGT_OR, AGT_SIDE } as; } agt_part;
 enum { AGT_PARTS = 12 };
@@ -91,6 +91,8 @@ typedef struct agt_passage {    /* one candidate of retrieval, fed or not */
     char *terms;                /* which words of the question it holds, each with weight and presence; "" */
     char *why;                  /* every number in words: terms, idf, bm25, coverage, rank; why it was cut; as of when */
     bool missing;               /* the file that it is of was not there when it was looked for */
+    char *away;                 /* "not reachable since 2026-11-27": the folder that it lies in; NULL */
+    int64_t away_ms;            /* since when; 0 */
 } agt_passage;
 
 /* What a person wants of memory: passages that are fed first in the present conversation, sources that are never fed. */
@@ -100,12 +102,13 @@ typedef struct agt_wishes { agt_wish *pin; int n_pin; agt_wish *ban; int n_ban; 
 void agt_wishes_free(agt_wishes *);          /* contents, not the struct */
 
 typedef struct agt_retrieval {
-    agt_passage *p; int n;      /* fed first, then the best that were cut */
+    agt_passage *p; int n;      /* fed first by number, then the rest, the highest score first */
     int fed, fed_tokens;
-    int cut_limit, cut_repeat, cut_score, cut_unwanted;      /* how many of each fate */
+    int cut_limit, cut_repeat, cut_score, cut_unwanted, cut_answers;      /* how many of each fate */
     agt_wishes wishes;          /* of AGT_EV_WISHES alone */
     double best, min_score;
     char *broken;               /* memory could not be searched: why, and what to do; else NULL */
+    char *narrowed;             /* among what the question had it searched: "narrowed to what you said, on 2026-11-26"; else NULL */
     char *nothing;              /* fed == 0: why, "nothing fed: best .12 below .30"; else NULL */
 } agt_retrieval;
 
@@ -216,6 +219,8 @@ void agt_look_again(agt *, int64_t message, int number);         /* the same wit
 void agt_ask_zoom(agt *, int layer, int expert, bool all);
 void agt_rename(agt *, int64_t chat, const char *title);
 void agt_delete_chat(agt *, int64_t chat);               /* at once, for good: the caller has asked */
+/* A file outside quorum's folders holds what was said here: "picture", "trace", "export"; a later /forget names it. */
+void agt_outside(agt *, const char *kind, const char *path);
 void agt_keep_place(agt *, int64_t chat, int64_t scroll, const char *draft);     /* remembered for it; 0: for the next new one */
 void agt_setting_put(agt *, const char *key, const char *value); /* panel sizes and the like; kept in the store */
 char *agt_setting_get(agt *, const char *key);                   /* malloc'ed or NULL; from a copy in memory */
@@ -320,6 +325,9 @@ void agt_forgetting_free(agt_forgetting *);
 /* Removes them, in durable steps, with their saved states and what lies outside the store. go (may be NULL) is asked between two: false:
  * Q_CANCEL. *said: what was removed, also on failure; malloc'ed. The caller tidies (mem_tidy). */
 int agt_forget(struct mem_store *, const char *items, bool (*go)(void *user, int done, int total), void *user, char **said, char *err);
+
+/* "copies outside memory were not touched: ...": those of mem_outside_list that are still there; NULL: none is. malloc'ed. */
+char *agt_outside_kept(struct mem_store *);
 
 /* ================= tables ================= */
 /* What only a front end can do; ids of AGT_EV_UI. EDIT and FIND prepare something to be sent, FORGOTTEN is a text that no history of

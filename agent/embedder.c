@@ -291,15 +291,15 @@ static void progress(void *user, int64_t done, int64_t all)
 /* How many there are and how many are owed. */
 static int count(agt *a, const prov_embedder_info *i, agt_meaning *m, char *err)
 {
-    int64_t id, owing = 0;
+    int64_t id, owing[2] = { 0 };
     mem_embedder v = { 0 };
     int rc = mem_embedder_for(a->store, i->id, i->dim, &id, err);
     if (rc == Q_OK)
-        rc = mem_vectors_owing(a->store, id, &owing, err);
+        rc = mem_vectors_owing(a->store, id, owing, err);
     if (rc == Q_OK)
         rc = mem_embedder_get(a->store, id, &v, err);
     m->done = v.chunks + v.messages;
-    m->all = m->done + owing;
+    m->all = m->done + owing[MEM_CHUNK] + owing[MEM_CHAT];
     m->left_s = -1;
     mem_embedder_free(&v);
     return rc;

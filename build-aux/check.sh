@@ -7,7 +7,7 @@ export BUILD
 out=$(mktemp) || exit 1
 trap 'rm -f "$out"' EXIT
 bad=0
-rooms='base kernels engine memory rag lab provider agent tui cli'
+rooms='base net kernels engine memory rag lab provider agent tui cli'
 # shellcheck disable=SC2086  # a list of words
 c_files() { find $rooms -name '*.c' | case $(uname -m) in x86_64) grep -v '_neon.c$';; aarch64) grep -vE '_(avx2|avx512|vnni).c$';; *) grep -vE '_(avx2|avx512|vnni|neon).c$';; esac | sort; }
 isa() { case $1 in *_avx2.c) echo '-mavx2 -mfma -mf16c -mbmi2';; *_avx512.c) echo '-mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mbmi2';; *_vnni.c) echo '-mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mbmi2 -mavx512vnni -mavx512vbmi';; esac; }
@@ -27,7 +27,7 @@ tidy='-*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-narrowing-co
 tidy=$tidy,-bugprone-assignment-in-if-condition,-bugprone-reserved-identifier,-bugprone-sizeof-expression,-bugprone-branch-clone,-bugprone-macro-parentheses
 tidy=$tidy,-bugprone-signal-handler,-bugprone-multi-level-implicit-pointer-conversion,-bugprone-switch-missing-default-case,-bugprone-not-null-terminated-result,-bugprone-signed-char-misuse,-bugprone-integer-division
 if part tidy && need clang-tidy tidy; then
-    TIDY=$tidy FLAGS="-std=gnu11 -D_GNU_SOURCE -I. -I$BUILD $(pkg-config --cflags ncursesw libedit sqlite3 libcjson libutf8proc md4c inih libmd zlib libxml-2.0 libarchive 2> /dev/null)"
+    TIDY=$tidy FLAGS="-std=gnu11 -D_GNU_SOURCE -I. -I$BUILD $(pkg-config --cflags ncursesw libedit sqlite3 libcjson libutf8proc md4c inih libmd zlib libxml-2.0 libarchive libcurl 2> /dev/null)"
     export TIDY FLAGS
     for f in $(c_files); do echo "$f $(isa "$f")"; done |
         xargs -P "$(nproc 2> /dev/null || echo 2)" -I '{}' sh -c 'set -- $1; f=$1; shift

@@ -91,12 +91,13 @@ static void json_error(const char *text)
 
 static void json_retrieval(const agt_retrieval *r)
 {
-    static const char *const fate[] = { [AGT_FED] = "fed", [AGT_BELOW] = "below", [AGT_LIMIT] = "limit", [AGT_REPEATS] = "repeats", [AGT_UNWANTED] = "unwanted" };
+    static const char *const fate[] = { [AGT_FED] = "fed", [AGT_BELOW] = "below", [AGT_LIMIT] = "limit", [AGT_REPEATS] = "repeats", [AGT_UNWANTED] = "unwanted", [AGT_ANSWER] = "answer" };
     cJSON *o = event("retrieval");
     cJSON_AddNumberToObject(o, "fed", r->fed);
     cJSON_AddNumberToObject(o, "tokens", r->fed_tokens);
     cJSON_AddNumberToObject(o, "best", r->best);
     cJSON_AddNumberToObject(o, "min_score", r->min_score);
+    if (r->narrowed) cJSON_AddStringToObject(o, "narrowed", r->narrowed);
     cJSON *list = cJSON_AddArrayToObject(o, "passages");
     for (int i = 0; i < r->n; i++) {
         const agt_passage *p = &r->p[i];
@@ -110,6 +111,7 @@ static void json_retrieval(const agt_retrieval *r)
         cJSON_AddBoolToObject(x, "fed", p->number > 0);
         cJSON_AddStringToObject(x, "fate", fate[p->fate]);
         cJSON_AddBoolToObject(x, "pinned", p->pinned);
+        if (p->away_ms) cJSON_AddNumberToObject(x, "not_reachable_since", (double)p->away_ms);
         cJSON_AddStringToObject(x, "why", p->why);
         cJSON_AddItemToArray(list, x);
     }
@@ -555,7 +557,10 @@ static int run(options *o, char *err)
     char *path = NULL;
     agt *a;
     q_buf question = { 0 };
-    int rc = cli_model_path(o->model, &path, err), status = 0;
+    bool server = o->model && *o->model == '@';       /* config.ini says where; opening it, whether it is there */
+    int rc = server ? Q_OK : cli_model_path(o->model, &path, err), status = 0;
+    if (server)
+        path = q_strdup(o->model);
     if (rc < 0 && (o->model || o->prompt))
         return fail(o, err);
     if (o->prompt) {

@@ -36,10 +36,10 @@ static void step(void *progress, int64_t done, int64_t all) { cli_progress_step(
 /* What is still owed to the model. */
 static int64_t owed(mem_store *s, const char *id, int dim, char *err)
 {
-    int64_t e, n = 0;
+    int64_t e, n[2];
     int rc = mem_embedder_for(s, id, dim, &e, err);
-    if (rc == Q_OK) rc = mem_vectors_owing(s, e, &n, err);
-    return rc == Q_OK ? n : rc;
+    if (rc == Q_OK) rc = mem_vectors_owing(s, e, n, err);
+    return rc == Q_OK ? n[MEM_CHUNK] + n[MEM_CHAT] : rc;
 }
 
 static void embed_said(const prov_embedder_info *i, int64_t made, int64_t left, double seconds, bool json)

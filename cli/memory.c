@@ -22,8 +22,10 @@
 #include "rag/rag.h"
 
 const cli_command cli_memory = { "memory", N_(
-    "quorum memory add PATH... [--db FILE]        takes text, Markdown and archives of chats, or folders of them, into memory\n"
+    "quorum memory add PATH... [--db FILE] [--again]  takes text, Markdown and archives of chats, or folders of them, into memory;\n"
+    "    --again: also what was forgotten of archives\n"
     "quorum memory search TEXT [--json] [-n N] [--explain] [--mode auto|lexical|hybrid|graph] [-m F]\n"
+    "                     [--since DAY] [--until DAY] [--by me|model|NAME]  only what was said or taken in then, or by them\n"
     "    the best passages, and which of them would be fed; --explain: every number of it. F is an embedding model: without -m\n"
     "    the one that quorum model fetch --embedder brings, if it is there\n"
     "quorum memory graph NAME [--json] [--svg FILE [--force]]  what stands beside a name in memory, as text or as a picture\n"
@@ -38,6 +40,7 @@ const cli_command cli_memory = { "memory", N_(
     "quorum memory backups                        the copies there are, one a day\n"
     "quorum memory restore DAY [--yes]            the memory becomes what it was on that day; asks first\n"
     "quorum memory export [--db FILE]             everything as lines of JSON, also of a file that cannot be opened\n"
+    "quorum memory export --markdown FOLDER [--force]  everything that a person can read, as a folder of Markdown\n"
     "quorum memory import FILE [--db FILE]        an empty memory takes such lines in: all of it is there again"), cmd_memory };
 
 enum { PREVIEW = 300 };                 /* bytes of a passage that a search shows */
@@ -76,7 +79,7 @@ static int add(mem_store *s, const memory_ask *a, char *err)
     int rc = Q_OK, bad = 0;
     for (int i = 0; i < a->n && !interrupted; i++) {
         rag_progress p;
-        rag_add_opts o = {.progress = show_file, .go = going_on};
+        rag_add_opts o = {.progress = show_file, .go = going_on, .again = a->again};
         tell_beginning(a->rest[i]);
         int one = rag_add(s, a->rest[i], &o, &p, err);
         if (isatty(2)) q_say_own(stderr, "\r\033[K");
@@ -93,6 +96,7 @@ static int add(mem_store *s, const memory_ask *a, char *err)
         all.chats_more += p.chats_more;
         all.chats_same += p.chats_same;
         all.messages += p.messages;
+        all.forgotten += p.forgotten;
         all.damaged += p.damaged;
         if (one == Q_OK) continue;
         bad = cli_fail(err);
@@ -128,6 +132,7 @@ static void search_json(const rag_result *r, const char *text)
     cJSON_AddNumberToObject(o, "best_below", r->best_below);
     cJSON_AddStringToObject(o, "by", r->by == RAG_HYBRID ? "hybrid" : r->by == RAG_GRAPH ? "graph" : r->by == RAG_OFF ? "off" : "lexical");
     if (r->note) cJSON_AddStringToObject(o, "note", r->note);
+    rag_json_narrowed(o, &r->narrowed);
     cJSON *t = cJSON_AddArrayToObject(o, "terms");
     for (int i = 0; i < r->n_term; i++) {
         cJSON *e = cJSON_CreateObject();
@@ -149,6 +154,7 @@ static void search_json(const rag_result *r, const char *text)
         cJSON_AddStringToObject(e, "label", p->label);
         cJSON_AddStringToObject(e, "trust", rag_trust_word(p->trust));
         cJSON_AddNumberToObject(e, "offset", (double)p->offset);
+        if (p->away_ms) cJSON_AddNumberToObject(e, "not_reachable_since", (double)p->away_ms);
         cJSON_AddNumberToObject(e, "score", p->score);
         q_buf b = {0};
         rag_json_signals(e, rag_signals_text(p, &b));
@@ -184,17 +190,24 @@ static void search_words(const rag_result *r, const memory_ask *a)
     q_buf b = {0};
     if (a->explain) rag_explain(r, &b);
     if (a->explain) q_say_text(stdout, b.p);
+    int *order = rag_shown(r);
     for (int i = 0, shown = 0; i < r->n && shown < a->max && !a->explain; i++, shown++) {
-        const rag_passage *p = &r->v[i];
+        const rag_passage *p = &r->v[order[i]];
         char number[16] = "-";
         if (p->fate == RAG_FED) snprintf(number, sizeof number, "[%d]", p->number);
-        q_say(stdout, "%s %.2f  %s%s\n    %.*s%s\n", number, p->score, p->label, p->fate == RAG_FED ? "" : _("  (would not be fed)"),
+        char *away = p->away_ms ? rag_away_words(p->away_ms) : NULL;
+        q_say(stdout, "%s %.2f  %s%s%s%s%s\n    %.*s%s\n", number, p->score, p->label, away ? "  (" : "", away ? away : "", away ? ")" : "", p->fate == RAG_FED ? "" : _("  (would not be fed)"),
               PREVIEW, p->text, strlen(p->text) > PREVIEW ? "…" : "");
+        free(away);
     }
+    free(order);
+    if (!a->explain && r->narrowed.words) q_say(stdout, "%s\n", r->narrowed.words);
     if (!a->explain && r->note) q_say(stdout, "%s\n", r->note);
     if (!a->explain) q_say(stdout, r->searched ? _("asked as a question: %s\n") : "%s\n", rag_summary(r, &b));
     q_buf_free(&b);
 }
+
+static const char *const memory_of[MEMORY_OF] = {"--since", "--until", "--by"};
 
 static int search(mem_store *s, const memory_ask *a, char *err)
 {
@@ -207,7 +220,10 @@ static int search(mem_store *s, const memory_ask *a, char *err)
     rag_result *r = NULL;
     eng_embedder *model = NULL;
     rag_scope scope = {.budget = -1};
-    int rc = open_near(s, a, &model, &scope.near, err);
+    int rc = Q_OK;
+    for (int i = 0; i < MEMORY_OF && rc == Q_OK; i++)
+        if (a->of[i]) rc = rag_scope_set(&scope, memory_of[i] + 2, a->of[i], err);
+    if (rc == Q_OK) rc = open_near(s, a, &model, &scope.near, err);
     if (rc == Q_OK) rc = rag_search(s, &c, q.p, &scope, &r, err);
     if (rc == Q_OK && a->json && a->explain) {
         char *json = rag_explain_json(r, q.p);
@@ -299,14 +315,9 @@ static int delete(mem_store *s, const memory_ask *a, char *err)
 /* ---- export ---- */
 static bool export_row(void *user, const char *table, const mem_export_value *v, int n)
 {
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddNumberToObject(o, "v", 1);
-    cJSON_AddStringToObject(o, "table", table);
-    for (int i = 0; i < n; i++) memory_export_value(o, &v[i]);
-    char *line = cJSON_PrintUnformatted(o);
+    char *line = rag_export_line(table, v, n);
     if (line) q_say_json(stdout, line);
     free(line);
-    cJSON_Delete(o);
     return !interrupted && !ferror(stdout);
 }
 
@@ -316,10 +327,18 @@ static int export(const memory_ask *a, char *err)
     int unread = 0, rc = mem_export(a->db, export_row, NULL, &unread, err);
     if (rc == Q_OK && (fflush(stdout) != 0 || ferror(stdout))) rc = q_fail(err, Q_IO, _("the export could not be written: %s"), strerror(errno));
     if (rc != Q_OK) return cli_fail(err);
+    memory_left(a);
     if (unread == 0) return 0;
-    q_say(stderr, ngettext("quorum: a part of the file could not be read: the rest is whole\n",
-                           "quorum: %d parts of the file could not be read: the rest is whole\n", (unsigned long)unread), unread);
+    memory_unread(unread);
     return 1;
+}
+
+/* --markdown: a folder that a person can read. */
+static int export_folder(mem_store *s, const memory_ask *a, char *err)
+{
+    struct sigaction act = {.sa_handler = on_interrupt};
+    sigaction(SIGINT, &act, NULL);
+    return memory_export(s, a, going_on, err);
 }
 
 static int embed(mem_store *s, const memory_ask *a, char *err) { return cli_memory_embed(s, a->model, a->limit, a->json, err) == Q_OK ? 0 : cli_fail(err); }
@@ -329,7 +348,7 @@ static int status(mem_store *s, const memory_ask *a, char *err) { return cli_mem
 /* opens: works on the store; else on the file. */
 static const struct act { const char *name; int min, max; int (*run)(mem_store *, const memory_ask *, char *err); int (*file)(const memory_ask *, char *err); } acts[] = {
     {"add", 1, MEMORY_REST_MAX, add, NULL},
-    {"search", 1, MEMORY_REST_MAX, search, NULL},
+    {"search", 0, MEMORY_REST_MAX, search, NULL},
     {"graph", 1, MEMORY_REST_MAX, memory_graph, NULL},
     {"list", 0, 0, list, NULL},
     {"map", 0, 0, map, NULL},
@@ -367,6 +386,18 @@ static int search_mode(const char *v)
     return rag_config_set(&c, "memory.mode", v, err) == Q_OK && c.mode != RAG_OFF ? c.mode : -1;
 }
 
+/* Takes an option of what is searched. */
+static bool of_which(int argc, char **argv, int *i, const char *of[MEMORY_OF])
+{
+    const char *v;
+    for (int k = 0; k < MEMORY_OF; k++)
+        if ((v = cli_opt(argc, argv, i, memory_of[k])) != NULL) {
+            of[k] = v;
+            return true;
+        }
+    return false;
+}
+
 int cmd_memory(int argc, char **argv)
 {
     const char *name = NULL;
@@ -378,12 +409,15 @@ int cmd_memory(int argc, char **argv)
         if (dash && strcmp(argv[i], "--") == 0) plain = true;
         else if (dash && strcmp(argv[i], "--json") == 0) a.json = true;
         else if (dash && strcmp(argv[i], "--yes") == 0) a.yes = true;
+        else if (dash && strcmp(argv[i], "--again") == 0) a.again = true;
         else if (dash && strcmp(argv[i], "--force") == 0) a.force = true;
         else if (dash && (v = cli_opt(argc, argv, &i, "--svg")) != NULL) a.svg = v;
+        else if (dash && (v = cli_opt(argc, argv, &i, "--markdown")) != NULL) a.markdown = v;
         else if (dash && strcmp(argv[i], "--explain") == 0) a.explain = true;
         else if (dash && (v = cli_opt(argc, argv, &i, "--mode")) != NULL) {
             if ((a.mode = search_mode(v)) < 0) return cli_usage(&cli_memory, _("--mode is auto, lexical, hybrid or graph"));
         }
+        else if (dash && of_which(argc, argv, &i, a.of)) continue;
         else if (dash && (v = cli_opt(argc, argv, &i, "--db")) != NULL) a.db = v;
         else if (dash && (v = cli_opt(argc, argv, &i, "--absent")) != NULL) a.absent = v;
         else if (dash && (v = cli_opt(argc, argv, &i, "-m")) != NULL) a.model = v;
@@ -396,13 +430,20 @@ int cmd_memory(int argc, char **argv)
         else if (a.n < MEMORY_REST_MAX) a.rest[a.n++] = argv[i];
         else return cli_usage(&cli_memory, _("too many arguments"));
     }
+    static const struct act folder = {"export", 0, 0, export_folder, NULL};
     const struct act *act = NULL;
     for (size_t i = 0; name && i < sizeof acts / sizeof *acts; i++)
         if (strcmp(name, acts[i].name) == 0) act = &acts[i];
     if (!act) return cli_usage(&cli_memory, name ? _("memory knows add, search, graph, list, map, embed, status, delete, forget, verify, check, backups, restore, export and import") : "");
     if (a.n < act->min || a.n > act->max) return cli_usage(&cli_memory, _("wrong number of arguments"));
     if ((act->file == memory_verify) != (a.absent != NULL) || (a.absent && !*a.absent)) return cli_usage(&cli_memory, _("verify takes --absent TEXT, and nothing else does"));
-    if (act->run != memory_graph && (a.svg || a.force)) return cli_usage(&cli_memory, _("graph takes --svg FILE and --force, and nothing else does"));
+    if (act->run == search && !a.n && !a.of[0] && !a.of[1] && !a.of[2]) return cli_usage(&cli_memory, _("wrong number of arguments"));
+    for (int i = 0; i < MEMORY_OF; i++)
+        if (a.of[i] && act->run != search) return cli_usage(&cli_memory, _("search takes --since, --until and --by, and nothing else does"));
+    if (a.markdown && act->file != export) return cli_usage(&cli_memory, _("export takes --markdown FOLDER, and nothing else does"));
+    if (a.markdown) act = &folder;
+    if ((act->run != memory_graph && a.svg) || (a.force && act->run != memory_graph && act != &folder)) return cli_usage(&cli_memory, _("graph takes --svg FILE, it and export --markdown take --force, and nothing else does"));
+    if (a.again && act->run != add) return cli_usage(&cli_memory, _("add takes --again, and nothing else does"));
     if (act->run == delete && !ids_are_numbers(&a)) return cli_usage(&cli_memory, _("delete takes an ID as quorum memory list shows it"));
     char err[Q_ERRLEN];
     return act->run ? on_store(act, &a, err) : act->file(&a, err);

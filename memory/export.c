@@ -10,7 +10,8 @@
 
 /* What holds a person's words, and how a row's own order is called. */
 static const char *const tables[] = {"sqlite_sequence", "conversation", "message", "pending", "document", "chunk", "setting", "routing_tag", "message_config", "message_trace",
-                                     "retrieval", "import", "import_message", "message_raw", "document_raw", "pin", "ban", "fact"};
+                                     "retrieval", "import", "import_message", "message_raw", "document_raw", "pin", "ban", "fact",
+                                     "tool_call", "tool_whole", "tool_undo", "forgotten"};
 enum { COLUMNS_MAX = STORE_COLUMNS_MAX };
 
 bool store_export_holds(const char *table)
@@ -89,17 +90,25 @@ static int one_table(struct exporting *x, const char *table, char *err)
     return rc;
 }
 
-int mem_export(const char *path, mem_export_fn *fn, void *user, int *unread, char *err)
+/* still: nobody writes to the file, and nothing is to stand beside it. */
+static int open_file(struct exporting *x, bool still, char *err)
 {
-    struct exporting x = {.fn = fn, .user = user};
-    x.s.path = path ? store_path(path) : q_user_path(Q_DIR_DATA, "quorum.db");
+    char *uri = still ? store_uri(x->s.path, "mode=ro&immutable=1") : NULL;
+    int rc = sqlite3_open_v2(uri ? uri : x->s.path, &x->s.db, SQLITE_OPEN_READONLY | (uri ? SQLITE_OPEN_URI : 0), NULL) == SQLITE_OK ? Q_OK :
+             x->s.db ? store_error(&x->s, err) : q_fail(err, Q_NOMEM, _("not enough memory to open %s"), x->s.path);
+    free(uri);
+    return rc;
+}
+
+/* table: only that one; NULL: those of an export. */
+static int export_file(char *file /* taken */, bool still, const char *table, mem_export_fn *fn, void *user, int *unread, char *err)
+{
+    struct exporting x = {.fn = fn, .user = user, .s.path = file};
     *unread = 0;
     if (!x.s.path) return q_no_home(err);
     pthread_mutex_init(&x.s.mutex, NULL);
     pthread_cond_init(&x.s.turn, NULL);
-    int rc = access(x.s.path, F_OK) == 0 ? Q_OK : q_fail(err, Q_NOTFOUND, _("there is no memory at %s"), x.s.path);
-    if (rc == Q_OK && sqlite3_open_v2(x.s.path, &x.s.db, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK)
-        rc = x.s.db ? store_error(&x.s, err) : q_fail(err, Q_NOMEM, _("not enough memory to open %s"), x.s.path);
+    int rc = access(x.s.path, F_OK) == 0 ? open_file(&x, still, err) : q_fail(err, Q_NOTFOUND, _("there is no memory at %s"), x.s.path);
     if (rc == Q_OK) {
         store_limit_work(&x.s);
         sqlite3_busy_timeout(x.s.db, 5000);
@@ -109,7 +118,7 @@ int mem_export(const char *path, mem_export_fn *fn, void *user, int *unread, cha
         int64_t any;
         rc = store_int(&x.s, &any, err, "SELECT count(*) FROM sqlite_schema", "");
     }
-    for (size_t i = 0; i < sizeof tables / sizeof *tables && rc == Q_OK; i++) rc = one_table(&x, tables[i], err);
+    for (size_t i = 0; i < (table ? 1 : sizeof tables / sizeof *tables) && rc == Q_OK; i++) rc = one_table(&x, table ? table : tables[i], err);
     if (rc == Q_FORMAT)                         /* the store's own sentence sends to an export, which this is */
         q_fail(err, rc, _("%s is damaged beyond reading, or is no database: nothing of it can be exported; sqlite3 FILE .recover may find more"), x.s.path);
     *unread = x.unread;
@@ -117,5 +126,31 @@ int mem_export(const char *path, mem_export_fn *fn, void *user, int *unread, cha
     pthread_mutex_destroy(&x.s.mutex);
     pthread_cond_destroy(&x.s.turn);
     free(x.s.path);
+    return rc;
+}
+
+int mem_export(const char *path, mem_export_fn *fn, void *user, int *unread, char *err)
+{
+    return export_file(path ? store_path(path) : q_user_path(Q_DIR_DATA, "quorum.db"), false, NULL, fn, user, unread, err);
+}
+
+int store_export_table(const char *path, const char *table, mem_export_fn *fn, void *user, char *err)
+{
+    int unread;
+    return export_file(path ? store_path(path) : q_user_path(Q_DIR_DATA, "quorum.db"), false, table, fn, user, &unread, err);
+}
+
+int mem_export_now(mem_store *s, mem_export_fn *fn, bool (*go)(void *user), void *user, int *unread, char *err)
+{
+    char day[11], why[Q_ERRLEN];
+    *unread = 0;
+    if (strcmp(s->path, ":memory:") == 0) return q_fail(err, Q_RANGE, _("this memory is kept in no file: give one with --db"));
+    store_backup_day(s, day);
+    char *beside = store_backup_path(s->path, day), *copy = q_printf("%s.%ld.part.export", beside, (long)getpid());    /* what is left of a killed process goes with its backups */
+    int rc = store_backup_write(s, copy, go, user, err);
+    if (rc == Q_OK) rc = export_file(q_strdup(copy), true, NULL, fn, user, unread, err);
+    q_file_erase(copy, why);
+    free(copy);
+    free(beside);
     return rc;
 }

@@ -53,6 +53,20 @@ int mem_extent(mem_store *s, enum mem_kind kind, int64_t *passages, int64_t *wor
     return rc == Q_NOTFOUND ? Q_OK : rc;
 }
 
+/* Marks those of an index of ids that are there; both in order of ids. */
+static int mark(mem_store *s, const char *sql, enum mem_by by, mem_heard *v, int n, char *err)
+{
+    sqlite3_stmt *st = store_query(s, err, sql, "");
+    int rc = st ? 1 : store_failed(s), i = 0;
+    while (rc == 1 && (rc = store_step(s, st, err)) == 1) {
+        int64_t id = sqlite3_column_int64(st, 0);
+        while (i < n && v[i].id < id) i++;
+        if (i < n && v[i].id == id) v[i].by = by;
+    }
+    sqlite3_finalize(st);
+    return rc;
+}
+
 int mem_heard_all(mem_store *s, mem_heard **v, int *n, char *err)
 {
     int cap = 0;
@@ -66,9 +80,11 @@ int mem_heard_all(mem_store *s, mem_heard **v, int *n, char *err)
     while (rc == 1 && (rc = store_step(s, st, err)) == 1) {
         if (*n == cap) *v = q_realloc(*v, sizeof **v * (size_t)(cap = cap ? cap * 2 : 64));
         (*v)[(*n)++] = (mem_heard){sqlite3_column_int64(st, 0), sqlite3_column_int64(st, 1), sqlite3_column_int64(st, 2), sqlite3_column_int64(st, 3),
-                                   sqlite3_column_int(st, 4), sqlite3_column_int(st, 5) != 0};
+                                   sqlite3_column_int(st, 4), MEM_BY_PERSON, sqlite3_column_int(st, 5) != 0};
     }
     sqlite3_finalize(st);
+    if (rc == Q_OK) rc = mark(s, "SELECT id FROM message INDEXED BY message_author WHERE author<>'' ORDER BY id", MEM_BY_NAMED, *v, *n, err);
+    if (rc == Q_OK) rc = mark(s, "SELECT id FROM message INDEXED BY message_answer WHERE role=2 ORDER BY id", MEM_BY_MODEL, *v, *n, err);
     store_unlock(s);
     return rc;
 }

@@ -45,6 +45,9 @@ int mem_tidy(mem_store *, bool (*go)(void *user), void *user, char *err);
 typedef struct mem_export_value { const char *name, *text; size_t n; bool number, bytes /* of a BLOB */, null; } mem_export_value;    /* valid in fn only */
 typedef bool mem_export_fn(void *user, const char *table, const mem_export_value *v, int n);
 int mem_export(const char *path, mem_export_fn *fn, void *user, int *unread, char *err);
+/* The same of an open memory as it is at one moment, whoever writes meanwhile: from a copy beside it, which is erased again. go (may be
+ * NULL) is asked while it is copied; false: Q_CANCEL. Q_RANGE: it is kept in no file. */
+int mem_export_now(mem_store *, mem_export_fn *fn, bool (*go)(void *user), void *user, int *unread, char *err);
 /* Such rows into a memory that holds nothing of a person's yet, in the order of the export, each under its own number; whoever opens it
  * then finds all of it. One transaction from new (Q_RANGE: the memory is not empty) to end, which frees; the lock is held and no other
  * function may be called meanwhile by this thread. What is derived is owed: mem_tidy. */
@@ -178,10 +181,13 @@ typedef struct mem_import {
     const mem_import_message *v;
     int n;
     int leaf;                           /* index of the end of the branch that is shown; -1: the last message */
+    bool again;                         /* also what was forgotten of it, and it is forgotten no more */
 } mem_import;
-typedef struct mem_imported { int64_t conversation; bool fresh; int added; } mem_imported;
+#define MEM_OWN_SOURCE "quorum"         /* the source of what our own export wrote */
+typedef struct mem_imported { int64_t conversation; bool fresh; int added, forgotten /* messages that stayed out */; } mem_imported;
 /* Takes a conversation in, or adds to one that came before what is new in it; a message that is there stays as it is, and so do
- * a title that was given to it and the place of a person who went on from it. Nothing is written where nothing is new. In
+ * a title that was given to it and the place of a person who went on from it. What was forgotten of it stays out, and what stood below
+ * that hangs on what it hung on. Nothing is written where nothing is new. In
  * steps, each of which leaves a whole tree: after a failure, or a kill, calling again does the rest. go (may be NULL) is asked
  * between two steps; false: Q_CANCEL. */
 int mem_import_put(mem_store *, const mem_import *, bool (*go)(void *user), void *user, mem_imported *out, char *err);
@@ -355,7 +361,8 @@ int mem_postings(mem_store *, enum mem_kind, const char *stem, mem_posting **v, 
 /* How many passages of a kind there are and how many words they have together. */
 int mem_extent(mem_store *, enum mem_kind, int64_t *passages, int64_t *words, char *err);
 /* Everything that was said, as turns, in order of ids: what stands before a turn is prev. */
-typedef struct mem_heard { int64_t id, prev, conversation, created_ms; int length; bool asks; /* a question ends it */ } mem_heard;
+enum mem_by { MEM_BY_PERSON /* of this memory */, MEM_BY_NAMED /* somebody else, who has a name */, MEM_BY_MODEL };
+typedef struct mem_heard { int64_t id, prev, conversation, created_ms; int length; enum mem_by by; bool asks; /* a question ends it */ } mem_heard;
 int mem_heard_all(mem_store *, mem_heard **v, int *n, char *err);
 /* Of these passages those that may be found (as mem_candidates), in any order; bm25 0. */
 int mem_passages_of(mem_store *, enum mem_kind, const int64_t *id, int n, int64_t except, mem_passages *out, char *err);
@@ -485,10 +492,12 @@ typedef struct mem_vector {
 /* One transaction. Passes over what is gone, says something else by now, or has one. Q_RANGE: a number is none (NaN, infinite,
  * beyond 64); nothing is kept then. */
 int mem_vectors_put(mem_store *, int64_t embedder, int dim, const mem_vector *, int n, char *err);
-/* Passages above `after` that are owed a vector, in order of ids: at most `most` into id. The manual's come last: nobody waits for them. */
+/* Passages below `before` (0: all) that are owed a vector, the newest first: at most `most` into id. The manual's come last: nobody waits
+ * for them. In steps. */
 enum mem_owed { MEM_OWED_FILES, MEM_OWED_CHATS, MEM_OWED_MANUAL, MEM_OWED_N };
-int mem_vectors_owed(mem_store *, int64_t embedder, enum mem_owed, int64_t after, int64_t *id, int most, int *n, char *err);
-int mem_vectors_owing(mem_store *, int64_t embedder, int64_t *n, char *err);      /* how many, of both kinds: reads them all */
+int mem_vectors_owed(mem_store *, int64_t embedder, enum mem_owed, int64_t before, int64_t *id, int most, int *n, char *err);
+/* How many of each kind. Some numbers are read; only while something comes or goes the passages, in steps. */
+int mem_vectors_owing(mem_store *, int64_t embedder, int64_t n[2], char *err);
 /* The mean of all vectors of a kind, of *n of them; 0: none, and mean is 0. */
 int mem_vectors_mean(mem_store *, int64_t embedder, enum mem_kind, int dim, double *mean, int64_t *n, char *err);
 typedef struct mem_vector_row {
@@ -516,6 +525,33 @@ int mem_fact_put(mem_store *, const mem_fact *, int64_t *id, char *err);        
 int mem_fact_list(mem_store *, mem_facts *out, char *err);                        /* those that hold first, by since_ms */
 int mem_facts_delete(mem_store *, const int64_t *id, int n, int *done /* or NULL */, char *err);    /* the one before such a one holds again */
 void mem_facts_free(mem_facts *);
+
+/* ================= what a model did ================= */
+/* A call of a tool, kept with the answer in which it was made; neither searched nor fed to another conversation; gone with the answer. */
+enum mem_call_state { MEM_CALL_DONE, MEM_CALL_FAILED /* the tool says why */, MEM_CALL_DENIED, MEM_CALL_STOPPED };
+typedef struct mem_call {
+    int64_t id, message;
+    int round;                          /* calls of one round were made at once */
+    int64_t at;                         /* bytes of the answer's text before it */
+    char *name, *arguments, *result;    /* as the model read it */
+    char *policy;                       /* who let it be done, or did not: a word or two for people */
+    enum mem_call_state state;
+    int64_t ms, created_ms;             /* what it took; when */
+    char *path, *became;                /* absolute, of a file that it changed, "": none; its sha256 then */
+    int mode;
+    bool there, kept, undone;           /* the file was there; what it takes to undo is kept; it was undone */
+} mem_call;
+typedef struct mem_calls { mem_call *v; int n; } mem_calls;
+/* Of what files held before, so much is kept for so long; the oldest go first. */
+enum { MEM_UNDO_BYTES = 64 << 20, MEM_UNDO_DAYS = 30 };
+/* id, created, kept and undone ignored. was: what its file held, NULL: it is not kept or was not there; whole: of a result that was cut, or NULL. */
+int mem_call_put(mem_store *, const mem_call *, const char *was, size_t n_was, const char *whole, size_t n_whole, int64_t *id, char *err);
+int mem_call_list(mem_store *, int64_t message, mem_calls *out, char *err);       /* in their order */
+int mem_call_last(mem_store *, int64_t conversation, int most, mem_calls *out, char *err);       /* newest first */
+int mem_call_was(mem_store *, int64_t call, q_buf *out, char *err);               /* Q_NOTFOUND: not kept */
+int mem_call_whole(mem_store *, int64_t call, q_buf *out, char *err);             /* likewise */
+int mem_call_undone(mem_store *, int64_t call, char *err);
+void mem_calls_free(mem_calls *);
 
 /* ================= forgetting ================= */
 /* Documents, conversations and messages that somebody means to remove. Documents and conversations go by their own functions. */
@@ -551,6 +587,15 @@ typedef void mem_found_fn(void *user, const mem_found *);
 int mem_verify_absent(const char *path, const char *text, mem_found_fn *, void *user, int *files, int *unread, char *err);
 /* Any file's bytes; *at: about where, -1: nowhere. */
 int mem_file_holds(const char *file, const char *text, int64_t *at, char *err);
+
+/* ================= what left ================= */
+/* Files and folders outside quorum's own that hold what a person said: no forgetting reaches them, so they are written down. */
+typedef struct mem_outside { int64_t id, made_ms; char *kind /* "export", "trace", "picture"; in no language */, *path; } mem_outside;
+typedef struct mem_outsides { mem_outside *v; int n; } mem_outsides;
+int mem_outside_put(mem_store *, const char *kind, const char *path, char *err);  /* now; one of the same path is replaced */
+int mem_outside_list(mem_store *, mem_outsides *out, char *err);                 /* oldest first */
+int mem_outside_of(const char *path /* as in mem_open */, mem_outsides *out, char *err);   /* of a file that is not open; also of one that is refused */
+void mem_outsides_free(mem_outsides *);
 
 /* ================= backups ================= */
 typedef struct mem_backup { char *path, day[11]; int64_t bytes, made_ms; } mem_backup;  /* day: "2026-11-27" */

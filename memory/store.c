@@ -227,6 +227,18 @@ char *store_text(sqlite3_stmt *st, int column)
 /* SQLite may be built to read "file:x.db" as a URI, another file than the one that everything else here calls so. */
 char *store_path(const char *path) { return strncmp(path, "file:", 5) == 0 ? q_printf("./%s", path) : q_strdup(path); }
 
+char *store_uri(const char *path, const char *query)
+{
+    q_buf b = {0};
+    q_buf_puts(&b, *path == '/' ? "file://" : "file:");      /* with the two, no first part of a path is taken for a host */
+    for (; *path; path++) {
+        if (strchr("?#%", *path)) q_buf_printf(&b, "%%%02x", (unsigned char)*path);
+        else q_buf_putc(&b, *path);
+    }
+    q_buf_printf(&b, "?%s", query);
+    return q_buf_take(&b);
+}
+
 char *store_process_name(long pid)
 {
     char path[64], line[1024];

@@ -1,7 +1,8 @@
 /* memory/sums: the sum of a model's vectors of a kind, kept in step as they come and go with their passages. The lock is held
  * and, for whatever writes, a transaction is open.
  *
- * A sum counts each number as round(x * 2^36), so that adding and taking away in any order leave the same sum. */
+ * A sum counts each number as round(x * 2^36), so that adding and taking away in any order leave the same sum. In a damaged row it may
+ * be any number: it is counted round like a clock's, and a check finds it out of step. */
 #include "memory/store.h"
 
 #include <math.h>
@@ -33,7 +34,7 @@ int store_sum_write(mem_store *s, int64_t embedder, enum mem_kind k, int dim, co
 void store_sum_add(store_sum *x, const float *f, int dim, int sign)
 {
     x->n += sign;
-    for (int i = 0; i < dim; i++) x->v[i] += sign * llround((double)f[i] * store_sum_unit);
+    for (int i = 0; i < dim; i++) x->v[i] = (int64_t)((uint64_t)x->v[i] + (uint64_t)(sign * llround((double)f[i] * store_sum_unit)));
 }
 
 int store_vector_fit(const mem_vector *v, int dim, char *err)

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DIM_MAX = STORE_DIM_MAX, READ_ROWS = 4096, DROP_ROWS = 256 };
+enum { DIM_MAX = STORE_DIM_MAX, READ_ROWS = 4096, LOOK_ROWS = 2048, DROP_ROWS = 256 };
 
 /* ---- embedders ---- */
 static const store_column embedder_columns[] = {
@@ -23,8 +23,11 @@ int mem_embedder_for(mem_store *s, const char *name, int dim, int64_t *id, char 
     int64_t had = 0;
     *id = 0;
     if (dim < 1 || dim > DIM_MAX || !*name || *name == '-') return q_fail(err, Q_RANGE, _("an embedding model gives 1 to %d numbers, not %d"), DIM_MAX, dim);
-    int rc = store_begin(s, err);
-    if (rc != Q_OK) return rc;
+    store_lock(s);                       /* mostly it is there, and nobody is kept from writing */
+    int rc = store_int(s, id, err, "SELECT id FROM embedder WHERE name=? AND dim=?", "si", name, (int64_t)dim);
+    store_unlock(s);
+    if (rc != Q_NOTFOUND) return rc;
+    if ((rc = store_begin(s, err)) != Q_OK) return rc;
     rc = store_run(s, NULL, err, "INSERT OR IGNORE INTO embedder(name, dim) VALUES(?, ?)", "si", name, (int64_t)dim);
     if (rc == Q_OK) rc = store_int(s, &had, err, "SELECT dim FROM embedder WHERE name=?", "s", name);
     if (rc == Q_OK && had != dim) rc = q_fail(err, Q_RANGE, _("the embedding model %s gave %d numbers before and gives %d now: it is another one"), name, (int)had, dim);
@@ -143,46 +146,90 @@ int mem_vectors_put(mem_store *s, int64_t embedder, int dim, const mem_vector *v
 }
 
 /* ---- what is owed ---- */
+/* Passages from the newest on, and whether each is owed one. */
 static const char *const owed_sql[] = {
-    [MEM_OWED_FILES] = "SELECT p.id FROM chunk p JOIN document d ON d.id=p.document WHERE p.id>?1 AND d.state=0 AND d.trust<>1"
-                  " AND NOT EXISTS (SELECT 1 FROM vector v WHERE v.kind=0 AND v.passage=p.id AND v.embedder=?2) ORDER BY p.id LIMIT ?3",
-    [MEM_OWED_CHATS] = "SELECT p.id FROM message p JOIN conversation c ON c.id=p.conversation WHERE p.id>?1 AND p.indexed=1 AND c.state=0"
-                 " AND NOT EXISTS (SELECT 1 FROM vector v WHERE v.kind=1 AND v.passage=p.id AND v.embedder=?2) ORDER BY p.id LIMIT ?3",
-    [MEM_OWED_MANUAL] = "SELECT p.id FROM document d JOIN chunk p ON p.document=d.id WHERE p.id>?1 AND d.state=0 AND d.trust=1"
-                        " AND NOT EXISTS (SELECT 1 FROM vector v WHERE v.kind=0 AND v.passage=p.id AND v.embedder=?2) ORDER BY p.id LIMIT ?3",
-};
-static const char *const owed_count[] = {
-    [MEM_CHUNK] = "SELECT count(*) FROM chunk p JOIN document d ON d.id=p.document WHERE d.state=0"
-                  " AND NOT EXISTS (SELECT 1 FROM vector v WHERE v.kind=0 AND v.passage=p.id AND v.embedder=?)",
-    [MEM_CHAT] = "SELECT count(*) FROM message p JOIN conversation c ON c.id=p.conversation WHERE p.indexed=1 AND c.state=0"
-                 " AND NOT EXISTS (SELECT 1 FROM vector v WHERE v.kind=1 AND v.passage=p.id AND v.embedder=?)",
+    [MEM_OWED_FILES] = "SELECT p.id, EXISTS (SELECT 1 FROM document d WHERE d.id=p.document AND d.state=0 AND d.trust<>1)"
+                       " AND NOT EXISTS (SELECT 1 FROM vector v WHERE v.kind=0 AND v.passage=p.id AND v.embedder=?2) FROM chunk p WHERE p.id<?1 ORDER BY p.id DESC LIMIT ?3",
+    [MEM_OWED_CHATS] = "SELECT p.id, p.indexed=1 AND EXISTS (SELECT 1 FROM conversation c WHERE c.id=p.conversation AND c.state=0)"
+                       " AND NOT EXISTS (SELECT 1 FROM vector v WHERE v.kind=1 AND v.passage=p.id AND v.embedder=?2) FROM message p WHERE p.id<?1 ORDER BY p.id DESC LIMIT ?3",
+    [MEM_OWED_MANUAL] = "SELECT p.id, EXISTS (SELECT 1 FROM document d WHERE d.id=p.document AND d.state=0 AND d.trust=1)"
+                        " AND NOT EXISTS (SELECT 1 FROM vector v WHERE v.kind=0 AND v.passage=p.id AND v.embedder=?2) FROM chunk p WHERE p.id<?1 ORDER BY p.id DESC LIMIT ?3",
 };
 
-int mem_vectors_owed(mem_store *s, int64_t embedder, enum mem_owed of, int64_t after, int64_t *id, int most, int *n, char *err)
+/* Looks at LOOK_ROWS passages below *before, which is moved on, under one hold of the lock; *end: there are no more. */
+static int owed_step(mem_store *s, int64_t embedder, enum mem_owed of, int64_t *before, int64_t *id, int most, int *n, bool *end, char *err)
 {
-    *n = 0;
+    int looked = 0;
     store_lock(s);
     store_allow(s, STORE_LONG);
-    sqlite3_stmt *st = store_query(s, err, owed_sql[of], "iii", after, embedder, (int64_t)most);
+    sqlite3_stmt *st = store_query(s, err, owed_sql[of], "iii", *before, embedder, (int64_t)LOOK_ROWS);
     int rc = st ? 1 : store_failed(s);
-    while (*n < most && rc == 1 && (rc = store_step(s, st, err)) == 1) id[(*n)++] = sqlite3_column_int64(st, 0);
+    while (*n < most && rc == 1 && (rc = store_step(s, st, err)) == 1) {
+        *before = sqlite3_column_int64(st, 0);
+        looked++;
+        if (sqlite3_column_int(st, 1)) id[(*n)++] = *before;
+    }
     sqlite3_finalize(st);
     store_unlock(s);
+    *end = rc == 0 && looked < LOOK_ROWS;
     return rc < 0 ? rc : Q_OK;
 }
 
-int mem_vectors_owing(mem_store *s, int64_t embedder, int64_t *n, char *err)
+int mem_vectors_owed(mem_store *s, int64_t embedder, enum mem_owed of, int64_t before, int64_t *id, int most, int *n, char *err)
 {
-    int64_t x = 0;
     int rc = Q_OK;
+    if (before <= 0) before = INT64_MAX;
     *n = 0;
+    for (bool end = false; !end && *n < most && rc == Q_OK;) rc = owed_step(s, embedder, of, &before, id, most, n, &end, err);
+    return rc;
+}
+
+/* While nothing comes or goes, and no index is made anew, what is found by words and has no vector is owed one: no passage is looked at. */
+static const char *const unsettled[] = {
+    [MEM_CHUNK] = "SELECT EXISTS (SELECT 1 FROM document WHERE state<>0) OR EXISTS (SELECT 1 FROM chore WHERE name='index chunk_fts')",
+    [MEM_CHAT] = "SELECT EXISTS (SELECT 1 FROM conversation WHERE state<>0) OR EXISTS (SELECT 1 FROM chore WHERE name='index message_fts')",
+};
+
+static int owing_by_sums(mem_store *s, int64_t embedder, enum mem_kind k, bool *known, int64_t *n, char *err)
+{
+    int64_t moves = 1, all = 0, held = 0;
     store_lock(s);
-    store_allow(s, STORE_LONG);
-    for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc == Q_OK; k++) {
-        rc = store_int(s, &x, err, owed_count[k], "i", embedder);
-        *n += x;
-    }
+    int rc = store_int(s, &moves, err, unsettled[k], "");
+    if (rc == Q_OK) rc = store_int(s, &all, err, "SELECT " STORE_COUNT("passages") " FROM extent WHERE kind=?", "i", (int64_t)k);
+    if (rc == Q_OK) rc = store_int(s, &held, err, "SELECT " STORE_COUNT("n") " FROM embedder_sum WHERE embedder=? AND kind=?", "ii", embedder, (int64_t)k);
     store_unlock(s);
+    *known = !moves;
+    *n = all > held ? all - held : 0;
+    return rc == Q_NOTFOUND ? Q_OK : rc;
+}
+
+static int owing_by_looking(mem_store *s, int64_t embedder, enum mem_kind k, int64_t *n, char *err)
+{
+    int rc = Q_OK;
+    int64_t *id = q_alloc(sizeof *id * LOOK_ROWS);
+    *n = 0;
+    for (enum mem_owed of = MEM_OWED_FILES; of < MEM_OWED_N && rc == Q_OK; of++) {
+        int64_t before = INT64_MAX;
+        if ((of == MEM_OWED_CHATS) != (k == MEM_CHAT)) continue;
+        for (bool end = false; !end && rc == Q_OK;) {
+            int some = 0;
+            rc = owed_step(s, embedder, of, &before, id, LOOK_ROWS, &some, &end, err);
+            *n += some;
+        }
+    }
+    free(id);
+    return rc;
+}
+
+int mem_vectors_owing(mem_store *s, int64_t embedder, int64_t n[2], char *err)
+{
+    int rc = Q_OK;
+    n[MEM_CHUNK] = n[MEM_CHAT] = 0;
+    for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc == Q_OK; k++) {
+        bool known;
+        rc = owing_by_sums(s, embedder, k, &known, &n[k], err);
+        if (rc == Q_OK && !known) rc = owing_by_looking(s, embedder, k, &n[k], err);
+    }
     return rc;
 }
 

@@ -38,15 +38,15 @@ static int put(mem_store *s, const rag_embedder *e, int64_t embedder, const stru
     return rc;
 }
 
-/* The next ids behind *after, at most `most`; *n of them had a text. */
-static int one_batch(mem_store *s, const rag_embedder *e, int64_t embedder, enum mem_owed of, int most, int64_t *after, int *ids, int *n, char *err)
+/* The next ids below *before, at most `most`; *n of them had a text. */
+static int one_batch(mem_store *s, const rag_embedder *e, int64_t embedder, enum mem_owed of, int most, int64_t *before, int *ids, int *n, char *err)
 {
     int64_t id[BATCH];
     struct batch b = {0};
     enum mem_kind k = of == MEM_OWED_CHATS ? MEM_CHAT : MEM_CHUNK;
-    int rc = mem_vectors_owed(s, embedder, of, *after, id, most, ids, err);
+    int rc = mem_vectors_owed(s, embedder, of, *before, id, most, ids, err);
     for (int i = 0; i < *ids && rc == Q_OK; i++) {
-        *after = id[i];
+        *before = id[i];
         rc = mem_passage_get(s, k, id[i], &b.m[b.n], err);
         if (rc == Q_NOTFOUND) {             /* it went meanwhile */
             rc = Q_OK;
@@ -66,20 +66,22 @@ static int one_batch(mem_store *s, const rag_embedder *e, int64_t embedder, enum
 int rag_embed_owed(mem_store *s, const rag_embedder *e, const rag_embed_opts *o, int64_t *done, char *err)
 {
     static const rag_embed_opts none = {0};
-    int64_t embedder, all = 0, made = 0;
+    int64_t embedder, left[2] = {0}, all, made = 0;
     if (!o) o = &none;
     if (done) *done = 0;
     int rc = mem_embedder_for(s, e->id, e->dim, &embedder, err);
-    if (rc == Q_OK) rc = mem_vectors_owing(s, embedder, &all, err);
+    if (rc == Q_OK) rc = mem_vectors_owing(s, embedder, left, err);
+    all = left[MEM_CHUNK] + left[MEM_CHAT];
     if (o->most > 0 && o->most < all) all = o->most;
-    for (enum mem_owed of = MEM_OWED_FILES; of < MEM_OWED_N && rc == Q_OK && all; of++) {
-        int64_t after = 0;
-        for (int ids = BATCH, n, most = BATCH; ids == most && rc == Q_OK;) {
+    for (enum mem_owed of = MEM_OWED_FILES; of < MEM_OWED_N && rc == Q_OK; of++) {
+        int64_t before = 0, *due = &left[of == MEM_OWED_CHATS ? MEM_CHAT : MEM_CHUNK];
+        for (int ids = BATCH, n, most = BATCH; ids == most && *due > 0 && rc == Q_OK;) {
             if (o->most > 0 && made + most > o->most) most = (int)(o->most - made);
             if (most == 0) break;
             if (o->go && !o->go(o->user)) return q_fail(err, Q_CANCEL, _("stopped: what was embedded stays, and the next time goes on from there"));
-            rc = one_batch(s, e, embedder, of, most, &after, &ids, &n, err);
+            rc = one_batch(s, e, embedder, of, most, &before, &ids, &n, err);
             if (rc != Q_OK) break;
+            *due -= ids;
             made += n;
             if (done) *done = made;
             if (o->progress && n) o->progress(o->user, made, made > all ? made : all);

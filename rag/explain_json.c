@@ -69,13 +69,14 @@ static void presence(cJSON *o, const rag_result *r, const rag_passage *p)
     }
 }
 
-static void cut(cJSON *o, int below, int limit, int repeats, int unwanted)
+static void cut(cJSON *o, int below, int limit, int repeats, int unwanted, int answers)
 {
     cJSON *c = cJSON_AddObjectToObject(o, "cut");
     cJSON_AddNumberToObject(c, "below", below);
     cJSON_AddNumberToObject(c, "limit", limit);
     cJSON_AddNumberToObject(c, "repeats", repeats);
     cJSON_AddNumberToObject(c, "unwanted", unwanted);
+    cJSON_AddNumberToObject(c, "answers", answers);
 }
 
 static char *printed(cJSON *o)
@@ -83,6 +84,18 @@ static char *printed(cJSON *o)
     char *s = cJSON_PrintUnformatted(o);
     cJSON_Delete(o);
     return s ? s : q_strdup("{}");
+}
+
+void rag_json_narrowed(cJSON *to, const rag_narrowed *x)
+{
+    if (!x->words) return;
+    cJSON *o = cJSON_AddObjectToObject(to, "narrowed");
+    cJSON_AddBoolToObject(o, "narrowed", x->on && !x->all);
+    cJSON_AddBoolToObject(o, "all", x->all);
+    if (x->from_ms) cJSON_AddNumberToObject(o, "from_ms", (double)x->from_ms);
+    if (x->to_ms) cJSON_AddNumberToObject(o, "to_ms", (double)x->to_ms);
+    if (x->on) cJSON_AddNumberToObject(o, "turns", x->turns);
+    cJSON_AddStringToObject(o, "text", x->words);
 }
 
 char *rag_explain_json(const rag_result *r, const char *query)
@@ -96,12 +109,13 @@ char *rag_explain_json(const rag_result *r, const char *query)
     cJSON_AddBoolToObject(o, "searched", r->searched);
     cJSON_AddStringToObject(o, "by", r->by == RAG_HYBRID ? "hybrid" : r->by == RAG_GRAPH ? "graph" : r->by == RAG_OFF ? "off" : "lexical");
     if (r->note) cJSON_AddStringToObject(o, "note", r->note);
+    rag_json_narrowed(o, &r->narrowed);
     cJSON_AddNumberToObject(o, "fed", r->n_fed);
     cJSON_AddNumberToObject(o, "tokens", r->fed_tokens);
     cJSON_AddNumberToObject(o, "min_score", r->min_score);
     cJSON_AddNumberToObject(o, "max_passages", r->max_passages);
     cJSON_AddNumberToObject(o, "best_below", r->best_below);
-    cut(o, r->n_below, r->n_over - r->n_repeat, r->n_repeat, r->n_unwanted);
+    cut(o, r->n_below, r->n_over - r->n_repeat, r->n_repeat, r->n_unwanted, r->n_answers);
     terms(o, r);
     cJSON *list = cJSON_AddArrayToObject(o, "passages");
     for (int i = 0; i < r->n; i++) {
@@ -111,6 +125,7 @@ char *rag_explain_json(const rag_result *r, const char *query)
         cJSON_AddNumberToObject(e, "source", (double)p->source);
         cJSON_AddStringToObject(e, "trust", rag_trust_word(p->trust));
         cJSON_AddNumberToObject(e, "offset", (double)p->offset);
+        if (p->away_ms) cJSON_AddNumberToObject(e, "not_reachable_since", (double)p->away_ms);
         rag_signals_text(p, &b);
         rag_json_signals(e, b.p);
         q_buf_clear(&b);
@@ -130,14 +145,16 @@ void rag_explain_logs(const mem_logs *l, q_buf *out)
     char x[RAG_NUMBER];
     q_buf_printf(out, "%s\n", rag_logs_summary(l, &b));
     q_buf_free(&b);
+    int *order = rag_shown_logs(l);
     for (int i = 0; i < l->n; i++) {
-        const mem_log *v = &l->v[i];
+        const mem_log *v = &l->v[order[i]];
         if (v->number) q_buf_printf(out, "[%d] ", v->number);
         else q_buf_puts(out, "    ");
         q_buf_printf(out, "%3s  %s\n      ", rag_number(v->score, rag_log_min_score(v), x), *v->label ? v->label : _("deleted since"));
         rag_log_why(v, out);
         q_buf_putc(out, '\n');
     }
+    free(order);
 }
 
 char *rag_explain_logs_json(const mem_logs *l)
@@ -154,7 +171,7 @@ char *rag_explain_logs_json(const mem_logs *l)
     }
     cJSON_AddNumberToObject(o, "fed", n[RAG_FED]);
     cJSON_AddNumberToObject(o, "tokens", fed_tokens);
-    cut(o, n[RAG_BELOW], n[RAG_OVER_COUNT] + n[RAG_OVER_BUDGET], n[RAG_REPEATS] + n[RAG_SAME], n[RAG_LEFT_OUT] + n[RAG_OF_BANNED]);
+    cut(o, n[RAG_BELOW], n[RAG_OVER_COUNT] + n[RAG_OVER_BUDGET], n[RAG_REPEATS] + n[RAG_SAME], n[RAG_LEFT_OUT] + n[RAG_OF_BANNED], n[RAG_ANSWER]);
     cJSON *list = cJSON_AddArrayToObject(o, "passages");
     for (int i = 0; i < l->n; i++) {
         const mem_log *v = &l->v[i];

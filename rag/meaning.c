@@ -79,22 +79,37 @@ static bool gathered(const struct gathering *g, const rag_near_hit *h)
     return false;
 }
 
-static int bring(struct gathering *g, const rag_near_hits *h, const struct ranking *k, char *err)
+/* The next of the hits, at most `most`, to which words say what they have to say. *at is moved on. */
+static int next(const struct gathering *g, const rag_near_hits *h, const struct ranking *k, int *at, int most, struct ranked *v)
 {
-    struct ranked v[NEAREST], key;
+    struct ranked key;
     uint64_t seen = 0;
     int n = 0;
-    for (int i = 0; i < h->n && i < NEAREST; i++)
-        if (!gathered(g, &h->v[i])) v[n++] = (struct ranked){h->v[i].kind, h->v[i].id, 0, NULL};
+    for (int end = *at + most; *at < h->n && *at < end; ++*at)
+        if (!gathered(g, &h->v[*at])) v[n++] = (struct ranked){h->v[*at].kind, h->v[*at].id, 0, NULL};
     if (n) qsort(v, (size_t)n, sizeof *v, by_place);
     for (int i = 0; i < n; i++) seen |= (uint64_t)1 << (v[i].id & 63);
-    for (int i = 0; i < k->n && n; i++) {               /* what words say for them */
+    for (int i = 0; i < k->n && n; i++) {
         if (!(seen >> (k->v[i].id & 63) & 1)) continue;
         key = k->v[i];
-        struct ranked *at = bsearch(&key, v, (size_t)n, sizeof *v, by_place);
-        if (at) *at = key;
+        struct ranked *to = bsearch(&key, v, (size_t)n, sizeof *v, by_place);
+        if (to) *to = key;
     }
-    return n ? rag_gather_some(g, v, n, err) : Q_OK;
+    return n;
+}
+
+/* The nearest NEAREST, not counting what takes no place. */
+static int bring(struct gathering *g, const rag_near_hits *h, const struct ranking *k, char *err)
+{
+    struct ranked v[NEAREST];
+    int rc = Q_OK;
+    for (int at = 0, most = NEAREST; most > 0 && at < h->n && rc == Q_OK;) {
+        int n = next(g, h, k, &at, most, v);
+        g->refused = 0;
+        if (n) rc = rag_gather_some(g, v, n, err);
+        most = g->refused;
+    }
+    return rc;
 }
 
 /* The mean has the present talk in it, the nearest has not: where that leaves no room between them nothing else is near. */
@@ -124,9 +139,10 @@ int rag_gather_near(struct gathering *g, const rag_config *c, rag_near *near, co
 {
     char why[Q_ERRLEN];
     rag_result *r = g->q->r;
-    double most = g->n ? g->v[0].bm25 : 0;              /* the best of words stands first */
+    double most = 0;
+    for (int i = 0; i < g->n; i++) most = fmax(most, g->v[i].bm25);
     int n = g->n, rc = Q_OK;
-    rag_near_hit also[CANDIDATES];
+    rag_near_hit also[GATHERED_MAX];
     rag_near_hits h = {0};
     if (asked(g, c, near)) {
         char *text = question_of(g->q);

@@ -30,7 +30,8 @@
  *     nearest (1), + .1 if the question names just who said it + .5 if it names somebody who takes
  *     part in the talk + .45 of what names it (rag/links.c) + in mode graph
  *     .4 of what it is associated with by names (rag/graph.h), all of that
- *     * .7 for what a model said, over the best such sum. */
+ *     * .7 for what a model said, over the best such sum of what none said (where there is some; at most 1).
+ * What a model wrote stands behind all else, whatever its score, and is fed where memory.answers is on or it is pinned. */
 #ifndef QUORUM_RAG_H
 #define QUORUM_RAG_H
 
@@ -52,6 +53,7 @@ enum rag_mode { RAG_AUTO, RAG_OFF, RAG_LEXICAL, RAG_HYBRID, RAG_GRAPH };
     X(max_passages, "memory.max_passages", INT, 0, 20, 3, NULL, N_("how many passages are fed at most")) \
     X(budget, "memory.budget", INT, 0, 100000, 1000, NULL, N_("how many tokens the fed passages may take together")) \
     X(chats, "memory.chats", BOOL, 0, 1, true, NULL, N_("search past conversations too, not documents alone")) \
+    X(answers, "memory.answers", BOOL, 0, 1, false, NULL, N_("feed what a model wrote in earlier answers too, behind a person's own words and documents")) \
     X(near_documents, "memory.near.documents", FLOAT, 0, 1, 0.6, NULL, N_("how much meaning weighs beside words, in documents")) \
     X(near_chats, "memory.near.chats", FLOAT, 0, 1, 0.4, NULL, N_("how much meaning weighs beside words, in what was said"))
 
@@ -90,7 +92,7 @@ int rag_embed_owed(mem_store *, const rag_embedder *, const rag_embed_opts * /* 
 
 /* All vectors of a model in memory, a byte a number: read on the first search, brought up on each later one, whoever changed
  * the store. A turn of a talk stands there with what was said around it: the sum of its own vector, 0.6^k of the k-th turn before
- * it (k <= 4) and 0.4^k of the k-th behind it (k <= 3), at length 1. Any thread, one at a time. */
+ * it (k <= 4) and 0.4^k of the k-th behind it (k <= 3), at length 1. Any thread, several at once. */
 typedef struct rag_near rag_near;
 rag_near *rag_near_new(mem_store *, const rag_embedder *);         /* copies *e; what it lends must outlive it */
 void rag_near_free(rag_near *);
@@ -117,7 +119,7 @@ int rag_near_held(rag_near *, int64_t *n, char *err);
 int rag_near_time(int64_t n, int dim, int tries, void (*between)(void *user), void *user, double *seconds, const char **form, char *err);
 
 /* ================= search ================= */
-enum rag_fate { RAG_FED, RAG_BELOW, RAG_OVER_COUNT, RAG_OVER_BUDGET, RAG_REPEATS, RAG_SAME, RAG_LEFT_OUT, RAG_OF_BANNED, RAG_FATES };
+enum rag_fate { RAG_FED, RAG_BELOW, RAG_OVER_COUNT, RAG_OVER_BUDGET, RAG_REPEATS, RAG_SAME, RAG_LEFT_OUT, RAG_OF_BANNED, RAG_ANSWER, RAG_FATES };
 /* Cut because a passage says nothing new: what is fed says it, or it is this very question, or what a model answered to it. */
 bool rag_fate_repeats(enum rag_fate);
 bool rag_fate_unwanted(enum rag_fate);      /* cut because a person wanted it so */
@@ -162,9 +164,10 @@ typedef struct rag_passage {
     bool same;                          /* the same question asked elsewhere, or what a model answered to it */
     int64_t taken_ms;                   /* when the person's file was taken in that it is of; 0: it is of none */
     bool missing;                       /* the caller knows that this file is not there now */
+    int64_t away_ms;                    /* since when the folder that it lies in cannot be reached; 0: it can, as far as is known */
     int64_t offset;                     /* of text in its document or message */
     int rank;                           /* 1-based */
-    int number;                         /* 1-based among the fed, by which the prompt cites it; 0 = not fed */
+    int number;                         /* 1-based among the fed, the highest score first, by which the prompt cites it; 0 = not fed */
     enum rag_fate fate;
     enum rag_wish wish;
     double match;                       /* 0..1 beside the best of this search: passages stand in its order */
@@ -174,19 +177,29 @@ typedef struct rag_passage {
     double *presence;                   /* [n_terms] s above; 0 = not there */
 } rag_passage;
 
+/* Of what was searched when a question, or its caller, asks for what somebody said, or for what was said at some time. */
+typedef struct rag_narrowed {
+    bool on, all;                       /* all: nothing there fitted, so all was searched after all */
+    int64_t from_ms, to_ms;             /* Unix time; to is not included; 0: open */
+    int turns;                          /* turns of talks that could have come in */
+    char *words;                        /* one sentence, translated; NULL: nothing of this kind was asked */
+} rag_narrowed;
+
 typedef struct rag_result {
     rag_term *term; int n_term;
-    rag_passage *v; int n;              /* what is pinned, then best first, fed or not; at most 20 */
+    rag_passage *v; int n;              /* what is pinned, then best first, then what a model wrote, best first; fed or not; at most 20 */
     int n_fed, fed_tokens;
     int n_below, n_over;                /* cut by score; by count, budget or as a repetition */
     int n_repeat;                       /* of n_over, the repetitions */
     int n_unwanted;                     /* cut because a person wanted it so */
+    int n_answers;                      /* cut because a model wrote it and memory.answers is off */
     double best_below;                  /* the best score under the threshold; 0 = nothing matched at all */
     double min_score;                   /* the threshold in force */
     int max_passages;                   /* the count in force */
     bool off, mode_off;                 /* memory.on is off, or memory.mode */
     enum rag_mode by;                   /* how it was searched: lexical, hybrid or graph; off */
     char *note;                         /* why meaning was not asked though it should have been: one sentence, translated; or NULL */
+    rag_narrowed narrowed;
     bool searched;                      /* false: off, or the query has no words that weigh */
 } rag_result;
 
@@ -199,11 +212,24 @@ typedef struct rag_scope {
     const char *before;                 /* what was asked before: a question that points back is searched with it; NULL: nothing */
     rag_near *near;                     /* what lies near in meaning; NULL: words alone. A failure of it is a note, not one of the search */
     const rag_place *without; int n_without;     /* passages that are not to be fed this time */
+    int64_t now_ms;                     /* the clock by which "last week" is read, Unix time; 0: now */
+    int64_t since_ms, until_ms;         /* only what was said or taken in then; until is not included; 0: open */
+    const char *by;                     /* only what "me" (the person of this memory), "model" or somebody of that name said; NULL: anybody */
+    bool whole;                         /* the text is no question: times and speakers in it narrow nothing */
     bool no_pins;                       /* what the conversation's pins feed is fed already */
 } rag_scope;
 /* Does a question lean on what was said before it ("And on Sundays?", "How often?")? */
 bool rag_points_back(const char *question);
 
+/* Local time at which a day begins, or `later` days after it: "2026-11-27", "27.11.2026", today, yesterday, вчера; Unix ms; -1: it is none. */
+int64_t rag_day(const char *word, int later, int64_t now_ms);
+
+/* Options of a search as a person writes them, "since" and "until" (the whole day) with a day, "by" with who, into a scope, which points to
+ * value then. Q_NOTFOUND: there is no such option; Q_RANGE: the value is none. */
+int rag_scope_set(rag_scope *, const char *option, const char *value, char *err);
+
+/* A question that asks for what was said, by whom or when ("what did I say last week about ...?", in both languages), is searched among that
+ * alone; where nothing of it fits, all is searched. Either way the result's `narrowed` says so. What the scope asks for is never widened. */
 int rag_search(mem_store *, const rag_config *, const char *query, const rag_scope *, rag_result **out, char *err);
 /* What was fed once more, numbered in this order, for the same prompt: `from` and `n` bytes of a passage's text (n < 0: all of it). Q_NOTFOUND:
  * one is not in memory any more, or is shorter now. */
@@ -222,6 +248,10 @@ enum { RAG_NUMBER = 24 };
 const char *rag_number(double score, double min_score, char out[RAG_NUMBER]);
 /* One line: "2 fed, 310 tok", "nothing fed: best .12 below .30". Returns buf->p. */
 const char *rag_summary(const rag_result *, q_buf *buf);
+/* The order in which people are shown passages: what is fed by its number, then the rest, the highest score first. Places of v, malloc'ed.
+ * Programs read them in the order of the search. */
+int *rag_shown(const rag_result *);
+int *rag_shown_logs(const mem_logs *);
 /* /why: every number of the search, as lines of text. */
 void rag_explain(const rag_result *, q_buf *out);
 /* The same as JSON, for programs; query may be NULL. malloc'ed. */
@@ -229,7 +259,7 @@ char *rag_explain_json(const rag_result *, const char *query);
 /* Of a stored log both, as far as it holds them. */
 void rag_explain_logs(const mem_logs *, q_buf *out);
 char *rag_explain_logs_json(const mem_logs *);
-/* One passage's numbers in one line: "fed; score .73 = coverage .931 × evidence .824 × match .955; words: ...". */
+/* One passage's numbers in one line: "fed; score .73 = coverage .931 × evidence .824 × match .955; place 1 by words .95; found: ...". */
 void rag_why(const rag_result *, const rag_passage *, q_buf *out);
 /* The same of a stored row. */
 void rag_log_why(const mem_log *, q_buf *out);
@@ -252,6 +282,8 @@ bool rag_signals_next(const char **text, char name[32], double *value);
 /* "signals" and "by", {name: value}, into a passage's object, from that text. */
 struct cJSON;
 void rag_json_signals(struct cJSON *passage, const char *text);
+/* "narrowed" into a result's object; nothing where nothing of the kind was asked. */
+void rag_json_narrowed(struct cJSON *result, const rag_narrowed *);
 
 /* A map of the memory: counts by kind, languages, forms, growth by month; in words and as JSON (malloc'ed), either may be NULL. Reads
  * every text; go (may be NULL) is asked at each, false: Q_CANCEL. */
@@ -287,8 +319,17 @@ enum rag_there { RAG_THERE, RAG_MISSING, RAG_NOT_LOOKED };
 enum rag_there rag_file_there(const char *path);
 /* Does what /proc/self/mountinfo says make the disk of an absolute path one of this machine? */
 bool rag_disk_answers(const char *mounts, const char *path);
-/* "; as of 2026-05-03; its file is not there now", behind what rag_why says; a log row does not hold it. */
-void rag_taken(int64_t taken_ms, bool missing, q_buf *out);
+/* "; as of 2026-05-03; its file is not there now", or "not reachable since 2026-11-27", behind what rag_why says; a log row does not hold it. */
+void rag_taken(int64_t taken_ms, bool missing, int64_t away_ms, q_buf *out);
+/* A folder that cannot be reached, which whoever watches it tells (away false: it can be again); *since_ms: since when, also over a start. */
+int rag_away_put(mem_store *, const char *folder, bool away, int64_t now_ms, int64_t *since_ms, char *err);
+typedef struct rag_away { char *folder; int64_t since_ms; } rag_away;
+typedef struct rag_aways { rag_away *v; int n; } rag_aways;
+int rag_away_list(mem_store *, rag_aways *out, char *err);
+void rag_aways_free(rag_aways *);
+int64_t rag_away_since(mem_store *, const rag_aways *, int64_t document);       /* 0: it is in none */
+void rag_away_mark(mem_store *, rag_result *);  /* what rag_search has done */
+char *rag_away_words(int64_t away_ms);          /* "not reachable since 2026-11-27"; malloc'ed */
 
 /* ================= taking in ================= */
 enum { RAG_SKIPS = 16 };
@@ -305,6 +346,7 @@ typedef struct rag_progress {
     const char *note;                   /* why this file was skipped, or NULL */
     rag_skip skip[RAG_SKIPS]; int n_skip;   /* the last row takes what finds no other */
     int chats, chats_more, chats_same, messages;    /* conversations of archives: new, with something new, as they were; messages */
+    int forgotten;                      /* messages of archives that were forgotten and stayed out */
     int damaged;                        /* records of archives that could not be read */
     rag_skip damage[RAG_SKIPS]; int n_damage;       /* likewise; the example says where */
     int repaired;                       /* documents and conversations whose text was UTF-8 read as another set */
@@ -317,6 +359,7 @@ typedef struct rag_add_opts {
     bool (*go)(void *user);
     /* Files of a folder that are passed over, as if they were not there to be taken. May be NULL. */
     bool (*skip)(void *user, const char *path);
+    bool again;                         /* what was forgotten of archives comes back too */
 } rag_add_opts;
 /* A file, or a folder with all text files below it (hidden ones and symlinks that leave it are passed over).
  * A file whose content is already there is left alone, a changed one replaced. Q_CANCEL after a cancel.
@@ -346,6 +389,26 @@ int rag_facts(mem_store *, char *err);
 int rag_remove(mem_store *, int64_t document, char *err);
 /* Many at once, in steps. *done: how many are removed, also when it fails. */
 int rag_remove_all(mem_store *, const int64_t *document, int n, int *done, char *err);
+
+/* ================= leaving ================= */
+typedef struct rag_exported { int64_t conversations, messages, documents, facts, rows; int unread /* tables that could not be read to their end */; } rag_exported;
+typedef struct rag_export_opts {
+    bool json;                          /* everything.jsonl too: every row as quorum memory export writes it */
+    bool over;                          /* an earlier export in its place goes */
+    bool (*go)(void *user, const rag_exported *so_far);     /* now and then; false: Q_CANCEL. NULL: always */
+    void *user;
+} rag_export_opts;
+/* Everything that memory holds at one moment, as a folder that a person can read: README.md, conversations/N.md (a comment before each
+ * message says what it hangs on; rag_add takes such files in again as the same conversations), documents.md, facts.md. It is made beside
+ * its place under another name and takes it when it is whole and on the disk: after a failure nothing is there but what was. All of it
+ * is the person's alone (0700, 0600). */
+int rag_export(mem_store *, const char *path, const rag_export_opts *, rag_exported *out, char *err);
+/* May it be written there? *over: an earlier export is there, and nothing else. Q_RANGE: something else is. */
+int rag_export_place(const char *path, bool *over, char *err);
+/* "quorum-export-2026-11-27": malloc'ed. */
+char *rag_export_name(void);
+/* A row of mem_export as one line of JSON without its end; what a number or a text cannot say exactly is a text or {"bytes": hex}. malloc'ed. */
+char *rag_export_line(const char *table, const mem_export_value *v, int n);
 
 /* The member of that name of a zip in an open file, which stays the caller's, piece by piece to put; false ends it (Q_CANCEL). It is read by
  * quorum-readers, a process that is held in. Q_NOTFOUND: there is none of that name; Q_FORMAT: it cannot be read. What put got before a

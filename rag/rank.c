@@ -4,6 +4,7 @@
  * A turn of a talk is found by the words around it too: its frequency of a word is its own, 0.6^k of the k-th turn before
  * it (k <= 4), 0.4^k of the k-th behind it (k <= 3), and 1 for a word of its date; its length is all those turns'. A turn
  * that ends in a question is asked for its answer's sake: its words count .7 in itself, all in the next turn, then 0.6^(k-1).
+ * What a model said does not speak for what people said around it, but a question of it for their answers.
  * (BM25: Robertson & Zaragoza, 2009, with k1 1.2, b .5; constants chosen on two LoCoMo conversations.) */
 #include "rag/rank.h"
 
@@ -109,11 +110,17 @@ static int open_talks(mem_store *s, struct book *b, char *err)
 
 static void add_turn(struct book *b, int i, int term, double tf) { place(b, b->heard[i].id, 0)[term] += tf; }
 
-static void carry(struct book *b, int i, int term, double tf, int k)
+/* What a model says is no word for what people say; what it asks is, for their answer. */
+static bool speaks_for(const struct book *b, int i, int other)
+{
+    return b->heard[i].by != MEM_BY_MODEL || b->heard[other].by == MEM_BY_MODEL;
+}
+
+static void carry(struct book *b, int from, int i, int term, double tf, int k)
 {
     for (int c = b->child[i]; c >= 0 && k <= AHEAD; c = b->sibling[c]) {
-        add_turn(b, c, term, tf);
-        carry(b, c, term, tf * LATER, k + 1);
+        if (speaks_for(b, from, c) || b->heard[from].asks) add_turn(b, c, term, tf);
+        carry(b, from, c, term, tf * LATER, k + 1);
     }
 }
 
@@ -121,9 +128,10 @@ static void spread(struct book *b, int i, int term, double tf)
 {
     bool asks = b->heard[i].asks;
     add_turn(b, i, term, tf * (asks ? ASKED : 1));
-    carry(b, i, term, tf * (asks ? 1 : LATER), 1);
+    carry(b, i, i, term, tf * (asks ? 1 : LATER), 1);
     double w = tf * EARLIER;
-    for (int k = 1, p = b->before[i]; k <= BEHIND && p >= 0; k++, p = b->before[p], w *= EARLIER) add_turn(b, p, term, w);
+    for (int k = 1, p = b->before[i]; k <= BEHIND && p >= 0; k++, p = b->before[p], w *= EARLIER)
+        if (speaks_for(b, i, p)) add_turn(b, p, term, w);
 }
 
 /* ---- dates ---- */

@@ -8,6 +8,7 @@
 #include "rag/label.h"
 #include "rag/links.h"
 #include "rag/meaning.h"
+#include "rag/narrow.h"
 #include "rag/query.h"
 #include "rag/wishes.h"
 
@@ -17,7 +18,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { SHOWN_MAX = 20, LONG_TEXT = 1200 };
+enum { SHOWN_MAX = 20, ANSWERS_MAX = 5, LONG_TEXT = 1200 };
 
 /* ---- a passage ---- */
 /* A passage answers the whole question or that part of a long one which it answers best. */
@@ -31,6 +32,7 @@ static void measure_passage(const struct rag_query *q, rag_passage *p, const str
         double s = tf && tf[i] < 1 ? tf[i] : tf != NULL;
         if (q->r->term[i].weight > 0 && s > p->presence[i]) p->presence[i] = s;
     }
+    if (q->asks >= 0) p->presence[q->asks] = 1;            /* all that comes in is what was asked for */
     p->score = -1;
     for (int i = 0; i < q->n_part; i++) {
         double signal[RAG_SIGNALS_MAX] = {0};
@@ -80,6 +82,7 @@ static int by_score(const void *a, const void *b)
 {
     const rag_passage *x = a, *y = b;
     if ((x->wish == RAG_PINNED) != (y->wish == RAG_PINNED)) return x->wish == RAG_PINNED ? -1 : 1;
+    if ((x->trust == MEM_TRUST_MODEL) != (y->trust == MEM_TRUST_MODEL)) return y->trust == MEM_TRUST_MODEL ? -1 : 1;
     if (x->match != y->match) return x->match > y->match ? -1 : 1;
     if (x->kind != y->kind) return x->kind < y->kind ? -1 : 1;
     return x->id < y->id ? -1 : 1;          /* a total order: the same question gives the same list */
@@ -120,10 +123,11 @@ static void judge(const struct gathering *g, const struct gathered *c, double mo
     *p = (rag_passage){.kind = m->kind, .id = m->id, .source = m->source, .trust = m->trust, .bm25 = c->bm25,
                        .presence = q_alloc(sizeof(double) * (size_t)r->n_term)};
     /* A small model takes either for what it should say, word for word, and what it said becomes its own witness. */
-    p->same = m->kind == MEM_CHAT && rag_same_question(g->q, m->trust == MEM_TRUST_MODEL ? m->asked : m->text);
+    bool wanted = g->q->narrow && g->q->narrow->talk;      /* it asks for what was said */
+    p->same = !wanted && m->kind == MEM_CHAT && rag_same_question(g->q, m->trust == MEM_TRUST_MODEL ? m->asked : m->text);
     size_t from, len;
     best_part(g->q, m, p, &from, &len);
-    p->match = most > 0 ? rag_fuse(&c->sides) / most : 1;
+    p->match = most > 0 ? fmin(rag_fuse(&c->sides) / most, 1) : 1;
     int n_side;
     const rag_side *side = rag_sides(&n_side);
     for (int i = 0; i < n_side; i++) p->side[i] = floor(side[i].of(&c->sides) * 1000 + .5) / 1000;
@@ -140,22 +144,25 @@ static int find(mem_store *s, const rag_config *c, const struct rag_query *q, co
 {
     struct ranking k = {0};
     struct gathering *g = q_alloc(sizeof *g);
-    *g = (struct gathering){.s = s, .q = q, .except = scope->conversation, .ru = rag_cyrillic(q->text)};
-    double most = 0;
+    *g = (struct gathering){.s = s, .q = q, .except = scope->conversation, .ru = rag_cyrillic(q->text), .no_answers = !c->answers};
+    bool wordless = q->wordless;
+    g->narrow = q->narrow;
+    double best[2] = {0, 0};            /* of what a model said, and of the rest */
     int rc = rag_rank(s, c, q, &k, err);
+    if (rc == Q_OK) rc = rag_gather_narrow(g, &k, wordless, err);
     if (rc == Q_OK) rc = rag_gather_best(g, &k, err);
-    if (rc == Q_OK) rc = rag_gather_near(g, c, scope->near, &k, err);
-    if (rc == Q_OK) rc = rag_follow_links(g, err);
-    if (rc == Q_OK) rc = rag_gather_graph(g, c, err);
+    if (rc == Q_OK && !wordless) rc = rag_gather_near(g, c, scope->near, &k, err);
+    if (rc == Q_OK && !wordless) rc = rag_follow_links(g, err);
+    if (rc == Q_OK && !wordless) rc = rag_gather_graph(g, c, err);
     if (rc == Q_OK) who_speaks(g);
     q->r->v = q_alloc(sizeof *q->r->v * (size_t)(g->n + 1));
     for (int i = 0; i < g->n; i++) {
         g->v[i].sides.model = g->v[i].m.trust == MEM_TRUST_MODEL;
-        double x = rag_fuse(&g->v[i].sides);
-        most = x > most ? x : most;
+        double *most = &best[!g->v[i].sides.model];
+        *most = fmax(*most, rag_fuse(&g->v[i].sides));
     }
     for (int i = 0; i < g->n; i++) {
-        if (rc == Q_OK) judge(g, &g->v[i], most);
+        if (rc == Q_OK) judge(g, &g->v[i], best[1] > 0 ? best[1] : best[0]);
         mem_passage_free(&g->v[i].m);
     }
     free(g);
@@ -185,6 +192,41 @@ int rag_again(mem_store *s, const rag_fed *fed, int n, rag_result **out, char *e
     return rc;
 }
 
+/* One more, or one less, of what was cut so. */
+static void counted(rag_result *r, enum rag_fate f, int by)
+{
+    if (f == RAG_FED) return;
+    if (f == RAG_BELOW) r->n_below += by;
+    else if (f == RAG_ANSWER) r->n_answers += by;
+    else if (rag_fate_unwanted(f)) r->n_unwanted += by;
+    else r->n_over += by;
+    if (rag_fate_repeats(f)) r->n_repeat += by;
+}
+
+static bool repeats(const rag_result *r, int i)
+{
+    const rag_passage *p = &r->v[i];
+    for (int j = 0; j < i; j++)
+        if (r->v[j].fate == RAG_FED && (strstr(r->v[j].text, p->text) || (r->v[j].kind == p->kind && r->v[j].id == p->id))) return true;
+    return false;
+}
+
+/* What becomes of the i-th, all before it being decided. */
+static enum rag_fate fate_of(const rag_config *c, const rag_scope *scope, const rag_result *r, int i)
+{
+    rag_passage *p = &r->v[i];
+    bool pinned = p->wish == RAG_PINNED;
+    if (p->wish == RAG_UNWANTED || p->wish == RAG_BANNED) return p->wish == RAG_BANNED ? RAG_OF_BANNED : RAG_LEFT_OUT;
+    if (p->score < c->min_score && !pinned) return RAG_BELOW;
+    if (p->same && !pinned) return RAG_SAME;
+    if (p->trust == MEM_TRUST_MODEL && !c->answers && !pinned) return RAG_ANSWER;
+    if (repeats(r, i)) return RAG_REPEATS;
+    if (r->n_fed >= c->max_passages && !pinned) return RAG_OVER_COUNT;
+    size_t n = strlen(p->text);
+    p->tokens = scope->count ? scope->count(scope->user, p->text, n) : (int)((n + 3) / 4);
+    return p->tokens > p->room ? RAG_OVER_BUDGET : RAG_FED;
+}
+
 static void choose(const rag_config *c, const rag_scope *scope, rag_result *r)
 {
     int room = c->budget;
@@ -192,49 +234,81 @@ static void choose(const rag_config *c, const rag_scope *scope, rag_result *r)
     if (scope->budget >= 0 && scope->budget < room) room = scope->budget;
     for (int i = 0; i < r->n; i++) {
         rag_passage *p = &r->v[i];
-        p->rank = i + 1;
         p->room = room - r->fed_tokens;
-        if (p->wish == RAG_UNWANTED || p->wish == RAG_BANNED) {
-            p->fate = p->wish == RAG_BANNED ? RAG_OF_BANNED : RAG_LEFT_OUT;
-            r->n_unwanted++;
-            continue;
-        }
-        if (p->score < c->min_score && p->wish != RAG_PINNED) {
-            p->fate = RAG_BELOW;
-            r->n_below++;
-            if (p->score > r->best_below) r->best_below = p->score;
-            continue;
-        }
-        if (p->same && p->wish != RAG_PINNED) {
-            p->fate = RAG_SAME;
-            r->n_over++;
-            r->n_repeat++;
-            continue;
-        }
-        bool repeats = false;
-        for (int j = 0; j < i && !repeats; j++)
-            repeats = r->v[j].fate == RAG_FED && (strstr(r->v[j].text, p->text) || (r->v[j].kind == p->kind && r->v[j].id == p->id));
-        if (repeats) {
-            p->fate = RAG_REPEATS;
-            r->n_over++;
-            r->n_repeat++;
-            continue;
-        }
-        if (r->n_fed >= c->max_passages && p->wish != RAG_PINNED) {
-            p->fate = RAG_OVER_COUNT;
-            r->n_over++;
-            continue;
-        }
-        size_t n = strlen(p->text);
-        p->tokens = scope->count ? scope->count(scope->user, p->text, n) : (int)((n + 3) / 4);
-        if (p->tokens > p->room) {
-            p->fate = RAG_OVER_BUDGET;
-            r->n_over++;
-            continue;
-        }
-        p->fate = RAG_FED;
-        p->number = ++r->n_fed;
+        p->fate = fate_of(c, scope, r, i);
+        counted(r, p->fate, 1);
+        if (p->fate == RAG_BELOW) r->best_below = fmax(r->best_below, p->score);
+        if (p->fate != RAG_FED) continue;
+        r->n_fed++;
         r->fed_tokens += p->tokens;
+    }
+}
+
+/* The last row that is not fed, of what a model wrote or of the rest; -1: there is none. */
+static int last_unfed(const rag_result *r, bool model)
+{
+    int i = r->n - 1;
+    while (i >= 0 && (r->v[i].fate == RAG_FED || (r->v[i].trust == MEM_TRUST_MODEL) != model)) i--;
+    return i;
+}
+
+/* Too many to show: the last go, but a few answers stay, which stand last of all. */
+static void shorten(rag_result *r)
+{
+    int answers = 0;
+    for (int i = 0; i < r->n; i++) answers += r->v[i].trust == MEM_TRUST_MODEL;
+    while (r->n > SHOWN_MAX) {
+        bool model = answers > ANSWERS_MAX;
+        int i = last_unfed(r, model);
+        if (i < 0) i = last_unfed(r, !model);
+        if (i < 0) break;
+        answers -= r->v[i].trust == MEM_TRUST_MODEL;
+        passage_free(&r->v[i]);
+        memmove(&r->v[i], &r->v[i + 1], sizeof *r->v * (size_t)(r->n - i - 1));
+        r->n--;
+    }
+    for (int i = 0; i < r->n; i++) r->v[i].rank = i + 1;
+}
+
+/* Among all, or among what `narrow` says. */
+static int once(mem_store *s, const rag_config *c, const char *query, const rag_scope *scope, const struct narrowing *narrow, rag_result *r, char *err)
+{
+    struct rag_query q;
+    r->min_score = c->min_score;
+    r->by = RAG_LEXICAL;
+    int rc = rag_query_read(s, c, query, scope, narrow, r, &q, err);
+    if (rc == Q_OK && r->searched) rc = find(s, c, &q, scope, err);
+    rag_query_free(&q);
+    if (rc == Q_OK) rc = rag_wishes(s, scope, r, err);
+    if (rc != Q_OK) return rc;
+    if (r->n) qsort(r->v, (size_t)r->n, sizeof *r->v, by_score);
+    choose(c, scope, r);
+    return Q_OK;
+}
+
+/* Is one of them good enough, whatever became of it? */
+static bool fits(const rag_result *r)
+{
+    for (int i = 0; i < r->n; i++)
+        if (r->v[i].wish != RAG_PINNED && r->v[i].score >= r->min_score) return true;
+    return false;
+}
+
+static bool stands_before(const rag_passage *x, const rag_passage *y)
+{
+    if ((x->wish == RAG_PINNED) != (y->wish == RAG_PINNED)) return x->wish == RAG_PINNED;
+    if ((x->trust == MEM_TRUST_MODEL) != (y->trust == MEM_TRUST_MODEL)) return y->trust == MEM_TRUST_MODEL;
+    return x->score != y->score ? x->score > y->score : x->rank < y->rank;
+}
+
+/* What is pinned is cited first, then by the score that people see. */
+static void number_fed(rag_result *r)
+{
+    for (int i = 0; i < r->n; i++) {
+        if (r->v[i].fate != RAG_FED) continue;
+        int before = 0;
+        for (int j = 0; j < r->n; j++) before += j != i && r->v[j].fate == RAG_FED && stands_before(&r->v[j], &r->v[i]);
+        r->v[i].number = before + 1;
     }
 }
 
@@ -247,22 +321,33 @@ int rag_search(mem_store *s, const rag_config *c, const char *query, const rag_s
     r->min_score = c->min_score;
     r->mode_off = c->on && c->mode == RAG_OFF;
     r->off = !c->on || r->mode_off;
-    r->by = r->off ? RAG_OFF : RAG_LEXICAL;
-    if (r->off) return Q_OK;
-    struct rag_query q;
-    int rc = rag_query_read(s, c, query, scope, r, &q, err);
-    if (rc == Q_OK && r->searched) rc = find(s, c, &q, scope, err);
-    rag_query_free(&q);
-    if (rc == Q_OK) rc = rag_wishes(s, scope, r, err);
-    if (rc != Q_OK) {
-        rag_result_free(r);
-        *out = NULL;
-        return rc;
+    if (r->off) {
+        r->by = RAG_OFF;
+        return Q_OK;
     }
-    if (r->n) qsort(r->v, (size_t)r->n, sizeof *r->v, by_score);
-    choose(c, scope, r);
-    while (r->n > SHOWN_MAX && r->v[r->n - 1].fate != RAG_FED) passage_free(&r->v[--r->n]);
-    return Q_OK;
+    struct narrowing narrow;
+    int rc = rag_narrow(s, c, query, scope, &narrow, r, err);
+    bool all = false;
+    if (rc == Q_OK) rc = once(s, c, query, scope, narrow.on ? &narrow : NULL, r, err);
+    if (rc == Q_OK && narrow.on && !narrow.strict && !fits(r)) {
+        rag_result_free(r);
+        *out = r = q_alloc(sizeof *r);
+        all = true;
+        struct narrowing wide = narrow;         /* its words say no more than that, there too */
+        wide.on = false;
+        rc = once(s, c, query, scope, &wide, r, err);
+    }
+    if (rc == Q_OK) rag_narrow_say(&narrow, all, r);
+    rag_narrow_free(&narrow);
+    if (rc == Q_OK) {
+        shorten(r);
+        number_fed(r);
+        rag_away_mark(s, r);
+        return Q_OK;
+    }
+    rag_result_free(r);
+    *out = NULL;
+    return rc;
 }
 
 void rag_join(rag_result *r, rag_result *more)
@@ -276,8 +361,9 @@ void rag_join(rag_result *r, rag_result *more)
         memset(r->v[i].presence + n, 0, sizeof(double) * (size_t)m);
     }
     r->v = q_realloc(r->v, sizeof *r->v * (size_t)(had + more->n + 1));
+    int *order = rag_shown(more);
     for (int i = 0; i < more->n; i++) {
-        rag_passage *p = &more->v[i];
+        rag_passage *p = &more->v[order[i]];
         int j = 0;
         while (j < had && !(r->v[j].kind == p->kind && r->v[j].id == p->id)) j++;
         if (j < had && (r->v[j].fate == RAG_FED || p->fate != RAG_FED)) {
@@ -293,10 +379,7 @@ void rag_join(rag_result *r, rag_result *more)
             r->fed_tokens += p->tokens;
         }
         if (j < had) {                   /* the text beside the question feeds what the question alone did not */
-            r->n_below -= r->v[j].fate == RAG_BELOW;
-            r->n_unwanted -= rag_fate_unwanted(r->v[j].fate);
-            r->n_over -= r->v[j].fate != RAG_BELOW && !rag_fate_unwanted(r->v[j].fate);
-            r->n_repeat -= rag_fate_repeats(r->v[j].fate);
+            counted(r, r->v[j].fate, -1);
             p->rank = r->v[j].rank;
             passage_free(&r->v[j]);
             r->v[j] = *p;
@@ -305,14 +388,17 @@ void rag_join(rag_result *r, rag_result *more)
         p->rank = r->n + 1;
         r->v[r->n++] = *p;
     }
+    free(order);
     r->n_below += more->n_below;
     r->n_over += more->n_over;
     r->n_repeat += more->n_repeat;
     r->n_unwanted += more->n_unwanted;
+    r->n_answers += more->n_answers;
     if (more->best_below > r->best_below) r->best_below = more->best_below;
     r->searched |= more->searched;
     if (!r->note) r->note = more->note;
     else free(more->note);
+    free(more->narrowed.words);
     free(more->term);                    /* the words went over */
     free(more->v);
     free(more);
@@ -327,6 +413,7 @@ void rag_result_free(rag_result *r)
     }
     for (int i = 0; i < r->n; i++) passage_free(&r->v[i]);
     free(r->note);
+    free(r->narrowed.words);
     free(r->term);
     free(r->v);
     free(r);

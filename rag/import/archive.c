@@ -1,7 +1,7 @@
 /* rag/import/archive: the table of archives. Pure functions; any thread. */
 #include "rag/import/archive.h"
 
-static const archive *const archives[] = {&archive_chatgpt, &archive_claude, &archive_webui, &archive_studio, &archive_tavern, &archive_nexus, &archive_dialogue};
+static const archive *const archives[] = {&archive_chatgpt, &archive_claude, &archive_webui, &archive_studio, &archive_tavern, &archive_own, &archive_nexus, &archive_dialogue};
 enum { ARCHIVES = sizeof archives / sizeof *archives };
 
 const archive *archive_of(const cJSON *record)

@@ -18,7 +18,7 @@ typedef struct archive {
     const char *(*read_text)(const char *p, size_t n, chat *out);
 } archive;
 
-extern const archive archive_chatgpt, archive_claude, archive_webui, archive_studio, archive_tavern, archive_nexus, archive_dialogue;
+extern const archive archive_chatgpt, archive_claude, archive_webui, archive_studio, archive_tavern, archive_nexus, archive_dialogue, archive_own;
 const archive *archive_of(const cJSON *record);                 /* NULL: none */
 const archive *archive_of_text(const char *p, size_t n);
 

@@ -6,6 +6,7 @@
 #include "rag/charset.h"
 #include "rag/import/archive.h"
 #include "rag/import/mojibake.h"
+#include "rag/import/own.h"
 #include "rag/import/records.h"
 #include "rag/skips.h"
 
@@ -17,7 +18,7 @@
 
 /* WAIT: what waits to be stored in one step at most. LOOKS: records that are looked at before a file is no archive; SAMPLE: bytes of a conversation by which broken text is
  * known; LOOK_MAX: bytes in which they are; of a zip's member they are kept meanwhile. */
-enum { LOOKS = 8, SAMPLE = 1 << 18, TEXT_MAX = 16 << 20, LOOK_MAX = 64 << 20, WAIT_MESSAGES = 256, WAIT_BYTES = 1 << 20 };
+enum { LOOKS = 8, SAMPLE = 1 << 18, TEXT_MAX = 16 << 20, LOOK_MAX = 64 << 20, OWN_MAX = 512 << 20, WAIT_MESSAGES = 256, WAIT_BYTES = 1 << 20 };
 
 /* ---- one conversation ---- */
 static void tell_damage(const rag_taking *t, const char *why, const char *fmt, ...)
@@ -85,7 +86,8 @@ static int flush(const rag_taking *t, struct waiting *w, char *err)
     for (int i = 0; i < w->n; i++) {
         t->p->chats += got[i].fresh;
         t->p->chats_more += !got[i].fresh && got[i].added;
-        t->p->chats_same += rc == Q_OK && !got[i].fresh && !got[i].added;
+        t->p->chats_same += rc == Q_OK && got[i].conversation && !got[i].fresh && !got[i].added;
+        t->p->forgotten += got[i].forgotten;
         t->p->messages += got[i].added;
         t->p->repaired += *w->k[i].how && got[i].added;
     }
@@ -98,7 +100,8 @@ static int put(const rag_taking *t, struct waiting *w, const archive *a, chat *c
 {
     struct kept *k = &w->k[w->n];
     char *how = k->how;
-    broken(c, how);
+    if (a == &archive_own) *how = 0;            /* what we wrote stands as it was said */
+    else broken(c, how);
     mem_import_message *v = q_alloc(sizeof *v * (size_t)(c->n + 1));
     char **mended = q_alloc(sizeof *mended * (size_t)(c->n + 1)), *title = repaired(c->title ? c->title : "", how);
     int64_t last = c->updated_ms ? c->updated_ms : t->mtime_ms;
@@ -111,7 +114,7 @@ static int put(const rag_taking *t, struct waiting *w, const archive *a, chat *c
                                     .raw = mended[i] ? m->text : NULL, .was = mended[i] ? how : NULL};
         w->bytes += strlen(v[i].text) + strlen(v[i].thinking);
     }
-    w->m[w->n] = (mem_import){.source = a->name, .external = c->id, .title = title ? title : c->title ? c->title : "", .v = v, .n = c->n, .leaf = c->leaf,
+    w->m[w->n] = (mem_import){.source = a->name, .external = c->id, .title = title ? title : c->title ? c->title : "", .v = v, .n = c->n, .leaf = c->leaf, .again = t->again,
                               .created_ms = c->created_ms ? c->created_ms : last, .opened_ms = last};
     k->c = *c;
     k->mended = mended;
@@ -223,10 +226,11 @@ int rag_take_text(const rag_taking *t, const char *p, size_t n, bool *known, cha
     else {
         const char *slash = strrchr(t->title, '/'), *name = slash ? slash + 1 : t->title, *dot = strrchr(name, '.');
         char *stem = q_strndup(name, dot && dot > name ? (size_t)(dot - name) : strlen(name));
-        if (!c.title || !*c.title) rag_chat_title(&c, stem);
+        if ((!c.title || !*c.title) && a != &archive_own) rag_chat_title(&c, stem);
         free(stem);
         struct waiting *w = q_alloc(sizeof *w);
         rag_chat_settle(&c);
+        if (c.bad) tell_damage(t, c.why, "%s", a->shown);
         rc = put(t, w, a, &c, err);
         if (rc == Q_OK) rc = flush(t, w, err);
         drop(w);
@@ -311,12 +315,23 @@ static int take_zip(const rag_taking *t, int fd, bool *known, char *err)
     return rc;
 }
 
+/* A conversation that quorum wrote: however long it is, and to the byte. */
+static int take_own(const rag_taking *t, int fd, bool *known, char *err)
+{
+    q_buf b = {0};
+    int rc = lseek(fd, 0, SEEK_SET) == 0 ? q_read_fd(fd, t->title, &b, OWN_MAX, err) : q_fail(err, Q_IO, _("cannot read %s: %s"), t->title, strerror(errno));
+    if (rc == Q_OK) rc = rag_take_text(t, b.p, b.len, known, err);
+    q_buf_free(&b);
+    return rc;
+}
+
 int rag_take_file(const rag_taking *t, int fd, bool *known, char *err)
 {
     char first[256];
     struct taking k = {.t = t};
     *known = false;
     ssize_t n = pread(fd, first, sizeof first, 0);
+    if (n > 0 && own_knows(first, (size_t)n)) return take_own(t, fd, known, err);
     if (n >= 4 && memcmp(first, "PK\3\4", 4) == 0) return take_zip(t, fd, known, err);
     if (n <= 0 || !json_first(first, (size_t)n)) return Q_OK;
     rag_source src = {read_file, &fd};

@@ -19,7 +19,7 @@
 
 static char err[Q_ERRLEN];
 static const char *const FILES[] = {"chatgpt.json", "chatgpt-longer.json", "chatgpt-damaged.json", "chatgpt-hole.json", "claude.json", "webui.json", "studio.conversation.json", "tavern.jsonl", "mojibake.json"};
-static const char *const TEXTS[] = {"nexus.md", "dialogue.md", "dialogue-bold.md", "dialogue.txt"};
+static const char *const TEXTS[] = {"quorum.md", "nexus.md", "dialogue.md", "dialogue-bold.md", "dialogue.txt"};
 enum { N_FILES = sizeof FILES / sizeof *FILES, N_TEXTS = sizeof TEXTS / sizeof *TEXTS };
 
 static void golden(const char *name, q_buf *out)

@@ -8,6 +8,7 @@
 #include "tests/packed.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <sys/wait.h>
 
 enum { DIM = 48 };
@@ -70,10 +71,10 @@ static void put(mem_store *s, int first, int n, int same_every)
 
 static int64_t owing(mem_store *s, const rag_embedder *e)
 {
-    int64_t id, n = -1;
+    int64_t id, n[2] = {-1, 0};
     OK(mem_embedder_for(s, e->id, e->dim, &id, err));
-    OK(mem_vectors_owing(s, id, &n, err));
-    return n;
+    OK(mem_vectors_owing(s, id, n, err));
+    return n[MEM_CHUNK] + n[MEM_CHAT];
 }
 
 static int64_t made(mem_store *s, const rag_embedder *e)
@@ -196,7 +197,7 @@ static void what_is_no_number_is_refused(void)
     put(s, 0, 3, 0);
     made(s, lend(&m));
     put(s, 3, 2, 0);
-    int64_t e, id[4], n64;
+    int64_t e, id[4];
     int n;
     OK(mem_embedder_for(s, "a", DIM, &e, err));
     OK(mem_vectors_owed(s, e, MEM_OWED_FILES, 0, id, 4, &n, err));
@@ -205,10 +206,9 @@ static void what_is_no_number_is_refused(void)
     for (int i = 0; i < 4; i++) {
         float f[2][DIM] = {{0}};
         f[1][7] = bad[i];
-        mem_vector v[2] = {{MEM_CHUNK, id[0], mem_text_hash("about 3"), f[0]}, {MEM_CHUNK, id[1], mem_text_hash("about 4"), f[1]}};
+        mem_vector v[2] = {{MEM_CHUNK, id[1], mem_text_hash("about 3"), f[0]}, {MEM_CHUNK, id[0], mem_text_hash("about 4"), f[1]}};
         CHECK_INT(mem_vectors_put(s, e, DIM, v, 2, err), Q_RANGE);
-        OK(mem_vectors_owing(s, e, &n64, err));
-        CHECK_INT(n64, 2);                             /* neither was kept */
+        CHECK_INT(owing(s, lend(&m)), 2);                             /* neither was kept */
     }
     float q[DIM] = {NAN};
     rag_near *x = rag_near_new(s, lend(&m));
@@ -226,8 +226,7 @@ static void what_is_no_number_is_refused(void)
     float f[DIM] = {1};
     OK(mem_vectors_put(s, e, DIM, &(mem_vector){MEM_CHUNK, id[0], mem_text_hash("about 99"), f}, 1, err));
     OK(mem_vectors_put(s, e, DIM, &(mem_vector){MEM_CHUNK, 12345, mem_text_hash("about 3"), f}, 1, err));
-    OK(mem_vectors_owing(s, e, &n64, err));
-    CHECK_INT(n64, 2);
+    CHECK_INT(owing(s, lend(&m)), 2);
     mem_close(s);
 }
 
@@ -241,7 +240,7 @@ static void the_manual_comes_last(void)
     OK(mem_bulk_flush(b, err));
     mem_bulk_free(b);
     put(s, 0, 3, 0);
-    int64_t e, id[4], n64, done;
+    int64_t e, id[4], done;
     int n;
     OK(mem_embedder_for(s, "a", DIM, &e, err));
     OK(rag_embed_owed(s, lend(&m), &(rag_embed_opts){.most = 3}, &done, err));
@@ -251,8 +250,7 @@ static void the_manual_comes_last(void)
     OK(mem_vectors_owed(s, e, MEM_OWED_MANUAL, 0, id, 4, &n, err));
     CHECK_INT(n, 1);
     CHECK_INT(made(s, lend(&m)), 1);
-    OK(mem_vectors_owing(s, e, &n64, err));
-    CHECK_INT(n64, 0);
+    CHECK_INT(owing(s, lend(&m)), 0);
     mem_close(s);
 }
 
@@ -571,6 +569,217 @@ static void an_old_file_is_brought_along(void)
     }
 }
 
+/* ---- how much is asked of the store, and who waits ---- */
+struct counts { int exact, all, locks; };
+static void count_statement(void *user, const char *sql)
+{
+    struct counts *c = user;
+    c->all++;
+    c->exact += strstr(sql, "vector_exact") != NULL;
+}
+static void count_lock(void *user, mem_store *s, int64_t rows) { ((struct counts *)user)->locks++; }
+
+static void a_search_asks_for_exact_vectors_at_once(void)
+{
+    struct counts c = {0};
+    store_watch w = {.user = &c, .statement = count_statement};
+    struct model m = model("a", 5);
+    mem_store *s;
+    int64_t talk, leaf = 0;
+    OK(store_open(":memory:", &w, &s, err));
+    put(s, 0, 700, 0);
+    OK(mem_conversation_new(s, "t", &talk, err));
+    for (int i = 0; i < 300; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "said %d", i);
+        OK(mem_message_add(s, talk, leaf, MEM_USER, text, strlen(text), &leaf, err));
+    }
+    made(s, lend(&m));
+    rag_near *x = rag_near_new(s, lend(&m));
+    rag_near_hit also[60];
+    rag_near_hits h;
+    for (int round = 0; round < 2; round++) {           /* the first reads the shelves */
+        for (int i = 0; i < 60; i++) also[i] = (rag_near_hit){i % 2 ? MEM_CHUNK : MEM_CHAT, 1 + i, 0};
+        c = (struct counts){0};
+        OK(rag_near_ask(x, "question", 0, true, also, 60, &h, err));
+        CHECK_INT(h.n, 2 * RAG_NEAR_BEST);
+        for (int i = 0; i < 60; i++) CHECK(!isnan(also[i].score));
+        rag_near_hits_free(&h);
+    }
+    printf("# %d statements a search, %d of them for exact vectors of %d passages and those around them\n", c.all, c.exact, 2 * RAG_NEAR_BEST + 60);
+    CHECK_INT(c.exact, 2);                              /* one a kind */
+    CHECK_MSG(c.all <= 8, "%d", c.all);
+    rag_near_free(x);
+    mem_close(s);
+}
+
+/* While a question is embedded others search, and ask how much there is. */
+struct meanwhile { struct model m; rag_near *x; int64_t held; int n; bool waited; };
+
+static void *search_meanwhile(void *user)
+{
+    struct meanwhile *w = user;
+    float q[DIM];
+    rag_near_hits h;
+    char why[Q_ERRLEN];
+    vector_of("meanwhile", 9, 5, q);
+    if (rag_near_held(w->x, &w->held, why) == Q_OK && rag_near_find(w->x, q, 0, true, &h, why) == Q_OK) {
+        w->n = h.n;
+        rag_near_hits_free(&h);
+    }
+    return NULL;
+}
+
+static int embed_and_wait(void *user, bool question, const char *const *text, const size_t *len, int n, float *out, char *e)
+{
+    struct meanwhile *w = user;
+    pthread_t t;
+    if (question && pthread_create(&t, NULL, search_meanwhile, w) == 0) {
+        struct timespec end;
+        clock_gettime(CLOCK_REALTIME, &end);
+        end.tv_sec += 60;
+        w->waited = pthread_timedjoin_np(t, NULL, &end) != 0;
+        if (w->waited) {                                /* it waits for us: nothing here could go on */
+            printf("not ok a search waits until another one's question is embedded\n");
+            exit(1);
+        }
+    }
+    return embed(&w->m, question, text, len, n, out, e);
+}
+
+static void nobody_waits_for_a_question_that_is_embedded(void)
+{
+    struct meanwhile w = {.m = model("a", 5)};
+    rag_embedder e = {.id = "a", .dim = DIM, .embed = embed_and_wait, .user = &w};
+    mem_store *s = opened(":memory:");
+    put(s, 0, 50, 0);
+    made(s, &e);
+    w.x = rag_near_new(s, &e);
+    rag_near_hits h;
+    OK(rag_near_ask(w.x, "question", 0, true, NULL, 0, &h, err));
+    CHECK_INT(h.n, 50);
+    CHECK_INT(w.n, 50);
+    CHECK_INT(w.held, 50);
+    rag_near_hits_free(&h);
+    rag_near_free(w.x);
+    mem_close(s);
+}
+
+/* Steps of SQLite's machine. */
+static int count_step(void *user) { return ++*(int64_t *)user, 0; }
+
+static int64_t steps_of(mem_store *s, const rag_embedder *e, int64_t *n, int64_t *embedded)
+{
+    int64_t steps = 0;
+    store_lock(s);
+    sqlite3_progress_handler(s->db, 1, count_step, &steps);
+    store_unlock(s);
+    *n = owing(s, e);
+    *embedded = made(s, e);
+    store_lock(s);
+    store_limit_work(s);
+    store_unlock(s);
+    return steps;
+}
+
+/* After an answer two passages are owed, and the others are not looked at: ten times as many cost no more. */
+static void what_is_owed_is_known_without_looking_at_all(void)
+{
+    int64_t took[2];
+    for (int round = 0; round < 2; round++) {
+        struct counts c = {0};
+        store_watch w = {.user = &c, .statement = count_statement, .unlocked = count_lock};
+        struct model m = model("a", 5);
+        mem_store *s;
+        int64_t talk, leaf = 0, n, embedded;
+        OK(store_open(":memory:", &w, &s, err));
+        put(s, 0, round ? 3000 : 300, 0);
+        OK(mem_conversation_new(s, "t", &talk, err));
+        for (int i = 0; i < 20; i++) OK(mem_message_add(s, talk, leaf, MEM_USER, "words", 5, &leaf, err));
+        OK(mem_tidy(s, NULL, NULL, err));
+        made(s, lend(&m));
+        OK(mem_message_add(s, talk, leaf, MEM_USER, "one more", 8, &leaf, err));
+        OK(mem_message_add(s, talk, leaf, MEM_USER, "and one", 7, &leaf, err));
+        took[round] = steps_of(s, lend(&m), &n, &embedded);
+        CHECK_INT(n, 2);
+        CHECK_INT(embedded, 2);
+        CHECK_INT(owing(s, lend(&m)), 0);
+        c.locks = 0;
+        CHECK_INT(made(s, lend(&m)), 0);                /* nothing is owed: nothing is read */
+        CHECK_MSG(c.locks <= 3, "%d", c.locks);
+        mem_close(s);
+    }
+    printf("# %lld steps among 320 passages, %lld among 3020\n", (long long)took[0], (long long)took[1]);
+    CHECK_MSG(took[1] < took[0] + took[0] / 2, "%lld, %lld", (long long)took[0], (long long)took[1]);
+}
+
+/* While a document goes the passages are looked at: in steps, and what goes is not owed. */
+static void while_something_goes_it_is_counted_in_steps(void)
+{
+    struct counts c = {0};
+    store_watch w = {.user = &c, .statement = count_statement, .unlocked = count_lock};
+    struct model m = model("a", 5);
+    mem_store *s;
+    OK(store_open(":memory:", &w, &s, err));
+    put(s, 0, 5000, 0);
+    OK(mem_document_delete(s, document(s, "/notes/77"), err));
+    OK(mem_document_delete(s, document(s, "/notes/4000"), err));
+    c.locks = 0;
+    CHECK_INT(owing(s, lend(&m)), 4998);
+    CHECK_MSG(c.locks >= 6, "%d", c.locks);             /* 5000 passages are no one hold of the lock */
+    CHECK_INT(made(s, lend(&m)), 4998);
+    CHECK_INT(owing(s, lend(&m)), 0);
+    OK(mem_tidy(s, NULL, NULL, err));
+    CHECK_INT(owing(s, lend(&m)), 0);
+    OK(mem_check(s, err));
+    CHECK_INT(owing(s, lend(&m)), 0);
+    mem_close(s);
+}
+
+/* Numbers at the very end of what a number can be: counted round, and a check makes it right. */
+static void a_damaged_sum_is_counted_round(void)
+{
+    struct model m = model("a", 5);
+    static const char *const rows[] = {NULL, "UPDATE embedder_sum SET n=9223372036854775807",
+                                       "UPDATE embedder_sum SET n=-9223372036854775808"};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        mem_store *s = opened(":memory:");
+        put(s, 0, 20, 0);
+        made(s, lend(&m));
+        if (!rows[i]) {
+            unsigned char most[DIM * 8];
+            for (int j = 0; j < DIM; j++) {
+                int64_t v = j % 2 ? INT64_MAX - 1 : INT64_MIN + 1;
+                memcpy(most + 8 * j, &v, 8);
+            }
+            store_lock(s);
+            OK(store_run(s, NULL, err, "UPDATE embedder_sum SET sum=?", "b", (const void *)most, sizeof most));
+            store_unlock(s);
+        } else meddle(s, rows[i]);
+        put(s, 20, 20, 0);
+        made(s, lend(&m));
+        for (int d = 0; d < 30; d++) {
+            char path[32];
+            snprintf(path, sizeof path, "/notes/%d", d);
+            OK(mem_document_delete(s, document(s, path), err));
+        }
+        OK(mem_tidy(s, NULL, NULL, err));
+        OK(mem_check(s, err));
+        char *note = mem_note(s);
+        CHECK_MSG(note && strstr(note, "were not whole"), "%zu: %s", i, note ? note : "nothing was found");
+        free(note);
+        CHECK_INT(made(s, lend(&m)), 10);
+        OK(mem_check(s, err));
+        CHECK(!(note = mem_note(s)));
+        free(note);
+        rag_near *x = rag_near_new(s, lend(&m));
+        read_plain(s, MEM_CHUNK, 5);
+        same_as_plain(s, x, MEM_CHUNK, 10, 1e-9, "after damage");
+        rag_near_free(x);
+        mem_close(s);
+    }
+}
+
 int main(void)
 {
     if (!memory_begin("near")) return 1;
@@ -584,5 +793,10 @@ int main(void)
     RUN(a_turn_stands_with_what_was_said_around_it);
     RUN(a_check_finds_what_is_out_of_step);
     RUN(an_old_file_is_brought_along);
+    RUN(a_search_asks_for_exact_vectors_at_once);
+    RUN(nobody_waits_for_a_question_that_is_embedded);
+    RUN(what_is_owed_is_known_without_looking_at_all);
+    RUN(while_something_goes_it_is_counted_in_steps);
+    RUN(a_damaged_sum_is_counted_round);
     return memory_end();
 }

@@ -524,6 +524,7 @@ static void past_chats_are_found_and_the_present_one_is_not(void)
     OK(mem_reply_end(s, rep, MEM_DONE, "eos", t.p, t.len, "", 0, NULL, NULL, err));
     q_buf_free(&t);
     rag_config c = rag_config_default();
+    c.answers = true;
     rag_scope scope = {.conversation = b, .budget = -1};
     rag_result *r;
     OK(rag_search(s, &c, "which tomato is in the greenhouse?", &scope, &r, err));
@@ -658,6 +659,7 @@ static void the_same_question_elsewhere_is_not_fed(void)
         talk(s, cases[i].asked, "A kestrel will nest, hunt and fly many miles above the belfry. Пустельга гнездится и охотится над колокольней.");
         rag_config c = rag_config_default();
         c.min_score = 0;
+        c.answers = true;
         rag_result *r;
         q_buf b = {0};
         OK(rag_search(s, &c, cases[i].now, NULL, &r, err));

@@ -40,7 +40,7 @@ static bool banned(const tui_app *app, const agt_passage *p) { return wished(app
 enum { WORDY = 60 };                     /* columns from which a line says why it was cut */
 static const char *fate_word(const tui_app *app, const agt_passage *p)
 {
-    static const char *const word[] = { [AGT_FED] = NULL, [AGT_BELOW] = N_("below"), [AGT_LIMIT] = N_("no room"), [AGT_REPEATS] = N_("repeats"), [AGT_UNWANTED] = N_("left out") };
+    static const char *const word[] = { [AGT_FED] = NULL, [AGT_BELOW] = N_("below"), [AGT_LIMIT] = N_("no room"), [AGT_REPEATS] = N_("repeats"), [AGT_UNWANTED] = N_("left out"), [AGT_ANSWER] = N_("an answer") };
     return banned(app, p) ? _("banned") : word[p->fate] ? _(word[p->fate]) : p->pinned ? _("pinned") : NULL;
 }
 
@@ -55,7 +55,8 @@ static void passage(tui_app *app, const agt_passage *p, int y, int x, int end, b
     else if (p->number) x = tui_putf(g, y, x, right - 1, S_ACCENT, "[%d]%s", p->number, pinned(app, p) ? "P " : " ");
     else x = tui_put(g, y, x, right - 1, pinned(app, p) ? " P  " : app->ui.glyphs ? " ·  " : " -  ", pinned(app, p) ? S_ACCENT : S_FAINT);
     q_buf b = {0};
-    if (p->missing) q_buf_puts(&b, _("(no file now) "));
+    if (p->away) q_buf_printf(&b, "(%s) ", p->away);
+    else if (p->missing) q_buf_puts(&b, _("(no file now) "));
     q_buf_puts(&b, p->source ? p->source : "");
     if (p->heading && *p->heading) q_buf_printf(&b, " § %s", p->heading);
     tui_put_cut(g, y, x, right - 1, b.p, selected ? S_SELECT : st);
@@ -97,7 +98,18 @@ static void product(const agt_passage *p, q_buf *b)
     if (p->n_factor) q_buf_printf(b, " = %s", p->shown);
 }
 
-enum { DETAIL_WORDS = 3 };
+/* A text in at most `most` lines, drawn or only measured; the row after them. */
+static int some_lines(tui_app *app, const char *text, int x, int y, int end, int most, int bottom, enum tui_style st, bool draw)
+{
+    tui_lay l = {0};
+    if (*text) tui_lay_plain(&l, text, strlen(text), end - x, "", st);
+    for (uint32_t i = 0; i < l.n_line && (int)i < most && y < bottom; i++, y++)
+        if (draw) tui_lay_draw(&l, i, &app->grid, y, x, end);
+    tui_lay_free(&l);
+    return y;
+}
+
+enum { DETAIL_WORDS = 3, PRODUCT_LINES = 2 };
 static int detail(tui_app *app, const agt_passage *p, int y, tui_box b, bool draw)
 {
     tui_grid *g = &app->grid;
@@ -113,18 +125,15 @@ static int detail(tui_app *app, const agt_passage *p, int y, tui_box b, bool dra
     }
     q_buf s = {0};
     product(p, &s);
-    if (s.len && y < bottom) { if (draw) tui_put_cut(g, y, x, end, s.p, S_TEXT); y++; }
+    if (s.len && tui_str_width(s.p) > end - x) *(strrchr(s.p, '=') - 1) = '\n';
+    y = some_lines(app, s.len ? s.p : "", x, y, end, PRODUCT_LINES, bottom, S_TEXT, draw);       /* what it comes to stands at its end: never cut */
     q_buf_clear(&s);
     const char *why = p->why ? p->why : "";
     if ((!p->number || p->pinned) && *why) q_buf_printf(&s, "%.*s", (int)strcspn(why, ";"), why);
     if (s.len && p->tokens && p->number) q_buf_puts(&s, "; ");
     if (p->tokens && (p->number || !s.len)) q_buf_printf(&s, _("%d tok"), p->tokens);
     if (p->terms && *p->terms) q_buf_printf(&s, "%s%s", s.len ? "; " : "", p->terms);
-    tui_lay l = {0};
-    if (s.len) tui_lay_plain(&l, s.p, s.len, end - x, "", S_DIM);
-    for (uint32_t i = 0; i < l.n_line && i < DETAIL_WORDS && y < bottom; i++, y++)
-        if (draw) tui_lay_draw(&l, i, g, y, x, end);
-    tui_lay_free(&l);
+    y = some_lines(app, s.len ? s.p : "", x, y, end, DETAIL_WORDS, bottom, S_DIM, draw);
     q_buf_free(&s);
     return y - from;
 }
@@ -137,7 +146,7 @@ static void below(tui_app *app, tui_box b, int y, int bottom)
 }
 
 /* Nothing found and nothing cut: no last row to bear the key, the caption does. */
-static bool bare(const agt_retrieval *r) { return !r->n && !r->cut_limit && !r->cut_repeat && !r->cut_score && !r->cut_unwanted; }
+static bool bare(const agt_retrieval *r) { return !r->n && !r->cut_limit && !r->cut_repeat && !r->cut_score && !r->cut_unwanted && !r->cut_answers; }
 
 /* How many were cut, by what, and the key; the row after it. */
 static int cuts(tui_app *app, tui_box b, int y)
@@ -150,6 +159,7 @@ static int cuts(tui_app *app, tui_box b, int y)
     if (r->cut_repeat) q_buf_printf(&s, _("%s%d repeated"), s.len ? ", " : "", r->cut_repeat);
     if (r->cut_score) q_buf_printf(&s, _("%s%d below %s"), s.len ? ", " : "", r->cut_score, view_frac(a, r->min_score));
     if (r->cut_unwanted) q_buf_printf(&s, _("%s%d unwanted"), s.len ? ", " : "", r->cut_unwanted);
+    if (r->cut_answers) q_buf_printf(&s, ngettext("%s%d answer", "%s%d answers", (unsigned long)r->cut_answers), s.len ? ", " : "", r->cut_answers);
     int right = tui_put_right(g, y, b.x, b.x + b.w - 1, "F4", S_FAINT), after = y + 1;
     if (s.len) {
         char *all = q_printf(_("cut: %s"), s.p);
@@ -198,19 +208,20 @@ static void walked(tui_app *app, tui_box b, int y)
     below(app, b, y, b.y + b.h);
 }
 
-/* How far memory's vectors are, on the last row. */
+/* How far memory's vectors are, on the last row; what is wrong with them whole, where a third of the panel holds it. */
 static tui_box meaning(tui_app *app, tui_box b)
 {
     if (!app->work.mean_what || b.h < 4) return b;
-    tui_put_cut(&app->grid, b.y + b.h - 1, b.x + 1, b.x + b.w - 1, app->work.mean_what, S_DIM);
-    b.h--;
+    int x = b.x + 1, end = b.x + b.w - 1, rows = app->work.mean_percent < 0 ? some_lines(app, app->work.mean_what, x, 0, end, b.h, b.h, S_DIM, false) : 1;
+    if (rows > 1 && rows <= b.h / 3) some_lines(app, app->work.mean_what, x, b.y + b.h - rows, end, rows, b.y + b.h, S_DIM, true);
+    else tui_put_cut(&app->grid, b.y + b.h - (rows = 1), x, end, app->work.mean_what, S_DIM);
+    b.h -= rows;
     return b;
 }
 
 static void draw(tui_app *app, tui_box b)
 {
     b = meaning(app, b);
-    tui_grid *g = &app->grid;
     const agt_retrieval *r = &app->seen.ret;
     bool focused = app->go.focus == &view_memory;
     int y = b.y + 1, end = b.x + b.w - 1, bottom = b.y + b.h;
@@ -229,7 +240,8 @@ static void draw(tui_app *app, tui_box b)
     char *cap = r->fed ? q_printf(_("Memory  %d fed, %d tok"), r->fed, r->fed_tokens) : q_strdup(_("Memory"));
     view_caption(app, b, cap, bare(r) ? "F4" : NULL, focused);
     free(cap);
-    if (!r->fed) tui_put_cut(g, y++, b.x + 1, end, r->nothing ? r->nothing : "", S_DIM);
+    if (r->narrowed && bottom - y > 2) tui_put_cut(&app->grid, y++, b.x + 1, end, r->narrowed, S_DIM);
+    if (!r->fed) y = view_words(app, b, y, 1, r->nothing ? r->nothing : "", S_DIM);
     if (focused) { walked(app, b, y); return; }
     int rows = bottom - y - 1;
     /* What was fed is worth more rows than what was not: three of those at most, unless one walks here. */

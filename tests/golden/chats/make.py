@@ -172,3 +172,21 @@ put("dialogue.txt", "Пользователь: Кто поёт ночью?\nАс
 put("mojibake.json", json.dumps([chatgpt("mj", "Птицы".encode().decode("mac_roman"), [
     node("r", None), node("q", "r", "user", "Почему сокол зависает в воздухе?".encode().decode("mac_roman"), 1),
     node("w", "q", "assistant", "Он высматривает добычу, not moving.".encode().decode("mac_roman"), 2)], "w")], ensure_ascii=False))
+
+
+# As rag/export.c writes it: branches, what looks like its own marks, and a comment that cannot be read.
+def own(damage):
+    def m(text, head, **more):
+        more["bytes"] = len(text.encode())
+        return "<!-- quorum %s -->\n## %s · 2024-05-03 10:00\n\n%s\n\n" % (json.dumps(more, ensure_ascii=False, separators=(",", ":")).replace(">", "\\u003e"), head, text)
+    t = '<!-- quorum {"v":1,"conversation":"1714730000000-7","title":"Cranes -- & storks","created":1714730000000,"opened":1714731000000,"leaf":"4"} -->\n\n# Cranes\n\n'
+    t += m("Who dances?\n\n<!-- quorum {\"message\":\"9\"} -->\n## You\n", "Person", message="1", role="user", created=1714730001000)
+    t += m("Cranes do.", "Model · m", message="2", under="1", role="assistant", created=1714730002000, model="m", thinking=7).replace("\n\nCranes do.", "\n\n<details><summary>x</summary>\n\nhm\nhmm.\n\n</details>\n\nCranes do.")
+    t += m("Журавли.", "Model · another branch", message="3", under="1", role="assistant", created=1714730003000)
+    t += m("Спасибо", "Marta", message="4", under="2", role="user", created=1714730004000, author="Marta")
+    t += m("unseen", "Tool · not shown", message="5", under="2", role="tool", created=1714730005000, hidden=True)
+    return t.replace('"bytes":16', '"bytes":9999').replace('quorum {"message":"4"', 'quorum {"message":4"') if damage else t
+
+
+put("quorum.md", own(False))
+put("quorum-damaged.md", own(True))

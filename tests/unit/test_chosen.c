@@ -1,0 +1,179 @@
+/* rag: which of what was found is fed: never what a model wrote unless a person wants it, and then behind everything else. */
+#include "rag/rag.h"
+#include "tests/test.h"
+
+static char err[Q_ERRLEN];
+#define OK(call) do { err[0] = 0; int rc_ = (call); CHECK_MSG(rc_ == Q_OK, "%d %s", rc_, err); } while (0)
+
+static mem_store *open_new(void)
+{
+    mem_store *s = NULL;
+    if (mem_open(":memory:", &s, err) != Q_OK) { printf("not ok open: %s\n", err); exit(1); }
+    return s;
+}
+
+/* A conversation of a question and an answer; the answer's number. */
+static int64_t talk(mem_store *s, const char *question, const char *answer)
+{
+    int64_t c, m, rep;
+    OK(mem_conversation_new(s, "talk", &c, err));
+    OK(mem_message_add(s, c, 0, MEM_USER, question, strlen(question), &m, err));
+    OK(mem_reply_begin(s, c, m, "m", 1, 1, "{}", "", &rep, err));
+    OK(mem_reply_end(s, rep, MEM_DONE, "eos", answer, strlen(answer), "", 0, NULL, NULL, err));
+    return rep;
+}
+
+static void note(mem_store *s, const char *name, const char *text)
+{
+    int64_t id;
+    OK(rag_add_text(s, name, name, MEM_TRUST_OWN, text, strlen(text), &id, err));
+}
+
+static const char asked[] = "Where does the kestrel nest in the belfry?";
+
+/* ---- earlier answers ---- */
+static void answers_are_not_fed_unless_wanted(void)
+{
+    mem_store *s = open_new();
+    rag_config c = rag_config_default();
+    rag_result *r;
+    q_buf b = {0};
+    talk(s, "Tell me of birds.", "The kestrel will nest in the belfry, under the big bell.");
+    CHECK(!c.answers);
+    OK(rag_search(s, &c, asked, NULL, &r, err));
+    CHECK_INT(r->n_fed, 0);
+    CHECK_MSG(r->n == 1 && r->v[0].fate == RAG_ANSWER && r->v[0].score >= c.min_score, "%d, %s", r->n, r->n ? rag_fate_word(r->v[0].fate) : "");
+    CHECK_INT(r->n_answers, 1);
+    CHECK_INT(r->n_over + r->n_below + r->n_unwanted, 0);
+    CHECK_MSG(strstr(rag_summary(r, &b), "is an earlier answer, and memory.answers is off") != NULL, "%s", b.p);
+    q_buf_clear(&b);
+    rag_explain(r, &b);
+    CHECK_MSG(strstr(b.p, "not fed: an earlier answer, and memory.answers is off; score ") != NULL, "%s", b.p);
+    char *json = rag_explain_json(r, asked);
+    CHECK_MSG(strstr(json, "\"fate\":\"answer\"") && strstr(json, "\"answers\":1"), "%s", json);
+    free(json);
+    rag_result_free(r);
+    OK(rag_config_set(&c, "memory.answers", "on", err));
+    OK(rag_search(s, &c, asked, NULL, &r, err));
+    CHECK(r->n_fed == 1 && r->v[0].trust == MEM_TRUST_MODEL && r->n_answers == 0);
+    rag_result_free(r);
+    q_buf_free(&b);
+    mem_close(s);
+}
+
+/* However well they say it. */
+static void answers_stand_behind_ones_own_words(void)
+{
+    mem_store *s = open_new();
+    rag_config c = rag_config_default();
+    rag_result *r;
+    c.answers = true, c.max_passages = 2;
+    talk(s, "Tell me of birds.", "The kestrel will nest in the belfry; kestrels nest in the belfry; a belfry where kestrels nest.");
+    note(s, "birds.md", "Seen this year: swift, jackdaw, and near the belfry tower once more a kestrel that looked for a place to nest, I think.");
+    note(s, "walk.md", "A long way round the village, over the bridge, past mill and barn, with tea at the end; a kestrel.");
+    OK(rag_search(s, &c, asked, NULL, &r, err));
+    CHECK_INT(r->n_fed, 2);
+    CHECK_INT(r->n, 3);
+    for (int i = 1; i < r->n; i++) CHECK_MSG(!(r->v[i - 1].trust == MEM_TRUST_MODEL && r->v[i].trust != MEM_TRUST_MODEL), "rank %d", i);
+    CHECK(r->n == 3 && r->v[0].fate == RAG_FED && strcmp(r->v[0].label, "birds.md") == 0);
+    CHECK(r->n == 3 && r->v[2].trust == MEM_TRUST_MODEL && r->v[2].fate == RAG_FED && r->v[1].fate == RAG_BELOW);
+    CHECK(r->n == 3 && r->v[0].match == 1 && r->v[2].match <= 1);
+    rag_result_free(r);
+    c.max_passages = 1;                 /* the one place is the person's own */
+    OK(rag_search(s, &c, asked, NULL, &r, err));
+    CHECK(r->n_fed == 1 && r->v[0].fate == RAG_FED && r->v[0].trust == MEM_TRUST_OWN && r->n == 3 && r->v[2].fate == RAG_OVER_COUNT);
+    rag_result_free(r);
+    mem_close(s);
+}
+
+/* A hundred answers that all match better take no place from the one note, and the list says of some that they were left out. */
+static void answers_crowd_nothing_out(void)
+{
+    mem_store *s = open_new();
+    rag_config c = rag_config_default();
+    rag_result *r;
+    for (int i = 0; i < 100; i++) {
+        char *a = q_printf("The kestrel will nest in the belfry, kestrel, belfry, nest number %d.", i);
+        talk(s, "Tell me of birds.", a);
+        free(a);
+    }
+    note(s, "birds.md", "Seen this year: swift, jackdaw, and near the belfry tower once more a kestrel that looked for a place to nest, I think.");
+    OK(rag_search(s, &c, asked, NULL, &r, err));
+    CHECK(r->n_fed == 1 && strcmp(r->v[0].label, "birds.md") == 0 && r->v[0].number == 1);
+    CHECK_MSG(r->n_answers > 0 && r->n_answers <= 20 && r->n == 1 + r->n_answers, "%d of %d", r->n_answers, r->n);
+    for (int i = 0; i < r->n; i++) CHECK_INT(r->v[i].rank, i + 1);
+    rag_result_free(r);
+    mem_close(s);
+}
+
+/* One that is pinned is wanted. */
+static void a_pinned_answer_is_fed(void)
+{
+    mem_store *s = open_new();
+    rag_config c = rag_config_default();
+    rag_result *r;
+    int64_t here, id = talk(s, "Tell me of birds.", "The kestrel will nest in the belfry.");
+    OK(mem_conversation_new(s, "here", &here, err));
+    OK(mem_pin_put(s, here, &(mem_pin){.kind = MEM_CHAT, .ref = id, .n = -1}, err));
+    OK(rag_search(s, &c, asked, &(rag_scope){.conversation = here, .budget = -1}, &r, err));
+    CHECK(r->n_fed == 1 && r->n_answers == 0 && r->v[0].wish == RAG_PINNED);
+    rag_result_free(r);
+    mem_close(s);
+}
+
+/* What people of an imported talk said is no answer, whoever they are. */
+static void a_talk_of_two_people_is_their_words(void)
+{
+    static const mem_turn v[] = {{MEM_USER, "Ada", "Where does the kestrel nest?", 28, 1683554160000}, {MEM_USER, "Bo", "It has its nest in the belfry.", 30, 1683554160000}};
+    mem_store *s = open_new();
+    rag_config c = rag_config_default();
+    rag_result *r;
+    int64_t chat, leaf;
+    OK(mem_conversation_new(s, "birds", &chat, err));
+    OK(mem_turns_add(s, chat, 0, v, 2, &leaf, err));
+    OK(rag_search(s, &c, asked, NULL, &r, err));
+    CHECK(r->n_fed >= 1 && r->n_answers == 0 && strstr(r->v[0].text, "belfry"));
+    rag_result_free(r);
+    mem_close(s);
+}
+
+/* ---- the order in which it is shown ---- */
+/* Found in the order of v; people see the numbers in order, then the rest by score, of two alike the one found first. */
+static void people_see_scores_in_order(void)
+{
+    rag_passage v[] = {
+        {.label = "a", .score = .28, .fate = RAG_BELOW, .rank = 1}, {.label = "b", .score = .37, .fate = RAG_FED, .number = 2, .rank = 2},
+        {.label = "c", .score = .02, .fate = RAG_BELOW, .rank = 3}, {.label = "d", .score = .65, .fate = RAG_FED, .number = 1, .rank = 4},
+        {.label = "e", .score = .64, .fate = RAG_OVER_COUNT, .rank = 5}, {.label = "f", .score = .28, .fate = RAG_BELOW, .rank = 6},
+    };
+    rag_result r = {.v = v, .n = 6, .n_fed = 2, .min_score = .3, .max_passages = 2};
+    mem_log l[6] = {{0}};
+    q_buf b = {0};
+    int *order = rag_shown(&r);
+    char seen[8] = "";
+    for (int i = 0; i < r.n; i++) seen[i] = v[order[i]].label[0];
+    CHECK_STR(seen, "dbeafc");
+    free(order);
+    rag_explain(&r, &b);
+    const char *want[] = {"[1] .65  d\n", "[2] .37  b\n", "    .64  e\n", "    .28  a\n", "    .28  f\n", "    .02  c\n"}, *at = b.p;
+    for (int i = 0; i < 6; i++, at = at ? strstr(at, "\n      ") : NULL) CHECK_MSG(at && (at = strstr(at, want[i])) != NULL, "%s not in its place: %s", want[i], b.p);
+    for (int i = 0; i < 6; i++)
+        l[i] = (mem_log){.rank = i + 1, .number = v[i].number, .label = v[i].label, .terms = "", .signals = "", .reason = (char *)rag_fate_word(v[i].fate), .score = v[i].score};
+    mem_logs logs = {.v = l, .n = 6};
+    order = rag_shown_logs(&logs);
+    for (int i = 0; i < logs.n; i++) seen[i] = l[order[i]].label[0];
+    CHECK_STR(seen, "dbeafc");
+    free(order);
+    q_buf_free(&b);
+}
+
+int main(void)
+{
+    RUN(answers_are_not_fed_unless_wanted);
+    RUN(answers_stand_behind_ones_own_words);
+    RUN(answers_crowd_nothing_out);
+    RUN(a_pinned_answer_is_fed);
+    RUN(a_talk_of_two_people_is_their_words);
+    RUN(people_see_scores_in_order);
+    return TEST_END();
+}

@@ -1,0 +1,34 @@
+/* tools/inside: what the files of this room share. Any thread. */
+#ifndef TOOLS_INSIDE_H
+#define TOOLS_INSIDE_H
+
+#include "tools/place.h"
+
+#include <cjson/cJSON.h>
+
+/* ---- check.c ---- */
+/* Arguments against a schema: object, array, string, integer, number, boolean; properties, required, items, enum, minimum, maximum,
+ * minLength, maxLength (bytes), minItems, maxItems; what is not named is refused. Q_FORMAT: a sentence for the model. */
+int check_arguments(const cJSON *schema, const cJSON *value, char *err);
+
+/* ---- arguments ---- */
+const char *argument_text(const cJSON *args, const char *name);          /* NULL: it is not given */
+double argument_number(const cJSON *args, const char *name, double otherwise);
+bool argument_true(const cJSON *args, const char *name);
+
+/* ---- diff.c ---- */
+/* What became of a text, line by line, as diff -u shows it without its head. */
+void diff_lines(q_buf *out, const char *was, size_t n_was, const char *now, size_t n_now);
+
+/* ---- the tools: rows of table.c ---- */
+int file_read(const tool_place *, const tool_host *, const tool_plan *, tool_result *, char *err);
+int file_list(const tool_place *, const tool_host *, const tool_plan *, tool_result *, char *err);
+int file_search(const tool_place *, const tool_host *, const tool_plan *, tool_result *, char *err);
+int edit_look(const tool_place *, tool_plan *, char *err);
+int edit_run(const tool_place *, const tool_host *, const tool_plan *, tool_result *, char *err);
+int calculate(const tool_place *, const tool_host *, const tool_plan *, tool_result *, char *err);
+
+/* ---- calc.c ---- */
+int calc_text(const char *text, q_buf *out, char *err);
+
+#endif

@@ -1,0 +1,147 @@
+/* tools/policy: who decides. Rules are a person's; nothing that a model, a file or a tool says becomes one. Any thread. */
+#include "tools/inside.h"
+
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct tool_rule {
+    bool denies;
+    char *what;                          /* a tool or a class; "all" */
+    char *pattern;                       /* its path must match; NULL: any */
+};
+
+static bool known(const char *what)
+{
+    bool yes = tool_find(what) || strcmp(what, "all") == 0;
+    for (int c = 0; c < TOOL_CLASSES; c++)
+        yes = yes || strcmp(what, tool_class_word((enum tool_class)c)) == 0;
+    return yes;
+}
+
+static void add(tool_rules *r, bool denies, char *what, char *pattern)
+{
+    r->v = q_realloc(r->v, sizeof *r->v * (size_t)(r->n + 1));
+    r->v[r->n++] = (struct tool_rule){ denies, what, pattern };
+}
+
+static int add_word(tool_rules *r, const char *word, size_t n, char *err)
+{
+    bool denies = n && *word == '-';
+    char *what = q_strndup(word + denies, n - denies), *colon = strchr(what, ':'), *pattern = NULL;
+    if (colon) {
+        *colon = 0;
+        pattern = q_strdup(colon + 1);
+    }
+    const tool_row *row = tool_find(what);
+    int rc = !known(what) ? q_fail(err, Q_FORMAT, _("%s is no tool and no kind of tool: /tools lists them (read, recall, write, remember, knob, all)"), what)
+             : pattern && !*pattern ? q_fail(err, Q_FORMAT, _("the path pattern behind %s: is empty: write %s:src/*"), what, what)
+             : pattern && row && !row->path ? q_fail(err, Q_FORMAT, _("%s names no file, so it takes no path pattern"), what)
+                                            : Q_OK;
+    if (rc == Q_OK)
+        add(r, denies, what, pattern);
+    else {
+        free(what);
+        free(pattern);
+    }
+    return rc;
+}
+
+int tool_rules_add(tool_rules *r, const char *text, char *err)
+{
+    tool_rules more = { 0 };
+    int rc = Q_OK;
+    for (const char *p = text; *p && rc == Q_OK;) {
+        p += strspn(p, ", \t\n");
+        size_t n = strcspn(p, ", \t\n");
+        if (n)
+            rc = add_word(&more, p, n, err);
+        p += n;
+    }
+    for (int i = 0; i < more.n && rc == Q_OK; i++)
+        add(r, more.v[i].denies, more.v[i].what, more.v[i].pattern);
+    if (rc == Q_OK)
+        more.n = 0;
+    tool_rules_free(&more);
+    return rc;
+}
+
+void tool_rules_free(tool_rules *r)
+{
+    for (int i = 0; i < r->n; i++) {
+        free(r->v[i].what);
+        free(r->v[i].pattern);
+    }
+    free(r->v);
+    *r = (tool_rules){ 0 };
+}
+
+char *tool_rules_text(const tool_rules *r)
+{
+    q_buf b = { 0 };
+    q_buf_puts(&b, "");
+    for (int i = 0; i < r->n; i++)
+        q_buf_printf(&b, "%s%s%s%s%s", i ? "," : "", r->v[i].denies ? "-" : "", r->v[i].what, r->v[i].pattern ? ":" : "", r->v[i].pattern ? r->v[i].pattern : "");
+    return q_buf_take(&b);
+}
+
+/* ---- judging ---- */
+char *tool_rule_for(const tool_plan *p)
+{
+    if (p->risk || p->row->class == TOOL_PURE)
+        return NULL;
+    return q_strdup(p->row->class == TOOL_READ ? tool_class_word(TOOL_READ) : p->row->name);
+}
+
+static bool matches(const struct tool_rule *r, const tool_plan *p)
+{
+    if (strcmp(r->what, "all") != 0 && strcmp(r->what, p->row->name) != 0 && strcmp(r->what, tool_class_word(p->row->class)) != 0)
+        return false;
+    return !r->pattern || (*p->path && fnmatch(r->pattern, p->path, 0) == 0);
+}
+
+char *tool_risk_words(unsigned risk)
+{
+    static const struct { unsigned risk; const char *words; } row[] = {
+        { TOOL_OUTSIDE, N_("it leaves the project folder") }, { TOOL_SECRET, N_("it touches what may hold keys or passwords") },
+        { TOOL_GUARDED, N_("it changes what other programs run or obey") }, { TOOL_EMPTIES, N_("it removes all that the file holds") } };
+    q_buf b = { 0 };
+    q_buf_puts(&b, "");
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++)
+        if (risk & row[i].risk)
+            q_buf_printf(&b, "%s%s", b.len ? "; " : "", _(row[i].words));
+    return q_buf_take(&b);
+}
+
+static enum tool_say because(enum tool_say say, char **why, char *words)
+{
+    if (why)
+        *why = words;
+    else
+        free(words);
+    return say;
+}
+
+static char *rule_words(const struct tool_rule *r)
+{
+    return q_printf("%s%s%s%s", r->denies ? "-" : "", r->what, r->pattern ? ":" : "", r->pattern ? r->pattern : "");
+}
+
+enum tool_say tool_judge(const tool_plan *p, const tool_rules *const *set, int n, char **why)
+{
+    const struct tool_rule *allows = NULL;
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < set[i]->n; k++) {
+            const struct tool_rule *r = &set[i]->v[k];
+            if (!matches(r, p))
+                continue;
+            if (r->denies)
+                return because(TOOL_DENY, why, rule_words(r));
+            allows = allows ? allows : r;
+        }
+    if (p->row->class == TOOL_PURE)
+        return because(TOOL_ALLOW, why, q_strdup(_("it reaches nothing")));
+    if (p->risk)
+        return because(TOOL_ASK, why, tool_risk_words(p->risk));
+    return allows ? because(TOOL_ALLOW, why, rule_words(allows)) : because(TOOL_ASK, why, q_strdup(_("no rule allows it")));
+}

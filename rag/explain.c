@@ -337,7 +337,7 @@ void rag_explain(const rag_result *r, q_buf *b)
         else q_buf_puts(b, "    ");
         q_buf_say(b, "%3s  %s\n      ", rag_number(p->score, r->min_score, x), p->label);
         rag_why(r, p, b);
-        rag_taken(p->taken_ms, p->missing, b);
+        rag_taken(p->taken_ms, p->missing, p->away_ms, b);
         q_buf_putc(b, '\n');
     }
     free(order);

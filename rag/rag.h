@@ -164,6 +164,7 @@ typedef struct rag_passage {
     bool same;                          /* the same question asked elsewhere, or what a model answered to it */
     int64_t taken_ms;                   /* when the person's file was taken in that it is of; 0: it is of none */
     bool missing;                       /* the caller knows that this file is not there now */
+    int64_t away_ms;                    /* since when the folder that it lies in cannot be reached; 0: it can, as far as is known */
     int64_t offset;                     /* of text in its document or message */
     int rank;                           /* 1-based */
     int number;                         /* 1-based among the fed, the highest score first, by which the prompt cites it; 0 = not fed */
@@ -318,8 +319,17 @@ enum rag_there { RAG_THERE, RAG_MISSING, RAG_NOT_LOOKED };
 enum rag_there rag_file_there(const char *path);
 /* Does what /proc/self/mountinfo says make the disk of an absolute path one of this machine? */
 bool rag_disk_answers(const char *mounts, const char *path);
-/* "; as of 2026-05-03; its file is not there now", behind what rag_why says; a log row does not hold it. */
-void rag_taken(int64_t taken_ms, bool missing, q_buf *out);
+/* "; as of 2026-05-03; its file is not there now", or "not reachable since 2026-11-27", behind what rag_why says; a log row does not hold it. */
+void rag_taken(int64_t taken_ms, bool missing, int64_t away_ms, q_buf *out);
+/* A folder that cannot be reached, which whoever watches it tells (away false: it can be again); *since_ms: since when, also over a start. */
+int rag_away_put(mem_store *, const char *folder, bool away, int64_t now_ms, int64_t *since_ms, char *err);
+typedef struct rag_away { char *folder; int64_t since_ms; } rag_away;
+typedef struct rag_aways { rag_away *v; int n; } rag_aways;
+int rag_away_list(mem_store *, rag_aways *out, char *err);
+void rag_aways_free(rag_aways *);
+int64_t rag_away_since(mem_store *, const rag_aways *, int64_t document);       /* 0: it is in none */
+void rag_away_mark(mem_store *, rag_result *);  /* what rag_search has done */
+char *rag_away_words(int64_t away_ms);          /* "not reachable since 2026-11-27"; malloc'ed */
 
 /* ================= taking in ================= */
 enum { RAG_SKIPS = 16 };

@@ -343,6 +343,7 @@ int rag_search(mem_store *s, const rag_config *c, const char *query, const rag_s
     if (rc == Q_OK) {
         shorten(r);
         number_fed(r);
+        rag_away_mark(s, r);
         return Q_OK;
     }
     rag_result_free(r);

@@ -8,7 +8,7 @@ struct mem_store;
 enum { MEMORY_REST_MAX = 256 };         /* arguments */
 
 typedef struct memory_ask {             /* what the command line asks for */
-    const char *db, *model, *absent, *svg, *markdown;
+    const char *db, *model, *rerank, *absent, *svg, *markdown;
     char *rest[MEMORY_REST_MAX];
     int n, max, limit, mode;
     bool json, yes, explain, force;

@@ -42,7 +42,8 @@ typedef struct prov_kind {
     int (*show)(const prov *, const prov_request *, q_buf *out, char *err);      /* NULL: the texts, each under its role */
     int (*score)(prov *, const prov_request *before, const char *text, size_t n, void (*each)(void *user, const prov_piece *),
                  void *user, char *err);
-    int (*judge)(prov *, const prov_request *, int n_request, const char *const *text, int n, double *share /* NANs */, prov_go *go, void *user, char *err);
+    int (*judge)(prov *, const prov_request *, int n_request, const char *const *text, int n, double *share /* NANs */, prov_go *go, void *user,
+                 char *err);             /* NULL: it cannot */
     int (*embed)(prov *, const char *text, size_t n, float *out, char *err);
     struct eng_cache *(*cache)(prov *);
     int (*ids)(const prov *, const prov_request *, int32_t **out, char *err);    /* NULL: its prompts are no ids */

@@ -276,6 +276,8 @@ int prov_judge(prov *p, const prov_request *r, int n_request, const char *const 
     int rc = lacks(p, PROV_LOGPROBS, err);
     for (int i = 0; i < n_request * n; i++)
         share[i] = (double)NAN;
+    if (rc == Q_OK && !p->kind->judge)
+        rc = q_fail(err, Q_RANGE, _("%s does not tell how likely a text is"), p->info.name);
     for (int i = 0; i < n_request && rc == Q_OK; i++)
         rc = check(p, &r[i], err);
     if (rc < 0)

@@ -30,6 +30,7 @@ struct rag_measured {
 /* What speaks for a passage beside the best of this search, each 0..1. */
 struct rag_sides {
     double words, near, speaker, present, linked, graph;
+    double second;                      /* of a second look; a search gives none, and no weight to it */
     double share;                       /* how much near weighs, words the rest; 0: it has no vector, or meaning was not asked */
     double margin;                      /* how much nearer than the mean of all; 0 likewise */
     bool model;                         /* a model said it: weaker than a person's own words */
@@ -50,5 +51,7 @@ double rag_most(const rag_result *, const int *term, int n);
 const char *rag_own_heading(const char *headings);
 /* A passage's signals and its score. */
 double rag_score(const struct rag_measured *m, double signal[RAG_SIGNALS_MAX]);
+/* The same once more for another match, 0..1. */
+double rag_score_again(double match, double signal[RAG_SIGNALS_MAX]);
 
 #endif

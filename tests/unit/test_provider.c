@@ -643,87 +643,6 @@ static void given_text_is_scored(void)
     seen_clear(&t);
 }
 
-/* ---- which of some texts comes ---- */
-struct reading { int asked, until, last, all; };
-static bool read_until(void *user, int done, int total)
-{
-    struct reading *r = user;
-    CHECK_MSG(done >= r->last && done < total && (!r->all || r->all == total), "%d behind %d of %d", done, r->last, total);
-    r->last = done;
-    r->all = total;
-    return ++r->asked != r->until;
-}
-
-/* What a request of this text goes on with, of four texts. */
-static prov_request judged(prov_message *m, const char *text)
-{
-    *m = (prov_message){ PROV_USER, text, strlen(text), NULL };
-    return (prov_request){ .message = m, .n_message = 1, .think = "off" };
-}
-
-static void add_up(void *user, const prov_piece *t) { *(double *)user += t->logprob; }
-
-static void of_some_texts_it_says_which_comes(void)
-{
-    static const char *const said[] = { "yes", "Yes, it is.", "no", "Не знаю" }, *const asked[] = {
-        "Is a heron a bird? Say yes or no, as you like it, with the passage of the manual before you: herons are birds that wade.",
-        "Is a heron a bird? Say yes or no, as you like it, with another passage before you: the train leaves at nine.", "Хлеб печёт пекарь?" };
-    enum { N = 4, ASKED = 3 };
-    prov_message m[ASKED];
-    prov_request r[ASKED];
-    double share[ASKED * N], again[ASKED * N];
-    seen s = { 0 };
-    ask(&plain, &s);
-    prov_room was = prov_context(p);
-    prov_mix mix[8], mixed[8];
-    int n_mix = prov_mixture(p, mix, 8);
-    for (int i = 0; i < ASKED; i++)
-        r[i] = judged(&m[i], asked[i]);
-    struct reading all = { 0 };
-    CHECK_INT(prov_judge(p, r, ASKED, said, N, share, read_until, &all, err), Q_OK);
-    for (int i = 0; i < ASKED; i++) {
-        double sum = 0, log[N], most = -1e300, by_log = 0;
-        for (int k = 0; k < N; k++) {
-            sum += share[i * N + k];
-            log[k] = 0;
-            CHECK_INT(prov_score(p, &r[i], said[k], strlen(said[k]), add_up, &log[k], err), Q_OK);
-            most = log[k] > most ? log[k] : most;
-        }
-        CHECK_MSG(fabs(sum - 1) < 1e-9, "%s: %g together", who, sum);
-        for (int k = 0; k < N; k++)
-            by_log += exp(log[k] - most);
-        for (int k = 0; k < N && strcmp(who, "a script") != 0; k++)     /* as each text is scored by itself */
-            CHECK_MSG(fabs(share[i * N + k] - exp(log[k] - most) / by_log) < 1e-3, "%s, %d: %s %g, scored %g", who, i, said[k], share[i * N + k], exp(log[k] - most) / by_log);
-    }
-    prov_room now = prov_context(p);
-    CHECK(now.used == was.used && now.size == was.size && now.text == was.text);
-    CHECK(prov_mixture(p, mixed, 8) == n_mix && mixed[0].config == mix[0].config && mixed[0].cells == mix[0].cells);
-    prov_result next = ask(&plain, &s);
-    CHECK_MSG(next.cached_tokens == next.prompt_tokens, "%s: %d of %d", who, next.cached_tokens, next.prompt_tokens);
-    /* stopped at any place: what was reached stands, and is what it was */
-    for (int until = 1; until <= all.asked; until++) {
-        struct reading some = { .until = until };
-        int reached = 0;
-        CHECK_INT(prov_judge(p, r, ASKED, said, N, again, read_until, &some, err), Q_CANCEL);
-        for (int i = 0; i < ASKED; i++) {
-            if (isnan(again[i * N]))
-                break;
-            reached++;
-            for (int k = 0; k < N; k++)
-                CHECK_MSG(again[i * N + k] == share[i * N + k], "%s, %d of %d: %g, %g", who, until, all.asked, again[i * N + k], share[i * N + k]);
-        }
-        for (int i = reached * N; i < ASKED * N; i++)
-            CHECK(isnan(again[i]));
-        CHECK(reached < ASKED && (until > 1 || reached == 0));
-    }
-    prov_cancel(p, true);
-    CHECK_INT(prov_judge(p, r, ASKED, said, N, again, NULL, NULL, err), Q_CANCEL);
-    CHECK(isnan(again[0]));
-    prov_cancel(p, false);
-    CHECK_INT(prov_judge(p, r, 0, said, N, again, NULL, NULL, err), Q_OK);
-    seen_clear(&s);
-}
-
 static void texts_become_vectors(void)
 {
     const prov_info *i = prov_about(p);
@@ -809,11 +728,11 @@ static void everybody(void)
 {
     static void (*const tests[])(void) = {
         answers_and_counts, forgets, keeps_what_is_evaluated, stops_between_two_tokens, knobs_are_heard_in_mid_answer, ends_where_it_is_told, raw_text_goes_on, a_beginning_is_gone_on_from, several_answers,
-        requests_take_turns, given_text_is_scored, of_some_texts_it_says_which_comes, penalties_let_a_passage_be_quoted,
+        requests_take_turns, given_text_is_scored, penalties_let_a_passage_be_quoted,
         ends_of_earlier_turns_are_not_penalised, texts_become_vectors, configurations_are_text, what_it_cannot_is_said };
     static const char *const name[] = {
         "answers_and_counts", "forgets", "keeps_what_is_evaluated", "stops_between_two_tokens", "knobs_are_heard_in_mid_answer", "ends_where_it_is_told", "raw_text_goes_on", "a_beginning_is_gone_on_from", "several_answers",
-        "requests_take_turns", "given_text_is_scored", "of_some_texts_it_says_which_comes", "penalties_let_a_passage_be_quoted",
+        "requests_take_turns", "given_text_is_scored", "penalties_let_a_passage_be_quoted",
         "ends_of_earlier_turns_are_not_penalised", "texts_become_vectors", "configurations_are_text", "what_it_cannot_is_said" };
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
         test_bad = 0;

@@ -100,7 +100,7 @@ typedef struct agt_wishes { agt_wish *pin; int n_pin; agt_wish *ban; int n_ban; 
 void agt_wishes_free(agt_wishes *);          /* contents, not the struct */
 
 typedef struct agt_retrieval {
-    agt_passage *p; int n;      /* fed first, then the best that were cut */
+    agt_passage *p; int n;      /* fed first by number, then the rest, the highest score first */
     int fed, fed_tokens;
     int cut_limit, cut_repeat, cut_score, cut_unwanted, cut_answers;      /* how many of each fate */
     agt_wishes wishes;          /* of AGT_EV_WISHES alone */
@@ -216,6 +216,8 @@ void agt_look_again(agt *, int64_t message, int number);         /* the same wit
 void agt_ask_zoom(agt *, int layer, int expert, bool all);
 void agt_rename(agt *, int64_t chat, const char *title);
 void agt_delete_chat(agt *, int64_t chat);               /* at once, for good: the caller has asked */
+/* A file outside quorum's folders holds what was said here: "picture", "trace", "export"; a later /forget names it. */
+void agt_outside(agt *, const char *kind, const char *path);
 void agt_keep_place(agt *, int64_t chat, int64_t scroll, const char *draft);     /* remembered for it; 0: for the next new one */
 void agt_setting_put(agt *, const char *key, const char *value); /* panel sizes and the like; kept in the store */
 char *agt_setting_get(agt *, const char *key);                   /* malloc'ed or NULL; from a copy in memory */
@@ -330,6 +332,9 @@ void agt_forgetting_free(agt_forgetting *);
 /* Removes them, in durable steps, with their saved states and what lies outside the store. go (may be NULL) is asked between two: false:
  * Q_CANCEL. *said: what was removed, also on failure; malloc'ed. The caller tidies (mem_tidy). */
 int agt_forget(struct mem_store *, const char *items, bool (*go)(void *user, int done, int total), void *user, char **said, char *err);
+
+/* "copies outside memory were not touched: ...": those of mem_outside_list that are still there; NULL: none is. malloc'ed. */
+char *agt_outside_kept(struct mem_store *);
 
 /* ================= tables ================= */
 /* What only a front end can do; ids of AGT_EV_UI. EDIT and FIND prepare something to be sent, FORGOTTEN is a text that no history of

@@ -55,8 +55,8 @@
       N_("what /save state kept, and how large it is"), .words = "delete") \
     X(find, JOB(find), "найти", N_("WORDS"), \
       N_("find messages in all conversations"), .needs = true) \
-    X(add, JOB(take), "добавить", N_("PATH"), \
-      N_("take a file or folder of text into memory"), .needs = true, .complete = AGT_COMPLETE_PATH) \
+    X(add, JOB(take), "добавить", N_("PATH [--again]"), \
+      N_("take a file or folder of text into memory; --again: also what was forgotten of archives"), .needs = true, .complete = AGT_COMPLETE_PATH) \
     X(forget, JOB(forget), "забыть", N_("NUMBER | PATH | chat N | message N | fact N | gone | since DAY [until DAY] | words TEXT"), \
       N_("remove documents, a conversation, a message, or what holds a text, for good; asks first"), .needs = true, .words = "chat,message,fact,gone,since,words") \
     X(export, JOB(export), "выгрузить", N_("[FOLDER]"), \

@@ -42,7 +42,9 @@ static int edited(agt *a, const edit *e, prov_config *c, char **name, char **val
     q_buf b = { 0 };
     int rc = Q_OK;
     if (e->kind == EDIT_NUDGE) {
-        if (prov_about(a->seat.who)->n_expert == 0)
+        if (prov_config_fixed(c, "experts.k", &b))
+            rc = q_fail(err, Q_RANGE, "%s", b.p);
+        else if (prov_about(a->seat.who)->n_expert == 0)
             rc = q_fail(err, Q_RANGE, _("this model is dense: it has no experts to choose; /model lists others"));
         else
             prov_config_nudge_k(c, e->delta);

@@ -265,6 +265,17 @@ static void range(agt *a, const q_knob *k, q_buf *b)
     }
 }
 
+/* NULL, or why nobody can set it with the model that is loaded. */
+static const char *fixed(agt *a, const q_knob *k, q_buf *b)
+{
+    const char *why = NULL;
+    pthread_mutex_lock(&a->shown.mu);
+    if (room_of(a, k) == KNOB_ENGINE && a->shown.cfg)
+        why = prov_config_fixed(a->shown.cfg, k->name, b);
+    pthread_mutex_unlock(&a->shown.mu);
+    return why;
+}
+
 /* The same as numbers and words for a program. */
 static cJSON *row_json(agt *a, const q_knob *k, const char *value)
 {
@@ -278,6 +289,8 @@ static cJSON *row_json(agt *a, const q_knob *k, const char *value)
     cJSON_AddStringToObject(o, "effect", agt_effect_word(k->effect));
     if (k->aka)
         cJSON_AddStringToObject(o, "config_json", k->aka);
+    if (fixed(a, k, &r))
+        cJSON_AddStringToObject(o, "fixed", r.p);
     q_buf_free(&r);
     return o;
 }
@@ -306,7 +319,7 @@ void knobs_page(agt *a, const char *name)
         q_buf_say(&out, "]  %s", agt_effect_word(k->effect));
         if (only >= 0 && k->aka)
             q_buf_say(&out, "  (%s)", k->aka);
-        q_buf_say(&out, "\n    %s\n", _(k->help));
+        q_buf_say(&out, "\n    %s\n", fixed(a, k, &brief) ? brief.p : _(k->help));
         if (only >= 0) {
             char *cost = agt_knob_cost(a, k);
             if (*cost)

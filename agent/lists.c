@@ -79,11 +79,28 @@ static void why(agt *a, const job *j)
 /* What Tab offers after /model: names without blanks, of files that run. */
 static void keep_names(agt *a, const prov_found *f, int n)
 {
+    const char *url;
     strings names = { 0 };
+    for (int i = 0; i < prov_servers_count(a->settings.servers); i++)
+        strings_add(&names, prov_servers_name(a->settings.servers, i, &url));
     for (int i = 0; i < n; i++)
         if (!f[i].problem && !strchr(f[i].name, ' '))
             strings_add(&names, q_strdup(f[i].name));
     shown_names(&a->shown, &a->shown.models, &names);
+}
+
+/* Servers are named, not asked: one that is away would hold the list up. */
+static void servers(const agt *a, q_buf *b)
+{
+    int n = prov_servers_count(a->settings.servers);
+    for (int i = 0; i < n; i++) {
+        const char *url;
+        char *name = prov_servers_name(a->settings.servers, i, &url);
+        q_buf_say(b, "%s  %-44s %s\n", i ? "" : "\n", name, *url ? url : _("no url is written for it"));
+        free(name);
+    }
+    if (n)
+        q_buf_puts(b, _("/model @NAME/MODEL asks a server; @NAME alone the model that it has, or says which it has.\n"));
 }
 
 static void models(agt *a, bool show)
@@ -122,6 +139,7 @@ static void models(agt *a, bool show)
     }
     q_buf_puts(&b, n ? _("\n/model NAME loads one by a part of its name, /model FILE any file.\n")
                      : _("No models found. quorum model fetch makes the default one; QUORUM_MODELS names folders to look in.\n"));
+    servers(a, &b);
     prov_found_free(f, n);
     note_text(&a->events, "/model", q_buf_take(&b));
 }
@@ -164,6 +182,8 @@ static void energy(agt *a, const job *j)
         if (!path)
             rc = q_fail(err, Q_NOTFOUND, _("no model is loaded: /energy NAME takes a part of a name, /model lists those at hand"));
     }
+    if (rc == Q_OK && *path == '@')
+        rc = measure_local(path, err);
     if (rc == Q_OK)
         rc = lab_energy(&(lab_bill){ .path = path, .measure = !desk_answering(&a->desk), .spared = spared }, &out, &data, err);
     free(path);
@@ -184,8 +204,8 @@ static void costs(agt *a, const job *j)
     bool elsewhere = a->shown.about.elsewhere;         /* another memory is read then */
     pthread_mutex_unlock(&a->shown.mu);
     bool measure = before <= 0 && !elsewhere && !desk_answering(&a->desk);
-    int rc = path ? lab_costs_read(path, measure, &c, err) : Q_NOTFOUND;
-    if (path && rc < 0)
+    int rc = path && *path != '@' ? lab_costs_read(path, measure, &c, err) : Q_NOTFOUND;
+    if (path && *path != '@' && rc < 0)
         note(&a->events, AGT_ERROR, "%s", err);
     if (rc == Q_OK) {
         if (!measure)

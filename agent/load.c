@@ -64,7 +64,7 @@ typedef struct loading_job { agt *a; const char *path; bool first; } loading_job
 
 void load_say(agt *a, const char *path, uint64_t done, uint64_t total)
 {
-    const char *slash = strrchr(path, '/');
+    const char *slash = *path == '@' ? NULL : strrchr(path, '/');
     agt_event e = { .kind = AGT_EV_LOADING, .done = (int64_t)done, .total = (int64_t)(total ? total : 1) };
     e.text = q_strdup(slash ? slash + 1 : path);
     evq_push(&a->events, &e);
@@ -101,7 +101,7 @@ static int configure(void *user, prov_config *c, char *err)
 static int load(agt *a, const char *path, bool first, prov **out, char *err)
 {
     loading_job l = { a, path, first };
-    prov_opts o = { .progress = loading, .configure = configure, .user = &l };
+    prov_opts o = { .servers = a->settings.servers, .progress = loading, .configure = configure, .user = &l };
     return a->seat.open(path, &o, out, err);
 }
 

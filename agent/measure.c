@@ -83,10 +83,18 @@ uint64_t measure_seed(agt *a)
     return own > 0 ? (uint64_t)own : (uint64_t)q_wall_ms();
 }
 
+int measure_local(const char *name, char *err)
+{
+    return q_fail(err, Q_RANGE, _("%s runs on a server, and this looks into the model itself: /model takes one of this machine"), name);
+}
+
 struct eng_cache *measure_cache(agt *a, char *err)
 {
     struct eng_cache *c = a->seat.who ? prov_cache(a->seat.who) : NULL;
-    if (!c)
+    const char *path = a->seat.who ? prov_about(a->seat.who)->path : "";
+    if (!c && *path == '@')
+        measure_local(path, err);
+    else if (!c)
         q_fail(err, Q_NOTFOUND, _("no model is loaded that could be compared: /model lists those at hand"));
     return c;
 }

@@ -101,6 +101,8 @@ static int can(agt *a, const answer_at *o, char *err)
 {
     if (!a->seat.who)
         return q_fail(err, Q_NOTFOUND, _("no model is loaded: /model lists those at hand"));
+    if (*prov_about(a->seat.who)->path == '@')
+        return measure_local(prov_about(a->seat.who)->name, err);
     if (!prov_session(a->seat.who) || !prov_cache(a->seat.who))
         return q_fail(err, Q_RANGE, _("%s cannot evaluate a position again"), prov_about(a->seat.who)->name);
     if (o->m->model_id != prov_about(a->seat.who)->id)

@@ -49,6 +49,7 @@ void settings_open(settings *s)
     int ne, nr, na = (int)(sizeof rows / sizeof *rows), n = 0;
     const q_knob *e = prov_knobs(&ne), *r = rag_knobs(&nr);
     pthread_mutex_init(&s->mu, NULL);
+    s->servers = prov_servers_new();
     s->rag = rag_config_default();
     s->n_knob = ne + nr + na;
     s->knob = q_alloc(sizeof *s->knob * (size_t)s->n_knob);
@@ -70,6 +71,7 @@ void settings_close(settings *s)
     free(s->v);
     free(s->knob);
     free(s->room);
+    prov_servers_free(s->servers);
     strings_free(&s->ini);
     strings_free(&s->set);
     pthread_mutex_destroy(&s->mu);
@@ -332,6 +334,11 @@ static int row(void *user, const char *section, const char *name, const char *va
     char err[Q_ERRLEN];
     char full[160];
     bool ui = strcmp(section, "ui") == 0;
+    if (strncmp(section, "server.", 7) == 0) {
+        if (prov_servers_put(r->s->servers, section + 7, name, value, err) < 0)
+            strings_add(r->notes, q_printf(_("%s line %d is skipped: %s"), r->path, r->line, err));
+        return 1;
+    }
     if (!*section || strcmp(section, "set") == 0 || (ui && strncmp(name, "ui.", 3) == 0))
         snprintf(full, sizeof full, "%s", name);
     else

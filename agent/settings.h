@@ -20,6 +20,7 @@ typedef struct settings {
     uint8_t *room;                       /* enum knob_room of each */
     int n_knob;
     strings ini, set;                    /* NAME=VALUE of config.ini (engine rows only) and of --set, for each model that is loaded */
+    struct prov_servers *servers;        /* sections [server.NAME] of config.ini; filled at the start */
     /* under mu */
     pthread_mutex_t mu;
     rag_config rag;

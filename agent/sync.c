@@ -276,6 +276,11 @@ static void recompute(agt *a, const job *j)
         note(&a->events, AGT_INFO, _("the context is empty: there is nothing to evaluate anew"));
         return;
     }
+    if (*prov_about(a->seat.who)->path == '@') {
+        measure_local(prov_about(a->seat.who)->name, err);
+        note(&a->events, AGT_ERROR, "%s", err);
+        return;
+    }
     prov_hooks h = { .user = a, .prefill = prefill, .position = position };
     a->seat.after_again = true;
     a->seat.prefill_from = q_now_ns();

@@ -100,6 +100,7 @@ int measure_ids(agt *, const mem_messages *path, int32_t **out, char *err);
 int measure_most(agt *);                 /* tokens of an answer that is given aside: sampler.max_tokens, 256 at most */
 uint64_t measure_seed(agt *);            /* of the first of them */
 struct eng_cache;
+int measure_local(const char *name, char *err);          /* Q_RANGE: this model is a server's, and what is wanted looks into one */
 struct eng_cache *measure_cache(agt *, char *err);       /* NULL: no model is loaded */
 typedef struct measuring { agt *a; const char *what; int64_t from_ns; } measuring;
 measuring measure_begin(agt *, const char *what);

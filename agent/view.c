@@ -213,35 +213,34 @@ agt_retrieval *view_result(const rag_result *r)
     for (int i = 0; i < r->n; i++)
         o->best = r->v[i].score > o->best ? r->v[i].score : o->best;
     o->min_score = r->min_score;
-    for (int pass = 0; pass < 2; pass++)     /* fed first */
-        for (int i = 0; i < r->n; i++) {
-            const rag_passage *v = &r->v[i];
-            if ((v->number > 0) != (pass == 0))
-                continue;
-            agt_passage *p = &o->p[o->n++];
-            p->chunk = v->id;
-            p->of = v->kind == MEM_CHAT ? AGT_OF_CHAT : AGT_OF_DOCUMENT;
-            p->owner = v->source;
-            p->from = v->kind == MEM_CHAT ? v->offset : 0;
-            p->n = v->kind == MEM_CHAT ? (int64_t)strlen(v->text) : -1;
-            p->fate = fate_of(v->fate);
-            p->pinned = v->wish == RAG_PINNED;
-            p->number = v->number;
-            split_label(v->label, p);
-            p->text = q_strdup(v->text);
-            p->score = v->score;
-            p->tokens = v->tokens;
-            q_buf b = { 0 };
-            rag_number(v->score, r->min_score, p->shown);
-            p->signals = q_strdup(rag_signals_text(v, &b));
-            parts_of(p);
-            p->terms = rag_terms_text(r, v);
-            q_buf_clear(&b);
-            rag_why(r, v, &b);
-            rag_taken(v->taken_ms, v->missing, &b);
-            p->why = q_buf_take(&b);
-            p->missing = v->missing;
-        }
+    int *order = rag_shown(r);
+    for (int i = 0; i < r->n; i++) {
+        const rag_passage *v = &r->v[order[i]];
+        agt_passage *p = &o->p[o->n++];
+        p->chunk = v->id;
+        p->of = v->kind == MEM_CHAT ? AGT_OF_CHAT : AGT_OF_DOCUMENT;
+        p->owner = v->source;
+        p->from = v->kind == MEM_CHAT ? v->offset : 0;
+        p->n = v->kind == MEM_CHAT ? (int64_t)strlen(v->text) : -1;
+        p->fate = fate_of(v->fate);
+        p->pinned = v->wish == RAG_PINNED;
+        p->number = v->number;
+        split_label(v->label, p);
+        p->text = q_strdup(v->text);
+        p->score = v->score;
+        p->tokens = v->tokens;
+        q_buf b = { 0 };
+        rag_number(v->score, r->min_score, p->shown);
+        p->signals = q_strdup(rag_signals_text(v, &b));
+        parts_of(p);
+        p->terms = rag_terms_text(r, v);
+        q_buf_clear(&b);
+        rag_why(r, v, &b);
+        rag_taken(v->taken_ms, v->missing, &b);
+        p->why = q_buf_take(&b);
+        p->missing = v->missing;
+    }
+    free(order);
     q_buf b = { 0 };
     if (!r->n_fed)
         o->nothing = q_strdup(rag_summary(r, &b));
@@ -274,38 +273,37 @@ agt_retrieval *view_logs(mem_store *s, const lost_now *gone, const mem_logs *l, 
     agt_retrieval *o = q_alloc(sizeof *o);
     o->p = q_alloc(sizeof *o->p * (size_t)(l->n + 1));
     o->min_score = min_score;
-    for (int pass = 0; pass < 2; pass++)
-        for (int i = 0; i < l->n; i++) {
-            const mem_log *v = &l->v[i];
-            if ((v->number > 0) != (pass == 0))
-                continue;
-            agt_passage *p = &o->p[o->n++];
-            p->chunk = v->ref;
-            p->of = v->kind == MEM_CHAT ? AGT_OF_CHAT : AGT_OF_DOCUMENT;
-            p->n = -1;
-            p->fate = fate_of(rag_log_fate(v));
-            p->pinned = rag_log_pinned(v);
-            p->number = v->number;
-            split_label(*v->label ? v->label : _("deleted since"), p);
-            p->score = v->score;
-            p->tokens = v->tokens;
-            q_buf b = { 0 };
-            rag_log_why(v, &b);
-            p->text = text_of(s, gone, v, p, &b);
-            p->why = q_buf_take(&b);
-            double least = rag_log_min_score(v);
-            rag_number(v->score, least, p->shown);
-            p->signals = q_strdup(v->signals);
-            parts_of(p);
-            p->terms = q_strdup(v->terms);
-            if (least > 0)
-                o->min_score = least;
-            if (v->score > o->best)
-                o->best = v->score;
-            int *const of[] = { &o->fed, &o->cut_score, &o->cut_limit, &o->cut_repeat, &o->cut_unwanted, &o->cut_answers };
-            ++*of[v->number > 0 ? AGT_FED : p->fate];
-            o->fed_tokens += v->number > 0 ? v->tokens : 0;
-        }
+    int *order = rag_shown_logs(l);
+    for (int i = 0; i < l->n; i++) {
+        const mem_log *v = &l->v[order[i]];
+        agt_passage *p = &o->p[o->n++];
+        p->chunk = v->ref;
+        p->of = v->kind == MEM_CHAT ? AGT_OF_CHAT : AGT_OF_DOCUMENT;
+        p->n = -1;
+        p->fate = fate_of(rag_log_fate(v));
+        p->pinned = rag_log_pinned(v);
+        p->number = v->number;
+        split_label(*v->label ? v->label : _("deleted since"), p);
+        p->score = v->score;
+        p->tokens = v->tokens;
+        q_buf b = { 0 };
+        rag_log_why(v, &b);
+        p->text = text_of(s, gone, v, p, &b);
+        p->why = q_buf_take(&b);
+        double least = rag_log_min_score(v);
+        rag_number(v->score, least, p->shown);
+        p->signals = q_strdup(v->signals);
+        parts_of(p);
+        p->terms = q_strdup(v->terms);
+        if (least > 0)
+            o->min_score = least;
+        if (v->score > o->best)
+            o->best = v->score;
+        int *const of[] = { &o->fed, &o->cut_score, &o->cut_limit, &o->cut_repeat, &o->cut_unwanted, &o->cut_answers };
+        ++*of[v->number > 0 ? AGT_FED : p->fate];
+        o->fed_tokens += v->number > 0 ? v->tokens : 0;
+    }
+    free(order);
     if (!o->fed) {
         q_buf b = { 0 };
         rag_logs_summary(l, &b);

@@ -555,7 +555,10 @@ static int run(options *o, char *err)
     char *path = NULL;
     agt *a;
     q_buf question = { 0 };
-    int rc = cli_model_path(o->model, &path, err), status = 0;
+    bool server = o->model && *o->model == '@';       /* config.ini says where; opening it, whether it is there */
+    int rc = server ? Q_OK : cli_model_path(o->model, &path, err), status = 0;
+    if (server)
+        path = q_strdup(o->model);
     if (rc < 0 && (o->model || o->prompt))
         return fail(o, err);
     if (o->prompt) {

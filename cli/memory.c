@@ -23,7 +23,8 @@
 #include "rag/rag.h"
 
 const cli_command cli_memory = { "memory", N_(
-    "quorum memory add PATH... [--db FILE]        takes text, Markdown and archives of chats, or folders of them, into memory\n"
+    "quorum memory add PATH... [--db FILE] [--again]  takes text, Markdown and archives of chats, or folders of them, into memory;\n"
+    "    --again: also what was forgotten of archives\n"
     "quorum memory search TEXT [--json] [-n N] [--explain] [--mode auto|lexical|hybrid|graph] [-m F] [--rerank MODEL|default]\n"
     "    the best passages, and which of them would be fed; --explain: every number of it. F is an embedding model: without -m\n"
     "    the one that quorum model fetch --embedder brings, if it is there; --rerank: a chat model judges them once more\n"
@@ -78,7 +79,7 @@ static int add(mem_store *s, const memory_ask *a, char *err)
     int rc = Q_OK, bad = 0;
     for (int i = 0; i < a->n && !interrupted; i++) {
         rag_progress p;
-        rag_add_opts o = {.progress = show_file, .go = going_on};
+        rag_add_opts o = {.progress = show_file, .go = going_on, .again = a->again};
         tell_beginning(a->rest[i]);
         int one = rag_add(s, a->rest[i], &o, &p, err);
         if (isatty(2)) q_say_own(stderr, "\r\033[K");
@@ -95,6 +96,7 @@ static int add(mem_store *s, const memory_ask *a, char *err)
         all.chats_more += p.chats_more;
         all.chats_same += p.chats_same;
         all.messages += p.messages;
+        all.forgotten += p.forgotten;
         all.damaged += p.damaged;
         if (one == Q_OK) continue;
         bad = cli_fail(err);
@@ -186,13 +188,15 @@ static void search_words(const rag_result *r, const memory_ask *a)
     q_buf b = {0};
     if (a->explain) rag_explain(r, &b);
     if (a->explain) q_say_text(stdout, b.p);
+    int *order = rag_shown(r);
     for (int i = 0, shown = 0; i < r->n && shown < a->max && !a->explain; i++, shown++) {
-        const rag_passage *p = &r->v[i];
+        const rag_passage *p = &r->v[order[i]];
         char number[16] = "-";
         if (p->fate == RAG_FED) snprintf(number, sizeof number, "[%d]", p->number);
         q_say(stdout, "%s %.2f  %s%s\n    %.*s%s\n", number, p->score, p->label, p->fate == RAG_FED ? "" : _("  (would not be fed)"),
               PREVIEW, p->text, strlen(p->text) > PREVIEW ? "…" : "");
     }
+    free(order);
     if (!a->explain && r->note) q_say(stdout, "%s\n", r->note);
     if (!a->explain) q_say(stdout, r->searched ? _("asked as a question: %s\n") : "%s\n", rag_summary(r, &b));
     q_buf_free(&b);
@@ -326,6 +330,7 @@ static int export(const memory_ask *a, char *err)
     int unread = 0, rc = mem_export(a->db, export_row, NULL, &unread, err);
     if (rc == Q_OK && (fflush(stdout) != 0 || ferror(stdout))) rc = q_fail(err, Q_IO, _("the export could not be written: %s"), strerror(errno));
     if (rc != Q_OK) return cli_fail(err);
+    memory_left(a);
     if (unread == 0) return 0;
     memory_unread(unread);
     return 1;
@@ -395,6 +400,7 @@ int cmd_memory(int argc, char **argv)
         if (dash && strcmp(argv[i], "--") == 0) plain = true;
         else if (dash && strcmp(argv[i], "--json") == 0) a.json = true;
         else if (dash && strcmp(argv[i], "--yes") == 0) a.yes = true;
+        else if (dash && strcmp(argv[i], "--again") == 0) a.again = true;
         else if (dash && strcmp(argv[i], "--force") == 0) a.force = true;
         else if (dash && (v = cli_opt(argc, argv, &i, "--svg")) != NULL) a.svg = v;
         else if (dash && (v = cli_opt(argc, argv, &i, "--markdown")) != NULL) a.markdown = v;
@@ -425,6 +431,7 @@ int cmd_memory(int argc, char **argv)
     if (a.markdown && act->file != export) return cli_usage(&cli_memory, _("export takes --markdown FOLDER, and nothing else does"));
     if (a.markdown) act = &folder;
     if ((act->run != memory_graph && a.svg) || (a.force && act->run != memory_graph && act != &folder)) return cli_usage(&cli_memory, _("graph takes --svg FILE, it and export --markdown take --force, and nothing else does"));
+    if (a.again && act->run != add) return cli_usage(&cli_memory, _("add takes --again, and nothing else does"));
     if (act->run == delete && !ids_are_numbers(&a)) return cli_usage(&cli_memory, _("delete takes an ID as quorum memory list shows it"));
     char err[Q_ERRLEN];
     return act->run ? on_store(act, &a, err) : act->file(&a, err);

@@ -57,7 +57,9 @@ static const struct { enum mem_forget_by by; enum mem_part part; const char *sql
      " EXISTS (SELECT 1 FROM chunk c WHERE c.document=d.id AND (holds(c.text) OR holds(c.heading) OR holds(c.name))) OR"
      " EXISTS (SELECT 1 FROM document_raw r WHERE r.document=d.id AND holds(r.data)))"},
     {MEM_FORGET_WORDS, MEM_PART_MESSAGE, MESSAGE " AND m.id BETWEEN ?1 AND ?2 AND ?3<=?4 AND (holds(m.text) OR holds(m.thinking) OR holds(m.author) OR"
-     " EXISTS (SELECT 1 FROM message_raw r WHERE r.message=m.id AND holds(r.data)))"},
+     " EXISTS (SELECT 1 FROM message_raw r WHERE r.message=m.id AND holds(r.data)) OR"
+     " EXISTS (SELECT 1 FROM tool_call t WHERE t.message=m.id AND (holds(t.name) OR holds(t.arguments) OR holds(t.result) OR holds(t.policy) OR"
+     " EXISTS (SELECT 1 FROM tool_whole w WHERE w.call=t.id AND holds(w.text)) OR EXISTS (SELECT 1 FROM tool_undo u WHERE u.call=t.id AND (holds(u.path) OR holds(u.was))))))"},
     {MEM_FORGET_TIME, MEM_PART_FACT, FACT " AND f.created>=?3 AND f.created<?4 AND f.id BETWEEN ?1 AND ?2"},
     {MEM_FORGET_WORDS, MEM_PART_FACT, FACT " AND f.id BETWEEN ?1 AND ?2 AND ?3<=?4 AND (holds(f.text) OR holds(f.subject))"},
 };
@@ -166,6 +168,7 @@ static int one_message(mem_store *s, int64_t id, int *gone, char *err)
     int rc = store_int(s, &conversation, err, "SELECT m.conversation FROM message m JOIN conversation c ON c.id=m.conversation WHERE m.id=? AND c.state=0", "i", id);
     if (rc != Q_OK) return rc == Q_NOTFOUND ? Q_OK : rc;
     rc = store_int(s, &parent, err, "SELECT ifnull(parent, 0) FROM message WHERE id=?", "i", id);
+    if (rc == Q_OK) rc = store_forgotten_put(s, conversation, id, err);
     if (rc == Q_OK) rc = store_logs_forget(s, MEM_CHAT, id, err);
     if (rc == Q_OK) rc = store_wish_passage_gone(s, MEM_CHAT, id, err);
     if (rc == Q_OK) rc = store_index_drop(s, MEM_CHAT, id, err);
@@ -204,6 +207,7 @@ static const struct { const char *sql, *last; } beside[] = {
     {"UPDATE message_config SET json='{}', label='', mark='' WHERE message BETWEEN ? AND ? AND (holds(json) OR holds(label) OR holds(mark))",
      "SELECT ifnull(max(message), 0) FROM message_config"},
     {"DELETE FROM routing_tag WHERE message BETWEEN ? AND ? AND holds(name)", "SELECT ifnull(max(message), 0) FROM routing_tag"},
+    {"DELETE FROM outside WHERE id BETWEEN ? AND ? AND holds(path)", "SELECT ifnull(max(id), 0) FROM outside"},
     /* what was being written when a person left, and errands that name it */
     {"DELETE FROM setting WHERE ?<=? AND holds(value) AND (substr(name, 1, 6)='draft.' OR substr(name, 1, 7)='errand.')", "SELECT 1"},
 };

@@ -181,10 +181,13 @@ typedef struct mem_import {
     const mem_import_message *v;
     int n;
     int leaf;                           /* index of the end of the branch that is shown; -1: the last message */
+    bool again;                         /* also what was forgotten of it, and it is forgotten no more */
 } mem_import;
-typedef struct mem_imported { int64_t conversation; bool fresh; int added; } mem_imported;
+#define MEM_OWN_SOURCE "quorum"         /* the source of what our own export wrote */
+typedef struct mem_imported { int64_t conversation; bool fresh; int added, forgotten /* messages that stayed out */; } mem_imported;
 /* Takes a conversation in, or adds to one that came before what is new in it; a message that is there stays as it is, and so do
- * a title that was given to it and the place of a person who went on from it. Nothing is written where nothing is new. In
+ * a title that was given to it and the place of a person who went on from it. What was forgotten of it stays out, and what stood below
+ * that hangs on what it hung on. Nothing is written where nothing is new. In
  * steps, each of which leaves a whole tree: after a failure, or a kill, calling again does the rest. go (may be NULL) is asked
  * between two steps; false: Q_CANCEL. */
 int mem_import_put(mem_store *, const mem_import *, bool (*go)(void *user), void *user, mem_imported *out, char *err);
@@ -523,6 +526,33 @@ int mem_fact_list(mem_store *, mem_facts *out, char *err);                      
 int mem_facts_delete(mem_store *, const int64_t *id, int n, int *done /* or NULL */, char *err);    /* the one before such a one holds again */
 void mem_facts_free(mem_facts *);
 
+/* ================= what a model did ================= */
+/* A call of a tool, kept with the answer in which it was made; neither searched nor fed to another conversation; gone with the answer. */
+enum mem_call_state { MEM_CALL_DONE, MEM_CALL_FAILED /* the tool says why */, MEM_CALL_DENIED, MEM_CALL_STOPPED };
+typedef struct mem_call {
+    int64_t id, message;
+    int round;                          /* calls of one round were made at once */
+    int64_t at;                         /* bytes of the answer's text before it */
+    char *name, *arguments, *result;    /* as the model read it */
+    char *policy;                       /* who let it be done, or did not: a word or two for people */
+    enum mem_call_state state;
+    int64_t ms, created_ms;             /* what it took; when */
+    char *path, *became;                /* absolute, of a file that it changed, "": none; its sha256 then */
+    int mode;
+    bool there, kept, undone;           /* the file was there; what it takes to undo is kept; it was undone */
+} mem_call;
+typedef struct mem_calls { mem_call *v; int n; } mem_calls;
+/* Of what files held before, so much is kept for so long; the oldest go first. */
+enum { MEM_UNDO_BYTES = 64 << 20, MEM_UNDO_DAYS = 30 };
+/* id, created, kept and undone ignored. was: what its file held, NULL: it is not kept or was not there; whole: of a result that was cut, or NULL. */
+int mem_call_put(mem_store *, const mem_call *, const char *was, size_t n_was, const char *whole, size_t n_whole, int64_t *id, char *err);
+int mem_call_list(mem_store *, int64_t message, mem_calls *out, char *err);       /* in their order */
+int mem_call_last(mem_store *, int64_t conversation, int most, mem_calls *out, char *err);       /* newest first */
+int mem_call_was(mem_store *, int64_t call, q_buf *out, char *err);               /* Q_NOTFOUND: not kept */
+int mem_call_whole(mem_store *, int64_t call, q_buf *out, char *err);             /* likewise */
+int mem_call_undone(mem_store *, int64_t call, char *err);
+void mem_calls_free(mem_calls *);
+
 /* ================= forgetting ================= */
 /* Documents, conversations and messages that somebody means to remove. Documents and conversations go by their own functions. */
 enum mem_part { MEM_PART_DOCUMENT, MEM_PART_CHAT, MEM_PART_MESSAGE, MEM_PART_FACT, MEM_PARTS };
@@ -557,6 +587,15 @@ typedef void mem_found_fn(void *user, const mem_found *);
 int mem_verify_absent(const char *path, const char *text, mem_found_fn *, void *user, int *files, int *unread, char *err);
 /* Any file's bytes; *at: about where, -1: nowhere. */
 int mem_file_holds(const char *file, const char *text, int64_t *at, char *err);
+
+/* ================= what left ================= */
+/* Files and folders outside quorum's own that hold what a person said: no forgetting reaches them, so they are written down. */
+typedef struct mem_outside { int64_t id, made_ms; char *kind /* "export", "trace", "picture"; in no language */, *path; } mem_outside;
+typedef struct mem_outsides { mem_outside *v; int n; } mem_outsides;
+int mem_outside_put(mem_store *, const char *kind, const char *path, char *err);  /* now; one of the same path is replaced */
+int mem_outside_list(mem_store *, mem_outsides *out, char *err);                 /* oldest first */
+int mem_outside_of(const char *path /* as in mem_open */, mem_outsides *out, char *err);   /* of a file that is not open; also of one that is refused */
+void mem_outsides_free(mem_outsides *);
 
 /* ================= backups ================= */
 typedef struct mem_backup { char *path, day[11]; int64_t bytes, made_ms; } mem_backup;  /* day: "2026-11-27" */

@@ -12,25 +12,27 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum why { GOES_ON, TOO_LARGE, HEAD_TOO_LARGE, ENOUGH, NOT_PUBLIC };     /* why we ended it ourselves */
+
+typedef struct run {                     /* the request that runs */
+    net_request q;
+    net_reply *out;
+    char *url;                           /* where it is now; NULL: none runs */
+    struct curl_slist *list;
+    uint64_t head;
+    int64_t last;                        /* when a byte came */
+    bool came, follow;                   /* since the last step; a redirect's body is nobody's */
+    enum why why;
+} run;
+
 struct net {
     net_curl c;
     CURL *easy;
     CURLM *multi;                        /* holds the connections that stay open */
     pthread_mutex_t mu;                  /* multi, for who cancels while it is made */
     atomic_bool cancel;
+    run r;
 };
-
-enum why { GOES_ON, TOO_LARGE, HEAD_TOO_LARGE, ENOUGH, NOT_PUBLIC };     /* why we ended it ourselves */
-
-typedef struct run {
-    net *n;
-    const net_request *q;
-    net_reply *out;
-    uint64_t head;
-    int64_t last;                        /* when a byte came */
-    bool follow;                         /* a redirect's body is nobody's */
-    enum why why;
-} run;
 
 net *net_new(void)
 {
@@ -67,17 +69,18 @@ static size_t on_data(char *p, size_t size, size_t n, void *user)
 {
     run *r = user;
     (void)size;                          /* always 1 */
-    r->last = q_now_ns();
+    r->came = true;
     r->out->body += n;
-    if (r->out->body > or_else(r->q->limit.body, 64u << 20)) {
+    if (r->out->body > or_else(r->q.limit.body, 64u << 20)) {
         r->why = TOO_LARGE;
         return CURL_WRITEFUNC_ERROR;
     }
     bool theirs = r->follow && r->out->status >= 300 && r->out->status < 400;
-    if (!theirs && r->q->data && !r->q->data(r->q->user, r->out, p, n)) {
+    if (!theirs && r->q.data && !r->q.data(r->q.user, r->out, p, n)) {
         r->why = ENOUGH;
         return CURL_WRITEFUNC_ERROR;
     }
+    r->last = q_now_ns();                /* whoever was told may have taken its time */
     return n;
 }
 
@@ -105,7 +108,7 @@ static size_t on_head(char *p, size_t size, size_t n, void *user)
     size_t len;
     const char *v;
     r->last = q_now_ns();
-    if ((r->head += n) > or_else(r->q->limit.head, 256u << 10)) {
+    if ((r->head += n) > or_else(r->q.limit.head, 256u << 10)) {
         r->why = HEAD_TOO_LARGE;
         return CURL_WRITEFUNC_ERROR;
     }
@@ -127,7 +130,7 @@ static curl_socket_t on_socket(void *user, curlsocktype purpose, struct curl_soc
 {
     run *r = user;
     (void)purpose;
-    if (r->q->public_only && !net_public(&a->addr)) {
+    if (r->q.public_only && !net_public(&a->addr)) {
         r->why = NOT_PUBLIC;
         return CURL_SOCKET_BAD;
     }
@@ -207,16 +210,17 @@ static int ready(net *n, char *err)
     return n->easy && n->multi ? Q_OK : q_fail(err, Q_NOMEM, _("not enough memory to ask a server: close other programs and try again"));
 }
 
-static void describe(run *r, const char *url, struct curl_slist *list)
+static void describe(net *n)
 {
-    const net_request *q = r->q;
-    CURL *h = r->n->easy;
-    __typeof__(r->n->c.easy_setopt) opt = r->n->c.easy_setopt;
-    r->n->c.easy_reset(h);
-    opt(h, CURLOPT_URL, url);
+    run *r = &n->r;
+    const net_request *q = &r->q;
+    CURL *h = n->easy;
+    __typeof__(n->c.easy_setopt) opt = n->c.easy_setopt;
+    n->c.easy_reset(h);
+    opt(h, CURLOPT_URL, r->url);
     opt(h, CURLOPT_PROTOCOLS_STR, "http,https");
     opt(h, CURLOPT_NOSIGNAL, 1L);
-    opt(h, CURLOPT_HTTPHEADER, list);
+    opt(h, CURLOPT_HTTPHEADER, r->list);
     opt(h, CURLOPT_USERAGENT, "quorum/" QUORUM_VERSION);
     opt(h, CURLOPT_CONNECTTIMEOUT, (long)or_else((uint64_t)q->limit.connect_s, 15));
     opt(h, CURLOPT_WRITEFUNCTION, on_data);
@@ -251,7 +255,7 @@ static int ended_by_us(const run *r, const char *host, char *err)
     switch (r->why) {
     case TOO_LARGE:
         return q_fail(err, Q_RANGE, _("%s sent more than %llu bytes: it is no answer, and the request was ended"), host,
-                      (unsigned long long)or_else(r->q->limit.body, 64u << 20));
+                      (unsigned long long)or_else(r->q.limit.body, 64u << 20));
     case HEAD_TOO_LARGE:
         return q_fail(err, Q_RANGE, _("%s sent no end of headers: check that it is the server you mean"), host);
     case NOT_PUBLIC:
@@ -261,7 +265,7 @@ static int ended_by_us(const run *r, const char *host, char *err)
     }
 }
 
-static int failed(const run *r, CURLcode code, const char *url, char *err)
+static int failed(const net *n, CURLcode code, char *err)
 {
     static const struct { CURLcode code; int rc; const char *words; } row[] = {
         { CURLE_COULDNT_RESOLVE_HOST, Q_NOTFOUND, N_("no machine is called so: %s. Check the address and the network") },
@@ -277,15 +281,15 @@ static int failed(const run *r, CURLcode code, const char *url, char *err)
         { CURLE_PARTIAL_FILE, Q_IO, N_("%s closed the line before its answer ended: ask again") },
         { CURLE_RECV_ERROR, Q_IO, N_("the line to %s broke before its answer ended: ask again") },
         { CURLE_SEND_ERROR, Q_IO, N_("the line to %s broke while it was asked: ask again") } };
-    char *host = net_host(url);
+    char *host = net_host(n->r.url);
     int rc = Q_OK;
-    if (r->why)
-        rc = ended_by_us(r, host, err);
+    if (n->r.why)
+        rc = ended_by_us(&n->r, host, err);
     for (size_t i = 0; !rc && i < sizeof row / sizeof *row; i++)
         if (row[i].code == code)
             rc = q_fail(err, row[i].rc, _(row[i].words), host);
     if (!rc)
-        rc = q_fail(err, Q_IO, _("%s could not be asked: %s"), host, r->n->c.easy_strerror(code));
+        rc = q_fail(err, Q_IO, _("%s could not be asked: %s"), host, n->c.easy_strerror(code));
     free(host);
     return rc;
 }
@@ -311,61 +315,56 @@ static void pipe_on(const sigset_t *before, bool pending)
     pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
-/* The handle stands in multi. Until it is done, cancelled or silent for too long. */
-static int drive(run *r, const char *url, char *err)
+/* One step, within pipe_off: as net_next. */
+static int step(net *n, char *err)
 {
-    net *n = r->n;
-    int64_t stall = (int64_t)or_else((uint64_t)r->q->limit.stall_s, 300) * 1000000000;
+    run *r = &n->r;
+    int64_t stall = (int64_t)or_else((uint64_t)r->q.limit.stall_s, 300) * 1000000000;
     int running = 1, left;
     r->last = q_now_ns();
-    while (running) {
+    for (r->came = false; running && !r->came;) {
         if (atomic_load(&n->cancel))
             return q_fail(err, Q_CANCEL, _("stopped"));
         if (n->c.multi_perform(n->multi, &running) != CURLM_OK)
             return q_fail(err, Q_ERR, _("libcurl lost its way: ask again"));
         int64_t quiet = q_now_ns() - r->last;
-        if (running && quiet > stall) {
-            char *host = net_host(url);
+        if (running && !r->came && quiet > stall) {
+            char *host = net_host(r->url);
             int rc = q_fail(err, Q_IO, _("%s has been silent for %d seconds: look into the server's log, then ask again"), host, (int)(stall / 1000000000));
             free(host);
             return rc;
         }
-        if (running) {
+        if (running && !r->came) {
             int64_t wait = (stall - quiet) / 1000000 + 1;
             n->c.multi_poll(n->multi, NULL, 0, wait < 1000 ? (int)wait : 1000, NULL);
         }
     }
-    for (CURLMsg *m; (m = n->c.multi_info_read(n->multi, &left));)
+    for (CURLMsg *m; !running && (m = n->c.multi_info_read(n->multi, &left));)
         if (m->msg == CURLMSG_DONE && m->data.result != CURLE_OK)
-            return failed(r, m->data.result, url, err);
-    return Q_OK;
+            return failed(n, m->data.result, err);
+    return running;
 }
 
-static int once(run *r, const char *url, bool own, char *err)
+static int advance(net *n, char *err)
 {
-    net *n = r->n;
     sigset_t before;
     bool pending;
-    struct curl_slist *list = headers(n, r->q, own);
-    *r->out = (net_reply){ .retry_after = -1 };
-    r->head = 0;
-    describe(r, url, list);
     pipe_off(&before, &pending);
-    int rc = n->c.multi_add_handle(n->multi, n->easy) == CURLM_OK ? drive(r, url, err) : q_fail(err, Q_ERR, _("libcurl lost its way: ask again"));
-    n->c.multi_remove_handle(n->multi, n->easy);
+    int rc = step(n, err);
     pipe_on(&before, pending);
-    wipe(n, list);
     return rc;
 }
 
 static bool redirects(int status) { return status == 301 || status == 302 || status == 303 || status == 307 || status == 308; }
 
 /* Where a redirect leads, for the next round; NULL and err: it is not followed. */
-static char *next(run *r, const char *from, int left, char *err)
+static char *next(const net *n, int left, char *err)
 {
+    const net_request *q = &n->r.q;
+    const char *from = n->r.url;
     char *to = NULL, *host, *there;
-    bool read_only = !r->q->body && (!r->q->method || strcmp(r->q->method, "GET") == 0 || strcmp(r->q->method, "HEAD") == 0);
-    r->n->c.easy_getinfo(r->n->easy, CURLINFO_REDIRECT_URL, &to);
+    bool read_only = !q->body && (!q->method || strcmp(q->method, "GET") == 0 || strcmp(q->method, "HEAD") == 0);
+    n->c.easy_getinfo(n->easy, CURLINFO_REDIRECT_URL, &to);
     host = net_host(from);
     if (!to) {
         q_fail(err, Q_FORMAT, _("%s answers with a redirect that leads nowhere: check the address"), host);
@@ -374,39 +373,93 @@ static char *next(run *r, const char *from, int left, char *err)
     }
     there = net_host(to);
     bool other = strcasecmp(host, there) != 0, tls = strncasecmp(from, "https:", 6) == 0 && strncasecmp(to, "https:", 6) != 0;
-    char *out = left > 0 && read_only && !(other && r->q->key) && !tls ? q_strdup(to) : NULL;
+    char *out = left > 0 && read_only && !(other && q->key) && !tls ? q_strdup(to) : NULL;
     if (!out)
-        q_fail(err, Q_RANGE, r->q->redirects && left <= 0 ? _("%s sends from one address to the next without an end (now %s): check the address")
+        q_fail(err, Q_RANGE, q->redirects && left <= 0 ? _("%s sends from one address to the next without an end (now %s): check the address")
                : _("%s sends elsewhere, to %s, where nothing is sent unasked: if that is right, write that address"), host, there);
     free(host);
     free(there);
     return out;
 }
 
-int net_run(net *n, const net_request *q, net_reply *out, char *err)
+/* own: this host may be told the key. url: taken. */
+static int start(net *n, const net_request *q, char *url, bool own, net_reply *out, char *err)
 {
     *out = (net_reply){ .retry_after = -1 };
-    run r = { .n = n, .q = q, .out = out, .follow = q->redirects > 0 };
+    n->r = (run){ .q = *q, .out = out, .url = url, .list = headers(n, q, own), .follow = q->redirects > 0 };
+    describe(n);
+    return n->c.multi_add_handle(n->multi, n->easy) == CURLM_OK ? Q_OK : q_fail(err, Q_ERR, _("libcurl lost its way: ask again"));
+}
+
+int net_open(net *n, const net_request *q, net_reply *out, char *err)
+{
+    net_request plain = *q;
+    *out = (net_reply){ .retry_after = -1 };
     int rc = check(q, err);
     if (rc == Q_OK)
         rc = ready(n, err);
-    if (rc < 0)
-        return rc;
-    char *url = q_strdup(q->url), *first = net_host(url);
+    plain.redirects = 0;
+    return rc < 0 ? rc : start(n, &plain, q_strdup(q->url), true, out, err);
+}
+
+int net_next(net *n, char *err)
+{
+    int rc = advance(n, err);
+    if (rc == 0 && redirects(n->r.out->status)) {
+        free(next(n, 0, err));
+        rc = Q_RANGE;
+    }
+    return rc;
+}
+
+void net_end(net *n)
+{
+    if (!n->r.url)
+        return;
+    sigset_t before;
+    bool pending;
+    pipe_off(&before, &pending);
+    n->c.multi_remove_handle(n->multi, n->easy);
+    pipe_on(&before, pending);
+    wipe(n, n->r.list);
+    free(n->r.url);
+    n->r = (run){ .url = NULL };
+}
+
+int net_wait(net *n, int ms, char *err)
+{
+    int rc = ready(n, err);
+    for (int64_t until = q_now_ns() + (int64_t)ms * 1000000, now; rc == Q_OK && (now = q_now_ns()) < until;) {
+        if (atomic_load(&n->cancel))
+            return q_fail(err, Q_CANCEL, _("stopped"));
+        n->c.multi_poll(n->multi, NULL, 0, (int)((until - now) / 1000000) + 1, NULL);
+    }
+    return rc == Q_OK && atomic_load(&n->cancel) ? q_fail(err, Q_CANCEL, _("stopped")) : rc;
+}
+
+int net_run(net *n, const net_request *q, net_reply *out, char *err)
+{
+    *out = (net_reply){ .retry_after = -1 };
+    int rc = check(q, err);
+    if (rc == Q_OK)
+        rc = ready(n, err);
+    char *url = q_strdup(q->url), *first = net_host(url), *to = NULL;
     bool own = true;
-    for (int left = q->redirects; rc == Q_OK; left--) {
-        rc = once(&r, url, own, err);
-        if (rc < 0 || !redirects(out->status))
-            break;
-        char *to = next(&r, url, left, err);
-        rc = to ? Q_OK : Q_RANGE;
-        if (to) {
-            char *host = net_host(to);
-            own = own && strcasecmp(host, first) == 0;
+    for (int left = q->redirects; rc == Q_OK; left--, url = to) {
+        to = NULL;
+        rc = start(n, q, url, own, out, err);
+        url = NULL;                      /* taken */
+        while (rc == Q_OK && (rc = advance(n, err)) > 0)
+            rc = Q_OK;
+        if (rc == Q_OK && redirects(out->status)) {
+            char *host = (to = next(n, left, err)) ? net_host(to) : NULL;
+            rc = to ? Q_OK : Q_RANGE;
+            own = own && host && strcasecmp(host, first) == 0;
             free(host);
-            free(url);
-            url = to;
         }
+        net_end(n);
+        if (!to)
+            break;
     }
     free(url);
     free(first);

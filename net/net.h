@@ -48,6 +48,12 @@ typedef struct net_request {
 /* Q_OK whatever the status is. Q_NOTFOUND: no libcurl, no such host, nobody listens; Q_IO: the line broke or stalled; Q_FORMAT: no
  * HTTP, or a bad url; Q_RANGE: a limit, or an address that may not be asked; Q_CANCEL. out: what came, also on failure. */
 int net_run(net *, const net_request *, net_reply *out, char *err);
+/* The same a step at a time, for who reads as it pleases: net_next calls data for what came, once or several times. Redirects are
+ * errors here. What the request points to stays until net_end, which may come at any time and closes what has not ended. */
+int net_open(net *, const net_request *, net_reply *out, char *err);
+int net_next(net *, char *err);          /* 1: something came; 0: it ended; or as net_run */
+void net_end(net *);
+int net_wait(net *, int ms, char *err);  /* sleeps between two requests; Q_CANCEL */
 /* on: the request that runs ends at once, and so does the next, until it is off. */
 void net_cancel(net *, bool on);
 /* "https://host:8000" of an url, for sentences; malloc'ed. */

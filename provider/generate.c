@@ -120,7 +120,7 @@ static void sort_out(gen *g, bool end)
 static void piece(gen *g, q_buf *b, bool thinking, const gen_token *t)
 {
     prov_piece p = { .answer = g->answer, .number = g->r->tokens, .text = b->p ? b->p : "", .n = b->len, .thinking = thinking,
-                     .token = t ? t->id : -1, .logprob = t ? t->logprob : (double)NAN };
+                     .token = t && !t->unnamed ? t->id : -1, .logprob = t ? t->logprob : (double)NAN };
     if (g->h->piece)
         g->h->piece(g->h->user, &p);
     q_buf_clear(b);

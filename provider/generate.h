@@ -4,7 +4,8 @@
 
 #include "provider/provider.h"
 
-typedef struct gen_token { int32_t id; double logprob; bool end; } gen_token;      /* end: it ends the answer and is no part of it */
+/* end: it ends the answer and is no part of it; unnamed: id only tells it from others, nobody else knows it by that. */
+typedef struct gen_token { int32_t id; double logprob; bool end, unnamed; } gen_token;
 /* Where tokens come from. All in the thread of the request. */
 typedef struct gen_source {
     void *self;

@@ -18,6 +18,7 @@ typedef struct prov_kind {
     double (*config_number)(const prov_config *, const char *name);
     int (*config_nudge_k)(prov_config *, int delta);
     bool (*config_range)(const prov_config *, const char *name, double *min, double *max);
+    const char *(*config_fixed)(const prov_config *, const char *name, q_buf *buf);     /* NULL: nothing is */
     bool (*config_is_default)(const prov_config *, const char *name);
     int (*config_k)(const prov_config *);
     const char *(*config_label)(const prov_config *, q_buf *buf);

@@ -284,7 +284,7 @@ static int choose(void *self, gen_token *out, char *err)
     if (!logits)
         return q_fail(err, Q_ERR, _("the session lost its place: send the question again"));
     eng_choice c = eng_sample(l->sampler, l->c, logits);
-    *out = (gen_token){ c.token, (double)c.logprob, eng_token_end(l->m, c.token) };
+    *out = (gen_token){ .id = c.token, .logprob = (double)c.logprob, .end = eng_token_end(l->m, c.token) };
     if (!out->end)
         eng_sampler_accept(l->sampler, c.token);
     return Q_OK;

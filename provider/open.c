@@ -1,13 +1,14 @@
 /* provider/open: which kinds there are, and who can be asked on this machine. Any thread. */
 #include "engine/models.h"
 #include "provider/local.h"
+#include "provider/remote.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /* A kind takes what begins so; the last one takes all that is left, a path. */
 static const struct { const char *begins; int (*open)(const char *what, const prov_opts *o, prov **out, char *err); } kinds[] = {
-    { "", local_open } };
+    { "@", remote_open }, { "", local_open } };
 
 int prov_open(const char *what, const prov_opts *o, prov **out, char *err)
 {
@@ -51,4 +52,10 @@ void prov_found_free(prov_found *f, int n)
     free(f);
 }
 
-int prov_find_model(const char *m, char **what, char *err) { return eng_find_model(m, what, err); }
+int prov_find_model(const char *m, char **what, char *err)
+{
+    if (!m || *m != '@')
+        return eng_find_model(m, what, err);
+    *what = q_strdup(m);                 /* opening says whether there is one */
+    return Q_OK;
+}

@@ -73,6 +73,7 @@ const char *prov_config_get(const prov_config *c, const char *name, q_buf *buf) 
 double prov_config_number(const prov_config *c, const char *name) { return c->kind->config_number(c, name); }
 int prov_config_nudge_k(prov_config *c, int delta) { return c->kind->config_nudge_k(c, delta); }
 bool prov_config_range(const prov_config *c, const char *name, double *min, double *max) { return c->kind->config_range(c, name, min, max); }
+const char *prov_config_fixed(const prov_config *c, const char *name, q_buf *buf) { return c->kind->config_fixed ? c->kind->config_fixed(c, name, buf) : NULL; }
 bool prov_config_is_default(const prov_config *c, const char *name) { return c->kind->config_is_default(c, name); }
 int prov_config_k(const prov_config *c) { return c->kind->config_k(c); }
 const char *prov_config_label(const prov_config *c, q_buf *buf) { return c->kind->config_label(c, buf); }

@@ -18,12 +18,14 @@ struct eng_cache;
 struct eng_session;
 
 /* ================= opening ================= */
+typedef struct prov_servers prov_servers;        /* who there is beyond this machine: see below */
 typedef struct prov_opts {
+    const prov_servers *servers;         /* for "@NAME/MODEL"; NULL: there are none. Outlive the opening only */
     void (*progress)(void *user, uint64_t done, uint64_t total);     /* may be NULL */
     int (*configure)(void *user, prov_config *c, char *err);         /* sets knobs before room for the context is made; may be NULL */
     void *user;
 } prov_opts;
-/* what: a path to a model file. */
+/* what: a path to a model file, or "@NAME/MODEL": MODEL of the server NAME ("@NAME": the one that it has or its settings name). */
 int prov_open(const char *what, const prov_opts *o, prov **out, char *err);
 void prov_close(prov *);
 
@@ -69,6 +71,8 @@ const char *prov_config_get(const prov_config *, const char *name, q_buf *buf); 
 double prov_config_number(const prov_config *, const char *name);    /* NAN: it is no number, several, or unknown */
 int prov_config_nudge_k(prov_config *, int delta);       /* experts.k by delta in every routed layer, within what there are; the largest then */
 bool prov_config_range(const prov_config *, const char *name, double *min, double *max);   /* false: it takes no number here */
+/* NULL, or a sentence why this knob cannot be set here, whatever the value: a server's own model. Returns buf's text. */
+const char *prov_config_fixed(const prov_config *, const char *name, q_buf *buf);
 bool prov_config_is_default(const prov_config *, const char *name);
 int prov_config_k(const prov_config *); /* the largest experts.k over layers; 0: nothing is routed */
 const char *prov_config_label(const prov_config *, q_buf *buf);      /* what differs: "k 4 · theta 5e5"; "": nothing */
@@ -228,9 +232,20 @@ typedef struct prov_found {
 } prov_found;
 int prov_find(prov_found **out, int *n, char *err);      /* those that can answer first, then by name; Q_OK: err "" or a sentence about what was left out */
 void prov_found_free(prov_found *, int n);
-/* What -m and /model take: a path, part of a name, or NULL for the default; *what malloc'ed, for prov_open. Q_NOTFOUND: none;
+/* What -m and /model take: a path, part of a name, "@NAME/MODEL" of a server, or NULL for the default; *what malloc'ed, for prov_open. Q_NOTFOUND: none;
  * Q_RANGE: several fit, err lists them. */
 int prov_find_model(const char *m, char **what, char *err);
+
+/* ================= servers that speak OpenAI's language ================= */
+/* Sections [server.NAME] of config.ini. Filled by one thread, read by any. A key is never among them: key_env names a variable of
+ * the environment, key_file a file of mode 0600. */
+prov_servers *prov_servers_new(void);
+void prov_servers_free(prov_servers *);                  /* NULL is fine */
+/* One line of NAME's section. Q_NOTFOUND: there is no such key, err lists them; Q_RANGE, Q_FORMAT: what the key takes. */
+int prov_servers_put(prov_servers *, const char *name, const char *key, const char *value, char *err);
+int prov_servers_count(const prov_servers *);            /* NULL: 0 */
+/* "@NAME/MODEL" or "@NAME", malloc'ed; *url: where it is, for a list. */
+char *prov_servers_name(const prov_servers *, int i, const char **url);
 
 /* ================= vectors of many texts: a model of its own, beside whoever answers ================= */
 typedef struct prov_embedder prov_embedder;      /* one caller at a time; several may run at once */

@@ -107,7 +107,7 @@ static void factors(const char *text, q_buf *b)
     }
 }
 
-/* "; for it: words .80, similar in meaning .71"; nothing where nothing was kept. */
+/* " by words .80, similar in meaning .71": what the place is made of; nothing where nothing was kept. */
 static void reasons(const char *text, q_buf *b)
 {
     int n;
@@ -120,7 +120,7 @@ static void reasons(const char *text, q_buf *b)
         for (int i = 0; i < n; i++)
             if (strcmp(s[i].name, name + strlen(RAG_BY)) == 0) word = _(s[i].word);
         shown(v, 2, x);
-        q_buf_say(b, "%s%s %s", first ? _("; for it: ") : ", ", word, x);
+        q_buf_say(b, "%s%s %s", first ? _(" by ") : ", ", word, x);
         first = false;
     }
 }
@@ -198,8 +198,9 @@ void rag_log_why(const mem_log *v, q_buf *b)
     q_buf_say(b, _("; score %s"), rag_number(v->score, rag_log_min_score(v), x));
     if (*v->signals) q_buf_puts(b, " = ");
     factors(v->signals, b);
+    q_buf_say(b, _("; place %d"), v->rank);
     reasons(v->signals, b);
-    q_buf_say(b, _("; rank %d; words: %s"), v->rank, *v->terms ? v->terms : "–");
+    if (*v->terms) q_buf_say(b, _("; found: %s"), v->terms);
 }
 
 static mem_log row_of(const rag_result *r, const rag_passage *p)
@@ -223,6 +224,42 @@ void rag_why(const rag_result *r, const rag_passage *p, q_buf *b)
     mem_log v = row_of(r, p);
     rag_log_why(&v, b);
     row_free(&v);
+}
+
+/* ---- the order ---- */
+struct row { int at, number; double score; };
+
+static int by_what_is_shown(const void *a, const void *b)
+{
+    const struct row *x = a, *y = b;
+    if (!x->number != !y->number) return x->number ? -1 : 1;
+    if (x->number != y->number) return x->number < y->number ? -1 : 1;
+    if (x->score != y->score) return x->score > y->score ? -1 : 1;
+    return x->at < y->at ? -1 : 1;
+}
+
+/* Takes the rows. */
+static int *in_order(struct row *v, int n)
+{
+    int *order = q_alloc(sizeof *order * (size_t)(n + 1));
+    qsort(v, (size_t)n, sizeof *v, by_what_is_shown);
+    for (int i = 0; i < n; i++) order[i] = v[i].at;
+    free(v);
+    return order;
+}
+
+int *rag_shown(const rag_result *r)
+{
+    struct row *v = q_alloc(sizeof *v * (size_t)(r->n + 1));
+    for (int i = 0; i < r->n; i++) v[i] = (struct row){i, r->v[i].number, r->v[i].score};
+    return in_order(v, r->n);
+}
+
+int *rag_shown_logs(const mem_logs *l)
+{
+    struct row *v = q_alloc(sizeof *v * (size_t)(l->n + 1));
+    for (int i = 0; i < l->n; i++) v[i] = (struct row){i, l->v[i].number, l->v[i].score};
+    return in_order(v, l->n);
 }
 
 /* ---- the whole ---- */
@@ -292,8 +329,9 @@ void rag_explain(const rag_result *r, q_buf *b)
         q_buf_say(b, "  %-24s %4.1f  (%lld / %lld)%s\n", t->word, t->weight, (long long)t->with, (long long)t->of,
                      t->everyday ? _("  everyday word") : "");
     }
+    int *order = rag_shown(r);
     for (int i = 0; i < r->n; i++) {
-        const rag_passage *p = &r->v[i];
+        const rag_passage *p = &r->v[order[i]];
         if (p->number) q_buf_say(b, "[%d] ", p->number);
         else q_buf_puts(b, "    ");
         q_buf_say(b, "%3s  %s\n      ", rag_number(p->score, r->min_score, x), p->label);
@@ -301,6 +339,7 @@ void rag_explain(const rag_result *r, q_buf *b)
         rag_taken(p->taken_ms, p->missing, b);
         q_buf_putc(b, '\n');
     }
+    free(order);
 }
 
 int rag_log(mem_store *s, int64_t message, const rag_result *r, char *err)

@@ -131,14 +131,16 @@ void rag_explain_logs(const mem_logs *l, q_buf *out)
     char x[RAG_NUMBER];
     q_buf_printf(out, "%s\n", rag_logs_summary(l, &b));
     q_buf_free(&b);
+    int *order = rag_shown_logs(l);
     for (int i = 0; i < l->n; i++) {
-        const mem_log *v = &l->v[i];
+        const mem_log *v = &l->v[order[i]];
         if (v->number) q_buf_printf(out, "[%d] ", v->number);
         else q_buf_puts(out, "    ");
         q_buf_printf(out, "%3s  %s\n      ", rag_number(v->score, rag_log_min_score(v), x), *v->label ? v->label : _("deleted since"));
         rag_log_why(v, out);
         q_buf_putc(out, '\n');
     }
+    free(order);
 }
 
 char *rag_explain_logs_json(const mem_logs *l)

@@ -171,7 +171,7 @@ typedef struct rag_passage {
     bool judged;                        /* somebody took a second look at it */
     int64_t offset;                     /* of text in its document or message */
     int rank;                           /* 1-based */
-    int number;                         /* 1-based among the fed, by which the prompt cites it; 0 = not fed */
+    int number;                         /* 1-based among the fed, the highest score first, by which the prompt cites it; 0 = not fed */
     enum rag_fate fate;
     enum rag_wish wish;
     double match;                       /* 0..1 beside the best of this search: passages stand in its order */
@@ -235,6 +235,10 @@ enum { RAG_NUMBER = 24 };
 const char *rag_number(double score, double min_score, char out[RAG_NUMBER]);
 /* One line: "2 fed, 310 tok", "nothing fed: best .12 below .30". Returns buf->p. */
 const char *rag_summary(const rag_result *, q_buf *buf);
+/* The order in which people are shown passages: what is fed by its number, then the rest, the highest score first. Places of v, malloc'ed.
+ * Programs read them in the order of the search. */
+int *rag_shown(const rag_result *);
+int *rag_shown_logs(const mem_logs *);
 /* /why: every number of the search, as lines of text. */
 void rag_explain(const rag_result *, q_buf *out);
 /* The same as JSON, for programs; query may be NULL. malloc'ed. */
@@ -242,7 +246,7 @@ char *rag_explain_json(const rag_result *, const char *query);
 /* Of a stored log both, as far as it holds them. */
 void rag_explain_logs(const mem_logs *, q_buf *out);
 char *rag_explain_logs_json(const mem_logs *);
-/* One passage's numbers in one line: "fed; score .73 = coverage .931 × evidence .824 × match .955; words: ...". */
+/* One passage's numbers in one line: "fed; score .73 = coverage .931 × evidence .824 × match .955; place 1 by words .95; found: ...". */
 void rag_why(const rag_result *, const rag_passage *, q_buf *out);
 /* The same of a stored row. */
 void rag_log_why(const mem_log *, q_buf *out);
@@ -319,6 +323,7 @@ typedef struct rag_progress {
     const char *note;                   /* why this file was skipped, or NULL */
     rag_skip skip[RAG_SKIPS]; int n_skip;   /* the last row takes what finds no other */
     int chats, chats_more, chats_same, messages;    /* conversations of archives: new, with something new, as they were; messages */
+    int forgotten;                      /* messages of archives that were forgotten and stayed out */
     int damaged;                        /* records of archives that could not be read */
     rag_skip damage[RAG_SKIPS]; int n_damage;       /* likewise; the example says where */
     int repaired;                       /* documents and conversations whose text was UTF-8 read as another set */
@@ -331,6 +336,7 @@ typedef struct rag_add_opts {
     bool (*go)(void *user);
     /* Files of a folder that are passed over, as if they were not there to be taken. May be NULL. */
     bool (*skip)(void *user, const char *path);
+    bool again;                         /* what was forgotten of archives comes back too */
 } rag_add_opts;
 /* A file, or a folder with all text files below it (hidden ones and symlinks that leave it are passed over).
  * A file whose content is already there is left alone, a changed one replaced. Q_CANCEL after a cancel.

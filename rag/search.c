@@ -234,7 +234,7 @@ static void choose(const rag_config *c, const rag_scope *scope, rag_result *r)
         counted(r, p->fate, 1);
         if (p->fate == RAG_BELOW) r->best_below = fmax(r->best_below, p->score);
         if (p->fate != RAG_FED) continue;
-        p->number = ++r->n_fed;
+        r->n_fed++;
         r->fed_tokens += p->tokens;
     }
 }
@@ -265,6 +265,24 @@ static void shorten(rag_result *r)
     for (int i = 0; i < r->n; i++) r->v[i].rank = i + 1;
 }
 
+static bool stands_before(const rag_passage *x, const rag_passage *y)
+{
+    if ((x->wish == RAG_PINNED) != (y->wish == RAG_PINNED)) return x->wish == RAG_PINNED;
+    if ((x->trust == MEM_TRUST_MODEL) != (y->trust == MEM_TRUST_MODEL)) return y->trust == MEM_TRUST_MODEL;
+    return x->score != y->score ? x->score > y->score : x->rank < y->rank;
+}
+
+/* What is pinned is cited first, then by the score that people see. */
+static void number_fed(rag_result *r)
+{
+    for (int i = 0; i < r->n; i++) {
+        if (r->v[i].fate != RAG_FED) continue;
+        int before = 0;
+        for (int j = 0; j < r->n; j++) before += j != i && r->v[j].fate == RAG_FED && stands_before(&r->v[j], &r->v[i]);
+        r->v[i].number = before + 1;
+    }
+}
+
 int rag_search(mem_store *s, const rag_config *c, const char *query, const rag_scope *scope, rag_result **out, char *err)
 {
     static const rag_scope none = {.budget = -1};
@@ -289,6 +307,7 @@ int rag_search(mem_store *s, const rag_config *c, const char *query, const rag_s
     if (r->n) qsort(r->v, (size_t)r->n, sizeof *r->v, by_score);
     choose(c, scope, r);
     shorten(r);
+    number_fed(r);
     return Q_OK;
 }
 
@@ -334,8 +353,9 @@ void rag_join(rag_result *r, rag_result *more)
         memset(r->v[i].presence + n, 0, sizeof(double) * (size_t)m);
     }
     r->v = q_realloc(r->v, sizeof *r->v * (size_t)(had + more->n + 1));
+    int *order = rag_shown(more);
     for (int i = 0; i < more->n; i++) {
-        rag_passage *p = &more->v[i];
+        rag_passage *p = &more->v[order[i]];
         int j = 0;
         while (j < had && !(r->v[j].kind == p->kind && r->v[j].id == p->id)) j++;
         if (j < had && (r->v[j].fate == RAG_FED || p->fate != RAG_FED)) {
@@ -360,6 +380,7 @@ void rag_join(rag_result *r, rag_result *more)
         p->rank = r->n + 1;
         r->v[r->n++] = *p;
     }
+    free(order);
     r->n_below += more->n_below;
     r->n_over += more->n_over;
     r->n_repeat += more->n_repeat;

@@ -137,6 +137,36 @@ static void a_talk_of_two_people_is_their_words(void)
     mem_close(s);
 }
 
+/* ---- the order in which it is shown ---- */
+/* Found in the order of v; people see the numbers in order, then the rest by score, of two alike the one found first. */
+static void people_see_scores_in_order(void)
+{
+    rag_passage v[] = {
+        {.label = "a", .score = .28, .fate = RAG_BELOW, .rank = 1}, {.label = "b", .score = .37, .fate = RAG_FED, .number = 2, .rank = 2},
+        {.label = "c", .score = .02, .fate = RAG_BELOW, .rank = 3}, {.label = "d", .score = .65, .fate = RAG_FED, .number = 1, .rank = 4},
+        {.label = "e", .score = .64, .fate = RAG_OVER_COUNT, .rank = 5}, {.label = "f", .score = .28, .fate = RAG_BELOW, .rank = 6},
+    };
+    rag_result r = {.v = v, .n = 6, .n_fed = 2, .min_score = .3, .max_passages = 2};
+    mem_log l[6] = {{0}};
+    q_buf b = {0};
+    int *order = rag_shown(&r);
+    char seen[8] = "";
+    for (int i = 0; i < r.n; i++) seen[i] = v[order[i]].label[0];
+    CHECK_STR(seen, "dbeafc");
+    free(order);
+    rag_explain(&r, &b);
+    const char *want[] = {"[1] .65  d\n", "[2] .37  b\n", "    .64  e\n", "    .28  a\n", "    .28  f\n", "    .02  c\n"}, *at = b.p;
+    for (int i = 0; i < 6; i++, at = at ? strstr(at, "\n      ") : NULL) CHECK_MSG(at && (at = strstr(at, want[i])) != NULL, "%s not in its place: %s", want[i], b.p);
+    for (int i = 0; i < 6; i++)
+        l[i] = (mem_log){.rank = i + 1, .number = v[i].number, .label = v[i].label, .terms = "", .signals = "", .reason = (char *)rag_fate_word(v[i].fate), .score = v[i].score};
+    mem_logs logs = {.v = l, .n = 6};
+    order = rag_shown_logs(&logs);
+    for (int i = 0; i < logs.n; i++) seen[i] = l[order[i]].label[0];
+    CHECK_STR(seen, "dbeafc");
+    free(order);
+    q_buf_free(&b);
+}
+
 int main(void)
 {
     RUN(answers_are_not_fed_unless_wanted);
@@ -144,5 +174,6 @@ int main(void)
     RUN(answers_crowd_nothing_out);
     RUN(a_pinned_answer_is_fed);
     RUN(a_talk_of_two_people_is_their_words);
+    RUN(people_see_scores_in_order);
     return TEST_END();
 }

@@ -297,6 +297,37 @@ static void the_mode_says_when_meaning_is_asked(void)
     mem_close(s);
 }
 
+/* Its place in the search is made of words and nearness, its score of other numbers too: people see the score. */
+static void what_is_fed_is_numbered_by_its_score(void)
+{
+    struct model m = model();
+    mem_store *s = filled(true);
+    put(s, "loud", "Собака лаяла на дворе весь вечер. Соседи вызвали участкового, а он развёл руками и ушёл.");
+    put(s, "field", "По лугу шла дорога. Зайца там не видели давно.");
+    embed_all(s, &m);
+    rag_near *near = rag_near_new(s, lend(&m));
+    rag_config c = rag_config_default();
+    rag_result *r;
+    int turned = 0;
+    c.min_score = 0, c.max_passages = 20, c.budget = 100000;
+    OK(rag_search(s, &c, QUESTION, &(rag_scope){.budget = -1, .near = near}, &r, err));
+    CHECK_MSG(r->n_fed > 3, "%d", r->n_fed);
+    for (int i = 0; i < r->n; i++)
+        for (int j = 0; j < i; j++) {
+            const rag_passage *x = &r->v[j], *y = &r->v[i];
+            if (!x->number || !y->number) continue;
+            CHECK_MSG((x->number < y->number) == (x->score >= y->score), "[%d] %.3f, [%d] %.3f", x->number, x->score, y->number, y->score);
+            turned += x->number > y->number;
+        }
+    CHECK_MSG(turned > 0, "nothing here is numbered otherwise than it was found");
+    int *order = rag_shown(r);
+    for (int i = 0; i < r->n_fed; i++) CHECK_INT(r->v[order[i]].number, i + 1);
+    free(order);
+    rag_result_free(r);
+    rag_near_free(near);
+    mem_close(s);
+}
+
 static void a_follow_up_takes_its_question_along(void)
 {
     struct model m = model();
@@ -392,6 +423,7 @@ int main(void)
     RUN(a_talk_about_it_alone_turns_no_order_round);
     RUN(a_models_words_stand_behind_a_persons);
     RUN(the_mode_says_when_meaning_is_asked);
+    RUN(what_is_fed_is_numbered_by_its_score);
     RUN(a_follow_up_takes_its_question_along);
     RUN(a_model_that_fails_leaves_the_words);
     RUN(another_models_vectors_are_not_asked);

@@ -49,10 +49,15 @@ static const char *const written[] = {
     "INSERT INTO import(conversation, source, external) VALUES(2, 'chatgpt', 'c-1'); INSERT INTO import_message(message, conversation, external) VALUES(5, 2, 'm-1');"
     "INSERT INTO message_raw(message, was, data) VALUES(5, 'CP1251', x'd0'); INSERT INTO document_raw(document, was, data) VALUES(1, 'CP1252', x'c3');", "", "", "", "", "",
     "INSERT INTO fact(text, subject, since, created) VALUES('My owl is Ada', 'my owl', 1700000000000, 1700000000000);",
+    "",
+    "INSERT INTO tool_call(id, message, round, place, name, arguments, result, policy, state, ms, created) VALUES(1, 2, 1, 4, 'read_file', '{}', 'kestrel.txt is empty', 'once', 0, 2, 1700000000000);"
+    "INSERT INTO tool_undo(call, path, became, mode, there, was) VALUES(1, '/p/a', 'ab', 420, 1, x'6161');",
+    "INSERT INTO outside(made, kind, path) VALUES(1700000000000, 'export', '/nonesuch/export'); INSERT INTO forgotten(hash) VALUES(-7);",
 };
 
 static void make(const char *path, int v)
 {
+    CHECK_INT(sizeof written / sizeof *written, store_schema_version + 1);
     mem_store s = {.path = (char *)path, .owner = (char *)"1:1", .budget = 1 << 20};
     pthread_mutex_init(&s.mutex, NULL);
     pthread_cond_init(&s.turn, NULL);

@@ -49,6 +49,25 @@ static void a_score_is_taken_apart(void)
     tui_app_free(&app);
 }
 
+/* What the product comes to stands at its end, why nothing was fed too, and what a failing model asks for: none of these is cut. */
+static void what_matters_is_not_cut(void)
+{
+    open_at(120, 40);
+    agt_passage *p = &app.seen.ret.p[0];
+    snprintf(p->shown, sizeof p->shown, ".2996");
+    p->n_factor = 4;
+    p->factor[3] = p->factor[2];
+    p->factor[2] = (agt_part){ .word = "meaning", .value = .305, .as = AGT_OR };
+    CHECK_MSG(on_screen("(.925 × .984 or .305) × 1.00") && on_screen("= .2996"), "%s", (tui_grid_text(&app.grid, &app.scratch), app.scratch.p));
+    for (int i = 0; i < app.seen.ret.n; i++) app.seen.ret.p[i].number = 0;
+    app.seen.ret.fed = 0;
+    app.seen.ret.nothing = q_strdup("nothing fed: the source of the best, .91, is banned");
+    CHECK_MSG(on_screen("nothing fed: the source of the best,") && on_screen("is banned"), "%s", (tui_grid_text(&app.grid, &app.scratch), app.scratch.p));
+    ev((agt_event){ .kind = AGT_EV_MEANING, .text = "no embedding model is called \"tern\": quorum model list shows those there are", .total = 0 });
+    CHECK_MSG(on_screen("no embedding model is called") && on_screen("shows those there are"), "%s", (tui_grid_text(&app.grid, &app.scratch), app.scratch.p));
+    tui_app_free(&app);
+}
+
 static void keys_act_on_the_passage(void)
 {
     open_at(120, 40);
@@ -279,6 +298,7 @@ int main(void)
     setenv("TZ", "UTC", 1);
     tui_lang("en");
     RUN(a_score_is_taken_apart);
+    RUN(what_matters_is_not_cut);
     RUN(keys_act_on_the_passage);
     RUN(pins_and_bans_are_seen_and_taken_back);
     RUN(a_passage_is_shown_where_it_stands);

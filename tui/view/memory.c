@@ -97,7 +97,18 @@ static void product(const agt_passage *p, q_buf *b)
     if (p->n_factor) q_buf_printf(b, " = %s", p->shown);
 }
 
-enum { DETAIL_WORDS = 3 };
+/* A text in at most `most` lines, drawn or only measured; the row after them. */
+static int some_lines(tui_app *app, const char *text, int x, int y, int end, int most, int bottom, enum tui_style st, bool draw)
+{
+    tui_lay l = {0};
+    if (*text) tui_lay_plain(&l, text, strlen(text), end - x, "", st);
+    for (uint32_t i = 0; i < l.n_line && (int)i < most && y < bottom; i++, y++)
+        if (draw) tui_lay_draw(&l, i, &app->grid, y, x, end);
+    tui_lay_free(&l);
+    return y;
+}
+
+enum { DETAIL_WORDS = 3, PRODUCT_LINES = 2 };
 static int detail(tui_app *app, const agt_passage *p, int y, tui_box b, bool draw)
 {
     tui_grid *g = &app->grid;
@@ -113,18 +124,15 @@ static int detail(tui_app *app, const agt_passage *p, int y, tui_box b, bool dra
     }
     q_buf s = {0};
     product(p, &s);
-    if (s.len && y < bottom) { if (draw) tui_put_cut(g, y, x, end, s.p, S_TEXT); y++; }
+    if (s.len && tui_str_width(s.p) > end - x) *(strrchr(s.p, '=') - 1) = '\n';
+    y = some_lines(app, s.len ? s.p : "", x, y, end, PRODUCT_LINES, bottom, S_TEXT, draw);       /* what it comes to stands at its end: never cut */
     q_buf_clear(&s);
     const char *why = p->why ? p->why : "";
     if ((!p->number || p->pinned) && *why) q_buf_printf(&s, "%.*s", (int)strcspn(why, ";"), why);
     if (s.len && p->tokens && p->number) q_buf_puts(&s, "; ");
     if (p->tokens && (p->number || !s.len)) q_buf_printf(&s, _("%d tok"), p->tokens);
     if (p->terms && *p->terms) q_buf_printf(&s, "%s%s", s.len ? "; " : "", p->terms);
-    tui_lay l = {0};
-    if (s.len) tui_lay_plain(&l, s.p, s.len, end - x, "", S_DIM);
-    for (uint32_t i = 0; i < l.n_line && i < DETAIL_WORDS && y < bottom; i++, y++)
-        if (draw) tui_lay_draw(&l, i, g, y, x, end);
-    tui_lay_free(&l);
+    y = some_lines(app, s.len ? s.p : "", x, y, end, DETAIL_WORDS, bottom, S_DIM, draw);
     q_buf_free(&s);
     return y - from;
 }
@@ -199,19 +207,20 @@ static void walked(tui_app *app, tui_box b, int y)
     below(app, b, y, b.y + b.h);
 }
 
-/* How far memory's vectors are, on the last row. */
+/* How far memory's vectors are, on the last row; what is wrong with them whole, where a third of the panel holds it. */
 static tui_box meaning(tui_app *app, tui_box b)
 {
     if (!app->work.mean_what || b.h < 4) return b;
-    tui_put_cut(&app->grid, b.y + b.h - 1, b.x + 1, b.x + b.w - 1, app->work.mean_what, S_DIM);
-    b.h--;
+    int x = b.x + 1, end = b.x + b.w - 1, rows = app->work.mean_percent < 0 ? some_lines(app, app->work.mean_what, x, 0, end, b.h, b.h, S_DIM, false) : 1;
+    if (rows > 1 && rows <= b.h / 3) some_lines(app, app->work.mean_what, x, b.y + b.h - rows, end, rows, b.y + b.h, S_DIM, true);
+    else tui_put_cut(&app->grid, b.y + b.h - (rows = 1), x, end, app->work.mean_what, S_DIM);
+    b.h -= rows;
     return b;
 }
 
 static void draw(tui_app *app, tui_box b)
 {
     b = meaning(app, b);
-    tui_grid *g = &app->grid;
     const agt_retrieval *r = &app->seen.ret;
     bool focused = app->go.focus == &view_memory;
     int y = b.y + 1, end = b.x + b.w - 1, bottom = b.y + b.h;
@@ -230,7 +239,7 @@ static void draw(tui_app *app, tui_box b)
     char *cap = r->fed ? q_printf(_("Memory  %d fed, %d tok"), r->fed, r->fed_tokens) : q_strdup(_("Memory"));
     view_caption(app, b, cap, bare(r) ? "F4" : NULL, focused);
     free(cap);
-    if (!r->fed) tui_put_cut(g, y++, b.x + 1, end, r->nothing ? r->nothing : "", S_DIM);
+    if (!r->fed) y = view_words(app, b, y, 1, r->nothing ? r->nothing : "", S_DIM);
     if (focused) { walked(app, b, y); return; }
     int rows = bottom - y - 1;
     /* What was fed is worth more rows than what was not: three of those at most, unless one walks here. */

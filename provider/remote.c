@@ -1,0 +1,675 @@
+/* provider/remote: a model on a server: opening it, asking it, and its answer as a source of tokens for provider/generate.c. Owns
+ * the lines to the server and the running answer; the words on the line are remote_wire.c's. In turn, but cancel: any thread. */
+#include "provider/remote.h"
+#include "net/net.h"
+#include "provider/generate.h"
+#include "provider/remote_config.h"
+#include "provider/remote_wire.h"
+#include "provider/server.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/random.h>
+
+enum { CONTEXT = 8192, TRIES = 4, WAIT_MOST = 60, ERROR_MOST = 65536 };
+
+/* A thought that comes in a field of its own is put between these, which no text holds (remote_wire.c). */
+static const char OPEN[] = "\x02", CLOSE[] = "\x03";
+
+typedef struct unit { int32_t id; double logprob; size_t at, n; bool named; } unit;      /* a token's text in `said` */
+
+typedef struct running {                 /* the answer that comes */
+    net_reply reply;
+    net_events events;
+    wire_reply wire;
+    q_buf body, said;                    /* what is no stream of events; texts of the units */
+    unit *unit; int n_unit, at, cap;
+    const unit *now;
+    const prov_hooks *hooks;
+    prov_result *result;
+    int answer;
+    bool fields, thinking, wrote, over, done;        /* thoughts have their field; are in one; the answer began; the line is done; the server said so */
+    int rc; char why[Q_ERRLEN];          /* why it broke, told behind what came before */
+} running;
+
+typedef struct remote {
+    prov base;
+    prov_server server;
+    remote_own own;
+    char *model, *key, *path;
+    net *line, *aside;                   /* for answers; for lists and counts */
+    prov_config *c;
+    bool plain;                          /* it refused what not every server knows */
+    enum { COUNT_MAYBE, COUNT_YES, COUNT_NO } counts;
+    int used;                            /* tokens of the last prompt with its answer */
+    gen_source source;
+    running r;
+} remote;
+
+static remote *of(prov *p) { return (remote *)p; }
+static const remote *of_const(const prov *p) { return (const remote *)p; }
+
+/* ================= the line ================= */
+static char *where(const remote *m, const char *path) { return q_printf("%s%s", m->server.url, path); }
+
+/* Beside /v1: llama-server's and vLLM's own. */
+static char *beside(const remote *m, const char *path)
+{
+    size_t n = strlen(m->server.url);
+    n -= n > 3 && strcmp(m->server.url + n - 3, "/v1") == 0 ? 3 : 0;
+    return q_printf("%.*s%s", (int)n, m->server.url, path);
+}
+
+static net_request request(const remote *m, const char *url, const char *body)
+{
+    return (net_request){ .url = url, .key = m->key, .body = body, .n_body = body ? strlen(body) : 0, .unix_socket = m->server.socket,
+                          .ca_file = m->server.ca, .limit = { .stall_s = m->server.stall } };
+}
+
+static bool keep(void *user, const net_reply *r, const char *p, size_t n)
+{
+    q_buf_add(user, p, n);
+    return true;
+}
+
+/* A short question; out: the body. Q_OK whatever the status. url: taken. */
+static int fetch(const remote *m, char *url, const char *body, net_reply *r, q_buf *out, char *err)
+{
+    net_request q = request(m, url, body);
+    q.data = keep;
+    q.user = out;
+    q.limit.body = 16u << 20;
+    q.limit.stall_s = m->server.stall && m->server.stall < 30 ? m->server.stall : 30;
+    q_buf_clear(out);
+    q_buf_puts(out, "");
+    int rc = net_run(m->aside, &q, r, err);
+    free(url);
+    return rc;
+}
+
+/* ---- what a refusal means ---- */
+static int refused(const remote *m, const net_reply *r, const q_buf *body, char *err)
+{
+    static const struct { int from, to; const char *words; } row[] = {
+        { 401, 401, N_("%s does not take the key: check key_env or key_file of its section in config.ini") },
+        { 403, 403, N_("%s does not let this key ask it: check key_env or key_file of its section in config.ini") },
+        { 404, 404, N_("%s knows no such model or no such address: check model and url of its section in config.ini") },
+        { 413, 413, N_("%s finds the question too long: shorten it, or /set context.length to less") },
+        { 429, 429, N_("%s has too much to do or your allowance is used up: wait a little and ask again") },
+        { 400, 499, N_("%s refuses the request: change what it names and ask again") },
+        { 503, 504, N_("%s is overloaded or still starting: wait a little and ask again") },
+        { 500, 599, N_("%s failed by itself: look into its log, then ask again") } };
+    char *words = wire_words(body->p ? body->p : "", body->len);
+    bool page = strstr(r->type, "html") != NULL;
+    const char *say = page ? _("a web page answers in the place of %s: check url of its section in config.ini") : NULL;
+    for (size_t i = 0; !say && i < sizeof row / sizeof *row; i++)
+        if (r->status >= row[i].from && r->status <= row[i].to)
+            say = _(row[i].words);
+    q_buf b = { 0 };
+    q_buf_printf(&b, say ? say : _("%s answers what no model answers: check url of its section in config.ini"), m->own.at);
+    if (*words && !page)
+        q_buf_printf(&b, " (%d: %s)", r->status, words);
+    else
+        q_buf_printf(&b, " (%d)", r->status);
+    int rc = q_fail(err, r->status == 404 ? Q_NOTFOUND : Q_ERR, "%s", b.p);
+    q_buf_free(&b);
+    free(words);
+    return rc;
+}
+
+/* ================= what comes ================= */
+static int32_t id_of(const char *s, size_t n) { return (int32_t)(q_hash64(s, n, 7) & 0x3FFFFFFF); }
+
+static void add_unit(remote *m, const char *s, size_t n, const wire_token *t)
+{
+    if (m->r.n_unit == m->r.cap) {
+        m->r.cap = m->r.cap ? m->r.cap * 2 : 64;
+        m->r.unit = q_realloc(m->r.unit, sizeof *m->r.unit * (size_t)m->r.cap);
+    }
+    bool named = t && t->id >= 0;
+    m->r.unit[m->r.n_unit++] = (unit){ named ? t->id : id_of(s, n), t ? t->logprob : (double)NAN, m->r.said.len, n, named };
+    q_buf_add(&m->r.said, s, n);
+}
+
+/* Where the tokens of a chunk cut its text into whole characters they are told of one by one; else the first has all of it. */
+static bool cuts(const wire_reply *w, const char *s, size_t n)
+{
+    size_t sum = 0;
+    for (int i = 0; i < w->n_token; i++) {
+        if (sum + w->token[i].n > n || q_utf8_whole(s + sum, w->token[i].n) != w->token[i].n)
+            return false;
+        sum += w->token[i].n;
+    }
+    return sum == n;
+}
+
+static void tokens(remote *m, const q_buf *text)
+{
+    wire_reply *w = &m->r.wire;
+    const char *s = text->p ? text->p : "";
+    bool one = w->n_token > 1 && cuts(w, s, text->len);
+    size_t at = 0;
+    if (!w->n_token)
+        add_unit(m, s, text->len, NULL);
+    for (int i = 0; i < w->n_token; i++) {
+        size_t n = one ? w->token[i].n : i ? 0 : text->len;
+        add_unit(m, s + at, n, &w->token[i]);
+        at += n;
+    }
+    w->n_token = 0;
+}
+
+/* The mark before a token is part of its text. */
+static void marked(remote *m, q_buf *text, const char *mark)
+{
+    q_buf b = { 0 };
+    q_buf_puts(&b, mark);
+    q_buf_add(&b, text->p, text->len);
+    if (m->r.wire.n_token)
+        m->r.wire.token[0].n += strlen(mark);
+    tokens(m, &b);
+    q_buf_free(&b);
+    q_buf_clear(text);
+}
+
+/* A thought behind the beginning of the answer: its own piece, for no answer goes back. */
+static void late(remote *m)
+{
+    q_buf *t = &m->r.wire.thought;
+    prov_piece p = { .answer = m->r.answer, .number = m->r.result->tokens, .text = t->p, .n = t->len, .thinking = true, .token = -1, .logprob = (double)NAN };
+    if (m->r.hooks->piece)
+        m->r.hooks->piece(m->r.hooks->user, &p);
+    q_buf_clear(t);
+}
+
+static void take(remote *m)
+{
+    wire_reply *w = &m->r.wire;
+    if (w->thought.len && m->r.wrote)
+        late(m);
+    if (w->thought.len) {
+        m->r.fields = true;
+        marked(m, &w->thought, m->r.thinking ? "" : OPEN);
+        m->r.thinking = true;
+    }
+    if (w->text.len) {
+        marked(m, &w->text, m->r.thinking ? CLOSE : "");
+        m->r.thinking = false;
+        m->r.wrote = true;
+    }
+    if (w->n_token)                      /* a token without a text of its own: part of a call, or half a character */
+        tokens(m, &(q_buf){ .p = (char[]){ "" } });
+}
+
+static bool event(void *user, const net_event *e)
+{
+    remote *m = user;
+    if (strcmp(e->data, "[DONE]") == 0) {
+        m->r.done = true;
+        return true;
+    }
+    if (!*e->data)
+        return true;
+    m->r.rc = wire_chunk(&m->r.wire, e->data, e->n, m->r.why);
+    if (m->r.rc == Q_OK)
+        take(m);
+    return m->r.rc == Q_OK;
+}
+
+/* Some servers call a stream plain text; who answers in one piece, or with an error, sends JSON. */
+static bool data(void *user, const net_reply *r, const char *p, size_t n)
+{
+    remote *m = user;
+    char err[Q_ERRLEN];
+    bool stream = r->status == 200 && !strstr(r->type, "json") && !strstr(r->type, "html");
+    if (!stream) {
+        if (r->status == 200 || m->r.body.len < ERROR_MOST)
+            q_buf_add(&m->r.body, p, n);
+        return true;
+    }
+    int rc = net_events_feed(&m->r.events, p, n, event, m, err);
+    if (rc < 0 && m->r.rc == Q_OK) {
+        m->r.rc = rc;
+        snprintf(m->r.why, sizeof m->r.why, "%s", err);
+    }
+    return m->r.rc == Q_OK;
+}
+
+/* One step of the line. When it is over m->r.rc says how it went. */
+static void step(remote *m)
+{
+    char err[Q_ERRLEN];
+    int rc = net_next(m->line, err);
+    if (rc > 0)
+        return;
+    m->r.over = true;
+    if (rc < 0 && m->r.rc == Q_OK) {
+        m->r.rc = rc;
+        snprintf(m->r.why, sizeof m->r.why, "%s", err);
+    }
+    if (rc == 0 && m->r.rc == Q_OK && m->r.reply.status == 200 && m->r.body.len) {
+        if (strstr(m->r.reply.type, "html"))
+            m->r.rc = refused(m, &m->r.reply, &m->r.body, m->r.why);
+        else if ((m->r.rc = wire_chunk(&m->r.wire, m->r.body.p, m->r.body.len, m->r.why)) == Q_OK)
+            take(m);
+    }
+}
+
+static void fresh(remote *m)
+{
+    net_end(m->line);
+    net_events_free(&m->r.events);
+    wire_free(&m->r.wire);
+    q_buf_clear(&m->r.body);
+    q_buf_clear(&m->r.said);
+    m->r.n_unit = m->r.at = 0;
+    m->r.now = NULL;
+    m->r.fields = m->r.thinking = m->r.wrote = m->r.over = m->r.done = false;
+    m->r.rc = Q_OK;
+    *m->r.why = 0;
+}
+
+/* ================= asking ================= */
+/* Until the answer begins; then nothing is tried again. */
+static int begin_once(remote *m, const net_request *q, char *err)
+{
+    fresh(m);
+    int rc = net_open(m->line, q, &m->r.reply, err);
+    if (rc < 0)
+        return rc;
+    while (!m->r.over && !m->r.n_unit && !m->r.rc)
+        step(m);
+    if (m->r.reply.status != 200 && m->r.rc == Q_OK)
+        return refused(m, &m->r.reply, &m->r.body, err);
+    if (m->r.rc < 0 && !m->r.n_unit)
+        return q_fail(err, m->r.rc, "%s", m->r.why);
+    return Q_OK;
+}
+
+/* It named a field that not every server knows? */
+static bool refuses_extras(const remote *m) { return !m->plain && (m->r.reply.status == 400 || m->r.reply.status == 422); }
+static bool busy(int status) { return status == 429 || status == 503; }
+
+static int begin(remote *m, wire_ask *a, char *err)
+{
+    char *url = where(m, "/chat/completions");
+    int rc = Q_ERR;
+    for (int i = 0, again = 1; again; i++) {
+        a->plain = m->plain;
+        char *body = wire_request(a), why[Q_ERRLEN];
+        net_request q = request(m, url, body);
+        q.data = data;
+        q.user = m;
+        rc = begin_once(m, &q, err);
+        again = 0;
+        if (rc < 0 && m->r.reply.status && m->r.rc == Q_OK) {
+            if (refuses_extras(m))
+                again = m->plain = true;
+            else if (busy(m->r.reply.status) && i + 1 < TRIES && m->r.reply.retry_after <= WAIT_MOST) {
+                int s = m->r.reply.retry_after >= 0 ? m->r.reply.retry_after : 1 << i;
+                net_end(m->line);
+                again = net_wait(m->line, 1000 * s, why) == Q_OK;
+                rc = again ? rc : Q_CANCEL;
+            }
+        }
+        if (rc < 0)
+            net_end(m->line);
+        free(body);
+    }
+    free(url);
+    return rc;
+}
+
+/* ---- as a source of tokens ---- */
+static int ready(void *self, char *err) { return (void)self, (void)err, Q_OK; }
+static int room(void *self) { return (void)self, 1; }   /* the server says when it is full */
+
+static int choose(void *self, gen_token *out, char *err)
+{
+    remote *m = self;
+    if (m->r.at == m->r.n_unit) {
+        m->r.at = m->r.n_unit = 0;
+        q_buf_clear(&m->r.said);
+    }
+    while (m->r.at == m->r.n_unit && !m->r.over && !m->r.rc)
+        step(m);
+    if (m->r.at < m->r.n_unit) {
+        m->r.now = &m->r.unit[m->r.at++];
+        *out = (gen_token){ .id = m->r.now->id, .logprob = m->r.now->logprob, .unnamed = !m->r.now->named };
+        if (m->r.fields) {
+            m->source.think = OPEN;
+            m->source.unthink = CLOSE;
+        }
+        return Q_OK;
+    }
+    m->r.now = NULL;
+    if (m->r.rc < 0)
+        return q_fail(err, m->r.rc, "%s", m->r.why);
+    if (!m->r.done && !*m->r.wire.finish)
+        return q_fail(err, Q_IO, _("%s ended the line before its answer ended: ask again"), m->own.at);
+    out->end = true;
+    return Q_OK;
+}
+
+static void spell(void *self, int32_t token, q_buf *out)
+{
+    const remote *m = self;
+    if (token >= 0 && m->r.now)
+        q_buf_add(out, m->r.said.p + m->r.now->at, m->r.now->n);
+}
+
+static int push(void *self, int32_t token, char *err) { return (void)self, (void)token, (void)err, Q_OK; }
+static long stops(void *self, const char *text, size_t n) { return (void)self, (void)text, (void)n, 0; }      /* the server looks for them */
+static int max_tokens(void *self) { return (void)self, 0; }        /* likewise */
+
+/* ---- its end ---- */
+static void tell_calls(remote *m)
+{
+    for (int i = 0; i < m->r.wire.n_call; i++) {
+        wire_call *w = &m->r.wire.call[i];
+        char own[24];
+        snprintf(own, sizeof own, "call-%d", i + 1);
+        prov_call c = { w->id.len ? w->id.p : own, w->name.len ? w->name.p : "", w->arguments.len ? w->arguments.p : "{}" };
+        if (m->r.hooks->call && w->name.len)
+            m->r.hooks->call(m->r.hooks->user, m->r.answer, &c);
+    }
+}
+
+static void settle(remote *m, const prov_request *r)
+{
+    prov_result *out = m->r.result;
+    const wire_reply *w = &m->r.wire;
+    if (w->prompt_tokens)
+        out->prompt_tokens = w->prompt_tokens;
+    out->cached_tokens = w->cached_tokens;
+    if (w->tokens > out->tokens && out->finish == PROV_ENDED)
+        out->tokens = w->tokens;
+    m->used = out->prompt_tokens + out->tokens;
+    if (out->finish != PROV_ENDED)
+        return;
+    double most = prov_config_number(m->c, "sampler.max_tokens");
+    if (w->n_call && r->n_tool > 0) {
+        tell_calls(m);
+        out->finish = PROV_CALLS;
+    } else if (strcmp(w->finish, "length") == 0)
+        out->finish = most > 0 && out->tokens >= (int)most ? PROV_MAX_TOKENS : PROV_FULL;
+    else if (w->stop_string)
+        out->finish = PROV_STOP_STRING;
+}
+
+static int count_request(const prov *p, const prov_request *r, char *err);
+
+static int one(remote *m, const prov_request *r, uint64_t seed, char *err)
+{
+    wire_ask a = { .model = m->model, .r = r, .c = m->c, .seed = seed };
+    prov_result *out = m->r.result;
+    const prov_hooks *h = m->r.hooks;
+    int64_t from = q_now_ns();
+    int estimate = count_request(&m->base, r, err);
+    out->prompt_tokens = estimate > 0 ? estimate : 0;
+    if (h->prefill)
+        h->prefill(h->user, 0, out->prompt_tokens);
+    int rc = begin(m, &a, err);
+    out->prefill_s = (double)(q_now_ns() - from) / 1e9;
+    out->evaluated = rc == Q_OK;
+    if (h->prefill && rc == Q_OK)
+        h->prefill(h->user, out->prompt_tokens, out->prompt_tokens);
+    if (h->prefilled)
+        h->prefilled(h->user, out);
+    if (rc < 0) {
+        out->finish = rc == Q_CANCEL ? PROV_STOPPED : PROV_FAILED;
+        return rc == Q_CANCEL ? Q_OK : rc;
+    }
+    m->source = (gen_source){ .self = m, .ready = ready, .room = room, .choose = choose, .spell = spell, .push = push, .stops = stops,
+                              .max_tokens = max_tokens, .think = "<think>", .unthink = "</think>" };
+    rc = gen_answer(&m->source, h, m->r.answer, out, err);
+    settle(m, r);
+    net_end(m->line);
+    return rc;
+}
+
+static uint64_t seed_of(const remote *m, uint64_t wanted)
+{
+    double own = prov_config_number(m->c, "sampler.seed");
+    return wanted ? wanted : own > 0 ? (uint64_t)own : 0;
+}
+
+static int ask(prov *p, const prov_request *r, const prov_hooks *h, prov_result *out, char *err)
+{
+    remote *m = of(p);
+    int n = r->n > 1 ? r->n : 1, rc = Q_OK;
+    uint64_t seed = seed_of(m, r->seed);
+    m->r.hooks = h;
+    for (int i = 0; i < n && rc == Q_OK; i++) {
+        m->r.result = &out[i];
+        m->r.answer = i;
+        rc = one(m, r, seed ? seed + (uint64_t)i : 0, err);
+        if (out[i].finish == PROV_STOPPED)
+            for (i++; i < n; i++)        /* a stop is meant for all of them */
+                out[i].finish = PROV_STOPPED;
+    }
+    m->r.hooks = NULL;
+    m->r.result = NULL;
+    return rc;
+}
+
+static void cancel(prov *p, bool on)
+{
+    net_cancel(of(p)->line, on);
+    net_cancel(of(p)->aside, on);
+}
+
+/* ================= numbers ================= */
+static int context_size(const remote *m)
+{
+    double x = prov_config_number(m->c, "context.length");
+    return x > 0 ? (int)x : CONTEXT;
+}
+
+static prov_room context(prov *p)
+{
+    const remote *m = of(p);
+    int size = context_size(m);
+    return (prov_room){ .used = m->used < size ? m->used : size, .text = m->used < size ? m->used : size, .size = size };
+}
+
+static void forget(prov *p) { of(p)->used = 0; }
+
+/* On the long side for most vocabularies: four letters of Latin a token, two of other alphabets, one sign of Chinese. */
+static int count(const prov *p, const char *text, size_t n)
+{
+    size_t latin = 0, other = 0, signs = 0;
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)text[i];
+        latin += c < 0x80;
+        other += c >= 0xC0 && c < 0xE0;
+        signs += c >= 0xE0;
+    }
+    size_t all = (latin + 3) / 4 + (other + 1) / 2 + signs;
+    return all > 1 << 24 ? 1 << 24 : (int)all;
+}
+
+static int count_request(const prov *p, const prov_request *r, char *err)
+{
+    remote *m = (remote *)(uintptr_t)of_const(p);        /* remembers only whether the server counts */
+    int sum = 8;
+    (void)err;
+    for (int i = 0; i < r->n_message; i++)
+        sum += 8 + count(p, r->message[i].text, r->message[i].n);
+    if (m->counts == COUNT_NO)
+        return sum;
+    char why[Q_ERRLEN], *body = wire_messages(m->model, r);
+    q_buf b = { 0 };
+    net_reply reply;
+    int rc = fetch(m, beside(m, "/tokenize"), body, &reply, &b, why);
+    int n = rc == Q_OK && reply.status == 200 ? wire_count(b.p, b.len) : -1;
+    if (n >= 0)                          /* llama-server counts the texts alone; eight a message is the frame */
+        n = strstr(b.p, "\"count\"") ? n : n + 8 * (r->n_message + 1);
+    if (rc == Q_OK && m->counts == COUNT_MAYBE)
+        m->counts = n >= 0 ? COUNT_YES : COUNT_NO;
+    free(body);
+    q_buf_free(&b);
+    return n >= 0 ? n : sum;
+}
+
+/* ================= configurations ================= */
+static prov_config *config_new(const prov *p) { return remote_config_new(p->kind, &of_const(p)->own); }
+
+static int set(prov *p, const prov_config *c, enum prov_policy policy, char *err)
+{
+    remote *m = of(p);
+    (void)policy, (void)err;
+    prov_config *copy = remote_config_copy(c);
+    remote_config_free(m->c);
+    m->c = copy;
+    return Q_OK;
+}
+
+static prov_config *present(prov *p) { return remote_config_copy(of(p)->c); }
+
+/* ================= opening ================= */
+static void close_remote(prov *p)
+{
+    remote *m = of(p);
+    if (m->line)
+        fresh(m);
+    net_free(m->line);
+    net_free(m->aside);
+    if (m->c)
+        remote_config_free(m->c);
+    if (m->key)
+        explicit_bzero(m->key, strlen(m->key));
+    free(m->key);
+    free(m->model);
+    free(m->path);
+    free(m->own.at);
+    free(m->r.unit);
+    q_buf_free(&m->r.body);
+    q_buf_free(&m->r.said);
+    server_free(&m->server);
+    free(m);
+}
+
+static const prov_kind kind = {
+    .close = close_remote, .config_new = config_new, .config_copy = remote_config_copy, .config_free = remote_config_free,
+    .config_set = remote_config_set, .config_get = remote_config_get, .config_number = remote_config_number,
+    .config_nudge_k = remote_config_nudge_k, .config_range = remote_config_range, .config_fixed = remote_config_fixed,
+    .config_is_default = remote_config_is_default, .config_k = remote_config_k, .config_label = remote_config_label,
+    .config_json = remote_config_json, .config_from_json = remote_config_from_json, .config_hash = remote_config_hash,
+    .config_diff = remote_config_diff, .config_cost = remote_config_cost, .set = set, .present = present, .ask = ask, .forget = forget,
+    .cancel = cancel, .context = context, .count = count, .count_request = count_request,
+};
+
+/* Which of the server's models is meant: the very name, or the one that has it as a part. */
+static int pick(remote *m, const wire_model *v, int n, const char *wanted, char *err)
+{
+    int hit = -1, hits = 0;
+    q_buf names = { 0 };
+    q_buf_puts(&names, "");
+    for (int i = 0; i < n; i++) {
+        bool same = strcmp(v[i].name, wanted) == 0;
+        if (same || !*wanted || strcasestr(v[i].name, wanted)) {
+            hit = i;
+            hits = same ? n + 1 : hits + 1;
+        }
+        if (same)
+            break;
+        if (i < 12)
+            q_buf_printf(&names, "%s%s", i ? ", " : "", v[i].name);
+        else if (i == 12)
+            q_buf_puts(&names, ", …");
+    }
+    int rc = Q_OK;
+    if (!n)
+        rc = q_fail(err, Q_NOTFOUND, _("%s has no model at the moment: start it with one"), m->own.at);
+    else if (!hits)
+        rc = q_fail(err, Q_NOTFOUND, _("%s has no model %s; it has: %s"), m->own.at, wanted, names.p);
+    else if (hits > 1 && hits <= n)
+        rc = q_fail(err, Q_RANGE, _("%s has several models, write %s/MODEL: %s"), m->own.at, m->own.at, names.p);
+    else
+        m->model = q_strdup(v[hit].name);
+    q_buf_free(&names);
+    if (rc == Q_OK && !m->server.context)
+        m->own.context = v[hit].context;
+    return rc < 0 ? rc : v[hit].llama;
+}
+
+/* What it has; a server without a list is taken at its word. */
+static int look(remote *m, const char *wanted, char *err)
+{
+    net_reply r;
+    q_buf b = { 0 };
+    wire_model *v = NULL;
+    int n = 0, rc = fetch(m, where(m, "/models"), NULL, &r, &b, err);
+    if (rc == Q_OK && r.status == 404 && *wanted && !strstr(r.type, "html"))
+        m->model = q_strdup(wanted);
+    else if (rc == Q_OK && (r.status != 200 || strstr(r.type, "html")))
+        rc = refused(m, &r, &b, err);
+    else if (rc == Q_OK) {
+        char why[Q_ERRLEN];
+        if ((rc = wire_models(b.p, b.len, &v, &n, why)) < 0)
+            q_fail(err, rc, _("%s answers what no model answers: check url of its section in config.ini"), m->own.at);
+        else
+            rc = pick(m, v, n, wanted, err);
+        if (rc > 0 && !m->server.context && fetch(m, beside(m, "/props"), NULL, &r, &b, why) == Q_OK && r.status == 200)
+            m->own.context = wire_context(b.p, b.len) ? wire_context(b.p, b.len) : m->own.context;
+        rc = rc > 0 ? Q_OK : rc;
+    }
+    for (int i = 0; i < n; i++)
+        free(v[i].name);
+    free(v);
+    q_buf_free(&b);
+    return rc;
+}
+
+/* Plain text over a network: whoever is between reads the key. */
+static const char *warning(const remote *m)
+{
+    const char *host = strncasecmp(m->server.url, "http://", 7) == 0 ? m->server.url + 7 : NULL;
+    bool here = !host || m->server.socket || strncmp(host, "127.", 4) == 0 || strncmp(host, "[::1]", 5) == 0 || strncasecmp(host, "localhost", 9) == 0;
+    return m->key && !here ? _("the key of this server goes over the network for everybody between to read: write https:// into its url, if it speaks that") : NULL;
+}
+
+static void describe(remote *m)
+{
+    q_buf b = { 0 };
+    q_buf_printf(&b, "%s\n%s", m->server.url, m->model);
+    m->path = q_printf("%s/%s", m->own.at, m->model);
+    m->own.k = m->server.k;
+    m->own.experts = m->server.experts;
+    m->base.info = (prov_info){ .path = m->path, .name = m->path, .languages = "", .note = warning(m), .device = "",
+        .id = q_hash64(b.p, b.len, 0x5E12) | 1, .n_ctx_train = m->own.context, .chat = true, .thinks = true, .can = PROV_N | PROV_TOOLS };
+    q_buf_free(&b);
+}
+
+int remote_open(const char *what, const prov_opts *o, prov **out, char *err)
+{
+    const prov_server *s;
+    const char *wanted;
+    int rc = server_find(o->servers, what, &s, &wanted, err);
+    if (rc < 0)
+        return rc;
+    remote *m = q_alloc(sizeof *m);
+    prov_init(&m->base, &kind);
+    server_copy(s, &m->server);
+    m->own = (remote_own){ .at = q_printf("@%s", s->name), .context = s->context };
+    m->line = net_new();
+    m->aside = net_new();
+    rc = server_key(&m->server, &m->key, err);
+    if (rc == Q_OK)
+        rc = look(m, *wanted ? wanted : s->model ? s->model : "", err);
+    if (rc == Q_OK) {
+        m->own.context = m->own.context ? m->own.context : CONTEXT;
+        describe(m);
+        m->c = config_new(&m->base);
+        rc = o->configure ? o->configure(o->user, m->c, err) : Q_OK;
+    }
+    if (rc < 0)
+        prov_close(&m->base);
+    else
+        *out = &m->base;
+    return rc;
+}

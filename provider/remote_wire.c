@@ -1,0 +1,383 @@
+/* provider/remote_wire: see remote_wire.h. */
+#include "provider/remote_wire.h"
+#include "provider/remote_config.h"
+#include "base/say.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CALLS_MOST = 128, MODELS_MOST = 1000, TOKENS_MOST = 1 << 24 };
+
+/* ================= what is asked ================= */
+static cJSON *string_of(const char *s, size_t n)
+{
+    char *clean = q_utf8_clean(s ? s : "", n);
+    cJSON *j = cJSON_CreateString(clean);
+    free(clean);
+    return j;
+}
+
+static cJSON *messages(const prov_request *r)
+{
+    static const char *const role[] = { [PROV_SYSTEM] = "system", [PROV_USER] = "user", [PROV_ASSISTANT] = "assistant", [PROV_TOOL] = "tool" };
+    cJSON *all = cJSON_CreateArray();
+    for (int i = 0; i < r->n_message; i++) {
+        const prov_message *m = &r->message[i];
+        cJSON *one = cJSON_CreateObject();
+        cJSON_AddStringToObject(one, "role", role[m->role]);
+        cJSON_AddItemToObject(one, "content", string_of(m->text, m->n));
+        if (m->role == PROV_TOOL && m->call)
+            cJSON_AddItemToObject(one, "tool_call_id", string_of(m->call, strlen(m->call)));
+        cJSON_AddItemToArray(all, one);
+    }
+    return all;
+}
+
+static void add_tools(cJSON *j, const prov_request *r)
+{
+    cJSON *all = r->n_tool > 0 ? cJSON_AddArrayToObject(j, "tools") : NULL;
+    for (int i = 0; i < r->n_tool; i++) {
+        cJSON *one = cJSON_CreateObject(), *f = cJSON_CreateObject(), *schema = cJSON_Parse(r->tool[i].schema ? r->tool[i].schema : "{}");
+        cJSON_AddStringToObject(one, "type", "function");
+        cJSON_AddStringToObject(f, "name", r->tool[i].name);
+        cJSON_AddStringToObject(f, "description", r->tool[i].help ? r->tool[i].help : "");
+        cJSON_AddItemToObject(f, "parameters", schema ? schema : cJSON_CreateObject());
+        cJSON_AddItemToObject(one, "function", f);
+        cJSON_AddItemToArray(all, one);
+    }
+}
+
+/* "one,two\, with a comma,\n" as a list: as sampler.stop is written. */
+static void add_stops(cJSON *j, const char *list)
+{
+    cJSON *all = cJSON_CreateArray();
+    q_buf b = { 0 };
+    for (const char *p = list;; p++) {
+        if (*p == '\\' && p[1]) {
+            p++;
+            q_buf_putc(&b, *p == 'n' ? '\n' : *p == 't' ? '\t' : *p);
+        } else if (*p && *p != ',')
+            q_buf_putc(&b, *p);
+        else {
+            if (b.len)
+                cJSON_AddItemToArray(all, cJSON_CreateString(b.p));
+            q_buf_clear(&b);
+            if (!*p)
+                break;
+        }
+    }
+    q_buf_free(&b);
+    if (cJSON_GetArraySize(all) > 0)
+        cJSON_AddItemToObject(j, "stop", all);
+    else
+        cJSON_Delete(all);
+}
+
+static void field(void *user, const char *name, const char *value) { cJSON_AddRawToObject(user, name, value); }
+
+static void add_thinking(cJSON *j, const wire_ask *a)
+{
+    q_buf b = { 0 };
+    const char *think = a->r->think ? a->r->think : prov_config_get(a->c, "think", &b);
+    bool on = strcmp(think, "on") == 0;
+    if (on || strcmp(think, "off") == 0)
+        cJSON_AddBoolToObject(cJSON_AddObjectToObject(j, "chat_template_kwargs"), "enable_thinking", on);
+    q_buf_free(&b);
+}
+
+/* What no standard has, or some servers refuse. */
+static void add_extras(cJSON *j, const wire_ask *a)
+{
+    if (a->seed)
+        cJSON_AddNumberToObject(j, "seed", (double)(a->seed & 0x7FFFFFFF));     /* some keep 32 bits of it */
+    cJSON_AddTrueToObject(j, "logprobs");
+    if (!a->whole)
+        cJSON_AddTrueToObject(cJSON_AddObjectToObject(j, "stream_options"), "include_usage");
+}
+
+static void add_routing(cJSON *j, const wire_ask *a)
+{
+    if (a->route_vllm) {
+        cJSON_AddTrueToObject(j, "return_token_ids");
+        if (a->whole) {                  /* the answer stands in the messages and is only read again */
+            cJSON_AddFalseToObject(j, "add_generation_prompt");
+            cJSON_AddTrueToObject(j, "continue_final_message");
+            cJSON_AddNumberToObject(j, "routed_experts_prompt_start", a->from);
+        }
+    }
+    if (a->route_sglang) {
+        cJSON_AddTrueToObject(j, "return_routed_experts");
+        cJSON_AddNumberToObject(j, "routed_experts_start_len", a->from);
+    }
+}
+
+char *wire_request(const wire_ask *a)
+{
+    cJSON *j = cJSON_CreateObject();
+    q_buf stop = { 0 };
+    cJSON_AddItemToObject(j, "model", string_of(a->model, strlen(a->model)));
+    cJSON_AddItemToObject(j, "messages", messages(a->r));
+    cJSON_AddBoolToObject(j, "stream", !a->whole);
+    add_tools(j, a->r);
+    remote_config_each(a->c, field, j);
+    add_stops(j, prov_config_get(a->c, "sampler.stop", &stop));
+    add_thinking(j, a);
+    if (!a->plain)
+        add_extras(j, a);
+    add_routing(j, a);
+    if (a->route_vllm && a->whole) {
+        cJSON_DeleteItemFromObject(j, "max_tokens");
+        cJSON_AddNumberToObject(j, "max_tokens", 1);
+    }
+    char *text = cJSON_PrintUnformatted(j);
+    cJSON_Delete(j);
+    q_buf_free(&stop);
+    return text;
+}
+
+char *wire_messages(const char *model, const prov_request *r)
+{
+    cJSON *j = cJSON_CreateObject();
+    q_buf all = { 0 };
+    q_buf_puts(&all, "");
+    for (int i = 0; i < r->n_message; i++)
+        q_buf_add(&all, r->message[i].text, r->message[i].n);
+    cJSON_AddItemToObject(j, "model", string_of(model, strlen(model)));
+    cJSON_AddItemToObject(j, "messages", messages(r));
+    cJSON_AddTrueToObject(j, "add_generation_prompt");
+    cJSON_AddItemToObject(j, "content", string_of(all.p, all.len));        /* llama-server's own form */
+    char *text = cJSON_PrintUnformatted(j);
+    cJSON_Delete(j);
+    q_buf_free(&all);
+    return text;
+}
+
+/* ================= what comes ================= */
+static const cJSON *get(const cJSON *j, const char *name) { return cJSON_IsObject(j) ? cJSON_GetObjectItemCaseSensitive(j, name) : NULL; }
+
+/* A whole number within bounds; else `otherwise`. */
+static int whole(const cJSON *j, int min, int max, int otherwise)
+{
+    return cJSON_IsNumber(j) && j->valuedouble >= min && j->valuedouble <= max ? (int)j->valuedouble : otherwise;
+}
+
+static const char *text_of(const cJSON *j) { return cJSON_IsString(j) && j->valuestring ? j->valuestring : ""; }
+
+void wire_free(wire_reply *w)
+{
+    for (int i = 0; i < w->n_call; i++) {
+        q_buf_free(&w->call[i].id);
+        q_buf_free(&w->call[i].name);
+        q_buf_free(&w->call[i].arguments);
+    }
+    free(w->call);
+    free(w->token);
+    free(w->routed);
+    free(w->prompt_id);
+    free(w->id);
+    q_buf_free(&w->text);
+    q_buf_free(&w->thought);
+    memset(w, 0, sizeof *w);
+}
+
+char *wire_words(const char *body, size_t n)
+{
+    static const char *const key[] = { "message", "detail", "error", "msg" };
+    cJSON *j = cJSON_ParseWithLength(body, n);
+    const cJSON *error = get(j, "error"), *at = cJSON_IsObject(error) ? error : j;
+    const char *words = "";
+    for (size_t i = 0; !*words && i < sizeof key / sizeof *key; i++)
+        words = text_of(get(at, key[i]));
+    q_buf b = { 0 };
+    q_buf_puts(&b, "");
+    q_say_clean(&b, words, strlen(words), true);
+    if (b.len > 300) {
+        b.len = q_utf8_whole(b.p, 297);
+        b.p[b.len] = 0;
+        q_buf_puts(&b, "…");
+    }
+    cJSON_Delete(j);
+    return q_buf_take(&b);
+}
+
+/* What steers a terminal or our own marks of a thought never enters a text. */
+static void add_text(q_buf *to, const char *s)
+{
+    for (; *s; s++)
+        if ((unsigned char)*s >= ' ' || *s == '\n' || *s == '\t' || *s == '\r')
+            q_buf_putc(to, *s);
+}
+
+/* Bounds a text whose pieces a server repeats without an end: the body is bounded already, this only names the place. */
+static wire_call *call_at(wire_reply *w, int index)
+{
+    if (index < 0 || index >= CALLS_MOST)
+        return NULL;
+    if (index >= w->n_call) {
+        w->call = q_realloc(w->call, sizeof *w->call * (size_t)(index + 1));
+        memset(w->call + w->n_call, 0, sizeof *w->call * (size_t)(index + 1 - w->n_call));
+        w->n_call = index + 1;
+    }
+    return &w->call[index];
+}
+
+static void calls(wire_reply *w, const cJSON *list)
+{
+    const cJSON *one;
+    int place = 0;
+    cJSON_ArrayForEach(one, list) {
+        const cJSON *f = get(one, "function"), *arguments = get(f, "arguments");
+        wire_call *c = call_at(w, whole(get(one, "index"), 0, CALLS_MOST - 1, place));
+        place++;
+        if (!c)
+            continue;
+        if (!c->id.len)
+            q_buf_puts(&c->id, text_of(get(one, "id")));
+        add_text(&c->name, text_of(get(f, "name")));
+        if (cJSON_IsObject(arguments)) { /* Ollama's own way */
+            char *text = cJSON_PrintUnformatted(arguments);
+            q_buf_puts(&c->arguments, text);
+            free(text);
+        } else
+            q_buf_puts(&c->arguments, text_of(arguments));
+    }
+}
+
+static void ids(int32_t **v, int *n, const cJSON *list)
+{
+    int more = cJSON_GetArraySize(list);
+    const cJSON *one;
+    if (!cJSON_IsArray(list) || more <= 0 || more > TOKENS_MOST - *n)
+        return;
+    *v = q_realloc(*v, sizeof **v * (size_t)(*n + more));
+    cJSON_ArrayForEach(one, list)
+        (*v)[(*n)++] = whole(one, 0, INT32_MAX, -1);
+}
+
+/* logprobs.content: a row a token of this chunk. */
+static void logprobs(wire_reply *w, const cJSON *content)
+{
+    int more = cJSON_GetArraySize(content);
+    const cJSON *one;
+    if (!cJSON_IsArray(content) || more <= 0 || more > TOKENS_MOST - w->n_token)
+        return;
+    w->token = q_realloc(w->token, sizeof *w->token * (size_t)(w->n_token + more));
+    cJSON_ArrayForEach(one, content) {
+        const cJSON *lp = get(one, "logprob"), *bytes = get(one, "bytes");
+        double x = cJSON_IsNumber(lp) && lp->valuedouble <= 0 && lp->valuedouble > -9000 ? lp->valuedouble : (double)NAN;      /* -9999: vLLM's "nothing" */
+        w->token[w->n_token++] = (wire_token){ whole(get(one, "id"), 0, INT32_MAX, -1), x,
+                                               cJSON_IsArray(bytes) ? (size_t)cJSON_GetArraySize(bytes) : strlen(text_of(get(one, "token"))) };
+    }
+}
+
+static void usage(wire_reply *w, const cJSON *u)
+{
+    if (!cJSON_IsObject(u))
+        return;
+    w->prompt_tokens = whole(get(u, "prompt_tokens"), 0, TOKENS_MOST, w->prompt_tokens);
+    w->tokens = whole(get(u, "completion_tokens"), 0, TOKENS_MOST, w->tokens);
+    w->cached_tokens = whole(get(get(u, "prompt_tokens_details"), "cached_tokens"), 0, TOKENS_MOST, w->cached_tokens);
+}
+
+/* Base64 as text, lists as JSON; sglext's may be a list with one a choice. */
+static void routed(wire_reply *w, const cJSON *r)
+{
+    char *text = NULL;
+    if (cJSON_IsArray(r) && cJSON_IsString(cJSON_GetArrayItem(r, 0)))
+        r = cJSON_GetArrayItem(r, 0);
+    if (cJSON_IsString(r))
+        text = q_strdup(r->valuestring);
+    else if (cJSON_IsArray(r))
+        text = cJSON_PrintUnformatted(r);
+    if (!text)
+        return;
+    free(w->routed);
+    w->routed = text;
+}
+
+static void choice(wire_reply *w, const cJSON *c)
+{
+    const cJSON *d = get(c, "delta"), *m = cJSON_IsObject(d) ? d : get(c, "message"), *stop = get(c, "stop_reason");
+    const char *thought = text_of(get(m, "reasoning_content"));
+    add_text(&w->thought, *thought ? thought : text_of(get(m, "reasoning")));
+    add_text(&w->text, text_of(get(m, "content")));
+    if (!*text_of(get(m, "content")))
+        add_text(&w->text, text_of(get(m, "refusal")));
+    calls(w, get(m, "tool_calls"));
+    logprobs(w, get(get(c, "logprobs"), "content"));
+    ids(&w->id, &w->n_id, get(c, "token_ids"));
+    routed(w, get(c, "routed_experts"));
+    if (*text_of(get(c, "finish_reason")))
+        snprintf(w->finish, sizeof w->finish, "%s", text_of(get(c, "finish_reason")));
+    w->stop_string |= cJSON_IsString(stop);
+}
+
+int wire_chunk(wire_reply *w, const char *json, size_t n, char *err)
+{
+    cJSON *j = cJSON_ParseWithLength(json, n);
+    const cJSON *choices = get(j, "choices"), *error = get(j, "error"), *c;
+    int rc = Q_OK;
+    if (!cJSON_IsObject(j))
+        rc = q_fail(err, Q_FORMAT, _("its answer is no JSON of a conversation"));
+    else if (error && !cJSON_IsNull(error)) {
+        char *words = wire_words(json, n);
+        rc = q_fail(err, Q_ERR, "%s", *words ? words : _("it says that something went wrong, and not what"));
+        free(words);
+    } else {
+        cJSON_ArrayForEach(c, choices)
+            if (whole(get(c, "index"), 0, 1, 0) == 0)
+                choice(w, c);
+        usage(w, get(j, "usage"));
+        ids(&w->prompt_id, &w->n_prompt_id, w->n_prompt_id ? NULL : get(j, "prompt_token_ids"));
+        routed(w, get(get(j, "sglext"), "routed_experts"));
+    }
+    cJSON_Delete(j);
+    return rc;
+}
+
+/* ================= lists ================= */
+static int context_of(const cJSON *m)
+{
+    static const char *const key[] = { "max_model_len", "loaded_context_length", "context_length", "max_context_length", "context_window" };
+    int n = 0;
+    for (size_t i = 0; !n && i < sizeof key / sizeof *key; i++)
+        n = whole(get(m, key[i]), 16, TOKENS_MOST, 0);
+    return n ? n : whole(get(get(m, "meta"), "n_ctx_train"), 16, TOKENS_MOST, 0);
+}
+
+int wire_models(const char *body, size_t n, wire_model **out, int *count, char *err)
+{
+    cJSON *j = cJSON_ParseWithLength(body, n);
+    const cJSON *data = cJSON_IsArray(j) ? j : get(j, "data"), *m;
+    *out = NULL;
+    *count = 0;
+    int rc = cJSON_IsArray(data) ? Q_OK : q_fail(err, Q_FORMAT, _("its list of models is no JSON of that kind"));
+    cJSON_ArrayForEach(m, data) {
+        const char *id = text_of(get(m, "id"));
+        if (rc < 0 || !*id || *count == MODELS_MOST)
+            continue;
+        *out = q_realloc(*out, sizeof **out * (size_t)(*count + 1));
+        (*out)[(*count)++] = (wire_model){ q_strdup(id), context_of(m), strcmp(text_of(get(m, "owned_by")), "llamacpp") == 0 };
+    }
+    cJSON_Delete(j);
+    return rc;
+}
+
+int wire_count(const char *body, size_t n)
+{
+    cJSON *j = cJSON_ParseWithLength(body, n);
+    const cJSON *tokens = get(j, "tokens");
+    int count = whole(get(j, "count"), 0, TOKENS_MOST, cJSON_IsArray(tokens) ? cJSON_GetArraySize(tokens) : -1);
+    cJSON_Delete(j);
+    return count;
+}
+
+int wire_context(const char *body, size_t n)
+{
+    cJSON *j = cJSON_ParseWithLength(body, n);
+    int count = whole(get(get(j, "default_generation_settings"), "n_ctx"), 16, TOKENS_MOST, 0);
+    cJSON_Delete(j);
+    return count;
+}

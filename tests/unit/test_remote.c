@@ -1,0 +1,657 @@
+/* provider: a model on a server, played by a server of the test's own: traffic as vLLM, SGLang, llama-server, Ollama and hosted
+ * services send it, and everything that they should not send. Nothing leaves the machine, nothing depends on time. */
+#include "provider/provider.h"
+#include "tests/play_server.h"
+#include "tests/test.h"
+
+#include <cjson/cJSON.h>
+#include <sys/stat.h>
+
+static char err[Q_ERRLEN];
+static const char KEY[] = "sk-secret-of-the-test";
+
+/* ---- the server ---- */
+typedef struct traffic {
+    const char *when;                    /* what the last message says */
+    const char *const *event;            /* data of events, NULL at the end; one that begins with ! is sent as it stands */
+    int status; const char *type, *more, *body;      /* status: instead of events */
+    bool cut;                            /* the line is closed behind them without the end of the stream */
+} traffic;
+
+#define CHUNK(delta) "{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"model\":\"tiny\",\"choices\":[{\"index\":0,\"delta\":" delta ",\"finish_reason\":null}]}"
+#define END(reason) "{\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"" reason "\"}]}"
+#define USAGE "{\"id\":\"c\",\"choices\":[],\"usage\":{\"prompt_tokens\":21,\"completion_tokens\":4,\"total_tokens\":25,\"prompt_tokens_details\":{\"cached_tokens\":16}}}"
+#define EVENTS(...) (const char *const[]){ __VA_ARGS__, NULL }
+
+static const char LONG_LINE[] = "{\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"All at once.\",\"reasoning_content\":\"hm\"},\"finish_reason\":\"stop\"}],"
+                                "\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":5}}";
+
+static const traffic plays[] = {
+    { .when = "plain", .event = EVENTS(CHUNK("{\"role\":\"assistant\",\"content\":\"\"}"), CHUNK("{\"content\":\"Hello\"}"), CHUNK("{\"content\":\" there\"}"),
+                                       CHUNK("{\"content\":\".\"}"), END("stop"), USAGE, "[DONE]") },
+    { .when = "vllm thinks", .event = EVENTS(CHUNK("{\"role\":\"assistant\",\"content\":\"\",\"reasoning\":null}"), CHUNK("{\"reasoning\":\"Hm,\"}"), CHUNK("{\"reasoning\":\" so.\"}"),
+                                             CHUNK("{\"content\":\"\\n\\nFour\"}"), CHUNK("{\"content\":\".\"}"), END("stop"), USAGE, "[DONE]") },
+    { .when = "sglang thinks", .event = EVENTS(CHUNK("{\"role\":\"assistant\",\"reasoning_content\":\"Hm, </think> is\"}"), CHUNK("{\"content\":null,\"reasoning_content\":\" a word\"}"),
+                                               CHUNK("{\"content\":\"Four.\",\"reasoning_content\":null}"), END("stop"), "[DONE]") },
+    { .when = "tags think", .event = EVENTS(CHUNK("{\"content\":\"<thi\"}"), CHUNK("{\"content\":\"nk>Hm\"}"), CHUNK("{\"content\":\"</think>\\n\\nFour.\"}"), END("stop"), "[DONE]") },
+    { .when = "thinks late", .event = EVENTS(CHUNK("{\"content\":\"One\"}"), CHUNK("{\"reasoning\":\"wait\"}"), CHUNK("{\"content\":\" two\"}"), END("stop"), "[DONE]") },
+    { .when = "only thinks", .event = EVENTS(CHUNK("{\"reasoning\":\"no end of it\"}"), END("length"), "[DONE]") },
+    { .when = "logprobs", .event = EVENTS(
+        "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"One\"},\"logprobs\":{\"content\":[{\"token\":\"One\",\"logprob\":-0.25,\"bytes\":[79,110,101],\"top_logprobs\":[]}]}}]}",
+        "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\" two three\"},\"logprobs\":{\"content\":[{\"id\":7,\"token\":\" two\",\"logprob\":-0.5,\"bytes\":[32,116,119,111]},"
+        "{\"id\":8,\"token\":\" three\",\"logprob\":-9999.0,\"bytes\":[32,116,104,114,101,101]}]}}]}",
+        "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\\u042f\"},\"logprobs\":{\"content\":[{\"token\":\"\",\"logprob\":-1,\"bytes\":[208]},{\"token\":\"\",\"logprob\":-2,\"bytes\":[175]}]}}]}",
+        END("stop"), "[DONE]") },
+    { .when = "calls", .event = EVENTS(CHUNK("{\"content\":\"I look.\"}"),
+        CHUNK("{\"tool_calls\":[{\"index\":0,\"id\":\"call_a\",\"type\":\"function\",\"function\":{\"name\":\"search\",\"arguments\":\"\"}}]}"),
+        CHUNK("{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"{\\\"for\\\": \"}}]}"), CHUNK("{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"\\\"lenses\\\"}\"}}]}"),
+        CHUNK("{\"tool_calls\":[{\"index\":1,\"function\":{\"name\":\"list\",\"arguments\":{\"n\":2}}}]}"), END("tool_calls"), USAGE, "[DONE]") },
+    { .when = "odd calls", .event = EVENTS(CHUNK("{\"tool_calls\":[{\"index\":99999,\"function\":{\"name\":\"x\"}},{\"index\":-1,\"function\":{}},7,null,{\"function\":{\"name\":\"last\"}}]}"),
+                                           END("tool_calls"), "[DONE]") },
+    { .when = "length", .event = EVENTS(CHUNK("{\"content\":\"cut\"}"), END("length"), "[DONE]") },
+    { .when = "stops", .event = EVENTS(CHUNK("{\"content\":\"one \"}"), "{\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\",\"stop_reason\":\"STOP\"}]}", "[DONE]") },
+    { .when = "no done", .event = EVENTS(CHUNK("{\"content\":\"one\"}"), END("stop")) },
+    { .when = "comments", .event = EVENTS("!: OPENROUTER PROCESSING\n\n", CHUNK("{\"content\":\"one\"}"), "!event: ping\ndata:\n\n", END("stop"), "[DONE]") },
+    { .when = "steers", .event = EVENTS(CHUNK("{\"content\":\"a\\u001b[31mb\\u0002c\\u0003\\nd\"}"), END("stop"), "[DONE]") },
+    { .when = "dull", .event = EVENTS("{}", "{\"choices\":null}", "{\"choices\":[7,null,{}]}", CHUNK("{\"content\":7}"), CHUNK("[]"), CHUNK("{\"content\":\"x\"}"), END("stop"), "[DONE]") },
+    { .when = "whole", .status = 200, .type = "application/json", .more = "", .body = LONG_LINE },
+    { .when = "fails in the middle", .event = EVENTS(CHUNK("{\"content\":\"Half an answer\"}"), "{\"error\":{\"message\":\"CUDA out of\\u001b[2J memory\",\"code\":500}}", "[DONE]") },
+    { .when = "garbage in the middle", .event = EVENTS(CHUNK("{\"content\":\"Half an answer\"}"), "{\"choices\":[{\"ind") },
+    { .when = "ends early", .event = EVENTS(CHUNK("{\"content\":\"Half an answer\"}")) },
+    { .when = "is cut", .event = EVENTS(CHUNK("{\"content\":\"Half an answer\"}"), "!data: {\"choices\":[{\"delta\":{\"content\":\" and ha"), .cut = true },
+    { .when = "breaks letters", .event = EVENTS("!data: {\"choices\":[{\"delta\":{\"content\":\"\xFF\xD0 x\"}}]}\n\n", END("stop"), "[DONE]") },
+    { .when = "wrong key", .status = 401, .type = "application/json", .more = "", .body = "{\"error\":{\"message\":\"Incorrect API key provided: sk-***\",\"type\":\"invalid_request_error\"}}" },
+    { .when = "no model", .status = 404, .type = "application/json", .more = "", .body = "{\"object\":\"error\",\"message\":\"The model `x` does not exist.\"}" },
+    { .when = "breaks down", .status = 500, .type = "text/plain", .more = "", .body = "Internal Server Error" },
+    { .when = "a page", .status = 200, .type = "text/html", .more = "", .body = "<html><body>Welcome to nginx!</body></html>" },
+    { .when = "a lost page", .status = 404, .type = "text/html", .more = "", .body = "<html>404</html>" },
+    { .when = "too long", .status = 400, .type = "application/json", .more = "", .body = "{\"error\":{\"message\":\"This model's maximum context length is 4096 tokens.\"}}" },
+    { .when = "too busy", .status = 503, .type = "application/json", .more = "Retry-After: 0\r\n", .body = "{\"error\":\"Loading model\"}" },
+    { .when = "much too busy", .status = 429, .type = "application/json", .more = "Retry-After: 3600\r\n", .body = "{\"error\":{\"message\":\"quota\"}}" },
+    { .when = "nothing at all", .status = 200, .type = "application/json", .more = "", .body = "" },
+    { .when = "no words", .status = 418, .type = "application/json", .more = "", .body = "[[[[" } };
+
+typedef struct state {
+    atomic_int busy, cancelled;          /* answer 503 so often; a request was closed by the client */
+    bool old, counts, llama;             /* refuses what is new; counts tokens, as vLLM or as llama-server */
+    const char *models;
+    prov **who;                          /* for who cancels in the middle */
+} state;
+
+static const traffic *find(const char *body)
+{
+    const traffic *best = NULL;
+    const char *at = NULL;
+    for (size_t i = 0; i < sizeof plays / sizeof *plays; i++) {
+        char *key = q_printf("\"content\":\"%s\"", plays[i].when);
+        const char *here = NULL;
+        for (const char *p = body; (p = strstr(p, key)); p++)
+            here = p;
+        if (here && (!at || here > at))
+            best = &plays[i], at = here;
+        free(key);
+    }
+    return best;
+}
+
+static bool stream(int fd, const traffic *t)
+{
+    play_stream(fd);
+    for (const char *const *e = t->event; *e; e++)
+        if (**e == '!')
+            play_chunk(fd, *e + 1);
+        else
+            play_event(fd, *e);
+    return !t->cut && play_end(fd);
+}
+
+static bool serve(play *p, int fd, const char *request, const char *body, int number)
+{
+    state *s = p->user;
+    if (strncmp(request, "GET /v1/models ", 15) == 0)
+        return play_json(fd, s->models ? s->models : "{\"object\":\"list\",\"data\":[{\"id\":\"tiny\",\"max_model_len\":4096},{\"id\":\"org/Large-7B\"},{\"id\":\"org/Large-70B\"}]}");
+    if (strncmp(request, "GET /props ", 11) == 0)
+        return play_json(fd, "{\"default_generation_settings\":{\"n_ctx\":2048}}");
+    if (strncmp(request, "POST /tokenize ", 15) == 0)
+        return s->counts ? play_json(fd, s->llama ? "{\"tokens\":[1,2,3,4,5]}" : "{\"count\":33,\"max_model_len\":4096,\"tokens\":[1]}") : play_reply(fd, 404, "application/json", "", "{\"detail\":\"Not Found\"}");
+    if (strncmp(request, "POST /v1/chat/completions ", 26) != 0)
+        return play_reply(fd, 404, "text/html", "", "<html>no such page</html>");
+    if (atomic_fetch_sub(&s->busy, 1) > 0)
+        return play_reply(fd, 503, "application/json", "Retry-After: 0\r\n", "{\"error\":{\"message\":\"busy\"}}");
+    if (s->old && (strstr(body, "\"logprobs\"") || strstr(body, "stream_options")))
+        return play_reply(fd, 400, "application/json", "", "{\"error\":{\"message\":\"unknown field logprobs\"}}");
+    if (strstr(body, "\"stall\"") || strstr(body, "\"cancel\"")) {
+        play_stream(fd);
+        play_event(fd, CHUNK("{\"content\":\"Half an answer\"}"));
+        if (strstr(body, "\"cancel\""))
+            prov_cancel(*s->who, true);
+        play_wait(fd);
+        atomic_fetch_add(&s->cancelled, 1);
+        return false;
+    }
+    const traffic *t = find(body);
+    return !t ? play_reply(fd, 400, "application/json", "", "{\"error\":{\"message\":\"the test has no such traffic\"}}")
+         : t->status ? play_reply(fd, t->status, t->type, t->more, t->body) : stream(fd, t);
+}
+
+/* ---- what hooks saw ---- */
+typedef struct seen {
+    q_buf text, thought, calls, order;
+    int pieces, numbered, named, told, prefills;
+    double logprob[16];
+    int stop_at;
+} seen;
+
+static bool between(void *user, int answer, int tokens) { return !((seen *)user)->stop_at || tokens < ((seen *)user)->stop_at; }
+static void prefill(void *user, int done, int total) { ((seen *)user)->prefills += done == total; }
+static void token(void *user, int answer, const prov_result *r) { ((seen *)user)->told = r->tokens; }
+static void call(void *user, int answer, const prov_call *c) { q_buf_printf(&((seen *)user)->calls, "[%s %s %s]", c->id, c->name, c->arguments); }
+static void piece(void *user, const prov_piece *p)
+{
+    seen *s = user;
+    if (p->number > 0 && p->number <= 16 && p->number > s->numbered)
+        s->logprob[p->number - 1] = p->logprob;
+    s->numbered = p->number;
+    s->named += p->token >= 0;
+    s->pieces++;
+    CHECK(q_utf8_valid(p->text, p->n));
+    q_buf_add(p->thinking ? &s->thought : &s->text, p->text, p->n);
+}
+
+static void seen_clear(seen *s)
+{
+    q_buf_free(&s->text);
+    q_buf_free(&s->thought);
+    q_buf_free(&s->calls);
+    memset(s, 0, sizeof *s);
+}
+
+static const char *str(const q_buf *b) { return b->p ? b->p : ""; }
+
+static int say(prov *p, const char *what, seen *s, prov_result *out)
+{
+    static const prov_tool tool = { "search", "looks things up", "{\"type\":\"object\"}" };
+    prov_message m = { .role = PROV_USER, .text = what, .n = strlen(what) };
+    prov_request r = { .message = &m, .n_message = 1, .tool = &tool, .n_tool = strstr(what, "calls") != NULL, .seed = 3 };
+    prov_hooks h = { .user = s, .between = between, .prefill = prefill, .piece = piece, .token = token, .call = call };
+    *err = 0;
+    int rc = prov_ask(p, &r, &h, out, err);
+    CHECK_MSG((rc == Q_OK || *err) && !strstr(err, KEY) && !strpbrk(err, "\n\x1b"), "%s: %d %s", what, rc, err);
+    return rc;
+}
+
+/* ---- opening ---- */
+static prov_servers *servers_at(const play *p, const char *more)
+{
+    prov_servers *s = prov_servers_new();
+    CHECK_MSG(prov_servers_put(s, "box", "url", p->url, err) == Q_OK, "%s", err);
+    char *lines = q_strdup(more), *rest = NULL;
+    for (char *l = strtok_r(lines, "\n", &rest); l; l = strtok_r(NULL, "\n", &rest)) {
+        char *eq = strchr(l, '=');
+        *eq = 0;
+        CHECK_MSG(prov_servers_put(s, "box", l, eq + 1, err) == Q_OK, "%s: %s", l, err);
+    }
+    free(lines);
+    return s;
+}
+
+static prov *open_at(const play *p, const char *what, const char *more)
+{
+    prov *out = NULL;
+    prov_servers *s = servers_at(p, more);
+    int rc = prov_open(what, &(prov_opts){ .servers = s }, &out, err);
+    CHECK_MSG(rc == Q_OK, "%s", err);
+    prov_servers_free(s);                /* they outlive the opening only */
+    return out;
+}
+
+static void refuses(const play *p, const char *what, const char *more, const char *said)
+{
+    prov *out = NULL;
+    prov_servers *s = servers_at(p, more);
+    int rc = prov_open(what, &(prov_opts){ .servers = s }, &out, err);
+    CHECK_MSG(rc < 0 && !out && strstr(err, said) && !strstr(err, KEY), "%s: %d %s", what, rc, err);
+    prov_servers_free(s);
+}
+
+static void a_server_is_opened(void)
+{
+    state st = { 0 };
+    play *p = play_open(serve, &st, NULL);
+    prov *m = open_at(p, "@box/tiny", "");
+    const prov_info *i = prov_about(m);
+    CHECK_STR(i->name, "@box/tiny");
+    CHECK_STR(i->path, "@box/tiny");
+    CHECK(i->n_ctx_train == 4096 && i->chat && i->id && !i->note && i->n_expert == 0);
+    CHECK_INT(prov_context(m).size, 4096);
+    uint64_t id = i->id;
+    prov_close(m);
+    m = open_at(p, "@box/large-70b", "context=1000");
+    CHECK_STR(prov_about(m)->name, "@box/org/Large-70B");
+    CHECK(prov_about(m)->id != id && prov_context(m).size == 1000);
+    prov_close(m);
+    m = open_at(p, "@box", "model=tiny");
+    CHECK(prov_about(m)->id == id);
+    prov_close(m);
+    refuses(p, "@box/large", "", "several models, write @box/MODEL: tiny, org/Large-7B, org/Large-70B");
+    refuses(p, "@box", "", "several models");
+    refuses(p, "@box/none", "", "has no model none; it has: tiny, org/Large-7B");
+    refuses(p, "@other/tiny", "", "there are: @box");
+    refuses(p, "@", "", "there are: @box");
+    st.models = "{\"data\":[]}";
+    refuses(p, "@box/tiny", "", "has no model at the moment");
+    st.models = "<html>";
+    refuses(p, "@box/tiny", "", "what no model answers");
+    st.models = "{\"data\":[{\"id\":\"one.gguf\",\"owned_by\":\"llamacpp\",\"meta\":{\"n_ctx_train\":32768}},{\"id\":7},{}]}";
+    m = open_at(p, "@box", "");
+    CHECK_STR(prov_about(m)->name, "@box/one.gguf");
+    CHECK_INT(prov_context(m).size, 2048);
+    prov_close(m);
+    prov *none = NULL;
+    CHECK(prov_open("@box/tiny", NULL, &none, err) == Q_NOTFOUND && strstr(err, "[server.box]"));
+    prov_servers *s = prov_servers_new();
+    CHECK(prov_servers_put(s, "box", "model", "x", err) == Q_OK && prov_open("@box", &(prov_opts){ .servers = s }, &none, err) == Q_NOTFOUND && strstr(err, "no url"));
+    prov_servers_free(s);
+    play_close(p);
+    s = prov_servers_new();
+    CHECK(prov_servers_put(s, "gone", "url", "http://localhost:1", err) == Q_OK && prov_servers_put(s, "gone", "socket", "/nowhere/at/all", err) == Q_OK);
+    CHECK(prov_open("@gone/x", &(prov_opts){ .servers = s }, &none, err) == Q_NOTFOUND && strstr(err, "nobody answers"));
+    prov_servers_free(s);
+}
+
+static void sections_are_checked(void)
+{
+    prov_servers *s = prov_servers_new();
+    static const struct { const char *name, *key, *value; int rc; const char *said; } row[] = {
+        { "a", "url", "http://h:1/v1", Q_OK, "" }, { "a", "url", "https://h", Q_OK, "" }, { "a", "url", "h:1", Q_FORMAT, "http://" }, { "a", "url", "http://", Q_FORMAT, "" },
+        { "a", "url", "http://u:p@h", Q_FORMAT, "" }, { "a", "url", "http://h/?key=1", Q_FORMAT, "" }, { "a", "key", "sk-secret-of-the-test", Q_NOTFOUND, "key_env" },
+        { "a", "api_key", "x", Q_NOTFOUND, "key_file" }, { "a", "colour", "x", Q_NOTFOUND, "url, model" }, { "a", "context", "2", Q_RANGE, "16" }, { "a", "context", "x", Q_RANGE, "" },
+        { "a", "context", "8192", Q_OK, "" }, { "a", "routing", "vllm", Q_OK, "" }, { "a", "routing", "maybe", Q_RANGE, "sglang" }, { "a", "layers", "0", Q_RANGE, "" },
+        { "a b", "url", "http://h", Q_RANGE, "name" }, { "", "url", "http://h", Q_RANGE, "name" }, { "a/b", "url", "http://h", Q_RANGE, "name" } };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        *err = 0;
+        int rc = prov_servers_put(s, row[i].name, row[i].key, row[i].value, err);
+        CHECK_MSG(rc == row[i].rc && strstr(err, row[i].said) && !strstr(err, KEY), "row %zu: %d %s", i, rc, err);
+    }
+    const char *url;
+    char *name = prov_servers_name(s, 0, &url);
+    CHECK_INT(prov_servers_count(s), 1);
+    CHECK_STR(name, "@a");
+    CHECK_STR(url, "https://h/v1");
+    free(name);
+    CHECK(prov_servers_put(s, "a", "model", "m/x", err) == Q_OK);
+    name = prov_servers_name(s, 0, &url);
+    CHECK_STR(name, "@a/m/x");
+    free(name);
+    prov_servers_free(s);
+    CHECK_INT(prov_servers_count(NULL), 0);
+    prov_servers_free(NULL);
+}
+
+static void keys_come_from_where_they_lie(void)
+{
+    state st = { 0 };
+    play *p = play_open(serve, &st, NULL);
+    char file[64], *more;
+    snprintf(file, sizeof file, "/tmp/quorum-key-%ld", (long)getpid());
+    CHECK_INT(q_write_file_atomic(file, "  sk-secret-of-the-test \nsecond line\n", 37, err), Q_OK);
+    chmod(file, 0600);
+    more = q_printf("key_file=%s", file);
+    prov *m = open_at(p, "@box/tiny", more);
+    char *last = play_last(p);
+    CHECK(strstr(last, "Authorization: Bearer sk-secret-of-the-test\r\n"));
+    free(last);
+    prov_close(m);
+    chmod(file, 0640);
+    refuses(p, "@box/tiny", more, "chmod 600");
+    chmod(file, 0600);
+    CHECK_INT(q_write_file_atomic(file, "\n", 1, err), Q_OK);
+    chmod(file, 0600);
+    refuses(p, "@box/tiny", more, "holds no key");
+    unlink(file);
+    refuses(p, "@box/tiny", more, file);
+    free(more);
+    unsetenv("QUORUM_TEST_KEY");
+    refuses(p, "@box/tiny", "key_env=QUORUM_TEST_KEY", "QUORUM_TEST_KEY");
+    setenv("QUORUM_TEST_KEY", KEY, 1);
+    m = open_at(p, "@box/tiny", "key_env=QUORUM_TEST_KEY");
+    last = play_last(p);
+    CHECK(strstr(last, "Authorization: Bearer sk-secret-of-the-test\r\n"));
+    free(last);
+    seen s = { 0 };
+    prov_result r;
+    CHECK(say(m, "wrong key", &s, &r) < 0 && strstr(err, "key_env"));
+    seen_clear(&s);
+    prov_close(m);
+    unsetenv("QUORUM_TEST_KEY");
+    play_close(p);
+}
+
+/* ---- answers ---- */
+static void answers_are_read(void)
+{
+    static const struct { const char *when, *text, *thought; enum prov_finish finish; int tokens, prompt, cached; } row[] = {
+        { "plain", "Hello there.", "", PROV_ENDED, 4, 21, 16 }, { "vllm thinks", "Four.", "Hm, so.", PROV_ENDED, 4, 21, 16 },
+        { "sglang thinks", "Four.", "Hm, </think> is a word", PROV_ENDED, 3, 0, 0 }, { "tags think", "Four.", "Hm", PROV_ENDED, 3, 0, 0 },
+        { "thinks late", "One two", "wait", PROV_ENDED, 2, 0, 0 }, { "only thinks", "", "no end of it", PROV_FULL, 1, 0, 0 }, { "length", "cut", "", PROV_FULL, 1, 0, 0 },
+        { "stops", "one ", "", PROV_STOP_STRING, 1, 0, 0 }, { "no done", "one", "", PROV_ENDED, 1, 0, 0 }, { "comments", "one", "", PROV_ENDED, 1, 0, 0 },
+        { "steers", "a[31mbc\nd", "", PROV_ENDED, 1, 0, 0 }, { "dull", "x", "", PROV_ENDED, 1, 0, 0 }, { "whole", "All at once.", "hm", PROV_ENDED, 5, 9, 0 },
+        { "breaks letters", "\xEF\xBF\xBD\xEF\xBF\xBD x", "", PROV_ENDED, 1, 0, 0 } };
+    state st = { 0 };
+    play *p = play_open(serve, &st, NULL);
+    prov *m = open_at(p, "@box/tiny", "");
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        seen s = { 0 };
+        prov_result r;
+        CHECK_INT(say(m, row[i].when, &s, &r), Q_OK);
+        CHECK_STR(str(&s.text), row[i].text);
+        CHECK_STR(str(&s.thought), row[i].thought);
+        CHECK_MSG(r.finish == row[i].finish && r.tokens == row[i].tokens && r.evaluated && s.prefills == 1 && !r.thinking, "%s: finish %d, %d tokens", row[i].when, r.finish, r.tokens);
+        CHECK_MSG((!row[i].prompt || r.prompt_tokens == row[i].prompt) && r.prompt_tokens > 0 && r.cached_tokens == row[i].cached, "%s: %d, %d", row[i].when, r.prompt_tokens, r.cached_tokens);
+        CHECK_INT(prov_context(m).used, r.prompt_tokens + r.tokens);
+        seen_clear(&s);
+    }
+    prov_forget(m);
+    CHECK_INT(prov_context(m).used, 0);
+    prov_close(m);
+    play_close(p);
+}
+
+static void log_probabilities_are_told(void)
+{
+    state st = { 0 };
+    play *p = play_open(serve, &st, NULL);
+    prov *m = open_at(p, "@box/tiny", "");
+    seen s = { 0 };
+    prov_result r;
+    CHECK_INT(say(m, "logprobs", &s, &r), Q_OK);
+    CHECK_STR(str(&s.text), "One two three\xD0\xAF");
+    CHECK_MSG(r.tokens == 5 && s.logprob[0] == -.25 && s.logprob[1] == -.5 && isnan(s.logprob[2]) && s.logprob[3] == -1 && s.logprob[4] == -2, "%d: %g %g %g %g %g", r.tokens,
+              s.logprob[0], s.logprob[1], s.logprob[2], s.logprob[3], s.logprob[4]);
+    CHECK_INT(s.named, 2);
+    seen_clear(&s);
+    prov_close(m);
+    play_close(p);
+}
+
+static void tools_are_called(void)
+{
+    state st = { 0 };
+    play *p = play_open(serve, &st, NULL);
+    prov *m = open_at(p, "@box/tiny", "");
+    seen s = { 0 };
+    prov_result r;
+    CHECK_INT(say(m, "calls", &s, &r), Q_OK);
+    CHECK_STR(str(&s.text), "I look.");
+    CHECK_STR(str(&s.calls), "[call_a search {\"for\": \"lenses\"}][call-2 list {\"n\":2}]");
+    CHECK_INT(r.finish, PROV_CALLS);
+    char *last = play_last(p);
+    CHECK(strstr(last, "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"search\",\"description\":\"looks things up\",\"parameters\":{\"type\":\"object\"}}}]"));
+    free(last);
+    seen_clear(&s);
+    CHECK_INT(say(m, "odd calls", &s, &r), Q_OK);
+    CHECK_STR(str(&s.calls), "[call-1 x {}][call-5 last {}]");
+    seen_clear(&s);
+    prov_close(m);
+    play_close(p);
+}
+
+static void what_is_set_is_sent(void)
+{
+    state st = { 0 };
+    play *p = play_open(serve, &st, NULL);
+    prov *m = open_at(p, "@box/tiny", "");
+    seen s = { 0 };
+    prov_result r;
+    CHECK_INT(say(m, "plain", &s, &r), Q_OK);
+    char *last = play_last(p);
+    cJSON *j = cJSON_Parse(strstr(last, "\r\n\r\n") + 4);
+    CHECK(cJSON_IsTrue(cJSON_GetObjectItem(j, "stream")) && cJSON_GetObjectItem(j, "seed")->valueint == 3 && !cJSON_GetObjectItem(j, "temperature") && !cJSON_GetObjectItem(j, "max_tokens"));
+    cJSON_Delete(j);
+    free(last);
+    static const char *const set[][2] = { { "sampler.temperature", "0.25" }, { "top_p", "0.9" }, { "sampler.top_k", "40" }, { "sampler.min_p", "0.05" }, { "sampler.max_tokens", "1" },
+        { "sampler.repeat_penalty", "1.1" }, { "sampler.presence_penalty", "0.5" }, { "sampler.stop", "STOP,a\\,b,\\n" }, { "think", "off" } };
+    prov_config *c = prov_present(m);
+    for (size_t i = 0; i < sizeof set / sizeof *set; i++)
+        CHECK_MSG(prov_config_set(c, set[i][0], set[i][1], err) == Q_OK, "%s", err);
+    CHECK_INT(prov_set(m, c, PROV_CONTINUE, err), Q_OK);
+    prov_config_free(c);
+    CHECK_INT(say(m, "length", &s, &r), Q_OK);
+    CHECK_INT(r.finish, PROV_MAX_TOKENS);
+    last = play_last(p);
+    j = cJSON_Parse(strstr(last, "\r\n\r\n") + 4);
+    static const struct { const char *field; double x; } want[] = { { "temperature", .25 }, { "top_p", .9 }, { "top_k", 40 }, { "min_p", .05 }, { "max_tokens", 1 },
+        { "repetition_penalty", 1.1 }, { "repeat_penalty", 1.1 }, { "presence_penalty", .5 } };
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++)
+        CHECK_MSG(cJSON_IsNumber(cJSON_GetObjectItem(j, want[i].field)) && cJSON_GetObjectItem(j, want[i].field)->valuedouble == want[i].x, "%s", want[i].field);
+    char *stop = cJSON_PrintUnformatted(cJSON_GetObjectItem(j, "stop")), *think = cJSON_PrintUnformatted(cJSON_GetObjectItem(j, "chat_template_kwargs"));
+    CHECK_STR(stop, "[\"STOP\",\"a,b\",\"\\n\"]");
+    CHECK_STR(think, "{\"enable_thinking\":false}");
+    free(stop);
+    free(think);
+    cJSON_Delete(j);
+    free(last);
+    seen_clear(&s);
+    prov_close(m);
+    play_close(p);
+}
+
+static void configurations_are_text(void)
+{
+    state st = { 0 };
+    play *p = play_open(serve, &st, NULL);
+    prov *m = open_at(p, "@box/tiny", "");
+    q_buf b = { 0 };
+    double lo, hi;
+    prov_config *c = prov_config_new(m), *d = prov_config_copy(c);
+    static const char *const fixed[] = { "experts.k", "num_experts_per_tok", "experts.ban", "rope.theta", "kv.type", "threads", "think.limit", "sampler.repeat_last_n", "model.experts" };
+    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {
+        CHECK_MSG(prov_config_set(c, fixed[i], "1", err) == Q_RANGE && strstr(err, "is fixed on a server: @box; run the model here to change it"), "%s: %s", fixed[i], err);
+        CHECK(prov_config_fixed(c, fixed[i], &b) && strstr(b.p, "@box") && prov_config_is_default(c, fixed[i]) && prov_config_set(c, fixed[i], "default", err) == Q_OK);
+        CHECK(!prov_config_range(c, fixed[i], &lo, &hi));
+    }
+    CHECK(!prov_config_fixed(c, "sampler.temperature", &b) && !prov_config_fixed(c, "no.knob", &b));
+    CHECK(prov_config_set(c, "no.knob", "1", err) == Q_NOTFOUND);
+    CHECK(prov_config_hash_all(c) == prov_config_hash_all(d) && prov_config_hash(c) == prov_config_hash(d));
+    CHECK_STR(prov_config_label(c, &b), "");
+    char *json = prov_config_json(c);
+    CHECK_STR(json, "{}");
+    free(json);
+    CHECK_STR(prov_config_get(c, "sampler.temperature", &b), "");
+    CHECK_STR(prov_config_get(c, "think", &b), "auto");
+    CHECK_STR(prov_config_get(c, "context.length", &b), "4096");
+    CHECK(isnan(prov_config_number(c, "sampler.temperature")) && prov_config_number(c, "sampler.seed") == 0);
+    static const char *const bad[][2] = { { "sampler.temperature", "hot" }, { "sampler.temperature", "1000" }, { "sampler.top_k", "1.5" }, { "think", "maybe" }, { "think", "on,off" },
+        { "context.length", "5000" }, { "context.length", "3" }, { "sampler.stop", "\xFF" }, { "sampler.temperature", "nan" } };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        CHECK_MSG(prov_config_set(c, bad[i][0], bad[i][1], err) < 0 && prov_config_is_default(c, bad[i][0]), "%s=%s", bad[i][0], bad[i][1]);
+    CHECK(prov_config_set(c, "sampler.temperature", "0.5", err) == Q_OK && prov_config_set(c, "context.length", "2000", err) == Q_OK);
+    CHECK(prov_config_hash_all(c) != prov_config_hash_all(d) && prov_config_hash(c) == prov_config_hash(d) && prov_config_diff(c, d) == Q_EFFECT_SAMPLING);
+    json = prov_config_json(c);
+    CHECK_STR(json, "{\"sampler.temperature\":\"0.5\",\"context.length\":\"2000\"}");
+    prov_config *e = prov_config_new(m);
+    CHECK(prov_config_from_json(e, json, err) == Q_OK && prov_config_hash_all(e) == prov_config_hash_all(c));
+    CHECK(prov_config_from_json(e, "{\"experts.k\":\"4\",\"top_p\":\"0.5\"}", err) == Q_RANGE && prov_config_is_default(e, "top_p"));
+    CHECK(prov_config_from_json(e, "{", err) < 0 && prov_config_from_json(e, "{\"top_p\":[]}", err) < 0 && prov_config_from_json(e, "7", err) < 0);
+    free(json);
+    CHECK_INT(prov_set(m, c, PROV_RECOMPUTE, err), Q_OK);
+    CHECK_INT(prov_context(m).size, 2000);
+    prov_config_free(c);
+    prov_config_free(d);
+    prov_config_free(e);
+    q_buf_free(&b);
+    prov_close(m);
+    play_close(p);
+}
+
+/* ---- what goes wrong ---- */
+static void faults_are_said_and_the_talk_goes_on(void)
+{
+    static const struct { const char *when, *said, *text; } row[] = {
+        { "wrong key", "does not take the key", "" }, { "no model", "(404: The model `x` does not exist.)", "" }, { "breaks down", "failed by itself: look into its log, then ask again (500)", "" },
+        { "a page", "web page", "" }, { "a lost page", "web page", "" }, { "too long", "maximum context length is 4096", "" }, { "too busy", "(503: Loading model)", "" },
+        { "much too busy", "(429: quota)", "" }, { "nothing at all", "before its answer ended", "" }, { "no words", "(418)", "" },
+        { "fails in the middle", "CUDA out of", "Half an answer" }, { "garbage in the middle", "no JSON", "Half an answer" }, { "ends early", "before its answer ended", "Half an answer" },
+        { "is cut", "before its answer ended", "Half an answer" }, { "stall", "silent for 1 second", "Half an answer" } };
+    state st = { 0 };
+    play *p = play_open(serve, &st, NULL);
+    prov *m = open_at(p, "@box/tiny", "stall=1");
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        seen s = { 0 };
+        prov_result r;
+        int rc = say(m, row[i].when, &s, &r);
+        CHECK_MSG(rc < 0 && r.finish == PROV_FAILED && strstr(err, row[i].said), "%s: %d %s", row[i].when, rc, err);
+        CHECK_STR(str(&s.text), row[i].text);
+        seen_clear(&s);
+        CHECK(say(m, "plain", &s, &r) == Q_OK && r.finish == PROV_ENDED);
+        CHECK_STR(str(&s.text), "Hello there.");
+        seen_clear(&s);
+    }
+    prov_close(m);
+    play_close(p);
+}
+
+static void a_busy_server_is_asked_again(void)
+{
+    state st = { 0 };
+    play *p = play_open(serve, &st, NULL);
+    prov *m = open_at(p, "@box/tiny", "");
+    seen s = { 0 };
+    prov_result r;
+    for (int n = 1; n <= 4; n++) {
+        atomic_store(&st.busy, n);
+        int before = atomic_load(&p->requests), rc = say(m, "plain", &s, &r);
+        CHECK_MSG((rc == Q_OK) == (n < 4), "%d: %s", n, err);
+        CHECK_MSG(atomic_load(&p->requests) - before <= 5, "%d requests", atomic_load(&p->requests) - before);
+        seen_clear(&s);
+    }
+    atomic_store(&st.busy, 0);
+    prov_close(m);
+    play_close(p);
+}
+
+static void an_old_server_is_asked_plainly(void)
+{
+    state st = { .old = true };
+    play *p = play_open(serve, &st, NULL);
+    prov *m = open_at(p, "@box/tiny", "");
+    seen s = { 0 };
+    prov_result r;
+    CHECK_INT(say(m, "plain", &s, &r), Q_OK);
+    CHECK_STR(str(&s.text), "Hello there.");
+    int before = atomic_load(&p->requests);
+    CHECK_INT(say(m, "plain", &s, &r), Q_OK);
+    CHECK_INT(atomic_load(&p->requests) - before, 1);    /* it is remembered, and that there is no /tokenize too */
+    seen_clear(&s);
+    CHECK(say(m, "unheard of", &s, &r) < 0 && strstr(err, "no such traffic"));
+    seen_clear(&s);
+    prov_close(m);
+    play_close(p);
+}
+
+static void prompts_are_counted(void)
+{
+    prov_message m[] = { { .role = PROV_SYSTEM, .text = "Be brief.", .n = 9 }, { .role = PROV_USER, .text = "Hello?", .n = 6 } };
+    prov_request r = { .message = m, .n_message = 2 };
+    for (int kind = 0; kind < 3; kind++) {
+        state st = { .counts = kind > 0, .llama = kind == 2 };
+        play *p = play_open(serve, &st, NULL);
+        prov *who = open_at(p, "@box/tiny", "");
+        CHECK_INT(prov_count_request(who, &r, err), kind == 0 ? 8 + 16 + 3 + 2 : kind == 1 ? 33 : 5 + 24);
+        int before = atomic_load(&p->requests);
+        prov_count_request(who, &r, err);
+        CHECK_INT(atomic_load(&p->requests) - before, kind > 0);
+        CHECK(prov_count(who, "", 0) == 0 && prov_count(who, "four letters", 12) == 3 && prov_count(who, "\xD0\xAF\xD0\xAF", 4) == 1 && prov_count(who, "\xE4\xBD\xA0", 3) == 1);
+        int32_t *ids;
+        CHECK(prov_ids(who, &r, &ids, err) == Q_RANGE);
+        prov_close(who);
+        play_close(p);
+    }
+}
+
+static void it_stops(void)
+{
+    prov *m = NULL;
+    state st = { .who = &m };
+    play *p = play_open(serve, &st, NULL);
+    m = open_at(p, "@box/tiny", "");
+    seen s = { .stop_at = 2 };
+    prov_result r;
+    CHECK(say(m, "plain", &s, &r) == Q_OK && r.finish == PROV_STOPPED && r.tokens == 2);
+    CHECK_STR(str(&s.text), "Hello there");
+    seen_clear(&s);
+    CHECK(say(m, "cancel", &s, &r) == Q_OK && r.finish == PROV_STOPPED);    /* by the server's thread, while this one waits */
+    CHECK_MSG(strncmp("Half an answer", str(&s.text), s.text.len) == 0, "%s", str(&s.text));
+    seen_clear(&s);
+    int before = atomic_load(&p->requests);
+    CHECK(say(m, "plain", &s, &r) == Q_OK && r.finish == PROV_STOPPED && r.tokens == 0 && atomic_load(&p->requests) == before);   /* still on */
+    seen_clear(&s);
+    prov_cancel(m, false);
+    CHECK(say(m, "plain", &s, &r) == Q_OK && r.finish == PROV_ENDED);
+    seen_clear(&s);
+    prov_close(m);
+    play_close(p);
+    CHECK_INT(atomic_load(&st.cancelled), 1);            /* the server was told by the closing of its line */
+}
+
+static void several_answers(void)
+{
+    state st = { 0 };
+    play *p = play_open(serve, &st, NULL);
+    prov *m = open_at(p, "@box/tiny", "");
+    prov_message q = { .role = PROV_USER, .text = "plain", .n = 5 };
+    prov_request r = { .message = &q, .n_message = 1, .n = 3, .seed = 5 };
+    seen s = { 0 };
+    prov_hooks h = { .user = &s, .piece = piece };
+    prov_result out[3];
+    CHECK_INT(prov_ask(m, &r, &h, out, err), Q_OK);
+    CHECK_STR(str(&s.text), "Hello there.Hello there.Hello there.");
+    CHECK(out[2].finish == PROV_ENDED && out[2].tokens == 4);
+    char *last = play_last(p);
+    CHECK(strstr(last, "\"seed\":7"));
+    free(last);
+    seen_clear(&s);
+    prov_close(m);
+    play_close(p);
+}
+
+static void what_it_cannot_is_said(void)
+{
+    state st = { 0 };
+    play *p = play_open(serve, &st, NULL);
+    prov *m = open_at(p, "@box/tiny", "");
+    prov_result r;
+    float v[4];
+    CHECK(prov_ask(m, &(prov_request){ .raw = "x", .n_raw = 1 }, NULL, &r, err) == Q_RANGE && strstr(err, "--base"));
+    prov_message q = { .role = PROV_USER, .text = "plain", .n = 5 };
+    CHECK(prov_ask(m, &(prov_request){ .message = &q, .n_message = 1, .begin = "x", .n_begin = 1 }, NULL, &r, err) == Q_RANGE && strstr(err, "beginning"));
+    CHECK(prov_score(m, NULL, "x", 1, NULL, NULL, err) == Q_RANGE && prov_embed(m, "x", 1, v, err) == Q_RANGE);
+    CHECK(prov_state_bytes(m, 0) == 0 && prov_state_save(m, "/tmp/none", "", 0, NULL, NULL, err) == Q_RANGE && strstr(err, "saved"));
+    CHECK(!prov_cache(m) && !prov_session(m));
+    CHECK(prov_ask(m, &(prov_request){ .message = &q, .n_message = 1 }, NULL, &r, err) == Q_OK && r.tokens == 4);      /* without hooks */
+    prov_close(m);
+    play_close(p);
+}
+
+int main(void)
+{
+    static const char *const of[] = { "http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY" };
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++)
+        unsetenv(of[i]);
+    RUN(a_server_is_opened);
+    RUN(sections_are_checked);
+    RUN(keys_come_from_where_they_lie);
+    RUN(answers_are_read);
+    RUN(log_probabilities_are_told);
+    RUN(tools_are_called);
+    RUN(what_is_set_is_sent);
+    RUN(configurations_are_text);
+    RUN(faults_are_said_and_the_talk_goes_on);
+    RUN(a_busy_server_is_asked_again);
+    RUN(an_old_server_is_asked_plainly);
+    RUN(prompts_are_counted);
+    RUN(it_stops);
+    RUN(several_answers);
+    RUN(what_it_cannot_is_said);
+    return TEST_END();
+}

@@ -106,6 +106,7 @@ typedef struct agt_retrieval {
     agt_wishes wishes;          /* of AGT_EV_WISHES alone */
     double best, min_score;
     char *broken;               /* memory could not be searched: why, and what to do; else NULL */
+    char *narrowed;             /* among what the question had it searched: "narrowed to what you said, on 2026-11-26"; else NULL */
     char *nothing;              /* fed == 0: why, "nothing fed: best .12 below .30"; else NULL */
 } agt_retrieval;
 

@@ -156,15 +156,40 @@ static void map(agt *a, const job *j)
     q_buf_free(&b);
 }
 
+/* "--since DAY --by WHO words": options first; *words is what is left of the line, in which they are ended by 0. */
+static int search_options(char *line, rag_scope *scope, char **words, char *err)
+{
+    int rc = Q_OK;
+    char *p = line + strspn(line, " \t\n");
+    while (rc == Q_OK && strncmp(p, "--", 2) == 0 && p[2] > ' ') {
+        char *option = p + 2, *value, *end = option + strcspn(option, " \t\n=");
+        value = end + (*end == '=') + strspn(end + (*end == '='), " \t\n");
+        p = value + strcspn(value, " \t\n");
+        bool last = !*p;
+        *end = *p = 0;
+        p += last ? 0 : 1 + strspn(p + 1, " \t\n");
+        rc = *value ? rag_scope_set(scope, option, value, err) : Q_NOTFOUND;
+        if (rc == Q_NOTFOUND)
+            rc = q_fail(err, Q_RANGE, _("/search [--since DAY] [--until DAY] [--by me|model|NAME] WORDS"));
+    }
+    *words = p;
+    return rc;
+}
+
 static void search(agt *a, const job *j)
 {
-    char err[Q_ERRLEN];
+    char err[Q_ERRLEN], *line = q_strdup(j->text), *words;
     rag_result *r = NULL;
     q_buf b = { 0 };
     rag_config c = settings_rag(&a->settings);
-    rag_scope scope = { .conversation = 0, .budget = -1, .near = embedder_near(a) };
-    int rc = rag_search(a->store, &c, j->text, &scope, &r, err);
-    embedder_near_end(a, scope.near);
+    rag_scope scope = { .conversation = 0, .budget = -1 };
+    int rc = search_options(line, &scope, &words, err);
+    if (rc == Q_OK) {
+        scope.near = embedder_near(a);
+        rc = rag_search(a->store, &c, words, &scope, &r, err);
+        embedder_near_end(a, scope.near);
+    }
+    free(line);
     if (rc < 0) {
         note(&a->events, AGT_ERROR, "%s", err);
         return;

@@ -47,6 +47,7 @@ void agt_retrieval_free(agt_retrieval *r)
     }
     free(r->p);
     free(r->nothing);
+    free(r->narrowed);
     free(r->broken);
     memset(r, 0, sizeof *r);
 }

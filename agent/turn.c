@@ -67,6 +67,7 @@ static void search(agt *a, rag_config c, const mem_messages *path, const turn_ag
     if (rc == Q_OK) second_look(a, &c, question, &scope, *out);
     free(question);
     scope.before = NULL;
+    scope.whole = true;
     scope.no_pins = true;                /* they are fed, or had no room */
     free(before);
     if (rc == Q_OK && own < all) {       /* the text beside it gets what the question left */

@@ -213,6 +213,7 @@ agt_retrieval *view_result(const rag_result *r)
     for (int i = 0; i < r->n; i++)
         o->best = r->v[i].score > o->best ? r->v[i].score : o->best;
     o->min_score = r->min_score;
+    o->narrowed = r->narrowed.words ? q_strdup(r->narrowed.words) : NULL;
     int *order = rag_shown(r);
     for (int i = 0; i < r->n; i++) {
         const rag_passage *v = &r->v[order[i]];

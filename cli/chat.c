@@ -97,6 +97,7 @@ static void json_retrieval(const agt_retrieval *r)
     cJSON_AddNumberToObject(o, "tokens", r->fed_tokens);
     cJSON_AddNumberToObject(o, "best", r->best);
     cJSON_AddNumberToObject(o, "min_score", r->min_score);
+    if (r->narrowed) cJSON_AddStringToObject(o, "narrowed", r->narrowed);
     cJSON *list = cJSON_AddArrayToObject(o, "passages");
     for (int i = 0; i < r->n; i++) {
         const agt_passage *p = &r->p[i];

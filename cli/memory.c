@@ -26,6 +26,7 @@ const cli_command cli_memory = { "memory", N_(
     "quorum memory add PATH... [--db FILE] [--again]  takes text, Markdown and archives of chats, or folders of them, into memory;\n"
     "    --again: also what was forgotten of archives\n"
     "quorum memory search TEXT [--json] [-n N] [--explain] [--mode auto|lexical|hybrid|graph] [-m F] [--rerank MODEL|default]\n"
+    "                     [--since DAY] [--until DAY] [--by me|model|NAME]  only what was said or taken in then, or by them\n"
     "    the best passages, and which of them would be fed; --explain: every number of it. F is an embedding model: without -m\n"
     "    the one that quorum model fetch --embedder brings, if it is there; --rerank: a chat model judges them once more\n"
     "quorum memory graph NAME [--json] [--svg FILE [--force]]  what stands beside a name in memory, as text or as a picture\n"
@@ -132,6 +133,7 @@ static void search_json(const rag_result *r, const char *text)
     cJSON_AddNumberToObject(o, "best_below", r->best_below);
     cJSON_AddStringToObject(o, "by", r->by == RAG_HYBRID ? "hybrid" : r->by == RAG_GRAPH ? "graph" : r->by == RAG_OFF ? "off" : "lexical");
     if (r->note) cJSON_AddStringToObject(o, "note", r->note);
+    rag_json_narrowed(o, &r->narrowed);
     cJSON *t = cJSON_AddArrayToObject(o, "terms");
     for (int i = 0; i < r->n_term; i++) {
         cJSON *e = cJSON_CreateObject();
@@ -197,10 +199,13 @@ static void search_words(const rag_result *r, const memory_ask *a)
               PREVIEW, p->text, strlen(p->text) > PREVIEW ? "…" : "");
     }
     free(order);
+    if (!a->explain && r->narrowed.words) q_say(stdout, "%s\n", r->narrowed.words);
     if (!a->explain && r->note) q_say(stdout, "%s\n", r->note);
     if (!a->explain) q_say(stdout, r->searched ? _("asked as a question: %s\n") : "%s\n", rag_summary(r, &b));
     q_buf_free(&b);
 }
+
+static const char *const memory_of[MEMORY_OF] = {"--since", "--until", "--by"};
 
 static bool judging_on(void *user, int done, int total) { return !interrupted; }
 
@@ -225,7 +230,10 @@ static int search(mem_store *s, const memory_ask *a, char *err)
     rag_result *r = NULL;
     eng_embedder *model = NULL;
     rag_scope scope = {.budget = -1};
-    int rc = open_near(s, a, &model, &scope.near, err);
+    int rc = Q_OK;
+    for (int i = 0; i < MEMORY_OF && rc == Q_OK; i++)
+        if (a->of[i]) rc = rag_scope_set(&scope, memory_of[i] + 2, a->of[i], err);
+    if (rc == Q_OK) rc = open_near(s, a, &model, &scope.near, err);
     if (rc == Q_OK) rc = rag_search(s, &c, q.p, &scope, &r, err);
     if (rc == Q_OK && a->rerank) rc = second_look(a->rerank, q.p, &c, &scope, r, err);
     if (rc == Q_OK && a->json && a->explain) {
@@ -351,7 +359,7 @@ static int status(mem_store *s, const memory_ask *a, char *err) { return cli_mem
 /* opens: works on the store; else on the file. */
 static const struct act { const char *name; int min, max; int (*run)(mem_store *, const memory_ask *, char *err); int (*file)(const memory_ask *, char *err); } acts[] = {
     {"add", 1, MEMORY_REST_MAX, add, NULL},
-    {"search", 1, MEMORY_REST_MAX, search, NULL},
+    {"search", 0, MEMORY_REST_MAX, search, NULL},
     {"graph", 1, MEMORY_REST_MAX, memory_graph, NULL},
     {"list", 0, 0, list, NULL},
     {"map", 0, 0, map, NULL},
@@ -389,6 +397,18 @@ static int search_mode(const char *v)
     return rag_config_set(&c, "memory.mode", v, err) == Q_OK && c.mode != RAG_OFF ? c.mode : -1;
 }
 
+/* Takes an option of what is searched. */
+static bool of_which(int argc, char **argv, int *i, const char *of[MEMORY_OF])
+{
+    const char *v;
+    for (int k = 0; k < MEMORY_OF; k++)
+        if ((v = cli_opt(argc, argv, i, memory_of[k])) != NULL) {
+            of[k] = v;
+            return true;
+        }
+    return false;
+}
+
 int cmd_memory(int argc, char **argv)
 {
     const char *name = NULL;
@@ -409,6 +429,7 @@ int cmd_memory(int argc, char **argv)
             if ((a.mode = search_mode(v)) < 0) return cli_usage(&cli_memory, _("--mode is auto, lexical, hybrid or graph"));
         }
         else if (dash && (v = cli_opt(argc, argv, &i, "--rerank")) != NULL) a.rerank = v;
+        else if (dash && of_which(argc, argv, &i, a.of)) continue;
         else if (dash && (v = cli_opt(argc, argv, &i, "--db")) != NULL) a.db = v;
         else if (dash && (v = cli_opt(argc, argv, &i, "--absent")) != NULL) a.absent = v;
         else if (dash && (v = cli_opt(argc, argv, &i, "-m")) != NULL) a.model = v;
@@ -428,6 +449,9 @@ int cmd_memory(int argc, char **argv)
     if (!act) return cli_usage(&cli_memory, name ? _("memory knows add, search, graph, list, map, embed, status, delete, forget, verify, check, backups, restore, export and import") : "");
     if (a.n < act->min || a.n > act->max) return cli_usage(&cli_memory, _("wrong number of arguments"));
     if ((act->file == memory_verify) != (a.absent != NULL) || (a.absent && !*a.absent)) return cli_usage(&cli_memory, _("verify takes --absent TEXT, and nothing else does"));
+    if (act->run == search && !a.n && !a.of[0] && !a.of[1] && !a.of[2]) return cli_usage(&cli_memory, _("wrong number of arguments"));
+    for (int i = 0; i < MEMORY_OF; i++)
+        if (a.of[i] && act->run != search) return cli_usage(&cli_memory, _("search takes --since, --until and --by, and nothing else does"));
     if (a.markdown && act->file != export) return cli_usage(&cli_memory, _("export takes --markdown FOLDER, and nothing else does"));
     if (a.markdown) act = &folder;
     if ((act->run != memory_graph && a.svg) || (a.force && act->run != memory_graph && act != &folder)) return cli_usage(&cli_memory, _("graph takes --svg FILE, it and export --markdown take --force, and nothing else does"));

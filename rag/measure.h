@@ -15,6 +15,9 @@ struct rag_query {
     struct rag_part *part; int n_part;  /* the first is the whole */
     const char *text;                   /* the question itself; the caller's */
     const char *before;                 /* what it points back to; NULL: it stands alone */
+    const struct narrowing *narrow;     /* among what it is searched; NULL: all */
+    bool wordless;                      /* it looks for nothing else */
+    int asks;                           /* the term that stands for that; -1: none does */
     int own;                            /* of r's terms the first are its words, the rest are those of the question before it */
 };
 
@@ -30,6 +33,7 @@ struct rag_measured {
 /* What speaks for a passage beside the best of this search, each 0..1. */
 struct rag_sides {
     double words, near, speaker, present, linked, graph;
+    double newest;                      /* where a question looks for no word: the last is 1 */
     double second;                      /* of a second look; a search gives none, and no weight to it */
     double share;                       /* how much near weighs, words the rest; 0: it has no vector, or meaning was not asked */
     double margin;                      /* how much nearer than the mean of all; 0 likewise */

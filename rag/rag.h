@@ -181,6 +181,14 @@ typedef struct rag_passage {
     double *presence;                   /* [n_terms] s above; 0 = not there */
 } rag_passage;
 
+/* Of what was searched when a question, or its caller, asks for what somebody said, or for what was said at some time. */
+typedef struct rag_narrowed {
+    bool on, all;                       /* all: nothing there fitted, so all was searched after all */
+    int64_t from_ms, to_ms;             /* Unix time; to is not included; 0: open */
+    int turns;                          /* turns of talks that could have come in */
+    char *words;                        /* one sentence, translated; NULL: nothing of this kind was asked */
+} rag_narrowed;
+
 typedef struct rag_result {
     rag_term *term; int n_term;
     rag_passage *v; int n;              /* what is pinned, then best first, then what a model wrote, best first; fed or not; at most 20 */
@@ -195,6 +203,7 @@ typedef struct rag_result {
     bool off, mode_off;                 /* memory.on is off, or memory.mode */
     enum rag_mode by;                   /* how it was searched: lexical, hybrid or graph; off */
     char *note;                         /* why meaning was not asked though it should have been: one sentence, translated; or NULL */
+    rag_narrowed narrowed;
     bool searched;                      /* false: off, or the query has no words that weigh */
 } rag_result;
 
@@ -207,11 +216,24 @@ typedef struct rag_scope {
     const char *before;                 /* what was asked before: a question that points back is searched with it; NULL: nothing */
     rag_near *near;                     /* what lies near in meaning; NULL: words alone. A failure of it is a note, not one of the search */
     const rag_place *without; int n_without;     /* passages that are not to be fed this time */
+    int64_t now_ms;                     /* the clock by which "last week" is read, Unix time; 0: now */
+    int64_t since_ms, until_ms;         /* only what was said or taken in then; until is not included; 0: open */
+    const char *by;                     /* only what "me" (the person of this memory), "model" or somebody of that name said; NULL: anybody */
+    bool whole;                         /* the text is no question: times and speakers in it narrow nothing */
     bool no_pins;                       /* what the conversation's pins feed is fed already */
 } rag_scope;
 /* Does a question lean on what was said before it ("And on Sundays?", "How often?")? */
 bool rag_points_back(const char *question);
 
+/* Local time at which a day begins, or `later` days after it: "2026-11-27", "27.11.2026", today, yesterday, вчера; Unix ms; -1: it is none. */
+int64_t rag_day(const char *word, int later, int64_t now_ms);
+
+/* Options of a search as a person writes them, "since" and "until" (the whole day) with a day, "by" with who, into a scope, which points to
+ * value then. Q_NOTFOUND: there is no such option; Q_RANGE: the value is none. */
+int rag_scope_set(rag_scope *, const char *option, const char *value, char *err);
+
+/* A question that asks for what was said, by whom or when ("what did I say last week about ...?", in both languages), is searched among that
+ * alone; where nothing of it fits, all is searched. Either way the result's `narrowed` says so. What the scope asks for is never widened. */
 int rag_search(mem_store *, const rag_config *, const char *query, const rag_scope *, rag_result **out, char *err);
 /* May a second look have it fed? Not what is not wanted, nor what is too weak even in the first place. */
 bool rag_worth_a_look(const rag_result *, const rag_passage *);
@@ -270,6 +292,8 @@ bool rag_signals_next(const char **text, char name[32], double *value);
 /* "signals" and "by", {name: value}, into a passage's object, from that text. */
 struct cJSON;
 void rag_json_signals(struct cJSON *passage, const char *text);
+/* "narrowed" into a result's object; nothing where nothing of the kind was asked. */
+void rag_json_narrowed(struct cJSON *result, const rag_narrowed *);
 
 /* A map of the memory: counts by kind, languages, forms, growth by month; in words and as JSON (malloc'ed), either may be NULL. Reads
  * every text; go (may be NULL) is asked at each, false: Q_CANCEL. */

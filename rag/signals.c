@@ -40,6 +40,8 @@ static double linked(const struct rag_sides *s) { return s->linked; }
 static double graph(const struct rag_sides *s) { return s->graph; }
 static double second(const struct rag_sides *s) { return s->second; }
 
+static double newest(const struct rag_sides *s) { return s->newest; }
+
 static const rag_side sides[] = {
     {"words", N_("words"), words},                                  /* BM25 / the best of it */
     {"near", N_("similar in meaning"), near},                       /* between the mean of its kind and the nearest */
@@ -47,10 +49,11 @@ static const rag_side sides[] = {
     {"present", N_("named in this talk"), present},
     {"linked", N_("named by title"), linked},                  /* its document's title stands there */
     {"graph", N_("named together"), graph},                         /* it names what the question or its best hits name */
+    {"newest", N_("how new"), newest},                              /* the question looks for no word */
     {RAG_SECOND, N_("second look"), second},                        /* the loaded model says yes to it */
 };
-enum { WORDS, NEAR, SPEAKER, PRESENT, LINKED, GRAPH, SECOND, SIDES };
-static const double weight[SIDES] = {[SPEAKER] = .1, [PRESENT] = .5, [LINKED] = .45, [GRAPH] = .4};
+enum { WORDS, NEAR, SPEAKER, PRESENT, LINKED, GRAPH, NEWEST, SECOND, SIDES };
+static const double weight[SIDES] = {[SPEAKER] = .1, [PRESENT] = .5, [LINKED] = .45, [GRAPH] = .4, [NEWEST] = 1};
 _Static_assert(sizeof sides / sizeof *sides == SIDES && (int)SIDES <= (int)RAG_SIDES_MAX, "a passage has no place for so many sides");
 
 const rag_side *rag_sides(int *n)

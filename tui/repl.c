@@ -95,6 +95,7 @@ static const char *score(double v, char out[16])
 static void passages(const agt_retrieval *v)
 {
     if (v->broken) return;               /* the note says it */
+    if (v->narrowed) q_say(stdout, "%s\n", v->narrowed);
     if (v->fed == 0) {
         if (v->n && v->nothing) q_say(stdout, "%s\n", v->nothing);
         return;

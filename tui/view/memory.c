@@ -239,6 +239,7 @@ static void draw(tui_app *app, tui_box b)
     char *cap = r->fed ? q_printf(_("Memory  %d fed, %d tok"), r->fed, r->fed_tokens) : q_strdup(_("Memory"));
     view_caption(app, b, cap, bare(r) ? "F4" : NULL, focused);
     free(cap);
+    if (r->narrowed && bottom - y > 2) tui_put_cut(&app->grid, y++, b.x + 1, end, r->narrowed, S_DIM);
     if (!r->fed) y = view_words(app, b, y, 1, r->nothing ? r->nothing : "", S_DIM);
     if (focused) { walked(app, b, y); return; }
     int rows = bottom - y - 1;

@@ -91,6 +91,8 @@ typedef struct agt_passage {    /* one candidate of retrieval, fed or not */
     char *terms;                /* which words of the question it holds, each with weight and presence; "" */
     char *why;                  /* every number in words: terms, idf, bm25, coverage, rank; why it was cut; as of when */
     bool missing;               /* the file that it is of was not there when it was looked for */
+    char *away;                 /* "not reachable since 2026-11-27": the folder that it lies in; NULL */
+    int64_t away_ms;            /* since when; 0 */
 } agt_passage;
 
 /* What a person wants of memory: passages that are fed first in the present conversation, sources that are never fed. */

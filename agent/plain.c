@@ -44,6 +44,7 @@ void agt_retrieval_free(agt_retrieval *r)
         free(r->p[i].why);
         free(r->p[i].signals);
         free(r->p[i].terms);
+        free(r->p[i].away);
     }
     free(r->p);
     free(r->nothing);

@@ -111,6 +111,7 @@ static void json_retrieval(const agt_retrieval *r)
         cJSON_AddBoolToObject(x, "fed", p->number > 0);
         cJSON_AddStringToObject(x, "fate", fate[p->fate]);
         cJSON_AddBoolToObject(x, "pinned", p->pinned);
+        if (p->away_ms) cJSON_AddNumberToObject(x, "not_reachable_since", (double)p->away_ms);
         cJSON_AddStringToObject(x, "why", p->why);
         cJSON_AddItemToArray(list, x);
     }

@@ -155,6 +155,7 @@ static void search_json(const rag_result *r, const char *text)
         cJSON_AddStringToObject(e, "label", p->label);
         cJSON_AddStringToObject(e, "trust", rag_trust_word(p->trust));
         cJSON_AddNumberToObject(e, "offset", (double)p->offset);
+        if (p->away_ms) cJSON_AddNumberToObject(e, "not_reachable_since", (double)p->away_ms);
         cJSON_AddNumberToObject(e, "score", p->score);
         q_buf b = {0};
         rag_json_signals(e, rag_signals_text(p, &b));
@@ -195,8 +196,10 @@ static void search_words(const rag_result *r, const memory_ask *a)
         const rag_passage *p = &r->v[order[i]];
         char number[16] = "-";
         if (p->fate == RAG_FED) snprintf(number, sizeof number, "[%d]", p->number);
-        q_say(stdout, "%s %.2f  %s%s\n    %.*s%s\n", number, p->score, p->label, p->fate == RAG_FED ? "" : _("  (would not be fed)"),
+        char *away = p->away_ms ? rag_away_words(p->away_ms) : NULL;
+        q_say(stdout, "%s %.2f  %s%s%s%s%s\n    %.*s%s\n", number, p->score, p->label, away ? "  (" : "", away ? away : "", away ? ")" : "", p->fate == RAG_FED ? "" : _("  (would not be fed)"),
               PREVIEW, p->text, strlen(p->text) > PREVIEW ? "…" : "");
+        free(away);
     }
     free(order);
     if (!a->explain && r->narrowed.words) q_say(stdout, "%s\n", r->narrowed.words);

@@ -161,6 +161,7 @@ typedef struct prov_hooks {
     void (*call)(void *user, int answer, const prov_call *);
     bool (*repeats)(void *user, int answer, int tokens); /* it goes round in circles: true ends it */
     bool (*enough)(void *user, int answer);              /* in a thought, before its next token: true closes it, and the answer begins */
+    void (*unrouted)(void *user, const char *why);       /* the answer is there, its positions cannot be told */
 } prov_hooks;
 
 /* [turn] Answers. out: [request.n], filled also on failure. Q_OK however the answers ended but PROV_FAILED. */

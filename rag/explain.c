@@ -66,7 +66,7 @@ const char *rag_signals_text(const rag_passage *p, q_buf *b)
         if (p->signal[i] > 0 || strcmp(s[i].name, RAG_EITHER) != 0) q_buf_say(b, "%s%s=%.3f", b->len ? " " : "", s[i].name, p->signal[i]);
     const rag_side *side = rag_sides(&n);
     for (int i = 0; i < n; i++)
-        if (p->side[i] > 0 || (p->judged && strcmp(side[i].name, RAG_SECOND) == 0)) q_buf_say(b, " %s%s=%.3f", RAG_BY, side[i].name, p->side[i]);
+        if (p->side[i] > 0) q_buf_say(b, " %s%s=%.3f", RAG_BY, side[i].name, p->side[i]);
     return b->p;
 }
 
@@ -337,7 +337,7 @@ void rag_explain(const rag_result *r, q_buf *b)
         else q_buf_puts(b, "    ");
         q_buf_say(b, "%3s  %s\n      ", rag_number(p->score, r->min_score, x), p->label);
         rag_why(r, p, b);
-        rag_taken(p->taken_ms, p->missing, b);
+        rag_taken(p->taken_ms, p->missing, p->away_ms, b);
         q_buf_putc(b, '\n');
     }
     free(order);

@@ -125,6 +125,7 @@ char *rag_explain_json(const rag_result *r, const char *query)
         cJSON_AddNumberToObject(e, "source", (double)p->source);
         cJSON_AddStringToObject(e, "trust", rag_trust_word(p->trust));
         cJSON_AddNumberToObject(e, "offset", (double)p->offset);
+        if (p->away_ms) cJSON_AddNumberToObject(e, "not_reachable_since", (double)p->away_ms);
         rag_signals_text(p, &b);
         rag_json_signals(e, b.p);
         q_buf_clear(&b);

@@ -41,6 +41,7 @@ struct rag_sides {
 };
 double rag_found(const struct rag_sides *);     /* words and near alone, 0..1 */
 double rag_fuse(const struct rag_sides *);
+double *rag_second(rag_passage *);              /* where its side of a second look stands */
 
 /* Where a passage's words stand: the path of its file, its headings ("Optics › Rayleigh"), its text. */
 struct passage_words { const char *name, *heading, *text; size_t n; bool manual; };

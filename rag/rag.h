@@ -168,7 +168,7 @@ typedef struct rag_passage {
     bool same;                          /* the same question asked elsewhere, or what a model answered to it */
     int64_t taken_ms;                   /* when the person's file was taken in that it is of; 0: it is of none */
     bool missing;                       /* the caller knows that this file is not there now */
-    bool judged;                        /* somebody took a second look at it */
+    int64_t away_ms;                    /* since when the folder that it lies in cannot be reached; 0: it can, as far as is known */
     int64_t offset;                     /* of text in its document or message */
     int rank;                           /* 1-based */
     int number;                         /* 1-based among the fed, the highest score first, by which the prompt cites it; 0 = not fed */
@@ -235,6 +235,7 @@ int rag_scope_set(rag_scope *, const char *option, const char *value, char *err)
 /* A question that asks for what was said, by whom or when ("what did I say last week about ...?", in both languages), is searched among that
  * alone; where nothing of it fits, all is searched. Either way the result's `narrowed` says so. What the scope asks for is never widened. */
 int rag_search(mem_store *, const rag_config *, const char *query, const rag_scope *, rag_result **out, char *err);
+bool rag_judged(const rag_passage *);    /* somebody took a second look at it; then that side is .001 at least */
 /* May a second look have it fed? Not what is not wanted, nor what is too weak even in the first place. */
 bool rag_worth_a_look(const rag_result *, const rag_passage *);
 /* A second look at what was found: yes [n] is how likely each of r's passages helps to answer, 0..1; NAN: it was not reached, and stands
@@ -329,8 +330,17 @@ enum rag_there { RAG_THERE, RAG_MISSING, RAG_NOT_LOOKED };
 enum rag_there rag_file_there(const char *path);
 /* Does what /proc/self/mountinfo says make the disk of an absolute path one of this machine? */
 bool rag_disk_answers(const char *mounts, const char *path);
-/* "; as of 2026-05-03; its file is not there now", behind what rag_why says; a log row does not hold it. */
-void rag_taken(int64_t taken_ms, bool missing, q_buf *out);
+/* "; as of 2026-05-03; its file is not there now", or "not reachable since 2026-11-27", behind what rag_why says; a log row does not hold it. */
+void rag_taken(int64_t taken_ms, bool missing, int64_t away_ms, q_buf *out);
+/* A folder that cannot be reached, which whoever watches it tells (away false: it can be again); *since_ms: since when, also over a start. */
+int rag_away_put(mem_store *, const char *folder, bool away, int64_t now_ms, int64_t *since_ms, char *err);
+typedef struct rag_away { char *folder; int64_t since_ms; } rag_away;
+typedef struct rag_aways { rag_away *v; int n; } rag_aways;
+int rag_away_list(mem_store *, rag_aways *out, char *err);
+void rag_aways_free(rag_aways *);
+int64_t rag_away_since(mem_store *, const rag_aways *, int64_t document);       /* 0: it is in none */
+void rag_away_mark(mem_store *, rag_result *);  /* what rag_search has done */
+char *rag_away_words(int64_t away_ms);          /* "not reachable since 2026-11-27"; malloc'ed */
 
 /* ================= taking in ================= */
 enum { RAG_SKIPS = 16 };

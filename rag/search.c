@@ -83,7 +83,7 @@ static int by_score(const void *a, const void *b)
     const rag_passage *x = a, *y = b;
     if ((x->wish == RAG_PINNED) != (y->wish == RAG_PINNED)) return x->wish == RAG_PINNED ? -1 : 1;
     if ((x->trust == MEM_TRUST_MODEL) != (y->trust == MEM_TRUST_MODEL)) return y->trust == MEM_TRUST_MODEL ? -1 : 1;
-    if (x->judged != y->judged) return x->judged ? -1 : 1;
+    if (rag_judged(x) != rag_judged(y)) return rag_judged(x) ? -1 : 1;
     if (x->match != y->match) return x->match > y->match ? -1 : 1;
     if (x->kind != y->kind) return x->kind < y->kind ? -1 : 1;
     return x->id < y->id ? -1 : 1;          /* a total order: the same question gives the same list */
@@ -343,6 +343,7 @@ int rag_search(mem_store *s, const rag_config *c, const char *query, const rag_s
     if (rc == Q_OK) {
         shorten(r);
         number_fed(r);
+        rag_away_mark(s, r);
         return Q_OK;
     }
     rag_result_free(r);
@@ -361,17 +362,14 @@ bool rag_worth_a_look(const rag_result *r, const rag_passage *p)
 void rag_look_again(const rag_config *c, const rag_scope *scope, rag_result *r, const double *yes)
 {
     static const rag_scope none = {.budget = -1};
-    int n, at = 0;
-    const rag_side *side = rag_sides(&n);
-    while (strcmp(side[at].name, RAG_SECOND) != 0) at++;
     for (int i = 0; i < r->n; i++) {
         rag_passage *p = &r->v[i];
         counted(r, p->fate, -1);
         p->number = p->tokens = 0;
         if (isnan(yes[i])) continue;
-        p->judged = true;
-        p->side[at] = floor(yes[i] * 1000 + .5) / 1000;
-        p->match = (p->match + p->side[at]) / 2;
+        double *side = rag_second(p);
+        *side = fmax(floor(yes[i] * 1000 + .5) / 1000, .001);
+        p->match = (p->match + *side) / 2;
         p->score = rag_score_again(p->match, p->signal);
     }
     r->n_fed = r->fed_tokens = 0;

@@ -71,6 +71,9 @@ double rag_fuse(const struct rag_sides *s)
     return s->model ? sum * MODEL : sum;
 }
 
+bool rag_judged(const rag_passage *p) { return p->side[SECOND] > 0; }
+double *rag_second(rag_passage *p) { return &p->side[SECOND]; }
+
 /* ---- the score ---- */
 enum { COVERAGE, EVIDENCE, MEANING, MATCH, SIGNALS };
 static const rag_signal rows[] = {

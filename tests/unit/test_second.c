@@ -238,7 +238,7 @@ static void the_order_is_a_mean_of_both(void)
         CHECK_INT(r.v[i].id, order[i]);
         CHECK_INT(r.v[i].rank, i + 1);
     }
-    CHECK(!r.v[0].judged && r.v[1].judged && !r.v[4].judged);
+    CHECK(!rag_judged(&r.v[0]) && rag_judged(&r.v[1]) && !rag_judged(&r.v[4]));
     CHECK_MSG(fabs(r.v[1].match - .85) < 1e-9 && fabs(r.v[1].score - .64 * .97) < 1e-9, "%g %g", r.v[1].match, r.v[1].score);
     CHECK(r.v[4].score == was);
     CHECK(r.n_fed == 2 && r.n_over == 3 && r.v[0].fate == RAG_FED && r.v[1].fate == RAG_FED && r.v[1].number == 2);

@@ -3,6 +3,7 @@
  * It refuses nothing. */
 #include "agent/front.h"
 #include "agent/talk.h"
+#include "base/say.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -118,7 +118,7 @@ static int render_frame(const local *l, const prov_request *r, eng_tokens *out, 
     static const enum eng_role role[] = { [PROV_SYSTEM] = ENG_SYSTEM, [PROV_USER] = ENG_USER, [PROV_ASSISTANT] = ENG_ASSISTANT, [PROV_TOOL] = ENG_TOOL };
     eng_message *m = q_alloc(sizeof *m * (size_t)(r->n_message + 1));
     for (int i = 0; i < r->n_message; i++)
-        m[i] = (eng_message){ role[r->message[i].role], r->message[i].text, r->message[i].n };
+        m[i] = (eng_message){ role[r->message[i].role], r->message[i].text, r->message[i].n, NULL };
     q_buf b = { 0 };
     const char *think = thinks(l, r, &b);
     int rc = eng_template(l->m, m, r->n_message, true, strcmp(think, "on") == 0 ? 1 : strcmp(think, "off") == 0 ? 0 : -1, out, err);

@@ -203,6 +203,23 @@ uint32_t stacks_of(stacks *s, const stacks_top *top, size_t n)
     return number(s);
 }
 
+static void put_top(stacks *s, stacks_top t)
+{
+    if (s->n_tops == s->cap_tops) {
+        s->cap_tops = s->cap_tops ? s->cap_tops * 2 : 64;
+        s->tops = q_realloc(s->tops, sizeof *s->tops * s->cap_tops);
+    }
+    s->tops[s->n_tops++] = t;
+}
+
+uint32_t stacks_these(stacks *s, const stacks_top *top, size_t n)
+{
+    begin(s);
+    for (size_t i = 0; i < n; i++)
+        put_top(s, top[i]);
+    return number(s);
+}
+
 uint32_t stacks_begin(stacks *s) { return stacks_of(s, &(stacks_top){ form_root(s->f), 0 }, 1); }
 uint32_t stacks_back(stacks *s, uint32_t n) { return stacks_of(s, &(stacks_top){ s->node[n].state, s->node[n].below }, 1); }
 
@@ -342,11 +359,7 @@ uint32_t stacks_trim(stacks *s, uint32_t keep)
     s->end = end;
     for (size_t i = 0; i < n; i++) {
         top[i].below = now[top[i].below];
-        if (s->n_tops == s->cap_tops) {
-            s->cap_tops = s->cap_tops ? s->cap_tops * 2 : 64;
-            s->tops = q_realloc(s->tops, sizeof *s->tops * s->cap_tops);
-        }
-        s->tops[s->n_tops++] = top[i];
+        put_top(s, top[i]);
     }
     uint32_t at = keep == STACKS_DEAD ? STACKS_DEAD : number(s);
     free(top);

@@ -59,50 +59,64 @@ static size_t keys(const eng_model *m, lexicon *l, key *k, q_buf *marked)
 }
 
 /* Nodes for the bytes of k behind the first `from`, which stand there already. open: the nodes that are not closed yet. */
-static void append(lexicon *l, uint32_t *cap, uint32_t *open, const key *k, uint32_t from)
+static void append(lexicon_tree *t, uint32_t *cap, uint32_t *open, const key *k, uint32_t from)
 {
     for (uint32_t d = from; d < k->n; d++) {
-        if (l->n == *cap) {
+        if (t->n == *cap) {
             *cap *= 2;
-            l->node = q_realloc(l->node, sizeof *l->node * *cap);
+            t->node = q_realloc(t->node, sizeof *t->node * *cap);
         }
-        open[d] = l->n;
-        l->node[l->n++] = (lexicon_node){ 0, -1, (uint16_t)(d + 1), (uint8_t)k->p[d] };
+        open[d] = t->n;
+        t->node[t->n++] = (lexicon_node){ 0, -1, (uint16_t)(d + 1), (uint8_t)k->p[d] };
     }
+}
+
+static bool of_tree(const key *k, int which) { return (k->n > FORM_ALIKE) == (which == LEXICON_LONG); }
+
+/* The tree of those keys, which are in order. */
+static void grow(lexicon *l, int which, const key *k, size_t n)
+{
+    lexicon_tree *t = &l->tree[which];
+    uint32_t cap = 1024, depth = 0, *open = q_alloc(sizeof *open * (LONGEST + 1));
+    const key *last = NULL;
+    t->node = q_alloc(sizeof *t->node * cap);
+    for (size_t i = 0; i < n; i++) {
+        uint32_t same = 0;
+        if (!of_tree(&k[i], which))
+            continue;
+        while (last && same < k[i].n && same < last->n && k[i].p[same] == last->p[same])
+            same++;
+        for (; depth > same; depth--)
+            t->node[open[depth - 1]].behind = t->n;
+        append(t, &cap, open, &k[i], same);
+        depth = k[i].n;
+        lexicon_node *end = &t->node[open[depth - 1]];
+        l->same[k[i].id] = end->id;
+        end->id = k[i].id;
+        if ((int)depth > l->deepest)
+            l->deepest = (int)depth;
+        last = &k[i];
+    }
+    for (; depth > 0; depth--)
+        t->node[open[depth - 1]].behind = t->n;
+    free(open);
 }
 
 lexicon *lexicon_new(const eng_model *m)
 {
     lexicon *l = q_alloc(sizeof *l);
     q_buf marked = { 0 };
-    uint32_t cap = 1024, depth = 0, *open = q_alloc(sizeof *open * (LONGEST + 1));
     l->n_vocab = eng_model_info(m)->n_vocab;
     l->think = -1;
     l->end = q_alloc(sizeof *l->end * ((size_t)l->n_vocab + 1));
     l->same = q_alloc(sizeof *l->same * ((size_t)l->n_vocab + 1));
-    l->node = q_alloc(sizeof *l->node * cap);
     key *k = q_alloc(sizeof *k * ((size_t)l->n_vocab + 1));
     size_t n = keys(m, l, k, &marked);
     if (n)
         qsort(k, n, sizeof *k, by_bytes);
-    for (size_t i = 0; i < n; i++) {
-        uint32_t same = 0;
-        while (i && same < k[i].n && same < k[i - 1].n && k[i].p[same] == k[i - 1].p[same])
-            same++;
-        for (; depth > same; depth--)
-            l->node[open[depth - 1]].behind = l->n;
-        append(l, &cap, open, &k[i], same);
-        depth = k[i].n;
-        lexicon_node *last = &l->node[open[depth - 1]];
-        l->same[k[i].id] = last->id;
-        last->id = k[i].id;
-        if ((int)depth > l->deepest)
-            l->deepest = (int)depth;
-    }
-    for (; depth > 0; depth--)
-        l->node[open[depth - 1]].behind = l->n;
+    for (int which = 0; which < LEXICON_TREES; which++)
+        grow(l, which, k, n);
     free(k);
-    free(open);
     q_buf_free(&marked);
     return l;
 }
@@ -111,7 +125,8 @@ void lexicon_free(lexicon *l)
 {
     if (!l)
         return;
-    free(l->node);
+    for (int i = 0; i < LEXICON_TREES; i++)
+        free(l->tree[i].node);
     free(l->same);
     free(l->end);
     free(l);

@@ -12,9 +12,11 @@ typedef struct lexicon_node {            /* one byte of a token, behind those of
     uint16_t deep;                       /* from 1 */
     uint8_t byte;
 } lexicon_node;
+typedef struct lexicon_tree { lexicon_node *node; uint32_t n; } lexicon_tree;
+enum { LEXICON_SHORT, LEXICON_LONG, LEXICON_TREES };     /* tokens of up to FORM_ALIKE bytes, longer ones */
 typedef struct lexicon {
     int n_vocab, deepest;
-    lexicon_node *node; uint32_t n;
+    lexicon_tree tree[LEXICON_TREES];
     int32_t *same;                       /* [n_vocab] -1: no other */
     int32_t *end; int n_end;             /* tokens that end a reply */
     int32_t think;                       /* the token that opens a thought; -1: none does alone */

@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* own: of the steps of one rule alone, whatever calls it; then tail: the nodes behind which that rule may be over. */
-typedef struct kept { uint32_t set; bool own; uint64_t *bits; uint32_t *tail; size_t n_tail, cap_tail; uint64_t used; } kept;
+/* What is known of a set: of all tokens; of the short ones, for all sets that are alike; of the short or long ones that the steps of one rule
+ * let through, whatever called it: then tail are the nodes behind which that rule may be over. */
+enum about { WHOLE, SHORT, OWN_SHORT, OWN_LONG };
+typedef struct kept { uint32_t set; enum about about; uint64_t *bits; uint32_t *tail; size_t n_tail, cap_tail; uint64_t used; } kept;
 
 struct masks {
     const lexicon *l;
@@ -13,7 +15,7 @@ struct masks {
     stacks *s;
     uint32_t *at;                        /* [deepest + 1] sets on the way to a node */
     size_t words, bytes;
-    kept **slot; size_t slots, n;        /* by set and own, open addressing */
+    kept **slot; size_t slots, n;        /* by set and about, open addressing */
     uint64_t clock;
     masks_count count;
     uint64_t *spare;                     /* [words] */
@@ -68,12 +70,12 @@ bool masks_may_end(const masks *m, uint32_t set) { return stacks_may_end(m->s, s
 masks_count masks_counts(const masks *m) { return m->count; }
 
 /* ---- what is kept ---- */
-static size_t place(const masks *m, uint32_t set, bool own) { return (size_t)((set * 2ull + own) * 0x9e3779b97f4a7c15u >> 32) & (m->slots - 1); }
+static size_t place(const masks *m, uint32_t set, enum about about) { return (size_t)((set * 4ull + about) * 0x9e3779b97f4a7c15u >> 32) & (m->slots - 1); }
 
-static kept *find(masks *m, uint32_t set, bool own)
+static kept *find(masks *m, uint32_t set, enum about about)
 {
-    for (size_t i = place(m, set, own); m->slot[i]; i = (i + 1) & (m->slots - 1))
-        if (m->slot[i]->set == set && m->slot[i]->own == own) {
+    for (size_t i = place(m, set, about); m->slot[i]; i = (i + 1) & (m->slots - 1))
+        if (m->slot[i]->set == set && m->slot[i]->about == about) {
             m->slot[i]->used = ++m->clock;
             return m->slot[i];
         }
@@ -84,7 +86,7 @@ static size_t size_of(const masks *m, const kept *k) { return sizeof *k + m->wor
 
 static void insert(masks *m, kept *k)
 {
-    size_t i = place(m, k->set, k->own);
+    size_t i = place(m, k->set, k->about);
     while (m->slot[i])
         i = (i + 1) & (m->slots - 1);
     m->slot[i] = k;
@@ -141,9 +143,8 @@ static void tail(kept *k, uint32_t node)
 
 /* Nodes from..to, which stand one deeper than a text that is in `set`. k: where the rule may be over is put there; NULL: not asked.
  * False: memory is full. */
-static bool walk(masks *m, uint32_t from, uint32_t to, uint32_t set, uint64_t *bits, kept *k)
+static bool walk(masks *m, const lexicon_node *node, uint32_t from, uint32_t to, uint32_t set, uint64_t *bits, kept *k)
 {
-    const lexicon_node *node = m->l->node;
     uint32_t *const *tables = stacks_tables(m->s);
     uint32_t *at = m->at;
     if (from == to)
@@ -174,77 +175,99 @@ static bool walk(masks *m, uint32_t from, uint32_t to, uint32_t set, uint64_t *b
     return true;
 }
 
-/* What the steps of these tops allow by themselves. */
-static kept *own_mask(masks *m, const stacks_top *top, size_t n, bool *full)
+/* What the steps of these tops let through by themselves. */
+static kept *own_mask(masks *m, int tree, const stacks_top *top, size_t n, bool *full)
 {
     stacks_top *bare = q_alloc(sizeof *bare * (n + 1));
+    enum about about = tree == LEXICON_SHORT ? OWN_SHORT : OWN_LONG;
     for (size_t i = 0; i < n; i++)
         bare[i] = (stacks_top){ top[i].state, 0 };
     uint32_t set = stacks_these(m->s, bare, n);
     free(bare);
-    kept *k = find(m, set, true);
+    kept *k = find(m, set, about);
     if (k)
         return k;
     k = q_alloc(sizeof *k);
-    *k = (kept){ .set = set, .own = true, .bits = q_alloc(m->words * 8 + 8) };
-    *full |= !walk(m, 0, m->l->n, set, k->bits, k);
+    *k = (kept){ .set = set, .about = about, .bits = q_alloc(m->words * 8 + 8) };
+    *full |= !walk(m, m->l->tree[tree].node, 0, m->l->tree[tree].n, set, k->bits, k);
     keep(m, k);
     return k;
 }
 
-/* Into bits. False: memory is full, and some of it may be missing. */
-static bool gather(masks *m, uint32_t set, uint64_t *bits)
+/* The tokens of a tree that may come, into bits. False: memory is full, and some of them may be missing. */
+static bool gather(masks *m, int tree, uint32_t set, uint64_t *bits)
 {
     size_t n, first = 0;
     bool full = false;
+    const lexicon_node *node = m->l->tree[tree].node;
     const stacks_top *tops = stacks_tops(m->s, set, &n);
     stacks_top *top = q_alloc(sizeof *top * (n + 1));
     memcpy(top, tops, sizeof *top * n);
-    memset(bits, 0, m->words * 8);
     for (size_t i = 0; i < n && !full; i++) {
         if (i + 1 < n && top[i + 1].below == top[first].below)
             continue;
-        kept *k = own_mask(m, top + first, i + 1 - first, &full);
+        kept *k = own_mask(m, tree, top + first, i + 1 - first, &full);
         for (size_t w = 0; w < m->words; w++)
             bits[w] |= k->bits[w];
         if (top[first].below && k->n_tail && !full) {
             uint32_t back = stacks_back(m->s, top[first].below);
             for (size_t t = 0; t < k->n_tail && !full && back != STACKS_DEAD; t++)
-                full = !walk(m, k->tail[t] + 1, m->l->node[k->tail[t]].behind, back, bits, NULL);
+                full = !walk(m, node, k->tail[t] + 1, node[k->tail[t]].behind, back, bits, NULL);
         }
         first = i + 1;
     }
     free(top);
-    if (stacks_may_end(m->s, set))
-        for (int i = 0; i < m->l->n_end; i++)
-            bits[m->l->end[i] / 64] |= 1ull << m->l->end[i] % 64;
     return !full;
 }
 
+/* The short tokens, which all sets that are alike have in common. */
+static bool gather_short(masks *m, uint32_t set, uint64_t *bits)
+{
+    uint32_t like = stacks_like(m->s, set);
+    kept *k = find(m, like, SHORT);
+    if (k) {
+        memcpy(bits, k->bits, m->words * 8);
+        return true;
+    }
+    bool ok = gather(m, LEXICON_SHORT, like, bits);
+    if (ok && like != set) {
+        k = q_alloc(sizeof *k);
+        *k = (kept){ .set = like, .about = SHORT, .bits = q_alloc(m->words * 8 + 8) };
+        memcpy(k->bits, bits, m->words * 8);
+        keep(m, k);
+    }
+    return ok;
+}
+
+static bool gather_all(masks *m, uint32_t set)
+{
+    memset(m->spare, 0, m->words * 8);
+    bool ok = gather_short(m, set, m->spare);
+    ok = gather(m, LEXICON_LONG, set, m->spare) && ok;
+    if (stacks_may_end(m->s, set))
+        for (int i = 0; i < m->l->n_end; i++)
+            m->spare[m->l->end[i] / 64] |= 1ull << m->l->end[i] % 64;
+    return ok;
+}
+
 /* Where memory is full all is forgotten and made again, so that a mask does not depend on what was asked before; what is too much then too
- * is left out: fewer tokens may come, never a wrong one. */
+ * is left out: fewer tokens may come, never a wrong one. What was cut short is of no use to others. */
 const uint64_t *masks_of(masks *m, uint32_t *set)
 {
-    kept *k = find(m, *set, false);
+    kept *k = find(m, *set, WHOLE);
     m->count.found += k != NULL;
     if (k)
         return k->bits;
     m->count.made++;
-    if (!gather(m, *set, m->spare)) {
+    if (!gather_all(m, *set)) {
         forget(m);
         *set = stacks_trim(m->s, *set);
-        gather(m, *set, m->spare);
-        uint64_t *bits = q_alloc(m->words * 8 + 8);
-        memcpy(bits, m->spare, m->words * 8);
-        forget(m);                       /* what was cut short is of no use to others */
+        gather_all(m, *set);
         *set = stacks_trim(m->s, *set);
-        k = q_alloc(sizeof *k);
-        *k = (kept){ .set = *set, .bits = bits };
-        keep(m, k);
-        return k->bits;
+        forget(m);
     }
     k = q_alloc(sizeof *k);
-    *k = (kept){ .set = *set, .bits = q_alloc(m->words * 8 + 8) };
+    *k = (kept){ .set = *set, .about = WHOLE, .bits = q_alloc(m->words * 8 + 8) };
     memcpy(k->bits, m->spare, m->words * 8);
     keep(m, k);
     return k->bits;

@@ -48,7 +48,8 @@ static const char SCHEMA[] = "{\"type\":\"object\",\"properties\":{\"name\":{\"e
     "\"lines\":{\"type\":\"array\",\"items\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":99999}},\"note\":{\"type\":\"string\"},\"more\":{}},\"required\":[\"name\",\"path\"]}";
 static const char *const GRAMMARS[] = {
     SCHEMA, "true", "root ::= [a-zA-Z .,]+", "root ::= (\"the \" | \"a \")? [a-z]+ (\" \" [a-z]+)* \".\"", "root ::= \"(\" root* \")\" | [0-9]",
-    "root ::= <|endoftext|> | \"x\" <|im_start|> \"y\"", "root ::= [а-я]+ \"!\"", "{\"type\":\"string\",\"pattern\":\"^[A-Z][a-z]+( [A-Z][a-z]+)*$\"}" };
+    "root ::= <|endoftext|> | \"x\" <|im_start|> \"y\"", "root ::= [а-я]+ \"!\"", "{\"type\":\"string\",\"pattern\":\"^[A-Z][a-z]+( [A-Z][a-z]+)*$\"}",
+    "{\"type\":\"string\",\"minLength\":20,\"maxLength\":45}", "root ::= (\"x\" [a-z ]){5,60} | ([a-z]+ \" \"){0,30} \".\"" };
 
 /* The token by itself, byte by byte. */
 static bool fits(const eng_model *m, stacks *s, uint32_t at, int32_t id)
@@ -159,16 +160,27 @@ static void test_cost(void)
     guide *g = guide_new(m);
     guide_set(g, make("true"));
     lexicon *l = lexicon_new(m);
-    printf("# %d tokens, %u nodes, the longest has %d bytes\n", l->n_vocab, l->n, l->deepest);
+    uint32_t all = l->tree[0].n + l->tree[1].n;
+    printf("# %d tokens, %u and %u nodes, the longest has %d bytes\n", l->n_vocab, l->tree[0].n, l->tree[1].n, l->deepest);
     write_text(m, g, "{\"first");
     uint64_t first = nodes_of_mask(g);
     write_text(m, g, " one");
     CHECK_INT(nodes_of_mask(g), 0);
     write_text(m, g, "\": [1, {\"second\": {\"x\": \"y");
     uint64_t other = nodes_of_mask(g);
-    CHECK_MSG(first > l->n / 2 && other < l->n / 50, "%llu, then %llu of %u", (unsigned long long)first, (unsigned long long)other, l->n);
+    CHECK_MSG(first > all / 2 && other < all / 50, "%llu, then %llu of %u", (unsigned long long)first, (unsigned long long)other, all);
     write_text(m, g, " z");
     CHECK_INT(nodes_of_mask(g), 0);
+    /* A bounded string: far from its bounds every place is like the others, but for tokens of more than FORM_ALIKE bytes. */
+    guide_set(g, make("{\"type\":\"string\",\"maxLength\":300}"));
+    write_text(m, g, "\"first");
+    uint64_t bounded = nodes_of_mask(g), more = 0;
+    for (int i = 0; i < 12; i++) {
+        write_text(m, g, " word");
+        uint64_t one = nodes_of_mask(g);
+        more = one > more ? one : more;
+    }
+    CHECK_MSG(bounded > all / 2 && more < all / 5, "%llu, then at most %llu of %u", (unsigned long long)bounded, (unsigned long long)more, all);
     lexicon_free(l);
     guide_free(g);
     eng_model_free(m);

@@ -121,6 +121,9 @@ static void fill(mem_store *s, const char *text, int documents)
     mem_chunk k[] = {{0, 30, "kingfishers dive for small fish", (char *)"Birds"}};
     mem_document d = {.path = (char *)"/birds.md", .title = (char *)"birds.md", .name = (char *)"birds.md", .bytes = 30};
     OK(mem_document_put(s, &d, k, 1, &id, err));
+    char *away = q_printf("/nonesuch/%s.svg", text);
+    OK(mem_outside_put(s, "picture", away, err));
+    free(away);
     OK(mem_tidy(s, NULL, NULL, err));
     free(more);
     (void)q;
@@ -144,7 +147,7 @@ static void every_column_is_tried(mem_store *s, const char *where)
 {
     static const char *const none[] = {"sqlite_", "chunk_fts", "message_fts", "chunk_posting.data", "message_posting.data", "vector", "embedder", "chore.", "import.source", "import.external",
         "import_message.external", "message_raw.was", "document_raw.was", "document.sha256", "document.owner", "message.owner", "message.model", "pending.owner", "setting.name",
-        "retrieval.reason", "chunk_posting.word", "message_posting.word", "message_trace.data", "document.called", "chunk_entity.data", "message_entity.data" /* names in it, folded */};
+        "retrieval.reason", "chunk_posting.word", "message_posting.word", "message_trace.data", "document.called", "chunk_entity.data", "message_entity.data", "outside.kind" /* names in it, folded */};
     store_lock(s);
     sqlite3_stmt *st = store_query(s, err, "SELECT m.name || '.' || x.name FROM sqlite_schema m, pragma_table_xinfo(m.name) x WHERE m.type='table' AND m.rootpage>0"
                                    " AND x.type IN ('TEXT', 'BLOB', '')", "");
@@ -309,7 +312,7 @@ static void what_is_meant(void)
     OK(run(s, "UPDATE document SET gone=5 WHERE path='/birds.md'"));
     static const struct { const char *what; int rc; const char *holds; } t[] = {
         {"gone", Q_OK, "birds.md"}, {"пропавшее", Q_OK, "birds.md"}, {"since 2025-03-01 until 2025-03-01", Q_OK, "1 message"}, {"с 01.03.2025 по 01.03.2025", Q_OK, "1 message"},
-        {"since 2025-03-02 until 2025-03-03", Q_NOTFOUND, "nothing"}, {"since yesterday", Q_OK, "and "}, {"since", Q_NOTFOUND, "no document"}, {"since 2025-13-01", Q_RANGE, "no day"}, {"since 2025-02-30", Q_RANGE, "no day"}, {"since 2025-02-28 until 29.02.2025", Q_RANGE, "no day"}, {"since 2024-02-29 until 2024-02-29", Q_NOTFOUND, "nothing"},
+        {"since 2025-03-02 until 2025-03-03", Q_NOTFOUND, "nothing"}, {"since yesterday", Q_OK, "and "}, {"since", Q_RANGE, "/forget since DAY"}, {"words", Q_RANGE, "/forget words TEXT"}, {"слова", Q_RANGE, "/forget words TEXT"}, {"chat", Q_RANGE, "/chats"}, {"since 2025-13-01", Q_RANGE, "no day"}, {"since 2025-02-30", Q_RANGE, "no day"}, {"since 2025-02-28 until 29.02.2025", Q_RANGE, "no day"}, {"since 2024-02-29 until 2024-02-29", Q_NOTFOUND, "nothing"},
         {"since 2025-03-01 until", Q_RANGE, "until"}, {"since 2025-03-01 bis 2025-03-02", Q_RANGE, "until"}, {"chat 1", Q_OK, "harbour"}, {"chat 99", Q_NOTFOUND, "99"},
         {"chat x", Q_RANGE, "/chats"}, {"message 1:1", Q_OK, "kingfishers"}, {"message 1", Q_OK, "kingfishers"}, {"message 999", Q_NOTFOUND, "999"}, {"message one", Q_RANGE, "/find"},
         {"words nobody wrote this", Q_OK, "No document"}, {"words KINGFISHERS", Q_OK, "1 document, 1 message"}, {"/birds.md", Q_OK, "birds.md"}, {"/nowhere", Q_NOTFOUND, "/memory list"},

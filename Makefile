@@ -10,7 +10,7 @@ M       ?=
 
 ROOMS   := base net kernels engine memory rag lab provider tools agent tui cli
 LIBSRC  := $(sort $(foreach r,$(ROOMS),$(wildcard $(r)/*.c $(r)/*/*.c)))
-LIBSRC  := $(filter-out cli/main.c rag/import/readers.c,$(LIBSRC))
+LIBSRC  := $(filter-out cli/main.c rag/import/readers.c tools/box.c tools/box_rules.c,$(LIBSRC))
 PKGS    := ncursesw libedit sqlite3 libcjson libutf8proc md4c inih libmd zlib
 OPT     ?= -O2 -g
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wno-unused-parameter -Wno-format-zero-length
@@ -50,7 +50,7 @@ LANGS   := $(patsubst po/%.po,%,$(wildcard po/*.po))
 MO      := $(LANGS:%=$(BUILD)/locale/%/LC_MESSAGES/quorum.mo)
 
 .PHONY: all pot run deps deps-test test test-long fuzz-session tsan bench peers install uninstall asan clean help
-all: $(BUILD)/quorum $(BUILD)/quorum-readers $(MO)
+all: $(BUILD)/quorum $(BUILD)/quorum-readers $(BUILD)/quorum-box $(MO)
 
 # A machine without the packages is told their names, not a compiler's errors.
 $(BUILD)/deps.found: build-aux/packages
@@ -82,7 +82,11 @@ $(BUILD)/quorum: $(BUILD)/cli/main.o $(LIB)
 $(BUILD)/quorum-readers: $(BUILD)/rag/import/readers.o $(LIB)
 	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -o $@ $< $(LIB) -Wl,--as-needed $(LIBS_READERS) $(LIBS)
 
-$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(LIB) | $(BUILD)/quorum-readers
+# What holds a command of the model in: small, and without any library of ours.
+$(BUILD)/quorum-box: $(BUILD)/tools/box.o $(BUILD)/tools/box_rules.o
+	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -o $@ $^
+
+$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(LIB) | $(BUILD)/quorum-readers $(BUILD)/quorum-box
 	@mkdir -p $(@D)
 	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -o $@ $< $(LIB) $(LIBS)
 
@@ -122,6 +126,11 @@ test-long:
 	@QUORUM_LONG=1 $(MAKE) test
 	@$(MAKE) dist-test
 	@$(MAKE) test-roots
+
+# Chat templates of all families by us and by Python's jinja2: needs python3-venv and the network.
+.PHONY: test-templates
+test-templates: programs
+	@QUORUM_LONG=1 BUILD=$(BUILD) sh tests/templates/public.test
 
 # What reads the sources without running them: format, clang-tidy's bugprone set, cppcheck, shellcheck, msgfmt, the docs.
 .PHONY: check
@@ -178,6 +187,7 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(SHARE)/engine/recipes $(SHARE)/themes $(SHARE)/docs
 	install -m 755 $(BUILD)/quorum $(DESTDIR)$(PREFIX)/bin/quorum
 	install -D -m 755 $(BUILD)/quorum-readers $(DESTDIR)$(PREFIX)/lib/quorum/quorum-readers
+	install -D -m 755 $(BUILD)/quorum-box $(DESTDIR)$(PREFIX)/lib/quorum/quorum-box
 	install -m 644 engine/recipes/*.gguf $(SHARE)/engine/recipes
 	$(Q)for f in $(wildcard themes/*.ini); do echo install $$f; install -m 644 $$f $(SHARE)/themes || exit 1; done
 	$(Q)for f in $(wildcard docs/*.md); do echo install $$f; install -m 644 $$f $(SHARE)/docs || exit 1; done
@@ -186,7 +196,7 @@ install: all
 	    $(DESTDIR)$(PREFIX)/share/locale/$$l/LC_MESSAGES/quorum.mo || exit 1; done
 
 uninstall:
-	rm -rf $(DESTDIR)$(PREFIX)/bin/quorum $(DESTDIR)$(PREFIX)/lib/quorum/quorum-readers $(SHARE)
+	rm -rf $(DESTDIR)$(PREFIX)/bin/quorum $(DESTDIR)$(PREFIX)/lib/quorum/quorum-readers $(DESTDIR)$(PREFIX)/lib/quorum/quorum-box $(SHARE)
 	rm -f $(wildcard $(DESTDIR)$(PREFIX)/share/locale/*/LC_MESSAGES/quorum.mo) $(DESTDIR)$(PREFIX)/share/man/man1/quorum.1
 
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIB)
@@ -242,6 +252,7 @@ help:
 	@echo 'make deps             install the packages that building needs (apt; elsewhere it prints their names)'
 	@echo 'make install          into PREFIX=/usr/local (PREFIX=$$HOME/.local needs no root); make uninstall'
 	@echo 'make test             the whole test suite; last line: N passed, N failed, N skipped; ONLY=part of a name'
+	@echo 'make test-templates   chat templates of all families, by us and by jinja2 (needs the network)'
 	@echo 'make test-long        its long form: more crashes, more mutated files, dist-test and test-roots'
 	@echo 'make dist             a tarball that runs without installing anything; make dist-test tries it in bare systems'
 	@echo 'make test-roots       the suite in fresh systems of Debian 12 and 13 (root, debootstrap), with gcc and clang'

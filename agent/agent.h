@@ -91,6 +91,8 @@ typedef struct agt_passage {    /* one candidate of retrieval, fed or not */
     char *terms;                /* which words of the question it holds, each with weight and presence; "" */
     char *why;                  /* every number in words: terms, idf, bm25, coverage, rank; why it was cut; as of when */
     bool missing;               /* the file that it is of was not there when it was looked for */
+    char *away;                 /* "not reachable since 2026-11-27": the folder that it lies in; NULL */
+    int64_t away_ms;            /* since when; 0 */
 } agt_passage;
 
 /* What a person wants of memory: passages that are fed first in the present conversation, sources that are never fed. */
@@ -106,6 +108,7 @@ typedef struct agt_retrieval {
     agt_wishes wishes;          /* of AGT_EV_WISHES alone */
     double best, min_score;
     char *broken;               /* memory could not be searched: why, and what to do; else NULL */
+    char *narrowed;             /* among what the question had it searched: "narrowed to what you said, on 2026-11-26"; else NULL */
     char *nothing;              /* fed == 0: why, "nothing fed: best .12 below .30"; else NULL */
 } agt_retrieval;
 
@@ -216,6 +219,8 @@ void agt_look_again(agt *, int64_t message, int number);         /* the same wit
 void agt_ask_zoom(agt *, int layer, int expert, bool all);
 void agt_rename(agt *, int64_t chat, const char *title);
 void agt_delete_chat(agt *, int64_t chat);               /* at once, for good: the caller has asked */
+/* A file outside quorum's folders holds what was said here: "picture", "trace", "export"; a later /forget names it. */
+void agt_outside(agt *, const char *kind, const char *path);
 void agt_keep_place(agt *, int64_t chat, int64_t scroll, const char *draft);     /* remembered for it; 0: for the next new one */
 void agt_setting_put(agt *, const char *key, const char *value); /* panel sizes and the like; kept in the store */
 char *agt_setting_get(agt *, const char *key);                   /* malloc'ed or NULL; from a copy in memory */
@@ -309,6 +314,16 @@ bool agt_get_energy(agt *, agt_energy *out);
 /* The picture of the present configuration in so many columns (30 to 300), lines of text; malloc'ed. */
 char *agt_map(agt *, int columns);
 
+/* The second look of memory.rerank, also without an agent: the model judges each passage of a search by the likelihoods of yes and no, and
+ * they are ordered and chosen anew. go is asked every few dozen of its tokens; false ends it: what was not reached stands behind, as it
+ * was found. *judged: how many were. Q_RANGE: this one does not say how likely words are; then all stays. In the model's turn. */
+struct prov;
+struct rag_config;
+struct rag_scope;
+struct rag_result;
+int agt_second_look(struct prov *, const char *question, const struct rag_config *, const struct rag_scope *, struct rag_result *,
+                   bool (*go)(void *user, int done, int total), void *user, int *judged, char *err);
+
 /* Documents were removed from this store without an agent: saved states that were made with what they said go too. Any thread. */
 void agt_forget_states(struct mem_store *, const int64_t *document, int n);
 
@@ -320,6 +335,9 @@ void agt_forgetting_free(agt_forgetting *);
 /* Removes them, in durable steps, with their saved states and what lies outside the store. go (may be NULL) is asked between two: false:
  * Q_CANCEL. *said: what was removed, also on failure; malloc'ed. The caller tidies (mem_tidy). */
 int agt_forget(struct mem_store *, const char *items, bool (*go)(void *user, int done, int total), void *user, char **said, char *err);
+
+/* "copies outside memory were not touched: ...": those of mem_outside_list that are still there; NULL: none is. malloc'ed. */
+char *agt_outside_kept(struct mem_store *);
 
 /* ================= tables ================= */
 /* What only a front end can do; ids of AGT_EV_UI. EDIT and FIND prepare something to be sent, FORGOTTEN is a text that no history of

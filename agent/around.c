@@ -14,8 +14,10 @@ static void picture(agt *a, const job *j, const rag_around *r, const char *path)
         rag_around_svg(r, &out);
         if (q_write_file_atomic(real, out.p, out.len, err) < 0)
             note(&a->events, AGT_ERROR, "%s", err);
-        else
+        else {
+            agt_outside(a, "picture", real);
             note(&a->events, AGT_INFO, _("the picture is in %s"), real);
+        }
     }
     q_buf_free(&out);
     free(real);

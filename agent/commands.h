@@ -55,8 +55,8 @@
       N_("what /save state kept, and how large it is"), .words = "delete") \
     X(find, JOB(find), "найти", N_("WORDS"), \
       N_("find messages in all conversations"), .needs = true) \
-    X(add, JOB(take), "добавить", N_("PATH"), \
-      N_("take a file or folder of text into memory"), .needs = true, .complete = AGT_COMPLETE_PATH) \
+    X(add, JOB(take), "добавить", N_("PATH [--again]"), \
+      N_("take a file or folder of text into memory; --again: also what was forgotten of archives"), .needs = true, .complete = AGT_COMPLETE_PATH) \
     X(forget, JOB(forget), "забыть", N_("NUMBER | PATH | chat N | message N | fact N | gone | since DAY [until DAY] | words TEXT"), \
       N_("remove documents, a conversation, a message, or what holds a text, for good; asks first"), .needs = true, .words = "chat,message,fact,gone,since,words") \
     X(export, JOB(export), "выгрузить", N_("[FOLDER]"), \
@@ -67,8 +67,8 @@
       N_("keep a fact; ? proposes what was said here, numbers take it; alone: what is kept"), .words = "?,all") \
     X(memory, BOTH(MEMORY, memory), "память", N_("[list|map]"), \
       N_("what was fed; list: the documents in memory; map: how much there is, in which languages, and how it grew"), .key = "F4", .words = "list,map") \
-    X(search, JOB(search), "поиск", N_("WORDS"), \
-      N_("what memory would feed for these words"), .needs = true) \
+    X(search, JOB(search), "поиск", N_("[--since DAY] [--until DAY] [--by me|model|NAME] WORDS"), \
+      N_("what memory would feed for these words; only of what was said or taken in then, or by them"), .needs = true, .words = "--since,--until,--by") \
     X(graph, JOB(graph), "связи", N_("NAME [--svg FILE]"), \
       N_("what stands beside a name in memory: people, places, dates, identifiers; --svg: as a picture"), .needs = true) \
     X(without, RUN(without), "без", N_("[NUMBERS]"), \

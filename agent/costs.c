@@ -184,7 +184,8 @@ char *agt_knob_cost(agt *a, const q_knob *k)
     q_buf_puts(&b, "");
     int at = settings_find(&a->settings, k->name);
     pthread_mutex_lock(&s->mu);
-    if (s->cfg && at >= 0 && a->settings.room[at] == KNOB_ENGINE) {
+    q_buf why = { 0 };
+    if (s->cfg && at >= 0 && a->settings.room[at] == KNOB_ENGINE && !prov_config_fixed(s->cfg, k->name, &why)) {
         int cells = s->st.ctx_used;
         if (k->effect == Q_EFFECT_SAMPLING && strncmp(k->name, "sampler.", 8) == 0)
             q_buf_puts(&b, _("costs nothing: it acts on the choice of a token"));
@@ -199,6 +200,7 @@ char *agt_knob_cost(agt *a, const q_knob *k)
         } else if (k->effect == Q_EFFECT_POSITION || k->effect == Q_EFFECT_ALLOCATION)
             anew(&b, cells, s->read_rate);
     }
+    q_buf_free(&why);
     pthread_mutex_unlock(&s->mu);
     return q_buf_take(&b);
 }

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct adding { agt *a; const char *what; } adding;
 
@@ -45,16 +46,36 @@ static char *absolute(const char *path)      /* the next start may be in another
     return real;
 }
 
+/* "/add PATH --again": what was forgotten of archives comes back too. A file may be called so. The path alone; malloc'ed. */
+static char *asked(const char *text, bool *again)
+{
+    static const char option[] = " --again";
+    size_t n = strlen(text), k = strlen(option);
+    char *real = home_path(text);
+    *again = n > k && strcmp(text + n - k, option) == 0 && access(real, F_OK) != 0;
+    free(real);
+    return q_strndup(text, *again ? n - k : n);
+}
+
+static char *whole(const char *text)
+{
+    bool again;
+    char *path = asked(text, &again), *real = absolute(path), *out = q_printf("%s%s", real, again ? " --again" : "");
+    free(path);
+    free(real);
+    return out;
+}
+
 static void take(agt *a, const job *j)
 {
-    char *path = absolute(j->text);
+    char *path = whole(j->text);
     errand_accept(a, &job_add, 0, j->text, path);
     free(path);
 }
 
 static void keep_add(agt *a, const job *j)
 {
-    char *path = absolute(j->text);
+    char *path = whole(j->text);
     errand_left(a, j, path);
     free(path);
 }
@@ -64,9 +85,10 @@ static bool going_on(void *user) { return !desk_stopped(&((adding *)user)->a->de
 static void add(agt *a, const job *j)
 {
     char err[Q_ERRLEN];
-    char *real = home_path(j->text), *what = q_printf(_("adding %s"), j->text);
+    bool again;
+    char *named = asked(j->text, &again), *real = home_path(named), *what = q_printf(_("adding %s"), j->text);
     adding d = { a, what };
-    rag_add_opts o = { .progress = added, .go = going_on, .user = &d };
+    rag_add_opts o = { .progress = added, .go = going_on, .user = &d, .again = again };
     rag_progress p = { 0 };
     agt_event begin = { .kind = AGT_EV_PROGRESS, .text = q_strdup(what), .total = -1, .rate = -1 }, end = { .kind = AGT_EV_PROGRESS, .text = q_strdup(what) };
     evq_push(&a->events, &begin);
@@ -95,6 +117,7 @@ static void add(agt *a, const job *j)
     free(words);
     desk_post(&a->desk, &job_tidy, 0, 0, NULL, NULL);
     free(real);
+    free(named);
     free(what);
 }
 
@@ -136,15 +159,40 @@ static void map(agt *a, const job *j)
     q_buf_free(&b);
 }
 
+/* "--since DAY --by WHO words": options first; *words is what is left of the line, in which they are ended by 0. */
+static int search_options(char *line, rag_scope *scope, char **words, char *err)
+{
+    int rc = Q_OK;
+    char *p = line + strspn(line, " \t\n");
+    while (rc == Q_OK && strncmp(p, "--", 2) == 0 && p[2] > ' ') {
+        char *option = p + 2, *value, *end = option + strcspn(option, " \t\n=");
+        value = end + (*end == '=') + strspn(end + (*end == '='), " \t\n");
+        p = value + strcspn(value, " \t\n");
+        bool last = !*p;
+        *end = *p = 0;
+        p += last ? 0 : 1 + strspn(p + 1, " \t\n");
+        rc = *value ? rag_scope_set(scope, option, value, err) : Q_NOTFOUND;
+        if (rc == Q_NOTFOUND)
+            rc = q_fail(err, Q_RANGE, _("/search [--since DAY] [--until DAY] [--by me|model|NAME] WORDS"));
+    }
+    *words = p;
+    return rc;
+}
+
 static void search(agt *a, const job *j)
 {
-    char err[Q_ERRLEN];
+    char err[Q_ERRLEN], *line = q_strdup(j->text), *words;
     rag_result *r = NULL;
     q_buf b = { 0 };
     rag_config c = settings_rag(&a->settings);
-    rag_scope scope = { .conversation = 0, .budget = -1, .near = embedder_near(a) };
-    int rc = rag_search(a->store, &c, j->text, &scope, &r, err);
-    embedder_near_end(a, scope.near);
+    rag_scope scope = { .conversation = 0, .budget = -1 };
+    int rc = search_options(line, &scope, &words, err);
+    if (rc == Q_OK) {
+        scope.near = embedder_near(a);
+        rc = rag_search(a->store, &c, words, &scope, &r, err);
+        embedder_near_end(a, scope.near);
+    }
+    free(line);
     if (rc < 0) {
         note(&a->events, AGT_ERROR, "%s", err);
         return;

@@ -48,6 +48,9 @@ void backup_daily(agt *);                /* posts it, once a day; any thread */
 /* job_export, quick, looks whether the folder is free and asks, */
 extern const job_row job_exporting;      /* and it is written: long; text: the folder; number 1: an earlier export in it may go */
 
+/* ---- outside.c: quick; text: a file that left, value: its kind ---- */
+extern const job_row job_left;
+
 /* ---- source.c ---- */
 extern const job_row job_source;         /* id: a conversation, number: of a passage of its last answer */
 

@@ -31,10 +31,13 @@ static void run(agt *a, const job *j)
         note(&a->events, AGT_WARN, _("stopped: nothing of the export is left"));
     else if (rc < 0)
         note(&a->events, AGT_ERROR, "%s", err);
-    else
+    else {
+        if (mem_outside_put(a->store, "export", j->text, err) < 0)
+            note(&a->events, AGT_WARN, "%s", err);
         note(&a->events, out.unread ? AGT_WARN : AGT_INFO, out.unread ? _("a part of the memory could not be read; the rest is in %s (conversations: %lld, messages: %lld, documents: %lld, facts: %lld)")
                                                                       : _("all of it is in %s (conversations: %lld, messages: %lld, documents: %lld, facts: %lld); README.md there says how to read it again"),
              j->text, (long long)out.conversations, (long long)out.messages, (long long)out.documents, (long long)out.facts);
+    }
 }
 
 static void look(agt *a, const job *j)

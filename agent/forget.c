@@ -39,6 +39,7 @@ static void forget(agt *a, const job *j)
     char err[Q_ERRLEN];
     forgot f = { 0 };
     removing r = { .a = a };
+    char *outside = agt_outside_kept(a->store);  /* before a name of one goes with the words in it */
     const char *p = j->text;
     int total = forget_count(p), rc = forget_items(a->store, &p, going_on, &r, &f, err);
     agt_event e = { .kind = AGT_EV_PROGRESS, .text = q_strdup(_("removing documents")) };
@@ -65,6 +66,9 @@ static void forget(agt *a, const job *j)
         note(&a->events, AGT_WARN, _("stopped: %d of %d documents are removed from memory"), f.documents + f.chats + f.messages + f.facts, total);
     else
         note(&a->events, AGT_INFO, "%s", removed);
+    if (outside)
+        note(&a->events, AGT_INFO, "%s", outside);
+    free(outside);
     free(removed);
     forgot_free(&f);
     desk_post(&a->desk, &job_tidy, 0, 0, NULL, NULL);

@@ -34,7 +34,7 @@ static void piece(void *user, const prov_piece *p)
         t->differs_at = (int)(t->text.len - p->n);       /* a byte that ends a text for everybody else */
     agt_event e = { .kind = AGT_EV_TOKEN, .text = q_strndup(p->text, p->n), .thinking = p->thinking, .number = p->number,
                     .differs = leaves, .done = leaves ? t->differs_at : 0,
-                    .token = p->token, .logprob = p->token >= 0 ? p->logprob : 0, .id = t->reply };
+                    .token = p->token, .logprob = p->token >= 0 || !isnan(p->logprob) ? p->logprob : 0, .id = t->reply };
     evq_push(&t->a->events, &e);
 }
 
@@ -104,6 +104,18 @@ static char *layers_json(const prov_position *p)
     return text;
 }
 
+/* What is not known is kept as that, never as 0. */
+static void keep_position(mem_trace *t, const prov_position *p)
+{
+    size_t n = (size_t)p->n_layer * (size_t)p->max_k;
+    float *none = p->weights && p->entropy && p->margin ? NULL : q_alloc(sizeof *none * (n + 1));
+    for (size_t i = 0; none && i < n; i++)
+        none[i] = NAN;
+    mem_trace_add(t, p->token, p->pos, p->config, p->prompt, p->max_k, p->ids, p->weights ? p->weights : none, p->entropy ? p->entropy : none,
+                  p->margin ? p->margin : none);
+    free(none);
+}
+
 static void position(void *user, const prov_position *p)
 {
     turn *t = user;
@@ -112,7 +124,7 @@ static void position(void *user, const prov_position *p)
         measure(t, p);
     if (p->prompt)
         return;
-    mem_trace_add(t->trace, p->token, p->pos, p->config, p->prompt, p->max_k, p->ids, p->weights, p->entropy, p->margin);
+    keep_position(t->trace, p);
     if (t->a->routing && prov_about(t->a->seat.who)->n_moe_layer) {
         agt_event e = { .kind = AGT_EV_ROUTING, .number = t->trace->n, .token = p->token, .done = p->pos, .data = layers_json(p) };
         evq_push(&t->a->events, &e);
@@ -221,12 +233,22 @@ static bool repeats(void *user, int answer, int tokens)
     q_buf b = { 0 };
     const char *v = settings_value(&a->settings, "sampler.loop_stop", &b);
     const prov_info *info = prov_about(a->seat.who);
-    bool on = strcmp(v, "on") == 0 || (strcmp(v, "auto") == 0 && (info->carved || info->params < 3000000000u));
+    bool on = strcmp(v, "on") == 0 || (strcmp(v, "auto") == 0 && (info->carved || (info->params && info->params < 3000000000u)));
     q_buf_free(&b);
     if (on)
         note(&a->events, AGT_WARN, ngettext("the answer repeats itself; stopped after %d token; sampler.repeat_penalty or more experts help",
                                             "the answer repeats itself; stopped after %d tokens; sampler.repeat_penalty or more experts help", (unsigned long)tokens), tokens);
     return on;
+}
+
+/* Once for each reason: it will be the same with the next answer. */
+static void unrouted(void *user, const char *why)
+{
+    agt *a = ((turn *)user)->a;
+    if (!a->seat.unrouted || strcmp(a->seat.unrouted, why) != 0)
+        note(&a->events, AGT_WARN, "%s", why);
+    free(a->seat.unrouted);
+    a->seat.unrouted = q_strdup(why);
 }
 
 static bool enough(void *user, int answer)
@@ -259,7 +281,7 @@ enum mem_status generate(turn *t, const prov_request *r, const char **finish, ch
         [PROV_STOPPED] = { "stopped", MEM_STOPPED }, [PROV_FAILED] = { NULL, MEM_FAILED } };
     agt *a = t->a;
     prov_hooks h = { .user = t, .between = between, .prefill = prefill, .prefilled = prefilled, .piece = piece, .position = position,
-                     .token = token, .repeats = repeats, .enough = enough };
+                     .token = token, .repeats = repeats, .unrouted = unrouted, .enough = enough };
     t->token.surprise = t->token.repeat = t->token.entropy = NAN;
     desk_enough(&a->desk, false);        /* what was meant for another answer */
     a->seat.config_changed = false;

@@ -3,6 +3,7 @@
  * It refuses nothing. */
 #include "agent/front.h"
 #include "agent/talk.h"
+#include "base/say.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -80,10 +81,14 @@ void page_guard(agt *a)
     pthread_mutex_lock(&a->shown.mu);
     lab_guard g = a->shown.about.guard;
     bool loaded = a->shown.st.loaded, routed = a->shown.st.n_expert > 0;
+    char *server = a->shown.path && *a->shown.path == '@' ? q_strdup(a->shown.path) : NULL, err[Q_ERRLEN];
     pthread_mutex_unlock(&a->shown.mu);
     if (!loaded)
         q_buf_puts(&b, _("No model is loaded, so there are no experts to look at.\n"));
-    else if (!routed)
+    else if (server) {
+        measure_local(server, err);
+        q_buf_say(&b, "%s\n", err);
+    } else if (!routed)
         q_buf_puts(&b, _("A dense model: it has no experts that could be missing.\n"));
     else {
         lab_guard_say(&g, &b);
@@ -92,6 +97,7 @@ void page_guard(agt *a)
             q_buf_puts(&b, _("It is looked at while nothing is asked; /guard again shows how far it is.\n"));
         desk_post(&a->desk, &job_guard, 0, 0, NULL, NULL);
     }
+    free(server);
     note_page(&a->events, "/guard", q_buf_take(&b), data.len ? q_buf_take(&data) : NULL);
 }
 

@@ -45,6 +45,8 @@ void load_none(agt *a)
     a->seat.offered = 0;
     free(a->seat.fed);
     a->seat.fed = NULL;
+    free(a->seat.unrouted);
+    a->seat.unrouted = NULL;
     a->chat.keep_from = 0;
 }
 

@@ -74,7 +74,7 @@ static void look_for(agt *a, int64_t document)
     enum rag_there there = mem_document_get(a->store, document, &d, err) == Q_OK && !d.gone_ms ? rag_file_there(d.path) : RAG_THERE;
     if (there != RAG_NOT_LOOKED && keep(&a->lost, document, there == RAG_MISSING) && there == RAG_MISSING) {
         q_buf when = { 0 };
-        rag_taken(d.added_ms, true, &when);
+        rag_taken(d.added_ms, true, 0, &when);
         note(&a->events, AGT_WARN, _("%s was fed%s: /add of the folder it was in leaves it out from now on, /forget takes it out of memory"), d.title, when.p);
         q_buf_free(&when);
     }

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <unistd.h>
 
 enum { SHOWN = 5, STEP = 32 };           /* of what would go; items between two safe points */
 
@@ -45,38 +45,6 @@ static int documents(mem_store *s, const char *which, mem_targets *out, char *er
     return rc;
 }
 
-/* Local time at which a day begins: "2026-11-27", "27.11.2026", today, yesterday; -1: it is none. */
-static int64_t day_of(const char *word, int later)
-{
-    time_t now = (time_t)(q_wall_ms() / 1000);
-    struct tm tm = { 0 };
-    int y, m, d;
-    char over;
-    if (!localtime_r(&now, &tm))
-        return -1;
-    tm.tm_hour = tm.tm_min = tm.tm_sec = 0;
-    if (strcmp(word, "yesterday") == 0 || strcmp(word, "вчера") == 0)
-        tm.tm_mday--;
-    else if (sscanf(word, "%4d-%2d-%2d%c", &y, &m, &d, &over) == 3 || sscanf(word, "%2d.%2d.%4d%c", &d, &m, &y, &over) == 3) {
-        if (y < 1970 || y > 9999 || m < 1 || m > 12 || d < 1 || d > 31)
-            return -1;
-        tm.tm_year = y - 1900;
-        tm.tm_mon = m - 1;
-        tm.tm_mday = d;
-    } else if (strcmp(word, "today") != 0 && strcmp(word, "сегодня") != 0)
-        return -1;
-    int said = tm.tm_mday;
-    tm.tm_hour = 12;
-    tm.tm_isdst = -1;
-    if (mktime(&tm) == (time_t)-1 || (said > 0 && tm.tm_mday != said))
-        return -1;                      /* 30 February is not 2 March: what is removed is what was meant */
-    tm.tm_mday += later;
-    tm.tm_hour = 0;
-    tm.tm_isdst = -1;
-    time_t t = mktime(&tm);
-    return t == (time_t)-1 ? -1 : (int64_t)t * 1000;
-}
-
 static int no_day(char *err, const char *word)
 {
     return q_fail(err, Q_RANGE, _("\"%s\" is no day: write 2026-11-27, 27.11.2026, today or yesterday"), word);
@@ -108,7 +76,7 @@ static int by_time(mem_store *s, const char *rest, mem_targets *out, char *err)
     char *line = q_strdup(rest), *at = NULL, *from = strtok_r(line, " \t\n", &at), *until = from ? strtok_r(NULL, " \t\n", &at) : NULL;
     char *to = until ? strtok_r(NULL, " \t\n", &at) : NULL;
     bool good = from && (!until || strcmp(until, "until") == 0 || strcmp(until, "по") == 0 || strcmp(until, "до") == 0) && !until == !to && !strtok_r(NULL, " \t\n", &at);
-    int64_t a = good ? day_of(from, 0) : 0, b = to && good ? day_of(to, 1) : INT64_MAX;
+    int64_t a = good ? rag_day(from, 0, q_wall_ms()) : 0, b = to && good ? rag_day(to, 1, q_wall_ms()) : INT64_MAX;
     int rc = Q_OK;
     if (!good)
         rc = q_fail(err, Q_RANGE, _("/forget since DAY [until DAY]: what was said or taken in from that day on"));
@@ -193,7 +161,27 @@ static void question(const mem_targets *l, const int n[MEM_PARTS], int passages,
     q_buf_free(&all);
 }
 
-static char *data_of(const mem_targets *l, const int n[MEM_PARTS], int passages)
+/* What no forgetting reaches. */
+static void add_outside(mem_store *s, cJSON *o)
+{
+    char err[Q_ERRLEN];
+    mem_outsides l = { 0 };
+    cJSON *a = cJSON_AddArrayToObject(o, "outside");
+    if (mem_outside_list(s, &l, err) < 0)
+        return;
+    for (int i = 0; i < l.n; i++) {
+        cJSON *e = access(l.v[i].path, F_OK) == 0 ? cJSON_CreateObject() : NULL;
+        if (!e)
+            continue;
+        cJSON_AddStringToObject(e, "kind", l.v[i].kind);
+        cJSON_AddStringToObject(e, "path", l.v[i].path);
+        cJSON_AddNumberToObject(e, "made", (double)l.v[i].made_ms);
+        cJSON_AddItemToArray(a, e);
+    }
+    mem_outsides_free(&l);
+}
+
+static char *data_of(mem_store *s, const mem_targets *l, const int n[MEM_PARTS], int passages)
 {
     static const char *const kind[] = { "document", "chat", "message", "fact" };
     cJSON *o = cJSON_CreateObject(), *first;
@@ -212,6 +200,7 @@ static char *data_of(const mem_targets *l, const int n[MEM_PARTS], int passages)
         cJSON_AddStringToObject(e, "text", l->v[i].text);
         cJSON_AddItemToArray(first, e);
     }
+    add_outside(s, o);
     char *text = cJSON_PrintUnformatted(o), *out = q_strdup(text ? text : "{}");
     cJSON_free(text);
     cJSON_Delete(o);
@@ -251,7 +240,7 @@ int agt_forget_find(mem_store *s, const char *what, agt_forgetting *out, char *e
     if (rc == Q_OK) {
         q_buf b = { 0 };
         question(&l, n, passages, what, words, &b);
-        *out = (agt_forgetting){ .question = q_buf_take(&b), .data = data_of(&l, n, passages), .items = items_of(&l, words) };
+        *out = (agt_forgetting){ .question = q_buf_take(&b), .data = data_of(s, &l, n, passages), .items = items_of(&l, words) };
     }
     mem_targets_free(&l);
     return rc;
@@ -509,8 +498,15 @@ void forgot_free(forgot *f)
 int agt_forget(mem_store *s, const char *items, bool (*go)(void *user, int done, int total), void *user, char **said, char *err)
 {
     forgot f = { 0 };
+    char *outside = agt_outside_kept(s);         /* before a name of one goes with the words in it */
     int rc = forget_items(s, &items, go, user, &f, err);
     *said = forget_removed(&f);
+    if (outside) {
+        char *both = q_printf("%s\n%s", *said, outside);
+        free(*said);
+        *said = both;
+    }
+    free(outside);
     forgot_free(&f);
     return rc;
 }

@@ -115,11 +115,18 @@ void page_experts(agt *a)
     agt_routing r = { 0 };
     q_buf b = { 0 };
     agt_get_routing(a, &r);
-    if (!r.n_layer)
+    pthread_mutex_lock(&a->shown.mu);
+    bool server = a->shown.path && *a->shown.path == '@';
+    pthread_mutex_unlock(&a->shown.mu);
+    if (!r.n_layer && server)
+        q_buf_puts(&b, _("No routing to show: the server was not asked for it; routing = vllm or sglang in its section of config.ini asks.\n"));
+    else if (!r.n_layer)
         q_buf_puts(&b, _("No routing to show: the model is dense, or nothing was evaluated yet.\n"));
     else {
         if (r.stored)
             q_buf_puts(&b, _("stored routing of the last answer\n"));
+        if (lab_view_bare(&r))
+            q_buf_puts(&b, _("ids only, no weights: a server told which experts ran\n"));
         q_buf_say(&b, _("%d of %d experts speak; the last 32 tokens against the usual\n"), r.k, r.n_expert);
         if (r.estimated)
             q_buf_say(&b, _("usual rates of this k are estimated; %d of %d tokens seen with it\n"), r.learned, r.learn_need);

@@ -44,9 +44,11 @@ void agt_retrieval_free(agt_retrieval *r)
         free(r->p[i].why);
         free(r->p[i].signals);
         free(r->p[i].terms);
+        free(r->p[i].away);
     }
     free(r->p);
     free(r->nothing);
+    free(r->narrowed);
     free(r->broken);
     memset(r, 0, sizeof *r);
 }

@@ -27,6 +27,7 @@ typedef struct seat {
     int64_t prefill_from;                /* ns */
     int64_t holds;                       /* the conversation that the cells are of; 0: none */
     int64_t offered;                     /* the conversation whose saved states were looked at last; 0: none was */
+    char *unrouted;                      /* why the last answer's positions could not be told, as it was said; NULL: they could. owned */
     char *fed;                           /* what memory fed to what the cells are of, as states.c writes it down; NULL: nothing. owned */
     bool config_changed;                 /* an edit was applied since the turn last looked */
     bool after_again;                    /* the cells are those of an /again with other settings: the next prompt is evaluated anew */

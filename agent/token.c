@@ -79,13 +79,13 @@ static void say_experts(const mem_trace *t, int at, q_buf *out, cJSON *json)
             left++;
             continue;
         }
-        q_buf_say(out, "%5d %7.3f ", l, (double)t->entropy[row]);
+        q_buf_say(out, isfinite(t->entropy[row]) ? "%5d %7.3f " : "%5d         ", l, (double)t->entropy[row]);
         if (isfinite(t->margin[row]))
             q_buf_say(out, "%7.3f ", (double)t->margin[row]);
         else
             q_buf_say(out, "%7s ", "");
         for (int i = 0; i < k && i < SHOWN; i++)
-            q_buf_say(out, " e%d %.3f", id[i], (double)w[i]);
+            q_buf_say(out, isfinite(w[i]) ? " e%d %.3f" : " e%d", id[i], (double)w[i]);
         if (k > SHOWN)
             q_buf_say(out, " +%d", k - SHOWN);
         q_buf_say(out, "\n");
@@ -295,13 +295,13 @@ static void narrow(const lab_whatif_result *r, const mem_trace *t, int at, const
         int k = ran(id, t->max_k);
         if (!k)
             continue;
-        q_buf_say(out, "%3d %5.2f ", l, (double)t->entropy[row]);
+        q_buf_say(out, isfinite(t->entropy[row]) ? "%3d %5.2f " : "%3d       ", l, (double)t->entropy[row]);
         if (isfinite(t->margin[row]))
             q_buf_say(out, "%5.2f", (double)t->margin[row]);
         else
             q_buf_say(out, "%5s", "");
         for (int i = 0; i < k && i < 2; i++)
-            q_buf_say(out, " e%d %.2f", id[i], (double)t->weights[row * (size_t)t->max_k + (size_t)i]);
+            q_buf_say(out, isfinite(t->weights[row * (size_t)t->max_k + (size_t)i]) ? " e%d %.2f" : " e%d", id[i], (double)t->weights[row * (size_t)t->max_k + (size_t)i]);
         if (k > 2)
             q_buf_say(out, " +%d", k - 2);
         q_buf_say(out, "\n");

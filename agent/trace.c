@@ -162,6 +162,10 @@ static void trace(agt *a, const job *j)
         rc = q_write_file_atomic(real, csv.p, csv.len, err);
         if (rc == Q_OK)
             rc = q_write_file_atomic(beside, json.p, json.len, err);
+        if (rc == Q_OK) {
+            agt_outside(a, "trace", real);
+            agt_outside(a, "trace", beside);
+        }
         if (rc == Q_OK)
             note(&a->events, AGT_INFO, ngettext("%d token of routing is in %s, the configuration in %s", "%d tokens of routing are in %s, the configuration in %s",
                                             (unsigned long)t->n), t->n, real, beside);

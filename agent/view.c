@@ -181,7 +181,7 @@ static void parts_of(agt_passage *p)
     char name[32];
     for (double v; p->n_factor < AGT_PARTS && rag_signals_next(&at, name, &v);) {
         bool by = strncmp(name, RAG_BY, strlen(RAG_BY)) == 0;
-        if (by && !meaning)              /* words alone: the order is theirs */
+        if (by && !meaning && strcmp(name, RAG_BY RAG_SECOND) != 0)      /* words alone: the order is theirs */
             continue;
         agt_part *f = &p->factor[p->n_factor++];
         const char *word = by ? name + strlen(RAG_BY) : name;
@@ -213,6 +213,7 @@ agt_retrieval *view_result(const rag_result *r)
     for (int i = 0; i < r->n; i++)
         o->best = r->v[i].score > o->best ? r->v[i].score : o->best;
     o->min_score = r->min_score;
+    o->narrowed = r->narrowed.words ? q_strdup(r->narrowed.words) : NULL;
     int *order = rag_shown(r);
     for (int i = 0; i < r->n; i++) {
         const rag_passage *v = &r->v[order[i]];
@@ -236,9 +237,11 @@ agt_retrieval *view_result(const rag_result *r)
         p->terms = rag_terms_text(r, v);
         q_buf_clear(&b);
         rag_why(r, v, &b);
-        rag_taken(v->taken_ms, v->missing, &b);
+        rag_taken(v->taken_ms, v->missing, v->away_ms, &b);
         p->why = q_buf_take(&b);
         p->missing = v->missing;
+        p->away_ms = v->away_ms;
+        p->away = v->away_ms ? rag_away_words(v->away_ms) : NULL;
     }
     free(order);
     q_buf b = { 0 };
@@ -250,7 +253,7 @@ agt_retrieval *view_result(const rag_result *r)
 
 /* The text of a passage that a log row holds, as it is now, of a long message its beginning; "" when it was deleted since;
  * and as of when it is. */
-static char *text_of(mem_store *s, const lost_now *gone, const mem_log *v, agt_passage *of, q_buf *why)
+static char *text_of(mem_store *s, const lost_now *gone, const rag_aways *away, const mem_log *v, agt_passage *of, q_buf *why)
 {
     enum { LONG = 8192 };
     char err[Q_ERRLEN], *text = NULL;
@@ -261,7 +264,9 @@ static char *text_of(mem_store *s, const lost_now *gone, const mem_log *v, agt_p
         text = q_strdup(p.text ? p.text : "");
     if (p.text && p.kind == MEM_CHUNK && p.trust == MEM_TRUST_OWN) {
         of->missing = lost_has(gone, p.source);
-        rag_taken(p.created_ms, of->missing, why);
+        of->away_ms = rag_away_since(s, away, p.source);
+        of->away = of->away_ms ? rag_away_words(of->away_ms) : NULL;
+        rag_taken(p.created_ms, of->missing, of->away_ms, why);
     }
     of->owner = p.source;
     mem_passage_free(&p);
@@ -273,6 +278,10 @@ agt_retrieval *view_logs(mem_store *s, const lost_now *gone, const mem_logs *l, 
     agt_retrieval *o = q_alloc(sizeof *o);
     o->p = q_alloc(sizeof *o->p * (size_t)(l->n + 1));
     o->min_score = min_score;
+    char err[Q_ERRLEN];
+    rag_aways away;
+    if (rag_away_list(s, &away, err) != Q_OK)
+        away.n = 0;
     int *order = rag_shown_logs(l);
     for (int i = 0; i < l->n; i++) {
         const mem_log *v = &l->v[order[i]];
@@ -288,7 +297,7 @@ agt_retrieval *view_logs(mem_store *s, const lost_now *gone, const mem_logs *l, 
         p->tokens = v->tokens;
         q_buf b = { 0 };
         rag_log_why(v, &b);
-        p->text = text_of(s, gone, v, p, &b);
+        p->text = text_of(s, gone, &away, v, p, &b);
         p->why = q_buf_take(&b);
         double least = rag_log_min_score(v);
         rag_number(v->score, least, p->shown);
@@ -304,6 +313,7 @@ agt_retrieval *view_logs(mem_store *s, const lost_now *gone, const mem_logs *l, 
         o->fed_tokens += v->number > 0 ? v->tokens : 0;
     }
     free(order);
+    rag_aways_free(&away);
     if (!o->fed) {
         q_buf b = { 0 };
         rag_logs_summary(l, &b);

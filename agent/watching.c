@@ -251,19 +251,28 @@ static void look(agt *a, const job *j)
     bool there = stat(j->text, &st) == 0 && S_ISDIR(st.st_mode);
     int rc = there ? rag_add(a->store, j->text, &o, &p, err) : Q_OK;
     bool away = !there || (rc == Q_OK && p.kept > 0) || (rc < 0 && rc != Q_CANCEL);
+    char unsaid[Q_ERRLEN];
+    int64_t since = q_wall_ms();
+    pthread_mutex_lock(&w->mu);
+    bool watched_yet = find(w, j->text) != NULL;
+    pthread_mutex_unlock(&w->mu);
+    if (watched_yet && rc != Q_CANCEL && rag_away_put(a->store, j->text, away, since, &since, unsaid) < 0)     /* over a start too, and for its passages */
+        note(&a->events, AGT_WARN, "%s", unsaid);
     pthread_mutex_lock(&w->mu);
     watched *f = find(w, j->text);
     bool was = f && f->lost_ms, few = f && f->few && !f->said;
     if (f) {
         f->posted = false;
         f->said |= f->few;
-        f->lost_ms = !away ? 0 : was ? f->lost_ms : q_wall_ms();
+        f->lost_ms = away ? since : 0;
     }
     day_of(f ? f->lost_ms : 0, when);
     pthread_mutex_unlock(&w->mu);
     wake(w);
-    if (!f)
-        return;                          /* watched no more */
+    if (!f) {                            /* watched no more */
+        rag_away_put(a->store, j->text, false, 0, &since, unsaid);
+        return;
+    }
     tell(a, j->text, &p);
     if (few)
         note(&a->events, AGT_WARN, _("%s has more folders than the system tells of (fs.inotify.max_user_watches): it is also looked at every half minute"), j->text);
@@ -311,6 +320,7 @@ static void list(agt *a)
 static void off(agt *a, const char *path)
 {
     char err[Q_ERRLEN], *key = watching_key(path);
+    int64_t since;
     watching *w = &a->watching;
     pthread_mutex_lock(&w->mu);
     watched *f = find(w, path);
@@ -321,7 +331,7 @@ static void off(agt *a, const char *path)
     pthread_mutex_unlock(&w->mu);
     if (!f)
         note(&a->events, AGT_ERROR, _("%s is not watched; /watch lists the folders that are"), path);
-    else if (mem_setting_put(a->store, key, NULL, err) < 0)
+    else if (mem_setting_put(a->store, key, NULL, err) < 0 || rag_away_put(a->store, path, false, 0, &since, err) < 0)
         note(&a->events, AGT_ERROR, "%s", err);
     else
         note(&a->events, AGT_INFO, _("%s is not watched any more; what was taken in stays"), path);

@@ -25,8 +25,8 @@ make BUILD="$build" PREFIX=/nonexistent DESTDIR="$PWD/$at.stage" install > "$bui
 mkdir -p "$at/licences"
 mv "$at.stage/nonexistent"/* "$at" && rm -rf "$at.stage" || fail "cannot fill $at"
 # beside the program here, so that one path leads both to their libraries
-mv "$at/lib/quorum/quorum-readers" "$at/bin" && rmdir "$at/lib/quorum" || fail "quorum-readers is not installed"
-strip "$at/bin/quorum" "$at/bin/quorum-readers"
+mv "$at/lib/quorum/quorum-readers" "$at/lib/quorum/quorum-box" "$at/bin" && rmdir "$at/lib/quorum" || fail "quorum-readers or quorum-box is not installed"
+strip "$at/bin/quorum" "$at/bin/quorum-readers" "$at/bin/quorum-box"
 cp LICENSE README.md "$at"
 
 # The libraries, by what the programs are linked with now, and their licences where the distribution keeps them.
@@ -44,7 +44,7 @@ done
 [ -r "$at/share/terminfo/x/xterm" ] || fail "no descriptions of terminals (infocmp and tic of ncurses make them)"
 
 # Closed: what is needed is beside it or the C library's; nothing newer than the oldest system it is for.
-for f in "$at/bin/quorum" "$at/bin/quorum-readers" "$at"/lib/*; do
+for f in "$at/bin/quorum" "$at/bin/quorum-readers" "$at/bin/quorum-box" "$at"/lib/*; do
     for need in $(objdump -p "$f" | sed -n 's/^ *NEEDED *//p'); do
         echo "$need" | grep -qE "^($system)\.so" || [ -e "$at/lib/$need" ] || fail "$f needs $need, which is not inside"
     done
@@ -52,7 +52,7 @@ for f in "$at/bin/quorum" "$at/bin/quorum-readers" "$at"/lib/*; do
     [ "$(printf '%s\n%s\n' "$high" "$newest" | sort -V | tail -n 1)" = "$newest" ] ||
         fail "$f needs GLIBC_$high, newer than $newest: build on Debian 12 (build-aux/roots.sh has one)"
 done
-for f in "$at/bin/quorum" "$at/bin/quorum-readers"; do
+for f in "$at/bin/quorum" "$at/bin/quorum-readers" "$at/bin/quorum-box"; do
     objdump -p "$f" | grep -q 'RPATH.*\$ORIGIN/../lib' || fail "$f has no RPATH of \$ORIGIN/../lib"
 done
 tar -C "$build" --owner=0 --group=0 --sort=name -czf "$build/$name.tar.gz" "$name" || fail "packing failed"

@@ -15,6 +15,7 @@ int memory_graph(mem_store *s, const memory_ask *a, char *err)
     if (rc == Q_OK && a->svg) {
         rag_around_svg(&r, &out);
         rc = cli_put_picture(a->svg, a->force, "graph.svg", &out, err);
+        if (rc == Q_OK) rc = mem_outside_put(s, "picture", a->svg, err);
     }
     q_buf_clear(&out);
     if (rc == Q_OK && a->json) {

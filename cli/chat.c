@@ -97,6 +97,7 @@ static void json_retrieval(const agt_retrieval *r)
     cJSON_AddNumberToObject(o, "tokens", r->fed_tokens);
     cJSON_AddNumberToObject(o, "best", r->best);
     cJSON_AddNumberToObject(o, "min_score", r->min_score);
+    if (r->narrowed) cJSON_AddStringToObject(o, "narrowed", r->narrowed);
     cJSON *list = cJSON_AddArrayToObject(o, "passages");
     for (int i = 0; i < r->n; i++) {
         const agt_passage *p = &r->p[i];
@@ -110,6 +111,7 @@ static void json_retrieval(const agt_retrieval *r)
         cJSON_AddBoolToObject(x, "fed", p->number > 0);
         cJSON_AddStringToObject(x, "fate", fate[p->fate]);
         cJSON_AddBoolToObject(x, "pinned", p->pinned);
+        if (p->away_ms) cJSON_AddNumberToObject(x, "not_reachable_since", (double)p->away_ms);
         cJSON_AddStringToObject(x, "why", p->why);
         cJSON_AddItemToArray(list, x);
     }

@@ -135,10 +135,25 @@ static int folder(struct verifying *v, const char *path, int depth, const char *
     return rc;
 }
 
+/* What left for elsewhere, as far as it is still there: files, and folders of exports. */
+static int outside(struct verifying *v, const char *const text[], int n, int *files, char *err)
+{
+    mem_outsides l;
+    int rc = mem_outside_of(v->a->db, &l, err);
+    for (int i = 0; i < l.n && rc == Q_OK; i++) {
+        struct stat st;
+        bool there = stat(l.v[i].path, &st) == 0;
+        if (there && S_ISDIR(st.st_mode)) rc = folder(v, l.v[i].path, 1, text, n, files, err);
+        else if (there && S_ISREG(st.st_mode)) rc = one_file(v, l.v[i].path, text, n, err), ++*files;
+    }
+    mem_outsides_free(&l);
+    return rc;
+}
+
 int memory_verify(const memory_ask *a, char *err)
 {
     struct verifying v = {.a = a};
-    int files = 0, unread = 0, rc = mem_verify_absent(a->db, a->absent, tell, &v, &files, &unread, err);
+    int files = 0, unread = 0, more, rc = mem_verify_absent(a->db, a->absent, tell, &v, &files, &unread, err);
     char *json = escaped(a->absent), *line = coded(a->absent);
     const char *const text[] = {a->absent, json, line};
     static const enum q_dir dirs[] = {Q_DIR_DATA, Q_DIR_STATE, Q_DIR_CONFIG, Q_DIR_CACHE};
@@ -146,10 +161,11 @@ int memory_verify(const memory_ask *a, char *err)
         char *path = q_user_path(dirs[i], "");
         size_t n = path ? strlen(path) : 0;
         if (n && path[n - 1] == '/') path[n - 1] = 0;
-        int more = path ? folder(&v, path, 0, text, 3, &files, err) : Q_OK;
+        more = path ? folder(&v, path, 0, text, 3, &files, err) : Q_OK;
         if (more < 0) rc = more;
         free(path);
     }
+    if (rc >= 0 && (more = outside(&v, text, 3, &files, err)) < 0) rc = more;
     free(json);
     free(line);
     if (rc < 0) return cli_fail(err);
@@ -165,6 +181,18 @@ void memory_unread(int n)
 {
     q_say(stderr, ngettext("quorum: a part of the file could not be read: the rest is whole\n",
                            "quorum: %d parts of the file could not be read: the rest is whole\n", (unsigned long)n), n);
+}
+
+void memory_left(const memory_ask *a)
+{
+    char err[Q_ERRLEN], path[4096];
+    struct stat st;
+    mem_store *s = NULL;
+    ssize_t n = fstat(STDOUT_FILENO, &st) == 0 && S_ISREG(st.st_mode) ? readlink("/proc/self/fd/1", path, sizeof path - 1) : -1;
+    if (n <= 0 || mem_open(a->db, &s, err) != Q_OK) return;
+    path[n] = 0;
+    if (mem_outside_put(s, "export", path, err) != Q_OK) q_say(stderr, "quorum: %s\n", err);
+    mem_close(s);
 }
 
 struct exporting { bool (*go)(void *user); };
@@ -183,6 +211,7 @@ int memory_export(struct mem_store *s, const memory_ask *a, bool (*go)(void *use
     int rc = mem_tidy(s, go, NULL, err);        /* what was forgotten a moment ago does not leave */
     if (rc == Q_OK) rc = rag_export(s, a->markdown, &o, &out, err);
     if (isatty(2)) q_say_own(stderr, "\r\033[K");
+    if (rc == Q_OK) rc = mem_outside_put(s, "export", a->markdown, err);
     if (rc != Q_OK) return cli_fail(err);
     q_say(stdout, _("%s: conversations: %lld, messages: %lld, documents: %lld, facts: %lld\n"), a->markdown, (long long)out.conversations, (long long)out.messages,
           (long long)out.documents, (long long)out.facts);

@@ -5,19 +5,23 @@
 #include "base/base.h"
 
 struct mem_store;
-enum { MEMORY_REST_MAX = 256 };         /* arguments */
+enum { MEMORY_REST_MAX = 256, MEMORY_OF = 3 };      /* arguments; options of what is searched */
 
 typedef struct memory_ask {             /* what the command line asks for */
-    const char *db, *model, *absent, *svg, *markdown;
+    const char *db, *model, *rerank, *absent, *svg, *markdown;
+    const char *of[MEMORY_OF];          /* --since, --until, --by; NULL: not given */
     char *rest[MEMORY_REST_MAX];
     int n, max, limit, mode;
-    bool json, yes, explain, force;
+    bool json, yes, explain, force, again;
 } memory_ask;
 
 /* On a terminal a person is asked this; elsewhere only --yes is a yes, which is said. */
 bool memory_agreed(const memory_ask *, const char *question);
 
 void memory_unread(int n);              /* says that so many parts of the file could not be read */
+
+/* An export went to standard output: where that is a file, it is written down, if the memory can be opened at all. */
+void memory_left(const memory_ask *);
 
 /* Exit statuses. */
 int memory_forget(struct mem_store *, const memory_ask *, char *err);

@@ -7,6 +7,7 @@
 #include "cli/keep.h"
 #include "cli/meaning.h"
 #include "engine/embed.h"
+#include "provider/provider.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -22,10 +23,12 @@
 #include "rag/rag.h"
 
 const cli_command cli_memory = { "memory", N_(
-    "quorum memory add PATH... [--db FILE]        takes text, Markdown and archives of chats, or folders of them, into memory\n"
-    "quorum memory search TEXT [--json] [-n N] [--explain] [--mode auto|lexical|hybrid|graph] [-m F]\n"
+    "quorum memory add PATH... [--db FILE] [--again]  takes text, Markdown and archives of chats, or folders of them, into memory;\n"
+    "    --again: also what was forgotten of archives\n"
+    "quorum memory search TEXT [--json] [-n N] [--explain] [--mode auto|lexical|hybrid|graph] [-m F] [--rerank MODEL|default]\n"
+    "                     [--since DAY] [--until DAY] [--by me|model|NAME]  only what was said or taken in then, or by them\n"
     "    the best passages, and which of them would be fed; --explain: every number of it. F is an embedding model: without -m\n"
-    "    the one that quorum model fetch --embedder brings, if it is there\n"
+    "    the one that quorum model fetch --embedder brings, if it is there; --rerank: a chat model judges them once more\n"
     "quorum memory graph NAME [--json] [--svg FILE [--force]]  what stands beside a name in memory, as text or as a picture\n"
     "quorum memory list\n"
     "quorum memory map [--json]                   how much of what there is, in which languages, and how it grew\n"
@@ -77,7 +80,7 @@ static int add(mem_store *s, const memory_ask *a, char *err)
     int rc = Q_OK, bad = 0;
     for (int i = 0; i < a->n && !interrupted; i++) {
         rag_progress p;
-        rag_add_opts o = {.progress = show_file, .go = going_on};
+        rag_add_opts o = {.progress = show_file, .go = going_on, .again = a->again};
         tell_beginning(a->rest[i]);
         int one = rag_add(s, a->rest[i], &o, &p, err);
         if (isatty(2)) q_say_own(stderr, "\r\033[K");
@@ -94,6 +97,7 @@ static int add(mem_store *s, const memory_ask *a, char *err)
         all.chats_more += p.chats_more;
         all.chats_same += p.chats_same;
         all.messages += p.messages;
+        all.forgotten += p.forgotten;
         all.damaged += p.damaged;
         if (one == Q_OK) continue;
         bad = cli_fail(err);
@@ -129,6 +133,7 @@ static void search_json(const rag_result *r, const char *text)
     cJSON_AddNumberToObject(o, "best_below", r->best_below);
     cJSON_AddStringToObject(o, "by", r->by == RAG_HYBRID ? "hybrid" : r->by == RAG_GRAPH ? "graph" : r->by == RAG_OFF ? "off" : "lexical");
     if (r->note) cJSON_AddStringToObject(o, "note", r->note);
+    rag_json_narrowed(o, &r->narrowed);
     cJSON *t = cJSON_AddArrayToObject(o, "terms");
     for (int i = 0; i < r->n_term; i++) {
         cJSON *e = cJSON_CreateObject();
@@ -150,6 +155,7 @@ static void search_json(const rag_result *r, const char *text)
         cJSON_AddStringToObject(e, "label", p->label);
         cJSON_AddStringToObject(e, "trust", rag_trust_word(p->trust));
         cJSON_AddNumberToObject(e, "offset", (double)p->offset);
+        if (p->away_ms) cJSON_AddNumberToObject(e, "not_reachable_since", (double)p->away_ms);
         cJSON_AddNumberToObject(e, "score", p->score);
         q_buf b = {0};
         rag_json_signals(e, rag_signals_text(p, &b));
@@ -190,13 +196,30 @@ static void search_words(const rag_result *r, const memory_ask *a)
         const rag_passage *p = &r->v[order[i]];
         char number[16] = "-";
         if (p->fate == RAG_FED) snprintf(number, sizeof number, "[%d]", p->number);
-        q_say(stdout, "%s %.2f  %s%s\n    %.*s%s\n", number, p->score, p->label, p->fate == RAG_FED ? "" : _("  (would not be fed)"),
+        char *away = p->away_ms ? rag_away_words(p->away_ms) : NULL;
+        q_say(stdout, "%s %.2f  %s%s%s%s%s\n    %.*s%s\n", number, p->score, p->label, away ? "  (" : "", away ? away : "", away ? ")" : "", p->fate == RAG_FED ? "" : _("  (would not be fed)"),
               PREVIEW, p->text, strlen(p->text) > PREVIEW ? "…" : "");
+        free(away);
     }
     free(order);
+    if (!a->explain && r->narrowed.words) q_say(stdout, "%s\n", r->narrowed.words);
     if (!a->explain && r->note) q_say(stdout, "%s\n", r->note);
     if (!a->explain) q_say(stdout, r->searched ? _("asked as a question: %s\n") : "%s\n", rag_summary(r, &b));
     q_buf_free(&b);
+}
+
+static const char *const memory_of[MEMORY_OF] = {"--since", "--until", "--by"};
+
+static bool judging_on(void *user, int done, int total) { return !interrupted; }
+
+/* As memory.rerank does before an answer, in as much time as it takes. */
+static int second_look(const char *model, const char *question, const rag_config *c, const rag_scope *scope, rag_result *r, char *err)
+{
+    prov *who = NULL;
+    int judged, rc = cli_memory_second(model, &who, err);
+    if (rc == Q_OK) rc = agt_second_look(who, question, c, scope, r, judging_on, NULL, &judged, err);
+    prov_close(who);
+    return rc;
 }
 
 static int search(mem_store *s, const memory_ask *a, char *err)
@@ -210,8 +233,12 @@ static int search(mem_store *s, const memory_ask *a, char *err)
     rag_result *r = NULL;
     eng_embedder *model = NULL;
     rag_scope scope = {.budget = -1};
-    int rc = open_near(s, a, &model, &scope.near, err);
+    int rc = Q_OK;
+    for (int i = 0; i < MEMORY_OF && rc == Q_OK; i++)
+        if (a->of[i]) rc = rag_scope_set(&scope, memory_of[i] + 2, a->of[i], err);
+    if (rc == Q_OK) rc = open_near(s, a, &model, &scope.near, err);
     if (rc == Q_OK) rc = rag_search(s, &c, q.p, &scope, &r, err);
+    if (rc == Q_OK && a->rerank) rc = second_look(a->rerank, q.p, &c, &scope, r, err);
     if (rc == Q_OK && a->json && a->explain) {
         char *json = rag_explain_json(r, q.p);
         if (json) q_say_json(stdout, json);
@@ -314,6 +341,7 @@ static int export(const memory_ask *a, char *err)
     int unread = 0, rc = mem_export(a->db, export_row, NULL, &unread, err);
     if (rc == Q_OK && (fflush(stdout) != 0 || ferror(stdout))) rc = q_fail(err, Q_IO, _("the export could not be written: %s"), strerror(errno));
     if (rc != Q_OK) return cli_fail(err);
+    memory_left(a);
     if (unread == 0) return 0;
     memory_unread(unread);
     return 1;
@@ -334,7 +362,7 @@ static int status(mem_store *s, const memory_ask *a, char *err) { return cli_mem
 /* opens: works on the store; else on the file. */
 static const struct act { const char *name; int min, max; int (*run)(mem_store *, const memory_ask *, char *err); int (*file)(const memory_ask *, char *err); } acts[] = {
     {"add", 1, MEMORY_REST_MAX, add, NULL},
-    {"search", 1, MEMORY_REST_MAX, search, NULL},
+    {"search", 0, MEMORY_REST_MAX, search, NULL},
     {"graph", 1, MEMORY_REST_MAX, memory_graph, NULL},
     {"list", 0, 0, list, NULL},
     {"map", 0, 0, map, NULL},
@@ -372,6 +400,18 @@ static int search_mode(const char *v)
     return rag_config_set(&c, "memory.mode", v, err) == Q_OK && c.mode != RAG_OFF ? c.mode : -1;
 }
 
+/* Takes an option of what is searched. */
+static bool of_which(int argc, char **argv, int *i, const char *of[MEMORY_OF])
+{
+    const char *v;
+    for (int k = 0; k < MEMORY_OF; k++)
+        if ((v = cli_opt(argc, argv, i, memory_of[k])) != NULL) {
+            of[k] = v;
+            return true;
+        }
+    return false;
+}
+
 int cmd_memory(int argc, char **argv)
 {
     const char *name = NULL;
@@ -383,6 +423,7 @@ int cmd_memory(int argc, char **argv)
         if (dash && strcmp(argv[i], "--") == 0) plain = true;
         else if (dash && strcmp(argv[i], "--json") == 0) a.json = true;
         else if (dash && strcmp(argv[i], "--yes") == 0) a.yes = true;
+        else if (dash && strcmp(argv[i], "--again") == 0) a.again = true;
         else if (dash && strcmp(argv[i], "--force") == 0) a.force = true;
         else if (dash && (v = cli_opt(argc, argv, &i, "--svg")) != NULL) a.svg = v;
         else if (dash && (v = cli_opt(argc, argv, &i, "--markdown")) != NULL) a.markdown = v;
@@ -390,6 +431,8 @@ int cmd_memory(int argc, char **argv)
         else if (dash && (v = cli_opt(argc, argv, &i, "--mode")) != NULL) {
             if ((a.mode = search_mode(v)) < 0) return cli_usage(&cli_memory, _("--mode is auto, lexical, hybrid or graph"));
         }
+        else if (dash && (v = cli_opt(argc, argv, &i, "--rerank")) != NULL) a.rerank = v;
+        else if (dash && of_which(argc, argv, &i, a.of)) continue;
         else if (dash && (v = cli_opt(argc, argv, &i, "--db")) != NULL) a.db = v;
         else if (dash && (v = cli_opt(argc, argv, &i, "--absent")) != NULL) a.absent = v;
         else if (dash && (v = cli_opt(argc, argv, &i, "-m")) != NULL) a.model = v;
@@ -409,9 +452,13 @@ int cmd_memory(int argc, char **argv)
     if (!act) return cli_usage(&cli_memory, name ? _("memory knows add, search, graph, list, map, embed, status, delete, forget, verify, check, backups, restore, export and import") : "");
     if (a.n < act->min || a.n > act->max) return cli_usage(&cli_memory, _("wrong number of arguments"));
     if ((act->file == memory_verify) != (a.absent != NULL) || (a.absent && !*a.absent)) return cli_usage(&cli_memory, _("verify takes --absent TEXT, and nothing else does"));
+    if (act->run == search && !a.n && !a.of[0] && !a.of[1] && !a.of[2]) return cli_usage(&cli_memory, _("wrong number of arguments"));
+    for (int i = 0; i < MEMORY_OF; i++)
+        if (a.of[i] && act->run != search) return cli_usage(&cli_memory, _("search takes --since, --until and --by, and nothing else does"));
     if (a.markdown && act->file != export) return cli_usage(&cli_memory, _("export takes --markdown FOLDER, and nothing else does"));
     if (a.markdown) act = &folder;
     if ((act->run != memory_graph && a.svg) || (a.force && act->run != memory_graph && act != &folder)) return cli_usage(&cli_memory, _("graph takes --svg FILE, it and export --markdown take --force, and nothing else does"));
+    if (a.again && act->run != add) return cli_usage(&cli_memory, _("add takes --again, and nothing else does"));
     if (act->run == delete && !ids_are_numbers(&a)) return cli_usage(&cli_memory, _("delete takes an ID as quorum memory list shows it"));
     char err[Q_ERRLEN];
     return act->run ? on_store(act, &a, err) : act->file(&a, err);

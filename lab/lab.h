@@ -43,6 +43,14 @@ typedef struct lab_view {
     int n_tokens;
 } lab_view;
 void lab_view_free(lab_view *);          /* contents, not the struct */
+/* Which experts ran is known, their weights are not: of a server. */
+static inline bool lab_view_bare(const lab_view *v)
+{
+    for (int l = 0; l < v->n_layer && v->now && v->now_weight; l++)
+        if (v->now[l * v->k_max] != 0xFFFF)
+            return v->now_weight[l * v->k_max] != v->now_weight[l * v->k_max];
+    return false;
+}
 
 /* ================= what is watched ================= */
 struct lab_guard;

@@ -121,7 +121,7 @@ static void words_said(const lab_zoom *z, int columns, q_buf *out)
         const lab_zoom_token *t = &z->token[i];
         q_buf_say(out, "%7d %6d", t->ran, t->of);
         if (all)
-            q_buf_say(out, " %8.1f %7.3f", t->chance, t->weight);
+            q_buf_say(out, t->weight > 0 ? " %8.1f %7.3f" : " %8.1f        ", t->chance, t->weight);      /* none is known: a server's */
         q_buf_puts(out, "  ");
         char *text = *t->text ? begin_of(t->text, room - side < TOKEN ? room - side : TOKEN) : q_printf(_("id %d"), t->id);
         char *left = end_of(t->before, side), *right = begin_of(t->after, room - side - points(text));

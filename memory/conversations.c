@@ -114,6 +114,7 @@ int mem_conversation_delete(mem_store *s, int64_t id, char *err)
     /* what is short and readable goes at once */
     if (rc == Q_OK) rc = store_run(s, &n, err, "UPDATE conversation SET state=2, title='', draft='' WHERE id=? AND state=0", "i", id);
     if (rc == Q_OK && n) rc = store_backups_owe(s, err);
+    if (rc == Q_OK && n) rc = store_forgotten_put(s, id, 0, err);
     return end_change(s, rc, n, id, err);
 }
 

@@ -11,7 +11,7 @@
 /* What holds a person's words, and how a row's own order is called. */
 static const char *const tables[] = {"sqlite_sequence", "conversation", "message", "pending", "document", "chunk", "setting", "routing_tag", "message_config", "message_trace",
                                      "retrieval", "import", "import_message", "message_raw", "document_raw", "pin", "ban", "fact",
-                                     "tool_call", "tool_whole", "tool_undo"};
+                                     "tool_call", "tool_whole", "tool_undo", "forgotten"};
 enum { COLUMNS_MAX = STORE_COLUMNS_MAX };
 
 bool store_export_holds(const char *table)
@@ -100,7 +100,8 @@ static int open_file(struct exporting *x, bool still, char *err)
     return rc;
 }
 
-static int export_file(char *file /* taken */, bool still, mem_export_fn *fn, void *user, int *unread, char *err)
+/* table: only that one; NULL: those of an export. */
+static int export_file(char *file /* taken */, bool still, const char *table, mem_export_fn *fn, void *user, int *unread, char *err)
 {
     struct exporting x = {.fn = fn, .user = user, .s.path = file};
     *unread = 0;
@@ -117,7 +118,7 @@ static int export_file(char *file /* taken */, bool still, mem_export_fn *fn, vo
         int64_t any;
         rc = store_int(&x.s, &any, err, "SELECT count(*) FROM sqlite_schema", "");
     }
-    for (size_t i = 0; i < sizeof tables / sizeof *tables && rc == Q_OK; i++) rc = one_table(&x, tables[i], err);
+    for (size_t i = 0; i < (table ? 1 : sizeof tables / sizeof *tables) && rc == Q_OK; i++) rc = one_table(&x, table ? table : tables[i], err);
     if (rc == Q_FORMAT)                         /* the store's own sentence sends to an export, which this is */
         q_fail(err, rc, _("%s is damaged beyond reading, or is no database: nothing of it can be exported; sqlite3 FILE .recover may find more"), x.s.path);
     *unread = x.unread;
@@ -130,7 +131,13 @@ static int export_file(char *file /* taken */, bool still, mem_export_fn *fn, vo
 
 int mem_export(const char *path, mem_export_fn *fn, void *user, int *unread, char *err)
 {
-    return export_file(path ? store_path(path) : q_user_path(Q_DIR_DATA, "quorum.db"), false, fn, user, unread, err);
+    return export_file(path ? store_path(path) : q_user_path(Q_DIR_DATA, "quorum.db"), false, NULL, fn, user, unread, err);
+}
+
+int store_export_table(const char *path, const char *table, mem_export_fn *fn, void *user, char *err)
+{
+    int unread;
+    return export_file(path ? store_path(path) : q_user_path(Q_DIR_DATA, "quorum.db"), false, table, fn, user, &unread, err);
 }
 
 int mem_export_now(mem_store *s, mem_export_fn *fn, bool (*go)(void *user), void *user, int *unread, char *err)
@@ -141,7 +148,7 @@ int mem_export_now(mem_store *s, mem_export_fn *fn, bool (*go)(void *user), void
     store_backup_day(s, day);
     char *beside = store_backup_path(s->path, day), *copy = q_printf("%s.%ld.part.export", beside, (long)getpid());    /* what is left of a killed process goes with its backups */
     int rc = store_backup_write(s, copy, go, user, err);
-    if (rc == Q_OK) rc = export_file(q_strdup(copy), true, fn, user, unread, err);
+    if (rc == Q_OK) rc = export_file(q_strdup(copy), true, NULL, fn, user, unread, err);
     q_file_erase(copy, why);
     free(copy);
     free(beside);

@@ -168,6 +168,7 @@ static int one_message(mem_store *s, int64_t id, int *gone, char *err)
     int rc = store_int(s, &conversation, err, "SELECT m.conversation FROM message m JOIN conversation c ON c.id=m.conversation WHERE m.id=? AND c.state=0", "i", id);
     if (rc != Q_OK) return rc == Q_NOTFOUND ? Q_OK : rc;
     rc = store_int(s, &parent, err, "SELECT ifnull(parent, 0) FROM message WHERE id=?", "i", id);
+    if (rc == Q_OK) rc = store_forgotten_put(s, conversation, id, err);
     if (rc == Q_OK) rc = store_logs_forget(s, MEM_CHAT, id, err);
     if (rc == Q_OK) rc = store_wish_passage_gone(s, MEM_CHAT, id, err);
     if (rc == Q_OK) rc = store_index_drop(s, MEM_CHAT, id, err);
@@ -206,6 +207,7 @@ static const struct { const char *sql, *last; } beside[] = {
     {"UPDATE message_config SET json='{}', label='', mark='' WHERE message BETWEEN ? AND ? AND (holds(json) OR holds(label) OR holds(mark))",
      "SELECT ifnull(max(message), 0) FROM message_config"},
     {"DELETE FROM routing_tag WHERE message BETWEEN ? AND ? AND holds(name)", "SELECT ifnull(max(message), 0) FROM routing_tag"},
+    {"DELETE FROM outside WHERE id BETWEEN ? AND ? AND holds(path)", "SELECT ifnull(max(id), 0) FROM outside"},
     /* what was being written when a person left, and errands that name it */
     {"DELETE FROM setting WHERE ?<=? AND holds(value) AND (substr(name, 1, 6)='draft.' OR substr(name, 1, 7)='errand.')", "SELECT 1"},
 };

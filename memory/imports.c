@@ -33,6 +33,7 @@ struct putting {
     bool may_make;                      /* nobody had it when it was looked for: it is made where it still is not there */
     bool fresh;                         /* it was made by the step at hand or one before it */
     int64_t *id;                        /* [m->n] of what is there; 0: not there yet */
+    bool *out; int n_out;               /* [m->n]: was forgotten and stays out */
     int at, known;                      /* messages that are settled; that were there at the beginning */
     bool done;
 };
@@ -156,6 +157,11 @@ static int part(struct putting *p, struct load *l, char *err)
         int i = p->at;
         const mem_import_message *m = &p->m->v[i];
         l->looked++;
+        if (p->out[i]) {                                    /* what stands below it hangs on what it hung on */
+            p->id[i] = m->parent >= 0 && m->parent < i ? p->id[m->parent] : 0;
+            p->at++;
+            continue;
+        }
         if (!p->id[i]) rc = look_up(p, st, i, err);         /* another process may have brought it meanwhile */
         if (rc == Q_OK && !p->id[i]) {
             rc = put_message(p, i, err);
@@ -168,7 +174,7 @@ static int part(struct putting *p, struct load *l, char *err)
     }
     sqlite3_finalize(st);
     p->done = p->at == p->m->n;
-    if (rc == Q_OK && p->done) shown = p->m->leaf >= 0 && p->m->leaf < p->m->n ? p->id[p->m->leaf] : shown;
+    if (rc == Q_OK && p->done && p->m->leaf >= 0 && p->m->leaf < p->m->n && p->id[p->m->leaf]) shown = p->id[p->m->leaf];
     return rc == Q_OK ? set_leaf(p, shown, err) : rc;
 }
 
@@ -226,20 +232,37 @@ static int steps(struct putting *v, int n, bool (*go)(void *user), void *user, m
     return rc;
 }
 
+/* What of it was forgotten, and what is there already. */
+static int look(struct putting *p, mem_imported *out, char *err)
+{
+    int rc = store_forgotten_of(p->s, p->m, p->out, &p->n_out, err);
+    if (rc == Q_OK && p->m->again && p->n_out) {
+        rc = store_forgotten_again(p->s, p->m, err);
+        memset(p->out, 0, sizeof *p->out * (size_t)p->m->n);
+        p->n_out = 0;
+    }
+    if (rc == Q_OK) rc = find_known(p, err);
+    p->may_make = p->conversation == 0;
+    p->done = p->known + p->n_out == p->m->n && (p->conversation || p->n_out);
+    out->conversation = p->conversation;
+    out->forgotten = p->n_out;
+    return rc;
+}
+
 int mem_import_put_all(mem_store *s, const mem_import *m, int n, bool (*go)(void *user), void *user, mem_imported *out, char *err)
 {
     struct putting v[MEM_IMPORTS_MAX] = {{0}};
     int rc = n <= MEM_IMPORTS_MAX ? Q_OK : q_fail(err, Q_RANGE, "%d conversations at once", n);
     memset(out, 0, sizeof *out * (size_t)n);
     for (int i = 0; i < n && rc == Q_OK; i++) {
-        v[i] = (struct putting){.s = s, .m = &m[i], .id = q_alloc(sizeof *v[i].id * (size_t)(m[i].n + 1))};
-        rc = find_known(&v[i], err);
-        v[i].may_make = v[i].conversation == 0;
-        v[i].done = v[i].conversation && v[i].known == m[i].n;
-        out[i].conversation = v[i].conversation;
+        v[i] = (struct putting){.s = s, .m = &m[i], .id = q_alloc(sizeof *v[i].id * (size_t)(m[i].n + 1)), .out = q_alloc((size_t)m[i].n + 1)};
+        rc = look(&v[i], &out[i], err);
     }
     if (rc == Q_OK) rc = steps(v, n, go, user, out, err);
-    for (int i = 0; i < n && i < MEM_IMPORTS_MAX; i++) free(v[i].id);
+    for (int i = 0; i < n && i < MEM_IMPORTS_MAX; i++) {
+        free(v[i].id);
+        free(v[i].out);
+    }
     return rc;
 }
 

@@ -181,10 +181,13 @@ typedef struct mem_import {
     const mem_import_message *v;
     int n;
     int leaf;                           /* index of the end of the branch that is shown; -1: the last message */
+    bool again;                         /* also what was forgotten of it, and it is forgotten no more */
 } mem_import;
-typedef struct mem_imported { int64_t conversation; bool fresh; int added; } mem_imported;
+#define MEM_OWN_SOURCE "quorum"         /* the source of what our own export wrote */
+typedef struct mem_imported { int64_t conversation; bool fresh; int added, forgotten /* messages that stayed out */; } mem_imported;
 /* Takes a conversation in, or adds to one that came before what is new in it; a message that is there stays as it is, and so do
- * a title that was given to it and the place of a person who went on from it. Nothing is written where nothing is new. In
+ * a title that was given to it and the place of a person who went on from it. What was forgotten of it stays out, and what stood below
+ * that hangs on what it hung on. Nothing is written where nothing is new. In
  * steps, each of which leaves a whole tree: after a failure, or a kill, calling again does the rest. go (may be NULL) is asked
  * between two steps; false: Q_CANCEL. */
 int mem_import_put(mem_store *, const mem_import *, bool (*go)(void *user), void *user, mem_imported *out, char *err);
@@ -584,6 +587,15 @@ typedef void mem_found_fn(void *user, const mem_found *);
 int mem_verify_absent(const char *path, const char *text, mem_found_fn *, void *user, int *files, int *unread, char *err);
 /* Any file's bytes; *at: about where, -1: nowhere. */
 int mem_file_holds(const char *file, const char *text, int64_t *at, char *err);
+
+/* ================= what left ================= */
+/* Files and folders outside quorum's own that hold what a person said: no forgetting reaches them, so they are written down. */
+typedef struct mem_outside { int64_t id, made_ms; char *kind /* "export", "trace", "picture"; in no language */, *path; } mem_outside;
+typedef struct mem_outsides { mem_outside *v; int n; } mem_outsides;
+int mem_outside_put(mem_store *, const char *kind, const char *path, char *err);  /* now; one of the same path is replaced */
+int mem_outside_list(mem_store *, mem_outsides *out, char *err);                 /* oldest first */
+int mem_outside_of(const char *path /* as in mem_open */, mem_outsides *out, char *err);   /* of a file that is not open; also of one that is refused */
+void mem_outsides_free(mem_outsides *);
 
 /* ================= backups ================= */
 typedef struct mem_backup { char *path, day[11]; int64_t bytes, made_ms; } mem_backup;  /* day: "2026-11-27" */

@@ -114,7 +114,7 @@ void store_rows_free(const store_table *, void **v, int *n);
 /* step/NN_*.c: SQL, one file a migration */
 extern const char store_step_01[], store_step_02[], store_step_03[], store_step_04[], store_step_05[],
     store_step_06[], store_step_07[], store_step_08[], store_step_09[], store_step_10[], store_step_11[], store_step_12[], store_step_13[], store_step_14[], store_step_15[],
-    store_step_16[], store_step_17[], store_step_18[], store_step_19[];
+    store_step_16[], store_step_17[], store_step_18[], store_step_19[], store_step_20[];
 
 /* wishes.c: what a person wants goes with what it is of, and from a document to the one that replaces it */
 int store_wish_passage_gone(mem_store *, enum mem_kind, int64_t id, char *err);
@@ -130,6 +130,8 @@ int store_check(mem_store *, char *err);
 
 /* export.c: is it a table of an export? */
 bool store_export_holds(const char *table);
+/* The rows of one table, of any file, as mem_export gives them. */
+int store_export_table(const char *path, const char *table, mem_export_fn *, void *user, char *err);
 enum { STORE_COLUMNS_MAX = 64 };
 
 /* refs.c: the same. */
@@ -225,6 +227,13 @@ int store_document_going(mem_store *, int64_t id, int *n, char *err);
 
 /* owed.c: the words that logs of other messages keep of a passage that goes. */
 int store_logs_forget(mem_store *, enum mem_kind, int64_t id, char *err);
+
+/* forgotten.c: the lock is held and a transaction is open. message 0: all of the conversation. */
+int store_forgotten_put(mem_store *, int64_t conversation, int64_t message, char *err);
+char *store_own_name(int64_t created_ms, int64_t id);   /* malloc'ed */
+/* These take the lock. Which of an archive's messages were forgotten: out [m->n]; from now on none of them was. */
+int store_forgotten_of(mem_store *, const mem_import *, bool *out, int *n, char *err);
+int store_forgotten_again(mem_store *, const mem_import *, char *err);
 
 /* backup.c: something was forgotten: backups hold it still, and go when all else is tidied. */
 int store_backups_owe(mem_store *, char *err);

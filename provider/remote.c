@@ -4,6 +4,7 @@
 #include "net/net.h"
 #include "provider/generate.h"
 #include "provider/remote_config.h"
+#include "provider/remote_routes.h"
 #include "provider/remote_wire.h"
 #include "provider/server.h"
 
@@ -30,7 +31,7 @@ typedef struct running {                 /* the answer that comes */
     const unit *now;
     const prov_hooks *hooks;
     prov_result *result;
-    int answer;
+    int answer, named;                   /* ids of tokens that are given out */
     bool fields, thinking, wrote, over, done;        /* thoughts have their field; are in one; the answer began; the line is done; the server said so */
     int rc; char why[Q_ERRLEN];          /* why it broke, told behind what came before */
 } running;
@@ -188,6 +189,8 @@ static void late(remote *m)
 static void take(remote *m)
 {
     wire_reply *w = &m->r.wire;
+    wire_name(w, m->r.named);
+    m->r.named = w->n_id;
     if (w->thought.len && m->r.wrote)
         late(m);
     if (w->thought.len) {
@@ -265,7 +268,7 @@ static void fresh(remote *m)
     wire_free(&m->r.wire);
     q_buf_clear(&m->r.body);
     q_buf_clear(&m->r.said);
-    m->r.n_unit = m->r.at = 0;
+    m->r.n_unit = m->r.at = m->r.named = 0;
     m->r.now = NULL;
     m->r.fields = m->r.thinking = m->r.wrote = m->r.over = m->r.done = false;
     m->r.rc = Q_OK;
@@ -303,6 +306,10 @@ static int begin(remote *m, wire_ask *a, char *err)
         net_request q = request(m, url, body);
         q.data = data;
         q.user = m;
+        if (a->routes) {                 /* all of them come with the last event */
+            q.limit.body = 1u << 30;
+            m->r.events.max = 512u << 20;
+        }
         rc = begin_once(m, &q, err);
         again = 0;
         if (rc < 0 && m->r.reply.status && m->r.rc == Q_OK) {
@@ -400,11 +407,74 @@ static void settle(remote *m, const prov_request *r)
         out->finish = PROV_STOP_STRING;
 }
 
+/* ---- which experts ran ---- */
+static void tell_routes(const remote *m, const remote_routes *r, int first, int skip)
+{
+    const prov_result *out = m->r.result;
+    const wire_reply *w = &m->r.wire;
+    for (int i = skip; i < r->n; i++) {
+        int token = first + i - out->prompt_tokens;      /* of the answer */
+        prov_position p = { .token = token >= 0 && token < w->n_id ? w->id[token] : -1, .pos = first + i, .config = prov_config_hash(m->c), .prompt = token < 0,
+                            .n_layer = r->layers, .max_k = r->k, .ids = r->id + (size_t)i * (size_t)r->layers * (size_t)r->k };
+        m->r.hooks->position(m->r.hooks->user, &p);
+    }
+}
+
+/* vLLM: the tokens of prompt and answer are read once more, bounded to one new one, and the experts of the answer's come. */
+static int reread(remote *m, q_buf *b, char *err)
+{
+    const wire_reply *w = &m->r.wire;
+    int n = w->n_prompt_id + w->n_id;
+    if (!w->n_prompt_id || !w->n_id)
+        return q_fail(err, Q_RANGE, _("the server tells no ids of tokens, so which experts ran cannot be asked: vLLM 0.22 or later does"));
+    int32_t *id = q_alloc(sizeof *id * (size_t)n);
+    memcpy(id, w->prompt_id, sizeof *id * (size_t)w->n_prompt_id);
+    memcpy(id + w->n_prompt_id, w->id, sizeof *id * (size_t)w->n_id);
+    char *body = wire_reread(m->model, id, n, w->n_prompt_id);
+    net_reply r;
+    int rc = fetch(m, where(m, "/completions"), body, &r, b, err);
+    if (rc == Q_OK && r.status != 200)
+        rc = refused(m, &r, b, err);
+    free(body);
+    free(id);
+    return rc;
+}
+
+/* What cannot be had is told once and never an answer's fault. */
+static void routes(remote *m)
+{
+    char err[Q_ERRLEN];
+    q_buf b = { 0 };
+    wire_reply again = { .routed = NULL };
+    remote_routes r = { .id = NULL };
+    const wire_reply *w = &m->r.wire;
+    int first = 0, rc = Q_OK;
+    if (m->server.routing == SERVER_NO_ROUTING || !m->r.hooks->position || m->r.result->tokens == 0)
+        return;
+    if (m->server.routing == SERVER_VLLM && (rc = reread(m, &b, err)) == Q_OK) {
+        rc = wire_chunk(&again, b.p, b.len, err);
+        w = &again;
+        first = m->r.wire.n_prompt_id;
+        m->r.result->prompt_tokens = first;
+    }
+    if (rc == Q_OK && !w->routed)
+        rc = q_fail(err, Q_NOTFOUND, m->server.routing == SERVER_VLLM
+            ? _("%s sends no routing: start it with --enable-return-routed-experts") : _("%s sends no routing: start it with --enable-return-routed-experts, a recent SGLang"), m->own.at);
+    if (rc == Q_OK && (rc = remote_routes_read(&m->server, w->routed, &r, err)) == Q_OK)
+        tell_routes(m, &r, first, first ? 0 : m->r.result->prompt_tokens < r.n ? m->r.result->prompt_tokens : r.n);
+    if (rc < 0 && rc != Q_CANCEL && m->r.hooks->unrouted)
+        m->r.hooks->unrouted(m->r.hooks->user, err);
+    remote_routes_free(&r);
+    wire_free(&again);
+    q_buf_free(&b);
+}
+
 static int count_request(const prov *p, const prov_request *r, char *err);
 
 static int one(remote *m, const prov_request *r, uint64_t seed, char *err)
 {
-    wire_ask a = { .model = m->model, .r = r, .c = m->c, .seed = seed };
+    wire_ask a = { .model = m->model, .r = r, .c = m->c, .seed = seed, .ids = m->server.routing == SERVER_VLLM && m->r.hooks->position,
+                   .routes = m->server.routing == SERVER_SGLANG && m->r.hooks->position };
     prov_result *out = m->r.result;
     const prov_hooks *h = m->r.hooks;
     int64_t from = q_now_ns();
@@ -428,6 +498,7 @@ static int one(remote *m, const prov_request *r, uint64_t seed, char *err)
     rc = gen_answer(&m->source, h, m->r.answer, out, err);
     settle(m, r);
     net_end(m->line);
+    routes(m);
     return rc;
 }
 
@@ -638,11 +709,29 @@ static void describe(remote *m)
     q_buf b = { 0 };
     q_buf_printf(&b, "%s\n%s", m->server.url, m->model);
     m->path = q_printf("%s/%s", m->own.at, m->model);
-    m->own.k = m->server.k;
+    bool routed = m->server.routing != SERVER_NO_ROUTING;
+    m->own.k = routed ? m->server.k : 0;
     m->own.experts = m->server.experts;
     m->base.info = (prov_info){ .path = m->path, .name = m->path, .languages = "", .note = warning(m), .device = "",
-        .id = q_hash64(b.p, b.len, 0x5E12) | 1, .n_ctx_train = m->own.context, .chat = true, .thinks = true, .can = PROV_N | PROV_TOOLS };
+        .id = q_hash64(b.p, b.len, 0x5E12) | 1, .n_ctx_train = m->own.context, .chat = true, .thinks = true, .can = PROV_N | PROV_TOOLS | (routed ? PROV_ROUTING : 0) };
+    if (routed) {
+        m->base.info.n_layer = m->server.layers;
+        m->base.info.n_expert = m->server.experts;
+        m->base.info.first_moe_layer = m->server.dense;
+        m->base.info.n_moe_layer = m->server.layers - m->server.dense;
+    }
+    if (m->server.routing == SERVER_VLLM)
+        m->base.info.divided = _("which experts ran comes by asking once more after each answer, one token long; ids only, no weights");
+    else if (routed)
+        m->base.info.divided = _("which experts ran comes with each answer's end; ids only, no weights");
     q_buf_free(&b);
+}
+
+static int check_routing(const prov_server *s, char *err)
+{
+    if (s->routing == SERVER_NO_ROUTING || (s->layers && s->experts && s->k && s->dense < s->layers && s->k <= s->experts))
+        return Q_OK;
+    return q_fail(err, Q_RANGE, _("routing of @%s needs layers, experts and k of the model in its section (dense too, where the first layers have no experts): its config.json has them"), s->name);
 }
 
 int remote_open(const char *what, const prov_opts *o, prov **out, char *err)
@@ -650,6 +739,8 @@ int remote_open(const char *what, const prov_opts *o, prov **out, char *err)
     const prov_server *s;
     const char *wanted;
     int rc = server_find(o->servers, what, &s, &wanted, err);
+    if (rc == Q_OK)
+        rc = check_routing(s, err);
     if (rc < 0)
         return rc;
     remote *m = q_alloc(sizeof *m);

@@ -93,24 +93,7 @@ static void add_extras(cJSON *j, const wire_ask *a)
     if (a->seed)
         cJSON_AddNumberToObject(j, "seed", (double)(a->seed & 0x7FFFFFFF));     /* some keep 32 bits of it */
     cJSON_AddTrueToObject(j, "logprobs");
-    if (!a->whole)
-        cJSON_AddTrueToObject(cJSON_AddObjectToObject(j, "stream_options"), "include_usage");
-}
-
-static void add_routing(cJSON *j, const wire_ask *a)
-{
-    if (a->route_vllm) {
-        cJSON_AddTrueToObject(j, "return_token_ids");
-        if (a->whole) {                  /* the answer stands in the messages and is only read again */
-            cJSON_AddFalseToObject(j, "add_generation_prompt");
-            cJSON_AddTrueToObject(j, "continue_final_message");
-            cJSON_AddNumberToObject(j, "routed_experts_prompt_start", a->from);
-        }
-    }
-    if (a->route_sglang) {
-        cJSON_AddTrueToObject(j, "return_routed_experts");
-        cJSON_AddNumberToObject(j, "routed_experts_start_len", a->from);
-    }
+    cJSON_AddTrueToObject(cJSON_AddObjectToObject(j, "stream_options"), "include_usage");
 }
 
 char *wire_request(const wire_ask *a)
@@ -119,21 +102,35 @@ char *wire_request(const wire_ask *a)
     q_buf stop = { 0 };
     cJSON_AddItemToObject(j, "model", string_of(a->model, strlen(a->model)));
     cJSON_AddItemToObject(j, "messages", messages(a->r));
-    cJSON_AddBoolToObject(j, "stream", !a->whole);
+    cJSON_AddTrueToObject(j, "stream");
     add_tools(j, a->r);
     remote_config_each(a->c, field, j);
     add_stops(j, prov_config_get(a->c, "sampler.stop", &stop));
     add_thinking(j, a);
     if (!a->plain)
         add_extras(j, a);
-    add_routing(j, a);
-    if (a->route_vllm && a->whole) {
-        cJSON_DeleteItemFromObject(j, "max_tokens");
-        cJSON_AddNumberToObject(j, "max_tokens", 1);
+    if (a->ids)
+        cJSON_AddTrueToObject(j, "return_token_ids");
+    if (a->routes) {
+        cJSON_AddTrueToObject(j, "return_routed_experts");
+        cJSON_AddNumberToObject(j, "routed_experts_start_len", 0);
     }
     char *text = cJSON_PrintUnformatted(j);
     cJSON_Delete(j);
     q_buf_free(&stop);
+    return text;
+}
+
+char *wire_reread(const char *model, const int32_t *id, int n, int from)
+{
+    cJSON *j = cJSON_CreateObject();
+    cJSON_AddItemToObject(j, "model", string_of(model, strlen(model)));
+    cJSON_AddItemToObject(j, "prompt", cJSON_CreateIntArray(id, n));
+    cJSON_AddNumberToObject(j, "max_tokens", 1);
+    cJSON_AddNumberToObject(j, "temperature", 0);
+    cJSON_AddNumberToObject(j, "routed_experts_prompt_start", from);
+    char *text = cJSON_PrintUnformatted(j);
+    cJSON_Delete(j);
     return text;
 }
 
@@ -202,12 +199,14 @@ char *wire_words(const char *body, size_t n)
     return q_buf_take(&b);
 }
 
-/* What steers a terminal or our own marks of a thought never enters a text. */
+/* What steers a terminal, our own marks of a thought and what is no UTF-8 never enter a text. */
 static void add_text(q_buf *to, const char *s)
 {
-    for (; *s; s++)
-        if ((unsigned char)*s >= ' ' || *s == '\n' || *s == '\t' || *s == '\r')
-            q_buf_putc(to, *s);
+    char *clean = q_utf8_clean(s, strlen(s));
+    for (const char *p = clean; *p; p++)
+        if ((unsigned char)*p >= ' ' || *p == '\n' || *p == '\t' || *p == '\r')
+            q_buf_putc(to, *p);
+    free(clean);
 }
 
 /* Bounds a text whose pieces a server repeats without an end: the body is bounded already, this only names the place. */
@@ -234,14 +233,14 @@ static void calls(wire_reply *w, const cJSON *list)
         if (!c)
             continue;
         if (!c->id.len)
-            q_buf_puts(&c->id, text_of(get(one, "id")));
+            add_text(&c->id, text_of(get(one, "id")));
         add_text(&c->name, text_of(get(f, "name")));
         if (cJSON_IsObject(arguments)) { /* Ollama's own way */
             char *text = cJSON_PrintUnformatted(arguments);
-            q_buf_puts(&c->arguments, text);
+            add_text(&c->arguments, text);
             free(text);
         } else
-            q_buf_puts(&c->arguments, text_of(arguments));
+            add_text(&c->arguments, text_of(arguments));
     }
 }
 
@@ -270,6 +269,18 @@ static void logprobs(wire_reply *w, const cJSON *content)
         w->token[w->n_token++] = (wire_token){ whole(get(one, "id"), 0, INT32_MAX, -1), x,
                                                cJSON_IsArray(bytes) ? (size_t)cJSON_GetArraySize(bytes) : strlen(text_of(get(one, "token"))) };
     }
+}
+
+void wire_name(wire_reply *w, int named)
+{
+    int more = w->n_id - named;
+    if (more > 0 && !w->n_token) {       /* the text is the first one's: nobody says where it is cut */
+        w->token = q_realloc(w->token, sizeof *w->token * (size_t)more);
+        for (; w->n_token < more; w->n_token++)
+            w->token[w->n_token] = (wire_token){ -1, (double)NAN, w->n_token ? 0 : w->text.len + w->thought.len };
+    }
+    for (int i = 0; more > 0 && w->n_token == more && i < more; i++)
+        w->token[i].id = w->id[named + i];
 }
 
 static void usage(wire_reply *w, const cJSON *u)
@@ -309,6 +320,7 @@ static void choice(wire_reply *w, const cJSON *c)
     logprobs(w, get(get(c, "logprobs"), "content"));
     ids(&w->id, &w->n_id, get(c, "token_ids"));
     routed(w, get(c, "routed_experts"));
+    routed(w, get(get(c, "sglext"), "routed_experts"));
     if (*text_of(get(c, "finish_reason")))
         snprintf(w->finish, sizeof w->finish, "%s", text_of(get(c, "finish_reason")));
     w->stop_string |= cJSON_IsString(stop);

@@ -12,11 +12,11 @@ typedef struct wire_ask {
     const prov_config *c;
     uint64_t seed;                       /* 0: none is sent */
     bool plain;                          /* only what every server knows: one refused the rest */
-    bool whole;                          /* not streamed */
-    bool route_vllm, route_sglang;       /* with the experts of each position */
-    int from;                            /* the first position whose experts are wanted */
+    bool ids, routes;                    /* with the ids of tokens (vLLM), with the experts of each position (SGLang) */
 } wire_ask;
 char *wire_request(const wire_ask *);    /* malloc'ed */
+/* The same tokens read once more, for which experts ran in them from position `from` on (vLLM tells that in no stream). */
+char *wire_reread(const char *model, const int32_t *id, int n, int from);
 /* Just the messages, for /tokenize. */
 char *wire_messages(const char *model, const prov_request *);
 
@@ -37,6 +37,8 @@ typedef struct wire_reply {              /* zero-initialise; wire_free */
 void wire_free(wire_reply *);
 /* One chunk, or a whole answer. Q_FORMAT: it is no JSON of that kind; Q_ERR: the server says what went wrong, err has its words. */
 int wire_chunk(wire_reply *, const char *json, size_t n, char *err);
+/* Gives the tokens of the last chunk the ids that came with it; named: how many ids had come before. */
+void wire_name(wire_reply *, int named);
 /* What an error's body says, one clean line of at most 300 bytes, malloc'ed; "": nothing that is for people. */
 char *wire_words(const char *body, size_t n);
 

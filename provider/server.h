@@ -11,7 +11,7 @@ typedef struct prov_server {             /* texts are owned; NULL: not said */
     char *model, *key_env, *key_file, *ca, *socket;
     int context, stall;                  /* tokens that fit, seconds without a byte; 0: not said */
     enum server_routing routing;
-    int layers, experts, k;              /* of its model, for routing that comes as bare numbers; 0: not said */
+    int layers, experts, k, dense;       /* of its model, for routing that comes as bare numbers; 0: not said. dense: the first layers, without experts */
 } prov_server;
 
 /* what: "@NAME/MODEL" or "@NAME"; *model: behind the slash, "" where there is none. Q_NOTFOUND lists those there are. */

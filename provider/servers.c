@@ -16,7 +16,8 @@ static const struct { const char *key; enum lives lives; size_t at; long min, ma
     { "ca", TEXT, offsetof(prov_server, ca), 0, 0 }, { "socket", TEXT, offsetof(prov_server, socket), 0, 0 },
     { "context", NUMBER, offsetof(prov_server, context), 16, 16777216 }, { "stall", NUMBER, offsetof(prov_server, stall), 1, 86400 },
     { "routing", ROUTING, offsetof(prov_server, routing), 0, 0 }, { "layers", NUMBER, offsetof(prov_server, layers), 1, 4096 },
-    { "experts", NUMBER, offsetof(prov_server, experts), 1, 65534 }, { "k", NUMBER, offsetof(prov_server, k), 1, 1024 } };
+    { "experts", NUMBER, offsetof(prov_server, experts), 1, 65534 }, { "k", NUMBER, offsetof(prov_server, k), 1, 64 },
+    { "dense", NUMBER, offsetof(prov_server, dense), 0, 4095 } };
 enum { KEYS = sizeof keys / sizeof *keys };
 static const char *const routings[] = { [SERVER_NO_ROUTING] = "no", [SERVER_VLLM] = "vllm", [SERVER_SGLANG] = "sglang" };
 
@@ -104,7 +105,7 @@ int prov_servers_put(prov_servers *s, const char *name, const char *key, const c
     if (k == KEYS)
         return q_fail(err, Q_NOTFOUND, strcasecmp(key, "key") == 0 || strcasecmp(key, "api_key") == 0
             ? _("%s: a key does not stand in this file: name the variable that has it (key_env) or a file of mode 0600 (key_file)")
-            : _("a server has no %s: there are url, model, key_env, key_file, ca, socket, context, stall, routing, layers, experts and k"), key);
+            : _("a server has no %s: there are url, model, key_env, key_file, ca, socket, context, stall, routing, layers, experts, k and dense"), key);
     while (at < s->n && strcmp(s->v[at].name, name) != 0)
         at++;
     if (at == s->n) {

@@ -96,7 +96,7 @@ static int open_same(const struct adding *a, const char *path, const struct stat
 /* An archive of conversations, whatever its size; *known: it was one. */
 static int take_archive(struct adding *a, const mem_document *was, int fd, const q_buf *text, const mem_document *d, bool *known, char *err)
 {
-    rag_taking t = {.s = a->s, .child = a->child, .title = d->title, .mtime_ms = d->mtime_ms, .go = a->o ? a->o->go : NULL, .user = a->o ? a->o->user : NULL, .p = &a->p};
+    rag_taking t = {.s = a->s, .child = a->child, .title = d->title, .mtime_ms = d->mtime_ms, .go = a->o ? a->o->go : NULL, .user = a->o ? a->o->user : NULL, .again = a->o && a->o->again, .p = &a->p};
     int rc = text ? rag_take_text(&t, text->p, text->len, known, err) : rag_take_file(&t, fd, known, err);
     /* what an older quorum took for a document would say everything twice */
     if (rc == Q_OK && *known && was) rc = mem_document_delete(a->s, was->id, err);

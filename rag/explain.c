@@ -321,6 +321,7 @@ void rag_explain(const rag_result *r, q_buf *b)
     q_buf_say(b, "%s\n", rag_summary(r, &first));
     q_buf_free(&first);
     if (r->note) q_buf_say(b, "%s\n", r->note);
+    if (r->narrowed.words) q_buf_say(b, "%s\n", r->narrowed.words);
     if (!r->searched && !r->n) return;
     if (r->searched) q_buf_say(b, "%s\n", _("words of the question: weight (in how many passages)"));
     for (int i = 0; i < r->n_term; i++) {
@@ -336,7 +337,7 @@ void rag_explain(const rag_result *r, q_buf *b)
         else q_buf_puts(b, "    ");
         q_buf_say(b, "%3s  %s\n      ", rag_number(p->score, r->min_score, x), p->label);
         rag_why(r, p, b);
-        rag_taken(p->taken_ms, p->missing, b);
+        rag_taken(p->taken_ms, p->missing, p->away_ms, b);
         q_buf_putc(b, '\n');
     }
     free(order);

@@ -86,6 +86,18 @@ static char *printed(cJSON *o)
     return s ? s : q_strdup("{}");
 }
 
+void rag_json_narrowed(cJSON *to, const rag_narrowed *x)
+{
+    if (!x->words) return;
+    cJSON *o = cJSON_AddObjectToObject(to, "narrowed");
+    cJSON_AddBoolToObject(o, "narrowed", x->on && !x->all);
+    cJSON_AddBoolToObject(o, "all", x->all);
+    if (x->from_ms) cJSON_AddNumberToObject(o, "from_ms", (double)x->from_ms);
+    if (x->to_ms) cJSON_AddNumberToObject(o, "to_ms", (double)x->to_ms);
+    if (x->on) cJSON_AddNumberToObject(o, "turns", x->turns);
+    cJSON_AddStringToObject(o, "text", x->words);
+}
+
 char *rag_explain_json(const rag_result *r, const char *query)
 {
     cJSON *o = cJSON_CreateObject();
@@ -97,6 +109,7 @@ char *rag_explain_json(const rag_result *r, const char *query)
     cJSON_AddBoolToObject(o, "searched", r->searched);
     cJSON_AddStringToObject(o, "by", r->by == RAG_HYBRID ? "hybrid" : r->by == RAG_GRAPH ? "graph" : r->by == RAG_OFF ? "off" : "lexical");
     if (r->note) cJSON_AddStringToObject(o, "note", r->note);
+    rag_json_narrowed(o, &r->narrowed);
     cJSON_AddNumberToObject(o, "fed", r->n_fed);
     cJSON_AddNumberToObject(o, "tokens", r->fed_tokens);
     cJSON_AddNumberToObject(o, "min_score", r->min_score);
@@ -112,6 +125,7 @@ char *rag_explain_json(const rag_result *r, const char *query)
         cJSON_AddNumberToObject(e, "source", (double)p->source);
         cJSON_AddStringToObject(e, "trust", rag_trust_word(p->trust));
         cJSON_AddNumberToObject(e, "offset", (double)p->offset);
+        if (p->away_ms) cJSON_AddNumberToObject(e, "not_reachable_since", (double)p->away_ms);
         rag_signals_text(p, &b);
         rag_json_signals(e, b.p);
         q_buf_clear(&b);

@@ -139,9 +139,10 @@ int rag_gather_near(struct gathering *g, const rag_config *c, rag_near *near, co
 {
     char why[Q_ERRLEN];
     rag_result *r = g->q->r;
-    double most = g->n ? g->v[0].bm25 : 0;              /* the best of words stands first */
+    double most = 0;
+    for (int i = 0; i < g->n; i++) most = fmax(most, g->v[i].bm25);
     int n = g->n, rc = Q_OK;
-    rag_near_hit also[CANDIDATES];
+    rag_near_hit also[GATHERED_MAX];
     rag_near_hits h = {0};
     if (asked(g, c, near)) {
         char *text = question_of(g->q);

@@ -24,6 +24,7 @@ struct reading {
     size_t last;                        /* where the last word ended */
     int *by_stem;                       /* the terms in order of their stems */
     int cap_term;
+    const struct rag_when *when;        /* words that say only when and by whom; NULL: none */
 };
 
 /* ---- words ---- */
@@ -69,6 +70,8 @@ static bool add_word(void *user, const mem_word *w)
     struct reading *d = user;
     rag_result *r = d->r;
     if (w->flags & MEM_WORD_EXACT) return true;
+    for (int i = 0; d->when && i < d->when->n_span; i++)
+        if (w->start >= d->when->span[i].start && w->start < d->when->span[i].end) return true;
     if (d->n && w->start > d->last) d->place[d->n - 1].end = border(d->text + d->last, w->start - d->last);
     if (w->end > d->last) d->last = w->end;
     int a = find(r, d->by_stem, w->stem);
@@ -161,6 +164,23 @@ static int weigh(mem_store *s, const rag_config *c, int64_t except, struct readi
     return Q_OK;
 }
 
+/* Whose word or of which time it is to be is a word of the question too, as rare as such turns are: where it asks for what was said, or
+ * looks for nothing else. */
+static void add_asked(const struct narrowing *x, struct reading *d, struct rag_query *q)
+{
+    rag_result *r = d->r;
+    bool wordless = true;
+    for (int i = 0; i < r->n_term; i++) wordless &= r->term[i].weight <= SLIGHT;
+    if (!x->on || !x->n || !(x->talk || (x->strict && wordless))) return;
+    q->wordless = wordless;
+    double n = x->n + RARE, all = x->of + BACKGROUND;
+    r->term = q_realloc(r->term, sizeof *r->term * (size_t)(r->n_term + 1));
+    q->asks = r->n_term;
+    r->term[r->n_term++] = (rag_term){.word = q_strdup(x->word), .stem = q_strdup(""), .with = x->n, .of = (int64_t)x->of, .weight = log(1 + (all - n + .5) / (n + .5))};
+    if (d->n == d->cap) d->place = q_realloc(d->place, sizeof *d->place * (size_t)(d->cap = d->cap ? d->cap * 2 : 64));
+    d->place[d->n++] = (struct place){q->asks, SENTENCE};
+}
+
 /* ---- parts ---- */
 static void add_part(struct rag_query *q, const struct reading *d, int from, int to)
 {
@@ -243,20 +263,22 @@ static void lighten(rag_result *r, struct rag_query *q)
     free(to);
 }
 
-int rag_query_read(mem_store *s, const rag_config *c, const char *question, const rag_scope *scope, rag_result *r, struct rag_query *q, char *err)
+int rag_query_read(mem_store *s, const rag_config *c, const char *question, const rag_scope *scope, const struct narrowing *narrow, rag_result *r, struct rag_query *q, char *err)
 {
-    struct reading d = {.r = r};
+    struct reading d = {.r = r, .when = narrow ? &narrow->when : NULL};
     const char *before = scope->before;
     size_t n = strlen(question), head = n > HEAD + TAIL ? whole_words(question, n, HEAD) : n;
-    *q = (struct rag_query){.r = r, .text = question};
+    *q = (struct rag_query){.r = r, .text = question, .narrow = narrow, .asks = -1};
     read_text(&d, question, head);
+    d.when = NULL;
     if (head < n) {
         const char *tail = question + n - TAIL, *gap = strpbrk(tail, " \t\r\n");
         if (gap && gap - tail < 64) tail = gap;
         read_text(&d, tail, strlen(tail));
     }
     int own = r->n_term, own_places = d.n;
-    if (before && *before && rag_points_back(question)) {
+    bool back = before && *before && rag_points_back(question) && !(narrow && narrow->on && narrow->talk);
+    if (back) {
         q->before = before;
         read_text(&d, before, whole_words(before, strlen(before), TAIL));
     }
@@ -264,8 +286,9 @@ int rag_query_read(mem_store *s, const rag_config *c, const char *question, cons
     if (rc == Q_OK) {
         for (int i = own; i < r->n_term; i++)
             if (r->term[i].weight > SLIGHT) r->term[i].weight *= BEFORE, r->term[i].share = BEFORE;
+        if (narrow) add_asked(narrow, &d, q);
         add_part(q, &d, 0, d.n);
-        if (own_places < d.n) add_part(q, &d, 0, own_places);
+        if (back && own_places < d.n) add_part(q, &d, 0, own_places);
         d.n = own_places;
         r->searched = q->part[0].n > 0;
         if (weighty(&d, 0, d.n) > LONG) cut(q, &d, 0, d.n, SENTENCE);

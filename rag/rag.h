@@ -31,6 +31,8 @@
  *     part in the talk + .45 of what names it (rag/links.c) + in mode graph
  *     .4 of what it is associated with by names (rag/graph.h), all of that
  *     * .7 for what a model said, over the best such sum of what none said (where there is some; at most 1).
+ *   a second look (memory.rerank), where the loaded model judged a passage with the likelihood y that it helps to answer: match is
+ *     0.8 + 0.2 * (what it stands for above + y) / 2, by which those stand that were judged, before those that were not.
  * What a model wrote stands behind all else, whatever its score, and is fed where memory.answers is on or it is pinned. */
 #ifndef QUORUM_RAG_H
 #define QUORUM_RAG_H
@@ -55,7 +57,9 @@ enum rag_mode { RAG_AUTO, RAG_OFF, RAG_LEXICAL, RAG_HYBRID, RAG_GRAPH };
     X(chats, "memory.chats", BOOL, 0, 1, true, NULL, N_("search past conversations too, not documents alone")) \
     X(answers, "memory.answers", BOOL, 0, 1, false, NULL, N_("feed what a model wrote in earlier answers too, behind a person's own words and documents")) \
     X(near_documents, "memory.near.documents", FLOAT, 0, 1, 0.6, NULL, N_("how much meaning weighs beside words, in documents")) \
-    X(near_chats, "memory.near.chats", FLOAT, 0, 1, 0.4, NULL, N_("how much meaning weighs beside words, in what was said"))
+    X(near_chats, "memory.near.chats", FLOAT, 0, 1, 0.4, NULL, N_("how much meaning weighs beside words, in what was said")) \
+    X(rerank, "memory.rerank", CHOICE, 0, 0, 0, "off,model", N_("a second look at what was found, before a question is answered: the loaded model itself judges each of the first 20 passages")) \
+    X(rerank_seconds, "memory.rerank_seconds", FLOAT, 0, 3600, 5, NULL, N_("how long the second look may take; what it has not reached by then stands as it was found"))
 
 typedef struct rag_config {             /* plain; copy by assignment */
 #define RAG_BOOL bool
@@ -164,6 +168,7 @@ typedef struct rag_passage {
     bool same;                          /* the same question asked elsewhere, or what a model answered to it */
     int64_t taken_ms;                   /* when the person's file was taken in that it is of; 0: it is of none */
     bool missing;                       /* the caller knows that this file is not there now */
+    int64_t away_ms;                    /* since when the folder that it lies in cannot be reached; 0: it can, as far as is known */
     int64_t offset;                     /* of text in its document or message */
     int rank;                           /* 1-based */
     int number;                         /* 1-based among the fed, the highest score first, by which the prompt cites it; 0 = not fed */
@@ -175,6 +180,14 @@ typedef struct rag_passage {
     int room;                           /* tokens that were left when it was this one's turn */
     double *presence;                   /* [n_terms] s above; 0 = not there */
 } rag_passage;
+
+/* Of what was searched when a question, or its caller, asks for what somebody said, or for what was said at some time. */
+typedef struct rag_narrowed {
+    bool on, all;                       /* all: nothing there fitted, so all was searched after all */
+    int64_t from_ms, to_ms;             /* Unix time; to is not included; 0: open */
+    int turns;                          /* turns of talks that could have come in */
+    char *words;                        /* one sentence, translated; NULL: nothing of this kind was asked */
+} rag_narrowed;
 
 typedef struct rag_result {
     rag_term *term; int n_term;
@@ -190,6 +203,7 @@ typedef struct rag_result {
     bool off, mode_off;                 /* memory.on is off, or memory.mode */
     enum rag_mode by;                   /* how it was searched: lexical, hybrid or graph; off */
     char *note;                         /* why meaning was not asked though it should have been: one sentence, translated; or NULL */
+    rag_narrowed narrowed;
     bool searched;                      /* false: off, or the query has no words that weigh */
 } rag_result;
 
@@ -202,12 +216,31 @@ typedef struct rag_scope {
     const char *before;                 /* what was asked before: a question that points back is searched with it; NULL: nothing */
     rag_near *near;                     /* what lies near in meaning; NULL: words alone. A failure of it is a note, not one of the search */
     const rag_place *without; int n_without;     /* passages that are not to be fed this time */
+    int64_t now_ms;                     /* the clock by which "last week" is read, Unix time; 0: now */
+    int64_t since_ms, until_ms;         /* only what was said or taken in then; until is not included; 0: open */
+    const char *by;                     /* only what "me" (the person of this memory), "model" or somebody of that name said; NULL: anybody */
+    bool whole;                         /* the text is no question: times and speakers in it narrow nothing */
     bool no_pins;                       /* what the conversation's pins feed is fed already */
 } rag_scope;
 /* Does a question lean on what was said before it ("And on Sundays?", "How often?")? */
 bool rag_points_back(const char *question);
 
+/* Local time at which a day begins, or `later` days after it: "2026-11-27", "27.11.2026", today, yesterday, вчера; Unix ms; -1: it is none. */
+int64_t rag_day(const char *word, int later, int64_t now_ms);
+
+/* Options of a search as a person writes them, "since" and "until" (the whole day) with a day, "by" with who, into a scope, which points to
+ * value then. Q_NOTFOUND: there is no such option; Q_RANGE: the value is none. */
+int rag_scope_set(rag_scope *, const char *option, const char *value, char *err);
+
+/* A question that asks for what was said, by whom or when ("what did I say last week about ...?", in both languages), is searched among that
+ * alone; where nothing of it fits, all is searched. Either way the result's `narrowed` says so. What the scope asks for is never widened. */
 int rag_search(mem_store *, const rag_config *, const char *query, const rag_scope *, rag_result **out, char *err);
+bool rag_judged(const rag_passage *);    /* somebody took a second look at it; then that side is .001 at least */
+/* May a second look have it fed? Not what is not wanted, nor what is too weak even in the first place. */
+bool rag_worth_a_look(const rag_result *, const rag_passage *);
+/* A second look at what was found: yes [n] is how likely each of r's passages helps to answer, 0..1; NAN: it was not reached, and stands
+ * behind those that were, as it was found. What is fed is chosen anew. */
+void rag_look_again(const rag_config *, const rag_scope * /* or NULL */, rag_result *, const double *yes);
 /* What was fed once more, numbered in this order, for the same prompt: `from` and `n` bytes of a passage's text (n < 0: all of it). Q_NOTFOUND:
  * one is not in memory any more, or is shorter now. */
 typedef struct rag_fed { enum mem_kind kind; int64_t id, from, n; } rag_fed;
@@ -250,6 +283,7 @@ int rag_log(mem_store *, int64_t message, const rag_result *, char *err);
 /* A passage's signals and sides as a log keeps them, but those that are 0 and say nothing then: "coverage=0.931 evidence=0.824 match=0.955
  * by.words=0.800 by.near=0.710". Returns buf->p. */
 #define RAG_BY "by."
+#define RAG_SECOND "second"             /* of the sides the one of a second look: no search gives it */
 #define RAG_EITHER "meaning"            /* of the signals the one that may stand in for all before it */
 const char *rag_signals_text(const rag_passage *, q_buf *buf);
 /* Which words of the question it holds, each with weight and presence; malloc'ed. */
@@ -259,6 +293,8 @@ bool rag_signals_next(const char **text, char name[32], double *value);
 /* "signals" and "by", {name: value}, into a passage's object, from that text. */
 struct cJSON;
 void rag_json_signals(struct cJSON *passage, const char *text);
+/* "narrowed" into a result's object; nothing where nothing of the kind was asked. */
+void rag_json_narrowed(struct cJSON *result, const rag_narrowed *);
 
 /* A map of the memory: counts by kind, languages, forms, growth by month; in words and as JSON (malloc'ed), either may be NULL. Reads
  * every text; go (may be NULL) is asked at each, false: Q_CANCEL. */
@@ -294,8 +330,17 @@ enum rag_there { RAG_THERE, RAG_MISSING, RAG_NOT_LOOKED };
 enum rag_there rag_file_there(const char *path);
 /* Does what /proc/self/mountinfo says make the disk of an absolute path one of this machine? */
 bool rag_disk_answers(const char *mounts, const char *path);
-/* "; as of 2026-05-03; its file is not there now", behind what rag_why says; a log row does not hold it. */
-void rag_taken(int64_t taken_ms, bool missing, q_buf *out);
+/* "; as of 2026-05-03; its file is not there now", or "not reachable since 2026-11-27", behind what rag_why says; a log row does not hold it. */
+void rag_taken(int64_t taken_ms, bool missing, int64_t away_ms, q_buf *out);
+/* A folder that cannot be reached, which whoever watches it tells (away false: it can be again); *since_ms: since when, also over a start. */
+int rag_away_put(mem_store *, const char *folder, bool away, int64_t now_ms, int64_t *since_ms, char *err);
+typedef struct rag_away { char *folder; int64_t since_ms; } rag_away;
+typedef struct rag_aways { rag_away *v; int n; } rag_aways;
+int rag_away_list(mem_store *, rag_aways *out, char *err);
+void rag_aways_free(rag_aways *);
+int64_t rag_away_since(mem_store *, const rag_aways *, int64_t document);       /* 0: it is in none */
+void rag_away_mark(mem_store *, rag_result *);  /* what rag_search has done */
+char *rag_away_words(int64_t away_ms);          /* "not reachable since 2026-11-27"; malloc'ed */
 
 /* ================= taking in ================= */
 enum { RAG_SKIPS = 16 };
@@ -312,6 +357,7 @@ typedef struct rag_progress {
     const char *note;                   /* why this file was skipped, or NULL */
     rag_skip skip[RAG_SKIPS]; int n_skip;   /* the last row takes what finds no other */
     int chats, chats_more, chats_same, messages;    /* conversations of archives: new, with something new, as they were; messages */
+    int forgotten;                      /* messages of archives that were forgotten and stayed out */
     int damaged;                        /* records of archives that could not be read */
     rag_skip damage[RAG_SKIPS]; int n_damage;       /* likewise; the example says where */
     int repaired;                       /* documents and conversations whose text was UTF-8 read as another set */
@@ -324,6 +370,7 @@ typedef struct rag_add_opts {
     bool (*go)(void *user);
     /* Files of a folder that are passed over, as if they were not there to be taken. May be NULL. */
     bool (*skip)(void *user, const char *path);
+    bool again;                         /* what was forgotten of archives comes back too */
 } rag_add_opts;
 /* A file, or a folder with all text files below it (hidden ones and symlinks that leave it are passed over).
  * A file whose content is already there is left alone, a changed one replaced. Q_CANCEL after a cancel.

@@ -8,6 +8,7 @@
 #include "rag/label.h"
 #include "rag/links.h"
 #include "rag/meaning.h"
+#include "rag/narrow.h"
 #include "rag/query.h"
 #include "rag/wishes.h"
 
@@ -31,6 +32,7 @@ static void measure_passage(const struct rag_query *q, rag_passage *p, const str
         double s = tf && tf[i] < 1 ? tf[i] : tf != NULL;
         if (q->r->term[i].weight > 0 && s > p->presence[i]) p->presence[i] = s;
     }
+    if (q->asks >= 0) p->presence[q->asks] = 1;            /* all that comes in is what was asked for */
     p->score = -1;
     for (int i = 0; i < q->n_part; i++) {
         double signal[RAG_SIGNALS_MAX] = {0};
@@ -81,6 +83,7 @@ static int by_score(const void *a, const void *b)
     const rag_passage *x = a, *y = b;
     if ((x->wish == RAG_PINNED) != (y->wish == RAG_PINNED)) return x->wish == RAG_PINNED ? -1 : 1;
     if ((x->trust == MEM_TRUST_MODEL) != (y->trust == MEM_TRUST_MODEL)) return y->trust == MEM_TRUST_MODEL ? -1 : 1;
+    if (rag_judged(x) != rag_judged(y)) return rag_judged(x) ? -1 : 1;
     if (x->match != y->match) return x->match > y->match ? -1 : 1;
     if (x->kind != y->kind) return x->kind < y->kind ? -1 : 1;
     return x->id < y->id ? -1 : 1;          /* a total order: the same question gives the same list */
@@ -121,7 +124,8 @@ static void judge(const struct gathering *g, const struct gathered *c, double mo
     *p = (rag_passage){.kind = m->kind, .id = m->id, .source = m->source, .trust = m->trust, .bm25 = c->bm25,
                        .presence = q_alloc(sizeof(double) * (size_t)r->n_term)};
     /* A small model takes either for what it should say, word for word, and what it said becomes its own witness. */
-    p->same = m->kind == MEM_CHAT && rag_same_question(g->q, m->trust == MEM_TRUST_MODEL ? m->asked : m->text);
+    bool wanted = g->q->narrow && g->q->narrow->talk;      /* it asks for what was said */
+    p->same = !wanted && m->kind == MEM_CHAT && rag_same_question(g->q, m->trust == MEM_TRUST_MODEL ? m->asked : m->text);
     size_t from, len;
     best_part(g->q, m, p, &from, &len);
     p->match = most > 0 ? fmin(rag_fuse(&c->sides) / most, 1) : 1;
@@ -142,12 +146,15 @@ static int find(mem_store *s, const rag_config *c, const struct rag_query *q, co
     struct ranking k = {0};
     struct gathering *g = q_alloc(sizeof *g);
     *g = (struct gathering){.s = s, .q = q, .except = scope->conversation, .ru = rag_cyrillic(q->text), .no_answers = !c->answers};
+    bool wordless = q->wordless;
+    g->narrow = q->narrow;
     double best[2] = {0, 0};            /* of what a model said, and of the rest */
     int rc = rag_rank(s, c, q, &k, err);
+    if (rc == Q_OK) rc = rag_gather_narrow(g, &k, wordless, err);
     if (rc == Q_OK) rc = rag_gather_best(g, &k, err);
-    if (rc == Q_OK) rc = rag_gather_near(g, c, scope->near, &k, err);
-    if (rc == Q_OK) rc = rag_follow_links(g, err);
-    if (rc == Q_OK) rc = rag_gather_graph(g, c, err);
+    if (rc == Q_OK && !wordless) rc = rag_gather_near(g, c, scope->near, &k, err);
+    if (rc == Q_OK && !wordless) rc = rag_follow_links(g, err);
+    if (rc == Q_OK && !wordless) rc = rag_gather_graph(g, c, err);
     if (rc == Q_OK) who_speaks(g);
     q->r->v = q_alloc(sizeof *q->r->v * (size_t)(g->n + 1));
     for (int i = 0; i < g->n; i++) {
@@ -264,6 +271,30 @@ static void shorten(rag_result *r)
     for (int i = 0; i < r->n; i++) r->v[i].rank = i + 1;
 }
 
+/* Among all, or among what `narrow` says. */
+static int once(mem_store *s, const rag_config *c, const char *query, const rag_scope *scope, const struct narrowing *narrow, rag_result *r, char *err)
+{
+    struct rag_query q;
+    r->min_score = c->min_score;
+    r->by = RAG_LEXICAL;
+    int rc = rag_query_read(s, c, query, scope, narrow, r, &q, err);
+    if (rc == Q_OK && r->searched) rc = find(s, c, &q, scope, err);
+    rag_query_free(&q);
+    if (rc == Q_OK) rc = rag_wishes(s, scope, r, err);
+    if (rc != Q_OK) return rc;
+    if (r->n) qsort(r->v, (size_t)r->n, sizeof *r->v, by_score);
+    choose(c, scope, r);
+    return Q_OK;
+}
+
+/* Is one of them good enough, whatever became of it? */
+static bool fits(const rag_result *r)
+{
+    for (int i = 0; i < r->n; i++)
+        if (r->v[i].wish != RAG_PINNED && r->v[i].score >= r->min_score) return true;
+    return false;
+}
+
 static bool stands_before(const rag_passage *x, const rag_passage *y)
 {
     if ((x->wish == RAG_PINNED) != (y->wish == RAG_PINNED)) return x->wish == RAG_PINNED;
@@ -291,23 +322,61 @@ int rag_search(mem_store *s, const rag_config *c, const char *query, const rag_s
     r->min_score = c->min_score;
     r->mode_off = c->on && c->mode == RAG_OFF;
     r->off = !c->on || r->mode_off;
-    r->by = r->off ? RAG_OFF : RAG_LEXICAL;
-    if (r->off) return Q_OK;
-    struct rag_query q;
-    int rc = rag_query_read(s, c, query, scope, r, &q, err);
-    if (rc == Q_OK && r->searched) rc = find(s, c, &q, scope, err);
-    rag_query_free(&q);
-    if (rc == Q_OK) rc = rag_wishes(s, scope, r, err);
-    if (rc != Q_OK) {
-        rag_result_free(r);
-        *out = NULL;
-        return rc;
+    if (r->off) {
+        r->by = RAG_OFF;
+        return Q_OK;
     }
+    struct narrowing narrow;
+    int rc = rag_narrow(s, c, query, scope, &narrow, r, err);
+    bool all = false;
+    if (rc == Q_OK) rc = once(s, c, query, scope, narrow.on ? &narrow : NULL, r, err);
+    if (rc == Q_OK && narrow.on && !narrow.strict && !fits(r)) {
+        rag_result_free(r);
+        *out = r = q_alloc(sizeof *r);
+        all = true;
+        struct narrowing wide = narrow;         /* its words say no more than that, there too */
+        wide.on = false;
+        rc = once(s, c, query, scope, &wide, r, err);
+    }
+    if (rc == Q_OK) rag_narrow_say(&narrow, all, r);
+    rag_narrow_free(&narrow);
+    if (rc == Q_OK) {
+        shorten(r);
+        number_fed(r);
+        rag_away_mark(s, r);
+        return Q_OK;
+    }
+    rag_result_free(r);
+    *out = NULL;
+    return rc;
+}
+
+bool rag_worth_a_look(const rag_result *r, const rag_passage *p)
+{
+    double signal[RAG_SIGNALS_MAX];
+    memcpy(signal, p->signal, sizeof signal);
+    if (rag_fate_unwanted(p->fate) || p->fate == RAG_SAME || p->fate == RAG_ANSWER) return false;
+    return p->wish == RAG_PINNED || rag_score_again(1, signal) >= r->min_score;
+}
+
+void rag_look_again(const rag_config *c, const rag_scope *scope, rag_result *r, const double *yes)
+{
+    static const rag_scope none = {.budget = -1};
+    for (int i = 0; i < r->n; i++) {
+        rag_passage *p = &r->v[i];
+        counted(r, p->fate, -1);
+        p->number = p->tokens = 0;
+        if (isnan(yes[i])) continue;
+        double *side = rag_second(p);
+        *side = fmax(floor(yes[i] * 1000 + .5) / 1000, .001);
+        p->match = (p->match + *side) / 2;
+        p->score = rag_score_again(p->match, p->signal);
+    }
+    r->n_fed = r->fed_tokens = 0;
+    r->best_below = 0;
     if (r->n) qsort(r->v, (size_t)r->n, sizeof *r->v, by_score);
-    choose(c, scope, r);
-    shorten(r);
-    number_fed(r);
-    return Q_OK;
+    choose(c, scope ? scope : &none, r);
+    for (int i = 0; i < r->n; i++) r->v[i].rank = i + 1;
 }
 
 void rag_join(rag_result *r, rag_result *more)
@@ -358,6 +427,7 @@ void rag_join(rag_result *r, rag_result *more)
     r->searched |= more->searched;
     if (!r->note) r->note = more->note;
     else free(more->note);
+    free(more->narrowed.words);
     free(more->term);                    /* the words went over */
     free(more->v);
     free(more);
@@ -372,6 +442,7 @@ void rag_result_free(rag_result *r)
     }
     for (int i = 0; i < r->n; i++) passage_free(&r->v[i]);
     free(r->note);
+    free(r->narrowed.words);
     free(r->term);
     free(r->v);
     free(r);

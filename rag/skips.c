@@ -56,7 +56,7 @@ void rag_skips_words(const rag_progress *p, q_buf *b)
 
 void rag_chats_words(const rag_progress *p, q_buf *b)
 {
-    if (p->chats + p->chats_more + p->chats_same == 0) return;
+    if (p->chats + p->chats_more + p->chats_same + p->forgotten == 0) return;
     q_buf_printf(b, ngettext("%d conversation added", "%d conversations added", (unsigned long)p->chats), p->chats);
     if (p->chats_more) q_buf_printf(b, ngettext(", %d goes on", ", %d go on", (unsigned long)p->chats_more), p->chats_more);
     if (p->messages || p->chats) {
@@ -65,5 +65,7 @@ void rag_chats_words(const rag_progress *p, q_buf *b)
         q_buf_puts(b, ")");
     }
     if (p->chats_same) q_buf_printf(b, _(", %d unchanged"), p->chats_same);
+    if (p->forgotten) q_buf_printf(b, ngettext("; %d message that was forgotten stayed out: --again brings it back", "; %d messages that were forgotten stayed out: --again brings them back",
+                                               (unsigned long)p->forgotten), p->forgotten);
     if (p->damaged) q_buf_printf(b, ngettext("; %d record is damaged", "; %d records are damaged", (unsigned long)p->damaged), p->damaged);
 }

@@ -87,7 +87,7 @@ enum rag_there rag_file_there(const char *path)
     return errno == ENOENT || errno == ENOTDIR ? RAG_MISSING : RAG_NOT_LOOKED;
 }
 
-void rag_taken(int64_t taken_ms, bool missing, q_buf *b)
+void rag_taken(int64_t taken_ms, bool missing, int64_t away_ms, q_buf *b)
 {
     time_t t = (time_t)(taken_ms / 1000);
     struct tm tm;
@@ -95,5 +95,8 @@ void rag_taken(int64_t taken_ms, bool missing, q_buf *b)
     if (taken_ms && localtime_r(&t, &tm)) strftime(day, sizeof day, "%Y-%m-%d", &tm);
     /* TRANSLATORS: a date: the file's text as it was on that day */
     if (*day) q_buf_printf(b, _("; as of %s"), day);
-    if (missing) q_buf_puts(b, _("; its file is not there now"));
+    char *away = away_ms ? rag_away_words(away_ms) : NULL;
+    if (away) q_buf_printf(b, "; %s", away);
+    else if (missing) q_buf_puts(b, _("; its file is not there now"));
+    free(away);
 }

@@ -180,4 +180,4 @@ static const char *read_text(const char *text, size_t n, chat *out)
     return out->n ? NULL : _("its messages are missing");
 }
 
-const archive archive_own = {"quorum", "quorum", NULL, NULL, false, own_knows, read_text};
+const archive archive_own = {MEM_OWN_SOURCE, "quorum", NULL, NULL, false, own_knows, read_text};

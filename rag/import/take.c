@@ -86,7 +86,8 @@ static int flush(const rag_taking *t, struct waiting *w, char *err)
     for (int i = 0; i < w->n; i++) {
         t->p->chats += got[i].fresh;
         t->p->chats_more += !got[i].fresh && got[i].added;
-        t->p->chats_same += rc == Q_OK && !got[i].fresh && !got[i].added;
+        t->p->chats_same += rc == Q_OK && got[i].conversation && !got[i].fresh && !got[i].added;
+        t->p->forgotten += got[i].forgotten;
         t->p->messages += got[i].added;
         t->p->repaired += *w->k[i].how && got[i].added;
     }
@@ -113,7 +114,7 @@ static int put(const rag_taking *t, struct waiting *w, const archive *a, chat *c
                                     .raw = mended[i] ? m->text : NULL, .was = mended[i] ? how : NULL};
         w->bytes += strlen(v[i].text) + strlen(v[i].thinking);
     }
-    w->m[w->n] = (mem_import){.source = a->name, .external = c->id, .title = title ? title : c->title ? c->title : "", .v = v, .n = c->n, .leaf = c->leaf,
+    w->m[w->n] = (mem_import){.source = a->name, .external = c->id, .title = title ? title : c->title ? c->title : "", .v = v, .n = c->n, .leaf = c->leaf, .again = t->again,
                               .created_ms = c->created_ms ? c->created_ms : last, .opened_ms = last};
     k->c = *c;
     k->mended = mended;

@@ -12,6 +12,7 @@ typedef struct rag_taking {
     int64_t mtime_ms;
     bool (*go)(void *user);             /* as in rag_add_opts */
     void *user;
+    bool again;                         /* the same */
     rag_progress *p;                    /* conversations, messages and what was damaged are added */
 } rag_taking;
 

@@ -113,6 +113,7 @@ void agt_ask_chats(agt *a) {}
 void agt_look_again(agt *a, int64_t m, int n) { SAY("look again %lld %d\n", (long long)m, n); }
 void agt_look(agt *a, int64_t m, int n, int by, bool words) { SAY("look %lld %d %+d%s\n", (long long)m, n, by, words ? " words" : ""); }
 void agt_ask_zoom(agt *a, int layer, int expert, bool all) { SAY("zoom %d %d%s\n", layer, expert, all ? " all" : ""); }
+void agt_outside(agt *a, const char *kind, const char *path) { SAY("outside %s %s\n", kind, path); }
 void agt_ask_retrieval(agt *a, int64_t m) { SAY("retrieval %lld\n", (long long)m); }
 void agt_ask_wishes(agt *a) {}
 void agt_pin(agt *a, const agt_passage *p, bool on) { SAY("%s %lld\n", on ? "pin" : "unpin", (long long)p->chunk); }

@@ -121,6 +121,9 @@ static void fill(mem_store *s, const char *text, int documents)
     mem_chunk k[] = {{0, 30, "kingfishers dive for small fish", (char *)"Birds"}};
     mem_document d = {.path = (char *)"/birds.md", .title = (char *)"birds.md", .name = (char *)"birds.md", .bytes = 30};
     OK(mem_document_put(s, &d, k, 1, &id, err));
+    char *away = q_printf("/nonesuch/%s.svg", text);
+    OK(mem_outside_put(s, "picture", away, err));
+    free(away);
     OK(mem_tidy(s, NULL, NULL, err));
     free(more);
     (void)q;
@@ -144,7 +147,7 @@ static void every_column_is_tried(mem_store *s, const char *where)
 {
     static const char *const none[] = {"sqlite_", "chunk_fts", "message_fts", "chunk_posting.data", "message_posting.data", "vector", "embedder", "chore.", "import.source", "import.external",
         "import_message.external", "message_raw.was", "document_raw.was", "document.sha256", "document.owner", "message.owner", "message.model", "pending.owner", "setting.name",
-        "retrieval.reason", "chunk_posting.word", "message_posting.word", "message_trace.data", "document.called", "chunk_entity.data", "message_entity.data" /* names in it, folded */};
+        "retrieval.reason", "chunk_posting.word", "message_posting.word", "message_trace.data", "document.called", "chunk_entity.data", "message_entity.data", "outside.kind" /* names in it, folded */};
     store_lock(s);
     sqlite3_stmt *st = store_query(s, err, "SELECT m.name || '.' || x.name FROM sqlite_schema m, pragma_table_xinfo(m.name) x WHERE m.type='table' AND m.rootpage>0"
                                    " AND x.type IN ('TEXT', 'BLOB', '')", "");

@@ -140,8 +140,13 @@ static void one_that_is_removed_comes_again(void)
 {
     OK(mem_conversation_delete(s, 1, err));
     mem_import m = chain(6);
-    mem_imported got = put(&m);                             /* before its rows are cleared */
-    CHECK(got.fresh && got.conversation > 1);
+    mem_imported got = put(&m);                             /* it was forgotten: it stays away, */
+    CHECK_INT(got.forgotten, 6);
+    CHECK(!got.fresh && !got.conversation && !got.added);
+    m.again = true;
+    got = put(&m);                                          /* until somebody wants it back; before its rows are cleared */
+    CHECK(got.fresh && got.conversation > 1 && !got.forgotten);
+    m.again = false;
     OK(mem_tidy(s, NULL, NULL, err));
     got = put(&m);
     CHECK(!got.fresh && got.added == 0);
@@ -152,9 +157,66 @@ static void one_that_is_removed_comes_again(void)
     OK(mem_check(s, err));
 }
 
+/* Single messages that were forgotten stay out; what stood below one hangs on what it hung on, and what is new comes in. */
+static void what_was_forgotten_stays_out(void)
+{
+    mem_import m = chain(6);
+    m.external = "forgetful";
+    mem_imported got = put(&m);
+    int64_t id[2] = {count("SELECT message FROM import_message WHERE conversation=(SELECT max(id) FROM conversation) ORDER BY message LIMIT 1 OFFSET 1"),
+                     count("SELECT max(message) FROM import_message")};
+    int done = 0;
+    CHECK_INT(got.added, 6);
+    OK(mem_messages_delete(s, id, 2, &done, err));
+    OK(mem_tidy(s, NULL, NULL, err));
+    CHECK_INT(done, 2);
+    got = put(&m);
+    CHECK_INT(got.added, 0);
+    CHECK_INT(got.forgotten, 2);
+    m = chain(9);
+    m.external = "forgetful";
+    got = put(&m);
+    CHECK_INT(got.added, 3);
+    CHECK_INT(got.forgotten, 2);
+    CHECK_INT(count("SELECT count(*) FROM message WHERE conversation=(SELECT max(id) FROM conversation)"), 7);
+    /* the same in a new conversation: it was removed, and the message before it */
+    OK(mem_conversation_delete(s, got.conversation, err));
+    OK(mem_tidy(s, NULL, NULL, err));
+    m.again = true;
+    got = put(&m);
+    CHECK_INT(got.added, 9);
+    CHECK(got.fresh && !got.forgotten);
+    m.again = false;
+    got = put(&m);
+    CHECK(!got.added && !got.forgotten);
+    /* no word of it, nor of what the archive calls it, is among what is remembered of it */
+    CHECK_INT(count("SELECT count(*) FROM forgotten WHERE typeof(hash)<>'integer'"), 0);
+    CHECK_INT(count("SELECT count(*) FROM pragma_table_info('forgotten')"), 1);
+    OK(mem_check(s, err));
+}
+
+/* By their own salt: the same archive in two memories makes other numbers. */
+static void another_memory_says_nothing_of_it(void)
+{
+    mem_store *mine = s;
+    int64_t here = count("SELECT count(*) FROM forgotten"), there, hash = count("SELECT max(hash) FROM forgotten"), other;
+    mem_imported got;
+    CHECK(here > 0);
+    OK(mem_open(file("salt.db"), &s, err));
+    mem_import m = chain(3);
+    got = put(&m);
+    OK(mem_conversation_delete(s, got.conversation, err));
+    there = count("SELECT count(*) FROM forgotten");
+    other = count("SELECT max(hash) FROM forgotten");
+    CHECK(there == 2 && other != hash);
+    mem_close(s);
+    s = mine;
+}
+
 static void sources_are_apart_and_hidden_alone_is_kept(void)
 {
     mem_import m = chain(3), other = m;
+    m.again = true;                                         /* forgotten above */
     other.source = "claude";
     CHECK(put(&m).fresh && put(&other).fresh);
     mem_import_message alone = {.external = "x", .parent = -1, .role = MEM_SYSTEM, .hidden = true, .text = "be brief", .thinking = "", .model = ""};
@@ -318,6 +380,8 @@ int main(void)
     RUN(a_longer_one_adds_what_is_new);
     RUN(who_went_on_keeps_their_place);
     RUN(one_that_is_removed_comes_again);
+    RUN(what_was_forgotten_stays_out);
+    RUN(another_memory_says_nothing_of_it);
     RUN(sources_are_apart_and_hidden_alone_is_kept);
     RUN(what_was_repaired_is_kept_as_it_came);
     RUN(several_come_in_together);

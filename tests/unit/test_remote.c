@@ -1,6 +1,7 @@
 /* provider: a model on a server, played by a server of the test's own: traffic as vLLM, SGLang, llama-server, Ollama and hosted
  * services send it, and everything that they should not send. Nothing leaves the machine, nothing depends on time. */
 #include "provider/provider.h"
+#include "provider/remote_routes.h"
 #include "tests/play_server.h"
 #include "tests/test.h"
 
@@ -633,6 +634,140 @@ static void what_it_cannot_is_said(void)
     play_close(p);
 }
 
+/* ---- which experts ran ---- */
+/* Answers encoded as the releases encode them (tests/golden/routes/make.py); the ids are a rule. */
+static void routing_is_read(void)
+{
+    q_buf b = { 0 };
+    CHECK_INT(q_read_file("tests/golden/routes/answers.json", &b, 1 << 20, err), Q_OK);
+    cJSON *all = cJSON_ParseWithLength(b.p, b.len), *row;
+    int rows = 0;
+    cJSON_ArrayForEach(row, all) {
+#define N(key) cJSON_GetObjectItem(row, key)->valueint
+        const char *name = cJSON_GetObjectItem(row, "name")->valuestring, *said = cJSON_GetObjectItem(row, "said")->valuestring;
+        prov_server s = { .routing = strcmp(cJSON_GetObjectItem(row, "routing")->valuestring, "vllm") == 0 ? SERVER_VLLM : SERVER_SGLANG, .layers = N("layers"),
+                          .experts = N("experts"), .k = N("k"), .dense = N("dense") };
+        remote_routes r;
+        int rc = remote_routes_read(&s, said, &r, err), wrong = 0;
+        CHECK_MSG(rc == Q_OK && r.n == N("positions") && r.layers == s.layers && r.k == s.k, "%s: %d %s", name, rc, rc ? err : "");
+        for (int i = 0; rc == Q_OK && i < r.n * r.layers * r.k; i++) {
+            int p = i / r.k / r.layers, l = i / r.k % r.layers, k = i % r.k;
+            wrong += r.id[i] != (l < s.dense ? 0xFFFF : (7 * p + 3 * l + 5 * k) % s.experts);
+        }
+        CHECK_MSG(!wrong, "%s: %d wrong ids", name, wrong);
+        remote_routes_free(&r);
+        bool empty = N("positions") == 0;
+        s.k++;                           /* another shape is refused, by name */
+        rc = remote_routes_read(&s, said, &r, err);
+        CHECK_MSG(rc == Q_RANGE || (empty && rc == Q_OK) || (s.routing == SERVER_SGLANG && rc == Q_OK), "%s: %d", name, rc);
+        remote_routes_free(&r);
+        s.k--;
+        s.experts = 2;
+        rc = remote_routes_read(&s, said, &r, err);
+        CHECK_MSG(empty || (rc == Q_RANGE && strstr(err, "mend experts")), "%s: %d", name, rc);
+        remote_routes_free(&r);
+        char *cut = q_strndup(said, strlen(said) - (strlen(said) > 3 ? 3 : 0));
+        s.experts = N("experts");
+        CHECK_MSG(empty || remote_routes_read(&s, cut, &r, err) < 0, "%s: cut it is taken", name);
+        remote_routes_free(&r);
+        free(cut);
+        rows++;
+    }
+    CHECK_INT(rows, 15);
+    static const char *const bad[] = { "?", "AAAA", "[[[1]]", "{}", "[1]", "[[[\"a\",1]]]", "k05VTVBZ", "k05VTVBZAQD/" };
+    prov_server s = { .routing = SERVER_VLLM, .layers = 1, .experts = 8, .k = 2 };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        remote_routes r;
+        CHECK_MSG(remote_routes_read(&s, bad[i], &r, err) < 0, "%s", bad[i]);
+        remote_routes_free(&r);
+    }
+    cJSON_Delete(all);
+    q_buf_free(&b);
+}
+
+/* Two layers, the first dense, two of eight experts; the answer has three tokens behind a prompt of four. */
+#define ROWS3 "[[[0,0],[1,2]],[[0,0],[3,4]],[[0,0],[5,6]]]"
+static const char SIX_ROWS[] =           /* int32 of 6 positions: 0 0 p p+1 */
+    "AAAAAAAAAAAAAAAAAQAAAAAAAAAAAAAAAQAAAAIAAAAAAAAAAAAAAAIAAAADAAAAAAAAAAAAAAADAAAABAAAAAAAAAAAAAAABAAAAAUAAAAAAAAAAAAAAAUAAAAGAAAA";
+
+typedef struct routed { q_buf seen; char *why; bool off; } routed;
+
+static bool serve_routes(play *p, int fd, const char *request, const char *body, int number)
+{
+    const routed *r = p->user;
+    if (strncmp(request, "GET ", 4) == 0)
+        return play_json(fd, "{\"data\":[{\"id\":\"moe\",\"max_model_len\":4096}]}");
+    if (strncmp(request, "POST /v1/completions ", 21) == 0)
+        return !strstr(body, "\"prompt\":[10,11,12,13,20,21,22],\"max_tokens\":1,\"temperature\":0,\"routed_experts_prompt_start\":4}")
+            ? play_reply(fd, 400, "application/json", "", "{\"error\":{\"message\":\"another question was expected\"}}")
+            : play_json(fd, r->off ? "{\"choices\":[{\"index\":0,\"text\":\"x\",\"routed_experts\":null}]}" : "{\"choices\":[{\"index\":0,\"text\":\"x\",\"routed_experts\":" ROWS3 "}]}");
+    if (strncmp(request, "POST /v1/chat/completions ", 26) != 0)
+        return play_reply(fd, 404, "application/json", "", "{}");
+    play_stream(fd);
+    if (strstr(body, "\"return_token_ids\":true")) {
+        play_event(fd, "{\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}],\"prompt_token_ids\":[10,11,12,13]}");
+        play_event(fd, "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"One\"},\"token_ids\":[20]}]}");
+        play_event(fd, "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\" two.\"},\"token_ids\":[21,22],\"finish_reason\":\"stop\"}]}");
+    } else {
+        bool asked = strstr(body, "\"return_routed_experts\":true") && strstr(body, "\"routed_experts_start_len\":0");
+        play_event(fd, "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"One two.\"}}]}");
+        char *last = q_printf("{\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}],\"sglext\":{\"routed_experts\":%s%s%s}}", asked && !r->off ? "\"" : "",
+                              asked && !r->off ? SIX_ROWS : "null", asked && !r->off ? "\"" : "");
+        play_event(fd, last);
+        free(last);
+        play_event(fd, "{\"choices\":[],\"usage\":{\"prompt_tokens\":4,\"completion_tokens\":3}}");
+    }
+    play_event(fd, "[DONE]");
+    return play_end(fd);
+}
+
+static void routed_position(void *user, const prov_position *p)
+{
+    routed *r = user;
+    CHECK(!p->weights && !p->entropy && !p->margin && !p->prompt && p->n_layer == 2 && p->max_k == 2 && p->ids[0] == 0xFFFF && p->ids[1] == 0xFFFF && p->config);
+    q_buf_printf(&r->seen, "[%d at %d: %d %d]", (int)p->token, p->pos, p->ids[2], p->ids[3]);
+}
+
+static void unrouted(void *user, const char *why)
+{
+    routed *r = user;
+    free(r->why);
+    r->why = q_strdup(why);
+}
+
+static void routing_is_told(void)
+{
+    static const struct { const char *routing, *seen; } row[] = {
+        { "vllm", "[20 at 4: 1 2][21 at 5: 3 4][22 at 6: 5 6]" }, { "sglang", "[-1 at 4: 4 5][-1 at 5: 5 6]" } };
+    for (int i = 0; i < 4; i++) {
+        routed told = { .off = i > 1 };
+        play *p = play_open(serve_routes, &told, NULL);
+        char *more = q_printf("routing=%s\nlayers=2\nexperts=8\nk=2\ndense=1", row[i % 2].routing);
+        prov *m = open_at(p, "@box", more);
+        const prov_info *about = prov_about(m);
+        CHECK(about->n_layer == 2 && about->n_expert == 8 && about->first_moe_layer == 1 && about->n_moe_layer == 1 && (about->can & PROV_ROUTING) && strstr(about->divided, "ids only"));
+        prov_message q = { .role = PROV_USER, .text = "go", .n = 2 };
+        prov_hooks h = { .user = &told, .position = routed_position, .unrouted = unrouted };
+        prov_result r;
+        CHECK(prov_ask(m, &(prov_request){ .message = &q, .n_message = 1 }, &h, &r, err) == Q_OK && r.finish == PROV_ENDED && r.prompt_tokens == 4);
+        CHECK_STR(str(&told.seen), told.off ? "" : row[i % 2].seen);
+        CHECK_MSG(told.off == (told.why != NULL) && (!told.why || strstr(told.why, "--enable-return-routed-experts")), "%s", told.why ? told.why : "");
+        prov_config *c = prov_present(m);
+        CHECK(prov_config_k(c) == 2 && prov_config_set(c, "experts.k", "1", err) == Q_RANGE);
+        prov_config_free(c);
+        prov_close(m);
+        play_close(p);
+        q_buf_free(&told.seen);
+        free(told.why);
+        free(more);
+    }
+    state st = { 0 };
+    play *p = play_open(serve, &st, NULL);
+    refuses(p, "@box/tiny", "routing=vllm\nlayers=2", "needs layers, experts and k");
+    refuses(p, "@box/tiny", "routing=vllm\nlayers=2\nexperts=8\nk=9", "needs layers, experts and k");
+    play_close(p);
+}
+
 int main(void)
 {
     static const char *const of[] = { "http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY" };
@@ -653,5 +788,7 @@ int main(void)
     RUN(it_stops);
     RUN(several_answers);
     RUN(what_it_cannot_is_said);
+    RUN(routing_is_read);
+    RUN(routing_is_told);
     return TEST_END();
 }

@@ -475,6 +475,11 @@ static void zoom(void)
     app.seen.ret.p[0].missing = true;    /* its file is not there now */
     tui_app_draw(&app);
     CHECK(on_screen("[1] (no file now) "));
+    app.seen.ret.p[0].away = q_strdup("not reachable since 2026-11-27");      /* nor the folder that it lies in */
+    tui_app_draw(&app);
+    CHECK(on_screen("[1] (not reachable since ") && !on_screen("(no file now)"));
+    free(app.seen.ret.p[0].away);
+    app.seen.ret.p[0].away = NULL;
     app.seen.ret.p[0].missing = false;
     key(K_F4);
     type("z");

@@ -166,7 +166,7 @@ static void what_nothing_tells_of_is_looked_at(void)
 
 static void what_cannot_be_reached_is_kept(void)
 {
-    char *line = q_printf("/watch %s", at("notes"));
+    char why[Q_ERRLEN], *line = q_printf("/watch %s", at("notes"));
     at_rest();
     q_buf_clear(&s.notes);
     CHECK_INT(rename(at("notes"), at("away")), 0);
@@ -176,6 +176,21 @@ static void what_cannot_be_reached_is_kept(void)
     shell("/watch");
     CHECK_MSG(s.page && strstr(s.page, "not reachable since"), "%s", s.page ? s.page : "");
     CHECK_MSG(s.data && strstr(s.data, "\"not_reachable_since\":1"), "%s", s.data ? s.data : "");
+    /* its passages say so, and since when, also over a start; another folder's do not */
+    rag_aways l;
+    CHECK_INT(rag_away_list(a->store, &l, why), 0);
+    int64_t since = l.n == 1 ? l.v[0].since_ms : -1;
+    rag_aways_free(&l);
+    agt_close(a);
+    open_room();
+    shell("/search who stays all the while");
+    CHECK_MSG(s.page && strstr(s.page, "; not reachable since 20") && !strstr(s.page, "its file is not there"), "%s", s.page ? s.page : "");
+    char *field = q_printf("\"not_reachable_since\":%lld", (long long)since);
+    CHECK_MSG(since > 0 && s.data && strstr(s.data, field), "%s: %s", field, s.data ? s.data : "");
+    at_rest();
+    shell("/watch");
+    CHECK_MSG(s.data && strstr(s.data, field), "%s: %s", field, s.data ? s.data : "");
+    free(field);
     CHECK_INT(mkdir(at("notes"), 0700), 0);
     shell(line);                         /* there, and empty: its disk may not be */
     at_rest();
@@ -184,6 +199,8 @@ static void what_cannot_be_reached_is_kept(void)
     CHECK_INT(rename(at("away"), at("notes")), 0);
     shell(line);
     CHECK(said(a, &s, "is reachable again"));
+    shell("/search who stays all the while");
+    CHECK_MSG(s.page && strstr(s.page, "stays") && !strstr(s.page, "not reachable"), "%s", s.page ? s.page : "");
     put("notes/f.md", "# Dippers\n\nDippers walk under water.\n");
     CHECK(becomes("notes/f.md", 1));
     free(line);

@@ -13,6 +13,7 @@ static void take_screenshot(tui_app *app, int64_t id, const char *path)
     tui_say_hush(&app->say);
     tui_app_draw(app);
     if (tui_svg(&app->grid, &app->theme, path, err) < 0) { tui_app_note(app, AGT_ERROR, err); return; }
+    agt_outside(app->a, "picture", path);
     say = q_printf(_("The screen is in %s."), path);
     tui_app_note(app, AGT_INFO, say);
     free(say);

@@ -376,6 +376,7 @@ static void draw(tui_app *app, tui_box b)
         : r->k > 0 ? q_printf(ngettext("Experts  %d of %d speaks", "Experts  %d of %d speak", (unsigned long)r->k), r->k, r->n_expert)
         : q_printf(_("Experts  of %d"), r->n_expert);
     char *right = zoomed ? q_strdup(_("unusual, entropy, margin"))
+                : lab_view_bare(r) ? q_strdup(_("ids only, no weights"))
                 : r->stored ? q_strdup(_("stored answer"))
                 : form_of(app) != FORM_CELLS ? q_strdup(_("this token")) : q_strdup(_("last 32 tok"));
     view_caption(app, b, cap, right, focused);

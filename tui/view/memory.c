@@ -55,7 +55,8 @@ static void passage(tui_app *app, const agt_passage *p, int y, int x, int end, b
     else if (p->number) x = tui_putf(g, y, x, right - 1, S_ACCENT, "[%d]%s", p->number, pinned(app, p) ? "P " : " ");
     else x = tui_put(g, y, x, right - 1, pinned(app, p) ? " P  " : app->ui.glyphs ? " ·  " : " -  ", pinned(app, p) ? S_ACCENT : S_FAINT);
     q_buf b = {0};
-    if (p->missing) q_buf_puts(&b, _("(no file now) "));
+    if (p->away) q_buf_printf(&b, "(%s) ", p->away);
+    else if (p->missing) q_buf_puts(&b, _("(no file now) "));
     q_buf_puts(&b, p->source ? p->source : "");
     if (p->heading && *p->heading) q_buf_printf(&b, " § %s", p->heading);
     tui_put_cut(g, y, x, right - 1, b.p, selected ? S_SELECT : st);
@@ -239,6 +240,7 @@ static void draw(tui_app *app, tui_box b)
     char *cap = r->fed ? q_printf(_("Memory  %d fed, %d tok"), r->fed, r->fed_tokens) : q_strdup(_("Memory"));
     view_caption(app, b, cap, bare(r) ? "F4" : NULL, focused);
     free(cap);
+    if (r->narrowed && bottom - y > 2) tui_put_cut(&app->grid, y++, b.x + 1, end, r->narrowed, S_DIM);
     if (!r->fed) y = view_words(app, b, y, 1, r->nothing ? r->nothing : "", S_DIM);
     if (focused) { walked(app, b, y); return; }
     int rows = bottom - y - 1;

@@ -31,7 +31,7 @@ typedef struct running {                 /* the answer that comes */
     const unit *now;
     const prov_hooks *hooks;
     prov_result *result;
-    int answer;
+    int answer, named;                   /* ids of tokens that are given out */
     bool fields, thinking, wrote, over, done;        /* thoughts have their field; are in one; the answer began; the line is done; the server said so */
     int rc; char why[Q_ERRLEN];          /* why it broke, told behind what came before */
 } running;
@@ -189,6 +189,8 @@ static void late(remote *m)
 static void take(remote *m)
 {
     wire_reply *w = &m->r.wire;
+    wire_name(w, m->r.named);
+    m->r.named = w->n_id;
     if (w->thought.len && m->r.wrote)
         late(m);
     if (w->thought.len) {
@@ -266,7 +268,7 @@ static void fresh(remote *m)
     wire_free(&m->r.wire);
     q_buf_clear(&m->r.body);
     q_buf_clear(&m->r.said);
-    m->r.n_unit = m->r.at = 0;
+    m->r.n_unit = m->r.at = m->r.named = 0;
     m->r.now = NULL;
     m->r.fields = m->r.thinking = m->r.wrote = m->r.over = m->r.done = false;
     m->r.rc = Q_OK;

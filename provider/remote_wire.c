@@ -271,6 +271,18 @@ static void logprobs(wire_reply *w, const cJSON *content)
     }
 }
 
+void wire_name(wire_reply *w, int named)
+{
+    int more = w->n_id - named;
+    if (more > 0 && !w->n_token) {       /* the text is the first one's: nobody says where it is cut */
+        w->token = q_realloc(w->token, sizeof *w->token * (size_t)more);
+        for (; w->n_token < more; w->n_token++)
+            w->token[w->n_token] = (wire_token){ -1, (double)NAN, w->n_token ? 0 : w->text.len + w->thought.len };
+    }
+    for (int i = 0; more > 0 && w->n_token == more && i < more; i++)
+        w->token[i].id = w->id[named + i];
+}
+
 static void usage(wire_reply *w, const cJSON *u)
 {
     if (!cJSON_IsObject(u))

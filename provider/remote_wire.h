@@ -37,6 +37,8 @@ typedef struct wire_reply {              /* zero-initialise; wire_free */
 void wire_free(wire_reply *);
 /* One chunk, or a whole answer. Q_FORMAT: it is no JSON of that kind; Q_ERR: the server says what went wrong, err has its words. */
 int wire_chunk(wire_reply *, const char *json, size_t n, char *err);
+/* Gives the tokens of the last chunk the ids that came with it; named: how many ids had come before. */
+void wire_name(wire_reply *, int named);
 /* What an error's body says, one clean line of at most 300 bytes, malloc'ed; "": nothing that is for people. */
 char *wire_words(const char *body, size_t n);
 

@@ -84,6 +84,7 @@ static int by_score(const void *a, const void *b)
     const rag_passage *x = a, *y = b;
     if ((x->wish == RAG_PINNED) != (y->wish == RAG_PINNED)) return x->wish == RAG_PINNED ? -1 : 1;
     if ((x->trust == MEM_TRUST_MODEL) != (y->trust == MEM_TRUST_MODEL)) return y->trust == MEM_TRUST_MODEL ? -1 : 1;
+    if (rag_judged(x) != rag_judged(y)) return rag_judged(x) ? -1 : 1;
     if (x->match != y->match) return x->match > y->match ? -1 : 1;
     if (x->kind != y->kind) return x->kind < y->kind ? -1 : 1;
     return x->id < y->id ? -1 : 1;          /* a total order: the same question gives the same list */
@@ -125,7 +126,7 @@ static void judge(const struct gathering *g, const struct gathered *c, double mo
                        .presence = q_alloc(sizeof(double) * (size_t)r->n_term)};
     /* A small model takes either for what it should say, word for word, and what it said becomes its own witness. */
     bool wanted = g->q->narrow && g->q->narrow->talk;      /* it asks for what was said */
-    if (!wanted && m->kind == MEM_CHAT && rag_same_question(g->q, m->trust == MEM_TRUST_MODEL ? m->asked : m->text)) p->fate = RAG_SAME;
+    if (!wanted && m->kind == MEM_CHAT && rag_same_question(g->q, m->trust == MEM_TRUST_MODEL ? m->asked : m->text)) p->repeats = -1;
     size_t from, len;
     best_part(g->q, m, p, &from, &len);
     p->match = most > 0 ? fmin(rag_fuse(&c->sides) / most, 1) : 1;
@@ -228,11 +229,16 @@ static enum rag_fate fate_of(const rag_config *c, const rag_scope *scope, const 
 {
     rag_passage *p = &r->v[i];
     bool pinned = p->wish == RAG_PINNED;
+    if (p->repeats > 0) p->repeats = 0;
     if (p->wish == RAG_UNWANTED || p->wish == RAG_BANNED) return p->wish == RAG_BANNED ? RAG_OF_BANNED : RAG_LEFT_OUT;
     if (p->score < c->min_score && !pinned) return RAG_BELOW;
-    if (p->fate == RAG_SAME && !pinned) return RAG_SAME;             /* judge() said so */
+    if (p->repeats < 0 && !pinned) return RAG_SAME;
     if (p->trust == MEM_TRUST_MODEL && !c->answers && !pinned) return RAG_ANSWER;
-    if ((p->repeats = repeats(r, i, f)) > 0) return RAG_REPEATS;
+    int twin = repeats(r, i, f);
+    if (twin) {
+        p->repeats = twin;
+        return RAG_REPEATS;
+    }
     if (r->n_fed >= c->max_passages && !pinned) return RAG_OVER_COUNT;
     size_t n = strlen(p->text);
     p->tokens = scope->count ? scope->count(scope->user, p->text, n) : (int)((n + 3) / 4);
@@ -315,10 +321,11 @@ static bool stands_before(const rag_passage *x, const rag_passage *y)
 {
     if ((x->wish == RAG_PINNED) != (y->wish == RAG_PINNED)) return x->wish == RAG_PINNED;
     if ((x->trust == MEM_TRUST_MODEL) != (y->trust == MEM_TRUST_MODEL)) return y->trust == MEM_TRUST_MODEL;
+    if (rag_judged(x) || rag_judged(y)) return x->rank < y->rank;
     return x->score != y->score ? x->score > y->score : x->rank < y->rank;
 }
 
-/* What is pinned is cited first, then by the score that people see. */
+/* What is pinned is cited first, then by the score that people see, or as a second look has them stand. */
 static void number_fed(rag_result *r)
 {
     for (int i = 0; i < r->n; i++) {
@@ -328,7 +335,7 @@ static void number_fed(rag_result *r)
         r->v[i].number = before + 1;
     }
     for (int i = 0; i < r->n; i++)
-        if (r->v[i].repeats) r->v[i].repeats = r->v[r->v[i].repeats - 1].number;
+        if (r->v[i].repeats > 0) r->v[i].repeats = r->v[r->v[i].repeats - 1].number;
 }
 
 int rag_search(mem_store *s, const rag_config *c, const char *query, const rag_scope *scope, rag_result **out, char *err)
@@ -370,6 +377,35 @@ int rag_search(mem_store *s, const rag_config *c, const char *query, const rag_s
     return rc;
 }
 
+bool rag_worth_a_look(const rag_result *r, const rag_passage *p)
+{
+    double signal[RAG_SIGNALS_MAX];
+    memcpy(signal, p->signal, sizeof signal);
+    if (rag_fate_unwanted(p->fate) || p->fate == RAG_SAME || p->fate == RAG_ANSWER) return false;
+    return p->wish == RAG_PINNED || rag_score_again(1, signal) >= r->min_score;
+}
+
+void rag_look_again(const rag_config *c, const rag_scope *scope, rag_result *r, const double *yes)
+{
+    static const rag_scope none = {.budget = -1};
+    for (int i = 0; i < r->n; i++) {
+        rag_passage *p = &r->v[i];
+        counted(r, p->fate, -1);
+        p->number = p->tokens = 0;
+        if (isnan(yes[i])) continue;
+        double *side = rag_second(p);
+        *side = fmax(floor(yes[i] * 1000 + .5) / 1000, .001);
+        p->match = (p->match + *side) / 2;
+        p->score = rag_score_again(p->match, p->signal);
+    }
+    r->n_fed = r->fed_tokens = 0;
+    r->best_below = 0;
+    if (r->n) qsort(r->v, (size_t)r->n, sizeof *r->v, by_score);
+    choose(c, scope ? scope : &none, r);
+    for (int i = 0; i < r->n; i++) r->v[i].rank = i + 1;
+    number_fed(r);
+}
+
 void rag_join(rag_result *r, rag_result *more)
 {
     int n = r->n_term, m = more->n_term, had = r->n;
@@ -387,7 +423,7 @@ void rag_join(rag_result *r, rag_result *more)
         int j = 0;
         while (j < had && !(r->v[j].kind == p->kind && r->v[j].id == p->id)) j++;
         if (p->fate == RAG_FED) to[p->number] = j < had && r->v[j].fate == RAG_FED ? r->v[j].number : r->n_fed + 1;
-        p->repeats = to[p->repeats];
+        if (p->repeats > 0) p->repeats = to[p->repeats];
         if (j < had && (r->v[j].fate == RAG_FED || p->fate != RAG_FED)) {
             passage_free(p);
             continue;

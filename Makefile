@@ -127,6 +127,11 @@ test-long:
 	@$(MAKE) dist-test
 	@$(MAKE) test-roots
 
+# Chat templates of all families by us and by Python's jinja2: needs python3-venv and the network.
+.PHONY: test-templates
+test-templates: programs
+	@QUORUM_LONG=1 BUILD=$(BUILD) sh tests/templates/public.test
+
 # What reads the sources without running them: format, clang-tidy's bugprone set, cppcheck, shellcheck, msgfmt, the docs.
 .PHONY: check
 check: all
@@ -247,6 +252,7 @@ help:
 	@echo 'make deps             install the packages that building needs (apt; elsewhere it prints their names)'
 	@echo 'make install          into PREFIX=/usr/local (PREFIX=$$HOME/.local needs no root); make uninstall'
 	@echo 'make test             the whole test suite; last line: N passed, N failed, N skipped; ONLY=part of a name'
+	@echo 'make test-templates   chat templates of all families, by us and by jinja2 (needs the network)'
 	@echo 'make test-long        its long form: more crashes, more mutated files, dist-test and test-roots'
 	@echo 'make dist             a tarball that runs without installing anything; make dist-test tries it in bare systems'
 	@echo 'make test-roots       the suite in fresh systems of Debian 12 and 13 (root, debootstrap), with gcc and clang'

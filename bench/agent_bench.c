@@ -106,7 +106,7 @@ int main(int argc, char **argv)
     }
     eng_config *c = eng_config_new(m);
     eng_tokens prompt = { 0 };
-    eng_message msg = { ENG_USER, question, strlen(question) };
+    eng_message msg = { ENG_USER, question, strlen(question), NULL };
     int32_t *tokens = q_alloc(sizeof *tokens * (size_t)n);
     for (int i = 0; i < n; i++)
         tokens[i] = 100 + i * 37 % 1000;

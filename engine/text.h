@@ -31,11 +31,32 @@ void eng_detok_end(eng_detok *d, q_buf *out);                    /* an unfinishe
 
 /* ================= templates ================= */
 enum eng_role { ENG_SYSTEM, ENG_USER, ENG_ASSISTANT, ENG_TOOL };
-typedef struct eng_message { enum eng_role role; const char *text; size_t n; } eng_message;
+typedef struct eng_call { const char *id, *name, *arguments; } eng_call;           /* id may be NULL; arguments: a JSON object */
+typedef struct eng_more {                                /* what a message has beside its text */
+    const char *thought; size_t n_thought;               /* of an answer */
+    const eng_call *call; int n_call;                    /* that it makes */
+    const char *id, *name;                               /* ENG_TOOL: of the call that it answers; NULL: not known */
+} eng_more;
+typedef struct eng_message { enum eng_role role; const char *text; size_t n; const eng_more *more; } eng_message;      /* more: NULL or a message's */
+typedef struct eng_tool { const char *name, *help, *schema; } eng_tool;            /* schema: JSON of its arguments */
+typedef struct eng_talk { const eng_message *message; int n; const eng_tool *tool; int n_tool; bool reply; int think; } eng_talk;
 /* Appends the ids of a conversation; texts are plain, the frame's control tokens are real ones. With `reply` the opening
  * of an assistant message is added (and, when think == 0 on a thinking model, the empty think block).
- * think: -1 the model's own default, 0 off, 1 on. Q_FORMAT: the model's template is not known here (eng_info's frame.note). */
+ * think: -1 the model's own default, 0 off, 1 on. Q_FORMAT: the model's template cannot be written with (eng_info's frame.note). */
 int eng_template(const eng_model *, const eng_message *m, int n, bool reply, int think, eng_tokens *out, char *err);
+int eng_template_talk(const eng_model *, const eng_talk *, eng_tokens *out, char *err);      /* with tools and what messages have beside their texts */
+
+/* A chat template as a file has it, written with as transformers would: text, control tokens by their names. */
+typedef struct eng_render {
+    const char *text; size_t n;                          /* the template */
+    const char *bos, *eos;                               /* tokens as they are spelt; NULL: it is given none */
+    const char *messages, *tools; size_t n_messages, n_tools;      /* JSON as OpenAI's protocol has them; tools NULL: none */
+    bool reply; int think;                               /* as above */
+    int64_t now;                                         /* Unix time in ms: what strftime_now says */
+} eng_render;
+int eng_template_render(const eng_render *, q_buf *out, char *err);
+const char *eng_template_text(const eng_model *, size_t *n);       /* the model's own template, NULL: it has none; lives as long as the model */
+const char *eng_template_token(const eng_model *, bool end);       /* how its first (BOS) or last (EOS) token is spelt; NULL: the file names none */
 
 /* How a thought begins and ends in a reply, as text. */
 extern const char eng_think_open[], eng_think_close[];

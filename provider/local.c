@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,7 @@ typedef struct local {
     prov_result *result;
     eng_detok detok;
     char device[16];
+    atomic_bool cancelled;               /* as prov_cancel says; what runs beside the conversation looks at it */
 } local;
 
 typedef struct local_config { prov_config base; const local *p; eng_config *c; } local_config;
@@ -116,7 +118,7 @@ static int render_frame(const local *l, const prov_request *r, eng_tokens *out, 
     static const enum eng_role role[] = { [PROV_SYSTEM] = ENG_SYSTEM, [PROV_USER] = ENG_USER, [PROV_ASSISTANT] = ENG_ASSISTANT, [PROV_TOOL] = ENG_TOOL };
     eng_message *m = q_alloc(sizeof *m * (size_t)(r->n_message + 1));
     for (int i = 0; i < r->n_message; i++)
-        m[i] = (eng_message){ role[r->message[i].role], r->message[i].text, r->message[i].n };
+        m[i] = (eng_message){ role[r->message[i].role], r->message[i].text, r->message[i].n, NULL };
     q_buf b = { 0 };
     const char *think = thinks(l, r, &b);
     int rc = eng_template(l->m, m, r->n_message, true, strcmp(think, "on") == 0 ? 1 : strcmp(think, "off") == 0 ? 0 : -1, out, err);
@@ -429,6 +431,7 @@ static void forget(prov *p)
 
 static void cancel(prov *p, bool on)
 {
+    atomic_store(&of(p)->cancelled, on);
     if (on)
         eng_session_cancel(of(p)->s);
     else
@@ -438,12 +441,12 @@ static void cancel(prov *p, bool on)
 /* ---- what is evaluated, in a file ---- */
 static uint64_t state_bytes(prov *p, size_t n_note) { return eng_state_bytes(of(p)->s, n_note); }
 
-static int state_save(prov *p, const char *path, const char *note, size_t n_note, prov_state_go *go, void *user, char *err)
+static int state_save(prov *p, const char *path, const char *note, size_t n_note, prov_go *go, void *user, char *err)
 {
     return eng_state_save(of(p)->s, path, note, n_note, go, user, err);
 }
 
-static int state_load(prov *p, const char *path, prov_state_go *go, void *user, char *err)
+static int state_load(prov *p, const char *path, prov_go *go, void *user, char *err)
 {
     local *l = of(p);
     int rc = eng_state_load(l->s, path, go, user, err);
@@ -577,6 +580,99 @@ static int score(prov *p, const prov_request *before, const char *text, size_t n
     return rc;
 }
 
+/* ---- which of some texts comes ---- */
+typedef struct judging {
+    local *l;
+    eng_session *s;
+    const eng_tokens *text; int n;
+    prov_go *go;
+    void *user;
+    int read, all;                       /* tokens of all requests */
+} judging;
+
+/* Shorter pieces than a batch: whoever stops it is heard within one. */
+static int read_on(judging *j, const eng_tokens *t, char *err)
+{
+    enum { PIECE = 64 };
+    const int32_t *had = eng_session_tokens(j->s);
+    int at = 0, len = eng_session_length(j->s), rc = Q_OK;
+    while (had && at < len && at < t->n - 1 && had[at] == t->id[at])
+        at++;
+    while (at < t->n && rc == Q_OK) {
+        if (atomic_load(&j->l->cancelled) || (j->go && !j->go(j->user, j->read + at, j->all)))
+            return q_fail(err, Q_CANCEL, _("stopped"));
+        at = t->n - at < PIECE ? t->n : at + PIECE;
+        rc = eng_session_sync(j->s, t->id, at, ENG_CONTINUE, NULL, NULL, err);
+    }
+    j->read += t->n;
+    return rc;
+}
+
+/* The log-probability of each text behind what was read. */
+static int weigh(judging *j, double *out, char *err)
+{
+    int rc = Q_OK, vocab = eng_model_info(j->l->m)->n_vocab, length = eng_session_length(j->s);
+    for (int i = 0; i < j->n; i++)
+        out[i] = log_of(eng_session_logits(j->s), vocab, j->text[i].id[0]);
+    for (int i = 0; i < j->n && rc == Q_OK; i++) {
+        for (int k = 1; k < j->text[i].n && rc == Q_OK; k++) {
+            rc = eng_session_push(j->s, j->text[i].id[k - 1], err);
+            out[i] += rc == Q_OK ? log_of(eng_session_logits(j->s), vocab, j->text[i].id[k]) : 0;
+        }
+        if (rc == Q_OK && j->text[i].n > 1)
+            rc = eng_session_cut(j->s, length, err);
+    }
+    return rc;
+}
+
+/* From log-probabilities. */
+static void shares(double *v, int n)
+{
+    double most = v[0], sum = 0;
+    for (int i = 1; i < n; i++)
+        most = v[i] > most ? v[i] : most;
+    for (int i = 0; i < n; i++)
+        sum += exp(v[i] - most);
+    for (int i = 0; i < n; i++)
+        v[i] = exp(v[i] - most) / sum;
+}
+
+static int judge(prov *p, const prov_request *r, int n_request, const char *const *text, int n, double *share, prov_go *go, void *user, char *err)
+{
+    local *l = of(p);
+    eng_tokens *t = q_alloc(sizeof *t * (size_t)(n_request + n + 1)), *said = t + n_request;
+    double *at = q_alloc(sizeof *at * (size_t)(n + 1));
+    judging j = { .l = l, .text = said, .n = n, .go = go, .user = user };
+    int rc = Q_OK, longest = 0, most = 0;
+    for (int i = 0; i < n && rc >= 0; i++) {
+        rc = eng_tokenize(l->m, text[i], strlen(text[i]), false, &said[i], err);
+        if (rc >= 0 && said[i].n == 0)
+            rc = q_fail(err, Q_RANGE, _("an empty text cannot be judged"));
+        longest = said[i].n > longest ? said[i].n : longest;
+    }
+    for (int i = 0; i < n_request && rc >= 0; i++) {
+        t[i].most = far_too_many(l);
+        rc = render_anew(l, &r[i], &t[i], err);
+        j.all += t[i].n;
+        most = t[i].n > most ? t[i].n : most;
+    }
+    if (rc >= 0 && most > 0)
+        rc = aside(l, most + longest, &j.s, err);
+    for (int i = 0; i < n_request && j.s && rc >= 0; i++) {
+        rc = read_on(&j, &t[i], err);
+        if (rc >= 0)
+            rc = weigh(&j, at, err);
+        if (rc >= 0)
+            shares(memcpy(share + (size_t)i * (size_t)n, at, sizeof *at * (size_t)n), n);
+    }
+    eng_session_free(j.s);
+    for (int i = 0; i < n_request + n; i++)
+        eng_tokens_free(&t[i]);
+    free(t);
+    free(at);
+    return rc < 0 ? rc : Q_OK;
+}
+
 /* ---- a text as a vector ---- */
 /* The mean of the last hidden states: what a model of conversations has of a whole text. */
 static int embed(prov *p, const char *text, size_t n, float *out, char *err)
@@ -658,7 +754,7 @@ static const prov_kind kind = {
     .config_get = config_get, .config_number = config_number, .config_nudge_k = config_nudge_k, .config_range = config_range, .config_is_default = config_is_default, .config_k = config_k,
     .config_label = config_label, .config_json = config_json, .config_from_json = config_from_json, .config_hash = config_hash,
     .config_diff = config_diff, .config_cost = config_cost, .set = set, .present = present, .ask = ask, .renew = renew, .forget = forget, .cancel = cancel,
-    .context = context, .mixture = mixture, .runs = runs, .count = count, .count_request = count_request, .show = show, .score = score,
+    .context = context, .mixture = mixture, .runs = runs, .count = count, .count_request = count_request, .show = show, .score = score, .judge = judge,
     .embed = embed, .cache = cache, .session = session, .holds = holds, .ids = ids, .spell = spell_one,
     .state_bytes = state_bytes, .state_save = state_save, .state_load = state_load,
 };

@@ -2,6 +2,7 @@
 #include "provider/kind.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -167,7 +168,7 @@ uint64_t prov_state_bytes(prov *p, size_t n_note)
     return n;
 }
 
-int prov_state_save(prov *p, const char *path, const char *note, size_t n_note, prov_state_go *go, void *user, char *err)
+int prov_state_save(prov *p, const char *path, const char *note, size_t n_note, prov_go *go, void *user, char *err)
 {
     int rc = lacks(p, PROV_STATE, err);
     if (rc < 0)
@@ -178,7 +179,7 @@ int prov_state_save(prov *p, const char *path, const char *note, size_t n_note, 
     return rc;
 }
 
-int prov_state_load(prov *p, const char *path, prov_state_go *go, void *user, char *err)
+int prov_state_load(prov *p, const char *path, prov_go *go, void *user, char *err)
 {
     int rc = lacks(p, PROV_STATE, err);
     if (rc < 0)
@@ -267,6 +268,23 @@ int prov_score(prov *p, const prov_request *before, const char *text, size_t n, 
         return rc;
     begin(p);
     rc = p->kind->score(p, before, text, n, each, user, err);
+    end(p);
+    return rc;
+}
+
+int prov_judge(prov *p, const prov_request *r, int n_request, const char *const *text, int n, double *share, prov_go *go, void *user, char *err)
+{
+    int rc = lacks(p, PROV_LOGPROBS, err);
+    for (int i = 0; i < n_request * n; i++)
+        share[i] = (double)NAN;
+    if (rc == Q_OK && !p->kind->judge)
+        rc = q_fail(err, Q_RANGE, _("%s does not tell how likely a text is"), p->info.name);
+    for (int i = 0; i < n_request && rc == Q_OK; i++)
+        rc = check(p, &r[i], err);
+    if (rc < 0)
+        return rc;
+    begin(p);
+    rc = p->kind->judge(p, r, n_request, text, n, share, go, user, err);
     end(p);
     return rc;
 }

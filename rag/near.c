@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = 256, AROUND_MAX = 64, ROUNDS = 4, EXACT_ROWS = 512 };
+enum { BLOCK = 256, STEP = 32, AROUND_MAX = 64, ROUNDS = 4, EXACT_ROWS = 512 };
 static const double MEAN = .5;
 
 struct rag_near {
@@ -143,6 +143,14 @@ static void heap_put(struct heap *h, struct chosen c)
     h->v[i] = c;
 }
 
+/* Whether any of STEP rows may be as good as `least`, in floats and a little below it: the compiler takes several at a time. */
+static bool some_may(const float *scale, const int32_t *sum, float least)
+{
+    int any = 0;
+    for (int i = 0; i < STEP; i++) any |= scale[i] * (float)sum[i] >= least;
+    return any;
+}
+
 static void scan(const struct shelf *f, const double *q, int64_t except, struct heap *h)
 {
     int8_t *bytes = q_alloc((size_t)f->width);
@@ -156,6 +164,13 @@ static void scan(const struct shelf *f, const double *q, int64_t except, struct 
         int n = f->n - at < BLOCK ? f->n - at : BLOCK;
         fn(f->row + (size_t)at * (size_t)f->width, bytes, f->width, n, sum);
         for (int i = 0; i < n; i++) {
+            if (i % STEP == 0 && i + STEP <= n && h->n == RAG_NEAR_BEST && unit > 0) {
+                double least = h->v[0].score / unit;
+                if (!some_may(f->scale + at + i, sum + i, (float)(least - fabs(least) * 1e-5))) {
+                    i += STEP - 1;
+                    continue;
+                }
+            }
             double score = unit * f->scale[at + i] * sum[i];
             if (h->n == RAG_NEAR_BEST && score < h->v[0].score) continue;
             if (except && f->conversation[at + i] == except) continue;

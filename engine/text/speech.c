@@ -1,4 +1,5 @@
 /* engine/text/speech: the functions of text.h, each handed on to vocab or template with what the model holds. No state. */
+#include "engine/jinja/jinja.h"
 #include "engine/run/model.h"
 #include "engine/text/template.h"
 
@@ -19,6 +20,32 @@ void eng_detok_add(const eng_model *m, eng_detok *d, int32_t id, q_buf *out) { v
 int eng_template(const eng_model *m, const eng_message *msg, int n, bool reply, int think, eng_tokens *out, char *err)
 {
     return chat_render(&m->chat, m->vocab, msg, n, reply, think, out, err);
+}
+
+int eng_template_render(const eng_render *r, q_buf *out, char *err)
+{
+    jinja *j = NULL;
+    jinja_in in = {.messages = r->messages, .n_messages = r->n_messages, .tools = r->tools, .n_tools = r->n_tools, .bos = r->bos, .eos = r->eos,
+                   .now = r->now, .think = r->think, .reply = r->reply};
+    int rc = jinja_new(r->text, r->n, &j, err);
+    if (!rc) rc = jinja_render(j, &in, out, NULL, err);
+    jinja_free(j);
+    return rc;
+}
+
+const char *eng_template_text(const eng_model *m, size_t *n)
+{
+    gguf_str s;
+    if (!gguf_string(m->file, "tokenizer.chat_template", &s) || s.n == 0) return NULL;
+    *n = s.n;
+    return s.p;
+}
+
+const char *eng_template_token(const eng_model *m, bool end)
+{
+    uint64_t id;
+    if (!gguf_u64(m->file, end ? "tokenizer.ggml.eos_token_id" : "tokenizer.ggml.bos_token_id", &id) || id >= (uint64_t)vocab_size(m->vocab)) return NULL;
+    return vocab_name(m->vocab, (int32_t)id);
 }
 
 const char eng_think_open[] = CHAT_THINK, eng_think_close[] = CHAT_UNTHINK;

@@ -75,7 +75,7 @@ static int gguf_run(const char *p, size_t n)
     vocab *v = NULL;
     if (!rc && vocab_load(f, &v, err) == 0) {              /* a damaged vocabulary that loads must still work */
         eng_tokens t = {0};
-        eng_message m = {ENG_USER, "Привет, it's 2026 <|im_end|>", 33};
+        eng_message m = {ENG_USER, "Привет, it's 2026 <|im_end|>", 33, NULL};
         chat frame;
         chat_read(f, &frame);
         if (chat_render(&frame, v, &m, 1, true, 0, &t, err)) rc = FUZZ_BROKEN("render: %s", err);

@@ -152,7 +152,7 @@ static int template_run(const char *p, size_t n)
     q_buf_free(&b);
 
     /* The same bytes as a conversation: every message's text is plain, so control tokens come from the frame alone. */
-    eng_message m[4] = {{ENG_USER, p, n}, {ENG_ASSISTANT, p, n}, {ENG_TOOL, p, n / 2}, {ENG_ASSISTANT, p, n}};
+    eng_message m[4] = {{ENG_USER, p, n, NULL}, {ENG_ASSISTANT, p, n, NULL}, {ENG_TOOL, p, n / 2, NULL}, {ENG_ASSISTANT, p, n, NULL}};
     eng_tokens t = {0};
     int controls = 0;
     chat_read(ggufs[3], &c);

@@ -212,7 +212,7 @@ static void too_long_a_message(void)
         CHECK_INT(eng_tokenize(m, text.p, text.len, i % 2, &t, err), Q_RANGE);
         CHECK_MSG(strstr(err, "more than 1000 tokens"), "%s", err);
         CHECK_MSG(t.n <= 1000 + 100000, "%d ids were made", t.n);
-        eng_message msg[2] = { { ENG_SYSTEM, "s", 1 }, { ENG_USER, text.p, text.len } };
+        eng_message msg[2] = { { ENG_SYSTEM, "s", 1, NULL }, { ENG_USER, text.p, text.len, NULL } };
         eng_tokens u = { .most = 1000 };
         CHECK_INT(eng_template(m, msg, 2, true, -1, &u, err), Q_RANGE);
         CHECK(u.n <= 1000 + 100000);

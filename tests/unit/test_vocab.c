@@ -199,6 +199,7 @@ static int messages_of(const cJSON *c, eng_message *msg)
         msg[k].role = ENG_SYSTEM;
         for (int i = 0; i < 4; i++) if (strcmp(r, role[i]) == 0) msg[k].role = (enum eng_role)i;
         msg[k].text = s;
+        msg[k].more = NULL;
         msg[k++].n = strlen(s);
     }
     return k;
@@ -299,7 +300,7 @@ static void test_marks(void)
             eng_tokens out[2] = {{0}, {0}};
             char err[Q_ERRLEN];
             for (int way = 0; way < 2; way++) {
-                eng_message m = {(enum eng_role)role, way ? evil.p : "x", way ? evil.len : 1};
+                eng_message m = {(enum eng_role)role, way ? evil.p : "x", way ? evil.len : 1, NULL};
                 CHECK_INT(chat_render(&frame, v, &m, 1, true, -1, &out[way], err), 0);
             }
             for (int i = 0; i < FX_N_ADDED; i++) {
@@ -433,7 +434,7 @@ static char *render(const char *tpl, bool bos, const char *user, int think, char
     char err[Q_ERRLEN];
     fixture_make(&f, "smollm", tpl, bos);
     vocab *v = open_vocab(NULL, &f, &g);
-    eng_message m = {ENG_USER, user, strlen(user)};
+    eng_message m = {ENG_USER, user, strlen(user), NULL};
     eng_tokens t = {0};
     chat c = chat_of(g);
     CHECK_INT(chat_render(&c, v, &m, 1, true, think, &t, err), 0);
@@ -465,7 +466,7 @@ static const char *refusal(const char *tpl, char *note)
     fixture_make(&f, "qwen2", tpl, false);
     vocab *v = open_vocab(NULL, &f, &g);
     chat c = chat_of(g);
-    eng_message m = {ENG_USER, "hi", 2};
+    eng_message m = {ENG_USER, "hi", 2, NULL};
     eng_tokens t = {0};
     CHECK_INT(chat_render(&c, v, &m, 1, true, -1, &t, err), Q_FORMAT);
     CHECK(t.n == 0 && strstr(err, "--base"));

@@ -171,7 +171,7 @@ typedef struct rag_passage {
     int64_t away_ms;                    /* since when the folder that it lies in cannot be reached; 0: it can, as far as is known */
     int64_t offset;                     /* of text in its document or message */
     int rank;                           /* 1-based */
-    int number;                         /* 1-based among the fed, the highest score first, by which the prompt cites it; 0 = not fed */
+    int number;                         /* 1-based among the fed, the highest score first or as a second look orders them, by which the prompt cites it; 0: not fed */
     enum rag_fate fate;
     enum rag_wish wish;
     double match;                       /* 0..1 beside the best of this search: passages stand in its order */

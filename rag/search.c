@@ -299,10 +299,11 @@ static bool stands_before(const rag_passage *x, const rag_passage *y)
 {
     if ((x->wish == RAG_PINNED) != (y->wish == RAG_PINNED)) return x->wish == RAG_PINNED;
     if ((x->trust == MEM_TRUST_MODEL) != (y->trust == MEM_TRUST_MODEL)) return y->trust == MEM_TRUST_MODEL;
+    if (rag_judged(x) || rag_judged(y)) return x->rank < y->rank;
     return x->score != y->score ? x->score > y->score : x->rank < y->rank;
 }
 
-/* What is pinned is cited first, then by the score that people see. */
+/* What is pinned is cited first, then by the score that people see, or as a second look has them stand. */
 static void number_fed(rag_result *r)
 {
     for (int i = 0; i < r->n; i++) {
@@ -377,6 +378,7 @@ void rag_look_again(const rag_config *c, const rag_scope *scope, rag_result *r, 
     if (r->n) qsort(r->v, (size_t)r->n, sizeof *r->v, by_score);
     choose(c, scope ? scope : &none, r);
     for (int i = 0; i < r->n; i++) r->v[i].rank = i + 1;
+    number_fed(r);
 }
 
 void rag_join(rag_result *r, rag_result *more)

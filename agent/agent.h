@@ -314,6 +314,16 @@ bool agt_get_energy(agt *, agt_energy *out);
 /* The picture of the present configuration in so many columns (30 to 300), lines of text; malloc'ed. */
 char *agt_map(agt *, int columns);
 
+/* The second look of memory.rerank, also without an agent: the model judges each passage of a search by the likelihoods of yes and no, and
+ * they are ordered and chosen anew. go is asked every few dozen of its tokens; false ends it: what was not reached stands behind, as it
+ * was found. *judged: how many were. Q_RANGE: this one does not say how likely words are; then all stays. In the model's turn. */
+struct prov;
+struct rag_config;
+struct rag_scope;
+struct rag_result;
+int agt_second_look(struct prov *, const char *question, const struct rag_config *, const struct rag_scope *, struct rag_result *,
+                   bool (*go)(void *user, int done, int total), void *user, int *judged, char *err);
+
 /* Documents were removed from this store without an agent: saved states that were made with what they said go too. Any thread. */
 void agt_forget_states(struct mem_store *, const int64_t *document, int n);
 

@@ -213,7 +213,9 @@ bool desk_stop(desk *d)
     pthread_mutex_lock(&d->mu);
     bool was = d->paused;
     desk_queue *e = &d->lane[LANE_ENGINE], *l = &d->lane[LANE_LONG];
-    if (e->running && e->running->answers) {
+    if (e->running && e->running->answers && d->glances)
+        d->glances = false;
+    else if (e->running && e->running->answers) {
         atomic_store(&e->stop, true);
         if (d->cancel)
             d->cancel(d->who, true);
@@ -224,6 +226,13 @@ bool desk_stop(desk *d)
     pthread_cond_broadcast(&d->work);
     pthread_mutex_unlock(&d->mu);
     return was;
+}
+
+void desk_glance(desk *d, bool begins)
+{
+    pthread_mutex_lock(&d->mu);
+    d->glances = begins;
+    pthread_mutex_unlock(&d->mu);
 }
 
 bool desk_pause(desk *d, bool on)
@@ -328,9 +337,11 @@ static bool steady(const desk *d)
     return !moves;
 }
 
+static bool glances(const desk *d) { return d->glances && !d->quit; }
 static bool quits(const desk *d) { return d->quit; }
 static bool idle(const desk *d) { return !full(d, LANE_ENGINE) && !full(d, LANE_QUICK) && !full(d, LANE_LONG) && !d->edits && !d->applying; }
 
+bool desk_glances(desk *d) { return tell(d, glances); }
 bool desk_quits(desk *d) { return tell(d, quits); }
 bool desk_idle(desk *d) { return tell(d, idle); }
 bool desk_wanted(desk *d) { return tell(d, wanted); }

@@ -65,6 +65,7 @@ typedef struct desk {
     bool editing;                        /* one was taken and its maker was not told yet */
     bool quit, paused;
     bool enough;                         /* the running answer's thought is to end */
+    bool glances;                        /* the running answer's second look at memory goes on: a stop ends it alone */
     bool applying;                       /* edits were handed to the engine's thread, which has not come back yet */
     int steps;                           /* tokens that may still come while paused */
     uint64_t ran;                        /* jobs of the engine's and the long lane that came to their end */
@@ -73,6 +74,8 @@ typedef struct desk {
     void *who;
     void (*before)(void *user, const job *);     /* tests: called in the lane's thread before a job is carried out; NULL */
     void *before_user;
+    int64_t (*now)(void *user);          /* tests: the clock of a second look; NULL: the true one */
+    void *now_user;
 } desk;
 
 void desk_open(desk *);
@@ -98,7 +101,9 @@ enum desk_go desk_between(desk *, int64_t last_ns);
 
 bool desk_stopped(desk *, enum desk_lane);               /* at a safe point: the running job should end here */
 bool desk_wanted(desk *);                /* the engine's lane has something to do */
-bool desk_stop(desk *);                  /* the answer, else the long lane's job; true: it was paused, and goes on to its end */
+void desk_glance(desk *, bool begins);
+bool desk_glances(desk *);               /* nobody ended it */
+bool desk_stop(desk *);                  /* the answer's second look, the answer, else the long lane's job; true: it was paused, and goes on to its end */
 bool desk_pause(desk *, bool on);        /* true: that is a change */
 void desk_step(desk *);
 void desk_enough(desk *, bool yes);

@@ -108,8 +108,11 @@ static void add(agt *a, const job *j)
         note(&a->events, AGT_ERROR, p.seen > 1 ? _("%s (%s; /add %s takes the rest)") : "%s", err, words, j->text);
     else
         note(&a->events, AGT_INFO, "%s: %s", j->text, words);
-    if (why.len && (p.seen > 1 || p.n_damage))
-        note_text(&a->events, "/add", q_buf_take(&why));
+    if (why.len && (p.seen > 1 || p.n_damage)) {           /* the page hides the note: it says it too */
+        char *title = q_printf("/add: %s", words);
+        note_text(&a->events, title, q_buf_take(&why));
+        free(title);
+    }
     q_buf_free(&why);
     free(words);
     desk_post(&a->desk, &job_tidy, 0, 0, NULL, NULL);

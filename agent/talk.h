@@ -75,6 +75,9 @@ int prompt_count(void *user, const char *text, size_t n);    /* user: prov */
 void states_take(agt *);                 /* a saved state of the present conversation, where the context holds nothing of it yet */
 void states_fed(seat *, const rag_result *);             /* what the next prompt is fed with (NULL: nothing) */
 
+/* ---- second.c: what memory found is judged by the loaded model, where memory.rerank wants it ---- */
+void second_look(agt *, const rag_config *, const char *question, const rag_scope *, rag_result *);
+
 /* ---- turn.c ---- */
 typedef struct turn_again {
     const char *words;                   /* "NAME=VALUE …": for this answer alone; "" */

@@ -60,12 +60,18 @@ static void search(agt *a, rag_config c, const mem_messages *path, const turn_ag
     size_t own = frame_question(q->text), all = strlen(q->text);
     char *question = q_strndup(q->text, own);
     int rc = rag_search(a->store, &c, question, &scope, out, err);
+    bool by_meaning = scope.near != NULL;
+    embedder_near_end(a, scope.near);    /* what comes now may take a while */
+    scope.near = NULL;
+    if (rc == Q_OK && by_meaning && (*out)->note) note(&a->events, AGT_WARN, "%s", (*out)->note);
+    if (rc == Q_OK) second_look(a, &c, question, &scope, *out);
     free(question);
     scope.before = NULL;
     scope.whole = true;
     scope.no_pins = true;                /* they are fed, or had no room */
     free(before);
     if (rc == Q_OK && own < all) {       /* the text beside it gets what the question left */
+        scope.near = embedder_near(a);
         rag_result *more;
         c.max_passages -= (*out)->n_fed;
         c.budget -= (*out)->fed_tokens;
@@ -75,7 +81,6 @@ static void search(agt *a, rag_config c, const mem_messages *path, const turn_ag
             rag_join(*out, more);
     }
     embedder_near_end(a, scope.near);
-    if (rc == Q_OK && scope.near && (*out)->note) note(&a->events, AGT_WARN, "%s", (*out)->note);
     pthread_mutex_lock(&a->shown.mu);
     free(a->shown.why_broken);
     a->shown.why_broken = rc < 0 ? q_strdup(err) : NULL;

@@ -181,7 +181,7 @@ static void parts_of(agt_passage *p)
     char name[32];
     for (double v; p->n_factor < AGT_PARTS && rag_signals_next(&at, name, &v);) {
         bool by = strncmp(name, RAG_BY, strlen(RAG_BY)) == 0;
-        if (by && !meaning)              /* words alone: the order is theirs */
+        if (by && !meaning && strcmp(name, RAG_BY RAG_SECOND) != 0)      /* words alone: the order is theirs */
             continue;
         agt_part *f = &p->factor[p->n_factor++];
         const char *word = by ? name + strlen(RAG_BY) : name;

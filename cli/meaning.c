@@ -26,6 +26,15 @@ int cli_memory_embedder(mem_store *s, const char *m, char **path, char *err)
     return rc;
 }
 
+int cli_memory_second(const char *m, prov **out, char *err)
+{
+    char *path = NULL;
+    int rc = cli_model_path(strcmp(m, "default") == 0 ? NULL : m, &path, err);
+    if (rc == Q_OK) rc = prov_open(path, &(prov_opts){0}, out, err);
+    free(path);
+    return rc;
+}
+
 static int embed(void *user, bool question, const char *const *text, const size_t *len, int n, float *out, char *err)
 {
     return prov_embedder_run(user, question, text, len, n, out, going_on, NULL, err);

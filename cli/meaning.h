@@ -8,6 +8,9 @@
 int cli_memory_embedder(mem_store *, const char *m, char **path, char *err);
 /* Makes what is owed, at most `limit` (0: all), and says what it made. Q_CANCEL: Ctrl-C; what was made stays. */
 int cli_memory_embed(mem_store *, const char *m, int limit, bool json, char *err);
+/* Opens the chat model that --rerank names ("default": the default one) for agt_second_look; *out for prov_close. */
+struct prov;
+int cli_memory_second(const char *m, struct prov **out, char *err);
 int cli_memory_status(mem_store *, bool json, char *err);
 
 #endif

@@ -7,6 +7,7 @@
 #include "cli/keep.h"
 #include "cli/meaning.h"
 #include "engine/embed.h"
+#include "provider/provider.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -24,10 +25,10 @@
 const cli_command cli_memory = { "memory", N_(
     "quorum memory add PATH... [--db FILE] [--again]  takes text, Markdown and archives of chats, or folders of them, into memory;\n"
     "    --again: also what was forgotten of archives\n"
-    "quorum memory search TEXT [--json] [-n N] [--explain] [--mode auto|lexical|hybrid|graph] [-m F]\n"
+    "quorum memory search TEXT [--json] [-n N] [--explain] [--mode auto|lexical|hybrid|graph] [-m F] [--rerank MODEL|default]\n"
     "                     [--since DAY] [--until DAY] [--by me|model|NAME]  only what was said or taken in then, or by them\n"
     "    the best passages, and which of them would be fed; --explain: every number of it. F is an embedding model: without -m\n"
-    "    the one that quorum model fetch --embedder brings, if it is there\n"
+    "    the one that quorum model fetch --embedder brings, if it is there; --rerank: a chat model judges them once more\n"
     "quorum memory graph NAME [--json] [--svg FILE [--force]]  what stands beside a name in memory, as text or as a picture\n"
     "quorum memory list\n"
     "quorum memory map [--json]                   how much of what there is, in which languages, and how it grew\n"
@@ -209,6 +210,18 @@ static void search_words(const rag_result *r, const memory_ask *a)
 
 static const char *const memory_of[MEMORY_OF] = {"--since", "--until", "--by"};
 
+static bool judging_on(void *user, int done, int total) { return !interrupted; }
+
+/* As memory.rerank does before an answer, in as much time as it takes. */
+static int second_look(const char *model, const char *question, const rag_config *c, const rag_scope *scope, rag_result *r, char *err)
+{
+    prov *who = NULL;
+    int judged, rc = cli_memory_second(model, &who, err);
+    if (rc == Q_OK) rc = agt_second_look(who, question, c, scope, r, judging_on, NULL, &judged, err);
+    prov_close(who);
+    return rc;
+}
+
 static int search(mem_store *s, const memory_ask *a, char *err)
 {
     rag_config c = rag_config_default();
@@ -225,6 +238,7 @@ static int search(mem_store *s, const memory_ask *a, char *err)
         if (a->of[i]) rc = rag_scope_set(&scope, memory_of[i] + 2, a->of[i], err);
     if (rc == Q_OK) rc = open_near(s, a, &model, &scope.near, err);
     if (rc == Q_OK) rc = rag_search(s, &c, q.p, &scope, &r, err);
+    if (rc == Q_OK && a->rerank) rc = second_look(a->rerank, q.p, &c, &scope, r, err);
     if (rc == Q_OK && a->json && a->explain) {
         char *json = rag_explain_json(r, q.p);
         if (json) q_say_json(stdout, json);
@@ -417,6 +431,7 @@ int cmd_memory(int argc, char **argv)
         else if (dash && (v = cli_opt(argc, argv, &i, "--mode")) != NULL) {
             if ((a.mode = search_mode(v)) < 0) return cli_usage(&cli_memory, _("--mode is auto, lexical, hybrid or graph"));
         }
+        else if (dash && (v = cli_opt(argc, argv, &i, "--rerank")) != NULL) a.rerank = v;
         else if (dash && of_which(argc, argv, &i, a.of)) continue;
         else if (dash && (v = cli_opt(argc, argv, &i, "--db")) != NULL) a.db = v;
         else if (dash && (v = cli_opt(argc, argv, &i, "--absent")) != NULL) a.absent = v;

@@ -1,11 +1,14 @@
 /* cli/recall: `quorum bench memory`: how often a search finds what answers a question, on data sets of three forms (XQuAD,
  * LoCoMo, HotpotQA). Each is put into a store in memory as a person's own documents and conversations are, and asked with
  * rag_search. Single-threaded; it never touches the person's own memory. */
+#include "agent/agent.h"
 #include "base/say.h"
 #include "cli/cli.h"
 #include "cli/common.h"
+#include "cli/meaning.h"
 #include "engine/embed.h"
 #include "kernels/kernels.h"
+#include "provider/provider.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -24,7 +27,7 @@ struct question { char *text; mem_store *s; int64_t *want; int n, group; };
 struct sums { int n, first, fed; double recall[KS], ndcg; };    /* first: a right one leads; fed: and is fed */
 
 /* How all are asked. */
-struct way { rag_config c; eng_embedder *model; rag_embedder e; bool together, json; };
+struct way { rag_config c; eng_embedder *model; rag_embedder e; prov *second; bool together, json; };
 
 struct set {
     const char *name;
@@ -403,6 +406,8 @@ static int ask_all(struct set *d, const struct way *w, struct sums *of_group, st
             rc = q_fail(err, Q_IO, "%s", r->note);
             rag_result_free(r);
         }
+        int judged;
+        if (rc == Q_OK && w->second) rc = agt_second_look(w->second, d->q[i].text, &w->c, &scope, r, NULL, NULL, &judged, err);
         if (rc != Q_OK) return rc;
         count(d, &d->q[i], r, all);
         if (of_group) count(d, &d->q[i], r, &of_group[d->q[i].group]);
@@ -681,7 +686,7 @@ static int search_time(int n, const struct way *w)
 }
 
 /* The embedder of the ways that ask one. */
-static int run_as(char *file[FORMS][2], int search, struct way *w, const char *model)
+static int run_as(char *file[FORMS][2], int search, struct way *w, const char *model, const char *second)
 {
     char err[Q_ERRLEN];
     w->c.budget = 100000;
@@ -689,7 +694,9 @@ static int run_as(char *file[FORMS][2], int search, struct way *w, const char *m
         if (cli_embedder(model, 0, &w->model, err) != Q_OK) return cli_fail(err);
         cli_lend(w->model, &w->e);
     }
-    int status = search ? search_time(search, w) : run(file, w);
+    int rc = second ? cli_memory_second(second, &w->second, err) : Q_OK;
+    int status = rc != Q_OK ? cli_fail(err) : search ? search_time(search, w) : run(file, w);
+    prov_close(w->second);
     eng_embedder_close(w->model);
     return status;
 }
@@ -698,7 +705,7 @@ int cli_bench_memory(const cli_command *as, int argc, char **argv)
 {
     char *file[FORMS][2] = {{NULL}}, err[Q_ERRLEN];
     struct way w = {.c = rag_config_default()};
-    const char *v, *model = NULL, *problem = NULL;
+    const char *v, *model = NULL, *second = NULL, *problem = NULL;
     bool any = false;
     int n = 0, dim = 0, search = 0;
     w.c.mode = RAG_LEXICAL;
@@ -714,6 +721,7 @@ int cli_bench_memory(const cli_command *as, int argc, char **argv)
         if (strcmp(argv[i], "--json") == 0) w.json = true;
         else if (strcmp(argv[i], "--together") == 0) w.together = true;
         else if ((v = cli_opt(argc, argv, &i, "-m"))) model = v;
+        else if ((v = cli_opt(argc, argv, &i, "--rerank"))) second = v;
         else if ((v = cli_opt(argc, argv, &i, "--scan"))) {
             if (!scan_size(v, &n, &dim)) problem = _("--scan takes how many vectors and how many numbers each has, as 1000000,384");
         } else if ((v = cli_opt(argc, argv, &i, "--search"))) {
@@ -725,5 +733,5 @@ int cli_bench_memory(const cli_command *as, int argc, char **argv)
     if (problem) return cli_usage(as, problem);
     if (n && !any && !search) return scan(n, dim, w.json);
     if ((any || n) == (search > 0) || n) return cli_usage(as, _("bench memory needs a data set: --xquad, --locomo, --hotpot or --across; or --scan, or --search"));
-    return run_as(file, search, &w, model);
+    return run_as(file, search, &w, model, second);
 }

@@ -43,6 +43,8 @@ typedef struct prov_kind {
     int (*show)(const prov *, const prov_request *, q_buf *out, char *err);      /* NULL: the texts, each under its role */
     int (*score)(prov *, const prov_request *before, const char *text, size_t n, void (*each)(void *user, const prov_piece *),
                  void *user, char *err);
+    int (*judge)(prov *, const prov_request *, int n_request, const char *const *text, int n, double *share /* NANs */, prov_go *go, void *user,
+                 char *err);             /* NULL: it cannot */
     int (*embed)(prov *, const char *text, size_t n, float *out, char *err);
     struct eng_cache *(*cache)(prov *);
     int (*ids)(const prov *, const prov_request *, int32_t **out, char *err);    /* NULL: its prompts are no ids */
@@ -50,8 +52,8 @@ typedef struct prov_kind {
     bool (*holds)(prov *, const int32_t *token, const int32_t *pos, int n);
     void (*spell)(const prov *, int32_t token, q_buf *out);      /* NULL: it does not say */
     uint64_t (*state_bytes)(prov *, size_t n_note);              /* these three with PROV_STATE */
-    int (*state_save)(prov *, const char *path, const char *note, size_t n_note, prov_state_go *go, void *user, char *err);
-    int (*state_load)(prov *, const char *path, prov_state_go *go, void *user, char *err);
+    int (*state_save)(prov *, const char *path, const char *note, size_t n_note, prov_go *go, void *user, char *err);
+    int (*state_load)(prov *, const char *path, prov_go *go, void *user, char *err);
 } prov_kind;
 
 struct prov {                            /* first member of a kind's own struct */

@@ -1,6 +1,7 @@
 /* provider/local: a model in this process: opening it, its configurations, and its requests over the engine's session. Owns
  * model, session and sampler, and the text of the last request with its answer, to evaluate it anew after a knob. */
 #include "engine/engine.h"
+#include "engine/grammar.h"
 #include "engine/text.h"
 #include "provider/generate.h"
 #include "provider/kind.h"
@@ -8,6 +9,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +34,9 @@ typedef struct local {
     const prov_hooks *hooks;
     prov_result *result;
     eng_detok detok;
+    bool opens;                          /* a thought may begin the answer */
     char device[16];
+    atomic_bool cancelled;               /* as prov_cancel says; what runs beside the conversation looks at it */
 } local;
 
 typedef struct local_config { prov_config base; const local *p; eng_config *c; } local_config;
@@ -281,7 +285,14 @@ static int choose(void *self, gen_token *out, char *err)
     const float *logits = eng_session_logits(l->s);
     if (!logits)
         return q_fail(err, Q_ERR, _("the session lost its place: send the question again"));
+    eng_sampler_part(l->sampler, l->result->thinking ? ENG_PART_THOUGHT : l->opens && l->result->tokens == 0 ? ENG_PART_OPENING : ENG_PART_TEXT);
     eng_choice c = eng_sample(l->sampler, l->c, logits);
+    if (c.token == ENG_NO_TOKEN && c.p == 0)
+        return q_fail(err, Q_ERR, _("the answer so far does not fit the grammar, or this model has no token that would go on in it: change sampler.grammar, or set it off"));
+    if (c.token == ENG_NO_TOKEN) {
+        *out = (gen_token){ .id = -1, .logprob = (double)NAN, .end = true };
+        return Q_OK;
+    }
     *out = (gen_token){ .id = c.token, .logprob = (double)c.logprob, .end = eng_token_end(l->m, c.token) };
     if (!out->end)
         eng_sampler_accept(l->sampler, c.token);
@@ -379,11 +390,32 @@ static int answer(local *l, const prov_request *r, int i, uint64_t seed, enum pr
         out->finish = rc == Q_CANCEL ? PROV_STOPPED : PROV_FAILED;
         return rc == Q_CANCEL ? Q_OK : rc;
     }
+    q_buf b = { 0 };
+    l->opens = !r->raw && l->base.info.thinks && strcmp(thinks(l, r, &b), "off") != 0;
+    q_buf_free(&b);
     gen_source s = { .self = l, .ready = ready, .room = room, .choose = choose, .spell = spell, .push = push, .stops = stops,
                      .max_tokens = max_tokens, .budget = budget, .close = close_thought, .fed = fed, .think = r->n_begin ? NULL : eng_think_open,
                      .unthink = eng_think_close, .thinking = !r->raw && !r->n_begin && eng_thinking(l->m, l->text.id, l->text.n),
                      .raw = r->raw || r->n_begin };
+    out->thinking = s.thinking;
     return gen_answer(&s, l->hooks, i, out, err);
+}
+
+/* NULL: the knob's holds again. */
+static int take_grammar(local *l, const prov_grammar *g, char *err)
+{
+    eng_grammar *made = NULL;
+    eng_grammar_source s = { 0 };
+    eng_grammar_rule *rule = q_alloc(sizeof *rule * (size_t)(g ? g->n_rule + 1 : 1));
+    for (int i = 0; g && i < g->n_rule; i++)
+        rule[i] = (eng_grammar_rule){ g->rule[i].name, g->rule[i].schema };
+    if (g)
+        s = (eng_grammar_source){ .text = g->text, .n = g->n, .rule = rule, .n_rule = g->n_rule, .trigger = g->trigger };
+    int rc = g ? eng_grammar_new(&s, &made, err) : Q_OK;
+    free(rule);
+    if (rc == Q_OK)
+        eng_sampler_grammar(l->sampler, made);
+    return rc;
 }
 
 static int ask(prov *p, const prov_request *r, const prov_hooks *h, prov_result *out, char *err)
@@ -392,6 +424,8 @@ static int ask(prov *p, const prov_request *r, const prov_hooks *h, prov_result 
     eng_tokens prompt = { .most = far_too_many(l) };
     int n = r->n > 1 ? r->n : 1, rc = render(l, r, &prompt, err);
     uint64_t seed = seed_of(l, r->seed);
+    if (rc == Q_OK && r->grammar)
+        rc = take_grammar(l, r->grammar, err);
     l->hooks = h;
     for (int i = 0; i < n && rc == Q_OK; i++) {
         l->text.n = 0;
@@ -403,6 +437,8 @@ static int ask(prov *p, const prov_request *r, const prov_hooks *h, prov_result 
             for (i++; i < n; i++)        /* a stop is meant for all of them */
                 out[i].finish = PROV_STOPPED;
     }
+    if (r->grammar)
+        take_grammar(l, NULL, err);
     l->hooks = NULL;
     l->result = NULL;
     eng_tokens_free(&prompt);
@@ -429,6 +465,7 @@ static void forget(prov *p)
 
 static void cancel(prov *p, bool on)
 {
+    atomic_store(&of(p)->cancelled, on);
     if (on)
         eng_session_cancel(of(p)->s);
     else
@@ -438,12 +475,12 @@ static void cancel(prov *p, bool on)
 /* ---- what is evaluated, in a file ---- */
 static uint64_t state_bytes(prov *p, size_t n_note) { return eng_state_bytes(of(p)->s, n_note); }
 
-static int state_save(prov *p, const char *path, const char *note, size_t n_note, prov_state_go *go, void *user, char *err)
+static int state_save(prov *p, const char *path, const char *note, size_t n_note, prov_go *go, void *user, char *err)
 {
     return eng_state_save(of(p)->s, path, note, n_note, go, user, err);
 }
 
-static int state_load(prov *p, const char *path, prov_state_go *go, void *user, char *err)
+static int state_load(prov *p, const char *path, prov_go *go, void *user, char *err)
 {
     local *l = of(p);
     int rc = eng_state_load(l->s, path, go, user, err);
@@ -577,6 +614,99 @@ static int score(prov *p, const prov_request *before, const char *text, size_t n
     return rc;
 }
 
+/* ---- which of some texts comes ---- */
+typedef struct judging {
+    local *l;
+    eng_session *s;
+    const eng_tokens *text; int n;
+    prov_go *go;
+    void *user;
+    int read, all;                       /* tokens of all requests */
+} judging;
+
+/* Shorter pieces than a batch: whoever stops it is heard within one. */
+static int read_on(judging *j, const eng_tokens *t, char *err)
+{
+    enum { PIECE = 64 };
+    const int32_t *had = eng_session_tokens(j->s);
+    int at = 0, len = eng_session_length(j->s), rc = Q_OK;
+    while (had && at < len && at < t->n - 1 && had[at] == t->id[at])
+        at++;
+    while (at < t->n && rc == Q_OK) {
+        if (atomic_load(&j->l->cancelled) || (j->go && !j->go(j->user, j->read + at, j->all)))
+            return q_fail(err, Q_CANCEL, _("stopped"));
+        at = t->n - at < PIECE ? t->n : at + PIECE;
+        rc = eng_session_sync(j->s, t->id, at, ENG_CONTINUE, NULL, NULL, err);
+    }
+    j->read += t->n;
+    return rc;
+}
+
+/* The log-probability of each text behind what was read. */
+static int weigh(judging *j, double *out, char *err)
+{
+    int rc = Q_OK, vocab = eng_model_info(j->l->m)->n_vocab, length = eng_session_length(j->s);
+    for (int i = 0; i < j->n; i++)
+        out[i] = log_of(eng_session_logits(j->s), vocab, j->text[i].id[0]);
+    for (int i = 0; i < j->n && rc == Q_OK; i++) {
+        for (int k = 1; k < j->text[i].n && rc == Q_OK; k++) {
+            rc = eng_session_push(j->s, j->text[i].id[k - 1], err);
+            out[i] += rc == Q_OK ? log_of(eng_session_logits(j->s), vocab, j->text[i].id[k]) : 0;
+        }
+        if (rc == Q_OK && j->text[i].n > 1)
+            rc = eng_session_cut(j->s, length, err);
+    }
+    return rc;
+}
+
+/* From log-probabilities. */
+static void shares(double *v, int n)
+{
+    double most = v[0], sum = 0;
+    for (int i = 1; i < n; i++)
+        most = v[i] > most ? v[i] : most;
+    for (int i = 0; i < n; i++)
+        sum += exp(v[i] - most);
+    for (int i = 0; i < n; i++)
+        v[i] = exp(v[i] - most) / sum;
+}
+
+static int judge(prov *p, const prov_request *r, int n_request, const char *const *text, int n, double *share, prov_go *go, void *user, char *err)
+{
+    local *l = of(p);
+    eng_tokens *t = q_alloc(sizeof *t * (size_t)(n_request + n + 1)), *said = t + n_request;
+    double *at = q_alloc(sizeof *at * (size_t)(n + 1));
+    judging j = { .l = l, .text = said, .n = n, .go = go, .user = user };
+    int rc = Q_OK, longest = 0, most = 0;
+    for (int i = 0; i < n && rc >= 0; i++) {
+        rc = eng_tokenize(l->m, text[i], strlen(text[i]), false, &said[i], err);
+        if (rc >= 0 && said[i].n == 0)
+            rc = q_fail(err, Q_RANGE, _("an empty text cannot be judged"));
+        longest = said[i].n > longest ? said[i].n : longest;
+    }
+    for (int i = 0; i < n_request && rc >= 0; i++) {
+        t[i].most = far_too_many(l);
+        rc = render_anew(l, &r[i], &t[i], err);
+        j.all += t[i].n;
+        most = t[i].n > most ? t[i].n : most;
+    }
+    if (rc >= 0 && most > 0)
+        rc = aside(l, most + longest, &j.s, err);
+    for (int i = 0; i < n_request && j.s && rc >= 0; i++) {
+        rc = read_on(&j, &t[i], err);
+        if (rc >= 0)
+            rc = weigh(&j, at, err);
+        if (rc >= 0)
+            shares(memcpy(share + (size_t)i * (size_t)n, at, sizeof *at * (size_t)n), n);
+    }
+    eng_session_free(j.s);
+    for (int i = 0; i < n_request + n; i++)
+        eng_tokens_free(&t[i]);
+    free(t);
+    free(at);
+    return rc < 0 ? rc : Q_OK;
+}
+
 /* ---- a text as a vector ---- */
 /* The mean of the last hidden states: what a model of conversations has of a whole text. */
 static int embed(prov *p, const char *text, size_t n, float *out, char *err)
@@ -658,7 +788,7 @@ static const prov_kind kind = {
     .config_get = config_get, .config_number = config_number, .config_nudge_k = config_nudge_k, .config_range = config_range, .config_is_default = config_is_default, .config_k = config_k,
     .config_label = config_label, .config_json = config_json, .config_from_json = config_from_json, .config_hash = config_hash,
     .config_diff = config_diff, .config_cost = config_cost, .set = set, .present = present, .ask = ask, .renew = renew, .forget = forget, .cancel = cancel,
-    .context = context, .mixture = mixture, .runs = runs, .count = count, .count_request = count_request, .show = show, .score = score,
+    .context = context, .mixture = mixture, .runs = runs, .count = count, .count_request = count_request, .show = show, .score = score, .judge = judge,
     .embed = embed, .cache = cache, .session = session, .holds = holds, .ids = ids, .spell = spell_one,
     .state_bytes = state_bytes, .state_save = state_save, .state_load = state_load,
 };
@@ -673,7 +803,7 @@ static void describe(local *l)
         .file_bytes = e->file_bytes, .params = e->params, .n_layer = e->n_layer, .n_expert = e->n_expert,
         .first_moe_layer = e->first_moe_layer, .n_moe_layer = e->n_moe_layer, .n_ctx_train = e->n_ctx_train, .n_embd = e->n_embd, .n_head = e->n_head,
         .chat = e->frame.chat, .thinks = e->frame.thinks, .carved = e->carved,
-        .can = PROV_LIVE | (e->n_expert ? PROV_ROUTING : 0) | PROV_LOGPROBS | PROV_COUNT | PROV_RAW | PROV_N | PROV_EMBED | PROV_BEGIN | PROV_STATE };
+        .can = PROV_LIVE | (e->n_expert ? PROV_ROUTING : 0) | PROV_LOGPROBS | PROV_COUNT | PROV_RAW | PROV_N | PROV_EMBED | PROV_BEGIN | PROV_STATE | PROV_GRAMMAR };
 }
 
 int local_open(const char *path, const prov_opts *o, prov **out, char *err)

@@ -2,6 +2,7 @@
 #include "provider/kind.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,6 +109,7 @@ static int lacks(const prov *p, unsigned can, char *err)
         { PROV_N, N_("%s gives one answer at a time: ask again for another") },
         { PROV_TOOLS, N_("%s takes no tools") },
         { PROV_BEGIN, N_("%s does not go on from a given beginning: /again answers anew") },
+        { PROV_GRAMMAR, N_("%s cannot be held to a grammar: run the model here for that") },
         { PROV_LOGPROBS, N_("%s does not tell how likely a text is") },
         { PROV_EMBED, N_("%s does not make vectors of texts") },
         { PROV_STATE, N_("%s does not give away what it has evaluated, so nothing of it can be saved") } };
@@ -119,7 +121,7 @@ static int lacks(const prov *p, unsigned can, char *err)
 
 static int check(const prov *p, const prov_request *r, char *err)
 {
-    return lacks(p, (r->raw ? PROV_RAW : 0) | (r->n > 1 ? PROV_N : 0) | (r->n_tool > 0 ? PROV_TOOLS : 0) | (r->n_begin ? PROV_BEGIN : 0), err);
+    return lacks(p, (r->raw ? PROV_RAW : 0) | (r->n > 1 ? PROV_N : 0) | (r->n_tool > 0 ? PROV_TOOLS : 0) | (r->n_begin ? PROV_BEGIN : 0) | (r->grammar ? PROV_GRAMMAR : 0), err);
 }
 
 int prov_ask(prov *p, const prov_request *r, const prov_hooks *h, prov_result *out, char *err)
@@ -167,7 +169,7 @@ uint64_t prov_state_bytes(prov *p, size_t n_note)
     return n;
 }
 
-int prov_state_save(prov *p, const char *path, const char *note, size_t n_note, prov_state_go *go, void *user, char *err)
+int prov_state_save(prov *p, const char *path, const char *note, size_t n_note, prov_go *go, void *user, char *err)
 {
     int rc = lacks(p, PROV_STATE, err);
     if (rc < 0)
@@ -178,7 +180,7 @@ int prov_state_save(prov *p, const char *path, const char *note, size_t n_note, 
     return rc;
 }
 
-int prov_state_load(prov *p, const char *path, prov_state_go *go, void *user, char *err)
+int prov_state_load(prov *p, const char *path, prov_go *go, void *user, char *err)
 {
     int rc = lacks(p, PROV_STATE, err);
     if (rc < 0)
@@ -267,6 +269,23 @@ int prov_score(prov *p, const prov_request *before, const char *text, size_t n, 
         return rc;
     begin(p);
     rc = p->kind->score(p, before, text, n, each, user, err);
+    end(p);
+    return rc;
+}
+
+int prov_judge(prov *p, const prov_request *r, int n_request, const char *const *text, int n, double *share, prov_go *go, void *user, char *err)
+{
+    int rc = lacks(p, PROV_LOGPROBS, err);
+    for (int i = 0; i < n_request * n; i++)
+        share[i] = (double)NAN;
+    if (rc == Q_OK && !p->kind->judge)
+        rc = q_fail(err, Q_RANGE, _("%s does not tell how likely a text is"), p->info.name);
+    for (int i = 0; i < n_request && rc == Q_OK; i++)
+        rc = check(p, &r[i], err);
+    if (rc < 0)
+        return rc;
+    begin(p);
+    rc = p->kind->judge(p, r, n_request, text, n, share, go, user, err);
     end(p);
     return rc;
 }

@@ -32,7 +32,7 @@ void prov_close(prov *);
 enum {                                  /* what this one can do */
     PROV_LIVE = 1 << 0,                 /* its configuration may change between two tokens */
     PROV_ROUTING = 1 << 1,              /* positions come with their routing */
-    PROV_LOGPROBS = 1 << 2,             /* pieces come with log-probabilities, and prov_score works */
+    PROV_LOGPROBS = 1 << 2,             /* pieces come with log-probabilities, and prov_score and prov_judge work */
     PROV_COUNT = 1 << 3,                /* counts are exact; else they are estimates */
     PROV_RAW = 1 << 4,                  /* text may simply go on, without a frame */
     PROV_N = 1 << 5,                    /* several answers to one request */
@@ -40,7 +40,8 @@ enum {                                  /* what this one can do */
     PROV_EMBED = 1 << 7,                /* prov_embed works */
     PROV_PARALLEL = 1 << 8,             /* several requests are answered at once; else they take turns */
     PROV_BEGIN = 1 << 9,                /* the beginning of an answer may be given */
-    PROV_STATE = 1 << 10                /* what is evaluated can be kept in a file */
+    PROV_STATE = 1 << 10,               /* what is evaluated can be kept in a file */
+    PROV_GRAMMAR = 1 << 11              /* answers can be held to a grammar */
 };
 typedef struct prov_info {              /* strings live as long as the prov */
     const char *path, *name, *languages; /* languages: "en", "en,ru" or "" (unknown) */
@@ -99,12 +100,21 @@ typedef struct prov_message {
     const char *call;                   /* PROV_TOOL: the id of the call that it answers; else NULL */
 } prov_message;
 typedef struct prov_tool { const char *name, *help, *schema; } prov_tool;          /* schema: JSON of its arguments */
+/* What answers must fit: GBNF or a JSON schema, which engine/grammar.h describes. */
+typedef struct prov_rule { const char *name, *schema; } prov_rule;       /* that a GBNF text may name: what this schema allows */
+typedef struct prov_grammar {
+    const char *text; size_t n;
+    const prov_rule *rule; int n_rule;
+    const char *trigger;                /* NULL: from the first byte to the last. Else from behind this text or control token to the grammar's first end,
+                                           whenever it comes; before and after an answer may say anything */
+} prov_grammar;
 typedef struct prov_request {
     const prov_message *message; int n_message;
     const char *raw; size_t n_raw;      /* instead of messages: this text goes on, unframed. NULL: messages */
     const char *begin; size_t n_begin;  /* plain: the answer begins so and goes on from there, without a thought, as it stands (blanks too);
                                            a part of the prompt, in no piece. n_begin 0: all of it is the model's */
     const prov_tool *tool; int n_tool;
+    const prov_grammar *grammar;        /* instead of sampler.grammar; thoughts are free. NULL: as that says */
     const char *think;                  /* "on", "off": whatever the configuration says of thinking; NULL: as that says */
     int n;                              /* how many answers; 0 is 1 */
     uint64_t seed;                      /* of the first answer, the next ones count on; 0: sampler.seed */
@@ -173,15 +183,16 @@ void prov_cancel(prov *, bool on);
 int prov_renew(prov *, const prov_hooks *, char *err);
 void prov_forget(prov *);               /* [turn] the context becomes empty; the configuration stays */
 
+typedef bool prov_go(void *user, int done, int total);     /* tokens; false: Q_CANCEL */
+
 /* ================= what is evaluated, in a file ================= */
 /* [turn] The context as it stands, for another process to go on from without evaluating it again: under the same model, device
  * and forward configuration every further token is then the one that would have come. note: the caller's own, kept with it. */
-typedef bool prov_state_go(void *user, int done, int total);     /* tokens; false: Q_CANCEL */
 uint64_t prov_state_bytes(prov *, size_t n_note);        /* of the file that would be written; 0: there is nothing, or it cannot */
 /* Whole or not at all, mode 0600. Q_RANGE: who cannot, or holds nothing. */
-int prov_state_save(prov *, const char *path, const char *note, size_t n_note, prov_state_go *go, void *user, char *err);
+int prov_state_save(prov *, const char *path, const char *note, size_t n_note, prov_go *go, void *user, char *err);
 /* The context becomes the file's. Refused with what differs; then it stays as it is. */
-int prov_state_load(prov *, const char *path, prov_state_go *go, void *user, char *err);
+int prov_state_load(prov *, const char *path, prov_go *go, void *user, char *err);
 typedef struct prov_state {             /* what a file says of itself */
     uint64_t model, config, bytes;      /* prov_info.id, prov_config_hash, of the file */
     int tokens;
@@ -212,6 +223,11 @@ void prov_spell(const prov *, int32_t token, q_buf *out);
  * has none (NAN). The context stays as it is. */
 int prov_score(prov *, const prov_request *before, const char *text, size_t n, void (*each)(void *user, const prov_piece *),
                void *user, char *err);
+/* [turn] With which of n texts the model goes on after each of some requests, by the texts' log-probabilities as wholes: share
+ * [n_request][n], 1 together for a request; NAN: it was not reached. What requests begin with in common is evaluated once. go (NULL: always)
+ * is asked every few dozen tokens, with those that are read of all; false, or prov_cancel: Q_CANCEL, and what was reached stands. The
+ * context and its cells stay as they are. */
+int prov_judge(prov *, const prov_request *, int n_request, const char *const *text, int n, double *share, prov_go *go, void *user, char *err);
 /* [turn] The text as a vector, out [info.n_embd] of length 1. The context stays as it is. */
 int prov_embed(prov *, const char *text, size_t n, float *out, char *err);
 

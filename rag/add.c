@@ -10,6 +10,7 @@
 #include "rag/walk.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -68,7 +69,7 @@ struct adding {
     size_t strip;                       /* a title is the path after so many bytes */
     bool ended;                         /* the walk left something out: nothing can be called gone */
     int rc;
-    char *err;
+    char *err, said[Q_ERRLEN];          /* said: why a file was not taken, where the sentence had to be made */
 };
 
 /* As it was when it was taken, by its clock and size alone. */
@@ -121,11 +122,42 @@ static int put_text(struct adding *a, mem_document *d, q_buf *b, enum rag_form f
     return rc;
 }
 
+/* Nothing stands in it but spaces and ends of lines. */
+static bool blank(const q_buf *b)
+{
+    size_t at = b->len >= 3 && memcmp(b->p, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+    while (at < b->len && strchr(" \t\r\n\f\v", b->p[at]) && b->p[at]) at++;
+    return at >= b->len;
+}
+
+/* Read, it is a document or an archive. A file that was emptied holds nothing from now on; one that never held anything is none. */
+static int take_read(struct adding *a, const char *path, const mem_document *was, mem_document *d, q_buf *b, const char **why, char *err)
+{
+    enum rag_form form = RAG_PLAIN;
+    bool known = false, changed = was && strcmp(was->sha256, d->sha256) != 0;
+    if (blank(b)) {
+        if (!was) *why = _("it is empty");
+        b->len = 0;
+        q_buf_puts(b, "");
+        return was ? put_text(a, d, b, form, err) : Q_FORMAT;
+    }
+    if ((*why = rag_read(a->child, path, b, &form)) != NULL) {
+        if (changed && !rag_child_stopped(a->child)) {
+            snprintf(a->said, sizeof a->said, _("%s; what it said before is kept and still fed"), *why);
+            a->said[q_utf8_whole(a->said, strlen(a->said))] = 0;
+            *why = a->said;
+        }
+        return Q_FORMAT;
+    }
+    if (rag_child_stopped(a->child)) return Q_OK;
+    int rc = rag_read_prose(path) ? take_archive(a, was, -1, b, d, &known, err) : Q_OK;
+    return rc == Q_OK && !known ? put_text(a, d, b, form, err) : rc;
+}
+
 /* An open file is read and taken. */
 static int take_open(struct adding *a, const char *path, int fd, const mem_document *was, mem_document *d, const char **why, char *err)
 {
     q_buf b = {0};
-    enum rag_form form = RAG_PLAIN;
     bool known = false;
     int rc = take_archive(a, was, fd, NULL, d, &known, err);
     if (rc != Q_OK || known) return rc;
@@ -137,11 +169,8 @@ static int take_open(struct adding *a, const char *path, int fd, const mem_docum
         if (was && same(was, d)) {
             rag_follow_unchanged(a->follow, was, d->device, d->mtime_ms);
             a->p.unchanged++;
-        } else if ((*why = rag_read(a->child, path, &b, &form)) != NULL) {
-            rc = Q_FORMAT;
-        } else if (!rag_child_stopped(a->child)) {
-            if (rag_read_prose(path)) rc = take_archive(a, was, -1, &b, d, &known, err);
-            if (rc == Q_OK && !known) rc = put_text(a, d, &b, form, err);
+        } else {
+            rc = take_read(a, path, was, d, &b, why, err);
         }
         if (rag_child_stopped(a->child)) *why = NULL, rc = q_fail(err, Q_CANCEL, _("stopped: what was added so far is kept"));
     }

@@ -34,12 +34,14 @@ struct rag_measured {
 struct rag_sides {
     double words, near, speaker, present, linked, graph;
     double newest;                      /* where a question looks for no word: the last is 1 */
+    double second;                      /* of a second look; a search gives none, and no weight to it */
     double share;                       /* how much near weighs, words the rest; 0: it has no vector, or meaning was not asked */
     double margin;                      /* how much nearer than the mean of all; 0 likewise */
     bool model;                         /* a model said it: weaker than a person's own words */
 };
 double rag_found(const struct rag_sides *);     /* words and near alone, 0..1 */
 double rag_fuse(const struct rag_sides *);
+double *rag_second(rag_passage *);              /* where its side of a second look stands */
 
 /* Where a passage's words stand: the path of its file, its headings ("Optics › Rayleigh"), its text. */
 struct passage_words { const char *name, *heading, *text; size_t n; bool manual; };
@@ -54,5 +56,7 @@ double rag_most(const rag_result *, const int *term, int n);
 const char *rag_own_heading(const char *headings);
 /* A passage's signals and its score. */
 double rag_score(const struct rag_measured *m, double signal[RAG_SIGNALS_MAX]);
+/* The same once more for another match, 0..1. */
+double rag_score_again(double match, double signal[RAG_SIGNALS_MAX]);
 
 #endif

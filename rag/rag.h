@@ -31,6 +31,8 @@
  *     part in the talk + .45 of what names it (rag/links.c) + in mode graph
  *     .4 of what it is associated with by names (rag/graph.h), all of that
  *     * .7 for what a model said, over the best such sum of what none said (where there is some; at most 1).
+ *   a second look (memory.rerank), where the loaded model judged a passage with the likelihood y that it helps to answer: match is
+ *     0.8 + 0.2 * (what it stands for above + y) / 2, by which those stand that were judged, before those that were not.
  * What a model wrote stands behind all else, whatever its score, and is fed where memory.answers is on or it is pinned. */
 #ifndef QUORUM_RAG_H
 #define QUORUM_RAG_H
@@ -55,7 +57,9 @@ enum rag_mode { RAG_AUTO, RAG_OFF, RAG_LEXICAL, RAG_HYBRID, RAG_GRAPH };
     X(chats, "memory.chats", BOOL, 0, 1, true, NULL, N_("search past conversations too, not documents alone")) \
     X(answers, "memory.answers", BOOL, 0, 1, false, NULL, N_("feed what a model wrote in earlier answers too, behind a person's own words and documents")) \
     X(near_documents, "memory.near.documents", FLOAT, 0, 1, 0.6, NULL, N_("how much meaning weighs beside words, in documents")) \
-    X(near_chats, "memory.near.chats", FLOAT, 0, 1, 0.4, NULL, N_("how much meaning weighs beside words, in what was said"))
+    X(near_chats, "memory.near.chats", FLOAT, 0, 1, 0.4, NULL, N_("how much meaning weighs beside words, in what was said")) \
+    X(rerank, "memory.rerank", CHOICE, 0, 0, 0, "off,model", N_("a second look at what was found, before a question is answered: the loaded model itself judges each of the first 20 passages")) \
+    X(rerank_seconds, "memory.rerank_seconds", FLOAT, 0, 3600, 5, NULL, N_("how long the second look may take; what it has not reached by then stands as it was found"))
 
 typedef struct rag_config {             /* plain; copy by assignment */
 #define RAG_BOOL bool
@@ -167,7 +171,7 @@ typedef struct rag_passage {
     int64_t away_ms;                    /* since when the folder that it lies in cannot be reached; 0: it can, as far as is known */
     int64_t offset;                     /* of text in its document or message */
     int rank;                           /* 1-based */
-    int number;                         /* 1-based among the fed, the highest score first, by which the prompt cites it; 0 = not fed */
+    int number;                         /* 1-based among the fed, the highest score first or as a second look orders them, by which the prompt cites it; 0: not fed */
     enum rag_fate fate;
     enum rag_wish wish;
     double match;                       /* 0..1 beside the best of this search: passages stand in its order */
@@ -231,6 +235,12 @@ int rag_scope_set(rag_scope *, const char *option, const char *value, char *err)
 /* A question that asks for what was said, by whom or when ("what did I say last week about ...?", in both languages), is searched among that
  * alone; where nothing of it fits, all is searched. Either way the result's `narrowed` says so. What the scope asks for is never widened. */
 int rag_search(mem_store *, const rag_config *, const char *query, const rag_scope *, rag_result **out, char *err);
+bool rag_judged(const rag_passage *);    /* somebody took a second look at it; then that side is .001 at least */
+/* May a second look have it fed? Not what is not wanted, nor what is too weak even in the first place. */
+bool rag_worth_a_look(const rag_result *, const rag_passage *);
+/* A second look at what was found: yes [n] is how likely each of r's passages helps to answer, 0..1; NAN: it was not reached, and stands
+ * behind those that were, as it was found. What is fed is chosen anew. */
+void rag_look_again(const rag_config *, const rag_scope * /* or NULL */, rag_result *, const double *yes);
 /* What was fed once more, numbered in this order, for the same prompt: `from` and `n` bytes of a passage's text (n < 0: all of it). Q_NOTFOUND:
  * one is not in memory any more, or is shorter now. */
 typedef struct rag_fed { enum mem_kind kind; int64_t id, from, n; } rag_fed;
@@ -273,6 +283,7 @@ int rag_log(mem_store *, int64_t message, const rag_result *, char *err);
 /* A passage's signals and sides as a log keeps them, but those that are 0 and say nothing then: "coverage=0.931 evidence=0.824 match=0.955
  * by.words=0.800 by.near=0.710". Returns buf->p. */
 #define RAG_BY "by."
+#define RAG_SECOND "second"             /* of the sides the one of a second look: no search gives it */
 #define RAG_EITHER "meaning"            /* of the signals the one that may stand in for all before it */
 const char *rag_signals_text(const rag_passage *, q_buf *buf);
 /* Which words of the question it holds, each with weight and presence; malloc'ed. */

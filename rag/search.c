@@ -83,6 +83,7 @@ static int by_score(const void *a, const void *b)
     const rag_passage *x = a, *y = b;
     if ((x->wish == RAG_PINNED) != (y->wish == RAG_PINNED)) return x->wish == RAG_PINNED ? -1 : 1;
     if ((x->trust == MEM_TRUST_MODEL) != (y->trust == MEM_TRUST_MODEL)) return y->trust == MEM_TRUST_MODEL ? -1 : 1;
+    if (rag_judged(x) != rag_judged(y)) return rag_judged(x) ? -1 : 1;
     if (x->match != y->match) return x->match > y->match ? -1 : 1;
     if (x->kind != y->kind) return x->kind < y->kind ? -1 : 1;
     return x->id < y->id ? -1 : 1;          /* a total order: the same question gives the same list */
@@ -298,10 +299,11 @@ static bool stands_before(const rag_passage *x, const rag_passage *y)
 {
     if ((x->wish == RAG_PINNED) != (y->wish == RAG_PINNED)) return x->wish == RAG_PINNED;
     if ((x->trust == MEM_TRUST_MODEL) != (y->trust == MEM_TRUST_MODEL)) return y->trust == MEM_TRUST_MODEL;
+    if (rag_judged(x) || rag_judged(y)) return x->rank < y->rank;
     return x->score != y->score ? x->score > y->score : x->rank < y->rank;
 }
 
-/* What is pinned is cited first, then by the score that people see. */
+/* What is pinned is cited first, then by the score that people see, or as a second look has them stand. */
 static void number_fed(rag_result *r)
 {
     for (int i = 0; i < r->n; i++) {
@@ -348,6 +350,35 @@ int rag_search(mem_store *s, const rag_config *c, const char *query, const rag_s
     rag_result_free(r);
     *out = NULL;
     return rc;
+}
+
+bool rag_worth_a_look(const rag_result *r, const rag_passage *p)
+{
+    double signal[RAG_SIGNALS_MAX];
+    memcpy(signal, p->signal, sizeof signal);
+    if (rag_fate_unwanted(p->fate) || p->fate == RAG_SAME || p->fate == RAG_ANSWER) return false;
+    return p->wish == RAG_PINNED || rag_score_again(1, signal) >= r->min_score;
+}
+
+void rag_look_again(const rag_config *c, const rag_scope *scope, rag_result *r, const double *yes)
+{
+    static const rag_scope none = {.budget = -1};
+    for (int i = 0; i < r->n; i++) {
+        rag_passage *p = &r->v[i];
+        counted(r, p->fate, -1);
+        p->number = p->tokens = 0;
+        if (isnan(yes[i])) continue;
+        double *side = rag_second(p);
+        *side = fmax(floor(yes[i] * 1000 + .5) / 1000, .001);
+        p->match = (p->match + *side) / 2;
+        p->score = rag_score_again(p->match, p->signal);
+    }
+    r->n_fed = r->fed_tokens = 0;
+    r->best_below = 0;
+    if (r->n) qsort(r->v, (size_t)r->n, sizeof *r->v, by_score);
+    choose(c, scope ? scope : &none, r);
+    for (int i = 0; i < r->n; i++) r->v[i].rank = i + 1;
+    number_fed(r);
 }
 
 void rag_join(rag_result *r, rag_result *more)

@@ -38,6 +38,7 @@ static double speaker(const struct rag_sides *s) { return s->speaker; }
 static double present(const struct rag_sides *s) { return s->present; }
 static double linked(const struct rag_sides *s) { return s->linked; }
 static double graph(const struct rag_sides *s) { return s->graph; }
+static double second(const struct rag_sides *s) { return s->second; }
 
 static double newest(const struct rag_sides *s) { return s->newest; }
 
@@ -49,8 +50,9 @@ static const rag_side sides[] = {
     {"linked", N_("named by title"), linked},                  /* its document's title stands there */
     {"graph", N_("named together"), graph},                         /* it names what the question or its best hits name */
     {"newest", N_("how new"), newest},                              /* the question looks for no word */
+    {RAG_SECOND, N_("second look"), second},                        /* the loaded model says yes to it */
 };
-enum { WORDS, NEAR, SPEAKER, PRESENT, LINKED, GRAPH, NEWEST, SIDES };
+enum { WORDS, NEAR, SPEAKER, PRESENT, LINKED, GRAPH, NEWEST, SECOND, SIDES };
 static const double weight[SIDES] = {[SPEAKER] = .1, [PRESENT] = .5, [LINKED] = .45, [GRAPH] = .4, [NEWEST] = 1};
 _Static_assert(sizeof sides / sizeof *sides == SIDES && (int)SIDES <= (int)RAG_SIDES_MAX, "a passage has no place for so many sides");
 
@@ -69,6 +71,9 @@ double rag_fuse(const struct rag_sides *s)
     return s->model ? sum * MODEL : sum;
 }
 
+bool rag_judged(const rag_passage *p) { return p->side[SECOND] > 0; }
+double *rag_second(rag_passage *p) { return &p->side[SECOND]; }
+
 /* ---- the score ---- */
 enum { COVERAGE, EVIDENCE, MEANING, MATCH, SIGNALS };
 static const rag_signal rows[] = {
@@ -85,9 +90,20 @@ const rag_signal *rag_signals(int *n)
     return rows;
 }
 
+static double product(const double signal[RAG_SIGNALS_MAX])
+{
+    double by_words = signal[COVERAGE] * signal[EVIDENCE], any = by_words + (1 - by_words) * signal[MEANING];
+    return floor(any * signal[MATCH] * 1e9 + .5) / 1e9;       /* .6 × .5 is .30 and not a hair below it */
+}
+
 double rag_score(const struct rag_measured *m, double signal[RAG_SIGNALS_MAX])
 {
     for (int i = 0; i < SIGNALS; i++) signal[i] = floor(rows[i].of(m) * 1000 + .5) / 1000;
-    double by_words = signal[COVERAGE] * signal[EVIDENCE], any = by_words + (1 - by_words) * signal[MEANING];
-    return floor(any * signal[MATCH] * 1e9 + .5) / 1e9;       /* .6 × .5 is .30 and not a hair below it */
+    return product(signal);
+}
+
+double rag_score_again(double x, double signal[RAG_SIGNALS_MAX])
+{
+    signal[MATCH] = floor(match(&(struct rag_measured){.match = x}) * 1000 + .5) / 1000;
+    return product(signal);
 }

@@ -47,10 +47,10 @@ void rag_skips_words(const rag_progress *p, q_buf *b)
         bool record = i >= p->n_skip;
         const rag_skip *s = record ? &p->damage[i - p->n_skip] : &p->skip[i];
         if (s->n == 1) q_buf_say(b, "%s: %s\n", s->example, s->why);
-        /* TRANSLATORS: how many records of an archive, what is wrong with them, one of them */
-        else if (record) q_buf_say(b, _("%d records: %s (one of them: %s)\n"), s->n, s->why, s->example);
-        /* TRANSLATORS: how many files, why they were not taken, one of them */
-        else q_buf_say(b, _("%d files: %s (one of them: %s)\n"), s->n, s->why, s->example);
+        /* TRANSLATORS: an archive's record, what is wrong with it, how many more of these there are */
+        else if (record) q_buf_say(b, ngettext("%s: %s (and %d more record)\n", "%s: %s (and %d more records)\n", (unsigned long)(s->n - 1)), s->example, s->why, s->n - 1);
+        /* TRANSLATORS: a file, why it was not taken, how many more of these there are */
+        else q_buf_say(b, ngettext("%s: %s (and %d more file)\n", "%s: %s (and %d more files)\n", (unsigned long)(s->n - 1)), s->example, s->why, s->n - 1);
     }
 }
 
@@ -59,9 +59,11 @@ void rag_chats_words(const rag_progress *p, q_buf *b)
     if (p->chats + p->chats_more + p->chats_same + p->forgotten == 0) return;
     q_buf_printf(b, ngettext("%d conversation added", "%d conversations added", (unsigned long)p->chats), p->chats);
     if (p->chats_more) q_buf_printf(b, ngettext(", %d goes on", ", %d go on", (unsigned long)p->chats_more), p->chats_more);
-    q_buf_puts(b, " (");
-    q_buf_printf(b, ngettext("%d message", "%d messages", (unsigned long)p->messages), p->messages);
-    q_buf_puts(b, ")");
+    if (p->messages || p->chats) {
+        q_buf_puts(b, " (");
+        q_buf_printf(b, ngettext("%d message", "%d messages", (unsigned long)p->messages), p->messages);
+        q_buf_puts(b, ")");
+    }
     if (p->chats_same) q_buf_printf(b, _(", %d unchanged"), p->chats_same);
     if (p->forgotten) q_buf_printf(b, ngettext("; %d message that was forgotten stayed out: --again brings it back", "; %d messages that were forgotten stayed out: --again brings them back",
                                                (unsigned long)p->forgotten), p->forgotten);

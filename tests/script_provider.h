@@ -3,7 +3,7 @@
  *
  * A line answers requests whose last message holds `when`. Its text is cut into tokens at blanks (or every `bytes` bytes);
  * "<think>…</think>" is a thought; " | " separates alternatives, the seed chooses; "{call NAME JSON}" at the end asks for a
- * tool. Configurations know every knob's name, keep any text that its row allows, and act where that can be seen: sampler.seed,
+ * tool; one that says "judge .8" is no answer but how likely prov_judge finds the first half of its texts. Configurations know every knob's name, keep any text that its row allows, and act where that can be seen: sampler.seed,
  * sampler.max_tokens, sampler.stop, experts.k, context.length. */
 #ifndef SCRIPT_PROVIDER_H
 #define SCRIPT_PROVIDER_H
@@ -457,20 +457,20 @@ static int script_close(void *self, int32_t *out, int max)
 }
 
 /* ---- requests ---- */
-static const char *script_find(const script_prov *p, const prov_request *r)
+static const char *script_find(const script_prov *p, const prov_request *r, bool judges)
 {
     const prov_message *last = r->n_message ? &r->message[r->n_message - 1] : NULL;
     const char *asked = r->raw ? r->raw : last ? last->text : "";
     size_t n = r->raw ? r->n_raw : last ? last->n : 0;
     for (const script_line *l = p->s.line; l->say; l++)
-        if (!l->when || memmem(asked, n, l->when, strlen(l->when)))
+        if ((strncmp(l->say, "judge ", 6) == 0) == judges && (!l->when || memmem(asked, n, l->when, strlen(l->when))))
             return l->say;
     return "";
 }
 
 static void script_learn(script_prov *p, const prov_request *r, uint64_t seed)
 {
-    const char *say = script_find(p, r), *from = say;
+    const char *say = script_find(p, r, false), *from = say;
     int n = 1;
     for (const char *s = say; (s = strstr(s, " | ")); s += 3)
         n++;
@@ -636,6 +636,27 @@ static int script_score(prov *base, const prov_request *before, const char *text
     return Q_OK;
 }
 
+/* Sixteen words at a time. Nothing is kept of it. */
+static int script_judge(prov *base, const prov_request *r, int n_request, const char *const *text, int n, double *share, prov_go *go, void *user, char *err)
+{
+    script_prov *p = (script_prov *)base;
+    int read = 0, all = 0;
+    for (int i = 0; i < n_request; i++)
+        all += script_count_request(base, &r[i], err);
+    for (int i = 0; i < n_request; i++) {
+        int words = script_count_request(base, &r[i], err);
+        for (int at = 0; at < words; at += 16)
+            if (atomic_load(&p->cancel) || (go && !go(user, read + at, all)))
+                return q_fail(err, Q_CANCEL, "stopped");
+        read += words;
+        const char *say = script_find(p, &r[i], true);
+        double first = *say ? strtod(say + 6, NULL) : .5;
+        for (int k = 0; k < n; k++)
+            share[i * n + k] = (k < n / 2 ? first : 1 - first) / (n / 2);
+    }
+    return Q_OK;
+}
+
 static int script_embed(prov *base, const char *text, size_t n, float *out, char *err)
 {
     double sum = 0;
@@ -676,7 +697,7 @@ static const prov_kind script_kind = {
     .config_k = script_k, .config_label = script_label, .config_json = script_json, .config_from_json = script_from_json,
     .config_hash = script_hash, .config_diff = script_diff, .config_cost = script_cost, .set = script_set, .present = script_present,
     .ask = script_ask, .renew = script_renew, .forget = script_forget, .cancel = script_cancel, .context = script_room, .mixture = script_mixture, .runs = script_runs,
-    .count = script_count, .count_request = script_count_request, .score = script_score, .embed = script_embed,
+    .count = script_count, .count_request = script_count_request, .score = script_score, .judge = script_judge, .embed = script_embed,
     .spell = script_spell_one,
 };
 

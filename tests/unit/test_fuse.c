@@ -69,13 +69,13 @@ static mem_store *filled(bool hare)
     mem_store *s = NULL;
     OK(mem_open(":memory:", &s, err));
     if (!s) exit(1);
+    if (hare) put(s, "hare", HARE);                     /* the oldest: the last that gets a vector */
     for (int i = 0; i < 2 * N; i++) {
         char *name = q_printf("n%d", i), *text = q_printf("About %s and %s beside %s.", of[i % N], of[(i * 7 + 3) % N], of[(i * 3 + 5) % N]);
         put(s, name, text);
         free(name);
         free(text);
     }
-    if (hare) put(s, "hare", HARE);
     return s;
 }
 

@@ -888,6 +888,8 @@ static void tools_are_called(void)
     CHECK(prov_ask(p, &(prov_request){ .message = hello, .n_message = 2, .n = 2 }, NULL, f, err) == Q_RANGE && f[1].finish == PROV_FAILED);
     CHECK(prov_ask(p, &(prov_request){ .message = hello, .n_message = 2, .begin = "x", .n_begin = 1 }, NULL, f, err) == Q_RANGE && strstr(err, "beginning"));
     CHECK(prov_score(p, NULL, "x", 1, add_score, &s, err) == Q_RANGE);
+    double share[2] = { 1, 1 };
+    CHECK(prov_judge(p, &r, 1, (const char *const[]){ "yes", "no" }, 2, share, NULL, NULL, err) == Q_RANGE && isnan(share[0]) && isnan(share[1]));
     CHECK(prov_embed(p, "x", 1, v, err) == Q_RANGE);
     prov_close(p);
 }

@@ -482,7 +482,50 @@ static void what_was_skipped_is_said_once_with_counts(void)
     rag_skips_words(&p, &b);
     for (const char *c = b.p; *c; c++) lines += *c == '\n';
     CHECK_INT(lines, 4);
-    CHECK_MSG(strstr(b.p, "300 files: it is not text") && strstr(b.p, "0.bin") && strstr(b.p, "report.pdf: it is a PDF") && strstr(b.p, "empty.md: it is empty"), "%s", b.p);
+    CHECK_MSG(strstr(b.p, "0.bin: it is not text: convert it to text or Markdown first (and 299 more files)\n") && strstr(b.p, "report.pdf: it is a PDF") && strstr(b.p, "empty.md: it is empty"), "%s", b.p);
+    q_buf_free(&b);
+    mem_close(s);
+}
+
+/* ---- emptied, or not to be read any more ---- */
+static int passages_of(mem_store *s, const char *title)
+{
+    mem_documents l;
+    int n = -1;
+    OK(mem_document_list(s, &l, err));
+    for (int i = 0; i < l.n; i++)
+        if (strcmp(l.v[i].title, title) == 0) n = l.v[i].n_chunks;
+    mem_documents_free(&l);
+    return n;
+}
+
+/* What a person took out of a file is not fed any more; a file that cannot be read now leaves what it said, and that is said. */
+static void an_emptied_file_says_nothing(void)
+{
+    mem_store *s = open_new();
+    rag_progress p;
+    q_buf b = {0};
+    mkdir(in_dir("hollow"), 0700);
+    write_file("hollow/code.md", "The vault code is 9931.", 23);
+    write_file("hollow/tern.md", "The tern is back.", 17);
+    write_file("hollow/blank.md", " \n\t\n", 4);
+    write_file("hollow/mark.md", "\xEF\xBB\xBF\n", 4);
+    OK(rag_add(s, in_dir("hollow"), NULL, &p, err));
+    CHECK(p.added == 2 && p.skipped == 2);                   /* no document that holds nothing */
+    write_file("hollow/code.md", "", 0);
+    write_file("hollow/tern.md", "\0\1\2\0", 4);
+    OK(rag_add(s, in_dir("hollow"), NULL, &p, err));
+    CHECK_MSG(p.added == 1 && p.chunks == 0 && p.skipped == 3, "%d added, %d passages, %d skipped", p.added, p.chunks, p.skipped);
+    rag_skips_words(&p, &b);
+    CHECK_MSG(strstr(b.p, "tern.md: it is not text: convert it to text or Markdown first; what it said before is kept and still fed\n"), "%s", b.p);
+    CHECK_INT(passages_of(s, "hollow/code.md"), 0);
+    CHECK_INT(passages_of(s, "hollow/tern.md"), 1);
+    write_file("hollow/code.md", "The vault code is 9931.", 23);
+    write_file("hollow/tern.md", "The tern is back.", 17);
+    OK(rag_add(s, in_dir("hollow"), NULL, &p, err));
+    CHECK(p.added == 1 && p.unchanged == 1);
+    CHECK_INT(passages_of(s, "hollow/code.md"), 1);
+    OK(mem_check(s, err));
     q_buf_free(&b);
     mem_close(s);
 }
@@ -631,7 +674,7 @@ static void a_missing_disk_marks_nothing(void)
     OK(rag_add(s, in_dir("disks"), NULL, &p, err));
     CHECK_INT(p.gone, 0);
     rag_skips_words(&p, &b);
-    CHECK_MSG(strstr(b.p, "2 files: not found, but kept: its folder is empty now"), "%s", b.p);
+    CHECK_MSG(strstr(b.p, "not found, but kept: its folder is empty now; is its disk there? (and 1 more file)"), "%s", b.p);
     CHECK_INT(fed(s, "when does the alpine hut open"), 1);
     /* another disk lies there now */
     write_file("disks/usb/other.md", "Nothing of the kind.\n", 21);
@@ -641,7 +684,7 @@ static void a_missing_disk_marks_nothing(void)
     OK(rag_add(s, in_dir("disks"), NULL, &p, err));
     CHECK_INT(p.gone, 0);
     rag_skips_words(&p, &b);
-    CHECK_MSG(strstr(b.p, "2 files: not found, but kept: its folder lies on another disk now"), "%s", b.p);
+    CHECK_MSG(strstr(b.p, "not found, but kept: its folder lies on another disk now (and 1 more file)"), "%s", b.p);
     /* the same disk under another number, as files that are there show: what is missing from it is gone */
     rename_in("usb-elsewhere/away.md", "disks/usb/away.md");
     OK(rag_add(s, in_dir("disks"), NULL, &p, err));
@@ -695,7 +738,7 @@ static void a_folder_that_cannot_be_read_marks_nothing(void)
     CHECK_INT(p.gone, 0);
     q_buf b = {0};
     rag_skips_words(&p, &b);
-    CHECK_MSG(strstr(b.p, "private: Permission denied") && strstr(b.p, "2 files: not found, but kept: its folder could not be read"), "%s", b.p);
+    CHECK_MSG(strstr(b.p, "private: Permission denied") && strstr(b.p, "not found, but kept: its folder could not be read (and 1 more file)"), "%s", b.p);
     CHECK_INT(fed(s, "otter weir"), 1);
     CHECK(chmod(in_dir("shut/private"), 0700) == 0);
     add_again(s, "shut", 0, 0, 0);
@@ -889,6 +932,7 @@ int main(void)
     RUN(why_nothing_was_fed_is_true_in_figures);
     RUN(folders_are_taken_once_and_safely);
     RUN(what_was_skipped_is_said_once_with_counts);
+    RUN(an_emptied_file_says_nothing);
     RUN(a_file_of_its_own_that_is_gone_is_not_fed);
     RUN(a_missing_folder_says_what_is_kept);
     RUN(only_disks_that_answer_are_looked_at);

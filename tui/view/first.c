@@ -21,7 +21,7 @@ static void entry(tui_lay *l, int width, const char *name, int column, const cha
 static void lay_first(tui_app *app, tui_lay *l, int width)
 {
     static const struct { const char *cmd, *what; } offers[] = {
-        { N_("/add FOLDER"), N_("text and Markdown that answers may draw on") },
+        { N_("/add FOLDER"), N_("notes, documents and chats to draw on") },
         { N_("/model"), N_("another model: any GGUF file of this machine") },
         { N_("F1"), N_("keys and commands") } };
     enum { OFFERS = sizeof offers / sizeof *offers };

@@ -248,6 +248,60 @@ static void a_models_words_stand_behind_a_persons(void)
     mem_close(s);
 }
 
+/* memory.fusion ranks: a side is (1 + 60) / (place + 60), whatever the scores; what is as good shares its place, and what has no such side is
+ * on no such list. */
+static int better(const rag_result *by_scores, const char *side, double than)
+{
+    int n = 0;
+    for (int i = 0; i < by_scores->n; i++) n += side_of(&by_scores->v[i], side) > than;
+    return n;
+}
+
+static void places_alone_make_an_order_too(void)
+{
+    static const char *const sides[] = {"words", "near"};
+    struct model m = model();
+    mem_store *s = filled(true);
+    embed_all(s, &m);
+    rag_near *near = rag_near_new(s, lend(&m));
+    rag_config c = rag_config_default();
+    rag_scope scope = {.budget = -1, .near = near};
+    static const char q[] = "Where is the dog with kettle, violin and harbour?";
+    rag_result *by_scores, *r;
+    c.mode = RAG_HYBRID;
+    OK(rag_search(s, &c, q, &scope, &by_scores, err));
+    OK(rag_config_set(&c, "memory.fusion", "ranks", err));
+    OK(rag_search(s, &c, q, &scope, &r, err));
+    int seen[2] = {0, 0};
+    for (int i = 0; i < r->n; i++) {
+        const rag_passage *p = &r->v[i], *before = labelled(by_scores, p->label);
+        for (int k = 0; k < 2 && before; k++) {
+            double was = side_of(before, sides[k]), is = side_of(p, sides[k]);
+            int places = better(by_scores, sides[k], was);
+            if (was <= 0) CHECK_MSG(is <= 0, "%s: %s %g", p->label, sides[k], is);
+            else CHECK_MSG(fabs(is - 61. / (60 + places + 1)) < .0006 || places > 8, "%s: %s %g, but it is the %d", p->label, sides[k], is, places + 1);
+            seen[k] += was > 0 && places <= 8;
+        }
+        if (i) CHECK(p->match <= r->v[i - 1].match);
+    }
+    CHECK_MSG(seen[0] > 3 && seen[1] > 3, "%d, %d", seen[0], seen[1]);
+    q_buf b = {0};
+    rag_explain(r, &b);
+    CHECK_MSG(strstr(b.p, "ordered by places among words and among meanings, 61 / (60 + place): memory.fusion\n") != NULL, "%s", b.p);
+    q_buf_clear(&b);
+    rag_explain(by_scores, &b);
+    CHECK(!strstr(b.p, "ordered by places"));
+    char *json = rag_explain_json(r, q), *other = rag_explain_json(by_scores, q);
+    CHECK(strstr(json, "\"fusion\":\"ranks\"") && strstr(other, "\"fusion\":\"scores\""));
+    free(json);
+    free(other);
+    q_buf_free(&b);
+    rag_result_free(r);
+    rag_result_free(by_scores);
+    rag_near_free(near);
+    mem_close(s);
+}
+
 /* ---- when it is asked ---- */
 struct half { int left; };
 static bool one_batch(void *user) { return ((struct half *)user)->left-- > 0; }
@@ -422,6 +476,7 @@ int main(void)
     RUN(what_is_gone_banned_or_of_this_talk_is_not_fed);
     RUN(a_talk_about_it_alone_turns_no_order_round);
     RUN(a_models_words_stand_behind_a_persons);
+    RUN(places_alone_make_an_order_too);
     RUN(the_mode_says_when_meaning_is_asked);
     RUN(what_is_fed_is_numbered_by_its_score);
     RUN(a_follow_up_takes_its_question_along);

@@ -3,14 +3,23 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/grammar_walk.h"
 
+static void sequence(fuzz_rng *r, q_buf *b, int least)
+{
+    static const char *const atom[] = {"\"a\"", "[a-z]", "[^\\n\"]", "(\"x\" | [0-9]+)", "item", "more", "\"\\x41\\u0416\\U0001F600\"", ".", "<think>", "(item \",\")", "[а-я]", "[\\]\\-^]", "\"\\\\\\\"\""};
+    static const char *const often[] = {"", "", "", "*", "+", "?", "{2,5}", "{3}", "{0,}", "{,2}"};
+    for (int i = 0, n = least + (int)fuzz_below(r, 6); i < n; i++) {
+        q_buf_puts(b, atom[fuzz_below(r, sizeof atom / sizeof *atom)]);
+        q_buf_puts(b, often[fuzz_below(r, sizeof often / sizeof *often)]);
+        q_buf_puts(b, fuzz_below(r, 6) ? " " : " |\n  ");
+    }
+}
+
 static void gbnf_seed(fuzz_rng *r, q_buf *b)
 {
-    static const char *const parts[] = {"\"a\"", "[a-z]", "[^\\n\"]", "(\"x\" | [0-9]+)", "item", "item*", "more?", "{2,5}", "+", "*", "?", " | ", " ", "\n", "# words\n",
-                                        "\"\\x41\\u0416\\U0001F600\"", ".", "<think>", "(item \",\")* item", "[а-я]", "[\\]\\-^]", "\"\\\\\\\"\"", "{3}", "{0,}"};
-    q_buf_puts(b, "root ::= ");
-    for (int i = 0, n = 1 + (int)fuzz_below(r, 12); i < n; i++) q_buf_puts(b, parts[fuzz_below(r, sizeof parts / sizeof *parts)]);
-    q_buf_puts(b, "\nitem ::= \"i\" more | ");
-    for (int i = 0, n = 1 + (int)fuzz_below(r, 5); i < n; i++) q_buf_puts(b, parts[fuzz_below(r, 4)]);
+    q_buf_puts(b, "# words\nroot ::= ");
+    sequence(r, b, 1);
+    q_buf_puts(b, "\nitem ::= \"i\" more | \"j\" ");
+    sequence(r, b, 0);
     q_buf_puts(b, "\nmore ::= [0-9]{1,3} | \"(\" root \")\"\n");
 }
 

@@ -12,7 +12,6 @@
 
 enum { HEAD = 500, TAIL = 1000 };           /* bytes of a question that are embedded */
 static const double PLACES = 60;            /* Cormack, Clarke & Büttcher, 2009 */
-static const double SPREAD = .25;           /* multilingual-e5-small's vectors of passages lie so far apart, or less */
 
 /* Of a long question its start and its end; before it what it points back to. malloc'ed. */
 static char *question_of(const struct rag_query *q)
@@ -132,7 +131,7 @@ static void weigh(struct gathering *g, const rag_config *c, const rag_near_hits 
             if (h->v[k].kind == x->m.kind && h->v[k].id == x->m.id) score = h->v[k].score;
         if (isnan(score)) continue;
         x->sides.near = nearness(h, x->m.kind, score);
-        x->sides.margin = (score - h->mean) / (h->spread > SPREAD ? h->spread / SPREAD : 1);
+        x->sides.margin = (score - h->mean) / h->scale;
         x->sides.share = x->m.kind == MEM_CHAT ? c->near_chats : c->near_documents;
     }
 }

@@ -23,7 +23,7 @@
  *     One everyday word gives .25, one word rare in memory .7.
  *     What stands around a turn of a talk speaks for it too: rag/rank.c says how much.
  *   meaning, where an embedder is asked = 1 / (1 + 7/3 exp((t - m) / .02)): m is how much nearer the passage lies to the question than
- *     the mean of all (over .25 of the vectors' spread where they lie further apart than that), t = .135, or .105 where one is
+ *     the mean of all (over the scale of the model, 1 for multilingual-e5-small), t = .135, or .105 where one is
  *     Cyrillic and the other is not, less .02 for the heaviest question: .3 at t.
  *   match = 0.8 + 0.2 * how it stands beside the best of this search, by which passages are ordered:
  *     bm25 / best bm25 (with memory.fusion ranks (1 + 60) / (its place + 60) among those with a word, Cormack and others, 2009; of meaning
@@ -110,7 +110,7 @@ typedef struct rag_near_hits {
     rag_near_hit *v; int n;             /* the best RAG_NEAR_BEST of each kind, exact, best first */
     double mean, max;                   /* of the scores of all that was looked through; 0 where there was nothing */
     double mean_of[2];                  /* of those of each kind */
-    double spread;                      /* 1 - m·m, of the kinds' by how many there are: how far all lies apart, which differs from model to model */
+    double scale;                       /* the model's: how far apart it puts what has nothing to do with one another, beside multilingual-e5-small; 0: not measured */
     int64_t of;                         /* how many that was */
 } rag_near_hits;
 enum { RAG_NEAR_BEST = 200 };

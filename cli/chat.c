@@ -6,6 +6,7 @@
 #include "cli/common.h"
 
 #include "agent/agent.h"
+#include "engine/grammar.h"
 #include "rag/rag.h"
 #include "tui/tui.h"
 
@@ -22,11 +23,14 @@
 #include <unistd.h>
 
 const cli_command cli_chat = { "chat", N_(
-    "quorum [-m FILE|NAME] [--db FILE] [--set NAME=VALUE]... [--base] [--allow RULES] [--repl | --json | -p TEXT [--json | --show-prompt]]\n"
+    "quorum [-m FILE|NAME] [--db FILE] [--set NAME=VALUE]... [--grammar FILE | --json-schema FILE] [--base]\n"
+    "       [--allow RULES] [--repl | --json | -p TEXT [--json | --show-prompt]]\n"
     "    talk with the model: full screen, --repl in a line editor, -p one question\n"
     "    -m        a GGUF file, or a part of a known model's name; without it the default model\n"
     "    --db      the file that keeps conversations and memory (:memory: keeps nothing)\n"
     "    --set     a knob: experts.k=4, sampler.temperature=0, memory.on=off ... (/set in the shell lists them)\n"
+    "    --grammar FILE      replies fit this grammar (GBNF, as llama.cpp has it); as --set sampler.grammar=FILE\n"
+    "    --json-schema FILE  replies are JSON that this schema allows\n"
     "    --base    no template: the text continues\n"
     "    What is piped in without -p is read line by line, as if typed, into a new conversation.\n"
     "    -p TEXT   standard output carries the answer alone; what is piped in is attached as text. The question is kept as\n"
@@ -57,7 +61,7 @@ const cli_command cli_chat = { "chat", N_(
 enum { STDIN_MAX = 4 << 20 };
 
 typedef struct options {
-    const char *model, *db, *prompt;
+    const char *model, *db, *prompt, *grammar, *schema;
     const char **set;
     int n_set;
     bool base, repl, json, show, routing;
@@ -628,21 +632,24 @@ static bool readable(const char *text, int *fd)
 
 static int excluded(const options *o, const char *fd)
 {
-    static const struct { const char *text; int at; } row[] = {
-        { N_("--json and --repl exclude each other"), 0 }, { N_("--show-prompt goes with -p, without --json"), 1 }, { N_("--routing goes with --json"), 2 },
-        { N_("-p and --repl exclude each other"), 3 }, { N_("--approve-fd goes with -p or --json"), 4 }, { N_("--approve-fd needs the number of an open descriptor that can be read"), 5 } };
-    bool wrong[] = { o->json && o->repl, o->show && (!o->prompt || o->json), o->routing && !o->json, o->repl && o->prompt, fd && !o->prompt && !o->json, fd && o->approve_fd < 0 };
+    static const char *const row[] = {
+        N_("--json and --repl exclude each other"), N_("--show-prompt goes with -p, without --json"), N_("--routing goes with --json"),
+        N_("-p and --repl exclude each other"), N_("--approve-fd goes with -p or --json"), N_("--approve-fd needs the number of an open descriptor that can be read"),
+        N_("--grammar and --json-schema exclude each other: a schema is a grammar too") };
+    bool wrong[] = { o->json && o->repl, o->show && (!o->prompt || o->json), o->routing && !o->json, o->repl && o->prompt, fd && !o->prompt && !o->json, fd && o->approve_fd < 0,
+                     o->grammar && o->schema };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         if (wrong[i])
-            return cli_usage(&cli_chat, _(row[i].text));
+            return cli_usage(&cli_chat, _(row[i]));
     return 0;
 }
 
 static int parse(int argc, char **argv, options *o)
 {
     const char *fd = NULL;
-    struct { const char *name; const char **value; } with[] = { { "-m", &o->model }, { "--db", &o->db }, { "-p", &o->prompt }, { "--allow", &o->allow }, { "--approve-fd", &fd } };
-    o->set = q_alloc(sizeof *o->set * (size_t)(argc + 3));
+    struct { const char *name; const char **value; } with[] = { { "-m", &o->model }, { "--db", &o->db }, { "-p", &o->prompt }, { "--allow", &o->allow }, { "--approve-fd", &fd },
+                                                                { "--grammar", &o->grammar }, { "--json-schema", &o->schema } };
+    o->set = q_alloc(sizeof *o->set * (size_t)(argc + 5));
     for (int i = 1; i < argc; i++) {
         const char *s = argv[i];
         bool taken = false;
@@ -684,6 +691,32 @@ static int fail(const options *o, const char *err)
     if (o->json)
         json_error(err);
     return cli_fail(err);
+}
+
+/* The file is looked at as what the flag says it is, before anything is opened; *set: the knob that names it, malloc'ed, or NULL. */
+static int read_grammar(options *o, char **set, char *err)
+{
+    const char *path = o->grammar ? o->grammar : o->schema;
+    eng_grammar *g = NULL;
+    q_buf b = { 0 };
+    char why[Q_ERRLEN];
+    *set = NULL;
+    if (!path)
+        return Q_OK;
+    int rc = q_read_file(path, &b, ENG_GRAMMAR_BYTES, err);
+    if (rc < 0) {
+        q_buf_free(&b);
+        return rc;
+    }
+    eng_grammar_source s = { .kind = o->grammar ? ENG_GRAMMAR_GBNF : ENG_GRAMMAR_SCHEMA, .text = b.p ? b.p : "", .n = b.len };
+    rc = eng_grammar_new(&s, &g, why);
+    eng_grammar_free(g);
+    q_buf_free(&b);
+    if (rc < 0)
+        return q_fail(err, rc, "%.200s: %s", path, why);
+    *set = q_printf("sampler.grammar=%s", path);
+    o->set[o->n_set++] = *set;
+    return Q_OK;
 }
 
 static int run(options *o, char *err)
@@ -752,9 +785,11 @@ int cmd_chat(int argc, char **argv)
     char err[Q_ERRLEN];
     options o = { 0 };
     tui_lang(NULL);
+    char *grammar = NULL;
     int rc = parse(argc, argv, &o);
     if (rc == 0)
-        rc = run(&o, err);
+        rc = read_grammar(&o, &grammar, err) < 0 ? fail(&o, err) : run(&o, err);
     free(o.set);
+    free(grammar);
     return rc;
 }

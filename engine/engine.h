@@ -56,6 +56,7 @@ typedef struct eng_frame {                            /* of a conversation: what
     bool chat;                                        /* there is one */
     bool thinks;                                      /* it knows Qwen3's thinking switch */
     const char *note;                                 /* NULL, or why a conversation is refused: it is not known here */
+    bool tools;                                       /* tools can be offered, and calls are recognised */
 } eng_frame;
 typedef struct eng_info {                             /* strings live as long as the model */
     const char *path, *name, *arch, *quant;           /* quant: "Q4_K_M", from file_type or the commonest type */
@@ -269,9 +270,20 @@ void eng_sampler_reset(eng_sampler *, const eng_config *c);          /* restart 
 /* A choice ends early once the cache of this session is cancelled: with the likeliest token. NULL: never. The session
  * outlives the sampler, or the watch. */
 void eng_sampler_watch(eng_sampler *, const eng_session *);
-void eng_sampler_accept(eng_sampler *, int32_t token);               /* the prompt's and the reply's tokens, for penalties */
+void eng_sampler_accept(eng_sampler *, int32_t token);               /* a token of the reply: it was chosen, or given as its beginning */
+/* What a prompt or another's text brings is for penalties alone; a reply's own tokens are for the grammar too. */
+void eng_sampler_heard(eng_sampler *, int32_t token);
+/* A grammar for the text from here on, from its beginning, instead of the knob's (sampler.grammar); taken. NULL: the knob's again, which holds from
+ * where it is set. eng_sampler_reset begins either anew. */
+struct eng_grammar;
+void eng_sampler_grammar(eng_sampler *, struct eng_grammar *);
+/* What comes next. A thought is no part of what a grammar holds; where one may begin, the token that opens it may come besides. */
+enum eng_part { ENG_PART_TEXT, ENG_PART_THOUGHT, ENG_PART_OPENING };
+void eng_sampler_part(eng_sampler *, enum eng_part);
 typedef struct eng_choice { int32_t token; float logprob; /* of the model, before any change */ float p; /* after */ } eng_choice;
-/* Chooses by c's sampler knobs from logits [n_vocab]. temperature 0 = the largest logit, lowest id on a tie. */
+/* Chooses by c's sampler knobs from logits [n_vocab]. temperature 0 = the largest logit, lowest id on a tie. token ENG_NO_TOKEN: the
+ * grammar lets nothing come; p 1: the text is whole, p 0: it cannot become so with this vocabulary. */
+enum { ENG_NO_TOKEN = -1 };
 eng_choice eng_sample(eng_sampler *, const eng_config *c, const float *logits);
 /* Stop strings of c (sampler.stop): length of the longest suffix of text that could still become one (0 = none),
  * or -1 - position when text contains one at position. */

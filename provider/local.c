@@ -1,6 +1,7 @@
 /* provider/local: a model in this process: opening it, its configurations, and its requests over the engine's session. Owns
  * model, session and sampler, and the text of the last request with its answer, to evaluate it anew after a knob. */
 #include "engine/engine.h"
+#include "engine/grammar.h"
 #include "engine/text.h"
 #include "provider/generate.h"
 #include "provider/kind.h"
@@ -33,6 +34,7 @@ typedef struct local {
     const prov_hooks *hooks;
     prov_result *result;
     eng_detok detok;
+    bool opens;                          /* a thought may begin the answer */
     char device[16];
     atomic_bool cancelled;               /* as prov_cancel says; what runs beside the conversation looks at it */
 } local;
@@ -283,7 +285,14 @@ static int choose(void *self, gen_token *out, char *err)
     const float *logits = eng_session_logits(l->s);
     if (!logits)
         return q_fail(err, Q_ERR, _("the session lost its place: send the question again"));
+    eng_sampler_part(l->sampler, l->result->thinking ? ENG_PART_THOUGHT : l->opens && l->result->tokens == 0 ? ENG_PART_OPENING : ENG_PART_TEXT);
     eng_choice c = eng_sample(l->sampler, l->c, logits);
+    if (c.token == ENG_NO_TOKEN && c.p == 0)
+        return q_fail(err, Q_ERR, _("the answer so far does not fit the grammar, or this model has no token that would go on in it: change sampler.grammar, or set it off"));
+    if (c.token == ENG_NO_TOKEN) {
+        *out = (gen_token){ .id = -1, .logprob = (double)NAN, .end = true };
+        return Q_OK;
+    }
     *out = (gen_token){ .id = c.token, .logprob = (double)c.logprob, .end = eng_token_end(l->m, c.token) };
     if (!out->end)
         eng_sampler_accept(l->sampler, c.token);
@@ -381,11 +390,32 @@ static int answer(local *l, const prov_request *r, int i, uint64_t seed, enum pr
         out->finish = rc == Q_CANCEL ? PROV_STOPPED : PROV_FAILED;
         return rc == Q_CANCEL ? Q_OK : rc;
     }
+    q_buf b = { 0 };
+    l->opens = !r->raw && l->base.info.thinks && strcmp(thinks(l, r, &b), "off") != 0;
+    q_buf_free(&b);
     gen_source s = { .self = l, .ready = ready, .room = room, .choose = choose, .spell = spell, .push = push, .stops = stops,
                      .max_tokens = max_tokens, .budget = budget, .close = close_thought, .fed = fed, .think = r->n_begin ? NULL : eng_think_open,
                      .unthink = eng_think_close, .thinking = !r->raw && !r->n_begin && eng_thinking(l->m, l->text.id, l->text.n),
                      .raw = r->raw || r->n_begin };
+    out->thinking = s.thinking;
     return gen_answer(&s, l->hooks, i, out, err);
+}
+
+/* NULL: the knob's holds again. */
+static int take_grammar(local *l, const prov_grammar *g, char *err)
+{
+    eng_grammar *made = NULL;
+    eng_grammar_source s = { 0 };
+    eng_grammar_rule *rule = q_alloc(sizeof *rule * (size_t)(g ? g->n_rule + 1 : 1));
+    for (int i = 0; g && i < g->n_rule; i++)
+        rule[i] = (eng_grammar_rule){ g->rule[i].name, g->rule[i].schema };
+    if (g)
+        s = (eng_grammar_source){ .text = g->text, .n = g->n, .rule = rule, .n_rule = g->n_rule, .trigger = g->trigger };
+    int rc = g ? eng_grammar_new(&s, &made, err) : Q_OK;
+    free(rule);
+    if (rc == Q_OK)
+        eng_sampler_grammar(l->sampler, made);
+    return rc;
 }
 
 static int ask(prov *p, const prov_request *r, const prov_hooks *h, prov_result *out, char *err)
@@ -394,6 +424,8 @@ static int ask(prov *p, const prov_request *r, const prov_hooks *h, prov_result 
     eng_tokens prompt = { .most = far_too_many(l) };
     int n = r->n > 1 ? r->n : 1, rc = render(l, r, &prompt, err);
     uint64_t seed = seed_of(l, r->seed);
+    if (rc == Q_OK && r->grammar)
+        rc = take_grammar(l, r->grammar, err);
     l->hooks = h;
     for (int i = 0; i < n && rc == Q_OK; i++) {
         l->text.n = 0;
@@ -405,6 +437,8 @@ static int ask(prov *p, const prov_request *r, const prov_hooks *h, prov_result 
             for (i++; i < n; i++)        /* a stop is meant for all of them */
                 out[i].finish = PROV_STOPPED;
     }
+    if (r->grammar)
+        take_grammar(l, NULL, err);
     l->hooks = NULL;
     l->result = NULL;
     eng_tokens_free(&prompt);
@@ -769,7 +803,7 @@ static void describe(local *l)
         .file_bytes = e->file_bytes, .params = e->params, .n_layer = e->n_layer, .n_expert = e->n_expert,
         .first_moe_layer = e->first_moe_layer, .n_moe_layer = e->n_moe_layer, .n_ctx_train = e->n_ctx_train, .n_embd = e->n_embd, .n_head = e->n_head,
         .chat = e->frame.chat, .thinks = e->frame.thinks, .carved = e->carved,
-        .can = PROV_LIVE | (e->n_expert ? PROV_ROUTING : 0) | PROV_LOGPROBS | PROV_COUNT | PROV_RAW | PROV_N | PROV_EMBED | PROV_BEGIN | PROV_STATE };
+        .can = PROV_LIVE | (e->n_expert ? PROV_ROUTING : 0) | PROV_LOGPROBS | PROV_COUNT | PROV_RAW | PROV_N | PROV_EMBED | PROV_BEGIN | PROV_STATE | PROV_GRAMMAR };
 }
 
 int local_open(const char *path, const prov_opts *o, prov **out, char *err)

@@ -109,6 +109,7 @@ static int lacks(const prov *p, unsigned can, char *err)
         { PROV_N, N_("%s gives one answer at a time: ask again for another") },
         { PROV_TOOLS, N_("%s takes no tools") },
         { PROV_BEGIN, N_("%s does not go on from a given beginning: /again answers anew") },
+        { PROV_GRAMMAR, N_("%s cannot be held to a grammar: run the model here for that") },
         { PROV_LOGPROBS, N_("%s does not tell how likely a text is") },
         { PROV_EMBED, N_("%s does not make vectors of texts") },
         { PROV_STATE, N_("%s does not give away what it has evaluated, so nothing of it can be saved") } };
@@ -120,7 +121,7 @@ static int lacks(const prov *p, unsigned can, char *err)
 
 static int check(const prov *p, const prov_request *r, char *err)
 {
-    return lacks(p, (r->raw ? PROV_RAW : 0) | (r->n > 1 ? PROV_N : 0) | (r->n_tool > 0 ? PROV_TOOLS : 0) | (r->n_begin ? PROV_BEGIN : 0), err);
+    return lacks(p, (r->raw ? PROV_RAW : 0) | (r->n > 1 ? PROV_N : 0) | (r->n_tool > 0 ? PROV_TOOLS : 0) | (r->n_begin ? PROV_BEGIN : 0) | (r->grammar ? PROV_GRAMMAR : 0), err);
 }
 
 int prov_ask(prov *p, const prov_request *r, const prov_hooks *h, prov_result *out, char *err)

@@ -40,7 +40,8 @@ enum {                                  /* what this one can do */
     PROV_EMBED = 1 << 7,                /* prov_embed works */
     PROV_PARALLEL = 1 << 8,             /* several requests are answered at once; else they take turns */
     PROV_BEGIN = 1 << 9,                /* the beginning of an answer may be given */
-    PROV_STATE = 1 << 10                /* what is evaluated can be kept in a file */
+    PROV_STATE = 1 << 10,               /* what is evaluated can be kept in a file */
+    PROV_GRAMMAR = 1 << 11              /* answers can be held to a grammar */
 };
 typedef struct prov_info {              /* strings live as long as the prov */
     const char *path, *name, *languages; /* languages: "en", "en,ru" or "" (unknown) */
@@ -101,6 +102,14 @@ typedef struct prov_message {
 typedef struct prov_tool { const char *name, *help, *schema; } prov_tool;          /* schema: JSON of its arguments */
 typedef struct prov_call { const char *id, *name, *arguments; } prov_call;         /* arguments: JSON */
 typedef struct prov_past_call { int message; prov_call call; } prov_past_call;     /* a PROV_ASSISTANT message, from 0, ended with it */
+/* What answers must fit: GBNF or a JSON schema, which engine/grammar.h describes. */
+typedef struct prov_rule { const char *name, *schema; } prov_rule;       /* that a GBNF text may name: what this schema allows */
+typedef struct prov_grammar {
+    const char *text; size_t n;
+    const prov_rule *rule; int n_rule;
+    const char *trigger;                /* NULL: from the first byte to the last. Else from behind this text or control token to the grammar's first end,
+                                           whenever it comes; before and after an answer may say anything */
+} prov_grammar;
 typedef struct prov_request {
     const prov_message *message; int n_message;
     const char *raw; size_t n_raw;      /* instead of messages: this text goes on, unframed. NULL: messages */
@@ -108,6 +117,7 @@ typedef struct prov_request {
                                            a part of the prompt, in no piece. n_begin 0: all of it is the model's */
     const prov_tool *tool; int n_tool;
     const prov_past_call *call; int n_call;      /* in the order of the messages; PROV_TOOL messages behind answer them by their ids */
+    const prov_grammar *grammar;        /* instead of sampler.grammar; thoughts are free. NULL: as that says */
     const char *think;                  /* "on", "off": whatever the configuration says of thinking; NULL: as that says */
     int n;                              /* how many answers; 0 is 1 */
     uint64_t seed;                      /* of the first answer, the next ones count on; 0: sampler.seed */

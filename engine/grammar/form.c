@@ -20,6 +20,7 @@ struct form {
     int root;
     form_place *place;
     form_edge *edge;
+    uint32_t *like;
 };
 
 form *form_new(void)
@@ -37,6 +38,7 @@ void form_free(form *f)
     free(f->raw);
     free(f->place);
     free(f->edge);
+    free(f->like);
     free(f);
 }
 
@@ -399,6 +401,61 @@ static int left_recursive(const form *f)
     return bad;
 }
 
+/* ---- states that are alike ---- */
+typedef struct marked { uint64_t mark; uint32_t state; } marked;
+
+static int by_mark(const void *a, const void *b)
+{
+    const marked *x = a, *y = b;
+    if (x->mark != y->mark)
+        return x->mark < y->mark ? -1 : 1;
+    return (x->state > y->state) - (x->state < y->state);
+}
+
+/* A mark that tells what may come within so many steps, out of those for one less. A call that may be empty is a step of no bytes: what
+ * is behind it counts as itself. */
+static uint64_t mark_of(const form *f, uint32_t s, const uint64_t *before)
+{
+    const form_place *p = &f->place[s];
+    uint64_t sum = p->final;
+    for (uint32_t i = 0; i < p->n; i++) {
+        const form_edge *e = &f->edge[p->first + i];
+        bool empty = e->rule >= 0 && f->rule[e->rule].nullable;
+        uint64_t step = e->rule >= 0 ? (uint64_t)e->rule << 20 | 1u << 18 | (uint64_t)empty << 17 : (uint64_t)e->lo << 8 | e->hi;
+        sum += q_mix64(q_mix64(step, 0x51ed270b), empty ? e->to : before[e->to]);       /* in any order */
+    }
+    return q_mix64(sum, p->n);
+}
+
+static void find_alike(form *f)
+{
+    uint32_t n = f->n_state;
+    uint64_t *now = q_alloc(sizeof *now * (n + 1)), *then = q_alloc(sizeof *then * (n + 1));
+    for (uint32_t s = 0; s < n; s++)
+        now[s] = f->place[s].final;
+    for (int k = 0; k < FORM_ALIKE; k++) {
+        for (uint32_t s = 0; s < n; s++)
+            then[s] = mark_of(f, s, now);
+        uint64_t *x = now;
+        now = then;
+        then = x;
+    }
+    marked *m = q_alloc(sizeof *m * (n + 1));
+    for (uint32_t s = 0; s < n; s++)
+        m[s] = (marked){ now[s], s };
+    if (n)
+        qsort(m, n, sizeof *m, by_mark);
+    f->like = q_alloc(sizeof *f->like * (n + 1));
+    for (uint32_t i = 0, first = 0; i < n; i++) {
+        if (m[i].mark != m[first].mark)
+            first = i;
+        f->like[m[i].state] = m[first].state;
+    }
+    free(m);
+    free(now);
+    free(then);
+}
+
 int form_finish(form *f, int root, char *err)
 {
     for (int r = 0; r < f->n_rule; r++)
@@ -415,10 +472,12 @@ int form_finish(form *f, int root, char *err)
     if (f->place[f->rule[root].start].rest >= FORM_NEVER)
         return told(f, root, err, _("stands for no text that ends: nothing could be written"));
     prune(f);
+    find_alike(f);
     return Q_OK;
 }
 
 /* ---- finished ---- */
+uint32_t form_like(const form *f, uint32_t s) { return f->like[s]; }
 uint32_t form_root(const form *f) { return f->rule[f->root].start; }
 uint32_t form_start(const form *f, int r) { return f->rule[r].start; }
 uint32_t form_states(const form *f) { return f->n_state; }

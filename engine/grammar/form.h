@@ -43,6 +43,9 @@ typedef struct form_place {              /* a state */
     uint32_t rest;                       /* bytes of the shortest way to the rule's end */
     bool final;
 } form_place;
+/* States from which the next FORM_ALIKE bytes are the same, whatever they are, have one of them in common: long counted repetitions have few. */
+enum { FORM_ALIKE = 16 };
+uint32_t form_like(const form *, uint32_t state);
 uint32_t form_root(const form *);        /* the first state */
 uint32_t form_start(const form *, int rule);
 uint32_t form_states(const form *);

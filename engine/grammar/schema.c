@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALTERNATIVES = 512, SETS = 20000, DEEP = 48 };
+enum { ALTERNATIVES = 512, SETS = 20000, DEEP = 48, PLAIN = 128 };      /* PLAIN: letters of a string that are written out, the rest are calls */
 
 typedef struct known { facts set; int rule; } known;
 typedef struct maker {
@@ -548,11 +548,14 @@ static int put_string(maker *m, uint32_t from, const facts *f, uint32_t to)
         uint32_t next = form_state(m->f);
         if (i >= least)
             form_skip(m->f, at, end);
-        form_call(m->f, at, char_rule(m), next);
+        if (i < PLAIN)
+            put_char(m->f, at, next);
+        else
+            form_call(m->f, at, char_rule(m), next);
         at = next;
     }
     if (most < 0)
-        form_call(m->f, at, char_rule(m), at);
+        put_char(m->f, at, at);
     if (most < 0 || least <= most)
         form_skip(m->f, at, end);
     return Q_OK;

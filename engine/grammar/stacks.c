@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct node { uint32_t state, below, deep, left; } node;
+typedef struct node { uint32_t state, below, deep, left, like; } node;    /* like: 0 not looked for yet */
 typedef struct set { size_t first; uint32_t n; bool end; } set;
 
 typedef struct hashed { uint32_t *slot; size_t cap, n; } hashed;          /* open addressing; 0: free */
@@ -76,7 +76,7 @@ static uint32_t node_of(stacks *s, uint32_t state, uint32_t below)
         s->node = q_realloc(s->node, sizeof *s->node * s->cap_node);
     }
     uint32_t left = s->node[below].left + form_at(s->f, state)->rest;
-    s->node[s->n_node] = (node){ state, below, s->node[below].deep + 1, left < FORM_NEVER ? left : FORM_NEVER };
+    s->node[s->n_node] = (node){ state, below, s->node[below].deep + 1, left < FORM_NEVER ? left : FORM_NEVER, 0 };
     put_slot(&s->nodes, key, (uint32_t)s->n_node);
     return (uint32_t)s->n_node++;
 }
@@ -163,8 +163,13 @@ static uint32_t number(stacks *s)
 {
     if (s->n_tops == 0 && !s->end)
         return STACKS_DEAD;
+    size_t kept = 0;
     if (s->n_tops)
         qsort(s->tops, s->n_tops, sizeof *s->tops, by_below);
+    for (size_t i = 0; i < s->n_tops; i++)
+        if (i == 0 || by_below(&s->tops[i], &s->tops[kept - 1]) != 0)
+            s->tops[kept++] = s->tops[i];
+    s->n_tops = kept;
     if (s->sets.cap < 2 * s->n_set + 16) {
         room(&s->sets, s->n_set);
         for (size_t k = 1; k < s->n_set; k++)
@@ -200,6 +205,54 @@ uint32_t stacks_of(stacks *s, const stacks_top *top, size_t n)
     for (size_t i = 0; i < n; i++)
         visit(s, top[i]);
     reach(s);
+    return number(s);
+}
+
+static void put_top(stacks *s, stacks_top t)
+{
+    if (s->n_tops == s->cap_tops) {
+        s->cap_tops = s->cap_tops ? s->cap_tops * 2 : 64;
+        s->tops = q_realloc(s->tops, sizeof *s->tops * s->cap_tops);
+    }
+    s->tops[s->n_tops++] = t;
+}
+
+uint32_t stacks_these(stacks *s, const stacks_top *top, size_t n)
+{
+    begin(s);
+    for (size_t i = 0; i < n; i++)
+        put_top(s, top[i]);
+    return number(s);
+}
+
+/* The node whose states are alike all the way down; those below it are found first. */
+static uint32_t like(stacks *s, uint32_t n)
+{
+    uint32_t from = n, deep = 0, *path = q_alloc(sizeof *path * (s->node[n].deep + 1));
+    for (; from && !s->node[from].like; from = s->node[from].below)
+        path[deep++] = from;
+    uint32_t below = from ? s->node[from].like : 0;
+    while (deep) {
+        uint32_t here = path[--deep];
+        below = node_of(s, form_like(s->f, s->node[here].state), below);
+        s->node[here].like = below;
+    }
+    free(path);
+    return below;
+}
+
+uint32_t stacks_like(stacks *s, uint32_t of)
+{
+    size_t n = s->set[of].n;
+    stacks_top *top = q_alloc(sizeof *top * (n + 1));
+    memcpy(top, s->pool + s->set[of].first, sizeof *top * n);
+    for (size_t i = 0; i < n; i++)
+        top[i] = (stacks_top){ form_like(s->f, top[i].state), top[i].below ? like(s, top[i].below) : 0 };
+    begin(s);
+    for (size_t i = 0; i < n; i++)
+        put_top(s, top[i]);
+    s->end = s->set[of].end;
+    free(top);
     return number(s);
 }
 
@@ -342,11 +395,7 @@ uint32_t stacks_trim(stacks *s, uint32_t keep)
     s->end = end;
     for (size_t i = 0; i < n; i++) {
         top[i].below = now[top[i].below];
-        if (s->n_tops == s->cap_tops) {
-            s->cap_tops = s->cap_tops ? s->cap_tops * 2 : 64;
-            s->tops = q_realloc(s->tops, sizeof *s->tops * s->cap_tops);
-        }
-        s->tops[s->n_tops++] = top[i];
+        put_top(s, top[i]);
     }
     uint32_t at = keep == STACKS_DEAD ? STACKS_DEAD : number(s);
     free(top);

@@ -17,7 +17,9 @@ stacks *stacks_new(const form *);        /* the form outlives it */
 void stacks_free(stacks *);
 uint32_t stacks_begin(stacks *);         /* at the beginning of a text */
 uint32_t stacks_of(stacks *, const stacks_top *top, size_t n);           /* the set of these, each with what it reaches without a byte */
+uint32_t stacks_these(stacks *, const stacks_top *top, size_t n);        /* these alone: their bytes, no calls, no ends */
 uint32_t stacks_back(stacks *, uint32_t node);           /* the set after the rule ended that was called from this node; node > 0 */
+uint32_t stacks_like(stacks *, uint32_t set);            /* one from which the next FORM_ALIKE bytes are the same */
 uint32_t stacks_step(stacks *, uint32_t set, uint8_t byte);
 bool stacks_may_end(const stacks *, uint32_t set);       /* the text may end here */
 const stacks_top *stacks_tops(const stacks *, uint32_t set, size_t *n);  /* ordered by below; valid until the next step */

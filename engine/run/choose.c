@@ -1,14 +1,115 @@
 /* engine/run/choose: the functions of engine.h that choose, each handed on to the sampler with what the model,
- * configuration or session holds. No state. */
+ * configuration or session holds, and with what a grammar lets come. */
+#include "engine/grammar/guide.h"
 #include "engine/run/config.h"
 #include "engine/run/sample.h"
 #include "engine/run/session.h"
 #include "engine/text/template.h"
 
-eng_sampler *eng_sampler_new(const eng_model *m) { return sampler_new(m->info.n_vocab); }
-void eng_sampler_reset(eng_sampler *s, const eng_config *c) { sampler_reset(s, &c->v); }
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- grammars ---- */
+typedef struct sample_held {
+    const eng_model *m;
+    guide *guide;                        /* NULL: no grammar was asked for yet */
+    char *text;                          /* the knob's that the guide follows; "": none, or one that was given */
+    bool given;
+    enum eng_part part;
+} sample_held;
+
+static sample_held *held(eng_sampler *s) { return *sampler_held(s); }
+
+static void follow(sample_held *h, eng_grammar *g)
+{
+    if (!h->guide && g)
+        h->guide = guide_new(h->m);
+    if (h->guide)
+        guide_set(h->guide, g);
+}
+
+/* The knob's grammar, where it is another than before. It was read when it was set, so it can be. */
+static void sync(sample_held *h, const knob_values *v)
+{
+    const char *now = v->grammar ? v->grammar : "";
+    if (h->given || strcmp(h->text, now) == 0)
+        return;
+    char err[Q_ERRLEN];
+    eng_grammar *g = NULL;
+    const char *text = now + strcspn(now, "\n");
+    eng_grammar_source source = { .text = *text ? text + 1 : text, .n = *text ? strlen(text + 1) : 0 };
+    if (*now)
+        eng_grammar_new(&source, &g, err);
+    follow(h, g);
+    free(h->text);
+    h->text = q_strdup(now);
+}
+
+void eng_sampler_grammar(eng_sampler *s, eng_grammar *g)
+{
+    sample_held *h = held(s);
+    h->given = g != NULL;
+    free(h->text);
+    h->text = q_strdup("");
+    follow(h, g);
+}
+
+void eng_sampler_part(eng_sampler *s, enum eng_part part) { held(s)->part = part; }
+
+/* ---- choosing ---- */
+eng_sampler *eng_sampler_new(const eng_model *m)
+{
+    eng_sampler *s = sampler_new(m->info.n_vocab);
+    sample_held *h = *sampler_held(s) = q_alloc(sizeof *h);
+    h->m = m;
+    h->text = q_strdup("");
+    return s;
+}
+
+void eng_sampler_free(eng_sampler *s)
+{
+    sample_held *h = s ? held(s) : NULL;
+    if (h) {
+        guide_free(h->guide);
+        free(h->text);
+        free(h);
+    }
+    sampler_free(s);
+}
+
+void eng_sampler_reset(eng_sampler *s, const eng_config *c)
+{
+    sample_held *h = held(s);
+    sampler_reset(s, &c->v);
+    h->part = ENG_PART_TEXT;
+    sync(h, &c->v);
+    if (h->guide)
+        guide_begin(h->guide);
+}
+
 void eng_sampler_watch(eng_sampler *s, const eng_session *of) { sampler_watch(s, of ? &of->cache->cancel : NULL); }
-eng_choice eng_sample(eng_sampler *s, const eng_config *c, const float *logits) { return sampler_pick(s, &c->v, logits); }
+void eng_sampler_heard(eng_sampler *s, int32_t token) { sampler_accept(s, token); }
+
+void eng_sampler_accept(eng_sampler *s, int32_t token)
+{
+    sample_held *h = held(s);
+    sampler_accept(s, token);
+    if (h->guide && guide_on(h->guide) && h->part != ENG_PART_THOUGHT && !(h->part == ENG_PART_OPENING && token == guide_thought(h->guide)))
+        guide_take(h->guide, token);
+}
+
+eng_choice eng_sample(eng_sampler *s, const eng_config *c, const float *logits)
+{
+    sample_held *h = held(s);
+    sync(h, &c->v);
+    if (!h->guide || !guide_on(h->guide) || h->part == ENG_PART_THOUGHT)
+        return sampler_pick(s, &c->v, logits);
+    bool ended, stuck;
+    const uint64_t *mask = guide_mask(h->guide, h->part == ENG_PART_OPENING, &ended, &stuck);
+    if (ended || stuck)
+        return (eng_choice){ ENG_NO_TOKEN, 0, ended ? 1 : 0 };
+    return sampler_pick_among(s, &c->v, logits, mask);
+}
 
 long eng_stop_scan(const eng_config *c, const char *text, size_t n)
 {

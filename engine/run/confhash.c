@@ -112,7 +112,7 @@ char *eng_config_json(const eng_config *c)
     for (int i = 0; i < knob_count(); i++) {
         const knob_row *r = knob_at(i);
         if (r->lives != KNOB_NONE && !(r->flags & K_LOCAL) && !config_row_default(c, r))
-            cJSON_AddStringToObject(o, r->knob.name, eng_config_get(c, r->knob.name, &v));
+            cJSON_AddStringToObject(o, r->knob.name, r->flags & K_FILE ? *(char **)knob_field(r, &c->v) : eng_config_get(c, r->knob.name, &v));
     }
     q_buf_free(&v);
     char *s = cJSON_PrintUnformatted(o), *out = q_strdup(s ? s : "{}");

@@ -2,6 +2,7 @@
  * An eng_config belongs to one thread; the model it points to outlives it. It never touches a session:
  * what a change costs is told by eng_config_diff, what it does is the session's affair. */
 #include "engine/run/config.h"
+#include "engine/grammar.h"
 #include "engine/run/model.h"
 
 #include <ctype.h>
@@ -425,6 +426,59 @@ static int parse_text(const q_knob *row, const char *value, char **field, char *
     return 0;
 }
 
+static int parse_grammar(const char *name, const char *text, size_t n, char *err)
+{
+    eng_grammar *g = NULL;
+    eng_grammar_source source = { .text = text, .n = n };
+    char why[Q_ERRLEN];
+    int rc = eng_grammar_new(&source, &g, why);
+    eng_grammar_free(g);
+    return rc < 0 ? q_fail(err, rc, "%.200s: %s", name, why) : 0;
+}
+
+/* A file's path; or what such a knob holds already: then nothing is read, so that settings mean what they meant. */
+static int parse_file(const q_knob *row, const char *value, char **field, char *err)
+{
+    size_t path = strcspn(value, "\n");
+    q_buf whole = { 0 }, text = { 0 };
+    int rc = q_utf8_valid(value, strlen(value)) ? 0 : q_fail(err, Q_FORMAT, _("%s must be UTF-8 text"), row->name);
+    if (rc == 0 && value[path]) {
+        q_buf_puts(&whole, value);
+        rc = strlen(value + path + 1) > (size_t)row->max ? q_fail(err, Q_RANGE, _("%s takes at most %.0f bytes, not %zu"), row->name, row->max, strlen(value + path + 1))
+                                                          : parse_grammar(row->name, value + path + 1, strlen(value + path + 1), err);
+    } else if (rc == 0 && *value && strcmp(value, "none") != 0 && strcmp(value, "off") != 0) {
+        char *real = realpath(value, NULL);
+        rc = q_read_file(value, &text, (size_t)row->max, err);
+        if (rc == 0 && text.len && memchr(text.p, 0, text.len))
+            rc = q_fail(err, Q_FORMAT, _("%s holds NUL bytes: it is no grammar and no JSON schema"), value);
+        if (rc == 0)
+            rc = parse_grammar(value, text.p ? text.p : "", text.len, err);
+        q_buf_printf(&whole, "%s\n", real && !strchr(real, '\n') && q_utf8_valid(real, strlen(real)) ? real : value);
+        q_buf_add(&whole, text.p ? text.p : "", text.len);
+        free(real);
+    }
+    q_buf_puts(&whole, "");
+    if (rc == 0) {
+        free(*field);
+        *field = q_buf_take(&whole);
+    }
+    q_buf_free(&whole);
+    q_buf_free(&text);
+    return rc;
+}
+
+/* What is shown of it: the path; all of it where there is none. */
+static void put_file(q_buf *b, const char *text)
+{
+    size_t path = strcspn(text, "\n");
+    if (!*text)
+        q_buf_puts(b, "off");
+    else if (path == 0)
+        q_buf_puts(b, text);
+    else
+        q_buf_add(b, text, path);
+}
+
 /* The row's field in v, which value_init made, from text. */
 static int parse_value(const eng_model *m, const knob_row *r, const char *value, knob_values *v, char *err)
 {
@@ -437,7 +491,7 @@ static int parse_value(const eng_model *m, const knob_row *r, const char *value,
     case Q_KNOB_INTS: return parse_ints(m, r, value, *(int **)field, err);
     case Q_KNOB_PAIRS: case Q_KNOB_PAIR_VALUES: return parse_grid(m, r, value, *(float **)field, err);
     case Q_KNOB_BOOL: return parse_choice(&(q_knob){ .name = r->knob.name, .choices = "off,on" }, value, field, err);
-    case Q_KNOB_TEXT: return parse_text(&r->knob, value, field, err);
+    case Q_KNOB_TEXT: return r->flags & K_FILE ? parse_file(&r->knob, value, field, err) : parse_text(&r->knob, value, field, err);
     }
     return 0;
 }
@@ -546,6 +600,10 @@ const char *eng_config_get(const eng_config *c, const char *name, q_buf *buf)
         return NULL;
     const void *field = knob_field(r, &c->v);
     double num = r->lives == KNOB_NUM ? *(const double *)field : r->lives == KNOB_NONE ? r->own(c->m, -1) : 0;
+    if (r->flags & K_FILE) {
+        put_file(buf, *(char *const *)field);
+        return buf->p;
+    }
     switch (r->knob.type) {
     case Q_KNOB_INT: case Q_KNOB_FLOAT: put_number(buf, num); break;
     case Q_KNOB_BOOL: q_buf_puts(buf, num != 0 ? "on" : "off"); break;

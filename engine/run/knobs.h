@@ -24,6 +24,7 @@ enum knob_flag {
     K_CLAMPED = 8,         /* the default comes out of a file: bent into the row's range */
     K_HEADS = 16,          /* the items of the grid are heads, else experts */
     K_LEAVES_ONE = 32,     /* a layer may not have all its items listed */
+    K_FILE = 128,          /* TEXT: a path, a line break, and what stands in that file: it is read when it is set */
     K_MAGNITUDE = 64       /* INTS: ":magnitude" behind the value; such numbers are kept negative */
 };
 
@@ -117,6 +118,9 @@ X(seed, NUM, INT, "sampler.seed", "seed", "seed", SAMPLING, 0, \
 X(stop, TEXT, TEXT, "sampler.stop", "stop", "stop", SAMPLING, 0, \
   0, 4096, NULL, 4096, 0, true, \
   N_("texts that end the reply, separated by commas (\\n is a line break, \\, a comma)")) \
+X(grammar, TEXT, TEXT, "sampler.grammar", "grammar", "grammar", SAMPLING, K_FILE, \
+  0, 65536, NULL, 65536, 0, true, \
+  N_("a file with a grammar (GBNF) or a JSON schema: replies fit it, from the next token on; off lets them be anything")) \
 X(max_tokens, NUM, INT, "sampler.max_tokens", "max_tokens,max_new_tokens", "max", SAMPLING, 0, \
   0, 16777216, NULL, 16777216, 0, true, \
   N_("longest reply in tokens; 0 is up to the end of the context")) \

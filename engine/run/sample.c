@@ -31,6 +31,8 @@ struct eng_sampler {
     int n_seen;                    /* how many logits the penalties changed this time */
     const atomic_int *stop;        /* somebody waits for the end, or NULL */
     long pulls;
+    float *masked;                 /* [n] logits of what a mask lets through, else -inf; NULL: there was none yet */
+    struct sample_held *held;
 };
 
 static bool stopped(const eng_sampler *s) { return s->stop && atomic_load_explicit(s->stop, memory_order_relaxed); }
@@ -176,7 +178,7 @@ static void sift(cand *h, size_t n, size_t i)
     h[i] = x;
 }
 
-/* Tokens whose logit is at least `floor`, as a heap with the largest on top. NaN is left out. */
+/* Tokens whose logit is at least `floor` (finite: what cannot come has -inf), as a heap with the largest on top. NaN is left out. */
 static size_t gather(eng_sampler *s, const float *l, float floor)
 {
     size_t n = 0;
@@ -250,7 +252,7 @@ static eng_choice draw(eng_sampler *s, const knob_values *v, const float *l, int
     double reach = min_p > 0 && min_p < 0.5 ? -log(min_p) : min_p > 0 ? 1 : 8;      /* never 0: it is doubled */
     size_t n;
     for (;; reach = reach < 64 ? reach * 2 : INFINITY) {
-        float floor = reach == INFINITY ? -INFINITY : max - (float)reach - 1e-3f;
+        float floor = reach == INFINITY ? -FLT_MAX : max - (float)reach - 1e-3f;
         if (stopped(s)) return halted;
         n = gather(s, l, floor);
         if (reach == INFINITY || (min_p > 0 && !top_k)) break;
@@ -290,20 +292,58 @@ static eng_choice draw(eng_sampler *s, const knob_values *v, const float *l, int
     return (eng_choice){c.id, 0, (float)(w / sum)};
 }
 
-eng_choice sampler_pick(eng_sampler *s, const knob_values *v, const float *logits)
+/* ---- a mask ---- */
+static bool in(const uint64_t *mask, int32_t id) { return mask[id / 64] >> id % 64 & 1; }
+
+static const float *let_through(eng_sampler *s, const float *l, const uint64_t *mask)
+{
+    if (!s->masked) s->masked = q_alloc((size_t)s->n * sizeof *s->masked);
+    for (int i = 0; i < s->n; i += 64) {
+        int n = s->n - i < 64 ? s->n - i : 64;
+        uint64_t m = mask[i / 64];
+        if (m == UINT64_MAX && n == 64) { memcpy(s->masked + i, l + i, 64 * sizeof *l); continue; }
+        for (int k = 0; k < n; k++) s->masked[i + k] = -INFINITY;
+        for (; m; m &= m - 1) {                            /* bits beyond the vocabulary are 0 */
+            int k = __builtin_ctzll(m);
+            if (k < n) s->masked[i + k] = l[i + k];
+        }
+    }
+    return s->masked;
+}
+
+/* The first token that the mask lets through, or -1. */
+static int32_t first_in(const eng_sampler *s, const uint64_t *mask)
+{
+    for (int32_t i = 0; i < s->n; i++)
+        if (in(mask, i)) return i;
+    return -1;
+}
+
+eng_choice sampler_pick_among(eng_sampler *s, const knob_values *v, const float *logits, const uint64_t *mask)
 {
     int32_t top = largest(s, logits);
-    float raw_max = logits[top];
-    const float *l = penalise(s, v, logits);
-    if (l != logits) top = largest_penalised(s, l, top);
+    float own_max = logits[top];
+    double own_sum = sum_exp(s, logits, own_max, 1, NULL);
+    raw r = {logits, own_max, own_sum};
+    if (mask) {
+        if (first_in(s, mask) < 0) return (eng_choice){-1, 0, 0};
+        r.l = let_through(s, logits, mask);
+        top = largest(s, r.l);
+        r.max = r.l[top];
+        r.sum = sum_exp(s, r.l, r.max, 1, NULL);
+    }
+    const float *l = penalise(s, v, r.l);
+    if (l != r.l) top = largest_penalised(s, l, top);
+    if (mask && !in(mask, top)) top = first_in(s, mask);   /* none of them has a logit that counts */
     eng_choice c = {top, 0, 1};
-    raw r = {logits, raw_max, sum_exp(s, logits, raw_max, 1, NULL)};
     /* Below this temperature the scaled logits overflow; the draw would be greedy anyway. */
     if ((float)v->temperature > 1e-4f && l[top] > -INFINITY && l[top] < INFINITY) c = draw(s, v, l, top, &r);
-    c.logprob = (float)((double)(logits[c.token] - raw_max) - log(r.sum));
+    c.logprob = (float)((double)(logits[c.token] - own_max) - log(own_sum));
     if (!(c.logprob >= -FLT_MAX)) c.logprob = -FLT_MAX;         /* a logit that does not count, or none that does: still a number */
     return c;
 }
+
+eng_choice sampler_pick(eng_sampler *s, const knob_values *v, const float *logits) { return sampler_pick_among(s, v, logits, NULL); }
 
 /* ---- life ---- */
 eng_sampler *sampler_new(int n_vocab)
@@ -321,9 +361,10 @@ eng_sampler *sampler_new(int n_vocab)
     return s;
 }
 
-void eng_sampler_free(eng_sampler *s)
+void sampler_free(eng_sampler *s)
 {
     if (!s) return;
+    free(s->masked);
     free(s->past);
     free(s->work);
     free(s->heap);
@@ -339,10 +380,11 @@ void sampler_reset(eng_sampler *s, const knob_values *v)
     s->n_past = 0;
 }
 
+struct sample_held **sampler_held(eng_sampler *s) { return &s->held; }
 void sampler_watch(eng_sampler *s, const atomic_int *stop) { s->stop = stop; }
 long sampler_pulls(const eng_sampler *s) { return s->pulls; }
 
-void eng_sampler_accept(eng_sampler *s, int32_t token)
+void sampler_accept(eng_sampler *s, int32_t token)
 {
     if (token < 0 || token >= s->n) return;
     if (s->n_past == s->cap_past) {

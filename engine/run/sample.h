@@ -16,11 +16,16 @@
  *   7. min_p: those with at least min_p times the largest probability;  8. logits / temperature, softmax, draw.
  * top_p and min_p see the probabilities at temperature 1, so they mean the same at any temperature. Off: top_k 0, top_p 1,
  * min_p 0, penalties 1, 0, 0; repeat_last_n is the window, 0 none, -1 everything accepted. Of knob_values only these
- * fields, seed and stop are looked at. */
+ * fields, seed and stop are looked at. A grammar's mask comes before all of it: what is not in it was never there. */
 /* The functions behind eng_sampler_*, for a bare number of tokens (tests need no model). */
 eng_sampler *sampler_new(int n_vocab);
+void sampler_free(eng_sampler *);
+void sampler_accept(eng_sampler *, int32_t token);
 void sampler_reset(eng_sampler *, const knob_values *v);
 eng_choice sampler_pick(eng_sampler *, const knob_values *v, const float *logits);
+/* The same among the tokens whose bit is set, before anything else; NULL: all. logprob stays the model's own. Token -1: none is set. */
+eng_choice sampler_pick_among(eng_sampler *, const knob_values *v, const float *logits, const uint64_t *mask);
+struct sample_held **sampler_held(eng_sampler *);       /* what holds it to a grammar, choose.c's; NULL: nothing yet */
 void sampler_watch(eng_sampler *, const atomic_int *stop);
 long sampler_pulls(const eng_sampler *);               /* candidates put in order so far (tests) */
 /* The passes over all logits, per instruction set (sample_body.h). */

@@ -6,6 +6,8 @@
 #include "tests/engine_util.h"
 #include "tests/test.h"
 
+#include <unistd.h>
+
 static eng_model *m;                   /* glm4moe golden: 3 layers, the first dense, 12 experts, k 4 */
 static char err[Q_ERRLEN];
 
@@ -370,6 +372,33 @@ static void too_big(void)
     q_buf_free(&head);
 }
 
+/* sampler.grammar is read when it is set: its text belongs to the settings, in whatever state the file is later. */
+static void a_file_is_read_once(void)
+{
+    char path[] = "/tmp/quorum-knob-XXXXXX", why[Q_ERRLEN];
+    int fd = mkstemp(path);
+    eng_config *a = eng_config_new(m), *b = eng_config_new(m), *back = eng_config_new(m);
+    CHECK(fd >= 0 && write(fd, "root ::= \"a\"\n", 13) == 13);
+    close(fd);
+    CHECK_INT(eng_config_set(a, "sampler.grammar", path, why), 0);
+    CHECK_STR(get(a, "sampler.grammar"), path);
+    CHECK(q_write_file_atomic(path, "root ::= \"b\"\n", 13, why) == Q_OK && eng_config_set(b, "sampler.grammar", path, why) == 0);
+    CHECK(eng_config_hash_all(a) != eng_config_hash_all(b) && eng_config_hash(a) == eng_config_hash(b));
+    CHECK_INT(eng_config_diff(a, b), Q_EFFECT_SAMPLING);
+    CHECK(q_write_file_atomic(path, "root ::= b\n", 11, why) == Q_OK && eng_config_set(b, "sampler.grammar", path, why) == Q_FORMAT);
+    CHECK(strstr(why, path) && strstr(why, "line 1, column 10"));
+    CHECK_STR(get(b, "sampler.grammar"), path);            /* what was there stays */
+    CHECK(remove(path) == 0 && eng_config_set(b, "sampler.grammar", path, why) == Q_IO);
+    char *json = eng_config_json(a);
+    CHECK(eng_config_from_json(back, json, why) == 0 && eng_config_hash_all(back) == eng_config_hash_all(a));
+    CHECK_STR(get(back, "sampler.grammar"), path);
+    CHECK(eng_config_set(back, "sampler.grammar", "off", why) == 0 && eng_config_is_default(back, "sampler.grammar"));
+    free(json);
+    eng_config_free(a);
+    eng_config_free(b);
+    eng_config_free(back);
+}
+
 int main(void)
 {
     char *path = util_model("glm4moe");
@@ -386,6 +415,7 @@ int main(void)
     RUN(shares);
     RUN(hashes_and_classes);
     RUN(labels_and_json);
+    RUN(a_file_is_read_once);
     RUN(numbers_stay_numbers);
     RUN(table);
     RUN(costs);

@@ -105,6 +105,16 @@ static values values_of(const eng_config *c, const q_knob *k)
         break;
     }
     case Q_KNOB_TEXT:
+        if (strcmp(k->name, "sampler.grammar") == 0) {     /* a file; or what the knob holds of one: its path, a line break, its text */
+            add(&a, q_strdup("off"));
+            add(&a, q_strdup("/somewhere/any.gbnf\nroot ::= .*"));
+            add(&a, q_strdup("\ntrue"));
+            a.n_in = a.n;
+            add(&a, q_strdup("/nonesuch/file"));
+            add(&a, q_strdup("x\nroot ::= other"));
+            add(&a, q_strdup("\xff"));
+            break;
+        }
         add(&a, q_strdup("none"));
         add(&a, q_strdup("a,\\n,\\,"));
         add(&a, q_printf("%0*d", (int)k->max, 0));

@@ -71,7 +71,7 @@ static void test_filters(void)
         sampler_reset(s, &p);
         int best = 0;
         for (int i = 1; i < N; i++) if (l[i] > l[best]) best = i;
-        for (int i = 0; i < 30; i++) { past[i] = i % 3 ? (int)(rnd() * N) : best; eng_sampler_accept(s, past[i]); }
+        for (int i = 0; i < 30; i++) { past[i] = i % 3 ? (int)(rnd() * N) : best; sampler_accept(s, past[i]); }
         expected(&p, l, N, past, 30, prob);
         double z = 0, worst = 0;
         for (int i = 0; i < N; i++) z += exp((double)l[i]);
@@ -90,7 +90,7 @@ static void test_filters(void)
             if (dev > worst) worst = dev;
         }
         CHECK_MSG(worst < 5, "case %zu: %.1f standard deviations off", c, worst);      /* the seed is fixed: no chance in it */
-        eng_sampler_free(s);
+        sampler_free(s);
     }
 }
 
@@ -104,17 +104,17 @@ static void test_greedy(void)
     sampler_reset(s, &p);
     CHECK_INT(sampler_pick(s, &p, l).token, 7);                  /* the lowest id on a tie */
     CHECK(sampler_pick(s, &p, l).p == 1);
-    eng_sampler_accept(s, 7);
-    eng_sampler_accept(s, -1);
-    eng_sampler_accept(s, 99);                                   /* ids out of range are ignored */
+    sampler_accept(s, 7);
+    sampler_accept(s, -1);
+    sampler_accept(s, 99);                                   /* ids out of range are ignored */
     p.repeat_penalty = 1.2f;
     CHECK_INT(sampler_pick(s, &p, l).token, 13);
     p.repeat_last_n = 0;
     CHECK_INT(sampler_pick(s, &p, l).token, 7);
     p.repeat_last_n = 1;
-    eng_sampler_accept(s, 5);                                    /* 7 has left the window */
+    sampler_accept(s, 5);                                    /* 7 has left the window */
     CHECK_INT(sampler_pick(s, &p, l).token, 7);
-    eng_sampler_free(s);
+    sampler_free(s);
 }
 
 /* Every filter at both ends, with every other: each choice ends, and is what the plain computation allows. */
@@ -134,7 +134,7 @@ static void test_both_ends(void)
         p.temperature = t == 0 ? 0 : t == 1 ? 100 : 1;
         p.repeat_penalty = rep ? 100 : 0.01;
         sampler_reset(s, &p);
-        for (int i = 0; i < 5; i++) eng_sampler_accept(s, i);
+        for (int i = 0; i < 5; i++) sampler_accept(s, i);
         for (int i = 0; i < 20; i++) {
             eng_choice c = sampler_pick(s, &p, l);
             CHECK(c.token >= 0 && c.token < N && c.p > 0 && c.p <= 1.00001f);
@@ -143,7 +143,7 @@ static void test_both_ends(void)
             CHECK_MSG(fabs((double)c.p - prob[c.token]) < 1e-5, "set %d token %d: p %g, expected %g", set, c.token, (double)c.p, prob[c.token]);
         }
     }
-    eng_sampler_free(s);
+    sampler_free(s);
 }
 
 /* Whoever set the flag gets an answer at once, whatever is being sorted; cleared, the next choice is the seed's again. */
@@ -170,8 +170,8 @@ static void test_stop(void)
     CHECK_INT(sampler_pulls(s), before);                         /* nothing was sorted any more */
     stop = 0;
     CHECK_INT(sampler_pick(s, &p, l).token, sampler_pick(t, &p, l).token);
-    eng_sampler_free(s);
-    eng_sampler_free(t);
+    sampler_free(s);
+    sampler_free(t);
     free(l);
 }
 
@@ -194,8 +194,8 @@ static void test_seed(void)
     sampler_reset(s, &p);
     for (int i = 0; i < 60; i++) { b[i] = sampler_pick(s, &p, l).token; diff += a[i] != b[i]; }
     CHECK(diff > 20);
-    eng_sampler_free(s);
-    eng_sampler_free(t);
+    sampler_free(s);
+    sampler_free(t);
 }
 
 static void test_awkward(void)
@@ -216,7 +216,7 @@ static void test_awkward(void)
             CHECK(c.token >= 0 && c.token < N);
             if (kind == 2 || kind == 3 || kind == 5) CHECK_INT(c.token, 9);
         }
-    eng_sampler_free(s);
+    sampler_free(s);
 }
 
 static void test_cost(void)
@@ -232,7 +232,7 @@ static void test_cost(void)
     for (size_t c = 0; c < sizeof C / sizeof *C; c++) {
         knob_values p = {.temperature = C[c].t, .top_k = C[c].k, .top_p = C[c].p, .min_p = C[c].m, .repeat_penalty = C[c].rep, .repeat_last_n = 64, .seed = 1};
         eng_sampler *s = sampler_new(N);
-        for (int i = 0; i < 200; i++) eng_sampler_accept(s, i * 7);
+        for (int i = 0; i < 200; i++) sampler_accept(s, i * 7);
         int64_t best = INT64_MAX;
         for (int i = 0; i < 15; i++) {
             int64_t t0 = q_now_ns();
@@ -244,7 +244,7 @@ static void test_cost(void)
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
         CHECK_MSG(!getenv("QUORUM_LONG") || best < 3000000, "%s takes %.3f ms", C[c].name, (double)best / 1e6);     /* ten times the aim: machines differ */
 #endif
-        eng_sampler_free(s);
+        sampler_free(s);
     }
     free(l);
 }

@@ -295,13 +295,28 @@ static int next_line(FILE *f, q_buf *line, int64_t number, char *err)
     return c != EOF || line->len > 0;
 }
 
+static void say_refilled(const mem_refilled *in)
+{
+    q_say(stdout, ngettext("%d row is taken in: the memory is what it was\n", "%d rows are taken in: the memory is what it was\n", (unsigned long)in->rows), in->rows);
+    if (in->n_folders)
+        q_say(stdout, ngettext("%d folder that was watched there is not watched here: %s; /watch FOLDER begins it\n",
+                               "%d folders that were watched there are not watched here: %s; /watch FOLDER begins it\n", (unsigned long)in->n_folders), in->n_folders, in->folders);
+    if (in->n_settings)
+        q_say(stdout, ngettext("%d setting did not come along: %s; set it again where it is yours\n",
+                               "%d settings did not come along: %s; set them again where they are yours\n", (unsigned long)in->n_settings), in->n_settings, in->settings);
+    if (in->undo)
+        q_say(stdout, ngettext("what %d file was before a tool changed it did not come along: only the memory that it was done with takes it back\n",
+                               "what %d files were before a tool changed them did not come along: only the memory that it was done with takes it back\n", (unsigned long)in->undo), in->undo);
+}
+
 int memory_import(struct mem_store *s, const memory_ask *a, char *err)
 {
     FILE *f = strcmp(a->rest[0], "-") == 0 ? stdin : fopen(a->rest[0], "re");
     mem_refill *r = NULL;
     q_buf line = {0};
     int64_t number = 0;
-    int rows = 0, got, rc = f ? mem_refill_new(s, &r, err) : q_fail(err, Q_IO, "%s: %s", a->rest[0], strerror(errno));
+    mem_refilled in = {0};
+    int got, rc = f ? mem_refill_new(s, &r, err) : q_fail(err, Q_IO, "%s: %s", a->rest[0], strerror(errno));
     while (rc == Q_OK && (got = next_line(f, &line, number + 1, err)) != 0) {
         rc = got < 0 ? got : Q_OK;
         number++;
@@ -309,13 +324,13 @@ int memory_import(struct mem_store *s, const memory_ask *a, char *err)
     }
     if (rc == Q_OK && number == 0) rc = q_fail(err, Q_FORMAT, _("%s is empty: quorum memory export writes what this reads"), a->rest[0]);
     char why[Q_ERRLEN];
-    int end = r ? mem_refill_end(r, rc == Q_OK, &rows, rc == Q_OK ? err : why) : Q_OK;
+    int end = r ? mem_refill_end(r, rc == Q_OK, &in, rc == Q_OK ? err : why) : Q_OK;
     if (rc == Q_OK) rc = end;
     q_buf_free(&line);
     if (f && f != stdin) fclose(f);
-    if (rc != Q_OK) return cli_fail(err);
-    q_say(stdout, ngettext("%d row is taken in: the memory is what it was\n", "%d rows are taken in: the memory is what it was\n", (unsigned long)rows), rows);
-    return 0;
+    if (rc == Q_OK) say_refilled(&in);
+    mem_refilled_free(&in);
+    return rc == Q_OK ? 0 : cli_fail(err);
 }
 
 /* ---- check ---- */

@@ -56,6 +56,7 @@ typedef struct eng_frame {                            /* of a conversation: what
     bool chat;                                        /* there is one */
     bool thinks;                                      /* it knows Qwen3's thinking switch */
     const char *note;                                 /* NULL, or why a conversation is refused: it is not known here */
+    bool tools;                                       /* tools can be offered, and calls are recognised */
 } eng_frame;
 typedef struct eng_info {                             /* strings live as long as the model */
     const char *path, *name, *arch, *quant;           /* quant: "Q4_K_M", from file_type or the commonest type */

@@ -61,6 +61,7 @@ static int one_row(struct exporting *x, const char *table, sqlite3_stmt *st, cha
     mem_export_value v[COLUMNS_MAX];
     char real[COLUMNS_MAX][32];
     int n = sqlite3_column_count(st);
+    if (strcmp(table, tables[0]) == 0 && n && sqlite3_column_text(st, 0) && strcmp((const char *)sqlite3_column_text(st, 0), "outside") == 0) return Q_OK;     /* how many of those there were */
     for (int i = 0; i < n; i++) {
         int type = sqlite3_column_type(st, i);
         const char *text = (const char *)sqlite3_column_text(st, i);
@@ -146,7 +147,7 @@ int mem_export_now(mem_store *s, mem_export_fn *fn, bool (*go)(void *user), void
     *unread = 0;
     if (strcmp(s->path, ":memory:") == 0) return q_fail(err, Q_RANGE, _("this memory is kept in no file: give one with --db"));
     store_backup_day(s, day);
-    char *beside = store_backup_path(s->path, day), *copy = q_printf("%s.%ld.part.export", beside, (long)getpid());    /* what is left of a killed process goes with its backups */
+    char *beside = store_backup_path(s->path, day), *copy = q_printf("%s.%s.part.export", beside, s->owner);    /* what is left of a killed process goes with its backups */
     int rc = store_backup_write(s, copy, go, user, err);
     if (rc == Q_OK) rc = export_file(q_strdup(copy), true, NULL, fn, user, unread, err);
     q_file_erase(copy, why);

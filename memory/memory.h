@@ -54,7 +54,15 @@ int mem_export_now(mem_store *, mem_export_fn *fn, bool (*go)(void *user), void 
 typedef struct mem_refill mem_refill;
 int mem_refill_new(mem_store *, mem_refill **out, char *err);
 int mem_refill_row(mem_refill *, const char *table, const mem_export_value *v, int n, char *err);
-int mem_refill_end(mem_refill *, bool keep /* false: Q_CANCEL, nothing is taken */, int *rows, char *err);
+/* An export is data: what would make quorum do something by itself is left out and told of. */
+typedef struct mem_refilled {
+    int rows;
+    char *folders; int n_folders;       /* that were watched there: the first few, for a sentence; "" */
+    char *settings; int n_settings;     /* that are none of those that come along: the first few; "" */
+    int undo;                           /* files that a tool changed: what they were before */
+} mem_refilled;
+int mem_refill_end(mem_refill *, bool keep /* false: Q_CANCEL, nothing is taken */, mem_refilled *out, char *err);
+void mem_refilled_free(mem_refilled *);
 
 /* ================= conversations ================= */
 typedef struct mem_conversation {

@@ -1,5 +1,5 @@
 /* memory/refill: an empty memory takes in the rows that an export of another one wrote, each under its own number, so that nothing of it is
- * lost and every reference holds. One transaction: all of it, or nothing. Indexes and vectors are owed and made again. One thread, from
+ * lost and every reference holds. It may come from anybody: it gives rows of data and nothing that would act. One transaction: all of it, or nothing. Indexes and vectors are owed and made again. One thread, from
  * new to end; the lock is held meanwhile. */
 #include "memory/store.h"
 
@@ -11,7 +11,8 @@ struct mem_refill {
     mem_store *s;
     sqlite3_stmt *put;
     char *shape;                            /* table and columns that put is of */
-    int rows;
+    mem_refilled got;
+    q_buf folders, settings;
 };
 
 int mem_refill_new(mem_store *s, mem_refill **out, char *err)
@@ -59,7 +60,8 @@ static int prepare(mem_refill *r, const char *table, const mem_export_value *v, 
         return Q_OK;
     }
     int rc = Q_OK;
-    q_buf_puts(&sql, "INSERT OR REPLACE INTO ");
+    /* some settings are there already; else a number that comes twice is no export's */
+    q_buf_puts(&sql, strcmp(table, "setting") == 0 ? "INSERT OR REPLACE INTO " : "INSERT INTO ");
     quoted(&sql, table);
     for (int i = 0; i < n && rc == Q_OK; i++) {
         if (!column_there(r->s, table, v[i].name)) rc = q_fail(err, Q_FORMAT, _("this quorum has no %s in %s: the export is of a newer one, or was changed"), v[i].name, table);
@@ -87,22 +89,76 @@ static int bind(sqlite3_stmt *st, int i, const mem_export_value *v)
     return sqlite3_bind_text64(st, i, v->text, v->n, SQLITE_STATIC, SQLITE_UTF8);
 }
 
-/* What belongs to this file and this process, not to what is kept. */
-static bool own(const char *table, const mem_export_value *v, int n)
+static const mem_export_value *value(const mem_export_value *v, int n, const char *name)
 {
-    static const char *const names[] = {"words", "errand."};
-    bool is = false;
-    for (int i = 0; i < n && strcmp(table, "setting") == 0; i++)
-        for (size_t k = 0; k < sizeof names / sizeof *names && strcmp(v[i].name, "name") == 0; k++)
-            is |= k == 0 ? strcmp(v[i].text, names[k]) == 0 : strncmp(v[i].text, names[k], strlen(names[k])) == 0;
-    return is;
+    for (int i = 0; i < n; i++)
+        if (strcmp(v[i].name, name) == 0) return &v[i];
+    return NULL;
+}
+
+/* ---- what does not come along ---- */
+enum { NAMED = 5 };                         /* of those that a sentence names */
+
+static void named(q_buf *b, int *n, const char *text)
+{
+    if ((*n)++ < NAMED) q_buf_printf(b, "%s%s", b->len ? ", " : "", text);
+}
+
+/* A name alone, or all that begin so. */
+static bool listed(const char *name, const char *const *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t k = strlen(list[i]);
+        if (list[i][k - 1] == '.' ? strncmp(name, list[i], k) == 0 : strcmp(name, list[i]) == 0) return true;
+    }
+    return false;
+}
+
+/* Settings: what stands here is taken; what belongs to a file and a process goes without a word; the rest is told of: it names files
+ * and folders that quorum would read, or what is said to a model each time. */
+static bool setting_comes(mem_refill *r, const mem_export_value *v, int n)
+{
+    static const char *const comes[] = {"ui.", "draft.", "prefer.", "usual.", "guard.", "watch.not.", "manual.", "forgotten.salt", "context.policy", "sampler.loop_stop"};
+    static const char *const own[] = {"words", "errand.", "watch.away.", "state.store", "embedding"};
+    const mem_export_value *name = value(v, n, "name"), *is = value(v, n, "value");
+    if (!name || listed(name->text, comes, sizeof comes / sizeof *comes)) return true;
+    if (listed(name->text, own, sizeof own / sizeof *own)) return false;
+    if (strncmp(name->text, "watched.", 8) == 0) named(&r->folders, &r->got.n_folders, is ? is->text : "");
+    else named(&r->settings, &r->got.n_settings, name->text);
+    return false;
+}
+
+static bool comes(mem_refill *r, const char *table, const mem_export_value *v, int n)
+{
+    bool undo = strcmp(table, "tool_undo") == 0;      /* taking it back would write a file */
+    r->got.undo += undo;
+    return !undo && (strcmp(table, "setting") != 0 || setting_comes(r, v, n));
+}
+
+/* Numbers of rows: those of every store that people fill are far from the end of what numbers there are, where nothing new could be kept;
+ * and what a message stands below came before it. */
+static int numbers_fit(const char *table, const mem_export_value *v, int n, char *err)
+{
+    static const char *const of_rows[] = {"id", "seq", "message", "conversation", "document", "call"};
+    const double most = 9007199254740992.0;
+    for (size_t i = 0; i < sizeof of_rows / sizeof *of_rows; i++) {
+        const mem_export_value *x = value(v, n, of_rows[i]);
+        double k = x && x->number ? strtod(x->text, NULL) : 1;
+        bool none = k == 0 && i != 0;                    /* a fact that was said nowhere; a table that gave no number away */
+        if (!(k <= most) || (k < 1 && !none)) return q_fail(err, Q_FORMAT, _("a row of %s has the number %s, which no quorum gives: the export was changed"), table, x->text);
+    }
+    const mem_export_value *id = value(v, n, "id"), *parent = strcmp(table, "message") == 0 ? value(v, n, "parent") : NULL;
+    if (id && parent && !parent->null && strtoll(parent->text, NULL, 10) >= strtoll(id->text, NULL, 10))
+        return q_fail(err, Q_FORMAT, _("message %s stands below one that came later: the export was changed"), id->text);
+    return Q_OK;
 }
 
 int mem_refill_row(mem_refill *r, const char *table, const mem_export_value *v, int n, char *err)
 {
     if (!store_export_holds(table) || n < 1 || n > STORE_COLUMNS_MAX) return q_fail(err, Q_FORMAT, _("an export has no table %s: the file is of a newer quorum, or was changed"), table);
-    if (own(table, v, n)) return Q_OK;
-    int rc = prepare(r, table, v, n, err);
+    if (!comes(r, table, v, n)) return Q_OK;
+    int rc = numbers_fit(table, v, n, err);
+    if (rc == Q_OK) rc = prepare(r, table, v, n, err);
     store_allow(r->s, STORE_LONG);
     for (int i = 0; i < n && rc == Q_OK; i++)
         if (bind(r->put, i + 1, &v[i]) != SQLITE_OK) rc = store_error(r->s, err);
@@ -113,16 +169,25 @@ int mem_refill_row(mem_refill *r, const char *table, const mem_export_value *v, 
         else if (step != SQLITE_DONE) rc = store_error(r->s, err);
     }
     if (r->put) sqlite3_reset(r->put);
-    r->rows += rc == Q_OK;
+    r->got.rows += rc == Q_OK;
     return rc;
 }
 
-int mem_refill_end(mem_refill *r, bool keep, int *rows, char *err)
+void mem_refilled_free(mem_refilled *g)
+{
+    free(g->folders);
+    free(g->settings);
+    *g = (mem_refilled){0};
+}
+
+int mem_refill_end(mem_refill *r, bool keep, mem_refilled *out, char *err)
 {
     mem_store *s = r->s;
     int rc = keep ? Q_OK : Q_CANCEL;
     sqlite3_finalize(r->put);
-    *rows = r->rows;
+    *out = r->got;
+    out->folders = q_buf_take(&r->folders);
+    out->settings = q_buf_take(&r->settings);
     free(r->shape);
     free(r);
     for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc == Q_OK; k++) rc = store_index_reset(s, k, err);

@@ -70,16 +70,55 @@ static int put_aside(const char *file, const char *kept, bool *moved, char *err)
     return Q_OK;
 }
 
+/* A copy of a backup that nobody writes to, under a name of its own (what is left of it after a kill goes with the backups): it is opened,
+ * checked and brought up instead of the backup, which may hold anything. */
+static int copied(const char *from, const char *to, char *err)
+{
+    sqlite3 *src = NULL, *dst = NULL;
+    char *uri = store_uri(from, "mode=ro&immutable=1");
+    unlink(to);
+    int fd = open(to, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600), rc = fd < 0 ? SQLITE_CANTOPEN : SQLITE_OK;
+    if (fd >= 0) close(fd);
+    if (rc == SQLITE_OK) rc = sqlite3_open_v2(uri, &src, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
+    if (rc == SQLITE_OK) rc = sqlite3_open_v2(to, &dst, SQLITE_OPEN_READWRITE, NULL);
+    if (rc == SQLITE_OK) {
+        sqlite3_exec(dst, "PRAGMA journal_mode=OFF; PRAGMA synchronous=FULL", NULL, NULL, NULL);
+        sqlite3_backup *b = sqlite3_backup_init(dst, "main", src, "main");
+        rc = b ? sqlite3_backup_step(b, -1) : sqlite3_errcode(dst);
+        int end = b ? sqlite3_backup_finish(b) : SQLITE_OK;
+        if (rc == SQLITE_DONE) rc = end;
+    }
+    sqlite3_close_v2(src);
+    sqlite3_close_v2(dst);
+    free(uri);
+    bool full = rc == SQLITE_FULL || rc == SQLITE_IOERR || rc == SQLITE_CANTOPEN;
+    return rc == SQLITE_OK ? Q_OK : q_fail(err, full ? Q_IO : Q_FORMAT, _("%s could not be brought back: %s; nothing was changed"), from, sqlite3_errstr(rc));
+}
+
+static void drop(const char *copy)
+{
+    static const char *const with[] = {"", "-journal", "-wal", "-shm"};
+    for (size_t i = 0; i < sizeof with / sizeof *with; i++) {
+        char err[Q_ERRLEN], *one = q_printf("%s%s", copy, with[i]);
+        q_file_erase(one, err);
+        free(one);
+    }
+}
+
 int mem_restore(const char *path, const char *day, char **kept, char *err)
 {
-    char *file = path ? store_path(path) : q_user_path(Q_DIR_DATA, "quorum.db"), *from = NULL;
+    char *file = path ? store_path(path) : q_user_path(Q_DIR_DATA, "quorum.db"), *from = NULL, *copy = NULL;
     mem_store *s = NULL;
     bool moved = false, aside = false;
     *kept = NULL;
     if (!file) return q_no_home(err);
     from = store_backup_path(file, day);
+    char *who = store_process_name((long)getpid());
+    copy = q_printf("%s.%s.part.restore", from, who);
+    free(who);
     int rc = is_backup(file, day, from, err);
-    if (rc == Q_OK) rc = store_open(from, NULL, &s, err);         /* is it whole, and ours? */
+    if (rc == Q_OK) rc = copied(from, copy, err);
+    if (rc == Q_OK) rc = store_open(copy, NULL, &s, err);         /* is it whole, and ours? */
     if (rc == Q_OK) rc = mem_check(s, err);
     mem_close(s);
     if (rc == Q_OK) {
@@ -87,14 +126,17 @@ int mem_restore(const char *path, const char *day, char **kept, char *err)
         rc = put_aside(file, *kept, &moved, err);
         aside = rc == Q_OK;
     }
-    if (rc == Q_OK) rc = put_back(file, from, err);
+    if (rc == Q_OK) rc = put_back(file, copy, err);
+    drop(copy);
     if (rc != Q_OK) {
-        char why[Q_ERRLEN];
+        char why[Q_ERRLEN], *at = strstr(err, copy);
+        if (at) memmove(at + strlen(from), at + strlen(copy), strlen(at + strlen(copy)) + 1);      /* people know the backup, not its copy */
         if (moved) rename(*kept, file);
         else if (aside) q_file_erase(*kept, why);           /* the file is what it was: no second one of it */
         free(*kept);
         *kept = NULL;
     }
+    free(copy);
     free(from);
     free(file);
     return rc;

@@ -153,6 +153,7 @@ static char *reason(const rag_result *r, const rag_passage *p)
     case RAG_FED: return q_strdup(p->wish == RAG_PINNED ? "fed pinned" : "");
     case RAG_BELOW: return q_printf("%s %.9g", rag_fate_word(p->fate), r->min_score);
     case RAG_OVER_BUDGET: return q_printf("%s %d %d", rag_fate_word(p->fate), p->tokens, p->room);
+    case RAG_REPEATS: return q_printf("%s %d", rag_fate_word(p->fate), p->repeats);
     case RAG_OVER_COUNT: return q_printf("%s %d", rag_fate_word(p->fate), r->max_passages);
     default: return q_strdup(rag_fate_word(p->fate));
     }
@@ -193,6 +194,7 @@ void rag_log_why(const mem_log *v, q_buf *b)
     enum rag_fate fate = fate_of(v, &least, &room);
     q_buf_puts(b, rag_log_pinned(v) ? _("fed: pinned in this conversation") : _(fates[fate].why));
     if (fate == RAG_BELOW && least > 0) q_buf_say(b, " %s", threshold(least, x));
+    if (fate == RAG_REPEATS && least > 0) q_buf_say(b, " [%.0f]", least);
     if (fate == RAG_OVER_COUNT) q_buf_say(b, " %.0f", least);
     if (fate == RAG_OVER_BUDGET && least > 0) q_buf_say(b, _(" (%.0f tok, room for %.0f)"), least, room);
     q_buf_say(b, _("; score %s"), rag_number(v->score, rag_log_min_score(v), x));

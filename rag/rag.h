@@ -165,13 +165,13 @@ typedef struct rag_passage {
     char *text;                         /* what would be fed; of a long message the best part */
     char *through;                      /* the name by which the graph led to it, as it is written there; NULL: it did not */
     enum mem_trust trust;
-    bool same;                          /* the same question asked elsewhere, or what a model answered to it */
     int64_t taken_ms;                   /* when the person's file was taken in that it is of; 0: it is of none */
     bool missing;                       /* the caller knows that this file is not there now */
     int64_t away_ms;                    /* since when the folder that it lies in cannot be reached; 0: it can, as far as is known */
     int64_t offset;                     /* of text in its document or message */
     int rank;                           /* 1-based */
     int number;                         /* 1-based among the fed, the highest score first or as a second look orders them, by which the prompt cites it; 0: not fed */
+    int repeats;                        /* the number of the fed one that says it; -1: it is this question asked elsewhere, or a model's answer to it; else 0 */
     enum rag_fate fate;
     enum rag_wish wish;
     double match;                       /* 0..1 beside the best of this search: passages stand in its order */

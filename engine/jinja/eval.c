@@ -140,7 +140,7 @@ static jv ev_name(run *r, const jnode *n)
         for (int i = 0; i < s->n; i++) if (s->v[i].name == n->name) return s->v[i].v;
     if (jv_find_name(r->x, r->vars, n->name, &out)) return out;
     for (size_t i = 0; i < sizeof GLOBALS / sizeof *GLOBALS; i++)
-        if (strcmp(GLOBALS[i].name, n->name) == 0) return (jv){ .kind = JV_FUNC, .u.any = &GLOBALS[i] };
+        if (strcmp(GLOBALS[i].name, n->name) == 0 && (GLOBALS[i].run != g_strftime || r->x->now)) return (jv){ .kind = JV_FUNC, .u.any = &GLOBALS[i] };
     return jv_undef(n->name);
 }
 

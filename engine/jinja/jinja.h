@@ -17,7 +17,7 @@ typedef struct jinja_in {
     const char *messages, *tools;      /* or both as JSON, as OpenAI's protocol has them; tools NULL: none. Where talk is NULL */
     size_t n_messages, n_tools;
     const char *bos, *eos;             /* as their tokens are spelt; NULL: the template is given none */
-    int64_t now;                       /* Unix time in ms, of strftime_now */
+    int64_t now;                       /* Unix time in ms, of strftime_now; 0: there is none, and no such function */
     bool text_arguments;               /* arguments of calls as JSON text instead of a dict */
     int think; bool reply;             /* where talk is NULL */
     uint64_t most_steps; size_t most_bytes;      /* 0: the usual bounds */

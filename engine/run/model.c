@@ -503,8 +503,9 @@ int eng_model_open(const char *path, const eng_open_opts *opts, eng_model **out,
     }
     if (!rc) {
         chat_read(m->file, &m->chat);
+        chat_learn(&m->chat, m->file, m->vocab);
         m->info.n_vocab = vocab_size(m->vocab);
-        m->info.frame = (eng_frame){ m->chat.has, m->chat.thinks, m->chat.note };
+        m->info.frame = (eng_frame){ m->chat.has, m->chat.thinks, m->chat.note, m->chat.tools };
     }
     if (!rc && !o->vocab_only)
         rc = open_weights(m, o, err);

@@ -19,8 +19,11 @@ void eng_detok_add(const eng_model *m, eng_detok *d, int32_t id, q_buf *out) { v
 
 int eng_template(const eng_model *m, const eng_message *msg, int n, bool reply, int think, eng_tokens *out, char *err)
 {
-    return chat_render(&m->chat, m->vocab, msg, n, reply, think, out, err);
+    const eng_talk t = {.message = msg, .n = n, .reply = reply, .think = think};
+    return chat_talk(&m->chat, m->vocab, &t, out, err);
 }
+
+int eng_template_talk(const eng_model *m, const eng_talk *t, eng_tokens *out, char *err) { return chat_talk(&m->chat, m->vocab, t, out, err); }
 
 int eng_template_render(const eng_render *r, q_buf *out, char *err)
 {

@@ -1,6 +1,6 @@
 /* engine/text/template: kinds of conversation frames as rows: how a file's own chat template is recognised, what it changes,
- * and how a conversation is written. It reads the template's text for known marks and never runs Jinja. Immutable, any
- * thread. Private to engine; other rooms call eng_template. */
+ * and how a conversation is written: fast, where the kind is known and writes what the template itself does, else by running
+ * the template (own.h). Immutable, any thread. Private to engine; other rooms call eng_template. */
 #ifndef QUORUM_TEMPLATE_H
 #define QUORUM_TEMPLATE_H
 
@@ -22,12 +22,20 @@ typedef struct chat {
     bool tool_response;            /* tool results come inside a user turn, in <tool_response>           */
     char *system;                  /* the system prompt it adds when none is given, or NULL              */
     char *note;                    /* NULL, or why conversations with this model are refused              */
+    struct jinja *own;             /* the file's own template, NULL: it cannot be used                    */
+    bool slow;                     /* what the kind writes is not what the own template writes            */
+    bool tools;                    /* tools can be offered                                               */
+    const char *bos, *eos;         /* as the vocabulary spells them, or NULL: what the own template is given */
+    int64_t now;                   /* the day that it is told where it must be                             */
 } chat;
 
 void chat_read(const gguf_file *f, chat *out);
 void chat_free(chat *);
+/* What the vocabulary adds to that, now: whether the fast way writes what the own template does. */
+void chat_learn(chat *, const gguf_file *f, const vocab *v);
 /* As eng_template; Q_FORMAT with the note where the template is not known. */
 int chat_render(const chat *, const vocab *, const eng_message *m, int n, bool reply, int think, eng_tokens *out, char *err);
+int chat_talk(const chat *, const vocab *, const eng_talk *, eng_tokens *out, char *err);      /* as eng_template_talk */
 /* As eng_thinking. */
 bool chat_thinking(const chat *, const vocab *, const int32_t *id, int n);
 /* The token that ends a turn in this frame, as it is spelt; NULL where the frame is not known. */

@@ -269,6 +269,34 @@ int vocab_tokenize(const vocab *v, const char *text, size_t n, bool special, eng
     return out->most > 0 && out->n > out->most ? too_many(out, err) : Q_OK;
 }
 
+/* The longest of the tokens that may begin at i: any within the unmarked bytes there, white space anywhere. */
+static int32_t marked_at(const vocab *v, const char *text, const char *mark, size_t i, size_t *run, size_t n)
+{
+    unsigned char c = (unsigned char)text[i];
+    if (*run < i) *run = i;
+    while (*run < n && !mark[*run] && *run < i + LONGEST) ++*run;
+    int32_t id = v->all.first[c] && *run > i ? added_at(v, &v->all, text + i, *run - i) : -1;
+    int32_t other = v->blanks.first[c] ? added_at(v, &v->blanks, text + i, n - i) : -1;
+    return other >= 0 && (id < 0 || name_len(v, other) > name_len(v, id)) ? other : id;
+}
+
+int vocab_tokenize_marked(const vocab *v, const char *text, const char *mark, size_t n, eng_tokens *out, char *err)
+{
+    if (n > 1 << 29) return q_fail(err, Q_RANGE, _("a text of %zu bytes is too long to cut into tokens; give it in parts"), n);
+    size_t longest = v->longest < LONGEST ? LONGEST : v->longest, done = 0, run = 0;
+    if (!v->kind->shrinks && out->most > 0 && n / (4 * longest) > (size_t)out->most) return too_many(out, err);
+    for (size_t i = 0; i < n;) {
+        int32_t id = marked_at(v, text, mark, i, &run, n);
+        if (id < 0) { i++; continue; }
+        v->kind->encode(v->own, &v->names, text + done, i - done, out);
+        eng_tokens_add(out, id);
+        if (out->most > 0 && out->n > out->most) return too_many(out, err);
+        done = i += name_len(v, id);
+    }
+    v->kind->encode(v->own, &v->names, text + done, n - done, out);
+    return out->most > 0 && out->n > out->most ? too_many(out, err) : Q_OK;
+}
+
 /* ---- ids to text ---- */
 /* Bytes a character needs that begins like part[0..n), or 0 when no character begins so (Unicode 15, table 3-7). */
 static int need(const char *part, int n)

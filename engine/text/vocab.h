@@ -23,6 +23,8 @@ int32_t vocab_find(const vocab *, const char *name); /* token spelt so in the fi
 
 /* As the eng_ functions of the same names. */
 int vocab_tokenize(const vocab *, const char *text, size_t n, bool special, eng_tokens *out, char *err);
+/* The same where whose a byte is decides: control tokens are recognised where mark (n bytes) is 0, elsewhere text is text. */
+int vocab_tokenize_marked(const vocab *, const char *text, const char *mark, size_t n, eng_tokens *out, char *err);
 const char *vocab_bytes(const vocab *, int32_t id, size_t *n);
 const char *vocab_name(const vocab *, int32_t id);
 bool vocab_control(const vocab *, int32_t id);

@@ -1,6 +1,7 @@
 /* The tokenizer against Hugging Face's: goldens made by tests/golden/tokenizer/make.py. The small BPE and the
  * rendering of chats run always; Qwen3's real vocabulary and the whole of XQuAD-ru and LoCoMo where ../shared is. */
 #include "engine/text/pretok.h"
+#include "engine/text/own.h"
 #include "engine/text/template.h"
 #include "tests/test.h"
 #include "tests/packed.h"
@@ -253,6 +254,27 @@ static void render_cases(const vocab *v, const chat *frame, bool real)
     CHECK(n >= 60);
 }
 
+/* The template itself, run, writes the ids that the fast way writes. */
+static void own_cases(const vocab *v, const chat *frame)
+{
+    const cJSON *c;
+    int n = 0;
+    char err[Q_ERRLEN];
+    const own_token tokens = {frame->bos, frame->eos, 0};
+    cJSON_ArrayForEach(c, cJSON_GetObjectItem(cases, "chats")) {
+        eng_message msg[MSG_MAX];
+        eng_talk t = {.message = msg, .n = messages_of(c, msg), .reply = cJSON_IsTrue(cJSON_GetObjectItem(c, "reply")), .think = cJSON_GetObjectItem(c, "think")->valueint};
+        eng_tokens own = {0}, fast = {0};
+        CHECK_INT(own_write(frame->own, v, &tokens, &t, &own, err), 0);
+        CHECK_INT(chat_render(frame, v, msg, t.n, t.reply, t.think, &fast, err), 0);
+        CHECK_MSG(own.n == fast.n && memcmp(own.id, fast.id, sizeof *own.id * (size_t)own.n) == 0, "chat %d", n);
+        eng_tokens_free(&own);
+        eng_tokens_free(&fast);
+        n++;
+    }
+    CHECK(n >= 60);
+}
+
 /* Frames of single families; frames.json has their texts as jinja2 renders them. */
 static const struct { const char *name, *tpl; } FRAMES[] = {
     {"Llama 3", "{{ '<|start_header_id|>' + m.role }}"},
@@ -415,7 +437,12 @@ static void test_qwen3_chats(void)
     q_buf_add(&whole.file, b.p + 24, b.len - 24);
     vocab *v = open_vocab(NULL, &whole, &g);
     c = chat_of(g);
-    if (v) render_cases(v, &c, true);
+    if (v) {
+        render_cases(v, &c, true);
+        chat_learn(&c, g, v);
+        CHECK(!c.slow && c.tools);                         /* the fast way writes what the template does, and tools can be offered */
+        own_cases(v, &c);
+    }
     chat_free(&c);
     vocab_free(v);
     vocab_free(small);

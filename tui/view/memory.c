@@ -214,7 +214,13 @@ static tui_box meaning(tui_app *app, tui_box b)
     if (!app->work.mean_what || b.h < 4) return b;
     int x = b.x + 1, end = b.x + b.w - 1, rows = app->work.mean_percent < 0 ? some_lines(app, app->work.mean_what, x, 0, end, b.h, b.h, S_DIM, false) : 1;
     if (rows > 1 && rows <= b.h / 3) some_lines(app, app->work.mean_what, x, b.y + b.h - rows, end, rows, b.y + b.h, S_DIM, true);
-    else tui_put_cut(&app->grid, b.y + b.h - (rows = 1), x, end, app->work.mean_what, S_DIM);
+    else {
+        /* "by meaning: 363 of 444, less than a minute": where it is too long the time goes, not its end */
+        const char *s = app->work.mean_what, *comma = app->work.mean_percent >= 0 && tui_str_width(s) > end - x ? strrchr(s, ',') : NULL;
+        char *said = q_strndup(s, comma ? (size_t)(comma - s) : strlen(s));
+        tui_put_cut(&app->grid, b.y + b.h - (rows = 1), x, end, said, S_DIM);
+        free(said);
+    }
     b.h -= rows;
     return b;
 }

@@ -38,6 +38,9 @@ int view_effect(tui_app *app, tui_box b);               /* what the last turned 
 /* "tok/s 66→77 ±4 · surprise …", as much as fits in so many cells, what is above its noise first; "": nothing was measured.
  * True: any of it is above its noise. */
 bool view_effect_words(const agt_measured of[AGT_MEASURES], int cells, q_buf *out);
+void view_approve(tui_app *app);                        /* what a person is asked about, over the conversation's lower part */
+int view_plan_rows(const tui_app *app);                 /* 0: there is no plan */
+void view_plan(tui_app *app, tui_box b);
 void view_effect_line(tui_app *app, tui_box b);         /* the same in one row */
 void view_answers(tui_app *app, tui_box b);             /* what the conversation's answers cost, newest first */
 

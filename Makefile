@@ -171,9 +171,14 @@ KILLS   ?= 1000
 import-kills: $(BUILD)/tests/test_import_kills
 	@BUILD=$(BUILD) QUORUM_KILLS=$(KILLS) $(BUILD)/tests/test_import_kills
 
+# Against llama-server with a small GGUF (LLAMA_SERVER=, GGUF=; make peers builds one): chat, tools, probabilities, cancelling, a kill.
+.PHONY: test-servers
+test-servers: all $(BUILD)/tests/test_remote
+	@BUILD='$(BUILD)' LLAMA_SERVER='$(LLAMA_SERVER)' GGUF='$(GGUF)' sh tests/servers/llama.sh
+
 # Data races: the tests that have threads: the session with its cancelling threads, the worker pool, who answers, the store,
 # the agent.
-TSAN     = kernels_pool embedder engine_session provider memory memory_work agent_script agent_parts agent_quit agent_faults agent_turn
+TSAN     = kernels_pool embedder engine_session provider memory memory_work agent_script agent_parts agent_quit agent_faults agent_turn net remote
 tsan:
 	$(MAKE) BUILD=build-tsan OPT="-O1 -g" SAN="-fsanitize=thread" $(TSAN:%=build-tsan/tests/test_%)
 	@for t in $(TSAN); do BUILD=build-tsan build-tsan/tests/test_$$t || exit 1; done
@@ -267,6 +272,7 @@ help:
 	@echo 'make asan             the tests under AddressSanitizer and UBSan'
 	@echo 'make fuzz-session     sessions against fresh ones, at length (STEPS=3000 SEED=)'
 	@echo 'make import-kills     an import killed at 1000 of its writes, or its disk full from there on (KILLS=)'
+	@echo 'make test-servers     servers against llama.cpp with a small model (LLAMA_SERVER=FILE GGUF=FILE)'
 	@echo 'make tsan             the tests that have threads under ThreadSanitizer'
 	@echo 'make test-cuda        what runs over the emulated GPU, under five orders of its threads (SEEDS="0 1 7" repeats them)'
 	@echo 'make test-cuda-asan   the same under ASan and UBSan; test-cuda-tsan: data races; test-cuda-msan: what nobody wrote (clang++)'

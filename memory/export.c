@@ -123,7 +123,7 @@ static int export_file(char *file /* taken */, bool still, const char *table, me
     if (rc == Q_FORMAT)                         /* the store's own sentence sends to an export, which this is */
         q_fail(err, rc, _("%s is damaged beyond reading, or is no database: nothing of it can be exported; sqlite3 FILE .recover may find more"), x.s.path);
     *unread = x.unread;
-    sqlite3_close_v2(x.s.db);
+    store_close(&x.s);
     pthread_mutex_destroy(&x.s.mutex);
     pthread_cond_destroy(&x.s.turn);
     free(x.s.path);

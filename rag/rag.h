@@ -280,6 +280,8 @@ bool rag_log_pinned(const mem_log *);            /* fed because it is pinned */
 double rag_log_min_score(const mem_log *);      /* the threshold that a row was below; 0: it was not cut by it */
 /* Keeps the result as the message's retrieval log. */
 int rag_log(mem_store *, int64_t message, const rag_result *, char *err);
+/* The log again, with the labels of what was said made now: none of these is kept. "" where the passage is gone. */
+int rag_log_get(mem_store *, int64_t message, mem_logs *out, char *err);
 /* A passage's signals and sides as a log keeps them, but those that are 0 and say nothing then: "coverage=0.931 evidence=0.824 match=0.955
  * by.words=0.800 by.near=0.710". Returns buf->p. */
 #define RAG_BY "by."

@@ -26,6 +26,8 @@ static bool differs(const turn *t, const char *text, size_t n)
 static void piece(void *user, const prov_piece *p)
 {
     turn *t = user;
+    if (p->call)                         /* no part of the answer's text; the call is told when it is whole */
+        return;
     bool leaves = !p->thinking && differs(t, p->text, p->n);
     if (p->token >= 0)
         t->token.surprise = -p->logprob;

@@ -144,6 +144,11 @@ dist:
 dist-test: dist
 	@sh build-aux/dist_test.sh
 
+# JSON schemas of the public suite and 10,000 random ones by us and by Python's jsonschema: needs python3-venv and the network.
+.PHONY: test-grammar
+test-grammar: programs
+	@QUORUM_LONG=1 BUILD=$(BUILD) sh tests/grammar/schemas.test
+
 # The suite in fresh systems of Debian 12 and 13, with gcc and clang of each, warnings being errors.
 SUITES  ?= bookworm trixie
 CCS     ?= gcc clang
@@ -166,9 +171,14 @@ KILLS   ?= 1000
 import-kills: $(BUILD)/tests/test_import_kills
 	@BUILD=$(BUILD) QUORUM_KILLS=$(KILLS) $(BUILD)/tests/test_import_kills
 
+# Against llama-server with a small GGUF (LLAMA_SERVER=, GGUF=; make peers builds one): chat, tools, probabilities, cancelling, a kill.
+.PHONY: test-servers
+test-servers: all $(BUILD)/tests/test_remote
+	@BUILD='$(BUILD)' LLAMA_SERVER='$(LLAMA_SERVER)' GGUF='$(GGUF)' sh tests/servers/llama.sh
+
 # Data races: the tests that have threads: the session with its cancelling threads, the worker pool, who answers, the store,
 # the agent.
-TSAN     = kernels_pool embedder engine_session provider memory memory_work agent_script agent_parts agent_quit agent_faults agent_turn
+TSAN     = kernels_pool embedder engine_session provider memory memory_work agent_script agent_parts agent_quit agent_faults agent_turn net remote
 tsan:
 	$(MAKE) BUILD=build-tsan OPT="-O1 -g" SAN="-fsanitize=thread" $(TSAN:%=build-tsan/tests/test_%)
 	@for t in $(TSAN); do BUILD=build-tsan build-tsan/tests/test_$$t || exit 1; done
@@ -252,6 +262,7 @@ help:
 	@echo 'make deps             install the packages that building needs (apt; elsewhere it prints their names)'
 	@echo 'make install          into PREFIX=/usr/local (PREFIX=$$HOME/.local needs no root); make uninstall'
 	@echo 'make test             the whole test suite; last line: N passed, N failed, N skipped; ONLY=part of a name'
+	@echo 'make test-grammar     JSON schemas, by us and by jsonschema (needs the network)'
 	@echo 'make test-templates   chat templates of all families, by us and by jinja2 (needs the network)'
 	@echo 'make test-long        its long form: more crashes, more mutated files, dist-test and test-roots'
 	@echo 'make dist             a tarball that runs without installing anything; make dist-test tries it in bare systems'
@@ -261,6 +272,7 @@ help:
 	@echo 'make asan             the tests under AddressSanitizer and UBSan'
 	@echo 'make fuzz-session     sessions against fresh ones, at length (STEPS=3000 SEED=)'
 	@echo 'make import-kills     an import killed at 1000 of its writes, or its disk full from there on (KILLS=)'
+	@echo 'make test-servers     servers against llama.cpp with a small model (LLAMA_SERVER=FILE GGUF=FILE)'
 	@echo 'make tsan             the tests that have threads under ThreadSanitizer'
 	@echo 'make test-cuda        what runs over the emulated GPU, under five orders of its threads (SEEDS="0 1 7" repeats them)'
 	@echo 'make test-cuda-asan   the same under ASan and UBSan; test-cuda-tsan: data races; test-cuda-msan: what nobody wrote (clang++)'

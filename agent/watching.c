@@ -32,12 +32,12 @@ static watched *find(watching *w, const char *path)
 typedef struct tree { char **path; int n, held; } tree;      /* [n], of them held: by the descriptor that inotify gave; NULL: none */
 
 /* False: there is more below it than the system tells of. */
-static bool look_into(watching *w, tree *t, const char *path, int depth)
+static bool look_into(const watching *w, tree *t, int most, const char *path, int depth)
 {
     int id = depth > DEEPEST ? -1 : inotify_add_watch(w->in, path, MASK);
     if (id < 0)
         return depth <= DEEPEST && errno != ENOSPC && errno != ENOMEM;       /* it is none, or nobody may read it */
-    if (t->held >= w->most && !(id < t->n && t->path[id])) {
+    if (t->held >= most && !(id < t->n && t->path[id])) {
         inotify_rm_watch(w->in, id);
         return false;
     }
@@ -54,7 +54,7 @@ static bool look_into(watching *w, tree *t, const char *path, int depth)
         if (*e->d_name == '.' || (e->d_type != DT_DIR && e->d_type != DT_UNKNOWN))
             continue;                    /* hidden ones are never taken in */
         char *below = q_printf("%s/%s", path, e->d_name);
-        all &= look_into(w, t, below, depth + 1);
+        all &= look_into(w, t, most, below, depth + 1);
         free(below);
     }
     if (d)
@@ -68,7 +68,39 @@ static void changed(watched *f, int64_t now)
     f->due_ns = now + QUIET_NS < f->first_ns + LATEST_NS ? now + QUIET_NS : f->first_ns + LATEST_NS;
 }
 
-/* What the system told: which folders it is about, and new ones below them. Under mu. */
+/* The system is asked to tell of a folder and all below it, without the lock: a large tree, or a slow disk, takes its time. */
+static void look_below(watching *w, tree *t, const char *path, bool of_itself)
+{
+    pthread_mutex_lock(&w->mu);
+    int most = w->most;
+    void (*before)(void *, const char *) = w->before;
+    void *user = w->before_user;
+    pthread_mutex_unlock(&w->mu);
+    if (before)
+        before(user, path);
+    bool all = look_into(w, t, most, path, 0);
+    pthread_mutex_lock(&w->mu);
+    for (int i = 0; i < w->n; i++) {
+        watched *f = &w->v[i];
+        if (of_itself && strcmp(f->path, path) == 0)
+            f->few = !all;
+        else if (!of_itself && !all)
+            f->few |= watching_within(path, f->path);
+    }
+    pthread_mutex_unlock(&w->mu);
+}
+
+/* A folder below these was touched; NULL: any may have been. */
+static void touched(watching *w, const char *folder, int64_t now)
+{
+    pthread_mutex_lock(&w->mu);
+    for (int i = 0; i < w->n; i++)
+        if (!folder || watching_within(folder, w->v[i].path))
+            changed(&w->v[i], now);
+    pthread_mutex_unlock(&w->mu);
+}
+
+/* What the system told: which folders it is about, and new ones below them. */
 static void take_events(watching *w, tree *t, const char *p, ssize_t n, int64_t now)
 {
     for (ssize_t at = 0; at + (ssize_t)sizeof(struct inotify_event) <= n;) {
@@ -76,14 +108,11 @@ static void take_events(watching *w, tree *t, const char *p, ssize_t n, int64_t 
         memcpy(&e, p + at, sizeof e);
         const char *name = e.len ? p + at + sizeof e : "", *folder = e.wd >= 0 && e.wd < t->n ? t->path[e.wd] : NULL;
         at += (ssize_t)(sizeof e + e.len);
-        for (int i = 0; i < w->n; i++)
-            if (e.mask & IN_Q_OVERFLOW || (folder && watching_within(folder, w->v[i].path)))
-                changed(&w->v[i], now);
+        if (folder || e.mask & IN_Q_OVERFLOW)
+            touched(w, e.mask & IN_Q_OVERFLOW ? NULL : folder, now);
         if (folder && *name && *name != '.' && e.mask & IN_ISDIR && e.mask & (IN_CREATE | IN_MOVED_TO)) {
             char *below = q_printf("%s/%s", folder, name);
-            bool all = look_into(w, t, below, 0);
-            for (int i = 0; i < w->n && !all; i++)
-                w->v[i].few |= watching_within(below, w->v[i].path);
+            look_below(w, t, below, false);
             free(below);
         }
         if (e.mask & IN_IGNORED && folder) {
@@ -94,42 +123,73 @@ static void take_events(watching *w, tree *t, const char *p, ssize_t n, int64_t 
     }
 }
 
+/* The next folder that is to be looked at now; NULL: none. malloc'ed. */
+static char *next_due(watching *w, int64_t now)
+{
+    char *path = NULL;
+    pthread_mutex_lock(&w->mu);
+    for (int i = 0; i < w->n && !path && !w->ends; i++) {
+        watched *f = &w->v[i];
+        if (!f->due_ns || f->due_ns > now || f->posted)
+            continue;
+        f->due_ns = f->first_ns = 0;
+        f->posted = true;
+        path = q_strdup(f->path);
+    }
+    pthread_mutex_unlock(&w->mu);
+    return path;
+}
+
+/* When something is to be done next; *ends: nothing is. */
+static int64_t next_time(watching *w, int64_t now, bool *ends)
+{
+    pthread_mutex_lock(&w->mu);
+    int64_t next = now + w->again_ns;
+    *ends = w->ends;
+    for (int i = 0; i < w->n; i++) {
+        const watched *f = &w->v[i];
+        if (f->due_ns && f->due_ns < next && !f->posted)
+            next = f->due_ns;
+    }
+    pthread_mutex_unlock(&w->mu);
+    return next;
+}
+
+/* Notices that wait: what is read is known before anybody sees that nothing waits any more. */
+static ssize_t read_notices(watching *w, bool any, char *room, size_t n)
+{
+    pthread_mutex_lock(&w->mu);
+    ssize_t k = any ? read(w->in, room, n) : 0;          /* never waits */
+    w->reads = k > 0;
+    pthread_mutex_unlock(&w->mu);
+    return k;
+}
+
 static void *watch_main(void *agt_)
 {
     agt *a = agt_;
     watching *w = &a->watching;
     tree t = { 0 };
     _Alignas(struct inotify_event) char room[1 << 16];
-    for (;;) {
+    for (bool ends = false; !ends;) {
         struct pollfd p[2] = { { .fd = w->wake, .events = POLLIN }, { .fd = w->in, .events = POLLIN } };
         int64_t now = q_now_ns();
-        pthread_mutex_lock(&w->mu);
-        int64_t next = now + w->again_ns;
-        bool ends = w->ends;
-        for (int i = 0; i < w->n && !ends; i++) {
-            watched *f = &w->v[i];
-            if (f->due_ns && f->due_ns <= now && !f->posted) {
-                f->due_ns = f->first_ns = 0;
-                f->posted = true;
-                f->few = !look_into(w, &t, f->path, 0);      /* before the look: what comes behind it is told */
-                desk_post(&a->desk, &job_watched, 0, 0, f->path, NULL);
-            } else if (f->due_ns && f->due_ns > now && f->due_ns < next)
-                next = f->due_ns;
+        for (char *path; (path = next_due(w, now)); free(path)) {
+            look_below(w, &t, path, true);               /* before the look: what comes behind it is told */
+            desk_post(&a->desk, &job_watched, 0, 0, path, NULL);
         }
-        pthread_mutex_unlock(&w->mu);
-        if (ends)
-            break;
-        int64_t ms = (next - now) / 1000000 + 1;
-        if (poll(p, w->in >= 0 ? 2 : 1, (int)ms) < 0 && errno != EINTR)
+        int64_t next = next_time(w, now, &ends), ms = (next - now) / 1000000 + 1;
+        if (ends || (poll(p, w->in >= 0 ? 2 : 1, (int)(ms < 1 ? 1 : ms)) < 0 && errno != EINTR))
             break;
         uint64_t told;
         if (p[0].revents & POLLIN && read(w->wake, &told, sizeof told) < 0 && errno != EAGAIN)
             break;
         now = q_now_ns();
-        pthread_mutex_lock(&w->mu);
-        ssize_t n = p[1].revents & POLLIN ? read(w->in, room, sizeof room) : 0;      /* never waits; under mu: what was read is known */
+        ssize_t n = read_notices(w, p[1].revents & POLLIN, room, sizeof room);
         if (n > 0)
             take_events(w, &t, room, n, now);
+        pthread_mutex_lock(&w->mu);
+        w->reads = false;
         for (int i = 0; i < w->n; i++)
             if ((w->v[i].lost_ms || w->v[i].few || w->in < 0) && !w->v[i].due_ns && !w->v[i].posted && now >= next)
                 w->v[i].due_ns = w->v[i].first_ns = now;
@@ -264,7 +324,11 @@ static void look(agt *a, const job *j)
     if (f) {
         f->posted = false;
         f->said |= f->few;
-        f->lost_ms = away ? since : 0;
+        f->lost_ms = away ? since : rc == Q_CANCEL ? f->lost_ms : 0;
+        if (rc == Q_CANCEL) {            /* a stop put it off, not away */
+            f->first_ns = q_now_ns();
+            f->due_ns = f->first_ns + w->again_ns;
+        }
     }
     day_of(f ? f->lost_ms : 0, when);
     pthread_mutex_unlock(&w->mu);
@@ -278,6 +342,8 @@ static void look(agt *a, const job *j)
         note(&a->events, AGT_WARN, _("%s has more folders than the system tells of (fs.inotify.max_user_watches): it is also looked at every half minute"), j->text);
     if (rc < 0 && rc != Q_CANCEL && !was)
         note(&a->events, AGT_WARN, "%s", err);
+    else if (rc == Q_CANCEL && !desk_quits(&a->desk))
+        note(&a->events, AGT_INFO, _("the look at %s was stopped: it is made up in half a minute"), j->text);
     else if (away && !was)
         note(&a->events, AGT_WARN, _("%s is not reachable since %s: what memory holds of it is kept and fed"), j->text, when);
     else if (!away && was)

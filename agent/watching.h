@@ -1,7 +1,8 @@
 /* agent/watching: folders that are kept in step with memory (/watch). A thread of its own waits for what the system tells of them (inotify)
  * and posts the long lane's job when a folder has been quiet for a moment; what is changed, gone or back is told by the same look that
  * /add takes (rag/follow.c), so that only contents decide. A folder that cannot be reached is looked for again, and nothing of it
- * is taken for gone. The list is under mu; the thread touches no store. */
+ * is taken for gone. The list is under mu, and under it nothing but the list is looked at: whoever asks for it never waits for a disk. The thread touches no
+ * store. */
 #ifndef QUORUM_AGENT_WATCHING_H
 #define QUORUM_AGENT_WATCHING_H
 
@@ -23,10 +24,12 @@ typedef struct watching {
     pthread_mutex_t mu;
     watched *v; int n;
     pthread_t thread;
-    bool runs, ends;
+    bool runs, ends, reads;              /* reads: the thread has notices that it has not told of yet */
     int in, wake;                        /* inotify; eventfd. -1: there is none */
     int most;                            /* folders, all together, that the system is asked to tell of */
     int64_t again_ns;                    /* between two looks where it tells nothing */
+    void (*before)(void *user, const char *path);        /* tests: in its thread, before it asks to be told of a folder; NULL */
+    void *before_user;
 } watching;
 
 void watching_open(struct agt *);        /* those of the store, each looked at once; not for a script */

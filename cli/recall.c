@@ -24,7 +24,7 @@ static const int cut_at[KS] = {1, 2, 5, 10};
 
 /* One question, and what answers it: documents, or messages. */
 struct question { char *text; mem_store *s; int64_t *want; int n, group; };
-struct sums { int n, first, fed; double recall[KS], ndcg; };    /* first: a right one leads; fed: and is fed */
+struct sums { int n, first, fed; double recall[KS], ndcg, evidence; };  /* first: a right one leads; fed: and is fed; evidence: of the right ones are fed */
 
 /* How all are asked. */
 struct way { rag_config c; eng_embedder *model; rag_embedder e; prov *second; bool together, json; };
@@ -369,6 +369,8 @@ static void count(const struct set *d, const struct question *q, const rag_resul
     for (int i = 1; i <= q->n && i <= cut_at[KS - 1]; i++) ideal += 1 / log2(i + 1);
     x->n++;
     x->ndcg += gain / ideal;
+    for (int i = 0; i < r->n; i++)
+        if (r->v[i].fate == RAG_FED && r->v[i].kind == d->kind && answers(q, d->kind == MEM_CHAT ? r->v[i].id : r->v[i].source)) x->evidence += 1.0 / q->n;
     x->first += first;
     x->fed += fed;
 }
@@ -429,6 +431,7 @@ static void put_sums(const struct set *d, const struct sums *x, cJSON *o)
     cJSON_AddNumberToObject(o, "questions", x->n);
     cJSON_AddNumberToObject(o, "first", x->first / n);
     cJSON_AddNumberToObject(o, "fed_of_first", x->first ? (double)x->fed / x->first : 0);
+    cJSON_AddNumberToObject(o, "evidence_fed", x->evidence / n);
 }
 
 static int measure(struct set *d, const struct way *w, cJSON *out, char *err)

@@ -133,9 +133,9 @@ static int copy(mem_store *s, sqlite3 *to, bool (*go)(void *user), void *user, c
     return rc == SQLITE_OK ? Q_OK : q_fail(err, Q_IO, _("no backup of %s could be made: %s"), s->path, sqlite3_errstr(rc));
 }
 
-int store_backup_write(mem_store *s, const char *whole, bool (*go)(void *user), void *user, char *err)
+/* Under another name yet. */
+static int write_part(mem_store *s, const char *part, bool (*go)(void *user), void *user, char *err)
 {
-    char *part = q_printf("%s.%ld%s", whole, (long)getpid(), PART);
     sqlite3 *to = NULL;
     unlink(part);
     int fd = open(part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600), rc = Q_OK;
@@ -146,11 +146,52 @@ int store_backup_write(mem_store *s, const char *whole, bool (*go)(void *user), 
     if (rc == Q_OK) sqlite3_exec(to, "PRAGMA journal_mode=OFF; PRAGMA synchronous=FULL", NULL, NULL, NULL);
     if (rc == Q_OK) rc = copy(s, to, go, user, err);
     if (sqlite3_close(to) != SQLITE_OK && rc == Q_OK) rc = q_fail(err, Q_IO, _("no backup of %s could be made: %s"), s->path, "close");
-    if (rc == Q_OK && rename(part, whole) != 0) rc = q_fail(err, Q_IO, _("no backup of %s could be made: %s"), s->path, strerror(errno));
-    char why[Q_ERRLEN];
-    if (rc != Q_OK) q_file_erase(part, why);
+    return rc;
+}
+
+/* How often something was forgotten, and for which of these the backups were erased. The lock is held. */
+static int counted(mem_store *s, int64_t *forgotten, int64_t *paid, char *err)
+{
+    *forgotten = *paid = 0;
+    int rc = store_int(s, forgotten, err, "SELECT n FROM chore WHERE name='backups'", "");
+    if (rc == Q_OK) rc = store_int(s, paid, err, "SELECT next FROM chore WHERE name='backups'", "");
+    return rc == Q_NOTFOUND ? Q_OK : rc;
+}
+
+/* It takes its name under the write lock: whoever forgot something before that is seen (*stale: it holds what was forgotten), and whoever
+ * does so later finds it under that name. A kill at any step leaves a part, which is erased, or a whole one that is in order. */
+static int place(mem_store *s, const char *part, const char *whole, int64_t was, bool *stale, char *err)
+{
+    int64_t now, paid;
+    int rc = store_begin(s, err);
+    if (rc != Q_OK) return rc;
+    rc = counted(s, &now, &paid, err);
+    *stale = rc == Q_OK && now != was;
+    if (rc == Q_OK && !*stale && rename(part, whole) != 0) rc = q_fail(err, Q_IO, _("no backup of %s could be made: %s"), s->path, strerror(errno));
+    return store_end(s, rc, err);
+}
+
+static int one_try(mem_store *s, const char *whole, bool (*go)(void *user), void *user, bool *stale, char *err)
+{
+    char why[Q_ERRLEN], *part = q_printf("%s.%s%s", whole, s->owner, PART);
+    int64_t was, paid;
+    *stale = false;
+    store_lock(s);
+    int rc = counted(s, &was, &paid, err);
+    store_unlock(s);
+    if (rc == Q_OK) rc = write_part(s, part, go, user, err);
+    if (rc == Q_OK) rc = place(s, part, whole, was, stale, err);
+    if (rc != Q_OK || *stale) q_file_erase(part, why);
     free(part);
     return rc;
+}
+
+int store_backup_write(mem_store *s, const char *whole, bool (*go)(void *user), void *user, char *err)
+{
+    bool stale = true;
+    int rc = Q_OK;
+    for (int i = 0; i < TRIES && stale && rc == Q_OK; i++) rc = one_try(s, whole, go, user, &stale, err);
+    return rc == Q_OK && stale ? q_fail(err, Q_IO, _("no backup of %s could be made: %s"), s->path, _("something is being forgotten; try again in a moment")) : rc;
 }
 
 static void day_ahead(const mem_store *s, int days, char day[DAY + 1])
@@ -194,30 +235,44 @@ static int any_words(mem_store *s, bool *yes, char *err)
     return rc;
 }
 
-/* n: how often something was forgotten, next: which of these the backups were erased for. */
 static int owed(mem_store *s, int64_t *forgotten, bool *yes, char *err)
 {
-    int64_t paid = 0;
-    *forgotten = 0;
+    int64_t paid;
     store_lock(s);
-    int rc = store_int(s, forgotten, err, "SELECT n FROM chore WHERE name='backups'", "");
-    if (rc == Q_OK) rc = store_int(s, &paid, err, "SELECT next FROM chore WHERE name='backups'", "");
+    int rc = counted(s, forgotten, &paid, err);
     store_unlock(s);
     *yes = rc == Q_OK && *forgotten != paid;
-    return rc == Q_NOTFOUND ? Q_OK : rc;
+    return rc;
 }
 
-/* Left by a process that was killed: "….PID.part". */
+/* What is not whole yet bears who makes it, "….PID:START.part…" (of an older quorum "….PID.part"); rest: behind the day. NULL: it is
+ * whole. malloc'ed. */
+static char *maker(const char *rest)
+{
+    const char *part = strstr(rest, PART), *at = part;
+    while (at && at > rest && ((at[-1] >= '0' && at[-1] <= '9') || at[-1] == ':')) at--;
+    return at && at > rest && at[-1] == '.' && at < part ? q_strndup(at, (size_t)(part - at)) : NULL;
+}
+
+enum state { WHOLE, BEING_MADE, LEFT };
+
+static enum state state_of(const mem_store *s, const char *path)
+{
+    char *who = maker(path + strlen(s->path) + strlen(END) + DAY);
+    enum state is = !who ? WHOLE : strchr(who, ':') ? (store_is_alive(who) ? BEING_MADE : LEFT) :
+                    kill((pid_t)strtol(who, NULL, 10), 0) == 0 || errno != ESRCH ? BEING_MADE : LEFT;
+    free(who);
+    return is;
+}
+
+/* Left by a process that was killed: of a backup, of what a restoring put aside, of an export's copy. */
 static void drop_left(const mem_store *s)
 {
     char err[Q_ERRLEN];
     mem_backups l;
     if (look(s->path, true, &l, err) != Q_OK) return;
-    for (int i = 0; i < l.n; i++) {
-        const char *pid = l.v[i].path + strlen(s->path) + strlen(END) + DAY;
-        long n = *pid == '.' && strstr(pid, PART) ? strtol(pid + 1, NULL, 10) : 0;
-        if (n > 0 && kill((pid_t)n, 0) != 0 && errno == ESRCH) q_file_erase(l.v[i].path, err);
-    }
+    for (int i = 0; i < l.n; i++)
+        if (state_of(s, l.v[i].path) == LEFT) q_file_erase(l.v[i].path, err);
     mem_backups_free(&l);
 }
 
@@ -225,8 +280,8 @@ int mem_backup_make(mem_store *s, bool (*go)(void *user), void *user, bool *made
 {
     mem_backups l = {0};
     char day[DAY + 1];
-    bool going = false, since, any = false;
-    int64_t forgotten = 0, now;
+    bool going = false, stale = false, any = false;
+    int64_t forgotten = 0;
     *made = false;
     if (in_memory(s)) return Q_OK;
     drop_left(s);
@@ -240,14 +295,9 @@ int mem_backup_make(mem_store *s, bool (*go)(void *user), void *user, bool *made
     if (rc == Q_OK && !going && (!last || strcmp(last->day, day) < 0) && changed(s, last)) {
         char *whole = store_backup_path(s->path, day);
         rc = room_for(s, err);
-        if (rc == Q_OK) rc = store_backup_write(s, whole, go, user, err);
-        *made = rc == Q_OK;
-        /* forgotten meanwhile, here or in another process, which may have looked for backups before this one was there */
-        if (rc == Q_OK && (rc = owed(s, &now, &since, err)) == Q_OK && now != forgotten) {
-            rc = q_file_erase(whole, err);
-            *made = false;
-        }
-        for (int i = KEPT - 1; i < l.n && rc == Q_OK; i++) rc = q_file_erase(l.v[i].path, err);
+        if (rc == Q_OK) rc = one_try(s, whole, go, user, &stale, err);
+        *made = rc == Q_OK && !stale;           /* forgotten meanwhile, here or in another process: the next call makes one */
+        for (int i = KEPT - 1; i < l.n && rc == Q_OK && *made; i++) rc = q_file_erase(l.v[i].path, err);
         free(whole);
     }
     mem_backups_free(&l);
@@ -266,10 +316,12 @@ int store_backups_step(mem_store *s, char *err)
     int64_t forgotten;
     int n = 0, rc = owed(s, &forgotten, &any, err);
     mem_backups l = {0};
+    if (!in_memory(s)) drop_left(s);            /* nobody else sees to it where its maker was killed after the forgetting was paid */
     if (rc != Q_OK || !any) return rc;
     if (!in_memory(s)) rc = look(s->path, true, &l, err);
+    /* what is being made is not of that name yet, and whoever makes it sees what was forgotten before it is (place) */
     for (int i = 0; i < l.n && rc == Q_OK; i++)
-        if ((rc = q_file_erase(l.v[i].path, err)) == Q_OK) n++;
+        if (state_of(s, l.v[i].path) != BEING_MADE && (rc = q_file_erase(l.v[i].path, err)) == Q_OK) n++;
     mem_backups_free(&l);
     if (rc != Q_OK || (rc = store_begin(s, err)) != Q_OK) return rc;
     rc = store_end(s, store_run(s, NULL, err, "UPDATE chore SET next=max(next, ?) WHERE name='backups'", "i", forgotten), err);

@@ -123,7 +123,7 @@ static int export_file(char *file /* taken */, bool still, const char *table, me
     if (rc == Q_FORMAT)                         /* the store's own sentence sends to an export, which this is */
         q_fail(err, rc, _("%s is damaged beyond reading, or is no database: nothing of it can be exported; sqlite3 FILE .recover may find more"), x.s.path);
     *unread = x.unread;
-    sqlite3_close_v2(x.s.db);
+    store_close(&x.s);
     pthread_mutex_destroy(&x.s.mutex);
     pthread_cond_destroy(&x.s.turn);
     free(x.s.path);
@@ -147,7 +147,7 @@ int mem_export_now(mem_store *s, mem_export_fn *fn, bool (*go)(void *user), void
     *unread = 0;
     if (strcmp(s->path, ":memory:") == 0) return q_fail(err, Q_RANGE, _("this memory is kept in no file: give one with --db"));
     store_backup_day(s, day);
-    char *beside = store_backup_path(s->path, day), *copy = q_printf("%s.%ld.part.export", beside, (long)getpid());    /* what is left of a killed process goes with its backups */
+    char *beside = store_backup_path(s->path, day), *copy = q_printf("%s.%s.part.export", beside, s->owner);    /* what is left of a killed process goes with its backups */
     int rc = store_backup_write(s, copy, go, user, err);
     if (rc == Q_OK) rc = export_file(q_strdup(copy), true, NULL, fn, user, unread, err);
     q_file_erase(copy, why);

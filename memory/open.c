@@ -165,7 +165,7 @@ void mem_close(mem_store *s)
 {
     if (!s) return;
     for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT; k++) store_postings_forget(s, k);
-    sqlite3_close_v2(s->db);
+    store_close(s);
     pthread_mutex_destroy(&s->mutex);
     pthread_cond_destroy(&s->turn);
     named_free(s->names);

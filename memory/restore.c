@@ -113,7 +113,9 @@ int mem_restore(const char *path, const char *day, char **kept, char *err)
     *kept = NULL;
     if (!file) return q_no_home(err);
     from = store_backup_path(file, day);
-    copy = q_printf("%s.%ld.part.restore", from, (long)getpid());
+    char *who = store_process_name((long)getpid());
+    copy = q_printf("%s.%s.part.restore", from, who);
+    free(who);
     int rc = is_backup(file, day, from, err);
     if (rc == Q_OK) rc = copied(from, copy, err);
     if (rc == Q_OK) rc = store_open(copy, NULL, &s, err);         /* is it whole, and ours? */

@@ -9,7 +9,7 @@ static void *field(const store_column *c, const void *row) { return (char *)row 
 
 char *store_select(const store_table *t, const char *rest)
 {
-    q_buf b = {0};
+    q_buf b = { 0 };
     q_buf_puts(&b, "SELECT ");
     for (int i = 0; i < t->n; i++) q_buf_printf(&b, "%s%s", i ? ", " : "", t->column[i].expr ? t->column[i].expr : t->column[i].name);
     q_buf_printf(&b, " %s", rest);
@@ -29,11 +29,11 @@ void store_read(const store_table *t, sqlite3_stmt *st, void *row)
         case ROW_BOOL: *(bool *)p = sqlite3_column_int(st, i) != 0; break;
         case ROW_DOUBLE: *(double *)p = sqlite3_column_double(st, i); break;
         case ROW_TEXT: *(char **)p = store_text(st, i); break;
-        case ROW_SPAN: break;                       /* only ever written */
+        case ROW_SPAN: break; /* only ever written */
         case ROW_CHARS: {
             const char *text = (const char *)sqlite3_column_text(st, i);
             size_t n = text ? strnlen(text, c->size - 1) : 0;
-            if (n) memcpy(p, text, n);              /* the rest is zero already */
+            if (n) memcpy(p, text, n); /* the rest is zero already */
             break;
         }
         }
@@ -68,9 +68,9 @@ static int bind(sqlite3_stmt *st, int at, const store_column *c, const void *p)
     return SQLITE_MISUSE;
 }
 
-sqlite3_stmt *store_inserting(mem_store *s, const store_table *t, char *err)
+static char *inserting(const store_table *t)
 {
-    q_buf b = {0}, values = {0};
+    q_buf b = { 0 }, values = { 0 };
     q_buf_printf(&b, "INSERT OR %s INTO %s(", t->replaces ? "REPLACE" : "ABORT", t->name);
     int n = 0;
     for (int i = 0; i < t->n; i++) {
@@ -79,9 +79,15 @@ sqlite3_stmt *store_inserting(mem_store *s, const store_table *t, char *err)
         q_buf_puts(&values, n++ ? ", ?" : "?");
     }
     q_buf_printf(&b, ") VALUES(%s)", values.p);
-    sqlite3_stmt *st = store_query(s, err, b.p, "");
-    q_buf_free(&b);
     q_buf_free(&values);
+    return q_buf_take(&b);
+}
+
+sqlite3_stmt *store_inserting(mem_store *s, const store_table *t, char *err)
+{
+    char *sql = inserting(t);
+    sqlite3_stmt *st = store_query(s, err, sql, "");
+    free(sql);
     return st;
 }
 
@@ -96,17 +102,28 @@ int store_insert_row(mem_store *s, sqlite3_stmt *st, const store_table *t, const
     return rc;
 }
 
+static sqlite3_stmt *kept(mem_store *s, char *err, const char *sql, ...)
+{
+    va_list none;
+    va_start(none, sql);
+    sqlite3_stmt *st = store_kept_va(s, err, sql, "", none);
+    va_end(none);
+    return st;
+}
+
 int store_insert(mem_store *s, const store_table *t, const void *row, int64_t *id, char *err)
 {
-    sqlite3_stmt *st = store_inserting(s, t, err);
+    char *sql = inserting(t);
+    sqlite3_stmt *st = kept(s, err, sql);
     int rc = st ? store_insert_row(s, st, t, row, id, err) : store_failed(s);
-    sqlite3_finalize(st);
+    store_done(s, st);
+    free(sql);
     return rc;
 }
 
 int store_update(mem_store *s, const store_table *t, const void *row, int64_t id, char *err)
 {
-    q_buf b = {0};
+    q_buf b = { 0 };
     int rc = Q_OK, at = 0;
     q_buf_printf(&b, "UPDATE %s SET ", t->name);
     for (int i = 0; i < t->n; i++)
@@ -149,14 +166,15 @@ int store_row(mem_store *s, const store_table *t, void *row, char *err, const ch
     char *sql = store_select(t, rest);
     va_list ap;
     va_start(ap, types);
-    sqlite3_stmt *st = store_query_va(s, err, sql, types, ap);
+    sqlite3_stmt *st = store_kept_va(s, err, sql, types, ap);
     va_end(ap);
     free(sql);
     memset(row, 0, t->size);
     int rc = st ? store_step(s, st, err) : store_failed(s);
     if (rc == 1) store_read(t, st, row);
-    sqlite3_finalize(st);
-    return rc == 1 ? Q_OK : rc == 0 ? Q_NOTFOUND : rc;
+    store_done(s, st);
+    return rc == 1 ? Q_OK : rc == 0 ? Q_NOTFOUND
+                                    : rc;
 }
 
 void store_rows_free(const store_table *t, void **v, int *n)

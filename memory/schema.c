@@ -95,7 +95,7 @@ static int is_ours(mem_store *s, int64_t v, char *err)
     if (rc == Q_OK) rc = store_register_titles(&ours, err);
     if (rc == Q_OK) rc = apply(&ours, 0, v, err);
     if (rc == Q_OK) rc = compare_all(s, &ours, err);
-    sqlite3_close_v2(ours.db);
+    store_close(&ours);
     pthread_mutex_destroy(&ours.mutex);
     pthread_cond_destroy(&ours.turn);
     return rc;

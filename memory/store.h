@@ -20,8 +20,13 @@ typedef struct store_watch {
     bool timeless;                                          /* a step ends by what it holds, however long it takes */
 } store_watch;
 
+/* Statements that were run lately, at the place of their text's hash; under the lock. */
+enum { STORE_KEPT = 64 };
+typedef struct store_kept { sqlite3_stmt *statement; uint64_t hash; bool busy; } store_kept;
+
 struct mem_store {
     sqlite3 *db;
+    store_kept kept[STORE_KEPT];
     pthread_mutex_t mutex;  /* guards the next three and note */
     pthread_cond_t turn;
     uint64_t next, serving; /* the lock is a queue: bulk work that takes it again stands behind whoever waits */
@@ -66,6 +71,11 @@ void store_note(mem_store *, const char *fmt, ...) __attribute__((format(printf,
  * b const void * and size_t. Texts must live until the statement is finalised. NULL on failure. */
 sqlite3_stmt *store_query(mem_store *, char *err, const char *sql, const char *types, ...);
 sqlite3_stmt *store_query_va(mem_store *, char *err, const char *sql, const char *types, va_list);
+/* The same, for who gives it back by store_done, not to SQLite: one that was asked before is taken again. store_run, store_int, store_row
+ * and store_insert do. */
+sqlite3_stmt *store_kept_va(mem_store *, char *err, const char *sql, const char *types, va_list);
+void store_done(mem_store *, sqlite3_stmt *);       /* NULL is fine */
+void store_close(mem_store *);                      /* the database, with all that is kept */
 /* One step: 1 a row, 0 the end, negative a q_result with err. */
 int store_step(mem_store *, sqlite3_stmt *, char *err);
 /* A prepared statement once more with other values, to its end. */

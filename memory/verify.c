@@ -147,7 +147,7 @@ static void rows(struct verifying *x)
     store_allow(&x->s, STORE_LONG);
     if (n) old_words(x, "chunk_fts", "chunk_posting");
     if (n) old_words(x, "message_fts", "message_posting");
-    sqlite3_close_v2(x->s.db);
+    store_close(&x->s);
     pthread_mutex_destroy(&x->s.mutex);
     pthread_cond_destroy(&x->s.turn);
     x->s = (mem_store){0};

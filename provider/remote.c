@@ -40,7 +40,7 @@ typedef struct remote {
     prov base;
     prov_server server;
     remote_own own;
-    char *model, *key, *path;
+    char *model, *key, *path, *name;     /* path: "@NAME/MODEL"; name: the same, of a model that is a file its last part */
     net *line, *aside;                   /* for answers; for lists and counts */
     prov_config *c;
     bool plain;                          /* it refused what not every server knows */
@@ -616,6 +616,7 @@ static void close_remote(prov *p)
     free(m->key);
     free(m->model);
     free(m->path);
+    free(m->name);
     free(m->own.at);
     free(m->r.unit);
     q_buf_free(&m->r.body);
@@ -708,11 +709,13 @@ static void describe(remote *m)
 {
     q_buf b = { 0 };
     q_buf_printf(&b, "%s\n%s", m->server.url, m->model);
+    const char *file = m->model[0] == '/' ? strrchr(m->model, '/') + 1 : "";        /* llama-server's */
     m->path = q_printf("%s/%s", m->own.at, m->model);
+    m->name = q_printf("%s/%s", m->own.at, *file ? file : m->model);
     bool routed = m->server.routing != SERVER_NO_ROUTING;
     m->own.k = routed ? m->server.k : 0;
     m->own.experts = m->server.experts;
-    m->base.info = (prov_info){ .path = m->path, .name = m->path, .languages = "", .note = warning(m), .device = "",
+    m->base.info = (prov_info){ .path = m->path, .name = m->name, .languages = "", .note = warning(m), .device = "",
         .id = q_hash64(b.p, b.len, 0x5E12) | 1, .n_ctx_train = m->own.context, .chat = true, .thinks = true, .can = PROV_N | PROV_TOOLS | (routed ? PROV_ROUTING : 0) };
     if (routed) {
         m->base.info.n_layer = m->server.layers;

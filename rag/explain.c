@@ -153,6 +153,7 @@ static char *reason(const rag_result *r, const rag_passage *p)
     case RAG_FED: return q_strdup(p->wish == RAG_PINNED ? "fed pinned" : "");
     case RAG_BELOW: return q_printf("%s %.9g", rag_fate_word(p->fate), r->min_score);
     case RAG_OVER_BUDGET: return q_printf("%s %d %d", rag_fate_word(p->fate), p->tokens, p->room);
+    case RAG_REPEATS: return q_printf("%s %d", rag_fate_word(p->fate), p->repeats);
     case RAG_OVER_COUNT: return q_printf("%s %d", rag_fate_word(p->fate), r->max_passages);
     default: return q_strdup(rag_fate_word(p->fate));
     }
@@ -193,6 +194,7 @@ void rag_log_why(const mem_log *v, q_buf *b)
     enum rag_fate fate = fate_of(v, &least, &room);
     q_buf_puts(b, rag_log_pinned(v) ? _("fed: pinned in this conversation") : _(fates[fate].why));
     if (fate == RAG_BELOW && least > 0) q_buf_say(b, " %s", threshold(least, x));
+    if (fate == RAG_REPEATS && least > 0) q_buf_say(b, " [%.0f]", least);
     if (fate == RAG_OVER_COUNT) q_buf_say(b, " %.0f", least);
     if (fate == RAG_OVER_BUDGET && least > 0) q_buf_say(b, _(" (%.0f tok, room for %.0f)"), least, room);
     q_buf_say(b, _("; score %s"), rag_number(v->score, rag_log_min_score(v), x));
@@ -343,10 +345,30 @@ void rag_explain(const rag_result *r, q_buf *b)
     free(order);
 }
 
+int rag_log_get(mem_store *s, int64_t message, mem_logs *out, char *err)
+{
+    int rc = mem_log_get(s, message, out, err);
+    for (int i = 0; rc == Q_OK && i < out->n; i++) {
+        mem_log *v = &out->v[i];
+        mem_passage m = {0};
+        if (v->kind != MEM_CHAT) continue;
+        int got = mem_passage_get(s, MEM_CHAT, v->ref, &m, err);     /* an older quorum wrote one down, in its language: it is made anew too */
+        if (got != Q_OK && got != Q_NOTFOUND) rc = got;
+        free(v->label);
+        v->label = got == Q_OK ? rag_label(&m) : q_strdup("");
+        mem_passage_free(&m);
+    }
+    if (rc != Q_OK) mem_logs_free(out);
+    return rc;
+}
+
 int rag_log(mem_store *s, int64_t message, const rag_result *r, char *err)
 {
     mem_log *v = q_alloc(sizeof *v * (size_t)(r->n + 1));
-    for (int i = 0; i < r->n; i++) v[i] = row_of(r, &r->v[i]);
+    for (int i = 0; i < r->n; i++) {
+        v[i] = row_of(r, &r->v[i]);
+        if (r->v[i].kind == MEM_CHAT) v[i].label = "";       /* it is in the language and the time of whoever looks */
+    }
     int rc = mem_log_put(s, message, v, r->n, err);
     for (int i = 0; i < r->n; i++) row_free(&v[i]);
     free(v);

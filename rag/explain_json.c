@@ -121,6 +121,7 @@ char *rag_explain_json(const rag_result *r, const char *query)
     for (int i = 0; i < r->n; i++) {
         const rag_passage *p = &r->v[i];
         cJSON *e = place(list, p->rank, p->number, p->fate, p->wish == RAG_PINNED, p->kind, p->id, p->label, p->score, p->tokens);
+        if (p->repeats > 0) cJSON_AddNumberToObject(e, "repeats", p->repeats);
         if (p->through) cJSON_AddStringToObject(e, "through", p->through);
         cJSON_AddNumberToObject(e, "source", (double)p->source);
         cJSON_AddStringToObject(e, "trust", rag_trust_word(p->trust));

@@ -165,13 +165,13 @@ typedef struct rag_passage {
     char *text;                         /* what would be fed; of a long message the best part */
     char *through;                      /* the name by which the graph led to it, as it is written there; NULL: it did not */
     enum mem_trust trust;
-    bool same;                          /* the same question asked elsewhere, or what a model answered to it */
     int64_t taken_ms;                   /* when the person's file was taken in that it is of; 0: it is of none */
     bool missing;                       /* the caller knows that this file is not there now */
     int64_t away_ms;                    /* since when the folder that it lies in cannot be reached; 0: it can, as far as is known */
     int64_t offset;                     /* of text in its document or message */
     int rank;                           /* 1-based */
     int number;                         /* 1-based among the fed, the highest score first or as a second look orders them, by which the prompt cites it; 0: not fed */
+    int repeats;                        /* the number of the fed one that says it; -1: it is this question asked elsewhere, or a model's answer to it; else 0 */
     enum rag_fate fate;
     enum rag_wish wish;
     double match;                       /* 0..1 beside the best of this search: passages stand in its order */
@@ -280,6 +280,8 @@ bool rag_log_pinned(const mem_log *);            /* fed because it is pinned */
 double rag_log_min_score(const mem_log *);      /* the threshold that a row was below; 0: it was not cut by it */
 /* Keeps the result as the message's retrieval log. */
 int rag_log(mem_store *, int64_t message, const rag_result *, char *err);
+/* The log again, with the labels of what was said made now: none of these is kept. "" where the passage is gone. */
+int rag_log_get(mem_store *, int64_t message, mem_logs *out, char *err);
 /* A passage's signals and sides as a log keeps them, but those that are 0 and say nothing then: "coverage=0.931 evidence=0.824 match=0.955
  * by.words=0.800 by.near=0.710". Returns buf->p. */
 #define RAG_BY "by."

@@ -10,6 +10,7 @@
 #include "rag/meaning.h"
 #include "rag/narrow.h"
 #include "rag/query.h"
+#include "rag/twins.h"
 #include "rag/wishes.h"
 
 #include <math.h>
@@ -125,7 +126,7 @@ static void judge(const struct gathering *g, const struct gathered *c, double mo
                        .presence = q_alloc(sizeof(double) * (size_t)r->n_term)};
     /* A small model takes either for what it should say, word for word, and what it said becomes its own witness. */
     bool wanted = g->q->narrow && g->q->narrow->talk;      /* it asks for what was said */
-    p->same = !wanted && m->kind == MEM_CHAT && rag_same_question(g->q, m->trust == MEM_TRUST_MODEL ? m->asked : m->text);
+    if (!wanted && m->kind == MEM_CHAT && rag_same_question(g->q, m->trust == MEM_TRUST_MODEL ? m->asked : m->text)) p->repeats = -1;
     size_t from, len;
     best_part(g->q, m, p, &from, &len);
     p->match = most > 0 ? fmin(rag_fuse(&c->sides) / most, 1) : 1;
@@ -204,24 +205,40 @@ static void counted(rag_result *r, enum rag_fate f, int by)
     if (rag_fate_repeats(f)) r->n_repeat += by;
 }
 
-static bool repeats(const rag_result *r, int i)
+/* What is fed, as rag/twins.h sees it. */
+struct folding { struct twin *of; bool *read; };
+
+static const struct twin *twin_of(struct folding *f, const rag_result *r, int i)
+{
+    if (!f->read[i]) rag_twin_read(r->v[i].text, strlen(r->v[i].text), &f->of[i]);
+    f->read[i] = true;
+    return &f->of[i];
+}
+
+/* Which of those that are fed says it already, counted from 1; 0: none. */
+static int repeats(const rag_result *r, int i, struct folding *f)
 {
     const rag_passage *p = &r->v[i];
     for (int j = 0; j < i; j++)
-        if (r->v[j].fate == RAG_FED && (strstr(r->v[j].text, p->text) || (r->v[j].kind == p->kind && r->v[j].id == p->id))) return true;
-    return false;
+        if (r->v[j].fate == RAG_FED && (strstr(r->v[j].text, p->text) || (r->v[j].kind == p->kind && r->v[j].id == p->id) || rag_twin_of(twin_of(f, r, i), twin_of(f, r, j)))) return j + 1;
+    return 0;
 }
 
 /* What becomes of the i-th, all before it being decided. */
-static enum rag_fate fate_of(const rag_config *c, const rag_scope *scope, const rag_result *r, int i)
+static enum rag_fate fate_of(const rag_config *c, const rag_scope *scope, const rag_result *r, int i, struct folding *f)
 {
     rag_passage *p = &r->v[i];
     bool pinned = p->wish == RAG_PINNED;
+    if (p->repeats > 0) p->repeats = 0;
     if (p->wish == RAG_UNWANTED || p->wish == RAG_BANNED) return p->wish == RAG_BANNED ? RAG_OF_BANNED : RAG_LEFT_OUT;
     if (p->score < c->min_score && !pinned) return RAG_BELOW;
-    if (p->same && !pinned) return RAG_SAME;
+    if (p->repeats < 0 && !pinned) return RAG_SAME;
     if (p->trust == MEM_TRUST_MODEL && !c->answers && !pinned) return RAG_ANSWER;
-    if (repeats(r, i)) return RAG_REPEATS;
+    int twin = repeats(r, i, f);
+    if (twin) {
+        p->repeats = twin;
+        return RAG_REPEATS;
+    }
     if (r->n_fed >= c->max_passages && !pinned) return RAG_OVER_COUNT;
     size_t n = strlen(p->text);
     p->tokens = scope->count ? scope->count(scope->user, p->text, n) : (int)((n + 3) / 4);
@@ -231,18 +248,22 @@ static enum rag_fate fate_of(const rag_config *c, const rag_scope *scope, const 
 static void choose(const rag_config *c, const rag_scope *scope, rag_result *r)
 {
     int room = c->budget;
+    struct folding f = {q_alloc(sizeof *f.of * (size_t)(r->n + 1)), q_alloc((size_t)r->n + 1)};
     r->max_passages = c->max_passages;
     if (scope->budget >= 0 && scope->budget < room) room = scope->budget;
     for (int i = 0; i < r->n; i++) {
         rag_passage *p = &r->v[i];
         p->room = room - r->fed_tokens;
-        p->fate = fate_of(c, scope, r, i);
+        p->fate = fate_of(c, scope, r, i, &f);
         counted(r, p->fate, 1);
         if (p->fate == RAG_BELOW) r->best_below = fmax(r->best_below, p->score);
         if (p->fate != RAG_FED) continue;
         r->n_fed++;
         r->fed_tokens += p->tokens;
     }
+    for (int i = 0; i < r->n; i++) rag_twin_free(&f.of[i]);
+    free(f.of);
+    free(f.read);
 }
 
 /* The last row that is not fed, of what a model wrote or of the rest; -1: there is none. */
@@ -267,6 +288,7 @@ static void shorten(rag_result *r)
         passage_free(&r->v[i]);
         memmove(&r->v[i], &r->v[i + 1], sizeof *r->v * (size_t)(r->n - i - 1));
         r->n--;
+        for (int j = 0; j < r->n; j++) r->v[j].repeats -= r->v[j].repeats > i + 1;
     }
     for (int i = 0; i < r->n; i++) r->v[i].rank = i + 1;
 }
@@ -312,6 +334,8 @@ static void number_fed(rag_result *r)
         for (int j = 0; j < r->n; j++) before += j != i && r->v[j].fate == RAG_FED && stands_before(&r->v[j], &r->v[i]);
         r->v[i].number = before + 1;
     }
+    for (int i = 0; i < r->n; i++)
+        if (r->v[i].repeats > 0) r->v[i].repeats = r->v[r->v[i].repeats - 1].number;
 }
 
 int rag_search(mem_store *s, const rag_config *c, const char *query, const rag_scope *scope, rag_result **out, char *err)
@@ -335,8 +359,9 @@ int rag_search(mem_store *s, const rag_config *c, const char *query, const rag_s
         rag_result_free(r);
         *out = r = q_alloc(sizeof *r);
         all = true;
-        struct narrowing wide = narrow;         /* its words say no more than that, there too */
+        struct narrowing wide = narrow;
         wide.on = false;
+        if (!wide.talk) wide.when.n_span = 0;   /* "last year" may stand in a text, "did I say" says no more than that */
         rc = once(s, c, query, scope, &wide, r, err);
     }
     if (rc == Q_OK) rag_narrow_say(&narrow, all, r);
@@ -392,11 +417,13 @@ void rag_join(rag_result *r, rag_result *more)
         memset(r->v[i].presence + n, 0, sizeof(double) * (size_t)m);
     }
     r->v = q_realloc(r->v, sizeof *r->v * (size_t)(had + more->n + 1));
-    int *order = rag_shown(more);
+    int *order = rag_shown(more), *to = q_alloc(sizeof *to * (size_t)(more->n_fed + 1));        /* fed ones come first: their numbers here */
     for (int i = 0; i < more->n; i++) {
         rag_passage *p = &more->v[order[i]];
         int j = 0;
         while (j < had && !(r->v[j].kind == p->kind && r->v[j].id == p->id)) j++;
+        if (p->fate == RAG_FED) to[p->number] = j < had && r->v[j].fate == RAG_FED ? r->v[j].number : r->n_fed + 1;
+        if (p->repeats > 0) p->repeats = to[p->repeats];
         if (j < had && (r->v[j].fate == RAG_FED || p->fate != RAG_FED)) {
             passage_free(p);
             continue;
@@ -420,6 +447,7 @@ void rag_join(rag_result *r, rag_result *more)
         r->v[r->n++] = *p;
     }
     free(order);
+    free(to);
     r->n_below += more->n_below;
     r->n_over += more->n_over;
     r->n_repeat += more->n_repeat;

@@ -3,7 +3,7 @@
  * thread. It never looks at memory.
  *
  * In a pattern a | parts words of which one stands there; # is a number, @ a month, % a day of the week, ~ a span (day, week, month,
- * year). Rows are tried in order at each word; the first that matches anywhere is what is meant. */
+ * year), ^ one of them by itself. Rows are tried in order at each word; the first that matches anywhere is what is meant. */
 #include "rag/when.h"
 
 #include <stdio.h>
@@ -30,7 +30,7 @@ static const struct phrase phrases[] = {
     {"за|в последние|последних|прошедшие # ~", RUNNING, DAY, 0, false, false}, {"последние|последних|прошедшие # ~", RUNNING, DAY, 0, false, false},
     {"за последнюю|последний|последние|прошедший|прошедшую ~", RUNNING, DAY, 1, false, false},
     {"couple|pair of ~ ago", AGO, DAY, 2, false, false}, {"# ~ ago", AGO, DAY, 0, false, false}, {"a|an ~ ago", AGO, DAY, 1, false, false},
-    {"пару|пара ~ назад", AGO, DAY, 2, false, false}, {"# ~ назад", AGO, DAY, 0, false, false}, {"~ назад", AGO, DAY, 1, false, false},
+    {"пару|пара ~ назад", AGO, DAY, 2, false, false}, {"# ~ назад", AGO, DAY, 0, false, false}, {"^ назад", AGO, DAY, 1, false, false},
     {"last|past|previous ~", AGO, DAY, 1, false, false}, {"last|past|previous %", WEEKDAY, DAY, 0, false, false}, {"last|past @", DATE, DAY, 0, false, true},
     {"на|в|с|за прошлой|прошлую|прошлый|прошлом|прошлое|прошлого|предыдущей|предыдущий|предыдущем|минувшей|минувший|минувшем|той ~", AGO, DAY, 1, false, false},
     {"прошлая|прошлой|прошлую|прошлый|прошлом|прошлого|предыдущей|предыдущем|минувшей|минувшем ~", AGO, DAY, 1, false, false},
@@ -109,6 +109,7 @@ static bool element(const char *p, size_t n, const char *w, struct found *f)
     int v;
     if (n == 1 && *p == '#') return (v = number(w)) >= 0 && f->n_number < 2 && (f->number[f->n_number++] = v, true);
     if (n == 1 && *p == '~') return (f->unit = unit(w)) >= 0;
+    if (n == 1 && *p == '^') return among("день|неделю|месяц|год", w) && (f->unit = unit(w)) >= 0;
     if (n == 1 && *p == '@') return (f->month = mem_month(w)) > 0;
     if (n == 1 && *p == '%') return (f->weekday = weekday(w)) >= 0;
     return one_of(p, n, w);

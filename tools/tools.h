@@ -77,6 +77,7 @@ struct tool_plan {
 };
 /* arguments: JSON as a model wrote it. Q_NOTFOUND: no such tool; Q_FORMAT: not what its schema says; else why it cannot be done. */
 int tool_plan_make(const tool_place *, const char *name, const char *arguments, tool_plan *out, char *err);
+char *tool_title(const char *name, const char *arguments);        /* of a call that is over: as a plan's title; malloc'ed */
 void tool_plan_free(tool_plan *);       /* contents, not the struct */
 
 /* ================= the policy ================= */

@@ -63,10 +63,10 @@ const char *rag_child_wait(rag_child *c, int fd, int stall_ms)
 {
     for (int waited = 0;;) {
         struct pollfd p = {.fd = fd, .events = POLLIN};
+        if (c->o.go && !c->o.go(c->o.user)) c->stopped = true;         /* also of one that never stops talking */
+        if (c->stopped) return _("stopped");
         int step = stall_ms - waited < LOOK_MS ? stall_ms - waited : LOOK_MS, n = poll(&p, 1, step);
         if (n > 0) return NULL;
-        if (c->o.go && !c->o.go(c->o.user)) c->stopped = true;
-        if (c->stopped) return _("stopped");
         if (n == 0 && (waited += step) >= stall_ms) return held_still();
     }
 }

@@ -167,8 +167,81 @@ static void people_see_scores_in_order(void)
     q_buf_free(&b);
 }
 
+/* ---- what repeats ---- */
+static const rag_passage *called(const rag_result *r, const char *label)
+{
+    for (int i = 0; i < r->n; i++)
+        if (strcmp(r->v[i].label, label) == 0) return &r->v[i];
+    return NULL;
+}
+
+/* A copy with a few other words is folded into the one that is fed, which is named; what differs in a number, or says more, is not. */
+static void near_duplicates_are_folded(void)
+{
+    static const char belfry[] = "Every spring the kestrel comes back to nest in the old belfry of Saint Mary, under the big bell, and its call is heard all over the village square by noon";
+    static const struct { const char *name, *tail; bool folded; } t[] = {
+        {"copy.md", ", I noted.", true}, {"again.md", " and by evening.", true}, {"other year.md", " in 1998.", false},
+        {"more.md", ". This year two jackdaws took its place before winter ended, and the sexton, who likes neither bird, nailed wire over every single window of the tower.", false},
+    };
+    rag_config c = rag_config_default();
+    c.max_passages = 10;
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        mem_store *s = open_new();
+        rag_result *r;
+        char *text = q_printf("%s.", belfry), *other = q_printf("%s%s", belfry, t[i].tail);
+        note(s, "# nests.md", text);
+        note(s, t[i].name, other);
+        note(s, "walk.md", "The kestrel flew over the belfry, where else would it nest.");
+        OK(rag_search(s, &c, asked, NULL, &r, err));
+        const rag_passage *a = called(r, "# nests.md"), *b = called(r, t[i].name);
+        const rag_passage *in = a && a->fate == RAG_REPEATS ? b : a, *out = in == a ? b : a;
+        CHECK_MSG(a && b && in->number > 0 && (out->fate == RAG_REPEATS) == t[i].folded, "%s: %s, %s", t[i].name, a ? rag_fate_word(a->fate) : "", b ? rag_fate_word(b->fate) : "");
+        CHECK_INT(r->n_fed, t[i].folded ? 2 : 3);
+        if (t[i].folded && out && in) {
+            q_buf why = {0};
+            char *says = q_printf("not fed: repeats one that is fed [%d]; score", in->number), *json = rag_explain_json(r, asked), *part = q_printf("\"repeats\":%d,", in->number);
+            rag_why(r, out, &why);
+            CHECK_MSG(strncmp(why.p, says, strlen(says)) == 0, "%s", why.p);
+            CHECK_MSG(strstr(json, part) != NULL, "%s", json);
+            q_buf_free(&why);
+            free(says);
+            free(json);
+            free(part);
+        }
+        rag_result_free(r);
+        free(text);
+        free(other);
+        mem_close(s);
+    }
+}
+
+/* Short turns are not taken for what stands in a longer one in another order. */
+static void short_texts_repeat_only_whole(void)
+{
+    static const struct { const char *a, *b; bool folded; } t[] = {
+        {"The kestrel likes the belfry.", "We saw that the kestrel likes the belfry best of all.", true}, {"The belfry likes the kestrel.", "We saw that the kestrel likes the belfry best of all.", false},
+        {"The kestrel nests in belfry 2.", "The kestrel nests in belfry 3.", false}, {"kestrel_nest in the belfry", "kestrel nest in the belfry", false},
+    };
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        mem_store *s = open_new();
+        rag_config c = rag_config_default();
+        rag_result *r;
+        c.min_score = 0;
+        note(s, "kestrel and belfry.md", t[i].b);
+        note(s, "a.md", t[i].a);
+        OK(rag_search(s, &c, "kestrel belfry", NULL, &r, err));
+        const rag_passage *a = called(r, "a.md"), *b = called(r, "kestrel and belfry.md");
+        CHECK(a && b && b->number == 1 && b->rank < a->rank);
+        CHECK_MSG(a && (a->fate == RAG_REPEATS) == t[i].folded && (a->fate == RAG_FED) != t[i].folded, "%s", t[i].a);
+        rag_result_free(r);
+        mem_close(s);
+    }
+}
+
 int main(void)
 {
+    RUN(near_duplicates_are_folded);
+    RUN(short_texts_repeat_only_whole);
     RUN(answers_are_not_fed_unless_wanted);
     RUN(answers_stand_behind_ones_own_words);
     RUN(answers_crowd_nothing_out);

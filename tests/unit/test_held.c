@@ -251,6 +251,23 @@ static void who_is_wanted_no_more_is_ended_with_all_it_started(void)
     free(mark);
 }
 
+/* Who talks without a pause is asked about as often. */
+static void who_never_stops_talking_is_ended_too(void)
+{
+    const char *flood = script("printf 'h\\001' >&3; printf 'y' >&3; while :; do printf 'dflood of words' >&3; done");
+    for (int at = 1; at < 40; at += 6) {
+        struct asked a = {.until = at};
+        rag_child *c = rag_child_new(&(rag_child_opts){.go = until, .user = &a, .program = flood, .limits = child_ordinary});
+        q_buf b = {0};
+        q_buf_puts(&b, GOOD);
+        const char *why = rag_child_document(c, true, &b);
+        CHECK_MSG(why && strcmp(why, "stopped") == 0 && rag_child_stopped(c), "%d: %s", at, why ? why : b.p);
+        CHECK_INT(a.n, at);
+        rag_child_free(c);
+        q_buf_free(&b);
+    }
+}
+
 /* A batch is one program; more files than one may serve are two. */
 static void one_serves_a_batch(void)
 {
@@ -273,6 +290,7 @@ int main(void)
     if (SHADOWED) SKIP("memory_has_an_end", "a sanitizer takes all addresses there are");
     else RUN(memory_has_an_end);
     RUN(who_is_wanted_no_more_is_ended_with_all_it_started);
+    RUN(who_never_stops_talking_is_ended_too);
     RUN(one_serves_a_batch);
     return memory_end();
 }

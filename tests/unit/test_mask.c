@@ -1,6 +1,6 @@
 /* Which tokens may come under a grammar: every mask against a look at each token by itself, on a small vocabulary and on Qwen3's; what a
- * mask costs in nodes of the vocabulary looked at, which no machine changes; and what a sampler makes of one. QUORUM_MASK=FILE and a
- * grammar's path: prints what masks take (nanoseconds). */
+ * mask costs in nodes of the vocabulary looked at, which no machine changes; and what a sampler makes of one. Nanoseconds are
+ * printed only. */
 #include "engine/grammar/guide.h"
 #include "engine/run/sample.h"
 #include "tests/grammar_walk.h"
@@ -12,10 +12,10 @@
 #define QWEN "../shared/data/qwen3-tokenizer/vocab.gguf"
 
 static char err[Q_ERRLEN];
-static char small_path[] = "/tmp/quorum-mask-XXXXXX";
 
 static eng_model *open_small(void)
 {
+    char small_path[] = "/tmp/quorum-mask-XXXXXX";
     fixture f;
     eng_model *m = NULL;
     eng_open_opts o = { .vocab_only = true };
@@ -215,9 +215,62 @@ static void test_sampler(void)
     sampler_free(s);
 }
 
+static const eng_model *vocabulary_of;
+
+/* The likeliest token is `first` where it may come. */
+static int32_t next_token(eng_sampler *s, const eng_config *c, float *l, int n, int32_t first, enum eng_part part)
+{
+    for (int i = 0; i < n; i++) l[i] = 0;
+    l[first] = 10;
+    eng_sampler_part(s, part);
+    int32_t t = eng_sample(s, c, l).token;
+    if (t >= 0 && !eng_token_end(vocabulary_of, t)) eng_sampler_accept(s, t);
+    return t;
+}
+
+/* A thought may be opened where the reply begins; what is in it is nobody's business; behind it the grammar is at its beginning. */
+static void test_thoughts(void)
+{
+    eng_model *m = open_small();
+    eng_config *c = eng_config_new(m);
+    int n = eng_model_info(m)->n_vocab;
+    float *l = malloc(sizeof *l * (size_t)n);
+    eng_sampler *s = eng_sampler_new(m);
+    int32_t think = -1, x = -1, y = -1, end = -1;
+    size_t k;
+    for (int32_t i = n; i-- > 0;) {
+        if (strcmp(eng_token_name(m, i), "<think>") == 0) think = i;
+        if (eng_token_end(m, i)) end = i;
+        const char *p = eng_token_bytes(m, i, &k);
+        if (k == 1 && *p == 'x') x = i;
+        if (k == 1 && *p == 'y') y = i;
+    }
+    CHECK(think >= 0 && x >= 0 && y >= 0 && end >= 0);
+    CHECK_MSG(eng_config_set(c, "sampler.grammar", "\nroot ::= \"xx\"", err) == 0 && eng_config_set(c, "sampler.temperature", "0", err) == 0, "%s", err);
+    vocabulary_of = m;
+    eng_sampler_reset(s, c);
+    CHECK_INT(next_token(s, c, l, n, think, ENG_PART_TEXT), x);       /* none may begin here */
+    eng_sampler_reset(s, c);
+    CHECK_INT(next_token(s, c, l, n, y, ENG_PART_OPENING), x);
+    eng_sampler_reset(s, c);
+    CHECK_INT(next_token(s, c, l, n, think, ENG_PART_OPENING), think);
+    for (int i = 0; i < 3; i++) CHECK_INT(next_token(s, c, l, n, y, ENG_PART_THOUGHT), y);
+    CHECK_INT(next_token(s, c, l, n, end, ENG_PART_TEXT), x);
+    CHECK_INT(next_token(s, c, l, n, y, ENG_PART_TEXT), x);
+    CHECK_INT(next_token(s, c, l, n, end, ENG_PART_TEXT), end);
+    CHECK(next_token(s, c, l, n, y, ENG_PART_TEXT) != y);
+    CHECK(eng_config_set(c, "sampler.grammar", "off", err) == 0);
+    CHECK_INT(next_token(s, c, l, n, y, ENG_PART_TEXT), y);
+    free(l);
+    eng_sampler_free(s);
+    eng_config_free(c);
+    eng_model_free(m);
+}
+
 int main(void)
 {
     RUN(test_sampler);
+    RUN(test_thoughts);
     RUN(test_small_vocabulary);
     if (access(QWEN, R_OK) == 0) {
         RUN(test_qwen3_vocabulary);

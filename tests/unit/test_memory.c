@@ -583,7 +583,7 @@ static void old_file(const char *path, int v)
         OK(store_run(&old, NULL, err, "UPDATE message SET indexed=1", ""));
         OK(store_run(&old, NULL, err, "INSERT INTO message_fts(rowid, text) SELECT id, text FROM message", ""));
     }
-    sqlite3_close(old.db);
+    store_close(&old);
 }
 
 static void every_older_schema_is_brought_up(void)

@@ -74,7 +74,7 @@ static void make(const char *path, int v)
         sqlite3_free(why);
     }
     sqlite3_exec(s.db, "VACUUM", NULL, NULL, NULL);
-    sqlite3_close(s.db);
+    store_close(&s);
 }
 
 static void copy(const char *from, const char *to)

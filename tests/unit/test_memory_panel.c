@@ -63,11 +63,11 @@ static void what_matters_is_not_cut(void)
     app.seen.ret.fed = 0;
     app.seen.ret.nothing = q_strdup("nothing fed: the source of the best, .91, is banned");
     CHECK_MSG(on_screen("nothing fed: the source of the best,") && on_screen("is banned"), "%s", (tui_grid_text(&app.grid, &app.scratch), app.scratch.p));
-    ev((agt_event){ .kind = AGT_EV_MEANING, .text = "no embedding model is called \"tern\": quorum model list shows those there are", .total = 0 });
-    CHECK_MSG(on_screen("no embedding model is called") && on_screen("shows those there are"), "%s", (tui_grid_text(&app.grid, &app.scratch), app.scratch.p));
-    ev((agt_event){ .kind = AGT_EV_MEANING, .text = "by meaning: 363 of 444, less than a minute", .done = 363, .total = 444 });
+    ev((agt_event){ .kind = AGT_EV_MEANING, .text = q_strdup("no embedding model is called \"tern\": quorum model list shows those there are"), .total = 0 });
+    CHECK_MSG(on_screen("no embedding model is called") && on_screen("quorum model list shows those there"), "%s", (tui_grid_text(&app.grid, &app.scratch), app.scratch.p));
+    ev((agt_event){ .kind = AGT_EV_MEANING, .text = q_strdup("by meaning: 363 of 444, less than a minute"), .done = 363, .total = 444 });
     CHECK_MSG(on_screen("by meaning: 363 of 444") && !on_screen("by meaning: 363 of 444,"), "%s", (tui_grid_text(&app.grid, &app.scratch), app.scratch.p));
-    ev((agt_event){ .kind = AGT_EV_MEANING, .text = "by meaning: 363 of 444", .done = 363, .total = 444 });
+    ev((agt_event){ .kind = AGT_EV_MEANING, .text = q_strdup("by meaning: 363 of 444"), .done = 363, .total = 444 });
     CHECK(on_screen("by meaning: 363 of 444"));
     tui_app_free(&app);
 }

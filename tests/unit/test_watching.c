@@ -3,6 +3,7 @@
 #include "agent/errands.h"
 #include "tests/unit/agent_help.h"
 
+#include <stdatomic.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
@@ -70,7 +71,7 @@ static void at_rest(void)
     for (int64_t end = q_now_ns() + 90000000000; q_now_ns() < end; usleep(5000)) {
         int unread = 0;
         pthread_mutex_lock(&a->watching.mu);
-        bool rests = ioctl(a->watching.in, FIONREAD, &unread) == 0 && unread == 0;
+        bool rests = ioctl(a->watching.in, FIONREAD, &unread) == 0 && unread == 0 && !a->watching.reads;
         for (int i = 0; i < a->watching.n; i++)
             rests &= !a->watching.v[i].due_ns && !a->watching.v[i].posted;
         pthread_mutex_unlock(&a->watching.mu);
@@ -225,6 +226,85 @@ static void what_was_forgotten_stays_away(void)
     free(line);
 }
 
+/* ---- nobody waits, and a stop puts off ---- */
+struct holding { atomic_bool held, go; };
+
+static void hold(void *user, const char *path)
+{
+    struct holding *h = user;
+    if (!strstr(path, "/slow"))
+        return;
+    atomic_store(&h->held, true);
+    for (int64_t end = q_now_ns() + 90000000000; !atomic_load(&h->go) && q_now_ns() < end; usleep(2000)) {}
+}
+
+/* While the thread asks to be told of a folder (a large tree, a slow disk) the list is answered. */
+static void the_list_waits_for_no_disk(void)
+{
+    struct holding h = { 0 };
+    char *line = q_printf("/watch %s", at("slow")), *off = q_printf("/watch off %s", at("slow"));
+    CHECK_INT(mkdir(at("slow"), 0700), 0);
+    put("slow/a.md", "# Loons\n\nLoons dive deep.\n");
+    at_rest();
+    pthread_mutex_lock(&a->watching.mu);
+    a->watching.before_user = &h;
+    a->watching.before = hold;
+    pthread_mutex_unlock(&a->watching.mu);
+    agt_submit(a, line);
+    for (int64_t end = q_now_ns() + 90000000000; !atomic_load(&h.held) && q_now_ns() < end;) {
+        agt_event e;
+        while (agt_next(a, &e))
+            seen_take(&s, &e);
+        usleep(2000);
+    }
+    CHECK(atomic_load(&h.held));
+    CHECK_INT(pthread_mutex_trylock(&a->watching.mu), 0);
+    pthread_mutex_unlock(&a->watching.mu);
+    free(s.page);
+    s.page = NULL;
+    agt_submit(a, "/watch");
+    CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 60000) && s.page && strstr(s.page, "/slow"));     /* while it is held */
+    CHECK(!atomic_load(&h.go));
+    atomic_store(&h.go, true);
+    CHECK(becomes("slow/a.md", 1));
+    shell(off);
+    at_rest();
+    pthread_mutex_lock(&a->watching.mu);
+    a->watching.before = NULL;
+    pthread_mutex_unlock(&a->watching.mu);
+    free(line);
+    free(off);
+}
+
+static void stop_once(void *user, const job *j)
+{
+    atomic_int *left = user;
+    if (strcmp(j->row->name, "watched") == 0 && atomic_fetch_sub(left, 1) > 0)
+        desk_stop(&a->desk);
+}
+
+/* /stop meets a look at its beginning: it is made up, and said. */
+static void a_look_that_was_stopped_is_made_up(void)
+{
+    atomic_int left = 1;
+    at_rest();
+    pthread_mutex_lock(&a->watching.mu);
+    int64_t again = a->watching.again_ns;
+    a->watching.again_ns = 50000000;
+    pthread_mutex_unlock(&a->watching.mu);
+    q_buf_clear(&s.notes);
+    desk_before(&a->desk, stop_once, &left);
+    put("notes/late.md", "# Larks\n\nLarks sing on the wing.\n");
+    CHECK(said(a, &s, "was stopped: it is made up in half a minute"));
+    CHECK(becomes("notes/late.md", 1));
+    at_rest();
+    desk_before(&a->desk, NULL, NULL);
+    CHECK(atomic_load(&left) < 0);
+    pthread_mutex_lock(&a->watching.mu);
+    a->watching.again_ns = again;
+    pthread_mutex_unlock(&a->watching.mu);
+}
+
 static void the_next_start_goes_on(void)
 {
     char *line = q_printf("/watch off %s", at("notes"));
@@ -259,6 +339,8 @@ int main(void)
     RUN(what_nothing_tells_of_is_looked_at);
     RUN(what_cannot_be_reached_is_kept);
     RUN(what_was_forgotten_stays_away);
+    RUN(the_list_waits_for_no_disk);
+    RUN(a_look_that_was_stopped_is_made_up);
     RUN(the_next_start_goes_on);
     char *rm = q_printf("rm -rf '%s'", dir);
     int rc = system(rm);

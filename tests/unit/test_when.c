@@ -71,7 +71,7 @@ static void times_are_read_in_both_languages(void)
         /* no time, or no question about what was */
         {"What may I plant in May?", "", ""}, {"What shall I cook today?", "", ""}, {"что приготовить сегодня?", "", ""}, {"How much is 5 march hares?", "", ""}, {"Who won in 1998?", "", ""},
         {"Is this week long enough?", "", ""}, {"I told my boss yesterday that the boiler broke.", "", ""}, {"How do I say thanks in Greek?", "", ""}, {"", "", ""}, {"0 days ago?", "2026-11-26", ""},
-        {"99999999999 days ago?", "", ""}, {"? ? ?", "", ""},
+        {"99999999999 days ago?", "", ""}, {"Что было 66 миллионов лет назад?", "", ""}, {"? ? ?", "", ""},
     };
     mem_store *s = open_new();
     said(s, MEM_USER, NULL, at(2020, 1, 1, 0), "Nothing of it.");

@@ -29,6 +29,9 @@ typedef struct agt_options {
     bool routing;               /* AGT_EV_ROUTING is wanted */
     bool once;                  /* one question of a script: its conversation is not what the next start opens */
     bool meaning;               /* memory is searched by meaning too, where there is an embedding model */
+    const char *folder;         /* of the project that tools are at home in; NULL: the present one */
+    const char *allow;          /* tools that may be used without asking: rules as tools/tools.h has them; NULL */
+    bool alone;                 /* nobody is there to be asked about tools: what no rule allows is denied, and ends the answer */
     bool embeds;                /* with meaning: the vectors that passages are owed are made while nothing else is to be done */
     int (*answers)(const char *model, const struct prov_opts *, struct prov **out, char *err);   /* who answers; NULL: prov_open */
 } agt_options;
@@ -49,6 +52,25 @@ enum agt_cut { AGT_WHOLE, AGT_CUT_LOOP, AGT_CUT_TOKENS, AGT_CUT_CONTEXT,     /* 
  * model's own settings. forward: of what acts on hidden states alone. */
 typedef struct agt_made { uint64_t key, forward; int64_t at; char *mark; } agt_made;  /* at -1: unknown; mark: "k 12→4", "": the first */
 
+enum agt_call_state { AGT_CALL_WAITS, AGT_CALL_RUNS, AGT_CALL_DONE, AGT_CALL_FAILED, AGT_CALL_DENIED, AGT_CALL_STOPPED };
+typedef struct agt_call {       /* of a tool, in an answer */
+    int64_t id;                 /* the store's; 0: not stored yet */
+    int64_t at;                 /* bytes of the answer's text before it */
+    char *name, *title;         /* "edit_file"; "edit_file src/a.c": one line, safe to show */
+    char *arguments, *result;   /* JSON as the model wrote it; what it read. NULL while it waits */
+    char *policy;               /* who let it be done, or did not; while it waits: why it is asked about */
+    enum agt_call_state state;
+    int64_t ms;
+    bool undoable, undone;      /* it changed a file, and /undo knows how to take that back; it was */
+    /* while it waits */
+    char *shown; bool diff;     /* what it would do: lines, safe to show; they are a diff */
+    bool question;              /* it is no call to be allowed but a question, whose answer agt_approve carries */
+    bool risky;                 /* it is asked about each time, whatever was allowed */
+    char *rule;                 /* what AGT_CHAT and AGT_FOLDER would allow: "read", "edit_file"; NULL: only AGT_ONCE */
+    char *folder;               /* of the project */
+} agt_call;
+void agt_call_free(agt_call *);              /* contents, not the struct */
+
 typedef struct agt_message {
     int64_t id, parent;         /* the store's ids; 0 = none */
     enum agt_role role;
@@ -64,6 +86,7 @@ typedef struct agt_message {
     int differs_at;             /* byte of text where it first differs from the sibling it was compared with; -1 */
     int n_config;               /* how many configurations made it */
     agt_made *made;             /* [n_config] */
+    agt_call *call; int n_call; /* in their order */
 } agt_message;
 
 typedef struct agt_chat { int64_t id; char *title; int64_t updated_ms; int n_messages; } agt_chat;
@@ -146,6 +169,10 @@ enum agt_event_kind {
     AGT_EV_COLUMNS,     /* two configurations side by side: columns (lab/lab.h); with one text a TEXT with its numbers came before */
     AGT_EV_FOUND,       /* /find: message[n_messages], snippets in text, chat id in parent          */
     AGT_EV_ASK,         /* what cannot be taken back: text = the question (lines), id for agt_answer; data: of a forgetting, as JSON */
+    AGT_EV_APPROVE,     /* a tool is to be used that a person is asked about: message->call[0], id for agt_approve; the answer waits. Until
+                           an AGT_EV_CALL or AGT_EV_DONE comes */
+    AGT_EV_CALL,        /* a tool runs, or ended: id = the answer, message->call[0] */
+    AGT_EV_PLAN,        /* what the model means to do: text = lines "[x] step", data = the same as JSON, done, total; id = the answer */
     AGT_EV_ZOOM,        /* agt_ask_zoom: number = layer, token = expert, flag = all; zoom (lab/lab.h), or text: why there is none          */
     AGT_EV_ENERGY,      /* what agt_ask_energy asked for is there: agt_get_energy                              */
     AGT_EV_MEANING,     /* agt_get_meaning says something else: text = it in words ("": nothing), name = its state, done, total (coming: of 100; broken: 0), rate: seconds left (<0 unknown) */
@@ -225,6 +252,14 @@ void agt_keep_place(agt *, int64_t chat, int64_t scroll, const char *draft);    
 void agt_setting_put(agt *, const char *key, const char *value); /* panel sizes and the like; kept in the store */
 char *agt_setting_get(agt *, const char *key);                   /* malloc'ed or NULL; from a copy in memory */
 void agt_answer(agt *, int64_t ask, bool yes);           /* to AGT_EV_ASK; unanswered, nothing is done */
+/* To AGT_EV_APPROVE, by its id; what was asked about before is not answered by it. words: with AGT_NO why not, to a question the answer; NULL. */
+enum agt_consent { AGT_NO, AGT_ONCE, AGT_CHAT /* in this conversation */, AGT_FOLDER /* always in this folder */ };
+void agt_approve(agt *, int64_t id, enum agt_consent, const char *words);
+/* What a person typed: a letter (why: words are to follow), or a line, "n not that file"; false: it is none of these, and then how is AGT_NO
+ * and words the line. The question as lines for one who types lines; malloc'ed. */
+bool agt_consent_letter(uint32_t cp, enum agt_consent *how, bool *why);
+bool agt_consent_line(const char *line, enum agt_consent *how, const char **words);
+char *agt_call_words(const agt_call *);
 bool agt_busy(const agt *);                              /* an answer or long work runs */
 bool agt_answering(agt *);                               /* an answer runs */
 bool agt_idle(agt *);                                    /* nothing at all runs or waits: all that was asked for is in the events */
@@ -377,6 +412,7 @@ const q_knob *agt_knob(const agt *, int i);
 const q_knob *agt_knob_named(const agt *, const char *name);     /* as /set and --set take names: an aka too, in any case; NULL: there is none */
 const char *agt_knob_value(agt *, const q_knob *k, q_buf *buf);
 bool agt_knob_default(agt *, const q_knob *k);
+const char *agt_knob_fixed(agt *, const q_knob *k, q_buf *buf);  /* NULL, or why it cannot be set with the model that is loaded */
 const char *agt_knob_own(agt *, const q_knob *k, q_buf *buf);    /* the model's own value, or the program's: what "default" brings back */
 typedef struct agt_knob_turn {
     int64_t message; int token;          /* its value holds from this token of this answer on; message 0: from the next answer on */

@@ -114,6 +114,10 @@
       N_("an answer again with its recorded experts forced, and under other settings: how far apart")) \
     X(trace, RUN(trace), "след", N_("save FILE"), \
       N_("write the last answer's routing as CSV, with its configuration as JSON beside it"), .words = "save", .complete = AGT_COMPLETE_PATH) \
+    X(tools, RUN(tools), "инструменты", N_("[on|read|off | allow RULES | revoke RULE | calls [N]]"), \
+      N_("what the model may do by tools, what is allowed without asking, and what was done"), .words = "on,read,off,allow,revoke,calls") \
+    X(undo, JOB(undo), "вернуть", "", \
+      N_("files that the last answer changed by tools become what they were")) \
     X(copy, UI(COPY), "копировать", "", \
       N_("copy the last answer to the clipboard"), .key = "y") \
     X(edit, RUN(edit_question), "правка", N_("[TEXT]"), \

@@ -206,6 +206,21 @@ enum desk_go desk_between(desk *d, int64_t last_ns)
     return go;
 }
 
+enum desk_go desk_await(desk *d, const atomic_bool *ready)
+{
+    enum desk_go go;
+    pthread_mutex_lock(&d->mu);
+    for (;;) {
+        bool stop = atomic_load(&d->lane[LANE_ENGINE].stop) || d->quit;
+        go = stop ? DESK_STOP : d->edits ? DESK_EDITS : DESK_GO;
+        if (go != DESK_GO || atomic_load(ready))
+            break;
+        pthread_cond_wait(&d->work, &d->mu);
+    }
+    pthread_mutex_unlock(&d->mu);
+    return go;
+}
+
 bool desk_stopped(desk *d, enum desk_lane l) { return atomic_load(&d->lane[l].stop); }
 
 bool desk_stop(desk *d)

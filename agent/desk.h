@@ -99,6 +99,9 @@ void edit_free(edit *);
 enum desk_go { DESK_GO, DESK_EDITS, DESK_STOP };
 enum desk_go desk_between(desk *, int64_t last_ns);
 
+/* The engine's thread waits for a person: DESK_GO: *ready is set (desk_stir), DESK_EDITS as above, DESK_STOP: it is to end. */
+enum desk_go desk_await(desk *, const atomic_bool *ready);
+
 bool desk_stopped(desk *, enum desk_lane);               /* at a safe point: the running job should end here */
 bool desk_wanted(desk *);                /* the engine's lane has something to do */
 void desk_glance(desk *, bool begins);

@@ -62,6 +62,10 @@ int wishes_numbered(agt *, int64_t chat, int number, struct mem_pin *, int64_t *
 /* ---- lost.c: long; text: numbers of documents whose files are looked for ---- */
 extern const job_row job_lost;
 
+/* ---- toolpage.c ---- */
+extern const job_row job_toolpage;       /* quick */
+extern const job_row job_calls;          /* quick; id: a conversation, number: of a call; 0: all */
+
 /* ---- forget.c ---- */
 /* job_forget, quick, asks about its text, a number, a title, a file or a folder, */
 extern const job_row job_forget_agreed;  /* quick: writes down what was agreed to, */

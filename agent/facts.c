@@ -103,15 +103,15 @@ static void proposals(agt *a)
     char err[Q_ERRLEN];
     mem_messages m = { 0 };
     mem_facts have = { 0 };
-    proposing x = { .p = &a->proposed, .have = &have };
+    proposing x = { .p = &a->quick.proposed, .have = &have };
     pthread_mutex_lock(&a->shown.mu);
     int64_t chat = a->shown.st.chat;
     pthread_mutex_unlock(&a->shown.mu);
-    facts_forget(&a->proposed);
+    facts_forget(&a->quick.proposed);
     int rc = mem_fact_list(a->store, &have, err);
     if (rc == Q_OK && chat)
         rc = mem_branch(a->store, chat, 0, &m, err);
-    for (int i = 0; i < m.n && rc == Q_OK && a->proposed.n < PROPOSED_MOST; i++) {
+    for (int i = 0; i < m.n && rc == Q_OK && a->quick.proposed.n < PROPOSED_MOST; i++) {
         if (m.v[i].role != MEM_USER)
             continue;
         x.message = m.v[i].id;
@@ -120,17 +120,17 @@ static void proposals(agt *a)
     }
     q_buf b = { 0 };
     cJSON *json = cJSON_CreateArray();
-    for (int i = 0; i < a->proposed.n; i++) {
-        q_buf_say(&b, "%4d  %s\n", i + 1, a->proposed.text[i]);
+    for (int i = 0; i < a->quick.proposed.n; i++) {
+        q_buf_say(&b, "%4d  %s\n", i + 1, a->quick.proposed.text[i]);
         cJSON *e = cJSON_CreateObject();
         cJSON_AddNumberToObject(e, "number", i + 1);
-        cJSON_AddStringToObject(e, "text", a->proposed.text[i]);
-        cJSON_AddNumberToObject(e, "message", (double)a->proposed.message[i]);
+        cJSON_AddStringToObject(e, "text", a->quick.proposed.text[i]);
+        cJSON_AddNumberToObject(e, "message", (double)a->quick.proposed.message[i]);
         cJSON_AddItemToArray(json, e);
     }
     if (rc < 0)
         note(&a->events, AGT_ERROR, "%s", err);
-    else if (a->proposed.n == 0)
+    else if (a->quick.proposed.n == 0)
         note(&a->events, AGT_INFO, _("nothing that was said here looks like a fact that is not remembered yet; /remember TEXT keeps one in your words"));
     else {
         q_buf_puts(&b, _("\n/remember 1 3 keeps those, /remember all keeps them all; what is not taken is not kept.\n"));
@@ -148,7 +148,7 @@ static bool numbers(const char *text) { return *text && strspn(text, "0123456789
 static void accept(agt *a, const char *text)
 {
     bool all = strcmp(text, "all") == 0 || strcmp(text, "все") == 0, want[PROPOSED_MOST] = { false };
-    facts_proposed *p = &a->proposed;
+    facts_proposed *p = &a->quick.proposed;
     for (const char *s = text; !all && *s;) {
         char *end;
         long n = strtol(s, &end, 10);

@@ -26,6 +26,9 @@ const agt_command *command_find(const char *name);          /* in either languag
 /* ---- wishes.c ---- */
 bool wishes_command(agt *, bool bans, const char *args); /* "", NUMBER, off NUMBER; false: it is none of these */
 
+/* ---- toolpage.c ---- */
+bool tools_command(agt *, const char *args);     /* false: that is none of what it takes */
+
 /* ---- pages.c: texts that commands print ---- */
 void page_context(agt *);
 void page_why(agt *);

@@ -23,19 +23,30 @@ static bool differs(const turn *t, const char *text, size_t n)
     return false;
 }
 
-static void piece(void *user, const prov_piece *p)
+static void piece(void *user, const prov_piece *now)
 {
     turn *t = user;
+    if (now->call)                         /* no part of the answer's text; the call is told when it is whole */
+        return;
+    prov_piece with = *now;
+    const prov_piece *p = &with;
+    char *parted = t->gap && !now->thinking && now->n ? q_printf("\n\n%.*s", (int)now->n, now->text) : NULL;
+    if (parted) {                        /* the first words behind a call */
+        with.text = parted;
+        with.n = strlen(parted);
+        t->gap = false;
+    }
     bool leaves = !p->thinking && differs(t, p->text, p->n);
     if (p->token >= 0)
         t->token.surprise = -p->logprob;
     q_buf_add(p->thinking ? &t->think : &t->text, p->text, p->n);
     if (leaves && (t->differs_at = view_differs(t->text.p, t->compare)) < 0)
         t->differs_at = (int)(t->text.len - p->n);       /* a byte that ends a text for everybody else */
-    agt_event e = { .kind = AGT_EV_TOKEN, .text = q_strndup(p->text, p->n), .thinking = p->thinking, .number = p->number,
+    agt_event e = { .kind = AGT_EV_TOKEN, .text = q_strndup(p->text, p->n), .thinking = p->thinking, .number = p->number + t->before.tokens,
                     .differs = leaves, .done = leaves ? t->differs_at : 0,
                     .token = p->token, .logprob = p->token >= 0 || !isnan(p->logprob) ? p->logprob : 0, .id = t->reply };
     evq_push(&t->a->events, &e);
+    free(parted);
 }
 
 void generate_begin(turn *t)
@@ -159,10 +170,22 @@ void generate_progress(turn *t)
         sync_mix(a);
 }
 
-static void token(void *user, int answer, const prov_result *r)
+/* With what the rounds before took. */
+static prov_result total(const turn *t, const prov_result *r)
+{
+    prov_result all = *r;
+    all.tokens += t->before.tokens;
+    all.thinking_tokens += t->before.thinking_tokens;
+    all.prefill_s += t->before.prefill_s;
+    all.decode_s += t->before.decode_s;
+    return all;
+}
+
+static void token(void *user, int answer, const prov_result *now)
 {
     turn *t = user;
-    t->so_far = *r;
+    const prov_result *r = &t->so_far;
+    t->so_far = total(t, now);
     costs_token(t->a, (const double[TALLY_N]){ [AGT_SPEED] = r->decode_s - t->token.decode_s, [AGT_SURPRISE] = t->token.surprise,
                                                [AGT_REPEAT] = t->token.repeat, [AGT_ENTROPY] = t->token.entropy });
     t->token.decode_s = r->decode_s;
@@ -170,6 +193,21 @@ static void token(void *user, int answer, const prov_result *r)
     generate_progress(t);
     if (q_now_ns() - t->saved_ns > 800000000)
         save(t);
+}
+
+static void call(void *user, int answer, const prov_call *c)
+{
+    turn *t = user;
+    t->calls.v = q_realloc(t->calls.v, sizeof *t->calls.v * (size_t)(t->calls.n + 1));
+    t->calls.v[t->calls.n++] = (called){ q_utf8_clean(c->name, strlen(c->name)), q_strdup(c->arguments ? c->arguments : "") };
+}
+
+void generate_segment(turn *t)
+{
+    t->before = t->so_far;
+    t->token.decode_s = 0;
+    t->segment = t->text.len;
+    t->gap = t->text.len > 0;
 }
 
 /* ---- between two tokens ---- */
@@ -213,6 +251,7 @@ static bool between(void *user, int answer, int tokens)
 {
     turn *t = user;
     agt *a = t->a;
+    tokens += t->before.tokens;
     for (enum desk_go go; (go = desk_between(&a->desk, t->last_ns)) != DESK_GO;) {
         if (go == DESK_STOP)
             return false;
@@ -269,7 +308,7 @@ static void prefilled(void *user, const prov_result *r)
         t->trace->made = origin_runs(t->a, t->made);
         t->made = NULL;
     } else if (r->evaluated && t->trace->made)
-        t->trace->made = origin_turned(t->a, t->trace->made, r->tokens);
+        t->trace->made = origin_turned(t->a, t->trace->made, r->tokens + t->before.tokens);
     t->saved_ns = q_now_ns();
 }
 
@@ -281,16 +320,16 @@ enum mem_status generate(turn *t, const prov_request *r, const char **finish, ch
         [PROV_STOPPED] = { "stopped", MEM_STOPPED }, [PROV_FAILED] = { NULL, MEM_FAILED } };
     agt *a = t->a;
     prov_hooks h = { .user = t, .between = between, .prefill = prefill, .prefilled = prefilled, .piece = piece, .position = position,
-                     .token = token, .repeats = repeats, .unrouted = unrouted, .enough = enough };
+                     .token = token, .call = call, .repeats = repeats, .unrouted = unrouted, .enough = enough };
     t->token.surprise = t->token.repeat = t->token.entropy = NAN;
     desk_enough(&a->desk, false);        /* what was meant for another answer */
     a->seat.config_changed = false;
     a->seat.prefill_from = q_now_ns();
     a->seat.holds = a->chat.id;
-    if (desk_stopped(&a->desk, LANE_ENGINE))
-        t->so_far.finish = PROV_STOPPED;
-    else
-        prov_ask(a->seat.who, r, &h, &t->so_far, err);
+    prov_result now = { .finish = PROV_STOPPED };
+    if (!desk_stopped(&a->desk, LANE_ENGINE))
+        prov_ask(a->seat.who, r, &h, &now, err);
+    t->so_far = total(t, &now);
     if (t->so_far.finish == PROV_FULL)
         note(&a->events, AGT_WARN, _("the answer reached the end of the context: /set context.length gives more room, or ask to go on"));
     if (t->so_far.finish == PROV_FAILED)

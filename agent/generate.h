@@ -4,6 +4,7 @@
 
 #include "agent/room.h"
 
+typedef struct called { char *name, *arguments; } called;         /* a call of a tool as the model wrote it */
 typedef struct turn {
     agt *a;
     int64_t reply;
@@ -18,6 +19,12 @@ typedef struct turn {
     int64_t elder;                       /* the sibling that it is made beside; 0: the one before it, if there is one */
     char *compare;                       /* its text; NULL: there is none */
     int differs_at;
+    /* tools */
+    struct { struct called *v; int n; } calls;       /* of the present round */
+    prov_result before;                  /* of the rounds before this one */
+    size_t segment;                      /* bytes of text before this round's */
+    int round;
+    bool malformed, gap;                 /* a call of the round before could not be read; words stood before it */
     uint64_t asked, fetched;             /* prov_room's when its first token was evaluated */
     int64_t saved_ns, last_ns;
     struct {                             /* the last one */
@@ -29,6 +36,7 @@ typedef struct turn {
 
 /* Asks, and tells the store, the lab and the front end what comes. finish: one word for the store, "" = by itself; or err. */
 enum mem_status generate(turn *t, const prov_request *r, const char **finish, char *err);
+void generate_segment(turn *t);          /* what comes next stands behind calls of tools */
 void generate_begin(turn *t);            /* what was given is said and stored; it is no token of the answer's */
 char *generate_config(const turn *t);    /* the present configuration with the answer's seed, as JSON; malloc'ed */
 void generate_progress(turn *t);

@@ -26,9 +26,9 @@ static void save(agt *a, const job *j)
 {
     char err[Q_ERRLEN];
     int rc = mem_reply_save(a->store, j->id, j->text, strlen(j->text), j->value, strlen(j->value), err);
-    if (rc < 0 && rc != Q_NOTFOUND && a->save_failed != j->id) {     /* not found: the reply has ended meanwhile, with all of its text */
+    if (rc < 0 && rc != Q_NOTFOUND && a->quick.save_failed != j->id) {     /* not found: the reply has ended meanwhile, with all of its text */
         note(&a->events, AGT_ERROR, "%s", err);
-        a->save_failed = j->id;          /* once an answer: on a full disk it would stand between its lines every second */
+        a->quick.save_failed = j->id;          /* once an answer: on a full disk it would stand between its lines every second */
     }
 }
 

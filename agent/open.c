@@ -149,13 +149,20 @@ int agt_open(const agt_options *o, agt **out, char *err)
     prefer_open(&a->prefer);
     lost_open(&a->lost);
     speller_open(&a->speller);
+    toolbox_open(&a->toolbox);
+    a->toolbox.folder = realpath(o->folder ? o->folder : ".", NULL);
+    if (!a->toolbox.folder)
+        a->toolbox.folder = q_strdup(o->folder ? o->folder : ".");
+    a->toolbox.alone = o->alone;
     embedder_open(&a->embedder);
     a->base = o->base;
     a->once = o->once;
     a->routing = o->routing;
     a->seat.open = o->answers ? o->answers : prov_open;
     a->seat.path = o->model ? q_strdup(o->model) : NULL;
-    rc = mem_open(o->db, &a->store, err);
+    rc = o->allow ? tool_rules_add(&a->toolbox.given, o->allow, err) : Q_OK;
+    if (rc == Q_OK)
+        rc = mem_open(o->db, &a->store, err);
     if (rc == Q_OK)
         a->watch = lab_watch_new(a->store);
     if (rc == Q_OK)
@@ -244,7 +251,8 @@ void agt_close(agt *a)
     prefer_close(&a->prefer);
     lost_close(&a->lost);
     speller_close(&a->speller);
-    facts_forget(&a->proposed);
+    toolbox_close(&a->toolbox);
+    facts_forget(&a->quick.proposed);
     shown_free(&a->shown);
     lab_watch_free(a->watch);
     free(a->seat.path);

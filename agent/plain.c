@@ -5,6 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+void agt_call_free(agt_call *c)
+{
+    free(c->name);
+    free(c->title);
+    free(c->arguments);
+    free(c->result);
+    free(c->policy);
+    free(c->shown);
+    free(c->rule);
+    free(c->folder);
+    memset(c, 0, sizeof *c);
+}
+
 void agt_message_free(agt_message *m)
 {
     if (!m)
@@ -15,6 +28,9 @@ void agt_message_free(agt_message *m)
     for (int i = 0; m->made && i < m->n_config; i++)
         free(m->made[i].mark);
     free(m->made);
+    for (int i = 0; m->call && i < m->n_call; i++)
+        agt_call_free(&m->call[i]);
+    free(m->call);
     memset(m, 0, sizeof *m);
 }
 

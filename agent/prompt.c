@@ -40,10 +40,22 @@ static enum prov_role role_of(const mem_message *m)
     return m->role == MEM_USER ? PROV_USER : m->role == MEM_ASSISTANT ? PROV_ASSISTANT : m->role == MEM_TOOL ? PROV_TOOL : PROV_SYSTEM;
 }
 
-void prompt_free(prompt *p)
+static void forget_messages(prompt *p)
 {
     free(p->message);
+    free(p->call);
     free(p->raw);
+    strings_free(&p->kept);
+    p->message = NULL;
+    p->call = NULL;
+    p->raw = NULL;
+    p->n = p->n_call = 0;
+}
+
+void prompt_free(prompt *p)
+{
+    forget_messages(p);
+    free(p->tool);
     free(p->system);
     free(p->question);
     *p = (prompt){ 0 };
@@ -51,8 +63,64 @@ void prompt_free(prompt *p)
 
 prov_request prompt_request(const prompt *p)
 {
-    return (prov_request){ .message = p->message, .n_message = p->n, .raw = p->raw, .n_raw = p->raw ? strlen(p->raw) : 0,
-                           .begin = p->begin, .n_begin = p->begin ? strlen(p->begin) : 0, .think = p->think };
+    return (prov_request){ .message = p->message, .n_message = p->n, .raw = p->raw, .n_raw = p->raw ? strlen(p->raw) : 0, .tool = p->tool, .n_tool = p->n_tool,
+                           .call = p->call, .n_call = p->n_call, .begin = p->begin, .n_begin = p->begin ? strlen(p->begin) : 0, .think = p->think };
+}
+
+/* ---- messages ---- */
+static void say(prompt *p, enum prov_role role, const char *text, size_t n, const char *call)
+{
+    if ((p->n & (p->n - 1)) == 0)
+        p->message = q_realloc(p->message, sizeof *p->message * (size_t)(p->n ? 2 * p->n : 1));
+    p->message[p->n++] = (prov_message){ role, text, n, call };
+}
+
+static const char *keep(prompt *p, char *text)
+{
+    strings_add(&p->kept, text);
+    return text;
+}
+
+/* An id of a call is its number in the request: nine letters, as some templates want them, and the same whenever it is made again. */
+void prompt_go_on(prompt *p, const char *text, size_t n, const prompt_done *done, int n_done)
+{
+    int at = p->n, first = p->n_call;
+    say(p, PROV_ASSISTANT, keep(p, q_strndup(text, n)), n, NULL);
+    for (int i = 0; i < n_done; i++) {
+        if ((p->n_call & (p->n_call - 1)) == 0)
+            p->call = q_realloc(p->call, sizeof *p->call * (size_t)(p->n_call ? 2 * p->n_call : 1));
+        const char *id = keep(p, q_printf("c%08d", p->n_call + 1));
+        p->call[p->n_call++] = (prov_past_call){ at, { id, keep(p, q_strdup(done[i].name)), keep(p, q_strdup(done[i].arguments)) } };
+    }
+    for (int i = 0; i < n_done; i++) {
+        const char *result = keep(p, done[i].result);
+        say(p, PROV_TOOL, result, strlen(result), p->call[first + i].call.id);
+    }
+}
+
+/* An answer in which tools were called: what was said and done, in turns, as it was. False: none was, or nobody here knows of tools. */
+static bool with_calls(const agt *a, const mem_message *m, prompt *out)
+{
+    char err[Q_ERRLEN];
+    mem_calls l = { 0 };
+    if (m->role != MEM_ASSISTANT || out->base || !(prov_about(a->seat.who)->can & PROV_TOOLS) || mem_call_list(a->store, m->id, &l, err) < 0)
+        return false;
+    size_t from = 0, all = strlen(m->text);
+    bool any = l.n > 0;
+    for (int i = 0, to; i < l.n; i = to) {
+        prompt_done *done = q_alloc(sizeof *done * (size_t)l.n);
+        for (to = i; to < l.n && l.v[to].round == l.v[i].round; to++)
+            done[to - i] = (prompt_done){ l.v[to].name, l.v[to].arguments,
+                                          l.v[to].undone ? q_printf("%s\n[the person has undone this change]", l.v[to].result) : q_strdup(l.v[to].result) };
+        size_t at = l.v[i].at < (int64_t)from ? from : (size_t)l.v[i].at < all ? (size_t)l.v[i].at : all;
+        prompt_go_on(out, m->text + from, at - from, done, to - i);
+        from = at + strspn(m->text + at, "\n");
+        free(done);
+    }
+    if (any && from < all)
+        say(out, PROV_ASSISTANT, keep(out, q_strdup(m->text + from)), all - from, NULL);
+    mem_calls_free(&l);
+    return any;
 }
 
 static char *prompt_text(const agt *a, const prompt *p)
@@ -70,18 +138,14 @@ static int render(const agt *a, const mem_messages *path, int from, prompt *out,
 {
     q_buf b = { 0 };
     int last = path->n - 1;
-    free(out->message);
-    free(out->raw);
-    out->message = q_alloc(sizeof *out->message * (size_t)(path->n + 1));
-    out->raw = NULL;
-    out->n = 0;
+    forget_messages(out);
     if (*out->system)
-        out->message[out->n++] = (prov_message){ PROV_SYSTEM, out->system, strlen(out->system), NULL };
+        say(out, PROV_SYSTEM, out->system, strlen(out->system), NULL);
     for (int i = from; i <= last; i++) {
         const char *text = i == last ? out->question : path->v[i].text;
         q_buf_puts(&b, text);
-        if (path->v[i].role != MEM_ASSISTANT || *text)   /* stopped before its first word */
-            out->message[out->n++] = (prov_message){ role_of(&path->v[i]), text, strlen(text), NULL };
+        if ((i == last || !with_calls(a, &path->v[i], out)) && (path->v[i].role != MEM_ASSISTANT || *text))   /* stopped before its first word */
+            say(out, role_of(&path->v[i]), text, strlen(text), NULL);
     }
     if (out->base)                       /* raw text goes on: everything said so far, as it stands */
         out->raw = q_buf_take(&b);
@@ -157,6 +221,25 @@ static int too_long(const agt *a, const char *message, const prompt *p, int toke
                  tokens, size, most->what, most_n);
 }
 
+bool prompt_offers(agt *a, const tool_row *row)
+{
+    q_buf b = { 0 };
+    const char *mode = settings_value(&a->settings, "agent.tools", &b);
+    bool yes = !a->base && (prov_about(a->seat.who)->can & PROV_TOOLS) && (strcmp(mode, "all") == 0 || (strcmp(mode, "read") == 0 && !tool_class_changes(row->class)));
+    q_buf_free(&b);
+    return yes;
+}
+
+static void offer(agt *a, prompt *out)
+{
+    int n;
+    const tool_row *row = tool_rows(&n);
+    out->tool = q_alloc(sizeof *out->tool * (size_t)n);
+    for (int i = 0; i < n; i++)
+        if (prompt_offers(a, &row[i]))
+            out->tool[out->n_tool++] = (prov_tool){ row[i].name, row[i].help, row[i].schema };
+}
+
 /* The context-full policy. The system text and the newest turns stay; older turns are dropped whole, and when some must
  * go, enough go that a quarter of the context is free again, so that not every further turn re-evaluates everything.
  * Which message the branch is kept from is remembered (chat.keep_from) while it lies on the branch. */
@@ -166,6 +249,7 @@ int prompt_build(agt *a, const mem_messages *path, const rag_result *r, prompt *
     q_buf sys = { 0 };
     *out = (prompt){ .begin = out->begin, .base = a->base, .system = q_strdup(settings_value(&a->settings, "chat.system", &sys)), .question = framed(r, path->v[last].text) };
     q_buf_free(&sys);
+    offer(a, out);
     int from = first_kept(a, path, out, size, reserve);
     while ((tokens = render(a, path, from, out, err)) >= 0 && tokens + (from < last ? reserve : 16) > size) {
         if (from == last)

@@ -15,6 +15,7 @@
 #include "agent/settings.h"
 #include "agent/shown.h"
 #include "agent/speller.h"
+#include "agent/toolbox.h"
 #include "agent/waits.h"
 #include "agent/watching.h"
 #include "memory/memory.h"
@@ -34,12 +35,15 @@ struct agt {
     lost lost;
     watching watching;                   /* folders; has its own mutex */
     speller speller;
+    toolbox toolbox;
     embedder embedder;
     lab_watch *watch;                    /* routing; has its own mutex; constant after agt_open */
     _Atomic uint64_t errands;            /* the order of the last one that was accepted */
     struct { _Atomic int64_t hour; atomic_bool failed; } backup;         /* when one was last asked for; that it failed was said */
-    facts_proposed proposed;             /* quick lane: of facts, what /remember? showed */
-    int64_t save_failed;                 /* quick lane: the reply whose partial text could not be stored, as was said */
+    struct {                             /* quick lane */
+        facts_proposed proposed;         /* of facts, what /remember? showed */
+        int64_t save_failed;             /* the reply whose partial text could not be stored, as was said */
+    } quick;
     chat_now chat;                         /* engine's thread */
     seat seat;                           /* engine's thread */
     struct unstored *unstored;           /* engine's thread: answers that are still to be stored; see talk.h */

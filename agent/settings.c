@@ -12,6 +12,15 @@
 
 /* The knob, and its value where nobody gave one. */
 static const struct { q_knob knob; const char *standard; } rows[] = {
+    { .knob = { .name = "agent.tools", .aka = "tools", .type = Q_KNOB_CHOICE, .choices = "off,read,all", .effect = Q_EFFECT_PROMPT,
+                .help = N_("what a model may ask to do: nothing, what only reads, or all tools; each is asked about first unless a rule allows it (/tools)") },
+      .standard = "off" },
+    { .knob = { .name = "agent.steps", .type = Q_KNOB_INT, .min = 1, .max = 1000, .effect = Q_EFFECT_PROMPT,
+                .help = N_("how often an answer may go on after tools") },
+      .standard = "24" },
+    { .knob = { .name = "agent.tokens", .type = Q_KNOB_INT, .min = 0, .max = 100000000, .effect = Q_EFFECT_PROMPT,
+                .help = N_("how many tokens an answer with tools may say in all; 0: as many as it takes") },
+      .standard = "20000" },
     { .knob = { .name = "context.policy", .type = Q_KNOB_CHOICE, .choices = "continue,recompute", .effect = Q_EFFECT_FORWARD,
                 .help = N_("cached tokens after a knob that acts on hidden states: kept as they are, or evaluated anew") },
       .standard = "continue" },

@@ -251,6 +251,12 @@ static void map(agt *a, const agt_command *c, char *args)
 
 static void choose(agt *a, const agt_command *c, char *args) { prefer_choose(a, args); }
 
+static void tools(agt *a, const agt_command *c, char *args)
+{
+    if (!tools_command(a, args))
+        usage(a, c);
+}
+
 static void trace(agt *a, const agt_command *c, char *args)
 {
     char *file = strncmp(args, "save ", 5) == 0 ? trim(args + 5) : q_strdup("");

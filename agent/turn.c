@@ -4,6 +4,7 @@
 #include "agent/generate.h"
 #include "agent/past.h"
 #include "agent/talk.h"
+#include "agent/tooling.h"
 #include "agent/view.h"
 #include "lab/lab.h"
 
@@ -282,7 +283,7 @@ static bool answer(agt *a, const asked *how)
         r.seed = t.seed;
         t.made = origin_begin(a, &p, found, sync_policy(&a->settings) == PROV_RECOMPUTE);
         r.policy = a->seat.after_again ? PROV_RECOMPUTE : sync_policy(&a->settings);
-        enum mem_status status = generate(&t, &r, &finish, err);
+        enum mem_status status = tooling_converse(&t, &p, &r, &finish, err);
         end(&t, status, finish);
     }
     prompt_free(&p);

@@ -1,6 +1,7 @@
 /* agent/view: see view.h. */
 #include "agent/view.h"
 #include "provider/provider.h"
+#include "tools/tools.h"
 
 #include <cjson/cJSON.h>
 
@@ -99,6 +100,34 @@ static agt_made *view_made(const mem_message *m)
     return v;
 }
 
+static enum agt_call_state state_of(enum mem_call_state s)
+{
+    static const enum agt_call_state state[] = { [MEM_CALL_DONE] = AGT_CALL_DONE, [MEM_CALL_FAILED] = AGT_CALL_FAILED, [MEM_CALL_DENIED] = AGT_CALL_DENIED,
+                                                 [MEM_CALL_STOPPED] = AGT_CALL_STOPPED };
+    return (unsigned)s < sizeof state / sizeof *state ? state[s] : AGT_CALL_FAILED;
+}
+
+agt_call view_call(const mem_call *c)
+{
+    return (agt_call){ .id = c->id, .at = c->at, .name = q_strdup(c->name), .title = tool_title(c->name, c->arguments), .arguments = q_strdup(c->arguments),
+                       .result = q_strdup(c->result), .policy = q_strdup(c->policy), .state = state_of(c->state), .ms = c->ms, .undoable = *c->path && c->kept && !c->undone,
+                       .undone = c->undone };
+}
+
+static void view_calls(mem_store *s, const mem_message *m, agt_message *out)
+{
+    char err[Q_ERRLEN];
+    mem_calls l = { 0 };
+    if (m->role != MEM_ASSISTANT || mem_call_list(s, m->id, &l, err) < 0 || l.n == 0) {
+        mem_calls_free(&l);
+        return;
+    }
+    out->call = q_alloc(sizeof *out->call * (size_t)l.n);
+    for (out->n_call = 0; out->n_call < l.n; out->n_call++)
+        out->call[out->n_call] = view_call(&l.v[out->n_call]);
+    mem_calls_free(&l);
+}
+
 void view_message(mem_store *s, const mem_message *m, agt_message *out)
 {
     static const enum agt_role role[] = { [MEM_SYSTEM] = AGT_SYSTEM, [MEM_USER] = AGT_USER, [MEM_ASSISTANT] = AGT_ASSISTANT, [MEM_TOOL] = AGT_SYSTEM };
@@ -117,6 +146,7 @@ void view_message(mem_store *s, const mem_message *m, agt_message *out)
     out->decode_s = m->stats.decode_s;
     out->sibling = m->sibling;
     out->n_siblings = m->siblings;
+    view_calls(s, m, out);
     out->n_config = m->n_config;
     out->differs_at = differs(s, m);
     if (m->n_config) {

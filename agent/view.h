@@ -10,6 +10,7 @@
 
 enum agt_state view_state(enum mem_status);
 void view_message(mem_store *, const mem_message *m, agt_message *out);
+agt_call view_call(const mem_call *);
 /* Byte where text leaves other: where that word begins, or the character in a word that is very long; -1: it does not, as
  * far as it goes. */
 int view_differs(const char *text, const char *other);

@@ -12,6 +12,7 @@
 
 #include <cjson/cJSON.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <math.h>
 #include <signal.h>
@@ -23,7 +24,7 @@
 
 const cli_command cli_chat = { "chat", N_(
     "quorum [-m FILE|NAME] [--db FILE] [--set NAME=VALUE]... [--grammar FILE | --json-schema FILE] [--base]\n"
-    "       [--repl | --json | -p TEXT [--json | --show-prompt]]\n"
+    "       [--allow RULES] [--repl | --json | -p TEXT [--json | --show-prompt]]\n"
     "    talk with the model: full screen, --repl in a line editor, -p one question\n"
     "    -m        a GGUF file, or a part of a known model's name; without it the default model\n"
     "    --db      the file that keeps conversations and memory (:memory: keeps nothing)\n"
@@ -35,6 +36,9 @@ const cli_command cli_chat = { "chat", N_(
     "    -p TEXT   standard output carries the answer alone; what is piped in is attached as text. The question is kept as\n"
     "              a new conversation; earlier conversations are not searched (memory.chats=off) unless --set says so\n"
     "    --show-prompt  with -p: the prompt as the model would read it, instead of an answer; nothing is kept\n"
+    "    --allow   tools that the model may use without asking: read,edit_file:src/* ...; turns tools on. With -p what is not\n"
+    "              allowed is denied, ends the answer (finish \"denied\") and gives status 1\n"
+    "    --approve-fd N  with -p or --json: who is asked about tools, a line of descriptor N a call: y, a, f, n WHY\n"
     "    --json    one event a line, each with \"v\":1 and \"event\"; without -p standard input is read line by line, as if\n"
     "              typed, commands too:\n"
     "              retrieval  fed, tokens, best, min_score, passages [n, source, heading, score, tokens, fed, fate, pinned, why]\n"
@@ -46,6 +50,10 @@ const cli_command cli_chat = { "chat", N_(
     "              page       name, text, data: what a command printed\n"
     "              source     name, text, from, to: a passage (bytes from..to of text) with what stands around it\n"
     "              ask        text: y as the next line says yes\n"
+    "              approve    id, tool, title, arguments, shown, diff, why, rule, folder, question: the next line answers: y once,\n"
+    "                         a in this conversation, f always in this folder, n WHY; to a question: the answer\n"
+    "              call       message, tool, title, arguments, state, policy, result, ms\n"
+    "              plan       text, steps [text, state], done, total\n"
     "              error      text\n"
     "    --routing with --json: after each token the experts that ran for it: routing  index, id, position, layers [layer,\n"
     "              experts, weights, entropy, margin]"), cmd_chat };
@@ -57,6 +65,8 @@ typedef struct options {
     const char **set;
     int n_set;
     bool base, repl, json, show, routing;
+    const char *allow;                   /* --allow; NULL */
+    int approve_fd;                      /* who is asked about tools; -1: standard input with --json, else nobody with -p */
 } options;
 
 
@@ -122,8 +132,10 @@ static void json_retrieval(const agt_retrieval *r)
     line(o);
 }
 
-static void json_done(const agt_event *e, int64_t chat)
+static void json_done(agt *a, const agt_event *e)
 {
+    agt_status now;
+    agt_get_status(a, &now);
     static const char *const state[] = { [AGT_PARTIAL] = "partial", [AGT_DONE] = "done", [AGT_STOPPED] = "stopped", [AGT_FAILED] = "failed" };
     const agt_message *m = e->message;
     cJSON *o = event("done");
@@ -138,7 +150,7 @@ static void json_done(const agt_event *e, int64_t chat)
     cJSON_AddNumberToObject(o, "decode_s", m->decode_s);
     cJSON_AddNumberToObject(o, "tokens_per_s", e->rate);
     cJSON_AddStringToObject(o, "configuration", m->label ? m->label : "");
-    cJSON_AddNumberToObject(o, "chat", (double)chat);
+    cJSON_AddNumberToObject(o, "chat", (double)now.chat);
     cJSON_AddNumberToObject(o, "message", (double)m->id);
     line(o);
 }
@@ -163,6 +175,81 @@ static void json_set(agt *a, const options *o)
         if (k)
             json_knob(k->name, agt_knob_value(a, k, &b), 0, "");
         free(name);
+    }
+    q_buf_free(&b);
+}
+
+/* ---- tools ---- */
+static void json_call(const char *name, const agt_event *e)
+{
+    static const char *const state[] = { [AGT_CALL_WAITS] = "waits", [AGT_CALL_RUNS] = "runs", [AGT_CALL_DONE] = "done", [AGT_CALL_FAILED] = "failed", [AGT_CALL_DENIED] = "denied",
+                                         [AGT_CALL_STOPPED] = "stopped" };
+    const agt_call *c = &e->message->call[0];
+    bool asks = e->kind == AGT_EV_APPROVE;
+    cJSON *j = event(name);
+    cJSON_AddNumberToObject(j, asks ? "id" : "message", (double)e->id);
+    cJSON_AddStringToObject(j, "tool", c->name);
+    cJSON_AddStringToObject(j, "title", c->title);
+    cJSON_AddStringToObject(j, "arguments", c->arguments ? c->arguments : "");
+    cJSON_AddStringToObject(j, asks ? "why" : "policy", c->policy ? c->policy : "");
+    if (asks) {
+        cJSON_AddStringToObject(j, "shown", c->shown ? c->shown : "");
+        cJSON_AddBoolToObject(j, "diff", c->diff);
+        cJSON_AddBoolToObject(j, "question", c->question);
+        cJSON_AddStringToObject(j, "rule", c->rule ? c->rule : "");
+        cJSON_AddStringToObject(j, "folder", c->folder ? c->folder : "");
+    } else {
+        cJSON_AddStringToObject(j, "state", c->undone ? "undone" : state[c->state]);
+        cJSON_AddStringToObject(j, "result", c->result ? c->result : "");
+        cJSON_AddNumberToObject(j, "ms", (double)c->ms);
+    }
+    line(j);
+}
+
+static void json_plan(const agt_event *e)
+{
+    cJSON *j = event("plan");
+    cJSON_AddStringToObject(j, "text", e->text);
+    cJSON_AddNumberToObject(j, "done", (double)e->done);
+    cJSON_AddNumberToObject(j, "total", (double)e->total);
+    if (e->data)
+        cJSON_AddRawToObject(j, "steps", e->data);
+    line(j);
+}
+
+/* A line of the descriptor that answers; false: its end. What comes behind it stays for the next. */
+static bool answer_line(int fd, q_buf *out)
+{
+    q_buf_clear(out);
+    q_buf_puts(out, "");
+    for (char c; !interrupted;) {
+        ssize_t n = read(fd, &c, 1);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return out->len > 0;
+        if (c == '\n')
+            return true;
+        if (c != '\r' && out->len < 65536)
+            q_buf_putc(out, c);
+    }
+    return false;
+}
+
+/* One line of the descriptor is the answer; without one nobody is there. */
+static void approve_by(agt *a, const agt_event *e, int fd)
+{
+    const agt_call *c = &e->message->call[0];
+    enum agt_consent how = AGT_ONCE;
+    q_buf b = { 0 };
+    const char *words;
+    if (!answer_line(fd, &b))
+        agt_stop(a);
+    else {
+        words = b.p;
+        if (!c->question)
+            agt_consent_line(b.p, &how, &words);
+        agt_approve(a, e->id, how, words);
     }
     q_buf_free(&b);
 }
@@ -209,12 +296,10 @@ static void json_event(agt *a, const options *o, const agt_event *e)
         line(j);
         break;
     case AGT_EV_KNOB: json_knob(e->name, e->text, e->number, e->note ? e->note : ""); break;
-    case AGT_EV_DONE: {
-        agt_status s;
-        agt_get_status(a, &s);
-        json_done(e, s.chat);
-        break;
-    }
+    case AGT_EV_APPROVE: json_call("approve", e); break;
+    case AGT_EV_CALL: json_call("call", e); break;
+    case AGT_EV_PLAN: json_plan(e); break;
+    case AGT_EV_DONE: json_done(a, e); break;
     case AGT_EV_TEXT:
         j = event("page");
         cJSON_AddStringToObject(j, "name", e->name ? e->name : "");
@@ -269,6 +354,12 @@ static void plain_event(const agt_event *e, said *s)
         s->any = true;
         s->newline = e->text[strlen(e->text) - 1] == '\n';
         break;
+    case AGT_EV_APPROVE: {
+        char *words = agt_call_words(&e->message->call[0]);
+        q_say_text(stderr, words);
+        free(words);
+        break;
+    }
     case AGT_EV_NOTE:
         if (e->level != AGT_INFO)
             q_say(stderr, "quorum: %s\n", e->text);
@@ -309,7 +400,9 @@ static int one_shot(agt *a, const options *o, const char *text)
             if (e.kind == AGT_EV_DONE) {
                 s.ended = true;
                 s.failed = e.message->state != AGT_DONE;
-            } else if (e.kind == AGT_EV_TEXT && o->show) {
+            } else if (e.kind == AGT_EV_APPROVE)
+                approve_by(a, &e, o->approve_fd);
+            else if (e.kind == AGT_EV_TEXT && o->show) {
                 q_say_text(stdout, e.text);
                 s.ended = s.any = true;
                 s.newline = !*e.text || e.text[strlen(e.text) - 1] == '\n';
@@ -334,7 +427,7 @@ static int one_shot(agt *a, const options *o, const char *text)
     return s.failed || interrupted ? 1 : 0;
 }
 
-typedef struct lines { int64_t ask; bool failed, quit, chats; } lines;
+typedef struct lines { int64_t ask, approve; bool question, failed, quit, chats; } lines;
 
 /* ---- lists that the full screen shows as panels, as pages ---- */
 static void json_page(const char *name, q_buf *text, cJSON *data)
@@ -424,13 +517,19 @@ static void instead(agt *a, const agt_event *e, lines *l)
 /* Until nothing runs. False: it was interrupted, or nobody reads. */
 static bool follow(agt *a, const options *o, lines *l)
 {
-    for (bool idle = false; !idle && !interrupted && !ferror(stdout);) {
+    for (bool idle = false; !idle && !l->approve && !interrupted && !ferror(stdout);) {
         agt_event e;
         idle = agt_idle(a);              /* before the events: what was asked for is all there then */
         while (agt_next(a, &e)) {
             json_event(a, o, &e);
             l->ask = e.kind == AGT_EV_ASK ? e.id : l->ask;
             l->failed |= e.kind == AGT_EV_NOTE && e.level == AGT_ERROR;
+            if (e.kind == AGT_EV_APPROVE && o->approve_fd >= 0)
+                approve_by(a, &e, o->approve_fd);
+            else if (e.kind == AGT_EV_APPROVE) {
+                l->approve = e.id;
+                l->question = e.message->call[0].question;
+            }
             if (e.kind == AGT_EV_UI) {
                 instead(a, &e, l);
                 idle = false;            /* it may have asked for something: a line ends with what came of it */
@@ -473,6 +572,17 @@ static int json_lines(agt *a, const options *o)
     for (ssize_t n; on && !l.quit && (n = getline(&text, &cap, stdin)) >= 0;) {
         while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
             text[--n] = 0;
+        if (l.approve && *text != '/') {
+            enum agt_consent how = AGT_ONCE;
+            const char *words = text;
+            if (!l.question)
+                agt_consent_line(text, &how, &words);
+            agt_approve(a, l.approve, how, words);
+            l.approve = 0;
+            on = follow(a, o, &l);
+            continue;
+        }
+        l.approve = 0;
         bool agreed = l.ask && one_of(text, yes, 4), answer = l.ask && (agreed || one_of(text, no, 4));
         if (l.ask)
             agt_answer(a, l.ask, agreed);
@@ -481,7 +591,7 @@ static int json_lines(agt *a, const options *o)
             agt_submit(a, text);
         on = follow(a, o, &l);
     }
-    if (!on)
+    if (!on || l.approve)                /* nobody is left to be asked */
         agt_stop(a);
     free(text);
     return l.failed || !on ? 1 : 0;
@@ -510,10 +620,36 @@ static int attach(q_buf *question, char *err)
     return rc;
 }
 
+/* The descriptor that --approve-fd names is there and can be read. */
+static bool readable(const char *text, int *fd)
+{
+    char *end;
+    long n = strtol(text, &end, 10);
+    int mode = *text && !*end && n >= 0 && n < 1 << 20 ? fcntl((int)n, F_GETFL) : -1;
+    *fd = (int)n;
+    return mode >= 0 && (mode & O_ACCMODE) != O_WRONLY;
+}
+
+static int excluded(const options *o, const char *fd)
+{
+    static const char *const row[] = {
+        N_("--json and --repl exclude each other"), N_("--show-prompt goes with -p, without --json"), N_("--routing goes with --json"),
+        N_("-p and --repl exclude each other"), N_("--approve-fd goes with -p or --json"), N_("--approve-fd needs the number of an open descriptor that can be read"),
+        N_("--grammar and --json-schema exclude each other: a schema is a grammar too") };
+    bool wrong[] = { o->json && o->repl, o->show && (!o->prompt || o->json), o->routing && !o->json, o->repl && o->prompt, fd && !o->prompt && !o->json, fd && o->approve_fd < 0,
+                     o->grammar && o->schema };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        if (wrong[i])
+            return cli_usage(&cli_chat, _(row[i]));
+    return 0;
+}
+
 static int parse(int argc, char **argv, options *o)
 {
-    struct { const char *name; const char **value; } with[] = { { "-m", &o->model }, { "--db", &o->db }, { "-p", &o->prompt }, { "--grammar", &o->grammar }, { "--json-schema", &o->schema } };
-    o->set = q_alloc(sizeof *o->set * (size_t)(argc + 3));
+    const char *fd = NULL;
+    struct { const char *name; const char **value; } with[] = { { "-m", &o->model }, { "--db", &o->db }, { "-p", &o->prompt }, { "--allow", &o->allow }, { "--approve-fd", &fd },
+                                                                { "--grammar", &o->grammar }, { "--json-schema", &o->schema } };
+    o->set = q_alloc(sizeof *o->set * (size_t)(argc + 5));
     for (int i = 1; i < argc; i++) {
         const char *s = argv[i];
         bool taken = false;
@@ -538,17 +674,16 @@ static int parse(int argc, char **argv, options *o)
         if (!taken)
             return cli_usage_take(&cli_chat, q_printf(_("unknown option %s"), s));
     }
-    if (o->json && o->repl)
-        return cli_usage(&cli_chat, _("--json and --repl exclude each other"));
-    if (o->show && (!o->prompt || o->json))
-        return cli_usage(&cli_chat, _("--show-prompt goes with -p, without --json"));
-    if (o->routing && !o->json)
-        return cli_usage(&cli_chat, _("--routing goes with --json"));
-    if (o->repl && o->prompt)
-        return cli_usage(&cli_chat, _("-p and --repl exclude each other"));
-    if (o->grammar && o->schema)
-        return cli_usage(&cli_chat, _("--grammar and --json-schema exclude each other: a schema is a grammar too"));
-    return 0;
+    o->approve_fd = -1;
+    if (fd && !readable(fd, &o->approve_fd))
+        o->approve_fd = -1;
+    for (int i = 0; o->allow && i <= o->n_set; i++)      /* who says what is allowed wants tools */
+        if (i == o->n_set) {
+            o->set[o->n_set++] = "agent.tools=all";
+            break;
+        } else if (strncmp(o->set[i], "agent.tools=", 12) == 0 || strncmp(o->set[i], "tools=", 6) == 0)
+            break;
+    return excluded(o, fd);
 }
 
 static int fail(const options *o, const char *err)
@@ -614,7 +749,7 @@ static int run(options *o, char *err)
     }
     bool script = o->prompt || o->json || !isatty(STDIN_FILENO);       /* it is nobody who goes on with what was said last */
     agt_options ao = { .model = path, .db = o->db, .set = o->set, .n_set = o->n_set, .base = o->base, .fresh = script, .once = script, .routing = o->routing,
-                       .meaning = true, .embeds = !o->prompt };
+                       .meaning = true, .embeds = !o->prompt, .allow = o->allow, .alone = o->prompt && o->approve_fd < 0 };
     rc = agt_open(&ao, &a, err);
     free(path);
     if (rc < 0) {

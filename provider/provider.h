@@ -100,6 +100,8 @@ typedef struct prov_message {
     const char *call;                   /* PROV_TOOL: the id of the call that it answers; else NULL */
 } prov_message;
 typedef struct prov_tool { const char *name, *help, *schema; } prov_tool;          /* schema: JSON of its arguments */
+typedef struct prov_call { const char *id, *name, *arguments; } prov_call;         /* arguments: JSON */
+typedef struct prov_past_call { int message; prov_call call; } prov_past_call;     /* a PROV_ASSISTANT message, from 0, ended with it */
 /* What answers must fit: GBNF or a JSON schema, which engine/grammar.h describes. */
 typedef struct prov_rule { const char *name, *schema; } prov_rule;       /* that a GBNF text may name: what this schema allows */
 typedef struct prov_grammar {
@@ -114,6 +116,7 @@ typedef struct prov_request {
     const char *begin; size_t n_begin;  /* plain: the answer begins so and goes on from there, without a thought, as it stands (blanks too);
                                            a part of the prompt, in no piece. n_begin 0: all of it is the model's */
     const prov_tool *tool; int n_tool;
+    const prov_past_call *call; int n_call;      /* in the order of the messages; PROV_TOOL messages behind answer them by their ids */
     const prov_grammar *grammar;        /* instead of sampler.grammar; thoughts are free. NULL: as that says */
     const char *think;                  /* "on", "off": whatever the configuration says of thinking; NULL: as that says */
     int n;                              /* how many answers; 0 is 1 */
@@ -127,6 +130,7 @@ typedef struct prov_piece {             /* one token's text, or what was held ba
     bool thinking;
     int32_t token;                      /* -1: no token of its own */
     double logprob;                     /* of the model, before any sampling; NAN: unknown */
+    bool call;                          /* it is part of a call that is being written, not of the answer's text */
 } prov_piece;
 typedef struct prov_position {          /* one evaluated token, prompts included; valid during the call */
     int32_t token;
@@ -138,7 +142,6 @@ typedef struct prov_position {          /* one evaluated token, prompts included
     const float *weights;               /* [n_layer][max_k]; NULL: not kept */
     const float *entropy, *margin;      /* [n_layer]; NULL: not kept; margin NAN: none */
 } prov_position;
-typedef struct prov_call { const char *id, *name, *arguments; } prov_call;         /* arguments: JSON */
 
 enum prov_finish {
     PROV_ENDED,                         /* by itself */
@@ -168,7 +171,7 @@ typedef struct prov_hooks {
     void (*piece)(void *user, const prov_piece *);
     void (*position)(void *user, const prov_position *);
     void (*token)(void *user, int answer, const prov_result *so_far);      /* a token is evaluated too */
-    void (*call)(void *user, int answer, const prov_call *);
+    void (*call)(void *user, int answer, const prov_call *);     /* one that is broken too: name "", arguments as it was written */
     bool (*repeats)(void *user, int answer, int tokens); /* it goes round in circles: true ends it */
     bool (*enough)(void *user, int answer);              /* in a thought, before its next token: true closes it, and the answer begins */
     void (*unrouted)(void *user, const char *why);       /* the answer is there, its positions cannot be told */

@@ -19,6 +19,25 @@ static cJSON *string_of(const char *s, size_t n)
     return j;
 }
 
+static void add_calls(cJSON *message, const prov_request *r, int at)
+{
+    cJSON *all = NULL;
+    for (int i = 0; i < r->n_call; i++) {
+        const prov_call *c = &r->call[i].call;
+        if (r->call[i].message != at)
+            continue;
+        if (!all)
+            all = cJSON_AddArrayToObject(message, "tool_calls");
+        cJSON *one = cJSON_CreateObject(), *f = cJSON_CreateObject();
+        cJSON_AddItemToObject(one, "id", string_of(c->id, strlen(c->id)));
+        cJSON_AddStringToObject(one, "type", "function");
+        cJSON_AddItemToObject(f, "name", string_of(c->name, strlen(c->name)));
+        cJSON_AddItemToObject(f, "arguments", string_of(c->arguments, strlen(c->arguments)));
+        cJSON_AddItemToObject(one, "function", f);
+        cJSON_AddItemToArray(all, one);
+    }
+}
+
 static cJSON *messages(const prov_request *r)
 {
     static const char *const role[] = { [PROV_SYSTEM] = "system", [PROV_USER] = "user", [PROV_ASSISTANT] = "assistant", [PROV_TOOL] = "tool" };
@@ -30,6 +49,8 @@ static cJSON *messages(const prov_request *r)
         cJSON_AddItemToObject(one, "content", string_of(m->text, m->n));
         if (m->role == PROV_TOOL && m->call)
             cJSON_AddItemToObject(one, "tool_call_id", string_of(m->call, strlen(m->call)));
+        if (m->role == PROV_ASSISTANT)
+            add_calls(one, r, i);
         cJSON_AddItemToArray(all, one);
     }
     return all;

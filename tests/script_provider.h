@@ -2,8 +2,8 @@
  * tests of agent/: what it says, where it fails and what routing it shows are written down, and nothing depends on time.
  *
  * A line answers requests whose last message holds `when`. Its text is cut into tokens at blanks (or every `bytes` bytes);
- * "<think>…</think>" is a thought; " | " separates alternatives, the seed chooses; "{call NAME JSON}" at the end asks for a
- * tool; one that says "judge .8" is no answer but how likely prov_judge finds the first half of its texts. Configurations know every knob's name, keep any text that its row allows, and act where that can be seen: sampler.seed,
+ * "<think>…</think>" is a thought; " | " separates alternatives, the seed chooses; "{call NAME JSON}", one or several at the
+ * end, ask for tools; one that says "judge .8" is no answer but how likely prov_judge finds the first half of its texts. Configurations know every knob's name, keep any text that its row allows, and act where that can be seen: sampler.seed,
  * sampler.max_tokens, sampler.stop, experts.k, context.length. */
 #ifndef SCRIPT_PROVIDER_H
 #define SCRIPT_PROVIDER_H
@@ -50,7 +50,7 @@ typedef struct script_prov {
     int32_t *say; int n_say, at;         /* the answer's tokens; next one */
     int spoken;
     double clock;
-    char *call;                          /* NAME JSON, or NULL */
+    char *call;                          /* "{call NAME JSON}…", or NULL */
 } script_prov;
 
 /* ---- configurations ---- */
@@ -480,7 +480,7 @@ static void script_learn(script_prov *p, const prov_request *r, uint64_t seed)
     size_t len = to ? (size_t)(to - from) : strlen(from);
     char *call = memmem(from, len, "{call ", 6);
     free(p->call);
-    p->call = call ? q_strndup(call + 6, len - (size_t)(call - from) - 7) : NULL;
+    p->call = call ? q_strndup(call, len - (size_t)(call - from)) : NULL;
     p->n_say = p->at = p->spoken = 0;
     p->clock = 0;
     const char *thought = r->n_begin ? memmem(from, len, "</think>", 8) : NULL;
@@ -516,12 +516,19 @@ static int script_one(script_prov *p, const prov_request *r, int answer, prov_re
                      .raw = r->raw || r->n_begin };
     rc = gen_answer(&s, h, answer, out, err);
     if (rc == Q_OK && out->finish == PROV_ENDED && p->call && r->n_tool > 0) {
-        size_t n = strcspn(p->call, " ");
-        char *name = q_strndup(p->call, n);
-        prov_call c = { "call-1", name, p->call[n] ? p->call + n + 1 : "{}" };
-        if (h->call)
-            h->call(h->user, answer, &c);
-        free(name);
+        int number = 0;
+        for (char *at = p->call, *next; at; at = next) {
+            next = strstr(at + 1, "{call ");
+            char id[24], *one = q_strndup(at + 6, (next ? (size_t)(next - at) : strlen(at)) - 7);
+            size_t n = strcspn(one, " ");
+            char *name = q_strndup(one, n);
+            snprintf(id, sizeof id, "call-%d", ++number);
+            prov_call c = { id, name, one[n] ? one + n + 1 : "{}" };
+            if (h->call)
+                h->call(h->user, answer, &c);
+            free(name);
+            free(one);
+        }
         out->finish = PROV_CALLS;
     }
     return rc;

@@ -63,21 +63,31 @@ static char *show(const cJSON *args)
 }
 
 /* The tool, and the file or the first argument, on one line. */
-static char *title_of(const tool_plan *p)
+static char *title_of(const char *name, const char *path, const cJSON *args)
 {
     q_buf b = { 0 }, what = { 0 };
-    const cJSON *first = p->args->child;
-    if (*p->path)
-        q_buf_puts(&what, p->path);
+    const cJSON *first = args ? args->child : NULL;
+    if (path && *path)
+        q_buf_puts(&what, path);
     else if (first)
         show_value(&what, first);
-    q_buf_printf(&b, "%s ", p->row->name);
+    q_say_clean(&b, name, strlen(name) < 60 ? strlen(name) : 60, true);
+    q_buf_puts(&b, what.len ? " " : "");
     size_t n = what.p ? q_utf8_whole(what.p, what.len < 160 ? what.len : 160) : 0;
     q_say_clean(&b, what.p ? what.p : "", n, true);
     if (n < what.len)
         q_buf_puts(&b, " …");
     q_buf_free(&what);
     return q_buf_take(&b);
+}
+
+char *tool_title(const char *name, const char *arguments)
+{
+    const tool_row *row = tool_find(name);
+    cJSON *args = flat_enough(arguments) ? cJSON_Parse(arguments) : NULL;
+    char *title = title_of(name, row && row->path ? argument_text(args, row->path) : NULL, args);
+    cJSON_Delete(args);
+    return title;
 }
 
 int tool_plan_make(const tool_place *place, const char *name, const char *arguments, tool_plan *out, char *err)
@@ -110,7 +120,7 @@ int tool_plan_make(const tool_place *place, const char *name, const char *argume
     }
     if (rc == Q_OK) {
         out->shown = show(out->args);
-        out->title = title_of(out);
+        out->title = title_of(name, out->path, out->args);
         if (out->row->look)
             rc = out->row->look(place, out, err);
     }

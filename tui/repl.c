@@ -45,6 +45,7 @@ typedef struct repl {
     bool more;                           /* the line goes on (backslash) */
     long pasted_at;                      /* where a pasted CR began a line; -1 */
     int64_t ask;                         /* AGT_EV_ASK that waits for a yes; 0: none */
+    int64_t approve; bool question;      /* AGT_EV_APPROVE that waits, 0: none; it is a question to be answered in words */
     q_buf line;
     char *edit;                          /* what the next prompt starts with */
 } repl;
@@ -299,6 +300,40 @@ static void source(const agt_event *e)
     q_buf_free(&b);
 }
 
+/* ---- tools ---- */
+static void approve(repl *r, const agt_event *e)
+{
+    const agt_call *c = &e->message->call[0];
+    char *words = agt_call_words(c);
+    fresh_line(r);
+    q_say_text(stdout, words);
+    free(words);
+    r->approve = e->id;
+    r->question = c->question;
+}
+
+static void called(repl *r, const agt_event *e)
+{
+    static const char *const how[] = { [AGT_CALL_WAITS] = "…", [AGT_CALL_RUNS] = "…", [AGT_CALL_DONE] = N_("done"), [AGT_CALL_FAILED] = N_("failed"),
+                                       [AGT_CALL_DENIED] = N_("denied"), [AGT_CALL_STOPPED] = N_("stopped") };
+    const agt_call *c = &e->message->call[0];
+    r->approve = 0;
+    if (c->state == AGT_CALL_RUNS) return;
+    fresh_line(r);
+    q_say(stdout, "* %s: %s (%s)\n", c->title, c->undone ? _("undone") : _(how[c->state]), c->policy);
+}
+
+/* The answer to the call that waits. */
+static void consent(repl *r, const char *line)
+{
+    enum agt_consent how = AGT_ONCE;
+    const char *words = line;
+    int64_t id = r->approve;
+    r->approve = 0;
+    if (!r->question) agt_consent_line(line, &how, &words);
+    agt_approve(r->a, id, how, words);
+}
+
 static void handle(repl *r, const agt_event *e, bool *asked_chats)
 {
     switch (e->kind) {
@@ -374,6 +409,12 @@ static void handle(repl *r, const agt_event *e, bool *asked_chats)
         q_say_text(stdout, e->text);
         q_say(stdout, " %s\n", _("y: yes, anything else: no"));
         r->ask = e->id;
+        break;
+    case AGT_EV_APPROVE: approve(r, e); break;
+    case AGT_EV_CALL: called(r, e); break;
+    case AGT_EV_PLAN:
+        fresh_line(r);
+        q_say_text(stdout, e->text);
         break;
     case AGT_EV_UI: ui(r, e, asked_chats); break;
     default: break;
@@ -744,6 +785,11 @@ static bool take_line(repl *r, const char *text)
     char *line = q_strdup(text + from);
     bool sent = false, answer = false;
     for (size_t n = strlen(line); n && strchr(" \t\n", line[n - 1]);) line[--n] = 0;
+    if (r->approve && *line != '/') {        /* a command is one, /stop too */
+        consent(r, line);
+        free(line);
+        return true;
+    }
     r->ask = 0;
     for (size_t i = 0; ask && i < sizeof yes / sizeof *yes && !sent; i++)
         if (strcmp(line, yes[i]) == 0) sent = true;
@@ -770,7 +816,7 @@ static void take_keys(repl *r, tui_ahead *h)
                 fresh_line(r);
                 q_say(stdout, "> %s\n", h->line.p);
             }
-            if (h->line.len || r->ask) take_line(r, h->line.len ? h->line.p : "");
+            if (h->line.len || r->ask || r->approve) take_line(r, h->line.len ? h->line.p : "");
             q_buf_clear(&h->line);
             break;
         case K_F6: agt_submit(r->a, "/pause"); break;
@@ -779,6 +825,22 @@ static void take_keys(repl *r, tui_ahead *h)
         case K_F9: agt_toggle(r->a); break;
         default: break;
         }
+}
+
+/* Nothing is allowed by a key that was typed before its question was shown: lines are what they were typed as, and one that was only
+ * begun stands in the next prompt. */
+static void typed_before(repl *r, tui_ahead *h)
+{
+    struct pollfd p = { .fd = STDIN_FILENO, .events = POLLIN };
+    r->approve = 0;
+    if (poll(&p, 1, 0) > 0) tui_ahead_read(h);
+    take_keys(r, h);
+    if (h->line.len) {
+        char *all = q_printf("%s%s", r->edit ? r->edit : "", h->line.p);
+        free(r->edit);
+        r->edit = all;
+    }
+    q_buf_clear(&h->line);
 }
 
 /* Follows events until nothing runs. */
@@ -792,6 +854,7 @@ static void follow(repl *r, bool *asked_chats)
         bool idle = agt_idle(r->a);
         while (agt_next(r->a, &e)) {
             idle = idle && e.kind != AGT_EV_UI;          /* it may have asked for something */
+            if (e.kind == AGT_EV_APPROVE && r->tty) typed_before(r, &ahead);
             handle(r, &e, asked_chats);
             agt_event_free(&e);
         }
@@ -799,7 +862,7 @@ static void follow(repl *r, bool *asked_chats)
             seen = interrupts;
             agt_stop(r->a);
         }
-        if (idle)                        /* before the events were read: what was asked for is all there */
+        if (idle || (r->approve && !r->tty))     /* before the events were read: what was asked for is all there; a script's next line answers */
             break;
         struct pollfd p[2] = { { .fd = agt_wake_fd(r->a), .events = POLLIN }, { .fd = STDIN_FILENO, .events = POLLIN } };
         if (poll(p, r->tty ? 2 : 1, 20) > 0 && r->tty && p[1].revents)
@@ -837,9 +900,11 @@ int tui_repl(agt *a, char *err)
     follow(&r, &asked_chats);
     while (!r.quit && !ended) {
         char *text = read_message(&r);
-        if (!text)
+        if (!text) {
+            if (r.approve) agt_stop(a);          /* nobody is left to be asked */
             break;
-        if (take_line(&r, text)) follow(&r, &asked_chats);
+        }
+        if (take_line(&r, text) || r.approve) follow(&r, &asked_chats);
         free(text);
     }
     if (r.tty)

@@ -163,6 +163,17 @@ static void serve(tui_app *app, bool *repaint)
     else if (w == WANT_REPAINT) { tui_term_theme(&app->theme); *repaint = app->owed.all = true; }
 }
 
+/* A tool that is asked about has just been shown: what was typed before is what it was typed as, and allows nothing. */
+static void typed_before(tui_app *app)
+{
+    tui_key k;
+    while (app->want == WANT_NOTHING && tui_term_key(&k)) {
+        if (k.code != K_NONE) tui_app_key(app, &k);
+        free(k.text);
+    }
+    tui_approve_arm(app);
+}
+
 int tui_run(agt *a, const tui_options *o, char *err)
 {
     static tui_app app;                 /* large; one screen at a time */
@@ -200,6 +211,7 @@ int tui_run(agt *a, const tui_options *o, char *err)
             tui_app_frame(&app);
             tui_term_show(&app.grid, repaint);
             repaint = false;
+            if (app.seen.approve.drawn && !app.seen.approve.armed) typed_before(&app);
             continue;                   /* what came meanwhile, before sleeping */
         }
         if (wait < 0) wait = tui_app_timeout(&app);

@@ -55,6 +55,9 @@ typedef struct seen {                    /* what the events said since the last 
     lab_columns *columns;                /* of the last COLUMNS */
     int64_t progress_done, progress_total;   /* the largest */
     bool progress_ended;
+    struct { int64_t ticket; char *title, *shown, *why, *rule; bool question; int n; } approve;     /* the last APPROVE; how many */
+    struct { char *title, *result, *policy; int n, ran; enum agt_call_state state; } call;         /* the last CALL that ended; how many ended, how many ran */
+    char *plan;                          /* the last PLAN */
     struct { int number, of; long from, to; } look;      /* the last LOOK; its page in page */
 } seen;
 
@@ -64,6 +67,40 @@ static void seen_columns(seen *s, lab_columns *c)
         lab_columns_free(s->columns);
     free(s->columns);
     s->columns = c;
+}
+
+/* What an event says of a call; NULL: nothing any more. */
+static void seen_call(seen *s, const agt_event *e)
+{
+    const agt_call *c = e && e->n_messages ? e->message->call : NULL;
+    if (!c || e->kind == AGT_EV_APPROVE) {
+        free(s->approve.title);
+        free(s->approve.shown);
+        free(s->approve.why);
+        free(s->approve.rule);
+        s->approve.title = s->approve.shown = s->approve.why = s->approve.rule = NULL;
+    }
+    if (c && e->kind == AGT_EV_APPROVE) {
+        s->approve.ticket = e->id;
+        s->approve.title = q_strdup(c->title);
+        s->approve.shown = q_strdup(c->shown);
+        s->approve.why = q_strdup(c->policy ? c->policy : "");
+        s->approve.rule = c->rule ? q_strdup(c->rule) : NULL;
+        s->approve.question = c->question;
+        s->approve.n++;
+    }
+    if (c && c->state == AGT_CALL_RUNS)
+        s->call.ran++;
+    if (!c || (e->kind == AGT_EV_CALL && c->state != AGT_CALL_RUNS)) {
+        free(s->call.title);
+        free(s->call.result);
+        free(s->call.policy);
+        s->call.title = c ? q_strdup(c->title) : NULL;
+        s->call.result = c ? q_strdup(c->result) : NULL;
+        s->call.policy = c ? q_strdup(c->policy) : NULL;
+        s->call.state = c ? c->state : AGT_CALL_DONE;
+        s->call.n += c != NULL;
+    }
 }
 
 __attribute__((unused)) static void seen_clear(seen *s)
@@ -76,6 +113,8 @@ __attribute__((unused)) static void seen_clear(seen *s)
         free(s->last);
     }
     free(s->page);
+    seen_call(s, NULL);
+    free(s->plan);
     free(s->data);
     free(s->ui);
     free(s->asked);
@@ -136,6 +175,8 @@ static void seen_take(seen *s, agt_event *e)
         seen_columns(s, e->columns);
         e->columns = NULL;
         break;
+    case AGT_EV_APPROVE: case AGT_EV_CALL: seen_call(s, e); break;
+    case AGT_EV_PLAN: free(s->plan); s->plan = q_strdup(e->text); break;
     case AGT_EV_UI: free(s->ui); s->ui = q_printf("%lld %s", (long long)e->id, e->text); break;
     case AGT_EV_LABEL: free(s->label); s->label = q_strdup(e->text); break;
     case AGT_EV_LOOK:

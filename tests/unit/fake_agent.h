@@ -63,6 +63,7 @@ bool agt_knob_range(agt *a, const q_knob *k, double *min, double *max)
 }
 bool agt_knob_default(agt *a, const q_knob *k) { return k->id != 2 && k->id != 4; }
 static struct { bool yes; agt_knob_turn t; } fake_turn[8];       /* by the knob's id */
+const char *agt_knob_fixed(agt *a, const q_knob *k, q_buf *b) { return NULL; }
 const char *agt_knob_own(agt *a, const q_knob *k, q_buf *b)
 {
     agt_knob_value(a, k, b);
@@ -123,6 +124,11 @@ void agt_ask_source(agt *a, enum agt_of of, int64_t chunk) { SAY("source %lld\n"
 void agt_rename(agt *a, int64_t c, const char *t) {}
 void agt_delete_chat(agt *a, int64_t c) { SAY("delete %lld\n", (long long)c); }
 void agt_answer(agt *a, int64_t k, bool yes) { SAY("answer %lld %s\n", (long long)k, yes ? "yes" : "no"); }
+void agt_approve(agt *a, int64_t id, enum agt_consent how, const char *words)
+{
+    static const char *const word[] = { [AGT_NO] = "no", [AGT_ONCE] = "once", [AGT_CHAT] = "chat", [AGT_FOLDER] = "folder" };
+    SAY("approve %lld %s %s\n", (long long)id, word[how], words ? words : "");
+}
 bool agt_idle(agt *a) { return !fake.st.busy; }
 void agt_keep_place(agt *a, int64_t c, int64_t s, const char *d) { if (*d) SAY("keep %s\n", d); snprintf(fake.kept, sizeof fake.kept, "%lld %s", (long long)c, d); }
 void agt_show_routing(agt *a, int64_t m) { SAY("routing %lld\n", (long long)m); }

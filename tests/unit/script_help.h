@@ -12,7 +12,7 @@ static char err[Q_ERRLEN];
 static int answers(const char *model, const prov_opts *o, prov **out, char *e) { return script_open(&plan, o, out, e); }
 
 /* The agent is ready, or a check has failed. line: for a script that has none of its own. */
-static bool help_script(script s, const script_line *line, const char *db, seen *told)
+__attribute__((unused)) static bool help_script(script s, const script_line *line, const char *db, seen *told)
 {
     static const char *const set[] = { "memory.on=off", "sampler.loop_stop=off" };
     plan = s;

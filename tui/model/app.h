@@ -196,6 +196,12 @@ void tui_knobs_fold(tui_app *app, int *sel, int group, bool fold);
 void tui_ask_for(tui_app *app, const char *question, void (*yes)(tui_app *, int64_t, const char *), int64_t id, const char *arg);
 bool tui_ask_key(tui_app *app, const tui_key *k);       /* true: the key was the answer */
 void tui_ask_free(tui_ask *ask);
+/* model/approve: a tool that is asked about. _key, _submit: true: it was taken. */
+void tui_approve_event(tui_app *app, agt_event *e);
+void tui_approve_arm(tui_app *app);                     /* the loop: what was typed before it was drawn has been read */
+bool tui_approve_key(tui_app *app, const tui_key *k);
+bool tui_approve_submit(tui_app *app);
+void tui_approve_close(tui_app *app);
 const tui_view *tui_view_named(const tui_app *app, const char *name);   /* NULL: none */
 tui_cursor *tui_cursor_of(tui_app *app, const tui_view *v);
 uint32_t tui_key_letter(const tui_key *k);              /* 0: no letter */

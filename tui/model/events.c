@@ -154,6 +154,7 @@ void tui_app_event(tui_app *app, agt_event *e)
     tui_item *it;
     tui_owe(app, e);
     for (int i = 0; i < app->n_view; i++) if (app->view[i]->on_event) app->view[i]->on_event(app, e);
+    tui_approve_event(app, e);
     switch (e->kind) {
     case AGT_EV_LOADING: case AGT_EV_READY: case AGT_EV_PREFILL: case AGT_EV_PROGRESS: work(&app->work, e); break;
     case AGT_EV_MEANING: meaning(&app->work, e); break;
@@ -174,6 +175,9 @@ void tui_app_event(tui_app *app, agt_event *e)
     case AGT_EV_NOTE: if (e->text) tui_app_note(app, e->level, e->text); break;
     case AGT_EV_LABEL:
         if ((it = tui_tr_find(&app->tr, e->id)) && e->text) tui_tr_turned(&app->tr, it, e->message && e->message->made ? e->message->made : NULL, e->text);
+        break;
+    case AGT_EV_CALL:
+        if ((it = tui_tr_find(&app->tr, e->id)) && e->n_messages) tui_tr_called(it, &e->message->call[0]);
         break;
     case AGT_EV_TITLE: if (e->id == app->seen.chat && e->text) tui_set_text(&app->seen.chat_title, e->text); break;
     case AGT_EV_ASK: if (e->text) tui_ask_for(app, e->text, yes, e->id, NULL); break;

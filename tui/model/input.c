@@ -68,6 +68,7 @@ void tui_app_submit(tui_app *app)
 {
     tui_popup_close(app);
     if (app->comp.ed.searching) { app->comp.ed.searching = false; return; }
+    if (tui_approve_submit(app)) return;
     const char *s = app->comp.ed.b.p ? app->comp.ed.b.p : "";
     size_t n = app->comp.ed.b.len, i = 0;
     if (n && app->comp.ed.at == n && s[n - 1] == '\\') {            /* a backslash before Enter is a new line */
@@ -359,6 +360,7 @@ void tui_app_key(tui_app *app, const tui_key *k)
     bool moved = k->code == K_WHEEL_UP || k->code == K_WHEEL_DOWN || k->code == K_CLICK;
     if (app->ask.question && !moved && tui_ask_key(app, k)) return;     /* the mouse answers nothing */
     if (app->comp.ctrl_x) { ctrl_x(app, k); return; }
+    if (tui_approve_key(app, k)) return;
     if (app->comp.popup.n && tui_popup_key(app, k)) return;
     if (app->comp.ed.searching && ((k->code == K_CHAR && !k->alt && (k->cp >= 32 || k->cp == CTRL_KEY('R'))) || k->code == K_BACKSPACE)) {
         search_key(app, k);

@@ -5,6 +5,14 @@
 
 #include "agent/agent.h"
 
+/* A tool that a person is asked about. armed: it was drawn, and all that was typed before was read: only then keys answer it. */
+typedef struct tui_approve {
+    int64_t id;                         /* for agt_approve; 0: nothing is asked */
+    agt_call call;
+    int top;                            /* line of what is shown that stands first */
+    bool drawn, armed, typing;          /* typing: the composer takes why not, or the answer to a question */
+} tui_approve;
+
 typedef struct tui_seen {
     agt_status st;
     agt_turned turned;
@@ -15,6 +23,8 @@ typedef struct tui_seen {
     agt_chat *chats; int n_chats;
     int64_t chat; char *chat_title;                         /* the open one; 0: not stored yet */
     agt_message *found; int n_found;
+    tui_approve approve;
+    char *plan;                                             /* lines "[x] step"; NULL */
     agt_energy energy;                                      /* n_row 0: not told yet */
 } tui_seen;
 

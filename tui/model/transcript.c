@@ -97,7 +97,7 @@ static char *sign_of(const char *mark)
 static void add_made(tui_transcript *t, tui_item *it, const agt_made *m)
 {
     it->made = q_realloc(it->made, sizeof *it->made * (size_t)(it->n_made + 1));
-    it->made[it->n_made++] = (tui_made){ m->at, letter_for(t, m), m->mark && *m->mark && m->at >= 0 ? sign_of(m->mark) : NULL };
+    it->made[it->n_made++] = (tui_made){ m->at, letter_for(t, m), m->mark && *m->mark && m->at >= 0 ? sign_of(m->mark) : NULL, 0 };
 }
 
 void tui_tr_turned(tui_transcript *t, tui_item *it, const agt_made *m, const char *label)
@@ -107,11 +107,48 @@ void tui_tr_turned(tui_transcript *t, tui_item *it, const agt_made *m, const cha
     if (m) add_made(t, it, m);
 }
 
+/* "edit_file a.c ✓" */
+static char *call_sign(const agt_call *c)
+{
+    enum { MOST = 48 };
+    static const char *const how[] = { [AGT_CALL_WAITS] = "…", [AGT_CALL_RUNS] = "…", [AGT_CALL_DONE] = "✓", [AGT_CALL_FAILED] = "✗", [AGT_CALL_DENIED] = "⊘", [AGT_CALL_STOPPED] = "■" };
+    size_t n = strlen(c->title), cut = n > MOST ? q_utf8_whole(c->title, MOST) : n;
+    char *mark = q_printf("%.*s%s %s", (int)cut, c->title, cut < n ? "…" : "", c->undone ? "↶" : how[c->state]), *sign = sign_of(mark);
+    free(mark);
+    return sign;
+}
+
+void tui_tr_called(tui_item *it, const agt_call *c)
+{
+    if (c->state == AGT_CALL_RUNS || c->state == AGT_CALL_WAITS || !c->id) return;
+    int i = it->n_made;
+    for (int k = 0; k < it->n_made; k++)
+        if (it->made[k].call == c->id) {
+            free(it->made[k].sign);
+            it->made[k].sign = call_sign(c);
+            unlay(it);
+            return;
+        }
+    it->made = q_realloc(it->made, sizeof *it->made * (size_t)(it->n_made + 1));
+    for (; i > 1 && it->made[i - 1].at > c->at; i--) it->made[i] = it->made[i - 1];       /* the first configuration stays first */
+    it->made[i] = (tui_made){ c->at, i ? it->made[i - 1].letter : 0, call_sign(c), c->id };
+    it->n_made++;
+    unlay(it);
+}
+
+static int count_made(const tui_item *it, bool calls)
+{
+    int n = 0;
+    for (int i = 0; i < it->n_made; i++) n += (it->made[i].call != 0) == calls;
+    return n;
+}
+
 static void fill(tui_transcript *t, tui_item *it, const agt_message *m)
 {
-    if (m->made && (it->n_made != m->n_config || !it->n_made)) {
+    if (m->made && (count_made(it, false) != m->n_config || count_made(it, true) != m->n_call || !it->n_made)) {
         made_free(it);
         for (int i = 0; i < m->n_config; i++) add_made(t, it, &m->made[i]);
+        for (int i = 0; i < m->n_call; i++) tui_tr_called(it, &m->call[i]);
         unlay(it);
     }
     it->id = m->id;
@@ -232,7 +269,7 @@ static int signs_of(const tui_item *it, size_t from, size_t to, tui_sign v[TUI_S
         /* a store that was killed has the place, and not yet all words before it */
         size_t at = (size_t)m->at < it->text.len ? word_at(it->text.p, it->text.len, (size_t)m->at) : it->text.len;
         if (at < from || (at >= to && !last)) continue;
-        const char *text = it->width < SIGN_WIDTH ? letter[m->letter % 26] : m->sign;
+        const char *text = it->width >= SIGN_WIDTH ? m->sign : m->call ? "⟨*⟩ " : letter[m->letter % 26];
         bool word = at == 0 || it->text.p[at - 1] == ' ' || it->text.p[at - 1] == '\n';       /* else it stands in one, or before a stop */
         n = put_sign(v, n, at - from, text, strlen(text) - !word, tui_hue(m->letter));
     }

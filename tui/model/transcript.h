@@ -10,7 +10,10 @@
 enum { TUI_TAIL = 4096, TUI_INDENT = 3 };
 
 /* One of the configurations that made an answer. letter: 0 the model's own, then as they come in the conversation. */
-typedef struct tui_made { int64_t at; int letter; char *sign; } tui_made;       /* byte of text; what stands there; NULL: nothing */
+typedef struct tui_made {
+    int64_t at; int letter; char *sign; /* byte of text; what stands there; NULL: nothing */
+    int64_t call;                       /* no configuration but a call of a tool, by its number; 0 */
+} tui_made;
 
 typedef struct tui_item {
     int64_t id, created_ms;
@@ -57,6 +60,7 @@ void tui_tr_set(tui_transcript *t, const agt_message *m, int n);         /* AGT_
 tui_item *tui_tr_add(tui_transcript *t, const agt_message *m);           /* or updates the one with its id */
 /* The running answer is made by another configuration from here on. */
 void tui_tr_turned(tui_transcript *t, tui_item *it, const agt_made *m, const char *label);
+void tui_tr_called(tui_item *it, const agt_call *c);     /* a tool was used in it, or its change undone */
 int tui_tr_letter(const tui_transcript *t, uint64_t key);                /* one that made nothing yet: the next free one */
 int tui_tr_letter_of_cells(const tui_transcript *t, uint64_t forward);   /* -1: made on another branch */
 char tui_letter(int letter);                                             /* a, b, … */

@@ -57,6 +57,7 @@ char *view_lettered(const tui_item *it, const char *chain)
     if (own) return q_strdup(chain);
     q_buf b = {0};
     for (int i = 0; i < it->n_made; i++) {
+        if (it->made[i].call) continue;
         const char *next = strstr(chain, arrow);
         size_t n = next ? (size_t)(next - chain) : strlen(chain);
         q_buf_printf(&b, "%s%c ", i ? arrow : "", tui_letter(it->made[i].letter));

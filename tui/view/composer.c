@@ -54,6 +54,7 @@ void view_composer(tui_app *app, tui_box b)
 static const char *keys_of(const tui_app *app)
 {
     if (app->ask.question) return _("y yes · any other key: no");
+    if (app->seen.approve.id && !app->seen.approve.typing) return _("y n a f e: the tool above · Esc stops");
     if (app->comp.ctrl_x) return _("Ctrl-X …  2 chats · 3 experts · 4 memory · 5 config · t ends thinking · Ctrl-E editor · < > panel width");
     if (app->comp.popup.n) return _("Tab next · Enter takes it · Esc closes");
     if (app->comp.ed.searching) return _("type to search · Ctrl-R older · Enter takes it · Esc leaves");

@@ -20,6 +20,10 @@ static void tiny(tui_app *app)
     tui_box b = app->lay.notice;
     tui_lay_plain(&l, _(say), strlen(_(say)), b.w - 2, "", S_TEXT);
     if (app->ask.question) tui_lay_plain(&l, app->ask.question, strlen(app->ask.question), b.w - 2, "", S_WARN);
+    if (app->seen.approve.id) {                              /* too small to see what it would do: it can be refused or stopped */
+        tui_lay_plain(&l, app->seen.approve.call.title, strlen(app->seen.approve.call.title), b.w - 2, "", S_WARN);
+        tui_lay_plain(&l, _("Esc stops it; a larger window shows what it would do."), strlen(_("Esc stops it; a larger window shows what it would do.")), b.w - 2, "", S_WARN);
+    }
     if (app->say.note) tui_lay_plain(&l, app->say.note, strlen(app->say.note), b.w - 2, "", S_ACCENT);
     for (uint32_t i = 0; i < l.n_line && (int)i < b.h; i++) tui_lay_draw(&l, i, &app->grid, b.y + (int)i, b.x + 1, b.x + b.w);
     tui_lay_free(&l);
@@ -84,6 +88,7 @@ static bool keep_in_sight(tui_app *app)
 static tui_box beneath(const tui_app *app)
 {
     tui_box t = app->lay.transcript;
+    t.h -= app->tr.n ? view_plan_rows(app) : 0;
     int over = app->lay.overlay.w ? app->lay.overlay.h : 0;
     if (over && over < t.h && (app->tr.follow || app->tr.token.message) && app->tr.n) {
         t.y += over;
@@ -105,6 +110,8 @@ void tui_app_draw(tui_app *app)
     if (l->status.w) view_status(app, l->status);
     rules(app);
     view_transcript(app, beneath(app));
+    int plan = app->tr.n ? view_plan_rows(app) : 0;
+    if (plan) view_plan(app, (tui_box){ l->transcript.x, l->transcript.y + l->transcript.h - plan, l->transcript.w, plan });
     for (int i = 0; i < app->n_view; i++) {
         tui_box b = tui_box_of(l, app->view[i], &app->go);
         if (b.w) app->view[i]->draw(app, b);
@@ -120,6 +127,7 @@ void tui_app_draw(tui_app *app)
         }
         if (app->go.over->draw) app->go.over->draw(app, b);
     }
+    if (app->seen.approve.id && l->transcript.w) view_approve(app);
     if (l->notice.w) view_notice(app, l->notice);
     view_composer(app, l->composer);
     view_hint(app, l->hint);
@@ -131,7 +139,7 @@ void tui_app_draw(tui_app *app)
 static bool words_alone(const tui_app *app)
 {
     const tui_owed *o = &app->owed;
-    return !o->all && o->text && !app->lay.tiny && app->lay.transcript.w && app->tr.n && !app->comp.popup.n && app->lay.overlay.h < app->lay.transcript.h;
+    return !o->all && o->text && !app->seen.approve.id && !app->lay.tiny && app->lay.transcript.w && app->tr.n && !app->comp.popup.n && app->lay.overlay.h < app->lay.transcript.h;
 }
 
 void tui_app_frame(tui_app *app)

@@ -1,0 +1,64 @@
+/* agent/approve: a call that waits for a person. The engine's thread asks by an event and waits at the desk, where a stop, the end and
+ * edits of knobs find it; agt_approve, from the front end, answers the ticket that was asked about and no other. */
+#include "agent/tooling.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void toolbox_open(toolbox *b)
+{
+    pthread_mutex_init(&b->mu, NULL);
+    atomic_init(&b->answered, false);
+}
+
+void toolbox_close(toolbox *b)
+{
+    tool_rules_free(&b->given);
+    tool_rules_free(&b->chat);
+    tool_place_close(b->place);
+    free(b->folder);
+    free(b->words);
+    pthread_mutex_destroy(&b->mu);
+}
+
+enum approved approve_wait(agt *a, agt_call *c, int tokens, enum agt_consent *how, char **words)
+{
+    toolbox *b = &a->toolbox;
+    pthread_mutex_lock(&b->mu);
+    int64_t ticket = b->waiting = ++b->tickets;
+    free(b->words);
+    b->words = NULL;
+    b->said = AGT_NO;
+    atomic_store(&b->answered, false);
+    pthread_mutex_unlock(&b->mu);
+    agt_event e = { .kind = AGT_EV_APPROVE, .id = ticket, .message = q_alloc(sizeof *e.message), .n_messages = 1 };
+    e.message->call = q_alloc(sizeof *e.message->call);
+    *e.message->call = *c;
+    e.message->n_call = 1;
+    *c = (agt_call){ 0 };
+    evq_push(&a->events, &e);
+    enum desk_go go;
+    while ((go = desk_await(&a->desk, &b->answered)) == DESK_EDITS)
+        edits_apply(a, tokens);
+    pthread_mutex_lock(&b->mu);
+    b->waiting = 0;
+    *how = b->said;
+    *words = b->words;
+    b->words = NULL;
+    pthread_mutex_unlock(&b->mu);
+    return go == DESK_STOP ? APPROVED_STOPPED : *how == AGT_NO ? APPROVED_NOT : APPROVED;
+}
+
+void agt_approve(agt *a, int64_t ticket, enum agt_consent how, const char *words)
+{
+    toolbox *b = &a->toolbox;
+    pthread_mutex_lock(&b->mu);
+    bool mine = ticket && b->waiting == ticket && !atomic_load(&b->answered);
+    if (mine) {
+        b->said = how;
+        b->words = words && *words ? q_utf8_clean(words, strlen(words)) : NULL;
+    }
+    pthread_mutex_unlock(&b->mu);
+    if (mine)
+        desk_stir(&a->desk, &b->answered);
+}

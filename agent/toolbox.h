@@ -1,0 +1,29 @@
+/* agent/toolbox: what a person lets a model do, and the call that waits for one. Guarded as each part says; agt_open fills it. */
+#ifndef QUORUM_AGENT_TOOLBOX_H
+#define QUORUM_AGENT_TOOLBOX_H
+
+#include "agent/agent.h"
+#include "agent/desk.h"
+#include "tools/tools.h"
+
+typedef struct toolbox {
+    /* constant after agt_open */
+    char *folder;                        /* the project's, canonical where it is there */
+    bool alone;                          /* nobody is there to be asked */
+    tool_rules given;                    /* by --allow */
+    /* engine's thread */
+    tool_place *place;                   /* NULL: not opened yet */
+    int64_t chat_of;                     /* the conversation that `chat` is of */
+    /* under mu */
+    pthread_mutex_t mu;
+    tool_rules chat;                     /* allowed for the present conversation */
+    int64_t tickets, waiting;            /* the call that waits; 0: none */
+    enum agt_consent said;
+    char *words;                         /* why not, or an answer; owned; NULL */
+    atomic_bool answered;
+} toolbox;
+
+void toolbox_open(toolbox *);
+void toolbox_close(toolbox *);
+
+#endif

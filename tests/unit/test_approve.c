@@ -1,0 +1,252 @@
+/* tests: the tool that a person is asked about on the full screen: what is drawn, which keys answer it and when, and the plan. Screens in both
+ * languages at 80, 120 and 200 columns. */
+#include "tests/unit/app_help.h"
+#include "tests/unit/saved_screen.h"
+
+static const struct { int w, h; } sizes[] = { { 80, 24 }, { 120, 40 }, { 200, 45 } };
+static const char diff[] = "--- src/sum.c\n+++ src/sum.c\n@@ -1,5 +1,5 @@\n int sum(const int *v, int n)\n {\n     int s = 0;\n-    for (int i = 1; i < n; i++)\n+    for (int i = 0; i < n; i++)\n         s += v[i];\n";
+
+static void start(int w, int h)
+{
+    begin();
+    tui_app_resize(&app, w, h);
+    answer(1, "The loop begins too late. Let me mend that.");
+    fake.st.busy = true;
+    q_buf_clear(&fake.said);
+    q_buf_puts(&fake.said, "");
+}
+
+static void end(void)
+{
+    fake.st.busy = false;
+    tui_app_free(&app);
+}
+
+static void ask(int64_t id, agt_call c)
+{
+    agt_event e = { .kind = AGT_EV_APPROVE, .id = id, .message = q_alloc(sizeof *e.message), .n_messages = 1 };
+    e.message->call = q_alloc(sizeof *e.message->call);
+    *e.message->call = c;
+    e.message->n_call = 1;
+    ev(e);
+}
+
+static void ask_edit(int64_t id)
+{
+    ask(id, (agt_call){ .name = q_strdup("edit_file"), .title = q_strdup("edit_file src/sum.c"), .shown = q_strdup(diff), .diff = true, .rule = q_strdup("edit_file"),
+                        .policy = q_strdup(_("no rule allows it")), .folder = q_strdup("/home/ada/sums") });
+}
+
+static void ask_secret(int64_t id)
+{
+    ask(id, (agt_call){ .name = q_strdup("read_file"), .title = q_strdup("read_file .env"), .shown = q_strdup("path: .env\n"), .risky = true,
+                        .policy = q_strdup(_("it touches what may hold keys or passwords")), .folder = q_strdup("/home/ada/sums") });
+}
+
+static void ask_question(int64_t id)
+{
+    ask(id, (agt_call){ .name = q_strdup("ask_person"), .title = q_strdup("ask_person"), .shown = q_strdup("Which of the two tests is meant?"), .question = true });
+}
+
+/* As the loop does it. */
+static void drawn(void)
+{
+    tui_app_draw(&app);
+    tui_approve_arm(&app);
+}
+
+static void called(int64_t id, enum agt_call_state state, bool undone)
+{
+    agt_event e = { .kind = AGT_EV_CALL, .id = 2, .message = q_alloc(sizeof *e.message), .n_messages = 1 };
+    e.message->call = q_alloc(sizeof *e.message->call);
+    *e.message->call = (agt_call){ .id = id, .at = 25, .name = q_strdup("edit_file"), .title = q_strdup("edit_file src/sum.c"), .state = state, .policy = q_strdup("once"), .undone = undone };
+    e.message->n_call = 1;
+    ev(e);
+}
+
+/* ---- which keys answer, and when ---- */
+static void no_key_typed_before_it_was_drawn_allows_it(void)
+{
+    start(80, 24);
+    keys_in("ye");
+    ask_edit(7);
+    keys_in("y");                        /* told of, not drawn */
+    CHECK_STR(app.comp.ed.b.p, "yey");
+    tui_app_draw(&app);
+    keys_in("yaf");                      /* drawn, and what was typed before is still being read */
+    CHECK_STR(app.comp.ed.b.p, "yeyyaf");
+    SAID("");
+    tui_approve_arm(&app);
+    keys_in("y");
+    SAID("approve 7 once \n");
+    CHECK_STR(app.comp.ed.b.p, "yeyyaf");
+    CHECK(!app.seen.approve.id);
+    keys_in("y");                        /* answered: it is a letter again */
+    CHECK_STR(app.comp.ed.b.p, "yeyyafy");
+    ask_edit(8);
+    tui_approve_arm(&app);               /* not drawn: the loop cannot arm it */
+    keys_in("y");
+    SAID("");
+    end();
+}
+
+static void keys_mean_what_stands_there(void)
+{
+    static const struct { const char *key, *said; } row[] = {
+        { "y", "approve 7 once \n" }, { "Y", "approve 7 once \n" }, { "д", "approve 7 once \n" }, { "n", "approve 7 no \n" }, { "н", "approve 7 no \n" }, { "т", "approve 7 no \n" },
+        { "a", "approve 7 chat \n" }, { "ф", "approve 7 chat \n" }, { "б", "approve 7 chat \n" }, { "f", "approve 7 folder \n" }, { "п", "approve 7 folder \n" },
+        { "а", "" }, { "x", "" }, { "1", "" }, { " ", "" } };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        start(80, 24);
+        ask_edit(7);
+        drawn();
+        keys_in(row[i].key);
+        CHECK_STR(fake.said.p, row[i].said);
+        CHECK((app.seen.approve.id == 0) == (*row[i].said != 0));
+        end();
+    }
+}
+
+static void what_is_risky_is_allowed_once_only(void)
+{
+    start(80, 24);
+    ask_secret(7);
+    drawn();
+    keys_in("af");
+    SAID("");
+    CHECK(app.seen.approve.id == 7 && on_screen("asked about each time"));
+    keys_in("y");
+    SAID("approve 7 once \n");
+    end();
+}
+
+static void why_not_is_typed_and_what_was_written_comes_back(void)
+{
+    start(80, 24);
+    keys_in("half a sentence");
+    ask_edit(7);
+    drawn();
+    keys_in("e");
+    CHECK(app.seen.approve.typing && app.comp.ed.b.len == 0);
+    keys_in("yes but not so");
+    SAID("");
+    key(K_ENTER);
+    CHECK_STR(fake.said.p, "approve 7 no yes but not so\n");
+    CHECK_STR(app.comp.ed.b.p, "half a sentence");
+    ask_edit(8);
+    drawn();
+    keys_in("ewhat");
+    key(K_ESC);
+    CHECK(app.seen.approve.id == 8 && !app.seen.approve.typing);
+    CHECK_STR(app.comp.ed.b.p, "half a sentence");
+    q_buf_clear(&fake.said);
+    keys_in("n");
+    CHECK_STR(fake.said.p, "approve 8 no \n");
+    end();
+}
+
+static void a_question_takes_words(void)
+{
+    start(80, 24);
+    keys_in("half");
+    ask_question(7);
+    drawn();
+    keys_in("the second");
+    q_buf_clear(&fake.said);
+    key(K_ENTER);
+    CHECK_STR(fake.said.p, "approve 7 once the second\n");
+    CHECK_STR(app.comp.ed.b.p, "half");
+    end();
+}
+
+static void it_goes_when_it_is_over(void)
+{
+    start(80, 24);
+    ask_edit(7);
+    drawn();
+    CHECK(on_screen("+    for (int i = 0"));
+    key(K_ESC);
+    CHECK_STR(fake.said.p, "stop\n");
+    called(3, AGT_CALL_STOPPED, false);
+    CHECK(!app.seen.approve.id && !on_screen("+    for (int i = 0"));
+    CHECK(on_screen("src/sum.c\u00a0■"));
+    called(4, AGT_CALL_DONE, false);
+    CHECK(on_screen("src/sum.c\u00a0✓"));
+    called(4, AGT_CALL_DONE, true);
+    CHECK(on_screen("src/sum.c\u00a0↶"));
+    ask_edit(9);
+    ev((agt_event){ .kind = AGT_EV_DONE, .n_messages = 1, .message = fake_message(2, AGT_ASSISTANT, "over") });
+    CHECK(!app.seen.approve.id);
+    end();
+}
+
+static void a_window_too_small_to_show_it_allows_nothing(void)
+{
+    start(80, 24);
+    tui_app_resize(&app, 28, 7);
+    ask_edit(7);
+    drawn();
+    keys_in("y");
+    SAID("");
+    CHECK(app.seen.approve.id == 7);
+    end();
+}
+
+static void long_ones_scroll(void)
+{
+    q_buf b = { 0 };
+    start(80, 24);
+    for (int i = 1; i <= 100; i++) q_buf_printf(&b, "+line %d\n", i);
+    ask(7, (agt_call){ .title = q_strdup("edit_file long"), .shown = q_buf_take(&b), .diff = true, .policy = q_strdup("x"), .folder = q_strdup("/") });
+    drawn();
+    CHECK(on_screen("+line 1 ") || on_screen("+line 1\n"));
+    CHECK(!on_screen("+line 60") && on_screen("more lines"));
+    for (int i = 0; i < 30; i++) { key(K_PGDN); tui_app_draw(&app); }
+    CHECK(on_screen("+line 100") && !on_screen("+line 1\n"));
+    end();
+}
+
+/* ---- screens ---- */
+static void screens(void)
+{
+    for (size_t z = 0; z < sizeof sizes / sizeof *sizes; z++) {
+        start(sizes[z].w, sizes[z].h);
+        called(4, AGT_CALL_DONE, false);
+        ask_edit(7);
+        drawn();
+        compare("approve_edit");
+        keys_in("e");
+        tui_app_draw(&app);
+        compare("approve_why");
+        key(K_ESC);
+        ask_secret(8);
+        drawn();
+        compare("approve_secret");
+        ask_question(9);
+        drawn();
+        compare("approve_question");
+        called(5, AGT_CALL_DENIED, false);
+        ev((agt_event){ .kind = AGT_EV_PLAN, .id = 2, .text = q_strdup("[x] find the failing test\n[>] mend sum.c\n[ ] run the tests again\n"), .done = 1, .total = 3 });
+        tui_app_draw(&app);
+        compare("plan");
+        end();
+    }
+}
+
+static void what_is_asked_is_seen_whole_in_both_languages(void) { in_both_languages(screens); }
+
+int main(void)
+{
+    setenv("TZ", "UTC", 1);
+    tui_lang("en");
+    RUN(no_key_typed_before_it_was_drawn_allows_it);
+    RUN(keys_mean_what_stands_there);
+    RUN(what_is_risky_is_allowed_once_only);
+    RUN(why_not_is_typed_and_what_was_written_comes_back);
+    RUN(a_question_takes_words);
+    RUN(it_goes_when_it_is_over);
+    RUN(a_window_too_small_to_show_it_allows_nothing);
+    RUN(long_ones_scroll);
+    RUN(what_is_asked_is_seen_whole_in_both_languages);
+    return TEST_END();
+}

@@ -144,7 +144,6 @@ static void documents(agt *a, const job *j)
         q_buf_puts(&b, _("\nnumber, title, passages, size, path. /forget NUMBER removes one.\n"));
     mem_documents_free(&l);
     embedder_page(a, &b);
-    vectors_page(a, &b);
     note_text(&a->events, "/memory", q_buf_take(&b));
 }
 

@@ -42,7 +42,6 @@ extern const job_row job_memory_map;     /* long */
 
 /* ---- vectors.c: quick; text: the name of an embedding model ---- */
 extern const job_row job_vectors, job_vectors_dropped;
-void vectors_page(agt *, q_buf *out);    /* for /memory list: those that are not used; nothing where there are none */
 
 /* ---- backup.c: long: today's backup of the memory, where one is due ---- */
 extern const job_row job_backup;

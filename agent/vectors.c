@@ -1,24 +1,9 @@
-/* agent/vectors: vectors of embedding models by which memory is not searched now: said where the model is said (/memory list), and removed
- * by /memory drop NAME, which asks. Quick lane. */
+/* agent/vectors: vectors of embedding models by which memory is not searched now: they are said where the model is
+ * (embedder.c), and removed by /memory drop NAME, which asks. Quick lane. */
 #include "agent/errands.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-void vectors_page(agt *a, q_buf *out)
-{
-    char err[Q_ERRLEN], size[32];
-    mem_embedders l = { 0 };
-    agt_meaning m;
-    agt_get_meaning(a, &m);
-    if (mem_embedder_list(a->store, &l, err) < 0)
-        return;
-    for (int i = 0; i < l.n; i++)
-        if (strcmp(l.v[i].name, m.id) != 0 && l.v[i].chunks + l.v[i].messages)
-            q_buf_printf(out, _("Not used now: %lld vectors of model %s, %s; /memory drop %s removes them.\n"), (long long)(l.v[i].chunks + l.v[i].messages), l.v[i].name,
-                         q_bytes_words((uint64_t)mem_embedder_bytes(&l.v[i]), size), l.v[i].name);
-    mem_embedders_free(&l);
-}
 
 static void look(agt *a, const job *j)
 {

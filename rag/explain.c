@@ -323,6 +323,7 @@ void rag_explain(const rag_result *r, q_buf *b)
     q_buf_say(b, "%s\n", rag_summary(r, &first));
     q_buf_free(&first);
     if (r->note) q_buf_say(b, "%s\n", r->note);
+    if (r->fusion == RAG_RANKS && r->n) q_buf_say(b, "%s\n", _("ordered by places among words and among meanings, 61 / (60 + place): memory.fusion"));
     if (r->narrowed.words) q_buf_say(b, "%s\n", r->narrowed.words);
     if (!r->searched && !r->n) return;
     if (r->searched) q_buf_say(b, "%s\n", _("words of the question: weight (in how many passages)"));

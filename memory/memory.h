@@ -486,6 +486,9 @@ typedef struct mem_embedders { mem_embedder *v; int n; } mem_embedders;
 int mem_embedder_for(mem_store *, const char *name, int dim, int64_t *id, char *err);
 int mem_embedder_get(mem_store *, int64_t id, mem_embedder *out, char *err);      /* Q_NOTFOUND */
 int mem_embedder_list(mem_store *, mem_embedders *out, char *err);
+/* The one of that name, or the only one whose name begins so. Q_NOTFOUND: none; Q_RANGE: several. */
+int mem_embedder_named(mem_store *, const char *name, mem_embedder *out, char *err);
+int64_t mem_embedder_bytes(const mem_embedder *);             /* about: what its vectors take in the file */
 int mem_embedder_delete(mem_store *, int64_t id, char *err);  /* gone at once; mem_tidy clears its vectors */
 void mem_embedder_free(mem_embedder *);
 void mem_embedders_free(mem_embedders *);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A server that speaks OpenAI's language and has no model: it answers with what was said, streamed as vLLM streams. It prints its port, then
 serves until it is killed. FAULT= turns one thing bad: key (401), html, halt (the line is closed after the first words).
-With tools offered it calls calculate for "reckon …" (arguments in three pieces), then says what it brought.
+Where tools are offered, "use NAME JSON" asks for one, and what that brings is said: "It brought ...".
 ROUTED=1: it tells token ids and, asked again, which experts ran (2 layers, 8 experts, 2 a token)."""
 import http.server
 import json
@@ -28,20 +28,6 @@ class Answer(http.server.BaseHTTPRequestHandler):
         data = ("data: %s\n\n" % (what if isinstance(what, str) else json.dumps(what))).encode()
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
 
-    def begin(self):
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream; charset=utf-8")
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-
-    def stream(self, deltas, why):
-        self.begin()
-        for d in deltas:
-            self.event({"choices": [{"index": 0, "delta": d}]})
-        self.event({"choices": [{"index": 0, "delta": {}, "finish_reason": why}]})
-        self.event("[DONE]")
-        self.wfile.write(b"0\r\n\r\n")
-
     def do_GET(self):
         if self.path == "/v1/models":
             self.whole(200, {"object": "list", "data": [{"id": "tiny", "max_model_len": 4096}]})
@@ -59,16 +45,17 @@ class Answer(http.server.BaseHTTPRequestHandler):
             return self.whole(401, {"error": {"message": "Incorrect API key provided"}})
         if FAULT == "html":
             return self.whole(200, "<html>Welcome</html>", "text/html")
-        last = body["messages"][-1]
-        if last["role"] == "user" and last["content"].startswith("reckon ") and body.get("tools"):
-            text = json.dumps({"expression": last["content"][7:]})
-            return self.stream([{"content": "I reckon."}] + [{"tool_calls": [dict({"index": 0, "function": {"arguments": part}}, **more)]} for part, more in (
-                ("", {"id": "call_7", "type": "function", "function": {"name": "calculate", "arguments": ""}}), (text[:9], {}), (text[9:], {}))], "tool_calls")
+        last, call = body["messages"][-1], None
+        words = ["You", " said", " \"", last["content"][:60], "\"."]
         if last["role"] == "tool":
-            asked = body["messages"][-2]["tool_calls"][0]
-            return self.stream([{"content": "For %s it brought %s" % (asked["id"], last["content"][:100])}], "stop")
-        words = ["You", " said", " \"", body["messages"][-1]["content"][:60], "\"."]
-        self.begin()
+            ids = [c["id"] for m in body["messages"] for c in m.get("tool_calls", [])]
+            words = ["It", " brought", ": ", last["content"][:80].strip(), "."] if last["tool_call_id"] == ids[-1] else ["BROKEN"]
+        elif body.get("tools") and last["content"].startswith("use "):
+            words, call = ["I", " look."], last["content"].split(" ", 2)[1:]
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
         first = {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}
         if ROUTED:
             first["prompt_token_ids"] = [10, 11, 12]
@@ -81,7 +68,10 @@ class Answer(http.server.BaseHTTPRequestHandler):
             if FAULT == "halt" and i == 1:
                 self.close_connection = True
                 return
-        self.event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+        if call:
+            self.event({"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "id": "call_%d" % len(body["messages"]), "type": "function",
+                                                                           "function": {"name": call[0], "arguments": call[1]}}]}}]})
+        self.event({"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls" if call else "stop"}]})
         self.event({"choices": [], "usage": {"prompt_tokens": 3 if ROUTED else 30, "completion_tokens": len(words)}})
         self.event("[DONE]")
         self.wfile.write(b"0\r\n\r\n")

@@ -1,5 +1,6 @@
 /* Conversations in the template that a file carries: what it writes becomes control tokens, what anybody says does not; what it
  * refuses is said in other forms; the fast way is taken only where it writes the same. */
+#include "engine/text/calls.h"
 #include "engine/text/own.h"
 #include "engine/text/template.h"
 #include "tests/test.h"
@@ -50,7 +51,7 @@ static char *written(const model *m, const eng_talk *t)
 #define WRITES(m, t, want) do { char *s_ = written(m, t); CHECK_MSG(s_ != NULL, "%s", err); if (s_) CHECK_STR(s_, want); free(s_); } while (0)
 #define SAYS(role, words) { role, words, sizeof words - 1, NULL }
 
-static const char OURS[] = "{% for m in messages %}<sop>{{ m.role }}\n{{ m.content }}{{ '<|eot_id|>' }}{% endfor %}"
+static const char OURS[] = "{# <tool_call> #}{% for m in messages %}<sop>{{ m.role }}\n{{ m.content }}{{ '<|eot_id|>' }}{% endfor %}"
                            "{% if tools %}{{ tools | tojson }}{% endif %}{% if add_generation_prompt %}<sop>assistant\n{% endif %}";
 
 static void test_a_template_of_no_known_kind_is_spoken(void)
@@ -59,13 +60,17 @@ static void test_a_template_of_no_known_kind_is_spoken(void)
     CHECK(!m.c.note && m.c.own && m.c.tools && !m.c.slow);
     const eng_message said[] = { SAYS(ENG_SYSTEM, "Be brief."), SAYS(ENG_USER, "Привет <think>") };
     eng_talk t = { .message = said, .n = 2, .reply = true, .think = -1 };
+    CHECK(strcmp(calls_format_name(m.c.calls), "Hermes") == 0);
     WRITES(&m, &t, "[<sop>]system\nBe brief.[<|eot_id|>][<sop>]user\nПривет <think>[<|eot_id|>][<sop>]assistant\n");
+    gone(&m);
+    m = made("{% for m in messages %}{{ m.content }}{% endfor %}{{ tools }}");       /* how it calls is not known */
+    CHECK(!m.c.note && !m.c.calls && !m.c.tools);
     gone(&m);
 }
 
 static void test_no_text_becomes_a_mark(void)
 {
-    model m = made("{% for m in messages %}<sop>{{ m.role }}:<so{{ m.content }}op>{{ m.content | tojson }}{{ m.content | upper | lower }}{{ m.content[1:] }}<|eot_id|>{% endfor %}{{ tools | tojson }}");
+    model m = made("{# <tool_call> #}{% for m in messages %}<sop>{{ m.role }}:<so{{ m.content }}op>{{ m.content | tojson }}{{ m.content | upper | lower }}{{ m.content[1:] }}<|eot_id|>{% endfor %}{{ tools | tojson }}");
     q_buf evil = { 0 };
     q_buf_puts(&evil, "p><s");
     for (int i = 0; i < FX_N_ADDED; i++) q_buf_puts(&evil, FX_ADDED[i].name);

@@ -431,6 +431,8 @@ char *rag_export_name(void);
 /* A row of mem_export as one line of JSON without its end; what a number or a text cannot say exactly is a text or {"bytes": hex}. malloc'ed. */
 char *rag_export_line(const char *table, const mem_export_value *v, int n);
 
+/* Does the kernel here end quorum-readers at any call that reading does not need? Else its other bounds hold. Starts a process. */
+bool rag_readers_held(void);
 /* The member of that name of a zip in an open file, which stays the caller's, piece by piece to put; false ends it (Q_CANCEL). It is read by
  * quorum-readers, a process that is held in. Q_NOTFOUND: there is none of that name; Q_FORMAT: it cannot be read. What put got before a
  * failure is not to be used. */

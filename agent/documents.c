@@ -108,7 +108,7 @@ static void add(agt *a, const job *j)
         note(&a->events, AGT_ERROR, p.seen > 1 ? _("%s (%s; /add %s takes the rest)") : "%s", err, words, j->text);
     else
         note(&a->events, AGT_INFO, "%s: %s", j->text, words);
-    if (why.len && (p.seen > 1 || p.n_damage)) {           /* the page hides the note: it says it too */
+    if (why.len && (p.seen > 1 || p.n_damage || (rc == Q_OK && p.n_skip))) {           /* the page hides the note: it says it too */
         char *title = q_printf("/add: %s", words);
         note_text(&a->events, title, q_buf_take(&why));
         free(title);
@@ -235,7 +235,7 @@ static void tidy(agt *a, const job *j)
     free(said);
 }
 
-const job_row job_tidy = { .name = "tidy", .lane = LANE_LONG, .end = END_CARRIED, .run = tidy };
+const job_row job_tidy = { .name = "tidy", .lane = LANE_LONG, .end = END_CARRIED, .behind = true, .run = tidy };
 const job_row job_take = { .name = "add?", .lane = LANE_QUICK, .end = END_CARRIED, .run = take, .then = &job_add };
 const job_row job_add = { .name = "add", .lane = LANE_LONG, .end = END_KEPT, .run = add, .keep = keep_add };
 const job_row job_documents = { .name = "documents", .lane = LANE_QUICK, .end = END_DROPPED, .run = documents };

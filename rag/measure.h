@@ -15,6 +15,7 @@ struct rag_query {
     struct rag_part *part; int n_part;  /* the first is the whole */
     const char *text;                   /* the question itself; the caller's */
     const char *before;                 /* what it points back to; NULL: it stands alone */
+    int64_t facts;                      /* the document of the facts; 0: there is none */
     const struct narrowing *narrow;     /* among what it is searched; NULL: all */
     bool wordless;                      /* it looks for nothing else */
     int asks;                           /* the term that stands for that; -1: none does */
@@ -27,6 +28,7 @@ struct rag_measured {
     double match;                       /* 0..1 beside the best of this search */
     double margin;                      /* how much nearer in meaning than the mean of all, where meaning was asked; else 0 */
     double whole;                       /* the sum of the HEAVY largest weights of the whole question */
+    bool fact;                          /* a person wanted it remembered */
     bool foreign;                       /* question and passage are of different letters: no word of one could stand in the other */
 };
 
@@ -37,7 +39,7 @@ struct rag_sides {
     double second;                      /* of a second look; a search gives none, and no weight to it */
     double share;                       /* how much near weighs, words the rest; 0: it has no vector, or meaning was not asked */
     double margin;                      /* how much nearer than the mean of all; 0 likewise */
-    bool model;                         /* a model said it: weaker than a person's own words */
+    bool model, manual;                 /* a model said it, or it is of quorum's manual: weaker than a person's own words */
 };
 double rag_found(const struct rag_sides *);     /* words and near alone, 0..1 */
 double rag_fuse(const struct rag_sides *);

@@ -144,6 +144,11 @@ dist:
 dist-test: dist
 	@sh build-aux/dist_test.sh
 
+# JSON schemas of the public suite and 10,000 random ones by us and by Python's jsonschema: needs python3-venv and the network.
+.PHONY: test-grammar
+test-grammar: programs
+	@QUORUM_LONG=1 BUILD=$(BUILD) sh tests/grammar/schemas.test
+
 # The suite in fresh systems of Debian 12 and 13, with gcc and clang of each, warnings being errors.
 SUITES  ?= bookworm trixie
 CCS     ?= gcc clang
@@ -257,6 +262,7 @@ help:
 	@echo 'make deps             install the packages that building needs (apt; elsewhere it prints their names)'
 	@echo 'make install          into PREFIX=/usr/local (PREFIX=$$HOME/.local needs no root); make uninstall'
 	@echo 'make test             the whole test suite; last line: N passed, N failed, N skipped; ONLY=part of a name'
+	@echo 'make test-grammar     JSON schemas, by us and by jsonschema (needs the network)'
 	@echo 'make test-templates   chat templates of all families, by us and by jinja2 (needs the network)'
 	@echo 'make test-long        its long form: more crashes, more mutated files, dist-test and test-roots'
 	@echo 'make dist             a tarball that runs without installing anything; make dist-test tries it in bare systems'

@@ -412,6 +412,7 @@ const q_knob *agt_knob(const agt *, int i);
 const q_knob *agt_knob_named(const agt *, const char *name);     /* as /set and --set take names: an aka too, in any case; NULL: there is none */
 const char *agt_knob_value(agt *, const q_knob *k, q_buf *buf);
 bool agt_knob_default(agt *, const q_knob *k);
+const char *agt_knob_fixed(agt *, const q_knob *k, q_buf *buf);  /* NULL, or why it cannot be set with the model that is loaded */
 const char *agt_knob_own(agt *, const q_knob *k, q_buf *buf);    /* the model's own value, or the program's: what "default" brings back */
 typedef struct agt_knob_turn {
     int64_t message; int token;          /* its value holds from this token of this answer on; message 0: from the next answer on */

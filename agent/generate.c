@@ -26,6 +26,8 @@ static bool differs(const turn *t, const char *text, size_t n)
 static void piece(void *user, const prov_piece *now)
 {
     turn *t = user;
+    if (now->call)                         /* no part of the answer's text; the call is told when it is whole */
+        return;
     prov_piece with = *now;
     const prov_piece *p = &with;
     char *parted = t->gap && !now->thinking && now->n ? q_printf("\n\n%.*s", (int)now->n, now->text) : NULL;

@@ -265,8 +265,7 @@ static void range(agt *a, const q_knob *k, q_buf *b)
     }
 }
 
-/* NULL, or why nobody can set it with the model that is loaded. */
-static const char *fixed(agt *a, const q_knob *k, q_buf *b)
+const char *agt_knob_fixed(agt *a, const q_knob *k, q_buf *b)
 {
     const char *why = NULL;
     pthread_mutex_lock(&a->shown.mu);
@@ -289,7 +288,7 @@ static cJSON *row_json(agt *a, const q_knob *k, const char *value)
     cJSON_AddStringToObject(o, "effect", agt_effect_word(k->effect));
     if (k->aka)
         cJSON_AddStringToObject(o, "config_json", k->aka);
-    if (fixed(a, k, &r))
+    if (agt_knob_fixed(a, k, &r))
         cJSON_AddStringToObject(o, "fixed", r.p);
     q_buf_free(&r);
     return o;
@@ -319,7 +318,7 @@ void knobs_page(agt *a, const char *name)
         q_buf_say(&out, "]  %s", agt_effect_word(k->effect));
         if (only >= 0 && k->aka)
             q_buf_say(&out, "  (%s)", k->aka);
-        q_buf_say(&out, "\n    %s\n", fixed(a, k, &brief) ? brief.p : _(k->help));
+        q_buf_say(&out, "\n    %s\n", agt_knob_fixed(a, k, &brief) ? brief.p : _(k->help));
         if (only >= 0) {
             char *cost = agt_knob_cost(a, k);
             if (*cost)

@@ -42,7 +42,7 @@ static void retrieval(agt *a, const job *j)
 {
     char err[Q_ERRLEN];
     mem_logs l = { 0 };
-    if (mem_log_get(a->store, j->id, &l, err) < 0) {
+    if (rag_log_get(a->store, j->id, &l, err) < 0) {
         note(&a->events, AGT_ERROR, "%s", err);
         return;
     }
@@ -63,7 +63,7 @@ static void why(agt *a, const job *j)
     while (last >= 0 && path.v[last].role != MEM_ASSISTANT)
         last--;
     if (rc == Q_OK && last >= 0)
-        rc = mem_log_get(a->store, path.v[last].id, &l, err);
+        rc = rag_log_get(a->store, path.v[last].id, &l, err);
     if (rc < 0)
         note(&a->events, AGT_ERROR, "%s", err);
     else if (!l.n)

@@ -49,8 +49,12 @@ static void rules_line(q_buf *b, cJSON *o, const char *json, const char *what, c
         q_buf_say(b, "%s: %s\n", what, rules);
 }
 
-static void page(agt *a)
+static void page(agt *a, const job *j)
 {
+    char err[Q_ERRLEN];
+    tool_place *p = NULL;
+    char *box = tool_place_open(a->toolbox.folder, &p, err) == Q_OK ? tool_place_box(p) : q_strdup(err);
+    tool_place_close(p);
     q_buf b = { 0 }, v = { 0 };
     const char *mode = settings_value(&a->settings, "agent.tools", &v);
     char *kept = toolrules_kept(a), *chat = chat_rules(a);
@@ -63,6 +67,9 @@ static void page(agt *a)
     q_buf_say(&b, strcmp(mode, "off") == 0 ? _("tools are off: /tools on offers the model all of them, /tools read those that change nothing\n")
                   : strcmp(mode, "read") == 0 ? _("tools that change nothing are on: /tools on offers all, /tools off none\n") : _("tools are on: /tools off takes them away\n"));
     q_buf_say(&b, _("project folder: %s\n"), a->toolbox.folder);
+    q_buf_say(&b, _("commands: %s\n"), box);
+    cJSON_AddStringToObject(o, "commands", box);
+    free(box);
     cJSON_AddStringToObject(o, "tools", mode);
     cJSON_AddStringToObject(o, "folder", a->toolbox.folder);
     rules_line(&b, o, "given", _("allowed by --allow"), given);
@@ -90,6 +97,8 @@ static void page(agt *a)
     free(given);
 }
 
+const job_row job_toolpage = { .name = "toolpage", .lane = LANE_QUICK, .end = END_DROPPED, .run = page };
+
 /* ---- the command ---- */
 bool tools_command(agt *a, const char *args)
 {
@@ -100,7 +109,7 @@ bool tools_command(agt *a, const char *args)
     char *word = q_strndup(args, n);
     bool good = true;
     if (!*args)
-        page(a);
+        desk_post(&a->desk, &job_toolpage, 0, 0, NULL, NULL);
     else if (strcmp(word, "allow") == 0 && *rest) {
         if (toolrules_keep(a, rest, err) < 0)
             note(&a->events, AGT_ERROR, "%s", err);

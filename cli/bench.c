@@ -13,7 +13,7 @@ const cli_command cli_bench = { "bench", N_(
     "    prefill and decode speed, bytes read per token, memory bandwidth and the share of its roofline;\n"
     "    the best of REPEAT runs counts\n"
     "quorum bench memory [--xquad F] [--locomo F] [--hotpot QUESTIONS CORPUS] [--across QUESTIONS PASSAGES]\n"
-    "                    [--mode lexical|hybrid|graph] [-m F] [--rerank MODEL|default] [--together] [--json]\n"
+    "                    [--mode lexical|hybrid|graph] [-m F] [--rerank MODEL|default] [--set memory.X=V] [--together] [--json]\n"
     "    how often a search finds what answers a question; --across: XQuAD files of two languages; hybrid: by meaning too, graph: by what is named too,\n"
     "    with the embedding model F or the fetched one; --rerank: a chat model judges what is found; --together: all in one memory\n"
     "quorum bench memory --scan N,DIM [--json]\n"

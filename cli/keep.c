@@ -10,9 +10,11 @@
 #include <cjson/cJSON.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -309,6 +311,42 @@ static void say_refilled(const mem_refilled *in)
                                "what %d files were before a tool changed them did not come along: only the memory that it was done with takes it back\n", (unsigned long)in->undo), in->undo);
 }
 
+/* A file without a name beside the memory: what is in it is as private, and goes with its descriptor. */
+static FILE *spool(const memory_ask *a)
+{
+    char *db = a->db ? q_strdup(a->db) : q_user_path(Q_DIR_DATA, "quorum.db"), *slash = db ? strrchr(db, '/') : NULL;
+    char *dir = slash ? q_strndup(db, slash > db ? (size_t)(slash - db) : 1) : q_strdup(".");
+    int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0) fd = memfd_create("import", MFD_CLOEXEC);       /* a disk that has no such files */
+    FILE *f = fd >= 0 ? fdopen(fd, "w+e") : NULL;
+    if (fd >= 0 && !f) close(fd);
+    free(dir);
+    free(db);
+    return f;
+}
+
+/* What comes from a pipe comes in its own time, and nobody is to wait for it: all of it is read before the memory is held. */
+static int all_of(FILE **f, const memory_ask *a, char *err)
+{
+    struct stat st;
+    if (fstat(fileno(*f), &st) == 0 && S_ISREG(st.st_mode)) return Q_OK;
+    q_buf line = {0};
+    int64_t number = 0;
+    FILE *to = spool(a);
+    int got = 0, rc = to ? Q_OK : q_fail(err, Q_IO, _("%s cannot be read to its end first: %s"), a->rest[0], strerror(errno));
+    while (rc == Q_OK && (got = next_line(*f, &line, ++number, err)) != 0) {
+        if (got < 0) rc = got;
+        else if ((line.len && fwrite(line.p, 1, line.len, to) != line.len) || putc('\n', to) == EOF) rc = q_fail(err, Q_IO, _("%s cannot be read to its end first: %s"), a->rest[0], strerror(errno));
+    }
+    if (rc == Q_OK && (fflush(to) != 0 || fseeko(to, 0, SEEK_SET) != 0)) rc = q_fail(err, Q_IO, _("%s cannot be read to its end first: %s"), a->rest[0], strerror(errno));
+    q_buf_free(&line);
+    if (rc == Q_OK) {
+        if (*f != stdin) fclose(*f);
+        *f = to;
+    } else if (to) fclose(to);
+    return rc;
+}
+
 int memory_import(struct mem_store *s, const memory_ask *a, char *err)
 {
     FILE *f = strcmp(a->rest[0], "-") == 0 ? stdin : fopen(a->rest[0], "re");
@@ -316,7 +354,8 @@ int memory_import(struct mem_store *s, const memory_ask *a, char *err)
     q_buf line = {0};
     int64_t number = 0;
     mem_refilled in = {0};
-    int got, rc = f ? mem_refill_new(s, &r, err) : q_fail(err, Q_IO, "%s: %s", a->rest[0], strerror(errno));
+    int got, rc = f ? all_of(&f, a, err) : q_fail(err, Q_IO, "%s: %s", a->rest[0], strerror(errno));
+    if (rc == Q_OK) rc = mem_refill_new(s, &r, err);
     while (rc == Q_OK && (got = next_line(f, &line, number + 1, err)) != 0) {
         rc = got < 0 ? got : Q_OK;
         number++;

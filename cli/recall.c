@@ -729,6 +729,11 @@ int cli_bench_memory(const cli_command *as, int argc, char **argv)
             if (!scan_size(v, &n, &dim)) problem = _("--scan takes how many vectors and how many numbers each has, as 1000000,384");
         } else if ((v = cli_opt(argc, argv, &i, "--search"))) {
             if (!cli_int(v, 1, 10000000, &search)) problem = _("--search takes a number of passages, as 100000");
+        } else if ((v = cli_opt(argc, argv, &i, "--set"))) {
+            char name[64];
+            size_t k = strcspn(v, "=");
+            snprintf(name, sizeof name, "%.*s", (int)(k < sizeof name ? k : 0), v);
+            if (!v[k] || rag_config_set(&w.c, name, v + k + 1, err) != Q_OK) problem = _("--set takes a knob of memory, as memory.fusion=ranks");
         } else if ((v = cli_opt(argc, argv, &i, "--mode"))) {
             if (rag_config_set(&w.c, "memory.mode", v, err) != Q_OK || w.c.mode == RAG_OFF || w.c.mode == RAG_AUTO) problem = _("--mode is lexical, hybrid or graph");
         } else return cli_usage_take(as, q_printf(_("bench does not know \"%s\", or its value is wrong"), argv[i]));

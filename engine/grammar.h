@@ -2,8 +2,8 @@
  * any thread may read. How it holds a reply: eng_sampler_grammar in engine.h, and the knob sampler.grammar. Errors: base.h.
  *
  * JSON is written so: properties in the order of `properties`, then those that only `required` names, then others; white space
- * is "" or " " or a line break with up to 20 blanks or tabs, behind { [ , : and before } ]; numbers as schemas that bound them want
- * them: without an exponent; whole ones without a fraction; strings that a pattern, format or length bounds, and names of
+ * is "" or " " or a line break with up to 20 blanks or tabs, behind { [ , : and before } ]; bounded numbers without exponent and, with a
+ * fraction, in at most 15 digits or as many as the bounds have; whole ones without a fraction; strings that a pattern, format or length bounds, and names of
  * properties, without \u where another way is shorter. What a schema asks and this cannot hold is refused by name, never left out. */
 #ifndef QUORUM_GRAMMAR_H
 #define QUORUM_GRAMMAR_H

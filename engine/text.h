@@ -58,6 +58,26 @@ int eng_template_render(const eng_render *, q_buf *out, char *err);
 const char *eng_template_text(const eng_model *, size_t *n);       /* the model's own template, NULL: it has none; lives as long as the model */
 const char *eng_template_token(const eng_model *, bool end);       /* how its first (BOS) or last (EOS) token is spelt; NULL: the file names none */
 
+/* ================= calls of tools ================= */
+/* An answer heard piece by piece (however it is cut): text, thoughts (where the format has them in a channel of their own) and the
+ * bodies of calls as they come, calls when they are whole. */
+enum eng_said { ENG_SAID_TEXT, ENG_SAID_CALL, ENG_SAID_THOUGHT };
+typedef struct eng_heard {                               /* each may be NULL; strings are valid during the call */
+    void *user;
+    void (*said)(void *user, enum eng_said kind, const char *p, size_t n);
+    void (*call)(void *user, const eng_call *);          /* id NULL: the format has none; arguments: a JSON object, checked for nothing else */
+    void (*bad)(void *user, const char *sentence, const char *body);     /* a call that is none, and where */
+} eng_heard;
+typedef struct eng_calls eng_calls;                      /* one thread */
+/* tools: what was offered (kept by the caller): formats without quotation marks ask their schemas what is text. NULL: nothing needs to be heard,
+ * for the template knows no calls, or none are offered. */
+eng_calls *eng_calls_new(const eng_model *, const eng_tool *, int n, const eng_heard *);
+void eng_calls_add(eng_calls *, const char *p, size_t n);
+void eng_calls_end(eng_calls *);
+void eng_calls_free(eng_calls *);                        /* NULL is fine */
+bool eng_calls_hears(const eng_model *, int32_t id);     /* a control token that a call is written with: its name is text for eng_calls_add */
+const char *eng_calls_format(const eng_model *);         /* "Hermes", ...; NULL: none that is known */
+
 /* How a thought begins and ends in a reply, as text. */
 extern const char eng_think_open[], eng_think_close[];
 /* The token is one of these two, control token or not: then its name is the text. */

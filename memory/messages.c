@@ -250,7 +250,7 @@ int mem_reply_end(mem_store *s, int64_t id, enum mem_status status, const char *
 
 int store_recover_replies(mem_store *s, char *err)
 {
-    static const char ask[] = "SELECT id FROM message WHERE id>? AND status=0 AND NOT owner_alive(owner) ORDER BY id LIMIT 1";
+    static const char ask[] = "SELECT id FROM message INDEXED BY message_coming WHERE id>? AND status=0 AND NOT owner_alive(owner) ORDER BY id LIMIT 1";
     int64_t id = 0;
     store_lock(s);
     int rc = store_int(s, &id, err, ask, "i", id);

@@ -15,9 +15,9 @@ typedef struct gen {
     prov_result *r;
     int answer;
     q_buf pending;                       /* held back until it is clear what it is */
-    q_buf text, think;                   /* of the token at hand */
+    q_buf text, think, call;             /* of the token at hand */
     enum part part;
-    bool hit_stop;
+    bool hit_stop, called;
     int32_t close[16]; int n_close, at_close;        /* what ends a thought that took too long */
     echo echo;
 } gen;
@@ -111,7 +111,10 @@ static void sort_out(gen *g, bool end)
     if (g->part == PART_TEXT && b->len) {
         long r = g->s->stops(g->s->self, b->p, b->len);
         size_t n = r < 0 ? (size_t)(-1 - r) : end ? b->len : b->len - (size_t)r;
-        q_buf_add(&g->text, b->p, n);
+        if (!g->s->hear)
+            q_buf_add(&g->text, b->p, n);
+        else if (n)
+            g->called = g->s->hear(g->s->self, b->p, n, &g->text, &g->call, &g->think);
         drop(b, n);
         g->hit_stop = r < 0;
     }
@@ -119,8 +122,9 @@ static void sort_out(gen *g, bool end)
 
 static void piece(gen *g, q_buf *b, bool thinking, const gen_token *t)
 {
+    bool call = b == &g->call;
     prov_piece p = { .answer = g->answer, .number = g->r->tokens, .text = b->p ? b->p : "", .n = b->len, .thinking = thinking,
-                     .token = t && !t->unnamed ? t->id : -1, .logprob = t ? t->logprob : (double)NAN };
+                     .token = t && !t->unnamed ? t->id : -1, .logprob = t ? t->logprob : (double)NAN, .call = call };
     if (g->h->piece)
         g->h->piece(g->h->user, &p);
     q_buf_clear(b);
@@ -129,11 +133,13 @@ static void piece(gen *g, q_buf *b, bool thinking, const gen_token *t)
 /* t: the token at hand, which is told of even where it brings no text; NULL: what was held back. */
 static void hand_out(gen *g, const gen_token *t)
 {
-    bool thought = g->think.len || (g->part == PART_THINK && t);
+    bool thought = g->think.len || (g->part == PART_THINK && t), call = g->call.len > 0;
     if (thought)
         piece(g, &g->think, true, t);
-    if (g->text.len || (t && !thought))
+    if (g->text.len || (t && !thought && !call))
         piece(g, &g->text, false, t);
+    if (call)
+        piece(g, &g->call, false, t);
 }
 
 /* ---- one token ---- */
@@ -213,12 +219,15 @@ int gen_answer(const gen_source *s, const prov_hooks *h, int answer, prov_result
     if (!g.hit_stop) {                   /* what was held back, however it ended */
         s->spell(s->self, -1, &g.pending);
         sort_out(&g, true);
+        if (s->hear)
+            g.called = s->hear(s->self, NULL, 0, &g.text, &g.call, &g.think);
         hand_out(&g, NULL);
     }
-    r->finish = (enum prov_finish)finish;
+    r->finish = finish == PROV_ENDED && g.called ? PROV_CALLS : (enum prov_finish)finish;
     r->thinking = false;
     q_buf_free(&g.pending);
     q_buf_free(&g.text);
     q_buf_free(&g.think);
+    q_buf_free(&g.call);
     return finish == PROV_FAILED ? Q_ERR : Q_OK;
 }

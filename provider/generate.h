@@ -19,6 +19,9 @@ typedef struct gen_source {
     int (*budget)(void *self);                           /* tokens of thinking, then it is closed; 0: none; NULL: none */
     int (*close)(void *self, int32_t *out, int max);     /* the tokens that close a thought: how many, at most max */
     void (*fed)(void *self);                             /* tell hooks.position what was evaluated; may be NULL */
+    /* Behind a thought: what the answer's text is, in order, appended to text, to call (of a call being written) or think; n 0: its
+     * end. True: a call was made so far. NULL: all of it is text. */
+    bool (*hear)(void *self, const char *p, size_t n, q_buf *text, q_buf *call, q_buf *think);
     const char *think, *unthink;                         /* how a thought begins and ends as text; NULL: it does not think */
     bool thinking;                                       /* the answer begins inside a thought */
     bool raw;                                            /* blanks at its beginning are kept */

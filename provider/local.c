@@ -34,6 +34,8 @@ typedef struct local {
     const prov_hooks *hooks;
     prov_result *result;
     eng_detok detok;
+    eng_calls *calls;                    /* what hears them in this answer, or NULL */
+    struct hearing *hearing;
     bool opens;                          /* a thought may begin the answer */
     char device[16];
     atomic_bool cancelled;               /* as prov_cancel says; what runs beside the conversation looks at it */
@@ -119,12 +121,30 @@ static int render_frame(const local *l, const prov_request *r, eng_tokens *out, 
     }
     static const enum eng_role role[] = { [PROV_SYSTEM] = ENG_SYSTEM, [PROV_USER] = ENG_USER, [PROV_ASSISTANT] = ENG_ASSISTANT, [PROV_TOOL] = ENG_TOOL };
     eng_message *m = q_alloc(sizeof *m * (size_t)(r->n_message + 1));
-    for (int i = 0; i < r->n_message; i++)
-        m[i] = (eng_message){ role[r->message[i].role], r->message[i].text, r->message[i].n, NULL };
+    eng_more *more = q_alloc(sizeof *more * (size_t)(r->n_message + 1));
+    eng_call *call = q_alloc(sizeof *call * (size_t)(r->n_call + 1));
+    eng_tool *tool = q_alloc(sizeof *tool * (size_t)(r->n_tool + 1));
+    for (int i = 0; i < r->n_tool; i++)
+        tool[i] = (eng_tool){ r->tool[i].name, r->tool[i].help, r->tool[i].schema };
+    for (int i = 0, k = 0; i < r->n_message; i++) {
+        const prov_message *from = &r->message[i];
+        more[i] = (eng_more){ .call = call + k, .id = from->role == PROV_TOOL ? from->call : NULL };
+        for (; k < r->n_call && r->call[k].message == i; k++, more[i].n_call++)
+            call[k] = (eng_call){ r->call[k].call.id, r->call[k].call.name, r->call[k].call.arguments };
+        for (int c = 0; c < k && more[i].id; c++)
+            if (call[c].id && strcmp(call[c].id, more[i].id) == 0)
+                more[i].name = call[c].name;
+        m[i] = (eng_message){ role[from->role], from->text, from->n, more[i].n_call || more[i].id ? &more[i] : NULL };
+    }
     q_buf b = { 0 };
     const char *think = thinks(l, r, &b);
-    int rc = eng_template(l->m, m, r->n_message, true, strcmp(think, "on") == 0 ? 1 : strcmp(think, "off") == 0 ? 0 : -1, out, err);
+    const eng_talk t = { .message = m, .n = r->n_message, .tool = tool, .n_tool = r->n_tool, .reply = true,
+                         .think = strcmp(think, "on") == 0 ? 1 : strcmp(think, "off") == 0 ? 0 : -1 };
+    int rc = eng_template_talk(l->m, &t, out, err);
     q_buf_free(&b);
+    free(tool);
+    free(call);
+    free(more);
     free(m);
     return rc;
 }
@@ -141,6 +161,9 @@ static int render_anew(const local *l, const prov_request *r, eng_tokens *out, c
     return rc < 0 ? rc : render_begin(l, r, out, err);
 }
 
+/* h and a text that may be NULL. */
+static uint64_t named(const char *s, uint64_t h) { return s ? q_hash64(s, strlen(s), h) : h; }
+
 /* Salted, so that nobody can write two prompts of one name. */
 static uint64_t name_of(const local *l, const prov_request *r)
 {
@@ -154,8 +177,12 @@ static uint64_t name_of(const local *l, const prov_request *r)
         return q_hash64(r->raw, r->n_raw, h + 1);
     for (int i = 0; i < r->n_message; i++) {
         const uint64_t head[2] = { (uint64_t)r->message[i].role, r->message[i].n };
-        h = q_hash64(r->message[i].text, r->message[i].n, q_hash64(head, sizeof head, h));
+        h = named(r->message[i].call, q_hash64(r->message[i].text, r->message[i].n, q_hash64(head, sizeof head, h)));
     }
+    for (int i = 0; i < r->n_tool; i++)
+        h = named(r->tool[i].name, named(r->tool[i].help, named(r->tool[i].schema, h + 3)));
+    for (int i = 0; i < r->n_call; i++)
+        h = named(r->call[i].call.id, named(r->call[i].call.name, named(r->call[i].call.arguments, h + 4 + (uint64_t)r->call[i].message)));
     return h;
 }
 
@@ -306,9 +333,10 @@ static void spell(void *self, int32_t token, q_buf *out)
         eng_detok_end(&l->detok, out);
         return;
     }
-    if (eng_token_control(l->m, token) && eng_token_thinks(l->m, token))
+    if (eng_token_control(l->m, token) && (eng_token_thinks(l->m, token) || (l->calls && eng_calls_hears(l->m, token)))) {
+        eng_detok_end(&l->detok, out);
         q_buf_puts(out, eng_token_name(l->m, token));
-    else
+    } else
         eng_detok_add(l->m, &l->detok, token, out);
 }
 
@@ -336,6 +364,45 @@ static int close_thought(void *self, int32_t *out, int max)
     free(text);
     eng_tokens_free(&t);
     return n;
+}
+
+/* ---- calls of tools ---- */
+typedef struct hearing { const prov_hooks *hooks; int answer, n; q_buf *text, *call, *think; } hearing;
+
+static void on_said(void *user, enum eng_said kind, const char *p, size_t n)
+{
+    const hearing *h = user;
+    q_buf_add(kind == ENG_SAID_CALL ? h->call : kind == ENG_SAID_THOUGHT ? h->think : h->text, p, n);
+}
+
+/* Templates want ids of nine letters and digits (Mistral's refuses others). */
+static void on_call(void *user, const eng_call *c)
+{
+    hearing *h = user;
+    char id[16];
+    snprintf(id, sizeof id, "call%05d", ++h->n % 100000);
+    const prov_call out = { c->id && *c->id ? c->id : id, c->name, c->arguments };
+    if (h->hooks->call)
+        h->hooks->call(h->hooks->user, h->answer, &out);
+}
+
+static void on_bad(void *user, const char *sentence, const char *body)
+{
+    const eng_call c = { NULL, "", body };
+    on_call(user, &c);
+}
+
+static bool hear(void *self, const char *p, size_t n, q_buf *text, q_buf *call, q_buf *think)
+{
+    local *l = self;
+    l->hearing->text = text;
+    l->hearing->call = call;
+    l->hearing->think = think;
+    if (n)
+        eng_calls_add(l->calls, p, n);
+    else
+        eng_calls_end(l->calls);
+    return l->hearing->n > 0;
 }
 
 /* ---- requests ---- */
@@ -370,6 +437,25 @@ static int accept_begin(local *l, const prov_request *r, char *err)
     return rc < 0 ? rc : Q_OK;
 }
 
+static int answer_heard(local *l, const prov_request *r, int i, gen_source *s, char *err)
+{
+    hearing h = { .hooks = l->hooks, .answer = i };
+    const eng_heard to = { &h, on_said, on_call, on_bad };
+    eng_tool *tool = q_alloc(sizeof *tool * (size_t)(r->n_tool + 1));
+    for (int k = 0; k < r->n_tool; k++)
+        tool[k] = (eng_tool){ r->tool[k].name, r->tool[k].help, r->tool[k].schema };
+    l->calls = r->raw || r->n_begin ? NULL : eng_calls_new(l->m, tool, r->n_tool, &to);
+    l->hearing = &h;
+    if (l->calls)
+        s->hear = hear;
+    int rc = gen_answer(s, l->hooks, i, l->result, err);
+    eng_calls_free(l->calls);
+    l->calls = NULL;
+    l->hearing = NULL;
+    free(tool);
+    return rc;
+}
+
 /* One answer to the prompt that stands in l->text. */
 static int answer(local *l, const prov_request *r, int i, uint64_t seed, enum prov_policy policy, char *err)
 {
@@ -398,7 +484,7 @@ static int answer(local *l, const prov_request *r, int i, uint64_t seed, enum pr
                      .unthink = eng_think_close, .thinking = !r->raw && !r->n_begin && eng_thinking(l->m, l->text.id, l->text.n),
                      .raw = r->raw || r->n_begin };
     out->thinking = s.thinking;
-    return gen_answer(&s, l->hooks, i, out, err);
+    return answer_heard(l, r, i, &s, err);
 }
 
 /* NULL: the knob's holds again. */
@@ -803,7 +889,7 @@ static void describe(local *l)
         .file_bytes = e->file_bytes, .params = e->params, .n_layer = e->n_layer, .n_expert = e->n_expert,
         .first_moe_layer = e->first_moe_layer, .n_moe_layer = e->n_moe_layer, .n_ctx_train = e->n_ctx_train, .n_embd = e->n_embd, .n_head = e->n_head,
         .chat = e->frame.chat, .thinks = e->frame.thinks, .carved = e->carved,
-        .can = PROV_LIVE | (e->n_expert ? PROV_ROUTING : 0) | PROV_LOGPROBS | PROV_COUNT | PROV_RAW | PROV_N | PROV_EMBED | PROV_BEGIN | PROV_STATE | PROV_GRAMMAR };
+        .can = PROV_LIVE | (e->n_expert ? PROV_ROUTING : 0) | PROV_LOGPROBS | PROV_COUNT | PROV_RAW | PROV_N | PROV_EMBED | PROV_BEGIN | PROV_STATE | (e->frame.tools ? PROV_TOOLS : 0) | PROV_GRAMMAR };
 }
 
 int local_open(const char *path, const prov_opts *o, prov **out, char *err)

@@ -130,6 +130,7 @@ typedef struct prov_piece {             /* one token's text, or what was held ba
     bool thinking;
     int32_t token;                      /* -1: no token of its own */
     double logprob;                     /* of the model, before any sampling; NAN: unknown */
+    bool call;                          /* it is part of a call that is being written, not of the answer's text */
 } prov_piece;
 typedef struct prov_position {          /* one evaluated token, prompts included; valid during the call */
     int32_t token;
@@ -170,7 +171,7 @@ typedef struct prov_hooks {
     void (*piece)(void *user, const prov_piece *);
     void (*position)(void *user, const prov_position *);
     void (*token)(void *user, int answer, const prov_result *so_far);      /* a token is evaluated too */
-    void (*call)(void *user, int answer, const prov_call *);
+    void (*call)(void *user, int answer, const prov_call *);     /* one that is broken too: name "", arguments as it was written */
     bool (*repeats)(void *user, int answer, int tokens); /* it goes round in circles: true ends it */
     bool (*enough)(void *user, int answer);              /* in a thought, before its next token: true closes it, and the answer begins */
     void (*unrouted)(void *user, const char *why);       /* the answer is there, its positions cannot be told */

@@ -106,6 +106,8 @@ static int refused(const remote *m, const net_reply *r, const q_buf *body, char 
     char *words = wire_words(body->p ? body->p : "", body->len);
     bool page = strstr(r->type, "html") != NULL;
     const char *say = page ? _("a web page answers in the place of %s: check url of its section in config.ini") : NULL;
+    if (!say && strcasestr(words, "tool"))
+        say = _("%s calls no tools as it is started: /set agent.tools off, or start it so (vLLM: --enable-auto-tool-choice and --tool-call-parser)");
     for (size_t i = 0; !say && i < sizeof row / sizeof *row; i++)
         if (r->status >= row[i].from && r->status <= row[i].to)
             say = _(row[i].words);

@@ -323,6 +323,7 @@ void rag_explain(const rag_result *r, q_buf *b)
     q_buf_say(b, "%s\n", rag_summary(r, &first));
     q_buf_free(&first);
     if (r->note) q_buf_say(b, "%s\n", r->note);
+    if (r->fusion == RAG_RANKS && r->n) q_buf_say(b, "%s\n", _("ordered by places among words and among meanings, 61 / (60 + place): memory.fusion"));
     if (r->narrowed.words) q_buf_say(b, "%s\n", r->narrowed.words);
     if (!r->searched && !r->n) return;
     if (r->searched) q_buf_say(b, "%s\n", _("words of the question: weight (in how many passages)"));
@@ -345,10 +346,30 @@ void rag_explain(const rag_result *r, q_buf *b)
     free(order);
 }
 
+int rag_log_get(mem_store *s, int64_t message, mem_logs *out, char *err)
+{
+    int rc = mem_log_get(s, message, out, err);
+    for (int i = 0; rc == Q_OK && i < out->n; i++) {
+        mem_log *v = &out->v[i];
+        mem_passage m = {0};
+        if (v->kind != MEM_CHAT) continue;
+        int got = mem_passage_get(s, MEM_CHAT, v->ref, &m, err);     /* an older quorum wrote one down, in its language: it is made anew too */
+        if (got != Q_OK && got != Q_NOTFOUND) rc = got;
+        free(v->label);
+        v->label = got == Q_OK ? rag_label(&m) : q_strdup("");
+        mem_passage_free(&m);
+    }
+    if (rc != Q_OK) mem_logs_free(out);
+    return rc;
+}
+
 int rag_log(mem_store *s, int64_t message, const rag_result *r, char *err)
 {
     mem_log *v = q_alloc(sizeof *v * (size_t)(r->n + 1));
-    for (int i = 0; i < r->n; i++) v[i] = row_of(r, &r->v[i]);
+    for (int i = 0; i < r->n; i++) {
+        v[i] = row_of(r, &r->v[i]);
+        if (r->v[i].kind == MEM_CHAT) v[i].label = "";       /* it is in the language and the time of whoever looks */
+    }
     int rc = mem_log_put(s, message, v, r->n, err);
     for (int i = 0; i < r->n; i++) row_free(&v[i]);
     free(v);

@@ -108,6 +108,7 @@ char *rag_explain_json(const rag_result *r, const char *query)
     text_of(o, "summary", &b);
     cJSON_AddBoolToObject(o, "searched", r->searched);
     cJSON_AddStringToObject(o, "by", r->by == RAG_HYBRID ? "hybrid" : r->by == RAG_GRAPH ? "graph" : r->by == RAG_OFF ? "off" : "lexical");
+    cJSON_AddStringToObject(o, "fusion", r->fusion == RAG_RANKS ? "ranks" : "scores");
     if (r->note) cJSON_AddStringToObject(o, "note", r->note);
     rag_json_narrowed(o, &r->narrowed);
     cJSON_AddNumberToObject(o, "fed", r->n_fed);

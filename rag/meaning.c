@@ -6,11 +6,12 @@
 #include "base/say.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { HEAD = 500, TAIL = 1000 };           /* bytes of a question that are embedded */
-static const double SPREAD = .25;           /* multilingual-e5-small's vectors of passages lie so far apart, or less */
+static const double PLACES = 60;            /* Cormack, Clarke & Büttcher, 2009 */
 
 /* Of a long question its start and its end; before it what it points back to. malloc'ed. */
 static char *question_of(const struct rag_query *q)
@@ -130,10 +131,37 @@ static void weigh(struct gathering *g, const rag_config *c, const rag_near_hits 
             if (h->v[k].kind == x->m.kind && h->v[k].id == x->m.id) score = h->v[k].score;
         if (isnan(score)) continue;
         x->sides.near = nearness(h, x->m.kind, score);
-        x->sides.margin = (score - h->mean) / (h->spread > SPREAD ? h->spread / SPREAD : 1);
+        x->sides.margin = (score - h->mean) / h->scale;
         x->sides.share = x->m.kind == MEM_CHAT ? c->near_chats : c->near_documents;
     }
 }
+
+/* ---- reciprocal ranks ---- */
+static int down(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x < y) - (x > y);
+}
+
+/* A side (of its offset) becomes what its place among all that have it is worth; those that are alike share the first of their places. */
+static void by_place_of(struct gathering *g, size_t side, bool (*has)(const struct rag_sides *))
+{
+    double v[GATHERED_MAX];
+    int n = 0;
+    for (int i = 0; i < g->n; i++)
+        if (has(&g->v[i].sides)) v[n++] = *(double *)((char *)&g->v[i].sides + side);
+    qsort(v, (size_t)n, sizeof *v, down);
+    for (int i = 0; i < g->n; i++) {
+        double *x = (double *)((char *)&g->v[i].sides + side);
+        int before = 0;
+        if (!has(&g->v[i].sides)) continue;
+        while (before < n && v[before] > *x) before++;
+        *x = (1 + PLACES) / (before + 1 + PLACES);
+    }
+}
+
+static bool has_words(const struct rag_sides *s) { return s->words > 0; }
+static bool has_near(const struct rag_sides *s) { return s->share > 0 && s->near > 0; }
 
 int rag_gather_near(struct gathering *g, const rag_config *c, rag_near *near, const struct ranking *k, char *err)
 {
@@ -156,6 +184,10 @@ int rag_gather_near(struct gathering *g, const rag_config *c, rag_near *near, co
         if (rc == Q_OK) weigh(g, c, &h, also, n);
     }
     for (int i = 0; i < g->n; i++) g->v[i].sides.words = most > 0 ? g->v[i].bm25 / most : 0;
+    if ((r->fusion = (enum rag_fusion)c->fusion) == RAG_RANKS) {
+        by_place_of(g, offsetof(struct rag_sides, words), has_words);
+        by_place_of(g, offsetof(struct rag_sides, near), has_near);
+    }
     rag_near_hits_free(&h);
     return rc;
 }

@@ -4,6 +4,7 @@
  * whether a passage is worth feeding. */
 #include "rag/rag.h"
 
+#include "rag/scale.h"
 #include "rag/scan.h"
 #include "rag/shelf.h"
 
@@ -20,6 +21,7 @@ struct rag_near {
     mem_store *s;
     rag_embedder e;
     pthread_mutex_t asking;             /* the embedder takes one question at a time */
+    double scale;                       /* the model's, under the same; 0: not measured yet */
     _Atomic int64_t embedder;           /* in the store; 0: not looked for yet */
     pthread_rwlock_t shelves;           /* guards all below */
     int64_t of, puts, drops, after;     /* what the shelves hold, and of which model there */
@@ -289,9 +291,7 @@ static int mean_of(rag_near *x, enum mem_kind k, double *mean, char *err)
     return Q_OK;
 }
 
-struct sum { double all, apart; };
-
-static int find_kind(rag_near *x, enum mem_kind k, const struct asking *a, struct sum *sum, rag_near_hits *out, char *err)
+static int find_kind(rag_near *x, enum mem_kind k, const struct asking *a, double *sum, rag_near_hits *out, char *err)
 {
     int dim = x->e.dim;
     double *mean = q_alloc(sizeof *mean * (size_t)dim), *from = q_alloc(sizeof *from * (size_t)dim);
@@ -301,12 +301,8 @@ static int find_kind(rag_near *x, enum mem_kind k, const struct asking *a, struc
     for (int j = 0; j < dim; j++) from[j] = (double)a->q[j] - MEAN * mean[j];       /* q·v - .5 m·v is (q - .5 m)·v */
     if (rc == Q_OK) scan(&x->shelf[k], from, k == MEM_CHAT ? a->except : 0, h);
     if (rc == Q_OK) rc = decide(x, k, from, h, a, out, err);
-    sum->apart += x->shelf[k].n;
-    for (int j = 0; j < dim; j++) {
-        out->mean_of[k] += from[j] * mean[j];
-        sum->apart -= mean[j] * mean[j] * x->shelf[k].n;
-    }
-    sum->all += out->mean_of[k] * x->shelf[k].n;
+    for (int j = 0; j < dim; j++) out->mean_of[k] += from[j] * mean[j];
+    *sum += out->mean_of[k] * x->shelf[k].n;
     out->of += x->shelf[k].n;
     free(mean);
     free(from);
@@ -316,7 +312,7 @@ static int find_kind(rag_near *x, enum mem_kind k, const struct asking *a, struc
 
 static int look(rag_near *x, const struct asking *a, bool chats, rag_near_hits *out, char *err)
 {
-    struct sum sum = {0};
+    double sum = 0;
     for (int j = 0; j < x->e.dim; j++)
         if (!isfinite(a->q[j])) return q_fail(err, Q_RANGE, _("the embedding model gave numbers that are none for this question: it is searched by words alone"));
     out->v = q_alloc(sizeof *out->v * 2 * RAG_NEAR_BEST);
@@ -331,9 +327,7 @@ static int look(rag_near *x, const struct asking *a, bool chats, rag_near_hits *
         return rc;
     }
     if (out->n) qsort(out->v, (size_t)out->n, sizeof *out->v, by_score);
-    double n = out->of ? (double)out->of : 1;
-    out->mean = sum.all / n;
-    out->spread = sum.apart / n;
+    out->mean = out->of ? sum / (double)out->of : 0;
     out->max = out->n ? out->v[0].score : 0;
     return Q_OK;
 }
@@ -352,8 +346,11 @@ int rag_near_ask(rag_near *x, const char *question, int64_t except, bool chats, 
     size_t len = strlen(question);
     pthread_mutex_lock(&x->asking);
     int rc = x->e.embed(x->e.user, true, &question, &len, 1, q, err);
+    if (rc == Q_OK && x->scale <= 0) rc = rag_scale_of(&x->e, &x->scale, err);
+    double scale = x->scale;
     pthread_mutex_unlock(&x->asking);
     if (rc == Q_OK) rc = look(x, &(struct asking){q, except, also, n_also}, chats, out, err);
+    if (rc == Q_OK) out->scale = scale;
     free(q);
     return rc;
 }

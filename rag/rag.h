@@ -23,10 +23,11 @@
  *     One everyday word gives .25, one word rare in memory .7.
  *     What stands around a turn of a talk speaks for it too: rag/rank.c says how much.
  *   meaning, where an embedder is asked = 1 / (1 + 7/3 exp((t - m) / .02)): m is how much nearer the passage lies to the question than
- *     the mean of all (over .25 of the vectors' spread where they lie further apart than that), t = .135, or .105 where one is
+ *     the mean of all (over the scale of the model, 1 for multilingual-e5-small), t = .135, or .105 where one is
  *     Cyrillic and the other is not, less .02 for the heaviest question: .3 at t.
  *   match = 0.8 + 0.2 * how it stands beside the best of this search, by which passages are ordered:
- *     bm25 / best bm25, of which memory.near.* is replaced by how near it lies in meaning between the mean of its kind (0) and the
+ *     bm25 / best bm25 (with memory.fusion ranks (1 + 60) / (its place + 60) among those with a word, Cormack and others, 2009; of meaning
+ *     likewise its place among those with a vector), of which memory.near.* is replaced by how near it lies in meaning between the mean of its kind (0) and the
  *     nearest (1), + .1 if the question names just who said it + .5 if it names somebody who takes
  *     part in the talk + .45 of what names it (rag/links.c) + in mode graph
  *     .4 of what it is associated with by names (rag/graph.h), all of that
@@ -46,6 +47,9 @@
  * place in RAG_MODES. */
 enum rag_mode { RAG_AUTO, RAG_OFF, RAG_LEXICAL, RAG_HYBRID, RAG_GRAPH };
 #define RAG_MODES "auto,off,lexical,hybrid,graph"
+/* How what words say and what meaning says become one order: their scores beside the best, or their places alone. */
+enum rag_fusion { RAG_SCORES, RAG_RANKS };
+#define RAG_FUSIONS "scores,ranks"
 /* A row a knob: its field, name, type, least, most, default, choices, help. The field, its default and what reads and writes it as
  * text follow. */
 #define RAG_KNOBS(X) \
@@ -56,6 +60,7 @@ enum rag_mode { RAG_AUTO, RAG_OFF, RAG_LEXICAL, RAG_HYBRID, RAG_GRAPH };
     X(budget, "memory.budget", INT, 0, 100000, 1000, NULL, N_("how many tokens the fed passages may take together")) \
     X(chats, "memory.chats", BOOL, 0, 1, true, NULL, N_("search past conversations too, not documents alone")) \
     X(answers, "memory.answers", BOOL, 0, 1, false, NULL, N_("feed what a model wrote in earlier answers too, behind a person's own words and documents")) \
+    X(fusion, "memory.fusion", CHOICE, 0, 0, RAG_SCORES, RAG_FUSIONS, N_("order what is found by scores, or by its places among words and among meanings")) \
     X(near_documents, "memory.near.documents", FLOAT, 0, 1, 0.6, NULL, N_("how much meaning weighs beside words, in documents")) \
     X(near_chats, "memory.near.chats", FLOAT, 0, 1, 0.4, NULL, N_("how much meaning weighs beside words, in what was said")) \
     X(rerank, "memory.rerank", CHOICE, 0, 0, 0, "off,model", N_("a second look at what was found, before a question is answered: the loaded model itself judges each of the first 20 passages")) \
@@ -105,7 +110,7 @@ typedef struct rag_near_hits {
     rag_near_hit *v; int n;             /* the best RAG_NEAR_BEST of each kind, exact, best first */
     double mean, max;                   /* of the scores of all that was looked through; 0 where there was nothing */
     double mean_of[2];                  /* of those of each kind */
-    double spread;                      /* 1 - m·m, of the kinds' by how many there are: how far all lies apart, which differs from model to model */
+    double scale;                       /* the model's: how far apart it puts what has nothing to do with one another, beside multilingual-e5-small; 0: not measured */
     int64_t of;                         /* how many that was */
 } rag_near_hits;
 enum { RAG_NEAR_BEST = 200 };
@@ -202,6 +207,7 @@ typedef struct rag_result {
     int max_passages;                   /* the count in force */
     bool off, mode_off;                 /* memory.on is off, or memory.mode */
     enum rag_mode by;                   /* how it was searched: lexical, hybrid or graph; off */
+    enum rag_fusion fusion;             /* how words and meaning became one order */
     char *note;                         /* why meaning was not asked though it should have been: one sentence, translated; or NULL */
     rag_narrowed narrowed;
     bool searched;                      /* false: off, or the query has no words that weigh */
@@ -280,6 +286,8 @@ bool rag_log_pinned(const mem_log *);            /* fed because it is pinned */
 double rag_log_min_score(const mem_log *);      /* the threshold that a row was below; 0: it was not cut by it */
 /* Keeps the result as the message's retrieval log. */
 int rag_log(mem_store *, int64_t message, const rag_result *, char *err);
+/* The log again, with the labels of what was said made now: none of these is kept. "" where the passage is gone. */
+int rag_log_get(mem_store *, int64_t message, mem_logs *out, char *err);
 /* A passage's signals and sides as a log keeps them, but those that are 0 and say nothing then: "coverage=0.931 evidence=0.824 match=0.955
  * by.words=0.800 by.near=0.710". Returns buf->p. */
 #define RAG_BY "by."

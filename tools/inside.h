@@ -26,6 +26,8 @@ int file_list(const tool_place *, const tool_host *, const tool_plan *, tool_res
 int file_search(const tool_place *, const tool_host *, const tool_plan *, tool_result *, char *err);
 int edit_look(const tool_place *, tool_plan *, char *err);
 int edit_run(const tool_place *, const tool_host *, const tool_plan *, tool_result *, char *err);
+int command_look(const tool_place *, tool_plan *, char *err);
+int command_run(const tool_place *, const tool_host *, const tool_plan *, tool_result *, char *err);
 int calculate(const tool_place *, const tool_host *, const tool_plan *, tool_result *, char *err);
 
 /* ---- calc.c ---- */

@@ -1,17 +1,26 @@
 /* tools/place: see place.h. */
 #include "tools/place.h"
+#include "tools/sandbox.h"
 #include "base/say.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-struct tool_place { char *folder; int fd; };
+struct tool_place {
+    char *folder;
+    int fd;
+    pthread_mutex_t mu;                  /* guards: */
+    bool tried;
+    sandbox box;
+    char why[Q_ERRLEN];                  /* there is none */
+};
 
 int tool_place_open(const char *folder, tool_place **out, char *err)
 {
@@ -24,7 +33,8 @@ int tool_place_open(const char *folder, tool_place **out, char *err)
         return rc;
     }
     *out = q_alloc(sizeof **out);
-    **out = (tool_place){ whole, fd };
+    **out = (tool_place){ .folder = whole, .fd = fd };
+    pthread_mutex_init(&(*out)->mu, NULL);
     return Q_OK;
 }
 
@@ -34,7 +44,30 @@ void tool_place_close(tool_place *p)
         return;
     close(p->fd);
     free(p->folder);
+    sandbox_free(&p->box);
+    pthread_mutex_destroy(&p->mu);
     free(p);
+}
+
+const struct sandbox *place_box(const tool_place *place, char *err)
+{
+    tool_place *p = (tool_place *)(uintptr_t)place;
+    pthread_mutex_lock(&p->mu);
+    if (!p->tried && sandbox_find(SANDBOX_BWRAP, &p->box, p->why) == Q_OK)
+        *p->why = 0;
+    p->tried = true;
+    bool there = !*p->why;
+    pthread_mutex_unlock(&p->mu);
+    if (!there)
+        q_fail(err, Q_NOTFOUND, "no command can be run here: %s", p->why);
+    return there ? &p->box : NULL;
+}
+
+char *tool_place_box(const tool_place *p)
+{
+    char err[Q_ERRLEN], words[Q_ERRLEN];
+    const sandbox *box = place_box(p, err);
+    return q_strdup(box ? sandbox_words(box, words) : err);
 }
 
 const char *tool_place_folder(const tool_place *p) { return p->folder; }

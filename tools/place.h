@@ -20,6 +20,8 @@ int place_open_folder(const tool_place *, const char *canonical, int *fd, char *
 int place_read(int dir, const char *leaf, const char *shown, size_t max, q_buf *out, struct stat *st, char *err);
 /* Written beside and renamed: whole or not at all. mode: of a new file. */
 int place_write(int dir, const char *leaf, const char *shown, unsigned mode, const char *p, size_t n, char *err);
+struct sandbox;
+const struct sandbox *place_box(const tool_place *, char *err);  /* that commands run in, tried at the first call; NULL: none can be run */
 bool place_sayable(const char *name);   /* no control character, no turning of text, valid UTF-8 */
 
 enum { PLACE_FILE_MAX = 4 << 20 };

@@ -34,7 +34,7 @@ static int add_word(tool_rules *r, const char *word, size_t n, char *err)
         pattern = q_strdup(colon + 1);
     }
     const tool_row *row = tool_find(what);
-    int rc = !known(what) ? q_fail(err, Q_FORMAT, _("%s is no tool and no kind of tool: /tools lists them (read, recall, write, remember, knob, all)"), what)
+    int rc = !known(what) ? q_fail(err, Q_FORMAT, _("%s is no tool and no kind of tool: /tools lists them (read, recall, write, remember, knob, run, all)"), what)
              : pattern && !*pattern ? q_fail(err, Q_FORMAT, _("the path pattern behind %s: is empty: write %s:src/*"), what, what)
              : pattern && row && !row->path ? q_fail(err, Q_FORMAT, _("%s names no file, so it takes no path pattern"), what)
                                             : Q_OK;
@@ -104,7 +104,9 @@ char *tool_risk_words(unsigned risk)
 {
     static const struct { unsigned risk; const char *words; } row[] = {
         { TOOL_OUTSIDE, N_("it leaves the project folder") }, { TOOL_SECRET, N_("it touches what may hold keys or passwords") },
-        { TOOL_GUARDED, N_("it changes what other programs run or obey") }, { TOOL_EMPTIES, N_("it removes all that the file holds") } };
+        { TOOL_GUARDED, N_("it changes what other programs run or obey") }, { TOOL_EMPTIES, N_("it removes all that the file holds") },
+        { TOOL_BARE, N_("nothing holds commands in here: it may do whatever you may do") }, { TOOL_NETWORK, N_("it wants the network") },
+        { TOOL_TAKES, N_("a word in it takes something away or sends it out") } };
     q_buf b = { 0 };
     q_buf_puts(&b, "");
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)

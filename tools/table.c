@@ -26,6 +26,10 @@ static const tool_row rows[] = {
     { .name = "edit_file", .help = N_("changes a text file: replaces one exact text in it, or writes the whole file"), .class = TOOL_WRITE, .path = "path", .look = edit_look, .run = edit_run,
       .schema = OBJECT(STRING("path", "the file, below the project folder", PATH_MOST) "," STRING("old", "what is to be replaced, letter for letter, once in the file", ",\"minLength\":1,\"maxLength\":1048576") ","
                        STRING("new", "what stands there then", TEXT_MOST) "," STRING("text", "instead of old and new: the whole new file", TEXT_MOST), "\"path\"") },
+    { .name = "run_command", .help = N_("runs a shell command in the project folder, in a sandbox; what it says and its status come back"), .class = TOOL_RUN,
+      .look = command_look, .run = command_run,
+      .schema = OBJECT(STRING("command", "for /bin/sh -c; no terminal and no input", ",\"minLength\":1,\"maxLength\":8000") ","
+                       NUMBER("seconds", "how long it may take", ",\"minimum\":1,\"maximum\":600") "," BOOLEAN("network", "it needs the network: asked about each time"), "\"command\"") },
     { .name = "calculate", .help = N_("computes an expression: exact whole numbers of 64 bits, else doubles"), .class = TOOL_PURE, .run = calculate,
       .schema = OBJECT(STRING("expression", "such as (3 + 4)^2 // 5 or sqrt(2); + - * / // % ^ and functions", WORDS_MOST), "\"expression\"") },
     { .name = "memory_search", .help = N_("finds passages in the person's memory"), .class = TOOL_RECALL, .act = TOOL_ACT_MEMORY_SEARCH,
@@ -45,7 +49,7 @@ static const tool_row rows[] = {
 
 static const struct { const char *word; bool changes; } classes[TOOL_CLASSES] = {
     [TOOL_PURE] = { "pure", false }, [TOOL_READ] = { "read", false }, [TOOL_RECALL] = { "recall", false }, [TOOL_WRITE] = { "write", true },
-    [TOOL_REMEMBER] = { "remember", true }, [TOOL_KNOB] = { "knob", true } };
+    [TOOL_REMEMBER] = { "remember", true }, [TOOL_KNOB] = { "knob", true }, [TOOL_RUN] = { "run", true } };
 
 const tool_row *tool_rows(int *n)
 {

@@ -23,6 +23,7 @@ enum tool_class {
     TOOL_WRITE,                         /* changes files */
     TOOL_REMEMBER,                      /* adds to the memory */
     TOOL_KNOB,                          /* changes or measures the model's own configuration */
+    TOOL_RUN,                           /* runs a program */
     TOOL_CLASSES
 };
 enum tool_act {                         /* what is done elsewhere, by tool_host */
@@ -58,13 +59,17 @@ bool tool_class_changes(enum tool_class);                        /* more than re
 int tool_place_open(const char *folder, tool_place **out, char *err);
 void tool_place_close(tool_place *);                             /* NULL is fine */
 const char *tool_place_folder(const tool_place *);               /* canonical, absolute */
+char *tool_place_box(const tool_place *);       /* how commands are held in here: a sentence for people; tried at the first call; malloc'ed */
 
 /* ================= a call, looked at ================= */
 enum tool_risk {                        /* why a person is asked whatever the rules say */
     TOOL_OUTSIDE = 1,                   /* it leaves the project folder */
     TOOL_SECRET = 2,                    /* it touches what holds keys or passwords */
     TOOL_GUARDED = 4,                   /* it writes what other programs run or obey: .git, .bashrc */
-    TOOL_EMPTIES = 8                    /* it removes all that a file holds */
+    TOOL_EMPTIES = 8,                   /* it removes all that a file holds */
+    TOOL_BARE = 16,                     /* it runs, and nothing here keeps it from what the person may do */
+    TOOL_NETWORK = 32,                  /* it wants the network */
+    TOOL_TAKES = 64                     /* a command that names what takes something away or sends it out */
 };
 struct tool_plan {
     const tool_row *row;

@@ -79,32 +79,44 @@ static int digit_at(const decimal *x, int len, int pos)
 
 static bool zeros_from(const decimal *x, int len, int pos) { return !x->n || x->point - len + pos >= x->n; }
 
+/* Digits that a double keeps: two numbers of so many are two doubles, in the same order. A fraction has no more, nor more than the bounds
+ * have, so that who reads it as a double finds it within them too. */
+enum { SURE = 15 };
+
 typedef struct maker {
     form *f;
     decimal lo, hi;
     bool lo_open, hi_open, bounded, whole;
     uint32_t to;
-    uint32_t any[DECIMAL_DIGITS + 1];    /* behind it so many more digits, then what comes after them; UINT32_MAX: not made yet */
-    uint32_t fraction;                   /* digits of a fraction, none yet */
-    /* of one number of digits */
-    int len, places;                     /* places: from where on all digits of the bounds are 0 */
+    uint32_t more[DECIMAL_DIGITS + SURE + 1];      /* up to so many more digits of a fraction; UINT32_MAX: not made yet */
+    /* of one number of digits before the point */
+    uint32_t any[DECIMAL_DIGITS + 1];    /* so many more of them, then what comes after; likewise */
+    int len, places;                     /* places: digits at most, before and behind the point */
     uint32_t *memo;                      /* [3][places + 2][4] */
 } maker;
+
+static uint32_t more_digits(maker *m, int n)
+{
+    for (int k = 0; k <= n; k++) {
+        if (m->more[k] != UINT32_MAX)
+            continue;
+        m->more[k] = form_state(m->f);
+        form_skip(m->f, m->more[k], m->to);
+        if (k)
+            form_bytes(m->f, m->more[k], '0', '9', m->more[k - 1]);
+    }
+    return m->more[n];
+}
 
 /* What may follow the digits before the point where no bound matters any more. */
 static void any_fraction(maker *m, uint32_t from)
 {
     form_skip(m->f, from, m->to);
-    if (m->whole)
+    if (m->whole || m->places <= m->len)
         return;
-    if (m->fraction == UINT32_MAX) {
-        m->fraction = form_state(m->f);
-        uint32_t some = form_state(m->f);
-        form_bytes(m->f, m->fraction, '0', '9', some);
-        form_bytes(m->f, some, '0', '9', some);
-        form_skip(m->f, some, m->to);
-    }
-    form_bytes(m->f, from, '.', '.', m->fraction);
+    uint32_t point = form_state(m->f);
+    form_bytes(m->f, from, '.', '.', point);
+    form_bytes(m->f, point, '0', '9', more_digits(m, m->places - m->len - 1));
 }
 
 static uint32_t any_digits(maker *m, int n)
@@ -133,14 +145,14 @@ static uint32_t put_state(maker *m, enum part part, int pos, unsigned at);
 
 static uint32_t next_state(maker *m, enum part part, int pos, unsigned at)
 {
-    if (at == 0 && part == BEFORE)
-        return any_digits(m, m->len - pos);
+    if (at == 0)
+        return part == BEFORE ? any_digits(m, m->len - pos) : more_digits(m, m->places - pos);
     return put_state(m, part, pos, at);
 }
 
 static void put_digits(maker *m, uint32_t s, enum part part, int pos, unsigned at)
 {
-    int least = pos == 0 && m->len > 1 && part == BEFORE ? 1 : 0, next = pos + 1 > m->places && part != BEFORE ? m->places : pos + 1;
+    int least = pos == 0 && m->len > 1 && part == BEFORE ? 1 : 0;
     int low = at & LOW ? digit_at(&m->lo, m->len, pos) : 0, high = at & HIGH ? digit_at(&m->hi, m->len, pos) : 9;
     int from = low > least ? low : least;
     for (int d = from; d <= high; d++) {
@@ -148,15 +160,13 @@ static void put_digits(maker *m, uint32_t s, enum part part, int pos, unsigned a
         int last = d;
         while (then == 0 && last + 1 <= high && !(at & HIGH && last + 1 == high))
             last++;
-        form_bytes(m->f, s, '0' + d, '0' + last, next_state(m, part == POINT ? BEHIND : part, next, then));
+        form_bytes(m->f, s, '0' + d, '0' + last, next_state(m, part == POINT ? BEHIND : part, pos + 1, then));
         d = last;
     }
 }
 
 static uint32_t put_state(maker *m, enum part part, int pos, unsigned at)
 {
-    if (at == 0 && part != BEFORE)
-        pos = m->places;
     uint32_t *memo = &m->memo[((size_t)part * (size_t)(m->places + 2) + (size_t)pos) * 4 + at];
     if (*memo != UINT32_MAX)
         return *memo;
@@ -167,15 +177,34 @@ static uint32_t put_state(maker *m, enum part part, int pos, unsigned at)
     if (done && fits(m, pos, at))
         form_skip(m->f, s, m->to);
     if (part == BEFORE && pos == m->len) {
-        if (!m->whole)
+        if (!m->whole && pos < m->places)
             form_bytes(m->f, s, '.', '.', put_state(m, POINT, pos, at));
         return s;
     }
-    put_digits(m, s, part, pos, at);
+    if (pos < m->places)
+        put_digits(m, s, part, pos, at);
     return s;
 }
 
-static int fraction_digits(const decimal *x) { return x->n > x->point ? x->n - x->point : 0; }
+static int fraction_digits(const decimal *x) { return x->n > x->point ? x->n - x->point : 0; }      /* at most DECIMAL_DIGITS */
+
+/* Numbers of m->len digits before the point; at: which bounds have as many. */
+static void put_length(maker *m, uint32_t from, int behind, unsigned at)
+{
+    int sure = m->len < SURE ? SURE - m->len : 0;
+    m->places = m->len + (behind > sure ? behind : sure);
+    for (int i = 0; i <= DECIMAL_DIGITS; i++)
+        m->any[i] = UINT32_MAX;
+    if (at == 0) {
+        form_bytes(m->f, from, '1', '9', any_digits(m, m->len - 1));
+        return;
+    }
+    size_t size = sizeof *m->memo * 3 * 4 * (size_t)(m->places + 2);
+    m->memo = q_alloc(size);
+    memset(m->memo, 0xFF, size);
+    form_skip(m->f, from, put_state(m, BEFORE, 0, at));
+    free(m->memo);
+}
 
 /* From the number lo on, up to hi where it is bounded. */
 static void put_positive(maker *m, uint32_t from)
@@ -183,38 +212,23 @@ static void put_positive(maker *m, uint32_t from)
     int least = int_digits(&m->lo), most = m->bounded ? int_digits(&m->hi) : least, behind = fraction_digits(&m->lo);
     if (m->bounded && fraction_digits(&m->hi) > behind)
         behind = fraction_digits(&m->hi);
-    m->fraction = UINT32_MAX;
-    for (int i = 0; i <= DECIMAL_DIGITS; i++)
-        m->any[i] = UINT32_MAX;
-    for (m->len = least; m->len <= most && !form_full(m->f); m->len++) {
-        unsigned at = (m->len == least ? LOW : 0) | (m->bounded && m->len == most ? HIGH : 0);
-        if (at == 0) {
-            form_bytes(m->f, from, '1', '9', any_digits(m, m->len - 1));
-            continue;
-        }
-        m->places = m->len + behind;
-        size_t size = sizeof *m->memo * 3 * 4 * (size_t)(m->places + 2);
-        m->memo = q_alloc(size);
-        memset(m->memo, 0xFF, size);
-        form_skip(m->f, from, put_state(m, BEFORE, 0, at));
-        free(m->memo);
+    memset(m->more, 0xFF, sizeof m->more);
+    for (m->len = least; m->len <= most && !form_full(m->f); m->len++)
+        put_length(m, from, behind, (m->len == least ? LOW : 0) | (m->bounded && m->len == most ? HIGH : 0));
+    if (m->bounded)
+        return;
+    uint32_t first = form_state(m->f), last = form_state(m->f);      /* longer ones: one digit more, and any number of them */
+    m->len = least + 1;
+    m->places = m->len + SURE;
+    form_bytes(m->f, from, '1', '9', first);
+    form_bytes(m->f, first, '0', '9', first);
+    for (int i = 1; i < least; i++) {
+        uint32_t next = form_state(m->f);
+        form_bytes(m->f, first, '0', '9', next);
+        first = next;
     }
-    if (!m->bounded) {                   /* longer ones: one digit more, and any number of them */
-        uint32_t s = form_state(m->f), more = any_digits(m, least > 1 ? least - 1 : 0);
-        if (least == 1) {
-            uint32_t first = form_state(m->f);
-            form_bytes(m->f, from, '1', '9', first);
-            form_bytes(m->f, first, '0', '9', s);
-        } else {
-            uint32_t first = form_state(m->f);
-            form_bytes(m->f, from, '1', '9', first);
-            form_bytes(m->f, first, '0', '9', more);
-            form_bytes(m->f, first, '0', '9', first);
-            return;
-        }
-        form_bytes(m->f, s, '0', '9', s);
-        any_fraction(m, s);
-    }
+    form_bytes(m->f, first, '0', '9', last);
+    any_fraction(m, last);
 }
 
 static void put_free(form *f, uint32_t from, bool whole, uint32_t to)

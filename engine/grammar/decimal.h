@@ -12,7 +12,8 @@ typedef struct decimal_bound { bool there, open; decimal x; } decimal_bound;    
 bool decimal_read(const char *text, decimal *out);       /* a JSON number; false: too many digits */
 int decimal_compare(const decimal *a, const decimal *b);
 bool decimal_whole(const decimal *);
-/* Numbers from lo to hi without exponent; whole: without a fraction. Unbounded ones that are not whole may have an exponent. */
+/* Numbers from lo to hi without exponent; whole: without a fraction, which else has as many digits as
+ * a double keeps apart, or as the bounds have. Unbounded ones that are not whole may have an exponent. */
 void decimal_put(form *, uint32_t from, const decimal_bound *lo, const decimal_bound *hi, bool whole, uint32_t to);
 bool decimal_none(const decimal_bound *lo, const decimal_bound *hi, bool whole);         /* there are none */
 

@@ -16,6 +16,7 @@ typedef struct parser {
     letters_step *step; size_t n_step, cap_step;           /* lo SKIP: an empty one */
     uint32_t states;
     int depth;
+    bool outside;                        /* in a class of what it does not hold */
     const char *what; size_t wrong_at;
 } parser;
 
@@ -88,7 +89,8 @@ static void turn_round(class *c)
         put(c, from, LAST);
 }
 
-static void named_class(int letter, class *out)
+/* Some dialects take more for white space than ECMA-262: that is left out where white space is to be none. */
+static void named_class(int letter, bool outside, class *out)
 {
     static const range blank[] = { { 9, 13 }, { 32, 32 }, { 0xA0, 0xA0 }, { 0x1680, 0x1680 }, { 0x2000, 0x200A }, { 0x2028, 0x2029 }, { 0x202F, 0x202F }, { 0x205F, 0x205F }, { 0x3000, 0x3000 }, { 0xFEFF, 0xFEFF } };
     class c = { .n = 0 };
@@ -101,6 +103,10 @@ static void named_class(int letter, class *out)
     }
     for (size_t i = 0; (letter == 's' || letter == 'S') && i < sizeof blank / sizeof *blank; i++)
         put(&c, blank[i].lo, blank[i].hi);
+    if (letter == (outside ? 's' : 'S')) {
+        put(&c, 0x1C, 0x1F);
+        put(&c, 0x85, 0x85);
+    }
     if (letter == 'D' || letter == 'W' || letter == 'S')
         turn_round(&c);
     for (int i = 0; i < c.n; i++)
@@ -133,7 +139,7 @@ static int escape(parser *r, class *out, bool *many)
     if (strchr("dDwWsS", c)) {
         r->at++;
         *many = true;
-        named_class(c, out);
+        named_class(c, r->outside, out);
         return Q_OK;
     }
     const char *p = strchr(from, c);
@@ -200,6 +206,7 @@ static int bracket(parser *r, class *out)
     size_t begin = r->at++;
     bool not = literally(r, "^"), many, also;
     int rc;
+    r->outside = not;
     while (peek(r) >= 0 && peek(r) != ']') {
         size_t from = r->at;
         uint32_t lo = 0, hi = 0;
@@ -221,6 +228,7 @@ static int bracket(parser *r, class *out)
             return wrong(r, from, N_("this range ends before it begins"));
         put(out, lo, hi);
     }
+    r->outside = false;
     if (!literally(r, "]"))
         return wrong(r, begin, N_("a ] is missing"));
     if (out->n >= RANGES - 2)

@@ -1,6 +1,7 @@
 /* engine/text/speech: the functions of text.h, each handed on to vocab or template with what the model holds. No state. */
 #include "engine/jinja/jinja.h"
 #include "engine/run/model.h"
+#include "engine/text/calls.h"
 #include "engine/text/template.h"
 
 #include <string.h>
@@ -14,7 +15,20 @@ const char *eng_token_bytes(const eng_model *m, int32_t id, size_t *n) { return 
 const char *eng_token_name(const eng_model *m, int32_t id) { return vocab_name(m->vocab, id); }
 bool eng_token_control(const eng_model *m, int32_t id) { return vocab_control(m->vocab, id); }
 int32_t eng_token_begin(const eng_model *m) { return vocab_bos(m->vocab); }
-bool eng_token_end(const eng_model *m, int32_t id) { return vocab_end(m->vocab, id); }
+bool eng_token_end(const eng_model *m, int32_t id)
+{
+    int end = m->chat.calls ? calls_end(m->chat.calls, vocab_name(m->vocab, id)) : -1;       /* harmony goes on behind <|end|> */
+    return end < 0 ? vocab_end(m->vocab, id) : end;
+}
+
+eng_calls *eng_calls_new(const eng_model *m, const eng_tool *tool, int n, const eng_heard *h)
+{
+    const call_format *f = m->chat.calls;
+    return f && (n > 0 || calls_always(f)) ? calls_new(f, tool, n, h) : NULL;
+}
+
+bool eng_calls_hears(const eng_model *m, int32_t id) { return m->chat.calls && vocab_control(m->vocab, id) && calls_mark(m->chat.calls, vocab_name(m->vocab, id)); }
+const char *eng_calls_format(const eng_model *m) { return m->chat.calls ? calls_format_name(m->chat.calls) : NULL; }
 void eng_detok_add(const eng_model *m, eng_detok *d, int32_t id, q_buf *out) { vocab_detok(m->vocab, d, id, out); }
 
 int eng_template(const eng_model *m, const eng_message *msg, int n, bool reply, int think, eng_tokens *out, char *err)

@@ -1,4 +1,5 @@
 /* engine/text/template: see template.h. Here are the kinds as rows; how each is written stands in chatml.c and families.c. */
+#include "engine/text/calls.h"
 #include "engine/text/frame.h"
 #include "engine/text/own.h"
 
@@ -38,6 +39,7 @@ void chat_read(const gguf_file *f, chat *c)
     if (!gguf_string(f, "tokenizer.chat_template", &s) || s.n == 0) return;
     span t = {s.p, s.n};
     c->has = true;
+    c->calls = calls_find(t.p, t.n);
     for (size_t i = 0; i < sizeof KINDS / sizeof *KINDS && !kind; i++)
         if (span_find(t, KINDS[i].mark)) kind = &KINDS[i];
     c->kind = kind ? kind : &UNNAMED;
@@ -94,7 +96,7 @@ void chat_learn(chat *c, const gguf_file *f, const vocab *v)
     c->now = q_wall_ms();
     if (!c->own) return;
     const own_token tokens = {c->bos, c->eos, c->now};
-    c->tools = own_takes_tools(c->own, &tokens);
+    c->tools = c->calls && own_takes_tools(c->own, &tokens);
     c->slow = c->kind->render && !proven(c, v);
 }
 

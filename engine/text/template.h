@@ -25,6 +25,7 @@ typedef struct chat {
     struct jinja *own;             /* the file's own template, NULL: it cannot be used                    */
     bool slow;                     /* what the kind writes is not what the own template writes            */
     bool tools;                    /* tools can be offered                                               */
+    const struct call_format *calls;       /* how the template has tools called, or NULL: not known       */
     const char *bos, *eos;         /* as the vocabulary spells them, or NULL: what the own template is given */
     int64_t now;                   /* the day that it is told where it must be                             */
 } chat;

@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { COLUMNS_MAX = 256, NAME_MAX_ = 60, JSON_MAX = 4 << 20, PATH_MAX_ = 200 };
 
@@ -34,8 +35,8 @@ static bool next_row(const char *p, size_t n, size_t *at, char part, struct row 
             r->n++;
             begins = true;
             continue;
-        } else if (!quoted && c == '\n') {
-            ++*at;
+        } else if (!quoted && (c == '\n' || c == '\r')) {       /* also of DOS and of an older Mac */
+            *at += c == '\r' && *at + 1 < n && p[*at + 1] == '\n' ? 2 : 1;
             return true;
         } else if (c == '\n' || c == '\r' || c == '\t') {
             if (cell->len) q_buf_putc(cell, ' ');
@@ -45,32 +46,100 @@ static bool next_row(const char *p, size_t n, size_t *at, char part, struct row 
     return true;
 }
 
-/* What parts the cells: the sign of which the first line has most; 0: it has none. */
-static char parts_of(const char *p, size_t n)
+static size_t line_end(const char *p, size_t n, size_t at)
 {
-    static const char signs[] = ",;\t";
-    size_t most = 0;
+    while (at < n && p[at] != '\n' && p[at] != '\r') at++;
+    return at;
+}
+
+/* How many of a sign there are in a line, outside of quotes. */
+static size_t signs_in(const char *p, size_t from, size_t to, char sign)
+{
+    size_t k = 0;
+    bool quoted = false;
+    for (size_t i = from; i < to; i++) {
+        if (p[i] == '"') quoted = !quoted;
+        k += !quoted && p[i] == sign;
+    }
+    return k;
+}
+
+static bool says_sign(const char *p, size_t n) { return n > 5 && strncasecmp(p, "sep=", 4) == 0 && line_end(p, n, 0) == 5; }
+
+/* The sign of which a line has most, *most times; with `twice`, of those that the next line has as often. 0: none. */
+static char most_of(const char *p, size_t n, size_t at, bool twice, size_t *most)
+{
+    static const char signs[] = ",;\t|";
+    size_t end = line_end(p, n, at), below = end;
     char best = 0;
-    const char *end = memchr(p, '\n', n);
-    size_t len = end ? (size_t)(end - p) : n;
+    while (below < n && (p[below] == '\n' || p[below] == '\r')) below++;
+    *most = 0;
     for (const char *s = signs; *s; s++) {
-        size_t k = 0;
-        for (size_t i = 0; i < len; i++) k += p[i] == *s;
-        if (k > most) most = k, best = *s;
+        size_t k = signs_in(p, at, end, *s);
+        bool sure = !twice && *s != '|';
+        if (k > *most && (sure || signs_in(p, below, line_end(p, n, below), *s) == k)) *most = k, best = *s;
     }
     return best;
 }
 
-/* Names: words, short, none empty, none twice. */
-static bool is_head(const struct row *r)
+/* What parts the cells: the sign that "sep=;" in the first line names, as Excel has it, or of which the first line has most. Lines of a title
+ * may stand above: then the names and the line below them have more, and as many. *from: where the table begins. 0: there is none. */
+static char parts_of(const char *p, size_t n, size_t *from)
 {
+    enum { TITLES = 8 };
+    size_t at, first, most;
+    *from = 0;
+    if (says_sign(p, n)) {
+        *from = 5 + strspn(p + 5, "\r\n");
+        return p[4];
+    }
+    char part = most_of(p, n, 0, false, &first);
+    if (first && most_of(p, n, 0, true, &most) == part) return part;
+    at = line_end(p, n, 0);
+    for (int line = 1; line < TITLES; line++, at = line_end(p, n, at)) {
+        while (at < n && (p[at] == '\n' || p[at] == '\r')) at++;
+        char sign = at < n ? most_of(p, n, at, true, &most) : 0;
+        if (!sign || most <= first) continue;
+        *from = at;
+        return sign;
+    }
+    return part;
+}
+
+static bool numeric(const q_buf *c) { return c->len && strspn(c->p, "0123456789+-.,: ") == c->len; }
+
+/* Two years or more that rise or fall are names of columns: a cell that is one is NULL or behind such a one. */
+static bool years(const struct row *r)
+{
+    long before = 0, step = 0;
+    int k = 0;
     for (int i = 0; i < r->n; i++) {
         const q_buf *c = &r->cell[i];
-        if (!c->len || c->len > NAME_MAX_ || strspn(c->p, "0123456789+-.,: ") == c->len) return false;
-        for (int k = 0; k < i; k++)
-            if (strcmp(c->p, r->cell[k].p) == 0) return false;
+        if (!numeric(c)) continue;
+        long y = c->len == 4 && strspn(c->p, "0123456789") == 4 ? strtol(c->p, NULL, 10) : 0;
+        if (y < 1000 || y > 2999 || i == 0) return false;
+        if (k > 0 && (y == before || (step && (y > before) != (step > 0)))) return false;
+        if (k > 0) step = y - before;
+        before = y;
+        k++;
     }
-    return r->n > 1;
+    return k != 1;
+}
+
+/* Names: words, short; the first may have none (an index), and so may those at the end. Some are alike only where the row below shows by its
+ * numbers that these are names. */
+static bool is_head(const struct row *r, const struct row *below)
+{
+    int named = r->n;
+    bool twice = false, numbers = false;
+    while (named && !r->cell[named - 1].len) named--;
+    for (int i = 0; i < named; i++) {
+        const q_buf *c = &r->cell[i];
+        if ((!c->len && i > 0) || c->len > NAME_MAX_) return false;
+        for (int k = 0; k < i; k++) twice |= strcmp(c->p, r->cell[k].p ? r->cell[k].p : "") == 0;
+        numbers |= i < below->n && numeric(&below->cell[i]) && !numeric(c);
+    }
+    return r->n > 1 && named > (r->cell[0].len ? 0 : 1) && years(r) && (!twice || numbers);
 }
 
 static void put_row(const struct row *names, const struct row *r, q_buf *out)
@@ -80,7 +149,7 @@ static void put_row(const struct row *names, const struct row *r, q_buf *out)
         const q_buf *c = &r->cell[i];
         if (!c->len) continue;
         if (any) q_buf_puts(out, " | ");
-        if (i < names->n) q_buf_printf(out, "%s: ", names->cell[i].p);
+        if (i < names->n && names->cell[i].len) q_buf_printf(out, "%s: ", names->cell[i].p);
         q_buf_add(out, c->p, c->len);
         any = true;
     }
@@ -89,14 +158,20 @@ static void put_row(const struct row *names, const struct row *r, q_buf *out)
 
 void rag_csv(q_buf *b)
 {
-    char part = parts_of(b->p, b->len);
-    size_t at = 0;
+    size_t at, below;
+    char part = parts_of(b->p, b->len, &at);
     if (!part) return;
     struct row *names = q_alloc(sizeof *names), *r = q_alloc(sizeof *r);
     q_buf out = {0};
-    if (next_row(b->p, b->len, &at, part, names) && !is_head(names)) {
-        row_clear(names);
-        at = 0;
+    bool titled = at && !says_sign(b->p, b->len);
+    if (titled) q_buf_add(&out, b->p, at);
+    if (titled) q_buf_putc(&out, '\n');
+    below = at;
+    if (next_row(b->p, b->len, &below, part, names)) {
+        size_t peek = below;
+        if (!next_row(b->p, b->len, &peek, part, r)) row_clear(r);
+        if (is_head(names, r)) at = below;
+        else row_clear(names);
     }
     while (next_row(b->p, b->len, &at, part, r)) put_row(names, r, &out);
     for (int i = 0; i < COLUMNS_MAX; i++) {

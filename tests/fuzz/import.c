@@ -202,8 +202,8 @@ static int page_run(const char *p, size_t n)
 /* Tables, data and sources: what becomes of them is UTF-8, and the passages lie in it in order. */
 static void table_seed(fuzz_rng *r, q_buf *b)
 {
-    static const char *const names[] = {"../readers/table.csv", "../readers/cut.tsv", "../readers/data.json", "../readers/make.py"};
-    golden(names[fuzz_below(r, 4)], b);
+    static const char *const names[] = {"../readers/table.csv", "../readers/cut.tsv", "../readers/data.json", "../readers/make.py", "../readers/excel.csv", "../readers/years.csv", "../readers/quoted.csv"};
+    golden(names[fuzz_below(r, 7)], b);
 }
 
 static int table_run(const char *p, size_t n)
@@ -230,7 +230,11 @@ static int table_run(const char *p, size_t n)
     return rc;
 }
 
-static void mail_seed(fuzz_rng *r, q_buf *b) { golden(fuzz_below(r, 3) ? "../readers/letters.mbox" : "../readers/letter.eml", b); }
+static void mail_seed(fuzz_rng *r, q_buf *b)
+{
+    static const char *const names[] = {"../readers/letters.mbox", "../readers/letter.eml", "../readers/strange.mbox"};
+    golden(names[fuzz_below(r, 3)], b);
+}
 
 /* What is HTML in a letter is refused here: the program that reads it has a target of its own (page), and would be started ten thousand times. */
 static const char *const no_program = "/nonexistent";
@@ -254,8 +258,8 @@ static int mail_run(const char *p, size_t n)
 
 static void office_seed(fuzz_rng *r, q_buf *b)
 {
-    static const char *const names[] = {"../readers/text.docx", "../readers/text.odt", "../readers/book.epub", "../readers/other.zip"};
-    golden(names[fuzz_below(r, 4)], b);
+    static const char *const names[] = {"../readers/text.docx", "../readers/text.odt", "../readers/book.epub", "../readers/other.zip", "../readers/noted.docx", "../readers/noted.odt"};
+    golden(names[fuzz_below(r, 6)], b);
 }
 
 static int office_run(const char *p, size_t n)

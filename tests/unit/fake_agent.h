@@ -63,6 +63,7 @@ bool agt_knob_range(agt *a, const q_knob *k, double *min, double *max)
 }
 bool agt_knob_default(agt *a, const q_knob *k) { return k->id != 2 && k->id != 4; }
 static struct { bool yes; agt_knob_turn t; } fake_turn[8];       /* by the knob's id */
+const char *agt_knob_fixed(agt *a, const q_knob *k, q_buf *b) { return NULL; }
 const char *agt_knob_own(agt *a, const q_knob *k, q_buf *b)
 {
     agt_knob_value(a, k, b);

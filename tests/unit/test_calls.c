@@ -1,125 +1,145 @@
-/* tests: what a model did by tools, as the store keeps it: with its answer, and no longer; what files held before, for so long and so much. */
-#include "memory/memory.h"
-#include "memory/store.h"
-#include "tests/memory_help.h"
+/* Calls of tools as models of each format write them: recognised from the template, the same however the answer is cut, told as
+ * they come; what is broken is said with its place. */
+#include "engine/text/calls.h"
+#include "tests/test.h"
 
-static mem_store *s;
-static int64_t chat, reply;
+static q_buf said;
 
-static void open_store(const store_watch *w)
+static void on_said(void *user, enum eng_said kind, const char *p, size_t n)
 {
-    int64_t asked;
-    OK(store_open(":memory:", w, &s, err));
-    OK(mem_conversation_new(s, "c", &chat, err));
-    OK(mem_message_add(s, chat, 0, MEM_USER, "mend it", 7, &asked, err));
-    OK(mem_reply_begin(s, chat, asked, "m", 1, 1, "{}", "", &reply, err));
-    OK(mem_reply_end(s, reply, MEM_DONE, "", "done", 4, "", 0, NULL, NULL, err));
+    static const char mark[] = { [ENG_SAID_TEXT] = 'T', [ENG_SAID_CALL] = 'C', [ENG_SAID_THOUGHT] = 'H' };
+    char *last = user;
+    if (*last != mark[kind]) q_buf_printf(&said, "%s%c:", said.len ? "|" : "", mark[kind]);
+    *last = mark[kind];
+    q_buf_add(&said, p, n);
+}
+static void on_call(void *user, const eng_call *c)
+{
+    q_buf_printf(&said, "|%s(%s)%s%s", c->name, c->arguments, c->id ? "#" : "", c->id ? c->id : "");
+    *(char *)user = 0;
+}
+static void on_bad(void *user, const char *sentence, const char *body)
+{
+    q_buf_printf(&said, "|BAD %s", sentence);
+    *(char *)user = 0;
 }
 
-static int64_t put(const char *path, const char *was, size_t n, const char *whole)
+static const eng_tool TOOLS[] = {
+    { "f", "", "{\"type\":\"object\",\"properties\":{\"s\":{\"type\":\"string\"},\"n\":{\"type\":\"integer\"}}}" },
+};
+
+/* The answer cut at these places (sorted), or (step > 0) into pieces of so many bytes. */
+static char *heard(const char *tpl, const char *text, const size_t *cut, int n_cut, size_t step)
 {
-    int64_t id = 0;
-    mem_call c = { .message = reply, .round = 1, .at = 4, .name = (char *)"edit_file", .arguments = (char *)"{\"path\":\"a\"}", .result = (char *)"a is changed",
-                   .policy = (char *)"once", .ms = 7, .path = (char *)path, .became = (char *)"abc", .mode = 0640, .there = was != NULL };
-    OK(mem_call_put(s, &c, was, n, whole, whole ? strlen(whole) : 0, &id, err));
-    return id;
+    char last = 0;
+    const eng_heard h = { &last, on_said, on_call, on_bad };
+    const call_format *f = calls_find(tpl, strlen(tpl));
+    if (!f) return q_strdup("no format");
+    eng_calls *c = calls_new(f, TOOLS, 1, &h);
+    size_t n = strlen(text), at = 0;
+    q_buf_clear(&said);
+    for (int i = 0; i <= n_cut && !step; i++) {
+        size_t to = i < n_cut ? cut[i] : n;
+        char *copy = q_strndup(text + at, to - at);        /* alone: a read past it is seen */
+        eng_calls_add(c, copy, to - at);
+        free(copy);
+        at = to;
+    }
+    for (; step && at < n; at += step) eng_calls_add(c, text + at, n - at < step ? n - at : step);
+    eng_calls_end(c);
+    eng_calls_free(c);
+    return q_strdup(said.p ? said.p : "");
 }
 
-static void a_call_is_kept_with_its_answer(void)
+static const char HERMES[] = "x<tool_call>y", XML[] = "<tool_call>\n<function=a>\n<parameter=b>", GLM[] = "<arg_key>", MISTRAL[] = "[TOOL_CALLS]",
+                  LLAMA[] = "<|start_header_id|> \"parameters\"", PYTHONIC[] = "[func_name1(params)]", HARMONY[] = "<|channel|><|message|>";
+
+static const struct { const char *tpl, *text, *want; } ROWS[] = {
+    { HERMES, "Just text < and <tool.", "T:Just text < and <tool." },
+    { HERMES, "See:\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"s\": \"a</tool_call>}\\\"\", \"n\": 1.0}}\n</tool_call>", "T:See:\n|C:\n{\"name\": \"f\", \"arguments\": {\"s\": \"a</tool_call>}\\\"\", \"n\": 1.0}}|f({\"s\": \"a</tool_call>}\\\"\", \"n\": 1.0})" },
+    { HERMES, "<tool_call>{\"name\":\"f\",\"arguments\":{}}</tool_call>\n<tool_call>{\"name\":\"g\",\"arguments\":{\"x\":[1,{\"y\":null}]}}</tool_call>\n\nDone", "C:{\"name\":\"f\",\"arguments\":{}}|f({})|C:{\"name\":\"g\",\"arguments\":{\"x\":[1,{\"y\":null}]}}|g({\"x\": [1, {\"y\": null}]})|T:Done" },
+    { HERMES, "<tool_call>{\"name\":\"f\",\"arguments\":\"{\\\"s\\\": 1}\"}", "C:{\"name\":\"f\",\"arguments\":\"{\\\"s\\\": 1}\"}|f({\"s\": 1})" },
+    { HERMES, "<tool_call>{\"name\":\"f\",}</tool_call>ok", "C:{\"name\":\"f\",}|BAD the call is not JSON: byte 13: a key in quotation marks is expected|T:ok" },
+    { HERMES, "<tool_call>{\"name\":\"f\"</tool_call>ok", "C:{\"name\":\"f\"|BAD the call is not JSON: byte 12: \",\" or \"}\" is expected|T:ok" },
+    { HERMES, "<tool_call>{\"name\":\"f", "C:{\"name\":\"f|BAD the call is not JSON: byte 11: a text has no end" },
+    { HERMES, "<tool_call></tool_call>", "BAD" },
+    { HERMES, "<tool_call>[1]</tool_call>", "C:[1]|BAD the call is no object: write {\"name\": ..., \"arguments\": {...}}" },
+    { HERMES, "<tool_call>{\"arguments\":{}}</tool_call>", "C:{\"arguments\":{}}|BAD the call names no tool: write {\"name\": ..., \"arguments\": {...}}" },
+    { HERMES, "<tool_call>{\"name\":\"f\",\"arguments\":[1]}</tool_call>", "C:{\"name\":\"f\",\"arguments\":[1]}|BAD the arguments of a call are no object: write {\"name\": ..., \"arguments\": {...}}" },
+    { XML, "I look.\n<tool_call>\n<function=f>\n<parameter=s>\n12\n</parameter>\n<parameter=n>\n12\n</parameter>\n<parameter=o>\n{\"a\": [1]}\nx\n</parameter>\n</function>\n</tool_call>", "T:I look.\n|C:\n<function=f>\n<parameter=s>\n12\n</parameter>\n<parameter=n>\n12\n</parameter>\n<parameter=o>\n{\"a\": [1]}\nx\n</parameter>\n</function>\n|f({\"s\": \"12\", \"n\": 12, \"o\": \"{\\\"a\\\": [1]}\\nx\"})" },
+    { XML, "<tool_call><function=f></function></tool_call> <tool_call><function=f><parameter=s>a<b</parameter></tool_call>", "C:<function=f></function>|f({})|C:<function=f><parameter=s>a<b</parameter>|BAD the call: byte 41: <parameter= is expected" },
+    { GLM, "<tool_call>f\n<arg_key>s</arg_key>\n<arg_value>5</arg_value>\n<arg_key>n</arg_key>\n<arg_value>5</arg_value>\n</tool_call>ok", "C:f\n<arg_key>s</arg_key>\n<arg_value>5</arg_value>\n<arg_key>n</arg_key>\n<arg_value>5</arg_value>\n|f({\"s\": \"5\", \"n\": 5})|T:ok" },
+    { GLM, "<tool_call>f</tool_call>", "C:f|f({})" },
+    { MISTRAL, "Hm [TOOL_CALLS] [{\"name\": \"f\", \"arguments\": {\"s\": \"]\"}, \"id\": \"abcdefghi\"}, {\"name\": \"g\", \"arguments\": {}}]", "T:Hm |C: [{\"name\": \"f\", \"arguments\": {\"s\": \"]\"}, \"id\": \"abcdefghi\"}, {\"name\": \"g\", \"arguments\": {}}]|f({\"s\": \"]\"})#abcdefghi|g({})" },
+    { MISTRAL, "[TOOL_CALLS]f[CALL_ID]id1[ARGS]{\"s\": \"x\"}[TOOL_CALLS]g[ARGS]{}", "C:f[CALL_ID]id1[ARGS]{\"s\": \"x\"}|f({\"s\": \"x\"})#id1|C:g[ARGS]{}|g({})" },
+    { LLAMA, "{\"name\": \"f\", \"parameters\": {\"s\": \"it's\"}}", "C:{\"name\": \"f\", \"parameters\": {\"s\": \"it's\"}}|f({\"s\": \"it's\"})" },
+    { LLAMA, " {\"type\": \"function\", \"name\": \"f\", \"parameters\": {}}; {\"name\": \"g\", \"parameters\": {}}", "C:{\"type\": \"function\", \"name\": \"f\", \"parameters\": {}}|f({})|C:{\"name\": \"g\", \"parameters\": {}}|g({})" },
+    { LLAMA, "{\"city\": \"no call\"} and text", "T:{\"city\": \"no call\"} and text" },
+    { LLAMA, "<|python_tag|>brave_search.call(query=\"a (b\")", "C:brave_search.call(query=\"a (b\")|brave_search({\"query\": \"a (b\"})" },
+    { PYTHONIC, "[f(s='a\\'b', n=-1.5, l=[1, (2,), {'k': True}], z=None), g()]", "C:[f(s='a\\'b', n=-1.5, l=[1, (2,), {'k': True}], z=None), g()]|f({\"s\": \"a'b\", \"n\": -1.5, \"l\": [1, [2], {\"k\": true}], \"z\": null})|g({})" },
+    { PYTHONIC, "[1, 2] is a list", "T:[1, 2] is a list" },
+    { PYTHONIC, "[f(s=)]", "C:[f(s=)]|BAD the call: byte 6: a value is expected" },
+    { HARMONY, "<|channel|>analysis<|message|>I think <b<|end|><|start|>assistant<|channel|>commentary to=functions.f <|constrain|>json<|message|>{\"s\": \"x\"}<|call|>", "H:I think <b|C:{\"s\": \"x\"}|f({\"s\": \"x\"})" },
+    { HARMONY, "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>Привет", "H:hm|T:Привет" },
+    { HARMONY, "to=functions.f<|channel|>commentary<|message|>{}", "C:{}|f({})" },
+    { HARMONY, "today is fine", "T:today is fine" }, { HARMONY, "to", "T:to" }, { HARMONY, "<|channel|>final", "" },
+    { HARMONY, "<|channel|>commentary to=functions.f<|message|>{\"s\":<|call|>", "C:{\"s\":|BAD what a call was given is not JSON: byte 6: a value is expected" },
+};
+
+static void test_each_format(void)
 {
-    mem_calls l;
-    q_buf b = { 0 };
-    int64_t id, plain;
-    open_store(NULL);
-    id = put("/p/a", "was\0nul", 7, "the whole of it");
-    plain = put("", NULL, 0, NULL);
-    OK(mem_call_list(s, reply, &l, err));
-    CHECK_INT(l.n, 2);
-    CHECK(l.v[0].id == id && l.v[0].round == 1 && l.v[0].at == 4 && l.v[0].ms == 7 && l.v[0].mode == 0640 && l.v[0].there && l.v[0].kept && !l.v[0].undone);
-    CHECK_STR(l.v[0].path, "/p/a");
-    CHECK_STR(l.v[0].result, "a is changed");
-    CHECK_STR(l.v[0].policy, "once");
-    CHECK(!*l.v[1].path && !l.v[1].kept);
-    mem_calls_free(&l);
-    OK(mem_call_was(s, id, &b, err));
-    CHECK(b.len == 7 && memcmp(b.p, "was\0nul", 7) == 0);
-    q_buf_clear(&b);
-    OK(mem_call_whole(s, id, &b, err));
-    CHECK_STR(b.p, "the whole of it");
-    CHECK_INT(mem_call_was(s, plain, &b, err), Q_NOTFOUND);
-    CHECK_INT(mem_call_whole(s, plain, &b, err), Q_NOTFOUND);
-    OK(mem_call_undone(s, id, err));
-    OK(mem_call_last(s, chat, 10, &l, err));
-    CHECK(l.n == 2 && l.v[1].undone && l.v[0].id == plain);
-    mem_calls_free(&l);
-    q_buf_free(&b);
+    for (size_t i = 0; i < sizeof ROWS / sizeof *ROWS; i++) {
+        char *got = heard(ROWS[i].tpl, ROWS[i].text, NULL, 0, 0);
+        if (strcmp(ROWS[i].want, "BAD") == 0) CHECK_MSG(strstr(got, "BAD the call is not JSON"), "%s: %s", ROWS[i].text, got);
+        else CHECK_MSG(strcmp(got, ROWS[i].want) == 0, "%s\n#   gives  %s\n#   wanted %s", ROWS[i].text, got, ROWS[i].want);
+        free(got);
+    }
 }
 
-/* Neither found, nor searched, nor a passage. */
-static void no_search_looks_at_it(void)
+/* Cut in two everywhere, in three everywhere, and into pieces of every size. */
+static void test_cuts_change_nothing(void)
 {
-    mem_hits hits;
-    mem_passages p;
-    const char *word[] = { "changed" };
-    OK(mem_find(s, "changed", 10, &hits, err));
-    CHECK_INT(hits.n, 0);
-    mem_hits_free(&hits);
-    OK(mem_candidates(s, MEM_CHAT, word, 1, 0, 10, &p, err));
-    CHECK_INT(p.n, 0);
-    mem_passages_free(&p);
+    int cuts = 0;
+    for (size_t i = 0; i < sizeof ROWS / sizeof *ROWS; i++) {
+        char *whole = heard(ROWS[i].tpl, ROWS[i].text, NULL, 0, 0);
+        size_t n = strlen(ROWS[i].text), bad = 0;
+        for (size_t a = 0; a <= n && bad < 3; a++)
+            for (size_t b = a; b <= n && bad < 3; b++) {
+                const size_t cut[] = { a, b };
+                char *got = heard(ROWS[i].tpl, ROWS[i].text, cut, 2, 0);
+                if (strcmp(got, whole) != 0) { bad++; CHECK_MSG(false, "cut at %zu and %zu: %s\n#   gives  %s", a, b, ROWS[i].text, got); }
+                cuts++;
+                free(got);
+            }
+        for (size_t step = 1; step < 20; step++) {
+            char *got = heard(ROWS[i].tpl, ROWS[i].text, NULL, 0, step);
+            CHECK_MSG(strcmp(got, whole) == 0, "pieces of %zu: %s\n#   gives  %s", step, ROWS[i].text, got);
+            free(got);
+        }
+        free(whole);
+    }
+    printf("# %d cuts\n", cuts);
 }
 
-static void it_goes_with_its_answer(void)
+/* A call is told while it is written, not when it is whole. */
+static void test_calls_come_as_they_are_written(void)
 {
-    int64_t left = 1;
-    mem_targets t = { 0 };
-    OK(mem_forget_find(s, MEM_FORGET_WORDS, 0, 0, "THE WHOLE OF", &t, err));
-    CHECK(t.n == 1 && t.v[0].part == MEM_PART_MESSAGE && t.v[0].id == reply);
-    mem_targets_free(&t);
-    OK(mem_forget_find(s, MEM_FORGET_WORDS, 0, 0, "is changed", &t, err));
-    CHECK_INT(t.n, 1);
-    mem_targets_free(&t);
-    OK(mem_messages_delete(s, &reply, 1, NULL, err));
-    OK(mem_tidy(s, NULL, NULL, err));
-    store_lock(s);
-    OK(store_int(s, &left, err, "SELECT (SELECT count(*) FROM tool_call) + (SELECT count(*) FROM tool_whole) + (SELECT count(*) FROM tool_undo)", ""));
-    store_unlock(s);
-    CHECK_INT(left, 0);
-    mem_close(s);
-}
-
-static int64_t clock_ms;
-static int64_t now(void *user) { return clock_ms; }
-
-static void what_files_held_is_kept_for_so_long_and_so_much(void)
-{
-    enum { BIG = 30 << 20 };
-    store_watch w = { .now = now };
-    mem_calls l;
-    char *big = q_alloc(BIG);
-    clock_ms = 1000000000000;
-    open_store(&w);
-    put("/p/old", "o", 1, NULL);
-    put("/p/new", NULL, 0, NULL);
-    clock_ms += (int64_t)MEM_UNDO_DAYS * 86400000 + 1;
-    put("/p/1", big, BIG, NULL);
-    OK(mem_call_list(s, reply, &l, err));
-    CHECK(!l.v[0].kept && l.v[1].kept && l.v[2].kept);       /* what was not there needs nothing kept */
-    mem_calls_free(&l);
-    put("/p/2", big, BIG, NULL);
-    put("/p/3", big, BIG, NULL);
-    OK(mem_call_list(s, reply, &l, err));
-    CHECK(!l.v[2].kept && l.v[3].kept && l.v[4].kept);
-    mem_calls_free(&l);
-    free(big);
-    mem_close(s);
+    char last = 0;
+    const eng_heard h = { &last, on_said, on_call, on_bad };
+    eng_calls *c = calls_new(calls_find(HERMES, strlen(HERMES)), TOOLS, 1, &h);
+    q_buf_clear(&said);
+    eng_calls_add(c, "<tool_call>{\"name\": \"f\"", 23);
+    CHECK_STR(said.p, "C:{\"name\": \"f\"");
+    eng_calls_add(c, ", \"arg", 6);
+    CHECK_STR(said.p, "C:{\"name\": \"f\", \"arg");
+    eng_calls_free(c);
 }
 
 int main(void)
 {
-    RUN(a_call_is_kept_with_its_answer);
-    RUN(no_search_looks_at_it);
-    RUN(it_goes_with_its_answer);
-    RUN(what_files_held_is_kept_for_so_long_and_so_much);
+    RUN(test_each_format);
+    RUN(test_cuts_change_nothing);
+    RUN(test_calls_come_as_they_are_written);
+    q_buf_free(&said);
     return TEST_END();
 }

@@ -10,7 +10,7 @@
 enum { DIM = 256 };
 
 /* ---- the model ---- */
-struct model { rag_embedder e; int questions, fail_from; bool nan; };
+struct model { rag_embedder e; int questions, fail_from; bool nan; double common; /* of each vector is the same; so many lengths of its own */ };
 
 static const char *const same[][2] = {{"собака", "dog"}, {"собаку", "dog"}, {"гнала", "chased"}, {"зайца", "hare"}, {"лугу", "meadow"}, {"hound", "dog"}, {"pursued", "chased"},
                                       {"rabbit", "hare"}, {"pasture", "meadow"}};
@@ -44,6 +44,12 @@ static int embed(void *user, bool question, const char *const *text, const size_
         mem_words(text[i], len[i], each, f);
         f[0] += .001f;                                  /* never all 0 */
         for (int j = 0; j < DIM; j++) length += (double)f[j] * (double)f[j];
+        if (m->common > 0) {
+            float own = (float)sqrt(length);
+            for (int j = 0; j < DIM; j++) f[j] = f[j] / own + (float)(m->common / sqrt(DIM));
+            length = 0;
+            for (int j = 0; j < DIM; j++) length += (double)f[j] * (double)f[j];
+        }
         for (int j = 0; j < DIM; j++) f[j] = question && m->nan ? NAN : (float)((double)f[j] / sqrt(length));
     }
     return Q_OK;
@@ -248,6 +254,89 @@ static void a_models_words_stand_behind_a_persons(void)
     mem_close(s);
 }
 
+/* memory.fusion ranks: a side is (1 + 60) / (place + 60), whatever the scores; what is as good shares its place, and what has no such side is
+ * on no such list. */
+static int better(const rag_result *by_scores, const char *side, double than)
+{
+    int n = 0;
+    for (int i = 0; i < by_scores->n; i++) n += side_of(&by_scores->v[i], side) > than;
+    return n;
+}
+
+static void places_alone_make_an_order_too(void)
+{
+    static const char *const sides[] = {"words", "near"};
+    struct model m = model();
+    mem_store *s = filled(true);
+    embed_all(s, &m);
+    rag_near *near = rag_near_new(s, lend(&m));
+    rag_config c = rag_config_default();
+    rag_scope scope = {.budget = -1, .near = near};
+    static const char q[] = "Where is the dog with kettle, violin and harbour?";
+    rag_result *by_scores, *r;
+    c.mode = RAG_HYBRID;
+    OK(rag_search(s, &c, q, &scope, &by_scores, err));
+    OK(rag_config_set(&c, "memory.fusion", "ranks", err));
+    OK(rag_search(s, &c, q, &scope, &r, err));
+    int seen[2] = {0, 0};
+    for (int i = 0; i < r->n; i++) {
+        const rag_passage *p = &r->v[i], *before = labelled(by_scores, p->label);
+        for (int k = 0; k < 2 && before; k++) {
+            double was = side_of(before, sides[k]), is = side_of(p, sides[k]);
+            int places = better(by_scores, sides[k], was);
+            if (was <= 0) CHECK_MSG(is <= 0, "%s: %s %g", p->label, sides[k], is);
+            else CHECK_MSG(fabs(is - 61. / (60 + places + 1)) < .0006 || places > 8, "%s: %s %g, but it is the %d", p->label, sides[k], is, places + 1);
+            seen[k] += was > 0 && places <= 8;
+        }
+        if (i) CHECK(p->match <= r->v[i - 1].match);
+    }
+    CHECK_MSG(seen[0] > 3 && seen[1] > 3, "%d, %d", seen[0], seen[1]);
+    q_buf b = {0};
+    rag_explain(r, &b);
+    CHECK_MSG(strstr(b.p, "ordered by places among words and among meanings, 61 / (60 + place): memory.fusion\n") != NULL, "%s", b.p);
+    q_buf_clear(&b);
+    rag_explain(by_scores, &b);
+    CHECK(!strstr(b.p, "ordered by places"));
+    char *json = rag_explain_json(r, q), *other = rag_explain_json(by_scores, q);
+    CHECK(strstr(json, "\"fusion\":\"ranks\"") && strstr(other, "\"fusion\":\"scores\""));
+    free(json);
+    free(other);
+    q_buf_free(&b);
+    rag_result_free(r);
+    rag_result_free(by_scores);
+    rag_near_free(near);
+    mem_close(s);
+}
+
+/* Models put unrelated texts at 0 of one another, at .5, at .9: the threshold means the same of each, and nobody tells which it is. */
+static void the_threshold_means_the_same_of_every_model(void)
+{
+    static const double common[] = {0, 1, 1.8, 3, 5};
+    double meaning[5] = {0}, other[5] = {0};
+    for (int i = 0; i < 5; i++) {
+        struct model m = model();
+        m.common = common[i];
+        mem_store *s = filled(true);
+        embed_all(s, &m);
+        rag_near *near = rag_near_new(s, lend(&m));
+        rag_result *r = asked(s, near, RAG_HYBRID, QUESTION);
+        const rag_passage *p = labelled(r, "hare");
+        CHECK_MSG(p && p->fate == RAG_FED, "common %g", common[i]);
+        CHECK_INT(r->n_fed, 1);
+        if (p) meaning[i] = p->signal[2];
+        for (int k = 0; k < r->n; k++)
+            if (&r->v[k] != p) other[i] = fmax(other[i], r->v[k].signal[2]);
+        rag_result_free(r);
+        r = asked(s, near, RAG_HYBRID, "Где взять билеты на вечерний концерт?");      /* nothing of it is there */
+        CHECK_MSG(r->n_fed == 0, "common %g: %s is fed", common[i], r->v[0].label);
+        rag_result_free(r);
+        rag_near_free(near);
+        mem_close(s);
+        printf("# unrelated texts at %.2f: the right passage's meaning %.3f, the best other's %.3f\n", common[i] * common[i] / (1 + common[i] * common[i]), meaning[i], other[i]);
+    }
+    for (int i = 0; i < 5; i++) CHECK_MSG(meaning[i] > .9 && other[i] < .3, "%g, %g", meaning[i], other[i]);
+}
+
 /* ---- when it is asked ---- */
 struct half { int left; };
 static bool one_batch(void *user) { return ((struct half *)user)->left-- > 0; }
@@ -422,6 +511,8 @@ int main(void)
     RUN(what_is_gone_banned_or_of_this_talk_is_not_fed);
     RUN(a_talk_about_it_alone_turns_no_order_round);
     RUN(a_models_words_stand_behind_a_persons);
+    RUN(the_threshold_means_the_same_of_every_model);
+    RUN(places_alone_make_an_order_too);
     RUN(the_mode_says_when_meaning_is_asked);
     RUN(what_is_fed_is_numbered_by_its_score);
     RUN(a_follow_up_takes_its_question_along);

@@ -4,6 +4,7 @@
 #include "engine/grammar/decimal.h"
 #include "engine/grammar/letters.h"
 #include "tests/grammar_walk.h"
+#include "tests/packed.h"
 #include "tests/test.h"
 
 static char err[Q_ERRLEN];
@@ -244,10 +245,38 @@ static void test_ranges(void)
             }
 }
 
+/* What jsonschema said (tests/grammar/check.py golden): "S schema", then texts that are valid and are let through (Y) and that are not (N). */
+static void test_golden(void)
+{
+    q_buf b = { 0 };
+    int count[3] = { 0 };
+    eng_grammar *g = NULL;
+    CHECK_MSG(q_read_file(packed("tests/golden/grammar/schemas.txt"), &b, 1 << 24, err) == Q_OK, "%s", err);
+    char *schema = "";
+    for (char *line = b.p, *end; line && (end = strchr(line, '\n')); line = end + 1) {
+        *end = 0;
+        for (char *p = line; *p; p++) if (*p == '\r') *p = '\n';
+        if (*line == 'S') {
+            eng_grammar_free(g);
+            schema = line + 2;
+            g = make(ENG_GRAMMAR_SCHEMA, schema);
+            CHECK_MSG(g, "%s: %s", schema, err);
+            count[0]++;
+        } else {
+            bool yes = g && eng_grammar_accepts(g, line + 2, strlen(line + 2));
+            CHECK_MSG(yes == (*line == 'Y'), "%s: %s", schema, line);
+            count[1 + (*line == 'N')]++;
+        }
+    }
+    CHECK_MSG(count[0] > 400 && count[1] > 800 && count[2] > 1000, "%d schemas, %d and %d texts", count[0], count[1], count[2]);
+    eng_grammar_free(g);
+    q_buf_free(&b);
+}
+
 /* ---- for check.py ---- */
 static void put_line(const q_buf *b)
 {
-    for (size_t i = 0; i < b->len; i++) putchar(b->p[i] == '\n' ? ' ' : b->p[i]);
+    for (size_t i = 0; i < b->len; i++) putchar(b->p[i] == '\n' ? '\r' : b->p[i]);    /* JSON takes it for white space too */
     putchar('\n');
 }
 
@@ -259,7 +288,8 @@ static int serve(void)
     eng_grammar *g = NULL;
     while ((n = getline(&line, &cap, stdin)) > 1) {
         line[n - 1] = 0;
-        const char *rest = line + 2;
+        char *rest = line + 2;
+        for (char *p = rest; *p; p++) if (*p == '\r') *p = '\n';
         if (*line == 'S' || *line == 'G') {
             eng_grammar_free(g);
             g = make(*line == 'S' ? ENG_GRAMMAR_SCHEMA : ENG_GRAMMAR_GBNF, rest);
@@ -291,5 +321,6 @@ int main(int argc, char **argv)
     RUN(test_schema);
     RUN(test_schema_refused);
     RUN(test_ranges);
+    RUN(test_golden);
     return TEST_END();
 }

@@ -53,6 +53,7 @@ static const char *const written[] = {
     "INSERT INTO tool_call(id, message, round, place, name, arguments, result, policy, state, ms, created) VALUES(1, 2, 1, 4, 'read_file', '{}', 'kestrel.txt is empty', 'once', 0, 2, 1700000000000);"
     "INSERT INTO tool_undo(call, path, became, mode, there, was) VALUES(1, '/p/a', 'ab', 420, 1, x'6161');",
     "INSERT INTO outside(made, kind, path) VALUES(1700000000000, 'export', '/nonesuch/export'); INSERT INTO forgotten(hash) VALUES(-7);",
+    "",
 };
 
 static void make(const char *path, int v)

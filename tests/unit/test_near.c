@@ -780,6 +780,35 @@ static void a_damaged_sum_is_counted_round(void)
     }
 }
 
+/* What a start asks costs as much with ten times as many messages. */
+static void a_start_looks_at_no_messages(void)
+{
+    int64_t took[2] = {0};
+    for (int round = 0; round < 2; round++) {
+        mem_store *s = opened(":memory:");
+        int64_t talk, leaf = 0, steps = 0;
+        OK(mem_conversation_new(s, "t", &talk, err));
+        for (int i = 0; i < (round ? 2000 : 200); i++) OK(mem_message_add(s, talk, leaf, MEM_USER, "words", 5, &leaf, err));
+        store_lock(s);
+        sqlite3_progress_handler(s->db, 1, count_step, &steps);
+        store_unlock(s);
+        OK(store_recover_replies(s, err));
+        store_lock(s);
+        store_limit_work(s);
+        store_unlock(s);
+        took[round] = steps;
+        meddle(s, "UPDATE message SET status=0, owner='1:1' WHERE id=7");   /* of a process that is gone */
+        OK(store_recover_replies(s, err));
+        mem_message m;
+        OK(mem_message_get(s, 7, &m, err));
+        CHECK(m.status == MEM_STOPPED && strcmp(m.finish, "interrupted") == 0);
+        mem_message_free(&m);
+        mem_close(s);
+    }
+    printf("# %lld steps at 200 messages, %lld at 2000\n", (long long)took[0], (long long)took[1]);
+    CHECK_MSG(took[1] == took[0] && took[0] > 0, "%lld, %lld", (long long)took[0], (long long)took[1]);
+}
+
 int main(void)
 {
     if (!memory_begin("near")) return 1;
@@ -798,5 +827,6 @@ int main(void)
     RUN(what_is_owed_is_known_without_looking_at_all);
     RUN(while_something_goes_it_is_counted_in_steps);
     RUN(a_damaged_sum_is_counted_round);
+    RUN(a_start_looks_at_no_messages);
     return memory_end();
 }

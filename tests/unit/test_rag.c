@@ -2,6 +2,7 @@
  * what it is about and nothing else), budget, explanation. */
 #include "agent/agent.h"
 #include "engine/engine.h"
+#include "memory/store.h"
 #include "rag/rag.h"
 #include "tests/test.h"
 
@@ -509,6 +510,46 @@ static void budget_count_and_repeats_cut_with_a_reason(void)
     mem_close(s);
 }
 
+/* What a log says of a conversation is said in the language of whoever looks, also of one that an older quorum wrote. */
+static void a_label_of_a_talk_is_made_when_it_is_shown(void)
+{
+    mem_store *s = open_new();
+    int64_t a, b, m, asked;
+    rag_config c = rag_config_default();
+    rag_scope scope = {.budget = -1};
+    rag_result *r;
+    mem_logs l;
+    mem_turn turn = {.role = MEM_USER, .author = "Marta", .text = "the greenhouse tomato is called Moneymaker", .n = 42, .created_ms = 1764244800000};
+    OK(mem_conversation_new(s, "plants", &a, err));
+    OK(mem_turns_add(s, a, 0, &turn, 1, &m, err));
+    OK(mem_conversation_new(s, "now", &b, err));
+    OK(mem_message_add(s, b, 0, MEM_USER, "q", 1, &asked, err));
+    scope.conversation = b;
+    OK(rag_search(s, &c, "greenhouse tomato Moneymaker", &scope, &r, err));
+    CHECK(r->n == 1 && r->v[0].kind == MEM_CHAT && strstr(r->v[0].label, "27 Nov: plants"));
+    OK(rag_log(s, asked, r, err));
+    rag_result_free(r);
+    OK(mem_log_get(s, asked, &l, err));
+    CHECK_STR(l.n ? l.v[0].label : "none", "");
+    mem_logs_free(&l);
+    for (int old = 0; old < 2; old++) {
+        if (old) {
+            store_lock(s);
+            OK(store_run(s, NULL, err, "UPDATE retrieval SET label='разговор 27 ноя: plants'", ""));
+            store_unlock(s);
+        }
+        OK(rag_log_get(s, asked, &l, err));
+        CHECK(l.n == 1);
+        CHECK_STR(l.n ? l.v[0].label : "", "chat of 27 Nov: plants");
+        mem_logs_free(&l);
+    }
+    OK(mem_messages_delete(s, &m, 1, NULL, err));
+    OK(rag_log_get(s, asked, &l, err));
+    CHECK_STR(l.n ? l.v[0].label : "none", "");
+    mem_logs_free(&l);
+    mem_close(s);
+}
+
 static void past_chats_are_found_and_the_present_one_is_not(void)
 {
     mem_store *s = open_new();
@@ -853,6 +894,7 @@ int main(void)
     RUN(a_question_that_points_back_is_searched_with_what_was_said);
     RUN(common_words_are_not_fed_the_manual);
     RUN(budget_count_and_repeats_cut_with_a_reason);
+    RUN(a_label_of_a_talk_is_made_when_it_is_shown);
     RUN(past_chats_are_found_and_the_present_one_is_not);
     RUN(what_stands_around_a_turn_finds_it);
     RUN(a_talk_with_whom_is_named_comes_first);

@@ -71,6 +71,8 @@ static const traffic plays[] = {
     { .when = "too busy", .status = 503, .type = "application/json", .more = "Retry-After: 0\r\n", .body = "{\"error\":\"Loading model\"}" },
     { .when = "much too busy", .status = 429, .type = "application/json", .more = "Retry-After: 3600\r\n", .body = "{\"error\":{\"message\":\"quota\"}}" },
     { .when = "nothing at all", .status = 200, .type = "application/json", .more = "", .body = "" },
+    { .when = "no tools", .status = 400, .type = "application/json", .more = "",
+      .body = "{\"error\":{\"message\":\"\\\"auto\\\" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set\"}}" },
     { .when = "no words", .status = 418, .type = "application/json", .more = "", .body = "[[[[" } };
 
 typedef struct state {
@@ -492,7 +494,7 @@ static void faults_are_said_and_the_talk_goes_on(void)
     static const struct { const char *when, *said, *text; } row[] = {
         { "wrong key", "does not take the key", "" }, { "no model", "(404: The model `x` does not exist.)", "" }, { "breaks down", "failed by itself: look into its log, then ask again (500)", "" },
         { "a page", "web page", "" }, { "a lost page", "web page", "" }, { "too long", "maximum context length is 4096", "" }, { "too busy", "(503: Loading model)", "" },
-        { "much too busy", "(429: quota)", "" }, { "nothing at all", "before its answer ended", "" }, { "no words", "(418)", "" },
+        { "much too busy", "(429: quota)", "" }, { "nothing at all", "before its answer ended", "" }, { "no words", "(418)", "" }, { "no tools", "/set agent.tools off", "" },
         { "fails in the middle", "CUDA out of", "Half an answer" }, { "garbage in the middle", "no JSON", "Half an answer" }, { "ends early", "before its answer ended", "Half an answer" },
         { "is cut", "before its answer ended", "Half an answer" }, { "stall", "silent for 1 second", "Half an answer" } };
     state st = { 0 };

@@ -516,6 +516,35 @@ static void rules_decide(void)
     tool_plan_free(&p);
 }
 
+/* Words choose when a person is asked each time; the kernel says what can be done. */
+static void commands_are_looked_at(void)
+{
+    static const struct { const char *command; unsigned risk; } row[] = {
+        { "make test", 0 }, { "ls -l | head", 0 }, { "echo x > /outside", 0 }, { "firm --format", 0 }, { "rm -r build", TOOL_TAKES }, { "git  reset --hard", TOOL_TAKES },
+        { "x=1;rm a", TOOL_TAKES }, { "$(rm a)", TOOL_TAKES }, { "git push", TOOL_TAKES }, { "make clean", TOOL_TAKES }, { "sudo ls", TOOL_TAKES } };
+    tool_plan p;
+    tool_result r = { 0 };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        char *arguments = q_printf("{\"command\":\"%s\"}", row[i].command);
+        if (tool_plan_make(place, "run_command", arguments, &p, err) < 0) {
+            printf("# no command was looked at: %s\n", err);
+            CHECK(strstr(err, "no command can be run here"));
+        } else
+            CHECK_MSG((p.risk & ~(unsigned)TOOL_BARE) == row[i].risk, "%s: %u", row[i].command, p.risk);
+        free(arguments);
+        tool_plan_free(&p);
+    }
+    if (tool_plan_make(place, "run_command", "{\"command\":\"echo \\u001b[2J; echo two > made; exit 3\",\"network\":true}", &p, err) == Q_OK) {
+        CHECK(p.risk & TOOL_NETWORK && !strchr(p.shown, '\x1b') && strstr(p.shown, "$ echo "));
+        CHECK(!tool_rule_for(&p));
+        CHECK_INT(tool_run(place, NULL, &p, &r), Q_OK);
+        CHECK_MSG(!r.failed && strcmp(r.text.p, "\xef\xbf\xbd[2J\n[it ended with status 3]\n") == 0, "%s", r.text.p);
+        CHECK(is("made", "two\n"));
+        tool_result_free(&r);
+    }
+    tool_plan_free(&p);
+}
+
 static void secrets_are_marked(void)
 {
     tool_plan p;
@@ -552,6 +581,7 @@ int main(void)
     RUN(changes_are_taken_back);
     RUN(numbers_are_exact);
     RUN(rules_decide);
+    RUN(commands_are_looked_at);
     RUN(secrets_are_marked);
     tool_place_close(place);
     nftw(home, gone, 16, FTW_DEPTH | FTW_PHYS);

@@ -121,7 +121,8 @@ static void draw_foot(tui_app *app, const q_knob *k, const columns *col, tui_box
     tui_lay_plain(&a, s.p, s.len, b.w - 2, "", S_DIM);
     q_buf_free(&s);
     char *cost = agt_knob_cost(app->a, k);
-    const char *help = k->help && *k->help ? _(k->help) : "";
+    q_buf why = { 0 };
+    const char *fixed = agt_knob_fixed(app->a, k, &why), *help = fixed ? fixed : k->help && *k->help ? _(k->help) : "";
     tui_lay_plain(&l, help, strlen(help), b.w - 2, "", S_DIM);
     tui_lay_plain(&c, cost, strlen(cost), b.w - 2, "", S_STATUS);
     int costs = *cost ? (int)c.n_line : 0, facts = (int)a.n_line, helps = b.h - facts - costs;
@@ -134,6 +135,7 @@ static void draw_foot(tui_app *app, const q_knob *k, const columns *col, tui_box
     tui_lay_free(&a);
     tui_lay_free(&l);
     tui_lay_free(&c);
+    q_buf_free(&why);
     free(cost);
 }
 

@@ -308,7 +308,7 @@ static void legend(tui_app *app, int y, int x, int end, bool paired)
 static void empty(tui_app *app, tui_box b)
 {
     const char *say = app->seen.st.loaded && !app->seen.st.n_expert
-        ? _("A dense model: nothing is routed. /model shows others.")
+        ? view_server(&app->seen.st) ? _("On a server: routing = vllm or sglang in its section of config.ini asks which experts run.") : _("A dense model: nothing is routed. /model shows others.")
         : app->work.loading ? _("Shows who speaks for each token once the model is loaded.")
                        : _("Shows who speaks for each token. /model chooses a model.");
     view_words(app, b, b.y + 1, 2, say, S_DIM);

@@ -86,7 +86,7 @@ static void middle(tui_app *app, int level, q_buf *k, q_buf *ctx, ribbon *r)
     if (st->n_expert > 0) {
         if (st->k >= 0) q_buf_printf(k, "k %d/%d", st->k, st->n_expert);
         else q_buf_printf(k, _("k by layer/%d"), st->n_expert);
-    } else if (st->loaded) q_buf_puts(k, _("dense"));
+    } else if (st->loaded) q_buf_puts(k, view_server(st) ? _("on a server") : _("dense"));
     if (st->params_total && level < NO_PARAMETERS) {
         q_buf_puts(k, " · ");
         q_buf_printf(k, level < SHORT_PARAMETERS ? _("%s of %s active") : "%s/%s", view_count(a, (double)st->params_active), view_count(t, (double)st->params_total));

@@ -15,6 +15,7 @@ char *view_newest(const char *chain, int cells);
 char *view_lettered(const tui_item *it, const char *chain);
 int view_first_row(int sel, int rows, int n);           /* of a list of n that shows `rows` around its selected one */
 void view_when(int64_t ms, char out[16]);               /* "14:25" today, else the date */
+static inline bool view_server(const agt_status *s) { return s->loaded && s->model[0] == '@'; }      /* whoever answers runs elsewhere */
 const char *view_frac(char out[8], double v);           /* ".81", "1.0", "–" */
 const char *view_count(char out[16], double v);         /* "128M", "3.3B" */
 const char *view_glyph8(const tui_app *app, double v);  /* one of eight heights for 0..1 */

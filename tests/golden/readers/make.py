@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Small documents of every kind that a reader takes apart, whole and damaged. Made by hand; run in this folder."""
+import base64
 import gzip
 import os
 import zipfile
@@ -140,3 +141,87 @@ nested = b"From: a@b\nDate: d\nSubject: deep\n"
 for i in range(200):
     nested += b"Content-Type: multipart/mixed; boundary=d%d\n\n--d%d\n" % (i, i)
 put("nested.eml", nested + b"\nnever seen\n")
+
+# What programs write in earnest (tests/reports.md): sentences that begin as an mbox parts letters, coded words cut inside a letter, a plain
+# part that is empty, letters inside letters, names of files, no character set.
+CUT = "Встреча перенесена на четверг".encode()
+put("strange.mbox", b"""From ada@example.org Mon Jan  1 00:00:00 2024
+From: ada@example.org
+Subject: =?utf-8?B?%s?=
+ =?utf-8?B?%s?=
+Content-Type: multipart/alternative; boundary = "x y"
+
+--x y
+Content-Type: text/plain; charset=utf-8
+
+ \xc2\xa0
+--x y
+Content-Type: text/html
+
+<p>The invoice is due.</p>
+--x y--
+
+From the station it is two minutes.
+Turn left then.
+
+From - Tue Jan  2 00:00:00 2024
+X-Mozilla-Status: 0001
+Subject: =?koi8-r*ru?B?%s?=
+Content-Type: multipart/mixed; boundary="y"
+
+--y
+Content-Type: message/rfc822
+Content-Disposition: attachment
+
+From: eve@example.org
+Subject: the lease
+Content-Type: text/plain; charset=koi8-r
+
+%s
+--y
+Content-Type: application/pdf; name="=?utf-8?Q?=D0=B0?=.pdf"
+Content-Disposition: attachment;
+ filename*0*=utf-8''%%D0%%B4%%D0%%BE%%D0%%B3;
+ filename*1*=%%D0%%BE%%D0%%B2%%D0%%BE%%D1%%80;
+ filename*2=.pdf
+Content-Transfer-Encoding: base64
+
+AAAA
+--y
+Content-Type: image/png; name="logo.png"
+
+AAAA
+--y
+Content-Type: text/plain; name="list.txt"
+no empty line before these words
+--y--
+
+From 
+X-Status: RO
+Subject : newer
+
+%s
+
+From me: nothing more.
+""" % (base64.b64encode(CUT[:13]), base64.b64encode(CUT[13:]), base64.b64encode("Отчёт".encode("koi8-r")), "Договор продлён.".encode("koi8-r"), "Привет, дорогой друг! Как дела?".encode("cp1251")))
+
+put("excel.csv", "sep=;\r\nИмя;Цена;\r\nВорон;1,50;\r\n;;\r\n")
+put("index.csv", ",name,phone,phone\n0,Ada,1,2\n")
+put("years.csv", "Report, of May\n\nbird;2019;2020\nRaven;1,9;1,8\n")
+put("born.csv", "Ada,1985\nBob,1990\n")
+put("quoted.csv", '"Name, first, last"|"Place"\r"Ada, L."|"Riga"\r')
+put("prose.csv", "comment\nHello, world\nBye\n")
+
+BOX = "<w:txbxContent><w:p><w:r><w:t>in a box</w:t></w:r></w:p></w:txbxContent>"
+NOTED = """<w:document %s xmlns:mc="m"><w:body><w:p><w:r><w:t>Herons eat fish</w:t></w:r><w:r><w:footnoteReference w:id="2"/></w:r><w:r><w:t xml:space="preserve"> daily, well</w:t><w:noBreakHyphen/><w:t>fed.</w:t><w:endnoteReference w:id="2"/></w:r></w:p>
+<w:p><w:r><w:t>anchor</w:t><mc:AlternateContent><mc:Choice>%s</mc:Choice><mc:Fallback>%s</mc:Fallback></mc:AlternateContent></w:r></w:p>
+<w:moveFrom><w:p><w:r><w:t>moved</w:t></w:r></w:p></w:moveFrom><w:moveTo><w:p><w:r><w:t>moved</w:t></w:r></w:p></w:moveTo>
+<w:tbl><w:tr><w:tc><w:p><w:r><w:t>bird</w:t></w:r></w:p></w:tc><w:tc><w:p><w:r><w:t>size</w:t><w:footnoteReference w:id="3"/></w:r></w:p></w:tc></w:tr><w:tr><w:tc><w:p/></w:tc><w:tc><w:p><w:r><w:t>64 cm</w:t></w:r></w:p></w:tc></w:tr><w:tr><w:tc><w:p/></w:tc><w:tc/></w:tr></w:tbl>
+<w:p><w:r><w:t>last</w:t><w:footnoteReference w:id="9"/></w:r></w:p></w:body></w:document>""" % (W, BOX, BOX)
+NOTES = """<w:%ss %s><w:%s w:type="separator" w:id="-1"><w:p><w:r><w:separator/></w:r></w:p></w:%s><w:%s w:id="2"><w:p><w:r><w:t xml:space="preserve"> %s of carp</w:t></w:r></w:p><w:p><w:r><w:t>and tench</w:t></w:r></w:p></w:%s><w:%s w:id="3"><w:p><w:r><w:t>in centimetres</w:t></w:r></w:p></w:%s></w:%ss>"""
+pack("noted.docx", [("word/document.xml", NOTED)] + [("word/%ss.xml" % k, NOTES % (k, W, k, k, k, k, k, k, k, k)) for k in ("footnote", "endnote")])
+NOTED = """<office:document-content xmlns:office="o" xmlns:text="t" xmlns:draw="d" xmlns:table="b"><office:body><office:text><draw:frame><draw:text-box><text:p>on the page</text:p></draw:text-box></draw:frame>
+<text:p>Herons<text:note><text:note-citation>1</text:note-citation><text:note-body><text:p>A note on carp.</text:p></text:note-body></text:note> eat fish.</text:p>
+<text:p>anchor<draw:frame><draw:text-box><text:h text:outline-level="2">Boxed</text:h><text:p>in a box</text:p></draw:text-box></draw:frame>after</text:p>
+<table:table><table:table-row><table:table-cell/><table:table-cell><text:p>x<text:note><text:note-citation>2</text:note-citation><text:note-body><text:p>second</text:p></text:note-body></text:note></text:p></table:table-cell></table:table-row></table:table></office:text></office:body></office:document-content>"""
+pack("noted.odt", [("mimetype", "application/vnd.oasis.opendocument.text"), ("content.xml", NOTED)])

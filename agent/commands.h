@@ -65,8 +65,8 @@
       N_("keep a folder in step with memory: what changes there is taken in; alone: which are"), .words = "off", .complete = AGT_COMPLETE_PATH) \
     X(remember, JOB(remember), "запомнить", N_("[TEXT | ? | N … | all]"), \
       N_("keep a fact; ? proposes what was said here, numbers take it; alone: what is kept"), .words = "?,all") \
-    X(memory, BOTH(MEMORY, memory), "память", N_("[list|map]"), \
-      N_("what was fed; list: the documents in memory; map: how much there is, in which languages, and how it grew"), .key = "F4", .words = "list,map") \
+    X(memory, BOTH(MEMORY, memory), "память", N_("[list|map|drop MODEL]"), \
+      N_("what was fed; list: the documents in memory; map: how much there is, in which languages, and how it grew; drop: vectors of an embedding model that is not used go"), .key = "F4", .words = "list,map,drop") \
     X(search, JOB(search), "поиск", N_("[--since DAY] [--until DAY] [--by me|model|NAME] WORDS"), \
       N_("what memory would feed for these words; only of what was said or taken in then, or by them"), .needs = true, .words = "--since,--until,--by") \
     X(graph, JOB(graph), "связи", N_("NAME [--svg FILE]"), \

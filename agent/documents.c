@@ -110,7 +110,7 @@ static void add(agt *a, const job *j)
         note(&a->events, AGT_ERROR, p.seen > 1 ? _("%s (%s; /add %s takes the rest)") : "%s", err, words, j->text);
     else
         note(&a->events, AGT_INFO, "%s: %s", j->text, words);
-    if (why.len && (p.seen > 1 || p.n_damage)) {           /* the page hides the note: it says it too */
+    if (why.len && (p.seen > 1 || p.n_damage || (rc == Q_OK && p.n_skip))) {           /* the page hides the note: it says it too */
         char *title = q_printf("/add: %s", words);
         note_text(&a->events, title, q_buf_take(&why));
         free(title);

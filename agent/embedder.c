@@ -76,6 +76,22 @@ void agt_get_meaning(agt *a, agt_meaning *out)
     pthread_mutex_unlock(&a->embedder.mu);
 }
 
+/* Vectors of models by which memory is not searched now. */
+static void unused(agt *a, q_buf *out)
+{
+    char err[Q_ERRLEN], size[32];
+    mem_embedders l = { 0 };
+    agt_meaning m;
+    agt_get_meaning(a, &m);
+    if (mem_embedder_list(a->store, &l, err) < 0)
+        return;
+    for (int i = 0; i < l.n; i++)
+        if (strcmp(l.v[i].name, m.id) != 0 && l.v[i].chunks + l.v[i].messages)
+            q_buf_printf(out, _("Not used now: %lld vectors of model %s, %s; /memory drop %s removes them.\n"), (long long)(l.v[i].chunks + l.v[i].messages), l.v[i].name,
+                         q_bytes_words((uint64_t)mem_embedder_bytes(&l.v[i]), size), l.v[i].name);
+    mem_embedders_free(&l);
+}
+
 void embedder_page(agt *a, q_buf *out)
 {
     agt_meaning m;
@@ -95,6 +111,7 @@ void embedder_page(agt *a, q_buf *out)
     else
         q_buf_printf(out, "%s%s%s\n", words, *m.name ? " · " : "", m.name);
     free(words);
+    unused(a, out);
 }
 
 static int percent(const agt_meaning *m) { return m->state == AGT_MEANING_COMING ? m->percent : m->all ? (int)(100 * m->done / m->all) : 0; }

@@ -40,6 +40,9 @@ extern const job_row job_add, job_tidy;  /* long; value: under which name it is 
 extern const job_row job_documents;      /* quick */
 extern const job_row job_memory_map;     /* long */
 
+/* ---- vectors.c: quick; text: the name of an embedding model ---- */
+extern const job_row job_vectors, job_vectors_dropped;
+
 /* ---- backup.c: long: today's backup of the memory, where one is due ---- */
 extern const job_row job_backup;
 void backup_daily(agt *);                /* posts it, once a day; any thread */

@@ -200,6 +200,8 @@ static void memory(agt *a, const agt_command *c, char *args)
         desk_post(&a->desk, &job_documents, 0, 0, NULL, NULL);
     else if (strcmp(args, "map") == 0 || strcmp(args, "карта") == 0)
         desk_post(&a->desk, &job_memory_map, 0, 0, NULL, NULL);
+    else if (strncmp(args, "drop ", 5) == 0)
+        desk_post(&a->desk, &job_vectors, 0, 0, args + 5 + strspn(args + 5, " "), NULL);
     else
         note_ui(&a->events, c->action, args);
 }

@@ -8,7 +8,7 @@ struct mem_store;
 enum { MEMORY_REST_MAX = 256, MEMORY_OF = 3 };      /* arguments; options of what is searched */
 
 typedef struct memory_ask {             /* what the command line asks for */
-    const char *db, *model, *rerank, *absent, *svg, *markdown;
+    const char *db, *model, *rerank, *absent, *svg, *markdown, *drop;
     const char *of[MEMORY_OF];          /* --since, --until, --by; NULL: not given */
     char *rest[MEMORY_REST_MAX];
     int n, max, limit, mode;

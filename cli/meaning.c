@@ -3,6 +3,7 @@
 #include "base/say.h"
 #include "cli/common.h"
 #include "cli/fetch.h"
+#include "cli/keep.h"
 #include "cli/meaning.h"
 #include "provider/provider.h"
 #include "rag/rag.h"
@@ -102,6 +103,26 @@ int cli_memory_embed(mem_store *s, const char *m, int limit, bool json, char *er
     return rc;
 }
 
+int cli_memory_drop(mem_store *s, const memory_ask *a, char *err)
+{
+    char *path = NULL, why[Q_ERRLEN], size[32];
+    prov_embedder *own = NULL;
+    mem_embedder e = {0};
+    int rc = mem_embedder_named(s, a->drop, &e, err);
+    if (rc == Q_OK && cli_memory_embedder(s, NULL, &path, why) == Q_OK && prov_embedder_open(path, 1, &own, why) == Q_OK && strcmp(prov_embedder_about(own)->id, e.name) == 0)
+        rc = q_fail(err, Q_RANGE, _("memory is searched by meaning with %s now, and its vectors would be made again: /set memory.embedder to another one or off first"), e.name);
+    prov_embedder_close(own);
+    free(path);
+    char *question = rc == Q_OK ? q_printf(_("%lld vectors of model %s (%s) go; no text does, and that model would make them again. Go on? [y/N] "), (long long)(e.chunks + e.messages), e.name,
+                                           q_bytes_words((uint64_t)mem_embedder_bytes(&e), size)) : NULL;
+    bool yes = rc == Q_OK && memory_agreed(a, question);
+    if (yes) rc = mem_embedder_delete(s, e.id, err);
+    if (yes && rc == Q_OK) q_say(stdout, _("the vectors of model %s are removed: %lld, %s\n"), e.name, (long long)(e.chunks + e.messages), q_bytes_words((uint64_t)mem_embedder_bytes(&e), size));
+    free(question);
+    mem_embedder_free(&e);
+    return rc != Q_OK ? rc : yes ? Q_OK : 1;
+}
+
 /* ---- status ---- */
 typedef struct counts { int64_t documents, passages; mem_embedders models; char *path, id[20], problem[Q_ERRLEN]; prov_arrival at; } counts;
 
@@ -144,6 +165,8 @@ static int status_json(mem_store *s, const counts *c, char *err)
         cJSON_AddNumberToObject(one, "documents", (double)e->chunks);
         cJSON_AddNumberToObject(one, "chats", (double)e->messages);
         cJSON_AddNumberToObject(one, "owed", (double)n);
+        cJSON_AddNumberToObject(one, "bytes", (double)mem_embedder_bytes(e));
+        cJSON_AddBoolToObject(one, "used", strcmp(e->name, c->id) == 0);
         cJSON_AddItemToArray(a, one);
         rc = n < 0 ? (int)n : Q_OK;
     }
@@ -169,8 +192,11 @@ static int status_words(mem_store *s, const counts *c, char *err)
         const mem_embedder *e = &c->models.v[i];
         int64_t n = owed(s, e->name, e->dim, err);
         if (n < 0) return (int)n;
-        q_say(stdout, _("%s %s: %lld passages of documents, %lld of conversations have a vector; %lld are owed one\n"), strcmp(e->name, c->id) == 0 ? "*" : "-", e->name,
+        char size[32];
+        bool used = strcmp(e->name, c->id) == 0;
+        q_say(stdout, _("%s %s: %lld passages of documents, %lld of conversations have a vector; %lld are owed one\n"), used ? "*" : "-", e->name,
               (long long)e->chunks, (long long)e->messages, (long long)n);
+        q_say(stdout, used ? _("  %s in the file\n") : _("  %s in the file, and not used: quorum memory embed --drop %s removes them\n"), q_bytes_words((uint64_t)mem_embedder_bytes(e), size), e->name);
     }
     return Q_OK;
 }

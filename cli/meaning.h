@@ -11,6 +11,9 @@ int cli_memory_embed(mem_store *, const char *m, int limit, bool json, char *err
 /* Opens the chat model that --rerank names ("default": the default one) for agt_second_look; *out for prov_close. */
 struct prov;
 int cli_memory_second(const char *m, struct prov **out, char *err);
+/* The vectors of a model go, by its name or how that begins, behind a question: 1: nobody agreed; else a result. */
+struct memory_ask;
+int cli_memory_drop(mem_store *, const struct memory_ask *, char *err);
 int cli_memory_status(mem_store *, bool json, char *err);
 
 #endif

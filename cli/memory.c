@@ -33,6 +33,7 @@ const cli_command cli_memory = { "memory", N_(
     "quorum memory list\n"
     "quorum memory map [--json]                   how much of what there is, in which languages, and how it grew\n"
     "quorum memory embed [--limit N] [-m F] [--json]  makes the vectors for search by meaning, now (the shell does so by itself)\n"
+    "quorum memory embed --drop MODEL [--yes]     vectors of a model that is not used go, by its name as status shows it; asks first\n"
     "quorum memory status [--json]                what there is, and how many passages are owed a vector\n"
     "quorum memory delete ID... [--yes]           with all index entries; the bytes are overwritten; asks first\n"
     "quorum memory forget WHAT [--yes]            as /forget: an ID, a PATH, chat N, message N, gone, since DAY [until DAY], words TEXT\n"
@@ -357,7 +358,13 @@ static int export_folder(mem_store *s, const memory_ask *a, char *err)
     return memory_export(s, a, going_on, err);
 }
 
-static int embed(mem_store *s, const memory_ask *a, char *err) { return cli_memory_embed(s, a->model, a->limit, a->json, err) == Q_OK ? 0 : cli_fail(err); }
+static int drop(mem_store *s, const memory_ask *a, char *err)
+{
+    int rc = cli_memory_drop(s, a, err);
+    return rc < 0 ? cli_fail(err) : rc;
+}
+
+static int embed(mem_store *s, const memory_ask *a, char *err) { return a->drop ? drop(s, a, err) : cli_memory_embed(s, a->model, a->limit, a->json, err) == Q_OK ? 0 : cli_fail(err); }
 static int status(mem_store *s, const memory_ask *a, char *err) { return cli_memory_status(s, a->json, err) == Q_OK ? 0 : cli_fail(err); }
 
 /* ---- the acts ---- */
@@ -428,6 +435,7 @@ int cmd_memory(int argc, char **argv)
         else if (dash && strcmp(argv[i], "--again") == 0) a.again = true;
         else if (dash && strcmp(argv[i], "--force") == 0) a.force = true;
         else if (dash && (v = cli_opt(argc, argv, &i, "--svg")) != NULL) a.svg = v;
+        else if (dash && (v = cli_opt(argc, argv, &i, "--drop")) != NULL) a.drop = v;
         else if (dash && (v = cli_opt(argc, argv, &i, "--markdown")) != NULL) a.markdown = v;
         else if (dash && strcmp(argv[i], "--explain") == 0) a.explain = true;
         else if (dash && (v = cli_opt(argc, argv, &i, "--mode")) != NULL) {
@@ -460,6 +468,7 @@ int cmd_memory(int argc, char **argv)
     if (a.markdown && act->file != export) return cli_usage(&cli_memory, _("export takes --markdown FOLDER, and nothing else does"));
     if (a.markdown) act = &folder;
     if ((act->run != memory_graph && a.svg) || (a.force && act->run != memory_graph && act != &folder)) return cli_usage(&cli_memory, _("graph takes --svg FILE, it and export --markdown take --force, and nothing else does"));
+    if (a.drop && (act->run != embed || a.model || a.limit)) return cli_usage(&cli_memory, _("embed takes --drop MODEL alone, and nothing else does"));
     if (a.again && act->run != add) return cli_usage(&cli_memory, _("add takes --again, and nothing else does"));
     if (act->run == delete && !ids_are_numbers(&a)) return cli_usage(&cli_memory, _("delete takes an ID as quorum memory list shows it"));
     char err[Q_ERRLEN];

@@ -27,6 +27,9 @@ typedef struct eng_grammar_source {      /* all of it is read and let go */
 
 /* Q_FORMAT, Q_RANGE: a sentence with line and column. */
 int eng_grammar_new(const eng_grammar_source *, eng_grammar **out, char *err);
+/* What a reply may be that may call these tools, in a format whose arguments are JSON ("Hermes", "Mistral", "Llama 3", "harmony"): any text,
+ * in which each call that begins names one of them and has the arguments that its schema allows. Q_NOTFOUND: another format. */
+int eng_grammar_calls(const char *format, const eng_grammar_rule *tool, int n, eng_grammar **out, char *err);
 void eng_grammar_free(eng_grammar *);
 /* The whole text is one of the grammar's. A control token stands in it as the byte 0xFF, its name, the byte 0xFE. */
 bool eng_grammar_accepts(const eng_grammar *, const char *text, size_t n);

@@ -62,6 +62,33 @@ int mem_embedder_get(mem_store *s, int64_t id, mem_embedder *out, char *err)
     return rc == Q_NOTFOUND ? q_fail(err, rc, _("this embedding model has no vectors in memory any more: they are made again when its turn comes")) : rc;
 }
 
+int mem_embedder_named(mem_store *s, const char *name, mem_embedder *out, char *err)
+{
+    mem_embedders l;
+    int like = 0, rc = mem_embedder_list(s, &l, err);
+    int64_t id = 0;
+    if (rc != Q_OK) return rc;
+    for (int i = 0; i < l.n; i++) {
+        if (!*name || strncmp(l.v[i].name, name, strlen(name)) != 0) continue;
+        id = l.v[i].id;
+        like++;
+        if (strcmp(l.v[i].name, name) != 0) continue;
+        like = 1;
+        break;
+    }
+    mem_embedders_free(&l);
+    if (like == 0) rc = q_fail(err, Q_NOTFOUND, _("there are no vectors of a model %s: quorum memory status shows of which there are"), name);
+    else if (like > 1) rc = q_fail(err, Q_RANGE, _("several models are called %s…: give the whole name, as quorum memory status shows it"), name);
+    return rc == Q_OK ? mem_embedder_get(s, id, out, err) : rc;
+}
+
+/* A vector as bytes and as floats, its row and its place in two indexes. */
+int64_t mem_embedder_bytes(const mem_embedder *e)
+{
+    enum { ROW = 64 };
+    return (e->chunks + e->messages) * ((int64_t)e->dim * (int64_t)(1 + sizeof(float)) + ROW);
+}
+
 void mem_embedder_free(mem_embedder *e) { store_free(&embedder_table, e); }
 
 /* ---- the sum ---- */
@@ -218,6 +245,19 @@ static int owing_by_looking(mem_store *s, int64_t embedder, enum mem_kind k, int
         }
     }
     free(id);
+    return rc;
+}
+
+int mem_vectors_due(mem_store *s, int64_t embedder, int64_t *n, char *err)
+{
+    int rc = Q_OK;
+    *n = 0;
+    for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc == Q_OK; k++) {
+        int64_t some;
+        bool known;
+        rc = owing_by_sums(s, embedder, k, &known, &some, err);
+        *n += some;
+    }
     return rc;
 }
 

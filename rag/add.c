@@ -237,6 +237,10 @@ static bool entry(void *user, const struct walk_entry *e)
     const char *why;
     rag_follow_entry(a->follow, e);
     if (e->what == WALK_FOLDER) return true;
+    if (e->what == WALK_LINK) {
+        rag_skip_add(&a->p, e->why, e->path);
+        return tell(a, e->path, NULL);
+    }
     if (e->what != WALK_FILE) {
         a->ended |= e->what == WALK_END;
         rag_skip_add(&a->p, e->why, e->path);

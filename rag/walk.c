@@ -49,7 +49,8 @@ int rag_open_below(const char *root, const char *path, bool folder)
     return fd;
 }
 
-/* What a name in a folder leads to: S_IFREG (then *path and *st are the file's), S_IFDIR, or 0: passed over. */
+/* What a name in a folder leads to: S_IFREG (then *path and *st are the file's), S_IFDIR, S_IFLNK: a file or a folder outside, or 0: passed
+ * over. */
 static mode_t entry(const char *root, int folder, const char *name, char **path, struct stat *st)
 {
     if (strlen(*path) >= PATH_MAX || fstatat(folder, name, st, AT_SYMLINK_NOFOLLOW) != 0) return 0;
@@ -61,8 +62,9 @@ static mode_t entry(const char *root, int folder, const char *name, char **path,
             *path = real;
             return S_IFREG;
         }
+        bool out = real && !rag_inside(root, real) && !rag_inside(real, root) && stat(real, st) == 0 && (S_ISREG(st->st_mode) || S_ISDIR(st->st_mode));
         free(real);
-        return 0;
+        return out ? S_IFLNK : 0;
     }
     return st->st_mode & S_IFMT;
 }
@@ -106,7 +108,8 @@ static bool one_folder(struct walk *w, const char *folder)
         mode_t mode = go && e[i]->d_name[0] != '.' ? entry(w->root, fd, e[i]->d_name, &path, &x.st) : 0;
         x.path = path;
         free(e[i]);
-        if (mode == S_IFREG && ++w->files > FILES_MAX) {
+        if (mode == S_IFLNK) go = closed(w, WALK_LINK, path, _("it is a link to somewhere else, which is not followed: add what it leads to"));
+        else if (mode == S_IFREG && ++w->files > FILES_MAX) {
             closed(w, WALK_END, folder, _("more than 100000 files: add its folders one by one"));
             go = false;
         } else if (mode == S_IFREG) {

@@ -111,6 +111,15 @@ void form_text(form *f, uint32_t from, const char *p, size_t n, uint32_t to)
     }
 }
 
+void form_token(form *f, uint32_t from, const char *name, size_t n, uint32_t to)
+{
+    uint32_t a = form_state(f), b = form_state(f);
+    form_bytes(f, from, FORM_TOKEN, FORM_TOKEN, a);
+    form_text(f, a, name, n, b);
+    form_bytes(f, b, FORM_TOKEN_END, FORM_TOKEN_END, to);
+    form_text(f, from, name, n, to);
+}
+
 /* The state from which any n more bytes of a character lead to tail[0]. */
 static uint32_t behind(form *f, int n)
 {

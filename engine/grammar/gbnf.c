@@ -240,16 +240,6 @@ static int token(reader *r, item *i)
 }
 
 /* ---- what stands for what ---- */
-/* A token's name: the token, or the same letters where the vocabulary has it as text. */
-static void put_token(form *f, uint32_t from, const q_buf *name_of, uint32_t to)
-{
-    uint32_t a = form_state(f), b = form_state(f);
-    form_bytes(f, from, FORM_TOKEN, FORM_TOKEN, a);
-    form_text(f, a, name_of->p, name_of->len, b);
-    form_bytes(f, b, FORM_TOKEN_END, FORM_TOKEN_END, to);
-    form_text(f, from, name_of->p, name_of->len, to);
-}
-
 static void put_item(form *f, const item *i, uint32_t from, uint32_t to)
 {
     switch (i->kind) {
@@ -259,7 +249,7 @@ static void put_item(form *f, const item *i, uint32_t from, uint32_t to)
             form_chars(f, from, i->span[k].lo, i->span[k].hi, to);
         break;
     case CALL: form_call(f, from, i->rule, to); break;
-    case TOKEN: put_token(f, from, &i->text, to); break;
+    case TOKEN: form_token(f, from, i->text.p, i->text.len, to); break;
     case GROUP:
         form_skip(f, from, i->start);
         form_skip(f, i->end, to);

@@ -6,5 +6,6 @@
 #include "engine/grammar/form.h"
 
 const form *grammar_form(const eng_grammar *);
+eng_grammar *grammar_of(form *finished);                 /* takes it */
 
 #endif

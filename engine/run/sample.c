@@ -297,15 +297,15 @@ static bool in(const uint64_t *mask, int32_t id) { return mask[id / 64] >> id % 
 
 static const float *let_through(eng_sampler *s, const float *l, const uint64_t *mask)
 {
-    if (!s->masked) s->masked = q_alloc((size_t)s->n * sizeof *s->masked);
+    if (!s->masked) s->masked = q_alloc(((size_t)s->n + 64) * sizeof *s->masked);
     for (int i = 0; i < s->n; i += 64) {
-        int n = s->n - i < 64 ? s->n - i : 64;
         uint64_t m = mask[i / 64];
-        if (m == UINT64_MAX && n == 64) { memcpy(s->masked + i, l + i, 64 * sizeof *l); continue; }
-        for (int k = 0; k < n; k++) s->masked[i + k] = -INFINITY;
+        float *to = s->masked + i;
+        if (m == UINT64_MAX && i + 64 <= s->n) { memcpy(to, l + i, 64 * sizeof *l); continue; }
+        for (int k = 0; k < 64; k += LANES) { vf none = splat(-INFINITY); memcpy(to + k, &none, sizeof none); }
         for (; m; m &= m - 1) {                            /* bits beyond the vocabulary are 0 */
             int k = __builtin_ctzll(m);
-            if (k < n) s->masked[i + k] = l[i + k];
+            if (i + k < s->n) to[k] = l[i + k];
         }
     }
     return s->masked;
@@ -314,8 +314,11 @@ static const float *let_through(eng_sampler *s, const float *l, const uint64_t *
 /* The first token that the mask lets through, or -1. */
 static int32_t first_in(const eng_sampler *s, const uint64_t *mask)
 {
-    for (int32_t i = 0; i < s->n; i++)
-        if (in(mask, i)) return i;
+    for (int32_t i = 0; i < s->n; i += 64)
+        if (mask[i / 64]) {
+            int32_t id = i + __builtin_ctzll(mask[i / 64]);
+            return id < s->n ? id : -1;
+        }
     return -1;
 }
 

@@ -186,6 +186,20 @@ static void message_free(chat_message *m)
     free(m->author);
 }
 
+/* A message of which nobody wrote down when was said with the one above it, and a conversation from its first to its last one. */
+static void date(chat *c, const int *order)
+{
+    int64_t first = 0, last = 0;
+    for (int k = 0; k < c->n; k++) {
+        chat_message *m = &c->v[order[k]];
+        if (!m->ms && m->parent >= 0) m->ms = c->v[m->parent].ms;
+        if (m->ms && (!first || m->ms < first)) first = m->ms;
+        if (m->ms > last) last = m->ms;
+    }
+    if (!c->created_ms) c->created_ms = first;
+    if (!c->updated_ms) c->updated_ms = last;
+}
+
 void rag_chat_settle(chat *c)
 {
     struct named *v = q_alloc(sizeof *v * (size_t)(c->n + 1));
@@ -194,6 +208,7 @@ void rag_chat_settle(chat *c)
     int last = c->last ? find(v, c->n, c->last) : -1, n = 0;
     resolve(c, v);
     int *order = place(c, v);
+    date(c, order);
     int *seen = q_alloc(sizeof *seen * (size_t)(c->n + 1)); /* [old index] where what is below it stands, in the new order */
     chat_message *out = q_alloc(sizeof *out * (size_t)(c->n + 1));
     for (int k = 0; k < c->n; k++) {

@@ -30,6 +30,7 @@ static void put(q_buf *b, const char *text)
 static bool one_part(q_buf *b, const cJSON *part)
 {
     if (cJSON_IsString(part)) put(b, part->valuestring);
+    else if (cJSON_IsNull(part)) return true;
     else if (!cJSON_IsObject(part)) return false;
     else if (js_text(part, "text")) put(b, js_text(part, "text"));
     else if (js_text(part, "asset_pointer")) {
@@ -46,7 +47,7 @@ static bool content(const cJSON *c, q_buf *b, bool *seen)
     const char *type = js_text(c, "content_type");
     const cJSON *x, *parts = js_of(c, "parts"), *thoughts = js_of(c, "thoughts");
     bool good = cJSON_IsObject(c);
-    *seen = false;
+    *seen = cJSON_IsArray(parts);       /* of a kind that is not known yet, what has parts is what people saw */
     for (size_t i = 0; type && i < sizeof kinds / sizeof *kinds; i++)
         if (strcmp(type, kinds[i].type) == 0) {
             *seen = kinds[i].seen;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A server that speaks OpenAI's language and has no model: it answers with what was said, streamed as vLLM streams. It prints its port, then
 serves until it is killed. FAULT= turns one thing bad: key (401), html, halt (the line is closed after the first words).
+Where tools are offered, "use NAME JSON" asks for one, and what that brings is said: "It brought ...".
 ROUTED=1: it tells token ids and, asked again, which experts ran (2 layers, 8 experts, 2 a token)."""
 import http.server
 import json
@@ -44,7 +45,13 @@ class Answer(http.server.BaseHTTPRequestHandler):
             return self.whole(401, {"error": {"message": "Incorrect API key provided"}})
         if FAULT == "html":
             return self.whole(200, "<html>Welcome</html>", "text/html")
-        words = ["You", " said", " \"", body["messages"][-1]["content"][:60], "\"."]
+        last, call = body["messages"][-1], None
+        words = ["You", " said", " \"", last["content"][:60], "\"."]
+        if last["role"] == "tool":
+            ids = [c["id"] for m in body["messages"] for c in m.get("tool_calls", [])]
+            words = ["It", " brought", ": ", last["content"][:80].strip(), "."] if last["tool_call_id"] == ids[-1] else ["BROKEN"]
+        elif body.get("tools") and last["content"].startswith("use "):
+            words, call = ["I", " look."], last["content"].split(" ", 2)[1:]
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream; charset=utf-8")
         self.send_header("Transfer-Encoding", "chunked")
@@ -61,7 +68,10 @@ class Answer(http.server.BaseHTTPRequestHandler):
             if FAULT == "halt" and i == 1:
                 self.close_connection = True
                 return
-        self.event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+        if call:
+            self.event({"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "id": "call_%d" % len(body["messages"]), "type": "function",
+                                                                           "function": {"name": call[0], "arguments": call[1]}}]}}]})
+        self.event({"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls" if call else "stop"}]})
         self.event({"choices": [], "usage": {"prompt_tokens": 3 if ROUTED else 30, "completion_tokens": len(words)}})
         self.event("[DONE]")
         self.wfile.write(b"0\r\n\r\n")

@@ -146,6 +146,32 @@ static void test_rules_of_schemas(void)
     eng_grammar_free(g);
 }
 
+/* Calls of tools in each format: any text; each call that begins is one of a tool that there is, with arguments of its schema. */
+static void test_calls(void)
+{
+    static const eng_grammar_rule tool[] = { { "read_file", "{\"type\":\"object\",\"properties\":{\"path\":{\"$ref\":\"#/$defs/p\"}},\"required\":[\"path\"],\"additionalProperties\":false,\"$defs\":{\"p\":{\"type\":\"string\"}}}" },
+                                             { "add", "{\"type\":\"object\",\"properties\":{\"n\":{\"type\":\"integer\",\"maximum\":9}},\"required\":[\"n\"],\"additionalProperties\":false}" } };
+    static const struct { const char *format, *yes[6], *no[6]; } W[] = {
+        { "Hermes", { "hello", "I look.\n<tool_call>\n{\"name\": \"read_file\", \"arguments\": {\"path\": \"a<tool_call>\"}}\n</tool_call>", "\xFF<tool_call>\xFE\n{\"name\": \"add\", \"arguments\": {\"n\": 3}}\n\xFF</tool_call>\xFE",
+                      "<tool_call>{\"name\":\"add\",\"arguments\":{\"n\":1}}</tool_call><tool_call>{\"name\":\"add\",\"arguments\":{\"n\":2}}</tool_call> done" },
+          { "<tool_call>\n{\"name\": \"rm\", \"arguments\": {}}\n</tool_call>", "<tool_call>{\"name\":\"add\",\"arguments\":{\"n\":10}}</tool_call>", "<tool_call>{\"name\":\"add\",\"arguments\":{}}</tool_call>", "<tool_call>", "<tool_call>{\"name\":\"add\",\"arguments\":{\"n\":1}}" } },
+        { "Llama 3", { "<|python_tag|>{\"name\": \"add\", \"parameters\": {\"n\": 3}}", "{\"name\": \"Bob\"}", "\xFF<|python_tag|>\xFE{\"name\": \"read_file\", \"parameters\": {\"path\": \"x\"}}", "{\"nam" }, { "<|python_tag|>{\"name\": \"add\", \"arguments\": {\"n\": 3}}", "\xFF<|python_tag|>\xFE{\"name\": \"no\", \"parameters\": {}}" } },
+        { "Mistral", { "[TOOL_CALLS] [{\"name\": \"add\", \"arguments\": {\"n\": 3}}]", "\xFF[TOOL_CALLS]\xFE" "add\xFF[ARGS]\xFE{\"n\": 3}" }, { "[TOOL_CALLS] [{\"name\": \"add\", \"arguments\": {\"n\": 30}}]", "\xFF[TOOL_CALLS]\xFE" "add\xFF[ARGS]\xFE{}" } },
+        { "harmony", { "\xFF<|channel|>\xFE" "commentary to=functions.add \xFF<|constrain|>\xFE" "json\xFF<|message|>\xFE{\"n\":3}", "to=functions.add\xFF<|channel|>\xFE" "commentary\xFF<|message|>\xFE{\"n\":3}", "\xFF<|channel|>\xFE" "final\xFF<|message|>\xFE" "four" },
+          { "\xFF<|channel|>\xFE" "commentary to=functions.rm\xFF<|message|>\xFE{}", "to=functions.add\xFF<|message|>\xFE{\"n\":\"x\"}" } },
+    };
+    eng_grammar *g;
+    for (size_t i = 0; i < sizeof W / sizeof *W; i++) {
+        CHECK_MSG(eng_grammar_calls(W[i].format, tool, 2, &g, err) == Q_OK, "%s: %s", W[i].format, err);
+        for (int k = 0; k < 6 && W[i].yes[k] && g; k++) CHECK_MSG(eng_grammar_accepts(g, W[i].yes[k], strlen(W[i].yes[k])), "%s: %s", W[i].format, W[i].yes[k]);
+        for (int k = 0; k < 6 && W[i].no[k] && g; k++) CHECK_MSG(!eng_grammar_accepts(g, W[i].no[k], strlen(W[i].no[k])), "%s: not %s", W[i].format, W[i].no[k]);
+        eng_grammar_free(g);
+    }
+    CHECK(eng_grammar_calls("GLM-4.5", tool, 2, &g, err) == Q_NOTFOUND && !g);
+    CHECK(eng_grammar_calls("Hermes", &(eng_grammar_rule){ "x", "{\"not\":{}}" }, 1, &g, err) == Q_FORMAT && strstr(err, "the tool x: the JSON schema, line 1, column 2"));
+    CHECK(eng_grammar_calls("Hermes", &(eng_grammar_rule){ "x y\"", "{}" }, 1, &g, err) == Q_FORMAT && !g);
+}
+
 /* ---- JSON schemas ---- */
 static void test_schema(void)
 {
@@ -318,6 +344,7 @@ int main(int argc, char **argv)
     RUN(test_gbnf_deep);
     RUN(test_trigger);
     RUN(test_rules_of_schemas);
+    RUN(test_calls);
     RUN(test_schema);
     RUN(test_schema_refused);
     RUN(test_ranges);

@@ -33,12 +33,13 @@ static void build(void)
     put("out/c.txt", "the secret of zyxqvut");
 }
 
-struct told { int files, closed, secret; void (*act)(void); const char *when; };
+struct told { int files, closed, links, secret; void (*act)(void); const char *when; };
 static bool tell(void *user, const struct walk_entry *e)
 {
     struct told *t = user;
     t->files += e->what == WALK_FILE;
     t->closed += e->what == WALK_CLOSED;
+    t->links += e->what == WALK_LINK;
     if (e->what == WALK_FILE && t->act && strstr(e->path, t->when)) t->act();
     if (e->what != WALK_FILE) return true;
     q_buf b = {0};
@@ -145,6 +146,30 @@ static void nothing_from_outside_is_taken(void)
     }
 }
 
+/* A folder or a file that a link leads to outside is not taken, and that is said; what lies inside comes by itself, a circle and a link to
+ * nothing are nobody's loss. */
+static void links_that_lead_out_are_told(void)
+{
+    static const struct { const char *to, *name; } t[] = {{"out", "in/linked"}, {"out/c.txt", "in/linked.txt"}, {"in/sub", "in/inside"}, {"", "in/up"}, {"in", "in/itself"}, {"nothing", "in/broken"}};
+    struct told told = {0};
+    build();
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) CHECK_INT(symlink(at(t[i].to), at(t[i].name)), 0);
+    CHECK(rag_walk(root, tell, &told));
+    CHECK_INT(told.links, 2);
+    CHECK_INT(told.secret, 0);
+    mem_store *s;
+    rag_progress p;
+    CHECK_INT(mem_open(":memory:", &s, err), Q_OK);
+    CHECK_INT(rag_add(s, root, NULL, &p, err), Q_OK);
+    CHECK_INT(p.added, told.files);
+    CHECK_INT(p.skipped, 0);
+    CHECK_INT(p.n_skip, 1);
+    CHECK_INT(p.skip[0].n, 2);
+    CHECK(strstr(p.skip[0].why, "a link to somewhere else") != NULL);
+    mem_close(s);
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) unlink(at(t[i].name));
+}
+
 int main(void)
 {
     if (!mkdtemp(dir)) return 1;
@@ -152,6 +177,7 @@ int main(void)
     RUN(a_link_put_there_meanwhile_is_not_followed);
     RUN(what_is_opened_is_what_was_looked_at);
     RUN(nothing_from_outside_is_taken);
+    RUN(links_that_lead_out_are_told);
     char *rm = q_printf("rm -rf %s", dir);
     int rc = system(rm);
     free(rm);

@@ -190,3 +190,21 @@ def own(damage):
 
 put("quorum.md", own(False))
 put("quorum-damaged.md", own(True))
+
+# A picture, speech, a canvas, null among the parts, a kind that is not known yet; no title and no times but of two messages.
+KINDS = [node("r", None), node("s", "r", "system", ""),
+         node("u1", "s", "user", "what heron is it?", 20, "multimodal_text"),
+         node("c1", "u1", "assistant", '{"name": "essay", "content": "on bitterns"}', 0, "code", recipient="canmore.create_textdoc"),
+         node("t1", "c1", "tool", "created"),
+         node("a1", "t1", "assistant", "A grey one."),
+         node("u2", "a1", "user", None, 30, "multimodal_text"),
+         node("u3", "u2", "user", None),
+         node("u4", "u3", "user", "of a kind to come")]
+KINDS[2]["message"]["content"]["parts"].insert(0, {"content_type": "image_asset_pointer", "asset_pointer": "sediment://file_1"})
+KINDS[6]["message"]["content"]["parts"] = [{"content_type": "audio_transcription", "text": "spoken on plovers", "direction": "in"},
+                                           {"content_type": "real_time_user_audio_video_asset_pointer", "audio_asset_pointer": {"asset_pointer": "sediment://a"}}]
+KINDS[7]["message"]["content"]["parts"] = [None, "after null"]
+KINDS[8]["message"]["content"]["content_type"] = "of_a_kind_to_come"
+kinds = chatgpt("c-kinds", None, KINDS, "u4")
+kinds["create_time"] = kinds["update_time"] = None
+put("chatgpt-kinds.json", json.dumps([kinds]))

@@ -237,7 +237,7 @@ static void tidy(agt *a, const job *j)
     free(said);
 }
 
-const job_row job_tidy = { .name = "tidy", .lane = LANE_LONG, .end = END_CARRIED, .run = tidy };
+const job_row job_tidy = { .name = "tidy", .lane = LANE_LONG, .end = END_CARRIED, .behind = true, .run = tidy };
 const job_row job_take = { .name = "add?", .lane = LANE_QUICK, .end = END_CARRIED, .run = take, .then = &job_add };
 const job_row job_add = { .name = "add", .lane = LANE_LONG, .end = END_KEPT, .run = add, .keep = keep_add };
 const job_row job_documents = { .name = "documents", .lane = LANE_QUICK, .end = END_DROPPED, .run = documents };

@@ -363,6 +363,7 @@ typedef struct rag_skip {               /* why files were passed over, once a re
 typedef struct rag_progress {
     const char *path;                   /* the file at hand */
     int seen, added, unchanged, skipped, chunks;
+    int renamed;                        /* documents whose file has another name now */
     int gone, back, kept;               /* documents whose file is missed from now on; that are there again; not found, but nobody can say */
     const char *note;                   /* why this file was skipped, or NULL */
     rag_skip skip[RAG_SKIPS]; int n_skip;   /* the last row takes what finds no other */

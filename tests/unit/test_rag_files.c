@@ -661,6 +661,44 @@ static void on_disk(mem_store *s, const char *title, int64_t device)
     mem_documents_free(&l);
 }
 
+/* A folder under another name: what it said under the old one is not fed beside what it says now, also where that was changed meanwhile. What is
+ * still there, and what lay on a disk that may only be away, is. */
+static void a_renamed_folder_is_one_folder(void)
+{
+    static const struct note notes[] = {{"vault/a.md", "The attic key of Thornby is in the blue jar.\n"}, {"vault/sub/b.md", "The ferry of Thornby leaves at nine.\n"},
+                                        {"vault/c.md", "The ladder of Thornby hangs in the barn.\n"}, {"copy/a.md", "The attic key of Thornby is in the blue jar.\n"},
+                                        {"usb/a.md", "The attic key of Thornby is in the blue jar.\n"}, {"usb/d.md", "The kayak of Thornby is red.\n"}};
+    mem_store *s = FOLDER("renamed", notes);
+    rag_progress p = {0};
+    on_disk(s, "renamed/usb/a.md", 0);
+    on_disk(s, "renamed/usb/d.md", 0);
+    rename_in("renamed/usb", "renamed-usb");
+    rename_in("renamed/vault", "renamed-vault");
+    write_file("renamed-vault/sub/b.md", "The ferry of Thornby leaves at ten.\n", 36);
+    CHECK(unlink(in_dir("renamed-vault/c.md")) == 0);
+    OK(rag_add(s, in_dir("renamed-vault"), NULL, &p, err));
+    CHECK_INT(p.added, 2);
+    CHECK_INT(p.gone, 3);
+    gone_is(s, "renamed/vault/a.md", true);
+    gone_is(s, "renamed/vault/sub/b.md", true);
+    gone_is(s, "renamed/vault/c.md", true);
+    gone_is(s, "renamed/copy/a.md", false);
+    gone_is(s, "renamed/usb/a.md", false);
+    gone_is(s, "renamed/usb/d.md", false);
+    gone_is(s, "renamed-vault/a.md", false);
+    CHECK_INT(fed(s, "when does the ferry of Thornby leave"), 1);
+    OK(rag_add(s, in_dir("renamed-vault"), NULL, &p, err));
+    CHECK_INT(p.gone, 0);
+    rename_in("renamed-vault", "renamed/vault");        /* and back */
+    OK(rag_add(s, in_dir("renamed/vault"), NULL, &p, err));
+    CHECK_INT(p.gone, 2);
+    gone_is(s, "renamed-vault/a.md", true);
+    gone_is(s, "renamed-vault/sub/b.md", true);
+    gone_is(s, "renamed/vault/a.md", false);
+    OK(mem_check(s, err));
+    mem_close(s);
+}
+
 static void a_missing_disk_marks_nothing(void)
 {
     static const struct note notes[] = {{"here.md", "Spare keys in the drawer.\n"}, {"usb/away.md", "The alpine hut opens in June.\n"},
@@ -937,6 +975,7 @@ int main(void)
     RUN(a_missing_folder_says_what_is_kept);
     RUN(only_disks_that_answer_are_looked_at);
     RUN(files_that_are_gone_are_not_fed);
+    RUN(a_renamed_folder_is_one_folder);
     RUN(a_missing_disk_marks_nothing);
     if (!closing_works()) SKIP("a_folder_that_cannot_be_read_marks_nothing", "no second user to be");
     else RUN(a_folder_that_cannot_be_read_marks_nothing);

@@ -44,7 +44,7 @@ static void piece(void *user, const prov_piece *now)
         t->differs_at = (int)(t->text.len - p->n);       /* a byte that ends a text for everybody else */
     agt_event e = { .kind = AGT_EV_TOKEN, .text = q_strndup(p->text, p->n), .thinking = p->thinking, .number = p->number + t->before.tokens,
                     .differs = leaves, .done = leaves ? t->differs_at : 0,
-                    .token = p->token, .logprob = p->token >= 0 || !isnan(p->logprob) ? p->logprob : 0, .id = t->reply };
+                    .token = p->token, .logprob = p->logprob, .id = t->reply };
     evq_push(&t->a->events, &e);
     free(parted);
 }

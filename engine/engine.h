@@ -273,10 +273,11 @@ void eng_sampler_watch(eng_sampler *, const eng_session *);
 void eng_sampler_accept(eng_sampler *, int32_t token);               /* a token of the reply: it was chosen, or given as its beginning */
 /* What a prompt or another's text brings is for penalties alone; a reply's own tokens are for the grammar too. */
 void eng_sampler_heard(eng_sampler *, int32_t token);
-/* A grammar for the text from here on, from its beginning, instead of the knob's (sampler.grammar); taken. NULL: the knob's again, which holds from
- * where it is set. eng_sampler_reset begins either anew. */
+/* A grammar for the text from here on, from its beginning, instead of the knob's (sampler.grammar); taken. eng_sampler_reset begins it anew. */
 struct eng_grammar;
 void eng_sampler_grammar(eng_sampler *, struct eng_grammar *);
+/* Off: the knob's holds again, from where it stands. On: the one that was given last, from its beginning, with all that is known of it. False: there is none. */
+bool eng_sampler_hold(eng_sampler *, bool on);
 /* What comes next. A thought is no part of what a grammar holds; where one may begin, the token that opens it may come besides. */
 enum eng_part { ENG_PART_TEXT, ENG_PART_THOUGHT, ENG_PART_OPENING };
 void eng_sampler_part(eng_sampler *, enum eng_part);

@@ -509,6 +509,8 @@ enum mem_owed { MEM_OWED_FILES, MEM_OWED_CHATS, MEM_OWED_MANUAL, MEM_OWED_N };
 int mem_vectors_owed(mem_store *, int64_t embedder, enum mem_owed, int64_t before, int64_t *id, int most, int *n, char *err);
 /* How many of each kind. Some numbers are read; only while something comes or goes the passages, in steps. */
 int mem_vectors_owing(mem_store *, int64_t embedder, int64_t n[2], char *err);
+/* How many of both kinds there will be, for who tells how far it is: what is coming in is among them already. Some numbers are read. */
+int mem_vectors_due(mem_store *, int64_t embedder, int64_t *n, char *err);
 /* The mean of all vectors of a kind, of *n of them; 0: none, and mean is 0. */
 int mem_vectors_mean(mem_store *, int64_t embedder, enum mem_kind, int dim, double *mean, int64_t *n, char *err);
 typedef struct mem_vector_row {

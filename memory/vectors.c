@@ -248,6 +248,19 @@ static int owing_by_looking(mem_store *s, int64_t embedder, enum mem_kind k, int
     return rc;
 }
 
+int mem_vectors_due(mem_store *s, int64_t embedder, int64_t *n, char *err)
+{
+    int rc = Q_OK;
+    *n = 0;
+    for (enum mem_kind k = MEM_CHUNK; k <= MEM_CHAT && rc == Q_OK; k++) {
+        int64_t some;
+        bool known;
+        rc = owing_by_sums(s, embedder, k, &known, &some, err);
+        *n += some;
+    }
+    return rc;
+}
+
 int mem_vectors_owing(mem_store *s, int64_t embedder, int64_t n[2], char *err)
 {
     int rc = Q_OK;

@@ -37,6 +37,7 @@ typedef struct local {
     eng_calls *calls;                    /* what hears them in this answer, or NULL */
     struct hearing *hearing;
     bool opens;                          /* a thought may begin the answer */
+    uint64_t held;                       /* names the grammar that the sampler was given last; 0: none */
     char device[16];
     atomic_bool cancelled;               /* as prov_cancel says; what runs beside the conversation looks at it */
 } local;
@@ -487,21 +488,68 @@ static int answer(local *l, const prov_request *r, int i, uint64_t seed, enum pr
     return answer_heard(l, r, i, &s, err);
 }
 
-/* NULL: the knob's holds again. */
-static int take_grammar(local *l, const prov_grammar *g, char *err)
+/* ---- grammars ---- */
+static uint64_t hash_text(const char *s, uint64_t h) { return q_hash64(s ? s : "", s ? strlen(s) + 1 : 0, h); }
+
+/* What the answers of a request are held to, by name; 0: nothing but the knob. */
+static uint64_t grammar_name(const prov_request *r, const char *format)
 {
-    eng_grammar *made = NULL;
-    eng_grammar_source s = { 0 };
-    eng_grammar_rule *rule = q_alloc(sizeof *rule * (size_t)(g ? g->n_rule + 1 : 1));
-    for (int i = 0; g && i < g->n_rule; i++)
+    uint64_t h = 1;
+    const prov_grammar *g = r->grammar;
+    if (g) {
+        h = hash_text(g->trigger, q_hash64(g->text, g->n, h));
+        for (int i = 0; i < g->n_rule; i++)
+            h = hash_text(g->rule[i].schema, hash_text(g->rule[i].name, h));
+    }
+    for (int i = 0; format && i < r->n_tool; i++)
+        h = hash_text(r->tool[i].schema, hash_text(r->tool[i].name, h + 1));
+    return g || format ? h | 1 : 0;
+}
+
+static int make_own(const prov_grammar *g, eng_grammar **out, char *err)
+{
+    eng_grammar_rule *rule = q_alloc(sizeof *rule * (size_t)(g->n_rule + 1));
+    for (int i = 0; i < g->n_rule; i++)
         rule[i] = (eng_grammar_rule){ g->rule[i].name, g->rule[i].schema };
-    if (g)
-        s = (eng_grammar_source){ .text = g->text, .n = g->n, .rule = rule, .n_rule = g->n_rule, .trigger = g->trigger };
-    int rc = g ? eng_grammar_new(&s, &made, err) : Q_OK;
+    eng_grammar_source s = { .text = g->text, .n = g->n, .rule = rule, .n_rule = g->n_rule, .trigger = g->trigger };
+    int rc = eng_grammar_new(&s, out, err);
     free(rule);
-    if (rc == Q_OK)
-        eng_sampler_grammar(l->sampler, made);
     return rc;
+}
+
+/* Calls of the tools that are offered. A schema that cannot be held asks for an object at least: whoever runs the tool looks at its
+ * arguments anyway. */
+static int make_calls(const prov_request *r, const char *format, eng_grammar **out, char *err)
+{
+    eng_grammar_rule *rule = q_alloc(sizeof *rule * (size_t)(r->n_tool + 1));
+    for (int i = 0; i < r->n_tool; i++) {
+        const char *schema = r->tool[i].schema ? r->tool[i].schema : "{}";
+        eng_grammar *one = NULL;
+        eng_grammar_source s = { .kind = ENG_GRAMMAR_SCHEMA, .text = schema, .n = strlen(schema) };
+        rule[i] = (eng_grammar_rule){ r->tool[i].name, eng_grammar_new(&s, &one, err) == Q_OK ? schema : "{\"type\":\"object\"}" };
+        eng_grammar_free(one);
+    }
+    int rc = eng_grammar_calls(format, rule, r->n_tool, out, err);
+    free(rule);
+    return rc;
+}
+
+/* The request's own grammar, or that of its tools' calls where the knob asks for nothing; what the last request had is there still. */
+static int take_grammar(local *l, const prov_request *r, char *err)
+{
+    char why[Q_ERRLEN];
+    eng_grammar *made = NULL;
+    bool tools = !r->grammar && r->n_tool > 0 && !r->raw && !r->n_begin && eng_config_is_default(l->c, "sampler.grammar");
+    const char *format = tools ? eng_calls_format(l->m) : NULL;
+    uint64_t name = grammar_name(r, format);
+    if (!name || (name == l->held && eng_sampler_hold(l->sampler, true)))
+        return Q_OK;
+    int rc = r->grammar ? make_own(r->grammar, &made, err) : make_calls(r, format, &made, why);
+    if (rc == Q_OK) {
+        eng_sampler_grammar(l->sampler, made);
+        l->held = name;
+    }
+    return r->grammar ? rc : Q_OK;       /* calls in a format that cannot be held are heard all the same */
 }
 
 static int ask(prov *p, const prov_request *r, const prov_hooks *h, prov_result *out, char *err)
@@ -510,8 +558,8 @@ static int ask(prov *p, const prov_request *r, const prov_hooks *h, prov_result 
     eng_tokens prompt = { .most = far_too_many(l) };
     int n = r->n > 1 ? r->n : 1, rc = render(l, r, &prompt, err);
     uint64_t seed = seed_of(l, r->seed);
-    if (rc == Q_OK && r->grammar)
-        rc = take_grammar(l, r->grammar, err);
+    if (rc == Q_OK)
+        rc = take_grammar(l, r, err);
     l->hooks = h;
     for (int i = 0; i < n && rc == Q_OK; i++) {
         l->text.n = 0;
@@ -523,8 +571,7 @@ static int ask(prov *p, const prov_request *r, const prov_hooks *h, prov_result 
             for (i++; i < n; i++)        /* a stop is meant for all of them */
                 out[i].finish = PROV_STOPPED;
     }
-    if (r->grammar)
-        take_grammar(l, NULL, err);
+    eng_sampler_hold(l->sampler, false);
     l->hooks = NULL;
     l->result = NULL;
     eng_tokens_free(&prompt);

@@ -63,6 +63,16 @@ static int one_batch(mem_store *s, const rag_embedder *e, int64_t embedder, enum
     return rc;
 }
 
+/* More may have come in meanwhile. */
+static int tell(mem_store *s, int64_t embedder, const rag_embed_opts *o, int64_t made, int64_t *all, char *err)
+{
+    int64_t due = 0;
+    int rc = o->most > 0 ? Q_OK : mem_vectors_due(s, embedder, &due, err);
+    if (rc == Q_OK && made + due > *all) *all = made + due;
+    if (rc == Q_OK) o->progress(o->user, made, made > *all ? made : *all);
+    return rc;
+}
+
 int rag_embed_owed(mem_store *s, const rag_embedder *e, const rag_embed_opts *o, int64_t *done, char *err)
 {
     static const rag_embed_opts none = {0};
@@ -84,7 +94,7 @@ int rag_embed_owed(mem_store *s, const rag_embedder *e, const rag_embed_opts *o,
             *due -= ids;
             made += n;
             if (done) *done = made;
-            if (o->progress && n) o->progress(o->user, made, made > all ? made : all);
+            if (o->progress && n) rc = tell(s, embedder, o, made, &all, err);
         }
     }
     return rc;

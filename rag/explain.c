@@ -195,7 +195,7 @@ void rag_log_why(const mem_log *v, q_buf *b)
     q_buf_puts(b, rag_log_pinned(v) ? _("fed: pinned in this conversation") : _(fates[fate].why));
     if (fate == RAG_BELOW && least > 0) q_buf_say(b, " %s", threshold(least, x));
     if (fate == RAG_REPEATS && least > 0) q_buf_say(b, " [%.0f]", least);
-    if (fate == RAG_OVER_COUNT) q_buf_say(b, " %.0f", least);
+    if (fate == RAG_OVER_COUNT && least > 0) q_buf_say(b, _(" %.0f, and as many others match better"), least);
     if (fate == RAG_OVER_BUDGET && least > 0) q_buf_say(b, _(" (%.0f tok, room for %.0f)"), least, room);
     q_buf_say(b, _("; score %s"), rag_number(v->score, rag_log_min_score(v), x));
     if (*v->signals) q_buf_puts(b, " = ");

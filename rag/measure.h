@@ -15,6 +15,7 @@ struct rag_query {
     struct rag_part *part; int n_part;  /* the first is the whole */
     const char *text;                   /* the question itself; the caller's */
     const char *before;                 /* what it points back to; NULL: it stands alone */
+    int64_t facts;                      /* the document of the facts; 0: there is none */
     const struct narrowing *narrow;     /* among what it is searched; NULL: all */
     bool wordless;                      /* it looks for nothing else */
     int asks;                           /* the term that stands for that; -1: none does */
@@ -27,6 +28,7 @@ struct rag_measured {
     double match;                       /* 0..1 beside the best of this search */
     double margin;                      /* how much nearer in meaning than the mean of all, where meaning was asked; else 0 */
     double whole;                       /* the sum of the HEAVY largest weights of the whole question */
+    bool fact;                          /* a person wanted it remembered */
     bool foreign;                       /* question and passage are of different letters: no word of one could stand in the other */
 };
 

@@ -20,7 +20,7 @@
  *     how much of the question the passage speaks of; to the power of 1.5, because half of a question is less than
  *     half of a reason to feed it.
  *   evidence = m / (m + 16), m = sum of (w s)^2: whether what matched is particular enough to mean anything.
- *     One everyday word gives .25, one word rare in memory .7.
+ *     One everyday word gives .25, one word rare in memory .7. Of a fact that a person wanted remembered (m + 8): .4 and .8.
  *     What stands around a turn of a talk speaks for it too: rag/rank.c says how much.
  *   meaning, where an embedder is asked = 1 / (1 + 7/3 exp((t - m) / .02)): m is how much nearer the passage lies to the question than
  *     the mean of all (over the scale of the model, 1 for multilingual-e5-small), t = .135, or .105 where one is

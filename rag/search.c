@@ -27,6 +27,7 @@ static void measure_passage(const struct rag_query *q, rag_passage *p, const str
 {
     struct rag_measured m = {.match = p->match, .margin = c->sides.margin, .whole = q->part[0].most};
     const double *tf = c->tf;
+    m.fact = p->kind == MEM_CHUNK && c->m.source == q->facts;
     if (m.margin > 0) m.foreign = rag_cyrillic(q->text) != rag_cyrillic(c->m.text);
     rag_presence(q, w, p->presence);
     for (int i = 0; p->kind == MEM_CHAT && i < q->r->n_term; i++) {        /* what stands around a turn speaks for it */
@@ -140,6 +141,16 @@ static void judge(const struct gathering *g, const struct gathered *c, double mo
     p->text = q_strndup(m->text + from, len);
     p->offset = m->offset + (int64_t)from;
     p->taken_ms = m->kind == MEM_CHUNK && m->trust == MEM_TRUST_OWN ? m->created_ms : 0;
+}
+
+/* The document of what a person wanted remembered; 0: there is none. */
+static int64_t facts_of(mem_store *s)
+{
+    char err[Q_ERRLEN];
+    mem_document d = {0};
+    int64_t id = mem_document_by_path(s, RAG_FACTS, &d, err) == Q_OK ? d.id : 0;
+    mem_document_free(&d);
+    return id;
 }
 
 static int find(mem_store *s, const rag_config *c, const struct rag_query *q, const rag_scope *scope, char *err)
@@ -300,6 +311,7 @@ static int once(mem_store *s, const rag_config *c, const char *query, const rag_
     r->min_score = c->min_score;
     r->by = RAG_LEXICAL;
     int rc = rag_query_read(s, c, query, scope, narrow, r, &q, err);
+    if (rc == Q_OK) q.facts = facts_of(s);
     if (rc == Q_OK && r->searched) rc = find(s, c, &q, scope, err);
     rag_query_free(&q);
     if (rc == Q_OK) rc = rag_wishes(s, scope, r, err);

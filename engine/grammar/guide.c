@@ -6,17 +6,19 @@
 
 struct guide {
     const eng_model *model;
-    lexicon *lexicon;                    /* NULL: no grammar was asked for yet */
+    const lexicon *lexicon;
     eng_grammar *grammar;
     masks *masks;
     uint32_t at;
     uint64_t *with;                      /* a mask with the token that opens a thought */
 };
 
-guide *guide_new(const eng_model *m)
+guide *guide_new(const eng_model *m, const lexicon *l)
 {
     guide *g = q_alloc(sizeof *g);
     g->model = m;
+    g->lexicon = l;
+    g->with = q_alloc(sizeof *g->with * (((size_t)l->n_vocab + 63) / 64 + 1));
     return g;
 }
 
@@ -26,7 +28,6 @@ void guide_free(guide *g)
         return;
     masks_free(g->masks);
     eng_grammar_free(g->grammar);
-    lexicon_free(g->lexicon);
     free(g->with);
     free(g);
 }
@@ -39,10 +40,6 @@ void guide_set(guide *g, eng_grammar *grammar)
     g->masks = NULL;
     if (!grammar)
         return;
-    if (!g->lexicon) {
-        g->lexicon = lexicon_new(g->model);
-        g->with = q_alloc(sizeof *g->with * (((size_t)g->lexicon->n_vocab + 63) / 64 + 1));
-    }
     g->masks = masks_new(g->lexicon, grammar_form(grammar));
     guide_begin(g);
 }
@@ -54,7 +51,6 @@ void guide_begin(guide *g)
 }
 
 bool guide_on(const guide *g) { return g->masks != NULL; }
-int32_t guide_thought(const guide *g) { return g->lexicon ? g->lexicon->think : -1; }
 
 const uint64_t *guide_mask(guide *g, bool thought, bool *ended, bool *stuck)
 {
@@ -68,6 +64,8 @@ const uint64_t *guide_mask(guide *g, bool thought, bool *ended, bool *stuck)
         return &nothing;
     }
     const uint64_t *bits = masks_of(g->masks, &g->at);
+    if (!bits)
+        return NULL;
     int32_t think = g->lexicon->think;
     if (thought && think >= 0) {
         memcpy(g->with, bits, words * sizeof *bits);
@@ -96,7 +94,13 @@ void guide_take(guide *g, int32_t token)
     }
     size_t n;
     const char *bytes = eng_token_bytes(g->model, token, &n);
-    g->at = masks_take(g->masks, g->at, bytes, n);
+    bool never = g->lexicon->never[token / 64] >> token % 64 & 1;
+    for (size_t i = 0; i < n && never; i++) {              /* one that came where all may: its bytes are no mark of a control token */
+        char c = (unsigned char)bytes[i] >= 0xF8 ? (char)0xF7 : bytes[i];
+        g->at = masks_take(g->masks, g->at, &c, 1);
+    }
+    if (!never)
+        g->at = masks_take(g->masks, g->at, bytes, n);
 }
 
 masks_count guide_counts(const guide *g) { return g->masks ? masks_counts(g->masks) : (masks_count){ 0 }; }

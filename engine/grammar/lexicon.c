@@ -116,6 +116,13 @@ lexicon *lexicon_new(const eng_model *m)
         qsort(k, n, sizeof *k, by_bytes);
     for (int which = 0; which < LEXICON_TREES; which++)
         grow(l, which, k, n);
+    l->never = q_alloc(sizeof *l->never * (((size_t)l->n_vocab + 63) / 64 + 1));
+    for (int32_t id = 0; id < l->n_vocab; id++)
+        l->never[id / 64] |= 1ull << id % 64;
+    for (size_t i = 0; i < n; i++)
+        l->never[k[i].id / 64] &= ~(1ull << k[i].id % 64);
+    for (int i = 0; i < l->n_end; i++)
+        l->never[l->end[i] / 64] &= ~(1ull << l->end[i] % 64);
     free(k);
     q_buf_free(&marked);
     return l;
@@ -129,5 +136,6 @@ void lexicon_free(lexicon *l)
         free(l->tree[i].node);
     free(l->same);
     free(l->end);
+    free(l->never);
     free(l);
 }

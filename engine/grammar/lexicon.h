@@ -19,6 +19,7 @@ typedef struct lexicon {
     lexicon_tree tree[LEXICON_TREES];
     int32_t *same;                       /* [n_vocab] -1: no other */
     int32_t *end; int n_end;             /* tokens that end a reply */
+    uint64_t *never;                     /* bits of those that stand in no tree and end nothing */
     int32_t think;                       /* the token that opens a thought; -1: none does alone */
 } lexicon;
 

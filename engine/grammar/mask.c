@@ -7,7 +7,7 @@
 /* What is known of a set: of all tokens; of the short ones, for all sets that are alike; of the short or long ones that the steps of one rule
  * let through, whatever called it: then tail are the nodes behind which that rule may be over. */
 enum about { WHOLE, SHORT, OWN_SHORT, OWN_LONG };
-typedef struct kept { uint32_t set; enum about about; uint64_t *bits; uint32_t *tail; size_t n_tail, cap_tail; uint64_t used; } kept;
+typedef struct kept { uint32_t set; enum about about; uint64_t *bits; uint32_t *tail; size_t n_tail, cap_tail; uint64_t used; bool all; } kept;
 
 struct masks {
     const lexicon *l;
@@ -250,6 +250,15 @@ static bool gather_all(masks *m, uint32_t set)
     return ok;
 }
 
+static bool lets_all(const masks *m, const uint64_t *bits)
+{
+    int n = m->l->n_vocab % 64;
+    for (size_t w = 0; w < m->words; w++)
+        if ((bits[w] | m->l->never[w]) != (w + 1 == m->words && n ? (1ull << n) - 1 : UINT64_MAX))
+            return false;
+    return true;
+}
+
 /* Where memory is full all is forgotten and made again, so that a mask does not depend on what was asked before; what is too much then too
  * is left out: fewer tokens may come, never a wrong one. What was cut short is of no use to others. */
 const uint64_t *masks_of(masks *m, uint32_t *set)
@@ -257,7 +266,7 @@ const uint64_t *masks_of(masks *m, uint32_t *set)
     kept *k = find(m, *set, WHOLE);
     m->count.found += k != NULL;
     if (k)
-        return k->bits;
+        return k->all ? NULL : k->bits;
     m->count.made++;
     if (!gather_all(m, *set)) {
         forget(m);
@@ -267,10 +276,10 @@ const uint64_t *masks_of(masks *m, uint32_t *set)
         forget(m);
     }
     k = q_alloc(sizeof *k);
-    *k = (kept){ .set = *set, .about = WHOLE, .bits = q_alloc(m->words * 8 + 8) };
+    *k = (kept){ .set = *set, .about = WHOLE, .bits = q_alloc(m->words * 8 + 8), .all = lets_all(m, m->spare) };
     memcpy(k->bits, m->spare, m->words * 8);
     keep(m, k);
-    return k->bits;
+    return k->all ? NULL : k->bits;
 }
 
 uint32_t masks_take(masks *m, uint32_t set, const char *p, size_t n)

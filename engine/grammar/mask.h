@@ -13,7 +13,8 @@ typedef struct masks masks;
 masks *masks_new(const lexicon *, const form *);         /* both outlive it */
 void masks_free(masks *);
 uint32_t masks_begin(masks *);                           /* the set at a text's beginning */
-/* Bits of the tokens that may come next [(n_vocab + 63) / 64], those that end a reply where the text may end. Valid until the next call. */
+/* Bits of the tokens that may come next [(n_vocab + 63) / 64], those that end a reply where the text may end. Valid until the next call. NULL:
+ * all that the lexicon has. */
 const uint64_t *masks_of(masks *, uint32_t *set);        /* the set may get another number: memory was full */
 uint32_t masks_take(masks *, uint32_t set, const char *p, size_t n);     /* behind these bytes; STACKS_DEAD: they do not fit */
 bool masks_may_end(const masks *, uint32_t set);

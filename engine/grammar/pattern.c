@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LAST = 0x10FFFF, SKIP = UINT32_MAX, DEEPEST = 100, REPEATS = 10000, RANGES = 512 };
+enum { LAST = 0x10FFFF, DEEPEST = 100, REPEATS = 10000, RANGES = 512 };
+static const uint32_t SKIP = UINT32_MAX;      /* the letter of an empty step */
 
 typedef struct range { uint32_t lo, hi; } range;
 typedef struct class { range r[RANGES]; int n; } class;

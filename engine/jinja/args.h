@@ -12,6 +12,6 @@ void ja_check(jx *, const jargs *, const char *names, int need);
 const jstr *ja_str(jx *, const jargs *, int i, const char *name, const jstr *otherwise);      /* None: otherwise */
 int64_t ja_int(jx *, const jargs *, int i, const char *name, int64_t otherwise);
 bool ja_bool(jx *, const jargs *, int i, const char *name, bool otherwise);
-_Noreturn void ja_undefined(jx *, jv);         /* the sentence of using an undefined value */
+void ja_undefined(jx *, jv) __attribute__((noreturn));     /* the sentence of using an undefined value */
 
 #endif

@@ -118,8 +118,8 @@ static jv g_strftime(jx *x, const jargs *a)
     char out[512];
     struct tm tm;
     time_t t = (time_t)(x->now / 1000);
+    if (f && !f->n) return jv_words(x, "");
     if (!f || f->n > 200) jx_fail(x, _("strftime_now wants a format of at most 200 bytes"));
-    if (!f->n) return jv_words(x, "");
     localtime_r(&t, &tm);
     size_t n = strftime(out, sizeof out, jv_text(x, f->p, f->n, NULL).u.s->p, &tm);
     return jv_text(x, out, n, NULL);
@@ -274,10 +274,11 @@ static jv ev_call(run *r, const jnode *n)
 static jv apply_filter(run *r, const jnode *n, jv v)
 {
     const jfilter_row *f = jf_find(n->name);
-    jargs a = arguments(r, n, n->name);
+    jargs *a = jx_alloc(r->x, sizeof *a);
+    *a = arguments(r, n, n->name);
     if (!f) jx_fail(r->x, _("the filter '%s' is not known here"), n->name);
     jx_step(r->x, 1);
-    return f->run(r->x, v, &a);
+    return f->run(r->x, v, a);
 }
 
 /* A chain of filters whose innermost one takes v. */

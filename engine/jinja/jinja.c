@@ -128,7 +128,7 @@ static jv variables(jx *x, const jinja_in *in)
     const eng_talk *t = in->talk;
     int think = t ? t->think : in->think;
     for (int i = 0; t && i < t->n; i++) jv_push(x, list, message_of(x, &t->message[i], in->text_arguments));
-    if (t && t->n_tool) tools = tools_of(x, t->tool, t->n_tool);
+    if (t && (t->n_tool || in->no_tools_is_a_list)) tools = tools_of(x, t->tool, t->n_tool);
     if (!t && in->tools) tools = jj_read(x, in->tools, in->n_tools, true, _("the list of tools"));
     if (tools.kind != JV_NONE && tools.kind != JV_LIST) jx_fail(x, _("the tools are no list: give [{\"type\":\"function\",\"function\":{...}}, ...]"));
     set(x, vars, "messages", t ? list : messages_of(x, in->messages, in->n_messages));

@@ -19,6 +19,7 @@ typedef struct jinja_in {
     const char *bos, *eos;             /* as their tokens are spelt; NULL: the template is given none */
     int64_t now;                       /* Unix time in ms, of strftime_now; 0: there is none, and no such function */
     bool text_arguments;               /* arguments of calls as JSON text instead of a dict */
+    bool no_tools_is_a_list;           /* where talk offers none: an empty list instead of None */
     int think; bool reply;             /* where talk is NULL */
     uint64_t most_steps; size_t most_bytes;      /* 0: the usual bounds */
 } jinja_in;

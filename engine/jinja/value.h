@@ -28,7 +28,7 @@ void *jx_alloc(jx *, size_t n);        /* zeroed */
 void jx_free(jx *);                    /* all that was allocated */
 void jx_step(jx *, size_t n);          /* n units of work */
 void jx_deeper(jx *);                  /* and jx->depth-- on the way back */
-_Noreturn void jx_fail(jx *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));        /* with line and column */
+void jx_fail(jx *, const char *fmt, ...) __attribute__((noreturn, format(printf, 2, 3)));        /* with line and column */
 
 /* ---- values ---- */
 enum jv_kind { JV_UNDEF, JV_NONE, JV_BOOL, JV_INT, JV_FLOAT, JV_STR, JV_LIST, JV_TUPLE, JV_DICT, JV_VIEW, JV_SPACE, JV_METHOD, JV_FUNC, JV_MACRO, JV_LOOP };

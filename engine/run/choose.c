@@ -12,27 +12,31 @@
 /* ---- grammars ---- */
 typedef struct sample_held {
     const eng_model *m;
-    guide *guide;                        /* NULL: no grammar was asked for yet */
-    char *text;                          /* the knob's that the guide follows; "": none, or one that was given */
-    bool given;
+    lexicon *lexicon;                    /* NULL: no grammar was asked for yet; a vocabulary takes a while */
+    guide *knob, *request;               /* NULL: none yet; the request's stays for the next of its kind */
+    char *text;                          /* what the knob's guide follows; "": none */
+    bool given;                          /* the request's holds */
     enum eng_part part;
 } sample_held;
 
 static sample_held *held(eng_sampler *s) { return *sampler_held(s); }
+static guide *holds(const sample_held *h) { return h->given ? h->request : h->knob; }
 
-static void follow(sample_held *h, eng_grammar *g)
+static void follow(sample_held *h, guide **g, eng_grammar *grammar)
 {
-    if (!h->guide && g)
-        h->guide = guide_new(h->m);
-    if (h->guide)
-        guide_set(h->guide, g);
+    if (!h->lexicon && grammar)
+        h->lexicon = lexicon_new(h->m);
+    if (!*g && grammar)
+        *g = guide_new(h->m, h->lexicon);
+    if (*g)
+        guide_set(*g, grammar);
 }
 
 /* The knob's grammar, where it is another than before. It was read when it was set, so it can be. */
 static void sync(sample_held *h, const knob_values *v)
 {
     const char *now = v->grammar ? v->grammar : "";
-    if (h->given || strcmp(h->text, now) == 0)
+    if (strcmp(h->text, now) == 0)
         return;
     char err[Q_ERRLEN];
     eng_grammar *g = NULL;
@@ -40,18 +44,25 @@ static void sync(sample_held *h, const knob_values *v)
     eng_grammar_source source = { .text = *text ? text + 1 : text, .n = *text ? strlen(text + 1) : 0 };
     if (*now)
         eng_grammar_new(&source, &g, err);
-    follow(h, g);
+    follow(h, &h->knob, g);
     free(h->text);
     h->text = q_strdup(now);
 }
 
 void eng_sampler_grammar(eng_sampler *s, eng_grammar *g)
 {
+    follow(held(s), &held(s)->request, g);
+    held(s)->given = true;
+}
+
+bool eng_sampler_hold(eng_sampler *s, bool on)
+{
     sample_held *h = held(s);
-    h->given = g != NULL;
-    free(h->text);
-    h->text = q_strdup("");
-    follow(h, g);
+    bool there = h->request && guide_on(h->request);
+    h->given = on && there;
+    if (h->given)
+        guide_begin(h->request);
+    return there;
 }
 
 void eng_sampler_part(eng_sampler *s, enum eng_part part) { held(s)->part = part; }
@@ -70,7 +81,9 @@ void eng_sampler_free(eng_sampler *s)
 {
     sample_held *h = s ? held(s) : NULL;
     if (h) {
-        guide_free(h->guide);
+        guide_free(h->knob);
+        guide_free(h->request);
+        lexicon_free(h->lexicon);
         free(h->text);
         free(h);
     }
@@ -83,8 +96,8 @@ void eng_sampler_reset(eng_sampler *s, const eng_config *c)
     sampler_reset(s, &c->v);
     h->part = ENG_PART_TEXT;
     sync(h, &c->v);
-    if (h->guide)
-        guide_begin(h->guide);
+    if (holds(h))
+        guide_begin(holds(h));
 }
 
 void eng_sampler_watch(eng_sampler *s, const eng_session *of) { sampler_watch(s, of ? &of->cache->cancel : NULL); }
@@ -94,18 +107,20 @@ void eng_sampler_accept(eng_sampler *s, int32_t token)
 {
     sample_held *h = held(s);
     sampler_accept(s, token);
-    if (h->guide && guide_on(h->guide) && h->part != ENG_PART_THOUGHT && !(h->part == ENG_PART_OPENING && token == guide_thought(h->guide)))
-        guide_take(h->guide, token);
+    guide *g = holds(h);
+    if (g && guide_on(g) && h->part != ENG_PART_THOUGHT && !(h->part == ENG_PART_OPENING && token == h->lexicon->think))
+        guide_take(g, token);
 }
 
 eng_choice eng_sample(eng_sampler *s, const eng_config *c, const float *logits)
 {
     sample_held *h = held(s);
     sync(h, &c->v);
-    if (!h->guide || !guide_on(h->guide) || h->part == ENG_PART_THOUGHT)
+    guide *g = holds(h);
+    if (!g || !guide_on(g) || h->part == ENG_PART_THOUGHT)
         return sampler_pick(s, &c->v, logits);
     bool ended, stuck;
-    const uint64_t *mask = guide_mask(h->guide, h->part == ENG_PART_OPENING, &ended, &stuck);
+    const uint64_t *mask = guide_mask(g, h->part == ENG_PART_OPENING, &ended, &stuck);
     if (ended || stuck)
         return (eng_choice){ ENG_NO_TOKEN, 0, ended ? 1 : 0 };
     return sampler_pick_among(s, &c->v, logits, mask);

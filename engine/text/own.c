@@ -1,5 +1,6 @@
 /* engine/text/own: see own.h. */
 #include "engine/text/own.h"
+#include "engine/text/calls.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -7,11 +8,16 @@
 /* The day is told only to a template that cannot do without: a prompt does not change from day to day. */
 static int render(const jinja *j, const own_token *t, const eng_talk *talk, bool text_arguments, q_buf *text, q_buf *mark, char *err)
 {
+    char why[Q_ERRLEN];
     jinja_in in = { .talk = talk, .bos = t->bos, .eos = t->eos, .text_arguments = text_arguments };
     int rc = jinja_render(j, &in, text, mark, err);
-    if (rc == Q_OK || !t->now || !jinja_names(j, "strftime_now")) return rc;
-    in.now = t->now;
-    return jinja_render(j, &in, text, mark, err);
+    if (rc != Q_OK && t->now && jinja_names(j, "strftime_now")) {
+        in.now = t->now;
+        rc = jinja_render(j, &in, text, mark, err);
+    }
+    if (rc == Q_OK || talk->n_tool || !jinja_names(j, "tools")) return rc;
+    in.no_tools_is_a_list = true;      /* some go through the tools without asking whether there are any */
+    return jinja_render(j, &in, text, mark, why) == Q_OK ? Q_OK : rc;
 }
 
 static bool has_calls(const eng_talk *t)
@@ -111,6 +117,48 @@ bool own_takes_tools(const jinja *j, const own_token *t)
     bool there = in_some_form(j, t, &talk, &shown, NULL, err) == Q_OK && memmem(shown.p ? shown.p : "", shown.len, tool.name, strlen(tool.name));
     q_buf_free(&shown);
     return there;
+}
+
+/* ---- is a call heard as it is written? ---- */
+typedef struct echoed { const eng_call *want; int right, wrong; } echoed;
+
+static void on_call(void *user, const eng_call *got)
+{
+    echoed *e = user;
+    bool same = strcmp(got->name, e->want->name) == 0 && strcmp(got->arguments, e->want->arguments) == 0;
+    e->right += same;
+    e->wrong += !same;
+}
+
+static void on_bad(void *user, const char *sentence, const char *body) { ((echoed *)user)->wrong++; }
+
+bool own_calls(const jinja *j, const own_token *t, const struct call_format *f)
+{
+    static const char question[] = "Where?";
+    const eng_call call = { "abcdefghi", "quorum_probe", "{\"city\": \"Ж \\\"x\\\"\", \"n\": 2}" };
+    const eng_more more = { .call = &call, .n_call = 1 };
+    const eng_message m[] = { { ENG_USER, question, sizeof question - 1, NULL }, { ENG_ASSISTANT, "", 0, &more } };
+    const eng_tool tool = { call.name, "probes", "{\"type\": \"object\", \"properties\": {\"city\": {\"type\": \"string\"}, \"n\": {\"type\": \"integer\"}}}" };
+    eng_talk talk = { .message = m, .n = 1, .tool = &tool, .n_tool = 1, .reply = true, .think = -1 };
+    char err[Q_ERRLEN];
+    q_buf asked = { 0 }, said = { 0 };
+    echoed e = { .want = &call };
+    bool there = in_some_form(j, t, &talk, &asked, NULL, err) == Q_OK;
+    talk.n = 2;
+    talk.reply = false;
+    if (there && in_some_form(j, t, &talk, &said, NULL, err) == Q_OK) {
+        const eng_heard h = { .user = &e, .call = on_call, .bad = on_bad };
+        eng_calls *c = calls_new(f, &tool, 1, &h);
+        size_t from = 0;
+        while (from < asked.len && from < said.len && asked.p[from] == said.p[from]) from++;
+        while (from < asked.len && from > 0 && !strchr(">]\n ", said.p[from - 1])) from--;      /* not within a mark that begins as another does */
+        eng_calls_add(c, said.p ? said.p + from : "", said.len - from);
+        eng_calls_end(c);
+        eng_calls_free(c);
+    }
+    q_buf_free(&asked);
+    q_buf_free(&said);
+    return e.right == 1 && !e.wrong;
 }
 
 int own_write(const jinja *j, const vocab *v, const own_token *t, const eng_talk *talk, eng_tokens *out, char *err)

@@ -12,6 +12,9 @@ void own_open(const char *text, size_t n, jinja **out, char *err);
 /* Appends the conversation. What the template refuses is tried again in the forms that templates differ in: arguments of calls as
  * text, the system's words in the first question and turns of one side joined. */
 int own_write(const jinja *, const vocab *, const own_token *, const eng_talk *, eng_tokens *out, char *err);
+/* A call that the template writes is heard in this format as what it was: so will be those that the model writes. */
+struct call_format;
+bool own_calls(const jinja *, const own_token *, const struct call_format *);
 bool own_takes_tools(const jinja *, const own_token *);        /* a tool that is offered stands in the prompt */
 
 #endif

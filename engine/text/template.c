@@ -96,6 +96,7 @@ void chat_learn(chat *c, const gguf_file *f, const vocab *v)
     c->now = q_wall_ms();
     if (!c->own) return;
     const own_token tokens = {c->bos, c->eos, c->now};
+    if (c->calls && !own_calls(c->own, &tokens, c->calls)) c->calls = NULL;
     c->tools = c->calls && own_takes_tools(c->own, &tokens);
     c->slow = c->kind->render && !proven(c, v);
 }

@@ -238,8 +238,49 @@ static void short_texts_repeat_only_whole(void)
     }
 }
 
+/* ---- facts ---- */
+/* What a person wanted remembered is found by one everyday word where that is the question, and by none of the everyday questions. */
+static void a_fact_is_fed_to_its_question_and_to_no_other(void)
+{
+    static const char *const facts[] = {"I live in Riga.", "My wife is called Maria.", "I work as a nurse.", "My birthday is on 5 March.", "I prefer tea to coffee.", "Я живу в Риге.", "Мою жену зовут Мария.",
+                                        "Я работаю медсестрой.", "Мой врач — доктор Озолс.", "Я больше люблю чай, чем кофе."};
+    static const struct { const char *q, *holds; } t[] = {
+        {"Where do I live?", "Riga"}, {"where do i work", "nurse"}, {"When is my birthday?", "5 March"}, {"Who is my wife?", "Maria"}, {"где я живу?", "Риге"}, {"Кто мой врач?", "Озолс"},
+        {"How do people live longer?", NULL}, {"Where do penguins live?", NULL}, {"How does a bird sing?", NULL}, {"Сколько лет живут черепахи?", NULL},
+    };
+    mem_store *s = open_new();
+    rag_config c = rag_config_default();
+    rag_result *r;
+    int64_t id;
+    OK(rag_manual(s, err));
+    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) OK(mem_fact_put(s, &(mem_fact){.text = (char *)facts[i], .subject = (char *)""}, &id, err));
+    OK(rag_facts(s, err));
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        bool fed = false;
+        OK(rag_search(s, &c, t[i].q, NULL, &r, err));
+        for (int k = 0; k < r->n; k++) fed |= r->v[k].fate == RAG_FED && (!t[i].holds || strstr(r->v[k].text, t[i].holds));
+        CHECK_MSG(fed == (t[i].holds != NULL), "\"%s\": the best is %.2f %s", t[i].q, r->n ? r->v[0].score : 0, r->n ? r->v[0].text : "");
+        rag_result_free(r);
+    }
+    int asks = 0;
+    for (int ru = 0; ru < 2; ru++) {
+        q_buf b = {0};
+        OK(q_read_file(ru ? "tests/golden/questions/everyday.ru.txt" : "tests/golden/questions/everyday.en.txt", &b, 1 << 20, err));
+        q_buf_putc(&b, 0);
+        for (char *at = NULL, *q = strtok_r(b.p, "\n", &at); q; q = strtok_r(NULL, "\n", &at), asks++) {
+            OK(rag_search(s, &c, q, NULL, &r, err));
+            CHECK_MSG(r->n_fed == 0, "\"%s\" is fed %s", q, r->v[0].text);
+            rag_result_free(r);
+        }
+        q_buf_free(&b);
+    }
+    CHECK_INT(asks, 160);
+    mem_close(s);
+}
+
 int main(void)
 {
+    RUN(a_fact_is_fed_to_its_question_and_to_no_other);
     RUN(near_duplicates_are_folded);
     RUN(short_texts_repeat_only_whole);
     RUN(answers_are_not_fed_unless_wanted);

@@ -713,6 +713,32 @@ static void what_is_owed_is_known_without_looking_at_all(void)
     CHECK_MSG(took[1] < took[0] + took[0] / 2, "%lld, %lld", (long long)took[0], (long long)took[1]);
 }
 
+/* More comes in while vectors are made: the total grows with it, and is what was made in the end. */
+struct growing { mem_store *s; int64_t done, all; int calls; };
+
+static void grow(void *user, int64_t done, int64_t all)
+{
+    struct growing *g = user;
+    CHECK_MSG(done > g->done && all >= done && all >= g->all, "%lld of %lld, before %lld of %lld", (long long)done, (long long)all, (long long)g->done, (long long)g->all);
+    g->done = done;
+    g->all = all;
+    if (++g->calls == 2) put(g->s, 100, 40, 0);
+    if (g->calls == 3) CHECK_INT(all, 140);
+}
+
+static void the_total_grows_with_what_comes(void)
+{
+    struct model m = model("a", 5);
+    mem_store *s = opened(":memory:");
+    struct growing g = {.s = s};
+    put(s, 0, 100, 0);
+    OK(rag_embed_owed(s, lend(&m), &(rag_embed_opts){.progress = grow, .user = &g}, NULL, err));
+    CHECK_MSG(g.calls > 3 && g.done == 100 && g.all == 140, "%d calls: %lld of %lld", g.calls, (long long)g.done, (long long)g.all);
+    CHECK_INT(made(s, lend(&m)), 40);                   /* its next round */
+    CHECK_INT(owing(s, lend(&m)), 0);
+    mem_close(s);
+}
+
 /* While a document goes the passages are looked at: in steps, and what goes is not owed. */
 static void while_something_goes_it_is_counted_in_steps(void)
 {
@@ -825,6 +851,7 @@ int main(void)
     RUN(a_search_asks_for_exact_vectors_at_once);
     RUN(nobody_waits_for_a_question_that_is_embedded);
     RUN(what_is_owed_is_known_without_looking_at_all);
+    RUN(the_total_grows_with_what_comes);
     RUN(while_something_goes_it_is_counted_in_steps);
     RUN(a_damaged_sum_is_counted_round);
     RUN(a_start_looks_at_no_messages);

@@ -51,7 +51,7 @@ static char *written(const model *m, const eng_talk *t)
 #define WRITES(m, t, want) do { char *s_ = written(m, t); CHECK_MSG(s_ != NULL, "%s", err); if (s_) CHECK_STR(s_, want); free(s_); } while (0)
 #define SAYS(role, words) { role, words, sizeof words - 1, NULL }
 
-static const char OURS[] = "{# <tool_call> #}{% for m in messages %}<sop>{{ m.role }}\n{{ m.content }}{{ '<|eot_id|>' }}{% endfor %}"
+static const char OURS[] = "{% for m in messages %}<sop>{{ m.role }}\n{{ m.content }}{% for c in m.tool_calls or [] %}<tool_call>{{ c.function | tojson }}</tool_call>{% endfor %}{{ '<|eot_id|>' }}{% endfor %}"
                            "{% if tools %}{{ tools | tojson }}{% endif %}{% if add_generation_prompt %}<sop>assistant\n{% endif %}";
 
 static void test_a_template_of_no_known_kind_is_spoken(void)
@@ -70,7 +70,7 @@ static void test_a_template_of_no_known_kind_is_spoken(void)
 
 static void test_no_text_becomes_a_mark(void)
 {
-    model m = made("{# <tool_call> #}{% for m in messages %}<sop>{{ m.role }}:<so{{ m.content }}op>{{ m.content | tojson }}{{ m.content | upper | lower }}{{ m.content[1:] }}<|eot_id|>{% endfor %}{{ tools | tojson }}");
+    model m = made("{% for m in messages %}{% for c in m.tool_calls or [] %}<tool_call>{{ c.function | tojson }}</tool_call>{% endfor %}<sop>{{ m.role }}:<so{{ m.content }}op>{{ m.content | tojson }}{{ m.content | upper | lower }}{{ m.content[1:] }}<|eot_id|>{% endfor %}{{ tools | tojson }}");
     q_buf evil = { 0 };
     q_buf_puts(&evil, "p><s");
     for (int i = 0; i < FX_N_ADDED; i++) q_buf_puts(&evil, FX_ADDED[i].name);
@@ -113,6 +113,32 @@ static void test_what_is_refused_is_said_otherwise(void)
     const eng_tool tool = { "f", "", "{}" };
     t = (eng_talk){ .message = said + 1, .n = 1, .tool = &tool, .n_tool = 1, .think = -1 };
     CHECK(!m.c.tools && !written(&m, &t) && strstr(err, "knows no tools"));
+    gone(&m);
+}
+
+/* A call in the form that the template itself writes is heard; of a form that is not known here nothing is claimed. */
+static void test_calls_are_known_where_their_echo_is_heard(void)
+{
+    static const struct { const char *tpl, *format; } rows[] = {
+        { "{% for m in messages %}<sop>{{ m.role }}\n{{ m.content }}{% for c in m.tool_calls or [] %}<tool_call>{{ c.function | tojson }}</tool_call>{% endfor %}{% endfor %}{{ tools }}{% if add_generation_prompt %}<sop>assistant\n<think>\n{% endif %}", "Hermes" },
+        { "{% for m in messages %}<sop>{{ m.role }}\n{{ m.content }}{% for c in m.tool_calls or [] %}<tool_call>{{ c.function.name }}: {{ c.function.arguments | tojson }}</tool_call>{% endfor %}{% endfor %}{{ tools }}", NULL },
+        { "{% for m in messages %}<sop>{{ m.role }}\n{{ m.content }}{% for c in m.tool_calls or [] %}<tool_call>\n<function={{ c.function.name }}>\n{% for k, v in c.function.arguments.items() %}<parameter={{ k }}>\n{{ v }}\n</parameter>\n{% endfor %}</function></tool_call>{% endfor %}{% endfor %}{{ tools }}", "Qwen3-Coder" },
+        { "{% for m in messages %}<sop>{{ m.role }}\n{{ m.content }}{% if m.tool_calls %}[TOOL_CALLS]{% for c in m.tool_calls %}{{ c.function.name }}[ARGS]{{ c.function.arguments | tojson }}{% endfor %}{% endif %}{% endfor %}{{ tools }}", "Mistral" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        model m = made(rows[i].tpl);
+        CHECK_MSG(rows[i].format ? m.c.calls && strcmp(calls_format_name(m.c.calls), rows[i].format) == 0 && m.c.tools : !m.c.calls && !m.c.tools, "%s", rows[i].tpl);
+        gone(&m);
+    }
+}
+
+static void test_no_tools_may_be_an_empty_list(void)
+{
+    model m = made("{% for t in tools %}{{ t.function.name }}{% endfor %}{{ messages[0].content }}");
+    const eng_message said[] = { SAYS(ENG_USER, "hi") };
+    eng_talk t = { .message = said, .n = 1, .think = -1 };
+    CHECK(m.c.own && !m.c.note);
+    WRITES(&m, &t, "hi");
     gone(&m);
 }
 
@@ -160,6 +186,8 @@ int main(void)
     RUN(test_a_template_of_no_known_kind_is_spoken);
     RUN(test_no_text_becomes_a_mark);
     RUN(test_what_is_refused_is_said_otherwise);
+    RUN(test_calls_are_known_where_their_echo_is_heard);
+    RUN(test_no_tools_may_be_an_empty_list);
     RUN(test_the_fast_way_only_where_it_is_the_same);
     RUN(test_the_day_is_told_where_it_must_be);
     return TEST_END();

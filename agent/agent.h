@@ -265,6 +265,7 @@ bool agt_answering(agt *);                               /* an answer runs */
 bool agt_idle(agt *);                                    /* nothing at all runs or waits: all that was asked for is in the events */
 
 /* ================= snapshots ================= */
+bool agt_rests(agt *);                   /* the same but for housekeeping (tidying, the backup of the day), for which no person waits */
 typedef struct agt_status {
     char model[96], label[96];           /* "SmolLM2 carved", "k 4 · theta 5e5"; label "": the model's own settings */
     bool loaded, busy, paused, prefill, thinking;

@@ -23,4 +23,4 @@ void backup_daily(agt *a)
         desk_post(&a->desk, &job_backup, 0, 0, NULL, NULL);
 }
 
-const job_row job_backup = { .name = "backup", .lane = LANE_LONG, .end = END_DROPPED, .run = backup };
+const job_row job_backup = { .name = "backup", .lane = LANE_LONG, .end = END_DROPPED, .behind = true, .run = backup };

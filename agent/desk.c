@@ -321,7 +321,7 @@ static bool leads(const job_row *r, enum desk_lane to) { return r && r->then && 
 static bool full(const desk *d, enum desk_lane which)
 {
     const desk_queue *l = &d->lane[which];
-    bool any = l->running || l->first;
+    bool any = l->running || l->first;      /* housekeeping too: what comes behind it waits */
     for (int from = 0; from < LANE_N && !any; from++) {
         any = leads(d->lane[from].running, which);
         for (const job *j = d->lane[from].first; j && !any; j = j->next)
@@ -356,6 +356,17 @@ static bool glances(const desk *d) { return d->glances && !d->quit; }
 static bool quits(const desk *d) { return d->quit; }
 static bool idle(const desk *d) { return !full(d, LANE_ENGINE) && !full(d, LANE_QUICK) && !full(d, LANE_LONG) && !d->edits && !d->applying; }
 
+static bool rests(const desk *d)
+{
+    bool any = full(d, LANE_ENGINE) || full(d, LANE_QUICK) || d->edits || d->applying;
+    const desk_queue *l = &d->lane[LANE_LONG];
+    any |= l->running && !l->running->behind;
+    for (const job *j = l->first; j && !any; j = j->next)
+        any = !j->row->behind;
+    return !any;
+}
+
+bool desk_rests(desk *d) { return tell(d, rests); }
 bool desk_glances(desk *d) { return tell(d, glances); }
 bool desk_quits(desk *d) { return tell(d, quits); }
 bool desk_idle(desk *d) { return tell(d, idle); }

@@ -29,6 +29,7 @@ typedef struct job_row {
     enum desk_lane lane;
     enum desk_end end;
     bool answers;                        /* agt_stop stops it and lets the lane's others be */
+    bool behind;                         /* housekeeping: nobody waits for it */
     bool moves;                          /* another conversation may be the present one when it is done */
     void (*run)(struct agt *, const job *);
     void (*keep)(struct agt *, const job *);     /* instead of run, at the end; NULL: run */
@@ -117,6 +118,7 @@ void desk_cancels(desk *, void (*cancel)(void *who, bool on), void *who);
 void desk_quit(desk *);                  /* stops what runs; the lanes end when what must be done is done */
 bool desk_quits(desk *);
 bool desk_idle(desk *);                  /* no lane has anything to do, and no edit waits */
+bool desk_rests(desk *);                 /* the same but for housekeeping */
 bool desk_busy(desk *);                  /* an answer or long work runs or waits */
 bool desk_answering(desk *);
 bool desk_waits(desk *, enum desk_lane); /* what is posted now has to wait */

@@ -114,6 +114,7 @@ bool agt_busy(const agt *a)
 
 bool agt_answering(agt *a) { return desk_answering(&a->desk); }
 bool agt_idle(agt *a) { return desk_idle(&a->desk); }
+bool agt_rests(agt *a) { return desk_rests(&a->desk); }
 
 bool agt_get_energy(agt *a, agt_energy *out)
 {

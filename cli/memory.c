@@ -90,6 +90,7 @@ static int add(mem_store *s, const memory_ask *a, char *err)
         if (why.len) q_say_text(stderr, why.p);
         q_buf_free(&why);
         all.gone += p.gone;
+        all.renamed += p.renamed;
         all.added += p.added;
         all.unchanged += p.unchanged;
         all.skipped += p.skipped;
@@ -117,6 +118,7 @@ static int add(mem_store *s, const memory_ask *a, char *err)
     }
     if (chats.len) q_say(stdout, "%s\n", chats.p);
     q_buf_free(&chats);
+    if (all.renamed) q_say(stdout, ngettext("%d file has another name\n", "%d files have other names\n", (unsigned long)all.renamed), all.renamed);
     if (all.gone)
         q_say(stdout, ngettext("%d file is gone from its folder: it is no longer fed, and quorum memory delete removes it\n",
                                "%d files are gone from their folder: they are no longer fed, and quorum memory delete removes them\n",

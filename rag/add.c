@@ -156,6 +156,18 @@ static int take_read(struct adding *a, const char *path, const mem_document *was
     return put_text(a, d, b, form, err);
 }
 
+/* A file that memory knows under a name it no longer has. *is: it has the new one now. */
+static int take_renamed(struct adding *a, const mem_document *d, bool *is, char *err)
+{
+    const mem_document *k = rag_follow_left(a->follow, d, CUT);
+    *is = false;
+    if (!k) return Q_OK;
+    int rc = mem_document_renamed(a->s, k->id, d, is, err);
+    if (!*is) rag_follow_stays(a->follow, k);
+    a->p.renamed += *is;
+    return rc;
+}
+
 /* An open file is read and taken. */
 static int take_open(struct adding *a, const char *path, int fd, const mem_document *was, mem_document *d, const char **why, char *err)
 {
@@ -172,7 +184,9 @@ static int take_open(struct adding *a, const char *path, int fd, const mem_docum
             rag_follow_unchanged(a->follow, was, d->device, d->mtime_ms);
             a->p.unchanged++;
         } else {
-            rc = take_read(a, path, was, d, &b, why, err);
+            bool renamed = false;
+            rc = was || b.len == 0 ? Q_OK : take_renamed(a, d, &renamed, err);
+            if (rc == Q_OK && !renamed) rc = take_read(a, path, was, d, &b, why, err);
         }
         if (rag_child_stopped(a->child)) *why = NULL, rc = q_fail(err, Q_CANCEL, _("stopped: what was added so far is kept"));
     }

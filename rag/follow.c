@@ -51,6 +51,29 @@ const mem_document *rag_follow_known(struct follow *f, const char *path)
     return d;
 }
 
+/* How a file is read depends on how its name ends. */
+static const char *ending(const char *path)
+{
+    const char *name = strrchr(path, '/'), *dot = strrchr(path, '.');
+    return dot && (!name || dot > name + 1) ? dot : "";
+}
+
+const mem_document *rag_follow_left(struct follow *f, const mem_document *d, int cut)
+{
+    struct stat st;
+    for (int i = 0; i < f->known.n; i++) {
+        const mem_document *k = &f->known.v[i];
+        if (f->seen[i] || k->cut != cut || k->device != d->device || strcmp(k->sha256, d->sha256) != 0) continue;
+        if (strcmp(ending(k->path), ending(d->path)) != 0 || lstat(k->path, &st) == 0 || errno != ENOENT) continue;
+        f->seen[i] = true;
+        f->known.v[i].gone_ms = 0;                          /* it is no one that came back under its name */
+        return k;
+    }
+    return NULL;
+}
+
+void rag_follow_stays(struct follow *f, const mem_document *d) { f->seen[d - f->known.v] = false; }
+
 void rag_follow_entry(struct follow *f, const struct walk_entry *e)
 {
     if (e->what != WALK_FOLDER && e->what != WALK_CLOSED) return;

@@ -10,6 +10,10 @@ struct follow;
 int rag_follow(mem_store *, const char *root, struct follow **out, char *err);
 /* What memory holds under this path; NULL: nothing. Belongs to the follower. */
 const mem_document *rag_follow_known(struct follow *, const char *path);
+/* One that says the very same and was cut by the same rules, on the same disk, whose file is not where it was: it has another name now, and is
+ * given once. NULL: there is none. */
+const mem_document *rag_follow_left(struct follow *, const mem_document *d, int cut);
+void rag_follow_stays(struct follow *, const mem_document *d);       /* it has none after all */
 /* Everything that the walk tells. */
 void rag_follow_entry(struct follow *, const struct walk_entry *e);
 /* The disk of a file is its folder's: overlays of containers number files and folders apart. st: the file's own. */

@@ -851,7 +851,7 @@ static void follow(repl *r, bool *asked_chats)
     if (r->tty) tui_ahead_on(&ahead);
     while (!r->quit && !ended) {
         agt_event e;
-        bool idle = agt_idle(r->a);
+        bool idle = r->tty ? agt_rests(r->a) : agt_idle(r->a);
         while (agt_next(r->a, &e)) {
             idle = idle && e.kind != AGT_EV_UI;          /* it may have asked for something */
             if (e.kind == AGT_EV_APPROVE && r->tty) typed_before(r, &ahead);

@@ -19,6 +19,11 @@ pid_t held_start(const char *program, char *const argv[], int given, int said, c
 int held_end(pid_t, bool end);
 /* In such a program: seconds of work from now on, as long as all together are under HELD_CPU_ALL. */
 void held_work(int cpu_s);
+/* ---- calls.c ---- */
+/* In such a program: from now on the kernel ends it at any call of the system that reading does not need. false: it cannot be asked to (no
+ * such machine, a kernel that refuses, a build with a sanitizer), and the other bounds hold. */
+bool held_calls(void);
+bool held_calls_work(void);                 /* would it be true here? Asks with a process of its own */
 /* Descriptors that held_start takes lie above those it puts them onto. Closes fd; -1 stays. */
 int held_above(int fd);
 int held_file(const char *p, size_t n);     /* bytes as an open file that no disk holds, above; -1 */

@@ -15,6 +15,7 @@ int main(void)
     if (!setlocale(LC_CTYPE, "C.UTF-8")) setlocale(LC_CTYPE, "");       /* names in archives are UTF-8 */
     prctl(PR_SET_DUMPABLE, 0);
     int cpu_s = getrlimit(RLIMIT_CPU, &l) == 0 && l.rlim_cur <= HELD_CPU_ALL ? (int)l.rlim_cur : HELD_CPU_ALL;
+    held_calls();
     serve(HELD_FD, cpu_s, cpu_s > ARCHIVE_S ? cpu_s : ARCHIVE_S);
     return 0;
 }

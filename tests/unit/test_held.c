@@ -8,7 +8,14 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <iconv.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -279,6 +286,88 @@ static void one_serves_a_batch(void)
     rag_child_free(c);
 }
 
+/* ---- calls of the system ---- */
+static void opens_a_socket(void) { if (socket(AF_INET, SOCK_STREAM, 0) >= 0) _exit(8); }
+static void opens_a_pair(void) { int p[2]; if (socketpair(AF_UNIX, SOCK_STREAM, 0, p) == 0) _exit(8); }
+static void starts_a_program(void) { execl("/bin/true", "true", (char *)NULL); }
+static void becomes_two(void) { if (fork() >= 0) _exit(8); }
+static void writes_a_file(void) { if (open(file("scribbled"), O_WRONLY | O_CREAT, 0600) >= 0) _exit(8); }
+static void writes_a_file_that_is_there(void) { if (open(file("there"), O_RDWR) >= 0) _exit(8); }
+static void removes_a_file(void) { unlink(file("there")); }
+static void lists_a_folder(void) { opendir("/"); }
+static void signals_another(void) { kill(getppid(), 0); }
+static void looks_into_another(void) { ptrace(PTRACE_TRACEME, 0, NULL, NULL); }
+static void makes_code(void) { if (mmap(NULL, 4096, PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED) _exit(8); }
+static void bounds_another(void) { struct rlimit l; prlimit(getppid(), RLIMIT_CPU, NULL, &l); }
+static void sets_the_clock(void) { struct timespec t = {1, 0}; clock_settime(CLOCK_REALTIME, &t); }
+
+static void reads(void)
+{
+    char b[16];
+    int fd = open(file("there"), O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || read(fd, b, sizeof b) != 5 || lseek(fd, 0, SEEK_SET) != 0 || close(fd) != 0) _exit(8);
+}
+static void takes_memory(void)
+{
+    char *p = q_alloc(8 << 20);
+    memset(p, 1, 8 << 20);
+    p = q_realloc(p, 64 << 20);
+    free(p);
+}
+static void reads_old_letters(void)
+{
+    static const char *const sets[] = {"KOI8-R", "WINDOWS-1251", "IBM866", "SHIFT_JIS", "GB18030", "ISO-8859-5", "NONSUCH-1"};
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
+        iconv_t c = iconv_open("UTF-8", sets[i]);
+        if (c != (iconv_t)-1) iconv_close(c);
+    }
+}
+static void allows_itself_more_work(void) { held_work(30); }
+
+static void what_reading_does_not_need_ends_it(void)
+{
+    static const struct { const char *name; void (*act)(void); bool ends; } t[] = {
+        {"opens a socket", opens_a_socket, true}, {"opens a pair", opens_a_pair, true}, {"starts a program", starts_a_program, true}, {"becomes two", becomes_two, true},
+        {"writes a file", writes_a_file, true}, {"writes a file that is there", writes_a_file_that_is_there, true}, {"removes a file", removes_a_file, true}, {"lists a folder", lists_a_folder, true},
+        {"signals another", signals_another, true}, {"looks into another", looks_into_another, true}, {"makes code", makes_code, true}, {"bounds another", bounds_another, true},
+        {"sets the clock", sets_the_clock, true}, {"reads", reads, false}, {"takes memory", takes_memory, false}, {"reads old letters", reads_old_letters, false}, {"allows itself more work", allows_itself_more_work, false}};
+    OK(q_write_file_atomic(file("there"), "words", 5, err));
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        int status = 0;
+        fflush(stdout);
+        pid_t pid = fork();
+        if (pid == 0) {
+            struct rlimit none = {0, 0};
+            setrlimit(RLIMIT_CORE, &none);
+            if (!held_calls()) _exit(9);
+            t[i].act();
+            _exit(0);
+        }
+        while (waitpid(pid, &status, 0) < 0) {}
+        CHECK_MSG(t[i].ends ? WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS : WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s: %x", t[i].name, (unsigned)status);
+    }
+    CHECK(access(file("scribbled"), F_OK) != 0 && access(file("there"), F_OK) == 0);
+}
+
+/* The program itself runs so: the system says it of our child. */
+static void the_readers_are_held_so(void)
+{
+    char path[128], children[64] = "", line[8192] = "";
+    rag_child *c = rag_child_new(NULL);
+    CHECK(good(c));
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, children, sizeof children - 1);
+    if (fd >= 0) close(fd);
+    snprintf(path, sizeof path, "/proc/%ld/status", n > 0 ? strtol(children, NULL, 10) : 0);
+    fd = n > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    n = fd < 0 ? 0 : read(fd, line, sizeof line - 1);
+    if (fd >= 0) close(fd);
+    if (n <= 0 || !strstr(line, "Seccomp:")) SKIP("the_system_says_it", "/proc does not tell of children here");
+    else CHECK_MSG(strstr(line, "Seccomp:\t2"), "%s", line);
+    rag_child_free(c);
+}
+
 int main(void)
 {
     if (!memory_begin("held")) return 1;
@@ -289,6 +378,11 @@ int main(void)
     RUN(after_a_crash_another_reads_on);
     if (SHADOWED) SKIP("memory_has_an_end", "a sanitizer takes all addresses there are");
     else RUN(memory_has_an_end);
+    if (!held_calls_work()) SKIP("what_reading_does_not_need_ends_it", "no filter of calls here: a sanitizer, another machine, or a kernel that refuses it");
+    else {
+        RUN(what_reading_does_not_need_ends_it);
+        RUN(the_readers_are_held_so);
+    }
     RUN(who_is_wanted_no_more_is_ended_with_all_it_started);
     RUN(who_never_stops_talking_is_ended_too);
     RUN(one_serves_a_batch);

@@ -122,8 +122,8 @@ static char *prompt_of(const char *zone, bool shouting)
     setenv("TZ", zone, 1);
     tzset();
     q_words_from(shouting ? shout : NULL);
-    static const char *const set[] = { "memory.min_score=0.05" };
-    agt_options o = { .model = "a script", .db = ":memory:", .set = set, .n_set = 1, .answers = answers };
+    static const char *const set[] = { "memory.min_score=0.05", "memory.answers=on" };
+    agt_options o = { .model = "a script", .db = ":memory:", .set = set, .n_set = 2, .answers = answers };
     agt *a = NULL;
     char *text = NULL;
     int64_t c, q, id;

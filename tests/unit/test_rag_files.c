@@ -717,33 +717,33 @@ static void a_renamed_folder_is_one_folder(void)
     static const struct note notes[] = {{"vault/a.md", "The attic key of Thornby is in the blue jar.\n"}, {"vault/sub/b.md", "The ferry of Thornby leaves at nine.\n"},
                                         {"vault/c.md", "The ladder of Thornby hangs in the barn.\n"}, {"copy/a.md", "The attic key of Thornby is in the blue jar.\n"},
                                         {"usb/a.md", "The attic key of Thornby is in the blue jar.\n"}, {"usb/d.md", "The kayak of Thornby is red.\n"}};
-    mem_store *s = FOLDER("renamed", notes);
+    mem_store *s = FOLDER("othername", notes);
     rag_progress p = {0};
-    on_disk(s, "renamed/usb/a.md", 0);
-    on_disk(s, "renamed/usb/d.md", 0);
-    rename_in("renamed/usb", "renamed-usb");
-    rename_in("renamed/vault", "renamed-vault");
-    write_file("renamed-vault/sub/b.md", "The ferry of Thornby leaves at ten.\n", 36);
-    CHECK(unlink(in_dir("renamed-vault/c.md")) == 0);
-    OK(rag_add(s, in_dir("renamed-vault"), NULL, &p, err));
+    on_disk(s, "othername/usb/a.md", 0);
+    on_disk(s, "othername/usb/d.md", 0);
+    rename_in("othername/usb", "othername-usb");
+    rename_in("othername/vault", "othername-vault");
+    write_file("othername-vault/sub/b.md", "The ferry of Thornby leaves at ten.\n", 36);
+    CHECK(unlink(in_dir("othername-vault/c.md")) == 0);
+    OK(rag_add(s, in_dir("othername-vault"), NULL, &p, err));
     CHECK_INT(p.added, 2);
     CHECK_INT(p.gone, 3);
-    gone_is(s, "renamed/vault/a.md", true);
-    gone_is(s, "renamed/vault/sub/b.md", true);
-    gone_is(s, "renamed/vault/c.md", true);
-    gone_is(s, "renamed/copy/a.md", false);
-    gone_is(s, "renamed/usb/a.md", false);
-    gone_is(s, "renamed/usb/d.md", false);
-    gone_is(s, "renamed-vault/a.md", false);
+    gone_is(s, "othername/vault/a.md", true);
+    gone_is(s, "othername/vault/sub/b.md", true);
+    gone_is(s, "othername/vault/c.md", true);
+    gone_is(s, "othername/copy/a.md", false);
+    gone_is(s, "othername/usb/a.md", false);
+    gone_is(s, "othername/usb/d.md", false);
+    gone_is(s, "othername-vault/a.md", false);
     CHECK_INT(fed(s, "when does the ferry of Thornby leave"), 1);
-    OK(rag_add(s, in_dir("renamed-vault"), NULL, &p, err));
+    OK(rag_add(s, in_dir("othername-vault"), NULL, &p, err));
     CHECK_INT(p.gone, 0);
-    rename_in("renamed-vault", "renamed/vault");        /* and back */
-    OK(rag_add(s, in_dir("renamed/vault"), NULL, &p, err));
+    rename_in("othername-vault", "othername/vault");        /* and back */
+    OK(rag_add(s, in_dir("othername/vault"), NULL, &p, err));
     CHECK_INT(p.gone, 2);
-    gone_is(s, "renamed-vault/a.md", true);
-    gone_is(s, "renamed-vault/sub/b.md", true);
-    gone_is(s, "renamed/vault/a.md", false);
+    gone_is(s, "othername-vault/a.md", true);
+    gone_is(s, "othername-vault/sub/b.md", true);
+    gone_is(s, "othername/vault/a.md", false);
     OK(mem_check(s, err));
     mem_close(s);
 }

@@ -710,44 +710,6 @@ static void on_disk(mem_store *s, const char *title, int64_t device)
     mem_documents_free(&l);
 }
 
-/* A folder under another name: what it said under the old one is not fed beside what it says now, also where that was changed meanwhile. What is
- * still there, and what lay on a disk that may only be away, is. */
-static void a_renamed_folder_is_one_folder(void)
-{
-    static const struct note notes[] = {{"vault/a.md", "The attic key of Thornby is in the blue jar.\n"}, {"vault/sub/b.md", "The ferry of Thornby leaves at nine.\n"},
-                                        {"vault/c.md", "The ladder of Thornby hangs in the barn.\n"}, {"copy/a.md", "The attic key of Thornby is in the blue jar.\n"},
-                                        {"usb/a.md", "The attic key of Thornby is in the blue jar.\n"}, {"usb/d.md", "The kayak of Thornby is red.\n"}};
-    mem_store *s = FOLDER("othername", notes);
-    rag_progress p = {0};
-    on_disk(s, "othername/usb/a.md", 0);
-    on_disk(s, "othername/usb/d.md", 0);
-    rename_in("othername/usb", "othername-usb");
-    rename_in("othername/vault", "othername-vault");
-    write_file("othername-vault/sub/b.md", "The ferry of Thornby leaves at ten.\n", 36);
-    CHECK(unlink(in_dir("othername-vault/c.md")) == 0);
-    OK(rag_add(s, in_dir("othername-vault"), NULL, &p, err));
-    CHECK_INT(p.added, 2);
-    CHECK_INT(p.gone, 3);
-    gone_is(s, "othername/vault/a.md", true);
-    gone_is(s, "othername/vault/sub/b.md", true);
-    gone_is(s, "othername/vault/c.md", true);
-    gone_is(s, "othername/copy/a.md", false);
-    gone_is(s, "othername/usb/a.md", false);
-    gone_is(s, "othername/usb/d.md", false);
-    gone_is(s, "othername-vault/a.md", false);
-    CHECK_INT(fed(s, "when does the ferry of Thornby leave"), 1);
-    OK(rag_add(s, in_dir("othername-vault"), NULL, &p, err));
-    CHECK_INT(p.gone, 0);
-    rename_in("othername-vault", "othername/vault");        /* and back */
-    OK(rag_add(s, in_dir("othername/vault"), NULL, &p, err));
-    CHECK_INT(p.gone, 2);
-    gone_is(s, "othername-vault/a.md", true);
-    gone_is(s, "othername-vault/sub/b.md", true);
-    gone_is(s, "othername/vault/a.md", false);
-    OK(mem_check(s, err));
-    mem_close(s);
-}
-
 static void a_missing_disk_marks_nothing(void)
 {
     static const struct note notes[] = {{"here.md", "Spare keys in the drawer.\n"}, {"usb/away.md", "The alpine hut opens in June.\n"},
@@ -1025,7 +987,6 @@ int main(void)
     RUN(only_disks_that_answer_are_looked_at);
     RUN(a_file_with_another_name_is_the_same_document);
     RUN(files_that_are_gone_are_not_fed);
-    RUN(a_renamed_folder_is_one_folder);
     RUN(a_missing_disk_marks_nothing);
     if (!closing_works()) SKIP("a_folder_that_cannot_be_read_marks_nothing", "no second user to be");
     else RUN(a_folder_that_cannot_be_read_marks_nothing);

@@ -467,7 +467,8 @@ int cmd_memory(int argc, char **argv)
         if (a.of[i] && act->run != search) return cli_usage(&cli_memory, _("search takes --since, --until and --by, and nothing else does"));
     if (a.markdown && act->file != export) return cli_usage(&cli_memory, _("export takes --markdown FOLDER, and nothing else does"));
     if (a.markdown) act = &folder;
-    if ((act->run != memory_graph && a.svg) || (a.force && act->run != memory_graph && act != &folder)) return cli_usage(&cli_memory, _("graph takes --svg FILE, it and export --markdown take --force, and nothing else does"));
+    if ((act->run != memory_graph && a.svg) || (a.force && act->run != memory_graph && act != &folder)) 
+        return cli_usage(&cli_memory, _("graph takes --svg FILE, it and export --markdown take --force, and nothing else does"));
     if (a.drop && (act->run != embed || a.model || a.limit)) return cli_usage(&cli_memory, _("embed takes --drop MODEL alone, and nothing else does"));
     if (a.again && act->run != add) return cli_usage(&cli_memory, _("add takes --again, and nothing else does"));
     if (act->run == delete && !ids_are_numbers(&a)) return cli_usage(&cli_memory, _("delete takes an ID as quorum memory list shows it"));

@@ -132,8 +132,9 @@ static void add_unit(remote *m, const char *s, size_t n, const wire_token *t)
         m->r.cap = m->r.cap ? m->r.cap * 2 : 64;
         m->r.unit = q_realloc(m->r.unit, sizeof *m->r.unit * (size_t)m->r.cap);
     }
-    bool named = t && t->id >= 0;
-    m->r.unit[m->r.n_unit++] = (unit){ named ? t->id : id_of(s, n), t ? t->logprob : (double)NAN, m->r.said.len, n, named };
+    wire_token none = { -1, (double)NAN, n };
+    t = t ? t : &none;
+    m->r.unit[m->r.n_unit++] = (unit){ t->id >= 0 ? t->id : id_of(s, n), t->logprob, m->r.said.len, n, t->id >= 0 };
     q_buf_add(&m->r.said, s, n);
 }
 

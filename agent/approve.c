@@ -57,8 +57,7 @@ void agt_approve(agt *a, int64_t ticket, enum agt_consent how, const char *words
     if (mine) {
         b->said = how;
         b->words = words && *words ? q_utf8_clean(words, strlen(words)) : NULL;
+        desk_stir(&a->desk, &b->answered);       /* under mu: else what is asked about next could be taken for answered */
     }
     pthread_mutex_unlock(&b->mu);
-    if (mine)
-        desk_stir(&a->desk, &b->answered);
 }

@@ -27,11 +27,13 @@ static char *added_words(const rag_progress *p)
     q_buf_printf(&b, _("%d unchanged, %d skipped"), p->unchanged, p->skipped);
     q_buf chats = { 0 };
     rag_chats_words(p, &chats);
-    if (chats.len && p->added + p->unchanged + p->skipped == 0)
+    if (chats.len && p->added + p->unchanged + p->skipped + p->renamed == 0)
         q_buf_clear(&b);
     if (chats.len)
         q_buf_printf(&b, "%s%s", b.len ? "; " : "", chats.p);
     q_buf_free(&chats);
+    if (p->renamed)
+        q_buf_printf(&b, ngettext("; %d has another name", "; %d have other names", (unsigned long)p->renamed), p->renamed);
     if (p->gone)
         q_buf_printf(&b, ngettext("; %d is gone from its folder and not fed any more", "; %d are gone from their folder and not fed any more", (unsigned long)p->gone), p->gone);
     return q_buf_take(&b);

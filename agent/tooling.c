@@ -278,6 +278,7 @@ static const char *round_of(turn *t, prompt *p, enum mem_status *status)
     const char *said = t->text.p ? t->text.p + t->segment + strspn(t->text.p + t->segment, "\n") : "";
     prompt_go_on(p, said, strlen(said), done, n);
     free(done);
+    p->begin = NULL;                     /* it stands in what was said now */
     bool twice = bad && t->malformed;
     t->malformed = bad > 0;
     *status = stopped || alone ? MEM_STOPPED : MEM_DONE;

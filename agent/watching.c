@@ -283,6 +283,8 @@ static void tell(agt *a, const char *path, const rag_progress *p)
     q_buf b = { 0 };
     if (p->added)
         q_buf_printf(&b, ngettext("%d file taken in", "%d files taken in", (unsigned long)p->added), p->added);
+    if (p->renamed)
+        q_buf_puts(&b, b.len ? ", " : ""), q_buf_printf(&b, ngettext("%d has another name", "%d have other names", (unsigned long)p->renamed), p->renamed);
     if (p->back)
         q_buf_puts(&b, b.len ? ", " : ""), q_buf_printf(&b, ngettext("%d is back", "%d are back", (unsigned long)p->back), p->back);
     if (p->gone)
@@ -348,7 +350,7 @@ static void look(agt *a, const job *j)
         note(&a->events, AGT_WARN, _("%s is not reachable since %s: what memory holds of it is kept and fed"), j->text, when);
     else if (!away && was)
         note(&a->events, AGT_INFO, _("%s is reachable again"), j->text);
-    if (p.added || p.gone || p.back)
+    if (p.added || p.gone || p.back || p.renamed)
         desk_post(&a->desk, &job_tidy, 0, 0, NULL, NULL);
 }
 

@@ -189,7 +189,9 @@ static int status_words(mem_store *s, const counts *c, char *err)
     else if (*c->id) q_say(stdout, _("searched by meaning with %s (id %s)"), c->path, c->id);
     else q_say(stdout, _("searched by words alone: %s"), c->problem);
     q_say(stdout, "\n");
-    if (!rag_readers_held()) q_say(stdout, "%s\n", _("quorum-readers runs without a filter of the system's calls, which this kernel or build does not give; its other bounds (no network, no file written, work, memory) hold"));
+    if (!rag_readers_held())
+        q_say(stdout, "%s\n",
+              _("quorum-readers runs without a filter of the system's calls, which this kernel or build does not give; its other bounds (no network, no file written, work, memory) hold"));
     for (int i = 0; i < c->models.n; i++) {
         const mem_embedder *e = &c->models.v[i];
         int64_t n = owed(s, e->name, e->dim, err);

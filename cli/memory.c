@@ -90,6 +90,7 @@ static int add(mem_store *s, const memory_ask *a, char *err)
         if (why.len) q_say_text(stderr, why.p);
         q_buf_free(&why);
         all.gone += p.gone;
+        all.renamed += p.renamed;
         all.added += p.added;
         all.unchanged += p.unchanged;
         all.skipped += p.skipped;
@@ -117,6 +118,7 @@ static int add(mem_store *s, const memory_ask *a, char *err)
     }
     if (chats.len) q_say(stdout, "%s\n", chats.p);
     q_buf_free(&chats);
+    if (all.renamed) q_say(stdout, ngettext("%d file has another name\n", "%d files have other names\n", (unsigned long)all.renamed), all.renamed);
     if (all.gone)
         q_say(stdout, ngettext("%d file is gone from its folder: it is no longer fed, and quorum memory delete removes it\n",
                                "%d files are gone from their folder: they are no longer fed, and quorum memory delete removes them\n",
@@ -465,7 +467,8 @@ int cmd_memory(int argc, char **argv)
         if (a.of[i] && act->run != search) return cli_usage(&cli_memory, _("search takes --since, --until and --by, and nothing else does"));
     if (a.markdown && act->file != export) return cli_usage(&cli_memory, _("export takes --markdown FOLDER, and nothing else does"));
     if (a.markdown) act = &folder;
-    if ((act->run != memory_graph && a.svg) || (a.force && act->run != memory_graph && act != &folder)) return cli_usage(&cli_memory, _("graph takes --svg FILE, it and export --markdown take --force, and nothing else does"));
+    if ((act->run != memory_graph && a.svg) || (a.force && act->run != memory_graph && act != &folder))
+        return cli_usage(&cli_memory, _("graph takes --svg FILE, it and export --markdown take --force, and nothing else does"));
     if (a.drop && (act->run != embed || a.model || a.limit)) return cli_usage(&cli_memory, _("embed takes --drop MODEL alone, and nothing else does"));
     if (a.again && act->run != add) return cli_usage(&cli_memory, _("add takes --again, and nothing else does"));
     if (act->run == delete && !ids_are_numbers(&a)) return cli_usage(&cli_memory, _("delete takes an ID as quorum memory list shows it"));

@@ -319,6 +319,9 @@ typedef struct mem_seen { int64_t document, mtime_ms, device; } mem_seen;
 int mem_documents_seen(mem_store *, const mem_seen *v, int n, char *err);
 /* Their files are gone: kept, listed, never a candidate until they are seen or put again. In steps. */
 int mem_documents_gone(mem_store *, const int64_t *id, int n, char *err);
+/* Its file lies at d->path now (title, name, mtime_ms, device of *d too), and says what it said: it keeps its id and its passages theirs. Not
+ * *done, and nothing changed: it has very many passages, it went meanwhile, or another has that path. */
+int mem_document_renamed(mem_store *, int64_t id, const mem_document *d, bool *done, char *err);
 /* Gone for everybody at once, as a conversation; mem_tidy does the rest. */
 int mem_document_delete(mem_store *, int64_t id, char *err);
 int mem_documents_delete(mem_store *, const int64_t *id, int n, int *done /* or NULL */, char *err);

@@ -24,7 +24,8 @@ int mem_refill_new(mem_store *s, mem_refill **out, char *err)
     rc = store_int(s, &any, err, "SELECT EXISTS (SELECT 1 FROM message) OR EXISTS (SELECT 1 FROM conversation) OR EXISTS (SELECT 1 FROM document WHERE trust<>1) OR EXISTS (SELECT 1 FROM fact)", "");
     if (rc == Q_OK && any) rc = q_fail(err, Q_RANGE, _("%s holds something already, and only an empty memory takes an export in: give a new file with --db"), s->path);
     /* the manual: of the export instead */
-    static const char *const clear[] = {"DELETE FROM vector_exact", "DELETE FROM vector", "DELETE FROM embedder_sum", "DELETE FROM embedder", "DELETE FROM chunk", "DELETE FROM document", "DELETE FROM forgotten" /* by another salt */,
+    static const char *const clear[] = {"DELETE FROM vector_exact", "DELETE FROM vector", "DELETE FROM embedder_sum", "DELETE FROM embedder", "DELETE FROM chunk", "DELETE FROM document",
+                                        "DELETE FROM forgotten" /* by another salt */,
                                         "DELETE FROM sqlite_sequence" /* numbers that were given away once: the export has them */};
     for (size_t i = 0; i < sizeof clear / sizeof *clear && rc == Q_OK; i++) rc = store_run(s, NULL, err, clear[i], "");
     if (rc != Q_OK) return store_end(s, rc, err);

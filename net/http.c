@@ -18,6 +18,7 @@ typedef struct run {                     /* the request that runs */
     net_request q;
     net_reply *out;
     char *url;                           /* where it is now; NULL: none runs */
+    char *body;                          /* of our own: a server may answer before it has read all of it */
     struct curl_slist *list;
     uint64_t head;
     int64_t last;                        /* when a byte came */
@@ -241,7 +242,7 @@ static void describe(net *n)
     if (q->body) {
         opt(h, CURLOPT_POST, 1L);
         opt(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)q->n_body);
-        opt(h, CURLOPT_POSTFIELDS, q->body);
+        opt(h, CURLOPT_POSTFIELDS, r->body);
     }
     if (q->method && strcmp(q->method, "HEAD") == 0)
         opt(h, CURLOPT_NOBODY, 1L);
@@ -387,6 +388,8 @@ static int start(net *n, const net_request *q, char *url, bool own, net_reply *o
 {
     *out = (net_reply){ .retry_after = -1 };
     n->r = (run){ .q = *q, .out = out, .url = url, .list = headers(n, q, own), .follow = q->redirects > 0 };
+    if (q->body)
+        n->r.body = memcpy(q_alloc(q->n_body + 1), q->body, q->n_body);
     describe(n);
     return n->c.multi_add_handle(n->multi, n->easy) == CURLM_OK ? Q_OK : q_fail(err, Q_ERR, _("libcurl lost its way: ask again"));
 }
@@ -423,6 +426,7 @@ void net_end(net *n)
     pipe_on(&before, pending);
     wipe(n, n->r.list);
     free(n->r.url);
+    free(n->r.body);
     n->r = (run){ .url = NULL };
 }
 

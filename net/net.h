@@ -49,7 +49,8 @@ typedef struct net_request {
  * HTTP, or a bad url; Q_RANGE: a limit, or an address that may not be asked; Q_CANCEL. out: what came, also on failure. */
 int net_run(net *, const net_request *, net_reply *out, char *err);
 /* The same a step at a time, for who reads as it pleases: net_next calls data for what came, once or several times. Redirects are
- * errors here. What the request points to stays until net_end, which may come at any time and closes what has not ended. */
+ * errors here. Of what the request points to, method and user stay until net_end, which may come at any time and closes what has not
+ * ended; the rest, the body too, is its own from net_open on. */
 int net_open(net *, const net_request *, net_reply *out, char *err);
 int net_next(net *, char *err);          /* 1: something came; 0: it ended; or as net_run */
 void net_end(net *);

@@ -132,8 +132,9 @@ static void add_unit(remote *m, const char *s, size_t n, const wire_token *t)
         m->r.cap = m->r.cap ? m->r.cap * 2 : 64;
         m->r.unit = q_realloc(m->r.unit, sizeof *m->r.unit * (size_t)m->r.cap);
     }
-    bool named = t && t->id >= 0;
-    m->r.unit[m->r.n_unit++] = (unit){ named ? t->id : id_of(s, n), t ? t->logprob : (double)NAN, m->r.said.len, n, named };
+    wire_token none = { -1, (double)NAN, n };
+    t = t ? t : &none;
+    m->r.unit[m->r.n_unit++] = (unit){ t->id >= 0 ? t->id : id_of(s, n), t->logprob, m->r.said.len, n, t->id >= 0 };
     q_buf_add(&m->r.said, s, n);
 }
 
@@ -302,6 +303,7 @@ static int begin(remote *m, wire_ask *a, char *err)
 {
     char *url = where(m, "/chat/completions");
     int rc = Q_ERR;
+    bool known = m->plain;               /* what was known of it before */
     for (int i = 0, again = 1; again; i++) {
         a->plain = m->plain;
         char *body = wire_request(a), why[Q_ERRLEN];
@@ -328,6 +330,8 @@ static int begin(remote *m, wire_ask *a, char *err)
             net_end(m->line);
         free(body);
     }
+    if (rc < 0)                          /* plainly it refuses too: it was something else */
+        m->plain = known;
     free(url);
     return rc;
 }
@@ -565,10 +569,28 @@ static int count(const prov *p, const char *text, size_t n)
     return all > 1 << 24 ? 1 << 24 : (int)all;
 }
 
+static int count_words(const prov *p, const char *s) { return s ? count(p, s, strlen(s)) : 0; }
+
+static int count_tools(const prov *p, const prov_request *r)
+{
+    int sum = 0;
+    for (int i = 0; i < r->n_tool; i++)
+        sum += 8 + count_words(p, r->tool[i].name) + count_words(p, r->tool[i].help) + count_words(p, r->tool[i].schema);
+    return sum;
+}
+
+static int count_calls(const prov *p, const prov_request *r)
+{
+    int sum = 0;
+    for (int i = 0; i < r->n_call; i++)
+        sum += 8 + count_words(p, r->call[i].call.name) + count_words(p, r->call[i].call.arguments);
+    return sum;
+}
+
 static int count_request(const prov *p, const prov_request *r, char *err)
 {
     remote *m = (remote *)(uintptr_t)of_const(p);        /* remembers only whether the server counts */
-    int sum = 8;
+    int tools = count_tools(p, r), calls = count_calls(p, r), sum = 8 + tools + calls;
     (void)err;
     for (int i = 0; i < r->n_message; i++)
         sum += 8 + count(p, r->message[i].text, r->message[i].n);
@@ -579,8 +601,8 @@ static int count_request(const prov *p, const prov_request *r, char *err)
     net_reply reply;
     int rc = fetch(m, beside(m, "/tokenize"), body, &reply, &b, why);
     int n = rc == Q_OK && reply.status == 200 ? wire_count(b.p, b.len) : -1;
-    if (n >= 0)                          /* llama-server counts the texts alone; eight a message is the frame */
-        n = strstr(b.p, "\"count\"") ? n : n + 8 * (r->n_message + 1);
+    if (n >= 0)                          /* tools are counted by none; llama-server counts the texts alone; eight a message is the frame */
+        n += tools + (strstr(b.p, "\"count\"") ? 0 : 8 * (r->n_message + 1) + calls);
     if (rc == Q_OK && m->counts == COUNT_MAYBE)
         m->counts = n >= 0 ? COUNT_YES : COUNT_NO;
     free(body);

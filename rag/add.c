@@ -18,7 +18,7 @@
 
 /* CUT: by which rules texts are cut; a document of other rules is cut again when its file is added again. RACY_MS: a file
  * changed so shortly before it was taken may have been changed again within its clock's grain. */
-enum { FILE_MAX = 16 << 20, CUT = 4, RACY_MS = 2000 };
+enum { FILE_MAX = 16 << 20, CUT = 5, RACY_MS = 2000 };
 
 /* ---- one text ---- */
 static int put(mem_bulk *b, mem_document *d, const char *text, size_t n, enum rag_form form, int *chunks, char *err)
@@ -151,7 +151,21 @@ static int take_read(struct adding *a, const char *path, const mem_document *was
     }
     if (rag_child_stopped(a->child)) return Q_OK;
     int rc = rag_read_prose(path) ? take_archive(a, was, -1, b, d, &known, err) : Q_OK;
-    return rc == Q_OK && !known ? put_text(a, d, b, form, err) : rc;
+    if (rc != Q_OK || known) return rc;
+    if (!was) rag_follow_fresh(a->follow, d);
+    return put_text(a, d, b, form, err);
+}
+
+/* A file that memory knows under a name it no longer has. *is: it has the new one now. */
+static int take_renamed(struct adding *a, const mem_document *d, bool *is, char *err)
+{
+    const mem_document *k = rag_follow_left(a->follow, d, CUT);
+    *is = false;
+    if (!k) return Q_OK;
+    int rc = mem_document_renamed(a->s, k->id, d, is, err);
+    if (!*is) rag_follow_stays(a->follow, k);
+    a->p.renamed += *is;
+    return rc;
 }
 
 /* An open file is read and taken. */
@@ -170,7 +184,9 @@ static int take_open(struct adding *a, const char *path, int fd, const mem_docum
             rag_follow_unchanged(a->follow, was, d->device, d->mtime_ms);
             a->p.unchanged++;
         } else {
-            rc = take_read(a, path, was, d, &b, why, err);
+            bool renamed = false;
+            rc = was || b.len == 0 ? Q_OK : take_renamed(a, d, &renamed, err);
+            if (rc == Q_OK && !renamed) rc = take_read(a, path, was, d, &b, why, err);
         }
         if (rag_child_stopped(a->child)) *why = NULL, rc = q_fail(err, Q_CANCEL, _("stopped: what was added so far is kept"));
     }

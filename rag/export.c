@@ -146,8 +146,8 @@ char *rag_export_name(void)
     return q_printf("quorum-export-%s", day);
 }
 
-/* What an export that was killed left beside its place: NAME.PID.part. */
-static void drop_left(const char *place)
+/* What an export that was killed left beside its place: NAME.PID.part, and what it had put aside, NAME.PID.part.old. */
+static void drop_left(const char *place, const char *ending)
 {
     const char *slash = strrchr(place, '/'), *name = slash ? slash + 1 : place;
     char *folder = slash ? q_strndup(place, slash == place ? 1 : (size_t)(slash - place)) : q_strdup(".");
@@ -158,7 +158,7 @@ static void drop_left(const char *place)
         int inside;
         if (strncmp(e->d_name, name, n) != 0 || e->d_name[n] != '.') continue;
         long pid = strtol(e->d_name + n + 1, &end, 10);
-        if (pid <= 0 || strcmp(end, ".part") != 0 || kill((pid_t)pid, 0) == 0 || errno != ESRCH) continue;
+        if (pid <= 0 || strcmp(end, ending) != 0 || kill((pid_t)pid, 0) == 0 || errno != ESRCH) continue;
         char *one = q_printf("%s/%s", folder, e->d_name);
         if (only_ours(one, false, &inside)) erase(one, false);
         free(one);
@@ -451,7 +451,7 @@ int rag_export(mem_store *s, const char *path, const rag_export_opts *o, rag_exp
     l.rc = rag_export_place(path, &over, err);
     if (l.rc == Q_OK && over && !o->over) l.rc = q_fail(err, Q_RANGE, _("%s holds an earlier export: --force writes over it"), path);
     if (l.rc == Q_OK) {
-        drop_left(place);
+        drop_left(place, ".part");
         begin(&l);
         int rc = l.rc == Q_OK ? mem_export_now(s, one_row, copying, &l, &out->unread, why) : Q_OK;
         if (l.rc == Q_OK && rc != Q_OK) l.rc = q_fail(err, rc, "%s", why);
@@ -461,6 +461,7 @@ int rag_export(mem_store *s, const char *path, const rag_export_opts *o, rag_exp
         done(&l, &l.json);
         readme(&l);
         if (l.rc == Q_OK) settle(&l, place, over);
+        if (l.rc == Q_OK) drop_left(place, ".part.old");   /* not before: it may be all there is */
         if (l.rc != Q_OK) erase(l.part, false);
     }
     for (int i = 0; i < l.n; i++) free(l.v[i].title);

@@ -12,12 +12,15 @@
 
 struct folder { char *path; int64_t device; int entries; bool closed; };
 
+struct fresh { char *path, sha256[65]; int64_t device; };
+
 struct follow {
     mem_documents known;                /* by path */
     bool *seen;                         /* [known.n] */
     struct folder *folder; int n_folder, cap_folder;
     mem_seen *news; int n_news, cap_news;
     mem_seen *moved; int n_moved;       /* device: had, mtime_ms: has now; one row a disk */
+    struct fresh *fresh; int n_fresh, cap_fresh;
 };
 
 static int by_path(const void *a, const void *b)
@@ -48,6 +51,29 @@ const mem_document *rag_follow_known(struct follow *f, const char *path)
     return d;
 }
 
+/* How a file is read depends on how its name ends. */
+static const char *ending(const char *path)
+{
+    const char *name = strrchr(path, '/'), *dot = strrchr(path, '.');
+    return dot && (!name || dot > name + 1) ? dot : "";
+}
+
+const mem_document *rag_follow_left(struct follow *f, const mem_document *d, int cut)
+{
+    struct stat st;
+    for (int i = 0; i < f->known.n; i++) {
+        const mem_document *k = &f->known.v[i];
+        if (f->seen[i] || k->cut != cut || k->device != d->device || strcmp(k->sha256, d->sha256) != 0) continue;
+        if (strcmp(ending(k->path), ending(d->path)) != 0 || lstat(k->path, &st) == 0 || errno != ENOENT) continue;
+        f->seen[i] = true;
+        f->known.v[i].gone_ms = 0;                          /* it is no one that came back under its name */
+        return k;
+    }
+    return NULL;
+}
+
+void rag_follow_stays(struct follow *f, const mem_document *d) { f->seen[d - f->known.v] = false; }
+
 void rag_follow_entry(struct follow *f, const struct walk_entry *e)
 {
     if (e->what != WALK_FOLDER && e->what != WALK_CLOSED) return;
@@ -67,17 +93,81 @@ int64_t rag_disk_of(const char *path, const struct stat *st)
     return disk;
 }
 
+static void fresh(struct follow *f, const mem_document *d, int64_t device)
+{
+    if (f->n_fresh == f->cap_fresh) f->fresh = q_realloc(f->fresh, sizeof *f->fresh * (size_t)(f->cap_fresh = f->cap_fresh ? f->cap_fresh * 2 : 16));
+    struct fresh *x = &f->fresh[f->n_fresh++];
+    *x = (struct fresh){.path = q_strdup(d->path), .device = device};
+    memcpy(x->sha256, d->sha256, sizeof x->sha256);
+}
+
+void rag_follow_fresh(struct follow *f, const mem_document *d) { fresh(f, d, d->device); }
+
 void rag_follow_unchanged(struct follow *f, const mem_document *d, int64_t now, int64_t mtime_ms)
 {
     if (!d->gone_ms && d->device == now && d->mtime_ms == mtime_ms) return;
     if (f->n_news == f->cap_news) f->news = q_realloc(f->news, sizeof *f->news * (size_t)(f->cap_news = f->cap_news ? f->cap_news * 2 : 16));
     f->news[f->n_news++] = (mem_seen){d->id, mtime_ms, now};
+    if (d->gone_ms) fresh(f, d, now);
     /* the numbers of disks may change from one start of the machine to the next: files that are there tell how */
     int i = 0;
     while (i < f->n_moved && f->moved[i].device != d->device) i++;
     if (i < f->n_moved) return;
     f->moved = q_realloc(f->moved, sizeof *f->moved * (size_t)(f->n_moved + 1));
     f->moved[f->n_moved++] = (mem_seen){.device = d->device, .mtime_ms = now};
+}
+
+static int by_sum(const void *a, const void *b) { return strcmp(((const struct fresh *)a)->sha256, ((const struct fresh *)b)->sha256); }
+
+static bool is_no_more(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) != 0 && errno == ENOENT;
+}
+
+/* The folder that became another one: what of an old path is not at the end of the new one too. NULL: it is there, or was no folder. */
+static char *old_root(const char *old, const char *new)
+{
+    size_t i = strlen(old), k = strlen(new), cut = i;
+    while (i && k && old[i - 1] == new[k - 1]) {
+        i--, k--;
+        if (old[i] == '/') cut = i;
+    }
+    char *root = cut && cut < strlen(old) ? q_strndup(old, cut) : NULL;
+    if (root && is_no_more(root)) return root;
+    free(root);
+    return NULL;
+}
+
+/* Texts that came were known under other paths, which are no more: a folder that was renamed would be fed twice, and what it said before beside
+ * what it says now. Where the disk is another one it may only be away, and nothing is marked. */
+static int moved_here(struct follow *f, mem_store *s, rag_progress *p, char *err)
+{
+    mem_documents all = {0};
+    char *root = NULL;
+    int n = 0;
+    int rc = f->n_fresh ? mem_document_list(s, &all, err) : Q_OK;
+    int64_t *gone = q_alloc(sizeof *gone * (size_t)(all.n + 1)), device = 0;
+    if (f->n_fresh) qsort(f->fresh, (size_t)f->n_fresh, sizeof *f->fresh, by_sum);
+    for (int look = 0; look < 2; look++)                /* the texts that came; then what lay beside them in the folder that is no more */
+        for (int i = 0; i < all.n && (look == 0 || root); i++) {
+            mem_document *d = &all.v[i];
+            struct fresh key, *x = &key;
+            if (d->trust != MEM_TRUST_OWN || d->gone_ms || !d->device) continue;
+            memcpy(key.sha256, d->sha256, sizeof key.sha256);
+            if (look == 0) x = bsearch(&key, f->fresh, (size_t)f->n_fresh, sizeof *f->fresh, by_sum);
+            bool here = look == 0 ? x && x->device == d->device : d->device == device && rag_inside(root, d->path);
+            if (!here || !is_no_more(d->path)) continue;
+            if (look == 0 && !root && (root = old_root(d->path, x->path)) != NULL) device = d->device;
+            gone[n++] = d->id;
+            d->gone_ms = 1;
+        }
+    if (rc == Q_OK && n) rc = mem_documents_gone(s, gone, n, err);
+    if (rc == Q_OK) p->gone += n;
+    free(root);
+    free(gone);
+    mem_documents_free(&all);
+    return rc;
 }
 
 static int by_folder(const void *a, const void *b)
@@ -139,7 +229,7 @@ int rag_follow_end(struct follow *f, mem_store *s, bool whole, rag_progress *p, 
     if (rc == Q_OK && n) rc = mem_documents_gone(s, gone, n, err);
     if (rc == Q_OK) p->gone = n;
     free(gone);
-    return rc;
+    return rc == Q_OK ? moved_here(f, s, p, err) : rc;
 }
 
 void rag_follow_free(struct follow *f)
@@ -150,6 +240,8 @@ void rag_follow_free(struct follow *f)
     free(f->folder);
     free(f->news);
     free(f->moved);
+    for (int i = 0; i < f->n_fresh; i++) free(f->fresh[i].path);
+    free(f->fresh);
     free(f->seen);
     free(f);
 }

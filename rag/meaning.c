@@ -4,6 +4,7 @@
 #include "rag/meaning.h"
 
 #include "base/say.h"
+#include "rag/query.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 
 enum { HEAD = 500, TAIL = 1000 };           /* bytes of a question that are embedded */
+static const double SPREAD = .25;           /* so far apart multilingual-e5-small's vectors lie in a memory of one language, or less */
 static const double PLACES = 60;            /* Cormack, Clarke & Büttcher, 2009 */
 
 /* Of a long question its start and its end; before it what it points back to. malloc'ed. */
@@ -131,7 +133,8 @@ static void weigh(struct gathering *g, const rag_config *c, const rag_near_hits 
             if (h->v[k].kind == x->m.kind && h->v[k].id == x->m.id) score = h->v[k].score;
         if (isnan(score)) continue;
         x->sides.near = nearness(h, x->m.kind, score);
-        x->sides.margin = (score - h->mean) / h->scale;
+        bool other = rag_cyrillic(x->m.text) != g->ru;
+        x->sides.margin = (score - h->mean + (other ? h->foreign[x->m.kind][g->ru] : 0)) / fmax(h->scale, h->spread / SPREAD);
         x->sides.share = x->m.kind == MEM_CHAT ? c->near_chats : c->near_documents;
     }
 }

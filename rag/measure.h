@@ -39,7 +39,7 @@ struct rag_sides {
     double second;                      /* of a second look; a search gives none, and no weight to it */
     double share;                       /* how much near weighs, words the rest; 0: it has no vector, or meaning was not asked */
     double margin;                      /* how much nearer than the mean of all; 0 likewise */
-    bool model;                         /* a model said it: weaker than a person's own words */
+    bool model, manual;                 /* a model said it, or it is of quorum's manual: weaker than a person's own words */
 };
 double rag_found(const struct rag_sides *);     /* words and near alone, 0..1 */
 double rag_fuse(const struct rag_sides *);

@@ -15,13 +15,13 @@
 #include <string.h>
 
 enum { BLOCK = 256, STEP = 32, AROUND_MAX = 64, ROUNDS = 4, EXACT_ROWS = 512 };
-static const double MEAN = .5;
+static const double MEAN = .5, SURE = .5;        /* SURE: of what twelve short texts of a language say */
 
 struct rag_near {
     mem_store *s;
     rag_embedder e;
     pthread_mutex_t asking;             /* the embedder takes one question at a time */
-    double scale;                       /* the model's, under the same; 0: not measured yet */
+    double scale; float *tongue;        /* rag/scale.h, under the same; 0: not measured yet */
     _Atomic int64_t embedder;           /* in the store; 0: not looked for yet */
     pthread_rwlock_t shelves;           /* guards all below */
     int64_t of, puts, drops, after;     /* what the shelves hold, and of which model there */
@@ -31,7 +31,7 @@ struct rag_near {
 rag_near *rag_near_new(mem_store *s, const rag_embedder *e)
 {
     rag_near *x = q_alloc(sizeof *x);
-    *x = (rag_near){.s = s, .e = *e, .puts = -1};
+    *x = (rag_near){.s = s, .e = *e, .puts = -1, .tongue = q_alloc(sizeof(float) * 2 * (size_t)e->dim)};
     pthread_mutex_init(&x->asking, NULL);
     pthread_rwlock_init(&x->shelves, NULL);
     for (int k = 0; k < 2; k++) shelf_open(&x->shelf[k], e->dim, k == MEM_CHAT);
@@ -44,6 +44,7 @@ void rag_near_free(rag_near *x)
     for (int k = 0; k < 2; k++) shelf_close(&x->shelf[k]);
     pthread_mutex_destroy(&x->asking);
     pthread_rwlock_destroy(&x->shelves);
+    free(x->tongue);
     free(x);
 }
 
@@ -183,7 +184,7 @@ static void scan(const struct shelf *f, const double *q, int64_t except, struct 
 }
 
 /* ---- deciding ---- */
-struct asking { const float *q; int64_t except; rag_near_hit *also; int n_also; };
+struct asking { const float *q; const float *tongue; /* rag/scale.h, or NULL */ int64_t except; rag_near_hit *also; int n_also; };
 /* Exact vectors of passages, each once, in the order of their ids. */
 struct exact { int64_t *id; int n; float *row; bool *has; };
 /* What a passage's score is made of: of a turn its own vector and those around it. n 0: there is no such turn. */
@@ -291,7 +292,26 @@ static int mean_of(rag_near *x, enum mem_kind k, double *mean, char *err)
     return Q_OK;
 }
 
-static int find_kind(rag_near *x, enum mem_kind k, const struct asking *a, double *sum, rag_near_hits *out, char *err)
+struct sum { double all, apart; };
+
+/* A question lies nearer to all that is in its letters. How much, the means of texts tell that the model was tried on; and how much of that is in the
+ * mean of all of a kind, whether that lies at the one or at the other: a passage in other letters is short of so much. */
+static void foreign(const rag_near *x, enum mem_kind k, const float *tongue, const double *mean, const double *from, rag_near_hits *out)
+{
+    double across = 0, along = 0, nearer = 0;
+    int dim = x->e.dim;
+    for (int j = 0; j < dim; j++) {
+        double u = (double)tongue[j] - (double)tongue[dim + j];
+        across += u * u;
+        along += u * (mean[j] - (double)tongue[dim + j]);
+        nearer += u * from[j];
+    }
+    double latin = across > 0 ? fmin(fmax(along / across, 0), 1) : 0;
+    out->foreign[k][0] = fmax(SURE * latin * nearer, 0);
+    out->foreign[k][1] = fmax(SURE * (1 - latin) * -nearer, 0);
+}
+
+static int find_kind(rag_near *x, enum mem_kind k, const struct asking *a, struct sum *sum, rag_near_hits *out, char *err)
 {
     int dim = x->e.dim;
     double *mean = q_alloc(sizeof *mean * (size_t)dim), *from = q_alloc(sizeof *from * (size_t)dim);
@@ -301,8 +321,13 @@ static int find_kind(rag_near *x, enum mem_kind k, const struct asking *a, doubl
     for (int j = 0; j < dim; j++) from[j] = (double)a->q[j] - MEAN * mean[j];       /* q·v - .5 m·v is (q - .5 m)·v */
     if (rc == Q_OK) scan(&x->shelf[k], from, k == MEM_CHAT ? a->except : 0, h);
     if (rc == Q_OK) rc = decide(x, k, from, h, a, out, err);
-    for (int j = 0; j < dim; j++) out->mean_of[k] += from[j] * mean[j];
-    *sum += out->mean_of[k] * x->shelf[k].n;
+    sum->apart += x->shelf[k].n;
+    for (int j = 0; j < dim; j++) {
+        out->mean_of[k] += from[j] * mean[j];
+        sum->apart -= mean[j] * mean[j] * x->shelf[k].n;
+    }
+    if (a->tongue) foreign(x, k, a->tongue, mean, from, out);
+    sum->all += out->mean_of[k] * x->shelf[k].n;
     out->of += x->shelf[k].n;
     free(mean);
     free(from);
@@ -312,7 +337,7 @@ static int find_kind(rag_near *x, enum mem_kind k, const struct asking *a, doubl
 
 static int look(rag_near *x, const struct asking *a, bool chats, rag_near_hits *out, char *err)
 {
-    double sum = 0;
+    struct sum sum = {0};
     for (int j = 0; j < x->e.dim; j++)
         if (!isfinite(a->q[j])) return q_fail(err, Q_RANGE, _("the embedding model gave numbers that are none for this question: it is searched by words alone"));
     out->v = q_alloc(sizeof *out->v * 2 * RAG_NEAR_BEST);
@@ -327,7 +352,9 @@ static int look(rag_near *x, const struct asking *a, bool chats, rag_near_hits *
         return rc;
     }
     if (out->n) qsort(out->v, (size_t)out->n, sizeof *out->v, by_score);
-    out->mean = out->of ? sum / (double)out->of : 0;
+    double n = out->of ? (double)out->of : 1;
+    out->mean = sum.all / n;
+    out->spread = sum.apart / n;
     out->max = out->n ? out->v[0].score : 0;
     return Q_OK;
 }
@@ -346,10 +373,10 @@ int rag_near_ask(rag_near *x, const char *question, int64_t except, bool chats, 
     size_t len = strlen(question);
     pthread_mutex_lock(&x->asking);
     int rc = x->e.embed(x->e.user, true, &question, &len, 1, q, err);
-    if (rc == Q_OK && x->scale <= 0) rc = rag_scale_of(&x->e, &x->scale, err);
+    if (rc == Q_OK && x->scale <= 0) rc = rag_scale_of(&x->e, &x->scale, x->tongue, err);
     double scale = x->scale;
     pthread_mutex_unlock(&x->asking);
-    if (rc == Q_OK) rc = look(x, &(struct asking){q, except, also, n_also}, chats, out, err);
+    if (rc == Q_OK) rc = look(x, &(struct asking){q, x->tongue, except, also, n_also}, chats, out, err);
     if (rc == Q_OK) out->scale = scale;
     free(q);
     return rc;

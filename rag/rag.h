@@ -23,15 +23,15 @@
  *     One everyday word gives .25, one word rare in memory .7. Of a fact that a person wanted remembered (m + 8): .4 and .8.
  *     What stands around a turn of a talk speaks for it too: rag/rank.c says how much.
  *   meaning, where an embedder is asked = 1 / (1 + 7/3 exp((t - m) / .02)): m is how much nearer the passage lies to the question than
- *     the mean of all (over the scale of the model, 1 for multilingual-e5-small), t = .135, or .105 where one is
- *     Cyrillic and the other is not, less .02 for the heaviest question: .3 at t.
+ *     the mean of all (over the scale of the model, 1 for multilingual-e5-small, or over what the vectors lie apart / .25 where that is more), t = .135, or .105 where one is
+ *     Cyrillic and the other is not (and m is more by half of what the question lies nearer to all in its own letters, by their share), less .02 for the heaviest question: .3 at t.
  *   match = 0.8 + 0.2 * how it stands beside the best of this search, by which passages are ordered:
  *     bm25 / best bm25 (with memory.fusion ranks (1 + 60) / (its place + 60) among those with a word, Cormack and others, 2009; of meaning
  *     likewise its place among those with a vector), of which memory.near.* is replaced by how near it lies in meaning between the mean of its kind (0) and the
  *     nearest (1), + .1 if the question names just who said it + .5 if it names somebody who takes
  *     part in the talk + .45 of what names it (rag/links.c) + in mode graph
  *     .4 of what it is associated with by names (rag/graph.h), all of that
- *     * .7 for what a model said, over the best such sum of what none said (where there is some; at most 1).
+ *     * .7 for what a model said and for quorum's manual, over the best such sum of what none said (where there is some; at most 1).
  *   a second look (memory.rerank), where the loaded model judged a passage with the likelihood y that it helps to answer: match is
  *     0.8 + 0.2 * (what it stands for above + y) / 2, by which those stand that were judged, before those that were not.
  * What a model wrote stands behind all else, whatever its score, and is fed where memory.answers is on or it is pinned. */
@@ -110,6 +110,8 @@ typedef struct rag_near_hits {
     rag_near_hit *v; int n;             /* the best RAG_NEAR_BEST of each kind, exact, best first */
     double mean, max;                   /* of the scores of all that was looked through; 0 where there was nothing */
     double mean_of[2];                  /* of those of each kind */
+    double foreign[2][2];               /* of a passage of that kind in other letters than a question in Latin ones, in Cyrillic ones: how much it is short of */
+    double spread;                      /* 1 - m·m, of the kinds' by how many there are: how far all lies apart */
     double scale;                       /* the model's: how far apart it puts what has nothing to do with one another, beside multilingual-e5-small; 0: not measured */
     int64_t of;                         /* how many that was */
 } rag_near_hits;
@@ -361,6 +363,7 @@ typedef struct rag_skip {               /* why files were passed over, once a re
 typedef struct rag_progress {
     const char *path;                   /* the file at hand */
     int seen, added, unchanged, skipped, chunks;
+    int renamed;                        /* documents whose file has another name now */
     int gone, back, kept;               /* documents whose file is missed from now on; that are there again; not found, but nobody can say */
     const char *note;                   /* why this file was skipped, or NULL */
     rag_skip skip[RAG_SKIPS]; int n_skip;   /* the last row takes what finds no other */

@@ -34,7 +34,16 @@ static double apart(const float *v, int dim)
     return sum / (TEXTS * (TEXTS - 1) / 2);
 }
 
-int rag_scale_of(const rag_embedder *e, double *scale, char *err)
+static void mean_of(const float *v, int dim, float *mean)
+{
+    for (int k = 0; k < dim; k++) {
+        double sum = 0;
+        for (int i = 0; i < TEXTS; i++) sum += (double)v[i * dim + k];
+        mean[k] = (float)(sum / TEXTS);
+    }
+}
+
+int rag_scale_of(const rag_embedder *e, double *scale, float *tongue, char *err)
 {
     float *v = q_alloc(sizeof *v * (size_t)e->dim * TEXTS);
     size_t len[TEXTS];
@@ -44,6 +53,7 @@ int rag_scale_of(const rag_embedder *e, double *scale, char *err)
         for (int i = 0; i < TEXTS; i++) len[i] = strlen(texts[l][i]);
         rc = e->embed(e->user, false, texts[l], len, TEXTS, v, err);
         double x = rc == Q_OK ? apart(v, e->dim) / E5[l] : 0;
+        if (rc == Q_OK) mean_of(v, e->dim, tongue + l * e->dim);
         if (isfinite(x)) *scale = fmax(*scale, x);
     }
     free(v);

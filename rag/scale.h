@@ -4,7 +4,8 @@
 
 #include "rag/rag.h"
 
-/* Beside multilingual-e5-small, whose scale is 1: margins of nearness over it mean the same of every model. Embeds 24 short texts. */
-int rag_scale_of(const rag_embedder *, double *scale, char *err);
+/* Beside multilingual-e5-small, whose scale is 1: margins of nearness over it mean the same of every model. tongue [2][dim]: the means of
+ * texts that are in Latin letters and in Cyrillic ones. Embeds 24 short texts. */
+int rag_scale_of(const rag_embedder *, double *scale, float *tongue, char *err);
 
 #endif

@@ -171,6 +171,7 @@ static int find(mem_store *s, const rag_config *c, const struct rag_query *q, co
     q->r->v = q_alloc(sizeof *q->r->v * (size_t)(g->n + 1));
     for (int i = 0; i < g->n; i++) {
         g->v[i].sides.model = g->v[i].m.trust == MEM_TRUST_MODEL;
+        g->v[i].sides.manual = g->v[i].m.trust == MEM_TRUST_MANUAL;
         double *most = &best[!g->v[i].sides.model];
         *most = fmax(*most, rag_fuse(&g->v[i].sides));
     }

@@ -70,7 +70,7 @@ double rag_fuse(const struct rag_sides *s)
 {
     double sum = rag_found(s);
     for (int i = SPEAKER; i < SIDES; i++) sum += weight[i] * sides[i].of(s);
-    return s->model ? sum * MODEL : sum;
+    return s->model || s->manual ? sum * MODEL : sum;
 }
 
 bool rag_judged(const rag_passage *p) { return p->side[SECOND] > 0; }

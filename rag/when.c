@@ -216,7 +216,8 @@ static const char said_i[] = "said|told|mentioned|asked|wrote|written|promised",
 static const char said_you[] = "said|told|mentioned|answered|replied|recommended|suggested|advised|wrote|proposed",
                   say_you[] = "say|tell|mention|answer|reply|recommend|suggest|advise|write|propose|said|told|mentioned|answered|replied|recommended|suggested|advised|proposed|written";
 static const char said_we[] = "talked|discussed|spoke|said|talking|discussing", say_we[] = "talk|discuss|speak|say|talked|discussed|spoken|said|talking|discussing";
-static const char ru_i[] = "говорил|говорила|сказал|сказала|рассказывал|рассказывала|рассказал|рассказала|упоминал|упоминала|упомянул|упомянула|спрашивал|спрашивала|спросил|спросила|писал|писала|написал|написала|обещал|обещала";
+static const char ru_i[] = "говорил|говорила|сказал|сказала|рассказывал|рассказывала|рассказал|рассказала|упоминал|упоминала|"
+                           "упомянул|упомянула|спрашивал|спрашивала|спросил|спросила|писал|писала|написал|написала|обещал|обещала";
 static const char ru_you[] = "говорил|говорила|говорили|сказал|сказала|сказали|рассказывал|рассказывала|рассказал|рассказала|рассказали|упоминал|упоминала|ответил|ответила|ответили|отвечал|отвечала|отвечали|"
                              "советовал|советовала|советовали|посоветовал|посоветовала|посоветовали|предлагал|предлагала|предлагали|предложил|предложила|предложили|рекомендовал|рекомендовала|порекомендовал|"
                              "порекомендовала|писал|писала|писали|написал|написала|написали";
@@ -227,7 +228,8 @@ static const struct speaker { const char *who, *past, *after; enum when_who mean
     {"я", ru_i, ru_i, WHEN_PERSON, true}, {"ты|вы", ru_you, ru_you, WHEN_MODEL, true}, {"мы", ru_we, ru_we, WHEN_ANYBODY, true},
 };
 static const char asking[] = "ask|asked|спрашивал|спрашивала|спросил|спросила", writing[] = "write|wrote|written|писал|писала|написал|написала";
-static const char questions[] = "what|when|where|who|which|how|did|have|had|why|remind|recall|find|show|что|когда|где|кто|какой|какая|какое|какие|какую|как|сколько|почему|куда|напомни|напомните|вспомни|найди|покажи|о|об|про|чем";
+static const char questions[] = "what|when|where|who|which|how|did|have|had|why|remind|recall|find|show|"
+                                "что|когда|где|кто|какой|какая|какое|какие|какую|как|сколько|почему|куда|напомни|напомните|вспомни|найди|покажи|о|об|про|чем";
 enum { REACH = 3 };                      /* words between who and verb, and one more */
 
 static bool auxiliary(const struct text *t, int at) { return at > 0 && among("did|have|had|didn't|haven't", t->v[at - 1].w); }

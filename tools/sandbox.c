@@ -272,7 +272,9 @@ int sandbox_find(enum sandbox_kind best, sandbox *out, char *err)
     out->kind = SANDBOX_BWRAP;
     if (best >= SANDBOX_BWRAP && !out->bwrap) q_fail(out->why, Q_ERR, _("bubblewrap is not installed (apt install bubblewrap)"));
     else if (best >= SANDBOX_BWRAP && works(out, why)) return Q_OK;
-    else if (best >= SANDBOX_BWRAP) q_fail(out->why, Q_ERR, _("bubblewrap may not make namespaces here (%.200s); a system that forbids them to programs of a person can allow them to bwrap by a profile of AppArmor"), why);
+    else if (best >= SANDBOX_BWRAP)
+        q_fail(out->why, Q_ERR,
+               _("bubblewrap may not make namespaces here (%.200s); a system that forbids them to programs of a person can allow them to bwrap by a profile of AppArmor"), why);
     out->kind = SANDBOX_LANDLOCK;
     if (best >= SANDBOX_LANDLOCK && out->abi >= LANDLOCK_LEAST && works(out, why)) return Q_OK;
     out->kind = SANDBOX_NONE;

@@ -14,7 +14,8 @@
 
 /* Those of place.c's `guarded` that somebody obeys unasked where a project lies; a folder is read-only as a whole, and only then kept. */
 static const char *const TOP[] = { ".bashrc", ".bash_aliases", ".bash_profile", ".bash_login", ".bash_logout", ".profile", ".zshrc", ".zshenv", ".zprofile", ".zlogin",
-                                   ".zlogout", ".kshrc", ".cshrc", ".tcshrc", ".login", ".inputrc", ".gitconfig", ".gitmodules", ".envrc", ".vimrc", ".exrc", ".nvimrc", ".gdbinit", ".lldbinit", ".netrc", ".pam_environment",
+                                   ".zlogout", ".kshrc", ".cshrc", ".tcshrc", ".login", ".inputrc", ".gitconfig", ".gitmodules", ".envrc", ".vimrc", ".exrc", ".nvimrc",
+                                   ".gdbinit", ".lldbinit", ".netrc", ".pam_environment",
                                    ".xprofile", ".xsessionrc", ".tmux.conf", ".npmrc", ".yarnrc", ".mcp.json", ".curlrc", ".wgetrc", ".direnvrc",
                                    ".husky", ".githooks", ".vscode", ".idea", ".devcontainer" };
 static const char *const IN_GIT[] = { "config", "config.worktree", "commondir", "info/attributes" };

@@ -102,7 +102,8 @@ static void passages(const agt_retrieval *v)
         return;
     }
     for (int i = 0; i < v->n && v->p[i].number; i++)
-        q_say(stdout, "[%d] %s%s%s%s%s%s %s   ", v->p[i].number, v->p[i].away ? "(" : v->p[i].missing ? _("(no file now) ") : "", v->p[i].away ? v->p[i].away : "", v->p[i].away ? ") " : "", v->p[i].source, *v->p[i].heading ? " § " : "", v->p[i].heading, v->p[i].shown);
+        q_say(stdout, "[%d] %s%s%s%s%s%s %s   ", v->p[i].number,
+              v->p[i].away ? "(" : v->p[i].missing ? _("(no file now) ") : "", v->p[i].away ? v->p[i].away : "", v->p[i].away ? ") " : "", v->p[i].source, *v->p[i].heading ? " § " : "", v->p[i].heading, v->p[i].shown);
     q_say(stdout, _("     %d fed, %d tok · /why"), v->fed, v->fed_tokens);
     q_say(stdout, "\n");
 }

@@ -19,11 +19,40 @@ static const struct { const char *type, *member; bool seen; } kinds[] = {
     {"reasoning_recap", "content", false}, {"system_error", "text", false}, {"thoughts", NULL, false},
 };
 
+/* Marks in private characters: U+E200 kind U+E202 what U+E202 what U+E201. A citation says nothing (its numbers are of a search that is over);
+ * of a name that was looked up its words are text; of what is not known yet the words are kept. U+E203 and U+E204 are about a cited sentence. */
+static const char mark_begin[] = "\uE200", mark_end[] = "\uE201", mark_part[] = "\uE202";
+enum { MARK = 3 };
+
+static void one_mark(q_buf *b, const char *p, size_t n)
+{
+    const char *end = p + n, *what = memmem(p, n, mark_part, MARK);
+    size_t kind = what ? (size_t)(what - p) : n;
+    if ((kind == 4 && memcmp(p, "cite", 4) == 0) || (kind == 8 && memcmp(p, "filecite", 8) == 0)) return;
+    for (const char *w = what ? what + MARK : p, *next; w && w < end; w = next ? next + MARK : NULL) {
+        next = memmem(w, (size_t)(end - w), mark_part, MARK);
+        size_t len = (size_t)((next ? next : end) - w);
+        cJSON *o = cJSON_ParseWithLength(w, len);
+        const cJSON *name = cJSON_IsArray(o) ? cJSON_GetArrayItem(o, 1) : NULL;
+        if (cJSON_IsString(name)) q_buf_puts(b, name->valuestring);
+        else q_buf_add(b, w, len);
+        if (next) q_buf_putc(b, ' ');
+        cJSON_Delete(o);
+    }
+}
+
 static void put(q_buf *b, const char *text)
 {
     if (!text || !*text) return;
     if (b->len) q_buf_puts(b, "\n\n");
-    q_buf_puts(b, text);
+    for (const char *p = text; *p;) {
+        const char *end = strncmp(p, mark_begin, MARK) == 0 ? strstr(p, mark_end) : NULL;
+        if (end) {
+            one_mark(b, p + MARK, (size_t)(end - p - MARK));
+            p = end + MARK;
+        } else if (strncmp(p, "\uE203", MARK) == 0 || strncmp(p, "\uE204", MARK) == 0) p += MARK;
+        else q_buf_putc(b, *p++);
+    }
 }
 
 /* One part of a text: words, a picture's place, what was heard. False: it is nothing of the kind. */

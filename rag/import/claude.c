@@ -14,7 +14,35 @@ static void attached(const cJSON *m, q_buf *b)
     if (!cJSON_IsArray(list)) return;
     cJSON_ArrayForEach(x, list) {
         const char *name = js_text(x, "file_name"), *text = js_text(x, "extracted_content");
-        if (text && *text) q_buf_printf(b, "%s[%s]\n%s", b->len ? "\n\n" : "", name ? name : "", text);
+        if (!text || !*text) continue;
+        if (b->len) q_buf_puts(b, "\n\n");
+        if (name && *name) q_buf_printf(b, "[%s]\n", name);     /* what was pasted has none */
+        q_buf_puts(b, text);
+    }
+}
+
+/* A model's calls of tools (what it wrote into a document among them) and what came of them: kept, not shown. */
+static void calls(const cJSON *m, const char *id, const char *before, chat *out)
+{
+    const cJSON *list = js_of(m, "content"), *x;
+    int n = 0;
+    if (!cJSON_IsArray(list)) return;
+    cJSON_ArrayForEach(x, list) {
+        const char *type = js_text(x, "type");
+        bool call = type && strcmp(type, "tool_use") == 0, result = type && strcmp(type, "tool_result") == 0;
+        q_buf text = {0};
+        char *input = call ? cJSON_PrintUnformatted(js_of(x, "input")) : NULL, *name = q_printf("%s %d", id, n);
+        if (input) q_buf_puts(&text, input);
+        if (result) js_content(js_of(x, "content"), "text", &text);
+        if (text.len) {
+            chat_message *k = rag_chat_add(out, name, before, call ? MEM_ASSISTANT : MEM_TOOL, CHAT_HIDDEN, text.p);
+            k->ms = js_date(m, "created_at");
+            rag_chat_author(k, js_text(x, "name"));
+            n++;
+        }
+        cJSON_free(input);
+        free(name);
+        q_buf_free(&text);
     }
 }
 
@@ -37,6 +65,7 @@ static void message(const cJSON *m, const char *before, char name[33], chat *out
         rag_chat_name(before, role, text.p, name);
         id = name;
     }
+    calls(m, id, under && *under ? under : before, out);
     chat_message *x = rag_chat_add(out, id, under && *under ? under : before, role, text.len && role != MEM_TOOL ? CHAT_SEEN : CHAT_HIDDEN, text.p);
     x->ms = js_date(m, "created_at");
     if (thinking.len) rag_chat_say(&x->thinking, thinking.p);

@@ -55,8 +55,7 @@ static void chunk_seed(fuzz_rng *r, q_buf *b)
     static const char *const chunk[] = {
         "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hello\",\"reasoning_content\":\"hm\"},\"finish_reason\":null,\"logprobs\":{\"content\":[{\"token\":\"He\",\"logprob\":-0.5,\"bytes\":[72,101]}]}}]}",
         "{\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":1,\"id\":\"x\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":1}\"}}]},\"finish_reason\":\"tool_calls\"}]}",
-        "{\"choices\":[{\"message\":{\"content\":\"All\",\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":{\"a\":[1,2]}}}]},\"token_ids\":[1,2,3],\"routed_experts\":[[[1,2]]]}],\"prompt_token_ids\":[4,5],"
-        "\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":3,\"prompt_tokens_details\":{\"cached_tokens\":2}}}",
+        "{\"choices\":[{\"message\":{\"content\":\"All\",\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":{\"a\":[1,2]}}}]},\"token_ids\":[1,2,3],\"routed_experts\":[[[1,2]]]}],\"prompt_token_ids\":[4,5],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":3,\"prompt_tokens_details\":{\"cached_tokens\":2}}}",
         "{\"error\":{\"message\":\"no\",\"code\":500}}", "{\"object\":\"error\",\"message\":\"no\"}", "{\"detail\":\"Not Found\"}", "{\"sglext\":{\"routed_experts\":\"AAAA\"}}",
         "{\"data\":[{\"id\":\"m\",\"max_model_len\":4096},{\"id\":\"n\",\"owned_by\":\"llamacpp\",\"meta\":{\"n_ctx_train\":2048}}]}", "{\"count\":7,\"tokens\":[1,2]}",
         "{\"default_generation_settings\":{\"n_ctx\":4096}}" };

@@ -278,8 +278,25 @@ static void a_fact_is_fed_to_its_question_and_to_no_other(void)
     mem_close(s);
 }
 
+/* The manual's own pages, which have a word of everything, stand behind a person's note that says less of it in words but is theirs. */
+static void the_manual_stands_behind_notes(void)
+{
+    mem_store *s = open_new();
+    rag_config c = rag_config_default();
+    rag_result *r;
+    int64_t id;
+    static const char page[] = "# Screen\n\nThe kestrel theme: a belfry of colours, where rows nest.\n", own[] = "# Birds\n\nThe kestrel sat in the belfry for an hour, no nest was there, so we all went home and came again on Sunday.\n";
+    OK(rag_add_text(s, "manual:en", "manual", MEM_TRUST_MANUAL, page, sizeof page - 1, &id, err));
+    OK(rag_add_text(s, "birds.md", "birds.md", MEM_TRUST_OWN, own, sizeof own - 1, &id, err));
+    OK(rag_search(s, &c, asked, NULL, &r, err));
+    CHECK_MSG(r->n == 2 && r->v[0].trust == MEM_TRUST_OWN && r->v[0].match == 1 && r->v[1].match < 1, "%d, %s", r->n, r->n ? r->v[0].label : "");
+    rag_result_free(r);
+    mem_close(s);
+}
+
 int main(void)
 {
+    RUN(the_manual_stands_behind_notes);
     RUN(a_fact_is_fed_to_its_question_and_to_no_other);
     RUN(near_duplicates_are_folded);
     RUN(short_texts_repeat_only_whole);

@@ -278,9 +278,11 @@ static void what_a_killed_one_left_goes(void)
     OK(q_write_file_atomic(file("late.999999999.part/README.md"), "x", 1, err));
     CHECK_INT(mkdir(file("late.999999998.part"), 0700), 0);
     OK(q_write_file_atomic(file("late.999999998.part/letter"), "x", 1, err));
+    CHECK_INT(mkdir(file("late.999999999.part.old"), 0700), 0);
+    OK(q_write_file_atomic(file("late.999999999.part.old/README.md"), "x", 1, err));
     CHECK_INT(mkdir(mine, 0700), 0);
     export(s, file("late"), false);
-    CHECK(access(file("late.999999999.part"), F_OK) != 0);
+    CHECK(access(file("late.999999999.part"), F_OK) != 0 && access(file("late.999999999.part.old"), F_OK) != 0);
     CHECK(access(file("late.999999998.part/letter"), F_OK) == 0 && access(mine, F_OK) == 0);
     mem_close(s);
     free(mine);

@@ -10,7 +10,7 @@
 enum { DIM = 256 };
 
 /* ---- the model ---- */
-struct model { rag_embedder e; int questions, fail_from; bool nan; double common; /* of each vector is the same; so many lengths of its own */ };
+struct model { rag_embedder e; int questions, fail_from; bool nan; double common, tongue; /* of each vector is the same, of each in the same letters; so many lengths of its own */ };
 
 static const char *const same[][2] = {{"собака", "dog"}, {"собаку", "dog"}, {"гнала", "chased"}, {"зайца", "hare"}, {"лугу", "meadow"}, {"hound", "dog"}, {"pursued", "chased"},
                                       {"rabbit", "hare"}, {"pasture", "meadow"}};
@@ -44,9 +44,10 @@ static int embed(void *user, bool question, const char *const *text, const size_
         mem_words(text[i], len[i], each, f);
         f[0] += .001f;                                  /* never all 0 */
         for (int j = 0; j < DIM; j++) length += (double)f[j] * (double)f[j];
-        if (m->common > 0) {
+        if (m->common + m->tongue > 0) {
             float own = (float)sqrt(length);
-            for (int j = 0; j < DIM; j++) f[j] = f[j] / own + (float)(m->common / sqrt(DIM));
+            bool ru = memchr(text[i], 0xD0, len[i]) || memchr(text[i], 0xD1, len[i]);
+            for (int j = 0; j < DIM; j++) f[j] = f[j] / own + (float)(m->common / sqrt(DIM)) + (float)((j & 1) == ru ? m->tongue / sqrt(DIM / 2) : 0);
             length = 0;
             for (int j = 0; j < DIM; j++) length += (double)f[j] * (double)f[j];
         }
@@ -337,6 +338,46 @@ static void the_threshold_means_the_same_of_every_model(void)
     for (int i = 0; i < 5; i++) CHECK_MSG(meaning[i] > .9 && other[i] < .3, "%g, %g", meaning[i], other[i]);
 }
 
+/* A model puts texts of one language together. A note in another one than the question is short of that where most of the memory is in the
+ * question's; where all is in the note's, all is as far and nothing is missing. */
+static void what_the_letters_cost_is_given_back(void)
+{
+    static const char *const q[] = {"Where was the hare on the meadow chased by a dog?", "Где собака гнала зайца по лугу?"};
+    double short_of[2][2], meaning[2] = {0};
+    for (int own = 0; own < 2; own++) {             /* the memory is in Latin letters, in Cyrillic ones */
+        struct model m = model();
+        m.tongue = 1;
+        mem_store *s = NULL;
+        OK(mem_open(":memory:", &s, err));
+        for (int i = 0; i < 40; i++) {
+            char *name = q_printf("n%d", i), *text = q_printf(own ? "Слово%d рядом с вещь%d и место%d." : "Word%d stands beside thing%d and place%d.", i, i * 7, i * 3);
+            put(s, name, text);
+            free(name);
+            free(text);
+        }
+        put(s, "hare", own ? HARE : "Собака гнала зайца по лугу.");      /* in the other letters than all the rest */
+        embed_all(s, &m);
+        rag_near *near = rag_near_new(s, lend(&m));
+        for (int ru = 0; ru < 2; ru++) {
+            rag_near_hits h;
+            OK(rag_near_ask(near, q[ru], 0, true, NULL, 0, &h, err));
+            short_of[own][ru] = h.foreign[MEM_CHUNK][ru];
+            rag_near_hits_free(&h);
+        }
+        rag_result *r = asked(s, near, RAG_HYBRID, q[own]);
+        const rag_passage *p = labelled(r, "hare");
+        meaning[own] = p ? p->signal[2] : 0;
+        CHECK(p && p->fate == RAG_FED && p->rank == 1);
+        rag_result_free(r);
+        rag_near_free(near);
+        mem_close(s);
+    }
+    CHECK_MSG(short_of[0][0] > .05 && short_of[1][1] > .05, "%g, %g", short_of[0][0], short_of[1][1]);
+    CHECK_MSG(short_of[0][1] < .2 * short_of[0][0] && short_of[1][0] < .2 * short_of[1][1], "%g, %g", short_of[0][1], short_of[1][0]);
+    CHECK_MSG(meaning[0] >= .3 && meaning[1] >= .3, "%g, %g", meaning[0], meaning[1]);
+    printf("# short of %.3f and %.3f; meaning %.2f and %.2f\n", short_of[0][0], short_of[1][1], meaning[0], meaning[1]);
+}
+
 /* ---- when it is asked ---- */
 struct half { int left; };
 static bool one_batch(void *user) { return ((struct half *)user)->left-- > 0; }
@@ -512,6 +553,7 @@ int main(void)
     RUN(a_talk_about_it_alone_turns_no_order_round);
     RUN(a_models_words_stand_behind_a_persons);
     RUN(the_threshold_means_the_same_of_every_model);
+    RUN(what_the_letters_cost_is_given_back);
     RUN(places_alone_make_an_order_too);
     RUN(the_mode_says_when_meaning_is_asked);
     RUN(what_is_fed_is_numbered_by_its_score);

@@ -264,6 +264,64 @@ static void a_request_is_cancelled(void)
     play_close(ok);
 }
 
+/* ---- an answer before the question is read ---- */
+enum { EARLY = 32 << 20 };
+static int told[2];                      /* a pipe: the server may read on */
+static atomic_size_t same, other;
+
+/* Takes the line's next request by itself: answers behind its head, and reads its body only when it is told to. */
+static bool answers_early(play *p, int fd, const char *request, const char *body, int number)
+{
+    static const char end[] = "\r\n\r\n";
+    char part[65536], go;
+    play_reply(fd, 200, "text/plain", "", "first");
+    for (int at = 0; at < 4 && recv(fd, part, 1, 0) == 1;)
+        at = *part == end[at] ? at + 1 : *part == '\r';
+    play_stream(fd);
+    play_chunk(fd, "early");
+    if (read(told[0], &go, 1) != 1)
+        return false;
+    for (size_t left = EARLY; left;) {
+        ssize_t got_now = recv(fd, part, left < sizeof part ? left : sizeof part, 0);
+        if (got_now <= 0)
+            return false;
+        size_t a = 0;
+        for (ssize_t i = 0; i < got_now; i++)
+            a += part[i] == 'a';
+        atomic_fetch_add(&same, a);
+        atomic_fetch_add(&other, (size_t)got_now - a);
+        left -= (size_t)got_now;
+    }
+    play_end(fd);
+    return false;
+}
+
+static void a_body_is_the_requests_own(void)
+{
+    CHECK_INT(pipe(told), 0);
+    play *p = play_open(answers_early, NULL, NULL);
+    CHECK_INT(ask((net_request){ .url = at(p, "/x") }), Q_OK);
+    char *body = memset(q_alloc(EARLY + 1), 'a', EARLY), *url = q_strdup(at(p, "/y"));
+    net_request q = { .url = url, .body = body, .n_body = EARLY, .data = keep };
+    q_buf_clear(&got);
+    int rc = net_open(n, &q, &reply, err);
+    memset(body, 'x', EARLY);
+    free(body);
+    free(url);
+    while (rc >= 0 && !got.len && (rc = net_next(n, err)) > 0)
+        ;
+    CHECK_INT(write(told[1], "", 1), 1);
+    while (rc > 0 && (rc = net_next(n, err)) > 0)
+        ;
+    CHECK_MSG(rc == 0, "%d: %s", rc, rc < 0 ? err : "");
+    CHECK_STR(got.p, "early");
+    net_end(n);
+    play_close(p);
+    CHECK_MSG(atomic_load(&same) == EARLY && atomic_load(&other) == 0, "%zu, %zu", atomic_load(&same), atomic_load(&other));
+    close(told[0]);
+    close(told[1]);
+}
+
 /* ---- the environment's proxy ---- */
 static void proxies_are_the_environments(void)
 {
@@ -416,6 +474,7 @@ int main(void)
     RUN(what_is_too_much_is_ended);
     RUN(broken_lines_are_said);
     RUN(a_request_is_cancelled);
+    RUN(a_body_is_the_requests_own);
     RUN(proxies_are_the_environments);
     RUN(certificates_are_checked);
     RUN(events_are_told_apart);

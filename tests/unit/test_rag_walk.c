@@ -170,6 +170,37 @@ static void links_that_lead_out_are_told(void)
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) unlink(at(t[i].name));
 }
 
+static bool is_gone(mem_store *s, const char *name)
+{
+    mem_document d;
+    CHECK_INT(mem_document_by_path(s, at(name), &d, err), Q_OK);
+    bool gone = d.gone_ms != 0;
+    mem_document_free(&d);
+    return gone;
+}
+
+/* A folder under another name: what it said under the old one is not fed beside what it says now, also where that was changed meanwhile. What
+ * is still there is. */
+static void a_renamed_folder_is_one_folder(void)
+{
+    mem_store *s;
+    rag_progress p;
+    build();
+    CHECK_INT(mem_open(":memory:", &s, err), Q_OK);
+    CHECK_INT(rag_add(s, root, NULL, &p, err), Q_OK);
+    CHECK_INT(rename(at("in/sub"), at("out/other")), 0);
+    CHECK_INT(rag_add(s, at("out/other"), NULL, &p, err), Q_OK);
+    CHECK_INT(p.added, 1);
+    CHECK_INT(p.gone, 1);
+    CHECK(is_gone(s, "in/sub/c.txt") && !is_gone(s, "out/other/c.txt") && !is_gone(s, "in/a.txt"));
+    CHECK_INT(rename(root, at("new")), 0);
+    put("new/b.txt", "what was changed meanwhile");
+    CHECK_INT(rag_add(s, at("new"), NULL, &p, err), Q_OK);
+    CHECK_INT(p.gone, 3);
+    CHECK(is_gone(s, "in/a.txt") && is_gone(s, "in/b.txt") && is_gone(s, "in/tub/c.txt") && !is_gone(s, "new/b.txt") && !is_gone(s, "out/other/c.txt"));
+    mem_close(s);
+}
+
 int main(void)
 {
     if (!mkdtemp(dir)) return 1;
@@ -178,6 +209,7 @@ int main(void)
     RUN(what_is_opened_is_what_was_looked_at);
     RUN(nothing_from_outside_is_taken);
     RUN(links_that_lead_out_are_told);
+    RUN(a_renamed_folder_is_one_folder);
     char *rm = q_printf("rm -rf %s", dir);
     int rc = system(rm);
     free(rm);

@@ -553,6 +553,25 @@ static void an_old_server_is_asked_plainly(void)
     play_close(p);
 }
 
+/* A question that is refused for itself says nothing of what the server knows. */
+static void another_refusal_leaves_what_is_known(void)
+{
+    state st = { 0 };
+    play *p = play_open(serve, &st, NULL);
+    prov *m = open_at(p, "@box/tiny", "");
+    seen s = { 0 };
+    prov_result r;
+    CHECK(say(m, "too long", &s, &r) < 0 && strstr(err, "maximum context length"));
+    seen_clear(&s);
+    CHECK_INT(say(m, "plain", &s, &r), Q_OK);
+    char *last = play_last(p);
+    CHECK(strstr(last, "\"logprobs\"") && strstr(last, "\"seed\""));
+    free(last);
+    seen_clear(&s);
+    prov_close(m);
+    play_close(p);
+}
+
 static void prompts_are_counted(void)
 {
     prov_message m[] = { { .role = PROV_SYSTEM, .text = "Be brief.", .n = 9 }, { .role = PROV_USER, .text = "Hello?", .n = 6 } };
@@ -562,6 +581,10 @@ static void prompts_are_counted(void)
         play *p = play_open(serve, &st, NULL);
         prov *who = open_at(p, "@box/tiny", "");
         CHECK_INT(prov_count_request(who, &r, err), kind == 0 ? 8 + 16 + 3 + 2 : kind == 1 ? 33 : 5 + 24);
+        prov_tool tool = { "look", "looks at", "{\"type\":1}" };           /* 1, 2 and 3 tokens */
+        prov_past_call past = { 1, { "c1", "look", "{}" } };                /* 1 and 1 */
+        prov_request more = { .message = m, .n_message = 2, .tool = &tool, .n_tool = 1, .call = &past, .n_call = 1 };
+        CHECK_INT(prov_count_request(who, &more, err), (kind == 0 ? 29 + 10 : kind == 1 ? 33 : 29 + 10) + 14);
         int before = atomic_load(&p->requests);
         prov_count_request(who, &r, err);
         CHECK_INT(atomic_load(&p->requests) - before, kind > 0);
@@ -868,6 +891,7 @@ int main(void)
     RUN(faults_are_said_and_the_talk_goes_on);
     RUN(a_busy_server_is_asked_again);
     RUN(an_old_server_is_asked_plainly);
+    RUN(another_refusal_leaves_what_is_known);
     RUN(prompts_are_counted);
     RUN(it_stops);
     RUN(several_answers);

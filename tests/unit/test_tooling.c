@@ -356,6 +356,23 @@ static void results_fit_the_context(void)
     finish(&s);
 }
 
+/* What a person gave as the beginning is said once, and calls stand behind it. */
+static void an_amended_answer_calls_too(void)
+{
+    static const script_line line[] = { { "one", "It is one." }, { "read it", "Let me look. " READ }, { NULL, NULL } };
+    put("project/a.txt", "one\n");
+    open_agent(line, (opening){ .allow = "read" });
+    ask("read it");
+    done();
+    int64_t id = s.last->id;
+    seen_clear(&s);
+    agt_amend(a, id, "Let me");
+    done();
+    CHECK_STR(s.last->text, "Let me look. \n\nIt is one.");
+    CHECK(s.last->n_call == 1 && s.last->call[0].at == 13 && s.last->id != id);
+    finish(&s);
+}
+
 static void files_are_taken_back(void)
 {
     static const script_line line[] = {
@@ -472,6 +489,7 @@ int main(void)
     RUN(what_cannot_be_read_goes_back_once);
     RUN(an_answer_has_so_many_steps_and_tokens);
     RUN(results_fit_the_context);
+    RUN(an_amended_answer_calls_too);
     RUN(files_are_taken_back);
     RUN(the_person_is_asked_and_shown_the_plan);
     RUN(a_model_turns_its_own_knobs_alone);

@@ -114,7 +114,7 @@ static void what_changes_is_followed(void)
     put("notes/b.md", "# Terns\n\nTerns dive for sand eels.\n");
     CHECK(becomes("notes/b.md", 1));
     CHECK_INT(rename(at("notes/b.md"), at("notes/c.md")), 0);
-    CHECK(becomes("notes/c.md", 1) && becomes("notes/b.md", 2));
+    CHECK(becomes("notes/c.md", 1) && becomes("notes/b.md", 0));
     CHECK_INT(state("notes/a.md", &id, sha), 1);
     put("notes/a.md", "# Owls\n\nOwls hunt at dawn, too, over the ditch.\n");
     CHECK(changes("notes/a.md", sha));

@@ -58,7 +58,7 @@ void view_approve(tui_app *app)
         free(why);
     } else y++;
     for (uint32_t i = 0; i < keys.n_line && y < t.y + t.h - 1; i++) tui_lay_draw(&keys, i, g, ++y, t.x + 1, t.x + t.w - 1);
-    p->drawn = true;
+    p->drawn = p->drawn || rows >= ((int)l.n_line < 3 ? (int)l.n_line : 3);     /* what cannot be seen cannot be allowed */
     tui_lay_free(&l);
     tui_lay_free(&keys);
     free(left);

@@ -157,8 +157,10 @@ static void draw(tui_app *app, tui_box b)
     bool focused = app->go.focus == &view_energy;
     if (!agt_get_energy(app->a, e)) {
         view_caption(app, b, _("Energy"), "Ctrl-X 0", focused);
-        view_words(app, b, b.y + 1, 2, view_server(&app->seen.st) ? _("This model runs on a server: what a token costs there is not known here.") : app->seen.st.loaded ? _("Counts the model's file and measures the memory: a moment.")
-                   : _("Shows what a token costs, counted from the model's file, once a model is loaded."), S_DIM);
+        const char *say = view_server(&app->seen.st) ? _("This model runs on a server: what a token costs there is not known here.")
+            : app->seen.st.loaded ? _("Counts the model's file and measures the memory: a moment.")
+                   : _("Shows what a token costs, counted from the model's file, once a model is loaded.");
+        view_words(app, b, b.y + 1, 2, say, S_DIM);
         return;
     }
     char *cap = e->n_expert ? q_printf(_("Energy  k %d of %d"), e->k, e->n_expert) : q_strdup(_("Energy"));

@@ -78,8 +78,9 @@ put("chatgpt-twice.json", json.dumps([two[1], two[1]])[:-1] + ', {"title": "name
 
 claude = [{"uuid": "cl-1", "name": "Owls", "created_at": "2024-02-03T04:05:06.789Z", "updated_at": "2024-02-03T05:05:06+01:00", "account": {"uuid": "x"}, "chat_messages": [
     {"uuid": "m1", "text": "Where do owls sleep?", "content": [{"type": "text", "text": "Where do owls sleep?"}], "sender": "human", "created_at": "2024-02-03T04:05:07Z",
-     "attachments": [{"file_name": "owls.txt", "extracted_content": "Owls sleep in hollow trees."}], "files": []},
-    {"uuid": "m2", "text": "", "content": [{"type": "thinking", "thinking": "Hollow trees, barns."}, {"type": "text", "text": "In hollow trees."}, {"type": "tool_use", "name": "x"}],
+     "attachments": [{"file_name": "owls.txt", "extracted_content": "Owls sleep in hollow trees."}, {"file_name": "", "extracted_content": "pasted"}], "files": []},
+    {"uuid": "m2", "text": "", "content": [{"type": "thinking", "thinking": "Hollow trees, barns."}, {"type": "text", "text": "In hollow trees."}, {"type": "tool_use", "name": "x"},
+     {"type": "tool_use", "name": "artifacts", "input": {"command": "create", "content": "An essay on owls."}}, {"type": "tool_result", "name": "artifacts", "content": [{"type": "text", "text": "OK"}]}],
      "sender": "assistant", "created_at": "2024-02-03T04:05:08Z", "attachments": []},
     {"uuid": "m3", "text": "an older form", "sender": "human", "created_at": "2024-02-03T04:05:09Z", "parent_message_uuid": "m2"},
     {"uuid": "m4", "text": "another way to ask", "sender": "human", "created_at": "2024-02-03T04:05:10Z", "parent_message_uuid": "m2"},
@@ -196,7 +197,7 @@ KINDS = [node("r", None), node("s", "r", "system", ""),
          node("u1", "s", "user", "what heron is it?", 20, "multimodal_text"),
          node("c1", "u1", "assistant", '{"name": "essay", "content": "on bitterns"}', 0, "code", recipient="canmore.create_textdoc"),
          node("t1", "c1", "tool", "created"),
-         node("a1", "t1", "assistant", "A grey one."),
+         node("a1", "t1", "assistant", "A grey one, of \ue200entity\ue202[\"bird\",\"Ardea\",0]\ue201. \ue203Sure\ue204 \ue200cite\ue202turn0search1\ue201\ue200of_a_kind\ue202to come\ue202and stay\ue201 \ue200open"),
          node("u2", "a1", "user", None, 30, "multimodal_text"),
          node("u3", "u2", "user", None),
          node("u4", "u3", "user", "of a kind to come")]

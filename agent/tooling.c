@@ -149,7 +149,7 @@ static void run(doing *d)
 {
     agt *a = d->t->a;
     tool_rules now = rules(a);
-    tool_host host = { .user = d->t, .act = toolhost_act, .go = toolhost_go, .rules = &now };
+    tool_host host = { .user = d->t, .act = toolhost_act, .go = toolhost_go, .rules = &now, .denied = tool_denied };
     mem_call going = { .name = (char *)(uintptr_t)d->plan.row->name, .arguments = d->call->arguments, .result = (char[]){ "" }, .policy = d->policy, .at = (int64_t)d->t->text.len,
                        .path = (char[]){ "" } };
     agt_event e = { .kind = AGT_EV_CALL, .id = d->t->reply, .message = q_alloc(sizeof *e.message), .n_messages = 1 };

@@ -61,7 +61,7 @@ int file_read(const tool_place *p, const tool_host *h, const tool_plan *plan, to
 typedef struct listing { tool_result *out; const tool_host *host; const char *pattern; int n, refused, denied; bool full; } listing;
 
 static bool goes(const tool_host *h) { return !h || !h->go || h->go(h->user); }
-static bool denied(const tool_host *h, const char *tool, const char *path) { return h && tool_denied(h->rules, tool, path); }
+static bool denied(const tool_host *h, const char *tool, const char *path) { return h && h->denied && h->denied(h->rules, tool, path); }
 
 static int list_one(void *user, const walk_entry *e, char *err)
 {

@@ -38,7 +38,8 @@ typedef struct tool_host {              /* what the caller lends to a call; any 
     /* Does it: text for the model into out. Negative: err is what the model reads instead. args: as the schema has them. */
     int (*act)(void *user, enum tool_act, const struct cJSON *args, q_buf *out, char *err);
     bool (*go)(void *user);             /* asked between two files of a search; false: Q_CANCEL */
-    const tool_rules *rules;            /* whose "-" keeps single files out of a folder that is listed or searched */
+    const tool_rules *rules;            /* what denied (tool_denied) asks: files that a folder is listed and searched without */
+    bool (*denied)(const tool_rules *, const char *tool, const char *path);
 } tool_host;
 typedef struct tool_row {
     const char *name;

@@ -535,7 +535,7 @@ static void a_search_keeps_what_is_denied(void)
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         tool_rules r = { 0 };
         const tool_rules *set[] = { &r };
-        const tool_host host = { .rules = &r };
+        const tool_host host = { .rules = &r, .denied = tool_denied };
         tool_result out = { 0 };
         tool_plan p;
         CHECK_INT(tool_rules_add(&r, row[i].rules, err), Q_OK);

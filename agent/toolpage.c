@@ -78,6 +78,15 @@ static void rules_line(q_buf *b, cJSON *o, const char *json, const char *what, c
         q_buf_say(b, "%s: %s\n", what, rules);
 }
 
+/* Where the loaded model writes no calls: a sentence, malloc'ed; else NULL. */
+static char *speechless(agt *a)
+{
+    pthread_mutex_lock(&a->shown.mu);
+    char *say = a->shown.full_name && !a->shown.about.calls ? q_printf(_("%s writes no calls that are known here, so it is offered none: tools need another model (/model)"), a->shown.full_name) : NULL;
+    pthread_mutex_unlock(&a->shown.mu);
+    return say;
+}
+
 static void page(agt *a, const job *j)
 {
     char err[Q_ERRLEN];
@@ -95,8 +104,12 @@ static void page(agt *a, const job *j)
     cJSON *o = cJSON_CreateObject(), *list;
     q_buf_say(&b, strcmp(mode, "off") == 0 ? _("tools are off: /tools on offers the model all of them, /tools read those that change nothing\n")
                   : strcmp(mode, "read") == 0 ? _("tools that change nothing are on: /tools on offers all, /tools off none\n") : _("tools are on: /tools off takes them away\n"));
+    char *mute = speechless(a);
+    if (mute && strcmp(mode, "off") != 0)
+        q_buf_say(&b, "%s\n", mute);
+    free(mute);
     q_buf_say(&b, _("project folder: %s\n"), a->toolbox.folder);
-    q_buf_say(&b, _("commands: %s\n"), box);
+    q_buf_say(&b, "%s\n", box);
     cJSON_AddStringToObject(o, "commands", box);
     free(box);
     cJSON_AddStringToObject(o, "tools", mode);
@@ -152,7 +165,11 @@ bool tools_command(agt *a, const char *args)
         good = false;
         for (size_t i = 0; i < sizeof modes / sizeof *modes && !*rest; i++)
             if (strcmp(word, modes[i].word) == 0) {
+                char *mute = strcmp(modes[i].mode, "off") == 0 ? NULL : speechless(a);
                 knobs_set(a, "agent.tools", modes[i].mode);
+                if (mute)
+                    note(&a->events, AGT_WARN, "%s", mute);
+                free(mute);
                 good = true;
             }
     }

@@ -66,7 +66,7 @@ int wishes_numbered(agt *, int64_t chat, int number, struct mem_pin *, int64_t *
 extern const job_row job_lost;
 
 /* ---- toolpage.c ---- */
-extern const job_row job_toolpage;       /* quick */
+extern const job_row job_toolpage;       /* quick; id: the conversation */
 extern const job_row job_calls;          /* quick; id: a conversation, number: of a call; 0: all */
 
 /* ---- forget.c ---- */

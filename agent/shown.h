@@ -21,6 +21,7 @@ typedef struct shown_model {
     lab_guard guard;                     /* of the loaded model */
     lab_costs costs;                     /* of the loaded model, when they were asked for; n_row 0: not yet */
     bool elsewhere;                      /* it computes on a GPU */
+    bool calls;                          /* it can be offered tools */
     uint64_t spared;                     /* bytes of a token that ffn.width leaves unread */
 } shown_model;
 

@@ -217,6 +217,7 @@ void sync_publish(agt *a)
     a->shown.turned.label[q_utf8_whole(a->shown.turned.label, strlen(a->shown.turned.label))] = 0;
     show_shape(&a->shown, a->seat.who, info);
     a->shown.about.elsewhere = info->device && *info->device;
+    a->shown.about.calls = info->can & PROV_TOOLS;
     a->shown.about.spared = spared(a->seat.cfg, cost.bytes);
     s->chat_template = info->chat;
     s->carved = info->carved;

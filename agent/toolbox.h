@@ -13,10 +13,10 @@ typedef struct toolbox {
     tool_rules given;                    /* by --allow */
     /* engine's thread */
     tool_place *place;                   /* NULL: not opened yet */
-    int64_t chat_of;                     /* the conversation that `chat` is of */
     /* under mu */
     pthread_mutex_t mu;
-    tool_rules chat;                     /* allowed for the present conversation */
+    tool_rules chat;                     /* allowed in one conversation, */
+    int64_t chat_of;                     /* this one: the last in which a tool was called */
     int64_t tickets, waiting;            /* the call that waits; 0: none */
     enum agt_consent said;
     char *words;                         /* why not, or an answer; owned; NULL */

@@ -1,5 +1,5 @@
-/* agent/toolpage: /tools: what a model may do here, what is allowed without asking, how that is taken back, and what was done. Front-end
- * thread; the list of calls is the quick lane's. */
+/* agent/toolpage: /tools: what a model may do here, what is allowed without asking, how that is taken back, and what was done. The
+ * command: front-end thread; both pages: the quick lane. */
 #include "agent/errands.h"
 #include "agent/front.h"
 #include "agent/tooling.h"
@@ -10,35 +10,64 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char *chat_rules(agt *a)
+/* What is allowed in the conversation `chat` and in no other. */
+static char *chat_rules(agt *a, int64_t chat)
 {
     pthread_mutex_lock(&a->toolbox.mu);
-    char *text = tool_rules_text(&a->toolbox.chat);
+    char *text = a->toolbox.chat_of == chat ? tool_rules_text(&a->toolbox.chat) : q_strdup("");
     pthread_mutex_unlock(&a->toolbox.mu);
     return text;
 }
 
-static void revoke(agt *a, const char *word)
+/* chat 0: whatever conversation they are of. */
+static void put_chat_rules(agt *a, int64_t chat, const char *rules)
 {
-    char err[Q_ERRLEN], *kept = toolrules_kept(a), *chat = chat_rules(a);
-    bool all = strcmp(word, "all") == 0 || strcmp(word, "все") == 0 || strcmp(word, "всё") == 0;
-    bool there = all || toolrules_has(kept, word, strlen(word)) || toolrules_has(chat, word, strlen(word));
-    if (!there)
-        note(&a->events, AGT_ERROR, _("%s is not allowed here, so there is nothing to take back: /tools lists what is"), word);
-    else {
-        char *left = all ? q_strdup("") : toolrules_without(kept, word), *here = all ? q_strdup("") : toolrules_without(chat, word);
-        if (strcmp(left, kept) != 0)
-            toolrules_put(a, left);
-        pthread_mutex_lock(&a->toolbox.mu);
+    char err[Q_ERRLEN];
+    pthread_mutex_lock(&a->toolbox.mu);
+    if (!chat || a->toolbox.chat_of == chat) {
         tool_rules_free(&a->toolbox.chat);
-        tool_rules_add(&a->toolbox.chat, here, err);
-        pthread_mutex_unlock(&a->toolbox.mu);
-        note(&a->events, AGT_INFO, all ? _("nothing is allowed without asking any more, but for what --allow said") : _("%s is asked about again"), word);
-        free(left);
-        free(here);
+        tool_rules_add(&a->toolbox.chat, rules, err);
     }
+    pthread_mutex_unlock(&a->toolbox.mu);
+}
+
+static void revoke_all(agt *a)
+{
+    char *kept = toolrules_kept(a);
+    if (*kept)
+        toolrules_put(a, "");
+    put_chat_rules(a, 0, "");
+    note(&a->events, AGT_INFO, _("nothing is allowed without asking any more, but for what --allow said"));
     free(kept);
-    free(chat);
+}
+
+/* One rule or several, as /tools allow takes them. */
+static void revoke(agt *a, const char *rules)
+{
+    int64_t present = front_present(a);
+    if (strcmp(rules, "all") == 0 || strcmp(rules, "все") == 0 || strcmp(rules, "всё") == 0) {
+        revoke_all(a);
+        return;
+    }
+    for (const char *p = rules; *p;) {
+        size_t n = strcspn(p, ", ");
+        char *word = q_strndup(p, n), *kept = toolrules_kept(a), *chat = chat_rules(a, present);
+        bool always = toolrules_has(kept, word, n), here = toolrules_has(chat, word, n);
+        char *left = toolrules_without(kept, word), *left_here = toolrules_without(chat, word);
+        if (always)
+            toolrules_put(a, left);
+        if (here)
+            put_chat_rules(a, present, left_here);
+        if (n)
+            note(&a->events, always || here ? AGT_INFO : AGT_ERROR, always || here ? _("%s is asked about again")
+                                                                                   : _("%s is not allowed here, so there is nothing to take back: /tools lists what is"), word);
+        free(word);
+        free(kept);
+        free(chat);
+        free(left);
+        free(left_here);
+        p += n + strspn(p + n, ", ");
+    }
 }
 
 /* ---- the page ---- */
@@ -49,6 +78,15 @@ static void rules_line(q_buf *b, cJSON *o, const char *json, const char *what, c
         q_buf_say(b, "%s: %s\n", what, rules);
 }
 
+/* Where the loaded model writes no calls: a sentence, malloc'ed; else NULL. */
+static char *speechless(agt *a)
+{
+    pthread_mutex_lock(&a->shown.mu);
+    char *say = a->shown.full_name && !a->shown.about.calls ? q_printf(_("%s writes no calls that are known here, so it is offered none: tools need another model (/model)"), a->shown.full_name) : NULL;
+    pthread_mutex_unlock(&a->shown.mu);
+    return say;
+}
+
 static void page(agt *a, const job *j)
 {
     char err[Q_ERRLEN];
@@ -57,7 +95,7 @@ static void page(agt *a, const job *j)
     tool_place_close(p);
     q_buf b = { 0 }, v = { 0 };
     const char *mode = settings_value(&a->settings, "agent.tools", &v);
-    char *kept = toolrules_kept(a), *chat = chat_rules(a);
+    char *kept = toolrules_kept(a), *chat = chat_rules(a, j->id);
     pthread_mutex_lock(&a->toolbox.mu);
     char *given = tool_rules_text(&a->toolbox.given);
     pthread_mutex_unlock(&a->toolbox.mu);
@@ -66,8 +104,12 @@ static void page(agt *a, const job *j)
     cJSON *o = cJSON_CreateObject(), *list;
     q_buf_say(&b, strcmp(mode, "off") == 0 ? _("tools are off: /tools on offers the model all of them, /tools read those that change nothing\n")
                   : strcmp(mode, "read") == 0 ? _("tools that change nothing are on: /tools on offers all, /tools off none\n") : _("tools are on: /tools off takes them away\n"));
+    char *mute = speechless(a);
+    if (mute && strcmp(mode, "off") != 0)
+        q_buf_say(&b, "%s\n", mute);
+    free(mute);
     q_buf_say(&b, _("project folder: %s\n"), a->toolbox.folder);
-    q_buf_say(&b, _("commands: %s\n"), box);
+    q_buf_say(&b, "%s\n", box);
     cJSON_AddStringToObject(o, "commands", box);
     free(box);
     cJSON_AddStringToObject(o, "tools", mode);
@@ -109,7 +151,7 @@ bool tools_command(agt *a, const char *args)
     char *word = q_strndup(args, n);
     bool good = true;
     if (!*args)
-        desk_post(&a->desk, &job_toolpage, 0, 0, NULL, NULL);
+        desk_post(&a->desk, &job_toolpage, front_present(a), 0, NULL, NULL);
     else if (strcmp(word, "allow") == 0 && *rest) {
         if (toolrules_keep(a, rest, err) < 0)
             note(&a->events, AGT_ERROR, "%s", err);
@@ -123,7 +165,11 @@ bool tools_command(agt *a, const char *args)
         good = false;
         for (size_t i = 0; i < sizeof modes / sizeof *modes && !*rest; i++)
             if (strcmp(word, modes[i].word) == 0) {
+                char *mute = strcmp(modes[i].mode, "off") == 0 ? NULL : speechless(a);
                 knobs_set(a, "agent.tools", modes[i].mode);
+                if (mute)
+                    note(&a->events, AGT_WARN, "%s", mute);
+                free(mute);
                 good = true;
             }
     }

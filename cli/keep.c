@@ -53,7 +53,10 @@ int memory_forget(struct mem_store *s, const memory_ask *a, char *err)
     bool yes = rc == Q_OK && memory_agreed(a, question);
     if (yes) {
         rc = agt_forget(s, f.items, NULL, NULL, &said, err);
-        if (!a->json && *said) q_say(stdout, "%s\n", said);
+        if (!a->json && *said) {
+            q_say_text(stdout, said);            /* what is gone, and on a line of its own what was not touched */
+            q_say(stdout, "\n");
+        }
         if (mem_backup_list(a->db, &before, err) != Q_OK) before.n = 0;
     }
     if (rc == Q_OK && yes && before.n) {         /* they are rewritten: erased with what they held, and one made of what is left */

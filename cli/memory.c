@@ -232,6 +232,7 @@ static int search(mem_store *s, const memory_ask *a, char *err)
     c.budget = 1000000;
     c.mode = a->mode;
     q_buf q = {0};
+    q_buf_puts(&q, "");                 /* no words: the newest of that time, or by them */
     for (int i = 0; i < a->n; i++) q_buf_printf(&q, "%s%s", i ? " " : "", a->rest[i]);
     rag_result *r = NULL;
     eng_embedder *model = NULL;

@@ -185,7 +185,7 @@ void rag_narrow_say(const struct narrowing *x, bool all, rag_result *r)
     else q_buf_puts(&b, _("narrowed to documents and what was said"));
     times(x, &b);
     if (all) q_buf_puts(&b, _(": nothing there fits, so all was searched"));
-    else if (x->strict && !r->n) q_buf_puts(&b, _(": nothing there fits"));
+    else if (x->strict && !r->n) q_buf_puts(&b, r->searched ? _(": nothing there fits") : _(": without words only what was said is listed, and nothing was"));
     r->narrowed = (rag_narrowed){.on = true, .all = all, .from_ms = x->from, .to_ms = x->since ? 0 : x->to, .turns = x->n, .words = q_buf_take(&b)};
 }
 

@@ -196,8 +196,14 @@ static void consent_holds_as_long_as_it_was_given(void)
     ask("look again");
     agt_approve(a, asked(), AGT_CHAT, NULL);
     done();
+    ask("/tools");
+    settle(a, &s);
+    CHECK(s.page && strstr(s.page, "allowed in this conversation: read"));
     ask("/new");
     settle(a, &s);
+    ask("/tools");
+    settle(a, &s);
+    CHECK(s.page && !strstr(s.page, "allowed in this conversation"));
     ask("look there");                   /* another conversation */
     agt_approve(a, asked(), AGT_FOLDER, NULL);
     done();
@@ -209,8 +215,14 @@ static void consent_holds_as_long_as_it_was_given(void)
     ask("/tools");
     settle(a, &s);
     CHECK(s.page && strstr(s.page, "always allowed in this folder: read"));
-    ask("/tools revoke read");
+    ask("/tools allow edit_file:src/*,calculate");
     settle(a, &s);
+    ask("/tools revoke read,edit_file:src/*,write");     /* the last one nobody allowed */
+    settle(a, &s);
+    CHECK(s.errors == 1 && strstr(s.notes.p, "read is asked about again") && strstr(s.notes.p, "edit_file:src/* is asked about again") && strstr(s.notes.p, "write is not allowed here"));
+    ask("/tools");
+    settle(a, &s);
+    CHECK(s.page && strstr(s.page, "always allowed in this folder: calculate\n"));
     ask("look");
     agt_approve(a, asked(), AGT_NO, NULL);
     done();

@@ -41,18 +41,29 @@ static int place(agt *a, char *err)
     return b->place ? Q_OK : tool_place_open(b->folder, &b->place, err);
 }
 
-/* Under the rules as they are now. */
+/* The rules as they are now, all in one; to be freed. */
+static tool_rules rules(agt *a)
+{
+    toolbox *b = &a->toolbox;
+    char err[Q_ERRLEN], *text[3] = { [1] = toolrules_kept(a) };
+    tool_rules all = { 0 };
+    pthread_mutex_lock(&b->mu);
+    text[0] = tool_rules_text(&b->given);
+    text[2] = tool_rules_text(&b->chat);
+    pthread_mutex_unlock(&b->mu);
+    for (int i = 0; i < 3; i++) {
+        tool_rules_add(&all, text[i], err);      /* one that no version knows any more allows nothing */
+        free(text[i]);
+    }
+    return all;
+}
+
 static enum tool_say judge(agt *a, const tool_plan *p, char **why)
 {
-    char err[Q_ERRLEN], *text = toolrules_kept(a);
-    tool_rules kept = { 0 };
-    tool_rules_add(&kept, text, err);    /* one that no version knows any more allows nothing */
-    pthread_mutex_lock(&a->toolbox.mu);
-    const tool_rules *set[] = { &a->toolbox.given, &kept, &a->toolbox.chat };
-    enum tool_say say = tool_judge(p, set, 3, why);
-    pthread_mutex_unlock(&a->toolbox.mu);
-    tool_rules_free(&kept);
-    free(text);
+    tool_rules now = rules(a);
+    const tool_rules *set[] = { &now };
+    enum tool_say say = tool_judge(p, set, 1, why);
+    tool_rules_free(&now);
     return say;
 }
 
@@ -137,7 +148,8 @@ static void fit(agt *a, tool_result *r)
 static void run(doing *d)
 {
     agt *a = d->t->a;
-    tool_host host = { .user = d->t, .act = toolhost_act, .go = toolhost_go };
+    tool_rules now = rules(a);
+    tool_host host = { .user = d->t, .act = toolhost_act, .go = toolhost_go, .rules = &now, .denied = tool_denied };
     mem_call going = { .name = (char *)(uintptr_t)d->plan.row->name, .arguments = d->call->arguments, .result = (char[]){ "" }, .policy = d->policy, .at = (int64_t)d->t->text.len,
                        .path = (char[]){ "" } };
     agt_event e = { .kind = AGT_EV_CALL, .id = d->t->reply, .message = q_alloc(sizeof *e.message), .n_messages = 1 };
@@ -148,6 +160,7 @@ static void run(doing *d)
     evq_push(&a->events, &e);
     int64_t from = q_now_ns();
     d->stopped = tool_run(a->toolbox.place, &host, &d->plan, &d->result) == Q_CANCEL;
+    tool_rules_free(&now);
     d->ms = (q_now_ns() - from) / 1000000;
     d->state = d->stopped ? MEM_CALL_STOPPED : d->result.failed ? MEM_CALL_FAILED : MEM_CALL_DONE;
     if (d->stopped)

@@ -28,6 +28,18 @@ static bool takes(const char *command)
     return false;
 }
 
+/* A project that the person's home lies in: what holds commands to the project keeps them from nothing that is the person's. The home
+ * itself is covered by bubblewrap where it holds keys, which Landlock cannot do. */
+static bool holds_home(const char *folder, const sandbox *box)
+{
+    char *said = q_home(), *home = said ? realpath(said, NULL) : NULL;
+    size_t n = strcmp(folder, "/") == 0 ? 0 : strlen(folder);
+    bool yes = !n || (home && strncmp(home, folder, n) == 0 && (home[n] == '/' || (!home[n] && box->kind != SANDBOX_BWRAP)));
+    free(home);
+    free(said);
+    return yes;
+}
+
 int command_look(const tool_place *p, tool_plan *plan, char *err)
 {
     char words[Q_ERRLEN];
@@ -35,7 +47,7 @@ int command_look(const tool_place *p, tool_plan *plan, char *err)
     if (!box)
         return Q_NOTFOUND;
     const char *command = argument_text(plan->args, "command");
-    if (box->kind == SANDBOX_NONE)
+    if (box->kind == SANDBOX_NONE || holds_home(tool_place_folder(p), box))
         plan->risk |= TOOL_BARE;
     if (argument_true(plan->args, "network"))
         plan->risk |= TOOL_NETWORK;

@@ -58,9 +58,10 @@ int file_read(const tool_place *p, const tool_host *h, const tool_plan *plan, to
 }
 
 /* ---- list_files ---- */
-typedef struct listing { tool_result *out; const tool_host *host; const char *pattern; int n, refused; bool full; } listing;
+typedef struct listing { tool_result *out; const tool_host *host; const char *pattern; int n, refused, denied; bool full; } listing;
 
 static bool goes(const tool_host *h) { return !h || !h->go || h->go(h->user); }
+static bool denied(const tool_host *h, const char *tool, const char *path) { return h && h->denied && h->denied(h->rules, tool, path); }
 
 static int list_one(void *user, const walk_entry *e, char *err)
 {
@@ -74,6 +75,10 @@ static int list_one(void *user, const walk_entry *e, char *err)
     }
     if (l->pattern && fnmatch(l->pattern, e->name, FNM_CASEFOLD) != 0)
         return 1;
+    if (denied(l->host, "list_files", e->path)) {
+        l->denied++;
+        return 1;
+    }
     if (l->out->text.len > TOOL_TEXT_MAX - 512) {
         l->full = true;
         return 0;
@@ -97,6 +102,8 @@ int file_list(const tool_place *p, const tool_host *h, const tool_plan *plan, to
         q_buf_printf(&out->text, "[nothing in %s%s]\n", plan->path, l.pattern ? " matches" : "");
     if (l.refused)
         q_buf_printf(&out->text, "[%d names hold control characters and are left out]\n", l.refused);
+    if (l.denied)
+        q_buf_printf(&out->text, "[%d names are left out: the person denies them]\n", l.denied);
     if (l.full || !all)
         q_buf_puts(&out->text, "[there is more: list a folder below, or give a name]\n");
     return Q_OK;
@@ -110,7 +117,7 @@ typedef struct searching {
     const char *query, *name;
     char *folded; size_t n;
     bool by_name, any_case;
-    int hits, files, secrets;
+    int hits, files, secrets, denied;
     size_t bytes;
 } searching;
 
@@ -160,6 +167,10 @@ static int search_one(void *user, const walk_entry *e, char *err)
         return q_fail(err, Q_CANCEL, "stopped");
     if (!place_sayable(e->path) || (s->name && fnmatch(s->name, e->name, FNM_CASEFOLD) != 0))
         return 1;
+    if (denied(s->host, "search_files", e->path) || (!s->by_name && denied(s->host, "read_file", e->path))) {
+        s->denied++;
+        return 1;
+    }
     if (s->by_name)
         return !find(s, e->name, strlen(e->name)) || hit(s, e->path, 0, "", 0);
     if (e->kind != WALK_FILE)
@@ -194,6 +205,8 @@ int file_search(const tool_place *p, const tool_host *h, const tool_plan *plan, 
         q_buf_printf(&out->text, s.by_name ? "[no name below %s holds it]\n" : "[found nowhere below %s; %d files were read]\n", plan->path, s.files);
     if (s.secrets)
         q_buf_printf(&out->text, "[%d files that may hold secrets were not read]\n", s.secrets);
+    if (s.denied)
+        q_buf_printf(&out->text, "[%d names were not looked at: the person denies them]\n", s.denied);
     if (!all || s.bytes >= SEARCH_BYTES)
         q_buf_puts(&out->text, "[there is more: search a folder below, or a longer text]\n");
     return Q_OK;

@@ -173,8 +173,9 @@ unsigned place_risk(const tool_place *p, const char *canonical)
         risk |= TOOL_SECRET;
     if (any_part(canonical, guarded, sizeof guarded / sizeof *guarded))
         risk |= TOOL_GUARDED;
+    size_t root = *canonical != '/' && strcmp(p->folder, "/") == 0;      /* below it names begin without one */
     for (size_t i = 0; i < sizeof machine / sizeof *machine; i++)
-        if (strncmp(canonical, machine[i], strlen(machine[i])) == 0)
+        if (strncmp(canonical, machine[i] + root, strlen(machine[i] + root)) == 0)
             risk |= TOOL_SECRET | TOOL_GUARDED;
     return risk;
 }

@@ -93,11 +93,23 @@ char *tool_rule_for(const tool_plan *p)
     return q_strdup(p->row->class == TOOL_READ ? tool_class_word(TOOL_READ) : p->row->name);
 }
 
+static bool of(const struct tool_rule *r, const tool_row *row)
+{
+    return strcmp(r->what, "all") == 0 || strcmp(r->what, row->name) == 0 || strcmp(r->what, tool_class_word(row->class)) == 0;
+}
+
 static bool matches(const struct tool_rule *r, const tool_plan *p)
 {
-    if (strcmp(r->what, "all") != 0 && strcmp(r->what, p->row->name) != 0 && strcmp(r->what, tool_class_word(p->row->class)) != 0)
-        return false;
-    return !r->pattern || (*p->path && fnmatch(r->pattern, p->path, 0) == 0);
+    return of(r, p->row) && (!r->pattern || (*p->path && fnmatch(r->pattern, p->path, 0) == 0));
+}
+
+bool tool_denied(const tool_rules *r, const char *tool, const char *path)
+{
+    const tool_row *row = tool_find(tool);
+    bool yes = false;
+    for (int i = 0; r && row && i < r->n && !yes; i++)
+        yes = r->v[i].denies && r->v[i].pattern && of(&r->v[i], row) && fnmatch(r->v[i].pattern, path, 0) == 0;
+    return yes;
 }
 
 char *tool_risk_words(unsigned risk)

@@ -15,7 +15,8 @@
 #include <unistd.h>
 
 enum { LOOK_MS = 50,
-       CANNOT = 125 }; /* quorum-box's: box.c */
+       CANNOT = 125, /* quorum-box's: box.c */
+       LANDLOCK_LEAST = 3 }; /* before it (Linux 6.2) any file could be cut short, wherever it lies */
 
 sandbox_limits sandbox_limits_default(void)
 {
@@ -275,7 +276,7 @@ int sandbox_find(enum sandbox_kind best, sandbox *out, char *err)
         q_fail(out->why, Q_ERR,
                _("bubblewrap may not make namespaces here (%.200s); a system that forbids them to programs of a person can allow them to bwrap by a profile of AppArmor"), why);
     out->kind = SANDBOX_LANDLOCK;
-    if (best >= SANDBOX_LANDLOCK && out->abi && works(out, why)) return Q_OK;
+    if (best >= SANDBOX_LANDLOCK && out->abi >= LANDLOCK_LEAST && works(out, why)) return Q_OK;
     out->kind = SANDBOX_NONE;
     return works(out, none) ? Q_OK : q_fail(err, Q_IO, _("no command can be run here: %.300s"), none);
 }

@@ -20,6 +20,11 @@ static const char *const TOP[] = { ".bashrc", ".bash_aliases", ".bash_profile", 
                                    ".husky", ".githooks", ".vscode", ".idea", ".devcontainer" };
 static const char *const IN_GIT[] = { "config", "config.worktree", "commondir", "info/attributes" };
 #define EACH(table, name) for (size_t at_ = 0; at_ < sizeof table / sizeof *table && ((name) = table[at_]); at_++)
+/* githooks(5): what git runs, however many files lie beside it. */
+static const char *const HOOKS[] = { "applypatch-msg", "pre-applypatch", "post-applypatch", "pre-commit", "pre-merge-commit", "prepare-commit-msg", "commit-msg", "post-commit",
+                                     "pre-rebase", "post-checkout", "post-merge", "pre-push", "pre-receive", "update", "proc-receive", "post-receive", "post-update",
+                                     "reference-transaction", "push-to-checkout", "pre-auto-gc", "post-rewrite", "sendemail-validate", "fsmonitor-watchman",
+                                     "p4-changelist", "p4-prepare-changelist", "p4-post-changelist", "p4-pre-submit", "post-index-change" };
 enum { KEPT_MAX = 1 << 20,
        HOOKS_MAX = 200 };
 
@@ -35,6 +40,7 @@ struct guard {
     struct stat git_st;
     place *v;
     int n;
+    bool many; /* hooks that were there before, more than HOOKS_MAX: which are new cannot be said */
 };
 
 static place *add(guard *g, bool in_git, const char *name)
@@ -79,26 +85,34 @@ static bool runs(const char *name) /* a hook that git would run, or any that a p
     return strcmp(name, ".") && strcmp(name, "..") && !(n > 7 && strcmp(name + n - 7, ".sample") == 0) && !strstr(name, ".by-command");
 }
 
-static void each_hook(int git, void (*each)(void *user, const char *name), void *user)
+/* True: there are more of them than are looked at. */
+static bool each_hook(int git, void (*each)(void *user, const char *name), void *user)
 {
     int fd = git < 0 ? -1 : openat(git, "hooks", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
     if (fd >= 0 && !d) close(fd);
     int n = 0;
-    for (struct dirent *e; d && n < HOOKS_MAX && (e = readdir(d)) != NULL;) {
-        if (!runs(e->d_name)) continue;
+    for (struct dirent *e; d && n <= HOOKS_MAX && (e = readdir(d)) != NULL;) {
+        if (!runs(e->d_name) || n++ == HOOKS_MAX) continue;
         char *name = q_printf("hooks/%s", e->d_name);
         each(user, name);
         free(name);
-        n++;
     }
     if (d) closedir(d);
+    return n > HOOKS_MAX;
+}
+
+static place *held(const guard *g, const char *name) /* in .git */
+{
+    for (int i = 0; i < g->n; i++)
+        if (g->v[i].in_git && strcmp(g->v[i].name, name) == 0) return &g->v[i];
+    return NULL;
 }
 
 static void keep_hook(void *user, const char *name)
 {
     guard *g = user;
-    see(g->git, name, add(g, true, name));
+    if (!held(g, name)) see(g->git, name, add(g, true, name));
 }
 
 int guard_take(const char *folder, guard **out, char *err)
@@ -119,10 +133,17 @@ int guard_take(const char *folder, guard **out, char *err)
     see(g->top, p, add(g, false, p));
     if (g->git < 0) see(g->top, ".git", add(g, false, ".git"));
     if (g->git >= 0) {
+        see(g->git, "info", add(g, true, "info")); /* a link there would lead elsewhere */
         EACH(IN_GIT, p)
         see(g->git, p, add(g, true, p));
-        see(g->git, "hooks", add(g, true, "hooks")); /* a link there would lead elsewhere */
-        each_hook(g->git, keep_hook, g);
+        see(g->git, "hooks", add(g, true, "hooks"));
+        EACH(HOOKS, p)
+        {
+            char *name = q_printf("hooks/%s", p);
+            keep_hook(g, name);
+            free(name);
+        }
+        g->many = each_hook(g->git, keep_hook, g);
     }
     *out = g;
     return Q_OK;
@@ -130,6 +151,7 @@ int guard_take(const char *folder, guard **out, char *err)
 
 static bool same(const place *a, const place *b)
 {
+    if (!a->there && b->there && S_ISDIR(b->st.st_mode) && strcmp(a->name, "info") == 0) return true; /* git makes it; what is in it is looked at too */
     if (a->there != b->there) return false;
     if (!a->there) return true;
     if ((a->st.st_mode & S_IFMT) != (b->st.st_mode & S_IFMT)) return false;
@@ -178,9 +200,26 @@ static bool make_again(int dir, const place *p)
     return ok;
 }
 
+/* Its folder is a link now and was none: whatever is done under that name would be done elsewhere. */
+static bool led_away(const guard *g, const place *p)
+{
+    const char *slash = p->in_git ? strchr(p->name, '/') : NULL;
+    struct stat st;
+    if (!slash) return false;
+    char *folder = q_strndup(p->name, (size_t)(slash - p->name));
+    const place *was = held(g, folder);
+    bool away = fstatat(g->git, folder, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode) && !(was && was->there && S_ISLNK(was->st.st_mode));
+    free(folder);
+    return away;
+}
+
 static void back(guard *g, const place *p, q_buf *said)
 {
     int dir = p->in_git ? g->git : g->top;
+    if (led_away(g, p)) {
+        if (p->there) q_buf_printf(said, _("%s%s was changed and could not be put back: look at it before other programs do\n"), ".git/", p->name);
+        return;
+    }
     place now = { .name = p->name, .in_git = p->in_git };
     see(dir, p->name, &now);
     if (!same(p, &now)) {
@@ -202,8 +241,7 @@ typedef struct fresh {
 static void new_hook(void *user, const char *name)
 {
     fresh *f = user;
-    for (int i = 0; i < f->g->n; i++)
-        if (f->g->v[i].in_git && strcmp(f->g->v[i].name, name) == 0) return;
+    if (held(f->g, name)) return;
     place none = { .name = (char *)name, .in_git = true };
     back(f->g, &none, f->said);
 }
@@ -221,7 +259,8 @@ void guard_back(guard *g, q_buf *said)
         } else back(g, &g->v[i], said);
     }
     fresh f = { g, said };
-    if (g->git >= 0) each_hook(g->git, new_hook, &f);
+    if (g->git >= 0 && !g->many && each_hook(g->git, new_hook, &f))
+        q_buf_puts(said, _(".git/hooks holds more files than are looked at: what git runs is as it was, the others are as the command left them\n"));
 }
 
 void guard_free(guard *g)

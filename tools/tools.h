@@ -32,11 +32,14 @@ enum tool_act {                         /* what is done elsewhere, by tool_host 
 typedef struct tool_place tool_place;
 typedef struct tool_plan tool_plan;
 typedef struct tool_result tool_result;
+typedef struct tool_rules { struct tool_rule *v; int n; } tool_rules;    /* zero-initialise; tool_rules_free */
 typedef struct tool_host {              /* what the caller lends to a call; any may be NULL */
     void *user;
     /* Does it: text for the model into out. Negative: err is what the model reads instead. args: as the schema has them. */
     int (*act)(void *user, enum tool_act, const struct cJSON *args, q_buf *out, char *err);
     bool (*go)(void *user);             /* asked between two files of a search; false: Q_CANCEL */
+    const tool_rules *rules;            /* what denied (tool_denied) asks: files that a folder is listed and searched without */
+    bool (*denied)(const tool_rules *, const char *tool, const char *path);
 } tool_host;
 typedef struct tool_row {
     const char *name;
@@ -87,7 +90,6 @@ void tool_plan_free(tool_plan *);       /* contents, not the struct */
 
 /* ================= the policy ================= */
 enum tool_say { TOOL_ASK, TOOL_ALLOW, TOOL_DENY };
-typedef struct tool_rules { struct tool_rule *v; int n; } tool_rules;    /* zero-initialise; tool_rules_free */
 /* Adds rules out of "read,edit_file:lib*,-set_knob": a tool or a class, maybe with a pattern that its path must match (* stands for any
  * letters, / too); "-" denies. Q_FORMAT: nothing was added, err (for people) says which word. */
 int tool_rules_add(tool_rules *, const char *text, char *err);
@@ -98,6 +100,8 @@ char *tool_rule_for(const tool_plan *);
 /* Denied by any rule: TOOL_DENY. A risk: TOOL_ASK. Allowed by any rule, or reaching nothing: TOOL_ALLOW. Else TOOL_ASK.
  * why (for people, malloc'ed; NULL where it is not wanted): what decided. */
 enum tool_say tool_judge(const tool_plan *, const tool_rules *const *set, int n, char **why);
+/* Do rules deny this tool the file of that canonical path, by a pattern? */
+bool tool_denied(const tool_rules *, const char *tool, const char *path);
 char *tool_risk_words(unsigned risk);   /* "it leaves the project folder"; "": none; malloc'ed */
 
 /* ================= a call, done ================= */

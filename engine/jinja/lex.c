@@ -12,7 +12,8 @@ typedef struct lexer {
     size_t n, at;
     int line;
     size_t line_at;                    /* where its line begins */
-    size_t counted;                    /* lines are counted up to here */
+    size_t counted, seen;              /* lines are counted up to here, columns up to there */
+    int col;
     bool starting;                     /* what was last taken ended in a newline */
     jtokens out;
 } lexer;
@@ -42,10 +43,14 @@ static void where(lexer *l, size_t at)
 {
     for (; l->counted < at; l->counted++)
         if (l->s[l->counted] == '\n') { l->line++; l->line_at = l->counted + 1; }
-    l->x->line = l->line;
-    l->x->col = 1;
+    if (l->seen < l->line_at || l->seen > at) {
+        l->seen = l->line_at;
+        l->col = 1;
+    }
     uint32_t cp;
-    for (size_t i = l->line_at; i < at; l->x->col++) i += (size_t)q_utf8_next(l->s + i, at - i, &cp);
+    for (; l->seen < at; l->col++) l->seen += (size_t)q_utf8_next(l->s + l->seen, at - l->seen, &cp);
+    l->x->line = l->line;
+    l->x->col = l->col;
 }
 
 static jtoken *token(lexer *l, uint8_t type, size_t at)
@@ -295,7 +300,7 @@ static void normalise(lexer *l, const char *p, size_t n)
 
 jtokens jl_read(jx *x, const char *p, size_t n)
 {
-    lexer l = { .x = x, .line = 1, .starting = true };
+    lexer l = { .x = x, .line = 1, .col = 1, .starting = true };
     normalise(&l, p, n);
     while (l.at < l.n) {
         size_t i = l.at;

@@ -37,9 +37,10 @@ static void need_name(parser *p, const char *name) { if (!skip_name(p, name)) un
 
 const char *jn_intern(jx *x, jnames *names, const char *s, size_t n)
 {
-    for (int i = 0; i < names->n; i++)
-        if (strlen(names->v[i]) == n && memcmp(names->v[i], s, n) == 0) return names->v[i];
-    jx_step(x, (size_t)names->n / 8);
+    int at = 0;
+    while (at < names->n && (strlen(names->v[at]) != n || memcmp(names->v[at], s, n) != 0)) at++;
+    jx_step(x, (size_t)at / 8);
+    if (at < names->n) return names->v[at];
     if (names->n == names->cap) {
         int cap = names->cap ? 2 * names->cap : 32;
         const char **more = jx_alloc(x, sizeof *more * (size_t)cap);

@@ -179,6 +179,21 @@ static void test_sentences_say_where(void)
     }
 }
 
+/* A line of 1.6 million bytes with 600,000 tokens: where each stands is counted on from the one before, else this takes minutes. */
+static void test_one_long_line(void)
+{
+    q_buf b = { 0 };
+    jinja_in in = { .messages = "[]", .n_messages = 2, .think = -1 };
+    for (int i = 0; i < 200000; i++) q_buf_puts(&b, "{{'ж'}}");
+    q_buf_puts(&b, "{{ 'a\n\nbc' ~ x.y }}");
+    CHECK_MSG(!rendered(b.p, &in, NULL) && strstr(err, "line 3, column 8: 'x' is undefined"), "%s", err);
+    q_buf_clear(&b);
+    for (int i = 0; i < 200000; i++) q_buf_puts(&b, "{{'ж'}}");
+    q_buf_puts(&b, "{{ x.y }}");
+    CHECK_MSG(!rendered(b.p, &in, NULL) && strstr(err, "line 1, column 1400005: 'x' is undefined"), "%s", err);
+    q_buf_free(&b);
+}
+
 int main(void)
 {
     RUN(test_every_construct_as_jinja2_has_it);
@@ -187,5 +202,6 @@ int main(void)
     RUN(test_calls_and_tools_of_a_talk);
     RUN(test_bounds);
     RUN(test_sentences_say_where);
+    RUN(test_one_long_line);
     return TEST_END();
 }

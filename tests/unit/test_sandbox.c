@@ -433,6 +433,67 @@ static void what_was_changed_is_put_back_and_kept(void)
     sandbox_done_free(&d);
 }
 
+/* However many files stand beside it, a hook that git runs is found. */
+static void a_hook_among_many_is_found(void)
+{
+    lay_out();
+    guard *g = NULL;
+    q_buf said = { 0 };
+    char *make = q_printf("cd %s/.git/hooks && seq -f 'a%%g' 1 300 | xargs touch && printf evil > pre-commit && printf evil > pre-push && seq -f 'b%%g' 1 300 | xargs touch", project);
+    OK(guard_take(project, &g, err));
+    CHECK(system(make) == 0);
+    guard_back(g, &said);
+    guard_free(g);
+    CHECK(!holds("project/.git/hooks/pre-commit", "evil"));
+    CHECK(holds("project/.git/hooks/pre-commit.by-command", "evil"));
+    CHECK(holds("project/.git/hooks/pre-push", "#!/bin/sh\nexit 0\n"));
+    CHECK_MSG(said.p && strstr(said.p, "more files than are looked at"), "%s", said.p ? said.p : "(nothing said)");
+    free(make);
+    q_buf_clear(&said);                  /* many that were there before stay where they are */
+    char *more = q_printf("cd %s/.git/hooks && rm -f pre-commit.by-command && ls > ../before && printf evil > post-merge", project);
+    char *same = q_printf("cd %s/.git/hooks && rm post-merge.by-command && ls | cmp -s - ../before", project);
+    OK(guard_take(project, &g, err));
+    CHECK(system(more) == 0);
+    guard_back(g, &said);
+    guard_free(g);
+    CHECK(holds("project/.git/hooks/post-merge.by-command", "evil"));
+    CHECK(system(same) == 0);
+    free(more);
+    free(same);
+    q_buf_free(&said);
+}
+
+/* A folder of the repository that has become a link: nothing is renamed or written where it leads. */
+static void no_folder_leads_the_guard_away(void)
+{
+    static const char *const ways[] = { "rm -rf .git/info; ln -s ../../outside .git/info", "rm -rf .git/info; ln -s ../../outside .git/info; chmod 500 .git" };
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
+        for (int there = 0; there < 2; there++) {
+            lay_out();
+            guard *g = NULL;
+            q_buf said = { 0 };
+            char *info = at("project/.git/info"), *git = at("project/.git"), *make = q_printf("cd %s && %s", project, ways[i]);
+            OK(q_mkdirs(info, err));
+            if (there) put_in("project/.git/info/attributes", "*.c text\n");
+            put_in(there ? "outside/other" : "outside/attributes", "theirs\n");
+            OK(guard_take(project, &g, err));
+            CHECK(system(make) == 0);
+            guard_back(g, &said);
+            guard_free(g);
+            chmod(git, 0755);
+            CHECK(there || holds("outside/attributes", "theirs\n"));
+            CHECK(!there || !holds("outside/attributes", "*.c text\n"));
+            struct stat st;
+            if (i == 0 && there) CHECK(holds("project/.git/info/attributes", "*.c text\n"));
+            if (i == 0) CHECK(lstat(info, &st) == 0 && S_ISDIR(st.st_mode));
+            CHECK(said.len > 0);
+            free(info);
+            free(git);
+            free(make);
+            q_buf_free(&said);
+        }
+}
+
 static void in(enum sandbox_kind kind, const char *name)
 {
     if (sandbox_find(kind, &box, err) != Q_OK || box.kind != kind) {
@@ -459,6 +520,8 @@ int main(void)
 {
     make_root();
     plant();
+    RUN(a_hook_among_many_is_found);
+    RUN(no_folder_leads_the_guard_away);
     in(SANDBOX_BWRAP, "bubblewrap");
     in(SANDBOX_LANDLOCK, "Landlock");
     in(SANDBOX_NONE, "nothing");

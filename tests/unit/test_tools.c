@@ -1,5 +1,6 @@
 /* tests: the room of tools without an agent: arguments, names of files, the tools, diffs, rules, taking back. */
 #include "tools/inside.h"
+#include "tools/sandbox.h"
 #include "tests/test.h"
 
 #include <fcntl.h>
@@ -516,6 +517,59 @@ static void rules_decide(void)
     tool_plan_free(&p);
 }
 
+/* What a rule denies by a pattern does not come with the folder that it lies in. */
+static void a_search_keeps_what_is_denied(void)
+{
+    static const struct { const char *rules, *tool, *arguments, *has, *lacks; } row[] = {
+        { "read", "search_files", "{\"path\":\"kept\",\"query\":\"needle\"}", "kept/inner/b.txt:1: needle two", "denies" },
+        { "read,-read:kept/inner/*", "search_files", "{\"path\":\"kept\",\"query\":\"needle\"}", "needle one", "needle two" },
+        { "read,-read_file:kept/inner/*", "search_files", "{\"path\":\"kept\",\"query\":\"needle\"}", "[1 names were not looked at", "needle two" },
+        { "read,-all:*b.txt", "search_files", "{\"path\":\".\",\"query\":\"needle\"}", "needle one", "needle two" },
+        { "read,-read_file:kept/inner/*", "search_files", "{\"path\":\"kept\",\"query\":\"b.txt\",\"where\":\"name\"}", "kept/inner/b.txt", "denies" },
+        { "read,-search_files:kept/inner/*", "search_files", "{\"path\":\"kept\",\"query\":\"b.txt\",\"where\":\"name\"}", "denies", "b.txt" },
+        { "read,-edit_file:kept/inner/*", "search_files", "{\"path\":\"kept\",\"query\":\"needle\"}", "needle two", "denies" },
+        { "read,-read:kept/inner/*", "list_files", "{\"path\":\"kept\",\"depth\":3}", "kept/a.txt", "b.txt" },
+        { "read,-read:kept/inner/*", "list_files", "{\"path\":\"kept/inner\"}", "[1 names are left out", "b.txt" } };
+    put("kept/a.txt", "needle one\n");
+    put("kept/inner/b.txt", "needle two\n");
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        tool_rules r = { 0 };
+        const tool_rules *set[] = { &r };
+        const tool_host host = { .rules = &r, .denied = tool_denied };
+        tool_result out = { 0 };
+        tool_plan p;
+        CHECK_INT(tool_rules_add(&r, row[i].rules, err), Q_OK);
+        CHECK_MSG(tool_plan_make(place, row[i].tool, row[i].arguments, &p, err) == Q_OK, "%s", err);
+        CHECK_INT(tool_judge(&p, set, 1, NULL), TOOL_ALLOW);
+        CHECK_INT(tool_run(place, &host, &p, &out), Q_OK);
+        CHECK_MSG(strstr(out.text.p, row[i].has) && !strstr(out.text.p, row[i].lacks), "row %zu: %s", i, out.text.p);
+        tool_result_free(&out);
+        tool_plan_free(&p);
+        tool_rules_free(&r);
+    }
+}
+
+/* The whole machine as a project: what is the system's stays so, and no command is held in. */
+static void a_project_above_the_home_is_asked_about(void)
+{
+    static const struct { const char *folder, *tool, *arguments; unsigned risk; } row[] = {
+        { "/", "read_file", "{\"path\":\"proc/1/environ\"}", TOOL_SECRET }, { "/", "read_file", "{\"path\":\"/proc/1/environ\"}", TOOL_SECRET },
+        { "/", "edit_file", "{\"path\":\"sys/x/y\",\"text\":\"x\"}", TOOL_SECRET | TOOL_GUARDED }, { "/", "read_file", "{\"path\":\"usr/x\"}", 0 },
+        { "/", "run_command", "{\"command\":\"ls\"}", TOOL_BARE }, { home, "run_command", "{\"command\":\"ls\"}", 0 },
+        { "/tmp", "run_command", "{\"command\":\"ls\"}", TOOL_BARE } };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        tool_place *other;
+        tool_plan p;
+        CHECK_MSG(tool_place_open(row[i].folder, &other, err) == Q_OK, "%s", err);
+        const struct sandbox *box = strcmp(row[i].tool, "run_command") == 0 ? place_box(other, err) : NULL;
+        bool bare = row[i].folder == home && box && box->kind != SANDBOX_BWRAP;
+        CHECK_MSG(tool_plan_make(other, row[i].tool, row[i].arguments, &p, err) == Q_OK, "%s", err);
+        CHECK_MSG(p.risk == (row[i].risk | (bare ? TOOL_BARE : 0)), "row %zu: %u", i, p.risk);
+        tool_plan_free(&p);
+        tool_place_close(other);
+    }
+}
+
 /* Words choose when a person is asked each time; the kernel says what can be done. */
 static void commands_are_looked_at(void)
 {
@@ -581,6 +635,8 @@ int main(void)
     RUN(changes_are_taken_back);
     RUN(numbers_are_exact);
     RUN(rules_decide);
+    RUN(a_search_keeps_what_is_denied);
+    RUN(a_project_above_the_home_is_asked_about);
     RUN(commands_are_looked_at);
     RUN(secrets_are_marked);
     tool_place_close(place);

@@ -683,7 +683,10 @@ static int parse(int argc, char **argv, options *o)
             break;
         } else if (strncmp(o->set[i], "agent.tools=", 12) == 0 || strncmp(o->set[i], "tools=", 6) == 0)
             break;
-    return excluded(o, fd);
+    int rc = excluded(o, fd);
+    if (o->approve_fd == STDIN_FILENO && !o->prompt)     /* its lines answer anyway, and are read ahead */
+        o->approve_fd = -1;
+    return rc;
 }
 
 static int fail(const options *o, const char *err)
@@ -732,7 +735,7 @@ static int run(options *o, char *err)
         return fail(o, err);
     if (o->prompt) {
         q_buf_puts(&question, o->prompt);
-        if (attach(&question, err) < 0) {
+        if (o->approve_fd != STDIN_FILENO && attach(&question, err) < 0) {       /* else it answers, and is no text */
             q_buf_free(&question);
             free(path);
             return fail(o, err);

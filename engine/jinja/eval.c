@@ -404,6 +404,7 @@ static jv ev(run *r, const jnode *n)
     jx_step(r->x, 1);
     jx_deeper(r->x);
     jv v = eval[n->kind](r, n);
+    jx_text(r->x, v);                    /* whatever is done with it goes through it a few times */
     r->x->depth--;
     return v;
 }

@@ -74,7 +74,7 @@ static jv f_truncate(jx *x, jv v, const jargs *a)
     if (keep < 0) jx_fail(x, _("truncate: the length is shorter than what is put behind"));
     if (n <= length + leeway) return jp_to_str(x, v);
     const jstr *cut = jt_slice(x, s, NULL, &keep, 1).u.s, blank = { " ", NULL, 1 };
-    long at = ja_bool(x, a, 1, "killwords", false) ? -1 : jt_rfind(cut, &blank);
+    long at = ja_bool(x, a, 1, "killwords", false) ? -1 : jt_rfind(x, cut, &blank);
     jb b = { .x = x };
     jb_str(&b, at < 0 ? cut : jv_part(x, cut, 0, (size_t)at).u.s);
     jb_str(&b, end);
@@ -412,6 +412,7 @@ static jv choose(jx *x, jv v, const jargs *a, bool attribute, bool want)
     for (int i = 0; i < l->n; i++) {
         jv of = attribute ? jc_path(x, l->v[i], path) : l->v[i];
         jx_step(x, 1);
+        jx_text(x, of);
         if ((test ? test->holds(x, of, &rest) : jv_true(x, of)) == want) jv_push(x, out, l->v[i]);
     }
     return out;
@@ -439,7 +440,11 @@ static jv f_map(jx *x, jv v, const jargs *a)
     const jfilter_row *f = jf_find(word);
     if (!f) jx_fail(x, _("the filter '%s' is not known here"), word);
     jargs rest = { f->name, a->v + 1, a->n - 1, a->name, a->named, a->n_named };
-    for (int i = 0; i < l->n; i++) jv_push(x, out, f->run(x, l->v[i], &rest));
+    for (int i = 0; i < l->n; i++) {
+        jx_step(x, 1);
+        jx_text(x, l->v[i]);
+        jv_push(x, out, f->run(x, l->v[i], &rest));
+    }
     return out;
 }
 

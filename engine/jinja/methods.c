@@ -63,6 +63,7 @@ static jv affix(jx *x, jv s, const jargs *a, bool (*has)(const jstr *, const jst
     }
     for (int i = 0; i < what.u.l->n; i++) {
         if (what.u.l->v[i].kind != JV_STR) jx_fail(x, _("%s: a text is wanted, not %s"), a->what, jv_type(what.u.l->v[i]));
+        jx_text(x, what.u.l->v[i]);
         if (has(in, what.u.l->v[i].u.s)) return jv_bool(true);
     }
     return jv_bool(false);
@@ -76,7 +77,7 @@ static jv find(jx *x, jv s, const jargs *a, bool right, bool must)
     ja_check(x, a, "sub start end", 1);
     const jstr *in = within(x, s, a, &from), *what = ja_str(x, a, 0, NULL, NULL);
     if (!what) jx_fail(x, _("%s: a text is wanted, not %s"), a->what, "NoneType");
-    long at = right ? jt_rfind(in, what) : jt_find(in, what, 0);
+    long at = right ? jt_rfind(x, in, what) : jt_find(in, what, 0);
     if (at < 0 && must) jx_fail(x, _("%s: the text is not in it"), a->what);
     const jstr head = { in->p, NULL, at < 0 ? 0 : (size_t)at };
     return jv_int(at < 0 ? -1 : from + (int64_t)js_count(&head));
@@ -154,7 +155,7 @@ static jv partition(jx *x, jv s, const jargs *a, bool right)
     ja_check(x, a, "sep", 1);
     const jstr *sep = ja_str(x, a, 0, NULL, NULL);
     if (!sep || !sep->n) jx_fail(x, _("split: an empty separator"));
-    long at = right ? jt_rfind(s.u.s, sep) : jt_find(s.u.s, sep, 0);
+    long at = right ? jt_rfind(x, s.u.s, sep) : jt_find(s.u.s, sep, 0);
     jv out = jv_list(x, JV_TUPLE, 3);
     if (at < 0) {
         if (!right) jv_push(x, out, s);

@@ -30,11 +30,13 @@ jv jt_strip(jx *x, const jstr *s, const jstr *chars, int sides)
     uint32_t cp;
     while (sides & JT_LEFT && a < b) {
         k = (size_t)q_utf8_next(s->p + a, b - a, &cp);
+        if (chars) jx_step(x, 1 + chars->n / 64);
         if (!(chars ? among(chars, s->p + a, k) : jl_blank(s->p + a, b - a) > 0)) break;
         a += k;
     }
     while (sides & JT_RIGHT && a < b) {
         k = last_char(s->p + a, b - a);
+        if (chars) jx_step(x, 1 + chars->n / 64);
         if (!(chars ? among(chars, s->p + b - k, k) : jl_blank(s->p + b - k, k) == k)) break;
         b -= k;
     }
@@ -49,10 +51,14 @@ long jt_find(const jstr *s, const jstr *what, size_t from)
     return at ? (long)(at - s->p) : -1;
 }
 
-long jt_rfind(const jstr *s, const jstr *what)
+long jt_rfind(jx *x, const jstr *s, const jstr *what)
 {
-    for (size_t i = s->n + 1; i-- > 0;)
-        if (s->n - i >= what->n && memcmp(s->p + i, what->p, what->n) == 0) return (long)i;
+    if (what->n > s->n) return -1;
+    size_t each = 1 + what->n / 64, i = s->n - what->n + 1;
+    while (i-- > 0) {
+        if (i % 64 == 0) jx_step(x, each);
+        if (memcmp(s->p + i, what->p, what->n) == 0) return (long)i;
+    }
     return -1;
 }
 
@@ -88,7 +94,7 @@ static void split_right(jx *x, const jstr *s, const jstr *sep, int64_t most, jv 
             continue;
         }
         const jstr head = { s->p, s->mark, end };
-        long at = jt_rfind(&head, sep);
+        long at = jt_rfind(x, &head, sep);
         if (at < 0) break;
         jv_push(x, out, jv_part(x, s, (size_t)at + sep->n, end));
         end = (size_t)at;

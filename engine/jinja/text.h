@@ -9,7 +9,7 @@ jv jt_strip(jx *, const jstr *, const jstr *chars, int sides);        /* chars N
 jv jt_split(jx *, const jstr *, const jstr *sep, int64_t most, bool from_right);      /* sep NULL: runs of white space; most < 0: all */
 jv jt_lines(jx *, const jstr *, bool ends);
 long jt_find(const jstr *, const jstr *what, size_t from);            /* a byte, -1: nowhere */
-long jt_rfind(const jstr *, const jstr *what);
+long jt_rfind(jx *, const jstr *, const jstr *what);
 jv jt_replace(jx *, const jstr *, const jstr *old, const jstr *with, int64_t most);
 bool jt_begins(const jstr *, const jstr *with);
 bool jt_ends(const jstr *, const jstr *with);

@@ -61,6 +61,11 @@ void jx_step(jx *x, size_t n)
     if (x->steps > x->most_steps) jx_fail(x, _("it takes more than %llu steps: it goes round without an end, or the conversation is too long for it"), (unsigned long long)x->most_steps);
 }
 
+void jx_text(jx *x, jv v)
+{
+    if (v.kind == JV_STR) jx_step(x, v.u.s->n / 64);
+}
+
 void jx_deeper(jx *x)
 {
     if (++x->depth > JX_DEPTH) jx_fail(x, _("it goes deeper than %d levels"), JX_DEPTH);
@@ -175,6 +180,7 @@ void jv_push(jx *x, jv list, jv v)
 static uint32_t hash_of(jx *x, jv v)
 {
     double f;
+    jx_text(x, v);
     if (v.kind == JV_STR) return (uint32_t)q_hash64(v.u.s->p, v.u.s->n, 1);
     if (jv_number(v, &f)) return (uint32_t)q_hash64(&f, sizeof f, 2);      /* 1, 1.0 and True are one key */
     if (v.kind == JV_NONE || v.kind == JV_UNDEF) return v.kind;
@@ -293,6 +299,7 @@ bool jv_equal(jx *x, jv a, jv b)
     if (jv_number(a, &p) && jv_number(b, &q)) return p == q;
     if (a.kind != b.kind) return false;
     jx_step(x, 1);
+    jx_text(x, a);
     jx_deeper(x);
     switch (a.kind) {
     case JV_UNDEF:
@@ -319,6 +326,7 @@ int jv_order(jx *x, jv a, jv b)
     if (a.kind == JV_STR && b.kind == JV_STR) {           /* the order of UTF-8 is that of code points */
         size_t n = a.u.s->n < b.u.s->n ? a.u.s->n : b.u.s->n;
         int c = n ? memcmp(a.u.s->p, b.u.s->p, n) : 0;
+        jx_step(x, n / 64);
         return c ? sign(c) : (a.u.s->n > b.u.s->n) - (a.u.s->n < b.u.s->n);
     }
     if (a.kind == b.kind && (a.kind == JV_LIST || a.kind == JV_TUPLE)) {

@@ -38,6 +38,7 @@ typedef struct jv {
     uint8_t kind, sub;                 /* JV_STR: sub 1 is marked safe (jinja's Markup) */
     union { bool b; int64_t i; double f; const jstr *s; struct jlist *l; struct jdict *d; struct jmethod *m; const void *any; } u;
 } jv;                                  /* JV_UNDEF: u.any is what was looked for, or NULL */
+void jx_text(jx *, jv);                /* the steps of going through it once, where it is a text */
 typedef struct jlist { jv *v; int n, cap; bool spent; } jlist;          /* spent: a generator that was read */
 typedef struct jdict { jv *key, *val; int n, cap; uint32_t *hash; } jdict;      /* in the order of putting in */
 typedef struct jmethod { jv self; const struct jmethod_row *row; } jmethod;

@@ -124,6 +124,7 @@ static void test_calls_and_tools_of_a_talk(void)
 static void test_bounds(void)
 {
     enum { STEPS = 20000, BYTES = 1 << 20 };
+#define LONG "{% set s = ('a' * 1000) * 100 %}"
     static const struct { const char *tpl, *says; uint64_t steps; size_t bytes; } rows[] = {
         { "{% for a in range(1000) %}{% for b in range(1000) %}x{% endfor %}{% endfor %}", "more than 20000 steps", STEPS, 0 },
         { "{% set n = namespace(s='ab') %}{% for a in range(60) %}{% set n.s = n.s + n.s %}{% endfor %}", "more memory than 1 MiB", 0, BYTES },
@@ -131,6 +132,17 @@ static void test_bounds(void)
         { "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "deeper than 500 levels", 0, 0 },
         { "{% set n = namespace(x=[]) %}{% for a in range(2000) %}{% set n.x = [n.x] %}{% endfor %}{{ n.x }}", "deeper than 500 levels", 0, 0 },
         { "{% set n = namespace(x={}) %}{% for a in range(600) %}{% set n.x = {'a': n.x} %}{% endfor %}{{ {'b': n.x} == {'b': n.x} }}", "deeper than 500 levels", 0, 0 },
+        /* what goes through a long text costs as long as that takes, not one step */
+        { LONG "{% for a in range(1000) %}{% if s.count('c') %}{% endif %}{% endfor %}", "more than 20000 steps", STEPS, 0 },
+        { LONG "{% for a in range(1000) %}{% if s | length %}{% endif %}{% endfor %}", "more than 20000 steps", STEPS, 0 },
+        { LONG "{% for a in range(1000) %}{% if s.rfind('c') %}{% endif %}{% endfor %}", "more than 20000 steps", STEPS, 0 },
+        { LONG "{% for a in range(1000) %}{% if s is upper %}{% endif %}{% endfor %}", "more than 20000 steps", STEPS, 0 },
+        { LONG "{{ ([s] * 1000) | map('length') | list | length }}", "more than 20000 steps", STEPS, 0 },
+        { LONG "{{ ([s] * 1000) | sort | length }}", "more than 20000 steps", STEPS, 0 },
+        { LONG "{{ ([s] * 1000) | select('string') | list | length }}", "more than 20000 steps", STEPS, 0 },
+        { LONG "{{ s.startswith((s ~ 'b', 'c') * 1000) }}", "more than 20000 steps", STEPS, 0 },
+        { LONG "{{ s.strip('b' * 100 + 'a') | length }}", "more than 20000 steps", STEPS, 0 },
+        { LONG "{{ s.rfind('a' * 30000 ~ 'b') }}", "more than 20000 steps", STEPS, 0 },
         { "{{ range(1000000) }}", "more than 100000", 0, 0 }, { "{{ 'x' | center(1000000000) }}", "a million", 0, 0 },
     };
     jinja_in in = { .messages = "[]", .n_messages = 2, .think = -1 };

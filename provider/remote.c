@@ -252,7 +252,7 @@ static void step(remote *m)
     if (rc > 0)
         return;
     m->r.over = true;
-    if (rc < 0 && m->r.rc == Q_OK) {
+    if (rc < 0 && m->r.rc == Q_OK && !m->r.done) {       /* behind its last word nothing is missed */
         m->r.rc = rc;
         snprintf(m->r.why, sizeof m->r.why, "%s", err);
     }

@@ -152,6 +152,14 @@ static void whole(struct tm now, enum unit u, int back, struct rag_when *out)
     out->to = midnight(z);
 }
 
+/* Of a month of struct tm, which may lie outside 0 to 11. */
+static int days_of(int year, int month)
+{
+    static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    int y = 1900 + year + (month >= 0 ? month / 12 : -((11 - month) / 12)), m = ((month % 12) + 12) % 12;
+    return days[m] + (m == 1 && ((y % 4 == 0 && y % 100 != 0) || y % 400 == 0));
+}
+
 static void running(struct tm now, enum unit u, int n, struct rag_when *out)
 {
     struct tm a = now, z = now;
@@ -159,22 +167,39 @@ static void running(struct tm now, enum unit u, int n, struct rag_when *out)
     if (u == WEEK) a.tm_mday -= 7 * n;
     if (u == MONTH) a.tm_mon -= n;
     if (u == YEAR) a.tm_year -= n;
+    if (u >= MONTH && a.tm_mday > days_of(a.tm_year, a.tm_mon)) a.tm_mday = days_of(a.tm_year, a.tm_mon);      /* a month before 31 March is 28 February */
     z.tm_mday++;
     out->from = midnight(a);
     out->to = midnight(z);
 }
 
-/* A month, or a day of it; without a year the last that has begun. */
-static bool date(struct tm now, const struct found *f, struct rag_when *out)
+/* Which of a date's numbers is what; 0: not said. */
+static bool numbers_of(const struct found *f, int *day, int *year)
 {
-    int day = 0, year = 0;
+    *day = *year = 0;
     for (int i = 0; i < f->n_number; i++) {
-        if (f->number[i] >= 1 && f->number[i] <= 31 && !day) day = f->number[i];
-        else if (f->number[i] >= 1970 && !year) year = f->number[i];
+        if (f->number[i] >= 1 && f->number[i] <= 31 && !*day) *day = f->number[i];
+        else if (f->number[i] >= 1970 && !*year) *year = f->number[i];
         else return false;
     }
+    return true;
+}
+
+/* 31 February, 29 February 2025 */
+static bool no_such_day(const struct found *f)
+{
+    int day, year;
+    return numbers_of(f, &day, &year) && day > days_of((year ? year : 2000) - 1900, f->month - 1);
+}
+
+/* A month, or a day of it, which is there; without a year the last that has begun and has that day. */
+static bool date(struct tm now, const struct found *f, struct rag_when *out)
+{
+    int day, year;
+    if (!numbers_of(f, &day, &year)) return false;
     struct tm a = {.tm_year = (year ? year - 1900 : now.tm_year), .tm_mon = f->month - 1, .tm_mday = day ? day : 1}, z;
     if (!year && (a.tm_mon > now.tm_mon || (a.tm_mon == now.tm_mon && day > now.tm_mday))) a.tm_year--;
+    for (int i = 0; i < 8 && !year && a.tm_mday > days_of(a.tm_year, a.tm_mon); i++) a.tm_year--;
     z = a;
     if (day) z.tm_mday++;
     else z.tm_mon++;
@@ -269,7 +294,9 @@ static void read_when(const struct text *t, struct tm now, struct rag_when *out)
     struct found f;
     for (size_t r = 0; r < sizeof phrases / sizeof *phrases; r++)
         for (int i = 0; i < t->n; i++) {
-            if ((phrases[r].only_talk && !out->talk) || !matches(&phrases[r], t, i, &f) || !resolve(&phrases[r], &f, now, out)) continue;
+            if ((phrases[r].only_talk && !out->talk) || !matches(&phrases[r], t, i, &f)) continue;
+            if (phrases[r].means == DATE && no_such_day(&f)) return;        /* no part of it is meant either */
+            if (!resolve(&phrases[r], &f, now, out)) continue;
             if (!phrases[r].plain || out->talk) cover(t, i, i + f.words - 1, out);
             return;
         }

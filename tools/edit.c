@@ -149,14 +149,14 @@ int edit_run(const tool_place *p, const tool_host *h, const tool_plan *plan, too
         rc = q_fail(err, Q_RANGE, "%s was changed meanwhile, so nothing was written: read it again", plan->path);
     if (rc == Q_OK)
         rc = wanted(plan, &was, there, &now, err);
-    unsigned mode = there ? (unsigned)st.st_mode & 0777 : 0644;
+    unsigned mode = there ? (unsigned)st.st_mode & 0777 : PLACE_NEW;
     if (rc == Q_OK)
         rc = place_write(dir, leaf, plan->path, mode, now.p, now.len, err);
     if (rc == Q_OK) {
         out->undo.path = place_absolute(p, plan->path);
         out->undo.n_was = there ? was.len : 0;
         out->undo.was = there ? q_buf_take(&was) : NULL;
-        out->undo.mode = mode;
+        out->undo.mode = mode & 0777;
         q_sha256(now.p, now.len, out->undo.became);
         q_buf_printf(&out->text, there ? "%s is changed\n" : "%s is new\n", plan->path);
     }

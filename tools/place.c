@@ -276,7 +276,7 @@ int place_write(int dir, const char *leaf, const char *shown, unsigned mode, con
     int fd = -1;
     for (int i = 0; i < 100 && fd < 0; i++) {
         snprintf(beside, sizeof beside, ".quorum-%d-%d.new", (int)getpid(), i);
-        fd = openat(dir, beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        fd = openat(dir, beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode & PLACE_NEW ? 0666 : 0600);
         if (fd < 0 && errno != EEXIST)
             break;
     }
@@ -288,7 +288,7 @@ int place_write(int dir, const char *leaf, const char *shown, unsigned mode, con
         ok = w > 0 || (w < 0 && errno == EINTR);
         at += w > 0 ? (size_t)w : 0;
     }
-    ok = ok && fchmod(fd, (mode_t)(mode & 0777)) == 0 && fsync(fd) == 0;
+    ok = ok && (mode & PLACE_NEW || fchmod(fd, (mode_t)(mode & 0777)) == 0) && fsync(fd) == 0;
     ok = close(fd) == 0 && ok;
     if (ok && renameat(dir, beside, dir, leaf) == 0)
         return Q_OK;

@@ -19,6 +19,7 @@ int place_open_folder(const tool_place *, const char *canonical, int *fd, char *
 /* A regular file of a folder, at most `max` bytes. Q_NOTFOUND: there is none. */
 int place_read(int dir, const char *leaf, const char *shown, size_t max, q_buf *out, struct stat *st, char *err);
 /* Written beside and renamed: whole or not at all. mode: of a new file. */
+enum { PLACE_NEW = 1 << 16 };            /* in the place of a mode: a new file, as the person's umask has it */
 int place_write(int dir, const char *leaf, const char *shown, unsigned mode, const char *p, size_t n, char *err);
 struct sandbox;
 const struct sandbox *place_box(const tool_place *, char *err);  /* that commands run in, tried at the first call; NULL: none can be run */

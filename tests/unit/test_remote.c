@@ -61,6 +61,7 @@ static const traffic plays[] = {
     { .when = "garbage in the middle", .event = EVENTS(CHUNK("{\"content\":\"Half an answer\"}"), "{\"choices\":[{\"ind") },
     { .when = "ends early", .event = EVENTS(CHUNK("{\"content\":\"Half an answer\"}")) },
     { .when = "is cut", .event = EVENTS(CHUNK("{\"content\":\"Half an answer\"}"), "!data: {\"choices\":[{\"delta\":{\"content\":\" and ha"), .cut = true },
+    { .when = "is cut behind its end", .event = EVENTS(CHUNK("{\"content\":\"All of it\"}"), END("stop"), "[DONE]"), .cut = true },
     { .when = "breaks letters", .event = EVENTS("!data: {\"choices\":[{\"delta\":{\"content\":\"\xFF\xD0 x\"}}]}\n\n", END("stop"), "[DONE]") },
     { .when = "wrong key", .status = 401, .type = "application/json", .more = "", .body = "{\"error\":{\"message\":\"Incorrect API key provided: sk-***\",\"type\":\"invalid_request_error\"}}" },
     { .when = "no model", .status = 404, .type = "application/json", .more = "", .body = "{\"object\":\"error\",\"message\":\"The model `x` does not exist.\"}" },
@@ -553,6 +554,21 @@ static void an_old_server_is_asked_plainly(void)
     play_close(p);
 }
 
+static void a_line_that_breaks_behind_the_last_word_is_no_failure(void)
+{
+    state st = { 0 };
+    play *p = play_open(serve, &st, NULL);
+    prov *m = open_at(p, "@box/tiny", "");
+    seen s = { 0 };
+    prov_result r;
+    CHECK_INT(say(m, "is cut behind its end", &s, &r), Q_OK);
+    CHECK_STR(str(&s.text), "All of it");
+    CHECK_INT(r.finish, PROV_ENDED);
+    seen_clear(&s);
+    prov_close(m);
+    play_close(p);
+}
+
 /* A question that is refused for itself says nothing of what the server knows. */
 static void another_refusal_leaves_what_is_known(void)
 {
@@ -892,6 +908,7 @@ int main(void)
     RUN(a_busy_server_is_asked_again);
     RUN(an_old_server_is_asked_plainly);
     RUN(another_refusal_leaves_what_is_known);
+    RUN(a_line_that_breaks_behind_the_last_word_is_no_failure);
     RUN(prompts_are_counted);
     RUN(it_stops);
     RUN(several_answers);

@@ -295,6 +295,13 @@ static void files_are_edited(void)
     CHECK_INT(st.st_mode & 0777, 0750);
     DOES("edit_file", "{\"path\":\"edit/deep/er/new.c\",\"text\":\"x\\n\"}", "edit/deep/er/new.c is new\n");
     CHECK(is("edit/deep/er/new.c", "x\n"));
+    mode_t mask = umask(077);            /* nobody else is to read what this person makes */
+    DOES("edit_file", "{\"path\":\"edit/own.c\",\"text\":\"x\\n\"}", "edit/own.c is new\n");
+    CHECK(stat(at("edit/own.c"), &st) == 0 && (st.st_mode & 0777) == 0600);
+    umask(022);
+    DOES("edit_file", "{\"path\":\"edit/ours.c\",\"text\":\"x\\n\"}", "edit/ours.c is new\n");
+    CHECK(stat(at("edit/ours.c"), &st) == 0 && (st.st_mode & 0777) == 0644);
+    umask(mask);
     put("edit/dos", "a\r\nb\r\nc\r\n");
     DOES("edit_file", "{\"path\":\"edit/dos\",\"old\":\"a\\nb\",\"new\":\"a\\nB\"}", "edit/dos is changed\n");
     CHECK(is("edit/dos", "a\r\nB\r\nc\r\n"));

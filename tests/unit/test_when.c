@@ -66,6 +66,7 @@ static void times_are_read_in_both_languages(void)
         {"What did I say in the last two weeks?", "2026-11-12", "2026-11-27"}, {"Что я говорил за последние 2 недели?", "2026-11-12", "2026-11-27"}, {"что я говорил за последнюю неделю?", "2026-11-19", "2026-11-27"},
         {"What did I say last Monday?", "2026-11-23", "2026-11-24"}, {"Что я говорил в прошлый четверг?", "2026-11-19", "2026-11-20"}, {"What did I say on Wednesday?", "2026-11-25", "2026-11-26"},
         {"What did I say today?", "2026-11-26", "2026-11-27"}, {"что я говорил сегодня?", "2026-11-26", "2026-11-27"},
+        {"What did I say on 29 February?", "2024-02-29", "2024-03-01"}, {"Что я говорил 29 февраля 2025 года?", "", ""}, {"What did I say on 31 February?", "", ""}, {"что я говорил 31 июня?", "", ""},
         /* of something that was: told then or later */
         {"What did I plant last week?", "2026-11-16", ""}, {"Что я сажал вчера?", "2026-11-25", ""}, {"Where was I 3 days ago?", "2026-11-23", ""},
         /* no time, or no question about what was */
@@ -82,6 +83,24 @@ static void times_are_read_in_both_languages(void)
         int64_t from = sscanf(t[i].from, "%d-%d-%d", &y, &m, &d) == 3 ? at(y, m, d, 0) : 0, to = sscanf(t[i].to, "%d-%d-%d", &y, &m, &d) == 3 ? at(y, m, d, 0) : 0;
         CHECK_MSG(x->from_ms == from && x->to_ms == to, "\"%s\": %lld to %lld, not %lld to %lld", t[i].q, (long long)x->from_ms / 86400000, (long long)x->to_ms / 86400000,
                   (long long)from / 86400000, (long long)to / 86400000);
+        rag_result_free(r);
+    }
+    mem_close(s);
+}
+
+static void a_month_back_ends_with_its_month(void)
+{
+    static const struct { int y, m, d; const char *q; int from[3]; } t[] = {
+        {2026, 3, 31, "What did I say in the last 1 month?", {2026, 2, 28}}, {2024, 3, 31, "что я говорил за последний месяц?", {2024, 2, 29}},
+        {2026, 1, 31, "What did I say in the last 2 months?", {2025, 11, 30}}, {2026, 1, 31, "What did I say in the last 14 months?", {2024, 11, 30}},
+        {2024, 2, 29, "What did I say in the last 1 year?", {2023, 2, 28}}, {2026, 3, 30, "What did I say in the last 3 months?", {2025, 12, 30}}};
+    mem_store *s = open_new();
+    said(s, MEM_USER, NULL, at(2020, 1, 1, 0), "Nothing of it.");
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        rag_scope then = {.budget = -1, .now_ms = at(t[i].y, t[i].m, t[i].d, 15)};
+        rag_result *r = ask(s, NULL, t[i].q, &then);
+        int64_t from = at(t[i].from[0], t[i].from[1], t[i].from[2], 0);
+        CHECK_MSG(r->narrowed.from_ms == from, "\"%s\": %lld, not %lld", t[i].q, (long long)r->narrowed.from_ms / 86400000, (long long)from / 86400000);
         rag_result_free(r);
     }
     mem_close(s);
@@ -251,6 +270,7 @@ int main(void)
     setenv("TZ", "UTC0", 1);
     tzset();
     RUN(times_are_read_in_both_languages);
+    RUN(a_month_back_ends_with_its_month);
     RUN(what_was_said_then_comes_in_alone);
     RUN(a_question_without_a_subject_is_answered_by_all_of_it);
     RUN(a_model_is_asked_for_only_where_its_answers_are_fed);

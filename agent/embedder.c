@@ -87,7 +87,7 @@ static void unused(agt *a, q_buf *out)
         return;
     for (int i = 0; i < l.n; i++)
         if (strcmp(l.v[i].name, m.id) != 0 && l.v[i].chunks + l.v[i].messages)
-            q_buf_printf(out, _("Not used now: %lld vectors of model %s, %s; /memory drop %s removes them.\n"), (long long)(l.v[i].chunks + l.v[i].messages), l.v[i].name,
+            q_buf_printf(out, _("Not used now: %lld vectors of model %s, %s; /memory drop %s removes them.\n"), (long long)l.v[i].chunks + l.v[i].messages, l.v[i].name,
                          q_bytes_words((uint64_t)mem_embedder_bytes(&l.v[i]), size), l.v[i].name);
     mem_embedders_free(&l);
 }

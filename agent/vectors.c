@@ -16,7 +16,7 @@ static void look(agt *a, const job *j)
     else if (strcmp(e.name, m.id) == 0)
         note(&a->events, AGT_ERROR, _("memory is searched by meaning with %s now, and its vectors would be made again: /set memory.embedder to another one or off first"), e.name);
     else
-        asks_put(a, q_printf(_("Remove %lld vectors of model %s (%s)? No text goes; that model would make them again."), (long long)(e.chunks + e.messages), e.name,
+        asks_put(a, q_printf(_("Remove %lld vectors of model %s (%s)? No text goes; that model would make them again."), (long long)e.chunks + e.messages, e.name,
                              q_bytes_words((uint64_t)mem_embedder_bytes(&e), size)), &job_vectors_dropped, e.id, 0, e.name);
     mem_embedder_free(&e);
 }

@@ -113,11 +113,11 @@ int cli_memory_drop(mem_store *s, const memory_ask *a, char *err)
         rc = q_fail(err, Q_RANGE, _("memory is searched by meaning with %s now, and its vectors would be made again: /set memory.embedder to another one or off first"), e.name);
     prov_embedder_close(own);
     free(path);
-    char *question = rc == Q_OK ? q_printf(_("%lld vectors of model %s (%s) go; no text does, and that model would make them again. Go on? [y/N] "), (long long)(e.chunks + e.messages), e.name,
+    char *question = rc == Q_OK ? q_printf(_("%lld vectors of model %s (%s) go; no text does, and that model would make them again. Go on? [y/N] "), (long long)e.chunks + e.messages, e.name,
                                            q_bytes_words((uint64_t)mem_embedder_bytes(&e), size)) : NULL;
     bool yes = rc == Q_OK && memory_agreed(a, question);
     if (yes) rc = mem_embedder_delete(s, e.id, err);
-    if (yes && rc == Q_OK) q_say(stdout, _("the vectors of model %s are removed: %lld, %s\n"), e.name, (long long)(e.chunks + e.messages), q_bytes_words((uint64_t)mem_embedder_bytes(&e), size));
+    if (yes && rc == Q_OK) q_say(stdout, _("the vectors of model %s are removed: %lld, %s\n"), e.name, (long long)e.chunks + e.messages, q_bytes_words((uint64_t)mem_embedder_bytes(&e), size));
     free(question);
     mem_embedder_free(&e);
     return rc != Q_OK ? rc : yes ? Q_OK : 1;

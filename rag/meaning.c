@@ -152,10 +152,10 @@ static void by_place_of(struct gathering *g, size_t side, bool (*has)(const stru
     double v[GATHERED_MAX];
     int n = 0;
     for (int i = 0; i < g->n; i++)
-        if (has(&g->v[i].sides)) v[n++] = *(double *)((char *)&g->v[i].sides + side);
+        if (has(&g->v[i].sides)) v[n++] = *(double *)(void *)((char *)&g->v[i].sides + side);
     qsort(v, (size_t)n, sizeof *v, down);
     for (int i = 0; i < g->n; i++) {
-        double *x = (double *)((char *)&g->v[i].sides + side);
+        double *x = (double *)(void *)((char *)&g->v[i].sides + side);
         int before = 0;
         if (!has(&g->v[i].sides)) continue;
         while (before < n && v[before] > *x) before++;

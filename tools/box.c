@@ -336,9 +336,9 @@ int main(int argc, char **argv)
         return 0;
     }
     int i = 2;
-    for (; i + 1 < argc && strcmp(argv[i], "--"); i += 2)
+    for (; i + 1 < argc && strcmp(argv[i], "--") != 0; i += 2)
         if (!told(&b, argv[i], argv[i + 1])) argc = 0;
-    if (argc < 3 || i + 1 >= argc || strcmp(argv[i], "--")) {
+    if (argc < 3 || i + 1 >= argc || strcmp(argv[i], "--") != 0) {
         tell(2, "quorum-box belongs to quorum, which starts it around a command of the model\n");
         return CANNOT;
     }

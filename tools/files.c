@@ -33,7 +33,7 @@ int file_read(const tool_place *p, const tool_host *h, const tool_plan *plan, to
         rc = q_fail(err, Q_FORMAT, "%s is no text: it holds NUL bytes", plan->path);
     if (rc == Q_OK) {
         int line = 1, lines = 0, last = first - 1;
-        size_t from = all.len, to = all.len;
+        size_t from = all.len, to = from;
         for (size_t at = 0; at < all.len; line++) {
             const char *nl = memchr(all.p + at, '\n', all.len - at);
             size_t next = nl ? (size_t)(nl - all.p) + 1 : all.len;

@@ -82,7 +82,7 @@ static void see(int dir, const char *name, place *p)
 static bool runs(const char *name) /* a hook that git would run, or any that a person keeps */
 {
     size_t n = strlen(name);
-    return strcmp(name, ".") && strcmp(name, "..") && !(n > 7 && strcmp(name + n - 7, ".sample") == 0) && !strstr(name, ".by-command");
+    return strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && !(n > 7 && strcmp(name + n - 7, ".sample") == 0) && !strstr(name, ".by-command");
 }
 
 /* True: there are more of them than are looked at. */

@@ -123,12 +123,13 @@ void form_token(form *f, uint32_t from, const char *name, size_t n, uint32_t to)
 /* The state from which any n more bytes of a character lead to tail[0]. */
 static uint32_t behind(form *f, int n)
 {
-    if (n > 0 && f->tail[n] == UINT32_MAX) {
+    uint32_t *at = &f->tail[n & 3];      /* n 0 to 3 */
+    if (n > 0 && *at == UINT32_MAX) {
         uint32_t next = behind(f, n - 1);
-        f->tail[n] = form_state(f);
-        form_bytes(f, f->tail[n], 0x80, 0xBF, next);
+        *at = form_state(f);
+        form_bytes(f, *at, 0x80, 0xBF, next);
     }
-    return f->tail[n];
+    return *at;
 }
 
 /* Characters of n bytes each, lo to hi, byte by byte: those that differ in the first are split there. */

@@ -205,9 +205,9 @@ static int class_letter(parser *r, class *out, uint32_t *x, bool *many)
 static int bracket(parser *r, class *out)
 {
     size_t begin = r->at++;
-    bool not = literally(r, "^"), many, also;
+    bool outside = literally(r, "^"), many, also;
     int rc;
-    r->outside = not;
+    r->outside = outside;
     while (peek(r) >= 0 && peek(r) != ']') {
         size_t from = r->at;
         uint32_t lo = 0, hi = 0;
@@ -234,7 +234,7 @@ static int bracket(parser *r, class *out)
         return wrong(r, begin, N_("a ] is missing"));
     if (out->n >= RANGES - 2)
         return wrong(r, begin, N_("this class is too long"));
-    if (not)
+    if (outside)
         turn_round(out);
     return Q_OK;
 }

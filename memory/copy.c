@@ -13,7 +13,7 @@ static char *name(const mem_store *s, int schema, const char *end) { return q_pr
 
 static bool in_memory(const mem_store *s) { return strcmp(s->path, ":memory:") == 0; }
 
-static int copy(sqlite3 *from, sqlite3 *to)
+int store_copy_all(sqlite3 *from, sqlite3 *to)
 {
     sqlite3_backup *b = sqlite3_backup_init(to, "main", from, "main");
     if (!b) return sqlite3_errcode(to);
@@ -33,7 +33,7 @@ int store_copy_make(mem_store *s, int schema, char *err)
     if (rc == SQLITE_OK) rc = sqlite3_open_v2(s->path, &from, SQLITE_OPEN_READONLY, NULL);
     if (rc == SQLITE_OK) rc = sqlite3_open_v2(part, &to, SQLITE_OPEN_READWRITE, NULL);
     if (rc == SQLITE_OK) sqlite3_exec(to, "PRAGMA journal_mode=OFF; PRAGMA synchronous=FULL", NULL, NULL, NULL);
-    if (rc == SQLITE_OK) rc = copy(from, to);
+    if (rc == SQLITE_OK) rc = store_copy_all(from, to);
     sqlite3_close_v2(from);
     int closed = sqlite3_close(to);
     if (rc == SQLITE_OK) rc = closed;

@@ -19,10 +19,7 @@ static int put_back(const char *file, const char *from, char *err)
     if (rc == SQLITE_OK) {
         sqlite3_busy_timeout(dst, 10000);
         sqlite3_exec(dst, "PRAGMA secure_delete=ON; PRAGMA synchronous=FULL", NULL, NULL, NULL);
-        sqlite3_backup *b = sqlite3_backup_init(dst, "main", src, "main");
-        rc = b ? sqlite3_backup_step(b, -1) : sqlite3_errcode(dst);
-        int end = b ? sqlite3_backup_finish(b) : SQLITE_OK;
-        if (rc == SQLITE_DONE) rc = end;
+        rc = store_copy_all(src, dst);
     }
     sqlite3_close_v2(src);
     sqlite3_close_v2(dst);
@@ -83,10 +80,7 @@ static int copied(const char *from, const char *to, char *err)
     if (rc == SQLITE_OK) rc = sqlite3_open_v2(to, &dst, SQLITE_OPEN_READWRITE, NULL);
     if (rc == SQLITE_OK) {
         sqlite3_exec(dst, "PRAGMA journal_mode=OFF; PRAGMA synchronous=FULL", NULL, NULL, NULL);
-        sqlite3_backup *b = sqlite3_backup_init(dst, "main", src, "main");
-        rc = b ? sqlite3_backup_step(b, -1) : sqlite3_errcode(dst);
-        int end = b ? sqlite3_backup_finish(b) : SQLITE_OK;
-        if (rc == SQLITE_DONE) rc = end;
+        rc = store_copy_all(src, dst);
     }
     sqlite3_close_v2(src);
     sqlite3_close_v2(dst);

@@ -148,6 +148,7 @@ enum { STORE_COLUMNS_MAX = 64 };
 int store_refs_check(mem_store *, mem_said_fn *fn, void *user, char *err);
 
 /* copy.c: the file as it was, beside it (PATH.before-SCHEMA), while it is brought up to that schema. */
+int store_copy_all(sqlite3 *from, sqlite3 *to);     /* all pages at once; a result of SQLite's */
 int store_copy_make(mem_store *, int schema, char *err);
 void store_copy_drop(const mem_store *, int schema);
 void store_copy_keep(const mem_store *, int schema, char *err);     /* adds to err where the copy is */

@@ -194,6 +194,18 @@ static int told(const form *f, int r, char *err, const char *what)
                    : q_fail(err, Q_FORMAT, _("the grammar: rule \"%s\" %s"), x->name, what);
 }
 
+/* Of two that go from one place and are of one kind. */
+static int by_rest(const form_edge *x, const form_edge *y)
+{
+    if (x->rule != y->rule)
+        return x->rule < y->rule ? -1 : 1;
+    if (x->lo != y->lo)
+        return x->lo < y->lo ? -1 : 1;
+    if (x->hi != y->hi)
+        return x->hi < y->hi ? -1 : 1;
+    return (x->to > y->to) - (x->to < y->to);
+}
+
 static int by_from(const void *a, const void *b)
 {
     const raw *x = a, *y = b;
@@ -202,13 +214,7 @@ static int by_from(const void *a, const void *b)
     int p = x->rule == SKIP ? 2 : x->rule != BYTES, q = y->rule == SKIP ? 2 : y->rule != BYTES;      /* bytes, calls, empty ones */
     if (p != q)
         return p - q;
-    if (x->rule != y->rule)
-        return x->rule < y->rule ? -1 : 1;
-    if (x->lo != y->lo)
-        return x->lo < y->lo ? -1 : 1;
-    if (x->hi != y->hi)
-        return x->hi < y->hi ? -1 : 1;
-    return (x->to > y->to) - (x->to < y->to);
+    return by_rest(&(form_edge){ x->to, x->rule, x->lo, x->hi }, &(form_edge){ y->to, y->rule, y->lo, y->hi });
 }
 
 /* States that one may be in at a state without a byte being read, itself first; a stack that also marks what it holds. */
@@ -236,13 +242,7 @@ static int by_step(const void *a, const void *b)
     bool p = x->rule >= 0, q = y->rule >= 0;
     if (p != q)
         return p - q;
-    if (x->rule != y->rule)
-        return x->rule < y->rule ? -1 : 1;
-    if (x->lo != y->lo)
-        return x->lo < y->lo ? -1 : 1;
-    if (x->hi != y->hi)
-        return x->hi < y->hi ? -1 : 1;
-    return (x->to > y->to) - (x->to < y->to);
+    return by_rest(x, y);
 }
 
 /* Steps of all states that r holds, each once, behind those that are there. False: too many. */

@@ -1,17 +1,11 @@
 /* agent: what a person wants of memory, by command and as the panel asks for it: passages pinned, sources banned, what is left out,
  * no memory at all; both answers side by side, and a passage shown where it stands. */
-#include "tests/unit/script_help.h"
+#include "tests/unit/notes_help.h"
 
 #include <cjson/cJSON.h>
 
 static const script_line lines[] = { { "of oak and iron", "Maren Holt built it [1]." }, { "ferry of Kestrel", "A ferryman did." }, { NULL, "I do not know." }, { NULL, NULL } };
 static const char question[] = "Who built the old bridge at Kestrel Falls?";
-
-static void note_in(const char *name, const char *text)
-{
-    int64_t id;
-    CHECK_INT(rag_add_text(a->store, name, name, MEM_TRUST_OWN, text, strlen(text), &id, err), Q_OK);
-}
 
 static bool begin(seen *s)
 {
@@ -24,16 +18,6 @@ static bool begin(seen *s)
     seen_clear(s);
     return true;
 }
-
-static void ask(seen *s, const char *line)
-{
-    seen_clear(s);
-    agt_submit(a, line);
-    settle(a, s);
-}
-
-#define ANSWERED(s, words) CHECK_MSG((s)->last && strcmp((s)->last->text, words) == 0, "%s", (s)->last ? (s)->last->text : "no answer")
-#define SAID_NOTE(s, words) CHECK_MSG((s)->notes.p && strstr((s)->notes.p, words), "%s", (s)->notes.p ? (s)->notes.p : "nothing said")
 
 static int wishes_told(const seen *s)
 {

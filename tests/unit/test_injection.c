@@ -1,6 +1,7 @@
 /* tests: words planted where a model reads (files, names of files, what commands say, the memory, archives of chats, attached text), in both
  * languages and with templates' control words, and a model that obeys every one of them. No tool runs that the person did not allow, nothing
  * becomes a rule, and no control character reaches the screen. */
+#include "tests/unit/folder_help.h"
 #include "tests/unit/script_help.h"
 
 #include <cjson/cJSON.h>
@@ -50,23 +51,9 @@ static seen s;
 
 static char *own(char *text) { return owned[n_owned++] = text; }
 
-static char *at(const char *name)
-{
-    static char path[4][700];
-    static int i;
-    char *p = path[i++ % 4];
-    snprintf(p, sizeof path[0], "%s/%s", home, name);
-    return p;
-}
+static char *at(const char *name) { return path_in(home, name); }
 
-static void put(const char *name, const char *text)
-{
-    char *path = at(name), *slash = strrchr(path, '/');
-    *slash = 0;
-    CHECK_INT(q_mkdirs(path, err), Q_OK);
-    *slash = '/';
-    CHECK_MSG(q_write_file_atomic(path, text, strlen(text), err) == Q_OK, "%s", err);
-}
+static void put(const char *name, const char *text) { put_at(at(name), text); }
 
 static int gone(const char *path, const struct stat *st, int kind, struct FTW *f) { return remove(path); }
 

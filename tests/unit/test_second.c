@@ -1,6 +1,6 @@
 /* agent/second: the loaded model looks once more at what memory found (memory.rerank): what it says yes to comes first, in its own
  * time and no longer, and a stop ends the look alone. The clock is the test's: nothing depends on how fast the machine is. */
-#include "tests/unit/script_help.h"
+#include "tests/unit/notes_help.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -9,12 +9,6 @@
 static const script_line lines[] = { { "ferryman", "judge .9" }, { "of oak and iron", "judge .2" }, { "kitchen", "judge .4" },
                                      { "who built", "It was the ferryman [1]." }, { NULL, "I do not know." }, { NULL, NULL } };
 static const char question[] = "who built the old bridge at Kestrel Falls?";
-
-static void note_in(const char *name, const char *text)
-{
-    int64_t id;
-    CHECK_INT(rag_add_text(a->store, name, name, MEM_TRUST_OWN, text, strlen(text), &id, err), Q_OK);
-}
 
 static bool begin(seen *s, script how)
 {
@@ -27,16 +21,6 @@ static bool begin(seen *s, script how)
     seen_clear(s);
     return true;
 }
-
-static void ask(seen *s, const char *line)
-{
-    seen_clear(s);
-    agt_submit(a, line);
-    settle(a, s);
-}
-
-#define ANSWERED(s, words) CHECK_MSG((s)->last && strcmp((s)->last->text, words) == 0, "%s", (s)->last ? (s)->last->text : "no answer")
-#define SAID_NOTE(s, words) CHECK_MSG((s)->notes.p && strstr((s)->notes.p, words), "%s", (s)->notes.p ? (s)->notes.p : "nothing said")
 
 static void what_it_says_yes_to_comes_first(void)
 {

@@ -1,5 +1,6 @@
 /* tests: a session that a person would have, with replies written for it: find the failing test in a small C project, mend it, run it; what is
  * asked is agreed to as a person would, and /undo brings the tree back byte for byte. It needs a C compiler and quorum-box. */
+#include "tests/unit/folder_help.h"
 #include "tests/unit/script_help.h"
 
 #include <ftw.h>
@@ -29,11 +30,9 @@ static const script_line replies[] = {
 
 static char *at(const char *name)
 {
-    static char path[4][600];
-    static int i;
-    char *p = path[i++ % 4];
-    snprintf(p, sizeof path[0], "%s/project/%s", home, name);
-    return p;
+    static char folder[sizeof home + 8];
+    snprintf(folder, sizeof folder, "%s/project", home);
+    return path_in(folder, name);
 }
 
 static q_buf all;                        /* of the tree: names, modes, contents */

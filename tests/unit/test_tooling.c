@@ -1,5 +1,6 @@
 /* tests: an answer that calls tools, with somebody who answers by a script: what is asked, what is allowed and for how long, what the model is
  * told, what is stored and taken back. No model is needed, and nothing waits for a time. */
+#include "tests/unit/folder_help.h"
 #include "tests/unit/script_help.h"
 
 #include <ftw.h>
@@ -8,23 +9,9 @@
 static char home[] = "/tmp/quorum-tooling-XXXXXX";
 static seen s;
 
-static char *at(const char *name)
-{
-    static char path[4][600];
-    static int i;
-    char *p = path[i++ % 4];
-    snprintf(p, sizeof path[0], "%s/%s", home, name);
-    return p;
-}
+static char *at(const char *name) { return path_in(home, name); }
 
-static void put(const char *name, const char *text)
-{
-    char *path = at(name), *slash = strrchr(path, '/');
-    *slash = 0;
-    CHECK_INT(q_mkdirs(path, err), Q_OK);
-    *slash = '/';
-    CHECK_INT(q_write_file_atomic(path, text, strlen(text), err), Q_OK);
-}
+static void put(const char *name, const char *text) { put_at(at(name), text); }
 
 static bool is(const char *name, const char *text)
 {

@@ -1,7 +1,7 @@
 /* tests: the room of tools without an agent: arguments, names of files, the tools, diffs, rules, taking back. */
 #include "tools/inside.h"
 #include "tools/sandbox.h"
-#include "tests/test.h"
+#include "tests/unit/folder_help.h"
 
 #include <fcntl.h>
 #include <ftw.h>
@@ -14,21 +14,12 @@ static tool_place *place;
 /* ---- files ---- */
 static char *at(const char *name)
 {
-    static char path[4][600];
-    static int i;
-    char *p = path[i++ % 4];
-    snprintf(p, sizeof path[0], "%s/project/%s", home, name);
-    return p;
+    static char folder[sizeof home + 8];
+    snprintf(folder, sizeof folder, "%s/project", home);
+    return path_in(folder, name);
 }
 
-static void put(const char *name, const char *text)
-{
-    char *path = at(name), *slash = strrchr(path, '/');
-    *slash = 0;
-    CHECK_INT(q_mkdirs(path, err), Q_OK);
-    *slash = '/';
-    CHECK_MSG(q_write_file_atomic(path, text, strlen(text), err) == Q_OK, "%s", err);
-}
+static void put(const char *name, const char *text) { put_at(at(name), text); }
 
 static bool is(const char *name, const char *text)
 {

@@ -44,8 +44,12 @@ char *rag_export_line(const char *table, const mem_export_value *v, int n)
     cJSON_AddStringToObject(o, "table", table);
     for (int i = 0; i < n; i++) add_value(o, &v[i]);
     char *line = cJSON_PrintUnformatted(o);
+    q_buf safe = {0};
     cJSON_Delete(o);
-    return line;
+    if (!line) return NULL;
+    q_json_safe(&safe, line, strlen(line));     /* a file says it in the same bytes as a terminal or a pipe */
+    free(line);
+    return q_buf_take(&safe);
 }
 
 /* ---- the folder ---- */

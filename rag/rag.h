@@ -429,7 +429,8 @@ int rag_export(mem_store *, const char *path, const rag_export_opts *, rag_expor
 int rag_export_place(const char *path, bool *over, char *err);
 /* "quorum-export-2026-11-27": malloc'ed. */
 char *rag_export_name(void);
-/* A row of mem_export as one line of JSON without its end; what a number or a text cannot say exactly is a text or {"bytes": hex}. malloc'ed. */
+/* A row of mem_export as one line of JSON without its end; what a number or a text cannot say exactly is a text or {"bytes": hex}; what
+ * would move on a terminal is escaped (q_json_safe). malloc'ed; NULL: no memory. */
 char *rag_export_line(const char *table, const mem_export_value *v, int n);
 
 /* Does the kernel here end quorum-readers at any call that reading does not need? Else its other bounds hold. Starts a process. */

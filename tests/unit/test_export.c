@@ -175,6 +175,16 @@ static bool one_line(void *user, const char *table, const mem_export_value *v, i
     return true;
 }
 
+/* The random words of an answer may be such: the folder and `quorum memory export` say them in the same bytes. */
+static void what_would_move_on_a_terminal_is_escaped(void)
+{
+    const char *odd = "a\x7f\xc2\x85\xe2\x80\xae\xd1\x8f";
+    mem_export_value v = {.name = "text", .text = odd, .n = strlen(odd)};
+    char *line = rag_export_line("message", &v, 1);
+    CHECK_STR(line, "{\"v\":1,\"table\":\"message\",\"text\":\"a\\u007f\\u0085\\u202e\xd1\x8f\"}");
+    free(line);
+}
+
 static void the_lines_are_those_of_the_store_and_all_is_private(void)
 {
     q_buf now = {0}, lines = {0};
@@ -305,6 +315,7 @@ int main(void)
     if (!memory_begin("export")) return 1;
     RUN(conversations_come_in_again_as_they_were);
     RUN(a_person_reads_it_and_may_change_it);
+    RUN(what_would_move_on_a_terminal_is_escaped);
     RUN(the_lines_are_those_of_the_store_and_all_is_private);
     RUN(nothing_is_written_over_unasked);
     RUN(what_stops_it_leaves_nothing_half);

@@ -7,24 +7,6 @@
 
 enum { ARGUMENTS_MAX = 4 << 20, NESTED_MAX = 32 };
 
-/* cJSON counts nesting too, but takes a thousand: its own recursion is cut short before it begins. */
-bool json_shallow(const char *json, int levels)
-{
-    int depth = 0, most = 0;
-    bool text = false;
-    for (; *json; json++)
-        if (text) {
-            json += *json == '\\' && json[1];
-            text = *json != '"';
-        } else if (*json == '"')
-            text = true;
-        else if (*json == '{' || *json == '[')
-            most = ++depth > most ? depth : most;
-        else if (*json == '}' || *json == ']')
-            depth--;
-    return most <= levels;
-}
-
 static int parse(const char *arguments, cJSON **out, char *err)
 {
     const char *end = NULL;

@@ -18,9 +18,17 @@ static bool of_hosts(const char *what)
     return (row && row->class == TOOL_WEB) || strcmp(what, tool_class_word(TOOL_WEB)) == 0;
 }
 
+/* A lent tool, or all of a server: SERVER__TOOL, SERVER__*. Servers come and go: the name need not be there now. */
+static bool lent(const char *what)
+{
+    const char *rest = strstr(what, "__");
+    size_t n = strspn(what, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
+    return rest && rest > what && rest[2] && n <= TOOL_NAME_MAX && (!what[n] || strcmp(what + n, "*") == 0) && what + n > rest + 1;
+}
+
 static bool known(const char *what)
 {
-    bool yes = tool_find(what) || strcmp(what, "all") == 0;
+    bool yes = tool_find(what) || strcmp(what, "all") == 0 || lent(what);
     for (int c = 0; c < TOOL_CLASSES; c++)
         yes = yes || strcmp(what, tool_class_word((enum tool_class)c)) == 0;
     return yes;
@@ -41,11 +49,11 @@ static int add_word(tool_rules *r, const char *word, size_t n, char *err)
         pattern = q_strdup(colon + 1);
     }
     const tool_row *row = tool_find(what);
-    int rc = !known(what) ? q_fail(err, Q_FORMAT, _("%s is no tool and no kind of tool: /tools lists them (read, recall, write, remember, knob, run, network, all)"), what)
+    int rc = !known(what) ? q_fail(err, Q_FORMAT, _("%s is no tool and no kind of tool: /tools lists them (read, recall, write, remember, knob, run, network, mcp, all)"), what)
              : pattern && !*pattern ? q_fail(err, Q_FORMAT, _("the path pattern behind %s: is empty: write %s:src/*"), what, what)
              : pattern && of_hosts(what) && !url_pattern(pattern, strlen(pattern))
              ? q_fail(err, Q_FORMAT, _("%s is no host: write %s:HOST, HOST:PORT, HOST* for any port, or *.HOST for what lies below it"), pattern, what)
-             : pattern && row && !row->path && !of_hosts(what) ? q_fail(err, Q_FORMAT, _("%s names no file, so it takes no path pattern"), what)
+             : pattern && (lent(what) || (row && !row->path && !of_hosts(what))) ? q_fail(err, Q_FORMAT, _("%s names no file, so it takes no path pattern"), what)
                                             : Q_OK;
     if (rc == Q_OK)
         add(r, denies, what, pattern);
@@ -106,6 +114,9 @@ char *tool_rule_for(const tool_plan *p)
 
 static bool of(const struct tool_rule *r, const tool_row *row)
 {
+    size_t n = strlen(r->what);
+    if (row->server && n && r->what[n - 1] == '*')
+        return strncmp(r->what, row->name, n - 1) == 0;
     return strcmp(r->what, "all") == 0 || strcmp(r->what, row->name) == 0 || strcmp(r->what, tool_class_word(row->class)) == 0;
 }
 

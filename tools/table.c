@@ -52,7 +52,7 @@ static const tool_row rows[] = {
 static const struct { const char *word; bool changes; } classes[TOOL_CLASSES] = {
     [TOOL_PURE] = { "pure", false }, [TOOL_READ] = { "read", false }, [TOOL_RECALL] = { "recall", false }, [TOOL_WRITE] = { "write", true },
     [TOOL_REMEMBER] = { "remember", true }, [TOOL_KNOB] = { "knob", true }, [TOOL_RUN] = { "run", true },
-    [TOOL_WEB] = { "network", true } };
+    [TOOL_WEB] = { "network", true }, [TOOL_MCP] = { "mcp", true } };
 
 const tool_row *tool_rows(int *n)
 {

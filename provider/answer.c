@@ -315,16 +315,16 @@ static int make_own(const prov_grammar *g, eng_grammar **out, char *err)
     return rc;
 }
 
-/* Calls of the tools that are offered. A schema that cannot be held asks for an object at least: whoever runs the tool looks at its
+/* Calls of the tools that are offered. A schema that cannot be held in this format asks for an object at least: whoever runs the tool looks at its
  * arguments anyway. */
 static int make_calls(const prov_request *r, const char *format, eng_grammar **out, char *err)
 {
     eng_grammar_rule *rule = q_alloc(sizeof *rule * (size_t)(r->n_tool + 1));
     for (int i = 0; i < r->n_tool; i++) {
-        const char *schema = r->tool[i].schema ? r->tool[i].schema : "{}";
         eng_grammar *one = NULL;
-        eng_grammar_source s = { .kind = ENG_GRAMMAR_SCHEMA, .text = schema, .n = strlen(schema) };
-        rule[i] = (eng_grammar_rule){ r->tool[i].name, eng_grammar_new(&s, &one, err) == Q_OK ? schema : "{\"type\":\"object\"}" };
+        rule[i] = (eng_grammar_rule){ r->tool[i].name, r->tool[i].schema ? r->tool[i].schema : "{}" };
+        if (eng_grammar_calls(format, &rule[i], 1, &one, err) < 0)
+            rule[i].schema = "{\"type\":\"object\"}";
         eng_grammar_free(one);
     }
     int rc = eng_grammar_calls(format, rule, r->n_tool, out, err);

@@ -6,7 +6,7 @@
 #include "serve/serve.h"
 
 #include <cjson/cJSON.h>
-#include <errno.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,15 +102,37 @@ static void on_start(const args *a, const serve *s, const char *model)
 }
 
 /* ---- until a signal ---- */
-static bool signalled(const sigset_t *set)
+/* By a handler: the threads of an open model block none, so any of them may be given it. */
+static sem_t asked;
+static void on_signal(int sig)
 {
-    const struct timespec second = { .tv_sec = 1 };
-    return sigtimedwait(set, NULL, &second) > 0;
+    (void)sig;
+    sem_post(&asked);
 }
 
-static void run(const args *a, serve *s, const sigset_t *set)
+static void hear_signals(void)
 {
-    while (!signalled(set))
+    static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+    struct sigaction a = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+    sem_init(&asked, 0, 0);
+    sigemptyset(&a.sa_mask);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        sigaction(signals[i], &a, NULL);
+}
+
+static bool signalled(long ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += ms % 1000 * 1000000;
+    until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    return sem_timedwait(&asked, &until) == 0;
+}
+
+static void run(const args *a, serve *s)
+{
+    while (!signalled(1000))
         serve_tick(s);
     serve_drain(s);
     int busy = serve_busy(s);
@@ -121,8 +143,7 @@ static void run(const args *a, serve *s, const sigset_t *set)
     } else if (busy > 0)
         q_say(stderr, ngettext("quorum: %d answer is let end, for 30 s; Ctrl-C cuts it\n", "quorum: %d answers are let end, for 30 s; Ctrl-C cuts them\n", (unsigned long)busy), busy);
     int64_t until = q_now_ns() + (int64_t)GRACE_S * 1000000000;
-    const struct timespec soon = { .tv_nsec = 50000000 };
-    while (serve_busy(s) > 0 && q_now_ns() < until && sigtimedwait(set, NULL, &soon) < 0)
+    while (serve_busy(s) > 0 && q_now_ns() < until && !signalled(50))
         serve_tick(s);
 }
 
@@ -167,7 +188,6 @@ int cmd_serve(int argc, char **argv)
     char err[Q_ERRLEN], *key = NULL;
     prov *p = NULL;
     serve *s = NULL;
-    sigset_t set;
     int status = parse(argc, argv, &a);
     if (status)
         return status;
@@ -176,18 +196,14 @@ int cmd_serve(int argc, char **argv)
         rc = open_model(&a, &p, err);
     if (rc == Q_OK && prov_about(p)->divided)
         q_say(stderr, "quorum: %s\n", prov_about(p)->divided);
-    sigemptyset(&set);                   /* behind the opening: Ctrl-C ends that at once */
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
     if (rc == Q_OK) {
-        pthread_sigmask(SIG_BLOCK, &set, NULL);
+        hear_signals();                  /* behind the opening: Ctrl-C ends that at once */
         const serve_opts o = { .p = p, .listen = a.listen, .unix_path = a.path, .key = key, .embedder = a.embedder, .streams = a.streams, .said = on_request, .user = &a };
         rc = serve_start(&o, &s, err);
     }
     if (rc == Q_OK) {
         on_start(&a, s, prov_about(p)->name);
-        run(&a, s, &set);
+        run(&a, s);
         serve_stop(s);
         if (a.json)
             event(named("stopped"));

@@ -102,23 +102,27 @@ static int check_key(request *r)
                                                       : _("this server wants a key: send it as \"Authorization: Bearer KEY\""));
 }
 
-static int find_path(request *r, const char *url)
+static bool is_path(const struct path *p, const char *url)
 {
-    bool there = false;
+    return strcmp(p->path, url) == 0 || (p->work == work_model && strncmp(url, p->path, strlen(p->path)) == 0);
+}
+
+static void find_path(request *r, const char *url)
+{
     r->path = OTHER;
     for (int i = 0; i < N_PATH; i++)
-        if (strcmp(table[i].path, url) == 0 || (table[i].work == work_model && strncmp(url, table[i].path, strlen(table[i].path)) == 0)) {
-            there = true;
-            if (strcmp(table[i].method, r->method) == 0)
-                r->path = i;
-            else
-                fault_set(&r->fault, 405, NULL, _("%s is asked with %s"), table[i].path, table[i].method);
-        }
-    if (!there)
-        fault_set(&r->fault, 404, NULL, "%s", _("there is no such path here: /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models, /tokenize, /detokenize, /health and /metrics are"));
-    if (r->path < N_PATH && table[r->path].work == work_model)
-        house_model(&r->s->house, url + strlen(table[r->path].path), &r->fault);
-    return r->fault.status ? Q_ERR : Q_OK;
+        if (is_path(&table[i], url) && strcmp(table[i].method, r->method) == 0)
+            r->path = i;
+}
+
+static int check_path(request *r, const char *url)
+{
+    for (int i = 0; i < N_PATH && r->path == OTHER; i++)
+        if (is_path(&table[i], url))
+            return fault_set(&r->fault, 405, NULL, _("%s is asked with %s"), table[i].path, table[i].method);
+    if (r->path == OTHER)
+        return fault_set(&r->fault, 404, NULL, "%s", _("there is no such path here: /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models, /tokenize, /detokenize, /health and /metrics are"));
+    return table[r->path].work == work_model ? house_model(&r->s->house, url + strlen(table[r->path].path), &r->fault) : Q_OK;
 }
 
 static int check_body(request *r)
@@ -136,9 +140,10 @@ static int check_body(request *r)
 /* Everything that can be said before its body is there. */
 static void check(request *r, const char *url)
 {
+    find_path(r, url);
     if (atomic_load(&r->s->drains))
         fault_set(&r->fault, 503, NULL, "%s", _("the server is stopping: ask again later"));
-    else if (check_origin(r) == Q_OK && check_key(r) == Q_OK && find_path(r, url) == Q_OK)
+    else if (check_origin(r) == Q_OK && check_key(r) == Q_OK && check_path(r, url) == Q_OK)
         check_body(r);
 }
 

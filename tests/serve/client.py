@@ -165,3 +165,49 @@ def _clean():
         s.p.kill()
         s.p.wait()
     shutil.rmtree(T, ignore_errors=True)
+
+
+def with_template(name, template):
+    """A golden model with another chat template: the head of its GGUF file is written anew."""
+    with open(golden(name), "rb") as f:
+        b = f.read()
+    n_tensor, n_kv = struct.unpack("<QQ", b[8:24])
+    at, size = 24, {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+
+    def text(i):
+        n = struct.unpack("<Q", b[i:i + 8])[0]
+        return i + 8 + n
+
+    def value(i, kind):
+        if kind == 8:
+            return text(i)
+        if kind == 9:
+            inner, n = struct.unpack("<IQ", b[i:i + 12])
+            i += 12
+            for _ in range(n):
+                i = value(i, inner)
+            return i
+        return i + size[kind]
+
+    head, found = b[:24], False
+    for _ in range(n_kv):
+        start, at = at, text(at)
+        key, kind = b[start + 8:at], struct.unpack("<I", b[at:at + 4])[0]
+        end = value(at + 4, kind)
+        if key == b"tokenizer.chat_template":
+            found = True
+            head += b[start:at + 4] + struct.pack("<Q", len(template.encode())) + template.encode()
+        else:
+            head += b[start:end]
+        at = end
+    start = at
+    for _ in range(n_tensor):
+        at = text(at)
+        dims = struct.unpack("<I", b[at:at + 4])[0]
+        at += 4 + 8 * dims + 12
+    head += b[start:at]
+    assert found
+    path = "%s/%s-tools.gguf" % (T, name)
+    with open(path, "wb") as f:
+        f.write(head + b"\0" * (-len(head) % 32) + b[at + (-at % 32):])
+    return path

@@ -59,7 +59,8 @@ static const struct { enum mem_forget_by by; enum mem_part part; const char *sql
     {MEM_FORGET_WORDS, MEM_PART_MESSAGE, MESSAGE " AND m.id BETWEEN ?1 AND ?2 AND ?3<=?4 AND (holds(m.text) OR holds(m.thinking) OR holds(m.author) OR"
      " EXISTS (SELECT 1 FROM message_raw r WHERE r.message=m.id AND holds(r.data)) OR"
      " EXISTS (SELECT 1 FROM tool_call t WHERE t.message=m.id AND (holds(t.name) OR holds(t.arguments) OR holds(t.result) OR holds(t.policy) OR"
-     " EXISTS (SELECT 1 FROM tool_whole w WHERE w.call=t.id AND holds(w.text)) OR EXISTS (SELECT 1 FROM tool_undo u WHERE u.call=t.id AND (holds(u.path) OR holds(u.was))))))"},
+     " EXISTS (SELECT 1 FROM tool_whole w WHERE w.call=t.id AND holds(w.text)) OR EXISTS (SELECT 1 FROM tool_undo u WHERE u.call=t.id AND (holds(u.path) OR holds(u.was))))) OR"
+     " EXISTS (SELECT 1 FROM compaction k WHERE k.message=m.id AND (holds(k.text) OR holds(k.fixed) OR holds(k.words))))"},
     {MEM_FORGET_TIME, MEM_PART_FACT, FACT " AND f.created>=?3 AND f.created<?4 AND f.id BETWEEN ?1 AND ?2"},
     {MEM_FORGET_WORDS, MEM_PART_FACT, FACT " AND f.id BETWEEN ?1 AND ?2 AND ?3<=?4 AND (holds(f.text) OR holds(f.subject))"},
 };
@@ -147,6 +148,8 @@ static int let_go(mem_store *s, int64_t id, int64_t conversation, int64_t parent
     if (rc == Q_OK) rc = store_run(s, NULL, err, "UPDATE heard SET prev=?2 WHERE prev=?1", "ii", id, parent);
     if (rc == Q_OK) rc = store_run(s, NULL, err, "UPDATE message SET elder=0 WHERE elder=? AND conversation=?", "ii", id, conversation);
     if (rc == Q_OK) rc = store_run(s, NULL, err, "UPDATE fact SET message=0 WHERE message=?", "i", id);
+    /* what summaries say of it; on another branch there may be one that stood for it not: the turns speak for themselves there again */
+    if (rc == Q_OK) rc = store_run(s, NULL, err, "DELETE FROM compaction WHERE message>=? AND message IN (SELECT id FROM message WHERE conversation=?)", "ii", id, conversation);
     if (rc == Q_OK) rc = store_run(s, NULL, err, "UPDATE pending SET edits=-1 WHERE edits=? AND conversation=?", "ii", id, conversation);
     if (rc == Q_OK) rc = store_run(s, NULL, err, "DELETE FROM message WHERE id=?", "i", id);
     if (rc == Q_OK && sqlite3_changes(s->db) != 1) rc = store_tampered(s, err);

@@ -59,8 +59,7 @@ static const struct { enum mem_forget_by by; enum mem_part part; const char *sql
     {MEM_FORGET_WORDS, MEM_PART_MESSAGE, MESSAGE " AND m.id BETWEEN ?1 AND ?2 AND ?3<=?4 AND (holds(m.text) OR holds(m.thinking) OR holds(m.author) OR"
      " EXISTS (SELECT 1 FROM message_raw r WHERE r.message=m.id AND holds(r.data)) OR"
      " EXISTS (SELECT 1 FROM tool_call t WHERE t.message=m.id AND (holds(t.name) OR holds(t.arguments) OR holds(t.result) OR holds(t.policy) OR"
-     " EXISTS (SELECT 1 FROM tool_whole w WHERE w.call=t.id AND holds(w.text)) OR EXISTS (SELECT 1 FROM tool_undo u WHERE u.call=t.id AND (holds(u.path) OR holds(u.was))))) OR"
-     " EXISTS (SELECT 1 FROM compaction k WHERE k.message=m.id AND (holds(k.text) OR holds(k.fixed) OR holds(k.words))))"},
+     " EXISTS (SELECT 1 FROM tool_whole w WHERE w.call=t.id AND holds(w.text)) OR EXISTS (SELECT 1 FROM tool_undo u WHERE u.call=t.id AND (holds(u.path) OR holds(u.was)))))"},
     {MEM_FORGET_TIME, MEM_PART_FACT, FACT " AND f.created>=?3 AND f.created<?4 AND f.id BETWEEN ?1 AND ?2"},
     {MEM_FORGET_WORDS, MEM_PART_FACT, FACT " AND f.id BETWEEN ?1 AND ?2 AND ?3<=?4 AND (holds(f.text) OR holds(f.subject))"},
 };
@@ -210,6 +209,7 @@ static const struct { const char *sql, *last; } beside[] = {
     {"UPDATE message_config SET json='{}', label='', mark='' WHERE message BETWEEN ? AND ? AND (holds(json) OR holds(label) OR holds(mark))",
      "SELECT ifnull(max(message), 0) FROM message_config"},
     {"DELETE FROM routing_tag WHERE message BETWEEN ? AND ? AND holds(name)", "SELECT ifnull(max(message), 0) FROM routing_tag"},
+    {"DELETE FROM compaction WHERE id BETWEEN ? AND ? AND (holds(text) OR holds(fixed) OR holds(words))", "SELECT ifnull(max(id), 0) FROM compaction"},
     {"DELETE FROM outside WHERE id BETWEEN ? AND ? AND holds(path)", "SELECT ifnull(max(id), 0) FROM outside"},
     /* what was being written when a person left, and errands that name it */
     {"DELETE FROM setting WHERE ?<=? AND holds(value) AND (substr(name, 1, 6)='draft.' OR substr(name, 1, 7)='errand.')", "SELECT 1"},

@@ -59,7 +59,7 @@ static const struct { enum mem_forget_by by; enum mem_part part; const char *sql
     {MEM_FORGET_WORDS, MEM_PART_MESSAGE, MESSAGE " AND m.id BETWEEN ?1 AND ?2 AND ?3<=?4 AND (holds(m.text) OR holds(m.thinking) OR holds(m.author) OR"
      " EXISTS (SELECT 1 FROM message_raw r WHERE r.message=m.id AND holds(r.data)) OR"
      " EXISTS (SELECT 1 FROM tool_call t WHERE t.message=m.id AND (holds(t.name) OR holds(t.arguments) OR holds(t.result) OR holds(t.policy) OR"
-     " EXISTS (SELECT 1 FROM tool_whole w WHERE w.call=t.id AND holds(w.text)) OR EXISTS (SELECT 1 FROM tool_undo u WHERE u.call=t.id AND (holds(u.path) OR holds(u.was)))))"},
+     " EXISTS (SELECT 1 FROM tool_whole w WHERE w.call=t.id AND holds(w.text)) OR EXISTS (SELECT 1 FROM tool_undo u WHERE u.call=t.id AND (holds(u.path) OR holds(u.was))))))"},
     {MEM_FORGET_TIME, MEM_PART_FACT, FACT " AND f.created>=?3 AND f.created<?4 AND f.id BETWEEN ?1 AND ?2"},
     {MEM_FORGET_WORDS, MEM_PART_FACT, FACT " AND f.id BETWEEN ?1 AND ?2 AND ?3<=?4 AND (holds(f.text) OR holds(f.subject))"},
 };

@@ -101,6 +101,22 @@ static const char *header_is(const char *p, size_t n, const char *name, size_t *
     return p;
 }
 
+/* One header for who wants to know them. */
+static void tell_head(run *r, const char *p, size_t n)
+{
+    const char *colon = memchr(p, ':', n);
+    if (!r->q.head || !colon || colon == p)
+        return;
+    char *name = q_strndup(p, (size_t)(colon - p)), *value;
+    size_t len = 0;
+    const char *v = header_is(p, n, name, &len);
+    value = q_strndup(v ? v : "", len);
+    q_fold_bytes(name, strlen(name));
+    r->q.head(r->q.user, r->out, name, value);
+    free(name);
+    free(value);
+}
+
 static size_t on_head(char *p, size_t size, size_t n, void *user)
 {
     run *r = user;
@@ -123,6 +139,7 @@ static size_t on_head(char *p, size_t size, size_t n, void *user)
         o->type[i] = 0;
     } else if ((v = header_is(p, n, "retry-after", &len)) && len && *v >= '0' && *v <= '9')
         o->retry_after = len > 6 ? 999999 : atoi(v);     /* its other form, a date, is rare: the caller's own patience serves */
+    tell_head(r, p, n);
     return n;
 }
 

@@ -42,6 +42,8 @@ typedef struct net_request {
     net_limits limit;
     /* The body as it comes, whatever the status, but of redirects that are followed. False: enough, Q_CANCEL. May be NULL. */
     bool (*data)(void *user, const net_reply *so_far, const char *p, size_t n);
+    /* Each header of an answer as it comes, of redirects too: its name in small letters. May be NULL. */
+    void (*head)(void *user, const net_reply *so_far, const char *name, const char *value);
     void *user;
 } net_request;
 
@@ -73,6 +75,7 @@ typedef struct net_event {
 typedef struct net_events {              /* zero-initialise */
     q_buf line, data, type, id;
     size_t max;                          /* bytes that one event may have; 0: 16 MiB */
+    int retry;                           /* ms to wait before it is asked for anew, as the server wishes; 0: it does not say */
     int mark;                            /* how much of a byte order mark has been seen; -1: the beginning is over */
     bool cr, any;
 } net_events;

@@ -82,8 +82,8 @@ $(BUILD)/quorum: $(BUILD)/cli/main.o $(LIB)
 $(BUILD)/quorum-readers: $(BUILD)/rag/import/readers.o $(LIB)
 	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -o $@ $< $(LIB) -Wl,--as-needed $(LIBS_READERS) $(LIBS)
 
-# What holds a command of the model in: small, and without any library of ours.
-$(BUILD)/quorum-box: $(BUILD)/tools/box.o $(BUILD)/tools/box_rules.o
+# What holds a command of the model in: small, and of our library the filter of system calls alone.
+$(BUILD)/quorum-box: $(BUILD)/tools/box.o $(BUILD)/tools/box_rules.o $(BUILD)/base/seccomp.o
 	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -o $@ $^
 
 $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(LIB) | $(BUILD)/quorum-readers $(BUILD)/quorum-box
@@ -178,7 +178,7 @@ test-servers: all $(BUILD)/tests/test_remote
 
 # Data races: the tests that have threads: the session with its cancelling threads, the worker pool, who answers, the store,
 # the agent.
-TSAN     = kernels_pool embedder engine_session provider memory memory_work agent_script agent_parts agent_quit agent_faults agent_turn net remote
+TSAN     = kernels_pool embedder engine_session provider pool memory memory_work agent_script agent_parts agent_quit agent_faults agent_turn net remote
 tsan:
 	$(MAKE) BUILD=build-tsan OPT="-O1 -g" SAN="-fsanitize=thread" $(TSAN:%=build-tsan/tests/test_%)
 	@for t in $(TSAN); do BUILD=build-tsan build-tsan/tests/test_$$t || exit 1; done

@@ -1,12 +1,20 @@
 /* tools/check: what a model gave as arguments, held against a tool's schema. The subset of JSON schema that table.c uses, and no more: a
- * word that is not known here is ignored, so tests/unit/test_tools.c holds every schema against this list. Any thread. */
+ * word that is not known here is ignored, so tests/unit/test_tools.c holds every schema against this list. A stranger's schema may hold
+ * anything: what is not looked at is told. Any thread. */
 #include "tools/inside.h"
+#include "base/say.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { DEPTH = 6 };
+
+/* A schema of whom. */
+typedef struct checking {
+    q_buf *unlooked;                     /* a stranger's: what was not looked at; NULL: one of table.c */
+    char *err;
+} checking;
 
 const char *argument_text(const cJSON *args, const char *name) { return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(args, name)); }
 
@@ -17,6 +25,24 @@ double argument_number(const cJSON *args, const char *name, double otherwise)
 }
 
 bool argument_true(const cJSON *args, const char *name) { return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, name)); }
+
+/* cJSON counts nesting too, but takes a thousand: its own recursion is cut short before it begins. */
+bool json_shallow(const char *json, int levels)
+{
+    int depth = 0, most = 0;
+    bool text = false;
+    for (; *json; json++)
+        if (text) {
+            json += *json == '\\' && json[1];
+            text = *json != '"';
+        } else if (*json == '"')
+            text = true;
+        else if (*json == '{' || *json == '[')
+            most = ++depth > most ? depth : most;
+        else if (*json == '}' || *json == ']')
+            depth--;
+    return most <= levels;
+}
 
 static const char *said_type(const cJSON *v)
 {
@@ -45,7 +71,7 @@ static int wrong_type(const cJSON *v, const char *type, const char *where, char 
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (strcmp(types[i].type, type) == 0)
             wanted = types[i].words;
-    return q_fail(err, Q_FORMAT, "%s must be %s, not %s", where, wanted, said_type(v));
+    return q_fail(err, Q_FORMAT, "%.100s must be %s, not %s", where, wanted, said_type(v));
 }
 
 static int choices(const cJSON *schema, const cJSON *v, const char *where, char *err)
@@ -59,7 +85,7 @@ static int choices(const cJSON *schema, const cJSON *v, const char *where, char 
             return q_buf_free(&b), Q_OK;
         q_buf_printf(&b, "%s%s", b.len ? ", " : "", cJSON_IsString(one) ? one->valuestring : "?");
     }
-    int rc = q_fail(err, Q_FORMAT, "%s must be one of: %s", where, b.p ? b.p : "");
+    int rc = q_fail(err, Q_FORMAT, "%.100s must be one of: %s", where, b.p ? b.p : "");
     q_buf_free(&b);
     return rc;
 }
@@ -69,66 +95,166 @@ static int bounds(const cJSON *schema, const char *least, const char *most, doub
 {
     double min = argument_number(schema, least, -HUGE_VAL), max = argument_number(schema, most, HUGE_VAL);
     if (have < min)
-        return q_fail(err, Q_FORMAT, "%s must be at least %.15g%s", where, min, what);
-    return have > max ? q_fail(err, Q_FORMAT, "%s must be at most %.15g%s", where, max, what) : Q_OK;
+        return q_fail(err, Q_FORMAT, "%.100s must be at least %.15g%s", where, min, what);
+    return have > max ? q_fail(err, Q_FORMAT, "%.100s must be at most %.15g%s", where, max, what) : Q_OK;
 }
 
-static int check(const cJSON *schema, const cJSON *v, const char *where, int depth, char *err);
+/* ---- a stranger's schema ---- */
+static void unlooked(const checking *c, const char *word)
+{
+    q_buf *b = c->unlooked, clean = { 0 };
+    if (!b || b->len > 200)
+        return;
+    q_say_clean(&clean, word, strlen(word) < 40 ? q_utf8_whole(word, strlen(word)) : q_utf8_whole(word, 40), true);
+    if (!b->p || !strstr(b->p, clean.p ? clean.p : ""))
+        q_buf_printf(b, "%s%s", b->len ? ", " : "", clean.p ? clean.p : "");
+    q_buf_free(&clean);
+}
 
-static int check_object(const cJSON *schema, const cJSON *v, const char *where, int depth, char *err)
+/* Words that this file does not look at, and that say something about values. */
+static void look_over(const checking *c, const cJSON *schema)
+{
+    static const char *const known[] = { "type", "properties", "required", "items", "enum", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "additionalProperties",
+                                         "title", "description", "default", "examples", "$schema", "$id", "$comment", "$defs", "definitions", "deprecated", "readOnly", "writeOnly" };
+    const cJSON *one;
+    if (!cJSON_IsObject(schema) && !cJSON_IsTrue(schema))
+        unlooked(c, "a schema that is no object");
+    if (cJSON_IsObject(schema))
+        cJSON_ArrayForEach(one, schema) {
+            bool yes = false;
+            for (size_t i = 0; i < sizeof known / sizeof *known && !yes; i++)
+                yes = strcmp(known[i], one->string) == 0;
+            if (!yes)
+                unlooked(c, one->string);
+        }
+}
+
+static bool known_type(const char *type)
+{
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (strcmp(types[i].type, type) == 0)
+            return true;
+    return false;
+}
+
+/* One type, or one of a list of them. */
+static int lent_type(const checking *c, const cJSON *schema, const cJSON *v, const char *where)
+{
+    const cJSON *type = cJSON_GetObjectItemCaseSensitive(schema, "type"), *one;
+    const char *last = NULL;
+    if (!type)
+        return Q_OK;
+    if (!cJSON_IsArray(type) && !cJSON_IsString(type))
+        return unlooked(c, "type"), Q_OK;
+    for (one = cJSON_IsArray(type) ? type->child : type; one; one = cJSON_IsArray(type) ? one->next : NULL) {
+        const char *word = cJSON_GetStringValue(one);
+        bool null = word && strcmp(word, "null") == 0;
+        if (!word || (!null && !known_type(word)))
+            return unlooked(c, "type"), Q_OK;
+        if (null ? cJSON_IsNull(v) : is_type(v, word))
+            return Q_OK;
+        last = null && last ? last : word;
+    }
+    return last ? wrong_type(v, last, where, c->err) : Q_OK;
+}
+
+static double letters(const char *s)
+{
+    double n = 0;
+    for (; *s; s++)
+        n += ((unsigned char)*s & 0xC0) != 0x80;
+    return n;
+}
+
+/* ---- both ---- */
+static int check(const checking *c, const cJSON *schema, const cJSON *v, const char *where, int depth);
+
+static int no_argument(const cJSON *known, const char *name, const char *where, char *err)
+{
+    q_buf b = { 0 };
+    const cJSON *k;
+    cJSON_ArrayForEach(k, known)
+        q_buf_printf(&b, "%s%s", b.len ? ", " : "", k->string ? k->string : "");
+    int rc = q_fail(err, Q_FORMAT, "there is no argument %.60s in %.100s; it takes: %s", name, where, b.p ? b.p : "none");
+    q_buf_free(&b);
+    return rc;
+}
+
+static int check_object(const checking *c, const cJSON *schema, const cJSON *v, const char *where, int depth)
 {
     const cJSON *one, *known = cJSON_GetObjectItemCaseSensitive(schema, "properties"), *need = cJSON_GetObjectItemCaseSensitive(schema, "required");
+    const cJSON *more = cJSON_GetObjectItemCaseSensitive(schema, "additionalProperties");
+    bool open = c->unlooked && !cJSON_IsFalse(more);
     int rc = Q_OK;
     cJSON_ArrayForEach(one, need)
-        if (!cJSON_GetObjectItemCaseSensitive(v, one->valuestring))
-            return q_fail(err, Q_FORMAT, "the argument %s is missing in %s", one->valuestring, where);
+        if (cJSON_IsString(one) && !cJSON_GetObjectItemCaseSensitive(v, one->valuestring))
+            return q_fail(c->err, Q_FORMAT, "the argument %.100s is missing in %.100s", one->valuestring, where);
     cJSON_ArrayForEach(one, v) {
-        const cJSON *rule = cJSON_GetObjectItemCaseSensitive(known, one->string), *twin = one->next;
-        if (!rule) {
-            q_buf b = { 0 };
-            const cJSON *k;
-            cJSON_ArrayForEach(k, known)
-                q_buf_printf(&b, "%s%s", b.len ? ", " : "", k->string);
-            rc = q_fail(err, Q_FORMAT, "there is no argument %.60s in %s; it takes: %s", one->string, where, b.p ? b.p : "none");
-            q_buf_free(&b);
-            return rc;
-        }
+        const cJSON *rule = cJSON_IsObject(known) ? cJSON_GetObjectItemCaseSensitive(known, one->string) : NULL, *twin = one->next;
+        if (!rule && open)
+            rule = cJSON_IsObject(more) ? more : NULL;
+        else if (!rule && c->unlooked && cJSON_GetObjectItemCaseSensitive(schema, "patternProperties"))
+            rule = NULL;                 /* told already */
+        else if (!rule)
+            return no_argument(known, one->string, where, c->err);
         for (; twin; twin = twin->next)
             if (strcmp(twin->string, one->string) == 0)
-                return q_fail(err, Q_FORMAT, "the argument %s is given twice in %s", one->string, where);
-        if ((rc = check(rule, one, one->string, depth + 1, err)) < 0)
+                return q_fail(c->err, Q_FORMAT, "the argument %.100s is given twice in %.100s", one->string, where);
+        if (rule && (rc = check(c, rule, one, one->string, depth + 1)) < 0)
             return rc;
     }
     return rc;
 }
 
-static int check(const cJSON *schema, const cJSON *v, const char *where, int depth, char *err)
+static int check(const checking *c, const cJSON *schema, const cJSON *v, const char *where, int depth)
 {
     const char *type = argument_text(schema, "type");
     const cJSON *one, *items = cJSON_GetObjectItemCaseSensitive(schema, "items");
+    int rc = Q_OK;
+    if (depth > DEPTH && c->unlooked)
+        return unlooked(c, "what is nested deeper"), Q_OK;
     if (depth > DEPTH)
-        return q_fail(err, Q_FORMAT, "%s is nested too deeply", where);
-    if (type && !is_type(v, type))
-        return wrong_type(v, type, where, err);
-    int rc = choices(schema, v, where, err);
+        return q_fail(c->err, Q_FORMAT, "%.100s is nested too deeply", where);
+    if (c->unlooked) {
+        look_over(c, schema);
+        rc = lent_type(c, schema, v, where);
+    } else if (type && !is_type(v, type))
+        rc = wrong_type(v, type, where, c->err);
+    if (rc == Q_OK)
+        rc = choices(schema, v, where, c->err);
     if (rc == Q_OK && cJSON_IsNumber(v))
-        rc = bounds(schema, "minimum", "maximum", v->valuedouble, "", where, err);
+        rc = bounds(schema, "minimum", "maximum", v->valuedouble, "", where, c->err);
     if (rc == Q_OK && cJSON_IsString(v) && !q_utf8_valid(v->valuestring, strlen(v->valuestring)))
-        rc = q_fail(err, Q_FORMAT, "%s is no valid UTF-8", where);
+        rc = q_fail(c->err, Q_FORMAT, "%.100s is no valid UTF-8", where);
     if (rc == Q_OK && cJSON_IsString(v))
-        rc = bounds(schema, "minLength", "maxLength", (double)strlen(v->valuestring), " bytes long", where, err);
+        rc = bounds(schema, "minLength", "maxLength", c->unlooked ? letters(v->valuestring) : (double)strlen(v->valuestring), c->unlooked ? " letters long" : " bytes long", where, c->err);
     if (rc == Q_OK && cJSON_IsArray(v))
-        rc = bounds(schema, "minItems", "maxItems", cJSON_GetArraySize(v), " long", where, err);
+        rc = bounds(schema, "minItems", "maxItems", cJSON_GetArraySize(v), " long", where, c->err);
     if (rc == Q_OK && cJSON_IsArray(v) && items)
         cJSON_ArrayForEach(one, v)
             if (rc == Q_OK)
-                rc = check(items, one, where, depth + 1, err);
-    return rc == Q_OK && cJSON_IsObject(v) ? check_object(schema, v, where, depth, err) : rc;
+                rc = check(c, items, one, where, depth + 1);
+    return rc == Q_OK && cJSON_IsObject(v) ? check_object(c, schema, v, where, depth) : rc;
 }
 
 int check_arguments(const cJSON *schema, const cJSON *value, char *err)
 {
     if (!cJSON_IsObject(value))
         return q_fail(err, Q_FORMAT, "the arguments must be one JSON object");
-    return check(schema, value, "the arguments", 0, err);
+    return check(&(checking){ .err = err }, schema, value, "the arguments", 0);
+}
+
+int check_lent(const cJSON *schema, const cJSON *value, q_buf *told, char *err)
+{
+    char why[Q_ERRLEN];
+    q_buf clean = { 0 };
+    if (!cJSON_IsObject(value))
+        return q_fail(err, Q_FORMAT, "the arguments must be one JSON object");
+    int rc = check(&(checking){ .unlooked = told, .err = why }, schema, value, "the arguments", 0);
+    if (rc < 0) {                        /* names in it are a stranger's */
+        q_say_clean(&clean, why, strlen(why), true);
+        q_fail(err, rc, "%s", clean.p ? clean.p : "");
+    }
+    q_buf_free(&clean);
+    return rc;
 }

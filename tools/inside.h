@@ -10,11 +10,15 @@
 /* Arguments against a schema: object, array, string, integer, number, boolean; properties, required, items, enum, minimum, maximum,
  * minLength, maxLength (bytes), minItems, maxItems; what is not named is refused. Q_FORMAT: a sentence for the model. */
 int check_arguments(const cJSON *schema, const cJSON *value, char *err);
+/* The same for a stranger's schema: what is not named is refused where additionalProperties is false, a type may be a list of types, and words
+ * that are not looked at are told (once each, ", " between). */
+int check_lent(const cJSON *schema, const cJSON *value, q_buf *unlooked, char *err);
 
 /* ---- arguments ---- */
 const char *argument_text(const cJSON *args, const char *name);          /* NULL: it is not given */
 double argument_number(const cJSON *args, const char *name, double otherwise);
 bool argument_true(const cJSON *args, const char *name);
+bool json_shallow(const char *json, int levels);         /* nested no deeper */
 
 /* ---- diff.c ---- */
 /* What became of a text, line by line, as diff -u shows it without its head. */
@@ -28,6 +32,8 @@ int edit_look(const tool_place *, tool_plan *, char *err);
 int edit_run(const tool_place *, const tool_host *, const tool_plan *, tool_result *, char *err);
 int command_look(const tool_place *, tool_plan *, char *err);
 int command_run(const tool_place *, const tool_host *, const tool_plan *, tool_result *, char *err);
+int fetch_look(const tool_place *, tool_plan *, char *err);
+int fetch_run(const tool_place *, const tool_host *, const tool_plan *, tool_result *, char *err);
 int calculate(const tool_place *, const tool_host *, const tool_plan *, tool_result *, char *err);
 
 /* ---- calc.c ---- */

@@ -16,6 +16,7 @@
 struct tool_place {
     char *folder;
     int fd;
+    const tool_lent *lent;               /* the caller's */
     pthread_mutex_t mu;                  /* guards: */
     bool tried;
     sandbox box;
@@ -48,6 +49,9 @@ void tool_place_close(tool_place *p)
     pthread_mutex_destroy(&p->mu);
     free(p);
 }
+
+void tool_place_lend(tool_place *p, const tool_lent *lent) { p->lent = lent; }
+const tool_lent *place_lent(const tool_place *p) { return p->lent; }
 
 const struct sandbox *place_box(const tool_place *place, char *err)
 {

@@ -23,6 +23,7 @@ enum { PLACE_NEW = 1 << 16 };            /* in the place of a mode: a new file, 
 int place_write(int dir, const char *leaf, const char *shown, unsigned mode, const char *p, size_t n, char *err);
 struct sandbox;
 const struct sandbox *place_box(const tool_place *, char *err);  /* that commands run in, tried at the first call; NULL: none can be run */
+const tool_lent *place_lent(const tool_place *);         /* NULL: nothing is lent */
 bool place_sayable(const char *name);   /* no control character, no turning of text, valid UTF-8 */
 
 enum { PLACE_FILE_MAX = 4 << 20 };

@@ -7,31 +7,13 @@
 
 enum { ARGUMENTS_MAX = 4 << 20, NESTED_MAX = 32 };
 
-/* cJSON counts nesting too, but takes a thousand: its own recursion is cut short before it begins. */
-static bool flat_enough(const char *json)
-{
-    int depth = 0, most = 0;
-    bool text = false;
-    for (; *json; json++)
-        if (text) {
-            json += *json == '\\' && json[1];
-            text = *json != '"';
-        } else if (*json == '"')
-            text = true;
-        else if (*json == '{' || *json == '[')
-            most = ++depth > most ? depth : most;
-        else if (*json == '}' || *json == ']')
-            depth--;
-    return most <= NESTED_MAX;
-}
-
 static int parse(const char *arguments, cJSON **out, char *err)
 {
     const char *end = NULL;
     *out = NULL;
     if (strlen(arguments) > ARGUMENTS_MAX)
         return q_fail(err, Q_FORMAT, "the arguments are longer than %d bytes", ARGUMENTS_MAX);
-    if (!flat_enough(arguments))
+    if (!json_shallow(arguments, NESTED_MAX))
         return q_fail(err, Q_FORMAT, "the arguments are nested more than %d deep", NESTED_MAX);
     const char *p = arguments + strspn(arguments, " \t\r\n");
     cJSON *j = cJSON_ParseWithOpts(*p ? p : "{}", &end, true);
@@ -84,31 +66,43 @@ static char *title_of(const char *name, const char *path, const cJSON *args)
 char *tool_title(const char *name, const char *arguments)
 {
     const tool_row *row = tool_find(name);
-    cJSON *args = flat_enough(arguments) ? cJSON_Parse(arguments) : NULL;
+    cJSON *args = json_shallow(arguments, NESTED_MAX) ? cJSON_Parse(arguments) : NULL;
     char *title = title_of(name, row && row->path ? argument_text(args, row->path) : NULL, args);
     cJSON_Delete(args);
     return title;
 }
 
+static void name_rows(q_buf *all, const tool_row *row, int n)
+{
+    for (int i = 0; i < n; i++)
+        q_buf_printf(all, "%s%s", all->len ? ", " : "", row[i].name);
+}
+
+static int unknown(const tool_place *place, const char *name, char *err)
+{
+    q_buf clean = { 0 }, all = { 0 };
+    int n;
+    const tool_row *row = tool_rows(&n);
+    q_say_clean(&clean, name, strlen(name) < 60 ? strlen(name) : 60, true);
+    name_rows(&all, row, n);
+    row = tool_lent_rows(place_lent(place), &n);
+    name_rows(&all, row, n);
+    int rc = q_fail(err, Q_NOTFOUND, "there is no tool %s; there are: %s", clean.p ? clean.p : "", all.p);
+    q_buf_free(&clean);
+    q_buf_free(&all);
+    return rc;
+}
+
 int tool_plan_make(const tool_place *place, const char *name, const char *arguments, tool_plan *out, char *err)
 {
-    *out = (tool_plan){ .row = tool_find(name), .path = q_strdup("") };
-    if (!out->row) {
-        q_buf clean = { 0 }, all = { 0 };
-        int n;
-        const tool_row *row = tool_rows(&n);
-        q_say_clean(&clean, name, strlen(name) < 60 ? strlen(name) : 60, true);
-        for (int i = 0; i < n; i++)
-            q_buf_printf(&all, "%s%s", i ? ", " : "", row[i].name);
-        int rc = q_fail(err, Q_NOTFOUND, "there is no tool %s; there are: %s", clean.p ? clean.p : "", all.p);
-        q_buf_free(&clean);
-        q_buf_free(&all);
-        return rc;
-    }
+    *out = (tool_plan){ .row = tool_place_find(place, name), .path = q_strdup("") };
+    if (!out->row)
+        return unknown(place, name, err);
+    q_buf unlooked = { 0 };
     cJSON *schema = cJSON_Parse(out->row->schema);
     int rc = parse(arguments, &out->args, err);
     if (rc == Q_OK)
-        rc = check_arguments(schema, out->args, err);
+        rc = out->row->server ? check_lent(schema, out->args, &unlooked, err) : check_arguments(schema, out->args, err);
     cJSON_Delete(schema);
     if (rc == Q_OK && out->row->path) {
         free(out->path);
@@ -120,10 +114,16 @@ int tool_plan_make(const tool_place *place, const char *name, const char *argume
     }
     if (rc == Q_OK) {
         out->shown = show(out->args);
+        if (unlooked.len) {
+            char *more = q_printf(_("%s(not looked at here, left to the server: %s)\n"), out->shown, unlooked.p);
+            free(out->shown);
+            out->shown = more;
+        }
         out->title = title_of(name, out->path, out->args);
         if (out->row->look)
             rc = out->row->look(place, out, err);
     }
+    q_buf_free(&unlooked);
     return rc;
 }
 
@@ -131,6 +131,7 @@ void tool_plan_free(tool_plan *p)
 {
     cJSON_Delete(p->args);
     free(p->path);
+    free(p->host);
     free(p->title);
     free(p->shown);
     *p = (tool_plan){ 0 };
@@ -144,13 +145,15 @@ int tool_run(const tool_place *place, const tool_host *host, const tool_plan *pl
     *out = (tool_result){ .secret = (plan->risk & TOOL_SECRET) != 0 };
     if (plan->row->run)
         rc = plan->row->run(place, host, plan, out, err);
-    else if (host && host->act)
+    else if (host && host->lent && plan->row->server)
+        rc = host->lent(host->user, plan, out, err);
+    else if (host && host->act && !plan->row->server)
         rc = host->act(host->user, plan->row->act, plan->args, &out->text, err);
     else
         rc = q_fail(err, Q_RANGE, "%s cannot be done here", plan->row->name);
     if (rc == Q_CANCEL)
         return rc;
-    out->failed = rc < 0;
+    out->failed = out->failed || rc < 0;
     if (rc < 0) {
         q_buf_clear(&out->text);
         q_buf_puts(&out->text, err);

@@ -90,5 +90,5 @@ static int grammar_run(enum eng_grammar_kind kind, const char *p, size_t n)
 static int gbnf_run(const char *p, size_t n) { return grammar_run(ENG_GRAMMAR_GBNF, p, n); }
 static int schema_run(const char *p, size_t n) { return grammar_run(ENG_GRAMMAR_SCHEMA, p, n); }
 
-const fuzz_target fuzz_gbnf = {"gbnf", 1500, 30000, NULL, gbnf_seed, gbnf_run, NULL, 0},
-                  fuzz_schema = {"schema", 1500, 30000, NULL, schema_seed, schema_run, NULL, 0};
+const fuzz_target fuzz_gbnf = {"gbnf", 1500, 1000000, NULL, gbnf_seed, gbnf_run, NULL, 0},
+                  fuzz_schema = {"schema", 1500, 1000000, NULL, schema_seed, schema_run, NULL, 0};

@@ -2,6 +2,7 @@
 #ifndef QUORUM_AGENT_TALK_H
 #define QUORUM_AGENT_TALK_H
 
+#include "agent/compact.h"
 #include "agent/room.h"
 
 /* ---- sync.c: what the session holds ---- */
@@ -64,22 +65,26 @@ extern const job_row job_guard;          /* somebody wants to know: also where i
 typedef struct prompt {
     prov_message *message; int n;
     prov_past_call *call; int n_call;
+    prov_past_thought *thought; int n_thought;
     prov_tool *tool; int n_tool;
     strings kept;                        /* texts of messages and calls that are in neither path nor system nor question */
     char *raw, *system, *question;
     const char *begin, *think;
     bool base;
+    compacted instead;                   /* what stands for the branch's older turns */
 } prompt;
 int prompt_build(agt *, const mem_messages *path, const rag_result *passages, prompt *out, char *err);
-/* The same for an answer that was made: from message `from` of path on, with this system text; begin, think and base as the caller set
- * them. Returns its tokens. */
-int prompt_again(agt *, const mem_messages *path, int from, const char *system, const rag_result *passages, prompt *out, char *err);
+/* The same for an answer that was made: from message `from` of path on, with this system text and this compaction (0: none); begin, think and
+ * base as the caller set them. Returns its tokens. */
+int prompt_again(agt *, const mem_messages *path, int from, int64_t compaction, const char *system, const rag_result *passages, prompt *out, char *err);
 prov_request prompt_request(const prompt *);
 void prompt_free(prompt *);
 /* The answer so far said this and made these calls (arguments, and what they brought, which is taken): the request goes on behind them. */
 typedef struct prompt_done { const char *name, *arguments; char *result; } prompt_done;
 bool prompt_offers(agt *, const tool_row *);     /* the model may ask for it */
+void prompt_thought(prompt *, const char *text, size_t n);       /* before it: what was thought first, kept within this answer alone */
 void prompt_go_on(prompt *, const char *text, size_t n, const prompt_done *, int n_done);
+int prompt_reserve(agt *);               /* tokens that a reply may count on */
 int prompt_room_for_passages(agt *, const char *question, int max_passages);
 int prompt_count(void *user, const char *text, size_t n);    /* user: prov */
 

@@ -140,6 +140,13 @@ static void work(tui_work *w, const agt_event *e)
     }
 }
 
+/* What a call that is being written is over with. */
+static void written(tui_work *w, const agt_event *e)
+{
+    bool over = e->kind == AGT_EV_CALL || e->kind == AGT_EV_APPROVE || e->kind == AGT_EV_DONE || e->kind == AGT_EV_OPENED || (e->kind == AGT_EV_TOKEN && e->text && *e->text);
+    w->writing = e->kind == AGT_EV_WRITING ? e->done : over ? 0 : w->writing;
+}
+
 /* Memory's vectors: calmly, no answer waits for them. */
 static void meaning(tui_work *w, const agt_event *e)
 {
@@ -149,12 +156,20 @@ static void meaning(tui_work *w, const agt_event *e)
 
 static void yes(tui_app *app, int64_t ask, const char *arg) { agt_answer(app->a, ask, true); }
 
+static void compacted(tui_app *app, const agt_event *e)
+{
+    char *words = tui_compacted(e);
+    tui_app_note(app, AGT_INFO, words);
+    free(words);
+}
+
 void tui_app_event(tui_app *app, agt_event *e)
 {
     tui_item *it;
     tui_owe(app, e);
     for (int i = 0; i < app->n_view; i++) if (app->view[i]->on_event) app->view[i]->on_event(app, e);
     tui_approve_event(app, e);
+    written(&app->work, e);
     switch (e->kind) {
     case AGT_EV_LOADING: case AGT_EV_READY: case AGT_EV_PREFILL: case AGT_EV_PROGRESS: work(&app->work, e); break;
     case AGT_EV_MEANING: meaning(&app->work, e); break;
@@ -179,6 +194,11 @@ void tui_app_event(tui_app *app, agt_event *e)
     case AGT_EV_CALL:
         if ((it = tui_tr_find(&app->tr, e->id)) && e->n_messages) tui_tr_called(it, &e->message->call[0]);
         break;
+    case AGT_EV_COMPACTED:
+        if (e->n_messages) tui_tr_marked(&app->tr, e->message);
+        compacted(app, e);
+        break;
+    case AGT_EV_MARKED: if (e->n_messages) tui_tr_marked(&app->tr, e->message); break;
     case AGT_EV_TITLE: if (e->id == app->seen.chat && e->text) tui_set_text(&app->seen.chat_title, e->text); break;
     case AGT_EV_ASK: if (e->text) tui_ask_for(app, e->text, yes, e->id, NULL); break;
     case AGT_EV_UI: tui_act(app, (int)e->id, e->text ? e->text : ""); break;

@@ -251,6 +251,11 @@ bench-agent: $(BUILD)/bench/agent_bench
 bench-panels: $(BUILD)/bench/panel_bench
 	$(BUILD)/bench/panel_bench $(A)
 
+.PHONY: bench-pool
+# What several answers at once cost beside the engine's own batch: make bench-pool A="MODEL.gguf 8"
+bench-pool: $(BUILD)/bench/pool_bench
+	$(BUILD)/bench/pool_bench $(A)
+
 clean:
 	rm -rf build build-asan build-tsan build-cuda-asan build-cuda-tsan build-cuda-msan build-dist build-roots
 

@@ -144,7 +144,7 @@ static int sync_row(void *user, int pos, const float *logits, const uint16_t *id
 static int sync(single *s, enum prov_policy policy, char *err)
 {
     talk *t = s->now;
-    int rc = t && t->rows ? eng_session_eval(s->s, s->text.id, s->text.n, 0, NULL, 0, sync_row, s, err)
+    int rc = t && t->anew ? eng_session_eval(s->s, s->text.id, s->text.n, 0, NULL, 0, sync_row, s, err)
                           : eng_session_sync(s->s, s->text.id, s->text.n, policy_of(policy), prefill, s, err);
     fed(s, t);
     s->stale = rc < 0;
@@ -160,7 +160,7 @@ static int prompt(void *self, talk *t, bool first, char *err)
     single *s = self;
     const int32_t *had = eng_session_tokens(s->s);
     int len = eng_session_length(s->s), *cached = &t->result->cached_tokens;
-    while (first && had && !t->rows && *cached < len && *cached < s->text.n && had[*cached] == s->text.id[*cached])
+    while (first && had && !t->anew && *cached < len && *cached < s->text.n && had[*cached] == s->text.id[*cached])
         (*cached)++;
     enum prov_policy policy = first ? s->asked : s->policy;
     if (first)

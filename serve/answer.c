@@ -310,11 +310,8 @@ static int ask(answering *w, const prov_request *r, fault *f)
     int n = r->n > 1 ? r->n : 1;
     prov_result *out = q_alloc(sizeof *out * (size_t)n);
     char err[Q_ERRLEN] = "";
-    if (turns) {
+    if (turns)
         pthread_mutex_lock(&h->turn);
-        if (w->a.routed)
-            prov_forget(h->p);           /* what is found evaluated tells no routing */
-    }
     if (w->a.ids)
         add_ids(w, r);
     int rc = exchange_wanted(w->x) ? prov_ask(h->p, r, &hooks, out, err) : Q_CANCEL;
@@ -340,6 +337,7 @@ static int ask_all(answering *w, const prov_config *c, fault *f)
     int each = r.n > 1 ? r.n : 1, rc = Q_OK;
     r.config = c;
     r.policy = PROV_RECOMPUTE;
+    r.anew = w->a.routed;                /* what is found evaluated tells no routing */
     if (!w->head.chat && r.max_tokens == 0)
         r.max_tokens = TEXT_TOKENS;
     for (int i = 0; i * each < w->n && rc == Q_OK; i++) {

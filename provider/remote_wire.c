@@ -220,14 +220,20 @@ char *wire_words(const char *body, size_t n)
     return q_buf_take(&b);
 }
 
-/* What steers a terminal, our own marks of a thought and what is no UTF-8 never enter a text. */
+/* What steers a terminal (C0 and C1 controls), what turns or hides what stands beside it, our own marks of a thought and what is no UTF-8
+ * never enter a text: a server's words go into pipes as they stand. */
 static void add_text(q_buf *to, const char *s)
 {
-    char *clean = q_utf8_clean(s, strlen(s));
-    for (const char *p = clean; *p; p++)
-        if ((unsigned char)*p >= ' ' || *p == '\n' || *p == '\t' || *p == '\r')
-            q_buf_putc(to, *p);
-    free(clean);
+    uint32_t cp;
+    for (size_t i = 0, n = strlen(s), w; i < n; i += w) {
+        w = (size_t)q_utf8_next(s + i, n - i, &cp);
+        enum q_char kind = q_char_kind(cp);
+        bool line = cp == '\n' || cp == '\t' || cp == '\r' || cp == 0x2028 || cp == 0x2029;
+        if (cp == 0xFFFD)
+            q_buf_puts(to, "\xEF\xBF\xBD");
+        else if (line || kind == Q_CHAR_FINE || kind == Q_CHAR_UNSEEN)
+            q_buf_add(to, s + i, w);
+    }
 }
 
 /* Bounds a text whose pieces a server repeats without an end: the body is bounded already, this only names the place. */

@@ -55,6 +55,9 @@ static const traffic plays[] = {
     { .when = "no done", .event = EVENTS(CHUNK("{\"content\":\"one\"}"), END("stop")) },
     { .when = "comments", .event = EVENTS("!: OPENROUTER PROCESSING\n\n", CHUNK("{\"content\":\"one\"}"), "!event: ping\ndata:\n\n", END("stop"), "[DONE]") },
     { .when = "steers", .event = EVENTS(CHUNK("{\"content\":\"a\\u001b[31mb\\u0002c\\u0003\\nd\"}"), END("stop"), "[DONE]") },
+    { .when = "turns", .event = EVENTS(CHUNK("{\"content\":\"a\\u009b31mb\\u0085\\u202ec\\u2066d\\u2069\\u2028e\\u00a0\\u200ff\\udb40\\udc41\"}"), END("stop"), "[DONE]") },
+    { .when = "says more", .event = EVENTS(CHUNK("{\"content\":\"one\"}"), END("stop"), "[DONE]", CHUNK("{\"content\":\" more\"}"), "{\"error\":{\"message\":\"late\"}}", "{garbage") },
+    { .when = "packed", .status = 200, .type = "text/event-stream", .more = "Content-Encoding: gzip\r\n", .body = "\x1f\x8b\x08 and so on" },
     { .when = "dull", .event = EVENTS("{}", "{\"choices\":null}", "{\"choices\":[7,null,{}]}", CHUNK("{\"content\":7}"), CHUNK("[]"), CHUNK("{\"content\":\"x\"}"), END("stop"), "[DONE]") },
     { .when = "whole", .status = 200, .type = "application/json", .more = "", .body = LONG_LINE },
     { .when = "fails in the middle", .event = EVENTS(CHUNK("{\"content\":\"Half an answer\"}"), "{\"error\":{\"message\":\"CUDA out of\\u001b[2J memory\",\"code\":500}}", "[DONE]") },
@@ -110,6 +113,32 @@ static bool stream(int fd, const traffic *t)
     return !t->cut && play_end(fd);
 }
 
+/* 12 MiB, letter after letter of two bytes, in chunks or in one piece. */
+static bool endless(int fd, bool whole)
+{
+    enum { LETTERS = 1 << 19, TIMES = 12 };
+    char *text = q_alloc(2 * LETTERS + 1), *piece;
+    for (int i = 0; i < LETTERS; i++)
+        memcpy(text + 2 * i, "\xD0\xAF", 2);
+    bool go = true;
+    if (whole) {
+        piece = q_alloc(TIMES * 2 * LETTERS + 200);
+        size_t n = (size_t)sprintf(piece, "{\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"x");
+        for (int i = 0; i < TIMES; i++, n += 2 * LETTERS)
+            memcpy(piece + n, text, 2 * LETTERS);
+        strcpy(piece + n, "\"},\"finish_reason\":\"stop\"}]}");
+        go = play_json(fd, piece);
+    } else {
+        piece = q_printf(CHUNK("{\"content\":\"%s\"}"), text);
+        go = play_stream(fd) && play_event(fd, CHUNK("{\"content\":\"x\"}"));
+        for (int i = 0; i < TIMES && go; i++)
+            go = play_event(fd, piece);
+    }
+    free(text);
+    free(piece);
+    return go;
+}
+
 static bool serve(play *p, int fd, const char *request, const char *body, int number)
 {
     state *s = p->user;
@@ -134,6 +163,15 @@ static bool serve(play *p, int fd, const char *request, const char *body, int nu
         atomic_fetch_add(&s->cancelled, 1);
         return false;
     }
+    if (strstr(body, "\"lingers\"")) {   /* the last word, and then nothing */
+        play_stream(fd);
+        play_event(fd, CHUNK("{\"content\":\"All of it\"}"));
+        play_event(fd, "[DONE]");
+        play_wait(fd);
+        return false;
+    }
+    if (strstr(body, "\"endless\"") || strstr(body, "\"endless whole\""))
+        return endless(fd, strstr(body, "whole"));
     const traffic *t = find(body);
     return !t ? play_reply(fd, 400, "application/json", "", "{\"error\":{\"message\":\"the test has no such traffic\"}}")
          : t->status ? play_reply(fd, t->status, t->type, t->more, t->body) : stream(fd, t);
@@ -340,7 +378,8 @@ static void answers_are_read(void)
         { "sglang thinks", "Four.", "Hm, </think> is a word", PROV_ENDED, 3, 0, 0 }, { "tags think", "Four.", "Hm", PROV_ENDED, 3, 0, 0 },
         { "thinks late", "One two", "wait", PROV_ENDED, 2, 0, 0 }, { "only thinks", "", "no end of it", PROV_FULL, 1, 0, 0 }, { "length", "cut", "", PROV_FULL, 1, 0, 0 },
         { "stops", "one ", "", PROV_STOP_STRING, 1, 0, 0 }, { "no done", "one", "", PROV_ENDED, 1, 0, 0 }, { "comments", "one", "", PROV_ENDED, 1, 0, 0 },
-        { "steers", "a[31mbc\nd", "", PROV_ENDED, 1, 0, 0 }, { "dull", "x", "", PROV_ENDED, 1, 0, 0 }, { "whole", "All at once.", "hm", PROV_ENDED, 5, 9, 0 },
+        { "steers", "a[31mbc\nd", "", PROV_ENDED, 1, 0, 0 }, { "turns", "a31mbcd\xE2\x80\xA8" "e\xC2\xA0\xE2\x80\x8F" "f", "", PROV_ENDED, 1, 0, 0 },
+        { "says more", "one", "", PROV_ENDED, 1, 0, 0 }, { "lingers", "All of it", "", PROV_ENDED, 1, 0, 0 }, { "dull", "x", "", PROV_ENDED, 1, 0, 0 }, { "whole", "All at once.", "hm", PROV_ENDED, 5, 9, 0 },
         { "breaks letters", "\xEF\xBF\xBD\xEF\xBF\xBD x", "", PROV_ENDED, 1, 0, 0 } };
     state st = { 0 };
     play *p = play_open(serve, &st, NULL);
@@ -497,7 +536,7 @@ static void faults_are_said_and_the_talk_goes_on(void)
         { "a page", "web page", "" }, { "a lost page", "web page", "" }, { "too long", "maximum context length is 4096", "" }, { "too busy", "(503: Loading model)", "" },
         { "much too busy", "(429: quota)", "" }, { "nothing at all", "before its answer ended", "" }, { "no words", "(418)", "" }, { "no tools", "/set agent.tools off", "" },
         { "fails in the middle", "CUDA out of", "Half an answer" }, { "garbage in the middle", "no JSON", "Half an answer" }, { "ends early", "before its answer ended", "Half an answer" },
-        { "is cut", "before its answer ended", "Half an answer" }, { "stall", "silent for 1 second", "Half an answer" } };
+        { "packed", "packed (gzip)", "" }, { "is cut", "before its answer ended", "Half an answer" }, { "stall", "silent for 1 second", "Half an answer" } };
     state st = { 0 };
     play *p = play_open(serve, &st, NULL);
     prov *m = open_at(p, "@box/tiny", "stall=1");
@@ -510,6 +549,25 @@ static void faults_are_said_and_the_talk_goes_on(void)
         seen_clear(&s);
         CHECK(say(m, "plain", &s, &r) == Q_OK && r.finish == PROV_ENDED);
         CHECK_STR(str(&s.text), "Hello there.");
+        seen_clear(&s);
+    }
+    prov_close(m);
+    play_close(p);
+}
+
+static void too_long_an_answer_is_cut(void)
+{
+    static const char *const when[] = { "endless", "endless whole" };
+    state st = { 0 };
+    play *p = play_open(serve, &st, NULL);
+    prov *m = open_at(p, "@box/tiny", "");
+    for (size_t i = 0; i < 2; i++) {
+        seen s = { 0 };
+        prov_result r;
+        CHECK(say(m, when[i], &s, &r) < 0 && r.finish == PROV_FAILED);
+        CHECK_MSG(strstr(err, "is longer than 8.0 MiB: it was cut there") && s.text.len == (8 << 20) - 1 && q_utf8_valid(s.text.p, s.text.len), "%s: %s (%zu)", when[i], err, s.text.len);
+        seen_clear(&s);
+        CHECK(say(m, "plain", &s, &r) == Q_OK && r.finish == PROV_ENDED);
         seen_clear(&s);
     }
     prov_close(m);
@@ -732,7 +790,7 @@ static void routing_is_read(void)
 static const char SIX_ROWS[] =           /* int32 of 6 positions: 0 0 p p+1 */
     "AAAAAAAAAAAAAAAAAQAAAAAAAAAAAAAAAQAAAAIAAAAAAAAAAAAAAAIAAAADAAAAAAAAAAAAAAADAAAABAAAAAAAAAAAAAAABAAAAAUAAAAAAAAAAAAAAAUAAAAGAAAA";
 
-typedef struct routed { q_buf seen; char *why; bool off; } routed;
+typedef struct routed { q_buf seen; char *why; bool off, many; } routed;
 
 static bool serve_routes(play *p, int fd, const char *request, const char *body, int number)
 {
@@ -753,9 +811,13 @@ static bool serve_routes(play *p, int fd, const char *request, const char *body,
     } else {
         bool asked = strstr(body, "\"return_routed_experts\":true") && strstr(body, "\"routed_experts_start_len\":0");
         play_event(fd, "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"One two.\"}}]}");
+        q_buf rows = { 0 };              /* 6 positions, or 4200 where 4096 fit */
+        for (int i = 0; i < (r->many ? 700 : 1); i++)
+            q_buf_puts(&rows, SIX_ROWS);
         char *last = q_printf("{\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}],\"sglext\":{\"routed_experts\":%s%s%s}}", asked && !r->off ? "\"" : "",
-                              asked && !r->off ? SIX_ROWS : "null", asked && !r->off ? "\"" : "");
+                              asked && !r->off ? rows.p : "null", asked && !r->off ? "\"" : "");
         play_event(fd, last);
+        q_buf_free(&rows);
         free(last);
         play_event(fd, "{\"choices\":[],\"usage\":{\"prompt_tokens\":4,\"completion_tokens\":3}}");
     }
@@ -781,10 +843,11 @@ static void routing_is_told(void)
 {
     static const struct { const char *routing, *seen; } row[] = {
         { "vllm", "[20 at 4: 1 2][21 at 5: 3 4][22 at 6: 5 6]" }, { "sglang", "[-1 at 4: 4 5][-1 at 5: 5 6]" } };
-    for (int i = 0; i < 4; i++) {
-        routed told = { .off = i > 1 };
+    for (int i = 0; i < 5; i++) {        /* 4: of more positions than were evaluated */
+        routed told = { .off = i == 2 || i == 3, .many = i == 4 };
         play *p = play_open(serve_routes, &told, NULL);
-        char *more = q_printf("routing=%s\nlayers=2\nexperts=8\nk=2\ndense=1", row[i % 2].routing);
+        const char *routing = told.many ? "sglang" : row[i % 2].routing;
+        char *more = q_printf("routing=%s\nlayers=2\nexperts=8\nk=2\ndense=1", routing);
         prov *m = open_at(p, "@box", more);
         const prov_info *about = prov_about(m);
         CHECK(about->n_layer == 2 && about->n_expert == 8 && about->first_moe_layer == 1 && about->n_moe_layer == 1 && (about->can & PROV_ROUTING) && strstr(about->divided, "ids only"));
@@ -792,8 +855,9 @@ static void routing_is_told(void)
         prov_hooks h = { .user = &told, .position = routed_position, .unrouted = unrouted };
         prov_result r;
         CHECK(prov_ask(m, &(prov_request){ .message = &q, .n_message = 1 }, &h, &r, err) == Q_OK && r.finish == PROV_ENDED && r.prompt_tokens == 4);
-        CHECK_STR(str(&told.seen), told.off ? "" : row[i % 2].seen);
-        CHECK_MSG(told.off == (told.why != NULL) && (!told.why || strstr(told.why, "--enable-return-routed-experts")), "%s", told.why ? told.why : "");
+        bool none = told.off || told.many;
+        CHECK_STR(str(&told.seen), none ? "" : row[i % 2].seen);
+        CHECK_MSG(none == (told.why != NULL) && (!told.why || strstr(told.why, told.many ? "at 4200 positions, and 4100 were evaluated at most" : "--enable-return-routed-experts")), "%s", told.why ? told.why : "");
         prov_config *c = prov_present(m);
         CHECK(prov_config_k(c) == 2 && prov_config_set(c, "experts.k", "1", err) == Q_RANGE);
         prov_config_free(c);
@@ -905,6 +969,7 @@ int main(void)
     RUN(what_is_set_is_sent);
     RUN(configurations_are_text);
     RUN(faults_are_said_and_the_talk_goes_on);
+    RUN(too_long_an_answer_is_cut);
     RUN(a_busy_server_is_asked_again);
     RUN(an_old_server_is_asked_plainly);
     RUN(another_refusal_leaves_what_is_known);

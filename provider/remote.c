@@ -553,6 +553,10 @@ static int ask(prov *p, const prov_request *r, const prov_hooks *h, prov_result 
     remote *m = of(p);
     int n = r->n > 1 ? r->n : 1, rc = Q_OK;
     uint64_t seed = seed_of(m, r->seed);
+    if (r->grammar && (r->grammar->trigger || r->grammar->n_rule))
+        return q_fail(err, Q_RANGE, _("%s holds a whole answer to a grammar, no part of one: run the model here for that"), m->own.at);
+    if (r->grammar && !m->own.gbnf && !remote_grammar_is_schema(r->grammar->text, r->grammar->n))
+        return remote_grammar_no_gbnf(&m->own, err);
     m->r.hooks = h;
     for (int i = 0; i < n && rc == Q_OK; i++) {
         m->r.result = &out[i];
@@ -720,6 +724,7 @@ static int pick(remote *m, const wire_model *v, int n, const char *wanted, char 
     q_buf_free(&names);
     if (rc == Q_OK && !m->server.context)
         m->own.context = v[hit].context;
+    m->own.gbnf = rc == Q_OK && v[hit].llama;
     return rc < 0 ? rc : v[hit].llama;
 }
 
@@ -770,7 +775,7 @@ static void describe(remote *m)
     m->own.k = routed ? m->server.k : 0;
     m->own.experts = m->server.experts;
     m->base.info = (prov_info){ .path = m->path, .name = m->name, .languages = "", .note = warning(m), .device = "",
-        .id = q_hash64(b.p, b.len, 0x5E12) | 1, .n_ctx_train = m->own.context, .chat = true, .thinks = true, .can = PROV_N | PROV_TOOLS | (routed ? PROV_ROUTING : 0) };
+        .id = q_hash64(b.p, b.len, 0x5E12) | 1, .n_ctx_train = m->own.context, .chat = true, .thinks = true, .can = PROV_N | PROV_TOOLS | PROV_GRAMMAR | (routed ? PROV_ROUTING : 0) };
     if (routed) {
         m->base.info.n_layer = m->server.layers;
         m->base.info.n_expert = m->server.experts;

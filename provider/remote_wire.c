@@ -108,6 +108,25 @@ static void add_thinking(cJSON *j, const wire_ask *a)
     q_buf_free(&b);
 }
 
+/* A schema as OpenAI's language has it, GBNF as llama-server has it. */
+static void add_grammar(cJSON *j, const wire_ask *a)
+{
+    const char *knob = remote_config_grammar(a->c), *text = a->r->grammar ? a->r->grammar->text : knob;
+    size_t n = a->r->grammar ? a->r->grammar->n : knob ? strlen(knob) : 0;
+    if (!n)
+        return;
+    if (!remote_grammar_is_schema(text, n)) {
+        cJSON_AddItemToObject(j, "grammar", string_of(text, n));
+        return;
+    }
+    cJSON *form = cJSON_AddObjectToObject(j, "response_format"), *schema = cJSON_ParseWithLength(text, n);
+    cJSON_AddStringToObject(form, "type", "json_schema");
+    form = cJSON_AddObjectToObject(form, "json_schema");
+    cJSON_AddStringToObject(form, "name", "reply");
+    cJSON_AddTrueToObject(form, "strict");
+    cJSON_AddItemToObject(form, "schema", schema ? schema : cJSON_CreateObject());
+}
+
 /* What no standard has, or some servers refuse. */
 static void add_extras(cJSON *j, const wire_ask *a)
 {
@@ -128,6 +147,7 @@ char *wire_request(const wire_ask *a)
     remote_config_each(a->c, field, j);
     add_stops(j, prov_config_get(a->c, "sampler.stop", &stop));
     add_thinking(j, a);
+    add_grammar(j, a);
     if (!a->plain)
         add_extras(j, a);
     if (a->ids)

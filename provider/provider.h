@@ -45,10 +45,11 @@ enum {                                  /* what this one can do */
     PROV_BEGIN = 1 << 9,                /* the beginning of an answer may be given */
     PROV_STATE = 1 << 10,               /* what is evaluated can be kept in a file */
     PROV_GRAMMAR = 1 << 11,             /* answers can be held to a grammar */
-    PROV_PER_REQUEST = 1 << 12          /* a request may say config, max_tokens, top, echo and ids */
+    PROV_PER_REQUEST = 1 << 12          /* a request may say config, max_tokens, top, echo, anew and ids */
 };
 typedef struct prov_info {              /* strings live as long as the prov */
     const char *path, *name, *languages; /* languages: "en", "en,ru" or "" (unknown) */
+    const char *eos;                    /* the token that ends texts, as it is spelt; NULL: unknown */
     const char *note;                   /* NULL, or a sentence about what is not as it should be (its template) */
     const char *device, *divided;       /* "cuda:0", "" where it is the host's processor; NULL or how its weights lie, why there */
     uint64_t id;                        /* names the model in stores */
@@ -106,6 +107,7 @@ typedef struct prov_message {
 typedef struct prov_tool { const char *name, *help, *schema; } prov_tool;          /* schema: JSON of its arguments */
 typedef struct prov_call { const char *id, *name, *arguments; } prov_call;         /* arguments: JSON */
 typedef struct prov_past_call { int message; prov_call call; } prov_past_call;     /* a PROV_ASSISTANT message, from 0, ended with it */
+typedef struct prov_past_thought { int message; const char *text; size_t n; } prov_past_thought;      /* a PROV_ASSISTANT message, from 0, was said behind it; plain */
 /* What answers must fit: GBNF or a JSON schema, which engine/grammar.h describes. */
 typedef struct prov_rule { const char *name, *schema; } prov_rule;       /* that a GBNF text may name: what this schema allows */
 typedef struct prov_grammar {
@@ -122,6 +124,7 @@ typedef struct prov_request {
                                            a part of the prompt, in no piece. n_begin 0: all of it is the model's */
     const prov_tool *tool; int n_tool;
     const prov_past_call *call; int n_call;      /* in the order of the messages; PROV_TOOL messages behind answer them by their ids */
+    const prov_past_thought *thought; int n_thought;     /* rising; where a template has a place for them and only there. A server is told none */
     const prov_grammar *grammar;        /* instead of sampler.grammar; thoughts are free. NULL: as that says */
     const char *think;                  /* "on", "off": whatever the configuration says of thinking; NULL: as that says */
     const prov_config *config;          /* of this request alone, made by this prov; NULL: the present one. Cells of other settings never serve it; kv.type is as at
@@ -129,6 +132,7 @@ typedef struct prov_request {
     int max_tokens;                     /* of each answer; 0: as sampler.max_tokens says; PROV_NOTHING: none is chosen, the prompt is evaluated */
     int top;                            /* so many alternatives come with each piece, 0 to PROV_TOP */
     bool echo;                          /* raw or ids only: their tokens come as pieces too, before the first of each answer; all of them are evaluated for that */
+    bool anew;                          /* no cell that is there serves it: hooks.position is told of every token of its prompt */
     int n;                              /* how many answers; 0 is 1 */
     uint64_t seed;                      /* of the first answer, the next ones count on; 0: sampler.seed */
     enum prov_policy policy;
@@ -194,7 +198,9 @@ typedef struct prov_hooks {
     void (*call)(void *user, int answer, const prov_call *);     /* one that is broken too: name "", arguments as it was written */
     bool (*repeats)(void *user, int answer, int tokens); /* it goes round in circles: true ends it */
     bool (*enough)(void *user, int answer);              /* in a thought, before its next token: true closes it, and the answer begins */
+    void (*ended)(void *user, int answer, const prov_piece *);   /* by this token, which is no part of it: it brings no text and is not counted */
     void (*unrouted)(void *user, const char *why);       /* the answer is there, its positions cannot be told */
+    void (*misread)(void *user, int answer, const char *why);      /* the call that comes next cannot be read: where and why, one sentence */
 } prov_hooks;
 
 /* [turn] Answers. out: [request.n], filled also on failure. Q_OK however the answers ended but PROV_FAILED. With PROV_PARALLEL it waits

@@ -215,6 +215,22 @@ static void tokens_are_taken_as_they_are(void)
     clear(&c);
 }
 
+static void all_of_a_prompt_is_told_anew(void)
+{
+    heard a = { .p = who }, b = { .p = who }, c = { .p = who };
+    prov_request r = plain;
+    ask(&a, &r);
+    ask(&b, &r);
+    r.anew = true;
+    ask(&c, &r);
+    CHECK(a.rc == Q_OK && same(&a, &b) && same(&a, &c));
+    CHECK(b.r[0].cached_tokens >= b.r[0].prompt_tokens - 1 && b.prompt_positions == 1);
+    CHECK(c.r[0].cached_tokens == 0 && c.prompt_positions == c.r[0].prompt_tokens);
+    clear(&a);
+    clear(&b);
+    clear(&c);
+}
+
 static void its_settings_are_its_own(void)
 {
     heard a = { .p = who }, b = { .p = who }, c = { .p = who };
@@ -245,6 +261,7 @@ static void one_request(int streams)
     RUN(alternatives_come_with_each_token);
     RUN(a_prompt_is_echoed);
     RUN(tokens_are_taken_as_they_are);
+    RUN(all_of_a_prompt_is_told_anew);
     RUN(its_settings_are_its_own);
     prov_close(who);
 }
@@ -483,6 +500,33 @@ static void what_never_fits_is_refused(void)
     prov_close(p);
 }
 
+/* ---- one that cannot be evaluated ---- */
+static void what_fails_fails_alone(void)
+{
+    prov *p = open_with(N, NULL);
+    asker a[N];
+    int32_t wrong[] = { 3, 1 << 30 };
+    for (int i = 0; i < N; i++) {
+        make(&a[i], p, 4 + i, 0);
+        if (i % 2) {
+            a[i].r.raw = NULL;
+            a[i].r.ids = wrong;
+            a[i].r.n_ids = 2;
+        }
+    }
+    for (int i = 0; i < N; i++)
+        start(&a[i]);
+    for (int i = 0; i < N; i++)
+        join(&a[i]);
+    for (int i = 0; i < N; i++) {
+        CHECK_MSG(i % 2 ? a[i].h.rc == Q_RANGE && strstr(a[i].h.why, "vocabulary") && a[i].h.r[0].finish == PROV_FAILED : a[i].h.rc == Q_OK, "%d: %s", i, a[i].h.why);
+        if (i % 2 == 0)
+            as_alone(&a[i], "beside one that fails", i);
+        drop(&a[i]);
+    }
+    prov_close(p);
+}
+
 /* ---- random ones ---- */
 typedef struct worker { prov *p; asker *a; int n; pthread_t thread; } worker;
 static void *work(void *user)
@@ -505,6 +549,7 @@ static void random_ones_all_end(void)
             a[i][k].h.stop_at = roll(3) ? 0 : 1 + roll(20);
             a[i][k].r.max_tokens = roll(4) ? 0 : 1 + roll(120);
             a[i][k].r.echo = roll(6) == 0;
+            a[i][k].r.anew = roll(7) == 0;
             if (k && roll(3) == 0) {     /* as the one before begins */
                 memcpy(a[i][k].text, a[i][k - 1].text, sizeof a[i][k].text);
                 a[i][k].r.n_raw = strlen(a[i][k].text);
@@ -658,6 +703,7 @@ int main(void)
     RUN(beginnings_are_shared);
     RUN(all_are_cancelled);
     RUN(grammars_and_several_answers_hold);
+    RUN(what_fails_fails_alone);
     prov_close(alone);
     alone = open_with(0, "448");         /* where a context is full, it is as full here */
     RUN(room_is_given_up_and_had_again);

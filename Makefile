@@ -83,7 +83,7 @@ $(BUILD)/quorum-readers: $(BUILD)/rag/import/readers.o $(LIB)
 	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -o $@ $< $(LIB) -Wl,--as-needed $(LIBS_READERS) $(LIBS)
 
 # What holds a command of the model in: small, and of our library the filter of system calls alone.
-$(BUILD)/quorum-box: $(BUILD)/tools/box.o $(BUILD)/tools/box_rules.o $(BUILD)/base/seccomp.o
+$(BUILD)/quorum-box: $(BUILD)/tools/box.o $(BUILD)/tools/box_rules.o $(BUILD)/tools/box_modes.o $(BUILD)/base/seccomp.o
 	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -o $@ $^
 
 $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(LIB) | $(BUILD)/quorum-readers $(BUILD)/quorum-box
@@ -179,7 +179,7 @@ import-kills: $(BUILD)/tests/test_import_kills
 
 # Against llama-server with a small GGUF (LLAMA_SERVER=, GGUF=; make peers builds one): chat, tools, probabilities, cancelling, a kill.
 .PHONY: test-servers
-test-servers: all $(BUILD)/tests/test_remote
+test-servers: all $(BUILD)/tests/test_remote_live
 	@BUILD='$(BUILD)' LLAMA_SERVER='$(LLAMA_SERVER)' GGUF='$(GGUF)' sh tests/servers/llama.sh
 
 # quorum serve driven by the openai package, by lm-eval and by llm (GGUF= a chat model): needs python3-venv and the network.
@@ -189,7 +189,7 @@ test-serve: all
 
 # Data races: the tests that have threads: the session with its cancelling threads, the worker pool, who answers, the store,
 # the agent.
-TSAN     = kernels_pool embedder engine_session provider pool memory memory_work agent_script agent_parts agent_quit agent_faults agent_turn net remote mcp serve
+TSAN     = kernels_pool embedder engine_session provider pool memory memory_work agent_script agent_parts agent_quit agent_faults agent_turn net remote oauth fetch_url mcp serve
 tsan:
 	$(MAKE) BUILD=build-tsan OPT="-O1 -g" SAN="-fsanitize=thread" $(TSAN:%=build-tsan/tests/test_%)
 	@for t in $(TSAN); do BUILD=build-tsan build-tsan/tests/test_$$t || exit 1; done

@@ -259,6 +259,12 @@ static void tools(agt *a, const agt_command *c, char *args)
         usage(a, c);
 }
 
+static void mcp(agt *a, const agt_command *c, char *args)
+{
+    if (!mcp_command(a, args))
+        usage(a, c);
+}
+
 static void trace(agt *a, const agt_command *c, char *args)
 {
     char *file = strncmp(args, "save ", 5) == 0 ? trim(args + 5) : q_strdup("");

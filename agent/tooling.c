@@ -30,7 +30,7 @@ typedef struct doing {
     int64_t ms;
 } doing;
 
-static int place(agt *a, char *err)
+int tooling_place(agt *a, char *err)
 {
     toolbox *b = &a->toolbox;
     pthread_mutex_lock(&b->mu);
@@ -149,7 +149,7 @@ static void run(doing *d)
 {
     agt *a = d->t->a;
     tool_rules now = rules(a);
-    tool_host host = { .user = d->t, .act = toolhost_act, .go = toolhost_go, .rules = &now, .denied = tool_denied };
+    tool_host host = { .user = d->t, .act = toolhost_act, .lent = hub_lent, .go = toolhost_go, .rules = &now, .denied = tool_denied };
     mem_call going = { .name = (char *)(uintptr_t)d->plan.row->name, .arguments = d->call->arguments, .result = (char[]){ "" }, .policy = d->policy, .at = (int64_t)d->t->text.len,
                        .path = (char[]){ "" } };
     agt_event e = { .kind = AGT_EV_CALL, .id = d->t->reply, .message = q_alloc(sizeof *e.message), .n_messages = 1 };
@@ -201,7 +201,7 @@ static char *one(doing *d)
 {
     char err[Q_ERRLEN];
     agt *a = d->t->a;
-    int rc = place(a, err);
+    int rc = tooling_place(a, err);
     bool opened = rc == Q_OK;
     if (opened)
         rc = tool_plan_make(a->toolbox.place, d->call->name, d->call->arguments, &d->plan, err);

@@ -268,9 +268,11 @@ static bool answer(agt *a, const asked *how)
     turn t = { .a = a, .differs_at = -1, .elder = how->elder, .begin = how->begin };
     rag_result *found = NULL;
     prompt p = { .begin = how->begin };
+    hub_start(a);
     search(a, *how->memory, &a->chat.path, how->again, &found);
     keep_why(a, found, question);        /* from here on the room's; this thread alone replaces it */
     t.seed = seed_for(a, how->seed);
+    hub_gather(a);
     bool begun = prompt_build(a, &a->chat.path, found, &p, err) >= 0 && begin(&t, question, found, err) >= 0;
     if (begun)
         states_fed(&a->seat, found);

@@ -63,4 +63,11 @@ enum mcp_answer form_ask(struct turn *, const char *server, const char *message,
 /* ---- mcppage.c ---- */
 bool mcp_command(struct agt *, const char *args);            /* front-end thread; false: that is none of what it takes */
 
+/* ---- mcpuse.c ---- */
+bool resource_named(const char *what);   /* "mcp:NAME/URI" */
+int resource_add(struct agt *, const char *what, char *err);     /* long lane: into memory, as a stranger's document */
+/* Engine's: the question with the resources beside it that stand in it as @NAME:URI; *out malloc'ed; NULL: none does. Negative: one could not be had. */
+int resource_attach(struct agt *, const char *question, char **out, char *err);
+bool prompt_command(struct agt *, const char *word, const char *args);   /* front-end thread: "NAME:PROMPT"; false: it is none */
+
 #endif

@@ -595,7 +595,20 @@ static void again(agt *a, const job *j)
     waits_placed(a, j->number);          /* also where no answer came of it */
 }
 
-static void send(agt *a, const job *j) { send_question(a, j->text, 0, true, j->number); }
+/* With the resources that it names beside it; where one cannot be had, the question is back with the person. */
+static void send(agt *a, const job *j)
+{
+    char err[Q_ERRLEN], *with;
+    int rc = resource_attach(a, j->text, &with, err);
+    if (rc == Q_OK)
+        send_question(a, with ? with : j->text, 0, true, j->number);
+    else {
+        note(&a->events, AGT_ERROR, "%s", rc == Q_CANCEL ? _("stopped") : err);
+        note_ui(&a->events, AGT_UI_EDIT, j->text);
+        waits_placed(a, j->number);
+    }
+    free(with);
+}
 
 /* Questions that were still waiting when the program ended: kept, to be answered by /again. */
 static void keep(agt *a, const job *j)

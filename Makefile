@@ -82,8 +82,8 @@ $(BUILD)/quorum: $(BUILD)/cli/main.o $(LIB)
 $(BUILD)/quorum-readers: $(BUILD)/rag/import/readers.o $(LIB)
 	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -o $@ $< $(LIB) -Wl,--as-needed $(LIBS_READERS) $(LIBS)
 
-# What holds a command of the model in: small, and without any library of ours.
-$(BUILD)/quorum-box: $(BUILD)/tools/box.o $(BUILD)/tools/box_rules.o
+# What holds a command of the model in: small, and of our library the filter of system calls alone.
+$(BUILD)/quorum-box: $(BUILD)/tools/box.o $(BUILD)/tools/box_rules.o $(BUILD)/base/seccomp.o
 	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -o $@ $^
 
 $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(LIB) | $(BUILD)/quorum-readers $(BUILD)/quorum-box

@@ -54,7 +54,7 @@ typedef struct agt_made { uint64_t key, forward; int64_t at; char *mark; } agt_m
 
 enum agt_call_state { AGT_CALL_WAITS, AGT_CALL_RUNS, AGT_CALL_DONE, AGT_CALL_FAILED, AGT_CALL_DENIED, AGT_CALL_STOPPED };
 typedef struct agt_call {       /* of a tool, in an answer */
-    int64_t id;                 /* the store's; 0: not stored yet */
+    int64_t id;                 /* the store's; 0: not stored yet; < 0: no call but a mark on the message, of one line: title */
     int64_t at;                 /* bytes of the answer's text before it */
     char *name, *title;         /* "edit_file"; "edit_file src/a.c": one line, safe to show */
     char *arguments, *result;   /* JSON as the model wrote it; what it read. NULL while it waits */
@@ -178,6 +178,10 @@ enum agt_event_kind {
                            an AGT_EV_CALL or AGT_EV_DONE comes */
     AGT_EV_CALL,        /* a tool runs, or ended: id = the answer, message->call[0] */
     AGT_EV_PLAN,        /* what the model means to do: text = lines "[x] step", data = the same as JSON, done, total; id = the answer */
+    AGT_EV_COMPACTED,   /* a summary stands for older turns, or no longer: message: the last of them as it is now; name = "made", "edited", "pinned" or
+                           "undone", text = the summary, note = lines that stay word for word beside it, number = messages that it stands
+                           for, done, total = tokens before and after, data = the same as JSON */
+    AGT_EV_MARKED,      /* message: as it is now: its turn was pinned, or is not any more */
     AGT_EV_ZOOM,        /* agt_ask_zoom: number = layer, token = expert, flag = all; zoom (lab/lab.h), or text: why there is none          */
     AGT_EV_ENERGY,      /* what agt_ask_energy asked for is there: agt_get_energy                              */
     AGT_EV_MEANING,     /* agt_get_meaning says something else: text = it in words ("": nothing), name = its state, done, total (coming: of 100; broken: 0), rate: seconds left (<0 unknown) */

@@ -45,7 +45,8 @@ static void another(agt *a)
     s->why = NULL;
     s->prompt = s->why_broken = NULL;
     s->why_message = 0;
-    s->dropped = s->reserve = s->st.n_tokens = 0;
+    memset(&s->left, 0, sizeof s->left);
+    s->st.n_tokens = 0;
     s->st.decode_rate = 0;
     s->read_rate = 0;
     pthread_mutex_unlock(&s->mu);

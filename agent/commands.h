@@ -35,6 +35,8 @@
       N_("evaluate the context anew under the present configuration")) \
     X(context, RUN(context), "контекст", "", \
       N_("what is in the context, by configuration")) \
+    X(compact, JOB(compact), "сжать", N_("[WORDS | show | edit [TEXT] | undo]"), \
+      N_("the model writes a summary of the older turns, which the prompt has instead of them (WORDS: what matters); they stay in the conversation"), .words = "show,edit,undo") \
     X(why, RUN(why), "почему", "", \
       N_("why these passages were fed")) \
     X(new, RUN(new), "новая", N_("[TITLE]"), \
@@ -75,8 +77,10 @@
       N_("the last question again without memory, or without passages by their numbers; shows both answers")) \
     X(source, RUN(source), "источник", N_("NUMBER"), \
       N_("passage [NUMBER] of the last answer, where it stands"), .needs = true) \
-    X(pin, RUN(pin), "закрепить", N_("[NUMBER|off NUMBER]"), \
-      N_("feed a passage of the last answer first in this conversation, while it fits; alone: list what is pinned"), .words = "off") \
+    X(pin, RUN(pin), "закрепить", N_("[NUMBER|@ANSWER|off NUMBER]"), \
+      N_("feed a passage of the last answer first in this conversation, while it fits; @ANSWER: keep its turn word for word when older ones are summarised; alone: list what is pinned"), .words = "off") \
+    X(unpin, RUN(unpin), "открепить", N_("NUMBER|@ANSWER"), \
+      N_("take a pin off: by its number in /pin, or of an answer's turn"), .needs = true) \
     X(ban, RUN(ban), "запретить", N_("[NUMBER|off NUMBER]"), \
       N_("never feed the source of a passage of the last answer; alone: list what is banned"), .words = "off") \
     X(experts, BOTH(EXPERTS, experts), "эксперты", N_("[LAYER[:EXPERT] [all]]"), \

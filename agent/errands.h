@@ -62,6 +62,9 @@ struct mem_pin;
 /* Passage [number] of a conversation's last answer, and what it is of. Any thread. */
 int wishes_numbered(agt *, int64_t chat, int number, struct mem_pin *, int64_t *source, char *err);
 
+/* ---- compact.c: engine's; id 1: on; text: "@N" ---- */
+extern const job_row job_pin_turn;
+
 /* ---- lost.c: long; text: numbers of documents whose files are looked for ---- */
 extern const job_row job_lost;
 

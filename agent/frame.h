@@ -9,6 +9,8 @@
 void frame_line(q_buf *out, const char *s);              /* s as one line: breaks and control characters become blanks */
 void frame_quote(q_buf *out, const char *s, size_t n);   /* each line after "> ", whatever breaks it; ends with a line's end */
 void frame_passages(q_buf *out, const rag_result *r);    /* those that are fed, with their numbers; nothing where none is */
+/* What stands for turns that are left out: a summary, quoted, and lines beside it that stay as they are (each ends with a line's end). */
+void frame_summary(q_buf *out, const char *text, const char *fixed);
 char *frame_attach(const char *question, const char *text, size_t n);    /* agt_attach */
 size_t frame_question(const char *message);              /* bytes of a message before what frame_attach put beside it */
 /* What the frames cost beside the passages' texts: two texts to be counted, once a prompt and once a passage. */

@@ -52,7 +52,7 @@ int measure_ids(agt *a, const mem_messages *path, int32_t **out, char *err)
     int64_t kept = a->chat.keep_from;    /* what is asked aside moves nothing of the conversation's own */
     pthread_mutex_lock(&a->shown.mu);
     char *was = a->shown.prompt ? q_strdup(a->shown.prompt) : NULL, *own;
-    int dropped = a->shown.dropped;
+    int dropped = a->shown.left.dropped;
     pthread_mutex_unlock(&a->shown.mu);
     *out = NULL;
     int rc = prompt_build(a, path, NULL, &p, err);
@@ -64,7 +64,7 @@ int measure_ids(agt *a, const mem_messages *path, int32_t **out, char *err)
     pthread_mutex_lock(&a->shown.mu);
     own = a->shown.prompt;
     a->shown.prompt = was;
-    a->shown.dropped = dropped;
+    a->shown.left.dropped = dropped;
     pthread_mutex_unlock(&a->shown.mu);
     free(own);
     prompt_free(&p);

@@ -39,6 +39,8 @@ struct cJSON *origin_begin(agt *a, const struct prompt *p, const rag_result *fou
     cJSON_AddNumberToObject(o, "prompt", n);
     put_hash(o, "ids", origin_hash(ids, n));
     cJSON_AddNumberToObject(o, "from", (double)a->chat.keep_from);
+    if (p->instead.id)
+        cJSON_AddNumberToObject(o, "compaction", (double)p->instead.id);
     cJSON_AddStringToObject(o, "system", p->system);
     cJSON_AddBoolToObject(o, "base", p->base);
     cJSON_AddBoolToObject(o, "recompute", recompute);
@@ -183,9 +185,10 @@ void origin_read(const char *text, origin *o)
     cJSON *j = text ? cJSON_Parse(text) : NULL;
     const cJSON *system = cJSON_GetObjectItem(j, "system");
     *o = (origin){ .n = (int)whole(cJSON_GetObjectItem(j, "prompt"), TOKENS_MOST), .from = whole(cJSON_GetObjectItem(j, "from"), 0x1p53),
+                 .compaction = cJSON_HasObjectItem(j, "compaction") ? whole(cJSON_GetObjectItem(j, "compaction"), 0x1p53) : 0,
                  .system = q_strdup(cJSON_IsString(system) ? system->valuestring : ""), .base = cJSON_IsTrue(cJSON_GetObjectItem(j, "base")),
                  .recompute = cJSON_IsTrue(cJSON_GetObjectItem(j, "recompute")) };
-    bool good = cJSON_IsString(system) && o->n > 0 && o->from >= 0 && hash_of(cJSON_GetObjectItem(j, "ids"), &o->ids);
+    bool good = cJSON_IsString(system) && o->n > 0 && o->from >= 0 && o->compaction >= 0 && hash_of(cJSON_GetObjectItem(j, "ids"), &o->ids);
     good = good && read_fed(cJSON_GetObjectItem(j, "fed"), o) && read_runs(cJSON_GetObjectItem(j, "runs"), o->n, &o->run, &o->n_run) && read_turns(cJSON_GetObjectItem(j, "turned"), o);
     cJSON_Delete(j);
     if (!good)

@@ -23,8 +23,9 @@ void page_context(agt *a)
         cJSON_AddStringToObject(one, "label", a->shown.mix[i].label);
         cJSON_AddItemToArray(list, one);
     }
-    cJSON_AddNumberToObject(data, "messages_left_out", a->shown.dropped);
-    cJSON_AddNumberToObject(data, "kept_for_the_reply", a->shown.reserve);
+    cJSON_AddNumberToObject(data, "messages_left_out", a->shown.left.dropped);
+    cJSON_AddNumberToObject(data, "messages_summarised", a->shown.left.compacted);
+    cJSON_AddNumberToObject(data, "kept_for_the_reply", a->shown.left.reserve);
     if (!s.loaded)
         q_buf_puts(&b, _("No model is loaded, so there is no context yet.\n"));
     else if (s.ctx_used == 0)
@@ -42,11 +43,15 @@ void page_context(agt *a)
         }
         if (a->shown.n_mix > 1)
             q_buf_puts(&b, _("/recompute evaluates all of them under the present configuration.\n"));
-        if (a->shown.dropped)
+        if (a->shown.left.compacted)
+            q_buf_say(&b, ngettext("A summary of %d tokens stands for %d message of %d tokens: /compact show, /compact undo.\n",
+                                   "A summary of %d tokens stands for %d messages of %d tokens: /compact show, /compact undo.\n", (unsigned long)a->shown.left.compacted),
+                      a->shown.left.after, a->shown.left.compacted, a->shown.left.before);
+        if (a->shown.left.dropped)
             q_buf_say(&b, ngettext("The first %d message of this branch did not fit and is left out of the prompt.\n",
-                                               "The first %d messages of this branch did not fit and are left out of the prompt.\n", (unsigned long)a->shown.dropped), a->shown.dropped);
-        if (a->shown.reserve)
-            q_buf_say(&b, ngettext("%d token is kept free for the reply.\n", "%d tokens are kept free for the reply.\n", (unsigned long)a->shown.reserve), a->shown.reserve);
+                                               "The first %d messages of this branch did not fit and are left out of the prompt.\n", (unsigned long)a->shown.left.dropped), a->shown.left.dropped);
+        if (a->shown.left.reserve)
+            q_buf_say(&b, ngettext("%d token is kept free for the reply.\n", "%d tokens are kept free for the reply.\n", (unsigned long)a->shown.left.reserve), a->shown.left.reserve);
     }
     if (a->shown.prompt)
         q_buf_printf(&b, _("\nThe last prompt, as the model reads it:\n%s\n"), a->shown.prompt);

@@ -14,7 +14,8 @@ typedef struct origin {                    /* origin_free */
     bool there;                          /* it was written down */
     int n;                               /* tokens of the prompt, */
     uint64_t ids;                        /* and their hash */
-    int64_t from;                        /* the branch's first message in it; 0: the root */
+    int64_t from;                        /* the branch's first message in it; 0: the root, or what stands behind the summary */
+    int64_t compaction;                  /* the version of a summary in it; 0: none */
     char *system;
     bool base, recompute;                /* no frame; context.policy */
     rag_fed *fed; int n_fed;

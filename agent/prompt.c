@@ -15,7 +15,7 @@ char *agt_attach(const char *question, const char *text, size_t n) { return fram
 static int context_size(agt *a) { return prov_context(a->seat.who).size; }
 
 /* What a reply may count on: sampler.max_tokens, else up to 1024, never more than a quarter of the context. */
-static int reply_reserve(agt *a)
+int prompt_reserve(agt *a)
 {
     double max = prov_config_number(a->seat.cfg, "sampler.max_tokens");      /* NAN: it has no such knob */
     int size = context_size(a), want = max > 0 ? (int)max : 1024;
@@ -28,7 +28,7 @@ int prompt_room_for_passages(agt *a, const char *question, int max_passages)
 {
     q_buf b = { 0 };
     const char *system = settings_value(&a->settings, "chat.system", &b);
-    int size = context_size(a), left = size - reply_reserve(a) - prompt_count(a->seat.who, question, strlen(question)) - 128 -
+    int size = context_size(a), left = size - prompt_reserve(a) - prompt_count(a->seat.who, question, strlen(question)) - 128 -
                prompt_count(a->seat.who, system, strlen(system)) - prompt_count(a->seat.who, frame_once, strlen(frame_once)) -
                max_passages * prompt_count(a->seat.who, frame_each, strlen(frame_each));
     q_buf_free(&b);
@@ -58,6 +58,7 @@ void prompt_free(prompt *p)
     free(p->tool);
     free(p->system);
     free(p->question);
+    compacted_free(&p->instead);
     *p = (prompt){ 0 };
 }
 
@@ -133,20 +134,35 @@ static char *prompt_text(const agt *a, const prompt *p)
     return q_buf_take(&b);
 }
 
-/* The branch from message `from` on; returns its tokens. */
+/* One message of the branch. *owed: what stands for older turns, until somebody of the person's side has said it; NULL. */
+static void one_message(const agt *a, const mem_messages *path, int i, prompt *out, q_buf *raw, const char **owed)
+{
+    const mem_message *m = &path->v[i];
+    bool last = i == path->n - 1;
+    const char *text = last ? out->question : m->text;
+    q_buf_puts(raw, text);
+    if (*owed && m->role == MEM_USER)
+        text = keep(out, q_printf("%s%s", *owed, text));
+    else if (*owed)
+        say(out, PROV_USER, *owed, strlen(*owed), NULL);
+    *owed = NULL;
+    if ((last || !with_calls(a, m, out)) && (m->role != MEM_ASSISTANT || *text))     /* stopped before its first word */
+        say(out, role_of(m), text, strlen(text), NULL);
+}
+
+/* The branch from message `from` on, behind what stands for those before; returns its tokens. */
 static int render(const agt *a, const mem_messages *path, int from, prompt *out, char *err)
 {
     q_buf b = { 0 };
-    int last = path->n - 1;
+    const char *owed = out->instead.block;
     forget_messages(out);
     if (*out->system)
         say(out, PROV_SYSTEM, out->system, strlen(out->system), NULL);
-    for (int i = from; i <= last; i++) {
-        const char *text = i == last ? out->question : path->v[i].text;
-        q_buf_puts(&b, text);
-        if ((i == last || !with_calls(a, &path->v[i], out)) && (path->v[i].role != MEM_ASSISTANT || *text))   /* stopped before its first word */
-            say(out, role_of(&path->v[i]), text, strlen(text), NULL);
-    }
+    q_buf_puts(&b, owed ? owed : "");
+    for (int i = 0; i < out->instead.n_kept; i++)
+        one_message(a, path, out->instead.kept[i], out, &b, &owed);
+    for (int i = from; i < path->n; i++)
+        one_message(a, path, i, out, &b, &owed);
     if (out->base)                       /* raw text goes on: everything said so far, as it stands */
         out->raw = q_buf_take(&b);
     q_buf_free(&b);
@@ -173,14 +189,17 @@ static int next_turn(const mem_messages *path, int from)
 /* By estimate: which message the branch is kept from. */
 static int first_kept(const agt *a, const mem_messages *path, const prompt *p, int size, int reserve)
 {
-    int last = path->n - 1, *cost = q_alloc(sizeof *cost * (size_t)path->n), from = 0;
+    int last = path->n - 1, *cost = q_alloc(sizeof *cost * (size_t)path->n), from = p->instead.upto + 1;
     for (int i = 0; i <= last; i++) {
         const char *t = i == last ? p->question : path->v[i].text;
         cost[i] = prompt_count(a->seat.who, t, strlen(t)) + 8;           /* 8: the frame of a message, about */
     }
     int sum = 32 + (*p->system ? prompt_count(a->seat.who, p->system, strlen(p->system)) : 32);
     sum += p->begin ? prompt_count(a->seat.who, p->begin, strlen(p->begin)) : 0;
-    for (int i = 0; i < path->n; i++)
+    sum += p->instead.block ? prompt_count(a->seat.who, p->instead.block, strlen(p->instead.block)) : 0;
+    for (int i = 0; i < p->instead.n_kept; i++)
+        sum += cost[p->instead.kept[i]];
+    for (int i = from; i < path->n; i++)
         if (a->chat.keep_from && path->v[i].id == a->chat.keep_from)
             from = i;
     for (int i = from; i < path->n; i++)
@@ -242,17 +261,33 @@ static void offer(agt *a, prompt *out)
     }
 }
 
+static void left_out(agt *a, int n, bool summed)
+{
+    if (summed)
+        note(&a->events, AGT_WARN, ngettext("the context is full: %d message behind the summary is left out of the prompt (it stays in the conversation); /compact takes it into the summary",
+                                            "the context is full: %d messages behind the summary are left out of the prompt (they stay in the conversation); /compact takes them into the summary",
+                                            (unsigned long)n), n);
+    else
+        note(&a->events, AGT_WARN, ngettext("the context is full: the first %d message of this branch is left out of the prompt (it stays in the conversation); /compact feeds a summary of it instead",
+                                            "the context is full: the first %d messages of this branch are left out of the prompt (they stay in the conversation); /compact feeds a summary of them instead",
+                                            (unsigned long)n), n);
+}
+
 /* The context-full policy. The system text and the newest turns stay; older turns are dropped whole, and when some must
  * go, enough go that a quarter of the context is free again, so that not every further turn re-evaluates everything.
- * Which message the branch is kept from is remembered (chat.keep_from) while it lies on the branch. */
+ * Which message the branch is kept from is remembered (chat.keep_from) while it lies on the branch. What a summary stands for is left out
+ * before all that; the summary always stays. */
 int prompt_build(agt *a, const mem_messages *path, const rag_result *r, prompt *out, char *err)
 {
-    int last = path->n - 1, size = context_size(a), reserve = reply_reserve(a), tokens;
+    int last = path->n - 1, size = context_size(a), reserve = prompt_reserve(a), tokens;
     q_buf sys = { 0 };
     *out = (prompt){ .begin = out->begin, .base = a->base, .system = q_strdup(settings_value(&a->settings, "chat.system", &sys)), .question = framed(r, path->v[last].text) };
     q_buf_free(&sys);
+    int rc = compacted_of(a, path, 0, &out->instead, err);
+    if (rc < 0)
+        return rc;
     offer(a, out);
-    int from = first_kept(a, path, out, size, reserve);
+    int start = out->instead.upto + 1, from = first_kept(a, path, out, size, reserve);
     while ((tokens = render(a, path, from, out, err)) >= 0 && tokens + (from < last ? reserve : 16) > size) {
         if (from == last)
             return too_long(a, path->v[last].text, out, tokens, size, err);
@@ -261,14 +296,16 @@ int prompt_build(agt *a, const mem_messages *path, const rag_result *r, prompt *
     bool can = !out->begin || (prov_about(a->seat.who)->can & PROV_BEGIN);
     if (tokens < 0)
         return tokens == Q_RANGE && can ? too_long(a, path->v[last].text, out, -1, size, err) : tokens;
-    if (from > 0 && path->v[from].id != a->chat.keep_from)
-        note(&a->events, AGT_WARN, ngettext("the context is full: the first %d message of this branch is left out of the prompt (it stays in the conversation)",
-                                            "the context is full: the first %d messages of this branch are left out of the prompt (they stay in the conversation)", (unsigned long)from), from);
-    a->chat.keep_from = from > 0 ? path->v[from].id : 0;
+    if (from > start && path->v[from].id != a->chat.keep_from)
+        left_out(a, from - start, start > 0);
+    a->chat.keep_from = from > start ? path->v[from].id : 0;
     char *text = prompt_text(a, out), *old;
     pthread_mutex_lock(&a->shown.mu);
-    a->shown.dropped = from;
-    a->shown.reserve = reserve;
+    a->shown.left.dropped = from - start;
+    a->shown.left.reserve = reserve;
+    a->shown.left.compacted = out->instead.id ? out->instead.row.messages : 0;
+    a->shown.left.before = out->instead.row.before;
+    a->shown.left.after = out->instead.row.after;
     old = a->shown.prompt;
     a->shown.prompt = text;
     pthread_mutex_unlock(&a->shown.mu);
@@ -276,8 +313,13 @@ int prompt_build(agt *a, const mem_messages *path, const rag_result *r, prompt *
     return Q_OK;
 }
 
-int prompt_again(agt *a, const mem_messages *path, int from, const char *system, const rag_result *r, prompt *out, char *err)
+int prompt_again(agt *a, const mem_messages *path, int from, int64_t compaction, const char *system, const rag_result *r, prompt *out, char *err)
 {
+    int rc = compaction && compaction != out->instead.id ? compacted_of(a, path, compaction, &out->instead, err) : Q_OK;
+    if (rc < 0)
+        return rc;
+    if (compaction && from <= out->instead.upto)
+        from = out->instead.upto + 1;
     char *was = q_strdup(system), *question = framed(r, path->v[path->n - 1].text);
     free(out->system);
     free(out->question);

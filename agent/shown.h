@@ -45,9 +45,11 @@ typedef struct shown {
     rag_result *why;                     /* of the last search */
     char *why_broken;                    /* it could not be searched: the reason, and what to do */
     int64_t why_message;
-    int dropped;                         /* messages of the branch that the last prompt left out */
     char *prompt;                        /* the last one, as its model read it; NULL: none yet */
-    int reserve;                         /* tokens kept free for the reply in the last prompt */
+    struct {                             /* of the last prompt */
+        int dropped, reserve;            /* messages of the branch that it left out; tokens kept free for the reply */
+        int compacted, before, after;    /* messages that a summary stands for, 0: none; their tokens and its own */
+    } left;
     strings models, chats;               /* what Tab offers after /model and /open: the quick lane's last look */
     /* front-end thread only: what agt_keep_place kept last */
     int64_t place_chat, place_scroll;

@@ -116,6 +116,14 @@ static void pin(agt *a, const agt_command *c, char *args)
         usage(a, c);
 }
 
+static void unpin(agt *a, const agt_command *c, char *args)
+{
+    char *off = q_printf("off %s", args);
+    if (!wishes_command(a, false, off))
+        usage(a, c);
+    free(off);
+}
+
 static void ban(agt *a, const agt_command *c, char *args)
 {
     if (!wishes_command(a, true, args))

@@ -2,6 +2,7 @@
 #ifndef QUORUM_AGENT_TALK_H
 #define QUORUM_AGENT_TALK_H
 
+#include "agent/compact.h"
 #include "agent/room.h"
 
 /* ---- sync.c: what the session holds ---- */
@@ -69,17 +70,19 @@ typedef struct prompt {
     char *raw, *system, *question;
     const char *begin, *think;
     bool base;
+    compacted instead;                   /* what stands for the branch's older turns */
 } prompt;
 int prompt_build(agt *, const mem_messages *path, const rag_result *passages, prompt *out, char *err);
-/* The same for an answer that was made: from message `from` of path on, with this system text; begin, think and base as the caller set
- * them. Returns its tokens. */
-int prompt_again(agt *, const mem_messages *path, int from, const char *system, const rag_result *passages, prompt *out, char *err);
+/* The same for an answer that was made: from message `from` of path on, with this system text and this compaction (0: none); begin, think and
+ * base as the caller set them. Returns its tokens. */
+int prompt_again(agt *, const mem_messages *path, int from, int64_t compaction, const char *system, const rag_result *passages, prompt *out, char *err);
 prov_request prompt_request(const prompt *);
 void prompt_free(prompt *);
 /* The answer so far said this and made these calls (arguments, and what they brought, which is taken): the request goes on behind them. */
 typedef struct prompt_done { const char *name, *arguments; char *result; } prompt_done;
 bool prompt_offers(agt *, const tool_row *);     /* the model may ask for it */
 void prompt_go_on(prompt *, const char *text, size_t n, const prompt_done *, int n_done);
+int prompt_reserve(agt *);               /* tokens that a reply may count on */
 int prompt_room_for_passages(agt *, const char *question, int max_passages);
 int prompt_count(void *user, const char *text, size_t n);    /* user: prov */
 

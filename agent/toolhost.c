@@ -141,3 +141,11 @@ int toolhost_act(void *turn_, enum tool_act act, const struct cJSON *args, q_buf
 }
 
 bool toolhost_go(void *turn_) { return !desk_stopped(&((turn *)turn_)->a->desk, LANE_ENGINE); }
+
+int toolhost_page(void *turn_, bool html, const char *charset, q_buf *b, char *err)
+{
+    const char *why = rag_page(b, html, charset, toolhost_go, turn_);
+    if (!why)
+        return Q_OK;
+    return toolhost_go(turn_) ? q_fail(err, Q_FORMAT, _("the page cannot be read: %s"), why) : q_fail(err, Q_CANCEL, "stopped");
+}

@@ -149,7 +149,9 @@ static void run(doing *d)
 {
     agt *a = d->t->a;
     tool_rules now = rules(a);
-    tool_host host = { .user = d->t, .act = toolhost_act, .lent = hub_lent, .go = toolhost_go, .rules = &now, .denied = tool_denied };
+    q_buf near = { 0 };
+    tool_host host = { .user = d->t, .act = toolhost_act, .lent = hub_lent, .go = toolhost_go, .rules = &now, .denied = tool_denied, .page = toolhost_page,
+                       .near = settings_value(&a->settings, "agent.fetch_private", &near) };
     mem_call going = { .name = (char *)(uintptr_t)d->plan.row->name, .arguments = d->call->arguments, .result = (char[]){ "" }, .policy = d->policy, .at = (int64_t)d->t->text.len,
                        .path = (char[]){ "" } };
     agt_event e = { .kind = AGT_EV_CALL, .id = d->t->reply, .message = q_alloc(sizeof *e.message), .n_messages = 1 };
@@ -161,6 +163,7 @@ static void run(doing *d)
     int64_t from = q_now_ns();
     d->stopped = tool_run(a->toolbox.place, &host, &d->plan, &d->result) == Q_CANCEL;
     tool_rules_free(&now);
+    q_buf_free(&near);
     d->ms = (q_now_ns() - from) / 1000000;
     d->state = d->stopped ? MEM_CALL_STOPPED : d->result.failed ? MEM_CALL_FAILED : MEM_CALL_DONE;
     if (d->stopped)

@@ -29,5 +29,6 @@ char *toolrules_without(const char *list, const char *word);             /* mall
 /* ---- toolhost.c: what tools ask of the room ---- */
 int toolhost_act(void *turn_, enum tool_act, const struct cJSON *args, q_buf *out, char *err);
 bool toolhost_go(void *turn_);
+int toolhost_page(void *turn_, bool html, const char *charset, q_buf *b, char *err);
 
 #endif

@@ -265,6 +265,7 @@ static bool answer(agt *a, const asked *how)
     history_rest(&a->seat.past);
     costs_publish(a);
     past_drop(a);
+    compact_before(a);
     turn t = { .a = a, .differs_at = -1, .elder = how->elder, .begin = how->begin };
     rag_result *found = NULL;
     prompt p = { .begin = how->begin };
@@ -289,6 +290,8 @@ static bool answer(agt *a, const asked *how)
         end(&t, status, finish);
     }
     prompt_free(&p);
+    if (begun)
+        compact_behind(a);
     cJSON_Delete(t.made);
     mem_trace_free(t.trace);
     free(t.token.ids);

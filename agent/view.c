@@ -114,18 +114,44 @@ agt_call view_call(const mem_call *c)
                        .undone = c->undone };
 }
 
-static void view_calls(mem_store *s, const mem_message *m, agt_message *out)
+static agt_call mark(int64_t id, const mem_message *m, const char *name, char *title)
+{
+    return (agt_call){ .id = -id, .at = (int64_t)strlen(m->text), .name = q_strdup(name), .title = title, .arguments = q_strdup(""), .result = q_strdup(""), .policy = q_strdup(""),
+                       .state = AGT_CALL_DONE };
+}
+
+/* Its turn is pinned; a summary stands for all up to it. */
+static void view_marks(mem_store *s, const mem_message *m, agt_message *out)
 {
     char err[Q_ERRLEN];
+    mem_compactions l = { 0 };
+    bool pinned = false;
+    if (mem_turn_pinned(s, m->id, &pinned, err) == Q_OK && pinned)
+        out->call[out->n_call++] = mark(1, m, "pinned", q_strdup(_("turn pinned")));
+    if (mem_compaction_at(s, m->id, &l, err) == Q_OK && l.n)
+        out->call[out->n_call++] = mark(1 + l.v[0].id, m, "compacted", q_printf(ngettext("summed up: %d message, %d → %d tokens", "summed up: %d messages, %d → %d tokens",
+                                                                            (unsigned long)l.v[0].messages), l.v[0].messages, l.v[0].before, l.v[0].after));
+    mem_compactions_free(&l);
+}
+
+static void view_calls(mem_store *s, const mem_message *m, agt_message *out)
+{
+    enum { MARKS = 2 };
+    char err[Q_ERRLEN];
     mem_calls l = { 0 };
-    if (m->role != MEM_ASSISTANT || mem_call_list(s, m->id, &l, err) < 0 || l.n == 0) {
+    if (m->role != MEM_ASSISTANT || mem_call_list(s, m->id, &l, err) < 0) {
         mem_calls_free(&l);
         return;
     }
-    out->call = q_alloc(sizeof *out->call * (size_t)l.n);
+    out->call = q_alloc(sizeof *out->call * (size_t)(l.n + MARKS));
     for (out->n_call = 0; out->n_call < l.n; out->n_call++)
         out->call[out->n_call] = view_call(&l.v[out->n_call]);
     mem_calls_free(&l);
+    view_marks(s, m, out);
+    if (out->n_call == 0) {
+        free(out->call);
+        out->call = NULL;
+    }
 }
 
 void view_message(mem_store *s, const mem_message *m, agt_message *out)

@@ -84,6 +84,37 @@ int wishes_numbered(agt *a, int64_t chat, int number, mem_pin *pin, int64_t *sou
 }
 
 /* ---- pins ---- */
+/* Turns that a summary leaves word for word. */
+static int pinned_turns(agt *a, int64_t chat, q_buf *b, cJSON *list)
+{
+    enum { SHOWN = 60 };
+    char err[Q_ERRLEN];
+    mem_messages path = { 0 };
+    int nth = 0, n = 0;
+    if (chat && mem_branch(a->store, chat, 0, &path, err) < 0)
+        note(&a->events, AGT_ERROR, "%s", err);
+    for (int i = 0; i < path.n; i++) {
+        bool pinned = false;
+        const mem_message *m = &path.v[i];
+        if (m->role != MEM_ASSISTANT)
+            continue;
+        nth++;
+        if (mem_turn_pinned(a->store, m->id, &pinned, err) < 0 || !pinned)
+            continue;
+        size_t all = strcspn(m->text, "\n"), cut = all > SHOWN ? q_utf8_whole(m->text, SHOWN) : all;
+        q_buf_say(b, " @%d  %.*s%s\n", nth, (int)cut, m->text, m->text[cut] ? "…" : "");
+        cJSON *one = cJSON_CreateObject();
+        cJSON_AddNumberToObject(one, "answer", nth);
+        cJSON_AddNumberToObject(one, "message", (double)m->id);
+        cJSON_AddItemToArray(list, one);
+        n++;
+    }
+    if (n)
+        q_buf_puts(b, _("\nTurns of these answers stay word for word when older ones are summarised (/compact). /unpin @N takes one off.\n"));
+    mem_messages_free(&path);
+    return n;
+}
+
 static void pins_page(agt *a, int64_t chat)
 {
     char err[Q_ERRLEN];
@@ -105,8 +136,10 @@ static void pins_page(agt *a, int64_t chat)
         cJSON_AddItemToArray(list, one);
         free(title);
     }
-    q_buf_puts(&b, l.n ? _("\nThese are fed first in this conversation while they fit. /pin off NUMBER takes one off.\n")
-                       : _("Nothing is pinned in this conversation: /pin 2 pins passage [2] of the last answer.\n"));
+    if (l.n)
+        q_buf_puts(&b, _("\nThese are fed first in this conversation while they fit. /pin off NUMBER takes one off.\n"));
+    if (!pinned_turns(a, chat, &b, cJSON_AddArrayToObject(o, "turns")) && !l.n)
+        q_buf_puts(&b, _("Nothing is pinned in this conversation: /pin 2 pins passage [2] of the last answer, /pin @1 the turn of answer 1.\n"));
     mem_pins_free(&l);
     note_page(&a->events, "/pin", q_buf_take(&b), cJSON_PrintUnformatted(o));
     cJSON_Delete(o);
@@ -291,6 +324,10 @@ bool wishes_command(agt *a, bool bans, const char *args)
             break;
         }
     char *end;
+    if (*args == '@' && !bans) {
+        desk_post(&a->desk, &job_pin_turn, sign > 0, 0, args, NULL);
+        return true;
+    }
     long n = *args ? strtol(args, &end, 10) : 0;
     if ((*args && (*end || n < 1 || n > 10000)) || (sign < 0 && n < 1))
         return false;

@@ -219,6 +219,24 @@ static void json_plan(const agt_event *e)
     line(j);
 }
 
+static void json_compacted(const agt_event *e)
+{
+    cJSON *j = event("compacted");
+    cJSON_AddRawToObject(j, "data", e->data);
+    line(j);
+}
+
+static void json_meaning(const agt_event *e)
+{
+    cJSON *j = event("meaning");
+    cJSON_AddStringToObject(j, "state", e->name);
+    cJSON_AddNumberToObject(j, "done", (double)e->done);
+    cJSON_AddNumberToObject(j, "total", (double)e->total);
+    cJSON_AddNumberToObject(j, "left_s", e->rate >= 0 ? e->rate : (double)NAN);      /* null */
+    cJSON_AddStringToObject(j, "text", e->text);
+    line(j);
+}
+
 /* A line of the descriptor that answers; false: its end. What comes behind it stays for the next. */
 static bool answer_line(int fd, q_buf *out)
 {
@@ -271,15 +289,7 @@ static void json_event(agt *a, const options *o, const agt_event *e)
             line(j);
         }
         break;
-    case AGT_EV_MEANING:
-        j = event("meaning");
-        cJSON_AddStringToObject(j, "state", e->name);
-        cJSON_AddNumberToObject(j, "done", (double)e->done);
-        cJSON_AddNumberToObject(j, "total", (double)e->total);
-        cJSON_AddNumberToObject(j, "left_s", e->rate >= 0 ? e->rate : (double)NAN);      /* null */
-        cJSON_AddStringToObject(j, "text", e->text);
-        line(j);
-        break;
+    case AGT_EV_MEANING: json_meaning(e); break;
     case AGT_EV_TOKEN:
         j = event("token");
         cJSON_AddNumberToObject(j, "index", e->number);
@@ -301,6 +311,7 @@ static void json_event(agt *a, const options *o, const agt_event *e)
     case AGT_EV_APPROVE: json_call("approve", e); break;
     case AGT_EV_CALL: json_call("call", e); break;
     case AGT_EV_PLAN: json_plan(e); break;
+    case AGT_EV_COMPACTED: json_compacted(e); break;
     case AGT_EV_DONE: json_done(a, e); break;
     case AGT_EV_TEXT:
         j = event("page");

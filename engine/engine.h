@@ -125,6 +125,7 @@ void eng_cache_free(eng_cache *);                         /* after its sessions 
 eng_model *eng_cache_model(const eng_cache *);
 /* Pages of 64 cells that timelines hold now, and of these the ones that several share. */
 void eng_cache_pages(const eng_cache *, int *held, int *shared);
+int eng_cache_room(const eng_cache *);                    /* pages in all */
 
 /* One row of a step: the next position of a timeline. */
 enum { ENG_STEP_ROWS = 512 };
@@ -184,6 +185,9 @@ const eng_config *eng_session_get_config(const eng_session *);
  * shorter timeline. Q_RANGE: n exceeds context.length. */
 int eng_session_sync(eng_session *, const int32_t *tokens, int n, enum eng_policy p,
                      void (*progress)(void *user, int done, int total), void *user, char *err);
+/* Makes the timeline the longest beginning of tokens[0..n) whose cells are anywhere in the cache, and evaluates nothing: another timeline's
+ * are shared until one of them writes. Returns its length; there are no logits. */
+int eng_session_reuse(eng_session *, const int32_t *tokens, int n, enum eng_policy p, char *err);
 /* Appends and evaluates one token (decode). */
 int eng_session_push(eng_session *, int32_t token, char *err);
 /* The same without the head: no logits afterwards. Tells the layers' time from the head's (bench). */
@@ -192,6 +196,8 @@ int eng_session_length(const eng_session *);
 int eng_session_room(const eng_session *);                /* tokens that still fit */
 const int32_t *eng_session_tokens(const eng_session *);
 const float *eng_session_logits(eng_session *);           /* [n_vocab] after the last token; NULL if none; valid until the next evaluation over its cache */
+/* The same, from now on in memory of its own: valid, for another thread too, until this timeline's next evaluation. */
+const float *eng_session_keep(eng_session *);
 void eng_session_cancel(eng_session *);                   /* [any] the call running over its cache returns Q_CANCEL soon */
 void eng_session_uncancel(eng_session *);                 /* by the engine thread, before the next work   */
 
@@ -286,6 +292,10 @@ typedef struct eng_choice { int32_t token; float logprob; /* of the model, befor
  * grammar lets nothing come; p 1: the text is whole, p 0: it cannot become so with this vocabulary. */
 enum { ENG_NO_TOKEN = -1 };
 eng_choice eng_sample(eng_sampler *, const eng_config *c, const float *logits);
+/* The `max` likeliest of the model's own, best first, the lower id on a tie (p 0): how many. And one token's log-probability; both as eng_sample says
+ * it. */
+int eng_likeliest(const eng_sampler *, const float *logits, eng_choice *out, int max);
+float eng_logprob(const eng_sampler *, const float *logits, int32_t token);
 /* Stop strings of c (sampler.stop): length of the longest suffix of text that could still become one (0 = none),
  * or -1 - position when text contains one at position. */
 long eng_stop_scan(const eng_config *c, const char *text, size_t n);

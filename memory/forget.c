@@ -147,6 +147,8 @@ static int let_go(mem_store *s, int64_t id, int64_t conversation, int64_t parent
     if (rc == Q_OK) rc = store_run(s, NULL, err, "UPDATE heard SET prev=?2 WHERE prev=?1", "ii", id, parent);
     if (rc == Q_OK) rc = store_run(s, NULL, err, "UPDATE message SET elder=0 WHERE elder=? AND conversation=?", "ii", id, conversation);
     if (rc == Q_OK) rc = store_run(s, NULL, err, "UPDATE fact SET message=0 WHERE message=?", "i", id);
+    /* what summaries say of it; on another branch there may be one that stood for it not: the turns speak for themselves there again */
+    if (rc == Q_OK) rc = store_run(s, NULL, err, "DELETE FROM compaction WHERE message>=? AND message IN (SELECT id FROM message WHERE conversation=?)", "ii", id, conversation);
     if (rc == Q_OK) rc = store_run(s, NULL, err, "UPDATE pending SET edits=-1 WHERE edits=? AND conversation=?", "ii", id, conversation);
     if (rc == Q_OK) rc = store_run(s, NULL, err, "DELETE FROM message WHERE id=?", "i", id);
     if (rc == Q_OK && sqlite3_changes(s->db) != 1) rc = store_tampered(s, err);
@@ -207,6 +209,7 @@ static const struct { const char *sql, *last; } beside[] = {
     {"UPDATE message_config SET json='{}', label='', mark='' WHERE message BETWEEN ? AND ? AND (holds(json) OR holds(label) OR holds(mark))",
      "SELECT ifnull(max(message), 0) FROM message_config"},
     {"DELETE FROM routing_tag WHERE message BETWEEN ? AND ? AND holds(name)", "SELECT ifnull(max(message), 0) FROM routing_tag"},
+    {"DELETE FROM compaction WHERE id BETWEEN ? AND ? AND (holds(text) OR holds(fixed) OR holds(words))", "SELECT ifnull(max(id), 0) FROM compaction"},
     {"DELETE FROM outside WHERE id BETWEEN ? AND ? AND holds(path)", "SELECT ifnull(max(id), 0) FROM outside"},
     /* what was being written when a person left, and errands that name it */
     {"DELETE FROM setting WHERE ?<=? AND holds(value) AND (substr(name, 1, 6)='draft.' OR substr(name, 1, 7)='errand.')", "SELECT 1"},

@@ -569,6 +569,29 @@ int mem_call_whole(mem_store *, int64_t call, q_buf *out, char *err);           
 int mem_call_undone(mem_store *, int64_t call, char *err);
 void mem_calls_free(mem_calls *);
 
+/* ================= compaction ================= */
+/* A summary that stands in a prompt for the branch up to a message, which stays as it is. Constant but for undone: another text is another
+ * version, of the same chain. Gone when a message that it stands for is forgotten. */
+typedef struct mem_compaction {
+    int64_t id, message;                /* the last that it stands for */
+    int64_t chain;                      /* its first version; 0 when putting: it is one */
+    char *kept;                         /* messages up to there that are fed word for word all the same: "12 13" */
+    char *text, *fixed;                 /* the summary; lines that are fed beside it as they are: rules, open tasks */
+    char *words;                        /* what the person wanted of it; "" */
+    int messages, before, after;        /* how many it stands for; tokens of what it replaced, and of what stands there now */
+    bool undone;
+    int64_t created_ms;
+} mem_compaction;
+typedef struct mem_compactions { mem_compaction *v; int n; } mem_compactions;
+int mem_compaction_put(mem_store *, const mem_compaction *, int64_t *id, char *err);     /* id, undone and created_ms ignored */
+int mem_compaction_list(mem_store *, int64_t conversation, mem_compactions *out, char *err);      /* oldest first, undone ones too */
+int mem_compaction_at(mem_store *, int64_t message, mem_compactions *out, char *err);     /* the last that is not undone: none or one */
+int mem_compaction_undo(mem_store *, int64_t chain, char *err);                           /* all its versions */
+void mem_compactions_free(mem_compactions *);
+/* A turn, by its answer, that compaction keeps word for word. */
+int mem_turn_pin(mem_store *, int64_t message, bool on, char *err);
+int mem_turn_pinned(mem_store *, int64_t message, bool *pinned, char *err);
+
 /* ================= forgetting ================= */
 /* Documents, conversations and messages that somebody means to remove. Documents and conversations go by their own functions. */
 enum mem_part { MEM_PART_DOCUMENT, MEM_PART_CHAT, MEM_PART_MESSAGE, MEM_PART_FACT, MEM_PARTS };

@@ -12,7 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum why { GOES_ON, TOO_LARGE, HEAD_TOO_LARGE, ENOUGH, NOT_PUBLIC };     /* why we ended it ourselves */
+enum why { GOES_ON, TOO_LARGE, HEAD_TOO_LARGE, ENOUGH, NOT_PUBLIC, PACKED };     /* why we ended it ourselves */
+enum { LOOK_MS = 100 };                  /* how often go is asked */
 
 typedef struct run {                     /* the request that runs */
     net_request q;
@@ -21,7 +22,8 @@ typedef struct run {                     /* the request that runs */
     char *body;                          /* of our own: a server may answer before it has read all of it */
     struct curl_slist *list;
     uint64_t head;
-    int64_t last;                        /* when a byte came */
+    int64_t last, until;                 /* when a byte came; when it must be over, 0: whenever */
+    char coding[32];                     /* how its body is packed; "": not at all */
     bool came, follow;                   /* since the last step; a redirect's body is nobody's */
     enum why why;
 } run;
@@ -76,7 +78,11 @@ static size_t on_data(char *p, size_t size, size_t n, void *user)
         r->why = TOO_LARGE;
         return CURL_WRITEFUNC_ERROR;
     }
-    bool theirs = r->follow && r->out->status >= 300 && r->out->status < 400;
+    bool elsewhere = r->out->status >= 300 && r->out->status < 400, theirs = r->follow && elsewhere;
+    if (!elsewhere && *r->coding) {
+        r->why = PACKED;
+        return CURL_WRITEFUNC_ERROR;
+    }
     if (!theirs && r->q.data && !r->q.data(r->q.user, r->out, p, n)) {
         r->why = ENOUGH;
         return CURL_WRITEFUNC_ERROR;
@@ -101,6 +107,42 @@ static const char *header_is(const char *p, size_t n, const char *name, size_t *
     return p;
 }
 
+/* A word of a header in small letters, up to what ends it. */
+static void small_word(char *out, size_t size, const char *v, size_t n)
+{
+    size_t i = 0;
+    for (; i < n && i + 1 < size && v[i] > ' ' && v[i] < 127 && v[i] != ';' && v[i] != '"'; i++)
+        out[i] = v[i] >= 'A' && v[i] <= 'Z' ? (char)(v[i] + 32) : v[i];
+    out[i] = 0;
+}
+
+static void head_charset(net_reply *o, const char *v, size_t n)
+{
+    for (size_t i = 0; i + 8 < n; i++)
+        if ((v[i] == ';' || v[i] == ' ') && strncasecmp(v + i + 1, "charset=", 8) == 0) {
+            size_t at = i + 9;
+            at += at < n && v[at] == '"';
+            small_word(o->charset, sizeof o->charset, v + at, n - at);
+            return;
+        }
+}
+
+/* One header for who wants to know them. */
+static void tell_head(run *r, const char *p, size_t n)
+{
+    const char *colon = memchr(p, ':', n);
+    if (!r->q.head || !colon || colon == p)
+        return;
+    char *name = q_strndup(p, (size_t)(colon - p)), *value;
+    size_t len = 0;
+    const char *v = header_is(p, n, name, &len);
+    value = q_strndup(v ? v : "", len);
+    q_fold_bytes(name, strlen(name));
+    r->q.head(r->q.user, r->out, name, value);
+    free(name);
+    free(value);
+}
+
 static size_t on_head(char *p, size_t size, size_t n, void *user)
 {
     run *r = user;
@@ -115,14 +157,22 @@ static size_t on_head(char *p, size_t size, size_t n, void *user)
     }
     if (n > 5 && memcmp(p, "HTTP/", 5) == 0) {   /* the first line, of each answer on the way (100, a proxy's own) */
         const char *blank = memchr(p, ' ', n);
-        *o = (net_reply){ .status = blank ? atoi(blank + 1) : 0, .retry_after = -1 };
-    } else if ((v = header_is(p, n, "content-type", &len))) {
-        size_t i = 0;
-        for (; i < len && i + 1 < sizeof o->type && v[i] > ' ' && v[i] < 127 && v[i] != ';'; i++)
-            o->type[i] = v[i] >= 'A' && v[i] <= 'Z' ? (char)(v[i] + 32) : v[i];
-        o->type[i] = 0;
-    } else if ((v = header_is(p, n, "retry-after", &len)) && len && *v >= '0' && *v <= '9')
+        *o = (net_reply){ .status = blank ? atoi(blank + 1) : 0, .retry_after = -1, .length = -1 };
+        *r->coding = 0;
+        return n;
+    }
+    if ((v = header_is(p, n, "content-type", &len))) {
+        small_word(o->type, sizeof o->type, v, len);
+        head_charset(o, v, len);
+    } else if ((v = header_is(p, n, "content-encoding", &len))) {
+        small_word(r->coding, sizeof r->coding, v, len);
+        if (strcmp(r->coding, "identity") == 0)
+            *r->coding = 0;
+    } else if ((v = header_is(p, n, "content-length", &len)) && len && len < 19 && *v >= '0' && *v <= '9')
+        o->length = strtoll(v, NULL, 10);
+    else if ((v = header_is(p, n, "retry-after", &len)) && len && *v >= '0' && *v <= '9')
         o->retry_after = len > 6 ? 999999 : atoi(v);     /* its other form, a date, is rare: the caller's own patience serves */
+    tell_head(r, p, n);
     return n;
 }
 
@@ -259,6 +309,8 @@ static int ended_by_us(const run *r, const char *host, char *err)
                       (unsigned long long)or_else(r->q.limit.body, 64u << 20));
     case HEAD_TOO_LARGE:
         return q_fail(err, Q_RANGE, _("%s sent no end of headers: check that it is the server you mean"), host);
+    case PACKED:
+        return q_fail(err, Q_FORMAT, _("%s sent its answer packed (%s), which nobody asked for: switch compression off in the server, or in the proxy before it"), host, r->coding);
     case NOT_PUBLIC:
         return q_fail(err, Q_RANGE, _("%s is an address of this machine or of a private network: it is not asked unless you allow it"), host);
     default:
@@ -324,7 +376,7 @@ static int step(net *n, char *err)
     int running = 1, left;
     r->last = q_now_ns();
     for (r->came = false; running && !r->came;) {
-        if (atomic_load(&n->cancel))
+        if (atomic_load(&n->cancel) || (r->q.go && !r->q.go(r->q.user)))
             return q_fail(err, Q_CANCEL, _("stopped"));
         if (n->c.multi_perform(n->multi, &running) != CURLM_OK)
             return q_fail(err, Q_ERR, _("libcurl lost its way: ask again"));
@@ -335,9 +387,15 @@ static int step(net *n, char *err)
             free(host);
             return rc;
         }
+        if (running && r->until && q_now_ns() > r->until) {
+            char *host = net_host(r->url);
+            int rc = q_fail(err, Q_IO, _("%s did not end its answer within %d seconds: it was left"), host, r->q.limit.all_s);
+            free(host);
+            return rc;
+        }
         if (running && !r->came) {
-            int64_t wait = (stall - quiet) / 1000000 + 1;
-            n->c.multi_poll(n->multi, NULL, 0, wait < 1000 ? (int)wait : 1000, NULL);
+            int64_t wait = (stall - quiet) / 1000000 + 1, most = r->q.go ? LOOK_MS : 1000;
+            n->c.multi_poll(n->multi, NULL, 0, wait < most ? (int)wait : (int)most, NULL);
         }
     }
     for (CURLMsg *m; !running && (m = n->c.multi_info_read(n->multi, &left));)
@@ -374,7 +432,8 @@ static char *next(const net *n, int left, char *err)
     }
     there = net_host(to);
     bool other = strcasecmp(host, there) != 0, tls = strncasecmp(from, "https:", 6) == 0 && strncasecmp(to, "https:", 6) != 0;
-    char *out = left > 0 && read_only && !(other && q->key) && !tls ? q_strdup(to) : NULL;
+    bool may = left > 0 && read_only && !(other && q->key) && !tls && (!q->hop || q->hop(q->user, from, to));
+    char *out = may ? q_strdup(to) : NULL;
     if (!out)
         q_fail(err, Q_RANGE, q->redirects && left <= 0 ? _("%s sends from one address to the next without an end (now %s): check the address")
                : _("%s sends elsewhere, to %s, where nothing is sent unasked: if that is right, write that address"), host, there);
@@ -386,8 +445,10 @@ static char *next(const net *n, int left, char *err)
 /* own: this host may be told the key. url: taken. */
 static int start(net *n, const net_request *q, char *url, bool own, net_reply *out, char *err)
 {
-    *out = (net_reply){ .retry_after = -1 };
+    *out = (net_reply){ .retry_after = -1, .length = -1 };
     n->r = (run){ .q = *q, .out = out, .url = url, .list = headers(n, q, own), .follow = q->redirects > 0 };
+    if (q->limit.all_s)
+        n->r.until = q_now_ns() + (int64_t)q->limit.all_s * 1000000000;
     if (q->body)
         n->r.body = memcpy(q_alloc(q->n_body + 1), q->body, q->n_body);
     describe(n);
@@ -397,7 +458,7 @@ static int start(net *n, const net_request *q, char *url, bool own, net_reply *o
 int net_open(net *n, const net_request *q, net_reply *out, char *err)
 {
     net_request plain = *q;
-    *out = (net_reply){ .retry_after = -1 };
+    *out = (net_reply){ .retry_after = -1, .length = -1 };
     int rc = check(q, err);
     if (rc == Q_OK)
         rc = ready(n, err);
@@ -443,7 +504,7 @@ int net_wait(net *n, int ms, char *err)
 
 int net_run(net *n, const net_request *q, net_reply *out, char *err)
 {
-    *out = (net_reply){ .retry_after = -1 };
+    *out = (net_reply){ .retry_after = -1, .length = -1 };
     int rc = check(q, err);
     if (rc == Q_OK)
         rc = ready(n, err);

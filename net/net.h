@@ -17,6 +17,8 @@ void net_free(net *);                    /* NULL is fine */
 typedef struct net_reply {
     int status;                          /* 200, 404, …; 0: none came */
     char type[64];                       /* the media type in small letters, without its parameters; "": not said */
+    char charset[32];                    /* its parameter of that name, in small letters; "": not said */
+    int64_t length;                      /* bytes that it says its body has; -1: it did not say */
     int retry_after;                     /* seconds that the server asks to be left alone; -1: it did not say */
     uint64_t body;                       /* bytes of it that came */
 } net_reply;
@@ -24,6 +26,7 @@ typedef struct net_reply {
 typedef struct net_limits {              /* 0: the default in brackets */
     int connect_s;                       /* until a connection stands [15] */
     int stall_s;                         /* without one byte [300] */
+    int all_s;                           /* from the first step to the last byte, redirects counted anew [no end] */
     uint64_t body, head;                 /* bytes at most [64 MiB, 256 KiB] */
 } net_limits;
 
@@ -42,11 +45,16 @@ typedef struct net_request {
     net_limits limit;
     /* The body as it comes, whatever the status, but of redirects that are followed. False: enough, Q_CANCEL. May be NULL. */
     bool (*data)(void *user, const net_reply *so_far, const char *p, size_t n);
+    /* Each header of an answer as it comes, of redirects too: its name in small letters. May be NULL. */
+    void (*head)(void *user, const net_reply *so_far, const char *name, const char *value);
+    /* Asked before a redirect is followed; false: it is not, Q_RANGE. NULL: each may be. */
+    bool (*hop)(void *user, const char *from, const char *to);
+    bool (*go)(void *user);              /* asked ten times a second while it runs; false: Q_CANCEL. NULL: net_cancel alone ends it */
     void *user;
 } net_request;
 
 /* Q_OK whatever the status is. Q_NOTFOUND: no libcurl, no such host, nobody listens; Q_IO: the line broke or stalled; Q_FORMAT: no
- * HTTP, or a bad url; Q_RANGE: a limit, or an address that may not be asked; Q_CANCEL. out: what came, also on failure. */
+ * HTTP, or a bad url, or a packed body (none is asked for); Q_RANGE: a limit, or an address that may not be asked; Q_CANCEL. out: what came, also on failure. */
 int net_run(net *, const net_request *, net_reply *out, char *err);
 /* The same a step at a time, for who reads as it pleases: net_next calls data for what came, once or several times. Redirects are
  * errors here. Of what the request points to, method and user stay until net_end, which may come at any time and closes what has not

@@ -124,7 +124,8 @@ static void piece(gen *g, q_buf *b, bool thinking, const gen_token *t)
 {
     bool call = b == &g->call;
     prov_piece p = { .answer = g->answer, .number = g->r->tokens, .text = b->p ? b->p : "", .n = b->len, .thinking = thinking,
-                     .token = t && !t->unnamed ? t->id : -1, .logprob = t ? t->logprob : (double)NAN, .call = call };
+                     .token = t && !t->unnamed ? t->id : -1, .logprob = t ? t->logprob : (double)NAN, .call = call,
+                     .likely = t ? t->likely : NULL, .n_likely = t ? t->n_likely : 0 };
     if (g->h->piece)
         g->h->piece(g->h->user, &p);
     q_buf_clear(b);

@@ -5,7 +5,7 @@
 #include "provider/provider.h"
 
 /* end: it ends the answer and is no part of it; unnamed: id only tells it from others, nobody else knows it by that. */
-typedef struct gen_token { int32_t id; double logprob; bool end, unnamed; } gen_token;
+typedef struct gen_token { int32_t id; double logprob; bool end, unnamed; const prov_likely *likely; int n_likely; } gen_token;   /* likely: until the next choice */
 /* Where tokens come from. All in the thread of the request. */
 typedef struct gen_source {
     void *self;

@@ -36,6 +36,7 @@ typedef struct prov_kind {
     void (*cancel)(prov *, bool on);     /* any thread */
     /* numbers */
     prov_room (*context)(prov *);
+    prov_load (*load)(prov *);           /* with PROV_PARALLEL */
     int (*mixture)(prov *, prov_mix *out, int max);
     int (*runs)(prov *, prov_mix *out, int max);     /* NULL: it does not know */
     int (*count)(const prov *, const char *text, size_t n);

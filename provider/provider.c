@@ -101,6 +101,8 @@ prov_config *prov_present(prov *p)
     return c;
 }
 
+prov_load prov_pool_numbers(prov *p) { return p->kind->load ? p->kind->load(p) : (prov_load){ 0 }; }
+
 /* ---- requests ---- */
 static int lacks(const prov *p, unsigned can, char *err)
 {
@@ -112,6 +114,7 @@ static int lacks(const prov *p, unsigned can, char *err)
         { PROV_GRAMMAR, N_("%s cannot be held to a grammar: run the model here for that") },
         { PROV_LOGPROBS, N_("%s does not tell how likely a text is") },
         { PROV_EMBED, N_("%s does not make vectors of texts") },
+        { PROV_PER_REQUEST, N_("%s takes one question's own settings, limit, alternatives, echo or token ids with no request: run the model here for that") },
         { PROV_STATE, N_("%s does not give away what it has evaluated, so nothing of it can be saved") } };
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
         if (can & row[i].can & ~p->info.can)
@@ -121,7 +124,13 @@ static int lacks(const prov *p, unsigned can, char *err)
 
 static int check(const prov *p, const prov_request *r, char *err)
 {
-    return lacks(p, (r->raw ? PROV_RAW : 0) | (r->n > 1 ? PROV_N : 0) | (r->n_tool > 0 ? PROV_TOOLS : 0) | (r->n_begin ? PROV_BEGIN : 0) | (r->grammar ? PROV_GRAMMAR : 0), err);
+    if (r->top < 0 || r->top > PROV_TOP)
+        return q_fail(err, Q_RANGE, _("%d alternatives to a token cannot be had: ask for 0 to %d"), r->top, PROV_TOP);
+    if (r->max_tokens < PROV_NOTHING)
+        return q_fail(err, Q_RANGE, _("an answer of %d tokens cannot be had: ask for 1 or more"), r->max_tokens);
+    if (r->echo && !r->raw && !r->ids)
+        return q_fail(err, Q_RANGE, _("only a bare text can be echoed, not a conversation"));
+    return lacks(p, (r->config || r->max_tokens || r->top || r->echo || r->ids ? PROV_PER_REQUEST : 0) | (r->raw ? PROV_RAW : 0) | (r->n > 1 ? PROV_N : 0) | (r->n_tool > 0 ? PROV_TOOLS : 0) | (r->n_begin ? PROV_BEGIN : 0) | (r->grammar ? PROV_GRAMMAR : 0), err);
 }
 
 int prov_ask(prov *p, const prov_request *r, const prov_hooks *h, prov_result *out, char *err)

@@ -24,7 +24,10 @@ typedef struct prov_opts {
     void (*progress)(void *user, uint64_t done, uint64_t total);     /* may be NULL */
     int (*configure)(void *user, prov_config *c, char *err);         /* sets knobs before room for the context is made; may be NULL */
     void *user;
+    int streams;                         /* of a model in this process: so many requests are answered at once (PROV_PARALLEL), 1 to PROV_STREAMS, and
+                                            share the cells of one context.length. 0: they take turns, and a context stays between them */
 } prov_opts;
+enum { PROV_STREAMS = 256 };
 /* what: a path to a model file, or "@NAME/MODEL": MODEL of the server NAME ("@NAME": the one that it has or its settings name). */
 int prov_open(const char *what, const prov_opts *o, prov **out, char *err);
 void prov_close(prov *);
@@ -38,10 +41,11 @@ enum {                                  /* what this one can do */
     PROV_N = 1 << 5,                    /* several answers to one request */
     PROV_TOOLS = 1 << 6,                /* tools may be offered */
     PROV_EMBED = 1 << 7,                /* prov_embed works */
-    PROV_PARALLEL = 1 << 8,             /* several requests are answered at once; else they take turns */
+    PROV_PARALLEL = 1 << 8,             /* several requests are answered at once, in threads of their callers; else they take turns */
     PROV_BEGIN = 1 << 9,                /* the beginning of an answer may be given */
     PROV_STATE = 1 << 10,               /* what is evaluated can be kept in a file */
-    PROV_GRAMMAR = 1 << 11              /* answers can be held to a grammar */
+    PROV_GRAMMAR = 1 << 11,             /* answers can be held to a grammar */
+    PROV_PER_REQUEST = 1 << 12          /* a request may say config, max_tokens, top, echo and ids */
 };
 typedef struct prov_info {              /* strings live as long as the prov */
     const char *path, *name, *languages; /* languages: "en", "en,ru" or "" (unknown) */
@@ -113,17 +117,29 @@ typedef struct prov_grammar {
 typedef struct prov_request {
     const prov_message *message; int n_message;
     const char *raw; size_t n_raw;      /* instead of messages: this text goes on, unframed. NULL: messages */
+    const int32_t *ids; int n_ids;      /* instead of both: these tokens go on, as they are. n_ids 0 with ids: an empty prompt is refused */
     const char *begin; size_t n_begin;  /* plain: the answer begins so and goes on from there, without a thought, as it stands (blanks too);
                                            a part of the prompt, in no piece. n_begin 0: all of it is the model's */
     const prov_tool *tool; int n_tool;
     const prov_past_call *call; int n_call;      /* in the order of the messages; PROV_TOOL messages behind answer them by their ids */
     const prov_grammar *grammar;        /* instead of sampler.grammar; thoughts are free. NULL: as that says */
     const char *think;                  /* "on", "off": whatever the configuration says of thinking; NULL: as that says */
+    const prov_config *config;          /* of this request alone, made by this prov; NULL: the present one. Cells of other settings never serve it; kv.type is as at
+                                           opening, context.length at most. Without PROV_PARALLEL as by prov_set, and back */
+    int max_tokens;                     /* of each answer; 0: as sampler.max_tokens says; PROV_NOTHING: none is chosen, the prompt is evaluated */
+    int top;                            /* so many alternatives come with each piece, 0 to PROV_TOP */
+    bool echo;                          /* raw or ids only: their tokens come as pieces too, before the first of each answer; all of them are evaluated for that */
     int n;                              /* how many answers; 0 is 1 */
     uint64_t seed;                      /* of the first answer, the next ones count on; 0: sampler.seed */
     enum prov_policy policy;
 } prov_request;
 
+enum { PROV_NOTHING = -1, PROV_TOP = 20 };
+typedef struct prov_likely {            /* what could have come instead, or what came */
+    int32_t token;
+    double logprob;                     /* of the model, before any sampling */
+    const char *text; size_t n;         /* its bytes, maybe part of a character; a control token's name */
+} prov_likely;
 typedef struct prov_piece {             /* one token's text, or what was held back until the end */
     int answer, number;                 /* which answer, from 0; which token of it, from 1 */
     const char *text; size_t n;         /* whole characters, maybe none; valid during the call */
@@ -131,6 +147,8 @@ typedef struct prov_piece {             /* one token's text, or what was held ba
     int32_t token;                      /* -1: no token of its own */
     double logprob;                     /* of the model, before any sampling; NAN: unknown */
     bool call;                          /* it is part of a call that is being written, not of the answer's text */
+    bool prompt;                        /* echoed; number counts the prompt's tokens; logprob is NAN of the very first, which has no alternatives */
+    const prov_likely *likely; int n_likely;     /* [request.top] the likeliest, best first; none where nothing was chosen. Valid during the call */
 } prov_piece;
 typedef struct prov_position {          /* one evaluated token, prompts included; valid during the call */
     int32_t token;
@@ -164,7 +182,9 @@ typedef struct prov_result {            /* of one answer */
 /* Every hook may be NULL. */
 typedef struct prov_hooks {
     void *user;
-    /* Before each token, the last of which was number `tokens` (0: none): may wait, may call prov_set. False: stop. */
+    /* Before each token, the last of which was number `tokens` (0: none): may wait, may call prov_set (with PROV_PARALLEL it is for requests
+     * that begin later). False: stop. With PROV_PARALLEL it is asked too while the request waits for others, a few times a second, and between
+     * two parts of a prompt. Who waits here, or in any other hook, holds no other request up. */
     bool (*between)(void *user, int answer, int tokens);
     void (*prefill)(void *user, int done, int total);    /* tokens evaluated before the next can be chosen */
     void (*prefilled)(void *user, const prov_result *so_far);        /* all of them */
@@ -177,7 +197,8 @@ typedef struct prov_hooks {
     void (*unrouted)(void *user, const char *why);       /* the answer is there, its positions cannot be told */
 } prov_hooks;
 
-/* [turn] Answers. out: [request.n], filled also on failure. Q_OK however the answers ended but PROV_FAILED. */
+/* [turn] Answers. out: [request.n], filled also on failure. Q_OK however the answers ended but PROV_FAILED. With PROV_PARALLEL it waits
+ * until one of the streams is free, in order; what it says depends on no other request, bit for bit. Q_RANGE: it never fits. */
 int prov_ask(prov *, const prov_request *, const prov_hooks *, prov_result *out, char *err);
 /* [any] on: what is being evaluated ends soon (within milliseconds), and so does what is asked next, until it is off. */
 void prov_cancel(prov *, bool on);
@@ -211,6 +232,13 @@ typedef struct prov_room {
     uint64_t asked, fetched;            /* experts so far, where they are brought to a device: that ran, of them brought first; else 0 */
 } prov_room;
 prov_room prov_context(prov *);
+typedef struct prov_load {               /* of a prov with PROV_PARALLEL; counts are since it was opened. Others: all 0 */
+    int streams, running, waiting;       /* at most; requests that have a stream; that wait for one, or for room */
+    uint64_t requests, tokens, prompt_tokens, cached_tokens;     /* tokens: chosen. prompt_tokens: cached ones included */
+    uint64_t passes, rows;               /* through the model; rows / passes: how many tokens a pass had */
+    uint64_t put_off;                    /* a stream that gave its room up to an older one and was evaluated anew later */
+} prov_load;
+prov_load prov_pool_numbers(prov *);     /* any thread */
 typedef struct prov_mix { uint64_t config; int cells; } prov_mix;    /* which configurations made what is cached */
 int prov_runs(prov *, prov_mix *out, int max);           /* the same in the order of the context; the last of max holds all that follows */
 int prov_mixture(prov *, prov_mix *out, int max);        /* most frequent first; returns how many there are */

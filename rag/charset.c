@@ -56,19 +56,23 @@ static bool said(const char *p, size_t n, char set[32])
     return false;
 }
 
+bool rag_charset_as(q_buf *b, const char *set)
+{
+    q_buf out = {0};
+    if (b->len >= 2 && (memcmp(b->p, "\xFF\xFE", 2) == 0 || memcmp(b->p, "\xFE\xFF", 2) == 0)) return false;   /* rag_charset reads it */
+    if (strcasecmp(set, "utf-8") == 0 || strncasecmp(set, "utf-16", 6) == 0 || q_utf8_valid(b->p, b->len)) return false;      /* it says one thing and is another */
+    if (strcasecmp(set, "iso-8859-1") == 0 || strcasecmp(set, "latin1") == 0 || strcasecmp(set, "us-ascii") == 0) set = "CP1252";      /* as browsers do */
+    bool good = rag_convert(set, b->p, b->len, &out);
+    if (good) {
+        q_buf_free(b);
+        *b = out;
+    } else q_buf_free(&out);
+    return good;
+}
+
 void rag_charset_said(q_buf *b)
 {
     enum { HEAD = 2048 };
     char set[32];
-    q_buf out = {0};
-    if (b->len >= 2 && (memcmp(b->p, "\xFF\xFE", 2) == 0 || memcmp(b->p, "\xFE\xFF", 2) == 0)) return;      /* rag_charset reads it */
-    if (!said(b->p, b->len < HEAD ? b->len : HEAD, set) || strcasecmp(set, "utf-8") == 0 || strncasecmp(set, "utf-16", 6) == 0) return;
-    if (strcasecmp(set, "iso-8859-1") == 0 || strcasecmp(set, "latin1") == 0 || strcasecmp(set, "us-ascii") == 0) memcpy(set, "CP1252", 7);    /* as browsers do */
-    if (q_utf8_valid(b->p, b->len)) return;             /* it says one thing and is another */
-    if (rag_convert(set, b->p, b->len, &out)) {
-        q_buf_free(b);
-        *b = out;
-        return;
-    }
-    q_buf_free(&out);
+    if (said(b->p, b->len < HEAD ? b->len : HEAD, set)) rag_charset_as(b, set);
 }

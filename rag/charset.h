@@ -10,4 +10,7 @@ const char *rag_charset(q_buf *b);
  * said is not so. */
 void rag_charset_said(q_buf *b);
 
+/* The bytes as UTF-8 out of the set that is named; false: they are none of it, or UTF-8 already, and b stays. */
+bool rag_charset_as(q_buf *b, const char *set);
+
 #endif

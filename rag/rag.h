@@ -433,6 +433,9 @@ char *rag_export_name(void);
  * would move on a terminal is escaped (q_json_safe). malloc'ed; NULL: no memory. */
 char *rag_export_line(const char *table, const mem_export_value *v, int n);
 
+/* A page as a server sent it, in place: UTF-8 text; of HTML (html) its words as Markdown, read by quorum-readers. charset: what the server
+ * said, "": nothing. go: asked while it is read, false ends it; NULL: always. NULL, or a translated reason why not; b is then as it may be. */
+const char *rag_page(q_buf *b, bool html, const char *charset, bool (*go)(void *user), void *user);
 /* Does the kernel here end quorum-readers at any call that reading does not need? Else its other bounds hold. Starts a process. */
 bool rag_readers_held(void);
 /* The member of that name of a zip in an open file, which stays the caller's, piece by piece to put; false ends it (Q_CANCEL). It is read by

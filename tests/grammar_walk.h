@@ -34,7 +34,8 @@ static inline int walk_byte(stacks *s, uint32_t at, uint64_t *seed, bool soon)
     return best;
 }
 
-/* Appends a text. False: it came to an end that is none (must not be). */
+/* Appends a text, or its first WALK_MOST bytes: some grammars have none that is shorter. False: it came to an end that is none (must not be). */
+enum { WALK_MOST = 8192 };
 static inline bool walk_text(const eng_grammar *g, uint64_t seed, size_t soon, q_buf *out)
 {
     stacks *s = stacks_new(grammar_form(g));
@@ -43,9 +44,10 @@ static inline bool walk_text(const eng_grammar *g, uint64_t seed, size_t soon, q
     for (int b; (b = walk_byte(s, at, &seed, out->len - from > soon)) >= 0;) {
         q_buf_putc(out, (char)b);
         at = stacks_step(s, at, (uint8_t)b);
+        if (out->len - from >= WALK_MOST) break;
         if (stacks_bytes(s) > (size_t)8 << 20) at = stacks_trim(s, at);
     }
-    bool ok = stacks_may_end(s, at);
+    bool ok = stacks_may_end(s, at) || (at != STACKS_DEAD && out->len - from >= WALK_MOST);
     stacks_free(s);
     return ok;
 }

@@ -1,16 +1,12 @@
 /* tools/box_rules: Landlock (Linux's Documentation/userspace-api/landlock.rst) and a filter of system calls (seccomp_filter.rst), both by
  * bare system calls: libraries of the supported systems do not have all of it yet. */
 #include "tools/box.h"
+#include "base/seccomp.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sched.h>
-#include <stddef.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -82,14 +78,6 @@ bool box_landlock(const box *b)
 }
 
 /* ================= system calls ================= */
-#if defined(__x86_64__)
-#define ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define ARCH AUDIT_ARCH_AARCH64
-#else
-#define ARCH 0
-#endif
-
 /* What no command of a project needs, and what has been a way out of such boxes. A number that this machine's headers lack is -1. */
 #define REFUSED(X)                                                                                                                            \
     X(ptrace)                                                                                                                                 \
@@ -102,41 +90,9 @@ bool box_landlock(const box *b)
 #include "tools/box_calls.h"
 
 enum { CLONE_NEW = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET };
-enum { RULES = 256,
-       X32 = 0x40000000 };
-typedef struct filter {
-    struct sock_filter v[RULES];
-    int n;
-} filter;
-
-static void put(filter *f, uint16_t code, uint8_t yes, uint8_t no, uint32_t k)
-{
-    if (f->n < RULES) f->v[f->n] = (struct sock_filter){ code, yes, no, k };
-    f->n++;
-}
-static void load(filter *f, size_t at) { put(f, BPF_LD | BPF_W | BPF_ABS, 0, 0, (uint32_t)at); }
-static void give(filter *f, uint32_t what) { put(f, BPF_RET | BPF_K, 0, 0, what); }
-static void same(filter *f, uint32_t k, uint8_t yes, uint8_t no) { put(f, BPF_JMP | BPF_JEQ | BPF_K, yes, no, k); }
-enum { LOW = 0 }; /* of an argument's two halves, both machines have the low one first */
-static size_t argument(int i) { return offsetof(struct seccomp_data, args) + 8 * (size_t)i + LOW; }
-
 enum { NO = SECCOMP_RET_ERRNO | EPERM,
        UNKNOWN = SECCOMP_RET_ERRNO | ENOSYS,
        CLOSED = SECCOMP_RET_ERRNO | EACCES };
-
-static void sockets(filter *f, const box *b)
-{
-    static const int local[] = { AF_UNIX, AF_INET, AF_INET6, AF_NETLINK };
-    same(f, BOX_NR_socket, 0, 7);
-    if (!b->sockets) {
-        for (int i = 0; i < 7; i++) give(f, CLOSED);
-        return;
-    }
-    load(f, argument(0));
-    for (int i = 0; i < 4; i++) same(f, (uint32_t)local[i], (uint8_t)(4 - i), 0);
-    give(f, CLOSED);
-    give(f, SECCOMP_RET_ALLOW);
-}
 
 bool box_filter(const box *b)
 {
@@ -145,41 +101,15 @@ bool box_filter(const box *b)
         REFUSED(X)
 #undef X
     };
-    if (ARCH == 0) { /* no table for this machine: whoever started us knows */
-        errno = ENOSYS;
-        return false;
-    }
-    filter f = { .n = 0 };
-    load(&f, offsetof(struct seccomp_data, arch));
-    same(&f, ARCH, 1, 0);
-    give(&f, SECCOMP_RET_KILL_PROCESS);
-    load(&f, offsetof(struct seccomp_data, nr));
-    put(&f, BPF_JMP | BPF_JGE | BPF_K, 0, 1, X32);
-    give(&f, SECCOMP_RET_KILL_PROCESS);
-    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
-        if (refused[i] < 0) continue;
-        same(&f, (uint32_t)refused[i], 0, 1);
-        give(&f, NO);
-    }
-    same(&f, BOX_NR_clone3, 0, 1); /* its flags cannot be seen: the C library then takes clone */
-    give(&f, UNKNOWN);
-    same(&f, BOX_NR_clone, 0, 4);
-    load(&f, argument(0));
-    put(&f, BPF_JMP | BPF_JSET | BPF_K, 0, 1, CLONE_NEW);
-    give(&f, NO);
-    give(&f, SECCOMP_RET_ALLOW);
-    same(&f, BOX_NR_ioctl, 0, 5); /* keys typed for, and text pasted into, somebody else's terminal */
-    load(&f, argument(1));
-    same(&f, TIOCSTI, 1, 0);
-    same(&f, TIOCLINUX, 0, 1);
-    give(&f, NO);
-    give(&f, SECCOMP_RET_ALLOW);
-    sockets(&f, b);
-    give(&f, SECCOMP_RET_ALLOW);
-    if (f.n > RULES) {
-        errno = E2BIG;
-        return false;
-    }
-    struct sock_fprog p = { (unsigned short)f.n, f.v };
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &p) == 0;
+    static const uint32_t typed[] = { TIOCSTI, TIOCLINUX }; /* keys typed for, and text pasted into, somebody else's terminal */
+    static const uint32_t local[] = { AF_UNIX, AF_INET, AF_INET6, AF_NETLINK };
+    q_seccomp f;
+    if (!q_seccomp_begin(&f)) return false; /* no table for this machine: whoever started us knows */
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) q_seccomp_call(&f, refused[i], NO);
+    q_seccomp_call(&f, BOX_NR_clone3, UNKNOWN); /* its flags cannot be seen: the C library then takes clone */
+    q_seccomp_where(&f, BOX_NR_clone, 0, CLONE_NEW, 0, SECCOMP_RET_ALLOW, NO);
+    q_seccomp_one_of(&f, BOX_NR_ioctl, 1, typed, 2, NO, SECCOMP_RET_ALLOW);
+    if (!b->sockets) q_seccomp_call(&f, BOX_NR_socket, CLOSED);
+    q_seccomp_one_of(&f, BOX_NR_socket, 0, local, 4, SECCOMP_RET_ALLOW, CLOSED);
+    return q_seccomp_hold(&f, SECCOMP_RET_ALLOW);
 }

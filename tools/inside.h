@@ -32,6 +32,8 @@ int edit_look(const tool_place *, tool_plan *, char *err);
 int edit_run(const tool_place *, const tool_host *, const tool_plan *, tool_result *, char *err);
 int command_look(const tool_place *, tool_plan *, char *err);
 int command_run(const tool_place *, const tool_host *, const tool_plan *, tool_result *, char *err);
+int fetch_look(const tool_place *, tool_plan *, char *err);
+int fetch_run(const tool_place *, const tool_host *, const tool_plan *, tool_result *, char *err);
 int calculate(const tool_place *, const tool_host *, const tool_plan *, tool_result *, char *err);
 
 /* ---- calc.c ---- */

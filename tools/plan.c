@@ -131,6 +131,7 @@ void tool_plan_free(tool_plan *p)
 {
     cJSON_Delete(p->args);
     free(p->path);
+    free(p->host);
     free(p->title);
     free(p->shown);
     *p = (tool_plan){ 0 };

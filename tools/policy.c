@@ -1,5 +1,6 @@
 /* tools/policy: who decides. Rules are a person's; nothing that a model, a file or a tool says becomes one. Any thread. */
 #include "tools/inside.h"
+#include "tools/url.h"
 
 #include <fnmatch.h>
 #include <stdlib.h>
@@ -10,6 +11,12 @@ struct tool_rule {
     char *what;                          /* a tool or a class; "all" */
     char *pattern;                       /* its path must match; NULL: any */
 };
+
+static bool of_hosts(const char *what)
+{
+    const tool_row *row = tool_find(what);
+    return (row && row->class == TOOL_WEB) || strcmp(what, tool_class_word(TOOL_WEB)) == 0;
+}
 
 /* A lent tool, or all of a server: SERVER__TOOL, SERVER__*. Servers come and go: the name need not be there now. */
 static bool lent(const char *what)
@@ -42,9 +49,11 @@ static int add_word(tool_rules *r, const char *word, size_t n, char *err)
         pattern = q_strdup(colon + 1);
     }
     const tool_row *row = tool_find(what);
-    int rc = !known(what) ? q_fail(err, Q_FORMAT, _("%s is no tool and no kind of tool: /tools lists them (read, recall, write, remember, knob, run, mcp, all)"), what)
+    int rc = !known(what) ? q_fail(err, Q_FORMAT, _("%s is no tool and no kind of tool: /tools lists them (read, recall, write, remember, knob, run, network, mcp, all)"), what)
              : pattern && !*pattern ? q_fail(err, Q_FORMAT, _("the path pattern behind %s: is empty: write %s:src/*"), what, what)
-             : pattern && (lent(what) || (row && !row->path)) ? q_fail(err, Q_FORMAT, _("%s names no file, so it takes no path pattern"), what)
+             : pattern && of_hosts(what) && !url_pattern(pattern, strlen(pattern))
+             ? q_fail(err, Q_FORMAT, _("%s is no host: write %s:HOST, HOST:PORT, HOST* for any port, or *.HOST for what lies below it"), pattern, what)
+             : pattern && (lent(what) || (row && !row->path && !of_hosts(what))) ? q_fail(err, Q_FORMAT, _("%s names no file, so it takes no path pattern"), what)
                                             : Q_OK;
     if (rc == Q_OK)
         add(r, denies, what, pattern);
@@ -96,6 +105,8 @@ char *tool_rules_text(const tool_rules *r)
 /* ---- judging ---- */
 char *tool_rule_for(const tool_plan *p)
 {
+    if (p->risk == TOOL_NETWORK && p->host)
+        return q_printf("%s:%s", p->row->name, p->host);
     if (p->risk || p->row->class == TOOL_PURE)
         return NULL;
     return q_strdup(p->row->class == TOOL_READ ? tool_class_word(TOOL_READ) : p->row->name);
@@ -111,7 +122,11 @@ static bool of(const struct tool_rule *r, const tool_row *row)
 
 static bool matches(const struct tool_rule *r, const tool_plan *p)
 {
-    return of(r, p->row) && (!r->pattern || (*p->path && fnmatch(r->pattern, p->path, 0) == 0));
+    if (!of(r, p->row) || !r->pattern)
+        return of(r, p->row);
+    if (of_hosts(r->what))
+        return p->host && url_matches(r->pattern, strlen(r->pattern), p->host);
+    return *p->path && fnmatch(r->pattern, p->path, 0) == 0;
 }
 
 bool tool_denied(const tool_rules *r, const char *tool, const char *path)
@@ -119,7 +134,7 @@ bool tool_denied(const tool_rules *r, const char *tool, const char *path)
     const tool_row *row = tool_find(tool);
     bool yes = false;
     for (int i = 0; r && row && i < r->n && !yes; i++)
-        yes = r->v[i].denies && r->v[i].pattern && of(&r->v[i], row) && fnmatch(r->v[i].pattern, path, 0) == 0;
+        yes = r->v[i].denies && r->v[i].pattern && !of_hosts(r->v[i].what) && of(&r->v[i], row) && fnmatch(r->v[i].pattern, path, 0) == 0;
     return yes;
 }
 
@@ -129,7 +144,7 @@ char *tool_risk_words(unsigned risk)
         { TOOL_OUTSIDE, N_("it leaves the project folder") }, { TOOL_SECRET, N_("it touches what may hold keys or passwords") },
         { TOOL_GUARDED, N_("it changes what other programs run or obey") }, { TOOL_EMPTIES, N_("it removes all that the file holds") },
         { TOOL_BARE, N_("nothing holds commands in here: it may do whatever you may do") }, { TOOL_NETWORK, N_("it wants the network") },
-        { TOOL_TAKES, N_("a word in it takes something away or sends it out") } };
+        { TOOL_TAKES, N_("a word in it takes something away or sends it out") }, { TOOL_CARRIES, N_("its address is long: much may leave in it") } };
     q_buf b = { 0 };
     q_buf_puts(&b, "");
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
@@ -162,11 +177,12 @@ enum tool_say tool_judge(const tool_plan *p, const tool_rules *const *set, int n
                 continue;
             if (r->denies)
                 return because(TOOL_DENY, why, rule_words(r));
-            allows = allows ? allows : r;
+            allows = allows && (allows->pattern || !r->pattern) ? allows : r;      /* what names more says more */
         }
     if (p->row->class == TOOL_PURE)
         return because(TOOL_ALLOW, why, q_strdup(_("it reaches nothing")));
-    if (p->risk)
+    bool lifted = allows && p->risk == TOOL_NETWORK && of_hosts(allows->what) && allows->pattern;
+    if (p->risk && !lifted)
         return because(TOOL_ASK, why, tool_risk_words(p->risk));
     return allows ? because(TOOL_ALLOW, why, rule_words(allows)) : because(TOOL_ASK, why, q_strdup(_("no rule allows it")));
 }

@@ -1,5 +1,6 @@
 /* tools/sandbox: finds out what this machine allows, and runs commands in it. See the header for what is promised. */
 #include "tools/sandbox.h"
+#include "base/child.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -40,25 +41,11 @@ static void shut(int *fd)
     *fd = -1;
 }
 
-/* Between fork and exec: nothing but calls of the system. */
-static _Noreturn void child(char *const argv[], char *const env[], const char *folder, int life, int said)
-{
-    sigset_t none;
-    sigemptyset(&none);
-    signal(SIGPIPE, SIG_DFL);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    setsid();
-    int high = fcntl(said, F_DUPFD, 8), low = fcntl(life, F_DUPFD, 8);
-    if (high < 0 || low < 0 || dup2(low, 0) < 0 || dup2(high, 1) < 0 || dup2(high, 2) < 0 || chdir(folder) != 0) _exit(CANNOT);
-    close_range(3, ~0u, 0);
-    execve(argv[0], argv, env);
-    _exit(CANNOT);
-}
-
 static int start(run *r, char *const argv[], char *const env[], char *err)
 {
     int life[2] = { -1, -1 }, said[2] = { -1, -1 };
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, life) == 0 && pipe_of(said) && (r->pid = fork()) == 0) child(argv, env, r->j->folder, life[0], said[1]);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, life) == 0 && pipe_of(said))
+        r->pid = q_child_start(&(q_child){ .program = argv[0], .argv = argv, .env = env, .folder = r->j->folder, .fd = { life[0], said[1], said[1], -1 }, .session = true, .cannot = CANNOT });
     int e = errno;
     shut(&life[0]);
     shut(&said[1]);
@@ -248,17 +235,13 @@ static bool landlock_there(sandbox *s)
     FILE *f = NULL;
     int fd[2], abi = 0;
     if (!pipe_of(fd)) return false;
-    pid_t pid = fork();
-    if (pid == 0) {
-        char *argv[] = { s->box, (char *)"landlock", NULL }, *env[] = { NULL };
-        if (dup2(fd[1], 1) >= 0) execve(s->box, argv, env);
-        _exit(CANNOT);
-    }
+    char *argv[] = { s->box, (char *)"landlock", NULL }, *env[] = { NULL };
+    pid_t pid = q_child_start(&(q_child){ .program = s->box, .argv = argv, .env = env, .fd = { -1, fd[1], -1, -1 }, .cannot = CANNOT });
     close(fd[1]);
     if (pid > 0 && (f = fdopen(fd[0], "r")) != NULL && fscanf(f, "%d", &abi) != 1) abi = 0;
     if (f) fclose(f);
     else close(fd[0]);
-    while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR) {}
+    if (pid > 0) q_child_end(pid, false);
     s->abi = abi;
     return abi > 0;
 }

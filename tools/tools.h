@@ -6,8 +6,9 @@
  * the model says can neither raise a policy nor name a tool that has no row, and no text that comes back holds a control character.
  *
  * Sentences in err and in results are for the model, in English, whatever the interface's language (agent/frame.h has why); titles,
- * reasons and help are for people, and translated. Threads: a place is read-only once it is open and may be used by any; a plan and a
- * result belong to one. Errors: base.h. It never asks anybody, stores nothing, and knows neither store, screen nor network. */
+ * reasons and help are for people, and translated; what went wrong on the way to a server is told as net/ tells it. Threads: a place is
+ * read-only once it is open and may be used by any; a plan and a result belong to one. Errors: base.h. It never asks anybody, stores
+ * nothing, and knows neither store nor screen; the network only where a tool's class says so (TOOL_WEB, TOOL_RUN). */
 #ifndef QUORUM_TOOLS_H
 #define QUORUM_TOOLS_H
 
@@ -24,6 +25,7 @@ enum tool_class {
     TOOL_REMEMBER,                      /* adds to the memory */
     TOOL_KNOB,                          /* changes or measures the model's own configuration */
     TOOL_RUN,                           /* runs a program */
+    TOOL_WEB,                           /* asks a server of the web, which learns what it was asked */
     TOOL_MCP,                           /* another program does it, which a person has agreed to: lent rows only */
     TOOL_CLASSES
 };
@@ -41,6 +43,9 @@ typedef struct tool_host {              /* what the caller lends to a call; any 
     bool (*go)(void *user);             /* asked between two files of a search; false: Q_CANCEL */
     const tool_rules *rules;            /* what denied (tool_denied) asks: files that a folder is listed and searched without */
     bool (*denied)(const tool_rules *, const char *tool, const char *path);
+    /* A page's bytes as text, in place: html: its words as Markdown; charset: what its server said, "" nothing. Negative: err says why not. */
+    int (*page)(void *user, bool html, const char *charset, q_buf *b, char *err);
+    const char *near;                   /* hosts of this machine and of private networks that may be asked, between commas, as patterns of rules; NULL: none */
     /* Does a lent one: text into out->text, out->failed where it is an error of the tool's own. Negative: as act. */
     int (*lent)(void *user, const tool_plan *, tool_result *out, char *err);
 } tool_host;
@@ -91,14 +96,16 @@ enum tool_risk {                        /* why a person is asked whatever the ru
     TOOL_GUARDED = 4,                   /* it writes what other programs run or obey: .git, .bashrc */
     TOOL_EMPTIES = 8,                   /* it removes all that a file holds */
     TOOL_BARE = 16,                     /* it runs, and nothing here keeps it from what the person may do */
-    TOOL_NETWORK = 32,                  /* it wants the network */
-    TOOL_TAKES = 64                     /* a command that names what takes something away or sends it out */
+    TOOL_NETWORK = 32,                  /* it wants the network; of fetch_url a rule for that host lifts it */
+    TOOL_TAKES = 64,                    /* a command that names what takes something away or sends it out */
+    TOOL_CARRIES = 128                  /* an address so long that much may leave in it */
 };
 struct tool_plan {
     const tool_row *row;
     struct cJSON *args;                 /* checked */
     char *path;                         /* canonical: below the project folder, else absolute; "" : it names no file */
     unsigned risk;
+    char *host;                         /* whom it would ask, as a rule may name it: "example.org:8080"; NULL: nobody */
     char *title;                        /* one line, safe to show: "edit_file src/a.c" */
     char *shown; bool diff;             /* what it would do, safe to show: a diff, or the arguments */
     char before[65];                    /* sha256 of the file as it was looked at; "": there is none */
@@ -111,7 +118,8 @@ void tool_plan_free(tool_plan *);       /* contents, not the struct */
 /* ================= the policy ================= */
 enum tool_say { TOOL_ASK, TOOL_ALLOW, TOOL_DENY };
 /* Adds rules out of "read,edit_file:lib*,-set_knob,time__*": a tool or a class, maybe with a pattern that its path must match (* stands for
- * any letters, / too); a lent tool by its name, or all of a server by SERVER__*, whether they are there now or not; "-" denies. Q_FORMAT: nothing was added, err (for people) says which word. */
+ * any letters, / too), of fetch_url its host (HOST, HOST:PORT, HOST* on any port, *.HOST what lies below it, * any); a lent tool by its name,
+ * or all of a server by SERVER__*, whether they are there now or not; "-" denies. Q_FORMAT: nothing was added, err (for people) says which word. */
 int tool_rules_add(tool_rules *, const char *text, char *err);
 char *tool_rules_text(const tool_rules *);                       /* as they may be added again; malloc'ed */
 void tool_rules_free(tool_rules *);

@@ -324,6 +324,20 @@ static void called(repl *r, const agt_event *e)
     q_say(stdout, "* %s: %s (%s)\n", c->title, c->undone ? _("undone") : _(how[c->state]), c->policy);
 }
 
+/* A step of its own: what was done, then the summary and what stays beside it. */
+static void compacted(repl *r, const agt_event *e)
+{
+    char *words = tui_compacted(e);
+    fresh_line(r);
+    q_say(stdout, "* %s\n", words);
+    if (strcmp(e->name, "made") == 0 || strcmp(e->name, "edited") == 0) {
+        q_say_text(stdout, e->text);
+        q_say_own(stdout, "\n");
+        q_say_text(stdout, e->note);
+    }
+    free(words);
+}
+
 /* The answer to the call that waits. */
 static void consent(repl *r, const char *line)
 {
@@ -417,6 +431,7 @@ static void handle(repl *r, const agt_event *e, bool *asked_chats)
         fresh_line(r);
         q_say_text(stdout, e->text);
         break;
+    case AGT_EV_COMPACTED: compacted(r, e); break;
     case AGT_EV_UI: ui(r, e, asked_chats); break;
     default: break;
     }

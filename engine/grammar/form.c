@@ -120,6 +120,27 @@ void form_token(form *f, uint32_t from, const char *name, size_t n, uint32_t to)
     form_text(f, from, name, n, to);
 }
 
+uint32_t form_frame(form *f, uint32_t from, const char *p)
+{
+    while (*p) {
+        uint32_t next = form_state(f);
+        const char *end = *p == '<' ? strchr(p, '>') : NULL;
+        if (end) {
+            bool bare = p[1] == '[';     /* [ARGS] has no < and > of its own */
+            form_token(f, from, p + bare, (size_t)(end - p) + 1 - 2 * (size_t)bare, next);
+            p = end;
+        } else if (*p == '~') {
+            form_skip(f, from, next);
+            form_bytes(f, from, ' ', ' ', next);
+            form_bytes(f, from, '\n', '\n', next);
+        } else
+            form_bytes(f, from, *p == '!' ? '"' : *p, *p == '!' ? '"' : *p, next);
+        from = next;
+        p++;
+    }
+    return from;
+}
+
 /* The state from which any n more bytes of a character lead to tail[0]. */
 static uint32_t behind(form *f, int n)
 {

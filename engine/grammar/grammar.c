@@ -54,7 +54,7 @@ int eng_grammar_new(const eng_grammar_source *s, eng_grammar **out, char *err)
     if (rc == Q_OK) {
         root = form_named(f, "root");
         if (s->trigger && *s->trigger)
-            root = lazy_rule(f, s->trigger, root);
+            root = lazy_rule(f, s->trigger, root, NULL);
         rc = form_finish(f, root, err);
     }
     if (rc < 0) {

@@ -275,3 +275,62 @@ int json_read(const char *text, size_t n, json **out, int *n_values, char *err)
     }
     return rc;
 }
+
+/* ---- pointers ---- */
+static int hex(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; }
+
+/* One step of a pointer, its escapes undone. */
+static char *step_of(const char *p, size_t n)
+{
+    q_buf b = { 0 };
+    q_buf_puts(&b, "");
+    for (size_t i = 0; i < n; i++) {
+        if (p[i] == '%' && i + 2 < n && hex(p[i + 1]) >= 0 && hex(p[i + 2]) >= 0) {
+            q_buf_putc(&b, (char)(hex(p[i + 1]) * 16 + hex(p[i + 2])));
+            i += 2;
+        } else
+            q_buf_putc(&b, p[i]);
+    }
+    size_t k = 0;
+    for (size_t i = 0; i < b.len; i++) {
+        if (b.p[i] == '~' && (b.p[i + 1] == '0' || b.p[i + 1] == '1'))
+            b.p[k++] = b.p[++i] == '0' ? '~' : '/';
+        else
+            b.p[k++] = b.p[i];
+    }
+    b.p[k] = 0;
+    return q_buf_take(&b);
+}
+
+/* The schema of that $anchor in or below j. */
+static const json *anchored(const json *j, const char *name)
+{
+    for (; j; j = j->next) {
+        const json *own = json_get(j, "$anchor"), *found = own && own->type == JSON_STRING && strcmp(own->text, name) == 0 ? j : anchored(j->child, name);
+        if (found)
+            return found;
+    }
+    return NULL;
+}
+
+const json *json_at(const json *root, const char *p)
+{
+    const json *at = root;
+    if (*p && *p != '/')
+        return anchored(root, p);
+    while (*p == '/' && at) {
+        size_t n = strcspn(++p, "/");
+        char *step = step_of(p, n);
+        if (at->type == JSON_ARRAY) {
+            char *end;
+            long i = strtol(step, &end, 10);
+            at = *step && !*end && i >= 0 ? at->child : NULL;
+            for (; at && i > 0; i--)
+                at = at->next;
+        } else
+            at = json_get(at, step);
+        free(step);
+        p += n;
+    }
+    return at;
+}

@@ -20,6 +20,8 @@ int json_read(const char *text, size_t n, json **out, int *n_values, char *err);
 void json_free(json *);
 const json *json_get(const json *object, const char *key);       /* NULL: it has none, or is no object */
 int json_length(const json *);           /* members of an object, items of an array */
+/* Where a pointer (RFC 6901, with %XX) or the name of an $anchor leads; NULL: nowhere. */
+const json *json_at(const json *root, const char *pointer);
 void json_place(const char *text, uint32_t at, int *line, int *column);
 
 #endif

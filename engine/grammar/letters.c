@@ -22,20 +22,22 @@ static void add(letters *l, uint32_t from, uint32_t lo, uint32_t hi, uint32_t to
     l->step[l->n++] = (letters_step){ from, to, lo, hi };
 }
 
-static int by_from(const void *a, const void *b)
+int letters_order(const void *a, const void *b)
 {
     const letters_step *x = a, *y = b;
     if (x->from != y->from)
         return x->from < y->from ? -1 : 1;
     if (x->lo != y->lo)
         return x->lo < y->lo ? -1 : 1;
+    if (x->hi != y->hi)
+        return x->hi < y->hi ? -1 : 1;
     return (x->to > y->to) - (x->to < y->to);
 }
 
 static void ordered(letters *l)
 {
     if (l->n)
-        qsort(l->step, l->n, sizeof *l->step, by_from);
+        qsort(l->step, l->n, sizeof *l->step, letters_order);
 }
 
 /* first[s] to first[s + 1]: the steps of s. malloc'ed. */
@@ -109,6 +111,36 @@ void letters_other(const char *const *word, int n, letters *l)
     }
     free(t);
     ordered(l);
+}
+
+size_t letters_next(const char *word, size_t n, size_t k, unsigned char byte)
+{
+    for (size_t best = k + 1 < n ? k + 1 : n; best; best--)
+        if ((unsigned char)word[best - 1] == byte && memcmp(word + k + 1 - best, word, best - 1) == 0)
+            return best;
+    return 0;
+}
+
+/* State k: the text ends with the word's first k letters, and with no more of them. */
+void letters_without(const char *word, letters *l)
+{
+    uint32_t n = (uint32_t)strlen(word);
+    *l = (letters){ .states = n, .end = q_alloc(sizeof(bool) * (n + 1)) };
+    for (uint32_t k = 0; k < n; k++) {
+        uint32_t from = 0;
+        l->end[k] = true;
+        for (uint32_t c = 0; c < 0x80; c++) {
+            uint32_t to = (uint32_t)letters_next(word, n, k, (unsigned char)c);
+            if (!to)
+                continue;
+            if (c > from)
+                add(l, k, from, c - 1, 0);
+            if (to < n)
+                add(l, k, c, c, to);
+            from = c + 1;
+        }
+        add(l, k, from, LAST, 0);
+    }
 }
 
 /* ---- what two have in common ---- */
@@ -236,42 +268,50 @@ static void put_control(form *f, uint32_t from, uint32_t c, uint32_t to)
     form_text(f, from, text, 6, to);
 }
 
-static void put_range(form *f, uint32_t from, uint32_t lo, uint32_t hi, uint32_t to)
+static void put_range(form *f, enum letters_as as, uint32_t from, uint32_t lo, uint32_t hi, uint32_t to)
 {
-    static const uint32_t plain[][2] = { { 0x20, 0x21 }, { 0x23, 0x5B }, { 0x5D, LAST } };
+    static const uint32_t plain[][2] = { { 0x20, 0x21 }, { 0x23, 0x5B }, { 0x5D, LAST } }, no_slash[][2] = { { 0x20, 0x21 }, { 0x23, '/' - 1 }, { '/' + 1, 0x5B }, { 0x5D, LAST } };
+    const uint32_t (*part)[2] = as == LETTERS_TAGGED ? no_slash : plain;
+    if (as == LETTERS_RAW) {
+        if (hi)                          /* no text of ours has a NUL */
+            form_chars(f, from, lo ? lo : 1, hi, to);
+        return;
+    }
     for (uint32_t c = lo; c < 0x20 && c <= hi; c++)
         put_control(f, from, c, to);
     if (lo <= '"' && '"' <= hi)
         form_text(f, from, "\\\"", 2, to);
     if (lo <= '\\' && '\\' <= hi)
         form_text(f, from, "\\\\", 2, to);
-    for (int i = 0; i < 3; i++) {
-        uint32_t a = lo > plain[i][0] ? lo : plain[i][0], b = hi < plain[i][1] ? hi : plain[i][1];
+    if (as == LETTERS_TAGGED && lo <= '/' && '/' <= hi)
+        form_text(f, from, "\\/", 2, to);
+    for (int i = 0; i < (as == LETTERS_TAGGED ? 4 : 3); i++) {
+        uint32_t a = lo > part[i][0] ? lo : part[i][0], b = hi < part[i][1] ? hi : part[i][1];
         if (a <= b)
             form_chars(f, from, a, b, to);
     }
 }
 
-void letters_put(const letters *l, form *f, uint32_t from, uint32_t to)
+void letters_put(const letters *l, form *f, enum letters_as as, uint32_t from, uint32_t to)
 {
     uint32_t *state = q_alloc(sizeof *state * (l->states + 1));
     for (uint32_t s = 0; s < l->states && !form_full(f); s++)
         state[s] = form_state(f);
     form_skip(f, from, state[0]);
     for (size_t i = 0; i < l->n && !form_full(f); i++)
-        put_range(f, state[l->step[i].from], l->step[i].lo, l->step[i].hi, state[l->step[i].to]);
+        put_range(f, as, state[l->step[i].from], l->step[i].lo, l->step[i].hi, state[l->step[i].to]);
     for (uint32_t s = 0; s < l->states; s++)
         if (l->end[s])
             form_skip(f, state[s], to);
     free(state);
 }
 
-void letters_put_text(form *f, uint32_t from, const char *p, size_t n, uint32_t to)
+void letters_put_text(form *f, enum letters_as as, uint32_t from, const char *p, size_t n, uint32_t to)
 {
     for (size_t at = 0; at < n;) {
         uint32_t c, next = form_state(f);
         at += (size_t)q_utf8_next(p + at, n - at, &c);
-        put_range(f, from, c, c, next);
+        put_range(f, as, from, c, c, next);
         from = next;
     }
     form_skip(f, from, to);

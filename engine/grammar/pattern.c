@@ -404,18 +404,6 @@ static int alternatives(parser *r, uint32_t from, uint32_t to, bool outermost)
 }
 
 /* ---- without empty steps ---- */
-static int by_from(const void *a, const void *b)
-{
-    const letters_step *x = a, *y = b;
-    if (x->from != y->from)
-        return x->from < y->from ? -1 : 1;
-    if (x->lo != y->lo)
-        return x->lo < y->lo ? -1 : 1;
-    if (x->hi != y->hi)
-        return x->hi < y->hi ? -1 : 1;
-    return (x->to > y->to) - (x->to < y->to);
-}
-
 static int finish(parser *r, uint32_t end, letters *out)
 {
     size_t *first = q_alloc(sizeof *first * ((size_t)r->states + 2));
@@ -423,7 +411,7 @@ static int finish(parser *r, uint32_t end, letters *out)
     bool large = false;
     *out = (letters){ .states = r->states, .end = q_alloc(sizeof(bool) * (r->states + 1)) };
     if (r->n_step)
-        qsort(r->step, r->n_step, sizeof *r->step, by_from);
+        qsort(r->step, r->n_step, sizeof *r->step, letters_order);
     for (size_t i = 0; i < r->n_step; i++)
         first[r->step[i].from + 1]++;
     for (uint32_t s = 0; s < r->states; s++)
@@ -453,10 +441,10 @@ static int finish(parser *r, uint32_t end, letters *out)
             }
         }
         if (out->n > from)
-            qsort(out->step + from, out->n - from, sizeof *out->step, by_from);
+            qsort(out->step + from, out->n - from, sizeof *out->step, letters_order);
         kept = from;
         for (size_t i = from; i < out->n; i++)
-            if (i == from || by_from(&out->step[i], &out->step[kept - 1]) != 0)
+            if (i == from || letters_order(&out->step[i], &out->step[kept - 1]) != 0)
                 out->step[kept++] = out->step[i];
         out->n = kept;
         large = out->n > (size_t)LETTERS_STATES * 16;

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALTERNATIVES = 512, SETS = 20000, DEEP = 48, PLAIN = 128 };      /* PLAIN: letters of a string that are written out, the rest are calls */
+/* PLAIN: letters of a string that are written out, the rest are calls; AS_IT_IS: of a bounded one that stands without quotes, at most. */
+enum { ALTERNATIVES = 512, SETS = 20000, DEEP = 48, PLAIN = 128, AS_IT_IS = 2000 };
 
 typedef struct known { facts set; int rule; } known;
 typedef struct maker {
@@ -17,7 +18,9 @@ typedef struct maker {
     bool *checked;                       /* [values] */
     const json **owner;                  /* [values] of a schema that is in: the one whose alternative brought it; NULL: none did */
     known *known; int n_known, cap_known;
-    int ws, chars, string;               /* rules that are shared, -1: not made yet */
+    int ws, chars, string, raw;          /* rules that are shared, -1: not made yet */
+    const schema_dress *dress;           /* of the arguments; NULL: JSON */
+    bool tagged;                         /* no value may close a tag */
     int work;                            /* alternatives looked at so far */
 } maker;
 
@@ -53,66 +56,12 @@ static int rule_of(maker *m, facts *set)
 }
 
 /* ---- $ref ---- */
-static int hex(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; }
-
-/* One step of a pointer, its escapes undone. */
-static char *step_of(const char *p, size_t n)
-{
-    q_buf b = { 0 };
-    q_buf_puts(&b, "");
-    for (size_t i = 0; i < n; i++) {
-        if (p[i] == '%' && i + 2 < n && hex(p[i + 1]) >= 0 && hex(p[i + 2]) >= 0) {
-            q_buf_putc(&b, (char)(hex(p[i + 1]) * 16 + hex(p[i + 2])));
-            i += 2;
-        } else
-            q_buf_putc(&b, p[i]);
-    }
-    size_t k = 0;
-    for (size_t i = 0; i < b.len; i++) {
-        if (b.p[i] == '~' && (b.p[i + 1] == '0' || b.p[i + 1] == '1'))
-            b.p[k++] = b.p[++i] == '0' ? '~' : '/';
-        else
-            b.p[k++] = b.p[i];
-    }
-    b.p[k] = 0;
-    return q_buf_take(&b);
-}
-
-/* The schema of that $anchor in or below j. */
-static const json *anchored(const json *j, const char *name)
-{
-    for (; j; j = j->next) {
-        const json *own = json_get(j, "$anchor"), *found = own && own->type == JSON_STRING && strcmp(own->text, name) == 0 ? j : anchored(j->child, name);
-        if (found)
-            return found;
-    }
-    return NULL;
-}
-
 static int resolve(maker *m, const json *ref, const json **out)
 {
-    const char *p = ref->text;
-    const json *at = m->root;
-    if (*p != '#')
+    if (*ref->text != '#')
         return facts_wrong(&m->t, ref, _("\"$ref\" is held within the schema only: write it as #/..., and put there what it means"));
-    if (*p && *++p && *p != '/')
-        at = anchored(m->root, p);
-    while (*p == '/' && at) {
-        size_t n = strcspn(++p, "/");
-        char *step = step_of(p, n);
-        if (at->type == JSON_ARRAY) {
-            char *end;
-            long i = strtol(step, &end, 10);
-            at = *step && !*end && i >= 0 ? at->child : NULL;
-            for (; at && i > 0; i--)
-                at = at->next;
-        } else
-            at = json_get(at, step);
-        free(step);
-        p += n;
-    }
-    *out = at;
-    return at ? Q_OK : facts_wrong(&m->t, ref, _("\"$ref\" leads to nothing: correct its path"));
+    *out = json_at(m->root, ref->text + 1);
+    return *out ? Q_OK : facts_wrong(&m->t, ref, _("\"$ref\" leads to nothing: correct its path"));
 }
 
 /* ---- alternatives ---- */
@@ -419,15 +368,20 @@ static void put_hex(form *f, uint32_t from, const char *set, uint32_t to)
         form_bytes(f, from, *set, *set, to);
 }
 
-/* One letter of a string in any of its ways; halves of a character only together. */
-static void put_char(form *f, uint32_t from, uint32_t to)
+/* One letter of a string in any of its ways, but those of `but` only behind a backslash; halves of a character only together. */
+static void put_char(form *f, uint32_t from, uint32_t to, const char *but)
 {
     static const char any[] = "0123456789abcdefABCDEF", other[] = "0123456789abcefABCEF";
     uint32_t back = form_state(f), u = form_state(f), d = form_state(f), left3 = form_state(f), left2 = form_state(f), left1 = form_state(f);
     uint32_t high2 = form_state(f), high1 = form_state(f), low = form_state(f), low_u = form_state(f), low_d = form_state(f), low3 = form_state(f);
-    form_chars(f, from, 0x20, 0x21, to);
-    form_chars(f, from, 0x23, 0x5B, to);
-    form_chars(f, from, 0x5D, 0x10FFFF, to);
+    uint32_t c = 0x20;
+    for (uint32_t next = c; next < 0x80; next++)
+        if (next == '"' || next == '\\' || strchr(but, (int)next)) {
+            if (c < next)
+                form_chars(f, from, c, next - 1, to);
+            c = next + 1;
+        }
+    form_chars(f, from, c, 0x10FFFF, to);
     form_bytes(f, from, '\\', '\\', back);
     put_hex(f, back, "\"\\/bfnrt", to);
     form_bytes(f, back, 'u', 'u', u);
@@ -451,7 +405,7 @@ static int char_rule(maker *m)
     if (m->chars < 0) {
         uint32_t a = form_state(m->f), b = form_state(m->f);
         m->chars = form_rule(m->f, "#letter", 0, 0);
-        put_char(m->f, a, b);
+        put_char(m->f, a, b, m->tagged ? "/" : "");
         form_define(m->f, m->chars, a, b);
     }
     return m->chars;
@@ -464,11 +418,48 @@ static int string_rule(maker *m)
         uint32_t a = form_state(f), in = form_state(f), b = form_state(f);
         m->string = form_rule(f, "#string", 0, 0);
         form_bytes(f, a, '"', '"', in);
-        put_char(f, in, in);
+        put_char(f, in, in, m->tagged ? "<" : "");
+        if (m->tagged) {                 /* </ only as <\/ */
+            uint32_t open = form_state(f);
+            form_bytes(f, in, '<', '<', open);
+            form_bytes(f, open, '<', '<', open);
+            form_bytes(f, open, '"', '"', b);
+            put_char(f, open, in, "</");
+        }
         form_bytes(f, in, '"', '"', b);
         form_define(f, m->string, a, b);
     }
     return m->string;
+}
+
+/* Text that stands as it is, and closes no tag. */
+static int letters_as_they_are(const maker *m, letters *both)
+{
+    for (int i = 0; i < 2; i++) {
+        letters had = *both, one;
+        letters_without(m->dress->never[i], &one);
+        int rc = letters_both(&had, &one, both);
+        letters_free(&had);
+        letters_free(&one);
+        if (rc < 0)
+            return rc;
+    }
+    return Q_OK;
+}
+
+static int raw_rule(maker *m)
+{
+    if (m->raw < 0) {
+        letters any;
+        uint32_t a = form_state(m->f), b = form_state(m->f);
+        m->raw = form_rule(m->f, "#text", 0, 0);
+        letters_lengths(0, -1, &any);
+        letters_as_they_are(m, &any);    /* some tens of states: never too many */
+        letters_put(&any, m->f, LETTERS_RAW, a, b);
+        form_define(m->f, m->raw, a, b);
+        letters_free(&any);
+    }
+    return m->raw;
 }
 
 /* ---- values as they are listed ---- */
@@ -476,7 +467,7 @@ static void put_name(maker *m, uint32_t from, const char *p, size_t n, uint32_t 
 {
     uint32_t a = form_state(m->f), b = form_state(m->f);
     form_bytes(m->f, from, '"', '"', a);
-    letters_put_text(m->f, a, p, n, b);
+    letters_put_text(m->f, m->tagged && memmem(p, n, "</", 2) ? LETTERS_TAGGED : LETTERS_JSON, a, p, n, b);
     form_bytes(m->f, b, '"', '"', to);
 }
 
@@ -494,12 +485,18 @@ static uint32_t comma(maker *m, uint32_t from)
     return blank(m, to);
 }
 
+static void put_word(maker *m, uint32_t from, enum json_type type, uint32_t to)
+{
+    static const char *const word[][2] = { [JSON_NULL] = { "null", "None" }, [JSON_FALSE] = { "false", "False" }, [JSON_TRUE] = { "true", "True" } };
+    for (int i = 0; i < (m->dress && m->dress->python ? 2 : 1); i++)
+        form_text(m->f, from, word[type][i], strlen(word[type][i]), to);
+}
+
 static void put_value(maker *m, uint32_t from, const json *j, uint32_t to)
 {
-    static const char *const word[] = { [JSON_NULL] = "null", [JSON_FALSE] = "false", [JSON_TRUE] = "true" };
     form *f = m->f;
     if (j->type <= JSON_TRUE)
-        form_text(f, from, word[j->type], strlen(word[j->type]), to);
+        put_word(m, from, j->type, to);
     else if (j->type == JSON_NUMBER)
         form_text(f, from, j->text, j->n, to);
     else if (j->type == JSON_STRING)
@@ -540,7 +537,7 @@ static int put_string(maker *m, uint32_t from, const facts *f, uint32_t to)
     form_bytes(m->f, from, '"', '"', at);
     form_bytes(m->f, end, '"', '"', to);
     if (has) {
-        letters_put(&l, m->f, at, end);
+        letters_put(&l, m->f, m->tagged ? LETTERS_TAGGED : LETTERS_JSON, at, end);
         letters_free(&l);
         return Q_OK;
     }
@@ -549,13 +546,13 @@ static int put_string(maker *m, uint32_t from, const facts *f, uint32_t to)
         if (i >= least)
             form_skip(m->f, at, end);
         if (i < PLAIN)
-            put_char(m->f, at, next);
+            put_char(m->f, at, next, m->tagged ? "/" : "");
         else
             form_call(m->f, at, char_rule(m), next);
         at = next;
     }
     if (most < 0)
-        put_char(m->f, at, at);
+        put_char(m->f, at, at, m->tagged ? "/" : "");
     if (most < 0 || least <= most)
         form_skip(m->f, at, end);
     return Q_OK;
@@ -598,9 +595,11 @@ static int put_array(maker *m, uint32_t from, const facts *f, uint32_t to)
 /* ---- objects ---- */
 typedef struct property { const char *name; bool required; int rule; } property;
 typedef struct object {
+    const facts *of;
+    const schema_dress *dress;           /* NULL: JSON */
     property *p; int n, cap;
     bool open;                           /* others may follow */
-    int other, name;                     /* their rule, and that of their names */
+    int other, name;                     /* their rule (any text as it is: -1), and that of their names */
     long least, most;
 } object;
 
@@ -618,10 +617,10 @@ static void object_add(maker *m, object *o, const facts *f, const char *name)
     o->p[o->n++] = (property){ name, is_required(f, name), rule_of(m, &set) };
 }
 
-/* The names of properties that are not listed: any string but these. */
+/* The names of properties that are not listed: any string but these; of arguments those that need no quotes. */
 static int other_names(maker *m, const object *o)
 {
-    if (o->n == 0)
+    if (o->n == 0 && !o->dress)
         return string_rule(m);
     const char **word = q_alloc(sizeof *word * (size_t)(o->n + 1));
     letters l;
@@ -629,14 +628,122 @@ static int other_names(maker *m, const object *o)
         word[i] = o->p[i].name;
     letters_other(word, o->n, &l);
     int rule = form_rule(m->f, "#name", 0, 0);
-    uint32_t a = form_state(m->f), in = form_state(m->f), out = form_state(m->f), b = form_state(m->f);
-    form_bytes(m->f, a, '"', '"', in);
-    letters_put(&l, m->f, in, out);
-    form_bytes(m->f, out, '"', '"', b);
+    uint32_t a = form_state(m->f), b = form_state(m->f);
+    if (o->dress) {
+        letters all = l, plain;
+        letters_whole("[A-Za-z_][A-Za-z0-9_]{0,63}", &plain);
+        letters_both(&all, &plain, &l);  /* walked side by side from their beginnings: hardly more than the words have */
+        letters_put(&l, m->f, LETTERS_RAW, a, b);
+        letters_free(&all);
+        letters_free(&plain);
+    } else {
+        uint32_t in = form_state(m->f), out = form_state(m->f);
+        form_bytes(m->f, a, '"', '"', in);
+        letters_put(&l, m->f, m->tagged ? LETTERS_TAGGED : LETTERS_JSON, in, out);
+        form_bytes(m->f, out, '"', '"', b);
+    }
     form_define(m->f, rule, a, b);
     letters_free(&l);
     free(word);
     return rule;
+}
+
+/* ---- arguments of calls that are no JSON object ---- */
+/* What hears such a call takes the value of this one for text, whatever it looks like. */
+static bool is_text(const maker *m, const char *name)
+{
+    const json *all = json_get(m->root, "properties"), *own = all ? json_get(all, name) : NULL, *type = own ? json_get(own, "type") : NULL;
+    return m->tagged && type && type->type == JSON_STRING && strcmp(type->text, "string") == 0;
+}
+
+static int check_name(maker *m, const object *o, const char *name)
+{
+    bool sound = *name != 0;
+    for (const char *p = name; *p; p++)
+        sound &= m->tagged ? !strchr("<> \t\r\n", *p) : (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || *p == '_';
+    if (sound)
+        return Q_OK;
+    char *what = q_printf(_("an argument of the name \"%.60s\" cannot be written in this format of calls"), name);
+    int rc = facts_wrong(&m->t, o->of->v[0], what);
+    free(what);
+    return rc;
+}
+
+static int put_raw_alternative(maker *m, uint32_t from, const facts *f, uint32_t to)
+{
+    facts values;
+    letters l;
+    long least, most;
+    bool has;
+    int rc = facts_values(&m->t, f, &values, &has);
+    if (rc < 0)
+        return rc;
+    if (has) {
+        for (int i = 0; i < values.n; i++)
+            if (values.v[i]->type == JSON_STRING && !strstr(values.v[i]->text, m->dress->never[0]) && !strstr(values.v[i]->text, m->dress->never[1]))
+                letters_put_text(m->f, LETTERS_RAW, from, values.v[i]->text, values.v[i]->n, to);
+        facts_free(&values);
+        return Q_OK;
+    }
+    if (!(facts_kinds(f) & FACTS_STRING))
+        return Q_OK;
+    if ((rc = facts_strings(&m->t, f, &least, &most, &l, &has)) < 0)
+        return rc;
+    if (!has && least == 0 && most < 0) {
+        form_call(m->f, from, raw_rule(m), to);
+        return Q_OK;
+    }
+    if (!has && (least > AS_IT_IS || most > AS_IT_IS))
+        return facts_wrong(&m->t, f->v[0], _("a text's length is held up to 2000 letters in this format of calls"));
+    if (!has)
+        letters_lengths(least, most, &l);
+    if ((rc = letters_as_they_are(m, &l)) < 0)
+        return facts_wrong(&m->t, f->v[0], _("what this asks of a text, with the rest, becomes too large: take it out, or smaller repetitions"));
+    letters_put(&l, m->f, LETTERS_RAW, from, to);
+    letters_free(&l);
+    return Q_OK;
+}
+
+static int put_raw(maker *m, uint32_t from, const facts *set, uint32_t to)
+{
+    alternatives a = { 0 };
+    int rc = expand_set(m, set, &a, 0);
+    for (int k = 0; k < a.n && rc == Q_OK; k++)
+        rc = put_raw_alternative(m, from, &a.v[k], to);
+    alternatives_free(&a);
+    return rc;
+}
+
+/* The name's frame, the name, what is between it and the value. p NULL: one that is not listed. */
+static uint32_t put_key(maker *m, const object *o, uint32_t from, const property *p, bool more)
+{
+    form *f = m->f;
+    uint32_t named = form_state(f), at = o->dress ? form_frame(f, from, more ? o->dress->next : o->dress->first) : more ? comma(m, from) : from;
+    if (!p)
+        form_call(f, at, o->name, named);
+    else if (o->dress)
+        letters_put_text(f, LETTERS_RAW, at, p->name, strlen(p->name), named);
+    else
+        put_name(m, at, p->name, strlen(p->name), named);
+    return o->dress ? form_frame(f, named, o->dress->middle) : colon(m, named);
+}
+
+static int put_filled(maker *m, const object *o, uint32_t from, const property *p, uint32_t to)
+{
+    uint32_t end = o->dress ? form_state(m->f) : to;
+    int rc = Q_OK;
+    if (p && o->dress && is_text(m, p->name)) {
+        facts set;
+        property_set(o->of, p->name, &set);
+        rc = put_raw(m, from, &set, end);
+        facts_free(&set);
+    } else if (!p && o->other < 0)
+        form_call(m->f, from, raw_rule(m), end);
+    else
+        form_call(m->f, from, p ? p->rule : o->other, end);
+    if (o->dress)
+        form_skip(m->f, form_frame(m->f, end, o->dress->behind), to);
+    return rc;
 }
 
 static int object_read(maker *m, const facts *f, object *o)
@@ -654,11 +761,16 @@ static int object_read(maker *m, const facts *f, object *o)
         if (a)
             facts_add(&other, a);
     }
+    for (int i = 0; i < o->n && o->dress; i++)
+        if (check_name(m, o, o->p[i].name) < 0) {
+            facts_free(&other);
+            return Q_FORMAT;
+        }
     o->least = facts_least(f, "minProperties");
     o->most = facts_most(f, "maxProperties");
     o->open = !forbidden(&other);
     if (o->open) {
-        o->other = rule_of(m, &other);
+        o->other = o->dress && m->tagged && other.n == 0 ? -1 : rule_of(m, &other);
         o->name = other_names(m, o);
     }
     facts_free(&other);
@@ -673,9 +785,10 @@ static int object_read(maker *m, const facts *f, object *o)
 }
 
 /* One property behind the other, each or none; now[c]: c of them are written (without counting: none, some). */
-static void put_properties(maker *m, const object *o, uint32_t from, uint32_t to)
+static int put_properties(maker *m, const object *o, uint32_t from, uint32_t to)
 {
     form *f = m->f;
+    int rc = Q_OK;
     long counts = o->most >= 0 ? o->most : o->least;       /* how far is counted; 0: not at all */
     bool counted = o->least > 0 || o->most >= 0;
     long width = counted ? counts + 1 : 2;                 /* without counting: none, and some */
@@ -683,43 +796,46 @@ static void put_properties(maker *m, const object *o, uint32_t from, uint32_t to
     for (long c = 0; c < width; c++)
         now[c] = form_state(f);
     form_skip(f, from, now[0]);
-    for (int i = 0; i <= o->n && !form_full(f); i++) {
+    for (int i = 0; i <= o->n && !form_full(f) && rc == Q_OK; i++) {
         bool others = i == o->n;
         if (others && !o->open)
             break;
         for (long c = 0; c < width; c++)
             next[c] = others ? now[c] : form_state(f);
-        for (long c = 0; c < width; c++) {
+        for (long c = 0; c < width && rc == Q_OK; c++) {
             long then = c + 1 < width ? c + 1 : o->most >= 0 ? -1 : c;
             if (!others && !o->p[i].required)
                 form_skip(f, now[c], next[c]);
             if (then < 0)
                 continue;
-            uint32_t at = c ? comma(m, now[c]) : now[c], named = form_state(f);
-            if (others)
-                form_call(f, at, o->name, named);
-            else
-                put_name(m, at, o->p[i].name, strlen(o->p[i].name), named);
-            form_call(f, colon(m, named), others ? o->other : o->p[i].rule, next[then]);
+            const property *p = others ? NULL : &o->p[i];
+            rc = put_filled(m, o, put_key(m, o, now[c], p, c > 0), p, next[then]);
         }
         if (!others)
             memcpy(now, next, sizeof *now * (size_t)width);
     }
     for (long c = 0; c < width; c++)
-        if (c >= o->least)
+        if (c >= o->least && o->dress)
+            form_skip(f, now[c], to);
+        else if (c >= o->least)
             form_bytes(f, c ? blank(m, now[c]) : now[c], '}', '}', to);
     free(now);
     free(next);
+    return rc;
 }
 
-static int put_object(maker *m, uint32_t from, const facts *f, uint32_t to)
+/* dress NULL: JSON. */
+static int put_object(maker *m, uint32_t from, const facts *f, const schema_dress *dress, uint32_t to)
 {
-    object o = { 0 };
-    uint32_t at = form_state(m->f);
-    form_bytes(m->f, from, '{', '{', at);
+    object o = { .of = f, .dress = dress };
     int rc = object_read(m, f, &o);
+    if (rc == Q_OK && !dress) {
+        uint32_t at = form_state(m->f);
+        form_bytes(m->f, from, '{', '{', at);
+        from = blank(m, at);
+    }
     if (rc == Q_OK)
-        put_properties(m, &o, blank(m, at), to);
+        rc = put_properties(m, &o, from, to);
     free(o.p);
     return rc;
 }
@@ -740,10 +856,10 @@ static int put_alternative(maker *m, uint32_t from, const facts *f, uint32_t to)
         return Q_OK;
     }
     if (kinds & FACTS_NULL)
-        form_text(m->f, from, "null", 4, to);
+        put_word(m, from, JSON_NULL, to);
     if (kinds & FACTS_BOOL) {
-        form_text(m->f, from, "true", 4, to);
-        form_text(m->f, from, "false", 5, to);
+        put_word(m, from, JSON_TRUE, to);
+        put_word(m, from, JSON_FALSE, to);
     }
     if (kinds & (FACTS_WHOLE | FACTS_BROKEN)) {
         decimal_bound lo, hi;
@@ -755,7 +871,7 @@ static int put_alternative(maker *m, uint32_t from, const facts *f, uint32_t to)
         return rc;
     if (kinds & FACTS_ARRAY && (rc = put_array(m, from, f, to)) < 0)
         return rc;
-    return kinds & FACTS_OBJECT ? put_object(m, from, f, to) : Q_OK;
+    return kinds & FACTS_OBJECT ? put_object(m, from, f, NULL, to) : Q_OK;
 }
 
 static int define(maker *m, int i)
@@ -773,21 +889,45 @@ static int define(maker *m, int i)
     return rc;
 }
 
-int schema_read(form *f, const char *name, const char *text, size_t n, char *err)
+/* All that the schema lets an argument be, in its dress; what allows no object allows none. */
+static int put_arguments(maker *m, uint32_t from, uint32_t to)
+{
+    alternatives a = { 0 };
+    facts one = { 0 }, values;
+    facts_add(&one, m->root);
+    int rc = expand_set(m, &one, &a, 0);
+    for (int k = 0; k < a.n && rc == Q_OK; k++) {
+        bool has;
+        if ((rc = facts_values(&m->t, &a.v[k], &values, &has)) == Q_OK && has) {
+            facts_free(&values);
+            rc = facts_wrong(&m->t, m->root, _("enum and const are held in this format of calls below properties only"));
+        } else if (rc == Q_OK && facts_kinds(&a.v[k]) & FACTS_OBJECT)
+            rc = put_object(m, from, &a.v[k], m->dress, to);
+    }
+    alternatives_free(&a);
+    facts_free(&one);
+    return rc;
+}
+
+int schema_read_arguments(form *f, const char *name, const char *text, size_t n, const schema_dress *dress, char *err)
 {
     json *root;
     int values, rc = json_read(text, n, &root, &values, err);
     if (rc < 0)
         return rc;
-    maker m = { .f = f, .t = { text, err }, .root = root, .checked = q_alloc(sizeof(bool) * (size_t)(values + 1)),
-                .owner = q_alloc(sizeof(json *) * (size_t)(values + 1)), .ws = -1, .chars = -1, .string = -1 };
+    maker m = { .f = f, .t = { text, err }, .root = root, .checked = q_alloc(sizeof(bool) * (size_t)(values + 1)), .dress = dress, .tagged = dress && dress->never[0],
+                .owner = q_alloc(sizeof(json *) * (size_t)(values + 1)), .ws = -1, .chars = -1, .string = -1, .raw = -1 };
     int rule = form_named(f, name);
     if (rule < 0)
         rule = form_rule(f, name, 0, 0);
     uint32_t a = form_state(f), b = form_state(f);
     facts one = { 0 };
-    facts_add(&one, root);
-    form_call(f, a, rule_of(&m, &one), b);
+    if (dress)
+        rc = put_arguments(&m, a, b);
+    else {
+        facts_add(&one, root);
+        form_call(f, a, rule_of(&m, &one), b);
+    }
     form_define(f, rule, a, b);
     for (int i = 0; i < m.n_known && rc == Q_OK && !form_full(f); i++)
         rc = i < SETS ? define(&m, i) : facts_wrong(&m.t, root, _("too many alternatives: anyOf, oneOf and allOf meet in too many ways"));
@@ -799,3 +939,5 @@ int schema_read(form *f, const char *name, const char *text, size_t n, char *err
     json_free(root);
     return rc;
 }
+
+int schema_read(form *f, const char *name, const char *text, size_t n, char *err) { return schema_read_arguments(f, name, text, n, NULL, err); }

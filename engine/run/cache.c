@@ -78,6 +78,7 @@ void eng_cache_free(eng_cache *k)
 }
 
 void eng_cache_pages(const eng_cache *k, int *held, int *shared) { kv_count(k->pool, held, shared); }
+int eng_cache_room(const eng_cache *k) { return kv_pages(k->pool); }
 eng_model *eng_cache_model(const eng_cache *k) { return k->m; }
 
 void cache_join(eng_cache *k, cache_user *u)
@@ -96,6 +97,17 @@ void cache_leave(eng_cache *k, cache_user *u)
     free(u->kept);
     if (!k->users && k->private_)
         eng_cache_free(k);
+}
+
+const float *cache_keep(const eng_cache *k, cache_user *u)
+{
+    size_t bytes = sizeof *u->kept * (size_t)k->m->ker.n_vocab;
+    if (u->logits && u->logits != u->kept) {
+        if (!u->kept)
+            u->kept = q_alloc(bytes);
+        u->logits = memcpy(u->kept, u->logits, bytes);
+    }
+    return u->logits;
 }
 
 /* ---- configurations ---- */
@@ -264,7 +276,6 @@ eng_fetched eng_cache_fetched(const eng_cache *k) { return k->fetched; }
 int cache_forward(eng_cache *k, const cache_seq *seqs, int n_seq, const cache_row *rows, int n, bool keep, bool prompt,
                   ker_out *out, char *err)
 {
-    const eng_model *m = k->m;
     cache_batch *b = k->batch;
     model_threads(k->m, rows[0].config->v.threads);
     k->clock++;
@@ -272,11 +283,7 @@ int cache_forward(eng_cache *k, const cache_seq *seqs, int n_seq, const cache_ro
     if (rc)
         return rc;
     for (cache_user *u = k->users; u; u = u->next)     /* the batch's logits come where theirs lie */
-        if (u->logits && u->logits != u->kept) {
-            if (!u->kept)
-                u->kept = q_alloc(sizeof *u->kept * (size_t)m->ker.n_vocab);
-            u->logits = memcpy(u->kept, u->logits, sizeof *u->kept * (size_t)m->ker.n_vocab);
-        }
+        cache_keep(k, u);
     ker_batch batch = { .n = n, .token = b->token, .pos = b->cell, .cell = b->cell, .seq = n_seq > 1 ? b->seq : NULL, .slot = b->slot,
                         .want = b->want, .seqs = b->seqs, .n_seq = n_seq, .forced = gather_forced(k, rows, n), .phase = prompt ? 0 : 1 };
     char why[Q_ERRLEN] = "";

@@ -61,6 +61,7 @@ int cache_forward(eng_cache *, const cache_seq *seqs, int n_seq, const cache_row
                   ker_out *out, char *err);
 /* The sentence for a failed cache_forward. */
 int cache_failed(const eng_cache *, int rc, char *err);
+const float *cache_keep(const eng_cache *, cache_user *);      /* its logits lie in `kept` then */
 void cache_join(eng_cache *, cache_user *);
 void cache_leave(eng_cache *, cache_user *);           /* frees a private cache with its last user */
 

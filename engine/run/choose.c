@@ -126,6 +126,9 @@ eng_choice eng_sample(eng_sampler *s, const eng_config *c, const float *logits)
     return sampler_pick_among(s, &c->v, logits, mask);
 }
 
+int eng_likeliest(const eng_sampler *s, const float *logits, eng_choice *out, int max) { return sampler_likeliest(s, logits, out, max); }
+float eng_logprob(const eng_sampler *s, const float *logits, int32_t token) { return sampler_logprob(s, logits, token); }
+
 long eng_stop_scan(const eng_config *c, const char *text, size_t n)
 {
     /* A chat model without its frame's tokens is spoken to in that frame all the same and can

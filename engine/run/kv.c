@@ -52,6 +52,7 @@ void kv_pool_free(kv_pool *p)
 }
 
 ker_kv *kv_pool_kv(kv_pool *p) { return p->kv; }
+int kv_pages(const kv_pool *p) { return p->n; }
 
 uint64_t kv_chain(uint64_t prev, int32_t token, int pos, uint64_t config, uint64_t forced)
 {

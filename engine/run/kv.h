@@ -43,6 +43,7 @@ void kv_fork(kv_pool *, const kv_line *from, kv_line *to);
 void kv_cut(kv_pool *, kv_line *line, int n);
 /* Pages that lines hold, and of these the ones that several hold. */
 void kv_count(const kv_pool *, int *held, int *shared);
+int kv_pages(const kv_pool *);         /* in all */
 
 /* The cells of the line's page `index`, all there are in it, as the backend saves them; dst: ker_cells_bytes of them. */
 int kv_line_save(const kv_pool *, const kv_line *, int index, void *dst);

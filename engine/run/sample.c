@@ -322,6 +322,13 @@ static int32_t first_in(const eng_sampler *s, const uint64_t *mask)
     return -1;
 }
 
+/* A logit that does not count, or none that does: still a number. */
+static float own_logprob(float logit, float max, double sum)
+{
+    float p = (float)((double)(logit - max) - log(sum));
+    return p >= -FLT_MAX ? p : -FLT_MAX;
+}
+
 eng_choice sampler_pick_among(eng_sampler *s, const knob_values *v, const float *logits, const uint64_t *mask)
 {
     int32_t top = largest(s, logits);
@@ -341,9 +348,30 @@ eng_choice sampler_pick_among(eng_sampler *s, const knob_values *v, const float 
     eng_choice c = {top, 0, 1};
     /* Below this temperature the scaled logits overflow; the draw would be greedy anyway. */
     if ((float)v->temperature > 1e-4f && l[top] > -INFINITY && l[top] < INFINITY) c = draw(s, v, l, top, &r);
-    c.logprob = (float)((double)(logits[c.token] - own_max) - log(own_sum));
-    if (!(c.logprob >= -FLT_MAX)) c.logprob = -FLT_MAX;         /* a logit that does not count, or none that does: still a number */
+    c.logprob = own_logprob(logits[c.token], own_max, own_sum);
     return c;
+}
+
+float sampler_logprob(const eng_sampler *s, const float *logits, int32_t token)
+{
+    float max = logits[largest(s, logits)];
+    return own_logprob(logits[token], max, sum_exp(s, logits, max, 1, NULL));
+}
+
+int sampler_likeliest(const eng_sampler *s, const float *logits, eng_choice *out, int max)
+{
+    int n = 0;
+    float own_max = logits[largest(s, logits)], least = -INFINITY;
+    double own_sum = max > 0 ? sum_exp(s, logits, own_max, 1, NULL) : 1;
+    for (int32_t t = 0; t < s->n && max > 0; t++) {
+        if (!(n == max ? logits[t] > least : logits[t] >= -FLT_MAX)) continue;
+        int at = n < max ? n++ : max - 1;
+        for (; at > 0 && logits[out[at - 1].token] < logits[t]; at--) out[at] = out[at - 1];
+        out[at] = (eng_choice){t, 0, 0};
+        least = logits[out[n - 1].token];
+    }
+    for (int i = 0; i < n; i++) out[i].logprob = own_logprob(logits[out[i].token], own_max, own_sum);
+    return n;
 }
 
 eng_choice sampler_pick(eng_sampler *s, const knob_values *v, const float *logits) { return sampler_pick_among(s, v, logits, NULL); }

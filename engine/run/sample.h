@@ -23,6 +23,9 @@ void sampler_free(eng_sampler *);
 void sampler_accept(eng_sampler *, int32_t token);
 void sampler_reset(eng_sampler *, const knob_values *v);
 eng_choice sampler_pick(eng_sampler *, const knob_values *v, const float *logits);
+/* eng_likeliest and eng_logprob. */
+int sampler_likeliest(const eng_sampler *, const float *logits, eng_choice *out, int max);
+float sampler_logprob(const eng_sampler *, const float *logits, int32_t token);
 /* The same among the tokens whose bit is set, before anything else; NULL: all. logprob stays the model's own. Token -1: none is set. */
 eng_choice sampler_pick_among(eng_sampler *, const knob_values *v, const float *logits, const uint64_t *mask);
 struct sample_held **sampler_held(eng_sampler *);       /* what holds it to a grammar, choose.c's; NULL: nothing yet */

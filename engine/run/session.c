@@ -170,6 +170,20 @@ int eng_session_sync(eng_session *s, const int32_t *tokens, int n, enum eng_poli
     return rc;
 }
 
+int eng_session_reuse(eng_session *s, const int32_t *tokens, int n, enum eng_policy policy, char *err)
+{
+    if (n > s->context)
+        return q_fail(err, Q_RANGE, _("%d tokens do not fit into the context of %d: raise context.length or shorten the text"), n, s->context);
+    int rc = step_check_tokens(s, tokens, n, err);
+    if (rc)
+        return rc;
+    s->user.logits = NULL;
+    s->n_tokens = kv_reuse(s->cache->pool, &s->line, tokens, n, s->seed, s->hash, policy);
+    if (s->n_tokens)
+        memmove(s->tokens, tokens, sizeof *tokens * (size_t)s->n_tokens);
+    return s->n_tokens;
+}
+
 int eng_session_push(eng_session *s, int32_t token, char *err) { return step_push(s, token, ENG_WANT_LOGITS, err); }
 int eng_session_push_headless(eng_session *s, int32_t token, char *err) { return step_push(s, token, ENG_WANT_NOTHING, err); }
 
@@ -177,6 +191,7 @@ int eng_session_length(const eng_session *s) { return s->n_tokens; }
 int eng_session_room(const eng_session *s) { return s->context - s->n_tokens; }
 const int32_t *eng_session_tokens(const eng_session *s) { return s->tokens; }
 const float *eng_session_logits(eng_session *s) { return s->user.logits; }
+const float *eng_session_keep(eng_session *s) { return cache_keep(s->cache, &s->user); }
 void eng_session_cancel(eng_session *s) { atomic_store(&s->cache->cancel, 1); }
 void eng_session_uncancel(eng_session *s) { atomic_store(&s->cache->cancel, 0); }
 

@@ -246,7 +246,8 @@ static int bare_call(const eng_calls *c, size_t at)
 {
     const char *p = c->in.p + at, *end = c->in.p + c->in.len;
     enum { FAR = 80 };
-    bool enough = end - p > FAR;
+    bool enough = end - p > FAR;                           /* what is farther is not looked at, however the answer is cut */
+    if (enough) end = p + FAR;
     bool python = c->f->ends == BY_BRACKETS;
     if (p == end) return -1;
     if (*p != (python ? '[' : '{')) return 0;
@@ -256,7 +257,7 @@ static int bare_call(const eng_calls *c, size_t at)
         static const char *keys[] = { "\"name\"", "\"function\"", "\"type\"", "\"parameters\"" };
         for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
             size_t n = (size_t)(end - p), w = strlen(keys[i]);
-            if (memcmp(p, keys[i], n < w ? n : w) == 0) return n >= w ? 1 : -1;
+            if (memcmp(p, keys[i], n < w ? n : w) == 0) return n >= w ? 1 : enough ? 0 : -1;
         }
         return 0;
     }

@@ -185,6 +185,41 @@ static jv word(tags *t, bool dots)
     return jv_part(t->x, t->s, from, t->at);
 }
 
+/* n hexadecimal digits ahead, behind `skip` bytes; -1: they are not there. */
+static int64_t hex_ahead(const tags *t, size_t skip, int n)
+{
+    int64_t v = 0;
+    for (size_t i = t->at + skip; n > 0; n--, i++) {
+        char c = i < t->s->n ? t->s->p[i] : 0;
+        int d = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+        if (d < 0) return -1;
+        v = v * 16 + d;
+    }
+    return v;
+}
+
+/* \xXX, \uXXXX (halves of a character only together), \UXXXXXXXX at t->at, the backslash behind us; false: none of them. */
+static bool coded(tags *t, jb *b)
+{
+    static const struct { char letter; int digits; } rows[] = { { 'x', 2 }, { 'u', 4 }, { 'U', 8 } };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int64_t cp = t->at < t->s->n && t->s->p[t->at] == rows[i].letter ? hex_ahead(t, 1, rows[i].digits) : -1;
+        size_t used = 1 + (size_t)rows[i].digits;
+        if (cp >= 0xD800 && cp < 0xDC00 && t->s->n - t->at > used + 1 && memcmp(t->s->p + t->at + used, "\\u", 2) == 0) {
+            int64_t low = hex_ahead(t, used + 2, 4);
+            if (low >= 0xDC00 && low < 0xE000) {
+                cp = 0x10000 + ((cp - 0xD800) << 10) + (low - 0xDC00);
+                used += 6;
+            }
+        }
+        if (cp < 0 || cp > 0x10FFFF || (cp >= 0xD800 && cp < 0xE000)) continue;
+        jb_cp(b, (uint32_t)cp, 0);
+        t->at += used;
+        return true;
+    }
+    return false;
+}
+
 static jv quoted(tags *t)
 {
     char q = t->s->p[t->at++];
@@ -194,7 +229,7 @@ static jv quoted(tags *t)
         char c = t->s->p[t->at++];
         const char *at = c == '\\' && t->at < t->s->n && t->s->p[t->at] ? strchr(from, t->s->p[t->at]) : NULL;
         if (at) { jb_char(&b, to[at - from], 0); t->at++; }
-        else jb_char(&b, c, 0);
+        else if (c != '\\' || !coded(t, &b)) jb_char(&b, c, 0);
     }
     if (t->at >= t->s->n) jx_fail(t->x, _("the call: byte %zu: %s is expected"), t->at + 1, q == '"' ? "\"" : "'");
     t->at++;

@@ -2,26 +2,15 @@
  * connection, starts a program, writes a file or reaches another process. The kernel ends it at any other. It lasts until the process ends. */
 #include "rag/import/held.h"
 
+#include "base/seccomp.h"
+
 #include <asm/unistd.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#if defined(__x86_64__)
-#define ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define ARCH AUDIT_ARCH_AARCH64
-#else
-#define ARCH 0                          /* no table for it: no filter */
-#endif
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { SANITIZED = 1 };                 /* a sanitizer's own work at the end needs other calls: no filter */
@@ -48,61 +37,29 @@ static const int any[] = {
 #endif
 };
 
-enum { MOST = 256 };
-typedef struct program { struct sock_filter v[MOST]; unsigned short n; } program;
-
-static void put(program *p, unsigned short code, uint32_t k, unsigned char yes, unsigned char no) { p->v[p->n++] = (struct sock_filter){code, yes, no, k}; }
-static void load(program *p, size_t at) { put(p, BPF_LD | BPF_W | BPF_ABS, (uint32_t)at, 0, 0); }
-static void end(program *p, uint32_t how) { put(p, BPF_RET | BPF_K, how, 0, 0); }
-/* The lower half: both machines put it first. */
-static size_t argument(int i) { return offsetof(struct seccomp_data, args) + 8 * (size_t)i; }
-
 /* A call that is allowed where (its argument & mask) is `value`, or (not) is another one. */
-static void where(program *p, int call, int arg, uint32_t mask, uint32_t value, bool is)
+static void where(q_seccomp *f, int call, int arg, uint32_t mask, uint32_t value, bool is)
 {
-    put(p, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)call, 0, 5);
-    load(p, argument(arg));
-    put(p, BPF_ALU | BPF_AND | BPF_K, mask, 0, 0);
-    put(p, BPF_JMP | BPF_JEQ | BPF_K, value, is ? 1 : 0, is ? 0 : 1);
-    end(p, SECCOMP_RET_KILL_PROCESS);
-    end(p, SECCOMP_RET_ALLOW);
-}
-
-static void write_program(program *p)
-{
-    load(p, offsetof(struct seccomp_data, arch));
-    put(p, BPF_JMP | BPF_JEQ | BPF_K, ARCH, 1, 0);
-    end(p, SECCOMP_RET_KILL_PROCESS);
-    load(p, offsetof(struct seccomp_data, nr));
-#if defined(__x86_64__)
-    put(p, BPF_JMP | BPF_JGE | BPF_K, 0x40000000u, 0, 1);    /* the other numbers of the same machine (x32) */
-    end(p, SECCOMP_RET_KILL_PROCESS);
-#endif
-    for (size_t i = 0; i < sizeof any / sizeof *any; i++) {
-        put(p, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)any[i], 0, 1);
-        end(p, SECCOMP_RET_ALLOW);
-    }
-    where(p, __NR_openat, 2, O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_DIRECTORY, 0, true);         /* to read a file */
-    where(p, __NR_mmap, 2, PROT_WRITE | PROT_EXEC, PROT_WRITE | PROT_EXEC, false);
-    where(p, __NR_mprotect, 2, PROT_WRITE | PROT_EXEC, PROT_WRITE | PROT_EXEC, false);
-    where(p, __NR_prlimit64, 0, ~0u, 0, true);                  /* its own bounds */
-    where(p, __NR_ioctl, 1, ~0u, TCGETS, true);                 /* "is it a terminal?" */
-    end(p, SECCOMP_RET_KILL_PROCESS);
+    q_seccomp_where(f, call, arg, mask, value, is ? SECCOMP_RET_ALLOW : SECCOMP_RET_KILL_PROCESS, is ? SECCOMP_RET_KILL_PROCESS : SECCOMP_RET_ALLOW);
 }
 
 bool held_calls(void)
 {
-    program p = {.n = 0};
-    if (!ARCH || SANITIZED) return false;
-    write_program(&p);
-    struct sock_fprog f = {.len = p.n, .filter = p.v};
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &f, 0, 0) == 0;
+    q_seccomp f;
+    if (SANITIZED || !q_seccomp_begin(&f)) return false;
+    for (size_t i = 0; i < sizeof any / sizeof *any; i++) q_seccomp_call(&f, any[i], SECCOMP_RET_ALLOW);
+    where(&f, __NR_openat, 2, O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_DIRECTORY, 0, true);         /* to read a file */
+    where(&f, __NR_mmap, 2, PROT_WRITE | PROT_EXEC, PROT_WRITE | PROT_EXEC, false);
+    where(&f, __NR_mprotect, 2, PROT_WRITE | PROT_EXEC, PROT_WRITE | PROT_EXEC, false);
+    where(&f, __NR_prlimit64, 0, ~0u, 0, true);                 /* its own bounds */
+    where(&f, __NR_ioctl, 1, ~0u, TCGETS, true);                /* "is it a terminal?" */
+    return q_seccomp_hold(&f, SECCOMP_RET_KILL_PROCESS);
 }
 
 bool held_calls_work(void)
 {
     int status = 0;
-    pid_t pid = ARCH && !SANITIZED ? fork() : -1;
+    pid_t pid = SANITIZED ? -1 : fork();
     if (pid == 0) _exit(held_calls() ? 0 : 1);
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
     return pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;

@@ -2,14 +2,14 @@
  * runs. */
 #include "rag/import/held.h"
 
+#include "base/child.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,44 +26,25 @@ static void limit(int what, rlim_t soft, rlim_t hard)
 }
 
 /* Between fork and exec: nothing but calls of the system. */
-static _Noreturn void child(const char *program, char *const argv[], int given, int said, const held_limits *l)
+static void bounds(const void *limits)
 {
-    char *const env[] = {(char *)"LC_ALL=C", (char *)"PATH=/usr/bin:/bin", NULL};
-    int null = open("/dev/null", O_RDWR);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    const held_limits *l = limits;
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    setpgid(0, 0);
-    if (null < 0 || dup2(null, 0) < 0 || dup2(said < 0 ? null : said, 1) < 0 || dup2(null, 2) < 0 || dup2(given, HELD_FD) < 0) _exit(127);
-    close_range(HELD_FD + 1, ~0u, 0);
     unshare(CLONE_NEWUSER | CLONE_NEWNET);              /* where it is forbidden the other bounds hold */
     limit(RLIMIT_CORE, 0, 0);
     limit(RLIMIT_FSIZE, 0, 0);
     limit(RLIMIT_NOFILE, 64, 64);
     if (!SHADOWED) limit(RLIMIT_AS, l->memory, l->memory);
     limit(RLIMIT_CPU, (rlim_t)l->cpu_s, HELD_CPU_ALL);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    signal(SIGPIPE, SIG_DFL);
-    signal(SIGXCPU, SIG_DFL);
-    execve(program, argv, env);
-    _exit(127);
 }
 
 pid_t held_start(const char *program, char *const argv[], int given, int said, const held_limits *l)
 {
-    pid_t pid = fork();
-    if (pid == 0) child(program, argv, given, said, l);
-    return pid;
+    char *const env[] = {(char *)"LC_ALL=C", (char *)"PATH=/usr/bin:/bin", NULL};
+    return q_child_start(&(q_child){.program = program, .argv = argv, .env = env, .fd = {-1, said, -1, given}, .dies_with_us = true, .cannot = 127, .last = bounds, .user = l});
 }
 
-int held_end(pid_t pid, bool end)
-{
-    int status = 0;
-    if (end && kill(-pid, SIGKILL) != 0) kill(pid, SIGKILL);        /* before it has a group of its own */
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
-    return status;
-}
+int held_end(pid_t pid, bool end) { return q_child_end(pid, end); }
 
 void held_work(int cpu_s)
 {

@@ -29,7 +29,8 @@ static void tools_seed(fuzz_rng *r, q_buf *b)
         "edit_file\n{\"path\":\"n\\u0000/../.git/config\",\"text\":\"a\\u001b[31m\\n\"}", "edit_file\n{\"path\":\"a\",\"old\":\"b\",\"new\":\"c\"}", "calculate\n{\"expression\":\"(1 + 2) * 3 ^ 4 // 5\"}",
         "todo\n{\"steps\":[{\"text\":\"a\",\"state\":\"open\"},{\"text\":\"b\",\"state\":\"done\"}]}", "set_knob\n{\"name\":\"experts.k\",\"value\":\"4\"}", "memory_search\n{\"query\":\"кто\"}",
         "read,edit_file:src/*,-set_knob\n{}", "max(sqrt(2), 0x1f) - -3 % 2.5e3\n{}", "read_file\n{\"path\":\"/proc/self/../../etc/passwd\"}", "read_file\n{\"path\":\"~/.ssh/id_rsa\"}",
-        "ask_person\n{\"question\":\"\\ud83d\\ude00?\"}", "compare\n{\"a\":\"k=4\",\"b\":\"k=1\"}" };
+        "ask_person\n{\"question\":\"\\ud83d\\ude00?\"}", "compare\n{\"a\":\"k=4\",\"b\":\"k=1\"}",
+        "fetch_url\n{\"url\":\"https://п\\u0440имер.example.org:8080/a?b=c#d\"}", "network:*.example.org*,-fetch_url:[::1]:81\n{}" };
     q_buf_puts(b, seeds[fuzz_below(r, sizeof seeds / sizeof *seeds)]);
 }
 

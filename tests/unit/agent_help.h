@@ -58,8 +58,25 @@ typedef struct seen {                    /* what the events said since the last 
     struct { int64_t ticket; char *title, *shown, *why, *rule; bool question; int n; } approve;     /* the last APPROVE; how many */
     struct { char *title, *result, *policy; int n, ran; enum agt_call_state state; } call;         /* the last CALL that ended; how many ended, how many ran */
     char *plan;                          /* the last PLAN */
+    struct { int n, messages, before, after; char how[16], *text, *fixed; } compacted;      /* the last COMPACTED; how many */
+    int marked;                          /* MARKED */
     struct { int number, of; long from, to; } look;      /* the last LOOK; its page in page */
 } seen;
+
+static void seen_compacted(seen *s, const agt_event *e)
+{
+    free(s->compacted.text);
+    free(s->compacted.fixed);
+    s->compacted.text = e ? q_strdup(e->text) : NULL;
+    s->compacted.fixed = e ? q_strdup(e->note) : NULL;
+    if (!e)
+        return;
+    snprintf(s->compacted.how, sizeof s->compacted.how, "%s", e->name);
+    s->compacted.n++;
+    s->compacted.messages = e->number;
+    s->compacted.before = (int)e->done;
+    s->compacted.after = (int)e->total;
+}
 
 static void seen_columns(seen *s, lab_columns *c)
 {
@@ -114,6 +131,7 @@ __attribute__((unused)) static void seen_clear(seen *s)
     }
     free(s->page);
     seen_call(s, NULL);
+    seen_compacted(s, NULL);
     free(s->plan);
     free(s->data);
     free(s->ui);
@@ -176,6 +194,8 @@ static void seen_take(seen *s, agt_event *e)
         e->columns = NULL;
         break;
     case AGT_EV_APPROVE: case AGT_EV_CALL: seen_call(s, e); break;
+    case AGT_EV_COMPACTED: seen_compacted(s, e); break;
+    case AGT_EV_MARKED: s->marked++; break;
     case AGT_EV_PLAN: free(s->plan); s->plan = q_strdup(e->text); break;
     case AGT_EV_UI: free(s->ui); s->ui = q_printf("%lld %s", (long long)e->id, e->text); break;
     case AGT_EV_LABEL: free(s->label); s->label = q_strdup(e->text); break;

@@ -100,6 +100,8 @@ static void fill(mem_store *s, const char *text, int documents)
     OK(mem_reply_begin(s, chat, asked, "m", 1, 1, "{}", "", &r, err));
     OK(mem_reply_end(s, r, MEM_DONE, more, "a quiet answer", 14, "", 0, NULL, t, err));
     mem_trace_free(t);
+    mem_compaction sum = {.message = r, .kept = (char *)"", .text = more, .fixed = more, .words = more};
+    OK(mem_compaction_put(s, &sum, &id, err));
     OK(mem_tag_add(s, more, r, err));
     mem_log log[] = {{.rank = 1, .kind = MEM_CHUNK, .ref = 999, .label = more, .terms = more, .reason = (char *)"", .signals = more, .score = .5}};
     OK(mem_log_put(s, r, log, 1, err));
@@ -147,7 +149,7 @@ static void every_column_is_tried(mem_store *s, const char *where)
 {
     static const char *const none[] = {"sqlite_", "chunk_fts", "message_fts", "chunk_posting.data", "message_posting.data", "vector", "embedder", "chore.", "import.source", "import.external",
         "import_message.external", "message_raw.was", "document_raw.was", "document.sha256", "document.owner", "message.owner", "message.model", "pending.owner", "setting.name",
-        "retrieval.reason", "chunk_posting.word", "message_posting.word", "message_trace.data", "document.called", "chunk_entity.data", "message_entity.data", "outside.kind" /* names in it, folded */};
+        "retrieval.reason", "chunk_posting.word", "message_posting.word", "message_trace.data", "document.called", "chunk_entity.data", "message_entity.data", "outside.kind", "compaction.kept" /* names in it, folded */};
     store_lock(s);
     sqlite3_stmt *st = store_query(s, err, "SELECT m.name || '.' || x.name FROM sqlite_schema m, pragma_table_xinfo(m.name) x WHERE m.type='table' AND m.rootpage>0"
                                    " AND x.type IN ('TEXT', 'BLOB', '')", "");

@@ -155,7 +155,19 @@ static void test_calls(void)
         { "Hermes", { "hello", "I look.\n<tool_call>\n{\"name\": \"read_file\", \"arguments\": {\"path\": \"a<tool_call>\"}}\n</tool_call>", "\xFF<tool_call>\xFE\n{\"name\": \"add\", \"arguments\": {\"n\": 3}}\n\xFF</tool_call>\xFE",
                       "<tool_call>{\"name\":\"add\",\"arguments\":{\"n\":1}}</tool_call><tool_call>{\"name\":\"add\",\"arguments\":{\"n\":2}}</tool_call> done" },
           { "<tool_call>\n{\"name\": \"rm\", \"arguments\": {}}\n</tool_call>", "<tool_call>{\"name\":\"add\",\"arguments\":{\"n\":10}}</tool_call>", "<tool_call>{\"name\":\"add\",\"arguments\":{}}</tool_call>", "<tool_call>", "<tool_call>{\"name\":\"add\",\"arguments\":{\"n\":1}}" } },
-        { "Llama 3", { "<|python_tag|>{\"name\": \"add\", \"parameters\": {\"n\": 3}}", "{\"name\": \"Bob\"}", "\xFF<|python_tag|>\xFE{\"name\": \"read_file\", \"parameters\": {\"path\": \"x\"}}", "{\"nam" }, { "<|python_tag|>{\"name\": \"add\", \"arguments\": {\"n\": 3}}", "\xFF<|python_tag|>\xFE{\"name\": \"no\", \"parameters\": {}}" } },
+        { "Llama 3", { "<|python_tag|>{\"name\": \"add\", \"parameters\": {\"n\": 3}}", "{\"city\": \"Bob\"}", "\xFF<|python_tag|>\xFE{\"name\": \"read_file\", \"parameters\": {\"path\": \"x\"}}", "{\"nam" }, { "<|python_tag|>{\"name\": \"add\", \"arguments\": {\"n\": 3}}", "\xFF<|python_tag|>\xFE{\"name\": \"no\", \"parameters\": {}}",
+            "{\"name\": \"Bob\"}", " { \"type\": \"x\"}", "{\"name\": \"add\", \"parameters\": {\"n\": 3}}; {\"name\": \"no\"" } },
+        { "Llama 3", { "{\"name\": \"add\", \"parameters\": {\"n\": 3}}", "\n{\"type\": \"function\", \"name\": \"add\", \"parameters\": {\"n\": 3}}; {\"name\": \"add\", \"parameters\": {\"n\": 4}}", "{ \"names\": 1}", "{\"name", "{}", "{\"a\": {\"name\": 1}}" },
+          { "{\"name\": \"add\", \"parameters\": {\"n\": 30}}", "{\"function\"", "{\"name\": \"add\", \"parameters\": {\"n\": 3}}<|python_tag|>{\"name\": \"no\"" } },
+        { "Llama 4 pythonic", { "[add(n=3)]", "[add(n=3), read_file(path=\"a\\u0416\\n'\")]", "<|python_start|>[add(n=-1)]<|python_end|>", "[1, 2] is a list", "[add", "Well: [rm(x=1)]" },
+          { "[rm(x=1)]", "[add(n=30)]", "[add(n=3), rm()]", "[add()]", "[add(n=3)]\xFF<|python_end|>\xFE [rm(x=1)]", " [ add (n=3)] <|python_start|>[rm()]" } },
+        { "Qwen3-Coder", { "<tool_call>\n<function=add>\n<parameter=n>\n3\n</parameter>\n</function>\n</tool_call>", "\xFF<tool_call>\xFE\n<function=read_file>\n<parameter=path>\n\"a<b<\\/c\"\n</parameter>\n</function>\n\xFF</tool_call>\xFE ok",
+            "a <b>", "<tool_call><function=add><parameter=n>\n9\n</parameter></function></tool_call>" },
+          { "<tool_call>\n<function=add>\n<parameter=n>\n30\n</parameter>\n</function>\n</tool_call>", "<tool_call>\n<function=add>\n</function>\n</tool_call>", "<tool_call>\n<function=rm>", "<tool_call>\n<function=add>\n<parameter=m>",
+            "<tool_call>\n<function=read_file>\n<parameter=path>\nx</tool_call>y\n</parameter>", "<tool_call>\n<function=add>\n<parameter=n>\n\"3\"" } },
+        { "GLM-4.5", { "<tool_call>add\n<arg_key>n</arg_key>\n<arg_value>3</arg_value>\n</tool_call>", "\xFF<tool_call>\xFE" "add\n\xFF<arg_key>\xFEn\xFF</arg_key>\xFE\n\xFF<arg_value>\xFE" "3\xFF</arg_value>\xFE\n\xFF</tool_call>\xFE",
+            "<tool_call>read_file<arg_key>path</arg_key><arg_value>\"a < b & c\"</arg_value></tool_call>" },
+          { "<tool_call>add\n<arg_key>n</arg_key>\n<arg_value>\"3\"</arg_value>", "<tool_call>rm", "<tool_call>add\n</tool_call>", "<tool_call>read_file<arg_key>path</arg_key><arg_value>a</tool_call>b</arg_value></tool_call>" } },
         { "Mistral", { "[TOOL_CALLS] [{\"name\": \"add\", \"arguments\": {\"n\": 3}}]", "\xFF[TOOL_CALLS]\xFE" "add\xFF[ARGS]\xFE{\"n\": 3}" }, { "[TOOL_CALLS] [{\"name\": \"add\", \"arguments\": {\"n\": 30}}]", "\xFF[TOOL_CALLS]\xFE" "add\xFF[ARGS]\xFE{}" } },
         { "harmony", { "\xFF<|channel|>\xFE" "commentary to=functions.add \xFF<|constrain|>\xFE" "json\xFF<|message|>\xFE{\"n\":3}", "to=functions.add\xFF<|channel|>\xFE" "commentary\xFF<|message|>\xFE{\"n\":3}", "\xFF<|channel|>\xFE" "final\xFF<|message|>\xFE" "four" },
           { "\xFF<|channel|>\xFE" "commentary to=functions.rm\xFF<|message|>\xFE{}", "to=functions.add\xFF<|message|>\xFE{\"n\":\"x\"}" } },
@@ -167,7 +179,8 @@ static void test_calls(void)
         for (int k = 0; k < 6 && W[i].no[k] && g; k++) CHECK_MSG(!eng_grammar_accepts(g, W[i].no[k], strlen(W[i].no[k])), "%s: not %s", W[i].format, W[i].no[k]);
         eng_grammar_free(g);
     }
-    CHECK(eng_grammar_calls("GLM-4.5", tool, 2, &g, err) == Q_NOTFOUND && !g);
+    CHECK(eng_grammar_calls("GLM-3", tool, 2, &g, err) == Q_NOTFOUND && !g);
+    CHECK(eng_grammar_calls("Qwen3-Coder", &(eng_grammar_rule){ "x", "{\"properties\":{\"a>b\":{}}}" }, 1, &g, err) == Q_FORMAT && strstr(err, "an argument of the name \"a>b\""));
     CHECK(eng_grammar_calls("Hermes", &(eng_grammar_rule){ "x", "{\"not\":{}}" }, 1, &g, err) == Q_FORMAT && strstr(err, "the tool x: the JSON schema, line 1, column 2"));
     CHECK(eng_grammar_calls("Hermes", &(eng_grammar_rule){ "x y\"", "{}" }, 1, &g, err) == Q_FORMAT && !g);
 }

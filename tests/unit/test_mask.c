@@ -36,9 +36,15 @@ static eng_model *open_qwen(void)
     return access(QWEN, R_OK) == 0 && eng_model_open(QWEN, &o, &m, err) == Q_OK ? m : NULL;
 }
 
+/* "@FORMAT": calls of a tool in that format. */
 static eng_grammar *make(const char *text)
 {
     eng_grammar *g = NULL;
+    if (*text == '@') {
+        const eng_grammar_rule tool = { "f", "{\"type\":\"object\",\"properties\":{\"s\":{\"type\":\"string\"},\"n\":{\"type\":\"integer\"},\"l\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}}},\"required\":[\"s\",\"l\"],\"additionalProperties\":false}" };
+        CHECK_MSG(eng_grammar_calls(text + 1, &tool, 1, &g, err) == Q_OK, "%s: %s", text, err);
+        return g;
+    }
     eng_grammar_source s = { .text = text, .n = strlen(text) };
     CHECK_MSG(eng_grammar_new(&s, &g, err) == Q_OK, "%s: %s", text, err);
     return g;
@@ -49,7 +55,8 @@ static const char SCHEMA[] = "{\"type\":\"object\",\"properties\":{\"name\":{\"e
 static const char *const GRAMMARS[] = {
     SCHEMA, "true", "root ::= [a-zA-Z .,]+", "root ::= (\"the \" | \"a \")? [a-z]+ (\" \" [a-z]+)* \".\"", "root ::= \"(\" root* \")\" | [0-9]",
     "root ::= <|endoftext|> | \"x\" <|im_start|> \"y\"", "root ::= [а-я]+ \"!\"", "{\"type\":\"string\",\"pattern\":\"^[A-Z][a-z]+( [A-Z][a-z]+)*$\"}",
-    "{\"type\":\"string\",\"minLength\":20,\"maxLength\":45}", "root ::= (\"x\" [a-z ]){5,60} | ([a-z]+ \" \"){0,30} \".\"" };
+    "{\"type\":\"string\",\"minLength\":20,\"maxLength\":45}", "root ::= (\"x\" [a-z ]){5,60} | ([a-z]+ \" \"){0,30} \".\"",
+    "@Qwen3-Coder", "@GLM-4.5", "@Llama 4 pythonic", "@Llama 3" };
 
 /* The token by itself, byte by byte. */
 static bool fits(const eng_model *m, stacks *s, uint32_t at, int32_t id)
@@ -86,14 +93,24 @@ static bool odd(const eng_model *m, int32_t id)
     return n == 0 && !eng_token_control(m, id) && !eng_token_end(m, id);
 }
 
+static void write_text(const eng_model *m, guide *g, const char *text)
+{
+    eng_tokens t = { 0 };
+    CHECK_INT(eng_tokenize(m, text, strlen(text), false, &t, err), Q_OK);
+    for (int i = 0; i < t.n; i++) guide_take(g, t.id[i]);
+    eng_tokens_free(&t);
+}
+
 /* One text token by token: each mask is looked at whole, then any of its tokens comes. */
-static void check_text(const eng_model *m, guide *g, const eng_grammar *by, uint64_t seed, int steps)
+static void check_text(const eng_model *m, guide *g, const eng_grammar *by, const char *begin, uint64_t seed, int steps)
 {
     int n = eng_model_info(m)->n_vocab, wrong = 0;
     stacks *s = stacks_new(grammar_form(by));
     uint32_t at = stacks_begin(s);
     int32_t *may = malloc(sizeof *may * (size_t)n);
     guide_begin(g);
+    write_text(m, g, begin);
+    for (const char *p = begin; *p; p++) at = stacks_step(s, at, (uint8_t)*p);
     for (int k = 0; k < steps; k++) {
         bool ended, stuck;
         const uint64_t *all = guide_mask(g, false, &ended, &stuck), *bits = all ? all : everything(n);
@@ -129,7 +146,9 @@ static void check_model(const eng_model *m, int texts, int steps)
         guide *g = guide_new(m, l);
         guide_set(g, make(GRAMMARS[i]));
         eng_grammar *by = make(GRAMMARS[i]);
-        for (int t = 0; t < texts; t++) check_text(m, g, by, (uint64_t)t * 77 + i, steps);
+        static const char *const begin[] = { "<tool_call>\n<function=f>\n", "<tool_call>f\n", "[f(", "{\"name\": \"f\"" };      /* of the rows with an @, in their order */
+        static const size_t first_of_calls = sizeof GRAMMARS / sizeof *GRAMMARS - sizeof begin / sizeof *begin;
+        for (int t = 0; t < texts; t++) check_text(m, g, by, i < first_of_calls ? "" : begin[i - first_of_calls], (uint64_t)t * 77 + i, steps);
         eng_grammar_free(by);
         guide_free(g);
         lexicon_free(l);
@@ -153,14 +172,6 @@ static void test_qwen3_vocabulary(void)
 }
 
 /* ---- cost ---- */
-static void write_text(const eng_model *m, guide *g, const char *text)
-{
-    eng_tokens t = { 0 };
-    CHECK_INT(eng_tokenize(m, text, strlen(text), false, &t, err), Q_OK);
-    for (int i = 0; i < t.n; i++) guide_take(g, t.id[i]);
-    eng_tokens_free(&t);
-}
-
 static uint64_t nodes_of_mask(guide *g)
 {
     bool ended, stuck;

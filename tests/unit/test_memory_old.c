@@ -54,6 +54,8 @@ static const char *const written[] = {
     "INSERT INTO tool_undo(call, path, became, mode, there, was) VALUES(1, '/p/a', 'ab', 420, 1, x'6161');",
     "INSERT INTO outside(made, kind, path) VALUES(1700000000000, 'export', '/nonesuch/export'); INSERT INTO forgotten(hash) VALUES(-7);",
     "",
+    "INSERT INTO compaction(id, message, chain, kept, text, fixed, words, messages, before, after, undone, created)"
+    " VALUES(1, 2, 1, '', 'owls were spoken of', '', '', 2, 40, 8, 0, 1700000000000); INSERT INTO pin_turn(message, created) VALUES(2, 1700000000000);",
 };
 
 static void make(const char *path, int v)

@@ -174,6 +174,75 @@ static void redirects_keep_keys_at_home(void)
     play_close(other);
 }
 
+/* ---- what an answer says of itself ---- */
+static bool describes(play *p, int fd, const char *request, const char *body, int number)
+{
+    static const struct { const char *path, *type, *more; } row[] = {
+        { " /plain ", "text/plain", "" }, { " /1251 ", "Text/HTML; a=b; Charset=Windows-1251", "" }, { " /quoted ", "text/html;charset=\"koi8-r\"", "" },
+        { " /packed ", "text/html", "Content-Encoding: GZIP\r\n" }, { " /identity ", "text/html", "Content-Encoding: identity\r\n" },
+        { " /asks ", "text/html", "WWW-Authenticate: Bearer resource_metadata=\"x\"\r\nX-Empty:\r\n" } };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++)
+        if (strstr(request, row[i].path))
+            return play_reply(fd, 200, row[i].type, row[i].more, "0123456789");
+    return false;
+}
+
+static void note_head(void *user, const net_reply *r, const char *name, const char *value)
+{
+    q_buf_printf(user, "%d %s=%s\n", r->status, name, value);
+}
+
+static void answers_describe_themselves(void)
+{
+    static const struct { const char *path, *charset; int rc; } row[] = {
+        { "/plain", "", Q_OK }, { "/1251", "windows-1251", Q_OK }, { "/quoted", "koi8-r", Q_OK }, { "/packed", "", Q_FORMAT }, { "/identity", "", Q_OK } };
+    play *p = play_open(describes, NULL, NULL);
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        CHECK_MSG(ask((net_request){ .url = at(p, row[i].path) }) == row[i].rc, "%s: %s", row[i].path, err);
+        CHECK_STR(reply.charset, row[i].charset);
+        CHECK(reply.length == 10 && (row[i].rc == Q_OK ? got.len == 10 : !got.len && strstr(err, "packed (gzip)")));
+    }
+    q_buf heads = { 0 };
+    net_request q = { .url = at(p, "/asks"), .head = note_head, .user = &heads };
+    CHECK_INT(net_run(n, &q, &reply, err), Q_OK);
+    CHECK_MSG(heads.p && strstr(heads.p, "200 www-authenticate=Bearer resource_metadata=\"x\"\n") && strstr(heads.p, "200 x-empty=\n"), "%s", heads.p);
+    q_buf_free(&heads);
+    play_close(p);
+}
+
+static int hops;
+
+static bool no_hop(void *user, const char *from, const char *to)
+{
+    hops++;
+    CHECK(strstr(from, "/here") && strstr(to, "/end"));
+    return false;
+}
+
+static bool thrice(void *user) { return ++hops < 3; }
+
+static bool drips(play *p, int fd, const char *request, const char *body, int number)
+{
+    play_text(fd, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf of it");
+    play_wait(fd);
+    return false;
+}
+
+static void callers_end_what_runs(void)
+{
+    play *p = play_open(sends_on, NULL, NULL), *d = play_open(drips, NULL, NULL);
+    CHECK_INT(ask((net_request){ .url = at(p, "/here"), .redirects = 3, .hop = no_hop }), Q_RANGE);
+    CHECK_INT(hops, 1);
+    hops = 0;
+    CHECK_INT(ask((net_request){ .url = at(d, "/"), .go = thrice }), Q_CANCEL);
+    CHECK_INT(hops, 3);
+    CHECK_INT(ask((net_request){ .url = at(d, "/"), .limit = { .all_s = 1 } }), Q_IO);
+    CHECK_MSG(strstr(err, "did not end its answer within 1 second"), "%s", err);
+    CHECK_STR(got.p, "half of it");
+    play_close(p);
+    play_close(d);
+}
+
 /* ---- what should not be ---- */
 static bool endless(play *p, int fd, const char *request, const char *body, int number)
 {
@@ -496,6 +565,8 @@ int main(void)
     RUN(addresses_are_checked);
     RUN(private_addresses_are_known);
     RUN(redirects_keep_keys_at_home);
+    RUN(answers_describe_themselves);
+    RUN(callers_end_what_runs);
     RUN(what_is_too_much_is_ended);
     RUN(broken_lines_are_said);
     RUN(a_request_is_cancelled);

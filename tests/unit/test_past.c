@@ -672,6 +672,46 @@ static void what_cannot_be_made_again_is_said(void)
     forget_then();
 }
 
+/* A summary stood for older turns in their prompts; another wording since then, or none. */
+static void answers_behind_a_summary(void)
+{
+    start("continue");
+    ask("/new");
+    ask("/set memory.on off");
+    ask_long("Tell me of the river.", LONG, false);
+    ask_long("And of its fish?", LONG, false);
+    ask("/pin @1");
+    ask_long("And a stone?", LONG, false);
+    mem_compaction c = { .message = a->chat.path.v[3].id, .kept = (char[]){ "" }, .text = (char[]){ "The river has fish." }, .fixed = (char[]){ "Rule: be brief.\n" },
+                         .words = (char[]){ "" }, .messages = 4, .before = 90, .after = 20 };
+    CHECK_MSG(mem_compaction_put(a->store, &c, &c.id, err) == 0, "%s", err);
+    ask_long("What else?", LONG, false);
+    note_now(4, true);
+    ask("/pin @2");                      /* beside the summary from here on */
+    ask("/compact edit There is a river, and fish in it.");
+    ask_long("And now?", LONG, false);
+    note_now(5, true);
+    ask("/compact undo");
+    ask_long("And in the end?", LONG, false);
+    note_now(6, true);
+    compare_with_then(4);
+    stop();
+    start("continue");
+    for (int i = 4; i <= 6; i++)
+        compare_with_then(i);
+    stop();
+    mem_store *m = NULL;
+    CHECK_MSG(mem_open(db, &m, err) == 0, "%s", err);
+    store_lock(m);
+    CHECK(store_run(m, NULL, err, "DELETE FROM compaction", "") == 0);
+    store_unlock(m);
+    mem_close(m);
+    start("continue");
+    CHECK_MSG(strstr(refused("/whatif @4 3 k=1"), "the summary that this answer was made from is gone"), "%s", s.notes.p);
+    stop();
+    forget_then();
+}
+
 int main(void)
 {
     RUN(a_timeline_is_the_same_again);
@@ -691,6 +731,7 @@ int main(void)
     RUN(positions_turned_in_an_answer);
     RUN(positions_turned_and_made_anew);
     RUN(what_cannot_be_made_again_is_said);
+    RUN(answers_behind_a_summary);
     free(db);
     static const char *const folder[] = { "/quorum/brains", "/quorum", "" };         /* the inner ones first; a copy of the store may stand beside it */
     for (size_t i = 0; i < sizeof folder / sizeof *folder; i++) {

@@ -149,6 +149,13 @@ static void meaning(tui_work *w, const agt_event *e)
 
 static void yes(tui_app *app, int64_t ask, const char *arg) { agt_answer(app->a, ask, true); }
 
+static void compacted(tui_app *app, const agt_event *e)
+{
+    char *words = tui_compacted(e);
+    tui_app_note(app, AGT_INFO, words);
+    free(words);
+}
+
 void tui_app_event(tui_app *app, agt_event *e)
 {
     tui_item *it;
@@ -179,6 +186,11 @@ void tui_app_event(tui_app *app, agt_event *e)
     case AGT_EV_CALL:
         if ((it = tui_tr_find(&app->tr, e->id)) && e->n_messages) tui_tr_called(it, &e->message->call[0]);
         break;
+    case AGT_EV_COMPACTED:
+        if (e->n_messages) tui_tr_marked(&app->tr, e->message);
+        compacted(app, e);
+        break;
+    case AGT_EV_MARKED: if (e->n_messages) tui_tr_marked(&app->tr, e->message); break;
     case AGT_EV_TITLE: if (e->id == app->seen.chat && e->text) tui_set_text(&app->seen.chat_title, e->text); break;
     case AGT_EV_ASK: if (e->text) tui_ask_for(app, e->text, yes, e->id, NULL); break;
     case AGT_EV_UI: tui_act(app, (int)e->id, e->text ? e->text : ""); break;

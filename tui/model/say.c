@@ -36,6 +36,20 @@ void tui_say_note(tui_say *s, int64_t now, int level, const char *text)
     s->note_until = now + (level == AGT_ERROR ? 60000 : level == AGT_WARN ? 15000 : 8000);
 }
 
+char *tui_compacted(const agt_event *e)
+{
+    const char *how = e->name ? e->name : "";
+    if (strcmp(how, "undone") == 0)
+        return q_strdup(_("The summary is taken back: the turns themselves are in the prompt again."));
+    if (strcmp(how, "edited") == 0)
+        return q_printf(ngettext("The summary is reworded: %d token.", "The summary is reworded: %d tokens.", (unsigned long)e->total), (int)e->total);
+    if (strcmp(how, "pinned") == 0)
+        return q_strdup(_("What stands word for word beside the summary is another now."));
+    return q_printf(ngettext("A summary stands for %d older message now: %lld → %lld tokens. /compact show, /compact undo.",
+                             "A summary stands for %d older messages now: %lld → %lld tokens. /compact show, /compact undo.", (unsigned long)e->number),
+                    e->number, (long long)e->done, (long long)e->total);
+}
+
 const char *tui_paused(bool answering, bool on)
 {
     if (answering) return on ? _("paused: /step, /pause goes on") : _("going on");

@@ -17,6 +17,7 @@ void tui_say_note(tui_say *s, int64_t now, int level, const char *text);   /* le
 void tui_say_hush(tui_say *s);                              /* the sentence goes; the log keeps it */
 void tui_say_free(tui_say *s);
 
+char *tui_compacted(const agt_event *e);                   /* AGT_EV_COMPACTED in one line; malloc'ed */
 const char *tui_paused(bool answering, bool on);            /* what a pause means, and its end */
 
 #endif

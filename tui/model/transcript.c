@@ -110,10 +110,10 @@ void tui_tr_turned(tui_transcript *t, tui_item *it, const agt_made *m, const cha
 /* "edit_file a.c ✓" */
 static char *call_sign(const agt_call *c)
 {
-    enum { MOST = 48 };
+    const size_t MOST = c->id < 0 ? 96 : 48;
     static const char *const how[] = { [AGT_CALL_WAITS] = "…", [AGT_CALL_RUNS] = "…", [AGT_CALL_DONE] = "✓", [AGT_CALL_FAILED] = "✗", [AGT_CALL_DENIED] = "⊘", [AGT_CALL_STOPPED] = "■" };
     size_t n = strlen(c->title), cut = n > MOST ? q_utf8_whole(c->title, MOST) : n;
-    char *mark = q_printf("%.*s%s %s", (int)cut, c->title, cut < n ? "…" : "", c->undone ? "↶" : how[c->state]), *sign = sign_of(mark);
+    char *mark = q_printf("%.*s%s%s%s", (int)cut, c->title, cut < n ? "…" : "", c->id < 0 ? "" : " ", c->id < 0 ? "" : c->undone ? "↶" : how[c->state]), *sign = sign_of(mark);
     free(mark);
     return sign;
 }
@@ -178,6 +178,15 @@ static void fill(tui_transcript *t, tui_item *it, const agt_message *m)
     it->decode_s = m->decode_s;
     long at = m->differs_at < 0 || (size_t)m->differs_at >= it->text.len ? -1 : (long)word_at(it->text.p, it->text.len, (size_t)m->differs_at);
     if (it->differs_at != at) { it->differs_at = at; unlay(it); }
+}
+
+void tui_tr_marked(tui_transcript *t, const agt_message *m)
+{
+    tui_item *it = tui_tr_find(t, m->id);
+    if (!it || !m->made) return;
+    made_free(it);                      /* as many marks may stand there as before, and say something else */
+    fill(t, it, m);
+    unlay(it);
 }
 
 tui_item *tui_tr_add(tui_transcript *t, const agt_message *m)

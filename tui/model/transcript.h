@@ -61,6 +61,7 @@ tui_item *tui_tr_add(tui_transcript *t, const agt_message *m);           /* or u
 /* The running answer is made by another configuration from here on. */
 void tui_tr_turned(tui_transcript *t, tui_item *it, const agt_made *m, const char *label);
 void tui_tr_called(tui_item *it, const agt_call *c);     /* a tool was used in it, or its change undone */
+void tui_tr_marked(tui_transcript *t, const agt_message *m);             /* AGT_EV_MARKED, AGT_EV_COMPACTED */
 int tui_tr_letter(const tui_transcript *t, uint64_t key);                /* one that made nothing yet: the next free one */
 int tui_tr_letter_of_cells(const tui_transcript *t, uint64_t forward);   /* -1: made on another branch */
 char tui_letter(int letter);                                             /* a, b, … */

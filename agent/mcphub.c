@@ -137,7 +137,7 @@ static enum agt_consent ask(agt *a, hub_server *s, const cJSON *agreed, const ch
         return without_person(a, s, agreed != NULL);
     agt_call c = { .name = q_strdup(mcp_name(s->is)), .title = q_strdup(mcp_name(s->is)), .arguments = q_strdup(""), .state = AGT_CALL_WAITS, .asks = AGT_ASKS_SERVER,
                    .shown = agree_words(s->is, agreed, where, l), .diff = agree_where(agreed, where), .rule = q_strdup(mcp_name(s->is)),
-                   .policy = q_strdup(_("what a server says of itself is a stranger's word; each call is asked about unless a rule of yours allows it")), .folder = q_strdup("") };
+                   .policy = q_strdup(_("a server's words are a stranger's; each call is still asked about")), .folder = q_strdup("") };
     *stopped = approve_wait(a, &c, 0, &how, &words) == APPROVED_STOPPED;
     free(words);
     return *stopped ? AGT_NO : how;

@@ -8,7 +8,7 @@ endif
 PREFIX  ?= /usr/local
 M       ?=
 
-ROOMS   := base net kernels engine memory rag lab provider tools agent tui cli
+ROOMS   := base net mcp kernels engine memory rag lab provider tools agent tui cli
 LIBSRC  := $(sort $(foreach r,$(ROOMS),$(wildcard $(r)/*.c $(r)/*/*.c)))
 LIBSRC  := $(filter-out cli/main.c rag/import/readers.c tools/box.c tools/box_rules.c,$(LIBSRC))
 PKGS    := ncursesw libedit sqlite3 libcjson libutf8proc md4c inih libmd zlib
@@ -178,7 +178,7 @@ test-servers: all $(BUILD)/tests/test_remote
 
 # Data races: the tests that have threads: the session with its cancelling threads, the worker pool, who answers, the store,
 # the agent.
-TSAN     = kernels_pool embedder engine_session provider memory memory_work agent_script agent_parts agent_quit agent_faults agent_turn net remote
+TSAN     = kernels_pool embedder engine_session provider pool memory memory_work agent_script agent_parts agent_quit agent_faults agent_turn net remote
 tsan:
 	$(MAKE) BUILD=build-tsan OPT="-O1 -g" SAN="-fsanitize=thread" $(TSAN:%=build-tsan/tests/test_%)
 	@for t in $(TSAN); do BUILD=build-tsan build-tsan/tests/test_$$t || exit 1; done

@@ -22,6 +22,7 @@ enum {
     MCP_ITEMS_MAX = 1000,               /* entries of one list, all its pages together; the rest is left out with a remark */
     MCP_PAGES_MAX = 100,
     MCP_TEXT_MAX = 1 << 20,             /* bytes of one name, description or schema; what has more is left out with a remark */
+    MCP_FLOOD = 10000,                  /* messages that answer nothing, at once; 100 a second are forgiven */
     MCP_ROUNDS_MAX = 10,                /* how often one call may ask the person for more */
     MCP_END_MS = 2000                   /* a program whose input was closed ends by itself in this time; as long after TERM; then KILL */
 };
@@ -31,7 +32,7 @@ typedef struct mcp_set mcp_set;          /* all sections; the servers belong to 
 typedef struct mcp_server mcp_server;
 mcp_set *mcp_set_new(void);
 void mcp_set_free(mcp_set *);            /* ends all servers, side by side: at most 2 * MCP_END_MS. NULL is fine. No call may run */
-/* One line of [mcp.NAME]. Names: up to 32 letters, digits, dashes; a section is made by its first key. Keys:
+/* One line of [mcp.NAME]. Names: up to 32 letters, digits, dashes and single underscores; a section is made by its first key. Keys:
  *   command = PROGRAM    args = WORDS    env = NAME NAME=VALUE …    cwd = FOLDER      (words split at blanks, "…" and '…' hold together)
  *   url = https://…      key_env = NAME, key_file = FILE (sent as Bearer)    header = Name: value, or Name: $VARIABLE; may be repeated
  *   timeout = SECONDS of one call without a word of progress [60]    start = SECONDS of a start [60]
@@ -135,7 +136,8 @@ typedef struct mcp_result {
 void mcp_result_free(mcp_result *);      /* contents, not the struct */
 
 /* Q_OK: an answer came, also one with is_error. Q_CANCEL: go said so, the server was told. Q_IO: it broke off, is silent or could not be
- * started; Q_FORMAT: its answer is none; Q_ERR: it refused, err has its words; Q_RANGE: a bound. A broken server is started anew once. */
+ * started; Q_FORMAT: its answer is none; Q_ERR: it refused, err has its words; Q_RANGE: a bound. What was asked is not asked a second time: a server that broke off
+ * in the middle is started anew by the next call. */
 int mcp_call(mcp_server *, const char *tool, const char *arguments, const mcp_hooks *, mcp_result *out, char *err);   /* arguments: a JSON object */
 int mcp_read(mcp_server *, const char *uri, const mcp_hooks *, mcp_result *out, char *err);
 int mcp_prompt(mcp_server *, const char *prompt, const char *arguments, const mcp_hooks *, mcp_result *out, char *err);   /* of strings; NULL: none */

@@ -31,7 +31,9 @@ static void field(net_events *e)
         set(&e->type, value, n);
     else if (is(l, name, "id") && !memchr(value, 0, n))
         set(&e->id, value, n);
-}                                        /* what begins with a colon is a comment; retry is the caller's own business */
+    else if (is(l, name, "retry") && n && n < 9 && strspn(value, "0123456789") >= n)
+        e->retry = atoi(value);
+}                                        /* what begins with a colon is a comment */
 
 /* As a C string of valid UTF-8: a NUL would hide what follows it, and becomes U+FFFD too. malloc'ed. */
 static char *clean(const q_buf *b, size_t n)

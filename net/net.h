@@ -81,6 +81,7 @@ typedef struct net_event {
 typedef struct net_events {              /* zero-initialise */
     q_buf line, data, type, id;
     size_t max;                          /* bytes that one event may have; 0: 16 MiB */
+    int retry;                           /* ms to wait before it is asked for anew, as the server wishes; 0: it does not say */
     int mark;                            /* how much of a byte order mark has been seen; -1: the beginning is over */
     bool cr, any;
 } net_events;

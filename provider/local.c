@@ -2,6 +2,7 @@
  * model, session and sampler, and the text of the last request with its answer, to evaluate it anew after a knob. */
 #include "provider/local.h"
 #include "provider/answer.h"
+#include "provider/many.h"
 #include "provider/render.h"
 #include "provider/weigh.h"
 
@@ -326,6 +327,7 @@ static bool holds(prov *p, const int32_t *token, const int32_t *pos, int n)
 static void close_local(prov *p)
 {
     local *l = of(p);
+    many_close(l->many);
     if (l->single) {
         eng_session_free(l->single->s);
         eng_sampler_free(l->single->sampler.s);
@@ -352,6 +354,11 @@ static const prov_kind in_turn = {
     .score = weigh_score, .judge = weigh_judge, .embed = weigh_embed, .cache = cache, .session = session, .holds = holds,
     .state_bytes = state_bytes, .state_save = state_save, .state_load = state_load,
 };
+static const prov_kind at_once = {
+    OF_THE_MODEL, .set = many_set, .ask = many_ask, .cancel = many_cancel, .context = many_context, .load = many_load,
+    .score = many_score, .judge = many_judge, .embed = many_embed,
+};
+
 static void describe(local *l)
 {
     const eng_info *e = eng_model_info(l->m);
@@ -381,7 +388,7 @@ int local_open(const char *path, const prov_opts *o, prov **out, char *err)
 {
     local *l = q_alloc(sizeof *l);
     eng_open_opts eo = { .progress = o->progress, .user = o->user };
-    prov_init(&l->base, &in_turn);
+    prov_init(&l->base, o->streams > 0 ? &at_once : &in_turn);
     pthread_mutex_init(&l->last.mu, NULL);
     pthread_mutex_init(&l->mu, NULL);
     if (getrandom(&l->last.salt, sizeof l->last.salt, 0) != (ssize_t)sizeof l->last.salt)
@@ -396,7 +403,7 @@ int local_open(const char *path, const prov_opts *o, prov **out, char *err)
         local_config_free(c);
     }
     if (rc == Q_OK)
-        rc = open_single(l, err);
+        rc = o->streams > 0 ? many_open(l, o->streams, &l->many, err) : open_single(l, err);
     if (rc < 0) {
         prov_close(&l->base);
         return rc;

@@ -14,7 +14,7 @@ enum { MOST = 700, TOP = 3 };
 typedef struct heard {
     prov *p;
     q_buf text, echo;
-    int n, n_echo, prompt_positions, positions, answers;
+    int n, n_echo, prompt_positions, positions;
     int32_t token[MOST], echo_token[MOST], likely[MOST][TOP];
     double logprob[MOST], echo_logprob[MOST], likely_logprob[MOST][TOP];
     uint64_t routing;                    /* over the ids of all decoded positions */
@@ -249,6 +249,396 @@ static void one_request(int streams)
     prov_close(who);
 }
 
+/* ---- several at once ---- */
+enum { N = 8 };
+typedef struct asker {
+    prov_request r;
+    heard h;
+    pthread_t thread;
+    prov_config *own;
+    char text[1600];
+    void (*once)(struct asker *);        /* what it does when it has `when` tokens, or at its end where it has fewer */
+    int when;
+    bool done;
+} asker;
+
+static void *ask_in_thread(void *user)
+{
+    asker *a = user;
+    ask(&a->h, &a->r);
+    if (a->once && !a->done)
+        a->once(a);
+    return NULL;
+}
+
+static void at_when(heard *h, int tokens)
+{
+    asker *a = h->user;
+    if (tokens == a->when && !a->done) {
+        a->done = true;
+        a->once(a);
+    }
+}
+
+static void does(asker *a, int when, void (*once)(asker *))
+{
+    a->h.at = at_when;
+    a->h.user = a;
+    a->when = when;
+    a->once = once;
+}
+
+static void start(asker *a) { CHECK(pthread_create(&a->thread, NULL, ask_in_thread, a) == 0); }
+static void join(asker *a) { pthread_join(a->thread, NULL); }
+
+static uint64_t dice = 1;
+static int roll(int n)
+{
+    dice = dice * 6364136223846793005u + 1442695040888963407u;
+    return (int)((dice >> 33) % (uint64_t)n);
+}
+
+/* A text of so many words, and maybe settings that act on hidden states. */
+static void make(asker *a, prov *p, int words, int kind)
+{
+    static const char *const word[] = { "lens", "water", "of", "the", "glass", "Spinoza", "and", "grinds", "light", "by", "hand", "in", "seven", "evenings" };
+    static const char *const own[][2] = { { NULL, NULL }, { "experts.k", "1" }, { "rope.theta", "20000" }, { "sampler.temperature", "0" }, { "norm.eps", "0.001" } };
+    memset(a, 0, sizeof *a);
+    for (int i = 0; i < words; i++)
+        snprintf(a->text + strlen(a->text), sizeof a->text - strlen(a->text), "%s%s", i ? " " : "", word[roll((int)(sizeof word / sizeof *word))]);
+    a->r = (prov_request){ .raw = a->text, .n_raw = strlen(a->text), .seed = 1 + (uint64_t)roll(1000), .top = roll(2) * TOP, .policy = PROV_RECOMPUTE };
+    a->h.p = p;
+    if (!own[kind % 5][0])
+        return;
+    a->own = prov_present(p);
+    CHECK_MSG(prov_config_set(a->own, own[kind % 5][0], own[kind % 5][1], err) == Q_OK, "%s", err);
+    a->r.config = a->own;
+}
+
+static void drop(asker *a)
+{
+    prov_config_free(a->own);
+    clear(&a->h);
+}
+
+static prov *alone;                      /* one that takes turns: what it says is what is right */
+
+/* The same request where nobody else is. Its settings are made for this one anew. */
+static void as_alone(const asker *a, const char *what, int i)
+{
+    asker b = { .r = a->r };
+    char *json = a->own ? prov_config_json(a->own) : NULL;
+    b.h = (heard){ .p = alone, .stop_at = a->h.stop_at };
+    if (json) {
+        b.own = prov_present(alone);
+        CHECK_MSG(prov_config_from_json(b.own, json, err) == Q_OK, "%s", err);
+        b.r.config = b.own;
+    }
+    ask(&b.h, &b.r);
+    CHECK_MSG(same(&a->h, &b.h), "%s, request %d: %d tokens as %d, code %d as %d, %s", what, i, a->h.n, b.h.n, a->h.rc, b.h.rc, a->h.why);
+    free(json);
+    drop(&b);
+}
+
+static void others_change_nothing(void)
+{
+    for (int streams = 1; streams <= N; streams += 7) {
+        prov *p = open_with(streams, NULL);
+        asker a[N];
+        CHECK((prov_about(p)->can & PROV_PARALLEL) && !(prov_about(p)->can & (PROV_LIVE | PROV_STATE)));
+        for (int i = 0; i < N; i++) {
+            make(&a[i], p, 3 + 9 * i, i);
+            a[i].r.echo = i == 2;
+            a[i].r.max_tokens = i == 5 ? 60 : 0;
+        }
+        for (int i = 0; i < N; i++)
+            start(&a[i]);
+        for (int i = 0; i < N; i++)
+            join(&a[i]);
+        prov_load l = prov_pool_numbers(p);
+        CHECK(l.streams == streams && l.requests == N && l.waiting == 0 && l.passes > 0 && l.rows >= l.tokens);
+        uint64_t tokens = 0, prompts = 0;
+        for (int i = 0; i < N; i++) {
+            CHECK(a[i].h.rc == Q_OK && a[i].h.n > 0);
+            tokens += (uint64_t)a[i].h.r[0].tokens;
+            prompts += (uint64_t)a[i].h.r[0].prompt_tokens;
+            as_alone(&a[i], streams == 1 ? "one stream" : "eight streams", i);
+            drop(&a[i]);
+        }
+        CHECK(l.tokens == tokens && l.prompt_tokens == prompts);
+        prov_close(p);
+    }
+}
+
+/* One comes at each token of the one before, and goes at a token of its own. */
+static void next_one(asker *a)
+{
+    if (a[1].h.p)
+        start(&a[1]);
+}
+
+static void they_come_and_go_at_any_token(void)
+{
+    enum { M = 24 };
+    prov *p = open_with(5, NULL);
+    static asker a[M + 1];
+    for (int i = 0; i < M; i++) {
+        make(&a[i], p, 2 + roll(40), roll(5));
+        a[i].h.stop_at = 7 + roll(15);
+        does(&a[i], roll(7), next_one);
+    }
+    memset(&a[M], 0, sizeof a[M]);
+    start(&a[0]);
+    for (int i = 0; i < M; i++)
+        join(&a[i]);                     /* it was begun by the one before, which has ended */
+    for (int i = 0; i < M; i++) {
+        as_alone(&a[i], "coming and going", i);
+        drop(&a[i]);
+    }
+    prov_close(p);
+}
+
+/* ---- a reader that does not read ---- */
+static void ask_others(asker *a)
+{
+    for (int i = 1; i < N; i++)
+        start(&a[i]);
+    for (int i = 1; i < N; i++)          /* whole answers, while this one waits in its hook */
+        join(&a[i]);
+}
+
+static void a_slow_reader_holds_nobody_up(void)
+{
+    prov *p = open_with(3, NULL);
+    asker a[N];
+    for (int i = 0; i < N; i++)
+        make(&a[i], p, 10 + i, i);
+    does(&a[0], 2, ask_others);
+    start(&a[0]);
+    join(&a[0]);
+    for (int i = 0; i < N; i++) {
+        CHECK(a[i].h.rc == Q_OK);
+        as_alone(&a[i], "beside a slow reader", i);
+        drop(&a[i]);
+    }
+    prov_close(p);
+}
+
+/* ---- room ---- */
+/* Each waits in its hook with its cells until the next has all of its answer, the last of which needs more pages than are left. */
+static void ask_next(asker *a)
+{
+    if (!a[1].h.p)
+        return;
+    start(&a[1]);
+    join(&a[1]);
+}
+
+static void room_is_given_up_and_had_again(void)
+{
+    prov *p = open_with(N, "448");
+    static asker a[N + 1];
+    for (int i = 0; i < N; i++) {
+        make(&a[i], p, 60, i);
+        does(&a[i], 1, ask_next);
+    }
+    memset(&a[N], 0, sizeof a[N]);
+    start(&a[0]);
+    join(&a[0]);
+    prov_load l = prov_pool_numbers(p);
+    CHECK_MSG(l.put_off > 0, "%llu put off", (unsigned long long)l.put_off);
+    printf("# %d of %d prompt tokens each; %llu times a stream was put off\n", a[0].h.r[0].prompt_tokens, 448, (unsigned long long)l.put_off);
+    for (int i = 0; i < N; i++) {
+        CHECK_MSG(a[i].h.rc == Q_OK, "%d: %s", i, a[i].h.why);
+        as_alone(&a[i], "put off", i);
+        drop(&a[i]);
+    }
+    prov_close(p);
+}
+
+static void what_never_fits_is_refused(void)
+{
+    prov *p = open_with(2, "64");
+    asker a;
+    make(&a, p, 40, 0);
+    ask(&a.h, &a.r);
+    CHECK_MSG(a.h.rc == Q_RANGE && strstr(a.h.why, "64") && a.h.r[0].finish == PROV_FAILED, "%s", a.h.why);
+    clear(&a.h);
+    a.h = (heard){ .p = p };
+    ask(&a.h, &plain);                   /* and the next is answered, until the context is full */
+    CHECK(a.h.rc == Q_OK && a.h.n > 0);
+    drop(&a);
+    make(&a, p, 3, 0);
+    a.own = prov_present(p);
+    CHECK_INT(prov_config_set(a.own, "context.length", "4096", err), Q_OK);
+    a.r.config = a.own;
+    ask(&a.h, &a.r);
+    CHECK(a.h.rc == Q_RANGE && strstr(a.h.why, "64"));
+    CHECK(prov_set(p, a.own, PROV_CONTINUE, err) == Q_RANGE && strstr(err, "64"));
+    clear(&a.h);
+    a.h = (heard){ .p = p };
+    ask(&a.h, &(prov_request){ .raw = "", .seed = 1 });
+    CHECK(a.h.rc == Q_RANGE || a.h.r[0].prompt_tokens > 0);
+    drop(&a);
+    prov_close(p);
+}
+
+/* ---- random ones ---- */
+typedef struct worker { prov *p; asker *a; int n; pthread_t thread; } worker;
+static void *work(void *user)
+{
+    worker *w = user;
+    for (int i = 0; i < w->n; i++)
+        ask(&w->a[i].h, &w->a[i].r);
+    return NULL;
+}
+
+static void random_ones_all_end(void)
+{
+    enum { W = 6, EACH = 12 };
+    prov *p = open_with(4, "256");
+    static asker a[W][EACH];
+    worker w[W];
+    for (int i = 0; i < W; i++) {
+        for (int k = 0; k < EACH; k++) {
+            make(&a[i][k], p, 1 + roll(roll(4) ? 30 : 90), roll(8) < 5 ? 0 : roll(5));
+            a[i][k].h.stop_at = roll(3) ? 0 : 1 + roll(20);
+            a[i][k].r.max_tokens = roll(4) ? 0 : 1 + roll(120);
+            a[i][k].r.echo = roll(6) == 0;
+            if (k && roll(3) == 0) {     /* as the one before begins */
+                memcpy(a[i][k].text, a[i][k - 1].text, sizeof a[i][k].text);
+                a[i][k].r.n_raw = strlen(a[i][k].text);
+            }
+        }
+        w[i] = (worker){ .p = p, .a = a[i], .n = EACH };
+    }
+    for (int i = 0; i < W; i++)
+        CHECK(pthread_create(&w[i].thread, NULL, work, &w[i]) == 0);
+    for (int i = 0; i < W; i++)
+        pthread_join(w[i].thread, NULL);
+    prov_load l = prov_pool_numbers(p);
+    printf("# %llu requests, %llu tokens, %llu of %llu prompt tokens found, %llu rows in %llu passes, %llu put off\n", (unsigned long long)l.requests,
+           (unsigned long long)l.tokens, (unsigned long long)l.cached_tokens, (unsigned long long)l.prompt_tokens, (unsigned long long)l.rows,
+           (unsigned long long)l.passes, (unsigned long long)l.put_off);
+    for (int i = 0; i < W; i++)
+        for (int k = 0; k < EACH; k++) {
+            as_alone(&a[i][k], "random", i * EACH + k);
+            drop(&a[i][k]);
+        }
+    prov_close(p);
+}
+
+/* ---- beginnings ---- */
+static void ask_the_same(asker *a)
+{
+    for (int i = 1; i < 4; i++)
+        ask(&a[i].h, &a[i].r);           /* in a hook: others are answered all the same */
+}
+
+static void beginnings_are_shared(void)
+{
+    prov *p = open_with(2, NULL);
+    asker a[5];
+    for (int i = 0; i < 5; i++)
+        make(&a[i], p, 60, i == 3 ? 1 : 0);
+    for (int i = 1; i < 5; i++)
+        memcpy(a[i].text, a[0].text, sizeof a[i].text);
+    strcat(a[2].text, " and it shines");
+    a[2].r.n_raw = strlen(a[2].text);
+    for (int i = 1; i < 5; i++)
+        a[i].r.n_raw = strlen(a[i].text);
+    does(&a[0], 3, ask_the_same);
+    start(&a[0]);
+    join(&a[0]);
+    ask(&a[4].h, &a[4].r);               /* when nobody holds it any more */
+    int n = a[0].h.r[0].prompt_tokens;
+    CHECK_INT(a[0].h.r[0].cached_tokens, 0);
+    CHECK_INT(a[1].h.r[0].cached_tokens, n - 1);
+    CHECK_MSG(a[2].h.r[0].cached_tokens >= n - 2 && a[2].h.r[0].prompt_tokens > n, "%d of %d", a[2].h.r[0].cached_tokens, n);
+    CHECK_INT(a[3].h.r[0].cached_tokens, 0);     /* other settings */
+    CHECK_INT(a[4].h.r[0].cached_tokens, n - 1);
+    for (int i = 0; i < 5; i++) {
+        as_alone(&a[i], "shared", i);
+        drop(&a[i]);
+    }
+    prov_close(p);
+}
+
+/* ---- stopping ---- */
+static void cancel_all(asker *a)
+{
+    prov_cancel(a->h.p, true);
+    for (int i = 1; i < 4; i++)
+        join(&a[i]);                     /* all of them end, those that wait for a place too */
+}
+
+static void all_are_cancelled(void)
+{
+    prov *p = open_with(2, NULL);
+    asker a[4];
+    for (int i = 0; i < 4; i++) {
+        make(&a[i], p, 20, i);
+        a[i].r.max_tokens = 500;
+    }
+    does(&a[0], 4, cancel_all);
+    for (int i = 1; i < 4; i++)
+        start(&a[i]);
+    start(&a[0]);
+    join(&a[0]);
+    CHECK(a[0].h.rc == Q_OK && (a[0].h.r[0].finish == PROV_STOPPED || a[0].h.r[0].tokens <= 4));
+    heard b = { .p = p }, c = { .p = p };
+    ask(&b, &plain);
+    CHECK(b.rc == Q_OK && b.r[0].finish == PROV_STOPPED && b.n == 0);
+    prov_cancel(p, false);
+    ask(&c, &plain);
+    CHECK(c.rc == Q_OK && c.n > 4);
+    for (int i = 0; i < 4; i++)
+        drop(&a[i]);
+    clear(&b);
+    clear(&c);
+    prov_close(p);
+}
+
+/* ---- grammars, several answers, scores beside ---- */
+static void score_beside(heard *h, int tokens)
+{
+    scored *s = h->user;
+    if (tokens == 2 && s->n == 0)
+        CHECK_MSG(prov_score(h->p, NULL, story, sizeof story - 1, score_one, s, err) == Q_OK, "%s", err);
+}
+
+static void grammars_and_several_answers_hold(void)
+{
+    static const char *const schema[] = { "{\"type\":\"integer\"}", "{\"type\":\"array\",\"items\":{\"type\":\"boolean\"},\"maxItems\":3}", "{\"enum\":[\"red\",\"green\"]}" };
+    prov *p = open_with(3, NULL);
+    prov_grammar g[3];
+    asker a[6];
+    scored s = { 0 }, t = { 0 };
+    for (int i = 0; i < 6; i++) {
+        make(&a[i], p, 6 + i, 0);
+        if (i < 3) {
+            g[i] = (prov_grammar){ .text = schema[i], .n = strlen(schema[i]) };
+            a[i].r.grammar = &g[i];
+        } else
+            a[i].r.n = i - 2;
+    }
+    a[5].r.n = 2;
+    a[4].h.at = score_beside;
+    a[4].h.user = &s;
+    for (int i = 0; i < 6; i++)
+        start(&a[i]);
+    for (int i = 0; i < 6; i++)
+        join(&a[i]);
+    CHECK_INT(prov_score(alone, NULL, story, sizeof story - 1, score_one, &t, err), Q_OK);
+    CHECK(s.n == t.n && s.n > 3 && memcmp(s.logprob + 1, t.logprob + 1, sizeof *s.logprob * (size_t)(s.n - 1)) == 0);
+    for (int i = 0; i < 6; i++) {
+        CHECK_MSG(a[i].h.rc == Q_OK, "%s", a[i].h.why);
+        as_alone(&a[i], "held", i);
+        drop(&a[i]);
+    }
+    prov_close(p);
+}
+
 int main(void)
 {
     const char *build = getenv("BUILD");
@@ -258,5 +648,22 @@ int main(void)
         return TEST_END();
     }
     one_request(0);
+    one_request(1);
+    one_request(4);
+    alone = open_with(0, NULL);
+    RUN(others_change_nothing);
+    RUN(they_come_and_go_at_any_token);
+    RUN(a_slow_reader_holds_nobody_up);
+    RUN(what_never_fits_is_refused);
+    RUN(beginnings_are_shared);
+    RUN(all_are_cancelled);
+    RUN(grammars_and_several_answers_hold);
+    prov_close(alone);
+    alone = open_with(0, "448");         /* where a context is full, it is as full here */
+    RUN(room_is_given_up_and_had_again);
+    prov_close(alone);
+    alone = open_with(0, "256");
+    RUN(random_ones_all_end);
+    prov_close(alone);
     return TEST_END();
 }

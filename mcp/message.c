@@ -1,0 +1,136 @@
+/* mcp/message: see message.h. Any thread. */
+#include "mcp/message.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Levels of brackets, before anything recursive sees them. */
+static bool too_deep(const char *p, size_t n)
+{
+    int depth = 0;
+    bool text = false;
+    for (size_t i = 0; i < n; i++) {
+        if (text && p[i] == '\\')
+            i++;
+        else if (p[i] == '"')
+            text = !text;
+        else if (!text && (p[i] == '{' || p[i] == '['))
+            depth++;
+        else if (!text && (p[i] == '}' || p[i] == ']'))
+            depth--;
+        if (depth > MCP_DEPTH_MAX)
+            return true;
+    }
+    return false;
+}
+
+static const cJSON *item(const cJSON *o, const char *key) { return cJSON_IsObject(o) ? cJSON_GetObjectItemCaseSensitive(o, key) : NULL; }
+
+const char *msg_text(const cJSON *o, const char *key)
+{
+    const cJSON *v = item(o, key);
+    return cJSON_IsString(v) && v->valuestring ? v->valuestring : "";
+}
+
+const cJSON *msg_object(const cJSON *o, const char *key)
+{
+    const cJSON *v = item(o, key);
+    return cJSON_IsObject(v) ? v : NULL;
+}
+
+const cJSON *msg_array(const cJSON *o, const char *key)
+{
+    const cJSON *v = item(o, key);
+    return cJSON_IsArray(v) ? v : NULL;
+}
+
+double msg_number(const cJSON *o, const char *key, double otherwise)
+{
+    const cJSON *v = item(o, key);
+    return cJSON_IsNumber(v) && isfinite(v->valuedouble) ? v->valuedouble : otherwise;
+}
+
+int msg_flag(const cJSON *o, const char *key)
+{
+    const cJSON *v = item(o, key);
+    return cJSON_IsBool(v) ? cJSON_IsTrue(v) : -1;
+}
+
+void msg_quote(q_buf *b, const char *text)
+{
+    cJSON *v = cJSON_CreateString(text);
+    char *s = v ? cJSON_PrintUnformatted(v) : NULL;
+    q_buf_puts(b, s ? s : "\"\"");
+    cJSON_free(s);
+    cJSON_Delete(v);
+}
+
+/* Our ids are whole numbers; who makes a text of one ("7") is understood. -1: none. */
+static int64_t own_id(const cJSON *id)
+{
+    double x = cJSON_IsNumber(id) ? id->valuedouble : -1;
+    if (cJSON_IsString(id) && id->valuestring && *id->valuestring) {
+        char *end;
+        x = strtod(id->valuestring, &end);
+        x = *end ? -1 : x;
+    }
+    return x >= 0 && x < 9e15 && x == floor(x) ? (int64_t)x : -1;
+}
+
+static bool classify(msg *m, const char **why)
+{
+    const cJSON *id = item(m->json, "id"), *method = item(m->json, "method"), *result = item(m->json, "result"), *error = item(m->json, "error");
+    const cJSON *params = item(m->json, "params");
+    m->id = own_id(id);
+    *why = _("it is no message of JSON-RPC 2.0");
+    if (strcmp(msg_text(m->json, "jsonrpc"), "2.0") != 0)
+        return false;
+    if (method) {
+        if (!cJSON_IsString(method) || result || error || (params && !cJSON_IsObject(params)))
+            return false;
+        m->method = method->valuestring;
+        m->body = params;
+        m->their_id = id;
+        m->kind = id ? MSG_REQUEST : MSG_NOTICE;
+        return !id || cJSON_IsString(id) || cJSON_IsNumber(id);
+    }
+    if (!result == !error)
+        return false;
+    if (result && m->id < 0) {
+        *why = _("it answers nothing that was asked");
+        return false;
+    }
+    m->kind = result ? MSG_ANSWER : MSG_REFUSAL;
+    m->body = result ? result : error;
+    *why = _("its result is no object");
+    return cJSON_IsObject(m->body) || !result;
+}
+
+bool msg_read(const char *p, size_t n, msg *out, const char **why)
+{
+    *out = (msg){ .id = -1 };
+    *why = _("it is no JSON");
+    while (n && (p[n - 1] == '\r' || p[n - 1] == '\n' || p[n - 1] == ' '))
+        n--;
+    char *clean = memchr(p, 0, n) ? NULL : q_utf8_valid(p, n) ? q_strndup(p, n) : q_utf8_clean(p, n);
+    size_t len = clean ? strlen(clean) : 0;
+    if (clean && too_deep(clean, len)) {
+        *why = _("it has too many levels");
+        free(clean);
+        return false;
+    }
+    const char *end = NULL;
+    out->json = clean ? cJSON_ParseWithLengthOpts(clean, len + 1, &end, true) : NULL;
+    bool ok = cJSON_IsObject(out->json) && classify(out, why);
+    free(clean);
+    if (!ok)
+        msg_free(out);
+    return ok;
+}
+
+void msg_free(msg *m)
+{
+    cJSON_Delete(m->json);
+    *m = (msg){ .id = -1 };
+}

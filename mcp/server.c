@@ -1,0 +1,339 @@
+/* mcp/server: the list of servers, and each one's life: started where it is wanted, in a thread of its own; ended by who says so. */
+#include "mcp/server.h"
+
+#include "mcp/call.h"
+#include "mcp/headers.h"
+#include "mcp/result.h"
+#include "mcp/start.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct mcp_set { mcp_server **v; int n; mcp_authorise authorise; };
+
+/* ---- the list ---- */
+mcp_set *mcp_set_new(void) { return q_alloc(sizeof(mcp_set)); }
+
+static void *stop_thread(void *s)
+{
+    mcp_stop(s);
+    return NULL;
+}
+
+static void server_free(mcp_server *s)
+{
+    for (int k = 0; k < MCP_KINDS; k++) {
+        mcp_list_free(&s->list[k]);
+        free(s->remarks[k]);
+    }
+    free(s->instructions);
+    free(s->log);
+    section_free(&s->s);
+    line_free(&s->line);
+    pthread_mutex_destroy(&s->turn);
+    free(s);
+}
+
+void mcp_set_free(mcp_set *set)
+{
+    if (!set)
+        return;
+    pthread_t *t = q_alloc(sizeof *t * (size_t)(set->n + 1));
+    bool *beside = q_alloc((size_t)set->n + 1);
+    for (int i = 0; i < set->n; i++)
+        beside[i] = set->v[i]->state != MCP_OFF && pthread_create(&t[i], NULL, stop_thread, set->v[i]) == 0;
+    for (int i = 0; i < set->n; i++) {
+        if (beside[i])
+            pthread_join(t[i], NULL);
+        mcp_stop(set->v[i]);
+        server_free(set->v[i]);
+    }
+    free(t);
+    free(beside);
+    free(set->v);
+    free(set);
+}
+
+static bool good_name(const char *s)
+{
+    size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
+    return n > 0 && n <= 32 && !s[n] && *s != '_' && s[n - 1] != '_' && !strstr(s, "__");
+}
+
+mcp_server *mcp_find(const mcp_set *set, const char *name)
+{
+    for (int i = 0; set && i < set->n; i++)
+        if (strcmp(set->v[i]->s.name, name) == 0)
+            return set->v[i];
+    return NULL;
+}
+
+int mcp_put(mcp_set *set, const char *name, const char *key, const char *value, char *err)
+{
+    mcp_server *s = mcp_find(set, name);
+    if (s)
+        return section_put(&s->s, key, value, err);
+    if (!good_name(name))
+        return q_fail(err, Q_RANGE, _("an MCP server's name is up to 32 letters, digits, dashes and single underscores, not \"%s\""), name);
+    s = q_alloc(sizeof *s);
+    section_init(&s->s, name);
+    int rc = section_put(&s->s, key, value, err);
+    s->authorise = &set->authorise;
+    line_init(&s->line, s->s.name);
+    pthread_mutex_init(&s->turn, NULL);
+    if (rc < 0) {
+        server_free(s);
+        return rc;
+    }
+    set->v = q_realloc(set->v, sizeof *set->v * (size_t)(set->n + 1));
+    set->v[set->n++] = s;
+    return Q_OK;
+}
+
+int mcp_count(const mcp_set *set) { return set ? set->n : 0; }
+mcp_server *mcp_at(const mcp_set *set, int i) { return set->v[i]; }
+const char *mcp_name(const mcp_server *s) { return s->s.name; }
+char *mcp_where(const mcp_server *s) { return section_where(&s->s); }
+bool mcp_http(const mcp_server *s) { return s->s.url != NULL; }
+void mcp_set_authorise(mcp_set *set, const mcp_authorise *a) { set->authorise = a ? *a : (mcp_authorise){ NULL, NULL }; }
+
+bool mcp_enabled(const mcp_server *s)
+{
+    mcp_server *own = (mcp_server *)(uintptr_t)s;
+    pthread_mutex_lock(&own->line.mu);
+    bool on = s->s.enabled;
+    pthread_mutex_unlock(&own->line.mu);
+    return on;
+}
+
+void mcp_enable(mcp_server *s, bool on)
+{
+    pthread_mutex_lock(&s->line.mu);
+    s->s.enabled = on;
+    pthread_mutex_unlock(&s->line.mu);
+    if (!on)
+        mcp_stop(s);
+}
+
+/* ---- its life ---- */
+static void *starter(void *user)
+{
+    mcp_server *s = user;
+    char err[Q_ERRLEN] = "";
+    int rc = start_begin(s, err);
+    pthread_mutex_lock(&s->line.mu);
+    s->state = rc == Q_OK ? MCP_READY : MCP_FAILED;
+    if (rc < 0)
+        q_fail(s->error, rc, "%s", err);
+    pthread_cond_broadcast(&s->line.news);
+    pthread_mutex_unlock(&s->line.mu);
+    return NULL;
+}
+
+/* turn is held. */
+static void stop(mcp_server *s, enum mcp_state after)
+{
+    char why[Q_ERRLEN];
+    q_fail(why, Q_CANCEL, _("%s was ended"), s->s.name);
+    line_break(&s->line, Q_CANCEL, why);
+    if (s->has_starter)
+        pthread_join(s->starter, NULL);
+    s->has_starter = false;
+    pthread_mutex_lock(&s->line.mu);
+    while (s->users)
+        line_wait(&s->line, 1000);
+    wire *w = s->wire;
+    if (w && w->kind->log) {
+        free(s->log);
+        s->log = w->kind->log(w);
+    }
+    s->wire = NULL;
+    s->state = after;
+    pthread_cond_broadcast(&s->line.news);
+    pthread_mutex_unlock(&s->line.mu);
+    if (w)
+        w->kind->close(w);
+}
+
+void mcp_stop(mcp_server *s)
+{
+    pthread_mutex_lock(&s->turn);
+    stop(s, MCP_OFF);
+    pthread_mutex_unlock(&s->turn);
+}
+
+void mcp_start(mcp_server *s)
+{
+    pthread_mutex_lock(&s->turn);
+    pthread_mutex_lock(&s->line.mu);
+    bool off = s->state == MCP_OFF, broke = s->state == MCP_READY && s->line.broken, may = s->s.enabled && (off || broke);
+    if (may)
+        s->state = MCP_STARTING;
+    if (may && broke)
+        q_fail(s->error, Q_IO, "%s", s->line.why);
+    pthread_mutex_unlock(&s->line.mu);
+    if (may) {
+        if (broke)
+            stop(s, MCP_STARTING);
+        s->has_starter = pthread_create(&s->starter, NULL, starter, s) == 0;
+        if (!s->has_starter)
+            stop(s, MCP_OFF);
+    }
+    pthread_mutex_unlock(&s->turn);
+}
+
+void mcp_restart(mcp_server *s)
+{
+    mcp_stop(s);
+    mcp_start(s);
+}
+
+int mcp_ready(mcp_server *s, int ms, const mcp_hooks *h, char *err)
+{
+    int64_t until = ms < 0 ? INT64_MAX : q_now_ns() + (int64_t)ms * 1000000;
+    for (int starts = 0;;) {
+        if (h && h->go && !h->go(h->user))
+            return q_fail(err, Q_CANCEL, _("stopped"));
+        pthread_mutex_lock(&s->line.mu);
+        bool over = q_now_ns() >= until;
+        if (s->state == MCP_STARTING && !over)
+            line_wait(&s->line, 50);
+        enum mcp_state state = s->state;
+        bool broken = s->line.broken, on = s->s.enabled;
+        if (state == MCP_FAILED)
+            q_fail(err, Q_IO, "%s", s->error);
+        pthread_mutex_unlock(&s->line.mu);
+        if (state == MCP_READY && !broken)
+            return Q_OK;
+        if (state == MCP_FAILED)
+            return Q_IO;
+        if (!on)
+            return q_fail(err, Q_NOTFOUND, _("%s is switched off: /mcp on %s"), s->s.name, s->s.name);
+        if (state == MCP_STARTING && over)
+            return q_fail(err, Q_RANGE, _("%s is still starting: ask again in a moment"), s->s.name);
+        if (state == MCP_STARTING)
+            continue;
+        if (starts++ == 2)
+            return q_fail(err, Q_IO, _("%s breaks off as soon as it is started: look into its log (/mcp %s)"), s->s.name, s->s.name);
+        mcp_start(s);
+    }
+}
+
+int mcp_refresh(mcp_server *s, const mcp_hooks *h, char *err)
+{
+    mcp_status st;
+    char why[Q_ERRLEN];
+    int rc = mcp_ready(s, -1, h, err);
+    if (rc < 0)
+        return rc;
+    mcp_status_of(s, &st);
+    if (!st.stale)
+        return Q_OK;
+    if ((rc = server_use(s, err)) < 0)
+        return rc;
+    start_listen(s);                     /* before they are asked for: no change falls between */
+    if ((rc = start_lists(s, st.stale, h, why)) < 0)
+        q_fail(err, rc, "%s", why);
+    server_done(s);
+    return rc;
+}
+
+/* ---- asking ---- */
+/* Once more where that is no second time: a session that is gone, headers that its list had wrong. */
+static int asked(mcp_server *s, question *q, const char *tool, const char *arguments, const mcp_hooks *h, msg *m, char *err)
+{
+    int rc = Q_OK, status = 0;
+    for (int tries = 0; tries < 2; tries++) {
+        words header = { 0 };
+        if (tool && s->s.url && s->era == MCP_ERA_2026) {
+            pthread_mutex_lock(&s->line.mu);
+            for (int i = 0; i < s->list[MCP_TOOLS].n; i++)
+                if (strcmp(s->list[MCP_TOOLS].v[i].name, tool) == 0)
+                    headers_of(s->list[MCP_TOOLS].v[i].schema, arguments, &header);
+            pthread_mutex_unlock(&s->line.mu);
+        }
+        q->header = &header;
+        rc = call_ask(s, q, h, m, &status, err);
+        words_wipe(&header);
+        bool gone = rc < 0 && status == 404 && s->era == MCP_ERA_2025, headers = rc == Q_ERR && tool && s->s.url && (int)msg_number(m->body, "code", 0) == -32020;
+        if (tries || (!gone && !headers))
+            break;
+        char other[Q_ERRLEN];
+        if (gone ? start_again(s, other) < 0 : start_lists(s, 1u << MCP_TOOLS, h, other) < 0)
+            break;
+        msg_free(m);
+    }
+    return rc;
+}
+
+static int ask(mcp_server *s, question q, const char *tool, const char *arguments, const mcp_hooks *h, mcp_result *out,
+               int (*read)(const cJSON *, mcp_result *, char *), char *err)
+{
+    msg m = { .id = -1 };
+    char why[Q_ERRLEN];                  /* also of what was tried again */
+    int rc = mcp_ready(s, -1, h, err);
+    if (rc == Q_OK && (rc = server_use(s, err)) == Q_OK) {
+        if ((rc = asked(s, &q, tool, arguments, h, &m, why)) < 0)
+            q_fail(err, rc, "%s", why);
+        else if ((rc = read(m.body, out, why)) < 0)
+            q_fail(err, rc, "%s: %s", s->s.name, why);
+        msg_free(&m);
+        server_done(s);
+    }
+    pthread_mutex_lock(&s->line.mu);
+    s->calls++;
+    s->failed += rc < 0;
+    pthread_mutex_unlock(&s->line.mu);
+    if (rc < 0 && rc != Q_CANCEL)
+        server_error(s, err);
+    return rc;
+}
+
+/* {"name":…} or {"uri":…} and the arguments as they are; NULL: they are no object. */
+static char *members(const char *key, const char *name, const char *arguments)
+{
+    q_buf b = { 0 };
+    cJSON *a = arguments ? cJSON_ParseWithOpts(arguments, NULL, true) : NULL;
+    bool ok = !arguments || cJSON_IsObject(a);
+    cJSON_Delete(a);
+    if (!ok)
+        return NULL;
+    q_buf_printf(&b, "\"%s\":", key);
+    msg_quote(&b, name);
+    if (arguments) {
+        q_buf_puts(&b, ",\"arguments\":");
+        for (const char *p = arguments; *p; p++)             /* a message is one line */
+            q_buf_putc(&b, *p == '\n' || *p == '\r' ? ' ' : *p);
+    }
+    return q_buf_take(&b);
+}
+
+static int no_object(char *err) { return q_fail(err, Q_FORMAT, _("the arguments are no JSON object: write {…}")); }
+
+int mcp_call(mcp_server *s, const char *tool, const char *arguments, const mcp_hooks *h, mcp_result *out, char *err)
+{
+    char *m = members("name", tool, arguments ? arguments : "{}");
+    if (!m)
+        return no_object(err);
+    int rc = ask(s, (question){ .method = "tools/call", .name = tool, .members = m }, tool, arguments ? arguments : "{}", h, out, result_call, err);
+    free(m);
+    return rc;
+}
+
+int mcp_read(mcp_server *s, const char *uri, const mcp_hooks *h, mcp_result *out, char *err)
+{
+    char *m = members("uri", uri, NULL);
+    int rc = ask(s, (question){ .method = "resources/read", .name = uri, .members = m }, NULL, NULL, h, out, result_read, err);
+    free(m);
+    return rc;
+}
+
+int mcp_prompt(mcp_server *s, const char *prompt, const char *arguments, const mcp_hooks *h, mcp_result *out, char *err)
+{
+    char *m = members("name", prompt, arguments);
+    if (!m)
+        return no_object(err);
+    int rc = ask(s, (question){ .method = "prompts/get", .name = prompt, .members = m }, NULL, NULL, h, out, result_prompt, err);
+    free(m);
+    return rc;
+}

@@ -310,11 +310,13 @@ static void show_prompt(agt *a, const job *j)
     mem_messages path = { q_alloc(sizeof *path.v * (size_t)(a->chat.path.n + 1)), a->chat.path.n + 1 };
     for (int i = 0; i < path.n - 1; i++)
         path.v[i] = a->chat.path.v[i];
-    path.v[path.n - 1] = (mem_message){ .role = MEM_USER, .text = j->text };
+    char *with = NULL;
+    int rc = resource_attach(a, j->text, &with, err);
+    path.v[path.n - 1] = (mem_message){ .role = MEM_USER, .text = with ? with : j->text };
     rag_result *found = NULL;
     prompt p = { 0 };
-    if (!a->seat.who)
-        failed(a, 0, a->seat.load_error ? a->seat.load_error : _("there is no model yet: run quorum model fetch, or give one with -m FILE"));
+    if (!a->seat.who || rc < 0)
+        failed(a, 0, a->seat.who ? err : a->seat.load_error ? a->seat.load_error : _("there is no model yet: run quorum model fetch, or give one with -m FILE"));
     else {
         search(a, settings_rag(&a->settings), &path, NULL, &found);
         if (prompt_build(a, &path, found, &p, err) < 0)
@@ -329,6 +331,7 @@ static void show_prompt(agt *a, const job *j)
     rag_result_free(found);
     prompt_free(&p);
     free(path.v);
+    free(with);
 }
 
 /* A question that could not be stored goes back to the composer: no accepted word is lost. */

@@ -8,7 +8,7 @@ endif
 PREFIX  ?= /usr/local
 M       ?=
 
-ROOMS   := base net mcp kernels engine memory rag lab provider tools agent tui cli
+ROOMS   := base net mcp kernels engine memory rag lab provider serve tools agent tui cli
 LIBSRC  := $(sort $(foreach r,$(ROOMS),$(wildcard $(r)/*.c $(r)/*/*.c)))
 LIBSRC  := $(filter-out cli/main.c rag/import/readers.c tools/box.c tools/box_rules.c,$(LIBSRC))
 PKGS    := ncursesw libedit sqlite3 libcjson libutf8proc md4c inih libmd zlib
@@ -250,6 +250,11 @@ bench-agent: $(BUILD)/bench/agent_bench
 # What the screen with its panels costs an answer: make bench-panels A=MODEL.gguf
 bench-panels: $(BUILD)/bench/panel_bench
 	$(BUILD)/bench/panel_bench $(A)
+
+.PHONY: bench-pool
+# What several answers at once cost beside the engine's own batch: make bench-pool A="MODEL.gguf 8"
+bench-pool: $(BUILD)/bench/pool_bench
+	$(BUILD)/bench/pool_bench $(A)
 
 clean:
 	rm -rf build build-asan build-tsan build-cuda-asan build-cuda-tsan build-cuda-msan build-dist build-roots

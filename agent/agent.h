@@ -176,6 +176,8 @@ enum agt_event_kind {
     AGT_EV_ASK,         /* what cannot be taken back: text = the question (lines), id for agt_answer; data: of a forgetting, as JSON */
     AGT_EV_APPROVE,     /* a tool is to be used that a person is asked about: message->call[0], id for agt_approve; the answer waits. Until
                            an AGT_EV_CALL or AGT_EV_DONE comes */
+    AGT_EV_WRITING,     /* the model is writing a call of a tool: text = what came of it, done = bytes of it so far, number = token; id = the answer.
+                           It is over with the next AGT_EV_CALL, AGT_EV_APPROVE, AGT_EV_DONE, or token that has text */
     AGT_EV_CALL,        /* a tool runs, or ended: id = the answer, message->call[0] */
     AGT_EV_PLAN,        /* what the model means to do: text = lines "[x] step", data = the same as JSON, done, total; id = the answer */
     AGT_EV_COMPACTED,   /* a summary stands for older turns, or no longer: message: the last of them as it is now; name = "made", "edited", "pinned" or

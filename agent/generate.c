@@ -26,8 +26,12 @@ static bool differs(const turn *t, const char *text, size_t n)
 static void piece(void *user, const prov_piece *now)
 {
     turn *t = user;
-    if (now->call)                         /* no part of the answer's text; the call is told when it is whole */
+    if (now->call) {                       /* no part of the answer's text; the call is told when it is whole */
+        t->calls.written += now->n;
+        agt_event e = { .kind = AGT_EV_WRITING, .id = t->reply, .text = q_strndup(now->text, now->n), .done = (int64_t)t->calls.written, .number = now->number + t->before.tokens };
+        evq_push(&t->a->events, &e);
         return;
+    }
     prov_piece with = *now;
     const prov_piece *p = &with;
     char *parted = t->gap && !now->thinking && now->n ? q_printf("\n\n%.*s", (int)now->n, now->text) : NULL;
@@ -199,14 +203,24 @@ static void call(void *user, int answer, const prov_call *c)
 {
     turn *t = user;
     t->calls.v = q_realloc(t->calls.v, sizeof *t->calls.v * (size_t)(t->calls.n + 1));
-    t->calls.v[t->calls.n++] = (called){ q_utf8_clean(c->name, strlen(c->name)), q_strdup(c->arguments ? c->arguments : "") };
+    t->calls.v[t->calls.n++] = (called){ q_utf8_clean(c->name, strlen(c->name)), q_strdup(c->arguments ? c->arguments : ""), t->calls.misread };
+    t->calls.misread = NULL;
+    t->calls.written = 0;
+}
+
+static void misread(void *user, int answer, const char *why)
+{
+    turn *t = user;
+    free(t->calls.misread);
+    t->calls.misread = q_utf8_clean(why, strlen(why));
 }
 
 void generate_segment(turn *t)
 {
     t->before = t->so_far;
     t->token.decode_s = 0;
-    t->segment = t->text.len;
+    t->segment.text = t->text.len;
+    t->segment.think = t->think.len;
     t->gap = t->text.len > 0;
 }
 
@@ -320,7 +334,7 @@ enum mem_status generate(turn *t, const prov_request *r, const char **finish, ch
         [PROV_STOPPED] = { "stopped", MEM_STOPPED }, [PROV_FAILED] = { NULL, MEM_FAILED } };
     agt *a = t->a;
     prov_hooks h = { .user = t, .between = between, .prefill = prefill, .prefilled = prefilled, .piece = piece, .position = position,
-                     .token = token, .call = call, .repeats = repeats, .unrouted = unrouted, .enough = enough };
+                     .token = token, .call = call, .misread = misread, .repeats = repeats, .unrouted = unrouted, .enough = enough };
     t->token.surprise = t->token.repeat = t->token.entropy = NAN;
     desk_enough(&a->desk, false);        /* what was meant for another answer */
     a->seat.config_changed = false;

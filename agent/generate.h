@@ -4,7 +4,7 @@
 
 #include "agent/room.h"
 
-typedef struct called { char *name, *arguments; } called;         /* a call of a tool as the model wrote it */
+typedef struct called { char *name, *arguments, *misread; } called;         /* a call of a tool as the model wrote it; misread: why it cannot be read, or NULL */
 typedef struct turn {
     agt *a;
     int64_t reply;
@@ -20,9 +20,9 @@ typedef struct turn {
     char *compare;                       /* its text; NULL: there is none */
     int differs_at;
     /* tools */
-    struct { struct called *v; int n; } calls;       /* of the present round */
+    struct { struct called *v; int n; char *misread; size_t written; } calls;        /* of the present round; of the one that comes; bytes of the one that is being written */
     prov_result before;                  /* of the rounds before this one */
-    size_t segment;                      /* bytes of text before this round's */
+    struct { size_t text, think; } segment;          /* bytes before this round's */
     int round;
     bool malformed, gap;                 /* a call of the round before could not be read; words stood before it */
     uint64_t asked, fetched;             /* prov_room's when its first token was evaluated */

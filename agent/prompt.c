@@ -5,6 +5,7 @@
 #include "agent/frame.h"
 #include "agent/talk.h"
 
+#include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,12 +45,14 @@ static void forget_messages(prompt *p)
 {
     free(p->message);
     free(p->call);
+    free(p->thought);
     free(p->raw);
     strings_free(&p->kept);
     p->message = NULL;
     p->call = NULL;
+    p->thought = NULL;
     p->raw = NULL;
-    p->n = p->n_call = 0;
+    p->n = p->n_call = p->n_thought = 0;
 }
 
 void prompt_free(prompt *p)
@@ -65,7 +68,7 @@ void prompt_free(prompt *p)
 prov_request prompt_request(const prompt *p)
 {
     return (prov_request){ .message = p->message, .n_message = p->n, .raw = p->raw, .n_raw = p->raw ? strlen(p->raw) : 0, .tool = p->tool, .n_tool = p->n_tool,
-                           .call = p->call, .n_call = p->n_call, .begin = p->begin, .n_begin = p->begin ? strlen(p->begin) : 0, .think = p->think };
+                           .call = p->call, .n_call = p->n_call, .thought = p->thought, .n_thought = p->n_thought, .begin = p->begin, .n_begin = p->begin ? strlen(p->begin) : 0, .think = p->think };
 }
 
 /* ---- messages ---- */
@@ -82,6 +85,30 @@ static const char *keep(prompt *p, char *text)
     return text;
 }
 
+void prompt_thought(prompt *p, const char *text, size_t n)
+{
+    if ((p->n_thought & (p->n_thought - 1)) == 0)
+        p->thought = q_realloc(p->thought, sizeof *p->thought * (size_t)(p->n_thought ? 2 * p->n_thought : 1));
+    p->thought[p->n_thought++] = (prov_past_thought){ p->n, keep(p, q_strndup(text, n)), n };
+}
+
+/* Templates read arguments as a JSON object: what is none (a call that cannot be read, one that is not kept) is one with its text. */
+static char *arguments_of(const char *text)
+{
+    cJSON *o = cJSON_Parse(text);
+    bool good = cJSON_IsObject(o);
+    cJSON_Delete(o);
+    if (good)
+        return q_strdup(text);
+    o = cJSON_CreateObject();
+    char *clean = q_utf8_clean(text, strlen(text));
+    cJSON_AddStringToObject(o, "text", clean);
+    char *out = cJSON_PrintUnformatted(o);
+    cJSON_Delete(o);
+    free(clean);
+    return out;
+}
+
 /* An id of a call is its number in the request: nine letters, as some templates want them, and the same whenever it is made again. */
 void prompt_go_on(prompt *p, const char *text, size_t n, const prompt_done *done, int n_done)
 {
@@ -91,7 +118,7 @@ void prompt_go_on(prompt *p, const char *text, size_t n, const prompt_done *done
         if ((p->n_call & (p->n_call - 1)) == 0)
             p->call = q_realloc(p->call, sizeof *p->call * (size_t)(p->n_call ? 2 * p->n_call : 1));
         const char *id = keep(p, q_printf("c%08d", p->n_call + 1));
-        p->call[p->n_call++] = (prov_past_call){ at, { id, keep(p, q_strdup(done[i].name)), keep(p, q_strdup(done[i].arguments)) } };
+        p->call[p->n_call++] = (prov_past_call){ at, { id, keep(p, q_strdup(done[i].name)), keep(p, arguments_of(done[i].arguments)) } };
     }
     for (int i = 0; i < n_done; i++) {
         const char *result = keep(p, done[i].result);

@@ -65,6 +65,7 @@ extern const job_row job_guard;          /* somebody wants to know: also where i
 typedef struct prompt {
     prov_message *message; int n;
     prov_past_call *call; int n_call;
+    prov_past_thought *thought; int n_thought;
     prov_tool *tool; int n_tool;
     strings kept;                        /* texts of messages and calls that are in neither path nor system nor question */
     char *raw, *system, *question;
@@ -81,6 +82,7 @@ void prompt_free(prompt *);
 /* The answer so far said this and made these calls (arguments, and what they brought, which is taken): the request goes on behind them. */
 typedef struct prompt_done { const char *name, *arguments; char *result; } prompt_done;
 bool prompt_offers(agt *, const tool_row *);     /* the model may ask for it */
+void prompt_thought(prompt *, const char *text, size_t n);       /* before it: what was thought first, kept within this answer alone */
 void prompt_go_on(prompt *, const char *text, size_t n, const prompt_done *, int n_done);
 int prompt_reserve(agt *);               /* tokens that a reply may count on */
 int prompt_room_for_passages(agt *, const char *question, int max_passages);

@@ -206,7 +206,9 @@ static char *one(doing *d)
     agt *a = d->t->a;
     int rc = tooling_place(a, err);
     bool opened = rc == Q_OK;
-    if (opened)
+    if (opened && d->call->misread)
+        rc = q_fail(err, Q_FORMAT, "the call cannot be read: %s", d->call->misread);
+    else if (opened)
         rc = tool_plan_make(a->toolbox.place, d->call->name, d->call->arguments, &d->plan, err);
     if (rc < 0) {
         d->malformed = opened && (rc == Q_NOTFOUND || rc == Q_FORMAT) && !d->plan.title;
@@ -237,8 +239,11 @@ static void forget_calls(turn *t)
     for (int i = 0; i < t->calls.n; i++) {
         free(t->calls.v[i].name);
         free(t->calls.v[i].arguments);
+        free(t->calls.v[i].misread);
     }
     free(t->calls.v);
+    free(t->calls.misread);
+    t->calls.misread = NULL;
     t->calls.v = NULL;
     t->calls.n = 0;
 }
@@ -272,13 +277,17 @@ static const char *round_of(turn *t, prompt *p, enum mem_status *status)
         done[i].name = d.call->name;
         done[i].arguments = d.call->arguments;
         bad += d.malformed;
-        if (d.malformed && t->malformed)
-            note(&a->events, AGT_ERROR, _("the model wrote a call that cannot be read twice in a row (%s): %s"), d.call->name, d.told);
+        if (d.malformed)
+            note(&a->events, t->malformed ? AGT_ERROR : AGT_INFO, t->malformed ? _("the model wrote a call that cannot be read twice in a row (%s): %s")
+                                                                             : _("a call of the model's cannot be read and goes back to it once (%s): %s"),
+                 *d.call->name ? d.call->name : "?", d.told);
         stopped = stopped || d.stopped || desk_stopped(&a->desk, LANE_ENGINE);
         alone = alone || d.alone;
         done_free(&d);
     }
-    const char *said = t->text.p ? t->text.p + t->segment + strspn(t->text.p + t->segment, "\n") : "";
+    const char *said = t->text.p ? t->text.p + t->segment.text + strspn(t->text.p + t->segment.text, "\n") : "";
+    if (t->think.len > t->segment.think)
+        prompt_thought(p, t->think.p + t->segment.think, t->think.len - t->segment.think);
     prompt_go_on(p, said, strlen(said), done, n);
     free(done);
     p->begin = NULL;                     /* it stands in what was said now */

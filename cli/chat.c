@@ -219,6 +219,16 @@ static void json_plan(const agt_event *e)
     line(j);
 }
 
+static void json_writing(const agt_event *e)
+{
+    cJSON *j = event("writing");
+    cJSON_AddNumberToObject(j, "message", (double)e->id);
+    cJSON_AddNumberToObject(j, "index", e->number);
+    cJSON_AddStringToObject(j, "text", e->text);
+    cJSON_AddNumberToObject(j, "bytes", (double)e->done);
+    line(j);
+}
+
 static void json_compacted(const agt_event *e)
 {
     cJSON *j = event("compacted");
@@ -312,6 +322,7 @@ static void json_event(agt *a, const options *o, const agt_event *e)
     case AGT_EV_CALL: json_call("call", e); break;
     case AGT_EV_PLAN: json_plan(e); break;
     case AGT_EV_COMPACTED: json_compacted(e); break;
+    case AGT_EV_WRITING: json_writing(e); break;
     case AGT_EV_DONE: json_done(a, e); break;
     case AGT_EV_TEXT:
         j = event("page");

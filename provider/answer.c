@@ -174,7 +174,10 @@ static void on_call(void *user, const eng_call *c)
 
 static void on_bad(void *user, const char *sentence, const char *body)
 {
+    const hearing *h = user;
     const eng_call c = { NULL, "", body };
+    if (h->hooks->misread)
+        h->hooks->misread(h->hooks->user, h->answer, sentence);
     on_call(user, &c);
 }
 

@@ -44,7 +44,8 @@ static void begin(prov *p)
 {
     take_turn(p);
     assert(!p->busy);
-    p->busy = !(p->info.can & PROV_PARALLEL);
+    if (!(p->info.can & PROV_PARALLEL))
+        p->busy = true;
 }
 
 static void end(prov *p)

@@ -106,6 +106,7 @@ typedef struct prov_message {
 typedef struct prov_tool { const char *name, *help, *schema; } prov_tool;          /* schema: JSON of its arguments */
 typedef struct prov_call { const char *id, *name, *arguments; } prov_call;         /* arguments: JSON */
 typedef struct prov_past_call { int message; prov_call call; } prov_past_call;     /* a PROV_ASSISTANT message, from 0, ended with it */
+typedef struct prov_past_thought { int message; const char *text; size_t n; } prov_past_thought;      /* a PROV_ASSISTANT message, from 0, was said behind it; plain */
 /* What answers must fit: GBNF or a JSON schema, which engine/grammar.h describes. */
 typedef struct prov_rule { const char *name, *schema; } prov_rule;       /* that a GBNF text may name: what this schema allows */
 typedef struct prov_grammar {
@@ -122,6 +123,7 @@ typedef struct prov_request {
                                            a part of the prompt, in no piece. n_begin 0: all of it is the model's */
     const prov_tool *tool; int n_tool;
     const prov_past_call *call; int n_call;      /* in the order of the messages; PROV_TOOL messages behind answer them by their ids */
+    const prov_past_thought *thought; int n_thought;     /* rising; where a template has a place for them and only there. A server is told none */
     const prov_grammar *grammar;        /* instead of sampler.grammar; thoughts are free. NULL: as that says */
     const char *think;                  /* "on", "off": whatever the configuration says of thinking; NULL: as that says */
     const prov_config *config;          /* of this request alone, made by this prov; NULL: the present one. Cells of other settings never serve it; kv.type is as at
@@ -195,6 +197,7 @@ typedef struct prov_hooks {
     bool (*repeats)(void *user, int answer, int tokens); /* it goes round in circles: true ends it */
     bool (*enough)(void *user, int answer);              /* in a thought, before its next token: true closes it, and the answer begins */
     void (*unrouted)(void *user, const char *why);       /* the answer is there, its positions cannot be told */
+    void (*misread)(void *user, int answer, const char *why);      /* the call that comes next cannot be read: where and why, one sentence */
 } prov_hooks;
 
 /* [turn] Answers. out: [request.n], filled also on failure. Q_OK however the answers ended but PROV_FAILED. With PROV_PARALLEL it waits

@@ -13,7 +13,7 @@ const char *render_thinks(const eng_config *c, const prov_request *r, q_buf *b)
     return r->n_begin ? "off" : r->think ? r->think : eng_config_get(c, "think", b);
 }
 
-static int render_frame(const local *l, const eng_config *c, const prov_request *r, eng_tokens *out, char *err)
+static int frame(const local *l, const eng_config *c, const prov_request *r, bool thoughts, eng_tokens *out, char *err)
 {
     for (int i = 0; i < r->n_ids && r->ids; i++)
         eng_tokens_add(out, r->ids[i]);
@@ -30,15 +30,20 @@ static int render_frame(const local *l, const eng_config *c, const prov_request 
     eng_tool *tool = q_alloc(sizeof *tool * (size_t)(r->n_tool + 1));
     for (int i = 0; i < r->n_tool; i++)
         tool[i] = (eng_tool){ r->tool[i].name, r->tool[i].help, r->tool[i].schema };
-    for (int i = 0, k = 0; i < r->n_message; i++) {
+    for (int i = 0, k = 0, said = 0; i < r->n_message; i++) {
         const prov_message *from = &r->message[i];
         more[i] = (eng_more){ .call = call + k, .id = from->role == PROV_TOOL ? from->call : NULL };
+        for (; said < r->n_thought && r->thought[said].message <= i; said++)
+            if (thoughts && r->thought[said].message == i) {
+                more[i].thought = r->thought[said].text;
+                more[i].n_thought = r->thought[said].n;
+            }
         for (; k < r->n_call && r->call[k].message == i; k++, more[i].n_call++)
             call[k] = (eng_call){ r->call[k].call.id, r->call[k].call.name, r->call[k].call.arguments };
         for (int e = 0; e < k && more[i].id; e++)
             if (call[e].id && strcmp(call[e].id, more[i].id) == 0)
                 more[i].name = call[e].name;
-        m[i] = (eng_message){ role[from->role], from->text, from->n, more[i].n_call || more[i].id ? &more[i] : NULL };
+        m[i] = (eng_message){ role[from->role], from->text, from->n, more[i].n_call || more[i].id || more[i].n_thought ? &more[i] : NULL };
     }
     q_buf b = { 0 };
     const char *think = render_thinks(c, r, &b);
@@ -51,6 +56,16 @@ static int render_frame(const local *l, const eng_config *c, const prov_request 
     free(more);
     free(m);
     return rc;
+}
+
+/* A template may refuse thoughts (beside words and calls, for one): they are what it can do without. */
+static int render_frame(const local *l, const eng_config *c, const prov_request *r, eng_tokens *out, char *err)
+{
+    int at = out->n, rc = frame(l, c, r, true, out, err);
+    if (rc >= 0 || !r->n_thought)
+        return rc;
+    out->n = at;
+    return frame(l, c, r, false, out, err);
 }
 
 /* The answer's given beginning stands behind the frame, as tokens of its own: so they came when the model said them. */
@@ -87,6 +102,8 @@ static uint64_t name_of(const local *l, const eng_config *c, const prov_request 
     }
     for (int i = 0; i < r->n_tool; i++)
         h = named(r->tool[i].name, named(r->tool[i].help, named(r->tool[i].schema, h + 3)));
+    for (int i = 0; i < r->n_thought; i++)
+        h = q_hash64(r->thought[i].text, r->thought[i].n, h + 6 + (uint64_t)r->thought[i].message);
     for (int i = 0; i < r->n_call; i++)
         h = named(r->call[i].call.id, named(r->call[i].call.name, named(r->call[i].call.arguments, h + 4 + (uint64_t)r->call[i].message)));
     return h;

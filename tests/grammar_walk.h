@@ -34,9 +34,10 @@ static inline int walk_byte(stacks *s, uint32_t at, uint64_t *seed, bool soon)
     return best;
 }
 
-/* Appends a text, or its first WALK_MOST bytes: some grammars have none that is shorter. False: it came to an end that is none (must not be). */
+/* Appends a text, or its first WALK_MOST bytes: some grammars have none that is shorter. *whole (may be NULL): it is one, and no bound of stacks was
+ * met, so that others find it as well. False: it came to an end that is none (must not be). */
 enum { WALK_MOST = 8192 };
-static inline bool walk_text(const eng_grammar *g, uint64_t seed, size_t soon, q_buf *out)
+static inline bool walk_text(const eng_grammar *g, uint64_t seed, size_t soon, q_buf *out, bool *whole)
 {
     stacks *s = stacks_new(grammar_form(g));
     uint32_t at = stacks_begin(s);
@@ -48,6 +49,7 @@ static inline bool walk_text(const eng_grammar *g, uint64_t seed, size_t soon, q
         if (stacks_bytes(s) > (size_t)8 << 20) at = stacks_trim(s, at);
     }
     bool ok = stacks_may_end(s, at) || (at != STACKS_DEAD && out->len - from >= WALK_MOST);
+    if (whole) *whole = stacks_may_end(s, at) && !stacks_cut(s);
     stacks_free(s);
     return ok;
 }

@@ -3,7 +3,7 @@
  *
  * A line answers requests whose last message holds `when`. Its text is cut into tokens at blanks (or every `bytes` bytes);
  * "<think>…</think>" is a thought; " | " separates alternatives, the seed chooses; "{call NAME JSON}", one or several at the
- * end, ask for tools; one that says "judge .8" is no answer but how likely prov_judge finds the first half of its texts. Configurations know every knob's name, keep any text that its row allows, and act where that can be seen: sampler.seed,
+ * end, ask for tools ("?" for NAME: the call cannot be read); one that says "judge .8" is no answer but how likely prov_judge finds the first half of its texts. Configurations know every knob's name, keep any text that its row allows, and act where that can be seen: sampler.seed,
  * sampler.max_tokens, sampler.stop, experts.k, context.length. */
 #ifndef SCRIPT_PROVIDER_H
 #define SCRIPT_PROVIDER_H
@@ -294,6 +294,8 @@ static int script_count(const prov *p, const char *text, size_t n)
 static int script_count_request(const prov *p, const prov_request *r, char *err)
 {
     int count = (r->raw ? script_count(p, r->raw, r->n_raw) : 1) + script_count(p, r->begin, r->n_begin);
+    for (int i = 0; i < r->n_thought && !r->raw; i++)
+        count += 1 + script_count(p, r->thought[i].text, r->thought[i].n);
     for (int i = 0; i < r->n_message && !r->raw; i++)
         count += 2 + script_count(p, r->message[i].text, r->message[i].n);
     return count;
@@ -310,6 +312,11 @@ static void script_prompt(script_prov *p, const prov_request *r)
     static const char *const role[] = { "[system]", "[user]", "[assistant]", "[tool]" };
     for (int i = 0; i < r->n_message; i++) {
         script_push_token(&p->text, &p->n_text, script_word(p, role[r->message[i].role], strlen(role[r->message[i].role])));
+        for (int k = 0; k < r->n_thought; k++)
+            if (r->thought[k].message == i) {
+                script_push_token(&p->text, &p->n_text, script_word(p, "[thought]", 9));
+                script_tokens(p, r->thought[k].text, r->thought[k].n, &p->text, &p->n_text);
+            }
         script_tokens(p, r->message[i].text, r->message[i].n, &p->text, &p->n_text);
         script_push_token(&p->text, &p->n_text, script_word(p, "[end]", 5));
     }
@@ -524,6 +531,16 @@ static int script_one(script_prov *p, const prov_request *r, int answer, prov_re
             char *name = q_strndup(one, n);
             snprintf(id, sizeof id, "call-%d", ++number);
             prov_call c = { id, name, one[n] ? one + n + 1 : "{}" };
+            for (size_t from = 0, all = strlen(c.arguments); from < all && h->piece; from += 8) {      /* as it is written */
+                prov_piece part = { .answer = answer, .number = out->tokens, .text = c.arguments + from, .n = all - from < 8 ? all - from : 8, .token = -1,
+                                    .logprob = (double)NAN, .call = true };
+                h->piece(h->user, &part);
+            }
+            if (strcmp(name, "?") == 0) {            /* one that cannot be read */
+                c.name = "";
+                if (h->misread)
+                    h->misread(h->user, answer, "line 1, column 3 of the call: no JSON stands there");
+            }
             if (h->call)
                 h->call(h->user, answer, &c);
             free(name);

@@ -1,5 +1,6 @@
 /* tools/place: see place.h. */
 #include "tools/place.h"
+#include "tools/guarded.h"
 #include "tools/sandbox.h"
 #include "base/say.h"
 
@@ -150,14 +151,6 @@ static const char *const secrets[] = {
     "*token*.json", "password", "passwords", "password.*", "passwords.*", "passwd", "passwd-", "shadow", "shadow-", "gshadow", "sudoers", "sudoers.d", "master.key",
     "keyring", "keyrings", ".password-store", ".mozilla", "login data", "cookies", "cookies.sqlite", "wallet.dat", ".bash_history", ".zsh_history", ".python_history",
     ".psql_history", ".sqlite_history", "authorized_keys", "known_hosts", "quorum.db*" };
-/* What another program runs or obeys when it comes across it. */
-static const char *const guarded[] = {
-    ".git", ".hg", ".svn", ".gitconfig", ".gitmodules", ".gitattributes", ".githooks", ".husky", ".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".bash_aliases",
-    ".profile", ".zshrc", ".zshenv", ".zprofile", ".zlogin", ".zlogout", ".kshrc", ".cshrc", ".tcshrc", ".login", ".inputrc", ".vimrc", ".gvimrc", ".exrc", ".nvimrc", ".emacs",
-    ".emacs.d", ".dir-locals.el", ".gdbinit", ".lldbinit", ".envrc", ".env", ".direnvrc", ".tmux.conf", ".screenrc", ".xinitrc", ".xsession", ".xprofile", ".pam_environment",
-    ".pythonrc", ".pdbrc", "sitecustomize.py", "usercustomize.py", ".npmrc", ".yarnrc*", ".pypirc", ".curlrc", ".wgetrc", ".netrc", ".config", ".local", ".ssh", ".gnupg", ".github",
-    ".gitlab-ci.yml", ".vscode", ".idea", ".devcontainer", ".pre-commit-config.yaml", "crontab", "cron.*", "autostart", "systemd" };
-
 static bool any_part(const char *path, const char *const *pattern, size_t n)
 {
     bool hit = false;
@@ -169,13 +162,43 @@ static bool any_part(const char *path, const char *const *pattern, size_t n)
     return hit;
 }
 
+static bool any_guarded(const char *path)
+{
+    bool hit = false;
+    const char *before = "";
+    char *copy = q_strdup(path), *rest = NULL;
+    for (char *part = strtok_r(copy, "/", &rest); part && !hit; before = part, part = strtok_r(NULL, "/", &rest))
+        hit = guarded(before, part) != 0;
+    free(copy);
+    return hit;
+}
+
+/* Of a repository without a work tree, whatever its folder is called: git obeys the settings and hooks of one that it comes across. */
+static bool in_repository(const tool_place *p, const char *canonical)
+{
+    static const char *const has[] = { "HEAD", "objects", "refs" };
+    char *whole = place_absolute(p, canonical), *leaf = strrchr(whole, '/');
+    *leaf = 0;
+    char *above = strrchr(whole, '/');
+    bool hook = above && strcmp(above, "/hooks") == 0, is = hook || strncmp(leaf + 1, "config", 6) == 0;
+    if (hook)
+        *above = 0;
+    for (size_t i = 0; i < sizeof has / sizeof *has && is; i++) {
+        char *name = q_printf("%s/%s", whole, has[i]);
+        is = access(name, F_OK) == 0;
+        free(name);
+    }
+    free(whole);
+    return is;
+}
+
 unsigned place_risk(const tool_place *p, const char *canonical)
 {
     static const char *const machine[] = { "/proc", "/sys", "/dev", "/run" };
     unsigned risk = *canonical == '/' ? TOOL_OUTSIDE : 0;
     if (any_part(canonical, secrets, sizeof secrets / sizeof *secrets))
         risk |= TOOL_SECRET;
-    if (any_part(canonical, guarded, sizeof guarded / sizeof *guarded))
+    if (any_guarded(canonical) || in_repository(p, canonical))
         risk |= TOOL_GUARDED;
     size_t root = *canonical != '/' && strcmp(p->folder, "/") == 0;      /* below it names begin without one */
     for (size_t i = 0; i < sizeof machine / sizeof *machine; i++)

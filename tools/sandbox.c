@@ -161,7 +161,7 @@ int sandbox_run(const sandbox *s, const sandbox_job *j, sandbox_done *out, char 
     if (!tmp) return Q_IO;
     int rc = j->read_only ? Q_OK : guard_take(j->folder, &g, err);
     if (rc == Q_OK) {
-        sandbox_command(s, j, tmp, &argv);
+        sandbox_command(s, j, g, tmp, &argv);
         env.v = sandbox_environment(s, tmp);
         while (env.v[env.n]) env.n++;
         rc = start(&r, argv.v, env.v, err);

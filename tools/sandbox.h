@@ -8,9 +8,9 @@
  * - none: limits alone. Whoever asks a person must say so.
  *
  * In all three a filter of system calls (tools/box_rules.c) and limits hold, and `quorum-box` (tools/box.c) watches over the command: it ends
- * all that was started when the command ends, when it is told to, and when quorum dies. What other programs run or obey (.git/hooks,
- * .git/config, .bashrc …) is read-only under bubblewrap; whatever of it came or changed all the same is put back behind the command, beside
- * it lies what the command wrote (tools/sandbox_guard.c).
+ * all that was started when the command ends, when it is told to, and when quorum dies. What other programs run or obey (tools/guarded.c: a
+ * repository's hooks and settings, .bashrc, .vscode …, at any depth) is read-only under bubblewrap; whatever of it came or changed all the same is
+ * put back behind the command, beside it lies what the command wrote (tools/sandbox_guard.c). While a command runs, what it planted is there.
  *
  * Not kept out: what the command reads of the system's own folders; the abstract sockets of the session, where the network is allowed and the
  * kernel is older than 6.12; other programs' signals, under Landlock on such a kernel.
@@ -80,17 +80,17 @@ typedef struct sandbox_argv {
 } sandbox_argv;
 void argv_add(sandbox_argv *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void argv_free(sandbox_argv *);
-/* quorum-box with all that comes before the command. tmp: a folder of its own, where /tmp is not. */
-void sandbox_command(const sandbox *, const sandbox_job *, const char *tmp, sandbox_argv *out);
+typedef struct guard guard;
+/* quorum-box with all that comes before the command. g: NULL where the project is only read; tmp: a folder of its own, where /tmp is not. */
+void sandbox_command(const sandbox *, const sandbox_job *, const guard *g, const char *tmp, sandbox_argv *out);
 char **sandbox_environment(const sandbox *, const char *tmp); /* freed as an argv of n until NULL */
 
 /* ---- sandbox_guard.c ---- */
-typedef struct guard guard;
 /* What stands at the places that other programs obey, before a command. Q_IO: the folder cannot be looked at. */
 int guard_take(const char *folder, guard **out, char *err);
 void guard_back(guard *, q_buf *said); /* behind it: what changed becomes what it was, with a line for each */
 void guard_free(guard *);
-/* Those places, from the project folder on: each(user, path, whether it is there). For whoever can make them read-only beforehand. */
-void guard_places(const char *folder, void (*each)(void *user, const char *path, bool there), void *user);
+/* Those places that are there, folders before what is in them: to be made read-only beforehand; a repository only to stay where it is. */
+void guard_places(const guard *, void (*each)(void *user, const char *path, bool repository), void *user);
 
 #endif

@@ -85,24 +85,25 @@ static void masked_own(sandbox_argv *a, const sandbox_limits *l)
     }
 }
 
-static void kept_read_only(void *user, const char *path, bool there)
+enum { BINDS = 1500 }; /* bwrap takes 9000 words; what is beyond is put back behind the command */
+typedef struct binds {
+    sandbox_argv *a;
+    int n;
+} binds;
+static void kept_read_only(void *user, const char *path, bool repository)
 {
-    sandbox_argv *a = user;
-    if (there) words(a, "--ro-bind", path, path);
+    binds *b = user;
+    if (b->n++ < BINDS) words(b->a, repository ? "--bind" : "--ro-bind", path, path); /* on a place of its own it cannot be put aside */
 }
 
-static void project(sandbox_argv *a, const sandbox_job *j)
+static void project(sandbox_argv *a, const sandbox_job *j, const guard *g)
 {
+    binds b = { a, 0 };
     words(a, j->read_only ? "--ro-bind" : "--bind", j->folder, j->folder);
-    if (j->read_only) return;
-    char *git = q_printf("%s/.git", j->folder);
-    if (kind_of(git) == 'd') words(a, "--bind", git, git); /* on a place of its own it cannot be put aside */
-    if (kind_of(git) == 'f') words(a, "--ro-bind", git, git);
-    free(git);
-    guard_places(j->folder, kept_read_only, a);
+    if (g) guard_places(g, kept_read_only, &b);
 }
 
-static void wrapped(const sandbox *s, const sandbox_job *j, sandbox_argv *a)
+static void wrapped(const sandbox *s, const sandbox_job *j, const guard *g, sandbox_argv *a)
 {
     const char *p;
     char *home = q_home();
@@ -127,7 +128,7 @@ static void wrapped(const sandbox *s, const sandbox_job *j, sandbox_argv *a)
             if (kind_of(path) == 'd') words(a, "--ro-bind", path, path);
             free(path);
         }
-    project(a, j);
+    project(a, j, g);
     if (home) EACH(KEYS, p)
         {
             char *path = q_printf("%s/%s", home, p);
@@ -166,13 +167,13 @@ static void number(sandbox_argv *a, const char *name, uint64_t n)
     argv_add(a, "%llu", (unsigned long long)n);
 }
 
-void sandbox_command(const sandbox *s, const sandbox_job *j, const char *tmp, sandbox_argv *out)
+void sandbox_command(const sandbox *s, const sandbox_job *j, const guard *g, const char *tmp, sandbox_argv *out)
 {
     const sandbox_limits *l = &j->limits;
     words(out, s->box, "watch", NULL);
     number(out, "processes", (uint64_t)l->processes);
     argv_add(out, "--");
-    if (s->kind == SANDBOX_BWRAP) wrapped(s, j, out);
+    if (s->kind == SANDBOX_BWRAP) wrapped(s, j, g, out);
     words(out, s->kind == SANDBOX_BWRAP ? "/run/quorum-box" : s->box, "hold", NULL);
     if (s->kind == SANDBOX_LANDLOCK) locked(j, tmp, out);
     if (s->kind != SANDBOX_NONE) words(out, "scope", "1", NULL);

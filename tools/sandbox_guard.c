@@ -1,164 +1,89 @@
-/* tools/sandbox_guard: what other programs run or obey in a project: a repository's hooks and settings, and what shells and editors read
- * there. Looked at before a command and put back behind it. What the command wrote instead stays beside it, under a name that nobody
- * obeys: nothing is lost. Names are followed from open folders on, never through a link. Any thread; one owner. */
+/* tools/sandbox_guard: what other programs run or obey in a project: repositories' hooks and settings, and what shells and editors read there
+ * (guarded.c has the names, guard_look.c finds them, at any depth). Looked at before a command and put back behind it. What the command wrote
+ * instead stays beside it, under a name that nobody obeys: nothing is lost.
+ *
+ * What is new is put aside where it came into a folder that was there before. A folder that the command made itself (a clone, a package that was
+ * installed) is its work: there only repositories are looked at, and only settings that can run something, and hooks, are put aside.
+ *
+ * Names are followed from open folders on, never through a link. Any thread; one owner. */
+#include "tools/guard.h"
 #include "tools/sandbox.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-/* Those of place.c's `guarded` that somebody obeys unasked where a project lies; a folder is read-only as a whole, and only then kept. */
-static const char *const TOP[] = { ".bashrc", ".bash_aliases", ".bash_profile", ".bash_login", ".bash_logout", ".profile", ".zshrc", ".zshenv", ".zprofile", ".zlogin",
-                                   ".zlogout", ".kshrc", ".cshrc", ".tcshrc", ".login", ".inputrc", ".gitconfig", ".gitmodules", ".envrc", ".vimrc", ".exrc", ".nvimrc",
-                                   ".gdbinit", ".lldbinit", ".netrc", ".pam_environment",
-                                   ".xprofile", ".xsessionrc", ".tmux.conf", ".npmrc", ".yarnrc", ".mcp.json", ".curlrc", ".wgetrc", ".direnvrc",
-                                   ".husky", ".githooks", ".vscode", ".idea", ".devcontainer" };
-static const char *const IN_GIT[] = { "config", "config.worktree", "commondir", "info/attributes" };
-#define EACH(table, name) for (size_t at_ = 0; at_ < sizeof table / sizeof *table && ((name) = table[at_]); at_++)
-/* githooks(5): what git runs, however many files lie beside it. */
-static const char *const HOOKS[] = { "applypatch-msg", "pre-applypatch", "post-applypatch", "pre-commit", "pre-merge-commit", "prepare-commit-msg", "commit-msg", "post-commit",
-                                     "pre-rebase", "post-checkout", "post-merge", "pre-push", "pre-receive", "update", "proc-receive", "post-receive", "post-update",
-                                     "reference-transaction", "push-to-checkout", "pre-auto-gc", "post-rewrite", "sendemail-validate", "fsmonitor-watchman",
-                                     "p4-changelist", "p4-prepare-changelist", "p4-post-changelist", "p4-pre-submit", "post-index-change" };
-enum { KEPT_MAX = 1 << 20,
-       HOOKS_MAX = 200 };
-
-typedef struct place {
-    char *name; /* from its folder on */
-    bool in_git, there, whole; /* whole: was has all of it */
-    struct stat st;
-    q_buf was; /* of a file; of a link where it leads */
-} place;
+enum { REPOS = 64 };
 struct guard {
     char *folder;
-    int top, git; /* -1: there was none */
-    struct stat git_st;
-    place *v;
-    int n;
-    bool many; /* hooks that were there before, more than HOOKS_MAX: which are new cannot be said */
+    int top;
+    look was;
+    int repo[REPOS], of[REPOS], n_repos; /* open repositories, and which of was they are: one that was moved is found again */
 };
-
-static place *add(guard *g, bool in_git, const char *name)
-{
-    g->v = q_realloc(g->v, (size_t)(g->n + 1) * sizeof *g->v);
-    g->v[g->n] = (place){ .name = q_strdup(name), .in_git = in_git };
-    return &g->v[g->n++];
-}
-
-/* All of an open regular file; false: more than KEPT_MAX. */
-static bool read_all(int fd, q_buf *out)
-{
-    char p[16384];
-    for (ssize_t k; (k = read(fd, p, sizeof p)) != 0;) {
-        if (k < 0 && errno == EINTR) continue;
-        if (k < 0 || out->len + (size_t)k > KEPT_MAX) return false;
-        q_buf_add(out, p, (size_t)k);
-    }
-    return true;
-}
-
-/* What stands under that name now. */
-static void see(int dir, const char *name, place *p)
-{
-    char link[4096];
-    p->there = dir >= 0 && fstatat(dir, name, &p->st, AT_SYMLINK_NOFOLLOW) == 0;
-    if (!p->there) return;
-    if (S_ISLNK(p->st.st_mode)) {
-        ssize_t k = readlinkat(dir, name, link, sizeof link);
-        p->whole = k > 0 && k < (ssize_t)sizeof link;
-        if (p->whole) q_buf_add(&p->was, link, (size_t)k);
-    }
-    if (!S_ISREG(p->st.st_mode)) return;
-    int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    p->whole = fd >= 0 && read_all(fd, &p->was);
-    if (fd >= 0) close(fd);
-}
-
-static bool runs(const char *name) /* a hook that git would run, or any that a person keeps */
-{
-    size_t n = strlen(name);
-    return strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && !(n > 7 && strcmp(name + n - 7, ".sample") == 0) && !strstr(name, ".by-command");
-}
-
-/* True: there are more of them than are looked at. */
-static bool each_hook(int git, void (*each)(void *user, const char *name), void *user)
-{
-    int fd = git < 0 ? -1 : openat(git, "hooks", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    DIR *d = fd < 0 ? NULL : fdopendir(fd);
-    if (fd >= 0 && !d) close(fd);
-    int n = 0;
-    for (struct dirent *e; d && n <= HOOKS_MAX && (e = readdir(d)) != NULL;) {
-        if (!runs(e->d_name) || n++ == HOOKS_MAX) continue;
-        char *name = q_printf("hooks/%s", e->d_name);
-        each(user, name);
-        free(name);
-    }
-    if (d) closedir(d);
-    return n > HOOKS_MAX;
-}
-
-static place *held(const guard *g, const char *name) /* in .git */
-{
-    for (int i = 0; i < g->n; i++)
-        if (g->v[i].in_git && strcmp(g->v[i].name, name) == 0) return &g->v[i];
-    return NULL;
-}
-
-static void keep_hook(void *user, const char *name)
-{
-    guard *g = user;
-    if (!held(g, name)) see(g->git, name, add(g, true, name));
-}
 
 int guard_take(const char *folder, guard **out, char *err)
 {
     guard *g = q_alloc(sizeof *g);
-    const char *p;
     g->folder = q_strdup(folder);
     g->top = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    g->git = g->top < 0 ? -1 : openat(g->top, ".git", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (g->top < 0) {
         int rc = q_fail(err, Q_IO, _("%s cannot be looked at: %s; work in a folder that may be read"), folder, strerror(errno));
-        g->git = -1;
         guard_free(g);
         return rc;
     }
-    if (g->git >= 0) fstat(g->git, &g->git_st);
-    EACH(TOP, p)
-    see(g->top, p, add(g, false, p));
-    if (g->git < 0) see(g->top, ".git", add(g, false, ".git"));
-    if (g->git >= 0) {
-        see(g->git, "info", add(g, true, "info")); /* a link there would lead elsewhere */
-        EACH(IN_GIT, p)
-        see(g->git, p, add(g, true, p));
-        see(g->git, "hooks", add(g, true, "hooks"));
-        EACH(HOOKS, p)
-        {
-            char *name = q_printf("hooks/%s", p);
-            keep_hook(g, name);
-            free(name);
-        }
-        g->many = each_hook(g->git, keep_hook, g);
+    look_at(g->top, &g->was);
+    for (int i = 0; i < g->was.n && g->n_repos < REPOS; i++) {
+        if (!(g->was.v[i].how & KEPT_REPO)) continue;
+        g->of[g->n_repos] = i;
+        if ((g->repo[g->n_repos] = look_open(g->top, g->was.v[i].path)) >= 0) g->n_repos++;
     }
     *out = g;
     return Q_OK;
 }
 
-static bool same(const place *a, const place *b)
+void guard_free(guard *g)
 {
-    if (!a->there && b->there && S_ISDIR(b->st.st_mode) && strcmp(a->name, "info") == 0) return true; /* git makes it; what is in it is looked at too */
-    if (a->there != b->there) return false;
-    if (!a->there) return true;
+    if (!g) return;
+    for (int i = 0; i < g->n_repos; i++) close(g->repo[i]);
+    look_free(&g->was);
+    free(g->folder);
+    if (g->top >= 0) close(g->top);
+    free(g);
+}
+
+void guard_places(const guard *g, void (*each)(void *user, const char *path, bool repository), void *user)
+{
+    for (int i = 0; i < g->was.n; i++) {
+        const kept *k = &g->was.v[i];
+        if (!(k->how & (KEPT_ROOT | KEPT_REPO)) || (!S_ISREG(k->st.st_mode) && !S_ISDIR(k->st.st_mode))) continue;
+        char *path = q_printf("%s/%s", strcmp(g->folder, "/") == 0 ? "" : g->folder, k->path);
+        each(user, path, (k->how & KEPT_REPO) != 0);
+        free(path);
+    }
+}
+
+/* A name for people: one line. */
+enum { SHOWN = 512 };
+static const char *shown(const char *path, char out[SHOWN])
+{
+    snprintf(out, SHOWN, "%s", path);
+    for (char *p = out; *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 127) *p = '?';
+    return out;
+}
+
+/* ================= one place ================= */
+static bool same(const kept *a, const kept *b)
+{
     if ((a->st.st_mode & S_IFMT) != (b->st.st_mode & S_IFMT)) return false;
     if (S_ISDIR(a->st.st_mode)) return true;
     if (a->st.st_mode != b->st.st_mode) return false;
     if (!a->whole || !b->whole)
-        return a->st.st_size == b->st.st_size && a->st.st_mtim.tv_sec == b->st.st_mtim.tv_sec && a->st.st_mtim.tv_nsec == b->st.st_mtim.tv_nsec && a->st.st_ino == b->st.st_ino;
+        return a->st.st_size == b->st.st_size && a->st.st_ctim.tv_sec == b->st.st_ctim.tv_sec && a->st.st_ctim.tv_nsec == b->st.st_ctim.tv_nsec && a->st.st_ino == b->st.st_ino;
     return a->was.len == b->was.len && (!a->was.len || memcmp(a->was.p, b->was.p, a->was.len) == 0);
 }
 
@@ -181,13 +106,12 @@ static char *put_aside(int dir, const char *name)
     return NULL;
 }
 
-static bool make_again(int dir, const place *p)
+static bool make_again(int dir, const char *leaf, const kept *p)
 {
-    if (!p->there) return true;
-    if (S_ISDIR(p->st.st_mode)) return mkdirat(dir, p->name, p->st.st_mode & 07777) == 0;
+    if (S_ISDIR(p->st.st_mode)) return mkdirat(dir, leaf, p->st.st_mode & 0777) == 0;
     if (!p->whole) return false;
-    if (S_ISLNK(p->st.st_mode)) return symlinkat(p->was.p, dir, p->name) == 0;
-    int fd = openat(dir, p->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (S_ISLNK(p->st.st_mode)) return symlinkat(p->was.p, dir, leaf) == 0;
+    int fd = openat(dir, leaf, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     bool ok = fd >= 0;
     for (size_t at = 0; ok && at < p->was.len;) {
         ssize_t k = write(fd, p->was.p + at, p->was.len - at);
@@ -195,107 +119,206 @@ static bool make_again(int dir, const place *p)
         ok = k > 0;
         if (ok) at += (size_t)k;
     }
-    ok = ok && fchmod(fd, p->st.st_mode & 07777) == 0;
+    ok = ok && fchmod(fd, p->st.st_mode & 0777) == 0;
     if (fd >= 0) close(fd);
     return ok;
 }
 
-/* Its folder is a link now and was none: whatever is done under that name would be done elsewhere. */
-static bool led_away(const guard *g, const place *p)
+/* A repository that was moved is moved back: its folder is still open. */
+static bool move_again(const guard *g, int at, int dir, const char *leaf)
 {
-    const char *slash = p->in_git ? strchr(p->name, '/') : NULL;
+    char link[64], now[PATH_MAX], root[PATH_MAX];
     struct stat st;
-    if (!slash) return false;
-    char *folder = q_strndup(p->name, (size_t)(slash - p->name));
-    const place *was = held(g, folder);
-    bool away = fstatat(g->git, folder, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode) && !(was && was->there && S_ISLNK(was->st.st_mode));
-    free(folder);
-    return away;
+    int fd = -1;
+    for (int i = 0; i < g->n_repos; i++)
+        if (g->of[i] == at) fd = g->repo[i];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", g->top);
+    ssize_t n = readlink(link, root, sizeof root - 1);
+    root[n > 0 ? n : 0] = 0;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    n = fd < 0 ? -1 : readlink(link, now, sizeof now - 1);
+    now[n > 0 ? n : 0] = 0;
+    size_t r = strcmp(root, "/") == 0 ? 0 : strlen(root);
+    if (!*root || strncmp(now, root, r) != 0 || now[r] != '/') return false;
+    const char *name;
+    int from = look_parent(g->top, now + r + 1, &name);
+    bool ok = from >= 0 && fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == g->was.v[at].st.st_ino && st.st_dev == g->was.v[at].st.st_dev &&
+              renameat(from, name, dir, leaf) == 0;
+    if (from >= 0) close(from);
+    return ok;
 }
 
-static void back(guard *g, const place *p, q_buf *said)
+/* ================= what was there ================= */
+static bool made_by_git(const kept *p) { return S_ISDIR(p->st.st_mode) && strcmp(strrchr(p->path, '/') ? strrchr(p->path, '/') + 1 : p->path, "info") == 0; }
+
+static void back(const guard *g, int i, q_buf *said)
 {
-    int dir = p->in_git ? g->git : g->top;
-    if (led_away(g, p)) {
-        if (p->there) q_buf_printf(said, _("%s%s was changed and could not be put back: look at it before other programs do\n"), ".git/", p->name);
-        return;
-    }
-    place now = { .name = p->name, .in_git = p->in_git };
-    see(dir, p->name, &now);
-    if (!same(p, &now)) {
-        char *aside = now.there ? put_aside(dir, p->name) : NULL;
-        const char *in = p->in_git ? ".git/" : "";
-        bool ok = (!now.there || aside) && make_again(dir, p);
-        if (!ok) q_buf_printf(said, _("%s%s was changed and could not be put back: look at it before other programs do\n"), in, p->name);
-        else if (aside) q_buf_printf(said, _("%s%s was put back as it was; what the command made of it is %s%s\n"), in, p->name, in, aside);
-        else q_buf_printf(said, _("%s%s was put back as it was: the command had removed it\n"), in, p->name);
+    const kept *p = &g->was.v[i];
+    const char *leaf;
+    char name[SHOWN];
+    size_t bytes = 0;
+    int dir = look_parent(g->top, p->path, &leaf);
+    shown(p->path, name);
+    if (dir < 0 && errno == ENOENT) return; /* its folder is gone, and nobody obeys it; one that is itself kept was made again before */
+    kept now = { .path = p->path };
+    bool there = dir >= 0 && look_see(dir, leaf, &now, &bytes);
+    if (there && (p->how & KEPT_REPO) && S_ISDIR(now.st.st_mode) && (now.st.st_ino != p->st.st_ino || now.st.st_dev != p->st.st_dev))
+        q_buf_printf(said, _("%s is another folder than before the command: look at it before you use git here\n"), name);
+    if ((!there || !same(p, &now)) && !(made_by_git(p) && !there)) {
+        char *aside = there ? put_aside(dir, leaf) : NULL, beside[SHOWN];
+        bool ok = dir >= 0 && (!there || aside) && (p->how & KEPT_REPO ? move_again(g, i, dir, leaf) : make_again(dir, leaf, p));
+        if (!ok) q_buf_printf(said, _("%s was changed and could not be put back: look at it before other programs do\n"), name);
+        else if (aside) q_buf_printf(said, _("%s was put back as it was; what the command made of it is %s beside it\n"), name, shown(aside, beside));
+        else q_buf_printf(said, _("%s was put back as it was: the command had removed it\n"), name);
         free(aside);
     }
     q_buf_free(&now.was);
+    if (dir >= 0) close(dir);
 }
 
-typedef struct fresh {
-    guard *g;
-    q_buf *said;
-} fresh;
-static void new_hook(void *user, const char *name)
+/* ================= what is new ================= */
+typedef struct news {
+    const guard *g;
+    look now;
+    q_buf *said, made;                  /* made: names in folders that the command made, for one line */
+    const char *aside;                  /* the last thing that was put aside as a whole */
+    int n_made;
+} news;
+
+static char *folder_of(const char *path)
 {
-    fresh *f = user;
-    if (held(f->g, name)) return;
-    place none = { .name = (char *)name, .in_git = true };
-    back(f->g, &none, f->said);
+    const char *slash = strrchr(path, '/');
+    return q_strndup(path, slash ? (size_t)(slash - path) : 0);
+}
+
+/* Whether the folder that it stands in was there before: a project's, or one of those that are kept. */
+static bool known_folder(const news *w, const char *path)
+{
+    char *folder = folder_of(path);
+    bool known = look_folder(&w->g->was, folder) || look_find(&w->g->was, folder);
+    free(folder);
+    return known;
+}
+
+/* Whether the repository that it belongs to was there before. */
+static bool known_repository(const news *w, const char *path)
+{
+    bool found = false;
+    char *folder = folder_of(path);
+    while (*folder && !found) {
+        const kept *k = look_find(&w->now, folder);
+        if ((found = k && (k->how & KEPT_REPO))) break;
+        char *up = folder_of(folder);
+        free(folder);
+        folder = up;
+    }
+    bool known = look_folder(&w->g->was, folder) || look_find(&w->g->was, folder);
+    free(folder);
+    return known;
+}
+
+/* It stands in a folder that is kept and of which not all was looked at: whether it is new cannot be said. */
+static bool in_a_crowd(const news *w, const kept *k)
+{
+    bool many = false;
+    for (char *folder = folder_of(k->path), *up; !many; folder = up) {
+        const kept *in = look_find(&w->g->was, folder);
+        many = in && (in->how & KEPT_MANY);
+        up = folder_of(folder);
+        bool end = !*folder;
+        free(folder);
+        if (end || many) {
+            free(up);
+            break;
+        }
+    }
+    return many;
+}
+
+static bool runs_unasked(const kept *k)
+{
+    for (int i = 0; git_hooks[i]; i++)
+        if (strcmp(git_hooks[i], strrchr(k->path, '/') ? strrchr(k->path, '/') + 1 : k->path) == 0) return true;
+    return false;
+}
+
+/* Of a repository's own things, those that do nothing. */
+static bool does_nothing(const news *w, const kept *k)
+{
+    if (k->how & KEPT_CONFIG) return S_ISREG(k->st.st_mode) && k->whole && git_harmless(k->was.p ? k->was.p : "", k->was.len);
+    if (S_ISDIR(k->st.st_mode)) return true;
+    if (known_repository(w, k->path)) return false;
+    return !(k->how & KEPT_HOOK) && S_ISREG(k->st.st_mode); /* where it belongs to and where its tree is, of one that the command made */
+}
+
+static void away(news *w, const kept *k)
+{
+    const char *leaf;
+    char name[SHOWN], beside[SHOWN];
+    int dir = look_parent(w->g->top, k->path, &leaf);
+    shown(k->path, name);
+    char *aside = dir >= 0 ? put_aside(dir, leaf) : NULL;
+    w->aside = k->path;
+    if (aside) q_buf_printf(w->said, _("%s was not there before; what the command put there is %s beside it now\n"), name, shown(aside, beside));
+    else q_buf_printf(w->said, _("%s was changed and could not be put back: look at it before other programs do\n"), name);
+    free(aside);
+    if (dir >= 0) close(dir);
+}
+
+static void one_new(news *w, const kept *k)
+{
+    char name[SHOWN];
+    size_t n = w->aside ? strlen(w->aside) : 0;
+    if (n && strncmp(k->path, w->aside, n) == 0 && k->path[n] == '/') return;
+    if (k->how & KEPT_REPO || k->how & KEPT_AWAY) {
+        if (known_folder(w, k->path)) q_buf_printf(w->said, _("the command made a repository, %s: look at its config and hooks before you use git here\n"), shown(k->path, name));
+        return;
+    }
+    if (in_a_crowd(w, k) && !((k->how & KEPT_HOOK) && runs_unasked(k))) return;
+    if (k->how & KEPT_GIT) {
+        if (!does_nothing(w, k)) away(w, k);
+    } else if (known_folder(w, k->path)) away(w, k);
+    else if ((k->how & KEPT_ROOT) && w->n_made++ < 3) q_buf_printf(&w->made, "%s%s", w->made.len ? ", " : "", shown(k->path, name));
+}
+
+/* Folders that are links now: whatever is done under their names is done elsewhere. */
+static void folders_that_lead_away(const news *w)
+{
+    const look *was = &w->g->was;
+    const char *gone = NULL;
+    for (int i = 0; i < was->n_folders; i++) {
+        const char *path = was->folder[i], *leaf;
+        char name[SHOWN];
+        size_t n = gone ? strlen(gone) : 0;
+        if (!*path || look_folder(&w->now, path) || look_find(was, path) || (n && strncmp(path, gone, n) == 0 && path[n] == '/')) continue;
+        struct stat st;
+        gone = path;
+        int dir = look_parent(w->g->top, path, &leaf);
+        if (dir >= 0 && fstatat(dir, leaf, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode))
+            q_buf_printf(w->said, _("%s was a folder and is a link now: look where it leads before you open it\n"), shown(path, name));
+        if (dir >= 0) close(dir);
+    }
+}
+
+static void crowds(const news *w)
+{
+    char name[SHOWN];
+    for (int i = 0; i < w->now.n; i++)
+        if (w->now.v[i].how & KEPT_MANY)
+            q_buf_printf(w->said, _("%s holds more files than are looked at: what git runs is as it was, the others are as the command left them\n"), shown(w->now.v[i].path, name));
 }
 
 void guard_back(guard *g, q_buf *said)
 {
-    struct stat st;
-    bool is = fstatat(g->top, ".git", &st, AT_SYMLINK_NOFOLLOW) == 0;
-    if (g->git >= 0 && (!is || st.st_dev != g->git_st.st_dev || st.st_ino != g->git_st.st_ino))
-        q_buf_puts(said, _(".git is another folder than before the command: look at its hooks and its config before you use git here\n"));
-    for (int i = 0; i < g->n; i++) {
-        if (strcmp(g->v[i].name, ".git") == 0) { /* one that was made is the command's work, but it is to be looked at */
-            if (is && !g->v[i].there) q_buf_puts(said, _("the command made a repository: look at .git/config and .git/hooks before you use git here\n"));
-            else back(g, &g->v[i], said);
-        } else back(g, &g->v[i], said);
-    }
-    fresh f = { g, said };
-    if (g->git >= 0 && !g->many && each_hook(g->git, new_hook, &f))
-        q_buf_puts(said, _(".git/hooks holds more files than are looked at: what git runs is as it was, the others are as the command left them\n"));
-}
-
-void guard_free(guard *g)
-{
-    if (!g) return;
-    for (int i = 0; i < g->n; i++) {
-        free(g->v[i].name);
-        q_buf_free(&g->v[i].was);
-    }
-    free(g->v);
-    free(g->folder);
-    if (g->top >= 0) close(g->top);
-    if (g->git >= 0) close(g->git);
-    free(g);
-}
-
-void guard_places(const char *folder, void (*each)(void *user, const char *path, bool there), void *user)
-{
-    const char *p;
-    struct stat st;
-    char *git = q_printf("%s/.git", folder);
-    bool repository = lstat(git, &st) == 0 && S_ISDIR(st.st_mode);
-    EACH(TOP, p)
-    {
-        char *path = q_printf("%s/%s", folder, p);
-        bool there = lstat(path, &st) == 0;
-        if (!there || S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)) each(user, path, there);
-        free(path);
-    }
-    static const char *const more[] = { "hooks", "modules" };
-    for (size_t i = 0; repository && i < sizeof IN_GIT / sizeof *IN_GIT + 2; i++) {
-        char *path = q_printf("%s/%s", git, i < 2 ? more[i] : IN_GIT[i - 2]);
-        bool there = lstat(path, &st) == 0;
-        if (!there || S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)) each(user, path, there);
-        free(path);
-    }
-    free(git);
+    news w = { .g = g, .said = said };
+    look_at(g->top, &w.now);
+    for (int i = 0; i < g->was.n; i++) back(g, i, said);
+    for (int i = 0; i < w.now.n; i++)
+        if (!look_find(&g->was, w.now.v[i].path)) one_new(&w, &w.now.v[i]);
+    folders_that_lead_away(&w);
+    crowds(&w);
+    if (w.n_made) q_buf_printf(said, _("the command made folders that hold what other programs obey (%s%s): look at it before you open them\n"), w.made.p, w.n_made > 3 ? ", …" : "");
+    if (!w.now.all) q_buf_puts(said, _("the project holds more than is looked at: what programs obey deep in it may have changed\n"));
+    q_buf_free(&w.made);
+    look_free(&w.now);
 }

@@ -324,6 +324,17 @@ static void called(repl *r, const agt_event *e)
     q_say(stdout, "* %s: %s (%s)\n", c->title, c->undone ? _("undone") : _(how[c->state]), c->policy);
 }
 
+/* A line that is written over, where there is a terminal. */
+static void writing(repl *r, const agt_event *e)
+{
+    if (!r->tty)
+        return;
+    if (!r->progress)
+        fresh_line(r);
+    q_say(stdout, ngettext("\rwriting a call, %d byte", "\rwriting a call, %d bytes", (unsigned long)e->done), (int)e->done);
+    r->progress = true;
+}
+
 /* A step of its own: what was done, then the summary and what stays beside it. */
 static void compacted(repl *r, const agt_event *e)
 {
@@ -406,6 +417,7 @@ static void handle(repl *r, const agt_event *e, bool *asked_chats)
         q_say_text(stdout, e->text);
         r->open_line = !*e->text ? r->open_line : e->text[strlen(e->text) - 1] != '\n';
         break;
+    case AGT_EV_WRITING: writing(r, e); break;
     case AGT_EV_KNOB: fresh_line(r); knob(e); break;
     case AGT_EV_DONE:
         fresh_line(r);

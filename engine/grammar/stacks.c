@@ -23,6 +23,7 @@ struct stacks {
     hashed seen;                         /* places in todo + 1 */
     stacks_top *tops; size_t n_tops, cap_tops;
     bool end;
+    bool cut;
 };
 
 static uint64_t mix(uint64_t a, uint64_t b)
@@ -69,8 +70,10 @@ static uint32_t node_of(stacks *s, uint32_t state, uint32_t below)
         if (x->state == state && x->below == below)
             return s->nodes.slot[i];
     }
-    if (s->node[below].deep >= STACKS_DEEP)
+    if (s->node[below].deep >= STACKS_DEEP) {
+        s->cut = true;
         return 0;
+    }
     if (s->n_node == s->cap_node) {
         s->cap_node *= 2;
         s->node = q_realloc(s->node, sizeof *s->node * s->cap_node);
@@ -108,8 +111,10 @@ static void visit(stacks *s, stacks_top t)
         if (x.state == t.state && x.below == t.below)
             return;
     }
-    if (s->n_todo >= (size_t)STACKS_WIDE * 16)
+    if (s->n_todo >= (size_t)STACKS_WIDE * 16) {
+        s->cut = true;
         return;
+    }
     if (s->n_todo == s->cap_todo) {
         s->cap_todo = s->cap_todo ? s->cap_todo * 2 : 64;
         s->todo = q_realloc(s->todo, sizeof *s->todo * s->cap_todo);
@@ -125,6 +130,7 @@ static void reach(stacks *s)
         stacks_top t = s->todo[i];
         const form_place *p = form_at(s->f, t.state);
         const form_edge *e = form_edges(s->f, t.state);
+        s->cut |= p->bytes && s->n_tops >= STACKS_WIDE;
         if (p->bytes && s->n_tops < STACKS_WIDE) {
             if (s->n_tops == s->cap_tops) {
                 s->cap_tops = s->cap_tops ? s->cap_tops * 2 : 64;
@@ -298,6 +304,7 @@ uint32_t stacks_step(stacks *s, uint32_t from, uint8_t byte)
     return t && t[byte] != STACKS_UNKNOWN ? t[byte] : take_step(s, from, byte);
 }
 
+bool stacks_cut(const stacks *s) { return s->cut; }
 bool stacks_may_end(const stacks *s, uint32_t x) { return s->set[x].end; }
 
 const stacks_top *stacks_tops(const stacks *s, uint32_t x, size_t *n)

@@ -267,6 +267,7 @@ static jv l_index(jx *x, jv l, const jargs *a)
     jv what;
     ja_check(x, a, "value", 1);
     ja_get(a, 0, NULL, &what);
+    jx_step(x, (size_t)l.u.l->n);
     for (int i = 0; i < l.u.l->n; i++) if (jv_equal(x, l.u.l->v[i], what)) return jv_int(i);
     jx_fail(x, _("%s: the value is not in it"), a->what);
 }
@@ -277,6 +278,7 @@ static jv l_count(jx *x, jv l, const jargs *a)
     int64_t n = 0;
     ja_check(x, a, "value", 1);
     ja_get(a, 0, NULL, &what);
+    jx_step(x, (size_t)l.u.l->n);
     for (int i = 0; i < l.u.l->n; i++) n += jv_equal(x, l.u.l->v[i], what);
     return jv_int(n);
 }

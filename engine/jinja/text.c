@@ -270,6 +270,7 @@ jv jt_cased(jx *x, const jstr *s, enum jt_case how)
 {
     jb b = { .x = x };
     uint32_t cp, before = 0;
+    jx_step(x, s->n / 8);                /* letter by letter */
     for (size_t i = 0, k; i < s->n; i += k, before = cp) {
         k = (size_t)q_utf8_next(s->p + i, s->n - i, &cp);
         char m = js_mark(s, i);

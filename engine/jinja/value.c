@@ -63,7 +63,7 @@ void jx_step(jx *x, size_t n)
 
 void jx_text(jx *x, jv v)
 {
-    if (v.kind == JV_STR) jx_step(x, v.u.s->n / 64);
+    if (v.kind == JV_STR) jx_step(x, v.u.s->n / 8);
 }
 
 void jx_deeper(jx *x)
@@ -277,6 +277,7 @@ bool jv_true(jx *x, jv v)
 static bool equal_lists(jx *x, const jlist *a, const jlist *b)
 {
     if (a->n != b->n) return false;
+    jx_step(x, (size_t)a->n);
     for (int i = 0; i < a->n; i++)
         if (!jv_equal(x, a->v[i], b->v[i])) return false;
     return true;
@@ -359,14 +360,16 @@ jlist *jv_each(jx *x, jv v)
 {
     switch (v.kind) {
     case JV_UNDEF: return jv_list(x, JV_LIST, 0).u.l;
-    case JV_STR: return characters(x, v.u.s);
+    case JV_STR: jx_step(x, v.u.s->n); return characters(x, v.u.s);
     case JV_LIST:
-    case JV_TUPLE: return v.u.l;
+    case JV_TUPLE: jx_step(x, (size_t)v.u.l->n); return v.u.l;
     case JV_VIEW:
         if (v.u.l->spent) return jv_list(x, JV_LIST, 0).u.l;
+        jx_step(x, (size_t)v.u.l->n);
         v.u.l->spent = v.sub == JV_ITER;
         return v.u.l;
     case JV_DICT: {
+        jx_step(x, (size_t)v.u.d->n);
         jv keys = jv_list(x, JV_LIST, v.u.d->n);
         for (int i = 0; i < v.u.d->n; i++) jv_push(x, keys, v.u.d->key[i]);
         return keys.u.l;

@@ -66,10 +66,12 @@ struct eng_calls {
     enum state state;
     bool blanks;                       /* those at the beginning of what follows go */
     q_buf in, body;                    /* not decided yet; of the call at hand */
-    size_t looked;                     /* of body: bytes that were looked at for its end */
+    size_t looked;                     /* of in: bytes in which what is waited for does not stand */
+    size_t headed;                     /* the same for a head's end */
+    uint64_t work;                     /* bytes that were looked at or moved so far */
     int depth;
     char quote, before;                /* within quotes; the byte before was a backslash */
-    bool begun;                        /* where its JSON begins is known */
+    bool named, begun;                 /* it begins with a name; where its JSON begins is known */
     enum eng_said kind;                /* harmony: what this message is */
     char name[128];
 };
@@ -93,18 +95,33 @@ void eng_calls_free(eng_calls *c)
     free(c);
 }
 
-static void drop(q_buf *b, size_t n)
+uint64_t calls_work(const eng_calls *c) { return c->work; }
+
+static void drop(eng_calls *c, size_t n)
 {
+    q_buf *b = &c->in;
+    c->looked = c->headed = 0;
     if (!n) return;
+    c->work += b->len - n;
     memmove(b->p, b->p + n, b->len - n);
     b->len -= n;
     b->p[b->len] = 0;
 }
 
+/* Where the word stands in what is in, NULL: nowhere yet. Goes on where it came to the last time. */
+static const char *seek(eng_calls *c, const char *word, size_t *looked)
+{
+    size_t w = strlen(word), n = c->in.len, from = *looked < n ? *looked : n;
+    c->work += n - from;
+    const char *at = n - from >= w ? memmem(c->in.p + from, n - from, word, w) : NULL;
+    if (!at && n >= w && n - w + 1 > from) *looked = n - w + 1;
+    return at;
+}
+
 static void say(eng_calls *c, enum eng_said kind, size_t n)
 {
     if (n && c->h.said) c->h.said(c->h.user, kind, c->in.p, n);
-    drop(&c->in, n);
+    drop(c, n);
 }
 
 /* Bytes at the end of b that may still become word. */
@@ -116,10 +133,14 @@ static size_t held(const q_buf *b, const char *word)
     return 0;
 }
 
-static size_t blanks(const q_buf *b)
+/* Blanks at the beginning of what is in. Where they are all of it, they are not looked at again. */
+static size_t blanks(eng_calls *c)
 {
-    size_t i = 0;
+    const q_buf *b = &c->in;
+    size_t i = c->looked < b->len ? c->looked : b->len, from = i;
     while (i < b->len && strchr(" \n\t\r", b->p[i]) && b->p[i]) i++;
+    c->work += i - from + 1;
+    c->looked = i == b->len ? i : 0;
     return i;
 }
 
@@ -129,7 +150,7 @@ static void opened(eng_calls *c)
     c->looked = 0;
     c->depth = 0;
     c->quote = c->before = 0;
-    c->begun = false;
+    c->named = c->begun = false;
     q_buf_clear(&c->body);
 }
 
@@ -173,7 +194,7 @@ static void take_body(eng_calls *c)
  * *close is its length; 0: neither is here yet. quotes: what may quote. */
 static size_t bracket_end(eng_calls *c, const char *quotes, const char *mark, size_t *close)
 {
-    size_t w = mark ? strlen(mark) : 0;
+    size_t w = mark ? strlen(mark) : 0, from = c->looked;
     for (; c->looked < c->in.len; c->looked++) {
         const char *p = c->in.p + c->looked;
         size_t left = c->in.len - c->looked;
@@ -183,11 +204,16 @@ static size_t bracket_end(eng_calls *c, const char *quotes, const char *mark, si
             else if (*p == c->quote) c->quote = 0;
         } else if (w && memcmp(p, mark, left < w ? left : w) == 0) {
             *close = w;
+            c->work += c->looked - from + 1;
             return left < w ? 0 : c->looked;
         } else if (*p && strchr(quotes, *p)) c->quote = *p;
         else if (*p && strchr("{[(", *p)) c->depth++;
-        else if (*p && strchr("}])", *p) && --c->depth <= 0) return c->looked + 1;
+        else if (*p && strchr("}])", *p) && --c->depth <= 0) {
+            c->work += c->looked - from + 1;
+            return c->looked + 1;
+        }
     }
+    c->work += c->looked - from;
     return 0;
 }
 
@@ -197,16 +223,17 @@ static bool body_end(eng_calls *c, size_t *end, size_t *close)
     const char *mark = c->f->close;
     *close = 0;
     if (c->f->ends == BY_MARK) {
-        const char *at = c->in.len ? memmem(c->in.p, c->in.len, mark, strlen(mark)) : NULL;
+        const char *at = seek(c, mark, &c->looked);
         *end = at ? (size_t)(at - c->in.p) : 0;
         *close = at ? strlen(mark) : 0;
         return at != NULL;
     }
     if (c->f->ends == BY_ARGS && !c->begun) {
-        size_t b = blanks(&c->in);
-        const char *args = c->in.len ? memmem(c->in.p, c->in.len, "[ARGS]", 6) : NULL;
+        size_t b = c->named ? 0 : blanks(c);
         if (b >= c->in.len) return false;
-        if (c->in.p[b] != '[' && c->in.p[b] != '{') {
+        if (!c->named && c->in.p[b] != '[' && c->in.p[b] != '{') c->named = true;
+        if (c->named) {
+            const char *args = seek(c, "[ARGS]", &c->looked);
             if (!args) return false;
             c->looked = (size_t)(args - c->in.p) + 6;
         }
@@ -231,7 +258,7 @@ static bool in_body(eng_calls *c)
         q_buf_add(&c->body, c->in.p + told, sure - told);
     }
     if (!whole) return false;
-    drop(&c->in, end + close);
+    drop(c, end + close);
     c->body.len = end;
     if (c->body.p) c->body.p[end] = 0;
     take_body(c);
@@ -269,14 +296,14 @@ static int bare_call(const eng_calls *c, size_t at)
 
 static bool at_start(eng_calls *c, bool end)
 {
-    size_t b = blanks(&c->in);
-    if (c->blanks) { drop(&c->in, b); b = 0; }
-    if (c->blanks && c->f->bare && c->in.len && c->in.p[0] == ';') { drop(&c->in, 1); return true; }       /* between Llama's calls */
+    size_t b = blanks(c);
+    if (c->blanks) { drop(c, b); b = 0; }
+    if (c->blanks && c->f->bare && c->in.len && c->in.p[0] == ';') { drop(c, 1); return true; }       /* between Llama's calls */
     if (b == c->in.len && !end) return false;
     int bare = c->f->bare && b < c->in.len ? bare_call(c, b) : 0;
     if (bare < 0 && !end) return false;
     if (bare > 0) {
-        drop(&c->in, b);
+        drop(c, b);
         opened(c);
         return true;
     }
@@ -286,27 +313,30 @@ static bool at_start(eng_calls *c, bool end)
 
 static bool in_text(eng_calls *c, bool end)
 {
-    const char *open = c->f->open, *at = *open && c->in.len ? memmem(c->in.p, c->in.len, open, strlen(open)) : NULL;
+    const char *open = c->f->open;
+    c->looked = 0;                                         /* what was not said yet is short */
+    const char *at = *open ? seek(c, open, &c->looked) : NULL;
     size_t keep = at || end ? 0 : held(&c->in, open), n = at ? (size_t)(at - c->in.p) : c->in.len - keep;
+    c->looked = 0;
     if (c->blanks && n) {
-        size_t b = blanks(&c->in);
-        if (b >= n && (at || end)) { drop(&c->in, n); n = 0; }
+        size_t b = blanks(c);
+        if (b >= n && (at || end)) { drop(c, n); n = 0; }
         else if (b >= n) return false;
-        else { drop(&c->in, b); n -= b; c->blanks = false; }
+        else { drop(c, b); n -= b; c->blanks = false; }
     }
     say(c, ENG_SAID_TEXT, n);
     if (!at) return false;
-    drop(&c->in, strlen(open));
+    drop(c, strlen(open));
     opened(c);
     return true;
 }
 
 static bool at_close(eng_calls *c, bool end)
 {
-    size_t b = blanks(&c->in), n = c->in.len - b, w = strlen(c->f->close);
+    size_t b = blanks(c), n = c->in.len - b, w = strlen(c->f->close);
     if (n < w && !end && memcmp(c->in.p + b, c->f->close, n) == 0) return false;
-    drop(&c->in, b);
-    if (n >= w && memcmp(c->in.p, c->f->close, w) == 0) drop(&c->in, w);
+    drop(c, b);
+    if (n >= w && memcmp(c->in.p, c->f->close, w) == 0) drop(c, w);
     c->state = START;
     return true;
 }
@@ -333,13 +363,16 @@ static void read_head(eng_calls *c, size_t n)
 enum { HEAD_MOST = 400 };
 static bool in_head(eng_calls *c, bool end)
 {
-    const char *at = c->in.len ? memmem(c->in.p, c->in.len, "<|message|>", 11) : NULL;
-    size_t b = blanks(&c->in), n = c->in.len - b;
     static const char *const begins[] = { "<|channel|>", "<|start|>", "to=" };
+    static const char message[] = "<|message|>";
+    size_t b = blanks(c), n = c->in.len - b, begun = 0;
+    const char *at = seek(c, message, &c->headed);
     bool maybe = n == 0;
     for (size_t i = 0; i < sizeof begins / sizeof *begins && n; i++) {
         size_t w = strlen(begins[i]);
-        maybe = maybe || (memcmp(c->in.p + b, begins[i], n < w ? n : w) == 0 && (n >= w || !end));
+        bool this = memcmp(c->in.p + b, begins[i], n < w ? n : w) == 0 && (n >= w || !end);
+        maybe = maybe || this;
+        if (this && n >= w) begun = w;
     }
     if (!maybe) {                                          /* an answer without a head */
         c->kind = ENG_SAID_TEXT;
@@ -348,17 +381,18 @@ static bool in_head(eng_calls *c, bool end)
     }
     if (at && at - c->in.p <= HEAD_MOST) {
         read_head(c, (size_t)(at - c->in.p));
-        drop(&c->in, (size_t)(at - c->in.p) + 11);
+        drop(c, (size_t)(at - c->in.p) + sizeof message - 1);
         q_buf_clear(&c->body);
         c->state = MESSAGE;
         return true;
     }
-    if (c->in.len > HEAD_MOST) {
+    if (begun && c->in.len > HEAD_MOST + sizeof message) {      /* too long for a head: its mark is text, and what is behind it */
+        say(c, ENG_SAID_TEXT, b + begun);
         c->kind = ENG_SAID_TEXT;
         c->state = MESSAGE;
         return true;
     }
-    if (end) drop(&c->in, c->in.len);                      /* a head with nothing behind it */
+    if (end) drop(c, c->in.len);                           /* a head with nothing behind it */
     return false;
 }
 
@@ -373,6 +407,7 @@ static bool in_message(eng_calls *c, bool end)
         if (h > keep) keep = h;
         if (at && (!first || at < first)) { first = at; w = i < 3 ? strlen(stops[i]) : 0; }
     }
+    c->work += c->in.len;
     size_t n = first ? (size_t)(first - c->in.p) : end ? c->in.len : c->in.len - keep;
     if (c->kind == ENG_SAID_CALL) q_buf_add(&c->body, c->in.p, n);
     say(c, c->kind, n);
@@ -380,12 +415,13 @@ static bool in_message(eng_calls *c, bool end)
     if (c->kind == ENG_SAID_CALL) take_body(c);
     c->kind = ENG_SAID_TEXT;
     if (!first) return false;
-    drop(&c->in, w);
+    drop(c, w);
     c->state = HEAD;
     return true;
 }
 
 /* ---- in and out ---- */
+enum { SLICE = 4096 };
 static void hear(eng_calls *c, bool end)
 {
     bool on = true;
@@ -406,8 +442,11 @@ static void hear(eng_calls *c, bool end)
 void eng_calls_add(eng_calls *c, const char *p, size_t n)
 {
     if (!n) return;
-    q_buf_add(&c->in, p, n);
-    hear(c, false);
+    for (size_t at = 0, k; at < n; at += k) {              /* what is behind a call is moved: never far */
+        k = n - at < SLICE ? n - at : SLICE;
+        q_buf_add(&c->in, p + at, k);
+        hear(c, false);
+    }
 }
 
 void eng_calls_end(eng_calls *c)
@@ -418,7 +457,7 @@ void eng_calls_end(eng_calls *c)
         if (c->in.len > told && c->h.said) c->h.said(c->h.user, ENG_SAID_CALL, c->in.p + told, c->in.len - told);
         q_buf_clear(&c->body);
         q_buf_add(&c->body, c->in.p ? c->in.p : "", c->in.len);
-        drop(&c->in, c->in.len);
+        drop(c, c->in.len);
         take_body(c);
         c->state = START;
     }

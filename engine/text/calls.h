@@ -11,6 +11,7 @@ const char *calls_format_name(const call_format *);                        /* "H
 bool calls_always(const call_format *);        /* its answers are in channels, with tools or without */
 bool calls_mark(const call_format *, const char *token);      /* a control token that the format needs to hear */
 int calls_end(const call_format *, const char *token);         /* 1: this token ends an answer in it, 0: it does not, -1: as ever */
+uint64_t calls_work(const eng_calls *);        /* bytes looked at or moved so far: a few for each that came (tests) */
 eng_calls *calls_new(const call_format *, const eng_tool *, int n, const eng_heard *);
 
 #endif

@@ -60,6 +60,7 @@ typedef struct seen {                    /* what the events said since the last 
     char *plan;                          /* the last PLAN */
     struct { int n, messages, before, after; char how[16], *text, *fixed; } compacted;      /* the last COMPACTED; how many */
     int marked;                          /* MARKED */
+    struct { q_buf text; int bytes, n; } writing;        /* WRITING: all of it, the last one's bytes, how many */
     struct { int number, of; long from, to; } look;      /* the last LOOK; its page in page */
 } seen;
 
@@ -132,6 +133,7 @@ __attribute__((unused)) static void seen_clear(seen *s)
     free(s->page);
     seen_call(s, NULL);
     seen_compacted(s, NULL);
+    q_buf_free(&s->writing.text);
     free(s->plan);
     free(s->data);
     free(s->ui);
@@ -195,6 +197,11 @@ static void seen_take(seen *s, agt_event *e)
         break;
     case AGT_EV_APPROVE: case AGT_EV_CALL: seen_call(s, e); break;
     case AGT_EV_COMPACTED: seen_compacted(s, e); break;
+    case AGT_EV_WRITING:
+        q_buf_puts(&s->writing.text, e->text);
+        s->writing.bytes = (int)e->done;
+        s->writing.n++;
+        break;
     case AGT_EV_MARKED: s->marked++; break;
     case AGT_EV_PLAN: free(s->plan); s->plan = q_strdup(e->text); break;
     case AGT_EV_UI: free(s->ui); s->ui = q_printf("%lld %s", (long long)e->id, e->text); break;

@@ -135,11 +135,39 @@ static void test_calls_come_as_they_are_written(void)
     eng_calls_free(c);
 }
 
+/* Heads that never end, and blanks and bodies that take long: each byte is looked at a few times, not once for each that came before it. */
+static void test_long_answers_take_work_of_their_length(void)
+{
+    static const struct { const char *tpl, *begin, *more, *end; } W[] = {
+        { HERMES, "<tool_call>{\"name\":\"f\",\"arguments\":{\"s\":\"", "a b", "\"}}</tool_call>" }, { XML, "<tool_call><function=f><parameter=s>", "</tool_cal", "</parameter></function></tool_call>" },
+        { GLM, "<tool_call>f<arg_key>s</arg_key><arg_value>", "\n<", "</arg_value></tool_call>" }, { MISTRAL, "[TOOL_CALLS]", "long", "[ARGS]{}" }, { MISTRAL, "[TOOL_CALLS]", " ", "[]" },
+        { MISTRAL, "[TOOL_CALLS][{\"name\":\"f\",\"arguments\":{\"s\":\"", "[{", "\"}}]" }, { LLAMA, "", " \n", "{\"name\":\"f\",\"parameters\":{}}" }, { PYTHONIC, "[f(s='", "[(", "')]" }, { PYTHONIC, "", "[f(s='x')]", "" },
+        { HERMES, "", "<tool_call>{\"name\":\"f\"}</tool_call>\n", "" }, { HERMES, "<tool_call>{}", " ", "" }, { HARMONY, "<|channel|>", "analysis ", "" }, { HARMONY, "", "<|channel|>", "x" }, { HARMONY, "<|channel|>final<|message|>", "<|en", "<|end|>" }, { HARMONY, "", "  ", "" },
+    };
+    for (size_t i = 0; i < sizeof W / sizeof *W; i++)
+        for (size_t step = 1; step < 200000; step = step == 1 ? 5 : 200000) {
+            char last = 0;
+            const eng_heard h = { &last, on_said, on_call, on_bad };
+            eng_calls *c = calls_new(calls_find(W[i].tpl, strlen(W[i].tpl)), TOOLS, 1, &h);
+            q_buf b = { 0 };
+            q_buf_puts(&b, W[i].begin);
+            while (b.len < 100000) q_buf_puts(&b, W[i].more);
+            q_buf_puts(&b, W[i].end);
+            q_buf_clear(&said);
+            for (size_t at = 0; at < b.len; at += step) eng_calls_add(c, b.p + at, b.len - at < step ? b.len - at : step);
+            eng_calls_end(c);
+            CHECK_MSG(calls_work(c) < 128 * b.len, "%s%s in pieces of %zu: %llu bytes of work for %zu", W[i].begin, W[i].more, step, (unsigned long long)calls_work(c), b.len);
+            eng_calls_free(c);
+            q_buf_free(&b);
+        }
+}
+
 int main(void)
 {
     RUN(test_each_format);
     RUN(test_cuts_change_nothing);
     RUN(test_calls_come_as_they_are_written);
+    RUN(test_long_answers_take_work_of_their_length);
     q_buf_free(&said);
     return TEST_END();
 }

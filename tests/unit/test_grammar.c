@@ -32,7 +32,7 @@ static void check_cases(enum eng_grammar_kind kind, const wanted *w, size_t n)
             CHECK_MSG(!eng_grammar_accepts(g, w[i].no[k], strlen(w[i].no[k])), "%s: not %s", w[i].grammar, w[i].no[k]);
         for (uint64_t seed = 0; seed < 20; seed++) {       /* what the walk writes is let through again, and it always ends */
             q_buf b = { 0 };
-            CHECK_MSG(walk_text(g, seed, 60, &b) && eng_grammar_accepts(g, b.p ? b.p : "", b.len), "%s: walked \"%s\"", w[i].grammar, b.p ? b.p : "");
+            CHECK_MSG(walk_text(g, seed, 60, &b, NULL) && eng_grammar_accepts(g, b.p ? b.p : "", b.len), "%s: walked \"%s\"", w[i].grammar, b.p ? b.p : "");
             q_buf_free(&b);
         }
         eng_grammar_free(g);
@@ -338,7 +338,7 @@ static int serve(void)
         else {
             q_buf b = { 0 };
             q_buf_puts(&b, "");
-            if (!g || !walk_text(g, strtoull(rest, NULL, 10), 150, &b)) { q_buf_clear(&b); q_buf_puts(&b, "DEAD END"); }
+            if (!g || !walk_text(g, strtoull(rest, NULL, 10), 150, &b, NULL)) { q_buf_clear(&b); q_buf_puts(&b, "DEAD END"); }
             put_line(&b);
             q_buf_free(&b);
         }

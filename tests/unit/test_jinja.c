@@ -144,6 +144,10 @@ static void test_bounds(void)
         { LONG "{{ s.strip('b' * 100 + 'a') | length }}", "more than 20000 steps", STEPS, 0 },
         { LONG "{{ s.rfind('a' * 30000 ~ 'b') }}", "more than 20000 steps", STEPS, 0 },
         { "{% set l = range(10000) | list %}{% for a in range(100) %}{% if -1 in l %}{% endif %}{% endfor %}", "more than 20000 steps", STEPS, 0 },
+        { "{% set l = range(10000) | list %}{% for a in range(100) %}{% if l | sum %}{% endif %}{% endfor %}", "more than 20000 steps", STEPS, 0 },
+        { "{% set l = range(10000) | list %}{% for a in range(100) %}{% if l.count(3) %}{% endif %}{% endfor %}", "more than 20000 steps", STEPS, 0 },
+        { "{% set l = range(10000) | list %}{% for a in range(100) %}{% for b in l %}{% break %}{% endfor %}{% endfor %}", "more than 20000 steps", STEPS, 0 },
+        { "{% set l = range(10000) | list %}{% set k = l + [] %}{% for a in range(100) %}{% if l == k %}{% endif %}{% endfor %}", "more than 20000 steps", STEPS, 0 },
         { "{{ range(1000000) }}", "more than 100000", 0, 0 }, { "{{ 'x' | center(1000000000) }}", "a million", 0, 0 },
     };
     jinja_in in = { .messages = "[]", .n_messages = 2, .think = -1 };

@@ -8,7 +8,8 @@
 static char err[Q_ERRLEN], path[] = "/tmp/quorum-calls-XXXXXX";
 static prov *p;
 
-static const char TEMPLATE[] = "{% if tools %}{{ tools[0].function.name }}{% endif %}{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content }}"
+static const char TEMPLATE[] = "{% if tools %}{{ tools[0].function.name }}{% endif %}{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}"
+                               "{% if m.reasoning_content %}{% if m.content == 'both' %}{{ raise_exception('not both') }}{% endif %}<r>{{ m.reasoning_content }}</r>{% endif %}{{ m.content }}"
                                "{% for c in m.tool_calls or [] %}<tool_call>{{ c.function | tojson }}</tool_call>{% endfor %}{% if m.tool_call_id %}[{{ m.name }}]{% endif %}{{ '<|im_end|>\n' }}{% endfor %}"
                                "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 
@@ -57,6 +58,9 @@ static void on_call(void *user, int answer, const prov_call *c)
     q_buf_printf(&((seen *)user)->made, "%s %s(%s);", c->id, c->name, c->arguments);
 }
 
+static char misread[Q_ERRLEN];
+static void on_misread(void *user, int answer, const char *why) { snprintf(misread, sizeof misread, "%s", why); }
+
 static const prov_tool TOOL = { "f", "helps", "{\"type\":\"object\",\"properties\":{\"x\":{\"type\":\"integer\"}}}" };
 static const prov_message HELLO = { PROV_USER, "hi", 2, NULL };
 
@@ -65,7 +69,7 @@ static prov_result ask(const char *says, bool offered, seen *s)
     char *gbnf = q_printf("root ::= %s", says);
     const prov_grammar g = { .text = gbnf, .n = strlen(gbnf) };
     const prov_request r = { .message = &HELLO, .n_message = 1, .tool = &TOOL, .n_tool = offered, .grammar = &g, .seed = 7, .think = "off" };
-    const prov_hooks h = { .user = s, .piece = on_piece, .call = on_call };
+    const prov_hooks h = { .user = s, .piece = on_piece, .call = on_call, .misread = on_misread };
     prov_result out;
     memset(s, 0, sizeof *s);
     CHECK_MSG(prov_ask(p, &r, &h, &out, err) == Q_OK, "%s", err);
@@ -103,6 +107,34 @@ static void test_tools_and_calls_stand_in_the_prompt(void)
     q_buf_free(&b);
 }
 
+static void test_a_thought_stands_before_what_it_led_to(void)
+{
+    prov_message said[] = { HELLO, { PROV_ASSISTANT, "I look.", 7, NULL }, { PROV_TOOL, "21", 2, "call00001" } };
+    const prov_past_call past = { 1, { "call00001", "f", "{\"x\": 1}" } };
+    const prov_past_thought thought = { 1, "hm<|im_end|>", 12 };
+    prov_request r = { .message = said, .n_message = 3, .tool = &TOOL, .n_tool = 1, .call = &past, .n_call = 1 };
+    q_buf b = { 0 }, plain = { 0 };
+    CHECK(prov_show(p, &r, &plain, err) == Q_OK);
+    r.thought = &thought;
+    r.n_thought = 1;
+    int32_t *ids;
+    CHECK_MSG(prov_show(p, &r, &b, err) == Q_OK && strstr(b.p, "assistant\n<r>hm<|im_end|></r>I look.<tool_call>"), "%s", b.p ? b.p : err);
+    int n = prov_ids(p, &r, &ids, err), end = 0;
+    for (int i = 0; i < n; i++) {                          /* a control token's name in it is text */
+        q_buf_clear(&b);
+        prov_spell(p, ids[i], &b);
+        end += b.p && strcmp(b.p, "<|im_end|>") == 0;
+    }
+    CHECK_INT(end, 3);
+    free(ids);
+    q_buf_clear(&b);
+    said[1].text = "both";                                 /* the template refuses it: then it is left out */
+    said[1].n = 4;
+    CHECK_MSG(prov_show(p, &r, &b, err) == Q_OK && strstr(b.p, "assistant\nboth<tool_call>"), "%s", b.p ? b.p : err);
+    q_buf_free(&b);
+    q_buf_free(&plain);
+}
+
 static void test_a_call_is_told_as_it_is_written_and_when_it_is_whole(void)
 {
     seen s;
@@ -120,6 +152,7 @@ static void test_a_broken_call_is_handed_on_as_written(void)
     prov_result out = ask("\"<tool_call>{\\\"name\\\" 1}</tool_call>\"", true, &s);
     CHECK_INT(out.finish, PROV_CALLS);
     CHECK_STR(s.made.p, "call00001 ({\"name\" 1});");
+    CHECK_MSG(strstr(misread, "byte 9"), "%s", misread);
     clear(&s);
 }
 
@@ -139,6 +172,7 @@ int main(void)
     CHECK_MSG(prov_open(path, &(prov_opts){ 0 }, &p, err) == Q_OK, "%s", err);
     if (p) {
         RUN(test_tools_and_calls_stand_in_the_prompt);
+        RUN(test_a_thought_stands_before_what_it_led_to);
         RUN(test_a_call_is_told_as_it_is_written_and_when_it_is_whole);
         RUN(test_a_broken_call_is_handed_on_as_written);
         RUN(test_without_tools_it_is_text);

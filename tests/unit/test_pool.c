@@ -483,6 +483,33 @@ static void what_never_fits_is_refused(void)
     prov_close(p);
 }
 
+/* ---- one that cannot be evaluated ---- */
+static void what_fails_fails_alone(void)
+{
+    prov *p = open_with(N, NULL);
+    asker a[N];
+    int32_t wrong[] = { 3, 1 << 30 };
+    for (int i = 0; i < N; i++) {
+        make(&a[i], p, 4 + i, 0);
+        if (i % 2) {
+            a[i].r.raw = NULL;
+            a[i].r.ids = wrong;
+            a[i].r.n_ids = 2;
+        }
+    }
+    for (int i = 0; i < N; i++)
+        start(&a[i]);
+    for (int i = 0; i < N; i++)
+        join(&a[i]);
+    for (int i = 0; i < N; i++) {
+        CHECK_MSG(i % 2 ? a[i].h.rc == Q_RANGE && strstr(a[i].h.why, "vocabulary") && a[i].h.r[0].finish == PROV_FAILED : a[i].h.rc == Q_OK, "%d: %s", i, a[i].h.why);
+        if (i % 2 == 0)
+            as_alone(&a[i], "beside one that fails", i);
+        drop(&a[i]);
+    }
+    prov_close(p);
+}
+
 /* ---- random ones ---- */
 typedef struct worker { prov *p; asker *a; int n; pthread_t thread; } worker;
 static void *work(void *user)
@@ -658,6 +685,7 @@ int main(void)
     RUN(beginnings_are_shared);
     RUN(all_are_cancelled);
     RUN(grammars_and_several_answers_hold);
+    RUN(what_fails_fails_alone);
     prov_close(alone);
     alone = open_with(0, "448");         /* where a context is full, it is as full here */
     RUN(room_is_given_up_and_had_again);

@@ -70,6 +70,8 @@ static void prefill(void *user, int done, int total)
 static void piece(void *user, const prov_piece *t)
 {
     seen *s = user;
+    if (t->call)                         /* no text of the answer */
+        return;
     q_buf_add(t->thinking ? &s->thought : &s->text, t->text, t->n);
     s->in_order = s->pieces == 0 ? t->number <= 1 : s->in_order && (t->number == s->last_number || t->number == s->last_number + 1);
     s->last_number = t->number;

@@ -317,6 +317,62 @@ static void what_cannot_be_read_goes_back_once(void)
     finish(&s);
 }
 
+static void a_call_shows_as_it_is_written(void)
+{
+    static const script_line line[] = { { "one", "seen" }, { NULL, "Look: " READ }, { NULL, NULL } };
+    put("project/a.txt", "one\n");
+    open_agent(line, (opening){ .allow = "read" });
+    ask("look");
+    done();
+    CHECK_STR(s.writing.text.p, "{\"path\":\"a.txt\"}");
+    CHECK(s.writing.n == 2 && s.writing.bytes == 16);
+    int first = first_of(&s, AGT_EV_WRITING);
+    CHECK(first > first_of(&s, AGT_EV_TOKEN) && first < first_of(&s, AGT_EV_CALL));
+    finish(&s);
+}
+
+static void what_is_wrong_with_a_call_is_said(void)
+{
+    static const script_line line[] = { { "line 1, column 3", "{call ? {\"path\"}" }, { NULL, "{call ? {\"path\"}" }, { NULL, NULL } };
+    open_agent(line, (opening){ 0 });
+    ask("look");
+    done();
+    CHECK(s.call.n == 2 && s.call.ran == 0);
+    CHECK_STR(s.call.result, "the call cannot be read: line 1, column 3 of the call: no JSON stands there");
+    CHECK(strstr(s.notes.p, "goes back to it once (?): the call cannot be read: line 1, column 3") && strstr(s.notes.p, "twice in a row (?): the call cannot be read: line 1, column 3"));
+    seen_clear(&s);
+    agt_show_prompt(a, "again");         /* a template reads arguments as an object */
+    CHECK(wait_for(a, &s, AGT_EV_TEXT, 0, 60000));
+    finish(&s);
+}
+
+static void thoughts_of_the_running_answer_are_kept(void)
+{
+    static const script_line line[] = { { "again", "fine" }, { "two", "<think>so it is</think>done" }, { "one", "<think>then the other</think>{call read_file {\"path\":\"b.txt\"}}" },
+                                        { NULL, "<think>first a look</think>Let me see. " READ }, { NULL, NULL } };
+    put("project/a.txt", "one\n");
+    put("project/b.txt", "two\n");
+    open_agent(line, (opening){ .allow = "read" });
+    ask("look");
+    done();
+    CHECK_STR(s.last->text, "Let me see. \n\ndone");
+    ask("/context");                     /* the last prompt is the first round's; the cells are the last one's */
+    settle(a, &s);
+    q_buf b = { 0 };
+    const script_prov *p = (const script_prov *)a->seat.who;
+    for (int i = 0; i < p->n_text; i++)
+        q_buf_puts(&b, p->word[p->text[i]]);
+    CHECK_MSG(strstr(b.p, "[assistant][thought]first a lookLet me see. [end]") && strstr(b.p, "[assistant][thought]then the other[end]"), "%s", b.p);
+    q_buf_clear(&b);
+    ask("again");                        /* an answer that is over is said without them */
+    done();
+    for (int i = 0; i < p->n_text; i++)
+        q_buf_puts(&b, p->word[p->text[i]]);
+    CHECK_MSG(!strstr(b.p, "[thought]") && strstr(b.p, "Let me see."), "%s", b.p);
+    q_buf_free(&b);
+    finish(&s);
+}
+
 static void an_answer_has_so_many_steps_and_tokens(void)
 {
     static const script_line line[] = { { NULL, "more words here " READ }, { NULL, NULL } };
@@ -486,6 +542,9 @@ int main(void)
     RUN(a_stop_ends_the_waiting);
     RUN(a_knob_turns_while_it_waits);
     RUN(what_cannot_be_read_goes_back_once);
+    RUN(a_call_shows_as_it_is_written);
+    RUN(what_is_wrong_with_a_call_is_said);
+    RUN(thoughts_of_the_running_answer_are_kept);
     RUN(an_answer_has_so_many_steps_and_tokens);
     RUN(results_fit_the_context);
     RUN(an_amended_answer_calls_too);

@@ -142,8 +142,14 @@ static void names_become_canonical(void)
         { "x/id_ed25519", "x/id_ed25519", TOOL_SECRET }, { "a/.ssh/config", "a/.ssh/config", TOOL_SECRET | TOOL_GUARDED }, { "credentials", "credentials", TOOL_SECRET },
         { ".git/hooks/pre-commit", ".git/hooks/pre-commit", TOOL_GUARDED }, { ".GIT/config", ".GIT/config", TOOL_GUARDED }, { "src/../.git/config", ".git/config", TOOL_GUARDED },
         { ".bashrc", ".bashrc", TOOL_GUARDED }, { ".vscode/tasks.json", ".vscode/tasks.json", TOOL_GUARDED }, { "environment.c", "environment.c", 0 }, { "git/x", "git/x", 0 },
+        { "a/.claude/settings.json", "a/.claude/settings.json", TOOL_GUARDED }, { "a/settings.json", "a/settings.json", 0 }, { "a/.cargo/config.toml", "a/.cargo/config.toml", TOOL_GUARDED },
+        { "HEAD", "HEAD", TOOL_GUARDED }, { "bare/config", "bare/config", TOOL_GUARDED }, { "bare/hooks/pre-push", "bare/hooks/pre-push", TOOL_GUARDED }, { "bare/notes", "bare/notes", 0 }, { "sub/config", "sub/config", 0 },
+        { "config", "config", 0 }, { "hooks/x", "hooks/x", 0 },
         { "/proc/self/environ", "/proc/self/environ", TOOL_OUTSIDE | TOOL_SECRET | TOOL_GUARDED } };
     static const char *const refused[] = { "a\nb", "a\x1b[2Jb", "a\tb", "\x7f", "a\xff", "a\xe2\x80\xae" "b", "a\xc2\x9b" "b", "" };
+    CHECK_INT(q_mkdirs(at("bare/objects"), err), Q_OK);     /* a repository without a tree */
+    CHECK_INT(q_mkdirs(at("bare/refs"), err), Q_OK);
+    put("bare/HEAD", "ref: refs/heads/main\n");
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         unsigned risk = 0;
         char *out = NULL;
@@ -152,6 +158,7 @@ static void names_become_canonical(void)
         CHECK_MSG(risk == row[i].risk, "%s: risk %u, expected %u", row[i].name, risk, row[i].risk);
         free(out);
     }
+    CHECK(unlink(at("bare/HEAD")) == 0);
     char *whole = q_printf("%s/project/src/a.c", home), *beside = q_printf("%s/project2/a.c", home), *out;
     unsigned risk = 0;
     CHECK_INT(place_name(place, whole, &out, &risk, err), Q_OK);

@@ -140,6 +140,13 @@ static void work(tui_work *w, const agt_event *e)
     }
 }
 
+/* What a call that is being written is over with. */
+static void written(tui_work *w, const agt_event *e)
+{
+    bool over = e->kind == AGT_EV_CALL || e->kind == AGT_EV_APPROVE || e->kind == AGT_EV_DONE || e->kind == AGT_EV_OPENED || (e->kind == AGT_EV_TOKEN && e->text && *e->text);
+    w->writing = e->kind == AGT_EV_WRITING ? e->done : over ? 0 : w->writing;
+}
+
 /* Memory's vectors: calmly, no answer waits for them. */
 static void meaning(tui_work *w, const agt_event *e)
 {
@@ -162,6 +169,7 @@ void tui_app_event(tui_app *app, agt_event *e)
     tui_owe(app, e);
     for (int i = 0; i < app->n_view; i++) if (app->view[i]->on_event) app->view[i]->on_event(app, e);
     tui_approve_event(app, e);
+    written(&app->work, e);
     switch (e->kind) {
     case AGT_EV_LOADING: case AGT_EV_READY: case AGT_EV_PREFILL: case AGT_EV_PROGRESS: work(&app->work, e); break;
     case AGT_EV_MEANING: meaning(&app->work, e); break;

@@ -31,16 +31,19 @@ typedef struct mcphub {
     pthread_mutex_t mu;
 } mcphub;
 
-/* ---- mcphub.c ---- */
+/* ---- mcpstate.c ---- */
 void hub_open(struct agt *);             /* the sections of config.ini, and what was always agreed to */
 void hub_close(struct agt *);            /* ends all servers; no other thread is there any more */
 hub_server *hub_find(struct agt *, const char *name);        /* any thread; NULL */
 bool hub_wanted(struct agt *);           /* any thread: tools are on, and the model at hand can call them */
 void hub_start(struct agt *);            /* any thread: those that are wanted begin to start; waits for none */
+bool hub_refused(struct agt *, hub_server *);            /* any thread: a person does not want it in this run */
+const tool_row *hub_rows(struct agt *, int *n);          /* engine's: what the present answer is offered */
+
+/* ---- mcphub.c ---- */
 /* Engine's, before an answer's prompt: what the answer is offered, after the person was asked about what is new. A server that is not there
- * within mcp.wait seconds is left out, and that is said. */
+ * within agent.mcp_wait seconds is left out, and that is said. */
 void hub_gather(struct agt *);
-const tool_row *hub_rows(struct agt *, int *n);              /* engine's */
 
 /* ---- mcpagree.c ---- */
 enum agree { AGREE_SAME, AGREE_CHANGED, AGREE_NEW };
@@ -63,11 +66,14 @@ enum mcp_answer form_ask(struct turn *, const char *server, const char *message,
 /* ---- mcppage.c ---- */
 bool mcp_command(struct agt *, const char *args);            /* front-end thread; false: that is none of what it takes */
 
-/* ---- mcpuse.c ---- */
+/* ---- mcpresource.c ---- */
 bool resource_named(const char *what);   /* "mcp:NAME/URI" */
+int resource_server(struct agt *, const char *name, size_t n, hub_server **out, char *err);     /* any thread: one that is there and not off */
 int resource_add(struct agt *, const char *what, char *err);     /* long lane: into memory, as a stranger's document */
 /* Engine's: the question with the resources beside it that stand in it as @NAME:URI; *out malloc'ed; NULL: none does. Negative: one could not be had. */
 int resource_attach(struct agt *, const char *question, char **out, char *err);
+
+/* ---- mcpuse.c ---- */
 bool prompt_command(struct agt *, const char *word, const char *args);   /* front-end thread: "NAME:PROMPT"; false: it is none */
 
 #endif

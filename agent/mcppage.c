@@ -182,7 +182,7 @@ static void one(agt *a, const job *j)
     if (*lines)
         q_buf_say(&b, _("what its program wrote to standard error:\n%s\n"), lines);
     cJSON_AddStringToObject(o, "instructions", how);
-    cJSON_AddStringToObject(o, "stderr", lines);
+    cJSON_AddStringToObject(o, "lines", lines);
     note_page(&a->events, "/mcp", q_buf_take(&b), cJSON_PrintUnformatted(o));
     cJSON_Delete(list);
     free(remarks);

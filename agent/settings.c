@@ -22,7 +22,7 @@ static const struct { q_knob knob; const char *standard; } rows[] = {
     { .knob = { .name = "agent.tokens", .type = Q_KNOB_INT, .min = 0, .max = 100000000, .effect = Q_EFFECT_PROMPT,
                 .help = N_("how many tokens an answer with tools may say in all; 0: as many as it takes") },
       .standard = "20000" },
-    { .knob = { .name = "mcp.wait", .type = Q_KNOB_FLOAT, .min = 0, .max = 600, .effect = Q_EFFECT_PROMPT,
+    { .knob = { .name = "agent.mcp_wait", .type = Q_KNOB_FLOAT, .min = 0, .max = 600, .effect = Q_EFFECT_PROMPT,
                 .help = N_("seconds that a question waits for MCP servers that are starting; those that are not there by then are left out of the answer") },
       .standard = "3" },
     { .knob = { .name = "context.compact", .type = Q_KNOB_CHOICE, .choices = "off,ask,on", .effect = Q_EFFECT_PROMPT,

@@ -46,7 +46,7 @@ static void open_agent(const script_line *line, opening how)
 {
     char kind[32], wait[32];
     snprintf(kind, sizeof kind, "agent.tools=%s", how.tools ? how.tools : "all");
-    snprintf(wait, sizeof wait, "mcp.wait=%s", how.wait ? how.wait : "0");
+    snprintf(wait, sizeof wait, "agent.mcp_wait=%s", how.wait ? how.wait : "0");
     const char *set[] = { how.memory ? "memory.on=on" : "memory.on=off", "sampler.loop_stop=off", kind, wait };
     plan = (script){ .line = line, .cannot = how.cannot };
     agt_options o = { .model = "a script", .db = how.db ? how.db : ":memory:", .set = set, .n_set = 4, .answers = answers, .folder = at("project"), .allow = how.allow, .alone = how.alone };

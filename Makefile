@@ -83,7 +83,7 @@ $(BUILD)/quorum-readers: $(BUILD)/rag/import/readers.o $(LIB)
 	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -o $@ $< $(LIB) -Wl,--as-needed $(LIBS_READERS) $(LIBS)
 
 # What holds a command of the model in: small, and of our library the filter of system calls alone.
-$(BUILD)/quorum-box: $(BUILD)/tools/box.o $(BUILD)/tools/box_rules.o $(BUILD)/base/seccomp.o
+$(BUILD)/quorum-box: $(BUILD)/tools/box.o $(BUILD)/tools/box_rules.o $(BUILD)/tools/box_modes.o $(BUILD)/base/seccomp.o
 	$(Q)echo '  ld $@'; $(CC) $(CFLAGS_) $(LDFLAGS) -o $@ $^
 
 $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(LIB) | $(BUILD)/quorum-readers $(BUILD)/quorum-box
@@ -149,6 +149,12 @@ dist-test: dist
 test-grammar: programs
 	@QUORUM_LONG=1 BUILD=$(BUILD) sh tests/grammar/schemas.test
 
+# MCP against the official Python SDK (both generations) and its reference servers, also through a proxy with faults: needs python3-venv
+# and the network.
+.PHONY: test-mcp
+test-mcp: $(BUILD)/tests/test_mcp_real
+	@BUILD='$(BUILD)' sh tests/mcp/real.sh
+
 # The suite in fresh systems of Debian 12 and 13, with gcc and clang of each, warnings being errors.
 SUITES  ?= bookworm trixie
 CCS     ?= gcc clang
@@ -178,7 +184,7 @@ test-servers: all $(BUILD)/tests/test_remote
 
 # Data races: the tests that have threads: the session with its cancelling threads, the worker pool, who answers, the store,
 # the agent.
-TSAN     = kernels_pool embedder engine_session provider pool memory memory_work agent_script agent_parts agent_quit agent_faults agent_turn net remote
+TSAN     = kernels_pool embedder engine_session provider pool memory memory_work agent_script agent_parts agent_quit agent_faults agent_turn net remote mcp
 tsan:
 	$(MAKE) BUILD=build-tsan OPT="-O1 -g" SAN="-fsanitize=thread" $(TSAN:%=build-tsan/tests/test_%)
 	@for t in $(TSAN); do BUILD=build-tsan build-tsan/tests/test_$$t || exit 1; done
@@ -268,6 +274,7 @@ help:
 	@echo 'make install          into PREFIX=/usr/local (PREFIX=$$HOME/.local needs no root); make uninstall'
 	@echo 'make test             the whole test suite; last line: N passed, N failed, N skipped; ONLY=part of a name'
 	@echo 'make test-grammar     JSON schemas, by us and by jsonschema (needs the network)'
+	@echo 'make test-mcp         the MCP client against the official SDK and reference servers (needs the network)'
 	@echo 'make test-templates   chat templates of all families, by us and by jinja2 (needs the network)'
 	@echo 'make test-long        its long form: more crashes, more mutated files, dist-test and test-roots'
 	@echo 'make dist             a tarball that runs without installing anything; make dist-test tries it in bare systems'

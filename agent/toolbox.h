@@ -23,6 +23,8 @@ typedef struct toolbox {
     enum agt_consent said;
     char *words;                         /* why not, or an answer; owned; NULL */
     atomic_bool answered;
+    void (*before)(void *user);          /* tests: called in the thread that carries a call out, before it does; NULL */
+    void *before_user;
 } toolbox;
 
 void toolbox_open(toolbox *);

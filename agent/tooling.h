@@ -19,6 +19,11 @@ enum approved { APPROVED, APPROVED_NOT, APPROVED_STOPPED };
 /* Asks the person about a call (taken), or a question, and waits; *words: why not, or the answer: malloc'ed or NULL. *how: for how long it holds. */
 enum approved approve_wait(agt *, agt_call *, int tokens, enum agt_consent *how, char **words);
 
+/* ---- atonce.c ---- */
+enum { ATONCE_MOST = 4 };
+/* one(user, i) for each i below n, on up to ATONCE_MOST threads at once; returns when all are done. */
+void atonce_do(int n, void (*one)(void *user, int i), void *user);
+
 /* ---- toolrules.c: any thread ---- */
 char *toolrules_kept(agt *);             /* always allowed in this folder; "": nothing; malloc'ed */
 int toolrules_keep(agt *, const char *rules, char *err);     /* added to them */

@@ -197,12 +197,14 @@ static int once(mcp_server *s, const question *q, const mcp_hooks *h, const char
         } while (q_now_ns() < until && (rc = call_next(s, &c, h, until, err)) == 0);
         if (rc == 0)
             rc = q_fail(err, Q_IO, _("%s has not answered %s for %d seconds: it was told to stop. A longer time is timeout in config.ini"), s->s.name, q->method, s->s.timeout_s);
-        *status = c.status;
-        bool again = c.failed && (c.status == 401 || c.status == 403) && tries + 1 < TRIES;
+        pthread_mutex_lock(&s->line.mu);
+        bool failed = c.failed, waits = rc < 0 && !failed && !s->line.broken, again = failed && (c.status == 401 || c.status == 403) && tries + 1 < TRIES;
+        pthread_mutex_unlock(&s->line.mu);
+        *status = failed ? c.status : 0;
         if (again)
             again = (rc = call_authorise(s, &c, tries > 0, err)) == Q_OK;
-        *out = c.answer;
-        call_shut(s, &c, rc < 0 && !c.failed && !s->line.broken);
+        call_shut(s, &c, waits);
+        *out = c.answer;                 /* also one that came while it was shut */
         if (!again)
             break;
     }

@@ -51,6 +51,8 @@ void line_plain(char *out, size_t size, const char *text)
 }
 
 /* ---- who waits ---- */
+enum { GONE = sizeof ((line *)0)->gone / sizeof *((line *)0)->gone };
+
 void line_enter(line *l, call *c)
 {
     pthread_mutex_lock(&l->mu);
@@ -71,6 +73,8 @@ void line_leave(line *l, call *c)
     for (call **at = &l->calls; *at; at = &(*at)->next)
         if (*at == c) {
             *at = c->next;
+            if (!c->answered)
+                l->gone[l->n_gone++ % GONE] = c->id;
             break;
         }
     pthread_mutex_unlock(&l->mu);
@@ -194,6 +198,9 @@ static bool answer(line *l, msg *m, call *stream)
         unheard(l, m->kind == MSG_REFUSAL);
         return false;
     }
+    for (unsigned i = 0; i < GONE && !c && m->id > 0; i++)
+        if (l->gone[i] == m->id)
+            return false;
     if (!c || c->answered || c->failed || (stream && c != stream)) {
         fault(l, _("it answers nothing that was asked"));
         return false;
@@ -214,8 +221,8 @@ static void progress(line *l, const msg *m)
     c->done = msg_number(m->body, "progress", 0);
     c->total = msg_number(m->body, "total", 0);
     free(c->text);
-    c->text = q_strndup(msg_text(m->body, "message"), 4096);
-    c->text[q_utf8_whole(c->text, strlen(c->text))] = 0;
+    const char *text = msg_text(m->body, "message");
+    c->text = q_strndup(text, q_utf8_whole(text, strnlen(text, 4096)));
 }
 
 static void notice(line *l, const msg *m)

@@ -27,6 +27,7 @@ typedef struct line {
     pthread_mutex_t mu;
     pthread_cond_t news;
     call *calls;
+    int64_t gone[64]; unsigned n_gone;   /* the last that nobody waited for: their answers may still come */
     int64_t last_id, listening;          /* the id that list changes are asked for by; -1: none */
     bool modern, deaf;                   /* 2026: the server asks nothing by itself; it tells of no changes either */
     bool broken; int rc; char why[Q_ERRLEN];

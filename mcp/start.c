@@ -32,8 +32,7 @@ static void keep_self(mcp_server *s, const cJSON *self, const cJSON *can, const 
     line_plain(s->title, sizeof s->title, name);
     line_plain(s->release, sizeof s->release, msg_text(self, "version"));
     free(s->instructions);
-    s->instructions = q_strndup(instructions, 16384);
-    s->instructions[q_utf8_whole(s->instructions, strlen(s->instructions))] = 0;
+    s->instructions = q_strndup(instructions, q_utf8_whole(instructions, strnlen(instructions, 16384)));
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         const cJSON *o = msg_object(can, row[i].word);
         s->has[row[i].kind] = o != NULL;
@@ -132,9 +131,9 @@ static int step(mcp_server *s, probe *p, int64_t until, char *err)
         return rc == Q_NOTFOUND ? Q_ERR : rc;
     }
     bool status = rc < 0 && p->c.failed && p->c.status && !denied;
-    msg m = p->c.answer;
     call_shut(s, &p->c, false);
     p->open = false;
+    msg m = p->c.answer;
     if (rc == 1)
         rc = p->q == &discover ? read_discover(s, &m, err) : read_initialize(s, &m, err);
     msg_free(&m);

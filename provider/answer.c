@@ -266,10 +266,11 @@ static int answer(talk *t, int i, uint64_t seed, char *err)
         return rc;
     t->detok = (eng_detok){ 0 };
     t->rows = t->echoed && i == 0;
+    t->anew = t->rows || r->anew;
     int64_t from = q_now_ns();
     rc = t->way->prompt(t->self, t, true, err);
     out->prefill_s = (double)(q_now_ns() - from) / 1e9;
-    t->rows = false;
+    t->rows = t->anew = false;
     if (rc < 0) {
         out->finish = rc == Q_CANCEL ? PROV_STOPPED : PROV_FAILED;
         return rc == Q_CANCEL ? Q_OK : rc;

@@ -9,7 +9,7 @@
 typedef struct talk talk;
 typedef struct talk_way {                /* all return 0 or an error; Q_CANCEL ends the answer */
     /* Makes talk.text evaluated, its last token's logits there; fills result.cached_tokens, calls talk_prefill on its way, and talk_row for each
-     * position where talk.rows is set. first: of an answer; else what a new setting took away is made up for. */
+     * position where talk.rows is set (anew is then set too). first: of an answer; else what a new setting took away is made up for. */
     int (*prompt)(void *self, talk *, bool first, char *err);
     bool (*stale)(void *self);           /* something was taken away */
     int (*push)(void *self, talk *, int32_t token, char *err);     /* evaluates it behind the text, to which it is added */
@@ -29,7 +29,7 @@ struct talk {
     talk_sampler *sampler;
     eng_tokens *text;                    /* prompt and answer so far */
     prov_result *result;
-    bool rows;                           /* logits of all the prompt's positions are wanted */
+    bool rows, anew;                     /* logits of all the prompt's positions are wanted; none of it may be found evaluated */
     /* answer.c's own */
     int n_prompt;
     eng_detok detok;

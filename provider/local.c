@@ -144,7 +144,7 @@ static int sync_row(void *user, int pos, const float *logits, const uint16_t *id
 static int sync(single *s, enum prov_policy policy, char *err)
 {
     talk *t = s->now;
-    int rc = t && t->rows ? eng_session_eval(s->s, s->text.id, s->text.n, 0, NULL, 0, sync_row, s, err)
+    int rc = t && t->anew ? eng_session_eval(s->s, s->text.id, s->text.n, 0, NULL, 0, sync_row, s, err)
                           : eng_session_sync(s->s, s->text.id, s->text.n, policy_of(policy), prefill, s, err);
     fed(s, t);
     s->stale = rc < 0;
@@ -160,7 +160,7 @@ static int prompt(void *self, talk *t, bool first, char *err)
     single *s = self;
     const int32_t *had = eng_session_tokens(s->s);
     int len = eng_session_length(s->s), *cached = &t->result->cached_tokens;
-    while (first && had && !t->rows && *cached < len && *cached < s->text.n && had[*cached] == s->text.id[*cached])
+    while (first && had && !t->anew && *cached < len && *cached < s->text.n && had[*cached] == s->text.id[*cached])
         (*cached)++;
     enum prov_policy policy = first ? s->asked : s->policy;
     if (first)
@@ -365,7 +365,7 @@ static void describe(local *l)
     const char *device = eng_model_device(l->m), *note = eng_model_device_note(l->m);
     snprintf(l->device, sizeof l->device, "%.*s", strcmp(device, "cpu") ? (int)strcspn(device, " ") : 0, device);
     l->base.info = (prov_info){ .device = l->device, .divided = *note ? note : NULL,
-        .path = e->path, .name = e->name, .languages = e->languages ? e->languages : "", .note = e->frame.note, .id = e->id,
+        .path = e->path, .name = e->name, .languages = e->languages ? e->languages : "", .note = e->frame.note, .eos = eng_template_token(l->m, true), .id = e->id,
         .file_bytes = e->file_bytes, .params = e->params, .n_layer = e->n_layer, .n_expert = e->n_expert,
         .first_moe_layer = e->first_moe_layer, .n_moe_layer = e->n_moe_layer, .n_ctx_train = e->n_ctx_train, .n_embd = e->n_embd, .n_head = e->n_head,
         .chat = e->frame.chat, .thinks = e->frame.thinks, .carved = e->carved,

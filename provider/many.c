@@ -86,7 +86,7 @@ static void row(void *user, int pos, const float *logits) { talk_row(user, pos, 
 static int prompt(void *self, talk *t, bool first, char *err)
 {
     one *o = self;
-    int n = t->text->n, at = 0, rc = pool_begin(o->s, t->text->id, n, t->rows ? row : NULL, t, err);
+    int n = t->text->n, at = 0, rc = pool_begin(o->s, t->text->id, n, t->anew, t->rows ? row : NULL, t, err);
     o->told = 0;
     while (rc == Q_OK && at < n) {
         at = pool_feed(o->s, t->text->id, n, err);

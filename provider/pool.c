@@ -27,6 +27,7 @@ struct pool_stream {
     void *row_user;
     int at;                              /* evaluated of them */
     bool look;                           /* what of its text is in the cache is to be found before it goes on */
+    bool anew;                           /* nothing but what it has evaluated itself is found */
     bool off;                            /* holds nothing, until there is room */
     int high, found;                     /* of the text that was begun: evaluated or found once; found */
     pool_go *go;
@@ -144,7 +145,7 @@ static void put_off(pool_stream *s)
 static void look(pool_stream *s)
 {
     char err[Q_ERRLEN];
-    int n = s->row && s->high < s->n ? s->high : s->n - 1;
+    int n = s->anew && s->high < s->n ? s->high : s->n - 1;
     int rc = eng_session_reuse(s->s, s->token, n, ENG_RECOMPUTE, err);
     s->look = false;
     s->at = rc < 0 ? 0 : rc;
@@ -192,7 +193,7 @@ static int common(const pool_stream *a, const pool_stream *b)
 /* An older one in this pass evaluates what this one lacks: it is found afterwards. */
 static bool follows(const pool *p, pool_stream *s)
 {
-    for (const pool_stream *o = p->first; o != s && !s->row; o = o->next)
+    for (const pool_stream *o = p->first; o != s && !s->anew; o = o->next)
         if (o->state == PASS && o->rows > 1 && o->hash == s->hash && common(o, s) > s->at + 64 && common(o, s) > o->at) {
             s->look = true;
             return true;
@@ -566,7 +567,7 @@ void pool_leave(pool_stream *s)
     pthread_mutex_unlock(&p->mu);
 }
 
-int pool_begin(pool_stream *s, const int32_t *token, int n, void (*row)(void *user, int pos, const float *logits), void *user, char *err)
+int pool_begin(pool_stream *s, const int32_t *token, int n, bool anew, void (*row)(void *user, int pos, const float *logits), void *user, char *err)
 {
     int most = (int)eng_config_number(s->c, "context.length");
     if (n < 1)
@@ -576,6 +577,7 @@ int pool_begin(pool_stream *s, const int32_t *token, int n, void (*row)(void *us
     pthread_mutex_lock(&s->p->mu);
     s->token = token;
     s->n = n;
+    s->anew = anew;
     s->row = row;
     s->row_user = user;
     s->at = s->high = s->found = 0;

@@ -37,9 +37,9 @@ typedef bool pool_go(void *user);        /* asked a few times a second while it 
 /* Waits for one of the places, in order. c outlives the stream. Q_RANGE: these settings cannot be had in this cache. */
 int pool_enter(pool *, const eng_config *c, pool_go *go, void *user, pool_stream **out, char *err);
 void pool_leave(pool_stream *);          /* NULL is fine */
-/* The text that the stream's timeline is to be, n tokens, whatever it was. row (NULL: none) is told the logits of every position, in the
- * pool's thread; no cell is shared then. Nothing is evaluated yet. Q_RANGE: it never fits, or holds what is no token. */
-int pool_begin(pool_stream *, const int32_t *token, int n, void (*row)(void *user, int pos, const float *logits), void *user, char *err);
+/* The text that the stream's timeline is to be, n tokens, whatever it was. anew: no cell of another serves it. row (NULL: none; with anew only)
+ * is told the logits of every position, in the pool's thread. Nothing is evaluated yet. Q_RANGE: it never fits. */
+int pool_begin(pool_stream *, const int32_t *token, int n, bool anew, void (*row)(void *user, int pos, const float *logits), void *user, char *err);
 /* Waits for a pass that evaluates some of token[0..n), which begins with what was begun or evaluated before: how many are evaluated now; n: all, and
  * the logits are there. */
 int pool_feed(pool_stream *, const int32_t *token, int n, char *err);

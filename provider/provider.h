@@ -45,10 +45,11 @@ enum {                                  /* what this one can do */
     PROV_BEGIN = 1 << 9,                /* the beginning of an answer may be given */
     PROV_STATE = 1 << 10,               /* what is evaluated can be kept in a file */
     PROV_GRAMMAR = 1 << 11,             /* answers can be held to a grammar */
-    PROV_PER_REQUEST = 1 << 12          /* a request may say config, max_tokens, top, echo and ids */
+    PROV_PER_REQUEST = 1 << 12          /* a request may say config, max_tokens, top, echo, anew and ids */
 };
 typedef struct prov_info {              /* strings live as long as the prov */
     const char *path, *name, *languages; /* languages: "en", "en,ru" or "" (unknown) */
+    const char *eos;                    /* the token that ends texts, as it is spelt; NULL: unknown */
     const char *note;                   /* NULL, or a sentence about what is not as it should be (its template) */
     const char *device, *divided;       /* "cuda:0", "" where it is the host's processor; NULL or how its weights lie, why there */
     uint64_t id;                        /* names the model in stores */
@@ -131,6 +132,7 @@ typedef struct prov_request {
     int max_tokens;                     /* of each answer; 0: as sampler.max_tokens says; PROV_NOTHING: none is chosen, the prompt is evaluated */
     int top;                            /* so many alternatives come with each piece, 0 to PROV_TOP */
     bool echo;                          /* raw or ids only: their tokens come as pieces too, before the first of each answer; all of them are evaluated for that */
+    bool anew;                          /* no cell that is there serves it: hooks.position is told of every token of its prompt */
     int n;                              /* how many answers; 0 is 1 */
     uint64_t seed;                      /* of the first answer, the next ones count on; 0: sampler.seed */
     enum prov_policy policy;
@@ -196,6 +198,7 @@ typedef struct prov_hooks {
     void (*call)(void *user, int answer, const prov_call *);     /* one that is broken too: name "", arguments as it was written */
     bool (*repeats)(void *user, int answer, int tokens); /* it goes round in circles: true ends it */
     bool (*enough)(void *user, int answer);              /* in a thought, before its next token: true closes it, and the answer begins */
+    void (*ended)(void *user, int answer, const prov_piece *);   /* by this token, which is no part of it: it brings no text and is not counted */
     void (*unrouted)(void *user, const char *why);       /* the answer is there, its positions cannot be told */
     void (*misread)(void *user, int answer, const char *why);      /* the call that comes next cannot be read: where and why, one sentence */
 } prov_hooks;

@@ -134,6 +134,22 @@ static void piece(void *user, const prov_piece *p)
         chunk(w, index, held || !p->n ? NULL : !w->head.chat ? "text" : p->thinking ? "reasoning_content" : "content", p->text, p->n, NULL, lp, NULL);
 }
 
+/* What ended it was chosen too: of a text's tokens, and among the ids. */
+static void ended(void *user, int answer, const prov_piece *p)
+{
+    answering *w = user;
+    int index = w->first + answer;
+    choice *c = &w->c[index];
+    bool logprobs = w->a.logprobs;
+    w->a.logprobs &= !w->head.chat;
+    cJSON *lp = row(w, c, p);
+    w->a.logprobs = logprobs;
+    if (!w->a.stream)
+        c->logprobs = lp ? lp : c->logprobs;
+    else if (lp)
+        chunk(w, index, NULL, NULL, 0, NULL, lp, NULL);
+}
+
 /* Nine letters and digits, as some templates want them; told apart over a conversation of any length. */
 static void call_id(char out[16])
 {
@@ -289,16 +305,13 @@ static void add_ids(answering *w, const prov_request *r)
 static int ask(answering *w, const prov_request *r, fault *f)
 {
     house *h = w->h;
-    const prov_hooks hooks = { .user = w, .between = between, .prefill = prefill, .piece = piece, .call = on_call, .position = w->a.routed ? position : NULL };
+    const prov_hooks hooks = { .user = w, .between = between, .prefill = prefill, .piece = piece, .call = on_call, .ended = ended, .position = w->a.routed ? position : NULL };
     bool turns = !(prov_about(h->p)->can & PROV_PARALLEL);
     int n = r->n > 1 ? r->n : 1;
     prov_result *out = q_alloc(sizeof *out * (size_t)n);
     char err[Q_ERRLEN] = "";
-    if (turns) {
+    if (turns)
         pthread_mutex_lock(&h->turn);
-        if (w->a.routed)
-            prov_forget(h->p);           /* what is found evaluated tells no routing */
-    }
     if (w->a.ids)
         add_ids(w, r);
     int rc = exchange_wanted(w->x) ? prov_ask(h->p, r, &hooks, out, err) : Q_CANCEL;
@@ -324,6 +337,7 @@ static int ask_all(answering *w, const prov_config *c, fault *f)
     int each = r.n > 1 ? r.n : 1, rc = Q_OK;
     r.config = c;
     r.policy = PROV_RECOMPUTE;
+    r.anew = w->a.routed;                /* what is found evaluated tells no routing */
     if (!w->head.chat && r.max_tokens == 0)
         r.max_tokens = TEXT_TOKENS;
     for (int i = 0; i * each < w->n && rc == Q_OK; i++) {

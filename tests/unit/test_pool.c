@@ -215,6 +215,22 @@ static void tokens_are_taken_as_they_are(void)
     clear(&c);
 }
 
+static void all_of_a_prompt_is_told_anew(void)
+{
+    heard a = { .p = who }, b = { .p = who }, c = { .p = who };
+    prov_request r = plain;
+    ask(&a, &r);
+    ask(&b, &r);
+    r.anew = true;
+    ask(&c, &r);
+    CHECK(a.rc == Q_OK && same(&a, &b) && same(&a, &c));
+    CHECK(b.r[0].cached_tokens >= b.r[0].prompt_tokens - 1 && b.prompt_positions == 1);
+    CHECK(c.r[0].cached_tokens == 0 && c.prompt_positions == c.r[0].prompt_tokens);
+    clear(&a);
+    clear(&b);
+    clear(&c);
+}
+
 static void its_settings_are_its_own(void)
 {
     heard a = { .p = who }, b = { .p = who }, c = { .p = who };
@@ -245,6 +261,7 @@ static void one_request(int streams)
     RUN(alternatives_come_with_each_token);
     RUN(a_prompt_is_echoed);
     RUN(tokens_are_taken_as_they_are);
+    RUN(all_of_a_prompt_is_told_anew);
     RUN(its_settings_are_its_own);
     prov_close(who);
 }
@@ -532,6 +549,7 @@ static void random_ones_all_end(void)
             a[i][k].h.stop_at = roll(3) ? 0 : 1 + roll(20);
             a[i][k].r.max_tokens = roll(4) ? 0 : 1 + roll(120);
             a[i][k].r.echo = roll(6) == 0;
+            a[i][k].r.anew = roll(7) == 0;
             if (k && roll(3) == 0) {     /* as the one before begins */
                 memcpy(a[i][k].text, a[i][k - 1].text, sizeof a[i][k].text);
                 a[i][k].r.n_raw = strlen(a[i][k].text);

@@ -179,12 +179,12 @@ import-kills: $(BUILD)/tests/test_import_kills
 
 # Against llama-server with a small GGUF (LLAMA_SERVER=, GGUF=; make peers builds one): chat, tools, probabilities, cancelling, a kill.
 .PHONY: test-servers
-test-servers: all $(BUILD)/tests/test_remote
+test-servers: all $(BUILD)/tests/test_remote_live
 	@BUILD='$(BUILD)' LLAMA_SERVER='$(LLAMA_SERVER)' GGUF='$(GGUF)' sh tests/servers/llama.sh
 
 # Data races: the tests that have threads: the session with its cancelling threads, the worker pool, who answers, the store,
 # the agent.
-TSAN     = kernels_pool embedder engine_session provider pool memory memory_work agent_script agent_parts agent_quit agent_faults agent_turn net remote mcp
+TSAN     = kernels_pool embedder engine_session provider pool memory memory_work agent_script agent_parts agent_quit agent_faults agent_turn net remote oauth fetch_url mcp
 tsan:
 	$(MAKE) BUILD=build-tsan OPT="-O1 -g" SAN="-fsanitize=thread" $(TSAN:%=build-tsan/tests/test_%)
 	@for t in $(TSAN); do BUILD=build-tsan build-tsan/tests/test_$$t || exit 1; done

@@ -31,7 +31,7 @@ typedef struct doing {
     int64_t ms;
 } doing;
 
-static int place(agt *a, char *err)
+int tooling_place(agt *a, char *err)
 {
     toolbox *b = &a->toolbox;
     pthread_mutex_lock(&b->mu);
@@ -204,7 +204,7 @@ static void run(doing *d, int n)
     agt *a = d->t->a;
     tool_rules now = rules(a);
     q_buf near = { 0 };
-    tool_host host = { .user = d->t, .act = toolhost_act, .go = toolhost_go, .rules = &now, .denied = tool_denied, .page = toolhost_page,
+    tool_host host = { .user = d->t, .act = toolhost_act, .lent = hub_lent, .go = toolhost_go, .rules = &now, .denied = tool_denied, .page = toolhost_page,
                        .near = settings_value(&a->settings, "agent.fetch_private", &near) };
     running_calls all = { d, &host };
     for (int i = 0; i < n; i++)
@@ -253,7 +253,7 @@ static void look(doing *d)
 {
     char err[Q_ERRLEN];
     agt *a = d->t->a;
-    int rc = place(a, err);
+    int rc = tooling_place(a, err);
     bool opened = rc == Q_OK;
     d->looked = true;
     if (opened && d->call->misread)

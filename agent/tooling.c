@@ -4,6 +4,7 @@
 #include "agent/errands.h"
 #include "agent/view.h"
 
+#include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,11 +27,11 @@ typedef struct doing {
     char *policy;                        /* who let it be done, or not; owned */
     char *told;                          /* what the model reads where no tool ran; owned; NULL */
     enum mem_call_state state;
-    bool malformed, alone, stopped;
+    bool looked, malformed, alone, stopped;
     int64_t ms;
 } doing;
 
-static int place(agt *a, char *err)
+int tooling_place(agt *a, char *err)
 {
     toolbox *b = &a->toolbox;
     pthread_mutex_lock(&b->mu);
@@ -67,12 +68,37 @@ static enum tool_say judge(agt *a, const tool_plan *p, char **why)
     return say;
 }
 
-static agt_call asked_about(const doing *d, const char *why)
+/* A file that a command names and that a rule denies to the tools for files: rules do not reach into commands, so the person is told.
+ * malloc'ed; NULL: none. By words of the command as it stands: no promise that it names no other. */
+static char *denied_word(agt *a, const tool_plan *p)
+{
+    static const char *const tools[] = { "read_file", "edit_file", "list_files", "search_files" };
+    const char *command = p->row->class == TOOL_RUN ? cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(p->args, "command")) : NULL;
+    tool_rules now = rules(a);
+    char *said = NULL;
+    for (const char *at = command; at && *at && !said;) {
+        size_t skip = strspn(at, " \t\n;|&<>()'\"`$="), n = strcspn(at + skip, " \t\n;|&<>()'\"`$=");
+        const char *from = at + skip;
+        size_t dots = n > 2 && strncmp(from, "./", 2) == 0 ? 2 : 0;
+        char *word = q_strndup(from + dots, n - dots);
+        for (size_t i = 0; i < sizeof tools / sizeof *tools && *word && !said; i++)
+            if (tool_denied(&now, tools[i], word))
+                said = q_printf(_("it names %s, which a rule denies to %s: rules do not reach into commands"), word, tools[i]);
+        free(word);
+        at = from + n;
+    }
+    tool_rules_free(&now);
+    return said;
+}
+
+static agt_call asked_about(const doing *d, const char *why_)
 {
     const tool_plan *p = &d->plan;
+    char *denied = denied_word(d->t->a, p), *why = denied ? q_printf("%s; %s", why_, denied) : q_strdup(why_);
     agt_call c = { .at = (int64_t)d->t->text.len, .name = q_strdup(p->row->name), .title = q_strdup(p->title), .arguments = q_strdup(d->call->arguments), .state = AGT_CALL_WAITS,
-                   .shown = q_strdup(p->shown), .diff = p->diff, .policy = q_strdup(why), .risky = p->risk != 0, .rule = tool_rule_for(p),
+                   .shown = q_strdup(p->shown), .diff = p->diff, .policy = why, .risky = p->risk != 0, .rule = tool_rule_for(p),
                    .folder = q_strdup(tool_place_folder(d->t->a->toolbox.place)) };
+    free(denied);
     return c;
 }
 
@@ -145,13 +171,8 @@ static void fit(agt *a, tool_result *r)
     }
 }
 
-static void run(doing *d)
+static void tell_runs(const doing *d)
 {
-    agt *a = d->t->a;
-    tool_rules now = rules(a);
-    q_buf near = { 0 };
-    tool_host host = { .user = d->t, .act = toolhost_act, .go = toolhost_go, .rules = &now, .denied = tool_denied, .page = toolhost_page,
-                       .near = settings_value(&a->settings, "agent.fetch_private", &near) };
     mem_call going = { .name = (char *)(uintptr_t)d->plan.row->name, .arguments = d->call->arguments, .result = (char[]){ "" }, .policy = d->policy, .at = (int64_t)d->t->text.len,
                        .path = (char[]){ "" } };
     agt_event e = { .kind = AGT_EV_CALL, .id = d->t->reply, .message = q_alloc(sizeof *e.message), .n_messages = 1 };
@@ -159,17 +180,45 @@ static void run(doing *d)
     e.message->n_call = 1;
     *e.message->call = view_call(&going);
     e.message->call->state = AGT_CALL_RUNS;
-    evq_push(&a->events, &e);
+    evq_push(&d->t->a->events, &e);
+}
+
+/* One after the other in the engine's thread, or several that only read in as many. */
+typedef struct running_calls { doing *d; const tool_host *host; } running_calls;
+
+static void run_one(void *user, int i)
+{
+    const running_calls *r = user;
+    doing *d = &r->d[i];
+    const toolbox *b = &d->t->a->toolbox;
+    if (b->before)
+        b->before(b->before_user);
     int64_t from = q_now_ns();
-    d->stopped = tool_run(a->toolbox.place, &host, &d->plan, &d->result) == Q_CANCEL;
+    d->stopped = tool_run(b->place, r->host, &d->plan, &d->result) == Q_CANCEL;
+    d->ms = (q_now_ns() - from) / 1000000;
+}
+
+/* Calls of a round that may be done: at once, where there are several. */
+static void run(doing *d, int n)
+{
+    agt *a = d->t->a;
+    tool_rules now = rules(a);
+    q_buf near = { 0 };
+    tool_host host = { .user = d->t, .act = toolhost_act, .lent = hub_lent, .go = toolhost_go, .rules = &now, .denied = tool_denied, .page = toolhost_page,
+                       .near = settings_value(&a->settings, "agent.fetch_private", &near) };
+    running_calls all = { d, &host };
+    for (int i = 0; i < n; i++)
+        tell_runs(&d[i]);
+    atonce_do(n, run_one, &all);
+    for (int i = 0; i < n; i++) {
+        d[i].state = d[i].stopped ? MEM_CALL_STOPPED : d[i].result.failed ? MEM_CALL_FAILED : MEM_CALL_DONE;
+        if (d[i].stopped)
+            d[i].told = q_strdup("stopped by the person");
+        else
+            fit(a, &d[i].result);
+    }
     tool_rules_free(&now);
     q_buf_free(&near);
-    d->ms = (q_now_ns() - from) / 1000000;
-    d->state = d->stopped ? MEM_CALL_STOPPED : d->result.failed ? MEM_CALL_FAILED : MEM_CALL_DONE;
-    if (d->stopped)
-        d->told = q_strdup("stopped by the person");
-    else
-        fit(a, &d->result);
 }
 
 /* ---- storing ---- */
@@ -199,13 +248,14 @@ static void store(doing *d)
     free(arguments);
 }
 
-/* One call to its end; what the model reads of it, malloc'ed. */
-static char *one(doing *d)
+/* Looks at a call; what cannot be done at all is told. */
+static void look(doing *d)
 {
     char err[Q_ERRLEN];
     agt *a = d->t->a;
-    int rc = place(a, err);
+    int rc = tooling_place(a, err);
     bool opened = rc == Q_OK;
+    d->looked = true;
     if (opened && d->call->misread)
         rc = q_fail(err, Q_FORMAT, "the call cannot be read: %s", d->call->misread);
     else if (opened)
@@ -219,10 +269,39 @@ static char *one(doing *d)
         d->state = MEM_CALL_DENIED;
         d->policy = q_strdup("denied: agent.tools does not offer it");
         d->told = q_printf("%s is not offered here", d->plan.row->name);
-    } else if (allowed(d))
-        run(d);
-    store(d);
-    return q_strdup(d->told ? d->told : d->result.text.p);
+    }
+}
+
+/* It only reads, by itself, and nobody need be asked: it may be done beside others. */
+static bool beside(doing *d)
+{
+    char *why = NULL;
+    if (!d->looked)
+        look(d);
+    const tool_row *row = d->plan.row;
+    if (d->told || (row->class != TOOL_READ && row->class != TOOL_PURE) || row->act != TOOL_ACT_NONE)
+        return false;
+    bool yes = judge(d->t->a, &d->plan, &why) == TOOL_ALLOW;
+    free(d->policy);
+    d->policy = yes ? q_printf("allowed: %s", why) : NULL;
+    free(why);
+    return yes;
+}
+
+/* The calls from the first on that may be done at once, or the first alone; returns how many. */
+static int carry_out(doing *d, int n)
+{
+    int group = 0;
+    while (group < n && beside(&d[group]))
+        group++;
+    if (group)
+        run(d, group);
+    else if (!d->told && allowed(d))
+        run(d, 1);
+    group += !group;
+    for (int i = 0; i < group; i++)
+        store(&d[i]);
+    return group;
 }
 
 static void done_free(doing *d)
@@ -257,6 +336,25 @@ static bool room(agt *a, const prompt *p)
     return n >= 0 && n + 16 <= prov_context(a->seat.who).size;
 }
 
+/* A call that cannot be read is said: to the model alone the first time, then it ends here. */
+static void say_malformed(turn *t, const doing *d)
+{
+    note(&t->a->events, t->malformed ? AGT_ERROR : AGT_INFO, t->malformed ? _("the model wrote a call that cannot be read twice in a row (%s): %s")
+                                                                          : _("a call of the model's cannot be read and goes back to it once (%s): %s"),
+         *d->call->name ? d->call->name : "?", d->told);
+}
+
+/* What stands behind a stop is told too: each call has an answer. */
+static void not_done(doing *d)
+{
+    free(d->policy);
+    free(d->told);
+    d->policy = q_strdup("stopped");
+    d->told = q_strdup("stopped by the person");
+    d->state = MEM_CALL_STOPPED;
+    store(d);
+}
+
 /* The calls of this round are done. NULL: it goes on; else why it ends, *status with it. */
 static const char *round_of(turn *t, prompt *p, enum mem_status *status)
 {
@@ -264,27 +362,29 @@ static const char *round_of(turn *t, prompt *p, enum mem_status *status)
     int n = t->calls.n, bad = 0;
     bool stopped = false, alone = false;
     prompt_done *done = q_alloc(sizeof *done * (size_t)(n + 1));
-    for (int i = 0; i < n; i++) {
-        doing d = { .t = t, .call = &t->calls.v[i] };
-        if (stopped) {                   /* what stood behind it is told too: each call has an answer */
-            d.policy = q_strdup("stopped");
-            d.told = q_strdup("stopped by the person");
-            d.state = MEM_CALL_STOPPED;
-            store(&d);
-            done[i].result = q_strdup(d.told);
-        } else
-            done[i].result = one(&d);
-        done[i].name = d.call->name;
-        done[i].arguments = d.call->arguments;
-        bad += d.malformed;
-        if (d.malformed)
-            note(&a->events, t->malformed ? AGT_ERROR : AGT_INFO, t->malformed ? _("the model wrote a call that cannot be read twice in a row (%s): %s")
-                                                                             : _("a call of the model's cannot be read and goes back to it once (%s): %s"),
-                 *d.call->name ? d.call->name : "?", d.told);
-        stopped = stopped || d.stopped || desk_stopped(&a->desk, LANE_ENGINE);
-        alone = alone || d.alone;
-        done_free(&d);
+    doing *all = q_alloc(sizeof *all * (size_t)(n + 1));
+    for (int i = 0; i < n; i++)
+        all[i] = (doing){ .t = t, .call = &t->calls.v[i] };
+    for (int i = 0, to; i < n; i = to) {
+        to = i + 1;
+        if (stopped)
+            not_done(&all[i]);
+        else
+            to = i + carry_out(&all[i], n - i);
+        for (int k = i; k < to; k++) {
+            stopped = stopped || all[k].stopped;
+            alone = alone || all[k].alone;
+            bad += all[k].malformed;
+            if (all[k].malformed)
+                say_malformed(t, &all[k]);
+        }
+        stopped = stopped || desk_stopped(&a->desk, LANE_ENGINE);
     }
+    for (int i = 0; i < n; i++) {
+        done[i] = (prompt_done){ all[i].call->name, all[i].call->arguments, q_strdup(all[i].told ? all[i].told : all[i].result.text.p) };
+        done_free(&all[i]);
+    }
+    free(all);
     const char *said = t->text.p ? t->text.p + t->segment.text + strspn(t->text.p + t->segment.text, "\n") : "";
     if (t->think.len > t->segment.think)
         prompt_thought(p, t->think.p + t->segment.think, t->think.len - t->segment.think);

@@ -12,10 +12,17 @@ struct cJSON;
 enum mem_status tooling_converse(turn *, prompt *, prov_request *, const char **finish, char *err);
 void tooling_tell(agt *, const mem_call *);      /* AGT_EV_CALL */
 
+int tooling_place(agt *, char *err);     /* a->toolbox.place is there, and the rules are those of the present conversation */
+
 /* ---- approve.c ---- */
 enum approved { APPROVED, APPROVED_NOT, APPROVED_STOPPED };
 /* Asks the person about a call (taken), or a question, and waits; *words: why not, or the answer: malloc'ed or NULL. *how: for how long it holds. */
 enum approved approve_wait(agt *, agt_call *, int tokens, enum agt_consent *how, char **words);
+
+/* ---- atonce.c ---- */
+enum { ATONCE_MOST = 4 };
+/* one(user, i) for each i below n, on up to ATONCE_MOST threads at once; returns when all are done. */
+void atonce_do(int n, void (*one)(void *user, int i), void *user);
 
 /* ---- toolrules.c: any thread ---- */
 char *toolrules_kept(agt *);             /* always allowed in this folder; "": nothing; malloc'ed */

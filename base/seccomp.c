@@ -5,6 +5,8 @@
 #include <linux/audit.h>
 #include <stddef.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #if defined(__x86_64__)
 #define ARCH AUDIT_ARCH_X86_64
@@ -85,13 +87,26 @@ void q_seccomp_bits(q_seccomp *f, int call, int a, uint32_t mask_a, int b, uint3
     number(f);
 }
 
-bool q_seccomp_hold(q_seccomp *f, uint32_t otherwise)
+static bool finished(q_seccomp *f, uint32_t otherwise)
 {
     give(f, otherwise);
     if (f->n > Q_SECCOMP_MAX) {
         errno = E2BIG;
         return false;
     }
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
+}
+
+bool q_seccomp_hold(q_seccomp *f, uint32_t otherwise)
+{
+    if (!finished(f, otherwise)) return false;
     struct sock_fprog p = {(unsigned short)f->n, f->v};
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &p, 0, 0) == 0;
+    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &p, 0, 0) == 0;
+}
+
+int q_seccomp_listen(q_seccomp *f, uint32_t otherwise)
+{
+    if (!finished(f, otherwise)) return -1;
+    struct sock_fprog p = {(unsigned short)f->n, f->v};
+    return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &p);
 }

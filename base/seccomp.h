@@ -27,5 +27,7 @@ void q_seccomp_one_of(q_seccomp *, int call, int arg, const uint32_t *value, int
 void q_seccomp_bits(q_seccomp *, int call, int a, uint32_t mask_a, int b, uint32_t mask_b, uint32_t action);
 /* The last word, and from now on it holds, for the caller and all it starts, which gain no rights any more. false: errno; E2BIG: too many rules. */
 bool q_seccomp_hold(q_seccomp *, uint32_t otherwise);
+/* The same, and calls that got SECCOMP_RET_USER_NOTIF wait for whoever reads the descriptor (seccomp_unotify(2)). -1: errno. */
+int q_seccomp_listen(q_seccomp *, uint32_t otherwise);
 
 #endif

@@ -1,6 +1,7 @@
-/* cli/eval: `quorum eval logits` and `quorum eval ppl`: numbers for comparison with other engines and with
+/* cli/eval: `quorum eval logits`, `quorum eval ppl` and `quorum eval choices`: numbers for comparison with other engines and with
  * ourselves. One session, teacher-forced. It prints results to stdout or files and nothing else there. */
 #include "base/say.h"
+#include "cli/choices.h"
 #include "cli/common.h"
 #include "engine/text.h"
 
@@ -17,7 +18,10 @@ const cli_command cli_eval = { "eval", N_(
     "    logits of all positions as [tokens][vocabulary] float32; the prompt is evaluated in pieces of N;\n"
     "    --routing writes {\"ids\":[layer][token][slot],\"weights\":...}, --force-routing runs such a file's ids\n"
     "quorum eval ppl -m F -f TEXT [--ctx 512] [--split N] [--set NAME=VALUE]... [--json]\n"
-    "    perplexity over windows of that many tokens, the second half of each scored"), cmd_eval };
+    "    perplexity over windows of that many tokens, the second half of each scored\n"
+    "quorum eval choices -m F -f FILE.jsonl [--set NAME=VALUE]... [--json]\n"
+    "    lines of {\"prompt\":\"…\",\"choices\":[\"…\",…],\"answer\":N}: how likely each choice is behind the prompt, and how often\n"
+    "    the right one is the likeliest (acc; a letter: acc_norm; a byte: acc_bytes), as lm-eval counts it"), cmd_eval };
 
 typedef struct args {
     const char *model, *tokens, *out, *routing, *force, *file;
@@ -285,10 +289,11 @@ int cmd_eval(int argc, char **argv)
     args a = { 0 };
     char err[Q_ERRLEN];
     if (argc < 2)
-        return cli_usage(&cli_eval, _("eval what? logits or ppl"));
+        return cli_usage(&cli_eval, _("eval what? logits, ppl or choices"));
     bool logits = strcmp(argv[1], "logits") == 0;
-    if (!logits && strcmp(argv[1], "ppl") != 0)
-        return cli_usage(&cli_eval, _("eval knows logits and ppl"));
+    bool choices = strcmp(argv[1], "choices") == 0;
+    if (!logits && !choices && strcmp(argv[1], "ppl") != 0)
+        return cli_usage(&cli_eval, _("eval knows logits, ppl and choices"));
     int status = parse(argc, argv, &a);
     if (status)
         return status;
@@ -299,13 +304,15 @@ int cmd_eval(int argc, char **argv)
         eng_tokens_free(&t);
         return cli_usage(&cli_eval, _("--tokens wants ids separated by commas, like 1,2,3"));
     }
+    if (choices && !a.file)
+        return cli_usage(&cli_eval, _("eval choices needs -f FILE.jsonl"));
     if (!logits && !a.file)
         return cli_usage(&cli_eval, _("eval ppl needs -f TEXT"));
     eng_model *m = NULL;
     eng_config *c = NULL;
     int rc = cli_open(a.model, &a.sets, 0, &m, &c, err);
     if (!rc) {
-        rc = logits ? run_logits(&a, m, c, &t, err) : run_ppl(&a, m, c, err);
+        rc = logits ? run_logits(&a, m, c, &t, err) : choices ? cli_choices(m, c, a.file, a.json, err) : run_ppl(&a, m, c, err);
         eng_config_free(c);
         eng_model_free(m);
     }

@@ -30,7 +30,8 @@ int eng_grammar_new(const eng_grammar_source *, eng_grammar **out, char *err);
 /* What a reply may be that may call these tools, in a format of eng_calls_format: any text, in which each call that begins names one of them and
  * has the arguments that its schema allows. Where these are no JSON object ("Qwen3-Coder", "GLM-4.5", "Llama 4 pythonic") what the schema's own
  * "properties" have with the type "string" is text as it stands, and the schema has its keywords of values below properties. Q_NOTFOUND: a format
- * that is not held; Q_FORMAT: a schema that is not. */
+ * that is not held; Q_FORMAT: a schema that is not. A text whose schema allows more than 2000 letters may have any number: whoever runs the tool
+ * counts them. */
 int eng_grammar_calls(const char *format, const eng_grammar_rule *tool, int n, eng_grammar **out, char *err);
 void eng_grammar_free(eng_grammar *);
 /* The whole text is one of the grammar's. A control token stands in it as the byte 0xFF, its name, the byte 0xFE. */

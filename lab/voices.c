@@ -174,7 +174,7 @@ static bool choose(const choir *h, voice *v)
     lab_answer *o = v->out;
     eng_choice c = eng_sample(v->dice, v->c, v->own.logits);
     if (c.token == ENG_NO_TOKEN || eng_token_end(h->m, c.token)) {
-        o->ended = true;
+        o->ended = c.token != ENG_NO_TOKEN || c.p > 0;     /* else the grammar lets nothing come, and it is cut off */
         return false;
     }
     lab_word *w = &o->word[o->n];

@@ -24,7 +24,7 @@ typedef struct run {                     /* the request that runs */
     uint64_t head;
     int64_t last, until;                 /* when a byte came; when it must be over, 0: whenever */
     char coding[32];                     /* how its body is packed; "": not at all */
-    bool came, follow;                   /* since the last step; a redirect's body is nobody's */
+    bool came, follow, deaf;             /* since the last step; a redirect's body is nobody's; what comes still is nobody's */
     enum why why;
 } run;
 
@@ -83,7 +83,7 @@ static size_t on_data(char *p, size_t size, size_t n, void *user)
         r->why = PACKED;
         return CURL_WRITEFUNC_ERROR;
     }
-    if (!theirs && r->q.data && !r->q.data(r->q.user, r->out, p, n)) {
+    if (!theirs && !r->deaf && r->q.data && !r->q.data(r->q.user, r->out, p, n)) {
         r->why = ENOUGH;
         return CURL_WRITEFUNC_ERROR;
     }
@@ -474,6 +474,20 @@ int net_next(net *n, char *err)
         rc = Q_RANGE;
     }
     return rc;
+}
+
+void net_linger(net *n, int ms)
+{
+    int64_t until = q_now_ns() + (int64_t)ms * 1000000, left;
+    sigset_t before;
+    bool pending;
+    int running = n->r.url != NULL;
+    n->r.deaf = true;
+    pipe_off(&before, &pending);
+    while (running && !atomic_load(&n->cancel) && (left = until - q_now_ns()) > 0 && n->c.multi_perform(n->multi, &running) == CURLM_OK)
+        if (running)
+            n->c.multi_poll(n->multi, NULL, 0, (int)(left / 1000000) + 1, NULL);
+    pipe_on(&before, pending);
 }
 
 void net_end(net *n)

@@ -61,6 +61,8 @@ int net_run(net *, const net_request *, net_reply *out, char *err);
  * ended; the rest, the body too, is its own from net_open on. */
 int net_open(net *, const net_request *, net_reply *out, char *err);
 int net_next(net *, char *err);          /* 1: something came; 0: it ended; or as net_run */
+/* Behind the last word that is wanted: lets the answer end by itself, so that its connection can serve again, at most ms; data is not called. */
+void net_linger(net *, int ms);
 void net_end(net *);
 int net_wait(net *, int ms, char *err);  /* sleeps between two requests; Q_CANCEL */
 /* on: the request that runs ends at once, and so does the next, until it is off. */

@@ -175,6 +175,13 @@ static bool closing(gen *g, gen_token *t)
     return true;
 }
 
+static void tell_end(const gen *g, const gen_token *t)
+{
+    const prov_piece p = { .answer = g->answer, .number = g->r->tokens + 1, .text = "", .token = t->id, .logprob = t->logprob, .likely = t->likely, .n_likely = t->n_likely };
+    if (g->h->ended && t->id >= 0 && !t->unnamed)
+        g->h->ended(g->h->user, g->answer, &p);
+}
+
 static int step(gen *g, char *err)
 {
     const gen_source *s = g->s;
@@ -190,8 +197,10 @@ static int step(gen *g, char *err)
     gen_token t = { 0 };
     if (!closing(g, &t) && (rc = failed(s->choose(s->self, &t, err))) != GO_ON)
         return rc;
-    if (t.end)
+    if (t.end) {
+        tell_end(g, &t);
         return PROV_ENDED;
+    }
     take(g, &t);
     bool circle = echo_token(&g->echo, t.id);
     if (g->hit_stop)

@@ -49,6 +49,7 @@ enum {                                  /* what this one can do */
 };
 typedef struct prov_info {              /* strings live as long as the prov */
     const char *path, *name, *languages; /* languages: "en", "en,ru" or "" (unknown) */
+    const char *eos;                    /* the token that ends texts, as it is spelt; NULL: unknown */
     const char *note;                   /* NULL, or a sentence about what is not as it should be (its template) */
     const char *device, *divided;       /* "cuda:0", "" where it is the host's processor; NULL or how its weights lie, why there */
     uint64_t id;                        /* names the model in stores */
@@ -197,12 +198,14 @@ typedef struct prov_hooks {
     void (*call)(void *user, int answer, const prov_call *);     /* one that is broken too: name "", arguments as it was written */
     bool (*repeats)(void *user, int answer, int tokens); /* it goes round in circles: true ends it */
     bool (*enough)(void *user, int answer);              /* in a thought, before its next token: true closes it, and the answer begins */
+    void (*ended)(void *user, int answer, const prov_piece *);   /* by this token, which is no part of it: it brings no text and is not counted */
     void (*unrouted)(void *user, const char *why);       /* the answer is there, its positions cannot be told */
     void (*misread)(void *user, int answer, const char *why);      /* the call that comes next cannot be read: where and why, one sentence */
 } prov_hooks;
 
 /* [turn] Answers. out: [request.n], filled also on failure. Q_OK however the answers ended but PROV_FAILED. With PROV_PARALLEL it waits
- * until one of the streams is free, in order; what it says depends on no other request, bit for bit. Q_RANGE: it never fits. */
+ * until one of the streams is free, in order (asked within another's hook, it takes one more); what it says depends on no other request, bit for
+ * bit. Q_RANGE: it never fits. */
 int prov_ask(prov *, const prov_request *, const prov_hooks *, prov_result *out, char *err);
 /* [any] on: what is being evaluated ends soon (within milliseconds), and so does what is asked next, until it is off. */
 void prov_cancel(prov *, bool on);

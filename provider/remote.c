@@ -15,7 +15,7 @@
 #include <strings.h>
 #include <sys/random.h>
 
-enum { CONTEXT = 8192, TRIES = 4, WAIT_MOST = 60, ERROR_MOST = 65536 };
+enum { CONTEXT = 8192, TRIES = 4, WAIT_MOST = 60, ERROR_MOST = 65536, ANSWER_MOST = 8 << 20 /* bytes of an answer with its thoughts */, LINGER_MS = 300 };
 
 /* A thought that comes in a field of its own is put between these, which no text holds (remote_wire.c). */
 static const char OPEN[] = "\x02", CLOSE[] = "\x03";
@@ -32,9 +32,12 @@ typedef struct running {                 /* the answer that comes */
     const prov_hooks *hooks;
     prov_result *result;
     int answer, named;                   /* ids of tokens that are given out */
+    size_t had;                          /* bytes of text and thoughts that came */
     bool fields, thinking, wrote, over, done;        /* thoughts have their field; are in one; the answer began; the line is done; the server said so */
     int rc; char why[Q_ERRLEN];          /* why it broke, told behind what came before */
 } running;
+
+struct learned { enum { COUNT_MAYBE, COUNT_YES, COUNT_NO } counts; };     /* of a server, by asking it */
 
 typedef struct remote {
     prov base;
@@ -44,7 +47,7 @@ typedef struct remote {
     net *line, *aside;                   /* for answers; for lists and counts */
     prov_config *c;
     bool plain;                          /* it refused what not every server knows */
-    enum { COUNT_MAYBE, COUNT_YES, COUNT_NO } counts;
+    struct learned *learned;             /* owned */
     int used;                            /* tokens of the last prompt with its answer */
     gen_source source;
     running r;
@@ -189,9 +192,24 @@ static void late(remote *m)
     q_buf_clear(t);
 }
 
+/* What is too long for an answer is cut, and the answer ends there with a sentence. */
+static void bound(remote *m, q_buf *text)
+{
+    char words[32];
+    size_t room = ANSWER_MOST - m->r.had;
+    if (text->len > room) {
+        text->len = q_utf8_whole(text->p, room);
+        text->p[text->len] = 0;
+        m->r.rc = q_fail(m->r.why, Q_RANGE, _("the answer of %s is longer than %s: it was cut there, and the line closed"), m->own.at, q_bytes_words(ANSWER_MOST, words));
+    }
+    m->r.had += text->len;
+}
+
 static void take(remote *m)
 {
     wire_reply *w = &m->r.wire;
+    bound(m, &w->thought);
+    bound(m, &w->text);
     wire_name(w, m->r.named);
     m->r.named = w->n_id;
     if (w->thought.len && m->r.wrote)
@@ -213,11 +231,9 @@ static void take(remote *m)
 static bool event(void *user, const net_event *e)
 {
     remote *m = user;
-    if (strcmp(e->data, "[DONE]") == 0) {
+    if (strcmp(e->data, "[DONE]") == 0)
         m->r.done = true;
-        return true;
-    }
-    if (!*e->data)
+    if (m->r.done || !*e->data)          /* behind its last word a server has nothing to say */
         return true;
     m->r.rc = wire_chunk(&m->r.wire, e->data, e->n, m->r.why);
     if (m->r.rc == Q_OK)
@@ -272,6 +288,7 @@ static void fresh(remote *m)
     q_buf_clear(&m->r.body);
     q_buf_clear(&m->r.said);
     m->r.n_unit = m->r.at = m->r.named = 0;
+    m->r.had = 0;
     m->r.now = NULL;
     m->r.fields = m->r.thinking = m->r.wrote = m->r.over = m->r.done = false;
     m->r.rc = Q_OK;
@@ -286,7 +303,7 @@ static int begin_once(remote *m, const net_request *q, char *err)
     int rc = net_open(m->line, q, &m->r.reply, err);
     if (rc < 0)
         return rc;
-    while (!m->r.over && !m->r.n_unit && !m->r.rc)
+    while (!m->r.over && !m->r.done && !m->r.n_unit && !m->r.rc)
         step(m);
     if (m->r.reply.status != 200 && m->r.rc == Q_OK)
         return refused(m, &m->r.reply, &m->r.body, err);
@@ -347,7 +364,7 @@ static int choose(void *self, gen_token *out, char *err)
         m->r.at = m->r.n_unit = 0;
         q_buf_clear(&m->r.said);
     }
-    while (m->r.at == m->r.n_unit && !m->r.over && !m->r.rc)
+    while (m->r.at == m->r.n_unit && !m->r.over && !m->r.done && !m->r.rc)
         step(m);
     if (m->r.at < m->r.n_unit) {
         m->r.now = &m->r.unit[m->r.at++];
@@ -404,16 +421,23 @@ static void settle(remote *m, const prov_request *r)
     if (out->finish != PROV_ENDED)
         return;
     double most = prov_config_number(m->c, "sampler.max_tokens");
-    if (w->n_call && r->n_tool > 0) {
+    bool cut = strcmp(w->finish, "length") == 0;         /* the last call is no whole one, and those before it were meant with it */
+    if (w->n_call && r->n_tool > 0 && !cut) {
         tell_calls(m);
         out->finish = PROV_CALLS;
-    } else if (strcmp(w->finish, "length") == 0)
+    } else if (cut)
         out->finish = most > 0 && out->tokens >= (int)most ? PROV_MAX_TOKENS : PROV_FULL;
     else if (w->stop_string)
         out->finish = PROV_STOP_STRING;
 }
 
 /* ---- which experts ran ---- */
+static int context_size(const remote *m)
+{
+    double x = prov_config_number(m->c, "context.length");
+    return x > 0 ? (int)x : CONTEXT;
+}
+
 static void tell_routes(const remote *m, const remote_routes *r, int first, int skip)
 {
     const prov_result *out = m->r.result;
@@ -446,6 +470,13 @@ static int reread(remote *m, q_buf *b, char *err)
     return rc;
 }
 
+/* Of prompt and answer: by what the server counted, or, where it says less, by what may be sent and was read. */
+static int most_positions(const remote *m)
+{
+    int size = context_size(m) + m->r.result->tokens, counted = m->r.result->prompt_tokens + m->r.result->tokens;
+    return (size > counted ? size : counted) + 1;
+}
+
 /* What cannot be had is told once and never an answer's fault. */
 static void routes(remote *m)
 {
@@ -466,7 +497,9 @@ static void routes(remote *m)
     if (rc == Q_OK && !w->routed)
         rc = q_fail(err, Q_NOTFOUND, m->server.routing == SERVER_VLLM
             ? _("%s sends no routing: start it with --enable-return-routed-experts") : _("%s sends no routing: start it with --enable-return-routed-experts, a recent SGLang"), m->own.at);
-    if (rc == Q_OK && (rc = remote_routes_read(&m->server, w->routed, &r, err)) == Q_OK)
+    if (rc == Q_OK && (rc = remote_routes_read(&m->server, w->routed, &r, err)) == Q_OK && r.n > most_positions(m) - first)
+        rc = q_fail(err, Q_RANGE, _("%s tells which experts ran at %d positions, and %d were evaluated at most: it is not believed"), m->own.at, r.n, most_positions(m) - first);
+    if (rc == Q_OK && r.id)
         tell_routes(m, &r, first, first ? 0 : m->r.result->prompt_tokens < r.n ? m->r.result->prompt_tokens : r.n);
     if (rc < 0 && rc != Q_CANCEL && m->r.hooks->unrouted)
         m->r.hooks->unrouted(m->r.hooks->user, err);
@@ -503,6 +536,8 @@ static int one(remote *m, const prov_request *r, uint64_t seed, char *err)
                               .max_tokens = max_tokens, .think = "<think>", .unthink = "</think>" };
     rc = gen_answer(&m->source, h, m->r.answer, out, err);
     settle(m, r);
+    if (m->r.done && !m->r.over)         /* the end of the stream is on its way: the connection can serve again */
+        net_linger(m->line, LINGER_MS);
     net_end(m->line);
     routes(m);
     return rc;
@@ -519,6 +554,10 @@ static int ask(prov *p, const prov_request *r, const prov_hooks *h, prov_result 
     remote *m = of(p);
     int n = r->n > 1 ? r->n : 1, rc = Q_OK;
     uint64_t seed = seed_of(m, r->seed);
+    if (r->grammar && (r->grammar->trigger || r->grammar->n_rule))
+        return q_fail(err, Q_RANGE, _("%s holds a whole answer to a grammar, no part of one: run the model here for that"), m->own.at);
+    if (r->grammar && !m->own.gbnf && !remote_grammar_is_schema(r->grammar->text, r->grammar->n))
+        return remote_grammar_no_gbnf(&m->own, err);
     m->r.hooks = h;
     for (int i = 0; i < n && rc == Q_OK; i++) {
         m->r.result = &out[i];
@@ -540,12 +579,6 @@ static void cancel(prov *p, bool on)
 }
 
 /* ================= numbers ================= */
-static int context_size(const remote *m)
-{
-    double x = prov_config_number(m->c, "context.length");
-    return x > 0 ? (int)x : CONTEXT;
-}
-
 static prov_room context(prov *p)
 {
     const remote *m = of(p);
@@ -589,12 +622,13 @@ static int count_calls(const prov *p, const prov_request *r)
 
 static int count_request(const prov *p, const prov_request *r, char *err)
 {
-    remote *m = (remote *)(uintptr_t)of_const(p);        /* remembers only whether the server counts */
+    const remote *m = of_const(p);
+    struct learned *learned = m->learned;
     int tools = count_tools(p, r), calls = count_calls(p, r), sum = 8 + tools + calls;
     (void)err;
     for (int i = 0; i < r->n_message; i++)
         sum += 8 + count(p, r->message[i].text, r->message[i].n);
-    if (m->counts == COUNT_NO)
+    if (learned->counts == COUNT_NO)
         return sum;
     char why[Q_ERRLEN], *body = wire_messages(m->model, r);
     q_buf b = { 0 };
@@ -603,8 +637,8 @@ static int count_request(const prov *p, const prov_request *r, char *err)
     int n = rc == Q_OK && reply.status == 200 ? wire_count(b.p, b.len) : -1;
     if (n >= 0)                          /* tools are counted by none; llama-server counts the texts alone; eight a message is the frame */
         n += tools + (strstr(b.p, "\"count\"") ? 0 : 8 * (r->n_message + 1) + calls);
-    if (rc == Q_OK && m->counts == COUNT_MAYBE)
-        m->counts = n >= 0 ? COUNT_YES : COUNT_NO;
+    if (rc == Q_OK && learned->counts == COUNT_MAYBE)
+        learned->counts = n >= 0 ? COUNT_YES : COUNT_NO;
     free(body);
     q_buf_free(&b);
     return n >= 0 ? n : sum;
@@ -642,6 +676,7 @@ static void close_remote(prov *p)
     free(m->path);
     free(m->name);
     free(m->own.at);
+    free(m->learned);
     free(m->r.unit);
     q_buf_free(&m->r.body);
     q_buf_free(&m->r.said);
@@ -690,6 +725,7 @@ static int pick(remote *m, const wire_model *v, int n, const char *wanted, char 
     q_buf_free(&names);
     if (rc == Q_OK && !m->server.context)
         m->own.context = v[hit].context;
+    m->own.gbnf = rc == Q_OK && v[hit].llama;
     return rc < 0 ? rc : v[hit].llama;
 }
 
@@ -740,7 +776,7 @@ static void describe(remote *m)
     m->own.k = routed ? m->server.k : 0;
     m->own.experts = m->server.experts;
     m->base.info = (prov_info){ .path = m->path, .name = m->name, .languages = "", .note = warning(m), .device = "",
-        .id = q_hash64(b.p, b.len, 0x5E12) | 1, .n_ctx_train = m->own.context, .chat = true, .thinks = true, .can = PROV_N | PROV_TOOLS | (routed ? PROV_ROUTING : 0) };
+        .id = q_hash64(b.p, b.len, 0x5E12) | 1, .n_ctx_train = m->own.context, .chat = true, .thinks = true, .can = PROV_N | PROV_TOOLS | PROV_GRAMMAR | (routed ? PROV_ROUTING : 0) };
     if (routed) {
         m->base.info.n_layer = m->server.layers;
         m->base.info.n_expert = m->server.experts;
@@ -774,6 +810,7 @@ int remote_open(const char *what, const prov_opts *o, prov **out, char *err)
     prov_init(&m->base, &kind);
     server_copy(s, &m->server);
     m->own = (remote_own){ .at = q_printf("@%s", s->name), .context = s->context };
+    m->learned = q_alloc(sizeof *m->learned);
     m->line = net_new();
     m->aside = net_new();
     rc = server_key(&m->server, &m->key, err);

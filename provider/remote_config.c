@@ -1,5 +1,6 @@
 /* provider/remote_config: see remote_config.h. */
 #include "provider/remote_config.h"
+#include "engine/grammar.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -13,7 +14,7 @@ static const struct { const char *knob, *field, *also; } rows[] = {
     { "sampler.min_p", "min_p", NULL }, { "sampler.repeat_penalty", "repetition_penalty", "repeat_penalty" },
     { "sampler.frequency_penalty", "frequency_penalty", NULL }, { "sampler.presence_penalty", "presence_penalty", NULL },
     { "sampler.max_tokens", "max_tokens", NULL }, { "sampler.seed", NULL, NULL }, { "sampler.stop", NULL, NULL },
-    { "think", NULL, NULL }, { "context.length", NULL, NULL } };
+    { "sampler.grammar", NULL, NULL }, { "think", NULL, NULL }, { "context.length", NULL, NULL } };
 enum { ROWS = sizeof rows / sizeof *rows };
 
 typedef struct conf { prov_config base; const remote_own *own; char *value[ROWS]; } conf;
@@ -112,11 +113,63 @@ static bool in_list(const char *list, const char *v)
     return false;
 }
 
+/* ---- sampler.grammar: kept as its path, a line's end and what stood in the file when it was set ---- */
+static bool is_grammar(const q_knob *k) { return strcmp(k->name, "sampler.grammar") == 0; }
+
+bool remote_grammar_is_schema(const char *text, size_t n)
+{
+    size_t i = 0;
+    while (i < n && strchr(" \t\r\n", text[i]))
+        i++;
+    return i < n && text[i] == '{';
+}
+
+int remote_grammar_no_gbnf(const remote_own *own, char *err)
+{
+    return q_fail(err, Q_RANGE, _("%s takes JSON schemas, no grammars in GBNF: write a schema, or run the model here or in llama-server"), own->at);
+}
+
+static int check_grammar(const prov_config *c, const q_knob *k, const char *v, char **out, char *err)
+{
+    const char *line = strchr(v, '\n');
+    q_buf text = { 0 };
+    char why[Q_ERRLEN];
+    int rc = Q_OK;
+    q_buf_puts(&text, line ? line + 1 : "");
+    if (!line)
+        rc = q_read_file(v, &text, (size_t)k->max, err);
+    else if (text.len > (size_t)k->max)
+        rc = q_fail(err, Q_RANGE, _("%s takes at most %.0f bytes, not %zu"), k->name, k->max, text.len);
+    if (rc == Q_OK && (memchr(text.p, 0, text.len) || !q_utf8_valid(text.p, text.len)))
+        rc = q_fail(err, Q_FORMAT, _("%s must be UTF-8 text"), k->name);
+    if (rc == Q_OK && !remote_grammar_is_schema(text.p, text.len) && !of(c)->own->gbnf)
+        rc = remote_grammar_no_gbnf(of(c)->own, err);
+    if (rc == Q_OK) {                    /* a mistake in it is found here, with its line, not by a server in the middle of a talk */
+        eng_grammar *g = NULL;
+        rc = eng_grammar_new(&(eng_grammar_source){ .text = text.p, .n = text.len }, &g, why);
+        eng_grammar_free(g);
+        if (rc < 0)
+            q_fail(err, rc, "%.200s: %s", line ? k->name : v, why);
+    }
+    if (rc == Q_OK)
+        *out = q_printf("%.*s\n%s", line ? (int)(line - v) : (int)strlen(v), v, text.p);
+    q_buf_free(&text);
+    return rc;
+}
+
+const char *remote_config_grammar(const prov_config *c)
+{
+    const char *v = of(c)->value[row_of(knob("sampler.grammar"))], *line = v ? strchr(v, '\n') : NULL;
+    return line ? line + 1 : NULL;
+}
+
 /* Checked and as it is kept, malloc'ed. */
 static int check(const prov_config *c, const q_knob *k, const char *v, char **out, char *err)
 {
     char low[32], high[32], text[32], *end;
     double min, max, x;
+    if (is_grammar(k))
+        return check_grammar(c, k, v, out, err);
     switch (k->type) {
     case Q_KNOB_INT: case Q_KNOB_FLOAT:
         bounds(c, k, &min, &max);
@@ -155,7 +208,8 @@ int remote_config_set(prov_config *c, const char *name, const char *value, char 
         q_buf_free(&was);
         return rc;
     }
-    bool own = strcmp(value, "default") == 0 || !*value || (k->type == Q_KNOB_CHOICE && strcmp(value, "auto") == 0);
+    bool own = strcmp(value, "default") == 0 || !*value || (k->type == Q_KNOB_CHOICE && strcmp(value, "auto") == 0) ||
+               (is_grammar(k) && (strcmp(value, "off") == 0 || strcmp(value, "none") == 0));
     rc = own ? Q_OK : check(c, k, value, &v, err);
     if (rc < 0)
         return rc;
@@ -173,6 +227,8 @@ static void own_value(const conf *c, const char *name, q_buf *b)
             q_buf_printf(b, "%d", known[i].x);
     if (strcmp(name, "think") == 0)
         q_buf_puts(b, "auto");
+    if (strcmp(name, "sampler.grammar") == 0)
+        q_buf_puts(b, "off");
     if (strcmp(name, "sampler.seed") == 0 || strcmp(name, "sampler.max_tokens") == 0)
         q_buf_puts(b, "0");
 }
@@ -183,6 +239,9 @@ const char *remote_config_get(const prov_config *c, const char *name, q_buf *b)
     int i = row_of(k);
     q_buf_clear(b);
     q_buf_puts(b, i >= 0 && of(c)->value[i] ? of(c)->value[i] : "");
+    size_t path = strcspn(b->p, "\n");
+    if (k && i >= 0 && is_grammar(k) && path && b->p[path])        /* its name is shown; all of it where it has none */
+        b->p[b->len = path] = 0;
     if (k && (i < 0 || !of(c)->value[i]))
         own_value(of(c), k->name, b);
     return b->p;

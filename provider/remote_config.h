@@ -5,10 +5,15 @@
 
 #include "provider/kind.h"
 
-typedef struct remote_own { char *at; int context, k, experts; } remote_own;     /* "@NAME"; tokens; of its model, 0: unknown */
+/* "@NAME"; tokens; of its model, 0: unknown; it takes grammars in GBNF too, not JSON schemas alone (llama-server) */
+typedef struct remote_own { char *at; int context, k, experts; bool gbnf; } remote_own;
 
 /* The fields of a request that c sets: a value that nobody set is the server's own and stays out. each: name in the request. */
 void remote_config_each(const prov_config *c, void (*each)(void *user, const char *field, const char *value), void *user);
+/* What answers must fit by sampler.grammar: GBNF, or a JSON schema, which begins with {; NULL: nothing. */
+const char *remote_config_grammar(const prov_config *);
+bool remote_grammar_is_schema(const char *text, size_t n);
+int remote_grammar_no_gbnf(const remote_own *, char *err);   /* the sentence where a server takes schemas alone; Q_RANGE */
 /* All of prov_kind that is about configurations. own outlives them. */
 prov_config *remote_config_new(const prov_kind *, const remote_own *);
 prov_config *remote_config_copy(const prov_config *);

@@ -108,6 +108,25 @@ static void add_thinking(cJSON *j, const wire_ask *a)
     q_buf_free(&b);
 }
 
+/* A schema as OpenAI's language has it, GBNF as llama-server has it. */
+static void add_grammar(cJSON *j, const wire_ask *a)
+{
+    const char *knob = remote_config_grammar(a->c), *text = a->r->grammar ? a->r->grammar->text : knob;
+    size_t n = a->r->grammar ? a->r->grammar->n : knob ? strlen(knob) : 0;
+    if (!n)
+        return;
+    if (!remote_grammar_is_schema(text, n)) {
+        cJSON_AddItemToObject(j, "grammar", string_of(text, n));
+        return;
+    }
+    cJSON *form = cJSON_AddObjectToObject(j, "response_format"), *schema = cJSON_ParseWithLength(text, n);
+    cJSON_AddStringToObject(form, "type", "json_schema");
+    form = cJSON_AddObjectToObject(form, "json_schema");
+    cJSON_AddStringToObject(form, "name", "reply");
+    cJSON_AddTrueToObject(form, "strict");
+    cJSON_AddItemToObject(form, "schema", schema ? schema : cJSON_CreateObject());
+}
+
 /* What no standard has, or some servers refuse. */
 static void add_extras(cJSON *j, const wire_ask *a)
 {
@@ -128,6 +147,7 @@ char *wire_request(const wire_ask *a)
     remote_config_each(a->c, field, j);
     add_stops(j, prov_config_get(a->c, "sampler.stop", &stop));
     add_thinking(j, a);
+    add_grammar(j, a);
     if (!a->plain)
         add_extras(j, a);
     if (a->ids)
@@ -220,14 +240,20 @@ char *wire_words(const char *body, size_t n)
     return q_buf_take(&b);
 }
 
-/* What steers a terminal, our own marks of a thought and what is no UTF-8 never enter a text. */
+/* What steers a terminal (C0 and C1 controls), what turns or hides what stands beside it, our own marks of a thought and what is no UTF-8
+ * never enter a text: a server's words go into pipes as they stand. */
 static void add_text(q_buf *to, const char *s)
 {
-    char *clean = q_utf8_clean(s, strlen(s));
-    for (const char *p = clean; *p; p++)
-        if ((unsigned char)*p >= ' ' || *p == '\n' || *p == '\t' || *p == '\r')
-            q_buf_putc(to, *p);
-    free(clean);
+    uint32_t cp;
+    for (size_t i = 0, n = strlen(s), w; i < n; i += w) {
+        w = (size_t)q_utf8_next(s + i, n - i, &cp);
+        enum q_char kind = q_char_kind(cp);
+        bool line = cp == '\n' || cp == '\t' || cp == '\r' || cp == 0x2028 || cp == 0x2029;
+        if (cp == 0xFFFD)
+            q_buf_puts(to, "\xEF\xBF\xBD");
+        else if (line || kind == Q_CHAR_FINE || kind == Q_CHAR_UNSEEN)
+            q_buf_add(to, s + i, w);
+    }
 }
 
 /* Bounds a text whose pieces a server repeats without an end: the body is bounded already, this only names the place. */

@@ -134,6 +134,22 @@ static void piece(void *user, const prov_piece *p)
         chunk(w, index, held || !p->n ? NULL : !w->head.chat ? "text" : p->thinking ? "reasoning_content" : "content", p->text, p->n, NULL, lp, NULL);
 }
 
+/* What ended it was chosen too: of a text's tokens, and among the ids. */
+static void ended(void *user, int answer, const prov_piece *p)
+{
+    answering *w = user;
+    int index = w->first + answer;
+    choice *c = &w->c[index];
+    bool logprobs = w->a.logprobs;
+    w->a.logprobs &= !w->head.chat;
+    cJSON *lp = row(w, c, p);
+    w->a.logprobs = logprobs;
+    if (!w->a.stream)
+        c->logprobs = lp ? lp : c->logprobs;
+    else if (lp)
+        chunk(w, index, NULL, NULL, 0, NULL, lp, NULL);
+}
+
 /* Nine letters and digits, as some templates want them; told apart over a conversation of any length. */
 static void call_id(char out[16])
 {
@@ -289,7 +305,7 @@ static void add_ids(answering *w, const prov_request *r)
 static int ask(answering *w, const prov_request *r, fault *f)
 {
     house *h = w->h;
-    const prov_hooks hooks = { .user = w, .between = between, .prefill = prefill, .piece = piece, .call = on_call, .position = w->a.routed ? position : NULL };
+    const prov_hooks hooks = { .user = w, .between = between, .prefill = prefill, .piece = piece, .call = on_call, .ended = ended, .position = w->a.routed ? position : NULL };
     bool turns = !(prov_about(h->p)->can & PROV_PARALLEL);
     int n = r->n > 1 ? r->n : 1;
     prov_result *out = q_alloc(sizeof *out * (size_t)n);

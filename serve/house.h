@@ -6,7 +6,7 @@
 #include "serve/exchange.h"
 #include "serve/lane.h"
 
-enum { HOUSE_ROUTES = 9, HOUSE_CODES = 12 };
+enum { HOUSE_ROUTES = 10, HOUSE_CODES = 12 };
 typedef struct numbers {                 /* since the start; under mu */
     pthread_mutex_t mu;
     uint64_t requests[HOUSE_ROUTES + 1][HOUSE_CODES + 1];      /* by route and status, the last of each: others */
@@ -21,6 +21,7 @@ typedef struct house {
     int64_t since;                       /* Unix time */
     int context;                         /* tokens that a request and its answer may have */
     pthread_mutex_t turn;                /* of those who ask, where the provider answers one at a time: the settings are one's own meanwhile */
+    q_buf bos;                           /* the token that opens texts, as it is spelt; empty: there is none */
     const char *embedder;                /* as serve_opts has it */
     prov_embedder *vectors;              /* of the thread of vectors; NULL: not open yet */
     numbers numbers;

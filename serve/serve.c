@@ -20,7 +20,7 @@ static const struct path { const char *method, *path; void (*work)(exchange *); 
     { "POST", "/v1/chat/completions", work_chat, ASKS }, { "POST", "/v1/completions", work_text, ASKS }, { "POST", "/v1/embeddings", work_embed, EMBEDS },
     { "POST", "/tokenize", work_tokenize, TEXTS }, { "POST", "/detokenize", work_detokenize, TEXTS }, { "GET", "/v1/models", work_models, AT_ONCE },
     { "GET", "/health", work_health, AT_ONCE }, { "GET", "/metrics", work_metrics, AT_ONCE },
-    { "GET", "/v1/models/", work_model, AT_ONCE } };
+    { "GET", "/v1/models/", work_model, AT_ONCE }, { "GET", "/tokenizer_info", work_tokenizer, AT_ONCE } };
 enum { N_PATH = sizeof table / sizeof *table, OTHER = N_PATH };
 
 /* A connection, for who looks after those that say nothing. */
@@ -326,6 +326,17 @@ static void defaults(serve *s, const serve_opts *o)
     s->o.streams = o->streams > 0 ? o->streams : 1;
 }
 
+static void spell_bos(house *h)
+{
+    char err[Q_ERRLEN];
+    int32_t *id = NULL;
+    const prov_request empty = { .raw = "" };
+    int n = prov_ids(h->p, &empty, &id, err);
+    for (int i = 0; i < n; i++)
+        prov_spell(h->p, id[i], &h->bos);
+    free(id);
+}
+
 static void furnish(serve *s)
 {
     house *h = &s->house;
@@ -337,6 +348,7 @@ static void furnish(serve *s)
     h->context = prov_context(s->o.p).size;
     h->since = q_wall_ms() / 1000;
     h->embedder = s->o.embedder;
+    spell_bos(h);
     pthread_mutex_init(&h->turn, NULL);
     pthread_mutex_init(&h->numbers.mu, NULL);
     pthread_mutex_init(&s->mu, NULL);
@@ -456,6 +468,7 @@ void serve_stop(serve *s)
     if (s->at.fd >= 0)
         close(s->at.fd);
     prov_config_free(s->house.base);
+    q_buf_free(&s->house.bos);
     prov_embedder_close(s->house.vectors);
     pthread_mutex_destroy(&s->house.turn);
     pthread_mutex_destroy(&s->house.numbers.mu);

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const work_path[HOUSE_ROUTES] = { "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/tokenize", "/detokenize", "/v1/models", "/health", "/metrics", "/v1/models/" };
+const char *const work_path[HOUSE_ROUTES] = { "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/tokenize", "/detokenize", "/v1/models", "/health", "/metrics", "/v1/models/",
+                                                 "/tokenizer_info" };
 static const int codes[HOUSE_CODES] = { 200, 400, 401, 403, 404, 405, 408, 413, 415, 421, 500, 503 };
 
 void numbers_count(numbers *n, int route, const exchange *x, double seconds)
@@ -56,6 +57,21 @@ void work_models(exchange *x)
     cJSON *j = cJSON_CreateObject();
     cJSON_AddStringToObject(j, "object", "list");
     cJSON_AddItemToArray(cJSON_AddArrayToObject(j, "data"), model(x->server));
+    tell(x, j);
+}
+
+/* As vLLM says it; the template stays with the model: conversations are written with it here. */
+void work_tokenizer(exchange *x)
+{
+    const house *h = x->server;
+    const char *eos = prov_about(h->p)->eos;
+    cJSON *j = cJSON_CreateObject();
+    cJSON_AddStringToObject(j, "tokenizer_class", "quorum");
+    cJSON_AddItemToObject(j, "eos_token", eos ? cJSON_CreateString(eos) : cJSON_CreateNull());
+    cJSON_AddItemToObject(j, "bos_token", h->bos.len ? cJSON_CreateString(h->bos.p) : cJSON_CreateNull());
+    cJSON_AddNullToObject(j, "pad_token");
+    cJSON_AddNullToObject(j, "chat_template");
+    cJSON_AddNumberToObject(j, "model_max_length", h->context);
     tell(x, j);
 }
 

@@ -15,6 +15,7 @@ void work_embed(exchange *);
 /* status.c: at once */
 void work_models(exchange *);
 void work_model(exchange *);             /* the one that is asked for by its name */
+void work_tokenizer(exchange *);
 void work_health(exchange *);
 void work_metrics(exchange *);
 

@@ -21,9 +21,11 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { CANNOT = 125,
@@ -75,6 +77,7 @@ static bool told(box *b, const char *name, const char *v)
     else if (strcmp(name, "scope") == 0) b->scope = n;
     else if (strcmp(name, "sockets") == 0) b->sockets = n;
     else if (strcmp(name, "network") == 0) b->network = n;
+    else if (strcmp(name, "modes") == 0) b->modes = n;
     else return false;
     return true;
 }
@@ -111,6 +114,7 @@ static _Noreturn void hold(const box *b, char **argv)
     no_rights();
     if (!box_landlock(b)) cannot("Landlock");
     if (!box_filter(b)) cannot("the filter of system calls");
+    if (b->modes) close(BOX_MODES_FD);
     execv(argv[0], argv);
     cannot(argv[0]);
 }
@@ -261,8 +265,10 @@ static void go_before(const box *b, uint64_t *most)
     if (b->processes) sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &p);   /* where that is allowed */
 }
 
-static pid_t start_watched(const box *b, char **argv, int *events)
+/* *told: where the listener will come from; -1: none is awaited. */
+static pid_t start_watched(const box *b, char **argv, int *events, int *told)
 {
+    int pair[2] = { -1, -1 };
     sigset_t s, none;
     sigemptyset(&s);
     sigemptyset(&none);
@@ -271,10 +277,13 @@ static pid_t start_watched(const box *b, char **argv, int *events)
     sigprocmask(SIG_BLOCK, &s, NULL);
     if ((*events = signalfd(-1, &s, SFD_CLOEXEC)) < 0) cannot("signals");
     if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) cannot("its children's children");
+    if (b->modes && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) cannot("a pair of sockets");
     uint64_t most;
     go_before(b, &most);
     pid_t pid = fork();
     if (pid < 0) cannot("a process");
+    *told = pair[0];
+    if (pid && pair[1] >= 0) close(pair[1]);
     if (pid) return pid;
     if (nice(5) == -1) {}                                        /* a step behind whoever watches */
     limit(RLIMIT_NPROC, most);
@@ -282,31 +291,61 @@ static pid_t start_watched(const box *b, char **argv, int *events)
     int null = open("/dev/null", O_RDONLY);
     if (null < 0 || dup2(null, 0) < 0) cannot("/dev/null"); /* the lifeline is ours alone */
     if (null > 2) close(null);
+    if (b->modes && (pair[1] == BOX_MODES_FD ? fcntl(pair[1], F_SETFD, 0) : dup2(pair[1], BOX_MODES_FD)) < 0) cannot("a pair of sockets");
     setsid();
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     execv(argv[0], argv);
     cannot(argv[0]);
 }
 
+/* The listener comes, or somebody waits at it, or nobody is left who could. Returns the listener, -1: there is none. */
+static int hear_of_modes(const box *b, int *told, int listener, int what)
+{
+    if (listener >= 0 && what & POLLIN) {
+        box_modes_answer(b, listener);
+        return listener;
+    }
+    if (listener >= 0) {
+        close(listener);
+        return -1;
+    }
+    if (*told >= 0) listener = box_modes_take(*told);
+    close(*told);
+    *told = -1;
+    return listener;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000ll + t.tv_nsec / 1000000;
+}
+
 static _Noreturn void watch(const box *b, char **argv)
 {
-    int events, status = 0, glances = 0;
+    int events, told, listener = -1, status = 0, glances = 0;
+    int64_t next = 0;
     long threads = glance();
     bool many = false, over = false;
     list l = { 0 };
-    pid_t first = start_watched(b, argv, &events);
+    pid_t first = start_watched(b, argv, &events, &told);
     while (!over) {
-        struct pollfd p[] = { { 0, POLLIN, 0 }, { events, POLLIN, 0 } };
-        if (poll(p, 2, LOOK_MS) < 0 && errno != EINTR) break;
+        struct pollfd p[] = { { 0, POLLIN, 0 }, { events, POLLIN, 0 }, { listener >= 0 ? listener : told, POLLIN, 0 } };
+        if (poll(p, 3, LOOK_MS) < 0 && errno != EINTR) break;
         struct signalfd_siginfo i;
         if (p[1].revents && read(events, &i, sizeof i) == sizeof i && i.ssi_signo != SIGCHLD) break;
         if (p[0].revents) break;
+        if (p[2].revents) listener = hear_of_modes(b, &told, listener, p[2].revents);
         for (pid_t k; (k = waitpid(-1, &status, WNOHANG)) > 0;)
             if (k == first) {
                 over = true;
                 break;
             }
-        if (!over && b->processes && (many = too_many(b, &l, &threads, &glances))) break;
+        if (!over && b->processes && now_ms() >= next) {
+            if ((many = too_many(b, &l, &threads, &glances))) break;
+            next = now_ms() + LOOK_MS;
+        }
     }
     end_all(&l, first);
     free(l.pid);

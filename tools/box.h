@@ -10,6 +10,7 @@ typedef struct box {
     bool landlock; /* only `read` and `write` may be opened */
     bool scope; /* no signal and no abstract socket goes out, where the kernel has that */
     bool sockets, network; /* sockets may be made at all; of the internet */
+    bool modes; /* changes of modes, owners and times by path wait for whoever watches: `write` says where they are made */
     int cpu_s, processes, files; /* 0: no limit */
     uint64_t memory, file;
     const char *read[BOX_PATHS], *write[BOX_PATHS];
@@ -20,5 +21,12 @@ typedef struct box {
 bool box_landlock(const box *);
 bool box_filter(const box *);
 int box_landlock_abi(void); /* 0: none */
+
+/* ---- box_modes.c ---- */
+enum { BOX_MODES_FD = 3 }; /* of who is held in: a socket to who watches, which the listener goes through */
+int box_modes_calls(const int **nr); /* the calls that wait */
+bool box_modes_give(int to, int listener);
+int box_modes_take(int from); /* -1: none has come */
+void box_modes_answer(const box *, int listener); /* one that waits */
 
 #endif

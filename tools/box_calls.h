@@ -236,5 +236,104 @@ enum { BOX_NR_socket = SYS_socket };
 #else
 enum { BOX_NR_socket = -1 };
 #endif
+#ifdef SYS_chmod
+enum { BOX_NR_chmod = SYS_chmod };
+#else
+enum { BOX_NR_chmod = -1 };
+#endif
+#ifdef SYS_fchmod
+enum { BOX_NR_fchmod = SYS_fchmod };
+#else
+enum { BOX_NR_fchmod = -1 };
+#endif
+#ifdef SYS_fchmodat
+enum { BOX_NR_fchmodat = SYS_fchmodat };
+#else
+enum { BOX_NR_fchmodat = -1 };
+#endif
+#ifdef SYS_chown
+enum { BOX_NR_chown = SYS_chown };
+#else
+enum { BOX_NR_chown = -1 };
+#endif
+#ifdef SYS_lchown
+enum { BOX_NR_lchown = SYS_lchown };
+#else
+enum { BOX_NR_lchown = -1 };
+#endif
+#ifdef SYS_fchownat
+enum { BOX_NR_fchownat = SYS_fchownat };
+#else
+enum { BOX_NR_fchownat = -1 };
+#endif
+#ifdef SYS_utime
+enum { BOX_NR_utime = SYS_utime };
+#else
+enum { BOX_NR_utime = -1 };
+#endif
+#ifdef SYS_utimes
+enum { BOX_NR_utimes = SYS_utimes };
+#else
+enum { BOX_NR_utimes = -1 };
+#endif
+#ifdef SYS_futimesat
+enum { BOX_NR_futimesat = SYS_futimesat };
+#else
+enum { BOX_NR_futimesat = -1 };
+#endif
+#ifdef SYS_utimensat
+enum { BOX_NR_utimensat = SYS_utimensat };
+#else
+enum { BOX_NR_utimensat = -1 };
+#endif
+#ifdef SYS_setxattr
+enum { BOX_NR_setxattr = SYS_setxattr };
+#else
+enum { BOX_NR_setxattr = -1 };
+#endif
+#ifdef SYS_lsetxattr
+enum { BOX_NR_lsetxattr = SYS_lsetxattr };
+#else
+enum { BOX_NR_lsetxattr = -1 };
+#endif
+#ifdef SYS_removexattr
+enum { BOX_NR_removexattr = SYS_removexattr };
+#else
+enum { BOX_NR_removexattr = -1 };
+#endif
+#ifdef SYS_lremovexattr
+enum { BOX_NR_lremovexattr = SYS_lremovexattr };
+#else
+enum { BOX_NR_lremovexattr = -1 };
+#endif
+#ifdef SYS_creat
+enum { BOX_NR_creat = SYS_creat };
+#else
+enum { BOX_NR_creat = -1 };
+#endif
+#ifdef SYS_open
+enum { BOX_NR_open = SYS_open };
+#else
+enum { BOX_NR_open = -1 };
+#endif
+#ifdef SYS_openat
+enum { BOX_NR_openat = SYS_openat };
+#else
+enum { BOX_NR_openat = -1 };
+#endif
+#ifdef SYS_mknod
+enum { BOX_NR_mknod = SYS_mknod };
+#else
+enum { BOX_NR_mknod = -1 };
+#endif
+#ifdef SYS_mknodat
+enum { BOX_NR_mknodat = SYS_mknodat };
+#else
+enum { BOX_NR_mknodat = -1 };
+#endif
+enum { BOX_NR_fchmodat2 = 452 };
+enum { BOX_NR_openat2 = 437 };
+enum { BOX_NR_setxattrat = 463 };
+enum { BOX_NR_removexattrat = 466 };
 
 #endif

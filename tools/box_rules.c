@@ -94,6 +94,21 @@ enum { NO = SECCOMP_RET_ERRNO | EPERM,
        UNKNOWN = SECCOMP_RET_ERRNO | ENOSYS,
        CLOSED = SECCOMP_RET_ERRNO | EACCES };
 
+/* A file that runs with its owner's rights, whoever starts it, is nothing that a project needs. */
+static void set_user_id(q_seccomp *f)
+{
+    q_seccomp_bits(f, BOX_NR_chmod, 1, S_ISUID, 1, S_ISUID, NO);
+    q_seccomp_bits(f, BOX_NR_fchmod, 1, S_ISUID, 1, S_ISUID, NO);
+    q_seccomp_bits(f, BOX_NR_fchmodat, 2, S_ISUID, 2, S_ISUID, NO);
+    q_seccomp_bits(f, BOX_NR_fchmodat2, 2, S_ISUID, 2, S_ISUID, NO);
+    q_seccomp_bits(f, BOX_NR_creat, 1, S_ISUID, 1, S_ISUID, NO);
+    q_seccomp_bits(f, BOX_NR_open, 1, O_CREAT, 2, S_ISUID, NO);
+    q_seccomp_bits(f, BOX_NR_openat, 2, O_CREAT, 3, S_ISUID, NO);
+    q_seccomp_bits(f, BOX_NR_mknod, 1, S_ISUID, 1, S_ISUID, NO);
+    q_seccomp_bits(f, BOX_NR_mknodat, 2, S_ISUID, 2, S_ISUID, NO);
+    q_seccomp_call(f, BOX_NR_openat2, UNKNOWN); /* its flags cannot be seen: programs then take openat */
+}
+
 bool box_filter(const box *b)
 {
     static const int refused[] = {
@@ -102,6 +117,7 @@ bool box_filter(const box *b)
 #undef X
     };
     static const uint32_t typed[] = { TIOCSTI, TIOCLINUX }; /* keys typed for, and text pasted into, somebody else's terminal */
+    static const int by_path[] = { BOX_NR_setxattr, BOX_NR_lsetxattr, BOX_NR_removexattr, BOX_NR_lremovexattr, BOX_NR_setxattrat, BOX_NR_removexattrat };
     static const uint32_t local[] = { AF_UNIX, AF_INET, AF_INET6, AF_NETLINK };
     q_seccomp f;
     if (!q_seccomp_begin(&f)) return false; /* no table for this machine: whoever started us knows */
@@ -111,5 +127,19 @@ bool box_filter(const box *b)
     q_seccomp_one_of(&f, BOX_NR_ioctl, 1, typed, 2, NO, SECCOMP_RET_ALLOW);
     if (!b->sockets) q_seccomp_call(&f, BOX_NR_socket, CLOSED);
     q_seccomp_one_of(&f, BOX_NR_socket, 0, local, 4, SECCOMP_RET_ALLOW, CLOSED);
+    set_user_id(&f);
+    if (!b->modes) return q_seccomp_hold(&f, SECCOMP_RET_ALLOW);
+    const int *waits;
+    int n = box_modes_calls(&waits), before = f.n;
+    for (int i = 0; i < n; i++) q_seccomp_call(&f, waits[i], SECCOMP_RET_USER_NOTIF);
+    for (size_t i = 0; i < sizeof by_path / sizeof *by_path; i++) q_seccomp_call(&f, by_path[i], SECCOMP_RET_ERRNO | EOPNOTSUPP);
+    int listener = q_seccomp_listen(&f, SECCOMP_RET_ALLOW);
+    if (listener >= 0) {
+        bool given = box_modes_give(BOX_MODES_FD, listener);
+        close(listener);
+        return given;
+    }
+    if (errno != EBUSY) return false; /* around us somebody listens already, and there can be but one */
+    f.n = before;
     return q_seccomp_hold(&f, SECCOMP_RET_ALLOW);
 }

@@ -145,7 +145,11 @@ static char *own_folder(const sandbox *s, char *err) /* "" where it needs none *
 {
     if (s->kind == SANDBOX_BWRAP) return q_strdup("");
     char *dir = q_strdup("/tmp/quorum-XXXXXX");
-    if (mkdtemp(dir)) return dir;
+    char *whole = mkdtemp(dir) ? realpath(dir, NULL) : NULL;
+    if (whole) {
+        free(dir);
+        return whole;
+    }
     q_fail(err, Q_IO, _("the command needs a folder in /tmp, which cannot be made: %s"), strerror(errno));
     free(dir);
     return NULL;
@@ -246,6 +250,16 @@ static bool landlock_there(sandbox *s)
     return abi > 0;
 }
 
+/* 2 and 3: nobody reads what another process says, so that nothing could be done for it. */
+static bool landlock_modes(void)
+{
+    q_buf b = { 0 };
+    char none[Q_ERRLEN];
+    bool yes = q_read_file("/proc/sys/kernel/yama/ptrace_scope", &b, 64, none) != Q_OK || *b.p < '2';
+    q_buf_free(&b);
+    return yes;
+}
+
 int sandbox_find(enum sandbox_kind best, sandbox *out, char *err)
 {
     *out = (sandbox){ .box = q_own_program("quorum-box"), .bwrap = q_find_program("bwrap") };
@@ -259,8 +273,10 @@ int sandbox_find(enum sandbox_kind best, sandbox *out, char *err)
         q_fail(out->why, Q_ERR,
                _("bubblewrap may not make namespaces here (%.200s); a system that forbids them to programs of a person can allow them to bwrap by a profile of AppArmor"), why);
     out->kind = SANDBOX_LANDLOCK;
+    out->modes = landlock_modes();
     if (best >= SANDBOX_LANDLOCK && out->abi >= LANDLOCK_LEAST && works(out, why)) return Q_OK;
     out->kind = SANDBOX_NONE;
+    out->modes = false;
     return works(out, none) ? Q_OK : q_fail(err, Q_IO, _("no command can be run here: %.300s"), none);
 }
 

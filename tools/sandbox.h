@@ -4,7 +4,8 @@
  * - bubblewrap: namespaces of its own. Everything is read-only but the project folder; /home, /root, /run and /tmp are empty and its own;
  *   no process but its own is seen, and no network but its own loopback unless it is allowed.
  * - Landlock, where user namespaces are forbidden (Ubuntu 24.04 and later): the system's folders may be read, the project folder and a
- *   folder for passing files written, nothing else opened; no socket may be made unless the network is allowed.
+ *   folder for passing files written, nothing else opened; no socket may be made unless the network is allowed. Modes, owners and times, of
+ *   which Landlock knows nothing, quorum-box changes for it where it may write (tools/box_modes.c).
  * - none: limits alone. Whoever asks a person must say so.
  *
  * In all three a filter of system calls (tools/box_rules.c) and limits hold, and `quorum-box` (tools/box.c) watches over the command: it ends
@@ -13,7 +14,8 @@
  * put back behind the command, beside it lies what the command wrote (tools/sandbox_guard.c). While a command runs, what it planted is there.
  *
  * Not kept out: what the command reads of the system's own folders; the abstract sockets of the session, where the network is allowed and the
- * kernel is older than 6.12; other programs' signals, under Landlock on such a kernel.
+ * kernel is older than 6.12; other programs' signals, under Landlock on such a kernel; there too modes of what lies outside, where nobody may
+ * read what another process says (ptrace_scope 2 and 3) or where around us somebody listens to calls already.
  *
  * Threads: a sandbox is read-only once it is found, any thread may run a job. Private to tools/. */
 #ifndef TOOLS_SANDBOX_H
@@ -27,6 +29,7 @@ enum sandbox_kind { SANDBOX_NONE,
 typedef struct sandbox {
     enum sandbox_kind kind;
     char *box, *bwrap; /* the programs; bwrap NULL: there is none */
+    bool modes; /* Landlock's: changes of modes are made for commands, where they may write */
     int abi; /* of Landlock; 0: the kernel has none */
     char why[Q_ERRLEN]; /* why it is not a better one, with what to do; "" */
 } sandbox;

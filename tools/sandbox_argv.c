@@ -172,10 +172,16 @@ void sandbox_command(const sandbox *s, const sandbox_job *j, const guard *g, con
     const sandbox_limits *l = &j->limits;
     words(out, s->box, "watch", NULL);
     number(out, "processes", (uint64_t)l->processes);
+    if (s->modes) { /* where modes are changed for it */
+        words(out, "modes", "1", NULL);
+        words(out, "write", tmp, NULL);
+        if (!j->read_only) words(out, "write", j->folder, NULL);
+    }
     argv_add(out, "--");
     if (s->kind == SANDBOX_BWRAP) wrapped(s, j, g, out);
     words(out, s->kind == SANDBOX_BWRAP ? "/run/quorum-box" : s->box, "hold", NULL);
     if (s->kind == SANDBOX_LANDLOCK) locked(j, tmp, out);
+    if (s->modes) words(out, "modes", "1", NULL);
     if (s->kind != SANDBOX_NONE) words(out, "scope", "1", NULL);
     /* bubblewrap's own network is empty, so a program may talk with itself there; without it no socket is the only way */
     number(out, "sockets", s->kind != SANDBOX_LANDLOCK || j->network);

@@ -12,30 +12,31 @@ typedef struct frame {
     const char *format, *trigger;
     const char *before, *between, *behind;         /* the name, the name and its arguments, these */
     const char *list[2];                           /* around one or several, with commas between; NULL: one alone */
-    const schema_dress *dress;                     /* of arguments that are no JSON */
+    const schema_dress *dress;                     /* of the arguments */
     const lazy_bare *bare;                         /* a call that begins without the trigger */
 } frame;
 
+static const schema_dress OBJECT = { .first = NULL };
 static const schema_dress XML = { .first = "~<parameter=", .next = "~<parameter=", .middle = ">\n", .behind = "\n</parameter>", .never = { "</parameter>", "</tool_call>" } };
 static const schema_dress GLM = { .first = "~<arg_key>", .next = "~<arg_key>", .middle = "</arg_key>~<arg_value>", .behind = "</arg_value>", .never = { "</arg_value>", "</tool_call>" } };
 static const schema_dress PYTHON = { .first = "", .next = ",~", .middle = "=", .behind = "", .python = true };
 
 static const char *const KEYS[] = { "\"name\"", "\"function\"", "\"type\"", "\"parameters\"", NULL };
-static const lazy_bare OBJECT = { .open = '{', .key = KEYS }, LIST = { .open = '[', .close = "<|python_end|>" };
+static const lazy_bare BRACE = { .open = '{', .key = KEYS }, BRACKET = { .open = '[', .close = "<|python_end|>" };
 
 static const frame FRAMES[] = {
-    { "Hermes", "<tool_call>", "~{~\"name\":~!", "!,~\"arguments\":~", "~}~</tool_call>", { NULL }, NULL, NULL },
+    { "Hermes", "<tool_call>", "~{~\"name\":~!", "!,~\"arguments\":~", "~}~</tool_call>", { NULL }, &OBJECT, NULL },
     { "Qwen3-Coder", "<tool_call>", "~<function=", ">", "~</function>~</tool_call>", { NULL }, &XML, NULL },
     { "GLM-4.5", "<tool_call>", "~", "", "~</tool_call>", { NULL }, &GLM, NULL },
-    { "Llama 3", "<|python_tag|>", "~{~\"name\":~!", "!,~\"parameters\":~", "~}", { NULL }, NULL, &OBJECT },
-    { "Llama 3", "<|python_tag|>", "~{~\"type\":~\"function\",~\"name\":~!", "!,~\"parameters\":~", "~}", { NULL }, NULL, &OBJECT },
-    { "Llama 4 pythonic", "<|python_start|>", "", "(", ")", { "~[", "]" }, &PYTHON, &LIST },
-    { "Mistral", "[TOOL_CALLS]", "{~\"name\":~!", "!,~\"arguments\":~", "~}", { "~[~", "~]" }, NULL, NULL },
-    { "Mistral", "[TOOL_CALLS]", "~", "<[ARGS]>~", "", { NULL }, NULL, NULL },
-    { "harmony", "to=functions.", "", "~<|constrain|>~json~<|message|>", "", { NULL }, NULL, NULL },
-    { "harmony", "to=functions.", "", "~<|channel|>commentary~<|constrain|>~json~<|message|>", "", { NULL }, NULL, NULL },
-    { "harmony", "to=functions.", "", "~<|channel|>commentary~<|message|>", "", { NULL }, NULL, NULL },
-    { "harmony", "to=functions.", "", "~<|message|>", "", { NULL }, NULL, NULL },
+    { "Llama 3", "<|python_tag|>", "~{~\"name\":~!", "!,~\"parameters\":~", "~}", { NULL }, &OBJECT, &BRACE },
+    { "Llama 3", "<|python_tag|>", "~{~\"type\":~\"function\",~\"name\":~!", "!,~\"parameters\":~", "~}", { NULL }, &OBJECT, &BRACE },
+    { "Llama 4 pythonic", "<|python_start|>", "", "(", ")", { "~[", "]" }, &PYTHON, &BRACKET },
+    { "Mistral", "[TOOL_CALLS]", "{~\"name\":~!", "!,~\"arguments\":~", "~}", { "~[~", "~]" }, &OBJECT, NULL },
+    { "Mistral", "[TOOL_CALLS]", "~", "<[ARGS]>~", "", { NULL }, &OBJECT, NULL },
+    { "harmony", "to=functions.", "", "~<|constrain|>~json~<|message|>", "", { NULL }, &OBJECT, NULL },
+    { "harmony", "to=functions.", "", "~<|channel|>commentary~<|constrain|>~json~<|message|>", "", { NULL }, &OBJECT, NULL },
+    { "harmony", "to=functions.", "", "~<|channel|>commentary~<|message|>", "", { NULL }, &OBJECT, NULL },
+    { "harmony", "to=functions.", "", "~<|message|>", "", { NULL }, &OBJECT, NULL },
 };
 
 /* A tool's name is letters, digits, - and _ in every format that there is; another is none that a call could name. */

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* PLAIN: letters of a string that are written out, the rest are calls; AS_IT_IS: of a bounded one that stands without quotes, at most. */
-enum { ALTERNATIVES = 512, SETS = 20000, DEEP = 48, PLAIN = 128, AS_IT_IS = 2000 };
+/* PLAIN: letters of a string that are written out, the rest are calls; COUNTED: of one in the arguments of a call, that are counted. */
+enum { ALTERNATIVES = 512, SETS = 20000, DEEP = 48, PLAIN = 128, COUNTED = 2000 };
 
 typedef struct known { facts set; int rule; } known;
 typedef struct maker {
@@ -19,7 +19,7 @@ typedef struct maker {
     const json **owner;                  /* [values] of a schema that is in: the one whose alternative brought it; NULL: none did */
     known *known; int n_known, cap_known;
     int ws, chars, string, raw;          /* rules that are shared, -1: not made yet */
-    const schema_dress *dress;           /* of the arguments; NULL: JSON */
+    const schema_dress *dress;           /* of arguments of a call; NULL: they are none */
     bool tagged;                         /* no value may close a tag */
     int work;                            /* alternatives looked at so far */
 } maker;
@@ -529,6 +529,8 @@ static int put_string(maker *m, uint32_t from, const facts *f, uint32_t to)
     int rc = facts_strings(&m->t, f, &least, &most, &l, &has);
     if (rc < 0)
         return rc;
+    if (!has && m->dress && most > COUNTED)
+        most = -1;
     if (!has && least == 0 && most < 0) {
         form_call(m->f, from, string_rule(m), to);
         return Q_OK;
@@ -693,7 +695,9 @@ static int put_raw_alternative(maker *m, uint32_t from, const facts *f, uint32_t
         form_call(m->f, from, raw_rule(m), to);
         return Q_OK;
     }
-    if (!has && (least > AS_IT_IS || most > AS_IT_IS))
+    if (!has && most > COUNTED)
+        most = -1;
+    if (!has && least > COUNTED)
         return facts_wrong(&m->t, f->v[0], _("a text's length is held up to 2000 letters in this format of calls"));
     if (!has)
         letters_lengths(least, most, &l);
@@ -922,7 +926,7 @@ int schema_read_arguments(form *f, const char *name, const char *text, size_t n,
         rule = form_rule(f, name, 0, 0);
     uint32_t a = form_state(f), b = form_state(f);
     facts one = { 0 };
-    if (dress)
+    if (dress && dress->first)
         rc = put_arguments(&m, a, b);
     else {
         facts_add(&one, root);

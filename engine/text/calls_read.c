@@ -91,10 +91,15 @@ static bool is_text(jx *x, const eng_tool *t, int n, jv name, jv key)
     return false;
 }
 
+/* As JSON; templates write Python's words too. */
 static jv valued(call_in *in, jv name, jv key, jv text)
 {
     jv v;
-    if (is_text(in->x, in->tool, in->n_tool, name, key) || !try_json(in->x, text, &v)) return text;
+    bool json = !is_text(in->x, in->tool, in->n_tool, name, key);
+    if (json && jv_is(text, "True")) return jv_bool(true);
+    if (json && jv_is(text, "False")) return jv_bool(false);
+    if (json && jv_is(text, "None")) return jv_none();
+    if (!json || !try_json(in->x, text, &v)) return text;
     return v;
 }
 

@@ -17,6 +17,6 @@ until grep -q 'listening on' "$tmp/log"; do
     if [ "$n" -gt 600 ] || ! kill -0 "$pid" 2> /dev/null; then echo "not ok servers: llama-server does not start"; tail -n 5 "$tmp/log" | sed 's/^/# /'; exit 1; fi
     sleep 0.5
 done
-QUORUM_LIVE_SOCKET=$tmp/llama.sock QUORUM_LIVE_PID=$pid "$build/tests/test_remote" > "$tmp/out"; status=$?
+QUORUM_LIVE_SOCKET=$tmp/llama.sock QUORUM_LIVE_PID=$pid "$build/tests/test_remote_live" > "$tmp/out"; status=$?
 grep -E '^#|a_real_server_answers|^not ok' "$tmp/out"
 exit $status

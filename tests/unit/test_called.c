@@ -4,6 +4,7 @@
 #include "engine/text/calls.h"
 #include "tests/grammar_walk.h"
 #include "tests/test.h"
+#include "tools/tools.h"
 
 static char err[Q_ERRLEN];
 
@@ -120,6 +121,20 @@ static void test_other_texts_are_free(void)
     }
 }
 
+/* The tools that there are, each in each format. */
+static void test_our_own_tools_are_held(void)
+{
+    int n;
+    const tool_row *row = tool_rows(&n);
+    for (size_t i = 0; i < sizeof FORMATS / sizeof *FORMATS; i++)
+        for (int k = 0; k < n; k++) {
+            const eng_grammar_rule rule = { row[k].name, row[k].schema };
+            eng_grammar *g = NULL;
+            CHECK_MSG(eng_grammar_calls(FORMATS[i].format, &rule, 1, &g, err) == Q_OK, "%s, %s: %s", FORMATS[i].format, row[k].name, err);
+            eng_grammar_free(g);
+        }
+}
+
 int main(void)
 {
     for (int i = 0; i < N_TOOLS; i++) {
@@ -128,6 +143,7 @@ int main(void)
     }
     RUN(test_what_is_written_is_heard_and_fits);
     RUN(test_other_texts_are_free);
+    RUN(test_our_own_tools_are_held);
     for (int i = 0; i < N_TOOLS; i++) eng_grammar_free(schema[i]);
     return TEST_END();
 }

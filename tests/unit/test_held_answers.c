@@ -120,8 +120,8 @@ static void a_grammar_of_anything_changes_nothing(void)
     for (int i = 0; i < 2; i++) {
         heard a = { .tokens = 0 }, b = { .tokens = 0 };
         prov_result out = { 0 };
-        CHECK_INT(ask((prov_request){ .think = "off" }, &a, &out), Q_OK);
-        CHECK_INT(ask((prov_request){ .grammar = &g, .think = "off" }, &b, &out), Q_OK);
+        CHECK_INT(ask((prov_request){ .seed = 2, .think = "off" }, &a, &out), Q_OK);
+        CHECK_INT(ask((prov_request){ .grammar = &g, .seed = 2, .think = "off" }, &b, &out), Q_OK);
         bool same = a.text[0].len == b.text[0].len && memcmp(a.text[0].p, b.text[0].p, a.text[0].len) == 0;
         CHECK_MSG(same || !q_utf8_valid(a.text[0].p, a.text[0].len) || strstr(a.text[0].p, "\xEF\xBF\xBD"), "%s / %s", a.text[0].p, b.text[0].p);
         heard_free(&a);
@@ -165,23 +165,57 @@ static void each_answer_begins_it_anew(void)
     }
 }
 
+/* The knob holds each of several answers, the rest of one that is given a beginning, and what stands before a stop string. */
+static void the_knob_holds_every_kind_of_answer(void)
+{
+    static const char knob[] = "\nroot ::= \"ab\" [cd]{2,4} \"!\"", begin[] = "abc", other[] = "abx";
+    heard h = { .tokens = 0 };
+    prov_result out[3] = { { 0 } };
+    set("sampler.temperature", "5");
+    set("sampler.grammar", knob);
+    CHECK_INT(ask((prov_request){ .seed = 3, .n = 3, .think = "off" }, &h, out), Q_OK);
+    for (int k = 0; k < 3; k++) CHECK_MSG(out[k].finish == PROV_ENDED && fits(knob + 1, NULL, h.text[k].p ? h.text[k].p : ""), "\"%s\"", h.text[k].p);
+    heard_free(&h);
+    h = (heard){ .tokens = 0 };
+    CHECK_INT(ask((prov_request){ .seed = 3, .begin = begin, .n_begin = 3 }, &h, out), Q_OK);
+    char *whole = q_printf("%s%s", begin, h.text[0].p ? h.text[0].p : "");
+    CHECK_MSG(out[0].finish == PROV_ENDED && fits(knob + 1, NULL, whole), "\"%s\"", whole);
+    free(whole);
+    heard_free(&h);
+    h = (heard){ .tokens = 0 };
+    CHECK(ask((prov_request){ .seed = 3, .begin = other, .n_begin = 3 }, &h, out) < 0 && strstr(err, "does not fit the grammar"));
+    heard_free(&h);
+    h = (heard){ .tokens = 0 };
+    set("sampler.stop", "b");
+    for (int i = 0; i < 2; i++) {                          /* what a stop string cut off begins anew */
+        CHECK_INT(ask((prov_request){ .seed = 3, .think = "off" }, &h, out), Q_OK);
+        CHECK_INT(out[0].finish, PROV_STOP_STRING);
+        CHECK_STR(h.text[0].p, "a");
+        heard_free(&h);
+        h = (heard){ .tokens = 0 };
+    }
+    set("sampler.stop", "");
+    set("sampler.grammar", "off");
+}
+
 /* What cannot be: a sentence, and the next question is answered. */
 static void what_goes_wrong(void)
 {
     static const char bad[] = "root ::= other", begin[] = "no";
     prov_grammar g = { .text = bad, .n = sizeof bad - 1 }, yes = { .text = "root ::= \"yes\"", .n = 14 };
     heard h = { .tokens = 0 };
+    set("sampler.temperature", "100");
     prov_result out = { 0 };
-    CHECK(ask((prov_request){ .grammar = &g }, &h, &out) == Q_FORMAT && strstr(err, "line 1, column 10"));
+    CHECK(ask((prov_request){ .grammar = &g, .seed = 2 }, &h, &out) == Q_FORMAT && strstr(err, "line 1, column 10"));
     CHECK_INT(out.finish, PROV_FAILED);
-    CHECK(ask((prov_request){ .grammar = &yes, .begin = begin, .n_begin = 2 }, &h, &out) < 0 && strstr(err, "does not fit the grammar"));
+    CHECK(ask((prov_request){ .grammar = &yes, .begin = begin, .n_begin = 2, .seed = 2 }, &h, &out) < 0 && strstr(err, "does not fit the grammar"));
     heard_free(&h);
     h = (heard){ .tokens = 0 };
-    CHECK_INT(ask((prov_request){ .grammar = &yes, .think = "off" }, &h, &out), Q_OK);
+    CHECK_INT(ask((prov_request){ .grammar = &yes, .seed = 2, .think = "off" }, &h, &out), Q_OK);
     CHECK_STR(h.text[0].p, "yes");
     heard_free(&h);
     h = (heard){ .tokens = 0 };
-    CHECK_INT(ask((prov_request){ .think = "off" }, &h, &out), Q_OK);      /* and the request's grammar went with it */
+    CHECK_INT(ask((prov_request){ .seed = 2, .think = "off" }, &h, &out), Q_OK);      /* and the request's grammar went with it */
     CHECK(h.tokens > 3);
     heard_free(&h);
 }
@@ -235,6 +269,7 @@ int main(void)
     RUN(a_grammar_of_anything_changes_nothing);
     RUN(the_knob_acts_in_the_middle);
     RUN(each_answer_begins_it_anew);
+    RUN(the_knob_holds_every_kind_of_answer);
     RUN(what_goes_wrong);
     prov_close(p);
     char *path = util_default_model();

@@ -173,6 +173,32 @@ static void standard_input_is_empty(void)
     sandbox_done_free(&d);
 }
 
+/* Under Landlock they are made for it (box_modes.c): by each call, and with the answers that the kernel would give. */
+static void modes_and_times_are_its_own(void)
+{
+    sandbox_done d = run("chmod 741 a.txt && stat -c %a a.txt; cd sub && chmod 700 ../a.txt && stat -c %a ../a.txt; ln -s ../a.txt l && chmod 640 l && stat -c %a ../a.txt; "
+                         "touch -d @86400 l && stat -c %Y ../a.txt; touch -hd @172800 l && stat -c %Y l ../a.txt; chmod 600 nowhere 2> /dev/null || echo none; "
+                         "echo x > $TMPDIR/t && chmod 600 $TMPDIR/t && stat -c %a $TMPDIR/t; chown $(id -u) ../a.txt && echo mine; "
+                         "for i in $(seq 40); do (echo > f$i; chmod 7$((i % 8))0 f$i) & done; wait; stat -c %a f8 f15; rm -f f* l; cd ..; chmod 644 a.txt");
+    CHECK_STR(d.output.p, "741\n700\n640\n86400\n172800\n86400\nnone\n600\nmine\n700\n770\n");
+    sandbox_done_free(&d);
+    if (system("python3 -c '' 2>/dev/null") != 0) return;
+    d = run("python3 - <<'E'\nimport os, ctypes, errno\nl = ctypes.CDLL(None, use_errno=True)\n"
+            "def said(f, *a, **k):\n    try:\n        f(*a, **k); print('ok')\n    except OSError as e: print(errno.errorcode[e.errno])\n"
+            "d = os.open('.', os.O_RDONLY); f = os.open('a.txt', os.O_RDONLY)\n"
+            "said(os.chmod, 'a.txt', 0o604, dir_fd=d); print(oct(os.stat(f).st_mode & 0o777))\n"
+            "said(os.chmod, '/proc/self/fd/%d' % f, 0o614); print(oct(os.stat(f).st_mode & 0o777))\n"
+            "said(os.utime, 'a.txt', (5, 7)); print(os.stat(f).st_atime, os.stat(f).st_mtime)\n"
+            "said(os.utime, f, (9, 11)); print(os.stat(f).st_mtime)\nsaid(os.utime, 'a.txt'); print(os.stat(f).st_mtime > 1e9)\n"
+            "said(os.chmod, 'a' * 5000, 0o600)\nsaid(os.chmod, 'a.txt/x', 0o600)\nsaid(os.chmod, '', 0o600)\nsaid(os.chmod, 'x', 0o600, dir_fd=99)\n"
+            "r = l.chmod(ctypes.c_void_p(8), 0o600); print(r, errno.errorcode[ctypes.get_errno()])\n"
+            "E");
+    CHECK_STR(d.output.p, "ok\n0o604\nok\n0o614\nok\n5.0 7.0\nok\n11.0\nok\nTrue\nENAMETOOLONG\nENOTDIR\nENOENT\nEBADF\n-1 EFAULT\n");
+    sandbox_done_free(&d);
+    d = run("chmod 644 a.txt");
+    sandbox_done_free(&d);
+}
+
 /* ---- what does not ---- */
 enum { NEVER = 1 << SANDBOX_NONE }; /* in none of these kinds: bits */
 enum { BOXED = 1 << SANDBOX_LANDLOCK | 1 << SANDBOX_BWRAP,
@@ -222,6 +248,16 @@ static const struct escape {
     { "descriptors that were left open", "for f in /proc/self/fd/*; do readlink $f; done", "box-test-open", ALL, false },
     { "devices", "cat /dev/mem /dev/kmsg /dev/sda /dev/vda /dev/nvme0n1 2>/dev/null | head -c1 | wc -c | grep 1 && echo read it", "read it", BOXED, false },
     { "the system's own files", "echo x >> /etc/hosts; echo x > /usr/bin/new-of-box; echo x > /sys/kernel/uevent_helper", NULL, BOXED, false },
+    { "a mode outside", "chmod 777 $ROOT/outside/kept; chmod 777 ../outside/kept; cd / && chmod -R 777 $ROOT/outside", NULL, BOXED, false },
+    { "a mode through a link", "ln -sf $ROOT/outside/kept sub/l; chmod 777 sub/l; ln -sfn $ROOT/outside sub/d; chmod 777 sub/d/kept sub/d/../outside/kept", NULL, BOXED, false },
+    { "a mode through the kernel's links", "chmod 777 /proc/self/cwd/../outside/kept /proc/$PARENT/root$ROOT/outside/kept /proc/1/root$ROOT/outside/kept", NULL, BOXED, false },
+    { "a mode from an open folder", "python3 -c 'import os; d=os.open(\"$ROOT/outside\", os.O_PATH); os.chmod(\"kept\", 0o777, dir_fd=d)'", NULL, BOXED, true },
+    { "a mode of what is open", "python3 -c 'import os; d=os.open(\"$ROOT/outside/kept\", os.O_PATH); os.chmod(\"/proc/self/fd/%d\" % d, 0o777)'", NULL, BOXED, true },
+    { "a mode by the new call", "python3 -c 'import ctypes,os; d=os.open(\"$ROOT/outside/kept\", os.O_PATH); ctypes.CDLL(None).syscall(452, d, b\"\", 0o777, 0x1000)'", NULL, BOXED, true },
+    { "times outside", "touch -d 2001-01-01 $ROOT/outside/kept; python3 -c 'import os; os.utime(\"$ROOT/outside/kept\", (1, 1))'", NULL, BOXED, false },
+    { "an owner outside", "chown 12:12 $ROOT/outside/kept; chgrp 12 $ROOT/outside/kept; chown -h 12 $ROOT/outside/kept", NULL, BOXED, false },
+    { "words beside a file outside", "python3 -c 'import os; os.setxattr(\"$ROOT/outside/kept\", \"user.x\", b\"x\"); print(\"it stuck\")'", "it stuck", BOXED, true },
+    { "a file that runs as its owner", "cp /bin/true sub/t && chmod 4755 sub/t; chmod u+s sub/t; test -u sub/t && echo it is; python3 -c 'import os; os.open(\"sub/u\", os.O_CREAT|os.O_WRONLY, 0o4755)'; test -u sub/u && echo it is", "it is", ALL, false },
     { "a repository's hook", "echo 'echo hi' > .git/hooks/pre-commit; chmod +x .git/hooks/pre-commit; echo x >> .git/hooks/pre-push", NULL, ALL, false },
     { "a repository's settings", "printf '[core]\\n\\tfsmonitor = evil\\n' >> .git/config; echo /x > .git/commondir; echo x > .git/config.worktree", NULL, ALL, false },
     { "another folder for the repository", "mv .git old && mkdir -p .git/hooks && cp -r old/. .git/ && echo evil > .git/hooks/pre-commit", NULL, WRAP, false },
@@ -250,9 +286,19 @@ static char *written(const char *command)
     return q_buf_take(&b);
 }
 
+static struct stat kept_before;
+static void look_at_kept(struct stat *st)
+{
+    char *p = at("outside/kept");
+    CHECK(lstat(p, st) == 0);
+    free(p);
+}
+
 static void all_is_as_it_was(const char *name)
 {
     struct stat st;
+    look_at_kept(&st);
+    CHECK_MSG(st.st_mode == kept_before.st_mode && st.st_uid == kept_before.st_uid && st.st_gid == kept_before.st_gid && st.st_mtim.tv_sec == kept_before.st_mtim.tv_sec, "%s: outside/kept", name);
     const char *none[] = { "outside/new", "project/.git/hooks/pre-commit", "project/.git/commondir", "project/.git/config.worktree", "project/.profile", "box-test-new" };
     for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
         char *p = at(none[i]);
@@ -277,6 +323,7 @@ static void no_escape_succeeds(void)
     int tried = 0, left = 0;
     int open_one = open(project, O_RDONLY | O_DIRECTORY); /* would be inherited */
     bool python = system("python3 -c '' 2>/dev/null") == 0;
+    look_at_kept(&kept_before);
     for (size_t i = 0; i < sizeof escapes / sizeof *escapes; i++) {
         const struct escape *e = &escapes[i];
         if (!(e->kinds & (1u << box.kind)) || (e->python && !python)) {
@@ -313,7 +360,7 @@ static void much_left(sandbox_limits *l) { l->left = UINT64_MAX; }
 
 static void what_takes_too_much_is_ended(void)
 {
-    sandbox_done d = limited("bomb() { bomb | bomb & }; bomb; wait; sleep 1000", few_processes);
+    sandbox_done d = limited("bomb() { bomb | bomb & }; bomb; wait; (while :; do sleep 1000 & done); sleep 1000", few_processes); /* a bomb that the kernel ends first is followed by what stays */
     CHECK_INT(d.end, SANDBOX_MANY);
     sandbox_done_free(&d);
     d = limited("while :; do :; done", little_work);
@@ -508,6 +555,7 @@ static void in(enum sandbox_kind kind, const char *name)
     printf("# %s: %s\n", name, sandbox_words(&box, words));
     RUN(an_ordinary_command_works);
     RUN(standard_input_is_empty);
+    RUN(modes_and_times_are_its_own);
     RUN(no_escape_succeeds);
     RUN(what_takes_too_much_is_ended);
     RUN(nothing_is_left_running);

@@ -1,5 +1,6 @@
 /* tests: an answer that calls tools, with somebody who answers by a script: what is asked, what is allowed and for how long, what the model is
  * told, what is stored and taken back. No model is needed, and nothing waits for a time. */
+#include "agent/tooling.h"
 #include "tests/unit/folder_help.h"
 #include "tests/unit/script_help.h"
 
@@ -346,6 +347,103 @@ static void what_is_wrong_with_a_call_is_said(void)
     finish(&s);
 }
 
+/* ---- reads of one round ---- */
+typedef struct meeting { pthread_mutex_t mu; pthread_cond_t came; int inside, most, all, want; bool stop; } meeting;
+
+/* Waits until as many are here as shall meet; a limit that no machine reaches ends it. */
+static void meet(void *user)
+{
+    meeting *m = user;
+    struct timespec end;
+    clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_sec += 60;
+    pthread_mutex_lock(&m->mu);
+    m->all++;
+    m->most = ++m->inside > m->most ? m->inside : m->most;
+    if (m->inside == m->want && m->stop)
+        desk_stop(&a->desk);
+    pthread_cond_broadcast(&m->came);
+    while (m->most < m->want && pthread_cond_timedwait(&m->came, &m->mu, &end) == 0)
+        ;
+    m->inside--;
+    pthread_mutex_unlock(&m->mu);
+}
+
+static meeting *meeting_of(int want, bool stop)
+{
+    static meeting m;
+    m = (meeting){ .mu = PTHREAD_MUTEX_INITIALIZER, .came = PTHREAD_COND_INITIALIZER, .want = want, .stop = stop };
+    a->toolbox.before_user = &m;         /* no answer runs */
+    a->toolbox.before = meet;
+    return &m;
+}
+
+static void reads_of_a_round_are_done_at_once(void)
+{
+    static const script_line line[] = { { "six", "all seen" }, { NULL, "{call read_file {\"path\":\"1.txt\"}}{call read_file {\"path\":\"2.txt\"}}{call list_files {\"path\":\".\"}}{call search_files {\"query\":\"three\",\"path\":\".\"}}"
+                                        "{call calculate {\"expression\":\"6*7\"}}{call read_file {\"path\":\"6.txt\"}}" }, { NULL, NULL } };
+    put("project/1.txt", "one\n");
+    put("project/2.txt", "two\n");
+    put("project/3.txt", "three\n");
+    put("project/6.txt", "six\n");
+    open_agent(line, (opening){ .allow = "read" });
+    meeting *m = meeting_of(4, false);
+    ask("go");
+    done();
+    CHECK_MSG(m->most == ATONCE_MOST && m->all == 6, "%d at once, of %d", m->most, m->all);
+    CHECK_STR(s.text.p, "all seen");
+    CHECK(s.last->n_call == 6 && s.call.ran == 6);
+    CHECK_STR(s.last->call[0].result, "one\n");
+    CHECK_STR(s.last->call[1].result, "two\n");
+    CHECK(strstr(s.last->call[2].result, "6.txt") && strstr(s.last->call[3].result, "3.txt"));
+    CHECK(strstr(s.last->call[4].result, "42"));
+    CHECK_STR(s.last->call[5].result, "six\n");
+    finish(&s);
+}
+
+/* A change stands where it was written: what is read before it and behind it is read then. */
+static void reads_do_not_pass_a_change(void)
+{
+    static const script_line line[] = { { "after", "over" }, { NULL, READ READ EDIT READ "{call read_file {\"path\":\"b.txt\"}}" }, { NULL, NULL } };
+    put("project/a.txt", "one\n");
+    put("project/b.txt", "after\n");
+    open_agent(line, (opening){ .allow = "read,write" });
+    meeting *m = meeting_of(2, false);
+    ask("go");
+    done();
+    CHECK_INT(m->most, 2);
+    CHECK(s.last->n_call == 5);
+    CHECK_STR(s.last->call[1].result, "one\n");
+    CHECK_STR(s.last->call[3].result, "1\n");
+    CHECK_STR(s.last->call[4].result, "after\n");
+    finish(&s);
+    open_agent(line, (opening){ .allow = "write" });             /* reads that are asked about: one after the other */
+    ask("go");
+    agt_approve(a, asked(), AGT_ONCE, NULL);
+    agt_approve(a, asked(), AGT_NO, NULL);
+    agt_approve(a, asked(), AGT_ONCE, NULL);
+    agt_approve(a, asked(), AGT_ONCE, NULL);
+    done();
+    CHECK(s.last->n_call == 5 && s.last->call[1].state == AGT_CALL_DENIED);
+    finish(&s);
+}
+
+static void a_stop_ends_all_of_them(void)
+{
+    static const script_line line[] = { { NULL, "{call search_files {\"query\":\"one\",\"path\":\".\"}}{call search_files {\"query\":\"two\",\"path\":\".\"}}{call search_files {\"query\":\"three\",\"path\":\".\"}}" READ EDIT }, { NULL, NULL } };
+    put("project/a.txt", "one\n");
+    open_agent(line, (opening){ .allow = "read,write" });
+    meeting_of(4, true);
+    ask("go");
+    done();
+    CHECK_INT(s.last->state, AGT_STOPPED);
+    CHECK(s.last->n_call == 5 && is("project/a.txt", "one\n"));
+    for (int i = 0; i < 3; i++)
+        CHECK_MSG(s.last->call[i].state == AGT_CALL_STOPPED, "%d", i);
+    CHECK_INT(s.last->call[4].state, AGT_CALL_STOPPED);
+    finish(&s);
+}
+
 static void thoughts_of_the_running_answer_are_kept(void)
 {
     static const script_line line[] = { { "again", "fine" }, { "two", "<think>so it is</think>done" }, { "one", "<think>then the other</think>{call read_file {\"path\":\"b.txt\"}}" },
@@ -468,6 +566,51 @@ static void files_are_taken_back(void)
     finish(&s);
 }
 
+/* Where nothing of an answer can go back an older one is taken up; commands that ran are named. */
+static void undo_goes_on_and_names_commands(void)
+{
+    static const script_line line[] = { { "first", "{call edit_file {\"path\":\"old.txt\",\"text\":\"new\\n\"}}" }, { "second", "{call edit_file {\"path\":\"a.txt\",\"old\":\"one\",\"new\":\"1\"}}" },
+                                        { "run", "{call run_command {\"command\":\"true one\"}}" }, { NULL, "done" }, { NULL, NULL } };
+    put("project/old.txt", "old\n");
+    put("project/a.txt", "one\n");
+    open_agent(line, (opening){ .allow = "write" });
+    ask("first");
+    done();
+    ask("second");
+    done();
+    ask("run");
+    agt_approve(a, asked(), AGT_ONCE, NULL);
+    done();
+    put("project/a.txt", "mine\n");
+    ask("/undo");
+    settle(a, &s);
+    CHECK(is("project/a.txt", "mine\n") && is("project/old.txt", "old\n"));
+    CHECK(s.page && strstr(s.page, "a.txt has changed since") && strstr(s.page, "old.txt is as it was before") && strstr(s.page, "an older answer's"));
+    CHECK(strstr(s.page, "1 command ran too; what it changed is not taken back:\n  run_command true one"));
+    CHECK(s.data && strstr(s.data, "\"commands\":[\"run_command true one\"]"));
+    ask("/undo");                        /* nothing is left: the commands are named all the same */
+    settle(a, &s);
+    CHECK(s.page && strstr(s.page, "1 command ran too") && strstr(s.page, "a.txt has changed since"));
+    finish(&s);
+}
+
+static void a_denied_file_in_a_command_is_named(void)
+{
+    static const script_line line[] = { { "denied", "well" }, { "plain", "{call run_command {\"command\":\"head -1 <./public.txt\"}}" }, { NULL, "{call run_command {\"command\":\"head -1 <./secret.txt|cat\"}}" }, { NULL, NULL } };
+    open_agent(line, (opening){ .allow = "-read_file:secret*" });
+    ask("go");
+    int64_t ticket = asked();
+    CHECK_MSG(strstr(s.approve.why, "it names secret.txt, which a rule denies to read_file: rules do not reach into commands"), "%s", s.approve.why);
+    agt_approve(a, ticket, AGT_NO, NULL);
+    done();
+    ask("plain");
+    ticket = asked();
+    CHECK_MSG(!strstr(s.approve.why, "it names"), "%s", s.approve.why);
+    agt_approve(a, ticket, AGT_NO, NULL);
+    done();
+    finish(&s);
+}
+
 static void the_person_is_asked_and_shown_the_plan(void)
 {
     static const script_line line[] = { { "blue\x1b", "never" }, { "blue", "{call todo {\"steps\":[{\"text\":\"paint\\u001b[31m it\",\"state\":\"doing\"},{\"text\":\"dry\",\"state\":\"open\"}]}}" },
@@ -544,11 +687,16 @@ int main(void)
     RUN(what_cannot_be_read_goes_back_once);
     RUN(a_call_shows_as_it_is_written);
     RUN(what_is_wrong_with_a_call_is_said);
+    RUN(reads_of_a_round_are_done_at_once);
+    RUN(reads_do_not_pass_a_change);
+    RUN(a_stop_ends_all_of_them);
     RUN(thoughts_of_the_running_answer_are_kept);
     RUN(an_answer_has_so_many_steps_and_tokens);
     RUN(results_fit_the_context);
     RUN(an_amended_answer_calls_too);
     RUN(files_are_taken_back);
+    RUN(undo_goes_on_and_names_commands);
+    RUN(a_denied_file_in_a_command_is_named);
     RUN(the_person_is_asked_and_shown_the_plan);
     RUN(a_model_turns_its_own_knobs_alone);
     RUN(memory_is_read_and_added_to);

@@ -65,6 +65,11 @@ typedef struct agt_call {       /* of a tool, in an answer */
     /* while it waits */
     char *shown; bool diff;     /* what it would do: lines, safe to show; they are a diff */
     bool question;              /* it is no call to be allowed but a question, whose answer agt_approve carries */
+    enum agt_asks {             /* what is allowed: the call; */
+        AGT_ASKS_CALL,
+        AGT_ASKS_SERVER,        /* that an MCP server is used: AGT_ONCE and AGT_CHAT until the program ends, AGT_FOLDER always. name: the server's */
+        AGT_ASKS_FORM           /* that a server's questions come next: AGT_NO declines them. Of its questions: this too. name likewise */
+    } asks;
     bool risky;                 /* it is asked about each time, whatever was allowed */
     char *rule;                 /* what AGT_CHAT and AGT_FOLDER would allow: "read", "edit_file"; NULL: only AGT_ONCE */
     char *folder;               /* of the project */

@@ -120,6 +120,8 @@
       N_("write the last answer's routing as CSV, with its configuration as JSON beside it"), .words = "save", .complete = AGT_COMPLETE_PATH) \
     X(tools, RUN(tools), "инструменты", N_("[on|read|off | allow RULES | revoke RULE | calls [N]]"), \
       N_("what the model may do by tools, what is allowed without asking, and what was done"), .words = "on,read,off,allow,revoke,calls") \
+    X(mcp, RUN(mcp), "мсп", N_("[NAME | on|off|restart|forget NAME]"), \
+      N_("the MCP servers of config.ini and what they offer; on, off: use one or do not; restart; forget: be asked again before it is used"), .words = "on,off,restart,forget") \
     X(undo, JOB(undo), "вернуть", "", \
       N_("files that the last answer changed by tools become what they were")) \
     X(copy, UI(COPY), "копировать", "", \

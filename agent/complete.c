@@ -1,5 +1,6 @@
 /* agent/complete: what Tab offers: commands, knobs and their values, files, models, conversations. Front-end thread. */
 #include "agent/front.h"
+#include "base/say.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -136,20 +137,72 @@ static void knob_or_value(agt *a, list *l, const char *line, size_t first, size_
     free(name);
 }
 
+/* A stranger's name that can be typed: no blank, nothing that steers a terminal. */
+static bool one_word(const char *s)
+{
+    bool fine = true;
+    for (size_t n = strlen(s), at = 0; at < n && fine;) {
+        uint32_t cp;
+        int w = q_utf8_next(s + at, n - at, &cp);
+        fine = q_char_kind(cp) == Q_CHAR_FINE && cp != ' ' && cp != 0xA0 && cp != 0xFFFD;
+        at += (size_t)w;
+    }
+    return fine;
+}
+
+/* "@NAME:URI" of servers that are there, and whose resources are known; the others begin to start. */
+static void resources(agt *a, list *l, const char *word)
+{
+    const mcphub *h = &a->toolbox.hub;
+    for (int i = 0; i < h->n; i++) {
+        mcp_server *s = h->v[i].is;
+        mcp_list items = { 0 };
+        mcp_start(s);
+        mcp_items(s, MCP_RESOURCES, &items);
+        for (int k = 0; k < items.n; k++) {
+            char *one = q_printf("@%s:%s", mcp_name(s), items.v[k].uri);
+            if (one_word(one))
+                offer(l, one, word, "");
+            free(one);
+        }
+        mcp_list_free(&items);
+    }
+}
+
+static void prompts(agt *a, list *l, const char *word)
+{
+    const mcphub *h = &a->toolbox.hub;
+    for (int i = 0; i < h->n; i++) {
+        mcp_list items = { 0 };
+        mcp_items(h->v[i].is, MCP_PROMPTS, &items);
+        for (int k = 0; k < items.n; k++) {
+            char *one = q_printf("/%s:%s", mcp_name(h->v[i].is), items.v[k].name);
+            if (one_word(one))
+                offer(l, one, word, "");
+            free(one);
+        }
+        mcp_list_free(&items);
+    }
+}
+
 char **agt_completions(agt *a, const char *line, size_t at, size_t *start, int *n)
 {
     list l = { 0 };
     *n = 0;
     *start = at;
-    if (line[0] != '/' || at == 0)
+    if (at == 0)
         return NULL;
     size_t w = at, first = strcspn(line, " \t\n");
     while (w > 0 && line[w - 1] != ' ' && line[w - 1] != '\t' && line[w - 1] != '=')
         w--;
+    if (line[0] != '/' && line[w] != '@')
+        return NULL;
     char *word = q_strndup(line + w, at - w), *name = q_strndup(line + 1, first - 1);
     const agt_command *c = command_find(name);
     bool one = at > first && !memchr(line + first + 1, ' ', at - first - 1);     /* the first word behind the command */
-    if (at <= first) {
+    if (*word == '@' && line[0] != '/')
+        resources(a, &l, word);
+    else if (at <= first) {
         int all;
         c = agt_commands(&all);
         for (int i = 0; i < all; i++) {
@@ -160,6 +213,7 @@ char **agt_completions(agt *a, const char *line, size_t at, size_t *start, int *
             free(en);
             free(ru);
         }
+        prompts(a, &l, word);
     } else if (c && c->words && one)
         words(&l, c->words, word, c->complete ? " " : "");
     else if (c && c->knob)

@@ -47,8 +47,18 @@ bool agt_consent_line(const char *line, enum agt_consent *how, const char **word
 char *agt_call_words(const agt_call *c)
 {
     q_buf b = { 0 };
+    bool form = c->asks == AGT_ASKS_FORM;
     if (c->question) {
-        q_buf_printf(&b, "%s\n%s\n", c->shown, _("The model asks; a line is the answer, an empty one is none."));
+        q_buf_printf(&b, "%s\n", c->shown);
+        if (form)
+            q_buf_say(&b, _("The server %s asks; a line is the answer.\n"), c->title);
+        else
+            q_buf_printf(&b, "%s\n", _("The model asks; a line is the answer, an empty one is none."));
+        return q_buf_take(&b);
+    }
+    if (form || c->asks == AGT_ASKS_SERVER) {
+        q_buf_say(&b, form ? _("The server %s asks:\n") : c->diff ? _("May the model use what is new of the server %s?\n") : _("May the model use the server %s?\n"), c->title);
+        q_buf_printf(&b, "%s%s\n%s\n", c->shown, c->policy, form ? _("y answer it · n decline") : _("y until quorum ends · f always, as it is now · n no"));
         return q_buf_take(&b);
     }
     q_buf_say(&b, _("The model wants to: %s\n"), c->title);

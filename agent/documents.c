@@ -70,22 +70,46 @@ static char *whole(const char *text)
 
 static void take(agt *a, const job *j)
 {
-    char *path = whole(j->text);
+    char *path = resource_named(j->text) ? q_strdup(j->text) : whole(j->text);
     errand_accept(a, &job_add, 0, j->text, path);
     free(path);
 }
 
 static void keep_add(agt *a, const job *j)
 {
-    char *path = whole(j->text);
+    char *path = resource_named(j->text) ? q_strdup(j->text) : whole(j->text);
     errand_left(a, j, path);
     free(path);
 }
 
 static bool going_on(void *user) { return !desk_stopped(&((adding *)user)->a->desk, LANE_LONG); }
 
+/* A resource of a server. */
+static void add_resource(agt *a, const job *j)
+{
+    char err[Q_ERRLEN];
+    char *what = q_printf(_("adding %s"), j->text);
+    agt_event begin = { .kind = AGT_EV_PROGRESS, .text = what, .total = -1, .rate = -1 }, end = { .kind = AGT_EV_PROGRESS, .text = q_strdup(what) };
+    evq_push(&a->events, &begin);
+    int rc = resource_add(a, j->text, err);
+    evq_push(&a->events, &end);
+    if (rc == Q_CANCEL && desk_quits(&a->desk))
+        keep_add(a, j);
+    else
+        errand_done(a, j);
+    if (rc == Q_OK)
+        note(&a->events, AGT_INFO, _("%s is in memory, as a server gave it"), j->text);
+    else
+        note(&a->events, rc == Q_CANCEL ? AGT_WARN : AGT_ERROR, "%s", rc == Q_CANCEL ? _("stopped") : err);
+    desk_post(&a->desk, &job_tidy, 0, 0, NULL, NULL);
+}
+
 static void add(agt *a, const job *j)
 {
+    if (resource_named(j->text)) {
+        add_resource(a, j);
+        return;
+    }
     char err[Q_ERRLEN];
     bool again;
     char *named = asked(j->text, &again), *real = home_path(named), *what = q_printf(_("adding %s"), j->text);

@@ -72,6 +72,12 @@ extern const job_row job_lost;
 extern const job_row job_toolpage;       /* quick; id: the conversation */
 extern const job_row job_calls;          /* quick; id: a conversation, number: of a call; 0: all */
 
+/* ---- mcppage.c ---- */
+extern const job_row job_mcppage;        /* quick */
+extern const job_row job_mcpone, job_mcpbegin;           /* text: a server's name; quick; long: it is waited for */
+extern const job_row job_mcpprompt;      /* long; text: NAME:PROMPT, value: what stands behind it */
+extern const job_row job_mcpact;         /* long; text: a server's name, number: what is to become of it */
+
 /* ---- forget.c ---- */
 /* job_forget, quick, asks about its text, a number, a title, a file or a folder, */
 extern const job_row job_forget_agreed;  /* quick: writes down what was agreed to, */

@@ -60,6 +60,7 @@ static const char *trust(const rag_passage *p)
     switch (p->trust) {
     case MEM_TRUST_OWN: return p->kind == MEM_CHAT ? "said by the user" : "own";
     case MEM_TRUST_MANUAL: return "manual";
+    case MEM_TRUST_STRANGER: return "from a server";
     default: return "said by a model";
     }
 }

@@ -271,19 +271,21 @@ bool prompt_offers(agt *a, const tool_row *row)
 {
     q_buf b = { 0 };
     const char *mode = settings_value(&a->settings, "agent.tools", &b);
-    bool yes = !a->base && (prov_about(a->seat.who)->can & PROV_TOOLS) && (strcmp(mode, "all") == 0 || (strcmp(mode, "read") == 0 && !tool_class_changes(row->class)));
+    bool yes = !a->base && (prov_about(a->seat.who)->can & PROV_TOOLS) && (strcmp(mode, "all") == 0 || (strcmp(mode, "read") == 0 && (!tool_class_changes(row->class) || row->reads)));
     q_buf_free(&b);
     return yes;
 }
 
 static void offer(agt *a, prompt *out)
 {
-    int n;
-    const tool_row *row = tool_rows(&n);
-    out->tool = q_alloc(sizeof *out->tool * (size_t)n);
-    for (int i = 0; i < n; i++)
-        if (prompt_offers(a, &row[i]))
-            out->tool[out->n_tool++] = (prov_tool){ row[i].name, row[i].help, row[i].schema };
+    int n, lent;
+    const tool_row *row = tool_rows(&n), *more = hub_rows(a, &lent);
+    out->tool = q_alloc(sizeof *out->tool * (size_t)(n + lent));
+    for (int i = 0; i < n + lent; i++) {
+        const tool_row *r = i < n ? &row[i] : &more[i - n];
+        if (prompt_offers(a, r))
+            out->tool[out->n_tool++] = (prov_tool){ r->name, r->help, r->schema };
+    }
 }
 
 static void left_out(agt *a, int n, bool summed)

@@ -1,6 +1,7 @@
 /* agent/settings: see settings.h; config.ini is read here too. */
 #include "agent/settings.h"
 #include "lab/lab.h"
+#include "mcp/mcp.h"
 #include "provider/provider.h"
 
 #include <errno.h>
@@ -21,6 +22,9 @@ static const struct { q_knob knob; const char *standard; } rows[] = {
     { .knob = { .name = "agent.tokens", .type = Q_KNOB_INT, .min = 0, .max = 100000000, .effect = Q_EFFECT_PROMPT,
                 .help = N_("how many tokens an answer with tools may say in all; 0: as many as it takes") },
       .standard = "20000" },
+    { .knob = { .name = "agent.mcp_wait", .type = Q_KNOB_FLOAT, .min = 0, .max = 600, .effect = Q_EFFECT_PROMPT,
+                .help = N_("seconds that a question waits for MCP servers that are starting; those that are not there by then are left out of the answer") },
+      .standard = "3" },
     { .knob = { .name = "context.compact", .type = Q_KNOB_CHOICE, .choices = "off,ask,on", .effect = Q_EFFECT_PROMPT,
                 .help = N_("when the context is full: its beginning is left out (off), or the model writes a summary of the older turns, asked first or by itself (/compact)") },
       .standard = "off" },
@@ -65,6 +69,7 @@ void settings_open(settings *s)
     const q_knob *e = prov_knobs(&ne), *r = rag_knobs(&nr);
     pthread_mutex_init(&s->mu, NULL);
     s->servers = prov_servers_new();
+    s->mcps = mcp_set_new();
     s->rag = rag_config_default();
     s->n_knob = ne + nr + na;
     s->knob = q_alloc(sizeof *s->knob * (size_t)s->n_knob);
@@ -87,6 +92,7 @@ void settings_close(settings *s)
     free(s->knob);
     free(s->room);
     prov_servers_free(s->servers);
+    mcp_set_free(s->mcps);
     strings_free(&s->ini);
     strings_free(&s->set);
     pthread_mutex_destroy(&s->mu);
@@ -349,8 +355,9 @@ static int row(void *user, const char *section, const char *name, const char *va
     char err[Q_ERRLEN];
     char full[160];
     bool ui = strcmp(section, "ui") == 0;
-    if (strncmp(section, "server.", 7) == 0) {
-        if (prov_servers_put(r->s->servers, section + 7, name, value, err) < 0)
+    bool server = strncmp(section, "server.", 7) == 0, mcp = strncmp(section, "mcp.", 4) == 0;
+    if (server || mcp) {
+        if ((server ? prov_servers_put(r->s->servers, section + 7, name, value, err) : mcp_put(r->s->mcps, section + 4, name, value, err)) < 0)
             strings_add(r->notes, q_printf(_("%s line %d is skipped: %s"), r->path, r->line, err));
         return 1;
     }

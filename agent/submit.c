@@ -267,6 +267,12 @@ static void tools(agt *a, const agt_command *c, char *args)
         usage(a, c);
 }
 
+static void mcp(agt *a, const agt_command *c, char *args)
+{
+    if (!mcp_command(a, args))
+        usage(a, c);
+}
+
 static void trace(agt *a, const agt_command *c, char *args)
 {
     char *file = strncmp(args, "save ", 5) == 0 ? trim(args + 5) : q_strdup("");
@@ -374,6 +380,11 @@ static bool command_run(agt *a, const char *text)
         args = q_strdup("?");
     }
     const agt_command *c = command_find(word);
+    if (!c && prompt_command(a, word, args)) {
+        free(word);
+        free(args);
+        return true;
+    }
     if (!c) {
         char *latin = layout_to_latin(word), *russian = layout_to_cyrillic(word);
         const agt_command *near = command_find(latin) ? command_find(latin) : command_find(russian) ? command_find(russian) : nearest(word);
@@ -394,7 +405,9 @@ void agt_submit(agt *a, const char *text)
 {
     char *clean = q_utf8_clean(text, strlen(text));
     size_t n = strspn(clean, " \t\r\n");
-    if (clean[n] && !command_run(a, clean))      /* a space before "/" makes it a message */
+    if (clean[n] && !command_run(a, clean)) {    /* a space before "/" makes it a message */
+        hub_start(a);
         desk_post(&a->desk, &job_send, 0, waits_ticket(a, WAITS_SEND, clean + n), clean + n, NULL);
+    }
     free(clean);
 }

@@ -4,6 +4,7 @@
 
 #include "agent/agent.h"
 #include "agent/desk.h"
+#include "agent/mcphub.h"
 #include "tools/tools.h"
 
 typedef struct toolbox {
@@ -13,6 +14,7 @@ typedef struct toolbox {
     tool_rules given;                    /* by --allow */
     /* engine's thread */
     tool_place *place;                   /* NULL: not opened yet */
+    mcphub hub;                          /* has its own mutex */
     /* under mu */
     pthread_mutex_t mu;
     tool_rules chat;                     /* allowed in one conversation, */

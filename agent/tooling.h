@@ -12,6 +12,8 @@ struct cJSON;
 enum mem_status tooling_converse(turn *, prompt *, prov_request *, const char **finish, char *err);
 void tooling_tell(agt *, const mem_call *);      /* AGT_EV_CALL */
 
+int tooling_place(agt *, char *err);     /* a->toolbox.place is there, and the rules are those of the present conversation */
+
 /* ---- approve.c ---- */
 enum approved { APPROVED, APPROVED_NOT, APPROVED_STOPPED };
 /* Asks the person about a call (taken), or a question, and waits; *words: why not, or the answer: malloc'ed or NULL. *how: for how long it holds. */

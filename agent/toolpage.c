@@ -129,6 +129,8 @@ static void page(agt *a, const job *j)
         cJSON_AddStringToObject(one, "help", _(row[i].help));
         cJSON_AddItemToArray(list, one);
     }
+    if (a->toolbox.hub.n)
+        q_buf_say(&b, ngettext("%d MCP server of config.ini has more: /mcp\n", "%d MCP servers of config.ini have more: /mcp\n", (unsigned long)a->toolbox.hub.n), a->toolbox.hub.n);
     q_buf_puts(&b, _("\nWhat leaves the project folder, may hold keys or passwords, is run by other programs or empties a file is asked about each time.\n"
                      "/tools allow read,edit_file:src/* · /tools revoke edit_file:src/* · /tools calls: what was done here · /undo takes files back\n"));
     note_page(&a->events, "/tools", q_buf_take(&b), cJSON_PrintUnformatted(o));

@@ -269,9 +269,11 @@ static bool answer(agt *a, const asked *how)
     turn t = { .a = a, .differs_at = -1, .elder = how->elder, .begin = how->begin };
     rag_result *found = NULL;
     prompt p = { .begin = how->begin };
+    hub_start(a);
     search(a, *how->memory, &a->chat.path, how->again, &found);
     keep_why(a, found, question);        /* from here on the room's; this thread alone replaces it */
     t.seed = seed_for(a, how->seed);
+    hub_gather(a);
     bool begun = prompt_build(a, &a->chat.path, found, &p, err) >= 0 && begin(&t, question, found, err) >= 0;
     if (begun)
         states_fed(&a->seat, found);
@@ -308,11 +310,13 @@ static void show_prompt(agt *a, const job *j)
     mem_messages path = { q_alloc(sizeof *path.v * (size_t)(a->chat.path.n + 1)), a->chat.path.n + 1 };
     for (int i = 0; i < path.n - 1; i++)
         path.v[i] = a->chat.path.v[i];
-    path.v[path.n - 1] = (mem_message){ .role = MEM_USER, .text = j->text };
+    char *with = NULL;
+    int rc = resource_attach(a, j->text, &with, err);
+    path.v[path.n - 1] = (mem_message){ .role = MEM_USER, .text = with ? with : j->text };
     rag_result *found = NULL;
     prompt p = { 0 };
-    if (!a->seat.who)
-        failed(a, 0, a->seat.load_error ? a->seat.load_error : _("there is no model yet: run quorum model fetch, or give one with -m FILE"));
+    if (!a->seat.who || rc < 0)
+        failed(a, 0, a->seat.who ? err : a->seat.load_error ? a->seat.load_error : _("there is no model yet: run quorum model fetch, or give one with -m FILE"));
     else {
         search(a, settings_rag(&a->settings), &path, NULL, &found);
         if (prompt_build(a, &path, found, &p, err) < 0)
@@ -327,6 +331,7 @@ static void show_prompt(agt *a, const job *j)
     rag_result_free(found);
     prompt_free(&p);
     free(path.v);
+    free(with);
 }
 
 /* A question that could not be stored goes back to the composer: no accepted word is lost. */
@@ -596,7 +601,20 @@ static void again(agt *a, const job *j)
     waits_placed(a, j->number);          /* also where no answer came of it */
 }
 
-static void send(agt *a, const job *j) { send_question(a, j->text, 0, true, j->number); }
+/* With the resources that it names beside it; where one cannot be had, the question is back with the person. */
+static void send(agt *a, const job *j)
+{
+    char err[Q_ERRLEN], *with;
+    int rc = resource_attach(a, j->text, &with, err);
+    if (rc == Q_OK)
+        send_question(a, with ? with : j->text, 0, true, j->number);
+    else {
+        note(&a->events, AGT_ERROR, "%s", rc == Q_CANCEL ? _("stopped") : err);
+        note_ui(&a->events, AGT_UI_EDIT, j->text);
+        waits_placed(a, j->number);
+    }
+    free(with);
+}
 
 /* Questions that were still waiting when the program ended: kept, to be answered by /again. */
 static void keep(agt *a, const job *j)

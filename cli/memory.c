@@ -261,7 +261,7 @@ static int search(mem_store *s, const memory_ask *a, char *err)
 
 static int list(mem_store *s, const memory_ask *a, char *err)
 {
-    static const char *const trust[] = {N_("own"), N_("manual"), N_("model")};
+    static const char *const trust[] = {N_("own"), N_("manual"), N_("model"), N_("server")};
     mem_documents l;
     if (mem_document_list(s, &l, err) != Q_OK) return cli_fail(err);
     for (int i = 0; i < l.n; i++) {

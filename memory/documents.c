@@ -31,7 +31,7 @@ static int no_such(char *err, int64_t id)
 /* A hostile file may hold any number. */
 static void mind_trust(enum mem_trust *t)
 {
-    if ((int)*t < MEM_TRUST_OWN || *t > MEM_TRUST_MODEL) *t = MEM_TRUST_MODEL;
+    if ((int)*t < MEM_TRUST_OWN || *t >= MEM_TRUSTS) *t = MEM_TRUST_STRANGER;
 }
 
 int mem_document_by_path(mem_store *s, const char *path, mem_document *out, char *err)

@@ -280,7 +280,7 @@ void mem_logs_free(mem_logs *);
 
 /* ================= documents ================= */
 enum mem_kind { MEM_CHUNK, MEM_CHAT };                  /* what a passage is part of */
-enum mem_trust { MEM_TRUST_OWN, MEM_TRUST_MANUAL, MEM_TRUST_MODEL };   /* the person's file; ships with quorum; a model wrote it */
+enum mem_trust { MEM_TRUST_OWN, MEM_TRUST_MANUAL, MEM_TRUST_MODEL, MEM_TRUST_STRANGER, MEM_TRUSTS };     /* the person's file; ships with quorum; a model wrote it; a server gave it */
 
 typedef struct mem_chunk {
     size_t offset, n;                   /* bytes in the document */
@@ -446,7 +446,7 @@ typedef struct mem_text {
 /* Every passage, or every message that is searched, in order of ids, in steps. fn must not call the store; false: Q_CANCEL. */
 int mem_texts_each(mem_store *, enum mem_kind, bool (*fn)(void *user, const mem_text *), void *user, char *err);
 typedef struct mem_sizes {
-    int64_t documents[3], gone;         /* by trust; of these, files that are missed */
+    int64_t documents[MEM_TRUSTS], gone;         /* by trust; of these, files that are missed */
     int64_t conversations, imported;
     int64_t pins, bans;
     int64_t file, free;                 /* bytes of the store, and of these unused */

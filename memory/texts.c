@@ -25,7 +25,7 @@ static int some(mem_store *s, enum mem_kind k, int64_t *after, int *rows, bool (
         mem_text t = {.kind = k, .id = sqlite3_column_int64(st, 0), .source = sqlite3_column_int64(st, 1), .created_ms = sqlite3_column_int64(st, 3),
                       .first = sqlite3_column_int64(st, 4) == 0, .text = text ? text : "", .n = text ? (size_t)sqlite3_column_bytes(st, 5) : 0, .path = path ? path : ""};
         int64_t trust = sqlite3_column_int64(st, 2);
-        t.trust = trust < MEM_TRUST_OWN || trust > MEM_TRUST_MODEL ? MEM_TRUST_MODEL : (enum mem_trust)trust;
+        t.trust = trust < MEM_TRUST_OWN || trust >= MEM_TRUSTS ? MEM_TRUST_STRANGER : (enum mem_trust)trust;
         *after = t.id;
         ++*rows;
         if (!fn(user, &t)) rc = q_fail(err, Q_CANCEL, _("stopped"));
@@ -52,6 +52,7 @@ int mem_sizes_get(mem_store *s, mem_sizes *out, char *err)
         {&out->documents[MEM_TRUST_OWN], "SELECT count(*) FROM document WHERE state=0 AND trust=0"},
         {&out->documents[MEM_TRUST_MANUAL], "SELECT count(*) FROM document WHERE state=0 AND trust=1"},
         {&out->documents[MEM_TRUST_MODEL], "SELECT count(*) FROM document WHERE state=0 AND trust=2"},
+        {&out->documents[MEM_TRUST_STRANGER], "SELECT count(*) FROM document WHERE state=0 AND trust NOT BETWEEN 0 AND 2"},
         {&out->gone, "SELECT count(*) FROM document WHERE state=0 AND gone<>0"},
         {&out->conversations, "SELECT count(*) FROM conversation WHERE state=0"},
         {&out->imported, "SELECT count(DISTINCT i.conversation) FROM import i JOIN conversation c ON c.id=i.conversation AND c.state=0"},

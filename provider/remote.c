@@ -421,10 +421,11 @@ static void settle(remote *m, const prov_request *r)
     if (out->finish != PROV_ENDED)
         return;
     double most = prov_config_number(m->c, "sampler.max_tokens");
-    if (w->n_call && r->n_tool > 0) {
+    bool cut = strcmp(w->finish, "length") == 0;         /* the last call is no whole one, and those before it were meant with it */
+    if (w->n_call && r->n_tool > 0 && !cut) {
         tell_calls(m);
         out->finish = PROV_CALLS;
-    } else if (strcmp(w->finish, "length") == 0)
+    } else if (cut)
         out->finish = most > 0 && out->tokens >= (int)most ? PROV_MAX_TOKENS : PROV_FULL;
     else if (w->stop_string)
         out->finish = PROV_STOP_STRING;

@@ -24,7 +24,7 @@ const char *rag_fate_word(enum rag_fate f) { return fates[f].word; }
 
 const char *rag_trust_word(enum mem_trust t)
 {
-    static const char *const word[] = {[MEM_TRUST_OWN] = "own", [MEM_TRUST_MANUAL] = "manual", [MEM_TRUST_MODEL] = "model"};
+    static const char *const word[] = {[MEM_TRUST_OWN] = "own", [MEM_TRUST_MANUAL] = "manual", [MEM_TRUST_MODEL] = "model", [MEM_TRUST_STRANGER] = "stranger"};
     return word[t];
 }
 bool rag_fate_repeats(enum rag_fate f) { return f == RAG_REPEATS || f == RAG_SAME; }

@@ -29,7 +29,7 @@ struct month { char name[16]; int64_t documents, passages, messages, bytes; };
 struct form { char name[16]; int64_t n; };
 struct map {
     mem_sizes sizes;
-    int64_t passages[3], bytes[3];      /* of documents by trust */
+    int64_t passages[MEM_TRUSTS], bytes[MEM_TRUSTS];      /* of documents by trust */
     int64_t person, model, said;        /* messages, and their bytes */
     int64_t language[LANGUAGES];
     struct month *month; int n_month;
@@ -162,11 +162,14 @@ static void words(const struct map *m, q_buf *b)
 {
     char w[32], v[32];
     const mem_sizes *z = &m->sizes;
-    int64_t most = 0, documents = z->documents[0] + z->documents[1] + z->documents[2];
+    int64_t most = 0, documents = z->documents[0] + z->documents[1] + z->documents[2] + z->documents[MEM_TRUST_STRANGER];
     q_buf_say(b, _("documents %lld, conversations %lld, on the disk %s (of these %s unused)\n\n"), (long long)documents,
               (long long)z->conversations, q_bytes_words((uint64_t)z->file, w), q_bytes_words((uint64_t)z->free, v));
     q_buf_say(b, _("documents of your own  %lld, passages %lld, text %s\n"), (long long)z->documents[0], (long long)m->passages[0], q_bytes_words((uint64_t)m->bytes[0], w));
     q_buf_say(b, _("the manual             %lld, passages %lld, text %s\n"), (long long)z->documents[1], (long long)m->passages[1], q_bytes_words((uint64_t)m->bytes[1], w));
+    if (z->documents[MEM_TRUST_STRANGER])
+        q_buf_say(b, _("from servers           %lld, passages %lld, text %s\n"), (long long)z->documents[MEM_TRUST_STRANGER], (long long)m->passages[MEM_TRUST_STRANGER],
+                  q_bytes_words((uint64_t)m->bytes[MEM_TRUST_STRANGER], w));
     q_buf_say(b, _("conversations          %lld, of archives %lld; messages of people %lld, of models %lld, text %s\n"), (long long)z->conversations, (long long)z->imported,
               (long long)m->person, (long long)m->model, q_bytes_words((uint64_t)m->said, w));
     if (z->gone) q_buf_say(b, _("files that are gone    %lld, which are not fed\n"), (long long)z->gone);
@@ -200,11 +203,11 @@ static char *json_of(const struct map *m)
           *said = cJSON_AddObjectToObject(o, "messages"), *b = cJSON_AddObjectToObject(o, "bytes"), *l = cJSON_AddObjectToObject(o, "languages"), *f = cJSON_AddObjectToObject(o, "forms"),
           *months = cJSON_AddArrayToObject(o, "months");
     cJSON_AddNumberToObject(o, "v", 1);
-    put(d, "own", z->documents[0]), put(d, "manual", z->documents[1]), put(d, "gone", z->gone);
-    put(p, "own", m->passages[0]), put(p, "manual", m->passages[1]);
+    put(d, "own", z->documents[0]), put(d, "manual", z->documents[1]), put(d, "stranger", z->documents[MEM_TRUST_STRANGER]), put(d, "gone", z->gone);
+    put(p, "own", m->passages[0]), put(p, "manual", m->passages[1]), put(p, "stranger", m->passages[MEM_TRUST_STRANGER]);
     put(c, "all", z->conversations), put(c, "imported", z->imported);
     put(said, "people", m->person), put(said, "models", m->model);
-    put(b, "own", m->bytes[0]), put(b, "manual", m->bytes[1]), put(b, "messages", m->said), put(b, "file", z->file), put(b, "free", z->free);
+    put(b, "own", m->bytes[0]), put(b, "manual", m->bytes[1]), put(b, "stranger", m->bytes[MEM_TRUST_STRANGER]), put(b, "messages", m->said), put(b, "file", z->file), put(b, "free", z->free);
     for (int i = 0; i < LANGUAGES; i++) put(l, languages[i].code, m->language[i]);
     for (int i = 0; i < m->n_form; i++) put(f, m->form[i].name, m->form[i].n);
     for (int i = 0; i < m->n_month; i++) {

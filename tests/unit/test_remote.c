@@ -47,6 +47,8 @@ static const traffic plays[] = {
         CHUNK("{\"tool_calls\":[{\"index\":0,\"id\":\"call_a\",\"type\":\"function\",\"function\":{\"name\":\"search\",\"arguments\":\"\"}}]}"),
         CHUNK("{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"{\\\"for\\\": \"}}]}"), CHUNK("{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"\\\"lenses\\\"}\"}}]}"),
         CHUNK("{\"tool_calls\":[{\"index\":1,\"function\":{\"name\":\"list\",\"arguments\":{\"n\":2}}}]}"), END("tool_calls"), USAGE, "[DONE]") },
+    { .when = "a cut call", .event = EVENTS(CHUNK("{\"content\":\"I look\"}"), CHUNK("{\"tool_calls\":[{\"index\":0,\"function\":{\"name\":\"search\",\"arguments\":\"{\\\"for\\\": \\\"le\"}}]}"),
+                                            END("length"), "[DONE]") },
     { .when = "odd calls", .event = EVENTS(CHUNK("{\"tool_calls\":[{\"index\":99999,\"function\":{\"name\":\"x\"}},{\"index\":-1,\"function\":{}},7,null,{\"function\":{\"name\":\"last\"}}]}"),
                                            END("tool_calls"), "[DONE]") },
     { .when = "length", .event = EVENTS(CHUNK("{\"content\":\"cut\"}"), END("length"), "[DONE]") },
@@ -439,6 +441,10 @@ static void tools_are_called(void)
     char *last = play_last(p);
     CHECK(strstr(last, "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"search\",\"description\":\"looks things up\",\"parameters\":{\"type\":\"object\"}}}]"));
     free(last);
+    seen_clear(&s);
+    CHECK_INT(say(m, "a cut call", &s, &r), Q_OK);         /* no call was made: it ended where its length did */
+    CHECK_MSG(r.finish == PROV_FULL && !s.calls.len, "%d: %s", r.finish, str(&s.calls));
+    CHECK_STR(str(&s.text), "I look");
     seen_clear(&s);
     CHECK_INT(say(m, "odd calls", &s, &r), Q_OK);
     CHECK_STR(str(&s.calls), "[call-1 x {}][call-5 last {}]");

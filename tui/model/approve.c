@@ -98,11 +98,13 @@ bool tui_approve_key(tui_app *app, const tui_key *k)
     if (p->typing && k->code == K_ESC && !p->call.question) { stop_typing(app); return true; }
     if (p->typing || k->code != K_CHAR || k->alt || k->cp <= ' ') return false;
     if (!agt_consent_letter(k->cp, &how, &why)) {
-        tui_app_note(app, AGT_INFO, _("The model waits for an answer: y once, n no, e no and why; Esc stops it."));
+        tui_app_note(app, AGT_INFO, p->call.asks == AGT_ASKS_SERVER ? _("The model waits: y uses the server until quorum ends, f always, n does not; Esc stops the answer.")
+                                    : p->call.asks == AGT_ASKS_FORM ? _("The server waits: y answers it, n declines; Esc stops the answer.")
+                                                                    : _("The model waits for an answer: y once, n no, e no and why; Esc stops it."));
         return true;
     }
     if (why) type(app);
-    else if (how != AGT_NO && how != AGT_ONCE && !p->call.rule) tui_app_note(app, AGT_WARN, _("This is asked about each time: y allows it once, n does not."));
+    else if (how != AGT_NO && how != AGT_ONCE && !p->call.rule && p->call.asks == AGT_ASKS_CALL) tui_app_note(app, AGT_WARN, _("This is asked about each time: y allows it once, n does not."));
     else answer(app, how, NULL);
     return true;
 }

@@ -23,9 +23,17 @@ static void lay_shown(tui_lay *l, const agt_call *c, int w)
 static char *keys_of(const agt_call *c, bool typing)
 {
     if (c->question) return q_strdup(_("Enter answers · Ctrl-C or Esc stops"));
+    if (c->asks == AGT_ASKS_SERVER && !typing) return q_strdup(_("y until quorum ends · f always, as it is now · n no"));
+    if (c->asks == AGT_ASKS_FORM && !typing) return q_strdup(_("y answer it · n decline · Esc stops the answer"));
     if (typing) return q_strdup(_("Enter says no and why · Esc back"));
     return c->rule ? q_printf(_("y once · a in this conversation · f always in this folder (%s) · n no · e no, and why"), c->rule)
                    : q_strdup(_("y once (asked about each time) · n no · e no, and why"));
+}
+
+static char *title_of(const agt_call *c)
+{
+    return c->asks == AGT_ASKS_SERVER ? q_printf(c->diff ? _("May the model use what is new of the server %s?") : _("May the model use the server %s?"), c->title)
+           : c->asks == AGT_ASKS_FORM ? q_printf(_("The server %s asks"), c->title) : c->question ? q_strdup(_("The model asks")) : q_printf(_("The model wants to: %s"), c->title);
 }
 
 void view_approve(tui_app *app)
@@ -36,7 +44,7 @@ void view_approve(tui_app *app)
     tui_box t = app->lay.transcript;
     tui_lay l = {0}, keys = {0};
     int w = t.w - 4;
-    char *hint = keys_of(&p->call, p->typing), *title = p->call.question ? q_strdup(_("The model asks")) : q_printf(_("The model wants to: %s"), p->call.title);
+    char *hint = keys_of(&p->call, p->typing), *title = title_of(&p->call);
     lay_shown(&l, &p->call, w);
     tui_lay_plain(&keys, hint, strlen(hint), w, "", S_PROMPT);
     int h = (int)l.n_line + (int)keys.n_line + FRAME - 1;
@@ -53,7 +61,8 @@ void view_approve(tui_app *app)
     if (left) tui_put_right(g, y, t.x, t.x + t.w - 1, left, S_DIM);
     for (int i = 0; i < rows; i++) tui_lay_draw(&l, (uint32_t)(p->top + i), g, ++y, t.x + 2, t.x + t.w - 1);
     if (!p->call.question) {
-        char *why = q_printf("%s · %s", p->call.policy ? p->call.policy : "", p->call.folder ? p->call.folder : "");
+        bool where = p->call.folder && *p->call.folder;
+        char *why = q_printf("%s%s%s", p->call.policy ? p->call.policy : "", where ? " · " : "", where ? p->call.folder : "");
         tui_put_cut(g, ++y, t.x + 1, t.x + t.w - 1, why, p->call.risky ? S_WARN : S_DIM);
         free(why);
     } else y++;

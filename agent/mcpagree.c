@@ -1,0 +1,176 @@
+/* agent/mcpagree: what of a server a person has agreed to, kept as a setting: the hash of its command or address and, for each tool, the hash
+ * of all that it said of itself with its words, so that a change can be shown. Any thread; plain functions. */
+#include "agent/mcphub.h"
+#include "base/say.h"
+
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { HELP_KEPT = 1024, SCHEMA_KEPT = 2048, HELP_LISTED = 300, LISTED = 60 };
+
+char *agree_key(const char *server) { return q_printf("mcp.agreed %s", server); }
+
+static const char *text_of(const cJSON *o, const char *name)
+{
+    const char *s = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, name));
+    return s ? s : "";
+}
+
+cJSON *agree_read(const char *text)
+{
+    cJSON *j = text ? cJSON_Parse(text) : NULL;
+    if (!cJSON_IsObject(j) || !*text_of(j, "where") || !cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(j, "tools"))) {
+        cJSON_Delete(j);
+        return NULL;
+    }
+    return j;
+}
+
+static void hash_of(const char *text, char hash[65]) { q_sha256(text, strlen(text), hash); }
+
+bool agree_where(const cJSON *agreed, const char *where)
+{
+    char hash[65];
+    hash_of(where, hash);
+    return agreed && strcmp(text_of(agreed, "where"), hash) == 0;
+}
+
+static const cJSON *tool_of(const cJSON *agreed, const char *name)
+{
+    return cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(agreed, "tools"), name);
+}
+
+enum agree agree_of(const cJSON *agreed, const mcp_item *item)
+{
+    const cJSON *t = tool_of(agreed, item->name);
+    return !t ? AGREE_NEW : strcmp(text_of(t, "sha256"), item->sha256) == 0 ? AGREE_SAME : AGREE_CHANGED;
+}
+
+/* A stranger's words on one line, cut. */
+static char *words(const char *s, size_t most)
+{
+    q_buf b = { 0 };
+    q_buf_puts(&b, "");
+    q_say_clean(&b, s, strlen(s), true);
+    if (b.len > most) {
+        b.p[b.len = q_utf8_whole(b.p, most)] = 0;
+        q_buf_puts(&b, " …");
+    }
+    return q_buf_take(&b);
+}
+
+cJSON *agree_to(const char *where, const mcp_list *l)
+{
+    char hash[65];
+    cJSON *j = cJSON_CreateObject();
+    hash_of(where, hash);
+    cJSON_AddStringToObject(j, "where", hash);
+    cJSON *tools = cJSON_AddObjectToObject(j, "tools");
+    for (int i = 0; i < l->n; i++) {
+        cJSON *one = cJSON_AddObjectToObject(tools, l->v[i].name);
+        char *help = words(*l->v[i].help ? l->v[i].help : l->v[i].title, HELP_KEPT), *schema = words(l->v[i].schema, SCHEMA_KEPT);
+        cJSON_AddStringToObject(one, "sha256", l->v[i].sha256);
+        cJSON_AddStringToObject(one, "help", help);
+        cJSON_AddStringToObject(one, "schema", schema);
+        free(help);
+        free(schema);
+    }
+    return j;
+}
+
+void agree_hash(const cJSON *agreed, const mcp_list *l, char hash[65])
+{
+    q_buf b = { 0 };
+    q_buf_puts(&b, "");
+    for (int i = 0; i < l->n; i++)
+        if (agree_of(agreed, &l->v[i]) != AGREE_SAME)
+            q_buf_printf(&b, "%s\n", l->v[i].sha256);
+    q_sha256(b.p, b.len, hash);
+    q_buf_free(&b);
+}
+
+/* ---- what is read before ---- */
+static void add_line(q_buf *b, const char *before, const char *text, size_t most)
+{
+    char *clean = words(text, most);
+    q_buf_printf(b, "%s%s\n", before, clean);
+    free(clean);
+}
+
+static void add_lines(q_buf *b, const char *before, const char *text)
+{
+    for (const char *s = text; *s;) {
+        size_t n = strcspn(s, "\n");
+        char *one = q_strndup(s, n);
+        add_line(b, before, one, 2000);
+        free(one);
+        s += n + (s[n] == '\n');
+    }
+}
+
+static const char *help_of(const mcp_item *item) { return *item->help ? item->help : item->title; }
+
+static void add_tool(q_buf *b, const mcp_item *item)
+{
+    static const struct { const char *word; size_t at; signed char value; } hints[] = {
+        { N_("only reads, it says"), offsetof(mcp_item, read_only), 1 }, { N_("may destroy, it says"), offsetof(mcp_item, destructive), 1 },
+        { N_("reaches the world outside, it says"), offsetof(mcp_item, open_world), 1 } };
+    add_line(b, "  ", item->name, 128);
+    if (*help_of(item))
+        add_line(b, "      ", help_of(item), HELP_LISTED);
+    for (size_t i = 0; i < sizeof hints / sizeof *hints; i++)
+        if (*((const signed char *)item + hints[i].at) == hints[i].value)
+            add_line(b, "      ", _(hints[i].word), 200);
+}
+
+static void add_change(q_buf *b, const cJSON *was, const mcp_item *item)
+{
+    char *help = words(help_of(item), HELP_KEPT), *schema = words(item->schema, SCHEMA_KEPT);
+    bool any = false;
+    add_line(b, was ? "@@ " : "+ ", item->name, 128);
+    if (!was)
+        add_line(b, "+     ", help, HELP_LISTED);
+    if (was && strcmp(text_of(was, "help"), help) != 0) {
+        q_buf_printf(b, "-     %s\n+     %s\n", text_of(was, "help"), help);
+        any = true;
+    }
+    if (was && strcmp(text_of(was, "schema"), schema) != 0) {
+        q_buf_printf(b, "-     %s\n+     %s\n", text_of(was, "schema"), schema);
+        any = true;
+    }
+    if (was && !any)
+        add_line(b, "+     ", _("something else that it says of itself: its title, what it gives, or what it may do"), 300);
+    free(help);
+    free(schema);
+}
+
+char *agree_words(const mcp_server *s, const cJSON *agreed, const char *where, const mcp_list *l)
+{
+    bool same = agree_where(agreed, where);
+    int listed = 0, rest = 0;
+    q_buf b = { 0 };
+    if (!same) {
+        q_buf_puts(&b, mcp_http(s) ? _("It is asked at this address:\n") : _("This program runs, outside of any sandbox, with your rights:\n"));
+        add_lines(&b, "  ", where);
+        if (agreed)
+            q_buf_puts(&b, _("This is not what you agreed to under that name before.\n"));
+        q_buf_puts(&b, l->n ? _("Its tools, in its own words:\n") : _("It has no tools.\n"));
+    } else
+        q_buf_puts(&b, _("What its tools say of themselves is not what you agreed to:\n"));
+    for (int i = 0; i < l->n; i++) {
+        if (same && agree_of(agreed, &l->v[i]) == AGREE_SAME)
+            continue;
+        if (listed++ >= LISTED) {
+            rest++;
+            continue;
+        }
+        if (same)
+            add_change(&b, tool_of(agreed, l->v[i].name), &l->v[i]);
+        else
+            add_tool(&b, &l->v[i]);
+    }
+    if (rest)
+        q_buf_printf(&b, ngettext("and %d more\n", "and %d more\n", (unsigned long)rest), rest);
+    return q_buf_take(&b);
+}

@@ -182,9 +182,14 @@ import-kills: $(BUILD)/tests/test_import_kills
 test-servers: all $(BUILD)/tests/test_remote_live
 	@BUILD='$(BUILD)' LLAMA_SERVER='$(LLAMA_SERVER)' GGUF='$(GGUF)' sh tests/servers/llama.sh
 
+# quorum serve driven by the openai package, by lm-eval and by llm (GGUF= a chat model): needs python3-venv and the network.
+.PHONY: test-serve
+test-serve: all
+	@BUILD='$(BUILD)' GGUF='$(GGUF)' sh tests/serve/peers.sh
+
 # Data races: the tests that have threads: the session with its cancelling threads, the worker pool, who answers, the store,
 # the agent.
-TSAN     = kernels_pool embedder engine_session provider pool memory memory_work agent_script agent_parts agent_quit agent_faults agent_turn net remote oauth fetch_url mcp
+TSAN     = kernels_pool embedder engine_session provider pool memory memory_work agent_script agent_parts agent_quit agent_faults agent_turn tooling compact net remote oauth fetch_url mcp serve
 tsan:
 	$(MAKE) BUILD=build-tsan OPT="-O1 -g" SAN="-fsanitize=thread" $(TSAN:%=build-tsan/tests/test_%)
 	@for t in $(TSAN); do BUILD=build-tsan build-tsan/tests/test_$$t || exit 1; done
@@ -285,6 +290,7 @@ help:
 	@echo 'make fuzz-session     sessions against fresh ones, at length (STEPS=3000 SEED=)'
 	@echo 'make import-kills     an import killed at 1000 of its writes, or its disk full from there on (KILLS=)'
 	@echo 'make test-servers     servers against llama.cpp with a small model (LLAMA_SERVER=FILE GGUF=FILE)'
+	@echo 'make test-serve       quorum serve by the openai package, lm-eval and llm (needs the network; GGUF=FILE)'
 	@echo 'make tsan             the tests that have threads under ThreadSanitizer'
 	@echo 'make test-cuda        what runs over the emulated GPU, under five orders of its threads (SEEDS="0 1 7" repeats them)'
 	@echo 'make test-cuda-asan   the same under ASan and UBSan; test-cuda-tsan: data races; test-cuda-msan: what nobody wrote (clang++)'

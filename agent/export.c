@@ -23,6 +23,8 @@ static void run(agt *a, const job *j)
     rag_exported out = { 0 };
     rag_export_opts o = { .json = true, .over = j->number != 0, .go = going_on, .user = a };
     int rc = mem_tidy(a->store, tidying_on, a, err);     /* what was forgotten a moment ago does not leave */
+    if (rc == Q_OK && mem_outside_put(a->store, "export", j->text, err) < 0)         /* before it: a kill leaves it known */
+        note(&a->events, AGT_WARN, "%s", err);
     if (rc == Q_OK)
         rc = rag_export(a->store, j->text, &o, &out, err);
     agt_event end = { .kind = AGT_EV_PROGRESS, .text = q_strdup(_("exporting")) };
@@ -31,13 +33,10 @@ static void run(agt *a, const job *j)
         note(&a->events, AGT_WARN, _("stopped: nothing of the export is left"));
     else if (rc < 0)
         note(&a->events, AGT_ERROR, "%s", err);
-    else {
-        if (mem_outside_put(a->store, "export", j->text, err) < 0)
-            note(&a->events, AGT_WARN, "%s", err);
+    else
         note(&a->events, out.unread ? AGT_WARN : AGT_INFO, out.unread ? _("a part of the memory could not be read; the rest is in %s (conversations: %lld, messages: %lld, documents: %lld, facts: %lld)")
                                                                       : _("all of it is in %s (conversations: %lld, messages: %lld, documents: %lld, facts: %lld); README.md there says how to read it again"),
              j->text, (long long)out.conversations, (long long)out.messages, (long long)out.documents, (long long)out.facts);
-    }
 }
 
 static void look(agt *a, const job *j)

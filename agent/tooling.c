@@ -4,6 +4,7 @@
 #include "agent/errands.h"
 #include "agent/view.h"
 
+#include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,12 +68,37 @@ static enum tool_say judge(agt *a, const tool_plan *p, char **why)
     return say;
 }
 
-static agt_call asked_about(const doing *d, const char *why)
+/* A file that a command names and that a rule denies to the tools for files: rules do not reach into commands, so the person is told.
+ * malloc'ed; NULL: none. By words of the command as it stands: no promise that it names no other. */
+static char *denied_word(agt *a, const tool_plan *p)
+{
+    static const char *const tools[] = { "read_file", "edit_file", "list_files", "search_files" };
+    const char *command = p->row->class == TOOL_RUN ? cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(p->args, "command")) : NULL;
+    tool_rules now = rules(a);
+    char *said = NULL;
+    for (const char *at = command; at && *at && !said;) {
+        size_t skip = strspn(at, " \t\n;|&<>()'\"`$="), n = strcspn(at + skip, " \t\n;|&<>()'\"`$=");
+        const char *from = at + skip;
+        size_t dots = n > 2 && strncmp(from, "./", 2) == 0 ? 2 : 0;
+        char *word = q_strndup(from + dots, n - dots);
+        for (size_t i = 0; i < sizeof tools / sizeof *tools && *word && !said; i++)
+            if (tool_denied(&now, tools[i], word))
+                said = q_printf(_("it names %s, which a rule denies to %s: rules do not reach into commands"), word, tools[i]);
+        free(word);
+        at = from + n;
+    }
+    tool_rules_free(&now);
+    return said;
+}
+
+static agt_call asked_about(const doing *d, const char *why_)
 {
     const tool_plan *p = &d->plan;
+    char *denied = denied_word(d->t->a, p), *why = denied ? q_printf("%s; %s", why_, denied) : q_strdup(why_);
     agt_call c = { .at = (int64_t)d->t->text.len, .name = q_strdup(p->row->name), .title = q_strdup(p->title), .arguments = q_strdup(d->call->arguments), .state = AGT_CALL_WAITS,
-                   .shown = q_strdup(p->shown), .diff = p->diff, .policy = q_strdup(why), .risky = p->risk != 0, .rule = tool_rule_for(p),
+                   .shown = q_strdup(p->shown), .diff = p->diff, .policy = why, .risky = p->risk != 0, .rule = tool_rule_for(p),
                    .folder = q_strdup(tool_place_folder(d->t->a->toolbox.place)) };
+    free(denied);
     return c;
 }
 

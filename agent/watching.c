@@ -123,6 +123,20 @@ static void take_events(watching *w, tree *t, const char *p, ssize_t n, int64_t 
     }
 }
 
+/* Of what is in no watched folder any more the system tells no longer; its last notice of each takes it off the tree. */
+static void let_go(watching *w, const tree *t)
+{
+    pthread_mutex_lock(&w->mu);
+    for (int i = 0; i < t->n; i++) {
+        bool wanted = !t->path[i];
+        for (int k = 0; k < w->n && !wanted; k++)
+            wanted = watching_within(t->path[i], w->v[k].path);
+        if (!wanted)
+            inotify_rm_watch(w->in, i);
+    }
+    pthread_mutex_unlock(&w->mu);
+}
+
 /* The next folder that is to be looked at now; NULL: none. malloc'ed. */
 static char *next_due(watching *w, int64_t now)
 {
@@ -184,6 +198,8 @@ static void *watch_main(void *agt_)
         uint64_t told;
         if (p[0].revents & POLLIN && read(w->wake, &told, sizeof told) < 0 && errno != EAGAIN)
             break;
+        if (p[0].revents & POLLIN)
+            let_go(w, &t);
         now = q_now_ns();
         ssize_t n = read_notices(w, p[1].revents & POLLIN, room, sizeof room);
         if (n > 0)
@@ -397,6 +413,7 @@ static void off(agt *a, const char *path)
         *f = w->v[--w->n];
     }
     pthread_mutex_unlock(&w->mu);
+    wake(w);
     if (!f)
         note(&a->events, AGT_ERROR, _("%s is not watched; /watch lists the folders that are"), path);
     else if (mem_setting_put(a->store, key, NULL, err) < 0 || rag_away_put(a->store, path, false, 0, &since, err) < 0)

@@ -59,7 +59,11 @@ static int put_aside(const char *file, const char *kept, bool *moved, char *err)
     mem_close(s);
     if (rc != Q_FORMAT) return rc;
     if (link(file, kept) != 0) return q_fail(err, Q_IO, _("cannot keep a copy of %s: %s; nothing was changed"), file, strerror(errno));
-    if (unlink(file) != 0) return q_fail(err, Q_IO, _("cannot write %s: %s"), file, strerror(errno));
+    if (unlink(file) != 0) {
+        q_fail(err, Q_IO, _("cannot write %s: %s"), file, strerror(errno));
+        unlink(kept);                                       /* the file is there still: no second name of it */
+        return Q_IO;
+    }
     *moved = true;
     int fd = open(file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) return q_fail(err, Q_IO, _("cannot write %s: %s"), file, strerror(errno));

@@ -204,7 +204,8 @@ typedef struct prov_hooks {
 } prov_hooks;
 
 /* [turn] Answers. out: [request.n], filled also on failure. Q_OK however the answers ended but PROV_FAILED. With PROV_PARALLEL it waits
- * until one of the streams is free, in order; what it says depends on no other request, bit for bit. Q_RANGE: it never fits. */
+ * until one of the streams is free, in order (asked within another's hook, it takes one more); what it says depends on no other request, bit for
+ * bit. Q_RANGE: it never fits. */
 int prov_ask(prov *, const prov_request *, const prov_hooks *, prov_result *out, char *err);
 /* [any] on: what is being evaluated ends soon (within milliseconds), and so does what is asked next, until it is off. */
 void prov_cancel(prov *, bool on);

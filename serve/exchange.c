@@ -97,7 +97,7 @@ void exchange_end(exchange *x)
     pthread_mutex_unlock(&x->mu);
 }
 
-/* A connection that is set aside is watched by nobody: has its other end been closed? */
+/* A connection that is set aside is watched by nobody: has its other end been closed? Under mu: it is not closed before exchange_over. */
 static bool left(const exchange *x)
 {
     const union MHD_ConnectionInfo *info = x->lib->get_connection_info(x->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -108,7 +108,7 @@ static bool left(const exchange *x)
 bool exchange_wanted(exchange *x)
 {
     pthread_mutex_lock(&x->mu);
-    x->gone |= !x->conn || (x->aside && left(x));
+    x->gone |= !x->conn || left(x);
     bool gone = x->gone;
     pthread_mutex_unlock(&x->mu);
     return !gone && !atomic_load(x->cut);

@@ -558,6 +558,53 @@ static void settings_between_passes(void)
     eng_model_free(m);
 }
 
+/* Cells of another timeline that still runs serve a new one, under the same settings alone; kept logits stay where they are while others go on. */
+static void beginnings_are_found(void)
+{
+    char err[Q_ERRLEN];
+    eng_model *m = model_of("qwen3moe");
+    if (!m)
+        return;
+    eng_config *c = config_of(m, NULL, NULL), *k1 = config_of(m, "experts.k", "1");
+    eng_cache *k = NULL;
+    eng_session *a = NULL, *b = NULL, *d = NULL, *fresh = NULL;
+    int32_t t[200], wrong[2] = { 1, 1 << 30 };
+    int held, shared;
+    text(t, 200, 51);
+    CHECK(eng_cache_new(m, c, 3, &k, err) == 0 && eng_cache_session(k, c, &a, err) == 0 && eng_cache_session(k, c, &b, err) == 0 && eng_cache_session(k, k1, &d, err) == 0);
+    CHECK(eng_session_sync(a, t, 150, ENG_RECOMPUTE, NULL, NULL, err) == 0);
+    eng_cache_pages(k, &held, &shared);
+    CHECK(held == 3 && shared == 0 && eng_cache_room(k) >= 3 * (400 / 64 + 1));
+    int32_t other = t[149];
+    t[149] = (other + 1) % 300;          /* what it begins with is found to the token */
+    CHECK_INT(eng_session_reuse(b, t, 180, ENG_RECOMPUTE, err), 149);
+    CHECK(eng_session_length(b) == 149 && !eng_session_logits(b) && memcmp(eng_session_tokens(b), t, sizeof *t * 149) == 0);
+    eng_cache_pages(k, &held, &shared);
+    CHECK(held == 3 && shared == 3);
+    CHECK_INT(eng_session_reuse(d, t, 180, ENG_RECOMPUTE, err), 0);
+    CHECK_INT(eng_session_reuse(b, wrong, 2, ENG_RECOMPUTE, err), Q_RANGE);
+    CHECK_INT(eng_session_reuse(b, t, 401, ENG_RECOMPUTE, err), Q_RANGE);
+    CHECK(eng_session_length(b) == 149);
+    const float *kept = eng_session_keep(a);
+    CHECK(kept && kept == eng_session_logits(a) && kept == eng_session_keep(a) && !eng_session_keep(b));
+    float *copy = q_alloc(sizeof *copy * (size_t)eng_model_info(m)->n_vocab);
+    memcpy(copy, kept, sizeof *copy * (size_t)eng_model_info(m)->n_vocab);
+    CHECK(eng_session_sync(b, t, 180, ENG_RECOMPUTE, NULL, NULL, err) == 0);
+    CHECK(kept == eng_session_logits(a) && memcmp(copy, kept, sizeof *copy * (size_t)eng_model_info(m)->n_vocab) == 0);
+    CHECK(eng_session_new(m, c, &fresh, err) == 0 && eng_session_sync(fresh, t, 180, ENG_RECOMPUTE, NULL, NULL, err) == 0 && same_logits(b, fresh));
+    CHECK_INT(eng_session_reuse(a, NULL, 0, ENG_RECOMPUTE, err), 0);       /* it lets all go, and finds it again */
+    CHECK_INT(eng_session_reuse(a, t, 149, ENG_RECOMPUTE, err), 149);
+    free(copy);
+    eng_session_free(a);
+    eng_session_free(b);
+    eng_session_free(d);
+    eng_session_free(fresh);
+    eng_cache_free(k);
+    eng_config_free(c);
+    eng_config_free(k1);
+    eng_model_free(m);
+}
+
 int main(void)
 {
     RUN(forced_cells_are_not_free_ones);
@@ -565,6 +612,7 @@ int main(void)
     RUN(mixed_rows);
     RUN(uncommitted_leaves_nothing);
     RUN(forks);
+    RUN(beginnings_are_found);
     RUN(wrong_steps_are_refused);
     RUN(slots_come_round);
     RUN(settings_between_passes);

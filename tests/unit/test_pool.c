@@ -273,6 +273,7 @@ typedef struct asker {
     heard h;
     pthread_t thread;
     prov_config *own;
+    prov_message said;
     char text[1600];
     void (*once)(struct asker *);        /* what it does when it has `when` tokens, or at its end where it has fewer */
     int when;
@@ -366,6 +367,12 @@ static void others_change_nothing(void)
         for (int i = 0; i < N; i++) {
             make(&a[i], p, 3 + 9 * i, i);
             a[i].r.echo = i == 2;
+            if (i > 5) {                 /* and conversations, framed in several threads at once */
+                a[i].said = (prov_message){ PROV_USER, a[i].text, strlen(a[i].text), NULL };
+                a[i].r.raw = NULL;
+                a[i].r.message = &a[i].said;
+                a[i].r.n_message = 1;
+            }
             a[i].r.max_tokens = i == 5 ? 60 : 0;
         }
         for (int i = 0; i < N; i++)
@@ -537,7 +544,7 @@ static void *work(void *user)
     return NULL;
 }
 
-static void random_ones_all_end(void)
+static void random_ones(void)
 {
     enum { W = 6, EACH = 12 };
     prov *p = open_with(4, "256");
@@ -573,6 +580,12 @@ static void random_ones_all_end(void)
     prov_close(p);
 }
 
+static void random_ones_all_end(void)
+{
+    for (int i = 0; i < (getenv("QUORUM_LONG") ? 60 : 1); i++)
+        random_ones();
+}
+
 /* ---- beginnings ---- */
 static void ask_the_same(asker *a)
 {
@@ -604,6 +617,33 @@ static void beginnings_are_shared(void)
     CHECK_INT(a[4].h.r[0].cached_tokens, n - 1);
     for (int i = 0; i < 5; i++) {
         as_alone(&a[i], "shared", i);
+        drop(&a[i]);
+    }
+    prov_close(p);
+}
+
+/* Whoever is first evaluates it; how much the others find depends on when they come, what they say does not. */
+static void one_beginning_for_all_at_once(void)
+{
+    prov *p = open_with(N, "1024");
+    asker a[N];
+    for (int i = 0; i < N; i++) {
+        make(&a[i], p, 60, i % 4 == 3);
+        if (i)
+            memcpy(a[i].text, a[0].text, sizeof a[i].text);
+        if (i % 2)
+            strcat(a[i].text, " at night");
+        a[i].r.n_raw = strlen(a[i].text);
+    }
+    for (int i = 0; i < N; i++)
+        start(&a[i]);
+    for (int i = 0; i < N; i++)
+        join(&a[i]);
+    prov_load l = prov_pool_numbers(p);
+    printf("# %llu of %llu prompt tokens found\n", (unsigned long long)l.cached_tokens, (unsigned long long)l.prompt_tokens);
+    for (int i = 0; i < N; i++) {
+        CHECK_MSG(a[i].h.rc == Q_OK, "%s", a[i].h.why);
+        as_alone(&a[i], "one beginning", i);
         drop(&a[i]);
     }
     prov_close(p);
@@ -701,6 +741,7 @@ int main(void)
     RUN(a_slow_reader_holds_nobody_up);
     RUN(what_never_fits_is_refused);
     RUN(beginnings_are_shared);
+    RUN(one_beginning_for_all_at_once);
     RUN(all_are_cancelled);
     RUN(grammars_and_several_answers_hold);
     RUN(what_fails_fails_alone);

@@ -47,6 +47,8 @@ static const traffic plays[] = {
         CHUNK("{\"tool_calls\":[{\"index\":0,\"id\":\"call_a\",\"type\":\"function\",\"function\":{\"name\":\"search\",\"arguments\":\"\"}}]}"),
         CHUNK("{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"{\\\"for\\\": \"}}]}"), CHUNK("{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"\\\"lenses\\\"}\"}}]}"),
         CHUNK("{\"tool_calls\":[{\"index\":1,\"function\":{\"name\":\"list\",\"arguments\":{\"n\":2}}}]}"), END("tool_calls"), USAGE, "[DONE]") },
+    { .when = "a cut call", .event = EVENTS(CHUNK("{\"content\":\"I look\"}"), CHUNK("{\"tool_calls\":[{\"index\":0,\"function\":{\"name\":\"search\",\"arguments\":\"{\\\"for\\\": \\\"le\"}}]}"),
+                                            END("length"), "[DONE]") },
     { .when = "odd calls", .event = EVENTS(CHUNK("{\"tool_calls\":[{\"index\":99999,\"function\":{\"name\":\"x\"}},{\"index\":-1,\"function\":{}},7,null,{\"function\":{\"name\":\"last\"}}]}"),
                                            END("tool_calls"), "[DONE]") },
     { .when = "length", .event = EVENTS(CHUNK("{\"content\":\"cut\"}"), END("length"), "[DONE]") },
@@ -178,7 +180,7 @@ static bool serve(play *p, int fd, const char *request, const char *body, int nu
 
 /* ---- what hooks saw ---- */
 typedef struct seen {
-    q_buf text, thought, calls, order;
+    q_buf text, thought, calls, order, written;
     int pieces, numbered, named, told, prefills;
     double logprob[16];
     int stop_at;
@@ -197,7 +199,7 @@ static void piece(void *user, const prov_piece *p)
     s->named += p->token >= 0;
     s->pieces++;
     CHECK(q_utf8_valid(p->text, p->n));
-    q_buf_add(p->thinking ? &s->thought : &s->text, p->text, p->n);
+    q_buf_add(p->call ? &s->written : p->thinking ? &s->thought : &s->text, p->text, p->n);
 }
 
 static void seen_clear(seen *s)
@@ -205,6 +207,7 @@ static void seen_clear(seen *s)
     q_buf_free(&s->text);
     q_buf_free(&s->thought);
     q_buf_free(&s->calls);
+    q_buf_free(&s->written);
     memset(s, 0, sizeof *s);
 }
 
@@ -434,11 +437,16 @@ static void tools_are_called(void)
     prov_result r;
     CHECK_INT(say(m, "calls", &s, &r), Q_OK);
     CHECK_STR(str(&s.text), "I look.");
+    CHECK_STR(str(&s.written), "{\"for\": \"lenses\"}{\"n\":2}");      /* as it was written */
     CHECK_STR(str(&s.calls), "[call_a search {\"for\": \"lenses\"}][call-2 list {\"n\":2}]");
     CHECK_INT(r.finish, PROV_CALLS);
     char *last = play_last(p);
     CHECK(strstr(last, "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"search\",\"description\":\"looks things up\",\"parameters\":{\"type\":\"object\"}}}]"));
     free(last);
+    seen_clear(&s);
+    CHECK_INT(say(m, "a cut call", &s, &r), Q_OK);         /* no call was made: it ended where its length did */
+    CHECK_MSG(r.finish == PROV_FULL && !s.calls.len, "%d: %s", r.finish, str(&s.calls));
+    CHECK_STR(str(&s.text), "I look");
     seen_clear(&s);
     CHECK_INT(say(m, "odd calls", &s, &r), Q_OK);
     CHECK_STR(str(&s.calls), "[call-1 x {}][call-5 last {}]");

@@ -3,6 +3,8 @@
 #include "engine/run/sample.h"
 #include "tests/test.h"
 
+#include <math.h>
+
 static const knob_values PLAIN = {.temperature = 1, .top_p = 1, .repeat_penalty = 1, .repeat_last_n = 64, .seed = 1};
 
 static uint64_t state = 1;
@@ -302,6 +304,39 @@ static void test_sets(void)
     }
 }
 
+/* The likeliest, against a full sort: with ties, and with what does not count. */
+static void test_likeliest(void)
+{
+    enum { VOCAB = 700, TOP = 20 };
+    eng_sampler *s = sampler_new(VOCAB);
+    for (int round = 0; round < 40; round++) {
+        float l[VOCAB];
+        item v[VOCAB];
+        double sum = 0;
+        int n = 0;
+        fill(l, VOCAB, 6);
+        for (int i = 0; i < VOCAB; i++) {
+            l[i] = round % 4 == 1 ? (float)(int)l[i] : round % 4 == 2 && i % 3 ? -INFINITY : round % 4 == 3 && i % 50 ? NAN : l[i];
+            if (l[i] > -INFINITY) {
+                v[n++] = (item){ (double)l[i], i };
+                sum += exp((double)l[i]);
+            }
+        }
+        qsort(v, (size_t)n, sizeof *v, by_logit);
+        for (int max = 0; max <= TOP; max += 5) {
+            eng_choice got[TOP];
+            CHECK_INT(sampler_likeliest(s, l, got, max), max < n ? max : n);
+            for (int i = 0; i < max && i < n; i++) {
+                CHECK_MSG(got[i].token == v[i].id, "round %d: %d at place %d, expected %d", round, got[i].token, i, v[i].id);
+                CHECK(fabs((double)got[i].logprob - (v[i].l - log(sum))) < 1e-4 && got[i].logprob == sampler_logprob(s, l, got[i].token));
+            }
+        }
+        eng_choice c = sampler_pick(s, &PLAIN, l);
+        CHECK(c.logprob == sampler_logprob(s, l, c.token));
+    }
+    sampler_free(s);
+}
+
 int main(void)
 {
     RUN(test_filters);
@@ -313,5 +348,6 @@ int main(void)
     RUN(test_awkward);
     RUN(test_cost);
     RUN(test_stops);
+    RUN(test_likeliest);
     return TEST_END();
 }

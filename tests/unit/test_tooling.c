@@ -566,6 +566,81 @@ static void files_are_taken_back(void)
     finish(&s);
 }
 
+/* Two processes that allow something in one folder at once: neither's rule is lost, and what one takes back stays away. */
+static void rules_of_two_shells_are_both_kept(void)
+{
+    static const script_line line[] = { { NULL, "?" }, { NULL, NULL } };
+    char *db = q_strdup(at("two.db"));
+    seen other = { 0 };
+    open_agent(line, (opening){ .db = db });
+    agt *first = a;
+    open_agent(line, (opening){ .db = db });
+    agt_submit(first, "/tools allow read");
+    settle(first, &other);
+    ask("/tools allow calculate,edit_file:lib*");        /* it was opened before the first one's rule */
+    settle(a, &s);
+    agt_submit(first, "/tools revoke read");
+    settle(first, &other);
+    agt_submit(first, "/tools allow list_files");
+    settle(first, &other);
+    finish(&s);
+    agt_close(first);
+    seen_clear(&other);
+    open_agent(line, (opening){ .db = db });
+    ask("/tools");
+    settle(a, &s);
+    CHECK_MSG(s.page && strstr(s.page, "always allowed in this folder: calculate,edit_file:lib*,list_files\n"), "%s", s.page ? s.page : "");
+    ask("/tools revoke all");
+    settle(a, &s);
+    finish(&s);
+    free(db);
+}
+
+/* Where nothing of an answer can go back an older one is taken up; commands that ran are named. */
+static void undo_goes_on_and_names_commands(void)
+{
+    static const script_line line[] = { { "first", "{call edit_file {\"path\":\"old.txt\",\"text\":\"new\\n\"}}" }, { "second", "{call edit_file {\"path\":\"a.txt\",\"old\":\"one\",\"new\":\"1\"}}" },
+                                        { "run", "{call run_command {\"command\":\"true one\"}}" }, { NULL, "done" }, { NULL, NULL } };
+    put("project/old.txt", "old\n");
+    put("project/a.txt", "one\n");
+    open_agent(line, (opening){ .allow = "write" });
+    ask("first");
+    done();
+    ask("second");
+    done();
+    ask("run");
+    agt_approve(a, asked(), AGT_ONCE, NULL);
+    done();
+    put("project/a.txt", "mine\n");
+    ask("/undo");
+    settle(a, &s);
+    CHECK(is("project/a.txt", "mine\n") && is("project/old.txt", "old\n"));
+    CHECK(s.page && strstr(s.page, "a.txt has changed since") && strstr(s.page, "old.txt is as it was before") && strstr(s.page, "an older answer's"));
+    CHECK(strstr(s.page, "1 command ran too; what it changed is not taken back:\n  run_command true one"));
+    CHECK(s.data && strstr(s.data, "\"commands\":[\"run_command true one\"]"));
+    ask("/undo");                        /* nothing is left: the commands are named all the same */
+    settle(a, &s);
+    CHECK(s.page && strstr(s.page, "1 command ran too") && strstr(s.page, "a.txt has changed since"));
+    finish(&s);
+}
+
+static void a_denied_file_in_a_command_is_named(void)
+{
+    static const script_line line[] = { { "denied", "well" }, { "plain", "{call run_command {\"command\":\"head -1 <./public.txt\"}}" }, { NULL, "{call run_command {\"command\":\"head -1 <./secret.txt|cat\"}}" }, { NULL, NULL } };
+    open_agent(line, (opening){ .allow = "-read_file:secret*" });
+    ask("go");
+    int64_t ticket = asked();
+    CHECK_MSG(strstr(s.approve.why, "it names secret.txt, which a rule denies to read_file: rules do not reach into commands"), "%s", s.approve.why);
+    agt_approve(a, ticket, AGT_NO, NULL);
+    done();
+    ask("plain");
+    ticket = asked();
+    CHECK_MSG(!strstr(s.approve.why, "it names"), "%s", s.approve.why);
+    agt_approve(a, ticket, AGT_NO, NULL);
+    done();
+    finish(&s);
+}
+
 static void the_person_is_asked_and_shown_the_plan(void)
 {
     static const script_line line[] = { { "blue\x1b", "never" }, { "blue", "{call todo {\"steps\":[{\"text\":\"paint\\u001b[31m it\",\"state\":\"doing\"},{\"text\":\"dry\",\"state\":\"open\"}]}}" },
@@ -650,6 +725,9 @@ int main(void)
     RUN(results_fit_the_context);
     RUN(an_amended_answer_calls_too);
     RUN(files_are_taken_back);
+    RUN(rules_of_two_shells_are_both_kept);
+    RUN(undo_goes_on_and_names_commands);
+    RUN(a_denied_file_in_a_command_is_named);
     RUN(the_person_is_asked_and_shown_the_plan);
     RUN(a_model_turns_its_own_knobs_alone);
     RUN(memory_is_read_and_added_to);

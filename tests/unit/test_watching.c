@@ -165,6 +165,43 @@ static void what_nothing_tells_of_is_looked_at(void)
     free(off);
 }
 
+/* Folders that the system tells this process of. */
+static int told_of(void)
+{
+    char path[64], line[512];
+    int n = 0;
+    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", a->watching.in);
+    FILE *f = fopen(path, "r");
+    while (f && fgets(line, sizeof line, f))
+        n += strncmp(line, "inotify wd:", 11) == 0;
+    if (f)
+        fclose(f);
+    return n;
+}
+
+static void what_is_let_go_is_not_told_of(void)
+{
+    char *line = q_printf("/watch %s", at("three")), *off = q_printf("/watch off %s", at("three"));
+    CHECK_INT(mkdir(at("three"), 0700), 0);
+    CHECK_INT(mkdir(at("three/a"), 0700), 0);
+    CHECK_INT(mkdir(at("three/b"), 0700), 0);
+    at_rest();
+    int before = told_of();
+    shell(line);
+    at_rest();
+    CHECK_INT(told_of(), before + 3);
+    shell(off);
+    for (int64_t end = q_now_ns() + 90000000000; told_of() != before && q_now_ns() < end;)
+        usleep(5000);
+    CHECK_INT(told_of(), before);
+    shell(line);                         /* and again, as if it had never been */
+    put("three/b/a.md", "# Ruffs\n\nRuffs dance on the same ground.\n");
+    CHECK(becomes("three/b/a.md", 1));
+    shell(off);
+    free(line);
+    free(off);
+}
+
 static void what_cannot_be_reached_is_kept(void)
 {
     char why[Q_ERRLEN], *line = q_printf("/watch %s", at("notes"));
@@ -337,6 +374,7 @@ int main(void)
         setenv(own[i], dir, 1);
     RUN(what_changes_is_followed);
     RUN(what_nothing_tells_of_is_looked_at);
+    RUN(what_is_let_go_is_not_told_of);
     RUN(what_cannot_be_reached_is_kept);
     RUN(what_was_forgotten_stays_away);
     RUN(the_list_waits_for_no_disk);

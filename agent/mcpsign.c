@@ -149,6 +149,8 @@ void sign_open(agt *a)
 void sign_close(agt *a)
 {
     mcphub *h = &a->toolbox.hub;
+    if (!h->v)
+        return;
     mcp_oauth_stop(a->settings.signs);
     for (int i = 0; i < h->n; i++) {
         if (mcp_http(h->v[i].is))        /* its threads may be at token() */

@@ -20,7 +20,6 @@ void hub_open(agt *a)
         free(key);
         free(text);
     }
-    sign_open(a);
 }
 
 void hub_close(agt *a)
@@ -28,7 +27,6 @@ void hub_close(agt *a)
     mcphub *h = &a->toolbox.hub;
     if (!h->v)
         return;
-    sign_close(a);
     tool_lent_free(h->lent);
     for (int i = 0; i < h->n; i++) {
         cJSON_Delete(h->v[i].agreed);

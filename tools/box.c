@@ -76,6 +76,7 @@ static bool told(box *b, const char *name, const char *v)
     else if (strcmp(name, "landlock") == 0) b->landlock = n;
     else if (strcmp(name, "scope") == 0) b->scope = n;
     else if (strcmp(name, "sockets") == 0) b->sockets = n;
+    else if (strcmp(name, "local") == 0) b->local = n;
     else if (strcmp(name, "network") == 0) b->network = n;
     else if (strcmp(name, "modes") == 0) b->modes = n;
     else return false;
@@ -102,8 +103,18 @@ static void no_rights(void)
     if (syscall(SYS_capset, &h, none) != 0) cannot("no rights of root");
 }
 
+/* Where memory runs out the command goes before what started it. */
+static void first_to_go(void)
+{
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return;
+    if (write(fd, "1000", 4) != 4) {} /* a limit more, where the system has it */
+    close(fd);
+}
+
 static _Noreturn void hold(const box *b, char **argv)
 {
+    first_to_go();
     limit(RLIMIT_CPU, (uint64_t)b->cpu_s);
     limit(RLIMIT_NOFILE, (uint64_t)b->files);
     limit(RLIMIT_DATA, b->memory);

@@ -9,7 +9,7 @@ typedef struct box {
     bool watch; /* it watches over what is started; else it holds itself in and becomes it */
     bool landlock; /* only `read` and `write` may be opened */
     bool scope; /* no signal and no abstract socket goes out, where the kernel has that */
-    bool sockets, network; /* sockets may be made at all; of the internet */
+    bool sockets, local, network; /* sockets may be made at all; those of this machine, with a file; of the internet */
     bool modes; /* changes of modes, owners and times by path wait for whoever watches: `write` says where they are made */
     int cpu_s, processes, files; /* 0: no limit */
     uint64_t memory, file;

@@ -335,5 +335,81 @@ enum { BOX_NR_fchmodat2 = 452 };
 enum { BOX_NR_openat2 = 437 };
 enum { BOX_NR_setxattrat = 463 };
 enum { BOX_NR_removexattrat = 466 };
+#ifdef SYS_prlimit64
+enum { BOX_NR_prlimit64 = SYS_prlimit64 };
+#else
+enum { BOX_NR_prlimit64 = -1 };
+#endif
+#ifdef SYS_kill
+enum { BOX_NR_kill = SYS_kill };
+#else
+enum { BOX_NR_kill = -1 };
+#endif
+#ifdef SYS_shmget
+enum { BOX_NR_shmget = SYS_shmget };
+#else
+enum { BOX_NR_shmget = -1 };
+#endif
+#ifdef SYS_shmat
+enum { BOX_NR_shmat = SYS_shmat };
+#else
+enum { BOX_NR_shmat = -1 };
+#endif
+#ifdef SYS_shmctl
+enum { BOX_NR_shmctl = SYS_shmctl };
+#else
+enum { BOX_NR_shmctl = -1 };
+#endif
+#ifdef SYS_semget
+enum { BOX_NR_semget = SYS_semget };
+#else
+enum { BOX_NR_semget = -1 };
+#endif
+#ifdef SYS_semop
+enum { BOX_NR_semop = SYS_semop };
+#else
+enum { BOX_NR_semop = -1 };
+#endif
+#ifdef SYS_semtimedop
+enum { BOX_NR_semtimedop = SYS_semtimedop };
+#else
+enum { BOX_NR_semtimedop = -1 };
+#endif
+#ifdef SYS_semctl
+enum { BOX_NR_semctl = SYS_semctl };
+#else
+enum { BOX_NR_semctl = -1 };
+#endif
+#ifdef SYS_msgget
+enum { BOX_NR_msgget = SYS_msgget };
+#else
+enum { BOX_NR_msgget = -1 };
+#endif
+#ifdef SYS_msgsnd
+enum { BOX_NR_msgsnd = SYS_msgsnd };
+#else
+enum { BOX_NR_msgsnd = -1 };
+#endif
+#ifdef SYS_msgrcv
+enum { BOX_NR_msgrcv = SYS_msgrcv };
+#else
+enum { BOX_NR_msgrcv = -1 };
+#endif
+#ifdef SYS_msgctl
+enum { BOX_NR_msgctl = SYS_msgctl };
+#else
+enum { BOX_NR_msgctl = -1 };
+#endif
+#ifdef SYS_mq_open
+enum { BOX_NR_mq_open = SYS_mq_open };
+#else
+enum { BOX_NR_mq_open = -1 };
+#endif
+#ifdef SYS_mq_unlink
+enum { BOX_NR_mq_unlink = SYS_mq_unlink };
+#else
+enum { BOX_NR_mq_unlink = -1 };
+#endif
+enum { BOX_NR_open_tree_attr = 467 };
 
 #endif

@@ -86,7 +86,7 @@ bool box_landlock(const box *b)
             X(unshare) X(setns) X(bpf) X(perf_event_open) X(io_uring_setup) X(io_uring_enter) X(io_uring_register) X(userfaultfd)             \
                 X(kexec_load) X(kexec_file_load) X(init_module) X(finit_module) X(delete_module) X(reboot) X(swapon) X(swapoff) X(quotactl)   \
                     X(acct) X(syslog) X(settimeofday) X(clock_settime) X(adjtimex) X(clock_adjtime) X(open_by_handle_at) X(name_to_handle_at) \
-                        X(fanotify_init) X(sethostname) X(setdomainname) X(vhangup) X(lookup_dcookie) X(nfsservctl) X(move_pages) X(migrate_pages)
+                        X(fanotify_init) X(sethostname) X(setdomainname) X(vhangup) X(lookup_dcookie) X(nfsservctl) X(move_pages) X(migrate_pages) X(open_tree_attr)
 #include "tools/box_calls.h"
 
 enum { CLONE_NEW = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET };
@@ -118,7 +118,10 @@ bool box_filter(const box *b)
     };
     static const uint32_t typed[] = { TIOCSTI, TIOCLINUX }; /* keys typed for, and text pasted into, somebody else's terminal */
     static const int by_path[] = { BOX_NR_setxattr, BOX_NR_lsetxattr, BOX_NR_removexattr, BOX_NR_lremovexattr, BOX_NR_setxattrat, BOX_NR_removexattrat };
-    static const uint32_t local[] = { AF_UNIX, AF_INET, AF_INET6, AF_NETLINK };
+    static const uint32_t kinds[] = { AF_INET, AF_INET6, AF_NETLINK, AF_UNIX };
+    /* System V's and POSIX's memory and messages, which have no path: all of the user's programs share them where there are no namespaces. */
+    static const int shared[] = { BOX_NR_shmget, BOX_NR_shmat, BOX_NR_shmctl, BOX_NR_semget, BOX_NR_semop, BOX_NR_semtimedop, BOX_NR_semctl, BOX_NR_msgget, BOX_NR_msgsnd, BOX_NR_msgrcv,
+                                  BOX_NR_msgctl, BOX_NR_mq_open, BOX_NR_mq_unlink };
     q_seccomp f;
     if (!q_seccomp_begin(&f)) return false; /* no table for this machine: whoever started us knows */
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) q_seccomp_call(&f, refused[i], NO);
@@ -126,7 +129,10 @@ bool box_filter(const box *b)
     q_seccomp_where(&f, BOX_NR_clone, 0, CLONE_NEW, 0, SECCOMP_RET_ALLOW, NO);
     q_seccomp_one_of(&f, BOX_NR_ioctl, 1, typed, 2, NO, SECCOMP_RET_ALLOW);
     if (!b->sockets) q_seccomp_call(&f, BOX_NR_socket, CLOSED);
-    q_seccomp_one_of(&f, BOX_NR_socket, 0, local, 4, SECCOMP_RET_ALLOW, CLOSED);
+    q_seccomp_one_of(&f, BOX_NR_socket, 0, kinds, b->local ? 4 : 3, SECCOMP_RET_ALLOW, CLOSED);
+    q_seccomp_where(&f, BOX_NR_prlimit64, 0, ~0u, 0, SECCOMP_RET_ALLOW, NO); /* another's limits: one of a second of work ends it */
+    q_seccomp_where(&f, BOX_NR_kill, 0, ~0u, ~0u, NO, SECCOMP_RET_ALLOW); /* all that there are */
+    for (size_t i = 0; i < sizeof shared / sizeof *shared && b->landlock; i++) q_seccomp_call(&f, shared[i], NO);
     set_user_id(&f);
     if (!b->modes) return q_seccomp_hold(&f, SECCOMP_RET_ALLOW);
     const int *waits;

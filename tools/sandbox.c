@@ -32,6 +32,7 @@ typedef struct run {
     int said, life; /* what it says; its lifeline; -1: closed */
     int64_t start;
     bool over; /* it is to end: out->end says why */
+    const char *tmp; /* a folder of its own on the machine's disk; "" */
 } run;
 
 static bool pipe_of(int fd[2]) { return pipe2(fd, O_CLOEXEC) == 0; }
@@ -83,13 +84,18 @@ static bool hear(run *r)
     return true;
 }
 
+static bool little_free(const char *folder, uint64_t left)
+{
+    struct statvfs v;
+    return statvfs(folder, &v) == 0 && (uint64_t)v.f_bavail * v.f_frsize < left;
+}
+
 static void look(run *r)
 {
     const sandbox_limits *l = &r->j->limits;
-    struct statvfs v;
     if (r->j->go && !r->j->go(r->j->user)) finish(r, SANDBOX_STOPPED);
     if (l->wall_s && q_now_ns() - r->start > l->wall_s * 1000000000ll) finish(r, SANDBOX_LONG);
-    if (l->left && !r->j->read_only && statvfs(r->j->folder, &v) == 0 && (uint64_t)v.f_bavail * v.f_frsize < l->left) finish(r, SANDBOX_FULL);
+    if (l->left && ((!r->j->read_only && little_free(r->j->folder, l->left)) || (*r->tmp && little_free(r->tmp, l->left)))) finish(r, SANDBOX_FULL);
 }
 
 /* Until quorum-box has ended; it ends when all that it watched over has. */
@@ -163,6 +169,7 @@ int sandbox_run(const sandbox *s, const sandbox_job *j, sandbox_done *out, char 
     guard *g = NULL;
     char *tmp = own_folder(s, err);
     if (!tmp) return Q_IO;
+    r.tmp = tmp;
     int rc = j->read_only ? Q_OK : guard_take(j->folder, &g, err);
     if (rc == Q_OK) {
         sandbox_command(s, j, g, tmp, &argv);

@@ -71,18 +71,22 @@ static void mask(sandbox_argv *a, const char *path)
     if (k == 'f') words(a, "--ro-bind", "/dev/null", path);
 }
 
+static void empty(sandbox_argv *a, const sandbox_limits *l, const char *path)
+{
+    if (l->tmp) {
+        argv_add(a, "--size");
+        argv_add(a, "%llu", (unsigned long long)l->tmp);
+    }
+    words(a, "--tmpfs", path, NULL);
+}
+
 static void masked_own(sandbox_argv *a, const sandbox_limits *l)
 {
     const char *p;
     EACH(OWN, p)
-    {
-        if (kind_of(p) != 'd') continue;
-        if (l->tmp) {
-            argv_add(a, "--size");
-            argv_add(a, "%llu", (unsigned long long)l->tmp);
-        }
-        words(a, "--tmpfs", p, NULL);
-    }
+    if (kind_of(p) == 'd') empty(a, l, p);
+    empty(a, l, "/dev/shm"); /* bwrap's own has no size */
+    words(a, "--remount-ro", "/dev", NULL);
 }
 
 enum { BINDS = 1500 }; /* bwrap takes 9000 words; what is beyond is put back behind the command */
@@ -185,6 +189,7 @@ void sandbox_command(const sandbox *s, const sandbox_job *j, const guard *g, con
     if (s->kind != SANDBOX_NONE) words(out, "scope", "1", NULL);
     /* bubblewrap's own network is empty, so a program may talk with itself there; without it no socket is the only way */
     number(out, "sockets", s->kind != SANDBOX_LANDLOCK || j->network);
+    number(out, "local", s->kind != SANDBOX_LANDLOCK); /* whoever listens at one that has a file (an agent with keys, docker) would act for it: Landlock cannot tell them apart */
     number(out, "network", j->network);
     number(out, "cpu", (uint64_t)l->cpu_s);
     number(out, "files", (uint64_t)l->files);

@@ -58,6 +58,7 @@ static const planted rows[] = {
     { "what runs when one comes in", "mkdir -p a/b; echo mine > a/b/.envrc", "echo evil > a/b/.envrc; echo evil > a/.envrc", "grep -qx mine a/b/.envrc && ! test -e a/.envrc && grep -qx evil a/.envrc.by-command", ".envrc.by-command beside it" },
     { "a mode", "echo mine > .envrc; chmod 644 .envrc", "chmod 777 .envrc", "test $(stat -c %a .envrc) = 644", ".envrc was put back" },
     { "through a link", "mkdir -p editor; echo mine > editor/tasks.json; ln -s editor .vscode", "echo evil > editor/tasks.json", "grep -qx mine editor/tasks.json && test -L .vscode", "editor/tasks.json was put back" },
+    { "a link out of the project", "ln -s ../../out .vscode", "ls .vscode; true", "test $(readlink .vscode) = ../../out", "" },
     { "a link led elsewhere", "mkdir -p editor; echo mine > editor/tasks.json; ln -s editor .vscode", "mkdir e; echo evil > e/tasks.json; rm .vscode; ln -s e .vscode", "test $(readlink .vscode) = editor", ".vscode was put back" },
     { "a folder that became a link", "mkdir -p a/b", "mkdir -p e/.vscode; echo evil > e/.vscode/tasks.json; rmdir a/b; ln -s ../e a/b", "true", "a/b was a folder and is a link now" },
     { "a folder made anew", "mkdir -p a/b; echo x > a/b/x", "rm -rf a/b; mkdir -p a/b/.vscode; echo evil > a/b/.vscode/tasks.json", "! test -e a/b/.vscode", ".vscode.by-command beside it" },

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/prctl.h>
@@ -20,7 +21,7 @@ static char err[Q_ERRLEN];
 static void put_door(void);
 static char *root, *project; /* a folder of the test's own; in it the project, and what is outside */
 static sandbox box;
-static int door = -1;
+static int door = -1, datagrams = -1;
 static int port; /* somebody listens there */
 static pid_t victim;
 
@@ -125,6 +126,9 @@ static void make_root(void)
 static void plant(void)
 {
     setenv("PLANTED_TOKEN", "s3cret-of-the-parent", 1);
+    static const char *const spoken[] = { "SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS", "DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "DOCKER_HOST", "GPG_AGENT_INFO", "BASH_ENV", "ENV", "DOCKER_CONFIG",
+                                          "GIT_CONFIG_PARAMETERS", "GIT_SSH_COMMAND", "PYTHONSTARTUP", "NODE_OPTIONS", "PERL5DB", "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "XDG_RUNTIME_DIR", "http_proxy" };
+    for (size_t i = 0; i < sizeof spoken / sizeof *spoken; i++) setenv(spoken[i], "/s3cret", 1);
     char *home = at("home");
     setenv("HOME", home, 1);
     free(home);
@@ -137,6 +141,8 @@ static void plant(void)
     struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
     socklen_t n = sizeof a;
     if (s >= 0 && bind(s, (struct sockaddr *)&a, n) == 0 && listen(s, 64) == 0 && getsockname(s, (struct sockaddr *)&a, &n) == 0) port = ntohs(a.sin_port);
+    datagrams = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    CHECK(datagrams >= 0 && bind(datagrams, (struct sockaddr *)&a, n) == 0);
     int u = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_un b = { .sun_family = AF_UNIX };
     snprintf(b.sun_path + 1, sizeof b.sun_path - 1, "box-test-%d", (int)getpid());
@@ -246,6 +252,23 @@ static const struct escape {
     { "a new session", "setsid sh -c 'echo x > $ROOT/outside/new'", NULL, BOXED, false },
     { "a program in memory", "python3 -c 'import os; f=os.memfd_create(\"x\"); os.write(f, b\"#!/bin/sh\\necho x > $ROOT/outside/new\\n\"); os.execv(\"/proc/self/fd/%d\" % f, [\"x\"])'", NULL, BOXED, true },
     { "descriptors that were left open", "for f in /proc/self/fd/*; do readlink $f; done", "box-test-open", ALL, false },
+    { "typing with more bits than are looked at", "python3 -c 'import ctypes as c,pty,platform; m,s=pty.openpty(); print(\"r\", c.CDLL(None).syscall(16 if platform.machine()==\"x86_64\" else 29, s, c.c_ulong(0x700005412), b\"x\"))'", "r 0", ALL, true },
+    { "memory of another by its number", "python3 -c 'import ctypes as c; l=c.CDLL(None); b=(c.c_ulong*2)(id(l),8); print(\"r\", l.process_vm_readv($VICTIM, b, 1, b, 1, 0), l.process_vm_writev($VICTIM, b, 1, b, 1, 0))'", "r 8", ALL, true },
+    { "another's limits", "prlimit --pid $VICTIM --cpu=1 && echo set it; prlimit --pid $VICTIM --as=1 && echo set it", "set it", ALL, false },
+    { "all processes at once", "python3 -c 'import os; os.kill(-1, 0); print(\"all of them\")'", "all of them", NEVER | LOCK, true },
+    { "calls that nobody needs", "python3 - <<'E'\nimport ctypes as c, platform\nl=c.CDLL(None, use_errno=True); x=platform.machine()=='x86_64'\n"
+      "for n, a, b in (('userfaultfd',323,282),('bpf',321,280),('perf_event_open',298,241),('kcmp',312,272),('setns',308,268),('name_to_handle_at',303,264),('open_by_handle_at',304,265),('unshare',272,97),"
+      "('add_key',248,217),('request_key',249,218),('ring setup',425,425),('ring enter',426,426),('pidfd_getfd',438,438),('open_tree',428,428),('move_mount',429,429),('fsopen',430,430),('fsmount',432,432),"
+      "('mount_setattr',442,442),('open_tree_attr',467,467),('pivot_root',155,41),('kexec_load',246,104),('init_module',175,105),('reboot',169,142),('swapon',167,224),('fanotify_init',300,262),('syslog',103,116)):\n"
+      "    r=l.syscall(a if x else b, 0, 0, 0, 0, 0, 0)\n    if r != -1 or c.get_errno() != 1: print('let through:', n)\nE", "let through", ALL, true },
+    { "sockets of other kinds", "python3 - <<'E'\nimport socket\nfor f in (17, 29, 30, 31, 38, 40, 41, 43, 44):\n  for t in (1, 2, 3, 5):\n    try:\n      socket.socket(f, t); print('came in', f)\n    except OSError: pass\nE", "came in", ALL, true },
+    { "a datagram", "python3 -c 'import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b\"x\", (\"127.0.0.1\", $PORT))'", NULL, BOXED, true },
+    { "memory shared by number", "python3 -c 'import ctypes as c; print(\"r\", c.CDLL(None).shmget(0x626F78, 4096, 0o1666) >= 0)'", "r True", LOCK, true },
+    { "memory shared by name", "echo x > /dev/shm/box-test-new", NULL, BOXED, false },
+    { "new devices", "echo x > /dev/box-test-new && echo it is there", "it is there", BOXED, false },
+    { "who speaks for the session", "env; set", "s3cret", ALL, false },
+    { "the program that holds it", "for p in /proc/[0-9]*/exe /proc/self/exe; do echo x > $p; done; echo x > /run/quorum-box", NULL, BOXED, false },
+    { "the watch", "kill -STOP $PPID; kill -9 $PPID; for p in $(seq 2 12); do kill -9 $p; done", NULL, WRAP, false },
     { "devices", "cat /dev/mem /dev/kmsg /dev/sda /dev/vda /dev/nvme0n1 2>/dev/null | head -c1 | wc -c | grep 1 && echo read it", "read it", BOXED, false },
     { "the system's own files", "echo x >> /etc/hosts; echo x > /usr/bin/new-of-box; echo x > /sys/kernel/uevent_helper", NULL, BOXED, false },
     { "a mode outside", "chmod 777 $ROOT/outside/kept; chmod 777 ../outside/kept; cd / && chmod -R 777 $ROOT/outside", NULL, BOXED, false },
@@ -315,6 +338,9 @@ static void all_is_as_it_was(const char *name)
     char *z = at("project/.zshrc");
     CHECK_MSG(lstat(z, &st) != 0, "%s: .zshrc", name);
     free(z);
+    char byte;
+    CHECK_MSG(recv(datagrams, &byte, 1, MSG_DONTWAIT) < 0, "%s: a datagram came", name);
+    CHECK_MSG(lstat("/dev/shm/box-test-new", &st) != 0 && lstat("/dev/box-test-new", &st) != 0, "%s", name);
     CHECK_MSG(waitpid(victim, NULL, WNOHANG) == 0, "%s: the victim is dead", name);
 }
 
@@ -372,6 +398,18 @@ static void what_takes_too_much_is_ended(void)
     d = limited("kill -STOP $$", little_time);
     CHECK_INT(d.end, SANDBOX_LONG);
     sandbox_done_free(&d);
+    d = limited("exec > /dev/null 2>&1 0<&-; trap '' TERM HUP INT; sleep 1000 & exec sleep 1000", little_time); /* it has closed all and lives on */
+    CHECK_INT(d.end, SANDBOX_LONG);
+    sandbox_done_free(&d);
+    d = limited("for i in 3 4 5 6 7 8 9; do exec 1>&-; done; while :; do sh -c 'setsid sleep 1000 &'; done", few_processes); /* each in a group of its own */
+    CHECK_INT(d.end, SANDBOX_MANY);
+    sandbox_done_free(&d);
+    d = limited("yes >&2", few_words);
+    CHECK_INT(d.end, SANDBOX_LOUD);
+    sandbox_done_free(&d);
+    d = limited("cat /proc/self/oom_score_adj", little_time); /* where memory runs out it goes first */
+    CHECK_STR(d.output.p, "1000\n");
+    sandbox_done_free(&d);
     d = limited("yes", few_words);
     CHECK_INT(d.end, SANDBOX_LOUD);
     CHECK_INT(d.output.len, 100000);
@@ -383,6 +421,11 @@ static void what_takes_too_much_is_ended(void)
     CHECK_MSG(!strstr(d.output.p, "it fits") || box.kind != SANDBOX_BWRAP, "%s", d.output.p);
     sandbox_done_free(&d);
     unlink("/tmp/big");
+    d = limited("head -c 4000000 /dev/zero > /dev/shm/big && echo it fits; mkdir /dev/more && echo it fits", small_tmp);
+    CHECK_MSG(!strstr(d.output.p, "it fits") || box.kind == SANDBOX_NONE, "%s", d.output.p);
+    sandbox_done_free(&d);
+    unlink("/dev/shm/big");
+    rmdir("/dev/more");
     d = limited("head -c 300000000 /dev/zero | tail -c 299999999 | wc -c", little_memory);
     CHECK_MSG(!strstr(d.output.p, "299999999"), "%s", d.output.p);
     sandbox_done_free(&d);
@@ -455,6 +498,60 @@ static void nothing_outlives_quorum(void)
     unlink(on);
     free(on);
     free(wait_for);
+}
+
+/* Where the network is allowed, whoever listens on this machine is still not asked: an agent that holds keys, docker's daemon. */
+static void the_network_is_not_this_machine(void)
+{
+    static const char *const ways[] = { "a socket with a file", "a socket without a file" };
+    if (box.kind == SANDBOX_NONE || system("python3 -c '' 2>/dev/null") != 0) return;
+    for (size_t i = 0; i < 2; i++)
+        for (size_t k = 0; k < sizeof escapes / sizeof *escapes; k++) {
+            if (strcmp(escapes[k].name, ways[i]) != 0 || (i && box.abi < 6)) continue;
+            char *c = written(escapes[k].command);
+            sandbox_job j = job(c);
+            j.network = true;
+            sandbox_done d = run_it(&j);
+            CHECK_MSG(!strstr(d.output.p, "came in") && strstr(d.output.p, "Error"), "%s: %s", ways[i], d.output.p);
+            sandbox_done_free(&d);
+            free(c);
+        }
+    char *c = written("python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", $PORT), 5); print(\"came in\")'");
+    sandbox_job j = job(c);
+    j.network = true;
+    sandbox_done d = run_it(&j);
+    CHECK_STR(d.output.p, "came in\n");
+    sandbox_done_free(&d);
+    free(c);
+}
+
+/* quorum with a terminal of its own, as a person has it: a child of the test stands for it. */
+static void no_terminal_is_reached(void)
+{
+    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) {
+        SKIP("no_terminal_is_reached", "no terminal can be made");
+        return;
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        setsid();
+        int tty = open(ptsname(master), O_RDWR); /* it becomes the controlling one */
+        if (tty < 0 || open("/dev/tty", O_RDWR | O_CLOEXEC) < 0) _exit(2);
+        sandbox_job j = job("echo typed > /dev/tty && echo reached; (exec 5<> /dev/tty) && echo reached; for f in /proc/self/fd/*; do readlink $f; done; tty");
+        sandbox_done d;
+        if (sandbox_run(&box, &j, &d, err) != Q_OK) _exit(3);
+        const char *said = d.output.p ? d.output.p : "";
+        _exit(strstr(said, "reached") || strstr(said, "pts/") ? 4 : 0);
+    }
+    int status = 0;
+    waitpid(pid, &status, 0);
+    CHECK_INT(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 0);
+    struct pollfd p = { master, POLLIN, 0 };
+    char byte[64];
+    ssize_t n = poll(&p, 1, 0) > 0 && p.revents & POLLIN ? read(master, byte, sizeof byte) : 0;
+    CHECK_MSG(n <= 0, "%.*s", (int)n, byte);
+    close(master);
 }
 
 static void what_was_changed_is_put_back_and_kept(void)
@@ -560,6 +657,8 @@ static void in(enum sandbox_kind kind, const char *name)
     RUN(what_takes_too_much_is_ended);
     RUN(nothing_is_left_running);
     RUN(nothing_outlives_quorum);
+    RUN(the_network_is_not_this_machine);
+    RUN(no_terminal_is_reached);
     RUN(what_was_changed_is_put_back_and_kept);
     sandbox_free(&box);
 }

@@ -1,6 +1,7 @@
 /* tools/sandbox: commands that want out. Each escape is tried in each kind of box that this machine allows; what it was after must stay as it
  * was. Planted beside the project: a secret in the environment, a file outside, a socket, a process that may be hurt. */
 #include "tests/test.h"
+#include "base/seccomp.h"
 #include "tools/sandbox.h"
 
 #include <errno.h>
@@ -646,6 +647,28 @@ static void no_folder_leads_the_guard_away(void)
         }
 }
 
+/* Where somebody around us listens to calls already nobody else can: commands are held in all the same, and it is said what is not. */
+static void who_listens_around_us_is_known(void)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        sandbox b;
+        char words[Q_ERRLEN];
+        q_seccomp f;
+        if (!q_seccomp_begin(&f)) _exit(50);
+        int listener = q_seccomp_listen(&f, SECCOMP_RET_ALLOW);
+        if (listener < 0) _exit(50);
+        int rc = sandbox_find(SANDBOX_LANDLOCK, &b, err);
+        if (rc != Q_OK || b.kind != SANDBOX_LANDLOCK) _exit(50);
+        _exit(!b.modes && strstr(sandbox_words(&b, words), "modes of files") ? 0 : 1);
+    }
+    int status = 0;
+    waitpid(pid, &status, 0);
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    if (code == 50) SKIP("who_listens_around_us_is_known", "no listener, or no Landlock");
+    else CHECK_INT(code, 0);
+}
+
 static void in(enum sandbox_kind kind, const char *name)
 {
     if (sandbox_find(kind, &box, err) != Q_OK || box.kind != kind) {
@@ -677,6 +700,7 @@ int main(void)
     plant();
     RUN(a_hook_among_many_is_found);
     RUN(no_folder_leads_the_guard_away);
+    RUN(who_listens_around_us_is_known);
     in(SANDBOX_BWRAP, "bubblewrap");
     in(SANDBOX_LANDLOCK, "Landlock");
     in(SANDBOX_NONE, "nothing");

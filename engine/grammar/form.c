@@ -133,6 +133,13 @@ uint32_t form_frame(form *f, uint32_t from, const char *p)
             form_skip(f, from, next);
             form_bytes(f, from, ' ', ' ', next);
             form_bytes(f, from, '\n', '\n', next);
+        } else if (*p == '#') {
+            uint32_t two = form_state(f), three = form_state(f);
+            form_bytes(f, from, '0', '9', two);
+            form_bytes(f, two, '0', '9', three);
+            form_bytes(f, three, '0', '9', next);
+            form_skip(f, two, next);
+            form_skip(f, three, next);
         } else
             form_bytes(f, from, *p == '!' ? '"' : *p, *p == '!' ? '"' : *p, next);
         from = next;

@@ -31,7 +31,7 @@ void form_text(form *, uint32_t from, const char *p, size_t n, uint32_t to);
 void form_token(form *, uint32_t from, const char *name, size_t n, uint32_t to);      /* the control token, or the same letters where it is text */
 void form_call(form *, uint32_t from, int rule, uint32_t to);
 /* A part of a frame, and the state behind it: letters as they stand; between < and > a token by its name, or its letters where it is text;
- * ~ at most one blank or line break; ! a ". */
+ * ~ at most one blank or line break; ! a "; # one to three digits. */
 uint32_t form_frame(form *, uint32_t from, const char *part);
 void form_define(form *, int rule, uint32_t start, uint32_t end);        /* texts of the rule lead from start to end */
 bool form_full(const form *);            /* a bound is reached: loops that build should end */

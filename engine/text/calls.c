@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum ends { BY_JSON, BY_MARK, BY_BRACKETS, BY_ARGS };      /* a body's end: of its JSON, a mark, of its brackets, of the JSON behind [ARGS] */
+enum ends { BY_JSON, BY_MARK, BY_BRACKETS, BY_ARGS };      /* a body's end: of its JSON, a mark, of its brackets, of the JSON behind `args` */
 struct call_format {
     const char *name;
     const char *mark, *and;            /* a template with both (and NULL: the first) is of this format */
@@ -15,17 +15,30 @@ struct call_format {
     bool bare;                         /* a call may also begin an answer without `open` */
     bool channels;                     /* harmony */
     void (*read)(call_in *);
+    const char *args;                  /* BY_ARGS: between the name and its JSON */
+    const char *const *heard;          /* control tokens that it is written with beside open and close; NULL: none */
+    const char *around[2];             /* marks around a row of calls, which are no text; NULL: none */
 };
 
-/* The first that fits counts. */
+static const char *const CHANNEL[] = { "<|channel|>", "<|message|>", "<|end|>", "<|call|>", "<|return|>", "<|start|>", "<|constrain|>", NULL };
+static const char *const GLM_MARKS[] = { "<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>", NULL }, *const MISTRAL_MARKS[] = { "[ARGS]", "[CALL_ID]", NULL };
+#define SEEK_BEGIN "<｜tool▁call▁begin｜>"
+#define SEEK_END "<｜tool▁call▁end｜>"
+static const char *const SEEK_MARKS[] = { "<｜tool▁sep｜>", SEEK_END, NULL }, *const KIMI_MARKS[] = { "<|tool_call_argument_begin|>", NULL };
+
+/* The first that fits counts. DeepSeek's and Kimi's after the templates that their publishers have beside the models. */
 static const call_format FORMATS[] = {
-    { "harmony", "<|channel|>", "<|message|>", "", NULL, BY_JSON, false, true, calls_named },
-    { "Qwen3-Coder", "<function=", "<parameter=", "<tool_call>", "</tool_call>", BY_MARK, false, false, calls_xml },
-    { "GLM-4.5", "<arg_key>", NULL, "<tool_call>", "</tool_call>", BY_MARK, false, false, calls_glm },
-    { "Mistral", "[TOOL_CALLS]", NULL, "[TOOL_CALLS]", NULL, BY_ARGS, false, false, calls_mistral },
-    { "Llama 4 pythonic", "[func_name1(", NULL, "<|python_start|>", "<|python_end|>", BY_BRACKETS, true, false, calls_python },
-    { "Llama 3", "<|start_header_id|>", "parameters", "<|python_tag|>", NULL, BY_JSON, true, false, calls_python },
-    { "Hermes", "<tool_call>", NULL, "<tool_call>", "</tool_call>", BY_JSON, false, false, calls_json },
+    { "harmony", "<|channel|>", "<|message|>", "", NULL, BY_JSON, false, true, calls_named, NULL, CHANNEL, { NULL } },
+    { "DeepSeek R1", SEEK_BEGIN, "```json", SEEK_BEGIN, "```" SEEK_END, BY_ARGS, false, false, calls_seek, "```json", SEEK_MARKS, { "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>" } },
+    { "DeepSeek V3.1", SEEK_BEGIN, NULL, SEEK_BEGIN, SEEK_END, BY_ARGS, false, false, calls_seek, "<｜tool▁sep｜>", SEEK_MARKS, { "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>" } },
+    { "Kimi K2", "<|tool_call_argument_begin|>", NULL, "<|tool_call_begin|>", "<|tool_call_end|>", BY_ARGS, false, false, calls_kimi, "<|tool_call_argument_begin|>", KIMI_MARKS,
+      { "<|tool_calls_section_begin|>", "<|tool_calls_section_end|>" } },
+    { "Qwen3-Coder", "<function=", "<parameter=", "<tool_call>", "</tool_call>", BY_MARK, false, false, calls_xml, NULL, NULL, { NULL } },
+    { "GLM-4.5", "<arg_key>", NULL, "<tool_call>", "</tool_call>", BY_MARK, false, false, calls_glm, NULL, GLM_MARKS, { NULL } },
+    { "Mistral", "[TOOL_CALLS]", NULL, "[TOOL_CALLS]", NULL, BY_ARGS, false, false, calls_mistral, "[ARGS]", MISTRAL_MARKS, { NULL } },
+    { "Llama 4 pythonic", "[func_name1(", NULL, "<|python_start|>", "<|python_end|>", BY_BRACKETS, true, false, calls_python, NULL, NULL, { NULL } },
+    { "Llama 3", "<|start_header_id|>", "parameters", "<|python_tag|>", NULL, BY_JSON, true, false, calls_python, NULL, NULL, { NULL } },
+    { "Hermes", "<tool_call>", NULL, "<tool_call>", "</tool_call>", BY_JSON, false, false, calls_json, NULL, NULL, { NULL } },
 };
 
 const call_format *calls_find(const char *t, size_t n)
@@ -40,14 +53,10 @@ const call_format *calls_find(const char *t, size_t n)
 const char *calls_format_name(const call_format *f) { return f->name; }
 bool calls_always(const call_format *f) { return f->channels; }
 
-static const char *const CHANNEL[] = { "<|channel|>", "<|message|>", "<|end|>", "<|call|>", "<|return|>", "<|start|>", "<|constrain|>" };
-enum { N_CHANNEL = sizeof CHANNEL / sizeof *CHANNEL };
-
 bool calls_mark(const call_format *f, const char *token)
 {
-    for (int i = 0; f->channels && i < N_CHANNEL; i++) if (strcmp(token, CHANNEL[i]) == 0) return true;
-    return strcmp(token, f->open) == 0 || (f->close && strcmp(token, f->close) == 0) || (f->ends == BY_ARGS && (strcmp(token, "[ARGS]") == 0 || strcmp(token, "[CALL_ID]") == 0)) ||
-           (f->ends == BY_MARK && (strncmp(token, "<arg_", 5) == 0 || strncmp(token, "</arg_", 6) == 0));
+    for (int i = 0; f->heard && f->heard[i]; i++) if (strcmp(token, f->heard[i]) == 0) return true;
+    return strcmp(token, f->open) == 0 || (f->close && strcmp(token, f->close) == 0);
 }
 
 int calls_end(const call_format *f, const char *token)
@@ -233,9 +242,9 @@ static bool body_end(eng_calls *c, size_t *end, size_t *close)
         if (b >= c->in.len) return false;
         if (!c->named && c->in.p[b] != '[' && c->in.p[b] != '{') c->named = true;
         if (c->named) {
-            const char *args = seek(c, "[ARGS]", &c->looked);
+            const char *args = seek(c, c->f->args, &c->looked);
             if (!args) return false;
-            c->looked = (size_t)(args - c->in.p) + 6;
+            c->looked = (size_t)(args - c->in.p) + strlen(c->f->args);
         }
         c->begun = true;
     }
@@ -316,7 +325,16 @@ static bool in_text(eng_calls *c, bool end)
     const char *open = c->f->open;
     c->looked = 0;                                         /* what was not said yet is short */
     const char *at = *open ? seek(c, open, &c->looked) : NULL;
-    size_t keep = at || end ? 0 : held(&c->in, open), n = at ? (size_t)(at - c->in.p) : c->in.len - keep;
+    size_t keep = at || end ? 0 : held(&c->in, open), w = strlen(open);
+    bool call = at;
+    for (int i = 0; i < 2 && c->f->around[i]; i++) {       /* what only stands around calls goes */
+        c->looked = 0;
+        const char *mark = c->f->around[i], *here = seek(c, mark, &c->looked);
+        size_t more = at || here || end ? 0 : held(&c->in, mark);
+        if (here && (!at || here < at)) { at = here; w = strlen(mark); call = false; }
+        keep = at ? 0 : more > keep ? more : keep;
+    }
+    size_t n = at ? (size_t)(at - c->in.p) : c->in.len - keep;
     c->looked = 0;
     if (c->blanks && n) {
         size_t b = blanks(c);
@@ -326,8 +344,12 @@ static bool in_text(eng_calls *c, bool end)
     }
     say(c, ENG_SAID_TEXT, n);
     if (!at) return false;
-    drop(c, strlen(open));
-    opened(c);
+    drop(c, w);
+    if (call) opened(c);
+    else {
+        c->blanks = true;
+        c->state = START;
+    }
     return true;
 }
 

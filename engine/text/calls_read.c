@@ -354,3 +354,25 @@ void calls_mistral(call_in *in)
     }
     found(in, name, jj_read(x, t.s->p + t.at, t.s->n - t.at, false, _("what a call was given")), id);
 }
+
+void calls_seek(call_in *in)
+{
+    jx *x = in->x;
+    tags t = { x, jv_text(x, in->p, in->n, NULL).u.s, 0 };
+    jv name = jt_strip(x, until(&t, "<｜tool▁sep｜>").u.s, NULL, JT_LEFT | JT_RIGHT);
+    const jstr fence = { "```json", NULL, 7 };
+    if (jt_find(t.s, &fence, t.at) >= 0 && jv_is(name, "function")) name = jt_strip(x, until(&t, "```json").u.s, NULL, JT_LEFT | JT_RIGHT);
+    found(in, name, jj_read(x, t.s->p + t.at, t.s->n - t.at, false, _("what a call was given")), jv_none());
+}
+
+void calls_kimi(call_in *in)
+{
+    jx *x = in->x;
+    tags t = { x, jv_text(x, in->p, in->n, NULL).u.s, 0 };
+    jv id = jt_strip(x, until(&t, "<|tool_call_argument_begin|>").u.s, NULL, JT_LEFT | JT_RIGHT);
+    const jstr before = { "functions.", NULL, 10 }, colon = { ":", NULL, 1 };
+    long at = jt_rfind(x, id.u.s, &colon);
+    size_t from = jt_begins(id.u.s, &before) ? 10 : 0, to = at >= (long)from ? (size_t)at : id.u.s->n;
+    jv name = jv_part(x, id.u.s, from, to);
+    found(in, name, jj_read(x, t.s->p + t.at, t.s->n - t.at, false, _("what a call was given")), id);
+}

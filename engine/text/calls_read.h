@@ -13,6 +13,8 @@ void calls_xml(call_in *);             /* <function=NAME><parameter=KEY>VALUE</p
 void calls_glm(call_in *);             /* NAME <arg_key>KEY</arg_key><arg_value>VALUE</arg_value> */
 void calls_python(call_in *);          /* [f(a=1, b="x"), g()], or JSON */
 void calls_mistral(call_in *);         /* a list as JSON, or NAME[CALL_ID]ID[ARGS]{...} */
+void calls_seek(call_in *);            /* function<｜tool▁sep｜>NAME ```json {...}, or NAME<｜tool▁sep｜>{...} */
+void calls_kimi(call_in *);            /* functions.NAME:0<|tool_call_argument_begin|>{...}; what stands before the arguments is its id */
 void calls_named(call_in *);           /* the arguments alone, of in->name */
 
 #endif

@@ -12,6 +12,8 @@ static const struct { const char *format, *tpl, *begin; } FORMATS[] = {
     { "Hermes", "<tool_call>", "<tool_call>" }, { "Qwen3-Coder", "<tool_call><function=<parameter=", "I look.\n<tool_call>" }, { "GLM-4.5", "<tool_call><arg_key>", "<tool_call>" },
     { "Llama 3", "<|start_header_id|>parameters", "<|python_tag|>" }, { "Llama 3", "<|start_header_id|>parameters", "{\"name\":" }, { "Llama 4 pythonic", "[func_name1(", "<|python_start|>" },
     { "Llama 4 pythonic", "[func_name1(", " [g(" }, { "Mistral", "[TOOL_CALLS]", "[TOOL_CALLS]" }, { "harmony", "<|channel|><|message|>", "<|channel|>commentary to=functions." },
+    { "DeepSeek R1", "<｜tool▁call▁begin｜>```json", "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>" }, { "DeepSeek V3.1", "<｜tool▁call▁begin｜>", "<｜tool▁call▁begin｜>" },
+    { "Kimi K2", "<|tool_call_argument_begin|>", "<|tool_calls_section_begin|><|tool_call_begin|>" },
 };
 
 static const eng_tool TOOLS[] = {

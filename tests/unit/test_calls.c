@@ -52,7 +52,8 @@ static char *heard(const char *tpl, const char *text, const size_t *cut, int n_c
 }
 
 static const char HERMES[] = "x<tool_call>y", XML[] = "<tool_call>\n<function=a>\n<parameter=b>", GLM[] = "<arg_key>", MISTRAL[] = "[TOOL_CALLS]",
-                  LLAMA[] = "<|start_header_id|> \"parameters\"", PYTHONIC[] = "[func_name1(params)]", HARMONY[] = "<|channel|><|message|>";
+                  LLAMA[] = "<|start_header_id|> \"parameters\"", PYTHONIC[] = "[func_name1(params)]", HARMONY[] = "<|channel|><|message|>",
+                  SEEK_R1[] = "<｜tool▁call▁begin｜>function<｜tool▁sep｜>x\n```json", SEEK[] = "<｜tool▁call▁begin｜><｜tool▁sep｜>", KIMI[] = "<|tool_call_argument_begin|>";
 
 static const struct { const char *tpl, *text, *want; } ROWS[] = {
     { HERMES, "Just text < and <tool.", "T:Just text < and <tool." },
@@ -84,6 +85,12 @@ static const struct { const char *tpl, *text, *want; } ROWS[] = {
     { HARMONY, "<|channel|>analysis<|message|>I think <b<|end|><|start|>assistant<|channel|>commentary to=functions.f <|constrain|>json<|message|>{\"s\": \"x\"}<|call|>", "H:I think <b|C:{\"s\": \"x\"}|f({\"s\": \"x\"})" },
     { HARMONY, "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>Привет", "H:hm|T:Привет" },
     { HARMONY, "to=functions.f<|channel|>commentary<|message|>{}", "C:{}|f({})" },
+    { SEEK_R1, "I look.<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n```json\n{\"s\": \"```\"}\n```<｜tool▁call▁end｜>\n<｜tool▁call▁begin｜>function<｜tool▁sep｜>g\n```json\n{}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+      "T:I look.|C:function<｜tool▁sep｜>f\n```json\n{\"s\": \"```\"}|f({\"s\": \"```\"})|C:function<｜tool▁sep｜>g\n```json\n{}|g({})" },
+    { SEEK, "Hm <｜tool▁call <｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"n\": 1}<｜tool▁call▁end｜><｜tool▁calls▁end｜>", "T:Hm <｜tool▁call |C:f<｜tool▁sep｜>{\"n\": 1}|f({\"n\": 1})" },
+    { SEEK, "<｜tool▁call▁begin｜>f<｜tool▁sep｜>no<｜tool▁call▁end｜>ok", "C:f<｜tool▁sep｜>no|BAD what a call was given is not JSON: byte 1: a value is expected|T:ok" },
+    { KIMI, "I look.<|tool_calls_section_begin|><|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{\"s\": \"<|tool_call_end|>\"}<|tool_call_end|><|tool_call_begin|>functions.g:1<|tool_call_argument_begin|>{}<|tool_call_end|><|tool_calls_section_end|>",
+      "T:I look.|C:functions.f:0<|tool_call_argument_begin|>{\"s\": \"<|tool_call_end|>\"}|f({\"s\": \"<|tool_call_end|>\"})#functions.f:0|C:functions.g:1<|tool_call_argument_begin|>{}|g({})#functions.g:1" },
     { HARMONY, "today is fine", "T:today is fine" }, { HARMONY, "to", "T:to" }, { HARMONY, "<|channel|>final", "" },
     { HARMONY, "<|channel|>commentary to=functions.f<|message|>{\"s\":<|call|>", "C:{\"s\":|BAD what a call was given is not JSON: byte 6: a value is expected" },
 };
@@ -144,7 +151,7 @@ static void test_long_answers_take_work_of_their_length(void)
         { HERMES, "<tool_call>{\"name\":\"f\",\"arguments\":{\"s\":\"", "a b", "\"}}</tool_call>" }, { XML, "<tool_call><function=f><parameter=s>", "</tool_cal", "</parameter></function></tool_call>" },
         { GLM, "<tool_call>f<arg_key>s</arg_key><arg_value>", "\n<", "</arg_value></tool_call>" }, { MISTRAL, "[TOOL_CALLS]", "long", "[ARGS]{}" }, { MISTRAL, "[TOOL_CALLS]", " ", "[]" },
         { MISTRAL, "[TOOL_CALLS][{\"name\":\"f\",\"arguments\":{\"s\":\"", "[{", "\"}}]" }, { LLAMA, "", " \n", "{\"name\":\"f\",\"parameters\":{}}" }, { PYTHONIC, "[f(s='", "[(", "')]" }, { PYTHONIC, "", "[f(s='x')]", "" },
-        { HERMES, "", "<tool_call>{\"name\":\"f\"}</tool_call>\n", "" }, { HERMES, "<tool_call>{}", " ", "" }, { HARMONY, "<|channel|>", "analysis ", "" }, { HARMONY, "", "<|channel|>", "x" }, { HARMONY, "<|channel|>final<|message|>", "<|en", "<|end|>" }, { HARMONY, "", "  ", "" },
+        { HERMES, "", "<tool_call>{\"name\":\"f\"}</tool_call>\n", "" }, { HERMES, "<tool_call>{}", " ", "" }, { HARMONY, "<|channel|>", "analysis ", "" }, { SEEK, "", "<｜tool▁calls▁begin", "" }, { KIMI, "<|tool_call_begin|>", "functions.", "" }, { SEEK, "", "<｜tool▁calls▁begin｜>", "" }, { HARMONY, "", "<|channel|>", "x" }, { HARMONY, "<|channel|>final<|message|>", "<|en", "<|end|>" }, { HARMONY, "", "  ", "" },
     };
     for (size_t i = 0; i < sizeof W / sizeof *W; i++)
         for (size_t step = 1; step < 200000; step = step == 1 ? 5 : 200000) {

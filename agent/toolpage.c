@@ -35,7 +35,7 @@ static void revoke_all(agt *a)
 {
     char *kept = toolrules_kept(a);
     if (*kept)
-        toolrules_put(a, "");
+        toolrules_take(a, NULL);
     put_chat_rules(a, 0, "");
     note(&a->events, AGT_INFO, _("nothing is allowed without asking any more, but for what --allow said"));
     free(kept);
@@ -53,9 +53,9 @@ static void revoke(agt *a, const char *rules)
         size_t n = strcspn(p, ", ");
         char *word = q_strndup(p, n), *kept = toolrules_kept(a), *chat = chat_rules(a, present);
         bool always = toolrules_has(kept, word, n), here = toolrules_has(chat, word, n);
-        char *left = toolrules_without(kept, word), *left_here = toolrules_without(chat, word);
+        char *left_here = toolrules_without(chat, word);
         if (always)
-            toolrules_put(a, left);
+            toolrules_take(a, word);
         if (here)
             put_chat_rules(a, present, left_here);
         if (n)
@@ -64,7 +64,6 @@ static void revoke(agt *a, const char *rules)
         free(word);
         free(kept);
         free(chat);
-        free(left);
         free(left_here);
         p += n + strspn(p + n, ", ");
     }

@@ -49,7 +49,8 @@ static int configure(void *user, prov_config *c, char *e)
 }
 
 /* ---- the engine's own batch ---- */
-typedef struct batch { double rate; double experts; int32_t *made; } batch;       /* experts: different ones of a pass, all layers together */
+/* layers: without the head. experts: different ones of a pass, all layers together */
+typedef struct batch { double rate, layers, experts; int32_t *made; } batch;
 
 static int different(const eng_out *o, int n_layer, int n_expert)
 {
@@ -66,8 +67,8 @@ static int different(const eng_out *o, int n_layer, int n_expert)
     return n;
 }
 
-/* choosing: each step's time holds a pass over all logits too, as an answer's does. */
-static void engine(eng_model *m, const eng_config *c, int n, batch *out)
+/* What was made before, once more without the head, where head is false. */
+static void engine(eng_model *m, const eng_config *c, int n, bool head, batch *out)
 {
     const eng_info *e = eng_model_info(m);
     eng_cache *k = NULL;
@@ -79,7 +80,7 @@ static void engine(eng_model *m, const eng_config *c, int n, batch *out)
     for (int i = 0; i < n; i++) {
         if (eng_cache_session(k, c, &s[i], err) < 0 || eng_session_sync(s[i], prompt[i], PROMPT, ENG_RECOMPUTE, NULL, NULL, err) < 0)
             failed();
-        row[i] = (eng_row){ .session = s[i], .want = ENG_WANT_LOGITS, .token = likeliest(eng_session_logits(s[i]), e->n_vocab) };
+        row[i] = (eng_row){ .session = s[i], .want = head ? ENG_WANT_LOGITS : ENG_WANT_NOTHING, .token = likeliest(eng_session_logits(s[i]), e->n_vocab) };
     }
     double total = 0, experts = 0;
     for (int t = 0; t < tokens; t++) {
@@ -93,11 +94,11 @@ static void engine(eng_model *m, const eng_config *c, int n, batch *out)
         }
         for (int i = 0; i < n; i++) {
             out->made[i * tokens + t] = row[i].token;
-            row[i].token = likeliest(o->logits[i], e->n_vocab);
+            row[i].token = head ? likeliest(o->logits[i], e->n_vocab) : t + 1 < tokens ? out->made[i * tokens + t + 1] : 0;
         }
     }
-    double rate = n * (tokens - WARM) / total;
-    out->rate = rate > out->rate ? rate : out->rate;
+    double rate = n * (tokens - WARM) / total, *best = head ? &out->rate : &out->layers;
+    *best = rate > *best ? rate : *best;
     out->experts = experts / (tokens - WARM);
     for (int i = 0; i < n; i++)
         eng_session_free(s[i]);
@@ -177,8 +178,10 @@ int main(int argc, char **argv)
     double pool = 0;
     int other = 0;
     for (int r = 0; r < rounds; r++) {
-        engine(m, c, 1, &one);
-        engine(m, c, streams, &all);
+        for (int head = 1; head >= 0; head--) {
+            engine(m, c, 1, head, &one);
+            engine(m, c, streams, head, &all);
+        }
         double rate = answers(p, streams, &all, &other);
         pool = rate > pool ? rate : pool;
         printf("round %d: engine alone %.2f, %d rows %.2f, answers %.2f tokens/s\n", r + 1, one.rate, streams, all.rate, rate);
@@ -196,6 +199,9 @@ int main(int argc, char **argv)
     printf("answers %.2f tokens/s: %.1f%% of the engine's own batch of %d rows (%.2f)\n", pool, 100 * pool / all.rate, streams, all.rate);
     printf("  %.1f%% of what memory allows: %.2f tokens/s, by %.0f different experts a pass (%.0f of one token), %.0f MiB a pass, at the single stream's %.2f GiB/s\n",
            100 * pool / allowed, allowed, all.experts, one.experts, together / (1 << 20), bandwidth / (1 << 30));
+    double layers = (double)cost.bytes_layers, more = each * (all.experts - one.experts);
+    printf("  without the head: the engine's batch %.2f tokens/s, %.1f%% of %.2f\n", all.layers,
+           100 * all.layers / (streams * one.layers * layers / (layers + more)), streams * one.layers * layers / (layers + more));
     printf("  engine's own batch: %.1f%% of it; %.2f rows a pass; %d of %d answers other than the engine's\n", 100 * all.rate / allowed,
            (double)l.rows / (double)l.passes, other, streams * rounds);
     prov_close(p);

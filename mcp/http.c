@@ -289,11 +289,11 @@ static void name_header(words *w, const char *name, const char *value)
 /* The headers of one; under mu. */
 static void head(https *h, post *p, const letter *l, bool get)
 {
-    const char *version = l && l->version ? l->version : h->version;
+    const char *version = l->version ? l->version : h->version;
     words_add(&p->header, q_strdup(get ? "Accept: text/event-stream" : "Accept: application/json, text/event-stream"));
     if (*version)
         words_add(&p->header, q_printf("MCP-Protocol-Version: %s", version));
-    p->old = !(l && l->version);
+    p->old = !l->version;
     p->with_session = p->old && h->session;
     if (p->with_session)
         words_add(&p->header, q_printf("Mcp-Session-Id: %s", h->session));
@@ -404,7 +404,9 @@ static void http_token(wire *w, char *token)
 static void http_listen(wire *w, const letter *l)
 {
     char err[Q_ERRLEN];
-    sent((https *)w, l ? l->text : NULL, l ? l->n : 0, l, NULL, true, NULL, err);
+    letter none = { .method = "" };
+    l = l ? l : &none;
+    sent((https *)w, l->text, l->n, l, NULL, true, NULL, err);
 }
 
 /* The session is given back, where there is one: the server's own memory of us. */
@@ -414,7 +416,7 @@ static void give_back(https *h)
     post p = { .h = h };
     if (!h->session || section_headers(h->w.section, &p.header, &p.key, err) < 0)
         return;
-    head(h, &p, NULL, false);
+    head(h, &p, &(letter){ .method = "" }, false);
     net *n = net_new();
     net_reply r;
     net_run(n, &(net_request){ .method = "DELETE", .url = h->w.section->url, .header = (const char *const *)p.header.v, .n_header = p.header.n, .key = p.key,

@@ -50,7 +50,7 @@ void list_copy(const mcp_list *l, mcp_list *out)
 }
 
 /* ---- one entry ---- */
-static char *printed(const cJSON *v) 
+static char *printed(const cJSON *v)
 {
     char *s = v ? cJSON_PrintUnformatted(v) : NULL, *own = s ? q_strdup(s) : NULL;
     cJSON_free(s);

@@ -87,12 +87,13 @@ char *mcp_stderr(mcp_server *);          /* the last lines, at most 4 KiB; untru
 char *mcp_instructions(mcp_server *);    /* how it wants to be used; untrusted; "" ; malloc'ed */
 char *mcp_remarks(mcp_server *);         /* what of its lists was left out and why, a line each; "" ; malloc'ed */
 
+enum mcp_answer { MCP_ACCEPT, MCP_DECLINE, MCP_DISMISS };
 typedef struct mcp_hooks {               /* any may be NULL, and the struct too */
     void *user;
     bool (*go)(void *user);              /* asked ten times a second at least; false: cancelled, Q_CANCEL */
     void (*progress)(void *user, double done, double total, const char *text);   /* total 0: not said; text "" */
     /* The server asks the person: message and a flat JSON schema, untrusted both. ACCEPT: content is a JSON object. NULL: declined. */
-    enum mcp_answer { MCP_ACCEPT, MCP_DECLINE, MCP_DISMISS } (*elicit)(void *user, const char *message, const char *schema, q_buf *content);
+    enum mcp_answer (*elicit)(void *user, const char *message, const char *schema, q_buf *content);
 } mcp_hooks;
 
 void mcp_start(mcp_server *);            /* in the background. Nothing where it is starting, ready, failed or not enabled */

@@ -254,6 +254,7 @@ static int asked(mcp_server *s, question *q, const char *tool, const char *argum
         }
         q->header = &header;
         rc = call_ask(s, q, h, m, &status, err);
+        q->header = NULL;
         words_wipe(&header);
         bool gone = rc < 0 && status == 404 && s->era == MCP_ERA_2025, headers = rc == Q_ERR && tool && s->s.url && (int)msg_number(m->body, "code", 0) == -32020;
         if (tries || (!gone && !headers))
@@ -294,7 +295,7 @@ static char *members(const char *key, const char *name, const char *arguments)
 {
     q_buf b = { 0 };
     cJSON *a = arguments ? cJSON_ParseWithOpts(arguments, NULL, true) : NULL;
-    bool ok = !arguments || cJSON_IsObject(a);
+    bool ok = !arguments || (cJSON_IsObject(a) && q_utf8_valid(arguments, strlen(arguments)));
     cJSON_Delete(a);
     if (!ok)
         return NULL;

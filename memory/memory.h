@@ -653,6 +653,9 @@ int mem_restore(const char *path, const char *day, char **kept, char *err);
 int mem_setting_each(mem_store *, const char *except, void (*fn)(void *user, const char *name, const char *value), void *user, char *err);
 char *mem_setting_get(mem_store *, const char *name);                   /* NULL: not set; malloc'ed */
 int mem_setting_put(mem_store *, const char *name, const char *value, char *err);   /* NULL removes */
+/* Becomes what fn makes of what it is (was NULL: not set; malloc'ed, NULL removes) in one transaction: nothing that another process puts there
+ * meanwhile is lost. fn must not call the store. */
+int mem_setting_change(mem_store *, const char *name, char *(*fn)(void *user, const char *was), void *user, char *err);
 /* What only one process is to do at a time, under the name of a setting: *mine, until mem_claim_end or until the process is gone. */
 int mem_claim(mem_store *, const char *name, bool *mine, char *err);
 #define MEM_CLAIM_EMBED "embedding"          /* making vectors */

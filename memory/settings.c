@@ -28,13 +28,33 @@ int mem_setting_each(mem_store *s, const char *except, void (*fn)(void *user, co
     return rc;
 }
 
+/* In a transaction. */
+static int put(mem_store *s, const char *name, const char *value, char *err)
+{
+    return value ? store_run(s, NULL, err, "INSERT INTO setting(name, value) VALUES(?, ?) ON CONFLICT(name) DO UPDATE SET value=excluded.value", "ss", name, value)
+                 : store_run(s, NULL, err, "DELETE FROM setting WHERE name=?", "s", name);
+}
+
 int mem_setting_put(mem_store *s, const char *name, const char *value, char *err)
 {
     int rc = store_begin(s, err);
+    return rc == Q_OK ? store_end(s, put(s, name, value, err), err) : rc;
+}
+
+int mem_setting_change(mem_store *s, const char *name, char *(*fn)(void *user, const char *was), void *user, char *err)
+{
+    char *was = NULL;
+    int rc = store_begin(s, err);
     if (rc != Q_OK) return rc;
-    rc = value ? store_run(s, NULL, err, "INSERT INTO setting(name, value) VALUES(?, ?) ON CONFLICT(name) DO UPDATE SET value=excluded.value", "ss", name, value)
-               : store_run(s, NULL, err, "DELETE FROM setting WHERE name=?", "s", name);
-    return store_end(s, rc, err);
+    sqlite3_stmt *st = store_query(s, err, "SELECT value FROM setting WHERE name=?", "s", name);
+    rc = st ? store_step(s, st, err) : store_failed(s);
+    if (rc == 1) was = store_text(st, 0);
+    sqlite3_finalize(st);
+    char *now = rc >= 0 ? fn(user, was) : NULL;
+    rc = store_end(s, rc < 0 ? rc : put(s, name, now, err), err);
+    free(was);
+    free(now);
+    return rc;
 }
 
 /* ---- other processes ---- */

@@ -336,16 +336,25 @@ static int make_calls(const prov_request *r, const char *format, eng_grammar **o
     return rc;
 }
 
-/* The request's own grammar, or that of its tools' calls where the knob asks for nothing; what the last request had is there still. */
+/* The format of the calls that its tools hold it to: where it has no grammar of its own and the knob asks for nothing. */
+static const char *calls_held(const talk *t)
+{
+    const prov_request *r = t->r;
+    bool tools = !r->grammar && r->n_tool > 0 && !unframed(r) && !r->n_begin && eng_config_is_default(t->c, "sampler.grammar");
+    return tools ? eng_calls_format(t->l->m) : NULL;
+}
+
+uint64_t talk_grammar(const talk *t) { return grammar_name(t->r, calls_held(t)); }
+
+/* The request's own grammar, or that of its tools' calls; what the sampler's last request had is there still. */
 static int take_grammar(talk *t, char *err)
 {
     const prov_request *r = t->r;
     talk_sampler *s = t->sampler;
     char why[Q_ERRLEN];
     eng_grammar *made = NULL;
-    bool tools = !r->grammar && r->n_tool > 0 && !unframed(r) && !r->n_begin && eng_config_is_default(t->c, "sampler.grammar");
-    const char *format = tools ? eng_calls_format(t->l->m) : NULL;
-    uint64_t name = grammar_name(r, format);
+    const char *format = calls_held(t);
+    uint64_t name = talk_grammar(t);
     if (!name || (name == s->held && eng_sampler_hold(s->s, true)))
         return Q_OK;
     int rc = r->grammar ? make_own(r->grammar, &made, err) : make_calls(r, format, &made, why);

@@ -43,6 +43,7 @@ struct talk {
 
 /* Answers r.n times to the prompt, which text becomes each time. */
 int talk_answer(talk *, const int32_t *prompt, int n, prov_result *out, char *err);
+uint64_t talk_grammar(const talk *);     /* names what its answers are held to; 0: nothing but the knob */
 /* An eng_trace_read's fn: one evaluated position for hooks.position; user is the talk. */
 bool talk_position(void *user, const eng_trace_rec *);
 void talk_row(talk *, int pos, const float *logits);

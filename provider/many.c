@@ -13,7 +13,7 @@ typedef struct many {
     int streams, length;                 /* length: the cells that there are */
     q_buf threads;                       /* everybody's, as the knob has it */
     pthread_mutex_t mu;
-    talk_sampler *idle;                  /* [streams], those in use taken out; the last given back is the first taken */
+    talk_sampler *idle;                  /* [streams], those in use taken out */
     int n_idle;
 } many;
 
@@ -29,11 +29,19 @@ typedef struct one {
 static many *of(prov *p) { return ((local *)p)->many; }
 
 /* ---- samplers ---- */
-static talk_sampler take_sampler(local *l)
+/* One that knows this grammar, if there is one: what it knows of it took a while. */
+static talk_sampler take_sampler(local *l, uint64_t grammar)
 {
     many *m = l->many;
+    talk_sampler s = { NULL, 0 };
     pthread_mutex_lock(&m->mu);
-    talk_sampler s = m->n_idle ? m->idle[--m->n_idle] : (talk_sampler){ NULL, 0 };
+    int at = m->n_idle - 1;
+    while (at > 0 && m->idle[at].held != grammar)
+        at--;
+    if (at >= 0) {
+        s = m->idle[at];
+        m->idle[at] = m->idle[--m->n_idle];
+    }
     pthread_mutex_unlock(&m->mu);
     if (!s.s) {
         s.s = eng_sampler_new(l->m);
@@ -141,7 +149,7 @@ int many_ask(prov *p, const prov_request *r, const prov_hooks *h, prov_result *o
     if (rc == Q_OK)
         rc = pool_enter(m->pool, c, go, &o, &o.s, err);
     if (rc == Q_OK) {
-        talk_sampler sampler = take_sampler(l);
+        talk_sampler sampler = take_sampler(l, talk_grammar(&t));
         t.self = &o;
         t.sampler = &sampler;
         rc = talk_answer(&t, begin.id, begin.n, out, err);

@@ -205,11 +205,26 @@ static void bound(remote *m, q_buf *text)
     m->r.had += text->len;
 }
 
+/* What came of a call since it was told last, as it is written. */
+static void writing(remote *m)
+{
+    for (int i = 0; i < m->r.wire.n_call && m->r.hooks->piece; i++) {
+        wire_call *c = &m->r.wire.call[i];
+        if (c->arguments.len == c->told)
+            continue;
+        prov_piece p = { .answer = m->r.answer, .number = m->r.result->tokens, .text = c->arguments.p + c->told, .n = c->arguments.len - c->told, .token = -1,
+                         .logprob = (double)NAN, .call = true };
+        m->r.hooks->piece(m->r.hooks->user, &p);
+        c->told = c->arguments.len;
+    }
+}
+
 static void take(remote *m)
 {
     wire_reply *w = &m->r.wire;
     bound(m, &w->thought);
     bound(m, &w->text);
+    writing(m);
     wire_name(w, m->r.named);
     m->r.named = w->n_id;
     if (w->thought.len && m->r.wrote)

@@ -22,7 +22,7 @@ char *wire_messages(const char *model, const prov_request *);
 
 /* ---- what comes ---- */
 typedef struct wire_token { int32_t id; double logprob; size_t n; } wire_token;      /* id -1, logprob NAN: not said; n: bytes of its text */
-typedef struct wire_call { q_buf id, name, arguments; } wire_call;
+typedef struct wire_call { q_buf id, name, arguments; size_t told; /* bytes of the arguments that were handed on */ } wire_call;
 typedef struct wire_reply {              /* zero-initialise; wire_free */
     q_buf text, thought;                 /* that the last chunk brought; whoever takes them clears them */
     wire_token *token; int n_token;      /* likewise */

@@ -5,10 +5,15 @@ import argparse
 import base64
 import json
 import os
+import signal
 import sys
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+if any(a == "--http" for a in sys.argv):
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+else:
+    BaseHTTPRequestHandler = object     # a third of a start
 
 OBJECT = {"type": "object"}
 META = "io.modelcontextprotocol/"
@@ -189,6 +194,13 @@ class Server:
     def tool_stall(self, m, p, a, era, say):
         with self.mu:
             self.log({"stalls": m["id"]})
+        if isinstance(say, Answer) and era == 2026:              # closing the stream is the word for it
+            say.stream()
+            while not say.gone:
+                say.raw_chunk(b": still here\n\n")
+                time.sleep(0.01)
+            return self.log({"cancelled": m["id"]})
+        with self.mu:
             self.mu.wait_for(lambda: m["id"] in self.cancelled, 120)
         self.log({"cancelled": m["id"]})
         return self.text(m, "too late", era, say)
@@ -267,13 +279,15 @@ class Pipe:
 def stdio(server):
     say = Pipe()
     server.own = say
+    if "deaf" in server.faults:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     fds = sorted(int(f) for f in os.listdir("/proc/self/fd"))
     server.log({"env": dict(os.environ), "fds": fds[:-1], "cwd": os.getcwd(), "tty": os.getsid(0) != os.getpid()})
     for line in sys.stdin.buffer:
         m = json.loads(line)
         threading.Thread(target=server.handle, args=(m, say), daemon=True).start() if m.get("method") == "tools/call" else server.handle(m, say)
     server.log({"end": "input closed"})
-    while "stubborn" in server.faults:
+    while "stubborn" in server.faults or "deaf" in server.faults:
         time.sleep(1)
 
 

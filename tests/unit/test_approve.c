@@ -233,6 +233,46 @@ static void screens(void)
     }
 }
 
+/* Message 2 with marks behind its text. */
+static agt_message *marked(bool pinned, bool summed)
+{
+    agt_message *m = fake_message(2, AGT_ASSISTANT, "The loop begins too late. Let me mend that.");
+    m->made = q_alloc(sizeof *m->made);
+    m->n_config = 1;
+    m->call = q_alloc(2 * sizeof *m->call);
+    if (pinned) m->call[m->n_call++] = (agt_call){ .id = -1, .at = 43, .title = q_strdup(_("turn pinned")), .state = AGT_CALL_DONE };
+    if (summed)
+        m->call[m->n_call++] = (agt_call){ .id = -9, .at = 43, .title = q_printf(ngettext("summed up: %d message, %d → %d tokens", "summed up: %d messages, %d → %d tokens", 12), 12, 5210, 830),
+                                           .state = AGT_CALL_DONE };
+    return m;
+}
+
+static void steps(void)
+{
+    for (size_t z = 0; z < sizeof sizes / sizeof *sizes; z++) {
+        start(sizes[z].w, sizes[z].h);
+        ev((agt_event){ .kind = AGT_EV_MARKED, .message = marked(true, false), .n_messages = 1 });
+        ev((agt_event){ .kind = AGT_EV_COMPACTED, .name = q_strdup("made"), .text = q_strdup("It was about a loop."), .note = q_strdup(""), .number = 12, .done = 5210, .total = 830,
+                        .message = marked(true, true), .n_messages = 1 });
+        agt_message *m = fake_message(4, AGT_ASSISTANT, "");
+        m->state = AGT_PARTIAL;
+        ev((agt_event){ .kind = AGT_EV_SENT, .message = fake_message(3, AGT_USER, "And the test?"), .n_messages = 1 });
+        ev((agt_event){ .kind = AGT_EV_BEGIN, .message = m, .n_messages = 1 });
+        ev((agt_event){ .kind = AGT_EV_TOKEN, .text = q_strdup("I look.") });
+        ev((agt_event){ .kind = AGT_EV_WRITING, .id = 4, .text = q_strdup("{\"path\": \"sr"), .done = 12 });
+        tui_app_draw(&app);
+        compare("compacted");
+        CHECK(app.work.writing == 12);
+        ev((agt_event){ .kind = AGT_EV_TOKEN, .text = q_strdup(" So.") });
+        CHECK(app.work.writing == 0);
+        ev((agt_event){ .kind = AGT_EV_COMPACTED, .name = q_strdup("undone"), .text = q_strdup(""), .note = q_strdup(""), .message = marked(true, false), .n_messages = 1 });
+        tui_app_draw(&app);
+        CHECK(!on_screen("5210"));
+        end();
+    }
+}
+
+static void a_summary_and_a_call_that_is_written_are_seen(void) { in_both_languages(steps); }
 static void what_is_asked_is_seen_whole_in_both_languages(void) { in_both_languages(screens); }
 
 int main(void)
@@ -247,6 +287,7 @@ int main(void)
     RUN(it_goes_when_it_is_over);
     RUN(a_window_too_small_to_show_it_allows_nothing);
     RUN(long_ones_scroll);
+    RUN(a_summary_and_a_call_that_is_written_are_seen);
     RUN(what_is_asked_is_seen_whole_in_both_languages);
     return TEST_END();
 }

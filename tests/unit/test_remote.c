@@ -180,7 +180,7 @@ static bool serve(play *p, int fd, const char *request, const char *body, int nu
 
 /* ---- what hooks saw ---- */
 typedef struct seen {
-    q_buf text, thought, calls, order;
+    q_buf text, thought, calls, order, written;
     int pieces, numbered, named, told, prefills;
     double logprob[16];
     int stop_at;
@@ -199,7 +199,7 @@ static void piece(void *user, const prov_piece *p)
     s->named += p->token >= 0;
     s->pieces++;
     CHECK(q_utf8_valid(p->text, p->n));
-    q_buf_add(p->thinking ? &s->thought : &s->text, p->text, p->n);
+    q_buf_add(p->call ? &s->written : p->thinking ? &s->thought : &s->text, p->text, p->n);
 }
 
 static void seen_clear(seen *s)
@@ -207,6 +207,7 @@ static void seen_clear(seen *s)
     q_buf_free(&s->text);
     q_buf_free(&s->thought);
     q_buf_free(&s->calls);
+    q_buf_free(&s->written);
     memset(s, 0, sizeof *s);
 }
 
@@ -436,6 +437,7 @@ static void tools_are_called(void)
     prov_result r;
     CHECK_INT(say(m, "calls", &s, &r), Q_OK);
     CHECK_STR(str(&s.text), "I look.");
+    CHECK_STR(str(&s.written), "{\"for\": \"lenses\"}{\"n\":2}");      /* as it was written */
     CHECK_STR(str(&s.calls), "[call_a search {\"for\": \"lenses\"}][call-2 list {\"n\":2}]");
     CHECK_INT(r.finish, PROV_CALLS);
     char *last = play_last(p);

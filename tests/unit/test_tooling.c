@@ -566,6 +566,36 @@ static void files_are_taken_back(void)
     finish(&s);
 }
 
+/* Two processes that allow something in one folder at once: neither's rule is lost, and what one takes back stays away. */
+static void rules_of_two_shells_are_both_kept(void)
+{
+    static const script_line line[] = { { NULL, "?" }, { NULL, NULL } };
+    char *db = q_strdup(at("two.db"));
+    seen other = { 0 };
+    open_agent(line, (opening){ .db = db });
+    agt *first = a;
+    open_agent(line, (opening){ .db = db });
+    agt_submit(first, "/tools allow read");
+    settle(first, &other);
+    ask("/tools allow calculate,edit_file:lib*");        /* it was opened before the first one's rule */
+    settle(a, &s);
+    agt_submit(first, "/tools revoke read");
+    settle(first, &other);
+    agt_submit(first, "/tools allow list_files");
+    settle(first, &other);
+    finish(&s);
+    agt_close(first);
+    seen_clear(&other);
+    open_agent(line, (opening){ .db = db });
+    ask("/tools");
+    settle(a, &s);
+    CHECK_MSG(s.page && strstr(s.page, "always allowed in this folder: calculate,edit_file:lib*,list_files\n"), "%s", s.page ? s.page : "");
+    ask("/tools revoke all");
+    settle(a, &s);
+    finish(&s);
+    free(db);
+}
+
 /* Where nothing of an answer can go back an older one is taken up; commands that ran are named. */
 static void undo_goes_on_and_names_commands(void)
 {
@@ -695,6 +725,7 @@ int main(void)
     RUN(results_fit_the_context);
     RUN(an_amended_answer_calls_too);
     RUN(files_are_taken_back);
+    RUN(rules_of_two_shells_are_both_kept);
     RUN(undo_goes_on_and_names_commands);
     RUN(a_denied_file_in_a_command_is_named);
     RUN(the_person_is_asked_and_shown_the_plan);

@@ -131,7 +131,9 @@ static int check(const prov *p, const prov_request *r, char *err)
         return q_fail(err, Q_RANGE, _("an answer of %d tokens cannot be had: ask for 1 or more"), r->max_tokens);
     if (r->echo && !r->raw && !r->ids)
         return q_fail(err, Q_RANGE, _("only a bare text can be echoed, not a conversation"));
-    return lacks(p, (r->config || r->max_tokens || r->top || r->echo || r->anew || r->ids ? PROV_PER_REQUEST : 0) | (r->raw ? PROV_RAW : 0) | (r->n > 1 ? PROV_N : 0) | (r->n_tool > 0 ? PROV_TOOLS : 0) | (r->n_begin ? PROV_BEGIN : 0) | (r->grammar ? PROV_GRAMMAR : 0), err);
+    bool own = r->config || r->max_tokens || r->top || r->echo || r->anew || r->ids;
+    return lacks(p, (own ? PROV_PER_REQUEST : 0) | (r->raw ? PROV_RAW : 0) | (r->n > 1 ? PROV_N : 0) | (r->n_tool > 0 ? PROV_TOOLS : 0) |
+                    (r->n_begin ? PROV_BEGIN : 0) | (r->grammar ? PROV_GRAMMAR : 0), err);
 }
 
 int prov_ask(prov *p, const prov_request *r, const prov_hooks *h, prov_result *out, char *err)

@@ -183,6 +183,7 @@ static void common(bool http, const char *era, enum mcp_era want)
     CHECK_INT(call(&f, "nosuch", "{}", NULL, &r), Q_ERR);
     CHECK_INT(call(&f, "echo", "[1]", NULL, &r), Q_FORMAT);
     CHECK_INT(call(&f, "echo", "{\"a\":1}}", NULL, &r), Q_FORMAT);
+    CHECK_INT(call(&f, "echo", "{\"text\":\"\xE9\"}", NULL, &r), Q_FORMAT);
     CHECK_INT(call(&f, "rich", "{}", NULL, &r), Q_OK);
     CHECK_STR(r.text.p, "one\n[image/png, 3 KiB, left out]\n[resource a: mem://a]\n[resource mem://c]\ninside\n[content of an unknown kind, left out]\n[content of an unknown kind, left out]");
     CHECK(r.n_link == 1 && strcmp(r.link[0].uri, "mem://a") == 0 && strcmp(r.link[0].type, "text/plain") == 0);

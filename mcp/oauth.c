@@ -170,6 +170,7 @@ static bool expired(const oauth_entry *e) { return e->expires && e->expires - EA
 /* Who we are, into a form or a header (malloc'ed, or NULL). */
 static char *as_client(const char *id, const char *secret, const char *method, q_buf *form)
 {
+    oauth_pair(form, "client_id", id);   /* beside the header too: not every server looks for it there */
     if (secret && method && strcmp(method, "client_secret_basic") == 0) {
         q_buf b = { 0 };
         oauth_encode(&b, id);
@@ -180,7 +181,6 @@ static char *as_client(const char *id, const char *secret, const char *method, q
         oauth_wipe(code);
         return line;
     }
-    oauth_pair(form, "client_id", id);
     oauth_pair(form, "client_secret", secret);
     return NULL;
 }

@@ -269,24 +269,62 @@ static wire_call *call_at(wire_reply *w, int index)
     return &w->call[index];
 }
 
+static bool same(const q_buf *b, const char *s) { return b->len && strcmp(b->p, s) == 0; }
+
+/* Its arguments are a whole object: nothing more of it can come. */
+static bool whole_call(const wire_call *c)
+{
+    size_t n = c->arguments.len;
+    while (n && strchr(" \t\r\n", c->arguments.p[n - 1]))
+        n--;
+    cJSON *j = n && c->arguments.p[n - 1] == '}' ? cJSON_ParseWithLength(c->arguments.p, n) : NULL;
+    bool yes = cJSON_IsObject(j);
+    cJSON_Delete(j);
+    return yes;
+}
+
+/* Which call a piece is of. By right its index says it; some servers leave it out, some say 0 of all of them, so that only another id, or
+ * another name behind a whole call, tells that the next one begins. had: how many there were before this chunk. */
+static int index_of(const wire_reply *w, const cJSON *one, int place, int had)
+{
+    const cJSON *f = get(one, "function"), *arguments = get(f, "arguments");
+    const char *id = text_of(get(one, "id")), *name = text_of(get(f, "name"));
+    int said = whole(get(one, "index"), 0, CALLS_MOST - 1, -1), at = said >= 0 ? said : place == 0 && had ? had - 1 : place;
+    const wire_call *c = at < had ? &w->call[at] : NULL;
+    if (*id && (said < 0 || (c && c->id.len && !same(&c->id, id)))) {
+        for (int i = 0; i < had; i++)
+            if (same(&w->call[i].id, id))
+                return i;
+        return !c || (said < 0 && !c->id.len && !c->name.len) ? at : w->n_call;
+    }
+    bool more = cJSON_IsObject(arguments) || *text_of(arguments), another = *name && c && c->name.len && !*id && (more || !same(&c->name, name));
+    return another && whole_call(c) ? w->n_call : at;
+}
+
+/* A name comes in pieces, or whole with every piece of the call. */
+static void named(wire_call *c, const char *name)
+{
+    if (!c->arguments.len && !same(&c->name, name))
+        add_text(&c->name, name);
+}
+
 static void calls(wire_reply *w, const cJSON *list)
 {
     const cJSON *one;
-    int place = 0;
+    int place = 0, had = w->n_call;
     cJSON_ArrayForEach(one, list) {
         const cJSON *f = get(one, "function"), *arguments = get(f, "arguments");
-        wire_call *c = call_at(w, whole(get(one, "index"), 0, CALLS_MOST - 1, place));
-        place++;
+        wire_call *c = call_at(w, index_of(w, one, place++, had));
         if (!c)
             continue;
         if (!c->id.len)
             add_text(&c->id, text_of(get(one, "id")));
-        add_text(&c->name, text_of(get(f, "name")));
+        named(c, text_of(get(f, "name")));
         if (cJSON_IsObject(arguments)) { /* Ollama's own way */
             char *text = cJSON_PrintUnformatted(arguments);
             add_text(&c->arguments, text);
             free(text);
-        } else
+        } else if (!same(&c->arguments, text_of(arguments)) || !whole_call(c))       /* all of them once more at the end: said already */
             add_text(&c->arguments, text_of(arguments));
     }
 }

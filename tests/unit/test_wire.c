@@ -67,8 +67,31 @@ static void calls_are_told_apart(void)
     }
 }
 
+static void texts_and_thoughts_are_told_apart(void)
+{
+    const struct { const char *const *chunk; const char *text, *thought, *thinks; } row[] = {
+        { CHUNKS(DELTA("{\"content\":[{\"type\":\"thinking\",\"thinking\":[{\"type\":\"text\",\"text\":\"Hm,\"}]}]}"),
+                 DELTA("{\"content\":[{\"type\":\"thinking\",\"thinking\":[{\"type\":\"text\",\"text\":\" so.\"}]},{\"type\":\"text\",\"text\":\"Fo\"}]}"), DELTA("{\"content\":\"ur.\"}")),
+          "Four.", "Hm, so.", NULL },
+        { CHUNKS(DELTA("{\"content\":[{\"type\":\"text\",\"text\":\"One\"},{\"type\":\"reference\",\"reference_ids\":[1]},7,null,{\"type\":\"text\",\"text\":\" two\"}]}")), "One two", "", NULL },
+        { CHUNKS(DELTA("{\"content\":[{\"type\":\"thinking\",\"thinking\":\"plain\"},{\"type\":\"thinking\",\"thinking\":[{\"thinking\":[{\"text\":\"deep\"}]}]},{\"text\":7}]}")), "", "plain", NULL },
+        { CHUNKS("{\"choices\":[{\"index\":0,\"message\":{\"content\":[{\"type\":\"text\",\"text\":\"All\"}]}}]}"), "All", "", NULL },
+        { CHUNKS(DELTA("{\"reasoning\":\"Hm\",\"content\":null}"), DELTA("{\"content\":\"Four.\",\"reasoning\":\"\"}")), "Four.", "Hm", "reasoning" },
+        { CHUNKS(DELTA("{\"reasoning\":\"Hm\",\"reasoning_content\":\"Hm\"}"), DELTA("{\"content\":\"Four.\"}")), "Four.", "Hm", "reasoning_content" },
+        { CHUNKS(DELTA("{\"content\":[],\"refusal\":\"No.\"}"), DELTA("{\"content\":null,\"refusal\":\"No.\"}")), "No.", "", NULL } };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        wire_reply w = { .n_call = 0 };
+        feed(&w, row[i].chunk);
+        CHECK_STR(w.text.len ? w.text.p : "", row[i].text);
+        CHECK_STR(w.thought.len ? w.thought.p : "", row[i].thought);
+        CHECK_STR(w.thinks ? w.thinks : "", row[i].thinks ? row[i].thinks : "");
+        wire_free(&w);
+    }
+}
+
 int main(void)
 {
     RUN(calls_are_told_apart);
+    RUN(texts_and_thoughts_are_told_apart);
     return TEST_END();
 }

@@ -68,6 +68,7 @@ typedef struct agt_call {       /* of a tool, in an answer */
     enum agt_asks {             /* what is allowed: the call; */
         AGT_ASKS_CALL,
         AGT_ASKS_SERVER,        /* that an MCP server is used: AGT_ONCE and AGT_CHAT until the program ends, AGT_FOLDER always. name: the server's */
+        AGT_ASKS_SIGN,          /* that one signs in at an MCP server by a browser, whose link `shown` has; AGT_NO with words: where it ended. name likewise */
         AGT_ASKS_FORM           /* that a server's questions come next: AGT_NO declines them. Of its questions: this too. name likewise */
     } asks;
     bool risky;                 /* it is asked about each time, whatever was allowed */

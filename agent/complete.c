@@ -169,6 +169,12 @@ static void resources(agt *a, list *l, const char *word)
     }
 }
 
+static void servers(agt *a, list *l, const char *word)
+{
+    for (int i = 0; i < a->toolbox.hub.n; i++)
+        offer(l, mcp_name(a->toolbox.hub.v[i].is), word, "");
+}
+
 static void prompts(agt *a, list *l, const char *word)
 {
     const mcphub *h = &a->toolbox.hub;
@@ -214,6 +220,9 @@ char **agt_completions(agt *a, const char *line, size_t at, size_t *start, int *
             free(ru);
         }
         prompts(a, &l, word);
+    } else if (c && strcmp(c->name, "mcp") == 0) {
+        words(&l, one ? c->words : NULL, word, " ");
+        servers(a, &l, word);
     } else if (c && c->words && one)
         words(&l, c->words, word, c->complete ? " " : "");
     else if (c && c->knob)

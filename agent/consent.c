@@ -56,6 +56,11 @@ char *agt_call_words(const agt_call *c)
             q_buf_printf(&b, "%s\n", _("The model asks; a line is the answer, an empty one is none."));
         return q_buf_take(&b);
     }
+    if (c->asks == AGT_ASKS_SIGN) {
+        q_buf_say(&b, _("The server %s asks for a sign-in:\n"), c->title);
+        q_buf_printf(&b, "%s%s\n%s\n", c->shown, c->policy, _("y sign in · n no · e ADDRESS: where the browser ended"));
+        return q_buf_take(&b);
+    }
     if (form || c->asks == AGT_ASKS_SERVER) {
         q_buf_say(&b, form ? _("The server %s asks:\n") : c->diff ? _("May the model use what is new of the server %s?\n") : _("May the model use the server %s?\n"), c->title);
         q_buf_printf(&b, "%s%s\n%s\n", c->shown, c->policy, form ? _("y answer it · n decline") : _("y until quorum ends · f always, as it is now · n no"));

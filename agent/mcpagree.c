@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HELP_KEPT = 1024, SCHEMA_KEPT = 2048, HELP_LISTED = 300, LISTED = 60 };
+enum { HELP_KEPT = TOOL_HELP_MAX, SCHEMA_KEPT = 2048, ARGUMENT_LISTED = 512, ARGUMENTS_MOST = 40, LISTED = TOOL_LENT_MAX };      /* a person sees what the model will */
 
 char *agree_key(const char *server) { return q_printf("mcp.agreed %s", server); }
 
@@ -111,6 +111,25 @@ static void add_lines(q_buf *b, const char *before, const char *text)
 
 static const char *help_of(const mcp_item *item) { return *item->help ? item->help : item->title; }
 
+/* Its arguments, with what it says of them. */
+static void add_arguments(q_buf *b, const char *before, const mcp_item *item)
+{
+    cJSON *j = cJSON_Parse(item->schema);
+    const cJSON *one, *all = cJSON_GetObjectItemCaseSensitive(j, "properties");
+    int n = 0;
+    if (cJSON_IsObject(all))
+        cJSON_ArrayForEach(one, all) {
+            const char *help = text_of(one, "description");
+            char *line = q_printf("%s%s%s", one->string, *help ? ": " : "", help);
+            if (n++ < ARGUMENTS_MOST)
+                add_line(b, before, line, ARGUMENT_LISTED + 64);
+            free(line);
+        }
+    if (n > ARGUMENTS_MOST)
+        q_buf_printf(b, ngettext("and %d more\n", "and %d more\n", (unsigned long)(n - ARGUMENTS_MOST)), n - ARGUMENTS_MOST);
+    cJSON_Delete(j);
+}
+
 static void add_tool(q_buf *b, const mcp_item *item)
 {
     static const struct { const char *word; size_t at; signed char value; } hints[] = {
@@ -118,7 +137,8 @@ static void add_tool(q_buf *b, const mcp_item *item)
         { N_("reaches the world outside, it says"), offsetof(mcp_item, open_world), 1 } };
     add_line(b, "  ", item->name, 128);
     if (*help_of(item))
-        add_line(b, "      ", help_of(item), HELP_LISTED);
+        add_line(b, "      ", help_of(item), HELP_KEPT);
+    add_arguments(b, "      · ", item);
     for (size_t i = 0; i < sizeof hints / sizeof *hints; i++)
         if (*((const signed char *)item + hints[i].at) == hints[i].value)
             add_line(b, "      ", _(hints[i].word), 200);
@@ -129,8 +149,10 @@ static void add_change(q_buf *b, const cJSON *was, const mcp_item *item)
     char *help = words(help_of(item), HELP_KEPT), *schema = words(item->schema, SCHEMA_KEPT);
     bool any = false;
     add_line(b, was ? "@@ " : "+ ", item->name, 128);
-    if (!was)
-        add_line(b, "+     ", help, HELP_LISTED);
+    if (!was) {
+        add_line(b, "+     ", help, HELP_KEPT);
+        add_arguments(b, "+     · ", item);
+    }
     if (was && strcmp(text_of(was, "help"), help) != 0) {
         q_buf_printf(b, "-     %s\n+     %s\n", text_of(was, "help"), help);
         any = true;

@@ -55,6 +55,8 @@ int hub_lent(void *turn_, const tool_plan *p, tool_result *out, char *err)
         return q_fail(err, Q_NOTFOUND, "the person has turned the server %s off", p->row->server);
     char *arguments = cJSON_PrintUnformatted(p->args);
     int rc = mcp_call(s->is, p->row->tool, arguments, &(mcp_hooks){ .user = &c, .go = go, .progress = progress, .elicit = elicit }, &r, err);
+    if (rc < 0 && rc != Q_CANCEL && sign_in(t->a, s))
+        rc = mcp_call(s->is, p->row->tool, arguments, &(mcp_hooks){ .user = &c, .go = go, .progress = progress, .elicit = elicit }, &r, err);
     cJSON_free(arguments);
     if (c.told_ns) {
         agt_event end = { .kind = AGT_EV_PROGRESS, .text = q_strdup(c.row->name) };

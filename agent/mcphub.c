@@ -29,11 +29,20 @@ static bool there(hub_server *s, hold *w)
             note(&a->events, AGT_WARN, _("the tools of %s are those that it had before: %s"), mcp_name(s->is), err);
     } else if (rc == Q_RANGE)
         note(&a->events, AGT_WARN, _("the server %s is still starting: this answer goes without its tools"), mcp_name(s->is));
-    else if (rc != Q_CANCEL && !s->failed) {
+    else if (rc != Q_CANCEL && !s->failed && !sign_wanted(a, s)) {
         note(&a->events, AGT_WARN, _("the server %s is not there, so its tools are not: %s (/mcp restart %s tries again)"), mcp_name(s->is), err, mcp_name(s->is));
         s->failed = true;
     }
     return rc == Q_OK;
+}
+
+/* One that is not there for want of a sign-in, after the person was asked for it; then it is waited for anew. */
+static bool signed_in(hub_server *s, hold *w)
+{
+    if (!sign_in(w->a, s))
+        return false;
+    w->end_ns = q_now_ns() + (int64_t)(settings_number(&w->a->settings, "agent.mcp_wait") * 1e9);
+    return there(s, w);
 }
 
 /* ---- agreeing ---- */
@@ -168,7 +177,7 @@ void hub_gather(agt *a)
     for (int i = 0; i < h->n && hub_wanted(a) && hold_go(&w); i++) {
         hub_server *s = &h->v[i];
         mcp_list l = { 0 };
-        if (hub_refused(a, s) || !there(s, &w))
+        if (hub_refused(a, s) || (!there(s, &w) && !signed_in(s, &w)))
             continue;
         mcp_items(s->is, MCP_TOOLS, &l);
         cJSON *agreed = l.n ? agree(a, s, &l) : NULL;

@@ -23,11 +23,13 @@ typedef struct hub_server {
     enum hub_said said;
     struct cJSON *agreed;                /* to what: agent/mcpagree.c; NULL: to nothing */
     char refused[65];                    /* sha256 of the tools that a person did not want as they are now; "" */
+    struct { int status; char *url, *words; bool refused; } sign;        /* what it wanted to know (mcp_challenge; owned); a person did not sign in */
     char *left;                          /* tools that cannot be offered, a line each; "" ; owned; NULL: not looked yet */
 } hub_server;
 typedef struct mcphub {
     hub_server *v; int n;                /* constant after hub_open, but for what says otherwise */
     tool_lent *lent;                     /* engine's: what the present answer is offered */
+    char *pasted;                        /* engine's: where a browser on another machine ended; owned */
     pthread_mutex_t mu;
 } mcphub;
 
@@ -58,6 +60,14 @@ void agree_hash(const struct cJSON *agreed, const mcp_list *, char hash[65]);   
 
 /* ---- mcpcall.c: toolhost; engine's thread ---- */
 int hub_lent(void *turn_, const tool_plan *, tool_result *out, char *err);
+
+/* ---- mcpsign.c ---- */
+void sign_open(struct agt *);            /* behind hub_open */
+void sign_close(struct agt *);           /* before what it frees: no thread of a server asks any more then */
+bool sign_wanted(struct agt *, hub_server *);            /* any thread: it asks for a sign-in, and somebody is there who was not asked yet */
+bool sign_in(struct agt *, hub_server *);                /* engine's: asks the person. True: it is done, and the server begins anew where it had failed */
+void sign_again(struct agt *, hub_server *);             /* any thread: who did not want to is asked again */
+bool sign_forget(struct agt *, hub_server *);            /* any thread: true: there was a token */
 
 /* ---- mcpform.c: engine's thread ---- */
 /* A server's question to the person, as mcp_hooks has it; content: a JSON object, where it is accepted. */

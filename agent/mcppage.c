@@ -217,6 +217,8 @@ static void forget(agt *a, hub_server *s)
     pthread_mutex_unlock(&h->mu);
     settings_put(&a->settings, key, NULL);
     desk_post(&a->desk, &job_setting, 0, 0, key, NULL);
+    if (sign_forget(a, s))
+        note(&a->events, AGT_INFO, _("the sign-in at %s is forgotten here; what it gave may go on at the server until it is over"), mcp_name(s->is));
     note(&a->events, AGT_INFO, had ? _("the server %s is asked about again before the model may use it") : _("the server %s was not agreed to, so there is nothing to forget"), mcp_name(s->is));
     free(key);
 }
@@ -228,6 +230,7 @@ static void on(agt *a, hub_server *s)
     s->said = s->said == HUB_NO ? HUB_UNASKED : s->said;
     *s->refused = 0;
     pthread_mutex_unlock(&h->mu);
+    sign_again(a, s);
     mcp_enable(s->is, true);
     if (hub_wanted(a))
         mcp_start(s->is);
@@ -242,6 +245,7 @@ static void off(agt *a, hub_server *s)
 
 static void restart(agt *a, hub_server *s)
 {
+    sign_again(a, s);
     mcp_enable(s->is, true);
     mcp_restart(s->is);
     note(&a->events, AGT_INFO, _("the server %s begins anew; /mcp shows what becomes of it"), mcp_name(s->is));

@@ -167,8 +167,10 @@ int agt_open(const agt_options *o, agt **out, char *err)
         a->watch = lab_watch_new(a->store);
     if (rc == Q_OK)
         rc = read_settings(a, o, err);
-    if (rc == Q_OK)
+    if (rc == Q_OK) {
         hub_open(a);
+        sign_open(a);
+    }
     if (rc == Q_OK && !o->once) {
         waits_restore(a);
         restore_errands(a);
@@ -247,6 +249,7 @@ void agt_close(agt *a)
         lab_watch_save(a->watch);
     mem_messages_free(&a->chat.path);
     desk_close(&a->desk);
+    sign_close(a);
     hub_close(a);
     settings_close(&a->settings);
     waits_free(&a->waits);

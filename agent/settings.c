@@ -1,7 +1,7 @@
 /* agent/settings: see settings.h; config.ini is read here too. */
 #include "agent/settings.h"
 #include "lab/lab.h"
-#include "mcp/mcp.h"
+#include "mcp/oauth.h"
 #include "provider/provider.h"
 
 #include <errno.h>
@@ -70,6 +70,7 @@ void settings_open(settings *s)
     pthread_mutex_init(&s->mu, NULL);
     s->servers = prov_servers_new();
     s->mcps = mcp_set_new();
+    s->signs = mcp_oauth_new(&(mcp_oauth_opts){ .path = NULL });
     s->rag = rag_config_default();
     s->n_knob = ne + nr + na;
     s->knob = q_alloc(sizeof *s->knob * (size_t)s->n_knob);
@@ -93,6 +94,7 @@ void settings_close(settings *s)
     free(s->room);
     prov_servers_free(s->servers);
     mcp_set_free(s->mcps);
+    mcp_oauth_free(s->signs);
     strings_free(&s->ini);
     strings_free(&s->set);
     pthread_mutex_destroy(&s->mu);
@@ -357,7 +359,10 @@ static int row(void *user, const char *section, const char *name, const char *va
     bool ui = strcmp(section, "ui") == 0;
     bool server = strncmp(section, "server.", 7) == 0, mcp = strncmp(section, "mcp.", 4) == 0;
     if (server || mcp) {
-        if ((server ? prov_servers_put(r->s->servers, section + 7, name, value, err) : mcp_put(r->s->mcps, section + 4, name, value, err)) < 0)
+        int rc = server ? prov_servers_put(r->s->servers, section + 7, name, value, err) : mcp_oauth_put(r->s->signs, section + 4, name, value, err);
+        if (mcp && rc == Q_NOTFOUND)     /* none of a sign-in's keys */
+            rc = mcp_put(r->s->mcps, section + 4, name, value, err);
+        if (rc < 0)
             strings_add(r->notes, q_printf(_("%s line %d is skipped: %s"), r->path, r->line, err));
         return 1;
     }

@@ -22,6 +22,7 @@ typedef struct settings {
     strings ini, set;                    /* NAME=VALUE of config.ini (engine rows only) and of --set, for each model that is loaded */
     struct prov_servers *servers;        /* sections [server.NAME] of config.ini; filled at the start */
     struct mcp_set *mcps;                /* sections [mcp.NAME]; likewise */
+    struct mcp_oauth *signs;             /* and how one signs in there */
     /* under mu */
     pthread_mutex_t mu;
     rag_config rag;

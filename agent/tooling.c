@@ -239,7 +239,7 @@ static void store(doing *d)
     char *result = secret && !d->told ? sealed(text, strlen(text)) : recalls ? q_printf("[%zu bytes of passages out of memory; not kept here]", strlen(text)) : q_strdup(text);
     char *arguments = secret && d->plan.row->class == TOOL_WRITE ? sealed(d->call->arguments, strlen(d->call->arguments)) : q_utf8_clean(d->call->arguments, strlen(d->call->arguments));
     mem_call c = { .message = t->reply, .round = t->round, .at = (int64_t)t->text.len, .name = d->call->name, .arguments = arguments, .result = result, .policy = d->policy, .state = d->state,
-                   .ms = d->ms, .path = r->undo.path ? r->undo.path : (char[]){ "" }, .became = (char *)(uintptr_t)r->undo.became, .mode = (int)r->undo.mode, .there = r->undo.was != NULL };
+                   .ms = d->ms, .path = r->undo.path ? r->undo.path : (char[]){ "" }, .became = (char *)(uintptr_t)r->undo.became, .mode = (int)r->undo.mode, .made = r->undo.made, .there = r->undo.was != NULL };
     if (mem_call_put(t->a->store, &c, secret ? NULL : r->undo.was, r->undo.n_was, secret || recalls ? NULL : r->whole, r->n_whole, &c.id, err) < 0)
         note(&t->a->events, AGT_WARN, _("what a tool did could not be stored, so /undo will not know of it: %s"), err);
     c.kept = c.id && *c.path && (!c.there || !secret);

@@ -59,7 +59,7 @@ static int one(agt *a, const mem_call *c, char *err)
 {
     q_buf was = { 0 };
     int rc = c->there ? mem_call_was(a->store, c->id, &was, err) : Q_OK;
-    tool_undo u = { c->path, c->there ? was.p : NULL, was.len, (unsigned)c->mode, c->became };
+    tool_undo u = { c->path, c->there ? was.p : NULL, was.len, (unsigned)c->mode, c->became, c->made };
     if (rc == Q_OK)
         rc = tool_undo_do(&u, err);
     if (rc == Q_OK && mem_call_undone(a->store, c->id, err) < 0)

@@ -184,7 +184,7 @@ static void json_call(const char *name, const agt_event *e)
 {
     static const char *const state[] = { [AGT_CALL_WAITS] = "waits", [AGT_CALL_RUNS] = "runs", [AGT_CALL_DONE] = "done", [AGT_CALL_FAILED] = "failed", [AGT_CALL_DENIED] = "denied",
                                          [AGT_CALL_STOPPED] = "stopped" };
-    static const char *const asks_word[] = { [AGT_ASKS_CALL] = "call", [AGT_ASKS_SERVER] = "server", [AGT_ASKS_FORM] = "form" };
+    static const char *const asks_word[] = { [AGT_ASKS_CALL] = "call", [AGT_ASKS_SERVER] = "server", [AGT_ASKS_SIGN] = "sign-in", [AGT_ASKS_FORM] = "form" };
     const agt_call *c = &e->message->call[0];
     bool asks = e->kind == AGT_EV_APPROVE;
     cJSON *j = event(name);

@@ -116,8 +116,12 @@ static void hear_signals(void)
     struct sigaction a = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
     sem_init(&asked, 0, 0);
     sigemptyset(&a.sa_mask);
-    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
-        sigaction(signals[i], &a, NULL);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        struct sigaction was;
+        if (sigaction(signals[i], NULL, &was) == 0 && was.sa_handler != SIG_IGN)         /* nohup means it */
+            sigaction(signals[i], &a, NULL);
+    }
+    signal(SIGPIPE, SIG_IGN);            /* whoever read our events may go; the server does not */
 }
 
 static bool signalled(long ms)

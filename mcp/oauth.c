@@ -7,6 +7,7 @@
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@ typedef struct given { char *url, hash[65]; bool fresh; } given;         /* the 
 struct mcp_oauth {
     mcp_oauth_opts o;
     char *path, *ca_file;
+    atomic_bool over;
     pthread_mutex_t mu;                  /* one sign-in at a time; what follows too */
     client *client; int n_client;
     given *given; int n_given;
@@ -59,6 +61,15 @@ void mcp_oauth_free(mcp_oauth *a)
     pthread_mutex_destroy(&a->mu);
     free(a);
 }
+
+void mcp_oauth_person(mcp_oauth *a, const mcp_oauth_opts *o)
+{
+    a->o = *o;
+    a->o.path = a->path;
+    a->o.ca_file = a->ca_file;
+}
+
+void mcp_oauth_stop(mcp_oauth *a) { atomic_store(&a->over, true); }
 
 static client *client_of(const mcp_oauth *a, const char *server)
 {
@@ -130,13 +141,14 @@ typedef struct asking {
     oauth_line line;
     oauth_entry kept;
     char *pasted;                        /* what the person put in before it was waited for */
+    bool quiet;                          /* nobody is asked anything */
 } asking;
 
 static bool go(void *user)
 {
     asking *k = user;
     char *pasted = NULL;
-    bool on = !k->a->o.wait || k->a->o.wait(k->a->o.user, &pasted);
+    bool on = !atomic_load(&k->a->over) && (k->quiet || !k->a->o.wait || k->a->o.wait(k->a->o.user, &pasted));
     if (pasted) {
         oauth_wipe(k->pasted);
         k->pasted = pasted;
@@ -158,6 +170,7 @@ static bool expired(const oauth_entry *e) { return e->expires && e->expires - EA
 /* Who we are, into a form or a header (malloc'ed, or NULL). */
 static char *as_client(const char *id, const char *secret, const char *method, q_buf *form)
 {
+    oauth_pair(form, "client_id", id);   /* beside the header too: not every server looks for it there */
     if (secret && method && strcmp(method, "client_secret_basic") == 0) {
         q_buf b = { 0 };
         oauth_encode(&b, id);
@@ -168,7 +181,6 @@ static char *as_client(const char *id, const char *secret, const char *method, q
         oauth_wipe(code);
         return line;
     }
-    oauth_pair(form, "client_id", id);
     oauth_pair(form, "client_secret", secret);
     return NULL;
 }
@@ -514,10 +526,19 @@ static int anew(asking *k, char **token, char *err)
     return rc;
 }
 
-int mcp_oauth_token(void *oauth, const mcp_challenge *c, char **token, char *err)
+/* What is kept; a token of a sign-in that nobody has used yet is not the one that was refused. */
+static int quietly(asking *k, char **token, char *err)
 {
-    mcp_oauth *a = oauth;
-    asking k = { .a = a, .c = c };
+    bool fresh = given_for(k->a, k->url)->fresh;
+    if (k->c->status == 403 && !fresh)
+        return q_fail(err, Q_NOTFOUND, _("%s wants more rights than its sign-in gave: they are asked for with the next question"), k->c->server);
+    int rc = kept(k, k->c->had && !fresh, token, err);
+    return rc == Q_NOTFOUND ? q_fail(err, rc, _("%s asks for a sign-in: it is asked about with the next question"), k->c->server) : rc;
+}
+
+static int for_token(mcp_oauth *a, const mcp_challenge *c, bool quiet, char **token, char *err)
+{
+    asking k = { .a = a, .c = c, .quiet = quiet };
     *token = NULL;
     if (!a->path)
         return q_no_home(err);
@@ -532,7 +553,7 @@ int mcp_oauth_token(void *oauth, const mcp_challenge *c, char **token, char *err
     k.line = (oauth_line){ .net = net_new(), .ca_file = a->ca_file, .near = oauth_loopback(c->url), .go = go, .user = &k };
     int rc = c->status == 0 ? kept(&k, false, token, err) : !oauth_safe(c->url, k.line.near)
              ? q_fail(err, Q_RANGE, _("%s asks for a sign-in over a line that anybody can read: write https:// into url"), c->server)
-             : c->status == 403 ? wider(&k, token, err) : anew(&k, token, err);
+             : quiet ? quietly(&k, token, err) : c->status == 403 ? wider(&k, token, err) : anew(&k, token, err);
     net_free(k.line.net);
     oauth_entry_free(&k.kept);
     oauth_wipe(k.pasted);
@@ -540,6 +561,9 @@ int mcp_oauth_token(void *oauth, const mcp_challenge *c, char **token, char *err
     pthread_mutex_unlock(&a->mu);
     return rc;
 }
+
+int mcp_oauth_token(void *oauth, const mcp_challenge *c, char **token, char *err) { return for_token(oauth, c, false, token, err); }
+int mcp_oauth_kept(void *oauth, const mcp_challenge *c, char **token, char *err) { return for_token(oauth, c, true, token, err); }
 
 int mcp_oauth_forget(mcp_oauth *a, const char *url, bool *had, char *err)
 {

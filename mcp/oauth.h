@@ -40,8 +40,14 @@ mcp_oauth *mcp_oauth_new(const mcp_oauth_opts *);        /* copied */
 void mcp_oauth_free(mcp_oauth *);        /* NULL is fine */
 /* Keys of [mcp.NAME]: client_id = ID    client_secret_env = VARIABLE    scope = WORDS. Q_NOTFOUND: it is none of these; Q_FORMAT. */
 int mcp_oauth_put(mcp_oauth *, const char *server, const char *key, const char *value, char *err);
+/* The person's side of opts (wait_s, ask, wait, open, user), put in before the first token. */
+void mcp_oauth_person(mcp_oauth *, const mcp_oauth_opts *);
 /* As mcp_authorise.token; oauth: a mcp_oauth. */
 int mcp_oauth_token(void *oauth, const mcp_challenge *, char **token, char *err);
+/* Likewise, and nobody is asked: what is kept, renewed where it must be. Q_NOTFOUND: it takes a person. For threads that cannot ask one: whoever
+ * can hands the same challenge to mcp_oauth_token later, and the next question here gets what came of it. */
+int mcp_oauth_kept(void *oauth, const mcp_challenge *, char **token, char *err);
+void mcp_oauth_stop(mcp_oauth *);        /* whatever waits here ends soon with Q_CANCEL, and so does what is asked later */
 /* Forgets what is kept for that address. *had: whether there was something. */
 int mcp_oauth_forget(mcp_oauth *, const char *url, bool *had, char *err);
 

@@ -143,7 +143,7 @@ int section_put(section *s, const char *key, const char *value, char *err)
     if (k == KEYS)
         return q_fail(err, Q_NOTFOUND, strcasecmp(key, "key") == 0 || strcasecmp(key, "token") == 0
             ? _("%s: a key does not stand in this file: name the variable that has it (key_env) or a file of mode 0600 (key_file)")
-            : _("an MCP server has no %s: there are command, args, env, cwd, url, key_env, key_file, header, timeout, start, probe and enabled"), key);
+            : _("an MCP server has no %s: there are command, args, env, cwd, url, key_env, key_file, header, timeout, start, probe, enabled, client_id, client_secret_env and scope"), key);
     switch (keys[k].lives) {
     case URL: return put_url(&s->url, value, err);
     case WORDS: return put_words(place(s, k), value, err);

@@ -295,7 +295,7 @@ static char *members(const char *key, const char *name, const char *arguments)
 {
     q_buf b = { 0 };
     cJSON *a = arguments ? cJSON_ParseWithOpts(arguments, NULL, true) : NULL;
-    bool ok = !arguments || cJSON_IsObject(a);
+    bool ok = !arguments || (cJSON_IsObject(a) && q_utf8_valid(arguments, strlen(arguments)));
     cJSON_Delete(a);
     if (!ok)
         return NULL;

@@ -114,7 +114,7 @@ static const question discover = { .method = "server/discover", .members = "", .
 static const question initialize = { .method = "initialize", .plain = true, .era = MCP_ERA_2025,
     .members = "\"protocolVersion\":\"" MCP_LEGACY "\",\"capabilities\":{\"elicitation\":{}},\"clientInfo\":{\"name\":\"quorum\",\"version\":\"" QUORUM_VERSION "\"}" };
 
-typedef struct probe { const question *q; call c; bool open; int authorised; char err[Q_ERRLEN]; } probe;
+typedef struct probe { const question *q; call c; bool open; int authorised; int64_t asked; char err[Q_ERRLEN]; } probe;   /* asked: how long a person was, ns */
 
 /* 1: agreed; 0: nothing yet; Q_NOTFOUND: this way leads nowhere, p->err says why; else it is over. */
 static int step(mcp_server *s, probe *p, int64_t until, char *err)
@@ -125,7 +125,9 @@ static int step(mcp_server *s, probe *p, int64_t until, char *err)
         return 0;
     bool denied = rc < 0 && p->c.failed && (p->c.status == 401 || p->c.status == 403);
     if (denied && p->authorised < 2) {
+        int64_t from = q_now_ns();
         rc = call_authorise(s, &p->c, p->authorised++ > 0, err);
+        p->asked += q_now_ns() - from;
         call_shut(s, &p->c, false);
         p->open = rc == Q_OK && (rc = call_open(s, p->q, &nobody, &p->c, err)) == Q_OK;
         return rc == Q_NOTFOUND ? Q_ERR : rc;
@@ -159,13 +161,13 @@ static int agree(mcp_server *s, bool old_only, char *err)
     probe p[2] = { { .open = false }, { .open = false } };
     bool tried = false;
     int rc = old_only ? 0 : open_probe(s, &p[0], &discover, err);
-    while (rc == 0 && (now = q_now_ns()) < last) {
-        if (p[0].open && (rc = step(s, &p[0], tried ? now + 50000000 : first < last ? first : last, err)) == Q_NOTFOUND)
+    while (rc == 0 && (now = q_now_ns()) < last + p[0].asked + p[1].asked) {
+        if (p[0].open && (rc = step(s, &p[0], tried ? now + 50000000 : (first < last ? first : last) + p[0].asked, err)) == Q_NOTFOUND)
             rc = 0;
-        if (rc == 0 && !tried && (!p[0].open || q_now_ns() >= first)) {
+        if (rc == 0 && !tried && (!p[0].open || q_now_ns() >= first + p[0].asked)) {
             tried = true;
             rc = open_probe(s, &p[1], &initialize, err);
-        } else if (rc == 0 && p[1].open && (rc = step(s, &p[1], p[0].open ? q_now_ns() + 50000000 : last, err)) == Q_NOTFOUND)
+        } else if (rc == 0 && p[1].open && (rc = step(s, &p[1], p[0].open ? q_now_ns() + 50000000 : last + p[0].asked + p[1].asked, err)) == Q_NOTFOUND)
             rc = p[0].open ? 0 : q_fail(err, Q_ERR, "%s", p[1].err);
         if (rc == 0 && tried && !p[0].open && !p[1].open)
             rc = q_fail(err, Q_ERR, "%s", p[1].err);
@@ -331,10 +333,10 @@ int start_begin(mcp_server *s, char *err)
             rc = agree(s, true, err);
     }
     if (rc == Q_OK)
-        rc = start_lists(s, ~0u, NULL, err);
+        start_listen(s);                 /* before they are asked for: no change falls between */
     if (rc == Q_OK)
-        start_listen(s);
-    else
+        rc = start_lists(s, ~0u, NULL, err);
+    if (rc < 0)
         disconnect(s);
     return rc;
 }

@@ -20,6 +20,7 @@ static const store_column columns[] = {
     STORE_READ(mem_call, path, ROW_TEXT, "ifnull(u.path, '')"),
     STORE_READ(mem_call, became, ROW_TEXT, "ifnull(u.became, '')"),
     STORE_READ(mem_call, mode, ROW_INT, "ifnull(u.mode, 0)"),
+    STORE_READ(mem_call, made, ROW_INT, "ifnull(u.made, 0)"),
     STORE_READ(mem_call, there, ROW_BOOL, "ifnull(u.there, 0)"),
     STORE_READ(mem_call, kept, ROW_BOOL, "u.call IS NOT NULL AND (u.there=0 OR u.was IS NOT NULL)"),
     STORE_READ(mem_call, undone, ROW_BOOL, "ifnull(u.undone, 0)"),
@@ -51,8 +52,8 @@ int mem_call_put(mem_store *s, const mem_call *c, const char *was, size_t n_was,
     if (rc == Q_OK && c->path && *c->path)
         rc = was ? store_run(s, NULL, err, "INSERT INTO tool_undo(call, path, became, mode, there, was) VALUES(?, ?, ?, ?, ?, ?)", "issiib", got, c->path, c->became,
                              (int64_t)c->mode, (int64_t)c->there, was, n_was)
-                 : store_run(s, NULL, err, "INSERT INTO tool_undo(call, path, became, mode, there) VALUES(?, ?, ?, ?, ?)", "issii", got, c->path, c->became, (int64_t)c->mode,
-                             (int64_t)c->there);
+                 : store_run(s, NULL, err, "INSERT INTO tool_undo(call, path, became, mode, there, made) VALUES(?, ?, ?, ?, ?, ?)", "issiii", got, c->path, c->became, (int64_t)c->mode,
+                             (int64_t)c->there, (int64_t)c->made);
     if (rc == Q_OK && was) rc = let_go(s, err);
     rc = store_end(s, rc, err);
     if (rc == Q_OK) *id = got;

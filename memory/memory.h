@@ -554,7 +554,7 @@ typedef struct mem_call {
     enum mem_call_state state;
     int64_t ms, created_ms;             /* what it took; when */
     char *path, *became;                /* absolute, of a file that it changed, "": none; its sha256 then */
-    int mode;
+    int mode, made;                     /* made: folders above it that were new with it */
     bool there, kept, undone;           /* the file was there; what it takes to undo is kept; it was undone */
 } mem_call;
 typedef struct mem_calls { mem_call *v; int n; } mem_calls;

@@ -68,7 +68,7 @@ int listen_tcp(const char *where, listening *out, char *err)
     if (!split(where, &host, &port))
         return q_fail(err, Q_RANGE, _("--listen wants ADDRESS:PORT, as 127.0.0.1:8080 or [::1]:8080, not \"%s\""), where);
     int rc = getaddrinfo(strcmp(host, "localhost") == 0 ? "127.0.0.1" : host, port, &want, &found);
-    rc = rc == 0 ? bind_tcp(found, where, out, err) : q_fail(err, Q_RANGE, _("--listen wants ADDRESS:PORT, as 127.0.0.1:8080 or [::1]:8080, not \"%s\""), where);
+    rc = rc == 0 && found ? bind_tcp(found, where, out, err) : q_fail(err, Q_RANGE, _("--listen wants ADDRESS:PORT, as 127.0.0.1:8080 or [::1]:8080, not \"%s\""), where);
     if (found)
         freeaddrinfo(found);
     free(host);

@@ -313,12 +313,19 @@ static int tool_choice(read_ask *a, fault *f)
 }
 
 /* ---- the form of answers ---- */
+static int held_twice(const read_ask *a, fault *f)
+{
+    return a->r.grammar ? fault_set(f, 400, "grammar", "%s", _("response_format and grammar both say what the answer must fit: give one")) : Q_OK;
+}
+
 static int response_format(read_ask *a, const cJSON *v, fault *f)
 {
     const cJSON *type = member(v, "type"), *schema = member(member(v, "json_schema"), "schema");
     const char *word = cJSON_IsString(type) ? type->valuestring : "";
     if (strcmp(word, "text") == 0)
         return Q_OK;
+    if (held_twice(a, f) < 0)
+        return Q_ERR;
     if (strcmp(word, "json_object") == 0)
         hold(a, q_strdup("{\"type\":\"object\"}"));
     else if (strcmp(word, "json_schema") != 0)
@@ -333,7 +340,7 @@ static int response_format(read_ask *a, const cJSON *v, fault *f)
 static int gbnf(read_ask *a, const cJSON *v, fault *f)
 {
     const char *text = "";
-    if (read_text(v, "grammar", &text, f) < 0)
+    if (read_text(v, "grammar", &text, f) < 0 || held_twice(a, f) < 0)
         return Q_ERR;
     hold(a, q_strdup(text));
     return Q_OK;
@@ -516,6 +523,7 @@ static int count(read_ask *a, const cJSON *v, const char *field, fault *f)
                 a->r.max_tokens = PROV_NOTHING;
         }
     a->logprobs |= strcmp(field, "logprobs") == 0;
+    a->routed |= strcmp(field, "routed_experts_prompt_start") == 0;          /* all that vLLM's requests say of it */
     return Q_OK;
 }
 

@@ -14,7 +14,7 @@
 typedef struct serve serve;
 typedef struct serve_limits {            /* 0: the default in brackets */
     size_t body;                         /* bytes of a request [8 MiB] */
-    int connections;                     /* at once; the next ones are closed [256] */
+    int connections;                     /* at once; the next ones wait [256] */
     int queue;                           /* requests that wait for a stream; then 503 [64] */
     int arrive_s;                        /* seconds that a request may take to arrive, head and body each [30] */
     int stall_s;                         /* without one byte moved either way, where one is due [30] */

@@ -45,10 +45,10 @@ static inline bool walk_text(const eng_grammar *g, uint64_t seed, size_t soon, q
     for (int b; (b = walk_byte(s, at, &seed, out->len - from > soon)) >= 0;) {
         q_buf_putc(out, (char)b);
         at = stacks_step(s, at, (uint8_t)b);
-        if (out->len - from >= WALK_MOST) break;
+        if (out->len - from >= WALK_MOST || (whole && stacks_cut(s))) break;      /* so many ways are slow to go */
         if (stacks_bytes(s) > (size_t)8 << 20) at = stacks_trim(s, at);
     }
-    bool ok = stacks_may_end(s, at) || (at != STACKS_DEAD && out->len - from >= WALK_MOST);
+    bool ok = stacks_may_end(s, at) || (at != STACKS_DEAD && (out->len - from >= WALK_MOST || (whole && stacks_cut(s))));
     if (whole) *whole = stacks_may_end(s, at) && !stacks_cut(s);
     stacks_free(s);
     return ok;

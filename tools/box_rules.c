@@ -136,16 +136,13 @@ bool box_filter(const box *b)
     set_user_id(&f);
     if (!b->modes) return q_seccomp_hold(&f, SECCOMP_RET_ALLOW);
     const int *waits;
-    int n = box_modes_calls(&waits), before = f.n;
+    int n = box_modes_calls(&waits);
     for (int i = 0; i < n; i++) q_seccomp_call(&f, waits[i], SECCOMP_RET_USER_NOTIF);
     for (size_t i = 0; i < sizeof by_path / sizeof *by_path; i++) q_seccomp_call(&f, by_path[i], SECCOMP_RET_ERRNO | EOPNOTSUPP);
-    int listener = q_seccomp_listen(&f, SECCOMP_RET_ALLOW);
-    if (listener >= 0) {
-        bool given = box_modes_give(BOX_MODES_FD, listener);
-        close(listener);
-        return given;
-    }
-    if (errno != EBUSY) return false; /* around us somebody listens already, and there can be but one */
-    f.n = before;
-    return q_seccomp_hold(&f, SECCOMP_RET_ALLOW);
+    int listener = q_seccomp_listen(&f, SECCOMP_RET_ALLOW); /* EBUSY: around us somebody listens already, and there can be but one */
+    bool given = listener >= 0 && box_modes_give(BOX_MODES_FD, listener);
+    int why = errno;
+    if (listener >= 0) close(listener);
+    errno = why;
+    return given;
 }

@@ -47,7 +47,7 @@ int command_look(const tool_place *p, tool_plan *plan, char *err)
     if (!box)
         return Q_NOTFOUND;
     const char *command = argument_text(plan->args, "command");
-    if (box->kind == SANDBOX_NONE || holds_home(tool_place_folder(p), box))
+    if (box->kind == SANDBOX_NONE || (box->kind == SANDBOX_LANDLOCK && !box->modes) || holds_home(tool_place_folder(p), box))
         plan->risk |= TOOL_BARE;
     if (argument_true(plan->args, "network"))
         plan->risk |= TOOL_NETWORK;

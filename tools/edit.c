@@ -29,6 +29,44 @@ static int present(const tool_place *p, const char *canonical, bool make, int *d
     return rc;
 }
 
+/* How many folders above a file are not there. */
+static int missing(const tool_place *p, const char *canonical)
+{
+    char err[Q_ERRLEN], *at = q_strdup(canonical), *leaf, *slash;
+    int n = 0, dir;
+    while ((slash = strrchr(at, '/')) && slash > at) {
+        int rc = place_folder(p, at, false, &dir, &leaf, err);
+        if (rc == Q_OK) {
+            close(dir);
+            free(leaf);
+        }
+        if (rc != Q_NOTFOUND)
+            break;
+        n++;
+        *slash = 0;
+    }
+    free(at);
+    return n;
+}
+
+/* So many folders above a file, the innermost first, while they are empty. */
+static void remove_made(const tool_place *root, const char *file, int made)
+{
+    char err[Q_ERRLEN], *at = q_strdup(file), *slash;
+    for (bool gone = true; gone && made > 0 && (slash = strrchr(at, '/')) && slash > at; made--) {
+        int dir;
+        char *leaf;
+        *slash = 0;
+        gone = place_folder(root, at, false, &dir, &leaf, err) == Q_OK;
+        if (gone) {
+            gone = unlinkat(dir, leaf, AT_REMOVEDIR) == 0;
+            close(dir);
+            free(leaf);
+        }
+    }
+    free(at);
+}
+
 /* How often a text stands in another; *at: first. */
 static int count(const char *p, size_t n, const char *what, size_t w, size_t *at)
 {
@@ -138,7 +176,7 @@ int edit_run(const tool_place *p, const tool_host *h, const tool_plan *plan, too
     bool there;
     int dir;
     char *leaf, hash[65] = "";
-    int rc = present(p, plan->path, true, &dir, &leaf, &was, &st, &there, err);
+    int made = missing(p, plan->path), rc = present(p, plan->path, true, &dir, &leaf, &was, &st, &there, err);
     if (rc < 0) {
         q_buf_free(&was);
         return rc;
@@ -157,6 +195,7 @@ int edit_run(const tool_place *p, const tool_host *h, const tool_plan *plan, too
         out->undo.n_was = there ? was.len : 0;
         out->undo.was = there ? q_buf_take(&was) : NULL;
         out->undo.mode = mode & 0777;
+        out->undo.made = made;
         q_sha256(now.p, now.len, out->undo.became);
         q_buf_printf(&out->text, there ? "%s is changed\n" : "%s is new\n", plan->path);
     }
@@ -190,6 +229,8 @@ static int undo(const tool_undo *u, bool really, char *err)
             rc = q_fail(err, Q_IO, "%s", why);
         else if (really && !u->was && unlinkat(dir, leaf, 0) < 0)
             rc = q_fail(err, Q_IO, _("%s cannot be removed: %s"), u->path, strerror(errno));
+        else if (really && !u->was)
+            remove_made(root, below, u->made);
         close(dir);
         free(leaf);
     }

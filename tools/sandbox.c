@@ -281,9 +281,11 @@ int sandbox_find(enum sandbox_kind best, sandbox *out, char *err)
                _("bubblewrap may not make namespaces here (%.200s); a system that forbids them to programs of a person can allow them to bwrap by a profile of AppArmor"), why);
     out->kind = SANDBOX_LANDLOCK;
     out->modes = landlock_modes();
-    if (best >= SANDBOX_LANDLOCK && out->abi >= LANDLOCK_LEAST && works(out, why)) return Q_OK;
+    bool held = best >= SANDBOX_LANDLOCK && out->abi >= LANDLOCK_LEAST;
+    if (held && out->modes && works(out, why)) return Q_OK;
+    out->modes = false; /* or somebody around us listens to calls already */
+    if (held && works(out, why)) return Q_OK;
     out->kind = SANDBOX_NONE;
-    out->modes = false;
     return works(out, none) ? Q_OK : q_fail(err, Q_IO, _("no command can be run here: %.300s"), none);
 }
 
@@ -301,6 +303,7 @@ const char *sandbox_words(const sandbox *s, char out[Q_ERRLEN])
         N_("commands are held in by Landlock: they write in the project folder alone"),
         N_("commands are held in by bubblewrap: they write in the project folder alone and see no home, no network")
     };
-    q_fail(out, Q_OK, *s->why ? "%s (%s)" : "%s", _(say[s->kind]), s->why);
+    const char *what = s->kind == SANDBOX_LANDLOCK && !s->modes ? N_("commands are held in by Landlock: they write in the project folder alone, but can change modes of files that lie elsewhere") : say[s->kind];
+    q_fail(out, Q_OK, *s->why ? "%s (%s)" : "%s", _(what), s->why);
     return out;
 }

@@ -13,9 +13,10 @@
  * repository's hooks and settings, .bashrc, .vscode …, at any depth) is read-only under bubblewrap; whatever of it came or changed all the same is
  * put back behind the command, beside it lies what the command wrote (tools/sandbox_guard.c). While a command runs, what it planted is there.
  *
- * Not kept out: what the command reads of the system's own folders; under Landlock names, sizes and times outside, and priorities of others; the abstract sockets of the session, where the network is allowed and the
- * kernel is older than 6.12; other programs' signals, under Landlock on such a kernel; there too modes of what lies outside, where nobody may
- * read what another process says (ptrace_scope 2 and 3) or where around us somebody listens to calls already.
+ * Not kept out: what the command reads of the system's own folders; the abstract sockets of the session, where the network is allowed and the
+ * kernel is older than 6.12. Under Landlock also names, sizes and times outside, and the priorities of other programs; their signals on such a
+ * kernel; modes of what lies outside, where nobody may read what another process says (ptrace_scope 2 and 3) or where somebody around us
+ * listens to calls already.
  *
  * Threads: a sandbox is read-only once it is found, any thread may run a job. Private to tools/. */
 #ifndef TOOLS_SANDBOX_H

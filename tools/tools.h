@@ -143,6 +143,7 @@ struct tool_result {
         char *was; size_t n_was;        /* NULL: it was not there */
         unsigned mode;
         char became[65];                /* sha256 */
+        int made;                       /* folders above it that it was made with */
     } undo;
 };
 enum { TOOL_TEXT_MAX = 16 << 10 };      /* bytes of a result's text */
@@ -158,6 +159,7 @@ typedef struct tool_undo {
     const char *was; size_t n_was;      /* NULL: it was not there, and is removed */
     unsigned mode;
     const char *became;
+    int made;                           /* folders above it that were new with it: they go too, while they are empty */
 } tool_undo;
 /* The file becomes what it was. Q_RANGE: it is another one by now than what the call left, err (for people) says so; then nothing is done. */
 int tool_undo_check(const tool_undo *, char *err);

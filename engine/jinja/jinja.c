@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum { TEXT_MOST = 4 << 20 };          /* bytes of a template */
-static const size_t MEMORY_MOST = (size_t)512 << 20;
+static const size_t MEMORY_MOST = (size_t)256 << 20;
 static const uint64_t STEPS_MOST = 20000000;       /* about a second at most, whatever is done: what goes through a text or a list costs as long as that is */
 
 struct jinja { jx x; jnodes body; jnames names; };

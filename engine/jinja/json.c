@@ -145,6 +145,7 @@ static jv value(reader *r)
 jv jj_read(jx *x, const char *p, size_t n, bool mark, const char *what)
 {
     reader r = { x, p, p + n, p, what, mark };
+    jx_step(x, n / 8);
     jv v = value(&r);
     blanks(&r);
     if (r.p != r.end) bad(&r, _("something stands behind its end"));

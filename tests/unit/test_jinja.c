@@ -167,6 +167,15 @@ static void test_bounds(void)
     q_buf_puts(&deep, "1 }}");
     CHECK(!rendered(deep.p, &in, NULL) && strstr(err, "deeper than 500"));
     q_buf_clear(&deep);
+    q_buf_puts(&deep, "[{\"role\": \"user\", \"content\": \"");
+    for (int i = 0; i < 200000; i++) q_buf_putc(&deep, 'x');
+    q_buf_puts(&deep, "\"}]");
+    in.messages = deep.p;
+    in.n_messages = deep.len;
+    in.most_steps = STEPS;
+    CHECK(!rendered("x", &in, NULL) && strstr(err, "more than 20000 steps"));
+    in.most_steps = 0;
+    q_buf_clear(&deep);
     for (int i = 0; i < 5000; i++) q_buf_putc(&deep, '[');
     in.messages = deep.p;
     in.n_messages = deep.len;

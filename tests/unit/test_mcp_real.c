@@ -1,9 +1,11 @@
 /* mcp: the client against servers that others wrote: the official SDK's (MCP_SDK=PYTHON of the present releases, MCP_SDK1=PYTHON of 1.x) and the
  * reference servers beside the first. `make test-mcp` sets them; without them all is skipped by name. */
-#include "mcp/mcp.h"
+#include "mcp/oauth.h"
+#include "net/net.h"
 #include "tests/test.h"
 
 #include <arpa/inet.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -50,6 +52,7 @@ static bool log_says(mcp_server *s, const char *what)
 static mcp_server *make(mcp_set *set, const char *key, const char *value, const char *args)
 {
     CHECK_INT(mcp_put(set, "real", key, value, err), Q_OK);
+    CHECK_INT(mcp_put(set, "real", "probe", "60", err), Q_OK);
     if (args)
         CHECK_INT(mcp_put(set, "real", "args", args, err), Q_OK);
     return mcp_find(set, "real");
@@ -165,21 +168,29 @@ static bool listens(int port)
     return yes;
 }
 
-static void over_http(const char *python, enum mcp_era era)
+/* The script with a port of its own as its last argument, once it listens; *url malloc'ed. */
+static pid_t serve(const char *python, const char *script, const char *option, char **url)
 {
-    char port[16], *url;
+    char port[16];
     int number = free_port();
     snprintf(port, sizeof port, "%d", number);
     pid_t pid = fork();
     if (pid == 0) {
         if (!freopen("/dev/null", "w", stderr) || !freopen("/dev/null", "w", stdout))
             _exit(126);
-        execl(python, python, "tests/mcp/sdk_server.py", "--http", port, (char *)NULL);
+        execl(python, python, script, option ? option : port, option ? port : (char *)NULL, (char *)NULL);
         _exit(127);
     }
     for (int i = 0; i < 6000 && !listens(number); i++)
         usleep(10000);
-    url = q_printf("http://127.0.0.1:%s/mcp", port);
+    *url = q_printf("http://127.0.0.1:%s/mcp", port);
+    return pid;
+}
+
+static void over_http(const char *python, enum mcp_era era)
+{
+    char *url;
+    pid_t pid = serve(python, "tests/mcp/sdk_server.py", "--http", &url);
     mcp_set *set = mcp_set_new();
     sdk(make(set, "url", url, NULL), era, true, false);
     mcp_set_free(set);
@@ -187,6 +198,66 @@ static void over_http(const char *python, enum mcp_era era)
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
 }
+
+/* ---- the SDK's own sign-in ---- */
+typedef struct person { pthread_t browser; char *link; int asked; } person;
+
+static void *browse(void *link)
+{
+    char said[Q_ERRLEN];
+    net_reply r;
+    net *n = net_new();
+    CHECK_MSG(net_run(n, &(net_request){ .url = link, .redirects = 3 }, &r, said) == Q_OK && r.status == 200, "%s", said);
+    net_free(n);
+    return NULL;
+}
+
+static enum mcp_sign_answer ask_person(void *user, const mcp_sign_in *s)
+{
+    person *p = user;
+    p->asked++;
+    p->link = q_strdup(s->link);
+    CHECK(strstr(s->link, "code_challenge_method=S256") && strstr(s->link, "scope=add") && strstr(s->link, "resource=http%3A%2F%2F127.0.0.1"));
+    pthread_create(&p->browser, NULL, browse, p->link);
+    return MCP_SIGN_SHOWN;
+}
+
+/* The first asks the person, the second, another start, renews what is over by then. */
+static void signed_in(const char *python)
+{
+    char *url, folder[] = "/tmp/quorum-mcp-real-XXXXXX";
+    CHECK(mkdtemp(folder) != NULL);
+    char *file = q_printf("%s/tokens.json", folder), *lock = q_printf("%s.lock", file);
+    pid_t pid = serve(python, "tests/mcp/sdk_auth.py", NULL, &url);
+    person p = { .asked = 0 };
+    for (int start = 0; start < 2; start++) {
+        mcp_oauth *o = mcp_oauth_new(&(mcp_oauth_opts){ .path = file, .ask = ask_person, .user = &p });
+        mcp_set *set = mcp_set_new();
+        mcp_set_authorise(set, &(mcp_authorise){ mcp_oauth_token, o });
+        mcp_server *s = make(set, "url", url, NULL);
+        mcp_result r = { 0 };
+        side d = { .s = s };
+        CHECK_MSG(call(s, "add", "{\"a\":2,\"b\":3}", &d, &r) == Q_OK && strcmp(r.text.p, "5") == 0, "start %d: %s", start, err);
+        mcp_result_free(&r);
+        mcp_set_free(set);
+        mcp_oauth_free(o);
+        if (start == 0 && p.asked)
+            pthread_join(p.browser, NULL);
+    }
+    CHECK_INT(p.asked, 1);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    unlink(file);
+    unlink(lock);
+    rmdir(folder);
+    free(p.link);
+    free(url);
+    free(file);
+    free(lock);
+}
+
+static void the_sdk_lets_in(void) { signed_in(sdk_now); }
+static void sdk_1_lets_in(void) { signed_in(sdk_1); }
 
 static void the_sdk_over_stdio(void) { over_stdio(sdk_now, MCP_ERA_2026); }
 static void the_sdk_over_http(void) { over_http(sdk_now, MCP_ERA_2026); }
@@ -265,7 +336,7 @@ int main(void)
     sdk_1 = getenv("MCP_SDK1");
     static const struct { const char *name; void (*f)(void); bool old; } row[] = {
         { "the_sdk_over_stdio", the_sdk_over_stdio, false }, { "the_sdk_over_http", the_sdk_over_http, false }, { "sdk_1_over_stdio", sdk_1_over_stdio, true },
-        { "sdk_1_over_http", sdk_1_over_http, true }, { "through_noise", through_noise, false }, { "through_pieces", through_pieces, false },
+        { "sdk_1_over_http", sdk_1_over_http, true }, { "the_sdk_lets_in", the_sdk_lets_in, false }, { "sdk_1_lets_in", sdk_1_lets_in, true }, { "through_noise", through_noise, false }, { "through_pieces", through_pieces, false },
         { "through_repetition", through_repetition, false }, { "through_a_cut", through_a_cut, false }, { "reference_time", reference_time, false }, { "reference_git", reference_git, false }, { "reference_fetch", reference_fetch, false } };
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         if (!(row[i].old ? sdk_1 : sdk_now)) {

@@ -88,7 +88,7 @@ static void a_server_is_agreed_to_then_each_call_is_asked_about(void)
     open_agent(obeys, (opening){ 0 });
     ask("what time is it?");
     int64_t ticket = asked("time");
-    CHECK(strstr(s.approve.shown, "timeserver") && strstr(s.approve.shown, "  now\n      tells the time\n") && strstr(s.approve.shown, "only reads, it says") && strstr(s.approve.shown, "may destroy, it says"));
+    CHECK(strstr(s.approve.shown, "timeserver") && strstr(s.approve.shown, "  now\n      tells the time\n") && strstr(s.approve.shown, "      · zone\n      only reads, it says") && strstr(s.approve.shown, "may destroy, it says"));
     CHECK_INT(fake_calls, 0);
     agt_approve(a, ticket, AGT_ONCE, NULL);
     ticket = asked("time__now UTC");
@@ -197,6 +197,23 @@ static void who_is_not_agreed_to_is_left_out(void)
     ask("time?");
     done();
     CHECK(fake_calls == 1 && s.call.ran == 0 && strstr(s.call.result, "there is no tool"));
+    finish(&s);
+}
+
+/* Esc while it is asked about: no answer, no consent, and no refusal. */
+static void a_stop_is_no_refusal(void)
+{
+    fresh();
+    open_agent(obeys, (opening){ .allow = "mcp" });
+    ask("time?");
+    asked("time");
+    agt_stop(a);
+    done();
+    CHECK(s.last->state == AGT_STOPPED && s.call.n == 0 && fake_calls == 0);
+    ask("time?");
+    agt_approve(a, asked("time"), AGT_ONCE, NULL);
+    done();
+    CHECK_INT(fake_calls, 1);
     finish(&s);
 }
 
@@ -626,7 +643,7 @@ static void tab_knows_what_servers_have(void)
     CHECK(!offered("/ti", "/time:tell"));
     CHECK(offered("what of @", "@time:file:///clock"));      /* asked for, it begins */
     CHECK(offered("/ti", "/time:tell") && offered("/time:s", "/time:say") && offered("look: @time:f", "@time:file:///clock"));
-    CHECK(!offered("ada@t", "@time:file:///clock") && !offered("what of ", "@time:file:///clock") && offered("/mcp ", "restart"));
+    CHECK(!offered("ada@t", "@time:file:///clock") && !offered("what of ", "@time:file:///clock") && offered("/mcp ", "restart ") && offered("/mcp t", "time") && offered("/mcp off ", "time"));
     resource[0].uri = evil;
     prompt_[0].name = evil;
     CHECK(!offered("@", "@time:x\x1b[31m") && !offered("/ti", "/time:x\x1b[31m"));
@@ -676,6 +693,7 @@ int main(void)
     RUN(a_server_is_agreed_to_then_each_call_is_asked_about);
     RUN(what_was_agreed_to_for_good_is_not_asked_again_unless_it_changes);
     RUN(who_is_not_agreed_to_is_left_out);
+    RUN(a_stop_is_no_refusal);
     RUN(nobody_there_agrees_to_nothing);
     RUN(only_what_reads_is_offered_where_tools_may_read);
     RUN(what_cannot_be_offered_is_said_and_the_rest_is);

@@ -417,6 +417,32 @@ static void tokens_are_renewed(void)
     CHECK(as.renewed == 2 && who.asked == 1);
 }
 
+static void wants_kept(int status, const char *words, bool had, const char *token, int rc)
+{
+    char *got;
+    CHECK_INT(mcp_oauth_kept(oauth, &(mcp_challenge){ "files", mcp_url, status, words, had }, &got, err), rc);
+    CHECK_STR(got ? got : "none", token ? token : "none");
+    free(got);
+}
+
+/* As the shell does it: threads that cannot ask get what is kept; the one that can signs in, and the next question has it. */
+static void who_cannot_ask_asks_nobody(void)
+{
+    static const char more[] = "Bearer error=\"insufficient_scope\", scope=\"files:write\"";
+    begin((struct as){ .renews = true }, willing);
+    wants_kept(401, "Bearer", false, NULL, Q_NOTFOUND);
+    CHECK_MSG(strstr(err, "asked about with the next question") && who.asked == 0 && as.registered == 0, "%s", err);
+    wants(401, "Bearer", false, "access-1", Q_OK);
+    wants_kept(401, "Bearer", false, "access-1", Q_OK);
+    wants_kept(403, more, false, NULL, Q_NOTFOUND);
+    CHECK_INT(who.asked, 1);
+    wants(403, more, false, "access-2", Q_OK);
+    wants_kept(403, more, false, "access-2", Q_OK);      /* whoever still had the old one */
+    wants_kept(403, more, true, NULL, Q_NOTFOUND);
+    wants_kept(401, "Bearer", true, "access-3", Q_OK);   /* refused: renewed */
+    CHECK(who.asked == 2 && as.renewed == 1);
+}
+
 static void more_rights_are_asked_for_once(void)
 {
     begin((struct as){ .renews = true }, willing);
@@ -533,6 +559,7 @@ int main(void)
     RUN(the_person_decides);
     RUN(tokens_are_renewed);
     RUN(more_rights_are_asked_for_once);
+    RUN(who_cannot_ask_asks_nobody);
     RUN(files_of_others_are_left);
     RUN(another_process_is_waited_for);
     mcp_oauth_free(oauth);

@@ -263,6 +263,23 @@ static void a_request_that_does_not_come_is_let_go(void)
     stop(s);
 }
 
+static void who_finds_all_lines_taken_waits(void)
+{
+    q_buf b = { 0 };
+    shut(0);
+    serve *s = start(words, 0, (serve_limits){ .connections = 1 });
+    int first = dial(), second = -1;
+    char c;
+    say(first, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
+    CHECK_INT(recv(first, &c, 1, 0), 1);             /* it is the one that is let in */
+    second = ask(CHAT, WHOLE);
+    CHECK(recv(second, &c, 1, MSG_DONTWAIT) < 0 && serve_busy(s) <= 1);
+    close(first);
+    CHECK(begins(hear(second, &b), "HTTP/1.1 200"));
+    stop(s);
+    q_buf_free(&b);
+}
+
 /* ---- what an answer is made of ---- */
 static void thoughts_and_calls_have_their_places(void)
 {
@@ -313,6 +330,7 @@ int main(void)
     RUN(nobody_computes_for_who_is_gone);
     RUN(who_is_too_far_behind_is_cut);
     RUN(a_request_that_does_not_come_is_let_go);
+    RUN(who_finds_all_lines_taken_waits);
     RUN(thoughts_and_calls_have_their_places);
     RUN(a_failure_is_told);
     rmdir(dir);

@@ -401,7 +401,7 @@ static void changes_are_taken_back(void)
     CHECK_INT(chmod(at("undo/a"), 0640), 0);
     CHECK_INT(tool_plan_make(place, "edit_file", "{\"path\":\"undo/a\",\"text\":\"is\\n\"}", &p, err), Q_OK);
     CHECK_INT(tool_run(place, NULL, &p, &r), Q_OK);
-    tool_undo u = { r.undo.path, r.undo.was, r.undo.n_was, r.undo.mode, r.undo.became };
+    tool_undo u = { r.undo.path, r.undo.was, r.undo.n_was, r.undo.mode, r.undo.became, r.undo.made };
     CHECK_INT(tool_undo_check(&u, err), Q_OK);
     CHECK(is("undo/a", "is\n"));
     put("undo/a", "mine\n");
@@ -415,7 +415,7 @@ static void changes_are_taken_back(void)
     tool_result_free(&r);
     CHECK_INT(tool_plan_make(place, "edit_file", "{\"path\":\"undo/new\",\"text\":\"n\"}", &p, err), Q_OK);
     CHECK_INT(tool_run(place, NULL, &p, &r), Q_OK);
-    tool_undo n = { r.undo.path, r.undo.was, r.undo.n_was, r.undo.mode, r.undo.became };
+    tool_undo n = { r.undo.path, r.undo.was, r.undo.n_was, r.undo.mode, r.undo.became, r.undo.made };
     CHECK_INT(tool_undo_do(&n, err), Q_OK);
     CHECK(access(at("undo/new"), F_OK) < 0);
     CHECK_INT(tool_undo_do(&n, err), Q_RANGE);

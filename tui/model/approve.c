@@ -99,6 +99,7 @@ bool tui_approve_key(tui_app *app, const tui_key *k)
     if (p->typing || k->code != K_CHAR || k->alt || k->cp <= ' ') return false;
     if (!agt_consent_letter(k->cp, &how, &why)) {
         tui_app_note(app, AGT_INFO, p->call.asks == AGT_ASKS_SERVER ? _("The model waits: y uses the server until quorum ends, f always, n does not; Esc stops the answer.")
+                                    : p->call.asks == AGT_ASKS_SIGN ? _("The server waits: y signs in, n does not, e takes the address that the browser ended at; Esc stops the answer.")
                                     : p->call.asks == AGT_ASKS_FORM ? _("The server waits: y answers it, n declines; Esc stops the answer.")
                                                                     : _("The model waits for an answer: y once, n no, e no and why; Esc stops it."));
         return true;

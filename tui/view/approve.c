@@ -25,6 +25,7 @@ static char *keys_of(const agt_call *c, bool typing)
     if (c->question) return q_strdup(_("Enter answers · Ctrl-C or Esc stops"));
     if (c->asks == AGT_ASKS_SERVER && !typing) return q_strdup(_("y until quorum ends · f always, as it is now · n no"));
     if (c->asks == AGT_ASKS_FORM && !typing) return q_strdup(_("y answer it · n decline · Esc stops the answer"));
+    if (c->asks == AGT_ASKS_SIGN) return q_strdup(typing ? _("Enter hands over the address · Esc back") : _("y sign in · n no · e put in the address that the browser ended at"));
     if (typing) return q_strdup(_("Enter says no and why · Esc back"));
     return c->rule ? q_printf(_("y once · a in this conversation · f always in this folder (%s) · n no · e no, and why"), c->rule)
                    : q_strdup(_("y once (asked about each time) · n no · e no, and why"));
@@ -33,7 +34,7 @@ static char *keys_of(const agt_call *c, bool typing)
 static char *title_of(const agt_call *c)
 {
     return c->asks == AGT_ASKS_SERVER ? q_printf(c->diff ? _("May the model use what is new of the server %s?") : _("May the model use the server %s?"), c->title)
-           : c->asks == AGT_ASKS_FORM ? q_printf(_("The server %s asks"), c->title) : c->question ? q_strdup(_("The model asks")) : q_printf(_("The model wants to: %s"), c->title);
+           : c->asks == AGT_ASKS_SIGN ? q_printf(_("The server %s asks for a sign-in"), c->title) : c->asks == AGT_ASKS_FORM ? q_printf(_("The server %s asks"), c->title) : c->question ? q_strdup(_("The model asks")) : q_printf(_("The model wants to: %s"), c->title);
 }
 
 void view_approve(tui_app *app)

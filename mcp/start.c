@@ -333,10 +333,10 @@ int start_begin(mcp_server *s, char *err)
             rc = agree(s, true, err);
     }
     if (rc == Q_OK)
-        rc = start_lists(s, ~0u, NULL, err);
+        start_listen(s);                 /* before they are asked for: no change falls between */
     if (rc == Q_OK)
-        start_listen(s);
-    else
+        rc = start_lists(s, ~0u, NULL, err);
+    if (rc < 0)
         disconnect(s);
     return rc;
 }

@@ -114,8 +114,9 @@ class Server:
         if method == "ping":
             return say(self.reply(m, {}, era=era))
         if method == "subscriptions/listen":
+            say({"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged", "params": {"notifications": params["notifications"], "_meta": {META + "subscriptionId": m["id"]}}})
             self.listeners[m["id"]] = say
-            return say({"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged", "params": {"notifications": params["notifications"], "_meta": {META + "subscriptionId": m["id"]}}})
+            return None
         if method == "tools/list":
             return say(self.reply(m, self.page(m, "tools", self.tools()), era=era))
         if method == "resources/list":
@@ -206,6 +207,10 @@ class Server:
         return self.text(m, "too late", era, say)
 
     def tool_change(self, m, p, a, era, say):
+        for _ in range(6000):                                    # whoever is to be told must be there first
+            if self.listeners if era == 2026 else (Streams.open or not self.args.http):
+                break
+            time.sleep(0.01)
         self.extra = [{"name": "new", "description": "New.", "inputSchema": OBJECT}]
         for i, listener in self.listeners.items():
             listener({"jsonrpc": "2.0", "method": "notifications/tools/list_changed", "params": {"_meta": {META + "subscriptionId": i}}})
@@ -236,8 +241,8 @@ class Server:
         return self.text(m, "twice", era, say)
 
     def tool_flood(self, m, p, a, era, say):
-        while True:
-            say({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": "x"}})
+        while say.raw(b"\n".join([b'{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"x"}}'] * 1000 + [b""])):
+            pass
 
     def tool_huge(self, m, p, a, era, say):
         return self.text(m, "x" * (17 << 20), era, say)
@@ -268,6 +273,7 @@ class Pipe:
         with self.mu:
             sys.stdout.buffer.write(b)
             sys.stdout.buffer.flush()
+        return True
 
     def broken(self, m):
         self(m)
@@ -400,8 +406,8 @@ class Answer:
         with self.mu:
             if not self.streams:
                 self.stream()
-            for line in b.split(b"\n"):
-                self.raw_chunk(b"data: " + line + b"\n\n")
+            self.raw_chunk(b"".join(b"data: " + line + b"\n\n" for line in b.split(b"\n") if line))
+        return not self.gone
 
     def broken(self, m):
         key = "ev-%s" % self.m["id"]

@@ -52,6 +52,7 @@ static bool log_says(mcp_server *s, const char *what)
 static mcp_server *make(mcp_set *set, const char *key, const char *value, const char *args)
 {
     CHECK_INT(mcp_put(set, "real", key, value, err), Q_OK);
+    CHECK_INT(mcp_put(set, "real", "probe", "60", err), Q_OK);
     if (args)
         CHECK_INT(mcp_put(set, "real", "args", args, err), Q_OK);
     return mcp_find(set, "real");

@@ -188,8 +188,8 @@ typedef struct prov_result {            /* of one answer */
 typedef struct prov_hooks {
     void *user;
     /* Before each token, the last of which was number `tokens` (0: none): may wait, may call prov_set (with PROV_PARALLEL it is for requests
-     * that begin later). False: stop. With PROV_PARALLEL it is asked too while the request waits for others, a few times a second, and between
-     * two parts of a prompt. Who waits here, or in any other hook, holds no other request up. */
+     * that begin later). False: stop. With PROV_PARALLEL it is asked again, with the same numbers, while the request waits for others, a few times a second,
+     * and between two parts of a prompt. Who waits here, or in any other hook, holds no other request up. */
     bool (*between)(void *user, int answer, int tokens);
     void (*prefill)(void *user, int done, int total);    /* tokens evaluated before the next can be chosen */
     void (*prefilled)(void *user, const prov_result *so_far);        /* all of them */

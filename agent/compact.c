@@ -59,7 +59,8 @@ static int find_older(agt *a, older *o, char *err)
     mem_messages all = a->chat.path;     /* with a last one that is never part of it */
     mem_message none = { 0 };
     mem_messages with = { q_alloc(sizeof *with.v * (size_t)(all.n + 1)), all.n + 1 };
-    memcpy(with.v, all.v, sizeof *with.v * (size_t)all.n);
+    if (all.n)
+        memcpy(with.v, all.v, sizeof *with.v * (size_t)all.n);
     with.v[all.n] = none;
     int rc = compacted_of(a, &with, 0, &o->was, err);
     free(with.v);

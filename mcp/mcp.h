@@ -96,7 +96,7 @@ typedef struct mcp_hooks {               /* any may be NULL, and the struct too 
     enum mcp_answer (*elicit)(void *user, const char *message, const char *schema, q_buf *content);
 } mcp_hooks;
 
-void mcp_start(mcp_server *);            /* in the background. Nothing where it is starting, ready, failed or not enabled */
+void mcp_start(mcp_server *);            /* in the background; waits for nobody. Nothing where it is starting, ready, failed, not enabled or just being ended */
 /* Starts it if need be and waits, at most ms (-1: its section's `start`). Q_OK: ready. Q_RANGE: not yet, and it goes on; Q_CANCEL;
  * else it failed, or had failed before: mcp_restart. One that was ready and broke off is started anew. */
 int mcp_ready(mcp_server *, int ms, const mcp_hooks *, char *err);

@@ -309,6 +309,39 @@ static void a_server_that_breaks_off_costs_its_call(void)
     close_all(&f);
 }
 
+/* The person is asked for it while it ends: who wants it started meanwhile, as a front end does at each question, does not wait for that. */
+static enum mcp_answer on_its_end(void *user, const char *message, const char *schema, q_buf *content)
+{
+    side *d = user;
+    mcp_status st;
+    char why[Q_ERRLEN];
+    mcp_status_of(d->f->s, &st);
+    CHECK(st.state == MCP_READY && st.pid > 0 && kill(st.pid, SIGKILL) == 0);
+    do {
+        usleep(10000);
+        mcp_status_of(d->f->s, &st);
+    } while (st.state == MCP_READY);
+    mcp_start(d->f->s);
+    CHECK(mcp_ready(d->f->s, 0, NULL, why) == Q_RANGE);
+    d->asked++;
+    return MCP_DECLINE;
+}
+
+static void nobody_waits_to_start_what_broke_off(void)
+{
+    fx f = open_with(false, "--era 2025");
+    mcp_result r = { .structured = NULL };
+    side d = { .f = &f };
+    CHECK_INT(mcp_call(f.s, "ask", "{}", &(mcp_hooks){ &d, NULL, NULL, on_its_end }, &r, err), Q_IO);
+    CHECK_INT(d.asked, 1);
+    CHECK_INT(times(&f, "\"env\""), 1);
+    mcp_start(f.s);
+    CHECK_MSG(mcp_ready(f.s, -1, NULL, err) == Q_OK, "%s", err);
+    CHECK_INT(times(&f, "\"env\""), 2);
+    mcp_result_free(&r);
+    close_all(&f);
+}
+
 static void starts_that_fail_say_why(void)
 {
     static const struct { const char *args, *says; } row[] = {
@@ -618,6 +651,7 @@ int main(void)
     RUN(http_in_streams);
     RUN(what_is_no_message_is_left_out);
     RUN(a_server_that_breaks_off_costs_its_call);
+    RUN(nobody_waits_to_start_what_broke_off);
     RUN(starts_that_fail_say_why);
     RUN(old_servers_are_found_out);
     RUN(lists_are_bounded);

@@ -4,6 +4,7 @@
 #include "mcp/mcp.h"
 #include "tests/test.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -504,6 +505,34 @@ static void http_faults(void)
     close_all(&f);
 }
 
+static int descriptors(void)
+{
+    int n = 0;
+    DIR *d = opendir("/proc/self/fd");
+    while (d && readdir(d))
+        n++;
+    if (d)
+        closedir(d);
+    return n;
+}
+
+/* What a server asks by itself is answered, and costs no thread and no line that stays: a few hundred of them would be a few thousand in a day
+ * of an honest server that asks whether we live. */
+static void what_is_answered_is_taken_away(void)
+{
+    fx f = open_with(true, "--era 2025");
+    mcp_result r = { .structured = NULL };
+    CHECK_INT(call(&f, "echo", "{\"text\":\"before\"}", NULL, &r), Q_OK);
+    int before = descriptors();
+    CHECK_INT(call(&f, "pings", "{\"n\":300}", NULL, &r), Q_OK);
+    CHECK_STR(r.text.p, "300");
+    int more = descriptors() - before;   /* without taking away: one or more for each */
+    printf("# descriptors after 300 pings: %d more\n", more);
+    CHECK_MSG(more < 150, "%d", more);
+    mcp_result_free(&r);
+    close_all(&f);
+}
+
 static void headers_say_what_is_asked(void)
 {
     fx f = open_with(true, "--era 2026");
@@ -620,6 +649,7 @@ int main(void)
     else
         SKIP("a_deaf_program_is_ended", "QUORUM_LONG=1 waits the four seconds that it is given");
     RUN(http_faults);
+    RUN(what_is_answered_is_taken_away);
     RUN(headers_say_what_is_asked);
     RUN(who_is_asked_for_is_asked);
     RUN(calls_run_side_by_side);

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -593,6 +594,61 @@ static void who_is_asked_for_is_asked(void)
 }
 
 /* ---- many at once ---- */
+/* Each call is at its person until the other's server is being ended: were they ended one after the other, nobody would come to an end. */
+typedef struct pair { mcp_server *own, *other; atomic_int *there; pthread_t t; } pair;
+
+static enum mcp_answer until_other_ends(void *user, const char *message, const char *schema, q_buf *content)
+{
+    const pair *p = user;
+    mcp_status st;
+    atomic_fetch_add(p->there, 1);
+    do {
+        usleep(10000);
+        mcp_status_of(p->other, &st);
+    } while (st.state == MCP_READY);
+    return MCP_DECLINE;
+}
+
+static void *asks(void *user)
+{
+    pair *p = user;
+    mcp_result r = { .structured = NULL };
+    char e[Q_ERRLEN];
+    mcp_call(p->own, "ask", "{}", &(mcp_hooks){ p, NULL, NULL, until_other_ends }, &r, e);
+    mcp_result_free(&r);
+    return NULL;
+}
+
+static void all_are_ended_side_by_side(void)
+{
+    static const char *const name[] = { "one", "two" };
+    atomic_int there = 0;
+    mcp_set *set = mcp_set_new();
+    pair p[2] = { { .there = &there }, { .there = &there } };
+    for (int i = 0; i < 2; i++) {
+        char *args = q_printf("tests/mcp/server.py --log %s/pair%d --era 2025", dir, i);
+        CHECK(mcp_put(set, name[i], "command", "python3", err) == Q_OK && mcp_put(set, name[i], "args", args, err) == Q_OK && mcp_put(set, name[i], "probe", "600", err) == Q_OK &&
+              mcp_put(set, name[i], "start", "600", err) == Q_OK && mcp_put(set, name[i], "timeout", "600", err) == Q_OK);
+        free(args);
+    }
+    for (int i = 0; i < 2; i++) {
+        p[i].own = mcp_find(set, name[i]);
+        p[i].other = mcp_find(set, name[!i]);
+    }
+    for (int i = 0; i < 2; i++)
+        pthread_create(&p[i].t, NULL, asks, &p[i]);
+    while (atomic_load(&there) < 2)
+        usleep(10000);
+    mcp_set_stop(set);
+    for (int i = 0; i < 2; i++) {
+        mcp_status st;
+        pthread_join(p[i].t, NULL);
+        mcp_status_of(p[i].own, &st);
+        CHECK(st.state == MCP_OFF && st.pid == 0);      /* what its call came to is who was first */
+    }
+    mcp_set_free(set);
+}
+
 typedef struct many { fx *f; int good; pthread_t t; } many;
 
 static void *calls(void *user)
@@ -656,6 +712,7 @@ int main(void)
     RUN(http_faults);
     RUN(headers_say_what_is_asked);
     RUN(who_is_asked_for_is_asked);
+    RUN(all_are_ended_side_by_side);
     RUN(calls_run_side_by_side);
     char *cmd = q_printf("rm -rf %s", dir);
     if (system(cmd) != 0)

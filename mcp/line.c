@@ -23,15 +23,18 @@ void line_free(line *l)
     pthread_mutex_destroy(&l->mu);
 }
 
-void line_reset(line *l)
+bool line_reset(line *l)
 {
     pthread_mutex_lock(&l->mu);
-    l->broken = l->modern = l->deaf = false;
+    bool begins = !l->ends;
+    l->broken = !begins;
+    l->modern = l->deaf = false;
     l->listening = -1;
     l->useless = 0;
     l->since = q_now_ns();
     l->stale = 0;
     pthread_mutex_unlock(&l->mu);
+    return begins;
 }
 
 void line_plain(char *out, size_t size, const char *text)
@@ -101,15 +104,29 @@ void line_wait(line *l, int ms)
     pthread_cond_timedwait(&l->news, &l->mu, &t);
 }
 
-void line_break(line *l, int rc, const char *why)
+/* Under mu. */
+static void breaks(line *l, int rc, const char *why)
 {
-    pthread_mutex_lock(&l->mu);
     if (!l->broken) {
         l->broken = true;
         l->rc = rc;
         q_fail(l->why, rc, "%s", why);
     }
     pthread_cond_broadcast(&l->news);
+}
+
+void line_break(line *l, int rc, const char *why)
+{
+    pthread_mutex_lock(&l->mu);
+    breaks(l, rc, why);
+    pthread_mutex_unlock(&l->mu);
+}
+
+void line_end(line *l, const char *why)
+{
+    pthread_mutex_lock(&l->mu);
+    l->ends = true;
+    breaks(l, Q_CANCEL, why);
     pthread_mutex_unlock(&l->mu);
 }
 
@@ -212,8 +229,8 @@ static bool answer(line *l, msg *m, call *stream)
 
 static void progress(line *l, const msg *m)
 {
-    const cJSON *token = cJSON_GetObjectItemCaseSensitive(m->body, "progressToken");
-    call *c = cJSON_IsNumber(token) ? by_id(l, (int64_t)token->valuedouble) : NULL;
+    int64_t token = msg_own(cJSON_GetObjectItemCaseSensitive(m->body, "progressToken"));
+    call *c = token > 0 ? by_id(l, token) : NULL;
     if (!c || c->answered)
         return;                          /* it may cross the end of its call */
     c->progressed = true;

@@ -31,6 +31,7 @@ typedef struct line {
     int64_t last_id, listening;          /* the id that list changes are asked for by; -1: none */
     bool modern, deaf;                   /* 2026: the server asks nothing by itself; it tells of no changes either */
     bool broken; int rc; char why[Q_ERRLEN];
+    bool ends;                           /* who ends it has said so: no start goes on */
     unsigned stale;                      /* 1 << mcp_kind */
     uint64_t faults, changes;            /* changes: of lists, so far */
     char fault[Q_ERRLEN];                /* the first of them; "" */
@@ -39,12 +40,13 @@ typedef struct line {
 
 void line_init(line *, const char *name);
 void line_free(line *);
-void line_reset(line *);                 /* before a start: nothing is broken, no call is in it */
+bool line_reset(line *);                 /* before a start: nothing is broken, no call is in it. False: it is being ended, and stays broken */
 void line_enter(line *, call *);         /* zeroed but for elicits; gives it its id */
 void line_leave(line *, call *);         /* nothing is handed to it any more; its contents are freed, but `answer`, which is the caller's */
 /* One message. stream: the call whose stream it came on; NULL: they share one. reply: what is to be sent back, if anything. Q_RANGE: a flood. */
 int line_take(line *, const char *p, size_t n, call *stream, q_buf *reply, char *err);
 void line_break(line *, int rc, const char *why);            /* the first one counts; every call ends */
+void line_end(line *, const char *why);  /* breaks it with Q_CANCEL, for starts that have not reset it yet too; under mu `ends` is taken back when that is done */
 void line_fail(line *, call *, int rc, int status, const char *challenge, const char *why);
 bool line_news(const call *);            /* under mu: is there something to do for it? */
 void line_wait(line *, int ms);          /* under mu */

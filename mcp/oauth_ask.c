@@ -25,7 +25,7 @@ bool oauth_loopback(const char *url)
     const char *host = host_of(url, &n);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strlen(names[i]) == n && strncasecmp(host, names[i], n) == 0)
-            return true;
+            return strchr(":/?#", host[n]) != NULL;      /* nothing, or what ends a host: [::1].example.org is another */
     return false;
 }
 

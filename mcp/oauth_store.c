@@ -101,15 +101,25 @@ static int write_all(const char *path, const cJSON *o, char *err)
     return rc;
 }
 
-static int find(const cJSON *list, const char *url)
+static cJSON *find(const cJSON *list, const char *url)
 {
-    int n = cJSON_GetArraySize(list);
-    for (int i = 0; i < n; i++) {
-        const char *s = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(cJSON_GetArrayItem(list, i), "url"));
+    cJSON *one;
+    cJSON_ArrayForEach(one, list) {
+        const char *s = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(one, "url"));
         if (s && strcmp(s, url) == 0)
-            return i;
+            return one;
     }
-    return -1;
+    return NULL;
+}
+
+/* All for that address: a file put together by hand may hold several, and what is forgotten is not to come back. */
+static bool take_out(cJSON *o, const char *url)
+{
+    cJSON *list = cJSON_GetObjectItemCaseSensitive(o, "entries");
+    bool had = false;
+    for (cJSON *one; (one = find(list, url)); had = true)
+        cJSON_Delete(cJSON_DetachItemViaPointer(list, one));
+    return had;
 }
 
 int oauth_entry_get(const char *path, const char *url, oauth_entry *out, char *err)
@@ -119,10 +129,8 @@ int oauth_entry_get(const char *path, const char *url, oauth_entry *out, char *e
     int rc = read_all(path, &o, err);
     if (rc < 0)
         return rc;
-    const cJSON *list = cJSON_GetObjectItemCaseSensitive(o, "entries"), *one = NULL;
-    int at = find(list, url);
-    if (at >= 0) {
-        one = cJSON_GetArrayItem(list, at);
+    const cJSON *one = find(cJSON_GetObjectItemCaseSensitive(o, "entries"), url);
+    if (one) {
         for (int i = 0; i < FIELDS; i++) {
             const char *s = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(one, fields[i].name));
             *field(out, i) = s && *s ? q_strdup(s) : NULL;
@@ -130,8 +138,9 @@ int oauth_entry_get(const char *path, const char *url, oauth_entry *out, char *e
         double t = cJSON_GetNumberValue(cJSON_GetObjectItemCaseSensitive(one, "expires"));
         out->expires = t > 0 && t < 9e15 ? (int64_t)t : 0;
     }
+    bool had = one != NULL;
     cJSON_Delete(o);
-    return at >= 0 ? Q_OK : q_fail(err, Q_NOTFOUND, _("no token is kept for %.200s: it is asked for when the server wants one"), url);
+    return had ? Q_OK : q_fail(err, Q_NOTFOUND, _("no token is kept for %.200s: it is asked for when the server wants one"), url);
 }
 
 static cJSON *fresh(void)
@@ -150,16 +159,13 @@ int oauth_entry_put(const char *path, const oauth_entry *e, char *err)
     if (rc < 0)
         return rc;
     o = o ? o : fresh();
-    cJSON *list = cJSON_GetObjectItemCaseSensitive(o, "entries"), *one = cJSON_CreateObject();
+    cJSON *one = cJSON_CreateObject();
     for (int i = 0; i < FIELDS; i++)
         if (*field(e, i))
             cJSON_AddStringToObject(one, fields[i].name, *field(e, i));
     cJSON_AddNumberToObject(one, "expires", (double)e->expires);
-    int at = find(list, e->url);
-    if (at >= 0)
-        cJSON_ReplaceItemInArray(list, at, one);
-    else
-        cJSON_AddItemToArray(list, one);
+    take_out(o, e->url);
+    cJSON_AddItemToArray(cJSON_GetObjectItemCaseSensitive(o, "entries"), one);
     rc = write_all(path, o, err);
     cJSON_Delete(o);
     return rc;
@@ -168,12 +174,10 @@ int oauth_entry_put(const char *path, const oauth_entry *e, char *err)
 int oauth_entry_drop(const char *path, const char *url, bool *had, char *err)
 {
     cJSON *o;
-    int rc = read_all(path, &o, err), at = o ? find(cJSON_GetObjectItemCaseSensitive(o, "entries"), url) : -1;
-    *had = rc == Q_OK && at >= 0;
-    if (*had) {
-        cJSON_DeleteItemFromArray(cJSON_GetObjectItemCaseSensitive(o, "entries"), at);
+    int rc = read_all(path, &o, err);
+    *had = rc == Q_OK && take_out(o, url);
+    if (*had)
         rc = write_all(path, o, err);
-    }
     cJSON_Delete(o);
     return rc;
 }

@@ -34,22 +34,36 @@ static void server_free(mcp_server *s)
     free(s);
 }
 
-void mcp_set_free(mcp_set *set)
+static bool is_off(mcp_server *s)
 {
-    if (!set)
-        return;
+    pthread_mutex_lock(&s->line.mu);
+    bool off = s->state == MCP_OFF;
+    pthread_mutex_unlock(&s->line.mu);
+    return off;
+}
+
+void mcp_set_stop(mcp_set *set)
+{
     pthread_t *t = q_alloc(sizeof *t * (size_t)(set->n + 1));
     bool *beside = q_alloc((size_t)set->n + 1);
     for (int i = 0; i < set->n; i++)
-        beside[i] = set->v[i]->state != MCP_OFF && pthread_create(&t[i], NULL, stop_thread, set->v[i]) == 0;
+        beside[i] = !is_off(set->v[i]) && pthread_create(&t[i], NULL, stop_thread, set->v[i]) == 0;
     for (int i = 0; i < set->n; i++) {
         if (beside[i])
             pthread_join(t[i], NULL);
         mcp_stop(set->v[i]);
-        server_free(set->v[i]);
     }
     free(t);
     free(beside);
+}
+
+void mcp_set_free(mcp_set *set)
+{
+    if (!set)
+        return;
+    mcp_set_stop(set);
+    for (int i = 0; i < set->n; i++)
+        server_free(set->v[i]);
     free(set->v);
     free(set);
 }
@@ -116,10 +130,26 @@ void mcp_enable(mcp_server *s, bool on)
 }
 
 /* ---- its life ---- */
+/* The wire that broke off, if one did: nobody uses it any more. */
+static void retire(mcp_server *s)
+{
+    pthread_mutex_lock(&s->line.mu);
+    wire *w = s->wire;
+    if (w && w->kind->log) {
+        free(s->log);
+        s->log = w->kind->log(w);
+    }
+    s->wire = NULL;
+    pthread_mutex_unlock(&s->line.mu);
+    if (w)
+        w->kind->close(w);
+}
+
 static void *starter(void *user)
 {
     mcp_server *s = user;
     char err[Q_ERRLEN] = "";
+    retire(s);
     int rc = start_begin(s, err);
     pthread_mutex_lock(&s->line.mu);
     s->state = rc == Q_OK ? MCP_READY : MCP_FAILED;
@@ -130,73 +160,69 @@ static void *starter(void *user)
     return NULL;
 }
 
-/* turn is held. */
-static void stop(mcp_server *s, enum mcp_state after)
+void mcp_stop(mcp_server *s)
 {
     char why[Q_ERRLEN];
+    pthread_mutex_lock(&s->turn);
     q_fail(why, Q_CANCEL, _("%s was ended"), s->s.name);
-    line_break(&s->line, Q_CANCEL, why);
+    line_end(&s->line, why);
     if (s->has_starter)
         pthread_join(s->starter, NULL);
     s->has_starter = false;
     pthread_mutex_lock(&s->line.mu);
     while (s->users)
         line_wait(&s->line, 1000);
-    wire *w = s->wire;
-    if (w && w->kind->log) {
-        free(s->log);
-        s->log = w->kind->log(w);
-    }
-    s->wire = NULL;
-    s->state = after;
+    s->state = MCP_OFF;
+    s->line.ends = false;
     pthread_cond_broadcast(&s->line.news);
     pthread_mutex_unlock(&s->line.mu);
-    if (w)
-        w->kind->close(w);
-}
-
-void mcp_stop(mcp_server *s)
-{
-    pthread_mutex_lock(&s->turn);
-    stop(s, MCP_OFF);
+    retire(s);
     pthread_mutex_unlock(&s->turn);
 }
 
-void mcp_start(mcp_server *s)
+/* Waits for nobody: not for who starts or ends it just now, nor for calls that are at the person while it broke off. True: it begins. */
+static bool begin(mcp_server *s)
 {
-    pthread_mutex_lock(&s->turn);
+    if (pthread_mutex_trylock(&s->turn) != 0)
+        return false;
     pthread_mutex_lock(&s->line.mu);
-    bool off = s->state == MCP_OFF, broke = s->state == MCP_READY && s->line.broken, may = s->s.enabled && (off || broke);
+    enum mcp_state was = s->state;
+    bool broke = was == MCP_READY && s->line.broken && !s->users, may = s->s.enabled && (was == MCP_OFF || broke);
     if (may)
         s->state = MCP_STARTING;
     if (may && broke)
         q_fail(s->error, Q_IO, "%s", s->line.why);
     pthread_mutex_unlock(&s->line.mu);
-    if (may) {
-        if (broke)
-            stop(s, MCP_STARTING);
-        s->has_starter = pthread_create(&s->starter, NULL, starter, s) == 0;
-        if (!s->has_starter)
-            stop(s, MCP_OFF);
+    if (may && s->has_starter)           /* it has said READY, and is at its end */
+        pthread_join(s->starter, NULL);
+    if (may && !(s->has_starter = pthread_create(&s->starter, NULL, starter, s) == 0)) {
+        pthread_mutex_lock(&s->line.mu);
+        s->state = was;
+        pthread_mutex_unlock(&s->line.mu);
+        may = false;
     }
     pthread_mutex_unlock(&s->turn);
+    return may;
 }
+
+void mcp_start(mcp_server *s) { begin(s); }
 
 void mcp_restart(mcp_server *s)
 {
     mcp_stop(s);
-    mcp_start(s);
+    begin(s);
 }
 
 int mcp_ready(mcp_server *s, int ms, const mcp_hooks *h, char *err)
 {
     int64_t until = ms < 0 ? INT64_MAX : q_now_ns() + (int64_t)ms * 1000000;
+    bool waits = false;                  /* for who ends it, or for calls of what broke off */
     for (int starts = 0;;) {
         if (h && h->go && !h->go(h->user))
             return q_fail(err, Q_CANCEL, _("stopped"));
         pthread_mutex_lock(&s->line.mu);
         bool over = q_now_ns() >= until;
-        if (s->state == MCP_STARTING && !over)
+        if ((s->state == MCP_STARTING || waits) && !over)
             line_wait(&s->line, 50);
         enum mcp_state state = s->state;
         bool broken = s->line.broken, on = s->s.enabled;
@@ -209,13 +235,14 @@ int mcp_ready(mcp_server *s, int ms, const mcp_hooks *h, char *err)
             return Q_IO;
         if (!on)
             return q_fail(err, Q_NOTFOUND, _("%s is switched off: /mcp on %s"), s->s.name, s->s.name);
-        if (state == MCP_STARTING && over)
+        if ((state == MCP_STARTING || waits) && over)
             return q_fail(err, Q_RANGE, _("%s is still starting: ask again in a moment"), s->s.name);
         if (state == MCP_STARTING)
             continue;
-        if (starts++ == 2)
+        if (starts == 2)
             return q_fail(err, Q_IO, _("%s breaks off as soon as it is started: look into its log (/mcp %s)"), s->s.name, s->s.name);
-        mcp_start(s);
+        waits = !begin(s);
+        starts += !waits;
     }
 }
 

@@ -292,7 +292,8 @@ void start_listen(mcp_server *s)
 static int connect_to(mcp_server *s, char *err)
 {
     wire *w = NULL;
-    line_reset(&s->line);
+    if (!line_reset(&s->line))
+        return q_fail(err, Q_CANCEL, _("%s was ended"), s->s.name);
     int rc = s->s.url ? http_open(&s->line, &s->s, &w, err) : pipe_open(&s->line, &s->s, &w, err);
     pthread_mutex_lock(&s->line.mu);
     s->wire = w;

@@ -23,6 +23,7 @@ typedef struct one {
     talk *t;
     prov_result *out;                    /* the request's, of all its answers */
     uint64_t cursor;                     /* in the trace */
+    bool ahead;                          /* the last token is on its way: hooks.between has not been asked about the next */
     int told;                            /* positions that hooks know: what is evaluated anew is not told twice */
 } one;
 
@@ -86,7 +87,7 @@ static bool go(void *user)
     const one *o = user;
     const prov_hooks *h = o->t->hooks;
     const prov_result *r = o->t->result ? o->t->result : o->out;
-    return !h->between || h->between(h->user, (int)(r - o->out), r->tokens);
+    return !h->between || h->between(h->user, (int)(r - o->out), r->tokens - o->ahead);
 }
 
 static void row(void *user, int pos, const float *logits) { talk_row(user, pos, logits); }
@@ -120,8 +121,10 @@ static int push(void *self, talk *t, int32_t token, char *err)
     one *o = self;
     int at = 0;
     eng_tokens_add(t->text, token);
+    o->ahead = true;
     while (at >= 0 && at < t->text->n)
         at = pool_feed(o->s, t->text->id, t->text->n, err);
+    o->ahead = false;
     if (at < 0)
         t->text->n--;
     return at < 0 ? at : Q_OK;

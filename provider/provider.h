@@ -124,7 +124,8 @@ typedef struct prov_request {
                                            a part of the prompt, in no piece. n_begin 0: all of it is the model's */
     const prov_tool *tool; int n_tool;
     const prov_past_call *call; int n_call;      /* in the order of the messages; PROV_TOOL messages behind answer them by their ids */
-    const prov_past_thought *thought; int n_thought;     /* rising; where a template has a place for them and only there. A server is told none */
+    const prov_past_thought *thought; int n_thought;     /* rising; where a template has a place for them and only there.
+                                           A server is told them in the field in which its own came; one that has none is told none */
     const prov_grammar *grammar;        /* instead of sampler.grammar; thoughts are free. NULL: as that says */
     const char *think;                  /* "on", "off": whatever the configuration says of thinking; NULL: as that says */
     const prov_config *config;          /* of this request alone, made by this prov; NULL: the present one. Cells of other settings never serve it; kv.type is as at
@@ -187,8 +188,8 @@ typedef struct prov_result {            /* of one answer */
 typedef struct prov_hooks {
     void *user;
     /* Before each token, the last of which was number `tokens` (0: none): may wait, may call prov_set (with PROV_PARALLEL it is for requests
-     * that begin later). False: stop. With PROV_PARALLEL it is asked too while the request waits for others, a few times a second, and between
-     * two parts of a prompt. Who waits here, or in any other hook, holds no other request up. */
+     * that begin later). False: stop. With PROV_PARALLEL it is asked again, with the same numbers, while the request waits for others, a few times a second,
+     * and between two parts of a prompt. Who waits here, or in any other hook, holds no other request up. */
     bool (*between)(void *user, int answer, int tokens);
     void (*prefill)(void *user, int done, int total);    /* tokens evaluated before the next can be chosen */
     void (*prefilled)(void *user, const prov_result *so_far);        /* all of them */
@@ -311,6 +312,8 @@ const prov_embedder_info *prov_embedder_about(const prov_embedder *);
 /* n texts, as questions or as passages -> out [n][dim], each of length 1. go, NULL: always, is asked every few
  * milliseconds of work; false: Q_CANCEL, and out is void. */
 int prov_embedder_run(prov_embedder *, bool question, const char *const *text, const size_t *len, int n, float *out, bool (*go)(void *user), void *user, char *err);
+/* How many tokens of a text it reads, as a question or as a passage; negative: an error. */
+int prov_embedder_count(prov_embedder *, bool question, const char *text, size_t len, char *err);
 /* How far the one that is fetched is: engine/models.h has these words. Microseconds. */
 typedef struct prov_arrival { bool here, coming; int percent; char problem[Q_ERRLEN]; } prov_arrival;
 void prov_embedder_arrival(prov_arrival *);

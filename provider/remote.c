@@ -37,7 +37,7 @@ typedef struct running {                 /* the answer that comes */
     int rc; char why[Q_ERRLEN];          /* why it broke, told behind what came before */
 } running;
 
-struct learned { enum { COUNT_MAYBE, COUNT_YES, COUNT_NO } counts; };     /* of a server, by asking it */
+struct learned { enum { COUNT_MAYBE, COUNT_YES, COUNT_NO } counts; const char *thinks; };     /* of a server, by asking it; thinks: see wire_ask */
 
 typedef struct remote {
     prov base;
@@ -222,6 +222,8 @@ static void writing(remote *m)
 static void take(remote *m)
 {
     wire_reply *w = &m->r.wire;
+    if (w->thinks)
+        m->learned->thinks = w->thinks;
     bound(m, &w->thought);
     bound(m, &w->text);
     writing(m);
@@ -527,7 +529,7 @@ static int count_request(const prov *p, const prov_request *r, char *err);
 
 static int one(remote *m, const prov_request *r, uint64_t seed, char *err)
 {
-    wire_ask a = { .model = m->model, .r = r, .c = m->c, .seed = seed, .ids = m->server.routing == SERVER_VLLM && m->r.hooks->position,
+    wire_ask a = { .model = m->model, .r = r, .c = m->c, .seed = seed, .thinks = m->learned->thinks, .ids = m->server.routing == SERVER_VLLM && m->r.hooks->position,
                    .routes = m->server.routing == SERVER_SGLANG && m->r.hooks->position };
     prov_result *out = m->r.result;
     const prov_hooks *h = m->r.hooks;

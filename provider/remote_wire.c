@@ -38,7 +38,15 @@ static void add_calls(cJSON *message, const prov_request *r, int at)
     }
 }
 
-static cJSON *messages(const prov_request *r)
+/* thinks: the field of thoughts; NULL: none are said. Some servers refuse a call whose thought does not come back. */
+static void add_thought(cJSON *message, const prov_request *r, int at, const char *thinks)
+{
+    for (int i = 0; thinks && i < r->n_thought; i++)
+        if (r->thought[i].message == at)
+            cJSON_AddItemToObject(message, thinks, string_of(r->thought[i].text, r->thought[i].n));
+}
+
+static cJSON *messages(const prov_request *r, const char *thinks)
 {
     static const char *const role[] = { [PROV_SYSTEM] = "system", [PROV_USER] = "user", [PROV_ASSISTANT] = "assistant", [PROV_TOOL] = "tool" };
     cJSON *all = cJSON_CreateArray();
@@ -49,8 +57,10 @@ static cJSON *messages(const prov_request *r)
         cJSON_AddItemToObject(one, "content", string_of(m->text, m->n));
         if (m->role == PROV_TOOL && m->call)
             cJSON_AddItemToObject(one, "tool_call_id", string_of(m->call, strlen(m->call)));
-        if (m->role == PROV_ASSISTANT)
+        if (m->role == PROV_ASSISTANT) {
+            add_thought(one, r, i, thinks);
             add_calls(one, r, i);
+        }
         cJSON_AddItemToArray(all, one);
     }
     return all;
@@ -141,7 +151,7 @@ char *wire_request(const wire_ask *a)
     cJSON *j = cJSON_CreateObject();
     q_buf stop = { 0 };
     cJSON_AddItemToObject(j, "model", string_of(a->model, strlen(a->model)));
-    cJSON_AddItemToObject(j, "messages", messages(a->r));
+    cJSON_AddItemToObject(j, "messages", messages(a->r, a->thinks));
     cJSON_AddTrueToObject(j, "stream");
     add_tools(j, a->r);
     remote_config_each(a->c, field, j);
@@ -183,7 +193,7 @@ char *wire_messages(const char *model, const prov_request *r)
     for (int i = 0; i < r->n_message; i++)
         q_buf_add(&all, r->message[i].text, r->message[i].n);
     cJSON_AddItemToObject(j, "model", string_of(model, strlen(model)));
-    cJSON_AddItemToObject(j, "messages", messages(r));
+    cJSON_AddItemToObject(j, "messages", messages(r, NULL));
     cJSON_AddTrueToObject(j, "add_generation_prompt");
     cJSON_AddItemToObject(j, "content", string_of(all.p, all.len));        /* llama-server's own form */
     char *text = cJSON_PrintUnformatted(j);
@@ -269,24 +279,62 @@ static wire_call *call_at(wire_reply *w, int index)
     return &w->call[index];
 }
 
+static bool same(const q_buf *b, const char *s) { return b->len && strcmp(b->p, s) == 0; }
+
+/* Its arguments are a whole object: nothing more of it can come. */
+static bool whole_call(const wire_call *c)
+{
+    size_t n = c->arguments.len;
+    while (n && strchr(" \t\r\n", c->arguments.p[n - 1]))
+        n--;
+    cJSON *j = n && c->arguments.p[n - 1] == '}' ? cJSON_ParseWithLength(c->arguments.p, n) : NULL;
+    bool yes = cJSON_IsObject(j);
+    cJSON_Delete(j);
+    return yes;
+}
+
+/* Which call a piece is of. By right its index says it; some servers leave it out, some say 0 of all of them, so that only another id, or
+ * another name behind a whole call, tells that the next one begins. had: how many there were before this chunk. */
+static int index_of(const wire_reply *w, const cJSON *one, int place, int had)
+{
+    const cJSON *f = get(one, "function"), *arguments = get(f, "arguments");
+    const char *id = text_of(get(one, "id")), *name = text_of(get(f, "name"));
+    int said = whole(get(one, "index"), 0, CALLS_MOST - 1, -1), at = said >= 0 ? said : place == 0 && had ? had - 1 : place;
+    const wire_call *c = at < had ? &w->call[at] : NULL;
+    if (*id && (said < 0 || (c && c->id.len && !same(&c->id, id)))) {
+        for (int i = 0; i < had; i++)
+            if (same(&w->call[i].id, id))
+                return i;
+        return !c || (said < 0 && !c->id.len && !c->name.len) ? at : w->n_call;
+    }
+    bool more = cJSON_IsObject(arguments) || *text_of(arguments), another = *name && c && c->name.len && !*id && (more || !same(&c->name, name));
+    return another && whole_call(c) ? w->n_call : at;
+}
+
+/* A name comes in pieces, or whole with every piece of the call. */
+static void named(wire_call *c, const char *name)
+{
+    if (!c->arguments.len && !same(&c->name, name))
+        add_text(&c->name, name);
+}
+
 static void calls(wire_reply *w, const cJSON *list)
 {
     const cJSON *one;
-    int place = 0;
+    int place = 0, had = w->n_call;
     cJSON_ArrayForEach(one, list) {
         const cJSON *f = get(one, "function"), *arguments = get(f, "arguments");
-        wire_call *c = call_at(w, whole(get(one, "index"), 0, CALLS_MOST - 1, place));
-        place++;
+        wire_call *c = call_at(w, index_of(w, one, place++, had));
         if (!c)
             continue;
         if (!c->id.len)
             add_text(&c->id, text_of(get(one, "id")));
-        add_text(&c->name, text_of(get(f, "name")));
+        named(c, text_of(get(f, "name")));
         if (cJSON_IsObject(arguments)) { /* Ollama's own way */
             char *text = cJSON_PrintUnformatted(arguments);
             add_text(&c->arguments, text);
             free(text);
-        } else
+        } else if (!same(&c->arguments, text_of(arguments)) || !whole_call(c))       /* all of them once more at the end: said already */
             add_text(&c->arguments, text_of(arguments));
     }
 }
@@ -355,13 +403,41 @@ static void routed(wire_reply *w, const cJSON *r)
     w->routed = text;
 }
 
+static const char *const thought_field[] = { "reasoning_content", "reasoning" };
+
+static void thoughts(wire_reply *w, const cJSON *m)
+{
+    for (size_t i = 0; i < sizeof thought_field / sizeof *thought_field; i++) {
+        const char *text = text_of(get(m, thought_field[i]));
+        if (!*text)
+            continue;
+        add_text(&w->thought, text);
+        w->thinks = thought_field[i];
+        return;                          /* who sends both sends the same in them */
+    }
+}
+
+/* A text, or a list of parts as Mistral's thinkers send it: {"type":"thinking","thinking":[{"type":"text","text":…}]}, then texts. */
+static void content(q_buf *text, q_buf *thought, const cJSON *c)
+{
+    const cJSON *part;
+    add_text(text, text_of(c));
+    if (!cJSON_IsArray(c))
+        return;
+    cJSON_ArrayForEach(part, c) {
+        const cJSON *inner = get(part, "thinking");
+        add_text(text, text_of(get(part, "text")));
+        if (inner && thought)
+            content(thought, NULL, inner);
+    }
+}
+
 static void choice(wire_reply *w, const cJSON *c)
 {
-    const cJSON *d = get(c, "delta"), *m = cJSON_IsObject(d) ? d : get(c, "message"), *stop = get(c, "stop_reason");
-    const char *thought = text_of(get(m, "reasoning_content"));
-    add_text(&w->thought, *thought ? thought : text_of(get(m, "reasoning")));
-    add_text(&w->text, text_of(get(m, "content")));
-    if (!*text_of(get(m, "content")))
+    const cJSON *d = get(c, "delta"), *m = cJSON_IsObject(d) ? d : get(c, "message"), *stop = get(c, "stop_reason"), *said = get(m, "content");
+    thoughts(w, m);
+    content(&w->text, &w->thought, said);
+    if (!*text_of(said) && !cJSON_IsArray(said))
         add_text(&w->text, text_of(get(m, "refusal")));
     calls(w, get(m, "tool_calls"));
     logprobs(w, get(get(c, "logprobs"), "content"));

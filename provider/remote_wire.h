@@ -12,6 +12,7 @@ typedef struct wire_ask {
     const prov_config *c;
     uint64_t seed;                       /* 0: none is sent */
     bool plain;                          /* only what every server knows: one refused the rest */
+    const char *thinks;                  /* the field in which the request's thoughts are said; NULL: they are not */
     bool ids, routes;                    /* with the ids of tokens (vLLM), with the experts of each position (SGLang) */
 } wire_ask;
 char *wire_request(const wire_ask *);    /* malloc'ed */
@@ -25,6 +26,7 @@ typedef struct wire_token { int32_t id; double logprob; size_t n; } wire_token; 
 typedef struct wire_call { q_buf id, name, arguments; size_t told; /* bytes of the arguments that were handed on */ } wire_call;
 typedef struct wire_reply {              /* zero-initialise; wire_free */
     q_buf text, thought;                 /* that the last chunk brought; whoever takes them clears them */
+    const char *thinks;                  /* the field in which thoughts came, if it can be sent back; NULL: none came so. Static */
     wire_token *token; int n_token;      /* likewise */
     wire_call *call; int n_call;         /* the calls, as far as they have come */
     char finish[32];                     /* "stop", "length", "tool_calls", …; "": not yet */

@@ -88,7 +88,8 @@ static bool between(void *user, int answer, int tokens)
         if (w->a.routed)
             ran_begin(&w->c[w->first + answer].ran, &w->c[w->first].ran, w->c[w->first].ran.n);
     }
-    return exchange_wanted(w->x) && !(w->a.one_call && cJSON_GetArraySize(c->calls) > 0);
+    bool enough = w->a.one_call && w->a.r.n <= 1 && cJSON_GetArraySize(c->calls) > 0;        /* of several, the others go on: a stop is meant for all */
+    return exchange_wanted(w->x) && !enough;
 }
 
 static void prefill(void *user, int done, int total)

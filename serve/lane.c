@@ -66,7 +66,7 @@ void lane_count(lane *l, int *running, int *waiting)
 
 void lane_end(lane *l)
 {
-    if (!l->thread)
+    if (!l->thread)                      /* never started */
         return;
     pthread_mutex_lock(&l->mu);
     l->ends = true;
@@ -74,6 +74,12 @@ void lane_end(lane *l)
     pthread_mutex_unlock(&l->mu);
     for (int i = 0; i < l->n; i++)
         pthread_join(l->thread[i], NULL);
+}
+
+void lane_free(lane *l)
+{
+    if (!l->thread)
+        return;
     pthread_mutex_destroy(&l->mu);
     pthread_cond_destroy(&l->more);
     free(l->thread);

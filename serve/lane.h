@@ -20,6 +20,7 @@ typedef struct lane {
 int lane_start(lane *, int n, int most);
 bool lane_put(lane *, lane_work *, void *job);   /* false: too many wait */
 void lane_count(lane *, int *running, int *waiting);
-void lane_end(lane *);                           /* does what waits, then ends */
+void lane_end(lane *);                           /* does what waits, then ends its threads: nothing is taken any more */
+void lane_free(lane *);                          /* behind lane_end, when nobody puts or counts any more. One that was never started is fine */
 
 #endif

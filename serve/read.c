@@ -130,7 +130,9 @@ static int content(read_ask *a, const cJSON *v, const char *field, prov_message 
     q_buf_puts(&b, "");
     cJSON_ArrayForEach(part, v) {
         const cJSON *type = member(part, "type"), *text = member(part, "text");
-        if (cJSON_IsString(type) && strcmp(type->valuestring, "text") == 0 && cJSON_IsString(text))
+        bool refusal = m->role == PROV_ASSISTANT && cJSON_IsString(type) && strcmp(type->valuestring, "refusal") == 0;
+        text = refusal ? member(part, "refusal") : text;
+        if (cJSON_IsString(type) && (refusal || strcmp(type->valuestring, "text") == 0) && cJSON_IsString(text))
             q_buf_puts(&b, text->valuestring);
         else {
             q_buf_free(&b);
@@ -186,7 +188,7 @@ static int message(read_ask *a, const cJSON *v, int i, prov_message *m, fault *f
         return fault_set(f, 400, at, _("%s must be system, developer, user, assistant or tool"), at);
     *m = (prov_message){ .role = row[k].role, .text = "" };
     snprintf(at, sizeof at, "messages[%d].content", i);
-    if ((said(text) || m->role != PROV_ASSISTANT || !said(calls)) && content(a, text, at, m, f) < 0)
+    if ((said(text) || m->role != PROV_ASSISTANT || (!text && !said(calls))) && content(a, text, at, m, f) < 0)
         return Q_ERR;
     snprintf(at, sizeof at, "messages[%d].tool_calls", i);
     if (said(calls) && m->role != PROV_ASSISTANT)
@@ -320,18 +322,19 @@ static int held_twice(const read_ask *a, fault *f)
 
 static int response_format(read_ask *a, const cJSON *v, fault *f)
 {
-    const cJSON *type = member(v, "type"), *schema = member(member(v, "json_schema"), "schema");
+    const cJSON *type = member(v, "type"), *inner = member(member(v, "json_schema"), "schema"), *schema = said(inner) ? inner : member(v, "schema");
     const char *word = cJSON_IsString(type) ? type->valuestring : "";
     if (strcmp(word, "text") == 0)
         return Q_OK;
     if (held_twice(a, f) < 0)
         return Q_ERR;
-    if (strcmp(word, "json_object") == 0)
+    if (strcmp(word, "json_object") == 0 && !said(schema))      /* with one, as llama-server and others have it, it is the same as json_schema */
         hold(a, q_strdup("{\"type\":\"object\"}"));
-    else if (strcmp(word, "json_schema") != 0)
+    else if (strcmp(word, "json_schema") != 0 && strcmp(word, "json_object") != 0)
         return fault_set(f, 400, "response_format.type", "%s", _("response_format.type must be text, json_object or json_schema"));
     else if (!cJSON_IsObject(schema))
-        return fault_set(f, 400, "response_format.json_schema.schema", "%s", _("response_format.json_schema.schema must be a JSON schema"));
+        return fault_set(f, 400, said(inner) || !said(schema) ? "response_format.json_schema.schema" : "response_format.schema", "%s",
+                         said(inner) || !said(schema) ? _("response_format.json_schema.schema must be a JSON schema") : _("response_format.schema must be a JSON schema"));
     else
         hold(a, cJSON_PrintUnformatted(schema));
     return Q_OK;
@@ -530,6 +533,8 @@ static int count(read_ask *a, const cJSON *v, const char *field, fault *f)
 static int seed(read_ask *a, const cJSON *v, fault *f)
 {
     double x;
+    if (cJSON_IsNumber(v) && v->valuedouble == -1)       /* others' word for none */
+        return Q_OK;
     if (read_whole(v, "seed", 0, 9007199254740991.0, &x, f) < 0)
         return Q_ERR;
     a->r.seed = (uint64_t)x + (x == 0);      /* 0 is our word for none */

@@ -465,6 +465,9 @@ void serve_stop(serve *s)
         s->lib.stop_daemon(s->daemon);
         prov_cancel(s->o.p, false);
     }
+    lane_free(&s->house.asks);           /* requests came to them for as long as the daemon ran */
+    lane_free(&s->house.texts);
+    lane_free(&s->house.embeds);
     if (s->at.fd >= 0)
         close(s->at.fd);
     prov_config_free(s->house.base);

@@ -83,19 +83,23 @@ static int messages_run(const char *p, size_t n)
 }
 
 /* ---- calls ---- */
-static const char *const FORMAT[] = { "<tool_call>", "<function=<parameter=", "<arg_key>", "[TOOL_CALLS]", "<|start_header_id|>parameters", "[func_name1(", "<|channel|><|message|>" };
+static const char *const FORMAT[] = { "<tool_call>", "<function=<parameter=", "<arg_key>", "[TOOL_CALLS]", "<|start_header_id|>parameters", "[func_name1(", "<|channel|><|message|>",
+    "<｜tool▁call▁begin｜>```json", "<｜tool▁call▁begin｜>", "<|tool_call_argument_begin|>" };
+enum { N_FORMAT = sizeof FORMAT / sizeof *FORMAT };
 static const char *const CALL[] = {
     "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": \"</tool_call>\", \"b\": [1]}}</tool_call>", "<tool_call><function=f><parameter=a>\n1\n</parameter></function></tool_call>",
     "<tool_call>f\n<arg_key>a</arg_key>\n<arg_value>1</arg_value></tool_call>", "[TOOL_CALLS][{\"name\": \"f\", \"arguments\": {}}]", "{\"name\": \"f\", \"parameters\": {\"a\": \"it's\"}}", "[f(a=1, b='x', c=[True, None])]",
     "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>commentary to=functions.f<|message|>{\"a\": 1}<|call|>",
+    "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n```json\n{\"a\": \"```\"}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>", "<｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"a\": 1}<｜tool▁call▁end｜>",
+    "<|tool_calls_section_begin|><|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{\"a\": [1]}<|tool_call_end|><|tool_calls_section_end|>",
 };
 
 static void calls_seed(fuzz_rng *r, q_buf *b)
 {
-    uint32_t f = fuzz_below(r, 7);
+    uint32_t f = fuzz_below(r, N_FORMAT);
     q_buf_putc(b, (char)('0' + f));
     if (fuzz_below(r, 2)) q_buf_puts(b, "Text. ");
-    for (uint32_t i = 0, n = fuzz_below(r, 3); i <= n; i++) q_buf_puts(b, CALL[fuzz_below(r, 8) ? f : fuzz_below(r, 7)]);
+    for (uint32_t i = 0, n = fuzz_below(r, 3); i <= n; i++) q_buf_puts(b, CALL[fuzz_below(r, 8) ? f : fuzz_below(r, N_FORMAT)]);
     if (fuzz_below(r, 2)) q_buf_puts(b, "\nAfter.");
 }
 
@@ -135,7 +139,7 @@ static void hear(const call_format *f, const char *p, size_t n, size_t step, ear
 static int calls_run(const char *p, size_t n)
 {
     if (!n) return 0;
-    const char *tpl = FORMAT[(unsigned char)(p[0] - '0') % 7];
+    const char *tpl = FORMAT[(unsigned char)(p[0] - '0') % N_FORMAT];
     const call_format *f = calls_find(tpl, strlen(tpl));
     ear whole, cut;
     int broken = 0;

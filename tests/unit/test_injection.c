@@ -122,7 +122,7 @@ static int gone(const char *path, const struct stat *st, int kind, struct FTW *f
 static void plant(void)
 {
     for (int i = 0; i < TEXTS; i++) {
-        char mark[16], name[256];
+        char mark[24], name[256];
         snprintf(mark, sizeof mark, "MARK%02dX", i);
         planted[i] = q_printf(texts[i], mark);
         snprintf(name, sizeof name, "project/inj/%02d.txt", i);

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -274,6 +275,10 @@ static void what_is_no_message_is_left_out(void)
     CHECK_STR(r.text.p, "caf\xEF\xBF\xBD");
     CHECK_INT(call(&f, "sample", "{}", NULL, &r), Q_OK);
     CHECK_STR(r.text.p, "[-32601, -32601, -32601, {}]");
+    side d = { .f = NULL };
+    CHECK_INT(call(&f, "nulls", "{}", &d, &r), Q_OK);            /* members that are written out and empty; a text for a number */
+    CHECK_STR(r.text.p, "nothing else");
+    CHECK_STR(d.words, "1/3 step");
     CHECK_INT(call(&f, "url_ask", "{}", NULL, &r), Q_OK);
     CHECK_STR(r.text.p, "-32602");
     CHECK_INT(call(&f, "ask", "{}", NULL, &r), Q_OK);
@@ -302,6 +307,39 @@ static void a_server_that_breaks_off_costs_its_call(void)
         CHECK(st.state == MCP_READY && strstr(st.error, row[i].says));
     }
     CHECK(st.calls == 8 && st.failed == 4);
+    mcp_result_free(&r);
+    close_all(&f);
+}
+
+/* The person is asked for it while it ends: who wants it started meanwhile, as a front end does at each question, does not wait for that. */
+static enum mcp_answer on_its_end(void *user, const char *message, const char *schema, q_buf *content)
+{
+    side *d = user;
+    mcp_status st;
+    char why[Q_ERRLEN];
+    mcp_status_of(d->f->s, &st);
+    CHECK(st.state == MCP_READY && st.pid > 0 && kill(st.pid, SIGKILL) == 0);
+    do {
+        usleep(10000);
+        mcp_status_of(d->f->s, &st);
+    } while (st.state == MCP_READY);
+    mcp_start(d->f->s);
+    CHECK(mcp_ready(d->f->s, 0, NULL, why) == Q_RANGE);
+    d->asked++;
+    return MCP_DECLINE;
+}
+
+static void nobody_waits_to_start_what_broke_off(void)
+{
+    fx f = open_with(false, "--era 2025");
+    mcp_result r = { .structured = NULL };
+    side d = { .f = &f };
+    CHECK_INT(mcp_call(f.s, "ask", "{}", &(mcp_hooks){ &d, NULL, NULL, on_its_end }, &r, err), Q_IO);
+    CHECK_INT(d.asked, 1);
+    CHECK_INT(times(&f, "\"env\""), 1);
+    mcp_start(f.s);
+    CHECK_MSG(mcp_ready(f.s, -1, NULL, err) == Q_OK, "%s", err);
+    CHECK_INT(times(&f, "\"env\""), 2);
     mcp_result_free(&r);
     close_all(&f);
 }
@@ -499,6 +537,12 @@ static void http_faults(void)
     f = open_with(true, "--fault html");
     CHECK(mcp_ready(f.s, -1, NULL, err) == Q_IO && strstr(err, "MCP endpoint"));
     close_all(&f);
+    f = open_with(true, "--era 2025 --fault session_400");       /* a session that is gone, said otherwise */
+    CHECK_INT(call(&f, "end_session", "{}", NULL, &r), Q_ERR);
+    CHECK_INT(call(&f, "echo", "{\"text\":\"new\"}", NULL, &r), Q_OK);
+    CHECK_STR(r.text.p, "new");
+    CHECK(times(&f, "\"initialize\"") == 3);
+    close_all(&f);
     f = open_with(true, "--era 2025 --fault no_get");
     CHECK_INT(call(&f, "echo", "{\"text\":\"no stream\"}", NULL, &r), Q_OK);
     mcp_result_free(&r);
@@ -589,6 +633,61 @@ static void who_is_asked_for_is_asked(void)
 }
 
 /* ---- many at once ---- */
+/* Each call is at its person until the other's server is being ended: were they ended one after the other, nobody would come to an end. */
+typedef struct pair { mcp_server *own, *other; atomic_int *there; pthread_t t; } pair;
+
+static enum mcp_answer until_other_ends(void *user, const char *message, const char *schema, q_buf *content)
+{
+    const pair *p = user;
+    mcp_status st;
+    atomic_fetch_add(p->there, 1);
+    do {
+        usleep(10000);
+        mcp_status_of(p->other, &st);
+    } while (st.state == MCP_READY);
+    return MCP_DECLINE;
+}
+
+static void *asks(void *user)
+{
+    pair *p = user;
+    mcp_result r = { .structured = NULL };
+    char e[Q_ERRLEN];
+    mcp_call(p->own, "ask", "{}", &(mcp_hooks){ p, NULL, NULL, until_other_ends }, &r, e);
+    mcp_result_free(&r);
+    return NULL;
+}
+
+static void all_are_ended_side_by_side(void)
+{
+    static const char *const name[] = { "one", "two" };
+    atomic_int there = 0;
+    mcp_set *set = mcp_set_new();
+    pair p[2] = { { .there = &there }, { .there = &there } };
+    for (int i = 0; i < 2; i++) {
+        char *args = q_printf("tests/mcp/server.py --log %s/pair%d --era 2025", dir, i);
+        CHECK(mcp_put(set, name[i], "command", "python3", err) == Q_OK && mcp_put(set, name[i], "args", args, err) == Q_OK && mcp_put(set, name[i], "probe", "600", err) == Q_OK &&
+              mcp_put(set, name[i], "start", "600", err) == Q_OK && mcp_put(set, name[i], "timeout", "600", err) == Q_OK);
+        free(args);
+    }
+    for (int i = 0; i < 2; i++) {
+        p[i].own = mcp_find(set, name[i]);
+        p[i].other = mcp_find(set, name[!i]);
+    }
+    for (int i = 0; i < 2; i++)
+        pthread_create(&p[i].t, NULL, asks, &p[i]);
+    while (atomic_load(&there) < 2)
+        usleep(10000);
+    mcp_set_stop(set);
+    for (int i = 0; i < 2; i++) {
+        mcp_status st;
+        pthread_join(p[i].t, NULL);
+        mcp_status_of(p[i].own, &st);
+        CHECK(st.state == MCP_OFF && st.pid == 0);      /* what its call came to is who was first */
+    }
+    mcp_set_free(set);
+}
+
 typedef struct many { fx *f; int good; pthread_t t; } many;
 
 static void *calls(void *user)
@@ -637,6 +736,7 @@ int main(void)
     RUN(http_in_streams);
     RUN(what_is_no_message_is_left_out);
     RUN(a_server_that_breaks_off_costs_its_call);
+    RUN(nobody_waits_to_start_what_broke_off);
     RUN(starts_that_fail_say_why);
     RUN(old_servers_are_found_out);
     RUN(lists_are_bounded);
@@ -652,6 +752,7 @@ int main(void)
     RUN(what_is_answered_is_taken_away);
     RUN(headers_say_what_is_asked);
     RUN(who_is_asked_for_is_asked);
+    RUN(all_are_ended_side_by_side);
     RUN(calls_run_side_by_side);
     char *cmd = q_printf("rm -rf %s", dir);
     if (system(cmd) != 0)

@@ -723,14 +723,14 @@ static int open_here(void)
 /* Every act of `quorum memory`, well and badly used, in this process: none leaves the file open. */
 static void the_store_is_closed_on_every_path(void)
 {
-    char *db = q_strdup(file("cli.db")), *bad = q_strdup(file("clibad.db")), *note = q_strdup(file("n.md"));
+    char *db = q_strdup(file("cli.db")), *bad = q_strdup(file("clibad.db")), *note = q_strdup(file("n.md")), *below = q_strdup(file("n.md/x.db"));
     OK(q_write_file_atomic(note, "# A\nkestrel\n", 12, err));
     OK(q_write_file_atomic(bad, "no database, but long enough to be taken for one by anybody who only looks at its size..................", 100, err));
     char *t[][7] = {
-        {"add", note}, {"add", "/nowhere/at/all"}, {"add", dir}, {"search", "kestrel"}, {"search", "kestrel", "--json"}, {"search", "???"},
+        {"add", note}, {"add", below}, {"add", dir}, {"search", "kestrel"}, {"search", "kestrel", "--json"}, {"search", "???"},
         {"list"}, {"list", "too", "many"}, {"delete", "999", "--yes"}, {"delete", "1"}, {"delete", "1", "--yes"}, {"delete", "1", "--yes"},
         {"delete", "x"}, {"export"}, {"nothing"}, {"list", "--db", bad}, {"export", "--db", bad}, {"add", note, "--db", bad},
-        {"list", "--db", "/nowhere/at/all/x.db"}, {"list", "--db", dir},
+        {"list", "--db", below}, {"list", "--db", dir},
     };
     fflush(stdout);
     int out = dup(1), er = dup(2), in = dup(0), null = open("/dev/null", O_RDWR);
@@ -750,7 +750,7 @@ static void the_store_is_closed_on_every_path(void)
     for (size_t i = 0; i < sizeof t / sizeof *t; i++) CHECK_MSG(left[i] == 0, "%s %s: %d left open", t[i][0], t[i][1] ? t[i][1] : "", left[i]);
     free(db);
     free(bad);
-    free(note);
+    free(note), free(below);
 }
 
 static bool no_row(void *user, const char *table, const mem_export_value *v, int n)

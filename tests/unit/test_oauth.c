@@ -2,6 +2,7 @@
  * is a thread of the test; tokens in a file. Nothing leaves the machine, and nothing waits for a time: each wait ends by what happens. */
 #include "mcp/oauth_ask.h"
 #include "mcp/oauth_back.h"
+#include "mcp/oauth_store.h"
 #include "tests/play_server.h"
 #include "tests/test.h"
 
@@ -477,6 +478,30 @@ static void files_of_others_are_left(void)
     free(other);
 }
 
+/* Two entries for one address, which no quorum writes: what is forgotten does not come back as the other one. */
+static void what_is_forgotten_twice_over_is_gone(void)
+{
+    static const char text[] = "{\"kind\":\"quorum mcp tokens\",\"version\":1,\"entries\":[{\"url\":\"https://a\",\"access\":\"first\"},7,{\"url\":\"https://b\",\"access\":\"b\"},"
+                               "{\"url\":\"https://a\",\"access\":\"second\"}]}";
+    oauth_entry e;
+    bool had;
+    CHECK_INT(q_write_file_atomic(file, text, sizeof text - 1, err), Q_OK);
+    CHECK_INT(oauth_entry_get(file, "https://a", &e, err), Q_OK);
+    CHECK_STR(e.access, "first");
+    CHECK_INT(oauth_entry_put(file, &e, err), Q_OK);
+    oauth_entry_free(&e);
+    CHECK(oauth_entry_drop(file, "https://a", &had, err) == Q_OK && had);
+    CHECK_INT(oauth_entry_get(file, "https://a", &e, err), Q_NOTFOUND);
+    CHECK_INT(q_write_file_atomic(file, text, sizeof text - 1, err), Q_OK);
+    CHECK(oauth_entry_drop(file, "https://a", &had, err) == Q_OK && had);
+    CHECK_INT(oauth_entry_get(file, "https://a", &e, err), Q_NOTFOUND);
+    CHECK(oauth_entry_drop(file, "https://a", &had, err) == Q_OK && !had);
+    CHECK_INT(oauth_entry_get(file, "https://b", &e, err), Q_OK);
+    CHECK_STR(e.access, "b");
+    oauth_entry_free(&e);
+    unlink(file);
+}
+
 static int held, looks;
 
 static bool let_go(void *user, char **pasted)
@@ -504,7 +529,7 @@ static void only_https_is_asked(void)
 {
     static const struct { const char *url; bool near, safe; } row[] = {
         { "https://example.org/x?y", false, true }, { "http://example.org/", false, false }, { "http://example.org/", true, false }, { "http://127.0.0.1:8/", true, true }, { "http://127.0.0.1:8/", false, false },
-        { "http://localhost/", true, true }, { "http://[::1]:1/", true, true }, { "http://localhost.evil.org/", true, false }, { "http://127.0.0.1@evil.org/", true, false }, { "https://a@b/", false, false },
+        { "http://localhost/", true, true }, { "http://[::1]:1/", true, true }, { "http://localhost.evil.org/", true, false }, { "http://[::1].evil.org/", true, false }, { "http://[::1", true, false }, { "http://[::1]", true, true }, { "http://127.0.0.1@evil.org/", true, false }, { "https://a@b/", false, false },
         { "https://a/x@y", false, true }, { "https://", false, false }, { "https://a b", false, false }, { "https://a/#x", false, false }, { "javascript:x", true, false }, { "file:///x", true, false }, { "https://a\\b", false, false } };
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
         CHECK_MSG(oauth_safe(row[i].url, row[i].near) == row[i].safe, "%s", row[i].url);
@@ -561,6 +586,7 @@ int main(void)
     RUN(more_rights_are_asked_for_once);
     RUN(who_cannot_ask_asks_nobody);
     RUN(files_of_others_are_left);
+    RUN(what_is_forgotten_twice_over_is_gone);
     RUN(another_process_is_waited_for);
     mcp_oauth_free(oauth);
     play_close(p);

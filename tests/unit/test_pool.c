@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <time.h>
 #include <unistd.h>
 
 static char err[Q_ERRLEN], path[256];
@@ -456,6 +457,77 @@ static void a_slow_reader_holds_nobody_up(void)
     prov_close(p);
 }
 
+/* ---- while it waits ---- */
+typedef struct waiting { pthread_mutex_t mu; pthread_cond_t turn; bool held; int asked; prov *p; } waiting;
+static waiting beside = { .mu = PTHREAD_MUTEX_INITIALIZER, .turn = PTHREAD_COND_INITIALIZER };
+
+/* Up to a minute: a test that waits for ever says nothing. */
+static void wait_turn(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    t.tv_sec += 60;
+    if (pthread_cond_timedwait(&beside.turn, &beside.mu, &t) != 0) {
+        CHECK(!"waited for a minute");
+        beside.held = true;
+        beside.asked = -1000;
+    }
+}
+
+static void ask_again(heard *h, int tokens)
+{
+    pthread_mutex_lock(&beside.mu);
+    if (tokens == 2) {
+        beside.asked++;
+        pthread_cond_broadcast(&beside.turn);
+        while (!beside.held)
+            wait_turn();
+    }
+    CHECK(tokens < 3 || !beside.held || beside.asked < 0);
+    pthread_mutex_unlock(&beside.mu);
+}
+
+/* Nothing else is evaluated until this returns. */
+static void hold_on(void *user, const prov_piece *t)
+{
+    pthread_mutex_lock(&beside.mu);
+    beside.held = true;
+    pthread_cond_broadcast(&beside.turn);
+    while (beside.asked >= 0 && beside.asked < 3)  /* once before its third token, and twice while that waits */
+        wait_turn();
+    beside.asked = -1000;
+    pthread_mutex_unlock(&beside.mu);
+}
+
+static void *score_in_thread(void *user)
+{
+    pthread_mutex_lock(&beside.mu);
+    while (beside.asked == 0)
+        wait_turn();
+    pthread_mutex_unlock(&beside.mu);
+    CHECK_INT(prov_score(beside.p, NULL, story, sizeof story - 1, hold_on, NULL, err), Q_OK);
+    return NULL;
+}
+
+static void it_is_asked_again_while_it_waits(void)
+{
+    prov *p = beside.p = open_with(2, NULL);
+    pthread_t scores;
+    asker a;
+    make(&a, p, 5, 0);
+    a.h.at = ask_again;
+    a.h.stop_at = 3;                     /* the third token is evaluated all the same */
+    CHECK(pthread_create(&scores, NULL, score_in_thread, NULL) == 0);
+    start(&a);
+    join(&a);
+    pthread_join(scores, NULL);
+    CHECK(a.h.rc == Q_OK && a.h.n == 3 && a.h.r[0].finish == PROV_STOPPED && beside.asked < 0);
+    a.h.at = NULL;
+    as_alone(&a, "asked again", 0);
+    drop(&a);
+    prov_close(p);
+}
+
 /* ---- room ---- */
 /* Each waits in its hook with its cells until the next has all of its answer, the last of which needs more pages than are left. */
 static void ask_next(asker *a)
@@ -747,6 +819,7 @@ int main(void)
     RUN(others_change_nothing);
     RUN(they_come_and_go_at_any_token);
     RUN(a_slow_reader_holds_nobody_up);
+    RUN(it_is_asked_again_while_it_waits);
     RUN(what_never_fits_is_refused);
     RUN(beginnings_are_shared);
     RUN(one_beginning_for_all_at_once);

@@ -120,7 +120,7 @@ static bool enough(void *user, int answer)
 
 static prov_hooks hooks(seen *s)
 {
-    return (prov_hooks){ s, between, prefill, NULL, piece, position, token, call, repeats, enough };
+    return (prov_hooks){ .user = s, .between = between, .prefill = prefill, .piece = piece, .position = position, .token = token, .call = call, .repeats = repeats, .enough = enough };
 }
 
 /* ---- asking ---- */

@@ -454,6 +454,31 @@ static void tools_are_called(void)
     part(m, p);
 }
 
+/* A server that thinks before it calls a tool may want its thought back with what came of the call: where it put it itself. */
+static void thoughts_come_back(void)
+{
+    static const struct { const char *heard, *sent; } row[] = { { "plain", "" }, { "tags think", "" }, { "vllm thinks", "\"reasoning\":\"Hm, so.\"," },
+                                                                { "plain", "\"reasoning\":\"Hm, so.\"," }, { "sglang thinks", "\"reasoning_content\":\"Hm, so.\"," } };
+    prov_message said[] = { { PROV_USER, "x", 1, NULL }, { PROV_ASSISTANT, "I look.", 7, NULL }, { PROV_TOOL, "found", 5, "a" }, { PROV_USER, "plain", 5, NULL } };
+    prov_past_call call = { 1, { "a", "search", "{}" } };
+    prov_past_thought thought = { 1, "Hm, so.", 7 };
+    prov_request ask = { .message = said, .n_message = 4, .call = &call, .n_call = 1, .thought = &thought, .n_thought = 1 };
+    play *p;
+    prov *m = meet(&(state){ 0 }, &p);
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        seen s = { 0 };
+        prov_result r;
+        CHECK_INT(say(m, row[i].heard, &s, &r), Q_OK);
+        CHECK_INT(prov_ask(m, &ask, &(prov_hooks){ .user = &s, .between = between }, &r, err), Q_OK);
+        char *last = play_last(p), *want = q_printf("\"content\":\"I look.\",%s\"tool_calls\":[{\"id\":\"a\",", row[i].sent);
+        CHECK_MSG(strstr(last, want), "%s: %s", row[i].heard, last);
+        free(last);
+        free(want);
+        seen_clear(&s);
+    }
+    part(m, p);
+}
+
 static void what_is_set_is_sent(void)
 {
     play *p;
@@ -927,6 +952,7 @@ int main(void)
     RUN(answers_are_read);
     RUN(log_probabilities_are_told);
     RUN(tools_are_called);
+    RUN(thoughts_come_back);
     RUN(what_is_set_is_sent);
     RUN(configurations_are_text);
     RUN(faults_are_said_and_the_talk_goes_on);

@@ -126,6 +126,14 @@ static const char *hear(int fd, q_buf *b)
     return b->p;
 }
 
+static int count(const char *s, const char *what)
+{
+    int n = 0;
+    for (; (s = strstr(s, what)); s += strlen(what))
+        n++;
+    return n;
+}
+
 static bool begins(const char *s, const char *with) { return strncmp(s, with, strlen(with)) == 0; }
 
 #define STREAM "{\"messages\":[{\"role\":\"user\",\"content\":\"go\"}],\"stream\":true}"
@@ -298,6 +306,12 @@ static void thoughts_and_calls_have_their_places(void)
     CHECK_MSG(strstr(b.p, "\"tool_calls\":[{\"index\":0,") && strstr(b.p, "\"tool_calls\":[{\"index\":1,") && strstr(b.p, "\"finish_reason\":\"tool_calls\""), "%s", b.p);
     hear(ask(CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":\"look\"}],\"parallel_tool_calls\":false," TOOLS "}"), &b);
     CHECK_MSG(strstr(b.p, "\"name\":\"f\"") && !strstr(b.p, "\"name\":\"g\""), "%s", b.p);
+    for (int stream = 0; stream < 2; stream++) {
+        char *body = q_printf("{\"messages\":[{\"role\":\"user\",\"content\":\"look\"}],\"parallel_tool_calls\":false,\"n\":3,\"stream\":%s," TOOLS "}", stream ? "true" : "false");
+        hear(ask(CHAT, body), &b);
+        CHECK_MSG(count(b.p, "\"name\":\"f\"") == 3 && !strstr(b.p, "\"name\":\"g\"") && count(b.p, "\"finish_reason\":\"tool_calls\"") == 3, "%s", b.p);
+        free(body);
+    }
     stop(s);
     q_buf_free(&b);
 }

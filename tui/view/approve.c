@@ -33,8 +33,11 @@ static char *keys_of(const agt_call *c, bool typing)
 
 static char *title_of(const agt_call *c)
 {
-    return c->asks == AGT_ASKS_SERVER ? q_printf(c->diff ? _("May the model use what is new of the server %s?") : _("May the model use the server %s?"), c->title)
-           : c->asks == AGT_ASKS_SIGN ? q_printf(_("The server %s asks for a sign-in"), c->title) : c->asks == AGT_ASKS_FORM ? q_printf(_("The server %s asks"), c->title) : c->question ? q_strdup(_("The model asks")) : q_printf(_("The model wants to: %s"), c->title);
+    if (c->asks == AGT_ASKS_SERVER)
+        return q_printf(c->diff ? _("May the model use what is new of the server %s?") : _("May the model use the server %s?"), c->title);
+    if (c->asks == AGT_ASKS_SIGN) return q_printf(_("The server %s asks for a sign-in"), c->title);
+    if (c->asks == AGT_ASKS_FORM) return q_printf(_("The server %s asks"), c->title);
+    return c->question ? q_strdup(_("The model asks")) : q_printf(_("The model wants to: %s"), c->title);
 }
 
 void view_approve(tui_app *app)

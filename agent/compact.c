@@ -399,6 +399,8 @@ static bool full(agt *a)
     present(a, &now, err);
     int size = prov_context(a->seat.who).size, sum = prompt_reserve(a) + tokens_of(a, settings_value(&a->settings, "chat.system", &b)) + 32;
     sum += now.block ? tokens_of(a, now.block) : 0;
+    for (int i = 0; i < now.n_kept; i++)
+        sum += tokens_of(a, a->chat.path.v[now.kept[i]].text) + 8;
     for (int i = now.id ? now.upto + 1 : 0; i < a->chat.path.n && sum <= size; i++)
         sum += tokens_of(a, a->chat.path.v[i].text) + 8;
     compacted_free(&now);

@@ -150,13 +150,22 @@ static bool one_word(const char *s)
     return fine;
 }
 
-/* "@NAME:URI" of servers that are there, and whose resources are known; the others begin to start. */
+/* Whether "@…" is the beginning of the server's name, or goes on behind it. */
+static bool may_name(const char *word, const char *name)
+{
+    size_t n = strlen(name), w = strcspn(word + 1, ":");
+    return strncmp(word + 1, name, w < n ? w : n) == 0 && (word[1 + w] ? w == n : w <= n);
+}
+
+/* "@NAME:URI" of servers that are meant and whose resources are known; those that are not there begin to start. */
 static void resources(agt *a, list *l, const char *word)
 {
     const mcphub *h = &a->toolbox.hub;
     for (int i = 0; i < h->n; i++) {
         mcp_server *s = h->v[i].is;
         mcp_list items = { 0 };
+        if (!may_name(word, mcp_name(s)))
+            continue;                    /* "@maria" starts nobody's program */
         mcp_start(s);
         mcp_items(s, MCP_RESOURCES, &items);
         for (int k = 0; k < items.n; k++) {

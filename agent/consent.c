@@ -5,11 +5,11 @@
 
 #include <string.h>
 
-/* By letter, and by the key of it on a Cyrillic layout, but for "а", which is the key of f and looks like a; "н" begins "нет". */
+/* By letter, and by the key of it on a Cyrillic layout, but for "а", which is the key of f and looks like a; "н" begins "нет", and "е" looks like e. */
 bool agt_consent_letter(uint32_t cp, enum agt_consent *how, bool *why)
 {
     static const struct { const char *letters; enum agt_consent how; bool why; } row[] = {
-        { "yYдД", AGT_ONCE, false }, { "aAбБфФ", AGT_CHAT, false }, { "fFпП", AGT_FOLDER, false }, { "nNнНтТ", AGT_NO, false }, { "eEуУ", AGT_NO, true } };
+        { "yYдД", AGT_ONCE, false }, { "aAбБфФ", AGT_CHAT, false }, { "fFпП", AGT_FOLDER, false }, { "nNнНтТ", AGT_NO, false }, { "eEуУеЕ", AGT_NO, true } };
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
         for (const char *p = row[i].letters; *p;) {
             uint32_t one;

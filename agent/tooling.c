@@ -212,7 +212,7 @@ static void run(doing *d, int n)
     atonce_do(n, run_one, &all);
     for (int i = 0; i < n; i++) {
         d[i].state = d[i].stopped ? MEM_CALL_STOPPED : d[i].result.failed ? MEM_CALL_FAILED : MEM_CALL_DONE;
-        if (d[i].stopped)
+        if (d[i].stopped && !d[i].result.text.len)
             d[i].told = q_strdup("stopped by the person");
         else
             fit(a, &d[i].result);

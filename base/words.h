@@ -9,4 +9,11 @@ const char *q_words_n(const char *one, const char *many, unsigned long n) __attr
 typedef const char *(*q_words_look)(const char *one, const char *many, unsigned long n);
 void q_words_from(q_words_look look);
 
+/* The C library finds its own words by LANGUAGE. q_words_language sets it in this process, first before any thread exists; the first call keeps what it
+ * was, which is what programs that are started are to have: q_words_language_was says it (NULL: it was not set; before the first call, what it is), and
+ * q_words_language_back puts it into the environment of a child between fork and exec: it calls nothing of the C library that locks or allocates. */
+void q_words_language(const char *language);
+const char *q_words_language_was(void);
+void q_words_language_back(void);
+
 #endif

@@ -149,6 +149,7 @@ static bool run_pip(const fetch_pin *pin, const char *dir, int arrival)
     if (pid == 0) {
         dup2(STDERR_FILENO, STDOUT_FILENO);     /* stdout belongs to the answer */
         setenv("TMPDIR", room, 1);
+        q_words_language_back();
         if (chdir(dir) == 0) execvp(argv[0], argv);
         q_say(stderr, _("cannot run python3: %s; install python3 and python3-pip\n"), strerror(errno));
         _exit(127);

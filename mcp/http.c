@@ -103,8 +103,11 @@ static void on_head(void *user, const net_reply *r, const char *name, const char
         if (!p->h->session)
             p->h->session = q_strdup(value);
         pthread_mutex_unlock(&p->h->mu);
-    } else if (strcmp(name, "www-authenticate") == 0 && !p->challenge)
-        p->challenge = q_strdup(value);
+    } else if (strcmp(name, "www-authenticate") == 0) {      /* one line a scheme: ours need not be the first */
+        char *before = p->challenge;
+        p->challenge = before ? q_printf("%s, %s", before, value) : q_strdup(value);
+        free(before);
+    }
 }
 
 /* ---- the thread of a request ---- */
@@ -176,17 +179,23 @@ static void conclude(post *p, int rc, char *err)
     } else {
         msg m;
         const char *why;
-        bool gone = r->status == 404 && p->with_session;
-        bool is = !gone && p->body.len && msg_read(p->body.p, p->body.len, &m, &why);
+        bool is = p->body.len && msg_read(p->body.p, p->body.len, &m, &why);
+        /* of a session that it does not know any more; many a server says 400 of one where 404 were right, in answer to nothing */
+        bool gone = p->with_session && (r->status == 404 || (r->status == 400 && (!is || (m.kind == MSG_REFUSAL && m.id < 0))));
+        char said[200] = "";
+        if (is && gone && m.kind == MSG_REFUSAL)
+            line_plain(said, sizeof said, msg_text(m.body, "message"));
         if (is)
             msg_free(&m);
-        if (is || (r->status / 100 == 2 && p->body.len))
+        if (!gone && (is || (r->status / 100 == 2 && p->body.len)))
             deliver(p, p->body.p, p->body.len);
-        if (r->status / 100 == 2)
+        if (*said)
+            q_fail(err, Q_ERR, _("%s refuses: %s (%d)"), name, said, r->status);
+        else if (r->status / 100 == 2)
             q_fail(err, Q_FORMAT, _("%s sent something else than an answer: is the url that of its MCP endpoint?"), name);
         else
             q_fail(err, Q_ERR, _("%s answers with the status %d: is the url that of its MCP endpoint?"), name, r->status);
-        fail(p, r->status / 100 == 2 ? Q_FORMAT : Q_ERR, r->status, err);        /* where it was answered by now, nothing */
+        fail(p, r->status / 100 == 2 ? Q_FORMAT : Q_ERR, gone ? 404 : r->status, err);       /* where it was answered by now, nothing */
     }
 }
 

@@ -229,8 +229,8 @@ static bool answer(line *l, msg *m, call *stream)
 
 static void progress(line *l, const msg *m)
 {
-    const cJSON *token = cJSON_GetObjectItemCaseSensitive(m->body, "progressToken");
-    call *c = cJSON_IsNumber(token) ? by_id(l, (int64_t)token->valuedouble) : NULL;
+    int64_t token = msg_own(cJSON_GetObjectItemCaseSensitive(m->body, "progressToken"));
+    call *c = token > 0 ? by_id(l, token) : NULL;
     if (!c || c->answered)
         return;                          /* it may cross the end of its call */
     c->progressed = true;

@@ -66,8 +66,7 @@ void msg_quote(q_buf *b, const char *text)
     cJSON_Delete(v);
 }
 
-/* Our ids are whole numbers; who makes a text of one ("7") is understood. -1: none. */
-static int64_t own_id(const cJSON *id)
+int64_t msg_own(const cJSON *id)
 {
     double x = cJSON_IsNumber(id) ? id->valuedouble : -1;
     if (cJSON_IsString(id) && id->valuestring && *id->valuestring) {
@@ -78,11 +77,18 @@ static int64_t own_id(const cJSON *id)
     return x >= 0 && x < 9e15 && x == floor(x) ? (int64_t)x : -1;
 }
 
+/* What is null is not said: programs write out the members that they leave empty. */
+static const cJSON *said(const cJSON *o, const char *key)
+{
+    const cJSON *v = item(o, key);
+    return cJSON_IsNull(v) ? NULL : v;
+}
+
 static bool classify(msg *m, const char **why)
 {
-    const cJSON *id = item(m->json, "id"), *method = item(m->json, "method"), *result = item(m->json, "result"), *error = item(m->json, "error");
-    const cJSON *params = item(m->json, "params");
-    m->id = own_id(id);
+    const cJSON *id = said(m->json, "id"), *method = said(m->json, "method"), *result = said(m->json, "result"), *error = said(m->json, "error");
+    const cJSON *params = said(m->json, "params");
+    m->id = msg_own(id);
     *why = _("it is no message of JSON-RPC 2.0");
     if (strcmp(msg_text(m->json, "jsonrpc"), "2.0") != 0)
         return false;

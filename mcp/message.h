@@ -16,9 +16,12 @@ typedef struct msg {
     const cJSON *their_id;               /* requests: a text or a number; in json */
 } msg;
 
-/* False: it is none, *why says what is wrong with it (for people, translated, lives as long as the program). Bytes that are no UTF-8 become U+FFFD. */
+/* Members that are null are not said. False: it is none, *why says what is wrong with it (for people, translated, lives as long as the program). Bytes that are no UTF-8 become U+FFFD. */
 bool msg_read(const char *p, size_t n, msg *out, const char **why);
 void msg_free(msg *);                    /* contents */
+
+/* An id or a token of ours: a whole number; who makes a text of one ("7") is understood. -1: none. */
+int64_t msg_own(const cJSON *id);
 
 /* Of a value that may be anything: "" or the fallback where it is of another kind. */
 const char *msg_text(const cJSON *object, const char *key);

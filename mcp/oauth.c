@@ -362,6 +362,12 @@ static void *reap(void *pid)
     return NULL;
 }
 
+static void in_its_language(const void *none)
+{
+    (void)none;
+    q_words_language_back();
+}
+
 /* xdg-open, where somebody can see what it opens. */
 static bool open_browser(const char *link)
 {
@@ -369,7 +375,7 @@ static bool open_browser(const char *link)
     char *program = getenv("DISPLAY") || getenv("WAYLAND_DISPLAY") ? q_find_program("xdg-open") : NULL;
     char *copy = q_strdup(link), *const argv[] = { program, copy, NULL };
     pthread_t t;
-    pid_t pid = program ? q_child_start(&(q_child){ .program = program, .argv = argv, .env = environ, .fd = { -1, -1, -1, -1 }, .session = true, .cannot = 127 }) : -1;
+    pid_t pid = program ? q_child_start(&(q_child){ .program = program, .argv = argv, .env = environ, .fd = { -1, -1, -1, -1 }, .session = true, .cannot = 127, .last = in_its_language }) : -1;
     if (pid > 0 && pthread_create(&t, NULL, reap, (void *)(intptr_t)pid) == 0)
         pthread_detach(t);
     free(program);

@@ -213,13 +213,15 @@ char *section_path(const char *path)
 }
 
 /* ---- what is sent and given ---- */
+static const char *of_environment(const char *name) { return strcmp(name, "LANGUAGE") == 0 ? q_words_language_was() : getenv(name); }
+
 int section_environment(const section *s, words *out, char *err)
 {
     static const char *const given[] = { "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR",
                                          "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME" };
     *out = (words){ 0 };
     for (size_t i = 0; i < sizeof given / sizeof *given; i++) {
-        const char *v = getenv(given[i]);
+        const char *v = of_environment(given[i]);
         bool own = !v;
         for (int k = 0; k < s->env.n && !own; k++)                  /* the section's own value is the only one then */
             own = strncmp(s->env.v[k], given[i], strlen(given[i])) == 0 && s->env.v[k][strlen(given[i])] == '=';
@@ -228,7 +230,7 @@ int section_environment(const section *s, words *out, char *err)
     }
     words_add(out, q_strdup("TERM=dumb"));
     for (int i = 0; i < s->env.n; i++) {
-        const char *name = s->env.v[i], *v = strchr(name, '=') ? "" : getenv(name);
+        const char *name = s->env.v[i], *v = strchr(name, '=') ? "" : of_environment(name);
         if (!v) {
             words_wipe(out);
             return q_fail(err, Q_NOTFOUND, _("%s is to be given %s, and the environment has no such variable: export it and start again, or take it out of env"), s->name, name);

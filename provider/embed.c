@@ -39,6 +39,11 @@ int prov_embedder_run(prov_embedder *e, bool question, const char *const *text, 
     return eng_embed(e->own, question ? ENG_EMBED_QUERY : ENG_EMBED_PASSAGE, text, len, n, out, go, user, err);
 }
 
+int prov_embedder_count(prov_embedder *e, bool question, const char *text, size_t len, char *err)
+{
+    return eng_embed_count(e->own, question ? ENG_EMBED_QUERY : ENG_EMBED_PASSAGE, text, len, err);
+}
+
 void prov_embedder_arrival(prov_arrival *out)
 {
     eng_arrival a;

@@ -312,6 +312,8 @@ const prov_embedder_info *prov_embedder_about(const prov_embedder *);
 /* n texts, as questions or as passages -> out [n][dim], each of length 1. go, NULL: always, is asked every few
  * milliseconds of work; false: Q_CANCEL, and out is void. */
 int prov_embedder_run(prov_embedder *, bool question, const char *const *text, const size_t *len, int n, float *out, bool (*go)(void *user), void *user, char *err);
+/* How many tokens of a text it reads, as a question or as a passage; negative: an error. */
+int prov_embedder_count(prov_embedder *, bool question, const char *text, size_t len, char *err);
 /* How far the one that is fetched is: engine/models.h has these words. Microseconds. */
 typedef struct prov_arrival { bool here, coming; int percent; char problem[Q_ERRLEN]; } prov_arrival;
 void prov_embedder_arrival(prov_arrival *);

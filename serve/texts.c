@@ -218,7 +218,7 @@ static int embedder(house *h, const cJSON *j, fault *f)
 
 static bool go_on(void *user) { return exchange_wanted(user); }
 
-static void embed_tell(exchange *x, const house *h, const embedding *e, const float *v)
+static void embed_tell(exchange *x, const house *h, const embedding *e, const float *v, double tokens)
 {
     const prov_embedder_info *info = prov_embedder_about(h->vectors);
     cJSON *j = cJSON_CreateObject(), *data = cJSON_AddArrayToObject(j, "data"), *usage;
@@ -236,9 +236,9 @@ static void embed_tell(exchange *x, const house *h, const embedding *e, const fl
         cJSON_AddItemToObject(one, "embedding", e->bare ? cJSON_CreateString(b.p) : cJSON_CreateFloatArray(at, info->dim));
         cJSON_AddItemToArray(data, one);
     }
-    usage = cJSON_AddObjectToObject(j, "usage");     /* clients want the field; an embedder does not tell what it read */
-    cJSON_AddNumberToObject(usage, "prompt_tokens", 0);
-    cJSON_AddNumberToObject(usage, "total_tokens", 0);
+    usage = cJSON_AddObjectToObject(j, "usage");
+    cJSON_AddNumberToObject(usage, "prompt_tokens", tokens);
+    cJSON_AddNumberToObject(usage, "total_tokens", tokens);
     q_buf_free(&b);
     answer(x, j);
 }
@@ -249,18 +249,23 @@ void work_embed(exchange *x)
     fault f = { .status = 0 };
     embedding e = { .n = 0 };
     float *v = NULL;
+    double tokens = 0;
     char err[Q_ERRLEN];
     cJSON *j = read_object(x->body.p ? x->body.p : "", x->body.len, &f);
     if (j && embed_read(j, &e, &f) == Q_OK && embedder(h, j, &f) == Q_OK) {
         v = q_alloc(sizeof *v * (size_t)e.n * (size_t)prov_embedder_about(h->vectors)->dim);
         int rc = prov_embedder_run(h->vectors, e.question, e.text, e.len, e.n, v, go_on, x, err);
+        for (int i = 0; i < e.n && rc >= 0; i++) {
+            rc = prov_embedder_count(h->vectors, e.question, e.text[i], e.len[i], err);
+            tokens += rc > 0 ? rc : 0;
+        }
         if (rc < 0)
             house_fault(&f, rc, "", err);
     }
     if (f.status)
         exchange_refuse(x, &f);
     else
-        embed_tell(x, h, &e, v);
+        embed_tell(x, h, &e, v, tokens);
     free(v);
     free(e.text);
     free(e.len);

@@ -524,7 +524,8 @@ static int script_one(script_prov *p, const prov_request *r, int answer, prov_re
     rc = gen_answer(&s, h, answer, out, err);
     if (rc == Q_OK && out->finish == PROV_ENDED && p->call && r->n_tool > 0) {
         int number = 0;
-        for (char *at = p->call, *next; at; at = next) {
+        out->finish = PROV_CALLS;
+        for (char *at = p->call, *next; at && out->finish == PROV_CALLS; at = next) {
             next = strstr(at + 1, "{call ");
             char id[24], *one = q_strndup(at + 6, (next ? (size_t)(next - at) : strlen(at)) - 7);
             size_t n = strcspn(one, " ");
@@ -543,10 +544,11 @@ static int script_one(script_prov *p, const prov_request *r, int answer, prov_re
             }
             if (h->call)
                 h->call(h->user, answer, &c);
+            if (next && h->between && !h->between(h->user, answer, out->tokens))     /* before the next one's first token */
+                out->finish = PROV_STOPPED;
             free(name);
             free(one);
         }
-        out->finish = PROV_CALLS;
     }
     return rc;
 }

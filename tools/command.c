@@ -75,15 +75,15 @@ int command_run(const tool_place *p, const tool_host *h, const tool_plan *plan, 
         job.limits.wall_s = (int)wall;
     sandbox_done done = { 0 };
     int rc = sandbox_run(box, &job, &done, err);
-    if (rc == Q_OK && done.end == SANDBOX_STOPPED)
-        rc = q_fail(err, Q_CANCEL, "stopped");
-    if (rc == Q_OK) {
+    if (rc == Q_OK) {                    /* what it said until a person ended it is kept too */
         q_buf_add(&out->text, done.output.p ? done.output.p : "", done.output.len);
         if (done.output.len && done.output.p[done.output.len - 1] != '\n')
             q_buf_putc(&out->text, '\n');
         q_buf_add(&out->text, done.back.p ? done.back.p : "", done.back.len);
         q_buf_printf(&out->text, "[%s]\n", sandbox_end_words(&done, &job.limits, words));
     }
+    if (rc == Q_OK && done.end == SANDBOX_STOPPED)
+        rc = q_fail(err, Q_CANCEL, "stopped");
     sandbox_done_free(&done);
     return rc;
 }

@@ -151,10 +151,13 @@ int tool_run(const tool_place *place, const tool_host *host, const tool_plan *pl
         rc = host->act(host->user, plan->row->act, plan->args, &out->text, err);
     else
         rc = q_fail(err, Q_RANGE, "%s cannot be done here", plan->row->name);
-    if (rc == Q_CANCEL)
+    bool stopped = rc == Q_CANCEL;
+    if (stopped && plan->row->class != TOOL_RUN) {
+        q_buf_free(&out->text);
         return rc;
+    }
     out->failed = out->failed || rc < 0;
-    if (rc < 0) {
+    if (rc < 0 && !stopped) {
         q_buf_clear(&out->text);
         q_buf_puts(&out->text, err);
     }
@@ -166,7 +169,7 @@ int tool_run(const tool_place *place, const tool_host *host, const tool_plan *pl
         out->whole = q_buf_take(&raw);
     }
     q_buf_free(&raw);
-    return Q_OK;
+    return stopped ? rc : Q_OK;
 }
 
 void tool_result_free(tool_result *r)

@@ -206,7 +206,7 @@ char **sandbox_environment(const sandbox *s, const char *tmp)
     sandbox_argv a = { 0 };
     const char *p, *v;
     EACH(kept, p)
-    if ((v = getenv(p)) != NULL) argv_add(&a, "%s=%s", p, v);
+    if ((v = strcmp(p, "LANGUAGE") == 0 ? q_words_language_was() : getenv(p)) != NULL) argv_add(&a, "%s=%s", p, v);
     if (!getenv("PATH")) argv_add(&a, "PATH=/usr/local/bin:/usr/bin:/bin");
     bool own = s->kind == SANDBOX_BWRAP;
     argv_add(&a, "HOME=%s", own ? "/tmp/home" : tmp);

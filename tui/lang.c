@@ -49,7 +49,7 @@ void tui_lang(const char *lang)
         const char *m = setlocale(LC_MESSAGES, NULL);
         if (!m || strcmp(m, "C") == 0 || strcmp(m, "POSIX") == 0) setlocale(LC_MESSAGES, "C.UTF-8");    /* for strerror alone */
         setlocale(LC_NUMERIC, "C");
-        setenv("LANGUAGE", "ru", 1);
+        q_words_language("ru");
         read_words();
     }
     bool ru = lang && strcmp(lang, "ru") == 0 ? true : lang && strcmp(lang, "en") == 0 ? false : russian;

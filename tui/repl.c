@@ -117,7 +117,8 @@ static void closing(repl *r, const agt_event *e)
     agt_get_routing(r->a, &g);
     if (s.n_expert && s.k > 0)
         q_say(stdout, "k %d/%d · ", s.k, s.n_expert);
-    q_say(stdout, _("%d tok, %.0f/s"), e->message->n_tokens, e->rate);
+    if (tui_rate(e->rate) > 0) q_say(stdout, _("%d tok, %.0f/s"), e->message->n_tokens, e->rate);
+    else q_say(stdout, _("%d tok"), e->message->n_tokens);
     if (g.n_odd)
         q_say(stdout, _(" · strange L%de%d %c"), g.odd[0].layer, g.odd[0].expert, sign[g.odd[0].dev + 2]);
     if (g.n_layer && !isnan(g.repeat)) {
@@ -319,7 +320,13 @@ static void called(repl *r, const agt_event *e)
                                        [AGT_CALL_DENIED] = N_("denied"), [AGT_CALL_STOPPED] = N_("stopped") };
     const agt_call *c = &e->message->call[0];
     r->approve = 0;
-    if (c->state == AGT_CALL_RUNS) return;
+    if (c->state == AGT_CALL_RUNS) {
+        if (!r->tty) return;
+        fresh_line(r);
+        q_say(stdout, _("running %s"), c->title);
+        r->progress = true;
+        return;
+    }
     fresh_line(r);
     q_say(stdout, "* %s: %s (%s)\n", c->title, c->undone ? _("undone") : _(how[c->state]), c->policy);
 }

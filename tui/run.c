@@ -73,6 +73,7 @@ static void edit_outside(tui_app *app)
         pid_t pid = fork();
         if (pid == 0) {
             signal(SIGTSTP, SIG_DFL);
+            q_words_language_back();
             execl("/bin/sh", "sh", "-c", "eval \"$0\" '\"$1\"'", ed, path, (char *)NULL);
             _exit(127);
         }

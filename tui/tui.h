@@ -14,6 +14,10 @@ typedef struct tui_options {
  * before any thread is started (it sets the locale); later calls only switch the catalogue. Numbers keep the C form. */
 void tui_lang(const char *lang);
 
+/* Tokens a second as they are shown; 0: not known. No model says TUI_RATE_MOST in one answer: a server sent it all at once. */
+enum { TUI_RATE_MOST = 10000 };
+static inline double tui_rate(double rate) { return rate > 0 && rate < TUI_RATE_MOST ? rate : 0; }
+
 /* Can this terminal carry the full screen: both ends a terminal, TERM known and able to move the cursor. */
 bool tui_possible(void);
 

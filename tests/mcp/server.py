@@ -162,6 +162,11 @@ class Server:
         say({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": 987654, "progress": 1}})
         return self.text(m, "done", era, say)
 
+    def tool_nulls(self, m, p, a, era, say):
+        say({"jsonrpc": "2.0", "id": None, "method": "notifications/progress", "params": {"progressToken": str(p["_meta"]["progressToken"]), "progress": 1, "total": 3, "message": "step"}})
+        say({"jsonrpc": "2.0", "id": None, "method": "notifications/prompts/list_changed", "params": None})
+        return say({**self.reply(m, {"content": [{"type": "text", "text": "nothing else"}]}, era=era), "error": None, "method": None, "params": None})
+
     def tool_ask(self, m, p, a, era, say):
         params = {"mode": "form", "message": "Who?", "requestedSchema": schema(name="string")}
         if era == 2026:
@@ -339,10 +344,11 @@ class Handler(BaseHTTPRequestHandler):
         if modern and self.headers.get("Mcp-Method") != m.get("method"):
             return self.body_out(400, json.dumps(s.reply(m, error=(-32020, "Header mismatch"))).encode())
         if not modern and m.get("method") != "initialize" and session not in Streams.sessions:
-            return self.body_out(404, b'{"jsonrpc":"2.0","id":"server-error","error":{"code":-32600,"message":"Session not found"}}')
+            return self.body_out(404, b'{"jsonrpc":"2.0","id":"server-error","error":{"code":-32600,"message":"Session not found"}}') if "session_400" not in s.faults else \
+                self.body_out(400, b'{"jsonrpc":"2.0","error":{"code":-32000,"message":"Bad Request: No valid session ID provided"},"id":null}')
         if m.get("params", {}).get("name") == "end_session":
             Streams.sessions.clear()
-            return self.body_out(404, b"")
+            return self.body_out(400 if "session_400" in s.faults else 404, b"")
         if "id" not in m or "method" not in m:
             s.handle(m, lambda x: None)
             return self.body_out(202)

@@ -145,6 +145,55 @@ static void why_not_is_typed_and_what_was_written_comes_back(void)
     end();
 }
 
+/* The row at the foot, nothing else being said there. */
+static bool below(const char *words)
+{
+    q_buf b = { 0 };
+    tui_say_hush(&app.say);
+    drawn();
+    tui_grid_text(&app.grid, &b);
+    while (b.len && b.p[b.len - 1] == '\n') b.p[--b.len] = 0;
+    const char *row = strrchr(b.p, '\n');
+    bool is = row && strstr(row, words);
+    if (!is) printf("# below stands: %s\n", row ? row : "");
+    q_buf_free(&b);
+    return is;
+}
+
+/* Nor is Enter said to send after this answer while it says no and why. */
+static void the_row_of_keys_says_what_is_asked(void)
+{
+    start(120, 40);
+    ask_edit(7);
+    CHECK(below("y n a f e: the tool above"));
+    keys_in("е");                        /* the Cyrillic letter that looks like it */
+    CHECK(below("Enter says no and why · Esc back"));
+    key(K_ESC);
+    keys_in("n");
+    ask_secret(8);
+    CHECK(below("y n e: the tool above"));
+    keys_in("n");
+    ask_question(9);
+    CHECK(below("Enter answers"));
+    key(K_ENTER);
+    CHECK(below("Enter sends after this answer"));
+    end();
+}
+
+/* What a server sends all at once has no speed that anybody measured. */
+static void what_came_all_at_once_has_no_speed(void)
+{
+    start(120, 40);
+    fake.st.busy = false;
+    fake.st.decode_rate = 694789;
+    tui_app_draw(&app);
+    CHECK(!on_screen("694789"));
+    fake.st.decode_rate = 180;
+    tui_app_draw(&app);
+    CHECK(on_screen("180 tok/s"));
+    end();
+}
+
 static void a_question_takes_words(void)
 {
     start(80, 24);
@@ -265,6 +314,12 @@ static void steps(void)
         CHECK(app.work.writing == 12);
         ev((agt_event){ .kind = AGT_EV_TOKEN, .text = q_strdup(" So.") });
         CHECK(app.work.writing == 0);
+        called(0, AGT_CALL_RUNS, false);
+        tui_app_draw(&app);
+        CHECK(on_screen(_("running %s")[0] == 'r' ? "running edit_file src/sum.c" : "выполняется edit_file src/sum.c"));
+        called(5, AGT_CALL_DONE, false);
+        tui_app_draw(&app);
+        CHECK(!app.work.running && !on_screen("running edit_file") && !on_screen("выполняется"));
         ev((agt_event){ .kind = AGT_EV_COMPACTED, .name = q_strdup("undone"), .text = q_strdup(""), .note = q_strdup(""), .message = marked(true, false), .n_messages = 1 });
         tui_app_draw(&app);
         CHECK(!on_screen("5210"));
@@ -283,6 +338,8 @@ int main(void)
     RUN(keys_mean_what_stands_there);
     RUN(what_is_risky_is_allowed_once_only);
     RUN(why_not_is_typed_and_what_was_written_comes_back);
+    RUN(the_row_of_keys_says_what_is_asked);
+    RUN(what_came_all_at_once_has_no_speed);
     RUN(a_question_takes_words);
     RUN(it_goes_when_it_is_over);
     RUN(a_window_too_small_to_show_it_allows_nothing);

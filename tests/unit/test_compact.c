@@ -303,6 +303,27 @@ static void a_full_context_is_told_of_or_summed_up(void)
     finish(&s);
 }
 
+/* A pinned turn is fed beside the summary, so it fills the context too. */
+static void pinned_turns_fill_the_context(void)
+{
+    static const script_line line[] = { { "Write a summary", "So far." }, { "at length", LONG LONG LONG LONG LONG LONG LONG LONG LONG LONG LONG LONG LONG LONG }, { NULL, LONG LONG }, { NULL, NULL } };
+    plan = (script){ 0 };
+    open_agent(line, ":memory:", "1024", "ask");
+    ask("at length");
+    command("/pin @1");
+    for (int i = 0; i < 3; i++) {
+        ask("tell");
+        CHECK(!s.asked);
+    }
+    command("/compact");
+    CHECK_INT(s.compacted.n, 1);
+    CHECK_INT(s.compacted.messages, 2);
+    for (int i = 0; i < 4 && !s.asked; i++)
+        ask("tell");
+    CHECK(s.asked && strstr(s.asked, "Let the model write a summary"));
+    finish(&s);
+}
+
 /* The model, the store: an answer behind a summary knows its prompt, also when that was reworded or taken back since. */
 static void forgetting_takes_the_summary_along(void)
 {
@@ -338,6 +359,7 @@ int main(void)
     RUN(a_stop_changes_nothing);
     RUN(long_turns_are_read_in_pieces);
     RUN(a_full_context_is_told_of_or_summed_up);
+    RUN(pinned_turns_fill_the_context);
     RUN(forgetting_takes_the_summary_along);
     nftw(home, gone, 16, FTW_DEPTH | FTW_PHYS);
     return TEST_END();

@@ -4,6 +4,7 @@
 #include "tui/tui.h"
 
 #include <locale.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* A catalogue in memory: ids must come sorted. */
@@ -117,9 +118,35 @@ static void russian_needs_no_locale(void)
     }
 }
 
+/* What is set for the C library's own words is of this process: programs that are started have what the environment said. */
+static void started_programs_keep_their_language(void)
+{
+    CHECK_STR(getenv("LANGUAGE"), "ru");
+    CHECK_STR(q_words_language_was(), "sv:en");
+    int to[2] = { -1, -1 }, status = -1;
+    char said[64] = "";
+    CHECK(pipe(to) == 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        q_words_language_back();
+        dup2(to[1], 1);
+        execl("/bin/sh", "sh", "-c", "printf %s \"$LANGUAGE/$BESIDE\"", (char *)NULL);
+        _exit(127);
+    }
+    close(to[1]);
+    size_t n = 0;
+    for (ssize_t k; n < sizeof said - 1 && (k = read(to[0], said + n, sizeof said - 1 - n)) > 0;) n += (size_t)k;
+    close(to[0]);
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    CHECK_STR(said, "sv:en/is kept");
+}
+
 int main(void)
 {
+    setenv("LANGUAGE", "sv:en", 1);
+    setenv("BESIDE", "is kept", 1);
     tui_lang("en");
+    RUN(started_programs_keep_their_language);
     RUN(catalogues);
     RUN(broken_catalogues);
     if (access("po/ru.po", R_OK) == 0) RUN(russian_needs_no_locale);

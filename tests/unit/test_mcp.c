@@ -273,6 +273,10 @@ static void what_is_no_message_is_left_out(void)
     CHECK_STR(r.text.p, "caf\xEF\xBF\xBD");
     CHECK_INT(call(&f, "sample", "{}", NULL, &r), Q_OK);
     CHECK_STR(r.text.p, "[-32601, -32601, -32601, {}]");
+    side d = { .f = NULL };
+    CHECK_INT(call(&f, "nulls", "{}", &d, &r), Q_OK);            /* members that are written out and empty; a text for a number */
+    CHECK_STR(r.text.p, "nothing else");
+    CHECK_STR(d.words, "1/3 step");
     CHECK_INT(call(&f, "url_ask", "{}", NULL, &r), Q_OK);
     CHECK_STR(r.text.p, "-32602");
     CHECK_INT(call(&f, "ask", "{}", NULL, &r), Q_OK);
@@ -530,6 +534,12 @@ static void http_faults(void)
     mcp_set_free(f.set);
     f = open_with(true, "--fault html");
     CHECK(mcp_ready(f.s, -1, NULL, err) == Q_IO && strstr(err, "MCP endpoint"));
+    close_all(&f);
+    f = open_with(true, "--era 2025 --fault session_400");       /* a session that is gone, said otherwise */
+    CHECK_INT(call(&f, "end_session", "{}", NULL, &r), Q_ERR);
+    CHECK_INT(call(&f, "echo", "{\"text\":\"new\"}", NULL, &r), Q_OK);
+    CHECK_STR(r.text.p, "new");
+    CHECK(times(&f, "\"initialize\"") == 3);
     close_all(&f);
     f = open_with(true, "--era 2025 --fault no_get");
     CHECK_INT(call(&f, "echo", "{\"text\":\"no stream\"}", NULL, &r), Q_OK);

@@ -87,6 +87,9 @@ static void a_form_is_answered_or_declined(void)
     keys_in("y");
     SAID("approve 7 once \n");
     ask_form(8);
+    keys_in("afex");                     /* not among its keys */
+    SAID("");
+    CHECK(app.seen.approve.id == 8 && !app.seen.approve.typing && !app.comp.ed.b.len);
     keys_in("n");
     SAID("approve 8 no \n");
     ask_field(9);

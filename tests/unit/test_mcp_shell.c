@@ -641,7 +641,10 @@ static void tab_knows_what_servers_have(void)
     with_more();
     open_agent(plain, (opening){ .tools = "off" });
     CHECK(!offered("/ti", "/time:tell"));
+    CHECK(!offered("ask @timon", "@time:file:///clock") && !offered("ask @maria", "@time:file:///clock") && !offered("ask @ti:m", "@time:file:///clock"));
+    CHECK_INT(fake_starts, 0);                               /* nobody means it */
     CHECK(offered("what of @", "@time:file:///clock"));      /* asked for, it begins */
+    CHECK_INT(fake_starts, 1);
     CHECK(offered("/ti", "/time:tell") && offered("/time:s", "/time:say") && offered("look: @time:f", "@time:file:///clock"));
     CHECK(!offered("ada@t", "@time:file:///clock") && !offered("what of ", "@time:file:///clock") && offered("/mcp ", "restart ") && offered("/mcp t", "time") && offered("/mcp off ", "time"));
     resource[0].uri = evil;

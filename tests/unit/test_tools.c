@@ -576,6 +576,26 @@ static void a_project_above_the_home_is_asked_about(void)
 }
 
 /* Words choose when a person is asked each time; the kernel says what can be done. */
+static bool until_it_said(void *user) { return access(at("said"), F_OK) != 0; }
+
+/* A person's stop: what the command said until then stays, and that it was ended. */
+static void a_command_that_is_stopped_keeps_what_it_said(void)
+{
+    tool_plan p;
+    tool_result r;
+    const tool_host host = { .go = until_it_said };
+    if (tool_plan_make(place, "run_command", "{\"command\":\"echo half of it; echo x > said; sleep 600\",\"seconds\":600}", &p, err) < 0) {
+        printf("# no command is run: %s\n", err);
+        CHECK(strstr(err, "no command can be run here"));
+        return;
+    }
+    CHECK_INT(tool_run(place, &host, &p, &r), Q_CANCEL);
+    CHECK_STR(r.text.p, "half of it\n[the person ended it]\n");
+    tool_result_free(&r);
+    tool_plan_free(&p);
+    remove(at("said"));
+}
+
 static void commands_are_looked_at(void)
 {
     static const struct { const char *command; unsigned risk; } row[] = {
@@ -643,6 +663,7 @@ int main(void)
     RUN(a_search_keeps_what_is_denied);
     RUN(a_project_above_the_home_is_asked_about);
     RUN(commands_are_looked_at);
+    RUN(a_command_that_is_stopped_keeps_what_it_said);
     RUN(secrets_are_marked);
     tool_place_close(place);
     nftw(home, gone, 16, FTW_DEPTH | FTW_PHYS);

@@ -84,6 +84,13 @@ bool tui_approve_submit(tui_app *app)
     return true;
 }
 
+/* What its keys below offer. */
+static bool offered(const agt_call *c, enum agt_consent how, bool why)
+{
+    bool plain = how == AGT_ONCE || how == AGT_NO;
+    return c->asks == AGT_ASKS_FORM ? plain && !why : c->asks == AGT_ASKS_SIGN ? plain : c->asks != AGT_ASKS_SERVER || !why;
+}
+
 bool tui_approve_key(tui_app *app, const tui_key *k)
 {
     tui_approve *p = &app->seen.approve;
@@ -97,7 +104,7 @@ bool tui_approve_key(tui_app *app, const tui_key *k)
     }
     if (p->typing && k->code == K_ESC && !p->call.question) { stop_typing(app); return true; }
     if (p->typing || k->code != K_CHAR || k->alt || k->cp <= ' ') return false;
-    if (!agt_consent_letter(k->cp, &how, &why)) {
+    if (!agt_consent_letter(k->cp, &how, &why) || !offered(&p->call, how, why)) {
         tui_app_note(app, AGT_INFO, p->call.asks == AGT_ASKS_SERVER ? _("The model waits: y uses the server until quorum ends, f always, n does not; Esc stops the answer.")
                                     : p->call.asks == AGT_ASKS_SIGN ? _("The server waits: y signs in, n does not, e takes the address that the browser ended at; Esc stops the answer.")
                                     : p->call.asks == AGT_ASKS_FORM ? _("The server waits: y answers it, n declines; Esc stops the answer.")

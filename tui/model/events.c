@@ -147,6 +147,18 @@ static void written(tui_work *w, const agt_event *e)
     w->writing = e->kind == AGT_EV_WRITING ? e->done : over ? 0 : w->writing;
 }
 
+/* Tools that run: told when they begin and when they end. What is denied ends without having begun. */
+static void runs(tui_work *w, const agt_event *e)
+{
+    bool begins = e->kind == AGT_EV_CALL && e->n_messages && e->message->call[0].state == AGT_CALL_RUNS;
+    bool over = e->kind == AGT_EV_DONE || e->kind == AGT_EV_OPENED || e->kind == AGT_EV_WRITING || (e->kind == AGT_EV_TOKEN && e->text && *e->text);
+    if (begins) w->n_running++;
+    else if (e->kind == AGT_EV_CALL && w->n_running) w->n_running--;
+    if (over) w->n_running = 0;
+    if (begins) tui_set_text(&w->running, e->message->call[0].title);
+    else if (!w->n_running) tui_set_text(&w->running, NULL);
+}
+
 /* Memory's vectors: calmly, no answer waits for them. */
 static void meaning(tui_work *w, const agt_event *e)
 {
@@ -170,6 +182,7 @@ void tui_app_event(tui_app *app, agt_event *e)
     for (int i = 0; i < app->n_view; i++) if (app->view[i]->on_event) app->view[i]->on_event(app, e);
     tui_approve_event(app, e);
     written(&app->work, e);
+    runs(&app->work, e);
     switch (e->kind) {
     case AGT_EV_LOADING: case AGT_EV_READY: case AGT_EV_PREFILL: case AGT_EV_PROGRESS: work(&app->work, e); break;
     case AGT_EV_MEANING: meaning(&app->work, e); break;

@@ -79,6 +79,7 @@ void tui_seen_free(tui_seen *s)
 void tui_work_free(tui_work *w)
 {
     free(w->load_what);
+    free(w->running);
     free(w->prog_what);
     free(w->mean_what);
 }

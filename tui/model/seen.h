@@ -31,6 +31,7 @@ typedef struct tui_seen {
 typedef struct tui_work {
     char *load_what; int64_t load_done, load_total; bool loading;
     int64_t writing;                                       /* bytes of the call of a tool that the model is writing; 0: none */
+    char *running; int n_running;                          /* tools that run now: the one that began last, NULL: none */
     int64_t pre_done, pre_total; double pre_rate;           /* the prompt; total 0: not now */
     char *prog_what; int64_t prog_done, prog_total; double prog_left;
     char *mean_what; int mean_percent;                      /* vectors of memory, the embedding model's coming; percent -1: what is said is no progress */

@@ -1,4 +1,5 @@
 /* view/answers: what the conversation's answers cost, newest first, below the memory panel. Front-end thread. */
+#include "tui/tui.h"
 #include "tui/view/view.h"
 
 #include <stdio.h>
@@ -19,7 +20,7 @@ void view_answers(tui_app *app, tui_box b)
         const tui_item *it = &app->tr.item[i];
         if (it->role != AGT_ASSISTANT) continue;
         char rate[24] = "";
-        if (it->decode_s > 0) snprintf(rate, sizeof rate, _("%5.0f/s"), it->n_tokens / it->decode_s);
+        if (it->decode_s > 0 && tui_rate(it->n_tokens / it->decode_s) > 0) snprintf(rate, sizeof rate, _("%5.0f/s"), it->n_tokens / it->decode_s);
         int right = tui_put_right(g, y, b.x + 4, end, rate, S_FAINT);
         char *tok = q_printf(_("%d tok"), it->n_tokens);
         right = tui_put_right(g, y, b.x + 4, rate[0] ? end - 8 : end, tok, S_DIM);

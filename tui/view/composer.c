@@ -51,10 +51,22 @@ void view_composer(tui_app *app, tui_box b)
     }
 }
 
+/* While a person is asked: by what is asked and, while words are typed for it, what Enter does with them. */
+static const char *keys_asked(const tui_approve *p)
+{
+    const agt_call *c = &p->call;
+    if (c->question) return _("Enter answers · Ctrl-C or Esc stops");
+    if (p->typing) return c->asks == AGT_ASKS_SIGN ? _("Enter hands over the address · Esc back") : _("Enter says no and why · Esc back");
+    if (c->asks == AGT_ASKS_SERVER) return _("y f n: the server above · Esc stops");
+    if (c->asks == AGT_ASKS_FORM) return _("y n: the server's form above · Esc stops");
+    if (c->asks == AGT_ASKS_SIGN) return _("y n e: the sign-in above · Esc stops");
+    return c->rule ? _("y n a f e: the tool above · Esc stops") : _("y n e: the tool above · Esc stops");
+}
+
 static const char *keys_of(const tui_app *app)
 {
     if (app->ask.question) return _("y yes · any other key: no");
-    if (app->seen.approve.id && !app->seen.approve.typing) return _("y n a f e: the tool above · Esc stops");
+    if (app->seen.approve.id) return keys_asked(&app->seen.approve);
     if (app->comp.ctrl_x) return _("Ctrl-X …  2 chats · 3 experts · 4 memory · 5 config · t ends thinking · Ctrl-E editor · < > panel width");
     if (app->comp.popup.n) return _("Tab next · Enter takes it · Esc closes");
     if (app->comp.ed.searching) return _("type to search · Ctrl-R older · Enter takes it · Esc leaves");

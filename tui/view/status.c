@@ -1,5 +1,6 @@
 /* view/status: the top line: model, experts, context, speed. Front-end thread. What does not fit is left out from the
  * least important on; numbers keep their width, so that nothing jumps. */
+#include "tui/tui.h"
 #include "tui/view/view.h"
 
 #include <stdio.h>
@@ -142,7 +143,7 @@ void view_status(tui_app *app, tui_box b)
     else if (st->paused && st->busy) q_buf_printf(&right, b.w >= 100 ? _("paused at token %d · → one more") : _("paused at %d · →"), st->n_tokens);
     else if (st->paused) q_buf_puts(&right, _("paused · F6 goes on"));
     else if (app->work.mean_what && app->work.mean_percent >= 0 && !agt_answering(app->a)) q_buf_printf(&right, _("by meaning %d%%"), app->work.mean_percent);
-    else if (st->decode_rate > 0) {
+    else if (tui_rate(st->decode_rate) > 0) {
         if (b.w >= 100 && st->experts_there > 0) q_buf_printf(&right, _("%.0f%% of experts on the GPU · "), 100 * st->experts_there);
         q_buf_printf(&right, b.w >= 100 ? _("decode %4.0f tok/s") : _("%4.0f tok/s"), st->decode_rate);
     }

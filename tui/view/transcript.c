@@ -115,6 +115,10 @@ static void draw_line(tui_app *app, tui_item *it, int line, int y, tui_box b, bo
             char *what = q_printf(ngettext("writing a call, %d byte", "writing a call, %d bytes", (unsigned long)app->work.writing), (int)app->work.writing);
             x = tui_put(g, y, x > b.x + TUI_INDENT ? x + 1 : x, end, what, S_THINKING) + 1;
             free(what);
+        } else if (app->work.running) {
+            char *what = q_printf(_("running %s"), app->work.running);
+            x = tui_put_cut(g, y, x > b.x + TUI_INDENT ? x + 1 : x, end - 2, what, S_THINKING) + 1;
+            free(what);
         }
         tui_put(g, y, x < end ? x : end - 1, end, app->ui.glyphs ? "▌" : "_", S_ACCENT);
     }

@@ -20,7 +20,7 @@ enum { SHADOWED = 0 };
 #endif
 
 #ifdef __SANITIZE_THREAD__
-enum { FILE_MOST = 1 << 20 };           /* as it starts, it writes a mark of half a mebibyte into a file that has no name */
+enum { FILE_MOST = 1 << 20 };           /* its library writes a mark of half a mebibyte into a file without a name before main */
 #else
 enum { FILE_MOST = 0 };
 #endif

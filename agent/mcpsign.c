@@ -152,9 +152,8 @@ void sign_close(agt *a)
     if (!h->v)
         return;
     mcp_oauth_stop(a->settings.signs);
+    mcp_set_stop(a->settings.mcps);      /* their threads may be at token() */
     for (int i = 0; i < h->n; i++) {
-        if (mcp_http(h->v[i].is))        /* its threads may be at token() */
-            mcp_stop(h->v[i].is);
         free(h->v[i].sign.url);
         free(h->v[i].sign.words);
     }

@@ -108,7 +108,7 @@ static void prompted(agt *a, const job *j)
     if (rc == Q_OK)
         rc = ask_prompt(a, s, colon + 1, j->value ? j->value : "", &text, err);
     if (rc == Q_OK)
-        desk_post(&a->desk, &job_send, 0, 0, text.p, NULL);
+        desk_post(&a->desk, &job_send, SEND_AS_IT_IS, 0, text.p, NULL);
     else if (rc != Q_CANCEL)
         note(&a->events, AGT_ERROR, "%s", err);
     q_buf_free(&text);

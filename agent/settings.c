@@ -4,6 +4,7 @@
 #include "mcp/oauth.h"
 #include "provider/provider.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <ini.h>
 #include <stdlib.h>
@@ -332,7 +333,16 @@ int settings_set(settings *s, const char *name, const char *value, char *err)
 }
 
 /* ---- config.ini ---- */
-typedef struct reading { settings *s; strings *notes; int line; const char *path; q_buf text; size_t at; } reading;
+typedef struct reading { settings *s; strings *notes; int line; const char *path; q_buf text; size_t at; bool torn; } reading;
+
+/* A section's name that does not end, as inih sees ends. What stands below it is of nobody: the section above may have an address, or a key. */
+static bool torn_name(const char *s, size_t n)
+{
+    for (size_t i = 1; i < n && s[i] != ']'; i++)
+        if (i + 1 == n || (s[i] == ';' && isspace((unsigned char)s[i - 1])))
+            return true;
+    return n == 1;
+}
 
 /* Hands lines to inih and counts them, because its handler is not told where it is. */
 static char *next_line(char *out, int size, void *user)
@@ -346,6 +356,15 @@ static char *next_line(char *out, int size, void *user)
     out[take + 1] = 0;
     if (n > take)
         strings_add(r->notes, q_printf(_("%s line %d is longer than %d bytes: the rest of it is ignored"), r->path, r->line + 1, size - 2));
+    const char *own = r->text.p + r->at;
+    size_t mark = !r->line && take >= 3 && memcmp(own, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    if (take > mark && own[mark] == '[') {
+        r->torn = torn_name(own + mark, take - mark);
+        if (r->torn) {
+            strings_add(r->notes, q_printf(_("%s line %d: the section's name has no ] at its end; what stands below it is skipped"), r->path, r->line + 1));
+            strcpy(out, "\n");
+        }
+    }
     r->at += n + (r->at + n < r->text.len);
     r->line++;
     return out;
@@ -357,6 +376,8 @@ static int row(void *user, const char *section, const char *name, const char *va
     char err[Q_ERRLEN];
     char full[160];
     bool ui = strcmp(section, "ui") == 0;
+    if (r->torn)
+        return 1;
     bool server = strncmp(section, "server.", 7) == 0, mcp = strncmp(section, "mcp.", 4) == 0;
     if (server || mcp) {
         int rc = server ? prov_servers_put(r->s->servers, section + 7, name, value, err) : mcp_oauth_put(r->s->signs, section + 4, name, value, err);

@@ -103,6 +103,7 @@ typedef struct turn_again {
 } turn_again;
 /* A sibling of an answer (message 0: the last); with words or without something under the elder's seed. False: none began. */
 bool turn_answer_again(agt *, int64_t message, const turn_again *);
+enum { SEND_AS_IT_IS = 1 };              /* id of job_send: the words are no person's, and name nothing that would be read beside them */
 extern const job_row job_send, job_again, job_edit, job_amend;   /* text; but for send: id = the message, 0: the last; number: ticket */
 
 extern const job_row job_prompt;         /* text: a question; AGT_EV_TEXT "/prompt" */

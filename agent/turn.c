@@ -601,11 +601,11 @@ static void again(agt *a, const job *j)
     waits_placed(a, j->number);          /* also where no answer came of it */
 }
 
-/* With the resources that it names beside it; where one cannot be had, the question is back with the person. */
+/* With the resources that it names beside it, unless id says that the words are no person's; where one cannot be had, the question is back with the person. */
 static void send(agt *a, const job *j)
 {
-    char err[Q_ERRLEN], *with;
-    int rc = resource_attach(a, j->text, &with, err);
+    char err[Q_ERRLEN], *with = NULL;
+    int rc = j->id == SEND_AS_IT_IS ? Q_OK : resource_attach(a, j->text, &with, err);
     if (rc == Q_OK)
         send_question(a, with ? with : j->text, 0, true, j->number);
     else {

@@ -8,8 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-enum { IDLE = 8, LINGER = 4, AGAIN = 8, QUIET_S = 86400, NOTICE_S = 15, REST = 65536, WAIT_MS = 1000, WAIT_MAX = 30000 };
+/* BACK_MOST: replies to what a server asks by itself that are on their way at once; its stream is read no further meanwhile. */
+enum { IDLE = 8, LINGER = 4, BACK_MOST = 16, BACK_LOOK_MS = 2, AGAIN = 8, QUIET_S = 86400, NOTICE_S = 15, REST = 65536, WAIT_MS = 1000, WAIT_MAX = 30000 };
 
 typedef struct https {
     wire w;
@@ -27,6 +29,7 @@ typedef struct post {                    /* one request with its thread */
     https *h;
     call *c;                             /* whose answer it brings; NULL: nobody's, or not any more */
     bool waited, listens, done;          /* waited: somebody did, at first */
+    bool first;                          /* who sent it waits for its end, and takes it away */
     net *net;
     pthread_t thread;
     char *text, *key; size_t n;          /* text NULL: GET */
@@ -42,8 +45,27 @@ typedef struct post {                    /* one request with its thread */
 } post;
 
 static bool sent(https *h, const char *text, size_t n, const letter *l, call *c, bool listens, post **out, char *err);
+static void reap(https *h, bool all, const post *one);
 
 /* ---- what comes ---- */
+/* Those that are done make room; false: nobody wants it any more. */
+static bool room_for_reply(const post *p)
+{
+    https *h = p->h;
+    for (;;) {
+        reap(h, false, NULL);
+        pthread_mutex_lock(&h->mu);
+        bool wanted = !h->closing && (p->c || p->listens || !p->waited);
+        int on_way = 0;
+        for (const post *o = h->posts; o; o = o->next)
+            on_way += !o->waited && !o->listens && !o->done;
+        pthread_mutex_unlock(&h->mu);
+        if (!wanted || on_way < BACK_MOST)
+            return wanted;
+        nanosleep(&(struct timespec){ .tv_nsec = BACK_LOOK_MS * 1000000L }, NULL);
+    }
+}
+
 /* False: enough. */
 static bool deliver(post *p, const char *text, size_t n)
 {
@@ -56,7 +78,7 @@ static bool deliver(post *p, const char *text, size_t n)
     if (rc < 0 && p->c)
         line_fail(h->w.line, p->c, rc, 0, NULL, p->err);
     pthread_mutex_unlock(&h->mu);
-    if (back.len)
+    if (back.len && room_for_reply(p))
         sent(h, back.p, back.len, &(letter){ .method = "" }, NULL, false, NULL, ignored);
     q_buf_free(&back);
     return rc == Q_OK && wanted;
@@ -267,7 +289,7 @@ static void reap(https *h, bool all, const post *one)
         if (all || (linger > LINGER && !p->done && p->waited && !p->c))
             net_cancel(p->net, true);
     for (post **at = &h->posts, *p; (p = *at);) {
-        if (!all && p != one && !p->done) {
+        if (!all && p != one && (!p->done || p->first)) {
             at = &p->next;
             continue;
         }
@@ -330,6 +352,7 @@ static bool sent(https *h, const char *text, size_t n, const letter *l, call *c,
     pthread_mutex_lock(&h->mu);
     bool ok = !h->closing;
     if (ok) {
+        p->first = out && !c;
         head(h, p, l, !text);
         p->net = h->n_idle ? h->idle[--h->n_idle] : net_new();
         sigfillset(&all);
@@ -358,9 +381,10 @@ static int http_send(wire *w, const letter *l, call *c, char *err)
     https *h = (https *)w;
     post *p;
     reap(h, false, NULL);
-    if (!sent(h, l->text, l->n, l, c, false, &p, err))
+    bool first = !c && strcmp(l->method, "notifications/initialized") == 0;
+    if (!sent(h, l->text, l->n, l, c, false, first ? &p : NULL, err))
         return Q_IO;
-    if (!c && strcmp(l->method, "notifications/initialized") == 0)
+    if (first)
         reap(h, false, p);               /* what follows must not overtake it */
     return Q_OK;
 }

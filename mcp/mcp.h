@@ -31,7 +31,8 @@ enum {
 typedef struct mcp_set mcp_set;          /* all sections; the servers belong to it */
 typedef struct mcp_server mcp_server;
 mcp_set *mcp_set_new(void);
-void mcp_set_free(mcp_set *);            /* ends all servers, side by side: at most 2 * MCP_END_MS. NULL is fine. No call may run */
+void mcp_set_stop(mcp_set *);            /* ends all servers, side by side: at most 2 * MCP_END_MS behind their calls */
+void mcp_set_free(mcp_set *);            /* stops and frees. NULL is fine. No call may run */
 /* One line of [mcp.NAME]. Names: up to 32 letters, digits, dashes and single underscores; a section is made by its first key. Keys:
  *   command = PROGRAM    args = WORDS    env = NAME NAME=VALUE …    cwd = FOLDER      (words split at blanks, "…" and '…' hold together)
  *   url = https://…      key_env = NAME, key_file = FILE (sent as Bearer)    header = Name: value, or Name: $VARIABLE; may be repeated

@@ -34,22 +34,36 @@ static void server_free(mcp_server *s)
     free(s);
 }
 
-void mcp_set_free(mcp_set *set)
+static bool is_off(mcp_server *s)
 {
-    if (!set)
-        return;
+    pthread_mutex_lock(&s->line.mu);
+    bool off = s->state == MCP_OFF;
+    pthread_mutex_unlock(&s->line.mu);
+    return off;
+}
+
+void mcp_set_stop(mcp_set *set)
+{
     pthread_t *t = q_alloc(sizeof *t * (size_t)(set->n + 1));
     bool *beside = q_alloc((size_t)set->n + 1);
     for (int i = 0; i < set->n; i++)
-        beside[i] = set->v[i]->state != MCP_OFF && pthread_create(&t[i], NULL, stop_thread, set->v[i]) == 0;
+        beside[i] = !is_off(set->v[i]) && pthread_create(&t[i], NULL, stop_thread, set->v[i]) == 0;
     for (int i = 0; i < set->n; i++) {
         if (beside[i])
             pthread_join(t[i], NULL);
         mcp_stop(set->v[i]);
-        server_free(set->v[i]);
     }
     free(t);
     free(beside);
+}
+
+void mcp_set_free(mcp_set *set)
+{
+    if (!set)
+        return;
+    mcp_set_stop(set);
+    for (int i = 0; i < set->n; i++)
+        server_free(set->v[i]);
     free(set->v);
     free(set);
 }

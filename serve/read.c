@@ -213,12 +213,14 @@ static int count_calls(const cJSON *messages)
 
 int read_messages(read_ask *a, const cJSON *v, fault *f)
 {
-    int n = list(v, "messages", READ_MESSAGES, f), i = 0;
+    int n = list(v, "messages", READ_MESSAGES, f), calls = count_calls(v), i = 0;
     const cJSON *one;
     if (n <= 0)
         return n < 0 ? n : fault_set(f, 400, "messages", "%s", _("messages is empty: say at least one"));
+    if (calls > READ_CALLS)              /* each result is looked for among all of them */
+        return fault_set(f, 400, "messages", _("%s has %d items, and may have %d"), "messages[].tool_calls", calls, READ_CALLS);
     prov_message *m = keep(a, q_alloc(sizeof *m * (size_t)n));
-    a->r.call = keep(a, q_alloc(sizeof *a->r.call * (size_t)(count_calls(v) + 1)));
+    a->r.call = keep(a, q_alloc(sizeof *a->r.call * (size_t)(calls + 1)));
     a->r.message = m;
     a->r.n_message = a->r.n_call = 0;
     cJSON_ArrayForEach(one, v) {

@@ -117,7 +117,7 @@ static void closing(repl *r, const agt_event *e)
     agt_get_routing(r->a, &g);
     if (s.n_expert && s.k > 0)
         q_say(stdout, "k %d/%d · ", s.k, s.n_expert);
-    if (tui_rate(e->rate) > 0) q_say(stdout, _("%d tok, %.0f/s"), e->message->n_tokens, e->rate);
+    if (tui_rate_known(e->rate, s.model)) q_say(stdout, _("%d tok, %.0f/s"), e->message->n_tokens, e->rate);
     else q_say(stdout, _("%d tok"), e->message->n_tokens);
     if (g.n_odd)
         q_say(stdout, _(" · strange L%de%d %c"), g.odd[0].layer, g.odd[0].expert, sign[g.odd[0].dev + 2]);

@@ -14,9 +14,10 @@ typedef struct tui_options {
  * before any thread is started (it sets the locale); later calls only switch the catalogue. Numbers keep the C form. */
 void tui_lang(const char *lang);
 
-/* Tokens a second as they are shown; 0: not known. No model says TUI_RATE_MOST in one answer: a server sent it all at once. */
+/* Whether these tokens a second were measured: no server's model says TUI_RATE_MOST in one answer, it was sent all at once. Small models of this
+ * machine do. model: as the status names it. */
 enum { TUI_RATE_MOST = 10000 };
-static inline double tui_rate(double rate) { return rate > 0 && rate < TUI_RATE_MOST ? rate : 0; }
+static inline bool tui_rate_known(double rate, const char *model) { return rate > 0 && (*model != '@' || rate < TUI_RATE_MOST); }
 
 /* Can this terminal carry the full screen: both ends a terminal, TERM known and able to move the cursor. */
 bool tui_possible(void);

@@ -19,6 +19,12 @@ enum { SHADOWED = 1 };                  /* a sanitizer's shadow takes all addres
 enum { SHADOWED = 0 };
 #endif
 
+#ifdef __SANITIZE_THREAD__
+enum { FILE_MOST = 1 << 20 };           /* its library writes a mark of half a mebibyte into a file without a name before main */
+#else
+enum { FILE_MOST = 0 };
+#endif
+
 static void limit(int what, rlim_t soft, rlim_t hard)
 {
     struct rlimit l = {soft, hard};
@@ -32,7 +38,7 @@ static void bounds(const void *limits)
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     unshare(CLONE_NEWUSER | CLONE_NEWNET);              /* where it is forbidden the other bounds hold */
     limit(RLIMIT_CORE, 0, 0);
-    limit(RLIMIT_FSIZE, 0, 0);
+    limit(RLIMIT_FSIZE, FILE_MOST, FILE_MOST);
     limit(RLIMIT_NOFILE, 64, 64);
     if (!SHADOWED) limit(RLIMIT_AS, l->memory, l->memory);
     limit(RLIMIT_CPU, (rlim_t)l->cpu_s, HELD_CPU_ALL);

@@ -188,6 +188,14 @@ class Server:
         out = [self.ask_client(x, {}, say).get("error", {}).get("code") for x in ("sampling/createMessage", "roots/list", "what/ever")] + [self.ask_client("ping", {}, say).get("result")]
         return self.text(m, json.dumps(out), era, say)
 
+    def tool_pings(self, m, p, a, era, say):
+        """All of them at once; then each answer is waited for."""
+        for i in range(a["n"]):
+            say({"jsonrpc": "2.0", "id": "ping-%d" % i, "method": "ping"})
+        with self.mu:
+            self.mu.wait_for(lambda: all("ping-%d" % i in self.waiting for i in range(a["n"])), 600)
+        return self.text(m, str(sum(k.startswith("ping-") for k in map(str, self.waiting))), era, say)
+
     def tool_url_ask(self, m, p, a, era, say):
         return self.text(m, json.dumps(self.ask_client("elicitation/create", {"mode": "url", "message": "go", "url": "http://x", "elicitationId": "1"}, say).get("error", {}).get("code")), era, say)
 
@@ -457,6 +465,7 @@ class Answer:
 
 def http(server, port_file):
     ThreadingHTTPServer.handle_error = lambda *a: None           # who closes a stream says that it has enough
+    ThreadingHTTPServer.request_queue_size = 128
     web = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     web.daemon_threads, web.mcp = True, server
 

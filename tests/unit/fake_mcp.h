@@ -38,6 +38,7 @@ static struct fake_said *fake_of(const mcp_server *s)
 
 mcp_set *mcp_set_new(void) { return q_alloc(sizeof(mcp_set)); }
 void mcp_set_free(mcp_set *s) { free(s); }
+void mcp_set_stop(mcp_set *s) {}
 void mcp_set_authorise(mcp_set *set, const mcp_authorise *a) {}
 void mcp_stop(mcp_server *s) {}
 

@@ -213,6 +213,27 @@ static void config_ini_of_any_bytes(void)
     settings_close(&s);
 }
 
+/* A section whose name does not end gives nothing to the one above it, which may be a server with a key. */
+static void a_torn_section_gives_nothing_to_another(void)
+{
+    static const struct { const char *head; int torn; } row[] = { { "[ui", 1 }, { "[", 1 }, { "[ui ; dark]", 1 }, { "[ui] ; dark", 0 }, { "[ui;]", 0 }, { "[ui]", 0 } };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        settings s = { 0 };
+        q_buf t = { 0 }, v = { 0 };
+        strings notes = { 0 };
+        settings_open(&s);
+        q_buf_printf(&t, "[sampler]\ntemperature = 0.5\n%s\ntemperature = 0.9\n theme = light\n[sampler]\ntop_k = 7\n", row[i].head);
+        settings_parse_ini(&s, "config.ini", &t, &notes);
+        CHECK_MSG(s.ini.n == 2 && strcmp(s.ini.v[0], "sampler.temperature=0.5") == 0 && strcmp(s.ini.v[1], "sampler.top_k=7") == 0, "%s: %d values, %s", row[i].head, s.ini.n,
+                  s.ini.n ? s.ini.v[s.ini.n - 1] : "");
+        CHECK_MSG(notes.n > 0 && (strstr(notes.v[0], "line 3: the section's name has no ]") != NULL) == row[i].torn, "%s: %s", row[i].head, notes.n ? notes.v[0] : "nothing said");
+        strings_free(&notes);
+        q_buf_free(&t);
+        q_buf_free(&v);
+        settings_close(&s);
+    }
+}
+
 /* --set of one knob twice: the last one holds and is the only one; another name of the same knob is the same knob. */
 static void the_last_set_holds(void)
 {
@@ -252,6 +273,7 @@ int main(void)
 {
     setenv("XDG_CONFIG_HOME", "/nonexistent", 1);
     RUN(names_are_short);
+    RUN(a_torn_section_gives_nothing_to_another);
     RUN(the_last_set_holds);
     RUN(slips_and_distances);
     RUN(completion);

@@ -24,6 +24,12 @@ enum { SHADOWED = 1 };
 enum { SHADOWED = 0 };
 #endif
 
+#ifdef __SANITIZE_THREAD__
+enum { WRITES = 1 };                    /* see rag/import/held.c */
+#else
+enum { WRITES = 0 };
+#endif
+
 static const char GOOD[] = "<h1>Herons</h1><p>They eat fish.</p>";
 
 static bool good(rag_child *c)
@@ -156,7 +162,7 @@ static void a_program_that_fails_costs_one_file(void)
         {"printf 'h\\001' >&3; printf 'ny' >&3; exec sleep 1000", "what cannot be", 0, 0, 0}, {"printf 'h\\001' >&3; printf 'y' >&3; printf 'n\\000' >&3; exec sleep 1000", "no words", 0, 0, 0},
         {"printf 'h\\001' >&3; printf 'y' >&3; while :; do printf 'dflood of words' >&3; done", "than any document", 0, 0, 1000}, {"while :; do :; done", "more work or memory", 0, 1, 0},
         {"echo x > \"${0%/*}/written\" && printf 'h\\002' >&3 && exec sleep 1000; exit 1", "more work or memory", 0, 0, 0}};
-    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+    for (size_t i = 0; i < sizeof t / sizeof *t - WRITES; i++) {     /* the last one writes */
         rag_child_opts o = {.program = script(t[i].script), .limits = child_ordinary};
         if (t[i].stall_ms) o.limits.stall_ms = t[i].stall_ms;
         if (t[i].cpu_s) o.limits.cpu_s = t[i].cpu_s;

@@ -4,9 +4,11 @@
 #include "mcp/mcp.h"
 #include "tests/test.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -547,6 +549,34 @@ static void http_faults(void)
     close_all(&f);
 }
 
+static int descriptors(void)
+{
+    int n = 0;
+    DIR *d = opendir("/proc/self/fd");
+    while (d && readdir(d))
+        n++;
+    if (d)
+        closedir(d);
+    return n;
+}
+
+/* What a server asks by itself is answered, and costs no thread and no line that stays: a few hundred of them would be a few thousand in a day
+ * of an honest server that asks whether we live. */
+static void what_is_answered_is_taken_away(void)
+{
+    fx f = open_with(true, "--era 2025");
+    mcp_result r = { .structured = NULL };
+    CHECK_INT(call(&f, "echo", "{\"text\":\"before\"}", NULL, &r), Q_OK);
+    int before = descriptors();
+    CHECK_INT(call(&f, "pings", "{\"n\":300}", NULL, &r), Q_OK);
+    CHECK_STR(r.text.p, "300");
+    int more = descriptors() - before;   /* without taking away: one or more for each */
+    printf("# descriptors after 300 pings: %d more\n", more);
+    CHECK_MSG(more < 150, "%d", more);
+    mcp_result_free(&r);
+    close_all(&f);
+}
+
 static void headers_say_what_is_asked(void)
 {
     fx f = open_with(true, "--era 2026");
@@ -603,6 +633,61 @@ static void who_is_asked_for_is_asked(void)
 }
 
 /* ---- many at once ---- */
+/* Each call is at its person until the other's server is being ended: were they ended one after the other, nobody would come to an end. */
+typedef struct pair { mcp_server *own, *other; atomic_int *there; pthread_t t; } pair;
+
+static enum mcp_answer until_other_ends(void *user, const char *message, const char *schema, q_buf *content)
+{
+    const pair *p = user;
+    mcp_status st;
+    atomic_fetch_add(p->there, 1);
+    do {
+        usleep(10000);
+        mcp_status_of(p->other, &st);
+    } while (st.state == MCP_READY);
+    return MCP_DECLINE;
+}
+
+static void *asks(void *user)
+{
+    pair *p = user;
+    mcp_result r = { .structured = NULL };
+    char e[Q_ERRLEN];
+    mcp_call(p->own, "ask", "{}", &(mcp_hooks){ p, NULL, NULL, until_other_ends }, &r, e);
+    mcp_result_free(&r);
+    return NULL;
+}
+
+static void all_are_ended_side_by_side(void)
+{
+    static const char *const name[] = { "one", "two" };
+    atomic_int there = 0;
+    mcp_set *set = mcp_set_new();
+    pair p[2] = { { .there = &there }, { .there = &there } };
+    for (int i = 0; i < 2; i++) {
+        char *args = q_printf("tests/mcp/server.py --log %s/pair%d --era 2025", dir, i);
+        CHECK(mcp_put(set, name[i], "command", "python3", err) == Q_OK && mcp_put(set, name[i], "args", args, err) == Q_OK && mcp_put(set, name[i], "probe", "600", err) == Q_OK &&
+              mcp_put(set, name[i], "start", "600", err) == Q_OK && mcp_put(set, name[i], "timeout", "600", err) == Q_OK);
+        free(args);
+    }
+    for (int i = 0; i < 2; i++) {
+        p[i].own = mcp_find(set, name[i]);
+        p[i].other = mcp_find(set, name[!i]);
+    }
+    for (int i = 0; i < 2; i++)
+        pthread_create(&p[i].t, NULL, asks, &p[i]);
+    while (atomic_load(&there) < 2)
+        usleep(10000);
+    mcp_set_stop(set);
+    for (int i = 0; i < 2; i++) {
+        mcp_status st;
+        pthread_join(p[i].t, NULL);
+        mcp_status_of(p[i].own, &st);
+        CHECK(st.state == MCP_OFF && st.pid == 0);      /* what its call came to is who was first */
+    }
+    mcp_set_free(set);
+}
+
 typedef struct many { fx *f; int good; pthread_t t; } many;
 
 static void *calls(void *user)
@@ -664,8 +749,10 @@ int main(void)
     else
         SKIP("a_deaf_program_is_ended", "QUORUM_LONG=1 waits the four seconds that it is given");
     RUN(http_faults);
+    RUN(what_is_answered_is_taken_away);
     RUN(headers_say_what_is_asked);
     RUN(who_is_asked_for_is_asked);
+    RUN(all_are_ended_side_by_side);
     RUN(calls_run_side_by_side);
     char *cmd = q_printf("rm -rf %s", dir);
     if (system(cmd) != 0)

@@ -111,6 +111,18 @@ static void what_is_long_is_not_agreed_to_unseen(void)
     end();
 }
 
+static void a_narrow_screen_cuts_no_warning(void)
+{
+    q_buf b = { 0 };
+    start(40, 24);
+    ask_form(7);
+    tui_app_draw(&app);
+    tui_grid_text(&app.grid, &b);
+    CHECK(strstr(b.p, "what you type: give") && strstr(b.p, "it no password and no key") && strstr(b.p, "y answer it") && strstr(b.p, "1. Your town"));
+    q_buf_free(&b);
+    end();
+}
+
 /* ---- screens ---- */
 /* As agent/mcppage.c writes it. */
 static void page(void)
@@ -152,6 +164,7 @@ int main(void)
     RUN(keys_answer_a_server);
     RUN(a_form_is_answered_or_declined);
     RUN(what_is_long_is_not_agreed_to_unseen);
+    RUN(a_narrow_screen_cuts_no_warning);
     RUN(all_of_it_is_seen_in_both_languages);
     return TEST_END();
 }

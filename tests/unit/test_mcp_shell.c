@@ -600,6 +600,7 @@ static void a_prompt_is_asked_as_a_question(void)
 {
     static const struct { const char *line, *said; bool good; } row[] = {
         { "/time:tell UTC", "{\"zone\":\"UTC\"}", true }, { "/time:tell UTC \"in words\"", "{\"zone\":\"UTC\",\"how\":\"in words\"}", true },
+        { "/time:say see @time:nothing", "{\"zone\":\"see @time:nothing\"}", true },      /* a server's words name no resource of anybody's */
         { "/time:tell how=now UTC", "{\"how\":\"now\",\"zone\":\"UTC\"}", true }, { "/time:say by and by", "{\"zone\":\"by and by\"}", true },
         { "/time:tell", "the prompt tell needs zone", false }, { "/time:tell a b c", "takes no more than 2 words", false }, { "/time:sing", "has no prompt sing", false },
         { "/clock:tell", "no MCP server clock", false }, { "/time: x", "no command", false } };

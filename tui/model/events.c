@@ -170,6 +170,7 @@ static void yes(tui_app *app, int64_t ask, const char *arg) { agt_answer(app->a,
 
 static void compacted(tui_app *app, const agt_event *e)
 {
+    if (e->name && strcmp(e->name, "pinned") == 0) return;         /* the note of the pin said it */
     char *words = tui_compacted(e);
     tui_app_note(app, AGT_INFO, words);
     free(words);

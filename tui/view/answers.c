@@ -7,6 +7,7 @@
 
 void view_answers(tui_app *app, tui_box b)
 {
+    enum { WIDEST = 99999 };             /* more would stand in the tokens' column */
     tui_grid *g = &app->grid;
     int n = 0, tokens = 0, y = b.y, end = b.x + b.w - 1;
     for (int i = 0; i < app->tr.n; i++)
@@ -20,7 +21,8 @@ void view_answers(tui_app *app, tui_box b)
         const tui_item *it = &app->tr.item[i];
         if (it->role != AGT_ASSISTANT) continue;
         char rate[24] = "";
-        if (it->decode_s > 0 && tui_rate(it->n_tokens / it->decode_s) > 0) snprintf(rate, sizeof rate, _("%5.0f/s"), it->n_tokens / it->decode_s);
+        double per_s = it->decode_s > 0 ? it->n_tokens / it->decode_s : 0;
+        if (tui_rate_known(per_s, app->seen.st.model) && per_s < WIDEST) snprintf(rate, sizeof rate, _("%5.0f/s"), per_s);
         int right = tui_put_right(g, y, b.x + 4, end, rate, S_FAINT);
         char *tok = q_printf(_("%d tok"), it->n_tokens);
         right = tui_put_right(g, y, b.x + 4, rate[0] ? end - 8 : end, tok, S_DIM);

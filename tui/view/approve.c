@@ -20,6 +20,16 @@ static void lay_shown(tui_lay *l, const agt_call *c, int w)
     }
 }
 
+/* Why it is asked, and where: what a person must not overlook stands there, so it is never cut for its width. */
+static void lay_why(tui_lay *l, const agt_call *c, int w)
+{
+    if (c->question) return;
+    bool where = c->folder && *c->folder;
+    char *why = q_printf("%s%s%s", c->policy ? c->policy : "", where ? " · " : "", where ? c->folder : "");
+    tui_lay_plain(l, why, strlen(why), w, "", c->risky ? S_WARN : S_DIM);
+    free(why);
+}
+
 static char *keys_of(const agt_call *c, bool typing)
 {
     if (c->question) return q_strdup(_("Enter answers · Ctrl-C or Esc stops"));
@@ -42,18 +52,19 @@ static char *title_of(const agt_call *c)
 
 void view_approve(tui_app *app)
 {
-    enum { FRAME = 4 };                                      /* caption, why, keys, the rule above */
+    enum { FRAME = 2, WHY_MOST = 3 };                        /* the rule above and the caption; lines of why it is asked */
     tui_approve *p = &app->seen.approve;
     tui_grid *g = &app->grid;
     tui_box t = app->lay.transcript;
-    tui_lay l = {0}, keys = {0};
+    tui_lay l = {0}, keys = {0}, why = {0};
     int w = t.w - 4;
     char *hint = keys_of(&p->call, p->typing), *title = title_of(&p->call);
     lay_shown(&l, &p->call, w);
     tui_lay_plain(&keys, hint, strlen(hint), w, "", S_PROMPT);
-    int h = (int)l.n_line + (int)keys.n_line + FRAME - 1;
+    lay_why(&why, &p->call, w);
+    int n_why = why.n_line < 1 ? 1 : why.n_line < WHY_MOST ? (int)why.n_line : WHY_MOST, below = (int)keys.n_line + n_why, h = (int)l.n_line + below + FRAME;
     h = h > t.h ? t.h : h;
-    int rows = h - (int)keys.n_line - FRAME + 1, y = t.y + t.h - h;
+    int rows = h - below - FRAME, y = t.y + t.h - h;
     if (rows < 0) rows = 0;
     if (p->top > (int)l.n_line - rows) p->top = (int)l.n_line - rows;
     if (p->top < 0) p->top = 0;
@@ -64,16 +75,13 @@ void view_approve(tui_app *app)
     tui_put_cut(g, ++y, t.x + 1, t.x + t.w - 1 - (left ? tui_str_width(left) + 2 : 0), title, S_TITLE);
     if (left) tui_put_right(g, y, t.x, t.x + t.w - 1, left, S_DIM);
     for (int i = 0; i < rows; i++) tui_lay_draw(&l, (uint32_t)(p->top + i), g, ++y, t.x + 2, t.x + t.w - 1);
-    if (!p->call.question) {
-        bool where = p->call.folder && *p->call.folder;
-        char *why = q_printf("%s%s%s", p->call.policy ? p->call.policy : "", where ? " · " : "", where ? p->call.folder : "");
-        tui_put_cut(g, ++y, t.x + 1, t.x + t.w - 1, why, p->call.risky ? S_WARN : S_DIM);
-        free(why);
-    } else y++;
+    for (int i = 0; i < n_why && y < t.y + t.h - 1; i++, y++)
+        if (i < (int)why.n_line) tui_lay_draw(&why, (uint32_t)i, g, y + 1, t.x + 1, t.x + t.w - 1);
     for (uint32_t i = 0; i < keys.n_line && y < t.y + t.h - 1; i++) tui_lay_draw(&keys, i, g, ++y, t.x + 1, t.x + t.w - 1);
     p->drawn = p->drawn || rows >= ((int)l.n_line < 3 ? (int)l.n_line : 3);     /* what cannot be seen cannot be allowed */
     tui_lay_free(&l);
     tui_lay_free(&keys);
+    tui_lay_free(&why);
     free(left);
     free(title);
     free(hint);

@@ -143,7 +143,7 @@ void view_status(tui_app *app, tui_box b)
     else if (st->paused && st->busy) q_buf_printf(&right, b.w >= 100 ? _("paused at token %d · → one more") : _("paused at %d · →"), st->n_tokens);
     else if (st->paused) q_buf_puts(&right, _("paused · F6 goes on"));
     else if (app->work.mean_what && app->work.mean_percent >= 0 && !agt_answering(app->a)) q_buf_printf(&right, _("by meaning %d%%"), app->work.mean_percent);
-    else if (tui_rate(st->decode_rate) > 0) {
+    else if (tui_rate_known(st->decode_rate, st->model)) {
         if (b.w >= 100 && st->experts_there > 0) q_buf_printf(&right, _("%.0f%% of experts on the GPU · "), 100 * st->experts_there);
         q_buf_printf(&right, b.w >= 100 ? _("decode %4.0f tok/s") : _("%4.0f tok/s"), st->decode_rate);
     }

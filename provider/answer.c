@@ -102,7 +102,7 @@ static int choose(void *self, gen_token *out, char *err)
     eng_sampler_part(s, t->result->thinking ? ENG_PART_THOUGHT : t->opens && t->result->tokens == 0 ? ENG_PART_OPENING : ENG_PART_TEXT);
     eng_choice c = eng_sample(s, t->c, logits);
     if (c.token == ENG_NO_TOKEN && c.p == 0)
-        return q_fail(err, Q_ERR, _("the answer so far does not fit the grammar, or this model has no token that would go on in it: change sampler.grammar, or set it off"));
+        return q_fail(err, Q_ERR, _("the answer so far does not fit the grammar, this model has no token that would go on in it, or the grammar can be read in too many ways: change sampler.grammar, or set it off"));
     if (c.token == ENG_NO_TOKEN) {
         *out = (gen_token){ .id = -1, .logprob = (double)NAN, .end = true };
         return Q_OK;

@@ -75,7 +75,7 @@ const uint64_t *guide_mask(guide *g, bool thought, bool *ended, bool *stuck)
     for (size_t i = 0; i < words; i++)
         if (bits[i])
             return bits;
-    *ended = masks_may_end(g->masks, g->at);
+    *ended = masks_may_end(g->masks, g->at) && !masks_spent(g->masks);
     *stuck = !*ended;
     return bits;
 }

@@ -18,6 +18,8 @@ struct masks {
     kept **slot; size_t slots, n;        /* by set and about, open addressing */
     uint64_t clock;
     masks_count count;
+    uint64_t since;                      /* worked: where the mask that is being made began */
+    bool spent;
     uint64_t *spare;                     /* [words] */
 };
 
@@ -67,7 +69,14 @@ void masks_free(masks *m)
 
 uint32_t masks_begin(masks *m) { return stacks_begin(m->s); }
 bool masks_may_end(const masks *m, uint32_t set) { return stacks_may_end(m->s, set); }
-masks_count masks_counts(const masks *m) { return m->count; }
+bool masks_spent(const masks *m) { return m->spent; }
+
+masks_count masks_counts(const masks *m)
+{
+    masks_count c = m->count;
+    c.looked = stacks_looked(m->s);
+    return c;
+}
 
 /* ---- what is kept ---- */
 static size_t place(const masks *m, uint32_t set, enum about about) { return (size_t)((set * 4ull + about) * 0x9e3779b97f4a7c15u >> 32) & (m->slots - 1); }
@@ -132,6 +141,9 @@ static void keep(masks *m, kept *k)
 }
 
 /* ---- walking the vocabulary ---- */
+/* Since this mask was begun: stacks and nodes of the lexicon that were looked at. */
+static uint64_t worked(const masks *m) { return stacks_looked(m->s) + m->count.nodes - m->since; }
+
 static void tail(kept *k, uint32_t node)
 {
     if (k->n_tail == k->cap_tail) {
@@ -142,13 +154,15 @@ static void tail(kept *k, uint32_t node)
 }
 
 /* Nodes from..to, which stand one deeper than a text that is in `set`. k: where the rule may be over is put there; NULL: not asked.
- * False: memory is full. */
+ * False: memory is full, or it was too much. */
 static bool walk(masks *m, const lexicon_node *node, uint32_t from, uint32_t to, uint32_t set, uint64_t *bits, kept *k)
 {
     uint32_t *const *tables = stacks_tables(m->s);
     uint32_t *at = m->at;
     if (from == to)
         return true;
+    if (worked(m) > MASKS_WORK)
+        return false;
     at[node[from].deep - 1] = set;
     for (uint32_t i = from; i < to; m->count.nodes++) {
         const lexicon_node *n = &node[i];
@@ -158,7 +172,7 @@ static bool walk(masks *m, const lexicon_node *node, uint32_t from, uint32_t to,
         if (now == STACKS_UNKNOWN) {
             now = stacks_step(m->s, before, n->byte);
             tables = stacks_tables(m->s);
-            if (stacks_bytes(m->s) > MASKS_STACKS)
+            if (stacks_bytes(m->s) > MASKS_STACKS || worked(m) > MASKS_WORK)
                 return false;
         }
         if (now == STACKS_DEAD) {
@@ -260,7 +274,8 @@ static bool lets_all(const masks *m, const uint64_t *bits)
 }
 
 /* Where memory is full all is forgotten and made again, so that a mask does not depend on what was asked before; what is too much then too
- * is left out: fewer tokens may come, never a wrong one. What was cut short is of no use to others. */
+ * is left out: fewer tokens may come, never a wrong one. What was cut short is of no use to others. A form that can be read in so many ways
+ * that a mask takes more than MASKS_WORK ends the text: each further token would take as long. */
 const uint64_t *masks_of(masks *m, uint32_t *set)
 {
     kept *k = find(m, *set, WHOLE);
@@ -268,10 +283,15 @@ const uint64_t *masks_of(masks *m, uint32_t *set)
     if (k)
         return k->all ? NULL : k->bits;
     m->count.made++;
+    m->since = stacks_looked(m->s) + m->count.nodes;
     if (!gather_all(m, *set)) {
         forget(m);
         *set = stacks_trim(m->s, *set);
+        m->since = stacks_looked(m->s) + m->count.nodes;
         gather_all(m, *set);
+        m->spent = m->spent || worked(m) > MASKS_WORK;
+        if (m->spent)
+            memset(m->spare, 0, m->words * 8);
         *set = stacks_trim(m->s, *set);
         forget(m);
     }

@@ -7,7 +7,7 @@
 #include "engine/grammar/lexicon.h"
 #include "engine/grammar/stacks.h"
 
-enum { MASKS_BYTES = 32 << 20, MASKS_STACKS = 96 << 20 };
+enum { MASKS_BYTES = 32 << 20, MASKS_STACKS = 96 << 20, MASKS_WORK = 1 << 24 /* a vocabulary of 151,936 through one stack: 1 << 18 */ };
 
 typedef struct masks masks;
 masks *masks_new(const lexicon *, const form *);         /* both outlive it */
@@ -18,7 +18,8 @@ uint32_t masks_begin(masks *);                           /* the set at a text's 
 const uint64_t *masks_of(masks *, uint32_t *set);        /* the set may get another number: memory was full */
 uint32_t masks_take(masks *, uint32_t set, const char *p, size_t n);     /* behind these bytes; STACKS_DEAD: they do not fit */
 bool masks_may_end(const masks *, uint32_t set);
-typedef struct masks_count { uint64_t made, found, nodes; } masks_count;
-masks_count masks_counts(const masks *);                 /* so far: masks made and found again, nodes of the lexicon looked at (tests) */
+bool masks_spent(const masks *);         /* a mask was too much (MASKS_WORK): nothing may come then */
+typedef struct masks_count { uint64_t made, found, nodes, looked; } masks_count;
+masks_count masks_counts(const masks *);                 /* so far: masks made and found again, nodes of the lexicon and stacks looked at (tests) */
 
 #endif

@@ -24,6 +24,7 @@ struct stacks {
     stacks_top *tops; size_t n_tops, cap_tops;
     bool end;
     bool cut;
+    uint64_t looked;
 };
 
 static uint64_t mix(uint64_t a, uint64_t b)
@@ -100,6 +101,7 @@ static void begin(stacks *s)
 
 static void visit(stacks *s, stacks_top t)
 {
+    s->looked++;
     if (s->seen.cap < 2 * s->n_todo + 16) {
         room(&s->seen, s->n_todo);
         for (size_t k = 0; k < s->n_todo; k++)
@@ -304,6 +306,7 @@ uint32_t stacks_step(stacks *s, uint32_t from, uint8_t byte)
     return t && t[byte] != STACKS_UNKNOWN ? t[byte] : take_step(s, from, byte);
 }
 
+uint64_t stacks_looked(const stacks *s) { return s->looked; }
 bool stacks_cut(const stacks *s) { return s->cut; }
 bool stacks_may_end(const stacks *s, uint32_t x) { return s->set[x].end; }
 

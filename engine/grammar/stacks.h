@@ -25,6 +25,7 @@ bool stacks_may_end(const stacks *, uint32_t set);       /* the text may end her
 const stacks_top *stacks_tops(const stacks *, uint32_t set, size_t *n);  /* ordered by below; valid until the next step */
 uint32_t stacks_left(const stacks *, uint32_t set);      /* bytes of the shortest way to a text's end */
 size_t stacks_bytes(const stacks *);                     /* of memory */
+uint64_t stacks_looked(const stacks *);  /* stacks that were looked at so far: what it cost */
 bool stacks_cut(const stacks *);         /* a bound was met since the beginning: some stacks are missing, which ones depends on what was asked before (tests) */
 uint32_t stacks_trim(stacks *, uint32_t keep);           /* its new number; all others are void */
 

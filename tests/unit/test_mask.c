@@ -217,6 +217,43 @@ static void test_cost(void)
     eng_model_free(m);
 }
 
+/* A form that a text may be read in by ever more ways: no mask of it takes more than its bound, once before and once behind what is kept
+ * was forgotten; where it would, nothing may come any more. */
+static void test_ways_without_number(void)
+{
+    static const char *const wild[] = { "root ::= (((\"a\"{0,1000}){0,1000}){0,1000}){0,1000}", "root ::= ((\"a\"{0,100}){0,100}){0,100}", "root ::= (x{0,300} \"a\"?){0,300}\nx ::= \"a\" y?\ny ::= x{0,90}" };
+    eng_model *m = open_qwen();
+    m = m ? m : open_small();
+    lexicon *l = lexicon_new(m);
+    int ends = 0;
+    for (size_t w = 0; w < sizeof wild / sizeof *wild; w++) {
+        guide *g = guide_new(m, l);
+        eng_grammar *by = NULL;
+        eng_grammar_source s = { .text = wild[w], .n = strlen(wild[w]) };
+        CHECK_MSG(eng_grammar_new(&s, &by, err) == Q_OK, "%s: %s", wild[w], err);
+        guide_set(g, by);
+        bool ended = false, stuck = false;
+        uint64_t most = 0;
+        int64_t from = q_now_ns();
+        int i = 0;
+        for (; i < 12 && !ended && !stuck; i++) {
+            masks_count a = guide_counts(g);
+            guide_mask(g, false, &ended, &stuck);
+            masks_count b = guide_counts(g);
+            uint64_t cost = b.looked + b.nodes - a.looked - a.nodes;
+            most = cost > most ? cost : most;
+            write_text(m, g, "aa");
+        }
+        ends += ended || stuck;
+        printf("# %s: %d masks, at most %.1f of the bound, %.1f s\n", wild[w], i, (double)most / MASKS_WORK, (double)(q_now_ns() - from) / 1e9);
+        CHECK(most < 3ull * MASKS_WORK);
+        guide_free(g);
+    }
+    CHECK(ends > 0);
+    lexicon_free(l);
+    eng_model_free(m);
+}
+
 /* ---- a sampler ---- */
 static void test_sampler(void)
 {
@@ -303,6 +340,7 @@ int main(void)
     RUN(test_sampler);
     RUN(test_thoughts);
     RUN(test_small_vocabulary);
+    RUN(test_ways_without_number);
     if (access(QWEN, R_OK) == 0) {
         RUN(test_qwen3_vocabulary);
         RUN(test_cost);

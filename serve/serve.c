@@ -418,8 +418,9 @@ void serve_drain(serve *s)
     s->lib.quiesce_daemon(s->daemon);
     if (s->o.unix_path)
         unlink(s->o.unix_path);
-    close(s->at.fd);
-    s->at.fd = -1;
+    shutdown(s->at.fd, SHUT_RDWR);       /* closed behind the daemon: its thread may just be putting it back among what it waits for */
+    for (int fd; (fd = accept(s->at.fd, NULL, NULL)) >= 0;)
+        close(fd);                       /* who knocked and was not let in hears of it now */
 }
 
 int serve_busy(serve *s)

@@ -288,6 +288,36 @@ static void who_finds_all_lines_taken_waits(void)
     q_buf_free(&b);
 }
 
+static int free_number(void)
+{
+    int fd = dup(STDOUT_FILENO);
+    close(fd);
+    return fd;
+}
+
+/* The daemon's thread may look at its socket until it ends: the number is nobody else's before. */
+static void the_socket_is_closed_behind_the_daemon(void)
+{
+    shut(0);
+    serve *s = start(words, 0, (serve_limits){ .connections = 1 });
+    int first = dial(), second = -1;
+    char c;
+    say(first, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
+    CHECK_INT(recv(first, &c, 1, 0), 1);
+    second = dial();
+    CHECK(second >= 0 && setsockopt(second, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){ .tv_sec = 30 }, sizeof(struct timeval)) == 0);
+    int number = free_number();
+    serve_drain(s);
+    CHECK_INT(free_number(), number);
+    ssize_t n = recv(second, &c, 1, 0);
+    CHECK_MSG(n == 0 || (n < 0 && errno == ECONNRESET), "%zd: %s", n, strerror(errno));
+    CHECK_INT(dial(), -1);
+    close(first);
+    close(second);
+    stop(s);
+    CHECK_MSG(free_number() < number, "it is closed then");
+}
+
 /* ---- what an answer is made of ---- */
 static void thoughts_and_calls_have_their_places(void)
 {
@@ -345,6 +375,7 @@ int main(void)
     RUN(who_is_too_far_behind_is_cut);
     RUN(a_request_that_does_not_come_is_let_go);
     RUN(who_finds_all_lines_taken_waits);
+    RUN(the_socket_is_closed_behind_the_daemon);
     RUN(thoughts_and_calls_have_their_places);
     RUN(a_failure_is_told);
     rmdir(dir);

@@ -40,6 +40,22 @@ static bool holds_nul(const char *p, size_t n)
     return false;
 }
 
+/* Values take eight times their text and more as cJSON keeps them: they are counted before. */
+static bool many_values(const char *p, size_t n)
+{
+    size_t values = 0;
+    bool text = false;
+    for (size_t i = 0; i < n && values <= READ_VALUES; i++) {
+        if (p[i] == '"')
+            text = !text;
+        else if (text && p[i] == '\\')
+            i++;
+        else if (!text)
+            values += p[i] == ',' || p[i] == '[' || p[i] == '{';
+    }
+    return values > READ_VALUES;
+}
+
 cJSON *read_object(const char *body, size_t n, fault *f)
 {
     const char *end = NULL;
@@ -49,6 +65,10 @@ cJSON *read_object(const char *body, size_t n, fault *f)
     }
     if (holds_nul(body, n)) {
         fault_set(f, 400, NULL, "%s", _("the body holds a NUL character, which no text here can have: leave it out"));
+        return NULL;
+    }
+    if (many_values(body, n)) {
+        fault_set(f, 400, NULL, _("the body holds more than %d values: ask in several requests, and give a long prompt as text"), READ_VALUES);
         return NULL;
     }
     cJSON *j = cJSON_ParseWithLengthOpts(body, n + 1, &end, true);

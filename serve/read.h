@@ -10,7 +10,7 @@
 
 typedef struct read_prompt { const char *text; size_t n; int32_t *id; int n_id; } read_prompt;      /* id: instead of a text; NULL: a text */
 typedef struct read_knob { char field[64]; const char *name; char *value; } read_knob;              /* in the order of the request */
-enum { READ_PROMPTS = 128, READ_ANSWERS = 128, READ_MESSAGES = 10000, READ_TOOLS = 128, READ_CALLS = 4096, READ_STOPS = 16, READ_STOP_BYTES = 4096, READ_TOP = PROV_TOP };
+enum { READ_PROMPTS = 128, READ_ANSWERS = 128, READ_MESSAGES = 10000, READ_TOOLS = 128, READ_CALLS = 4096, READ_VALUES = 1 << 20, READ_STOPS = 16, READ_STOP_BYTES = 4096, READ_TOP = PROV_TOP };
 
 typedef struct read_ask {                /* read_free; its texts live as long */
     cJSON *json;

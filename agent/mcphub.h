@@ -9,6 +9,7 @@
 #include "tools/tools.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct agt;
 struct cJSON;
@@ -17,8 +18,9 @@ struct turn;
 enum hub_said { HUB_UNASKED, HUB_NO /* until the program ends */, HUB_RUN /* likewise */, HUB_ALWAYS };
 typedef struct hub_server {
     mcp_server *is;
-    bool waited;                         /* engine's: a question was held up for its start once */
-    bool failed;                         /* engine's: that it did not start was said */
+    /* the engine's, until /mcp begins it anew */
+    atomic_bool waited;                  /* a question was held up for its start once */
+    atomic_bool failed;                  /* that it did not start was said */
     /* under the hub's mu */
     enum hub_said said;
     struct cJSON *agreed;                /* to what: agent/mcpagree.c; NULL: to nothing */

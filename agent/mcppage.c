@@ -234,6 +234,7 @@ static void on(agt *a, hub_server *s)
     mcp_enable(s->is, true);
     if (hub_wanted(a))
         mcp_start(s->is);
+    s->waited = s->failed = false;       /* the next question waits for it again */
     note(&a->events, AGT_INFO, _("the server %s is on; /mcp shows what becomes of it"), mcp_name(s->is));
 }
 
@@ -248,6 +249,7 @@ static void restart(agt *a, hub_server *s)
     sign_again(a, s);
     mcp_enable(s->is, true);
     mcp_restart(s->is);
+    s->waited = s->failed = false;
     note(&a->events, AGT_INFO, _("the server %s begins anew; /mcp shows what becomes of it"), mcp_name(s->is));
 }
 

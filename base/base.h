@@ -98,10 +98,15 @@ int q_write_file_new(const char *path, const void *p, size_t n, char *err);     
 /* Overwritten with zeros, as far as the disk lets that be, and removed. Q_OK too where there is none. */
 int q_file_erase(const char *path, char *err);
 void q_wipe_fd(int fd);                              /* the same of an open file, which keeps its length */
+/* A key, for servers that ask for one: the first line of text without the blanks around it; malloc'ed. */
+char *q_key_text(const char *text);
+/* Likewise of a file ("~/x" too) that nobody else may read; every failure says what to do. *key malloc'ed. */
+int q_key_file(const char *path, char **key, char *err);
 int q_no_folder(const char *path, const char *like, char *err);                /* Q_RANGE: one stands where a file is to be written, `like` by its name */
 int q_mkdirs(const char *path, char *err);                               /* mode 0700 for new ones */
 enum q_dir { Q_DIR_CONFIG, Q_DIR_DATA, Q_DIR_CACHE, Q_DIR_STATE };
 char *q_home(void);                                  /* HOME if absolute, else the password file's; NULL: none; malloc'ed */
+char *q_home_path(const char *path);                 /* "~" and "~/x" with that in the place of ~; malloc'ed */
 char *q_user_path(enum q_dir d, const char *name);   /* XDG base + "/quorum/" + name; NULL without a home; malloc'ed */
 int q_no_home(char *err);                            /* the sentence for that; returns Q_NOTFOUND */
 /* A file that ships with quorum (themes/dark.ini, docs/…, engine/recipes/…): looked for beside the

@@ -173,3 +173,34 @@ char *q_bytes_words(uint64_t n, char out[32])
 }
 
 char *q_bytes_brief(uint64_t n, char out[32]) { return words(n, 3, out); }
+
+/* ---- keys ---- */
+char *q_key_text(const char *text)
+{
+    text += strspn(text, " \t\r\n");
+    size_t n = strcspn(text, "\r\n");
+    while (n && (text[n - 1] == ' ' || text[n - 1] == '\t')) n--;
+    return q_strndup(text, n);
+}
+
+int q_key_file(const char *named, char **key, char *err)
+{
+    struct stat st;
+    q_buf b = { 0 };
+    char *path = q_home_path(named);
+    int rc = stat(path, &st) == 0 && (st.st_mode & 077)
+        ? q_fail(err, Q_RANGE, _("others can read the key in %s: chmod 600 %s"), path, path) : q_read_file(path, &b, 65536, err);
+    if (rc == Q_OK) {
+        q_buf_puts(&b, "");
+        *key = q_key_text(b.p);
+        explicit_bzero(b.p, b.len);
+        if (!**key) {
+            free(*key);
+            *key = NULL;
+            rc = q_fail(err, Q_FORMAT, _("%s holds no key: write it into its first line"), path);
+        }
+    }
+    q_buf_free(&b);
+    free(path);
+    return rc;
+}

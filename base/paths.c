@@ -22,6 +22,14 @@ char *q_home(void)
     return NULL;
 }
 
+char *q_home_path(const char *path)
+{
+    char *home = path[0] == '~' && (path[1] == '/' || !path[1]) ? q_home() : NULL;
+    char *out = home ? q_printf("%s%s", home, path + 1) : q_strdup(path);
+    free(home);
+    return out;
+}
+
 int q_no_home(char *err)
 {
     return q_fail(err, Q_NOTFOUND, _("there is no home directory to keep anything in: set HOME to a folder of yours"));

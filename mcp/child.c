@@ -41,7 +41,7 @@ static _Noreturn void become(const char *program, char *const argv[], char *cons
 
 static int find(const section *s, char **program, char *err)
 {
-    char *path = section_path(s->command);
+    char *path = q_home_path(s->command);
     if (*path == '/' && access(path, X_OK) == 0)
         *program = path;
     else {
@@ -64,7 +64,7 @@ static void close_all(int *fd, int n)
 int child_start(const section *s, child *out, char *err)
 {
     int fd[8] = { -1, -1, -1, -1, -1, -1, -1, -1 }, wrong = 0;       /* read and write ends: its input, output, errors, and what failed */
-    char *program = NULL, *cwd = s->cwd ? section_path(s->cwd) : NULL;
+    char *program = NULL, *cwd = s->cwd ? q_home_path(s->cwd) : NULL;
     words env = { 0 }, argv = { 0 };
     *out = (child){ 0, -1, -1, -1, -1 };
     int rc = find(s, &program, err);
@@ -75,7 +75,7 @@ int child_start(const section *s, child *out, char *err)
         rc = section_environment(s, &env, err);
     words_add(&argv, q_strdup(s->command));
     for (int i = 0; i < s->args.n; i++)
-        words_add(&argv, section_path(s->args.v[i]));
+        words_add(&argv, q_home_path(s->args.v[i]));
     for (int i = 0; i < 4 && rc == Q_OK; i++)
         if (pipe2(fd + 2 * i, O_CLOEXEC) != 0)
             rc = q_fail(err, Q_IO, _("%s cannot be started: %s"), s->name, strerror(errno));

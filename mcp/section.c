@@ -204,14 +204,6 @@ char *section_where(const section *s)
     return q_buf_take(&b);
 }
 
-char *section_path(const char *path)
-{
-    char *home = path[0] == '~' && (path[1] == '/' || !path[1]) ? q_home() : NULL;
-    char *out = home ? q_printf("%s%s", home, path + 1) : q_strdup(path);
-    free(home);
-    return out;
-}
-
 /* ---- what is sent and given ---- */
 static const char *of_environment(const char *name) { return strcmp(name, "LANGUAGE") == 0 ? q_words_language_was() : getenv(name); }
 
@@ -241,44 +233,13 @@ int section_environment(const section *s, words *out, char *err)
 }
 
 /* The first line, without blanks around it. */
-static char *trimmed(const char *s)
-{
-    s += strspn(s, " \t\r\n");
-    size_t n = strcspn(s, "\r\n");
-    while (n && (s[n - 1] == ' ' || s[n - 1] == '\t'))
-        n--;
-    return q_strndup(s, n);
-}
-
 static int variable(const section *s, const char *name, char **out, char *err)
 {
     const char *v = getenv(name);
     if (!v || !*v)
         return q_fail(err, Q_NOTFOUND, _("%s is to be shown the key in %s, and the environment has no such variable: export it and start again"), s->name, name);
-    *out = trimmed(v);
+    *out = q_key_text(v);
     return Q_OK;
-}
-
-static int key_of_file(const char *named, char **key, char *err)
-{
-    struct stat st;
-    q_buf b = { 0 };
-    char *path = section_path(named);
-    int rc = stat(path, &st) == 0 && (st.st_mode & 077)
-        ? q_fail(err, Q_RANGE, _("others can read the key in %s: chmod 600 %s"), path, path) : q_read_file(path, &b, 65536, err);
-    if (rc == Q_OK) {
-        q_buf_puts(&b, "");
-        *key = trimmed(b.p);
-        explicit_bzero(b.p, b.len);
-        if (!**key) {
-            free(*key);
-            *key = NULL;
-            rc = q_fail(err, Q_FORMAT, _("%s holds no key: write it into its first line"), path);
-        }
-    }
-    q_buf_free(&b);
-    free(path);
-    return rc;
 }
 
 int section_headers(const section *s, words *out, char **key, char *err)
@@ -301,7 +262,7 @@ int section_headers(const section *s, words *out, char **key, char *err)
     if (rc == Q_OK && s->key_env)
         rc = variable(s, s->key_env, key, err);
     else if (rc == Q_OK && s->key_file)
-        rc = key_of_file(s->key_file, key, err);
+        rc = q_key_file(s->key_file, key, err);
     if (rc < 0)
         words_wipe(out);
     return rc;

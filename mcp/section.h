@@ -18,7 +18,6 @@ void section_free(section *);                                /* contents */
 int section_put(section *, const char *key, const char *value, char *err);
 int section_whole(const section *, char *err);               /* can it be started as it stands? */
 char *section_where(const section *);                        /* mcp_where */
-char *section_path(const char *path);                        /* "~/x" with the home folder; malloc'ed */
 /* What a program is given: the few of ours that programs need, and what the section names. Wiped by section_wipe. */
 int section_environment(const section *, words *out, char *err);
 /* The headers of a request, and the key (malloc'ed, NULL: none). */

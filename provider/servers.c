@@ -153,45 +153,15 @@ int server_find(const prov_servers *s, const char *what, const prov_server **out
 }
 
 /* The first line, without blanks around it. */
-static char *trimmed(const char *s)
-{
-    s += strspn(s, " \t\r\n");
-    size_t n = strcspn(s, "\r\n");
-    while (n && (s[n - 1] == ' ' || s[n - 1] == '\t'))
-        n--;
-    return q_strndup(s, n);
-}
-
 int server_key(const prov_server *s, char **key, char *err)
 {
-    struct stat st;
-    q_buf b = { 0 };
     *key = NULL;
     if (s->key_env) {
         const char *v = getenv(s->key_env);
         if (!v || !*v)
             return q_fail(err, Q_NOTFOUND, _("the key of @%s is to be in %s, and the environment has no such variable: export it and start again"), s->name, s->key_env);
-        *key = trimmed(v);
+        *key = q_key_text(v);
         return Q_OK;
     }
-    if (!s->key_file)
-        return Q_OK;
-    char *home = s->key_file[0] == '~' && s->key_file[1] == '/' ? q_home() : NULL;
-    char *path = home ? q_printf("%s%s", home, s->key_file + 1) : q_strdup(s->key_file);
-    int rc = stat(path, &st) == 0 && (st.st_mode & 077)
-        ? q_fail(err, Q_RANGE, _("others can read the key in %s: chmod 600 %s"), path, path) : q_read_file(path, &b, 65536, err);
-    if (rc == Q_OK) {
-        q_buf_puts(&b, "");
-        *key = trimmed(b.p);
-        explicit_bzero(b.p, b.len);
-        if (!**key) {
-            free(*key);
-            *key = NULL;
-            rc = q_fail(err, Q_FORMAT, _("%s holds no key: write it into its first line"), path);
-        }
-    }
-    q_buf_free(&b);
-    free(home);
-    free(path);
-    return rc;
+    return s->key_file ? q_key_file(s->key_file, key, err) : Q_OK;
 }

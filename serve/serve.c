@@ -308,7 +308,7 @@ int serve_key(const char *path, char **out, char *err)
     if (rc == Q_OK)
         *out = q_strndup(b.p, n);
     if (b.p)
-        memset(b.p, 0, b.len);
+        explicit_bzero(b.p, b.len);
     q_buf_free(&b);
     return rc;
 }
@@ -481,7 +481,7 @@ void serve_stop(serve *s)
     pthread_cond_destroy(&s->over);
     free(s->at.address);
     if (s->key)
-        memset(s->key, 0, strlen(s->key));
+        explicit_bzero(s->key, strlen(s->key));
     free(s->key);
     free(s);
 }

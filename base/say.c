@@ -287,6 +287,23 @@ void q_json_safe(q_buf *out, const char *s, size_t n)
     }
 }
 
+bool q_json_shallow(const char *json, int levels)
+{
+    int depth = 0;
+    bool text = false;
+    for (; *json; json++)
+        if (text) {
+            json += *json == '\\' && json[1];
+            text = *json != '"';
+        } else if (*json == '"')
+            text = true;
+        else if (*json == '{' || *json == '[') {
+            if (++depth > levels) return false;
+        } else
+            depth -= *json == '}' || *json == ']';
+    return true;
+}
+
 void q_say_json(FILE *f, const char *json)
 {
     q_buf b = { 0 };

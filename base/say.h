@@ -49,5 +49,7 @@ void q_say_json(FILE *f, const char *json);
 /* JSON text with U+007F..U+009F, bidi controls, tags and U+2028/9 as \u escapes, and what is no UTF-8 as \ufffd;
  * the same value to every reader of JSON. Added to out. */
 void q_json_safe(q_buf *out, const char *json, size_t n);
+/* Is it nested no deeper? cJSON counts too, but takes a thousand levels: what a stranger wrote is looked at before anything recursive sees it. */
+bool q_json_shallow(const char *json, int levels);
 
 #endif

@@ -1,29 +1,10 @@
 /* mcp/message: see message.h. Any thread. */
 #include "mcp/message.h"
+#include "base/say.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Levels of brackets, before anything recursive sees them. */
-static bool too_deep(const char *p, size_t n)
-{
-    int depth = 0;
-    bool text = false;
-    for (size_t i = 0; i < n; i++) {
-        if (text && p[i] == '\\')
-            i++;
-        else if (p[i] == '"')
-            text = !text;
-        else if (!text && (p[i] == '{' || p[i] == '['))
-            depth++;
-        else if (!text && (p[i] == '}' || p[i] == ']'))
-            depth--;
-        if (depth > MCP_DEPTH_MAX)
-            return true;
-    }
-    return false;
-}
 
 static const cJSON *item(const cJSON *o, const char *key) { return cJSON_IsObject(o) ? cJSON_GetObjectItemCaseSensitive(o, key) : NULL; }
 
@@ -121,7 +102,7 @@ bool msg_read(const char *p, size_t n, msg *out, const char **why)
         n--;
     char *clean = memchr(p, 0, n) ? NULL : q_utf8_valid(p, n) ? q_strndup(p, n) : q_utf8_clean(p, n);
     size_t len = clean ? strlen(clean) : 0;
-    if (clean && too_deep(clean, len)) {
+    if (clean && !q_json_shallow(clean, MCP_DEPTH_MAX)) {
         *why = _("it has too many levels");
         free(clean);
         return false;

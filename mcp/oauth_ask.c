@@ -1,6 +1,7 @@
 /* mcp/oauth_ask: see oauth_ask.h. What a server says here decides where a person is sent and where a code goes: every address is checked
  * before it is used, and metadata speaks only for whom it was asked. Any thread. */
 #include "mcp/oauth_ask.h"
+#include "base/say.h"
 
 #include <cjson/cJSON.h>
 #include <stdlib.h>
@@ -222,24 +223,6 @@ static bool asking_go(void *user)
     return !l->go || l->go(l->user);
 }
 
-static bool flat(const char *json)
-{
-    int depth = 0;
-    bool text = false;
-    for (; *json; json++)
-        if (text) {
-            json += *json == '\\' && json[1];
-            text = *json != '"';
-        } else if (*json == '"')
-            text = true;
-        else if (*json == '{' || *json == '[') {
-            if (++depth > NESTED_MOST)
-                return false;
-        } else
-            depth -= *json == '}' || *json == ']';
-    return true;
-}
-
 int oauth_ask(const oauth_line *l, const char *url, const char *type, const char *body, const char *header, int *status, cJSON **out, char *err)
 {
     q_buf got = { 0 };
@@ -259,7 +242,7 @@ int oauth_ask(const oauth_line *l, const char *url, const char *type, const char
     int rc = oauth_safe(url, l->near) ? net_run(l->net, &q, &r, err) : q_fail(err, Q_RANGE, _("%.200s would have to be asked, which is no https: a sign-in goes over nothing else"), url);
     if (rc == Q_OK) {
         *status = r.status;
-        *out = got.p && flat(got.p) ? cJSON_Parse(got.p) : NULL;
+        *out = got.p && q_json_shallow(got.p, NESTED_MOST) ? cJSON_Parse(got.p) : NULL;
         if (*out && !cJSON_IsObject(*out)) {
             cJSON_Delete(*out);
             *out = NULL;

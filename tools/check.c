@@ -26,24 +26,6 @@ double argument_number(const cJSON *args, const char *name, double otherwise)
 
 bool argument_true(const cJSON *args, const char *name) { return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(args, name)); }
 
-/* cJSON counts nesting too, but takes a thousand: its own recursion is cut short before it begins. */
-bool json_shallow(const char *json, int levels)
-{
-    int depth = 0, most = 0;
-    bool text = false;
-    for (; *json; json++)
-        if (text) {
-            json += *json == '\\' && json[1];
-            text = *json != '"';
-        } else if (*json == '"')
-            text = true;
-        else if (*json == '{' || *json == '[')
-            most = ++depth > most ? depth : most;
-        else if (*json == '}' || *json == ']')
-            depth--;
-    return most <= levels;
-}
-
 static const char *said_type(const cJSON *v)
 {
     return cJSON_IsString(v) ? "a string" : cJSON_IsNumber(v) ? "a number" : cJSON_IsBool(v) ? "true or false" : cJSON_IsArray(v) ? "a list" :

@@ -18,7 +18,6 @@ int check_lent(const cJSON *schema, const cJSON *value, q_buf *unlooked, char *e
 const char *argument_text(const cJSON *args, const char *name);          /* NULL: it is not given */
 double argument_number(const cJSON *args, const char *name, double otherwise);
 bool argument_true(const cJSON *args, const char *name);
-bool json_shallow(const char *json, int levels);         /* nested no deeper */
 
 /* ---- diff.c ---- */
 /* What became of a text, line by line, as diff -u shows it without its head. */

@@ -127,7 +127,7 @@ static int read_schema(const char *text, char **out, char *err)
     const char *end = NULL;
     if (strlen(text) > TOOL_SCHEMA_MAX)
         return q_fail(err, Q_RANGE, _("its schema is longer than %d bytes"), TOOL_SCHEMA_MAX);
-    cJSON *j = json_shallow(text, SCHEMA_DEEP) ? cJSON_ParseWithOpts(text, &end, true) : NULL;
+    cJSON *j = q_json_shallow(text, SCHEMA_DEEP) ? cJSON_ParseWithOpts(text, &end, true) : NULL;
     const char *type = argument_text(j, "type");
     if (!cJSON_IsObject(j) || !type || strcmp(type, "object") != 0) {
         cJSON_Delete(j);

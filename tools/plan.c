@@ -13,7 +13,7 @@ static int parse(const char *arguments, cJSON **out, char *err)
     *out = NULL;
     if (strlen(arguments) > ARGUMENTS_MAX)
         return q_fail(err, Q_FORMAT, "the arguments are longer than %d bytes", ARGUMENTS_MAX);
-    if (!json_shallow(arguments, NESTED_MAX))
+    if (!q_json_shallow(arguments, NESTED_MAX))
         return q_fail(err, Q_FORMAT, "the arguments are nested more than %d deep", NESTED_MAX);
     const char *p = arguments + strspn(arguments, " \t\r\n");
     cJSON *j = cJSON_ParseWithOpts(*p ? p : "{}", &end, true);
@@ -66,7 +66,7 @@ static char *title_of(const char *name, const char *path, const cJSON *args)
 char *tool_title(const char *name, const char *arguments)
 {
     const tool_row *row = tool_find(name);
-    cJSON *args = json_shallow(arguments, NESTED_MAX) ? cJSON_Parse(arguments) : NULL;
+    cJSON *args = q_json_shallow(arguments, NESTED_MAX) ? cJSON_Parse(arguments) : NULL;
     char *title = title_of(name, row && row->path ? argument_text(args, row->path) : NULL, args);
     cJSON_Delete(args);
     return title;

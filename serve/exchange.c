@@ -1,5 +1,6 @@
 /* serve/exchange: see exchange.h. */
 #include "serve/exchange.h"
+#include "base/say.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -54,6 +55,17 @@ void exchange_answer(exchange *x, int status, const char *type, q_buf *text)
     x->done = true;
     wake(x);
     pthread_mutex_unlock(&x->mu);
+}
+
+void exchange_json(exchange *x, cJSON *j)
+{
+    q_buf b = { 0 };
+    char *text = cJSON_PrintUnformatted(j);
+    q_json_safe(&b, text, strlen(text));
+    q_buf_putc(&b, '\n');
+    exchange_answer(x, 200, "application/json", &b);
+    free(text);
+    cJSON_Delete(j);
 }
 
 void exchange_refuse(exchange *x, const fault *f)

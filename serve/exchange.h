@@ -7,6 +7,7 @@
 #include "serve/fault.h"
 #include "serve/mhd.h"
 
+#include <cjson/cJSON.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -33,6 +34,7 @@ void exchange_share(exchange *);         /* before it is given to a worker */
 
 /* ---- the worker's ---- */
 void exchange_answer(exchange *, int status, const char *type, q_buf *text /* emptied */);
+void exchange_json(exchange *, cJSON * /* deleted */);   /* 200 with it */
 void exchange_refuse(exchange *, const fault *);
 void exchange_stream(exchange *);        /* an event stream begins; once */
 void exchange_send(exchange *, const char *p, size_t n);

@@ -39,25 +39,14 @@ static cJSON *model(const house *h)
     return m;
 }
 
-static void tell(exchange *x, cJSON *j /* deleted */)
-{
-    q_buf b = { 0 };
-    char *text = cJSON_PrintUnformatted(j);
-    q_json_safe(&b, text, strlen(text));
-    q_buf_putc(&b, '\n');
-    exchange_answer(x, 200, "application/json", &b);
-    free(text);
-    cJSON_Delete(j);
-}
-
-void work_model(exchange *x) { tell(x, model(x->server)); }
+void work_model(exchange *x) { exchange_json(x, model(x->server)); }
 
 void work_models(exchange *x)
 {
     cJSON *j = cJSON_CreateObject();
     cJSON_AddStringToObject(j, "object", "list");
     cJSON_AddItemToArray(cJSON_AddArrayToObject(j, "data"), model(x->server));
-    tell(x, j);
+    exchange_json(x, j);
 }
 
 /* As vLLM says it; the template stays with the model: conversations are written with it here. */
@@ -72,7 +61,7 @@ void work_tokenizer(exchange *x)
     cJSON_AddNullToObject(j, "pad_token");
     cJSON_AddNullToObject(j, "chat_template");
     cJSON_AddNumberToObject(j, "model_max_length", h->context);
-    tell(x, j);
+    exchange_json(x, j);
 }
 
 void work_health(exchange *x)

@@ -13,17 +13,6 @@ static const cJSON *get(const cJSON *j, const char *name)
     return cJSON_IsNull(v) ? NULL : v;
 }
 
-static void answer(exchange *x, cJSON *j /* deleted */)
-{
-    q_buf b = { 0 };
-    char *text = cJSON_PrintUnformatted(j);
-    q_json_safe(&b, text, strlen(text));
-    q_buf_putc(&b, '\n');
-    exchange_answer(x, 200, "application/json", &b);
-    free(text);
-    cJSON_Delete(j);
-}
-
 /* No field but these. */
 static int known(const cJSON *j, const char *const *name, size_t n, fault *f)
 {
@@ -106,7 +95,7 @@ void work_tokenize(exchange *x)
         cJSON_AddNumberToObject(j, "count", n);
         cJSON_AddNumberToObject(j, "max_model_len", h->context);
         cJSON_AddItemToObject(j, "tokens", cJSON_CreateIntArray(id, n));
-        answer(x, j);
+        exchange_json(x, j);
     }
     free(id);
     read_free(&a);
@@ -144,7 +133,7 @@ void work_detokenize(exchange *x)
         char *clean = q_utf8_clean(b.p, b.len);
         cJSON_AddStringToObject(j, "prompt", clean);
         cJSON_AddStringToObject(j, "content", clean);
-        answer(x, j);
+        exchange_json(x, j);
         free(clean);
     }
     q_buf_free(&b);
@@ -240,7 +229,7 @@ static void embed_tell(exchange *x, const house *h, const embedding *e, const fl
     cJSON_AddNumberToObject(usage, "prompt_tokens", tokens);
     cJSON_AddNumberToObject(usage, "total_tokens", tokens);
     q_buf_free(&b);
-    answer(x, j);
+    exchange_json(x, j);
 }
 
 void work_embed(exchange *x)

@@ -78,35 +78,17 @@ static void on_interrupt(int sig)
 }
 
 /* ---- output ---- */
-static cJSON *event(const char *name)
-{
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddNumberToObject(o, "v", 1);
-    cJSON_AddStringToObject(o, "event", name);
-    return o;
-}
-
-static void line(cJSON *o)
-{
-    char *s = cJSON_PrintUnformatted(o);
-    if (s)
-        q_say_json(stdout, s);
-    fflush(stdout);
-    cJSON_free(s);
-    cJSON_Delete(o);
-}
-
 static void json_error(const char *text)
 {
-    cJSON *o = event("error");
+    cJSON *o = cli_event("error");
     cJSON_AddStringToObject(o, "text", text);
-    line(o);
+    cli_say_event(o);
 }
 
 static void json_retrieval(const agt_retrieval *r)
 {
     static const char *const fate[] = { [AGT_FED] = "fed", [AGT_BELOW] = "below", [AGT_LIMIT] = "limit", [AGT_REPEATS] = "repeats", [AGT_UNWANTED] = "unwanted", [AGT_ANSWER] = "answer" };
-    cJSON *o = event("retrieval");
+    cJSON *o = cli_event("retrieval");
     cJSON_AddNumberToObject(o, "fed", r->fed);
     cJSON_AddNumberToObject(o, "tokens", r->fed_tokens);
     cJSON_AddNumberToObject(o, "best", r->best);
@@ -129,7 +111,7 @@ static void json_retrieval(const agt_retrieval *r)
         cJSON_AddStringToObject(x, "why", p->why);
         cJSON_AddItemToArray(list, x);
     }
-    line(o);
+    cli_say_event(o);
 }
 
 static void json_done(agt *a, const agt_event *e)
@@ -138,7 +120,7 @@ static void json_done(agt *a, const agt_event *e)
     agt_get_status(a, &now);
     static const char *const state[] = { [AGT_PARTIAL] = "partial", [AGT_DONE] = "done", [AGT_STOPPED] = "stopped", [AGT_FAILED] = "failed" };
     const agt_message *m = e->message;
-    cJSON *o = event("done");
+    cJSON *o = cli_event("done");
     cJSON_AddStringToObject(o, "state", state[m->state]);
     cJSON_AddStringToObject(o, "finish", e->name ? e->name : "");
     cJSON_AddStringToObject(o, "text", m->text ? m->text : "");
@@ -152,17 +134,17 @@ static void json_done(agt *a, const agt_event *e)
     cJSON_AddStringToObject(o, "configuration", m->label ? m->label : "");
     cJSON_AddNumberToObject(o, "chat", (double)now.chat);
     cJSON_AddNumberToObject(o, "message", (double)m->id);
-    line(o);
+    cli_say_event(o);
 }
 
 static void json_knob(const char *name, const char *value, int after, const char *note)
 {
-    cJSON *o = event("knob");
+    cJSON *o = cli_event("knob");
     cJSON_AddStringToObject(o, "name", name);
     cJSON_AddStringToObject(o, "value", value);
     cJSON_AddNumberToObject(o, "after_token", after);
     cJSON_AddStringToObject(o, "note", note);
-    line(o);
+    cli_say_event(o);
 }
 
 /* What --set came to, once the model could say so. */
@@ -187,7 +169,7 @@ static void json_call(const char *name, const agt_event *e)
     static const char *const asks_word[] = { [AGT_ASKS_CALL] = "call", [AGT_ASKS_SERVER] = "server", [AGT_ASKS_SIGN] = "sign-in", [AGT_ASKS_FORM] = "form" };
     const agt_call *c = &e->message->call[0];
     bool asks = e->kind == AGT_EV_APPROVE;
-    cJSON *j = event(name);
+    cJSON *j = cli_event(name);
     cJSON_AddNumberToObject(j, asks ? "id" : "message", (double)e->id);
     cJSON_AddStringToObject(j, "tool", c->name);
     cJSON_AddStringToObject(j, "title", c->title);
@@ -205,46 +187,46 @@ static void json_call(const char *name, const agt_event *e)
         cJSON_AddStringToObject(j, "result", c->result ? c->result : "");
         cJSON_AddNumberToObject(j, "ms", (double)c->ms);
     }
-    line(j);
+    cli_say_event(j);
 }
 
 static void json_plan(const agt_event *e)
 {
-    cJSON *j = event("plan");
+    cJSON *j = cli_event("plan");
     cJSON_AddStringToObject(j, "text", e->text);
     cJSON_AddNumberToObject(j, "done", (double)e->done);
     cJSON_AddNumberToObject(j, "total", (double)e->total);
     if (e->data)
         cJSON_AddRawToObject(j, "steps", e->data);
-    line(j);
+    cli_say_event(j);
 }
 
 static void json_writing(const agt_event *e)
 {
-    cJSON *j = event("writing");
+    cJSON *j = cli_event("writing");
     cJSON_AddNumberToObject(j, "message", (double)e->id);
     cJSON_AddNumberToObject(j, "index", e->number);
     cJSON_AddStringToObject(j, "text", e->text);
     cJSON_AddNumberToObject(j, "bytes", (double)e->done);
-    line(j);
+    cli_say_event(j);
 }
 
 static void json_compacted(const agt_event *e)
 {
-    cJSON *j = event("compacted");
+    cJSON *j = cli_event("compacted");
     cJSON_AddRawToObject(j, "data", e->data);
-    line(j);
+    cli_say_event(j);
 }
 
 static void json_meaning(const agt_event *e)
 {
-    cJSON *j = event("meaning");
+    cJSON *j = cli_event("meaning");
     cJSON_AddStringToObject(j, "state", e->name);
     cJSON_AddNumberToObject(j, "done", (double)e->done);
     cJSON_AddNumberToObject(j, "total", (double)e->total);
     cJSON_AddNumberToObject(j, "left_s", e->rate >= 0 ? e->rate : (double)NAN);      /* null */
     cJSON_AddStringToObject(j, "text", e->text);
-    line(j);
+    cli_say_event(j);
 }
 
 /* A line of the descriptor that answers; false: its end. What comes behind it stays for the next. */
@@ -292,30 +274,30 @@ static void json_event(agt *a, const options *o, const agt_event *e)
     case AGT_EV_RETRIEVAL: json_retrieval(e->retrieval); break;
     case AGT_EV_PREFILL:
         if (e->total > 0) {
-            j = event("prefill");
+            j = cli_event("prefill");
             cJSON_AddNumberToObject(j, "done", (double)e->done);
             cJSON_AddNumberToObject(j, "total", (double)e->total);
             cJSON_AddNumberToObject(j, "tokens_per_s", e->rate);
-            line(j);
+            cli_say_event(j);
         }
         break;
     case AGT_EV_MEANING: json_meaning(e); break;
     case AGT_EV_TOKEN:
-        j = event("token");
+        j = cli_event("token");
         cJSON_AddNumberToObject(j, "index", e->number);
         cJSON_AddNumberToObject(j, "id", e->token);
         cJSON_AddStringToObject(j, "text", e->text);
         cJSON_AddBoolToObject(j, "thinking", e->thinking);
         cJSON_AddNumberToObject(j, "logprob", e->logprob);
-        line(j);
+        cli_say_event(j);
         break;
     case AGT_EV_ROUTING:
-        j = event("routing");
+        j = cli_event("routing");
         cJSON_AddNumberToObject(j, "index", e->number);
         cJSON_AddNumberToObject(j, "id", e->token);
         cJSON_AddNumberToObject(j, "position", (double)e->done);
         cJSON_AddRawToObject(j, "layers", e->data);
-        line(j);
+        cli_say_event(j);
         break;
     case AGT_EV_KNOB: json_knob(e->name, e->text, e->number, e->note ? e->note : ""); break;
     case AGT_EV_APPROVE: json_call("approve", e); break;
@@ -325,35 +307,35 @@ static void json_event(agt *a, const options *o, const agt_event *e)
     case AGT_EV_WRITING: json_writing(e); break;
     case AGT_EV_DONE: json_done(a, e); break;
     case AGT_EV_TEXT:
-        j = event("page");
+        j = cli_event("page");
         cJSON_AddStringToObject(j, "name", e->name ? e->name : "");
         cJSON_AddStringToObject(j, "text", e->text);
         if (e->data)
             cJSON_AddRawToObject(j, "data", e->data);
-        line(j);
+        cli_say_event(j);
         break;
     case AGT_EV_SOURCE:
-        j = event("source");
+        j = cli_event("source");
         cJSON_AddStringToObject(j, "name", e->name);
         cJSON_AddStringToObject(j, "text", e->text);
         cJSON_AddNumberToObject(j, "from", (double)e->done);
         cJSON_AddNumberToObject(j, "to", (double)e->total);
-        line(j);
+        cli_say_event(j);
         break;
     case AGT_EV_COLUMNS: {
         char *data = lab_columns_json(e->columns);
-        j = event("columns");
+        j = cli_event("columns");
         cJSON_AddRawToObject(j, "data", data);
-        line(j);
+        cli_say_event(j);
         free(data);
         break;
     }
     case AGT_EV_ASK:
-        j = event("ask");
+        j = cli_event("ask");
         cJSON_AddStringToObject(j, "text", e->text);
         if (e->data)
             cJSON_AddRawToObject(j, "data", e->data);
-        line(j);
+        cli_say_event(j);
         break;
     case AGT_EV_NOTE:
         if (e->level == AGT_ERROR)
@@ -456,11 +438,11 @@ typedef struct lines { int64_t ask, approve; bool question, failed, quit, chats;
 /* ---- lists that the full screen shows as panels, as pages ---- */
 static void json_page(const char *name, q_buf *text, cJSON *data)
 {
-    cJSON *j = event("page");
+    cJSON *j = cli_event("page");
     cJSON_AddStringToObject(j, "name", name);
     cJSON_AddStringToObject(j, "text", text->p ? text->p : "");
     cJSON_AddItemToObject(j, "data", data);
-    line(j);
+    cli_say_event(j);
     q_buf_free(text);
 }
 

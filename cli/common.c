@@ -156,6 +156,23 @@ void cli_lend(eng_embedder *e, rag_embedder *out)
     *out = (rag_embedder){.id = i->id, .dim = i->dim, .embed = embed, .user = e};
 }
 
+cJSON *cli_event(const char *name)
+{
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddNumberToObject(o, "v", 1);
+    cJSON_AddStringToObject(o, "event", name);
+    return o;
+}
+
+void cli_say_event(cJSON *o)
+{
+    char *s = cJSON_PrintUnformatted(o);
+    if (s) q_say_json(stdout, s);
+    fflush(stdout);
+    cJSON_free(s);
+    cJSON_Delete(o);
+}
+
 int cli_put_picture(const char *path, bool force, const char *like, const q_buf *picture, char *err)
 {
     int rc = q_no_folder(path, like, err);

@@ -27,6 +27,10 @@ int cli_embedder(const char *m, int threads, struct eng_embedder **, char *err);
 /* The same as rag takes it; lives as long as the embedder. */
 struct rag_embedder;
 void cli_lend(struct eng_embedder *, struct rag_embedder *out);
+/* A line of --json: {"v":1,"event":NAME}, to be added to; and out with it, at once. */
+struct cJSON;
+struct cJSON *cli_event(const char *name);
+void cli_say_event(struct cJSON * /* deleted */);
 /* A picture into a file: one that is there is written over only by force; never over a folder, a device or a pipe. like: what to give instead. */
 int cli_put_picture(const char *path, bool force, const char *like, const q_buf *picture, char *err);
 

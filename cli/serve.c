@@ -53,29 +53,12 @@ static int parse(int argc, char **argv, args *a)
 }
 
 /* ---- what is told ---- */
-static void event(cJSON *o /* deleted */)
-{
-    char *text = cJSON_PrintUnformatted(o);
-    q_say_json(stdout, text);
-    fflush(stdout);
-    free(text);
-    cJSON_Delete(o);
-}
-
-static cJSON *named(const char *name)
-{
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddNumberToObject(o, "v", 1);
-    cJSON_AddStringToObject(o, "event", name);
-    return o;
-}
-
 static void on_request(void *user, const serve_event *e)
 {
     const args *a = user;
     if (!a->json)
         return;
-    cJSON *o = named("request");
+    cJSON *o = cli_event("request");
     cJSON_AddStringToObject(o, "method", e->method);
     cJSON_AddStringToObject(o, "path", e->path);
     cJSON_AddNumberToObject(o, "status", e->status);
@@ -84,17 +67,17 @@ static void on_request(void *user, const serve_event *e)
     cJSON_AddNumberToObject(o, "tokens", e->tokens);
     cJSON_AddNumberToObject(o, "seconds", e->seconds);
     cJSON_AddBoolToObject(o, "cut", e->cut);
-    event(o);
+    cli_say_event(o);
 }
 
 static void on_start(const args *a, const serve *s, const char *model)
 {
     if (a->json) {
-        cJSON *o = named("listening");
+        cJSON *o = cli_event("listening");
         cJSON_AddStringToObject(o, "address", serve_address(s));
         cJSON_AddStringToObject(o, "model", model);
         cJSON_AddNumberToObject(o, "streams", a->streams);
-        event(o);
+        cli_say_event(o);
         return;
     }
     q_say(stdout, a->path ? _("%s answers at %s (paths begin with /v1); Ctrl-C ends it\n") : _("%s answers at %s/v1; Ctrl-C ends it\n"), model, serve_address(s));
@@ -141,9 +124,9 @@ static void run(const args *a, serve *s)
     serve_drain(s);
     int busy = serve_busy(s);
     if (a->json) {
-        cJSON *o = named("stopping");
+        cJSON *o = cli_event("stopping");
         cJSON_AddNumberToObject(o, "running", busy);
-        event(o);
+        cli_say_event(o);
     } else if (busy > 0)
         q_say(stderr, ngettext("quorum: %d answer is let end, for 30 s; Ctrl-C cuts it\n", "quorum: %d answers are let end, for 30 s; Ctrl-C cuts them\n", (unsigned long)busy), busy);
     int64_t until = q_now_ns() + (int64_t)GRACE_S * 1000000000;
@@ -210,7 +193,7 @@ int cmd_serve(int argc, char **argv)
         run(&a, s);
         serve_stop(s);
         if (a.json)
-            event(named("stopped"));
+            cli_say_event(cli_event("stopped"));
     }
     prov_close(p);
     free(key);

@@ -1,51 +1,26 @@
 /* tests: the tool that a person is asked about on the full screen: what is drawn, which keys answer it and when, and the plan. Screens in both
  * languages at 80, 120 and 200 columns. */
-#include "tests/unit/app_help.h"
-#include "tests/unit/saved_screen.h"
+#include "tests/unit/approve_help.h"
 
-static const struct { int w, h; } sizes[] = { { 80, 24 }, { 120, 40 }, { 200, 45 } };
 static const char diff[] = "--- src/sum.c\n+++ src/sum.c\n@@ -1,5 +1,5 @@\n int sum(const int *v, int n)\n {\n     int s = 0;\n-    for (int i = 1; i < n; i++)\n+    for (int i = 0; i < n; i++)\n         s += v[i];\n";
 
-static void start(int w, int h)
-{
-    begin();
-    tui_app_resize(&app, w, h);
-    answer(1, "The loop begins too late. Let me mend that.");
-    fake.st.busy = true;
-    q_buf_clear(&fake.said);
-    q_buf_puts(&fake.said, "");
-}
-
-static void end(void)
-{
-    fake.st.busy = false;
-    tui_app_free(&app);
-}
-
-static void ask(int64_t id, agt_call c)
-{
-    agt_event e = { .kind = AGT_EV_APPROVE, .id = id, .message = q_alloc(sizeof *e.message), .n_messages = 1 };
-    e.message->call = q_alloc(sizeof *e.message->call);
-    *e.message->call = c;
-    e.message->n_call = 1;
-    ev(e);
-}
+static void start(int w, int h) { start_with(w, h, "The loop begins too late. Let me mend that."); }
 
 static void ask_edit(int64_t id)
 {
-    ask(id, (agt_call){ .name = q_strdup("edit_file"), .title = q_strdup("edit_file src/sum.c"), .shown = q_strdup(diff), .diff = true, .rule = q_strdup("edit_file"),
-                        .policy = q_strdup(_("no rule allows it")), .folder = q_strdup("/home/ada/sums") });
+    ask_about(id, (agt_call){ .name = q_strdup("edit_file"), .title = q_strdup("edit_file src/sum.c"), .shown = q_strdup(diff), .diff = true, .rule = q_strdup("edit_file"),
+                              .policy = q_strdup(_("no rule allows it")), .folder = q_strdup("/home/ada/sums") });
 }
 
 static void ask_secret(int64_t id)
 {
-    ask(id, (agt_call){ .name = q_strdup("read_file"), .title = q_strdup("read_file .env"), .shown = q_strdup("path: .env\n"), .risky = true,
-                        .policy = q_strdup(_("it touches what may hold keys or passwords")), .folder = q_strdup("/home/ada/sums") });
+    ask_about(id, (agt_call){ .name = q_strdup("read_file"), .title = q_strdup("read_file .env"), .shown = q_strdup("path: .env\n"), .risky = true,
+                              .policy = q_strdup(_("it touches what may hold keys or passwords")), .folder = q_strdup("/home/ada/sums") });
 }
 
 static void ask_question(int64_t id)
 {
-    ask(id, (agt_call){ .name = q_strdup("ask_person"), .title = q_strdup("ask_person"), .shown = q_strdup("Which of the two tests is meant?"), .question = true });
+    ask_about(id, (agt_call){ .name = q_strdup("ask_person"), .title = q_strdup("ask_person"), .shown = q_strdup("Which of the two tests is meant?"), .question = true });
 }
 
 /* As the loop does it. */
@@ -247,7 +222,7 @@ static void long_ones_scroll(void)
     q_buf b = { 0 };
     start(80, 24);
     for (int i = 1; i <= 100; i++) q_buf_printf(&b, "+line %d\n", i);
-    ask(7, (agt_call){ .title = q_strdup("edit_file long"), .shown = q_buf_take(&b), .diff = true, .policy = q_strdup("x"), .folder = q_strdup("/") });
+    ask_about(7, (agt_call){ .title = q_strdup("edit_file long"), .shown = q_buf_take(&b), .diff = true, .policy = q_strdup("x"), .folder = q_strdup("/") });
     drawn();
     CHECK(on_screen("+line 1 ") || on_screen("+line 1\n"));
     CHECK(!on_screen("+line 60") && on_screen("more lines"));

@@ -1,34 +1,14 @@
 /* tests: what a person sees of MCP servers on the full screen: a server to be agreed to, what changed of it, a call, what it asks, /mcp. In both
  * languages at 80, 120 and 200 columns. */
-#include "tests/unit/app_help.h"
-#include "tests/unit/saved_screen.h"
+#include "tests/unit/approve_help.h"
 #include "base/say.h"
 
-static const struct { int w, h; } sizes[] = { { 80, 24 }, { 120, 40 }, { 200, 45 } };
 
-static void start(int w, int h)
-{
-    begin();
-    tui_app_resize(&app, w, h);
-    answer(1, "Let me look at the clock.");
-    fake.st.busy = true;
-    q_buf_clear(&fake.said);
-    q_buf_puts(&fake.said, "");
-}
-
-static void end(void)
-{
-    fake.st.busy = false;
-    tui_app_free(&app);
-}
+static void start(int w, int h) { start_with(w, h, "Let me look at the clock."); }
 
 static void ask(int64_t id, agt_call c)
 {
-    agt_event e = { .kind = AGT_EV_APPROVE, .id = id, .message = q_alloc(sizeof *e.message), .n_messages = 1 };
-    e.message->call = q_alloc(sizeof *e.message->call);
-    *e.message->call = c;
-    e.message->n_call = 1;
-    ev(e);
+    ask_about(id, c);
     tui_app_draw(&app);
     tui_approve_arm(&app);
 }

@@ -3,7 +3,7 @@
 #include "mcp/oauth_back.h"
 #include "tests/play_server.h"
 #include "tests/unit/folder_help.h"
-#include "tests/unit/script_help.h"
+#include "tests/unit/asks_help.h"
 #include "net/net.h"
 
 #include <cjson/cJSON.h>
@@ -11,7 +11,6 @@
 #include <sys/stat.h>
 
 static char home[] = "/tmp/quorum-mcp-sign-XXXXXX";
-static seen s;
 static play *web;
 static atomic_int tokens, links, calls, bare;    /* given; followed; of tools; without a token or with an old one */
 
@@ -120,24 +119,7 @@ static void open_agent(bool alone)
     static const char *const set[] = { "memory.on=off", "sampler.loop_stop=off", "agent.tools=all", "agent.mcp_wait=60" };
     plan = (script){ .line = obeys };
     agt_options o = { .model = "a script", .db = ":memory:", .set = set, .n_set = 4, .answers = answers, .folder = path_in(home, "project"), .allow = "mcp", .alone = alone };
-    a = NULL;
-    if (agt_open(&o, &a, err) < 0 || !wait_for(a, &s, AGT_EV_READY, 0, 30000)) {
-        printf("not ok opening: %s\n", err);
-        exit(1);
-    }
-    seen_clear(&s);
-}
-
-static void ask(const char *text)
-{
-    seen_clear(&s);
-    agt_submit(a, text);
-}
-
-static int64_t asked(void)
-{
-    CHECK(wait_for(a, &s, AGT_EV_APPROVE, 0, 60000));
-    return s.approve.ticket;
+    open_with(&o);
 }
 
 /* The sign-in as it is asked about, done by a browser of this machine. */
@@ -150,12 +132,6 @@ static void signs_in(void)
     CHECK_INT(pthread_create(&t, NULL, browse, link_in(s.approve.shown)), 0);
     agt_approve(a, ticket, AGT_ONCE, NULL);
     pthread_join(t, NULL);
-}
-
-static void done(void)
-{
-    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000));
-    settle(a, &s);
 }
 
 static void begin(void)

@@ -2,13 +2,12 @@
  * told, what is stored and taken back. No model is needed, and nothing waits for a time. */
 #include "agent/tooling.h"
 #include "tests/unit/folder_help.h"
-#include "tests/unit/script_help.h"
+#include "tests/unit/asks_help.h"
 
 #include <ftw.h>
 #include <sys/stat.h>
 
 static char home[] = "/tmp/quorum-tooling-XXXXXX";
-static seen s;
 
 static char *at(const char *name) { return path_in(home, name); }
 
@@ -34,31 +33,7 @@ static void open_agent(const script_line *line, opening how)
     const char *set[] = { "memory.on=off", "sampler.loop_stop=off", tools };
     plan = (script){ .line = line, .cannot = how.cannot };
     agt_options o = { .model = "a script", .db = how.db ? how.db : ":memory:", .set = set, .n_set = 3, .answers = answers, .folder = at("project"), .allow = how.allow, .alone = how.alone };
-    a = NULL;
-    if (agt_open(&o, &a, err) < 0 || !wait_for(a, &s, AGT_EV_READY, 0, 30000)) {
-        printf("not ok opening: %s\n", err);
-        exit(1);
-    }
-    seen_clear(&s);
-}
-
-/* The next call that a person is asked about. */
-static int64_t asked(void)
-{
-    CHECK(wait_for(a, &s, AGT_EV_APPROVE, 0, 60000));
-    return s.approve.ticket;
-}
-
-static void done(void)
-{
-    CHECK(wait_for(a, &s, AGT_EV_DONE, 0, 60000));
-    settle(a, &s);
-}
-
-static void ask(const char *text)
-{
-    seen_clear(&s);
-    agt_submit(a, text);
+    open_with(&o);
 }
 
 #define READ "{call read_file {\"path\":\"a.txt\"}}"

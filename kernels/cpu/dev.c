@@ -8,7 +8,7 @@
 
 const ker_can *ker_cpu_can(void)
 {
-    static const ker_can can = { .mixers = 1u << KER_MIX_GQA, .glus = 1u << KER_GLU_SILU, .biases = KER_BIAS_QKV, .rope_sets = 1 };
+    static const ker_can can = { .mixers = 1u << KER_MIX_GQA, .glus = (1u << KER_GLUS) - 1, .biases = KER_BIAS_QKV | KER_BIAS_ROUTER | KER_BIAS_EXPERTS, .groups = true, .rope_sets = 1 };
     return &can;
 }
 
@@ -95,8 +95,8 @@ int dev_weight(ker_dev *d, int layer, enum ker_role role, const ker_weight *w, c
     l->apart[role] = w->stride ? w->stride : w->ne[1] * l->w[role].row_bytes;
     if (row->vec) {
         free(l->vec[role]);
-        l->vec[role] = q_alloc(sizeof(float) * (size_t)w->ne[0]);
-        ker_type_get(w->type)->decode(w->data, l->vec[role], w->ne[0]);
+        l->vec[role] = q_alloc(sizeof(float) * (size_t)(w->ne[0] * w->ne[1]));
+        ker_type_get(w->type)->decode(w->data, l->vec[role], w->ne[0] * w->ne[1]);
     }
     return Q_OK;
 }

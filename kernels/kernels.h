@@ -86,6 +86,10 @@ enum ker_role {                        /* shapes: roles.c                       
     KER_W_GATE_EXPS, KER_W_UP_EXPS, KER_W_DOWN_EXPS,
     KER_W_GATE_SH, KER_W_UP_SH, KER_W_DOWN_SH,   /* shared expert                                 */
     KER_W_SH_ROUTER,                   /* optional: sigmoid gate of the shared expert (qwen2moe)  */
+    KER_W_BO, KER_W_SINKS,             /* KER_BIAS_O; layers with sinks, [n_head]                 */
+    KER_W_POST_ATTN_NORM, KER_W_POST_FFN_NORM,   /* layers with post_norms                        */
+    KER_W_BROUTER,                     /* KER_BIAS_ROUTER: added to the router's logits           */
+    KER_W_BGATE_EXPS, KER_W_BUP_EXPS, KER_W_BDOWN_EXPS,          /* KER_BIAS_EXPERTS: [n_expert][width] */
     KER_W_ROLES
 };
 
@@ -104,7 +108,19 @@ typedef struct ker_layer {
     bool post_norms;                   /* norms after attention and feed-forward too                   */
     unsigned biases;                   /* KER_BIAS_*                                                   */
     int rope_set;                      /* which of a configuration's sets of frequencies               */
+    bool q_gate;                       /* Q has for each head its numbers and as many of a gate: the head's output times its sigmoid */
 } ker_layer;
+
+/* KER_MIX_MLA (DeepSeek-V2, arXiv 2405.04434): a head's Q and K are `nope` numbers without and `rope` with rotation. */
+typedef struct ker_latent { int q_rank /* 0: Q in one step */, kv_rank, nope, rope, v /* numbers of a V head */; } ker_latent;
+/* KER_MIX_DELTA (gated delta rule, arXiv 2412.06464): a state of [key_dim][value_dim] for each of n_value heads, and the last
+ * conv - 1 inputs of a convolution over n_key * key_dim * 2 + n_value * value_dim channels. */
+typedef struct ker_delta {
+    int n_key, n_value;                /* heads; n_value is a multiple of n_key                        */
+    int key_dim, value_dim, conv;
+    bool tiled;                        /* value head h has key head h mod n_key; else h / (n_value / n_key) */
+    float l2_eps;                      /* of the norm of q and k; 0: a configuration's norm_eps         */
+} ker_delta;
 
 typedef struct ker_model {             /* copied by open, `layer` too */
     int n_layer, n_embd, n_vocab;
@@ -118,19 +134,28 @@ typedef struct ker_model {             /* copied by open, `layer` too */
     float router_scale;                /* r > 0: a carved model: scores are s = (logit + 4*select_bias)/r,
                                           routing, edits, trace are of s, and every weight is exactly 1  */
     const ker_layer *layer;            /* [n_layer] */
+    /* What zero leaves as it was: */
+    bool qk_whole;                     /* one norm over all heads of Q, one over those of K   */
+    float embd_scale, residual_scale, logit_scale;   /* factors of the embedded rows, of what a part adds, of logits; 0 = 1 */
+    int n_group, n_group_used;         /* experts in groups: only those of the best n_group_used may be chosen; 0: no groups */
+    ker_latent latent;
+    ker_delta delta;
 } ker_model;
 
 typedef struct ker_weight {
     int type;                          /* ker_type_id                                  */
     int64_t ne[3];                     /* missing dimensions are 1                     */
     const void *data;                  /* host memory of the caller; outlives the dev  */
-    size_t bytes;
+    size_t bytes;                      /* from data to the end of the last row         */
+    int64_t stride;                    /* bytes from one expert's matrix to the next; 0: they touch */
 } ker_weight;
 
 /* What a role is, once for every backend and for the loader (roles.c). */
 enum ker_dim { KER_DIM_ONE, KER_DIM_EMBD, KER_DIM_VOCAB, KER_DIM_Q /* n_head * head_dim */, KER_DIM_KV, KER_DIM_HEAD,
-               KER_DIM_FF /* of the layer */, KER_DIM_EXPERT, KER_DIM_FF_EXP, KER_DIM_FF_SH };
-enum ker_where { KER_IN_MODEL /* layer -1 */, KER_IN_LAYER, KER_IN_BIASED /* KER_BIAS_QKV */, KER_IN_DENSE, KER_IN_MOE, KER_IN_SHARED /* routed layers with n_ff_sh > 0 */ };
+               KER_DIM_FF /* of the layer */, KER_DIM_EXPERT, KER_DIM_FF_EXP, KER_DIM_FF_SH, KER_DIM_HEADS /* n_head */,
+               KER_DIM_QG /* Q with its gate where the layer has one */, KER_DIM_QN, KER_DIM_KN /* of the norms of Q and K */ };
+enum ker_where { KER_IN_MODEL /* layer -1 */, KER_IN_LAYER, KER_IN_BIASED /* KER_BIAS_QKV */, KER_IN_DENSE, KER_IN_MOE, KER_IN_SHARED /* routed layers with n_ff_sh > 0 */,
+                 KER_IN_GQA /* layers of that mixer */, KER_IN_BIASED_O, KER_IN_SINKS, KER_IN_POST, KER_IN_BIASED_ROUTER, KER_IN_BIASED_EXPERTS };
 typedef struct ker_role_row {
     const char *name;                  /* "the router", for sentences: through _()            */
     enum ker_dim ne[3];                /* ne0 is the input width, as in GGUF                   */
@@ -404,7 +429,12 @@ const ker_backend *ker_split(void);
 int ker_split_open(const ker_backend *first, const ker_backend *second, const bool *moved, int index, const ker_model *m, int n_threads,
                    ker_dev **out, char *err);
 /* What of a model's kinds of layer a backend computes. */
-typedef struct ker_can { unsigned mixers, glus /* bits */, biases /* KER_BIAS_* */; bool window, sinks, post_norms; int rope_sets; } ker_can;
+typedef struct ker_can {
+    unsigned mixers, glus /* bits */, biases /* KER_BIAS_* */;
+    bool window, sinks, post_norms;
+    int rope_sets;
+    bool q_gate, qk_whole, scales /* embd_scale, residual_scale, logit_scale */, groups;
+} ker_can;
 /* Refuses, with the layer and the kind named, what is not in `can`. For a backend's open, and before it, for a list. */
 int ker_model_check(const ker_model *m, const ker_can *can, char *err);
 const ker_can *ker_cpu_can(void);

@@ -99,7 +99,7 @@ static void weight_make(made_model *m, int layer, enum ker_role role, int type, 
     uint8_t *p = q_alloc(bytes + 8);
     if (t->block > 1) fill_blocks(type, p, bytes, sd, r);
     else fill_floats(t, p, n, norm ? 1 : 0, sd, r);
-    m->w[layer + 1][role] = (ker_weight){ type, { ne[0], ne[1], ne[2] }, p, bytes };
+    m->w[layer + 1][role] = (ker_weight){ .type = type, .ne = { ne[0], ne[1], ne[2] }, .data = p, .bytes = bytes };
 }
 
 made_model *made_new(const made_shape *s, int type, int repeat)
@@ -113,8 +113,9 @@ made_model *made_new(const made_shape *s, int type, int repeat)
         m->layer[l] = (ker_layer){ .moe = !dense, .n_ff = dense ? s->ff : 0, .biases = s->features & MADE_BIAS ? KER_BIAS_QKV : 0 };
         m->k[l] = (int16_t)(dense ? 0 : s->k);
     }
-    m->m = (ker_model){ n_layer, s->n_embd, s->n_vocab, s->n_head, s->n_kv, s->hd, s->rope_dim, (s->features & MADE_HALF) != 0, s->n_expert, s->ffx, s->ffs,
-                        s->gate, (s->features & MADE_RENORM) != 0, s->scale, s->router_scale, m->layer };
+    m->m = (ker_model){ .n_layer = n_layer, .n_embd = s->n_embd, .n_vocab = s->n_vocab, .n_head = s->n_head, .n_kv_head = s->n_kv, .head_dim = s->hd,
+                        .rope_dim = s->rope_dim, .rope_half = (s->features & MADE_HALF) != 0, .n_expert = s->n_expert, .n_ff_exp = s->ffx, .n_ff_sh = s->ffs,
+                        .gate = s->gate, .renorm = (s->features & MADE_RENORM) != 0, .weights_scale = s->scale, .router_scale = s->router_scale, .layer = m->layer };
     for (int i = 0; i < s->rope_dim / 2; i++) m->freq[i] = powf(10000, -2.0f * (float)i / (float)s->rope_dim);
     for (int l = -1; l < kinds; l++)
         for (int role = 0; role < KER_W_ROLES; role++) weight_make(m, l, (enum ker_role)role, type, &r);

@@ -57,7 +57,7 @@ static void make(model *m, int layer, enum ker_role role, int type, int64_t a, i
         t->encode(w->f, w->raw, n);
         t->decode(w->raw, w->f, n);
     }
-    w->w = (ker_weight){ type, { a, b, c }, w->raw, bytes };
+    w->w = (ker_weight){ .type = type, .ne = { a, b, c }, .data = w->raw, .bytes = bytes };
 }
 
 static model *model_new(const spec *s)
@@ -67,8 +67,9 @@ static model *model_new(const spec *s)
     m->s = s;
     int qd = s->n_head * s->hd, kd = s->n_kv * s->hd, E = s->n_embd, X = s->n_expert;
     for (int i = 0; i < s->n_layer; i++) m->layer[i] = (ker_layer){ .moe = i >= s->dense, .n_ff = i < s->dense ? s->ff : 0, .biases = s->bias ? KER_BIAS_QKV : 0 };
-    m->m = (ker_model){ s->n_layer, E, VOCAB, s->n_head, s->n_kv, s->hd, s->rope_dim, s->half, X, s->ffx, s->ffs,
-                        s->gate, s->renorm, s->scale, s->router_scale, m->layer };
+    m->m = (ker_model){ .n_layer = s->n_layer, .n_embd = E, .n_vocab = VOCAB, .n_head = s->n_head, .n_kv_head = s->n_kv, .head_dim = s->hd,
+                        .rope_dim = s->rope_dim, .rope_half = s->half, .n_expert = X, .n_ff_exp = s->ffx, .n_ff_sh = s->ffs,
+                        .gate = s->gate, .renorm = s->renorm, .weights_scale = s->scale, .router_scale = s->router_scale, .layer = m->layer };
     make(m, -1, KER_W_EMBD, s->type, E, VOCAB, 1, 1, 0);
     make(m, -1, KER_W_OUT_NORM, KER_F32, E, 1, 1, .3, 1);
     if (!s->tied) make(m, -1, KER_W_OUT, s->type, E, VOCAB, 1, .3, 0);

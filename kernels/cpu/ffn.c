@@ -31,7 +31,7 @@ typedef struct ffn {
     struct { int ex_block, ex_blocks, sh_block, sh_blocks, down_block, per, n_ff, n_ff_sh; } cut;
 } ffn;
 
-enum { GATE, UP, DOWN };
+enum { GATE = KER_W_GATE_EXPS, UP = KER_W_UP_EXPS, DOWN = KER_W_DOWN_EXPS };
 
 /* The matrix of the i-th active expert: inside the stacked one, or as the source gave it. */
 static inline mat expert(const ffn *f, int which, int i)
@@ -39,7 +39,7 @@ static inline mat expert(const ffn *f, int which, int i)
     const ker_expert *given = &f->c->ff.take[i];
     mat m = *(which == GATE ? f->gate : which == UP ? f->up : f->down);
     if (f->c->dev->source.acquire) m.data = which == GATE ? given->gate : which == UP ? given->up : given->down;
-    else m.data += (int64_t)f->c->ff.active[i] * m.n_out * m.row_bytes;
+    else m.data += (int64_t)f->c->ff.active[i] * f->w->apart[which];
     return m;
 }
 

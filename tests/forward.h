@@ -25,35 +25,47 @@ typedef struct spec {
     enum ker_gate gate;
     float scale, router_scale;
     int type, down_type;                                       /* of matrices; of the experts' down */
-    enum ker_glu glu;
-    unsigned biases;                                           /* beside those of Q, K, V */
-    int n_group, n_group_used, group_best;
+    struct {                                                   /* kinds that not every backend computes: the CPU's own */
+        int window, every;                                     /* layers whose number mod `every` is not every - 1 see so many cells ... */
+        bool local, sinks, bias_o, post_norms, qk_whole;       /* ... and rotate by a set of their own */
+        float embd, residual, logit;
+    } more;
+    struct { enum ker_glu glu; unsigned biases /* of router and experts */; int n_group, n_group_used, group_best; } ffn;      /* likewise */
 } spec;
 
 static const spec specs[] = {
-    { "qwen3moe", 3, 0, 64, 4, 2, 16, 16, 12, 0, 32, 0, true, true, false, false, false, false, true, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32, 0, 0, 0, 0, 0 },
-    { "qwen2moe", 2, 0, 96, 4, 4, 24, 24, 8, 0, 48, 80, true, false, true, false, false, true, false, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32, 0, 0, 0, 0, 0 },
-    { "glm4moe", 3, 1, 64, 6, 2, 32, 16, 12, 112, 32, 64, true, false, true, false, true, false, true, KER_GATE_SIGMOID, 1.5f, 0, KER_F32, KER_F32, 0, 0, 0, 0, 0 },
-    { "llama", 2, 2, 32, 2, 1, 40, 40, 0, 72, 0, 0, false, false, false, true, false, false, false, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32, 0, 0, 0, 0, 0 },
-    { "carved", 3, 1, 64, 2, 1, 32, 32, 6, 96, 32, 64, true, false, false, true, true, false, false, KER_GATE_SIGMOID, 2, 1e-3f, KER_F32, KER_Q8_0, 0, 0, 0, 0, 0 },
-    { "sigmoid", 2, 0, 576, 9, 3, 64, 64, 5, 0, 64, 0, false, false, false, true, false, false, false, KER_GATE_SIGMOID, 1, 0, KER_F32, KER_F32, 0, 0, 0, 0, 0 },
-    { "q8", 2, 0, 96, 3, 3, 32, 32, 8, 0, 64, 32, true, true, false, false, false, false, true, KER_GATE_SOFTMAX, 1, 0, KER_Q8_0, KER_Q8_0, 0, 0, 0, 0, 0 },
-    { "carved41", 3, 1, 64, 2, 1, 32, 32, 6, 96, 32, 64, true, false, false, true, true, false, false, KER_GATE_SIGMOID, 2, 1e-3f, KER_F32, KER_Q4_1, 0, 0, 0, 0, 0 },
-    /* from here on: not on every backend */
+    { "qwen3moe", 3, 0, 64, 4, 2, 16, 16, 12, 0, 32, 0, true, true, false, false, false, false, true, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32, { 0 }, { 0 } },
+    { "qwen2moe", 2, 0, 96, 4, 4, 24, 24, 8, 0, 48, 80, true, false, true, false, false, true, false, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32, { 0 }, { 0 } },
+    { "glm4moe", 3, 1, 64, 6, 2, 32, 16, 12, 112, 32, 64, true, false, true, false, true, false, true, KER_GATE_SIGMOID, 1.5f, 0, KER_F32, KER_F32, { 0 }, { 0 } },
+    { "llama", 2, 2, 32, 2, 1, 40, 40, 0, 72, 0, 0, false, false, false, true, false, false, false, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32, { 0 }, { 0 } },
+    { "carved", 3, 1, 64, 2, 1, 32, 32, 6, 96, 32, 64, true, false, false, true, true, false, false, KER_GATE_SIGMOID, 2, 1e-3f, KER_F32, KER_Q8_0, { 0 }, { 0 } },
+    { "sigmoid", 2, 0, 576, 9, 3, 64, 64, 5, 0, 64, 0, false, false, false, true, false, false, false, KER_GATE_SIGMOID, 1, 0, KER_F32, KER_F32, { 0 }, { 0 } },
+    { "q8", 2, 0, 96, 3, 3, 32, 32, 8, 0, 64, 32, true, true, false, false, false, false, true, KER_GATE_SOFTMAX, 1, 0, KER_Q8_0, KER_Q8_0, { 0 }, { 0 } },
+    { "carved41", 3, 1, 64, 2, 1, 32, 32, 6, 96, 32, 64, true, false, false, true, true, false, false, KER_GATE_SIGMOID, 2, 1e-3f, KER_F32, KER_Q4_1, { 0 }, { 0 } },
+    { "gpt-oss", 3, 0, 64, 4, 2, 16, 16, 12, 0, 32, 0, true, false, true, false, false, false, true, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32,
+      { .window = 7, .every = 2, .sinks = true, .bias_o = true }, { 0 } },
+    { "gemma3", 4, 4, 48, 3, 1, 32, 32, 0, 72, 0, 0, true, true, false, true, false, false, false, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32,
+      { .window = 20, .every = 3, .local = true, .post_norms = true, .embd = 6.928203f }, { 0 } },
+    { "olmoe", 2, 0, 64, 4, 4, 16, 16, 8, 0, 32, 0, true, true, false, false, false, false, false, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32, { .qk_whole = true }, { 0 } },
+    { "granitemoe", 3, 1, 64, 4, 2, 16, 16, 8, 48, 32, 32, false, false, false, true, false, false, true, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32,
+      { .embd = 12, .residual = .22f, .logit = .125f }, { 0 } },
+    { "all of it, q8", 3, 1, 64, 4, 2, 32, 16, 8, 64, 64, 32, true, true, true, false, true, true, false, KER_GATE_SIGMOID, 1.5f, 0, KER_Q8_0, KER_Q8_0,
+      { .window = 64, .every = 2, .local = true, .sinks = true, .bias_o = true, .post_norms = true, .qk_whole = true, .embd = 2, .residual = .5f, .logit = .25f }, { 0 } },
     { "gptoss", 2, 0, 64, 4, 2, 16, 16, 12, 0, 48, 0, true, false, true, false, false, false, true, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32,
-      KER_GLU_CLAMPED, KER_BIAS_ROUTER | KER_BIAS_EXPERTS, 0, 0, 0 },
+      { 0 }, { KER_GLU_CLAMPED, KER_BIAS_ROUTER | KER_BIAS_EXPERTS, 0, 0, 0 } },
     { "clamped", 3, 1, 64, 4, 2, 16, 16, 8, 80, 33, 17, true, false, false, false, false, false, true, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32,
-      KER_GLU_CLAMPED, KER_BIAS_EXPERTS, 0, 0, 0 },
+      { 0 }, { KER_GLU_CLAMPED, KER_BIAS_EXPERTS, 0, 0, 0 } },
     { "gelu", 2, 1, 96, 4, 4, 24, 24, 8, 72, 48, 40, true, false, false, true, false, true, false, KER_GATE_SOFTMAX, 1, 0, KER_F32, KER_F32,
-      KER_GLU_GELU, KER_BIAS_ROUTER, 0, 0, 0 },
+      { 0 }, { KER_GLU_GELU, KER_BIAS_ROUTER, 0, 0, 0 } },
     { "groups2", 3, 1, 64, 6, 2, 32, 16, 12, 112, 32, 64, true, false, true, false, true, false, true, KER_GATE_SIGMOID, 1.5f, 0, KER_F32, KER_F32,
-      KER_GLU_SILU, 0, 4, 2, 2 },
+      { 0 }, { KER_GLU_SILU, 0, 4, 2, 2 } },
     { "groups1", 2, 0, 64, 4, 2, 16, 16, 12, 0, 32, 0, true, true, false, false, false, false, false, KER_GATE_SOFTMAX, 4, 0, KER_F32, KER_F32,
-      KER_GLU_SILU, 0, 6, 2, 1 },
+      { 0 }, { KER_GLU_SILU, 0, 6, 2, 1 } },
     { "q8bias", 2, 0, 96, 3, 3, 32, 32, 8, 0, 64, 32, true, true, false, false, false, false, true, KER_GATE_SOFTMAX, 1, 0, KER_Q8_0, KER_Q8_0,
-      KER_GLU_CLAMPED, KER_BIAS_ROUTER | KER_BIAS_EXPERTS, 4, 3, 2 },
+      { 0 }, { KER_GLU_CLAMPED, KER_BIAS_ROUTER | KER_BIAS_EXPERTS, 4, 3, 2 } },
 };
-enum { N_SPEC = sizeof specs / sizeof *specs, N_PLAIN = 8 /* the first, which every backend computes */ };
+enum { N_SPEC = sizeof specs / sizeof *specs, N_PLAIN = 8 /* those that every backend computes stand first */ };
+static inline int spec_window(const spec *s, int layer) { return s->more.window && layer % s->more.every != s->more.every - 1 ? s->more.window : 0; }
 
 typedef struct weight { float *f; void *raw; ker_weight w; } weight;
 typedef struct model { const spec *s; ker_model m; ker_layer layer[4]; weight w[5][KER_W_ROLES]; } model;
@@ -82,11 +94,15 @@ static model *model_new(const spec *s)
     seed = q_hash64(s->name, strlen(s->name), 7);
     m->s = s;
     int qd = s->n_head * s->hd, kd = s->n_kv * s->hd, E = s->n_embd, X = s->n_expert;
-    for (int i = 0; i < s->n_layer; i++) m->layer[i] = (ker_layer){ .moe = i >= s->dense, .n_ff = i < s->dense ? s->ff : 0, .biases = (s->bias ? KER_BIAS_QKV : 0) | s->biases, .glu = s->glu };
+    for (int i = 0; i < s->n_layer; i++)
+        m->layer[i] = (ker_layer){ .moe = i >= s->dense, .n_ff = i < s->dense ? s->ff : 0, .window = spec_window(s, i), .sinks = s->more.sinks,
+                                   .post_norms = s->more.post_norms, .biases = (s->bias ? KER_BIAS_QKV : 0u) | (s->more.bias_o ? KER_BIAS_O : 0u) | s->ffn.biases, .glu = s->ffn.glu,
+                                   .rope_set = s->more.local && spec_window(s, i) };
     m->m = (ker_model){ .n_layer = s->n_layer, .n_embd = E, .n_vocab = VOCAB, .n_head = s->n_head, .n_kv_head = s->n_kv, .head_dim = s->hd,
                         .rope_dim = s->rope_dim, .rope_half = s->half, .n_expert = X, .n_ff_exp = s->ffx, .n_ff_sh = s->ffs,
                         .gate = s->gate, .renorm = s->renorm, .weights_scale = s->scale, .router_scale = s->router_scale, .layer = m->layer,
-                        .n_group = s->n_group, .n_group_used = s->n_group_used, .group_best = s->group_best };
+                        .qk_whole = s->more.qk_whole, .embd_scale = s->more.embd, .residual_scale = s->more.residual, .logit_scale = s->more.logit,
+                        .n_group = s->ffn.n_group, .n_group_used = s->ffn.n_group_used, .group_best = s->ffn.group_best };
     make(m, -1, KER_W_EMBD, s->type, E, VOCAB, 1, 1, 0);
     make(m, -1, KER_W_OUT_NORM, KER_F32, E, 1, 1, .3, 1);
     if (!s->tied) make(m, -1, KER_W_OUT, s->type, E, VOCAB, 1, .3, 0);
@@ -104,8 +120,14 @@ static model *model_new(const spec *s)
             make(m, l, KER_W_BV, KER_F32, kd, 1, 1, .5, 0);
         }
         if (s->qk_norm) {
-            make(m, l, KER_W_Q_NORM, KER_F32, s->hd, 1, 1, .3, 1);
-            make(m, l, KER_W_K_NORM, KER_F32, s->hd, 1, 1, .3, 1);
+            make(m, l, KER_W_Q_NORM, KER_F32, s->more.qk_whole ? qd : s->hd, 1, 1, .3, 1);
+            make(m, l, KER_W_K_NORM, KER_F32, s->more.qk_whole ? kd : s->hd, 1, 1, .3, 1);
+        }
+        if (s->more.bias_o) make(m, l, KER_W_BO, KER_F32, E, 1, 1, .5, 0);
+        if (s->more.sinks) make(m, l, KER_W_SINKS, KER_F32, s->n_head, 1, 1, 3, 0);
+        if (s->more.post_norms) {
+            make(m, l, KER_W_POST_ATTN_NORM, KER_F32, E, 1, 1, .3, 1);
+            make(m, l, KER_W_POST_FFN_NORM, KER_F32, E, 1, 1, .3, 1);
         }
         if (l < s->dense) {
             make(m, l, KER_W_GATE, s->type, E, s->ff, 1, in, 0);
@@ -114,8 +136,8 @@ static model *model_new(const spec *s)
             continue;
         }
         make(m, l, KER_W_ROUTER, KER_F32, E, X, 1, in * (s->router_scale ? 1e-3 : 1), 0);
-        if (s->biases & KER_BIAS_ROUTER) make(m, l, KER_W_BROUTER, KER_F32, X, 1, 1, .7, 0);
-        if (s->biases & KER_BIAS_EXPERTS) {
+        if (s->ffn.biases & KER_BIAS_ROUTER) make(m, l, KER_W_BROUTER, KER_F32, X, 1, 1, .7, 0);
+        if (s->ffn.biases & KER_BIAS_EXPERTS) {
             make(m, l, KER_W_BGATE_EXPS, KER_F32, s->ffx, X, 1, .7, 0);
             make(m, l, KER_W_BUP_EXPS, KER_F16, s->ffx, X, 1, .7, 0);
             make(m, l, KER_W_BDOWN_EXPS, KER_F32, E, X, 1, .7, 0);
@@ -173,7 +195,7 @@ enum { N_SETTING = sizeof settings / sizeof *settings };
 
 typedef struct config {
     ker_config c;
-    float freq[32], add[4 * MAX_E];
+    float freq[32], local[32], add[4 * MAX_E];
     int16_t k[4];
     uint8_t pin[4 * MAX_E], head[4 * 16];
     int32_t width[4], narrow[4];                               /* of the dense or shared part, of an expert */
@@ -184,7 +206,10 @@ static void config_make(config *c, const model *m, const setting *t)
 {
     const spec *s = m->s;
     memset(c, 0, sizeof *c);
-    for (int i = 0; i < s->rope_dim / 2; i++) c->freq[i] = (float)pow(10000, -2.0 * i / s->rope_dim);
+    for (int i = 0; i < s->rope_dim / 2; i++) {
+        c->freq[i] = (float)pow(10000, -2.0 * i / s->rope_dim);
+        c->local[i] = (float)pow(700, -2.0 * i / s->rope_dim);
+    }
     for (int l = 0; l < s->n_layer; l++) {
         c->k[l] = (int16_t)(l < s->dense ? 0 : t->k[l] < s->n_expert ? t->k[l] : s->n_expert);
         for (int i = 0; i < 2; i++) {
@@ -201,7 +226,7 @@ static void config_make(config *c, const model *m, const setting *t)
         for (int j = 0; j < 2; j++) c->forced[i * MAX_E + j] = (uint16_t)((i * 7 + j * 3) % s->n_expert);
     c->c = (ker_config){ 1e-5f, c->freq, 1.25f, 1 / sqrtf((float)s->hd), c->k, t->ban[0] || t->add ? c->add : NULL,
                          t->pin[0] ? c->pin : NULL, t->temperature, t->min_p, t->head_off ? c->head : NULL, t->width ? c->width : NULL,
-                         t->width ? c->narrow : NULL };
+                         t->width ? c->narrow : NULL, s->more.local ? c->local : NULL, .75f };
 }
 
 static int32_t tokens[N_TOK];
@@ -232,14 +257,15 @@ static void ref_mul(const float *w, int64_t n_in, int64_t n_out, const double *x
     }
 }
 
-static void ref_rope(const spec *s, const config *c, int pos, double *x)
+static void ref_rope(const spec *s, const config *c, bool local, int pos, double *x)
 {
     int half = s->rope_dim / 2;
+    double scale = local ? c->c.rope_local_mscale : c->c.rope_mscale;
     for (int i = 0; i < half; i++) {
         int a = s->half ? i : 2 * i, b = s->half ? i + half : 2 * i + 1;
-        double t = (double)pos * c->freq[i], x0 = x[a], x1 = x[b];
-        x[a] = (x0 * cos(t) - x1 * sin(t)) * c->c.rope_mscale;
-        x[b] = (x1 * cos(t) + x0 * sin(t)) * c->c.rope_mscale;
+        double t = (double)pos * (local ? c->local : c->freq)[i], x0 = x[a], x1 = x[b];
+        x[a] = (x0 * cos(t) - x1 * sin(t)) * scale;
+        x[b] = (x1 * cos(t) + x0 * sin(t)) * scale;
     }
 }
 
@@ -271,20 +297,20 @@ static void ref_ffn(enum ker_glu kind, const float *g, const float *u, const flo
 /* Experts that may not be chosen for k slots because of their groups (ker_model.n_group). */
 static void ref_groups(const spec *s, const double *value, const double *sel, int k, bool *banned)
 {
-    int per = s->n_expert / s->n_group, held = 0;
+    int per = s->n_expert / s->ffn.n_group, held = 0;
     bool taken[MAX_E] = { 0 };
-    for (int used = 0; used < s->n_group_used || held < k; used++) {
+    for (int used = 0; used < s->ffn.n_group_used || held < k; used++) {
         int best = -1;
         double most = 0;
-        for (int g = 0; g < s->n_group; g++) {
+        for (int g = 0; g < s->ffn.n_group; g++) {
             double a = -1e300, b = -1e300;
             int open = 0;
             for (int e = g * per; e < (g + 1) * per; e++) {
-                double v = s->group_best > 1 ? value[e] : sel[e];
+                double v = s->ffn.group_best > 1 ? value[e] : sel[e];
                 open += !banned[e];
                 if (v > a) { b = a; a = v; } else if (v > b) b = v;
             }
-            if (s->group_best > 1) a += b;
+            if (s->ffn.group_best > 1) a += b;
             if (!taken[g] && open && (best < 0 || a > most)) { best = g; most = a; }
         }
         if (best < 0) break;
@@ -302,7 +328,7 @@ static void ref_route(const model *m, const config *c, int l, int t, bool forced
     const float *bias = m->w[l + 1][KER_W_SELECT_BIAS].f;
     bool used[MAX_E] = { 0 }, banned[MAX_E] = { 0 };
     for (int e = 0; e < n; e++) {
-        sc[e] = logit[e] + (s->biases & KER_BIAS_ROUTER ? m->w[l + 1][KER_W_BROUTER].f[e] : 0);
+        sc[e] = logit[e] + (s->ffn.biases & KER_BIAS_ROUTER ? m->w[l + 1][KER_W_BROUTER].f[e] : 0);
         if (s->router_scale) sc[e] = (logit[e] + 4 * (double)bias[e]) / s->router_scale;
         if (c->c.router_add) sc[e] += c->c.router_add[l * n + e];
         banned[e] = c->c.router_add && c->c.router_add[l * n + e] == -INFINITY;
@@ -327,7 +353,7 @@ static void ref_route(const model *m, const config *c, int l, int t, bool forced
     } else {
         int k = c->k[l] < open ? c->k[l] : open, n_pin = 0;
         for (int pass = 0; pass < 2; pass++) {
-            if (pass && s->n_group) {
+            if (pass && s->ffn.n_group) {
                 for (int e = 0; e < n; e++) banned[e] |= c->c.pin && c->pin[l * n + e];
                 ref_groups(s, value, sel, k - n_list, banned);
                 open = n_list;
@@ -359,6 +385,14 @@ static void ref_route(const model *m, const config *c, int l, int t, bool forced
     }
 }
 
+/* What a part gives, into the stream: bias, norm, factor. */
+static void ref_add(const spec *s, const weight *bias, const weight *norm, double *part, double *x)
+{
+    for (int i = 0; i < s->n_embd && bias->f; i++) part[i] += bias->f[i];
+    if (norm->f) ref_norm(part, norm->f, s->n_embd, part);
+    for (int i = 0; i < s->n_embd; i++) x[i] += part[i] * (s->more.residual != 0 ? s->more.residual : 1);
+}
+
 /* Dense models may go beyond N_TOK: then only the last row's logits are kept, in out's first row. */
 __attribute__((unused)) static void reference(const model *m, const config *c, bool forced, int n, result *out)
 {
@@ -371,7 +405,7 @@ __attribute__((unused)) static void reference(const model *m, const config *c, b
     memset(out->entropy, 0, sizeof out->entropy);
     for (int i = 0; i < 4 * N_TOK; i++) out->margin[i] = NAN;
     for (int t = 0; t < n; t++)
-        for (int i = 0; i < E; i++) x[t * E + i] = m->w[0][KER_W_EMBD].f[tokens[t % N_TOK] * E + i];
+        for (int i = 0; i < E; i++) x[t * E + i] = m->w[0][KER_W_EMBD].f[tokens[t % N_TOK] * E + i] * (s->more.embd != 0 ? (double)s->more.embd : 1);
     for (int l = 0; l < s->n_layer; l++) {
         const weight *w = m->w[l + 1];
         for (int t = 0; t < n; t++) {
@@ -382,33 +416,38 @@ __attribute__((unused)) static void reference(const model *m, const config *c, b
             ref_mul(w[KER_W_V].f, E, kd, y, v);
             for (int i = 0; i < qd && s->bias; i++) q[i] += w[KER_W_BQ].f[i];
             for (int i = 0; i < kd && s->bias; i++) { k[i] += w[KER_W_BK].f[i]; v[i] += w[KER_W_BV].f[i]; }
+            bool apart = s->qk_norm && !s->more.qk_whole, whole = s->qk_norm && s->more.qk_whole, local = m->layer[l].rope_set;
+            if (whole) ref_norm(k, w[KER_W_K_NORM].f, kd, k);
+            if (whole) ref_norm(q, w[KER_W_Q_NORM].f, qd, q);
             for (int h = 0; h < s->n_kv; h++) {
-                if (s->qk_norm) ref_norm(k + h * hd, w[KER_W_K_NORM].f, hd, k + h * hd);
-                ref_rope(s, c, t, k + h * hd);
+                if (apart) ref_norm(k + h * hd, w[KER_W_K_NORM].f, hd, k + h * hd);
+                ref_rope(s, c, local, t, k + h * hd);
             }
             for (int h = 0; h < s->n_head; h++) {
-                if (s->qk_norm) ref_norm(q + h * hd, w[KER_W_Q_NORM].f, hd, q + h * hd);
-                ref_rope(s, c, t, q + h * hd);
-                double top = -INFINITY, z = 0;
-                for (int u = 0; u <= t; u++) {
+                if (apart) ref_norm(q + h * hd, w[KER_W_Q_NORM].f, hd, q + h * hd);
+                ref_rope(s, c, local, t, q + h * hd);
+                int from = spec_window(s, l) && t >= spec_window(s, l) ? t - spec_window(s, l) + 1 : 0;
+                double top = s->more.sinks ? (double)w[KER_W_SINKS].f[h] : -INFINITY, z = 0;
+                for (int u = from; u <= t; u++) {
                     p[u] = 0;
                     for (int d = 0; d < hd; d++) p[u] += q[h * hd + d] * K[u * kd + h / group * hd + d];
                     p[u] *= c->c.attn_scale;
                     if (p[u] > top) top = p[u];
                 }
-                for (int u = 0; u <= t; u++) z += p[u] = exp(p[u] - top);
+                if (s->more.sinks) z = exp((double)w[KER_W_SINKS].f[h] - top);
+                for (int u = from; u <= t; u++) z += p[u] = exp(p[u] - top);
                 for (int d = 0; d < hd; d++) {
                     double a = 0;
-                    for (int u = 0; u <= t; u++) a += p[u] * V[u * kd + h / group * hd + d];
+                    for (int u = from; u <= t; u++) a += p[u] * V[u * kd + h / group * hd + d];
                     o[h * hd + d] = c->c.head_off && c->head[l * s->n_head + h] ? 0 : a / z;
                 }
             }
             ref_mul(w[KER_W_O].f, qd, E, o, part);
-            for (int i = 0; i < E; i++) xt[i] += part[i];
+            ref_add(s, &w[KER_W_BO], &w[KER_W_POST_ATTN_NORM], part, xt);
             ref_norm(xt, w[KER_W_FFN_NORM].f, E, y);
             int width = c->c.ffn_width ? c->width[l] : 0, narrow = c->c.expert_width ? c->narrow[l] : 0;
             memset(part, 0, sizeof part);
-            if (l < s->dense) ref_ffn(s->glu, w[KER_W_GATE].f, w[KER_W_UP].f, w[KER_W_DOWN].f, NULL, E, s->ff, width, y, 1, part);
+            if (l < s->dense) ref_ffn(s->ffn.glu, w[KER_W_GATE].f, w[KER_W_UP].f, w[KER_W_DOWN].f, NULL, E, s->ff, width, y, 1, part);
             else {
                 double logit[MAX_E], g = 0;
                 ref_mul(w[KER_W_ROUTER].f, E, s->n_expert, y, logit);
@@ -416,15 +455,15 @@ __attribute__((unused)) static void reference(const model *m, const config *c, b
                 int at = (l * N_TOK + t) * MAX_E, one = E * s->ffx;
                 for (int i = 0; i < MAX_E && out->ids[at + i] != KER_NO_EXPERT; i++) {
                     int e = out->ids[at + i];
-                    bool with = s->biases & KER_BIAS_EXPERTS;
+                    bool with = s->ffn.biases & KER_BIAS_EXPERTS;
                     const float *const bias[3] = { with ? w[KER_W_BGATE_EXPS].f + e * s->ffx : NULL, with ? w[KER_W_BUP_EXPS].f + e * s->ffx : NULL,
                                                    with ? w[KER_W_BDOWN_EXPS].f + e * E : NULL };
-                    ref_ffn(s->glu, w[KER_W_GATE_EXPS].f + e * one, w[KER_W_UP_EXPS].f + e * one, w[KER_W_DOWN_EXPS].f + e * one, with ? bias : NULL, E, s->ffx, narrow, y, out->weights[at + i], part);
+                    ref_ffn(s->ffn.glu, w[KER_W_GATE_EXPS].f + e * one, w[KER_W_UP_EXPS].f + e * one, w[KER_W_DOWN_EXPS].f + e * one, with ? bias : NULL, E, s->ffx, narrow, y, out->weights[at + i], part);
                 }
                 if (s->sh_router) ref_mul(w[KER_W_SH_ROUTER].f, E, 1, y, &g);
-                if (s->ffs) ref_ffn(s->glu, w[KER_W_GATE_SH].f, w[KER_W_UP_SH].f, w[KER_W_DOWN_SH].f, NULL, E, s->ffs, width, y, s->sh_router ? 1 / (1 + exp(-g)) : 1, part);
+                if (s->ffs) ref_ffn(s->ffn.glu, w[KER_W_GATE_SH].f, w[KER_W_UP_SH].f, w[KER_W_DOWN_SH].f, NULL, E, s->ffs, width, y, s->sh_router ? 1 / (1 + exp(-g)) : 1, part);
             }
-            for (int i = 0; i < E; i++) xt[i] += part[i];
+            ref_add(s, &(weight){ 0 }, &w[KER_W_POST_FFN_NORM], part, xt);
         }
     }
     const float *head = m->w[0][s->tied ? KER_W_EMBD : KER_W_OUT].f;
@@ -432,7 +471,7 @@ __attribute__((unused)) static void reference(const model *m, const config *c, b
         double lg[VOCAB];
         ref_norm(x + t * E, m->w[0][KER_W_OUT_NORM].f, E, y);
         ref_mul(head, E, VOCAB, y, lg);
-        for (int i = 0; i < VOCAB; i++) out->logits[(n > N_TOK ? 0 : t) * VOCAB + i] = (float)lg[i];
+        for (int i = 0; i < VOCAB; i++) out->logits[(n > N_TOK ? 0 : t) * VOCAB + i] = (float)(lg[i] * (s->more.logit != 0 ? (double)s->more.logit : 1));
     }
     free(x); free(K); free(V); free(p);
 }

@@ -292,6 +292,24 @@ static int place_tensors(gguf_file *f, size_t header_end, char *err)
     return r;
 }
 
+/* NVFP4's numbers are small beside what they mean: a file has a float a tensor, or one an expert, that multiplies them. */
+static int scales_beside(gguf_file *f, char *err)
+{
+    static const char weight[] = ".weight", scale[] = ".scale";
+    for (int i = 0; i < f->n_tensor; i++) {
+        const gguf_tensor *t = &f->tensor[i];
+        char name[MAX_NAME + 1];
+        size_t n = t->name.n;
+        if (t->type != KER_NVFP4 || n < sizeof weight || n > MAX_NAME || memcmp(t->name.p + n - (sizeof weight - 1), weight, sizeof weight - 1)) continue;
+        snprintf(name, sizeof name, "%.*s%s", (int)(n - (sizeof weight - 1)), t->name.p, scale);
+        if (!gguf_tensor_find(f, name)) continue;
+        q_fail(err, Q_FORMAT, _("%s: tensor %s is NVFP4 with a scale beside it (%s), which quorum does not apply yet; "
+                                "take a Q4_K_M, Q5_K_M, Q6_K or Q8_0 file of this model"), called(f), show(t->name).s, name);
+        return unfit(f, err);
+    }
+    return Q_OK;
+}
+
 static int parse_entries(gguf_file *f, cursor *c, uint64_t n_tensor, uint64_t n_kv, char *err)
 {
     size_t left = c->n - c->at;
@@ -324,7 +342,8 @@ static int parse_entries(gguf_file *f, cursor *c, uint64_t n_tensor, uint64_t n_
         if (f->tensor_slot[s]) return q_fail(err, Q_FORMAT, _("%s: tensor %s appears twice"), f->path, show(t->name).s);
         f->tensor_slot[s] = (uint32_t)i + 1;
     }
-    return place_tensors(f, c->at, err);
+    int r = scales_beside(f, err);
+    return r ? r : place_tensors(f, c->at, err);
 }
 
 /* What else is found under a model's name, by how it begins: a download of something else than the file, an older form. */

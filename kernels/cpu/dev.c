@@ -8,7 +8,8 @@
 
 const ker_can *ker_cpu_can(void)
 {
-    static const ker_can can = { .mixers = 1u << KER_MIX_GQA, .glus = 1u << KER_GLU_SILU, .biases = KER_BIAS_QKV, .rope_sets = 1 };
+    static const ker_can can = { .mixers = 1u << KER_MIX_GQA, .glus = 1u << KER_GLU_SILU, .biases = KER_BIAS_QKV | KER_BIAS_O,
+                                 .window = true, .sinks = true, .post_norms = true, .rope_sets = KER_ROPE_SETS, .qk_whole = true, .scales = true };
     return &can;
 }
 
@@ -108,7 +109,7 @@ static int merge_down(ker_dev *d, layer_w *l, char *err)
 {
     const mat *w = &l->w[KER_W_DOWN_EXPS];
     int64_t n = d->m.n_expert, rows = w->n_out, bytes = w->row_bytes;
-    if (d->m.router_scale <= 0 || w->n_in != ker_type_get(w->type)->block) return Q_OK;
+    if (d->m.router_scale <= 0 || w->n_in != ker_type_get(w->type)->block || mat_terms(w->type) > 2) return Q_OK;
     uint8_t *p = malloc((size_t)(rows * n * bytes));
     if (!p) return q_fail(err, Q_NOMEM, _("no memory to rearrange the experts: close something or take a smaller model"));
     for (int64_t e = 0; e < n; e++)

@@ -8,7 +8,7 @@
 
 const ker_can *ker_cpu_can(void)
 {
-    static const ker_can can = { .mixers = 1u << KER_MIX_GQA, .glus = 1u << KER_GLU_SILU, .biases = KER_BIAS_QKV, .rope_sets = 1 };
+    static const ker_can can = { .mixers = 1u << KER_MIX_GQA | 1u << KER_MIX_MLA, .glus = 1u << KER_GLU_SILU, .biases = KER_BIAS_QKV, .rope_sets = 1 };
     return &can;
 }
 

@@ -99,6 +99,7 @@ enum ker_role {                        /* shapes: roles.c                       
 /* Kinds of layer. A backend says in `open` what it does not compute; zero is what all of them do. */
 enum ker_mixer { KER_MIX_GQA, KER_MIX_MLA, KER_MIX_DELTA };
 enum ker_glu { KER_GLU_SILU /* silu(gate) * up */, KER_GLU_GELU, KER_GLU_CLAMPED /* gpt-oss */ };
+enum { KER_ROPE_SETS = 2 };
 enum { KER_BIAS_QKV = 1, KER_BIAS_O = 2, KER_BIAS_ROUTER = 4, KER_BIAS_EXPERTS = 8 };
 
 typedef struct ker_layer {
@@ -110,7 +111,7 @@ typedef struct ker_layer {
     bool sinks;                        /* a learned score beside a row's cells, one a head             */
     bool post_norms;                   /* norms after attention and feed-forward too                   */
     unsigned biases;                   /* KER_BIAS_*                                                   */
-    int rope_set;                      /* which of a configuration's sets of frequencies               */
+    int rope_set;                      /* 0: a configuration's rope_freq; 1: its rope_local            */
     bool q_gate;                       /* Q has for each head its numbers and as many of a gate: the head's output times its sigmoid */
 } ker_layer;
 
@@ -204,6 +205,8 @@ typedef struct ker_config {            /* arrays are copied by cfg_put */
     /* [n_layer] neurons in effect of the dense or shared part, and of each routed expert: n the first n, -n the n of
      * largest magnitude at the row's own activations (of equals the first), 0 and more than there are: all; or NULL */
     const int32_t *ffn_width, *expert_width;
+    const float *rope_local;               /* [rope_dim/2] those of layers with rope_set 1; NULL where there are none */
+    float rope_local_mscale;
 } ker_config;
 
 /* ---- one batch ---- */

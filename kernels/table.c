@@ -122,6 +122,8 @@ int ker_way_experts(int rows) { return rows < 9 ? -1 : KER_WAY_EXPERTS + rows_cl
 int ker_config_check(const ker_model *m, int max_k, const ker_config *k, char *err)
 {
     if (m->rope_dim && !k->rope_freq) return q_fail(err, Q_ERR, _("a configuration needs rope frequencies"));
+    for (int i = 0; i < m->n_layer; i++)
+        if (m->rope_dim && m->layer[i].rope_set && !k->rope_local) return q_fail(err, Q_ERR, _("a configuration needs the rope frequencies of layer %d"), i);
     bool temperature = k->router_temperature > 0 && isfinite(k->router_temperature);
     if (!temperature) return q_fail(err, Q_RANGE, _("the router's temperature must be above 0"));
     for (int i = 0; i < m->n_layer; i++) {

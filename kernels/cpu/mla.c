@@ -74,7 +74,7 @@ static void rope_task(void *arg, int task, int worker)
     for (int r = task * j->per; r < (task + 1) * j->per && r < c->b.n; r++) {
         const ker_config *g = ctx_cfg(c, r);
         const ker_seq *s = &c->b.seqs[c->b.seq ? c->b.seq[r] : 0];
-        const float *cs = c->att.rope + (int64_t)r * m->rope_dim;
+        const float *cs = c->att.rope + (int64_t)r * c->att.n_rope * m->rope_dim;
         float *k = c->att.k + (int64_t)r * dim;
         int cell = c->b.cell[r];
         ops->norm(k, j->w->vec[KER_W_KV_A_NORM], t->kv_rank, g->norm_eps, k);
@@ -173,9 +173,5 @@ int mla_attn(ker_ctx *c, int layer)
     if (!rc) rc = ctx_run(c, tasks, latent_task, &j);
     if (!rc) rc = heads_product(c, w, KER_W_V_B, &c->mla.o_act, c->mla.o, m->latent.v);
     if (!rc) rc = ctx_run(c, tasks, out_task, &j);
-    prod o = product(c, w, KER_W_O, &c->att.act, c->y);
-    o.add_to = c->x;
-    o.layer = layer;
-    o.part = KER_PART_ATTN;
-    return rc ? rc : ctx_products(c, &o, 1);
+    return rc ? rc : attn_output(c, layer);
 }

@@ -27,6 +27,10 @@ int ker_model_check(const ker_model *m, const ker_can *can, char *err)
         || (moe && (m->n_expert < 1 || m->n_expert >= KER_NO_EXPERT || m->n_ff_exp < 1)))
         return q_fail(err, Q_FORMAT, _("the model's shape makes no sense (layers %d, width %d, heads %d/%d of %d, experts %d): get another copy of the file"),
                       m->n_layer, m->n_embd, m->n_head, m->n_kv_head, m->head_dim, m->n_expert);
+    bool scaled = (m->embd_scale != 0 && m->embd_scale != 1) || (m->residual_scale != 0 && m->residual_scale != 1) || (m->logit_scale != 0 && m->logit_scale != 1);
+    const char *whole = m->qk_whole && !can->qk_whole ? N_("one norm over all heads of Q and K") : scaled && !can->scales ? N_("factors of its own on rows or logits")
+                      : m->n_group > 1 && !can->groups ? N_("experts that are chosen by groups") : NULL;
+    if (whole) return q_fail(err, Q_FORMAT, _("the model has %s, which is not computed yet: take another model"), _(whole));
     for (int i = 0; i < m->n_layer; i++) {
         const ker_layer *l = &m->layer[i];
         const char *what = NULL;
@@ -37,6 +41,7 @@ int ker_model_check(const ker_model *m, const ker_can *can, char *err)
         else if (l->sinks && !can->sinks) what = N_("attention sinks");
         else if (l->post_norms && !can->post_norms) what = N_("norms after its parts");
         else if (l->biases & ~can->biases) what = N_("biases that are not added yet");
+        else if (l->q_gate && !can->q_gate) what = N_("a gate on its attention");
         else if (l->rope_set < 0 || l->rope_set >= can->rope_sets) what = N_("rotations of its own");
         if (what) return q_fail(err, Q_FORMAT, _("layer %d has %s, which is not computed yet: take another model"), i, _(what));
     }
@@ -110,6 +115,8 @@ int ker_way_experts(int rows) { return rows < 9 ? -1 : KER_WAY_EXPERTS + rows_cl
 int ker_config_check(const ker_model *m, int max_k, const ker_config *k, char *err)
 {
     if (m->rope_dim && !k->rope_freq) return q_fail(err, Q_ERR, _("a configuration needs rope frequencies"));
+    for (int i = 0; i < m->n_layer; i++)
+        if (m->rope_dim && m->layer[i].rope_set && !k->rope_local) return q_fail(err, Q_ERR, _("a configuration needs the rope frequencies of layer %d"), i);
     bool temperature = k->router_temperature > 0 && isfinite(k->router_temperature);
     if (!temperature) return q_fail(err, Q_RANGE, _("the router's temperature must be above 0"));
     for (int i = 0; i < m->n_layer; i++) {

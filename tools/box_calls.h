@@ -261,6 +261,11 @@ enum { BOX_NR_lchown = SYS_lchown };
 #else
 enum { BOX_NR_lchown = -1 };
 #endif
+#ifdef SYS_fchown
+enum { BOX_NR_fchown = SYS_fchown };
+#else
+enum { BOX_NR_fchown = -1 };
+#endif
 #ifdef SYS_fchownat
 enum { BOX_NR_fchownat = SYS_fchownat };
 #else
@@ -296,6 +301,11 @@ enum { BOX_NR_lsetxattr = SYS_lsetxattr };
 #else
 enum { BOX_NR_lsetxattr = -1 };
 #endif
+#ifdef SYS_fsetxattr
+enum { BOX_NR_fsetxattr = SYS_fsetxattr };
+#else
+enum { BOX_NR_fsetxattr = -1 };
+#endif
 #ifdef SYS_removexattr
 enum { BOX_NR_removexattr = SYS_removexattr };
 #else
@@ -305,6 +315,11 @@ enum { BOX_NR_removexattr = -1 };
 enum { BOX_NR_lremovexattr = SYS_lremovexattr };
 #else
 enum { BOX_NR_lremovexattr = -1 };
+#endif
+#ifdef SYS_fremovexattr
+enum { BOX_NR_fremovexattr = SYS_fremovexattr };
+#else
+enum { BOX_NR_fremovexattr = -1 };
 #endif
 #ifdef SYS_creat
 enum { BOX_NR_creat = SYS_creat };

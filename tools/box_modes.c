@@ -1,7 +1,8 @@
 /* tools/box_modes: modes, owners and times under Landlock, which knows nothing of them: a command could make the keys in a home readable for all. A
  * filter cannot tell by a path whose file it is, and linkers, git, cmake, tar and package managers change modes by path, so such calls cannot be
  * refused. They wait instead (seccomp_unotify(2)), and whoever watches makes the change for them, without any right of root's, where the command
- * may write; elsewhere it says EPERM. The command's words are read once, and the file is opened once: nothing can change in between. */
+ * may write; elsewhere it says EPERM. So do those by an open file: to read a file is enough to open it, and its owner may change it then. The
+ * command's words are read once, and the file is opened once: nothing can change in between. */
 #include "tools/box.h"
 #include "tools/box_calls.h"
 
@@ -34,7 +35,7 @@ static const struct row {
     { BOX_NR_chmod, MODE, NONE, 0, 1, FOLLOW, 0 },       { BOX_NR_fchmodat, MODE, 0, 1, 2, FOLLOW, 0 },      { BOX_NR_fchmodat2, MODE, 0, 1, 2, 3, 0 },
     { BOX_NR_chown, OWNER, NONE, 0, 1, FOLLOW, 0 },      { BOX_NR_lchown, OWNER, NONE, 0, 1, STAY, 0 },      { BOX_NR_fchownat, OWNER, 0, 1, 2, 4, 0 },
     { BOX_NR_utimensat, TIMES, 0, 1, 2, 3, 0 },          { BOX_NR_futimesat, TIMES, 0, 1, 2, FOLLOW, 1 },    { BOX_NR_utimes, TIMES, NONE, 0, 1, FOLLOW, 1 },
-    { BOX_NR_utime, TIMES, NONE, 0, 1, FOLLOW, 2 },
+    { BOX_NR_utime, TIMES, NONE, 0, 1, FOLLOW, 2 },      { BOX_NR_fchmod, MODE, 0, NONE, 1, FOLLOW, 0 },     { BOX_NR_fchown, OWNER, 0, NONE, 1, FOLLOW, 0 },
 };
 
 int box_modes_calls(const int **out)
@@ -89,7 +90,7 @@ static int file_of(const struct seccomp_notif *n, const struct row *r, int *flag
 {
     char path[PATH_MAX] = "", proc[64], link[PATH_MAX + 64];
     *flags = r->flags >= 0 ? (int)n->data.args[r->flags] : r->flags == STAY ? AT_SYMLINK_NOFOLLOW : 0;
-    bool named = n->data.args[r->path] != 0; /* utimensat: none is the descriptor itself */
+    bool named = r->path != NONE && n->data.args[r->path] != 0; /* utimensat: none is the descriptor itself */
     if (named && !name_of((pid_t)n->pid, n->data.args[r->path], path)) return -1;
     if (!*path && named && !(*flags & AT_EMPTY_PATH)) {
         errno = ENOENT;

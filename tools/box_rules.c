@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/fsverity.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -116,8 +118,10 @@ bool box_filter(const box *b)
         REFUSED(X)
 #undef X
     };
-    static const uint32_t typed[] = { TIOCSTI, TIOCLINUX }; /* keys typed for, and text pasted into, somebody else's terminal */
-    static const int by_path[] = { BOX_NR_setxattr, BOX_NR_lsetxattr, BOX_NR_removexattr, BOX_NR_lremovexattr, BOX_NR_setxattrat, BOX_NR_removexattrat };
+    /* Keys typed for, and text pasted into, somebody else's terminal; marks of a file, which its owner may change who can only read it. */
+    static const uint32_t typed[] = { TIOCSTI, TIOCLINUX, FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR, FS_IOC_SETVERSION, FS_IOC_ENABLE_VERITY };
+    static const int beside[] = { BOX_NR_setxattr, BOX_NR_lsetxattr, BOX_NR_removexattr, BOX_NR_lremovexattr, BOX_NR_setxattrat, BOX_NR_removexattrat,
+                                   BOX_NR_fsetxattr, BOX_NR_fremovexattr };
     static const uint32_t kinds[] = { AF_INET, AF_INET6, AF_NETLINK, AF_UNIX };
     /* System V's and POSIX's memory and messages, which have no path: all of the user's programs share them where there are no namespaces. */
     static const int shared[] = { BOX_NR_shmget, BOX_NR_shmat, BOX_NR_shmctl, BOX_NR_semget, BOX_NR_semop, BOX_NR_semtimedop, BOX_NR_semctl, BOX_NR_msgget, BOX_NR_msgsnd, BOX_NR_msgrcv,
@@ -127,7 +131,7 @@ bool box_filter(const box *b)
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) q_seccomp_call(&f, refused[i], NO);
     q_seccomp_call(&f, BOX_NR_clone3, UNKNOWN); /* its flags cannot be seen: the C library then takes clone */
     q_seccomp_where(&f, BOX_NR_clone, 0, CLONE_NEW, 0, SECCOMP_RET_ALLOW, NO);
-    q_seccomp_one_of(&f, BOX_NR_ioctl, 1, typed, 2, NO, SECCOMP_RET_ALLOW);
+    q_seccomp_one_of(&f, BOX_NR_ioctl, 1, typed, b->landlock ? 6 : 2, NO, SECCOMP_RET_ALLOW);
     if (!b->sockets) q_seccomp_call(&f, BOX_NR_socket, CLOSED);
     q_seccomp_one_of(&f, BOX_NR_socket, 0, kinds, b->local ? 4 : 3, SECCOMP_RET_ALLOW, CLOSED);
     q_seccomp_where(&f, BOX_NR_prlimit64, 0, ~0u, 0, SECCOMP_RET_ALLOW, NO); /* another's limits: one of a second of work ends it */
@@ -138,7 +142,7 @@ bool box_filter(const box *b)
     const int *waits;
     int n = box_modes_calls(&waits);
     for (int i = 0; i < n; i++) q_seccomp_call(&f, waits[i], SECCOMP_RET_USER_NOTIF);
-    for (size_t i = 0; i < sizeof by_path / sizeof *by_path; i++) q_seccomp_call(&f, by_path[i], SECCOMP_RET_ERRNO | EOPNOTSUPP);
+    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) q_seccomp_call(&f, beside[i], SECCOMP_RET_ERRNO | EOPNOTSUPP);
     int listener = q_seccomp_listen(&f, SECCOMP_RET_ALLOW); /* EBUSY: around us somebody listens already, and there can be but one */
     bool given = listener >= 0 && box_modes_give(BOX_MODES_FD, listener);
     int why = errno;

@@ -1,6 +1,7 @@
 /* kernels/cpu/attn: the attention part of a layer: products, bias, head norms, rotation, append, scores and
  * sums. Those run page by page in cell order with an online softmax, so a row's bits depend on its own
- * cells only. Runs between begin and end on the pool; allocates only in attn_begin. */
+ * cells only. Pages that lie before the window of every row are not read. Runs between begin and end on the
+ * pool; allocates only in attn_begin. */
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 
 enum {
     ATT_SEGMENT = 8,               /* pages of a segment: part of the arithmetic         */
+    ATT_CELLS = ATT_SEGMENT * KER_PAGE,
     ATT_SPLIT_ROWS = 8             /* batches up to this many rows may split a row's segments */
 };
 
@@ -39,19 +41,21 @@ static void rope_task(void *arg, int task, int worker)
     for (int r = task * j->per; r < (task + 1) * j->per && r < c->b.n; r++) {
         float *q = c->att.q + (int64_t)r * qd, *k = c->att.k + (int64_t)r * kd, *v = c->att.v + (int64_t)r * kd;
         const ker_config *g = ctx_cfg(c, r);
-        const float *cs = c->att.rope + (int64_t)r * m->rope_dim;
+        const float *cs = c->att.rope + ((int64_t)r * c->att.n_rope + m->layer[j->layer].rope_set) * m->rope_dim;
         if (w->vec[KER_W_BQ]) ops->add(q, w->vec[KER_W_BQ], qd);
         if (w->vec[KER_W_BK]) ops->add(k, w->vec[KER_W_BK], kd);
         if (w->vec[KER_W_BV]) ops->add(v, w->vec[KER_W_BV], kd);
+        if (m->qk_whole && w->vec[KER_W_Q_NORM]) ops->norm(q, w->vec[KER_W_Q_NORM], qd, g->norm_eps, q);
+        if (m->qk_whole && w->vec[KER_W_K_NORM]) ops->norm(k, w->vec[KER_W_K_NORM], kd, g->norm_eps, k);
         for (int h = 0; h < m->n_head; h++) {
-            if (w->vec[KER_W_Q_NORM]) ops->norm(q + h * dim, w->vec[KER_W_Q_NORM], dim, g->norm_eps, q + h * dim);
+            if (w->vec[KER_W_Q_NORM] && !m->qk_whole) ops->norm(q + h * dim, w->vec[KER_W_Q_NORM], dim, g->norm_eps, q + h * dim);
             rotate(m, q + h * dim, cs);
         }
         for (int i = 0; i < qd; i++) q[i] *= g->attn_scale;
         const ker_seq *s = &c->b.seqs[c->b.seq ? c->b.seq[r] : 0];
         int cell = c->b.cell[r];
         for (int h = 0; h < m->n_kv_head; h++) {
-            if (w->vec[KER_W_K_NORM]) ops->norm(k + h * dim, w->vec[KER_W_K_NORM], dim, g->norm_eps, k + h * dim);
+            if (w->vec[KER_W_K_NORM] && !m->qk_whole) ops->norm(k + h * dim, w->vec[KER_W_K_NORM], dim, g->norm_eps, k + h * dim);
             rotate(m, k + h * dim, cs);
             kv_put(c->kv, kv_head(c->kv, s->page[cell / KER_PAGE], j->layer, h), cell % KER_PAGE, k + h * dim, v + h * dim, ops);
         }
@@ -61,7 +65,15 @@ static void rope_task(void *arg, int task, int worker)
 /* ---- attention of a block of rows against one KV head ----
  * A row's cells are taken in segments of ATT_SEGMENT pages, each with its own running maximum, sum and
  * weighted V; segments are then joined in rising order. Few rows with many cells give every segment to
- * its own task; else one task walks all of them. Either way the arithmetic is the same. */
+ * its own task; else one task walks all of them. Either way the arithmetic is the same. With a window a row
+ * begins in the page of its first cell, and what of that page lies before counts as nothing. */
+
+/* The first cell that a row sees. */
+static int first_cell(const ker_ctx *c, int layer, int row)
+{
+    int window = c->dev->m.layer[layer].window, cell = c->b.cell[row];
+    return window > 0 && window <= cell ? cell - window + 1 : 0;
+}
 
 typedef struct att_sum { float *acc, top, sum; } att_sum;
 
@@ -82,11 +94,19 @@ static void join(const vec_ops *ops, att_sum *to, const float *acc, float top, f
     to->top = most;
 }
 
+/* A sink is one more score of a row, with no value: it only makes the others smaller. */
 static void head_out(ker_ctx *c, int layer, int row, int head, const att_sum *a)
 {
     const ker_model *m = &c->dev->m;
     const uint8_t *off = ctx_cfg(c, row)->head_off;
+    const float *sinks = dev_layer(c->dev, layer)->vec[KER_W_SINKS];
     float *o = c->att.o + ((int64_t)row * m->n_head + head) * m->head_dim, inv = 1 / a->sum;
+    if (sinks) {
+        float d[2] = { a->top, sinks[head] }, f[2];
+        c->dev->v->exp(d, d[1] > d[0] ? d[1] : d[0], f, 2);
+        float cells = a->sum * f[0];               /* exp lets no NaN through: no cells or a damaged sink give one here */
+        inv *= cells / (cells + f[1] + (d[1] - d[1]));
+    }
     bool silent = off && off[(int64_t)layer * m->n_head + head];
     for (int d = 0; d < m->head_dim; d++) o[d] = silent ? 0 : a->acc[d] * inv;
 }
@@ -108,6 +128,61 @@ static float *att_part(const ker_ctx *c, int row, int head, int seg)
     return c->att.part + (((int64_t)row * c->dev->m.n_head + head) * c->att.n_seg + seg) * (round16(c->dev->m.head_dim) + 16);
 }
 
+/* Rows [begin, end) of a block over the pages of one segment; arrays of [n_q] as in attend_task. */
+typedef struct att_span {
+    const attn_job *j;
+    const att_block *blk;
+    const ker_seq *seq;
+    int head, begin, end;
+    bool direct;                   /* the page is used as it lies, without decoding it */
+    float *page, *s, *top, *sum, *shrink;
+    const float *const *q;
+    float *const *out;
+} att_span;
+
+static void attend_segment(const att_span *a, int seg)
+{
+    ker_ctx *c = a->j->c;
+    const ker_model *m = &c->dev->m;
+    const vec_ops *ops = c->dev->v;
+    const int32_t *cell = c->b.cell + a->blk->row;
+    int dim = m->head_dim, pad = round16(dim), group = m->n_head / m->n_kv_head, layer = a->j->layer, row = a->blk->row;
+    int last_page = cell[a->end - 1] / KER_PAGE, from_page = first_cell(c, layer, row + a->begin) / KER_PAGE;
+    if (from_page < seg * ATT_SEGMENT) from_page = seg * ATT_SEGMENT;
+    for (int pg = from_page; pg <= last_page && pg < (seg + 1) * ATT_SEGMENT; pg++) {
+        int first = a->begin, stop = a->end, at = pg * KER_PAGE;
+        while (first < stop && cell[first] < at) first++;
+        while (stop > first && first_cell(c, layer, row + stop - 1) >= at + KER_PAGE) stop--;
+        if (first == stop) continue;
+        const uint8_t *p = kv_head(c->kv, a->seq->page[pg], layer, a->head);
+        if (pg < last_page) {                      /* pages lie apart: the processor would not guess the next */
+            const uint8_t *next = kv_head(c->kv, a->seq->page[pg + 1], layer, a->head);
+            for (int64_t i = 0; i < c->kv->head_bytes; i += 64) __builtin_prefetch(next + i, 0, 2);
+        }
+        const uint16_t *half = (const uint16_t *)(const void *)p;
+        float *s = a->s + first * group * KER_PAGE;
+        if (a->direct) ops->scores_f16(half, dim, a->q + first * group, (stop - first) * group, s);
+        else ops->scores(kv_page_k(c->kv, p, a->page, ops), dim, a->q + first * group, (stop - first) * group, s);
+        int in_page = cell[stop - 1] + 1 - at < KER_PAGE ? cell[stop - 1] + 1 - at : KER_PAGE;
+        const float *v = a->direct ? NULL : kv_page_v(c->kv, p, in_page, a->page, ops);
+        for (int r = first; r < stop; ) {          /* rows that see the page to its end go together */
+            int seen = cell[r] + 1 - at, end = r;
+            if (seen > KER_PAGE) seen = KER_PAGE;
+            for (; end < stop && (end == r || seen == KER_PAGE); end++) {
+                int before = first_cell(c, layer, row + end) - at;
+                for (int i = end * group; i < (end + 1) * group; i++) {
+                    for (int k = 0; k < before; k++) a->s[i * KER_PAGE + k] = -INFINITY;
+                    a->shrink[i] = ops->softmax(a->s + i * KER_PAGE, seen, &a->top[i], &a->sum[i]);
+                }
+            }
+            int i = r * group, n = (end - r) * group;
+            if (a->direct) ops->values_f16(half + (int64_t)dim * KER_PAGE, dim, seen, a->s + i * KER_PAGE, a->shrink + i, a->out + i, n);
+            else ops->values(v, pad, seen, a->s + i * KER_PAGE, a->shrink + i, a->out + i, n);
+            r = end;
+        }
+    }
+}
+
 static void attend_task(void *arg, int task, int worker)
 {
     attn_job *j = arg;
@@ -120,8 +195,9 @@ static void attend_task(void *arg, int task, int worker)
     const att_block *blk = &c->att.block[task / m->n_kv_head];
     int head = task % m->n_kv_head, n_q = blk->n * group;
     const ker_seq *seq = &c->b.seqs[blk->seq];
-    int last = c->b.cell[blk->row + blk->n - 1], last_seg = last / (KER_PAGE * ATT_SEGMENT);   /* cells rise within a block */
-    if (c->att.n_seg > 1 && only > last_seg) return;
+    int last = c->b.cell[blk->row + blk->n - 1], last_seg = last / ATT_CELLS;                  /* cells rise within a block, */
+    int first_seg = first_cell(c, j->layer, blk->row) / ATT_CELLS;                             /* and so do the first ones   */
+    if (c->att.n_seg > 1 && (only > last_seg || only < first_seg)) return;
     assert(n_q <= most && last / KER_PAGE < seq->n_page);
 
     float *page = dev_floats(c->dev, worker), *s = page + (int64_t)pad * KER_PAGE, *acc = s + (int64_t)most * KER_PAGE;
@@ -135,41 +211,21 @@ static void attend_task(void *arg, int task, int worker)
         all[i].acc = total + (int64_t)i * pad;
     }
     bool direct = c->kv->type == KER_KV_F16 && pad == dim && n_q <= ops->few;
-    for (int seg = c->att.n_seg > 1 ? only : 0; seg <= last_seg && (c->att.n_seg == 1 || seg == only); seg++) {
+    for (int seg = c->att.n_seg > 1 ? only : first_seg; seg <= last_seg && (c->att.n_seg == 1 || seg == only); seg++) {
         memset(acc, 0, sizeof(float) * (size_t)(n_q * pad));
         for (int i = 0; i < n_q; i++) { top[i] = -INFINITY; sum[i] = 0; }
-        int begin = 0;                             /* the first row that has cells in this segment */
-        while (c->b.cell[blk->row + begin] < seg * KER_PAGE * ATT_SEGMENT) begin++;
-        for (int pg = seg * ATT_SEGMENT; pg <= last / KER_PAGE && pg < (seg + 1) * ATT_SEGMENT; pg++) {
-            int first = begin;
-            while (c->b.cell[blk->row + first] < pg * KER_PAGE) first++;
-            const uint8_t *p = kv_head(c->kv, seq->page[pg], j->layer, head);
-            if (pg < last / KER_PAGE) {            /* pages lie apart: the processor would not guess the next */
-                const uint8_t *next = kv_head(c->kv, seq->page[pg + 1], j->layer, head);
-                for (int64_t i = 0; i < c->kv->head_bytes; i += 64) __builtin_prefetch(next + i, 0, 2);
-            }
-            const uint16_t *half = (const uint16_t *)(const void *)p;
-            if (direct) ops->scores_f16(half, dim, q + first * group, n_q - first * group, s + first * group * KER_PAGE);
-            else ops->scores(kv_page_k(c->kv, p, page, ops), dim, q + first * group, n_q - first * group, s + first * group * KER_PAGE);
-            int in_page = last + 1 - pg * KER_PAGE < KER_PAGE ? last + 1 - pg * KER_PAGE : KER_PAGE;
-            const float *v = direct ? NULL : kv_page_v(c->kv, p, in_page, page, ops);
-            for (int r = first; r < blk->n; ) {    /* rows that see the whole page go together */
-                int seen = c->b.cell[blk->row + r] + 1 - pg * KER_PAGE, end = r;
-                if (seen > KER_PAGE) seen = KER_PAGE;
-                for (; end < blk->n && (end == r || seen == KER_PAGE); end++)
-                    for (int i = end * group; i < (end + 1) * group; i++)
-                        shrink[i] = ops->softmax(s + i * KER_PAGE, seen, &top[i], &sum[i]);
-                if (direct) ops->values_f16(half + (int64_t)dim * KER_PAGE, dim, seen, s + r * group * KER_PAGE, shrink + r * group, out + r * group, (end - r) * group);
-                else ops->values(v, pad, seen, s + r * group * KER_PAGE, shrink + r * group, out + r * group, (end - r) * group);
-                r = end;
-            }
-        }
-        for (int i = begin * group; i < n_q; i++) {
+        int begin = 0, end = blk->n;               /* the rows that have cells in this segment */
+        while (c->b.cell[blk->row + begin] < seg * ATT_CELLS) begin++;
+        while (end > begin && first_cell(c, j->layer, blk->row + end - 1) >= (seg + 1) * ATT_CELLS) end--;
+        att_span a = { j, blk, seq, head, begin, end, direct, page, s, top, sum, shrink, q, out };
+        if (begin < end) attend_segment(&a, seg);
+        for (int i = begin * group; i < end * group; i++) {
+            int row = blk->row + i / group;
             if (c->att.n_seg == 1) {
-                join(ops, &all[i], out[i], top[i], sum[i], pad, seg == 0);
+                join(ops, &all[i], out[i], top[i], sum[i], pad, seg == first_cell(c, j->layer, row) / ATT_CELLS);
                 continue;
             }
-            float *part = att_part(c, blk->row + i / group, head * group + i % group, seg);
+            float *part = att_part(c, row, head * group + i % group, seg);
             memcpy(part, out[i], sizeof(float) * (size_t)pad);
             part[pad] = top[i];
             part[pad + 1] = sum[i];
@@ -187,7 +243,7 @@ void attn_begin(ker_ctx *c)
     int threads = pool_threads(c->dev->pool);
     if (c->b.n > ATT_SPLIT_ROWS || threads == 1 || c->att.n_block * m->n_kv_head >= threads * 8) return;
     for (int r = 0; r < c->b.n; r++) last = c->b.cell[r] > last ? c->b.cell[r] : last;
-    int n_seg = last / (KER_PAGE * ATT_SEGMENT) + 1;
+    int n_seg = last / ATT_CELLS + 1;
     int64_t need = (int64_t)c->b.n * m->n_head * n_seg * (round16(m->head_dim) + 16);
     if (n_seg > 1 && need > c->att.part_floats) {
         free(c->att.part);
@@ -208,9 +264,10 @@ static void out_task(void *arg, int task, int worker)
     for (int r = task * j->per; r < (task + 1) * j->per && r < c->b.n; r++) {
         for (int h = 0; h < m->n_head && c->att.n_seg > 1; h++) {
             att_sum all = { .acc = dev_floats(c->dev, worker) };
-            for (int seg = 0; seg <= c->b.cell[r] / (KER_PAGE * ATT_SEGMENT); seg++) {
+            int first = first_cell(c, j->layer, r) / ATT_CELLS;
+            for (int seg = first; seg <= c->b.cell[r] / ATT_CELLS; seg++) {
                 const float *part = att_part(c, r, h, seg);
-                join(c->dev->v, &all, part, part[pad], part[pad + 1], pad, seg == 0);
+                join(c->dev->v, &all, part, part[pad], part[pad + 1], pad, seg == first);
             }
             head_out(c, j->layer, r, h, &all);
         }
@@ -240,6 +297,7 @@ int cpu_attn(ker_ctx *c, int layer)
     if (!rc) rc = ctx_run(c, (n + j.per - 1) / j.per, out_task, &j);
     const mat *o = &w->w[KER_W_O];
     prod po = { .w = o, .act = c->att.act.p[mat_kind(o)], .act_stride = c->att.act.stride[mat_kind(o)], .n = n, .y = c->y,
-                .y_stride = m->n_embd, .add_to = c->x, .layer = layer, .part = KER_PART_ATTN };
-    return rc ? rc : ctx_products(c, &po, 1);
+                .y_stride = m->n_embd, .add_to = ctx_finishes(c, layer, KER_PART_ATTN) ? NULL : c->x, .layer = layer, .part = KER_PART_ATTN };
+    if (!rc) rc = ctx_products(c, &po, 1);
+    return rc || po.add_to ? rc : ctx_finish(c, layer, KER_PART_ATTN);
 }

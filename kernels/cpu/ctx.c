@@ -83,7 +83,10 @@ int ctx_new(ker_dev *d, int max_rows, int max_k, const atomic_int *cancel, ker_c
     c->att.k = floats(n, kd);
     c->att.v = floats(n, kd);
     c->att.o = floats(n, qd);
-    c->att.rope = floats(n, m->rope_dim);
+    c->att.n_rope = 1;
+    for (int i = 0; i < m->n_layer; i++)
+        if (m->layer[i].rope_set >= c->att.n_rope) c->att.n_rope = m->layer[i].rope_set + 1;
+    c->att.rope = floats(n * c->att.n_rope, m->rope_dim);
     c->rt.score = floats(n, m->n_expert);
     c->rt.sh_coef = floats(n, 1);
     c->rt.ids = act_alloc(sizeof *c->rt.ids * (size_t)slots);
@@ -144,11 +147,12 @@ int ctx_cfg_put(ker_ctx *c, int slot, const ker_config *k, char *err)
     if (slot < 0 || slot > 255 || c->open) return q_fail(err, Q_RANGE, _("configuration slot %d cannot be set now"), slot);
     int rc = ker_config_check(m, c->max_k, k, err);
     if (rc) return rc;
-    char *p = q_alloc(sizeof(cfg) + rope + ks + per * 5 + heads + ffn * 2 + 16 * 9);
+    char *p = q_alloc(sizeof(cfg) + rope + ks + per * 5 + heads + ffn * 2 + rope + 16 * 10);
     cfg *n = (cfg *)(void *)p;
     p += (sizeof *n + 15) & ~(size_t)15;
     n->c = *k;
     n->c.rope_freq = take(&p, k->rope_freq, rope);
+    n->c.rope_local = take(&p, k->rope_local, rope);
     n->c.k = take(&p, k->k, ks);
     n->c.router_add = take(&p, k->router_add, per * 4);
     n->c.pin = take(&p, k->pin, per);

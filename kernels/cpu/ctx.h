@@ -21,7 +21,8 @@ typedef struct ctx_att {
     float *q;                      /* [max_rows][n_head * head_dim]                */
     float *k, *v;                  /* [max_rows][n_kv_head * head_dim]             */
     float *o;                      /* [max_rows][n_head * head_dim]                */
-    float *rope;                   /* [max_rows][rope_dim]: cos half, then sin     */
+    float *rope;                   /* [max_rows][n_rope][rope_dim]: cos half, then sin */
+    int n_rope;                    /* sets of frequencies that layers use          */
     float *part;                   /* [n][n_head][n_seg]: a segment's sums (attn.c) */
     int64_t part_floats;
     int n_seg;                     /* 1: nothing is split                          */

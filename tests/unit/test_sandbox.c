@@ -84,7 +84,7 @@ static void clear(void)
 
 static void lay_out(void)
 {
-    const char *dirs[] = { "project", "project/.git", "project/.git/hooks", "project/sub", "outside", "home", "home/.ssh" };
+    const char *dirs[] = { "project", "project/.git", "project/.git/hooks", "project/sub", "outside", "home", "home/.ssh", "home/.cargo", "home/.cargo/bin" };
     clear();
     for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) {
         char *p = at(dirs[i]);
@@ -99,6 +99,7 @@ static void lay_out(void)
     put_in("project/script.sh", "echo x > ../outside/new\n");
     put_in("outside/kept", "kept\n");
     put_in("home/.ssh/id_ed25519", "the-key-itself\n");
+    put_in("home/.cargo/bin/tool", "a tool\n");
     put_door();
 }
 
@@ -195,12 +196,14 @@ static void modes_and_times_are_its_own(void)
             "d = os.open('.', os.O_RDONLY); f = os.open('a.txt', os.O_RDONLY)\n"
             "said(os.chmod, 'a.txt', 0o604, dir_fd=d); print(oct(os.stat(f).st_mode & 0o777))\n"
             "said(os.chmod, '/proc/self/fd/%d' % f, 0o614); print(oct(os.stat(f).st_mode & 0o777))\n"
+            "said(os.fchmod, f, 0o624); print(oct(os.stat(f).st_mode & 0o777)); said(os.fchmod, d, 0o711); said(os.fchown, f, -1, os.getgid()); said(os.fchmod, 99, 0o600)\n"
+            "g = os.open('gone', os.O_CREAT | os.O_RDWR); os.unlink('gone'); said(os.fchmod, g, 0o640); print(oct(os.stat(g).st_mode & 0o777))\n"
             "said(os.utime, 'a.txt', (5, 7)); print(os.stat(f).st_atime, os.stat(f).st_mtime)\n"
             "said(os.utime, f, (9, 11)); print(os.stat(f).st_mtime)\nsaid(os.utime, 'a.txt'); print(os.stat(f).st_mtime > 1e9)\n"
             "said(os.chmod, 'a' * 5000, 0o600)\nsaid(os.chmod, 'a.txt/x', 0o600)\nsaid(os.chmod, '', 0o600)\nsaid(os.chmod, 'x', 0o600, dir_fd=99)\n"
             "r = l.chmod(ctypes.c_void_p(8), 0o600); print(r, errno.errorcode[ctypes.get_errno()])\n"
             "E");
-    CHECK_STR(d.output.p, "ok\n0o604\nok\n0o614\nok\n5.0 7.0\nok\n11.0\nok\nTrue\nENAMETOOLONG\nENOTDIR\nENOENT\nEBADF\n-1 EFAULT\n");
+    CHECK_STR(d.output.p, "ok\n0o604\nok\n0o614\nok\n0o624\nok\nok\nEBADF\nok\n0o640\nok\n5.0 7.0\nok\n11.0\nok\nTrue\nENAMETOOLONG\nENOTDIR\nENOENT\nEBADF\n-1 EFAULT\n");
     sandbox_done_free(&d);
     d = run("chmod 644 a.txt");
     sandbox_done_free(&d);
@@ -278,6 +281,10 @@ static const struct escape {
     { "a mode from an open folder", "python3 -c 'import os; d=os.open(\"$ROOT/outside\", os.O_PATH); os.chmod(\"kept\", 0o777, dir_fd=d)'", NULL, BOXED, true },
     { "a mode of what is open", "python3 -c 'import os; d=os.open(\"$ROOT/outside/kept\", os.O_PATH); os.chmod(\"/proc/self/fd/%d\" % d, 0o777)'", NULL, BOXED, true },
     { "a mode by the new call", "python3 -c 'import ctypes,os; d=os.open(\"$ROOT/outside/kept\", os.O_PATH); ctypes.CDLL(None).syscall(452, d, b\"\", 0o777, 0x1000)'", NULL, BOXED, true },
+    { "a mode of what may be read", "python3 -c 'import os; d=os.open(\"$ROOT/home/.cargo/bin/tool\", os.O_RDONLY); os.fchmod(d, 0o777)'", NULL, BOXED, true },
+    { "an owner of what may be read", "python3 -c 'import os; d=os.open(\"$ROOT/home/.cargo/bin/tool\", os.O_RDONLY); os.fchown(d, -1, os.getgid()); print(\"it stuck\")'", "it stuck", BOXED, true },
+    { "words beside what may be read", "python3 -c 'import os; d=os.open(\"$ROOT/home/.cargo/bin/tool\", os.O_RDONLY); os.setxattr(d, \"user.x\", b\"x\"); print(\"it stuck\")'", "it stuck", BOXED, true },
+    { "marks of what may be read", "python3 -c 'import fcntl,os,struct; d=os.open(\"$ROOT/home/.cargo/bin/tool\", os.O_RDONLY); fcntl.ioctl(d, 0x40086602, struct.pack(\"l\", 64)); print(\"it stuck\")'", "it stuck", BOXED, true },
     { "times outside", "touch -d 2001-01-01 $ROOT/outside/kept; python3 -c 'import os; os.utime(\"$ROOT/outside/kept\", (1, 1))'", NULL, BOXED, false },
     { "an owner outside", "chown 12:12 $ROOT/outside/kept; chgrp 12 $ROOT/outside/kept; chown -h 12 $ROOT/outside/kept", NULL, BOXED, false },
     { "words beside a file outside", "python3 -c 'import os; os.setxattr(\"$ROOT/outside/kept\", \"user.x\", b\"x\"); print(\"it stuck\")'", "it stuck", BOXED, true },
@@ -329,6 +336,9 @@ static void all_is_as_it_was(const char *name)
         CHECK_MSG(lstat(p, &st) != 0, "%s: %s is there", name, none[i]);
         free(p);
     }
+    char *tool = at("home/.cargo/bin/tool");
+    CHECK_MSG(stat(tool, &st) == 0 && (st.st_mode & 0777) == 0600, "%s: a tool of the home", name);
+    free(tool);
     CHECK_MSG(stat("/outside-of-box", &st) != 0, "%s", name);
     CHECK_MSG(stat("/usr/bin/new-of-box", &st) != 0, "%s", name);
     CHECK_MSG(stat("box-test-new", &st) != 0, "%s", name);

@@ -10,7 +10,8 @@
  * Arithmetic (the determinism promise; every CPU path, scalar or vector, obeys it bit for bit):
  *  - y[row] = sum over blocks b in rising order: acc = fmaf(scale_b, (float)isum_b, acc), acc from 0,
  *    where isum_b is the exact integer dot product of block b (for K-quants of the 256-block, with the
- *    integer sub-scales inside; the minimum's part is a second fmaf right after the first).
+ *    integer sub-scales inside; the minimum's part is a second fmaf right after the first; NVFP4's
+ *    blocks are its sixteens, which have a float each).
  *    So a row's bits depend on neither the number of rows, the chunk, the thread count nor the ISA.
  *  - F32, F16, BF16 weights: activations F32; 16 partial sums (partial j takes k = j mod 16, in rising
  *    k, fmaf), then folded 16->8->4->2->1 by adding the upper half to the lower.
@@ -48,12 +49,16 @@ typedef struct ker_type {
     enum ker_act act;
     bool weight;                       /* usable as a weight (I8..I32 are storage only)           */
     int16_t sub;                       /* elements of a sub-block with its own scale; 0: no block type */
-    int16_t d, m;                      /* offsets of a block's half floats: scale, minimum's scale; -1: none */
+    int16_t d, m;                      /* offsets of a block's half floats: scale (-1: kept otherwise), minimum's scale (-1: none) */
     void (*decode)(const void *src, float *dst, int64_t n);   /* the scalar reference, n % block == 0 */
     void (*encode)(const float *src, void *dst, int64_t n);   /* NULL where we never write it         */
 } ker_type;
 const ker_type *ker_type_get(int id);  /* NULL for ids that we neither compute with nor keep: refuse them */
 const ker_type *ker_type_named(int id);   /* also types we can only name and measure; NULL for ids we never heard of */
+
+/* Writes a block's scale alone, and its minimum's: the nearest that the type has (MXFP4: a power of two, d or less; no sign where
+ * it has none). For blocks whose integers are made at random. */
+void ker_type_scale(int type, void *block, float d, float m);
 
 /* What general.file_type says of a whole file (llama.h, enum llama_ftype). */
 typedef struct ker_file_type {
@@ -81,12 +86,20 @@ enum ker_role {                        /* shapes: roles.c                       
     KER_W_GATE_EXPS, KER_W_UP_EXPS, KER_W_DOWN_EXPS,
     KER_W_GATE_SH, KER_W_UP_SH, KER_W_DOWN_SH,   /* shared expert                                 */
     KER_W_SH_ROUTER,                   /* optional: sigmoid gate of the shared expert (qwen2moe)  */
+    KER_W_BO, KER_W_SINKS,             /* KER_BIAS_O; layers with sinks, [n_head]                 */
+    KER_W_POST_ATTN_NORM, KER_W_POST_FFN_NORM,   /* layers with post_norms                        */
+    KER_W_BROUTER,                     /* KER_BIAS_ROUTER: added to the router's logits           */
+    KER_W_BGATE_EXPS, KER_W_BUP_EXPS, KER_W_BDOWN_EXPS,          /* KER_BIAS_EXPERTS: [n_expert][width] */
+    KER_W_Q_A, KER_W_Q_A_NORM, KER_W_Q_B,                        /* KER_MIX_MLA with q_rank; else KER_W_Q */
+    KER_W_KV_A, KER_W_KV_A_NORM,       /* KER_MIX_MLA: what a cell keeps: latent, then rotated numbers    */
+    KER_W_K_B, KER_W_V_B,              /* [n_head]: of a head's nope numbers a latent; of a latent its V  */
     KER_W_ROLES
 };
 
 /* Kinds of layer. A backend says in `open` what it does not compute; zero is what all of them do. */
 enum ker_mixer { KER_MIX_GQA, KER_MIX_MLA, KER_MIX_DELTA };
 enum ker_glu { KER_GLU_SILU /* silu(gate) * up */, KER_GLU_GELU, KER_GLU_CLAMPED /* gpt-oss */ };
+enum { KER_ROPE_SETS = 2 };
 enum { KER_BIAS_QKV = 1, KER_BIAS_O = 2, KER_BIAS_ROUTER = 4, KER_BIAS_EXPERTS = 8 };
 
 typedef struct ker_layer {
@@ -98,12 +111,27 @@ typedef struct ker_layer {
     bool sinks;                        /* a learned score beside a row's cells, one a head             */
     bool post_norms;                   /* norms after attention and feed-forward too                   */
     unsigned biases;                   /* KER_BIAS_*                                                   */
-    int rope_set;                      /* which of a configuration's sets of frequencies               */
+    int rope_set;                      /* 0: a configuration's rope_freq; 1: its rope_local            */
+    bool q_gate;                       /* Q has for each head its numbers and as many of a gate: the head's output times its sigmoid */
 } ker_layer;
+
+/* KER_MIX_MLA (DeepSeek-V2, arXiv 2405.04434): a head's Q and K are `nope` numbers without and `rope` with rotation. Computed
+ * absorbed (section 2.1.2 there): a cell holds the latent of kv_rank numbers and the `rope` rotated ones, once for all heads;
+ * K_B takes a head's Q there, scores are products of kv_rank + rope numbers, V is the latent, V_B takes the sum of it back.
+ * Such a model has n_kv_head 1, head_dim kv_rank + rope, rope_dim rope, and the mixer in every layer. */
+typedef struct ker_latent { int q_rank /* 0: Q in one step */, kv_rank, nope, rope, v /* numbers of a V head */; } ker_latent;
+/* KER_MIX_DELTA (gated delta rule, arXiv 2412.06464): a state of [key_dim][value_dim] for each of n_value heads, and the last
+ * conv - 1 inputs of a convolution over n_key * key_dim * 2 + n_value * value_dim channels. */
+typedef struct ker_delta {
+    int n_key, n_value;                /* heads; n_value is a multiple of n_key                        */
+    int key_dim, value_dim, conv;
+    bool tiled;                        /* value head h has key head h mod n_key; else h / (n_value / n_key) */
+    float l2_eps;                      /* of the norm of q and k; 0: a configuration's norm_eps         */
+} ker_delta;
 
 typedef struct ker_model {             /* copied by open, `layer` too */
     int n_layer, n_embd, n_vocab;
-    int n_head, n_kv_head, head_dim;   /* K and V heads have the same width */
+    int n_head, n_kv_head, head_dim;   /* K and V heads have the same width; KER_MIX_MLA: see ker_latent */
     int rope_dim;                      /* the first rope_dim of head_dim rotate               */
     bool rope_half;                    /* pairs (i, i + rope_dim/2); else adjacent (2i, 2i+1) */
     int n_expert, n_ff_exp, n_ff_sh;   /* 0 where there are none                              */
@@ -113,19 +141,30 @@ typedef struct ker_model {             /* copied by open, `layer` too */
     float router_scale;                /* r > 0: a carved model: scores are s = (logit + 4*select_bias)/r,
                                           routing, edits, trace are of s, and every weight is exactly 1  */
     const ker_layer *layer;            /* [n_layer] */
+    /* What zero leaves as it was: */
+    bool qk_whole;                     /* one norm over all heads of Q, one over those of K   */
+    float embd_scale, residual_scale, logit_scale;   /* factors of the embedded rows, of what a part adds, of logits; 0 = 1 */
+    int n_group, n_group_used;         /* experts in groups: only those of the best n_group_used may be chosen; 0: no groups */
+    ker_latent latent;
+    ker_delta delta;
 } ker_model;
 
 typedef struct ker_weight {
     int type;                          /* ker_type_id                                  */
     int64_t ne[3];                     /* missing dimensions are 1                     */
     const void *data;                  /* host memory of the caller; outlives the dev  */
-    size_t bytes;
+    size_t bytes;                      /* from data to the end of the last row         */
+    int64_t stride;                    /* bytes from one expert's matrix to the next; 0: they touch */
 } ker_weight;
 
 /* What a role is, once for every backend and for the loader (roles.c). */
 enum ker_dim { KER_DIM_ONE, KER_DIM_EMBD, KER_DIM_VOCAB, KER_DIM_Q /* n_head * head_dim */, KER_DIM_KV, KER_DIM_HEAD,
-               KER_DIM_FF /* of the layer */, KER_DIM_EXPERT, KER_DIM_FF_EXP, KER_DIM_FF_SH };
-enum ker_where { KER_IN_MODEL /* layer -1 */, KER_IN_LAYER, KER_IN_BIASED /* KER_BIAS_QKV */, KER_IN_DENSE, KER_IN_MOE, KER_IN_SHARED /* routed layers with n_ff_sh > 0 */ };
+               KER_DIM_FF /* of the layer */, KER_DIM_EXPERT, KER_DIM_FF_EXP, KER_DIM_FF_SH, KER_DIM_HEADS /* n_head */,
+               KER_DIM_QG /* Q with its gate where the layer has one */, KER_DIM_QN, KER_DIM_KN /* of the norms of Q and K */,
+               KER_DIM_O /* what attention leaves for the output matrix */, KER_DIM_Q_RANK, KER_DIM_KV_RANK, KER_DIM_NOPE, KER_DIM_V_HEAD /* ker_latent */ };
+enum ker_where { KER_IN_MODEL /* layer -1 */, KER_IN_LAYER, KER_IN_BIASED /* KER_BIAS_QKV */, KER_IN_DENSE, KER_IN_MOE, KER_IN_SHARED /* routed layers with n_ff_sh > 0 */,
+                 KER_IN_GQA /* layers of that mixer */, KER_IN_BIASED_O, KER_IN_SINKS, KER_IN_POST, KER_IN_BIASED_ROUTER, KER_IN_BIASED_EXPERTS,
+                 KER_IN_ATTN /* GQA and MLA */, KER_IN_Q /* of them with Q in one step */, KER_IN_MLA, KER_IN_Q_RANK /* MLA with q_rank */ };
 typedef struct ker_role_row {
     const char *name;                  /* "the router", for sentences: through _()            */
     enum ker_dim ne[3];                /* ne0 is the input width, as in GGUF                   */
@@ -166,6 +205,8 @@ typedef struct ker_config {            /* arrays are copied by cfg_put */
     /* [n_layer] neurons in effect of the dense or shared part, and of each routed expert: n the first n, -n the n of
      * largest magnitude at the row's own activations (of equals the first), 0 and more than there are: all; or NULL */
     const int32_t *ffn_width, *expert_width;
+    const float *rope_local;               /* [rope_dim/2] those of layers with rope_set 1; NULL where there are none */
+    float rope_local_mscale;
 } ker_config;
 
 /* ---- one batch ---- */
@@ -251,7 +292,7 @@ typedef struct ker_moe {
 
 /* ---- the table ---- */
 typedef struct ker_abi { uint32_t number, backend, model, layer, hold, config, batch, out, moe, source, device; } ker_abi;
-enum { KER_ABI = 9 };                  /* goes up when a function or a field changes its meaning */
+enum { KER_ABI = 10 };                  /* goes up when a function or a field changes its meaning */
 #define KER_ABI_HERE { KER_ABI, sizeof(ker_backend), sizeof(ker_model), sizeof(ker_layer), sizeof(ker_hold), sizeof(ker_config), \
                        sizeof(ker_batch), sizeof(ker_out), sizeof(ker_moe), sizeof(ker_source), sizeof(ker_device) }
 
@@ -285,7 +326,8 @@ typedef struct ker_backend {
     int (*set_threads)(ker_dev *, int n);                              /* between batches only; returns how many there are now */
     /* Bytes that are free for weights and cells where this device keeps them; 0: it cannot say. */
     uint64_t (*memory)(const ker_dev *);
-    /* Registers a weight; checks it against the model. layer = -1 for the whole-model roles. */
+    /* Registers a weight; checks it against the model. layer = -1 for the whole-model roles. Q_RANGE: of a type that this
+     * backend does not compute with (the CPU does with all). */
     int (*weight)(ker_dev *, int layer, enum ker_role role, const ker_weight *w, char *err);
     /* Routed experts come from here: their weights are registered with data NULL. Before ready; copied. */
     int (*source)(ker_dev *, const ker_source *s, char *err);
@@ -352,13 +394,17 @@ int ker_plugin_open(const char *path, const ker_backend **out, char *err);
 int ker_batch_check(const ker_model *m, const ker_batch *b, int max_rows, int max_k, int n_page,
                     bool (*there)(const void *user, int slot), const void *user, char *err);
 int ker_config_check(const ker_model *m, int max_k, const ker_config *c, char *err);
+/* Numbers of a cell of one layer and KV head: K's, and V's that are kept beside it; what attention sums of a cell for a head. */
+int ker_cell_k(const ker_model *m);
+int ker_cell_v(const ker_model *m);        /* 0: V is the first ker_value_width numbers of K (KER_MIX_MLA) */
+int ker_value_width(const ker_model *m);
 /* Bytes of a page's cells of one layer and one KV head: K and V of 64 cells, for Q8_0 a float scale for each 32 numbers of
  * a cell's K and of its V behind them, filled up to 64 bytes. How they lie inside is the backend's. */
 int64_t ker_kv_head_bytes(const ker_model *m, enum ker_kv_type t);
-/* Cells as they are saved, the same on every backend: for each layer and in it each KV head K [n][head_dim], V [n][head_dim] in
- * the type's numbers, for Q8_0 then the float scales of K and of V, [n][head_dim / 32 rounded up] each. */
+/* Cells as they are saved, the same on every backend: for each layer and in it each KV head K [n][ker_cell_k], V [n][ker_cell_v]
+ * in the type's numbers, for Q8_0 then the float scales of K and of V, [n][width / 32 rounded up] each. */
 int64_t ker_cells_bytes(const ker_model *m, enum ker_kv_type t, int n_cells);
-/* Between that and a page in host memory that holds K [64][head_dim] like V, or with `across` K and its scales transposed.
+/* Between that and a page in host memory that holds K [64][ker_cell_k] like V, or with `across` K and its scales transposed.
  * False: a number that is saved or loaded is none. */
 bool ker_cells_save(const ker_model *m, enum ker_kv_type t, bool across, const void *page, int n_cells, void *cells);
 bool ker_cells_load(const ker_model *m, enum ker_kv_type t, bool across, void *page, int n_cells, const void *cells);
@@ -371,8 +417,8 @@ typedef struct ker_proof {             /* one comparison                        
     double off, limit;                 /* largest difference, relative to what the part added     */
     bool ok;
 } ker_proof;
-/* Parts on random models of device `index`: a few of them, a second's work before a first use; every weight type and kind
- * of router on small ones; shapes of models in use too (a GiB of memory). Returns how many comparisons were wrong, or a
+/* Parts on random models of device `index`: a few of them, a second's work before a first use; every weight type that it computes
+ * with and kind of router on small ones; shapes of models in use too (a GiB of memory). Returns how many comparisons were wrong, or a
  * q_result when the device failed; `row` hears of each. */
 enum ker_prove_how { KER_PROVE_FEW, KER_PROVE_SMALL, KER_PROVE_LARGE };
 int ker_prove(const ker_backend *b, int index, enum ker_prove_how how, void (*row)(void *user, const ker_proof *p), void *user, char *err);
@@ -398,7 +444,12 @@ const ker_backend *ker_split(void);
 int ker_split_open(const ker_backend *first, const ker_backend *second, const bool *moved, int index, const ker_model *m, int n_threads,
                    ker_dev **out, char *err);
 /* What of a model's kinds of layer a backend computes. */
-typedef struct ker_can { unsigned mixers, glus /* bits */, biases /* KER_BIAS_* */; bool window, sinks, post_norms; int rope_sets; } ker_can;
+typedef struct ker_can {
+    unsigned mixers, glus /* bits */, biases /* KER_BIAS_* */;
+    bool window, sinks, post_norms;
+    int rope_sets;
+    bool q_gate, qk_whole, scales /* embd_scale, residual_scale, logit_scale */, groups;
+} ker_can;
 /* Refuses, with the layer and the kind named, what is not in `can`. For a backend's open, and before it, for a list. */
 int ker_model_check(const ker_model *m, const ker_can *can, char *err);
 const ker_can *ker_cpu_can(void);

@@ -14,20 +14,12 @@ typedef struct maker { uint64_t s[4]; } maker;
 
 static float unit(maker *r) { return (float)((int64_t)q_random(r->s) >> 40) * 0x1p-23f; }      /* [-1, 1) */
 
-static void put_half(uint8_t *block, int at, float v)
+static double mean_of(int type, uint8_t *blocks, int n, float d, float m, double *square)
 {
-    uint16_t h = ker_f32_to_f16(v);
-    if (at >= 0) memcpy(block + at, &h, 2);
-}
-
-static double mean_of(const ker_type *t, uint8_t *blocks, int n, float d, float m, double *square)
-{
+    const ker_type *t = ker_type_get(type);
     float *v = q_alloc(sizeof *v * (size_t)(n * t->block));
     double sum = 0;
-    for (int b = 0; b < n; b++) {
-        put_half(blocks + b * t->bytes, t->d, d);
-        put_half(blocks + b * t->bytes, t->m, m);
-    }
+    for (int b = 0; b < n; b++) ker_type_scale(type, blocks + b * t->bytes, d, m);
     t->decode(blocks, v, (int64_t)n * t->block);
     *square = 0;
     for (int i = 0; i < n * t->block; i++) {
@@ -40,25 +32,25 @@ static double mean_of(const ker_type *t, uint8_t *blocks, int n, float d, float 
 }
 
 /* Random blocks under scales that give about mean 0 and deviation sd. */
-static void fill_blocks(const ker_type *t, uint8_t *p, size_t bytes, double sd, maker *r)
+static void fill_blocks(int type, uint8_t *p, size_t bytes, double sd, maker *r)
 {
+    const ker_type *t = ker_type_get(type);
     int n = (int)(bytes / (size_t)t->bytes), sample = SAMPLE / t->block < n ? SAMPLE / t->block : n;
     for (size_t i = 0; i < bytes; i += 8) {
         uint64_t v = q_random(r->s);
         memcpy(p + i, &v, bytes - i < 8 ? bytes - i : 8);
     }
-    double square, d_mean = mean_of(t, p, sample, 1, 0, &square), m = 0;
+    double square, d_mean = mean_of(type, p, sample, 1, 0, &square), m = 0;
     if (t->m >= 0) {
-        double m_mean = mean_of(t, p, sample, 0, 1, &square);
+        double m_mean = mean_of(type, p, sample, 0, 1, &square);
         m = -d_mean / m_mean;
-        mean_of(t, p, sample, 1, (float)m, &square);
+        mean_of(type, p, sample, 1, (float)m, &square);
     }
     double d = sd / sqrt(square);
     bool centred = t->m >= 0 || fabs(d_mean) < sqrt(square) / 8;
     for (int b = 0; b < n; b++) {      /* quants that average away from zero: either sign in turn */
         float sign = !centred && (q_random(r->s) & 1) ? -1 : 1;
-        put_half(p + (size_t)b * (size_t)t->bytes, t->d, sign * (float)d);
-        put_half(p + (size_t)b * (size_t)t->bytes, t->m, sign * (float)(d * m));
+        ker_type_scale(type, p + (size_t)b * (size_t)t->bytes, sign * (float)d, sign * (float)(d * m));
     }
 }
 
@@ -105,9 +97,9 @@ static void weight_make(made_model *m, int layer, enum ker_role role, int type, 
     int64_t n = ne[0] * ne[1] * ne[2];
     size_t bytes = (size_t)(n / t->block) * (size_t)t->bytes;
     uint8_t *p = q_alloc(bytes + 8);
-    if (t->block > 1) fill_blocks(t, p, bytes, sd, r);
+    if (t->block > 1) fill_blocks(type, p, bytes, sd, r);
     else fill_floats(t, p, n, norm ? 1 : 0, sd, r);
-    m->w[layer + 1][role] = (ker_weight){ type, { ne[0], ne[1], ne[2] }, p, bytes };
+    m->w[layer + 1][role] = (ker_weight){ .type = type, .ne = { ne[0], ne[1], ne[2] }, .data = p, .bytes = bytes };
 }
 
 made_model *made_new(const made_shape *s, int type, int repeat)
@@ -121,8 +113,9 @@ made_model *made_new(const made_shape *s, int type, int repeat)
         m->layer[l] = (ker_layer){ .moe = !dense, .n_ff = dense ? s->ff : 0, .biases = s->features & MADE_BIAS ? KER_BIAS_QKV : 0 };
         m->k[l] = (int16_t)(dense ? 0 : s->k);
     }
-    m->m = (ker_model){ n_layer, s->n_embd, s->n_vocab, s->n_head, s->n_kv, s->hd, s->rope_dim, (s->features & MADE_HALF) != 0, s->n_expert, s->ffx, s->ffs,
-                        s->gate, (s->features & MADE_RENORM) != 0, s->scale, s->router_scale, m->layer };
+    m->m = (ker_model){ .n_layer = n_layer, .n_embd = s->n_embd, .n_vocab = s->n_vocab, .n_head = s->n_head, .n_kv_head = s->n_kv, .head_dim = s->hd,
+                        .rope_dim = s->rope_dim, .rope_half = (s->features & MADE_HALF) != 0, .n_expert = s->n_expert, .n_ff_exp = s->ffx, .n_ff_sh = s->ffs,
+                        .gate = s->gate, .renorm = (s->features & MADE_RENORM) != 0, .weights_scale = s->scale, .router_scale = s->router_scale, .layer = m->layer };
     for (int i = 0; i < s->rope_dim / 2; i++) m->freq[i] = powf(10000, -2.0f * (float)i / (float)s->rope_dim);
     for (int l = -1; l < kinds; l++)
         for (int role = 0; role < KER_W_ROLES; role++) weight_make(m, l, (enum ker_role)role, type, &r);
@@ -152,7 +145,7 @@ int made_open(made_side *s, const ker_backend *b, int index, const made_model *m
     if (!rc) rc = b->ready(s->dev, err);
     if (!rc) rc = b->ctx_new(s->dev, rows, m->m.n_expert, NULL, &s->ctx, err);
     if (!rc) rc = b->kv_new(s->dev, KER_KV_F16, (cells + KER_PAGE - 1) / KER_PAGE, &s->kv, err);
-    ker_config c = { 1e-5f, m->freq, 1, 1 / sqrtf((float)m->m.head_dim), m->k, NULL, NULL, 1, 0, NULL, NULL, NULL };
+    ker_config c = { 1e-5f, m->freq, 1, 1 / sqrtf((float)m->m.head_dim), m->k, NULL, NULL, 1, 0, NULL, NULL, NULL, NULL, 1 };
     s->x = q_alloc(sizeof(float) * (size_t)rows * (size_t)m->m.n_embd);
     return rc ? rc : b->cfg_put(s->ctx, 0, &c, err);
 }

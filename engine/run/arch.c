@@ -8,14 +8,16 @@
 /* qwen3moe: softmax over all, then the k largest, renormalised (norm_topk_prob is true in every published
  * config). qwen2moe: the same without renormalising (its config's default). glm4moe: sigmoid, selection by
  * p + bias; the sum of chosen weights is divided out when the file says so. llama with experts is Mixtral:
- * softmax of the chosen logits equals renormalised softmax of all. */
+ * softmax of the chosen logits equals renormalised softmax of all. deepseek2 (V2, V3, R1, GLM-4.7-Flash): its files say gate,
+ * renormalisation and groups themselves (V2-Lite: softmax, not renormalised; V3: sigmoid, selection bias); pairs are adjacent. */
 static const arch table[] = {
-    /* name        half   bias       qk norm    experts    shared     gated  select b.  gate              renorm ffn norm, family */
-    { "qwen3moe",  true,  ARCH_NO,   ARCH_MUST, ARCH_MUST, ARCH_NO,   false, ARCH_NO,   KER_GATE_SOFTMAX, true,  "ffn_norm", "qwen" },
-    { "qwen3",     true,  ARCH_NO,   ARCH_MUST, ARCH_NO,   ARCH_NO,   false, ARCH_NO,   KER_GATE_SOFTMAX, true,  "ffn_norm", "qwen" },
-    { "llama",     false, ARCH_MAY,  ARCH_NO,   ARCH_MAY,  ARCH_NO,   false, ARCH_NO,   KER_GATE_SOFTMAX, true,  "ffn_norm", "llama" },
-    { "qwen2moe",  true,  ARCH_MUST, ARCH_NO,   ARCH_MUST, ARCH_MUST, true,  ARCH_NO,   KER_GATE_SOFTMAX, false, "ffn_norm", "qwen2" },
-    { "glm4moe",   true,  ARCH_MAY,  ARCH_MAY,  ARCH_MUST, ARCH_MUST, false, ARCH_MAY,  KER_GATE_SIGMOID, true,  "post_attention_norm", "glm" },
+    { .name = "qwen3moe", .rope_half = true, .qk_norm = ARCH_MUST, .experts = ARCH_MUST, .renorm = true, .family = "qwen" },
+    { .name = "qwen3", .rope_half = true, .qk_norm = ARCH_MUST, .renorm = true, .family = "qwen" },
+    { .name = "llama", .qkv_bias = ARCH_MAY, .experts = ARCH_MAY, .renorm = true, .family = "llama" },
+    { .name = "qwen2moe", .rope_half = true, .qkv_bias = ARCH_MUST, .experts = ARCH_MUST, .shared = ARCH_MUST, .shared_gated = true, .family = "qwen2" },
+    { .name = "glm4moe", .rope_half = true, .qkv_bias = ARCH_MAY, .qk_norm = ARCH_MAY, .experts = ARCH_MUST, .shared = ARCH_MUST, .select_bias = ARCH_MAY,
+      .gate = KER_GATE_SIGMOID, .renorm = true, .ffn_norm = "post_attention_norm", .family = "glm" },
+    { .name = "deepseek2", .latent = true, .experts = ARCH_MUST, .shared = ARCH_MUST, .select_bias = ARCH_MAY, .family = "deepseek" },
 };
 
 /* After "blk.N." for layers. FFN_NORM's comes from the architecture's row. */
@@ -45,13 +47,47 @@ static const char *const tensors[KER_W_ROLES] = {
     [KER_W_UP_SH] = "ffn_up_shexp.weight",
     [KER_W_DOWN_SH] = "ffn_down_shexp.weight",
     [KER_W_SH_ROUTER] = "ffn_gate_inp_shexp.weight",
+    [KER_W_BO] = "attn_output.bias",
+    [KER_W_SINKS] = "attn_sinks.weight",
+    [KER_W_POST_ATTN_NORM] = "post_attention_norm.weight",
+    [KER_W_POST_FFN_NORM] = "post_ffw_norm.weight",
+    [KER_W_BROUTER] = "ffn_gate_inp.bias",
+    [KER_W_BGATE_EXPS] = "ffn_gate_exps.bias",
+    [KER_W_BUP_EXPS] = "ffn_up_exps.bias",
+    [KER_W_BDOWN_EXPS] = "ffn_down_exps.bias",
+    [KER_W_Q_A] = "attn_q_a.weight",
+    [KER_W_Q_A_NORM] = "attn_q_a_norm.weight",
+    [KER_W_Q_B] = "attn_q_b.weight",
+    [KER_W_KV_A] = "attn_kv_a_mqa.weight",
+    [KER_W_KV_A_NORM] = "attn_kv_a_norm.weight",
+    [KER_W_K_B] = "attn_k_b.weight",
+    [KER_W_V_B] = "attn_v_b.weight",
 };
 
-/* Model cards: Qwen3 (thinking mode), SmolLM2, Qwen1.5-MoE generation_config, GLM-4.5. */
+/* Where a file may keep several roles in one tensor: their rows one after another, in each expert's matrix if it has three
+ * dimensions (gguf-py's constants: ATTN_QKV, FFN_GATE_UP_EXP; phi3's FFN_UP). */
+static const arch_slice slices[] = {
+    { "attn_qkv.weight", { KER_W_Q, KER_W_K, KER_W_V }, 3 },
+    { "attn_qkv.bias", { KER_W_BQ, KER_W_BK, KER_W_BV }, 3 },
+    { "ffn_up.weight", { KER_W_GATE, KER_W_UP }, 2 },
+    { "ffn_gate_up_exps.weight", { KER_W_GATE_EXPS, KER_W_UP_EXPS }, 2 },
+};
+
+const arch_slice *arch_slice_of(enum ker_role role)
+{
+    for (size_t i = 0; i < sizeof slices / sizeof *slices; i++)
+        for (int j = 0; j < slices[i].n; j++)
+            if (slices[i].role[j] == role)
+                return &slices[i];
+    return NULL;
+}
+
+/* Model cards: Qwen3 (thinking mode), SmolLM2, Qwen1.5-MoE generation_config, GLM-4.5, DeepSeek-R1 generation_config. */
 static const arch_sampling sampling[] = {
     { "qwen",   0.6, 20, 0.95, 0.0,  1.0 },
     { "qwen2",  0.7, 20, 0.8,  0.0,  1.05 },
     { "glm",    0.6, 0,  0.95, 0.0,  1.0 },
+    { "deepseek", 0.6, 0, 0.95, 0.0, 1.0 },
     { "smollm", 0.2, 0,  0.9,  0.0,  1.1 },
     { "llama",  0.7, 40, 0.9,  0.05, 1.0 },
 };
@@ -77,7 +113,7 @@ void arch_tensor_name(const arch *a, enum ker_role role, int layer, char *out, s
     if (layer < 0)
         snprintf(out, n, "%s", tensors[role]);
     else if (role == KER_W_FFN_NORM)
-        snprintf(out, n, "blk.%d.%s.weight", layer, a->ffn_norm);
+        snprintf(out, n, "blk.%d.%s.weight", layer, a->ffn_norm ? a->ffn_norm : "ffn_norm");
     else
         snprintf(out, n, "blk.%d.%s", layer, tensors[role]);
 }

@@ -9,7 +9,7 @@
 
 enum arch_need { ARCH_NO, ARCH_MAY, ARCH_MUST };
 
-typedef struct arch {
+typedef struct arch {                  /* what zero means is the commonest */
     const char *name;                  /* general.architecture, and the prefix of its keys            */
     bool rope_half;                    /* rotated pairs are (i, i + d/2); else adjacent               */
     enum arch_need qkv_bias, qk_norm;
@@ -18,8 +18,9 @@ typedef struct arch {
     bool shared_gated;                 /* ... times the sigmoid of its own router (qwen2moe)          */
     enum arch_need select_bias;        /* exp_probs_b                                                 */
     enum ker_gate gate;                /* unless the file's expert_gating_func says otherwise         */
+    bool latent;                       /* attention is KER_MIX_MLA in every layer                     */
     bool renorm;                       /* unless the file's expert_weights_norm says otherwise        */
-    const char *ffn_norm;              /* the tensor before the feed-forward part                     */
+    const char *ffn_norm;              /* the norm before the feed-forward part; NULL: "ffn_norm"     */
     const char *family;                /* sampling defaults, see arch_sampling                        */
 } arch;
 
@@ -29,6 +30,10 @@ char *arch_known(void);                                /* "qwen3moe, qwen3, ..."
 /* The name of a role's tensor in a file, layer -1 for those of the whole model; fits 128 bytes. */
 void arch_tensor_name(const arch *a, enum ker_role role, int layer, char *out, size_t n);
 enum arch_need arch_needs(const arch *a, enum ker_role role);
+
+/* A tensor that may hold the rows of several roles, in this order. */
+typedef struct arch_slice { const char *tensor; enum ker_role role[3]; int n; } arch_slice;
+const arch_slice *arch_slice_of(enum ker_role role);   /* NULL: always a tensor of its own */
 
 /* What the makers of a family advise; the file's general.sampling.* keys come first. */
 typedef struct arch_sampling { const char *family; double temperature, top_k, top_p, min_p, repeat_penalty; } arch_sampling;

@@ -1,6 +1,7 @@
 /* engine/run/device: where a model's weights lie and who computes with them: the CPU, a GPU through the plugin, or both,
  * the routed experts of some layers staying with the CPU where the GPU's memory ends. See device.h and engine.h. */
 #include "engine/run/device.h"
+#include "engine/run/weights.h"
 #include "engine/models.h"
 
 #include <stdio.h>
@@ -50,13 +51,12 @@ static uint64_t weigh(const eng_model *m, uint64_t *experts /* [n_layer] */)
     uint64_t rest = 0;
     for (int l = -1; l < m->ker.n_layer; l++)
         for (int r = 0; r < KER_W_ROLES; r++) {
-            char name[128];
-            if (!ker_role_here(&m->ker, l, (enum ker_role)r) || arch_needs(m->arch, (enum ker_role)r) == ARCH_NO) continue;
-            arch_tensor_name(m->arch, (enum ker_role)r, l, name, sizeof name);
-            const gguf_tensor *t = gguf_tensor_find(m->file, name);
-            if (!t) continue;
-            if (l >= 0 && ker_role_get((enum ker_role)r)->ne[2] == KER_DIM_EXPERT) experts[l] += t->bytes;
-            else rest += t->bytes + ROUNDED;
+            weight_view v;
+            char err[Q_ERRLEN];
+            if (weight_find(m, (enum ker_role)r, l, &v, err)) continue;
+            uint64_t bytes = (uint64_t)(ker_row_bytes(v.type, v.ne[0]) * v.ne[1] * v.ne[2]);
+            if (l >= 0 && ker_role_get((enum ker_role)r)->ne[2] == KER_DIM_EXPERT) experts[l] += bytes;
+            else rest += bytes + ROUNDED;
         }
     return rest;
 }

@@ -4,6 +4,8 @@
 #include "engine/run/device.h"
 #include "engine/run/model.h"
 #include "engine/run/config.h"
+#include "engine/run/shape.h"
+#include "engine/run/weights.h"
 #include "engine/embed.h"
 #include "engine/file/keys.h"
 
@@ -13,167 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* ---- keys ---- */
-static bool key_f64(const eng_model *m, const char *suffix, double *out) { return keys_number(m->file, m->arch->name, suffix, out); }
-
-static double key_or(const eng_model *m, const char *suffix, double otherwise)
-{
-    double x;
-    return key_f64(m, suffix, &x) ? x : otherwise;
-}
-
-static int key_int(const eng_model *m, const char *suffix, double otherwise, double lo, double hi, int *out, char *err)
-{
-    return keys_whole(m->file, m->path, m->arch->name, suffix, otherwise, lo, hi, out, err);
-}
-
-/* ---- description ---- */
-enum { MAX_EXPERTS = INT16_MAX };      /* k is an int16 in the kernels' configuration */
-
-/* How the router's scores become weights. */
-static int read_gate(eng_model *m, char *err)
-{
-    const arch *a = m->arch;
-    ker_model *k = &m->ker;
-    k->rope_half = a->rope_half;
-    k->gate = a->gate;
-    double x;
-    if (k->n_expert > 0 && key_f64(m, "expert_gating_func", &x)) {
-        if (x != 1 && x != 2)
-            return q_fail(err, Q_FORMAT, _("%s: gating function %g is not known: 1 (softmax) and 2 (sigmoid) are"), m->path, x);
-        k->gate = x == 2 ? KER_GATE_SIGMOID : KER_GATE_SOFTMAX;
-    }
-    char key[128];
-    snprintf(key, sizeof key, "%s.expert_weights_norm", a->name);
-    k->renorm = a->renorm;
-    gguf_bool(m->file, key, &k->renorm);
-    k->weights_scale = (float)key_or(m, "expert_weights_scale", 1);
-    if (!(k->weights_scale != 0) || !isfinite(k->weights_scale))
-        k->weights_scale = 1;
-    double scale = 0;
-    gguf_f64(m->file, "quorum.router_scale", &scale);
-    if (scale < 0 || !isfinite(scale))
-        return q_fail(err, Q_FORMAT, _("%s: quorum.router_scale is %g, expected a positive number"), m->path, scale);
-    k->router_scale = (float)scale;
-    return 0;
-}
-
-static int read_shape(eng_model *m, char *err)
-{
-    const arch *a = m->arch;
-    ker_model *k = &m->ker;
-    int n_layer, next_n, leading = 0, n_ff = 0, used = 0, ctx;
-    int rc = 0;
-#define KEY(suffix, otherwise, lo, hi, out) if ((rc = key_int(m, suffix, otherwise, lo, hi, out, err))) return rc
-    KEY("block_count", -1, 1, 1000, &n_layer);
-    KEY("nextn_predict_layers", 0, 0, n_layer - 1, &next_n);       /* trained beside the model, not part of a pass */
-    k->n_layer = n_layer - next_n;
-    KEY("embedding_length", -1, 1, 1 << 20, &k->n_embd);
-    KEY("attention.head_count", -1, 1, 4096, &k->n_head);
-    KEY("attention.head_count_kv", k->n_head, 1, k->n_head, &k->n_kv_head);
-    if (k->n_head % k->n_kv_head)
-        return q_fail(err, Q_FORMAT, _("%s: %d heads cannot share %d key-value heads"), m->path, k->n_head, k->n_kv_head);
-    KEY("attention.key_length", k->n_embd / k->n_head, 1, 4096, &k->head_dim);
-    int value_length;
-    KEY("attention.value_length", k->head_dim, 1, 4096, &value_length);
-    if (value_length != k->head_dim)
-        return q_fail(err, Q_FORMAT, _("%s: keys of %d and values of %d numbers: this engine runs only equal ones"), m->path, k->head_dim, value_length);
-    KEY("rope.dimension_count", k->head_dim, 2, k->head_dim, &k->rope_dim);
-    if (k->rope_dim % 2)
-        return q_fail(err, Q_FORMAT, _("%s: %d rotated dimensions: the number must be even"), m->path, k->rope_dim);
-    KEY("context_length", 2048, 1, 1 << 28, &ctx);
-    double window = key_or(m, "attention.sliding_window", 0);      /* as long as the context: it never cuts */
-    KEY("expert_count", a->experts == ARCH_MUST ? -1 : 0, a->experts == ARCH_MUST, a->experts == ARCH_NO ? 0 : 1 << 30, &k->n_expert);
-    if (k->n_expert > MAX_EXPERTS)
-        return q_fail(err, Q_FORMAT, _("%s has %d experts a layer, more than the %d that this engine can tell apart"), m->path, k->n_expert, MAX_EXPERTS);
-    if (k->n_expert > 0) {
-        KEY("expert_used_count", -1, 1, k->n_expert, &used);
-        KEY("leading_dense_block_count", 0, 0, k->n_layer, &leading);
-        KEY("expert_feed_forward_length", a->experts == ARCH_MAY ? 0 : -1, 0, 1 << 24, &k->n_ff_exp);
-    }
-    KEY("feed_forward_length", k->n_expert > 0 && leading == 0 ? 0 : -1, 0, 1 << 24, &n_ff);
-    if (k->n_expert > 0 && k->n_ff_exp == 0)
-        k->n_ff_exp = n_ff;                                        /* Mixtral's files keep the width there */
-    if (k->n_expert > 0 && a->shared != ARCH_NO) {
-        int count;
-        char name[64];
-        KEY("expert_shared_count", 1, 0, 65535, &count);
-        /* Early qwen2moe files leave the key out: then the tensor says it. */
-        snprintf(name, sizeof name, "blk.%d.ffn_gate_shexp.weight", leading);
-        const gguf_tensor *t = gguf_tensor_find(m->file, name);
-        KEY("expert_shared_feed_forward_length", t ? (double)t->ne[1] : (double)count * k->n_ff_exp, 0, 1 << 24, &k->n_ff_sh);
-    }
-    int groups;
-    KEY("expert_group_count", 1, 0, 65535, &groups);
-    if (groups > 1)
-        return q_fail(err, Q_FORMAT, _("%s: routing by groups of experts (%d groups) is not known here"), m->path, groups);
-    if ((k->n_expert == 0 || leading > 0) && n_ff == 0)
-        return q_fail(err, Q_FORMAT, _("%s: %s.feed_forward_length is 0, but there are dense layers"), m->path, a->name);
-    if (k->n_expert > 0 && leading < k->n_layer && k->n_ff_exp == 0)
-        return q_fail(err, Q_FORMAT, _("%s: %s.expert_feed_forward_length is 0"), m->path, a->name);
-#undef KEY
-    if ((rc = read_gate(m, err)))
-        return rc;
-    m->layers = q_alloc(sizeof *m->layers * (size_t)k->n_layer);
-    for (int i = 0; i < k->n_layer; i++) {
-        m->layers[i].moe = k->n_expert > 0 && i >= leading;
-        m->layers[i].n_ff = m->layers[i].moe ? 0 : n_ff;
-        m->layers[i].window = window > 0 && window < ctx ? (int)fmax(window, 1) : 0;
-        for (int r = KER_W_BQ; r <= KER_W_BV && a->qkv_bias != ARCH_NO; r++) {
-            char name[128];
-            arch_tensor_name(a, (enum ker_role)r, i, name, sizeof name);
-            if (a->qkv_bias == ARCH_MUST || gguf_tensor_find(m->file, name)) m->layers[i].biases |= KER_BIAS_QKV;
-        }
-    }
-    k->layer = m->layers;
-    m->info.n_ctx_train = ctx;
-    m->info.n_expert_used = used;
-    m->info.first_moe_layer = k->n_expert > 0 ? leading : k->n_layer;
-    m->info.n_moe_layer = k->n_layer - m->info.first_moe_layer;
-    m->info.carved = k->router_scale > 0;
-    return 0;
-}
-
-static int read_defaults(eng_model *m, char *err)
-{
-    model_defaults *d = &m->defaults;
-    static const char *const scalings[] = { "none", "linear", "yarn" };
-    char key[128];
-    gguf_str s;
-    d->norm_eps = key_or(m, "attention.layer_norm_rms_epsilon", 1e-6);
-    d->rope_theta = key_or(m, "rope.freq_base", 10000);
-    d->rope_factor = key_or(m, "rope.scaling.factor", key_or(m, "rope.scale_linear", 1));
-    d->rope_original = (int)fmin(fmax(key_or(m, "rope.scaling.original_context_length", m->info.n_ctx_train), 1), 16777216);
-    d->attn_factor = key_or(m, "rope.scaling.attn_factor", 0);
-    d->beta_fast = key_or(m, "rope.scaling.yarn_beta_fast", 32);
-    d->beta_slow = key_or(m, "rope.scaling.yarn_beta_slow", 1);
-    if (!(d->norm_eps > 0 && d->norm_eps < 10) || !(d->rope_theta >= 1.5 && d->rope_theta < 1e15))
-        return q_fail(err, Q_FORMAT, _("%s: rope base %g or norm epsilon %g is not a sensible number"), m->path, d->rope_theta, d->norm_eps);
-    snprintf(key, sizeof key, "%s.rope.scaling.type", m->arch->name);
-    d->rope_scaling = d->rope_factor != 1 ? SCALING_LINEAR : SCALING_NONE;
-    if (gguf_string(m->file, key, &s)) {
-        d->rope_scaling = -1;
-        for (int i = 0; i < 3; i++)
-            if (strlen(scalings[i]) == s.n && memcmp(scalings[i], s.p, s.n) == 0)
-                d->rope_scaling = i;
-        if (d->rope_scaling < 0)
-            return q_fail(err, Q_FORMAT, _("%s: rope scaling \"%.*s\" is not known: none, linear and yarn are"), m->path, (int)(s.n < 40 ? s.n : 40), s.p);
-    }
-    if (!(d->rope_factor >= 1 && d->rope_factor <= 1024))
-        d->rope_factor = 1;
-    const gguf_tensor *t = gguf_tensor_find(m->file, "rope_freqs.weight");
-    if (t) {
-        if (t->type != KER_F32 || t->ne[0] != m->ker.rope_dim / 2)
-            return q_fail(err, Q_FORMAT, _("%s: rope_freqs.weight must be %d numbers of F32"), m->path, m->ker.rope_dim / 2);
-        m->rope_factors = q_alloc(t->bytes);
-        memcpy(m->rope_factors, t->data, t->bytes);
-        for (int i = 0; i < m->ker.rope_dim / 2; i++)
-            if (!(m->rope_factors[i] > 0))
-                return q_fail(err, Q_FORMAT, _("%s: rope_freqs.weight holds %g: divisors must be positive"), m->path, (double)m->rope_factors[i]);
-    }
-    return 0;
-}
 
 /* ---- what people read ---- */
 static char *quant_name(const eng_model *m)
@@ -279,93 +120,6 @@ static int check_memory(const eng_model *m, char *err)
 }
 
 /* ---- weights ---- */
-static void shape_words(char *out, size_t n, const int64_t *ne, int dims)
-{
-    size_t at = 0;
-    out[0] = 0;
-    for (int i = 0; i < dims && at < n; i++)
-        at += (size_t)snprintf(out + at, n - at, "%s%lld", i ? " x " : "", (long long)ne[i]);
-}
-
-static void count_bytes(eng_model *m, enum ker_role role, int layer, const gguf_tensor *t)
-{
-    uint64_t n = 1;
-    for (int i = 0; i < t->n_dims; i++)
-        n *= (uint64_t)t->ne[i];
-    if (layer < 0) {
-        bool tied = role == KER_W_EMBD && !gguf_tensor_find(m->file, "output.weight");
-        if (role != KER_W_EMBD || tied) {
-            m->head_bytes += t->bytes;
-            m->head_params += n;
-        }
-        return;
-    }
-    model_bytes *b = &m->bytes[layer];
-    if (ker_role_get(role)->ne[2] == KER_DIM_EXPERT) {
-        b->expert += t->bytes / (uint64_t)m->ker.n_expert;
-        if (role == KER_W_GATE_EXPS || role == KER_W_UP_EXPS)
-            b->expert_row += t->bytes / (uint64_t)(m->ker.n_expert * t->ne[1]);
-        b->expert_params += n / (uint64_t)m->ker.n_expert;
-    } else {
-        b->always += t->bytes;
-        if (role == KER_W_GATE || role == KER_W_UP || role == KER_W_GATE_SH || role == KER_W_UP_SH)
-            b->row += t->bytes / (uint64_t)t->ne[1];
-        b->always_params += n;
-    }
-}
-
-/* The tensor of a role, checked; *out NULL: the model has none and needs none. */
-static int find_weight(const eng_model *m, enum ker_role role, int layer, const gguf_tensor **out, char *err)
-{
-    char name[128], want[64], got[64];
-    *out = NULL;
-    enum arch_need need = arch_needs(m->arch, role);
-    if (need == ARCH_NO || !ker_role_here(&m->ker, layer, role))
-        return 0;
-    arch_tensor_name(m->arch, role, layer, name, sizeof name);
-    const gguf_tensor *t = gguf_tensor_find(m->file, name);
-    if (!t)
-        return need == ARCH_MAY ? 0 : q_fail(err, Q_FORMAT, _("%s: the tensor %s is missing: the file is not a complete %s model"), m->path, name, m->arch->name);
-    int64_t ne[3];
-    int n_dims = ker_role_shape(&m->ker, layer, role, ne);
-    for (int i = 0; i < 4; i++)
-        if (t->ne[i] != (i < 3 ? ne[i] : 1)) {
-            shape_words(want, sizeof want, ne, n_dims);
-            shape_words(got, sizeof got, t->ne, t->n_dims);
-            return q_fail(err, Q_FORMAT, _("%s: the tensor %s is %s, expected %s"), m->path, name, got, want);
-        }
-    const ker_type *type = ker_type_get(t->type);
-    if (!type || !type->name || !type->weight)
-        return q_fail(err, Q_FORMAT, _("%s: the tensor %s is of type %s, which cannot be a weight"), m->path, name, type && type->name ? type->name : "?");
-    if (n_dims == 1 && t->type != KER_F32 && ne[0] % type->block)
-        return q_fail(err, Q_FORMAT, _("%s: the tensor %s has %lld numbers, not a multiple of %s's block of %d"), m->path, name, (long long)ne[0], type->name, type->block);
-    *out = t;
-    return 0;
-}
-
-static int add_weight(eng_model *m, enum ker_role role, int layer, char *err)
-{
-    const gguf_tensor *t;
-    int64_t ne[3];
-    int rc = find_weight(m, role, layer, &t, err);
-    if (rc || !t)
-        return rc;
-    int n_dims = ker_role_shape(&m->ker, layer, role, ne);
-    ker_weight w = { .type = t->type, .ne = { ne[0], ne[1], ne[2] }, .data = t->data, .bytes = t->bytes };
-    if (n_dims == 1 && t->type != KER_F32) {                       /* vectors are used as they are: F32 */
-        float *v = q_alloc(sizeof(float) * (size_t)ne[0]);
-        ker_type_get(t->type)->decode(t->data, v, ne[0]);
-        m->converted = q_realloc(m->converted, sizeof *m->converted * (size_t)(m->n_converted + 1));
-        m->converted[m->n_converted++] = v;
-        w = (ker_weight){ .type = KER_F32, .ne = { ne[0], 1, 1 }, .data = v, .bytes = sizeof(float) * (size_t)ne[0] };
-    }
-    count_bytes(m, role, layer, t);
-    char why[Q_ERRLEN], name[128];
-    arch_tensor_name(m->arch, role, layer, name, sizeof name);
-    rc = m->on.be->weight(m->on.dev, layer, role, &w, why);
-    return rc ? q_fail(err, rc, "%s: %s: %s", m->path, name, why) : 0;
-}
-
 static int add_weights(eng_model *m, const eng_open_opts *o, char *err)
 {
     int rc = 0;
@@ -373,7 +127,7 @@ static int add_weights(eng_model *m, const eng_open_opts *o, char *err)
         if (o->go_on && !o->go_on(o->user))
             return q_fail(err, Q_CANCEL, _("opening %s was stopped"), m->path);
         for (int r = 0; r < KER_W_ROLES && !rc; r++)
-            rc = add_weight(m, (enum ker_role)r, i, err);
+            rc = weight_add(m, (enum ker_role)r, i, err);
         if (rc)
             return rc;
         if (o->progress)
@@ -457,7 +211,7 @@ int model_check(gguf_file *f, char *err)
     m->path = q_strdup(_("this file"));
     m->file = f;
     int rc = find_arch(m, err);
-    if (!rc && !(rc = read_shape(m, err)) && !(rc = read_defaults(m, err)) && !(rc = vocab_check(f, err))) {
+    if (!rc && !(rc = shape_read(m, err)) && !(rc = shape_defaults(m, err)) && !(rc = vocab_check(f, err))) {
         const gguf_kv *tokens = gguf_find(f, "tokenizer.ggml.tokens");
         m->info.n_vocab = (int)tokens->count;
         rc = check_vocabulary(m, err);
@@ -465,8 +219,9 @@ int model_check(gguf_file *f, char *err)
     if (!rc) rc = ker_model_check(&m->ker, ker_cpu_can(), err);
     for (int i = -1; !rc && i < m->ker.n_layer; i++)
         for (int r = 0; r < KER_W_ROLES && !rc; r++) {
-            const gguf_tensor *t;
-            rc = find_weight(m, (enum ker_role)r, i, &t, err);
+            weight_view v;
+            rc = weight_find(m, (enum ker_role)r, i, &v, err);
+            if (rc == Q_NOTFOUND) rc = 0;
         }
     if (!rc) {
         free(m->path);
@@ -495,8 +250,8 @@ int eng_model_open(const char *path, const eng_open_opts *opts, eng_model **out,
     if (!rc) {
         rc = o->vocab_only ? 0 : find_arch(m, err);
     }
-    if (!rc && !o->vocab_only && !(rc = read_shape(m, err)))
-        rc = read_defaults(m, err);
+    if (!rc && !o->vocab_only && !(rc = shape_read(m, err)))
+        rc = shape_defaults(m, err);
     if (!rc) {
         describe(m);
         rc = vocab_load(m->file, &m->vocab, err);
@@ -559,11 +314,7 @@ bool eng_layer_is_moe(const eng_model *m, int layer)
     return layer >= 0 && layer < m->ker.n_layer && m->layers[layer].moe;
 }
 
-const void *eng_model_pages(const eng_model *m, size_t *bytes)
-{
-    *bytes = gguf_size(m->file) - (size_t)gguf_data_offset(m->file);
-    return (const char *)gguf_bytes(m->file) + gguf_data_offset(m->file);
-}
+const void *eng_model_pages(const eng_model *m, int file, size_t *bytes) { return gguf_pages(m->file, file, bytes); }
 
 /* What ffn.width saves of one part of n neurons. The first n: rows of gate and up are not read, down is read whole. By
  * magnitude: all are computed before it is known who stays, so nothing is read less, and columns of down take no part. */

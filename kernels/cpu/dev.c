@@ -8,7 +8,8 @@
 
 const ker_can *ker_cpu_can(void)
 {
-    static const ker_can can = { .mixers = 1u << KER_MIX_GQA, .glus = 1u << KER_GLU_SILU, .biases = KER_BIAS_QKV, .rope_sets = 1 };
+    static const ker_can can = { .mixers = 1u << KER_MIX_GQA | 1u << KER_MIX_MLA, .glus = 1u << KER_GLU_SILU, .biases = KER_BIAS_QKV | KER_BIAS_O,
+                                 .window = true, .sinks = true, .post_norms = true, .rope_sets = KER_ROPE_SETS, .qk_whole = true, .scales = true };
     return &can;
 }
 
@@ -92,6 +93,7 @@ int dev_weight(ker_dev *d, int layer, enum ker_role role, const ker_weight *w, c
     if (rc) return rc;
     layer_w *l = dev_layer(d, layer);
     l->w[role] = (mat){ w->type, w->ne[0], w->ne[1], w->data, ker_row_bytes(w->type, w->ne[0]) };
+    l->apart[role] = w->stride ? w->stride : w->ne[1] * l->w[role].row_bytes;
     if (row->vec) {
         free(l->vec[role]);
         l->vec[role] = q_alloc(sizeof(float) * (size_t)w->ne[0]);
@@ -107,12 +109,12 @@ static int merge_down(ker_dev *d, layer_w *l, char *err)
 {
     const mat *w = &l->w[KER_W_DOWN_EXPS];
     int64_t n = d->m.n_expert, rows = w->n_out, bytes = w->row_bytes;
-    if (d->m.router_scale <= 0 || w->n_in != ker_type_get(w->type)->block) return Q_OK;
+    if (d->m.router_scale <= 0 || w->n_in != ker_type_get(w->type)->block || mat_terms(w->type) > 2) return Q_OK;
     uint8_t *p = malloc((size_t)(rows * n * bytes));
     if (!p) return q_fail(err, Q_NOMEM, _("no memory to rearrange the experts: close something or take a smaller model"));
     for (int64_t e = 0; e < n; e++)
         for (int64_t o = 0; o < rows; o++)
-            memcpy(p + (o * n + e) * bytes, w->data + (e * rows + o) * bytes, (size_t)bytes);
+            memcpy(p + (o * n + e) * bytes, w->data + e * l->apart[KER_W_DOWN_EXPS] + o * bytes, (size_t)bytes);
     l->merged = (mat){ w->type, w->n_in * n, rows, p, bytes * n };
     return Q_OK;
 }

@@ -17,6 +17,7 @@ enum {
 
 typedef struct layer_w {
     mat w[KER_W_ROLES];            /* n_out 0: absent. 3-D weights: n_out is one expert's, data NULL where they come from a source */
+    int64_t apart[KER_W_ROLES];    /* 3-D: bytes from one expert's matrix to the next             */
     float *vec[KER_W_ROLES];       /* norms and biases, decoded; owned                            */
     mat merged;                    /* carved models: down of all experts as [row][expert]; data owned */
 } layer_w;

@@ -124,7 +124,7 @@ void dev_close(ker_dev *d)
 
 int dev_open(const ker_model *m, int n_threads, const ker_hold *hold, ker_dev **out, char *err)
 {
-    static const ker_can can = { 1u << KER_MIX_GQA, 1u << KER_GLU_SILU, KER_BIAS_QKV, false, false, false, 1 };
+    static const ker_can can = { 1u << KER_MIX_GQA, 1u << KER_GLU_SILU, KER_BIAS_QKV, false, false, false, 1, false, false, false, false };
     ker_device list[16];
     int rc = ker_model_check(m, &can, err), n = rc ? 0 : dev_list(list, 16, err), index = hold ? hold->index : 0;
     if (rc || n < 0) return rc ? rc : n;
@@ -247,11 +247,13 @@ int dev_weight(ker_dev *d, int layer, enum ker_role role, const ker_weight *w, c
 {
     int rc = ker_weight_check(&d->m, layer, role, w, d->source.acquire != NULL && ker_role_get(role)->ne[2] == KER_DIM_EXPERT, err);
     if (rc) return rc;
+    if (w->stride && w->stride != w->ne[1] * ker_row_bytes(w->type, w->ne[0]))
+        return q_fail(err, Q_FORMAT, _("experts whose gate and up lie in one tensor are not computed on the GPU yet: use --device cpu"));
     cudaSetDevice(d->index);
     if (ker_role_get(role)->vec) return vector_put(d, layer, role, w, err);
     const cu_planes *pl = cu_planes_of(w->type);
     const ker_type *t = ker_type_get(w->type);
-    if (!pl) return q_fail(err, Q_FORMAT, _("weights of type %s are not computed on the GPU yet: use --device cpu"), t->name);
+    if (!pl) return q_fail(err, Q_RANGE, _("weights of type %s are not computed on the GPU yet: use --device cpu"), t->name);
     int64_t blocks = w->ne[0] / t->block * w->ne[1] * w->ne[2], at[CU_PLANES], total = 0;
     cu_mat *m = &cu_layer_of(d, layer)->w[role];
     memset(m, 0, sizeof *m);

@@ -1,0 +1,196 @@
+/* engine/run/shape: a model's description as arithmetic wants it, from its file's keys and its architecture's row. Runs while a
+ * model is opened or looked at; owns nothing, allocates what eng_model frees. It reads no weights but the divisors of rotation. */
+#include "engine/run/shape.h"
+#include "engine/file/keys.h"
+#include "engine/run/config.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- keys ---- */
+static bool key_f64(const eng_model *m, const char *suffix, double *out) { return keys_number(m->file, m->arch->name, suffix, out); }
+
+static double key_or(const eng_model *m, const char *suffix, double otherwise)
+{
+    double x;
+    return key_f64(m, suffix, &x) ? x : otherwise;
+}
+
+static int key_int(const eng_model *m, const char *suffix, double otherwise, double lo, double hi, int *out, char *err)
+{
+    return keys_whole(m->file, m->path, m->arch->name, suffix, otherwise, lo, hi, out, err);
+}
+
+/* ---- description ---- */
+enum { MAX_EXPERTS = INT16_MAX };      /* k is an int16 in the kernels' configuration */
+
+/* How the router's scores become weights. */
+static int read_gate(eng_model *m, char *err)
+{
+    const arch *a = m->arch;
+    ker_model *k = &m->ker;
+    k->rope_half = a->rope_half;
+    k->gate = a->gate;
+    double x;
+    if (k->n_expert > 0 && key_f64(m, "expert_gating_func", &x)) {
+        if (x != 1 && x != 2)
+            return q_fail(err, Q_FORMAT, _("%s: gating function %g is not known: 1 (softmax) and 2 (sigmoid) are"), m->path, x);
+        k->gate = x == 2 ? KER_GATE_SIGMOID : KER_GATE_SOFTMAX;
+    }
+    char key[128];
+    snprintf(key, sizeof key, "%s.expert_weights_norm", a->name);
+    k->renorm = a->renorm;
+    gguf_bool(m->file, key, &k->renorm);
+    k->weights_scale = (float)key_or(m, "expert_weights_scale", 1);
+    if (!(k->weights_scale != 0) || !isfinite(k->weights_scale))
+        k->weights_scale = 1;
+    double scale = 0;
+    gguf_f64(m->file, "quorum.router_scale", &scale);
+    if (scale < 0 || !isfinite(scale))
+        return q_fail(err, Q_FORMAT, _("%s: quorum.router_scale is %g, expected a positive number"), m->path, scale);
+    k->router_scale = (float)scale;
+    return 0;
+}
+
+/* Latent attention. Files before attn_k_b and attn_v_b were split off attn_kv_b give a head's widths as key_length and
+ * value_length; later ones give the cells' there and the heads' as *_mla (gguf-py's constants). */
+static int read_latent(eng_model *m, int value_length, char *err)
+{
+    ker_model *k = &m->ker;
+    ker_latent *t = &k->latent;
+    int head, rc = key_int(m, "attention.kv_lora_rank", -1, 1, 1 << 14, &t->kv_rank, err);
+    if (!rc) rc = key_int(m, "attention.q_lora_rank", 0, 0, 1 << 16, &t->q_rank, err);
+    if (!rc) rc = key_int(m, "attention.key_length_mla", k->head_dim, 1, 4096, &head, err);
+    if (!rc) rc = key_int(m, "attention.value_length_mla", value_length, 1, 4096, &t->v, err);
+    if (rc) return rc;
+    if (head <= k->rope_dim)
+        return q_fail(err, Q_FORMAT, _("%s: heads of %d numbers of which %d rotate: some must not for latent attention; get another copy of the file"), m->path, head, k->rope_dim);
+    t->rope = k->rope_dim;
+    t->nope = head - t->rope;
+    k->n_kv_head = 1;
+    k->head_dim = t->kv_rank + t->rope;
+    return 0;
+}
+
+int shape_read(eng_model *m, char *err)
+{
+    const arch *a = m->arch;
+    ker_model *k = &m->ker;
+    int n_layer, next_n, leading = 0, n_ff = 0, used = 0, ctx;
+    int rc = 0;
+#define KEY(suffix, otherwise, lo, hi, out) if ((rc = key_int(m, suffix, otherwise, lo, hi, out, err))) return rc
+    KEY("block_count", -1, 1, 1000, &n_layer);
+    KEY("nextn_predict_layers", 0, 0, n_layer - 1, &next_n);       /* trained beside the model, not part of a pass */
+    k->n_layer = n_layer - next_n;
+    KEY("embedding_length", -1, 1, 1 << 20, &k->n_embd);
+    KEY("attention.head_count", -1, 1, 4096, &k->n_head);
+    KEY("attention.head_count_kv", k->n_head, 1, k->n_head, &k->n_kv_head);
+    if (k->n_head % k->n_kv_head)
+        return q_fail(err, Q_FORMAT, _("%s: %d heads cannot share %d key-value heads"), m->path, k->n_head, k->n_kv_head);
+    KEY("attention.key_length", k->n_embd / k->n_head, 1, 4096, &k->head_dim);
+    int value_length;
+    KEY("attention.value_length", k->head_dim, 1, 4096, &value_length);
+    if (value_length != k->head_dim && !a->latent)
+        return q_fail(err, Q_FORMAT, _("%s: keys of %d and values of %d numbers: this engine runs only equal ones"), m->path, k->head_dim, value_length);
+    KEY("rope.dimension_count", k->head_dim, 2, k->head_dim, &k->rope_dim);
+    if (k->rope_dim % 2)
+        return q_fail(err, Q_FORMAT, _("%s: %d rotated dimensions: the number must be even"), m->path, k->rope_dim);
+    if (a->latent && (rc = read_latent(m, value_length, err)))
+        return rc;
+    KEY("context_length", 2048, 1, 1 << 28, &ctx);
+    double window = key_or(m, "attention.sliding_window", 0);      /* as long as the context: it never cuts */
+    KEY("expert_count", a->experts == ARCH_MUST ? -1 : 0, a->experts == ARCH_MUST, a->experts == ARCH_NO ? 0 : 1 << 30, &k->n_expert);
+    if (k->n_expert > MAX_EXPERTS)
+        return q_fail(err, Q_FORMAT, _("%s has %d experts a layer, more than the %d that this engine can tell apart"), m->path, k->n_expert, MAX_EXPERTS);
+    if (k->n_expert > 0) {
+        KEY("expert_used_count", -1, 1, k->n_expert, &used);
+        KEY("leading_dense_block_count", 0, 0, k->n_layer, &leading);
+        KEY("expert_feed_forward_length", a->experts == ARCH_MAY ? 0 : -1, 0, 1 << 24, &k->n_ff_exp);
+    }
+    KEY("feed_forward_length", k->n_expert > 0 && leading == 0 ? 0 : -1, 0, 1 << 24, &n_ff);
+    if (k->n_expert > 0 && k->n_ff_exp == 0)
+        k->n_ff_exp = n_ff;                                        /* Mixtral's files keep the width there */
+    if (k->n_expert > 0 && a->shared != ARCH_NO) {
+        int count;
+        char name[64];
+        KEY("expert_shared_count", 1, 0, 65535, &count);
+        /* Early qwen2moe files leave the key out: then the tensor says it. */
+        snprintf(name, sizeof name, "blk.%d.ffn_gate_shexp.weight", leading);
+        const gguf_tensor *t = gguf_tensor_find(m->file, name);
+        KEY("expert_shared_feed_forward_length", t ? (double)t->ne[1] : (double)count * k->n_ff_exp, 0, 1 << 24, &k->n_ff_sh);
+    }
+    int groups;
+    KEY("expert_group_count", 1, 0, 65535, &groups);
+    if (groups > 1)
+        return q_fail(err, Q_FORMAT, _("%s: routing by groups of experts (%d groups) is not known here"), m->path, groups);
+    if ((k->n_expert == 0 || leading > 0) && n_ff == 0)
+        return q_fail(err, Q_FORMAT, _("%s: %s.feed_forward_length is 0, but there are dense layers"), m->path, a->name);
+    if (k->n_expert > 0 && leading < k->n_layer && k->n_ff_exp == 0)
+        return q_fail(err, Q_FORMAT, _("%s: %s.expert_feed_forward_length is 0"), m->path, a->name);
+#undef KEY
+    if ((rc = read_gate(m, err)))
+        return rc;
+    m->layers = q_alloc(sizeof *m->layers * (size_t)k->n_layer);
+    for (int i = 0; i < k->n_layer; i++) {
+        m->layers[i].mixer = a->latent ? KER_MIX_MLA : KER_MIX_GQA;
+        m->layers[i].moe = k->n_expert > 0 && i >= leading;
+        m->layers[i].n_ff = m->layers[i].moe ? 0 : n_ff;
+        m->layers[i].window = window > 0 && window < ctx ? (int)fmax(window, 1) : 0;
+        for (int r = KER_W_BQ; r <= KER_W_BV && a->qkv_bias != ARCH_NO; r++) {
+            char name[128];
+            arch_tensor_name(a, (enum ker_role)r, i, name, sizeof name);
+            if (a->qkv_bias == ARCH_MUST || gguf_tensor_find(m->file, name)) m->layers[i].biases |= KER_BIAS_QKV;
+        }
+    }
+    k->layer = m->layers;
+    m->info.n_ctx_train = ctx;
+    m->info.n_expert_used = used;
+    m->info.first_moe_layer = k->n_expert > 0 ? leading : k->n_layer;
+    m->info.n_moe_layer = k->n_layer - m->info.first_moe_layer;
+    m->info.carved = k->router_scale > 0;
+    return 0;
+}
+
+int shape_defaults(eng_model *m, char *err)
+{
+    model_defaults *d = &m->defaults;
+    static const char *const scalings[] = { "none", "linear", "yarn" };
+    char key[128];
+    gguf_str s;
+    d->norm_eps = key_or(m, "attention.layer_norm_rms_epsilon", 1e-6);
+    d->rope_theta = key_or(m, "rope.freq_base", 10000);
+    d->rope_factor = key_or(m, "rope.scaling.factor", key_or(m, "rope.scale_linear", 1));
+    d->rope_original = (int)fmin(fmax(key_or(m, "rope.scaling.original_context_length", m->info.n_ctx_train), 1), 16777216);
+    d->attn_factor = key_or(m, "rope.scaling.attn_factor", 0);
+    d->yarn_log_mul = key_or(m, "rope.scaling.yarn_log_multiplier", 0);
+    if (!(d->yarn_log_mul >= 0 && d->yarn_log_mul <= 10))
+        return q_fail(err, Q_FORMAT, _("%s: YaRN's multiplier %g is not a sensible number"), m->path, d->yarn_log_mul);
+    d->beta_fast = key_or(m, "rope.scaling.yarn_beta_fast", 32);
+    d->beta_slow = key_or(m, "rope.scaling.yarn_beta_slow", 1);
+    if (!(d->norm_eps > 0 && d->norm_eps < 10) || !(d->rope_theta >= 1.5 && d->rope_theta < 1e15))
+        return q_fail(err, Q_FORMAT, _("%s: rope base %g or norm epsilon %g is not a sensible number"), m->path, d->rope_theta, d->norm_eps);
+    snprintf(key, sizeof key, "%s.rope.scaling.type", m->arch->name);
+    d->rope_scaling = d->rope_factor != 1 ? SCALING_LINEAR : SCALING_NONE;
+    if (gguf_string(m->file, key, &s)) {
+        d->rope_scaling = -1;
+        for (int i = 0; i < 3; i++)
+            if (strlen(scalings[i]) == s.n && memcmp(scalings[i], s.p, s.n) == 0)
+                d->rope_scaling = i;
+        if (d->rope_scaling < 0)
+            return q_fail(err, Q_FORMAT, _("%s: rope scaling \"%.*s\" is not known: none, linear and yarn are"), m->path, (int)(s.n < 40 ? s.n : 40), s.p);
+    }
+    if (!(d->rope_factor >= 1 && d->rope_factor <= 1024))
+        d->rope_factor = 1;
+    const gguf_tensor *t = gguf_tensor_find(m->file, "rope_freqs.weight");
+    if (t) {
+        if (t->type != KER_F32 || t->ne[0] != m->ker.rope_dim / 2)
+            return q_fail(err, Q_FORMAT, _("%s: rope_freqs.weight must be %d numbers of F32"), m->path, m->ker.rope_dim / 2);
+        m->rope_factors = q_alloc(t->bytes);
+        memcpy(m->rope_factors, t->data, t->bytes);
+        for (int i = 0; i < m->ker.rope_dim / 2; i++)
+            if (!(m->rope_factors[i] > 0))
+                return q_fail(err, Q_FORMAT, _("%s: rope_freqs.weight holds %g: divisors must be positive"), m->path, (double)m->rope_factors[i]);
+    }
+    return 0;
+}

@@ -93,7 +93,7 @@ static void carved_rows(void)
 /* Whose logits are PyTorch's, in ../shared/data. `extra`: of the cases that are no part of a normal run, the one that is ours. */
 static const struct { const char *set, *arch, *extra; } shared[] = {
     { "golden", "qwen3moe", NULL }, { "golden", "qwen2moe", NULL }, { "golden", "glm4moe", NULL }, { "golden", "qwen3", NULL }, { "golden", "llama", NULL },
-    { "golden-next", "mixtral", NULL },
+    { "golden-next", "mixtral", NULL }, { "golden-next", "deepseek2-lite", NULL },
 };
 
 int main(void)

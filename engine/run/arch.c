@@ -14,7 +14,9 @@
  * query_pre_attn_scalar, which is the head's width but in the model of 62 layers, where it is 168 = hidden_size / heads
  * (published configs; modeling_gemma3.py). gpt-oss: even layers slide (configuration_gpt_oss.py). Its published config
  * says "truncate": false for YaRN, but no key of a file can: what reads these files, and the goldens made for them,
- * round; so do we, and rope.yarn_range=exact is the other. granite: its four multipliers (modeling_granite.py). */
+ * round; so do we, and rope.yarn_range=exact is the other. granite: its four multipliers (modeling_granite.py).
+ * deepseek2 (V2, V3, R1, GLM-4.7-Flash): its files say gate, renormalisation and groups themselves (V2-Lite: softmax, not
+ * renormalised; V3: sigmoid, selection bias); pairs are adjacent. */
 static const arch table[] = {
     { .name = "qwen3moe", .rope_half = true, .qk_norm = ARCH_MUST, .experts = ARCH_MUST, .renorm = true, .family = "qwen" },
     { .name = "qwen3", .rope_half = true, .qk_norm = ARCH_MUST, .renorm = true, .family = "qwen" },
@@ -31,6 +33,7 @@ static const arch table[] = {
       .biases = KER_BIAS_O | KER_BIAS_ROUTER | KER_BIAS_EXPERTS, .ffn_norm = "post_attention_norm", .family = "gpt-oss" },
     { .name = "glm4moe", .rope_half = true, .qkv_bias = ARCH_MAY, .qk_norm = ARCH_MAY, .experts = ARCH_MUST, .shared = ARCH_MUST, .select_bias = ARCH_MAY,
       .gate = KER_GATE_SIGMOID, .renorm = true, .ffn_norm = "post_attention_norm", .family = "glm" },
+    { .name = "deepseek2", .latent = true, .experts = ARCH_MUST, .shared = ARCH_MUST, .select_bias = ARCH_MAY, .family = "deepseek" },
 };
 
 /* After "blk.N." for layers. FFN_NORM's comes from the architecture's row. */
@@ -68,6 +71,13 @@ static const char *const tensors[KER_W_ROLES] = {
     [KER_W_BGATE_EXPS] = "ffn_gate_exps.bias",
     [KER_W_BUP_EXPS] = "ffn_up_exps.bias",
     [KER_W_BDOWN_EXPS] = "ffn_down_exps.bias",
+    [KER_W_Q_A] = "attn_q_a.weight",
+    [KER_W_Q_A_NORM] = "attn_q_a_norm.weight",
+    [KER_W_Q_B] = "attn_q_b.weight",
+    [KER_W_KV_A] = "attn_kv_a_mqa.weight",
+    [KER_W_KV_A_NORM] = "attn_kv_a_norm.weight",
+    [KER_W_K_B] = "attn_k_b.weight",
+    [KER_W_V_B] = "attn_v_b.weight",
 };
 
 /* Where a file may keep several roles in one tensor: their rows one after another, in each expert's matrix if it has three
@@ -88,13 +98,15 @@ const arch_slice *arch_slice_of(enum ker_role role)
     return NULL;
 }
 
-/* Model cards: Qwen3 (thinking mode), SmolLM2, Qwen1.5-MoE generation_config, GLM-4.5, Gemma 3 (generation_config), gpt-oss. */
+/* Model cards: Qwen3 (thinking mode), SmolLM2, Qwen1.5-MoE generation_config, GLM-4.5, Gemma 3 (generation_config), gpt-oss,
+ * DeepSeek-R1 generation_config. */
 static const arch_sampling sampling[] = {
     { "qwen",   0.6, 20, 0.95, 0.0,  1.0 },
     { "qwen2",  0.7, 20, 0.8,  0.0,  1.05 },
     { "glm",    0.6, 0,  0.95, 0.0,  1.0 },
     { "gemma",  1.0, 64, 0.95, 0.0,  1.0 },
     { "gpt-oss", 1.0, 0, 1.0,  0.0,  1.0 },
+    { "deepseek", 0.6, 0, 0.95, 0.0, 1.0 },
     { "smollm", 0.2, 0,  0.9,  0.0,  1.1 },
     { "llama",  0.7, 40, 0.9,  0.05, 1.0 },
 };

@@ -26,6 +26,7 @@ typedef struct arch {                  /* what zero means is the commonest */
     bool shared_gated;                 /* ... times the sigmoid of its own router (qwen2moe)          */
     enum arch_need select_bias;        /* exp_probs_b                                                 */
     enum ker_gate gate;                /* unless the file's expert_gating_func says otherwise         */
+    bool latent;                       /* attention is KER_MIX_MLA in every layer                     */
     bool renorm;                       /* unless the file's expert_weights_norm says otherwise        */
     enum ker_glu glu;                  /* of every layer                                              */
     unsigned biases;                   /* KER_BIAS_* of every layer, beside those of Q, K and V       */

@@ -227,7 +227,7 @@ void config_ker_build(const eng_config *c, config_ker *o)
     o->k.rope_freq = o->freq;
     o->k.rope_local = o->local;
     o->k.rope_local_mscale = 1;
-    o->k.attn_scale = (float)c->m->defaults.attn_scale;
+    o->k.attn_scale = (float)rope_attn_scale(c);
     o->k.k = o->ks;
     o->k.router_add = o->add;
     o->k.pin = o->pin;

@@ -28,5 +28,7 @@ void config_ker_free(config_ker *);
 void rope_frequencies(const eng_config *c, float *freq, float *mscale);
 bool rope_long(const eng_config *c);                           /* longrope's long factors act */
 void rope_local(const eng_model *m, float *freq);              /* of layers with rotations of their own */
+/* What products of Q and K are multiplied by under c. */
+double rope_attn_scale(const eng_config *c);
 
 #endif

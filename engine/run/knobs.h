@@ -63,19 +63,19 @@ X(eps, NUM, FLOAT, "norm.eps", "rms_norm_eps,layer_norm_rms_epsilon", "eps", FOR
   N_("epsilon inside every RMS norm")) \
 X(theta, NUM, FLOAT, "rope.theta", "rope_theta,rope_freq_base", "theta", POSITION, 0, \
   1.5, 1e15, NULL, 1e15, as_written(m->defaults.rope_theta), true, \
-  N_("base of the rotary frequencies, but in layers that have one of their own (Gemma's sliding ones); cached cells are evaluated anew, also under continue")) \
+  N_("base of the rotary frequencies (Gemma's sliding layers keep theirs); cached cells are evaluated anew, also in continue")) \
 X(scaling, NUM, CHOICE, "rope.scaling", "rope_type,rope_scaling", "rope", POSITION, 0, \
   0, 0, "none,linear,yarn,longrope", m->rope_long ? SCALING_LONGROPE : SCALING_YARN, m->defaults.rope_scaling, true, \
-  N_("how positions beyond the trained context are reached; longrope is for files with factors of their own; cached cells are evaluated anew")) \
+  N_("how positions beyond the trained context are reached; longrope: by a file's factors; cached cells are evaluated anew")) \
 X(factor, NUM, FLOAT, "rope.factor", "rope_scaling_factor", "factor", POSITION, 0, \
   1, 1024, NULL, 1024, as_written(m->defaults.rope_factor), v->scaling == SCALING_LINEAR || v->scaling == SCALING_YARN, \
   N_("by how much rope.scaling stretches the context; cached cells are evaluated anew")) \
 X(original, NUM, INT, "rope.original_context", "original_max_position_embeddings", "original", POSITION, 0, \
   1, 16777216, NULL, 16777216, m->defaults.rope_original, v->scaling >= SCALING_YARN, \
-  N_("trained context that YaRN starts from; longrope's long factors act when context.length is above it; cached cells are evaluated anew")) \
+  N_("context that YaRN starts from; longrope changes factors when context.length is above; cached cells are evaluated anew")) \
 X(yarn_range, NUM, CHOICE, "rope.yarn_range", NULL, "yarn range", POSITION, 0, \
   0, 0, "rounded,exact", 1, m->arch && m->arch->yarn_exact, v->scaling == SCALING_YARN, \
-  N_("where YaRN's range of dimensions begins and ends: at whole ones or exactly (as gpt-oss was trained); cached cells are evaluated anew")) \
+  N_("whether YaRN's range is rounded to whole dimensions; gpt-oss was trained with exact; cached cells are evaluated anew")) \
 X(context, NUM, INT, "context.length", "max_position_embeddings,n_ctx", "context", ALLOCATION, K_UNSAID, \
   16, 16777216, NULL, 16777216, first_context(m), true, \
   N_("tokens the cache holds; the cache is rebuilt")) \

@@ -2,10 +2,11 @@
  * model's shape; any thread. It never rotates anything: that is the backend's.
  * Formulas: YaRN (Peng et al., arXiv 2309.00071, section 3 and A.2) as transformers'
  * modeling_rope_utils.py computes them (_compute_yarn_parameters: a correction range rounded or not,
- * attention factor 0.1 ln s + 1 on cos and sin). LongRoPE (Ding et al., arXiv 2402.13753) as there in
- * _compute_longrope_parameters: divisors for short and for long texts, attention factor sqrt(1 + ln s / ln original).
- * Which ones act is decided by the longest context that a timeline may have, as in llama.cpp: so no
- * cell is ever rotated by other factors than those before it. */
+ * attention factor 0.1 ln s + 1 on cos and sin). DeepSeek-V2's own form (modeling_deepseek.py: mscale_all_dim): cos and sin
+ * keep their size, scores grow by the square of 1 + 0.1 m ln s, the file's yarn_log_multiplier being 0.1 m.
+ * LongRoPE (Ding et al., arXiv 2402.13753) as there in _compute_longrope_parameters: divisors for short and for long texts,
+ * attention factor sqrt(1 + ln s / ln original). Which ones act is decided by the longest context that a timeline may have,
+ * as in llama.cpp: so no cell is ever rotated by other factors than those before it. */
 #include "engine/run/config.h"
 #include "engine/run/model.h"
 
@@ -39,7 +40,7 @@ static double magnitude(const eng_config *c)
     const model_defaults *d = &c->m->defaults;
     double s = c->v.factor, stretch = c->m->info.n_ctx_train / c->v.original;
     switch ((int)c->v.scaling) {
-    case SCALING_YARN: return (s > 1 ? 0.1 * log(s) + 1 : 1) * (d->attn_factor > 0 ? d->attn_factor : 1);
+    case SCALING_YARN: return c->m->arch->latent ? 1 /* rope_attn_scale */ : (s > 1 ? 0.1 * log(s) + 1 : 1) * (d->attn_factor > 0 ? d->attn_factor : 1);
     case SCALING_LONGROPE: return d->attn_factor > 0 ? d->attn_factor : stretch > 1 && c->v.original > 1 ? sqrt(1 + log(stretch) / log(c->v.original)) : 1;
     default: return 1;
     }
@@ -74,4 +75,16 @@ void rope_local(const eng_model *m, float *freq)
     int dim = m->ker.rope_dim;
     for (int i = 0; i < dim / 2; i++)
         freq[i] = (float)(1 / pow(m->defaults.local_theta, 2.0 * i / dim));
+}
+
+double rope_attn_scale(const eng_config *c)
+{
+    const ker_model *k = &c->m->ker;
+    const model_defaults *d = &c->m->defaults;
+    if (!c->m->arch->latent)
+        return d->attn_scale;
+    double grown = 1;
+    if ((int)c->v.scaling == SCALING_YARN && c->v.factor > 1)
+        grown = (1 + d->yarn_log_mul * log(c->v.factor)) * (d->attn_factor > 0 ? d->attn_factor : 1);
+    return grown * grown / sqrt((double)k->latent.nope + k->latent.rope);
 }

@@ -1,6 +1,6 @@
 /* kernels/cpu/ctx: a context: the buffers of a batch, the configurations of its rows, and the way to the
  * device's pool. One caller thread; buffers are made here and nowhere between begin and end. */
-#include "kernels/cpu/ctx.h"
+#include "kernels/cpu/parts.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -51,6 +51,7 @@ void ctx_free(ker_ctx *c)
     acts_free(&c->ff.gather);
     acts_free(&c->ff.h_act);
     acts_free(&c->ff.sh_act);
+    mla_free(c);
     free(c);
 }
 
@@ -60,7 +61,7 @@ int ctx_new(ker_dev *d, int max_rows, int max_k, const atomic_int *cancel, ker_c
     if (max_rows < 1 || max_k < 0 || max_k > m->n_expert)
         return q_fail(err, Q_RANGE, _("a batch of %d rows with %d experts each is not possible here: the model has %d experts"), max_rows, max_k, m->n_expert);
     ker_ctx *c = q_alloc(sizeof *c);
-    int64_t n = max_rows, qd = (int64_t)m->n_head * m->head_dim, kd = (int64_t)m->n_kv_head * m->head_dim;
+    int64_t n = max_rows, qd = (int64_t)m->n_head * m->head_dim, kd = (int64_t)m->n_kv_head * m->head_dim, od = (int64_t)m->n_head * ker_value_width(m);
     int64_t wide = m->n_ff_sh, slots = (int64_t)m->n_layer * n * max_k, pairs = d->pairs_cap;
     bool merged = false;
     for (int i = 0; i < m->n_layer; i++) {
@@ -82,7 +83,7 @@ int ctx_new(ker_dev *d, int max_rows, int max_k, const atomic_int *cancel, ker_c
     c->att.q = floats(n, qd);
     c->att.k = floats(n, kd);
     c->att.v = floats(n, kd);
-    c->att.o = floats(n, qd);
+    c->att.o = floats(n, od);
     c->att.n_rope = 1;
     for (int i = 0; i < m->n_layer; i++)
         if (m->layer[i].rope_set >= c->att.n_rope) c->att.n_rope = m->layer[i].rope_set + 1;
@@ -113,9 +114,9 @@ int ctx_new(ker_dev *d, int max_rows, int max_k, const atomic_int *cancel, ker_c
         && c->rt.entropy && c->rt.margin && c->rt.n_slot && c->rt.width && c->ff.h && c->ff.h_sh && c->ff.pair_row && c->ff.pair_pos && c->ff.slot_at && c->ff.ex_off
         && c->ff.active && c->ff.take && c->ff.id && c->out.logits && c->out.hidden && c->out.row && c->out.bad && c->bad;
     unsigned exp_in = KINDS(d, KER_W_GATE_EXPS, KER_W_UP_EXPS);
-    ok = ok && acts_make(&c->in, exp_in | KINDS(d, KER_W_Q, KER_W_K, KER_W_V, KER_W_GATE, KER_W_UP, KER_W_ROUTER, KER_W_GATE_SH,
+    ok = ok && acts_make(&c->in, exp_in | KINDS(d, KER_W_Q, KER_W_K, KER_W_V, KER_W_Q_A, KER_W_KV_A, KER_W_GATE, KER_W_UP, KER_W_ROUTER, KER_W_GATE_SH,
                                                 KER_W_UP_SH, KER_W_SH_ROUTER, KER_W_OUT, KER_W_EMBD), n, m->n_embd)
-        && acts_make(&c->att.act, KINDS(d, KER_W_O), n, qd)
+        && acts_make(&c->att.act, KINDS(d, KER_W_O), n, m->latent.kv_rank ? (int64_t)m->n_head * m->latent.v : od) && mla_make(c, n)
         && (merged || acts_make(&c->ff.gather, exp_in, h_rows, m->n_embd))
         && acts_make(&c->ff.h_act, KINDS(d, KER_W_DOWN_EXPS), h_rows, h_in)
         && (!wide || acts_make(&c->ff.sh_act, KINDS(d, KER_W_DOWN, KER_W_DOWN_SH), ffn_rows, wide));

@@ -61,7 +61,7 @@ static bool slides(const eng_model *m, const gguf_kv *pattern, int layer)
         return ((const uint8_t *)pattern->data)[layer] != 0;
     if (gguf_arr_f64(pattern, (uint64_t)layer, &x))
         return x != 0;
-    int every = m->arch->window_every;
+    int every = m->arch->attn.window_every;
     return every == 0 || layer % every != every - 1;
 }
 
@@ -80,9 +80,9 @@ static int read_attention(eng_model *m, int ctx, char *err)
         ker_layer *l = &m->layers[i];
         bool local = window > 0 && slides(m, pattern, i);
         l->window = local && window < ctx ? window : 0;            /* as long as the context: it never cuts */
-        l->rope_set = local && a->local_rope;
-        l->sinks = a->sinks;
-        l->post_norms = a->post_norms;
+        l->rope_set = local && a->attn.local_rope;
+        l->sinks = a->attn.sinks;
+        l->post_norms = a->attn.post_norms;
         l->glu = a->glu;
         l->biases = a->biases;
         for (int r = KER_W_BQ; r <= KER_W_BV && a->qkv_bias != ARCH_NO; r++) {
@@ -91,17 +91,17 @@ static int read_attention(eng_model *m, int ctx, char *err)
             if (a->qkv_bias == ARCH_MUST || gguf_tensor_find(m->file, name)) l->biases |= KER_BIAS_QKV;
         }
     }
-    k->qk_whole = a->qk_whole;
+    k->qk_whole = a->attn.qk_whole;
     double logits = 1;
-    if (a->scales) {
+    if (a->attn.scales) {
         k->embd_scale = (float)key_or(m, "embedding_scale", 1);
         k->residual_scale = (float)key_or(m, "residual_scale", 1);
         logits = key_or(m, "logit_scale", 1);
         k->logit_scale = (float)(1 / logits);
     }
-    if (a->embd_root)
+    if (a->attn.embd_root)
         k->embd_scale = sqrtf((float)k->n_embd);
-    if (a->scales && (!isnormal(k->embd_scale) || !isnormal(k->residual_scale) || !isnormal(k->logit_scale) || !isfinite(logits)))
+    if (a->attn.scales && (!isnormal(k->embd_scale) || !isnormal(k->residual_scale) || !isnormal(k->logit_scale) || !isfinite(logits)))
         return q_fail(err, Q_FORMAT, _("%s: a factor of rows, parts or logits is not a sensible number: get another copy of the file"), m->path);
     return 0;
 }
@@ -266,9 +266,9 @@ int shape_defaults(eng_model *m, char *err)
     d->beta_slow = key_or(m, "rope.scaling.yarn_beta_slow", 1);
     if (!(d->norm_eps > 0 && d->norm_eps < 10) || !(d->rope_theta >= 1.5 && d->rope_theta < 1e15) || !(d->local_theta >= 1.5 && d->local_theta < 1e15))
         return q_fail(err, Q_FORMAT, _("%s: rope base %g or norm epsilon %g is not a sensible number"), m->path, d->rope_theta, d->norm_eps);
-    bool wide = m->arch->wide_layers && m->arch->wide_layers == k->n_layer;
+    bool wide = m->arch->attn.wide_layers && m->arch->attn.wide_layers == k->n_layer;
     d->attn_scale = 1 / sqrt(wide ? (double)k->n_embd / k->n_head : (double)k->head_dim);
-    if (m->arch->scales)
+    if (m->arch->attn.scales)
         d->attn_scale = key_or(m, "attention.scale", d->attn_scale);
     if (!(d->attn_scale > 0 && d->attn_scale < 1e6))
         return q_fail(err, Q_FORMAT, _("%s: attention.scale %g is not a sensible number"), m->path, d->attn_scale);

@@ -14,6 +14,19 @@ int ker_backend_check(const ker_backend *b, char *err)
     return q_fail(err, Q_FORMAT, _("this backend was built with other headers than this program: install the one that came with the program"));
 }
 
+/* Latent cells are told by the ranks, so every layer has them or none. */
+static int latent_check(const ker_model *m, char *err)
+{
+    const ker_latent *t = &m->latent;
+    int n = 0;
+    for (int i = 0; i < m->n_layer; i++) n += m->layer[i].mixer == KER_MIX_MLA;
+    bool whole = n == m->n_layer && m->n_kv_head == 1 && t->q_rank >= 0 && t->kv_rank > 0 && t->nope > 0 && t->rope >= 0 && t->v > 0
+              && m->head_dim == t->kv_rank + t->rope && m->rope_dim == t->rope;
+    if ((!n && !t->kv_rank) || whole) return Q_OK;
+    return q_fail(err, Q_FORMAT, _("the model's latent attention makes no sense (%d of %d layers, latents of %d, heads of %d and %d numbers): get another copy of the file"),
+                  n, m->n_layer, t->kv_rank, t->nope, t->rope);
+}
+
 int ker_model_check(const ker_model *m, const ker_can *can, char *err)
 {
     static const char *const mixers[] = { [KER_MIX_GQA] = N_("attention with shared heads"), [KER_MIX_MLA] = N_("latent attention (MLA)"),
@@ -27,13 +40,6 @@ int ker_model_check(const ker_model *m, const ker_can *can, char *err)
         || (moe && (m->n_expert < 1 || m->n_expert >= KER_NO_EXPERT || m->n_ff_exp < 1)))
         return q_fail(err, Q_FORMAT, _("the model's shape makes no sense (layers %d, width %d, heads %d/%d of %d, experts %d): get another copy of the file"),
                       m->n_layer, m->n_embd, m->n_head, m->n_kv_head, m->head_dim, m->n_expert);
-    int latent = 0;
-    for (int i = 0; i < m->n_layer; i++) latent += m->layer[i].mixer == KER_MIX_MLA;
-    const ker_latent *t = &m->latent;
-    if (latent && (latent != m->n_layer || m->n_kv_head != 1 || t->q_rank < 0 || t->kv_rank < 1 || t->nope < 1 || t->rope < 0 || t->v < 1
-                   || m->head_dim != t->kv_rank + t->rope || m->rope_dim != t->rope))
-        return q_fail(err, Q_FORMAT, _("the model's latent attention makes no sense (%d of %d layers, latents of %d, heads of %d and %d numbers): get another copy of the file"),
-                      latent, m->n_layer, t->kv_rank, t->nope, t->rope);
     bool scaled = (m->embd_scale != 0 && m->embd_scale != 1) || (m->residual_scale != 0 && m->residual_scale != 1) || (m->logit_scale != 0 && m->logit_scale != 1);
     const char *whole = m->qk_whole && !can->qk_whole ? N_("one norm over all heads of Q and K") : scaled && !can->scales ? N_("factors of its own on rows or logits")
                       : m->n_group > 1 && !can->groups ? N_("experts that are chosen by groups") : NULL;
@@ -57,7 +63,7 @@ int ker_model_check(const ker_model *m, const ker_can *can, char *err)
         else if (l->rope_set < 0 || l->rope_set >= can->rope_sets) what = N_("rotations of its own");
         if (what) return q_fail(err, Q_FORMAT, _("layer %d has %s, which is not computed yet: take another model"), i, _(what));
     }
-    return Q_OK;
+    return latent_check(m, err);
 }
 
 /* ---- a batch and a configuration against the model ---- */

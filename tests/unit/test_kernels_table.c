@@ -317,6 +317,20 @@ static void kinds_not_computed_are_refused(void)
         }
         m->layer[1] = keep;
     }
+    model *latent = model_new(&specs[N_SPEC - 3]);
+    CHECK_INT(ker_model_check(&latent->m, ker_cpu_can(), err), 0);
+    for (int i = 0; i < 5; i++) {                              /* latent cells in every layer, of the widths that are said, or in none */
+        ker_model one = latent->m;
+        enum ker_mixer mixer = latent->layer[1].mixer;
+        if (i == 0) one.n_kv_head = 2;
+        if (i == 1) one.head_dim++;
+        if (i == 2) one.latent.v = 0;
+        if (i == 3) one.latent.rope = one.rope_dim - 2;
+        if (i == 4) latent->layer[1].mixer = KER_MIX_GQA;
+        CHECK_INT(ker_model_check(&one, ker_cpu_can(), err), Q_FORMAT);
+        latent->layer[1].mixer = mixer;
+    }
+    model_free(latent);
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
         ker_model one = m->m;
         one.qk_whole = whole[i].m.qk_whole;
@@ -442,6 +456,8 @@ static enum ker_part part_of(enum ker_role r)
         [KER_W_ATTN_NORM] = KER_PART_ATTN, [KER_W_Q] = KER_PART_ATTN, [KER_W_K] = KER_PART_ATTN, [KER_W_V] = KER_PART_ATTN, [KER_W_O] = KER_PART_ATTN,
         [KER_W_BQ] = KER_PART_ATTN, [KER_W_BK] = KER_PART_ATTN, [KER_W_BV] = KER_PART_ATTN, [KER_W_Q_NORM] = KER_PART_ATTN, [KER_W_K_NORM] = KER_PART_ATTN,
         [KER_W_BO] = KER_PART_ATTN, [KER_W_SINKS] = KER_PART_ATTN, [KER_W_POST_ATTN_NORM] = KER_PART_ATTN,
+        [KER_W_Q_A] = KER_PART_ATTN, [KER_W_Q_A_NORM] = KER_PART_ATTN, [KER_W_Q_B] = KER_PART_ATTN, [KER_W_KV_A] = KER_PART_ATTN, [KER_W_KV_A_NORM] = KER_PART_ATTN,
+        [KER_W_K_B] = KER_PART_ATTN, [KER_W_V_B] = KER_PART_ATTN,
         [KER_W_ROUTER] = KER_PART_ROUTE, [KER_W_SELECT_BIAS] = KER_PART_ROUTE, [KER_W_SH_ROUTER] = KER_PART_ROUTE,
     };
     return parts[r] ? parts[r] : KER_PART_FFN;
@@ -454,7 +470,7 @@ static void not_finite_is_told_where_it_began(void)
     static const float poison[] = { NAN, INFINITY };
     const ker_backend *tables[] = { ker_cpu(), ker_split() };
     int tried = 0;
-    static const int with[] = { 0, 1, 2, 3, 4, N_PLAIN, N_PLAIN + 1 };
+    static const int with[] = { 0, 1, 2, 3, 4, N_PLAIN, N_PLAIN + 1, N_SPEC - 2 };
     for (size_t a = 0; a < sizeof with / sizeof *with; a++) {
         int s = with[a];
         model *m = model_new(&specs[s]);

@@ -1,4 +1,4 @@
-/* kernels/cpu/parts: the parts of a layer, each in its own file (attn.c, route.c, ffn.c), as the backend's
+/* kernels/cpu/parts: the parts of a layer, each in its own file (attn.c, delta.c, route.c, ffn.c), as the backend's
  * table calls them: between begin and end, 0 or Q_CANCEL. `*_floats`: what a part needs of one worker's
  * scratch. Private to kernels/cpu. */
 #ifndef QUORUM_CPU_PARTS_H
@@ -7,7 +7,9 @@
 #include "kernels/cpu/ctx.h"
 
 void attn_begin(ker_ctx *);                /* room for the segments of long contexts (attn.c) */
+void delta_begin(ker_ctx *);               /* which row follows which */
 int cpu_attn(ker_ctx *, int layer);
+int cpu_delta(ker_ctx *, int layer);       /* the attention part of a recurrent layer */
 int cpu_route(ker_ctx *, int layer);
 int cpu_experts(ker_ctx *, int layer);
 int cpu_dense(ker_ctx *, int layer);
@@ -15,6 +17,7 @@ int cpu_moe_take(ker_ctx *, int layer, ker_moe *out);
 int cpu_moe_run(ker_ctx *, int layer, ker_moe *moe);
 int cpu_moe_add(ker_ctx *, int layer, const ker_moe *moe);
 int64_t attn_floats(const ker_model *);
+int64_t delta_floats(const ker_model *);
 int64_t route_floats(const ker_model *);
 int64_t ffn_floats(const ker_dev *);
 

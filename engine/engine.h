@@ -75,7 +75,8 @@ bool eng_layer_is_moe(const eng_model *, int layer);
 int eng_model_threads(const eng_model *);                 /* the device's now: a session sets them before a batch */
 const char *eng_model_device(const eng_model *);          /* "cpu", "cuda:0 NVIDIA H100 80GB HBM3"; lives as long as the model */
 const char *eng_model_device_note(const eng_model *);     /* "", or a sentence: how it is divided, or why it is the CPU after all */
-const void *eng_model_pages(const eng_model *, size_t *bytes);   /* the tensors as mapped: for measuring reads */
+/* The tensors as mapped, for measuring reads: of file 0, 1, ... that the model lies in; NULL: there is no such file. */
+const void *eng_model_pages(const eng_model *, int file, size_t *bytes);
 /* Parameters that take part in one token under c, and bytes of weights read for it (layers and head apart;
  * KV reads excluded). */
 typedef struct eng_cost { uint64_t params, bytes_layers, bytes_head; } eng_cost;

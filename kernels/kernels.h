@@ -10,7 +10,8 @@
  * Arithmetic (the determinism promise; every CPU path, scalar or vector, obeys it bit for bit):
  *  - y[row] = sum over blocks b in rising order: acc = fmaf(scale_b, (float)isum_b, acc), acc from 0,
  *    where isum_b is the exact integer dot product of block b (for K-quants of the 256-block, with the
- *    integer sub-scales inside; the minimum's part is a second fmaf right after the first).
+ *    integer sub-scales inside; the minimum's part is a second fmaf right after the first; NVFP4's
+ *    blocks are its sixteens, which have a float each).
  *    So a row's bits depend on neither the number of rows, the chunk, the thread count nor the ISA.
  *  - F32, F16, BF16 weights: activations F32; 16 partial sums (partial j takes k = j mod 16, in rising
  *    k, fmaf), then folded 16->8->4->2->1 by adding the upper half to the lower.
@@ -48,12 +49,16 @@ typedef struct ker_type {
     enum ker_act act;
     bool weight;                       /* usable as a weight (I8..I32 are storage only)           */
     int16_t sub;                       /* elements of a sub-block with its own scale; 0: no block type */
-    int16_t d, m;                      /* offsets of a block's half floats: scale, minimum's scale; -1: none */
+    int16_t d, m;                      /* offsets of a block's half floats: scale (-1: kept otherwise), minimum's scale (-1: none) */
     void (*decode)(const void *src, float *dst, int64_t n);   /* the scalar reference, n % block == 0 */
     void (*encode)(const float *src, void *dst, int64_t n);   /* NULL where we never write it         */
 } ker_type;
 const ker_type *ker_type_get(int id);  /* NULL for ids that we neither compute with nor keep: refuse them */
 const ker_type *ker_type_named(int id);   /* also types we can only name and measure; NULL for ids we never heard of */
+
+/* Writes a block's scale alone, and its minimum's: the nearest that the type has (MXFP4: a power of two, d or less; no sign where
+ * it has none). For blocks whose integers are made at random. */
+void ker_type_scale(int type, void *block, float d, float m);
 
 /* What general.file_type says of a whole file (llama.h, enum llama_ftype). */
 typedef struct ker_file_type {
@@ -324,7 +329,8 @@ typedef struct ker_backend {
     int (*set_threads)(ker_dev *, int n);                              /* between batches only; returns how many there are now */
     /* Bytes that are free for weights and cells where this device keeps them; 0: it cannot say. */
     uint64_t (*memory)(const ker_dev *);
-    /* Registers a weight; checks it against the model. layer = -1 for the whole-model roles. */
+    /* Registers a weight; checks it against the model. layer = -1 for the whole-model roles. Q_RANGE: of a type that this
+     * backend does not compute with (the CPU does with all). */
     int (*weight)(ker_dev *, int layer, enum ker_role role, const ker_weight *w, char *err);
     /* Routed experts come from here: their weights are registered with data NULL. Before ready; copied. */
     int (*source)(ker_dev *, const ker_source *s, char *err);
@@ -427,8 +433,8 @@ typedef struct ker_proof {             /* one comparison                        
     double off, limit;                 /* largest difference, relative to what the part added     */
     bool ok;
 } ker_proof;
-/* Parts on random models of device `index`: a few of them, a second's work before a first use; every weight type and kind
- * of router on small ones; shapes of models in use too (a GiB of memory). Returns how many comparisons were wrong, or a
+/* Parts on random models of device `index`: a few of them, a second's work before a first use; every weight type that it computes
+ * with and kind of router on small ones; shapes of models in use too (a GiB of memory). Returns how many comparisons were wrong, or a
  * q_result when the device failed; `row` hears of each. */
 enum ker_prove_how { KER_PROVE_FEW, KER_PROVE_SMALL, KER_PROVE_LARGE };
 int ker_prove(const ker_backend *b, int index, enum ker_prove_how how, void (*row)(void *user, const ker_proof *p), void *user, char *err);

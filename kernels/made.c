@@ -14,20 +14,12 @@ typedef struct maker { uint64_t s[4]; } maker;
 
 static float unit(maker *r) { return (float)((int64_t)q_random(r->s) >> 40) * 0x1p-23f; }      /* [-1, 1) */
 
-static void put_half(uint8_t *block, int at, float v)
+static double mean_of(int type, uint8_t *blocks, int n, float d, float m, double *square)
 {
-    uint16_t h = ker_f32_to_f16(v);
-    if (at >= 0) memcpy(block + at, &h, 2);
-}
-
-static double mean_of(const ker_type *t, uint8_t *blocks, int n, float d, float m, double *square)
-{
+    const ker_type *t = ker_type_get(type);
     float *v = q_alloc(sizeof *v * (size_t)(n * t->block));
     double sum = 0;
-    for (int b = 0; b < n; b++) {
-        put_half(blocks + b * t->bytes, t->d, d);
-        put_half(blocks + b * t->bytes, t->m, m);
-    }
+    for (int b = 0; b < n; b++) ker_type_scale(type, blocks + b * t->bytes, d, m);
     t->decode(blocks, v, (int64_t)n * t->block);
     *square = 0;
     for (int i = 0; i < n * t->block; i++) {
@@ -40,25 +32,25 @@ static double mean_of(const ker_type *t, uint8_t *blocks, int n, float d, float 
 }
 
 /* Random blocks under scales that give about mean 0 and deviation sd. */
-static void fill_blocks(const ker_type *t, uint8_t *p, size_t bytes, double sd, maker *r)
+static void fill_blocks(int type, uint8_t *p, size_t bytes, double sd, maker *r)
 {
+    const ker_type *t = ker_type_get(type);
     int n = (int)(bytes / (size_t)t->bytes), sample = SAMPLE / t->block < n ? SAMPLE / t->block : n;
     for (size_t i = 0; i < bytes; i += 8) {
         uint64_t v = q_random(r->s);
         memcpy(p + i, &v, bytes - i < 8 ? bytes - i : 8);
     }
-    double square, d_mean = mean_of(t, p, sample, 1, 0, &square), m = 0;
+    double square, d_mean = mean_of(type, p, sample, 1, 0, &square), m = 0;
     if (t->m >= 0) {
-        double m_mean = mean_of(t, p, sample, 0, 1, &square);
+        double m_mean = mean_of(type, p, sample, 0, 1, &square);
         m = -d_mean / m_mean;
-        mean_of(t, p, sample, 1, (float)m, &square);
+        mean_of(type, p, sample, 1, (float)m, &square);
     }
     double d = sd / sqrt(square);
     bool centred = t->m >= 0 || fabs(d_mean) < sqrt(square) / 8;
     for (int b = 0; b < n; b++) {      /* quants that average away from zero: either sign in turn */
         float sign = !centred && (q_random(r->s) & 1) ? -1 : 1;
-        put_half(p + (size_t)b * (size_t)t->bytes, t->d, sign * (float)d);
-        put_half(p + (size_t)b * (size_t)t->bytes, t->m, sign * (float)(d * m));
+        ker_type_scale(type, p + (size_t)b * (size_t)t->bytes, sign * (float)d, sign * (float)(d * m));
     }
 }
 
@@ -105,7 +97,7 @@ static void weight_make(made_model *m, int layer, enum ker_role role, int type, 
     int64_t n = ne[0] * ne[1] * ne[2];
     size_t bytes = (size_t)(n / t->block) * (size_t)t->bytes;
     uint8_t *p = q_alloc(bytes + 8);
-    if (t->block > 1) fill_blocks(t, p, bytes, sd, r);
+    if (t->block > 1) fill_blocks(type, p, bytes, sd, r);
     else fill_floats(t, p, n, norm ? 1 : 0, sd, r);
     m->w[layer + 1][role] = (ker_weight){ .type = type, .ne = { ne[0], ne[1], ne[2] }, .data = p, .bytes = bytes };
 }

@@ -209,7 +209,9 @@ int ker_prove(const ker_backend *b, int index, enum ker_prove_how how, void (*ro
     }
     for (int t = 0; t < KER_TYPE_LIMIT && how > KER_PROVE_FEW && !rc; t++) {
         const ker_type *type = ker_type_get(t);
-        if (type && type->weight) rc = one(b, index, type->block > 32 ? &even : &odd, t, &p, err);
+        if (!type || !type->weight) continue;
+        rc = one(b, index, type->block > 32 ? &even : &odd, t, &p, err);
+        if (rc == Q_RANGE) rc = Q_OK;                /* such weights stay with the CPU */
     }
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds && how > KER_PROVE_FEW && !rc; i++) rc = one(b, index, &kinds[i], KER_F32, &p, err);
     for (size_t i = 0; i < sizeof large / sizeof *large && how == KER_PROVE_LARGE && !rc; i++) rc = one(b, index, &large[i], KER_Q4_K, &p, err);

@@ -38,13 +38,6 @@ uint16_t ker_f32_to_f16(float f)
     return (uint16_t)(sign | (mag - (112u << 23)) >> 13);
 }
 
-static float half_at(const uint8_t *p)
-{
-    uint16_t h;
-    memcpy(&h, p, 2);
-    return ker_f16_to_f32(h);
-}
-
 static void half_put(uint8_t *p, float f)
 {
     uint16_t h = ker_f32_to_f16(f);
@@ -194,7 +187,8 @@ static void unpack_iq4_xs(const uint8_t *s, ker_block *b)
 }
 
 static const ker_unpack unpackers[KER_TYPE_LIMIT] = {
-#define KER_BLOCK(id, name, block, bytes, act, sub, d, m, unpack, ...) [id] = { unpack, sub, m >= 0 },
+#define KER_BLOCK(id, name, block, bytes, act, sub, d, m, unpack, ...) \
+    [id] = { unpack, sub, m >= 0, KER_ACT_##act == KER_ACT_Q8_32 && block > 32 ? block / sub : 1 },
 #include "kernels/types.def"
 };
 
@@ -214,7 +208,7 @@ static inline void decode_blocks(int type, int block, int bytes, const void *src
     for (int64_t at = 0; at < n; at += block, s += bytes) {
         u->one(s, &b);
         for (int i = 0; i < block; i += u->sub) {
-            float d = b.d * (float)b.sc[i / u->sub];
+            float d = (u->pieces > 1 ? b.piece[i / u->sub] : b.d) * (float)b.sc[i / u->sub];
             float m = u->has_min ? b.m * (float)b.mn[i / u->sub] : 0;
             for (int k = i; k < i + u->sub; k++)
                 dst[at + k] = u->has_min ? d * (float)b.q[k] - m : d * (float)b.q[k];
@@ -313,6 +307,62 @@ static void encode_q4_1(const float *src, void *dst, int64_t n)
         for (int i = 0; i < 16; i++)
             out[4 + i] = (uint8_t)(clamp_int((src[i] - lo) * inverse + 0.5f, 0, 15) |
                                    clamp_int((src[i + 16] - lo) * inverse + 0.5f, 0, 15) << 4);
+    }
+}
+
+/* The exponent puts the largest within 4 to 8 of the doubled values, the nearest of which is taken, the first of equals. */
+static void encode_mxfp4(const float *src, void *dst, int64_t n)
+{
+    static const float value[16] = { 0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12 };
+    uint8_t *out = dst;
+    for (; n > 0; n -= 32, src += 32, out += 17) {
+        float most = 0;
+        for (int i = 0; i < 32; i++)
+            most = fabsf(src[i]) > most ? fabsf(src[i]) : most;
+        out[0] = (uint8_t)(most > 0 ? clamp_int(floorf(log2f(most)) + 125, 0, 254) : 0);
+        float d = ldexpf(1, out[0] - 128);
+        memset(out + 1, 0, 16);
+        for (int i = 0; i < 32; i++) {
+            int best = 0;
+            for (int k = 1; k < 16; k++)
+                best = fabsf(d * value[k] - src[i]) < fabsf(d * value[best] - src[i]) ? k : best;
+            out[1 + i % 16] = (uint8_t)(out[1 + i % 16] | best << (i < 16 ? 0 : 4));
+        }
+    }
+}
+
+/* ---- scales alone ---- */
+
+/* An unsigned E4M3 whose half is nearest to v. */
+static uint8_t ue4m3_of(float v)
+{
+    float x = v * 0x1p10f;                           /* in units of the smallest */
+    int e = 1;
+    for (; e < 15 && x >= 15.5f; e++)
+        x *= .5f;
+    int m = clamp_int(x + .5f, 0, 15);
+    return (uint8_t)(m < 8 ? m : e == 15 && m == 15 ? 0x7e : e << 3 | (m - 8));
+}
+
+void ker_type_scale(int type, void *block, float d, float m)
+{
+    const ker_type *t = ker_type_get(type);
+    uint8_t *p = block;
+    int e;
+    if (t->d >= 0) half_put(p + t->d, d);
+    if (t->m >= 0) half_put(p + t->m, m);
+    switch (type) {
+    case KER_MXFP4:
+        frexpf(d, &e);
+        p[0] = (uint8_t)(d == 0 ? 0 : e + 127 < 0 ? 0 : e + 127 > 254 ? 254 : e + 127);
+        break;
+    case KER_NVFP4:
+        memset(p, ue4m3_of(fabsf(d)), 4);
+        break;
+    case KER_IQ1_M:
+        for (int i = 0; i < 4; i++)
+            p[49 + 2 * i] = (uint8_t)((p[49 + 2 * i] & 15) | (ker_f32_to_f16(d) >> (4 * i) & 15) << 4);
+        break;
     }
 }
 

@@ -1,5 +1,6 @@
 /* tests/golden: the engine's goldens read and run: a folder with cases.json, CASE.f32, CASE.routing.json and a model
- * (tests/golden/engine, ../shared/data/golden; README there). For tests and for the measurements of a device. */
+ * (tests/golden/engine, ../shared/data/golden and golden-next; READMEs there). A case may have tokens of its own, and rows
+ * for some positions only. For tests and for the measurements of a device. */
 #ifndef QUORUM_TESTS_GOLDEN_H
 #define QUORUM_TESTS_GOLDEN_H
 
@@ -18,10 +19,20 @@ typedef struct golden_set {
     const char *name[GOLDEN_CASES];
     int n_case;
     const cJSON *positions;                        /* rows of CASE.f32; NULL: all               */
-    eng_tokens tokens;
+    eng_tokens tokens[GOLDEN_CASES];               /* of each case                              */
 } golden_set;
 typedef struct golden_result { float *logits; uint16_t *ids; float *weights; int n, n_vocab, n_layer, max_k; } golden_result;
 typedef struct golden_diff { double logits /* of the largest |logit| */, weights; int ids; } golden_diff;
+
+static inline void golden_add(golden_set *g, const cJSON *item)
+{
+    const cJSON *t, *own = cJSON_GetObjectItem(item, "tokens");
+    if (g->n_case == GOLDEN_CASES) return;
+    if (!own) own = cJSON_GetObjectItem(g->root, "tokens");
+    cJSON_ArrayForEach(t, own) eng_tokens_add(&g->tokens[g->n_case], (int32_t)t->valuedouble);
+    g->name[g->n_case] = cJSON_GetObjectItem(item, "name")->valuestring;
+    g->item[g->n_case++] = item;
+}
 
 static inline int golden_open(const char *dir, golden_set *g, char *err)
 {
@@ -30,19 +41,36 @@ static inline int golden_open(const char *dir, golden_set *g, char *err)
     if (!g->root) return q_fail(err, Q_NOTFOUND, "%s holds no cases.json", dir);
     g->arch = cJSON_GetObjectItem(g->root, "arch")->valuestring;
     g->positions = cJSON_GetObjectItem(g->root, "positions");
-    cJSON_ArrayForEach(item, cJSON_GetObjectItem(g->root, "tokens")) eng_tokens_add(&g->tokens, (int32_t)item->valuedouble);
-    cJSON_ArrayForEach(item, cJSON_GetObjectItem(g->root, "cases")) {
-        if (g->n_case == GOLDEN_CASES) break;
-        g->name[g->n_case] = cJSON_GetObjectItem(item, "name")->valuestring;
-        g->item[g->n_case++] = item;
-    }
-    return g->n_case && g->tokens.n ? 0 : q_fail(err, Q_FORMAT, "%s/cases.json holds no cases", dir);
+    cJSON_ArrayForEach(item, cJSON_GetObjectItem(g->root, "cases")) golden_add(g, item);
+    return g->n_case && g->tokens[0].n ? 0 : q_fail(err, Q_FORMAT, "%s/cases.json holds no cases", dir);
+}
+
+/* Adds the case `name` of the extra ones: those that are not run unless asked for. */
+static inline int golden_extra(golden_set *g, const char *name, char *err)
+{
+    const cJSON *item;
+    int before = g->n_case;
+    cJSON_ArrayForEach(item, cJSON_GetObjectItem(g->root, "extra_cases"))
+        if (strcmp(cJSON_GetObjectItem(item, "name")->valuestring, name) == 0) golden_add(g, item);
+    return g->n_case > before ? 0 : q_fail(err, Q_FORMAT, "%s/cases.json has no extra case \"%s\"", g->dir, name);
 }
 
 static inline void golden_close(golden_set *g)
 {
-    eng_tokens_free(&g->tokens);
+    for (int i = 0; i < g->n_case; i++) eng_tokens_free(&g->tokens[i]);
     cJSON_Delete(g->root);
+}
+
+/* How many positions the files of a case hold, and the i-th of them. */
+static inline int golden_rows(const golden_set *g, int at)
+{
+    const cJSON *rows = cJSON_GetObjectItem(g->item[at], "rows");
+    return rows ? (int)rows->valuedouble : g->positions ? cJSON_GetArraySize(g->positions) : g->tokens[at].n;
+}
+static inline int golden_position(const golden_set *g, int at, int i)
+{
+    const cJSON *first = cJSON_GetObjectItem(g->item[at], "first_row");
+    return first ? (int)first->valuedouble + i : g->positions ? (int)cJSON_GetArrayItem(g->positions, i)->valuedouble : i;
 }
 
 static inline void golden_result_free(golden_result *r)
@@ -87,13 +115,13 @@ static inline int golden_setting(eng_config *c, const cJSON *item, char *err)
 }
 
 /* [n_layer][n][*max_k] of the case's forced routing; NULL: the router chooses. */
-static inline uint16_t *golden_forced(const golden_set *g, const cJSON *item, const eng_model *m, int *max_k)
+static inline uint16_t *golden_forced(const golden_set *g, int at, const eng_model *m, int *max_k)
 {
-    const cJSON *file = cJSON_GetObjectItem(item, "force_routing");
+    const cJSON *file = cJSON_GetObjectItem(g->item[at], "force_routing");
     if (!file) return NULL;
     cJSON *root = util_json(g->dir, q_strdup(file->valuestring));
     const cJSON *ids = cJSON_GetObjectItem(root, "ids");
-    int n = g->tokens.n, n_layer = eng_model_info(m)->n_layer, k = cJSON_GetArraySize(cJSON_GetArrayItem(cJSON_GetArrayItem(ids, 0), 0)), row = 0;
+    int n = g->tokens[at].n, n_layer = eng_model_info(m)->n_layer, k = cJSON_GetArraySize(cJSON_GetArrayItem(cJSON_GetArrayItem(ids, 0), 0)), row = 0;
     uint16_t *v = q_alloc(sizeof *v * (size_t)(n_layer * n * k + 1));
     memset(v, 0xFF, sizeof *v * (size_t)(n_layer * n * k));
     for (int l = 0; l < n_layer; l++) {
@@ -138,9 +166,9 @@ static inline int golden_run_with(const golden_set *g, eng_model *m, int at, int
     eng_config *c;
     *r = (golden_result){ 0 };
     int forced_k = 0, rc = golden_config(g, m, at, &c, err);
-    uint16_t *forced = golden_forced(g, g->item[at], m, &forced_k);
+    uint16_t *forced = golden_forced(g, at, m, &forced_k);
     if (!rc && threads) rc = eng_config_set(c, "threads", threads, err);
-    if (!rc) rc = golden_eval(m, c, &g->tokens, split, forced, forced_k, r, err);
+    if (!rc) rc = golden_eval(m, c, &g->tokens[at], split, forced, forced_k, r, err);
     eng_config_free(c);
     free(forced);
     return rc;
@@ -158,45 +186,45 @@ static inline int golden_find(const uint16_t *ids, int n, int id)
 }
 
 /* The routed layers of a case's reference against the result's. */
-static inline int golden_routing(const golden_set *g, const eng_model *m, const char *name, const golden_result *r, golden_diff *d, char *err)
+static inline int golden_routing(const golden_set *g, const eng_model *m, int at, const golden_result *r, golden_diff *d, char *err)
 {
-    cJSON *routing = util_json(g->dir, q_printf("%s.routing.json", name));
+    cJSON *routing = util_json(g->dir, q_printf("%s.routing.json", g->name[at]));
     if (!routing) return 0;
     const cJSON *ids = cJSON_GetObjectItem(routing, "ids"), *weights = cJSON_GetObjectItem(routing, "weights");
-    int row = 0, n = g->positions ? cJSON_GetArraySize(g->positions) : r->n;
+    int row = 0, n = golden_rows(g, at);
     for (int l = 0; l < r->n_layer; l++) {
         if (!eng_layer_is_moe(m, l)) continue;
         for (int i = 0; i < n; i++) {
-            int pos = g->positions ? (int)cJSON_GetArrayItem(g->positions, i)->valuedouble : i, k = 0;
+            int pos = golden_position(g, at, i), k = 0;
             const cJSON *a = cJSON_GetArrayItem(cJSON_GetArrayItem(ids, row), i), *w = cJSON_GetArrayItem(cJSON_GetArrayItem(weights, row), i);
-            size_t at = ((size_t)pos * (size_t)r->n_layer + (size_t)l) * (size_t)r->max_k;
-            while (k < r->max_k && r->ids[at + (size_t)k] != 0xFFFF) k++;
+            size_t cell = ((size_t)pos * (size_t)r->n_layer + (size_t)l) * (size_t)r->max_k;
+            while (k < r->max_k && r->ids[cell + (size_t)k] != 0xFFFF) k++;
             d->ids += k != cJSON_GetArraySize(a);
             for (int s = 0; s < cJSON_GetArraySize(a); s++) {
-                int j = golden_find(r->ids + at, k, (int)cJSON_GetArrayItem(a, s)->valuedouble);
+                int j = golden_find(r->ids + cell, k, (int)cJSON_GetArrayItem(a, s)->valuedouble);
                 if (j < 0) d->ids++;
-                else d->weights = fmax(d->weights, fabs(cJSON_GetArrayItem(w, s)->valuedouble - (double)r->weights[at + (size_t)j]));
+                else d->weights = fmax(d->weights, fabs(cJSON_GetArrayItem(w, s)->valuedouble - (double)r->weights[cell + (size_t)j]));
             }
         }
         row++;
     }
     int there = cJSON_GetArraySize(ids);
     cJSON_Delete(routing);
-    return row == there ? 0 : q_fail(err, Q_FORMAT, "%s: %d routed layers, expected %d", name, row, there);
+    return row == there ? 0 : q_fail(err, Q_FORMAT, "%s: %d routed layers, expected %d", g->name[at], row, there);
 }
 
 static inline int golden_compare(const golden_set *g, const eng_model *m, int at, const golden_result *r, golden_diff *d, char *err)
 {
     q_buf ref = { 0 };
     char *path = q_printf("%s/%s.f32", g->dir, g->name[at]);
-    int n = g->positions ? cJSON_GetArraySize(g->positions) : r->n;
+    int n = golden_rows(g, at);
     int rc = q_read_file(path, &ref, (size_t)1 << 30, err);
     if (!rc && ref.len != sizeof(float) * (size_t)n * (size_t)r->n_vocab) rc = q_fail(err, Q_FORMAT, "%s has another size", path);
     free(path);
     double worst = 0, largest = 0;
     for (int i = 0; i < n && !rc; i++) {
         const float *want = (const float *)(const void *)ref.p + (size_t)i * (size_t)r->n_vocab;
-        int pos = g->positions ? (int)cJSON_GetArrayItem(g->positions, i)->valuedouble : i;
+        int pos = golden_position(g, at, i);
         for (int v = 0; v < r->n_vocab; v++) {
             double gap = fabs((double)want[v] - (double)r->logits[pos * r->n_vocab + v]);
             worst = gap > worst || isnan(gap) ? gap : worst;
@@ -205,7 +233,7 @@ static inline int golden_compare(const golden_set *g, const eng_model *m, int at
     }
     *d = (golden_diff){ .logits = largest > 0 ? worst / largest : worst };
     q_buf_free(&ref);
-    return rc ? rc : golden_routing(g, m, g->name[at], r, d, err);
+    return rc ? rc : golden_routing(g, m, at, r, d, err);
 }
 
 #endif

@@ -3,6 +3,7 @@
  * compared with the bytes that are there, and it never looks at what tensors mean.
  * Format: ggml/docs/gguf.md of the ggml project. */
 #include "engine/file/gguf.h"
+#include "engine/file/split.h"
 #include "kernels/kernels.h"
 
 #include <errno.h>
@@ -28,7 +29,7 @@ static const unsigned char VSIZE[13] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8}; 
 struct gguf_file {
     const unsigned char *p;
     size_t n;
-    bool mapped, look;
+    bool mapped, look, part;              /* part: opened as one of several, its sentences name it */
     char *path;
     char *problem;                        /* gguf_look: the first reason why it cannot be run */
     uint64_t salt;                        /* of the indexes' hash */
@@ -39,6 +40,8 @@ struct gguf_file {
     uint32_t *kv_slot, *tensor_slot;      /* open addressing: index + 1, 0 = empty */
     size_t kv_mask, tensor_mask;
     uint64_t data_offset;
+    gguf_file **more;                     /* the parts behind the first one: their maps, keys and names; owned */
+    int n_more;
 };
 
 /* ---- a cursor that cannot run past the end ---- */
@@ -109,7 +112,7 @@ static int unfit(gguf_file *f, const char *err)
     return Q_OK;
 }
 /* How sentences about such things call the file: whoever looks has said its name. */
-static const char *called(const gguf_file *f) { return f->look ? _("this file") : f->path; }
+static const char *called(const gguf_file *f) { return f->look && !f->part ? _("this file") : f->path; }
 
 /* ---- indexes ---- */
 static size_t table_size(size_t n)
@@ -289,6 +292,24 @@ static int place_tensors(gguf_file *f, size_t header_end, char *err)
     return r;
 }
 
+/* NVFP4's numbers are small beside what they mean: a file has a float a tensor, or one an expert, that multiplies them. */
+static int scales_beside(gguf_file *f, char *err)
+{
+    static const char weight[] = ".weight", scale[] = ".scale";
+    for (int i = 0; i < f->n_tensor; i++) {
+        const gguf_tensor *t = &f->tensor[i];
+        char name[MAX_NAME + 1];
+        size_t n = t->name.n;
+        if (t->type != KER_NVFP4 || n < sizeof weight || n > MAX_NAME || memcmp(t->name.p + n - (sizeof weight - 1), weight, sizeof weight - 1)) continue;
+        snprintf(name, sizeof name, "%.*s%s", (int)(n - (sizeof weight - 1)), t->name.p, scale);
+        if (!gguf_tensor_find(f, name)) continue;
+        q_fail(err, Q_FORMAT, _("%s: tensor %s is NVFP4 with a scale beside it (%s), which quorum does not apply yet; "
+                                "take a Q4_K_M, Q5_K_M, Q6_K or Q8_0 file of this model"), called(f), show(t->name).s, name);
+        return unfit(f, err);
+    }
+    return Q_OK;
+}
+
 static int parse_entries(gguf_file *f, cursor *c, uint64_t n_tensor, uint64_t n_kv, char *err)
 {
     size_t left = c->n - c->at;
@@ -312,12 +333,6 @@ static int parse_entries(gguf_file *f, cursor *c, uint64_t n_tensor, uint64_t n_
         if (f->kv_slot[s]) return q_fail(err, Q_FORMAT, _("%s: key %s appears twice"), f->path, show(kv->key).s);
         f->kv_slot[s] = (uint32_t)i + 1;
     }
-    uint64_t parts = 0;
-    if (gguf_u64(f, "split.count", &parts) && parts > 1) {
-        q_fail(err, Q_FORMAT, _("%s is one of %llu parts of a model; join them into one file first (llama-gguf-split --merge)"),
-               called(f), (unsigned long long)parts);
-        if (unfit(f, err)) return Q_FORMAT;
-    }
     for (uint64_t i = 0; i < n_tensor; i++) {
         gguf_tensor *t = &f->tensor[i];
         int r = read_tensor(f, c, t, err);
@@ -327,7 +342,8 @@ static int parse_entries(gguf_file *f, cursor *c, uint64_t n_tensor, uint64_t n_
         if (f->tensor_slot[s]) return q_fail(err, Q_FORMAT, _("%s: tensor %s appears twice"), f->path, show(t->name).s);
         f->tensor_slot[s] = (uint32_t)i + 1;
     }
-    return place_tensors(f, c->at, err);
+    int r = scales_beside(f, err);
+    return r ? r : place_tensors(f, c->at, err);
 }
 
 /* What else is found under a model's name, by how it begins: a download of something else than the file, an older form. */
@@ -373,13 +389,12 @@ static int parse(gguf_file *f, char *err)
 }
 
 /* ---- open and close ---- */
-static int open_bytes(const void *p, size_t n, bool mapped, bool look, const char *path, gguf_file **out, char *err)
+static int open_bytes(const void *p, size_t n, const gguf_file *how, const char *path, gguf_file **out, char *err)
 {
     gguf_file *f = q_alloc(sizeof *f);
+    *f = *how;
     f->p = p;
     f->n = n;
-    f->mapped = mapped;
-    f->look = look;
     f->salt = q_salt();
     f->path = q_strdup(path);
     int r = parse(f, err);
@@ -388,17 +403,38 @@ static int open_bytes(const void *p, size_t n, bool mapped, bool look, const cha
     return Q_OK;
 }
 
+/* How many parts the model of this file has, by its own word. */
+static uint64_t parts_of(const gguf_file *f)
+{
+    uint64_t n;
+    return gguf_u64(f, "split.count", &n) && n > 1 ? n : 1;
+}
+
 int gguf_open_memory(const void *p, size_t n, gguf_file **out, char *err)
 {
     *out = NULL;
-    return open_bytes(p, n, false, false, "(memory)", out, err);
+    gguf_file *f;
+    int r = open_bytes(p, n, &(gguf_file){0}, "(memory)", &f, err);
+    if (r) return r;
+    if (parts_of(f) > 1) {
+        r = q_fail(err, Q_FORMAT, _("%s is one of %llu parts of a model, and the others cannot be found from here"), f->path, (unsigned long long)parts_of(f));
+        gguf_close(f);
+        return r;
+    }
+    *out = f;
+    return Q_OK;
 }
 
-static int open_path(const char *path, bool look, gguf_file **out, char *err)
+static int open_one(const char *path, bool look, bool part, gguf_file **out, char *err)
 {
     *out = NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);      /* a FIFO is refused below, not waited for */
-    if (fd < 0) return q_fail(err, Q_IO, _("cannot open %s: %s"), path, strerror(errno));
+    if (fd < 0) {
+        int why = errno, of = 0, no = 0;
+        if (part && why == ENOENT && split_name(path, &no, &of, NULL))
+            return q_fail(err, Q_IO, _("%s is missing: it is part %d of the %d of this model; put it beside the others"), path, no, of);
+        return q_fail(err, Q_IO, _("cannot open %s: %s"), path, strerror(why));
+    }
     struct stat st;
     int r = Q_OK;
     void *p = MAP_FAILED;
@@ -408,7 +444,117 @@ static int open_path(const char *path, bool look, gguf_file **out, char *err)
     else if ((p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0)) == MAP_FAILED)
         r = q_fail(err, Q_IO, _("cannot map %s into memory: %s"), path, strerror(errno));
     close(fd);
-    return r ? r : open_bytes(p, (size_t)st.st_size, true, look, path, out, err);
+    return r ? r : open_bytes(p, (size_t)st.st_size, &(gguf_file){.mapped = true, .look = look, .part = part}, path, out, err);
+}
+
+/* ---- parts ---- */
+/* That a file is that part of so many, as its name and its keys say; and of the model that `first` is of: what both say, they
+ * say alike. (Only the first part has the model's keys, and tensors that are missing or twice give other mixtures away.) */
+static int check_part(const gguf_file *f, int part, int of, const gguf_file *first, char *err)
+{
+    uint64_t no = 0;
+    if (!gguf_u64(f, "split.no", &no) || no != (uint64_t)part - 1 || parts_of(f) != (uint64_t)of)
+        return q_fail(err, Q_FORMAT, _("%s says that it is part %llu of %llu, not part %d of %d: it belongs to another model or was renamed; fetch it again"), f->path,
+                      (unsigned long long)no + 1, (unsigned long long)parts_of(f), part, of);
+    for (int i = 0; first && i < f->n_kv; i++) {
+        const gguf_kv *a = &f->kv[i];
+        if (a->key.n == strlen("split.no") && memcmp(a->key.p, "split.no", a->key.n) == 0) continue;
+        size_t s = probe(first->kv_slot, first->kv_mask, first->salt, a->key, first->kv, sizeof *first->kv);
+        const gguf_kv *b = first->kv_slot[s] ? &first->kv[first->kv_slot[s] - 1] : NULL;
+        if (b && (a->type != b->type || a->bytes != b->bytes || memcmp(a->data, b->data, a->bytes) != 0))
+            return q_fail(err, Q_FORMAT, _("%s is a part of another model than %s: they do not agree about %s; fetch it again"), f->path, first->path, show(a->key).s);
+    }
+    return Q_OK;
+}
+
+/* The tensors of all parts in one list, in the order of the parts. */
+static int join_tensors(gguf_file *f, char *err)
+{
+    size_t n = (size_t)f->n_tensor;
+    for (int i = 0; i < f->n_more; i++) n += (size_t)f->more[i]->n_tensor;
+    if (n > INT32_MAX / 2) return q_fail(err, Q_FORMAT, _("%s and its parts hold %zu tensors, which is beyond reason"), f->path, n);
+    f->tensor = q_realloc(f->tensor, (n + 1) * sizeof *f->tensor);
+    free(f->tensor_slot);
+    f->tensor_mask = table_size(n) - 1;
+    f->tensor_slot = q_alloc((f->tensor_mask + 1) * sizeof *f->tensor_slot);
+    int own = f->n_tensor;
+    for (int i = -1; i < f->n_more; i++) {
+        const gguf_file *part = i < 0 ? f : f->more[i];
+        for (int k = 0; k < (i < 0 ? own : part->n_tensor); k++) {
+            gguf_tensor *t = &f->tensor[i < 0 ? k : f->n_tensor];
+            if (i >= 0) *t = part->tensor[k];
+            size_t s = probe(f->tensor_slot, f->tensor_mask, f->salt, t->name, f->tensor, sizeof *f->tensor);
+            if (f->tensor_slot[s])
+                return q_fail(err, Q_FORMAT, _("%s holds the tensor %s, which another part holds too: it is a part of another model; fetch it again"), part->path, show(t->name).s);
+            f->tensor_slot[s] = (uint32_t)(t - f->tensor) + 1;
+            if (i >= 0) f->n_tensor++;
+        }
+    }
+    uint64_t want;
+    if (!f->problem && gguf_u64(f, "split.tensors.count", &want) && want != (uint64_t)f->n_tensor) {
+        q_fail(err, Q_FORMAT, _("%s: its parts hold %d tensors together, but the model has %llu: one of them is a part of another model; fetch them again"), called(f), f->n_tensor,
+               (unsigned long long)want);
+        return unfit(f, err);
+    }
+    return Q_OK;
+}
+
+/* f is the first of several parts: the others, beside it, are its own from now on. */
+static int add_parts(gguf_file *f, int of, char *err)
+{
+    f->more = q_alloc((size_t)of * sizeof *f->more);
+    for (int part = 2; part <= of; part++) {
+        char *path = split_path(f->path, part);
+        gguf_file *g = NULL;
+        int r = open_one(path, f->look, true, &g, err);
+        free(path);
+        if (!r && (r = check_part(g, part, of, f, err))) {       /* its tensors are of something else */
+            gguf_close(g);
+            g = NULL;
+        }
+        if (g) f->more[f->n_more++] = g;
+        if (g && g->problem) r = q_fail(err, Q_FORMAT, "%s", g->problem);
+        if (r && unfit(f, err)) return r;
+    }
+    return join_tensors(f, err);
+}
+
+/* *f is one part of several: the whole model takes its place, known by its first part. */
+static int open_parts(gguf_file **f, char *err)
+{
+    gguf_file *first = NULL;
+    int part, of, r;
+    bool look = (*f)->look;
+    if (!split_name((*f)->path, &part, &of, NULL)) {
+        q_fail(err, Q_FORMAT, _("%s is one of %llu parts of a model, but is not called so: give it back its name (…-00001-of-%05llu.gguf), beside the others"), called(*f),
+               (unsigned long long)parts_of(*f), (unsigned long long)parts_of(*f));
+        return unfit(*f, err);
+    }
+    if ((r = check_part(*f, part, of, NULL, err))) return unfit(*f, err);
+    if (part == 1) return add_parts(*f, of, err);
+    char *path = split_path((*f)->path, 1);
+    r = open_one(path, look, true, &first, err);
+    free(path);
+    if (!r) r = check_part(first, 1, of, NULL, err);
+    if (!r) {
+        gguf_close(*f);
+        *f = first;
+        first->part = false;
+        return add_parts(first, of, err);
+    }
+    gguf_close(first);
+    return r == Q_NOMEM ? r : unfit(*f, err) ? r : Q_OK;
+}
+
+static int open_path(const char *path, bool look, gguf_file **out, char *err)
+{
+    gguf_file *f;
+    *out = NULL;
+    int r = open_one(path, look, false, &f, err);
+    if (!r && parts_of(f) > 1) r = open_parts(&f, err);
+    if (r) gguf_close(f);
+    else *out = f;
+    return r;
 }
 
 int gguf_open(const char *path, gguf_file **out, char *err) { return open_path(path, false, out, err); }
@@ -418,6 +564,8 @@ const char *gguf_problem(const gguf_file *f) { return f->problem; }
 void gguf_close(gguf_file *f)
 {
     if (!f) return;
+    for (int i = 0; i < f->n_more; i++) gguf_close(f->more[i]);
+    free(f->more);
     for (int i = 0; i < f->n_kv; i++) free(f->kv[i].strings);
     free(f->kv);
     free(f->tensor);
@@ -431,7 +579,21 @@ void gguf_close(gguf_file *f)
 
 /* ---- look-ups ---- */
 const char *gguf_path(const gguf_file *f) { return f->path; }
-size_t gguf_size(const gguf_file *f) { return f->n; }
+size_t gguf_size(const gguf_file *f)
+{
+    size_t n = f->n;
+    for (int i = 0; i < f->n_more; i++) n += f->more[i]->n;
+    return n;
+}
+int gguf_parts(const gguf_file *f) { return 1 + f->n_more; }
+const void *gguf_pages(const gguf_file *f, int part, size_t *bytes)
+{
+    *bytes = 0;
+    if (part < 0 || part > f->n_more) return NULL;
+    const gguf_file *of = part ? f->more[part - 1] : f;
+    *bytes = of->n - (size_t)of->data_offset;
+    return of->p + of->data_offset;
+}
 const void *gguf_bytes(const gguf_file *f) { return f->p; }
 uint64_t gguf_data_offset(const gguf_file *f) { return f->data_offset; }
 int gguf_n_kv(const gguf_file *f) { return f->n_kv; }

@@ -1,5 +1,5 @@
 /* engine/file/gguf: reading and writing GGUF files (v2 and v3, little-endian). Owns the mmap of a file it
- * opened; every pointer it gives points into that mmap and lives until gguf_close. Any thread may read.
+ * opened, of a split model one a part; every pointer it gives points into that mmap and lives until gguf_close. Any thread may read.
  * Every count, length, offset and type is checked against the file before use; a bad file gives one
  * sentence in err and Q_FORMAT, never a crash. It knows nothing of architectures or arithmetic.
  * Format: ggml/docs/gguf.md. */
@@ -30,25 +30,28 @@ typedef struct gguf_tensor {
     int type;                      /* ker_type_id, known and checked; of gguf_look: -1 unknown */
     int n_dims;
     int64_t ne[4];                 /* ne[0] is the row length; missing = 1 */
-    uint64_t offset;               /* in the file                          */
+    uint64_t offset;               /* in the file, or in its part          */
     const void *data;              /* NULL only after gguf_look            */
     size_t bytes;
 } gguf_tensor;
 
 typedef struct gguf_file gguf_file;
 
-/* path may be one part of a split model (…-00001-of-00003.gguf): only single files now; a split one
- * is refused with a sentence. */
+/* path may be any part of a split model (…-00002-of-00003.gguf, split.h): all parts are opened as one file, which has the path
+ * and the keys of the first and the tensors of all. A part that is missing, cut short or another model's is named. */
 int gguf_open(const char *path, gguf_file **out, char *err);
-/* To look at a file, not to run it: one whose tensors are of types that are not known or not computed here, lie beyond the
- * end, or in other parts opens all the same, those tensors without data. */
+/* To look at a file, not to run it: one whose tensors are of types that are not known or not computed here, or lie beyond the
+ * end, opens all the same, those tensors without data; so does one of several parts, some of which are missing or wrong. */
 int gguf_look(const char *path, gguf_file **out, char *err);
 const char *gguf_problem(const gguf_file *);       /* of a file looked at: why it cannot be run, a sentence; NULL: nothing */
 int gguf_open_memory(const void *p, size_t n, gguf_file **out, char *err);   /* tests, fuzz; p outlives it */
 void gguf_close(gguf_file *);
-const char *gguf_path(const gguf_file *);
-size_t gguf_size(const gguf_file *);
-const void *gguf_bytes(const gguf_file *);         /* all of it; gguf_data_offset says where tensors begin */
+const char *gguf_path(const gguf_file *);          /* of a split model: its first part's */
+size_t gguf_size(const gguf_file *);               /* of all parts together */
+int gguf_parts(const gguf_file *);                 /* files that it is made of: 1 */
+/* The tensors of part 0, 1, ... as they are mapped, with what lies between them; NULL: there is no such part. */
+const void *gguf_pages(const gguf_file *, int part, size_t *bytes);
+const void *gguf_bytes(const gguf_file *);         /* all of the file, or of its first part; gguf_data_offset says where tensors begin */
 uint64_t gguf_data_offset(const gguf_file *);
 
 int gguf_n_kv(const gguf_file *);

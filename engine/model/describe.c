@@ -69,6 +69,7 @@ static void as_text(const gguf_file *f, const brief *b, q_buf *out)
     char w1[32], w2[32], *all = count_words(b->params), *active = count_words(b->active);
     row(out, _("name"), "%s", *b->name ? b->name : "-");
     row(out, _("file"), "%s (%s)", gguf_path(f), q_bytes_words(gguf_size(f), w1));
+    if (gguf_parts(f) > 1) row(out, _("parts"), _("%d files, of which this is the first"), gguf_parts(f));
     row(out, _("architecture"), "%s%s", b->arch, b->carved ? _(" (carved from a dense model)") : "");
     if (*b->quant) row(out, _("type"), "%s", b->quant);
     if (b->active < b->params) row(out, _("parameters"), _("%s, %s active per token"), all, active);
@@ -122,7 +123,7 @@ static void as_json(const gguf_file *f, const brief *b, q_buf *out)
     const struct { const char *key, *v; } words[] = {{"name", b->name}, {"architecture", b->arch}, {"type", b->quant}, {"pre", b->pre}};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) cJSON_AddStringToObject(j, words[i].key, words[i].v);
     const struct { const char *key; uint64_t v; } counts[] = {
-        {"file_bytes", gguf_size(f)}, {"parameters", b->params}, {"active_parameters", b->active}, {"layers", b->shape.n_layer},
+        {"file_bytes", gguf_size(f)}, {"parts", (uint64_t)gguf_parts(f)}, {"parameters", b->params}, {"active_parameters", b->active}, {"layers", b->shape.n_layer},
         {"routed_layers", b->shape.n_moe_layer}, {"width", b->shape.n_embd}, {"heads", b->shape.n_head}, {"kv_heads", b->shape.n_kv}, {"head_dim", b->shape.head_dim},
         {"experts", b->shape.n_expert}, {"experts_used", b->shape.n_used}, {"expert_neurons", b->shape.n_ff_exp}, {"neurons", b->shape.n_ff},
         {"context", b->shape.n_ctx}, {"vocabulary", b->shape.n_vocab}, {"memory_needed", brief_memory(b)}, {"memory_free", q_mem_available()},

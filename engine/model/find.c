@@ -4,6 +4,7 @@
 #include "engine/model/brief.h"
 #include "engine/model/find.h"
 #include "engine/embed/embedder.h"
+#include "engine/file/split.h"
 #include "engine/models.h"
 
 #include <cjson/cJSON.h>
@@ -47,11 +48,32 @@ static bool afford(finder *f, const char *root)
     return false;
 }
 
+/* A later part of a split model whose first part is beside it: that one stands for all. */
+static bool part_of_other(const char *path)
+{
+    int part;
+    if (!split_name(path, &part, NULL, NULL) || part == 1) return false;
+    char *first = split_path(path, 1);
+    bool there = access(first, F_OK) == 0;
+    free(first);
+    return there;
+}
+
+/* What a file is called in lists: without its folder, its ending and which part it is. */
+static char *name_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    size_t n = strlen(path);
+    if (!split_name(path, NULL, NULL, &n) && ends_with(path, ".gguf")) n -= 5;
+    if (slash && (size_t)(slash + 1 - path) <= n) return q_strndup(slash + 1, n - (size_t)(slash + 1 - path));
+    return q_strndup(path, n);
+}
+
 /* Takes name (or NULL: from the path). */
 static void add_file(finder *f, const char *path, char *name, const char *place)
 {
     struct stat st;
-    if (f->n >= MAX_MODELS || stat(path, &st) != 0 || !S_ISREG(st.st_mode)) {
+    if (f->n >= MAX_MODELS || stat(path, &st) != 0 || !S_ISREG(st.st_mode) || part_of_other(path)) {
         free(name);
         return;
     }
@@ -79,18 +101,15 @@ static void add_file(finder *f, const char *path, char *name, const char *place)
         f->list = q_realloc(f->list, (size_t)f->cap * sizeof *f->list);
         f->seen = q_realloc(f->seen, (size_t)f->cap * sizeof *f->seen);
     }
-    const char *slash = strrchr(path, '/');
-    if (!name) {
-        name = q_strdup(slash ? slash + 1 : path);
-        if (ends_with(name, ".gguf")) name[strlen(name) - 5] = 0;
-    }
+    if (!name) name = name_of(path);
+    uint64_t bytes = rc == Q_OK ? gguf_size(g) : (uint64_t)st.st_size;
     f->seen[f->n] = (seen){st.st_dev, st.st_ino};
     f->list[f->n++] = (eng_found){
-        .path = q_strdup(path), .name = name, .place = place, .bytes = (uint64_t)st.st_size, .params = b.params,
+        .path = q_strdup(path), .name = name, .place = place, .bytes = bytes, .params = b.params,
         .arch = q_strdup(b.arch ? b.arch : ""), .quant = q_strdup(b.quant ? b.quant : ""),
         .problem = rc ? q_strdup(err) : b.problem && !b.full && !embedder ? q_strdup(b.problem) : NULL,
         .n_expert = (int)(b.shape.n_expert < 65536 ? b.shape.n_expert : 0), .n_expert_used = (int)(b.shape.n_used < 65536 ? b.shape.n_used : 0),
-        .fits = rc == Q_OK && (embedder ? (uint64_t)st.st_size : b.full ? UINT64_MAX : brief_memory(&b)) <= q_mem_available()};
+        .fits = rc == Q_OK && (embedder ? bytes : b.full ? UINT64_MAX : brief_memory(&b)) <= q_mem_available()};
     brief_free(&b);
     gguf_close(g);
 }

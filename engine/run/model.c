@@ -314,11 +314,7 @@ bool eng_layer_is_moe(const eng_model *m, int layer)
     return layer >= 0 && layer < m->ker.n_layer && m->layers[layer].moe;
 }
 
-const void *eng_model_pages(const eng_model *m, size_t *bytes)
-{
-    *bytes = gguf_size(m->file) - (size_t)gguf_data_offset(m->file);
-    return (const char *)gguf_bytes(m->file) + gguf_data_offset(m->file);
-}
+const void *eng_model_pages(const eng_model *m, int file, size_t *bytes) { return gguf_pages(m->file, file, bytes); }
 
 /* What ffn.width saves of one part of n neurons. The first n: rows of gate and up are not read, down is read whole. By
  * magnitude: all are computed before it is known who stays, so nothing is read less, and columns of down take no part. */

@@ -41,10 +41,13 @@ static uint64_t weights_hash(const eng_model *m)
 {
     enum { PLACES = 64, PART = 256 };
     size_t n;
-    const uint8_t *p = eng_model_pages(m, &n);
-    uint64_t h = q_mix64(m->info.id, n);
-    for (size_t i = 0; i < PLACES && n > PART; i++)
-        h = q_hash64(p + (n - PART) * i / (PLACES - 1), PART, h);
+    const uint8_t *p;
+    uint64_t h = m->info.id;
+    for (int file = 0; (p = eng_model_pages(m, file, &n)); file++) {
+        h = q_mix64(h, n);
+        for (size_t i = 0; i < PLACES && n > PART; i++)
+            h = q_hash64(p + (n - PART) * i / (PLACES - 1), PART, h);
+    }
     return h;
 }
 

@@ -122,7 +122,7 @@ static int merge_down(ker_dev *d, layer_w *l, char *err)
 {
     const mat *w = &l->w[KER_W_DOWN_EXPS];
     int64_t n = d->m.n_expert, rows = w->n_out, bytes = w->row_bytes;
-    if (d->m.router_scale <= 0 || w->n_in != ker_type_get(w->type)->block) return Q_OK;
+    if (d->m.router_scale <= 0 || w->n_in != ker_type_get(w->type)->block || mat_terms(w->type) > 2) return Q_OK;
     uint8_t *p = malloc((size_t)(rows * n * bytes));
     if (!p) return q_fail(err, Q_NOMEM, _("no memory to rearrange the experts: close something or take a smaller model"));
     for (int64_t e = 0; e < n; e++)

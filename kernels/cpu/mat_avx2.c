@@ -527,7 +527,9 @@ const mat_isa *mat_isa_avx2(void)
         .mul = { [KER_F32] = mul_f32, [KER_F16] = mul_f16, [KER_BF16] = mul_bf16, [KER_Q4_0] = mul_blocks,
                  [KER_Q4_1] = mul_blocks, [KER_Q5_0] = mul_blocks, [KER_Q5_1] = mul_blocks, [KER_Q8_0] = mul_blocks,
                  [KER_Q4_K] = mul_blocks, [KER_Q5_K] = mul_blocks, [KER_Q6_K] = mul_blocks, [KER_IQ4_NL] = mul_blocks,
-                 [KER_IQ4_XS] = mul_blocks },
+                 [KER_IQ4_XS] = mul_blocks, [KER_Q3_K] = mat_any_avx2, [KER_IQ2_XXS] = mat_any_avx2, [KER_IQ2_XS] = mat_any_avx2,
+                 [KER_IQ2_S] = mat_any_avx2, [KER_IQ3_XXS] = mat_any_avx2, [KER_IQ3_S] = mat_any_avx2, [KER_IQ1_S] = mat_any_avx2,
+                 [KER_IQ1_M] = mat_any_avx2, [KER_TQ1_0] = mat_any_avx2, [KER_TQ2_0] = mat_any_avx2, [KER_NVFP4] = mat_any_avx2 },
         .act_q8 = act_q8,
     };
     return &isa;

@@ -32,8 +32,8 @@ mat_q8 mat_q8_32(const void *act, int64_t n_in);
 mat_q8 mat_q8_256(const void *act, int64_t n_in);
 
 /* The terms that block k of row o adds to a product, before they are added: acc = fmaf(scale[t], y[t], acc) for t in
- * rising order gives mat_mul's bits. Types of blocks only; slow: for rows that are added up elsewhere. */
-int mat_terms(int type);           /* 1, or 2 where the type has minima */
+ * rising order gives mat_mul's bits. Types whose blocks have two at most; slow: for rows that are added up elsewhere. */
+int mat_terms(int type);           /* 1, 2 where the type has minima, or how many pieces its blocks have */
 void mat_block_terms(const mat *w, int64_t o, int64_t k, const void *act, float scale[2], float y[2]);
 
 /* What one instruction set brings; a NULL falls back to the next lower one. */
@@ -48,5 +48,6 @@ const mat_isa *mat_isa_scalar(void);
 const mat_isa *mat_isa_avx2(void);         /* x86-64 only, as the next two */
 const mat_isa *mat_isa_avx512(void);
 const mat_isa *mat_isa_vnni(void);
+mat_mul_fn mat_any_avx2;                   /* any type of 256-blocks without minima, and NVFP4; scratch holds unpacked blocks */
 
 #endif

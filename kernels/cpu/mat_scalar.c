@@ -127,11 +127,11 @@ static void mul_float(const mat *w, const void *act, int64_t act_stride, int n, 
     }
 }
 
-/* One block of weights with one of activations; s = sums of q_a per sub-block. */
-static inline void block_terms(const ker_block *b, const ker_unpack *u, int block, const int8_t *q, const int *s, float da, float scale[2], float y[2])
+/* Elements [from, to) of a block of weights with the activations q of the block; s = sums of q a sub-block. */
+static inline void piece_terms(const ker_block *b, const ker_unpack *u, int from, int to, const int8_t *q, const int *s, float d, float da, float scale[2], float y[2])
 {
     int32_t isum = 0, msum = 0;
-    for (int j = 0; j * u->sub < block; j++) {
+    for (int j = from / u->sub; j * u->sub < to; j++) {
         int32_t dot = 0;
         for (int i = j * u->sub; i < (j + 1) * u->sub; i++)
             dot += b->q[i] * q[i];
@@ -139,7 +139,7 @@ static inline void block_terms(const ker_block *b, const ker_unpack *u, int bloc
         if (u->has_min)
             msum += b->mn[j] * s[j];
     }
-    scale[0] = b->d * da;
+    scale[0] = d * da;
     y[0] = (float)isum;
     scale[1] = u->has_min ? -(b->m * da) : 0;
     y[1] = (float)msum;
@@ -152,18 +152,22 @@ static void block_sums(const mat_q8 *a, const ker_unpack *u, int block, int64_t 
         s[j] = block == 32 ? a->sum[k] : u->sub == 16 ? a->sum16[k * 16 + j] : a->sum32[k * 8 + j];
 }
 
-int mat_terms(int type) { return ker_unpack_get(type)->has_min ? 2 : 1; }
+int mat_terms(int type)
+{
+    const ker_unpack *u = ker_unpack_get(type);
+    return u->has_min ? 2 : u->pieces;
+}
 
 void mat_block_terms(const mat *w, int64_t o, int64_t k, const void *act, float scale[2], float y[2])
 {
     const ker_type *t = ker_type_get(w->type);
     const ker_unpack *u = ker_unpack_get(w->type);
-    mat_q8 a = t->block == 32 ? mat_q8_32(act, w->n_in) : mat_q8_256(act, w->n_in);
+    mat_q8 a = t->act == KER_ACT_Q8_32 ? mat_q8_32(act, w->n_in) : mat_q8_256(act, w->n_in);
     int s[16] = { 0 };
     ker_block b;
     u->one(w->data + o * w->row_bytes + k * t->bytes, &b);
     block_sums(&a, u, t->block, k, s);
-    block_terms(&b, u, t->block, a.q + k * t->block, s, a.d[k], scale, y);
+    piece_terms(&b, u, 0, t->block, a.q + k * t->block, s, b.d, a.d[k], scale, y);
 }
 
 static void mul_blocks(const mat *w, const void *act, int64_t act_stride, int n, int64_t o0, int64_t o1,
@@ -171,6 +175,7 @@ static void mul_blocks(const mat *w, const void *act, int64_t act_stride, int n,
 {
     const ker_type *t = ker_type_get(w->type);
     const ker_unpack *u = ker_unpack_get(w->type);
+    const int small = t->act == KER_ACT_Q8_32, piece = t->block / u->pieces, shared = small ? 32 : 256;
     ker_block b;
     (void)scratch;
     for (int64_t o = o0; o < o1; o++) {
@@ -180,14 +185,17 @@ static void mul_blocks(const mat *w, const void *act, int64_t act_stride, int n,
             u->one(w->data + o * w->row_bytes + k * t->bytes, &b);
             for (int r = 0; r < n; r++) {
                 const char *row = (const char *)act + r * act_stride;
-                mat_q8 a = t->block == 32 ? mat_q8_32(row, w->n_in) : mat_q8_256(row, w->n_in);
+                mat_q8 a = small ? mat_q8_32(row, w->n_in) : mat_q8_256(row, w->n_in);
                 int s[16] = { 0 };
                 float scale[2], part[2], *acc = y + r * y_stride + o;
                 block_sums(&a, u, t->block, k, s);
-                block_terms(&b, u, t->block, a.q + k * t->block, s, a.d[k], scale, part);
-                *acc = fmaf(scale[0], part[0], *acc);
-                if (u->has_min)
-                    *acc = fmaf(scale[1], part[1], *acc);
+                for (int at = 0; at < t->block; at += piece) {
+                    piece_terms(&b, u, at, at + piece, a.q + k * t->block, s, u->pieces > 1 ? b.piece[at / piece] : b.d,
+                                a.d[(k * t->block + at) / shared], scale, part);
+                    *acc = fmaf(scale[0], part[0], *acc);
+                    if (u->has_min)
+                        *acc = fmaf(scale[1], part[1], *acc);
+                }
             }
         }
     }

@@ -253,7 +253,7 @@ int dev_weight(ker_dev *d, int layer, enum ker_role role, const ker_weight *w, c
     if (ker_role_get(role)->vec) return vector_put(d, layer, role, w, err);
     const cu_planes *pl = cu_planes_of(w->type);
     const ker_type *t = ker_type_get(w->type);
-    if (!pl) return q_fail(err, Q_FORMAT, _("weights of type %s are not computed on the GPU yet: use --device cpu"), t->name);
+    if (!pl) return q_fail(err, Q_RANGE, _("weights of type %s are not computed on the GPU yet: use --device cpu"), t->name);
     int64_t blocks = w->ne[0] / t->block * w->ne[1] * w->ne[2], at[CU_PLANES], total = 0;
     cu_mat *m = &cu_layer_of(d, layer)->w[role];
     memset(m, 0, sizeof *m);

@@ -4,11 +4,8 @@
 #include "tests/cuda_bench.h"
 #include "tests/cuda_emu/emu_stats.h"
 
-static const int types[] = {
-#define KER_FLOAT(id, ...) id,
-#define KER_BLOCK(id, ...) id,
-#include "kernels/types.def"
-};
+#define ID(name) KER_##name,
+static const int types[] = { CU_FLOAT_TYPES(ID) CU_BLOCK_TYPES(ID) };
 
 static void library(bool there)
 {

@@ -4,10 +4,8 @@
 
 enum { MAX_K = 4, EXPERTS = 5, ROWS = 3, HEADS = 4, KV_HEADS = 2, VOCAB = 21 };
 
-static const int blocks[] = {
-#define KER_BLOCK(id, ...) id,
-#include "kernels/types.def"
-};
+#define ID(name) KER_##name,
+static const int blocks[] = { CU_BLOCK_TYPES(ID) };
 
 static cu_mat matrix(bench &b, int type, int n_in, int n_out, int n_mat = 1)
 {

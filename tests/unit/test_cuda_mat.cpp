@@ -2,10 +2,11 @@
  * decoders and scalar products, norm and int8 against plain loops, marks of what is not finite. */
 #include "tests/cuda_bench.h"
 
-static const int types[] = {
-#define KER_FLOAT(id, ...) id,
-#define KER_BLOCK(id, ...) id,
-#include "kernels/types.def"
+#define ID(name) KER_##name,
+static const int types[] = { CU_FLOAT_TYPES(ID) CU_BLOCK_TYPES(ID) };
+/* Weights that are not computed here: a model with one of them is the CPU's. A new type stands in one of the two lists. */
+static const int elsewhere[] = {
+    KER_Q2_K, KER_Q3_K, KER_IQ2_XXS, KER_IQ2_XS, KER_IQ2_S, KER_IQ3_XXS, KER_IQ3_S, KER_IQ1_S, KER_IQ1_M, KER_TQ1_0, KER_TQ2_0, KER_MXFP4, KER_NVFP4,
 };
 
 static void planes_make_a_block(void)
@@ -18,6 +19,10 @@ static void planes_make_a_block(void)
         CHECK_INT(sum, ker_type_get(type)->bytes);
     }
     CHECK(cu_planes_of(KER_I8) == NULL);
+    int weights = 0;
+    for (int type = 0; type < KER_TYPE_LIMIT; type++) weights += ker_type_get(type) && ker_type_get(type)->weight;
+    CHECK_INT(sizeof types / sizeof *types + sizeof elsewhere / sizeof *elsewhere, weights);
+    for (int type : elsewhere) CHECK_MSG(!cu_planes_of(type) && !cu_blas_type(type), "%s", ker_type_get(type)->name);
 }
 
 /* int8, scales and sums equal the CPU's bit for bit; a block with a NaN or an infinity has the scale NaN. */

@@ -361,7 +361,7 @@ static void what_a_token_costs(void)
         const eng_info *o = eng_model_info(dev.m);
         eng_config *c = setting(dev.m, NULL, NULL);
         size_t tensors = 0;
-        eng_model_pages(dev.m, &tensors);
+        eng_model_pages(dev.m, 0, &tensors);
         emu->stats(&s);
         double held = (double)(s.held - before.held);
         CHECK_MSG(held > .95 * (double)tensors && held < 1.05 * (double)tensors + 65536, "%.0f bytes on the device, %zu in the file", held, tensors);

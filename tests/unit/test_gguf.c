@@ -178,7 +178,10 @@ static void test_refusals(void)
     head(&b, 3, 1, 0); tensor(&b, "a", 2, 1ull << 62, 4, 0, 0); pad(&b, 32, 64); REFUSED(&b, "larger than the file");
     head(&b, 3, 1, 0); tensor(&b, "a", 1, 33, 1, 8, 0); pad(&b, 32, 64); REFUSED(&b, "multiple of the 32 that Q8_0");
     head(&b, 3, 1, 0); tensor(&b, "a", 1, 256, 1, 4, 0); pad(&b, 32, 640); REFUSED(&b, "type Q4_2");
-    head(&b, 3, 1, 0); tensor(&b, "a", 1, 256, 1, 29, 0); pad(&b, 32, 640); REFUSED(&b, "type IQ1_M");
+    head(&b, 3, 1, 0); tensor(&b, "a", 1, 256, 1, 41, 0); pad(&b, 32, 640); REFUSED(&b, "type Q1_0");
+    head(&b, 3, 2, 0); tensor(&b, "a.weight", 1, 64, 1, 40, 0); tensor(&b, "b.scale", 1, 1, 1, 0, 64); pad(&b, 32, 128); ACCEPTED(&b);
+    head(&b, 3, 2, 0); tensor(&b, "a.weight", 1, 64, 1, 40, 0); tensor(&b, "a.scale", 1, 1, 1, 0, 64); pad(&b, 32, 128); REFUSED(&b, "NVFP4 with a scale beside it (a.scale)");
+    head(&b, 3, 2, 0); tensor(&b, "a.weight", 1, 64, 1, 8, 0); tensor(&b, "a.scale", 1, 1, 1, 0, 96); pad(&b, 32, 128); ACCEPTED(&b);
     head(&b, 3, 1, 0); tensor(&b, "a", 1, 256, 1, 4242, 0); pad(&b, 32, 640); REFUSED(&b, "unknown type 4242");
     head(&b, 3, 1, 0); tensor(&b, "a", 1, 4, 1, UINT32_MAX, 0); pad(&b, 32, 640); REFUSED(&b, "unknown type");
     head(&b, 3, 1, 0); tensor(&b, "a", 1, 4, 1, 0, 8); pad(&b, 32, 640); REFUSED(&b, "multiple of 32");

@@ -150,7 +150,7 @@ static void synthetic_is_repeatable(void)
     CHECK(strcmp(a, c) != 0);
     CHECK_INT(eng_synth("qwen3moe", "40b", "Q4_K_M", 0, 7, path, NULL, NULL, err), Q_RANGE);
     CHECK(strstr(err, "30b-a3b") != NULL);
-    CHECK_INT(eng_synth("qwen3moe", "smoke", "Q3_K", 0, 7, path, NULL, NULL, err), Q_RANGE);
+    CHECK_INT(eng_synth("qwen3moe", "smoke", "Q3_K_XL", 0, 7, path, NULL, NULL, err), Q_RANGE);
     CHECK_INT(eng_synth("qwen3moe", "smoke", "F16", 3, 7, path, NULL, NULL, err), Q_RANGE);
 }
 

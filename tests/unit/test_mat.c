@@ -29,12 +29,8 @@ static void fill_row(int type, uint8_t *p, int64_t n)
         uint32_t kind = rnd() % 8;                   /* now and then the extreme bytes */
         for (int i = 0; i < t->bytes; i++)
             p[i] = kind == 0 ? 0xff : kind == 1 ? 0x80 : kind == 2 ? 0 : (uint8_t)rnd();
-        const int at[2] = { t->d, t->m };
-        for (int k = 0; k < 2; k++)
-            if (at[k] >= 0) {
-                uint16_t h = ker_f32_to_f16(rndf() * 0.02f);
-                memcpy(p + at[k], &h, 2);
-            }
+        float d = rndf() * 0.02f;
+        ker_type_scale(type, p, d, rndf() * 0.02f);
     }
 }
 

@@ -7,6 +7,8 @@
 #include "tests/test.h"
 #include "tests/packed.h"
 
+#include <zlib.h>
+
 /* Rows of kernels/types.def, counted where they stand. */
 enum {
 #define KER_FLOAT(...) + 1
@@ -33,12 +35,19 @@ static bool golden(const char *prefix, const char *name, q_buf *b)
     return true;
 }
 
+/* Types whose goldens would be large by their values: a float for each of their few bits. */
+static bool of_few_bits(const ker_type *t)
+{
+    const ker_type *four = ker_type_get(KER_IQ4_XS);
+    return t->sub && (t->bytes * four->block < four->bytes * t->block || t->d < 0);
+}
+
 static void decode_bit_identical(void)
 {
     int checked = 0;
     for (int id = 0; id < KER_TYPE_LIMIT; id++) {
         const ker_type *t = ker_type_get(id);
-        if (!t || !t->weight || id == KER_F32)
+        if (!t || !t->weight || id == KER_F32 || of_few_bits(t))
             continue;
         q_buf b = { 0 };
         if (!golden("", t->name, &b))
@@ -60,7 +69,38 @@ static void decode_bit_identical(void)
         q_buf_free(&b);
         checked++;
     }
-    CHECK_INT(checked, N_WEIGHT - 1);                    /* all but F32 */
+    CHECK_INT(checked, 12);
+}
+
+/* The same for types of few bits, whose goldens have a sum of each block's values instead of the values. */
+static void decode_bit_identical_by_sums(void)
+{
+    int checked = 0;
+    for (int id = 0; id < KER_TYPE_LIMIT; id++) {
+        const ker_type *t = ker_type_get(id);
+        q_buf b = { 0 };
+        if (!t || !of_few_bits(t) || !golden("crc_", t->name, &b))
+            continue;
+        int32_t head[2];
+        memcpy(head, b.p, 8);
+        int n = head[0] / t->block, bad = 0, first = -1;
+        CHECK_INT(ker_row_bytes(id, head[0]), head[1]);
+        CHECK_INT(b.len, 8 + head[1] + 4 * (size_t)n);
+        CHECK(n >= 10);
+        for (int k = 0; k < n; k++) {
+            float y[256];
+            uint32_t sum;
+            t->decode(b.p + 8 + k * t->bytes, y, t->block);
+            memcpy(&sum, b.p + 8 + head[1] + 4 * k, 4);
+            if (crc32(0, (const unsigned char *)y, (unsigned)t->block * 4) == sum) continue;
+            first = bad++ ? first : k;
+        }
+        CHECK_MSG(bad == 0, "%s: %d of %d blocks differ, the first is %d", t->name, bad, n, first);
+        q_buf_free(&b);
+        checked++;
+    }
+    CHECK_INT(checked, 13);
+    CHECK_INT(checked + 12, N_WEIGHT - 1);               /* all but F32 */
 }
 
 static void encode_bit_identical(void)
@@ -89,7 +129,7 @@ static void encode_bit_identical(void)
         q_buf_free(&b);
         checked++;
     }
-    CHECK_INT(checked, 6);
+    CHECK_INT(checked, 7);
 }
 
 static void half_floats(void)
@@ -109,9 +149,9 @@ static void half_floats(void)
 
 static void table(void)
 {
-    CHECK(!ker_type_get(-1) && !ker_type_get(KER_Q4_2) && !ker_type_get(KER_TYPE_LIMIT) && !ker_type_get(KER_NVFP4));
+    CHECK(!ker_type_get(-1) && !ker_type_get(KER_Q4_2) && !ker_type_get(KER_TYPE_LIMIT) && !ker_type_get(KER_Q1_0));
     CHECK(!ker_type_named(-1) && !ker_type_named(KER_TYPE_LIMIT));
-    CHECK_STR(ker_type_named(KER_NVFP4)->name, "NVFP4");
+    CHECK_STR(ker_type_named(KER_Q1_0)->name, "Q1_0");
     CHECK_STR(ker_type_get(KER_Q6_K)->name, "Q6_K");
     CHECK(!ker_type_get(KER_I32)->weight);
     for (int id = 0; id < KER_TYPE_LIMIT; id++) {
@@ -140,7 +180,37 @@ static void limit_stands_once(void)
         CHECK(!t || t == named);
         CHECK_MSG((t && t->weight) == (scalar->mul[id] != NULL), "type %d", id);
         CHECK_MSG((t && t->sub) == (ker_unpack_get(id)->one != NULL), "type %d", id);
-        if (t && t->sub) CHECK(t->block % t->sub == 0 && t->d >= 0 && t->d + 2 <= t->bytes && t->m + 2 <= t->bytes && t->block / t->sub <= 16);
+        if (t && t->sub) CHECK(t->block % t->sub == 0 && t->d + 2 <= t->bytes && t->m + 2 <= t->bytes && t->block / t->sub <= 16);
+        int pieces = ker_unpack_get(id)->pieces;
+        if (t && t->sub) CHECK_MSG(pieces == 1 || (id == KER_NVFP4 && pieces == KER_PIECES && !ker_unpack_get(id)->has_min), "type %d", id);
+    }
+}
+
+/* A scale that is written is the scale that is read, as near as the type keeps it; no integer of the block changes. */
+static void scales_alone(void)
+{
+    for (int id = 0; id < KER_TYPE_LIMIT; id++) {
+        const ker_type *t = ker_type_get(id);
+        const ker_unpack *u = ker_unpack_get(id);
+        if (!u->one) continue;
+        uint8_t block[512];
+        for (int i = 0; i < t->bytes; i++) block[i] = (uint8_t)(i * 37 + 11);
+        for (int k = 0; k < 3; k++) {
+            const float d = k == 0 ? .0123f : k == 1 ? .75f : .002f;
+            ker_block before, after;
+            float one[256], twice[256];
+            ker_type_scale(id, block, d, d / 2);
+            u->one(block, &before);
+            t->decode(block, one, t->block);
+            ker_type_scale(id, block, 2 * d, d);
+            u->one(block, &after);
+            t->decode(block, twice, t->block);
+            CHECK_MSG(!memcmp(before.q, after.q, (size_t)t->block) && !memcmp(before.sc, after.sc, sizeof *before.sc * (size_t)(t->block / t->sub)), "%s", t->name);
+            float has = u->pieces > 1 ? after.piece[3] : after.d, had = u->pieces > 1 ? before.piece[3] : before.d;
+            CHECK_MSG(had > 0 && has / had > 1.4f && has / had < 2.7f, "%s: %g after %g", t->name, (double)has, (double)had);
+            float step = id == KER_IQ2_XXS || id == KER_IQ2_XS || id == KER_IQ2_S || id == KER_IQ1_S || id == KER_IQ1_M ? .125f : id == KER_IQ3_XXS ? .25f : 1;
+            CHECK_MSG(had / step > d * .49f && had / step < d * 1.51f, "%s: %g for %g", t->name, (double)had, (double)d);
+        }
     }
 }
 
@@ -159,6 +229,8 @@ static void file_types_are_told_apart(void)
 int main(void)
 {
     RUN(decode_bit_identical);
+    RUN(decode_bit_identical_by_sums);
+    RUN(scales_alone);
     RUN(encode_bit_identical);
     RUN(half_floats);
     RUN(table);

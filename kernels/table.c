@@ -35,9 +35,9 @@ int ker_model_check(const ker_model *m, const ker_can *can, char *err)
     for (int i = 0; i < m->n_layer; i++) {
         const ker_layer *l = &m->layer[i];
         const char *what = NULL;
-        if (l->mixer == KER_MIX_DELTA && (d->n_key < 1 || d->n_value < d->n_key || d->n_value % d->n_key || d->key_dim < 1 || d->value_dim < 1 || d->conv < 1 || d->conv > KER_CONV_MOST))
-            return q_fail(err, Q_FORMAT, _("the shape of the recurrent layers makes no sense (heads %d/%d of %d and %d, convolution over %d): get another copy of the file"),
-                          d->n_key, d->n_value, d->key_dim, d->value_dim, d->conv);
+        if (l->mixer == KER_MIX_DELTA && can->mixers >> KER_MIX_DELTA & 1 && (d->n_key < 1 || d->n_value < d->n_key || d->n_value % d->n_key || d->key_dim < 1 || d->value_dim < 1 || d->conv < 1 || d->conv > KER_CONV_MOST))
+            return q_fail(err, Q_FORMAT, _("layer %d is recurrent, but %d/%d heads of %d and %d numbers with a convolution over %d make no sense: get another copy of the file"),
+                          i, d->n_key, d->n_value, d->key_dim, d->value_dim, d->conv);
         if ((unsigned)l->mixer > KER_MIX_DELTA || (unsigned)l->glu > KER_GLU_CLAMPED) what = N_("an unknown kind of layer");
         else if (!(can->mixers >> l->mixer & 1)) what = mixers[l->mixer];
         else if (!(can->glus >> l->glu & 1)) what = glus[l->glu];

@@ -16,6 +16,9 @@ typedef struct arch {                  /* what zero means is the commonest */
     enum arch_need experts;            /* ARCH_MAY: routed when the file has expert_count > 0         */
     enum arch_need shared;             /* a shared expert beside the routed ones                      */
     bool shared_gated;                 /* ... times the sigmoid of its own router (qwen2moe)          */
+    bool recurrent;                    /* layers of the gated delta rule, but every so manyth, whose attention has a gate */
+    bool delta_tiled, delta_paired;    /* as in ker_delta                                             */
+    float delta_l2_eps;
     enum arch_need select_bias;        /* exp_probs_b                                                 */
     enum ker_gate gate;                /* unless the file's expert_gating_func says otherwise         */
     bool renorm;                       /* unless the file's expert_weights_norm says otherwise        */

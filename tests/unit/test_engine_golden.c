@@ -94,6 +94,7 @@ static void carved_rows(void)
 static const struct { const char *set, *arch, *extra; } shared[] = {
     { "golden", "qwen3moe", NULL }, { "golden", "qwen2moe", NULL }, { "golden", "glm4moe", NULL }, { "golden", "qwen3", NULL }, { "golden", "llama", NULL },
     { "golden-next", "mixtral", NULL },
+    { "golden-next", "qwen3next", NULL }, { "golden-next", "qwen35moe", NULL }, { "golden-next", "qwen35", NULL },
 };
 
 int main(void)

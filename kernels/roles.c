@@ -8,10 +8,10 @@ static const ker_role_row rows[KER_W_ROLES] = {
     [KER_W_OUT_NORM] = { N_("the output norm"), { KER_DIM_EMBD }, KER_IN_MODEL, true, true },
     [KER_W_OUT] = { N_("the output matrix"), { KER_DIM_EMBD, KER_DIM_VOCAB }, KER_IN_MODEL, false, false },
     [KER_W_ATTN_NORM] = { N_("the attention norm"), { KER_DIM_EMBD }, KER_IN_LAYER, true, true },
-    [KER_W_Q] = { N_("the attention's Q"), { KER_DIM_EMBD, KER_DIM_QG }, KER_IN_GQA, true, false },
+    [KER_W_Q] = { N_("the attention's Q"), { KER_DIM_EMBD, KER_DIM_QG }, KER_IN_Q, true, false },
     [KER_W_K] = { N_("the attention's K"), { KER_DIM_EMBD, KER_DIM_KV }, KER_IN_GQA, true, false },
     [KER_W_V] = { N_("the attention's V"), { KER_DIM_EMBD, KER_DIM_KV }, KER_IN_GQA, true, false },
-    [KER_W_O] = { N_("the attention's output"), { KER_DIM_Q, KER_DIM_EMBD }, KER_IN_GQA, true, false },
+    [KER_W_O] = { N_("the attention's output"), { KER_DIM_O, KER_DIM_EMBD }, KER_IN_ATTN, true, false },
     [KER_W_BQ] = { N_("the bias of Q"), { KER_DIM_Q }, KER_IN_BIASED, true, true },
     [KER_W_BK] = { N_("the bias of K"), { KER_DIM_KV }, KER_IN_BIASED, true, true },
     [KER_W_BV] = { N_("the bias of V"), { KER_DIM_KV }, KER_IN_BIASED, true, true },
@@ -48,6 +48,13 @@ static const ker_role_row rows[KER_W_ROLES] = {
     [KER_W_D_A] = { N_("the recurrent layer's decay"), { KER_DIM_D_HEADS }, KER_IN_DELTA, true, true },
     [KER_W_D_NORM] = { N_("the recurrent layer's norm"), { KER_DIM_D_HEAD }, KER_IN_DELTA, true, true },
     [KER_W_D_OUT] = { N_("the recurrent layer's output"), { KER_DIM_D_V, KER_DIM_EMBD }, KER_IN_DELTA, true, false },
+    [KER_W_Q_A] = { N_("the attention's first Q"), { KER_DIM_EMBD, KER_DIM_Q_RANK }, KER_IN_Q_RANK, true, false },
+    [KER_W_Q_A_NORM] = { N_("the norm of the first Q"), { KER_DIM_Q_RANK }, KER_IN_Q_RANK, true, true },
+    [KER_W_Q_B] = { N_("the attention's second Q"), { KER_DIM_Q_RANK, KER_DIM_QG }, KER_IN_Q_RANK, true, false },
+    [KER_W_KV_A] = { N_("the attention's latent"), { KER_DIM_EMBD, KER_DIM_KV }, KER_IN_MLA, true, false },
+    [KER_W_KV_A_NORM] = { N_("the norm of the latent"), { KER_DIM_KV_RANK }, KER_IN_MLA, true, true },
+    [KER_W_K_B] = { N_("the heads' K of the latent"), { KER_DIM_NOPE, KER_DIM_KV_RANK, KER_DIM_HEADS }, KER_IN_MLA, true, false },
+    [KER_W_V_B] = { N_("the heads' V of the latent"), { KER_DIM_KV_RANK, KER_DIM_V_HEAD, KER_DIM_HEADS }, KER_IN_MLA, true, false },
 };
 
 const ker_role_row *ker_role_get(enum ker_role role) { return (unsigned)role < KER_W_ROLES ? &rows[role] : NULL; }
@@ -66,7 +73,9 @@ static int64_t width(const ker_model *m, int layer, enum ker_dim d)
     case KER_DIM_FF_EXP: return m->n_ff_exp;
     case KER_DIM_FF_SH: return m->n_ff_sh;
     case KER_DIM_HEADS: return m->n_head;
-    case KER_DIM_QG: return (int64_t)m->n_head * m->head_dim * (layer >= 0 && m->layer[layer].q_gate ? 2 : 1);
+    case KER_DIM_QG:
+        if (layer >= 0 && m->layer[layer].mixer == KER_MIX_MLA) return (int64_t)m->n_head * (m->latent.nope + m->latent.rope);
+        return (int64_t)m->n_head * m->head_dim * (layer >= 0 && m->layer[layer].q_gate ? 2 : 1);
     case KER_DIM_QN: return m->qk_whole ? (int64_t)m->n_head * m->head_dim : m->head_dim;
     case KER_DIM_D_IN: return ((int64_t)m->delta.n_key * m->delta.key_dim * 2) + (int64_t)m->delta.n_value * m->delta.value_dim;
     case KER_DIM_D_V: return (int64_t)m->delta.n_value * m->delta.value_dim;
@@ -75,6 +84,11 @@ static int64_t width(const ker_model *m, int layer, enum ker_dim d)
     case KER_DIM_D_CONV: return m->delta.conv;
     case KER_DIM_D_HEAD: return m->delta.value_dim;
     case KER_DIM_KN: return m->qk_whole ? (int64_t)m->n_kv_head * m->head_dim : m->head_dim;
+    case KER_DIM_O: return (int64_t)m->n_head * (layer >= 0 && m->layer[layer].mixer == KER_MIX_MLA ? m->latent.v : m->head_dim);
+    case KER_DIM_Q_RANK: return m->latent.q_rank;
+    case KER_DIM_KV_RANK: return m->latent.kv_rank;
+    case KER_DIM_NOPE: return m->latent.nope;
+    case KER_DIM_V_HEAD: return m->latent.v;
     }
     return 1;
 }
@@ -101,6 +115,10 @@ bool ker_role_here(const ker_model *m, int layer, enum ker_role role)
     case KER_IN_DELTA: return l->mixer == KER_MIX_DELTA;
     case KER_IN_DELTA_TWO: return l->mixer == KER_MIX_DELTA && !m->delta.paired;
     case KER_IN_DELTA_PAIRED: return l->mixer == KER_MIX_DELTA && m->delta.paired;
+    case KER_IN_ATTN: return l->mixer == KER_MIX_GQA || l->mixer == KER_MIX_MLA;
+    case KER_IN_Q: return l->mixer == KER_MIX_GQA || (l->mixer == KER_MIX_MLA && m->latent.q_rank == 0);
+    case KER_IN_MLA: return l->mixer == KER_MIX_MLA;
+    case KER_IN_Q_RANK: return l->mixer == KER_MIX_MLA && m->latent.q_rank > 0;
     case KER_IN_BIASED: return l->mixer == KER_MIX_GQA && l->biases & KER_BIAS_QKV;
     case KER_IN_BIASED_O: return l->biases & KER_BIAS_O;
     case KER_IN_SINKS: return l->sinks;

@@ -14,6 +14,19 @@ int ker_backend_check(const ker_backend *b, char *err)
     return q_fail(err, Q_FORMAT, _("this backend was built with other headers than this program: install the one that came with the program"));
 }
 
+/* Latent cells are told by the ranks, so every layer has them or none. */
+static int latent_check(const ker_model *m, char *err)
+{
+    const ker_latent *t = &m->latent;
+    int n = 0;
+    for (int i = 0; i < m->n_layer; i++) n += m->layer[i].mixer == KER_MIX_MLA;
+    bool whole = n == m->n_layer && m->n_kv_head == 1 && t->q_rank >= 0 && t->kv_rank > 0 && t->nope > 0 && t->rope >= 0 && t->v > 0
+              && m->head_dim == t->kv_rank + t->rope && m->rope_dim == t->rope;
+    if ((!n && !t->kv_rank) || whole) return Q_OK;
+    return q_fail(err, Q_FORMAT, _("the model's latent attention makes no sense (%d of %d layers, latents of %d, heads of %d and %d numbers): get another copy of the file"),
+                  n, m->n_layer, t->kv_rank, t->nope, t->rope);
+}
+
 int ker_model_check(const ker_model *m, const ker_can *can, char *err)
 {
     static const char *const mixers[] = { [KER_MIX_GQA] = N_("attention with shared heads"), [KER_MIX_MLA] = N_("latent attention (MLA)"),
@@ -35,7 +48,8 @@ int ker_model_check(const ker_model *m, const ker_can *can, char *err)
     for (int i = 0; i < m->n_layer; i++) {
         const ker_layer *l = &m->layer[i];
         const char *what = NULL;
-        if (l->mixer == KER_MIX_DELTA && can->mixers >> KER_MIX_DELTA & 1 && (d->n_key < 1 || d->n_value < d->n_key || d->n_value % d->n_key || d->key_dim < 1 || d->value_dim < 1 || d->conv < 1 || d->conv > KER_CONV_MOST))
+        bool heads = d->n_key > 0 && d->n_value >= d->n_key && d->n_value % d->n_key == 0;
+        if (l->mixer == KER_MIX_DELTA && can->mixers >> KER_MIX_DELTA & 1 && (!heads || d->key_dim < 1 || d->value_dim < 1 || d->conv < 1 || d->conv > KER_CONV_MOST))
             return q_fail(err, Q_FORMAT, _("layer %d is recurrent, but %d/%d heads of %d and %d numbers with a convolution over %d make no sense: get another copy of the file"),
                           i, d->n_key, d->n_value, d->key_dim, d->value_dim, d->conv);
         if ((unsigned)l->mixer > KER_MIX_DELTA || (unsigned)l->glu > KER_GLU_CLAMPED) what = N_("an unknown kind of layer");
@@ -49,7 +63,7 @@ int ker_model_check(const ker_model *m, const ker_can *can, char *err)
         else if (l->rope_set < 0 || l->rope_set >= can->rope_sets) what = N_("rotations of its own");
         if (what) return q_fail(err, Q_FORMAT, _("layer %d has %s, which is not computed yet: take another model"), i, _(what));
     }
-    return Q_OK;
+    return latent_check(m, err);
 }
 
 /* ---- a batch and a configuration against the model ---- */
@@ -138,6 +152,8 @@ int ker_way_experts(int rows) { return rows < 9 ? -1 : KER_WAY_EXPERTS + rows_cl
 int ker_config_check(const ker_model *m, int max_k, const ker_config *k, char *err)
 {
     if (m->rope_dim && !k->rope_freq) return q_fail(err, Q_ERR, _("a configuration needs rope frequencies"));
+    for (int i = 0; i < m->n_layer; i++)
+        if (m->rope_dim && m->layer[i].rope_set && !k->rope_local) return q_fail(err, Q_ERR, _("a configuration needs the rope frequencies of layer %d"), i);
     bool temperature = k->router_temperature > 0 && isfinite(k->router_temperature);
     if (!temperature) return q_fail(err, Q_RANGE, _("the router's temperature must be above 0"));
     for (int i = 0; i < m->n_layer; i++) {
@@ -154,9 +170,16 @@ int ker_config_check(const ker_model *m, int max_k, const ker_config *k, char *e
 
 /* ---- cells ---- */
 
+static bool latent_cells(const ker_model *m) { return m->latent.kv_rank > 0; }
+
+int ker_cell_k(const ker_model *m) { return m->head_dim; }
+int ker_cell_v(const ker_model *m) { return latent_cells(m) ? 0 : m->head_dim; }
+int ker_value_width(const ker_model *m) { return latent_cells(m) ? m->latent.kv_rank : m->head_dim; }
+
 int64_t ker_kv_head_bytes(const ker_model *m, enum ker_kv_type t)
 {
-    int64_t numbers = 2 * (int64_t)m->head_dim * KER_PAGE, scales = 2 * (int64_t)((m->head_dim + 31) / 32) * KER_PAGE;
+    int k = ker_cell_k(m), v = ker_cell_v(m);
+    int64_t numbers = ((int64_t)k + v) * KER_PAGE, scales = ((int64_t)(k + 31) / 32 + (v + 31) / 32) * KER_PAGE;
     int64_t n = t == KER_KV_F32 ? numbers * 4 : t == KER_KV_F16 ? numbers * 2 : numbers + scales * 4;
     return (n + 63) & ~INT64_C(63);
 }
@@ -166,10 +189,11 @@ typedef struct cell_part { int width, size; bool across, real; } cell_part;     
 
 static int cell_parts(const ker_model *m, enum ker_kv_type t, bool across, cell_part out[4])
 {
-    int size = t == KER_KV_F32 ? 4 : t == KER_KV_F16 ? 2 : 1, blocks = (m->head_dim + 31) / 32;
+    int size = t == KER_KV_F32 ? 4 : t == KER_KV_F16 ? 2 : 1;
     for (int i = 0; i < 2; i++) {
-        out[i] = (cell_part){ m->head_dim, size, across && i == 0, size > 1 };
-        out[2 + i] = (cell_part){ blocks, 4, across && i == 0, true };
+        int width = i ? ker_cell_v(m) : ker_cell_k(m);
+        out[i] = (cell_part){ width, size, across && i == 0, size > 1 };
+        out[2 + i] = (cell_part){ (width + 31) / 32, 4, across && i == 0, true };
     }
     return t == KER_KV_Q8_0 ? 4 : 2;
 }

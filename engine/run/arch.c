@@ -8,10 +8,12 @@
 /* qwen3moe: softmax over all, then the k largest, renormalised (norm_topk_prob is true in every published
  * config). qwen2moe: the same without renormalising (its config's default). glm4moe: sigmoid, selection by
  * p + bias; the sum of chosen weights is divided out when the file says so. llama with experts is Mixtral:
- * softmax of the chosen logits equals renormalised softmax of all. */
-/* qwen3next, qwen35moe, qwen35: transformers' modeling_qwen3_next.py (torch_recurrent_gated_delta_rule, l2norm) and llama.cpp's
+ * softmax of the chosen logits equals renormalised softmax of all.
+ * qwen3next, qwen35moe, qwen35: transformers' modeling_qwen3_next.py (torch_recurrent_gated_delta_rule, l2norm) and llama.cpp's
  * converter, which since qwen35 stores value heads tiled. The norm of q and k has an eps of its own there, 1e-6; mainline takes the
- * RMS norms' key, which is 1e-6 in every published file: the same numbers until somebody sets norm.eps. */
+ * RMS norms' key, which is 1e-6 in every published file: the same numbers until somebody sets norm.eps.
+ * deepseek2 (V2, V3, R1, GLM-4.7-Flash): its files say gate,
+ * renormalisation and groups themselves (V2-Lite: softmax, not renormalised; V3: sigmoid, selection bias); pairs are adjacent. */
 static const arch table[] = {
     { .name = "qwen3moe", .rope_half = true, .qk_norm = ARCH_MUST, .experts = ARCH_MUST, .renorm = true, .family = "qwen" },
     { .name = "qwen3next", .rope_half = true, .qk_norm = ARCH_MUST, .experts = ARCH_MUST, .shared = ARCH_MUST, .shared_gated = true, .renorm = true,
@@ -25,6 +27,7 @@ static const arch table[] = {
     { .name = "qwen2moe", .rope_half = true, .qkv_bias = ARCH_MUST, .experts = ARCH_MUST, .shared = ARCH_MUST, .shared_gated = true, .family = "qwen2" },
     { .name = "glm4moe", .rope_half = true, .qkv_bias = ARCH_MAY, .qk_norm = ARCH_MAY, .experts = ARCH_MUST, .shared = ARCH_MUST, .select_bias = ARCH_MAY,
       .gate = KER_GATE_SIGMOID, .renorm = true, .ffn_norm = "post_attention_norm", .family = "glm" },
+    { .name = "deepseek2", .latent = true, .experts = ARCH_MUST, .shared = ARCH_MUST, .select_bias = ARCH_MAY, .family = "deepseek" },
 };
 
 /* After "blk.N." for layers. FFN_NORM's comes from the architecture's row. */
@@ -72,6 +75,13 @@ static const char *const tensors[KER_W_ROLES] = {
     [KER_W_D_A] = "ssm_a",
     [KER_W_D_NORM] = "ssm_norm.weight",
     [KER_W_D_OUT] = "ssm_out.weight",
+    [KER_W_Q_A] = "attn_q_a.weight",
+    [KER_W_Q_A_NORM] = "attn_q_a_norm.weight",
+    [KER_W_Q_B] = "attn_q_b.weight",
+    [KER_W_KV_A] = "attn_kv_a_mqa.weight",
+    [KER_W_KV_A_NORM] = "attn_kv_a_norm.weight",
+    [KER_W_K_B] = "attn_k_b.weight",
+    [KER_W_V_B] = "attn_v_b.weight",
 };
 
 /* Where a file may keep several roles in one tensor: their rows one after another, in each expert's matrix if it has three
@@ -92,13 +102,15 @@ const arch_slice *arch_slice_of(enum ker_role role)
     return NULL;
 }
 
-/* Model cards: Qwen3 (thinking mode), Qwen3-Next (Instruct), Qwen3.5 and 3.6 (thinking mode), SmolLM2, Qwen1.5-MoE generation_config, GLM-4.5. */
+/* Model cards: Qwen3 (thinking mode), Qwen3-Next (Instruct), Qwen3.5 and 3.6 (thinking mode), SmolLM2, Qwen1.5-MoE generation_config,
+ * GLM-4.5, DeepSeek-R1 generation_config. */
 static const arch_sampling sampling[] = {
     { "qwen",   0.6, 20, 0.95, 0.0,  1.0 },
     { "qwen3next", 0.7, 20, 0.8, 0.0, 1.0 },
     { "qwen35", 1.0, 20, 0.95, 0.0,  1.0 },
     { "qwen2",  0.7, 20, 0.8,  0.0,  1.05 },
     { "glm",    0.6, 0,  0.95, 0.0,  1.0 },
+    { "deepseek", 0.6, 0, 0.95, 0.0, 1.0 },
     { "smollm", 0.2, 0,  0.9,  0.0,  1.1 },
     { "llama",  0.7, 40, 0.9,  0.05, 1.0 },
 };

@@ -21,6 +21,7 @@ typedef struct arch {                  /* what zero means is the commonest */
     float delta_l2_eps;
     enum arch_need select_bias;        /* exp_probs_b                                                 */
     enum ker_gate gate;                /* unless the file's expert_gating_func says otherwise         */
+    bool latent;                       /* attention is KER_MIX_MLA in every layer                     */
     bool renorm;                       /* unless the file's expert_weights_norm says otherwise        */
     const char *ffn_norm;              /* the norm before the feed-forward part; NULL: "ffn_norm"     */
     const char *family;                /* sampling defaults, see arch_sampling                        */

@@ -219,7 +219,7 @@ void config_ker_build(const eng_config *c, config_ker *o)
     }
     o->k.norm_eps = (float)c->v.eps;
     o->k.rope_freq = o->freq;
-    o->k.attn_scale = (float)(1 / sqrt((double)km->head_dim));
+    o->k.attn_scale = (float)rope_attn_scale(c);
     o->k.k = o->ks;
     o->k.router_add = o->add;
     o->k.pin = o->pin;

@@ -26,5 +26,7 @@ void config_ker_free(config_ker *);
 
 /* Rotation frequencies [rope_dim/2] and the scale of cos and sin under c. */
 void rope_frequencies(const eng_config *c, float *freq, float *mscale);
+/* What products of Q and K are multiplied by under c. */
+double rope_attn_scale(const eng_config *c);
 
 #endif

@@ -2,7 +2,8 @@
  * model's shape; any thread. It never rotates anything: that is the backend's.
  * Formulas: YaRN (Peng et al., arXiv 2309.00071, section 3 and A.2) as transformers'
  * modeling_rope_utils.py computes them (_compute_yarn_parameters: truncated correction range,
- * attention factor 0.1 ln s + 1 on cos and sin). */
+ * attention factor 0.1 ln s + 1 on cos and sin). DeepSeek-V2's own form (modeling_deepseek.py: mscale_all_dim): cos and sin
+ * keep their size, scores grow by the square of 1 + 0.1 m ln s, the file's yarn_log_multiplier being 0.1 m. */
 #include "engine/run/config.h"
 #include "engine/run/model.h"
 
@@ -33,6 +34,8 @@ void rope_frequencies(const eng_config *c, float *freq, float *mscale)
         *mscale = s > 1 ? (float)(0.1 * log(s) + 1) : 1;
         if (d->attn_factor > 0)
             *mscale *= (float)d->attn_factor;
+        if (m->arch->latent)           /* rope_attn_scale */
+            *mscale = 1;
     }
     for (int i = 0; i < half; i++) {
         double f = 1 / pow(theta, 2.0 * i / dim);
@@ -47,4 +50,16 @@ void rope_frequencies(const eng_config *c, float *freq, float *mscale)
         }
         freq[i] = (float)f;
     }
+}
+
+double rope_attn_scale(const eng_config *c)
+{
+    const ker_model *k = &c->m->ker;
+    const model_defaults *d = &c->m->defaults;
+    if (!c->m->arch->latent)
+        return 1 / sqrt((double)k->head_dim);
+    double grown = 1;
+    if ((int)c->v.scaling == SCALING_YARN && c->v.factor > 1)
+        grown = (1 + d->yarn_log_mul * log(c->v.factor)) * (d->attn_factor > 0 ? d->attn_factor : 1);
+    return grown * grown / sqrt((double)k->latent.nope + k->latent.rope);
 }

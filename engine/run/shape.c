@@ -88,6 +88,26 @@ static int read_recurrent(eng_model *m, char *err)
     return 0;
 }
 
+/* Latent attention. Files before attn_k_b and attn_v_b were split off attn_kv_b give a head's widths as key_length and
+ * value_length; later ones give the cells' there and the heads' as *_mla (gguf-py's constants). */
+static int read_latent(eng_model *m, int value_length, char *err)
+{
+    ker_model *k = &m->ker;
+    ker_latent *t = &k->latent;
+    int head, rc = key_int(m, "attention.kv_lora_rank", -1, 1, 1 << 14, &t->kv_rank, err);
+    if (!rc) rc = key_int(m, "attention.q_lora_rank", 0, 0, 1 << 16, &t->q_rank, err);
+    if (!rc) rc = key_int(m, "attention.key_length_mla", k->head_dim, 1, 4096, &head, err);
+    if (!rc) rc = key_int(m, "attention.value_length_mla", value_length, 1, 4096, &t->v, err);
+    if (rc) return rc;
+    if (head <= k->rope_dim)
+        return q_fail(err, Q_FORMAT, _("%s: heads of %d numbers of which %d rotate: some must not for latent attention; get another copy of the file"), m->path, head, k->rope_dim);
+    t->rope = k->rope_dim;
+    t->nope = head - t->rope;
+    k->n_kv_head = 1;
+    k->head_dim = t->kv_rank + t->rope;
+    return 0;
+}
+
 int shape_read(eng_model *m, char *err)
 {
     const arch *a = m->arch;
@@ -106,11 +126,13 @@ int shape_read(eng_model *m, char *err)
     KEY("attention.key_length", k->n_embd / k->n_head, 1, 4096, &k->head_dim);
     int value_length;
     KEY("attention.value_length", k->head_dim, 1, 4096, &value_length);
-    if (value_length != k->head_dim)
+    if (value_length != k->head_dim && !a->latent)
         return q_fail(err, Q_FORMAT, _("%s: keys of %d and values of %d numbers: this engine runs only equal ones"), m->path, k->head_dim, value_length);
     KEY("rope.dimension_count", k->head_dim, 2, k->head_dim, &k->rope_dim);
     if (k->rope_dim % 2)
         return q_fail(err, Q_FORMAT, _("%s: %d rotated dimensions: the number must be even"), m->path, k->rope_dim);
+    if (a->latent && (rc = read_latent(m, value_length, err)))
+        return rc;
     KEY("context_length", 2048, 1, 1 << 28, &ctx);
     double window = key_or(m, "attention.sliding_window", 0);      /* as long as the context: it never cuts */
     KEY("expert_count", a->experts == ARCH_MUST ? -1 : 0, a->experts == ARCH_MUST, a->experts == ARCH_NO ? 0 : 1 << 30, &k->n_expert);
@@ -146,6 +168,7 @@ int shape_read(eng_model *m, char *err)
         return rc;
     m->layers = q_alloc(sizeof *m->layers * (size_t)k->n_layer);
     for (int i = 0; i < k->n_layer; i++) {
+        m->layers[i].mixer = a->latent ? KER_MIX_MLA : KER_MIX_GQA;
         m->layers[i].moe = k->n_expert > 0 && i >= leading;
         m->layers[i].n_ff = m->layers[i].moe ? 0 : n_ff;
         m->layers[i].window = window > 0 && window < ctx ? (int)fmax(window, 1) : 0;
@@ -177,6 +200,9 @@ int shape_defaults(eng_model *m, char *err)
     d->rope_factor = key_or(m, "rope.scaling.factor", key_or(m, "rope.scale_linear", 1));
     d->rope_original = (int)fmin(fmax(key_or(m, "rope.scaling.original_context_length", m->info.n_ctx_train), 1), 16777216);
     d->attn_factor = key_or(m, "rope.scaling.attn_factor", 0);
+    d->yarn_log_mul = key_or(m, "rope.scaling.yarn_log_multiplier", 0);
+    if (!(d->yarn_log_mul >= 0 && d->yarn_log_mul <= 10))
+        return q_fail(err, Q_FORMAT, _("%s: YaRN's multiplier %g is not a sensible number"), m->path, d->yarn_log_mul);
     d->beta_fast = key_or(m, "rope.scaling.yarn_beta_fast", 32);
     d->beta_slow = key_or(m, "rope.scaling.yarn_beta_slow", 1);
     if (!(d->norm_eps > 0 && d->norm_eps < 10) || !(d->rope_theta >= 1.5 && d->rope_theta < 1e15))

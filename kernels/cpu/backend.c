@@ -79,14 +79,19 @@ static void embed_task(void *arg, int r, int worker)
     const ker_model *m = &c->dev->m;
     const mat *w = &dev_layer(c->dev, -1)->w[KER_W_EMBD];
     ker_type_get(w->type)->decode(w->data + c->b.token[r] * w->row_bytes, c->x + (int64_t)r * m->n_embd, m->n_embd);
-    if (!c->dev->v->finite(c->x + (int64_t)r * m->n_embd, m->n_embd)) ctx_mark(c, r, -1, KER_PART_EMBED);
+    float *x = c->x + (int64_t)r * m->n_embd;
+    for (int i = 0; m->embd_scale != 0 && i < m->n_embd; i++) x[i] *= m->embd_scale;
+    if (!c->dev->v->finite(x, m->n_embd)) ctx_mark(c, r, -1, KER_PART_EMBED);
     const ker_config *k = ctx_cfg(c, r);
-    float *cs = c->att.rope + (int64_t)r * m->rope_dim;
     int half = m->rope_dim / 2;
-    for (int i = 0; i < half; i++) {               /* the angle in F32, as the reference implementations have it */
-        float a = (float)c->b.pos[r] * k->rope_freq[i];
-        cs[i] = cosf(a) * k->rope_mscale;
-        cs[half + i] = sinf(a) * k->rope_mscale;
+    for (int set = 0; set < c->att.n_rope; set++) {
+        const float *freq = set ? k->rope_local : k->rope_freq;
+        float *cs = c->att.rope + ((int64_t)r * c->att.n_rope + set) * m->rope_dim, scale = set ? k->rope_local_mscale : k->rope_mscale;
+        for (int i = 0; i < half; i++) {           /* the angle in F32, as the reference implementations have it */
+            float a = (float)c->b.pos[r] * freq[i];
+            cs[i] = cosf(a) * scale;
+            cs[half + i] = sinf(a) * scale;
+        }
     }
 }
 
@@ -118,6 +123,7 @@ static int cpu_head(ker_ctx *c)
     if (!n) return Q_OK;
     prod p = { .w = out, .act = c->in.p[kind], .act_stride = c->in.stride[kind], .n = n, .y = c->out.logits, .y_stride = m->n_vocab };
     rc = ctx_products(c, &p, 1);
+    for (int64_t i = 0; m->logit_scale != 0 && !rc && i < (int64_t)n * m->n_vocab; i++) c->out.logits[i] *= m->logit_scale;
     for (int i = 0; i < n && !rc; i++)
         if (!c->dev->v->finite(c->out.logits + (int64_t)i * m->n_vocab, m->n_vocab)) ctx_mark(c, c->out.row[i], -1, KER_PART_HEAD);
     return rc;

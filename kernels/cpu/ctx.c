@@ -1,6 +1,6 @@
 /* kernels/cpu/ctx: a context: the buffers of a batch, the configurations of its rows, and the way to the
  * device's pool. One caller thread; buffers are made here and nowhere between begin and end. */
-#include "kernels/cpu/ctx.h"
+#include "kernels/cpu/parts.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -74,6 +74,7 @@ void ctx_free(ker_ctx *c)
     acts_free(&c->ff.gather);
     acts_free(&c->ff.h_act);
     acts_free(&c->ff.sh_act);
+    mla_free(c);
     free(c);
 }
 
@@ -83,7 +84,7 @@ int ctx_new(ker_dev *d, int max_rows, int max_k, const atomic_int *cancel, ker_c
     if (max_rows < 1 || max_k < 0 || max_k > m->n_expert)
         return q_fail(err, Q_RANGE, _("a batch of %d rows with %d experts each is not possible here: the model has %d experts"), max_rows, max_k, m->n_expert);
     ker_ctx *c = q_alloc(sizeof *c);
-    int64_t n = max_rows, qd = (int64_t)m->n_head * m->head_dim, kd = (int64_t)m->n_kv_head * m->head_dim;
+    int64_t n = max_rows, qd = (int64_t)m->n_head * m->head_dim, kd = (int64_t)m->n_kv_head * m->head_dim, od = (int64_t)m->n_head * ker_value_width(m);
     int64_t wide = m->n_ff_sh, slots = (int64_t)m->n_layer * n * max_k, pairs = d->pairs_cap;
     bool merged = false, gated = false;
     for (int i = 0; i < m->n_layer; i++) {
@@ -107,8 +108,11 @@ int ctx_new(ker_dev *d, int max_rows, int max_k, const atomic_int *cancel, ker_c
     c->att.qg = gated ? floats(n, 2 * qd) : NULL;
     c->att.k = floats(n, kd);
     c->att.v = floats(n, kd);
-    c->att.o = floats(n, qd);
-    c->att.rope = floats(n, m->rope_dim);
+    c->att.o = floats(n, od);
+    c->att.n_rope = 1;
+    for (int i = 0; i < m->n_layer; i++)
+        if (m->layer[i].rope_set >= c->att.n_rope) c->att.n_rope = m->layer[i].rope_set + 1;
+    c->att.rope = floats(n * c->att.n_rope, m->rope_dim);
     c->rt.score = floats(n, m->n_expert);
     c->rt.sh_coef = floats(n, 1);
     c->rt.ids = act_alloc(sizeof *c->rt.ids * (size_t)slots);
@@ -135,9 +139,9 @@ int ctx_new(ker_dev *d, int max_rows, int max_k, const atomic_int *cancel, ker_c
         && c->rt.entropy && c->rt.margin && c->rt.n_slot && c->rt.width && c->ff.h && c->ff.h_sh && c->ff.pair_row && c->ff.pair_pos && c->ff.slot_at && c->ff.ex_off
         && c->ff.active && c->ff.take && c->ff.id && c->out.logits && c->out.hidden && c->out.row && c->out.bad && c->bad;
     unsigned exp_in = KINDS(d, KER_W_GATE_EXPS, KER_W_UP_EXPS);
-    ok = ok && acts_make(&c->in, exp_in | KINDS(d, KER_W_Q, KER_W_K, KER_W_V, KER_W_GATE, KER_W_UP, KER_W_ROUTER, KER_W_GATE_SH,
+    ok = ok && acts_make(&c->in, exp_in | KINDS(d, KER_W_Q, KER_W_K, KER_W_V, KER_W_Q_A, KER_W_KV_A, KER_W_GATE, KER_W_UP, KER_W_ROUTER, KER_W_GATE_SH,
                                                 KER_W_UP_SH, KER_W_SH_ROUTER, KER_W_OUT, KER_W_EMBD, KER_W_D_QKV, KER_W_D_Z, KER_W_D_BETA, KER_W_D_ALPHA, KER_W_D_BA), n, m->n_embd)
-        && acts_make(&c->att.act, KINDS(d, KER_W_O), n, qd)
+        && acts_make(&c->att.act, KINDS(d, KER_W_O), n, m->latent.kv_rank ? (int64_t)m->n_head * m->latent.v : od) && mla_make(c, n)
         && (merged || acts_make(&c->ff.gather, exp_in, h_rows, m->n_embd))
         && acts_make(&c->ff.h_act, KINDS(d, KER_W_DOWN_EXPS), h_rows, h_in)
         && (!wide || acts_make(&c->ff.sh_act, KINDS(d, KER_W_DOWN, KER_W_DOWN_SH), ffn_rows, wide));
@@ -169,11 +173,12 @@ int ctx_cfg_put(ker_ctx *c, int slot, const ker_config *k, char *err)
     if (slot < 0 || slot > 255 || c->open) return q_fail(err, Q_RANGE, _("configuration slot %d cannot be set now"), slot);
     int rc = ker_config_check(m, c->max_k, k, err);
     if (rc) return rc;
-    char *p = q_alloc(sizeof(cfg) + rope + ks + per * 5 + heads + ffn * 2 + 16 * 9);
+    char *p = q_alloc(sizeof(cfg) + rope + ks + per * 5 + heads + ffn * 2 + rope + 16 * 10);
     cfg *n = (cfg *)(void *)p;
     p += (sizeof *n + 15) & ~(size_t)15;
     n->c = *k;
     n->c.rope_freq = take(&p, k->rope_freq, rope);
+    n->c.rope_local = take(&p, k->rope_local, rope);
     n->c.k = take(&p, k->k, ks);
     n->c.router_add = take(&p, k->router_add, per * 4);
     n->c.pin = take(&p, k->pin, per);

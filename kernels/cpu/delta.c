@@ -160,6 +160,7 @@ int cpu_delta(ker_ctx *c, int layer)
     if (!rc) rc = ctx_run(c, (n + j.per - 1) / j.per, norm_task, &j);
     const mat *o = &w->w[KER_W_D_OUT];
     prod po = { .w = o, .act = c->delta.act.p[mat_kind(o)], .act_stride = c->delta.act.stride[mat_kind(o)], .n = n, .y = c->y,
-                .y_stride = c->dev->m.n_embd, .add_to = c->x, .layer = layer, .part = KER_PART_ATTN };
-    return rc ? rc : ctx_products(c, &po, 1);
+                .y_stride = o->n_out, .add_to = ctx_finishes(c, layer, KER_PART_ATTN) ? NULL : c->x, .layer = layer, .part = KER_PART_ATTN };
+    if (!rc) rc = ctx_products(c, &po, 1);
+    return rc || po.add_to ? rc : ctx_finish(c, layer, KER_PART_ATTN);
 }

@@ -8,7 +8,8 @@
 
 const ker_can *ker_cpu_can(void)
 {
-    static const ker_can can = { .mixers = 1u << KER_MIX_GQA | 1u << KER_MIX_DELTA, .glus = 1u << KER_GLU_SILU, .biases = KER_BIAS_QKV, .rope_sets = 1, .q_gate = true };
+    static const ker_can can = { .mixers = 1u << KER_MIX_GQA | 1u << KER_MIX_MLA | 1u << KER_MIX_DELTA, .glus = 1u << KER_GLU_SILU, .biases = KER_BIAS_QKV | KER_BIAS_O,
+                                 .window = true, .sinks = true, .post_norms = true, .rope_sets = KER_ROPE_SETS, .q_gate = true, .qk_whole = true, .scales = true };
     return &can;
 }
 

@@ -127,12 +127,12 @@ static float q8_scale(const float *x, int n)
 void kv_put(const ker_kv *kv, uint8_t *p, int cell, const float *k, const float *v, const vec_ops *ops)
 {
     assert(cell >= 0 && cell < KER_PAGE);
-    int dim = kv->dev->m.head_dim;
+    int dim = ker_cell_k(&kv->dev->m), vdim = ker_cell_v(&kv->dev->m);
     int64_t half = (int64_t)dim * KER_PAGE;
     if (kv->type == KER_KV_F32) {
-        float *kc = (float *)(void *)p, *vc = kc + half + (int64_t)cell * dim;
+        float *kc = (float *)(void *)p, *vc = kc + half + (int64_t)cell * vdim;
         for (int d = 0; d < dim; d++) kc[d * KER_PAGE + cell] = k[d];
-        memcpy(vc, v, sizeof(float) * (size_t)dim);
+        if (vdim) memcpy(vc, v, sizeof(float) * (size_t)vdim);
     } else if (kv->type == KER_KV_F16) {
         uint16_t *kc = (uint16_t *)(void *)p, t[64];
         for (int d = 0; d < dim; d += 64) {
@@ -140,18 +140,20 @@ void kv_put(const ker_kv *kv, uint8_t *p, int cell, const float *k, const float 
             ops->to_f16(k + d, t, n);
             for (int i = 0; i < n; i++) kc[(d + i) * KER_PAGE + cell] = t[i];
         }
-        ops->to_f16(v, kc + half + (int64_t)cell * dim, dim);
+        if (vdim) ops->to_f16(v, kc + half + (int64_t)cell * vdim, vdim);
     } else {
-        int nb = q8_blocks(dim);
-        int8_t *kc = (int8_t *)p, *vc = kc + half + (int64_t)cell * dim;
-        float *ks = (float *)(void *)(p + 2 * half), *vs = ks + (int64_t)nb * KER_PAGE + (int64_t)cell * nb;
+        int nb = q8_blocks(dim), nv = q8_blocks(vdim);
+        int8_t *kc = (int8_t *)p, *vc = kc + half + (int64_t)cell * vdim;
+        float *ks = (float *)(void *)(p + half + (int64_t)vdim * KER_PAGE), *vs = ks + (int64_t)nb * KER_PAGE + (int64_t)cell * nv;
         for (int b = 0; b < nb; b++) {
             int d0 = b * Q8_BLOCK, n = dim - d0 < Q8_BLOCK ? dim - d0 : Q8_BLOCK;
             float s = q8_scale(k + d0, n), inv = s > 0 ? 1 / s : 0;
             for (int d = d0; d < d0 + n; d++) kc[d * KER_PAGE + cell] = q8_one(k[d], inv);
             ks[b * KER_PAGE + cell] = s;
-            s = q8_scale(v + d0, n);
-            inv = s > 0 ? 1 / s : 0;
+        }
+        for (int b = 0; b < nv; b++) {
+            int d0 = b * Q8_BLOCK, n = vdim - d0 < Q8_BLOCK ? vdim - d0 : Q8_BLOCK;
+            float s = q8_scale(v + d0, n), inv = s > 0 ? 1 / s : 0;
             for (int d = d0; d < d0 + n; d++) vc[d] = q8_one(v[d], inv);
             vs[b] = s;
         }
@@ -160,20 +162,20 @@ void kv_put(const ker_kv *kv, uint8_t *p, int cell, const float *k, const float 
 
 const float *kv_page_k(const ker_kv *kv, const uint8_t *p, float *buf, const vec_ops *ops)
 {
-    int dim = kv->dev->m.head_dim;
+    int dim = ker_cell_k(&kv->dev->m), vdim = ker_cell_v(&kv->dev->m);
     if (kv->type == KER_KV_F32) return (const float *)(const void *)p;
     if (kv->type == KER_KV_F16) {
         ops->f16((const uint16_t *)(const void *)p, buf, (int64_t)dim * KER_PAGE);
         return buf;
     }
-    const float *ks = (const float *)(const void *)(p + 2 * (int64_t)dim * KER_PAGE);
+    const float *ks = (const float *)(const void *)(p + ((int64_t)dim + vdim) * KER_PAGE);
     for (int d = 0; d < dim; d++) ops->q8((const int8_t *)p + d * KER_PAGE, ks + d / Q8_BLOCK * KER_PAGE, buf + d * KER_PAGE, KER_PAGE);
     return buf;
 }
 
 const float *kv_page_v(const ker_kv *kv, const uint8_t *p, int n, float *buf, const vec_ops *ops)
 {
-    int dim = kv->dev->m.head_dim, pad = round16(dim);
+    int dim = ker_cell_v(&kv->dev->m), pad = round16(dim);     /* V beside K is as wide as it */
     int64_t half = (int64_t)dim * KER_PAGE;
     if (kv->type == KER_KV_F32) {
         const float *v = (const float *)(const void *)p + half;
@@ -194,4 +196,13 @@ const float *kv_page_v(const ker_kv *kv, const uint8_t *p, int n, float *buf, co
             }
     }
     return buf;
+}
+
+void kv_turned(const float *k, int width, int n, float *out)
+{
+    int pad = round16(width);
+    for (int d0 = 0; d0 < width; d0 += 16)         /* squares of 16: both sides stay in the nearest cache */
+        for (int c0 = 0; c0 < n; c0 += 16)
+            for (int c = c0; c < n && c < c0 + 16; c++)
+                for (int d = d0; d < width && d < d0 + 16; d++) out[c * pad + d] = k[d * KER_PAGE + c];
 }

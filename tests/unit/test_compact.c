@@ -57,7 +57,7 @@ static const char *prompt_now(void)
 
 static void three_turns(void)
 {
-    ask("Tell me of birds.\nRule: answer in one line.\nno rule: this");
+    ask("Tell me of birds.\nRule: answer in one line.\nno rule: this\n> Rule: not mine");
     ask("plan it");
     ask("And swifts?");
     ask("And swallows?");

@@ -48,7 +48,7 @@ static void agrees_with_the_reference(void)
 {
     static const int split[] = { N_TOK, 5, 9, 1 };
     int runs = 0, tried[N_SETTING] = { 0 };
-    for (int s = 0; s < N_SPEC; s++) {
+    for (int s = 0; s < N_PLAIN; s++) {
         model *m = model_new(&specs[s]);
         bool wide = specs[s].n_embd > 500;
         backend = gpu;

@@ -63,16 +63,19 @@ X(eps, NUM, FLOAT, "norm.eps", "rms_norm_eps,layer_norm_rms_epsilon", "eps", FOR
   N_("epsilon inside every RMS norm")) \
 X(theta, NUM, FLOAT, "rope.theta", "rope_theta,rope_freq_base", "theta", POSITION, 0, \
   1.5, 1e15, NULL, 1e15, as_written(m->defaults.rope_theta), true, \
-  N_("base of the rotary frequencies; cached cells are evaluated anew, also under continue")) \
+  N_("base of the rotary frequencies (Gemma's sliding layers keep theirs); cached cells are evaluated anew, also in continue")) \
 X(scaling, NUM, CHOICE, "rope.scaling", "rope_type,rope_scaling", "rope", POSITION, 0, \
-  0, 0, "none,linear,yarn", 2, m->defaults.rope_scaling, true, \
-  N_("how positions beyond the trained context are reached; cached cells are evaluated anew")) \
+  0, 0, "none,linear,yarn,longrope", m->rope_long ? SCALING_LONGROPE : SCALING_YARN, m->defaults.rope_scaling, true, \
+  N_("how positions beyond the trained context are reached; longrope: by a file's factors; cached cells are evaluated anew")) \
 X(factor, NUM, FLOAT, "rope.factor", "rope_scaling_factor", "factor", POSITION, 0, \
-  1, 1024, NULL, 1024, as_written(m->defaults.rope_factor), v->scaling != SCALING_NONE, \
+  1, 1024, NULL, 1024, as_written(m->defaults.rope_factor), v->scaling == SCALING_LINEAR || v->scaling == SCALING_YARN, \
   N_("by how much rope.scaling stretches the context; cached cells are evaluated anew")) \
 X(original, NUM, INT, "rope.original_context", "original_max_position_embeddings", "original", POSITION, 0, \
-  1, 16777216, NULL, 16777216, m->defaults.rope_original, v->scaling == SCALING_YARN, \
-  N_("trained context that YaRN starts from; cached cells are evaluated anew")) \
+  1, 16777216, NULL, 16777216, m->defaults.rope_original, v->scaling >= SCALING_YARN, \
+  N_("context that YaRN starts from; longrope changes factors when context.length is above; cached cells are evaluated anew")) \
+X(yarn_range, NUM, CHOICE, "rope.yarn_range", NULL, "yarn range", POSITION, 0, \
+  0, 0, "rounded,exact", 1, m->arch && m->arch->attn.yarn_exact, v->scaling == SCALING_YARN, \
+  N_("whether YaRN's range is rounded to whole dimensions; gpt-oss was trained with exact; cached cells are evaluated anew")) \
 X(context, NUM, INT, "context.length", "max_position_embeddings,n_ctx", "context", ALLOCATION, K_UNSAID, \
   16, 16777216, NULL, 16777216, first_context(m), true, \
   N_("tokens the cache holds; the cache is rebuilt")) \
@@ -162,7 +165,7 @@ typedef struct knob_values {
 #undef KNOB_FIELD
 } knob_values;
 
-enum { SCALING_NONE, SCALING_LINEAR, SCALING_YARN };     /* choices of rope.scaling */
+enum { SCALING_NONE, SCALING_LINEAR, SCALING_YARN, SCALING_LONGROPE };     /* choices of rope.scaling */
 enum knob_lives { KNOB_NUM, KNOB_TEXT, KNOB_INTS, KNOB_GRID, KNOB_NONE };
 
 /* What a row's q_knob does not say to other rooms. */

@@ -289,6 +289,8 @@ void eng_model_free(eng_model *m)
     for (size_t i = 0; i < sizeof m->strings / sizeof *m->strings; i++)
         free(m->strings[i]);
     free(m->rope_factors);
+    free(m->rope_short);
+    free(m->rope_long);
     free(m->bytes);
     free(m->layers);
     free(m->path);

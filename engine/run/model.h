@@ -15,8 +15,10 @@
 typedef struct model_defaults {
     double norm_eps, rope_theta, rope_factor, attn_factor;   /* attn_factor 0: computed (YaRN), else multiplies */
     double beta_fast, beta_slow;
+    double local_theta;                /* base of layers with rotations of their own (ker_layer.rope_set 1) */
+    double attn_scale;                 /* of scores, but in latent attention               */
     double yarn_log_mul;               /* latent attention: scores grow by (1 + this * ln factor)^2 under YaRN */
-    int rope_scaling;                  /* index in the choices none,linear,yarn            */
+    int rope_scaling;                  /* index in the choices of rope.scaling             */
     int rope_original;                 /* context the model was trained for before scaling */
 } model_defaults;
 
@@ -48,6 +50,7 @@ struct eng_model {
     ker_layer *layers;                 /* [n_layer] */
     model_defaults defaults;
     float *rope_factors;               /* [rope_dim/2] divisors of the frequencies (rope_freqs.weight), or NULL */
+    float *rope_short, *rope_long;     /* likewise under rope.scaling longrope: in contexts up to rope.original_context and beyond */
     model_bytes *bytes;                /* [n_layer] */
     uint64_t head_bytes, head_params;  /* output norm and head; one row of the embedding counts as nothing */
     void **converted;                  /* weights that the file keeps otherwise than they are used: vectors of other types than F32, K_B of attn_kv_b */

@@ -579,7 +579,7 @@ __attribute__((unused)) static int run_model(ker_dev *d, const model *m, const c
     if (rc) return rc;
     if ((rc = b->kv_new(d, type, 5, &kv, err)) || (rc = b->cfg_put(c, 3, &g->c, err))) { printf("# %s\n", err); return rc; }
     const int32_t page[2] = { 4, 1 };
-    ker_seq seq = { page, 2 };
+    ker_seq seq = { .page = page, .n_page = 2 };
     for (size_t i = 0; i < sizeof out->ids / 2; i++) out->ids[i] = KER_NO_EXPERT;
     memset(out->weights, 0, sizeof out->weights);
     int32_t pos[N_TOK];
@@ -643,7 +643,7 @@ __attribute__((unused)) static int cells_run(const model *m, const config *g, en
 {
     const ker_backend *b = backend;
     const int32_t page[2] = { loaded ? 1 : 2, loaded ? 3 : 0 };
-    ker_seq seq = { page, 2 };
+    ker_seq seq = { .page = page, .n_page = 2 };
     int32_t pos[N_TOK];
     ker_ctx *c = NULL;
     ker_kv *kv = NULL;

@@ -15,10 +15,19 @@
  * (published configs; modeling_gemma3.py). gpt-oss: even layers slide (configuration_gpt_oss.py). Its published config
  * says "truncate": false for YaRN, but no key of a file can: what reads these files, and the goldens made for them,
  * round; so do we, and rope.yarn_range=exact is the other. granite: its four multipliers (modeling_granite.py).
+ * qwen3next, qwen35moe, qwen35: transformers' modeling_qwen3_next.py (torch_recurrent_gated_delta_rule, l2norm) and llama.cpp's
+ * converter, which since qwen35 stores value heads tiled. The norm of q and k has an eps of its own there, 1e-6; mainline takes the
+ * RMS norms' key, which is 1e-6 in every published file: the same numbers until somebody sets norm.eps.
  * deepseek2 (V2, V3, R1, GLM-4.7-Flash): its files say gate, renormalisation and groups themselves (V2-Lite: softmax, not
  * renormalised; V3: sigmoid, selection bias); pairs are adjacent. */
 static const arch table[] = {
     { .name = "qwen3moe", .rope_half = true, .qk_norm = ARCH_MUST, .experts = ARCH_MUST, .renorm = true, .family = "qwen" },
+    { .name = "qwen3next", .rope_half = true, .qk_norm = ARCH_MUST, .experts = ARCH_MUST, .shared = ARCH_MUST, .shared_gated = true, .renorm = true,
+      .delta = { .layers = true, .paired = true, .l2_eps = 1e-6f }, .ffn_norm = "post_attention_norm", .family = "qwen3next" },
+    { .name = "qwen35moe", .rope_half = true, .qk_norm = ARCH_MUST, .experts = ARCH_MUST, .shared = ARCH_MUST, .shared_gated = true, .renorm = true,
+      .delta = { .layers = true, .tiled = true, .l2_eps = 1e-6f }, .ffn_norm = "post_attention_norm", .family = "qwen35" },
+    { .name = "qwen35", .rope_half = true, .qk_norm = ARCH_MUST, .delta = { .layers = true, .tiled = true, .l2_eps = 1e-6f },
+      .ffn_norm = "post_attention_norm", .family = "qwen35" },
     { .name = "qwen3", .rope_half = true, .qk_norm = ARCH_MUST, .renorm = true, .family = "qwen" },
     { .name = "llama", .qkv_bias = ARCH_MAY, .experts = ARCH_MAY, .renorm = true, .family = "llama" },
     { .name = "qwen2moe", .rope_half = true, .qkv_bias = ARCH_MUST, .experts = ARCH_MUST, .shared = ARCH_MUST, .shared_gated = true, .family = "qwen2" },
@@ -71,6 +80,16 @@ static const char *const tensors[KER_W_ROLES] = {
     [KER_W_BGATE_EXPS] = "ffn_gate_exps.bias",
     [KER_W_BUP_EXPS] = "ffn_up_exps.bias",
     [KER_W_BDOWN_EXPS] = "ffn_down_exps.bias",
+    [KER_W_D_QKV] = "attn_qkv.weight",
+    [KER_W_D_Z] = "attn_gate.weight",
+    [KER_W_D_BETA] = "ssm_beta.weight",
+    [KER_W_D_ALPHA] = "ssm_alpha.weight",
+    [KER_W_D_BA] = "ssm_ba.weight",
+    [KER_W_D_CONV] = "ssm_conv1d.weight",
+    [KER_W_D_DT] = "ssm_dt.bias",
+    [KER_W_D_A] = "ssm_a",
+    [KER_W_D_NORM] = "ssm_norm.weight",
+    [KER_W_D_OUT] = "ssm_out.weight",
     [KER_W_Q_A] = "attn_q_a.weight",
     [KER_W_Q_A_NORM] = "attn_q_a_norm.weight",
     [KER_W_Q_B] = "attn_q_b.weight",
@@ -98,10 +117,12 @@ const arch_slice *arch_slice_of(enum ker_role role)
     return NULL;
 }
 
-/* Model cards: Qwen3 (thinking mode), SmolLM2, Qwen1.5-MoE generation_config, GLM-4.5, Gemma 3 (generation_config), gpt-oss,
- * DeepSeek-R1 generation_config. */
+/* Model cards: Qwen3 (thinking mode), Qwen3-Next (Instruct), Qwen3.5 and 3.6 (thinking mode), SmolLM2, Qwen1.5-MoE generation_config,
+ * GLM-4.5, Gemma 3 (generation_config), gpt-oss, DeepSeek-R1 generation_config. */
 static const arch_sampling sampling[] = {
     { "qwen",   0.6, 20, 0.95, 0.0,  1.0 },
+    { "qwen3next", 0.7, 20, 0.8, 0.0, 1.0 },
+    { "qwen35", 1.0, 20, 0.95, 0.0,  1.0 },
     { "qwen2",  0.7, 20, 0.8,  0.0,  1.05 },
     { "glm",    0.6, 0,  0.95, 0.0,  1.0 },
     { "gemma",  1.0, 64, 0.95, 0.0,  1.0 },

@@ -21,6 +21,12 @@ typedef struct arch_attn {
     bool yarn_exact;                   /* YaRN's range is not rounded to whole dimensions             */
 } arch_attn;
 
+typedef struct arch_delta {
+    bool layers;                       /* of the gated delta rule, but every so manyth, whose attention has a gate */
+    bool tiled, paired;                /* as in ker_delta                                             */
+    float l2_eps;
+} arch_delta;
+
 typedef struct arch {                  /* what zero means is the commonest */
     const char *name;                  /* general.architecture, and the prefix of its keys            */
     bool rope_half;                    /* rotated pairs are (i, i + d/2); else adjacent               */
@@ -29,6 +35,7 @@ typedef struct arch {                  /* what zero means is the commonest */
     enum arch_need experts;            /* ARCH_MAY: routed when the file has expert_count > 0         */
     enum arch_need shared;             /* a shared expert beside the routed ones                      */
     bool shared_gated;                 /* ... times the sigmoid of its own router (qwen2moe)          */
+    arch_delta delta;
     enum arch_need select_bias;        /* exp_probs_b                                                 */
     enum ker_gate gate;                /* unless the file's expert_gating_func says otherwise         */
     bool latent;                       /* attention is KER_MIX_MLA in every layer                     */

@@ -82,6 +82,9 @@ X(context, NUM, INT, "context.length", "max_position_embeddings,n_ctx", "context
 X(kv, NUM, CHOICE, "kv.type", "cache_type", "kv", ALLOCATION, K_CELLS, \
   0, 0, "f16,f32,q8_0", 2, 0, true, \
   N_("number format of the cache; the cache is rebuilt")) \
+X(state_memory, NUM, INT, "state.memory", NULL, "state", SAMPLING, K_UNSAID | K_LOCAL, \
+  0, 1048576, NULL, ker_state_floats(&m->ker) ? 1048576 : 0, ker_state_floats(&m->ker) ? 1024 : 0, true, \
+  N_("MiB for states of recurrent layers: turns are returned to without reading them again, replies never depend on it")) \
 X(threads, NUM, INT, "threads", "n_threads", "threads", SAMPLING, K_UNSAID | K_LOCAL, \
   0, 1024, NULL, 1024, m->own_threads, true, \
   N_("processor threads; 0 is one for each core; results never depend on it")) \
@@ -140,7 +143,7 @@ X(model_kv_heads, NONE, INT, "model.kv_heads", "num_key_value_heads", "", FIXED,
   0, 0, NULL, 0, m->ker.n_kv_head, true, \
   N_("fixed by the weights; kv.type makes the cache smaller")) \
 X(model_head_dim, NONE, INT, "model.head_dim", "head_dim", "", FIXED, 0, \
-  0, 0, NULL, 0, m->ker.head_dim, true, \
+  0, 0, NULL, 0, m->ker.latent.kv_rank ? m->ker.latent.nope + m->ker.latent.rope : m->ker.head_dim, true, \
   N_("fixed by the weights; attention.heads_off silences whole heads")) \
 X(model_width, NONE, INT, "model.width", "hidden_size", "", FIXED, 0, \
   0, 0, NULL, 0, m->ker.n_embd, true, \

@@ -74,6 +74,41 @@ static int read_groups(eng_model *m, char *err)
     return 0;
 }
 
+/* Which layers are recurrent, and their shape. The others have attention with a gate. */
+static int read_recurrent(eng_model *m, char *err)
+{
+    ker_delta *d = &m->ker.delta;
+    int inner, interval, rc = 0;
+    char key[128];
+#define KEY(suffix, otherwise, lo, hi, out) if ((rc = key_int(m, suffix, otherwise, lo, hi, out, err))) return rc
+    KEY("ssm.conv_kernel", -1, 1, KER_CONV_MOST, &d->conv);
+    KEY("ssm.state_size", -1, 1, 4096, &d->key_dim);
+    KEY("ssm.group_count", -1, 1, 4096, &d->n_key);
+    KEY("ssm.time_step_rank", -1, d->n_key, 4096, &d->n_value);
+    KEY("ssm.inner_size", -1, d->n_value, 4096 * 4096, &inner);
+    KEY("full_attention_interval", 4, 1, 1000, &interval);
+#undef KEY
+    if (d->n_value % d->n_key || inner % d->n_value || inner / d->n_value > 4096)
+        return q_fail(err, Q_FORMAT, _("%s: recurrent layers of %d key heads, %d value heads and %d numbers make no sense: get another copy of the file"), m->path, d->n_key, d->n_value, inner);
+    d->value_dim = inner / d->n_value;
+    d->tiled = m->arch->delta.tiled;
+    d->paired = m->arch->delta.paired;
+    d->l2_eps = m->arch->delta.l2_eps;
+    snprintf(key, sizeof key, "%s.attention.recurrent_layers", m->arch->name);
+    const gguf_kv *kv = gguf_find(m->file, key);
+    for (int i = 0; i < m->ker.n_layer; i++) {
+        double is = (i + 1) % interval != 0;
+        bool said = kv && kv->type == GGUF_ARR && (uint64_t)i < kv->count;
+        if (said && kv->item == GGUF_BOOL)
+            is = ((const uint8_t *)kv->data)[i];
+        else if (kv && (!said || !gguf_arr_f64(kv, (uint64_t)i, &is)))
+            return q_fail(err, Q_FORMAT, _("%s: %s says nothing of layer %d: get another copy of the file"), m->path, key, i);
+        m->layers[i].mixer = is != 0 ? KER_MIX_DELTA : KER_MIX_GQA;
+        m->layers[i].q_gate = is == 0;
+    }
+    return 0;
+}
+
 /* Does the layer see a window of cells only? The file may say it layer by layer. */
 static bool slides(const eng_model *m, const gguf_kv *pattern, int layer)
 {
@@ -209,6 +244,8 @@ int shape_read(eng_model *m, char *err)
     if ((rc = read_attention(m, ctx, err)))
         return rc;
     k->layer = m->layers;
+    if (a->delta.layers && (rc = read_recurrent(m, err)))
+        return rc;
     m->info.n_ctx_train = ctx;
     m->info.n_expert_used = used;
     m->info.first_moe_layer = k->n_expert > 0 ? leading : k->n_layer;

@@ -96,6 +96,7 @@ static void carved_rows(void)
 /* Whose logits are PyTorch's, in ../shared/data. `extra`: of the cases that are no part of a normal run, the one that is ours. */
 static const struct { const char *set, *arch, *extra; } shared[] = {
     { "golden", "qwen3moe", NULL }, { "golden", "qwen2moe", NULL }, { "golden", "glm4moe", NULL }, { "golden", "qwen3", NULL }, { "golden", "llama", NULL },
+    { "golden-next", "qwen3next", NULL }, { "golden-next", "qwen35moe", NULL }, { "golden-next", "qwen35", NULL },
     { "golden-next", "mixtral", NULL }, { "golden-next", "qwen2", NULL }, { "golden-next", "olmoe", NULL }, { "golden-next", "granitemoe", NULL },
     { "golden-next", "phi3", NULL }, { "golden-next", "phi3-longrope", NULL },
     { "golden-next", "deepseek2-lite", NULL }, { "golden-next", "deepseek2-v3", NULL }, { "golden-next", "gemma3", NULL },

@@ -91,7 +91,7 @@ static void a_row_is_one_experts_output(void)
     CHECK_INT(backend->kv_new(d, KER_KV_F16, 1, &kv, err), 0);
     CHECK_INT(backend->cfg_put(c[0], 0, &g->c, err), 0);
     int32_t page = 0, cell[9] = { 0, 1, 2, 3, 4, 5, 6, 7, 8 };
-    ker_seq seq = { &page, 1 };
+    ker_seq seq = { .page = &page, .n_page = 1 };
     ker_batch b = { .n = 9, .token = tokens, .pos = cell, .cell = cell, .seqs = &seq, .n_seq = 1 };
     CHECK_INT(backend->begin(c[0], kv, &b, err), 0);
     CHECK_INT(backend->embed(c[0]), 0);
@@ -385,7 +385,7 @@ static void begin_says_what_is_wrong(void)
         CHECK_INT(b->cfg_put(c, 0, &g->c, err), 0);
         int32_t page[1] = { 1 }, zero[5] = { 0 }, token = VOCAB, cell = KER_PAGE, far = 2;
         int16_t two = 2;
-        ker_seq seq = { page, 1 }, off = { &far, 1 };
+        ker_seq seq = { .page = page, .n_page = 1 }, off = { .page = &far, .n_page = 1 };
         ker_batch ok = { .n = 1, .token = zero, .pos = zero, .cell = zero, .seqs = &seq, .n_seq = 1 };
         ker_batch wrong[] = { ok, ok, ok, ok, ok, ok, ok, ok, ok };
         static const char *const words[] = { "token 48", "cell 64", "slot 2", "sequence 2", "page 2", "rows", "expert 99", "twice", "rows" };
@@ -432,7 +432,7 @@ static seen look(const model *m, const ker_backend *b, int n)
     int32_t page[2] = { 1, 0 }, cell[N_TOK];
     uint8_t want_all[N_TOK];
     for (int i = 0; i < N_TOK; i++) { cell[i] = i; want_all[i] = KER_WANT_LOGITS; }
-    ker_seq seq = { page, 2 };
+    ker_seq seq = { .page = page, .n_page = 2 };
     ker_batch batch = { .n = n, .token = tokens, .pos = cell, .cell = cell, .want = want_all, .seqs = &seq, .n_seq = 1 };
     ker_out o;
     CHECK_INT(b->ctx_new(d, N_TOK, m->m.n_expert, NULL, &c, err), 0);

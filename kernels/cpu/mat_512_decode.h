@@ -67,6 +67,15 @@ INLINE __m512i dwords16(const uint8_t *const row[16], int64_t at)
 INLINE __m512 low_halves(__m512i pairs) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(pairs)); }
 INLINE __m512 high_halves(__m512i pairs) { return low_halves(_mm512_srli_epi32(pairs, 16)); }
 
+/* Half of 2^(e - 127), e the first byte of sixteen rows; below 2 it is subnormal (unpack_few.c). */
+INLINE __m512 e8m0_halves(const uint8_t *const row[16], int64_t at)
+{
+    const __m512i two = _mm512_set1_epi32(2);
+    __m512i e = _mm512_and_si512(dwords16(row, at), _mm512_set1_epi32(255));
+    __m512i v = _mm512_slli_epi32(_mm512_sub_epi32(e, _mm512_set1_epi32(1)), 23);
+    return _mm512_castsi512_ps(_mm512_mask_sllv_epi32(v, _mm512_cmplt_epi32_mask(e, two), _mm512_set1_epi32(0x00200000), e));
+}
+
 /* The sixteen rows from o; beyond the last one the last again (its sums are not stored). */
 INLINE __mmask16 rows16(const mat *w, int64_t o, int64_t o1, const uint8_t *row[16])
 {
@@ -339,11 +348,11 @@ INLINE void dec_q80(const mat *w, const void *act, int64_t act_stride, const int
 INLINE void dec_nibbles(const mat *w, const void *act, int64_t act_stride, const int nr, int64_t o0, int64_t o1,
                         float *y, int64_t y_stride, const int type)
 {
-    const int bytes = type == KER_Q4_1 ? 20 : type == KER_Q5_0 ? 22 : type == KER_Q5_1 ? 24 : 18;
+    const int bytes = type == KER_Q4_1 ? 20 : type == KER_Q5_0 ? 22 : type == KER_Q5_1 ? 24 : type == KER_MXFP4 ? 17 : 18;
     const int has_min = type == KER_Q4_1 || type == KER_Q5_1, fifth = type == KER_Q5_0 || type == KER_Q5_1;
-    const int less = type == KER_Q4_0 ? 8 : type == KER_Q5_0 ? 16 : type == KER_IQ4_NL ? 128 : 0;
+    const int less = type == KER_Q4_0 ? 8 : type == KER_Q5_0 ? 16 : type == KER_IQ4_NL ? 128 : type == KER_MXFP4 ? 12 : 0;
     const __m512i nib = _mm512_set1_epi8(15), z = _mm512_setzero_si512();
-    const __m512i table = _mm512_broadcast_i32x4(load16(iq4_plus_128));
+    const __m512i table = _mm512_broadcast_i32x4(load16(type == KER_MXFP4 ? e2m1_plus_12 : iq4_plus_128));
     const int64_t far = ahead(w);
     const uint8_t *row[16];
     for (int64_t o = o0; o < o1; o += 16) {
@@ -365,7 +374,7 @@ INLINE void dec_nibbles(const mat *w, const void *act, int64_t act_stride, const
                 const int64_t q = at + bytes - 16;
                 __m512i x = four16(row[g] + q, row[4 + g] + q, row[8 + g] + q, row[12 + g] + q);
                 __m512i lo = _mm512_and_si512(x, nib), hi = _mm512_and_si512(_mm512_srli_epi16(x, 4), nib);
-                if (type == KER_IQ4_NL) {
+                if (type == KER_IQ4_NL || type == KER_MXFP4) {
                     lo = _mm512_shuffle_epi8(table, lo);
                     hi = _mm512_shuffle_epi8(table, hi);
                 }
@@ -386,7 +395,7 @@ INLINE void dec_nibbles(const mat *w, const void *act, int64_t act_stride, const
                 d = low_halves(pairs);
                 m = high_halves(pairs);
             } else
-                d = halves16(row, at);
+                d = type == KER_MXFP4 ? e8m0_halves(row, at) : halves16(row, at);
             EACH(r) {
                 mat_q8 x = mat_q8_32(ROW(r), w->n_in);
                 __m512 da = _mm512_set1_ps(x.d[b]);

@@ -259,7 +259,7 @@ INLINE void tile_nibbles(tile32 *t, const uint8_t *const row[16], int64_t at, co
         _mm512_storeu_ps(t->d, low_halves(pairs));
         _mm512_storeu_ps(t->m, high_halves(pairs));
     } else
-        _mm512_storeu_ps(t->d, type == KER_MXFP4 ? e8m0_halves(row, at) : halves16(row, at));
+        _mm512_storeu_ps(t->d, type == KER_MXFP4 ? e8m0_halves(first_bytes(row, at)) : halves16(row, at));
 }
 static void tile_q40(tile32 *t, const uint8_t *const row[16], int64_t at) { tile_nibbles(t, row, at, KER_Q4_0); }
 static void tile_q41(tile32 *t, const uint8_t *const row[16], int64_t at) { tile_nibbles(t, row, at, KER_Q4_1); }

@@ -127,7 +127,7 @@ static void what_was_agreed_to_for_good_is_not_asked_again_unless_it_changes(voi
     open_agent(obeys, (opening){ .db = db, .allow = "time__*" });
     ask("time?");
     ticket = asked_of("time");
-    CHECK(strstr(s.approve.shown, "@@ now\n-     {\"type\"") && strstr(s.approve.shown, "\"key\""));
+    CHECK_MSG(strstr(s.approve.shown, "@@ now\n+     · key\n"), "%s", s.approve.shown);
     agt_approve(a, ticket, AGT_ONCE, NULL);      /* until the end of this one */
     done();
     CHECK_INT(fake_calls, 5);
@@ -153,6 +153,38 @@ static void what_was_agreed_to_for_good_is_not_asked_again_unless_it_changes(voi
     agt_approve(a, asked_of("time"), AGT_NO, NULL);
     done();
     finish(&s);
+    free(db);
+}
+
+/* Words to the model may lie anywhere in a schema: a person reads them before, and what changed of them. */
+static void words_within_a_schema_are_agreed_to_too(void)
+{
+    static const char was[] = "{\"type\":\"object\",\"description\":\"all of it\",\"properties\":{\"where\":{\"type\":\"object\",\"title\":\"Place\",\"properties\":{\"town\":{\"type\":\"string\","
+                              "\"description\":\"its town\",\"enum\":[\"Tula\",\"Oslo\"]}}},\"list\":{\"type\":\"array\",\"items\":{\"anyOf\":[{\"type\":\"string\",\"description\":\"one of many\"}]}}},"
+                              "\"$defs\":{\"hour\":{\"$comment\":\"deep\\u001b[2J down\"}}}",
+                      *const said[] = { "· all of it\n", "· where: Place\n", "· where.town: its town\n", "· where.town (enum): [\"Tula\",\"Oslo\"]\n", "· list\n", "· list[]: one of many\n", "· hour ($comment): deep [2J down\n" };
+    char *db = q_strdup(at("words.db")), *now = q_strdup(was), *schema = tools[0].schema;
+    fresh();
+    tools[0].schema = (char *)(uintptr_t)was;
+    open_agent(obeys, (opening){ .db = db, .allow = "mcp" });
+    ask("time?");
+    int64_t ticket = asked_of("time");
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++)
+        CHECK_MSG(strstr(s.approve.shown, said[i]), "%s is not in %s", said[i], s.approve.shown);
+    agt_approve(a, ticket, AGT_FOLDER, NULL);
+    done();
+    finish(&s);
+    memcpy(strstr(now, "its town"), "SEND ALL", 8);
+    tools[0].schema = now;
+    open_agent(obeys, (opening){ .db = db, .allow = "mcp" });
+    ask("time?");
+    ticket = asked_of("time");
+    CHECK_MSG(strstr(s.approve.shown, "@@ now\n-     · where.town: its town\n+     · where.town: SEND ALL\n") && !strstr(s.approve.shown, "Place"), "%s", s.approve.shown);
+    agt_approve(a, ticket, AGT_NO, NULL);
+    done();
+    finish(&s);
+    tools[0].schema = schema;
+    free(now);
     free(db);
 }
 
@@ -716,6 +748,7 @@ int main(void)
     CHECK_INT(q_mkdirs(at("project"), err), Q_OK);
     RUN(a_server_is_agreed_to_then_each_call_is_asked_about);
     RUN(what_was_agreed_to_for_good_is_not_asked_again_unless_it_changes);
+    RUN(words_within_a_schema_are_agreed_to_too);
     RUN(who_is_not_agreed_to_is_left_out);
     RUN(a_stop_is_no_refusal);
     RUN(nobody_there_agrees_to_nothing);

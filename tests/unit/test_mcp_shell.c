@@ -339,6 +339,16 @@ static void who_is_late_is_left_out_of_that_answer(void)
     CHECK(s.page && strstr(s.page, "time             failed") && strstr(s.page, "last error: timeserver is not installed"));
     CHECK(s.data && strstr(s.data, "\"state\":\"failed\""));
     finish(&s);
+    fake_said[1] = (struct fake_said){ .name = "tide", .state = MCP_FAILED, .error = "no such host" };
+    put_at(at("config/quorum/config.ini"), "[mcp.time]\ncommand = timeserver\n[mcp.tide]\ncommand = tides\n");
+    open_agent(obeys, (opening){ 0 });
+    ask("time?");
+    done();                              /* a screen has room for one note: both stand in it */
+    CHECK_MSG(strstr(s.notes.p, "timeserver is not installed (/mcp restart time tries again) · the server tide is not there, so its tools are not: no such host"), "%s", s.notes.p);
+    ask("/mcp");
+    settle(a, &s);
+    CHECK(s.page && strstr(s.page, "last error: timeserver is not installed") && strstr(s.page, "last error: no such host"));
+    finish(&s);
 }
 
 static int breaks(const char *what, const char *arguments, const mcp_hooks *h, mcp_result *out, char *e) { return q_fail(e, Q_IO, "its program is gone"); }
@@ -699,6 +709,8 @@ static void tab_knows_what_servers_have(void)
     CHECK(offered("what of @", "@time:file:///clock"));      /* asked for, it begins */
     CHECK_INT(fake_starts, 1);
     CHECK(offered("/ti", "/time:tell") && offered("/time:s", "/time:say") && offered("look: @time:f", "@time:file:///clock"));
+    CHECK(offered("/add mc", "mcp:time/") && offered("/add mcp:t", "mcp:time/") && offered("/add mcp:time/", "mcp:time/file:///clock") && offered("/add mcp:time/fi", "mcp:time/file:///clock"));
+    CHECK(!offered("/add ", "mcp:time/") && !offered("/add mcp:tim/", "mcp:time/file:///clock") && !offered("/add x mcp:", "x"));
     CHECK(!offered("ada@t", "@time:file:///clock") && !offered("what of ", "@time:file:///clock") && offered("/mcp ", "restart ") && offered("/mcp t", "time") && offered("/mcp off ", "time"));
     resource[0].uri = evil;
     prompt_[0].name = evil;

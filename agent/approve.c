@@ -18,6 +18,7 @@ void toolbox_close(toolbox *b)
     tool_place_close(b->place);
     free(b->folder);
     free(b->words);
+    free(b->whose);
     pthread_mutex_destroy(&b->mu);
 }
 
@@ -29,8 +30,12 @@ enum approved approve_wait(agt *a, agt_call *c, int tokens, enum agt_consent *ho
     free(b->words);
     b->words = NULL;
     b->said = AGT_NO;
+    b->whose = c->asks == AGT_ASKS_FORM ? q_strdup(c->name) : NULL;
+    b->gone = false;
     atomic_store(&b->answered, false);
     pthread_mutex_unlock(&b->mu);
+    if (c->asks == AGT_ASKS_FORM && hub_ends(a, c->name))
+        approve_withdraw(a, c->name);    /* it was ended before it could be found here */
     agt_event e = { .kind = AGT_EV_APPROVE, .id = ticket, .message = q_alloc(sizeof *e.message), .n_messages = 1 };
     e.message->call = q_alloc(sizeof *e.message->call);
     *e.message->call = *c;
@@ -42,11 +47,25 @@ enum approved approve_wait(agt *a, agt_call *c, int tokens, enum agt_consent *ho
         edits_apply(a, tokens);
     pthread_mutex_lock(&b->mu);
     b->waiting = 0;
+    bool gone = b->gone;
+    free(b->whose);
+    b->whose = NULL;
     *how = b->said;
     *words = b->words;
     b->words = NULL;
     pthread_mutex_unlock(&b->mu);
-    return go == DESK_STOP ? APPROVED_STOPPED : *how == AGT_NO ? APPROVED_NOT : APPROVED;
+    return go == DESK_STOP ? APPROVED_STOPPED : gone ? APPROVED_GONE : *how == AGT_NO ? APPROVED_NOT : APPROVED;
+}
+
+void approve_withdraw(agt *a, const char *server)
+{
+    toolbox *b = &a->toolbox;
+    pthread_mutex_lock(&b->mu);
+    if (b->waiting && b->whose && strcmp(b->whose, server) == 0 && !atomic_load(&b->answered)) {
+        b->gone = true;
+        desk_stir(&a->desk, &b->answered);
+    }
+    pthread_mutex_unlock(&b->mu);
 }
 
 void agt_approve(agt *a, int64_t ticket, enum agt_consent how, const char *words)

@@ -8,7 +8,7 @@
 
 static void picture(agt *a, const job *j, const rag_around *r, const char *path)
 {
-    char err[Q_ERRLEN], *real = home_path(path);
+    char err[Q_ERRLEN], *real = q_home_path(path);
     q_buf out = { 0 };
     if (!asks_over(a, real, "graph.svg", &job_graph, j->number, j->text)) {
         rag_around_svg(r, &out);

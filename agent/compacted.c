@@ -96,15 +96,13 @@ char *compacted_pins(agt *a, const mem_messages *path, int upto)
 /* Lines of a person's own words that begin so, without the text that is attached to them. */
 static void rules_of(const char *text, size_t n, q_buf *out)
 {
-    static const char *const begin[] = { "Rule:", "Правило:" };
     for (size_t at = 0; at < n;) {
         const char *line = text + at, *end = memchr(line, '\n', n - at);
-        size_t all = end ? (size_t)(end - line) : n - at, skip = strspn(line, " \t");
-        for (size_t i = 0; i < sizeof begin / sizeof *begin; i++)
-            if (all > skip && all - skip > strlen(begin[i]) && strncmp(line + skip, begin[i], strlen(begin[i])) == 0) {
-                q_buf_add(out, line + skip, all - skip);
-                q_buf_putc(out, '\n');
-            }
+        size_t all = end ? (size_t)(end - line) : n - at, skip;
+        if (frame_rule(line, all, &skip)) {
+            q_buf_add(out, line + skip, all - skip);
+            q_buf_putc(out, '\n');
+        }
         at += all + 1;
     }
 }

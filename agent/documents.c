@@ -41,7 +41,7 @@ static char *added_words(const rag_progress *p)
 
 static char *absolute(const char *path)      /* the next start may be in another folder */
 {
-    char *home = home_path(path), *real = realpath(home, NULL);
+    char *home = q_home_path(path), *real = realpath(home, NULL);
     if (!real)
         return home;
     free(home);
@@ -53,7 +53,7 @@ static char *asked(const char *text, bool *again)
 {
     static const char option[] = " --again";
     size_t n = strlen(text), k = strlen(option);
-    char *real = home_path(text);
+    char *real = q_home_path(text);
     *again = n > k && strcmp(text + n - k, option) == 0 && access(real, F_OK) != 0;
     free(real);
     return q_strndup(text, *again ? n - k : n);
@@ -112,7 +112,7 @@ static void add(agt *a, const job *j)
     }
     char err[Q_ERRLEN];
     bool again;
-    char *named = asked(j->text, &again), *real = home_path(named), *what = q_printf(_("adding %s"), j->text);
+    char *named = asked(j->text, &again), *real = q_home_path(named), *what = q_printf(_("adding %s"), j->text);
     adding d = { a, what };
     rag_add_opts o = { .progress = added, .go = going_on, .user = &d, .again = again };
     rag_progress p = { 0 };

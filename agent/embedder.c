@@ -209,7 +209,7 @@ static bool look(agt *a, agt_meaning *m)
     q_buf b = { 0 };
     prov_embedder *own = NULL;
     prov_arrival at;
-    char *what = home_path(settings_value(&a->settings, "memory.embedder", &b));
+    char *what = q_home_path(settings_value(&a->settings, "memory.embedder", &b));
     q_buf_free(&b);
     *m = (agt_meaning){ .state = AGT_MEANING_OFF, .left_s = -1 };
     rag_config c = settings_rag(&a->settings);

@@ -76,7 +76,6 @@ extern const job_row job_calls;          /* quick; id: a conversation, number: o
 extern const job_row job_mcppage;        /* quick */
 extern const job_row job_mcpone, job_mcpbegin;           /* text: a server's name; quick; long: it is waited for */
 extern const job_row job_mcpprompt;      /* long; text: NAME:PROMPT, value: what stands behind it */
-extern const job_row job_mcpact;         /* long; text: a server's name, number: what is to become of it */
 
 /* ---- forget.c ---- */
 /* job_forget, quick, asks about its text, a number, a title, a file or a folder, */

@@ -41,7 +41,7 @@ static void run(agt *a, const job *j)
 
 static void look(agt *a, const job *j)
 {
-    char err[Q_ERRLEN], *name = rag_export_name(), *given = home_path(j->text && *j->text ? j->text : name), *here = *given == '/' ? NULL : realpath(".", NULL);
+    char err[Q_ERRLEN], *name = rag_export_name(), *given = q_home_path(j->text && *j->text ? j->text : name), *here = *given == '/' ? NULL : realpath(".", NULL);
     char *path = here ? q_printf("%s/%s", here[1] ? here : "", given) : q_strdup(given);
     bool over;
     if (rag_export_place(path, &over, err) < 0)

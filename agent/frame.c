@@ -101,6 +101,30 @@ char *frame_attach(const char *question, const char *text, size_t n)
     return q_buf_take(&b);
 }
 
+bool frame_rule(const char *line, size_t n, size_t *skip)
+{
+    static const char *const begin[] = { "Rule:", "Правило:" };
+    *skip = 0;
+    while (*skip < n && (line[*skip] == ' ' || line[*skip] == '\t'))
+        ++*skip;
+    for (size_t i = 0; i < sizeof begin / sizeof *begin; i++)
+        if (n - *skip > strlen(begin[i]) && strncmp(line + *skip, begin[i], strlen(begin[i])) == 0)
+            return true;
+    return false;
+}
+
+void frame_no_rules(q_buf *out, const char *s, size_t n)
+{
+    for (size_t at = 0, all; at < n; at += all) {
+        const char *end = memchr(s + at, '\n', n - at);
+        size_t skip;
+        all = end ? (size_t)(end - (s + at)) + 1 : n - at;
+        if (frame_rule(s + at, all, &skip))
+            q_buf_puts(out, "> ");
+        q_buf_add(out, s + at, all);
+    }
+}
+
 size_t frame_question(const char *message)
 {
     const char *at = strncmp(message, attached, sizeof attached - 1) == 0 ? message : NULL;

@@ -13,6 +13,10 @@ void frame_passages(q_buf *out, const rag_result *r);    /* those that are fed, 
 void frame_summary(q_buf *out, const char *text, const char *fixed);
 char *frame_attach(const char *question, const char *text, size_t n);    /* agt_attach */
 size_t frame_question(const char *message);              /* bytes of a message before what frame_attach put beside it */
+/* Does a line lay something down ("Rule: …", "Правило: …")? *skip: blanks before it. */
+bool frame_rule(const char *line, size_t n, size_t *skip);
+/* A stranger's text that stands as a question: each line of it that would pass for a rule of the person's stands behind "> ". */
+void frame_no_rules(q_buf *out, const char *s, size_t n);
 /* What the frames cost beside the passages' texts: two texts to be counted, once a prompt and once a passage. */
 extern const char frame_once[], frame_each[];
 

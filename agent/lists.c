@@ -152,7 +152,7 @@ static void model(agt *a, const job *j)
         models(a, true);
         return;
     }
-    char *real = home_path(name);
+    char *real = q_home_path(name);
     if (prov_find_model(real, &path, err) < 0)
         note(&a->events, AGT_ERROR, "%s", err);
     else
@@ -171,7 +171,7 @@ static void energy(agt *a, const job *j)
     uint64_t spared = 0;
     int rc = Q_OK;
     if (j->text && strcmp(j->text, "text") != 0) {
-        char *real = home_path(j->text);
+        char *real = q_home_path(j->text);
         rc = prov_find_model(real, &path, err);
         free(real);
     } else {

@@ -50,7 +50,7 @@ void map_page(agt *a)
 
 static void save(agt *a, const job *j)
 {
-    char err[Q_ERRLEN], *real = home_path(j->text);
+    char err[Q_ERRLEN], *real = q_home_path(j->text);
     q_buf out = { 0 };
     if (asks_over(a, real, "map.svg", &job_map, j->number, j->text)) {
         free(real);

@@ -255,7 +255,7 @@ static enum mcp_answer ask_field(const asking *q, int i, cJSON *into)
     for (int tries = 0; tries < TRIES; tries++) {
         char *words = NULL;
         enum approved got = put(q, field_words(q, i), true, &words);
-        if (got == APPROVED_STOPPED) {
+        if (got == APPROVED_STOPPED || got == APPROVED_GONE) {
             free(words);
             return MCP_DISMISS;
         }
@@ -291,7 +291,7 @@ static enum mcp_answer ask_all(const asking *q, q_buf *content)
     }
     enum approved got = put(q, q_buf_take(&b), false, &words);
     free(words);
-    enum mcp_answer say = got == APPROVED_STOPPED ? MCP_DISMISS : got == APPROVED_NOT ? MCP_DECLINE : MCP_ACCEPT;
+    enum mcp_answer say = got == APPROVED_STOPPED || got == APPROVED_GONE ? MCP_DISMISS : got == APPROVED_NOT ? MCP_DECLINE : MCP_ACCEPT;
     cJSON *into = cJSON_CreateObject();
     for (int i = 0; i < q->form.n && say == MCP_ACCEPT; i++)
         say = ask_field(q, i, into);

@@ -25,7 +25,7 @@ typedef struct hub_server {
     enum hub_said said;
     struct cJSON *agreed;                /* to what: agent/mcpagree.c; NULL: to nothing */
     char refused[65];                    /* sha256 of the tools that a person did not want as they are now; "" */
-    struct { int status; char *url, *words; bool refused; } sign;        /* what it wanted to know (mcp_challenge; owned); a person did not sign in */
+    struct { int status; char *url, *words; bool near, refused; } sign;        /* what it wanted to know (mcp_challenge; owned); a person did not sign in */
     char *left;                          /* tools that cannot be offered, a line each; "" ; owned; NULL: not looked yet */
 } hub_server;
 typedef struct mcphub {
@@ -39,6 +39,7 @@ typedef struct mcphub {
 void hub_open(struct agt *);             /* the sections of config.ini, and what was always agreed to */
 void hub_close(struct agt *);            /* ends all servers; no other thread is there any more */
 hub_server *hub_find(struct agt *, const char *name);        /* any thread; NULL */
+bool hub_ends(struct agt *, const char *server);         /* any thread: it is being ended, so nobody is asked anything for it any more */
 bool hub_wanted(struct agt *);           /* any thread: tools are on, and the model at hand can call them */
 void hub_start(struct agt *);            /* any thread: those that are wanted begin to start; waits for none */
 bool hub_refused(struct agt *, hub_server *);            /* any thread: a person does not want it in this run */

@@ -183,7 +183,9 @@ static void one(agt *a, const job *j)
         q_buf_say(&b, _("what its program wrote to standard error:\n%s\n"), lines);
     cJSON_AddStringToObject(o, "instructions", how);
     cJSON_AddStringToObject(o, "lines", lines);
-    note_page(&a->events, "/mcp", q_buf_take(&b), cJSON_PrintUnformatted(o));
+    char *title = q_printf("/mcp %s", mcp_name(s->is));
+    note_page(&a->events, title, q_buf_take(&b), cJSON_PrintUnformatted(o));
+    free(title);
     cJSON_Delete(list);
     free(remarks);
     free(how);
@@ -238,6 +240,13 @@ static void on(agt *a, hub_server *s)
     note(&a->events, AGT_INFO, _("the server %s is on; /mcp shows what becomes of it"), mcp_name(s->is));
 }
 
+/* What a person says of it holds at once, before the lane of long work comes to it: nothing more is asked for it. Front-end thread. */
+static void end(agt *a, hub_server *s, bool for_good)
+{
+    mcp_end(s->is, for_good);
+    approve_withdraw(a, mcp_name(s->is));
+}
+
 static void off(agt *a, hub_server *s)
 {
     mcp_enable(s->is, false);
@@ -253,8 +262,13 @@ static void restart(agt *a, hub_server *s)
     note(&a->events, AGT_INFO, _("the server %s begins anew; /mcp shows what becomes of it"), mcp_name(s->is));
 }
 
-static const struct { const char *word, *ru; void (*does)(agt *, hub_server *); } acts[] = {
-    { "on", "вкл", on }, { "off", "выкл", off }, { "restart", "заново", restart }, { "forget", "забыть", forget } };
+static void act(agt *a, const job *j);
+static const job_row job_mcpact = { .name = "mcp act", .lane = LANE_LONG, .end = END_DROPPED, .run = act };
+static const job_row job_mcpforget = { .name = "mcp forget", .lane = LANE_LONG, .end = END_CARRIED, .run = act };    /* what is kept is to go also at the end */
+enum ends { GOES_ON, ENDS, ENDS_FOR_GOOD };
+static const struct { const char *word, *ru; void (*does)(agt *, hub_server *); enum ends ends; const job_row *job; } acts[] = {
+    { "on", "вкл", on, GOES_ON, &job_mcpact }, { "off", "выкл", off, ENDS_FOR_GOOD, &job_mcpact }, { "restart", "заново", restart, ENDS, &job_mcpact },
+    { "forget", "забыть", forget, GOES_ON, &job_mcpforget } };
 
 static void act(agt *a, const job *j)
 {
@@ -266,7 +280,6 @@ static void act(agt *a, const job *j)
 const job_row job_mcppage = { .name = "mcp", .lane = LANE_QUICK, .end = END_DROPPED, .run = page };
 const job_row job_mcpone = { .name = "mcp one", .lane = LANE_QUICK, .end = END_DROPPED, .run = one };
 const job_row job_mcpbegin = { .name = "mcp begin", .lane = LANE_LONG, .end = END_DROPPED, .run = begin };
-const job_row job_mcpact = { .name = "mcp act", .lane = LANE_LONG, .end = END_CARRIED, .run = act };
 
 /* ---- the command ---- */
 static void unknown(agt *a, const char *name)
@@ -305,9 +318,11 @@ bool mcp_command(agt *a, const char *args)
     bool begins = s && mcp_enabled(s->is) && (st.state == MCP_OFF || st.state == MCP_STARTING);
     if (!s)
         unknown(a, name);
-    else if (what >= 0)
-        desk_post(&a->desk, &job_mcpact, 0, what, name, NULL);
-    else
+    else if (what >= 0) {
+        if (acts[what].ends != GOES_ON)
+            end(a, s, acts[what].ends == ENDS_FOR_GOOD);
+        desk_post(&a->desk, acts[what].job, 0, what, name, NULL);
+    } else
         desk_post(&a->desk, begins ? &job_mcpbegin : &job_mcpone, 0, 0, name, NULL);
     return true;
 }

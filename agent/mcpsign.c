@@ -20,6 +20,7 @@ static void want(agt *a, const mcp_challenge *c)
     free(s->sign.url);
     free(s->sign.words);
     s->sign.status = c->status;
+    s->sign.near = c->near;
     s->sign.url = q_strdup(c->url);
     s->sign.words = q_strdup(c->words);
     pthread_mutex_unlock(&h->mu);
@@ -106,6 +107,9 @@ static bool sign_waits(void *user, char **pasted)
     return !desk_stopped(&a->desk, LANE_ENGINE);
 }
 
+/* Who turns the server off wants no sign-in at it. */
+static bool may_sign(void *user) { return mcp_enabled(((hub_server *)user)->is); }
+
 bool sign_in(agt *a, hub_server *s)
 {
     mcphub *h = &a->toolbox.hub;
@@ -115,10 +119,10 @@ bool sign_in(agt *a, hub_server *s)
         return false;
     pthread_mutex_lock(&h->mu);
     char *url = s->sign.url, *words = s->sign.words;
-    int status = s->sign.status;
+    mcp_challenge what = { .server = mcp_name(s->is), .url = url, .status = s->sign.status, .words = words, .near = s->sign.near, .ca = mcp_ca(s->is), .go = may_sign, .user = s };
     s->sign.url = s->sign.words = NULL;
     pthread_mutex_unlock(&h->mu);
-    int rc = mcp_oauth_token(a->settings.signs, &(mcp_challenge){ mcp_name(s->is), url, status, words, false }, &got, err);
+    int rc = mcp_oauth_token(a->settings.signs, &what, &got, err);
     if (got)
         explicit_bzero(got, strlen(got));
     free(got);

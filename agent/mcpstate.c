@@ -45,6 +45,12 @@ hub_server *hub_find(agt *a, const char *name)
     return NULL;
 }
 
+bool hub_ends(agt *a, const char *server)
+{
+    hub_server *s = hub_find(a, server);
+    return s && mcp_ending(s->is);
+}
+
 const tool_row *hub_rows(agt *a, int *n) { return tool_lent_rows(a->toolbox.hub.lent, n); }
 
 /* ---- starting ---- */

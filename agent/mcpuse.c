@@ -1,5 +1,7 @@
-/* agent/mcpuse: a prompt of a server as a question (/NAME:PROMPT). A person asked for it: it is asked as it comes. Long lane. */
+/* agent/mcpuse: a prompt of a server as a question (/NAME:PROMPT). A person asked for it: it is asked as it comes, but that no line of it passes
+ * for a rule of theirs. Long lane. */
 #include "agent/errands.h"
+#include "agent/frame.h"
 #include "agent/front.h"
 #include "agent/talk.h"
 #include "agent/tooling.h"
@@ -107,9 +109,12 @@ static void prompted(agt *a, const job *j)
     int rc = resource_server(a, j->text, (size_t)(colon - j->text), &s, err);
     if (rc == Q_OK)
         rc = ask_prompt(a, s, colon + 1, j->value ? j->value : "", &text, err);
-    if (rc == Q_OK)
-        desk_post(&a->desk, &job_send, SEND_AS_IT_IS, 0, text.p, NULL);
-    else if (rc != Q_CANCEL)
+    if (rc == Q_OK) {
+        q_buf question = { 0 };
+        frame_no_rules(&question, text.p, text.len);
+        desk_post(&a->desk, &job_send, SEND_AS_IT_IS, 0, question.p, NULL);
+        q_buf_free(&question);
+    } else if (rc != Q_CANCEL)
         note(&a->events, AGT_ERROR, "%s", err);
     q_buf_free(&text);
 }

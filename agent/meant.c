@@ -24,7 +24,7 @@ static bool below(const char *path, const char *folder)
 /* A number, a title, a file, or a folder with all that is below it. */
 static int documents(mem_store *s, const char *which, mem_targets *out, char *err)
 {
-    char *real = home_path(which), *whole = realpath(real, NULL), *end;
+    char *real = q_home_path(which), *whole = realpath(real, NULL), *end;
     const char *path = whole ? whole : real;
     long id = strtol(which, &end, 10);
     bool number = *which && !*end;

@@ -29,7 +29,7 @@ int measure_text(agt *a, const char *from, q_buf *out, char *err)
         said(a, last, out);
         return out->len ? Q_OK : q_fail(err, Q_RANGE, _("this conversation has no text yet: \"on FILE\" at the end takes a file's"));
     }
-    char *real = home_path(from);
+    char *real = q_home_path(from);
     int rc = q_read_file(real, out, FILE_MOST, err);
     q_buf_puts(out, "");
     if (rc == Q_OK && !q_utf8_valid(out->p, out->len))

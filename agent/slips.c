@@ -86,9 +86,3 @@ void strings_free(strings *s)
 }
 
 bool is_blank(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
-
-char *home_path(const char *p)
-{
-    const char *home = getenv("HOME");
-    return home && p[0] == '~' && (p[1] == '/' || !p[1]) ? q_printf("%s%s", home, p + 1) : q_strdup(p);
-}

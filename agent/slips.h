@@ -13,7 +13,6 @@ enum { NEAR_NOT = 99 };
 int text_near(const char *typed, const char *name);          /* for "did you mean": the least is the nearest */
 char *layout_to_latin(const char *s);                        /* ЙЦУКЕН keys as QWERTY; malloc'ed */
 char *layout_to_cyrillic(const char *s);
-char *home_path(const char *p);                              /* "~/x" as a path; malloc'ed */
 bool is_blank(char c);
 
 #endif

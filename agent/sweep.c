@@ -44,7 +44,7 @@ static void sweep(agt *a, const job *j)
     if (rc == Q_OK && !(beside = measure_cache(a, err)))
         rc = Q_NOTFOUND;
     if (rc == Q_OK && q.csv)
-        rc = q_no_folder(csv = home_path(q.csv), "sweep.csv", err);
+        rc = q_no_folder(csv = q_home_path(q.csv), "sweep.csv", err);
     if (rc == Q_OK && csv && access(csv, F_OK) == 0)
         rc = q_fail(err, Q_RANGE, _("%s is there already: nothing is written over, give another name"), csv);
     if (rc == Q_OK)

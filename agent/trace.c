@@ -121,7 +121,7 @@ static void trace_json(const mem_message *m, const mem_trace *t, const prov *who
 /* Nothing that exists is written over unasked; said 1: it was. */
 static bool taken(agt *a, const char *file, int64_t said)
 {
-    char *real = home_path(file), *beside = q_printf("%s.json", real);
+    char *real = q_home_path(file), *beside = q_printf("%s.json", real);
     bool there = asks_over(a, real, "trace.csv", &job_trace, said, file) || asks_over(a, beside, "trace.csv", &job_trace, said, file);
     free(real);
     free(beside);
@@ -155,7 +155,7 @@ static void trace(agt *a, const job *j)
         rc = mem_message_get(a->store, id, &m, err);
     if (rc == Q_OK) {
         q_buf csv = { 0 }, json = { 0 };
-        char *real = home_path(file), *beside = q_printf("%s.json", real);
+        char *real = q_home_path(file), *beside = q_printf("%s.json", real);
         const prov *who = a->seat.who && prov_about(a->seat.who)->id == m.model_id ? a->seat.who : NULL;
         trace_csv(t, who, &csv);
         trace_json(&m, t, who, &json);

@@ -427,7 +427,7 @@ static void watch(agt *a, const job *j)
 {
     char err[Q_ERRLEN];
     const char *text = j->text ? j->text : "", *rest = strncmp(text, "off ", 4) == 0 ? text + 4 : strncmp(text, "нет ", strlen("нет ")) == 0 ? text + strlen("нет ") : NULL;
-    char *home = home_path(rest ? rest : text), *real = realpath(home, NULL), *key = real ? watching_key(real) : NULL;
+    char *home = q_home_path(rest ? rest : text), *real = realpath(home, NULL), *key = real ? watching_key(real) : NULL;
     struct stat st;
     if (!*text)
         list(a);

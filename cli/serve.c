@@ -15,18 +15,40 @@
 enum { STREAMS = 4, STREAMS_MOST = 64, GRACE_S = 30 };
 const cli_command cli_serve = { "serve", N_(
     "quorum serve [-m F] [--listen 127.0.0.1:8080 | --unix PATH] [--key-file FILE] [--streams 4] [--embedder F]\n"
-    "             [--set NAME=VALUE]... [--json]\n"
+    "             [--limit NAME=N]... [--set NAME=VALUE]... [--json]\n"
     "    answers other programs over HTTP, as OpenAI's protocol has it: /v1/chat/completions, /v1/completions,\n"
     "    /v1/embeddings, /v1/models, /tokenize, /detokenize, /health, /metrics; docs/serve.md says what they take;\n"
     "    an address that other machines reach needs --key-file, a file of mode 0600 with the key that is asked of them;\n"
-    "    --streams: so many requests are answered at once over one context; Ctrl-C lets running answers end, for 30 s"), cmd_serve };
+    "    --streams: so many requests are answered at once over one context; Ctrl-C lets running answers end, for 30 s;\n"
+    "    --limit: body, answer, behind (bytes), connections, queue (how many), arrive, stall (seconds)"), cmd_serve };
 
 typedef struct args {
     const char *model, *listen, *path, *key_file, *embedder;
     int streams;
     bool json;
+    serve_limits limit;
     cli_sets sets;
 } args;
+
+/* --limit NAME=N */
+static bool set_limit(serve_limits *l, const char *v)
+{
+    const struct { const char *name; size_t *bytes; int *n; int min, max; } row[] = {
+        { "body", &l->body, NULL, 1 << 10, 1 << 30 }, { "answer", &l->answer, NULL, 1 << 10, 1 << 30 }, { "behind", &l->behind, NULL, 1 << 10, 1 << 30 },
+        { "connections", NULL, &l->connections, 1, 1 << 20 }, { "queue", NULL, &l->queue, 1, 1 << 20 }, { "arrive", NULL, &l->arrive_s, 1, 86400 }, { "stall", NULL, &l->stall_s, 1, 86400 } };
+    const char *eq = strchr(v, '=');
+    for (size_t i = 0; eq && i < sizeof row / sizeof *row; i++) {
+        int n;
+        if (strncmp(row[i].name, v, (size_t)(eq - v)) != 0 || row[i].name[eq - v] || !cli_int(eq + 1, row[i].min, row[i].max, &n))
+            continue;
+        if (row[i].bytes)
+            *row[i].bytes = (size_t)n;
+        else
+            *row[i].n = n;
+        return true;
+    }
+    return false;
+}
 
 static int parse(int argc, char **argv, args *a)
 {
@@ -41,6 +63,9 @@ static int parse(int argc, char **argv, args *a)
         else if ((v = cli_opt(argc, argv, &i, "--streams"))) {
             if (!cli_int(v, 1, STREAMS_MOST, &a->streams))
                 return cli_usage_take(&cli_serve, q_printf(_("--streams wants a number from 1 to %d"), STREAMS_MOST));
+        } else if ((v = cli_opt(argc, argv, &i, "--limit"))) {
+            if (!set_limit(&a->limit, v))
+                return cli_usage_take(&cli_serve, q_printf(_("--limit wants NAME=N, as arrive=10 or connections=1000, not \"%s\""), v));
         } else if ((v = cli_opt(argc, argv, &i, "--set"))) {
             if (a->sets.n == CLI_MAX_SETS)
                 return cli_usage(&cli_serve, _("too many --set"));
@@ -178,14 +203,14 @@ int cmd_serve(int argc, char **argv)
     int status = parse(argc, argv, &a);
     if (status)
         return status;
-    int rc = a.key_file ? serve_key(a.key_file, &key, err) : Q_OK;
+    int rc = a.key_file ? q_key_file(a.key_file, &key, err) : Q_OK;
     if (rc == Q_OK)
         rc = open_model(&a, &p, err);
     if (rc == Q_OK && prov_about(p)->divided)
         q_say(stderr, "quorum: %s\n", prov_about(p)->divided);
     if (rc == Q_OK) {
         hear_signals();                  /* behind the opening: Ctrl-C ends that at once */
-        const serve_opts o = { .p = p, .listen = a.listen, .unix_path = a.path, .key = key, .embedder = a.embedder, .streams = a.streams, .said = on_request, .user = &a };
+        const serve_opts o = { .p = p, .listen = a.listen, .unix_path = a.path, .key = key, .embedder = a.embedder, .streams = a.streams, .limit = a.limit, .said = on_request, .user = &a };
         rc = serve_start(&o, &s, err);
     }
     if (rc == Q_OK) {

@@ -14,6 +14,19 @@ int ker_backend_check(const ker_backend *b, char *err)
     return q_fail(err, Q_FORMAT, _("this backend was built with other headers than this program: install the one that came with the program"));
 }
 
+/* Latent cells are told by the ranks, so every layer has them or none. */
+static int latent_check(const ker_model *m, char *err)
+{
+    const ker_latent *t = &m->latent;
+    int n = 0;
+    for (int i = 0; i < m->n_layer; i++) n += m->layer[i].mixer == KER_MIX_MLA;
+    bool whole = n == m->n_layer && m->n_kv_head == 1 && t->q_rank >= 0 && t->kv_rank > 0 && t->nope > 0 && t->rope >= 0 && t->v > 0
+              && m->head_dim == t->kv_rank + t->rope && m->rope_dim == t->rope;
+    if ((!n && !t->kv_rank) || whole) return Q_OK;
+    return q_fail(err, Q_FORMAT, _("the model's latent attention makes no sense (%d of %d layers, latents of %d, heads of %d and %d numbers): get another copy of the file"),
+                  n, m->n_layer, t->kv_rank, t->nope, t->rope);
+}
+
 int ker_model_check(const ker_model *m, const ker_can *can, char *err)
 {
     static const char *const mixers[] = { [KER_MIX_GQA] = N_("attention with shared heads"), [KER_MIX_MLA] = N_("latent attention (MLA)"),
@@ -31,9 +44,14 @@ int ker_model_check(const ker_model *m, const ker_can *can, char *err)
     const char *whole = m->qk_whole && !can->qk_whole ? N_("one norm over all heads of Q and K") : scaled && !can->scales ? N_("factors of its own on rows or logits")
                       : m->n_group > 1 && !can->groups ? N_("experts that are chosen by groups") : NULL;
     if (whole) return q_fail(err, Q_FORMAT, _("the model has %s, which is not computed yet: take another model"), _(whole));
+    const ker_delta *d = &m->delta;
     for (int i = 0; i < m->n_layer; i++) {
         const ker_layer *l = &m->layer[i];
         const char *what = NULL;
+        bool heads = d->n_key > 0 && d->n_value >= d->n_key && d->n_value % d->n_key == 0;
+        if (l->mixer == KER_MIX_DELTA && can->mixers >> KER_MIX_DELTA & 1 && (!heads || d->key_dim < 1 || d->value_dim < 1 || d->conv < 1 || d->conv > KER_CONV_MOST))
+            return q_fail(err, Q_FORMAT, _("layer %d is recurrent, but %d/%d heads of %d and %d numbers with a convolution over %d make no sense: get another copy of the file"),
+                          i, d->n_key, d->n_value, d->key_dim, d->value_dim, d->conv);
         if ((unsigned)l->mixer > KER_MIX_DELTA || (unsigned)l->glu > KER_GLU_CLAMPED) what = N_("an unknown kind of layer");
         else if (!(can->mixers >> l->mixer & 1)) what = mixers[l->mixer];
         else if (!(can->glus >> l->glu & 1)) what = glus[l->glu];
@@ -45,7 +63,7 @@ int ker_model_check(const ker_model *m, const ker_can *can, char *err)
         else if (l->rope_set < 0 || l->rope_set >= can->rope_sets) what = N_("rotations of its own");
         if (what) return q_fail(err, Q_FORMAT, _("layer %d has %s, which is not computed yet: take another model"), i, _(what));
     }
-    return Q_OK;
+    return latent_check(m, err);
 }
 
 /* ---- a batch and a configuration against the model ---- */
@@ -92,15 +110,34 @@ static int row_check(const ker_model *m, const ker_batch *b, int r, int n_page, 
     return Q_OK;
 }
 
+static bool has_delta(const ker_model *m)
+{
+    for (int i = 0; i < m->n_layer; i++)
+        if (m->layer[i].mixer == KER_MIX_DELTA) return true;
+    return false;
+}
+
+/* Recurrent layers: each row follows the one before it in its sequence, and the first one follows a state. */
+static int follows_check(const ker_batch *b, int r, char *err)
+{
+    int seq = b->seq ? b->seq[r] : 0, before = r - 1;
+    while (before >= 0 && b->seq && b->seq[before] != seq) before--;
+    const ker_seq *s = &b->seqs[seq];
+    if (before >= 0 ? b->cell[r] == b->cell[before] + 1 : (b->cell[r] == 0) == (s->state_from == 0) && (!s->state_to || s->state_to != s->state_from)) return Q_OK;
+    return q_fail(err, Q_RANGE, _("row %d of the batch: recurrent layers need cells one after another and the state before them"), r);
+}
+
 int ker_batch_check(const ker_model *m, const ker_batch *b, int max_rows, int max_k, int n_page,
                     bool (*there)(const void *user, int slot), const void *user, char *err)
 {
     int rc = Q_OK;
+    bool recurrent = has_delta(m);
     if (b->n < 1 || b->n > max_rows)
         return q_fail(err, Q_RANGE, _("a batch of %d rows: 1 to %d are possible here"), b->n, max_rows);
     for (int r = 0; r < b->n && !rc; r++) {
         int slot = b->slot ? b->slot[r] : 0;
         rc = row_check(m, b, r, n_page, err);
+        if (!rc && recurrent) rc = follows_check(b, r, err);
         if (!rc && (slot < 0 || slot > 255 || !there(user, slot)))
             rc = q_fail(err, Q_RANGE, _("row %d of the batch: no configuration was put into slot %d"), r, slot);
     }
@@ -115,6 +152,8 @@ int ker_way_experts(int rows) { return rows < 9 ? -1 : KER_WAY_EXPERTS + rows_cl
 int ker_config_check(const ker_model *m, int max_k, const ker_config *k, char *err)
 {
     if (m->rope_dim && !k->rope_freq) return q_fail(err, Q_ERR, _("a configuration needs rope frequencies"));
+    for (int i = 0; i < m->n_layer; i++)
+        if (m->rope_dim && m->layer[i].rope_set && !k->rope_local) return q_fail(err, Q_ERR, _("a configuration needs the rope frequencies of layer %d"), i);
     bool temperature = k->router_temperature > 0 && isfinite(k->router_temperature);
     if (!temperature) return q_fail(err, Q_RANGE, _("the router's temperature must be above 0"));
     for (int i = 0; i < m->n_layer; i++) {
@@ -131,9 +170,16 @@ int ker_config_check(const ker_model *m, int max_k, const ker_config *k, char *e
 
 /* ---- cells ---- */
 
+static bool latent_cells(const ker_model *m) { return m->latent.kv_rank > 0; }
+
+int ker_cell_k(const ker_model *m) { return m->head_dim; }
+int ker_cell_v(const ker_model *m) { return latent_cells(m) ? 0 : m->head_dim; }
+int ker_value_width(const ker_model *m) { return latent_cells(m) ? m->latent.kv_rank : m->head_dim; }
+
 int64_t ker_kv_head_bytes(const ker_model *m, enum ker_kv_type t)
 {
-    int64_t numbers = 2 * (int64_t)m->head_dim * KER_PAGE, scales = 2 * (int64_t)((m->head_dim + 31) / 32) * KER_PAGE;
+    int k = ker_cell_k(m), v = ker_cell_v(m);
+    int64_t numbers = ((int64_t)k + v) * KER_PAGE, scales = ((int64_t)(k + 31) / 32 + (v + 31) / 32) * KER_PAGE;
     int64_t n = t == KER_KV_F32 ? numbers * 4 : t == KER_KV_F16 ? numbers * 2 : numbers + scales * 4;
     return (n + 63) & ~INT64_C(63);
 }
@@ -143,10 +189,11 @@ typedef struct cell_part { int width, size; bool across, real; } cell_part;     
 
 static int cell_parts(const ker_model *m, enum ker_kv_type t, bool across, cell_part out[4])
 {
-    int size = t == KER_KV_F32 ? 4 : t == KER_KV_F16 ? 2 : 1, blocks = (m->head_dim + 31) / 32;
+    int size = t == KER_KV_F32 ? 4 : t == KER_KV_F16 ? 2 : 1;
     for (int i = 0; i < 2; i++) {
-        out[i] = (cell_part){ m->head_dim, size, across && i == 0, size > 1 };
-        out[2 + i] = (cell_part){ blocks, 4, across && i == 0, true };
+        int width = i ? ker_cell_v(m) : ker_cell_k(m);
+        out[i] = (cell_part){ width, size, across && i == 0, size > 1 };
+        out[2 + i] = (cell_part){ (width + 31) / 32, 4, across && i == 0, true };
     }
     return t == KER_KV_Q8_0 ? 4 : 2;
 }
@@ -156,8 +203,24 @@ int64_t ker_cells_bytes(const ker_model *m, enum ker_kv_type t, int n_cells)
     cell_part p[4];
     int64_t one = 0;
     for (int i = 0, n = cell_parts(m, t, false, p); i < n; i++) one += (int64_t)p[i].width * p[i].size;
-    return one * n_cells * m->n_kv_head * m->n_layer;
+    return one * n_cells * m->n_kv_head * ker_cell_layers(m);
 }
+
+int ker_cell_layers(const ker_model *m)
+{
+    int n = 0;
+    for (int i = 0; i < m->n_layer; i++) n += !m->layer || m->layer[i].mixer != KER_MIX_DELTA;
+    return n;
+}
+
+int64_t ker_state_layer_floats(const ker_model *m)
+{
+    const ker_delta *d = &m->delta;
+    int64_t channels = (int64_t)d->n_key * d->key_dim * 2 + (int64_t)d->n_value * d->value_dim;
+    return (d->conv - 1) * channels + (int64_t)d->n_value * d->key_dim * ((d->value_dim + 15) & ~15);
+}
+
+int64_t ker_state_floats(const ker_model *m) { return m->layer ? ker_state_layer_floats(m) * (m->n_layer - ker_cell_layers(m)) : 0; }
 
 /* Its exponent is not all ones. */
 static bool cell_finite(const cell_part *p, const uint8_t *cells, int n)
@@ -202,7 +265,7 @@ static bool cells_all(const ker_model *m, enum ker_kv_type t, bool across, uint8
     cell_part p[4];
     int parts = cell_parts(m, t, across, p);
     int64_t head = ker_kv_head_bytes(m, t);
-    for (int h = 0; h < m->n_layer * m->n_kv_head; h++) {
+    for (int h = 0, n_head = ker_cell_layers(m) * m->n_kv_head; h < n_head; h++) {
         uint8_t *at = page + h * head;
         for (int i = 0; i < parts; i++) {
             if (!load) cell_move(&p[i], at, cells, n, false);

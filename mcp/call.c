@@ -157,10 +157,23 @@ int call_next(mcp_server *s, call *c, const mcp_hooks *h, int64_t until, char *e
     }
 }
 
-int call_authorise(mcp_server *s, const call *c, bool had, char *err)
+typedef struct authorising { mcp_server *s; const mcp_hooks *h; } authorising;
+
+/* Nobody waits for a token of a server that is being ended. */
+static bool authorising_go(void *user)
+{
+    const authorising *a = user;
+    pthread_mutex_lock(&a->s->line.mu);
+    bool over = a->s->line.broken;
+    pthread_mutex_unlock(&a->s->line.mu);
+    return !over && (!a->h || !a->h->go || a->h->go(a->h->user));
+}
+
+int call_authorise(mcp_server *s, const call *c, const mcp_hooks *h, bool had, char *err)
 {
     char *token = NULL;
-    mcp_challenge what = { s->s.name, s->s.url ? s->s.url : "", c->status, c->challenge ? c->challenge : "", had };
+    authorising a = { s, h };
+    mcp_challenge what = { s->s.name, s->s.url ? s->s.url : "", c->status, c->challenge ? c->challenge : "", had, c->near, s->s.ca, authorising_go, &a };
     if (!s->authorise || !s->authorise->token || !s->wire->kind->token)
         return q_fail(err, Q_NOTFOUND, _("%s asks who you are (%d): name its key in config.ini (key_env or key_file)"), s->s.name, c->status);
     int rc = s->authorise->token(s->authorise->user, &what, &token, err);
@@ -202,7 +215,7 @@ static int once(mcp_server *s, const question *q, const mcp_hooks *h, const char
         pthread_mutex_unlock(&s->line.mu);
         *status = failed ? c.status : 0;
         if (again)
-            again = (rc = call_authorise(s, &c, tries > 0, err)) == Q_OK;
+            again = (rc = call_authorise(s, &c, h, tries > 0, err)) == Q_OK;
         call_shut(s, &c, waits);
         *out = c.answer;                 /* also one that came while it was shut */
         if (!again)

@@ -17,8 +17,8 @@ int call_open(mcp_server *, const question *, const mcp_hooks *, call *, char *e
 /* 1: answered; 0: it is `until` (q_now_ns); Q_CANCEL: go said so; else it failed: c->status says over HTTP with what. */
 int call_next(mcp_server *, call *, const mcp_hooks *, int64_t until, char *err);
 void call_shut(mcp_server *, call *, bool cancel);       /* cancel: the server is told that nobody waits */
-/* A token after 401 and 403. Q_OK: ask again. */
-int call_authorise(mcp_server *, const call *, bool had, char *err);
+/* A token after 401 and 403. Q_OK: ask again. It waits for as long as h and the server's life let it. */
+int call_authorise(mcp_server *, const call *, const mcp_hooks *, bool had, char *err);
 /* All of it, within the section's timeout: out is the answer with all that it needed, Q_OK; or the refusal, Q_ERR. msg_free.
  * status: of HTTP where it failed so; may be NULL. */
 int call_ask(mcp_server *, const question *, const mcp_hooks *, msg *out, int *status, char *err);

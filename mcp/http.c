@@ -36,6 +36,7 @@ typedef struct post {                    /* one request with its thread */
     words header;
     bool old;                            /* of the older era, under a session it was sent with (with_session) */
     bool with_session;
+    bool begins; char *session;          /* it asks for a session: what it got, until it is the one of all; NULL: none */
     net_events events;                   /* the thread's own, as what follows */
     q_buf body;
     char *challenge;
@@ -76,7 +77,7 @@ static bool deliver(post *p, const char *text, size_t n)
     bool wanted = p->c || p->listens || !p->waited;
     int rc = wanted ? line_take(h->w.line, text, n, p->c, &back, p->err) : Q_OK;
     if (rc < 0 && p->c)
-        line_fail(h->w.line, p->c, rc, 0, NULL, p->err);
+        line_fail(h->w.line, p->c, rc, (line_http){ .status = 0 }, p->err);
     pthread_mutex_unlock(&h->mu);
     if (back.len && room_for_reply(p))
         sent(h, back.p, back.len, &(letter){ .method = "" }, NULL, false, NULL, ignored);
@@ -101,9 +102,22 @@ static bool answered(post *p)
     return yes;
 }
 
+/* From here on the new session is everybody's: until then others go on under the one that is gone, and meet that. */
+static void take_session(post *p)
+{
+    pthread_mutex_lock(&p->h->mu);
+    free(p->h->session);
+    p->h->session = p->session;
+    p->session = NULL;
+    p->begins = false;
+    pthread_mutex_unlock(&p->h->mu);
+}
+
 static bool on_data(void *user, const net_reply *r, const char *s, size_t n)
 {
     post *p = user;
+    if (p->begins && r->status / 100 == 2)
+        take_session(p);
     if (is_stream(r)) {
         if (!p->listens && answered(p) && (p->rest += n) > REST)
             return false;                /* what follows an answer is nobody's */
@@ -120,11 +134,9 @@ static bool on_data(void *user, const net_reply *r, const char *s, size_t n)
 static void on_head(void *user, const net_reply *r, const char *name, const char *value)
 {
     post *p = user;
-    if (strcmp(name, "mcp-session-id") == 0 && r->status / 100 == 2 && p->old && *value) {
-        pthread_mutex_lock(&p->h->mu);
-        if (!p->h->session)
-            p->h->session = q_strdup(value);
-        pthread_mutex_unlock(&p->h->mu);
+    if (strcmp(name, "mcp-session-id") == 0 && r->status / 100 == 2 && p->begins && *value) {
+        free(p->session);
+        p->session = q_strdup(value);
     } else if (strcmp(name, "www-authenticate") == 0) {      /* one line a scheme: ours need not be the first */
         char *before = p->challenge;
         p->challenge = before ? q_printf("%s, %s", before, value) : q_strdup(value);
@@ -137,13 +149,13 @@ static void fail(post *p, int rc, int status, const char *why)
 {
     pthread_mutex_lock(&p->h->mu);
     if (p->c)
-        line_fail(p->h->w.line, p->c, rc, status, p->challenge, why);
+        line_fail(p->h->w.line, p->c, rc, (line_http){ status, p->challenge, p->reply.near }, why);
     pthread_mutex_unlock(&p->h->mu);
 }
 
 static int run(post *p, bool get, char *err)
 {
-    net_request q = { .method = get ? "GET" : NULL, .url = p->h->w.section->url, .header = (const char *const *)p->header.v, .n_header = p->header.n, .key = p->key,
+    net_request q = { .method = get ? "GET" : NULL, .url = p->h->w.section->url, .header = (const char *const *)p->header.v, .n_header = p->header.n, .key = p->key, .ca_file = p->h->w.section->ca,
                       .body = get ? NULL : p->text, .n_body = p->n, .data = on_data, .head = on_head, .user = p,
                       .limit = { .stall_s = p->waited || p->listens ? QUIET_S : NOTICE_S, .body = UINT64_MAX / 2 } };
     q_buf_clear(&p->body);
@@ -192,7 +204,10 @@ static void conclude(post *p, int rc, char *err)
         fail(p, Q_RANGE, 0, p->err);
     else if (rc < 0)
         fail(p, Q_IO, 0, err);
-    else if (r->status == 401 || r->status == 403) {
+    else if (r->status == 401 && p->with_session && !p->challenge) {        /* of a session that is gone, as the Rust SDK says it; a key that is wrong is refused once more without it */
+        q_fail(err, Q_ERR, _("%s does not let you in (%d): check its key"), name, r->status);
+        fail(p, Q_ERR, 404, err);
+    } else if (r->status == 401 || r->status == 403) {
         q_fail(err, Q_ERR, _("%s does not let you in (%d): check its key"), name, r->status);
         fail(p, Q_ERR, r->status, err);
     } else if (is_stream(r)) {
@@ -271,6 +286,7 @@ static void post_free(post *p)
     if (p->key)
         explicit_bzero(p->key, strlen(p->key));
     free(p->key);
+    free(p->session);
     free(p->text);
     free(p->challenge);
     net_events_free(&p->events);
@@ -322,10 +338,11 @@ static void head(https *h, post *p, const letter *l, bool get)
 {
     const char *version = l->version ? l->version : h->version;
     words_add(&p->header, q_strdup(get ? "Accept: text/event-stream" : "Accept: application/json, text/event-stream"));
-    if (*version)
+    p->begins = strcmp(l->method, "initialize") == 0;
+    if (*version && !p->begins)
         words_add(&p->header, q_printf("MCP-Protocol-Version: %s", version));
     p->old = !l->version;
-    p->with_session = p->old && h->session;
+    p->with_session = p->old && h->session && !p->begins;
     if (p->with_session)
         words_add(&p->header, q_printf("Mcp-Session-Id: %s", h->session));
     if (!p->old)
@@ -410,7 +427,7 @@ static void http_agreed(wire *w, const char *version, bool modern)
     https *h = (https *)w;
     pthread_mutex_lock(&h->mu);
     snprintf(h->version, sizeof h->version, "%s", version);
-    if (!*version || modern) {
+    if (modern) {
         free(h->session);
         h->session = NULL;
     }
@@ -452,7 +469,7 @@ static void give_back(https *h)
     head(h, &p, &(letter){ .method = "" }, false);
     net *n = net_new();
     net_reply r;
-    net_run(n, &(net_request){ .method = "DELETE", .url = h->w.section->url, .header = (const char *const *)p.header.v, .n_header = p.header.n, .key = p.key,
+    net_run(n, &(net_request){ .method = "DELETE", .url = h->w.section->url, .header = (const char *const *)p.header.v, .n_header = p.header.n, .key = p.key, .ca_file = h->w.section->ca,
                                .limit = { .connect_s = 2, .stall_s = 2, .body = 1 << 20 } }, &r, err);
     net_free(n);
     words_wipe(&p.header);

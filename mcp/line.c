@@ -130,14 +130,15 @@ void line_end(line *l, const char *why)
     pthread_mutex_unlock(&l->mu);
 }
 
-void line_fail(line *l, call *c, int rc, int status, const char *challenge, const char *why)
+void line_fail(line *l, call *c, int rc, line_http how, const char *why)
 {
     pthread_mutex_lock(&l->mu);
     if (!c->answered && !c->failed) {
         c->failed = true;
         c->rc = rc;
-        c->status = status;
-        c->challenge = challenge ? q_strdup(challenge) : NULL;
+        c->status = how.status;
+        c->challenge = how.challenge ? q_strdup(how.challenge) : NULL;
+        c->near = how.near;
         q_fail(c->err, rc, "%s", why);
     }
     pthread_cond_broadcast(&l->news);
@@ -205,6 +206,16 @@ static call *by_id(const line *l, int64_t id)
         if (c->id == id)
             return c;
     return NULL;
+}
+
+/* What answers one of our questions and is no answer ends that question: it is sent once. Under mu. */
+static void spoilt(line *l, int64_t id, const call *stream, const char *why)
+{
+    call *c = id > 0 ? by_id(l, id) : NULL;
+    if (!c || c->answered || c->failed || (stream && c != stream))
+        return;
+    c->failed = true;
+    c->rc = q_fail(c->err, Q_FORMAT, _("%s sent an answer that is none (%s): the call was ended; look for a newer one of it, or tell who makes it"), l->name, why);
 }
 
 /* True: m was taken. stream: a refusal of nobody knows what is of the call whose stream brings it. */
@@ -294,9 +305,10 @@ int line_take(line *l, const char *p, size_t n, call *stream, q_buf *out, char *
     msg m;
     bool is = msg_read(p, n, &m, &why), taken = false;
     pthread_mutex_lock(&l->mu);
-    if (!is)
+    if (!is) {
         fault(l, why);
-    else if (m.kind == MSG_NOTICE)
+        spoilt(l, m.id, stream, why);
+    } else if (m.kind == MSG_NOTICE)
         notice(l, &m);
     else if (m.kind == MSG_REQUEST)
         taken = request(l, &m, stream, out);

@@ -19,6 +19,7 @@ typedef struct call {                    /* of who called, on its stack; all und
     bool progressed; double done, total; char *text;         /* the last word of it; text owned, may be NULL */
     int64_t heard, paused;               /* when the last word came; how long the person was asked meanwhile; ns */
     int status; char *challenge;         /* HTTP: why it was not let in, or its status; challenge owned, may be NULL */
+    bool near;                           /* HTTP: that came from this machine or a private network */
     int rc; char err[Q_ERRLEN];
 } call;
 
@@ -47,7 +48,8 @@ void line_leave(line *, call *);         /* nothing is handed to it any more; it
 int line_take(line *, const char *p, size_t n, call *stream, q_buf *reply, char *err);
 void line_break(line *, int rc, const char *why);            /* the first one counts; every call ends */
 void line_end(line *, const char *why);  /* breaks it with Q_CANCEL, for starts that have not reset it yet too; under mu `ends` is taken back when that is done */
-void line_fail(line *, call *, int rc, int status, const char *challenge, const char *why);
+typedef struct line_http { int status; const char *challenge; bool near; } line_http;        /* as in call; zeroed: not by HTTP */
+void line_fail(line *, call *, int rc, line_http, const char *why);
 bool line_news(const call *);            /* under mu: is there something to do for it? */
 void line_wait(line *, int ms);          /* under mu */
 void line_unheard(line *, bool for_good);                    /* nobody tells of list changes any more: what is known may be old */
@@ -67,7 +69,7 @@ typedef struct wire_kind {
     int (*send)(wire *, const letter *, call *, char *err);  /* call NULL: nothing is waited for */
     void (*drop)(wire *, call *);        /* nobody waits for it any more */
     void (*close)(wire *);               /* ends the server or what runs to it; frees */
-    void (*agreed)(wire *, const char *version, bool modern);                    /* "": anew */
+    void (*agreed)(wire *, const char *version, bool modern);
     void (*token)(wire *, char *token);  /* taken. May be NULL */
     void (*listen)(wire *, const letter *);                  /* HTTP: a stream for what the server tells by itself. May be NULL; letter NULL: GET */
     char *(*log)(wire *);                /* what its program wrote to stderr; malloc'ed. May be NULL */

@@ -35,7 +35,8 @@ void mcp_set_stop(mcp_set *);            /* ends all servers, side by side: at m
 void mcp_set_free(mcp_set *);            /* stops and frees. NULL is fine. No call may run */
 /* One line of [mcp.NAME]. Names: up to 32 letters, digits, dashes and single underscores; a section is made by its first key. Keys:
  *   command = PROGRAM    args = WORDS    env = NAME NAME=VALUE …    cwd = FOLDER      (words split at blanks, "…" and '…' hold together)
- *   url = https://…      key_env = NAME, key_file = FILE (sent as Bearer)    header = Name: value, or Name: $VARIABLE; may be repeated
+ *   url = https://… (a key goes over http:// to the loopback alone)    key_env = NAME, key_file = FILE (sent as Bearer)    ca = FILE, certificates to
+ *   trust in the place of the system's    header = Name: value, or Name: $VARIABLE; may be repeated
  *   timeout = SECONDS of one call without a word of progress [60]    start = SECONDS of a start [60]
  *   probe = SECONDS that server/discover is waited for before initialize is tried too [5]    enabled = yes | no
  * Q_FORMAT, Q_RANGE, Q_NOTFOUND: err says what is right; then nothing was put. */
@@ -48,6 +49,7 @@ const char *mcp_name(const mcp_server *);
  * it is given (never their values, unless the section states them). For a person to agree to, and for a hash of what was agreed; malloc'ed. */
 char *mcp_where(const mcp_server *);
 bool mcp_http(const mcp_server *);
+const char *mcp_ca(const mcp_server *);  /* NULL: the system's */
 bool mcp_enabled(const mcp_server *);
 void mcp_enable(mcp_server *, bool);     /* false: it is ended and not started again */
 
@@ -59,6 +61,10 @@ typedef struct mcp_challenge {
     int status;                          /* 401, 403; 0: none yet */
     const char *words;                   /* WWW-Authenticate as it came, "" where none did */
     bool had;                            /* a token was sent and refused */
+    bool near;                           /* the answer came from this machine or a private network */
+    const char *ca;                      /* certificates to trust in the place of the system's; NULL: those */
+    bool (*go)(void *user);              /* asked while something is waited for; false: Q_CANCEL. NULL: always goes on */
+    void *user;
 } mcp_challenge;
 typedef struct mcp_authorise {
     int (*token)(void *user, const mcp_challenge *, char **token, char *err);
@@ -101,6 +107,10 @@ void mcp_start(mcp_server *);            /* in the background; waits for nobody.
 /* Starts it if need be and waits, at most ms (-1: its section's `start`). Q_OK: ready. Q_RANGE: not yet, and it goes on; Q_CANCEL;
  * else it failed, or had failed before: mcp_restart. One that was ready and broke off is started anew. */
 int mcp_ready(mcp_server *, int ms, const mcp_hooks *, char *err);
+/* Its calls fail from here on, also those that are at the person; off: it is not started again. Waits for nobody: mcp_stop, mcp_enable or mcp_restart
+ * is to follow. */
+void mcp_end(mcp_server *, bool off);
+bool mcp_ending(mcp_server *);           /* its calls fail: it is being ended, or broke off */
 void mcp_stop(mcp_server *);             /* ends it, its calls fail; waits for that */
 void mcp_restart(mcp_server *);          /* stop and start */
 

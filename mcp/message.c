@@ -69,10 +69,10 @@ static bool classify(msg *m, const char **why)
 {
     const cJSON *id = said(m->json, "id"), *method = said(m->json, "method"), *result = said(m->json, "result"), *error = said(m->json, "error");
     const cJSON *params = said(m->json, "params");
-    m->id = msg_own(id);
     *why = _("it is no message of JSON-RPC 2.0");
     if (strcmp(msg_text(m->json, "jsonrpc"), "2.0") != 0)
         return false;
+    m->id = msg_own(id);
     if (method) {
         if (!cJSON_IsString(method) || result || error || (params && !cJSON_IsObject(params)))
             return false;
@@ -82,6 +82,8 @@ static bool classify(msg *m, const char **why)
         m->kind = id ? MSG_REQUEST : MSG_NOTICE;
         return !id || cJSON_IsString(id) || cJSON_IsNumber(id);
     }
+    if (!result && !error && cJSON_GetObjectItemCaseSensitive(m->json, "result"))
+        *why = _("its result is no object");
     if (!result == !error)
         return false;
     if (result && m->id < 0) {
@@ -98,6 +100,7 @@ bool msg_read(const char *p, size_t n, msg *out, const char **why)
 {
     *out = (msg){ .id = -1 };
     *why = _("it is no JSON");
+    int64_t id = -1;
     while (n && (p[n - 1] == '\r' || p[n - 1] == '\n' || p[n - 1] == ' '))
         n--;
     char *clean = memchr(p, 0, n) ? NULL : q_utf8_valid(p, n) ? q_strndup(p, n) : q_utf8_clean(p, n);
@@ -111,8 +114,11 @@ bool msg_read(const char *p, size_t n, msg *out, const char **why)
     out->json = clean ? cJSON_ParseWithLengthOpts(clean, len + 1, &end, true) : NULL;
     bool ok = cJSON_IsObject(out->json) && classify(out, why);
     free(clean);
-    if (!ok)
+    if (!ok) {                           /* one with a method asks, under an id of its sender's own */
+        id = said(out->json, "method") ? -1 : out->id;
         msg_free(out);
+        out->id = id;
+    }
     return ok;
 }
 

@@ -16,7 +16,8 @@ typedef struct msg {
     const cJSON *their_id;               /* requests: a text or a number; in json */
 } msg;
 
-/* Members that are null are not said. False: it is none, *why says what is wrong with it (for people, translated, lives as long as the program). Bytes that are no UTF-8 become U+FFFD. */
+/* Members that are null are not said. False: it is none, *why says what is wrong with it (for people, translated, lives as long as the program);
+ * out->id says then which question it would have answered, -1: none. Bytes that are no UTF-8 become U+FFFD. */
 bool msg_read(const char *p, size_t n, msg *out, const char **why);
 void msg_free(msg *);                    /* contents */
 

@@ -17,19 +17,30 @@
 
 enum { EARLY_MS = 30000, LOOK_MS = 100, WAIT_S = 300, URLS_MOST = 64 };
 
-typedef struct client { char *server, *id, *secret_env, *scope; } client;
+typedef struct client { char *server, *id, *secret_env, *issuer, *scope; } client;
 typedef struct given { char *url, hash[65]; bool fresh; } given;         /* the token that was last given for it; fresh: by a sign-in, and not asked for since */
 
 struct mcp_oauth {
     mcp_oauth_opts o;
     char *path, *ca_file;
     atomic_bool over;
-    pthread_mutex_t mu;                  /* one sign-in at a time; what follows too */
+    pthread_mutex_t person;              /* who asks one has it: one sign-in at a time */
+    pthread_mutex_t mu;                  /* what follows; never held while anything is waited for */
     client *client; int n_client;
     given *given; int n_given;
 };
 
 /* ---- the struct ---- */
+static void client_free(client *c)       /* contents */
+{
+    free(c->server);
+    free(c->id);
+    free(c->secret_env);
+    free(c->issuer);
+    free(c->scope);
+    *c = (client){ .server = NULL };
+}
+
 mcp_oauth *mcp_oauth_new(const mcp_oauth_opts *o)
 {
     mcp_oauth *a = q_alloc(sizeof *a);
@@ -38,6 +49,7 @@ mcp_oauth *mcp_oauth_new(const mcp_oauth_opts *o)
     a->ca_file = o->ca_file ? q_strdup(o->ca_file) : NULL;
     a->o.path = a->path;
     a->o.ca_file = a->ca_file;
+    pthread_mutex_init(&a->person, NULL);
     pthread_mutex_init(&a->mu, NULL);
     return a;
 }
@@ -46,18 +58,15 @@ void mcp_oauth_free(mcp_oauth *a)
 {
     if (!a)
         return;
-    for (int i = 0; i < a->n_client; i++) {
-        free(a->client[i].server);
-        free(a->client[i].id);
-        free(a->client[i].secret_env);
-        free(a->client[i].scope);
-    }
+    for (int i = 0; i < a->n_client; i++)
+        client_free(&a->client[i]);
     for (int i = 0; i < a->n_given; i++)
         free(a->given[i].url);
     free(a->client);
     free(a->given);
     free(a->path);
     free(a->ca_file);
+    pthread_mutex_destroy(&a->person);
     pthread_mutex_destroy(&a->mu);
     free(a);
 }
@@ -71,7 +80,7 @@ void mcp_oauth_person(mcp_oauth *a, const mcp_oauth_opts *o)
 
 void mcp_oauth_stop(mcp_oauth *a) { atomic_store(&a->over, true); }
 
-static client *client_of(const mcp_oauth *a, const char *server)
+static client *client_of(const mcp_oauth *a, const char *server)         /* under mu */
 {
     for (int i = 0; i < a->n_client; i++)
         if (strcmp(a->client[i].server, server) == 0)
@@ -79,15 +88,30 @@ static client *client_of(const mcp_oauth *a, const char *server)
     return NULL;
 }
 
+static char *copy(const char *s) { return s ? q_strdup(s) : NULL; }
+
+/* As it stands now, for who reads it without the lock; zeroed where the file says nothing. */
+static client client_copy(mcp_oauth *a, const char *server)
+{
+    pthread_mutex_lock(&a->mu);
+    const client *c = client_of(a, server);
+    client out = c ? (client){ copy(c->server), copy(c->id), copy(c->secret_env), copy(c->issuer), copy(c->scope) } : (client){ .server = NULL };
+    pthread_mutex_unlock(&a->mu);
+    return out;
+}
+
 int mcp_oauth_put(mcp_oauth *a, const char *server, const char *key, const char *value, char *err)
 {
-    static const struct { const char *key; size_t at; } keys[] = { { "client_id", offsetof(client, id) }, { "client_secret_env", offsetof(client, secret_env) }, { "scope", offsetof(client, scope) } };
+    static const struct { const char *key; size_t at; } keys[] = { { "client_id", offsetof(client, id) }, { "client_secret_env", offsetof(client, secret_env) },
+                                                              { "issuer", offsetof(client, issuer) }, { "scope", offsetof(client, scope) } };
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         if (strcmp(keys[i].key, key) != 0)
             continue;
         for (const char *p = value; *p; p++)
             if (*p < ' ' || *p > '~')
                 return q_fail(err, Q_FORMAT, _("%s is made of letters of ASCII: copy it as its server shows it"), key);
+        if (keys[i].at == offsetof(client, issuer) && *value && !oauth_safe(value, OAUTH_LOOPBACK))
+            return q_fail(err, Q_FORMAT, _("issuer is the https:// address of where one signs in, not \"%.100s\""), value);
         pthread_mutex_lock(&a->mu);
         client *c = client_of(a, server);
         if (!c) {
@@ -101,10 +125,10 @@ int mcp_oauth_put(mcp_oauth *a, const char *server, const char *key, const char 
         pthread_mutex_unlock(&a->mu);
         return Q_OK;
     }
-    return q_fail(err, Q_NOTFOUND, _("a sign-in has no %s: there are client_id, client_secret_env and scope"), key);
+    return q_fail(err, Q_NOTFOUND, _("a sign-in has no %s: there are client_id, client_secret_env, issuer and scope"), key);
 }
 
-static given *given_for(mcp_oauth *a, const char *url)
+static given *given_for(mcp_oauth *a, const char *url)       /* under mu */
 {
     for (int i = 0; i < a->n_given; i++)
         if (strcmp(a->given[i].url, url) == 0)
@@ -120,9 +144,11 @@ static given *given_for(mcp_oauth *a, const char *url)
 
 static char *give(mcp_oauth *a, const char *url, const char *access, bool fresh)
 {
+    pthread_mutex_lock(&a->mu);
     given *g = given_for(a, url);
     q_sha256(access, strlen(access), g->hash);
     g->fresh = fresh;
+    pthread_mutex_unlock(&a->mu);
     return q_strdup(access);
 }
 
@@ -130,7 +156,18 @@ static bool was_given(mcp_oauth *a, const char *url, const char *access)
 {
     char hash[65];
     q_sha256(access, strlen(access), hash);
-    return strcmp(given_for(a, url)->hash, hash) == 0;
+    pthread_mutex_lock(&a->mu);
+    bool same = strcmp(given_for(a, url)->hash, hash) == 0;
+    pthread_mutex_unlock(&a->mu);
+    return same;
+}
+
+static bool is_fresh(mcp_oauth *a, const char *url)
+{
+    pthread_mutex_lock(&a->mu);
+    bool fresh = given_for(a, url)->fresh;
+    pthread_mutex_unlock(&a->mu);
+    return fresh;
 }
 
 /* ---- one request for a token ---- */
@@ -138,6 +175,7 @@ typedef struct asking {
     mcp_oauth *a;
     const mcp_challenge *c;
     char *url;                           /* canonical */
+    client self;                         /* as the section has it */
     oauth_line line;
     oauth_entry kept;
     char *pasted;                        /* what the person put in before it was waited for */
@@ -148,7 +186,7 @@ static bool go(void *user)
 {
     asking *k = user;
     char *pasted = NULL;
-    bool on = !atomic_load(&k->a->over) && (k->quiet || !k->a->o.wait || k->a->o.wait(k->a->o.user, &pasted));
+    bool on = !atomic_load(&k->a->over) && (!k->c->go || k->c->go(k->c->user)) && (k->quiet || !k->a->o.wait || k->a->o.wait(k->a->o.user, &pasted));
     if (pasted) {
         oauth_wipe(k->pasted);
         k->pasted = pasted;
@@ -240,6 +278,21 @@ static int ask_token(asking *k, q_buf *form, const char *issuer, const char *url
 }
 
 /* ---- renewing: under the lock of the file ---- */
+/* A secret of config.ini goes to the issuer that stands beside it alone. */
+static int secret_for(const asking *k, const char *issuer, char *err)
+{
+    const client *c = &k->self;
+    if (!c->id || !c->secret_env)
+        return Q_OK;
+    if (!c->issuer)
+        return q_fail(err, Q_NOTFOUND, _("the secret of [mcp.%s] goes only to whom you name: if it is for %.200s, write issuer = %.200s below client_secret_env"), k->c->server, issuer, issuer);
+    char *a = oauth_canonical(c->issuer), *b = oauth_canonical(issuer);
+    bool same = strcmp(a, b) == 0;
+    free(a);
+    free(b);
+    return same ? Q_OK : q_fail(err, Q_NOTFOUND, _("the sign-in at %.200s is over: sign in anew"), k->url);
+}
+
 /* Q_NOTFOUND: it cannot be renewed, and is gone; the person has to sign in. */
 static int renew(asking *k, char *err)
 {
@@ -247,10 +300,13 @@ static int renew(asking *k, char *err)
     int status = 0;
     bool had;
     oauth_entry *e = &k->kept;
+    int rc = secret_for(k, e->issuer ? e->issuer : "", err);
+    if (rc < 0)
+        return rc;
     oauth_pair(&form, "grant_type", "refresh_token");
     oauth_pair(&form, "refresh_token", e->refresh);
     oauth_pair(&form, "resource", e->resource);
-    int rc = ask_token(k, &form, e->issuer ? e->issuer : "", e->token_url ? e->token_url : "", e->method, e, &status, err);
+    rc = ask_token(k, &form, e->issuer ? e->issuer : "", e->token_url ? e->token_url : "", e->method, e, &status, err);
     if (rc == Q_OK)
         return oauth_entry_put(k->a->path, e, err);
     if (status < 400 || status >= 500 || status == 429)
@@ -344,9 +400,12 @@ static int registers(asking *k, const oauth_meta *m, const char *back, const cha
 /* Who we are there: by the section, else by registering. */
 static int who(asking *k, const oauth_meta *m, const char *back, const char *scope, oauth_entry *e, char *err)
 {
-    const client *c = client_of(k->a, k->c->server);
-    if (!c || !c->id)
+    const client *c = &k->self;
+    if (!c->id)
         return registers(k, m, back, scope, e, err);
+    int rc = secret_for(k, m->issuer, err);
+    if (rc < 0)
+        return rc;
     const char *secret = c->secret_env ? getenv(c->secret_env) : NULL;
     if (c->secret_env && (!secret || !*secret))
         return q_fail(err, Q_NOTFOUND, _("the secret for [mcp.%s] is to be in %s, and the environment has no such variable: export it and start again"), k->c->server, c->secret_env);
@@ -453,13 +512,12 @@ static int sign_in(asking *k, const char *wider, char **token, char *err)
 {
     signing s = { .back = { .fd = -1 } };
     oauth_entry e = { .url = q_strdup(k->url) };
-    const client *c = client_of(k->a, k->c->server);
     char *link = NULL, *said = oauth_param(k->c->words, "scope");
-    int fd = -1, rc = oauth_discover(&k->line, k->c->url, k->c->words, &s.m, err);
+    int fd = -1, rc = oauth_discover(&k->line, k->c->url, k->c->words, k->self.issuer, &s.m, err);
     if (rc == Q_OK)
         rc = oauth_back_open(&s.back, err);
     if (rc == Q_OK) {
-        s.scope = wider ? q_strdup(wider) : oauth_scopes(c && c->scope ? c->scope : said ? said : s.m.scope, NULL);
+        s.scope = wider ? q_strdup(wider) : oauth_scopes(k->self.scope ? k->self.scope : said ? said : s.m.scope, NULL);
         s.uri = q_printf("http://127.0.0.1:%d" OAUTH_BACK, s.back.port);
         rc = random_word(&s.state, err);
     }
@@ -467,7 +525,7 @@ static int sign_in(asking *k, const char *wider, char **token, char *err)
         link = link_of(&s, &e);
         rc = ask_person(k, &s.m, s.scope, link, s.back.port, err);
     }
-    if (rc == Q_OK && (rc = oauth_back_wait(&s.back, k->a->o.wait_s ? k->a->o.wait_s : WAIT_S, wait_back, k, &s.query, err)) == Q_OK)
+    if (rc == Q_OK && (rc = oauth_back_wait(&s.back, k->a->o.wait_s ? k->a->o.wait_s : WAIT_S, s.state, wait_back, k, &s.query, err)) == Q_OK)
         rc = read_back(s.query, &s.m, s.state, &s.code, err);
     if (rc == Q_OK) {
         e.resource = q_strdup(s.m.resource);
@@ -521,7 +579,7 @@ static int wider(asking *k, char **token, char *err)
 /* 401: it wants to know who asks. */
 static int anew(asking *k, char **token, char *err)
 {
-    if (k->c->had && given_for(k->a, k->url)->fresh)
+    if (k->c->had && is_fresh(k->a, k->url))
         return q_fail(err, Q_RANGE, _("%s refuses the token that its own sign-in just gave: ask who runs it"), k->c->server);
     char none[Q_ERRLEN] = "";
     int rc = kept(k, k->c->had, token, none);
@@ -535,7 +593,7 @@ static int anew(asking *k, char **token, char *err)
 /* What is kept; a token of a sign-in that nobody has used yet is not the one that was refused. */
 static int quietly(asking *k, char **token, char *err)
 {
-    bool fresh = given_for(k->a, k->url)->fresh;
+    bool fresh = is_fresh(k->a, k->url);
     if (k->c->status == 403 && !fresh)
         return q_fail(err, Q_NOTFOUND, _("%s wants more rights than its sign-in gave: they are asked for with the next question"), k->c->server);
     int rc = kept(k, k->c->had && !fresh, token, err);
@@ -548,7 +606,7 @@ static int for_token(mcp_oauth *a, const mcp_challenge *c, bool quiet, char **to
     *token = NULL;
     if (!a->path)
         return q_no_home(err);
-    while (pthread_mutex_trylock(&a->mu) != 0) {         /* another server's sign-in: a person may take minutes */
+    while (!quiet && pthread_mutex_trylock(&a->person) != 0) {       /* another sign-in: a person may take minutes */
         if (!go(&k)) {
             oauth_wipe(k.pasted);
             return q_fail(err, Q_CANCEL, _("stopped"));
@@ -556,15 +614,18 @@ static int for_token(mcp_oauth *a, const mcp_challenge *c, bool quiet, char **to
         nanosleep(&(struct timespec){ .tv_nsec = LOOK_MS * 1000000L }, NULL);
     }
     k.url = oauth_canonical(c->url);
-    k.line = (oauth_line){ .net = net_new(), .ca_file = a->ca_file, .near = oauth_loopback(c->url), .go = go, .user = &k };
-    int rc = c->status == 0 ? kept(&k, false, token, err) : !oauth_safe(c->url, k.line.near)
+    k.self = client_copy(a, c->server);
+    k.line = (oauth_line){ .net = net_new(), .ca_file = c->ca ? c->ca : a->ca_file, .reach = oauth_reach_of(c->url, c->near || c->status == 0), .go = go, .user = &k };
+    int rc = c->status == 0 ? kept(&k, false, token, err) : !oauth_safe(c->url, k.line.reach)
              ? q_fail(err, Q_RANGE, _("%s asks for a sign-in over a line that anybody can read: write https:// into url"), c->server)
              : quiet ? quietly(&k, token, err) : c->status == 403 ? wider(&k, token, err) : anew(&k, token, err);
     net_free(k.line.net);
     oauth_entry_free(&k.kept);
     oauth_wipe(k.pasted);
     free(k.url);
-    pthread_mutex_unlock(&a->mu);
+    client_free(&k.self);
+    if (!quiet)
+        pthread_mutex_unlock(&a->person);
     return rc;
 }
 

@@ -1,13 +1,16 @@
 /* mcp/oauth: signing in at a server over HTTP that asks for it: OAuth 2.1 as the Model Context Protocol has it. Where the server's
  * authorisation lies is asked by RFC 9728 (protected-resource metadata: WWW-Authenticate, then its well-known places) and RFC 8414 (or OpenID
  * Connect's discovery); the client's name comes from its section, or from RFC 7591 (dynamic registration); the person signs in in a
- * browser, which comes back to a port of 127.0.0.1 with a state of 256 random bits; PKCE with S256 is required of the server; the
- * resource is named in every request (RFC 8707), who answers is checked where it is told (RFC 9207), tokens are renewed with rotation.
+ * browser, which comes back to a port of 127.0.0.1 with a state of 256 random bits, and who comes with another one neither ends
+ * nor completes the sign-in; PKCE with S256 is required of the server; the resource is named in every request (RFC 8707), who answers is checked where it is
+ * told (RFC 9207), tokens are renewed with rotation.
  *
- * Promises. Nothing but https is asked, unless the server itself is of this machine's loopback. A token is sent to the address it was made
+ * Promises. Nothing but https is asked, unless the server itself is of this machine's loopback; nothing of this machine or a private network, unless
+ * the server is there itself. A secret of config.ini goes to the issuer that stands beside it and to no other. A token is sent to the address it was made
  * for and to no other; it is never shown, logged or put into a sentence. Tokens are kept in one file of mode 0600, under a lock,
  * replaced as a whole; a file that is none of ours, or that others can read, is left alone and said. No browser is opened unless the
- * person said so. Threads: any; one sign-in at a time. No person is asked for status 0. */
+ * person said so. Threads: any; one person is asked one thing at a time, and what is kept is given out meanwhile. Who waits ends when the
+ * challenge's go says so. No person is asked for status 0. */
 #ifndef QUORUM_MCP_OAUTH_H
 #define QUORUM_MCP_OAUTH_H
 
@@ -38,7 +41,8 @@ typedef struct mcp_oauth_opts {
 typedef struct mcp_oauth mcp_oauth;
 mcp_oauth *mcp_oauth_new(const mcp_oauth_opts *);        /* copied */
 void mcp_oauth_free(mcp_oauth *);        /* NULL is fine */
-/* Keys of [mcp.NAME]: client_id = ID    client_secret_env = VARIABLE    scope = WORDS. Q_NOTFOUND: it is none of these; Q_FORMAT. */
+/* Keys of [mcp.NAME]: client_id = ID    client_secret_env = VARIABLE    issuer = URL, where one signs in (needed with a secret)    scope = WORDS.
+ * Q_NOTFOUND: it is none of these; Q_FORMAT. */
 int mcp_oauth_put(mcp_oauth *, const char *server, const char *key, const char *value, char *err);
 /* The person's side of opts (wait_s, ask, wait, open, user), put in before the first token. */
 void mcp_oauth_person(mcp_oauth *, const mcp_oauth_opts *);

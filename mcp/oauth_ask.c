@@ -19,28 +19,24 @@ static const char *host_of(const char *url, size_t *n)
     return host;
 }
 
-bool oauth_loopback(const char *url)
+enum oauth_reach oauth_reach_of(const char *url, bool near)
 {
-    static const char *const names[] = { "127.0.0.1", "localhost", "[::1]" };
     size_t n;
     const char *host = host_of(url, &n);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strlen(names[i]) == n && strncasecmp(host, names[i], n) == 0)
-            return strchr(":/?#", host[n]) != NULL;      /* nothing, or what ends a host: [::1].example.org is another */
-    return false;
+    return net_loopback(url) ? OAUTH_LOOPBACK : near || net_near(host, n) ? OAUTH_PRIVATE : OAUTH_PUBLIC;
 }
 
-bool oauth_safe(const char *url, bool near)
+bool oauth_safe(const char *url, enum oauth_reach reach)
 {
     size_t n;
     bool tls = strncasecmp(url, "https://", 8) == 0;
-    if ((!tls && strncasecmp(url, "http://", 7) != 0) || strlen(url) > URL_MOST || (!tls && !(near && oauth_loopback(url))))
+    if ((!tls && strncasecmp(url, "http://", 7) != 0) || strlen(url) > URL_MOST || (!tls && !(reach == OAUTH_LOOPBACK && net_loopback(url))))
         return false;
     const char *host = host_of(url, &n);
-    for (const char *p = url; *p; p++)
-        if (*p <= ' ' || *p > '~' || *p == '\\' || *p == '"' || *p == '#' || (*p == '@' && p < host + strcspn(host, "/?")))
+    for (const char *p = url; *p; p++)   /* %31 in a host would be read by who connects, and by nobody before */
+        if (*p <= ' ' || *p > '~' || *p == '\\' || *p == '"' || *p == '#' || ((*p == '@' || *p == '%') && p < host + strcspn(host, "/?")))
             return false;
-    return n > 0;
+    return n > 0 && !(reach == OAUTH_PUBLIC && net_near(host, n));
 }
 
 char *oauth_canonical(const char *url)
@@ -235,11 +231,15 @@ int oauth_ask(const oauth_line *l, const char *url, const char *type, const char
     if (header)
         lines[n++] = header;
     asking a = { &got, l };
-    net_request q = { .url = url, .header = lines, .n_header = n, .body = body, .n_body = body ? strlen(body) : 0, .ca_file = l->ca_file, .data = take, .go = asking_go, .user = &a,
+    net_request q = { .url = url, .header = lines, .n_header = n, .body = body, .n_body = body ? strlen(body) : 0, .ca_file = l->ca_file, .data = take, .go = asking_go, .user = &a, .public_only = l->reach == OAUTH_PUBLIC,
                       .limit = { .connect_s = 15, .stall_s = ANSWER_S, .all_s = ANSWER_S, .body = ANSWER_MOST } };
     *out = NULL;
     *status = 0;
-    int rc = oauth_safe(url, l->near) ? net_run(l->net, &q, &r, err) : q_fail(err, Q_RANGE, _("%.200s would have to be asked, which is no https: a sign-in goes over nothing else"), url);
+    size_t n_host;
+    const char *host = host_of(url, &n_host);
+    int rc = oauth_safe(url, l->reach) ? net_run(l->net, &q, &r, err)
+             : l->reach == OAUTH_PUBLIC && net_near(host, n_host) ? q_fail(err, Q_RANGE, _("%.200s would have to be asked, which is this machine or a private network, and the server is not: ask who runs it"), url)
+             : q_fail(err, Q_RANGE, _("%.200s would have to be asked, which is no https: a sign-in goes over nothing else"), url);
     if (rc == Q_OK) {
         *status = r.status;
         *out = got.p && q_json_shallow(got.p, NESTED_MOST) ? cJSON_Parse(got.p) : NULL;
@@ -288,11 +288,25 @@ static bool lists(const cJSON *o, const char *name, const char *word, bool other
     return false;
 }
 
-static int read_resource(const cJSON *o, const char *url, oauth_meta *m, char *err)
+static bool same_address(const char *a, const char *b)
+{
+    char *x = oauth_canonical(a), *y = oauth_canonical(b);
+    bool same = strcmp(x, y) == 0;
+    free(x);
+    free(y);
+    return same;
+}
+
+static int read_resource(const cJSON *o, const char *url, const char *wanted, oauth_meta *m, char *err)
 {
     const char *resource = oauth_text(o, "resource");
     const cJSON *one, *by = cJSON_GetObjectItemCaseSensitive(o, "authorization_servers");
     const char *issuer = cJSON_GetStringValue(cJSON_GetArrayItem(by, 0));
+    cJSON_ArrayForEach(one, by)
+        if (wanted && cJSON_IsString(one) && same_address(one->valuestring, wanted)) {
+            issuer = one->valuestring;
+            break;
+        }
     if (!resource || !speaks_for(resource, url))
         return q_fail(err, Q_FORMAT, _("what %.200s says of its sign-in is about another address: ask who runs it"), url);
     if (!issuer || !printable(issuer))
@@ -308,8 +322,9 @@ static int read_resource(const cJSON *o, const char *url, oauth_meta *m, char *e
     return Q_OK;
 }
 
-/* Who lets in: as the resource says; one that says nothing is its own, as the revision of 2025-03-26 had it. */
-static int find_resource(const oauth_line *l, const char *url, const char *words, oauth_meta *m, char *err)
+/* Who lets in: as the resource says; one that says nothing is its own, as the revision of 2025-03-26 had it. What it says lies at an address
+ * where nothing is may lie at the well-known ones. */
+static int find_resource(const oauth_line *l, const char *url, const char *words, const char *wanted, oauth_meta *m, char *err)
 {
     char *said = oauth_param(words, "resource_metadata"), *place[] = { said, well_known(url, "oauth-protected-resource", true, false), well_known(url, "oauth-protected-resource", false, false) };
     int rc = Q_OK, status;
@@ -319,11 +334,11 @@ static int find_resource(const oauth_line *l, const char *url, const char *words
             continue;
         rc = oauth_ask(l, place[i], NULL, NULL, NULL, &status, &o, err);
         if (rc == Q_OK && status == 200 && o)
-            rc = read_resource(o, url, m, err);
-        else if (rc == Q_OK && place[i] == said)
-            rc = q_fail(err, Q_FORMAT, _("%.200s says where its sign-in is described, and there is nothing: ask who runs it"), url);
+            rc = read_resource(o, url, wanted, m, err);
         cJSON_Delete(o);
     }
+    if (rc == Q_OK && !m->issuer && said)
+        rc = q_fail(err, Q_FORMAT, _("%.200s says where its sign-in is described, and there is nothing: ask who runs it"), url);
     for (size_t i = 0; i < 3; i++)
         free(place[i]);
     if (rc == Q_OK && !m->issuer) {
@@ -336,14 +351,10 @@ static int find_resource(const oauth_line *l, const char *url, const char *words
 static int read_server(const oauth_line *l, const cJSON *o, oauth_meta *m, char *err)
 {
     const char *issuer = oauth_text(o, "issuer"), *authorise = oauth_text(o, "authorization_endpoint"), *token = oauth_text(o, "token_endpoint"), *reg = oauth_text(o, "registration_endpoint");
-    char *is = issuer ? oauth_canonical(issuer) : NULL, *wanted = oauth_canonical(m->issuer);
-    bool same = is && strcmp(is, wanted) == 0;
-    free(is);
-    free(wanted);
-    if (!same)
+    if (!issuer || !same_address(issuer, m->issuer))
         return q_fail(err, Q_FORMAT, _("what was asked as %.200s calls itself otherwise: nobody signs in there"), m->issuer);
-    if (!authorise || !token || !oauth_safe(authorise, l->near) || !oauth_safe(token, l->near) || (reg && !oauth_safe(reg, l->near)))
-        return q_fail(err, Q_FORMAT, _("%.200s names no place to sign in that can be asked over https: ask who runs it"), m->issuer);
+    if (!authorise || !token || !oauth_safe(authorise, l->reach) || !oauth_safe(token, l->reach) || (reg && !oauth_safe(reg, l->reach)))
+        return q_fail(err, Q_FORMAT, _("%.200s names no place to sign in that can be asked over https from here (a private one is not, for a server of the web): ask who runs it"), m->issuer);
     if (!lists(o, "code_challenge_methods_supported", "S256", false))
         return q_fail(err, Q_FORMAT, _("%.200s does not guard a sign-in against whoever listens (no PKCE with S256): nobody signs in there"), m->issuer);
     if (!lists(o, "response_types_supported", "code", true))
@@ -378,10 +389,12 @@ static int find_server(const oauth_line *l, oauth_meta *m, char *err)
     return rc == Q_OK && !m->token ? q_fail(err, Q_NOTFOUND, _("%.200s does not say how one signs in there: ask who runs it, or name a key (key_env)"), m->issuer) : rc;
 }
 
-int oauth_discover(const oauth_line *l, const char *url, const char *words, oauth_meta *out, char *err)
+int oauth_discover(const oauth_line *l, const char *url, const char *words, const char *issuer, oauth_meta *out, char *err)
 {
     *out = (oauth_meta){ .scope = q_strdup("") };
-    int rc = find_resource(l, url, words, out, err);
+    int rc = find_resource(l, url, words, issuer, out, err);
+    if (rc == Q_OK && issuer && !same_address(out->issuer, issuer))
+        rc = q_fail(err, Q_RANGE, _("%.200s wants a sign-in at %.200s, and issuer in config.ini names %.200s: nothing was sent there; change issuer if that is right"), url, out->issuer, issuer);
     if (rc == Q_OK)
         rc = find_server(l, out, err);
     if (rc < 0)

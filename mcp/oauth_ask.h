@@ -7,18 +7,22 @@
 
 struct cJSON;
 
+/* Where the server stands that asks for a sign-in: what it names must not lie nearer. A stranger of the web who names a host of this machine
+ * or of its network would have us ask there. */
+enum oauth_reach { OAUTH_PUBLIC, OAUTH_PRIVATE, OAUTH_LOOPBACK /* plain http there is fine */ };
+
 typedef struct oauth_line {
     net *net;
     const char *ca_file;
-    bool near;                           /* the server is of the loopback: plain http there is fine */
+    enum oauth_reach reach;
     bool (*go)(void *user);
     void *user;
 } oauth_line;
 
 /* ---- words ---- */
-bool oauth_loopback(const char *url);
-/* May it be asked, or shown to a browser? https, or http on the loopback where near. */
-bool oauth_safe(const char *url, bool near);
+enum oauth_reach oauth_reach_of(const char *url, bool near);     /* near: its answer came from a private network, as net_reply has it */
+/* May it be asked, or shown to a browser? https, or http on the loopback from there; no private host from a public one. */
+bool oauth_safe(const char *url, enum oauth_reach);
 char *oauth_canonical(const char *url);  /* scheme and host in small letters, without fragment and last slash; malloc'ed */
 void oauth_encode(q_buf *out, const char *s);            /* as application/x-www-form-urlencoded has it */
 void oauth_pair(q_buf *out, const char *name, const char *value);        /* name=value behind what is there; nothing where value is NULL or "" */
@@ -42,8 +46,8 @@ typedef struct oauth_meta {              /* texts owned; NULL: not said */
     bool tells_issuer;                   /* RFC 9207 */
     bool basic, post, none;              /* how clients show who they are */
 } oauth_meta;
-/* words: the challenge. */
-int oauth_discover(const oauth_line *, const char *url, const char *words, oauth_meta *out, char *err);
+/* words: the challenge. issuer: the only one that a person wants to sign in at; NULL: whichever the server names. */
+int oauth_discover(const oauth_line *, const char *url, const char *words, const char *issuer, oauth_meta *out, char *err);
 void oauth_meta_free(oauth_meta *);
 
 #endif

@@ -1,5 +1,5 @@
-/* mcp/oauth_back: see oauth_back.h. Anything on this machine may knock: only a GET of the one path ends the wait, what it says is checked by
- * whoever asked (state, issuer), and nothing of it is sent back. */
+/* mcp/oauth_back: see oauth_back.h. Anything on this machine may knock: only a GET of the one path that brings the state
+ * ends the wait, the rest that it says is checked by whoever asked (issuer), and nothing of it is sent back. */
 #include "mcp/oauth_back.h"
 
 #include <arpa/inet.h>
@@ -12,6 +12,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { REQUEST_MOST = 16 << 10, LOOK_MS = 100 };
@@ -36,9 +37,9 @@ static void drop(oauth_back *b, int i)
     if (b->said[i].p)
         explicit_bzero(b->said[i].p, b->said[i].len);
     q_buf_free(&b->said[i]);
-    b->n--;
-    b->line[i] = b->line[b->n];
-    b->said[i] = b->said[b->n];
+    b->n--;                              /* the rest stays in the order in which it came */
+    memmove(b->line + i, b->line + i + 1, sizeof *b->line * (size_t)(b->n - i));
+    memmove(b->said + i, b->said + i + 1, sizeof *b->said * (size_t)(b->n - i));
     b->said[b->n] = (q_buf){ 0 };
 }
 
@@ -79,8 +80,20 @@ static bool ours(const char *head, int port)
     return false;
 }
 
+/* Without a time that tells how much of it was right. */
+static bool same_state(const char *query, const char *state)
+{
+    char *said = oauth_back_value(query, "state");
+    size_t n = strlen(state);
+    unsigned other = !said || strlen(said) != n;
+    for (size_t i = 0; !other && i < n; i++)
+        other = other | (unsigned char)(said[i] ^ state[i]);
+    free(said);
+    return !other;
+}
+
 /* A request that is whole: the query where it is the one that is waited for, malloc'ed; else NULL, and it is answered. */
-static char *heard(oauth_back *b, int i)
+static char *heard(oauth_back *b, int i, const char *state)
 {
     static const char path[] = "GET " OAUTH_BACK;
     const char *p = b->said[i].p;
@@ -89,12 +102,18 @@ static char *heard(oauth_back *b, int i)
         answer(b->line[i], 404, "Not here.\n");
         return NULL;
     }
+    char *query = p[n] == '?' ? q_strndup(p + n + 1, strcspn(p + n + 1, " \r\n")) : q_strdup("");
+    if (!same_state(query, state)) {
+        free(query);
+        answer(b->line[i], 404, "Not here.\n");
+        return NULL;
+    }
     answer(b->line[i], 200, _("quorum has heard of the sign-in; what came of it stands there. This window may be closed.\n"));
-    return p[n] == '?' ? q_strndup(p + n + 1, strcspn(p + n + 1, " \r\n")) : q_strdup("");
+    return query;
 }
 
 /* What came on a line; true: it is over with. */
-static bool read_line(oauth_back *b, int i, char **query)
+static bool read_line(oauth_back *b, int i, const char *state, bool *stranger, char **query)
 {
     char part[4096];
     ssize_t n = recv(b->line[i], part, sizeof part, MSG_DONTWAIT);
@@ -105,7 +124,8 @@ static bool read_line(oauth_back *b, int i, char **query)
     q_buf_add(&b->said[i], part, (size_t)n);
     if (!strstr(b->said[i].p, "\r\n\r\n"))
         return false;
-    *query = heard(b, i);
+    *query = heard(b, i, state);
+    *stranger = !*query;
     return true;
 }
 
@@ -128,7 +148,7 @@ static char *from_pasted(const char *text)
     return q_strndup(from, strcspn(from, " \t\r\n#"));
 }
 
-int oauth_back_wait(oauth_back *b, int seconds, bool (*wait)(void *user, char **pasted), void *user, char **query, char *err)
+int oauth_back_wait(oauth_back *b, int seconds, const char *state, bool (*wait)(void *user, char **pasted), void *user, char **query, char *err)
 {
     int64_t until = q_now_ns() + (int64_t)seconds * 1000000000;
     *query = NULL;
@@ -151,11 +171,14 @@ int oauth_back_wait(oauth_back *b, int seconds, bool (*wait)(void *user, char **
             p[i + 1] = (struct pollfd){ .fd = b->line[i], .events = POLLIN };
         if (poll(p, (nfds_t)n + 1, LOOK_MS) <= 0)
             continue;
-        for (int i = n - 1; i >= 0 && !*query; i--)
-            if (p[i + 1].revents && read_line(b, i, query))
+        bool stranger = false, over = false;
+        for (int i = 0; i < n && !over; i++)             /* who came first is heard first */
+            if (p[i + 1].revents && (over = read_line(b, i, state, &stranger, query)))
                 drop(b, i);
         if (p[0].revents && !*query)
             let_in(b);
+        if (stranger)                    /* so the time that is waited bounds how many are tried */
+            nanosleep(&(struct timespec){ .tv_nsec = LOOK_MS * 1000000L }, NULL);
     }
     return Q_OK;
 }

@@ -13,8 +13,10 @@ typedef struct oauth_back {
 } oauth_back;
 int oauth_back_open(oauth_back *, char *err);
 void oauth_back_close(oauth_back *);
-/* What stands behind the ? of the address that the browser came back to; malloc'ed. wait: as in mcp_oauth_opts. Q_CANCEL; Q_IO: nobody came. */
-int oauth_back_wait(oauth_back *, int seconds, bool (*wait)(void *user, char **pasted), void *user, char **query, char *err);
+/* What stands behind the ? of the address that the browser came back to, or that was put in by hand; malloc'ed. Only a browser that brings `state`
+ * has come back: what else knocks with another one, or with none, is sent away, neither read further nor an end of the wait, ten in a second at
+ * most; what was put in by hand is handed out as it is. wait: as in mcp_oauth_opts. Q_CANCEL; Q_IO: nobody came. */
+int oauth_back_wait(oauth_back *, int seconds, const char *state, bool (*wait)(void *user, char **pasted), void *user, char **query, char *err);
 /* A parameter; malloc'ed; NULL: there is none, or several of that name. */
 char *oauth_back_value(const char *query, const char *name);
 

@@ -1,5 +1,6 @@
 /* mcp/section: see section.h. Keys are read from the environment or a file where they are sent, never before. Any thread. */
 #include "mcp/section.h"
+#include "net/net.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,7 @@ enum lives { TEXT, URL, WORDS, HEADER, SECONDS, YES_NO };
 static const struct { const char *key; enum lives lives; size_t at; int max; } keys[] = {
     { "command", TEXT, offsetof(section, command), 0 }, { "args", WORDS, offsetof(section, args), 0 }, { "env", WORDS, offsetof(section, env), 0 },
     { "cwd", TEXT, offsetof(section, cwd), 0 }, { "url", URL, offsetof(section, url), 0 }, { "key_env", TEXT, offsetof(section, key_env), 0 },
-    { "key_file", TEXT, offsetof(section, key_file), 0 }, { "header", HEADER, offsetof(section, header), 0 },
+    { "key_file", TEXT, offsetof(section, key_file), 0 }, { "ca", TEXT, offsetof(section, ca), 0 }, { "header", HEADER, offsetof(section, header), 0 },
     { "timeout", SECONDS, offsetof(section, timeout_s), 86400 }, { "start", SECONDS, offsetof(section, start_s), 3600 },
     { "probe", SECONDS, offsetof(section, probe_s), 600 }, { "enabled", YES_NO, offsetof(section, enabled), 0 } };
 enum { KEYS = sizeof keys / sizeof *keys };
@@ -72,7 +73,7 @@ void section_init(section *s, const char *name)
 
 void section_free(section *s)
 {
-    char *text[] = { s->name, s->command, s->cwd, s->url, s->key_env, s->key_file };
+    char *text[] = { s->name, s->command, s->cwd, s->url, s->key_env, s->key_file, s->ca };
     for (size_t i = 0; i < sizeof text / sizeof *text; i++)
         free(text[i]);
     words_wipe(&s->args);
@@ -143,7 +144,7 @@ int section_put(section *s, const char *key, const char *value, char *err)
     if (k == KEYS)
         return q_fail(err, Q_NOTFOUND, strcasecmp(key, "key") == 0 || strcasecmp(key, "token") == 0
             ? _("%s: a key does not stand in this file: name the variable that has it (key_env) or a file of mode 0600 (key_file)")
-            : _("an MCP server has no %s: there are command, args, env, cwd, url, key_env, key_file, header, timeout, start, probe, enabled, client_id, client_secret_env and scope"), key);
+            : _("an MCP server has no %s: there are command, args, env, cwd, url, key_env, key_file, ca, header, timeout, start, probe, enabled, client_id, client_secret_env, issuer and scope"), key);
     switch (keys[k].lives) {
     case URL: return put_url(&s->url, value, err);
     case WORDS: return put_words(place(s, k), value, err);
@@ -158,11 +159,28 @@ int section_put(section *s, const char *key, const char *value, char *err)
     return Q_OK;
 }
 
+/* Is it shown something that is nobody else's? */
+static bool shows_key(const section *s)
+{
+    static const char *const secret[] = { "authorization", "proxy-authorization", "cookie", "x-api-key", "api-key" };
+    bool yes = s->key_env || s->key_file;
+    for (int i = 0; i < s->header.n && !yes; i++) {
+        const char *line = s->header.v[i], *v = strchr(line, ':') + 1;
+        yes = v[strspn(v, " \t")] == '$';
+        for (size_t k = 0; k < sizeof secret / sizeof *secret && !yes; k++)
+            yes = strlen(secret[k]) == strcspn(line, ":") && strncasecmp(line, secret[k], strlen(secret[k])) == 0;
+    }
+    return yes;
+}
+
 int section_whole(const section *s, char *err)
 {
     if (!s->command == !s->url)
         return q_fail(err, Q_NOTFOUND, s->url ? _("[mcp.%s] in config.ini names a command and a url: leave one out")
             : _("[mcp.%s] in config.ini names neither a program (command = …) nor an address (url = https://…): write one"), s->name);
+    if (s->url && strncasecmp(s->url, "https://", 8) != 0 && !net_loopback(s->url) && shows_key(s))
+        return q_fail(err, Q_RANGE, _("the key of [mcp.%s] would go over a line that anybody can read: write https:// into url, or reach it through a tunnel (ssh -L PORT:HOST:PORT) "
+                                      "and write http://127.0.0.1:PORT"), s->name);
     return Q_OK;
 }
 

@@ -7,7 +7,7 @@
 typedef struct words { char **v; int n; } words;             /* owned */
 typedef struct section {
     char *name;
-    char *command, *cwd, *url, *key_env, *key_file;          /* NULL: not said */
+    char *command, *cwd, *url, *key_env, *key_file, *ca;     /* NULL: not said */
     words args, env, header;
     int timeout_s, start_s, probe_s;
     bool enabled;

@@ -109,6 +109,7 @@ mcp_server *mcp_at(const mcp_set *set, int i) { return set->v[i]; }
 const char *mcp_name(const mcp_server *s) { return s->s.name; }
 char *mcp_where(const mcp_server *s) { return section_where(&s->s); }
 bool mcp_http(const mcp_server *s) { return s->s.url != NULL; }
+const char *mcp_ca(const mcp_server *s) { return s->s.ca; }
 void mcp_set_authorise(mcp_set *set, const mcp_authorise *a) { set->authorise = a ? *a : (mcp_authorise){ NULL, NULL }; }
 
 bool mcp_enabled(const mcp_server *s)
@@ -158,6 +159,26 @@ static void *starter(void *user)
     pthread_cond_broadcast(&s->line.news);
     pthread_mutex_unlock(&s->line.mu);
     return NULL;
+}
+
+void mcp_end(mcp_server *s, bool off)
+{
+    char why[Q_ERRLEN];
+    q_fail(why, Q_CANCEL, _("%s was ended"), s->s.name);
+    if (off) {
+        pthread_mutex_lock(&s->line.mu);
+        s->s.enabled = false;
+        pthread_mutex_unlock(&s->line.mu);
+    }
+    line_end(&s->line, why);
+}
+
+bool mcp_ending(mcp_server *s)
+{
+    pthread_mutex_lock(&s->line.mu);
+    bool yes = s->line.broken || s->line.ends;
+    pthread_mutex_unlock(&s->line.mu);
+    return yes;
 }
 
 void mcp_stop(mcp_server *s)
@@ -266,12 +287,46 @@ int mcp_refresh(mcp_server *s, const mcp_hooks *h, char *err)
 }
 
 /* ---- asking ---- */
+static unsigned sessions(mcp_server *s)
+{
+    pthread_mutex_lock(&s->line.mu);
+    unsigned n = s->sessions;
+    pthread_mutex_unlock(&s->line.mu);
+    return n;
+}
+
+/* A session that is gone, begun anew; who met the same loss meanwhile waits for it. was: sessions() before the call was asked. */
+static int session_anew(mcp_server *s, unsigned was, const mcp_hooks *h, char *err)
+{
+    int rc = Q_OK;
+    pthread_mutex_lock(&s->line.mu);
+    while (s->renews && !s->line.broken && rc == Q_OK) {
+        line_wait(&s->line, 50);
+        pthread_mutex_unlock(&s->line.mu);
+        rc = h && h->go && !h->go(h->user) ? q_fail(err, Q_CANCEL, _("stopped")) : Q_OK;
+        pthread_mutex_lock(&s->line.mu);
+    }
+    bool mine = rc == Q_OK && !s->renews && s->sessions == was;
+    s->renews |= mine;
+    pthread_mutex_unlock(&s->line.mu);
+    if (!mine)
+        return rc;
+    rc = start_again(s, h, err);
+    pthread_mutex_lock(&s->line.mu);
+    s->renews = false;
+    s->sessions += rc == Q_OK;
+    pthread_cond_broadcast(&s->line.news);
+    pthread_mutex_unlock(&s->line.mu);
+    return rc;
+}
+
 /* Once more where that is no second time: a session that is gone, headers that its list had wrong. */
 static int asked(mcp_server *s, question *q, const char *tool, const char *arguments, const mcp_hooks *h, msg *m, char *err)
 {
     int rc = Q_OK, status = 0;
     for (int tries = 0; tries < 2; tries++) {
         words header = { 0 };
+        unsigned session = sessions(s);
         if (tool && s->s.url && s->era == MCP_ERA_2026) {
             pthread_mutex_lock(&s->line.mu);
             for (int i = 0; i < s->list[MCP_TOOLS].n; i++)
@@ -287,7 +342,7 @@ static int asked(mcp_server *s, question *q, const char *tool, const char *argum
         if (tries || (!gone && !headers))
             break;
         char other[Q_ERRLEN];
-        if (gone ? start_again(s, other) < 0 : start_lists(s, 1u << MCP_TOOLS, h, other) < 0)
+        if (gone ? session_anew(s, session, h, other) < 0 : start_lists(s, 1u << MCP_TOOLS, h, other) < 0)
             break;
         msg_free(m);
     }

@@ -26,6 +26,7 @@ struct mcp_server {
     int64_t fresh[MCP_KINDS];            /* until when they may be believed, ns; -1: until it says something else */
     char error[Q_ERRLEN];
     uint64_t calls, failed;
+    bool renews; unsigned sessions;      /* a session that the server lost is begun anew by one of those who met it; how often that was done */
 };
 
 int server_use(mcp_server *, char *err);         /* Q_OK: its wire stays until server_done */

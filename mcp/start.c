@@ -114,22 +114,23 @@ static const question discover = { .method = "server/discover", .members = "", .
 static const question initialize = { .method = "initialize", .plain = true, .era = MCP_ERA_2025,
     .members = "\"protocolVersion\":\"" MCP_LEGACY "\",\"capabilities\":{\"elicitation\":{}},\"clientInfo\":{\"name\":\"quorum\",\"version\":\"" QUORUM_VERSION "\"}" };
 
+static const mcp_hooks nobody = { NULL, NULL, NULL, NULL };
+
 typedef struct probe { const question *q; call c; bool open; int authorised; int64_t asked; char err[Q_ERRLEN]; } probe;   /* asked: how long a person was, ns */
 
 /* 1: agreed; 0: nothing yet; Q_NOTFOUND: this way leads nowhere, p->err says why; else it is over. */
-static int step(mcp_server *s, probe *p, int64_t until, char *err)
+static int step(mcp_server *s, const mcp_hooks *h, probe *p, int64_t until, char *err)
 {
-    static const mcp_hooks nobody = { NULL, NULL, NULL, NULL };
-    int rc = call_next(s, &p->c, &nobody, until, err);
+    int rc = call_next(s, &p->c, h, until, err);
     if (rc == 0)
         return 0;
     bool denied = rc < 0 && p->c.failed && (p->c.status == 401 || p->c.status == 403);
     if (denied && p->authorised < 2) {
         int64_t from = q_now_ns();
-        rc = call_authorise(s, &p->c, p->authorised++ > 0, err);
+        rc = call_authorise(s, &p->c, h, p->authorised++ > 0, err);
         p->asked += q_now_ns() - from;
         call_shut(s, &p->c, false);
-        p->open = rc == Q_OK && (rc = call_open(s, p->q, &nobody, &p->c, err)) == Q_OK;
+        p->open = rc == Q_OK && (rc = call_open(s, p->q, h, &p->c, err)) == Q_OK;
         return rc == Q_NOTFOUND ? Q_ERR : rc;
     }
     bool status = rc < 0 && p->c.failed && p->c.status && !denied;
@@ -155,19 +156,19 @@ static int open_probe(mcp_server *s, probe *p, const question *q, char *err)
 }
 
 /* server/discover, and where that is refused or not answered in time initialize beside it: whichever is answered first. */
-static int agree(mcp_server *s, bool old_only, char *err)
+static int agree(mcp_server *s, const mcp_hooks *h, bool old_only, char *err)
 {
     int64_t now = q_now_ns(), last = now + (int64_t)s->s.start_s * 1000000000, first = now + (int64_t)s->s.probe_s * 1000000000;
     probe p[2] = { { .open = false }, { .open = false } };
     bool tried = false;
     int rc = old_only ? 0 : open_probe(s, &p[0], &discover, err);
     while (rc == 0 && (now = q_now_ns()) < last + p[0].asked + p[1].asked) {
-        if (p[0].open && (rc = step(s, &p[0], tried ? now + 50000000 : (first < last ? first : last) + p[0].asked, err)) == Q_NOTFOUND)
+        if (p[0].open && (rc = step(s, h, &p[0], tried ? now + 50000000 : (first < last ? first : last) + p[0].asked, err)) == Q_NOTFOUND)
             rc = 0;
         if (rc == 0 && !tried && (!p[0].open || q_now_ns() >= first + p[0].asked)) {
             tried = true;
             rc = open_probe(s, &p[1], &initialize, err);
-        } else if (rc == 0 && p[1].open && (rc = step(s, &p[1], p[0].open ? q_now_ns() + 50000000 : last + p[0].asked + p[1].asked, err)) == Q_NOTFOUND)
+        } else if (rc == 0 && p[1].open && (rc = step(s, h, &p[1], p[0].open ? q_now_ns() + 50000000 : last + p[0].asked + p[1].asked, err)) == Q_NOTFOUND)
             rc = p[0].open ? 0 : q_fail(err, Q_ERR, "%s", p[1].err);
         if (rc == 0 && tried && !p[0].open && !p[1].open)
             rc = q_fail(err, Q_ERR, "%s", p[1].err);
@@ -321,17 +322,17 @@ int start_begin(mcp_server *s, char *err)
         rc = connect_to(s, err);
     if (rc == Q_OK && s->s.url && s->authorise && s->authorise->token) {         /* what is kept already, nobody being asked */
         char *token = NULL, none[Q_ERRLEN];
-        mcp_challenge c = { s->s.name, s->s.url, 0, "", false };
+        mcp_challenge c = { .server = s->s.name, .url = s->s.url, .words = "", .ca = s->s.ca };
         if (s->authorise->token(s->authorise->user, &c, &token, none) == Q_OK && token)
             s->wire->kind->token(s->wire, token);
     }
     if (rc == Q_OK)
-        rc = agree(s, false, err);
+        rc = agree(s, &nobody, false, err);
     if (rc == Q_IO && !s->s.url && s->line.broken && s->line.rc == Q_IO) {      /* server/discover may have been its end */
         char again[Q_ERRLEN];
         disconnect(s);
         if (connect_to(s, again) == Q_OK)
-            rc = agree(s, true, err);
+            rc = agree(s, &nobody, true, err);
     }
     if (rc == Q_OK)
         start_listen(s);                 /* before they are asked for: no change falls between */
@@ -342,10 +343,9 @@ int start_begin(mcp_server *s, char *err)
     return rc;
 }
 
-int start_again(mcp_server *s, char *err)
+int start_again(mcp_server *s, const mcp_hooks *h, char *err)
 {
-    s->wire->kind->agreed(s->wire, "", false);
-    int rc = agree(s, true, err);
+    int rc = agree(s, &(mcp_hooks){ .user = h ? h->user : NULL, .go = h ? h->go : NULL }, true, err);     /* of all that it may ask, whether to go on */
     if (rc == Q_OK)
         start_listen(s);
     return rc;

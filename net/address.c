@@ -1,8 +1,11 @@
 /* net/address: which addresses are everybody's, and an url as sentences may name it. Any thread. */
 #include "net/net.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 /* Networks that are no public ones: IANA's special-purpose registries of IPv4 and IPv6 addresses. */
@@ -46,6 +49,44 @@ bool net_public(const struct sockaddr *s)
         struct sockaddr_in6 in;
         memcpy(&in, s, sizeof in);
         return public6((const uint8_t *)&in.sin6_addr);
+    }
+    return false;
+}
+
+/* RFC 6761 and 6762, .internal (ICANN, 2024), home.arpa (RFC 8375); .lan is what many a router says. */
+bool net_near(const char *host, size_t n)
+{
+    static const char *const below[] = { "localhost", "local", "internal", "lan", "home.arpa" };
+    char text[256];
+    struct sockaddr_in four = { .sin_family = AF_INET };
+    struct sockaddr_in6 six = { .sin6_family = AF_INET6 };
+    n -= n > 1 && host[n - 1] == '.';
+    if (!n || n >= sizeof text)
+        return false;
+    if (*host == '[') {
+        snprintf(text, sizeof text, "%.*s", (int)(n > 2 ? n - 2 : 0), host + 1);
+        return inet_pton(AF_INET6, text, &six.sin6_addr) == 1 && !net_public((struct sockaddr *)&six);
+    }
+    snprintf(text, sizeof text, "%.*s", (int)n, host);
+    if (inet_aton(text, &four.sin_addr))         /* also 127.1, 0x7f000001 and 2130706433, as those who connect read them */
+        return !net_public((struct sockaddr *)&four);
+    for (size_t i = 0; i < sizeof below / sizeof *below; i++) {
+        size_t w = strlen(below[i]);
+        if (n >= w && strcasecmp(text + n - w, below[i]) == 0 && (n == w || text[n - w - 1] == '.'))
+            return true;
+    }
+    return false;
+}
+
+bool net_loopback(const char *url)
+{
+    static const char *const names[] = { "127.0.0.1", "localhost", "[::1]" };
+    const char *host = strstr(url, "://");
+    host = host ? host + 3 : url;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t n = strlen(names[i]);
+        if (strncasecmp(host, names[i], n) == 0 && strchr(":/?#", host[n]))      /* nothing, or what ends a host: [::1].example.org is another */
+            return true;
     }
     return false;
 }

@@ -516,6 +516,17 @@ int net_wait(net *n, int ms, char *err)
     return rc == Q_OK && atomic_load(&n->cancel) ? q_fail(err, Q_CANCEL, _("stopped")) : rc;
 }
 
+/* Of the line that it ran over, also one that stood already. */
+static bool ran_near(net *n)
+{
+    const char *ip = NULL;
+    n->c.easy_getinfo(n->easy, CURLINFO_PRIMARY_IP, &ip);
+    char *host = ip && strchr(ip, ':') ? q_printf("[%s]", ip) : q_strdup(ip ? ip : "");
+    bool near = net_near(host, strlen(host));
+    free(host);
+    return near;
+}
+
 int net_run(net *n, const net_request *q, net_reply *out, char *err)
 {
     *out = (net_reply){ .retry_after = -1, .length = -1 };
@@ -536,6 +547,7 @@ int net_run(net *n, const net_request *q, net_reply *out, char *err)
             own = own && host && strcasecmp(host, first) == 0;
             free(host);
         }
+        out->near = ran_near(n);
         net_end(n);
         if (!to)
             break;

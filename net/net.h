@@ -21,6 +21,7 @@ typedef struct net_reply {
     int64_t length;                      /* bytes that it says its body has; -1: it did not say */
     int retry_after;                     /* seconds that the server asks to be left alone; -1: it did not say */
     uint64_t body;                       /* bytes of it that came */
+    bool near;                           /* net_run: the line led to this machine or a private network (a proxy there too) */
 } net_reply;
 
 typedef struct net_limits {              /* 0: the default in brackets */
@@ -72,6 +73,10 @@ char *net_host(const char *url);
 /* May this address be asked by what public_only binds? sockaddr as the system has it. */
 struct sockaddr;
 bool net_public(const struct sockaddr *);
+/* Does a host (a name, 127.1, [::1]; no port) say by itself that it is this machine or a private network, whatever a name server says? */
+bool net_near(const char *host, size_t n);
+/* Is the url's host this machine's loopback, by its number or as localhost? */
+bool net_loopback(const char *url);
 
 /* ================= event streams ================= */
 /* Server-sent events as WHATWG's HTML has them (9.2.6), fed in any pieces. */

@@ -122,8 +122,11 @@ static int push(void *self, talk *t, int32_t token, char *err)
     int at = 0;
     eng_tokens_add(t->text, token);
     o->ahead = true;
-    while (at >= 0 && at < t->text->n)
+    while (at >= 0 && at < t->text->n) {
         at = pool_feed(o->s, t->text->id, t->text->n, err);
+        if (at >= 0 && at < t->text->n && !go(o))        /* it was put off, and is evaluated anew in parts */
+            at = q_fail(err, Q_CANCEL, _("stopped"));
+    }
     o->ahead = false;
     if (at < 0)
         t->text->n--;

@@ -25,7 +25,8 @@ struct pool_stream {
     const int32_t *token; int n;         /* the caller's */
     void (*row)(void *user, int pos, const float *logits);
     void *row_user;
-    int at;                              /* evaluated of them */
+    int at;                              /* evaluated of them; in a pass the pool's thread's, without the lock */
+    int held;                            /* the same, as of the last pass: under the lock */
     bool look;                           /* what of its text is in the cache is to be found before it goes on */
     bool anew;                           /* nothing but what it has evaluated itself is found */
     bool off;                            /* holds nothing, until there is room */
@@ -137,7 +138,7 @@ static void put_off(pool_stream *s)
 {
     char err[Q_ERRLEN];
     eng_session_reuse(s->s, NULL, 0, ENG_RECOMPUTE, err);
-    s->at = 0;
+    s->at = s->held = 0;
     s->look = s->off = true;
 }
 
@@ -148,7 +149,7 @@ static void look(pool_stream *s)
     int n = s->anew && s->high < s->n ? s->high : s->n - 1;
     int rc = eng_session_reuse(s->s, s->token, n, ENG_RECOMPUTE, err);
     s->look = false;
-    s->at = rc < 0 ? 0 : rc;
+    s->at = s->held = rc < 0 ? 0 : rc;
     if (rc < 0)
         fail_stream(s, rc, err);
 }
@@ -359,8 +360,10 @@ static void pass(pool *p)
         }
     } while (last);
     learn(p, took);
-    for (int i = 0; i < p->n_in; i++)
+    for (int i = 0; i < p->n_in; i++) {
+        p->in[i]->held = p->in[i]->at;
         wake(p->in[i], OUT);
+    }
     p->n_in = 0;
     p->until = clock_now() + (took < 4 * LEAST_NS ? LEAST_NS : took > 4 * MOST_NS ? MOST_NS : took / 4);
     pthread_cond_broadcast(&p->idle);
@@ -480,7 +483,7 @@ int pool_used(pool *p)
     int used = 0;
     pthread_mutex_lock(&p->mu);
     for (const pool_stream *s = p->first; s; s = s->next)
-        used += s->state == GONE ? 0 : s->at;
+        used += s->state == GONE ? 0 : s->held;
     pthread_mutex_unlock(&p->mu);
     return used;
 }
@@ -580,7 +583,7 @@ int pool_begin(pool_stream *s, const int32_t *token, int n, bool anew, void (*ro
     s->anew = anew;
     s->row = row;
     s->row_user = user;
-    s->at = s->high = s->found = 0;
+    s->at = s->held = s->high = s->found = 0;
     s->look = true;
     pthread_mutex_unlock(&s->p->mu);
     return Q_OK;

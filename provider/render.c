@@ -115,7 +115,7 @@ int render_request(local *l, const eng_config *c, const prov_request *r, eng_tok
     int rc = Q_OK;
     pthread_mutex_lock(&last->mu);
     uint64_t name = name_of(l, c, r);
-    if (!last->there || last->name != name) {
+    if (!last->there || last->name != name || (out->most > 0 && last->t.n > out->most)) {    /* one that was counted without a bound may be past this one */
         eng_tokens_free(&last->t);
         last->t = (eng_tokens){ .most = out->most };
         rc = render_anew(l, c, r, &last->t, err);

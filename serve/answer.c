@@ -16,7 +16,8 @@ enum { TEXT_TOKENS = 16 };               /* of a text that goes on, where max_to
 
 typedef struct choice {
     q_buf text, thought;
-    cJSON *logprobs, *calls, *ids;
+    write_rows rows;                     /* of a stream: since the last chunk */
+    cJSON *calls;
     int offset;                          /* characters of the tokens so far */
     bool begun;                          /* its first chunk is sent */
     ran ran;
@@ -32,7 +33,8 @@ typedef struct answering {
     choice *c; int n;                    /* of all prompts */
     int first, now;                      /* of the prompt that is asked; the answer whose positions come */
     bool begun;
-    cJSON *prompt_ids;
+    size_t kept;                         /* bytes of what waits for an answer's end */
+    q_buf prompt_ids;
     write_usage usage;
 } answering;
 
@@ -43,7 +45,17 @@ static void start(answering *w)
     w->begun = true;
 }
 
+/* Whether there is still room for what an answer is told at its end, or as a whole. */
+static bool fits(const answering *w) { return w->kept <= w->h->answer; }
+
 /* ---- chunks ---- */
+static void add_ids(cJSON *one, choice *c)
+{
+    if (c->rows.ids.len)
+        cJSON_AddItemToObject(one, "token_ids", write_ids(&c->rows.ids));
+    q_buf_clear(&c->rows.ids);
+}
+
 static void tell(answering *w, cJSON *whole)
 {
     q_buf_clear(&w->out);
@@ -64,12 +76,9 @@ static void chunk(answering *w, int index, const char *name, const char *p, size
         write_text(in, "text", "", 0);
     if (call)
         cJSON_AddItemToArray(cJSON_AddArrayToObject(in, "tool_calls"), call);
-    if (c->ids) {                        /* since the last chunk */
-        cJSON_AddItemToObject(one, "token_ids", c->ids);
-        c->ids = NULL;
-    }
-    if (w->a.ids && !c->begun && w->prompt_ids)
-        cJSON_AddItemToObject(w->head.chat ? whole : one, "prompt_token_ids", cJSON_Duplicate(w->prompt_ids, true));
+    add_ids(one, c);
+    if (w->a.ids && !c->begun && w->prompt_ids.len)
+        cJSON_AddItemToObject(w->head.chat ? whole : one, "prompt_token_ids", write_ids(&w->prompt_ids));
     if (w->a.usage)
         write_add_usage(whole, NULL);
     c->begun = true;
@@ -86,10 +95,10 @@ static bool between(void *user, int answer, int tokens)
     if (w->now != answer) {              /* another answer to the same prompt */
         w->now = answer;
         if (w->a.routed)
-            ran_begin(&w->c[w->first + answer].ran, &w->c[w->first].ran, w->c[w->first].ran.n);
+            w->kept += ran_begin(&w->c[w->first + answer].ran, &w->c[w->first].ran, w->c[w->first].ran.n);
     }
     bool enough = w->a.one_call && w->a.r.n <= 1 && cJSON_GetArraySize(c->calls) > 0;        /* of several, the others go on: a stop is meant for all */
-    return exchange_wanted(w->x) && !enough;
+    return exchange_wanted(w->x) && !enough && fits(w);
 }
 
 static void prefill(void *user, int done, int total)
@@ -98,26 +107,23 @@ static void prefill(void *user, int done, int total)
     start(user);
 }
 
-static cJSON *row(answering *w, choice *c, const prov_piece *p)
+/* What a token says of itself besides its text; logprobs: among it how likely it was. */
+static void row(answering *w, choice *c, const prov_piece *p, bool logprobs)
 {
-    cJSON *lp = NULL;
     uint32_t cp;
-    if (p->token < 0)
-        return NULL;
+    size_t n = 0;
+    if (p->token < 0 || !fits(w))
+        return;
     q_buf_clear(&w->bytes);
     q_buf_puts(&w->bytes, "");
     prov_spell(w->h->p, p->token, &w->bytes);
-    if (w->a.logprobs) {
-        lp = w->a.stream || !c->logprobs ? write_logprobs(w->head.chat) : c->logprobs;
-        write_logprob(lp, w->head.chat, &w->bytes, c->offset, p);
-    }
+    if (logprobs)
+        n += write_row(&c->rows, w->head.chat, &w->bytes, c->offset, p);
     for (size_t i = 0; i < w->bytes.len; c->offset++)
         i += (size_t)q_utf8_next(w->bytes.p + i, w->bytes.len - i, &cp);
-    if (w->a.ids && !p->prompt) {
-        c->ids = c->ids ? c->ids : cJSON_CreateArray();
-        cJSON_AddItemToArray(c->ids, cJSON_CreateNumber(p->token));
-    }
-    return lp;
+    if (w->a.ids && !p->prompt)
+        n += write_id(&c->rows.ids, p->token);
+    w->kept += w->a.stream ? 0 : n;
 }
 
 static void piece(void *user, const prov_piece *p)
@@ -125,14 +131,17 @@ static void piece(void *user, const prov_piece *p)
     answering *w = user;
     int index = w->first + p->answer;
     choice *c = &w->c[index];
-    cJSON *lp = row(w, c, p);
+    row(w, c, p, w->a.logprobs);
     bool held = p->call || (w->a.forced && !p->thinking);
-    if (!p->call)
+    if (!p->call) {
         q_buf_add(p->thinking ? &c->thought : &c->text, p->text, p->n);
+        w->kept += p->n;
+    }
     if (!w->a.stream)
-        c->logprobs = lp ? lp : c->logprobs;
-    else if (lp || (p->n && !held))
-        chunk(w, index, held || !p->n ? NULL : !w->head.chat ? "text" : p->thinking ? "reasoning_content" : "content", p->text, p->n, NULL, lp, NULL);
+        return;
+    cJSON *logprobs = write_rows_take(&c->rows, w->head.chat);
+    if (logprobs || (p->n && !held))
+        chunk(w, index, held || !p->n ? NULL : !w->head.chat ? "text" : p->thinking ? "reasoning_content" : "content", p->text, p->n, NULL, logprobs, NULL);
 }
 
 /* What ended it was chosen too: of a text's tokens, and among the ids. */
@@ -141,14 +150,10 @@ static void ended(void *user, int answer, const prov_piece *p)
     answering *w = user;
     int index = w->first + answer;
     choice *c = &w->c[index];
-    bool logprobs = w->a.logprobs;
-    w->a.logprobs &= !w->head.chat;
-    cJSON *lp = row(w, c, p);
-    w->a.logprobs = logprobs;
-    if (!w->a.stream)
-        c->logprobs = lp ? lp : c->logprobs;
-    else if (lp)
-        chunk(w, index, NULL, NULL, 0, NULL, lp, NULL);
+    row(w, c, p, w->a.logprobs && !w->head.chat);
+    cJSON *logprobs = w->a.stream ? write_rows_take(&c->rows, w->head.chat) : NULL;
+    if (logprobs)
+        chunk(w, index, NULL, NULL, 0, NULL, logprobs, NULL);
 }
 
 /* Nine letters and digits, as some templates want them; told apart over a conversation of any length. */
@@ -193,7 +198,8 @@ static void on_call(void *user, int answer, const prov_call *call)
 static void position(void *user, const prov_position *p)
 {
     answering *w = user;
-    ran_put(&w->c[w->first + w->now].ran, p);
+    if (fits(w))
+        w->kept += ran_put(&w->c[w->first + w->now].ran, p);
 }
 
 /* ---- the end of an answer ---- */
@@ -241,9 +247,7 @@ static void last_chunk(answering *w, int index)
         write_text(in, "role", "assistant", 9);
     if (w->a.routed)
         add_routes(w, c, one);
-    if (c->ids)
-        cJSON_AddItemToObject(one, "token_ids", c->ids);
-    c->ids = NULL;
+    add_ids(one, c);
     if (w->a.usage)
         write_add_usage(whole, NULL);
     tell(w, whole);
@@ -254,8 +258,7 @@ static bool blank(const q_buf *b) { return !b->len || strspn(b->p, " \t\r\n") ==
 static void add_choice(answering *w, cJSON *whole, int index)
 {
     choice *c = &w->c[index];
-    cJSON *in, *one = write_choice(whole, &w->head, index, finish_of(c), c->logprobs, &in);
-    c->logprobs = NULL;
+    cJSON *in, *one = write_choice(whole, &w->head, index, finish_of(c), write_rows_take(&c->rows, w->head.chat), &in);
     if (w->head.chat) {
         write_text(in, "role", "assistant", 9);
         if (c->calls && blank(&c->text))
@@ -271,11 +274,9 @@ static void add_choice(answering *w, cJSON *whole, int index)
         write_text(in, "text", c->text.p, c->text.len);
     if (w->a.routed)
         add_routes(w, c, one);
-    if (c->ids)
-        cJSON_AddItemToObject(one, "token_ids", c->ids);
-    c->ids = NULL;
-    if (w->prompt_ids && w->a.ids && !w->head.chat)
-        cJSON_AddItemToObject(one, "prompt_token_ids", cJSON_Duplicate(w->prompt_ids, true));
+    add_ids(one, c);
+    if (w->prompt_ids.len && !w->head.chat)
+        cJSON_AddItemToObject(one, "prompt_token_ids", write_ids(&w->prompt_ids));
 }
 
 /* ---- a request ---- */
@@ -293,13 +294,16 @@ static prov_config *settings(const answering *w, fault *f)
     return c;
 }
 
-static void add_ids(answering *w, const prov_request *r)
+static void prompt_ids(answering *w, const prov_request *r)
 {
     char err[Q_ERRLEN];
     int32_t *id = NULL;
-    int n = prov_ids(w->h->p, r, &id, err);
-    cJSON_Delete(w->prompt_ids);
-    w->prompt_ids = n < 0 ? NULL : cJSON_CreateIntArray(id, n);
+    int n = prov_ids(w->h->p, r, &id, err), each = r->n > 1 && !w->head.chat ? r->n : 1;
+    size_t bytes = 0;
+    q_buf_clear(&w->prompt_ids);
+    for (int i = 0; i < n; i++)
+        bytes += write_id(&w->prompt_ids, id[i]);
+    w->kept += w->a.stream ? 0 : bytes * (size_t)each;
     free(id);
 }
 
@@ -314,7 +318,7 @@ static int ask(answering *w, const prov_request *r, fault *f)
     if (turns)
         pthread_mutex_lock(&h->turn);
     if (w->a.ids)
-        add_ids(w, r);
+        prompt_ids(w, r);
     int rc = exchange_wanted(w->x) ? prov_ask(h->p, r, &hooks, out, err) : Q_CANCEL;
     if (turns)
         pthread_mutex_unlock(&h->turn);
@@ -328,6 +332,8 @@ static int ask(answering *w, const prov_request *r, fault *f)
     free(out);
     if (!exchange_wanted(w->x))
         rc = Q_CANCEL;
+    else if (rc == Q_OK && !fits(w))
+        return fault_set(f, 400, NULL, _("the answer would have more than %zu bytes: ask for fewer tokens or answers, or for fewer top_logprobs and no routing"), h->answer);
     return rc < 0 ? house_fault(f, rc, "", err) : Q_OK;
 }
 
@@ -368,8 +374,8 @@ static void finish(answering *w)
     if (!w->a.stream) {
         for (int i = 0; i < w->n; i++)
             add_choice(w, whole, i);
-        if (w->prompt_ids && w->head.chat)
-            cJSON_AddItemToObject(whole, "prompt_token_ids", cJSON_Duplicate(w->prompt_ids, true));
+        if (w->prompt_ids.len && w->head.chat)
+            cJSON_AddItemToObject(whole, "prompt_token_ids", write_ids(&w->prompt_ids));
         write_add_usage(whole, &w->usage);
         q_buf_clear(&w->out);
         write_out(whole, false, &w->out);
@@ -406,13 +412,12 @@ static void release(answering *w)
         choice *c = &w->c[i];
         q_buf_free(&c->text);
         q_buf_free(&c->thought);
-        cJSON_Delete(c->logprobs);
+        write_rows_free(&c->rows);
         cJSON_Delete(c->calls);
-        cJSON_Delete(c->ids);
         ran_free(&c->ran);
     }
     free(w->c);
-    cJSON_Delete(w->prompt_ids);
+    q_buf_free(&w->prompt_ids);
     q_buf_free(&w->bytes);
     q_buf_free(&w->out);
     read_free(&w->a);

@@ -20,6 +20,7 @@ typedef struct house {
     prov_config *base;                   /* that requests begin with */
     int64_t since;                       /* Unix time */
     int context;                         /* tokens that a request and its answer may have */
+    size_t answer;                       /* bytes of what is told as a whole */
     pthread_mutex_t turn;                /* of those who ask, where the provider answers one at a time: the settings are one's own meanwhile */
     q_buf bos;                           /* the token that opens texts, as it is spelt; empty: there is none */
     const char *embedder;                /* as serve_opts has it */

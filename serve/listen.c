@@ -56,7 +56,7 @@ static int bind_tcp(const struct addrinfo *a, const char *where, listening *out,
         return e == EADDRINUSE ? q_fail(err, Q_IO, _("%s is taken by another program: give another port with --listen, or 0 for one that is free"), where)
                                : q_fail(err, Q_IO, _("%s cannot be listened on: %s"), where, strerror(e));
     }
-    *out = (listening){ fd, q_printf(strchr(host, ':') ? "http://[%s]:%s" : "http://%s:%s", host, port), of_this_machine((struct sockaddr *)&got) };
+    *out = (listening){ .fd = fd, .address = q_printf(strchr(host, ':') ? "http://[%s]:%s" : "http://%s:%s", host, port), .own = of_this_machine((struct sockaddr *)&got) };
     return Q_OK;
 }
 
@@ -107,14 +107,35 @@ int listen_unix(const char *path, listening *out, char *err)
     bool bound = fd >= 0 && bind(fd, (const struct sockaddr *)&a, sizeof a) == 0;
     int e = errno;
     umask(was);
+    *out = (listening){ .fd = fd, .own = true };
+    if (bound && lstat(path, &out->made) == 0)
+        out->path = q_strdup(path);
     if (!bound || listen(fd, BACKLOG) != 0) {
         e = bound ? errno : e;
-        if (fd >= 0)
-            close(fd);
+        listen_end(out);
         return q_fail(err, Q_IO, _("%s cannot be listened on: %s"), path, strerror(e));
     }
-    *out = (listening){ fd, q_printf("unix:%s", path), true };
+    out->address = q_printf("unix:%s", path);
     return Q_OK;
+}
+
+void listen_leave(listening *l)
+{
+    struct stat st;
+    bool there = l->path && lstat(l->path, &st) == 0;
+    if (there && st.st_dev == l->made.st_dev && st.st_ino == l->made.st_ino && st.st_mtim.tv_sec == l->made.st_mtim.tv_sec && st.st_mtim.tv_nsec == l->made.st_mtim.tv_nsec)
+        unlink(l->path);                 /* a number of a file may be another's later; when it was made, not */
+    free(l->path);
+    l->path = NULL;
+}
+
+void listen_end(listening *l)
+{
+    listen_leave(l);
+    if (l->fd >= 0)
+        close(l->fd);
+    free(l->address);
+    *l = (listening){ .fd = -1 };
 }
 
 bool listen_host(const char *host)

@@ -33,29 +33,32 @@ static void room(ran *r, int n)
     }
 }
 
-void ran_put(ran *r, const prov_position *p)
+size_t ran_put(ran *r, const prov_position *p)
 {
     if (p->pos < 0 || p->n_layer <= 0 || p->max_k <= 0)
-        return;
+        return 0;
     if (!r->layers)
         *r = (ran){ .layers = p->n_layer, .k = p->max_k };
+    int had = r->n;
     room(r, p->pos + 1);
     uint16_t *to = r->id + (size_t)p->pos * row(r);
     int k = p->max_k < r->k ? p->max_k : r->k;
     for (int l = 0; l < r->layers && l < p->n_layer; l++)
         memcpy(to + l * r->k, p->ids + l * p->max_k, sizeof *to * (size_t)k);
     r->known[p->pos] = true;
+    return sizeof *r->id * row(r) * (size_t)(r->n - had);
 }
 
-void ran_begin(ran *r, const ran *first, int n)
+size_t ran_begin(ran *r, const ran *first, int n)
 {
     if (!first->layers)
-        return;
+        return 0;
     *r = (ran){ .layers = first->layers, .k = first->k };
     n = n < first->n ? n : first->n;
     room(r, n);
     memcpy(r->id, first->id, sizeof *r->id * row(r) * (size_t)n);
     memcpy(r->known, first->known, sizeof *r->known * (size_t)n);
+    return sizeof *r->id * row(r) * (size_t)n;
 }
 
 /* {'descr': …} as numpy writes it: the head's end lies at a multiple of 64. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_TOKENS = 1 << 24 };
 typedef char path[64];                   /* of a field, for its fault */
 
 static void *keep(read_ask *a, void *p /* malloc'ed */)
@@ -56,6 +57,31 @@ static bool many_values(const char *p, size_t n)
     return values > READ_VALUES;
 }
 
+/* Servers differ in which of two fields of one name counts, so that what stands between could be told another thing than we do. The first
+ * name that stands twice in one object, however deep; NULL: none does. cJSON bounds the depth. */
+static int by_name(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+static const char *named_twice(const cJSON *v)
+{
+    const cJSON *one;
+    const char *twice = NULL;
+    int n = cJSON_IsObject(v) ? cJSON_GetArraySize(v) : 0, i = 0;
+    const char **name = n > 1 ? q_alloc(sizeof *name * (size_t)n) : NULL;
+    cJSON_ArrayForEach(one, v) {
+        if (name)
+            name[i++] = one->string;
+        if (!twice && one->child)
+            twice = named_twice(one);
+    }
+    if (name)
+        qsort(name, (size_t)n, sizeof *name, by_name);
+    for (i = 1; i < n && !twice; i++)
+        if (strcmp(name[i - 1], name[i]) == 0)
+            twice = name[i];
+    free(name);
+    return twice;
+}
+
 cJSON *read_object(const char *body, size_t n, fault *f)
 {
     const char *end = NULL;
@@ -72,9 +98,13 @@ cJSON *read_object(const char *body, size_t n, fault *f)
         return NULL;
     }
     cJSON *j = cJSON_ParseWithLengthOpts(body, n + 1, &end, true);
-    if (cJSON_IsObject(j))
+    const char *twice = named_twice(j);
+    if (cJSON_IsObject(j) && !twice)
         return j;
-    fault_set(f, 400, NULL, j ? _("the body is JSON, but no object") : _("the body is no JSON that can be read, from byte %zu on"), end ? (size_t)(end - body) : (size_t)0);
+    if (twice)
+        fault_set(f, 400, twice, _("%.48s stands twice in one object of the body: say it once"), twice);
+    else
+        fault_set(f, 400, NULL, j ? _("the body is JSON, but no object") : _("the body is no JSON that can be read, from byte %zu on"), end ? (size_t)(end - body) : (size_t)0);
     cJSON_Delete(j);
     return NULL;
 }
@@ -422,7 +452,7 @@ static int stop(read_ask *a, const cJSON *v, fault *f)
 /* What belongs to the whole server, reads a file of this machine, or has a field of its own. */
 static bool not_of_a_request(const q_knob *k)
 {
-    static const char *const other[] = { "sampler.grammar", "sampler.max_tokens", "sampler.seed", "sampler.stop", "threads" };
+    static const char *const other[] = { "sampler.grammar", "sampler.max_tokens", "sampler.seed", "sampler.stop", "state.memory", "threads" };
     for (size_t i = 0; i < sizeof other / sizeof *other; i++)
         if (strcmp(k->name, other[i]) == 0)
             return true;
@@ -454,24 +484,71 @@ static int knobs(read_ask *a, const cJSON *v, fault *f)
     return Q_OK;
 }
 
-static int thinking(read_ask *a, const cJSON *v, fault *f)
+/* As others' servers have it: a word of effort; {"type":"enabled","budget_tokens":n}; {"enable_thinking":true}; true. */
+static int effort(read_ask *a, const cJSON *v, fault *f)
+{
+    const char *word = "";
+    if (read_text(v, "reasoning_effort", &word, f) < 0)
+        return Q_ERR;
+    a->r.think = strcmp(word, "none") == 0 ? "off" : "on";
+    return Q_OK;
+}
+
+static int think_budget(read_ask *a, const cJSON *v, const char *field, fault *f)
+{
+    double x;
+    if (read_whole(v, field, 0, MOST_TOKENS, &x, f) < 0)
+        return Q_ERR;
+    if (x == 0)
+        a->r.think = "off";
+    else
+        set_knob(a, field, "think.limit", q_printf("%.0f", x));
+    return Q_OK;
+}
+
+static int think_flag(read_ask *a, const cJSON *v, const char *field, fault *f)
+{
+    bool on = false;
+    if (read_bool(v, field, &on, f) < 0)
+        return Q_ERR;
+    a->r.think = on ? "on" : "off";
+    return Q_OK;
+}
+
+static int template_words(read_ask *a, const cJSON *v, fault *f)
 {
     const cJSON *one;
-    bool on = false;
-    if (cJSON_IsString(v)) {
-        a->r.think = strcmp(v->valuestring, "none") == 0 ? "off" : "on";
-        return Q_OK;
-    }
     if (!cJSON_IsObject(v))
         return fault_set(f, 400, "chat_template_kwargs", "%s", _("chat_template_kwargs must be an object with enable_thinking"));
     cJSON_ArrayForEach(one, v) {
-        if (strcmp(one->string, "enable_thinking") != 0)
-            return fault_set(f, 400, "chat_template_kwargs", "%s", _("chat_template_kwargs takes enable_thinking alone"));
-        if (read_bool(one, "enable_thinking", &on, f) < 0)
+        if (strcmp(one->string, "enable_thinking") != 0 && strcmp(one->string, "thinking") != 0)
+            return fault_set(f, 400, "chat_template_kwargs", "%s", _("chat_template_kwargs takes enable_thinking, or thinking, alone"));
+        if (think_flag(a, one, one->string, f) < 0)
             return Q_ERR;
-        a->r.think = on ? "on" : "off";
     }
     return Q_OK;
+}
+
+static int think_type(read_ask *a, const cJSON *v, fault *f)
+{
+    const cJSON *type = member(v, "type"), *budget = member(v, "budget_tokens"), *one;
+    const char *word = cJSON_IsString(type) ? type->valuestring : "";
+    bool on = strcmp(word, "enabled") == 0;
+    if (!on && strcmp(word, "disabled") != 0 && strcmp(word, "auto") != 0)
+        return fault_set(f, 400, "thinking", "%s", _("thinking must be {\"type\": \"enabled\"}, \"disabled\" or \"auto\""));
+    cJSON_ArrayForEach(one, v)
+        if (one != type && one != budget)
+            return fault_set(f, 400, "thinking", "%s", _("thinking takes type and budget_tokens alone"));
+    if (on || *word == 'd')              /* auto: as the settings say */
+        a->r.think = on ? "on" : "off";
+    return said(budget) ? think_budget(a, budget, "thinking.budget_tokens", f) : Q_OK;
+}
+
+static int thinking(read_ask *a, const cJSON *v, const char *field, fault *f)
+{
+    return strcmp(field, "reasoning_effort") == 0 ? effort(a, v, f) : strcmp(field, "thinking") == 0 ? think_type(a, v, f)
+         : strcmp(field, "thinking_budget") == 0 ? think_budget(a, v, field, f) : strcmp(field, "enable_thinking") == 0 ? think_flag(a, v, field, f)
+                                                                                                                        : template_words(a, v, f);
 }
 
 /* ---- prompts ---- */
@@ -534,12 +611,18 @@ static int flag(read_ask *a, const cJSON *v, const char *field, fault *f)
 static int count(read_ask *a, const cJSON *v, const char *field, fault *f)
 {
     const struct { const char *name; int *to; double min, max; } row[] = {
-        { "n", &a->r.n, 1, READ_ANSWERS }, { "top_logprobs", &a->r.top, 0, READ_TOP }, { "max_tokens", &a->r.max_tokens, 0, 1 << 24 },
-        { "max_completion_tokens", &a->r.max_tokens, 1, 1 << 24 }, { "logprobs", &a->r.top, 0, READ_TOP },
-        { "routed_experts_prompt_start", &a->routed_from, 0, 1 << 24 }, { "best_of", NULL, 1, READ_ANSWERS } };
+        { "n", &a->r.n, 1, READ_ANSWERS }, { "top_logprobs", &a->r.top, 0, READ_TOP }, { "max_tokens", &a->r.max_tokens, 0, MOST_TOKENS },
+        { "max_completion_tokens", &a->r.max_tokens, 1, MOST_TOKENS }, { "logprobs", &a->r.top, 0, READ_TOP },
+        { "routed_experts_prompt_start", &a->routed_from, 0, MOST_TOKENS }, { "best_of", NULL, 1, READ_ANSWERS } };
     double x;
+    if (cJSON_IsFalse(v) && strcmp(field, "logprobs") == 0)      /* what a conversation has for none */
+        return Q_OK;
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
         if (strcmp(field, row[i].name) == 0) {
+            if (row[i].to == &a->r.max_tokens && cJSON_IsNumber(v) && v->valuedouble == -1) {
+                a->r.max_tokens = MOST_TOKENS;           /* others' word for no end but the context's */
+                return Q_OK;
+            }
             if (read_whole(v, field, row[i].min, row[i].max, &x, f) < 0)
                 return Q_ERR;
             if (row[i].to)
@@ -572,7 +655,7 @@ static int stream_options(read_ask *a, const cJSON *v, fault *f)
         bool x = false;
         path at;
         snprintf(at, sizeof at, "stream_options.%.40s", one->string);
-        if (strcmp(one->string, "include_usage") != 0 && strcmp(one->string, "include_obfuscation") != 0)
+        if (strcmp(one->string, "include_usage") != 0 && strcmp(one->string, "include_obfuscation") != 0 && !(strcmp(one->string, "continuous_usage_stats") == 0 && cJSON_IsFalse(one)))
             return fault_set(f, 400, at, _("there is no field %s here"), at);
         if (read_bool(one, at, &x, f) < 0)
             return Q_ERR;
@@ -589,7 +672,8 @@ static const struct field { const char *name; int of; enum take take; const char
     { "model", BOTH, MODEL, NULL }, { "messages", CHAT, MESSAGES, NULL }, { "prompt", TEXT, PROMPT, NULL },
     { "tools", CHAT, TOOLS, NULL }, { "tool_choice", CHAT, LATER, NULL }, { "parallel_tool_calls", CHAT, ONE_CALL, NULL },
     { "response_format", BOTH, FORMAT, NULL }, { "grammar", BOTH, GBNF, NULL }, { "stop", BOTH, STOP, NULL }, { "knobs", BOTH, KNOBS, NULL },
-    { "reasoning_effort", CHAT, THINK, NULL }, { "chat_template_kwargs", CHAT, THINK, NULL }, { "seed", BOTH, SEED, NULL },
+    { "reasoning_effort", CHAT, THINK, NULL }, { "chat_template_kwargs", CHAT, THINK, NULL }, { "thinking", CHAT, THINK, NULL },
+    { "enable_thinking", CHAT, THINK, NULL }, { "thinking_budget", CHAT, THINK, NULL }, { "seed", BOTH, SEED, NULL },
     { "stream_options", BOTH, OPTIONS, NULL }, { "stream", BOTH, FLAG, NULL }, { "echo", TEXT, FLAG, NULL },
     { "return_routed_experts", BOTH, FLAG, NULL }, { "return_token_ids", BOTH, FLAG, NULL }, { "logprobs", CHAT, FLAG, NULL }, { "logprobs", TEXT, COUNT, NULL },
     { "top_logprobs", CHAT, COUNT, NULL }, { "n", BOTH, COUNT, NULL }, { "best_of", TEXT, COUNT, NULL }, { "max_tokens", BOTH, COUNT, NULL },
@@ -633,7 +717,7 @@ static int take(read_ask *a, const cJSON *v, const struct field *d, fault *f)
     case GBNF: return gbnf(a, v, f);
     case STOP: return stop(a, v, f);
     case KNOBS: return knobs(a, v, f);
-    case THINK: return thinking(a, v, f);
+    case THINK: return thinking(a, v, d->name, f);
     case SEED: return seed(a, v, f);
     case OPTIONS: return stream_options(a, v, f);
     case FLAG: return flag(a, v, d->name, f);
@@ -662,8 +746,7 @@ static int settle(read_ask *a, fault *f)
         return fault_set(f, 400, "max_tokens", "%s", _("max_tokens of a conversation must be 1 or more"));
     if (!a->chat && a->r.max_tokens == PROV_NOTHING && !a->r.echo && !a->routed)
         return fault_set(f, 400, "max_tokens", "%s", _("max_tokens 0 asks for nothing, but with \"echo\": true"));
-    if (a->usage && !a->stream)
-        return fault_set(f, 400, "stream_options", "%s", _("stream_options needs \"stream\": true"));
+    a->usage &= a->stream;               /* a whole answer says it anyway */
     if (cJSON_IsNumber(best) && best->valuedouble != (a->r.n ? a->r.n : 1))
         return fault_set(f, 400, "best_of", "%s", _("best_of is not done here, but as n says: leave it out"));
     if (!a->chat && a->n_prompt * (a->r.n ? a->r.n : 1) > READ_ANSWERS)

@@ -294,25 +294,6 @@ static void connected(void *user, struct MHD_Connection *c, void **context, enum
 }
 
 /* ---- opening and closing ---- */
-int serve_key(const char *path, char **out, char *err)
-{
-    struct stat st;
-    q_buf b = { 0 };
-    *out = NULL;
-    if (stat(path, &st) == 0 && st.st_mode & 077)
-        return q_fail(err, Q_RANGE, _("others may read the key in %s: chmod 600 it"), path);
-    int rc = q_read_file(path, &b, 4096, err);
-    size_t n = rc == Q_OK ? strcspn(b.p ? b.p : "", "\r\n") : 0;
-    if (rc == Q_OK && (n == 0 || strspn(b.p + n, "\r\n") != b.len - n))
-        rc = q_fail(err, Q_RANGE, _("%s holds no key: it is one line, with nothing behind it"), path);
-    if (rc == Q_OK)
-        *out = q_strndup(b.p, n);
-    if (b.p)
-        explicit_bzero(b.p, b.len);
-    q_buf_free(&b);
-    return rc;
-}
-
 static void defaults(serve *s, const serve_opts *o)
 {
     serve_limits *l = &s->o.limit;
@@ -323,6 +304,7 @@ static void defaults(serve *s, const serve_opts *o)
     l->arrive_s = l->arrive_s ? l->arrive_s : 30;
     l->stall_s = l->stall_s ? l->stall_s : 30;
     l->behind = l->behind ? l->behind : (size_t)4 << 20;
+    l->answer = l->answer ? l->answer : (size_t)64 << 20;
     s->o.streams = o->streams > 0 ? o->streams : 1;
 }
 
@@ -347,6 +329,7 @@ static void furnish(serve *s)
     h->base = prov_present(s->o.p);
     h->context = prov_context(s->o.p).size;
     h->since = q_wall_ms() / 1000;
+    h->answer = s->o.limit.answer;
     h->embedder = s->o.embedder;
     spell_bos(h);
     pthread_mutex_init(&h->turn, NULL);
@@ -380,9 +363,7 @@ int serve_start(const serve_opts *o, serve **out, char *err)
     if (rc == Q_OK && !s->at.own && !o->key)
         rc = q_fail(err, Q_RANGE, _("%s can be reached from other machines: give --key-file FILE with a key that is asked of them, or listen on 127.0.0.1"), o->listen);
     if (rc < 0) {
-        if (s->at.fd >= 0)
-            close(s->at.fd);
-        free(s->at.address);
+        listen_end(&s->at);
         free(s);
         return rc;
     }
@@ -416,8 +397,7 @@ void serve_drain(serve *s)
     if (atomic_exchange(&s->drains, true))
         return;
     s->lib.quiesce_daemon(s->daemon);
-    if (s->o.unix_path)
-        unlink(s->o.unix_path);
+    listen_leave(&s->at);
     shutdown(s->at.fd, SHUT_RDWR);       /* closed behind the daemon: its thread may just be putting it back among what it waits for */
     for (int fd; (fd = accept(s->at.fd, NULL, NULL)) >= 0;)
         close(fd);                       /* who knocked and was not let in hears of it now */
@@ -469,8 +449,7 @@ void serve_stop(serve *s)
     lane_free(&s->house.asks);           /* requests came to them for as long as the daemon ran */
     lane_free(&s->house.texts);
     lane_free(&s->house.embeds);
-    if (s->at.fd >= 0)
-        close(s->at.fd);
+    listen_end(&s->at);
     prov_config_free(s->house.base);
     q_buf_free(&s->house.bos);
     prov_embedder_close(s->house.vectors);
@@ -479,7 +458,6 @@ void serve_stop(serve *s)
     pthread_mutex_destroy(&s->mu);
     pthread_mutex_destroy(&s->saying);
     pthread_cond_destroy(&s->over);
-    free(s->at.address);
     if (s->key)
         explicit_bzero(s->key, strlen(s->key));
     free(s->key);

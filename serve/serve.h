@@ -19,6 +19,7 @@ typedef struct serve_limits {            /* 0: the default in brackets */
     int arrive_s;                        /* seconds that a request may take to arrive, head and body each [30] */
     int stall_s;                         /* without one byte moved either way, where one is due [30] */
     size_t behind;                       /* bytes of an answer that its reader may be behind; then it is cut [4 MiB] */
+    size_t answer;                       /* bytes that one may hold for what is told at the end: a whole answer, routing [64 MiB] */
 } serve_limits;
 typedef struct serve_event {             /* a request is over */
     const char *method, *path;           /* the path is one of ours, or "" */
@@ -38,9 +39,6 @@ typedef struct serve_opts {              /* all outlive the server */
     void (*said)(void *user, const serve_event *);       /* may be NULL */
     void *user;
 } serve_opts;
-
-/* What a key file holds, malloc'ed, without the line's end. Q_RANGE: others may read it, or it is empty or longer than 4 KiB. */
-int serve_key(const char *path, char **out, char *err);
 
 int serve_start(const serve_opts *, serve **out, char *err);
 const char *serve_address(const serve *);        /* "http://127.0.0.1:8080", "unix:/run/q.sock"; lives as long as the server */

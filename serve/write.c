@@ -69,16 +69,6 @@ void write_add_usage(cJSON *whole, const write_usage *u)
 /* ---- how likely tokens are ---- */
 static const char *const lists[] = { "tokens", "token_logprobs", "top_logprobs", "text_offset" };
 
-cJSON *write_logprobs(bool chat)
-{
-    cJSON *j = cJSON_CreateObject();
-    if (chat)
-        cJSON_AddArrayToObject(j, "content");
-    for (size_t i = 0; !chat && i < sizeof lists / sizeof *lists; i++)
-        cJSON_AddArrayToObject(j, lists[i]);
-    return j;
-}
-
 /* A name for it in which two tokens stay two: bytes that are no text are spelt out, as OpenAI's server does. malloc'ed. */
 static char *name_of(const char *p, size_t n)
 {
@@ -105,10 +95,23 @@ static cJSON *chat_row(int32_t id, double logprob, const char *p, size_t n)
 
 static cJSON *number_of(double x) { return isnan(x) ? cJSON_CreateNull() : cJSON_CreateNumber(x); }
 
-static void text_row(cJSON *to, const q_buf *bytes, int offset, const prov_piece *p)
+/* One more item of a list; it is deleted. */
+static size_t put(q_buf *list, cJSON *item)
+{
+    size_t had = list->len;
+    char *text = cJSON_PrintUnformatted(item);
+    q_buf_puts(list, had ? "," : "");
+    q_buf_puts(list, text);
+    free(text);
+    cJSON_Delete(item);
+    return list->len - had;
+}
+
+static size_t text_row(write_rows *to, const q_buf *bytes, int offset, const prov_piece *p)
 {
     char *name = name_of(bytes->p, bytes->len);
     cJSON *tops = NULL;
+    size_t n = 0;
     for (int i = 0; i < p->n_likely; i++) {
         char *one = name_of(p->likely[i].text, p->likely[i].n);
         tops = tops ? tops : cJSON_CreateObject();
@@ -120,20 +123,55 @@ static void text_row(cJSON *to, const q_buf *bytes, int offset, const prov_piece
         cJSON_AddItemToObject(tops, name, number_of(p->logprob));
     cJSON *const item[] = { cJSON_CreateString(name), number_of(p->logprob), tops ? tops : cJSON_CreateNull(), cJSON_CreateNumber(offset) };
     for (size_t i = 0; i < sizeof item / sizeof *item; i++)
-        cJSON_AddItemToArray(cJSON_GetObjectItemCaseSensitive(to, lists[i]), item[i]);
+        n += put(&to->list[i], item[i]);
     free(name);
+    return n;
 }
 
-void write_logprob(cJSON *to, bool chat, const q_buf *bytes, int offset, const prov_piece *p)
+size_t write_row(write_rows *to, bool chat, const q_buf *bytes, int offset, const prov_piece *p)
 {
-    if (!chat) {
-        text_row(to, bytes, offset, p);
-        return;
-    }
+    if (!chat)
+        return text_row(to, bytes, offset, p);
     cJSON *row = chat_row(p->token, p->logprob, bytes->p, bytes->len), *tops = cJSON_AddArrayToObject(row, "top_logprobs");
     for (int i = 0; i < p->n_likely; i++)
         cJSON_AddItemToArray(tops, chat_row(p->likely[i].token, p->likely[i].logprob, p->likely[i].text, p->likely[i].n));
-    cJSON_AddItemToArray(cJSON_GetObjectItemCaseSensitive(to, "content"), row);
+    return put(to->list, row);
+}
+
+size_t write_id(q_buf *ids, int32_t token)
+{
+    size_t had = ids->len;
+    q_buf_printf(ids, had ? ",%d" : "%d", (int)token);
+    return ids->len - had;
+}
+
+static cJSON *list_of(const q_buf *items)
+{
+    char *text = q_printf("[%s]", items->p ? items->p : "");
+    cJSON *j = cJSON_CreateRaw(text);
+    free(text);
+    return j;
+}
+
+cJSON *write_ids(const q_buf *ids) { return ids->len ? list_of(ids) : NULL; }
+
+cJSON *write_rows_take(write_rows *r, bool chat)
+{
+    if (!r->list[0].len)
+        return NULL;
+    cJSON *j = cJSON_CreateObject();
+    for (size_t i = 0; i < (chat ? 1 : sizeof lists / sizeof *lists); i++) {
+        cJSON_AddItemToObject(j, chat ? "content" : lists[i], list_of(&r->list[i]));
+        q_buf_free(&r->list[i]);
+    }
+    return j;
+}
+
+void write_rows_free(write_rows *r)
+{
+    for (size_t i = 0; i < sizeof r->list / sizeof *r->list; i++)
+        q_buf_free(&r->list[i]);
+    q_buf_free(&r->ids);
 }
 
 void write_out(cJSON *j, bool event, q_buf *out)

@@ -121,8 +121,7 @@ int place_name(const tool_place *p, const char *name, char **out, unsigned *risk
         return q_fail(err, Q_FORMAT, "a path has 1 to %d bytes", PATH_MAX - 1);
     if (!place_sayable(name))
         return q_fail(err, Q_FORMAT, "the path holds control characters or is no UTF-8: such names are refused");
-    char *home = name[0] == '~' && (!name[1] || name[1] == '/') ? q_home() : NULL;
-    char *whole = home ? q_printf("%s%s", home, name + 1) : *name == '/' ? q_strdup(name) : q_printf("%s/%s", p->folder, name);
+    char *named = q_home_path(name), *whole = *named == '/' ? q_strdup(named) : q_printf("%s/%s", p->folder, named);
     char *n = normal(whole);
     size_t root = strcmp(p->folder, "/") == 0 ? 0 : strlen(p->folder);
     bool inside = strncmp(n, p->folder, root) == 0 && (n[root] == '/' || !n[root]);
@@ -130,7 +129,7 @@ int place_name(const tool_place *p, const char *name, char **out, unsigned *risk
     *risk |= place_risk(p, *out);
     free(n);
     free(whole);
-    free(home);
+    free(named);
     return Q_OK;
 }
 

@@ -127,29 +127,6 @@ static bool host_name(const char *p, size_t n, q_buf *out, bool *foreign)
     return n && out->len - from <= NAME_MOST;
 }
 
-/* Names and numbers that are this machine or its neighbours whatever a name server says. */
-static bool is_near(const char *host)
-{
-    static const char *const below[] = { "localhost", "local", "internal", "lan", "home.arpa" };
-    struct sockaddr_in four = { .sin_family = AF_INET };
-    struct sockaddr_in6 six = { .sin6_family = AF_INET6 };
-    if (*host == '[') {
-        char *text = q_strndup(host + 1, strlen(host) - 2);
-        bool yes = inet_pton(AF_INET6, text, &six.sin6_addr) == 1 && !net_public((struct sockaddr *)&six);
-        free(text);
-        return yes;
-    }
-    if (inet_aton(host, &four.sin_addr))         /* also 127.1, 0x7f000001 and 2130706433, as those who connect read them */
-        return !net_public((struct sockaddr *)&four);
-    size_t n = strlen(host);
-    for (size_t i = 0; i < sizeof below / sizeof *below; i++) {
-        size_t w = strlen(below[i]);
-        if (n >= w && strcmp(host + n - w, below[i]) == 0 && (n == w || host[n - w - 1] == '.'))
-            return true;
-    }
-    return false;
-}
-
 /* ---- addresses ---- */
 /* What stands behind the host, each byte that an address may not hold written with %. */
 static void rest_of(const char *p, size_t n, q_buf *out)
@@ -209,7 +186,7 @@ int url_read(const char *text, web_url *out, char *err)
         q_buf_free(&host);
         return q_fail(err, Q_FORMAT, "the address names no host that can be asked: write https://HOST/PATH");
     }
-    out->near = is_near(host.p);
+    out->near = net_near(host.p, host.len);
     if (number && number != (tls ? 443 : 80))
         q_buf_printf(&host, ":%ld", number);
     q_buf_printf(&whole, "%s://%s", tls ? "https" : "http", host.p);

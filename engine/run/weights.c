@@ -2,6 +2,7 @@
 #include "engine/run/weights.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void shape_words(char *out, size_t n, const int64_t *ne, int dims)
@@ -39,6 +40,60 @@ static bool inside(const eng_model *m, const arch_slice *s, enum ker_role role, 
     return true;
 }
 
+/* ---- latent attention's older files: K_B and V_B of each head in one tensor ---- */
+
+/* attn_kv_b's rows are, head by head, nope rows of K and then those of V, each as wide as the latent. V_B is read where it lies;
+ * K_B is wanted the other way round, so it is made. False: there is no such tensor, or not of that shape. */
+static bool in_kv_b(const eng_model *m, enum ker_role role, int layer, weight_view *v)
+{
+    const ker_latent *t = &m->ker.latent;
+    int64_t head = t->nope + t->v;
+    if (role != KER_W_K_B && role != KER_W_V_B)
+        return false;
+    snprintf(v->name, sizeof v->name, "blk.%d.attn_kv_b.weight", layer);
+    const gguf_tensor *kv = gguf_tensor_find(m->file, v->name);
+    const ker_type *type = kv ? ker_type_get(kv->type) : NULL;
+    if (!type || !type->weight || kv->ne[0] != t->kv_rank || kv->ne[1] != head * m->ker.n_head || kv->ne[2] != 1 || kv->ne[3] != 1)
+        return false;
+    int64_t row = ker_row_bytes(kv->type, t->kv_rank);
+    v->type = kv->type;
+    if (role == KER_W_V_B) {
+        v->data = (const uint8_t *)kv->data + t->nope * row;
+        v->stride = head * row;
+        v->bytes = (size_t)(t->v * row + v->stride * (m->ker.n_head - 1));
+        return true;
+    }
+    v->data = NULL;
+    v->across = kv;
+    if (type->block > 1)                                           /* blocks do not turn: their numbers become halves */
+        v->type = KER_F16;
+    v->bytes = (size_t)(ker_row_bytes(v->type, t->nope) * t->kv_rank * m->ker.n_head);
+    return true;
+}
+
+/* K_B [n_head][kv_rank][nope] from attn_kv_b [n_head][nope + v][kv_rank]. */
+static void *turn_k_b(const eng_model *m, const weight_view *v)
+{
+    const ker_latent *t = &m->ker.latent;
+    const gguf_tensor *kv = v->across;
+    const ker_type *type = ker_type_get(kv->type);
+    int64_t row = ker_row_bytes(kv->type, t->kv_rank), size = ker_row_bytes(v->type, 1);
+    uint8_t *out = q_alloc(v->bytes), *at = NULL;
+    float *f = q_alloc(sizeof(float) * (size_t)t->kv_rank);
+    for (int64_t h = 0; h < m->ker.n_head; h++)
+        for (int64_t i = 0; i < t->nope; i++) {
+            const uint8_t *from = (const uint8_t *)kv->data + (h * (t->nope + t->v) + i) * row;
+            if (type->block > 1) type->decode(from, f, t->kv_rank);
+            for (int64_t l = 0; l < t->kv_rank; l++) {
+                at = out + ((h * t->kv_rank + l) * t->nope + i) * size;
+                if (type->block == 1) memcpy(at, from + l * size, (size_t)size);
+                else memcpy(at, &(uint16_t){ ker_f32_to_f16(f[l]) }, sizeof(uint16_t));
+            }
+        }
+    free(f);
+    return out;
+}
+
 int weight_find(const eng_model *m, enum ker_role role, int layer, weight_view *v, char *err)
 {
     char want[64], got[64];
@@ -46,6 +101,8 @@ int weight_find(const eng_model *m, enum ker_role role, int layer, weight_view *
     if (need == ARCH_NO || !ker_role_here(&m->ker, layer, role))
         return Q_NOTFOUND;
     v->n_dims = ker_role_shape(&m->ker, layer, role, v->ne);
+    v->across = NULL;
+    v->stride = 0;
     const arch_slice *s = layer >= 0 ? arch_slice_of(role) : NULL;
     if (s) {
         snprintf(v->name, sizeof v->name, "blk.%d.%s", layer, s->tensor);
@@ -55,6 +112,8 @@ int weight_find(const eng_model *m, enum ker_role role, int layer, weight_view *
     }
     arch_tensor_name(m->arch, role, layer, v->name, sizeof v->name);
     const gguf_tensor *t = gguf_tensor_find(m->file, v->name);
+    if (!t && in_kv_b(m, role, layer, v))
+        return 0;
     if (!t)
         return need == ARCH_MAY ? Q_NOTFOUND : q_fail(err, Q_FORMAT, _("%s: the tensor %s is missing: the file is not a complete %s model"), m->path, v->name, m->arch->name);
     for (int i = 0; i < 4; i++)
@@ -71,7 +130,6 @@ int weight_find(const eng_model *m, enum ker_role role, int layer, weight_view *
     v->type = t->type;
     v->data = t->data;
     v->bytes = t->bytes;
-    v->stride = 0;
     return 0;
 }
 
@@ -103,6 +161,13 @@ static void count_bytes(eng_model *m, enum ker_role role, int layer, const weigh
     }
 }
 
+/* p lives as long as the model. */
+static void *keep(eng_model *m, void *p)
+{
+    m->converted = q_realloc(m->converted, sizeof *m->converted * (size_t)(m->n_converted + 1));
+    return m->converted[m->n_converted++] = p;
+}
+
 int weight_add(eng_model *m, enum ker_role role, int layer, char *err)
 {
     weight_view v;
@@ -110,11 +175,11 @@ int weight_add(eng_model *m, enum ker_role role, int layer, char *err)
     if (rc)
         return rc == Q_NOTFOUND ? 0 : rc;
     ker_weight w = { .type = v.type, .ne = { v.ne[0], v.ne[1], v.ne[2] }, .data = v.data, .bytes = v.bytes, .stride = v.stride };
+    if (v.across)
+        w.data = keep(m, turn_k_b(m, &v));
     if (v.n_dims == 1 && v.type != KER_F32) {                      /* vectors are used as they are: F32 */
-        float *f = q_alloc(sizeof(float) * (size_t)v.ne[0]);
+        float *f = keep(m, q_alloc(sizeof(float) * (size_t)v.ne[0]));
         ker_type_get(v.type)->decode(v.data, f, v.ne[0]);
-        m->converted = q_realloc(m->converted, sizeof *m->converted * (size_t)(m->n_converted + 1));
-        m->converted[m->n_converted++] = f;
         w = (ker_weight){ .type = KER_F32, .ne = { v.ne[0], 1, 1 }, .data = f, .bytes = sizeof(float) * (size_t)v.ne[0] };
     }
     count_bytes(m, role, layer, &v);

@@ -12,6 +12,7 @@ typedef struct weight_view {
     const void *data;                  /* in the file's mapping                                   */
     size_t bytes;                      /* from data to the end of the last row                    */
     int64_t stride;                    /* as in ker_weight                                        */
+    const gguf_tensor *across;         /* not NULL: attn_kv_b, from which K_B is made; data is NULL, bytes those it will have */
 } weight_view;
 
 /* Q_NOTFOUND: the model has none and needs none (err untouched); else Q_OK, or a sentence that names tensor and file. */

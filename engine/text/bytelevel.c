@@ -176,4 +176,4 @@ static void bytelevel_encode(const void *own, const names *nm, const char *s, si
 
 static const char *const first[] = {"tokenizer.ggml.bos_token_id", NULL}, *const last[] = {"tokenizer.ggml.eos_token_id", NULL};
 const vocab_kind vocab_kind_bytelevel = {"gpt2", bytelevel_check, bytelevel_load, bytelevel_free, bytelevel_encode, bytelevel_decode, bytelevel_bos,
-                                         first, last, false, false};
+                                         first, last, false, false, NULL};

@@ -1,6 +1,7 @@
 /* kernels/cpu/attn: the attention part of a layer: products, bias, head norms, rotation, append, scores and
  * sums. Those run page by page in cell order with an online softmax, so a row's bits depend on its own
- * cells only. Runs between begin and end on the pool; allocates only in attn_begin. */
+ * cells only. Pages that lie before the window of every row are not read. Runs between begin and end on the
+ * pool; allocates only in attn_begin. */
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
@@ -11,14 +12,23 @@
 
 enum {
     ATT_SEGMENT = 8,               /* pages of a segment: part of the arithmetic         */
-    ATT_SPLIT_ROWS = 8             /* batches up to this many rows may split a row's segments */
+    ATT_CELLS = ATT_SEGMENT * KER_PAGE,
+    ATT_SPLIT_ROWS = 8,            /* batches up to this many rows may split a row's segments */
+    ATT_PART_HEADS = 4             /* latent cells: heads of a task, at least, where few rows share all heads */
 };
 
 /* ---- bias, head norms, rotation, append ---- */
 
-typedef struct attn_job { ker_ctx *c; const layer_w *w; int layer, per; } attn_job;
+typedef struct attn_job { ker_ctx *c; const layer_w *w; int layer, per; bool gate; } attn_job;
 
-static void rotate(const ker_model *m, float *x, const float *cs)
+/* A head's gate, behind its q, in layers that have some. */
+static const float *q_gate(const ker_ctx *c, int row, int head)
+{
+    const ker_model *m = &c->dev->m;
+    return c->att.qg + (((int64_t)row * m->n_head + head) * 2 + 1) * m->head_dim;
+}
+
+void attn_rotate(const ker_model *m, float *x, const float *cs)
 {
     int half = m->rope_dim / 2, step = m->rope_half ? 1 : 2, other = m->rope_half ? half : 1;
     for (int i = 0; i < half; i++) {
@@ -39,20 +49,23 @@ static void rope_task(void *arg, int task, int worker)
     for (int r = task * j->per; r < (task + 1) * j->per && r < c->b.n; r++) {
         float *q = c->att.q + (int64_t)r * qd, *k = c->att.k + (int64_t)r * kd, *v = c->att.v + (int64_t)r * kd;
         const ker_config *g = ctx_cfg(c, r);
-        const float *cs = c->att.rope + (int64_t)r * m->rope_dim;
+        const float *cs = c->att.rope + ((int64_t)r * c->att.n_rope + m->layer[j->layer].rope_set) * m->rope_dim;
+        for (int h = 0; h < m->n_head && j->gate; h++) memcpy(q + h * dim, q_gate(c, r, h) - dim, sizeof(float) * (size_t)dim);
         if (w->vec[KER_W_BQ]) ops->add(q, w->vec[KER_W_BQ], qd);
         if (w->vec[KER_W_BK]) ops->add(k, w->vec[KER_W_BK], kd);
         if (w->vec[KER_W_BV]) ops->add(v, w->vec[KER_W_BV], kd);
+        if (m->qk_whole && w->vec[KER_W_Q_NORM]) ops->norm(q, w->vec[KER_W_Q_NORM], qd, g->norm_eps, q);
+        if (m->qk_whole && w->vec[KER_W_K_NORM]) ops->norm(k, w->vec[KER_W_K_NORM], kd, g->norm_eps, k);
         for (int h = 0; h < m->n_head; h++) {
-            if (w->vec[KER_W_Q_NORM]) ops->norm(q + h * dim, w->vec[KER_W_Q_NORM], dim, g->norm_eps, q + h * dim);
-            rotate(m, q + h * dim, cs);
+            if (w->vec[KER_W_Q_NORM] && !m->qk_whole) ops->norm(q + h * dim, w->vec[KER_W_Q_NORM], dim, g->norm_eps, q + h * dim);
+            attn_rotate(m, q + h * dim, cs);
         }
         for (int i = 0; i < qd; i++) q[i] *= g->attn_scale;
         const ker_seq *s = &c->b.seqs[c->b.seq ? c->b.seq[r] : 0];
         int cell = c->b.cell[r];
         for (int h = 0; h < m->n_kv_head; h++) {
-            if (w->vec[KER_W_K_NORM]) ops->norm(k + h * dim, w->vec[KER_W_K_NORM], dim, g->norm_eps, k + h * dim);
-            rotate(m, k + h * dim, cs);
+            if (w->vec[KER_W_K_NORM] && !m->qk_whole) ops->norm(k + h * dim, w->vec[KER_W_K_NORM], dim, g->norm_eps, k + h * dim);
+            attn_rotate(m, k + h * dim, cs);
             kv_put(c->kv, kv_head(c->kv, s->page[cell / KER_PAGE], j->layer, h), cell % KER_PAGE, k + h * dim, v + h * dim, ops);
         }
     }
@@ -61,7 +74,15 @@ static void rope_task(void *arg, int task, int worker)
 /* ---- attention of a block of rows against one KV head ----
  * A row's cells are taken in segments of ATT_SEGMENT pages, each with its own running maximum, sum and
  * weighted V; segments are then joined in rising order. Few rows with many cells give every segment to
- * its own task; else one task walks all of them. Either way the arithmetic is the same. */
+ * its own task; else one task walks all of them. Either way the arithmetic is the same. With a window a row
+ * begins in the page of its first cell, and what of that page lies before counts as nothing. */
+
+/* The first cell that a row sees. */
+static int first_cell(const ker_ctx *c, int layer, int row)
+{
+    int window = c->dev->m.layer[layer].window, cell = c->b.cell[row];
+    return window > 0 && window <= cell ? cell - window + 1 : 0;
+}
 
 typedef struct att_sum { float *acc, top, sum; } att_sum;
 
@@ -82,13 +103,23 @@ static void join(const vec_ops *ops, att_sum *to, const float *acc, float top, f
     to->top = most;
 }
 
+/* A sink is one more score of a row, with no value: it only makes the others smaller. */
 static void head_out(ker_ctx *c, int layer, int row, int head, const att_sum *a)
 {
     const ker_model *m = &c->dev->m;
     const uint8_t *off = ctx_cfg(c, row)->head_off;
-    float *o = c->att.o + ((int64_t)row * m->n_head + head) * m->head_dim, inv = 1 / a->sum;
+    const float *sinks = dev_layer(c->dev, layer)->vec[KER_W_SINKS];
+    int width = ker_value_width(m);
+    float *o = c->att.o + ((int64_t)row * m->n_head + head) * width, inv = 1 / a->sum;
+    if (sinks) {
+        float d[2] = { a->top, sinks[head] }, f[2];
+        c->dev->v->exp(d, d[1] > d[0] ? d[1] : d[0], f, 2);
+        float cells = a->sum * f[0];               /* exp lets no NaN through: no cells or a damaged sink give one here */
+        inv *= cells / (cells + f[1] + (d[1] - d[1]));
+    }
     bool silent = off && off[(int64_t)layer * m->n_head + head];
-    for (int d = 0; d < m->head_dim; d++) o[d] = silent ? 0 : a->acc[d] * inv;
+    for (int d = 0; d < width; d++) o[d] = silent ? 0 : a->acc[d] * inv;
+    if (m->layer[layer].q_gate) c->dev->v->gate(o, q_gate(c, row, head), width);
 }
 
 static int att_queries(const ker_model *m)
@@ -99,13 +130,71 @@ static int att_queries(const ker_model *m)
 
 int64_t attn_floats(const ker_model *m)
 {
-    int pad = round16(m->head_dim);
-    return (int64_t)pad * KER_PAGE + (int64_t)att_queries(m) * (KER_PAGE + 2 * pad + 3 + 4 * 4) + 64;
+    int pad = round16(ker_value_width(m)), page = round16(ker_cell_k(m)) + (ker_cell_v(m) ? 0 : pad);
+    return (int64_t)page * KER_PAGE + (int64_t)att_queries(m) * (KER_PAGE + 2 * pad + 3 + 4 * 4) + 64;
 }
 
 static float *att_part(const ker_ctx *c, int row, int head, int seg)
 {
-    return c->att.part + (((int64_t)row * c->dev->m.n_head + head) * c->att.n_seg + seg) * (round16(c->dev->m.head_dim) + 16);
+    return c->att.part + (((int64_t)row * c->dev->m.n_head + head) * c->att.n_seg + seg) * (round16(ker_value_width(&c->dev->m)) + 16);
+}
+
+/* Rows [begin, end) of a block over the pages of one segment; arrays of [n_q] as in attend_task. */
+typedef struct att_span {
+    const attn_job *j;
+    const att_block *blk;
+    const ker_seq *seq;
+    int head, group, begin, end;   /* queries of a row                                 */
+    bool direct;                   /* the page is used as it lies, without decoding it */
+    float *turned;                 /* latent cells: room for what K begins with, which is V; else NULL */
+    float *page, *s, *top, *sum, *shrink;
+    const float *const *q;
+    float *const *out;
+} att_span;
+
+static void attend_segment(const att_span *a, int seg)
+{
+    ker_ctx *c = a->j->c;
+    const ker_model *m = &c->dev->m;
+    const vec_ops *ops = c->dev->v;
+    const int32_t *cell = c->b.cell + a->blk->row;
+    int dim = ker_cell_k(m), width = ker_value_width(m), pad = round16(width), group = a->group, layer = a->j->layer, row = a->blk->row;
+    int last_page = cell[a->end - 1] / KER_PAGE, from_page = first_cell(c, layer, row + a->begin) / KER_PAGE;
+    if (from_page < seg * ATT_SEGMENT) from_page = seg * ATT_SEGMENT;
+    for (int pg = from_page; pg <= last_page && pg < (seg + 1) * ATT_SEGMENT; pg++) {
+        int first = a->begin, stop = a->end, at = pg * KER_PAGE;
+        while (first < stop && cell[first] < at) first++;
+        while (stop > first && first_cell(c, layer, row + stop - 1) >= at + KER_PAGE) stop--;
+        if (first == stop) continue;
+        const uint8_t *p = kv_head(c->kv, a->seq->page[pg], layer, a->head);
+        if (pg < last_page) {                      /* pages lie apart: the processor would not guess the next */
+            const uint8_t *next = kv_head(c->kv, a->seq->page[pg + 1], layer, a->head);
+            for (int64_t i = 0; i < c->kv->head_bytes; i += 64) __builtin_prefetch(next + i, 0, 2);
+        }
+        const uint16_t *half = (const uint16_t *)(const void *)p;
+        float *s = a->s + first * group * KER_PAGE;
+        if (a->direct) ops->scores_f16(half, dim, a->q + first * group, (stop - first) * group, s);
+        const float *keys = a->direct ? NULL : kv_page_k(c->kv, p, a->page, ops);
+        if (!a->direct) ops->scores(keys, dim, a->q + first * group, (stop - first) * group, s);
+        int in_page = cell[stop - 1] + 1 - at < KER_PAGE ? cell[stop - 1] + 1 - at : KER_PAGE;
+        if (a->turned) kv_turned(keys, width, in_page, a->turned);
+        const float *v = a->direct ? NULL : a->turned ? a->turned : kv_page_v(c->kv, p, in_page, a->page, ops);
+        for (int r = first; r < stop; ) {          /* rows that see the page to its end go together */
+            int seen = cell[r] + 1 - at, end = r;
+            if (seen > KER_PAGE) seen = KER_PAGE;
+            for (; end < stop && (end == r || seen == KER_PAGE); end++) {
+                int before = first_cell(c, layer, row + end) - at;
+                for (int i = end * group; i < (end + 1) * group; i++) {
+                    for (int k = 0; k < before; k++) a->s[i * KER_PAGE + k] = -INFINITY;
+                    a->shrink[i] = ops->softmax(a->s + i * KER_PAGE, seen, &a->top[i], &a->sum[i]);
+                }
+            }
+            int i = r * group, n = (end - r) * group;
+            if (a->direct) ops->values_f16(half + (int64_t)dim * KER_PAGE, dim, seen, a->s + i * KER_PAGE, a->shrink + i, a->out + i, n);
+            else ops->values(v, pad, seen, a->s + i * KER_PAGE, a->shrink + i, a->out + i, n);
+            r = end;
+        }
+    }
 }
 
 static void attend_task(void *arg, int task, int worker)
@@ -114,68 +203,53 @@ static void attend_task(void *arg, int task, int worker)
     ker_ctx *c = j->c;
     const ker_model *m = &c->dev->m;
     const vec_ops *ops = c->dev->v;
-    int dim = m->head_dim, pad = round16(dim), group = m->n_head / m->n_kv_head, most = att_queries(m);
+    int dim = ker_cell_k(m), pad = round16(ker_value_width(m)), group = m->n_head / m->n_kv_head / c->att.n_part, most = att_queries(m);
+    bool latent = !ker_cell_v(m);                      /* V is what K begins with */
     int only = task % c->att.n_seg;                    /* of a split row; n_seg is 1 where nothing is split */
     task /= c->att.n_seg;
+    int part = task % c->att.n_part;                   /* of the heads that share a KV head */
+    task /= c->att.n_part;
     const att_block *blk = &c->att.block[task / m->n_kv_head];
-    int head = task % m->n_kv_head, n_q = blk->n * group;
+    int head = task % m->n_kv_head, n_q = blk->n * group, base = (head * c->att.n_part + part) * group;
     const ker_seq *seq = &c->b.seqs[blk->seq];
-    int last = c->b.cell[blk->row + blk->n - 1], last_seg = last / (KER_PAGE * ATT_SEGMENT);   /* cells rise within a block */
-    if (c->att.n_seg > 1 && only > last_seg) return;
+    int last = c->b.cell[blk->row + blk->n - 1], last_seg = last / ATT_CELLS;                  /* cells rise within a block, */
+    int first_seg = first_cell(c, j->layer, blk->row) / ATT_CELLS;                             /* and so do the first ones   */
+    if (c->att.n_seg > 1 && (only > last_seg || only < first_seg)) return;
     assert(n_q <= most && last / KER_PAGE < seq->n_page);
 
-    float *page = dev_floats(c->dev, worker), *s = page + (int64_t)pad * KER_PAGE, *acc = s + (int64_t)most * KER_PAGE;
+    float *page = dev_floats(c->dev, worker), *turned = page + (int64_t)round16(dim) * KER_PAGE;
+    float *s = turned + (latent ? (int64_t)pad * KER_PAGE : 0), *acc = s + (int64_t)most * KER_PAGE;
     float *total = acc + (int64_t)most * pad, *top = total + (int64_t)most * pad, *sum = top + most, *shrink = sum + most;
     att_sum *all = (att_sum *)(void *)(((uintptr_t)(shrink + most) + 63) & ~(uintptr_t)63);
     const float **q = (const float **)(void *)(all + most);
     float **out = (float **)(void *)(q + most);
     for (int i = 0; i < n_q; i++) {
-        q[i] = c->att.q + ((int64_t)(blk->row + i / group) * m->n_head + head * group + i % group) * dim;
+        q[i] = c->att.q + ((int64_t)(blk->row + i / group) * m->n_head + base + i % group) * dim;
         out[i] = acc + (int64_t)i * pad;
         all[i].acc = total + (int64_t)i * pad;
     }
-    bool direct = c->kv->type == KER_KV_F16 && pad == dim && n_q <= ops->few;
-    for (int seg = c->att.n_seg > 1 ? only : 0; seg <= last_seg && (c->att.n_seg == 1 || seg == only); seg++) {
+    bool direct = c->kv->type == KER_KV_F16 && !latent && pad == dim && n_q <= ops->few;
+    for (int seg = c->att.n_seg > 1 ? only : first_seg; seg <= last_seg && (c->att.n_seg == 1 || seg == only); seg++) {
         memset(acc, 0, sizeof(float) * (size_t)(n_q * pad));
         for (int i = 0; i < n_q; i++) { top[i] = -INFINITY; sum[i] = 0; }
-        int begin = 0;                             /* the first row that has cells in this segment */
-        while (c->b.cell[blk->row + begin] < seg * KER_PAGE * ATT_SEGMENT) begin++;
-        for (int pg = seg * ATT_SEGMENT; pg <= last / KER_PAGE && pg < (seg + 1) * ATT_SEGMENT; pg++) {
-            int first = begin;
-            while (c->b.cell[blk->row + first] < pg * KER_PAGE) first++;
-            const uint8_t *p = kv_head(c->kv, seq->page[pg], j->layer, head);
-            if (pg < last / KER_PAGE) {            /* pages lie apart: the processor would not guess the next */
-                const uint8_t *next = kv_head(c->kv, seq->page[pg + 1], j->layer, head);
-                for (int64_t i = 0; i < c->kv->head_bytes; i += 64) __builtin_prefetch(next + i, 0, 2);
-            }
-            const uint16_t *half = (const uint16_t *)(const void *)p;
-            if (direct) ops->scores_f16(half, dim, q + first * group, n_q - first * group, s + first * group * KER_PAGE);
-            else ops->scores(kv_page_k(c->kv, p, page, ops), dim, q + first * group, n_q - first * group, s + first * group * KER_PAGE);
-            int in_page = last + 1 - pg * KER_PAGE < KER_PAGE ? last + 1 - pg * KER_PAGE : KER_PAGE;
-            const float *v = direct ? NULL : kv_page_v(c->kv, p, in_page, page, ops);
-            for (int r = first; r < blk->n; ) {    /* rows that see the whole page go together */
-                int seen = c->b.cell[blk->row + r] + 1 - pg * KER_PAGE, end = r;
-                if (seen > KER_PAGE) seen = KER_PAGE;
-                for (; end < blk->n && (end == r || seen == KER_PAGE); end++)
-                    for (int i = end * group; i < (end + 1) * group; i++)
-                        shrink[i] = ops->softmax(s + i * KER_PAGE, seen, &top[i], &sum[i]);
-                if (direct) ops->values_f16(half + (int64_t)dim * KER_PAGE, dim, seen, s + r * group * KER_PAGE, shrink + r * group, out + r * group, (end - r) * group);
-                else ops->values(v, pad, seen, s + r * group * KER_PAGE, shrink + r * group, out + r * group, (end - r) * group);
-                r = end;
-            }
-        }
-        for (int i = begin * group; i < n_q; i++) {
+        int begin = 0, end = blk->n;               /* the rows that have cells in this segment */
+        while (c->b.cell[blk->row + begin] < seg * ATT_CELLS) begin++;
+        while (end > begin && first_cell(c, j->layer, blk->row + end - 1) >= (seg + 1) * ATT_CELLS) end--;
+        att_span a = { j, blk, seq, head, group, begin, end, direct, latent ? turned : NULL, page, s, top, sum, shrink, q, out };
+        if (begin < end) attend_segment(&a, seg);
+        for (int i = begin * group; i < end * group; i++) {
+            int row = blk->row + i / group;
             if (c->att.n_seg == 1) {
-                join(ops, &all[i], out[i], top[i], sum[i], pad, seg == 0);
+                join(ops, &all[i], out[i], top[i], sum[i], pad, seg == first_cell(c, j->layer, row) / ATT_CELLS);
                 continue;
             }
-            float *part = att_part(c, blk->row + i / group, head * group + i % group, seg);
-            memcpy(part, out[i], sizeof(float) * (size_t)pad);
-            part[pad] = top[i];
-            part[pad + 1] = sum[i];
+            float *to = att_part(c, row, base + i % group, seg);
+            memcpy(to, out[i], sizeof(float) * (size_t)pad);
+            to[pad] = top[i];
+            to[pad + 1] = sum[i];
         }
     }
-    for (int i = 0; i < n_q && c->att.n_seg == 1; i++) head_out(c, j->layer, blk->row + i / group, head * group + i % group, &all[i]);
+    for (int i = 0; i < n_q && c->att.n_seg == 1; i++) head_out(c, j->layer, blk->row + i / group, base + i % group, &all[i]);
 }
 
 /* Room for the segments of a batch of few rows, made by begin; without it one task walks them all. */
@@ -183,12 +257,16 @@ void attn_begin(ker_ctx *c)
 {
     const ker_model *m = &c->dev->m;
     int last = 0;
-    c->att.n_seg = 1;
+    c->att.n_seg = c->att.n_part = 1;
     int threads = pool_threads(c->dev->pool);
+    for (int n = m->n_head / m->n_kv_head; !ker_cell_v(m) && c->att.n_block * c->att.n_part < threads && n % (c->att.n_part * 2) == 0; ) {
+        if (n / (c->att.n_part * 2) < ATT_PART_HEADS) break;       /* each part takes every page apart anew */
+        c->att.n_part *= 2;
+    }
     if (c->b.n > ATT_SPLIT_ROWS || threads == 1 || c->att.n_block * m->n_kv_head >= threads * 8) return;
     for (int r = 0; r < c->b.n; r++) last = c->b.cell[r] > last ? c->b.cell[r] : last;
-    int n_seg = last / (KER_PAGE * ATT_SEGMENT) + 1;
-    int64_t need = (int64_t)c->b.n * m->n_head * n_seg * (round16(m->head_dim) + 16);
+    int n_seg = last / ATT_CELLS + 1;
+    int64_t need = (int64_t)c->b.n * m->n_head * n_seg * (round16(ker_value_width(m)) + 16);
     if (n_seg > 1 && need > c->att.part_floats) {
         free(c->att.part);
         need += need / 2;
@@ -198,32 +276,54 @@ void attn_begin(ker_ctx *c)
     if (c->att.part) c->att.n_seg = n_seg;
 }
 
+int attn_attend(ker_ctx *c, int layer)
+{
+    attn_job j = { .c = c, .layer = layer };
+    return ctx_run(c, c->att.n_block * c->dev->m.n_kv_head * c->att.n_part * c->att.n_seg, attend_task, &j);
+}
+
+void attn_join(ker_ctx *c, int layer, int row, int head, int worker)
+{
+    int pad = round16(ker_value_width(&c->dev->m)), first = first_cell(c, layer, row) / ATT_CELLS;
+    att_sum all = { .acc = dev_floats(c->dev, worker) };
+    if (c->att.n_seg == 1) return;
+    for (int seg = first; seg <= c->b.cell[row] / ATT_CELLS; seg++) {
+        const float *part = att_part(c, row, head, seg);
+        join(c->dev->v, &all, part, part[pad], part[pad + 1], pad, seg == first);
+    }
+    head_out(c, layer, row, head, &all);
+}
+
 static void out_task(void *arg, int task, int worker)
 {
     attn_job *j = arg;
     ker_ctx *c = j->c;
     const ker_model *m = &c->dev->m;
     const mat *w = &j->w->w[KER_W_O];
-    int kind = mat_kind(w), pad = round16(m->head_dim);
+    int kind = mat_kind(w);
     for (int r = task * j->per; r < (task + 1) * j->per && r < c->b.n; r++) {
-        for (int h = 0; h < m->n_head && c->att.n_seg > 1; h++) {
-            att_sum all = { .acc = dev_floats(c->dev, worker) };
-            for (int seg = 0; seg <= c->b.cell[r] / (KER_PAGE * ATT_SEGMENT); seg++) {
-                const float *part = att_part(c, r, h, seg);
-                join(c->dev->v, &all, part, part[pad], part[pad + 1], pad, seg == 0);
-            }
-            head_out(c, j->layer, r, h, &all);
-        }
+        for (int h = 0; h < m->n_head; h++) attn_join(c, j->layer, r, h, worker);
         mat_act(w->type, c->att.o + r * w->n_in, w->n_in, c->att.act.p[kind] + r * c->att.act.stride[kind]);
     }
 }
 
+int attn_output(ker_ctx *c, int layer)
+{
+    const mat *o = &dev_layer(c->dev, layer)->w[KER_W_O];
+    prod p = { .w = o, .act = c->att.act.p[mat_kind(o)], .act_stride = c->att.act.stride[mat_kind(o)], .n = c->b.n, .y = c->y,
+               .y_stride = o->n_out, .add_to = ctx_finishes(c, layer, KER_PART_ATTN) ? NULL : c->x, .layer = layer, .part = KER_PART_ATTN };
+    int rc = ctx_products(c, &p, 1);
+    return rc || p.add_to ? rc : ctx_finish(c, layer, KER_PART_ATTN);
+}
+
 int cpu_attn(ker_ctx *c, int layer)
 {
-    const ker_model *m = &c->dev->m;
+    if (c->dev->m.layer[layer].mixer == KER_MIX_MLA) return mla_attn(c, layer);
+    if (c->dev->m.layer[layer].mixer == KER_MIX_DELTA) return cpu_delta(c, layer);
     const layer_w *w = dev_layer(c->dev, layer);
     static const enum ker_role qkv[3] = { KER_W_Q, KER_W_K, KER_W_V };
-    float *to[3] = { c->att.q, c->att.k, c->att.v };
+    bool gate = c->dev->m.layer[layer].q_gate;
+    float *to[3] = { gate ? c->att.qg : c->att.q, c->att.k, c->att.v };
     prod p[3];
     unsigned kinds = 0;
     for (int i = 0; i < 3; i++) {
@@ -234,12 +334,9 @@ int cpu_attn(ker_ctx *c, int layer)
     }
     int n = c->b.n, rc = ctx_norm(c, w->vec[KER_W_ATTN_NORM], kinds);
     if (!rc) rc = ctx_products(c, p, 3);
-    attn_job j = { c, w, layer, n <= 2 ? n : 4 };
+    attn_job j = { c, w, layer, n <= 2 ? n : 4, gate };
     if (!rc) rc = ctx_run(c, (n + j.per - 1) / j.per, rope_task, &j);
-    if (!rc) rc = ctx_run(c, c->att.n_block * m->n_kv_head * c->att.n_seg, attend_task, &j);
+    if (!rc) rc = attn_attend(c, layer);
     if (!rc) rc = ctx_run(c, (n + j.per - 1) / j.per, out_task, &j);
-    const mat *o = &w->w[KER_W_O];
-    prod po = { .w = o, .act = c->att.act.p[mat_kind(o)], .act_stride = c->att.act.stride[mat_kind(o)], .n = n, .y = c->y,
-                .y_stride = m->n_embd, .add_to = c->x, .layer = layer, .part = KER_PART_ATTN };
-    return rc ? rc : ctx_products(c, &po, 1);
+    return rc ? rc : attn_output(c, layer);
 }

@@ -36,6 +36,9 @@ static int batch_begin(ker_ctx *c, ker_kv *kv, const ker_batch *b, char *err)
     if (!c->dev->scratch_bytes || c->dev->hold.no_rest || !kv)
         return q_fail(err, Q_RANGE, _("this device is not ready for a batch"));
     if ((rc = ker_batch_check(m, b, c->max_rows, c->max_k, kv->n_page, has_config, c, err))) return rc;
+    for (int i = 0; i < b->n_seq && c->delta.before; i++)
+        if ((b->seqs[i].state_from && !state_there(kv, b->seqs[i].state_from)) || (b->seqs[i].state_to && !state_there(kv, b->seqs[i].state_to)))
+            return q_fail(err, Q_RANGE, _("sequence %d of the batch: there is no such state of the recurrent layers"), i);
     c->b = *b;
     c->kv = kv;
     c->state = Q_OK;
@@ -44,6 +47,7 @@ static int batch_begin(ker_ctx *c, ker_kv *kv, const ker_batch *b, char *err)
     for (int r = 0; r < b->n; r++) atomic_store_explicit(&c->bad[r], 0, memory_order_relaxed);
     blocks_make(c);
     attn_begin(c);
+    delta_begin(c);
     for (int l = 0; l < m->n_layer; l++) {         /* routed layers write their own */
         if (m->layer[l].moe) continue;
         int64_t at = trace_at(c, l, 0), n = (int64_t)b->n * c->max_k;
@@ -75,14 +79,19 @@ static void embed_task(void *arg, int r, int worker)
     const ker_model *m = &c->dev->m;
     const mat *w = &dev_layer(c->dev, -1)->w[KER_W_EMBD];
     ker_type_get(w->type)->decode(w->data + c->b.token[r] * w->row_bytes, c->x + (int64_t)r * m->n_embd, m->n_embd);
-    if (!c->dev->v->finite(c->x + (int64_t)r * m->n_embd, m->n_embd)) ctx_mark(c, r, -1, KER_PART_EMBED);
+    float *x = c->x + (int64_t)r * m->n_embd;
+    for (int i = 0; m->embd_scale != 0 && i < m->n_embd; i++) x[i] *= m->embd_scale;
+    if (!c->dev->v->finite(x, m->n_embd)) ctx_mark(c, r, -1, KER_PART_EMBED);
     const ker_config *k = ctx_cfg(c, r);
-    float *cs = c->att.rope + (int64_t)r * m->rope_dim;
     int half = m->rope_dim / 2;
-    for (int i = 0; i < half; i++) {               /* the angle in F32, as the reference implementations have it */
-        float a = (float)c->b.pos[r] * k->rope_freq[i];
-        cs[i] = cosf(a) * k->rope_mscale;
-        cs[half + i] = sinf(a) * k->rope_mscale;
+    for (int set = 0; set < c->att.n_rope; set++) {
+        const float *freq = set ? k->rope_local : k->rope_freq;
+        float *cs = c->att.rope + ((int64_t)r * c->att.n_rope + set) * m->rope_dim, scale = set ? k->rope_local_mscale : k->rope_mscale;
+        for (int i = 0; i < half; i++) {           /* the angle in F32, as the reference implementations have it */
+            float a = (float)c->b.pos[r] * freq[i];
+            cs[i] = cosf(a) * scale;
+            cs[half + i] = sinf(a) * scale;
+        }
     }
 }
 
@@ -114,6 +123,7 @@ static int cpu_head(ker_ctx *c)
     if (!n) return Q_OK;
     prod p = { .w = out, .act = c->in.p[kind], .act_stride = c->in.stride[kind], .n = n, .y = c->out.logits, .y_stride = m->n_vocab };
     rc = ctx_products(c, &p, 1);
+    for (int64_t i = 0; m->logit_scale != 0 && !rc && i < (int64_t)n * m->n_vocab; i++) c->out.logits[i] *= m->logit_scale;
     for (int i = 0; i < n && !rc; i++)
         if (!c->dev->v->finite(c->out.logits + (int64_t)i * m->n_vocab, m->n_vocab)) ctx_mark(c, c->out.row[i], -1, KER_PART_HEAD);
     return rc;
@@ -138,7 +148,7 @@ static int hidden_put(ker_ctx *c, const float *src)
 /* A worker's scratch serves one part at a time: the largest wish counts. */
 static int cpu_ready(ker_dev *d, char *err)
 {
-    int64_t part[] = { attn_floats(&d->m), route_floats(&d->m), ffn_floats(d) }, floats = 0;
+    int64_t part[] = { attn_floats(&d->m), delta_floats(&d->m), route_floats(&d->m), ffn_floats(d) }, floats = 0;
     for (size_t i = 0; i < sizeof part / sizeof *part; i++) floats = part[i] > floats ? part[i] : floats;
     return dev_ready(d, floats, err);
 }
@@ -162,6 +172,7 @@ const ker_backend *ker_cpu(void)
         .begin = batch_begin, .embed = cpu_embed, .attn = cpu_attn, .route = cpu_route, .experts = cpu_experts, .dense = cpu_dense,
         .head = cpu_head, .end = cpu_end,
         .moe_take = cpu_moe_take, .moe_run = cpu_moe_run, .moe_add = cpu_moe_add, .hidden_get = hidden_get, .hidden_put = hidden_put,
+        .state_bytes = state_bytes, .state_new = state_new, .state_free = state_free, .state_save = state_save, .state_load = state_load,
     };
     return &cpu;
 }

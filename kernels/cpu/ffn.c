@@ -26,6 +26,7 @@ typedef struct ffn {
         const int32_t *width;                      /* [row] of routed experts that run for others; NULL: all */
     } of;
     bool run;                                      /* rows of pairs go to run_y, nothing is added up */
+    bool finish;                                   /* sums go to y, and ctx_finish adds them to the stream */
     const ker_moe *given;                          /* rows of pairs come from there */
     int n_pair, n_active;
     struct { int ex_block, ex_blocks, sh_block, sh_blocks, down_block, per, n_ff, n_ff_sh; } cut;
@@ -322,6 +323,10 @@ static void down_task(void *arg, int task, int worker)
                 ops->axpy(acc, weights[s], part + c->ff.pair_pos[c->ff.slot_at[r] + s] * width, (int)width);
         }
         if (f->sh_down) ops->axpy(acc, f->coef ? f->coef[f->r0 + r] : 1, sh + r * width, (int)width);
+        if (f->finish) {
+            memcpy(c->y + (f->r0 + r) * n_out + o0, acc, sizeof(float) * (size_t)width);
+            continue;
+        }
         float *x = c->x + (f->r0 + r) * n_out + o0;
         ops->add(x, acc, (int)width);
         if (!ops->finite(x, width)) ctx_mark(c, f->r0 + r, f->layer, KER_PART_FFN);
@@ -395,6 +400,7 @@ static int ffn_passes(ffn *f)
     ker_ctx *c = f->c;
     bool slots = f->routed || f->given;
     int rc = c->state;
+    f->finish = !f->run && ctx_finishes(c, f->layer, KER_PART_FFN);
     for (int r = 0; r < f->of.n_row && !rc; r += f->n, f->of.pair += slots ? f->n_pair : 0) {
         int pairs = 0;
         f->r0 = r;
@@ -403,7 +409,7 @@ static int ffn_passes(ffn *f)
         }
         rc = ffn_run(f);
     }
-    return rc;
+    return rc || !f->finish ? rc : ctx_finish(c, f->layer, KER_PART_FFN);
 }
 
 /* ---- the layer's parts ---- */

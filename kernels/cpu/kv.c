@@ -15,14 +15,15 @@ static int q8_blocks(int dim) { return (dim + Q8_BLOCK - 1) / Q8_BLOCK; }
 
 int64_t kv_page_bytes(const ker_dev *d, enum ker_kv_type t)
 {
-    return ker_kv_head_bytes(&d->m, t) * d->m.n_kv_head * d->m.n_layer;
+    return ker_kv_head_bytes(&d->m, t) * d->m.n_kv_head * ker_cell_layers(&d->m);
 }
 
 int kv_new(ker_dev *d, enum ker_kv_type t, int n_page, ker_kv **out, char *err)
 {
     if (n_page < 1 || (unsigned)t > KER_KV_Q8_0) return q_fail(err, Q_RANGE, _("a cache of %d pages is not possible: raise context.length"), n_page);
     ker_kv *kv = q_alloc(sizeof *kv);
-    *kv = (ker_kv){ d, t, n_page, ker_kv_head_bytes(&d->m, t), kv_page_bytes(d, t), NULL };
+    *kv = (ker_kv){ .dev = d, .type = t, .n_page = n_page, .head_bytes = ker_kv_head_bytes(&d->m, t), .page_bytes = kv_page_bytes(d, t) };
+    if (!kv->page_bytes) kv->page_bytes = 64;      /* only recurrent layers: pages are names */
     /* Straight from the system: zero and unbacked until written; large pages spare the address tables. */
     kv->data = mmap(NULL, (size_t)n_page * (size_t)kv->page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (kv->data != MAP_FAILED) madvise(kv->data, (size_t)n_page * (size_t)kv->page_bytes, MADV_HUGEPAGE);
@@ -38,6 +39,8 @@ void kv_free(ker_kv *kv)
 {
     if (!kv) return;
     munmap(kv->data, (size_t)kv->n_page * (size_t)kv->page_bytes);
+    for (int i = 0; i < kv->n_state; i++) free(kv->state[i]);
+    free(kv->state);
     free(kv);
 }
 
@@ -61,10 +64,51 @@ int kv_load(ker_kv *kv, int page, int n_cells, const void *src)
     return ker_cells_load(&kv->dev->m, kv->type, true, kv->data + page * kv->page_bytes, n_cells, src) ? Q_OK : Q_FORMAT;
 }
 
+/* ---- states ---- */
+
+int64_t state_bytes(const ker_dev *d) { return ker_state_floats(&d->m) * (int64_t)sizeof(float); }
+
+int state_new(ker_kv *kv, char *err)
+{
+    int at = 0;
+    while (at < kv->n_state && kv->state[at]) at++;
+    float *f = aligned_alloc(64, ((size_t)state_bytes(kv->dev) + 63) & ~(size_t)63);
+    if (!f) return q_fail(err, Q_NOMEM, _("no memory for a state of the recurrent layers: lower state.memory or context.length"));
+    if (at == kv->n_state) {
+        kv->state = q_realloc(kv->state, sizeof *kv->state * (size_t)(at + 1));
+        kv->n_state++;
+    }
+    kv->state[at] = f;
+    return at + 1;
+}
+
+void state_free(ker_kv *kv, int state)
+{
+    if (!state_there(kv, state)) return;
+    free(kv->state[state - 1]);
+    kv->state[state - 1] = NULL;
+}
+
+static bool all_finite(const ker_kv *kv, const float *f) { return kv->dev->v->finite(f, ker_state_floats(&kv->dev->m)); }
+
+int state_save(ker_kv *kv, int state, void *dst)
+{
+    if (!state_there(kv, state)) return Q_RANGE;
+    memcpy(dst, kv->state[state - 1], (size_t)state_bytes(kv->dev));
+    return all_finite(kv, kv->state[state - 1]) ? Q_OK : Q_FORMAT;
+}
+
+int state_load(ker_kv *kv, int state, const void *src)
+{
+    if (!state_there(kv, state)) return Q_RANGE;
+    memcpy(kv->state[state - 1], src, (size_t)state_bytes(kv->dev));
+    return all_finite(kv, kv->state[state - 1]) ? Q_OK : Q_FORMAT;
+}
+
 uint8_t *kv_head(const ker_kv *kv, int page, int layer, int head)
 {
     assert(page >= 0 && page < kv->n_page && layer >= 0 && layer < kv->dev->m.n_layer && head >= 0 && head < kv->dev->m.n_kv_head);
-    return kv->data + page * kv->page_bytes + ((int64_t)layer * kv->dev->m.n_kv_head + head) * kv->head_bytes;
+    return kv->data + page * kv->page_bytes + ((int64_t)kv->dev->order[layer] * kv->dev->m.n_kv_head + head) * kv->head_bytes;
 }
 
 static int8_t q8_one(float x, float inv)
@@ -83,12 +127,12 @@ static float q8_scale(const float *x, int n)
 void kv_put(const ker_kv *kv, uint8_t *p, int cell, const float *k, const float *v, const vec_ops *ops)
 {
     assert(cell >= 0 && cell < KER_PAGE);
-    int dim = kv->dev->m.head_dim;
+    int dim = ker_cell_k(&kv->dev->m), vdim = ker_cell_v(&kv->dev->m);
     int64_t half = (int64_t)dim * KER_PAGE;
     if (kv->type == KER_KV_F32) {
-        float *kc = (float *)(void *)p, *vc = kc + half + (int64_t)cell * dim;
+        float *kc = (float *)(void *)p, *vc = kc + half + (int64_t)cell * vdim;
         for (int d = 0; d < dim; d++) kc[d * KER_PAGE + cell] = k[d];
-        memcpy(vc, v, sizeof(float) * (size_t)dim);
+        if (vdim) memcpy(vc, v, sizeof(float) * (size_t)vdim);
     } else if (kv->type == KER_KV_F16) {
         uint16_t *kc = (uint16_t *)(void *)p, t[64];
         for (int d = 0; d < dim; d += 64) {
@@ -96,18 +140,20 @@ void kv_put(const ker_kv *kv, uint8_t *p, int cell, const float *k, const float 
             ops->to_f16(k + d, t, n);
             for (int i = 0; i < n; i++) kc[(d + i) * KER_PAGE + cell] = t[i];
         }
-        ops->to_f16(v, kc + half + (int64_t)cell * dim, dim);
+        if (vdim) ops->to_f16(v, kc + half + (int64_t)cell * vdim, vdim);
     } else {
-        int nb = q8_blocks(dim);
-        int8_t *kc = (int8_t *)p, *vc = kc + half + (int64_t)cell * dim;
-        float *ks = (float *)(void *)(p + 2 * half), *vs = ks + (int64_t)nb * KER_PAGE + (int64_t)cell * nb;
+        int nb = q8_blocks(dim), nv = q8_blocks(vdim);
+        int8_t *kc = (int8_t *)p, *vc = kc + half + (int64_t)cell * vdim;
+        float *ks = (float *)(void *)(p + half + (int64_t)vdim * KER_PAGE), *vs = ks + (int64_t)nb * KER_PAGE + (int64_t)cell * nv;
         for (int b = 0; b < nb; b++) {
             int d0 = b * Q8_BLOCK, n = dim - d0 < Q8_BLOCK ? dim - d0 : Q8_BLOCK;
             float s = q8_scale(k + d0, n), inv = s > 0 ? 1 / s : 0;
             for (int d = d0; d < d0 + n; d++) kc[d * KER_PAGE + cell] = q8_one(k[d], inv);
             ks[b * KER_PAGE + cell] = s;
-            s = q8_scale(v + d0, n);
-            inv = s > 0 ? 1 / s : 0;
+        }
+        for (int b = 0; b < nv; b++) {
+            int d0 = b * Q8_BLOCK, n = vdim - d0 < Q8_BLOCK ? vdim - d0 : Q8_BLOCK;
+            float s = q8_scale(v + d0, n), inv = s > 0 ? 1 / s : 0;
             for (int d = d0; d < d0 + n; d++) vc[d] = q8_one(v[d], inv);
             vs[b] = s;
         }
@@ -116,20 +162,20 @@ void kv_put(const ker_kv *kv, uint8_t *p, int cell, const float *k, const float 
 
 const float *kv_page_k(const ker_kv *kv, const uint8_t *p, float *buf, const vec_ops *ops)
 {
-    int dim = kv->dev->m.head_dim;
+    int dim = ker_cell_k(&kv->dev->m), vdim = ker_cell_v(&kv->dev->m);
     if (kv->type == KER_KV_F32) return (const float *)(const void *)p;
     if (kv->type == KER_KV_F16) {
         ops->f16((const uint16_t *)(const void *)p, buf, (int64_t)dim * KER_PAGE);
         return buf;
     }
-    const float *ks = (const float *)(const void *)(p + 2 * (int64_t)dim * KER_PAGE);
+    const float *ks = (const float *)(const void *)(p + ((int64_t)dim + vdim) * KER_PAGE);
     for (int d = 0; d < dim; d++) ops->q8((const int8_t *)p + d * KER_PAGE, ks + d / Q8_BLOCK * KER_PAGE, buf + d * KER_PAGE, KER_PAGE);
     return buf;
 }
 
 const float *kv_page_v(const ker_kv *kv, const uint8_t *p, int n, float *buf, const vec_ops *ops)
 {
-    int dim = kv->dev->m.head_dim, pad = round16(dim);
+    int dim = ker_cell_v(&kv->dev->m), pad = round16(dim);     /* V beside K is as wide as it */
     int64_t half = (int64_t)dim * KER_PAGE;
     if (kv->type == KER_KV_F32) {
         const float *v = (const float *)(const void *)p + half;
@@ -150,4 +196,13 @@ const float *kv_page_v(const ker_kv *kv, const uint8_t *p, int n, float *buf, co
             }
     }
     return buf;
+}
+
+void kv_turned(const float *k, int width, int n, float *out)
+{
+    int pad = round16(width);
+    for (int d0 = 0; d0 < width; d0 += 16)         /* squares of 16: both sides stay in the nearest cache */
+        for (int c0 = 0; c0 < n; c0 += 16)
+            for (int c = c0; c < n && c < c0 + 16; c++)
+                for (int d = d0; d < width && d < d0 + 16; d++) out[c * pad + d] = k[d * KER_PAGE + c];
 }

@@ -1,4 +1,4 @@
-/* kernels/cpu/prod: the norm and the matrix products that every part of a layer begins or ends with.
+/* kernels/cpu/prod: the norms and the matrix products that every part of a layer begins or ends with.
  * Runs between begin and end on the pool; never allocates. */
 #include "kernels/cpu/prod.h"
 
@@ -20,6 +20,48 @@ int ctx_norm(ker_ctx *c, const float *w, unsigned kinds)
 {
     norm_job j = { c, w, kinds, (int64_t)c->b.n * c->dev->m.n_embd <= 16384 ? c->b.n : 4 };
     return ctx_run(c, (c->b.n + j.per - 1) / j.per, norm_task, &j);
+}
+
+/* ---- what a part gives, into the stream ---- */
+
+typedef struct finish_job { ker_ctx *c; const float *bias, *norm; float factor; int layer, per; enum ker_part part; } finish_job;
+
+static finish_job finishing(const ker_ctx *c, int layer, enum ker_part part)
+{
+    const layer_w *w = dev_layer(c->dev, layer);
+    bool attn = part == KER_PART_ATTN;
+    float factor = c->dev->m.residual_scale;
+    return (finish_job){ .bias = attn ? w->vec[KER_W_BO] : NULL, .norm = w->vec[attn ? KER_W_POST_ATTN_NORM : KER_W_POST_FFN_NORM],
+                         .factor = factor != 0 ? factor : 1, .layer = layer, .part = part };
+}
+
+bool ctx_finishes(const ker_ctx *c, int layer, enum ker_part part)
+{
+    finish_job j = finishing(c, layer, part);
+    return j.bias || j.norm || j.factor != 1;
+}
+
+static void finish_task(void *arg, int task, int worker)
+{
+    finish_job *j = arg;
+    ker_ctx *c = j->c;
+    const vec_ops *ops = c->dev->v;
+    int n = c->dev->m.n_embd;
+    for (int r = task * j->per; r < (task + 1) * j->per && r < c->b.n; r++) {
+        float *y = c->y + (int64_t)r * n, *x = c->x + (int64_t)r * n;
+        if (j->bias) ops->add(y, j->bias, n);
+        if (j->norm) ops->norm(y, j->norm, n, ctx_cfg(c, r)->norm_eps, y);
+        ops->axpy(x, j->factor, y, n);
+        if (!ops->finite(x, n)) ctx_mark(c, r, j->layer, j->part);
+    }
+}
+
+int ctx_finish(ker_ctx *c, int layer, enum ker_part part)
+{
+    finish_job j = finishing(c, layer, part);
+    j.c = c;
+    j.per = (int64_t)c->b.n * c->dev->m.n_embd <= 16384 ? c->b.n : 4;
+    return ctx_run(c, (c->b.n + j.per - 1) / j.per, finish_task, &j);
 }
 
 int block_rows(const ker_dev *d, int64_t n_out, int n_rows)

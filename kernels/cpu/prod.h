@@ -20,6 +20,11 @@ typedef struct prod {
     int block, first;              /* filled by ctx_products */
 } prod;
 int ctx_products(ker_ctx *, prod *p, int n);
+
+/* Where a part's product (y) is not just added to the stream: bias, norm after it, factor, then the sum; one barrier.
+ * part: KER_PART_ATTN or KER_PART_FFN. */
+bool ctx_finishes(const ker_ctx *, int layer, enum ker_part part);
+int ctx_finish(ker_ctx *, int layer, enum ker_part part);
 int block_rows(const ker_dev *d, int64_t n_out, int n_rows);   /* outputs per task: a multiple of 16 */
 
 #endif

@@ -269,9 +269,18 @@ class Server:
 
     def tool_garbage(self, m, p, a, era, say):
         for b in (b"Starting up...\n", b"\n", b"\r\n", b"{}\n", b"[]\n", b"null\n", b'{"jsonrpc":"2.0"}\n', b'{"jsonrpc":"1.0","id":1,"result":{}}\n', b"\xff\xfe\x00\n", b'{"jsonrpc":"2.0","id":1,"result":{},"error":{}}\n',
-                  b'{"jsonrpc":"2.0","id":%d,"result":7}\n' % m["id"], b'{"jsonrpc":"2.0","method":7}\n', b'{"jsonrpc":"2.0","method":"x","params":[]}\n'):
+                  b'{"jsonrpc":"2.0","id":1,"result":7}\n', b'{"jsonrpc":"2.0","method":7}\n', b'{"jsonrpc":"2.0","method":"x","params":[]}\n'):
             say.raw(b)
         return self.text(m, "after it", era, say)
+
+    def tool_lose_session(self, m, p, a, era, say):
+        names = ["lost-%d" % i for i in range(len(Streams.sessions) + 1)]        # no name comes twice
+        Streams.sessions.clear()
+        Streams.sessions.update(names)
+        return self.text(m, "lost", era, say)
+
+    def tool_no_answer(self, m, p, a, era, say):
+        say.raw(b'{"jsonrpc":"2.0","id":%d,%s}\n' % (m["id"], a["text"].encode()))
 
     def tool_break_stream(self, m, p, a, era, say):
         return say.broken(self.reply(m, {"content": [{"type": "text", "text": "resumed"}]}, era=era))
@@ -352,11 +361,13 @@ class Handler(BaseHTTPRequestHandler):
         if modern and self.headers.get("Mcp-Method") != m.get("method"):
             return self.body_out(400, json.dumps(s.reply(m, error=(-32020, "Header mismatch"))).encode())
         if not modern and m.get("method") != "initialize" and session not in Streams.sessions:
+            if "session_401" in s.faults:
+                return self.body_out(401, b"Unauthorized: Session not found", "text/plain")
             return self.body_out(404, b'{"jsonrpc":"2.0","id":"server-error","error":{"code":-32600,"message":"Session not found"}}') if "session_400" not in s.faults else \
                 self.body_out(400, b'{"jsonrpc":"2.0","error":{"code":-32000,"message":"Bad Request: No valid session ID provided"},"id":null}')
         if m.get("params", {}).get("name") == "end_session":
             Streams.sessions.clear()
-            return self.body_out(400 if "session_400" in s.faults else 404, b"")
+            return self.body_out(400 if "session_400" in s.faults else 401 if "session_401" in s.faults else 404, b"")
         if "id" not in m or "method" not in m:
             s.handle(m, lambda x: None)
             return self.body_out(202)

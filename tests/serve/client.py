@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 
 os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 BUILD = os.path.abspath(os.environ.get("BUILD", "build"))
@@ -62,6 +63,9 @@ class Server:
         line = self.p.stdout.readline()
         self.hello = json.loads(line) if line else None
         self.ended = None
+        self.told = []
+        self.hears = threading.Thread(target=lambda: self.told.extend(self.p.stdout), daemon=True)       # a pipe holds some hundred events
+        self.hears.start()
         _running.append(self)
         if self.hello:
             a = self.hello["address"]
@@ -136,8 +140,10 @@ class Server:
         if self in _running:
             _running.remove(self)
             self.p.send_signal(sig)
-            out, err = self.p.communicate(timeout=120)
-            self.ended = self.p.returncode, out.decode(), err.decode()
+            err = self.p.stderr.read()
+            self.p.wait(timeout=120)
+            self.hears.join(timeout=120)
+            self.ended = self.p.returncode, b"".join(self.told).decode(), err.decode()
         return self.ended
 
 

@@ -13,7 +13,7 @@
 typedef int fake_call(const char *what, const char *arguments, const mcp_hooks *, mcp_result *, char *err);
 struct mcp_server {
     char name[40], where[256];
-    bool enabled, started;
+    bool enabled, started, ends;
 };
 struct mcp_set { mcp_server v[8]; int n; };
 
@@ -41,6 +41,20 @@ void mcp_set_free(mcp_set *s) { free(s); }
 void mcp_set_stop(mcp_set *s) {}
 void mcp_set_authorise(mcp_set *set, const mcp_authorise *a) {}
 void mcp_stop(mcp_server *s) {}
+void mcp_end(mcp_server *s, bool off)
+{
+    pthread_mutex_lock(&fake_mu);
+    s->ends = true;
+    s->enabled &= !off;
+    pthread_mutex_unlock(&fake_mu);
+}
+bool mcp_ending(mcp_server *s)
+{
+    pthread_mutex_lock(&fake_mu);
+    bool yes = s->ends;
+    pthread_mutex_unlock(&fake_mu);
+    return yes;
+}
 
 int mcp_put(mcp_set *set, const char *name, const char *key, const char *value, char *err)
 {
@@ -68,6 +82,7 @@ mcp_server *mcp_find(const mcp_set *s, const char *name)
 }
 const char *mcp_name(const mcp_server *s) { return s->name; }
 char *mcp_where(const mcp_server *s) { return q_strdup(s->where); }
+const char *mcp_ca(const mcp_server *s) { return NULL; }
 bool mcp_http(const mcp_server *s) { return strncmp(s->where, "http", 4) == 0; }
 bool mcp_enabled(const mcp_server *s) { return s->enabled; }
 void mcp_enable(mcp_server *s, bool on)
@@ -75,6 +90,7 @@ void mcp_enable(mcp_server *s, bool on)
     pthread_mutex_lock(&fake_mu);
     s->enabled = on;
     s->started &= on;
+    s->ends = false;
     pthread_mutex_unlock(&fake_mu);
 }
 
@@ -114,7 +130,13 @@ int mcp_ready(mcp_server *s, int ms, const mcp_hooks *h, char *err)
     return rc;
 }
 
-void mcp_restart(mcp_server *s) { mcp_start(s); }
+void mcp_restart(mcp_server *s)
+{
+    pthread_mutex_lock(&fake_mu);
+    s->ends = false;
+    pthread_mutex_unlock(&fake_mu);
+    mcp_start(s);
+}
 int mcp_refresh(mcp_server *s, const mcp_hooks *h, char *err) { return Q_OK; }
 
 void mcp_items(mcp_server *s, enum mcp_kind k, mcp_list *out)

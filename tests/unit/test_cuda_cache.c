@@ -71,7 +71,7 @@ static void same_with_any_room(const spec *s, int first, int step)
 static void numbers_are_those_of_experts_that_lie_there(void)
 {
     bool all = all_of_it();
-    for (int s = 0; s < N_SPEC; s++) if (specs[s].n_expert && (all || specs[s].n_embd < 500)) same_with_any_room(&specs[s], all ? 0 : s, all ? 1 : 5);
+    for (int s = 0; s < N_PLAIN; s++) if (specs[s].n_expert && (all || specs[s].n_embd < 500)) same_with_any_room(&specs[s], all ? 0 : s, all ? 1 : 5);
     for (size_t s = all ? 0 : 1; s < sizeof more / sizeof *more; s++) same_with_any_room(&more[s], 0, all ? 1 : 3);
 }
 
@@ -108,7 +108,7 @@ static void the_oldest_goes(void)
     CHECK_INT(gpu->kv_new(d, KER_KV_F16, 2, &kv, err), 0);
     CHECK_INT(gpu->cfg_put(c, 0, &g->c, err), 0);
     const int32_t page[2] = { 1, 0 };
-    ker_seq seq = { page, 2 };
+    ker_seq seq = { .page = page, .n_page = 2 };
     uint64_t hits = 0;
     for (int i = 0; i < 24; i++) {
         int32_t at = i;
@@ -214,7 +214,7 @@ static void what_fails_voids_one_pass(void)
     ker_ctx *c = NULL;
     ker_kv *kv = NULL;
     const int32_t page[2] = { 1, 0 }, at[2] = { 0, 1 };
-    ker_seq seq = { page, 2 };
+    ker_seq seq = { .page = page, .n_page = 2 };
     ker_batch b = { .n = 2, .token = tokens, .pos = at, .cell = at, .seqs = &seq, .n_seq = 1 };
     ker_out o;
     float first[VOCAB];

@@ -289,6 +289,32 @@ static void what_is_no_message_is_left_out(void)
     close_all(&f);
 }
 
+/* What answers our question and is no answer ends it with a sentence, at once: nothing else will come. */
+static void an_answer_that_is_none_ends_its_call(bool http)
+{
+    static const char *const said[] = { "\\\"result\\\":7", "\\\"result\\\":null", "\\\"result\\\":[]", "\\\"result\\\":\\\"done\\\"", "\\\"result\\\":{},\\\"error\\\":{}" };
+    fx f = open_with(http, "--era 2025");
+    mcp_result r = { .structured = NULL };
+    mcp_status st;
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+        char *arguments = q_printf("{\"text\":\"%s\"}", said[i]);
+        int64_t from = q_now_ns();
+        CHECK_INT(call(&f, "no_answer", arguments, NULL, &r), Q_FORMAT);
+        CHECK_MSG(strstr(err, "test sent an answer that is none (") && strstr(err, "the call was ended"), "%s", err);
+        CHECK_MSG(q_now_ns() - from < 20000000000, "%s: waited for the section's timeout", said[i]);
+        free(arguments);
+    }
+    CHECK_INT(call(&f, "echo", "{\"text\":\"on\"}", NULL, &r), Q_OK);
+    CHECK_STR(r.text.p, "on");
+    mcp_status_of(f.s, &st);
+    CHECK(st.state == MCP_READY && times(&f, "\"initialize\"") == 1);
+    mcp_result_free(&r);
+    close_all(&f);
+}
+
+static void stdio_answers_that_are_none(void) { an_answer_that_is_none_ends_its_call(false); }
+static void http_answers_that_are_none(void) { an_answer_that_is_none_ends_its_call(true); }
+
 static void a_server_that_breaks_off_costs_its_call(void)
 {
     static const struct { const char *tool, *says; } row[] = { { "crash", "test ended by itself (exit status 3): I break  [31mnow" }, { "half", "test ended by itself (exit status 0)" },
@@ -513,6 +539,52 @@ static void sections_are_read(void)
 }
 
 /* ---- HTTP alone ---- */
+static void *echoes(void *f_)
+{
+    char why[Q_ERRLEN];
+    mcp_result r = { .structured = NULL };
+    const fx *f = f_;
+    bool good = mcp_call(f->s, "echo", "{\"text\":\"me too\"}", NULL, &r, why) == Q_OK && strcmp(r.text.p, "me too") == 0;
+    mcp_result_free(&r);
+    return good ? f_ : NULL;
+}
+
+/* Several that meet the loss of one session: one begins it anew, the others have it. */
+static void sessions_at_once(fx *f)
+{
+    enum { N = 6 };
+    pthread_t t[N];
+    int before = times(f, "\"initialize\"");
+    mcp_result r = { .structured = NULL };
+    CHECK_INT(call(f, "lose_session", "{}", NULL, &r), Q_OK);    /* answered, and gone behind it */
+    mcp_result_free(&r);
+    for (int i = 0; i < N; i++)
+        CHECK_INT(pthread_create(&t[i], NULL, echoes, f), 0);
+    for (int i = 0; i < N; i++) {
+        void *good;
+        pthread_join(t[i], &good);
+        CHECK(good != NULL);
+    }
+    CHECK_INT(times(f, "\"initialize\""), before + 1);
+}
+
+/* A key goes over a line that anybody can read to nobody but this machine. */
+static void a_key_goes_over_https_or_to_the_loopback(void)
+{
+    static const struct { const char *url, *key, *value; bool refused; } row[] = {
+        { "http://example.org/mcp", "key_env", "QUORUM_TEST_GIVEN", true }, { "http://10.0.0.7/mcp", "key_file", "/nowhere", true }, { "http://example.org/mcp", "header", "Authorization: Bearer x", true },
+        { "http://example.org/mcp", "header", "X-Any: $QUORUM_TEST_GIVEN", true }, { "http://localhost.example.org/mcp", "key_env", "QUORUM_TEST_GIVEN", true },
+        { "http://127.0.0.1:1/mcp", "key_env", "QUORUM_TEST_GIVEN", false }, { "http://[::1]:1/mcp", "header", "Authorization: Bearer x", false } };
+    setenv("QUORUM_TEST_GIVEN", "given", 1);
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        mcp_set *set = mcp_set_new();
+        CHECK(mcp_put(set, "a", "url", row[i].url, err) == Q_OK && mcp_put(set, "a", row[i].key, row[i].value, err) == Q_OK);
+        CHECK(mcp_ready(mcp_find(set, "a"), -1, NULL, err) < 0);
+        CHECK_MSG(row[i].refused == (strstr(err, "anybody can read") && strstr(err, "https://") && strstr(err, "http://127.0.0.1:PORT")), "%zu: %s", i, err);
+        mcp_set_free(set);
+    }
+}
+
 static void http_faults(void)
 {
     fx f = open_with(true, "--era 2025");
@@ -542,6 +614,13 @@ static void http_faults(void)
     CHECK_INT(call(&f, "echo", "{\"text\":\"new\"}", NULL, &r), Q_OK);
     CHECK_STR(r.text.p, "new");
     CHECK(times(&f, "\"initialize\"") == 3);
+    close_all(&f);
+    f = open_with(true, "--era 2025 --fault session_401");       /* as the Rust SDK says it */
+    CHECK_INT(call(&f, "end_session", "{}", NULL, &r), Q_ERR);
+    CHECK_INT(call(&f, "echo", "{\"text\":\"new\"}", NULL, &r), Q_OK);
+    CHECK_STR(r.text.p, "new");
+    CHECK(times(&f, "\"initialize\"") == 3);
+    sessions_at_once(&f);
     close_all(&f);
     f = open_with(true, "--era 2025 --fault no_get");
     CHECK_INT(call(&f, "echo", "{\"text\":\"no stream\"}", NULL, &r), Q_OK);
@@ -735,6 +814,9 @@ int main(void)
     RUN(http_of_2026);
     RUN(http_in_streams);
     RUN(what_is_no_message_is_left_out);
+    RUN(stdio_answers_that_are_none);
+    RUN(http_answers_that_are_none);
+    RUN(a_key_goes_over_https_or_to_the_loopback);
     RUN(a_server_that_breaks_off_costs_its_call);
     RUN(nobody_waits_to_start_what_broke_off);
     RUN(starts_that_fail_say_why);

@@ -126,6 +126,7 @@ static bool give_token(play *p, int fd, const char *request, const char *body)
     keep(refresh, sizeof refresh, body, "refresh_token");
     snprintf(wanted, sizeof wanted, "code-%d", as.codes);
     CHECK_STR(resource, mcp_url);
+    keep(as.secret, sizeof as.secret, body, "client_secret");
     if (as.fault == WITH_SECRET)
         CHECK_MSG(strstr(request, "Authorization: Basic Yy0x") && !strstr(body, "client_secret"), "%s", request);
     if (strcmp(grant, "refresh_token") == 0 && (strcmp(refresh, as.refresh) != 0 || !as.renews))
@@ -167,7 +168,7 @@ static bool serve(play *p, int fd, const char *request, const char *body, int nu
 /* ---- the person and their browser ---- */
 static struct person {
     enum mcp_sign_answer says;
-    bool comes, pastes, knocks;          /* the browser comes back by itself; or its address is pasted; something else is there before it */
+    bool comes, pastes, knocks, others;  /* the browser comes back by itself; or its address is pasted; something else is there before it; other calls meanwhile */
     int asked, opened, waits, most;      /* most: as often the wait goes on, 0: always */
     char *link, scope[128], issuer[128];
     int port;
@@ -181,6 +182,8 @@ static bool take(void *user, const net_reply *r, const char *p, size_t n)
     q_buf_add(user, p, n);
     return true;
 }
+
+static atomic_bool been;                 /* the browser is at its end */
 
 static void knock(int port, const char *text)
 {
@@ -197,7 +200,13 @@ static void *browse(void *unused)
     net_reply r;
     net *n = net_new();
     if (who.knocks) {
+        static const char *const strangers[] = { "?code=x&state=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "?error=access_denied&state=", "?error=access_denied", "?code=x&state=y&state=y", "" };
         char *evil = q_printf("GET /callback?code=x&state=y HTTP/1.1\r\nHost: evil.example:%d\r\n\r\n", who.port);
+        for (size_t i = 0; i < sizeof strangers / sizeof *strangers; i++) {      /* pages of strangers that know the port */
+            char *text = q_printf("GET /callback%s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n", strangers[i], who.port);
+            knock(who.port, text);
+            free(text);
+        }
         knock(who.port, "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
         knock(who.port, "POST /callback?code=1 HTTP/1.1\r\n\r\n");
         knock(who.port, "GET /callbackx?code=1 HTTP/1.1\r\n\r\n");
@@ -206,6 +215,7 @@ static void *browse(void *unused)
     }
     net_run(n, &(net_request){ .url = who.link, .redirects = 3, .data = take, .user = &who.page }, &r, said_);
     net_free(n);
+    atomic_store(&been, true);
     return NULL;
 }
 
@@ -216,6 +226,11 @@ static void start_browser(void)
         who.runs = pthread_create(&who.browser, NULL, browse, NULL) == 0;
 }
 
+static mcp_oauth *oauth;
+static int looked;
+
+static bool stops(void *user) { return ++looked % 3 != 0; }
+
 static enum mcp_sign_answer ask(void *user, const mcp_sign_in *s)
 {
     who.asked++;
@@ -225,6 +240,11 @@ static enum mcp_sign_answer ask(void *user, const mcp_sign_in *s)
     snprintf(who.scope, sizeof who.scope, "%s", s->scope);
     snprintf(who.issuer, sizeof who.issuer, "%s", s->issuer);
     CHECK_STR(s->server, "files");
+    if (who.others) {                    /* calls of other threads meanwhile: what is kept is said at once, and who waits for the person can stop */
+        char *got, why[Q_ERRLEN];
+        CHECK_INT(mcp_oauth_kept(oauth, &(mcp_challenge){ .server = "files", .url = mcp_url, .status = 401, .words = "Bearer" }, &got, why), Q_NOTFOUND);
+        CHECK_INT(mcp_oauth_token(oauth, &(mcp_challenge){ .server = "files", .url = mcp_url, .status = 401, .words = "Bearer", .go = stops }, &got, why), Q_CANCEL);
+    }
     if (who.says == MCP_SIGN_SHOWN)
         start_browser();
     return who.says;
@@ -250,10 +270,11 @@ static bool wait_hook(void *user, char **pasted)
         free(state);
         return true;
     }
+    if ((as.fault == WRONG_STATE || as.fault == NO_STATE) && atomic_load(&been))
+        return false;                    /* the one who came is not taken for the browser: the wait goes on until it is stopped */
     return !who.asked || !who.most || who.waits++ < who.most;
 }
 
-static mcp_oauth *oauth;
 static play *p;
 
 static void begin(struct as server, struct person person)
@@ -262,6 +283,7 @@ static void begin(struct as server, struct person person)
     free(who.link);
     q_buf_free(&who.page);
     who = person;
+    atomic_store(&been, false);
     unlink(file);
     mcp_oauth_free(oauth);
     oauth = mcp_oauth_new(&(mcp_oauth_opts){ .path = file, .wait_s = 60, .ask = ask, .wait = wait_hook, .open = open_link });
@@ -273,7 +295,7 @@ static const struct person willing = { .says = MCP_SIGN_BROWSER, .comes = true }
 static int token_for(const char *url, int status, const char *words, bool had, char **token)
 {
     err[0] = 0;
-    int rc = mcp_oauth_token(oauth, &(mcp_challenge){ "files", url, status, words, had }, token, err);
+    int rc = mcp_oauth_token(oauth, &(mcp_challenge){ .server = "files", .url = url, .status = status, .words = words, .had = had }, token, err);
     if (who.runs)
         pthread_join(who.browser, NULL);
     who.runs = false;
@@ -327,7 +349,7 @@ static void a_person_signs_in_once(void)
 static void what_no_server_should_do_is_refused(void)
 {
     static const struct { enum fault fault; bool tells; int rc; const char *said; } row[] = {
-        { WRONG_STATE, true, Q_RANGE, "its state is another" }, { NO_STATE, true, Q_RANGE, "its state is another" }, { WRONG_ISSUER, true, Q_RANGE, "another one than" }, { NO_ISSUER, true, Q_RANGE, "another one than" },
+        { WRONG_STATE, true, Q_CANCEL, "stopped" }, { NO_STATE, true, Q_CANCEL, "stopped" }, { WRONG_ISSUER, true, Q_RANGE, "another one than" }, { NO_ISSUER, true, Q_RANGE, "another one than" },
         { NO_PKCE, false, Q_FORMAT, "no PKCE with S256" }, { PLAIN_PKCE, false, Q_FORMAT, "no PKCE with S256" }, { OTHER_RESOURCE, false, Q_FORMAT, "is about another address" },
         { OTHER_SERVER, false, Q_FORMAT, "calls itself otherwise" }, { DENIED, true, Q_CANCEL, "refused in the browser" }, { BROKEN, true, Q_RANGE, "(server_error)" }, { WRONG_ERROR, true, Q_RANGE, "(error)" },
         { NO_CODE, true, Q_FORMAT, "without a code" }, { TWO_CODES, true, Q_FORMAT, "without a code" }, { TOKEN_ERROR, false, Q_RANGE, "gives no token (invalid_grant)" }, { TOKEN_KIND, false, Q_FORMAT, "of a kind" },
@@ -340,6 +362,7 @@ static void what_no_server_should_do_is_refused(void)
         int rc = token_for(mcp_url, 401, "Bearer", false, &got);
         CHECK_MSG(rc == row[i].rc && strstr(err, row[i].said), "row %zu: %d %s", i, rc, err);
         CHECK_MSG(access(file, F_OK) != 0, "row %zu left a file", i);
+        CHECK_MSG(i > 1 || (as.tokens == 0 && strstr(who.page.p, "Not here.")), "row %zu: %s", i, who.page.p);
         free(got);
     }
 }
@@ -358,7 +381,10 @@ static void what_servers_may_do_is_taken(void)
     free(words);
     begin((struct as){ .renews = true }, willing);
     words = q_printf("Bearer resource_metadata=\"%s/nothing\"", p->url);
+    wants(401, words, false, "access-1", Q_OK);          /* where it says is nothing: its well-known place has it */
+    begin((struct as){ .fault = NO_METADATA_OF_RESOURCE, .renews = true }, willing);
     wants(401, words, false, NULL, Q_FORMAT);
+    CHECK_MSG(strstr(err, "there is nothing"), "%s", err);
     free(words);
     begin((struct as){ .fault = NO_REGISTERING, .renews = true }, willing);
     CHECK(mcp_oauth_put(oauth, "files", "client_id", "own", err) == Q_OK && mcp_oauth_put(oauth, "files", "scope", "mine", err) == Q_OK);
@@ -368,12 +394,41 @@ static void what_servers_may_do_is_taken(void)
     CHECK_STR(as.scope, "mine");
 }
 
+/* A secret of config.ini goes where the person says, whatever the server names. */
+static void a_secret_goes_to_its_issuer_alone(void)
+{
+    char *own = q_printf("%s/as", p->url), *second = q_printf("%s/second", p->url), *words = q_printf("write issuer = %s", own);
+    const struct { const char *issuer; int rc; const char *said; } row[] = {
+        { "", Q_NOTFOUND, words }, { "https://login.example.org", Q_RANGE, "and issuer in config.ini names https://login.example.org" }, { second, Q_NOTFOUND, "how one signs in" } };
+    setenv("QUORUM_TEST_SECRET", "s3cret", 1);
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        begin((struct as){ .renews = true }, willing);
+        CHECK(mcp_oauth_put(oauth, "files", "client_id", "own", err) == Q_OK && mcp_oauth_put(oauth, "files", "client_secret_env", "QUORUM_TEST_SECRET", err) == Q_OK);
+        CHECK_INT(mcp_oauth_put(oauth, "files", "issuer", row[i].issuer, err), Q_OK);
+        wants(401, "Bearer", false, NULL, row[i].rc);
+        CHECK_MSG(strstr(err, row[i].said) && who.asked == 0 && as.tokens == 0, "row %zu: %s", i, err);
+    }
+    begin((struct as){ .renews = true, .expires = true }, willing);
+    CHECK(mcp_oauth_put(oauth, "files", "client_id", "own", err) == Q_OK && mcp_oauth_put(oauth, "files", "client_secret_env", "QUORUM_TEST_SECRET", err) == Q_OK);
+    CHECK_INT(mcp_oauth_put(oauth, "files", "issuer", own, err), Q_OK);
+    wants(401, "Bearer", false, "access-1", Q_OK);
+    CHECK_STR(as.secret, "s3cret");
+    wants(0, "", false, "access-2", Q_OK);               /* renewed there too, */
+    CHECK_INT(mcp_oauth_put(oauth, "files", "issuer", "https://login.example.org", err), Q_OK);
+    wants(0, "", false, NULL, Q_NOTFOUND);               /* until the person names another one */
+    CHECK_INT(as.renewed, 1);
+    CHECK(mcp_oauth_put(oauth, "files", "issuer", "http://example.org", err) == Q_FORMAT && strstr(err, "https://"));
+    free(own);
+    free(second);
+    free(words);
+}
+
 static void the_person_decides(void)
 {
     begin((struct as){ .renews = true }, (struct person){ .says = MCP_SIGN_NO, .comes = true });
     wants(401, "Bearer", false, NULL, Q_CANCEL);
     CHECK(who.opened == 0 && as.links == 0);
-    begin((struct as){ .renews = true }, (struct person){ .says = MCP_SIGN_SHOWN, .comes = true, .knocks = true });
+    begin((struct as){ .renews = true }, (struct person){ .says = MCP_SIGN_SHOWN, .comes = true, .knocks = true, .others = true });
     wants(401, "Bearer", false, "access-1", Q_OK);       /* what else knocks is sent away */
     begin((struct as){ .renews = true }, (struct person){ .says = MCP_SIGN_SHOWN, .pastes = true });
     wants(401, "Bearer", false, "access-1", Q_OK);       /* a browser on another machine */
@@ -408,9 +463,9 @@ static void tokens_are_renewed(void)
     CHECK_INT(who.asked, 1);
     mcp_oauth *other = mcp_oauth_new(&(mcp_oauth_opts){ .path = file });       /* another process renews it; ours had access-2 refused */
     char *got;
-    CHECK_INT(mcp_oauth_token(other, &(mcp_challenge){ "files", mcp_url, 0, "", false }, &got, err), Q_OK);
+    CHECK_INT(mcp_oauth_token(other, &(mcp_challenge){ .server = "files", .url = mcp_url, .words = "" }, &got, err), Q_OK);
     free(got);
-    CHECK_INT(mcp_oauth_token(other, &(mcp_challenge){ "files", mcp_url, 401, "", true }, &got, err), Q_OK);
+    CHECK_INT(mcp_oauth_token(other, &(mcp_challenge){ .server = "files", .url = mcp_url, .status = 401, .words = "", .had = true }, &got, err), Q_OK);
     CHECK_STR(got, "access-3");
     free(got);
     mcp_oauth_free(other);
@@ -421,7 +476,7 @@ static void tokens_are_renewed(void)
 static void wants_kept(int status, const char *words, bool had, const char *token, int rc)
 {
     char *got;
-    CHECK_INT(mcp_oauth_kept(oauth, &(mcp_challenge){ "files", mcp_url, status, words, had }, &got, err), rc);
+    CHECK_INT(mcp_oauth_kept(oauth, &(mcp_challenge){ .server = "files", .url = mcp_url, .status = status, .words = words, .had = had }, &got, err), rc);
     CHECK_STR(got ? got : "none", token ? token : "none");
     free(got);
 }
@@ -527,13 +582,23 @@ static void another_process_is_waited_for(void)
 
 static void only_https_is_asked(void)
 {
-    static const struct { const char *url; bool near, safe; } row[] = {
+    static const struct { const char *url; bool near, safe; } row[] = {     /* near: of a server of the loopback */
         { "https://example.org/x?y", false, true }, { "http://example.org/", false, false }, { "http://example.org/", true, false }, { "http://127.0.0.1:8/", true, true }, { "http://127.0.0.1:8/", false, false },
         { "http://localhost/", true, true }, { "http://[::1]:1/", true, true }, { "http://localhost.evil.org/", true, false }, { "http://[::1].evil.org/", true, false }, { "http://[::1", true, false }, { "http://[::1]", true, true }, { "http://127.0.0.1@evil.org/", true, false }, { "https://a@b/", false, false },
         { "https://a/x@y", false, true }, { "https://", false, false }, { "https://a b", false, false }, { "https://a/#x", false, false }, { "javascript:x", true, false }, { "file:///x", true, false }, { "https://a\\b", false, false } };
     for (size_t i = 0; i < sizeof row / sizeof *row; i++)
-        CHECK_MSG(oauth_safe(row[i].url, row[i].near) == row[i].safe, "%s", row[i].url);
+        CHECK_MSG(oauth_safe(row[i].url, row[i].near ? OAUTH_LOOPBACK : OAUTH_PUBLIC) == row[i].safe, "%s", row[i].url);
+    static const char *const private[] = { "https://127.0.0.1/", "https://[::1]:8/x", "https://10.1.2.3/", "https://192.168.1.1:8443/a?b", "https://172.16.0.1", "https://169.254.169.254/latest", "https://LOCALHOST./x",
+                                           "https://printer.lan/", "https://sso.internal/", "https://2130706433/", "https://0x7f.1/", "https://[::ffff:127.0.0.1]/", "https://[fe80::1]/", "https://x.localhost/" };
+    for (size_t i = 0; i < sizeof private / sizeof *private; i++) {      /* what stands in the net at home names what is there, and nobody else does */
+        CHECK_MSG(!oauth_safe(private[i], OAUTH_PUBLIC) && oauth_safe(private[i], OAUTH_PRIVATE), "%s", private[i]);
+        CHECK_MSG(oauth_reach_of(private[i], false) != OAUTH_PUBLIC, "%s", private[i]);
+    }
+    CHECK(!oauth_safe("https://%31%30.0.0.1/", OAUTH_PRIVATE) && oauth_safe("https://8.8.8.8/", OAUTH_PUBLIC) && oauth_reach_of("https://example.org/mcp", false) == OAUTH_PUBLIC && oauth_reach_of("https://example.org/mcp", true) == OAUTH_PRIVATE);
     char *got;
+    begin((struct as){ .renews = true }, willing);
+    CHECK(token_for("https://example.org/mcp", 401, "Bearer resource_metadata=\"https://127.0.0.1:1/x\"", false, &got) == Q_RANGE);
+    CHECK_MSG(strstr(err, "a private network") && who.asked == 0, "%s", err);
     begin((struct as){ .renews = true }, willing);
     CHECK(token_for("http://example.org/mcp", 401, "Bearer", false, &got) == Q_RANGE && strstr(err, "anybody can read"));
     CHECK_INT(who.asked, 0);
@@ -581,6 +646,7 @@ int main(void)
     RUN(a_person_signs_in_once);
     RUN(what_no_server_should_do_is_refused);
     RUN(what_servers_may_do_is_taken);
+    RUN(a_secret_goes_to_its_issuer_alone);
     RUN(the_person_decides);
     RUN(tokens_are_renewed);
     RUN(more_rights_are_asked_for_once);

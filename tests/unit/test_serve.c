@@ -6,6 +6,7 @@
 #include "serve/serve.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -318,6 +319,41 @@ static void the_socket_is_closed_behind_the_daemon(void)
     CHECK_MSG(free_number() < number, "it is closed then");
 }
 
+/* ---- the socket in the file system ---- */
+static void a_start_that_fails_leaves_no_socket(void)
+{
+    const script sc = { .line = words };
+    serve *s = NULL;
+    struct rlimit was, few;
+    CHECK_INT(script_open(&sc, NULL, &p, err), Q_OK);
+    const serve_opts o = { .p = p, .unix_path = path, .streams = 1 };
+    CHECK(getrlimit(RLIMIT_NOFILE, &was) == 0);
+    few = was;
+    few.rlim_cur = (rlim_t)free_number() + 1;            /* for the socket, and for nothing of the daemon's */
+    CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0);
+    int rc = serve_start(&o, &s, err);
+    CHECK(setrlimit(RLIMIT_NOFILE, &was) == 0);
+    CHECK_MSG(rc < 0 && !s, "it starts with one file");
+    CHECK(access(path, F_OK) != 0);
+    prov_close(p);
+}
+
+/* Somebody took ours away and put another's there. */
+static void the_socket_of_another_stays(void)
+{
+    shut(0);
+    serve *s = start(words, 0, none);
+    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    int other = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    snprintf(a.sun_path, sizeof a.sun_path, "%s", path);
+    CHECK(unlink(path) == 0 && bind(other, (struct sockaddr *)&a, sizeof a) == 0);
+    serve_stop(s);
+    prov_close(p);
+    CHECK(access(path, F_OK) == 0);
+    CHECK(unlink(path) == 0);
+    close(other);
+}
+
 /* ---- what an answer is made of ---- */
 static void thoughts_and_calls_have_their_places(void)
 {
@@ -376,6 +412,8 @@ int main(void)
     RUN(a_request_that_does_not_come_is_let_go);
     RUN(who_finds_all_lines_taken_waits);
     RUN(the_socket_is_closed_behind_the_daemon);
+    RUN(a_start_that_fails_leaves_no_socket);
+    RUN(the_socket_of_another_stays);
     RUN(thoughts_and_calls_have_their_places);
     RUN(a_failure_is_told);
     rmdir(dir);
